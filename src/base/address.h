@@ -1,0 +1,36 @@
+/*
+ * Socket addresses of any family, and their text. Numeric only: names are the resolver's business.
+ */
+#ifndef WEIR_BASE_ADDRESS_H
+#define WEIR_BASE_ADDRESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+struct address {
+	socklen_t len;
+	union {
+		struct sockaddr any;
+		struct sockaddr_storage storage;
+	} u;
+};
+
+#define ADDRESS_TEXT_MAX 128
+
+/* "127.0.0.1:80", "[::1]:80", "unix:/run/x.sock" (NUL-terminated). False when malformed, port 0..65535, path too long. */
+bool address_parse(struct address *address, const char *text);
+
+/* The same form back, NUL-terminated; an unnamed unix peer is "unix:". Returns the length. */
+size_t address_format(const struct address *address, char text[ADDRESS_TEXT_MAX]);
+
+/* Only the host: "127.0.0.1", "::1" (IPv4-mapped IPv6 as IPv4), "unix:". Returns the length. */
+size_t address_format_host(const struct address *address, char text[ADDRESS_TEXT_MAX]);
+
+/* The port, 0 for unix sockets. */
+unsigned address_port(const struct address *address);
+
+/* The host as 16 bytes, IPv4 as IPv4-mapped IPv6. False for unix sockets. */
+bool address_bytes(const struct address *address, unsigned char bytes[16]);
+
+#endif

@@ -1,0 +1,30 @@
+/*
+ * Planted bugs: faults that the tests put in on purpose, to prove that the simulator finds them.
+ *
+ * Each is one line at the place where a real bug of its kind would stand: `if (PLANTED(REUSE_AFTER_EARLY_RESPONSE))`.
+ * In a normal build PLANTED() is the constant 0 and the compiler removes the line. The simulator's build defines
+ * WEIR_PLANTED and sets `planted_bug` (once, before anything runs).
+ */
+#ifndef WEIR_BASE_PLANTED_H
+#define WEIR_BASE_PLANTED_H
+
+enum planted_bug {
+	PLANTED_NONE,
+	PLANTED_REUSE_AFTER_EARLY_RESPONSE,  /* an upstream connection goes back while its request was still being sent */
+	PLANTED_BYTES_BEFORE_101,            /* upgrade bytes go upstream before the 101 */
+	PLANTED_DOUBLE_FINISH,               /* the client's reset ends the exchange a second time */
+	PLANTED_MISSED_DEADLINE,             /* the wait for the first byte has no deadline */
+	PLANTED_TRUNCATED_LOOKS_COMPLETE,    /* an upstream reset in mid-body ends the chunked answer properly */
+	PLANTED_LEASE_LEAK_ON_TIMEOUT,       /* a first-byte timeout keeps its lease */
+	PLANTED_SURPLUS_BYTES_REUSED,        /* bytes after an upstream's answer do not spoil the connection */
+	PLANTED_COUNT
+};
+
+#ifdef WEIR_PLANTED
+extern enum planted_bug planted_bug;
+#define PLANTED(name) (planted_bug == PLANTED_##name)
+#else
+#define PLANTED(name) 0
+#endif
+
+#endif

@@ -1,0 +1,67 @@
+/*
+ * YAML in, a checked model or a list of complaints out.
+ *
+ * All complaints are collected before giving up: each with file:line:column, the key's path, what was found, what is
+ * allowed, and the nearest valid spelling for a misspelt key. Unknown and duplicate keys are errors. Durations carry units
+ * (us, ms, s, m, h), sizes too (B, KiB, MiB, GiB); a number without one is an error. Aliases and anchors are refused, as
+ * are documents deeper than 32 levels, larger than 4 MiB, or with more than one document.
+ */
+#ifndef WEIR_CONFIG_CONFIG_H
+#define WEIR_CONFIG_CONFIG_H
+
+#include <stdio.h>
+
+#include "config/model.h"
+
+struct config_complaint {
+	unsigned line, column;     /* 1-based; 0: about the file as a whole */
+	const char *path;          /* "upstreams[0].pool.max_connections"; "" for the file as a whole */
+	const char *text;          /* what was found, what is allowed, what to do */
+};
+
+struct config_complaints {
+	struct config_complaint *items;
+	size_t count;
+	size_t more;               /* beyond the 100 that are kept */
+};
+
+/* How a load ended. */
+enum config_status {
+	CONFIG_OK,
+	CONFIG_UNREADABLE,         /* the file cannot be opened or read: one complaint saying why */
+	CONFIG_BAD,                /* complaints */
+};
+
+/* Reads and checks `path`. *out is NULL unless CONFIG_OK. The complaints are to be released in every case. */
+enum config_status config_load(const char *path, const struct config **out, struct config_complaints *complaints);
+
+/* The same from memory; `name` stands in the complaints' place. For tests, fuzzing and the demonstration. */
+enum config_status config_load_bytes(const char *name, struct view bytes, const struct config **out,
+	struct config_complaints *complaints);
+
+void config_free(const struct config *config);
+void config_complaints_release(struct config_complaints *complaints);
+
+/* "FILE:LINE:COLUMN: PATH: TEXT", a line each. */
+void config_complaints_print(const struct config_complaints *complaints, const char *name, FILE *to);
+
+/* --- the limits plan (plan.c) ---------------------------------------------------------------------------------------- */
+
+/* What the machine allows, given so that the plan can be tested. */
+struct config_machine {
+	uint64_t files_max;        /* RLIMIT_NOFILE after raising soft to hard */
+	unsigned processors;
+	unsigned backlog_max;      /* net.core.somaxconn */
+	unsigned ports_from, ports_to;   /* net.ipv4.ip_local_port_range */
+};
+
+void config_machine_read(struct config_machine *machine);
+
+/*
+ * Prints the arithmetic (listeners + clients + pools + reserve against open files; pools against ephemeral ports per
+ * endpoint address; backlog) and returns false when it cannot work, each reason as a complaint.
+ */
+bool config_plan(const struct config *config, const struct config_machine *machine, FILE *to,
+	struct config_complaints *complaints);
+
+#endif

@@ -1,0 +1,193 @@
+/*
+ * The checked, immutable model of one configuration file. Built by config_load(), shared by all workers, freed as a whole.
+ *
+ * Everything here has been checked and has its default filled in: code that reads the model does not validate. Keys are
+ * documented where they stand; docs/configuration.md is the reader's side of the same list. Strings live in the config.
+ */
+#ifndef WEIR_CONFIG_MODEL_H
+#define WEIR_CONFIG_MODEL_H
+
+#include "base/address.h"
+#include "base/view.h"
+
+/* `listeners[].limits` */
+struct config_limits {
+	uint32_t connections;      /* connections: per listener, over all workers; 1..1000000, default 10000 */
+	uint32_t header_bytes;     /* header_bytes: request head; 1KiB..256KiB, default 32KiB */
+	uint32_t header_count;     /* header_count: 1..1000, default 100 */
+	uint32_t target_bytes;     /* target_bytes: 64..header_bytes, default 8KiB; longer: 414 */
+	uint64_t body_bytes;       /* body_bytes: 0 no limit (default) */
+};
+
+/* `listeners[].timeouts`; all 1ms..24h */
+struct config_listener_timeouts {
+	uint64_t header_us;        /* header: from the first byte of a head to its end; default 10s */
+	uint64_t body_idle_us;     /* body_idle: between two pieces of request content; default 30s */
+	uint64_t keep_alive_us;    /* keep_alive: idle between requests, and before the first byte; default 75s */
+	uint64_t write_idle_us;    /* write_idle: the client reads nothing of what is ready for it; default 30s */
+};
+
+/* An address block, for `trusted_proxies`. IPv4 is kept as IPv4-mapped IPv6. */
+struct config_cidr {
+	uint8_t address[16];
+	uint8_t prefix;            /* 0..128 */
+};
+
+struct config_listener {
+	struct view name;
+	struct view address_text;  /* as written */
+	struct address address;
+	struct config_cidr *trusted_proxies;
+	size_t trusted_proxy_count;
+	struct config_limits limits;
+	struct config_listener_timeouts timeouts;
+};
+
+struct config_endpoint {
+	struct view address_text;
+	struct address address;
+	uint32_t weight;           /* 1..1000, default 1 */
+};
+
+enum config_balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_REQUEST };
+
+/* `upstreams[].pool` */
+struct config_pool {
+	uint32_t max_connections;  /* over all workers, per endpoint; 1..100000, default 100 */
+	uint32_t max_pending;      /* waiting requests per endpoint and worker; 0..1000000, default 1000 */
+	uint64_t acquire_timeout_us;  /* 1ms..1h, default 1s */
+	bool lifo;                 /* order: lifo (default) | fifo */
+	uint64_t idle_timeout_us;  /* default 55s */
+	uint64_t max_lifetime_us;  /* 0 no limit; default 30m */
+	uint32_t max_uses;         /* 0 no limit (default) */
+	uint32_t max_connecting;   /* 1..10000, default 16 */
+};
+
+/* `upstreams[].timeouts`; all 1ms..24h */
+struct config_upstream_timeouts {
+	uint64_t connect_us;       /* default 1s */
+	uint64_t first_byte_us;    /* request sent -> first byte of the answer; default 15s */
+	uint64_t idle_us;          /* between two pieces of the answer, and while it takes no bytes of the request; default 30s */
+	uint64_t request_us;       /* the whole exchange, from the head to the last byte; default 30s; 0: no limit (streams) */
+};
+
+/* `upstreams[].limits` */
+struct config_upstream_limits {
+	uint32_t header_bytes;     /* response head; 1KiB..256KiB, default 64KiB */
+	uint32_t header_count;     /* 1..1000, default 200 */
+};
+
+struct config_upstream {
+	struct view name;
+	uint32_t index;
+	struct config_endpoint *endpoints;
+	size_t endpoint_count;     /* at least 1 */
+	enum config_balance balance;
+	struct config_pool pool;
+	struct config_upstream_timeouts timeouts;
+	struct config_upstream_limits limits;
+};
+
+/* --- filters: one struct per kind, in the order of the file --------------------------------------------------------- */
+
+enum config_filter_kind { CONFIG_FILTER_HEADERS };
+
+struct config_field {
+	struct view name;
+	struct view value;
+};
+
+/* `headers: {request: {set: {A: b}, add: {A: b}, remove: [A]}, response: {...}}`; remove, then set, then add */
+struct config_header_edits {
+	struct config_field *set;
+	size_t set_count;
+	struct config_field *add;
+	size_t add_count;
+	struct view *remove;
+	size_t remove_count;
+};
+
+struct config_filter {
+	enum config_filter_kind kind;
+	union {
+		struct {
+			struct config_header_edits request;
+			struct config_header_edits response;
+		} headers;
+	} u;
+};
+
+/* --- routes ------------------------------------------------------------------------------------------------------------ */
+
+enum config_host_match { HOST_ANY, HOST_EXACT, HOST_SUFFIX };
+enum config_path_match { PATH_ANY, PATH_EXACT, PATH_PREFIX };
+
+/* What a route does with a request that it matches. */
+enum config_action { ACTION_UPSTREAM, ACTION_RESPOND, ACTION_REDIRECT };
+
+/* `rewrite: {path: "/users/*"}` — with a prefix match '*' stands for what the '*' of match.path matched. `host`: replaces Host. */
+struct config_rewrite {
+	bool path_set;
+	bool path_keeps_rest;      /* ended in "*" */
+	struct view path;          /* canonical; without the '*' */
+	struct view host;          /* empty: Host is passed on as it came */
+};
+
+struct config_route {
+	struct view name;
+	uint32_t index;            /* position in the file */
+
+	enum config_host_match host_match;
+	struct view host;          /* EXACT: lower case; SUFFIX ("*.example.com"): ".example.com" */
+	enum config_path_match path_match;
+	struct view path;          /* canonical. EXACT: "/a/b". PREFIX ("/a/b/*"): "/a/b", matches "/a/b" and "/a/b/..." */
+	uint32_t methods;          /* bit 1 << enum method; 0: every method */
+	/* Methods outside enum method, as written. */
+	struct view *other_methods;
+	size_t other_method_count;
+
+	struct config_rewrite rewrite;
+	struct config_filter *filters;
+	size_t filter_count;
+
+	enum config_action action;
+	const struct config_upstream *upstream;        /* ACTION_UPSTREAM */
+	struct {
+		uint16_t status;                       /* 200..599 */
+		struct view body;
+		struct view content_type;              /* default text/plain; charset=utf-8 */
+	} respond;                                     /* `respond: {status: 200, body: "...", content_type: "..."}` */
+	struct {
+		uint16_t status;                       /* 301, 302 (default), 303, 307, 308 */
+		struct view location;                  /* "https://host/path"; a trailing "*" keeps the rest, as in rewrite */
+		bool location_keeps_rest;
+	} redirect;                                    /* `redirect: {location: "https://example.com/new/*", status: 308}` */
+};
+
+enum config_log_format { LOG_JSON, LOG_TEXT };
+enum config_log_level { LEVEL_ERROR, LEVEL_WARNING, LEVEL_INFO, LEVEL_DEBUG };
+
+struct config {
+	struct view file;
+	unsigned workers;                  /* `workers: auto` (0) or 1..256 */
+	struct config_listener *listeners;
+	size_t listener_count;             /* at least 1 */
+	struct config_upstream *upstreams;
+	size_t upstream_count;
+	struct config_route *routes;
+	size_t route_count;
+	struct {
+		bool enabled;              /* `admin: off` or `admin: {address: 127.0.0.1:9180}`; loopback or unix only for now */
+		struct view address_text;
+		struct address address;
+	} admin;
+	struct {
+		bool access;               /* `log: {access: off}` or {access: {format: json|text, path: "-"}}; default on */
+		enum config_log_format access_format;
+		const char *access_path;   /* "-" is standard output */
+		enum config_log_level level;   /* `level: error|warning|info|debug`, default info; goes to standard error */
+	} log;
+	uint64_t drain_timeout_us;         /* `drain_timeout`: after SIGTERM, how long requests may finish; default 30s */
+};
+
+#endif

@@ -1,0 +1,46 @@
+/*
+ * What is known of an exchange when it has ended: the access log's line, and what the counters count.
+ *
+ * Views are borrowed from the exchange and die with the call that hands the record over.
+ */
+#ifndef WEIR_GATEWAY_RECORD_H
+#define WEIR_GATEWAY_RECORD_H
+
+#include "base/cause.h"
+#include "base/view.h"
+
+struct exchange_record {
+	uint64_t started_wall_us;      /* Unix time of the first byte of the request head */
+
+	struct view listener;
+	struct view client;            /* client address, after trusted_proxies; without port */
+	struct view method;
+	struct view host;              /* as routed on, may be empty */
+	struct view target;            /* canonical path and query; as received when it was refused */
+	struct view protocol;          /* "HTTP/1.1" */
+	struct view request_id;
+	struct view user_agent;
+	struct view referer;
+
+	struct view route;             /* empty: none */
+	struct view upstream;          /* empty: none */
+	struct view endpoint;          /* address text, empty: none was picked */
+	bool reused;                   /* the upstream connection had served before */
+
+	unsigned status;               /* sent to the client; 499 when it left before one was; 0: connection ended without */
+	enum cause cause;              /* CAUSE_NONE when the exchange succeeded */
+	const char *why;               /* more precise than the cause, or NULL; static text */
+	bool upstream_status;          /* the status is the upstream's own */
+	bool upgraded;                 /* it became a tunnel */
+
+	uint64_t bytes_in;             /* request content received */
+	uint64_t bytes_out;            /* response content sent */
+
+	/* Phases in microseconds; UINT64_MAX: that phase was not reached. */
+	uint64_t queue_us;             /* wait in the pool's queue, without connecting */
+	uint64_t connect_us;           /* opening a connection; 0 on a reused one */
+	uint64_t first_byte_us;        /* request head sent -> first byte of the answer */
+	uint64_t total_us;             /* first byte of the request -> end */
+};
+
+#endif

@@ -1,0 +1,79 @@
+/*
+ * A worker: everything that serves requests on one loop. One thread drives it; the simulator drives several in one.
+ *
+ * A worker owns its listeners' connections, its exchanges and its pools. What it shares with others is in `struct shared`:
+ * the budgets of the pools, and per-listener connection counts.
+ */
+#ifndef WEIR_GATEWAY_WORKER_H
+#define WEIR_GATEWAY_WORKER_H
+
+#include "config/model.h"
+#include "gateway/record.h"
+#include "io/io.h"
+
+struct worker;
+struct shared;
+
+/* What all workers of one configuration share. `config` is borrowed and outlives it. NULL: out of memory. */
+struct shared *shared_create(const struct config *config);
+void shared_free(struct shared *shared);
+
+/* Where a worker tells what happened. Called on the worker's thread, must not block. */
+struct worker_observer {
+	void *context;
+	/* An exchange has ended (the one ending). `record` may be NULL-checked features only; views die with the call. */
+	void (*on_finished)(void *context, const struct exchange_record *record);
+	/* Something the operator should read; `level` is enum config_log_level. One line, no newline. */
+	void (*on_event)(void *context, int level, const char *text);
+	/* Draining has ended: no connection is left. Told once. */
+	void (*on_drained)(void *context);
+	/* False: no records are wanted (access log off); then on_finished is not called. */
+	bool wants_records;
+};
+
+/* Counters of one worker. Written by its thread only; others may read single values (aligned 64-bit loads). */
+struct worker_stats {
+	uint64_t connections_accepted, connections_open;
+	uint64_t connections_refused;          /* over the listener's limit */
+	uint64_t accept_paused;                /* descriptors were exhausted */
+	uint64_t connections_shed;             /* closed unserved because of that */
+	uint64_t exchanges_started, exchanges_finished;
+	uint64_t exchange_double_finish;       /* a bug when not 0 */
+	uint64_t exchange_stale_resume;        /* a late answer to a finished request: counted, nothing done */
+	uint64_t exchanges_by_cause[CAUSE_COUNT];
+	uint64_t responses_by_class[6];        /* [1]..[5]: 1xx..5xx final statuses sent; [0] none was sent */
+	uint64_t bytes_in, bytes_out;
+	uint64_t tunnels_open;
+};
+
+/*
+ * Listens on every listener of the configuration. NULL with *error set (static or in error_text) when an address cannot be
+ * bound or memory is out. `observer` is copied. `index` is 0 for the first worker.
+ */
+struct worker *worker_create(struct io *io, const struct config *config, struct shared *shared, unsigned index,
+	const struct worker_observer *observer, char error_text[256]);
+
+/*
+ * Stops accepting, closes idle connections, lets running exchanges finish until deadline_us, then ends them (draining);
+ * then on_drained. From the worker's own thread.
+ */
+void worker_drain(struct worker *worker, uint64_t deadline_us);
+
+/* Ends everything at once (within the tick and the next). Then on_drained. */
+void worker_stop(struct worker *worker);
+
+/* After on_drained. Pools and all memory are released; CHECKs that every count is back at its baseline. */
+void worker_free(struct worker *worker);
+
+const struct worker_stats *worker_stats(const struct worker *worker);
+
+/* The address listener `i` is bound to (its port when 0 was asked for). */
+void worker_listener_address(const struct worker *worker, size_t i, struct address *address);
+
+/* Live exchanges without an armed deadline: always 0 (weir stuck lists them). For tests and the self-audit. */
+size_t worker_stuck_count(const struct worker *worker);
+
+/* Recounts pools and lists; NULL when all agree, else what does not. */
+const char *worker_audit(const struct worker *worker);
+
+#endif

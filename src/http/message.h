@@ -1,0 +1,134 @@
+/*
+ * An HTTP message head (RFC 9110): what both versions of the protocol read into and write from.
+ *
+ * A message borrows its bytes. Right after parsing they stand in the reader's buffer; message_copy() moves the head
+ * into an arena. Field names keep their case, fields keep their order.
+ */
+#ifndef WEIR_HTTP_MESSAGE_H
+#define WEIR_HTTP_MESSAGE_H
+
+#include "base/arena.h"
+#include "base/view.h"
+
+/* Fields that the gateway itself looks at. Everything else is FIELD_OTHER. X(enum suffix, lower-case name) */
+#define FIELDS(X) \
+	X(OTHER, "") \
+	X(HOST, "host") \
+	X(CONNECTION, "connection") \
+	X(CONTENT_LENGTH, "content-length") \
+	X(TRANSFER_ENCODING, "transfer-encoding") \
+	X(TE, "te") \
+	X(TRAILER, "trailer") \
+	X(UPGRADE, "upgrade") \
+	X(EXPECT, "expect") \
+	X(KEEP_ALIVE, "keep-alive") \
+	X(PROXY_CONNECTION, "proxy-connection") \
+	X(PROXY_AUTHENTICATE, "proxy-authenticate") \
+	X(PROXY_AUTHORIZATION, "proxy-authorization") \
+	X(HTTP2_SETTINGS, "http2-settings") \
+	X(VIA, "via") \
+	X(FORWARDED, "forwarded") \
+	X(X_FORWARDED_FOR, "x-forwarded-for") \
+	X(X_FORWARDED_PROTO, "x-forwarded-proto") \
+	X(X_FORWARDED_HOST, "x-forwarded-host") \
+	X(X_REQUEST_ID, "x-request-id") \
+	X(X_REAL_IP, "x-real-ip") \
+	X(USER_AGENT, "user-agent") \
+	X(REFERER, "referer") \
+	X(DATE, "date") \
+	X(SERVER, "server") \
+	X(LOCATION, "location") \
+	X(RETRY_AFTER, "retry-after") \
+	X(CONTENT_TYPE, "content-type")
+
+#define FIELD_ENUM(suffix, name) FIELD_##suffix,
+enum field_id { FIELDS(FIELD_ENUM) FIELD_COUNT };
+#undef FIELD_ENUM
+
+/* The id of a field name in any case; FIELD_OTHER when it is not one of ours. */
+enum field_id field_id(struct view name);
+
+struct field {
+	const char *name;
+	const char *value;    /* without surrounding blanks; may be empty */
+	uint32_t value_len;
+	uint16_t name_len;
+	uint8_t id;           /* enum field_id */
+	uint8_t dropped;      /* not to be forwarded (hop-by-hop, or removed by a filter) */
+};
+
+static inline struct view field_name(const struct field *f)
+{
+	return view_of(f->name, f->name_len);
+}
+
+static inline struct view field_value(const struct field *f)
+{
+	return view_of(f->value, f->value_len);
+}
+
+enum method {
+	METHOD_OTHER, METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, METHOD_PATCH, METHOD_OPTIONS,
+	METHOD_CONNECT, METHOD_TRACE, METHOD_COUNT
+};
+
+/* Case-sensitive (RFC 9110 §9.1). */
+enum method method_of(struct view name);
+
+/* How the end of the content is known (RFC 9112 §6.3). */
+enum framing {
+	FRAMING_NONE,         /* no content */
+	FRAMING_LENGTH,       /* content_length bytes; 0 is FRAMING_NONE except that the field is there */
+	FRAMING_CHUNKED,
+	FRAMING_UNTIL_CLOSE,  /* responses only */
+};
+
+struct message {
+	struct field *fields;
+	uint32_t field_count;
+	uint32_t field_max;       /* room at `fields`; set by whoever lends the array */
+
+	uint8_t minor;            /* HTTP/1.minor: 0 or 1 */
+	uint8_t method;           /* request: enum method */
+	uint8_t framing;          /* enum framing */
+	uint8_t keep_alive;       /* what this peer says of its connection after this message (RFC 9112 §9.3) */
+	uint8_t expect_continue;  /* request: Expect: 100-continue, HTTP/1.1 only */
+	uint8_t has_upgrade;      /* Upgrade present and named by Connection */
+	uint16_t status;          /* response: 100..599 */
+	uint64_t content_length;  /* FRAMING_LENGTH; also of an answer to HEAD, with FRAMING_NONE */
+	uint8_t has_length;       /* a (single, valid) Content-Length was there */
+
+	struct view method_name;
+	struct view target;       /* request: as received */
+	struct view reason;       /* response: as received, may be empty */
+	struct view host;         /* request: the Host field's value; empty when absent (HTTP/1.0) */
+	struct view head;         /* the whole head as received, from the first byte to the blank line */
+};
+
+/*
+ * Copies the head into the arena: `from` may then be reused. `extra_fields` leaves room for message_add().
+ * False when the arena is exhausted.
+ */
+bool message_copy(struct message *to, const struct message *from, struct arena *arena, uint32_t extra_fields);
+
+/* The first field with that id that is not dropped, or NULL. */
+struct field *message_find(const struct message *m, enum field_id id);
+
+/* The same by name, in any case. */
+struct field *message_find_name(const struct message *m, struct view name);
+
+/* Appends a field whose bytes stay valid as long as the message. Grows the array in the arena. False: arena exhausted. */
+bool message_add(struct message *m, struct arena *arena, struct view name, struct view value);
+
+/* Drops every field with that name, in any case; how many. */
+unsigned message_drop_name(struct message *m, struct view name);
+
+/*
+ * Drops the hop-by-hop fields (RFC 9110 §7.6.1): Connection and what it names, Keep-Alive, Proxy-Connection, TE,
+ * Transfer-Encoding, Trailer excepted (it is end-to-end), Upgrade, HTTP2-Settings, Proxy-Authenticate and
+ * Proxy-Authorization. Framing fields (Content-Length), Host, and the fields the gateway itself decides on cannot be
+ * removed by naming them in Connection (false: such a nomination, the message is to be refused).
+ */
+bool message_drop_hop_by_hop(struct message *m);
+
+#endif

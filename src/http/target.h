@@ -1,0 +1,42 @@
+/*
+ * The request target (RFC 9112 §3.2), made canonical. One canonical target is routed on and forwarded, so that the
+ * gateway and the origin cannot disagree about what was asked for.
+ *
+ * Canonical path: percent-encoded unreserved characters decoded, remaining percent-encodings in upper case, characters
+ * that may not stand raw in a path (RFC 3986 §3.3) percent-encoded, repeated slashes merged, dot segments removed.
+ * Refused: "%00" and other encoded controls, encoded slash or backslash, raw backslash, malformed percent-encoding,
+ * a fragment, raw controls and blanks, dot segments that climb above the root.
+ * The query is passed on as it came (raw non-ASCII percent-encoded, malformed encodings left alone), controls refused.
+ */
+#ifndef WEIR_HTTP_TARGET_H
+#define WEIR_HTTP_TARGET_H
+
+#include "base/arena.h"
+#include "http/message.h"
+
+enum target_form { TARGET_ORIGIN, TARGET_ABSOLUTE, TARGET_ASTERISK, TARGET_AUTHORITY };
+
+struct target {
+	enum target_form form;
+	struct view path;       /* canonical, begins with '/'; "*" for TARGET_ASTERISK */
+	struct view query;      /* without '?'; p == NULL when there is no '?' at all */
+	struct view whole;      /* path, and "?query" where there is one: what is forwarded */
+	struct view host;       /* canonical host: lower case, without port, v6 in brackets; from the target or the Host field */
+	struct view authority;  /* host as it is forwarded: canonical host, with ":port" where one was given */
+	uint16_t port;          /* 0: none given */
+};
+
+/*
+ * Reads the target of a request head and its Host field together. Results point into the message or the arena.
+ * NULL when right, else one static sentence saying why it is refused with 400. An absolute target must be http or https
+ * and its authority must equal Host where both are given. An absent Host (HTTP/1.0) gives an empty host.
+ * Authority form is accepted for CONNECT only (which the gateway refuses by itself).
+ */
+const char *target_read(struct target *t, const struct message *m, struct arena *arena);
+
+/*
+ * A path from the configuration made canonical in place of a request: same rules, "" when refused.
+ */
+struct view target_canonical_path(struct view path, struct arena *arena, const char **why);
+
+#endif

@@ -1,0 +1,179 @@
+/*
+ * The one port to the outside world: loop, sockets, timers, clocks, randomness.
+ *
+ * This header has two bodies, chosen at link time: epoll.c (the real one) and tests/sim/io_sim.c (deterministic).
+ * Timers are shared by both (timer.c). Nothing above this room calls the operating system for sockets, time or chance.
+ *
+ * One loop is one thread. Only io_post() may be called from another.
+ *
+ * A tick: wait for events -> read the clock once -> deliver socket events -> mailbox messages -> due timers ->
+ * deferred tasks (also those that deferred tasks add, with a bound per tick).
+ *
+ * Events are edge-triggered, for both directions, from the moment of io_watch(): an event says that something may have
+ * changed. Whoever is told must act until the call says -EAGAIN (or reads less than asked for), or must remember that
+ * there is more to do. There is no re-arming and no changing of interest: a connection costs one epoll_ctl in its life.
+ *
+ * Errors are negative errno values. No function blocks except io_run().
+ */
+#ifndef WEIR_IO_IO_H
+#define WEIR_IO_IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "base/address.h"
+#include "base/list.h"
+#include "base/units.h"
+
+struct io;
+
+/* --- loop --------------------------------------------------------------------------------------------------- */
+
+/* NULL when the kernel refuses (descriptors, memory); errno says why. Owns a reserved descriptor (see io_accept_shed). */
+struct io *io_create(void);
+
+/* Everything registered must be closed or cancelled before (CHECK). */
+void io_free(struct io *io);
+
+/* Runs ticks until io_stop(). */
+void io_run(struct io *io);
+
+/* Makes io_run() return at the end of the current tick. From this loop's own thread only. */
+void io_stop(struct io *io);
+
+/* Monotonic time, read once at the start of a tick. */
+uint64_t io_now_us(const struct io *io);
+
+/* Monotonic time read from the clock now, for measuring; costs a call. */
+uint64_t io_clock_us(const struct io *io);
+
+/* Microseconds since the Unix epoch, consistent with io_now_us() within a tick. */
+uint64_t io_wall_us(const struct io *io);
+
+/* 64 random bits from a generator private to the loop, seeded by the kernel (by the seed in simulation). Not for keys. */
+uint64_t io_random(struct io *io);
+
+/* --- deferred tasks and mailboxes --------------------------------------------------------------------------- */
+
+/* Work for the end of this tick. Zero-initialise; set on_run. A task is posted at most once at a time. */
+struct io_task {
+	struct list_node node;
+	void (*on_run)(struct io_task *task);
+};
+
+/* Runs task->on_run at the end of the tick, in posting order. Posting a task that is already posted does nothing. */
+void io_defer(struct io *io, struct io_task *task);
+
+/* Legal on a task that is not posted. */
+void io_defer_cancel(struct io *io, struct io_task *task);
+
+/* A message to a loop from any thread. Memory belongs to the sender until on_receive is called on the loop's thread. */
+struct io_message {
+	struct io_message *next;
+	void (*on_receive)(struct io_message *message);
+};
+
+/* Thread safe and lock free; wakes the loop. Messages of one sender arrive in order. */
+void io_post(struct io *io, struct io_message *message);
+
+/* --- timers ------------------------------------------------------------------------------------------------- */
+
+/*
+ * A timer. Zero-initialise; set on_fire. Resolution is 1 ms: it never fires early and at most 1 ms late (plus the
+ * loop's lag). Setting a later deadline on an armed timer costs one store (the wheel is corrected when the old place
+ * comes up), so idle timers may be pushed back on every byte.
+ */
+struct io_timer {
+	struct list_node node;
+	uint64_t deadline_us;   /* what was asked for; meaningful while armed */
+	uint64_t placed_ms;     /* where it stands in the wheel; <= deadline */
+	void (*on_fire)(struct io_timer *timer);
+};
+
+/* Arms or moves. DEADLINE_NEVER cancels. Inside on_fire the timer is unarmed and may be set again. */
+void io_timer_set(struct io *io, struct io_timer *timer, uint64_t deadline_us);
+
+/* Legal on an unarmed timer. After it on_fire is not called. */
+void io_timer_cancel(struct io *io, struct io_timer *timer);
+
+static inline bool io_timer_armed(const struct io_timer *timer)
+{
+	return list_linked(&timer->node);
+}
+
+/* --- sockets ------------------------------------------------------------------------------------------------ */
+
+enum io_event {
+	IO_READABLE = 1,     /* bytes, or the end of them, may be read; on a listener: connections wait */
+	IO_WRITABLE = 2,     /* room to write; for a connecting socket: the attempt is over, see io_connect_result */
+	IO_PEER_CLOSED = 4,  /* the peer will send no more (FIN); bytes before it may still be unread */
+	IO_BROKEN = 8,       /* reset, or closed in both directions, or a pending socket error */
+};
+
+/*
+ * A socket as the loop knows it. Zero-initialise with fd = -1; stands inside its owner.
+ * After io_close() no event is delivered any more, but the memory must stay valid until the end of the tick: free it
+ * from a deferred task.
+ */
+struct io_source {
+	int fd;                                                        /* -1: none */
+	void (*on_event)(struct io_source *source, unsigned events);
+};
+
+/* What io_listen() needs to know beyond the address. */
+struct io_listen_options {
+	int backlog;
+	bool reuse_port;       /* several workers listen on the same address (SO_REUSEPORT) */
+	mode_t unix_mode;      /* permissions of a unix socket's file; 0: leave to umask */
+};
+
+/* Opens, binds and listens (not watched yet). Sets source->fd. 0, or -EADDRINUSE, -EACCES, -EMFILE, ... */
+int io_listen(struct io *io, struct io_source *source, const struct address *address,
+	const struct io_listen_options *options);
+
+/*
+ * Accepts one connection into `source` (non-blocking, TCP_NODELAY; not watched yet) and tells the peer's address.
+ * 0, -EAGAIN, -EMFILE/-ENFILE/-ENOBUFS/-ENOMEM (see io_accept_shed); -ECONNABORTED and the like are to be skipped.
+ */
+int io_accept(struct io *io, struct io_source *listener, struct io_source *source, struct address *peer);
+
+/*
+ * When descriptors are exhausted: takes one waiting connection with the reserved descriptor and closes it at once, so
+ * that the client learns of it. 0 when one was shed, -EAGAIN when none waits, else the error.
+ */
+int io_accept_shed(struct io *io, struct io_source *listener);
+
+/*
+ * Starts connecting (non-blocking, TCP_NODELAY) and watches. 0: connected already; -EINPROGRESS: an event with
+ * IO_WRITABLE or IO_BROKEN will come, then ask io_connect_result(); else the error, and source->fd is -1.
+ */
+int io_connect(struct io *io, struct io_source *source, const struct address *address);
+
+/* After the event: 0 when connected, else -ECONNREFUSED and so on. */
+int io_connect_result(struct io *io, struct io_source *source);
+
+/* Registers the source: from now on events arrive. 0 or -ENOSPC/-ENOMEM. */
+int io_watch(struct io *io, struct io_source *source);
+
+/* > 0 bytes; 0 the peer has closed its side; -EAGAIN; -ECONNRESET and so on. */
+ssize_t io_recv(struct io *io, struct io_source *source, void *bytes, size_t n);
+
+/* > 0 bytes (possibly fewer than given); -EAGAIN; -EPIPE, -ECONNRESET and so on. Raises no signal. count <= 64. */
+ssize_t io_sendv(struct io *io, struct io_source *source, const struct iovec *iov, int count);
+
+/* Ends the sending direction (FIN after what was sent). */
+void io_shutdown_write(struct io *io, struct io_source *source);
+
+/* Closes; no event after it. Legal on a source without descriptor. */
+void io_close(struct io *io, struct io_source *source);
+
+/* Closes with a reset instead of an orderly end: the peer cannot mistake what it got for the whole. */
+void io_abort(struct io *io, struct io_source *source);
+
+/* The address the socket is bound to. 0 or an error. */
+int io_local_address(struct io *io, const struct io_source *source, struct address *address);
+
+#endif
