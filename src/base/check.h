@@ -13,4 +13,14 @@ _Noreturn void check_failed(const char *condition, const char *file, int line);
 #define CHECK(condition) \
 	((condition) ? (void)0 : check_failed(#condition, __FILE__, __LINE__))
 
+/*
+ * A bug that a release build counts and survives, and a debug build stops at. Planted bugs are to be found by what they
+ * do, so there it does not stop either.
+ */
+#if defined(NDEBUG) || defined(WEIR_PLANTED)
+#define DEBUG_CHECK(condition) ((void)(condition))
+#else
+#define DEBUG_CHECK(condition) CHECK(condition)
+#endif
+
 #endif

@@ -15,7 +15,7 @@ enum planted_bug {
 	PLANTED_DOUBLE_FINISH,               /* the client's reset ends the exchange a second time */
 	PLANTED_MISSED_DEADLINE,             /* the wait for the first byte has no deadline */
 	PLANTED_TRUNCATED_LOOKS_COMPLETE,    /* an upstream reset in mid-body ends the chunked answer properly */
-	PLANTED_LEASE_LEAK_ON_TIMEOUT,       /* a first-byte timeout keeps its lease */
+	PLANTED_SLOT_LOST_ON_FAILED_OPEN,    /* a failed connect is not told to the pool */
 	PLANTED_SURPLUS_BYTES_REUSED,        /* bytes after an upstream's answer do not spoil the connection */
 	PLANTED_COUNT
 };

@@ -42,10 +42,13 @@ enum config_status config_load_bytes(const char *name, struct view bytes, const 
 void config_free(const struct config *config);
 void config_complaints_release(struct config_complaints *complaints);
 
-/* "FILE:LINE:COLUMN: PATH: TEXT", a line each. */
+/* "FILE:LINE:COLUMN: PATH: TEXT", a line each; without a line or a path these are left out. */
 void config_complaints_print(const struct config_complaints *complaints, const char *name, FILE *to);
 
 /* --- the limits plan (plan.c) ---------------------------------------------------------------------------------------- */
+
+/* What a listening socket asks for: connections that may wait to be accepted. The kernel cuts it to net.core.somaxconn. */
+#define CONFIG_BACKLOG 4096
 
 /* What the machine allows, given so that the plan can be tested. */
 struct config_machine {
@@ -59,7 +62,8 @@ void config_machine_read(struct config_machine *machine);
 
 /*
  * Prints the arithmetic (listeners + clients + pools + reserve against open files; pools against ephemeral ports per
- * endpoint address; backlog) and returns false when it cannot work, each reason as a complaint.
+ * endpoint address; backlog) and returns false when it cannot work, each reason as a complaint that says which number to
+ * change and to what. The complaints have no line; they are to be released in every case.
  */
 bool config_plan(const struct config *config, const struct config_machine *machine, FILE *to,
 	struct config_complaints *complaints);

@@ -122,15 +122,18 @@ struct config_filter {
 enum config_host_match { HOST_ANY, HOST_EXACT, HOST_SUFFIX };
 enum config_path_match { PATH_ANY, PATH_EXACT, PATH_PREFIX };
 
+/* Segments that the prefix of a route may have at most. */
+#define CONFIG_PATH_DEPTH_MAX 64
+
 /* What a route does with a request that it matches. */
 enum config_action { ACTION_UPSTREAM, ACTION_RESPOND, ACTION_REDIRECT };
 
-/* `rewrite: {path: "/users/*"}` — with a prefix match '*' stands for what the '*' of match.path matched. `host`: replaces Host. */
+// `rewrite: {path: "/users/*"}` — with a prefix match '*' stands for what the '*' of match.path matched. `host`: replaces Host.
 struct config_rewrite {
 	bool path_set;
 	bool path_keeps_rest;      /* ended in "*" */
-	struct view path;          /* canonical; without the '*' */
-	struct view host;          /* empty: Host is passed on as it came */
+	struct view path;          // canonical; with keeps_rest without the "/*", so that a rest ("", "/", "/7") is appended; "" for "/*"
+	struct view host;          /* host[:port], lower case; empty: Host is passed on as it came */
 };
 
 struct config_route {
@@ -140,7 +143,7 @@ struct config_route {
 	enum config_host_match host_match;
 	struct view host;          /* EXACT: lower case; SUFFIX ("*.example.com"): ".example.com" */
 	enum config_path_match path_match;
-	struct view path;          /* canonical. EXACT: "/a/b". PREFIX ("/a/b/*"): "/a/b", matches "/a/b" and "/a/b/..." */
+	struct view path;          // canonical. EXACT: "/a/b". PREFIX ("/a/b/*"): "/a/b", matches "/a/b" and "/a/b/..."
 	uint32_t methods;          /* bit 1 << enum method; 0: every method */
 	/* Methods outside enum method, as written. */
 	struct view *other_methods;
@@ -159,9 +162,9 @@ struct config_route {
 	} respond;                                     /* `respond: {status: 200, body: "...", content_type: "..."}` */
 	struct {
 		uint16_t status;                       /* 301, 302 (default), 303, 307, 308 */
-		struct view location;                  /* "https://host/path"; a trailing "*" keeps the rest, as in rewrite */
+		struct view location;                  // "https://host/path" or "/path"; with keeps_rest as in rewrite
 		bool location_keeps_rest;
-	} redirect;                                    /* `redirect: {location: "https://example.com/new/*", status: 308}` */
+	} redirect;                                    // `redirect: {location: "https://example.com/new/*", status: 308}`
 };
 
 enum config_log_format { LOG_JSON, LOG_TEXT };

@@ -11,11 +11,16 @@
 #include "gateway/record.h"
 #include "io/io.h"
 
-struct worker;
+struct filter_ops;
 struct shared;
+struct upstreams;
+struct worker;
 
-/* What all workers of one configuration share. `config` is borrowed and outlives it. NULL: out of memory. */
-struct shared *shared_create(const struct config *config);
+/*
+ * What all workers of one configuration share. `config` is borrowed and outlives it; `filters` is a table with one entry
+ * for each enum config_filter_kind (filters/filters.h has it: this room stands below the filters). NULL: out of memory.
+ */
+struct shared *shared_create(const struct config *config, const struct filter_ops *const *filters);
 void shared_free(struct shared *shared);
 
 /* Where a worker tells what happened. Called on the worker's thread, must not block. */
@@ -69,6 +74,9 @@ const struct worker_stats *worker_stats(const struct worker *worker);
 
 /* The address listener `i` is bound to (its port when 0 was asked for). */
 void worker_listener_address(const struct worker *worker, size_t i, struct address *address);
+
+/* The worker's upstreams, for their books (upstream/upstream.h). */
+const struct upstreams *worker_upstreams(const struct worker *worker);
 
 /* Live exchanges without an armed deadline: always 0 (weir stuck lists them). For tests and the self-audit. */
 size_t worker_stuck_count(const struct worker *worker);

@@ -36,7 +36,7 @@ struct h1_limits {
  *
  * Refused: every case of "Strict reading" in docs/http1.md: both Content-Length and Transfer-Encoding, repeated or
  * malformed lengths, Transfer-Encoding other than exactly one "chunked", Transfer-Encoding in HTTP/1.0, bare CR or LF,
- * obs-fold, blank before the colon, empty or illegal names, NUL and other controls, missing (1.1), repeated or odd Host,
+ * obs-fold, blank before the colon, empty or illegal names, NUL and other controls, missing (1.1), repeated or empty Host,
  * HTTP versions other than 1.0 and 1.1, CONNECT is left to the caller.
  */
 struct h1_result h1_read_request(struct view bytes, const struct h1_limits *limits, struct message *m);
@@ -99,7 +99,18 @@ struct h1_writer {
 	bool full;
 };
 
-void h1_put(struct h1_writer *w, struct view bytes);
+/* Inline, so that a literal becomes a few stores. */
+static inline void h1_put(struct h1_writer *w, struct view bytes)
+{
+	if (bytes.n > (size_t)(w->end - w->p)) {
+		w->full = true;
+		return;
+	}
+	if (bytes.n > 0)
+		memcpy(w->p, bytes.p, bytes.n);
+	w->p += bytes.n;
+}
+
 void h1_put_u64(struct h1_writer *w, uint64_t n);
 
 /* "METHOD target HTTP/1.1\r\n" */

@@ -35,7 +35,10 @@ struct io;
 /* NULL when the kernel refuses (descriptors, memory); errno says why. Owns a reserved descriptor (see io_accept_shed). */
 struct io *io_create(void);
 
-/* Everything registered must be closed or cancelled before (CHECK). */
+/*
+ * Every source must be closed, every timer and task cancelled before (CHECK). Nobody may post any more; a message not
+ * yet received never will be.
+ */
 void io_free(struct io *io);
 
 /* Runs ticks until io_stop(). */
@@ -82,18 +85,21 @@ void io_post(struct io *io, struct io_message *message);
 /* --- timers ------------------------------------------------------------------------------------------------- */
 
 /*
- * A timer. Zero-initialise; set on_fire. Resolution is 1 ms: it never fires early and at most 1 ms late (plus the
- * loop's lag). Setting a later deadline on an armed timer costs one store (the wheel is corrected when the old place
- * comes up), so idle timers may be pushed back on every byte.
+ * A timer. Zero-initialise; set on_fire. Resolution is 1 ms: it never fires early and at most 1 ms late, plus the
+ * loop's lag (its waits end on whole milliseconds too). Setting a later deadline on an armed timer costs one store (the
+ * wheel is corrected when the old place comes up), so idle timers may be pushed back on every byte.
  */
 struct io_timer {
 	struct list_node node;
 	uint64_t deadline_us;   /* what was asked for; meaningful while armed */
-	uint64_t placed_ms;     /* where it stands in the wheel; <= deadline */
+	uint64_t placed_ms;     /* where it stands in the wheel; never after the deadline (rounded up to 1 ms) */
 	void (*on_fire)(struct io_timer *timer);
 };
 
-/* Arms or moves. DEADLINE_NEVER cancels. Inside on_fire the timer is unarmed and may be set again. */
+/*
+ * Arms or moves. DEADLINE_NEVER cancels. Inside on_fire the timer is unarmed and may be set again; with a deadline
+ * already past it fires in the next tick.
+ */
 void io_timer_set(struct io *io, struct io_timer *timer, uint64_t deadline_us);
 
 /* Legal on an unarmed timer. After it on_fire is not called. */
@@ -110,7 +116,7 @@ enum io_event {
 	IO_READABLE = 1,     /* bytes, or the end of them, may be read; on a listener: connections wait */
 	IO_WRITABLE = 2,     /* room to write; for a connecting socket: the attempt is over, see io_connect_result */
 	IO_PEER_CLOSED = 4,  /* the peer will send no more (FIN); bytes before it may still be unread */
-	IO_BROKEN = 8,       /* reset, or closed in both directions, or a pending socket error */
+	IO_BROKEN = 8,       /* reset, or closed in both directions, or a pending socket error; bytes may still be unread */
 };
 
 /*
@@ -130,7 +136,10 @@ struct io_listen_options {
 	mode_t unix_mode;      /* permissions of a unix socket's file; 0: leave to umask */
 };
 
-/* Opens, binds and listens (not watched yet). Sets source->fd. 0, or -EADDRINUSE, -EACCES, -EMFILE, ... */
+/*
+ * Opens, binds and listens (not watched yet). Sets source->fd. 0, or -EADDRINUSE, -EACCES, -EMFILE, ...
+ * A unix socket's file that a dead process left behind is replaced; one that somebody listens on is -EADDRINUSE.
+ */
 int io_listen(struct io *io, struct io_source *source, const struct address *address,
 	const struct io_listen_options *options);
 
@@ -170,7 +179,10 @@ void io_shutdown_write(struct io *io, struct io_source *source);
 /* Closes; no event after it. Legal on a source without descriptor. */
 void io_close(struct io *io, struct io_source *source);
 
-/* Closes with a reset instead of an orderly end: the peer cannot mistake what it got for the whole. */
+/*
+ * Closes with a reset instead of an orderly end: the peer cannot mistake what it got for the whole. (Unix sockets know
+ * no reset: there it is io_close().)
+ */
 void io_abort(struct io *io, struct io_source *source);
 
 /* The address the socket is bound to. 0 or an error. */

@@ -10,9 +10,13 @@
  * and generation. A waiter is an acquire in progress. A deadline is an absolute point in microseconds. A budget is the
  * number of connections that all pools of an endpoint (one per thread) may have together.
  *
- * Re-entrancy: no function of this header calls a waiter's on_outcome synchronously. Outcomes are queued; the pool calls
+ * Re-entrancy: only weir_pool_run calls a waiter's on_outcome, and ops->on_closed. Outcomes are queued; the pool calls
  * ops->wake when there are some (once until collected) and the owner calls weir_pool_run() from its loop, which calls
- * on_outcome for each. Owner callbacks (open, close, wake) may call back into the pool.
+ * on_outcome for each. Callbacks may call back into the pool. From inside a callback weir_pool_run does nothing (it
+ * belongs to the loop), and from inside open and close nothing further is asked of the owner before they have
+ * returned, so that no chain of failures nests.
+ *
+ * Memory: everything is allocated by weir_pool_create, for connections_max and waiters_max; later calls cannot run out.
  */
 #ifndef WEIR_POOL_H
 #define WEIR_POOL_H
@@ -24,7 +28,10 @@
 struct weir_pool;
 struct weir_pool_budget;
 
-/* How an acquire ends: exactly one per waiter. */
+#define WEIR_POOL_CONNECTIONS_MAX 1000000
+#define WEIR_POOL_WAITERS_MAX 1000000
+
+/* How an acquire ends: exactly one per acquire. */
 enum weir_pool_outcome {
 	WEIR_POOL_DELIVERED,    /* the waiter's lease is valid */
 	WEIR_POOL_TIMED_OUT,    /* its deadline came first */
@@ -37,14 +44,18 @@ enum weir_pool_outcome {
 
 /* The right to use one connection. A stale, double or foreign token is recognised and harms nobody. {0} is no lease. */
 struct weir_pool_lease {
-	uint32_t slot;         /* index + 1 */
+	uint32_t slot;         /* the owner's slot number + 1 */
 	uint32_t generation;
+	uint32_t pool;         /* which pool's it is */
 };
 
-/* An acquire in progress. The memory is the caller's and must stay valid until its one outcome or its cancel. */
+/*
+ * An acquire in progress. Zeroed before the first use. The memory is the caller's and must stay valid until its one
+ * outcome or its cancel, and until weir_pool_acquire has returned; then it may be used again.
+ */
 struct weir_pool_waiter {
 	void (*on_outcome)(struct weir_pool_waiter *waiter, enum weir_pool_outcome outcome);  /* set by the caller */
-	uint8_t priority;                /* set by the caller; 0 is served first, up to 3 */
+	uint8_t priority;                /* set by the caller; 0 is served first; 3 and more: last */
 
 	struct weir_pool_lease lease;    /* valid when DELIVERED */
 	void *connection;                /* the owner's connection when DELIVERED */
@@ -56,16 +67,22 @@ struct weir_pool_waiter {
 	struct weir_pool *pool;
 	uint64_t deadline_us;
 	uint64_t queued_us;
-	uint32_t heap_at;
+	uint32_t deadline_at;
+	uint32_t slot;
 	uint8_t stage;
 	uint8_t outcome;
+	uint8_t queue;
 };
 
 enum weir_pool_order { WEIR_POOL_LIFO, WEIR_POOL_FIFO };
 
 struct weir_pool_config {
 	uint32_t connections_max;     /* of this pool and, through the budget, of all that share it; 1..1000000 */
-	uint32_t waiters_max;         /* queue bound; 0: nobody waits */
+	/*
+	 * Queue bound, 0..1000000. A waiter for whom an open is in flight does not count: so with 0 an acquire may
+	 * wait for the connection that is opened for it, and nobody waits for a connection that somebody else has.
+	 */
+	uint32_t waiters_max;
 	uint32_t connecting_max;      /* concurrent opens; 1.. */
 	uint32_t uses_max;            /* leases per connection; 0: no limit */
 	enum weir_pool_order order;
@@ -74,18 +91,22 @@ struct weir_pool_config {
 	uint64_t lifetime_max_us;     /* age at which a connection is not reused any more, +-10% jitter; 0: never */
 };
 
-/* What the pool asks of its owner. `owner` is weir_pool_create's. */
+/* What the pool asks of its owner; every one is needed. `owner` is weir_pool_create's. */
 struct weir_pool_ops {
 	/*
-	 * Begin opening a connection for `slot`. The owner answers, at once or later, with weir_pool_opened or
-	 * weir_pool_open_failed for that slot (also from inside this call).
+	 * Begin opening a connection for `slot` (0..connections_max - 1). The owner answers once, at once or later,
+	 * with weir_pool_opened or weir_pool_open_failed for that slot (also from inside this call).
 	 */
 	void (*open)(void *owner, uint32_t slot);
-	/* Begin closing; the owner answers with weir_pool_closed for the slot, at once or later. Also for a slot still opening. */
+	/*
+	 * Begin closing; the owner answers with weir_pool_closed for the slot, at once or later. Also for a slot still
+	 * opening (`connection` is NULL): the owner gives the attempt up and answers with weir_pool_closed, or with
+	 * weir_pool_open_failed, which then means the same.
+	 */
 	void (*close)(void *owner, uint32_t slot, void *connection);
 	/* There are outcomes to collect, or the next event time moved: call weir_pool_run soon. */
 	void (*wake)(void *owner);
-	/* weir_pool_close has finished; the pool may be freed from here. Told exactly once. */
+	/* weir_pool_close has finished; the pool may be freed from here. Told exactly once, from weir_pool_run. */
 	void (*on_closed)(void *owner);
 	/* Random bits, for jitter. */
 	uint64_t (*random)(void *owner);
@@ -94,31 +115,39 @@ struct weir_pool_ops {
 struct weir_pool_stats {
 	uint32_t idle, connecting, leased, closing;  /* now */
 	uint32_t waiting;                            /* now */
-	uint64_t opened, open_failed, closed;        /* since the start; opened - closed = idle + leased + closing(opened) */
+	uint64_t opened, open_failed, closed;        /* totals; opened - closed are there now */
 	uint64_t acquires[WEIR_POOL_PENDING];        /* by outcome */
 	uint64_t reused;                             /* deliveries of a connection that was used before */
 	uint64_t bad_give_backs;                     /* stale, double or foreign tokens */
+	uint64_t bad_reports;                        /* the owner told of a slot what cannot be; ignored */
 };
 
-/* NULL: out of memory or a config value out of its range (errno EINVAL). The budget is borrowed and may be NULL (private). */
+/*
+ * NULL: out of memory or a config value out of its range (errno EINVAL). The budget is borrowed and may be NULL
+ * (private).
+ */
 struct weir_pool *weir_pool_create(const struct weir_pool_config *config, const struct weir_pool_ops *ops, void *owner,
 	struct weir_pool_budget *budget);
 
-/* The pool must have told on_closed, or never had a connection and a waiter. */
+/* The pool must have told on_closed, or have no connection and no waiter (checked, aborts). NULL is allowed. */
 void weir_pool_free(struct weir_pool *pool);
 
 /*
  * Asks for a connection until deadline_us (cut to now + acquire_timeout). DELIVERED, REJECTED, TIMED_OUT (the deadline
- * has passed), OPEN_FAILED (open failed inside the call and nobody may wait for another), CLOSED at once; or PENDING, and
- * then on_outcome exactly once from weir_pool_run, unless cancelled before.
+ * has passed), OPEN_FAILED (the open failed inside the call), CLOSED at once (CANCELLED: by a callback inside the
+ * call); or PENDING, and then on_outcome exactly once from weir_pool_run, unless cancelled before. Who waits is served
+ * before whoever comes later with the same priority, and never at or after the deadline: what was delivered but not
+ * told by then goes back, and TIMED_OUT is told.
+ *
+ * Using a waiter that is still waiting is a bug (checked, aborts).
  */
 enum weir_pool_outcome weir_pool_acquire(struct weir_pool *pool, struct weir_pool_waiter *waiter, uint64_t now_us,
 	uint64_t deadline_us);
 
 /*
- * The side that asked gives up. Legal at every stage, O(1), idempotent: before acquire (zeroed waiter), waiting, with an
- * outcome not yet collected (a delivered connection goes back in the same step), and after the end (nothing happens).
- * After it on_outcome is not called.
+ * The side that asked gives up. Legal at every stage, O(1), idempotent: before acquire (zeroed waiter), waiting, with
+ * an outcome not yet collected (a delivered connection goes back in the same step), and after the end (nothing
+ * happens; a lease that was told is given back with weir_pool_give_back). After it on_outcome is not called.
  */
 void weir_pool_cancel(struct weir_pool *pool, struct weir_pool_waiter *waiter, uint64_t now_us);
 
@@ -128,30 +157,44 @@ enum weir_pool_give_back { WEIR_POOL_REUSABLE, WEIR_POOL_DISCARD };
 bool weir_pool_give_back(struct weir_pool *pool, struct weir_pool_lease lease, enum weir_pool_give_back how,
 	uint64_t now_us);
 
-/* --- what the owner tells -------------------------------------------------------------------------------------- */
+/* --- what the owner tells ----------------------------------------------------------------------------------------- */
 
 void weir_pool_opened(struct weir_pool *pool, uint32_t slot, void *connection, uint64_t now_us);
-/* `reason` is handed to the waiter that fails with it. */
+/*
+ * `reason` is handed to the waiter that fails with it: the one whose turn it is. Each failed open ends one waiter at
+ * most, and none when the opens still in flight are enough for all who wait; another open is begun for those who are
+ * left.
+ */
 void weir_pool_open_failed(struct weir_pool *pool, uint32_t slot, int reason, uint64_t now_us);
 /* The answer to ops->close. */
 void weir_pool_closed(struct weir_pool *pool, uint32_t slot, uint64_t now_us);
 /*
- * An idle connection is no longer usable (readable, closed by the peer): the pool will ask to close it. For a leased one
- * the mark makes its give-back a discard.
+ * An idle connection is no longer usable (readable, closed by the peer): the pool will ask to close it. For a leased
+ * one the mark makes its give-back a discard.
  */
 void weir_pool_spoiled(struct weir_pool *pool, uint32_t slot, uint64_t now_us);
 
-/* --- time ------------------------------------------------------------------------------------------------------- */
+/* --- time --------------------------------------------------------------------------------------------------------- */
 
-/* Times out waiters, closes idle connections past their time, delivers outcomes. Call after `wake` and at the time below. */
+/*
+ * Times out waiters, closes idle connections past their time, tells the outcomes that there are (those that arise
+ * meanwhile are told by the next run, for which `wake` is called). Call after `wake` and at the time below.
+ */
 void weir_pool_run(struct weir_pool *pool, uint64_t now_us);
 
-/* When weir_pool_run has something to do next; UINT64_MAX: nothing planned. */
+/*
+ * When weir_pool_run has something to do next; UINT64_MAX: nothing planned. To be read after each weir_pool_run; when
+ * it moves to an earlier time after that, `wake` is called. It may be too early (what was planned has ended), never
+ * too late.
+ */
 uint64_t weir_pool_next_event(const struct weir_pool *pool);
 
-/* --- end --------------------------------------------------------------------------------------------------------- */
+/* --- end ---------------------------------------------------------------------------------------------------------- */
 
-/* Refuses new acquires, ends all waiters with CLOSED, closes idle connections, leased ones as they come back; then on_closed. */
+/*
+ * Refuses new acquires, ends all waiters with CLOSED, closes idle connections, leased ones as they come back; then
+ * on_closed.
+ */
 void weir_pool_close(struct weir_pool *pool, uint64_t now_us);
 
 /* --- books -------------------------------------------------------------------------------------------------------- */
@@ -161,14 +204,20 @@ void weir_pool_stats(const struct weir_pool *pool, struct weir_pool_stats *stats
 /* Recounts every list against the counters; NULL when they agree, else what does not. For tests and the self-audit. */
 const char *weir_pool_audit(const struct weir_pool *pool);
 
-/* --- the shared budget ---------------------------------------------------------------------------------------------- */
+/* --- the shared budget -------------------------------------------------------------------------------------------- */
 
 /*
  * Counts the connections of all pools that share it; lock free. When a pool with waiters finds it spent, it registers
- * for a wake; a pool that returns a unit while others are registered calls `notify` with that pool's owner (from the
- * returning thread: the callback must only post to the other thread, which then calls weir_pool_budget_freed).
+ * for a wake; a pool that returns a unit while others are registered calls `notify` with one of their owners, each in
+ * its turn (from the returning thread: the callback must only post to the other thread, which then calls
+ * weir_pool_budget_freed, also when it needs no unit any more; it need not when the pool has been freed meanwhile). A
+ * pool closes idle connections while others are registered. `notify` is not called for a pool after its
+ * weir_pool_free.
+ *
+ * NULL: out of memory or a bad argument (errno EINVAL): connections_max out of 1..1000000, no notify.
  */
 struct weir_pool_budget *weir_pool_budget_create(uint32_t connections_max, void (*notify)(void *owner));
+/* All its pools must have been freed (checked, aborts). NULL is allowed. */
 void weir_pool_budget_free(struct weir_pool_budget *budget);
 uint32_t weir_pool_budget_used(const struct weir_pool_budget *budget);
 void weir_pool_budget_freed(struct weir_pool *pool, uint64_t now_us);

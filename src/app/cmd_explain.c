@@ -1,0 +1,168 @@
+/*
+ * `weir explain -c FILE METHOD URL`: which route a request would take, and why not the others.
+ *
+ * The URL goes through the same canonicalisation and the same router as a request does; nothing is sent.
+ */
+#include <stdio.h>
+
+#include "app/command.h"
+#include "base/cause.h"
+#include "gateway/router.h"
+#include "http/target.h"
+
+/* Enough for any URL that fits on a command line and could be sent (targets are at most 256 KiB). */
+#define EXPLAIN_ARENA_BYTES ((size_t)1024 * 1024)
+
+#define SHOW(v) (int)(v).n, (v).p
+
+static void route_name(const struct config_route *route, char text[128])
+{
+	if (route->name.n != 0)
+		snprintf(text, 128, "%.*s", SHOW(route->name));
+	else
+		snprintf(text, 128, "routes[%u]", route->index);
+}
+
+static void on_route(void *context, const struct config_route *route, bool chosen, const char *verdict)
+{
+	char name[128];
+
+	route_name(route, name);
+	printf("  %s %-24s %s\n", chosen ? "->" : "  ", name, verdict);
+}
+
+/* A configured path or place, with what the '*' of the match stands for behind it, and the query. */
+static void print_joined(struct view base, struct view rest, const struct target *target, bool with_query)
+{
+	printf("%.*s%.*s", SHOW(base), SHOW(rest));
+	if (with_query && target->query.p != NULL)
+		printf("?%.*s", SHOW(target->query));
+	putchar('\n');
+}
+
+static void print_target(const struct route_match *match, const struct target *target)
+{
+	const struct config_rewrite *rewrite = &match->route->rewrite;
+	struct view rest = rewrite->path_keeps_rest ? match->rest : VIEW("");
+
+	if (!rewrite->path_set || target->form == TARGET_ASTERISK)
+		printf("%.*s\n", SHOW(target->whole));
+	else
+		print_joined(rewrite->path, rewrite->path.n + rest.n == 0 ? VIEW("/") : rest, target, true);
+}
+
+static void print_forward(const struct route_match *match, const struct target *target)
+{
+	const struct config_upstream *upstream = match->route->upstream;
+	struct view host = match->route->rewrite.host;
+
+	printf("goes to upstream %.*s (", SHOW(upstream->name));
+	for (size_t i = 0; i < upstream->endpoint_count; i++)
+		printf("%s%.*s", i == 0 ? "" : ", ", SHOW(upstream->endpoints[i].address_text));
+	printf(")\n  target  ");
+	print_target(match, target);
+	printf("  host    %.*s\n", SHOW(host.n != 0 ? host : target->authority));
+}
+
+static void print_action(const struct route_match *match, const struct target *target)
+{
+	const struct config_route *route = match->route;
+	bool keeps_rest = route->redirect.location_keeps_rest;
+
+	switch (route->action) {
+	case ACTION_UPSTREAM: print_forward(match, target); break;
+	case ACTION_RESPOND: printf("is answered by the route itself: %u\n", route->respond.status); break;
+	case ACTION_REDIRECT:
+		printf("is redirected: %u ", route->redirect.status);
+		print_joined(route->redirect.location, keeps_rest ? match->rest : VIEW(""), target, keeps_rest);
+		break;
+	}
+}
+
+static enum exit_code explain(const struct router *router, const struct route_query *query, const struct target *target)
+{
+	struct route_match match = router_find(router, query);
+
+	printf("host %.*s, path %.*s\nroutes, in the order of the file:\n", SHOW(query->host.n != 0 ? query->host : VIEW("-")),
+		SHOW(query->path));
+	router_explain(router, query, on_route, NULL);
+	printf("%.*s %.*s ", SHOW(query->method_name), SHOW(target->whole));
+	if (match.route != NULL) {
+		print_action(&match, target);
+		return EXIT_FINE;
+	}
+	const struct cause_info *cause = cause_info(match.wrong_method ? CAUSE_METHOD_NOT_ALLOWED : CAUSE_NO_ROUTE);
+
+	printf("is refused: %d %s (%s)\n", cause->status, cause->word, cause->text);
+	return EXIT_TROUBLE;
+}
+
+/* The URL as a request would carry it. EXIT_FINE, or EXIT_WRONG with the reason told. */
+static enum exit_code read_url(const char *method, const char *url, struct arena *arena, struct target *target)
+{
+	struct message message = {
+		.minor = 1,
+		.method = (uint8_t)method_of(view_str(method)),
+		.method_name = view_str(method),
+		.target = view_str(url),
+	};
+
+	if (message.method == METHOD_CONNECT)
+		return command_refuse("explain", "explain: CONNECT is never routed");
+	const char *why = target_read(target, &message, arena);
+
+	if (why != NULL)
+		return command_refuse("explain", "explain: '%s' would be refused with 400: %s", url, why);
+	return EXIT_FINE;
+}
+
+static enum exit_code explain_request(const struct config *config, const char *method, const char *url)
+{
+	struct arena arena;
+	struct target target = {0};
+	struct router *router = router_create(config);
+
+	if (router == NULL) {
+		command_complain("out of memory");
+		return EXIT_TROUBLE;
+	}
+	arena_init(&arena, NULL, 0, EXPLAIN_ARENA_BYTES);
+	enum exit_code code = read_url(method, url, &arena, &target);
+
+	if (code == EXIT_FINE) {
+		const struct route_query query = {target.host, target.path, method_of(view_str(method)), view_str(method)};
+
+		code = explain(router, &query, &target);
+	}
+	arena_release(&arena);
+	router_free(router);
+	return code;
+}
+
+static enum exit_code explain_run(int argc, char **argv)
+{
+	const struct config *config;
+	int rest;
+	const char *path = command_config_path(argc, argv, &rest);
+
+	if (path == NULL)
+		return EXIT_WRONG;
+	if (argc - rest != 2)
+		return command_refuse("explain", "explain: a METHOD and a URL are needed after the configuration");
+	enum exit_code code = command_load_config(path, &config);
+
+	if (code != EXIT_FINE)
+		return code;
+	code = explain_request(config, argv[rest], argv[rest + 1]);
+	config_free(config);
+	return code;
+}
+
+const struct command command_explain = {
+	.name = "explain",
+	.arguments = "-c FILE METHOD URL",
+	.summary = "say which route a request takes, and why not the others",
+	.help = "URL is http://HOST/PATH, or only /PATH for a request without a host. Nothing is sent.\n"
+		"Exit status: 0 a route takes it, 1 none does, 2 the configuration or the URL is wrong.\n",
+	.run = explain_run,
+};

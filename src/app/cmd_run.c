@@ -1,0 +1,183 @@
+/*
+ * `weir run -c FILE`: the gateway itself.
+ *
+ *   load -> journal -> workers (all sockets bound) -> "listening" lines -> threads -> "ready" -> orders -> end
+ *
+ * What fails before "ready" is one line on standard error and undoes what was begun. After it, everything is told through
+ * the event log.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "app/command.h"
+#include "app/process.h"
+#include "app/workers.h"
+#include "base/units.h"
+
+/* How long the log may take to write what is left after the last worker has ended. */
+#define JOURNAL_END_US (2 * US_PER_S)
+
+__attribute__((format(printf, 3, 4))) static void tell(struct journal *journal, int level, const char *format, ...)
+{
+	char text[256];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	journal_event(journal, JOURNAL_MAIN, process_wall_us(), level, text);
+}
+
+/* Limits that may not hold on this machine are said, not refused: fewer clients than allowed may well come. */
+static void plan_warn(const struct config *config, const struct config_machine *machine, const char *path)
+{
+	struct config_complaints complaints;
+	FILE *nowhere = fopen("/dev/null", "w");
+
+	if (nowhere == NULL)
+		return;
+	if (!config_plan(config, machine, nowhere, &complaints)) {
+		command_complain("%s: the limits do not fit this machine ('weir check %s' shows the arithmetic):", path, path);
+		config_complaints_print(&complaints, path, stderr);
+	}
+	config_complaints_release(&complaints);
+	fclose(nowhere);
+}
+
+static void announce(const struct config *config, const struct workers *workers)
+{
+	for (size_t i = 0; i < config->listener_count; i++) {
+		struct address address;
+		char text[ADDRESS_TEXT_MAX];
+		struct view name = config->listeners[i].name;
+
+		workers_listener_address(workers, i, &address);
+		address_format(&address, text);
+		command_complain("listening on %s (%.*s)", text, (int)name.n, name.p);
+	}
+}
+
+static void drain(const struct config *config, struct workers *workers, struct journal *journal, const char *signal_name)
+{
+	tell(journal, LEVEL_INFO, "%s: draining; requests may finish for %llu ms, once more ends them", signal_name,
+		(unsigned long long)(config->drain_timeout_us / US_PER_MS));
+	workers_drain(workers);
+}
+
+static void stop(struct workers *workers, struct journal *journal, const char *signal_name)
+{
+	tell(journal, LEVEL_INFO, "%s: stopping", signal_name);
+	workers_stop(workers);
+}
+
+/* Obeys the signals until the last worker has ended. */
+static void supervise(const struct config *config, struct workers *workers, struct journal *journal)
+{
+	bool draining = false;
+	const char *signal_name;
+
+	while (workers_running(workers)) {
+		switch (process_wait(&signal_name)) {
+		case ORDER_DRAIN:
+			if (draining)
+				stop(workers, journal, signal_name);
+			else
+				drain(config, workers, journal, signal_name);
+			draining = true;
+			break;
+		case ORDER_STOP: stop(workers, journal, signal_name); break;
+		case ORDER_REOPEN: journal_reopen(journal); break;
+		case ORDER_RELOAD:
+			tell(journal, LEVEL_WARNING,
+				"SIGHUP: this version cannot reload; to read the configuration again, stop and start it");
+			break;
+		case ORDER_ENDED: break;
+		}
+	}
+	tell(journal, LEVEL_INFO, "stopped");
+}
+
+/* From bound sockets to the end. */
+static enum exit_code serve(const struct config *config, unsigned count, struct journal *journal)
+{
+	char error[256];
+	enum exit_code code = EXIT_FINE;
+	struct workers *workers = workers_create(config, count, journal, error);
+
+	if (workers == NULL) {
+		command_complain("%s", error);
+		return EXIT_TROUBLE;
+	}
+	announce(config, workers);
+	if (workers_start(workers, error)) {
+		command_complain("ready (%u %s)", count, count == 1 ? "worker" : "workers");
+		supervise(config, workers, journal);
+	} else {
+		command_complain("%s", error);
+		workers_stop(workers);
+		code = EXIT_TROUBLE;
+	}
+	workers_free(workers);
+	return code;
+}
+
+static enum exit_code run(const struct config *config, const char *path)
+{
+	struct config_machine machine;
+	char error[256];
+
+	config_machine_read(&machine);
+	plan_warn(config, &machine, path);
+	const struct journal_options options = {
+		.workers = config->workers != 0 ? config->workers : machine.processors,
+		.access = config->log.access,
+		.format = config->log.access_format,
+		.path = config->log.access_path,
+		.level = config->log.level,
+	};
+	struct journal *journal = journal_create(&options, error);
+
+	if (journal == NULL) {
+		command_complain("%s", error);
+		return EXIT_TROUBLE;
+	}
+	enum exit_code code = serve(config, options.workers, journal);
+
+	if (!journal_free(journal, JOURNAL_END_US)) {
+		command_complain("the log could not be written to its end: nobody reads it");
+		code = EXIT_TROUBLE;
+	}
+	return code;
+}
+
+static enum exit_code run_run(int argc, char **argv)
+{
+	const struct config *config;
+	int rest;
+	const char *path = command_config_path(argc, argv, &rest);
+
+	if (path == NULL)
+		return EXIT_WRONG;
+	if (rest != argc)
+		return command_refuse("run", "run: '%s' is too much; only '-c FILE' is known", argv[rest]);
+	process_prepare();
+	enum exit_code code = command_load_config(path, &config);
+
+	if (code != EXIT_FINE)
+		return code;
+	code = run(config, path);
+	config_free(config);
+	return code;
+}
+
+const struct command command_run = {
+	.name = "run",
+	.arguments = "-c FILE",
+	.summary = "run the gateway",
+	.help = "SIGTERM, SIGQUIT  drain: stop accepting, finish what runs, end at the deadline; a second one ends at once\n"
+		"SIGINT            stop at once\n"
+		"SIGUSR1           open the log files anew, after they were renamed\n"
+		"\n"
+		"Exit status: 0 stopped as told, 1 the machine does not let it start, 2 the configuration is wrong.\n",
+	.run = run_run,
+};

@@ -1,0 +1,44 @@
+/*
+ * The command line: one command is one file cmd_*.c and one line in the table of main.c.
+ *
+ * Answers go to standard output, complaints to standard error, each with what to do about it.
+ */
+#ifndef WEIR_APP_COMMAND_H
+#define WEIR_APP_COMMAND_H
+
+#include "config/config.h"
+
+/* How the program ends; docs/operations.md tells it to the operator. */
+enum exit_code {
+	EXIT_FINE = 0,
+	EXIT_TROUBLE = 1,   /* the machine or the network does not let us: a port in use, a missing file */
+	EXIT_WRONG = 2,     /* bad configuration or usage; nothing was started */
+};
+
+struct command {
+	const char *name;
+	const char *arguments;      /* "-c FILE", for the usage line */
+	const char *summary;        /* one line */
+	const char *help;           /* more, for `weir help NAME`; each line ends in a newline */
+	/* argv[0] is the command's name. */
+	enum exit_code (*run)(int argc, char **argv);
+};
+
+extern const struct command command_run, command_check, command_explain, command_version;
+
+/* "weir: TEXT" on standard error. */
+__attribute__((format(printf, 1, 2))) void command_complain(const char *format, ...);
+
+/* Complains of the usage and says where the help is. Returns EXIT_WRONG. */
+__attribute__((format(printf, 2, 3))) enum exit_code command_refuse(const char *command, const char *format, ...);
+
+/*
+ * Takes `-c FILE` (or --config FILE) off the front of the arguments. *rest is the index of the first argument after it.
+ * NULL when it is not there, which has been complained of.
+ */
+const char *command_config_path(int argc, char **argv, int *rest);
+
+/* Loads the file, or prints every complaint. EXIT_FINE and *config set, or what the program is to end with. */
+enum exit_code command_load_config(const char *path, const struct config **config);
+
+#endif

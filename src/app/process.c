@@ -1,0 +1,88 @@
+/* See process.h. ORDER_ENDED travels as a signal of our own, so that the main thread has one place to wait at. */
+#include "app/process.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/units.h"
+
+struct order_signal {
+	int number;
+	enum process_order order;
+	const char *name;
+};
+
+#define SIGNAL_COUNT 6
+
+/* SIGRTMIN is no constant, hence a function. */
+static const struct order_signal *order_signals(void)
+{
+	static struct order_signal table[SIGNAL_COUNT] = {
+		{SIGTERM, ORDER_DRAIN, "SIGTERM"},
+		{SIGQUIT, ORDER_DRAIN, "SIGQUIT"},
+		{SIGINT, ORDER_STOP, "SIGINT"},
+		{SIGUSR1, ORDER_REOPEN, "SIGUSR1"},
+		{SIGHUP, ORDER_RELOAD, "SIGHUP"},
+		{0, ORDER_ENDED, ""},
+	};
+
+	table[SIGNAL_COUNT - 1].number = SIGRTMIN;
+	return table;
+}
+
+static sigset_t order_set(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (int i = 0; i < SIGNAL_COUNT; i++)
+		sigaddset(&set, order_signals()[i].number);
+	return set;
+}
+
+void process_prepare(void)
+{
+	struct rlimit files;
+	sigset_t set = order_set();
+
+	/* Failing to raise it leaves a working program; how far it gets is in the limits plan. */
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	signal(SIGPIPE, SIG_IGN);
+	CHECK(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
+}
+
+enum process_order process_wait(const char **signal_name)
+{
+	sigset_t set = order_set();
+	int number;
+
+	do
+		number = sigwaitinfo(&set, NULL);
+	while (number < 0);
+	const struct order_signal *found = order_signals();
+
+	while (found->number != number)
+		found++;
+	*signal_name = found->name;
+	return found->order;
+}
+
+void process_tell_ended(void)
+{
+	kill(getpid(), order_signals()[SIGNAL_COUNT - 1].number);
+}
+
+uint64_t process_wall_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * US_PER_S + (uint64_t)now.tv_nsec / 1000;
+}

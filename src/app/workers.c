@@ -1,0 +1,259 @@
+/*
+ * One thread per worker. The main thread creates all of them first, so that a port in use is known before anything is
+ * served, then hands each to its thread; from there on it speaks to them by messages only:
+ *
+ *   main:    create --- start ----- io_post(drain | stop) ----------------- join --- free
+ *   thread:             io_run ------ worker_drain | worker_stop ... on_drained: io_stop
+ *
+ * A worker whose thread was never started is ended the same way, by running its loop on the main thread.
+ */
+#include "app/workers.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "app/process.h"
+#include "filters/filters.h"
+#include "gateway/worker.h"
+
+/* A message to a worker. Sent at most once, so it can stand in its receiver. */
+struct order {
+	struct io_message message;
+	struct member *to;
+	bool sent;
+};
+
+/* A worker with its loop and its thread. */
+struct member {
+	struct workers *all;
+	unsigned index;
+	struct io *io;
+	struct worker *worker;
+	pthread_t thread;
+	bool started;
+	bool drained;           /* of the worker's thread */
+	struct order drain;
+	struct order stop;
+};
+
+struct workers {
+	const struct config *config;
+	struct journal *journal;
+	struct shared *shared;
+	_Atomic(unsigned) running;      /* threads that have not ended */
+	unsigned count;                 /* members that exist */
+	struct member members[];
+};
+
+/* --- on the worker's thread ----------------------------------------------------------------------------------------- */
+
+static void member_on_finished(void *context, const struct exchange_record *record)
+{
+	struct member *member = context;
+
+	journal_record(member->all->journal, member->index, record);
+}
+
+static void member_on_event(void *context, int level, const char *text)
+{
+	struct member *member = context;
+
+	journal_event(member->all->journal, member->index, io_wall_us(member->io), level, text);
+}
+
+static void member_on_drained(void *context)
+{
+	struct member *member = context;
+
+	member->drained = true;
+	io_stop(member->io);
+}
+
+static void member_on_drain(struct io_message *message)
+{
+	struct member *member = container_of(message, struct order, message)->to;
+
+	if (!member->drained)
+		worker_drain(member->worker, deadline_after(io_now_us(member->io), member->all->config->drain_timeout_us));
+}
+
+static void member_on_stop(struct io_message *message)
+{
+	struct member *member = container_of(message, struct order, message)->to;
+
+	if (!member->drained)
+		worker_stop(member->worker);
+}
+
+static void *member_run(void *argument)
+{
+	struct member *member = argument;
+
+	io_run(member->io);
+	if (atomic_fetch_sub(&member->all->running, 1) == 1)
+		process_tell_ended();
+	return NULL;
+}
+
+/* --- on the main thread --------------------------------------------------------------------------------------------- */
+
+/*
+ * 0 when nobody listens on the address. The workers share it among themselves (SO_REUSEPORT), and by that would share it
+ * with another running gateway without a word; one listener that does not share finds out. Unix sockets cannot be shared.
+ */
+static int address_probe(struct io *io, const struct address *address)
+{
+	const struct io_listen_options alone = {.backlog = 1};
+	struct io_source source = {.fd = -1};
+
+	if (address->u.any.sa_family == AF_UNIX)
+		return 0;
+	int error = io_listen(io, &source, address, &alone);
+
+	io_close(io, &source);
+	return error;
+}
+
+static bool addresses_probe(const struct config *config, char error_text[256])
+{
+	struct io *io = io_create();
+	int error = io != NULL ? 0 : -errno;
+
+	snprintf(error_text, 256, "a loop cannot be created: %s", strerror(-error));
+	for (size_t i = 0; i < config->listener_count && error == 0; i++) {
+		const struct config_listener *listener = &config->listeners[i];
+
+		error = address_probe(io, &listener->address);
+		snprintf(error_text, 256, "cannot listen on %.*s (listener %.*s): %s", (int)listener->address_text.n,
+			listener->address_text.p, (int)listener->name.n, listener->name.p, strerror(-error));
+	}
+	if (io != NULL)
+		io_free(io);
+	return error == 0;
+}
+
+static bool member_create(struct member *member, char error_text[256])
+{
+	const struct config *config = member->all->config;
+	const struct worker_observer observer = {
+		.context = member,
+		.on_finished = member_on_finished,
+		.on_event = member_on_event,
+		.on_drained = member_on_drained,
+		.wants_records = config->log.access,
+	};
+
+	member->drain = (struct order){.message.on_receive = member_on_drain, .to = member};
+	member->stop = (struct order){.message.on_receive = member_on_stop, .to = member};
+	member->io = io_create();
+	if (member->io == NULL) {
+		snprintf(error_text, 256, "the loop of worker %u cannot be created: %s", member->index, strerror(errno));
+		return false;
+	}
+	member->worker = worker_create(member->io, config, member->all->shared, member->index, &observer, error_text);
+	if (member->worker == NULL)
+		io_free(member->io);
+	return member->worker != NULL;
+}
+
+static void order_send(struct order *order)
+{
+	if (order->sent)
+		return;
+	order->sent = true;
+	io_post(order->to->io, &order->message);
+}
+
+struct workers *workers_create(const struct config *config, unsigned count, struct journal *journal,
+	char error_text[256])
+{
+	struct workers *workers = calloc(1, sizeof(*workers) + count * sizeof(workers->members[0]));
+
+	snprintf(error_text, 256, "out of memory");
+	if (workers == NULL)
+		return NULL;
+	if (!addresses_probe(config, error_text))
+		goto failed;
+	snprintf(error_text, 256, "out of memory");
+	workers->config = config;
+	workers->journal = journal;
+	workers->shared = shared_create(config, filter_table);
+	if (workers->shared == NULL)
+		goto failed;
+	for (unsigned i = 0; i < count; i++) {
+		struct member *member = &workers->members[i];
+
+		member->all = workers;
+		member->index = i;
+		if (!member_create(member, error_text))
+			goto failed;
+		workers->count++;
+	}
+	return workers;
+failed:
+	workers_stop(workers);
+	workers_free(workers);
+	return NULL;
+}
+
+bool workers_start(struct workers *workers, char error_text[256])
+{
+	for (unsigned i = 0; i < workers->count; i++) {
+		struct member *member = &workers->members[i];
+		int error;
+
+		atomic_fetch_add(&workers->running, 1);
+		error = pthread_create(&member->thread, NULL, member_run, member);
+		if (error != 0) {
+			atomic_fetch_sub(&workers->running, 1);
+			snprintf(error_text, 256, "the thread of worker %u cannot be started: %s", i, strerror(error));
+			return false;
+		}
+		member->started = true;
+	}
+	return true;
+}
+
+void workers_listener_address(const struct workers *workers, size_t i, struct address *address)
+{
+	worker_listener_address(workers->members[0].worker, i, address);
+}
+
+void workers_drain(struct workers *workers)
+{
+	for (unsigned i = 0; i < workers->count; i++)
+		order_send(&workers->members[i].drain);
+}
+
+void workers_stop(struct workers *workers)
+{
+	for (unsigned i = 0; i < workers->count; i++)
+		order_send(&workers->members[i].stop);
+}
+
+bool workers_running(const struct workers *workers)
+{
+	return atomic_load(&workers->running) != 0;
+}
+
+static void member_free(struct member *member)
+{
+	if (member->started)
+		pthread_join(member->thread, NULL);
+	else
+		io_run(member->io);
+	worker_free(member->worker);
+	io_free(member->io);
+}
+
+void workers_free(struct workers *workers)
+{
+	for (unsigned i = 0; i < workers->count; i++)
+		member_free(&workers->members[i]);
+	if (workers->shared != NULL)
+		shared_free(workers->shared);
+	free(workers);
+}

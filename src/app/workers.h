@@ -1,0 +1,37 @@
+/*
+ * The workers' threads: one each, with a loop and a worker (gateway/worker.h) that nobody else touches.
+ *
+ * Lifecycle: workers_create (every socket is bound, nothing served yet), workers_start, any of workers_drain and
+ * workers_stop, and when workers_running() is false workers_free. All calls from the main thread.
+ */
+#ifndef WEIR_APP_WORKERS_H
+#define WEIR_APP_WORKERS_H
+
+#include "config/model.h"
+#include "telemetry/journal.h"
+
+struct workers;
+
+/* Everything is borrowed and outlives the workers. NULL with error_text when an address cannot be bound, or memory is out. */
+struct workers *workers_create(const struct config *config, unsigned count, struct journal *journal,
+	char error_text[256]);
+
+/* Starts the threads. False with error_text when one cannot be started: then workers_stop and workers_free. */
+bool workers_start(struct workers *workers, char error_text[256]);
+
+/* The address that listener `i` of the configuration is bound to. */
+void workers_listener_address(const struct workers *workers, size_t i, struct address *address);
+
+/* Lets running exchanges finish until the configured deadline, then ends them. Once the last worker has ended, on its
+ * thread, process_tell_ended() is called. */
+void workers_drain(struct workers *workers);
+
+/* Ends everything at once; the same call when the last one has ended. Both may be called repeatedly. */
+void workers_stop(struct workers *workers);
+
+bool workers_running(const struct workers *workers);
+
+/* After workers_stop or workers_drain: waits for the end of every thread, and frees. */
+void workers_free(struct workers *workers);
+
+#endif

@@ -1,0 +1,176 @@
+/*
+ * Text to socket address and back. The text is strict: one spelling of each part, nothing before or after it.
+ *
+ *   address   = ipv4 ":" port / "[" ipv6 "]" ":" port / "unix:" path
+ */
+#include "base/address.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "base/view.h"
+
+#define PORT_DIGITS_MAX 5
+
+static struct sockaddr_in *v4(struct address *address)
+{
+	return (struct sockaddr_in *)&address->u.storage;
+}
+
+static struct sockaddr_in6 *v6(struct address *address)
+{
+	return (struct sockaddr_in6 *)&address->u.storage;
+}
+
+static struct sockaddr_un *un(struct address *address)
+{
+	return (struct sockaddr_un *)&address->u.storage;
+}
+
+static const struct sockaddr_in *v4_const(const struct address *address)
+{
+	return (const struct sockaddr_in *)&address->u.storage;
+}
+
+static const struct sockaddr_in6 *v6_const(const struct address *address)
+{
+	return (const struct sockaddr_in6 *)&address->u.storage;
+}
+
+static const struct sockaddr_un *un_const(const struct address *address)
+{
+	return (const struct sockaddr_un *)&address->u.storage;
+}
+
+static bool parse_unix(struct address *address, const char *path)
+{
+	struct sockaddr_un *to = un(address);
+	size_t n = strlen(path);
+
+	if (n == 0 || n >= sizeof(to->sun_path))
+		return false;
+	to->sun_family = AF_UNIX;
+	memcpy(to->sun_path, path, n + 1);
+	address->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + 1);
+	return true;
+}
+
+static bool parse_port(const char *text, in_port_t *port)
+{
+	struct view v = view_str(text);
+	uint64_t value;
+
+	if (v.n > PORT_DIGITS_MAX || !view_parse_u64(v, &value) || value > UINT16_MAX)
+		return false;
+	*port = htons((uint16_t)value);
+	return true;
+}
+
+/* `host` is without its brackets and NUL-terminated. */
+static bool parse_host(struct address *address, const char *host, in_port_t port, int family)
+{
+	if (family == AF_INET6) {
+		v6(address)->sin6_family = AF_INET6;
+		v6(address)->sin6_port = port;
+		address->len = sizeof(struct sockaddr_in6);
+		return inet_pton(AF_INET6, host, &v6(address)->sin6_addr) == 1;
+	}
+	v4(address)->sin_family = AF_INET;
+	v4(address)->sin_port = port;
+	address->len = sizeof(struct sockaddr_in);
+	return inet_pton(AF_INET, host, &v4(address)->sin_addr) == 1;
+}
+
+bool address_parse(struct address *address, const char *text)
+{
+	char host[INET6_ADDRSTRLEN];
+	const char *colon = strrchr(text, ':');
+	in_port_t port;
+
+	memset(address, 0, sizeof(*address));
+	if (strncmp(text, "unix:", 5) == 0)
+		return parse_unix(address, text + 5);
+	if (colon == NULL || !parse_port(colon + 1, &port))
+		return false;
+	struct view v = view_of(text, (size_t)(colon - text));
+	bool bracketed = v.n >= 2 && v.p[0] == '[' && v.p[v.n - 1] == ']';
+
+	if (bracketed)
+		v = view_of(v.p + 1, v.n - 2);
+	if (v.n >= sizeof(host))
+		return false;
+	memcpy(host, v.p, v.n);
+	host[v.n] = '\0';
+	return parse_host(address, host, port, bracketed ? AF_INET6 : AF_INET);
+}
+
+/* The path of a unix address; of length 0 for an unnamed (or abstract) one. */
+static struct view unix_path(const struct address *address)
+{
+	size_t offset = offsetof(struct sockaddr_un, sun_path);
+
+	if (address->len <= offset)
+		return VIEW("");
+	return view_of(un_const(address)->sun_path, strnlen(un_const(address)->sun_path, address->len - offset));
+}
+
+size_t address_format(const struct address *address, char text[ADDRESS_TEXT_MAX])
+{
+	char host[INET6_ADDRSTRLEN] = "";
+	int n;
+
+	if (address->u.any.sa_family == AF_INET) {
+		inet_ntop(AF_INET, &v4_const(address)->sin_addr, host, sizeof(host));
+		n = snprintf(text, ADDRESS_TEXT_MAX, "%s:%u", host, address_port(address));
+	} else if (address->u.any.sa_family == AF_INET6) {
+		inet_ntop(AF_INET6, &v6_const(address)->sin6_addr, host, sizeof(host));
+		n = snprintf(text, ADDRESS_TEXT_MAX, "[%s]:%u", host, address_port(address));
+	} else {
+		struct view path = unix_path(address);
+
+		n = snprintf(text, ADDRESS_TEXT_MAX, "unix:%.*s", (int)path.n, path.p);
+	}
+	return (size_t)n;
+}
+
+size_t address_format_host(const struct address *address, char text[ADDRESS_TEXT_MAX])
+{
+	const struct in6_addr *ip6 = &v6_const(address)->sin6_addr;
+
+	if (address->u.any.sa_family == AF_INET)
+		inet_ntop(AF_INET, &v4_const(address)->sin_addr, text, ADDRESS_TEXT_MAX);
+	else if (address->u.any.sa_family != AF_INET6)
+		memcpy(text, "unix:", sizeof("unix:"));
+	else if (IN6_IS_ADDR_V4MAPPED(ip6))
+		inet_ntop(AF_INET, &ip6->s6_addr[12], text, ADDRESS_TEXT_MAX);
+	else
+		inet_ntop(AF_INET6, ip6, text, ADDRESS_TEXT_MAX);
+	return strlen(text);
+}
+
+unsigned address_port(const struct address *address)
+{
+	if (address->u.any.sa_family == AF_INET)
+		return ntohs(v4_const(address)->sin_port);
+	if (address->u.any.sa_family == AF_INET6)
+		return ntohs(v6_const(address)->sin6_port);
+	return 0;
+}
+
+bool address_bytes(const struct address *address, unsigned char bytes[16])
+{
+	if (address->u.any.sa_family == AF_INET6) {
+		memcpy(bytes, &v6_const(address)->sin6_addr, 16);
+		return true;
+	}
+	if (address->u.any.sa_family != AF_INET)
+		return false;
+	memset(bytes, 0, 10);
+	memset(bytes + 10, 0xff, 2);
+	memcpy(bytes + 12, &v4_const(address)->sin_addr, 4);
+	return true;
+}

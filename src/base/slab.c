@@ -1,0 +1,100 @@
+/*
+ * Objects are carved out of runs. A free object's first word links to the next free one; the most recently freed is
+ * handed out first, because it is the one still in the processor's cache.
+ *
+ *   s->runs -> [head|obj|obj|obj|obj] -> [head|obj|obj|obj|obj]
+ *                     ^       |  ^
+ *   s->free ----------+       +--+      (LIFO, through both runs)
+ *
+ * Invariant: count_live <= count_made <= count_max.
+ */
+#include "base/slab.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/poison.h"
+
+#define SLAB_ALIGN 16
+#define SLAB_RUN_BYTES 16384
+#define SLAB_RUN_COUNT_MIN 4
+
+/* Stands before a run's objects; its size is a multiple of SLAB_ALIGN, as malloc's alignment is. */
+struct slab_run {
+	_Alignas(SLAB_ALIGN) struct slab_run *next;
+};
+
+void slab_init(struct slab *s, size_t object_bytes, size_t count_max)
+{
+	CHECK(object_bytes <= SIZE_MAX / (2 * SLAB_RUN_COUNT_MIN));
+	object_bytes = (object_bytes + SLAB_ALIGN - 1) & ~(size_t)(SLAB_ALIGN - 1);
+	*s = (struct slab){
+		.object_bytes = object_bytes > 0 ? object_bytes : SLAB_ALIGN,
+		.count_max = count_max,
+	};
+}
+
+void slab_release(struct slab *s)
+{
+	CHECK(s->count_live == 0);
+	while (s->runs != NULL) {
+		struct slab_run *run = s->runs;
+
+		s->runs = run->next;
+		free(run);
+	}
+	s->free = NULL;
+	s->count_made = 0;
+}
+
+static void slab_push(struct slab *s, void *p)
+{
+	*(void **)p = s->free;
+	s->free = p;
+	poison(p, s->object_bytes);
+}
+
+/* One more run. False when count_max objects are made, or memory is out. */
+static bool slab_grow(struct slab *s)
+{
+	size_t count = SLAB_RUN_BYTES / s->object_bytes;
+
+	if (count < SLAB_RUN_COUNT_MIN)
+		count = SLAB_RUN_COUNT_MIN;
+	if (count > s->count_max - s->count_made)
+		count = s->count_max - s->count_made;
+	if (count == 0)
+		return false;
+	struct slab_run *run = malloc(sizeof(*run) + count * s->object_bytes);
+	if (run == NULL)
+		return false;
+	run->next = s->runs;
+	s->runs = run;
+	/* From the last to the first, so that objects are handed out in the order of their addresses. */
+	for (size_t i = count; i > 0; i--)
+		slab_push(s, (char *)(run + 1) + (i - 1) * s->object_bytes);
+	s->count_made += count;
+	return true;
+}
+
+void *slab_alloc(struct slab *s)
+{
+	if (s->free == NULL && !slab_grow(s))
+		return NULL;
+	void *p = s->free;
+
+	unpoison(p, s->object_bytes);
+	s->free = *(void **)p;
+	s->count_live++;
+	return p;
+}
+
+void slab_free(struct slab *s, void *p)
+{
+	if (p == NULL)
+		return;
+	CHECK(s->count_live > 0);
+	s->count_live--;
+	slab_push(s, p);
+}

@@ -1,0 +1,165 @@
+/*
+ * `listeners`: where clients connect, whom to believe about their addresses, what a client may take.
+ */
+#include <arpa/inet.h>
+#include <stdio.h>
+
+#include "base/units.h"
+#include "config/read.h"
+
+#define HOUR_US (3600 * US_PER_S)
+
+/* --- trusted_proxies -------------------------------------------------------------------------------------------------------- */
+
+/* "10.0.0.0/8", "::1/128", or an address alone. */
+static bool cidr_parse(struct view text, struct config_cidr *cidr)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	const char *slash = memchr(text.p, '/', text.n);
+	size_t n = slash != NULL ? (size_t)(slash - text.p) : text.n;
+	char z[INET6_ADDRSTRLEN];
+	uint64_t prefix;
+
+	if (n >= sizeof(z) || memchr(text.p, '\0', n) != NULL)
+		return false;
+	snprintf(z, sizeof(z), "%.*s", (int)n, text.p);
+	bool v4 = inet_pton(AF_INET, z, cidr->address + 12) == 1;
+	if (v4)
+		memcpy(cidr->address, mapped, sizeof(mapped));
+	else if (inet_pton(AF_INET6, z, cidr->address) != 1)
+		return false;
+	prefix = v4 ? 32 : 128;
+	if (slash != NULL && (!view_parse_u64(view_from(text, n + 1), &prefix) || prefix > (v4 ? 32u : 128u)))
+		return false;
+	cidr->prefix = (uint8_t)(prefix + (v4 ? 96 : 0));
+	return true;
+}
+
+/* Whether a bit behind the prefix is set: then it is not clear which block is meant. */
+static bool cidr_has_host_bits(const struct config_cidr *cidr)
+{
+	for (unsigned bit = cidr->prefix; bit < 128; bit++)
+		if (cidr->address[bit / 8] & (0x80u >> bit % 8))
+			return true;
+	return false;
+}
+
+static void cidr_read(struct load *l, const struct node *node, void *out)
+{
+	static const char allowed[] = "an address block such as 10.0.0.0/8 or fd00::/8, or one address";
+	struct view text = text_read(l, node, allowed);
+	struct config_cidr *cidr = out;
+	struct quoted q;
+
+	if (text.p == NULL)
+		return;
+	if (!cidr_parse(text, cidr))
+		complain(l, node, "found %s; allowed: %s", quote(&q, text), allowed);
+	else if (cidr_has_host_bits(cidr))
+		complain(l, node, "found %s, which has bits behind its prefix; write the block's first address, or one address "
+			"without a prefix", quote(&q, text));
+}
+
+/* --- tables ------------------------------------------------------------------------------------------------------------------ */
+
+static const struct key limits_keys[] = {
+	{"connections", KEY_NUMBER, FIELD(struct config_limits, connections), .min = 1, .max = 1000000, .preset = 10000},
+	{"header_bytes", KEY_SIZE, FIELD(struct config_limits, header_bytes),
+		.min = 1 * KIB, .max = 256 * KIB, .preset = 32 * KIB},
+	{"header_count", KEY_NUMBER, FIELD(struct config_limits, header_count), .min = 1, .max = 1000, .preset = 100},
+	{"target_bytes", KEY_SIZE, FIELD(struct config_limits, target_bytes),
+		.min = 64, .max = 256 * KIB, .preset = 8 * KIB, .hint = "at most `header_bytes`"},
+	{"body_bytes", KEY_SIZE, FIELD(struct config_limits, body_bytes),
+		.min = 1, .max = 1024 * 1024 * GIB, .preset = 0, .zero = "no limit"},
+};
+
+/* A head holds its target. A default that would not fit gives way; what was asked for does not. */
+static void limits_check(struct load *l, const struct node *map, void *out)
+{
+	struct config_limits *limits = out;
+	const struct node *node = node_find(map, VIEW("target_bytes"));
+	char target[SCALAR_TEXT_MAX], header[SCALAR_TEXT_MAX];
+
+	if (limits->target_bytes <= limits->header_bytes)
+		return;
+	if (node == NULL)
+		limits->target_bytes = limits->header_bytes;
+	else
+		complain(l, node, "found %s, which is more than `header_bytes` (%s); lower it, or raise `header_bytes`",
+			scalar_format(UNIT_BYTES, limits->target_bytes, target),
+			scalar_format(UNIT_BYTES, limits->header_bytes, header));
+}
+
+static const struct section limits_section = {KEYS(limits_keys), .check = limits_check};
+
+#define TIMEOUT(field, preset_) \
+	KEY_DURATION, FIELD(struct config_listener_timeouts, field), .min = US_PER_MS, .max = 24 * HOUR_US, .preset = preset_
+
+static const struct key timeouts_keys[] = {
+	{"header", TIMEOUT(header_us, 10 * US_PER_S)},
+	{"body_idle", TIMEOUT(body_idle_us, 30 * US_PER_S)},
+	{"keep_alive", TIMEOUT(keep_alive_us, 75 * US_PER_S)},
+	{"write_idle", TIMEOUT(write_idle_us, 30 * US_PER_S)},
+};
+
+static const struct section timeouts_section = {KEYS(timeouts_keys)};
+
+static void listener_name_read(struct load *l, const struct node *node, void *out)
+{
+	name_read(l, node, &((struct config_listener *)out)->name);
+}
+
+static void listener_address_read(struct load *l, const struct node *node, void *out)
+{
+	struct config_listener *listener = out;
+
+	address_read(l, node, &listener->address_text, &listener->address);
+}
+
+static const struct key listener_keys[] = {
+	{"name", KEY_OWN, .required = true, .read = listener_name_read},
+	{"address", KEY_OWN, .required = true, .read = listener_address_read},
+	{"trusted_proxies", KEY_LIST, ITEMS(struct config_listener, trusted_proxies, trusted_proxy_count),
+		.min = 1, .max = 1000, .read = cidr_read, .hint = "each is an address block, such as 10.0.0.0/8"},
+	{"limits", KEY_SECTION, FIELD(struct config_listener, limits), .section = &limits_section},
+	{"timeouts", KEY_SECTION, FIELD(struct config_listener, timeouts), .section = &timeouts_section},
+	{"tls", KEY_LATER},
+};
+
+const struct section listener_section = {KEYS(listener_keys)};
+
+/* --- together ---------------------------------------------------------------------------------------------------------------- */
+
+/* An address as a key: two spellings of one address are one. Empty when out of memory. */
+static struct view address_key(struct load *l, const struct address *address)
+{
+	char text[ADDRESS_TEXT_MAX];
+
+	return load_copy(l, view_of(text, address_format(address, text)));
+}
+
+/* The names and addresses of all listeners differ, the addresses from the administration's too. */
+void listeners_check(struct load *l, const struct node *root)
+{
+	const struct node *list = node_find(root, VIEW("listeners"));
+	const struct config *c = l->config;
+	const struct node *admin = node_find(root, VIEW("admin"));
+	struct distinct *entries;
+	size_t n = 0;
+
+	if (list == NULL || c->listener_count == 0)
+		return;
+	names_check(l, list, "the name");
+	entries = arena_alloc(l->scratch, (c->listener_count + 1) * sizeof(*entries));
+	if (entries == NULL) {
+		l->exhausted = true;
+		return;
+	}
+	for each_child(list, child)
+		if (c->listeners[child->index].address_text.n > 0)
+			entries[n++] = (struct distinct){address_key(l, &c->listeners[child->index].address),
+				node_find(child, VIEW("address"))};
+	if (c->admin.enabled && c->admin.address_text.n > 0)
+		entries[n++] = (struct distinct){address_key(l, &c->admin.address), node_find(admin, VIEW("address"))};
+	distinct_check(l, entries, n, "the address");
+}

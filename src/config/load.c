@@ -1,0 +1,236 @@
+/*
+ * The file as a whole: from bytes to a tree, from the tree to a model; the root's table of keys.
+ *
+ *     bytes --tree_read--> nodes (scratch arena) --section_read--> struct config (its own arena) + complaints
+ *
+ * The model stands at the beginning of what config_free() frees: its arena follows it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/units.h"
+#include "config/read.h"
+
+#define MODEL_BYTES_MAX (64u << 20)
+#define SCRATCH_BYTES_MAX (128u << 20)
+#define LOG_PATH_BYTES_MAX 4096
+
+struct owned_config {
+	struct config config;
+	struct arena arena;
+};
+
+/* --- the root's keys -------------------------------------------------------------------------------------------------------- */
+
+static void version_read(struct load *l, const struct node *node, void *out)
+{
+	struct quoted q;
+
+	if (node->kind != NODE_TEXT || !view_eq(node->text, VIEW("1")))
+		complain(l, node, "found %s; allowed: 1, the version of the format that is described here", node_describe(&q, node));
+}
+
+static void workers_read(struct load *l, const struct node *node, void *out)
+{
+	static const char allowed[] = "`auto` (one per processor), or a whole number from 1 to 256";
+	struct view text = text_read(l, node, allowed);
+	struct config *c = out;
+	struct quoted q;
+	uint64_t n;
+
+	if (text.p == NULL || view_eq(text, VIEW("auto")))
+		return;
+	if (scalar_parse(UNIT_NONE, text, &n) == SCALAR_OK && n >= 1 && n <= 256)
+		c->workers = (unsigned)n;
+	else
+		complain(l, node, "found %s; allowed: %s", quote(&q, text), allowed);
+}
+
+static bool address_is_local(const struct address *address)
+{
+	static const unsigned char v4[13] = {[10] = 0xff, [11] = 0xff, [12] = 127};
+	static const unsigned char v6[16] = {[15] = 1};
+	unsigned char bytes[16];
+
+	return !address_bytes(address, bytes) || memcmp(bytes, v4, sizeof(v4)) == 0 || memcmp(bytes, v6, sizeof(v6)) == 0;
+}
+
+static void admin_address_read(struct load *l, const struct node *node, void *out)
+{
+	struct config *c = out;
+	struct quoted q;
+
+	address_read(l, node, &c->admin.address_text, &c->admin.address);
+	if (c->admin.address_text.n > 0 && !address_is_local(&c->admin.address))
+		complain(l, node, "found %s; allowed: a loopback address (127.0.0.1:9180, [::1]:9180) or a unix socket, because "
+			"whoever reaches it has control", quote(&q, node->text));
+}
+
+static const struct key admin_keys[] = {{"address", KEY_OWN, .required = true, .read = admin_address_read}};
+static const struct section admin_section = {KEYS(admin_keys)};
+
+static void access_path_read(struct load *l, const struct node *node, void *out)
+{
+	static const char allowed[] = "the path of a file, or \"-\" for standard output";
+	struct view text = text_read(l, node, allowed);
+	struct config *c = out;
+
+	if (text.p == NULL)
+		return;
+	if (text.n == 0 || text.n >= LOG_PATH_BYTES_MAX || memchr(text.p, '\0', text.n) != NULL) {
+		complain(l, node, "found no path that can be opened; allowed: %s", allowed);
+		return;
+	}
+	c->log.access_path = load_keep(l, arena_printf(l->arena, "%.*s", (int)text.n, text.p)).p;
+}
+
+static const struct word format_words[] = {{"json", LOG_JSON}, {"text", LOG_TEXT}, {0}};
+static const struct key access_keys[] = {
+	{"format", KEY_CHOICE, FIELD(struct config, log.access_format), .words = format_words, .preset = LOG_JSON},
+	{"path", KEY_OWN, .read = access_path_read},
+};
+static const struct section access_section = {KEYS(access_keys)};
+
+static const struct word level_words[] = {
+	{"error", LEVEL_ERROR}, {"warning", LEVEL_WARNING}, {"info", LEVEL_INFO}, {"debug", LEVEL_DEBUG}, {0}};
+static const struct key log_keys[] = {
+	{"access", KEY_SWITCH, FIELD(struct config, log.access), .section = &access_section, .preset = true},
+	{"level", KEY_CHOICE, FIELD(struct config, log.level), .words = level_words, .preset = LEVEL_INFO},
+};
+static const struct section log_section = {KEYS(log_keys)};
+
+static void root_check(struct load *l, const struct node *map, void *out)
+{
+	const struct node *upstreams = node_find(map, VIEW("upstreams"));
+	const struct node *routes = node_find(map, VIEW("routes"));
+
+	listeners_check(l, map);
+	if (l->config->upstream_count > 0)
+		names_check(l, upstreams, "the name");
+	if (l->config->route_count > 0) {
+		names_check(l, routes, "the name");
+		routes_check(l, routes);
+	}
+}
+
+/* Upstreams stand before routes, which refer to them. */
+static const struct key root_keys[] = {
+	{"version", KEY_OWN, .required = true, .read = version_read, .hint = "write `version: 1`"},
+	{"workers", KEY_OWN, .read = workers_read},
+	{"listeners", KEY_LIST, ITEMS(struct config, listeners, listener_count), .min = 1, .max = 64, .required = true,
+		.section = &listener_section, .hint = "each says where clients connect: name, address"},
+	{"upstreams", KEY_LIST, ITEMS(struct config, upstreams, upstream_count), .min = 1, .max = 1000,
+		.section = &upstream_section, .hint = "each is a service: name, endpoints"},
+	{"routes", KEY_LIST, ITEMS(struct config, routes, route_count), .min = 1, .max = 10000, .required = true,
+		.section = &route_section, .hint = "each says what is done with some requests: name, match, and an action"},
+	{"admin", KEY_SWITCH, FIELD(struct config, admin.enabled), .section = &admin_section, .preset = false},
+	{"log", KEY_SECTION, .section = &log_section},
+	{"drain_timeout", KEY_DURATION, FIELD(struct config, drain_timeout_us),
+		.min = US_PER_MS, .max = 24 * 3600 * US_PER_S, .preset = 30 * US_PER_S},
+};
+
+const struct section root_section = {KEYS(root_keys), .check = root_check};
+
+/* --- loading ---------------------------------------------------------------------------------------------------------------- */
+
+static void tree_load(struct load *l, struct view bytes)
+{
+	const struct node nothing = {.kind = NODE_TEXT, .plain = true, .line = 1, .column = 1};
+	const struct node *root = tree_read(l, bytes);
+
+	if (root != NULL && !node_is_nothing(root))
+		section_read(l, &root_section, root, l->config);
+	else if (l->complaints->count + l->complaints->more == 0 && !l->exhausted)
+		complain(l, &nothing, "the file says nothing; at least `version`, `listeners` and `routes` are needed");
+}
+
+static struct owned_config *config_create(const char *name)
+{
+	struct owned_config *owned = calloc(1, sizeof(*owned));
+
+	if (owned == NULL)
+		return NULL;
+	arena_init(&owned->arena, NULL, 0, MODEL_BYTES_MAX);
+	owned->config.file = arena_printf(&owned->arena, "%s", name);
+	owned->config.log.access_path = "-";
+	return owned;
+}
+
+enum config_status config_load_bytes(const char *name, struct view bytes, const struct config **out,
+	struct config_complaints *complaints)
+{
+	struct owned_config *owned = config_create(name);
+	struct arena scratch;
+	struct load l = {.scratch = &scratch, .complaints = complaints};
+
+	*out = NULL;
+	*complaints = (struct config_complaints){0};
+	arena_init(&scratch, NULL, 0, SCRATCH_BYTES_MAX);
+	l.exhausted = owned == NULL || owned->config.file.p == NULL;
+	if (bytes.n > TREE_BYTES_MAX) {
+		complain_whole(complaints, "", "the file is larger than %u MiB; split it", TREE_BYTES_MAX >> 20);
+	} else if (!l.exhausted) {
+		l.config = &owned->config;
+		l.arena = &owned->arena;
+		tree_load(&l, bytes);
+	}
+	if (l.exhausted)
+		complain_whole(complaints, "", "there is not enough memory to read the file");
+	arena_release(&scratch);
+	complaints_sort(complaints);
+	if (complaints->count + complaints->more == 0) {
+		*out = &owned->config;
+		return CONFIG_OK;
+	}
+	config_free(owned != NULL ? &owned->config : NULL);
+	return CONFIG_BAD;
+}
+
+/* The whole file, but at most `max` bytes of it. -1 with errno when that fails. */
+static ssize_t file_read(const char *path, char *bytes, size_t max)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	size_t n = 0;
+	ssize_t got = 1;
+
+	if (fd < 0)
+		return -1;
+	while (n < max && got != 0) {
+		got = read(fd, bytes + n, max - n);
+		if (got < 0 && errno != EINTR)
+			break;
+		n += got > 0 ? (size_t)got : 0;
+	}
+	int error = errno;
+	close(fd);
+	errno = error;
+	return got < 0 ? -1 : (ssize_t)n;
+}
+
+enum config_status config_load(const char *path, const struct config **out, struct config_complaints *complaints)
+{
+	char *bytes = malloc(TREE_BYTES_MAX + 1);
+	ssize_t n = bytes != NULL ? file_read(path, bytes, TREE_BYTES_MAX + 1) : -1;
+	enum config_status status = CONFIG_UNREADABLE;
+
+	*out = NULL;
+	*complaints = (struct config_complaints){0};
+	if (n >= 0)
+		status = config_load_bytes(path, view_of(bytes, (size_t)n), out, complaints);
+	else
+		complain_whole(complaints, "", "cannot be read: %s", strerror(errno));
+	free(bytes);
+	return status;
+}
+
+void config_free(const struct config *config)
+{
+	struct owned_config *owned = (struct owned_config *)(uintptr_t)config;
+
+	if (owned == NULL)
+		return;
+	arena_release(&owned->arena);
+	free(owned);
+}

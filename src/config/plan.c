@@ -1,0 +1,270 @@
+/*
+ * The limits plan: whether what the file promises fits what the machine allows, with the arithmetic.
+ *
+ *     open files:   reserve + workers + listeners + clients + pools + logs     <= RLIMIT_NOFILE
+ *     local ports:  what all pools together may open to one address            <= ip_local_port_range
+ *     backlog:      what a listening socket asks for, against net.core.somaxconn: it is cut, which is said but works
+ *
+ * Each sum is the worst case: every client connected, every pool full. A gateway whose worst case fits never learns at
+ * peak hour that it does not.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "config/complain.h"
+#include "config/read.h"
+
+/* Standard streams, the administration's connections, libraries, and room to look around with. */
+#define FILES_RESERVE 64
+/* Of each loop: epoll, its wake-up, and the descriptor kept back for shedding. */
+#define FILES_PER_WORKER 3
+
+#define PATH_MAX_BYTES 64
+
+/* --- the machine ----------------------------------------------------------------------------------------------------------- */
+
+/* Reads up to two numbers from a file of /proc/sys; what is not there is left as it is. */
+static void proc_read(const char *path, unsigned *first, unsigned *second)
+{
+	FILE *f = fopen(path, "re");
+	char line[64] = "";
+
+	if (f == NULL)
+		return;
+	if (fgets(line, sizeof(line), f) != NULL) {
+		char *end = line;
+		unsigned long a = strtoul(line, &end, 10), b = strtoul(end, NULL, 10);
+		if (a > 0 && a < UINT32_MAX)
+			*first = (unsigned)a;
+		if (second != NULL && b > 0 && b < UINT32_MAX)
+			*second = (unsigned)b;
+	}
+	fclose(f);
+}
+
+void config_machine_read(struct config_machine *machine)
+{
+	struct rlimit files = {0};
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned ignored;
+
+	/* Linux's own defaults, for where /proc is not mounted. */
+	*machine = (struct config_machine){.backlog_max = 4096, .ports_from = 32768, .ports_to = 60999};
+	machine->processors = processors > 0 ? (unsigned)processors : 1;
+	getrlimit(RLIMIT_NOFILE, &files);
+	machine->files_max = files.rlim_max == RLIM_INFINITY ? UINT64_MAX : files.rlim_max;
+	proc_read("/proc/sys/net/core/somaxconn", &machine->backlog_max, &ignored);
+	proc_read("/proc/sys/net/ipv4/ip_local_port_range", &machine->ports_from, &machine->ports_to);
+}
+
+/* --- the table ------------------------------------------------------------------------------------------------------------- */
+
+struct plan {
+	const struct config *config;
+	const struct config_machine *machine;
+	struct config_complaints *complaints;
+	FILE *to;
+	unsigned workers;
+	uint64_t files;
+};
+
+__attribute__((format(printf, 3, 4))) static void row(FILE *to, const char *label, const char *format, ...)
+{
+	char text[160];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	fprintf(to, "  %-10s %-44s", label, text);
+}
+
+static void files_add(struct plan *p, uint64_t n)
+{
+	fprintf(p->to, " %10" PRIu64 "\n", n);
+	p->files += n;
+}
+
+static uint64_t pool_files(const struct config_upstream *upstream)
+{
+	return (uint64_t)upstream->endpoint_count * upstream->pool.max_connections;
+}
+
+/* --- open files ------------------------------------------------------------------------------------------------------------- */
+
+static void files_count(struct plan *p)
+{
+	const struct config *c = p->config;
+
+	row(p->to, "reserve", "%s", "");
+	files_add(p, FILES_RESERVE);
+	row(p->to, "workers", "%u x %u", p->workers, FILES_PER_WORKER);
+	files_add(p, (uint64_t)p->workers * FILES_PER_WORKER);
+	row(p->to, "listeners", "%zu x %u workers", c->listener_count, p->workers);
+	files_add(p, (uint64_t)c->listener_count * p->workers);
+	for (size_t i = 0; i < c->listener_count; i++) {
+		row(p->to, "clients", "%.*s", (int)c->listeners[i].name.n, c->listeners[i].name.p);
+		files_add(p, c->listeners[i].limits.connections);
+	}
+	for (size_t i = 0; i < c->upstream_count; i++) {
+		const struct config_upstream *u = &c->upstreams[i];
+		row(p->to, "pool", "%.*s: %zu x %u", (int)u->name.n, u->name.p, u->endpoint_count,
+			u->pool.max_connections);
+		files_add(p, pool_files(u));
+	}
+	row(p->to, "logs", "%s", c->log.access ? c->log.access_path : "");
+	files_add(p, c->log.access && strcmp(c->log.access_path, "-") != 0);
+}
+
+/* Which number, lowered alone, makes it fit: the largest one. Returns what to lower it to; 0 when it alone cannot. */
+static uint64_t files_culprit(const struct plan *p, uint64_t over, char path[PATH_MAX_BYTES])
+{
+	uint64_t largest = 0, each = 1;
+
+	for (size_t i = 0; i < p->config->listener_count; i++) {
+		uint64_t n = p->config->listeners[i].limits.connections;
+		if (n > largest) {
+			largest = n;
+			snprintf(path, PATH_MAX_BYTES, "listeners[%zu].limits.connections", i);
+		}
+	}
+	for (size_t i = 0; i < p->config->upstream_count; i++) {
+		uint64_t n = pool_files(&p->config->upstreams[i]);
+		if (n > largest) {
+			largest = n;
+			each = p->config->upstreams[i].endpoint_count;
+			snprintf(path, PATH_MAX_BYTES, "upstreams[%zu].pool.max_connections", i);
+		}
+	}
+	return largest > over ? (largest - over) / each : 0;
+}
+
+static void files_plan(struct plan *p)
+{
+	uint64_t max = p->machine->files_max;
+	char path[PATH_MAX_BYTES] = "", or[64] = "";
+
+	fprintf(p->to, "open files\n");
+	files_count(p);
+	row(p->to, "together", "%s", "");
+	fprintf(p->to, " %10" PRIu64 "  of %" PRIu64 ": %s\n", p->files, max, p->files <= max ? "fits" : "TOO MANY");
+	if (p->files <= max)
+		return;
+	uint64_t lower = files_culprit(p, p->files - max, path);
+	if (lower > 0)
+		snprintf(or, sizeof(or), ", or lower this number to %" PRIu64, lower);
+	complain_whole(p->complaints, path, "%" PRIu64 " open files may be needed and %" PRIu64 " are allowed; raise that limit "
+		"to %" PRIu64 " (ulimit -Hn, systemd's LimitNOFILE=)%s", p->files, max, p->files, or);
+}
+
+/* --- local ports ------------------------------------------------------------------------------------------------------------- */
+
+/* One endpoint, by the address that its connections go to. */
+struct target_use {
+	char address[ADDRESS_TEXT_MAX];
+	const struct config_upstream *upstream;
+};
+
+static int target_compare(const void *x, const void *y)
+{
+	const struct target_use *a = x, *b = y;
+	int order = strcmp(a->address, b->address);
+
+	return order != 0 ? order : a->upstream->index < b->upstream->index ? -1 : a->upstream->index > b->upstream->index;
+}
+
+/* All endpoints that need local ports, sorted. NULL when memory is out, which ends as a complaint. */
+static struct target_use *targets_collect(const struct config *c, size_t *count)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->upstream_count; i++)
+		n += c->upstreams[i].endpoint_count;
+	struct target_use *uses = calloc(n + 1, sizeof(*uses));
+	*count = 0;
+	if (uses == NULL)
+		return NULL;
+	for (size_t i = 0; i < c->upstream_count; i++) {
+		for (size_t k = 0; k < c->upstreams[i].endpoint_count; k++) {
+			const struct config_endpoint *e = &c->upstreams[i].endpoints[k];
+			if (address_port(&e->address) == 0)
+				continue;
+			address_format(&e->address, uses[*count].address);
+			uses[(*count)++].upstream = &c->upstreams[i];
+		}
+	}
+	qsort(uses, *count, sizeof(*uses), target_compare);
+	return uses;
+}
+
+/* `uses`: `count` endpoints of one address. */
+static void target_plan(struct plan *p, const struct target_use *uses, size_t count)
+{
+	const struct config_machine *m = p->machine;
+	uint64_t ports = m->ports_to >= m->ports_from ? m->ports_to - m->ports_from + 1u : 0;
+	const struct config_upstream *largest = uses[0].upstream;
+	char path[PATH_MAX_BYTES];
+	uint64_t needed = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		needed += uses[i].upstream->pool.max_connections;
+		if (uses[i].upstream->pool.max_connections > largest->pool.max_connections)
+			largest = uses[i].upstream;
+	}
+	row(p->to, "to", "%s", uses[0].address);
+	fprintf(p->to, " %10" PRIu64 "  of %" PRIu64 ": %s\n", needed, ports, needed <= ports ? "fits" : "TOO MANY");
+	if (needed <= ports)
+		return;
+	snprintf(path, sizeof(path), "upstreams[%u].pool.max_connections", largest->index);
+	complain_whole(p->complaints, path, "%" PRIu64 " connections to %s may be open and there are %" PRIu64 " local ports; lower "
+		"this number to %" PRIu64 "%s, or widen net.ipv4.ip_local_port_range (now %u to %u)", needed, uses[0].address, ports,
+		ports / count, count > 1 ? ", and that of the other upstreams with this endpoint" : "", m->ports_from, m->ports_to);
+}
+
+static void ports_plan(struct plan *p)
+{
+	size_t count;
+	struct target_use *uses = targets_collect(p->config, &count);
+
+	if (uses == NULL) {
+		complain_whole(p->complaints, "", "there is not enough memory to count local ports");
+		return;
+	}
+	if (count > 0)
+		fprintf(p->to, "local ports\n");
+	for (size_t first = 0, i = 1; i <= count; i++) {
+		if (i < count && strcmp(uses[first].address, uses[i].address) == 0)
+			continue;
+		target_plan(p, &uses[first], i - first);
+		first = i;
+	}
+	free(uses);
+}
+
+/* --- the whole --------------------------------------------------------------------------------------------------------------- */
+
+static void backlog_plan(struct plan *p)
+{
+	unsigned max = p->machine->backlog_max;
+
+	fprintf(p->to, "backlog\n");
+	row(p->to, "each", "%u workers have one of their own", p->workers);
+	fprintf(p->to, " %10u  of %u: %s\n", CONFIG_BACKLOG, max,
+		CONFIG_BACKLOG <= max ? "fits" : "cut to that; to have it whole, raise net.core.somaxconn");
+}
+
+bool config_plan(const struct config *config, const struct config_machine *machine, FILE *to,
+	struct config_complaints *complaints)
+{
+	struct plan p = {config, machine, complaints, to, config->workers, 0};
+
+	*complaints = (struct config_complaints){0};
+	if (p.workers == 0)
+		p.workers = machine->processors < 256 ? machine->processors : 256;
+	files_plan(&p);
+	ports_plan(&p);
+	backlog_plan(&p);
+	return complaints->count + complaints->more == 0;
+}

@@ -1,0 +1,135 @@
+/*
+ * How the sections of the file are read: each is a table of keys, and one reader (section.c) walks them all.
+ *
+ * A row says what a key is called, what it holds, its range and default, and where in the model it goes. Parsing,
+ * defaults, complaints with what is allowed, and the nearest spelling all come from that row; so does the test that
+ * docs/configuration.md tells the truth. What a row cannot say is done by a function: `read` for one value, `check` for
+ * what several keys of a section say together.
+ *
+ *     listener_keys --section_read--> struct config_listener
+ *        limits  -> limits_keys           .limits
+ *        timeouts -> timeouts_keys        .timeouts
+ *
+ * Nobody stops at a complaint: a value that is wrong leaves its default, and the model is thrown away at the end.
+ */
+#ifndef WEIR_CONFIG_READ_H
+#define WEIR_CONFIG_READ_H
+
+#include "config/complain.h"
+#include "config/scalar.h"
+
+/* One load. Both arenas are bounded; what could not be allocated sets `exhausted`, which ends as a complaint. */
+struct load {
+	struct config *config;
+	struct arena *arena;       /* the model's: lives as long as it */
+	struct arena *scratch;     /* the tree's: gone when the load is over */
+	struct config_complaints *complaints;
+	bool exhausted;
+};
+
+/* Zeroed, from the model's arena; NULL (and l->exhausted) when there is no more. */
+void *load_alloc(struct load *l, size_t bytes);
+
+/* A copy in the model's arena; likewise empty then. */
+struct view load_copy(struct load *l, struct view text);
+
+/* `made` itself, which an arena made: notes it when p is NULL. */
+struct view load_keep(struct load *l, struct view made);
+
+/* --- tables of keys ------------------------------------------------------------------------------------------------------ */
+
+enum key_kind {
+	KEY_NUMBER,                /* whole numbers from min to max, kept in `width` bytes at `offset` ... */
+	KEY_SIZE,                  /* ... in bytes ... */
+	KEY_DURATION,              /* ... in microseconds */
+	KEY_CHOICE,                /* one of `words`, its value kept likewise */
+	KEY_SECTION,               /* a mapping; its table's offsets count from `offset` */
+	KEY_SWITCH,                /* `off`, or a mapping whose table's offsets count like ours; the bool is at `offset` */
+	KEY_LIST,                  /* min to max items, each by `section` or else by `read` */
+	KEY_OWN,                   /* `read` does it */
+	KEY_LATER,                 /* meant for a later version: refused by name */
+};
+
+/* A row of a choice; ends with word == NULL. */
+struct word {
+	const char *word;
+	unsigned value;
+	bool later;                /* meant for a later version */
+};
+
+struct section;
+
+struct key {
+	const char *name;
+	enum key_kind kind;
+	size_t offset, width;
+	uint64_t min, max, preset;
+	const char *zero;          /* what 0 means where it stands outside min..max: "no limit" */
+	bool required;
+	const char *hint;          /* said after what is allowed */
+	const struct word *words;
+	const struct section *section;
+	size_t count_offset;       /* KEY_LIST: where the number of items (size_t) goes */
+	/* KEY_OWN: `out` is what the section fills. Items of a KEY_LIST: `out` is the item. */
+	void (*read)(struct load *l, const struct node *node, void *out);
+};
+
+struct section {
+	const struct key *keys;
+	size_t key_count;
+	/* After all keys; `map` is the section's mapping. May be NULL. */
+	void (*check)(struct load *l, const struct node *map, void *out);
+};
+
+#define KEYS(table) .keys = table, .key_count = sizeof(table) / sizeof(*(table))
+#define FIELD(type, field) .offset = offsetof(type, field), .width = sizeof(((type *)0)->field)
+#define ITEMS(type, field, count) \
+	.offset = offsetof(type, field), .width = sizeof(*((type *)0)->field), .count_offset = offsetof(type, count)
+
+/* Fills `out` (zeroed memory) with defaults, then with what the mapping says. */
+void section_read(struct load *l, const struct section *section, const struct node *map, void *out);
+
+/* "a duration from 1ms to 24h, in us, ms, s, m or h (default 10s)". Also the reference's wording, see the tests. */
+const char *key_allowed(const struct key *key, char *text, size_t bytes);
+#define ALLOWED_TEXT_MAX 512
+
+/* The tables. */
+extern const struct section root_section, listener_section, upstream_section, route_section, filter_section;
+
+/* --- values shared by sections (values.c) ------------------------------------------------------------------------------- */
+
+/* The text of a node that must hold some; p == NULL when it does not, complained about with `allowed`. */
+struct view text_read(struct load *l, const struct node *node, const char *allowed);
+
+/* `name`: 1 to 64 of letters, digits, '_', '-', '.'. */
+void name_read(struct load *l, const struct node *node, struct view *out);
+
+/* "host:port" with a numeric host or localhost, "[v6]:port", "unix:/path". */
+void address_read(struct load *l, const struct node *node, struct view *text, struct address *address);
+
+/* RFC 9110 §5.6.2 and §5.5. */
+bool token_is_valid(struct view text);
+bool field_value_is_valid(struct view text);
+
+/* --- things that must differ (distinct.c) --------------------------------------------------------------------------------- */
+
+struct distinct {
+	struct view key;           /* what must differ */
+	const struct node *at;
+};
+
+/* Complains about every entry whose key an earlier one (in the file) has too: "`what` "x" is used already at line N". */
+void distinct_check(struct load *l, struct distinct *entries, size_t count, const char *what);
+
+/* The same for the `name` of every item of a list. */
+void names_check(struct load *l, const struct node *list, const char *what);
+
+/* --- what sections check together, after all have been read --------------------------------------------------------------- */
+
+/* Names and addresses differ; `root` is the root's mapping. */
+void listeners_check(struct load *l, const struct node *root);
+
+/* Every route can be reached; `list` is the value of `routes`, and was read. */
+void routes_check(struct load *l, const struct node *list);
+
+#endif

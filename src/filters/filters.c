@@ -1,0 +1,6 @@
+/* See filters.h. */
+#include "filters/filters.h"
+
+const struct filter_ops *const filter_table[] = {
+	[CONFIG_FILTER_HEADERS] = &filter_headers,
+};

@@ -1,0 +1,48 @@
+/*
+ * headers: edits the fields of requests on their way upstream and of responses on their way to the client.
+ *
+ *     remove, then set (replaces every field of that name, or adds it), then add (beside what is there)
+ *
+ * Framing, Host and hop-by-hop fields cannot be edited: the configuration refuses their names.
+ */
+#include "filters/filters.h"
+
+static bool edit(const struct config_header_edits *edits, struct message *m, struct arena *arena)
+{
+	for (size_t i = 0; i < edits->remove_count; i++)
+		message_drop_name(m, edits->remove[i]);
+	for (size_t i = 0; i < edits->set_count; i++) {
+		message_drop_name(m, edits->set[i].name);
+		if (!message_add(m, arena, edits->set[i].name, edits->set[i].value))
+			return false;
+	}
+	for (size_t i = 0; i < edits->add_count; i++)
+		if (!message_add(m, arena, edits->add[i].name, edits->add[i].value))
+			return false;
+	return true;
+}
+
+static enum filter_verdict apply(struct filter_call *call, const struct config_header_edits *edits, struct message *m)
+{
+	if (edit(edits, m, call->arena))
+		return FILTER_CONTINUE;
+	call->cause = CAUSE_MEMORY_EXHAUSTED;
+	call->why = "no memory for the edited fields";
+	return FILTER_ANSWER;
+}
+
+static enum filter_verdict on_request(struct filter_call *call)
+{
+	return apply(call, &call->config->u.headers.request, call->request);
+}
+
+static enum filter_verdict on_response(struct filter_call *call)
+{
+	return apply(call, &call->config->u.headers.response, call->response);
+}
+
+const struct filter_ops filter_headers = {
+	.name = "headers",
+	.on_request = on_request,
+	.on_response = on_response,
+};

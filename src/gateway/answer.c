@@ -1,0 +1,170 @@
+/*
+ * Answers that the gateway gives itself: errors with their cause, and what `respond` and `redirect` say.
+ *
+ * An error's body is JSON, written by jansson; the same cause stands in Proxy-Status (RFC 9209). Retry-After goes with 503
+ * and 429: one second, since that is the time in which a full queue or a spent limit changes.
+ */
+#include <jansson.h>
+#include <stdio.h>
+
+#include "gateway/exchange.h"
+
+enum { BODY_ROOM = 1024 };
+
+static void put_allow(struct h1_writer *w, uint32_t methods)
+{
+	static const struct view names[METHOD_COUNT] = {
+		[METHOD_GET] = {"GET", 3}, [METHOD_HEAD] = {"HEAD", 4}, [METHOD_POST] = {"POST", 4},
+		[METHOD_PUT] = {"PUT", 3}, [METHOD_DELETE] = {"DELETE", 6}, [METHOD_PATCH] = {"PATCH", 5},
+		[METHOD_OPTIONS] = {"OPTIONS", 7}, [METHOD_CONNECT] = {"CONNECT", 7}, [METHOD_TRACE] = {"TRACE", 5},
+	};
+	bool first = true;
+
+	/* RFC 9110 §15.5.6: a 405 has an Allow, and it may be empty. */
+	h1_put(w, VIEW("Allow: "));
+	for (unsigned i = 0; i < METHOD_COUNT; i++) {
+		if (names[i].n == 0 || !(methods & 1u << i))
+			continue;
+		h1_put(w, first ? VIEW("") : VIEW(", "));
+		h1_put(w, names[i]);
+		first = false;
+	}
+	h1_put(w, VIEW("\r\n"));
+}
+
+static void put_proxy_status(struct h1_writer *w, const struct cause_info *info)
+{
+	h1_put(w, VIEW("Proxy-Status: weir"));
+	if (info->proxy_status[0] != '\0') {
+		h1_put(w, VIEW("; error="));
+		h1_put(w, view_str(info->proxy_status));
+	}
+	h1_put(w, VIEW("; details=\""));
+	h1_put(w, view_str(info->word));
+	h1_put(w, VIEW("\"\r\n"));
+}
+
+/* {"error": cause, "status": n, "request_id": "...", "message": "..."}; its length, 0 when it cannot be made. */
+static size_t error_body(char body[BODY_ROOM], const struct cause_info *info, const char *why, struct view request_id)
+{
+	json_t *json = json_pack("{s:s, s:i, s:s%, s:s++}", "error", info->word, "status", info->status, "request_id",
+		request_id.p != NULL ? request_id.p : "", (int)request_id.n, "message", info->text, why != NULL ? ": " : "",
+		why != NULL ? why : "");
+	size_t n = json == NULL ? 0 : json_dumpb(json, body, BODY_ROOM, JSON_COMPACT);
+
+	json_decref(json);
+	return n <= BODY_ROOM ? n : 0;
+}
+
+static void put_common(struct h1_writer *w, struct worker *worker, unsigned status, bool keep_alive)
+{
+	h1_put_status_line(w, status, view_of("", 0));
+	h1_put_field(w, VIEW("Date"), worker_date(worker));
+	h1_put(w, VIEW("Server: weir\r\n"));
+	if (!keep_alive)
+		h1_put(w, VIEW("Connection: close\r\n"));
+}
+
+static void put_length(struct h1_writer *w, size_t n)
+{
+	h1_put(w, VIEW("Content-Length: "));
+	h1_put_u64(w, n);
+	h1_put(w, VIEW("\r\n"));
+}
+
+static bool answer_error(struct exchange *ex, enum cause cause, const char *why, bool keep_alive)
+{
+	const struct cause_info *info = cause_info(cause);
+	struct h1_conn *to = &ex->client->h1;
+	struct h1_writer w = h1_conn_begin_head(to, H1_SCRATCH_OUT_BYTES / 2);
+	char body[BODY_ROOM];
+	size_t n = error_body(body, info, why, ex->request_id);
+
+	ex->status = (unsigned)info->status;
+	put_common(&w, ex->worker, ex->status, keep_alive);
+	if (keep_alive && ex->request.minor == 0)
+		h1_put(&w, VIEW("Connection: keep-alive\r\n"));
+	h1_put(&w, VIEW("Content-Type: application/json\r\n"));
+	put_length(&w, n);
+	put_proxy_status(&w, info);
+	if (info->status == 405)
+		put_allow(&w, ex->answer.allow);
+	if (info->status == 503 || info->status == 429)
+		h1_put(&w, VIEW("Retry-After: 1\r\n"));
+	if (ex->request_id.n > 0)
+		h1_put_field(&w, VIEW("X-Request-Id"), ex->request_id);
+	if (!h1_conn_end_head(to, &w, FRAMING_LENGTH))
+		return false;
+	if (ex->request.method == METHOD_HEAD)
+		return true;
+	ex->bytes_out = n;
+	h1_conn_put_body(to, view_of(body, n));
+	return true;
+}
+
+/* The route's own answer as a message, so that its response filters see it like any other. */
+static bool route_message(struct exchange *ex, struct message *m)
+{
+	const struct answer *a = &ex->answer;
+
+	*m = (struct message){.status = (uint16_t)a->status, .minor = 1};
+	if (a->body.n > 0 && !message_add(m, &ex->arena, VIEW("Content-Type"), a->content_type))
+		return false;
+	return a->location.n == 0 || message_add(m, &ex->arena, VIEW("Location"), a->location);
+}
+
+static bool answer_route(struct exchange *ex, bool keep_alive)
+{
+	const struct answer *a = &ex->answer;
+	bool has_content = a->status != 204 && a->status != 304;
+	struct h1_conn *to = &ex->client->h1;
+	enum cause cause;
+	const char *why;
+	struct message m;
+
+	if (!route_message(ex, &m) || !filters_on_response(ex, &m, &cause, &why))
+		return false;
+
+	struct h1_writer w = h1_conn_begin_head(to, H1_SCRATCH_OUT_BYTES / 2);
+
+	ex->status = a->status;
+	put_common(&w, ex->worker, a->status, keep_alive);
+	if (keep_alive && ex->request.minor == 0)
+		h1_put(&w, VIEW("Connection: keep-alive\r\n"));
+	h1_put_fields(&w, &m);
+	if (has_content)
+		put_length(&w, a->body.n);
+	h1_put_field(&w, VIEW("X-Request-Id"), ex->request_id);
+	if (!h1_conn_end_head(to, &w, FRAMING_LENGTH))
+		return false;
+	if (!has_content || ex->request.method == METHOD_HEAD)
+		return true;
+	ex->bytes_out = a->body.n;
+	h1_conn_put_body(to, a->body);
+	return true;
+}
+
+bool answer_write(struct exchange *ex, enum cause cause, const char *why, bool keep_alive)
+{
+	if (cause != CAUSE_NONE)
+		return answer_error(ex, cause, why, keep_alive);
+	return answer_route(ex, keep_alive);
+}
+
+void answer_refuse(struct client *client, enum cause cause)
+{
+	const struct cause_info *info = cause_info(cause);
+	struct h1_writer w = h1_conn_begin_head(&client->h1, H1_SCRATCH_OUT_BYTES / 2);
+	char body[BODY_ROOM];
+	size_t n = error_body(body, info, NULL, view_of("", 0));
+
+	client->worker->stats.exchanges_by_cause[cause]++;
+	put_common(&w, client->worker, (unsigned)info->status, false);
+	h1_put(&w, VIEW("Content-Type: application/json\r\nRetry-After: 1\r\n"));
+	put_length(&w, n);
+	put_proxy_status(&w, info);
+	if (h1_conn_end_head(&client->h1, &w, FRAMING_LENGTH))
+		h1_conn_put_body(&client->h1, view_of(body, n));
+	/* Too large a piece would be pointed at; this one was copied. */
+	client_exchange_ended(client, h1_conn_flush(&client->h1) < 0 ? CLIENT_ABORT : CLIENT_CLOSE);
+}

@@ -1,0 +1,393 @@
+/*
+ * A client's connection, from accept to close.
+ *
+ *              .---------------------------- KEEP ----------------------------.
+ *              v                                                              |
+ *     accept -> IDLE --byte--> HEAD --head complete--> EXCHANGE --ended--> FLUSHING --> DISCARDING
+ *                |               |                        |                   |             |
+ *                | keep_alive,   | header timeout: 408    | ABORT             | CLOSE       | too much
+ *                | EOF           v                        v                   v             v
+ *                `-----------> CLOSED <--------------------------------- LINGERING <--------'
+ *
+ * FLUSHING and DISCARDING are passed through at once when there is nothing to flush or to discard. One exchange at a time:
+ * pipelined requests stay unread until their turn, so answers come in order by construction.
+ *
+ * LINGERING (RFC 9112 §9.6): closing a socket that has unread input resets it, and a reset may destroy the answer on its
+ * way. So our direction is ended first, and what still comes is thrown away until the client closes or time is up.
+ */
+#include <errno.h>
+
+#include "base/check.h"
+#include "gateway/state.h"
+
+enum {
+	DISCARD_MAX = 256 * 1024,  /* content of an answered request that is read to keep the connection */
+	LINGER_FILLS = 16,         /* receives in one go, before the loop turns to other events */
+};
+#define LINGER_US (2 * US_PER_S)
+
+static void client_serve(struct client *c);
+static void client_proceed(struct client *c, enum client_next next);
+
+static uint64_t now_us(const struct client *c)
+{
+	return io_now_us(c->worker->io);
+}
+
+static void arm(struct client *c, uint64_t span_us)
+{
+	io_timer_set(c->worker->io, &c->timer, deadline_after(now_us(c), span_us));
+}
+
+struct h1_limits client_limits(const struct client *c)
+{
+	const struct config_limits *l = &c->listener->config->limits;
+
+	return (struct h1_limits){.head_bytes_max = l->header_bytes, .field_count_max = l->header_count,
+		.target_bytes_max = l->target_bytes};
+}
+
+/* --- the end ------------------------------------------------------------------------------------------------------- */
+
+static void client_free(struct io_task *task)
+{
+	struct client *c = container_of(task, struct client, task);
+	struct worker *w = c->worker;
+	struct worker_listener *listener = c->listener;
+
+	slab_free(&w->client_slab, c);
+	worker_client_closed(w, listener);
+}
+
+/* After the socket is closed. */
+static void client_gone(struct client *c)
+{
+	c->state = CLIENT_CLOSED;
+	h1_conn_release(&c->h1);
+	io_timer_cancel(c->worker->io, &c->timer);
+	list_remove(&c->node);
+	atomic_fetch_sub_explicit(c->listener->connections, 1, memory_order_relaxed);
+	c->worker->stats.connections_open--;
+	c->task.on_run = client_free;
+	io_defer(c->worker->io, &c->task);
+}
+
+void client_close(struct client *c)
+{
+	CHECK(c->state != CLIENT_EXCHANGE);
+	if (c->state == CLIENT_CLOSED)
+		return;
+	conn_close(&c->h1.conn);
+	client_gone(c);
+}
+
+static void client_abort(struct client *c)
+{
+	conn_abort(&c->h1.conn);
+	client_gone(c);
+}
+
+static void linger_read(struct client *c)
+{
+	ssize_t got = 1;
+
+	for (int i = 0; got > 0 && i < LINGER_FILLS; i++) {
+		h1_conn_read_raw(&c->h1);
+		got = h1_conn_fill(&c->h1, H1_SCRATCH_IN_BYTES);
+	}
+	if (got > 0)
+		io_defer(c->worker->io, &c->task);
+	else if (got != -EAGAIN)
+		client_close(c);
+}
+
+static void client_linger(struct client *c)
+{
+	if (h1_body_done(&c->h1.body) && c->h1.unread.n == 0 && !c->h1.conn.readable && c->h1.conn.send_error == 0) {
+		/* Nothing is on its way that we know of: the request was whole. */
+		client_close(c);
+		return;
+	}
+	c->state = CLIENT_LINGERING;
+	conn_shutdown_write(&c->h1.conn);
+	arm(c, LINGER_US);
+	linger_read(c);
+}
+
+/* --- between exchanges ---------------------------------------------------------------------------------------------- */
+
+static void client_idle(struct client *c)
+{
+	c->state = CLIENT_IDLE;
+	if (c->worker->draining && c->h1.unread.n == 0) {
+		client_linger(c);
+		return;
+	}
+	arm(c, c->listener->config->timeouts.keep_alive_us);
+	if (c->h1.unread.n > 0 || c->h1.conn.readable)
+		io_defer(c->worker->io, &c->task);
+	else
+		h1_conn_rest(&c->h1);
+}
+
+bool client_can_discard(const struct client *c)
+{
+	const struct h1_body *body = &c->h1.body;
+
+	return h1_body_done(body) || body->framing == FRAMING_CHUNKED || body->left <= DISCARD_MAX;
+}
+
+/* One step of throwing content away: 1 go on, 0 wait for more, -1 the connection cannot be kept. */
+static int discard_step(struct client *c)
+{
+	struct h1_limits limits = client_limits(c);
+	struct message trailers;
+	struct h1_result result;
+	struct view data;
+	const char *why;
+	ssize_t got;
+
+	switch (h1_conn_read_body(&c->h1, &data, &why)) {
+	case H1_PIECE_DATA:
+		c->discarded += (uint32_t)data.n;
+		return c->discarded > DISCARD_MAX ? -1 : 1;
+	case H1_PIECE_TRAILERS:
+		result = h1_conn_read_trailers(&c->h1, &limits, &trailers);
+		if (result.status == H1_DONE)
+			return 1;
+		if (result.status == H1_BAD)
+			return -1;
+		break;
+	case H1_PIECE_MORE: break;
+	case H1_PIECE_END: return 1;
+	case H1_PIECE_BAD: return -1;
+	}
+	got = h1_conn_fill(&c->h1, H1_SCRATCH_IN_BYTES);
+	if (got == -EAGAIN)
+		return 0;
+	return got > 0 ? 1 : -1;
+}
+
+static void client_discard(struct client *c)
+{
+	while (!h1_body_done(&c->h1.body)) {
+		int step = discard_step(c);
+
+		if (step == 0) {
+			arm(c, c->listener->config->timeouts.body_idle_us);
+			return;
+		}
+		if (step < 0) {
+			client_linger(c);
+			return;
+		}
+	}
+	client_idle(c);
+}
+
+static void client_proceed(struct client *c, enum client_next next)
+{
+	if (next == CLIENT_CLOSE) {
+		client_linger(c);
+	} else if (h1_body_done(&c->h1.body)) {
+		client_idle(c);
+	} else {
+		c->state = CLIENT_DISCARDING;
+		c->discarded = 0;
+		client_discard(c);
+	}
+}
+
+static void client_flush_on(struct client *c)
+{
+	struct conn *conn = &c->h1.conn;
+
+	if (conn->send_error != 0 || conn->broken) {
+		client_close(c);
+	} else if (!conn_blocked(conn)) {
+		client_proceed(c, (enum client_next)c->next);
+	} else if (buf_len(&conn->out) != c->flushing) {
+		c->flushing = buf_len(&conn->out);
+		arm(c, c->listener->config->timeouts.write_idle_us);
+	}
+}
+
+void client_exchange_ended(struct client *c, enum client_next next)
+{
+	CHECK(c->state == CLIENT_EXCHANGE);
+	c->exchange = NULL;
+	c->state = CLIENT_FLUSHING;
+	c->next = (uint8_t)next;
+	c->flushing = 0;
+	if (next == CLIENT_ABORT)
+		client_abort(c);
+	else
+		client_flush_on(c);
+}
+
+/* --- reading heads -------------------------------------------------------------------------------------------------- */
+
+/* Everything that is there was read and it is not a whole head. */
+static void client_wait(struct client *c)
+{
+	if (c->state == CLIENT_HEAD)
+		io_timer_set(c->worker->io, &c->timer,
+			deadline_after(c->head_us, c->listener->config->timeouts.header_us));
+}
+
+static void client_refuse(struct client *c, enum cause cause, const char *why)
+{
+	c->state = CLIENT_EXCHANGE;
+	exchange_refuse(c, cause, why);
+}
+
+static void client_serve(struct client *c)
+{
+	struct h1_limits limits = client_limits(c);
+	size_t bytes_max = limits.head_bytes_max > H1_SCRATCH_IN_BYTES ? limits.head_bytes_max : H1_SCRATCH_IN_BYTES;
+	struct message m;
+
+	for (;;) {
+		if (c->h1.unread.n > 0 && c->state == CLIENT_IDLE) {
+			c->state = CLIENT_HEAD;
+			c->head_us = now_us(c);
+		}
+		struct h1_result result = h1_conn_read_request(&c->h1, &limits, &m);
+
+		if (result.status == H1_DONE) {
+			c->state = CLIENT_EXCHANGE;
+			exchange_start(c, &m);
+			return;
+		}
+		if (result.status == H1_BAD) {
+			client_refuse(c, result.cause, result.why);
+			return;
+		}
+		ssize_t got = h1_conn_fill(&c->h1, bytes_max);
+
+		if (got == -EAGAIN) {
+			client_wait(c);
+			return;
+		}
+		if (got == -ENOBUFS) {
+			client_refuse(c, CAUSE_HEADERS_TOO_LARGE, NULL);
+			return;
+		}
+		if (got <= 0) {
+			client_close(c);
+			return;
+		}
+	}
+}
+
+/* --- events ----------------------------------------------------------------------------------------------------------- */
+
+static void client_on_ready(struct conn *conn)
+{
+	struct client *c = container_of(conn, struct client, h1.conn);
+
+	switch ((enum client_state)c->state) {
+	case CLIENT_IDLE:
+	case CLIENT_HEAD: client_serve(c); return;
+	case CLIENT_EXCHANGE: exchange_on_client(c->exchange); return;
+	case CLIENT_DISCARDING: client_discard(c); return;
+	case CLIENT_FLUSHING: client_flush_on(c); return;
+	case CLIENT_LINGERING: linger_read(c); return;
+	case CLIENT_CLOSED: return;
+	}
+}
+
+/* A pipelined request, bytes that came while the last exchange ran, or more to throw away. */
+static void client_on_task(struct io_task *task)
+{
+	struct client *c = container_of(task, struct client, task);
+
+	if (c->state == CLIENT_IDLE)
+		client_serve(c);
+	else if (c->state == CLIENT_LINGERING)
+		linger_read(c);
+}
+
+static void client_on_timer(struct io_timer *timer)
+{
+	struct client *c = container_of(timer, struct client, timer);
+
+	switch ((enum client_state)c->state) {
+	case CLIENT_IDLE: client_linger(c); return;
+	case CLIENT_HEAD: client_refuse(c, CAUSE_CLIENT_TIMEOUT, "the request head was not complete in time"); return;
+	/* Left armed from the idle time before; the exchange has a timer of its own. */
+	case CLIENT_EXCHANGE: return;
+	case CLIENT_DISCARDING:
+	case CLIENT_FLUSHING:
+	case CLIENT_LINGERING: client_close(c); return;
+	case CLIENT_CLOSED: return;
+	}
+}
+
+/* --- accepting ---------------------------------------------------------------------------------------------------------- */
+
+static bool is_trusted(const struct config_listener *l, const struct address *peer)
+{
+	unsigned char bytes[16];
+
+	if (l->trusted_proxy_count == 0)
+		return false;
+	/* Who may open the unix socket was decided by its permissions. */
+	if (!address_bytes(peer, bytes))
+		return true;
+	return listener_trusts(l, bytes);
+}
+
+static void client_identify(struct client *c, const struct address *peer)
+{
+	char text[ADDRESS_TEXT_MAX];
+	size_t n = address_format_host(peer, text);
+
+	if (n > sizeof(c->peer))
+		n = sizeof(c->peer);
+	memcpy(c->peer, text, n);
+	c->peer_len = (uint8_t)n;
+	c->trusted = is_trusted(c->listener->config, peer);
+}
+
+int client_accept(struct worker_listener *listener)
+{
+	struct worker *w = listener->worker;
+	struct client *c = slab_alloc(&w->client_slab);
+	struct address peer;
+
+	if (c == NULL)
+		return -ENOMEM;
+	memset(c, 0, sizeof(*c));
+	c->worker = w;
+	c->listener = listener;
+	c->h1.conn.on_ready = client_on_ready;
+	c->timer.on_fire = client_on_timer;
+	c->task.on_run = client_on_task;
+
+	int error = conn_accept(&c->h1.conn, w->io, &listener->listener.source, &peer);
+
+	if (error < 0) {
+		slab_free(&w->client_slab, c);
+		return error;
+	}
+	h1_conn_init(&c->h1, w->scratch);
+	client_identify(c, &peer);
+	list_push_back(&w->clients, &c->node);
+	w->stats.connections_accepted++;
+	w->stats.connections_open++;
+	if (atomic_fetch_add_explicit(listener->connections, 1, memory_order_relaxed) >= listener->config->limits.connections) {
+		w->stats.connections_refused++;
+		c->state = CLIENT_EXCHANGE;
+		answer_refuse(c, CAUSE_CLIENT_CONNECTIONS_LIMITED);
+		return 0;
+	}
+	client_idle(c);
+	return 0;
+}
+
+void client_drain(struct client *c)
+{
+	if (c->state == CLIENT_IDLE && !c->h1.conn.readable)
+		client_linger(c);
+}

@@ -1,0 +1,60 @@
+/* Private to the room: what the files that make up an exchange say to each other. */
+#ifndef WEIR_GATEWAY_EXCHANGE_H
+#define WEIR_GATEWAY_EXCHANGE_H
+
+#include "gateway/state.h"
+
+/* How long a filter may pause an exchange when nothing else bounds it. */
+#define FILTER_PAUSE_MAX_US (30 * US_PER_S)
+
+/* True unless its state has no armed deadline, which is a bug. */
+bool exchange_has_deadline(const struct exchange *ex);
+
+/* Walks the request filters from the cursor on, then does what the route does. */
+void exchange_filter(struct exchange *ex);
+
+/* Whether the client's connection can carry another request after an answer whose head is written now. */
+bool exchange_keeps_client(const struct exchange *ex);
+
+/* --- heads for the other side (forward.c) ---------------------------------------------------------------------------- */
+
+/* Settles who the client is and the request's id. False: the arena is exhausted. */
+bool forward_identify(struct exchange *ex);
+
+/* Makes the request fit to go upstream: hop-by-hop fields dropped. NULL, or why it is refused with 400. */
+const char *forward_prepare(struct exchange *ex);
+
+/* Settles target and Host as they go upstream, and the answer of a route that gives one itself. NULL, or why it failed. */
+const char *forward_rewrite(struct exchange *ex);
+
+/* Writes the request head to the upstream's connection. False: it does not fit. */
+bool forward_request(struct exchange *ex);
+
+/* Writes the final head of `response` to the client; decides framing and keep_client. False: it does not fit. */
+bool forward_response(struct exchange *ex, struct message *response);
+
+/* Writes a 1xx head, or the 101 that begins a tunnel, to the client. False: it does not fit. */
+bool forward_informational(struct exchange *ex, struct message *response);
+bool forward_upgrade(struct exchange *ex, struct message *response);
+
+/* --- the filter cursor (filter.c) ------------------------------------------------------------------------------------ */
+
+/* Goes on from the cursor. On FILTER_ANSWER *cause and *why are set. */
+enum filter_verdict filters_on_request(struct exchange *ex, enum cause *cause, const char **why);
+
+/* Those whose on_request was called, in reverse. False: one refused, *cause and *why are set. */
+bool filters_on_response(struct exchange *ex, struct message *response, enum cause *cause, const char **why);
+
+void filters_on_finish(struct exchange *ex);
+
+/* --- answers of our own (answer.c) ------------------------------------------------------------------------------------ */
+
+/* Writes the answer for a cause, or ex->answer for CAUSE_NONE; sets ex->status. False: it does not fit. */
+bool answer_write(struct exchange *ex, enum cause cause, const char *why, bool keep_alive);
+
+/* --- the record (record.c) --------------------------------------------------------------------------------------------- */
+
+/* Tells the observer what is known of the exchange. */
+void record_send(struct exchange *ex, enum cause cause, const char *why);
+
+#endif

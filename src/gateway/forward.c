@@ -1,0 +1,392 @@
+/*
+ * Heads made for the other side.
+ *
+ * A head that is forwarded is the received one without its hop-by-hop fields, with its own order and spelling, and then
+ * what this hop has to say. Towards the upstream:
+ *
+ *     Host, the end-to-end fields, framing, Connection/Upgrade (tunnels only), Via, X-Forwarded-For, -Proto, -Host,
+ *     Forwarded, X-Request-Id
+ *
+ * What a client says of who it is counts only if its peer address is in trusted_proxies: otherwise X-Forwarded-*,
+ * Forwarded, X-Real-IP and X-Request-Id are dropped and written anew.
+ */
+#include <arpa/inet.h>
+
+#include "gateway/exchange.h"
+
+#define HEAD_ROOM (H1_SCRATCH_OUT_BYTES / 2)
+
+/* --- who the client is --------------------------------------------------------------------------------------------------- */
+
+static bool in_block(const struct config_cidr *block, const unsigned char address[16])
+{
+	unsigned whole = block->prefix / 8, rest = block->prefix % 8;
+
+	if (memcmp(block->address, address, whole) != 0)
+		return false;
+	return rest == 0 || ((block->address[whole] ^ address[whole]) & (0xff00u >> rest) & 0xffu) == 0;
+}
+
+bool listener_trusts(const struct config_listener *l, const unsigned char bytes[16])
+{
+	for (size_t i = 0; i < l->trusted_proxy_count; i++)
+		if (in_block(&l->trusted_proxies[i], bytes))
+			return true;
+	return false;
+}
+
+/* One element of X-Forwarded-For as an address; false when it is none. */
+static bool parse_forwarded(struct view element, unsigned char bytes[16])
+{
+	static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
+	char text[INET6_ADDRSTRLEN];
+
+	if (element.n == 0 || element.n >= sizeof(text))
+		return false;
+	memcpy(text, element.p, element.n);
+	text[element.n] = '\0';
+	if (inet_pton(AF_INET6, text, bytes) == 1)
+		return true;
+	memcpy(bytes, mapped, sizeof(mapped));
+	return inet_pton(AF_INET, text, bytes + 12) == 1;
+}
+
+/*
+ * The rightmost address that is not one of our own proxies: each proxy appended the address it saw, and only what a
+ * trusted one wrote can be believed. *client stays as it is when a list says nothing usable. False: stop looking.
+ */
+static bool walk_back(const struct config_listener *l, struct view list, struct view *client)
+{
+	while (list.n > 0) {
+		size_t comma = list.n;
+		unsigned char bytes[16];
+
+		while (comma > 0 && list.p[comma - 1] != ',')
+			comma--;
+
+		struct view element = view_trim(view_from(list, comma));
+
+		if (!parse_forwarded(element, bytes))
+			return false;
+		*client = element;
+		if (!listener_trusts(l, bytes))
+			return false;
+		list.n = comma > 0 ? comma - 1 : 0;
+	}
+	return true;
+}
+
+static struct view client_address(const struct exchange *ex)
+{
+	struct view client = view_of(ex->client->peer, ex->client->peer_len);
+	const struct message *m = &ex->request;
+
+	if (!ex->client->trusted)
+		return client;
+	for (uint32_t i = m->field_count; i-- > 0;)
+		if (m->fields[i].id == FIELD_X_FORWARDED_FOR &&
+			!walk_back(ex->client->listener->config, field_value(&m->fields[i]), &client))
+			break;
+	return client;
+}
+
+static bool is_request_id(struct view v)
+{
+	if (v.n == 0 || v.n > 128)
+		return false;
+	for (size_t i = 0; i < v.n; i++)
+		if (v.p[i] <= ' ' || v.p[i] > '~' || v.p[i] == '"' || v.p[i] == '\\')
+			return false;
+	return true;
+}
+
+/* 32 bits as eight hexadecimal digits, worked out side by side in one word. */
+static uint64_t hex_digits(uint32_t bits)
+{
+	uint64_t x = bits;
+
+	/* One nibble to a byte. */
+	x = (x | x << 16) & 0x0000ffff0000ffffULL;
+	x = (x | x << 8) & 0x00ff00ff00ff00ffULL;
+	x = (x | x << 4) & 0x0f0f0f0f0f0f0f0fULL;
+	/* Above 9 the carry out of +6 marks the bytes that become letters. */
+	uint64_t letters = ((x + 0x0606060606060606ULL) >> 4) & 0x0101010101010101ULL;
+
+	return x + 0x3030303030303030ULL + letters * ('a' - '0' - 10);
+}
+
+/* 128 random bits in hexadecimal: unique, and says nothing about the gateway. */
+static struct view make_request_id(struct exchange *ex)
+{
+	char *text = arena_alloc(&ex->arena, 32);
+
+	if (text == NULL)
+		return view_of(NULL, 0);
+	for (int half = 0; half < 2; half++) {
+		uint64_t bits = io_random(ex->worker->io);
+		uint64_t digits[2] = {hex_digits((uint32_t)bits), hex_digits((uint32_t)(bits >> 32))};
+
+		memcpy(text + 16 * half, digits, sizeof(digits));
+	}
+	return view_of(text, 32);
+}
+
+bool forward_identify(struct exchange *ex)
+{
+	const struct field *id = ex->client->trusted ? message_find(&ex->request, FIELD_X_REQUEST_ID) : NULL;
+
+	ex->client_address = client_address(ex);
+	if (id != NULL && is_request_id(field_value(id)))
+		ex->request_id = field_value(id);
+	else
+		ex->request_id = make_request_id(ex);
+	return ex->request_id.p != NULL;
+}
+
+/* --- preparing ---------------------------------------------------------------------------------------------------------- */
+
+/* What only a trusted peer may say, and what this hop always says itself. */
+static bool is_replaced(const struct field *f, bool trusted)
+{
+	switch ((enum field_id)f->id) {
+	case FIELD_HOST:
+	case FIELD_X_REQUEST_ID:
+	case FIELD_X_FORWARDED_FOR: return true;
+	case FIELD_X_FORWARDED_PROTO:
+	case FIELD_X_FORWARDED_HOST:
+	case FIELD_FORWARDED:
+	case FIELD_X_REAL_IP: return !trusted;
+	default: return false;
+	}
+}
+
+const char *forward_prepare(struct exchange *ex)
+{
+	struct message *m = &ex->request;
+	const struct field *upgrade = message_find(m, FIELD_UPGRADE);
+
+	/*
+	 * An upgrade with content would have two meanings for the bytes behind the head. h2c is not forwarded: it would open a
+	 * second, unchecked way in.
+	 */
+	if (m->framing != FRAMING_NONE || (upgrade != NULL && view_eq_nocase(field_value(upgrade), VIEW("h2c"))))
+		m->has_upgrade = 0;
+	if (m->minor == 0)
+		m->expect_continue = 0;
+	if (!message_drop_hop_by_hop(m))
+		return "Connection names a field that must not be removed";
+	return NULL;
+}
+
+/* base + rest (+ ?query), without a copy where one of them is the whole. p == NULL: the arena is exhausted. */
+static struct view join(struct exchange *ex, struct view base, struct view rest, bool with_query)
+{
+	struct view query = with_query && ex->target.query.p != NULL ? ex->target.query : view_of(NULL, 0);
+	size_t n = base.n + rest.n + (query.p != NULL ? 1 + query.n : 0);
+	char *p = arena_alloc(&ex->arena, n + 1);
+
+	if (p == NULL)
+		return view_of(NULL, 0);
+	memcpy(p, base.p, base.n);
+	if (rest.n > 0)
+		memcpy(p + base.n, rest.p, rest.n);
+	if (query.p != NULL) {
+		p[base.n + rest.n] = '?';
+		memcpy(p + base.n + rest.n + 1, query.p, query.n);
+	}
+	return view_of(p, n);
+}
+
+static struct view rewritten_target(struct exchange *ex)
+{
+	const struct config_rewrite *rw = &ex->route->rewrite;
+	struct view rest = rw->path_keeps_rest ? ex->route_rest : view_of("", 0);
+
+	if (!rw->path_set || ex->target.form == TARGET_ASTERISK)
+		return ex->target.whole;
+	// "/*" onto an empty rest is the root.
+	if (rw->path.n == 0 && rest.n == 0)
+		rest = VIEW("/");
+	return join(ex, rw->path, rest, true);
+}
+
+static struct view redirect_location(struct exchange *ex)
+{
+	bool keeps = ex->route->redirect.location_keeps_rest;
+
+	return join(ex, ex->route->redirect.location, keeps ? ex->route_rest : view_of("", 0), keeps);
+}
+
+const char *forward_rewrite(struct exchange *ex)
+{
+	const struct config_route *route = ex->route;
+
+	switch (route->action) {
+	case ACTION_UPSTREAM:
+		ex->forward_target = rewritten_target(ex);
+		ex->forward_host = route->rewrite.host.n > 0 ? route->rewrite.host : ex->target.authority;
+		return ex->forward_target.p == NULL ? "no memory for the rewritten target" : NULL;
+	case ACTION_RESPOND:
+		ex->answer.status = route->respond.status;
+		ex->answer.body = route->respond.body;
+		ex->answer.content_type = route->respond.content_type;
+		return NULL;
+	case ACTION_REDIRECT:
+		ex->answer.status = route->redirect.status;
+		ex->answer.location = redirect_location(ex);
+		return ex->answer.location.p == NULL ? "no memory for the location" : NULL;
+	}
+	return NULL;
+}
+
+/* --- the request ------------------------------------------------------------------------------------------------------------ */
+
+static void put_forwarded_for(struct h1_writer *w, const struct exchange *ex)
+{
+	struct view peer = view_of(ex->client->peer, ex->client->peer_len);
+
+	h1_put(w, VIEW("X-Forwarded-For: "));
+	for (uint32_t i = 0; ex->client->trusted && i < ex->request.field_count; i++) {
+		const struct field *f = &ex->request.fields[i];
+
+		if (f->id != FIELD_X_FORWARDED_FOR || f->value_len == 0)
+			continue;
+		h1_put(w, field_value(f));
+		h1_put(w, VIEW(", "));
+	}
+	h1_put(w, peer);
+	h1_put(w, VIEW("\r\n"));
+}
+
+/* RFC 7239. Quoted where the grammar wants it: IPv6 and hosts with a port. */
+static void put_forwarded(struct h1_writer *w, const struct exchange *ex)
+{
+	struct view peer = view_of(ex->client->peer, ex->client->peer_len);
+	bool v6 = memchr(peer.p, ':', peer.n) != NULL;
+	bool local = peer.n >= 5 && memcmp(peer.p, "unix:", 5) == 0;
+
+	h1_put(w, VIEW("Forwarded: for="));
+	h1_put(w, local ? VIEW("unknown") : v6 ? VIEW("\"[") : VIEW(""));
+	h1_put(w, local ? VIEW("") : peer);
+	h1_put(w, v6 && !local ? VIEW("]\"") : VIEW(""));
+	if (ex->target.authority.n > 0) {
+		h1_put(w, VIEW(";host=\""));
+		h1_put(w, ex->target.authority);
+		h1_put(w, VIEW("\""));
+	}
+	h1_put(w, VIEW(";proto=http\r\n"));
+}
+
+static void put_identity(struct h1_writer *w, const struct exchange *ex)
+{
+	const struct message *m = &ex->request;
+
+	h1_put(w, m->minor == 0 ? VIEW("Via: 1.0 weir\r\n") : VIEW("Via: 1.1 weir\r\n"));
+	put_forwarded_for(w, ex);
+	if (!ex->client->trusted || message_find(m, FIELD_X_FORWARDED_PROTO) == NULL)
+		h1_put(w, VIEW("X-Forwarded-Proto: http\r\n"));
+	if (ex->target.authority.n > 0 && (!ex->client->trusted || message_find(m, FIELD_X_FORWARDED_HOST) == NULL))
+		h1_put_field(w, VIEW("X-Forwarded-Host"), ex->target.authority);
+	put_forwarded(w, ex);
+	h1_put_field(w, VIEW("X-Request-Id"), ex->request_id);
+}
+
+static void put_upgrade(struct h1_writer *w, const struct message *m)
+{
+	for (uint32_t i = 0; i < m->field_count; i++)
+		if (m->fields[i].id == FIELD_UPGRADE)
+			h1_put_field(w, field_name(&m->fields[i]), field_value(&m->fields[i]));
+	h1_put(w, VIEW("Connection: Upgrade\r\n"));
+}
+
+bool forward_request(struct exchange *ex)
+{
+	struct message *m = &ex->request;
+	struct h1_conn *to = &ex->lease.conn->h1;
+	struct h1_writer w = h1_conn_begin_head(to, HEAD_ROOM);
+
+	h1_put_request_line(&w, m->method_name, ex->forward_target);
+	h1_put_field(&w, VIEW("Host"), ex->forward_host);
+	for (uint32_t i = 0; i < m->field_count; i++) {
+		const struct field *f = &m->fields[i];
+
+		if (f->dropped || is_replaced(f, ex->client->trusted) || (f->id == FIELD_EXPECT && !m->expect_continue))
+			continue;
+		h1_put_field(&w, field_name(f), field_value(f));
+	}
+	if (m->framing == FRAMING_CHUNKED)
+		h1_put(&w, VIEW("Transfer-Encoding: chunked\r\n"));
+	if (m->has_upgrade)
+		put_upgrade(&w, m);
+	put_identity(&w, ex);
+	return h1_conn_end_head(to, &w, (enum framing)m->framing);
+}
+
+/* --- the response ----------------------------------------------------------------------------------------------------------- */
+
+/* How the content's end is told to this client. Content of unknown length closes the connection of an HTTP/1.0 client. */
+static enum framing response_framing(const struct exchange *ex, const struct message *response)
+{
+	if (response->framing != FRAMING_CHUNKED && response->framing != FRAMING_UNTIL_CLOSE)
+		return (enum framing)response->framing;
+	return ex->request.minor == 0 ? FRAMING_UNTIL_CLOSE : FRAMING_CHUNKED;
+}
+
+static void put_connection(struct h1_writer *w, const struct exchange *ex)
+{
+	if (!ex->keep_client)
+		h1_put(w, VIEW("Connection: close\r\n"));
+	else if (ex->request.minor == 0)
+		h1_put(w, VIEW("Connection: keep-alive\r\n"));
+}
+
+static void put_end_to_end(struct h1_writer *w, const struct message *response)
+{
+	for (uint32_t i = 0; i < response->field_count; i++) {
+		const struct field *f = &response->fields[i];
+
+		if (!f->dropped && f->id != FIELD_X_REQUEST_ID)
+			h1_put_field(w, field_name(f), field_value(f));
+	}
+}
+
+bool forward_response(struct exchange *ex, struct message *response)
+{
+	struct h1_conn *to = &ex->client->h1;
+	struct h1_writer w = h1_conn_begin_head(to, HEAD_ROOM);
+	enum framing framing = response_framing(ex, response);
+
+	ex->keep_client = framing != FRAMING_UNTIL_CLOSE && exchange_keeps_client(ex);
+	h1_put_status_line(&w, response->status, response->reason);
+	put_end_to_end(&w, response);
+	if (framing == FRAMING_CHUNKED)
+		h1_put(&w, VIEW("Transfer-Encoding: chunked\r\n"));
+	put_connection(&w, ex);
+	h1_put(&w, VIEW("Via: 1.1 weir\r\n"));
+	h1_put_field(&w, VIEW("X-Request-Id"), ex->request_id);
+	return h1_conn_end_head(to, &w, framing);
+}
+
+bool forward_informational(struct exchange *ex, struct message *response)
+{
+	struct h1_conn *to = &ex->client->h1;
+	struct h1_writer w = h1_conn_begin_head(to, HEAD_ROOM);
+
+	h1_put_status_line(&w, response->status, response->reason);
+	put_end_to_end(&w, response);
+	return h1_conn_end_head(to, &w, FRAMING_NONE);
+}
+
+bool forward_upgrade(struct exchange *ex, struct message *response)
+{
+	struct h1_conn *to = &ex->client->h1;
+	struct h1_writer w = h1_conn_begin_head(to, HEAD_ROOM);
+
+	h1_put_status_line(&w, response->status, response->reason);
+	if (!message_drop_hop_by_hop(response))
+		return false;
+	put_end_to_end(&w, response);
+	put_upgrade(&w, response);
+	h1_put(&w, VIEW("Via: 1.1 weir\r\n"));
+	return h1_conn_end_head(to, &w, FRAMING_NONE);
+}

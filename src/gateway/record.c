@@ -1,0 +1,63 @@
+/* What the access log is told: see record.h. */
+#include "gateway/exchange.h"
+
+static uint64_t span(uint64_t from_us, uint64_t to_us)
+{
+	return from_us == UINT64_MAX || to_us == UINT64_MAX || to_us < from_us ? UINT64_MAX : to_us - from_us;
+}
+
+static struct view field_or_empty(const struct message *m, enum field_id id)
+{
+	const struct field *f = message_find(m, id);
+
+	return f == NULL ? view_of("", 0) : field_value(f);
+}
+
+/* Where it went, as far as it got. */
+static void record_upstream(struct exchange_record *r, const struct exchange *ex)
+{
+	r->route = ex->route->name;
+	if (ex->route->upstream == NULL || ex->lease.picked == NULL)
+		return;
+	r->upstream = ex->route->upstream->name;
+	r->endpoint = ex->lease.picked->address_text;
+	r->queue_us = ex->lease.queue_us;
+	if (ex->head_sent_us == 0)
+		return;
+	r->reused = ex->lease.reused;
+	r->connect_us = ex->lease.connect_us;
+	r->first_byte_us = span(ex->head_sent_us, ex->first_byte_us);
+}
+
+void record_send(struct exchange *ex, enum cause cause, const char *why)
+{
+	struct worker *w = ex->worker;
+	uint64_t now = io_now_us(w->io);
+	struct exchange_record r = {
+		.started_wall_us = io_wall_us(w->io) - (now - ex->started_us),
+		.listener = ex->client->listener->config->name,
+		.client = ex->client_address,
+		.method = ex->request.method_name,
+		.host = ex->target.host,
+		.target = ex->target.whole.n > 0 ? ex->target.whole : ex->request.target,
+		.protocol = ex->request.minor == 0 ? VIEW("HTTP/1.0") : VIEW("HTTP/1.1"),
+		.request_id = ex->request_id,
+		.user_agent = field_or_empty(&ex->request, FIELD_USER_AGENT),
+		.referer = field_or_empty(&ex->request, FIELD_REFERER),
+		.status = ex->status,
+		.cause = cause,
+		.why = why,
+		.upstream_status = ex->upstream_status,
+		.upgraded = ex->upgraded,
+		.bytes_in = ex->bytes_in,
+		.bytes_out = ex->bytes_out,
+		.queue_us = UINT64_MAX,
+		.connect_us = UINT64_MAX,
+		.first_byte_us = UINT64_MAX,
+		.total_us = now - ex->started_us,
+	};
+
+	if (ex->route != NULL)
+		record_upstream(&r, ex);
+	w->observer.on_finished(w->observer.context, &r);
+}

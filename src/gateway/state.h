@@ -1,0 +1,233 @@
+/*
+ * Private to the room: what a worker, a client's connection and an exchange consist of, and who owns what.
+ *
+ *     worker --owns--> listeners
+ *        |  `--owns--> clients --owns--> one exchange at a time --owns--> arena, filter state, lease
+ *        `--owns-----> upstreams (pools and their connections)
+ *
+ * Pointers upward (exchange->client, client->worker) are borrowed; the one above outlives the one below.
+ */
+#ifndef WEIR_GATEWAY_STATE_H
+#define WEIR_GATEWAY_STATE_H
+
+#include <stdatomic.h>
+
+#include "base/slab.h"
+#include "gateway/filter.h"
+#include "gateway/router.h"
+#include "gateway/worker.h"
+#include "http/target.h"
+#include "net/h1_conn.h"
+#include "net/listener.h"
+#include "upstream/upstream.h"
+
+/* --- worker --------------------------------------------------------------------------------------------------------- */
+
+struct shared {
+	const struct config *config;
+	const struct filter_ops *const *filters;
+	struct router *router;
+	struct weir_pool_budget **budgets;
+	atomic_uint *connections;          /* by listener: open over all workers */
+};
+
+struct worker_listener {
+	struct listener listener;
+	struct worker *worker;
+	const struct config_listener *config;
+	atomic_uint *connections;          /* in shared */
+};
+
+/* A place for a paused exchange. */
+struct pause_slot {
+	struct exchange *exchange;         /* NULL: free */
+	uint32_t generation;
+	uint32_t next_free;                /* slot + 1 of the next free place; 0: none */
+};
+
+struct worker {
+	struct io *io;
+	const struct config *config;
+	struct shared *shared;
+	struct worker_observer observer;
+	struct worker_stats stats;
+	struct h1_scratch *scratch;
+	struct upstreams *upstreams;
+	struct worker_listener *listeners;
+	size_t listener_count;
+
+	struct slab client_slab, exchange_slab;
+	struct list clients, exchanges;
+
+	struct pause_slot *pauses;
+	uint32_t pause_count;
+	uint32_t pause_free;               /* slot + 1 of the first free place; 0: none */
+
+	struct io_timer drain_timer;
+	bool draining;                     /* no new connections; every answer says Connection: close */
+	bool closing_upstreams;
+	bool drained;
+	char date[32];                     /* IMF-fixdate of date_s */
+	uint64_t date_s;
+};
+
+/* "Sun, 06 Nov 1994 08:49:37 GMT" for now; formatted at most once a second. */
+struct view worker_date(struct worker *w);
+
+/* A client's connection is gone: its place may be taken, and a drain may be over. */
+void worker_client_closed(struct worker *w, struct worker_listener *listener);
+
+/* --- a client's connection (client.c) --------------------------------------------------------------------------------- */
+
+enum client_state {
+	CLIENT_IDLE,        /* between requests; nothing of the next one is there */
+	CLIENT_HEAD,        /* some bytes of a request head are there */
+	CLIENT_EXCHANGE,    /* an exchange runs */
+	CLIENT_DISCARDING,  /* it has ended; the rest of its request content is read and thrown away */
+	CLIENT_FLUSHING,    /* it has ended; its last bytes are not sent yet */
+	CLIENT_LINGERING,   /* our side is closed; what still comes is thrown away so that the answer is not reset away */
+	CLIENT_CLOSED,      /* memory is freed at the end of the tick */
+};
+
+/* What is to become of the connection when its exchange has ended. */
+enum client_next { CLIENT_KEEP, CLIENT_CLOSE, CLIENT_ABORT };
+
+struct client {
+	struct h1_conn h1;
+	struct worker *worker;
+	struct worker_listener *listener;
+	struct exchange *exchange;         /* CLIENT_EXCHANGE */
+	struct list_node node;             /* in worker->clients */
+	struct io_timer timer;
+	struct io_task task;               /* goes on with a pipelined request; or frees the memory */
+	uint64_t head_us;                  /* when the first byte of the head came */
+	uint32_t flushing;                 /* bytes that were unsent when the timer was last set */
+	uint32_t discarded;
+	uint8_t state;                     /* enum client_state */
+	uint8_t next;                      /* enum client_next, while FLUSHING */
+	uint8_t trusted;                   /* the peer is in trusted_proxies */
+	uint8_t peer_len;
+	char peer[46];                     /* the peer's address as text, without port */
+};
+
+/* Connections beyond the limit that may exist in order to be told so. */
+enum { CLIENT_SPARE = 64 };
+
+/* Whether the address (address_bytes) is in the listener's trusted_proxies. */
+bool listener_trusts(const struct config_listener *listener, const unsigned char bytes[16]);
+
+/* Takes one waiting connection; the result of the listener's on_accept. */
+int client_accept(struct worker_listener *listener);
+
+/* The exchange has ended; everything of its answer is in the conn. Called by exchange_finish only. */
+void client_exchange_ended(struct client *client, enum client_next next);
+
+/* Whether the rest of the request's content is little enough to be read and thrown away. */
+bool client_can_discard(const struct client *client);
+
+/* Draining: closes now if nothing is under way. */
+void client_drain(struct client *client);
+
+/* Closes now, whatever is under way except an exchange. */
+void client_close(struct client *client);
+
+/* The limits for its request heads. */
+struct h1_limits client_limits(const struct client *client);
+
+/* --- an exchange (exchange.c; its other files speak through exchange.h) ------------------------------------------------------------ */
+
+enum exchange_state {
+	EXCHANGE_NEW,
+	EXCHANGE_FILTERING,
+	EXCHANGE_LEASING,
+	EXCHANGE_EXPECTING,
+	EXCHANGE_REQUESTING,
+	EXCHANGE_WAITING,
+	EXCHANGE_RESPONDING,
+	EXCHANGE_TUNNELLING,
+	EXCHANGE_FLUSHING,
+	EXCHANGE_ENDED,
+};
+
+enum { EXCHANGE_ARENA_BYTES = 2048 };
+
+/* An answer that the gateway gives itself. */
+struct answer {
+	unsigned status;                   /* 0: none */
+	struct view content_type;
+	struct view body;
+	struct view location;              /* empty: no Location */
+	uint32_t allow;                    /* methods for Allow, as bits; 0: no Allow */
+};
+
+struct exchange {
+	struct list_node node;             /* in worker->exchanges */
+	struct worker *worker;
+	struct client *client;
+	struct io_timer timer;
+	struct io_task more;               /* goes on pumping after the other events of the loop had their turn */
+	struct io_task release;            /* frees the memory at the end of the tick */
+	struct arena arena;
+
+	struct message request;
+	struct target target;
+	struct view forward_target;        /* target.whole, or rewritten */
+	struct view forward_host;          /* Host as it goes upstream */
+	const struct config_route *route;
+	struct view route_rest;
+	struct view client_address;        /* after trusted_proxies */
+	struct view request_id;
+	struct answer answer;              /* of a route that responds by itself */
+
+	void **filter_states;
+	uint16_t filter_at;                /* cursor: filters whose on_request was called */
+	uint32_t pause_slot;               /* slot + 1 while FILTER_PAUSE; 0 otherwise */
+
+	struct upstream_lease lease;
+	uint8_t response_framing;          /* enum framing, towards the client */
+	uint8_t state;                     /* enum exchange_state; changed by exchange_enter only */
+	uint8_t deadline_cause;            /* enum cause when the timer fires */
+	uint8_t keep_client;               /* what the answer's head promised */
+	uint8_t keep_upstream;             /* what the response's head promised */
+
+	uint64_t request_deadline_us;
+	uint64_t moved_us;                 /* when bytes last moved, or the state changed */
+	uint32_t blocked_bytes;            /* unsent at the last look, to see whether they move */
+	uint32_t informational;            /* 1xx answers so far */
+
+	/* for the record */
+	uint64_t started_us;
+	uint64_t head_sent_us;             /* the request head went out; 0: not */
+	uint64_t sent_us;                  /* the whole request was handed over; 0: not */
+	uint64_t first_byte_us;            /* UINT64_MAX: none came */
+	uint64_t bytes_in, bytes_out;
+	unsigned status;
+	const char *why;
+	const char *ended_at;              /* where exchange_finish was called */
+	bool upstream_status, upgraded;
+
+	char first[EXCHANGE_ARENA_BYTES];  /* the arena's first block */
+};
+
+/* A request head is complete. `head` is copied. The client is in CLIENT_EXCHANGE until client_exchange_ended(). */
+void exchange_start(struct client *client, const struct message *head);
+
+/* What came is not a request, or came too late: an exchange that ends at once, so that it is answered, logged and counted. */
+void exchange_refuse(struct client *client, enum cause cause, const char *why);
+
+/* The client's connection has something new. */
+void exchange_on_client(struct exchange *ex);
+
+/*
+ * The one ending. Writes the answer if one is still owed, or makes the failure visible if it has begun; logs, counts, and
+ * releases everything. `cause` is CAUSE_NONE for success. Nothing of the exchange may be touched after it.
+ */
+#define exchange_finish(ex, cause, why) exchange_finish_at(ex, cause, why, __FILE__ ":" EXCHANGE_STR(__LINE__))
+#define EXCHANGE_STR(x) EXCHANGE_STR_(x)
+#define EXCHANGE_STR_(x) #x
+void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, const char *where);
+
+/* A refusal before there is an exchange: no memory for one, or too many connections (answer.c). */
+void answer_refuse(struct client *client, enum cause cause);
+
+#endif

@@ -1,0 +1,271 @@
+/*
+ * A worker: listeners in front, upstreams behind, and the clients and exchanges between them.
+ *
+ * Its end is a sequence, each step waiting for the one before:
+ *
+ *     drain: listeners close -> idle clients close -> running exchanges end (or are ended at the deadline)
+ *            -> the last client is gone -> pools close -> the last upstream connection is gone -> on_drained
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/check.h"
+#include "gateway/exchange.h"
+
+enum { LISTEN_BACKLOG = 4096 };
+
+/* --- shared ----------------------------------------------------------------------------------------------------------- */
+
+struct shared *shared_create(const struct config *config, const struct filter_ops *const *filters)
+{
+	struct shared *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	s->config = config;
+	s->filters = filters;
+	s->router = router_create(config);
+	s->budgets = upstreams_budgets_create(config);
+	s->connections = calloc(config->listener_count, sizeof(*s->connections));
+	if (s->router == NULL || s->budgets == NULL || s->connections == NULL) {
+		shared_free(s);
+		return NULL;
+	}
+	return s;
+}
+
+void shared_free(struct shared *s)
+{
+	if (s == NULL)
+		return;
+	router_free(s->router);
+	upstreams_budgets_free(s->budgets, s->config);
+	free(s->connections);
+	free(s);
+}
+
+/* --- the end ------------------------------------------------------------------------------------------------------------ */
+
+static void on_upstreams_closed(void *context)
+{
+	struct worker *w = context;
+
+	w->drained = true;
+	io_timer_cancel(w->io, &w->drain_timer);
+	w->observer.on_drained(w->observer.context);
+}
+
+static void drain_check(struct worker *w)
+{
+	if (!w->draining || w->closing_upstreams || !list_empty(&w->clients) || w->client_slab.count_live > 0)
+		return;
+	w->closing_upstreams = true;
+	upstreams_close(w->upstreams, on_upstreams_closed, w);
+}
+
+void worker_client_closed(struct worker *w, struct worker_listener *listener)
+{
+	if (w->draining)
+		drain_check(w);
+	else
+		listener_resume(&listener->listener);
+}
+
+/* Nothing is waited for any more. */
+static void end_all(struct worker *w)
+{
+	list_each_safe(&w->exchanges, node, next)
+		exchange_finish(container_of(node, struct exchange, node), CAUSE_DRAINING, NULL);
+	list_each_safe(&w->clients, node, next)
+		client_close(container_of(node, struct client, node));
+}
+
+static void on_drain_deadline(struct io_timer *timer)
+{
+	end_all(container_of(timer, struct worker, drain_timer));
+}
+
+static void stop_accepting(struct worker *w)
+{
+	w->draining = true;
+	for (size_t i = 0; i < w->listener_count; i++)
+		listener_close(&w->listeners[i].listener);
+}
+
+void worker_drain(struct worker *w, uint64_t deadline_us)
+{
+	if (w->drained)
+		return;
+	stop_accepting(w);
+	list_each_safe(&w->clients, node, next)
+		client_drain(container_of(node, struct client, node));
+	io_timer_set(w->io, &w->drain_timer, deadline_us);
+	drain_check(w);
+}
+
+void worker_stop(struct worker *w)
+{
+	if (w->drained)
+		return;
+	stop_accepting(w);
+	end_all(w);
+	drain_check(w);
+}
+
+/* --- creation ------------------------------------------------------------------------------------------------------------- */
+
+static int on_accept(struct listener *listener)
+{
+	return client_accept(container_of(listener, struct worker_listener, listener));
+}
+
+static bool open_listeners(struct worker *w, char error_text[256])
+{
+	struct io_listen_options options = {.backlog = LISTEN_BACKLOG, .reuse_port = true};
+
+	for (size_t i = 0; i < w->config->listener_count; i++) {
+		struct worker_listener *l = &w->listeners[i];
+
+		l->worker = w;
+		l->config = &w->config->listeners[i];
+		l->connections = &w->shared->connections[i];
+		l->listener.on_accept = on_accept;
+
+		int error = listener_open(&l->listener, w->io, &l->config->address, &options);
+
+		if (error < 0) {
+			snprintf(error_text, 256, "cannot listen on %.*s (listener %.*s): %s",
+				(int)l->config->address_text.n, l->config->address_text.p, (int)l->config->name.n,
+				l->config->name.p, strerror(-error));
+			return false;
+		}
+		w->listener_count++;
+	}
+	return true;
+}
+
+static size_t clients_max(const struct config *config)
+{
+	size_t sum = CLIENT_SPARE;
+
+	for (size_t i = 0; i < config->listener_count; i++)
+		sum += config->listeners[i].limits.connections;
+	return sum;
+}
+
+struct worker *worker_create(struct io *io, const struct config *config, struct shared *shared, unsigned index,
+	const struct worker_observer *observer, char error_text[256])
+{
+	struct worker *w = calloc(1, sizeof(*w));
+
+	snprintf(error_text, 256, "out of memory");
+	if (w == NULL)
+		return NULL;
+	w->io = io;
+	w->config = config;
+	w->shared = shared;
+	w->observer = *observer;
+	w->drain_timer.on_fire = on_drain_deadline;
+	list_init(&w->clients);
+	list_init(&w->exchanges);
+	slab_init(&w->client_slab, sizeof(struct client), clients_max(config));
+	/* Twice: an exchange keeps its memory until the end of the tick, in which its client may begin the next one. */
+	slab_init(&w->exchange_slab, sizeof(struct exchange), 2 * clients_max(config));
+	w->scratch = h1_scratch_create();
+	w->listeners = calloc(config->listener_count, sizeof(*w->listeners));
+	if (w->scratch == NULL || w->listeners == NULL)
+		goto fail;
+	w->upstreams = upstreams_create(io, w->scratch, config, shared->budgets);
+	if (w->upstreams == NULL || !open_listeners(w, error_text))
+		goto fail;
+	return w;
+fail:
+	stop_accepting(w);
+	w->drained = true;
+	worker_free(w);
+	return NULL;
+}
+
+void worker_free(struct worker *w)
+{
+	CHECK(w->drained && list_empty(&w->clients) && list_empty(&w->exchanges));
+	CHECK(w->stats.exchanges_started == w->stats.exchanges_finished);
+	upstreams_free(w->upstreams);
+	slab_release(&w->client_slab);
+	slab_release(&w->exchange_slab);
+	h1_scratch_free(w->scratch);
+	free(w->pauses);
+	free(w->listeners);
+	free(w);
+}
+
+/* --- looking in ------------------------------------------------------------------------------------------------------------- */
+
+struct view worker_date(struct worker *w)
+{
+	uint64_t now_s = io_wall_us(w->io) / US_PER_S;
+
+	if (now_s != w->date_s) {
+		time_t t = (time_t)now_s;
+		struct tm tm;
+
+		gmtime_r(&t, &tm);
+		/* IMF-fixdate (RFC 9110 §5.6.7): English names whatever the locale; the program never sets one. */
+		strftime(w->date, sizeof(w->date), "%a, %d %b %Y %H:%M:%S GMT", &tm);
+		w->date_s = now_s;
+	}
+	return view_str(w->date);
+}
+
+const struct worker_stats *worker_stats(const struct worker *w)
+{
+	return &w->stats;
+}
+
+const struct upstreams *worker_upstreams(const struct worker *w)
+{
+	return w->upstreams;
+}
+
+void worker_listener_address(const struct worker *w, size_t i, struct address *address)
+{
+	const struct worker_listener *l = &w->listeners[i];
+
+	if (l->listener.source.fd < 0 || io_local_address(w->io, &l->listener.source, address) < 0)
+		*address = l->config->address;
+}
+
+size_t worker_stuck_count(const struct worker *w)
+{
+	size_t stuck = 0;
+
+	list_each_safe(&w->exchanges, node, next)
+		stuck += !exchange_has_deadline(container_of(node, struct exchange, node));
+	list_each_safe(&w->clients, node, next) {
+		const struct client *c = container_of(node, struct client, node);
+
+		stuck += c->state != CLIENT_EXCHANGE && !io_timer_armed(&c->timer);
+	}
+	return stuck;
+}
+
+const char *worker_audit(const struct worker *w)
+{
+	size_t clients = 0, exchanges = 0;
+
+	list_each_safe(&w->exchanges, node, next)
+		exchanges++;
+	list_each_safe(&w->clients, node, next) {
+		const struct client *c = container_of(node, struct client, node);
+
+		clients++;
+		if ((c->state == CLIENT_EXCHANGE) != (c->exchange != NULL))
+			return "a client's state and its exchange contradict each other";
+	}
+	if (clients != w->stats.connections_open)
+		return "connections_open is not the number of clients";
+	if (w->stats.exchanges_started - w->stats.exchanges_finished != exchanges)
+		return "exchanges started less finished is not the number of live exchanges";
+	return upstreams_audit(w->upstreams);
+}

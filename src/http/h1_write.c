@@ -1,0 +1,105 @@
+/*
+ * Heads and chunk framing as bytes, into memory lent by the caller. Nothing is checked here: what is written was read
+ * strictly, or comes from the configuration, which was.
+ */
+#include "http/h1.h"
+
+void h1_put_u64(struct h1_writer *w, uint64_t n)
+{
+	char digits[20];
+	char *p = digits + sizeof(digits);
+
+	do {
+		*--p = (char)('0' + n % 10);
+		n /= 10;
+	} while (n > 0);
+	h1_put(w, view_of(p, (size_t)(digits + sizeof(digits) - p)));
+}
+
+void h1_put_request_line(struct h1_writer *w, struct view method, struct view target)
+{
+	h1_put(w, method);
+	h1_put(w, VIEW(" "));
+	h1_put(w, target);
+	h1_put(w, VIEW(" HTTP/1.1\r\n"));
+}
+
+void h1_put_status_line(struct h1_writer *w, unsigned status, struct view reason)
+{
+	const char *standard = reason.n > 0 ? NULL : h1_reason(status);
+
+	h1_put(w, VIEW("HTTP/1.1 "));
+	h1_put_u64(w, status);
+	h1_put(w, VIEW(" "));  /* stays when there is no phrase: RFC 9112 §4 */
+	h1_put(w, standard != NULL ? view_str(standard) : reason);
+	h1_put(w, VIEW("\r\n"));
+}
+
+void h1_put_field(struct h1_writer *w, struct view name, struct view value)
+{
+	size_t n = name.n + value.n + 4;
+	char *p = w->p;
+
+	if (n > (size_t)(w->end - p)) {
+		w->full = true;
+		return;
+	}
+	memcpy(p, name.p, name.n);
+	p += name.n;
+	*p++ = ':';
+	*p++ = ' ';
+	if (value.n > 0)
+		memcpy(p, value.p, value.n);
+	p += value.n;
+	*p++ = '\r';
+	*p++ = '\n';
+	w->p = p;
+}
+
+void h1_put_fields(struct h1_writer *w, const struct message *m)
+{
+	for (uint32_t i = 0; i < m->field_count; i++) {
+		const struct field *f = &m->fields[i];
+
+		if (!f->dropped)
+			h1_put_field(w, field_name(f), field_value(f));
+	}
+}
+
+size_t h1_chunk_prefix(char text[H1_CHUNK_PREFIX_MAX], size_t n)
+{
+	unsigned digits = n > 0 ? (unsigned)(64 - __builtin_clzll(n) + 3) / 4 : 1;
+
+	for (unsigned i = digits; i-- > 0; n >>= 4)
+		text[i] = "0123456789abcdef"[n & 0xf];
+	text[digits] = '\r';
+	text[digits + 1] = '\n';
+	return digits + 2;
+}
+
+const char *h1_reason(unsigned status)
+{
+	static const char *const reasons[512] = {
+		[100] = "Continue", [101] = "Switching Protocols", [102] = "Processing", [103] = "Early Hints",
+		[200] = "OK", [201] = "Created", [202] = "Accepted", [203] = "Non-Authoritative Information",
+		[204] = "No Content", [205] = "Reset Content", [206] = "Partial Content", [207] = "Multi-Status",
+		[208] = "Already Reported", [226] = "IM Used",
+		[300] = "Multiple Choices", [301] = "Moved Permanently", [302] = "Found", [303] = "See Other",
+		[304] = "Not Modified", [305] = "Use Proxy", [307] = "Temporary Redirect", [308] = "Permanent Redirect",
+		[400] = "Bad Request", [401] = "Unauthorized", [402] = "Payment Required", [403] = "Forbidden",
+		[404] = "Not Found", [405] = "Method Not Allowed", [406] = "Not Acceptable",
+		[407] = "Proxy Authentication Required", [408] = "Request Timeout", [409] = "Conflict", [410] = "Gone",
+		[411] = "Length Required", [412] = "Precondition Failed", [413] = "Content Too Large",
+		[414] = "URI Too Long", [415] = "Unsupported Media Type", [416] = "Range Not Satisfiable",
+		[417] = "Expectation Failed", [421] = "Misdirected Request", [422] = "Unprocessable Content",
+		[423] = "Locked", [424] = "Failed Dependency", [425] = "Too Early", [426] = "Upgrade Required",
+		[428] = "Precondition Required", [429] = "Too Many Requests",
+		[431] = "Request Header Fields Too Large", [451] = "Unavailable For Legal Reasons",
+		[500] = "Internal Server Error", [501] = "Not Implemented", [502] = "Bad Gateway",
+		[503] = "Service Unavailable", [504] = "Gateway Timeout", [505] = "HTTP Version Not Supported",
+		[506] = "Variant Also Negotiates", [507] = "Insufficient Storage", [508] = "Loop Detected",
+		[511] = "Network Authentication Required",
+	};
+
+	return status < sizeof(reasons) / sizeof(reasons[0]) ? reasons[status] : NULL;
+}

@@ -1,0 +1,165 @@
+/*
+ * What is done with a message head between reading and writing: copying it, finding, adding and dropping fields.
+ *
+ * Fields are few and stand in an array in their order, so everything is a walk over it; the id makes a step cheap.
+ * A field is never taken out: it is marked as dropped, and everybody who looks steps over it.
+ */
+#include "http/message.h"
+
+/* A Connection field may name this many fields: more is an attack on whoever looks them up. */
+#define NOMINATIONS_MAX 64
+
+#define BIT(id) (UINT64_C(1) << (id))
+
+/* RFC 9110 §7.6.1. Transfer-Encoding describes this connection's framing; whoever writes the message writes its own. */
+#define HOP_BY_HOP \
+	(BIT(FIELD_CONNECTION) | BIT(FIELD_KEEP_ALIVE) | BIT(FIELD_PROXY_CONNECTION) | BIT(FIELD_TE) | \
+		BIT(FIELD_TRANSFER_ENCODING) | BIT(FIELD_UPGRADE) | BIT(FIELD_HTTP2_SETTINGS) | \
+		BIT(FIELD_PROXY_AUTHENTICATE) | BIT(FIELD_PROXY_AUTHORIZATION))
+
+/* What a peer must not take away by naming it in Connection: framing, routing, and what the gateway itself sets. */
+#define NOT_TO_BE_NAMED \
+	(BIT(FIELD_HOST) | BIT(FIELD_CONTENT_LENGTH) | BIT(FIELD_TRANSFER_ENCODING) | BIT(FIELD_EXPECT) | \
+		BIT(FIELD_VIA) | BIT(FIELD_FORWARDED) | BIT(FIELD_X_FORWARDED_FOR) | BIT(FIELD_X_FORWARDED_PROTO) | \
+		BIT(FIELD_X_FORWARDED_HOST) | BIT(FIELD_X_REQUEST_ID) | BIT(FIELD_X_REAL_IP))
+
+_Static_assert(FIELD_COUNT <= 64, "field ids are bits of a word");
+
+/* A view of bytes inside `from` as the same bytes inside `to`; anything else stays where it is. */
+static const char *rebase(const char *p, struct view from, const char *to)
+{
+	uintptr_t offset = (uintptr_t)p - (uintptr_t)from.p;
+
+	return p != NULL && offset <= from.n ? to + offset : p;
+}
+
+static struct view view_rebase(struct view v, struct view from, const char *to)
+{
+	return view_of(rebase(v.p, from, to), v.n);
+}
+
+bool message_copy(struct message *to, const struct message *from, struct arena *arena, uint32_t extra_fields)
+{
+	size_t field_max = (size_t)from->field_count + extra_fields;
+	struct view head = arena_copy(arena, from->head);
+	struct field *fields = arena_alloc(arena, field_max * sizeof(*fields));
+
+	if (head.p == NULL || fields == NULL)
+		return false;
+	for (uint32_t i = 0; i < from->field_count; i++) {
+		fields[i] = from->fields[i];
+		fields[i].name = rebase(fields[i].name, from->head, head.p);
+		fields[i].value = rebase(fields[i].value, from->head, head.p);
+	}
+	*to = *from;
+	to->fields = fields;
+	to->field_max = (uint32_t)field_max;
+	to->method_name = view_rebase(from->method_name, from->head, head.p);
+	to->target = view_rebase(from->target, from->head, head.p);
+	to->reason = view_rebase(from->reason, from->head, head.p);
+	to->host = view_rebase(from->host, from->head, head.p);
+	to->head = head;
+	return true;
+}
+
+struct field *message_find(const struct message *m, enum field_id id)
+{
+	for (uint32_t i = 0; i < m->field_count; i++) {
+		if (m->fields[i].id == id && !m->fields[i].dropped)
+			return &m->fields[i];
+	}
+	return NULL;
+}
+
+static bool field_is(const struct field *f, enum field_id id, struct view name)
+{
+	return f->id == id && !f->dropped && (id != FIELD_OTHER || view_eq_nocase(field_name(f), name));
+}
+
+struct field *message_find_name(const struct message *m, struct view name)
+{
+	enum field_id id = field_id(name);
+
+	for (uint32_t i = 0; i < m->field_count; i++) {
+		if (field_is(&m->fields[i], id, name))
+			return &m->fields[i];
+	}
+	return NULL;
+}
+
+/* Moves the fields to an array with room for more. */
+static bool fields_grow(struct message *m, struct arena *arena)
+{
+	uint32_t field_max = m->field_max + m->field_max / 2 + 8;
+	struct field *fields = arena_alloc(arena, field_max * sizeof(*fields));
+
+	if (fields == NULL)
+		return false;
+	if (m->field_count > 0)
+		memcpy(fields, m->fields, m->field_count * sizeof(*fields));
+	m->fields = fields;
+	m->field_max = field_max;
+	return true;
+}
+
+bool message_add(struct message *m, struct arena *arena, struct view name, struct view value)
+{
+	if (name.n > UINT16_MAX || value.n > UINT32_MAX)
+		return false;
+	if (m->field_count == m->field_max && !fields_grow(m, arena))
+		return false;
+	m->fields[m->field_count++] = (struct field){
+		.name = name.p,
+		.value = value.p,
+		.value_len = (uint32_t)value.n,
+		.name_len = (uint16_t)name.n,
+		.id = (uint8_t)field_id(name),
+	};
+	return true;
+}
+
+unsigned message_drop_name(struct message *m, struct view name)
+{
+	enum field_id id = field_id(name);
+	unsigned count = 0;
+
+	for (uint32_t i = 0; i < m->field_count; i++) {
+		if (!field_is(&m->fields[i], id, name))
+			continue;
+		m->fields[i].dropped = true;
+		count++;
+	}
+	return count;
+}
+
+/* Drops what a Connection field names. `room` counts down over all of them. False: not to be named, or too many. */
+static bool drop_nominated(struct message *m, struct view nominations, unsigned *room)
+{
+	struct view name;
+
+	while (view_next_element(&nominations, &name)) {
+		enum field_id id = field_id(name);
+
+		if ((BIT(id) & NOT_TO_BE_NAMED) || (*room)-- == 0)
+			return false;
+		if (!(BIT(id) & HOP_BY_HOP) && !view_eq(name, VIEW("close")))
+			message_drop_name(m, name);
+	}
+	return true;
+}
+
+bool message_drop_hop_by_hop(struct message *m)
+{
+	unsigned room = NOMINATIONS_MAX;
+
+	for (uint32_t i = 0; i < m->field_count; i++) {
+		struct field *f = &m->fields[i];
+
+		if (f->dropped || !(BIT(f->id) & HOP_BY_HOP))
+			continue;
+		if (f->id == FIELD_CONNECTION && !drop_nominated(m, field_value(f), &room))
+			return false;
+		f->dropped = true;
+	}
+	return true;
+}

@@ -1,0 +1,12 @@
+/*
+ * Opening a listening socket, TCP or unix. Apart from the loop: nothing here waits for events.
+ */
+#ifndef WEIR_IO_LISTEN_H
+#define WEIR_IO_LISTEN_H
+
+#include "io/io.h"
+
+/* A non-blocking listening descriptor, or a negative errno value (see io_listen). */
+int listen_open(const struct address *address, const struct io_listen_options *options);
+
+#endif

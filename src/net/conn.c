@@ -1,0 +1,166 @@
+/*
+ * The way of a byte through a conn:
+ *
+ *     kernel --conn_recv--> memory of the caller
+ *     memory of the caller --conn_sendv--> kernel, and what it did not take --> out --(writable)--> kernel
+ *
+ * A receive that comes back shorter than asked for has drained the socket: the next bytes make a new edge. This spares
+ * the second receive that would only say EAGAIN.
+ */
+#include "net/conn.h"
+
+#include <errno.h>
+
+static int send_failed(struct conn *conn, int error)
+{
+	conn->send_error = error;
+	buf_release(&conn->out);
+	return error;
+}
+
+/* Moves what waits in `out` into the kernel. */
+static void conn_flush(struct conn *conn)
+{
+	while (conn_blocked(conn)) {
+		struct view left = buf_view(&conn->out);
+		struct iovec iov = {(void *)(uintptr_t)left.p, left.n};
+		ssize_t sent = io_sendv(conn->io, &conn->source, &iov, 1);
+
+		if (sent == -EAGAIN)
+			return;
+		if (sent < 0) {
+			send_failed(conn, (int)sent);
+			return;
+		}
+		buf_consume(&conn->out, (size_t)sent);
+	}
+}
+
+static void conn_on_event(struct io_source *source, unsigned events)
+{
+	struct conn *conn = container_of(source, struct conn, source);
+
+	if (events & (IO_READABLE | IO_PEER_CLOSED | IO_BROKEN))
+		conn->readable = true;
+	if (events & (IO_PEER_CLOSED | IO_BROKEN))
+		conn->peer_closed = true;
+	/* Once both directions have ended the kernel says "hang-up" of an orderly close, too. */
+	if ((events & IO_BROKEN) && !conn->shut)
+		conn->broken = true;
+	if (conn_blocked(conn) && (events & (IO_WRITABLE | IO_BROKEN)))
+		conn_flush(conn);
+	conn->on_ready(conn);
+}
+
+static void conn_init(struct conn *conn, struct io *io)
+{
+	conn->io = io;
+	conn->source.fd = -1;
+	conn->source.on_event = conn_on_event;
+	conn->readable = conn->peer_closed = conn->broken = conn->at_end = conn->shut = false;
+	conn->error = conn->send_error = 0;
+	buf_init(&conn->out);
+}
+
+int conn_accept(struct conn *conn, struct io *io, struct io_source *listener, struct address *peer)
+{
+	conn_init(conn, io);
+	int error = io_accept(io, listener, &conn->source, peer);
+
+	if (error < 0)
+		return error;
+	error = io_watch(io, &conn->source);
+	if (error < 0)
+		io_close(io, &conn->source);
+	return error;
+}
+
+int conn_connect(struct conn *conn, struct io *io, const struct address *address)
+{
+	conn_init(conn, io);
+	return io_connect(io, &conn->source, address);
+}
+
+int conn_connect_result(struct conn *conn)
+{
+	int error = io_connect_result(conn->io, &conn->source);
+
+	if (error < 0 && error != -EINPROGRESS)
+		conn->error = conn->send_error = error;
+	return error;
+}
+
+ssize_t conn_recv(struct conn *conn, void *bytes, size_t n)
+{
+	if (conn->error != 0)
+		return conn->error;
+	if (conn->at_end)
+		return 0;
+	if (!conn->readable)
+		return -EAGAIN;
+
+	ssize_t got = io_recv(conn->io, &conn->source, bytes, n);
+
+	if (got > 0) {
+		if ((size_t)got < n && !conn->peer_closed)
+			conn->readable = false;
+	} else if (got == 0) {
+		conn->at_end = conn->peer_closed = true;
+		conn->readable = false;
+	} else if (got == -EAGAIN) {
+		conn->readable = false;
+	} else {
+		conn->error = (int)got;
+		conn->readable = false;
+	}
+	return got;
+}
+
+int conn_sendv(struct conn *conn, const struct iovec *iov, int count)
+{
+	size_t sent = 0;
+
+	if (conn->send_error != 0)
+		return conn->send_error;
+	if (!conn_blocked(conn)) {
+		ssize_t result = io_sendv(conn->io, &conn->source, iov, count);
+
+		if (result < 0 && result != -EAGAIN)
+			return send_failed(conn, (int)result);
+		sent = result < 0 ? 0 : (size_t)result;
+	}
+	for (int i = 0; i < count; i++) {
+		size_t n = iov[i].iov_len;
+
+		if (sent >= n) {
+			sent -= n;
+			continue;
+		}
+		if (!buf_append(&conn->out, view_of((const char *)iov[i].iov_base + sent, n - sent), CONN_OUT_MAX))
+			return send_failed(conn, -ENOBUFS);
+		sent = 0;
+	}
+	return 0;
+}
+
+void conn_shutdown_write(struct conn *conn)
+{
+	if (conn->shut || !conn_is_open(conn))
+		return;
+	conn->shut = true;
+	io_shutdown_write(conn->io, &conn->source);
+}
+
+void conn_close(struct conn *conn)
+{
+	buf_release(&conn->out);
+	conn->readable = false;
+	io_close(conn->io, &conn->source);
+}
+
+void conn_abort(struct conn *conn)
+{
+	buf_release(&conn->out);
+	conn->readable = false;
+	io_abort(conn->io, &conn->source);
+}

@@ -1,0 +1,75 @@
+/*
+ * A byte stream on the loop: receiving, sending, and backpressure.
+ *
+ * A conn stands inside its owner (a client's or an upstream's connection). It receives into memory that the caller lends
+ * and sends from there; only what the kernel did not take is copied into `out`, so an idle conn owns no buffer. Whoever
+ * writes must stop while conn_blocked(): that is the whole of the backpressure, and it bounds `out` to what one caller
+ * hands over in one go.
+ *
+ * The loop tells once that something changed; the flags below remember it until it has been dealt with.
+ *
+ * Lifecycle: zero-initialise, then conn_accept or conn_connect; conn_close or conn_abort; free the memory from a deferred
+ * task (the loop may still hold an event of this tick).
+ */
+#ifndef WEIR_NET_CONN_H
+#define WEIR_NET_CONN_H
+
+#include "base/buf.h"
+#include "io/io.h"
+
+struct conn {
+	struct io_source source;
+	struct io *io;
+	struct buf out;                       /* accepted from the owner, not yet taken by the kernel */
+	void (*on_ready)(struct conn *conn);  /* set by the owner; some of the flags changed, or `out` went empty */
+	bool readable;                        /* conn_recv may have something */
+	bool peer_closed;                     /* FIN announced; what came before it may be unread */
+	bool broken;                          /* reset: nothing can be sent any more; bytes before it may be unread */
+	bool at_end;                          /* conn_recv has returned 0 */
+	bool shut;                            /* our direction was ended */
+	int error;                            /* negative errno once receiving has failed; 0 while it has not */
+	int send_error;                       /* the same for sending; what the peer said before may still be received */
+};
+
+/* How much may wait in `out`: one receive buffer and a head on top of it. Beyond it sending fails with -ENOBUFS. */
+#define CONN_OUT_MAX (1024 * 1024)
+
+/* Takes the next connection of a listener and watches it. Results as io_accept and io_watch. */
+int conn_accept(struct conn *conn, struct io *io, struct io_source *listener, struct address *peer);
+
+/* As io_connect; when it is pending, on_ready is called and conn_connect_result() tells. */
+int conn_connect(struct conn *conn, struct io *io, const struct address *address);
+int conn_connect_result(struct conn *conn);
+
+/*
+ * > 0 bytes; 0 at the end; -EAGAIN when nothing is there now (on_ready will tell); else the error, which is also kept in
+ * conn->error.
+ */
+ssize_t conn_recv(struct conn *conn, void *bytes, size_t n);
+
+/*
+ * Sends everything, or keeps the rest in `out`. 0, or the error, which is also kept in conn->send_error. Never a partial
+ * result: all bytes are taken. Must not be called while blocked, except for small closing pieces.
+ */
+int conn_sendv(struct conn *conn, const struct iovec *iov, int count);
+
+static inline bool conn_blocked(const struct conn *conn)
+{
+	return buf_len(&conn->out) > 0;
+}
+
+static inline bool conn_is_open(const struct conn *conn)
+{
+	return conn->source.fd >= 0;
+}
+
+/* Ends our direction once `out` is empty (the caller sees to that). */
+void conn_shutdown_write(struct conn *conn);
+
+/* Closes and forgets what was not sent. Legal twice. */
+void conn_close(struct conn *conn);
+
+/* Closes so that the peer sees a failure, not an end. */
+void conn_abort(struct conn *conn);
+
+#endif

@@ -1,0 +1,331 @@
+/* See h1_conn.h. First half: reading, where the question is always whose bytes stand in the scratch. Second: gathering. */
+#include "net/h1_conn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+
+struct h1_scratch *h1_scratch_create(void)
+{
+	/* Not zeroed: pages that are never used are never touched. */
+	struct h1_scratch *scratch = malloc(sizeof(*scratch));
+
+	if (scratch == NULL)
+		return NULL;
+	scratch->reader = scratch->writer = NULL;
+	scratch->out_used = 0;
+	scratch->iov_count = 0;
+	return scratch;
+}
+
+void h1_scratch_free(struct h1_scratch *scratch)
+{
+	free(scratch);
+}
+
+/* Whoever has unread bytes in the scratch keeps a copy. False: out of memory, and that connection is broken. */
+static bool scratch_settle(struct h1_scratch *scratch)
+{
+	struct h1_conn *hc = scratch->reader;
+
+	if (hc == NULL)
+		return true;
+	scratch->reader = NULL;
+	if (hc->unread.n == 0) {
+		hc->unread = view_of(NULL, 0);
+		return true;
+	}
+	if (!buf_append(&hc->in, hc->unread, H1_SCRATCH_IN_BYTES)) {
+		hc->unread = view_of(NULL, 0);
+		hc->conn.error = -ENOMEM;
+		return false;
+	}
+	hc->unread = buf_view(&hc->in);
+	return true;
+}
+
+void h1_conn_init(struct h1_conn *hc, struct h1_scratch *scratch)
+{
+	hc->scratch = scratch;
+	hc->unread = view_of(NULL, 0);
+	buf_init(&hc->in);
+	h1_body_init(&hc->body, FRAMING_NONE, 0);
+	hc->head_tried = 0;
+	hc->out_framing = FRAMING_NONE;
+}
+
+void h1_conn_release(struct h1_conn *hc)
+{
+	struct h1_scratch *scratch = hc->scratch;
+
+	if (scratch == NULL)
+		return;
+	if (scratch->reader == hc)
+		scratch->reader = NULL;
+	if (scratch->writer == hc) {
+		scratch->writer = NULL;
+		scratch->out_used = 0;
+		scratch->iov_count = 0;
+	}
+	buf_release(&hc->in);
+	hc->unread = view_of(NULL, 0);
+}
+
+void h1_conn_rest(struct h1_conn *hc)
+{
+	if (hc->unread.n > 0)
+		return;
+	buf_release(&hc->in);
+	hc->unread = view_of(NULL, 0);
+}
+
+/* --- reading ---------------------------------------------------------------------------------------------------- */
+
+/* Receives behind what the own buffer holds. */
+static ssize_t fill_own(struct h1_conn *hc, size_t bytes_max)
+{
+	size_t room = bytes_max - hc->unread.n;
+
+	buf_consume(&hc->in, buf_len(&hc->in) - hc->unread.n);
+	if (room > 4 * KIB)
+		room = 4 * KIB;
+	if (!buf_reserve(&hc->in, room, bytes_max)) {
+		hc->conn.error = -ENOMEM;
+		return -ENOMEM;
+	}
+	ssize_t got = conn_recv(&hc->conn, hc->in.p + hc->in.end, room);
+
+	if (got > 0)
+		hc->in.end += (uint32_t)got;
+	hc->unread = buf_view(&hc->in);
+	return got;
+}
+
+ssize_t h1_conn_fill(struct h1_conn *hc, size_t bytes_max)
+{
+	struct h1_scratch *scratch = hc->scratch;
+
+	if (hc->unread.n >= bytes_max)
+		return -ENOBUFS;
+	if (hc->unread.n > 0) {
+		if (scratch->reader == hc && !scratch_settle(scratch))
+			return -ENOMEM;
+		return fill_own(hc, bytes_max);
+	}
+	/* What another connection left in the scratch must move before the scratch is overwritten. */
+	if (scratch->reader != NULL && scratch->reader != hc)
+		scratch_settle(scratch);
+	buf_release(&hc->in);
+	scratch->reader = hc;
+
+	size_t room = bytes_max < sizeof(scratch->in) ? bytes_max : sizeof(scratch->in);
+	ssize_t got = conn_recv(&hc->conn, scratch->in, room);
+
+	hc->unread = view_of(scratch->in, got > 0 ? (size_t)got : 0);
+	return got;
+}
+
+/* Whether parsing an incomplete head again can bring something new. */
+static bool head_worth_parsing(const struct h1_conn *hc)
+{
+	size_t from = hc->head_tried;
+
+	if (from == 0 || hc->unread.n >= 2 * from)
+		return true;
+	if (hc->unread.n <= from)
+		return false;
+	/* The end of a head, and nothing else, has two line ends within three bytes. */
+	from = from > 3 ? from - 3 : 0;
+	return memmem(hc->unread.p + from, hc->unread.n - from, "\n\r\n", 3) != NULL ||
+	       memmem(hc->unread.p + from, hc->unread.n - from, "\n\n", 2) != NULL;
+}
+
+static void head_parsed(struct h1_conn *hc, const struct h1_result *result, const struct message *m)
+{
+	if (result->status == H1_MORE) {
+		hc->head_tried = (uint32_t)hc->unread.n;
+		return;
+	}
+	hc->head_tried = 0;
+	if (result->status == H1_DONE) {
+		hc->unread = view_from(hc->unread, result->consumed);
+		h1_body_init(&hc->body, (enum framing)m->framing, m->content_length);
+	}
+}
+
+static const struct h1_result RESULT_MORE = {.status = H1_MORE};
+
+struct h1_result h1_conn_read_request(struct h1_conn *hc, const struct h1_limits *limits, struct message *m)
+{
+	if (hc->unread.n == 0 || !head_worth_parsing(hc))
+		return RESULT_MORE;
+	m->fields = hc->scratch->fields;
+	m->field_max = H1_SCRATCH_FIELDS;
+
+	struct h1_result result = h1_read_request(hc->unread, limits, m);
+
+	head_parsed(hc, &result, m);
+	return result;
+}
+
+struct h1_result h1_conn_read_response(struct h1_conn *hc, const struct h1_limits *limits, enum method request_method,
+	struct message *m)
+{
+	if (hc->unread.n == 0 || !head_worth_parsing(hc))
+		return RESULT_MORE;
+	m->fields = hc->scratch->fields;
+	m->field_max = H1_SCRATCH_FIELDS;
+
+	struct h1_result result = h1_read_response(hc->unread, limits, request_method, m);
+
+	head_parsed(hc, &result, m);
+	return result;
+}
+
+enum h1_piece h1_conn_read_body(struct h1_conn *hc, struct view *data, const char **why)
+{
+	return h1_body_read(&hc->body, &hc->unread, data, why);
+}
+
+struct h1_result h1_conn_read_trailers(struct h1_conn *hc, const struct h1_limits *limits, struct message *m)
+{
+	if (hc->unread.n == 0 || !head_worth_parsing(hc))
+		return RESULT_MORE;
+	m->fields = hc->scratch->fields;
+	m->field_max = H1_SCRATCH_FIELDS;
+
+	struct h1_result result = h1_read_trailers(&hc->body, hc->unread, limits, m);
+
+	if (result.status == H1_MORE) {
+		hc->head_tried = (uint32_t)hc->unread.n;
+	} else {
+		hc->head_tried = 0;
+		if (result.status == H1_DONE)
+			hc->unread = view_from(hc->unread, result.consumed);
+	}
+	return result;
+}
+
+struct view h1_conn_read_raw(struct h1_conn *hc)
+{
+	struct view all = hc->unread;
+
+	hc->unread = view_from(all, all.n);
+	return all;
+}
+
+/* --- writing ---------------------------------------------------------------------------------------------------- */
+
+static void gather_point(struct h1_scratch *scratch, const char *p, size_t n)
+{
+	struct iovec *last = scratch->iov_count > 0 ? &scratch->iov[scratch->iov_count - 1] : NULL;
+
+	if (last != NULL && (char *)last->iov_base + last->iov_len == p) {
+		last->iov_len += n;
+		return;
+	}
+	scratch->iov[scratch->iov_count++] = (struct iovec){(void *)(uintptr_t)p, n};
+}
+
+/* Makes the gather this connection's, with `room` bytes and places for two more pieces. */
+static void gather_for(struct h1_conn *hc, size_t room)
+{
+	struct h1_scratch *scratch = hc->scratch;
+
+	CHECK(scratch->writer == NULL || scratch->writer == hc);
+	CHECK(room <= sizeof(scratch->out));
+	if (sizeof(scratch->out) - scratch->out_used < room || scratch->iov_count > H1_SCRATCH_IOV - 3)
+		h1_conn_flush(hc);
+	scratch->writer = hc;
+}
+
+static void gather_copy(struct h1_conn *hc, struct view bytes)
+{
+	struct h1_scratch *scratch = hc->scratch;
+	char *at = scratch->out + scratch->out_used;
+
+	memcpy(at, bytes.p, bytes.n);
+	scratch->out_used += bytes.n;
+	gather_point(scratch, at, bytes.n);
+}
+
+struct h1_writer h1_conn_begin_head(struct h1_conn *hc, size_t room)
+{
+	struct h1_scratch *scratch = hc->scratch;
+
+	gather_for(hc, room);
+	return (struct h1_writer){.p = scratch->out + scratch->out_used, .end = scratch->out + sizeof(scratch->out)};
+}
+
+bool h1_conn_end_head(struct h1_conn *hc, struct h1_writer *w, enum framing framing)
+{
+	struct h1_scratch *scratch = hc->scratch;
+	char *at = scratch->out + scratch->out_used;
+
+	h1_put(w, VIEW("\r\n"));
+	if (w->full)
+		return false;
+	gather_point(scratch, at, (size_t)(w->p - at));
+	scratch->out_used += (size_t)(w->p - at);
+	hc->out_framing = (uint8_t)framing;
+	return true;
+}
+
+void h1_conn_put_raw(struct h1_conn *hc, struct view data)
+{
+	if (data.n == 0)
+		return;
+	gather_for(hc, H1_COPY_MAX);
+	if (data.n <= H1_COPY_MAX)
+		gather_copy(hc, data);
+	else
+		gather_point(hc->scratch, data.p, data.n);
+}
+
+void h1_conn_put_body(struct h1_conn *hc, struct view data)
+{
+	char prefix[H1_CHUNK_PREFIX_MAX];
+
+	if (data.n == 0)
+		return;
+	if (hc->out_framing != FRAMING_CHUNKED) {
+		h1_conn_put_raw(hc, data);
+		return;
+	}
+	gather_for(hc, H1_COPY_MAX + sizeof(prefix) + 2);
+	gather_copy(hc, view_of(prefix, h1_chunk_prefix(prefix, data.n)));
+	if (data.n <= H1_COPY_MAX)
+		gather_copy(hc, data);
+	else
+		gather_point(hc->scratch, data.p, data.n);
+	gather_copy(hc, VIEW("\r\n"));
+}
+
+void h1_conn_put_end(struct h1_conn *hc, const struct message *trailers)
+{
+	if (hc->out_framing != FRAMING_CHUNKED)
+		return;
+
+	struct h1_writer w = h1_conn_begin_head(hc, H1_SCRATCH_OUT_BYTES / 2);
+
+	h1_put(&w, VIEW("0\r\n"));
+	if (trailers != NULL)
+		h1_put_fields(&w, trailers);
+	CHECK(h1_conn_end_head(hc, &w, FRAMING_NONE));
+}
+
+int h1_conn_flush(struct h1_conn *hc)
+{
+	struct h1_scratch *scratch = hc->scratch;
+
+	if (scratch->writer != hc)
+		return hc->conn.send_error;
+
+	int error = conn_sendv(&hc->conn, scratch->iov, scratch->iov_count);
+
+	scratch->writer = NULL;
+	scratch->out_used = 0;
+	scratch->iov_count = 0;
+	return error;
+}

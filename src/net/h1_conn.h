@@ -1,0 +1,112 @@
+/*
+ * One HTTP/1 connection, either side: a byte stream, what was received and not yet read, and what is being written.
+ *
+ * Reading is a pull. h1_conn_fill() receives into the worker's scratch buffer and the h1_conn_read_*() functions take
+ * heads and pieces from there without copying. What is left when the scratch is wanted by another connection is copied into
+ * the connection's own buffer, which exists only as long as it is needed. While a head is incomplete the own buffer grows,
+ * up to the limit for heads.
+ *
+ *     socket --fill--> scratch (or own buffer) --read--> message / pieces
+ *
+ * Writing gathers. Heads and small pieces are put into the scratch's output memory, large pieces are only pointed at, and
+ * h1_conn_flush() hands everything to the kernel in one call. Whoever writes flushes before the bytes that were pointed
+ * at go away, that is before the next fill.
+ *
+ *     put_head / put_body / put_end --> gather --flush--> conn_sendv
+ *
+ * One scratch serves all connections of a worker, one at a time for each direction.
+ */
+#ifndef WEIR_NET_H1_CONN_H
+#define WEIR_NET_H1_CONN_H
+
+#include "http/h1.h"
+#include "net/conn.h"
+
+struct h1_conn;
+
+enum {
+	H1_SCRATCH_IN_BYTES = 64 * 1024,
+	H1_SCRATCH_OUT_BYTES = 640 * 1024,  /* more than the largest head that the configuration allows, with additions */
+	H1_SCRATCH_IOV = 32,
+	H1_SCRATCH_FIELDS = 1000,
+	H1_COPY_MAX = 2048,                 /* pieces up to this size are copied rather than pointed at */
+};
+
+/* A worker's scratch memory. */
+struct h1_scratch {
+	struct h1_conn *reader;  /* whose unread bytes stand in `in`; NULL: nobody's */
+	struct h1_conn *writer;  /* whose output is being gathered; NULL: nobody's */
+	size_t out_used;
+	int iov_count;
+	struct iovec iov[H1_SCRATCH_IOV];
+	struct field fields[H1_SCRATCH_FIELDS];
+	char in[H1_SCRATCH_IN_BYTES];
+	char out[H1_SCRATCH_OUT_BYTES];
+};
+
+struct h1_conn {
+	struct conn conn;
+	struct h1_scratch *scratch;  /* the worker's */
+	struct view unread;          /* received, not yet consumed; in the scratch or in `in` */
+	struct buf in;               /* own buffer; empty unless something had to be kept */
+	struct h1_body body;         /* of the message being read */
+	uint32_t head_tried;         /* bytes there were when an incomplete head was last parsed */
+	uint8_t out_framing;         /* enum framing of the message being written */
+};
+
+/* NULL: out of memory. */
+struct h1_scratch *h1_scratch_create(void);
+void h1_scratch_free(struct h1_scratch *scratch);
+
+/* After conn_accept/conn_connect of hc->conn. */
+void h1_conn_init(struct h1_conn *hc, struct h1_scratch *scratch);
+
+/* Releases what it owns. The conn is to be closed by the caller. */
+void h1_conn_release(struct h1_conn *hc);
+
+/* The exchange on it is over: the own buffer goes, unless something is unread. */
+void h1_conn_rest(struct h1_conn *hc);
+
+/* --- reading ---------------------------------------------------------------------------------------------------- */
+
+/* Receives more behind the unread bytes. Results as conn_recv; -ENOBUFS when `bytes_max` are unread already. */
+ssize_t h1_conn_fill(struct h1_conn *hc, size_t bytes_max);
+
+/*
+ * Reads a head from the unread bytes. On H1_DONE it is consumed, its views are valid until the next fill or settle, and
+ * the body reader stands at its content. An incomplete head is parsed again only when its end may have come or its size
+ * has doubled, so that a head sent byte by byte costs no more than twice its length.
+ */
+struct h1_result h1_conn_read_request(struct h1_conn *hc, const struct h1_limits *limits, struct message *m);
+struct h1_result h1_conn_read_response(struct h1_conn *hc, const struct h1_limits *limits, enum method request_method,
+	struct message *m);
+
+/* Takes the next piece of content. After H1_PIECE_TRAILERS call h1_conn_read_trailers until it is done. */
+enum h1_piece h1_conn_read_body(struct h1_conn *hc, struct view *data, const char **why);
+struct h1_result h1_conn_read_trailers(struct h1_conn *hc, const struct h1_limits *limits, struct message *m);
+
+/* Takes all unread bytes as they are (tunnels). */
+struct view h1_conn_read_raw(struct h1_conn *hc);
+
+/* --- writing ---------------------------------------------------------------------------------------------------- */
+
+/*
+ * Begins a head: a writer with at least `room` bytes (<= H1_SCRATCH_OUT_BYTES/2). h1_conn_end_head() closes it with the
+ * blank line and remembers the framing of the content that follows. False when the writer was too small.
+ */
+struct h1_writer h1_conn_begin_head(struct h1_conn *hc, size_t room);
+bool h1_conn_end_head(struct h1_conn *hc, struct h1_writer *w, enum framing framing);
+
+/* A piece of content in the framing of the head. `data` must stay valid until the flush. Empty pieces are nothing. */
+void h1_conn_put_body(struct h1_conn *hc, struct view data);
+
+/* The end of the content; trailers (may be NULL) only go with chunked framing. */
+void h1_conn_put_end(struct h1_conn *hc, const struct message *trailers);
+
+/* Bytes as they are (tunnels). */
+void h1_conn_put_raw(struct h1_conn *hc, struct view data);
+
+/* Sends what was gathered. 0 or the conn's send_error. */
+int h1_conn_flush(struct h1_conn *hc);
+
+#endif

@@ -1,0 +1,86 @@
+/* See listener.h. The order in listener_accept_all() is the whole design: take, skip the stillborn, pause when exhausted. */
+#include "net/listener.h"
+
+#include <errno.h>
+
+static bool is_exhaustion(int error)
+{
+	return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM;
+}
+
+static void listener_pause(struct listener *listener)
+{
+	listener->paused++;
+	if (io_accept_shed(listener->io, &listener->source) == 0)
+		listener->shed++;
+	io_timer_set(listener->io, &listener->timer, deadline_after(io_now_us(listener->io), LISTENER_PAUSE_US));
+}
+
+static void listener_accept_all(struct listener *listener)
+{
+	if (listener->source.fd < 0 || io_timer_armed(&listener->timer))
+		return;
+	for (int i = 0; i < LISTENER_BATCH; i++) {
+		int result = listener->on_accept(listener);
+
+		if (result == -EAGAIN)
+			return;
+		if (is_exhaustion(result)) {
+			listener_pause(listener);
+			return;
+		}
+		/* Any other error belongs to the one connection (reset before it was taken): go on with the next. */
+	}
+	io_defer(listener->io, &listener->more);
+}
+
+static void listener_on_event(struct io_source *source, unsigned events)
+{
+	listener_accept_all(container_of(source, struct listener, source));
+}
+
+static void listener_on_timer(struct io_timer *timer)
+{
+	listener_accept_all(container_of(timer, struct listener, timer));
+}
+
+static void listener_on_more(struct io_task *task)
+{
+	listener_accept_all(container_of(task, struct listener, more));
+}
+
+int listener_open(struct listener *listener, struct io *io, const struct address *address,
+	const struct io_listen_options *options)
+{
+	listener->io = io;
+	listener->source.fd = -1;
+	listener->source.on_event = listener_on_event;
+	listener->timer.on_fire = listener_on_timer;
+	listener->more.on_run = listener_on_more;
+
+	int error = io_listen(io, &listener->source, address, options);
+
+	if (error < 0)
+		return error;
+	error = io_watch(io, &listener->source);
+	if (error < 0)
+		io_close(io, &listener->source);
+	return error;
+}
+
+void listener_resume(struct listener *listener)
+{
+	if (!io_timer_armed(&listener->timer))
+		return;
+	io_timer_cancel(listener->io, &listener->timer);
+	io_defer(listener->io, &listener->more);
+}
+
+void listener_close(struct listener *listener)
+{
+	if (listener->io == NULL)
+		return;
+	io_timer_cancel(listener->io, &listener->timer);
+	io_defer_cancel(listener->io, &listener->more);
+	io_close(listener->io, &listener->source);
+}

@@ -1,0 +1,41 @@
+/*
+ * A listener: accepts until nothing waits, and pauses instead of spinning when the machine is out of descriptors.
+ *
+ * While paused, connections wait in the kernel's backlog. One is shed with the reserved descriptor so that at least one
+ * client learns of it, and accepting resumes after LISTENER_PAUSE_US or when the owner says that a descriptor came free.
+ */
+#ifndef WEIR_NET_LISTENER_H
+#define WEIR_NET_LISTENER_H
+
+#include "io/io.h"
+
+#define LISTENER_PAUSE_US (50 * US_PER_MS)
+
+/* Connections taken in one go before the loop turns to other events. */
+#define LISTENER_BATCH 64
+
+struct listener {
+	struct io_source source;
+	struct io *io;
+	struct io_timer timer;     /* armed while paused */
+	struct io_task more;       /* posted when a batch was full */
+	/*
+	 * Take one connection (io_accept on listener->source) and give its result; 0 to go on, -EAGAIN when none is left,
+	 * -EMFILE and its like to pause. Set by the owner.
+	 */
+	int (*on_accept)(struct listener *listener);
+	uint64_t paused;           /* how often descriptors (or memory) were exhausted */
+	uint64_t shed;             /* connections closed unserved because of that */
+};
+
+/* Opens and watches. 0 or the error of io_listen. */
+int listener_open(struct listener *listener, struct io *io, const struct address *address,
+	const struct io_listen_options *options);
+
+/* Resumes a paused listener now: a descriptor came free. */
+void listener_resume(struct listener *listener);
+
+/* Closes; connections that wait in the backlog are reset by the kernel. */
+void listener_close(struct listener *listener);
+
+#endif

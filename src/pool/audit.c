@@ -1,0 +1,170 @@
+/*
+ * The books: the counts as they are told to the outside, and a recount of everything they rest on.
+ */
+#include "pool/engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+void pool_check_failed(const char *condition, const char *file, int line)
+{
+	fprintf(stderr, "weir_pool: %s:%d: not true: %s\n", file, line, condition);
+	abort();
+}
+
+void weir_pool_stats(const struct weir_pool *pool, struct weir_pool_stats *stats)
+{
+	*stats = pool->stats;
+	stats->idle = pool->in[SLOT_IDLE].count;
+	stats->connecting = pool->in[SLOT_CONNECTING].count;
+	stats->leased = pool->in[SLOT_LEASED].count;
+	stats->closing = pool->in[SLOT_DOOMED].count + pool->in[SLOT_CLOSING].count;
+	stats->waiting = pool->waiting;
+}
+
+/* The place of a member leads to its entry, and the entry back to it. */
+static bool deadline_agrees(const struct pool_deadlines *d, const uint32_t *place)
+{
+	return *place < d->count && d->entries[*place].place == place;
+}
+
+static const char *audit_slot_list(const struct weir_pool *pool, enum slot_state state)
+{
+	const struct slot_list *list = &pool->in[state];
+	uint32_t count = 0, prev = POOL_NO_SLOT;
+
+	for (uint32_t i = list->first; i != POOL_NO_SLOT; prev = i, i = pool->slots[i].next) {
+		if (i >= pool->slots_used || count++ >= list->count)
+			return "a list of slots is longer than its count";
+		if (pool->slots[i].state != state)
+			return "a slot is in a list that is not its state's";
+		if (pool->slots[i].prev != prev)
+			return "a list of slots is broken";
+	}
+	if (list->last != prev || count != list->count)
+		return "a list of slots is shorter than its count";
+	return NULL;
+}
+
+static const char *audit_slots(const struct weir_pool *pool)
+{
+	const char *wrong = NULL;
+	uint32_t total = 0, opened = 0, timed = 0;
+
+	for (int state = 0; state < SLOT_STATES && wrong == NULL; state++) {
+		wrong = audit_slot_list(pool, state);
+		total += pool->in[state].count;
+	}
+	if (wrong != NULL)
+		return wrong;
+	if (total != pool->slots_used)
+		return "a slot is in no list";
+	for (uint32_t i = 0; i < pool->slots_used; i++) {
+		const struct slot *slot = &pool->slots[i];
+
+		opened += slot->state != SLOT_FREE && slot->opened;
+		if (slot->deadline_at == POOL_NO_DEADLINE)
+			continue;
+		timed++;
+		if (slot->state != SLOT_IDLE || !deadline_agrees(&pool->idle_deadlines, &slot->deadline_at))
+			return "the deadline of an idle connection is not its own";
+	}
+	if (timed != pool->idle_deadlines.members)
+		return "more idle deadlines than idle connections";
+	return pool->stats.opened - pool->stats.closed == opened ? NULL : "opened - closed is not what is there";
+}
+
+/* A connection kept for a waiter that has still to be told is leased. */
+static bool lease_agrees(const struct weir_pool *pool, const struct weir_pool_waiter *waiter)
+{
+	if (waiter->outcome != WEIR_POOL_DELIVERED)
+		return true;
+	return waiter->slot < pool->slots_used && pool->slots[waiter->slot].state == SLOT_LEASED;
+}
+
+static const char *audit_waiters(const struct weir_pool *pool, const struct waiter_list *list, enum waiter_stage stage)
+{
+	const struct weir_pool_waiter *prev = NULL;
+	uint32_t count = 0;
+
+	for (const struct weir_pool_waiter *w = list->first; w != NULL; prev = w, w = w->next) {
+		if (count++ >= list->count)
+			return "a list of waiters is longer than its count";
+		if (w->stage != stage || w->pool != pool || w->prev != prev)
+			return "a list of waiters is broken";
+		if (stage == WAITER_RESOLVED && !lease_agrees(pool, w))
+			return "a connection kept for a waiter is not leased";
+		if (stage == WAITER_RESOLVED)
+			continue;
+		if (!deadline_agrees(&pool->wait_deadlines, &w->deadline_at))
+			return "the deadline of a waiter is not its own";
+		if (w->deadline_us <= pool->now_us)
+			return "a waiter is past its deadline";
+	}
+	return list->last == prev && count == list->count ? NULL : "a list of waiters is shorter than its count";
+}
+
+static const char *audit_queues(const struct weir_pool *pool)
+{
+	const char *wrong = audit_waiters(pool, &pool->outcomes, WAITER_RESOLVED);
+	uint32_t waiting = 0;
+
+	for (int i = 0; i < POOL_PRIORITIES && wrong == NULL; i++) {
+		wrong = audit_waiters(pool, &pool->queues[i], WAITER_WAITING);
+		waiting += pool->queues[i].count;
+	}
+	if (wrong != NULL)
+		return wrong;
+	if (waiting != pool->waiting || waiting != pool->wait_deadlines.members)
+		return "the waiters are not as many as counted";
+	return NULL;
+}
+
+/* The next event is not later than any deadline. */
+static bool plan_agrees(const struct weir_pool *pool, const struct pool_deadlines *d)
+{
+	for (uint32_t i = 0; i < d->count; i++)
+		if (d->entries[i].place != NULL && d->entries[i].due_us < pool->next_us)
+			return false;
+	return true;
+}
+
+/* What must hold between the counts whenever a call has returned. */
+static const char *audit_rules(const struct weir_pool *pool)
+{
+	const struct weir_pool_config *config = &pool->config;
+	uint32_t connecting = pool->in[SLOT_CONNECTING].count;
+
+	if (pool_live(pool) > config->connections_max || connecting > config->connecting_max)
+		return "more connections than allowed";
+	if (pool->budget != NULL && pool_live(pool) > weir_pool_budget_used(pool->budget))
+		return "more connections than units taken from the budget";
+	if (pool->waiting > config->waiters_max + config->connecting_max)
+		return "more waiters than allowed";
+	if (pool->waiting > 0 && pool->in[SLOT_IDLE].count > 0)
+		return "somebody waits beside an idle connection";
+	if (pool->closing && (pool->waiting > 0 || pool->in[SLOT_IDLE].count > 0 || connecting > 0))
+		return "a closing pool has waiters or connections to lease";
+	/* The rest is done when the call that asks returns. */
+	if (pool->asking)
+		return NULL;
+	if (pool->in[SLOT_DOOMED].count > 0)
+		return "nobody was asked to close a doomed connection";
+	if (pool->budget == NULL && pool->waiting > connecting && connecting < config->connecting_max &&
+		pool_live(pool) < config->connections_max)
+		return "somebody waits although there is room to open";
+	if (!plan_agrees(pool, &pool->wait_deadlines) || !plan_agrees(pool, &pool->idle_deadlines))
+		return "a deadline comes before the next event";
+	if (pool->calling == 0 && !pool->woken && pool->outcomes.count > 0)
+		return "outcomes to tell and no wake";
+	return NULL;
+}
+
+const char *weir_pool_audit(const struct weir_pool *pool)
+{
+	const char *wrong = audit_slots(pool);
+
+	if (wrong == NULL)
+		wrong = audit_queues(pool);
+	return wrong == NULL ? audit_rules(pool) : wrong;
+}

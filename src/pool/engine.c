@@ -1,0 +1,196 @@
+/*
+ * The engine: how the pool settles after every call.
+ *
+ * A call of pool.h changes one thing (a slot's state, a waiter's stage) and then lets the pool settle:
+ *
+ *   match   time out waiters, doom idle connections past their time, serve waiters from the idle ones   no callbacks
+ *   ask     one connection to close or to open, again and again until there is none                     callbacks
+ *   wake    once, if there are outcomes to tell or the next event came nearer                           callback
+ *
+ * Match runs in every call, also in one made from a callback, so at the end of each nobody who may be served waits
+ * beside an idle connection. Asking happens in one loop only: a call made from inside open or close leaves it to the
+ * loop that called it. A thousand opens that fail at once are a thousand rounds, not a thousand stack frames.
+ *
+ * The rule for opening: while more wait than opens are in flight, and there is room (own maximum, budget,
+ * connecting_max).
+ */
+#include "pool/engine.h"
+
+#include <stddef.h>
+
+void pool_clock(struct weir_pool *pool, uint64_t now_us)
+{
+	if (now_us > pool->now_us)
+		pool->now_us = now_us;
+}
+
+uint64_t pool_time_after(uint64_t now_us, uint64_t span_us)
+{
+	return span_us < UINT64_MAX - now_us ? now_us + span_us : UINT64_MAX;
+}
+
+void pool_plan(struct weir_pool *pool, uint64_t due_us)
+{
+	if (due_us >= pool->next_us)
+		return;
+	pool->next_us = due_us;
+	pool->replanned = true;
+}
+
+void pool_lease_grant(struct weir_pool *pool, struct slot *slot, struct weir_pool_waiter *waiter)
+{
+	pool_slot_move(pool, slot, SLOT_LEASED);
+	slot->generation++;
+	slot->uses++;
+	waiter->slot = slot_index(pool, slot);
+}
+
+void pool_lease_hand_over(struct weir_pool *pool, struct weir_pool_waiter *waiter)
+{
+	const struct slot *slot = &pool->slots[waiter->slot];
+
+	waiter->lease = (struct weir_pool_lease){waiter->slot + 1, slot->generation, pool->serial};
+	waiter->connection = slot->connection;
+	waiter->reused = slot->uses > 1;
+}
+
+void pool_slot_park(struct weir_pool *pool, struct slot *slot)
+{
+	const struct weir_pool_config *config = &pool->config;
+	uint64_t due_us = slot->expires_us;
+	bool used_up = config->uses_max > 0 && slot->uses >= config->uses_max;
+
+	if (slot->spoiled || used_up || pool->closing || slot->expires_us <= pool->now_us) {
+		pool_slot_move(pool, slot, SLOT_DOOMED);
+		return;
+	}
+	pool_slot_move(pool, slot, SLOT_IDLE);
+	if (config->idle_timeout_us > 0 && pool_time_after(pool->now_us, config->idle_timeout_us) < due_us)
+		due_us = pool_time_after(pool->now_us, config->idle_timeout_us);
+	if (due_us == UINT64_MAX)
+		return;
+	pool_deadlines_add(&pool->idle_deadlines, &slot->deadline_at, due_us);
+	pool_plan(pool, due_us);
+}
+
+void pool_lease_revoke(struct weir_pool *pool, struct weir_pool_waiter *waiter)
+{
+	struct slot *slot = &pool->slots[waiter->slot];
+
+	slot->uses--;
+	pool_slot_park(pool, slot);
+}
+
+static void idle_expire(struct weir_pool *pool)
+{
+	uint32_t *place;
+	char *slot;
+
+	while ((place = pool_deadlines_due(&pool->idle_deadlines, pool->now_us)) != NULL) {
+		slot = (char *)place - offsetof(struct slot, deadline_at);
+		pool_slot_move(pool, (struct slot *)(void *)slot, SLOT_DOOMED);
+	}
+}
+
+struct slot *pool_idle_pick(struct weir_pool *pool)
+{
+	if (pool->config.order == WEIR_POOL_LIFO)
+		return pool_slot_first(pool, SLOT_IDLE);
+	return pool_slot_last(pool, SLOT_IDLE);
+}
+
+/* Idle connections hold units of the budget that other pools wait for: one is given up for each pool that does. */
+static void idle_yield(struct weir_pool *pool)
+{
+	uint32_t missed = pool_units_missed(pool->budget);
+
+	while (pool->in[SLOT_IDLE].count > 0 && pool->in[SLOT_DOOMED].count + pool->in[SLOT_CLOSING].count < missed)
+		pool_slot_move(pool, pool_slot_last(pool, SLOT_IDLE), SLOT_DOOMED);
+}
+
+void pool_match(struct weir_pool *pool)
+{
+	struct weir_pool_waiter *waiter;
+
+	pool_waiters_expire(pool);
+	idle_expire(pool);
+	while (pool->in[SLOT_IDLE].count > 0 && (waiter = pool_waiter_next(pool)) != NULL) {
+		pool_lease_grant(pool, pool_idle_pick(pool), waiter);
+		pool_waiter_resolve(pool, waiter, WEIR_POOL_DELIVERED);
+	}
+	idle_yield(pool);
+}
+
+void pool_slot_free(struct weir_pool *pool, struct slot *slot)
+{
+	pool_slot_move(pool, slot, SLOT_FREE);
+	slot->connection = NULL;
+	pool_unit_return(pool->budget, pool->seat);
+}
+
+/* Asks for one doomed connection to be closed; false when there is none. */
+static bool pool_ask_close(struct weir_pool *pool)
+{
+	struct slot *slot = pool_slot_last(pool, SLOT_DOOMED);
+
+	if (slot == NULL)
+		return false;
+	pool_slot_move(pool, slot, SLOT_CLOSING);
+	pool->calling++;
+	pool->ops.close(pool->owner, slot_index(pool, slot), slot->connection);
+	pool->calling--;
+	return true;
+}
+
+/* Another open is needed, and there is room for it in this pool. */
+static bool pool_open_wanted(const struct weir_pool *pool)
+{
+	uint32_t connecting = pool->in[SLOT_CONNECTING].count;
+
+	return pool->waiting > connecting && connecting < pool->config.connecting_max &&
+		pool_live(pool) < pool->config.connections_max;
+}
+
+/* Asks for one connection to be opened; false when none is wanted or the budget is spent. */
+static bool pool_ask_open(struct weir_pool *pool)
+{
+	struct slot *slot;
+
+	if (!pool_open_wanted(pool) || !pool_unit_take(pool->budget, pool->seat))
+		return false;
+	slot = pool_slot_take(pool);
+	pool->calling++;
+	pool->ops.open(pool->owner, slot_index(pool, slot));
+	pool->calling--;
+	return true;
+}
+
+void pool_settle(struct weir_pool *pool)
+{
+	pool_match(pool);
+	if (pool->asking)
+		return;
+	pool->asking = true;
+	while (pool_ask_close(pool) || pool_ask_open(pool))
+		;
+	pool->asking = false;
+	if (!pool_open_wanted(pool))
+		pool_unit_forgo(pool->budget, pool->seat);
+}
+
+bool pool_close_due(const struct weir_pool *pool)
+{
+	return pool->closing && !pool->closed_told && pool_live(pool) == 0 && pool->outcomes.count == 0;
+}
+
+void pool_wake(struct weir_pool *pool)
+{
+	if (pool->woken || pool->calling > 0)
+		return;
+	if (pool->outcomes.count == 0 && !pool->replanned && !pool_close_due(pool))
+		return;
+	pool->woken = true;
+	pool->calling++;
+	pool->ops.wake(pool->owner);
+	pool->calling--;
+}

@@ -1,0 +1,104 @@
+/*
+ * Slots: an array reserved at creation for connections_max, linked by index into one list per state. Slots are taken
+ * into use from the front of the array, so memory that was never needed is never touched.
+ */
+#include "pool/engine.h"
+
+#include <stddef.h>
+
+#define STEP(state) (1U << (state))
+
+/* The arrows of the diagram in engine.h. */
+static const uint8_t slot_steps[SLOT_STATES] = {
+	[SLOT_FREE] = STEP(SLOT_CONNECTING),
+	[SLOT_CONNECTING] = STEP(SLOT_FREE) | STEP(SLOT_IDLE) | STEP(SLOT_DOOMED),
+	[SLOT_IDLE] = STEP(SLOT_LEASED) | STEP(SLOT_DOOMED),
+	[SLOT_LEASED] = STEP(SLOT_IDLE) | STEP(SLOT_DOOMED),
+	[SLOT_DOOMED] = STEP(SLOT_CLOSING) | STEP(SLOT_FREE),
+	[SLOT_CLOSING] = STEP(SLOT_FREE),
+};
+
+void pool_slots_init(struct weir_pool *pool)
+{
+	for (int state = 0; state < SLOT_STATES; state++)
+		pool->in[state] = (struct slot_list){POOL_NO_SLOT, POOL_NO_SLOT, 0};
+}
+
+static void slot_unlink(struct weir_pool *pool, struct slot *slot)
+{
+	struct slot_list *list = &pool->in[slot->state];
+
+	*(slot->prev == POOL_NO_SLOT ? &list->first : &pool->slots[slot->prev].next) = slot->next;
+	*(slot->next == POOL_NO_SLOT ? &list->last : &pool->slots[slot->next].prev) = slot->prev;
+	list->count--;
+}
+
+static void slot_link(struct weir_pool *pool, struct slot *slot, enum slot_state state)
+{
+	struct slot_list *list = &pool->in[state];
+	uint32_t index = slot_index(pool, slot);
+
+	slot->state = (uint8_t)state;
+	slot->prev = POOL_NO_SLOT;
+	slot->next = list->first;
+	*(list->first == POOL_NO_SLOT ? &list->last : &pool->slots[list->first].prev) = index;
+	list->first = index;
+	list->count++;
+}
+
+struct slot *pool_slot_take(struct weir_pool *pool)
+{
+	struct slot *slot = pool_slot_first(pool, SLOT_FREE);
+
+	if (slot == NULL) {
+		POOL_CHECK(pool->slots_used < pool->config.connections_max);
+		slot = &pool->slots[pool->slots_used++];
+		slot->deadline_at = POOL_NO_DEADLINE;
+		slot_link(pool, slot, SLOT_FREE);
+	}
+	pool_slot_move(pool, slot, SLOT_CONNECTING);
+	slot->connection = NULL;
+	slot->expires_us = UINT64_MAX;
+	slot->uses = 0;
+	slot->opened = false;
+	slot->spoiled = false;
+	return slot;
+}
+
+void pool_slot_move(struct weir_pool *pool, struct slot *slot, enum slot_state to)
+{
+	POOL_CHECK(slot_steps[slot->state] & STEP(to));
+	pool_deadlines_remove(&pool->idle_deadlines, &slot->deadline_at);
+	slot_unlink(pool, slot);
+	slot_link(pool, slot, to);
+}
+
+static struct slot *slot_at(struct weir_pool *pool, uint32_t index)
+{
+	return index == POOL_NO_SLOT ? NULL : &pool->slots[index];
+}
+
+struct slot *pool_slot_first(struct weir_pool *pool, enum slot_state state)
+{
+	return slot_at(pool, pool->in[state].first);
+}
+
+struct slot *pool_slot_last(struct weir_pool *pool, enum slot_state state)
+{
+	return slot_at(pool, pool->in[state].last);
+}
+
+struct slot *pool_slot_named(struct weir_pool *pool, uint32_t index)
+{
+	return index < pool->slots_used ? &pool->slots[index] : NULL;
+}
+
+struct slot *pool_slot_leased(struct weir_pool *pool, struct weir_pool_lease lease)
+{
+	struct slot *slot = pool_slot_named(pool, lease.slot - 1);
+
+	if (slot == NULL || slot->state != SLOT_LEASED || slot->generation != lease.generation ||
+		pool->serial != lease.pool)
+		return NULL;
+	return slot;
+}

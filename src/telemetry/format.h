@@ -1,0 +1,29 @@
+/*
+ * One line of the log from one entry. Whatever stands in a request, a line stays one line: control characters, quotes
+ * and bytes that are no text are escaped, so nobody can write log lines by sending them.
+ */
+#ifndef WEIR_TELEMETRY_FORMAT_H
+#define WEIR_TELEMETRY_FORMAT_H
+
+#include "gateway/record.h"
+
+/* No line is longer: the fields' limits of entry.c, every byte escaped. */
+#define FORMAT_LINE_MAX ((size_t)80 * 1024)
+
+/* "2026-11-21T03:25:00.123Z", without NUL. */
+#define FORMAT_TIME_BYTES 24
+
+/* RFC 3339, UTC, milliseconds. */
+void format_time(uint64_t wall_us, char to[FORMAT_TIME_BYTES]);
+
+/*
+ * Each writes one line with its newline to `to`, which has room for FORMAT_LINE_MAX bytes, and returns its length.
+ * 0: memory is out (JSON only).
+ */
+size_t format_record_json(const struct exchange_record *record, char *to);
+size_t format_record_text(const struct exchange_record *record, char *to);
+
+/* `level` is enum config_log_level; `source` names the thread that speaks: "worker=0", "main". */
+size_t format_event(uint64_t wall_us, int level, const char *source, struct view text, char *to);
+
+#endif

@@ -1,0 +1,126 @@
+/*
+ * The JSON format: one object a line (RFC 8259), the same keys in the same order in every line, null for what is absent.
+ *
+ * JSON text is UTF-8 and a request's bytes need not be: a value that is not valid UTF-8 has its bytes beyond ASCII replaced
+ * by U+FFFD.
+ */
+#include "telemetry/format.h"
+
+#include <jansson.h>
+
+#include "base/check.h"
+
+/* The largest field of entry.c with three bytes (U+FFFD) for each of its own. */
+#define REPLACED_MAX ((size_t)3 * 8192)
+
+/* An object in the making; `failed` once memory has run out. */
+struct line {
+	json_t *object;
+	bool failed;
+};
+
+/* Takes the value; NULL stands for memory that was not there. */
+static void line_set(struct line *line, const char *key, json_t *value)
+{
+	if (json_object_set_new_nocheck(line->object, key, value) != 0)
+		line->failed = true;
+}
+
+static json_t *json_replaced(struct view v)
+{
+	static const char replacement[] = "\xef\xbf\xbd";
+	char bytes[REPLACED_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; i < v.n && n + 3 <= sizeof(bytes); i++) {
+		if ((unsigned char)v.p[i] < 0x80) {
+			bytes[n++] = v.p[i];
+			continue;
+		}
+		memcpy(bytes + n, replacement, 3);
+		n += 3;
+	}
+	return json_stringn(bytes, n);
+}
+
+static void line_set_text(struct line *line, const char *key, struct view v)
+{
+	json_t *value = v.n == 0 ? json_null() : json_stringn(v.p, v.n);
+
+	line_set(line, key, value != NULL ? value : json_replaced(v));
+}
+
+/* Integers of this library are signed; no count of a running program reaches the sign. */
+static void line_set_u64(struct line *line, const char *key, uint64_t value)
+{
+	line_set(line, key, json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value));
+}
+
+static void line_set_phase(struct line *line, const char *key, uint64_t us)
+{
+	if (us == UINT64_MAX)
+		line_set(line, key, json_null());
+	else
+		line_set_u64(line, key, us);
+}
+
+static void line_set_request(struct line *line, const struct exchange_record *record)
+{
+	char time[FORMAT_TIME_BYTES];
+
+	format_time(record->started_wall_us, time);
+	line_set_text(line, "time", view_of(time, sizeof(time)));
+	line_set_text(line, "listener", record->listener);
+	line_set_text(line, "client", record->client);
+	line_set_text(line, "method", record->method);
+	line_set_text(line, "host", record->host);
+	line_set_text(line, "target", record->target);
+	line_set_text(line, "protocol", record->protocol);
+	line_set_text(line, "request_id", record->request_id);
+}
+
+static void line_set_outcome(struct line *line, const struct exchange_record *record)
+{
+	const char *cause = record->cause == CAUSE_NONE ? "" : cause_info(record->cause)->word;
+
+	line_set(line, "status", record->status == 0 ? json_null() : json_integer((json_int_t)record->status));
+	line_set_text(line, "cause", view_str(cause));
+	line_set_text(line, "why", view_str(record->why == NULL ? "" : record->why));
+	line_set_text(line, "route", record->route);
+	line_set_text(line, "upstream", record->upstream);
+	line_set_text(line, "endpoint", record->endpoint);
+	line_set(line, "reused", json_boolean(record->reused));
+	line_set(line, "upstream_status", json_boolean(record->upstream_status));
+}
+
+static void line_set_measures(struct line *line, const struct exchange_record *record)
+{
+	line_set_u64(line, "bytes_in", record->bytes_in);
+	line_set_u64(line, "bytes_out", record->bytes_out);
+	line_set_phase(line, "queue_us", record->queue_us);
+	line_set_phase(line, "connect_us", record->connect_us);
+	line_set_phase(line, "first_byte_us", record->first_byte_us);
+	line_set_phase(line, "total_us", record->total_us);
+	line_set_text(line, "user_agent", record->user_agent);
+	line_set_text(line, "referer", record->referer);
+	line_set(line, "upgraded", json_boolean(record->upgraded));
+}
+
+size_t format_record_json(const struct exchange_record *record, char *to)
+{
+	struct line line = {.object = json_object()};
+	size_t n = 0;
+
+	if (line.object == NULL)
+		return 0;
+	line_set_request(&line, record);
+	line_set_outcome(&line, record);
+	line_set_measures(&line, record);
+	if (!line.failed)
+		n = json_dumpb(line.object, to, FORMAT_LINE_MAX - 1, JSON_COMPACT);
+	CHECK(n < FORMAT_LINE_MAX);
+	if (n != 0)
+		to[n++] = '\n';
+	json_decref(line.object);
+	return n;
+}

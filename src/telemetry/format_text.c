@@ -1,0 +1,213 @@
+/*
+ * The text format: what the combined log of other servers has, in its order, then everything else as key=value.
+ *
+ *   203.0.113.7 - - [2026-11-21T03:25:00.123Z] "GET /a HTTP/1.1" 200 512 "-" "curl/8" listener="public" ... total_us=812
+ *
+ * Texts are quoted, numbers are bare, what is absent is "-". Inside texts everything but printable ASCII, and the quote
+ * and the backslash, is written as \xHH.
+ */
+#include "telemetry/format.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#include "base/check.h"
+#include "base/units.h"
+#include "config/model.h"
+
+/* Where the next byte goes. The caller's room is large enough for every line, so going beyond it is a bug. */
+struct out {
+	char *at;
+	char *end;
+};
+
+static void out_view(struct out *out, struct view v)
+{
+	CHECK(v.n <= (size_t)(out->end - out->at));
+	if (v.n != 0)
+		memcpy(out->at, v.p, v.n);
+	out->at += v.n;
+}
+
+static void out_str(struct out *out, const char *s)
+{
+	out_view(out, view_str(s));
+}
+
+static void out_escaped(struct out *out, struct view v)
+{
+	static const char hex[] = "0123456789abcdef";
+
+	CHECK(4 * v.n <= (size_t)(out->end - out->at));
+	for (size_t i = 0; i < v.n; i++) {
+		unsigned char c = (unsigned char)v.p[i];
+
+		if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
+			*out->at++ = (char)c;
+			continue;
+		}
+		memcpy(out->at, "\\x", 2);
+		out->at[2] = hex[c >> 4];
+		out->at[3] = hex[c & 15];
+		out->at += 4;
+	}
+}
+
+static void out_quoted(struct out *out, struct view v)
+{
+	out_str(out, "\"");
+	if (v.n == 0)
+		out_str(out, "-");
+	else
+		out_escaped(out, v);
+	out_str(out, "\"");
+}
+
+static void out_u64(struct out *out, uint64_t value)
+{
+	char digits[20];
+	size_t n = 0;
+
+	do
+		digits[n++] = (char)('0' + value % 10);
+	while ((value /= 10) != 0);
+	CHECK(n <= (size_t)(out->end - out->at));
+	while (n != 0)
+		*out->at++ = digits[--n];
+}
+
+static void out_key(struct out *out, const char *key)
+{
+	out_str(out, " ");
+	out_str(out, key);
+	out_str(out, "=");
+}
+
+static void out_text_field(struct out *out, const char *key, struct view v)
+{
+	out_key(out, key);
+	if (v.n == 0)
+		out_str(out, "-");
+	else
+		out_quoted(out, v);
+}
+
+static void out_flag_field(struct out *out, const char *key, bool value)
+{
+	out_key(out, key);
+	out_str(out, value ? "true" : "false");
+}
+
+static void out_u64_field(struct out *out, const char *key, uint64_t value)
+{
+	out_key(out, key);
+	out_u64(out, value);
+}
+
+static void out_phase_field(struct out *out, const char *key, uint64_t us)
+{
+	out_key(out, key);
+	if (us == UINT64_MAX)
+		out_str(out, "-");
+	else
+		out_u64(out, us);
+}
+
+static void out_time(struct out *out, uint64_t wall_us)
+{
+	char text[FORMAT_TIME_BYTES];
+
+	format_time(wall_us, text);
+	out_view(out, view_of(text, sizeof(text)));
+}
+
+void format_time(uint64_t wall_us, char to[FORMAT_TIME_BYTES])
+{
+	time_t seconds = (time_t)(wall_us / US_PER_S);
+	char text[96];
+	struct tm tm;
+
+	gmtime_r(&seconds, &tm);
+	snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%03uZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+		tm.tm_hour, tm.tm_min, tm.tm_sec, (unsigned)(wall_us / US_PER_MS % 1000));
+	memcpy(to, text, FORMAT_TIME_BYTES);
+}
+
+static void out_combined(struct out *out, const struct exchange_record *record)
+{
+	out_escaped(out, record->client.n != 0 ? record->client : VIEW("-"));
+	out_str(out, " - - [");
+	out_time(out, record->started_wall_us);
+	out_str(out, "] \"");
+	out_escaped(out, record->method);
+	out_str(out, " ");
+	out_escaped(out, record->target);
+	out_str(out, " ");
+	out_escaped(out, record->protocol);
+	out_str(out, "\" ");
+	if (record->status == 0)
+		out_str(out, "-");
+	else
+		out_u64(out, record->status);
+	out_str(out, " ");
+	out_u64(out, record->bytes_out);
+	out_str(out, " ");
+	out_quoted(out, record->referer);
+	out_str(out, " ");
+	out_quoted(out, record->user_agent);
+}
+
+static void out_origin(struct out *out, const struct exchange_record *record)
+{
+	const char *cause = record->cause == CAUSE_NONE ? "" : cause_info(record->cause)->word;
+
+	out_text_field(out, "listener", record->listener);
+	out_text_field(out, "host", record->host);
+	out_text_field(out, "request_id", record->request_id);
+	out_text_field(out, "cause", view_str(cause));
+	out_text_field(out, "why", view_str(record->why == NULL ? "" : record->why));
+	out_text_field(out, "route", record->route);
+	out_text_field(out, "upstream", record->upstream);
+	out_text_field(out, "endpoint", record->endpoint);
+	out_flag_field(out, "reused", record->reused);
+	out_flag_field(out, "upstream_status", record->upstream_status);
+	out_flag_field(out, "upgraded", record->upgraded);
+}
+
+static void out_phases(struct out *out, const struct exchange_record *record)
+{
+	out_u64_field(out, "bytes_in", record->bytes_in);
+	out_phase_field(out, "queue_us", record->queue_us);
+	out_phase_field(out, "connect_us", record->connect_us);
+	out_phase_field(out, "first_byte_us", record->first_byte_us);
+	out_phase_field(out, "total_us", record->total_us);
+}
+
+size_t format_record_text(const struct exchange_record *record, char *to)
+{
+	struct out out = {to, to + FORMAT_LINE_MAX};
+
+	out_combined(&out, record);
+	out_origin(&out, record);
+	out_phases(&out, record);
+	out_str(&out, "\n");
+	return (size_t)(out.at - to);
+}
+
+size_t format_event(uint64_t wall_us, int level, const char *source, struct view text, char *to)
+{
+	static const char *const words[] = {
+		[LEVEL_ERROR] = "error", [LEVEL_WARNING] = "warning", [LEVEL_INFO] = "info", [LEVEL_DEBUG] = "debug"};
+	struct out out = {to, to + FORMAT_LINE_MAX};
+
+	CHECK(level >= LEVEL_ERROR && level <= LEVEL_DEBUG);
+	out_time(&out, wall_us);
+	out_str(&out, " ");
+	out_str(&out, words[level]);
+	out_str(&out, " ");
+	out_str(&out, source);
+	out_str(&out, " ");
+	out_escaped(&out, text);
+	out_str(&out, "\n");
+	return (size_t)(out.at - to);
+}

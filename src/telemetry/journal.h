@@ -1,0 +1,61 @@
+/*
+ * The journal: what the workers and the main thread have to tell, written by one thread of its own.
+ *
+ *   worker 0 --> ring --+
+ *   worker 1 --> ring --+--> writer thread --> access log (JSON or text), event log (standard error)
+ *   main     --> ring --+
+ *
+ * Telling never blocks and, while the writer is awake, makes no system call. When a ring is full the entry is dropped and
+ * counted. Lines of one thread keep their order; those of different threads may be a few milliseconds out of order.
+ *
+ * Lifecycle: journal_create (opens the files, starts the writer), any use, and after every other thread has ended
+ * journal_free (writes what is left).
+ */
+#ifndef WEIR_TELEMETRY_JOURNAL_H
+#define WEIR_TELEMETRY_JOURNAL_H
+
+#include "config/model.h"
+#include "gateway/record.h"
+
+struct journal;
+
+/* As `source`: the main thread. Workers are 0, 1, ... */
+#define JOURNAL_MAIN UINT32_MAX
+
+struct journal_options {
+	unsigned workers;
+	bool access;                    /* false: records are not wanted, and ignored */
+	enum config_log_format format;
+	const char *path;               /* of the access log, "-" is standard output; borrowed */
+	enum config_log_level level;    /* events beyond it are ignored */
+};
+
+struct journal_stats {
+	uint64_t lines;                 /* formatted for either log */
+	uint64_t dropped;               /* entries for which there was no room, or no memory to format them */
+	uint64_t write_errors;
+	uint64_t bytes_lost;            /* lines that the file did not take */
+};
+
+/* NULL with error_text set when the file cannot be opened or memory or threads are out. */
+struct journal *journal_create(const struct journal_options *options, char error_text[256]);
+
+/* Takes a copy of the record. On the thread of `source` only, like journal_event. */
+void journal_record(struct journal *journal, unsigned source, const struct exchange_record *record);
+
+/* One line for the operator, without newline; `level` is enum config_log_level, `wall_us` Unix time. */
+void journal_event(struct journal *journal, unsigned source, uint64_t wall_us, int level, const char *text);
+
+/* What was told before this goes to the old file, what is told after to the one that has the path now. Any thread. */
+void journal_reopen(struct journal *journal);
+
+/* A snapshot, any thread. */
+struct journal_stats journal_stats(const struct journal *journal);
+
+/*
+ * Writes what is left and frees everything. False when the writer hangs in a write for longer than `timeout_us` (nobody
+ * reads the pipe): then the memory stays with it, and the program is expected to exit.
+ */
+bool journal_free(struct journal *journal, uint64_t timeout_us);
+
+#endif

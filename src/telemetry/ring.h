@@ -1,0 +1,58 @@
+/*
+ * A bounded ring of byte entries between exactly two threads: one writes, one reads.
+ *
+ * The writer never waits: when an entry does not fit it is dropped and counted. Entries are contiguous, so the reader
+ * works on them in place. Neither side calls the operating system.
+ *
+ * Lifecycle: ring_init, then reserve + commit on one thread and peek + consume on the other, ring_release when both are
+ * done.
+ */
+#ifndef WEIR_TELEMETRY_RING_H
+#define WEIR_TELEMETRY_RING_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RING_LINE 64  /* a cache line: what one side writes stands apart from what the other writes */
+
+struct ring {
+	char *bytes;
+	size_t mask;                                     /* capacity - 1 */
+
+	_Alignas(RING_LINE) _Atomic(uint64_t) written;   /* the writer's position, ever growing */
+	uint64_t consumed_seen;                          /* the writer's last look at `consumed` */
+	uint64_t reserved;                               /* where the entry in progress ends */
+	_Atomic(uint64_t) dropped;
+
+	_Alignas(RING_LINE) _Atomic(uint64_t) consumed;  /* the reader's position, never ahead of `written` */
+};
+
+/* `capacity` is a power of two, at least 64. False: out of memory. */
+bool ring_init(struct ring *ring, size_t capacity);
+void ring_release(struct ring *ring);
+
+/* --- the writer's side ---------------------------------------------------------------------------------------------- */
+
+/* Room for an entry of `n` bytes, aligned to 8; NULL (and counted as dropped) when it does not fit now or ever. */
+void *ring_reserve(struct ring *ring, size_t n);
+
+/* Hands the reserved entry to the reader. */
+void ring_commit(struct ring *ring);
+
+/* --- the reader's side ---------------------------------------------------------------------------------------------- */
+
+/* The oldest entry, *n its size as reserved; NULL when the ring is empty. It stays valid until ring_consume(). */
+const void *ring_peek(struct ring *ring, size_t *n);
+
+/* Gives up the entry that the last ring_peek() returned. */
+void ring_consume(struct ring *ring);
+
+/* Whether nothing is waiting. For the reader; also orders this look after what the thread stored before (see bell.h). */
+bool ring_empty(struct ring *ring);
+
+/* How many entries have been dropped so far. Any thread. */
+uint64_t ring_dropped(const struct ring *ring);
+
+#endif

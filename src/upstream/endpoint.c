@@ -1,0 +1,292 @@
+/*
+ * The sockets behind a pool's books.
+ *
+ *     pool: open(slot)  --> connecting --(connected)--> weir_pool_opened ......... idle, leased, idle ...
+ *                               `-(refused, timeout)--> weir_pool_open_failed
+ *     pool: close(slot) --> socket closed, weir_pool_closed; memory freed at the end of the tick
+ *
+ * Anything that happens on an idle connection spoils it: an upstream has nothing to say unasked (RFC 9112 §9.3).
+ * The pool's outcomes are collected from a task at the end of the tick, so that nobody is called back from inside a call.
+ */
+#include "upstream/endpoint.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/planted.h"
+
+enum cause upstream_connect_cause(int error)
+{
+	switch (-error) {
+	case ETIMEDOUT: return CAUSE_CONNECT_TIMEOUT;
+	case EMFILE:
+	case ENFILE: return CAUSE_FILES_EXHAUSTED;
+	case ENOMEM:
+	case ENOBUFS: return CAUSE_MEMORY_EXHAUSTED;
+	default: return CAUSE_CONNECT_REFUSED;
+	}
+}
+
+static void conn_free(struct io_task *task)
+{
+	struct upstream_conn *uc = container_of(task, struct upstream_conn, release);
+
+	slab_free(&uc->endpoint->ups->conns, uc);
+}
+
+/* Takes the connection apart, all but its memory. */
+static void conn_dismantle(struct upstream_conn *uc)
+{
+	struct io *io = uc->endpoint->ups->io;
+
+	io_timer_cancel(io, &uc->timer);
+	list_remove(&uc->node);
+	h1_conn_release(&uc->h1);
+	conn_close(&uc->h1.conn);
+	io_defer(io, &uc->release);
+}
+
+void upstream_conn_close(struct upstream_conn *uc)
+{
+	struct endpoint *ep = uc->endpoint;
+	uint32_t slot = uc->slot;
+
+	conn_dismantle(uc);
+	weir_pool_closed(ep->pool, slot, io_now_us(ep->ups->io));
+}
+
+static void connect_failed(struct upstream_conn *uc, int error)
+{
+	struct endpoint *ep = uc->endpoint;
+	uint32_t slot = uc->slot;
+
+	conn_dismantle(uc);
+	if (PLANTED(SLOT_LOST_ON_FAILED_OPEN))
+		return;
+	weir_pool_open_failed(ep->pool, slot, (int)upstream_connect_cause(error), io_now_us(ep->ups->io));
+}
+
+static void connected(struct upstream_conn *uc)
+{
+	struct endpoint *ep = uc->endpoint;
+	uint64_t now = io_now_us(ep->ups->io);
+
+	uc->connecting = false;
+	uc->connect_us = (uint32_t)(now - uc->began_us);
+	io_timer_cancel(ep->ups->io, &uc->timer);
+	weir_pool_opened(ep->pool, uc->slot, uc, now);
+}
+
+static void conn_on_timer(struct io_timer *timer)
+{
+	connect_failed(container_of(timer, struct upstream_conn, timer), -ETIMEDOUT);
+}
+
+static void conn_on_ready(struct conn *conn)
+{
+	struct upstream_conn *uc = container_of(conn, struct upstream_conn, h1.conn);
+	struct endpoint *ep = uc->endpoint;
+
+	if (uc->connecting) {
+		int result = conn_connect_result(conn);
+
+		if (result == 0)
+			connected(uc);
+		else if (result != -EINPROGRESS)
+			connect_failed(uc, result);
+	} else if (uc->lease != NULL) {
+		uc->lease->on_ready(uc->lease);
+	} else if (conn->readable || conn->peer_closed || conn->error != 0) {
+		weir_pool_spoiled(ep->pool, uc->slot, io_now_us(ep->ups->io));
+	}
+}
+
+/* --- what the pool asks for --------------------------------------------------------------------------------------- */
+
+static void on_open(void *owner, uint32_t slot)
+{
+	struct endpoint *ep = owner;
+	struct io *io = ep->ups->io;
+	struct upstream_conn *uc = slab_alloc(&ep->ups->conns);
+
+	if (uc == NULL) {
+		weir_pool_open_failed(ep->pool, slot, CAUSE_MEMORY_EXHAUSTED, io_now_us(io));
+		return;
+	}
+	*uc = (struct upstream_conn){.endpoint = ep, .slot = slot, .began_us = io_now_us(io), .connecting = true};
+	uc->timer.on_fire = conn_on_timer;
+	uc->release.on_run = conn_free;
+	uc->h1.conn.on_ready = conn_on_ready;
+	list_push_back(&ep->conns, &uc->node);
+
+	int error = conn_connect(&uc->h1.conn, io, &ep->config->address);
+
+	h1_conn_init(&uc->h1, ep->ups->scratch);
+	if (error == 0)
+		connected(uc);
+	else if (error == -EINPROGRESS)
+		io_timer_set(io, &uc->timer, deadline_after(io_now_us(io), ep->upstream->timeouts.connect_us));
+	else
+		connect_failed(uc, error);
+}
+
+static struct upstream_conn *find_slot(const struct endpoint *ep, uint32_t slot)
+{
+	list_each_safe(&ep->conns, node, next) {
+		struct upstream_conn *uc = container_of(node, struct upstream_conn, node);
+
+		if (uc->slot == slot)
+			return uc;
+	}
+	return NULL;
+}
+
+static void on_close(void *owner, uint32_t slot, void *connection)
+{
+	/* While it is still opening the pool does not know the connection yet. */
+	struct upstream_conn *uc = connection != NULL ? connection : find_slot(owner, slot);
+
+	CHECK(uc != NULL && uc->lease == NULL);
+	upstream_conn_close(uc);
+}
+
+static void on_wake(void *owner)
+{
+	struct endpoint *ep = owner;
+
+	io_defer(ep->ups->io, &ep->run);
+}
+
+static uint64_t on_random(void *owner)
+{
+	struct endpoint *ep = owner;
+
+	return io_random(ep->ups->io);
+}
+
+static void endpoint_run(struct endpoint *ep)
+{
+	if (ep->closed)
+		return;
+	weir_pool_run(ep->pool, io_now_us(ep->ups->io));
+	/* The pool may have told its end from in there. */
+	if (!ep->closed)
+		io_timer_set(ep->ups->io, &ep->timer, weir_pool_next_event(ep->pool));
+}
+
+static void on_run(struct io_task *task)
+{
+	endpoint_run(container_of(task, struct endpoint, run));
+}
+
+static void on_timer(struct io_timer *timer)
+{
+	endpoint_run(container_of(timer, struct endpoint, timer));
+}
+
+static void on_freed(struct io_message *message)
+{
+	struct endpoint *ep = container_of(message, struct endpoint, freed);
+
+	atomic_store(&ep->freed_posted, false);
+	if (!ep->closed)
+		weir_pool_budget_freed(ep->pool, io_now_us(ep->ups->io));
+}
+
+static void on_closed(void *owner)
+{
+	struct endpoint *ep = owner;
+
+	ep->closed = true;
+	io_timer_cancel(ep->ups->io, &ep->timer);
+	io_defer_cancel(ep->ups->io, &ep->run);
+	if (--ep->ups->closing == 0)
+		io_defer(ep->ups->io, &ep->ups->closed_task);
+}
+
+static const struct weir_pool_ops pool_ops = {
+	.open = on_open, .close = on_close, .wake = on_wake, .on_closed = on_closed, .random = on_random};
+
+bool endpoint_init(struct endpoint *ep, struct upstreams *ups, const struct config_upstream *upstream,
+	const struct config_endpoint *config, struct weir_pool_budget *budget)
+{
+	const struct config_pool *p = &upstream->pool;
+	struct weir_pool_config pool_config = {
+		.connections_max = p->max_connections,
+		.waiters_max = p->max_pending,
+		.connecting_max = p->max_connecting,
+		.uses_max = p->max_uses,
+		.order = p->lifo ? WEIR_POOL_LIFO : WEIR_POOL_FIFO,
+		.acquire_timeout_us = p->acquire_timeout_us,
+		.idle_timeout_us = p->idle_timeout_us,
+		.lifetime_max_us = p->max_lifetime_us,
+	};
+
+	ep->ups = ups;
+	ep->upstream = upstream;
+	ep->config = config;
+	list_init(&ep->conns);
+	ep->run.on_run = on_run;
+	ep->timer.on_fire = on_timer;
+	ep->freed.on_receive = on_freed;
+	ep->pool = weir_pool_create(&pool_config, &pool_ops, ep, budget);
+	return ep->pool != NULL;
+}
+
+void endpoint_release(struct endpoint *ep)
+{
+	if (ep->pool != NULL)
+		weir_pool_free(ep->pool);
+}
+
+/* --- the budgets that the workers share --------------------------------------------------------------------------- */
+
+/* On the thread of the worker that returned a unit: only post. */
+static void budget_notify(void *owner)
+{
+	struct endpoint *ep = owner;
+
+	if (!atomic_exchange(&ep->freed_posted, true))
+		io_post(ep->ups->io, &ep->freed);
+}
+
+static size_t endpoints_in(const struct config *config)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < config->upstream_count; i++)
+		count += config->upstreams[i].endpoint_count;
+	return count;
+}
+
+struct weir_pool_budget **upstreams_budgets_create(const struct config *config)
+{
+	struct weir_pool_budget **budgets = calloc(endpoints_in(config) + 1, sizeof(*budgets));
+	size_t at = 0;
+
+	if (budgets == NULL)
+		return NULL;
+	for (size_t i = 0; i < config->upstream_count; i++) {
+		const struct config_upstream *u = &config->upstreams[i];
+
+		for (size_t j = 0; j < u->endpoint_count; j++) {
+			budgets[at] = weir_pool_budget_create(u->pool.max_connections, budget_notify);
+			if (budgets[at++] == NULL) {
+				upstreams_budgets_free(budgets, config);
+				return NULL;
+			}
+		}
+	}
+	return budgets;
+}
+
+void upstreams_budgets_free(struct weir_pool_budget **budgets, const struct config *config)
+{
+	if (budgets == NULL)
+		return;
+	for (size_t i = 0; i < endpoints_in(config); i++)
+		if (budgets[i] != NULL)
+			weir_pool_budget_free(budgets[i]);
+	free(budgets);
+}

@@ -1,0 +1,53 @@
+/* Private to the room: what an endpoint consists of. */
+#ifndef WEIR_UPSTREAM_ENDPOINT_H
+#define WEIR_UPSTREAM_ENDPOINT_H
+
+#include <stdatomic.h>
+
+#include "base/slab.h"
+#include "upstream/upstream.h"
+
+struct endpoint {
+	struct upstreams *ups;
+	const struct config_upstream *upstream;
+	const struct config_endpoint *config;
+	struct weir_pool *pool;
+	struct list conns;             /* every connection of the pool, also those connecting */
+	struct io_task run;            /* collects the pool's outcomes at the end of the tick */
+	struct io_timer timer;         /* the pool's next event */
+	struct io_message freed;       /* another worker returned a unit of the budget */
+	atomic_bool freed_posted;
+	uint32_t active;               /* leases waiting or held */
+	int64_t turn;                  /* round robin: what has been earned so far */
+	bool closed;
+};
+
+struct upstreams {
+	struct io *io;
+	struct h1_scratch *scratch;
+	const struct config *config;
+	struct slab conns;
+	struct endpoint *endpoints;    /* of all upstreams, in configuration order */
+	size_t *first;                 /* by upstream index: its first endpoint */
+	size_t endpoint_count;
+	size_t closing;                /* endpoints whose pool has not told on_closed */
+	struct io_task closed_task;
+	void (*on_closed)(void *context);
+	void *context;
+};
+
+/* Sets up the endpoint and its pool. False: out of memory. */
+bool endpoint_init(struct endpoint *ep, struct upstreams *ups, const struct config_upstream *upstream,
+	const struct config_endpoint *config, struct weir_pool_budget *budget);
+void endpoint_release(struct endpoint *ep);
+
+/* Begins closing the connection's socket and tells the pool; the memory goes at the end of the tick. */
+void upstream_conn_close(struct upstream_conn *uc);
+
+/* The cause that stands for a failed connect. */
+enum cause upstream_connect_cause(int error);
+
+/* All leases go through this pick (balance.c). NULL when the upstream has no endpoint that may be used. */
+struct endpoint *balance_pick(struct upstreams *ups, const struct config_upstream *upstream);
+
+#endif

@@ -1,0 +1,275 @@
+/*
+ * The leases: from the exchange's question to the pool's answer, and back.
+ *
+ * A lease counts as active on its endpoint from the moment the endpoint is picked until it is over, so that the balancer
+ * sees those who wait as well as those who are served.
+ */
+#include "upstream/upstream.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/planted.h"
+#include "upstream/endpoint.h"
+
+static void lease_end(struct upstream_lease *lease)
+{
+	lease->endpoint->active--;
+	lease->endpoint = NULL;
+	lease->stage = LEASE_NONE;
+	lease->conn = NULL;
+}
+
+static void lease_hold(struct upstream_lease *lease, uint64_t now_us)
+{
+	struct upstream_conn *uc = lease->waiter.connection;
+	uint64_t waited_us = now_us - lease->asked_us;
+
+	CHECK(uc->lease == NULL);
+	uc->lease = lease;
+	lease->conn = uc;
+	lease->stage = LEASE_HELD;
+	lease->reused = lease->waiter.reused;
+	lease->connect_us = lease->reused ? 0 : uc->connect_us;
+	lease->queue_us = waited_us > lease->connect_us ? waited_us - lease->connect_us : 0;
+}
+
+/* The cause in the words of the table. */
+static enum cause outcome_cause(const struct upstream_lease *lease, enum weir_pool_outcome outcome)
+{
+	struct weir_pool_stats stats;
+
+	switch (outcome) {
+	case WEIR_POOL_DELIVERED: return CAUSE_NONE;
+	case WEIR_POOL_REJECTED: return CAUSE_POOL_QUEUE_FULL;
+	case WEIR_POOL_OPEN_FAILED: return (enum cause)lease->waiter.reason;
+	case WEIR_POOL_CLOSED: return CAUSE_DRAINING;
+	case WEIR_POOL_TIMED_OUT:
+		/* Where nothing was ever established, the wait was for connecting. */
+		weir_pool_stats(lease->endpoint->pool, &stats);
+		return stats.connecting > 0 && stats.leased + stats.idle == 0 ? CAUSE_CONNECT_TIMEOUT
+									      : CAUSE_POOL_ACQUIRE_TIMEOUT;
+	default: return CAUSE_INTERNAL;
+	}
+}
+
+static void on_outcome(struct weir_pool_waiter *waiter, enum weir_pool_outcome outcome)
+{
+	struct upstream_lease *lease = container_of(waiter, struct upstream_lease, waiter);
+	uint64_t now_us = io_now_us(lease->endpoint->ups->io);
+	enum cause cause = outcome_cause(lease, outcome);
+
+	if (cause == CAUSE_NONE) {
+		lease_hold(lease, now_us);
+	} else {
+		lease->queue_us = now_us - lease->asked_us;
+		lease_end(lease);
+	}
+	lease->on_outcome(lease, cause);
+}
+
+enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config_upstream *upstream,
+	struct upstream_lease *lease, uint64_t deadline_us, enum cause *cause)
+{
+	uint64_t now_us = io_now_us(ups->io);
+	struct endpoint *ep = balance_pick(ups, upstream);
+
+	CHECK(lease->stage == LEASE_NONE);
+	if (ep == NULL) {
+		*cause = CAUSE_NO_HEALTHY_ENDPOINT;
+		return UPSTREAM_FAILED;
+	}
+	lease->endpoint = ep;
+	lease->picked = ep->config;
+	lease->asked_us = now_us;
+	lease->waiter = (struct weir_pool_waiter){.on_outcome = on_outcome};
+	ep->active++;
+
+	enum weir_pool_outcome outcome = weir_pool_acquire(ep->pool, &lease->waiter, now_us, deadline_us);
+
+	if (outcome == WEIR_POOL_PENDING) {
+		lease->stage = LEASE_WAITING;
+		return UPSTREAM_PENDING;
+	}
+	*cause = outcome_cause(lease, outcome);
+	if (*cause != CAUSE_NONE) {
+		lease_end(lease);
+		return UPSTREAM_FAILED;
+	}
+	lease_hold(lease, now_us);
+	return UPSTREAM_ACQUIRED;
+}
+
+/* Whether the connection could carry another exchange. */
+static bool conn_is_clean(struct upstream_conn *uc)
+{
+	struct conn *conn = &uc->h1.conn;
+	char byte;
+
+	if (conn->error != 0 || conn->send_error != 0 || conn->peer_closed || conn_blocked(conn))
+		return false;
+	if (uc->h1.unread.n > 0 && !PLANTED(SURPLUS_BYTES_REUSED))
+		return false;
+	/* A receive that filled the buffer to the last byte leaves open whether there is more. */
+	return !conn->readable || conn_recv(conn, &byte, 1) == -EAGAIN;
+}
+
+void upstream_give_back(struct upstream_lease *lease, bool clean)
+{
+	struct upstream_conn *uc = lease->conn;
+	struct endpoint *ep = lease->endpoint;
+
+	CHECK(lease->stage == LEASE_HELD && uc->lease == lease);
+	clean = clean && conn_is_clean(uc);
+	if (clean)
+		h1_conn_rest(&uc->h1);
+	else
+		h1_conn_release(&uc->h1);
+	uc->lease = NULL;
+	CHECK(weir_pool_give_back(ep->pool, lease->waiter.lease, clean ? WEIR_POOL_REUSABLE : WEIR_POOL_DISCARD,
+		io_now_us(ep->ups->io)));
+	lease_end(lease);
+}
+
+void upstream_drop(struct upstream_lease *lease)
+{
+	switch ((enum upstream_lease_stage)lease->stage) {
+	case LEASE_NONE: return;
+	case LEASE_HELD: upstream_give_back(lease, false); return;
+	case LEASE_WAITING:
+		weir_pool_cancel(lease->endpoint->pool, &lease->waiter, io_now_us(lease->endpoint->ups->io));
+		lease->queue_us = io_now_us(lease->endpoint->ups->io) - lease->asked_us;
+		lease_end(lease);
+		return;
+	}
+}
+
+/* --- the set of all upstreams ----------------------------------------------------------------------------------------- */
+
+static void on_all_closed(struct io_task *task)
+{
+	struct upstreams *ups = container_of(task, struct upstreams, closed_task);
+
+	ups->on_closed(ups->context);
+}
+
+/* How many connections there can be at most over all pools. */
+static size_t connections_max(const struct config *config)
+{
+	size_t sum = 0;
+
+	/* Twice the cap: a closed connection keeps its memory until the end of the tick. */
+	for (size_t i = 0; i < config->upstream_count; i++)
+		sum += 2 * config->upstreams[i].endpoint_count * config->upstreams[i].pool.max_connections;
+	return sum;
+}
+
+struct upstreams *upstreams_create(struct io *io, struct h1_scratch *scratch, const struct config *config,
+	struct weir_pool_budget **budgets)
+{
+	struct upstreams *ups = calloc(1, sizeof(*ups));
+	size_t count = 0;
+
+	if (ups == NULL)
+		return NULL;
+	ups->io = io;
+	ups->scratch = scratch;
+	ups->config = config;
+	ups->closed_task.on_run = on_all_closed;
+	slab_init(&ups->conns, sizeof(struct upstream_conn), connections_max(config));
+	for (size_t i = 0; i < config->upstream_count; i++)
+		count += config->upstreams[i].endpoint_count;
+	ups->endpoints = calloc(count + 1, sizeof(*ups->endpoints));
+	ups->first = calloc(config->upstream_count + 1, sizeof(*ups->first));
+	if (ups->endpoints == NULL || ups->first == NULL)
+		goto fail;
+	for (size_t i = 0; i < config->upstream_count; i++) {
+		const struct config_upstream *u = &config->upstreams[i];
+
+		ups->first[i] = ups->endpoint_count;
+		for (size_t j = 0; j < u->endpoint_count; j++) {
+			size_t at = ups->endpoint_count++;
+
+			if (!endpoint_init(&ups->endpoints[at], ups, u, &u->endpoints[j], budgets[at]))
+				goto fail;
+		}
+	}
+	return ups;
+fail:
+	upstreams_free(ups);
+	return NULL;
+}
+
+void upstreams_close(struct upstreams *ups, void (*on_closed)(void *context), void *context)
+{
+	ups->on_closed = on_closed;
+	ups->context = context;
+	/* One more than there are, so that the count cannot reach 0 inside the loop. */
+	ups->closing = ups->endpoint_count + 1;
+	for (size_t i = 0; i < ups->endpoint_count; i++)
+		weir_pool_close(ups->endpoints[i].pool, io_now_us(ups->io));
+	if (--ups->closing == 0)
+		io_defer(ups->io, &ups->closed_task);
+}
+
+void upstreams_free(struct upstreams *ups)
+{
+	if (ups == NULL)
+		return;
+	for (size_t i = 0; i < ups->endpoint_count; i++)
+		endpoint_release(&ups->endpoints[i]);
+	slab_release(&ups->conns);
+	free(ups->endpoints);
+	free(ups->first);
+	free(ups);
+}
+
+/* --- books ---------------------------------------------------------------------------------------------------------------- */
+
+bool upstreams_endpoint_stats(const struct upstreams *ups, size_t i, const struct config_upstream **upstream,
+	const struct config_endpoint **endpoint, struct weir_pool_stats *stats)
+{
+	if (i >= ups->endpoint_count)
+		return false;
+	*upstream = ups->endpoints[i].upstream;
+	*endpoint = ups->endpoints[i].config;
+	weir_pool_stats(ups->endpoints[i].pool, stats);
+	return true;
+}
+
+static const char *endpoint_audit(const struct endpoint *ep)
+{
+	struct weir_pool_stats stats;
+	uint32_t connecting = 0, held = 0, idle = 0;
+	const char *wrong = weir_pool_audit(ep->pool);
+
+	if (wrong != NULL)
+		return wrong;
+	weir_pool_stats(ep->pool, &stats);
+	list_each_safe(&ep->conns, node, next) {
+		const struct upstream_conn *uc = container_of(node, struct upstream_conn, node);
+
+		if (uc->connecting)
+			connecting++;
+		else if (uc->lease != NULL)
+			held++;
+		else
+			idle++;
+	}
+	if (connecting != stats.connecting)
+		return "connecting sockets and the pool's count differ";
+	/* A connection that was delivered but not collected is leased in the pool and has no holder here yet. */
+	if (held + idle != stats.leased + stats.idle || held > stats.leased)
+		return "open sockets and the pool's count differ";
+	return NULL;
+}
+
+const char *upstreams_audit(const struct upstreams *ups)
+{
+	const char *wrong = NULL;
+
+	for (size_t i = 0; wrong == NULL && i < ups->endpoint_count; i++)
+		wrong = endpoint_audit(&ups->endpoints[i]);
+	return wrong;
+}

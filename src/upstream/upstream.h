@@ -1,0 +1,102 @@
+/*
+ * Upstreams as one worker sees them: endpoints, who is picked, and leased connections to them.
+ *
+ * An upstream has endpoints; each endpoint has a pool (the books) and this room owns the sockets that the pool talks
+ * about. A lease is how an exchange gets, uses and gives back one connection:
+ *
+ *     upstream_acquire --> UPSTREAM_ACQUIRED or _PENDING --(on_outcome)--> held --> upstream_give_back
+ *                 `--> UPSTREAM_FAILED                 `--> upstream_cancel
+ *
+ * The lease stands inside its user. upstream_drop() ends it at any stage, and is the only call a teardown needs.
+ */
+#ifndef WEIR_UPSTREAM_UPSTREAM_H
+#define WEIR_UPSTREAM_UPSTREAM_H
+
+#include "base/cause.h"
+#include "config/model.h"
+#include "net/h1_conn.h"
+#include "pool/pool.h"
+
+struct endpoint;
+struct upstreams;
+
+enum upstream_lease_stage { LEASE_NONE, LEASE_WAITING, LEASE_HELD };
+
+/* A connection to an endpoint. Owned by its endpoint; borrowed by the lease that holds it. */
+struct upstream_conn {
+	struct h1_conn h1;
+	struct endpoint *endpoint;
+	struct upstream_lease *lease;  /* who holds it; NULL while connecting or idle */
+	struct list_node node;         /* in endpoint->conns */
+	struct io_timer timer;         /* connect timeout */
+	struct io_task release;        /* frees the memory at the end of the tick in which it was closed */
+	uint32_t slot;                 /* the pool's */
+	uint32_t connect_us;           /* how long connecting took */
+	uint64_t began_us;
+	bool connecting;
+};
+
+struct upstream_lease {
+	/* Set by the user before acquiring. Both are called from the loop, never from inside a call to this room. */
+	void (*on_outcome)(struct upstream_lease *lease, enum cause cause);  /* CAUSE_NONE: the lease is held */
+	void (*on_ready)(struct upstream_lease *lease);                      /* its connection has something new */
+
+	/* To be read by the user while held. */
+	struct upstream_conn *conn;
+	bool reused;
+	uint64_t queue_us;              /* the wait, less connecting */
+	uint64_t connect_us;            /* 0 when reused */
+	const struct config_endpoint *picked;  /* stays after the end, for the log; NULL: none was picked */
+
+	/* Private. */
+	struct weir_pool_waiter waiter;
+	struct endpoint *endpoint;
+	uint64_t asked_us;
+	uint8_t stage;                  /* enum upstream_lease_stage */
+};
+
+enum upstream_answer { UPSTREAM_ACQUIRED, UPSTREAM_PENDING, UPSTREAM_FAILED };
+
+/*
+ * `budgets` has one for each endpoint of the configuration, in its order (upstreams_budgets_create). All pointers are
+ * borrowed. NULL: out of memory.
+ */
+struct upstreams *upstreams_create(struct io *io, struct h1_scratch *scratch, const struct config *config,
+	struct weir_pool_budget **budgets);
+
+/* Closes every pool; on_closed(context) is called from the loop, once, when no connection is left. */
+void upstreams_close(struct upstreams *ups, void (*on_closed)(void *context), void *context);
+
+/* After on_closed. */
+void upstreams_free(struct upstreams *ups);
+
+/* The budgets that the workers share: one per endpoint. NULL: out of memory. */
+struct weir_pool_budget **upstreams_budgets_create(const struct config *config);
+void upstreams_budgets_free(struct weir_pool_budget **budgets, const struct config *config);
+
+/*
+ * Picks an endpoint of the upstream and asks its pool for a connection until deadline_us (and no longer than
+ * acquire_timeout). When FAILED, *cause says why.
+ */
+enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config_upstream *upstream,
+	struct upstream_lease *lease, uint64_t deadline_us, enum cause *cause);
+
+/*
+ * Gives the connection back. `clean` says that the exchange on it is complete on both sides; the connection is kept only if
+ * it also has nothing unread and is open in both directions. The lease is LEASE_NONE afterwards.
+ */
+void upstream_give_back(struct upstream_lease *lease, bool clean);
+
+/* Ends the lease whatever its stage: a waiting one is cancelled, a held connection is closed. Legal at any time. */
+void upstream_drop(struct upstream_lease *lease);
+
+/* --- books ---------------------------------------------------------------------------------------------------------- */
+
+/* Sums over the endpoint's pool; `i` counts endpoints over all upstreams in configuration order. False past the end. */
+bool upstreams_endpoint_stats(const struct upstreams *ups, size_t i, const struct config_upstream **upstream,
+	const struct config_endpoint **endpoint, struct weir_pool_stats *stats);
+
+/* NULL when every pool's books agree with this room's own lists. */
+const char *upstreams_audit(const struct upstreams *ups);
+
+#endif

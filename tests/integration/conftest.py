@@ -1,0 +1,56 @@
+"""Fixtures. Everything that a test starts is ended after it, and the gateway's end is checked each time."""
+
+import pytest
+
+from gateway import BINARY, Gateway, configuration
+from origin import Origin
+
+
+def pytest_sessionstart(session):
+    if not BINARY.exists():
+        pytest.exit(f"{BINARY} is not there: build it, or say with WEIR_BIN where it is", 2)
+
+
+@pytest.fixture
+def make_origin():
+    """make_origin() is a new scripted upstream."""
+    origins = []
+
+    def make(**options):
+        origins.append(Origin(**options))
+        return origins[-1]
+
+    yield make
+    for origin in origins:
+        origin.close()
+
+
+@pytest.fixture
+def origin(make_origin):
+    return make_origin()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """start(config) is a running gateway; config is a mapping, or YAML text."""
+    gateways = []
+
+    def begin(config, **options):
+        gateways.append(Gateway(config, tmp_path, **options))
+        return gateways[-1]
+
+    yield begin
+    errors = []
+    for gateway in gateways:
+        try:
+            gateway.stop()
+        except Exception as error:  # pylint: disable=broad-except
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+@pytest.fixture
+def gateway(start, origin):
+    """A gateway with default settings in front of `origin`."""
+    return start(configuration(origin))

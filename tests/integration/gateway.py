@@ -1,0 +1,238 @@
+"""The program under test: its configuration, its process, its logs."""
+
+import copy
+import functools
+import itertools
+import json
+import os
+import pathlib
+import resource
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+from raw import TIMEOUT, Wire
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = pathlib.Path(os.environ.get("WEIR_BIN", ROOT / "build" / "weir")).absolute()
+
+# What must never stand on standard error.
+REPORTS = ("Sanitizer", "runtime error:", "bug:", "CHECK failed", "check failed")
+
+
+@functools.cache
+def sanitizer():
+    """The sanitizer that the binary was built with, or None."""
+    code = BINARY.read_bytes()
+    return next((name for name in ("asan", "tsan", "msan") if f"__{name}_init".encode() in code), None)
+
+
+def scale(n):
+    """How large a large thing is: smaller by WEIR_SCALE, by default 16 under a sanitizer."""
+    divisor = int(os.environ.get("WEIR_SCALE", 16 if sanitizer() else 1))
+    return max(1, n // divisor)
+
+
+# Below the range from which the kernel gives ports to clients, so that none of those can be in the way.
+_ports = itertools.cycle(range(20000, 32000))
+for _ in range(os.getpid() * 101 % 12000):
+    next(_ports)
+
+
+def free_port():
+    for port in _ports:
+        with socket.socket() as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise AssertionError("no port is free")
+
+
+def merged(base, extra):
+    """base with extra laid over it, mappings key by key."""
+    result = copy.deepcopy(base)
+    for key, value in (extra or {}).items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merged(result[key], value) if both else copy.deepcopy(value)
+    return result
+
+
+def configuration(*origins, listener=None, upstream=None, route=None, **top):
+    """One listener, one upstream with these origins as endpoints, one route for everything; parts laid over it."""
+    config = {
+        "version": 1,
+        "workers": 1,
+        "drain_timeout": "5s",
+        "listeners": [merged({"name": "public", "address": f"127.0.0.1:{free_port()}"}, listener)],
+        "routes": [{"name": "all", "match": {"path": "/*"}}],
+    }
+    if origins:
+        endpoints = [{"address": o if isinstance(o, str) else o.address} for o in origins]
+        config["upstreams"] = [merged({"name": "origin", "endpoints": endpoints}, upstream)]
+        config["routes"][0]["upstream"] = "origin"
+    if isinstance(route, list):
+        config["routes"] = route
+    elif route:
+        config["routes"][0] = merged(config["routes"][0], route)
+        if "respond" in route or "redirect" in route:
+            config["routes"][0].pop("upstream", None)
+    return merged(config, top)
+
+
+class Lines(threading.Thread):
+    """Gathers a stream's lines and lets tests wait for them."""
+
+    def __init__(self, stream):
+        super().__init__(daemon=True)
+        self.stream = stream
+        self.lines = []
+        self.ended = False
+        self.changed = threading.Condition()
+        self.start()
+
+    def run(self):
+        for line in self.stream:
+            with self.changed:
+                self.lines.append(line.decode("utf-8", "surrogateescape").rstrip("\n"))
+                self.changed.notify_all()
+        with self.changed:
+            self.ended = True
+            self.changed.notify_all()
+
+    def wait_for(self, predicate, timeout=TIMEOUT):
+        """Until predicate(lines) is true, or the stream has ended. Returns its value."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.ended or predicate(self.lines), timeout)
+            return predicate(self.lines)
+
+    def text(self):
+        with self.changed:
+            return "\n".join(self.lines)
+
+
+class Gateway:
+    def __init__(self, config, directory, files=None, ready=True):
+        self.file = directory / f"weir-{next(_numbers)}.yaml"
+        self.file.write_text(config if isinstance(config, str) else json.dumps(config, indent=1))
+        self.config = None if isinstance(config, str) else config
+        limit = None if files is None else lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+        self.process = subprocess.Popen([BINARY, "run", "-c", self.file], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=limit)
+        self.pid = self.process.pid
+        self.access, self.events = Lines(self.process.stdout), Lines(self.process.stderr)
+        self.wires = []
+        self.checked = False
+        if ready:
+            started = self.events.wait_for(lambda lines: any("weir: ready" in line for line in lines))
+            assert started, f"did not start:\n{self.events.text()}"
+
+    # --- clients -----------------------------------------------------------------------------------------------------
+
+    def address(self, listener=0):
+        host, _, port = self.config["listeners"][listener]["address"].rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @property
+    def port(self):
+        return self.address()[1]
+
+    def url(self, path="/"):
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def connect(self, listener=0, receive_buffer=None):
+        """A new connection. A small receive buffer makes a client that does not read block the gateway early."""
+        sock = socket.socket(socket.AF_INET6 if ":" in self.address(listener)[0] else socket.AF_INET)
+        if receive_buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        sock.settimeout(TIMEOUT)
+        sock.connect(self.address(listener))
+        wire = Wire(sock)
+        self.wires.append(wire)
+        return wire
+
+    # --- what it tells -----------------------------------------------------------------------------------------------
+
+    def records(self, n):
+        """The access log's first n records, as soon as they are there."""
+        assert self.access.wait_for(lambda lines: len(lines) >= n), \
+            f"{len(self.access.lines)} of {n} records:\n{self.access.text()}\n{self.events.text()}"
+        with self.access.changed:
+            return [json.loads(line) for line in self.access.lines]
+
+    def record(self):
+        """The one record of a test with one request."""
+        records = self.records(1)
+        assert len(records) == 1, records
+        return records[0]
+
+    def event(self, text):
+        """The first line on standard error that holds the text."""
+        found = self.events.wait_for(lambda lines: next((line for line in lines if text in line), None))
+        assert found, f"never said {text!r}:\n{self.events.text()}"
+        return found
+
+    def cpu_seconds(self):
+        fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def anonymous_bytes(self):
+        """Resident memory that is no file's: heap and stacks."""
+        for line in pathlib.Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Anonymous:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("no Anonymous in smaps_rollup")
+
+    def open_files(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    # --- its end -----------------------------------------------------------------------------------------------------
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def wait(self, timeout=TIMEOUT):
+        code = self.process.wait(timeout)
+        self.access.join(TIMEOUT)
+        self.events.join(TIMEOUT)
+        return code
+
+    def stop(self):
+        """Ends it as an operator would, and looks for what must not have happened."""
+        if self.checked:
+            return
+        self.checked = True
+        for wire in self.wires:
+            wire.close()
+        try:
+            if self.process.poll() is None:
+                self.signal(signal.SIGTERM)
+            code = self.wait(20)
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+        told = self.events.text()
+        assert not any(report in told for report in REPORTS), told
+        assert code == 0, f"exit status {code}\n{told}"
+
+
+_numbers = itertools.count()
+
+
+def run(*arguments, timeout=20):
+    """A command of the program, to its end."""
+    return subprocess.run([BINARY, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=timeout, check=False)
+
+
+def eventually(predicate, timeout=TIMEOUT):
+    """For what can only be looked at, such as /proc: looks until it is so."""
+    until = time.monotonic() + timeout
+    while not (value := predicate()):
+        assert time.monotonic() < until, "it never became so"
+        time.sleep(0.002)
+    return value

@@ -1,0 +1,131 @@
+"""A scripted upstream on a raw socket.
+
+A test drives it step by step from its own thread: accept(), then read and send on the Wire. The kernel completes
+connections without us, so nothing has to run in the background, and the order of events is the test's order. Where a
+server has to serve by itself, serve() runs a function for each connection in a thread of its own.
+"""
+
+import select
+import socket
+import threading
+
+from raw import TIMEOUT, Wire, response
+
+
+class Origin:
+    def __init__(self, path=None, backlog=4096):
+        if path is None:
+            self.listener = socket.create_server(("127.0.0.1", 0), backlog=backlog)
+            self.port = self.listener.getsockname()[1]
+            self.address = f"127.0.0.1:{self.port}"
+        else:
+            self.listener = socket.socket(socket.AF_UNIX)
+            self.listener.bind(str(path))
+            self.listener.listen(backlog)
+            self.address = f"unix:{path}"
+        self.wires = []
+        self.requests = []          # of serve(), in the order in which they were complete
+        self.errors = []
+        self.open = self.open_max = self.accepted = 0
+        self.lock = threading.Lock()
+        self.changed = threading.Condition(self.lock)
+        self.threads = []
+        self.closed = False
+
+    # --- by the test -------------------------------------------------------------------------------------------------
+
+    def accept(self, timeout=TIMEOUT):
+        self.listener.settimeout(timeout)
+        sock, _ = self.listener.accept()
+        wire = Wire(sock)
+        self.wires.append(wire)
+        return wire
+
+    def is_wanted(self, timeout=0):
+        """Whether a connection waits to be accepted."""
+        return bool(select.select([self.listener], [], [], timeout)[0])
+
+    def is_untouched(self):
+        """Whether nobody has connected who was not accepted."""
+        return not self.is_wanted()
+
+    def answer(self, data, timeout=TIMEOUT):
+        """Accepts, reads a request, sends the bytes. Returns wire and request."""
+        wire = self.accept(timeout)
+        request = wire.read_request()
+        wire.send(data)
+        return wire, request
+
+    # --- by itself ---------------------------------------------------------------------------------------------------
+
+    def serve(self, handler=None):
+        """From now on handler(wire, origin) runs for each connection; by default every request is answered with 200."""
+        self.listener.settimeout(None)
+        thread = threading.Thread(target=self._accept_all, args=(handler or answer_all,), daemon=True)
+        thread.start()
+        self.threads.append(thread)
+        return self
+
+    def _accept_all(self, handler):
+        while not self.closed:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            if self.closed:
+                sock.close()
+                return
+            wire = Wire(sock)
+            with self.lock:
+                self.wires.append(wire)
+                self.accepted += 1
+                self.open += 1
+                self.open_max = max(self.open_max, self.open)
+                self.changed.notify_all()
+            threading.Thread(target=self._run, args=(handler, wire), daemon=True).start()
+
+    def _run(self, handler, wire):
+        try:
+            handler(wire, self)
+        except (AssertionError, OSError) as error:
+            self.errors.append(error)
+        with self.lock:
+            self.open -= 1
+            self.changed.notify_all()
+        wire.close()
+
+    def note(self, request):
+        with self.lock:
+            self.requests.append(request)
+            self.changed.notify_all()
+
+    def wait(self, predicate, timeout=TIMEOUT):
+        with self.lock:
+            assert self.changed.wait_for(lambda: predicate(self), timeout), "the origin never got there"
+
+    def close(self):
+        self.closed = True
+        # Wakes a thread inside accept().
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.listener.close()
+        for wire in self.wires:
+            wire.close()
+
+
+def answer_all(wire, origin, body=b"ok"):
+    """Every request of the connection gets a 200, until the other side closes."""
+    wire.sock.settimeout(None)
+    while wire.unread or wire.more():
+        request = wire.read_request()
+        origin.note(request)
+        wire.send(response(b"" if request.method == "HEAD" else body))
+
+
+def closed_port():
+    """A port that nobody listens on. It stays bound, so that nobody else takes it; the socket must be kept."""
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    return sock, sock.getsockname()[1]

@@ -1,0 +1,256 @@
+"""One side of an HTTP/1.1 connection on a raw socket.
+
+What is sent is exactly what was written, in the pieces in which it was written. What is read is read strictly: a line
+that does not end in CRLF, a doubtful length or a malformed chunk is a failed test, not something to be forgiving about.
+Clients (`Gateway.connect`) and scripted origins (`Origin.accept`) are both a Wire.
+"""
+
+import re
+import select
+import socket
+import struct
+import time
+
+TIMEOUT = 10.0
+
+TOKEN = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+STATUS_LINE = re.compile(r"^HTTP/1\.1 ([1-5][0-9][0-9]) ([\t -~\x80-\xff]*)$")
+REQUEST_LINE = re.compile(r"^([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([!-~]+) HTTP/1\.1$")
+
+
+class Message:
+    """A head, and the content once it was read."""
+
+    def __init__(self, head):
+        self.head = head
+        lines = head.decode("latin-1").split("\r\n")
+        assert lines[-2:] == ["", ""], f"no blank line at the end of {head!r}"
+        self.start = lines[0]
+        self.fields = [self._field(line) for line in lines[1:-2]]
+        self.body = b""
+        self.chunks = []
+        self.trailers = []
+        status = STATUS_LINE.match(self.start)
+        request = REQUEST_LINE.match(self.start)
+        assert status or request, f"neither a status line nor a request line: {self.start!r}"
+        self.status = int(status[1]) if status else None
+        self.method, self.target = (request[1], request[2]) if request else (None, None)
+
+    @staticmethod
+    def _field(line):
+        name, colon, value = line.partition(":")
+        assert colon and TOKEN.match(name), f"not a field line: {line!r}"
+        assert not re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value), f"control character in {line!r}"
+        return name, value.strip(" \t")
+
+    def all(self, name):
+        return [value for n, value in self.fields if n.lower() == name.lower()]
+
+    def get(self, name):
+        """The one value of a field, None without it; twice is an error."""
+        values = self.all(name)
+        assert len(values) <= 1, f"{name} stands {len(values)} times in {self.head!r}"
+        return values[0] if values else None
+
+    def names(self):
+        return [name for name, _ in self.fields]
+
+    @property
+    def framing(self):
+        """'chunked', a length, or None."""
+        coding, length = self.get("Transfer-Encoding"), self.get("Content-Length")
+        assert not (coding and length is not None), f"two framings in {self.head!r}"
+        if coding:
+            assert coding == "chunked"
+            return "chunked"
+        if length is not None:
+            assert re.fullmatch(r"[0-9]+", length), f"Content-Length: {length}"
+            return int(length)
+        return None
+
+
+class Wire:
+    def __init__(self, sock):
+        self.sock = sock
+        self.unread = b""
+        sock.settimeout(TIMEOUT)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    # --- sending -----------------------------------------------------------------------------------------------------
+
+    def send(self, data):
+        self.sock.sendall(data if isinstance(data, bytes) else data.encode("latin-1"))
+        return self
+
+    def send_apart(self, pieces):
+        """Each piece only when the other side has received the one before: every piece is a receive of its own."""
+        for piece in pieces:
+            self.send(piece)
+            self.wait_taken()
+        return self
+
+    def wait_taken(self):
+        """Until nothing of what was sent waits in the other side's receive queue (on this machine)."""
+        here, there = self.sock.getsockname(), self.sock.getpeername()
+        row = "%s %s" % (_hex_address(there), _hex_address(here))
+        until = time.monotonic() + TIMEOUT
+        while time.monotonic() < until:
+            with open("/proc/net/tcp", encoding="ascii") as table:
+                found = [line for line in table if row in line]
+            if not found or found[0].split()[4].endswith(":00000000"):
+                return
+        raise AssertionError("the other side does not receive")
+
+    def half_close(self):
+        self.sock.shutdown(socket.SHUT_WR)
+        return self
+
+    def reset(self):
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+    def close(self):
+        self.sock.close()
+
+    # --- receiving ---------------------------------------------------------------------------------------------------
+
+    def more(self):
+        """Receives something. False at the end."""
+        data = self.sock.recv(262144)
+        self.unread += data
+        return bool(data)
+
+    def take(self, n):
+        while len(self.unread) < n:
+            assert self.more(), f"ended after {len(self.unread)} of {n} bytes: {self.unread[:200]!r}"
+        data, self.unread = self.unread[:n], self.unread[n:]
+        return data
+
+    def take_line(self):
+        while b"\r\n" not in self.unread:
+            assert self.more(), f"ended inside a line: {self.unread[:200]!r}"
+        line, _, self.unread = self.unread.partition(b"\r\n")
+        assert b"\n" not in line and b"\r" not in line, f"bare CR or LF in {line!r}"
+        return line
+
+    def read_head(self):
+        while b"\r\n\r\n" not in self.unread:
+            assert self.more(), f"ended inside a head: {self.unread[:300]!r}"
+        head, blank, self.unread = self.unread.partition(b"\r\n\r\n")
+        return Message(head + blank)
+
+    def read_request(self):
+        message = self.read_head()
+        assert message.method, f"not a request: {message.start}"
+        return self.read_content(message)
+
+    def read_response(self, method="GET"):
+        """The next response, informational ones too. Content without a length goes to the end of the connection."""
+        message = self.read_head()
+        assert message.status, f"not a response: {message.start}"
+        if method == "HEAD" or message.status < 200 or message.status in (204, 304):
+            return message
+        if message.framing is None:
+            message.body = self.read_to_end()
+            return message
+        return self.read_content(message)
+
+    def read_content(self, message):
+        if message.framing == "chunked":
+            self._read_chunks(message)
+        elif message.framing:
+            message.body = self.take(message.framing)
+        return message
+
+    def read_chunk(self):
+        """One chunk's data; b'' for the last one, whose trailer section is still to be read."""
+        line = self.take_line()
+        assert re.fullmatch(rb"[0-9a-fA-F]+", line), f"chunk size {line!r}"
+        size = int(line, 16)
+        if size == 0:
+            return b""
+        data = self.take(size)
+        assert self.take(2) == b"\r\n"
+        return data
+
+    def read_trailers(self):
+        fields = []
+        while line := self.take_line():
+            fields.append(Message._field(line.decode("latin-1")))
+        return fields
+
+    def _read_chunks(self, message):
+        while chunk := self.read_chunk():
+            message.chunks.append(chunk)
+        message.body = b"".join(message.chunks)
+        message.trailers = self.read_trailers()
+
+    def read_to_end(self):
+        while self.more():
+            pass
+        data, self.unread = self.unread, b""
+        return data
+
+    # --- expecting ---------------------------------------------------------------------------------------------------
+
+    def expect_end(self):
+        """The other side ends its direction, cleanly and without a byte more."""
+        assert self.read_to_end() == b""
+
+    def expect_abort(self):
+        """The connection is reset. Returns what came before."""
+        try:
+            while self.more():
+                pass
+        except ConnectionResetError:
+            data, self.unread = self.unread, b""
+            return data
+        raise AssertionError(f"ended cleanly, after {self.unread[-200:]!r}")
+
+    def expect_gone(self):
+        """Closed one way or the other. Returns what came before."""
+        try:
+            return self.read_to_end()
+        except ConnectionResetError:
+            data, self.unread = self.unread, b""
+            return data
+
+    def expect_silence(self, seconds=0.05):
+        """Nothing comes, and the connection stays: the one thing that can only be seen by waiting."""
+        assert self.unread == b"" and not select.select([self.sock], [], [], seconds)[0], "something came"
+
+    def ask(self, request, method=None):
+        """Sends a request and reads its final response."""
+        self.send(request)
+        method = method or (request if isinstance(request, str) else request.decode("latin-1")).split(" ")[0]
+        return self.read_response(method)
+
+
+def _hex_address(address):
+    host, port = address[:2]
+    return "%08X:%04X" % (struct.unpack("<I", socket.inet_aton(host))[0], port)
+
+
+def get(target="/", host="example.com", fields=()):
+    """A GET as bytes; `fields` are whole lines."""
+    lines = [f"GET {target} HTTP/1.1", f"Host: {host}", *fields]
+    return "".join(line + "\r\n" for line in lines).encode("latin-1") + b"\r\n"
+
+
+def post(body, target="/", fields=()):
+    body = body if isinstance(body, bytes) else body.encode()
+    lines = [f"POST {target} HTTP/1.1", "Host: example.com", f"Content-Length: {len(body)}", *fields]
+    return "".join(line + "\r\n" for line in lines).encode("latin-1") + b"\r\n" + body
+
+
+def chunk(data):
+    data = data if isinstance(data, bytes) else data.encode()
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def response(body=b"", status="200 OK", fields=()):
+    """A response with a length as bytes."""
+    body = body if isinstance(body, bytes) else body.encode()
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *fields]
+    return "".join(line + "\r\n" for line in lines).encode("latin-1") + b"\r\n" + body

@@ -1,0 +1,678 @@
+/*
+ * The second body of io.h: the loops of all workers in one thread, on simulated connections.
+ *
+ * The driver gives each loop a tick; in between the world moves bytes. Events are edge-triggered exactly as the header
+ * says: a change sets bits in file->pending and puts the file on the loop's ready list, the tick hands them over once, and
+ * if the owner does not drain then nobody reminds it. Where a fault makes a call give less than was there, the matching
+ * change follows a moment later (file->nudge), as if the rest had only then arrived.
+ *
+ * Descriptors are reused lowest first, as the kernel does, so that an owner which mixes up an old and a new socket
+ * meets the wrong one.
+ */
+#include "sim_io.h"
+
+#include <errno.h>
+
+#include "io/timer.h"
+#include "sim_faults.h"
+#include "sim_memory.h"
+
+#define FILES_MAX 512
+#define BACKLOG_MAX 64
+#define TASKS_PER_TICK 1000
+#define NUDGE_MAX_US 2000
+#define WALL_AT_ZERO_US 1700000000000000ULL
+
+enum file_kind { FILE_FREE, FILE_LISTENER, FILE_CONNECTING, FILE_STREAM };
+
+struct sim_file {
+	enum file_kind kind;
+	struct io *io;
+	struct io_source *source;
+	bool watched;
+	unsigned pending;              /* events to be told */
+	struct list_node ready;        /* in io->ready while pending != 0 */
+	struct sim_event nudge;        /* tells nudge_events later */
+	unsigned nudge_events;
+
+	struct sim_end *end;           /* FILE_STREAM */
+	uint64_t breaks_at;            /* bytes left until a fault breaks it; 0: never */
+	unsigned port;                 /* FILE_LISTENER, FILE_CONNECTING */
+	struct sim_event attempt;      /* FILE_CONNECTING: when it is over */
+	int result;                    /* of the attempt */
+	struct sim_end *waiting[BACKLOG_MAX];  /* FILE_LISTENER */
+	unsigned waiting_first, waiting_count;
+};
+
+struct io {
+	unsigned number;
+	uint64_t now_us;               /* as of the tick */
+	struct timer_wheel wheel;
+	struct list ready;
+	struct list tasks;
+	struct io_message *mail_first, **mail_last;
+	bool stopped, in_tick;
+	struct io_source *closed[FILES_MAX];   /* closed in this tick: their memory must still be there */
+	unsigned closed_count;
+	unsigned files;
+};
+
+static struct {
+	struct sim_file files[FILES_MAX];
+	struct sim_port *ports;
+	unsigned ios;
+} host;
+
+void sim_io_begin(void)
+{
+	for (int i = 0; i < FILES_MAX; i++)
+		SIM_CHECK(host.files[i].kind == FILE_FREE);
+	host.ports = NULL;
+	host.ios = 0;
+}
+
+unsigned sim_sockets_open(void)
+{
+	unsigned open = 0;
+
+	for (int i = 0; i < FILES_MAX; i++)
+		open += host.files[i].kind != FILE_FREE;
+	return open;
+}
+
+/* --- loop --------------------------------------------------------------------------------------------------------- */
+
+struct io *io_create(void)
+{
+	struct io *io = sim_alloc(sizeof(*io));
+
+	*io = (struct io){.number = ++host.ios, .now_us = world_now_us()};
+	wheel_init(&io->wheel, io->now_us);
+	list_init(&io->ready);
+	list_init(&io->tasks);
+	io->mail_last = &io->mail_first;
+	return io;
+}
+
+void io_free(struct io *io)
+{
+	if (io->files != 0 || !list_empty(&io->tasks) || io->mail_first != NULL)
+		world_violation("nothing is left behind", "io_free with %u sockets, tasks or messages", io->files);
+	wheel_release(&io->wheel);
+	sim_free(io);
+}
+
+void io_run(struct io *io)
+{
+	io->stopped = false;
+	while (!io->stopped) {
+		world_happen();
+		if (!sim_io_tick(io))
+			world_advance(deadline_min(world_next_us(), sim_io_next_us(io)));
+	}
+}
+
+void io_stop(struct io *io)
+{
+	io->stopped = true;
+}
+
+uint64_t io_now_us(const struct io *io)
+{
+	return io->now_us;
+}
+
+uint64_t io_clock_us(const struct io *io)
+{
+	return world_now_us();
+}
+
+uint64_t io_wall_us(const struct io *io)
+{
+	return io->now_us + WALL_AT_ZERO_US;
+}
+
+uint64_t io_random(struct io *io)
+{
+	return world_random();
+}
+
+void io_defer(struct io *io, struct io_task *task)
+{
+	SIM_CHECK(task->on_run != NULL);
+	if (!list_linked(&task->node))
+		list_push_back(&io->tasks, &task->node);
+}
+
+void io_defer_cancel(struct io *io, struct io_task *task)
+{
+	list_remove(&task->node);
+}
+
+void io_post(struct io *io, struct io_message *message)
+{
+	message->next = NULL;
+	*io->mail_last = message;
+	io->mail_last = &message->next;
+}
+
+void io_timer_set(struct io *io, struct io_timer *timer, uint64_t deadline_us)
+{
+	wheel_set(&io->wheel, timer, deadline_us);
+}
+
+void io_timer_cancel(struct io *io, struct io_timer *timer)
+{
+	wheel_cancel(&io->wheel, timer);
+}
+
+/* --- events --------------------------------------------------------------------------------------------------------- */
+
+static struct sim_file *file_of(const struct io_source *source)
+{
+	SIM_CHECK(source->fd >= 3 && source->fd < FILES_MAX + 3);
+	struct sim_file *file = &host.files[source->fd - 3];
+
+	SIM_CHECK(file->kind != FILE_FREE && file->source == source);
+	return file;
+}
+
+static void file_change(struct sim_file *file, unsigned events)
+{
+	if (!file->watched || events == 0)
+		return;
+	file->pending |= events;
+	if (!list_linked(&file->ready))
+		list_push_back(&file->io->ready, &file->ready);
+}
+
+static void file_nudged(struct sim_event *event)
+{
+	struct sim_file *file = container_of(event, struct sim_file, nudge);
+	unsigned events = file->nudge_events;
+
+	file->nudge_events = 0;
+	file_change(file, events);
+}
+
+static void file_nudge_later(struct sim_file *file, unsigned events)
+{
+	file->nudge_events |= events;
+	if (file->nudge.heap_at == 0)
+		world_schedule(&file->nudge, world_now_us() + world_below(NUDGE_MAX_US));
+}
+
+static void end_changed(struct sim_end *end, unsigned changes)
+{
+	file_change(end->owner, changes);
+}
+
+static void file_tell(struct sim_file *file)
+{
+	unsigned events = file->pending;
+
+	file->pending = 0;
+	if (file->end != NULL)
+		file->end->told_turn = world_turn();
+	if (file->kind == FILE_STREAM && world_chance(faults.level_events))
+		events |= end_level(file->end);
+	world_note(NOTE_EVENT, file->io->number, events, file->end != NULL ? file->end->conn->number : 0);
+	file->source->on_event(file->source, events);
+}
+
+/* Takes a drawn one of the files that are ready: epoll promises no order. */
+static struct sim_file *ready_take(struct list *ready)
+{
+	struct list_node *node = list_first(ready);
+	uint64_t count = 0;
+
+	for (struct list_node *n = node; n != &ready->head; n = n->next)
+		count++;
+	for (uint64_t skip = world_below(count); skip > 0; skip--)
+		node = node->next;
+	list_remove(node);
+	return container_of(node, struct sim_file, ready);
+}
+
+/* A file that is closed meanwhile leaves the batch by itself. */
+static void io_tell_events(struct io *io)
+{
+	struct list batch;
+
+	list_init(&batch);
+	list_splice_back(&batch, &io->ready);
+	while (!list_empty(&batch)) {
+		struct sim_file *file = ready_take(&batch);
+
+		if (world_chance(faults.partial_batch))
+			list_push_back(&io->ready, &file->ready);
+		else
+			file_tell(file);
+	}
+}
+
+static void io_take_mail(struct io *io)
+{
+	struct io_message *message = io->mail_first;
+
+	io->mail_first = NULL;
+	io->mail_last = &io->mail_first;
+	while (message != NULL) {
+		struct io_message *next = message->next;
+
+		message->on_receive(message);
+		message = next;
+	}
+}
+
+/* io.h: after io_close() the memory stays valid until the end of the tick. A sanitizer tells when it is not. */
+static void io_touch_closed(struct io *io)
+{
+	for (unsigned i = 0; i < io->closed_count; i++)
+		(void)*(volatile int *)&io->closed[i]->fd;
+	io->closed_count = 0;
+}
+
+static void io_run_tasks(struct io *io)
+{
+	for (int i = 0; i < TASKS_PER_TICK && !list_empty(&io->tasks); i++) {
+		struct io_task *task = container_of(list_pop_front(&io->tasks), struct io_task, node);
+
+		task->on_run(task);
+	}
+}
+
+bool sim_io_tick(struct io *io)
+{
+	if (sim_io_next_us(io) > world_now_us())
+		return false;
+	io->in_tick = true;
+	io->now_us = world_now_us();
+	io_tell_events(io);
+	io_take_mail(io);
+	wheel_advance(&io->wheel, io->now_us);
+	io_touch_closed(io);
+	io_run_tasks(io);
+	io->closed_count = 0;
+	io->in_tick = false;
+	return true;
+}
+
+uint64_t sim_io_next_us(const struct io *io)
+{
+	if (!list_empty(&io->ready) || !list_empty(&io->tasks) || io->mail_first != NULL)
+		return world_now_us();
+	return wheel_next_due_us(&io->wheel);
+}
+
+/* --- descriptors ------------------------------------------------------------------------------------------------------ */
+
+/* NULL: too many open files. */
+static struct sim_file *file_open(struct io *io, struct io_source *source, enum file_kind kind)
+{
+	for (int i = 0; i < FILES_MAX; i++) {
+		struct sim_file *file = &host.files[i];
+
+		if (file->kind != FILE_FREE)
+			continue;
+		*file = (struct sim_file){.kind = kind, .io = io, .source = source};
+		file->nudge.on_due = file_nudged;
+		source->fd = i + 3;
+		io->files++;
+		return file;
+	}
+	return NULL;
+}
+
+/* Takes the file away from its end, which is returned to be closed; NULL when it has none. */
+static struct sim_end *file_close(struct sim_file *file)
+{
+	struct sim_end *end = file->end;
+	struct io *io = file->io;
+
+	list_remove(&file->ready);
+	world_cancel(&file->nudge);
+	world_cancel(&file->attempt);
+	for (; file->waiting_count > 0; file->waiting_count--)
+		end_reset(file->waiting[file->waiting_first++ % BACKLOG_MAX], RESET_AFTER_BYTES);
+	if (end != NULL)
+		end->on_change = NULL;
+	if (io->in_tick && io->closed_count < FILES_MAX)
+		io->closed[io->closed_count++] = file->source;
+	io->files--;
+	file->source->fd = -1;
+	file->kind = FILE_FREE;
+	file->source = NULL;
+	return end;
+}
+
+static void file_set_end(struct sim_file *file, struct sim_end *end)
+{
+	file->kind = FILE_STREAM;
+	file->end = end;
+	end->owner = file;
+	end->on_change = end_changed;
+	if (world_chance(faults.reset))
+		file->breaks_at = 1 + (world_chance(500) ? world_below(400) : world_below(20000));
+}
+
+void io_close(struct io *io, struct io_source *source)
+{
+	if (source->fd < 0)
+		return;
+	struct sim_end *end = file_close(file_of(source));
+
+	if (end != NULL)
+		end_close(end);
+}
+
+void io_abort(struct io *io, struct io_source *source)
+{
+	if (source->fd < 0)
+		return;
+	struct sim_end *end = file_close(file_of(source));
+
+	if (end != NULL)
+		end_reset(end, world_chance(500) ? RESET_HARD : RESET_AFTER_BYTES);
+}
+
+int io_watch(struct io *io, struct io_source *source)
+{
+	struct sim_file *file = file_of(source);
+
+	SIM_CHECK(!file->watched && file->io == io);
+	if (world_chance(faults.watch_fails)) {
+		world_note(NOTE_FAULT, FAULT_WATCH, 0, 0);
+		return -ENOMEM;
+	}
+	file->watched = true;
+	if (file->kind == FILE_STREAM)
+		file_change(file, end_level(file->end));
+	else if (file->waiting_count > 0)
+		file_change(file, IO_READABLE);
+	return 0;
+}
+
+/* --- listening -------------------------------------------------------------------------------------------------------- */
+
+int io_listen(struct io *io, struct io_source *source, const struct address *address,
+	const struct io_listen_options *options)
+{
+	struct sim_file *file;
+
+	for (int i = 0; i < FILES_MAX; i++)
+		if (host.files[i].kind == FILE_LISTENER && host.files[i].port == address_port(address) && !options->reuse_port)
+			return -EADDRINUSE;
+	file = file_open(io, source, FILE_LISTENER);
+	if (file == NULL)
+		return -EMFILE;
+	file->port = address_port(address);
+	world_note(NOTE_LISTEN, io->number, file->port, 0);
+	return 0;
+}
+
+/* The kernel spreads connections over all listeners of an address. */
+static struct sim_file *listener_draw(unsigned port)
+{
+	struct sim_file *drawn = NULL;
+	unsigned found = 0;
+
+	for (int i = 0; i < FILES_MAX; i++) {
+		struct sim_file *file = &host.files[i];
+
+		if (file->kind == FILE_LISTENER && file->port == port && file->waiting_count < BACKLOG_MAX &&
+		    world_below(++found) == 0)
+			drawn = file;
+	}
+	return drawn;
+}
+
+struct sim_conn *sim_connect(unsigned port)
+{
+	struct sim_file *listener = listener_draw(port);
+
+	if (listener == NULL)
+		return NULL;
+	struct sim_conn *conn = conn_open(port);
+
+	listener->waiting[(listener->waiting_first + listener->waiting_count++) % BACKLOG_MAX] = &conn->end[1];
+	file_change(listener, IO_READABLE);
+	return conn;
+}
+
+static struct sim_end *listener_take(struct sim_file *listener)
+{
+	listener->waiting_count--;
+	return listener->waiting[listener->waiting_first++ % BACKLOG_MAX];
+}
+
+int io_accept(struct io *io, struct io_source *listener, struct io_source *source, struct address *peer)
+{
+	struct sim_file *from = file_of(listener), *file;
+	int error = 0;
+
+	if (from->waiting_count == 0)
+		return -EAGAIN;
+	if (world_chance(faults.accept_emfile))
+		error = world_chance(500) ? -EMFILE : -ENFILE;
+	else if (world_chance(faults.accept_aborted))
+		error = -ECONNABORTED;
+	if (error != 0)
+		world_note(NOTE_FAULT, FAULT_ACCEPT, 0, (uint64_t)-error);
+	if (error == -ECONNABORTED) {
+		conn_break(from->waiting[from->waiting_first % BACKLOG_MAX]->conn);
+		end_close(listener_take(from));
+	}
+	if (error != 0)
+		return error;
+	file = file_open(io, source, FILE_STREAM);
+	if (file == NULL)
+		return -EMFILE;
+	file_set_end(file, listener_take(from));
+	world_note(NOTE_ACCEPT, io->number, file->end->conn->number, 0);
+	if (!address_parse(peer, "192.0.2.7:4711"))
+		world_violation("simulator bug", "the peer's address is not understood");
+	return 0;
+}
+
+int io_accept_shed(struct io *io, struct io_source *listener)
+{
+	struct sim_file *from = file_of(listener);
+
+	if (from->waiting_count == 0)
+		return -EAGAIN;
+	from->waiting[from->waiting_first % BACKLOG_MAX]->conn->faulted = true;
+	end_close(listener_take(from));
+	return 0;
+}
+
+/* --- connecting ------------------------------------------------------------------------------------------------------- */
+
+void sim_serve(struct sim_port *port)
+{
+	port->next = host.ports;
+	host.ports = port;
+}
+
+static struct sim_port *port_find(unsigned number)
+{
+	struct sim_port *port = host.ports;
+
+	while (port != NULL && port->port != number)
+		port = port->next;
+	return port;
+}
+
+static int attempt_finish(struct sim_file *file)
+{
+	struct sim_port *port = port_find(file->port);
+
+	if (port == NULL || port->refuses || world_chance(faults.connect_refused))
+		return -ECONNREFUSED;
+	struct sim_conn *conn = conn_open(file->port);
+
+	file_set_end(file, &conn->end[0]);
+	port->on_accept(port, &conn->end[1]);
+	return 0;
+}
+
+static void attempt_due(struct sim_event *event)
+{
+	struct sim_file *file = container_of(event, struct sim_file, attempt);
+
+	file->result = attempt_finish(file);
+	if (file->result != 0)
+		world_note(NOTE_FAULT, FAULT_CONNECT, 0, (uint64_t)-file->result);
+	file_change(file, file->result == 0 ? IO_WRITABLE : IO_WRITABLE | IO_READABLE | IO_PEER_CLOSED | IO_BROKEN);
+}
+
+/* 0, or the error with which io_connect() fails at once. */
+static int connect_fault(void)
+{
+	static const int errors[] = {EMFILE, ENFILE, EADDRNOTAVAIL, ENETUNREACH, ECONNREFUSED};
+
+	return world_chance(faults.connect_fails) ? -errors[world_below(5)] : 0;
+}
+
+int io_connect(struct io *io, struct io_source *source, const struct address *address)
+{
+	int error = connect_fault();
+	struct sim_file *file = error == 0 ? file_open(io, source, FILE_CONNECTING) : NULL;
+
+	if (file == NULL) {
+		source->fd = -1;
+		return error != 0 ? error : -EMFILE;
+	}
+	file->port = address_port(address);
+	file->watched = true;
+	file->attempt.on_due = attempt_due;
+	file->result = -EINPROGRESS;
+	if (world_chance(faults.connect_at_once)) {
+		file->result = attempt_finish(file);
+		if (file->result != 0)
+			file_close(file);
+		return file->kind == FILE_FREE ? -ECONNREFUSED : 0;
+	}
+	if (world_chance(faults.connect_hangs))
+		world_note(NOTE_FAULT, FAULT_CONNECT, 0, ETIMEDOUT);
+	else
+		world_schedule(&file->attempt, world_now_us() + world_below(3000));
+	return -EINPROGRESS;
+}
+
+int io_connect_result(struct io *io, struct io_source *source)
+{
+	return file_of(source)->result;
+}
+
+/* --- bytes ------------------------------------------------------------------------------------------------------------ */
+
+/* A fault breaks the connection once so many bytes have passed. True: now. */
+static bool file_breaks(struct sim_file *file, size_t n)
+{
+	if (file->breaks_at == 0 || faults.reset == 0)
+		return false;
+	if (file->breaks_at > n) {
+		file->breaks_at -= n;
+		return false;
+	}
+	file->breaks_at = 0;
+	world_note(NOTE_FAULT, FAULT_BREAK, file->end->conn->number, 0);
+	conn_break(file->end->conn);
+	return true;
+}
+
+/* How much of `n` a read gives. Less than what is there is followed by an event. */
+static size_t read_shortened(struct sim_file *file, size_t n)
+{
+	size_t there = end_unread(file->end), want = n < there ? n : there, given = want;
+	uint64_t glued_at = file->end->rx.glued_at;
+
+	if (want > 1 && world_chance(faults.one_byte_read))
+		given = 1;
+	else if (want > 1 && world_chance(faults.short_read))
+		given = 1 + world_below(want - 1);
+	if (given < want && glued_at != 0 && file->end->rx.read + given == glued_at)
+		given++;
+	if (given < want) {
+		world_note(NOTE_FAULT, FAULT_SHORT_READ, file->end->conn->number, given);
+		file_nudge_later(file, IO_READABLE);
+	}
+	return given;
+}
+
+ssize_t io_recv(struct io *io, struct io_source *source, void *bytes, size_t n)
+{
+	struct sim_file *file = file_of(source);
+
+	SIM_CHECK(file->kind == FILE_STREAM && n > 0);
+	if (world_chance(faults.spurious_eagain)) {
+		world_note(NOTE_FAULT, FAULT_EAGAIN, file->end->conn->number, 0);
+		file_nudge_later(file, end_level(file->end) & ~(unsigned)END_WRITABLE);
+		return -EAGAIN;
+	}
+	size_t given = read_shortened(file, n);
+
+	if (given > 0 && file_breaks(file, given))
+		return end_recv(file->end, bytes, 1);
+	return end_recv(file->end, bytes, given);
+}
+
+static size_t write_shortened(struct sim_file *file, size_t n)
+{
+	size_t room = end_room(file->end), want = n < room ? n : room, taken = want;
+
+	if (want > 1 && world_chance(faults.short_write))
+		taken = 1 + world_below(want - 1);
+	if (taken < want) {
+		world_note(NOTE_FAULT, FAULT_SHORT_WRITE, file->end->conn->number, taken);
+		file_nudge_later(file, IO_WRITABLE);
+	}
+	return taken < want ? taken : n;
+}
+
+/* One piece. As io_sendv. */
+static ssize_t file_send(struct sim_file *file, const char *bytes, size_t n)
+{
+	size_t taken = write_shortened(file, n);
+
+	if (taken > 0 && file_breaks(file, taken))
+		return -ECONNRESET;
+	return end_send(file->end, bytes, taken);
+}
+
+ssize_t io_sendv(struct io *io, struct io_source *source, const struct iovec *iov, int count)
+{
+	struct sim_file *file = file_of(source);
+	ssize_t total = 0;
+
+	SIM_CHECK(file->kind == FILE_STREAM && count > 0 && count <= 64);
+	if (world_chance(faults.spurious_eagain)) {
+		world_note(NOTE_FAULT, FAULT_EAGAIN, file->end->conn->number, 1);
+		file_nudge_later(file, IO_WRITABLE);
+		return -EAGAIN;
+	}
+	for (int i = 0; i < count; i++) {
+		ssize_t sent = iov[i].iov_len == 0 ? 0 : file_send(file, iov[i].iov_base, iov[i].iov_len);
+
+		if (sent < 0)
+			return total > 0 ? total : sent;
+		total += sent;
+		if ((size_t)sent < iov[i].iov_len)
+			break;
+	}
+	return total;
+}
+
+void io_shutdown_write(struct io *io, struct io_source *source)
+{
+	end_shutdown(file_of(source)->end);
+}
+
+int io_local_address(struct io *io, const struct io_source *source, struct address *address)
+{
+	char text[32] = "127.0.0.1:8080";
+
+	SIM_CHECK(file_of(source)->kind == FILE_LISTENER || file_of(source)->kind == FILE_STREAM);
+	return address_parse(address, text) ? 0 : -EINVAL;
+}

@@ -1,0 +1,56 @@
+/*
+ * Who talks to the gateway: clients on one side, servers on the other. Each follows a script that was drawn before and
+ * reports to the oracle what it sees.
+ */
+#ifndef WEIR_SIM_ACTORS_H
+#define WEIR_SIM_ACTORS_H
+
+#include "sim_io.h"
+#include "sim_oracle.h"
+
+#define CLIENT_PORT 8080
+#define CLIENT_REQUESTS_MAX 8
+
+/* How a client leaves. The first three are what well-behaved clients do. */
+enum client_leaving {
+	LEAVES_WHEN_ANSWERED,
+	LEAVES_HALF,           /* ends its sending direction after the last request and waits for the rest */
+	LEAVES_NEVER,          /* waits until the gateway closes the idle connection */
+	LEAVES_AT_SENT,        /* at a drawn byte of what it sends */
+	LEAVES_AT_RECEIVED,    /* at a drawn byte of what it receives */
+	STALLS_AT_SENT,        /* sends no more, stays */
+	STALLS_AT_RECEIVED,    /* reads no more, stays */
+};
+
+struct client_manners {
+	size_t piece, read_piece;           /* how much is sent and read in one go */
+	uint64_t pause_us, read_pause_us;   /* and how long it rests then */
+	bool pipelines;
+	bool leaves_by_reset;
+	enum client_leaving leaving;
+	uint64_t leaving_at;
+	uint64_t start_us;
+};
+
+struct sim_client;
+
+/* The manners as the run's faults have it. `total` is about how many bytes will be sent. */
+void manners_draw(struct client_manners *manners, uint64_t total);
+
+struct sim_client *client_new(unsigned number, const struct client_manners *manners, struct sim_request **requests,
+	unsigned count);
+bool client_is_over(const struct sim_client *client);
+void client_free(struct sim_client *client);
+
+/* For the account of what hangs. */
+void client_tell(const struct sim_client *client);
+
+struct sim_server;
+
+/* Listens on a port; answers what the model says. */
+struct sim_server *server_new(unsigned port);
+/* Connections that the gateway has open to it. */
+unsigned server_connections(const struct sim_server *server);
+void server_free(struct sim_server *server);
+
+#endif

@@ -1,0 +1,428 @@
+/*
+ * A client: one connection, a few requests.
+ *
+ *	wire of request 0 | wire of request 1 | ... | tunnel
+ *	        ^ sending, offset: stops at gates (the answer before, 100-continue, the 101)
+ *	answers: reader -> oracle; `answered` counts the complete ones
+ *
+ * Everything happens in client_run(), which is scheduled whenever the socket changed or a pause is over; it reads, writes,
+ * and decides whether the client is done.
+ */
+#include "sim_actors.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sim_faults.h"
+#include "sim_memory.h"
+
+#define EXPECT_PATIENCE_US 300000
+#define TUNNEL_EARLY_MAX 100
+
+struct sim_client {
+	unsigned number;
+	struct client_manners manners;
+	struct sim_request *requests[CLIENT_REQUESTS_MAX];
+	unsigned count;
+	struct sim_end *end;              /* NULL before it has connected and after it is over */
+	struct sim_event wake;
+	struct sim_reader reader;
+
+	unsigned sending;                 /* the request that is being sent ... */
+	size_t offset;                    /* ... from here on */
+	uint64_t sent, received;
+	uint64_t send_after_us, read_after_us;
+	uint64_t expect_until_us;
+	bool got_100, no_more, half_closed;
+
+	unsigned answered;
+	bool told_close;                  /* an answer said that it is the last one */
+	bool tunnel, ignores_rest;
+	uint64_t tunnel_sent, tunnel_echoed;
+	bool over;
+};
+
+void manners_draw(struct client_manners *manners, uint64_t total)
+{
+	*manners = (struct client_manners){.piece = 1 << 20, .read_piece = 1 << 20};
+	manners->start_us = world_now_us() + (world_chance(300) ? 0 : world_below(200000));
+	manners->pipelines = world_chance(400);
+	manners->leaving = world_below(LEAVES_NEVER + 1);
+	manners->leaves_by_reset = world_chance(500);
+	if (world_chance(500))
+		manners->piece = 1 + total / (1 + world_below(40));
+	if (world_chance(400))
+		manners->pause_us = world_below(5000);
+	if (world_chance(300)) {
+		manners->read_piece = world_between(200, 20000);
+		manners->read_pause_us = world_below(3000);
+	}
+	if (world_chance(faults.client_dawdles)) {
+		manners->piece = 1 + total / 8;
+		manners->pause_us = world_below(3000000);
+		manners->read_piece = world_between(500, 40000);
+		manners->read_pause_us = world_below(1500000);
+	}
+	if (world_chance(faults.client_leaves))
+		manners->leaving = world_chance(500) ? LEAVES_AT_SENT : LEAVES_AT_RECEIVED;
+	else if (world_chance(faults.client_stalls))
+		manners->leaving = world_chance(500) ? STALLS_AT_SENT : STALLS_AT_RECEIVED;
+	manners->leaving_at = world_below(1 + (world_chance(500) ? total : 500));
+}
+
+/* --- the end ------------------------------------------------------------------------------------------------------------ */
+
+static void client_account(struct sim_client *client, enum sim_end_how how)
+{
+	bool ended = false;
+
+	for (unsigned i = client->answered; i < client->count; i++) {
+		struct sim_request *request = client->requests[i];
+
+		if (request->started && !request->answered)
+			oracle_unanswered(request, client->told_close || ended || client->ignores_rest ? ENDED_AFTER_CLOSE : how);
+		/* What was sent behind a request that ends the connection has no claim to an answer. */
+		ended = ended || request->closes || request->minor == 0 || request->answer.early;
+	}
+}
+
+static void client_end(struct sim_client *client, enum sim_end_how how, bool by_reset)
+{
+	SIM_CHECK(!client->over);
+	client->over = true;
+	world_cancel(&client->wake);
+	world_note(NOTE_ENDED, client->number, how, client->answered);
+	client_account(client, how);
+	if (client->end == NULL)
+		return;
+	client->end->on_change = NULL;
+	if (by_reset)
+		end_reset(client->end, world_chance(500) ? RESET_HARD : RESET_AFTER_BYTES);
+	else
+		end_close(client->end);
+	client->end = NULL;
+}
+
+static void client_leave(struct sim_client *client)
+{
+	world_note(NOTE_LEAVE, client->number, client->manners.leaving, client->answered);
+	client_end(client, ENDED_BY_CLIENT, client->manners.leaves_by_reset);
+}
+
+/* The gateway has ended the connection. */
+static void client_peer_ended(struct sim_client *client, enum sim_end_how how)
+{
+	if (how == ENDED_BY_FIN && !client->tunnel && reader_ends(&client->reader)) {
+		oracle_answer_complete(client->requests[client->answered++], &client->reader, false);
+		client->told_close = true;
+	}
+	if (client->tunnel && client->tunnel_echoed < client->requests[client->count - 1]->tunnel_bytes && !oracle_run_is_rough())
+		world_violation("1: a tunnel carries everything", "request %u", client->requests[client->count - 1]->id);
+	client_end(client, how, false);
+}
+
+/* --- answers ------------------------------------------------------------------------------------------------------------ */
+
+static void client_answer_complete(struct sim_client *client, struct sim_request *request)
+{
+	struct sim_reader *reader = &client->reader;
+	bool keeps = reader->minor == 1 ? !reader_field_has(reader, "Connection", "close") :
+		reader_field_has(reader, "Connection", "keep-alive");
+
+	if (reader->status < 200 && reader->status != 101) {
+		client->got_100 = client->got_100 || reader->status == 100;
+		reader_next(reader);
+		return;
+	}
+	world_note(NOTE_ANSWER, client->number, request->id, reader->status);
+	oracle_answer_complete(request, reader, keeps);
+	client->answered++;
+	client->told_close = client->told_close || !keeps;
+	client->tunnel = reader->status == 101;
+	/* Bytes meant for a tunnel that did not come about are nonsense to the gateway. */
+	client->ignores_rest = request->kind == KIND_UPGRADE && !client->tunnel && client->tunnel_sent > 0;
+	/* A connection beyond the limit is refused before its request is read: who refuses cannot know that it is a HEAD. */
+	if (reader->status == 503 && strcmp(request->method, "HEAD") == 0 && client->answered == 1 && !keeps)
+		client->ignores_rest = true;
+	/* Who still waited for leave to send its content does not send it now (RFC 9110 §10.1.1). */
+	if (request->expects && !request->sent_complete && client->offset <= request->head_length)
+		client->no_more = true;
+	reader_next(reader);
+}
+
+static struct sim_request *client_current(struct sim_client *client)
+{
+	struct sim_request *request = client->answered < client->count ? client->requests[client->answered] : NULL;
+
+	if (request == NULL || !request->started || client->told_close)
+		world_violation("1: one answer for a request", "client %u receives an answer it did not ask for", client->number);
+	return request;
+}
+
+static void client_take_tunnel(struct sim_client *client, const char *p, size_t n)
+{
+	struct sim_request *request = client->requests[client->count - 1];
+
+	if (client->tunnel_echoed + n > request->tunnel_bytes ||
+	    pattern_check(tunnel_key(request), client->tunnel_echoed, p, n) != n)
+		world_violation("2: every byte belongs where it is", "tunnel of request %u", request->id);
+	client->tunnel_echoed += n;
+}
+
+static void client_take(struct sim_client *client, const char *p, const char *end)
+{
+	while (!client->ignores_rest && (p < end || client->reader.state != 0)) {
+		if (client->tunnel) {
+			client_take_tunnel(client, p, (size_t)(end - p));
+			return;
+		}
+		struct sim_request *request = client_current(client);
+		enum sim_read got = reader_feed(&client->reader, &p, end);
+
+		if (got == SIM_BAD)
+			world_violation("1: an answer is well-formed", "answer to %u: %s", request->id, client->reader.why);
+		if (got == SIM_HEAD)
+			oracle_answer_begins(request, &client->reader);
+		else if (got == SIM_DONE)
+			client_answer_complete(client, request);
+		else
+			return;
+	}
+}
+
+static void client_receive(struct sim_client *client)
+{
+	static char bytes[65536];
+	size_t want = client->manners.read_piece < sizeof(bytes) ? client->manners.read_piece : sizeof(bytes);
+
+	while (!client->over && client->read_after_us <= world_now_us()) {
+		if (client->manners.leaving == STALLS_AT_RECEIVED && client->received >= client->manners.leaving_at &&
+		    !client->end->reset && !client->end->fin_arrived)
+			return;
+		ssize_t n = end_recv(client->end, bytes, want);
+
+		if (n == -EAGAIN)
+			return;
+		if (n <= 0) {
+			client_peer_ended(client, n == 0 ? ENDED_BY_FIN : ENDED_BY_RESET);
+			return;
+		}
+		client->received += (size_t)n;
+		client_take(client, bytes, bytes + n);
+		if (client->manners.leaving == LEAVES_AT_RECEIVED && client->received >= client->manners.leaving_at)
+			client_leave(client);
+		if (client->manners.read_pause_us > 0)
+			client->read_after_us = world_now_us() + client->manners.read_pause_us;
+	}
+}
+
+/* --- requests ----------------------------------------------------------------------------------------------------------- */
+
+/* How many bytes of the current request may be sent now, in view of the gates. */
+static size_t client_may_send(struct sim_client *client)
+{
+	struct sim_request *request = client->requests[client->sending];
+	size_t limit = request->wire_length;
+
+	if (client->no_more || (client->offset == 0 && client->told_close))
+		return 0;
+	if (client->offset == 0 && client->answered < client->sending && !client->manners.pipelines)
+		return 0;
+	if (request->expects && !client->got_100 && client->answered <= client->sending) {
+		if (client->offset < request->head_length)
+			limit = request->head_length;
+		else if (world_now_us() < client->expect_until_us)
+			limit = client->offset;
+	}
+	return limit - client->offset;
+}
+
+static void client_sent_request(struct sim_client *client)
+{
+	struct sim_request *request = client->requests[client->sending];
+
+	if (client->offset == request->head_length && request->expects)
+		client->expect_until_us = world_now_us() + EXPECT_PATIENCE_US;
+	if (client->offset < request->wire_length)
+		return;
+	request->sent_complete = true;
+	client->sending++;
+	client->offset = 0;
+	client->got_100 = false;
+}
+
+/* One piece. False: nothing could be sent. */
+static bool client_send_piece(struct sim_client *client, const char *bytes, size_t n)
+{
+	if (n > client->manners.piece)
+		n = client->manners.piece;
+	if (client->manners.leaving == LEAVES_AT_SENT || client->manners.leaving == STALLS_AT_SENT) {
+		uint64_t left = client->manners.leaving_at - client->sent;
+
+		if (n > left)
+			n = (size_t)left;
+	}
+	ssize_t sent = n == 0 ? 0 : end_send(client->end, bytes, n);
+
+	if (sent <= 0)
+		return false;
+	client->sent += (size_t)sent;
+	if (client->tunnel || client->sending == client->count)
+		client->tunnel_sent += (size_t)sent;
+	else
+		client->offset += (size_t)sent;
+	client->send_after_us = world_now_us() + client->manners.pause_us;
+	return true;
+}
+
+static bool client_send_request(struct sim_client *client)
+{
+	struct sim_request *request = client->requests[client->sending];
+	size_t n = client_may_send(client);
+
+	if (n > 0 && !request->started)
+		world_note(NOTE_REQUEST, client->number, request->id, client->end->conn->number);
+	request->started = request->started || n > 0;
+	if (n == 0 || !client_send_piece(client, request->wire + client->offset, n))
+		return false;
+	client_sent_request(client);
+	return true;
+}
+
+static bool client_send_tunnel(struct sim_client *client)
+{
+	struct sim_request *last = client->requests[client->count - 1];
+	uint64_t limit = client->tunnel ? last->tunnel_bytes : last->tunnel_early ? TUNNEL_EARLY_MAX : 0;
+	char bytes[1024];
+
+	if (limit > last->tunnel_bytes)
+		limit = last->tunnel_bytes;
+	if (client->tunnel_sent >= limit || client->told_close || client->no_more)
+		return false;
+	size_t n = limit - client->tunnel_sent < sizeof(bytes) ? (size_t)(limit - client->tunnel_sent) : sizeof(bytes);
+	pattern_fill(tunnel_key(last), client->tunnel_sent, bytes, n);
+	return client_send_piece(client, bytes, n);
+}
+
+static void client_send(struct sim_client *client)
+{
+	while (client->send_after_us <= world_now_us() && !client->half_closed)
+		if (client->sending < client->count ? !client_send_request(client) : !client_send_tunnel(client))
+			break;
+	if (client->manners.leaving == LEAVES_AT_SENT && client->sent >= client->manners.leaving_at)
+		client_leave(client);
+}
+
+/* --- life --------------------------------------------------------------------------------------------------------------- */
+
+static bool client_has_all(const struct sim_client *client)
+{
+	const struct sim_request *last = client->requests[client->count - 1];
+
+	if (client->tunnel)
+		return client->tunnel_echoed == last->tunnel_bytes;
+	return client->ignores_rest || client->told_close || client->answered == client->count ||
+		(client->no_more && client->answered >= client->sending);
+}
+
+/* After everything is answered, or when nothing more will come. */
+static void client_finish(struct sim_client *client)
+{
+	bool stays = client->manners.leaving == LEAVES_NEVER || client->manners.leaving == LEAVES_HALF;
+
+	if (client->manners.leaving == LEAVES_HALF && !client->half_closed && client->sending == client->count &&
+	    client->requests[client->count - 1]->kind != KIND_UPGRADE) {
+		client->half_closed = true;
+		end_shutdown(client->end);
+	}
+	if (client_has_all(client) && (!stays || client->tunnel || client->no_more))
+		client_end(client, ENDED_BY_CLIENT, false);
+}
+
+static void client_schedule(struct sim_client *client)
+{
+	uint64_t at_us = UINT64_MAX, now_us = world_now_us();
+
+	if (client->send_after_us > now_us)
+		at_us = client->send_after_us;
+	if (client->read_after_us > now_us && client->read_after_us < at_us)
+		at_us = client->read_after_us;
+	if (client->expect_until_us > now_us && client->expect_until_us < at_us)
+		at_us = client->expect_until_us;
+	if (at_us != UINT64_MAX)
+		world_schedule(&client->wake, at_us);
+}
+
+static void client_changed(struct sim_end *end, unsigned changes)
+{
+	struct sim_client *client = end->owner;
+
+	world_schedule(&client->wake, world_now_us());
+}
+
+static void client_connect(struct sim_client *client)
+{
+	struct sim_conn *conn = sim_connect(CLIENT_PORT);
+
+	if (conn == NULL && !oracle_run_is_rough())
+		world_violation("1: every request has an answer", "client %u cannot connect", client->number);
+	if (conn == NULL) {
+		client_end(client, ENDED_REFUSED, false);
+		return;
+	}
+	client->end = &conn->end[0];
+	client->end->owner = client;
+	client->end->on_change = client_changed;
+}
+
+static void client_run(struct sim_event *event)
+{
+	struct sim_client *client = container_of(event, struct sim_client, wake);
+
+	if (client->end == NULL)
+		client_connect(client);
+	if (!client->over)
+		client_receive(client);
+	if (!client->over)
+		client_send(client);
+	if (!client->over)
+		client_finish(client);
+	if (!client->over)
+		client_schedule(client);
+}
+
+struct sim_client *client_new(unsigned number, const struct client_manners *manners, struct sim_request **requests,
+	unsigned count)
+{
+	struct sim_client *client = sim_alloc(sizeof(*client));
+
+	SIM_CHECK(count >= 1 && count <= CLIENT_REQUESTS_MAX);
+	memset(client, 0, sizeof(*client));
+	client->number = number;
+	client->manners = *manners;
+	client->count = count;
+	memcpy(client->requests, requests, count * sizeof(*requests));
+	client->reader.answers = true;
+	client->wake.on_due = client_run;
+	world_schedule(&client->wake, manners->start_us);
+	return client;
+}
+
+bool client_is_over(const struct sim_client *client)
+{
+	return client->over;
+}
+
+void client_tell(const struct sim_client *client)
+{
+	fprintf(stderr, "client %u: sending %u of %u (offset %zu), answered %u, leaving %d, received %llu, close told %d\n",
+		client->number, client->sending, client->count, client->offset, client->answered, client->manners.leaving,
+		(unsigned long long)client->received, client->told_close);
+}
+
+void client_free(struct sim_client *client)
+{
+	SIM_CHECK(client->over);
+	sim_free(client);
+}

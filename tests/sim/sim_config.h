@@ -1,0 +1,24 @@
+/*
+ * The configuration of a run, drawn and written as a file would be.
+ */
+#ifndef WEIR_SIM_CONFIG_H
+#define WEIR_SIM_CONFIG_H
+
+#include "config/config.h"
+
+#define SERVERS_MAX 3
+#define SERVER_PORT 9000          /* and the ones that follow */
+
+struct sim_setup {
+	const struct config *config;
+	unsigned workers;
+	unsigned servers;
+	uint64_t longest_us;      /* after this time without any progress everything must have ended */
+	uint64_t idle_us;         /* after this time unused upstream connections must be closed */
+	uint64_t drain_us;
+};
+
+/* Draws, loads (a complaint is a violation), and fills in `plan`. */
+void setup_draw(struct sim_setup *setup);
+
+#endif

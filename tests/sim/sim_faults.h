@@ -1,0 +1,72 @@
+/*
+ * What may go wrong in one run. Every run draws a random subset of the faults and an intensity for each of them (a swarm):
+ * runs with every fault at once hide more than they show, since everything fails early.
+ *
+ * Benign faults only change when and in which pieces things happen: in a run with no others every request must be answered
+ * as planned. The others are hostile: they may make requests fail, with a cause that fits.
+ *
+ * Chances are in 1 of 1000.
+ */
+#ifndef WEIR_SIM_FAULTS_H
+#define WEIR_SIM_FAULTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* X(field). Benign: on the worker's sockets. */
+#define SIM_BENIGN(X) \
+	X(short_read)         /* a read gives less than is there */ \
+	X(one_byte_read)      /* a read gives one byte */ \
+	X(short_write)        /* a write takes less than there is room for */ \
+	X(spurious_eagain)    /* -EAGAIN although something is there; an event follows */ \
+	X(partial_batch)      /* an event waits for a later tick */ \
+	X(level_events)       /* an event also tells what is still true, as the kernel does */ \
+	X(connect_at_once)    /* io_connect succeeds inside the call */
+
+/* X(field). Hostile: on the worker's sockets and memory. */
+#define SIM_HOSTILE(X) \
+	X(reset)              /* per connection: it breaks at a drawn byte */ \
+	X(connect_refused) \
+	X(connect_hangs) \
+	X(connect_fails)      /* io_connect fails inside the call: descriptors, ports, routes */ \
+	X(accept_emfile) \
+	X(accept_aborted) \
+	X(watch_fails) \
+	X(alloc_fails) \
+	X(clock_jumps)        /* per drawn moment */ \
+	X(client_leaves)      /* per client: at a drawn byte */ \
+	X(client_stalls)      /* per client: stops sending in the middle, and stays */ \
+	X(client_dawdles)     /* per client: sends and reads very slowly */ \
+	X(malformed)          /* per request */ \
+	X(answer_defect)      /* per answer: malformed, truncated, stalled, surplus ... */ \
+	X(server_idle_close)  /* per idle connection */ \
+	X(server_unsolicited) /* bytes on an idle connection */ \
+	X(drain_midway)       /* per run */ \
+	X(tight_limits)       /* per run: pools and limits so small that refusals are expected */
+
+#define SIM_FAULT_FIELD(field) uint16_t field;
+struct sim_faults {
+	SIM_BENIGN(SIM_FAULT_FIELD)
+	SIM_HOSTILE(SIM_FAULT_FIELD)
+	bool hostile;           /* any hostile fault is on */
+};
+#undef SIM_FAULT_FIELD
+
+/* What is in force now. */
+extern struct sim_faults faults;
+
+/* Faults by number, for the trace. */
+enum sim_fault {
+	FAULT_SHORT_READ, FAULT_SHORT_WRITE, FAULT_EAGAIN, FAULT_BREAK, FAULT_CONNECT, FAULT_ACCEPT, FAULT_WATCH,
+};
+
+/* Draws the faults of a run. */
+void faults_draw(void);
+
+/* One bit for each fault that is on, for the trace. */
+uint64_t faults_mask(void);
+
+/* Hostile faults end; benign ones stay. `faults.hostile` keeps saying what the run was like. */
+void faults_stop(void);
+
+#endif

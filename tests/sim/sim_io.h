@@ -1,0 +1,35 @@
+/*
+ * The simulated side of io.h: what the driver and the actors see of it.
+ */
+#ifndef WEIR_SIM_IO_H
+#define WEIR_SIM_IO_H
+
+#include "io/io.h"
+#include "sim_socket.h"
+
+/* Port numbers stand for addresses: the host part is ignored. */
+struct sim_port {
+	unsigned port;
+	bool refuses;     /* nobody listens at the moment */
+	void (*on_accept)(struct sim_port *port, struct sim_end *end);
+	struct sim_port *next;
+};
+
+void sim_io_begin(void);
+
+/* Gives the loop one tick. False: there was nothing to do. */
+bool sim_io_tick(struct io *io);
+
+/* When the loop has something to do next; UINT64_MAX: never by itself. */
+uint64_t sim_io_next_us(const struct io *io);
+
+/* An actor serves a port. Memory is the caller's, until the next sim_io_begin. */
+void sim_serve(struct sim_port *port);
+
+/* An actor connects to a worker's listener. NULL: refused. The client's end is end[0]. */
+struct sim_conn *sim_connect(unsigned port);
+
+/* Sockets that workers hold. */
+unsigned sim_sockets_open(void);
+
+#endif

@@ -1,0 +1,125 @@
+/*
+ * The simulator's command:
+ *
+ *	sim --seeds FROM-TO [--planted N] [--twice] [--trace FILE] [--verbose]
+ *
+ * Runs every seed; the first broken rule ends it with exit code 1. With --planted N the gateway has that bug
+ * (base/planted.h), and the command succeeds when one of the seeds finds it. With --twice each seed runs two times and must
+ * give the same trace.
+ */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/planted.h"
+#include "sim_run.h"
+#include "sim_world.h"
+
+enum planted_bug planted_bug;
+
+struct options {
+	uint64_t from, to;
+	bool twice, verbose;
+	FILE *trace;
+};
+
+static int usage(void)
+{
+	fprintf(stderr, "usage: sim --seeds FROM-TO [--planted 1..%d] [--twice] [--trace FILE] [--verbose]\n", PLANTED_COUNT - 1);
+	return 2;
+}
+
+/* False: not understood. */
+static bool options_read(struct options *options, int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		const char *value = i + 1 < argc ? argv[i + 1] : "";
+
+		if (strcmp(argv[i], "--twice") == 0) {
+			options->twice = true;
+			continue;
+		} else if (strcmp(argv[i], "--verbose") == 0) {
+			options->verbose = true;
+			continue;
+		} else if (strcmp(argv[i], "--seeds") == 0) {
+			if (sscanf(value, "%" SCNu64 "-%" SCNu64, &options->from, &options->to) == 1)
+				options->to = options->from;
+		} else if (strcmp(argv[i], "--planted") == 0) {
+			planted_bug = (enum planted_bug)atoi(value);
+		} else if (strcmp(argv[i], "--trace") == 0) {
+			options->trace = fopen(value, "w");
+			if (options->trace == NULL)
+				return false;
+		} else {
+			return false;
+		}
+		i++;
+	}
+	return options->from >= 1 && options->to >= options->from && planted_bug >= 0 && planted_bug < PLANTED_COUNT;
+}
+
+/* A planted bug shows itself: that is success. */
+static void on_found(const char *rule)
+{
+	printf("planted bug %d found by seed %" PRIu64 ": %s\n", planted_bug, world_seed(), rule);
+	fflush(stdout);
+	_Exit(0);
+}
+
+/* A failed CHECK() aborts; a wild pointer may do worse. */
+static void on_crash(int signal_number)
+{
+	signal(signal_number, SIG_DFL);
+	world_last_words(signal_number == SIGABRT ? "no CHECK fails" : "no crash");
+	raise(signal_number);
+}
+
+/* AddressSanitizer calls this before it ends the process. */
+void __asan_on_error(void);
+void __asan_on_error(void)
+{
+	world_last_words("no sanitizer complains");
+}
+
+/* A run that does not move at all is told as well. */
+static void on_alarm(int signal_number)
+{
+	world_last_words("a run comes to its end");
+	_exit(1);
+}
+
+static void seed_run(const struct options *options, uint64_t seed)
+{
+	uint64_t hash;
+
+	alarm(60);
+	hash = sim_run(seed);
+	if (options->twice && sim_run(seed) != hash)
+		world_violation("a seed replays exactly", "the second run differs from the first");
+	if (options->verbose)
+		printf("seed %" PRIu64 ": %016" PRIx64 "\n", seed, hash);
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = {0};
+
+	if (!options_read(&options, argc, argv))
+		return usage();
+	signal(SIGABRT, on_crash);
+	signal(SIGSEGV, on_crash);
+	signal(SIGALRM, on_alarm);
+	world_trace_to(options.trace);
+	if (planted_bug != PLANTED_NONE)
+		world_on_violation(on_found);
+	for (uint64_t seed = options.from; seed <= options.to; seed++)
+		seed_run(&options, seed);
+	alarm(0);
+	printf("%" PRIu64 " seeds, no violation\n", options.to - options.from + 1);
+	if (planted_bug != PLANTED_NONE)
+		fprintf(stderr, "planted bug %d was not found\n", planted_bug);
+	return planted_bug != PLANTED_NONE;
+}

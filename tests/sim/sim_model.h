@@ -1,0 +1,123 @@
+/*
+ * The requests of a run and the answers planned for them: drawn once, before anything is sent, and known to all sides. The
+ * client sends what stands here, the server answers what stands here, the oracle compares both with what was seen.
+ */
+#ifndef WEIR_SIM_MODEL_H
+#define WEIR_SIM_MODEL_H
+
+#include "base/cause.h"
+#include "sim_http.h"
+
+#define REQUESTS_MAX 64
+#define UPSTREAMS_MAX 2
+
+enum sim_kind {
+	KIND_PROXIED,
+	KIND_UPGRADE,        /* asks for a tunnel */
+	KIND_RESPOND,        /* answered by a route itself */
+	KIND_REDIRECT,
+	KIND_NO_ROUTE,
+	KIND_WRONG_METHOD,
+	KIND_MALFORMED,      /* the head is refused; nothing of it may be seen upstream */
+	KIND_BAD_CONTENT,    /* the head is right, the content is not: must never look complete upstream */
+};
+
+/* How an answer is spoilt. Those from DEFECT_CLOSE on concern bytes that were right up to there. */
+enum sim_defect {
+	DEFECT_NONE,
+	DEFECT_STATUS_LINE, DEFECT_FIELD, DEFECT_TWO_FRAMINGS, DEFECT_LENGTH, DEFECT_CODING, DEFECT_CHUNK,
+	DEFECT_CLOSE,        /* ends in order, too early */
+	DEFECT_RESET,        /* breaks off */
+	DEFECT_STALL,        /* stops and says nothing more */
+	DEFECT_SURPLUS,      /* bytes after the end */
+	DEFECT_COUNT
+};
+
+struct sim_answer {
+	unsigned status;
+	unsigned minor;
+	enum sim_framing framing;
+	uint64_t content;
+	bool has_trailers;
+	bool closes;             /* says Connection: close and does so */
+	bool continues;          /* sends 100 first, where it was expected */
+	unsigned hints;          /* so many 103 first */
+	bool early;              /* begins when `early_at` bytes of the request's content are there */
+	uint64_t early_at;
+	enum sim_defect defect;
+	uint64_t defect_at;      /* bytes of the wire after which DEFECT_CLOSE, _RESET and _STALL come */
+	uint64_t think_us, pause_us;
+	size_t piece;            /* how much is sent in one go */
+};
+
+struct sim_request {
+	unsigned id;
+	enum sim_kind kind;
+	unsigned upstream;
+	const char *method;
+	unsigned minor;
+	char canonical[300];     /* the target as it must arrive */
+	enum sim_framing framing;
+	uint64_t content;
+	bool has_trailers, expects, closes, pads_fields;
+	uint64_t tunnel_bytes;   /* KIND_UPGRADE: how much is sent each way */
+	bool tunnel_early;       /* some of it does not wait for the 101 */
+
+	char *wire;              /* what the client sends; a tunnel's bytes not included */
+	size_t wire_length, head_length;
+	struct sim_answer answer;
+
+	/* what has happened */
+	bool started;            /* the client has sent a byte of it */
+	bool sent_complete;
+	bool switched;           /* the server has sent its 101 */
+	unsigned arrivals;       /* heads seen by servers */
+	bool arrived_complete;
+	bool replied_whole;      /* the server has sent its answer up to the end */
+	bool answered;           /* the client has read a final answer to its end */
+	unsigned interim_seen;
+};
+
+/* How the gateway is configured, as far as the model needs it. */
+struct sim_plan {
+	unsigned upstreams;
+	bool rewrites;           /* upstream 1: "/u1/..." arrives as "/in/..." */
+	unsigned header_bytes, target_bytes;
+};
+extern struct sim_plan plan;
+
+void model_begin(void);
+void model_end(void);
+
+/* Draws a request. `last`: it may be one after which the connection is of no more use. */
+struct sim_request *model_request(bool last);
+
+/* A plain GET that must be answered with 200, for asking whether the gateway is well. */
+struct sim_request *model_probe(unsigned upstream);
+
+/* By the number that travels in X-Sim; NULL: no such request. */
+struct sim_request *model_find(unsigned id);
+unsigned model_count(void);
+
+static inline uint64_t request_key(const struct sim_request *request)
+{
+	return request->id * 4ULL + 1;
+}
+
+static inline uint64_t answer_key(const struct sim_request *request)
+{
+	return request->id * 4ULL + 2;
+}
+
+static inline uint64_t tunnel_key(const struct sim_request *request)
+{
+	return request->id * 4ULL + 3;
+}
+
+/* True when the answer has content on the wire. */
+bool answer_has_content(const struct sim_request *request);
+
+/* The bytes of the answer, with 103s but without 100; sim_free() them. *end is where the answer ends and DEFECT_SURPLUS begins. */
+char *answer_render(const struct sim_request *request, size_t *length, size_t *end);
+
+#endif

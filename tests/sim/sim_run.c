@@ -1,0 +1,436 @@
+/*
+ * One run, in phases:
+ *
+ *	create -> rough (clients, faults) -> calm (faults stopped; probes must be answered) -> quiet (idle connections go)
+ *	       -> drain -> free -> nothing is left
+ *
+ * After every turn rule 7 is checked; rule 8 is what the later phases are for. In some runs the drain comes while clients are
+ * still busy, and the calm phase is left out.
+ */
+#include "sim_run.h"
+
+#include <stdio.h>
+
+#include "filters/filters.h"
+#include "gateway/worker.h"
+#include "sim_actors.h"
+#include "sim_config.h"
+#include "sim_faults.h"
+#include "sim_memory.h"
+
+#define WORKERS_MAX 2
+#define CLIENTS_MAX 10
+#define TURNS_MAX 3000000
+#define JUMPS_MAX 4
+
+/* Rule 7: what one exchange may hold, and what everything else may. */
+#define EXCHANGE_BYTES_MAX (256 * KIB)
+#define SLACK_BYTES (768 * KIB)
+
+enum phase { PHASE_ROUGH, PHASE_CALM, PHASE_QUIET, PHASE_DRAIN, PHASE_OVER };
+
+static struct {
+	struct sim_setup setup;
+	struct shared *shared;
+	struct io *ios[WORKERS_MAX];
+	struct worker *workers[WORKERS_MAX];
+	bool draining, drained[WORKERS_MAX];
+	uint64_t finished;                   /* records that were handed over */
+	struct sim_server *servers[SERVERS_MAX];
+	struct sim_client *clients[CLIENTS_MAX];
+	unsigned client_count;
+	struct sim_event jumps[JUMPS_MAX], drain;
+	uint64_t jumped_us;
+	size_t baseline_bytes;
+	uint64_t turns;
+} run;
+
+/* --- the gateway ------------------------------------------------------------------------------------------------------ */
+
+static void on_finished(void *context, const struct exchange_record *record)
+{
+	run.finished++;
+	world_note(NOTE_FINISHED, record->status, record->cause, record->total_us);
+}
+
+static void on_event(void *context, int level, const char *text)
+{
+}
+
+static void on_drained(void *context)
+{
+	uintptr_t i = (uintptr_t)context;
+
+	world_note(NOTE_DRAINED, i, 0, 0);
+	if (!run.draining || run.drained[i])
+		world_violation("8: drained is told once, after draining", "worker %u", (unsigned)i);
+	run.drained[i] = true;
+}
+
+/* NULL: memory was refused, everything is as before. */
+static struct worker *worker_try(unsigned i)
+{
+	char error[256] = "";
+	struct worker_observer observer = {(void *)(uintptr_t)i, on_finished, on_event, on_drained, world_chance(700)};
+
+	struct worker *worker = worker_create(run.ios[i], run.setup.config, run.shared, i, &observer, error);
+
+	if (worker == NULL && memory_failed_count() == 0)
+		world_violation("8: a worker is created", "worker %u: %s", i, error);
+	return worker;
+}
+
+/* One of the allocations fails. What is then left to `shared` is counted when everything is over. */
+static struct worker *worker_try_failing(unsigned i)
+{
+	unsigned sockets = sim_sockets_open();
+	struct worker *worker;
+
+	memory_fail_nth(1 + (unsigned)world_below(20));
+	worker = worker_try(i);
+	memory_fail_nth(0);
+	if (worker == NULL && sim_sockets_open() != sockets)
+		world_violation("8: a worker that cannot be created leaves nothing", "%u sockets", sim_sockets_open() - sockets);
+	return worker;
+}
+
+static void gateway_create(void)
+{
+	struct sim_faults drawn = faults;
+
+	faults.watch_fails = 0;
+	run.shared = shared_create(run.setup.config, filter_table);
+	SIM_CHECK(run.shared != NULL);
+	for (unsigned i = 0; i < run.setup.workers; i++) {
+		run.ios[i] = io_create();
+		if (faults.alloc_fails != 0)
+			run.workers[i] = worker_try_failing(i);
+		if (run.workers[i] == NULL)
+			run.workers[i] = worker_try(i);
+		SIM_CHECK(run.workers[i] != NULL);
+	}
+	faults = drawn;
+	memory_fail(faults.alloc_fails);
+}
+
+static void gateway_drain(uint64_t span_us)
+{
+	if (run.draining)
+		return;
+	run.draining = true;
+	world_note(NOTE_PHASE, PHASE_DRAIN, span_us, 0);
+	for (unsigned i = 0; i < run.setup.workers; i++) {
+		if (world_chance(200))
+			worker_stop(run.workers[i]);
+		else
+			worker_drain(run.workers[i], world_now_us() + span_us);
+	}
+}
+
+static void gateway_free(void)
+{
+	/* What a worker left to its loop's last tick. */
+	for (unsigned i = 0; i < run.setup.workers; i++) {
+		worker_free(run.workers[i]);
+		for (int ticks = 0; ticks < 10 && sim_io_tick(run.ios[i]); ticks++)
+			;
+	}
+	shared_free(run.shared);
+	for (unsigned i = 0; i < run.setup.workers; i++)
+		io_free(run.ios[i]);
+	config_free(run.setup.config);
+}
+
+/* --- rule 7 ----------------------------------------------------------------------------------------------------------- */
+
+static uint64_t exchanges_live(void)
+{
+	uint64_t live = 0;
+
+	for (unsigned i = 0; i < run.setup.workers; i++) {
+		const struct worker_stats *stats = worker_stats(run.workers[i]);
+
+		live += stats->exchanges_started - stats->exchanges_finished;
+	}
+	return live;
+}
+
+static uint64_t connections_live(void)
+{
+	uint64_t live = 0;
+
+	for (unsigned i = 0; i < run.setup.workers; i++)
+		live += worker_stats(run.workers[i])->connections_open;
+	return live;
+}
+
+static void check_worker(unsigned i)
+{
+	const char *wrong = worker_audit(run.workers[i]);
+
+	if (wrong != NULL)
+		world_violation("7: the books balance", "worker %u: %s", i, wrong);
+	if (worker_stuck_count(run.workers[i]) != 0)
+		world_violation("7: no exchange is without a deadline", "worker %u: %zu", i, worker_stuck_count(run.workers[i]));
+	if (worker_stats(run.workers[i])->exchange_double_finish != 0)
+		world_violation("7: one ending", "worker %u: an exchange was finished twice", i);
+}
+
+static void check_turn(void)
+{
+	size_t bound = run.baseline_bytes + SLACK_BYTES + (size_t)exchanges_live() * EXCHANGE_BYTES_MAX;
+
+	for (unsigned i = 0; i < run.setup.workers; i++)
+		check_worker(i);
+	if (memory_live_bytes() > bound)
+		world_violation("7: memory is bounded", "%zu bytes for %llu exchanges", memory_live_bytes(),
+			(unsigned long long)exchanges_live());
+	if (++run.turns > TURNS_MAX)
+		world_violation("8: everything ends", "after %d turns this run still goes on", TURNS_MAX);
+}
+
+/* --- turns ------------------------------------------------------------------------------------------------------------ */
+
+static uint64_t next_us(void)
+{
+	uint64_t next = world_next_us();
+
+	for (unsigned i = 0; i < run.setup.workers; i++)
+		next = deadline_min(next, sim_io_next_us(run.ios[i]));
+	return next;
+}
+
+/* Everything that is due happens, and each worker has a tick, in drawn order. */
+static void turn(void)
+{
+	unsigned first = (unsigned)world_below(run.setup.workers);
+
+	world_turn_begin();
+	world_happen();
+	for (unsigned i = 0; i < run.setup.workers; i++)
+		sim_io_tick(run.ios[(first + i) % run.setup.workers]);
+	check_turn();
+}
+
+/* Turns until `done`, or until nothing is planned any more or limit_us has come. False: not done. */
+static bool turns_until(bool (*done)(void), uint64_t limit_us)
+{
+	while (!done()) {
+		uint64_t next = next_us();
+
+		if (next > limit_us + run.jumped_us) {
+			world_advance(limit_us == UINT64_MAX ? 0 : limit_us + run.jumped_us);
+			return false;
+		}
+		world_advance(next);
+		turn();
+	}
+	return true;
+}
+
+static bool never(void)
+{
+	return false;
+}
+
+static bool clients_over(void)
+{
+	for (unsigned i = 0; i < run.client_count; i++)
+		if (!client_is_over(run.clients[i]))
+			return false;
+	return true;
+}
+
+static bool all_drained(void)
+{
+	for (unsigned i = 0; i < run.setup.workers; i++)
+		if (!run.drained[i])
+			return false;
+	return true;
+}
+
+/* --- actors ----------------------------------------------------------------------------------------------------------- */
+
+static void client_add(const struct client_manners *manners, struct sim_request **requests, unsigned count)
+{
+	SIM_CHECK(run.client_count < CLIENTS_MAX);
+	run.clients[run.client_count] = client_new(run.client_count, manners, requests, count);
+	run.client_count++;
+}
+
+static void client_draw(void)
+{
+	struct sim_request *requests[CLIENT_REQUESTS_MAX];
+	struct client_manners manners;
+	unsigned count = 1 + (unsigned)world_below(6);
+	uint64_t total = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		requests[i] = model_request(i == count - 1);
+		total += requests[i]->wire_length + requests[i]->tunnel_bytes;
+	}
+	manners_draw(&manners, total);
+	client_add(&manners, requests, count);
+}
+
+static void clients_free(void)
+{
+	for (unsigned i = 0; i < run.client_count; i++)
+		client_free(run.clients[i]);
+	run.client_count = 0;
+}
+
+static void on_jump(struct sim_event *event)
+{
+	uint64_t by_us = world_between(1000, 20000000);
+
+	world_note(NOTE_JUMP, by_us, 0, 0);
+	run.jumped_us += by_us;
+	world_advance(world_now_us() + by_us);
+}
+
+static void on_drain(struct sim_event *event)
+{
+	gateway_drain(run.setup.drain_us);
+}
+
+static void mishaps_draw(void)
+{
+	for (int i = 0; i < JUMPS_MAX && faults.clock_jumps != 0; i++) {
+		run.jumps[i].on_due = on_jump;
+		if (world_chance(500))
+			world_schedule(&run.jumps[i], world_now_us() + world_below(1000000));
+	}
+	run.drain.on_due = on_drain;
+	if (faults.drain_midway != 0)
+		world_schedule(&run.drain, world_now_us() + world_below(400000));
+}
+
+/* --- phases ----------------------------------------------------------------------------------------------------------- */
+
+static void begin(uint64_t seed)
+{
+	static const uint64_t quanta[] = {0, 0, 100, 1000, 1000, 10000};
+
+	world_begin(seed);
+	faults_draw();
+	oracle_begin();
+	world_set_quantum(quanta[world_below(6)]);
+	world_set_shuffle(world_chance(500));
+	memory_begin();
+	sockets_begin(world_chance(300) ? 512 : 4096, world_chance(300) ? 4096 : 65536,
+		world_chance(300) ? 0 : world_chance(500) ? 1000 : 20000);
+	sim_io_begin();
+	model_begin();
+	run.draining = run.drained[0] = run.drained[1] = false;
+	run.workers[0] = run.workers[1] = NULL;
+	run.finished = run.jumped_us = run.turns = 0;
+	setup_draw(&run.setup);
+	for (unsigned i = 0; i < run.setup.servers; i++)
+		run.servers[i] = server_new(SERVER_PORT + i);
+	gateway_create();
+	run.baseline_bytes = memory_live_bytes();
+	world_note(NOTE_RUN, faults_mask(), run.setup.servers, run.setup.workers);
+}
+
+static void phase_rough(void)
+{
+	unsigned clients = 1 + (unsigned)world_below(6);
+
+	for (unsigned i = 0; i < clients; i++)
+		client_draw();
+	mishaps_draw();
+	if (!turns_until(clients_over, world_now_us() + 2 * run.setup.longest_us)) {
+		for (unsigned i = 0; i < run.client_count; i++)
+			if (!client_is_over(run.clients[i]))
+				client_tell(run.clients[i]);
+		world_violation("8: everything ends", "clients still wait");
+	}
+	clients_free();
+	for (int i = 0; i < JUMPS_MAX; i++)
+		world_cancel(&run.jumps[i]);
+	world_cancel(&run.drain);
+	faults_stop();
+	memory_fail(0);
+}
+
+static bool nothing_runs(void)
+{
+	return exchanges_live() == 0 && connections_live() == 0;
+}
+
+/* Whatever has gone wrong before: a gateway without faults serves everybody. */
+static void phase_calm(void)
+{
+	struct client_manners manners = {.piece = 1 << 20, .read_piece = 1 << 20, .start_us = 0};
+
+	world_note(NOTE_PHASE, PHASE_CALM, 0, 0);
+	/* Hung attempts to connect and the like still have their timeouts to wait for. */
+	if (!turns_until(nothing_runs, world_now_us() + run.setup.longest_us))
+		world_violation("8: everything ends", "%llu connections, %llu exchanges without clients",
+			(unsigned long long)connections_live(), (unsigned long long)exchanges_live());
+	for (unsigned i = 0; i < 2 * plan.upstreams; i++) {
+		/* A connection idle with another worker counts against the cap of an endpoint until it is closed. */
+		turns_until(never, world_now_us() + run.setup.idle_us);
+		struct sim_request *probes[] = {model_probe(i % plan.upstreams), model_probe(i % plan.upstreams)};
+
+		client_add(&manners, probes, 2);
+		bool done = turns_until(clients_over, world_now_us() + run.setup.longest_us);
+
+		for (int k = 0; k < 2; k++)
+			if (!done || !probes[k]->answered || !probes[k]->replied_whole)
+				world_violation("8: after the faults everything is served", "probe %d of upstream %u (request %u)", k,
+					i % plan.upstreams, probes[k]->id);
+		clients_free();
+	}
+}
+
+static void phase_quiet(void)
+{
+	unsigned connections = 0;
+
+	world_note(NOTE_PHASE, PHASE_QUIET, 0, 0);
+	if (!turns_until(nothing_runs, world_now_us() + run.setup.longest_us))
+		world_violation("8: every count is back", "%llu connections, %llu exchanges",
+			(unsigned long long)connections_live(), (unsigned long long)exchanges_live());
+	turns_until(never, world_now_us() + run.setup.idle_us + 1000000);
+	for (unsigned i = 0; i < run.setup.servers; i++)
+		connections += server_connections(run.servers[i]);
+	if (connections != 0 || sim_sockets_open() != run.setup.workers)
+		world_violation("8: idle connections are closed", "%u upstream connections, %u sockets beyond the listeners", connections,
+			sim_sockets_open() - run.setup.workers);
+}
+
+static void phase_end(void)
+{
+	gateway_drain(run.setup.drain_us);
+	if (!turns_until(all_drained, world_now_us() + run.setup.drain_us + run.setup.longest_us))
+		world_violation("8: draining ends", "%llu connections, %llu exchanges", (unsigned long long)connections_live(),
+			(unsigned long long)exchanges_live());
+	if (connections_live() != 0 || exchanges_live() != 0)
+		world_violation("8: drained means that nothing is left", "%llu connections, %llu exchanges",
+			(unsigned long long)connections_live(), (unsigned long long)exchanges_live());
+	gateway_free();
+	for (unsigned i = 0; i < run.setup.servers; i++)
+		server_free(run.servers[i]);
+	model_end();
+	world_end();
+	if (memory_live_count() != 0) {
+		memory_tell_live();
+		world_violation("8: no memory is left behind", "%zu pieces, %zu bytes", memory_live_count(), memory_live_bytes());
+	}
+	if (sockets_live() != 0 || sim_sockets_open() != 0)
+		world_violation("8: no socket is left behind", "%u connections, %u descriptors", sockets_live(), sim_sockets_open());
+}
+
+uint64_t sim_run(uint64_t seed)
+{
+	begin(seed);
+	phase_rough();
+	if (!run.draining) {
+		phase_calm();
+		phase_quiet();
+	}
+	phase_end();
+	return world_hash();
+}

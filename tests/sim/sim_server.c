@@ -1,0 +1,357 @@
+/*
+ * A server: accepts what the gateway connects, reads requests, answers as the model says, misbehaves as the model says.
+ *
+ *	between -> head -> content ... complete -> answered -> between
+ *	                      \______ early answer _____/
+ *
+ * A connection that has done something after which it must not be used again is `spoilt`: the next byte of a request on it
+ * breaks a rule. Everything happens in serving_run(), scheduled by changes of the socket and by pauses.
+ */
+#include "sim_actors.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "sim_faults.h"
+#include "sim_memory.h"
+
+struct serving {
+	struct sim_server *server;
+	struct list_node node;
+	struct sim_end *end;
+	struct sim_event wake;
+	struct sim_reader reader;
+	struct sim_request *request;      /* NULL: between requests */
+	bool complete;                    /* the request has been read to its end */
+	bool replying, replied, tunnel;
+	const char *spoilt;               /* why it must not be used again; NULL: it may */
+	uint64_t spoilt_by_turn;          /* UINT64_MAX: at once; else it depends on when the gateway heard of it */
+	char *wire;                       /* the answer */
+	size_t wire_length, wire_end, wire_limit, sent;
+	uint64_t send_after_us;
+	uint64_t idle_act_us;             /* when it does something odd if it is idle; 0: never */
+};
+
+struct sim_server {
+	struct sim_port port;
+	struct list servings;
+};
+
+/* --- the end ------------------------------------------------------------------------------------------------------------ */
+
+enum serving_end { SERVING_CLOSES, SERVING_RESETS };
+
+static void serving_end(struct serving *serving, enum serving_end how)
+{
+	world_note(NOTE_SERVER_ENDS, serving->end->conn->number, how, serving->request != NULL ? serving->request->id : 0);
+	world_cancel(&serving->wake);
+	serving->end->on_change = NULL;
+	if (how == SERVING_RESETS)
+		end_reset(serving->end, world_chance(500) ? RESET_HARD : RESET_AFTER_BYTES);
+	else
+		end_close(serving->end);
+	list_remove(&serving->node);
+	sim_free(serving->wire);
+	sim_free(serving);
+}
+
+/* --- answering ---------------------------------------------------------------------------------------------------------- */
+
+static void serving_reply(struct serving *serving)
+{
+	struct sim_request *request = serving->request;
+	const struct sim_answer *answer = &request->answer;
+
+	if (serving->replying || !(serving->complete || (answer->early && serving->reader.content >= answer->early_at)))
+		return;
+	serving->replying = true;
+	serving->wire = answer_render(request, &serving->wire_length, &serving->wire_end);
+	serving->wire_limit = serving->wire_length;
+	serving->sent = 0;
+	if ((answer->defect == DEFECT_CLOSE || answer->defect == DEFECT_RESET || answer->defect == DEFECT_STALL) &&
+	    answer->defect_at < serving->wire_end)
+		serving->wire_limit = answer->defect_at;
+	serving->send_after_us = world_now_us() + answer->think_us;
+	if (answer->defect == DEFECT_SURPLUS)
+		end_peer(serving->end)->rx.glued_at = end_peer(serving->end)->rx.sent + serving->wire_end;
+	world_note(NOTE_REPLY, serving->end->conn->number, request->id, answer->status);
+}
+
+/* The request and its answer are through: the connection may be used again. */
+static void serving_next(struct serving *serving)
+{
+	sim_free(serving->wire);
+	serving->wire = NULL;
+	serving->request = NULL;
+	serving->complete = serving->replying = serving->replied = false;
+	reader_next(&serving->reader);
+	serving->idle_act_us = 0;
+	if (world_chance(faults.server_idle_close) || world_chance(faults.server_unsolicited)) {
+		serving->idle_act_us = world_now_us() + 1 + world_below(300000);
+		world_schedule(&serving->wake, serving->idle_act_us);
+	}
+}
+
+/* Everything up to wire_limit is sent. False: the connection is gone. */
+static bool serving_replied(struct serving *serving)
+{
+	const struct sim_answer *answer = &serving->request->answer;
+
+	serving->replied = true;
+	if (serving->wire_limit < serving->wire_end) {
+		serving->spoilt = "an answer that was never finished";
+		if (answer->defect != DEFECT_STALL)
+			serving_end(serving, answer->defect == DEFECT_CLOSE ? SERVING_CLOSES : SERVING_RESETS);
+		return answer->defect == DEFECT_STALL;
+	}
+	serving->request->replied_whole = true;
+	serving->tunnel = answer->status == 101;
+	if (answer->closes)
+		serving->spoilt = "an answer with Connection: close";
+	else if (answer->defect == DEFECT_SURPLUS)
+		serving->spoilt = "bytes behind the answer";
+	else if (answer->defect != DEFECT_NONE && answer->defect <= DEFECT_CHUNK)
+		serving->spoilt = "a malformed answer";
+	if (answer->closes)
+		end_shutdown(serving->end);
+	return true;
+}
+
+/* How much of the answer goes in the next piece. */
+static size_t serving_piece(const struct serving *serving)
+{
+	size_t n = serving->wire_limit - serving->sent, room = end_room(serving->end);
+
+	if (n > serving->request->answer.piece)
+		n = serving->request->answer.piece;
+	if (n > room)
+		n = room;
+	/* Surplus must come together with the last byte of the answer: later it would be bytes on an idle connection. */
+	if (serving->wire_length > serving->wire_end && serving->sent + n >= serving->wire_end &&
+	    serving->sent + n < serving->wire_length) {
+		size_t rest = serving->wire_length - serving->sent;
+
+		n = rest <= room ? rest : serving->sent + 1 < serving->wire_end ? serving->wire_end - 1 - serving->sent : 0;
+	}
+	return n;
+}
+
+/* False: the connection is gone. */
+static bool serving_send(struct serving *serving)
+{
+	while (serving->replying && !serving->replied && serving->send_after_us <= world_now_us()) {
+		size_t n = serving_piece(serving);
+
+		if (serving->request->answer.status == 101)
+			serving->request->switched = true;
+		if (serving->sent < serving->wire_limit) {
+			ssize_t sent = end_send(serving->end, serving->wire + serving->sent, n);
+
+			serving->end->send_blocked = serving->end->send_blocked || n == 0;
+			if (sent < 0)
+				return true;
+			serving->sent += (size_t)sent;
+		}
+		serving->send_after_us = world_now_us() + serving->request->answer.pause_us;
+		if (serving->sent == serving->wire_limit && !serving_replied(serving))
+			return false;
+	}
+	return true;
+}
+
+/* --- requests ----------------------------------------------------------------------------------------------------------- */
+
+/* Rule 5, at the first byte of a request. */
+static void check_reuse(const struct serving *serving)
+{
+	if (serving->spoilt == NULL)
+		return;
+	/*
+	 * What the gateway sent before the odd bytes had arrived and it was told cannot be held against it; nor if its read
+	 * then gave nothing.
+	 */
+	if (serving->spoilt_by_turn != UINT64_MAX) {
+		const struct sim_end *gateway = end_peer(serving->end);
+
+		if (!gateway->open || gateway->rx.arrived != gateway->rx.sent || faults.spurious_eagain != 0 ||
+		    gateway->told_turn < gateway->rx.arrived_turn || serving->end->rx.arrived_sent_turn <= gateway->told_turn)
+			return;
+	}
+	world_violation("5: a spoilt connection is not used again", "server conn %u: a request after %s",
+		serving->end->conn->number, serving->spoilt);
+}
+
+static void serving_head(struct serving *serving)
+{
+	serving->request = oracle_arrival(&serving->reader);
+	world_note(NOTE_ARRIVED, serving->end->conn->number, serving->request->id, serving->request->arrivals);
+	if (serving->request->answer.continues)
+		end_send(serving->end, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+	serving_reply(serving);
+}
+
+static void serving_surplus(struct serving *serving)
+{
+	if (serving->request->kind == KIND_UPGRADE)
+		world_violation("4: nothing of a tunnel before its 101", "request %u", serving->request->id);
+	world_violation("5: a connection carries one request at a time", "bytes behind request %u, before its answer is through",
+		serving->request->id);
+}
+
+static void serving_take(struct serving *serving, const char *p, const char *end)
+{
+	while (p < end || serving->reader.state != 0) {
+		if (serving->request == NULL && reader_is_between(&serving->reader))
+			check_reuse(serving);
+		if (serving->complete) {
+			if (p < end)
+				serving_surplus(serving);
+			break;
+		}
+		enum sim_read got = reader_feed(&serving->reader, &p, end);
+
+		if (got == SIM_MORE)
+			break;
+		if (got == SIM_BAD)
+			world_violation("3: what arrives is what was intended", "server conn %u, request %u: %s",
+				serving->end->conn->number, serving->request != NULL ? serving->request->id : 0, serving->reader.why);
+		if (got == SIM_HEAD) {
+			serving_head(serving);
+			continue;
+		}
+		serving->complete = true;
+		world_note(NOTE_COMPLETE, serving->end->conn->number, serving->request->id, serving->reader.content);
+		oracle_arrival_complete(serving->request, &serving->reader);
+	}
+	if (serving->request != NULL)
+		serving_reply(serving);
+}
+
+/* Sends back what comes. False: the connection is gone. */
+static bool serving_echo(struct serving *serving)
+{
+	char bytes[4096];
+	size_t n = end_room(serving->end);
+	ssize_t got = n == 0 ? -EAGAIN : end_recv(serving->end, bytes, n < sizeof(bytes) ? n : sizeof(bytes));
+
+	if (n == 0)
+		serving->end->send_blocked = true;
+	if (got > 0) {
+		end_send(serving->end, bytes, (size_t)got);
+		world_schedule(&serving->wake, world_now_us());
+	}
+	if (got == 0 || (got < 0 && got != -EAGAIN))
+		serving_end(serving, SERVING_CLOSES);
+	return got > 0 || got == -EAGAIN;
+}
+
+/* False: the connection is gone. */
+static bool serving_receive(struct serving *serving)
+{
+	static char bytes[65536];
+
+	for (;;) {
+		ssize_t n = end_recv(serving->end, bytes, sizeof(bytes));
+
+		if (n == -EAGAIN)
+			return true;
+		if (n <= 0) {
+			serving_end(serving, SERVING_CLOSES);
+			return false;
+		}
+		serving_take(serving, bytes, bytes + n);
+	}
+}
+
+/* --- life --------------------------------------------------------------------------------------------------------------- */
+
+/* False: the connection is gone. */
+static bool serving_idle_act(struct serving *serving)
+{
+	/* Not an answer: one that crosses with a request could not be told from the answer to it. */
+	static const char odd[] = "odd\r\n";
+
+	if (serving->idle_act_us == 0 || world_now_us() < serving->idle_act_us)
+		return true;
+	serving->idle_act_us = 0;
+	if (serving->request != NULL || !reader_is_between(&serving->reader))
+		return true;
+	if (faults.server_unsolicited == 0 || world_chance(500)) {
+		serving_end(serving, SERVING_CLOSES);
+		return false;
+	}
+	if (end_send(serving->end, odd, sizeof(odd) - 1) > 0) {
+		serving->spoilt = "bytes on an idle connection";
+		serving->spoilt_by_turn = world_turn();
+	}
+	return true;
+}
+
+static void serving_run(struct sim_event *event)
+{
+	struct serving *serving = container_of(event, struct serving, wake);
+
+	if (serving->tunnel) {
+		serving_echo(serving);
+		return;
+	}
+	if (!serving_receive(serving) || !serving_send(serving))
+		return;
+	if (serving->tunnel)
+		world_schedule(&serving->wake, world_now_us());
+	else if (serving->request != NULL && serving->complete && serving->replied && serving->wire_limit >= serving->wire_end)
+		serving_next(serving);
+	else if (serving->replying && !serving->replied && serving->send_after_us > world_now_us())
+		world_schedule(&serving->wake, serving->send_after_us);
+	if (serving->idle_act_us != 0 && serving_idle_act(serving) && serving->idle_act_us != 0)
+		world_schedule(&serving->wake, serving->idle_act_us);
+}
+
+static void serving_changed(struct sim_end *end, unsigned changes)
+{
+	struct serving *serving = end->owner;
+
+	world_schedule(&serving->wake, world_now_us());
+}
+
+static void server_accepts(struct sim_port *port, struct sim_end *end)
+{
+	struct sim_server *server = container_of(port, struct sim_server, port);
+	struct serving *serving = sim_alloc(sizeof(*serving));
+
+	memset(serving, 0, sizeof(*serving));
+	serving->server = server;
+	serving->end = end;
+	serving->spoilt_by_turn = UINT64_MAX;
+	serving->wake.on_due = serving_run;
+	list_push_back(&server->servings, &serving->node);
+	end->owner = serving;
+	end->on_change = serving_changed;
+	reader_next(&serving->reader);
+}
+
+struct sim_server *server_new(unsigned port)
+{
+	struct sim_server *server = sim_alloc(sizeof(*server));
+
+	*server = (struct sim_server){.port = {.port = port, .on_accept = server_accepts}};
+	list_init(&server->servings);
+	sim_serve(&server->port);
+	return server;
+}
+
+unsigned server_connections(const struct sim_server *server)
+{
+	unsigned count = 0;
+
+	for (struct list_node *n = server->servings.head.next; n != &server->servings.head; n = n->next)
+		count++;
+	return count;
+}
+
+void server_free(struct sim_server *server)
+{
+	while (!list_empty(&server->servings))
+		serving_end(container_of(list_first(&server->servings), struct serving, node), SERVING_RESETS);
+	sim_free(server);
+}

@@ -1,0 +1,776 @@
+/*
+ * Sockets on the real loop: what is set on them, the edge-triggered contract, ends of every kind, stale events,
+ * descriptors running out, listening addresses that are taken.
+ */
+#include "fixture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+/* --- ends of connections ------------------------------------------------------------------------------------ */
+
+struct end {
+	struct io_source source;
+	unsigned events; /* all that were told since end_forget() */
+	int count;
+};
+
+struct pair {
+	struct end listener;
+	struct end client;
+	struct end server;
+};
+
+static void on_event(struct io_source *source, unsigned events)
+{
+	struct end *end = container_of(source, struct end, source);
+
+	assert_true(source->fd >= 0);
+	end->events |= events;
+	end->count++;
+	io_stop(fixture.io);
+}
+
+static struct end end_of(void (*on)(struct io_source *source, unsigned events))
+{
+	return (struct end){.source = {.fd = -1, .on_event = on}};
+}
+
+static void end_forget(struct end *end)
+{
+	end->events = 0;
+	end->count = 0;
+}
+
+static void end_await(struct end *end, unsigned events)
+{
+	while ((end->events & events) != events)
+		io_run(fixture.io);
+}
+
+static void end_listen(struct end *end, const char *text)
+{
+	static const struct io_listen_options options = {.backlog = 512};
+	struct address address;
+
+	*end = end_of(on_event);
+	assert_true(address_parse(&address, text));
+	assert_int_equal(io_listen(fixture.io, &end->source, &address, &options), 0);
+	assert_int_equal(io_watch(fixture.io, &end->source), 0);
+}
+
+static void end_connect(struct end *end, const struct end *listener)
+{
+	struct address address;
+
+	assert_int_equal(io_local_address(fixture.io, &listener->source, &address), 0);
+	int result = io_connect(fixture.io, &end->source, &address);
+	assert_true(result == 0 || result == -EINPROGRESS);
+	end_await(end, IO_WRITABLE);
+	assert_int_equal(io_connect_result(fixture.io, &end->source), 0);
+	end_forget(end);
+}
+
+static void end_accept(struct end *end, struct end *listener, struct address *peer)
+{
+	end_await(listener, IO_READABLE);
+	assert_int_equal(io_accept(fixture.io, &listener->source, &end->source, peer), 0);
+	assert_int_equal(io_watch(fixture.io, &end->source), 0);
+	end_await(end, IO_WRITABLE);
+	end_forget(end);
+}
+
+static void end_send(struct end *end, const char *text)
+{
+	struct iovec piece = {(void *)(uintptr_t)text, strlen(text)};
+
+	assert_int_equal(io_sendv(fixture.io, &end->source, &piece, 1), strlen(text));
+}
+
+static void end_expect(struct end *end, const char *text)
+{
+	char bytes[64];
+
+	assert_int_equal(io_recv(fixture.io, &end->source, bytes, sizeof(bytes)), strlen(text));
+	assert_memory_equal(bytes, text, strlen(text));
+}
+
+static void end_expect_result(struct end *end, ssize_t result)
+{
+	char byte;
+
+	assert_int_equal(io_recv(fixture.io, &end->source, &byte, 1), result);
+}
+
+static void pair_open(struct pair *pair, const char *text)
+{
+	struct address peer;
+
+	end_listen(&pair->listener, text);
+	pair->client = end_of(on_event);
+	pair->server = end_of(on_event);
+	end_connect(&pair->client, &pair->listener);
+	end_accept(&pair->server, &pair->listener, &peer);
+}
+
+static void pair_close(struct pair *pair)
+{
+	io_close(fixture.io, &pair->client.source);
+	io_close(fixture.io, &pair->server.source);
+	io_close(fixture.io, &pair->listener.source);
+	assert_int_equal(pair->client.source.fd, -1);
+	io_close(fixture.io, &pair->client.source);
+}
+
+/* --- opening ------------------------------------------------------------------------------------------------ */
+
+static void assert_settings(int fd, bool tcp)
+{
+	int on = 0;
+	socklen_t len = sizeof(on);
+
+	assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	if (!tcp)
+		return;
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &len), 0);
+	assert_int_equal(on, 1);
+}
+
+static void exchange(const char *text, bool tcp)
+{
+	struct pair pair = {.client = end_of(on_event), .server = end_of(on_event)};
+	char seen[ADDRESS_TEXT_MAX], own[ADDRESS_TEXT_MAX];
+	struct address peer, local;
+
+	end_listen(&pair.listener, text);
+	end_connect(&pair.client, &pair.listener);
+	end_accept(&pair.server, &pair.listener, &peer);
+	assert_int_equal(io_accept(fixture.io, &pair.listener.source, &(struct io_source){.fd = -1}, &local), -EAGAIN);
+	assert_int_equal(io_local_address(fixture.io, &pair.client.source, &local), 0);
+	address_format(&peer, seen);
+	address_format(&local, own);
+	assert_string_equal(seen, own);
+	assert_settings(pair.listener.source.fd, false);
+	assert_settings(pair.client.source.fd, tcp);
+	assert_settings(pair.server.source.fd, tcp);
+	end_send(&pair.client, "question");
+	end_await(&pair.server, IO_READABLE);
+	end_expect(&pair.server, "question");
+	end_expect_result(&pair.server, -EAGAIN);
+	end_send(&pair.server, "answer");
+	end_await(&pair.client, IO_READABLE);
+	end_expect(&pair.client, "answer");
+	pair_close(&pair);
+}
+
+static void test_ipv4(void **state)
+{
+	exchange("127.0.0.1:0", true);
+}
+
+static bool ipv6_works(void)
+{
+	struct io_source source = {.fd = -1};
+	struct address address;
+
+	assert_true(address_parse(&address, "[::1]:0"));
+	int error = io_listen(fixture.io, &source, &address, &(struct io_listen_options){.backlog = 1});
+	io_close(fixture.io, &source);
+	return error == 0;
+}
+
+static void test_ipv6(void **state)
+{
+	if (!ipv6_works()) {
+		fixture_close();
+		skip();
+	}
+	exchange("[::1]:0", true);
+}
+
+static void test_refused(void **state)
+{
+	struct end listener, client = end_of(on_event);
+	struct address address;
+
+	end_listen(&listener, "127.0.0.1:0");
+	assert_int_equal(io_local_address(fixture.io, &listener.source, &address), 0);
+	io_close(fixture.io, &listener.source);
+	int result = io_connect(fixture.io, &client.source, &address);
+	if (result == -EINPROGRESS) {
+		end_await(&client, IO_BROKEN);
+		result = io_connect_result(fixture.io, &client.source);
+		io_close(fixture.io, &client.source);
+	}
+	assert_int_equal(result, -ECONNREFUSED);
+	assert_int_equal(client.source.fd, -1);
+}
+
+/* --- events ------------------------------------------------------------------------------------------------- */
+
+/* One arrival, one event: what was not read is not told again, what comes later is. */
+static void test_edges(void **state)
+{
+	struct pair pair;
+
+	pair_open(&pair, "127.0.0.1:0");
+	end_send(&pair.client, "first");
+	end_await(&pair.server, IO_READABLE);
+	end_forget(&pair.server);
+	run_pending();
+	run_pending();
+	assert_int_equal(pair.server.count, 0);
+	end_send(&pair.client, "second");
+	end_await(&pair.server, IO_READABLE);
+	end_expect(&pair.server, "firstsecond");
+	pair_close(&pair);
+}
+
+/* Nothing at all happens on an idle connection, nor at an idle listener. */
+static void test_silence(void **state)
+{
+	struct pair pair;
+
+	pair_open(&pair, "127.0.0.1:0");
+	end_forget(&pair.listener);
+	for (int i = 0; i < 10; i++)
+		run_pending();
+	assert_int_equal(pair.client.count + pair.server.count + pair.listener.count, 0);
+	pair_close(&pair);
+}
+
+static void test_half_close(void **state)
+{
+	struct pair pair;
+
+	pair_open(&pair, "127.0.0.1:0");
+	end_send(&pair.client, "last");
+	io_shutdown_write(fixture.io, &pair.client.source);
+	end_await(&pair.server, IO_READABLE | IO_PEER_CLOSED);
+	assert_false(pair.server.events & IO_BROKEN);
+	end_expect(&pair.server, "last");
+	end_expect_result(&pair.server, 0);
+	end_send(&pair.server, "answer");
+	end_await(&pair.client, IO_READABLE);
+	end_expect(&pair.client, "answer");
+	io_close(fixture.io, &pair.server.source);
+	end_await(&pair.client, IO_PEER_CLOSED | IO_BROKEN);
+	end_expect_result(&pair.client, 0);
+	pair_close(&pair);
+}
+
+static void test_abort_is_a_reset(void **state)
+{
+	struct pair pair;
+
+	pair_open(&pair, "127.0.0.1:0");
+	end_send(&pair.server, "half of the answ");
+	end_await(&pair.client, IO_READABLE);
+	end_expect(&pair.client, "half of the answ");
+	io_abort(fixture.io, &pair.server.source);
+	assert_int_equal(pair.server.source.fd, -1);
+	end_await(&pair.client, IO_BROKEN);
+	end_expect_result(&pair.client, -ECONNRESET);
+	io_abort(fixture.io, &pair.server.source);
+	pair_close(&pair);
+}
+
+/* Sending to somebody who is gone is an error of the call, not a signal. */
+static void test_sending_into_the_void(void **state)
+{
+	static char byte = 'x';
+	struct iovec pieces[2] = {{&byte, 1}, {&byte, 1}};
+	struct pair pair;
+
+	pair_open(&pair, "127.0.0.1:0");
+	io_abort(fixture.io, &pair.server.source);
+	end_await(&pair.client, IO_BROKEN);
+	end_expect_result(&pair.client, -ECONNRESET);
+	assert_int_equal(io_sendv(fixture.io, &pair.client.source, pieces, 1), -EPIPE);
+	assert_int_equal(io_sendv(fixture.io, &pair.client.source, pieces, 2), -EPIPE);
+	pair_close(&pair);
+}
+
+static void test_vectors(void **state)
+{
+	static char text[3][5] = {"one ", "two ", "three"};
+	struct iovec pieces[3] = {{text[0], 4}, {text[1], 4}, {text[2], 5}};
+	struct pair pair;
+
+	pair_open(&pair, "127.0.0.1:0");
+	assert_int_equal(io_sendv(fixture.io, &pair.client.source, pieces, 3), 13);
+	end_await(&pair.server, IO_READABLE);
+	end_expect(&pair.server, "one two three");
+	pair_close(&pair);
+}
+
+static size_t drain(struct end *end)
+{
+	static char bytes[65536];
+	size_t total = 0;
+	ssize_t n;
+
+	while ((n = io_recv(fixture.io, &end->source, bytes, sizeof(bytes))) > 0)
+		total += (size_t)n;
+	assert_int_equal(n, -EAGAIN);
+	return total;
+}
+
+/* Fills the connection until -EAGAIN; draining it brings an event, and not a byte was lost. */
+static void test_backpressure(void **state)
+{
+	static char bytes[50000];
+	struct iovec pieces[2] = {{bytes, 20000}, {bytes + 20000, 30000}};
+	size_t sent = 0, received = 0;
+	struct pair pair;
+	ssize_t n;
+
+	pair_open(&pair, "127.0.0.1:0");
+	while ((n = io_sendv(fixture.io, &pair.client.source, pieces, 2)) > 0)
+		sent += (size_t)n;
+	assert_int_equal(n, -EAGAIN);
+	end_forget(&pair.client);
+	while ((pair.client.events & IO_WRITABLE) == 0) {
+		received += drain(&pair.server);
+		io_run(fixture.io);
+	}
+	end_send(&pair.client, "more");
+	for (sent += 4; (received += drain(&pair.server)) < sent;)
+		io_run(fixture.io);
+	assert_int_equal(received, sent);
+	pair_close(&pair);
+}
+
+/* --- stale events ------------------------------------------------------------------------------------------- */
+
+/* Two connections become readable in one batch; whoever is told first closes both and opens the other anew. */
+static struct duel {
+	struct end listener;
+	struct end ends[2];
+	struct address address;
+	int told; /* index of the one that was told */
+	bool over;
+} duel;
+
+static void on_reopened(struct io_source *source, unsigned events)
+{
+	assert_true(duel.over);
+	on_event(source, events);
+}
+
+static void on_duel_over(struct io_message *message)
+{
+	duel.over = true;
+	io_stop(fixture.io);
+}
+
+static void on_duel(struct io_source *source, unsigned events)
+{
+	static struct io_message over = {.on_receive = on_duel_over};
+
+	duel.told = source == &duel.ends[1].source;
+	struct end *other = &duel.ends[!duel.told];
+
+	io_close(fixture.io, source);
+	io_close(fixture.io, &other->source);
+	*other = end_of(on_reopened);
+	int result = io_connect(fixture.io, &other->source, &duel.address);
+	assert_true(result == 0 || result == -EINPROGRESS);
+	/* Messages come after the batch: events of the new connection belong to a later one. */
+	io_post(fixture.io, &over);
+}
+
+static void test_stale_events(void **state)
+{
+	struct end servers[2];
+	struct address peer;
+
+	memset(&duel, 0, sizeof(duel));
+	end_listen(&duel.listener, "127.0.0.1:0");
+	assert_int_equal(io_local_address(fixture.io, &duel.listener.source, &duel.address), 0);
+	for (int i = 0; i < 2; i++) {
+		duel.ends[i] = end_of(on_event);
+		servers[i] = end_of(on_event);
+		end_connect(&duel.ends[i], &duel.listener);
+		end_accept(&servers[i], &duel.listener, &peer);
+		end_forget(&duel.listener);
+		duel.ends[i].source.on_event = on_duel;
+	}
+	end_send(&servers[0], "x");
+	end_send(&servers[1], "x");
+	while (!duel.over)
+		io_run(fixture.io);
+	struct end *reopened = &duel.ends[!duel.told];
+
+	end_await(reopened, IO_WRITABLE);
+	assert_int_equal(io_connect_result(fixture.io, &reopened->source), 0);
+	io_close(fixture.io, &reopened->source);
+	io_close(fixture.io, &servers[0].source);
+	io_close(fixture.io, &servers[1].source);
+	io_close(fixture.io, &duel.listener.source);
+}
+
+/* More events than a batch holds, and every second connection closed by its neighbour's event. */
+enum { CROWD = 300 };
+
+static struct end crowd[CROWD];
+
+static void on_crowd(struct io_source *source, unsigned events)
+{
+	long i = container_of(source, struct end, source) - crowd;
+
+	on_event(source, events);
+	if (i % 2 == 0)
+		io_close(fixture.io, &crowd[i + 1].source);
+}
+
+static void test_crowd(void **state)
+{
+	static struct end servers[CROWD];
+	struct end listener;
+	struct address peer;
+	int told = 0;
+
+	end_listen(&listener, "127.0.0.1:0");
+	for (int i = 0; i < CROWD; i++) {
+		crowd[i] = end_of(on_event);
+		servers[i] = end_of(on_event);
+		end_connect(&crowd[i], &listener);
+		end_accept(&servers[i], &listener, &peer);
+		end_forget(&listener);
+		crowd[i].source.on_event = on_crowd;
+	}
+	for (int i = 0; i < CROWD; i++)
+		end_send(&servers[i], "x");
+	run_pending();
+	run_pending();
+	for (int i = 0; i < CROWD; i += 2) {
+		assert_int_equal(crowd[i].count, 1);
+		assert_int_equal(crowd[i + 1].source.fd, -1);
+		told += crowd[i + 1].count;
+	}
+	assert_true(told < CROWD / 2);
+	for (int i = 0; i < CROWD; i++) {
+		io_close(fixture.io, &crowd[i].source);
+		io_close(fixture.io, &servers[i].source);
+	}
+	io_close(fixture.io, &listener.source);
+}
+
+/* --- descriptors run out ------------------------------------------------------------------------------------ */
+
+static struct rlimit limit_descriptors_to_those_open(void)
+{
+	struct rlimit before, now;
+	int lowest = dup(STDIN_FILENO);
+
+	close(lowest);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	now = (struct rlimit){(rlim_t)lowest, before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+	return before;
+}
+
+static void test_shedding(void **state)
+{
+	struct end listener, clients[3], server = end_of(on_event);
+	struct address peer;
+
+	end_listen(&listener, "127.0.0.1:0");
+	for (int i = 0; i < 3; i++) {
+		clients[i] = end_of(on_event);
+		end_connect(&clients[i], &listener);
+	}
+	end_await(&listener, IO_READABLE);
+	struct rlimit before = limit_descriptors_to_those_open();
+	assert_int_equal(io_accept(fixture.io, &listener.source, &server.source, &peer), -EMFILE);
+	assert_int_equal(server.source.fd, -1);
+	assert_int_equal(io_accept_shed(fixture.io, &listener.source), 0);
+	end_await(&clients[0], IO_PEER_CLOSED);
+	assert_int_equal(io_accept(fixture.io, &listener.source, &server.source, &peer), -EMFILE);
+	assert_int_equal(io_accept_shed(fixture.io, &listener.source), 0);
+	end_await(&clients[1], IO_PEER_CLOSED);
+	/* No spin: the listener has somebody waiting and says nothing. */
+	end_forget(&listener);
+	run_pending();
+	run_pending();
+	assert_int_equal(listener.count, 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(io_accept(fixture.io, &listener.source, &server.source, &peer), 0);
+	assert_int_equal(io_accept_shed(fixture.io, &listener.source), -EAGAIN);
+	io_close(fixture.io, &server.source);
+	for (int i = 0; i < 3; i++)
+		io_close(fixture.io, &clients[i].source);
+	io_close(fixture.io, &listener.source);
+}
+
+/* The reserved descriptor itself is lost for a while (another thread was quicker): shedding fails, then works again. */
+static void test_shedding_without_reserve(void **state)
+{
+	struct end listener, clients[2];
+	struct rlimit none;
+
+	end_listen(&listener, "127.0.0.1:0");
+	for (int i = 0; i < 2; i++) {
+		clients[i] = end_of(on_event);
+		end_connect(&clients[i], &listener);
+	}
+	end_await(&listener, IO_READABLE);
+	struct rlimit before = limit_descriptors_to_those_open();
+	none = (struct rlimit){0, before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(io_accept_shed(fixture.io, &listener.source), -EMFILE);
+	assert_int_equal(io_accept_shed(fixture.io, &listener.source), -EMFILE);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(io_accept_shed(fixture.io, &listener.source), 0);
+	before = limit_descriptors_to_those_open();
+	assert_int_equal(io_accept_shed(fixture.io, &listener.source), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	end_await(&clients[0], IO_PEER_CLOSED);
+	end_await(&clients[1], IO_PEER_CLOSED);
+	for (int i = 0; i < 2; i++)
+		io_close(fixture.io, &clients[i].source);
+	io_close(fixture.io, &listener.source);
+}
+
+static void test_opening_without_descriptors(void **state)
+{
+	struct io_source source = {.fd = -1};
+	struct address address;
+
+	assert_true(address_parse(&address, "127.0.0.1:1"));
+	struct rlimit before = limit_descriptors_to_those_open();
+	assert_int_equal(io_connect(fixture.io, &source, &address), -EMFILE);
+	assert_int_equal(io_listen(fixture.io, &source, &address, &(struct io_listen_options){.backlog = 1}), -EMFILE);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(source.fd, -1);
+}
+
+/* --- listening addresses ------------------------------------------------------------------------------------ */
+
+static int listen_at(struct io_source *source, const struct address *address, bool reuse_port)
+{
+	*source = (struct io_source){.fd = -1, .on_event = on_event};
+	return io_listen(
+		fixture.io, source, address, &(struct io_listen_options){.backlog = 5, .reuse_port = reuse_port});
+}
+
+static void test_taken_port(void **state)
+{
+	struct io_source a, b;
+	struct address address;
+
+	assert_true(address_parse(&address, "127.0.0.1:0"));
+	assert_int_equal(listen_at(&a, &address, false), 0);
+	assert_int_equal(io_local_address(fixture.io, &a, &address), 0);
+	assert_int_equal(listen_at(&b, &address, false), -EADDRINUSE);
+	assert_int_equal(b.fd, -1);
+	io_close(fixture.io, &a);
+	assert_int_equal(listen_at(&a, &address, true), 0);
+	assert_int_equal(listen_at(&b, &address, true), 0);
+	io_close(fixture.io, &a);
+	io_close(fixture.io, &b);
+}
+
+/* A server that closed first leaves connections in TIME_WAIT; they do not keep it from starting again. */
+static void test_restart(void **state)
+{
+	struct pair pair;
+	struct io_source again;
+	struct address address;
+
+	pair_open(&pair, "127.0.0.1:0");
+	assert_int_equal(io_local_address(fixture.io, &pair.listener.source, &address), 0);
+	io_close(fixture.io, &pair.server.source);
+	end_await(&pair.client, IO_PEER_CLOSED);
+	pair_close(&pair);
+	assert_int_equal(listen_at(&again, &address, false), 0);
+	io_close(fixture.io, &again);
+}
+
+/* IPv6 listeners take IPv6 only, so both families may have the same port. */
+static void test_same_port_in_both_families(void **state)
+{
+	struct io_source v4, v6;
+	struct address address, address6;
+
+	if (!ipv6_works()) {
+		fixture_close();
+		skip();
+	}
+	assert_true(address_parse(&address, "0.0.0.0:0"));
+	assert_true(address_parse(&address6, "[::]:0"));
+	assert_int_equal(listen_at(&v4, &address, false), 0);
+	assert_int_equal(io_local_address(fixture.io, &v4, &address), 0);
+	((struct sockaddr_in6 *)&address6.u.storage)->sin6_port = ((struct sockaddr_in *)&address.u.storage)->sin_port;
+	assert_int_equal(listen_at(&v6, &address6, false), 0);
+	io_close(fixture.io, &v4);
+	io_close(fixture.io, &v6);
+}
+
+/* --- unix sockets ------------------------------------------------------------------------------------------- */
+
+static char directory[64];
+static char path[96];
+static char path_text[128];
+static struct address path_address;
+
+static int unix_setup(void **state)
+{
+	strcpy(directory, "/tmp/weir-unit-XXXXXX");
+	assert_non_null(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/s", directory);
+	snprintf(path_text, sizeof(path_text), "unix:%s", path);
+	assert_true(address_parse(&path_address, path_text));
+	return 0;
+}
+
+static int unix_teardown(void **state)
+{
+	unlink(path);
+	return rmdir(directory);
+}
+
+static void test_unix(void **state)
+{
+	exchange(path_text, false);
+}
+
+static void test_unix_end(void **state)
+{
+	struct pair pair;
+
+	pair_open(&pair, path_text);
+	end_send(&pair.server, "last");
+	io_abort(fixture.io, &pair.server.source);
+	end_await(&pair.client, IO_READABLE | IO_PEER_CLOSED);
+	end_expect(&pair.client, "last");
+	end_expect_result(&pair.client, 0);
+	pair_close(&pair);
+}
+
+static void test_unix_live_server_is_left_alone(void **state)
+{
+	struct end listener;
+	struct io_source second;
+
+	end_listen(&listener, path_text);
+	assert_int_equal(listen_at(&second, &path_address, true), -EADDRINUSE);
+	assert_int_equal(access(path, F_OK), 0);
+	io_close(fixture.io, &listener.source);
+}
+
+/* A server too busy to answer is alive: its file stays. A client is told to come again. */
+static void test_unix_busy_server_is_left_alone(void **state)
+{
+	struct end clients[3] = {end_of(on_event), end_of(on_event), end_of(on_event)};
+	struct io_source listener = {.fd = -1}, second;
+	int result = 0;
+
+	assert_int_equal(io_listen(fixture.io, &listener, &path_address, &(struct io_listen_options){.backlog = 0}), 0);
+	for (size_t i = 0; i < COUNT(clients) && result == 0; i++)
+		result = io_connect(fixture.io, &clients[i].source, &path_address);
+	assert_int_equal(result, -EAGAIN);
+	assert_int_equal(listen_at(&second, &path_address, false), -EADDRINUSE);
+	for (size_t i = 0; i < COUNT(clients); i++)
+		io_close(fixture.io, &clients[i].source);
+	io_close(fixture.io, &listener);
+}
+
+static void test_unix_stale_file_is_replaced(void **state)
+{
+	struct end listener;
+
+	end_listen(&listener, path_text);
+	io_close(fixture.io, &listener.source);
+	assert_int_equal(access(path, F_OK), 0);
+	exchange(path_text, false);
+}
+
+static void test_unix_other_files_are_left_alone(void **state)
+{
+	struct io_source source;
+	int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(listen_at(&source, &path_address, false), -EADDRINUSE);
+	assert_int_equal(access(path, F_OK), 0);
+}
+
+static void test_unix_mode(void **state)
+{
+	static const mode_t modes[] = {0600, 0666, 0777};
+	struct io_source source;
+	struct stat file;
+
+	for (size_t i = 0; i < COUNT(modes); i++) {
+		const struct io_listen_options options = {.backlog = 5, .unix_mode = modes[i]};
+
+		source = (struct io_source){.fd = -1};
+		assert_int_equal(io_listen(fixture.io, &source, &path_address, &options), 0);
+		assert_int_equal(stat(path, &file), 0);
+		assert_int_equal(file.st_mode & 07777, modes[i]);
+		io_close(fixture.io, &source);
+	}
+}
+
+static void test_unix_nobody_there(void **state)
+{
+	struct end client = end_of(on_event);
+
+	assert_int_equal(io_connect(fixture.io, &client.source, &path_address), -ENOENT);
+	assert_int_equal(client.source.fd, -1);
+}
+
+static struct CMUnitTest unix_test(const char *name, struct loop_test *test)
+{
+	struct CMUnitTest on_loop = loop_test(name, test);
+
+	on_loop.setup_func = unix_setup;
+	on_loop.teardown_func = unix_teardown;
+	return on_loop;
+}
+
+#define UNIX_TEST(function) unix_test(#function, &(struct loop_test){function})
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LOOP_TEST(test_ipv4),
+		LOOP_TEST(test_ipv6),
+		LOOP_TEST(test_refused),
+		LOOP_TEST(test_edges),
+		LOOP_TEST(test_silence),
+		LOOP_TEST(test_half_close),
+		LOOP_TEST(test_abort_is_a_reset),
+		LOOP_TEST(test_sending_into_the_void),
+		LOOP_TEST(test_vectors),
+		LOOP_TEST(test_backpressure),
+		LOOP_TEST(test_stale_events),
+		LOOP_TEST(test_crowd),
+		LOOP_TEST(test_shedding),
+		LOOP_TEST(test_shedding_without_reserve),
+		LOOP_TEST(test_opening_without_descriptors),
+		LOOP_TEST(test_taken_port),
+		LOOP_TEST(test_restart),
+		LOOP_TEST(test_same_port_in_both_families),
+		UNIX_TEST(test_unix),
+		UNIX_TEST(test_unix_end),
+		UNIX_TEST(test_unix_live_server_is_left_alone),
+		UNIX_TEST(test_unix_busy_server_is_left_alone),
+		UNIX_TEST(test_unix_stale_file_is_replaced),
+		UNIX_TEST(test_unix_other_files_are_left_alone),
+		UNIX_TEST(test_unix_mode),
+		UNIX_TEST(test_unix_nobody_there),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

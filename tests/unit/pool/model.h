@@ -1,0 +1,97 @@
+/*
+ * The reference: what a pool must do, written so that it can be seen to be right. No lists, no heap, no queue: arrays
+ * that are searched from end to end, and a running number that says what came first.
+ *
+ * It runs in lock-step. A test first tells the model what it is about to do, then does it to the pool; every callback of
+ * the pool is shown to the model, which knows whether it was due. Whatever does not fit is kept in `wrong`.
+ */
+#ifndef TESTS_POOL_MODEL_H
+#define TESTS_POOL_MODEL_H
+
+#include "pool/pool.h"
+
+#define MODEL_SLOTS 8
+#define MODEL_WAITERS 24
+
+enum model_state { MODEL_NONE, MODEL_CONNECTING, MODEL_IDLE, MODEL_LEASED, MODEL_DOOMED, MODEL_CLOSING };
+
+struct model_connection {
+	enum model_state state;
+	bool opened, spoiled;
+	uint64_t uses, expires_us, idle_due_us;
+	uint64_t number;              /* when it became idle */
+};
+
+enum model_stage { MODEL_OUT, MODEL_WAITING, MODEL_RESOLVED, MODEL_HOLDING };
+
+struct model_waiter {
+	enum model_stage stage;
+	uint8_t priority;
+	uint64_t deadline_us;
+	uint64_t number;              /* when it came; when it was resolved */
+	enum weir_pool_outcome outcome;
+	int reason;
+	uint32_t slot;                /* RESOLVED with DELIVERED, or HOLDING */
+};
+
+struct model_budget {
+	uint32_t used, max;
+	uint32_t raised;              /* hands */
+};
+
+struct model {
+	struct weir_pool_config config;
+	struct model_budget *budget;  /* NULL: private */
+	bool raised;
+	uint32_t notices_due;         /* notify calls this pool owes to others */
+	bool passing;                 /* it was notified, or it leaves: what is free goes on to the next */
+	struct model_connection connections[MODEL_SLOTS];
+	struct model_waiter waiters[MODEL_WAITERS];
+	uint64_t now_us, number;
+	bool closing;
+	struct weir_pool_stats stats;
+	const char *wrong;            /* the first thing that did not fit */
+};
+
+void model_init(struct model *m, const struct weir_pool_config *config, struct model_budget *budget);
+
+/* --- before the call to the pool; false: it will do nothing ------------------------------------------------------- */
+
+void model_time(struct model *m, uint64_t now_us);
+/* `asking`: from inside one of the pool's open or close callbacks. */
+void model_acquire(struct model *m, uint32_t w, uint64_t deadline_us, uint8_t priority, bool asking);
+bool model_cancel(struct model *m, uint32_t w);
+void model_give_back(struct model *m, uint32_t w, enum weir_pool_give_back how);
+bool model_opened(struct model *m, uint32_t slot, uint64_t life_us);
+bool model_open_failed(struct model *m, uint32_t slot, int reason);
+bool model_closed(struct model *m, uint32_t slot);
+void model_spoiled(struct model *m, uint32_t slot);
+void model_budget_freed(struct model *m);
+void model_leave(struct model *m);
+void model_run(struct model *m);
+bool model_close(struct model *m);
+
+/* --- in its callbacks --------------------------------------------------------------------------------------------- */
+
+void model_open_asked(struct model *m, uint32_t slot);
+void model_close_asked(struct model *m, uint32_t slot);
+/* This pool (`by`) has made the budget notify `m`. */
+void model_notified(struct model *m, struct model *by);
+void model_told(struct model *m, uint32_t w, enum weir_pool_outcome outcome);
+
+/* --- after it ----------------------------------------------------------------------------------------------------- */
+
+/* What the acquire must have answered. */
+enum weir_pool_outcome model_acquire_answer(struct model *m, uint32_t w);
+/* Nothing that is due has been left undone. */
+void model_settled(struct model *m);
+/* After model_budget_freed and model_leave: the free unit has found somebody, or nobody waits. */
+void model_passed(struct model *m);
+/* The present counts are filled in. */
+void model_stats(struct model *m, struct weir_pool_stats *stats);
+/* When something is to be done next. */
+uint64_t model_next_event(const struct model *m);
+uint32_t model_count(const struct model *m, enum model_state state);
+uint32_t model_waiting(const struct model *m);
+
+#endif

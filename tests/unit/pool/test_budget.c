@@ -1,0 +1,316 @@
+/* The shared budget, step by step in one thread: notices are kept in a list and delivered when the test says. */
+#include "owner.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct owner *notices[64];
+static int notices_n;
+
+static void on_notify(void *owner)
+{
+	assert_true(notices_n < 64);
+	notices[notices_n++] = owner;
+}
+
+static struct owner *notice_take(void)
+{
+	struct owner *owner = notices[0];
+
+	assert_true(notices_n > 0);
+	memmove(notices, notices + 1, (size_t)--notices_n * sizeof(*notices));
+	return owner;
+}
+
+static void notices_deliver(void)
+{
+	struct owner *owner;
+
+	while (notices_n > 0) {
+		owner = notice_take();
+		weir_pool_budget_freed(owner->pool, owner->now_us);
+		owner_audit(owner);
+	}
+}
+
+static struct weir_pool_budget *budget_of(uint32_t max)
+{
+	struct weir_pool_budget *budget = weir_pool_budget_create(max, on_notify);
+
+	assert_non_null(budget);
+	notices_n = 0;
+	return budget;
+}
+
+/* `n` pools with room of their own for 8 connections, and one borrower each. */
+static void owners_init(struct owner *owners, struct borrower *borrowers, int n, struct weir_pool_budget *budget)
+{
+	struct weir_pool_config config = owner_config();
+
+	config.connections_max = config.connecting_max = 8;
+	for (int i = 0; i < n; i++) {
+		owner_init(&owners[i], &config, budget);
+		borrower_init(&borrowers[i], &owners[i]);
+	}
+}
+
+static void owners_release(struct owner *owners, int n, struct weir_pool_budget *budget)
+{
+	for (int i = 0; i < n; i++)
+		owner_release(&owners[i]);
+	assert_int_equal(weir_pool_budget_used(budget), 0);
+	weir_pool_budget_free(budget);
+}
+
+static void spent_budget_makes_the_other_pool_wait_and_a_returned_unit_is_noticed(void **state)
+{
+	struct weir_pool_budget *budget = budget_of(1);
+	struct owner o[2];
+	struct borrower b[2];
+
+	owners_init(o, b, 2, budget);
+	borrower_lease(&b[0]);
+	assert_int_equal(weir_pool_budget_used(budget), 1);
+	assert_int_equal(borrower_acquire(&b[1], 1000), WEIR_POOL_PENDING);
+	assert_int_equal(o[1].opens_n, 0);
+	assert_int_equal(notices_n, 0);
+	borrower_give_back(&b[0], WEIR_POOL_DISCARD);
+	assert_int_equal(notices_n, 1);
+	assert_ptr_equal(notices[0], &o[1]);
+	notices_deliver();
+	assert_int_equal(o[1].opens_n, 1);
+	owner_opened(&o[1], 0);
+	owner_run(&o[1]);
+	assert_int_equal(b[1].outcome, WEIR_POOL_DELIVERED);
+	borrower_give_back(&b[1], WEIR_POOL_REUSABLE);
+	owners_release(o, 2, budget);
+}
+
+static void unit_is_held_until_the_connection_is_closed(void **state)
+{
+	struct weir_pool_budget *budget = budget_of(1);
+	struct owner o[2];
+	struct borrower b[2];
+
+	owners_init(o, b, 2, budget);
+	o[0].close_answer = ANSWER_LATER;
+	borrower_lease(&b[0]);
+	borrower_acquire(&b[1], 1000);
+	borrower_give_back(&b[0], WEIR_POOL_DISCARD);
+	assert_int_equal(weir_pool_budget_used(budget), 1);
+	assert_int_equal(notices_n, 0);
+	owner_closed(&o[0], o[0].closes[0]);
+	assert_int_equal(weir_pool_budget_used(budget), 0);
+	assert_int_equal(notices_n, 1);
+	borrower_cancel(&b[1]);
+	notices_deliver();
+	owners_release(o, 2, budget);
+}
+
+static void connection_nobody_needs_here_is_closed_for_a_pool_that_waits(void **state)
+{
+	struct weir_pool_budget *budget = budget_of(1);
+	struct owner o[2];
+	struct borrower b[2];
+
+	owners_init(o, b, 2, budget);
+	borrower_lease(&b[0]);
+	borrower_acquire(&b[1], 1000);
+	borrower_give_back(&b[0], WEIR_POOL_REUSABLE);
+	assert_int_equal(o[0].closes_n, 1);
+	notices_deliver();
+	assert_int_equal(o[1].opens_n, 1);
+	/* An orphaned open is in excess when another pool waits. */
+	borrower_cancel(&b[1]);
+	borrower_acquire(&b[0], 1000);
+	owner_opened(&o[1], 0);
+	assert_int_equal(o[1].closes_n, 1);
+	notices_deliver();
+	assert_int_equal(o[0].opens_n, 2);
+	borrower_cancel(&b[0]);
+	owners_release(o, 2, budget);
+}
+
+static void own_waiters_come_before_those_of_others(void **state)
+{
+	struct weir_pool_budget *budget = budget_of(1);
+	struct owner o[2];
+	struct borrower b[2], own;
+
+	owners_init(o, b, 2, budget);
+	borrower_init(&own, &o[0]);
+	borrower_lease(&b[0]);
+	borrower_acquire(&b[1], 1000);
+	borrower_acquire(&own, 1000);
+	borrower_give_back(&b[0], WEIR_POOL_REUSABLE);
+	assert_int_equal(o[0].closes_n, 0);
+	owner_run(&o[0]);
+	assert_int_equal(own.outcome, WEIR_POOL_DELIVERED);
+	borrower_give_back(&own, WEIR_POOL_REUSABLE);
+	notices_deliver();
+	borrower_cancel(&b[1]);
+	owners_release(o, 2, budget);
+}
+
+static void notices_go_round(void **state)
+{
+	struct weir_pool_budget *budget = budget_of(3);
+	struct owner o[4];
+	struct borrower b[4], lease[3];
+	bool told[4] = {false};
+
+	owners_init(o, b, 4, budget);
+	for (int i = 0; i < 3; i++) {
+		borrower_init(&lease[i], &o[0]);
+		borrower_lease(&lease[i]);
+	}
+	for (int i = 1; i < 4; i++)
+		borrower_acquire(&b[i], 1000);
+	for (int i = 0; i < 3; i++) {
+		struct owner *owner;
+
+		borrower_give_back(&lease[i], WEIR_POOL_DISCARD);
+		owner = notice_take();
+		assert_int_equal(notices_n, 0);
+		assert_false(told[owner - o]);
+		told[owner - o] = true;
+		/* It takes the unit, and its hand is up again when the next one is returned: yet that goes to another. */
+		weir_pool_budget_freed(owner->pool, owner->now_us);
+		borrower_init(&lease[i], owner);
+		borrower_acquire(&lease[i], 1000);
+	}
+	assert_true(told[1] && told[2] && told[3] && !told[0]);
+	for (int i = 0; i < 3; i++)
+		borrower_cancel(&lease[i]);
+	for (int i = 1; i < 4; i++)
+		borrower_cancel(&b[i]);
+	owners_release(o, 4, budget);
+}
+
+static void notified_pool_that_needs_nothing_passes_it_on(void **state)
+{
+	struct weir_pool_budget *budget = budget_of(1);
+	struct owner o[3];
+	struct borrower b[3];
+	struct owner *first;
+
+	owners_init(o, b, 3, budget);
+	borrower_lease(&b[0]);
+	borrower_acquire(&b[1], 1000);
+	borrower_acquire(&b[2], 1000);
+	borrower_give_back(&b[0], WEIR_POOL_DISCARD);
+	first = notices[0];
+	borrower_cancel(&b[first - o]);
+	notices_deliver();
+	assert_int_equal(first->opens_n, 0);
+	assert_int_equal(o[1].opens_n + o[2].opens_n, 1);
+	borrower_cancel(&b[1]);
+	borrower_cancel(&b[2]);
+	owners_release(o, 3, budget);
+}
+
+static void notified_pool_that_is_freed_passes_it_on(void **state)
+{
+	struct weir_pool_budget *budget = budget_of(1);
+	struct owner o[3], *first, *second;
+	struct borrower b[3];
+
+	owners_init(o, b, 3, budget);
+	borrower_lease(&b[0]);
+	borrower_acquire(&b[1], 1000);
+	borrower_acquire(&b[2], 1000);
+	borrower_give_back(&b[0], WEIR_POOL_DISCARD);
+	first = notice_take();
+	second = first == &o[1] ? &o[2] : &o[1];
+	borrower_cancel(&b[first - o]);
+	owner_release(first);
+	assert_int_equal(notices_n, 1);
+	assert_ptr_equal(notices[0], second);
+	notices_deliver();
+	assert_int_equal(second->opens_n, 1);
+	borrower_cancel(&b[second - o]);
+	owner_release(second);
+	owner_release(&o[0]);
+	weir_pool_budget_free(budget);
+}
+
+static void pool_that_needs_nothing_any_more_is_not_notified(void **state)
+{
+	struct weir_pool_budget *budget = budget_of(1);
+	struct owner o[2];
+	struct borrower b[2];
+
+	owners_init(o, b, 2, budget);
+	borrower_lease(&b[0]);
+	borrower_acquire(&b[1], 1000);
+	borrower_cancel(&b[1]);
+	borrower_give_back(&b[0], WEIR_POOL_REUSABLE);
+	assert_int_equal(o[0].closes_n, 0);
+	owner_spoiled(&o[0], 0);
+	assert_int_equal(notices_n, 0);
+	owners_release(o, 2, budget);
+}
+
+static void failed_open_returns_its_unit(void **state)
+{
+	struct weir_pool_budget *budget = budget_of(1);
+	struct owner o[2];
+	struct borrower b[2];
+
+	owners_init(o, b, 2, budget);
+	borrower_acquire(&b[0], 1000);
+	borrower_acquire(&b[1], 1000);
+	owner_open_failed(&o[0], 0, 1);
+	assert_int_equal(weir_pool_budget_used(budget), 0);
+	notices_deliver();
+	assert_int_equal(o[1].opens_n, 1);
+	owner_run(&o[0]);
+	borrower_cancel(&b[1]);
+	owners_release(o, 2, budget);
+}
+
+static void seat_of_a_freed_pool_is_used_again(void **state)
+{
+	struct weir_pool_budget *budget = budget_of(1);
+	struct weir_pool_config config = owner_config();
+	struct owner o;
+
+	for (int i = 0; i < 100; i++) {
+		owner_init(&o, &config, budget);
+		owner_release(&o);
+	}
+	weir_pool_budget_free(budget);
+}
+
+static void bad_budgets_are_refused(void **state)
+{
+	errno = 0;
+	assert_null(weir_pool_budget_create(0, on_notify));
+	assert_int_equal(errno, EINVAL);
+	assert_null(weir_pool_budget_create(WEIR_POOL_CONNECTIONS_MAX + 1, on_notify));
+	assert_null(weir_pool_budget_create(1, NULL));
+	weir_pool_budget_free(NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(spent_budget_makes_the_other_pool_wait_and_a_returned_unit_is_noticed),
+		cmocka_unit_test(unit_is_held_until_the_connection_is_closed),
+		cmocka_unit_test(connection_nobody_needs_here_is_closed_for_a_pool_that_waits),
+		cmocka_unit_test(own_waiters_come_before_those_of_others),
+		cmocka_unit_test(notices_go_round),
+		cmocka_unit_test(notified_pool_that_needs_nothing_passes_it_on),
+		cmocka_unit_test(notified_pool_that_is_freed_passes_it_on),
+		cmocka_unit_test(pool_that_needs_nothing_any_more_is_not_notified),
+		cmocka_unit_test(failed_open_returns_its_unit),
+		cmocka_unit_test(seat_of_a_freed_pool_is_used_again),
+		cmocka_unit_test(bad_budgets_are_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

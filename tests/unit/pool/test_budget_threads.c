@@ -1,0 +1,200 @@
+/*
+ * The shared budget between threads. Each thread has a pool, borrows in bursts, and sleeps on a semaphore until it is
+ * notified: a lost wake-up stops the test for good, and the alarm ends it. The connections that exist are counted apart
+ * from the budget, at the moments the pools ask for them. Pools are closed and made again all the time, so that seats are
+ * left while notices are under way. Clean under the thread sanitizer.
+ */
+#include "pool/pool.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define THREADS 3
+#define UNITS 2
+#define POOLS 60    /* made by each thread, one after the other */
+#define BURSTS 100  /* in the life of a pool */
+#define BURST_MAX 3
+
+struct borrower_thread {
+	pthread_t thread;
+	struct weir_pool_budget *budget;
+	struct weir_pool *pool;
+	sem_t mail;
+	uint64_t random;
+	int served, closed;
+};
+
+struct loan {
+	struct weir_pool_waiter waiter;
+	struct borrower_thread *thread;
+};
+
+static _Atomic int connections, connections_most, notices;
+
+static uint64_t random_next(struct borrower_thread *t)
+{
+	t->random ^= t->random << 13;
+	t->random ^= t->random >> 7;
+	t->random ^= t->random << 17;
+	return t->random;
+}
+
+static void on_open(void *owner, uint32_t slot)
+{
+	struct borrower_thread *t = owner;
+	int now = atomic_fetch_add(&connections, 1) + 1;
+	int most = atomic_load(&connections_most);
+
+	while (now > most && !atomic_compare_exchange_weak(&connections_most, &most, now))
+		;
+	if (random_next(t) % 8 == 0) {
+		atomic_fetch_sub(&connections, 1);
+		weir_pool_open_failed(t->pool, slot, 1, 1);
+	} else {
+		weir_pool_opened(t->pool, slot, t, 1);
+	}
+}
+
+static void on_close(void *owner, uint32_t slot, void *connection)
+{
+	struct borrower_thread *t = owner;
+
+	atomic_fetch_sub(&connections, 1);
+	weir_pool_closed(t->pool, slot, 1);
+}
+
+static void on_wake(void *owner)
+{
+}
+
+static void on_closed(void *owner)
+{
+	struct borrower_thread *t = owner;
+
+	t->closed++;
+}
+
+static uint64_t on_random(void *owner)
+{
+	return 0;
+}
+
+static void on_notify(void *owner)
+{
+	struct borrower_thread *t = owner;
+
+	atomic_fetch_add(&notices, 1);
+	sem_post(&t->mail);
+}
+
+static void loan_end(struct loan *loan, enum weir_pool_outcome outcome)
+{
+	struct borrower_thread *t = loan->thread;
+	enum weir_pool_give_back how = random_next(t) % 4 == 0 ? WEIR_POOL_DISCARD : WEIR_POOL_REUSABLE;
+
+	t->served++;
+	if (outcome == WEIR_POOL_DELIVERED)
+		weir_pool_give_back(t->pool, loan->waiter.lease, how, 1);
+}
+
+static void on_outcome(struct weir_pool_waiter *waiter, enum weir_pool_outcome outcome)
+{
+	loan_end((struct loan *)(void *)waiter, outcome);
+}
+
+/* Borrows a few at once and sees all of them through. Opens are answered at once: only another pool can help. */
+static void burst(struct borrower_thread *t)
+{
+	struct loan loans[BURST_MAX] = {0};
+	int n = 1 + (int)(random_next(t) % BURST_MAX);
+	int served_before = t->served;
+	enum weir_pool_outcome outcome;
+
+	for (int i = 0; i < n; i++) {
+		loans[i].waiter.on_outcome = on_outcome;
+		loans[i].thread = t;
+		outcome = weir_pool_acquire(t->pool, &loans[i].waiter, 1, UINT64_MAX);
+		if (outcome != WEIR_POOL_PENDING)
+			loan_end(&loans[i], outcome);
+	}
+	for (weir_pool_run(t->pool, 1); t->served < served_before + n; weir_pool_run(t->pool, 1)) {
+		if (weir_pool_next_event(t->pool) == 0)
+			continue;
+		while (sem_wait(&t->mail) != 0)
+			;
+		weir_pool_budget_freed(t->pool, 1);
+	}
+}
+
+static void pool_life(struct borrower_thread *t)
+{
+	static const struct weir_pool_ops ops = {on_open, on_close, on_wake, on_closed, on_random};
+	const struct weir_pool_config config = {.connections_max = UNITS,
+		.waiters_max = BURST_MAX,
+		.connecting_max = UNITS,
+		.acquire_timeout_us = UINT64_MAX};
+
+	t->pool = weir_pool_create(&config, &ops, t, t->budget);
+	if (t->pool == NULL)
+		abort();
+	for (int i = 0; i < BURSTS; i++)
+		burst(t);
+	if (weir_pool_audit(t->pool) != NULL)
+		abort();
+	weir_pool_close(t->pool, 1);
+	weir_pool_run(t->pool, 1);
+	weir_pool_free(t->pool);
+}
+
+static void *thread_main(void *context)
+{
+	struct borrower_thread *t = context;
+
+	for (int i = 0; i < POOLS; i++)
+		pool_life(t);
+	return NULL;
+}
+
+static void budget_holds_between_threads_and_nobody_is_forgotten(void **state)
+{
+	struct weir_pool_budget *budget = weir_pool_budget_create(UNITS, on_notify);
+	static struct borrower_thread threads[THREADS];
+
+	assert_non_null(budget);
+	alarm(100);
+	for (int i = 0; i < THREADS; i++) {
+		threads[i] = (struct borrower_thread){.budget = budget, .random = 0x9e3779b97f4a7c15ULL + (uint64_t)i};
+		assert_int_equal(sem_init(&threads[i].mail, 0, 0), 0);
+	}
+	for (int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i].thread, NULL, thread_main, &threads[i]), 0);
+	for (int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_join(threads[i].thread, NULL), 0);
+	for (int i = 0; i < THREADS; i++) {
+		assert_int_equal(threads[i].closed, POOLS);
+		assert_true(threads[i].served >= POOLS * BURSTS);
+		sem_destroy(&threads[i].mail);
+	}
+	assert_int_equal(atomic_load(&connections), 0);
+	assert_int_equal(weir_pool_budget_used(budget), 0);
+	/* The threads did meet at the limit, and never passed it. */
+	assert_int_equal(atomic_load(&connections_most), UNITS);
+	assert_true(atomic_load(&notices) > 0);
+	weir_pool_budget_free(budget);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(budget_holds_between_threads_and_nobody_is_forgotten),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,358 @@
+/* The end of a pool, and the use of one that no program should make. */
+#include "owner.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static void empty_pool_closes_and_tells_once_from_run(void **state)
+{
+	struct weir_pool_config config = owner_config();
+	struct owner owner;
+
+	owner_init(&owner, &config, NULL);
+	owner_close(&owner);
+	assert_int_equal(owner.closed_told, 0);
+	assert_int_equal(owner.wakes, 1);
+	assert_int_equal(weir_pool_next_event(owner.pool), 0);
+	owner_run(&owner);
+	assert_int_equal(owner.closed_told, 1);
+	owner_close(&owner);
+	owner_run(&owner);
+	assert_int_equal(owner.closed_told, 1);
+	weir_pool_free(owner.pool);
+}
+
+static void close_ends_waiters_and_idle_at_once_and_leases_as_they_come_back(void **state)
+{
+	struct weir_pool_config config = owner_config();
+	struct owner owner;
+	struct borrower a, b, c;
+
+	config.connections_max = 3;
+	owner_init(&owner, &config, NULL);
+	borrower_init(&a, &owner);
+	borrower_init(&b, &owner);
+	borrower_init(&c, &owner);
+	borrower_lease(&a);
+	borrower_lease(&b);
+	borrower_give_back(&b, WEIR_POOL_REUSABLE);
+	owner_close(&owner);
+	assert_int_equal(owner.closes_n, 1);
+	assert_int_equal(borrower_acquire(&c, 1000), WEIR_POOL_CLOSED);
+	owner_run(&owner);
+	assert_int_equal(owner.closed_told, 0);
+	assert_true(borrower_give_back(&a, WEIR_POOL_REUSABLE));
+	assert_int_equal(owner.closes_n, 2);
+	owner_run(&owner);
+	assert_int_equal(owner.closed_told, 1);
+	assert_int_equal(owner_stats(&owner).opened, owner_stats(&owner).closed);
+	weir_pool_free(owner.pool);
+}
+
+static void close_tells_waiters_before_it_tells_the_owner(void **state)
+{
+	struct weir_pool_config config = owner_config();
+	struct owner owner;
+	struct borrower a, b;
+
+	owner_init(&owner, &config, NULL);
+	borrower_init(&a, &owner);
+	borrower_init(&b, &owner);
+	borrower_acquire(&a, 1000);
+	borrower_acquire(&b, 1000);
+	owner_close(&owner);
+	assert_int_equal(owner.closes_n, 2);  /* both opens are given up */
+	assert_null(owner.close_connection);
+	assert_int_equal(a.told + b.told, 0);
+	owner_run(&owner);
+	assert_int_equal(a.outcome, WEIR_POOL_CLOSED);
+	assert_int_equal(b.outcome, WEIR_POOL_CLOSED);
+	assert_int_equal(owner.closed_told, 1);
+	weir_pool_free(owner.pool);
+}
+
+static void open_given_up_may_also_end_as_failed(void **state)
+{
+	struct weir_pool_config config = owner_config();
+	struct owner owner;
+	struct borrower a;
+
+	owner_init(&owner, &config, NULL);
+	owner.close_answer = ANSWER_LATER;
+	borrower_init(&a, &owner);
+	borrower_acquire(&a, 1000);
+	owner_close(&owner);
+	owner_opened(&owner, owner.opens[0]);  /* too late: its close was asked for */
+	assert_int_equal(owner_stats(&owner).bad_reports, 1);
+	owner_open_failed(&owner, owner.opens[0], 1);
+	assert_int_equal(owner_stats(&owner).open_failed, 0);
+	assert_int_equal(owner_stats(&owner).closing, 0);
+	owner_run(&owner);
+	assert_int_equal(a.outcome, WEIR_POOL_CLOSED);
+	assert_int_equal(owner.closed_told, 1);
+	weir_pool_free(owner.pool);
+}
+
+static void close_and_open(struct owner *owner, uint32_t slot)
+{
+	owner_close(owner);
+	owner_opened(owner, slot);
+}
+
+static void close_from_inside_open_closes_what_was_opened(void **state)
+{
+	struct weir_pool_config config = owner_config();
+	struct owner owner;
+	struct borrower a;
+
+	owner_init(&owner, &config, NULL);
+	borrower_init(&a, &owner);
+	owner.on_open = close_and_open;
+	assert_int_equal(borrower_acquire(&a, 1000), WEIR_POOL_CLOSED);
+	assert_int_equal(owner.closes_n, 1);
+	assert_ptr_equal(owner.close_connection, owner_connection(owner.opens[0]));
+	owner_run(&owner);
+	assert_int_equal(owner.closed_told, 1);
+	weir_pool_free(owner.pool);
+}
+
+static void close_here(struct borrower *b)
+{
+	owner_close(b->owner);
+}
+
+static void close_from_an_outcome_is_told_after_it(void **state)
+{
+	struct weir_pool_config config = owner_config();
+	struct owner owner;
+	struct borrower a, b;
+
+	config.connections_max = 1;
+	owner_init(&owner, &config, NULL);
+	borrower_init(&a, &owner);
+	borrower_init(&b, &owner);
+	a.then = close_here;
+	borrower_acquire(&a, 1000);
+	borrower_acquire(&b, 1000);
+	owner_open_failed(&owner, owner.opens[0], 1);
+	owner_run(&owner);
+	assert_int_equal(a.outcome, WEIR_POOL_OPEN_FAILED);
+	assert_int_equal(owner.closed_told, b.told);
+	owner_run(&owner);
+	assert_int_equal(b.outcome, WEIR_POOL_CLOSED);
+	assert_int_equal(owner.closed_told, 1);
+	weir_pool_free(owner.pool);
+}
+
+static void delivery_not_collected_at_close_is_still_told(void **state)
+{
+	struct weir_pool_config config = owner_config();
+	struct owner owner;
+	struct borrower a;
+
+	owner_init(&owner, &config, NULL);
+	borrower_init(&a, &owner);
+	borrower_acquire(&a, 1000);
+	owner_opened(&owner, owner.opens[0]);
+	owner_close(&owner);
+	owner_run(&owner);
+	assert_int_equal(a.outcome, WEIR_POOL_DELIVERED);
+	assert_int_equal(owner.closed_told, 0);
+	borrower_give_back(&a, WEIR_POOL_REUSABLE);
+	owner_run(&owner);
+	assert_int_equal(owner.closed_told, 1);
+	weir_pool_free(owner.pool);
+}
+
+static void nothing(void *owner)
+{
+}
+
+static void free_here(void *owner)
+{
+	struct weir_pool **pool = owner;
+
+	weir_pool_free(*pool);
+	*pool = NULL;
+}
+
+static void slot_nothing(void *owner, uint32_t slot)
+{
+}
+
+static void connection_nothing(void *owner, uint32_t slot, void *connection)
+{
+}
+
+static uint64_t random_nothing(void *owner)
+{
+	return 0;
+}
+
+static void pool_may_be_freed_from_on_closed(void **state)
+{
+	struct weir_pool_ops ops = {slot_nothing, connection_nothing, nothing, free_here, random_nothing};
+	struct weir_pool_config config = owner_config();
+	struct weir_pool *pool = NULL;
+
+	pool = weir_pool_create(&config, &ops, &pool, NULL);
+	assert_non_null(pool);
+	weir_pool_close(pool, 1);
+	weir_pool_run(pool, 1);
+	assert_null(pool);
+}
+
+static void pool_never_used_may_be_freed(void **state)
+{
+	struct weir_pool_ops ops = {slot_nothing, connection_nothing, nothing, nothing, random_nothing};
+	struct weir_pool_config config = owner_config();
+
+	weir_pool_free(weir_pool_create(&config, &ops, NULL, NULL));
+	weir_pool_free(NULL);
+}
+
+static void config_refused(struct weir_pool_config config)
+{
+	struct weir_pool_ops ops = {slot_nothing, connection_nothing, nothing, nothing, random_nothing};
+
+	errno = 0;
+	assert_null(weir_pool_create(&config, &ops, NULL, NULL));
+	assert_int_equal(errno, EINVAL);
+}
+
+static void bad_config_is_refused(void **state)
+{
+	struct weir_pool_config config;
+
+	config = owner_config(), config.connections_max = 0, config_refused(config);
+	config = owner_config(), config.connections_max = WEIR_POOL_CONNECTIONS_MAX + 1, config_refused(config);
+	config = owner_config(), config.waiters_max = WEIR_POOL_WAITERS_MAX + 1, config_refused(config);
+	config = owner_config(), config.connecting_max = 0, config_refused(config);
+	config = owner_config(), config.acquire_timeout_us = 0, config_refused(config);
+	config = owner_config(), config.order = (enum weir_pool_order)2, config_refused(config);
+}
+
+static void missing_callbacks_are_refused(void **state)
+{
+	struct weir_pool_ops ops = {slot_nothing, connection_nothing, nothing, NULL, random_nothing};
+	struct weir_pool_config config = owner_config();
+
+	assert_null(weir_pool_create(&config, &ops, NULL, NULL));
+	assert_int_equal(errno, EINVAL);
+	ops.on_closed = nothing, ops.open = NULL;
+	assert_null(weir_pool_create(&config, &ops, NULL, NULL));
+	ops.open = slot_nothing, ops.random = NULL;
+	assert_null(weir_pool_create(&config, &ops, NULL, NULL));
+}
+
+static void largest_config_is_accepted(void **state)
+{
+	struct weir_pool_config config = owner_config();
+	struct owner owner;
+	struct borrower a;
+
+	config.connections_max = WEIR_POOL_CONNECTIONS_MAX;
+	config.waiters_max = WEIR_POOL_WAITERS_MAX;
+	config.connecting_max = UINT32_MAX;
+	config.acquire_timeout_us = config.idle_timeout_us = config.lifetime_max_us = UINT64_MAX;
+	owner_init(&owner, &config, NULL);
+	borrower_init(&a, &owner);
+	borrower_lease(&a);
+	borrower_give_back(&a, WEIR_POOL_REUSABLE);
+	owner_release(&owner);
+}
+
+/* Runs `misuse` in a child, which must abort. */
+static void aborts(void (*misuse)(struct owner *owner, struct borrower *b))
+{
+	struct weir_pool_config config = owner_config();
+	struct owner owner;
+	struct borrower b;
+	int status;
+	pid_t child = fork();
+
+	assert_true(child >= 0);
+	if (child == 0) {
+		signal(SIGABRT, SIG_DFL);
+		fclose(stderr);
+		owner_init(&owner, &config, NULL);
+		borrower_init(&b, &owner);
+		misuse(&owner, &b);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGABRT);
+}
+
+static void acquire_twice(struct owner *owner, struct borrower *b)
+{
+	borrower_acquire(b, 1000);
+	borrower_acquire(b, 1000);
+}
+
+static void acquire_without_callback(struct owner *owner, struct borrower *b)
+{
+	b->waiter.on_outcome = NULL;
+	borrower_acquire(b, 1000);
+}
+
+static void free_with_connections(struct owner *owner, struct borrower *b)
+{
+	borrower_lease(b);
+	weir_pool_free(owner->pool);
+}
+
+static void free_with_waiters(struct owner *owner, struct borrower *b)
+{
+	borrower_acquire(b, 1000);
+	owner_open_failed(owner, owner->opens[0], 1);
+	weir_pool_free(owner->pool);
+}
+
+static void cancel_in_another_pool(struct owner *owner, struct borrower *b)
+{
+	struct weir_pool_config config = owner_config();
+	struct owner other;
+
+	owner_init(&other, &config, NULL);
+	borrower_acquire(b, 1000);
+	weir_pool_cancel(other.pool, &b->waiter, 1000);
+}
+
+static void use_that_cannot_go_on_aborts(void **state)
+{
+	aborts(acquire_twice);
+	aborts(acquire_without_callback);
+	aborts(free_with_connections);
+	aborts(free_with_waiters);
+	aborts(cancel_in_another_pool);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(empty_pool_closes_and_tells_once_from_run),
+		cmocka_unit_test(close_ends_waiters_and_idle_at_once_and_leases_as_they_come_back),
+		cmocka_unit_test(close_tells_waiters_before_it_tells_the_owner),
+		cmocka_unit_test(open_given_up_may_also_end_as_failed),
+		cmocka_unit_test(close_from_inside_open_closes_what_was_opened),
+		cmocka_unit_test(close_from_an_outcome_is_told_after_it),
+		cmocka_unit_test(delivery_not_collected_at_close_is_still_told),
+		cmocka_unit_test(pool_may_be_freed_from_on_closed),
+		cmocka_unit_test(pool_never_used_may_be_freed),
+		cmocka_unit_test(bad_config_is_refused),
+		cmocka_unit_test(missing_callbacks_are_refused),
+		cmocka_unit_test(largest_config_is_accepted),
+		cmocka_unit_test(use_that_cannot_go_on_aborts),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,172 @@
+/* Both formats, exactly; and that no request can break a line. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <jansson.h>
+
+#include "config/model.h"
+#include "sample.h"
+#include "telemetry/format.h"
+
+static char line[FORMAT_LINE_MAX];
+
+static void assert_line(size_t n, const char *expected)
+{
+	assert_in_range(n, 1, sizeof(line) - 1);
+	line[n] = '\0';
+	assert_string_equal(line, expected);
+}
+
+static void test_time(void **state)
+{
+	char text[FORMAT_TIME_BYTES + 1] = "";
+
+	format_time(SAMPLE_WALL_US, text);
+	assert_string_equal(text, "2026-11-21T03:25:00.123Z");
+	format_time(0, text);
+	assert_string_equal(text, "1970-01-01T00:00:00.000Z");
+	format_time(951782399999999, text);
+	assert_string_equal(text, "2000-02-28T23:59:59.999Z");
+}
+
+static void test_text(void **state)
+{
+	struct exchange_record record = sample_record();
+
+	assert_line(format_record_text(&record, line),
+		"203.0.113.7 - - [2026-11-21T03:25:00.123Z] \"GET /v1/users?id=7 HTTP/1.1\" 504 234 \"https://example.com/\" "
+		"\"curl/8.5\" listener=\"public\" host=\"api.example.com\" request_id=\"0123abcd\" cause=\"first_byte_timeout\" "
+		"why=\"no byte came\" route=\"users\" upstream=\"backend\" endpoint=\"127.0.0.1:9001\" reused=true "
+		"upstream_status=false upgraded=false bytes_in=10 queue_us=0 connect_us=- first_byte_us=1500000 "
+		"total_us=1500321\n");
+}
+
+static void test_text_of_nothing(void **state)
+{
+	struct exchange_record record = {.queue_us = UINT64_MAX, .connect_us = UINT64_MAX, .first_byte_us = UINT64_MAX};
+
+	assert_line(format_record_text(&record, line),
+		"- - - [1970-01-01T00:00:00.000Z] \"  \" - 0 \"-\" \"-\" listener=- host=- request_id=- cause=- why=- route=- "
+		"upstream=- endpoint=- reused=false upstream_status=false upgraded=false bytes_in=0 queue_us=- connect_us=- "
+		"first_byte_us=- total_us=0\n");
+}
+
+static void test_json(void **state)
+{
+	struct exchange_record record = sample_record();
+
+	assert_line(format_record_json(&record, line),
+		"{\"time\":\"2026-11-21T03:25:00.123Z\",\"listener\":\"public\",\"client\":\"203.0.113.7\",\"method\":\"GET\","
+		"\"host\":\"api.example.com\",\"target\":\"/v1/users?id=7\",\"protocol\":\"HTTP/1.1\","
+		"\"request_id\":\"0123abcd\",\"status\":504,\"cause\":\"first_byte_timeout\",\"why\":\"no byte came\","
+		"\"route\":\"users\",\"upstream\":\"backend\",\"endpoint\":\"127.0.0.1:9001\",\"reused\":true,"
+		"\"upstream_status\":false,\"bytes_in\":10,\"bytes_out\":234,\"queue_us\":0,\"connect_us\":null,"
+		"\"first_byte_us\":1500000,\"total_us\":1500321,\"user_agent\":\"curl/8.5\","
+		"\"referer\":\"https://example.com/\",\"upgraded\":false}\n");
+}
+
+static void test_json_of_nothing(void **state)
+{
+	struct exchange_record record = {.queue_us = UINT64_MAX, .connect_us = UINT64_MAX, .first_byte_us = UINT64_MAX};
+	json_t *object;
+
+	size_t n = format_record_json(&record, line);
+	object = json_loadb(line, n, 0, NULL);
+	assert_non_null(object);
+	assert_true(json_is_null(json_object_get(object, "status")));
+	assert_true(json_is_null(json_object_get(object, "cause")));
+	assert_true(json_is_null(json_object_get(object, "route")));
+	assert_true(json_is_null(json_object_get(object, "queue_us")));
+	assert_int_equal(json_integer_value(json_object_get(object, "total_us")), 0);
+	json_decref(object);
+}
+
+/* Every byte value in a row, so each escape is met. */
+static struct view hostile(char bytes[256])
+{
+	for (int i = 0; i < 256; i++)
+		bytes[i] = (char)i;
+	return view_of(bytes, 256);
+}
+
+static void test_text_cannot_be_forged(void **state)
+{
+	char bytes[256];
+	struct exchange_record record = sample_record();
+
+	record.target = record.user_agent = record.client = hostile(bytes);
+	size_t n = format_record_text(&record, line);
+
+	assert_ptr_equal(memchr(line, '\n', n), line + n - 1);
+	for (size_t i = 0; i + 1 < n; i++)
+		assert_in_range((unsigned char)line[i], 0x20, 0x7e);
+	line[n] = '\0';
+	assert_non_null(strstr(line, "\\x00\\x01"));
+	assert_non_null(strstr(line, " !\\x22#"));
+	assert_non_null(strstr(line, "[\\x5c]"));
+	assert_non_null(strstr(line, "~\\x7f\\x80"));
+	assert_non_null(strstr(line, "\\xff"));
+}
+
+static void test_json_cannot_be_forged(void **state)
+{
+	char bytes[256];
+	struct exchange_record record = sample_record();
+
+	record.user_agent = hostile(bytes);
+	record.referer = VIEW("a\n\"b\\");
+	record.host = VIEW("gr\xc3\xbc\xc3\x9f");
+	size_t n = format_record_json(&record, line);
+
+	assert_ptr_equal(memchr(line, '\n', n), line + n - 1);
+	json_t *object = json_loadb(line, n, JSON_ALLOW_NUL, NULL);
+
+	assert_non_null(object);
+	assert_int_equal(json_string_length(json_object_get(object, "user_agent")), 128 + 3 * 128);
+	assert_string_equal(json_string_value(json_object_get(object, "referer")), "a\n\"b\\");
+	assert_string_equal(json_string_value(json_object_get(object, "host")), "gr\xc3\xbc\xc3\x9f");
+	json_decref(object);
+}
+
+static void test_largest_line_fits(void **state)
+{
+	static char bytes[8192];
+	struct exchange_record record = sample_record();
+	struct view *const views[] = {&record.listener, &record.client, &record.method, &record.host, &record.protocol,
+		&record.request_id, &record.route, &record.upstream, &record.endpoint};
+
+	for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++)
+		*views[i] = view_of(bytes, 256);
+	record.target = view_of(bytes, 8192);
+	record.user_agent = record.referer = view_of(bytes, 1024);
+	assert_in_range(format_record_text(&record, line), 4 * 8192, FORMAT_LINE_MAX);
+	assert_in_range(format_record_json(&record, line), 6 * 8192, FORMAT_LINE_MAX);
+	memset(bytes, 0xff, sizeof(bytes));
+	assert_in_range(format_record_json(&record, line), 3 * 8192, FORMAT_LINE_MAX);
+}
+
+static void test_event(void **state)
+{
+	assert_line(format_event(SAMPLE_WALL_US, LEVEL_WARNING, "worker=1", VIEW("a\nb"), line),
+		"2026-11-21T03:25:00.123Z warning worker=1 a\\x0ab\n");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_time),
+		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_text_of_nothing),
+		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_json_of_nothing),
+		cmocka_unit_test(test_text_cannot_be_forged),
+		cmocka_unit_test(test_json_cannot_be_forged),
+		cmocka_unit_test(test_largest_line_fits),
+		cmocka_unit_test(test_event),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
