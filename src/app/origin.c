@@ -26,7 +26,7 @@ static void on_served(struct io_timer *timer)
 	while ((job = capacity_take_ended(&origin->capacity, io_now_us(origin->io))) != NULL) {
 		struct origin_conn *c = container_of(job, struct origin_conn, job);
 
-		origin_conn_pause(c, c->plan.delay_us, CONN_ANSWER);
+		origin_conn_delay(c);
 		origin_conn_run(c);
 	}
 	io_timer_set(origin->io, timer, capacity_next_us(&origin->capacity));

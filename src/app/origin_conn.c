@@ -49,7 +49,10 @@ static void conn_gone(struct origin_conn *c)
 	h1_conn_release(&c->h1);
 	free(c->owned);
 	c->owned = NULL;
-	capacity_leave(&origin->capacity, &c->job, io_now_us(origin->io));
+	if (list_linked(&c->job.node)) {
+		capacity_leave(&origin->capacity, &c->job, io_now_us(origin->io));
+		io_timer_set(origin->io, &origin->capacity_timer, capacity_next_us(&origin->capacity));
+	}
 	io_timer_cancel(origin->io, &c->timer);
 	io_timer_cancel(origin->io, &c->yield);
 	list_remove(&c->node);
@@ -96,6 +99,12 @@ void origin_conn_linger(struct origin_conn *c)
 	arm(c, LINGER_US);
 }
 
+void origin_conn_delay(struct origin_conn *c)
+{
+	/* A stream of events begins at once; the delay is between them. */
+	origin_conn_pause(c, c->plan.kind == ORIGIN_EVENTS ? 0 : c->plan.delay_us, CONN_ANSWER);
+}
+
 void origin_conn_answered(struct origin_conn *c)
 {
 	free(c->owned);
@@ -126,9 +135,13 @@ static bool conn_fill(struct origin_conn *c)
 
 /* --- reading ------------------------------------------------------------------------------------------------------------------ */
 
-/* What came is not HTTP: it is said, and nothing after it is believed. */
+/* What came is not HTTP: it is said (unless the answer was given already), and nothing after it is believed. */
 static bool conn_refuse(struct origin_conn *c, const char *why)
 {
+	if (c->state == CONN_CONTENT && c->after == CONN_HEAD) {
+		origin_conn_linger(c);
+		return true;
+	}
 	c->plan = (struct origin_plan){.status = 400};
 	c->text = view_str(why);
 	c->keep_alive = false;
@@ -258,7 +271,7 @@ static bool step_serve(struct origin_conn *c)
 	struct origin *origin = c->origin;
 
 	if (origin->options.capacity.concurrent == 0) {
-		origin_conn_pause(c, c->plan.delay_us, CONN_ANSWER);
+		origin_conn_delay(c);
 		return true;
 	}
 	if (!capacity_enter(&origin->capacity, &c->job, io_now_us(origin->io))) {

@@ -100,6 +100,9 @@ void origin_conn_linger(struct origin_conn *c);
 /* Waits, then goes on in state `after`. */
 void origin_conn_pause(struct origin_conn *c, uint64_t span_us, enum origin_conn_state after);
 
+/* It has been served: the delay that was asked for, then the answer. */
+void origin_conn_delay(struct origin_conn *c);
+
 /* A connection's memory is free again (origin.c). */
 void origin_conn_gone(struct origin *origin);
 

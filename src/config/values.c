@@ -78,7 +78,7 @@ static const char *address_advice(struct view text)
 	for (const char *p = text.p; p < colon; p++)
 		if (char_lower(*p) >= 'g' && char_lower(*p) <= 'z')
 			return "; host names are not supported by this version, write the address";
-	return "; the port is a number from 1 to 65535";
+	return "; the address is numeric, the port a number from 1 to 65535";
 }
 
 void address_read(struct load *l, const struct node *node, struct view *text, struct address *address)

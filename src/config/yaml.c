@@ -190,7 +190,7 @@ static void on_key(struct builder *b, const yaml_event_t *e)
 	const struct node *other = node_find(b->open, key);
 
 	if (b->open->count >= TREE_KEYS_MAX) {
-		fail(b, &e->start_mark, "more than %u keys in one mapping", TREE_KEYS_MAX);
+		fail(b, &e->start_mark, "more than %u keys in one mapping; split it", TREE_KEYS_MAX);
 		return;
 	}
 	b->key.key = copy(b, e->data.scalar.value, e->data.scalar.length);

@@ -120,7 +120,13 @@ static int on_accept(struct listener *listener)
 	return client_accept(container_of(listener, struct worker_listener, listener));
 }
 
-static bool open_listeners(struct worker *w, char error_text[256])
+/* A unix socket's path can be bound once only: the first worker serves it alone. */
+static bool is_another_workers(const struct config_listener *l, unsigned index)
+{
+	return index > 0 && l->address.u.any.sa_family == AF_UNIX;
+}
+
+static bool open_listeners(struct worker *w, unsigned index, char error_text[256])
 {
 	struct io_listen_options options = {.backlog = LISTEN_BACKLOG, .reuse_port = true};
 
@@ -131,6 +137,10 @@ static bool open_listeners(struct worker *w, char error_text[256])
 		l->config = &w->config->listeners[i];
 		l->connections = &w->shared->connections[i];
 		l->listener.on_accept = on_accept;
+		l->listener.source.fd = -1;
+		w->listener_count++;
+		if (is_another_workers(l->config, index))
+			continue;
 
 		int error = listener_open(&l->listener, w->io, &l->config->address, &options);
 
@@ -140,7 +150,6 @@ static bool open_listeners(struct worker *w, char error_text[256])
 				l->config->name.p, strerror(-error));
 			return false;
 		}
-		w->listener_count++;
 	}
 	return true;
 }
@@ -177,7 +186,7 @@ struct worker *worker_create(struct io *io, const struct config *config, struct 
 	if (w->scratch == NULL || w->listeners == NULL)
 		goto fail;
 	w->upstreams = upstreams_create(io, w->scratch, config, shared->budgets);
-	if (w->upstreams == NULL || !open_listeners(w, error_text))
+	if (w->upstreams == NULL || !open_listeners(w, index, error_text))
 		goto fail;
 	return w;
 fail:

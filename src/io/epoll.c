@@ -43,7 +43,6 @@
 #include "io/timer.h"
 
 #define BATCH_EVENTS 256
-#define TICK_TASKS_MAX 4096
 #define WALL_CHECK_US (100 * US_PER_MS)
 #define SENDV_COUNT_MAX 64
 #define CACHE_LINE 64
@@ -217,14 +216,16 @@ static void io_deliver_messages(struct io *io)
 	}
 }
 
+/* Those that are posted meanwhile run in the next tick, so that a task that posts itself leaves room for the rest. */
 static void io_run_tasks(struct io *io)
 {
-	for (int n = 0; n < TICK_TASKS_MAX; n++) {
-		struct list_node *node = list_pop_front(&io->tasks);
+	struct list posted;
 
-		if (node == NULL)
-			return;
+	list_init(&posted);
+	list_splice_back(&posted, &io->tasks);
+	for (struct list_node *node; (node = list_pop_front(&posted)) != NULL;) {
 		struct io_task *task = container_of(node, struct io_task, node);
+
 		task->on_run(task);
 	}
 }

@@ -7,7 +7,7 @@
  * One loop is one thread. Only io_post() may be called from another.
  *
  * A tick: wait for events -> read the clock once -> deliver socket events -> mailbox messages -> due timers ->
- * deferred tasks (also those that deferred tasks add, with a bound per tick).
+ * deferred tasks. Tasks that are posted by deferred tasks run in the next tick, which then does not wait.
  *
  * Events are edge-triggered, for both directions, from the moment of io_watch(): an event says that something may have
  * changed. Whoever is told must act until the call says -EAGAIN (or reads less than asked for), or must remember that

@@ -19,7 +19,6 @@
 
 #define FILES_MAX 512
 #define BACKLOG_MAX 64
-#define TASKS_PER_TICK 1000
 #define NUDGE_MAX_US 2000
 #define WALL_AT_ZERO_US 1700000000000000ULL
 
@@ -275,8 +274,12 @@ static void io_touch_closed(struct io *io)
 
 static void io_run_tasks(struct io *io)
 {
-	for (int i = 0; i < TASKS_PER_TICK && !list_empty(&io->tasks); i++) {
-		struct io_task *task = container_of(list_pop_front(&io->tasks), struct io_task, node);
+	struct list posted;
+
+	list_init(&posted);
+	list_splice_back(&posted, &io->tasks);
+	for (struct list_node *node; (node = list_pop_front(&posted)) != NULL;) {
+		struct io_task *task = container_of(node, struct io_task, node);
 
 		task->on_run(task);
 	}

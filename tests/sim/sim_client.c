@@ -142,8 +142,8 @@ static void client_answer_complete(struct sim_client *client, struct sim_request
 	client->tunnel = reader->status == 101;
 	/* Bytes meant for a tunnel that did not come about are nonsense to the gateway. */
 	client->ignores_rest = request->kind == KIND_UPGRADE && !client->tunnel && client->tunnel_sent > 0;
-	/* A connection beyond the limit is refused before its request is read: who refuses cannot know that it is a HEAD. */
-	if (reader->status == 503 && strcmp(request->method, "HEAD") == 0 && client->answered == 1 && !keeps)
+	/* Who refuses a connection, or gives up on a head, before it has been read cannot know that it is a HEAD. */
+	if ((reader->status == 503 || reader->status == 408) && strcmp(request->method, "HEAD") == 0 && !keeps)
 		client->ignores_rest = true;
 	/* Who still waited for leave to send its content does not send it now (RFC 9110 §10.1.1). */
 	if (request->expects && !request->sent_complete && client->offset <= request->head_length)

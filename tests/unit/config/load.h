@@ -21,6 +21,16 @@
 #define UPSTREAMS "upstreams: [{name: users, endpoints: [{address: 127.0.0.1:81}]}]\n"
 #define ROUTES "routes: [{name: r, upstream: users}]\n"
 
+/* One more thing said in an otherwise good file. */
+#define ROOT(x) VERSION LISTENERS UPSTREAMS ROUTES x "\n"
+#define LISTENER(x) VERSION "listeners: [{name: l, address: 127.0.0.1:80, " x "}]\n" UPSTREAMS ROUTES
+#define ADDRESS(x) VERSION "listeners: [{name: l, address: " x "}]\n" UPSTREAMS ROUTES
+#define UPSTREAM(x) VERSION LISTENERS "upstreams: [{name: users, endpoints: [{address: 127.0.0.1:81}], " x "}]\n" ROUTES
+#define ROUTE(x) VERSION LISTENERS UPSTREAMS "routes: [{name: r, " x "}]\n"
+#define FORWARD(x) ROUTE("upstream: users, " x)
+#define MATCH(x) FORWARD("match: {" x "}")
+#define HEADERS(x) FORWARD("filters: [{headers: {" x "}}]")
+
 /* What config_complaints_print() prints; to be freed. */
 static inline char *complaints_text(const struct config_complaints *complaints, const char *name)
 {
@@ -61,6 +71,24 @@ static inline char *load_bad(struct view yaml)
 	char *text = complaints_text(&complaints, "f");
 	config_complaints_release(&complaints);
 	return text;
+}
+
+/* A wrong file, and all that is said about it, word for word. */
+struct mistake {
+	const char *yaml;
+	const char *complaints;
+};
+
+static inline void mistakes_check(const struct mistake *mistakes, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		char *text = load_bad(view_str(mistakes[i].yaml));
+
+		if (strcmp(text, mistakes[i].complaints) != 0)
+			fail_msg("mistake %zu\n%s\nsays\n%s\nand should say\n%s", i, mistakes[i].yaml, text,
+				mistakes[i].complaints);
+		free(text);
+	}
 }
 
 static inline void assert_view(struct view actual, const char *expected)

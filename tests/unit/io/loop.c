@@ -110,14 +110,18 @@ static void on_run_again(struct io_task *task)
 		io_defer(fixture.io, task);
 }
 
-/* A task posted by a task still runs in this tick. */
+/* A task posted by a task runs in the next tick, which does not wait. */
 static void test_tasks_from_tasks(void **state)
 {
 	struct chain chain = {.task.on_run = on_run_again, .runs_max = 10};
 
 	io_defer(fixture.io, &chain.task);
-	run_pending();
-	assert_int_equal(chain.runs, 10);
+	while (chain.runs < chain.runs_max) {
+		int before = chain.runs;
+
+		run_pending();
+		assert_int_equal(chain.runs, before + 1);
+	}
 }
 
 /* A task that posts itself for ever keeps the loop busy, but does not keep it from the rest. */

@@ -47,7 +47,7 @@ struct model {
 	bool passing;                 /* it was notified, or it leaves: what is free goes on to the next */
 	struct model_connection connections[MODEL_SLOTS];
 	struct model_waiter waiters[MODEL_WAITERS];
-	uint64_t now_us, number;
+	uint64_t now_us, run_us, number;  /* run_us: when the latest run began */
 	bool closing;
 	struct weir_pool_stats stats;
 	const char *wrong;            /* the first thing that did not fit */

@@ -480,7 +480,7 @@ static void event_run(struct rig *rig)
 		wrong("run has not told everybody");
 	if (world.liveliness == 0 && planned_us > 0 && planned_us <= world.now_us && rig->next_us != model_next_event(&rig->model))
 		wrong("the next event was not planned anew");
-	if (rig->next_us > 0 && rig->next_us <= rig->model.now_us)
+	if (rig->next_us > 0 && rig->next_us <= rig->model.run_us)
 		wrong("the next event is in the past");
 	call_end(rig, before, true);
 }

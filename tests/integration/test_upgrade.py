@@ -1,0 +1,175 @@
+"""Upgrades (RFC 9110 §7.8): a tunnel after the 101, plain HTTP after anything else."""
+
+from gateway import configuration
+from raw import get, post, response
+
+UPGRADE = get("/chat", fields=["Connection: Upgrade", "Upgrade: echo/1", "Sec-Key: x"])
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo/1\r\nSec-Accept: y\r\n\r\n"
+
+
+def open_tunnel(gateway, origin):
+    client = gateway.connect().send(UPGRADE)
+    wire = origin.accept()
+    request = wire.read_head()
+    assert (request.get("Upgrade"), request.get("Sec-Key")) == ("echo/1", "x")
+    assert request.get("Connection").lower() == "upgrade"
+    wire.send(SWITCH)
+    answer = client.read_head()
+    assert (answer.status, answer.get("Upgrade"), answer.get("Sec-Accept")) == (101, "echo/1", "y")
+    assert answer.get("Connection").lower() == "upgrade"
+    assert answer.framing is None
+    return client, wire
+
+
+def test_bytes_flow_both_ways_after_101(gateway, origin):
+    client, wire = open_tunnel(gateway, origin)
+    client.send(b"\x00\xff raw")
+    assert wire.take(6) == b"\x00\xff raw"
+    wire.send(b"\r\n\r\nback")
+    assert client.take(8) == b"\r\n\r\nback"
+    client.half_close()
+    wire.expect_end()
+    wire.send("last words").close()
+    assert client.read_to_end() == b"last words"
+    record = gateway.record()
+    assert (record["status"], record["upgraded"], record["cause"]) == (101, True, None)
+    assert (record["bytes_in"], record["bytes_out"]) == (6, 18)
+
+
+def test_upstream_ends_first(gateway, origin):
+    client, wire = open_tunnel(gateway, origin)
+    wire.half_close()
+    client.expect_end()
+    client.send("still heard")
+    assert wire.take(11) == b"still heard"
+    client.close()
+    wire.expect_end()
+    assert gateway.record()["cause"] is None
+
+
+def test_bytes_before_the_101_are_held(gateway, origin):
+    """Sent too early they would be a second request to an upstream that does not switch."""
+    client = gateway.connect().send(UPGRADE + b"too early")
+    wire = origin.accept()
+    wire.read_head()
+    wire.expect_silence()
+    wire.send(SWITCH)
+    assert wire.take(9) == b"too early"
+    assert client.read_head().status == 101
+
+
+def test_bytes_right_behind_the_101_belong_to_the_tunnel(gateway, origin):
+    client = gateway.connect().send(UPGRADE)
+    wire = origin.accept()
+    wire.read_head()
+    wire.send(SWITCH + b"HTTP/1.1 200 OK\r\n")
+    assert client.read_head().status == 101
+    assert client.take(17) == b"HTTP/1.1 200 OK\r\n"
+
+
+def test_any_other_answer_stays_plain_http(gateway, origin):
+    client = gateway.connect().send(UPGRADE + get("/next"))
+    wire = origin.accept()
+    assert wire.read_request().target == "/chat"
+    wire.send(response("no", status="426 Upgrade Required", fields=["Upgrade: echo/2"]))
+    assert wire.read_request().target == "/next"
+    wire.send(response("yes"))
+    assert client.read_response().status == 426
+    assert client.read_response().body == b"yes"
+
+
+def test_connection_of_a_tunnel_is_never_reused(gateway, origin):
+    client, wire = open_tunnel(gateway, origin)
+    wire.half_close()
+    client.expect_end()
+    client.close()
+    wire.expect_gone()
+    gateway.connect().send(get("/next"))
+    assert origin.accept().read_request().target == "/next"
+
+
+def test_upgrade_without_connection_upgrade_is_none(gateway, origin):
+    gateway.connect().send(get(fields=["Upgrade: echo/1"]))
+    request = origin.accept().read_request()
+    assert (request.get("Upgrade"), request.get("Connection")) == (None, None)
+
+
+def test_h2c_is_not_passed_on(gateway, origin):
+    """It would open a second, unchecked way in."""
+    fields = ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA"]
+    gateway.connect().send(get(fields=fields))
+    request = origin.accept().read_request()
+    assert (request.get("Upgrade"), request.get("HTTP2-Settings")) == (None, None)
+
+
+def test_h2c_in_a_list_is_not_passed_on(gateway, origin):
+    gateway.connect().send(get(fields=["Connection: Upgrade", "Upgrade: echo/1, h2c"]))
+    upgrade = origin.accept().read_request().get("Upgrade")
+    assert upgrade is None or "h2c" not in upgrade
+
+
+def test_upgrade_with_content_is_plain_http(gateway, origin):
+    client = gateway.connect().send(post("hello", fields=["Connection: Upgrade", "Upgrade: echo/1"]))
+    _, request = origin.answer(response())
+    assert (request.get("Upgrade"), request.body) == (None, b"hello")
+    assert client.read_response().status == 200
+
+
+def test_unasked_101_is_an_error(gateway, origin):
+    client = gateway.connect().send(get())
+    wire, _ = origin.answer(SWITCH + b"tunnel?")
+    assert client.read_response().status == 502
+    wire.expect_gone()
+    assert gateway.record()["cause"] == "upstream_bad_response"
+
+
+def test_101_without_upgrade_is_an_error(gateway, origin):
+    client = gateway.connect().send(UPGRADE)
+    wire = origin.accept()
+    wire.read_head()
+    wire.send("HTTP/1.1 101 Switching Protocols\r\n\r\n")
+    assert client.read_response().status == 502
+    assert gateway.record()["cause"] == "upstream_bad_response"
+
+
+def test_client_resets_a_tunnel(gateway, origin):
+    client, wire = open_tunnel(gateway, origin)
+    client.reset()
+    wire.expect_gone()
+    assert gateway.record()["cause"] == "client_gone"
+
+
+def test_upstream_resets_a_tunnel(gateway, origin):
+    client, wire = open_tunnel(gateway, origin)
+    wire.reset()
+    client.expect_abort()
+    assert gateway.record()["cause"] == "upstream_reset"
+
+
+def test_idle_tunnel_ends(start, origin):
+    gateway = start(configuration(origin, upstream={"timeouts": {"idle": "150ms"}}))
+    client, wire = open_tunnel(gateway, origin)
+    client.expect_gone()
+    wire.expect_gone()
+    record = gateway.record()
+    assert record["cause"] == "upstream_idle_timeout"
+    assert record["total_us"] >= 150_000
+
+
+def test_busy_tunnel_outlives_the_request_deadline(start, origin):
+    gateway = start(configuration(origin, upstream={"timeouts": {"request": "100ms", "idle": "2s"}}))
+    client, wire = open_tunnel(gateway, origin)
+    client.expect_silence(0.2)
+    client.send("alive")
+    assert wire.take(5) == b"alive"
+    wire.close()
+    client.expect_gone()
+
+
+def test_much_in_a_tunnel(gateway, origin):
+    client, wire = open_tunnel(gateway, origin)
+    data = bytes(range(256)) * 8192
+    for source, sink in ((client, wire), (wire, client)):
+        for i in range(0, len(data), 65536):
+            source.send(data[i:i + 65536])
+            assert sink.take(65536) == data[i:i + 65536]

@@ -1,0 +1,350 @@
+/*
+ * Wrong files: YAML itself, keys, sections, and what stands at the root.
+ */
+#include "load.h"
+
+static const struct mistake mistakes[] = {
+	/* the file as a whole */
+	{"",
+		"f:1:1: the file says nothing; at least `version`, `listeners` and `routes` are needed\n"},
+	{"# only a comment\n",
+		"f:1:1: the file says nothing; at least `version`, `listeners` and `routes` are needed\n"},
+	{"---\n" "...\n",
+		"f:1:1: the file says nothing; at least `version`, `listeners` and `routes` are needed\n"},
+	{"just text",
+		"f:1:1: found \"just text\"; allowed: a mapping with these keys: version, workers, listeners, "
+		"upstreams, routes, admin, log, drain_timeout\n"},
+	{"[a, list]",
+		"f:1:1: found a list; allowed: a mapping with these keys: version, workers, listeners, upstreams, "
+		"routes, admin, log, drain_timeout\n"},
+	{VERSION "---\n" VERSION,
+		"f:2:1: a second document begins here; a configuration is one document\n"},
+	{"a: [1, 2\n",
+		"f:2:1: not readable as YAML: did not find expected ',' or ']' while parsing a flow sequence\n"},
+	{VERSION "\tworkers: 2\n",
+		"f:2:1: not readable as YAML: found a tab character that violates indentation while scanning a "
+		"plain scalar; indent with blanks, a tab cannot stand here\n"},
+	{"a: \"open\n",
+		"f:2:1: not readable as YAML: found unexpected end of stream while scanning a quoted scalar\n"},
+	{"version: \"\\q\"\n",
+		"f:1:11: not readable as YAML: found unknown escape character while parsing a quoted scalar\n"},
+	{"? [a]\n" ": b\n",
+		"f:1:3: a key must be plain text\n"},
+	{"{{a: b}: c}\n",
+		"f:1:2: a key must be plain text\n"},
+	{"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]\n",
+		"f:1:33: [0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0]["
+		"0][0]: deeper than 32 levels\n"},
+	{"a: \377\n",
+		"f:1:4: not readable as YAML: invalid leading UTF-8 octet\n"},
+	/* anchors, aliases, tags, duplicates */
+	{ROOT("workers: &w 2"),
+		"f:5:10: workers: found the anchor &w; anchors and aliases are not allowed, write the value out\n"},
+	{ROOT("workers: *w"),
+		"f:5:10: workers: found the alias *w; anchors and aliases are not allowed, write the value out\n"},
+	{ROOT("workers: !!int 2"),
+		"f:5:10: workers: found a tag; tags are not allowed, write the value alone\n"},
+	{ROOT("log: &l {level: info}"),
+		"f:5:6: log: found the anchor &l; anchors and aliases are not allowed, write the value out\n"},
+	{ROOT("log: {&k level: info}"),
+		"f:5:7: log: found the anchor &k; anchors and aliases are not allowed, write the value out\n"},
+	{VERSION UPSTREAMS ROUTES "listeners: *l\n",
+		"f:4:12: listeners: found the alias *l; anchors and aliases are not allowed, write the value out\n"},
+	{VERSION LISTENERS UPSTREAMS ROUTES "workers: 1\n" "workers: 2\n",
+		"f:6:1: workers: the key stands twice, first at line 5; keep one\n"},
+	{LISTENER("name: m"),
+		"f:2:46: listeners[0].name: the key stands twice, first at line 2; keep one\n"},
+	{"*a : 1\n",
+		"f:1:1: a key must be plain text\n"},
+	{VERSION LISTENERS UPSTREAMS "routes: [*r]\n",
+		"f:4:10: routes[0]: found the alias *r; anchors and aliases are not allowed, write the value out\n"},
+	{ROUTE("upstream: *u"),
+		"f:4:30: routes[0].upstream: found the alias *u; anchors and aliases are not allowed, write the "
+		"value out\n"},
+	/* keys */
+	{"{}\n",
+		"f:1:1: version: this key is missing; write `version: 1`\n"
+		"f:1:1: listeners: this key is missing; each says where clients connect: name, address\n"
+		"f:1:1: routes: this key is missing; each says what is done with some requests: name, match, and an "
+		"action\n"},
+	{LISTENERS UPSTREAMS ROUTES,
+		"f:1:1: version: this key is missing; write `version: 1`\n"},
+	{VERSION UPSTREAMS ROUTES,
+		"f:1:1: listeners: this key is missing; each says where clients connect: name, address\n"},
+	{VERSION LISTENERS UPSTREAMS,
+		"f:1:1: routes: this key is missing; each says what is done with some requests: name, match, and an "
+		"action\n"},
+	{VERSION LISTENERS ROUTES,
+		"f:3:30: routes[0].upstream: no upstream is named \"users\"; write the name of one under "
+		"`upstreams`\n"},
+	{"Version: 1\n" LISTENERS UPSTREAMS ROUTES,
+		"f:1:1: Version: unknown key \"Version\" (did you mean `version`?); allowed here: version, workers, "
+		"listeners, upstreams, routes, admin, log, drain_timeout\n"
+		"f:1:1: version: this key is missing; write `version: 1`\n"},
+	{ROOT("worker: 2"),
+		"f:5:1: worker: unknown key \"worker\" (did you mean `workers`?); allowed here: version, workers, "
+		"listeners, upstreams, routes, admin, log, drain_timeout\n"},
+	{ROOT("zzz: 2"),
+		"f:5:1: zzz: unknown key \"zzz\"; allowed here: version, workers, listeners, upstreams, routes, "
+		"admin, log, drain_timeout\n"},
+	{ROOT("work\303\253rs: 2"),
+		"f:5:1: work\303\253rs: unknown key \"work\303\253rs\" (did you mean `workers`?); allowed here: "
+		"version, workers, listeners, upstreams, routes, admin, log, drain_timeout\n"},
+	{ROOT("\"\": 2"),
+		"f:5:1: unknown key \"\"; allowed here: version, workers, listeners, upstreams, routes, admin, log, "
+		"drain_timeout\n"},
+	{ROOT("\"a\\nb\": 2"),
+		"f:5:1: a?b: unknown key \"a\\x0ab\"; allowed here: version, workers, listeners, upstreams, routes, "
+		"admin, log, drain_timeout\n"},
+	{VERSION LISTENERS UPSTREAMS ROUTES "? >-\n"
+		"  xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+		"xxx\n" ": 1\n",
+		"f:5:3: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx: unknown key "
+		"\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...\"; allowed here: version, "
+		"workers, listeners, upstreams, routes, admin, log, drain_timeout\n"},
+	{VERSION "listner: []\n" UPSTREAMS ROUTES,
+		"f:1:1: listeners: this key is missing; each says where clients connect: name, address\n"
+		"f:2:1: listner: unknown key \"listner\" (did you mean `listeners`?); allowed here: version, "
+		"workers, listeners, upstreams, routes, admin, log, drain_timeout\n"},
+	{UPSTREAM("pool: {max_conections: 5}"),
+		"f:3:72: upstreams[0].pool.max_conections: unknown key \"max_conections\" (did you mean "
+		"`max_connections`?); allowed here: max_connections, max_pending, acquire_timeout, order, "
+		"idle_timeout, max_lifetime, max_uses, max_connecting\n"},
+	{UPSTREAM("pool: {max-pending: 5}"),
+		"f:3:72: upstreams[0].pool.max-pending: unknown key \"max-pending\" (did you mean `max_pending`?); "
+		"allowed here: max_connections, max_pending, acquire_timeout, order, idle_timeout, max_lifetime, "
+		"max_uses, max_connecting\n"},
+	{UPSTREAM("timeouts: {frist_byte: 5s}"),
+		"f:3:76: upstreams[0].timeouts.frist_byte: unknown key \"frist_byte\" (did you mean `first_byte`?); "
+		"allowed here: connect, first_byte, idle, request\n"},
+	{MATCH("pth: /a"),
+		"f:4:45: routes[0].match.pth: unknown key \"pth\" (did you mean `path`?); allowed here: host, path, "
+		"methods\n"},
+	/* version, workers, drain_timeout */
+	{"version: 2\n" LISTENERS UPSTREAMS ROUTES,
+		"f:1:10: version: found \"2\"; allowed: 1, the version of the format that is described here\n"},
+	{"version: one\n" LISTENERS UPSTREAMS ROUTES,
+		"f:1:10: version: found \"one\"; allowed: 1, the version of the format that is described here\n"},
+	{"version: [1]\n" LISTENERS UPSTREAMS ROUTES,
+		"f:1:10: version: found a list; allowed: 1, the version of the format that is described here\n"},
+	{"version:\n" LISTENERS UPSTREAMS ROUTES,
+		"f:1:9: version: found nothing; allowed: 1, the version of the format that is described here\n"},
+	{ROOT("workers: 0"),
+		"f:5:10: workers: found \"0\"; allowed: `auto` (one per processor), or a whole number from 1 to 256\n"},
+	{ROOT("workers: 257"),
+		"f:5:10: workers: found \"257\"; allowed: `auto` (one per processor), or a whole number from 1 to "
+		"256\n"},
+	{ROOT("workers: many"),
+		"f:5:10: workers: found \"many\"; allowed: `auto` (one per processor), or a whole number from 1 to "
+		"256\n"},
+	{ROOT("workers: -1"),
+		"f:5:10: workers: found \"-1\"; allowed: `auto` (one per processor), or a whole number from 1 to "
+		"256\n"},
+	{ROOT("workers:"),
+		"f:5:9: workers: found nothing; allowed: `auto` (one per processor), or a whole number from 1 to "
+		"256\n"},
+	{ROOT("drain_timeout: 30"),
+		"f:5:16: drain_timeout: found \"30\", which has no unit; allowed: a duration from 1ms to 24h, in "
+		"us, ms, s, m or h (default 30s)\n"},
+	/* sections and lists */
+	{VERSION LISTENERS UPSTREAMS "routes: {r: users}\n",
+		"f:4:9: routes: found a mapping; allowed: a list of 1 to 10000 items; each says what is done with "
+		"some requests: name, match, and an action\n"},
+	{VERSION "listeners: []\n" UPSTREAMS ROUTES,
+		"f:2:12: listeners: found a list without items; allowed: a list of 1 to 64 items; each says where "
+		"clients connect: name, address\n"},
+	{VERSION "listeners:\n" UPSTREAMS ROUTES,
+		"f:2:11: listeners: found nothing; allowed: a list of 1 to 64 items; each says where clients "
+		"connect: name, address\n"},
+	{VERSION "listeners: [127.0.0.1:80]\n" UPSTREAMS ROUTES,
+		"f:2:13: listeners[0]: found \"127.0.0.1:80\"; allowed: a mapping with these keys: name, address, "
+		"trusted_proxies, limits, timeouts\n"},
+	{VERSION LISTENERS "upstreams: {users: 127.0.0.1:81}\n" ROUTES,
+		"f:3:12: upstreams: found a mapping; allowed: a list of 1 to 1000 items; each is a service: name, "
+		"endpoints\n"},
+	{VERSION LISTENERS "upstreams: [{name: users}]\n" ROUTES,
+		"f:3:13: upstreams[0].endpoints: this key is missing; each has an address\n"},
+	{UPSTREAM("pool: 100"),
+		"f:3:71: upstreams[0].pool: found \"100\"; allowed: a mapping with these keys: max_connections, "
+		"max_pending, acquire_timeout, order, idle_timeout, max_lifetime, max_uses, max_connecting\n"},
+	{UPSTREAM("pool: "),
+		"f:3:71: upstreams[0].pool: found nothing; allowed: a mapping with these keys: max_connections, "
+		"max_pending, acquire_timeout, order, idle_timeout, max_lifetime, max_uses, max_connecting\n"},
+	{UPSTREAM("pool: []"),
+		"f:3:71: upstreams[0].pool: found a list; allowed: a mapping with these keys: max_connections, "
+		"max_pending, acquire_timeout, order, idle_timeout, max_lifetime, max_uses, max_connecting\n"},
+	{ROOT("log: off"),
+		"f:5:6: log: found \"off\"; allowed: a mapping with these keys: access, level\n"},
+	{ROOT("log: {access: on}"),
+		"f:5:15: log.access: found \"on\"; allowed: `off`, or a mapping with these keys: format, path\n"},
+	{ROOT("log: {access: {path: \"\"}}"),
+		"f:5:22: log.access.path: found no path that can be opened; allowed: the path of a file, or \"-\" "
+		"for standard output\n"},
+	{ROOT("log: {access: {path: \"a\\0b\"}}"),
+		"f:5:22: log.access.path: found no path that can be opened; allowed: the path of a file, or \"-\" "
+		"for standard output\n"},
+	{ROOT("log: {access: {format: xml}}"),
+		"f:5:24: log.access.format: found \"xml\"; allowed: json, text (default json)\n"},
+	{ROOT("log: {level: warn}"),
+		"f:5:14: log.level: found \"warn\" (did you mean `warning`?); allowed: error, warning, info, debug "
+		"(default info)\n"},
+	{ROOT("admin: on"),
+		"f:5:8: admin: found \"on\"; allowed: `off`, or a mapping with these keys: address\n"},
+	{ROOT("admin: {}"),
+		"f:5:8: admin.address: this key is missing\n"},
+	{ROOT("admin: {address: 192.168.0.1:9180}"),
+		"f:5:18: admin.address: found \"192.168.0.1:9180\"; allowed: a loopback address (127.0.0.1:9180, "
+		"[::1]:9180) or a unix socket, because whoever reaches it has control\n"},
+	{ROOT("admin: {address: \"[::]:9180\"}"),
+		"f:5:18: admin.address: found \"[::]:9180\"; allowed: a loopback address (127.0.0.1:9180, "
+		"[::1]:9180) or a unix socket, because whoever reaches it has control\n"},
+	{ROOT("admin: {address: 127.0.0.1:80}"),
+		"f:5:18: admin.address: the address \"127.0.0.1:80\" is used already at line 2; each must be "
+		"different\n"},
+	/* choices */
+	{UPSTREAM("protocol: http1"),
+		"f:3:75: upstreams[0].protocol: found \"http1\"; allowed: h1 (default h1)\n"},
+	{UPSTREAM("protocol: h2"),
+		"f:3:75: upstreams[0].protocol: found \"h2\", which is not supported by this version; allowed: h1 "
+		"(default h1)\n"},
+	{UPSTREAM("balance: {policy: least_requests}"),
+		"f:3:83: upstreams[0].balance.policy: found \"least_requests\" (did you mean `least_request`?); "
+		"allowed: round_robin, least_request (default least_request)\n"},
+	{UPSTREAM("balance: {policy: random_two}"),
+		"f:3:83: upstreams[0].balance.policy: found \"random_two\", which is not supported by this version; "
+		"allowed: round_robin, least_request (default least_request)\n"},
+	{UPSTREAM("balance: {policy: consistent_hash, hash_on: path}"),
+		"f:3:83: upstreams[0].balance.policy: found \"consistent_hash\", which is not supported by this "
+		"version; allowed: round_robin, least_request (default least_request)\n"
+		"f:3:100: upstreams[0].balance.hash_on: not supported by this version; take it out\n"},
+	{UPSTREAM("balance: least_request"),
+		"f:3:74: upstreams[0].balance: found \"least_request\"; allowed: a mapping with these keys: policy\n"},
+	{UPSTREAM("balance: {policy: [lifo]}"),
+		"f:3:83: upstreams[0].balance.policy: found a list; allowed: round_robin, least_request (default "
+		"least_request)\n"},
+	{UPSTREAM("pool: {order: LIFO}"),
+		"f:3:79: upstreams[0].pool.order: found \"LIFO\" (did you mean `lifo`?); allowed: lifo, fifo "
+		"(default lifo)\n"},
+	{ROUTE("redirect: {location: /a, status: 304}"),
+		"f:4:53: routes[0].redirect.status: found \"304\"; allowed: 301, 302, 303, 307, 308 (default 302)\n"},
+	/* not in this version */
+	{LISTENER("tls: {certificates: []}"),
+		"f:2:46: listeners[0].tls: not supported by this version; take it out\n"},
+	{UPSTREAM("concurrency: auto"),
+		"f:3:65: upstreams[0].concurrency: not supported by this version; take it out\n"},
+	{UPSTREAM("retry: {attempts: 2}"),
+		"f:3:65: upstreams[0].retry: not supported by this version; take it out\n"},
+	{UPSTREAM("health: {passive: {}}"),
+		"f:3:65: upstreams[0].health: not supported by this version; take it out\n"},
+	{UPSTREAM("tls: {}"),
+		"f:3:65: upstreams[0].tls: not supported by this version; take it out\n"},
+	{UPSTREAM("pool: {on_acquire_timeout: fail}"),
+		"f:3:72: upstreams[0].pool.on_acquire_timeout: not supported by this version; take it out\n"},
+	{UPSTREAM("pool: {max_overflow: 0}"),
+		"f:3:72: upstreams[0].pool.max_overflow: not supported by this version; take it out\n"},
+	{UPSTREAM("pool: {min_idle: 0}"),
+		"f:3:72: upstreams[0].pool.min_idle: not supported by this version; take it out\n"},
+	{ROUTE("split: [{upstream: users, weight: 1}]"),
+		"f:4:20: routes[0].split: not supported by this version; take it out\n"},
+	{FORWARD("filters: [{rate_limit: {rate: 1/s}}]"),
+		"f:4:48: routes[0].filters[0].rate_limit: not supported by this version; take it out\n"},
+};
+
+static void test_mistakes(void **state)
+{
+	mistakes_check(mistakes, COUNT(mistakes));
+}
+
+/* --- bounds ------------------------------------------------------------------------------------------------------- */
+
+/* `n` times `text`; to be freed. */
+static char *repeat(const char *text, size_t n)
+{
+	size_t bytes = strlen(text);
+	char *all = malloc(n * bytes + 1);
+
+	assert_non_null(all);
+	for (size_t i = 0; i < n; i++)
+		memcpy(all + i * bytes, text, bytes);
+	all[n * bytes] = '\0';
+	return all;
+}
+
+static void assert_repeated_says(const char *text, size_t n, const char *complaint)
+{
+	char *yaml = repeat(text, n);
+	char *said = load_bad(view_str(yaml));
+
+	assert_string_equal(said, complaint);
+	free(said);
+	free(yaml);
+}
+
+static void test_too_large(void **state)
+{
+	assert_repeated_says("# comment\n", 500000, "f: the file is larger than 4 MiB; split it\n");
+	assert_repeated_says("- a\n", 200001,
+		"f:200000:3: [199999]: the file has more than 200000 values; split it\n");
+}
+
+static void test_too_many_keys(void **state)
+{
+	char yaml[8192] = "";
+	size_t n = 0;
+
+	for (unsigned i = 0; i < 257; i++)
+		n += (size_t)snprintf(yaml + n, sizeof(yaml) - n, "k%u: 1\n", i);
+	char *said = load_bad(view_str(yaml));
+	assert_string_equal(said, "f:257:1: more than 256 keys in one mapping; split it\n");
+	free(said);
+}
+
+/* A hundred complaints are kept, the others counted; they stand in the order of the file. */
+static void test_hundred_complaints(void **state)
+{
+	char *routes = repeat("  - {name: ?}\n", 80);
+	char yaml[4096];
+	const struct config *config;
+	struct config_complaints complaints;
+
+	snprintf(yaml, sizeof(yaml), VERSION LISTENERS UPSTREAMS "routes:\n%s", routes);
+	assert_int_equal(config_load_bytes("f", view_str(yaml), &config, &complaints), CONFIG_BAD);
+	assert_int_equal(complaints.count, 100);
+	assert_int_equal(complaints.more, 60);
+	for (size_t i = 1; i < complaints.count; i++)
+		assert_true(complaints.items[i - 1].line <= complaints.items[i].line);
+	char *text = complaints_text(&complaints, "f");
+	assert_non_null(strstr(text, "\nf: and 60 more\n"));
+	free(text);
+	config_complaints_release(&complaints);
+	free(routes);
+}
+
+static void test_unreadable(void **state)
+{
+	const struct config *config = (const struct config *)&config;
+	struct config_complaints complaints;
+
+	assert_int_equal(config_load("/nowhere/weir.yaml", &config, &complaints), CONFIG_UNREADABLE);
+	assert_null(config);
+	char *text = complaints_text(&complaints, "/nowhere/weir.yaml");
+	assert_string_equal(text, "/nowhere/weir.yaml: cannot be read: No such file or directory\n");
+	free(text);
+	config_complaints_release(&complaints);
+	assert_int_equal(config_load("/", &config, &complaints), CONFIG_UNREADABLE);
+	assert_int_equal(complaints.count, 1);
+	config_complaints_release(&complaints);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_mistakes),
+		cmocka_unit_test(test_too_large),
+		cmocka_unit_test(test_too_many_keys),
+		cmocka_unit_test(test_hundred_complaints),
+		cmocka_unit_test(test_unreadable),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
