@@ -146,13 +146,13 @@ static enum exit_code arguments_read(struct arguments *a, int argc, char **argv)
 		const char *value = argv[i][n] == '=' ? argv[i] + n + 1 : NULL;
 
 		if (option == NULL)
-			return complain_usage("origin", "origin: there is no option '%s'", argv[i]);
+			return command_refuse("origin", "origin: there is no option '%s'", argv[i]);
 		if (value == NULL && ++i < argc)
 			value = argv[i];
 		if (value == NULL)
-			return complain_usage("origin", "origin: %s needs %s", option->name, option->takes);
+			return command_refuse("origin", "origin: %s needs %s", option->name, option->takes);
 		if (!option->take(a, value))
-			return complain_usage("origin", "origin: %s takes %s, not '%s'", option->name, option->takes, value);
+			return command_refuse("origin", "origin: %s takes %s, not '%s'", option->name, option->takes, value);
 	}
 	return EXIT_FINE;
 }
@@ -164,9 +164,9 @@ static enum exit_code arguments_check(const struct arguments *a)
 	for (int i = 0; i < ORIGIN_FAULT_COUNT; i++)
 		faults += a->origin.fault_percent[i];
 	if (faults > 100)
-		return complain_usage("origin", "origin: the faults are %u%% of all requests; at most 100%% can be", faults);
+		return command_refuse("origin", "origin: the faults are %u%% of all requests; at most 100%% can be", faults);
 	if (a->origin.capacity.concurrent > 0 && a->workers > 1)
-		return complain_usage("origin", "origin: the capacity is one worker's: --capacity goes with --workers 1 only");
+		return command_refuse("origin", "origin: the capacity is one worker's: --capacity goes with --workers 1 only");
 	return EXIT_FINE;
 }
 
@@ -190,15 +190,15 @@ static enum exit_code serve(const struct arguments *a)
 	struct origins *origins = origins_start(&a->origin, a->workers, text);
 
 	if (origins == NULL) {
-		complain("%s", text);
+		command_complain("%s", text);
 		return EXIT_TROUBLE;
 	}
 	origins_address(origins, &address);
 	address_format(&address, text);
-	complain("origin: ready on %s (%u %s)", text, a->workers, a->workers == 1 ? "worker" : "workers");
+	command_complain("origin: ready on %s (%u %s)", text, a->workers, a->workers == 1 ? "worker" : "workers");
 	wait_for_the_end();
 	origins_stop(origins, &stats);
-	complain("origin: %llu requests on %llu connections, %llu faults; in flight at most %u, %llu reset as too many",
+	command_complain("origin: %llu requests on %llu connections, %llu faults; in flight at most %u, %llu reset as too many",
 		(unsigned long long)stats.requests, (unsigned long long)stats.connections,
 		(unsigned long long)stats.faults, stats.in_flight_max, (unsigned long long)stats.over_capacity);
 	return EXIT_FINE;

@@ -8,16 +8,14 @@
 #define EVENT_DELAY_US (100 * US_PER_MS)
 #define EVENT_COUNT 5
 
-const char origin_fault_words[] = "reset, truncate, hang, garbage, early or error";
-
 enum origin_fault origin_fault_of(struct view word)
 {
-#define FAULT_WORD(suffix, text) VIEW(text),
-	static const struct view words[ORIGIN_FAULT_COUNT] = {ORIGIN_FAULTS(FAULT_WORD)};
+#define FAULT_WORD(suffix, text) text,
+	static const char *const words[ORIGIN_FAULT_COUNT] = {ORIGIN_FAULTS(FAULT_WORD)};
 #undef FAULT_WORD
 	unsigned fault = 0;
 
-	while (fault < ORIGIN_FAULT_COUNT && !view_eq(words[fault], word))
+	while (fault < ORIGIN_FAULT_COUNT && !view_eq(view_str(words[fault]), word))
 		fault++;
 	return (enum origin_fault)fault;
 }
@@ -89,16 +87,16 @@ static const char *read_fault(struct origin_plan *plan, struct view value)
 }
 
 static const struct parameter {
-	struct view name;
+	const char *name;
 	const char *(*read)(struct origin_plan *plan, struct view value);
 } parameters[] = {
-	{VIEW("size"), read_size},
-	{VIEW("delay"), read_delay},
-	{VIEW("status"), read_status},
-	{VIEW("count"), read_count},
-	{VIEW("chunked"), read_chunked},
-	{VIEW("close"), read_close},
-	{VIEW("fault"), read_fault},
+	{"size", read_size},
+	{"delay", read_delay},
+	{"status", read_status},
+	{"count", read_count},
+	{"chunked", read_chunked},
+	{"close", read_close},
+	{"fault", read_fault},
 };
 
 /* What stands before `mark`, and cuts it off with the mark; everything when there is none. */
@@ -118,7 +116,7 @@ static const char *read_query(struct origin_plan *plan, struct view query)
 		struct view name = cut(&value, '=');
 
 		for (size_t i = 0; i < sizeof(parameters) / sizeof(parameters[0]); i++) {
-			if (!view_eq(parameters[i].name, name))
+			if (!view_eq(view_str(parameters[i].name), name))
 				continue;
 			const char *why = parameters[i].read(plan, value);
 
@@ -134,19 +132,18 @@ static const char *read_query(struct origin_plan *plan, struct view query)
 
 static enum origin_kind kind_of(struct view path)
 {
-	static const struct view paths[] = {
-		[ORIGIN_ECHO] = VIEW("/echo"),
-		[ORIGIN_HEADERS] = VIEW("/headers"),
-		[ORIGIN_EVENTS] = VIEW("/events"),
-		[ORIGIN_TRAILERS] = VIEW("/trailers"),
-		[ORIGIN_EARLY_HINTS] = VIEW("/early-hints"),
-		[ORIGIN_UPGRADE] = VIEW("/upgrade"),
-	};
-
-	for (size_t kind = ORIGIN_ECHO; kind < sizeof(paths) / sizeof(paths[0]); kind++) {
-		if (view_eq(paths[kind], path))
-			return (enum origin_kind)kind;
-	}
+	if (view_eq(path, VIEW("/echo")))
+		return ORIGIN_ECHO;
+	if (view_eq(path, VIEW("/headers")))
+		return ORIGIN_HEADERS;
+	if (view_eq(path, VIEW("/events")))
+		return ORIGIN_EVENTS;
+	if (view_eq(path, VIEW("/trailers")))
+		return ORIGIN_TRAILERS;
+	if (view_eq(path, VIEW("/early-hints")))
+		return ORIGIN_EARLY_HINTS;
+	if (view_eq(path, VIEW("/upgrade")))
+		return ORIGIN_UPGRADE;
 	return ORIGIN_PLAIN;
 }
 
@@ -165,7 +162,7 @@ static struct view strip_authority(struct view target)
 
 const char *origin_plan_read(struct origin_plan *plan, struct view target)
 {
-	static const struct view status = VIEW("/status/");
+	const struct view status = VIEW("/status/");
 	struct view query = strip_authority(target);
 	struct view path = cut(&query, '?');
 

@@ -34,9 +34,6 @@ enum origin_fault { ORIGIN_FAULTS(ORIGIN_FAULT_ENUM) ORIGIN_FAULT_COUNT };
 /* The fault with that word; ORIGIN_FAULT_COUNT when there is none. */
 enum origin_fault origin_fault_of(struct view word);
 
-/* "reset, truncate, ..." for complaints. */
-extern const char origin_fault_words[];
-
 struct origin_plan {
 	uint8_t kind;        /* enum origin_kind */
 	uint8_t fault;       /* enum origin_fault */

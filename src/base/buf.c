@@ -13,7 +13,7 @@
 
 #define BUF_BYTES_MIN 256
 
-void buf_release(struct buf *b)
+void buf_free(struct buf *b)
 {
 	free(b->p);
 	*b = (struct buf){0};

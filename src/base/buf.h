@@ -30,8 +30,15 @@ static inline void buf_init(struct buf *b)
 	*b = (struct buf){0};
 }
 
+/* The half of buf_release that has something to do. */
+void buf_free(struct buf *b);
+
 /* Frees the memory; the buf is empty and usable again. */
-void buf_release(struct buf *b);
+static inline void buf_release(struct buf *b)
+{
+	if (b->p != NULL)
+		buf_free(b);
+}
 
 /* False (and nothing appended) when the length would exceed `bytes_max` (at most UINT32_MAX/2) or memory is out. */
 bool buf_append(struct buf *b, struct view v, size_t bytes_max);

@@ -81,6 +81,11 @@ __attribute__((format(printf, 3, 4))) static void row(FILE *to, const char *labe
 	fprintf(to, "  %-10s %-44s", label, text);
 }
 
+static void verdict(FILE *to, uint64_t needed, uint64_t max)
+{
+	fprintf(to, " %10" PRIu64 "  of %" PRIu64 ": %s\n", needed, max, needed <= max ? "fits" : "TOO MANY");
+}
+
 static void files_add(struct plan *p, uint64_t n)
 {
 	fprintf(p->to, " %10" PRIu64 "\n", n);
@@ -149,7 +154,10 @@ static void files_plan(struct plan *p)
 	fprintf(p->to, "open files\n");
 	files_count(p);
 	row(p->to, "together", "%s", "");
-	fprintf(p->to, " %10" PRIu64 "  of %" PRIu64 ": %s\n", p->files, max, p->files <= max ? "fits" : "TOO MANY");
+	if (max == UINT64_MAX)
+		fprintf(p->to, " %10" PRIu64 "  without a limit: fits\n", p->files);
+	else
+		verdict(p->to, p->files, max);
 	if (p->files <= max)
 		return;
 	uint64_t lower = files_culprit(p, p->files - max, path);
@@ -214,7 +222,7 @@ static void target_plan(struct plan *p, const struct target_use *uses, size_t co
 			largest = uses[i].upstream;
 	}
 	row(p->to, "to", "%s", uses[0].address);
-	fprintf(p->to, " %10" PRIu64 "  of %" PRIu64 ": %s\n", needed, ports, needed <= ports ? "fits" : "TOO MANY");
+	verdict(p->to, needed, ports);
 	if (needed <= ports)
 		return;
 	snprintf(path, sizeof(path), "upstreams[%u].pool.max_connections", largest->index);

@@ -687,7 +687,8 @@ static struct exchange *exchange_create(struct client *client)
 		answer_refuse(client, CAUSE_MEMORY_EXHAUSTED);
 		return NULL;
 	}
-	memset(ex, 0, offsetof(struct exchange, first));
+	memset(ex, 0, offsetof(struct exchange, request));
+	ex->target = (struct target){0};
 	ex->worker = w;
 	ex->client = client;
 	ex->timer.on_fire = exchange_on_timer;
@@ -712,7 +713,12 @@ void exchange_start(struct client *client, const struct message *head)
 
 	if (ex == NULL)
 		return;
-	if (!message_copy(&ex->request, head, &ex->arena, 0) || !forward_identify(ex)) {
+	if (!message_copy(&ex->request, head, &ex->arena, 0)) {
+		ex->request = (struct message){0};
+		exchange_finish(ex, CAUSE_MEMORY_EXHAUSTED, NULL);
+		return;
+	}
+	if (!forward_identify(ex)) {
 		exchange_finish(ex, CAUSE_MEMORY_EXHAUSTED, NULL);
 		return;
 	}
@@ -731,6 +737,7 @@ void exchange_refuse(struct client *client, enum cause cause, const char *why)
 
 	if (ex == NULL)
 		return;
+	ex->request = (struct message){0};
 	forward_identify(ex);
 	exchange_finish(ex, cause, why);
 }

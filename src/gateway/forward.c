@@ -160,16 +160,25 @@ static bool is_replaced(const struct field *f, bool trusted)
 	}
 }
 
+/* Whether any Upgrade field offers h2c. It is not passed on: it would open a second, unchecked way in. */
+static bool offers_h2c(const struct message *m)
+{
+	for (uint32_t i = 0; i < m->field_count; i++) {
+		struct view list = field_value(&m->fields[i]), protocol;
+
+		while (m->fields[i].id == FIELD_UPGRADE && view_next_element(&list, &protocol))
+			if (view_eq_nocase(protocol, VIEW("h2c")))
+				return true;
+	}
+	return false;
+}
+
 const char *forward_prepare(struct exchange *ex)
 {
 	struct message *m = &ex->request;
-	const struct field *upgrade = message_find(m, FIELD_UPGRADE);
 
-	/*
-	 * An upgrade with content would have two meanings for the bytes behind the head. h2c is not forwarded: it would open a
-	 * second, unchecked way in.
-	 */
-	if (m->framing != FRAMING_NONE || (upgrade != NULL && view_eq_nocase(field_value(upgrade), VIEW("h2c"))))
+	/* An upgrade with content would have two meanings for the bytes behind the head. */
+	if (m->has_upgrade && (m->framing != FRAMING_NONE || offers_h2c(m)))
 		m->has_upgrade = 0;
 	if (m->minor == 0)
 		m->expect_continue = 0;
@@ -241,10 +250,9 @@ const char *forward_rewrite(struct exchange *ex)
 
 /* --- the request ------------------------------------------------------------------------------------------------------------ */
 
+/* The received X-Forwarded-For of a trusted peer, and the peer itself behind it. */
 static void put_forwarded_for(struct h1_writer *w, const struct exchange *ex)
 {
-	struct view peer = view_of(ex->client->peer, ex->client->peer_len);
-
 	h1_put(w, VIEW("X-Forwarded-For: "));
 	for (uint32_t i = 0; ex->client->trusted && i < ex->request.field_count; i++) {
 		const struct field *f = &ex->request.fields[i];
@@ -254,41 +262,51 @@ static void put_forwarded_for(struct h1_writer *w, const struct exchange *ex)
 		h1_put(w, field_value(f));
 		h1_put(w, VIEW(", "));
 	}
-	h1_put(w, peer);
-	h1_put(w, VIEW("\r\n"));
+	h1_put(w, view_of(ex->client->peer, ex->client->peer_len));
 }
 
-/* RFC 7239. Quoted where the grammar wants it: IPv6 and hosts with a port. */
+/* RFC 7239: the peer as a node identifier, quoted where the grammar wants it. */
+static void put_node(struct h1_writer *w, struct view peer)
+{
+	if (view_starts(peer, VIEW("unix:"))) {
+		h1_put(w, VIEW("unknown"));
+	} else if (memchr(peer.p, ':', peer.n) != NULL) {
+		h1_put(w, VIEW("\"["));
+		h1_put(w, peer);
+		h1_put(w, VIEW("]\""));
+	} else {
+		h1_put(w, peer);
+	}
+}
+
 static void put_forwarded(struct h1_writer *w, const struct exchange *ex)
 {
-	struct view peer = view_of(ex->client->peer, ex->client->peer_len);
-	bool v6 = memchr(peer.p, ':', peer.n) != NULL;
-	bool local = peer.n >= 5 && memcmp(peer.p, "unix:", 5) == 0;
-
-	h1_put(w, VIEW("Forwarded: for="));
-	h1_put(w, local ? VIEW("unknown") : v6 ? VIEW("\"[") : VIEW(""));
-	h1_put(w, local ? VIEW("") : peer);
-	h1_put(w, v6 && !local ? VIEW("]\"") : VIEW(""));
+	h1_put(w, VIEW("\r\nForwarded: for="));
+	put_node(w, view_of(ex->client->peer, ex->client->peer_len));
 	if (ex->target.authority.n > 0) {
 		h1_put(w, VIEW(";host=\""));
 		h1_put(w, ex->target.authority);
-		h1_put(w, VIEW("\""));
+		h1_put(w, VIEW("\";proto=http\r\nX-Request-Id: "));
+	} else {
+		h1_put(w, VIEW(";proto=http\r\nX-Request-Id: "));
 	}
-	h1_put(w, VIEW(";proto=http\r\n"));
+	h1_put(w, ex->request_id);
+	h1_put(w, VIEW("\r\n"));
 }
 
+/* What this hop says of itself and of the client. Literals are joined where they meet: this is written for every request. */
 static void put_identity(struct h1_writer *w, const struct exchange *ex)
 {
 	const struct message *m = &ex->request;
+	bool trusted = ex->client->trusted;
 
 	h1_put(w, m->minor == 0 ? VIEW("Via: 1.0 weir\r\n") : VIEW("Via: 1.1 weir\r\n"));
-	put_forwarded_for(w, ex);
-	if (!ex->client->trusted || message_find(m, FIELD_X_FORWARDED_PROTO) == NULL)
+	if (!trusted || message_find(m, FIELD_X_FORWARDED_PROTO) == NULL)
 		h1_put(w, VIEW("X-Forwarded-Proto: http\r\n"));
-	if (ex->target.authority.n > 0 && (!ex->client->trusted || message_find(m, FIELD_X_FORWARDED_HOST) == NULL))
+	if (ex->target.authority.n > 0 && (!trusted || message_find(m, FIELD_X_FORWARDED_HOST) == NULL))
 		h1_put_field(w, VIEW("X-Forwarded-Host"), ex->target.authority);
+	put_forwarded_for(w, ex);
 	put_forwarded(w, ex);
-	h1_put_field(w, VIEW("X-Request-Id"), ex->request_id);
 }
 
 static void put_upgrade(struct h1_writer *w, const struct message *m)
@@ -362,8 +380,9 @@ bool forward_response(struct exchange *ex, struct message *response)
 	if (framing == FRAMING_CHUNKED)
 		h1_put(&w, VIEW("Transfer-Encoding: chunked\r\n"));
 	put_connection(&w, ex);
-	h1_put(&w, VIEW("Via: 1.1 weir\r\n"));
-	h1_put_field(&w, VIEW("X-Request-Id"), ex->request_id);
+	h1_put(&w, VIEW("Via: 1.1 weir\r\nX-Request-Id: "));
+	h1_put(&w, ex->request_id);
+	h1_put(&w, VIEW("\r\n"));
 	return h1_conn_end_head(to, &w, framing);
 }
 

@@ -169,8 +169,6 @@ struct exchange {
 	struct io_task release;            /* frees the memory at the end of the tick */
 	struct arena arena;
 
-	struct message request;
-	struct target target;
 	struct view forward_target;        /* target.whole, or rewritten */
 	struct view forward_host;          /* Host as it goes upstream */
 	const struct config_route *route;
@@ -184,7 +182,6 @@ struct exchange {
 	uint32_t pause_slot;               /* slot + 1 while FILTER_PAUSE; 0 otherwise */
 
 	struct upstream_lease lease;
-	uint8_t response_framing;          /* enum framing, towards the client */
 	uint8_t state;                     /* enum exchange_state; changed by exchange_enter only */
 	uint8_t deadline_cause;            /* enum cause when the timer fires */
 	uint8_t keep_client;               /* what the answer's head promised */
@@ -202,10 +199,12 @@ struct exchange {
 	uint64_t first_byte_us;            /* UINT64_MAX: none came */
 	uint64_t bytes_in, bytes_out;
 	unsigned status;
-	const char *why;
 	const char *ended_at;              /* where exchange_finish was called */
 	bool upstream_status, upgraded;
 
+	/* From here on memory is not zeroed for a new exchange. */
+	struct message request;            /* set before anything else looks at it */
+	struct target target;
 	char first[EXCHANGE_ARENA_BYTES];  /* the arena's first block */
 };
 

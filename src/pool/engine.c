@@ -165,6 +165,12 @@ static bool pool_ask_open(struct weir_pool *pool)
 	return true;
 }
 
+void pool_forgo(struct weir_pool *pool)
+{
+	if (!pool_open_wanted(pool))
+		pool_unit_forgo(pool->budget, pool->seat);
+}
+
 void pool_settle(struct weir_pool *pool)
 {
 	pool_match(pool);
@@ -174,8 +180,7 @@ void pool_settle(struct weir_pool *pool)
 	while (pool_ask_close(pool) || pool_ask_open(pool))
 		;
 	pool->asking = false;
-	if (!pool_open_wanted(pool))
-		pool_unit_forgo(pool->budget, pool->seat);
+	pool_forgo(pool);
 }
 
 bool pool_close_due(const struct weir_pool *pool)

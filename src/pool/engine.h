@@ -166,6 +166,9 @@ void pool_match(struct weir_pool *pool);
  */
 void pool_settle(struct weir_pool *pool);
 
+/* Stops waiting for a unit of the budget if no open is wanted (any more). Part of settling. */
+void pool_forgo(struct weir_pool *pool);
+
 /* Closed, with nothing left; the owner has still to be told. */
 bool pool_close_due(const struct weir_pool *pool);
 

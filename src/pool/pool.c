@@ -92,25 +92,7 @@ static bool queue_full(const struct weir_pool *pool, uint32_t waiting)
 	return waiting > pool->config.waiters_max + pool->in[SLOT_CONNECTING].count;
 }
 
-/* Queues a newcomer; what has come of it when the pool has settled. */
-static enum weir_pool_outcome waiter_queue(struct weir_pool *pool, struct weir_pool_waiter *waiter)
-{
-	/* From inside open or close no open can be begun for the newcomer now: the queue must have room as it is. */
-	if (pool->asking && queue_full(pool, pool->waiting + 1))
-		return pool_waiter_end(pool, waiter, WEIR_POOL_REJECTED);
-	waiter->queued_us = pool->now_us;
-	pool_waiter_enqueue(pool, waiter);
-	pool_settle(pool);
-	if (waiter->stage == WAITER_RESOLVED)
-		return pool_waiter_end(pool, waiter, waiter->outcome);
-	if (waiter->stage == WAITER_ENDED)
-		return WEIR_POOL_CANCELLED;
-	if (queue_full(pool, pool->waiting))
-		return pool_waiter_end(pool, waiter, WEIR_POOL_REJECTED);
-	pool_plan(pool, waiter->deadline_us);
-	return WEIR_POOL_PENDING;
-}
-
+/* What can be said at once; PENDING: the waiter is in its queue. */
 static enum weir_pool_outcome waiter_admit(struct weir_pool *pool, struct weir_pool_waiter *waiter)
 {
 	if (pool->closing)
@@ -118,10 +100,31 @@ static enum weir_pool_outcome waiter_admit(struct weir_pool *pool, struct weir_p
 	if (waiter->deadline_us <= pool->now_us)
 		return pool_waiter_end(pool, waiter, WEIR_POOL_TIMED_OUT);
 	/* A connection is idle after a match only when nobody waits: nobody is overtaken. */
-	if (pool->in[SLOT_IDLE].count == 0)
-		return waiter_queue(pool, waiter);
-	pool_lease_grant(pool, pool_idle_pick(pool), waiter);
-	return pool_waiter_end(pool, waiter, WEIR_POOL_DELIVERED);
+	if (pool->in[SLOT_IDLE].count > 0) {
+		pool_lease_grant(pool, pool_idle_pick(pool), waiter);
+		return pool_waiter_end(pool, waiter, WEIR_POOL_DELIVERED);
+	}
+	/* From inside open or close no open can be begun for the newcomer now: the queue must have room as it is. */
+	if (pool->asking && queue_full(pool, pool->waiting + 1))
+		return pool_waiter_end(pool, waiter, WEIR_POOL_REJECTED);
+	pool_waiter_enqueue(pool, waiter);
+	return WEIR_POOL_PENDING;
+}
+
+/* What has come of a queued newcomer now that the pool has settled. */
+static enum weir_pool_outcome waiter_answer(struct weir_pool *pool, struct weir_pool_waiter *waiter)
+{
+	if (waiter->stage == WAITER_RESOLVED)
+		return pool_waiter_end(pool, waiter, waiter->outcome);
+	if (waiter->stage == WAITER_ENDED)
+		return WEIR_POOL_CANCELLED;
+	if (queue_full(pool, pool->waiting)) {
+		pool_waiter_end(pool, waiter, WEIR_POOL_REJECTED);
+		pool_forgo(pool);
+		return WEIR_POOL_REJECTED;
+	}
+	pool_plan(pool, waiter->deadline_us);
+	return WEIR_POOL_PENDING;
 }
 
 enum weir_pool_outcome weir_pool_acquire(struct weir_pool *pool, struct weir_pool_waiter *waiter, uint64_t now_us,
@@ -136,6 +139,7 @@ enum weir_pool_outcome weir_pool_acquire(struct weir_pool *pool, struct weir_poo
 	latest_us = pool_time_after(pool->now_us, pool->config.acquire_timeout_us);
 	waiter->pool = pool;
 	waiter->deadline_us = deadline_us < latest_us ? deadline_us : latest_us;
+	waiter->queued_us = pool->now_us;
 	waiter->lease = (struct weir_pool_lease){0};
 	waiter->connection = NULL;
 	waiter->reused = false;
@@ -143,6 +147,8 @@ enum weir_pool_outcome weir_pool_acquire(struct weir_pool *pool, struct weir_poo
 	pool_match(pool);
 	outcome = waiter_admit(pool, waiter);
 	pool_settle(pool);
+	if (outcome == WEIR_POOL_PENDING)
+		outcome = waiter_answer(pool, waiter);
 	pool_wake(pool);
 	return outcome;
 }

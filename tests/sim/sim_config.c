@@ -33,10 +33,12 @@ static struct drawn_times times_draw(void)
 static void write_listener(struct sim_text *text, const struct drawn_times *t)
 {
 	plan.header_bytes = 4096;
+	plan.header_count = 40;
 	plan.target_bytes = 512;
+	plan.body_bytes = faults.tight_limits ? world_between(1000, 100000) : 0;
 	text_printf(text, "version: 1\nlisteners:\n  - name: public\n    address: 127.0.0.1:8080\n"
-		"    limits: {connections: %u, header_bytes: 4KiB, header_count: 40, target_bytes: 512B}\n",
-		faults.tight_limits ? ms_between(1, 4) : 1000);
+		"    limits: {connections: %u, header_bytes: 4KiB, header_count: 40, target_bytes: 512B, body_bytes: %lluB}\n",
+		faults.tight_limits ? ms_between(1, 4) : 1000, (unsigned long long)plan.body_bytes);
 	text_printf(text, "    timeouts: {header: %ums, body_idle: %ums, keep_alive: %ums, write_idle: %ums}\n", t->header,
 		t->body_idle, t->keep_alive, t->write_idle);
 }

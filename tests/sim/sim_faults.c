@@ -9,12 +9,20 @@ struct sim_faults faults;
 #define BENIGN_FAULT_PERMILLE 400
 #define HOSTILE_FAULT_PERMILLE 220
 
-/* Rare, usual or frequent. */
+/* Rare, usual or frequent: things that may happen with every call ... */
 static uint16_t intensity(void)
 {
 	static const uint16_t levels[] = {10, 50, 150, 400};
 
 	return levels[world_below(4)];
+}
+
+/* ... and things that are drawn once for a client, a request or a run. */
+static uint16_t intensity_of_actors(void)
+{
+	static const uint16_t levels[] = {100, 300, 700};
+
+	return levels[world_below(3)];
 }
 
 void faults_draw(void)
@@ -26,7 +34,10 @@ void faults_draw(void)
 	SIM_BENIGN(SIM_FAULT_DRAW)
 #undef SIM_FAULT_DRAW
 #define SIM_FAULT_DRAW(field) if (hostile && world_chance(HOSTILE_FAULT_PERMILLE)) faults.field = intensity();
-	SIM_HOSTILE(SIM_FAULT_DRAW)
+	SIM_HOSTILE_WORLD(SIM_FAULT_DRAW)
+#undef SIM_FAULT_DRAW
+#define SIM_FAULT_DRAW(field) if (hostile && world_chance(HOSTILE_FAULT_PERMILLE)) faults.field = intensity_of_actors();
+	SIM_HOSTILE_ACTORS(SIM_FAULT_DRAW)
 #undef SIM_FAULT_DRAW
 #define SIM_FAULT_ANY(field) || faults.field != 0
 	faults.hostile = false SIM_HOSTILE(SIM_FAULT_ANY);

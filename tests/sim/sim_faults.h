@@ -23,8 +23,8 @@
 	X(level_events)       /* an event also tells what is still true, as the kernel does */ \
 	X(connect_at_once)    /* io_connect succeeds inside the call */
 
-/* X(field). Hostile: on the worker's sockets and memory. */
-#define SIM_HOSTILE(X) \
+/* X(field). Hostile: what the machine and the network do. */
+#define SIM_HOSTILE_WORLD(X) \
 	X(reset)              /* per connection: it breaks at a drawn byte */ \
 	X(connect_refused) \
 	X(connect_hangs) \
@@ -33,7 +33,10 @@
 	X(accept_aborted) \
 	X(watch_fails) \
 	X(alloc_fails) \
-	X(clock_jumps)        /* per drawn moment */ \
+	X(clock_jumps)        /* per drawn moment */
+
+/* X(field). Hostile: what clients, servers and operators do. */
+#define SIM_HOSTILE_ACTORS(X) \
 	X(client_leaves)      /* per client: at a drawn byte */ \
 	X(client_stalls)      /* per client: stops sending in the middle, and stays */ \
 	X(client_dawdles)     /* per client: sends and reads very slowly */ \
@@ -43,6 +46,8 @@
 	X(server_unsolicited) /* bytes on an idle connection */ \
 	X(drain_midway)       /* per run */ \
 	X(tight_limits)       /* per run: pools and limits so small that refusals are expected */
+
+#define SIM_HOSTILE(X) SIM_HOSTILE_WORLD(X) SIM_HOSTILE_ACTORS(X)
 
 #define SIM_FAULT_FIELD(field) uint16_t field;
 struct sim_faults {

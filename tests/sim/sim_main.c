@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/planted.h"
+#include "sim_oracle.h"
 #include "sim_run.h"
 #include "sim_world.h"
 
@@ -103,6 +104,27 @@ static void seed_run(const struct options *options, uint64_t seed)
 		printf("seed %" PRIu64 ": %016" PRIx64 "\n", seed, hash);
 }
 
+/* So many seeds must have come to everything there is. */
+#define SEEDS_FOR_TALLY 2000
+
+static int finish(const struct options *options)
+{
+	uint64_t seeds = options->to - options->from + 1;
+	const char *what;
+
+	alarm(0);
+	printf("%" PRIu64 " seeds, no violation\n", seeds);
+	if (options->verbose)
+		oracle_tell_tally();
+	if (planted_bug != PLANTED_NONE)
+		fprintf(stderr, "planted bug %d was not found\n", planted_bug);
+	else if (seeds >= SEEDS_FOR_TALLY && !oracle_tally_is_full(&what))
+		fprintf(stderr, "but none of the runs came to this: %s\n", what);
+	else
+		return 0;
+	return 1;
+}
+
 int main(int argc, char **argv)
 {
 	struct options options = {0};
@@ -117,9 +139,5 @@ int main(int argc, char **argv)
 		world_on_violation(on_found);
 	for (uint64_t seed = options.from; seed <= options.to; seed++)
 		seed_run(&options, seed);
-	alarm(0);
-	printf("%" PRIu64 " seeds, no violation\n", options.to - options.from + 1);
-	if (planted_bug != PLANTED_NONE)
-		fprintf(stderr, "planted bug %d was not found\n", planted_bug);
-	return planted_bug != PLANTED_NONE;
+	return finish(&options);
 }

@@ -209,6 +209,23 @@ static void request_render(struct sim_request *request, const char *target)
 	request->wire_length = text.length;
 }
 
+/* Not malformed but beyond a limit of the listener. */
+static void oversized_render(struct sim_request *request)
+{
+	struct sim_text text = {0};
+	unsigned which = world_below(3), n = which == 0 ? plan.target_bytes : which == 1 ? plan.header_bytes / 40 : plan.header_count;
+
+	text_printf(&text, "GET /u0/bad/%u", request->id);
+	for (unsigned i = 0; which == 0 && i < n; i++)
+		text_put(&text, "x", 1);
+	text_printf(&text, " HTTP/1.1\r\nHost: sim.test\r\n");
+	for (unsigned i = 0; which != 0 && i < n; i++)
+		text_printf(&text, "X-%u: %s\r\n", i, which == 1 ? "0123456789012345678901234567890123456789" : "");
+	text_put(&text, "\r\n", 2);
+	request->wire = text.bytes;
+	request->wire_length = request->head_length = text.length;
+}
+
 static void malformed_render(struct sim_request *request)
 {
 	const struct malformed *bad = &malformed_heads[world_below(sizeof(malformed_heads) / sizeof(*bad))];
@@ -299,7 +316,9 @@ struct sim_request *model_request(bool last)
 
 	if (last && world_chance(faults.malformed)) {
 		request = request_new(world_chance(700) ? KIND_MALFORMED : KIND_BAD_CONTENT);
-		if (request->kind == KIND_MALFORMED)
+		if (request->kind == KIND_MALFORMED && world_chance(100))
+			oversized_render(request);
+		else if (request->kind == KIND_MALFORMED)
 			malformed_render(request);
 		else
 			bad_content_draw(request);

@@ -82,7 +82,8 @@ struct sim_request {
 struct sim_plan {
 	unsigned upstreams;
 	bool rewrites;           /* upstream 1: "/u1/..." arrives as "/in/..." */
-	unsigned header_bytes, target_bytes;
+	unsigned header_bytes, header_count, target_bytes;
+	uint64_t body_bytes;     /* 0: no limit */
 };
 extern struct sim_plan plan;
 

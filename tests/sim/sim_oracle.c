@@ -10,6 +10,14 @@
 
 static struct sim_faults drawn;
 
+/* Over all runs. */
+static struct {
+	uint64_t planned, own, tunnels, interim, requests, replays;
+	uint64_t causes[CAUSE_COUNT];
+	uint64_t defects[DEFECT_COUNT];
+	uint64_t malformed, unanswered[ENDED_REFUSED + 1];
+} tally;
+
 void oracle_begin(void)
 {
 	drawn = faults;
@@ -34,11 +42,18 @@ static bool holds_connections(void)
 		drawn.connect_hangs;
 }
 
+static bool is_too_large(const struct sim_request *request)
+{
+	return plan.body_bytes != 0 && request->content > plan.body_bytes;
+}
+
 /* Rule 6. */
 static bool cause_fits(const struct sim_request *request, enum cause cause)
 {
 	switch (cause) {
-	case CAUSE_BAD_REQUEST: case CAUSE_URI_TOO_LONG: case CAUSE_HEADERS_TOO_LARGE: case CAUSE_BODY_TOO_LARGE:
+	case CAUSE_BODY_TOO_LARGE:
+		return is_too_large(request);
+	case CAUSE_BAD_REQUEST: case CAUSE_URI_TOO_LONG: case CAUSE_HEADERS_TOO_LARGE:
 		return request->kind == KIND_MALFORMED || request->kind == KIND_BAD_CONTENT;
 	case CAUSE_NO_ROUTE:
 		return request->kind == KIND_NO_ROUTE;
@@ -55,8 +70,7 @@ static bool cause_fits(const struct sim_request *request, enum cause cause)
 	case CAUSE_CONNECT_TIMEOUT:
 		return drawn.connect_hangs || drawn.clock_jumps;
 	case CAUSE_UPSTREAM_RESET:
-		return drawn.reset || drawn.answer_defect || drawn.server_idle_close || drawn.server_unsolicited ||
-			drawn.alloc_fails;
+		return drawn.reset || drawn.answer_defect || drawn.server_idle_close || drawn.server_unsolicited;
 	case CAUSE_UPSTREAM_BAD_RESPONSE:
 		return request->answer.defect != DEFECT_NONE || drawn.server_unsolicited || drawn.answer_defect;
 	case CAUSE_FIRST_BYTE_TIMEOUT: case CAUSE_UPSTREAM_IDLE_TIMEOUT: case CAUSE_REQUEST_DEADLINE:
@@ -215,6 +229,12 @@ void oracle_answer_complete(struct sim_request *request, const struct sim_reader
 		check_planned_answer(request, reader);
 	else
 		check_own_answer(request, reader);
+	tally.planned += planned;
+	tally.own += !planned && reader->status < 400;
+	tally.tunnels += reader->status == 101;
+	tally.malformed += request->kind == KIND_MALFORMED;
+	tally.causes[cause_read(reader) % CAUSE_COUNT] += !planned;
+	tally.interim += request->interim_seen;
 	/* CONNECT is refused for what it asks, not for how it is written. */
 	if (request->kind == KIND_MALFORMED && keeps && reader->status != 405)
 		world_violation("1: the connection of a refused request is closed", "request %u", request->id);
@@ -226,6 +246,7 @@ void oracle_answer_complete(struct sim_request *request, const struct sim_reader
 
 void oracle_unanswered(const struct sim_request *request, enum sim_end_how how)
 {
+	tally.unanswered[how]++;
 	if (how == ENDED_BY_CLIENT || how == ENDED_AFTER_CLOSE || request->answered || oracle_run_is_rough())
 		return;
 	/* Content that turns out to be wrong when an answer is already on its way can only be told by breaking off. */
@@ -297,6 +318,9 @@ struct sim_request *oracle_arrival(struct sim_reader *reader)
 	check_arrival_framing(request, reader);
 	check_arrival_fields(request, reader);
 	check_arrival_count(request);
+	tally.requests++;
+	tally.defects[request->answer.defect]++;
+	tally.replays += request->arrivals > 1;
 	reader->key = request->kind == KIND_BAD_CONTENT ? KEY_TEXT : request_key(request);
 	return request;
 }
@@ -307,9 +331,55 @@ void oracle_arrival_complete(struct sim_request *request, const struct sim_reade
 	if (request->kind == KIND_BAD_CONTENT)
 		world_violation("2: what was cut short never looks complete", "request %u has malformed content and arrives complete",
 			request->id);
+	if (is_too_large(request))
+		world_violation("3: limits hold", "request %u with %llu bytes of content", request->id,
+			(unsigned long long)request->content);
 	if (!request->sent_complete || reader->content != request->content)
 		world_violation("2: what was cut short never looks complete", "request %u: %llu of %llu bytes arrive", request->id,
 			(unsigned long long)reader->content, (unsigned long long)request->content);
 	if (request->has_trailers && reader->field_count == reader->trailers_from)
 		world_violation("3: what arrives is what was intended", "request %u: trailers", request->id);
+}
+
+/* --- tally ------------------------------------------------------------------------------------------------------------- */
+
+void oracle_tell_tally(void)
+{
+	static const char *const ends[] = {"FIN", "reset", "the client", "an answer that closes", "a refusal"};
+
+	printf("requests at servers %llu (again %llu), answers passed on %llu, own %llu, tunnels %llu, interim %llu\n",
+		(unsigned long long)tally.requests, (unsigned long long)tally.replays, (unsigned long long)tally.planned,
+		(unsigned long long)tally.own, (unsigned long long)tally.tunnels, (unsigned long long)tally.interim);
+	printf("malformed and refused %llu; unanswered because of", (unsigned long long)tally.malformed);
+	for (int how = 0; how <= ENDED_REFUSED; how++)
+		printf(" %s %llu", ends[how], (unsigned long long)tally.unanswered[how]);
+	printf("\nfailures:");
+	for (int cause = 1; cause < CAUSE_COUNT; cause++)
+		printf(" %s %llu", cause_info((enum cause)cause)->word, (unsigned long long)tally.causes[cause]);
+	printf("\ndefects of answers:");
+	for (int defect = 0; defect < DEFECT_COUNT; defect++)
+		printf(" %d: %llu", defect, (unsigned long long)tally.defects[defect]);
+	printf("\n");
+}
+
+bool oracle_tally_is_full(const char **what)
+{
+	/* Causes that this version's runs can come to. */
+	static const enum cause expected[] = {CAUSE_BAD_REQUEST, CAUSE_CLIENT_TIMEOUT, CAUSE_NO_ROUTE, CAUSE_METHOD_NOT_ALLOWED,
+		CAUSE_CLIENT_CONNECTIONS_LIMITED, CAUSE_POOL_QUEUE_FULL, CAUSE_POOL_ACQUIRE_TIMEOUT, CAUSE_CONNECT_REFUSED,
+		CAUSE_CONNECT_TIMEOUT, CAUSE_UPSTREAM_RESET, CAUSE_UPSTREAM_BAD_RESPONSE, CAUSE_FIRST_BYTE_TIMEOUT, CAUSE_URI_TOO_LONG, CAUSE_HEADERS_TOO_LARGE, CAUSE_BODY_TOO_LARGE,
+		CAUSE_REQUEST_DEADLINE, CAUSE_MEMORY_EXHAUSTED};
+
+	*what = "tunnels, interim answers, own answers, malformed requests or a defect of an answer";
+	if (tally.tunnels == 0 || tally.interim == 0 || tally.own == 0 || tally.malformed == 0)
+		return false;
+	for (int defect = 0; defect < DEFECT_COUNT; defect++)
+		if (tally.defects[defect] == 0)
+			return false;
+	for (size_t i = 0; i < sizeof(expected) / sizeof(*expected); i++) {
+		*what = cause_info(expected[i])->word;
+		if (tally.causes[expected[i]] == 0)
+			return false;
+	}
+	return true;
 }

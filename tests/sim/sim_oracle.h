@@ -23,6 +23,12 @@ void oracle_begin(void);
 /* Whether faults of this run may make any request fail. */
 bool oracle_run_is_rough(void);
 
+/* What the runs so far have come to, as text: a simulator that reaches nothing finds nothing. */
+void oracle_tell_tally(void);
+
+/* False when something that many runs must have come to has not been seen; *what names it. */
+bool oracle_tally_is_full(const char **what);
+
 /* --- what a client sees -------------------------------------------------------------------------------------------- */
 
 /* The head of an answer where the answer to `request` is due, 1xx included. Sets the reader's key and framing. */

@@ -381,8 +381,6 @@ void model_open_asked(struct model *m, uint32_t slot)
 
 void model_close_asked(struct model *m, uint32_t slot)
 {
-	/* Another pool may have begun to wait for a unit since the call began. */
-	yield(m);
 	expect(m, m->connections[slot].state == MODEL_DOOMED, "close: it is still good");
 	m->connections[slot].state = MODEL_CLOSING;
 }

@@ -1,0 +1,393 @@
+"""Each timeout with its cause, its status, and about when it is due."""
+
+import contextlib
+import json
+import time
+
+import pytest
+
+from gateway import configuration
+from origin import closed_port
+from raw import chunk, get, post, response
+
+SHORT = 0.15
+SHORT_TEXT = "150ms"
+
+# How much later than due something may happen on a busy machine.
+LATE = 2.0
+
+
+@contextlib.contextmanager
+def due(seconds=SHORT):
+    began = time.monotonic()
+    yield
+    took = time.monotonic() - began
+    assert seconds * 0.9 <= took < seconds + LATE, f"after {took:.3f}s instead of {seconds}s"
+
+
+def assert_error(gateway, answer, status, cause):
+    assert answer.status == status
+    assert json.loads(answer.body)["error"] == cause
+    record = gateway.records(1)[-1]
+    assert (record["status"], record["cause"], record["upstream_status"]) == (status, cause, False)
+
+
+def with_listener(start, origin, **timeouts):
+    return start(configuration(origin, listener={"timeouts": timeouts}))
+
+
+def with_upstream(start, origin, **timeouts):
+    return start(configuration(origin, upstream={"timeouts": timeouts}))
+
+
+# --- the client's side --------------------------------------------------------------------------------------------------
+
+
+def test_header(start, origin):
+    gateway = with_listener(start, origin, header=SHORT_TEXT)
+    client = gateway.connect().send("GET / HTTP/1.1\r\nHo")
+    with due():
+        answer = client.read_response()
+    assert_error(gateway, answer, 408, "client_timeout")
+    client.half_close().expect_end()
+
+
+def test_header_is_not_prolonged_by_single_bytes(start, origin):
+    gateway = with_listener(start, origin, header=SHORT_TEXT)
+    client = gateway.connect().send("GET / HTTP/1.1\r\n")
+    with due():
+        while not client.unread:
+            client.send("A: b\r\n")
+            client.sock.settimeout(0.02)
+            with contextlib.suppress(TimeoutError):
+                client.more()
+        client.sock.settimeout(5)
+        answer = client.read_response()
+    assert answer.status == 408
+
+
+def test_header_counts_from_its_first_byte(start, origin):
+    gateway = with_listener(start, origin, header=SHORT_TEXT, keep_alive="10s")
+    origin.serve()
+    client = gateway.connect()
+    client.expect_silence(SHORT * 1.5)
+    assert client.ask(get()).status == 200
+    client.expect_silence(SHORT * 1.5)
+    assert client.ask(get()).status == 200
+
+
+def test_keep_alive_before_the_first_request(start, origin):
+    gateway = with_listener(start, origin, keep_alive=SHORT_TEXT)
+    client = gateway.connect()
+    with due():
+        client.expect_end()
+
+
+def test_keep_alive_between_requests(start, origin):
+    gateway = with_listener(start, origin, keep_alive=SHORT_TEXT)
+    origin.serve()
+    client = gateway.connect()
+    client.ask(get())
+    with due():
+        client.expect_end()
+    assert len(gateway.records(1)) == 1
+
+
+def test_body_idle(start, origin):
+    gateway = with_listener(start, origin, body_idle=SHORT_TEXT)
+    client = gateway.connect().send(post("hello world")[:-6])
+    wire = origin.accept()
+    wire.read_head()
+    with due():
+        answer = client.read_response()
+    assert_error(gateway, answer, 408, "client_timeout")
+    assert wire.expect_gone() == b"hello"
+    client.half_close().expect_end()
+
+
+def test_body_idle_is_prolonged_by_every_piece(start, origin):
+    gateway = with_listener(start, origin, body_idle=SHORT_TEXT)
+    client = gateway.connect().send(post("x" * 6)[:-6])
+    wire = origin.accept()
+    wire.read_head()
+    for _ in range(6):
+        client.expect_silence(SHORT * 0.5)
+        client.send("x")
+        assert wire.take(1) == b"x"
+    wire.send(response("fine"))
+    assert client.read_response().body == b"fine"
+
+
+def test_body_idle_while_the_rest_is_thrown_away(start, origin):
+    gateway = with_listener(start, origin, body_idle=SHORT_TEXT)
+    client = gateway.connect().send(post("hello world")[:-6])
+    wire = origin.accept()
+    wire.read_head()
+    wire.send(response("early"))
+    assert client.read_response().body == b"early"
+    with due():
+        client.expect_gone()
+
+
+def test_write_idle(start, origin):
+    """The client reads nothing of what is ready for it."""
+    gateway = with_listener(start, origin, write_idle=SHORT_TEXT)
+    origin.serve(lambda wire, _: flood(wire))
+    client = gateway.connect(receive_buffer=4096).send(get())
+    record = gateway.record()
+    assert (record["status"], record["cause"]) == (200, "client_timeout")
+    assert record["total_us"] >= SHORT * 900_000
+    client.expect_abort()
+
+
+def test_write_idle_with_everything_but_the_last_bytes_taken(start, origin):
+    """The upstream is done and gone; only the client still owes its part."""
+    gateway = with_listener(start, origin, write_idle=SHORT_TEXT)
+    client = gateway.connect(receive_buffer=4096).send(get())
+    origin.answer(response(b"x" * 3_000_000))
+    record = gateway.record()
+    assert record["cause"] == "client_timeout"
+    client.expect_abort()
+
+
+def flood(wire):
+    wire.read_request()
+    wire.send("HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
+    with contextlib.suppress(OSError):
+        for _ in range(100):
+            wire.send(b"x" * 1_000_000)
+
+
+def test_slow_reader_is_no_idle_one(start, origin):
+    """Taking something now and then is enough."""
+    gateway = with_listener(start, origin, write_idle="400ms")
+    origin.serve(lambda wire, _: (wire.read_request(), wire.send(response(b"x" * 8_000_000))))
+    client = gateway.connect(receive_buffer=65536).send(get())
+    head = client.read_head()
+    until = time.monotonic() + 1.2
+    taken = len(client.unread)
+    while time.monotonic() < until:
+        taken += len(client.sock.recv(65536))
+        client.sock.setblocking(True)
+        time.sleep(0.02)
+    while taken < head.framing:
+        taken += len(client.sock.recv(262144))
+    assert taken == head.framing
+    assert gateway.record()["cause"] is None
+
+
+# --- the upstream's side ------------------------------------------------------------------------------------------------
+
+
+def test_first_byte(start, origin):
+    gateway = with_upstream(start, origin, first_byte=SHORT_TEXT)
+    client = gateway.connect().send(get())
+    wire = origin.accept()
+    wire.read_request()
+    with due():
+        answer = client.read_response()
+    assert_error(gateway, answer, 504, "first_byte_timeout")
+    wire.expect_gone()
+    # The client has done nothing wrong.
+    client.send(get("/next"))
+    origin.answer(response("fine"))
+    assert client.read_response().body == b"fine"
+
+
+def test_first_byte_counts_from_the_end_of_the_request(start, origin):
+    gateway = with_upstream(start, origin, first_byte=SHORT_TEXT)
+    client = gateway.connect().send(post("xx")[:-2])
+    wire = origin.accept()
+    wire.read_head()
+    for _ in range(2):
+        client.expect_silence(SHORT * 1.5)
+        client.send("x")
+    wire.take(2)
+    wire.send(response("fine"))
+    assert client.read_response().status == 200
+
+
+def test_first_byte_while_100_is_expected(start, origin):
+    gateway = with_upstream(start, origin, first_byte=SHORT_TEXT)
+    client = gateway.connect()
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+    origin.accept().read_head()
+    with due():
+        answer = client.read_response()
+    assert_error(gateway, answer, 504, "first_byte_timeout")
+    assert answer.get("Connection") == "close"
+
+
+def test_idle_in_the_middle_of_an_answer(start, origin):
+    gateway = with_upstream(start, origin, idle=SHORT_TEXT)
+    client = gateway.connect().send(get())
+    wire, _ = origin.answer(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk("some"))
+    client.read_head()
+    assert client.read_chunk() == b"some"
+    with due():
+        client.expect_abort()
+    wire.expect_gone()
+    record = gateway.record()
+    assert (record["status"], record["cause"]) == (200, "upstream_idle_timeout")
+
+
+def test_idle_in_the_middle_of_a_response_head(start, origin):
+    gateway = with_upstream(start, origin, first_byte=SHORT_TEXT, idle=SHORT_TEXT)
+    client = gateway.connect().send(get())
+    origin.answer(b"HTTP/1.1 200 OK\r\nA: ")
+    answer = client.read_response()
+    assert answer.status == 504
+    assert gateway.record()["cause"] in ("first_byte_timeout", "upstream_idle_timeout")
+
+
+def test_idle_is_prolonged_by_every_piece(start, origin):
+    gateway = with_upstream(start, origin, idle=SHORT_TEXT)
+    client = gateway.connect().send(get())
+    wire, _ = origin.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n")
+    client.read_head()
+    for _ in range(6):
+        client.expect_silence(SHORT * 0.5)
+        wire.send("x")
+        assert client.take(1) == b"x"
+    assert gateway.record()["cause"] is None
+
+
+def test_idle_while_the_upstream_takes_nothing(start, origin):
+    gateway = with_upstream(start, origin, idle=SHORT_TEXT)
+    client = gateway.connect().send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
+    origin.accept()
+    client.sock.settimeout(0.05)
+    with contextlib.suppress(TimeoutError, ConnectionError):
+        while True:
+            client.sock.send(b"x" * 262144)
+    client.sock.settimeout(5)
+    record = gateway.record()
+    assert (record["status"], record["cause"]) == (504, "upstream_idle_timeout")
+
+
+def test_request_deadline_before_the_answer(start, origin):
+    gateway = with_upstream(start, origin, request=SHORT_TEXT)
+    client = gateway.connect().send(get())
+    wire = origin.accept()
+    with due():
+        answer = client.read_response()
+    assert_error(gateway, answer, 504, "request_deadline")
+    wire.read_request()
+    wire.expect_gone()
+
+
+def test_request_deadline_during_the_answer_though_bytes_flow(start, origin):
+    gateway = with_upstream(start, origin, request="300ms")
+    client = gateway.connect().send(get())
+    wire, _ = origin.answer(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    with due(0.3), contextlib.suppress(ConnectionError):
+        client.read_head()
+        while True:
+            wire.send(chunk("x"))
+            client.read_chunk()
+            time.sleep(0.01)
+    record = gateway.record()
+    assert (record["status"], record["cause"]) == (200, "request_deadline")
+
+
+def test_request_deadline_of_0_is_none(start, origin):
+    gateway = with_upstream(start, origin, request="0s", first_byte="10s")
+    client = gateway.connect().send(get())
+    wire = origin.accept()
+    wire.read_request()
+    client.expect_silence(SHORT)
+    wire.send(response("late"))
+    assert client.read_response().body == b"late"
+
+
+def full_backlog(make_origin):
+    """An origin whose kernel queue is full: connecting to it hangs."""
+    import socket
+    origin = make_origin(backlog=0)
+    fillers = []
+    for _ in range(4):
+        sock = socket.socket()
+        sock.setblocking(False)
+        sock.connect_ex(("127.0.0.1", origin.port))
+        fillers.append(sock)
+    return origin, fillers
+
+
+def test_connect(start, make_origin):
+    origin, fillers = full_backlog(make_origin)
+    gateway = with_upstream(start, origin, connect=SHORT_TEXT)
+    client = gateway.connect()
+    with due():
+        answer = client.ask(get())
+    assert_error(gateway, answer, 504, "connect_timeout")
+    for sock in fillers:
+        sock.close()
+
+
+def test_acquire(start, origin):
+    gateway = start(configuration(origin, upstream={"pool": {"max_connections": 1, "acquire_timeout": SHORT_TEXT}}))
+    first = gateway.connect().send(get("/1"))
+    wire = origin.accept()
+    wire.read_request()
+    second = gateway.connect()
+    with due():
+        answer = second.ask(get("/2"))
+    assert_error(gateway, answer, 503, "pool_acquire_timeout")
+    assert answer.get("Retry-After")
+    record = gateway.record()
+    assert record["queue_us"] >= SHORT * 900_000
+    # The lesson of the ghost leak: who waited in vain holds nothing, and the connection goes to the next who asks.
+    wire.send(response("one"))
+    assert first.read_response().body == b"one"
+    second.send(get("/3"))
+    assert wire.read_request().target == "/3"
+    wire.send(response("three"))
+    assert second.read_response().body == b"three"
+
+
+def test_waiting_in_vain_many_times_leaks_no_connection(start, origin):
+    gateway = start(configuration(origin, upstream={"pool": {"max_connections": 2, "acquire_timeout": "20ms"}}))
+    holders = [gateway.connect().send(get("/hold")) for _ in range(2)]
+    wires = [origin.accept() for _ in range(2)]
+    for wire in wires:
+        wire.read_request()
+    waiting = [gateway.connect().send(get("/wait")) for _ in range(30)]
+    assert {client.read_response().status for client in waiting} == {503}
+    for wire in wires:
+        wire.send(response())
+    for holder in holders:
+        assert holder.read_response().status == 200
+    for client, wire in zip(waiting, wires):
+        client.send(get("/again"))
+    served = []
+    for wire in wires:
+        served.append(wire.read_request().target)
+        wire.send(response())
+    assert served == ["/again", "/again"]
+    assert origin.is_untouched()
+
+
+@pytest.mark.parametrize("order", ["lifo", "fifo"])
+def test_pool_idle_timeout(start, origin, order):
+    gateway = start(configuration(origin, upstream={"pool": {"idle_timeout": SHORT_TEXT, "order": order}}))
+    client = gateway.connect().send(get())
+    wire, _ = origin.answer(response())
+    client.read_response()
+    with due():
+        wire.expect_end()
+
+
+def test_pool_max_lifetime(start, origin):
+    gateway = start(configuration(origin, upstream={"pool": {"max_lifetime": SHORT_TEXT}}))
+    client = gateway.connect().send(get())
+    wire, _ = origin.answer(response())
+    client.read_response()
+    wire.expect_end()
+
+
+def test_refused_connection_is_told_at_once(start):
+    keeper, port = closed_port()
+    with keeper:
+        gateway = start(configuration(f"127.0.0.1:{port}"))
+        answer = gateway.connect().ask(get())
+        assert_error(gateway, answer, 502, "connect_refused")

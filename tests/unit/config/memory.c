@@ -1,0 +1,82 @@
+/*
+ * A load that runs out of memory at any of its allocations ends in a complaint, and gives everything back (the sanitizer
+ * looks). malloc and calloc of our own code are made to fail; libyaml's own come from its library and stay as they are.
+ */
+#include "load.h"
+
+#include <limits.h>
+
+static int left = INT_MAX;
+
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t count, size_t n);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t count, size_t n);
+
+static bool refused(void)
+{
+	return left <= 0 || --left == 0;
+}
+
+void *__wrap_malloc(size_t n)
+{
+	return refused() ? NULL : __real_malloc(n);
+}
+
+void *__wrap_calloc(size_t count, size_t n)
+{
+	return refused() ? NULL : __real_calloc(count, n);
+}
+
+/* Loads with `allowed` allocations. Whether it succeeded. */
+static bool load_short(const char *path, int allowed)
+{
+	const struct config *config;
+	struct config_complaints complaints;
+
+	left = allowed;
+	enum config_status status = config_load(path, &config, &complaints);
+	left = INT_MAX;
+	assert_int_equal(status == CONFIG_OK, config != NULL);
+	assert_int_equal(status == CONFIG_OK, complaints.count + complaints.more == 0);
+	config_complaints_release(&complaints);
+	config_free(config);
+	return status == CONFIG_OK;
+}
+
+static void test_every_allocation(void **state)
+{
+	int needed = 1;
+
+	while (!load_short(EXAMPLES "/full.yaml", needed))
+		needed++;
+	assert_true(needed > 4);
+	assert_true(load_short(EXAMPLES "/full.yaml", needed + 1));
+}
+
+/* A bad file is bad even when there is no memory for saying why. */
+static void test_complaints_without_memory(void **state)
+{
+	for (int allowed = 1; allowed < 20; allowed++) {
+		const struct config *config;
+		struct config_complaints complaints;
+
+		left = allowed;
+		enum config_status status = config_load_bytes("f", VIEW("version: 2\na: 1\nb: 1\n"), &config, &complaints);
+		left = INT_MAX;
+		assert_int_equal(status, CONFIG_BAD);
+		assert_null(config);
+		assert_true(complaints.count + complaints.more > 0);
+		config_complaints_release(&complaints);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_every_allocation),
+		cmocka_unit_test(test_complaints_without_memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

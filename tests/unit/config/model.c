@@ -1,0 +1,424 @@
+/*
+ * Right files: every field of examples/full.yaml, every default, and spellings that mean the same.
+ */
+#include "load.h"
+
+#include <arpa/inet.h>
+
+#include "base/units.h"
+#include "http/message.h"
+
+static void assert_address(const struct address *address, struct view written, const char *expected)
+{
+	char text[ADDRESS_TEXT_MAX];
+
+	address_format(address, text);
+	assert_string_equal(text, expected);
+	assert_int_not_equal(written.n, 0);
+}
+
+static void assert_field(const struct config_field *field, const char *name, const char *value)
+{
+	assert_view(field->name, name);
+	assert_view(field->value, value);
+}
+
+/* `v4` and `prefix` as they were written. */
+static void assert_cidr_v4(const struct config_cidr *cidr, const char *v4, unsigned prefix)
+{
+	uint8_t expected[16] = {[10] = 0xff, [11] = 0xff};
+
+	inet_pton(AF_INET, v4, expected + 12);
+	assert_memory_equal(cidr->address, expected, 16);
+	assert_int_equal(cidr->prefix, 96 + prefix);
+}
+
+/* --- every key of the full example --------------------------------------------------------------------------------- */
+
+static const struct config *full;
+
+static int full_load(void **state)
+{
+	struct config_complaints complaints;
+	enum config_status status = config_load(EXAMPLES "/full.yaml", &full, &complaints);
+
+	config_complaints_print(&complaints, EXAMPLES "/full.yaml", stderr);
+	config_complaints_release(&complaints);
+	return status == CONFIG_OK ? 0 : -1;
+}
+
+static int full_free(void **state)
+{
+	config_free(full);
+	return 0;
+}
+
+static void test_full_root(void **state)
+{
+	assert_view(full->file, EXAMPLES "/full.yaml");
+	assert_int_equal(full->workers, 2);
+	assert_int_equal(full->listener_count, 2);
+	assert_int_equal(full->upstream_count, 2);
+	assert_int_equal(full->route_count, 4);
+	assert_true(full->admin.enabled);
+	assert_view(full->admin.address_text, "127.0.0.1:9180");
+	assert_address(&full->admin.address, full->admin.address_text, "127.0.0.1:9180");
+	assert_true(full->log.access);
+	assert_int_equal(full->log.access_format, LOG_TEXT);
+	assert_string_equal(full->log.access_path, "/var/log/weir/access.log");
+	assert_int_equal(full->log.level, LEVEL_WARNING);
+	assert_int_equal(full->drain_timeout_us, 20 * US_PER_S);
+}
+
+static void test_full_listeners(void **state)
+{
+	const struct config_listener *l = &full->listeners[0];
+	static const uint8_t fd00[16] = {0xfd};
+
+	assert_view(l->name, "public");
+	assert_view(l->address_text, "127.0.0.1:8080");
+	assert_address(&l->address, l->address_text, "127.0.0.1:8080");
+	assert_int_equal(l->trusted_proxy_count, 3);
+	assert_cidr_v4(&l->trusted_proxies[0], "127.0.0.1", 32);
+	assert_cidr_v4(&l->trusted_proxies[1], "10.0.0.0", 8);
+	assert_memory_equal(l->trusted_proxies[2].address, fd00, 16);
+	assert_int_equal(l->trusted_proxies[2].prefix, 8);
+	assert_int_equal(l->limits.connections, 2000);
+	assert_int_equal(l->limits.header_bytes, 16 * KIB);
+	assert_int_equal(l->limits.header_count, 64);
+	assert_int_equal(l->limits.target_bytes, 4 * KIB);
+	assert_int_equal(l->limits.body_bytes, 100 * MIB);
+	assert_int_equal(l->timeouts.header_us, 5 * US_PER_S);
+	assert_int_equal(l->timeouts.body_idle_us, 20 * US_PER_S);
+	assert_int_equal(l->timeouts.keep_alive_us, 60 * US_PER_S);
+	assert_int_equal(l->timeouts.write_idle_us, 15 * US_PER_S);
+	assert_address(&full->listeners[1].address, full->listeners[1].address_text, "unix:/tmp/weir-example.sock");
+}
+
+static void test_full_upstreams(void **state)
+{
+	const struct config_upstream *u = &full->upstreams[0];
+
+	assert_view(u->name, "users");
+	assert_int_equal(u->index, 0);
+	assert_int_equal(full->upstreams[1].index, 1);
+	assert_int_equal(u->endpoint_count, 2);
+	assert_address(&u->endpoints[0].address, u->endpoints[0].address_text, "127.0.0.1:9001");
+	assert_int_equal(u->endpoints[0].weight, 3);
+	assert_address(&u->endpoints[1].address, u->endpoints[1].address_text, "[::1]:9001");
+	assert_int_equal(u->endpoints[1].weight, 1);
+	assert_int_equal(u->balance, BALANCE_ROUND_ROBIN);
+	assert_int_equal(u->pool.max_connections, 50);
+	assert_int_equal(u->pool.max_pending, 200);
+	assert_int_equal(u->pool.acquire_timeout_us, 500 * US_PER_MS);
+	assert_false(u->pool.lifo);
+	assert_int_equal(u->pool.idle_timeout_us, 20 * US_PER_S);
+	assert_int_equal(u->pool.max_lifetime_us, 600 * US_PER_S);
+	assert_int_equal(u->pool.max_uses, 10000);
+	assert_int_equal(u->pool.max_connecting, 8);
+	assert_int_equal(u->timeouts.connect_us, 250 * US_PER_MS);
+	assert_int_equal(u->timeouts.first_byte_us, 5 * US_PER_S);
+	assert_int_equal(u->timeouts.idle_us, 10 * US_PER_S);
+	assert_int_equal(u->timeouts.request_us, 20 * US_PER_S);
+	assert_int_equal(u->limits.header_bytes, 32 * KIB);
+	assert_int_equal(u->limits.header_count, 50);
+	assert_int_equal(full->upstreams[1].timeouts.request_us, 0);
+}
+
+static void test_full_route_to_upstream(void **state)
+{
+	const struct config_route *r = &full->routes[0];
+
+	assert_view(r->name, "users");
+	assert_int_equal(r->index, 0);
+	assert_int_equal(r->host_match, HOST_EXACT);
+	assert_view(r->host, "api.example.com");
+	assert_int_equal(r->path_match, PATH_PREFIX);
+	assert_view(r->path, "/v1/users");
+	assert_int_equal(r->methods, 1u << METHOD_GET | 1u << METHOD_POST);
+	assert_int_equal(r->other_method_count, 1);
+	assert_view(r->other_methods[0], "PURGE");
+	assert_true(r->rewrite.path_set);
+	assert_true(r->rewrite.path_keeps_rest);
+	assert_view(r->rewrite.path, "/users");
+	assert_view(r->rewrite.host, "users.internal:9001");
+	assert_int_equal(r->action, ACTION_UPSTREAM);
+	assert_ptr_equal(r->upstream, &full->upstreams[0]);
+}
+
+static void test_full_filters(void **state)
+{
+	const struct config_filter *f = full->routes[0].filters;
+
+	assert_int_equal(full->routes[0].filter_count, 1);
+	assert_int_equal(f->kind, CONFIG_FILTER_HEADERS);
+	assert_int_equal(f->u.headers.request.remove_count, 1);
+	assert_view(f->u.headers.request.remove[0], "Cookie");
+	assert_int_equal(f->u.headers.request.set_count, 1);
+	assert_field(&f->u.headers.request.set[0], "X-Gateway", "weir");
+	assert_int_equal(f->u.headers.request.add_count, 2);
+	assert_field(&f->u.headers.request.add[0], "X-Seen-By", "weir, example");
+	assert_field(&f->u.headers.request.add[1], "X-Empty", "");
+	assert_view(f->u.headers.response.remove[0], "Server");
+	assert_field(&f->u.headers.response.set[0], "Strict-Transport-Security", "max-age=63072000");
+	assert_field(&f->u.headers.response.add[0], "Vary", "Origin");
+}
+
+static void test_full_other_routes(void **state)
+{
+	const struct config_route *health = &full->routes[1], *moved = &full->routes[2], *files = &full->routes[3];
+
+	assert_int_equal(health->action, ACTION_RESPOND);
+	assert_int_equal(health->host_match, HOST_ANY);
+	assert_int_equal(health->path_match, PATH_EXACT);
+	assert_view(health->path, "/healthz");
+	assert_int_equal(health->respond.status, 200);
+	assert_view(health->respond.body, "{\"ok\": true}\n");
+	assert_view(health->respond.content_type, "application/json");
+
+	assert_int_equal(moved->action, ACTION_REDIRECT);
+	assert_int_equal(moved->host_match, HOST_SUFFIX);
+	assert_view(moved->host, ".example.org");
+	assert_view(moved->redirect.location, "https://www.example.org/new");
+	assert_true(moved->redirect.location_keeps_rest);
+	assert_int_equal(moved->redirect.status, 308);
+
+	assert_int_equal(files->action, ACTION_UPSTREAM);
+	assert_ptr_equal(files->upstream, &full->upstreams[1]);
+	assert_int_equal(files->path_match, PATH_ANY);
+	assert_int_equal(files->methods, 0);
+	assert_false(files->rewrite.path_set);
+	assert_int_equal(files->rewrite.host.n, 0);
+}
+
+/* --- defaults ------------------------------------------------------------------------------------------------------ */
+
+static void test_listener_defaults(void **state)
+{
+	const struct config *c = load_good(VERSION LISTENERS UPSTREAMS ROUTES);
+	const struct config_listener *l = c->listeners;
+
+	assert_int_equal(l->trusted_proxy_count, 0);
+	assert_int_equal(l->limits.connections, 10000);
+	assert_int_equal(l->limits.header_bytes, 32 * KIB);
+	assert_int_equal(l->limits.header_count, 100);
+	assert_int_equal(l->limits.target_bytes, 8 * KIB);
+	assert_int_equal(l->limits.body_bytes, 0);
+	assert_int_equal(l->timeouts.header_us, 10 * US_PER_S);
+	assert_int_equal(l->timeouts.body_idle_us, 30 * US_PER_S);
+	assert_int_equal(l->timeouts.keep_alive_us, 75 * US_PER_S);
+	assert_int_equal(l->timeouts.write_idle_us, 30 * US_PER_S);
+	config_free(c);
+}
+
+static void test_upstream_defaults(void **state)
+{
+	const struct config *c = load_good(VERSION LISTENERS UPSTREAMS ROUTES);
+	const struct config_upstream *u = c->upstreams;
+
+	assert_int_equal(u->balance, BALANCE_LEAST_REQUEST);
+	assert_int_equal(u->endpoints[0].weight, 1);
+	assert_int_equal(u->pool.max_connections, 100);
+	assert_int_equal(u->pool.max_pending, 1000);
+	assert_int_equal(u->pool.acquire_timeout_us, US_PER_S);
+	assert_true(u->pool.lifo);
+	assert_int_equal(u->pool.idle_timeout_us, 55 * US_PER_S);
+	assert_int_equal(u->pool.max_lifetime_us, 1800 * US_PER_S);
+	assert_int_equal(u->pool.max_uses, 0);
+	assert_int_equal(u->pool.max_connecting, 16);
+	assert_int_equal(u->timeouts.connect_us, US_PER_S);
+	assert_int_equal(u->timeouts.first_byte_us, 15 * US_PER_S);
+	assert_int_equal(u->timeouts.idle_us, 30 * US_PER_S);
+	assert_int_equal(u->timeouts.request_us, 30 * US_PER_S);
+	assert_int_equal(u->limits.header_bytes, 64 * KIB);
+	assert_int_equal(u->limits.header_count, 200);
+	config_free(c);
+}
+
+static void test_root_defaults(void **state)
+{
+	const struct config *c = load_good(VERSION LISTENERS UPSTREAMS ROUTES);
+
+	assert_view(c->file, "f");
+	assert_int_equal(c->workers, 0);
+	assert_false(c->admin.enabled);
+	assert_true(c->log.access);
+	assert_int_equal(c->log.access_format, LOG_JSON);
+	assert_string_equal(c->log.access_path, "-");
+	assert_int_equal(c->log.level, LEVEL_INFO);
+	assert_int_equal(c->drain_timeout_us, 30 * US_PER_S);
+	config_free(c);
+}
+
+static void test_action_defaults(void **state)
+{
+	const struct config *c = load_good(VERSION LISTENERS
+		"routes:\n"
+		"  - {name: a, match: {path: /a}, respond: {}}\n"
+		"  - {name: b, match: {path: /b}, redirect: {location: /a}}\n");
+
+	assert_int_equal(c->routes[0].respond.status, 200);
+	assert_int_equal(c->routes[0].respond.body.n, 0);
+	assert_view(c->routes[0].respond.content_type, "text/plain; charset=utf-8");
+	assert_int_equal(c->routes[1].redirect.status, 302);
+	assert_false(c->routes[1].redirect.location_keeps_rest);
+	assert_int_equal(c->upstream_count, 0);
+	config_free(c);
+}
+
+/* A head holds its target: a default that would not fit gives way. */
+static void test_small_header_bytes(void **state)
+{
+	const struct config *c = load_good(LISTENER("limits: {header_bytes: 4KiB}"));
+
+	assert_int_equal(c->listeners[0].limits.target_bytes, 4 * KIB);
+	config_free(c);
+}
+
+/* --- spellings ----------------------------------------------------------------------------------------------------- */
+
+static void test_off(void **state)
+{
+	const struct config *c = load_good(ROOT("log: {access: off}\nadmin: off"));
+
+	assert_false(c->log.access);
+	assert_false(c->admin.enabled);
+	config_free(c);
+}
+
+static void test_order_of_sections_is_free(void **state)
+{
+	const struct config *c = load_good(ROUTES UPSTREAMS LISTENERS VERSION);
+
+	assert_ptr_equal(c->routes[0].upstream, &c->upstreams[0]);
+	config_free(c);
+}
+
+static void test_localhost(void **state)
+{
+	const struct config *c = load_good(ADDRESS("localhost:8080"));
+
+	assert_view(c->listeners[0].address_text, "localhost:8080");
+	assert_address(&c->listeners[0].address, c->listeners[0].address_text, "127.0.0.1:8080");
+	config_free(c);
+}
+
+static void test_hosts_are_canonical(void **state)
+{
+	static const struct { const char *yaml; enum config_host_match match; const char *host; } cases[] = {
+		{MATCH("host: API.Example.COM"), HOST_EXACT, "api.example.com"},
+		{MATCH("host: api.example.com."), HOST_EXACT, "api.example.com"},
+		{MATCH("host: \"*.Example.COM\""), HOST_SUFFIX, ".example.com"},
+		{MATCH("host: \"[0:0::1]\""), HOST_EXACT, "[::1]"},
+		{MATCH("host: 127.0.0.1"), HOST_EXACT, "127.0.0.1"},
+		{MATCH("host: \"*\""), HOST_ANY, ""},
+	};
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		const struct config *c = load_good(cases[i].yaml);
+		assert_int_equal(c->routes[0].host_match, cases[i].match);
+		assert_view(c->routes[0].host, cases[i].host);
+		config_free(c);
+	}
+}
+
+static void test_paths_are_canonical(void **state)
+{
+	static const struct { const char *yaml; enum config_path_match match; const char *path; } cases[] = {
+		{MATCH("path: /a/b"), PATH_EXACT, "/a/b"},
+		{MATCH("path: /a/b/"), PATH_EXACT, "/a/b/"},
+		{MATCH("path: /a/b/*"), PATH_PREFIX, "/a/b"},
+		{MATCH("path: //a/./b/../c/*"), PATH_PREFIX, "/a/c"},
+		{MATCH("path: /%61/%c3%a9"), PATH_EXACT, "/a/%C3%A9"},
+		{MATCH("path: /\u00e9"), PATH_EXACT, "/%C3%A9"},
+		{MATCH("path: /a%2Ab"), PATH_EXACT, "/a%2Ab"},
+		{MATCH("path: /"), PATH_EXACT, "/"},
+		{MATCH("path: /*"), PATH_ANY, ""},
+		{MATCH("path: /a/../*"), PATH_ANY, ""},
+	};
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		const struct config *c = load_good(cases[i].yaml);
+		assert_int_equal(c->routes[0].path_match, cases[i].match);
+		assert_view(c->routes[0].path, cases[i].path);
+		config_free(c);
+	}
+}
+
+/* A rest is "", "/" or "/c": what it is appended to has no '/' at its end. */
+static void test_rewrites(void **state)
+{
+	static const struct { const char *yaml; const char *path, *host; bool keeps_rest; } cases[] = {
+		{FORWARD("rewrite: {path: /b/*}"), "/b", "", true},
+		{FORWARD("rewrite: {path: /*}, match: {path: /a/*}"), "", "", true},
+		{FORWARD("rewrite: {path: /b/}"), "/b/", "", false},
+		{FORWARD("rewrite: {path: /b, host: \"Users:81\"}, match: {path: /a}"), "/b", "users:81", false},
+		{FORWARD("rewrite: {path: /, host: \"[0::1]:81\"}"), "/", "[::1]:81", false},
+	};
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		const struct config *c = load_good(cases[i].yaml);
+		assert_true(c->routes[0].rewrite.path_set);
+		assert_int_equal(c->routes[0].rewrite.path_keeps_rest, cases[i].keeps_rest);
+		assert_view(c->routes[0].rewrite.path, cases[i].path);
+		assert_view(c->routes[0].rewrite.host, cases[i].host);
+		config_free(c);
+	}
+}
+
+/* With the same host and path, other methods make another route, and no methods at all are what is left over. */
+static void test_methods_tell_routes_apart(void **state)
+{
+	config_free(load_good(VERSION LISTENERS UPSTREAMS
+		"routes:\n"
+		"  - {name: a, match: {methods: [GET, HEAD]}, upstream: users}\n"
+		"  - {name: b, match: {methods: [POST, PURGE]}, upstream: users}\n"
+		"  - {name: c, match: {methods: [PURGE, LOCK]}, upstream: users}\n"
+		"  - {name: d, upstream: users}\n"));
+}
+
+/* The bytes of the file are not needed any more once it is loaded. */
+static void test_model_owns_its_strings(void **state)
+{
+	char *yaml = strdup(MATCH("host: a.example, path: /plain/*, methods: [PURGE]"));
+	const struct config *c = load_good(yaml);
+
+	memset(yaml, 'x', strlen(yaml));
+	free(yaml);
+	assert_view(c->routes[0].host, "a.example");
+	assert_view(c->routes[0].path, "/plain");
+	assert_view(c->routes[0].other_methods[0], "PURGE");
+	assert_view(c->upstreams[0].endpoints[0].address_text, "127.0.0.1:81");
+	config_free(c);
+	config_free(NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests_full[] = {
+		cmocka_unit_test(test_full_root),
+		cmocka_unit_test(test_full_listeners),
+		cmocka_unit_test(test_full_upstreams),
+		cmocka_unit_test(test_full_route_to_upstream),
+		cmocka_unit_test(test_full_filters),
+		cmocka_unit_test(test_full_other_routes),
+	};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_listener_defaults),
+		cmocka_unit_test(test_upstream_defaults),
+		cmocka_unit_test(test_root_defaults),
+		cmocka_unit_test(test_action_defaults),
+		cmocka_unit_test(test_small_header_bytes),
+		cmocka_unit_test(test_off),
+		cmocka_unit_test(test_order_of_sections_is_free),
+		cmocka_unit_test(test_localhost),
+		cmocka_unit_test(test_hosts_are_canonical),
+		cmocka_unit_test(test_paths_are_canonical),
+		cmocka_unit_test(test_rewrites),
+		cmocka_unit_test(test_methods_tell_routes_apart),
+		cmocka_unit_test(test_model_owns_its_strings),
+	};
+	int failed = cmocka_run_group_tests(tests_full, full_load, full_free);
+
+	return failed + cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,202 @@
+/*
+ * The limits plan on machines of all sizes.
+ */
+#include "load.h"
+
+static const struct config_machine roomy = {
+	.files_max = 1048576, .processors = 4, .backlog_max = 4096, .ports_from = 32768, .ports_to = 60999};
+
+/* Plans for `machine`; the table and the complaints as texts, to be freed. */
+static bool plan(const char *yaml, const struct config_machine *machine, char **table, char **said)
+{
+	const struct config *config = load_good(yaml);
+	struct config_complaints complaints;
+	size_t n;
+	FILE *to = open_memstream(table, &n);
+
+	bool works = config_plan(config, machine, to, &complaints);
+	fclose(to);
+	*said = complaints_text(&complaints, "f");
+	config_complaints_release(&complaints);
+	config_free(config);
+	return works;
+}
+
+static void assert_works(const char *yaml, const struct config_machine *machine, const char *expected)
+{
+	char *table, *said;
+	bool works = plan(yaml, machine, &table, &said);
+
+	assert_string_equal(said, "");
+	if (strstr(table, expected) == NULL)
+		fail_msg("in\n%s\nthere is no\n%s", table, expected);
+	assert_true(works);
+	free(table);
+	free(said);
+}
+
+static void assert_refused(const char *yaml, const struct config_machine *machine, const char *expected)
+{
+	char *table, *said;
+	bool works = plan(yaml, machine, &table, &said);
+
+	assert_string_equal(said, expected);
+	assert_non_null(strstr(table, "TOO MANY"));
+	assert_false(works);
+	free(table);
+	free(said);
+}
+
+static void test_arithmetic(void **state)
+{
+	assert_works(VERSION
+		"workers: 2\n"
+		"listeners:\n"
+		"  - {name: public, address: 127.0.0.1:80, limits: {connections: 1000}}\n"
+		"  - {name: local, address: unix:/tmp/w.sock, limits: {connections: 10}}\n"
+		"upstreams:\n"
+		"  - {name: users, endpoints: [{address: 127.0.0.1:81}, {address: 127.0.0.1:82}], pool: {max_connections: 50}}\n"
+		"  - {name: files, endpoints: [{address: 127.0.0.1:81}, {address: unix:/tmp/f.sock}]}\n"
+		"routes: [{name: r, upstream: users}]\n"
+		"log: {access: {path: /tmp/access.log}}\n",
+		&roomy,
+		"open files\n"
+		"  reserve                                                         64\n"
+		"  workers    2 x 3                                                 6\n"
+		"  listeners  2 x 2 workers                                         4\n"
+		"  clients    public                                             1000\n"
+		"  clients    local                                                10\n"
+		"  pool       users: 2 x 50                                       100\n"
+		"  pool       files: 2 x 100                                      200\n"
+		"  logs       /tmp/access.log                                       1\n"
+		"  together                                                      1385  of 1048576: fits\n"
+		"local ports\n"
+		"  to         127.0.0.1:81                                        150  of 28232: fits\n"
+		"  to         127.0.0.1:82                                         50  of 28232: fits\n"
+		"backlog\n"
+		"  each       2 workers have one of their own                    4096  of 4096: fits\n");
+}
+
+static void test_workers_auto(void **state)
+{
+	struct config_machine machine = roomy;
+
+	assert_works(VERSION LISTENERS UPSTREAMS ROUTES, &machine, "  workers    4 x 3 ");
+	machine.processors = 1000;
+	assert_works(VERSION LISTENERS UPSTREAMS ROUTES, &machine, "  workers    256 x 3 ");
+}
+
+static void test_backlog_is_cut(void **state)
+{
+	struct config_machine machine = roomy;
+
+	machine.backlog_max = 128;
+	assert_works(VERSION LISTENERS UPSTREAMS ROUTES, &machine,
+		"4096  of 128: cut to that; to have it whole, raise net.core.somaxconn\n");
+}
+
+/* 64 + 4 x 3 + 1 x 4 + 10000 + 100 = 10180 */
+static void test_exactly_enough_files(void **state)
+{
+	struct config_machine machine = roomy;
+
+	machine.files_max = 10180;
+	assert_works(VERSION LISTENERS UPSTREAMS ROUTES, &machine, " 10180  of 10180: fits\n");
+	machine.files_max = 10179;
+	assert_refused(VERSION LISTENERS UPSTREAMS ROUTES, &machine,
+		"f: listeners[0].limits.connections: 10180 open files may be needed and 10179 are allowed; raise that limit to "
+		"10180 (ulimit -Hn, systemd's LimitNOFILE=), or lower this number to 9999\n");
+}
+
+/* 64 + 4 x 3 + 1 x 4 + 10 + 3 x 400 = 1290; what is over is shared by three endpoints. */
+static void test_pool_needs_most_files(void **state)
+{
+	struct config_machine machine = roomy;
+
+	machine.files_max = 1024;
+	assert_refused(VERSION
+		"listeners: [{name: l, address: 127.0.0.1:80, limits: {connections: 10}}]\n"
+		"upstreams: [{name: users, pool: {max_connections: 400}, endpoints: [{address: 127.0.0.1:81}, "
+		"{address: 127.0.0.1:82}, {address: 127.0.0.1:83}]}]\n" ROUTES,
+		&machine,
+		"f: upstreams[0].pool.max_connections: 1290 open files may be needed and 1024 are allowed; raise that limit to "
+		"1290 (ulimit -Hn, systemd's LimitNOFILE=), or lower this number to 311\n");
+}
+
+/* No single number can be lowered that far. */
+static void test_hopeless(void **state)
+{
+	struct config_machine machine = roomy;
+
+	machine.files_max = 20;
+	assert_refused(VERSION LISTENERS UPSTREAMS ROUTES, &machine,
+		"f: listeners[0].limits.connections: 10180 open files may be needed and 20 are allowed; raise that limit to "
+		"10180 (ulimit -Hn, systemd's LimitNOFILE=)\n");
+}
+
+static void test_too_few_ports(void **state)
+{
+	struct config_machine machine = roomy;
+
+	machine.ports_from = 50001;
+	machine.ports_to = 50100;
+	assert_works(VERSION LISTENERS UPSTREAMS ROUTES, &machine, " 100  of 100: fits\n");
+	machine.ports_to = 50099;
+	assert_refused(VERSION LISTENERS UPSTREAMS ROUTES, &machine,
+		"f: upstreams[0].pool.max_connections: 100 connections to 127.0.0.1:81 may be open and there are 99 local ports; "
+		"lower this number to 99, or widen net.ipv4.ip_local_port_range (now 50001 to 50099)\n");
+}
+
+/* Two upstreams with one endpoint share the ports to it, and both are told. */
+static void test_shared_ports(void **state)
+{
+	struct config_machine machine = roomy;
+
+	machine.ports_from = 50001;
+	machine.ports_to = 50150;
+	assert_refused(VERSION LISTENERS
+		"upstreams:\n"
+		"  - {name: users, endpoints: [{address: 127.0.0.1:81}]}\n"
+		"  - {name: more, pool: {max_connections: 120}, endpoints: [{address: localhost:81}]}\n" ROUTES,
+		&machine,
+		"f: upstreams[1].pool.max_connections: 220 connections to 127.0.0.1:81 may be open and there are 150 local ports; "
+		"lower this number to 75, and that of the other upstreams with this endpoint, or widen "
+		"net.ipv4.ip_local_port_range (now 50001 to 50150)\n");
+}
+
+static void test_no_limit_on_files(void **state)
+{
+	struct config_machine machine = roomy;
+
+	machine.files_max = UINT64_MAX;
+	assert_works(VERSION LISTENERS UPSTREAMS ROUTES, &machine, " 10180  without a limit: fits\n");
+}
+
+static void test_this_machine(void **state)
+{
+	struct config_machine machine = {0};
+
+	config_machine_read(&machine);
+	assert_true(machine.files_max > 0);
+	assert_true(machine.processors > 0);
+	assert_true(machine.backlog_max > 0);
+	assert_true(machine.ports_from > 0 && machine.ports_from <= machine.ports_to && machine.ports_to <= 65535);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_arithmetic),
+		cmocka_unit_test(test_workers_auto),
+		cmocka_unit_test(test_backlog_is_cut),
+		cmocka_unit_test(test_exactly_enough_files),
+		cmocka_unit_test(test_pool_needs_most_files),
+		cmocka_unit_test(test_hopeless),
+		cmocka_unit_test(test_too_few_ports),
+		cmocka_unit_test(test_shared_ports),
+		cmocka_unit_test(test_no_limit_on_files),
+		cmocka_unit_test(test_this_machine),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
