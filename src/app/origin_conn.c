@@ -54,7 +54,7 @@ static void conn_gone(struct origin_conn *c)
 		io_timer_set(origin->io, &origin->capacity_timer, capacity_next_us(&origin->capacity));
 	}
 	io_timer_cancel(origin->io, &c->timer);
-	io_timer_cancel(origin->io, &c->yield);
+	io_defer_cancel(origin->io, &c->yield);
 	list_remove(&c->node);
 	c->release.on_run = conn_free;
 	io_defer(origin->io, &c->release);
@@ -376,7 +376,7 @@ void origin_conn_run(struct origin_conn *c)
 	while (!conn_blocked(conn) && steps[c->state](c)) {
 		if (++count < RUN_STEPS_MAX)
 			continue;
-		io_timer_set(c->origin->io, &c->yield, io_now_us(c->origin->io));
+		io_defer(c->origin->io, &c->yield);
 		break;
 	}
 	if (c->state == CONN_CLOSED)
@@ -394,9 +394,9 @@ static void on_ready(struct conn *conn)
 	origin_conn_run(container_of(conn, struct origin_conn, h1.conn));
 }
 
-static void on_yield(struct io_timer *timer)
+static void on_yield(struct io_task *task)
 {
-	origin_conn_run(container_of(timer, struct origin_conn, yield));
+	origin_conn_run(container_of(task, struct origin_conn, yield));
 }
 
 static void on_timer(struct io_timer *timer)
@@ -428,7 +428,7 @@ int origin_conn_accept(struct origin *origin)
 	c->origin = origin;
 	c->h1.conn.on_ready = on_ready;
 	c->timer.on_fire = on_timer;
-	c->yield.on_fire = on_yield;
+	c->yield.on_run = on_yield;
 	int error = conn_accept(&c->h1.conn, origin->io, &origin->listener.source, &peer);
 
 	if (error < 0) {

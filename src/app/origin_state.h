@@ -62,7 +62,7 @@ struct origin_conn {
 	struct list_node node;            /* in origin->conns */
 	struct capacity_job job;
 	struct io_timer timer;            /* every state's deadline */
-	struct io_timer yield;            /* others get a turn before a long run goes on */
+	struct io_task yield;             /* others get a turn before a long run goes on */
 	struct io_task release;
 
 	struct origin_plan plan;          /* of the request being served */

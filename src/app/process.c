@@ -1,4 +1,7 @@
-/* See process.h. ORDER_ENDED travels as a signal of our own, so that the main thread has one place to wait at. */
+/*
+ * See process.h. ORDER_ENDED travels as a signal too, so that the main thread has one place to wait at. Sent by somebody
+ * else it does nothing: the waiting thread looks whether the workers have ended.
+ */
 #include "app/process.h"
 
 #include <pthread.h>
@@ -16,31 +19,24 @@ struct order_signal {
 	const char *name;
 };
 
-#define SIGNAL_COUNT 6
+static const struct order_signal order_signals[] = {
+	{SIGTERM, ORDER_DRAIN, "SIGTERM"},
+	{SIGQUIT, ORDER_DRAIN, "SIGQUIT"},
+	{SIGINT, ORDER_STOP, "SIGINT"},
+	{SIGUSR1, ORDER_REOPEN, "SIGUSR1"},
+	{SIGHUP, ORDER_RELOAD, "SIGHUP"},
+	{SIGUSR2, ORDER_ENDED, "SIGUSR2"},
+};
 
-/* SIGRTMIN is no constant, hence a function. */
-static const struct order_signal *order_signals(void)
-{
-	static struct order_signal table[SIGNAL_COUNT] = {
-		{SIGTERM, ORDER_DRAIN, "SIGTERM"},
-		{SIGQUIT, ORDER_DRAIN, "SIGQUIT"},
-		{SIGINT, ORDER_STOP, "SIGINT"},
-		{SIGUSR1, ORDER_REOPEN, "SIGUSR1"},
-		{SIGHUP, ORDER_RELOAD, "SIGHUP"},
-		{0, ORDER_ENDED, ""},
-	};
-
-	table[SIGNAL_COUNT - 1].number = SIGRTMIN;
-	return table;
-}
+#define SIGNAL_COUNT (sizeof(order_signals) / sizeof(order_signals[0]))
 
 static sigset_t order_set(void)
 {
 	sigset_t set;
 
 	sigemptyset(&set);
-	for (int i = 0; i < SIGNAL_COUNT; i++)
-		sigaddset(&set, order_signals()[i].number);
+	for (size_t i = 0; i < SIGNAL_COUNT; i++)
+		sigaddset(&set, order_signals[i].number);
 	return set;
 }
 
@@ -66,7 +62,7 @@ enum process_order process_wait(const char **signal_name)
 	do
 		number = sigwaitinfo(&set, NULL);
 	while (number < 0);
-	const struct order_signal *found = order_signals();
+	const struct order_signal *found = order_signals;
 
 	while (found->number != number)
 		found++;
@@ -76,7 +72,7 @@ enum process_order process_wait(const char **signal_name)
 
 void process_tell_ended(void)
 {
-	kill(getpid(), order_signals()[SIGNAL_COUNT - 1].number);
+	kill(getpid(), SIGUSR2);
 }
 
 uint64_t process_wall_us(void)

@@ -13,7 +13,7 @@ enum process_order {
 	ORDER_STOP,      /* SIGINT */
 	ORDER_REOPEN,    /* SIGUSR1 */
 	ORDER_RELOAD,    /* SIGHUP */
-	ORDER_ENDED,     /* process_tell_ended() */
+	ORDER_ENDED,     /* process_tell_ended(); look whether it is true */
 };
 
 /* Before any thread is started: raises the limit of open files as far as it goes, ignores SIGPIPE, blocks the signals. */

@@ -24,8 +24,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -355,13 +353,12 @@ int io_accept_shed(struct io *io, struct io_source *listener)
 
 int io_connect(struct io *io, struct io_source *source, const struct address *address)
 {
-	static const int on = 1;
 	int family = address->u.any.sa_family;
 	int error = io_adopt(io, source, (int)result_of(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)));
 
 	if (error != 0)
 		return error;
-	if (family != AF_UNIX && setsockopt(source->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0) {
+	if (family != AF_UNIX && !tcp_set_options(source->fd)) {
 		error = -errno;
 		goto failed;
 	}

@@ -14,18 +14,33 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+/*
+ * Bytes that the kernel may hold unsent before a socket is no longer writable. With the kernel's own choice, megabytes, a
+ * slow reader would look like one that takes nothing for minutes, and each would cost that much kernel memory.
+ */
+#define UNSENT_BYTES_MAX (128 * 1024)
+
+static bool option_set(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof(value)) == 0;
+}
+
 static bool option_on(int fd, int level, int option)
 {
-	static const int on = 1;
+	return option_set(fd, level, option, 1);
+}
 
-	return setsockopt(fd, level, option, &on, sizeof(on)) == 0;
+bool tcp_set_options(int fd)
+{
+	return option_on(fd, IPPROTO_TCP, TCP_NODELAY) &&
+	       option_set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX);
 }
 
 static bool listen_set_options(int fd, int family, const struct io_listen_options *options)
 {
 	if (family == AF_UNIX)
 		return true;
-	return option_on(fd, SOL_SOCKET, SO_REUSEADDR) && option_on(fd, IPPROTO_TCP, TCP_NODELAY) &&
+	return option_on(fd, SOL_SOCKET, SO_REUSEADDR) && tcp_set_options(fd) &&
 	       (!options->reuse_port || option_on(fd, SOL_SOCKET, SO_REUSEPORT)) &&
 	       (family != AF_INET6 || option_on(fd, IPPROTO_IPV6, IPV6_V6ONLY));
 }

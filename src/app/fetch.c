@@ -1,0 +1,150 @@
+/* See fetch.h. */
+#include "app/fetch.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+static const struct h1_limits limits = {.head_bytes_max = FETCH_BYTES_MAX, .field_count_max = FETCH_FIELDS_MAX};
+
+/* A connected socket, or -1. */
+static int connect_to(const struct address *to)
+{
+	const struct timeval patience = {.tv_sec = 5};
+	int fd = socket(to->u.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -1;
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == 0 &&
+	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) == 0 &&
+	    connect(fd, &to->u.any, to->len) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static const char *send_all(int fd, struct view bytes)
+{
+	while (bytes.n > 0) {
+		ssize_t sent = send(fd, bytes.p, bytes.n, MSG_NOSIGNAL);
+
+		if (sent < 0)
+			return strerror(errno);
+		bytes = view_from(bytes, (size_t)sent);
+	}
+	return NULL;
+}
+
+/* Receives more. *ended is set when the peer has closed instead. */
+static const char *receive(struct fetch *f, int fd, bool *ended)
+{
+	if (f->n == sizeof(f->bytes))
+		return "the answer is larger than 32 KiB";
+	ssize_t got = recv(fd, f->bytes + f->n, sizeof(f->bytes) - f->n, 0);
+
+	if (got < 0)
+		return errno == EAGAIN ? "no answer came in time" : strerror(errno);
+	*ended = got == 0;
+	f->n += (size_t)got;
+	return NULL;
+}
+
+/* Reads heads until a final one; *at is where its content begins. */
+static const char *read_head(struct fetch *f, int fd, enum method method, size_t *at)
+{
+	bool ended = false;
+
+	for (;;) {
+		f->head.fields = f->fields;
+		f->head.field_max = FETCH_FIELDS_MAX;
+		struct h1_result result = h1_read_response(view_of(f->bytes + *at, f->n - *at), &limits, method, &f->head);
+
+		if (result.status == H1_BAD)
+			return result.why;
+		if (result.status == H1_DONE) {
+			*at += result.consumed;
+			if (f->head.status >= 200)
+				return NULL;
+			continue;
+		}
+		const char *why = ended ? "the connection was closed before the answer was complete" : receive(f, fd, &ended);
+
+		if (why != NULL)
+			return why;
+	}
+}
+
+/* Moves the pieces that are there together. MORE, END or BAD; trailers are read and passed over. */
+static enum h1_piece take_pieces(struct fetch *f, struct h1_body *body, size_t *at, const char **why)
+{
+	struct view in = view_of(f->bytes + *at, f->n - *at);
+	struct field fields[FETCH_FIELDS_MAX];
+	struct message trailers = {.fields = fields, .field_max = FETCH_FIELDS_MAX};
+	enum h1_piece piece;
+	struct view data;
+
+	while ((piece = h1_body_read(body, &in, &data, why)) == H1_PIECE_DATA) {
+		/* Content is never longer than the bytes it came in, so there is room. */
+		memcpy(f->content_bytes + f->content.n, data.p, data.n);
+		f->content.n += data.n;
+	}
+	*at = f->n - in.n;
+	if (piece != H1_PIECE_TRAILERS)
+		return piece;
+	struct h1_result result = h1_read_trailers(body, in, &limits, &trailers);
+
+	*why = result.why;
+	if (result.status == H1_MORE)
+		return H1_PIECE_MORE;
+	return result.status == H1_DONE ? H1_PIECE_END : H1_PIECE_BAD;
+}
+
+static const char *read_content(struct fetch *f, int fd, size_t at)
+{
+	const char *why = NULL;
+	struct h1_body body;
+	bool ended = false;
+
+	h1_body_init(&body, (enum framing)f->head.framing, f->head.content_length);
+	f->content = view_of(f->content_bytes, 0);
+	for (;;) {
+		switch (take_pieces(f, &body, &at, &why)) {
+		case H1_PIECE_END: return NULL;
+		case H1_PIECE_BAD: return why;
+		default: break;
+		}
+		why = receive(f, fd, &ended);
+		if (why != NULL)
+			return why;
+		if (ended)
+			return h1_body_eof(&body) ? NULL : "the connection was closed before the answer was complete";
+	}
+}
+
+static enum method method_of_request(struct view request)
+{
+	size_t n = 0;
+
+	while (n < request.n && request.p[n] != ' ')
+		n++;
+	return method_of(view_of(request.p, n));
+}
+
+const char *fetch(struct fetch *f, const struct address *to, struct view request)
+{
+	int fd = connect_to(to);
+	size_t at = 0;
+
+	if (fd < 0)
+		return strerror(errno);
+	f->n = 0;
+	const char *why = send_all(fd, request);
+
+	if (why == NULL)
+		why = read_head(f, fd, method_of_request(request), &at);
+	if (why == NULL)
+		why = read_content(f, fd, at);
+	close(fd);
+	return why;
+}

@@ -1,0 +1,28 @@
+/*
+ * One request, one answer, on a blocking socket: for a thread that has nothing else to do. The answer is read as strictly as
+ * the gateway reads its upstreams'.
+ */
+#ifndef WEIR_APP_FETCH_H
+#define WEIR_APP_FETCH_H
+
+#include "base/address.h"
+#include "http/h1.h"
+
+enum { FETCH_BYTES_MAX = 32 * 1024, FETCH_FIELDS_MAX = 64 };
+
+struct fetch {
+	struct message head;                     /* views point into `bytes` */
+	struct view content;                     /* without chunk framing */
+	size_t n;
+	struct field fields[FETCH_FIELDS_MAX];
+	char bytes[FETCH_BYTES_MAX];             /* the answer as it came: it must fit */
+	char content_bytes[FETCH_BYTES_MAX];
+};
+
+/*
+ * Connects, sends `request` (a whole one, head and content), reads the final answer and closes. NULL when there is one,
+ * else what went wrong. No step waits longer than five seconds.
+ */
+const char *fetch(struct fetch *f, const struct address *to, struct view request);
+
+#endif
