@@ -2,10 +2,10 @@
  * What the demonstration shows: two origins and a gateway in front of them, in this process, on loopback. A third upstream
  * is an address at which nobody listens.
  *
- *     client --> gateway 127.0.0.1:8080 --/a/*-----> origin A
- *                                        --/b/*-----> origin B
- *                                        --/both/*--> A and B in turn
- *                                        --/down----> nobody
+ *     client --> gateway 127.0.0.1:8080 --/a/...-----> origin A
+ *                                        --/b/...-----> origin B
+ *                                        --/both/...--> A and B in turn
+ *                                        --/down------> nobody
  */
 #ifndef WEIR_APP_DEMO_HOUSE_H
 #define WEIR_APP_DEMO_HOUSE_H

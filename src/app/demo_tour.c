@@ -8,7 +8,7 @@
 
 #include "app/fetch.h"
 
-enum { WIDTH = 80, ASKED_WIDTH = 26, BALANCED = 10 };
+enum { WIDTH = 80, INDENT = 8, ASKED_WIDTH = 26, BALANCED = 10 };
 
 struct stop {
 	const char *asked;           /* "METHOD target", and what else is special */
@@ -96,20 +96,35 @@ static void show_line(const struct demo_ink *ink, const char *asked, unsigned st
 	printf("%s\n", wrong == NULL ? seen : wrong);
 }
 
-/* The content, indented, broken behind commas so that it stays within the width. */
+/* Behind the last `mark` in the first `room` bytes; 0 when there is none. */
+static size_t behind_last(struct view text, size_t room, char mark)
+{
+	while (room > 0 && text.p[room - 1] != mark)
+		room--;
+	return room;
+}
+
+/* How much of the text stands in one line: up to the last comma, else the last blank, that still fits. */
+static size_t line_length(struct view text, size_t room)
+{
+	if (text.n <= room)
+		return text.n;
+	size_t n = behind_last(text, room, ',');
+
+	if (n == 0)
+		n = behind_last(text, room, ' ');
+	return n > 0 ? n : room;
+}
+
+/* The content, indented and broken so that it stays within the width. */
 static void show_content(const struct demo_ink *ink, struct view content)
 {
-	const int indent = 2 + 6;
-
 	while (content.n > 0 && content.p[content.n - 1] == '\n')
 		content.n--;
 	while (content.n > 0) {
-		size_t n = content.n, room = (size_t)(WIDTH - indent);
-		const char *comma = n > room ? memrchr(content.p, ',', room) : NULL;
+		size_t n = line_length(content, WIDTH - INDENT);
 
-		if (n > room)
-			n = comma != NULL ? (size_t)(comma + 1 - content.p) : room;
-		printf("%*s%s%.*s%s\n", indent, "", ink->faint, (int)n, content.p, ink->plain);
+		printf("%*s%s%.*s%s\n", INDENT, "", ink->faint, (int)n, content.p, ink->plain);
 		content = view_from(content, n);
 	}
 }

@@ -13,7 +13,7 @@
 #define PATH_TEXT_MAX 512
 #define COMPLAINT_TEXT_MAX 1024
 
-/* --- where ------------------------------------------------------------------------------------------------------------ */
+/* --- where ------------------------------------------------------------------------------------------------------ */
 
 struct place {
 	unsigned line, column;
@@ -70,7 +70,7 @@ static void place_init(struct place *place, const struct node *at)
 		up->troubled = true;
 }
 
-/* --- keeping ---------------------------------------------------------------------------------------------------------- */
+/* --- keeping ---------------------------------------------------------------------------------------------------- */
 
 /* Writes path and text into one allocation. False when memory is out. */
 static bool complaint_set(struct config_complaint *c, const struct place *place, const char *text)
@@ -87,8 +87,8 @@ static bool complaint_set(struct config_complaint *c, const struct place *place,
 	return true;
 }
 
-__attribute__((format(printf, 3, 0))) static void complaint_add(struct config_complaints *complaints,
-	const struct place *place, const char *format, va_list args)
+__attribute__((format(printf, 3, 0))) static void complaint_add(
+	struct config_complaints *complaints, const struct place *place, const char *format, va_list args)
 {
 	char text[COMPLAINT_TEXT_MAX];
 
@@ -194,7 +194,7 @@ void config_complaints_print(const struct config_complaints *complaints, const c
 		fprintf(to, "%s: and %zu more\n", name, complaints->more);
 }
 
-/* --- words ------------------------------------------------------------------------------------------------------------ */
+/* --- words ------------------------------------------------------------------------------------------------------ */
 
 #define QUOTE_BYTES_MAX 60
 

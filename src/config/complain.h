@@ -37,7 +37,7 @@ static inline bool complaints_full(const struct config_complaints *complaints)
 /* Into the order of the file; those without a line come first. */
 void complaints_sort(struct config_complaints *complaints);
 
-/* --- words for complaints ------------------------------------------------------------------------------------------- */
+/* --- words for complaints --------------------------------------------------------------------------------------- */
 
 /* Foreign text made fit for one line of a terminal: quoted, control bytes as \xNN, cut when long. */
 struct quoted {

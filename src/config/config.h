@@ -45,7 +45,7 @@ void config_complaints_release(struct config_complaints *complaints);
 /* "FILE:LINE:COLUMN: PATH: TEXT", a line each; without a line or a path these are left out. */
 void config_complaints_print(const struct config_complaints *complaints, const char *name, FILE *to);
 
-/* --- the limits plan (plan.c) ---------------------------------------------------------------------------------------- */
+/* --- the limits plan (plan.c) ----------------------------------------------------------------------------------- */
 
 /* What a listening socket asks for: connections that may wait to be accepted. The kernel cuts it to net.core.somaxconn. */
 #define CONFIG_BACKLOG 4096

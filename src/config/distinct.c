@@ -49,7 +49,7 @@ void names_check(struct load *l, const struct node *list, const char *what)
 		l->exhausted = true;
 		return;
 	}
-	for each_child(list, child) {
+	node_each(list, child) {
 		const struct node *name = node_find(child, VIEW("name"));
 		if (name != NULL && name->kind == NODE_TEXT && name->text.n > 0)
 			entries[n++] = (struct distinct){name->text, name};

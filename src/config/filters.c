@@ -34,7 +34,8 @@ static bool field_name_check(struct load *l, const struct node *node, struct vie
 	struct quoted q;
 
 	if (!token_is_valid(name))
-		complain_key(l, node, "found %s; allowed: a field name, of letters, digits and !#$%%&'*+-.^_`|~", quote(&q, name));
+		complain_key(l, node, "found %s; allowed: a field name, of letters, digits and !#$%%&'*+-.^_`|~",
+			quote(&q, name));
 	else if (field_is_ours(name))
 		complain_key(l, node, "found %s; the gateway itself decides on this field%s", quote(&q, name),
 			field_id(name) == FIELD_HOST ? ", see `rewrite: {host: ...}`" : "");
@@ -72,7 +73,7 @@ static void fields_differ_check(struct load *l, const struct node *map)
 	struct distinct *entries = arena_alloc(l->scratch, map->count * sizeof(*entries));
 	size_t n = 0;
 
-	for each_child(map, child) {
+	node_each(map, child) {
 		char *p = arena_alloc(l->scratch, child->key.n);
 		if (entries == NULL || p == NULL) {
 			l->exhausted = true;
@@ -98,7 +99,7 @@ static void fields_read(struct load *l, const struct node *map, struct config_fi
 	if (*fields == NULL)
 		return;
 	*count = map->count;
-	for each_child(map, child)
+	node_each(map, child)
 		field_read(l, child, &(*fields)[child->index]);
 	fields_differ_check(l, map);
 }
@@ -118,8 +119,8 @@ static void add_read(struct load *l, const struct node *node, void *out)
 }
 
 static const struct key edits_keys[] = {
-	{"remove", KEY_LIST, ITEMS(struct config_header_edits, remove, remove_count),
-		.min = 1, .max = 100, .read = removed_read, .hint = "each is a field name"},
+	{"remove", KEY_LIST, ITEMS(struct config_header_edits, remove, remove_count), .min = 1, .max = 100,
+		.read = removed_read, .hint = "each is a field name"},
 	{"set", KEY_OWN, .read = set_read},
 	{"add", KEY_OWN, .read = add_read},
 };
@@ -137,7 +138,8 @@ static void filter_check(struct load *l, const struct node *map, void *out)
 {
 	((struct config_filter *)out)->kind = CONFIG_FILTER_HEADERS;
 	if (map->count != 1)
-		complain(l, map, "found %u keys; allowed: one, the kind of the filter; begin each filter with its own '-'",
+		complain(l, map,
+			"found %u keys; allowed: one, the kind of the filter; begin each filter with its own '-'",
 			map->count);
 }
 

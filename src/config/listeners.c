@@ -9,7 +9,7 @@
 
 #define HOUR_US (3600 * US_PER_S)
 
-/* --- trusted_proxies -------------------------------------------------------------------------------------------------------- */
+/* --- trusted_proxies -------------------------------------------------------------------------------------------- */
 
 /* "10.0.0.0/8", "::1/128", or an address alone. */
 static bool cidr_parse(struct view text, struct config_cidr *cidr)
@@ -56,21 +56,24 @@ static void cidr_read(struct load *l, const struct node *node, void *out)
 	if (!cidr_parse(text, cidr))
 		complain(l, node, "found %s; allowed: %s", quote(&q, text), allowed);
 	else if (cidr_has_host_bits(cidr))
-		complain(l, node, "found %s, which has bits behind its prefix; write the block's first address, or one address "
-			"without a prefix", quote(&q, text));
+		complain(l, node,
+			"found %s, which has bits behind its prefix; write the block's first address, or one address "
+			"without a prefix",
+			quote(&q, text));
 }
 
-/* --- tables ------------------------------------------------------------------------------------------------------------------ */
+/* --- tables ----------------------------------------------------------------------------------------------------- */
 
 static const struct key limits_keys[] = {
-	{"connections", KEY_NUMBER, FIELD(struct config_limits, connections), .min = 1, .max = 1000000, .preset = 10000},
-	{"header_bytes", KEY_SIZE, FIELD(struct config_limits, header_bytes),
-		.min = 1 * KIB, .max = 256 * KIB, .preset = 32 * KIB},
+	{"connections", KEY_NUMBER, FIELD(struct config_limits, connections), .min = 1, .max = 1000000,
+		.preset = 10000},
+	{"header_bytes", KEY_SIZE, FIELD(struct config_limits, header_bytes), .min = 1 * KIB, .max = 256 * KIB,
+		.preset = 32 * KIB},
 	{"header_count", KEY_NUMBER, FIELD(struct config_limits, header_count), .min = 1, .max = 1000, .preset = 100},
-	{"target_bytes", KEY_SIZE, FIELD(struct config_limits, target_bytes),
-		.min = 64, .max = 256 * KIB, .preset = 8 * KIB, .hint = "at most `header_bytes`"},
-	{"body_bytes", KEY_SIZE, FIELD(struct config_limits, body_bytes),
-		.min = 1, .max = 1024 * 1024 * GIB, .preset = 0, .zero = "no limit"},
+	{"target_bytes", KEY_SIZE, FIELD(struct config_limits, target_bytes), .min = 64, .max = 256 * KIB,
+		.preset = 8 * KIB, .hint = "at most `header_bytes`"},
+	{"body_bytes", KEY_SIZE, FIELD(struct config_limits, body_bytes), .min = 1, .max = 1024 * 1024 * GIB,
+		.preset = 0, .zero = "no limit"},
 };
 
 /* A head holds its target. A default that would not fit gives way; what was asked for does not. */
@@ -92,8 +95,9 @@ static void limits_check(struct load *l, const struct node *map, void *out)
 
 static const struct section limits_section = {KEYS(limits_keys), .check = limits_check};
 
-#define TIMEOUT(field, preset_) \
-	KEY_DURATION, FIELD(struct config_listener_timeouts, field), .min = US_PER_MS, .max = 24 * HOUR_US, .preset = preset_
+#define TIMEOUT(field, preset_)                                                                             \
+	KEY_DURATION, FIELD(struct config_listener_timeouts, field), .min = US_PER_MS, .max = 24 * HOUR_US, \
+		.preset = preset_
 
 static const struct key timeouts_keys[] = {
 	{"header", TIMEOUT(header_us, 10 * US_PER_S)},
@@ -119,8 +123,8 @@ static void listener_address_read(struct load *l, const struct node *node, void 
 static const struct key listener_keys[] = {
 	{"name", KEY_OWN, .required = true, .read = listener_name_read},
 	{"address", KEY_OWN, .required = true, .read = listener_address_read},
-	{"trusted_proxies", KEY_LIST, ITEMS(struct config_listener, trusted_proxies, trusted_proxy_count),
-		.min = 1, .max = 1000, .read = cidr_read, .hint = "each is an address block, such as 10.0.0.0/8"},
+	{"trusted_proxies", KEY_LIST, ITEMS(struct config_listener, trusted_proxies, trusted_proxy_count), .min = 1,
+		.max = 1000, .read = cidr_read, .hint = "each is an address block, such as 10.0.0.0/8"},
 	{"limits", KEY_SECTION, FIELD(struct config_listener, limits), .section = &limits_section},
 	{"timeouts", KEY_SECTION, FIELD(struct config_listener, timeouts), .section = &timeouts_section},
 	{"tls", KEY_LATER},
@@ -128,7 +132,7 @@ static const struct key listener_keys[] = {
 
 const struct section listener_section = {KEYS(listener_keys)};
 
-/* --- together ---------------------------------------------------------------------------------------------------------------- */
+/* --- together --------------------------------------------------------------------------------------------------- */
 
 /* An address as a key: two spellings of one address are one. Empty when out of memory. */
 static struct view address_key(struct load *l, const struct address *address)
@@ -155,10 +159,10 @@ void listeners_check(struct load *l, const struct node *root)
 		l->exhausted = true;
 		return;
 	}
-	for each_child(list, child)
+	node_each(list, child)
 		if (c->listeners[child->index].address_text.n > 0)
-			entries[n++] = (struct distinct){address_key(l, &c->listeners[child->index].address),
-				node_find(child, VIEW("address"))};
+			entries[n++] = (struct distinct){
+				address_key(l, &c->listeners[child->index].address), node_find(child, VIEW("address"))};
 	if (c->admin.enabled && c->admin.address_text.n > 0)
 		entries[n++] = (struct distinct){address_key(l, &c->admin.address), node_find(admin, VIEW("address"))};
 	distinct_check(l, entries, n, "the address");

@@ -22,14 +22,15 @@ struct owned_config {
 	struct arena arena;
 };
 
-/* --- the root's keys -------------------------------------------------------------------------------------------------------- */
+/* --- the root's keys -------------------------------------------------------------------------------------------- */
 
 static void version_read(struct load *l, const struct node *node, void *out)
 {
 	struct quoted q;
 
 	if (node->kind != NODE_TEXT || !view_eq(node->text, VIEW("1")))
-		complain(l, node, "found %s; allowed: 1, the version of the format that is described here", node_describe(&q, node));
+		complain(l, node, "found %s; allowed: 1, the version of the format that is described here",
+			node_describe(&q, node));
 }
 
 static void workers_read(struct load *l, const struct node *node, void *out)
@@ -54,7 +55,8 @@ static bool address_is_local(const struct address *address)
 	static const unsigned char v6[16] = {[15] = 1};
 	unsigned char bytes[16];
 
-	return !address_bytes(address, bytes) || memcmp(bytes, v4, sizeof(v4)) == 0 || memcmp(bytes, v6, sizeof(v6)) == 0;
+	return !address_bytes(address, bytes) || memcmp(bytes, v4, sizeof(v4)) == 0 ||
+	       memcmp(bytes, v6, sizeof(v6)) == 0;
 }
 
 static void admin_address_read(struct load *l, const struct node *node, void *out)
@@ -64,8 +66,10 @@ static void admin_address_read(struct load *l, const struct node *node, void *ou
 
 	address_read(l, node, &c->admin.address_text, &c->admin.address);
 	if (c->admin.address_text.n > 0 && !address_is_local(&c->admin.address))
-		complain(l, node, "found %s; allowed: a loopback address (127.0.0.1:9180, [::1]:9180) or a unix socket, because "
-			"whoever reaches it has control", quote(&q, node->text));
+		complain(l, node,
+			"found %s; allowed: a loopback address (127.0.0.1:9180, [::1]:9180) or a unix socket, because "
+			"whoever reaches it has control",
+			quote(&q, node->text));
 }
 
 static const struct key admin_keys[] = {{"address", KEY_OWN, .required = true, .read = admin_address_read}};
@@ -124,16 +128,17 @@ static const struct key root_keys[] = {
 	{"upstreams", KEY_LIST, ITEMS(struct config, upstreams, upstream_count), .min = 1, .max = 1000,
 		.section = &upstream_section, .hint = "each is a service: name, endpoints"},
 	{"routes", KEY_LIST, ITEMS(struct config, routes, route_count), .min = 1, .max = 10000, .required = true,
-		.section = &route_section, .hint = "each says what is done with some requests: name, match, and an action"},
+		.section = &route_section,
+		.hint = "each says what is done with some requests: name, match, and an action"},
 	{"admin", KEY_SWITCH, FIELD(struct config, admin.enabled), .section = &admin_section, .preset = false},
 	{"log", KEY_SECTION, .section = &log_section},
-	{"drain_timeout", KEY_DURATION, FIELD(struct config, drain_timeout_us),
-		.min = US_PER_MS, .max = 24 * 3600 * US_PER_S, .preset = 30 * US_PER_S},
+	{"drain_timeout", KEY_DURATION, FIELD(struct config, drain_timeout_us), .min = US_PER_MS,
+		.max = 24 * 3600 * US_PER_S, .preset = 30 * US_PER_S},
 };
 
 const struct section root_section = {KEYS(root_keys), .check = root_check};
 
-/* --- loading ---------------------------------------------------------------------------------------------------------------- */
+/* --- loading ---------------------------------------------------------------------------------------------------- */
 
 static void tree_load(struct load *l, struct view bytes)
 {
@@ -158,8 +163,8 @@ static struct owned_config *config_create(const char *name)
 	return owned;
 }
 
-enum config_status config_load_bytes(const char *name, struct view bytes, const struct config **out,
-	struct config_complaints *complaints)
+enum config_status config_load_bytes(
+	const char *name, struct view bytes, const struct config **out, struct config_complaints *complaints)
 {
 	struct owned_config *owned = config_create(name);
 	struct arena scratch;

@@ -88,7 +88,7 @@ struct config_upstream {
 	struct config_upstream_limits limits;
 };
 
-/* --- filters: one struct per kind, in the order of the file --------------------------------------------------------- */
+/* --- filters: one struct per kind, in the order of the file ----------------------------------------------------- */
 
 enum config_filter_kind { CONFIG_FILTER_HEADERS };
 
@@ -117,7 +117,7 @@ struct config_filter {
 	} u;
 };
 
-/* --- routes ------------------------------------------------------------------------------------------------------------ */
+/* --- routes ----------------------------------------------------------------------------------------------------- */
 
 enum config_host_match { HOST_ANY, HOST_EXACT, HOST_SUFFIX };
 enum config_path_match { PATH_ANY, PATH_EXACT, PATH_PREFIX };

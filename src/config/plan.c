@@ -23,7 +23,7 @@
 
 #define PATH_MAX_BYTES 64
 
-/* --- the machine ----------------------------------------------------------------------------------------------------------- */
+/* --- the machine ------------------------------------------------------------------------------------------------ */
 
 /* Reads up to two numbers from a file of /proc/sys; what is not there is left as it is. */
 static void proc_read(const char *path, unsigned *first, unsigned *second)
@@ -59,7 +59,7 @@ void config_machine_read(struct config_machine *machine)
 	proc_read("/proc/sys/net/ipv4/ip_local_port_range", &machine->ports_from, &machine->ports_to);
 }
 
-/* --- the table ------------------------------------------------------------------------------------------------------------- */
+/* --- the table -------------------------------------------------------------------------------------------------- */
 
 struct plan {
 	const struct config *config;
@@ -97,7 +97,17 @@ static uint64_t pool_files(const struct config_upstream *upstream)
 	return (uint64_t)upstream->endpoint_count * upstream->pool.max_connections;
 }
 
-/* --- open files ------------------------------------------------------------------------------------------------------------- */
+/* --- open files ------------------------------------------------------------------------------------------------- */
+
+/* A unix socket cannot be listened on by several: the first worker has it. */
+static size_t unix_listeners_count(const struct config *c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->listener_count; i++)
+		n += c->listeners[i].address.u.any.sa_family == AF_UNIX;
+	return n;
+}
 
 static void files_count(struct plan *p)
 {
@@ -107,8 +117,15 @@ static void files_count(struct plan *p)
 	files_add(p, FILES_RESERVE);
 	row(p->to, "workers", "%u x %u", p->workers, FILES_PER_WORKER);
 	files_add(p, (uint64_t)p->workers * FILES_PER_WORKER);
-	row(p->to, "listeners", "%zu x %u workers", c->listener_count, p->workers);
-	files_add(p, (uint64_t)c->listener_count * p->workers);
+	size_t local = unix_listeners_count(c), shared = c->listener_count - local;
+	if (shared > 0) {
+		row(p->to, "listeners", "%zu x %u workers", shared, p->workers);
+		files_add(p, (uint64_t)shared * p->workers);
+	}
+	if (local > 0) {
+		row(p->to, "listeners", "%zu unix, of one worker", local);
+		files_add(p, local);
+	}
 	for (size_t i = 0; i < c->listener_count; i++) {
 		row(p->to, "clients", "%.*s", (int)c->listeners[i].name.n, c->listeners[i].name.p);
 		files_add(p, c->listeners[i].limits.connections);
@@ -149,7 +166,7 @@ static uint64_t files_culprit(const struct plan *p, uint64_t over, char path[PAT
 static void files_plan(struct plan *p)
 {
 	uint64_t max = p->machine->files_max;
-	char path[PATH_MAX_BYTES] = "", or[64] = "";
+	char path[PATH_MAX_BYTES] = "", choice[64] = "";
 
 	fprintf(p->to, "open files\n");
 	files_count(p);
@@ -162,12 +179,14 @@ static void files_plan(struct plan *p)
 		return;
 	uint64_t lower = files_culprit(p, p->files - max, path);
 	if (lower > 0)
-		snprintf(or, sizeof(or), ", or lower this number to %" PRIu64, lower);
-	complain_whole(p->complaints, path, "%" PRIu64 " open files may be needed and %" PRIu64 " are allowed; raise that limit "
-		"to %" PRIu64 " (ulimit -Hn, systemd's LimitNOFILE=)%s", p->files, max, p->files, or);
+		snprintf(choice, sizeof(choice), ", or lower this number to %" PRIu64, lower);
+	complain_whole(p->complaints, path,
+		"%" PRIu64 " open files may be needed and %" PRIu64 " are allowed; raise that limit "
+		"to %" PRIu64 " (ulimit -Hn, systemd's LimitNOFILE=)%s",
+		p->files, max, p->files, choice);
 }
 
-/* --- local ports ------------------------------------------------------------------------------------------------------------- */
+/* --- local ports ------------------------------------------------------------------------------------------------ */
 
 /* One endpoint, by the address that its connections go to. */
 struct target_use {
@@ -180,7 +199,9 @@ static int target_compare(const void *x, const void *y)
 	const struct target_use *a = x, *b = y;
 	int order = strcmp(a->address, b->address);
 
-	return order != 0 ? order : a->upstream->index < b->upstream->index ? -1 : a->upstream->index > b->upstream->index;
+	return order != 0				 ? order
+	       : a->upstream->index < b->upstream->index ? -1
+							 : a->upstream->index > b->upstream->index;
 }
 
 /* All endpoints that need local ports, sorted. NULL when memory is out, which ends as a complaint. */
@@ -226,9 +247,11 @@ static void target_plan(struct plan *p, const struct target_use *uses, size_t co
 	if (needed <= ports)
 		return;
 	snprintf(path, sizeof(path), "upstreams[%u].pool.max_connections", largest->index);
-	complain_whole(p->complaints, path, "%" PRIu64 " connections to %s may be open and there are %" PRIu64 " local ports; lower "
-		"this number to %" PRIu64 "%s, or widen net.ipv4.ip_local_port_range (now %u to %u)", needed, uses[0].address, ports,
-		ports / count, count > 1 ? ", and that of the other upstreams with this endpoint" : "", m->ports_from, m->ports_to);
+	complain_whole(p->complaints, path,
+		"%" PRIu64 " connections to %s may be open and there are %" PRIu64 " local ports; lower "
+		"this number to %" PRIu64 "%s, or widen net.ipv4.ip_local_port_range (now %u to %u)",
+		needed, uses[0].address, ports, ports / count,
+		count > 1 ? ", and that of the other upstreams with this endpoint" : "", m->ports_from, m->ports_to);
 }
 
 static void ports_plan(struct plan *p)
@@ -251,7 +274,7 @@ static void ports_plan(struct plan *p)
 	free(uses);
 }
 
-/* --- the whole --------------------------------------------------------------------------------------------------------------- */
+/* --- the whole -------------------------------------------------------------------------------------------------- */
 
 static void backlog_plan(struct plan *p)
 {

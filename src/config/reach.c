@@ -70,8 +70,10 @@ static void reach_check(struct load *l, const struct reach *first, const struct 
 	for (; first < at; first++) {
 		if (!methods_cover(first->route, at->route))
 			continue;
-		complain(l, at->at, "no request can reach this route: %s at line %u has the same host and path, and takes all "
-			"its methods; take one of them out", quote(&q, first->route->name), first->at->line);
+		complain(l, at->at,
+			"no request can reach this route: %s at line %u has the same host and path, and takes all "
+			"its methods; take one of them out",
+			quote(&q, first->route->name), first->at->line);
 		return;
 	}
 }
@@ -86,7 +88,7 @@ void routes_check(struct load *l, const struct node *list)
 		l->exhausted = true;
 		return;
 	}
-	for each_child(list, child) {
+	node_each(list, child) {
 		const struct node *match = node_find(child, VIEW("match"));
 		/* What was complained about says nothing yet. */
 		if (child->kind == NODE_MAP && (match == NULL || (match->kind == NODE_MAP && !match->troubled)))

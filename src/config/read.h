@@ -36,7 +36,7 @@ struct view load_copy(struct load *l, struct view text);
 /* `made` itself, which an arena made: notes it when p is NULL. */
 struct view load_keep(struct load *l, struct view made);
 
-/* --- tables of keys ------------------------------------------------------------------------------------------------------ */
+/* --- tables of keys --------------------------------------------------------------------------------------------- */
 
 enum key_kind {
 	KEY_NUMBER,                /* whole numbers from min to max, kept in `width` bytes at `offset` ... */
@@ -96,7 +96,7 @@ const char *key_allowed(const struct key *key, char *text, size_t bytes);
 /* The tables. */
 extern const struct section root_section, listener_section, upstream_section, route_section, filter_section;
 
-/* --- values shared by sections (values.c) ------------------------------------------------------------------------------- */
+/* --- values shared by sections (values.c) ----------------------------------------------------------------------- */
 
 /* The text of a node that must hold some; p == NULL when it does not, complained about with `allowed`. */
 struct view text_read(struct load *l, const struct node *node, const char *allowed);
@@ -111,7 +111,7 @@ void address_read(struct load *l, const struct node *node, struct view *text, st
 bool token_is_valid(struct view text);
 bool field_value_is_valid(struct view text);
 
-/* --- things that must differ (distinct.c) --------------------------------------------------------------------------------- */
+/* --- things that must differ (distinct.c) ----------------------------------------------------------------------- */
 
 struct distinct {
 	struct view key;           /* what must differ */
@@ -124,7 +124,7 @@ void distinct_check(struct load *l, struct distinct *entries, size_t count, cons
 /* The same for the `name` of every item of a list. */
 void names_check(struct load *l, const struct node *list, const char *what);
 
-/* --- what sections check together, after all have been read --------------------------------------------------------------- */
+/* --- what sections check together, after all have been read ----------------------------------------------------- */
 
 /* Names and addresses differ; `root` is the root's mapping. */
 void listeners_check(struct load *l, const struct node *root);

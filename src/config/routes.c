@@ -23,7 +23,7 @@ static void route_name_read(struct load *l, const struct node *node, void *out)
 	name_read(l, node, &((struct config_route *)out)->name);
 }
 
-/* --- paths ------------------------------------------------------------------------------------------------------------------- */
+/* --- paths ------------------------------------------------------------------------------------------------------ */
 
 /* Cuts a last segment '*' off, up to the '/' before it. False when a '*' stands elsewhere; complained about. */
 static bool rest_cut(struct load *l, const struct node *node, struct view *text, bool *keeps_rest)
@@ -39,7 +39,8 @@ static bool rest_cut(struct load *l, const struct node *node, struct view *text,
 		text->n--;
 		return true;
 	}
-	complain(l, node, "found %s; allowed: '*' only as the last segment, where it stands for everything below (/a/b/*)",
+	complain(l, node,
+		"found %s; allowed: '*' only as the last segment, where it stands for everything below (/a/b/*)",
 		quote(&q, *text));
 	return false;
 }
@@ -71,7 +72,7 @@ static bool pattern_read(struct load *l, const struct node *node, struct view *p
 	return true;
 }
 
-/* --- hosts -------------------------------------------------------------------------------------------------------------------- */
+/* --- hosts ------------------------------------------------------------------------------------------------------ */
 
 static void host_complain(struct load *l, const struct node *node, const char *allowed, const char *why)
 {
@@ -81,7 +82,8 @@ static void host_complain(struct load *l, const struct node *node, const char *a
 }
 
 /* Reads host[:port] into its canonical form, in scratch memory. False when it is none; complained about. */
-static bool host_read(struct load *l, const struct node *node, struct view text, const char *allowed, struct authority *a)
+static bool host_read(
+	struct load *l, const struct node *node, struct view text, const char *allowed, struct authority *a)
 {
 	const char *why = authority_read(a, text);
 
@@ -94,7 +96,7 @@ static bool host_read(struct load *l, const struct node *node, struct view text,
 	return enough;
 }
 
-/* --- match --------------------------------------------------------------------------------------------------------------------- */
+/* --- match ------------------------------------------------------------------------------------------------------ */
 
 static void match_path_read(struct load *l, const struct node *node, void *out)
 {
@@ -113,7 +115,8 @@ static void match_path_read(struct load *l, const struct node *node, void *out)
 
 static void match_host_read(struct load *l, const struct node *node, void *out)
 {
-	static const char allowed[] = "a host such as api.example.com, *.example.com or [::1], without a port, or * for any";
+	static const char allowed[] =
+		"a host such as api.example.com, *.example.com or [::1], without a port, or * for any";
 	struct view text = text_read(l, node, allowed);
 	struct config_route *route = out;
 	struct authority a;
@@ -124,7 +127,8 @@ static void match_host_read(struct load *l, const struct node *node, void *out)
 	if (!host_read(l, node, view_from(text, suffix ? 2 : 0), allowed, &a))
 		return;
 	if (a.port != 0 || (suffix && a.host.p[0] == '[')) {
-		host_complain(l, node, allowed, a.port != 0 ? "requests to every port match" : "an IPv6 address has no suffix");
+		host_complain(l, node, allowed,
+			a.port != 0 ? "requests to every port match" : "an IPv6 address has no suffix");
 		return;
 	}
 	route->host_match = suffix ? HOST_SUFFIX : HOST_EXACT;
@@ -177,14 +181,16 @@ static void methods_read(struct load *l, const struct node *list, void *out)
 	size_t n = 0;
 
 	if (list->kind != NODE_LIST || list->count == 0 || list->count > METHODS_MAX) {
-		complain(l, list, "found %s; allowed: a list of 1 to %u methods, such as [GET, POST]; without the key every "
-			"method matches", node_describe(&q, list), METHODS_MAX);
+		complain(l, list,
+			"found %s; allowed: a list of 1 to %u methods, such as [GET, POST]; without the key every "
+			"method matches",
+			node_describe(&q, list), METHODS_MAX);
 		return;
 	}
 	route->other_methods = load_alloc(l, list->count * sizeof(*route->other_methods));
 	if (route->other_methods == NULL)
 		return;
-	for each_child(list, child) {
+	node_each(list, child) {
 		method_read(l, child, route);
 		if (child->kind == NODE_TEXT)
 			entries[n++] = (struct distinct){child->text, child};
@@ -200,7 +206,7 @@ static const struct key match_keys[] = {
 
 static const struct section match_section = {KEYS(match_keys)};
 
-/* --- rewrite -------------------------------------------------------------------------------------------------------------------- */
+/* --- rewrite ---------------------------------------------------------------------------------------------------- */
 
 static void rewrite_path_read(struct load *l, const struct node *node, void *out)
 {
@@ -227,7 +233,7 @@ static const struct key rewrite_keys[] = {
 
 static const struct section rewrite_section = {KEYS(rewrite_keys)};
 
-/* --- actions -------------------------------------------------------------------------------------------------------------------- */
+/* --- actions ---------------------------------------------------------------------------------------------------- */
 
 static void upstream_read(struct load *l, const struct node *node, void *out)
 {
@@ -284,7 +290,8 @@ static void respond_check(struct load *l, const struct node *map, void *out)
 	unsigned status = route->respond.status;
 
 	if ((status == 204 || status == 205 || status == 304) && route->respond.body.n > 0)
-		complain(l, node_find(map, VIEW("body")), "an answer %u has no body; take it out, or take another status", status);
+		complain(l, node_find(map, VIEW("body")),
+			"an answer %u has no body; take it out, or take another status", status);
 	if (route->respond.content_type.n == 0)
 		route->respond.content_type = VIEW("text/plain; charset=utf-8");
 }
@@ -334,8 +341,7 @@ static void location_read(struct load *l, const struct node *node, void *out)
 	route->redirect.location_keeps_rest = keeps_rest;
 }
 
-static const struct word redirect_words[] = {
-	{"301", 301}, {"302", 302}, {"303", 303}, {"307", 307}, {"308", 308}, {0}};
+static const struct word redirect_words[] = {{"301", 301}, {"302", 302}, {"303", 303}, {"307", 307}, {"308", 308}, {0}};
 
 static const struct key redirect_keys[] = {
 	{"location", KEY_OWN, .required = true, .read = location_read},
@@ -344,7 +350,7 @@ static const struct key redirect_keys[] = {
 
 static const struct section redirect_section = {KEYS(redirect_keys)};
 
-/* --- the route as a whole -------------------------------------------------------------------------------------------------------- */
+/* --- the route as a whole --------------------------------------------------------------------------------------- */
 
 /* Exactly one action; what it cannot use is refused, so that nobody waits for its effect. */
 static void action_check(struct load *l, const struct node *map, struct config_route *route)
@@ -361,7 +367,8 @@ static void action_check(struct load *l, const struct node *map, struct config_r
 	else if (actions == 0 && node_find(map, VIEW("split")) == NULL)
 		complain(l, map, "found no action; allowed: one of upstream, respond, redirect");
 	else if (rewrite != NULL && upstream == NULL && actions == 1)
-		complain_key(l, rewrite, "a rewrite changes what goes to an upstream, and this route has none; take it out");
+		complain_key(
+			l, rewrite, "a rewrite changes what goes to an upstream, and this route has none; take it out");
 }
 
 /* A '*' puts back what the '*' of match.path took: there must be one. */
@@ -389,8 +396,8 @@ static const struct key route_keys[] = {
 	{"name", KEY_OWN, .required = true, .read = route_name_read},
 	{"match", KEY_SECTION, .section = &match_section},
 	{"rewrite", KEY_SECTION, FIELD(struct config_route, rewrite), .section = &rewrite_section},
-	{"filters", KEY_LIST, ITEMS(struct config_route, filters, filter_count),
-		.min = 1, .max = 32, .section = &filter_section, .hint = "each is a mapping with one key, the kind of the filter"},
+	{"filters", KEY_LIST, ITEMS(struct config_route, filters, filter_count), .min = 1, .max = 32,
+		.section = &filter_section, .hint = "each is a mapping with one key, the kind of the filter"},
 	{"upstream", KEY_OWN, .read = upstream_read},
 	{"respond", KEY_SECTION, .section = &respond_section},
 	{"redirect", KEY_SECTION, .section = &redirect_section},

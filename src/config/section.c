@@ -29,7 +29,7 @@ struct view load_copy(struct load *l, struct view text)
 	return load_keep(l, arena_copy(l->arena, text));
 }
 
-/* --- what is allowed, in words -------------------------------------------------------------------------------------------- */
+/* --- what is allowed, in words ---------------------------------------------------------------------------------- */
 
 static enum scalar_unit key_unit(const struct key *key)
 {
@@ -128,7 +128,7 @@ static void complain_value(struct load *l, const struct node *node, const struct
 		key_allowed(key, allowed, sizeof(allowed)));
 }
 
-/* --- single values -------------------------------------------------------------------------------------------------------- */
+/* --- single values ---------------------------------------------------------------------------------------------- */
 
 /* `value` fits: the table's range is within the field's. */
 static void store(void *at, size_t width, uint64_t value)
@@ -143,9 +143,11 @@ static void store(void *at, size_t width, uint64_t value)
 
 static void number_read(struct load *l, const struct key *key, const struct node *node, char *out)
 {
-	static const char *const why[] = {
-		[SCALAR_OK] = "", [SCALAR_NOT_A_NUMBER] = "", [SCALAR_WITHOUT_UNIT] = ", which has no unit",
-		[SCALAR_UNKNOWN_UNIT] = ", whose unit is unknown", [SCALAR_TOO_LARGE] = ""};
+	static const char *const why[] = {[SCALAR_OK] = "",
+		[SCALAR_NOT_A_NUMBER] = "",
+		[SCALAR_WITHOUT_UNIT] = ", which has no unit",
+		[SCALAR_UNKNOWN_UNIT] = ", whose unit is unknown",
+		[SCALAR_TOO_LARGE] = ""};
 	enum scalar_status status = SCALAR_NOT_A_NUMBER;
 	uint64_t value = 0;
 
@@ -190,13 +192,16 @@ static void switch_read(struct load *l, const struct key *key, const struct node
 	store(out + key->offset, key->width, !off);
 }
 
-/* --- lists ---------------------------------------------------------------------------------------------------------------- */
+/* --- lists ------------------------------------------------------------------------------------------------------ */
 
 static void list_read(struct load *l, const struct key *key, const struct node *node, char *out)
 {
 	if (node->kind != NODE_LIST || node->count < key->min || node->count > key->max) {
-		complain_value(l, node, key, node->kind != NODE_LIST ? "" : node->count == 0 ? " without items" :
-			node->count < key->min ? " that is too short" : " that is too long");
+		complain_value(l, node, key,
+			node->kind != NODE_LIST	 ? ""
+			: node->count == 0	 ? " without items"
+			: node->count < key->min ? " that is too short"
+						 : " that is too long");
 		return;
 	}
 	char *items = load_alloc(l, node->count * key->width);
@@ -204,7 +209,7 @@ static void list_read(struct load *l, const struct key *key, const struct node *
 		return;
 	memcpy(out + key->offset, &items, sizeof(items));
 	memcpy(out + key->count_offset, &(size_t){node->count}, sizeof(size_t));
-	for each_child(node, child) {
+	node_each(node, child) {
 		char *item = items + child->index * key->width;
 		if (key->section != NULL)
 			section_read(l, key->section, child, item);
@@ -213,7 +218,7 @@ static void list_read(struct load *l, const struct key *key, const struct node *
 	}
 }
 
-/* --- sections ------------------------------------------------------------------------------------------------------------- */
+/* --- sections --------------------------------------------------------------------------------------------------- */
 
 static void section_preset(const struct section *section, char *out)
 {
@@ -290,7 +295,7 @@ void section_read(struct load *l, const struct section *section, const struct no
 	section_preset(section, out);
 	if (!map_expected(l, section, map))
 		return;
-	for each_child(map, child)
+	node_each(map, child)
 		if (!section_has(section, child->key))
 			unknown_key(l, section, child);
 	for (size_t i = 0; i < section->key_count; i++) {

@@ -38,7 +38,8 @@ static unsigned distance(struct view a, struct view b)
 		for (size_t j = 1; j <= b.n; j++) {
 			char x = char_lower(a.p[i - 1]), y = char_lower(b.p[j - 1]);
 			row[j] = min3(above[j] + 1, row[j - 1] + 1, above[j - 1] + (x != y));
-			if (i > 1 && j > 1 && x == char_lower(b.p[j - 2]) && y == char_lower(a.p[i - 2]) && before[j - 2] + 1 < row[j])
+			if (i > 1 && j > 1 && x == char_lower(b.p[j - 2]) && y == char_lower(a.p[i - 2]) &&
+				before[j - 2] + 1 < row[j])
 				row[j] = before[j - 2] + 1;
 		}
 		unsigned *oldest = before;

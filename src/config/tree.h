@@ -54,7 +54,8 @@ static inline bool node_is_nothing(const struct node *node)
 	return node->kind == NODE_TEXT && node->plain && node->text.n == 0;
 }
 
-#define each_child(parent, child) \
-	(const struct node *child = (parent)->first; child != NULL; child = child->next)
+/* `child` is what the loop declares. */
+#define node_each(parent, child) \
+	for (const struct node *child = (parent)->first; child != NULL; child = child->next)
 
 #endif

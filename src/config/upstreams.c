@@ -20,13 +20,13 @@ static const struct key endpoint_keys[] = {
 
 static const struct section endpoint_section = {KEYS(endpoint_keys)};
 
-static const struct word balance_words[] = {
-	{"round_robin", BALANCE_ROUND_ROBIN}, {"least_request", BALANCE_LEAST_REQUEST},
-	{"random_two", .later = true}, {"peak_ewma", .later = true}, {"consistent_hash", .later = true}, {0}};
+static const struct word balance_words[] = {{"round_robin", BALANCE_ROUND_ROBIN},
+	{"least_request", BALANCE_LEAST_REQUEST}, {"random_two", .later = true}, {"peak_ewma", .later = true},
+	{"consistent_hash", .later = true}, {0}};
 
 static const struct key balance_keys[] = {
-	{"policy", KEY_CHOICE, FIELD(struct config_upstream, balance),
-		.words = balance_words, .preset = BALANCE_LEAST_REQUEST},
+	{"policy", KEY_CHOICE, FIELD(struct config_upstream, balance), .words = balance_words,
+		.preset = BALANCE_LEAST_REQUEST},
 	{"hash_on", KEY_LATER},
 };
 
@@ -35,19 +35,19 @@ static const struct section balance_section = {KEYS(balance_keys)};
 static const struct word order_words[] = {{"lifo", true}, {"fifo", false}, {0}};
 
 static const struct key pool_keys[] = {
-	{"max_connections", KEY_NUMBER, FIELD(struct config_pool, max_connections), .min = 1, .max = 100000, .preset = 100,
-		.hint = "a pool without a limit would pass every surge on to the upstream"},
+	{"max_connections", KEY_NUMBER, FIELD(struct config_pool, max_connections), .min = 1, .max = 100000,
+		.preset = 100, .hint = "a pool without a limit would pass every surge on to the upstream"},
 	{"max_pending", KEY_NUMBER, FIELD(struct config_pool, max_pending), .min = 0, .max = 1000000, .preset = 1000,
 		.hint = "there is no unbounded queue"},
-	{"acquire_timeout", KEY_DURATION, FIELD(struct config_pool, acquire_timeout_us),
-		.min = US_PER_MS, .max = HOUR_US, .preset = US_PER_S, .hint = "no request waits for ever"},
+	{"acquire_timeout", KEY_DURATION, FIELD(struct config_pool, acquire_timeout_us), .min = US_PER_MS,
+		.max = HOUR_US, .preset = US_PER_S, .hint = "no request waits for ever"},
 	{"order", KEY_CHOICE, FIELD(struct config_pool, lifo), .words = order_words, .preset = true},
-	{"idle_timeout", KEY_DURATION, FIELD(struct config_pool, idle_timeout_us),
-		.min = US_PER_MS, .max = 24 * HOUR_US, .preset = 55 * US_PER_S},
-	{"max_lifetime", KEY_DURATION, FIELD(struct config_pool, max_lifetime_us),
-		.min = US_PER_MS, .max = 168 * HOUR_US, .preset = HOUR_US / 2, .zero = "no limit"},
-	{"max_uses", KEY_NUMBER, FIELD(struct config_pool, max_uses),
-		.min = 1, .max = 1000000000, .preset = 0, .zero = "no limit"},
+	{"idle_timeout", KEY_DURATION, FIELD(struct config_pool, idle_timeout_us), .min = US_PER_MS,
+		.max = 24 * HOUR_US, .preset = 55 * US_PER_S},
+	{"max_lifetime", KEY_DURATION, FIELD(struct config_pool, max_lifetime_us), .min = US_PER_MS,
+		.max = 168 * HOUR_US, .preset = HOUR_US / 2, .zero = "no limit"},
+	{"max_uses", KEY_NUMBER, FIELD(struct config_pool, max_uses), .min = 1, .max = 1000000000, .preset = 0,
+		.zero = "no limit"},
 	{"max_connecting", KEY_NUMBER, FIELD(struct config_pool, max_connecting), .min = 1, .max = 10000, .preset = 16},
 	{"on_acquire_timeout", KEY_LATER},
 	{"max_overflow", KEY_LATER},
@@ -56,8 +56,9 @@ static const struct key pool_keys[] = {
 
 static const struct section pool_section = {KEYS(pool_keys)};
 
-#define TIMEOUT(field, preset_) \
-	KEY_DURATION, FIELD(struct config_upstream_timeouts, field), .min = US_PER_MS, .max = 24 * HOUR_US, .preset = preset_
+#define TIMEOUT(field, preset_)                                                                             \
+	KEY_DURATION, FIELD(struct config_upstream_timeouts, field), .min = US_PER_MS, .max = 24 * HOUR_US, \
+		.preset = preset_
 
 static const struct key timeouts_keys[] = {
 	{"connect", TIMEOUT(connect_us, US_PER_S)},
@@ -69,10 +70,10 @@ static const struct key timeouts_keys[] = {
 static const struct section timeouts_section = {KEYS(timeouts_keys)};
 
 static const struct key limits_keys[] = {
-	{"header_bytes", KEY_SIZE, FIELD(struct config_upstream_limits, header_bytes),
-		.min = 1 * KIB, .max = 256 * KIB, .preset = 64 * KIB},
-	{"header_count", KEY_NUMBER, FIELD(struct config_upstream_limits, header_count),
-		.min = 1, .max = 1000, .preset = 200},
+	{"header_bytes", KEY_SIZE, FIELD(struct config_upstream_limits, header_bytes), .min = 1 * KIB, .max = 256 * KIB,
+		.preset = 64 * KIB},
+	{"header_count", KEY_NUMBER, FIELD(struct config_upstream_limits, header_count), .min = 1, .max = 1000,
+		.preset = 200},
 };
 
 static const struct section limits_section = {KEYS(limits_keys)};
@@ -92,7 +93,7 @@ static void endpoints_check(struct load *l, const struct node *list, const struc
 		l->exhausted = true;
 		return;
 	}
-	for each_child(list, child) {
+	node_each(list, child) {
 		const struct config_endpoint *endpoint = &upstream->endpoints[child->index];
 		char text[ADDRESS_TEXT_MAX];
 		if (endpoint->address_text.n == 0)
@@ -117,8 +118,8 @@ static const struct word protocol_words[] = {{"h1", 0}, {"h2", .later = true}, {
 
 static const struct key upstream_keys[] = {
 	{"name", KEY_OWN, .required = true, .read = upstream_name_read},
-	{"endpoints", KEY_LIST, ITEMS(struct config_upstream, endpoints, endpoint_count),
-		.min = 1, .max = 256, .section = &endpoint_section, .required = true, .hint = "each has an address"},
+	{"endpoints", KEY_LIST, ITEMS(struct config_upstream, endpoints, endpoint_count), .min = 1, .max = 256,
+		.section = &endpoint_section, .required = true, .hint = "each has an address"},
 	{"protocol", KEY_CHOICE, .words = protocol_words},
 	{"balance", KEY_SECTION, .section = &balance_section},
 	{"pool", KEY_SECTION, FIELD(struct config_upstream, pool), .section = &pool_section},

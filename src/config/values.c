@@ -43,7 +43,7 @@ void name_read(struct load *l, const struct node *node, struct view *out)
 		complain(l, node, "found %s; allowed: %s", quote(&q, text), allowed);
 }
 
-/* --- addresses ------------------------------------------------------------------------------------------------------------- */
+/* --- addresses -------------------------------------------------------------------------------------------------- */
 
 #define ADDRESS_ALLOWED "ADDRESS:PORT, [IPV6]:PORT, localhost:PORT or unix:/PATH"
 
@@ -96,7 +96,7 @@ void address_read(struct load *l, const struct node *node, struct view *text, st
 		*text = load_copy(l, found);
 }
 
-/* --- HTTP's grammar ---------------------------------------------------------------------------------------------------------- */
+/* --- HTTP's grammar --------------------------------------------------------------------------------------------- */
 
 bool token_is_valid(struct view text)
 {

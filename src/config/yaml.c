@@ -20,7 +20,7 @@ struct builder {
 	struct node *open;
 	unsigned depth;
 	unsigned node_count;
-	struct node key;           /* the key that waits for its value: key, key_line, key_column; key.p == NULL: none */
+	struct node key; /* the key that waits for its value: key, key_line, key_column; key.p == NULL: none */
 	bool failed;
 	bool ended;
 };
@@ -46,7 +46,8 @@ static struct node node_at(const struct builder *b, const yaml_mark_t *mark)
 	return node;
 }
 
-__attribute__((format(printf, 3, 4))) static void fail(struct builder *b, const yaml_mark_t *mark, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void fail(
+	struct builder *b, const yaml_mark_t *mark, const char *format, ...)
 {
 	struct node at = node_at(b, mark);
 	char text[160];
@@ -59,7 +60,7 @@ __attribute__((format(printf, 3, 4))) static void fail(struct builder *b, const 
 	b->failed = true;
 }
 
-/* --- what libyaml itself refuses ---------------------------------------------------------------------------------------- */
+/* --- what libyaml itself refuses -------------------------------------------------------------------------------- */
 
 /* Line and column of a byte, for errors of the reader, which has no marks. */
 static yaml_mark_t mark_of_byte(struct view bytes, size_t offset)
@@ -111,7 +112,7 @@ static void fail_yaml(struct builder *b)
 		line_has_tab(b->bytes, mark.line) ? "; indent with blanks, a tab cannot stand here" : "");
 }
 
-/* --- nodes --------------------------------------------------------------------------------------------------------------- */
+/* --- nodes ------------------------------------------------------------------------------------------------------ */
 
 static struct view copy(struct builder *b, const unsigned char *text, size_t n)
 {
@@ -164,16 +165,17 @@ const struct node *node_find(const struct node *map, struct view key)
 {
 	if (map->kind != NODE_MAP)
 		return NULL;
-	for each_child(map, child)
+	node_each(map, child)
 		if (view_eq(child->key, key))
 			return child;
 	return NULL;
 }
 
-/* --- events -------------------------------------------------------------------------------------------------------------- */
+/* --- events ----------------------------------------------------------------------------------------------------- */
 
 /* Anchors and tags say nothing here: a value is what the key in front of it takes. */
-static void refuse_extras(struct builder *b, const yaml_event_t *e, const unsigned char *anchor, const unsigned char *tag)
+static void refuse_extras(
+	struct builder *b, const yaml_event_t *e, const unsigned char *anchor, const unsigned char *tag)
 {
 	struct node at = node_at(b, &e->start_mark);
 

@@ -18,6 +18,9 @@ bool exchange_keeps_client(const struct exchange *ex);
 
 /* --- heads for the other side (forward.c) ---------------------------------------------------------------------------- */
 
+/* Draws the worker's half of its request ids. */
+void forward_init(struct worker *w);
+
 /* Settles who the client is and the request's id. False: the arena is exhausted. */
 bool forward_identify(struct exchange *ex);
 

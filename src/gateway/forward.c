@@ -115,20 +115,29 @@ static uint64_t hex_digits(uint32_t bits)
 	return x + 0x3030303030303030ULL + letters * ('a' - '0' - 10);
 }
 
-/* 128 random bits in hexadecimal: unique, and says nothing about the gateway. */
+/*
+ * 128 random bits in hexadecimal. The first half is drawn once for each worker, the second for each request, so that an
+ * id is unique and says nothing about the gateway.
+ */
 static struct view make_request_id(struct exchange *ex)
 {
 	char *text = arena_alloc(&ex->arena, 32);
+	uint64_t bits = io_random(ex->worker->io);
+	uint64_t digits[2] = {hex_digits((uint32_t)bits), hex_digits((uint32_t)(bits >> 32))};
 
 	if (text == NULL)
 		return view_of(NULL, 0);
-	for (int half = 0; half < 2; half++) {
-		uint64_t bits = io_random(ex->worker->io);
-		uint64_t digits[2] = {hex_digits((uint32_t)bits), hex_digits((uint32_t)(bits >> 32))};
-
-		memcpy(text + 16 * half, digits, sizeof(digits));
-	}
+	memcpy(text, ex->worker->id_half, 16);
+	memcpy(text + 16, digits, 16);
 	return view_of(text, 32);
+}
+
+void forward_init(struct worker *w)
+{
+	uint64_t bits = io_random(w->io);
+
+	w->id_half[0] = hex_digits((uint32_t)bits);
+	w->id_half[1] = hex_digits((uint32_t)(bits >> 32));
 }
 
 bool forward_identify(struct exchange *ex)

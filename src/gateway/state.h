@@ -67,6 +67,7 @@ struct worker {
 	bool draining;                     /* no new connections; every answer says Connection: close */
 	bool closing_upstreams;
 	bool drained;
+	uint64_t id_half[2];               /* the first 16 characters of every request id */
 	char date[32];                     /* IMF-fixdate of date_s */
 	uint64_t date_s;
 };

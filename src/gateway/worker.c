@@ -176,6 +176,7 @@ struct worker *worker_create(struct io *io, const struct config *config, struct 
 	w->shared = shared;
 	w->observer = *observer;
 	w->drain_timer.on_fire = on_drain_deadline;
+	forward_init(w);
 	list_init(&w->clients);
 	list_init(&w->exchanges);
 	slab_init(&w->client_slab, sizeof(struct client), clients_max(config));

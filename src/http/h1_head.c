@@ -29,11 +29,11 @@ struct head {
 	unsigned seen;
 };
 
-static struct head head_begin(struct view bytes, const struct h1_limits *limits, struct message *m)
+static void head_begin(struct head *h, struct view bytes, const struct h1_limits *limits, struct message *m)
 {
 	CHECK(limits->field_count_max <= m->field_max);
 	*m = (struct message){.fields = m->fields, .field_max = m->field_max};
-	return (struct head){.at = h1_cursor(bytes, limits->head_bytes_max), .m = m};
+	*h = (struct head){.at = h1_cursor(bytes, limits->head_bytes_max), .m = m};
 }
 
 static enum h1_status refuse(struct head *h, const char *why)
@@ -357,7 +357,9 @@ static struct h1_result head_end(struct head *h, enum h1_status status, struct v
 
 struct h1_result h1_read_request(struct view bytes, const struct h1_limits *limits, struct message *m)
 {
-	struct head h = head_begin(bytes, limits, m);
+	struct head h;
+
+	head_begin(&h, bytes, limits, m);
 	enum h1_status status = read_request_line(&h, limits);
 
 	if (status == H1_DONE)
@@ -370,7 +372,9 @@ struct h1_result h1_read_request(struct view bytes, const struct h1_limits *limi
 struct h1_result h1_read_response(struct view bytes, const struct h1_limits *limits, enum method request_method,
 	struct message *m)
 {
-	struct head h = head_begin(bytes, limits, m);
+	struct head h;
+
+	head_begin(&h, bytes, limits, m);
 	enum h1_status status = read_status_line(&h);
 
 	if (status == H1_DONE)

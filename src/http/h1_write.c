@@ -27,10 +27,13 @@ void h1_put_request_line(struct h1_writer *w, struct view method, struct view ta
 void h1_put_status_line(struct h1_writer *w, unsigned status, struct view reason)
 {
 	const char *standard = reason.n > 0 ? NULL : h1_reason(status);
+	/* The second space stays when there is no phrase: RFC 9112 §4. */
+	char start[] = "HTTP/1.1 000 ";
 
-	h1_put(w, VIEW("HTTP/1.1 "));
-	h1_put_u64(w, status);
-	h1_put(w, VIEW(" "));  /* stays when there is no phrase: RFC 9112 §4 */
+	start[9] = (char)('0' + status / 100 % 10);
+	start[10] = (char)('0' + status / 10 % 10);
+	start[11] = (char)('0' + status % 10);
+	h1_put(w, view_of(start, sizeof(start) - 1));
 	h1_put(w, standard != NULL ? view_str(standard) : reason);
 	h1_put(w, VIEW("\r\n"));
 }

@@ -30,7 +30,7 @@ static const char *rebase(const char *p, struct view from, const char *to)
 {
 	uintptr_t offset = (uintptr_t)p - (uintptr_t)from.p;
 
-	return p != NULL && offset <= from.n ? to + offset : p;
+	return p != NULL && offset < from.n ? to + offset : p;
 }
 
 static struct view view_rebase(struct view v, struct view from, const char *to)

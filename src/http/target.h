@@ -5,8 +5,9 @@
  * Canonical path: percent-encoded unreserved characters decoded, remaining percent-encodings in upper case, characters
  * that may not stand raw in a path (RFC 3986 §3.3) percent-encoded, repeated slashes merged, dot segments removed.
  * Refused: "%00" and other encoded controls, encoded slash or backslash, raw backslash, malformed percent-encoding,
- * a fragment, raw controls and blanks, dot segments that climb above the root.
+ * a fragment, raw controls and blanks, dot segments that climb above the root or carry parameters ("..;x").
  * The query is passed on as it came (raw non-ASCII percent-encoded, malformed encodings left alone), controls refused.
+ * Canonical host: lower case, no trailing dot, no empty port, IPv6 as RFC 5952 writes it. docs/http1.md has the cases.
  */
 #ifndef WEIR_HTTP_TARGET_H
 #define WEIR_HTTP_TARGET_H

@@ -31,6 +31,7 @@
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -64,6 +65,25 @@ struct io {
 	/* Written by other threads: on a line of its own. */
 	_Alignas(CACHE_LINE) _Atomic(struct io_message *) mailbox;
 };
+
+/*
+ * The three calls of the hot path without libc's wrappers. Those are cancellation points, and in a program with threads
+ * each pays thirty instructions for it; nothing here is ever cancelled. Results are as the wrappers'.
+ */
+static int wait_for_events(struct io *io, int wait_ms)
+{
+	return (int)syscall(SYS_epoll_pwait, io->epoll_fd, io->batch, BATCH_EVENTS, wait_ms, NULL, 0);
+}
+
+static ssize_t receive(int fd, void *bytes, size_t n)
+{
+	return syscall(SYS_recvfrom, fd, bytes, n, 0, NULL, NULL);
+}
+
+static ssize_t transmit(int fd, const void *bytes, size_t n)
+{
+	return syscall(SYS_sendto, fd, bytes, n, MSG_NOSIGNAL, NULL, 0);
+}
 
 /* --- loop --------------------------------------------------------------------------------------------------- */
 
@@ -230,7 +250,7 @@ static void io_run_tasks(struct io *io)
 
 static void io_tick(struct io *io)
 {
-	int count = epoll_wait(io->epoll_fd, io->batch, BATCH_EVENTS, io_wait_ms(io));
+	int count = wait_for_events(io, io_wait_ms(io));
 
 	CHECK(count >= 0 || errno == EINTR);
 	io->batch_next = 0;
@@ -393,13 +413,13 @@ int io_watch(struct io *io, struct io_source *source)
 
 ssize_t io_recv(struct io *io, struct io_source *source, void *bytes, size_t n)
 {
-	return result_of(recv(source->fd, bytes, n, 0));
+	return result_of(receive(source->fd, bytes, n));
 }
 
 ssize_t io_sendv(struct io *io, struct io_source *source, const struct iovec *iov, int count)
 {
 	if (count == 1)
-		return result_of(send(source->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL));
+		return result_of(transmit(source->fd, iov->iov_base, iov->iov_len));
 	/* sendmsg() does not write to the vector; its type is only shared with recvmsg(). */
 	union {
 		const struct iovec *given;

@@ -62,7 +62,7 @@ void *ring_reserve(struct ring *ring, size_t n)
 	size_t footprint = ring_footprint(n);
 	uint64_t start = atomic_load_explicit(&ring->written, memory_order_relaxed);
 	size_t to_end = capacity - (start & ring->mask);
-	size_t skipped = n <= capacity && footprint > to_end ? to_end : 0;
+	size_t skipped = footprint > to_end ? to_end : 0;
 
 	/* Half the capacity always fits, wherever the positions stand; more would depend on luck. */
 	if (n > capacity / 2 - SIZE_WORD || !ring_has_room(ring, start + skipped + footprint)) {
