@@ -22,13 +22,16 @@ def meson_results(path):
 
 
 def pytest_results(path):
+    """A test that fails and whose fixtures fail too stands in the file twice, and counts once."""
+    results = {}
     for case in ElementTree.parse(path).iter("testcase"):
-        problem = case.find("failure") if case.find("failure") is not None else case.find("error")
         name = f"{path.stem}: {case.get('classname')}::{case.get('name')}"
-        if problem is not None:
-            yield name, FAILED, problem.text or problem.get("message", "")
-        else:
-            yield name, SKIPPED if case.find("skipped") is not None else PASSED, ""
+        problems = [*case.findall("failure"), *case.findall("error")]
+        outcome = FAILED if problems else SKIPPED if case.find("skipped") is not None else PASSED
+        if outcome == FAILED or name not in results:
+            results[name] = outcome, "".join(problem.text or problem.get("message", "") for problem in problems)
+    for name, (outcome, output) in results.items():
+        yield name, outcome, output
 
 
 def step_results(path):

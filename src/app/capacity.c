@@ -1,8 +1,8 @@
 /*
  * See capacity.h.
  *
- * Timers come a millisecond late on average (io.h), which is much beside a service of five: a job counts as ended that
- * much before its time, so that the mean is right. Short services get a quarter of themselves at most.
+ * Timers come a millisecond late on average (io.h), which is much beside a service of five: a job counts as ended
+ * that much before its time, so that the mean is right. Short services get a quarter of themselves at most.
  */
 #include "app/capacity.h"
 

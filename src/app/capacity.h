@@ -11,9 +11,9 @@
  *       +--------|--------|----------> n
  *                C     thrash_from * C
  *
- * All requests need the same amount of service, so sharing fairly means that they end in the order in which they came: a
- * queue and one clock of "service given so far" are the whole model, and every step is O(1). No sockets, no clock: time
- * is passed in and never goes back.
+ * All requests need the same amount of service, so sharing fairly means that they end in the order in which they
+ * came: a queue and one clock of "service given so far" are the whole model, and every step is O(1). No sockets, no
+ * clock: time is passed in and never goes back.
  */
 #ifndef WEIR_APP_CAPACITY_H
 #define WEIR_APP_CAPACITY_H
@@ -55,7 +55,10 @@ void capacity_leave(struct capacity *capacity, struct capacity_job *job, uint64_
 /* The next job that has ended, no longer in flight; NULL: none has. */
 struct capacity_job *capacity_take_ended(struct capacity *capacity, uint64_t now_us);
 
-/* When capacity_take_ended() has something to take if nobody enters or leaves; DEADLINE_NEVER when nothing is in flight. */
+/*
+ * When capacity_take_ended() has something to take if nobody enters or leaves; DEADLINE_NEVER when nothing is in
+ * flight.
+ */
 uint64_t capacity_next_us(const struct capacity *capacity);
 
 #endif

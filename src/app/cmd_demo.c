@@ -104,7 +104,7 @@ const struct command command_demo = {
 	.name = "demo",
 	.arguments = "[--once] [--port 8080]",
 	.summary = "show the gateway at work between two small origins",
-	.help = "Starts two origins and a gateway in front of them, sends some requests through it, and shows what came.\n"
+	.help = "Starts two origins and a gateway in front of them, sends requests through it, and shows what came.\n"
 		"Then it prints lines to try and stays until Ctrl-C; with --once it ends.\n"
 		"When the port is taken, the next free one is used.\n"
 		"\n"

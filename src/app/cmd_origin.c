@@ -15,7 +15,7 @@ struct arguments {
 	unsigned workers;
 };
 
-/* --- options: each is false when the value is not what it takes ------------------------------------------------------------ */
+/* --- options: each is false when the value is not what it takes -------------------------------------------------- */
 
 static bool read_unsigned(const char *value, unsigned min, unsigned max, unsigned *out)
 {
@@ -152,7 +152,8 @@ static enum exit_code arguments_read(struct arguments *a, int argc, char **argv)
 		if (value == NULL)
 			return command_refuse("origin", "origin: %s needs %s", option->name, option->takes);
 		if (!option->take(a, value))
-			return command_refuse("origin", "origin: %s takes %s, not '%s'", option->name, option->takes, value);
+			return command_refuse("origin", "origin: %s takes %s, not '%s'", option->name,
+				option->takes, value);
 	}
 	return EXIT_FINE;
 }
@@ -164,13 +165,13 @@ static enum exit_code arguments_check(const struct arguments *a)
 	for (int i = 0; i < ORIGIN_FAULT_COUNT; i++)
 		faults += a->origin.fault_percent[i];
 	if (faults > 100)
-		return command_refuse("origin", "origin: the faults are %u%% of all requests; at most 100%% can be", faults);
+		return command_refuse("origin", "origin: the faults are %u%% of all requests; 100%% can be", faults);
 	if (a->origin.capacity.concurrent > 0 && a->workers > 1)
-		return command_refuse("origin", "origin: the capacity is one worker's: --capacity goes with --workers 1 only");
+		return command_refuse("origin", "origin: --capacity is one worker's, so it needs --workers 1");
 	return EXIT_FINE;
 }
 
-/* --- running ------------------------------------------------------------------------------------------------------------------ */
+/* --- running ----------------------------------------------------------------------------------------------------- */
 
 static void wait_for_the_end(void)
 {
@@ -198,9 +199,11 @@ static enum exit_code serve(const struct arguments *a)
 	command_complain("origin: ready on %s (%u %s)", text, a->workers, a->workers == 1 ? "worker" : "workers");
 	wait_for_the_end();
 	origins_stop(origins, &stats);
-	command_complain("origin: %llu requests on %llu connections, %llu faults; in flight at most %u, %llu reset as too many",
-		(unsigned long long)stats.requests, (unsigned long long)stats.connections,
-		(unsigned long long)stats.faults, stats.in_flight_max, (unsigned long long)stats.over_capacity);
+	command_complain("origin: %llu requests on %llu connections, %llu faults", (unsigned long long)stats.requests,
+		(unsigned long long)stats.connections, (unsigned long long)stats.faults);
+	if (a->origin.capacity.concurrent > 0)
+		command_complain("origin: at most %u in flight, %llu reset as too many", stats.in_flight_max,
+			(unsigned long long)stats.over_capacity);
 	return EXIT_FINE;
 }
 

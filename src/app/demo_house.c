@@ -60,7 +60,8 @@ static int bind_only(const struct address *address)
 
 	if (fd < 0)
 		return -1;
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 && bind(fd, &address->u.any, address->len) == 0)
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+		bind(fd, &address->u.any, address->len) == 0)
 		return fd;
 	int error = errno;
 
@@ -70,8 +71,8 @@ static int bind_only(const struct address *address)
 }
 
 /*
- * The first port from `port` on that nobody has; 0 when there is none. The gateway cannot find out by itself: it shares its
- * port (SO_REUSEPORT), and two demonstrations would get each other's requests.
+ * The first port from `port` on that nobody has; 0 when there is none. The gateway cannot find out by itself: it
+ * shares its port (SO_REUSEPORT), and two demonstrations would get each other's requests.
  */
 static unsigned port_find(unsigned port)
 {

@@ -1,6 +1,6 @@
 /*
- * What the demonstration shows: two origins and a gateway in front of them, in this process, on loopback. A third upstream
- * is an address at which nobody listens.
+ * What the demonstration shows: two origins and a gateway in front of them, in this process, on loopback. A third
+ * upstream is an address at which nobody listens.
  *
  *     client --> gateway 127.0.0.1:8080 --/a/...-----> origin A
  *                                        --/b/...-----> origin B
@@ -23,8 +23,8 @@ struct demo_house {
 };
 
 /*
- * Starts everything; the gateway listens at the first free port from `port` on. False with error_text, and nothing is left.
- * After process_prepare().
+ * Starts everything; the gateway listens at the first free port from `port` on. False with error_text, and nothing is
+ * left. After process_prepare().
  */
 bool demo_house_open(struct demo_house *house, unsigned port, char error_text[256]);
 

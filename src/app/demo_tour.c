@@ -35,13 +35,15 @@ static const struct stop stops[] = {
 		.seen = "rewritten: origin saw /headers?fish=1"},
 	{.asked = "GET /a/headers, X-Secret",
 		.request = "GET /a/headers HTTP/1.1\r\nHost: localhost\r\nX-Secret: plum\r\n\r\n", .status = 200,
-		.contains = "[\"X-Demo\",\"through the weir\"]", .lacks = "plum", .seen = "origin saw X-Demo, no X-Secret"},
+		.contains = "[\"X-Demo\",\"through the weir\"]", .lacks = "plum",
+		.seen = "origin saw X-Demo, no X-Secret"},
 	{.asked = "GET /hello", .status = 200, .contains = "Weir itself", .seen = "answered by a 'respond' route"},
 	{.asked = "GET /old/hello", .status = 308, .field = "Location: /b/hello", .seen = "redirected to /b/hello"},
 	{.asked = "GET /nowhere", .status = 404, .contains = "\"no_route\"", .seen = "no route; the cause is told:",
 		.show = true},
 	{.asked = "GET / framed twice",
-		.request = "GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+		.request = "GET / HTTP/1.1\r\nHost: localhost\r\n"
+			   "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
 		.status = 400, .contains = "\"bad_request\"", .seen = "malformed, so refused:", .show = true},
 	{.asked = "GET /down", .status = 502, .contains = "\"connect_refused\"", .seen = "nobody listens there:",
 		.show = true},
@@ -56,7 +58,7 @@ struct demo_ink demo_ink(void)
 	return (struct demo_ink){"\033[1m", "\033[32m", "\033[1;31m", "\033[2m", "\033[0m"};
 }
 
-/* --- judging ------------------------------------------------------------------------------------------------------------- */
+/* --- judging ----------------------------------------------------------------------------------------------------- */
 
 static bool view_contains(struct view v, const char *text)
 {
@@ -85,12 +87,13 @@ static const char *judge(const struct stop *stop, const struct fetch *answer)
 	return NULL;
 }
 
-/* --- showing --------------------------------------------------------------------------------------------------------------- */
+/* --- showing ----------------------------------------------------------------------------------------------------- */
 
-static void show_line(const struct demo_ink *ink, const char *asked, unsigned status, const char *seen, const char *wrong)
+static void show_line(const struct demo_ink *ink, const char *asked, unsigned status, const char *seen,
+	const char *wrong)
 {
-	printf("  %s%-5s%s %-*s ", wrong == NULL ? ink->good : ink->bad, wrong == NULL ? "right" : "WRONG", ink->plain,
-		ASKED_WIDTH, asked);
+	printf("  %s%-5s%s %-*s ", wrong == NULL ? ink->good : ink->bad, wrong == NULL ? "right" : "WRONG",
+		ink->plain, ASKED_WIDTH, asked);
 	if (status != 0)
 		printf("%u  ", status);
 	printf("%s\n", wrong == NULL ? seen : wrong);
@@ -138,7 +141,8 @@ static struct view write_request(const struct stop *stop, char *text, size_t byt
 	return view_of(text, (size_t)n);
 }
 
-static bool visit(const struct demo_ink *ink, const struct address *gateway, const struct stop *stop, struct fetch *answer)
+static bool visit(const struct demo_ink *ink, const struct address *gateway, const struct stop *stop,
+	struct fetch *answer)
 {
 	char text[256];
 	const char *wrong = fetch(answer, gateway, write_request(stop, text, sizeof(text)));

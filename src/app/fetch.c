@@ -17,8 +17,8 @@ static int connect_to(const struct address *to)
 	if (fd < 0)
 		return -1;
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == 0 &&
-	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) == 0 &&
-	    connect(fd, &to->u.any, to->len) == 0)
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) == 0 &&
+		connect(fd, &to->u.any, to->len) == 0)
 		return fd;
 	close(fd);
 	return -1;
@@ -58,7 +58,8 @@ static const char *read_head(struct fetch *f, int fd, enum method method, size_t
 	for (;;) {
 		f->head.fields = f->fields;
 		f->head.field_max = FETCH_FIELDS_MAX;
-		struct h1_result result = h1_read_response(view_of(f->bytes + *at, f->n - *at), &limits, method, &f->head);
+		struct h1_result result =
+			h1_read_response(view_of(f->bytes + *at, f->n - *at), &limits, method, &f->head);
 
 		if (result.status == H1_BAD)
 			return result.why;
@@ -68,7 +69,8 @@ static const char *read_head(struct fetch *f, int fd, enum method method, size_t
 				return NULL;
 			continue;
 		}
-		const char *why = ended ? "the connection was closed before the answer was complete" : receive(f, fd, &ended);
+		const char *why =
+			ended ? "the connection was closed before the answer was complete" : receive(f, fd, &ended);
 
 		if (why != NULL)
 			return why;

@@ -1,6 +1,6 @@
 /*
- * One request, one answer, on a blocking socket: for a thread that has nothing else to do. The answer is read as strictly as
- * the gateway reads its upstreams'.
+ * One request, one answer, on a blocking socket: for a thread that has nothing else to do. The answer is read as
+ * strictly as the gateway reads its upstreams'.
  */
 #ifndef WEIR_APP_FETCH_H
 #define WEIR_APP_FETCH_H
@@ -20,8 +20,8 @@ struct fetch {
 };
 
 /*
- * Connects, sends `request` (a whole one, head and content), reads the final answer and closes. NULL when there is one,
- * else what went wrong. No step waits longer than five seconds.
+ * Connects, sends `request` (a whole one, head and content), reads the final answer and closes. NULL when there is
+ * one, else what went wrong. No step waits longer than five seconds.
  */
 const char *fetch(struct fetch *f, const struct address *to, struct view request);
 

@@ -1,6 +1,6 @@
 /*
- * See origin.h. The beginning and the end of an origin, and the capacity model's timer. The end waits for the connections'
- * memory, which the loop may still point at until the end of the tick in which they were closed:
+ * See origin.h. The beginning and the end of an origin, and the capacity model's timer. The end waits for the
+ * connections' memory, which the loop may still point at until the end of the tick in which they were closed:
  *
  *     origin_close -> listener closed, conns closed -> their memory is free -> on_closed
  */

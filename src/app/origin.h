@@ -1,11 +1,11 @@
 /*
- * A small HTTP/1.1 origin to test and measure against: what it answers is steered by path and query, how well it does is
- * steered by delays, faults and a capacity model. docs/origin.md is the reader's side.
+ * A small HTTP/1.1 origin to test and measure against: what it answers is steered by path and query, how well it does
+ * is steered by delays, faults and a capacity model. docs/origin.md is the reader's side.
  *
  *     origins --owns--> one thread each: loop + origin --owns--> listener, conns
  *
- * `struct origin` serves on one loop. `struct origins` are several on one address, each with its thread; the command, the
- * demonstration and the benchmarks use those.
+ * `struct origin` serves on one loop. `struct origins` are several on one address, each with its thread; the command,
+ * the demonstration and the benchmarks use those.
  */
 #ifndef WEIR_APP_ORIGIN_H
 #define WEIR_APP_ORIGIN_H
@@ -21,7 +21,7 @@
 
 struct origin_options {
 	struct address address;
-	const char *name;                 /* told in X-Origin; "" for none. At most ORIGIN_NAME_MAX printable characters */
+	const char *name;                 /* told in X-Origin, at most ORIGIN_NAME_MAX visible characters; "": none */
 	uint64_t size;                    /* of a plain answer's content */
 	uint64_t delay_us;                /* before every answer */
 	uint64_t idle_timeout_us;         /* a connection on which nothing moves is closed after it */
@@ -37,11 +37,14 @@ struct origin_stats {
 	unsigned in_flight_max;           /* of the capacity model */
 };
 
-/* --- on a loop ---------------------------------------------------------------------------------------------------------- */
+/* --- on a loop --------------------------------------------------------------------------------------------------- */
 
 struct origin;
 
-/* Listens. `options` is copied, `name` borrowed. NULL with error_text when the address cannot be bound or memory is out. */
+/*
+ * Listens. `options` is copied, `name` borrowed. NULL with error_text when the address cannot be bound or memory is
+ * out.
+ */
 struct origin *origin_create(struct io *io, const struct origin_options *options, char error_text[256]);
 
 /* Stops accepting and closes every connection; on_closed (from the loop, once) when nothing is left. Call it once. */
@@ -55,11 +58,14 @@ void origin_address(const struct origin *origin, struct address *address);
 
 const struct origin_stats *origin_stats(const struct origin *origin);
 
-/* --- on threads of their own --------------------------------------------------------------------------------------------- */
+/* --- on threads of their own ------------------------------------------------------------------------------------- */
 
 struct origins;
 
-/* `count` origins that share the address, each with a loop and a thread, serving when it returns. NULL with error_text. */
+/*
+ * `count` origins that share the address, each with a loop and a thread, serving when it returns. NULL with
+ * error_text.
+ */
 struct origins *origins_start(const struct origin_options *options, unsigned count, char error_text[256]);
 
 void origins_address(const struct origins *origins, struct address *address);

@@ -1,7 +1,7 @@
 /*
- * What the origin writes. The default answer is prebuilt as a whole, the fields that all answers share are prebuilt too;
- * both are made anew once a second, for Date. Content is either a text or the pattern, so that content of any size needs
- * no memory: byte i of it is byte i of one line, repeated.
+ * What the origin writes. The default answer is prebuilt as a whole, the fields that all answers share are prebuilt
+ * too; both are made anew once a second, for Date. Content is either a text or the pattern, so that content of any
+ * size needs no memory: byte i of it is byte i of one line, repeated.
  */
 #include <jansson.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@ struct answer_head {
 	struct view extra;       /* whole field lines */
 };
 
-/* --- prebuilt ---------------------------------------------------------------------------------------------------------- */
+/* --- prebuilt ---------------------------------------------------------------------------------------------------- */
 
 static void write_date(struct h1_writer *w, uint64_t date_s)
 {
@@ -99,7 +99,7 @@ void origin_put_continue(struct origin_conn *c)
 	h1_conn_put_raw(&c->h1, VIEW("HTTP/1.1 100 Continue\r\n\r\n"));
 }
 
-/* --- the head as JSON ------------------------------------------------------------------------------------------------------ */
+/* --- the head as JSON -------------------------------------------------------------------------------------------- */
 
 /* Field values may hold any byte (RFC 9110 §5.5, obs-text); JSON only takes UTF-8. Others are told as Latin-1. */
 static json_t *json_bytes(struct view bytes)
@@ -141,8 +141,9 @@ static json_t *json_fields(const struct message *m)
 /* The text from malloc, or NULL. */
 static char *head_as_json(const struct origin *origin, const struct message *m)
 {
-	json_t *head = json_pack("{ss so so ss so}", "origin", origin->options.name, "method", json_bytes(m->method_name),
-		"target", json_bytes(m->target), "version", m->minor == 1 ? "1.1" : "1.0", "headers", json_fields(m));
+	json_t *head = json_pack("{ss so so ss so}", "origin", origin->options.name, "method",
+		json_bytes(m->method_name), "target", json_bytes(m->target), "version", m->minor == 1 ? "1.1" : "1.0",
+		"headers", json_fields(m));
 	char *text = head != NULL ? json_dumps(head, JSON_COMPACT) : NULL;
 
 	json_decref(head);
@@ -182,7 +183,7 @@ bool origin_note_head(struct origin_conn *c, const struct message *m)
 	}
 }
 
-/* --- heads ------------------------------------------------------------------------------------------------------------------- */
+/* --- heads ------------------------------------------------------------------------------------------------------- */
 
 /* RFC 9110 §9.3.2, §15.3.5, §15.4.5 */
 static bool is_bodiless(const struct origin_conn *c, unsigned status)
@@ -331,7 +332,7 @@ bool origin_step_answer(struct origin_conn *c)
 	}
 }
 
-/* --- content ------------------------------------------------------------------------------------------------------------------ */
+/* --- content ----------------------------------------------------------------------------------------------------- */
 
 /* What stands at the place that is next, in one piece. */
 static struct view next_piece(const struct origin_conn *c)
@@ -343,14 +344,22 @@ static struct view next_piece(const struct origin_conn *c)
 	return piece.n < c->left ? piece : view_of(piece.p, (size_t)c->left);
 }
 
-static void put_end(struct origin_conn *c)
+static void put_trailers(struct origin_conn *c)
 {
 	char digits[24];
 	struct field field = {.name = "X-Content-Bytes", .name_len = sizeof("X-Content-Bytes") - 1, .value = digits};
-	struct message trailers = {.fields = &field, .field_count = 1, .field_max = 1};
+	const struct message trailers = {.fields = &field, .field_count = 1, .field_max = 1};
 
 	field.value_len = (uint32_t)snprintf(digits, sizeof(digits), "%llu", (unsigned long long)c->put);
-	h1_conn_put_end(&c->h1, c->plan.kind == ORIGIN_TRAILERS ? &trailers : NULL);
+	h1_conn_put_end(&c->h1, &trailers);
+}
+
+static void put_end(struct origin_conn *c)
+{
+	if (c->plan.kind == ORIGIN_TRAILERS)
+		put_trailers(c);
+	else
+		h1_conn_put_end(&c->h1, NULL);
 }
 
 bool origin_step_body(struct origin_conn *c)

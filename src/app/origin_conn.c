@@ -1,16 +1,17 @@
 /*
  * A connection to the origin, from accept to close.
  *
- *              .------------------------------------ keep-alive ------------------------------------.
- *              v                                                                                     |
- *   accept -> HEAD --> CONTENT --> SERVE --> QUEUED --> PAUSED --> ANSWER --> BODY | EVENTS | ECHO --+--> LINGER --> CLOSED
- *              |                     ^                               |
- *              |---- /echo, early ---'                               |--> TUNNEL, HANG
- *              `- - - the prebuilt answer goes out from here
+ *            .--------------------------------- keep-alive ---------------------------------.
+ *            v                                                                              |
+ * accept -> HEAD -> CONTENT -> SERVE -> QUEUED -> PAUSED -> ANSWER -> BODY | EVENTS | ECHO -+-> LINGER -> CLOSED
+ *            |                   ^                            |
+ *            |-- /echo, early ---'                            `--> TUNNEL, HANG
+ *            `- - the prebuilt answer goes out from here
  *
- * A state has one step function, which does one thing and says whether there may be more to do now; origin_conn_run() calls
- * steps until one says no, or the client takes no more bytes. One request at a time: what is pipelined stays unread until
- * its turn. Everything that was put is flushed at the end of a run, so a batch of small answers is one system call.
+ * A state has one step function, which does one thing and says whether there may be more to do now; origin_conn_run()
+ * calls steps until one says no, or the client takes no more bytes. One request at a time: what is pipelined stays
+ * unread until its turn. Everything that was put is flushed at the end of a run, so a batch of small answers is one
+ * system call.
  */
 #include "app/origin_state.h"
 
@@ -29,7 +30,7 @@ static const struct h1_limits limits = {
 	.target_bytes_max = 32 * 1024,
 };
 
-/* --- the end -------------------------------------------------------------------------------------------------------------- */
+/* --- the end ----------------------------------------------------------------------------------------------------- */
 
 static void conn_free(struct io_task *task)
 {
@@ -76,7 +77,7 @@ void origin_conn_abort(struct origin_conn *c)
 	conn_gone(c);
 }
 
-/* --- going from state to state ---------------------------------------------------------------------------------------------- */
+/* --- going from state to state ----------------------------------------------------------------------------------- */
 
 static void arm(struct origin_conn *c, uint64_t span_us)
 {
@@ -133,7 +134,7 @@ static bool conn_fill(struct origin_conn *c)
 	return false;
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------------------------ */
+/* --- reading ----------------------------------------------------------------------------------------------------- */
 
 /* What came is not HTTP: it is said (unless the answer was given already), and nothing after it is believed. */
 static bool conn_refuse(struct origin_conn *c, const char *why)
@@ -198,7 +199,7 @@ static void request_begin(struct origin_conn *c, const struct message *m)
 		c->state = CONN_SERVE;
 	if (m->expect_continue && !early)
 		origin_put_continue(c);
-	/* RFC 9110 §10.1.1: not told to go on, the client may leave the content out. Then the next head stands there. */
+	/* RFC 9110 §10.1.1: not told to go on, the client may leave the content out; then a head stands there. */
 	else if (m->expect_continue)
 		c->keep_alive = false;
 }
@@ -209,12 +210,13 @@ static void request_read(struct origin_conn *c, const struct message *m)
 
 	c->origin->stats.requests++;
 	c->text = view_of(NULL, 0);
-	c->plan = (struct origin_plan){.status = 200, .size = origin->options.size, .delay_us = origin->options.delay_us};
+	c->plan =
+		(struct origin_plan){.status = 200, .size = origin->options.size, .delay_us = origin->options.delay_us};
 	const char *why = origin_plan_read(&c->plan, m->target);
 
 	plan_fault(c);
-	if (origin->plain_is_prebuilt && !c->plan.special && m->framing == FRAMING_NONE && m->keep_alive && m->minor == 1 &&
-	    m->method != METHOD_HEAD) {
+	if (origin->plain_is_prebuilt && !c->plan.special && m->framing == FRAMING_NONE && m->keep_alive &&
+		m->minor == 1 && m->method != METHOD_HEAD) {
 		origin_put_plain(c);
 		return;
 	}
@@ -264,7 +266,7 @@ static bool step_content(struct origin_conn *c)
 	return true;
 }
 
-/* --- serving -------------------------------------------------------------------------------------------------------------------- */
+/* --- serving ----------------------------------------------------------------------------------------------------- */
 
 static bool step_serve(struct origin_conn *c)
 {
@@ -387,7 +389,7 @@ void origin_conn_run(struct origin_conn *c)
 		conn_push_deadline(c);
 }
 
-/* --- events ---------------------------------------------------------------------------------------------------------------------- */
+/* --- events ------------------------------------------------------------------------------------------------------ */
 
 static void on_ready(struct conn *conn)
 {
@@ -409,11 +411,8 @@ static void on_timer(struct io_timer *timer)
 		origin_conn_run(c);
 		return;
 	case CONN_HEAD:
-	case CONN_LINGER:
-		origin_conn_close(c);
-		return;
-	default:
-		origin_conn_abort(c);
+	case CONN_LINGER: origin_conn_close(c); return;
+	default: origin_conn_abort(c);
 	}
 }
 

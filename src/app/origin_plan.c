@@ -20,7 +20,7 @@ enum origin_fault origin_fault_of(struct view word)
 	return (enum origin_fault)fault;
 }
 
-/* --- parameters: each gives what is wrong with the value, or NULL ----------------------------------------------------- */
+/* --- parameters: each gives what is wrong with the value, or NULL ------------------------------------------------ */
 
 static const char *read_size(struct origin_plan *plan, struct view value)
 {
@@ -128,7 +128,7 @@ static const char *read_query(struct origin_plan *plan, struct view query)
 	return NULL;
 }
 
-/* --- the path ----------------------------------------------------------------------------------------------------------- */
+/* --- the path ---------------------------------------------------------------------------------------------------- */
 
 static enum origin_kind kind_of(struct view path)
 {

@@ -1,6 +1,6 @@
 /*
- * Private to the origin: what it and a connection consist of. origin.c has their beginning and end, origin_conn.c moves a
- * connection through its states, origin_answer.c writes.
+ * Private to the origin: what it and a connection consist of. origin.c has their beginning and end, origin_conn.c
+ * moves a connection through its states, origin_answer.c writes.
  */
 #ifndef WEIR_APP_ORIGIN_STATE_H
 #define WEIR_APP_ORIGIN_STATE_H
@@ -106,7 +106,7 @@ void origin_conn_delay(struct origin_conn *c);
 /* A connection's memory is free again (origin.c). */
 void origin_conn_gone(struct origin *origin);
 
-/* --- answering (origin_answer.c) ------------------------------------------------------------------------------------------ */
+/* --- answering (origin_answer.c) --------------------------------------------------------------------------------- */
 
 /* Fills the pattern and finds out whether the default answer can be prebuilt. Once. */
 void origin_answer_init(struct origin *origin);

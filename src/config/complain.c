@@ -83,7 +83,10 @@ static bool complaint_set(struct config_complaint *c, const struct place *place,
 		return false;
 	memcpy(both, place->path, path_bytes);
 	memcpy(both + path_bytes, text, text_bytes);
-	*c = (struct config_complaint){place->line, place->column, both, both + path_bytes};
+	c->line = place->line;
+	c->column = place->column;
+	c->path = both;
+	c->text = both + path_bytes;
 	return true;
 }
 
@@ -212,21 +215,23 @@ static size_t quote_length(struct view text)
 
 const char *quote(struct quoted *q, struct view text)
 {
-	size_t shown = quote_length(text);
-	/* Room for the last escape, the dots, the closing quote and the NUL. */
-	char *end = q->text + sizeof(q->text) - 10;
-	char *w = q->text;
-	size_t i = 0;
+	static const char digits[] = "0123456789abcdef";
+	size_t shown = quote_length(text), i = 0, n = 0;
 
-	*w++ = '"';
-	for (; i < shown && w < end; i++) {
+	q->text[n++] = '"';
+	/* Room is kept for one escape, the dots, the closing quote and the NUL. */
+	for (; i < shown && n < sizeof(q->text) - 9; i++) {
 		unsigned char c = (unsigned char)text.p[i];
-		if (c < 0x20 || c == 0x7f)
-			w += sprintf(w, "\\x%02x", c);
-		else
-			*w++ = text.p[i];
+		if (c < 0x20 || c == 0x7f) {
+			memcpy(q->text + n, "\\x", 2);
+			q->text[n + 2] = digits[c >> 4];
+			q->text[n + 3] = digits[c & 15];
+			n += 4;
+		} else {
+			q->text[n++] = text.p[i];
+		}
 	}
-	strcpy(w, i < text.n ? "...\"" : "\"");
+	snprintf(q->text + n, sizeof(q->text) - n, "%s\"", i < text.n ? "..." : "");
 	return q->text;
 }
 

@@ -28,6 +28,12 @@ __attribute__((format(printf, 4, 5))) void complain_missing(struct load *l, cons
 __attribute__((format(printf, 3, 4))) void complain_whole(struct config_complaints *complaints, const char *path,
 	const char *format, ...);
 
+/* Whether there is any, kept or counted. */
+static inline bool complained(const struct config_complaints *complaints)
+{
+	return complaints->count + complaints->more > 0;
+}
+
 /* Whether further complaints would only be counted: then their preparation can be spared. */
 static inline bool complaints_full(const struct config_complaints *complaints)
 {

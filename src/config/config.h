@@ -2,9 +2,9 @@
  * YAML in, a checked model or a list of complaints out.
  *
  * All complaints are collected before giving up: each with file:line:column, the key's path, what was found, what is
- * allowed, and the nearest valid spelling for a misspelt key. Unknown and duplicate keys are errors. Durations carry units
- * (us, ms, s, m, h), sizes too (B, KiB, MiB, GiB); a number without one is an error. Aliases and anchors are refused, as
- * are documents deeper than 32 levels, larger than 4 MiB, or with more than one document.
+ * allowed, and the nearest valid spelling for a misspelt key. Unknown and duplicate keys are errors. Durations carry
+ * units (us, ms, s, m, h), sizes too (B, KiB, MiB, GiB); a number without one is an error. Aliases, anchors and tags
+ * are refused, as are documents deeper than 32 levels, larger than 4 MiB, or with more than one document.
  */
 #ifndef WEIR_CONFIG_CONFIG_H
 #define WEIR_CONFIG_CONFIG_H
@@ -47,8 +47,8 @@ void config_complaints_print(const struct config_complaints *complaints, const c
 
 /* --- the limits plan (plan.c) ----------------------------------------------------------------------------------- */
 
-/* What a listening socket asks for: connections that may wait to be accepted. The kernel cuts it to net.core.somaxconn. */
-#define CONFIG_BACKLOG 4096
+/* What a listening socket asks for: connections that may wait to be accepted. net.core.somaxconn cuts it. */
+#define CONFIG_BACKLOG 4096u
 
 /* What the machine allows, given so that the plan can be tested. */
 struct config_machine {
@@ -62,8 +62,8 @@ void config_machine_read(struct config_machine *machine);
 
 /*
  * Prints the arithmetic (listeners + clients + pools + reserve against open files; pools against ephemeral ports per
- * endpoint address; backlog) and returns false when it cannot work, each reason as a complaint that says which number to
- * change and to what. The complaints have no line; they are to be released in every case.
+ * endpoint address; backlog) and returns false when it cannot work, each reason as a complaint that says which number
+ * to change and to what. The complaints have no line; they are to be released in every case.
  */
 bool config_plan(const struct config *config, const struct config_machine *machine, FILE *to,
 	struct config_complaints *complaints);

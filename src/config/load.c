@@ -17,6 +17,8 @@
 #define SCRATCH_BYTES_MAX (128u << 20)
 #define LOG_PATH_BYTES_MAX 4096
 
+#define NO_MEMORY "there is not enough memory to read the file"
+
 struct owned_config {
 	struct config config;
 	struct arena arena;
@@ -140,17 +142,6 @@ const struct section root_section = {KEYS(root_keys), .check = root_check};
 
 /* --- loading ---------------------------------------------------------------------------------------------------- */
 
-static void tree_load(struct load *l, struct view bytes)
-{
-	const struct node nothing = {.kind = NODE_TEXT, .plain = true, .line = 1, .column = 1};
-	const struct node *root = tree_read(l, bytes);
-
-	if (root != NULL && !node_is_nothing(root))
-		section_read(l, &root_section, root, l->config);
-	else if (l->complaints->count + l->complaints->more == 0 && !l->exhausted)
-		complain(l, &nothing, "the file says nothing; at least `version`, `listeners` and `routes` are needed");
-}
-
 static struct owned_config *config_create(const char *name)
 {
 	struct owned_config *owned = calloc(1, sizeof(*owned));
@@ -163,34 +154,46 @@ static struct owned_config *config_create(const char *name)
 	return owned;
 }
 
+/* Fills the model, or complains. */
+static void config_read(struct load *l, struct view bytes)
+{
+	const struct node nothing = {.kind = NODE_TEXT, .plain = true, .line = 1, .column = 1};
+
+	if (bytes.n > TREE_BYTES_MAX) {
+		complain_whole(l->complaints, "", "the file is larger than %u MiB; split it", TREE_BYTES_MAX >> 20);
+		return;
+	}
+	const struct node *root = tree_read(l, bytes);
+	if (root != NULL && !node_is_nothing(root))
+		section_read(l, &root_section, root, l->config);
+	else if (!complained(l->complaints) && !l->exhausted)
+		complain(l, &nothing, "the file says nothing; at least `version`, `listeners` and `routes` are needed");
+}
+
 enum config_status config_load_bytes(
 	const char *name, struct view bytes, const struct config **out, struct config_complaints *complaints)
 {
 	struct owned_config *owned = config_create(name);
+	struct config *config = owned != NULL ? &owned->config : NULL;
 	struct arena scratch;
-	struct load l = {.scratch = &scratch, .complaints = complaints};
 
-	*out = NULL;
 	*complaints = (struct config_complaints){0};
 	arena_init(&scratch, NULL, 0, SCRATCH_BYTES_MAX);
-	l.exhausted = owned == NULL || owned->config.file.p == NULL;
-	if (bytes.n > TREE_BYTES_MAX) {
-		complain_whole(complaints, "", "the file is larger than %u MiB; split it", TREE_BYTES_MAX >> 20);
-	} else if (!l.exhausted) {
-		l.config = &owned->config;
-		l.arena = &owned->arena;
-		tree_load(&l, bytes);
+	if (config != NULL) {
+		struct load l = {config, &owned->arena, &scratch, complaints, .exhausted = config->file.p == NULL};
+		config_read(&l, bytes);
+		if (l.exhausted)
+			complain_whole(complaints, "", NO_MEMORY);
+	} else {
+		complain_whole(complaints, "", NO_MEMORY);
 	}
-	if (l.exhausted)
-		complain_whole(complaints, "", "there is not enough memory to read the file");
 	arena_release(&scratch);
 	complaints_sort(complaints);
-	if (complaints->count + complaints->more == 0) {
-		*out = &owned->config;
-		return CONFIG_OK;
-	}
-	config_free(owned != NULL ? &owned->config : NULL);
-	return CONFIG_BAD;
+	bool good = !complained(complaints);
+	if (!good)
+		config_free(config);
+	*out = good ? config : NULL;
+	return good ? CONFIG_OK : CONFIG_BAD;
 }
 
 /* The whole file, but at most `max` bytes of it. -1 with errno when that fails. */

@@ -1,5 +1,5 @@
 /*
- * The checked, immutable model of one configuration file. Built by config_load(), shared by all workers, freed as a whole.
+ * The checked, immutable model of one configuration file. Built by config_load(), shared by all workers, freed whole.
  *
  * Everything here has been checked and has its default filled in: code that reads the model does not validate. Keys are
  * documented where they stand; docs/configuration.md is the reader's side of the same list. Strings live in the config.
@@ -67,8 +67,8 @@ struct config_pool {
 struct config_upstream_timeouts {
 	uint64_t connect_us;       /* default 1s */
 	uint64_t first_byte_us;    /* request sent -> first byte of the answer; default 15s */
-	uint64_t idle_us;          /* between two pieces of the answer, and while it takes no bytes of the request; default 30s */
-	uint64_t request_us;       /* the whole exchange, from the head to the last byte; default 30s; 0: no limit (streams) */
+	uint64_t idle_us;          /* between pieces of the answer, and while it takes nothing of the request; 30s */
+	uint64_t request_us;       /* the whole exchange, head to last byte; default 30s; 0: no limit (streams) */
 };
 
 /* `upstreams[].limits` */
@@ -128,11 +128,11 @@ enum config_path_match { PATH_ANY, PATH_EXACT, PATH_PREFIX };
 /* What a route does with a request that it matches. */
 enum config_action { ACTION_UPSTREAM, ACTION_RESPOND, ACTION_REDIRECT };
 
-// `rewrite: {path: "/users/*"}` — with a prefix match '*' stands for what the '*' of match.path matched. `host`: replaces Host.
+// `rewrite: {path: "/users/*"}`: '*' stands for what the '*' of match.path matched. `host`: replaces Host.
 struct config_rewrite {
 	bool path_set;
 	bool path_keeps_rest;      /* ended in "*" */
-	struct view path;          // canonical; with keeps_rest without the "/*", so that a rest ("", "/", "/7") is appended; "" for "/*"
+	struct view path;          // canonical; with keeps_rest without "/*": a rest ("", "/", "/7") is appended
 	struct view host;          /* host[:port], lower case; empty: Host is passed on as it came */
 };
 
@@ -164,7 +164,7 @@ struct config_route {
 		uint16_t status;                       /* 301, 302 (default), 303, 307, 308 */
 		struct view location;                  // "https://host/path" or "/path"; with keeps_rest as in rewrite
 		bool location_keeps_rest;
-	} redirect;                                    // `redirect: {location: "https://example.com/new/*", status: 308}`
+	} redirect;                                  // `redirect: {location: "https://example.com/new/*", status: 308}`
 };
 
 enum config_log_format { LOG_JSON, LOG_TEXT };
@@ -180,17 +180,17 @@ struct config {
 	struct config_route *routes;
 	size_t route_count;
 	struct {
-		bool enabled;              /* `admin: off` or `admin: {address: 127.0.0.1:9180}`; loopback or unix only for now */
+		bool enabled;              /* `admin: off` (default) or `admin: {address: 127.0.0.1:9180}`; loopback or unix */
 		struct view address_text;
 		struct address address;
 	} admin;
 	struct {
-		bool access;               /* `log: {access: off}` or {access: {format: json|text, path: "-"}}; default on */
+		bool access;               /* `log: {access: off}` or {access: {format: json|text, path: "-"}} */
 		enum config_log_format access_format;
 		const char *access_path;   /* "-" is standard output */
-		enum config_log_level level;   /* `level: error|warning|info|debug`, default info; goes to standard error */
+		enum config_log_level level;   /* `level: error|warning|info|debug`, default info; to standard error */
 	} log;
-	uint64_t drain_timeout_us;         /* `drain_timeout`: after SIGTERM, how long requests may finish; default 30s */
+	uint64_t drain_timeout_us;         /* `drain_timeout`: how long requests may finish after SIGTERM; 30s */
 };
 
 #endif

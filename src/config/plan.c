@@ -99,45 +99,51 @@ static uint64_t pool_files(const struct config_upstream *upstream)
 
 /* --- open files ------------------------------------------------------------------------------------------------- */
 
-/* A unix socket cannot be listened on by several: the first worker has it. */
-static size_t unix_listeners_count(const struct config *c)
+/* A unix socket's path can be bound once only: the first worker has it alone. */
+static void files_of_listeners(struct plan *p)
 {
-	size_t n = 0;
+	size_t local = 0, count = p->config->listener_count;
 
-	for (size_t i = 0; i < c->listener_count; i++)
-		n += c->listeners[i].address.u.any.sa_family == AF_UNIX;
-	return n;
-}
-
-static void files_count(struct plan *p)
-{
-	const struct config *c = p->config;
-
-	row(p->to, "reserve", "%s", "");
-	files_add(p, FILES_RESERVE);
-	row(p->to, "workers", "%u x %u", p->workers, FILES_PER_WORKER);
-	files_add(p, (uint64_t)p->workers * FILES_PER_WORKER);
-	size_t local = unix_listeners_count(c), shared = c->listener_count - local;
-	if (shared > 0) {
-		row(p->to, "listeners", "%zu x %u workers", shared, p->workers);
-		files_add(p, (uint64_t)shared * p->workers);
+	for (size_t i = 0; i < count; i++)
+		local += p->config->listeners[i].address.u.any.sa_family == AF_UNIX;
+	if (count > local) {
+		row(p->to, "listeners", "%zu x %u workers", count - local, p->workers);
+		files_add(p, (uint64_t)(count - local) * p->workers);
 	}
 	if (local > 0) {
 		row(p->to, "listeners", "%zu unix, of one worker", local);
 		files_add(p, local);
 	}
-	for (size_t i = 0; i < c->listener_count; i++) {
-		row(p->to, "clients", "%.*s", (int)c->listeners[i].name.n, c->listeners[i].name.p);
-		files_add(p, c->listeners[i].limits.connections);
+	for (size_t i = 0; i < count; i++) {
+		const struct config_listener *l = &p->config->listeners[i];
+		row(p->to, "clients", "%.*s", (int)l->name.n, l->name.p);
+		files_add(p, l->limits.connections);
 	}
-	for (size_t i = 0; i < c->upstream_count; i++) {
-		const struct config_upstream *u = &c->upstreams[i];
+}
+
+static void files_of_pools(struct plan *p)
+{
+	for (size_t i = 0; i < p->config->upstream_count; i++) {
+		const struct config_upstream *u = &p->config->upstreams[i];
 		row(p->to, "pool", "%.*s: %zu x %u", (int)u->name.n, u->name.p, u->endpoint_count,
 			u->pool.max_connections);
 		files_add(p, pool_files(u));
 	}
-	row(p->to, "logs", "%s", c->log.access ? c->log.access_path : "");
-	files_add(p, c->log.access && strcmp(c->log.access_path, "-") != 0);
+}
+
+static void files_count(struct plan *p)
+{
+	bool access = p->config->log.access;
+	const char *path = p->config->log.access_path;
+
+	row(p->to, "reserve", "%s", "");
+	files_add(p, FILES_RESERVE);
+	row(p->to, "workers", "%u x %u", p->workers, FILES_PER_WORKER);
+	files_add(p, (uint64_t)p->workers * FILES_PER_WORKER);
+	files_of_listeners(p);
+	files_of_pools(p);
+	row(p->to, "logs", "%s", access ? path : "");
+	files_add(p, access && strcmp(path, "-") != 0);
 }
 
 /* Which number, lowered alone, makes it fit: the largest one. Returns what to lower it to; 0 when it alone cannot. */
@@ -199,9 +205,9 @@ static int target_compare(const void *x, const void *y)
 	const struct target_use *a = x, *b = y;
 	int order = strcmp(a->address, b->address);
 
-	return order != 0				 ? order
-	       : a->upstream->index < b->upstream->index ? -1
-							 : a->upstream->index > b->upstream->index;
+	if (order != 0)
+		return order;
+	return a->upstream->index < b->upstream->index ? -1 : a->upstream->index > b->upstream->index;
 }
 
 /* All endpoints that need local ports, sorted. NULL when memory is out, which ends as a complaint. */
@@ -297,5 +303,5 @@ bool config_plan(const struct config *config, const struct config_machine *machi
 	files_plan(&p);
 	ports_plan(&p);
 	backlog_plan(&p);
-	return complaints->count + complaints->more == 0;
+	return !complained(complaints);
 }

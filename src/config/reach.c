@@ -1,8 +1,8 @@
 /*
  * Routes that no request can reach.
  *
- * The router prefers the more specific host and path, and with these equal takes the first route whose methods hold. So a
- * route is out of reach when an earlier one has the same host and path, and all its methods. Routes with methods come
+ * The router prefers the more specific host and path, and with these equal takes the first route whose methods hold. So
+ * a route is out of reach when an earlier one has the same host and path, and all its methods. Routes with methods come
  * before those without.
  */
 #include <stdlib.h>

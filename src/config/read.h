@@ -44,7 +44,7 @@ enum key_kind {
 	KEY_DURATION,              /* ... in microseconds */
 	KEY_CHOICE,                /* one of `words`, its value kept likewise */
 	KEY_SECTION,               /* a mapping; its table's offsets count from `offset` */
-	KEY_SWITCH,                /* `off`, or a mapping whose table's offsets count like ours; the bool is at `offset` */
+	KEY_SWITCH,                /* `off`, or a mapping whose table's offsets count like ours; `offset`: the bool */
 	KEY_LIST,                  /* min to max items, each by `section` or else by `read` */
 	KEY_OWN,                   /* `read` does it */
 	KEY_LATER,                 /* meant for a later version: refused by name */
@@ -118,7 +118,7 @@ struct distinct {
 	const struct node *at;
 };
 
-/* Complains about every entry whose key an earlier one (in the file) has too: "`what` "x" is used already at line N". */
+/* Complains about every entry whose key an earlier one (in the file) has too: "`what` "x" is used already ...". */
 void distinct_check(struct load *l, struct distinct *entries, size_t count, const char *what);
 
 /* The same for the `name` of every item of a list. */

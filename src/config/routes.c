@@ -249,7 +249,7 @@ static void upstream_read(struct load *l, const struct node *node, void *out)
 		if (view_eq(c->upstreams[i].name, name))
 			route->upstream = &c->upstreams[i];
 	/* When `upstreams` as a whole was refused, every route would say so again. */
-	bool refused = c->upstream_count == 0 && l->complaints->count > 0;
+	bool refused = c->upstream_count == 0 && complained(l->complaints);
 	if (route->upstream != NULL || refused)
 		return;
 	nearest_init(&near, l, name);

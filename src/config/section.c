@@ -141,13 +141,16 @@ static void store(void *at, size_t width, uint64_t value)
 	}
 }
 
+/* What to say behind the number that was found; when nothing, the range says it. */
+static const char *number_fault(enum scalar_status status)
+{
+	if (status == SCALAR_WITHOUT_UNIT)
+		return ", which has no unit";
+	return status == SCALAR_UNKNOWN_UNIT ? ", whose unit is unknown" : "";
+}
+
 static void number_read(struct load *l, const struct key *key, const struct node *node, char *out)
 {
-	static const char *const why[] = {[SCALAR_OK] = "",
-		[SCALAR_NOT_A_NUMBER] = "",
-		[SCALAR_WITHOUT_UNIT] = ", which has no unit",
-		[SCALAR_UNKNOWN_UNIT] = ", whose unit is unknown",
-		[SCALAR_TOO_LARGE] = ""};
 	enum scalar_status status = SCALAR_NOT_A_NUMBER;
 	uint64_t value = 0;
 
@@ -157,7 +160,7 @@ static void number_read(struct load *l, const struct key *key, const struct node
 	if (status == SCALAR_OK && in_range)
 		store(out + key->offset, key->width, value);
 	else
-		complain_value(l, node, key, why[status]);
+		complain_value(l, node, key, number_fault(status));
 }
 
 static void choice_read(struct load *l, const struct key *key, const struct node *node, char *out)
@@ -194,21 +197,28 @@ static void switch_read(struct load *l, const struct key *key, const struct node
 
 /* --- lists ------------------------------------------------------------------------------------------------------ */
 
+/* What to say behind "found a list". */
+static const char *list_fault(const struct key *key, const struct node *node)
+{
+	if (node->kind != NODE_LIST)
+		return "";
+	if (node->count == 0)
+		return " without items";
+	return node->count < key->min ? " that is too short" : " that is too long";
+}
+
 static void list_read(struct load *l, const struct key *key, const struct node *node, char *out)
 {
 	if (node->kind != NODE_LIST || node->count < key->min || node->count > key->max) {
-		complain_value(l, node, key,
-			node->kind != NODE_LIST	 ? ""
-			: node->count == 0	 ? " without items"
-			: node->count < key->min ? " that is too short"
-						 : " that is too long");
+		complain_value(l, node, key, list_fault(key, node));
 		return;
 	}
-	char *items = load_alloc(l, node->count * key->width);
+	size_t count = node->count;
+	char *items = load_alloc(l, count * key->width);
 	if (items == NULL)
 		return;
 	memcpy(out + key->offset, &items, sizeof(items));
-	memcpy(out + key->count_offset, &(size_t){node->count}, sizeof(size_t));
+	memcpy(out + key->count_offset, &count, sizeof(count));
 	node_each(node, child) {
 		char *item = items + child->index * key->width;
 		if (key->section != NULL)

@@ -2,8 +2,8 @@
  * The nearest spelling of a misspelt word.
  *
  * The distance is the number of letters to insert, delete or change, or of neighbours to swap, whatever their case.
- * A word is near when that is at most a third of the longer one's length, or when it is a part of the other. Numbers are
- * near to nothing.
+ * A word is near when that is at most a third of the longer one's length, or when it is a part of the other. Numbers
+ * are near to nothing.
  */
 #include "config/read.h"
 #include "http/chars.h"

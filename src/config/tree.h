@@ -24,7 +24,7 @@ enum node_kind {
 	NODE_TEXT,
 	NODE_LIST,
 	NODE_MAP,
-	NODE_REFUSED,              /* stood for something that has been complained about: to be passed over in silence */
+	NODE_REFUSED,              /* stood for something that was complained about: passed over in silence */
 };
 
 struct node {

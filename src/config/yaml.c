@@ -1,9 +1,9 @@
 /*
  * libyaml's events into our own tree (tree.h). The only file that knows libyaml.
  *
- * The builder keeps one cursor, the innermost list or mapping that is still open; an event either hangs a node under it,
- * opens one, or closes it. What breaks the structure (bad YAML, too deep, too much) ends the reading with one complaint;
- * what does not (an anchor, a tag, a duplicate key) is complained about and read on.
+ * The builder keeps one cursor, the innermost list or mapping that is still open; an event either hangs a node under
+ * it, opens one, or closes it. What breaks the structure (bad YAML, too deep, too much) ends the reading with one
+ * complaint; after what does not (an anchor, a tag, a duplicate key) it goes on.
  *
  *     open ->  mapping "pool" (key pending: max_connections)  --scalar "100"-->  child hung, key taken
  */

@@ -11,24 +11,28 @@
 
 enum { BODY_ROOM = 1024 };
 
-static void put_allow(struct h1_writer *w, uint32_t methods)
-{
-	static const struct view names[METHOD_COUNT] = {
-		[METHOD_GET] = {"GET", 3}, [METHOD_HEAD] = {"HEAD", 4}, [METHOD_POST] = {"POST", 4},
-		[METHOD_PUT] = {"PUT", 3}, [METHOD_DELETE] = {"DELETE", 6}, [METHOD_PATCH] = {"PATCH", 5},
-		[METHOD_OPTIONS] = {"OPTIONS", 7}, [METHOD_CONNECT] = {"CONNECT", 7}, [METHOD_TRACE] = {"TRACE", 5},
-	};
-	bool first = true;
+struct allow {
+	struct h1_writer *w;
+	bool begun;
+};
 
-	/* RFC 9110 §15.5.6: a 405 has an Allow, and it may be empty. */
+static void allow_method(void *context, struct view method)
+{
+	struct allow *allow = context;
+
+	h1_put(allow->w, allow->begun ? VIEW(", ") : VIEW(""));
+	h1_put(allow->w, method);
+	allow->begun = true;
+}
+
+/* RFC 9110 §15.5.6: a 405 has an Allow, and it may be empty. */
+static void put_allow(struct h1_writer *w, const struct exchange *ex)
+{
+	struct route_query query = exchange_query(ex);
+	struct allow allow = {.w = w};
+
 	h1_put(w, VIEW("Allow: "));
-	for (unsigned i = 0; i < METHOD_COUNT; i++) {
-		if (names[i].n == 0 || !(methods & 1u << i))
-			continue;
-		h1_put(w, first ? VIEW("") : VIEW(", "));
-		h1_put(w, names[i]);
-		first = false;
-	}
+	router_methods(ex->worker->shared->router, &query, allow_method, &allow);
 	h1_put(w, VIEW("\r\n"));
 }
 
@@ -88,7 +92,7 @@ static bool answer_error(struct exchange *ex, enum cause cause, const char *why,
 	put_length(&w, n);
 	put_proxy_status(&w, info);
 	if (info->status == 405)
-		put_allow(&w, ex->answer.allow);
+		put_allow(&w, ex);
 	if (info->status == 503 || info->status == 429)
 		h1_put(&w, VIEW("Retry-After: 1\r\n"));
 	if (ex->request_id.n > 0)

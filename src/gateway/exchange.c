@@ -643,11 +643,16 @@ void exchange_filter(struct exchange *ex)
 	}
 }
 
+struct route_query exchange_query(const struct exchange *ex)
+{
+	return (struct route_query){.host = ex->target.host, .path = ex->target.path,
+		.method = (enum method)ex->request.method, .method_name = ex->request.method_name};
+}
+
 static void exchange_route(struct exchange *ex)
 {
 	const struct config_limits *limits = &ex->client->listener->config->limits;
-	struct route_query query = {.host = ex->target.host, .path = ex->target.path,
-		.method = (enum method)ex->request.method, .method_name = ex->request.method_name};
+	struct route_query query = exchange_query(ex);
 
 	if (ex->request.method == METHOD_CONNECT) {
 		exchange_finish(ex, CAUSE_METHOD_NOT_ALLOWED, "CONNECT is not offered: this is not a forward proxy");
@@ -656,7 +661,6 @@ static void exchange_route(struct exchange *ex)
 	struct route_match match = router_find(ex->worker->shared->router, &query);
 
 	if (match.route == NULL) {
-		ex->answer.allow = match.methods;
 		exchange_finish(ex, match.wrong_method ? CAUSE_METHOD_NOT_ALLOWED : CAUSE_NO_ROUTE, NULL);
 		return;
 	}

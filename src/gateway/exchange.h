@@ -7,6 +7,9 @@
 /* How long a filter may pause an exchange when nothing else bounds it. */
 #define FILTER_PAUSE_MAX_US (30 * US_PER_S)
 
+/* What the router is asked. */
+struct route_query exchange_query(const struct exchange *ex);
+
 /* True unless its state has no armed deadline, which is a bug. */
 bool exchange_has_deadline(const struct exchange *ex);
 

@@ -215,7 +215,6 @@ static bool try_bucket(const struct bucket *b, const struct route_query *q, stru
 			return true;
 		}
 		m->wrong_method = true;
-		m->methods |= b->routes[i]->methods;
 	}
 	return false;
 }
@@ -349,4 +348,44 @@ void router_explain(const struct router *r, const struct route_query *q,
 			verdict = "the method is not among its methods";
 		on_route(context, route, route == m.route, verdict);
 	}
+}
+
+/* --- what a 405 allows ------------------------------------------------------------------------------------------------ */
+
+static bool holds_but_for_method(const struct config_route *route, const struct route_query *q)
+{
+	return host_holds(route, q->host) && path_holds(route, q->path);
+}
+
+/* Whether one of the routes before `end` that hold but for the method names it, too. */
+static bool named_before(const struct router *r, size_t end, const struct route_query *q, struct view method)
+{
+	for (size_t i = 0; i < end; i++) {
+		const struct config_route *route = &r->config->routes[i];
+
+		for (size_t j = 0; j < route->other_method_count; j++)
+			if (view_eq(route->other_methods[j], method) && holds_but_for_method(route, q))
+				return true;
+	}
+	return false;
+}
+
+void router_methods(const struct router *r, const struct route_query *q,
+	void (*on_method)(void *context, struct view method), void *context)
+{
+	uint32_t known = 0;
+
+	for (size_t i = 0; i < r->config->route_count; i++) {
+		const struct config_route *route = &r->config->routes[i];
+
+		if (!holds_but_for_method(route, q))
+			continue;
+		known |= route->methods;
+		for (size_t j = 0; j < route->other_method_count; j++)
+			if (!named_before(r, i, q, route->other_methods[j]))
+				on_method(context, route->other_methods[j]);
+	}
+	for (unsigned m = METHOD_GET; m < METHOD_COUNT; m++)
+		if (known & 1u << m)
+			on_method(context, method_name((enum method)m));
 }

@@ -26,7 +26,6 @@ struct route_match {
 	const struct config_route *route;  /* NULL: none */
 	struct view rest;                  /* what the '*' of the path stands for, with its leading '/'; empty for exact */
 	bool wrong_method;                 /* route is NULL, but one would match with another method */
-	uint32_t methods;                  /* then: which, as bits 1 << enum method */
 };
 
 /* `config` is borrowed. NULL: out of memory. */
@@ -34,6 +33,12 @@ struct router *router_create(const struct config *config);
 void router_free(struct router *router);
 
 struct route_match router_find(const struct router *router, const struct route_query *query);
+
+/*
+ * Tells each method, once, that the routes which match but for the method allow: what a 405 names in Allow. Walks all routes.
+ */
+void router_methods(const struct router *router, const struct route_query *query,
+	void (*on_method)(void *context, struct view method), void *context);
 
 /*
  * Says of every route, in the order of the file, why it was not taken or that it was: `verdict` is one static sentence,

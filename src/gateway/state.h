@@ -158,7 +158,6 @@ struct answer {
 	struct view content_type;
 	struct view body;
 	struct view location;              /* empty: no Location */
-	uint32_t allow;                    /* methods for Allow, as bits; 0: no Allow */
 };
 
 struct exchange {

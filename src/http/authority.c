@@ -7,7 +7,7 @@
 
 #include "http/chars.h"
 
-#define HOST_BYTES_MAX 255  /* RFC 1035 §2.3.4, and more than the longest IPv6 literal */
+#define HOST_BYTES_MAX 255 /* RFC 1035 §2.3.4, and more than the longest IPv6 literal */
 
 static const char why_character[] = "the host has a character that no host may have";
 

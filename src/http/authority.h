@@ -1,6 +1,6 @@
 /*
- * host[:port], as it stands in Host and in an absolute target (RFC 9110 §7.2, RFC 3986 §3.2): read strictly, and brought
- * to the one form that is compared, routed on and forwarded.
+ * host[:port], as it stands in Host and in an absolute target (RFC 9110 §7.2, RFC 3986 §3.2): read strictly, and
+ * brought to the one form that is compared, routed on and forwarded.
  */
 #ifndef WEIR_HTTP_AUTHORITY_H
 #define WEIR_HTTP_AUTHORITY_H
@@ -8,11 +8,11 @@
 #include "base/arena.h"
 
 struct authority {
-	struct view text;  /* as received */
-	struct view host;  /* without port; a literal with its brackets, a name without its trailing dot */
-	struct view tail;  /* ":8080", or empty */
-	uint16_t port;     /* 0: none given */
-	bool canonical;    /* `text` and `host` are canonical as they stand */
+	struct view text; /* as received */
+	struct view host; /* without port; a literal with its brackets, a name without its trailing dot */
+	struct view tail; /* ":8080", or empty */
+	uint16_t port; /* 0: none given */
+	bool canonical; /* `text` and `host` are canonical as they stand */
 };
 
 /*

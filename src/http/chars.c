@@ -3,6 +3,7 @@
  */
 #include "http/chars.h"
 
+/* clang-format off */
 #define BETWEEN(c, low, high) ((c) >= (low) && (c) <= (high))
 #define UPPER(c) BETWEEN(c, 'A', 'Z')
 #define ALPHA(c) (UPPER(c) || BETWEEN(c, 'a', 'z'))
@@ -12,8 +13,7 @@
 #define OBS_TEXT(c) ((c) >= 0x80)
 #define UNRESERVED(c) (ALPHA(c) || DIGIT(c) || (c) == '-' || (c) == '.' || (c) == '_' || (c) == '~')
 /* RFC 3986 §2.2 */
-#define SUB_DELIM(c) \
-	((c) == '!' || (c) == '$' || BETWEEN(c, '&', ',') || (c) == ';' || (c) == '=')
+#define SUB_DELIM(c) ((c) == '!' || (c) == '$' || BETWEEN(c, '&', ',') || (c) == ';' || (c) == '=')
 /* RFC 9110 §5.6.2: every VCHAR except the delimiters DQUOTE and (),/:;<=>?@[\]{} */
 #define TOKEN(c) \
 	(ALPHA(c) || DIGIT(c) || (c) == '!' || BETWEEN(c, '#', '\'') || (c) == '*' || (c) == '+' || (c) == '-' || \

@@ -48,12 +48,14 @@ static inline bool name_is(const char *name, const char *lower, size_t n)
 	if (n <= 8)
 		return same(pack(name, n), pack(lower, n));
 	return same(load64(name), load64(lower)) && same(load64(name + n - 8), load64(lower + n - 8)) &&
-		(n <= 16 || same(load64(name + 8), load64(lower + 8)));
+	       (n <= 16 || same(load64(name + 8), load64(lower + 8)));
 }
 
+/* clang-format off */
 #define RETURN_IF(literal, id) \
 	if (name_is(name.p, literal, sizeof(literal) - 1)) \
 		return id
+/* clang-format on */
 
 /* A new name in FIELDS is entered here too; a unit test looks every one of them up. */
 enum field_id field_id(struct view name)
@@ -61,22 +63,34 @@ enum field_id field_id(struct view name)
 	switch (name.n) {
 	case 2: RETURN_IF("te", FIELD_TE); break;
 	case 3: RETURN_IF("via", FIELD_VIA); break;
-	case 4: RETURN_IF("host", FIELD_HOST); RETURN_IF("date", FIELD_DATE); break;
-	case 6: RETURN_IF("server", FIELD_SERVER); RETURN_IF("expect", FIELD_EXPECT); break;
+	case 4:
+		RETURN_IF("host", FIELD_HOST);
+		RETURN_IF("date", FIELD_DATE);
+		break;
+	case 6:
+		RETURN_IF("server", FIELD_SERVER);
+		RETURN_IF("expect", FIELD_EXPECT);
+		break;
 	case 7:
 		RETURN_IF("upgrade", FIELD_UPGRADE);
 		RETURN_IF("referer", FIELD_REFERER);
 		RETURN_IF("trailer", FIELD_TRAILER);
 		break;
 	case 8: RETURN_IF("location", FIELD_LOCATION); break;
-	case 9: RETURN_IF("forwarded", FIELD_FORWARDED); RETURN_IF("x-real-ip", FIELD_X_REAL_IP); break;
+	case 9:
+		RETURN_IF("forwarded", FIELD_FORWARDED);
+		RETURN_IF("x-real-ip", FIELD_X_REAL_IP);
+		break;
 	case 10:
 		RETURN_IF("connection", FIELD_CONNECTION);
 		RETURN_IF("user-agent", FIELD_USER_AGENT);
 		RETURN_IF("keep-alive", FIELD_KEEP_ALIVE);
 		break;
 	case 11: RETURN_IF("retry-after", FIELD_RETRY_AFTER); break;
-	case 12: RETURN_IF("content-type", FIELD_CONTENT_TYPE); RETURN_IF("x-request-id", FIELD_X_REQUEST_ID); break;
+	case 12:
+		RETURN_IF("content-type", FIELD_CONTENT_TYPE);
+		RETURN_IF("x-request-id", FIELD_X_REQUEST_ID);
+		break;
 	case 14:
 		RETURN_IF("content-length", FIELD_CONTENT_LENGTH);
 		RETURN_IF("http2-settings", FIELD_HTTP2_SETTINGS);
@@ -97,18 +111,50 @@ enum field_id field_id(struct view name)
 }
 
 #undef RETURN_IF
+/* clang-format off */
 #define RETURN_IF(literal, id) \
 	if (pack(name.p, sizeof(literal) - 1) == pack(literal, sizeof(literal) - 1)) \
 		return id
+/* clang-format on */
 
 enum method method_of(struct view name)
 {
 	switch (name.n) {
-	case 3: RETURN_IF("GET", METHOD_GET); RETURN_IF("PUT", METHOD_PUT); break;
-	case 4: RETURN_IF("POST", METHOD_POST); RETURN_IF("HEAD", METHOD_HEAD); break;
-	case 5: RETURN_IF("PATCH", METHOD_PATCH); RETURN_IF("TRACE", METHOD_TRACE); break;
+	case 3:
+		RETURN_IF("GET", METHOD_GET);
+		RETURN_IF("PUT", METHOD_PUT);
+		break;
+	case 4:
+		RETURN_IF("POST", METHOD_POST);
+		RETURN_IF("HEAD", METHOD_HEAD);
+		break;
+	case 5:
+		RETURN_IF("PATCH", METHOD_PATCH);
+		RETURN_IF("TRACE", METHOD_TRACE);
+		break;
 	case 6: RETURN_IF("DELETE", METHOD_DELETE); break;
-	case 7: RETURN_IF("OPTIONS", METHOD_OPTIONS); RETURN_IF("CONNECT", METHOD_CONNECT); break;
+	case 7:
+		RETURN_IF("OPTIONS", METHOD_OPTIONS);
+		RETURN_IF("CONNECT", METHOD_CONNECT);
+		break;
 	}
 	return METHOD_OTHER;
+}
+
+struct view method_name(enum method method)
+{
+	static const char *const names_of_methods[METHOD_COUNT] = {
+		[METHOD_OTHER] = "",
+		[METHOD_GET] = "GET",
+		[METHOD_HEAD] = "HEAD",
+		[METHOD_POST] = "POST",
+		[METHOD_PUT] = "PUT",
+		[METHOD_DELETE] = "DELETE",
+		[METHOD_PATCH] = "PATCH",
+		[METHOD_OPTIONS] = "OPTIONS",
+		[METHOD_CONNECT] = "CONNECT",
+		[METHOD_TRACE] = "TRACE",
+	};
+
+	return view_str(names_of_methods[method]);
 }

@@ -36,8 +36,8 @@ struct h1_limits {
  *
  * Refused: every case of "Strict reading" in docs/http1.md: both Content-Length and Transfer-Encoding, repeated or
  * malformed lengths, Transfer-Encoding other than exactly one "chunked", Transfer-Encoding in HTTP/1.0, bare CR or LF,
- * obs-fold, blank before the colon, empty or illegal names, NUL and other controls, missing (1.1), repeated or empty Host,
- * HTTP versions other than 1.0 and 1.1. What the target and Host hold is judged by target_read(), which is to be called
+ * obs-fold, blank before the colon, empty or illegal names, NUL and other controls, missing (1.1), repeated or empty
+ * Host, HTTP versions other than 1.0 and 1.1. What the target and Host hold is judged by target_read(), which is to be called
  * on every request; CONNECT is left to the caller.
  */
 struct h1_result h1_read_request(struct view bytes, const struct h1_limits *limits, struct message *m);
@@ -83,8 +83,8 @@ enum h1_piece h1_body_read(struct h1_body *body, struct view *in, struct view *d
 /*
  * After H1_PIECE_TRAILERS: reads the trailer section and its blank line into m->fields (lent; m->field_count is set).
  * The same rules as for field lines of a head; fields that must not be trailers (framing, routing, Host, Connection and
- * what RFC 9110 §6.5.1 names) are dropped. On H1_DONE the body is done. The causes are those of a request: in a response
- * every one of them is the caller's UPSTREAM_BAD_RESPONSE.
+ * what RFC 9110 §6.5.1 names) are dropped. On H1_DONE the body is done. The causes are those of a request: a caller
+ * who reads a response says UPSTREAM_BAD_RESPONSE instead.
  */
 struct h1_result h1_read_trailers(struct h1_body *body, struct view bytes, const struct h1_limits *limits,
 	struct message *m);

@@ -23,34 +23,37 @@
 #define SIZE_BITS 60
 
 enum state {
-	STATE_BAD,         /* 0, so that the table of transitions only names what is allowed */
+	STATE_BAD, /* 0, so that the table of transitions only names what is allowed */
 
 	/* In a chunk-size line: these index the table. */
-	STATE_SIZE_FIRST,  /* before the first digit */
+	STATE_SIZE_FIRST, /* before the first digit */
 	STATE_SIZE,
-	STATE_SIZE_BLANK,  /* after a size or a value: BWS, then ";" */
-	STATE_EXT,         /* after ";" */
+	STATE_SIZE_BLANK, /* after a size or a value: BWS, then ";" */
+	STATE_EXT, /* after ";" */
 	STATE_NAME,
-	STATE_NAME_BLANK,  /* BWS, then "=" or ";" */
+	STATE_NAME_BLANK, /* BWS, then "=" or ";" */
 	STATE_VALUE_FIRST, /* after "=" */
-	STATE_VALUE,       /* in a token */
+	STATE_VALUE, /* in a token */
 	STATE_QUOTED,
 	STATE_QUOTED_PAIR, /* after "\" */
-	STATE_QUOTED_END,  /* after the closing quote */
-	STATE_LINE_LF,     /* after CR */
-	STATE_LINE_END,    /* after LF; left at once */
+	STATE_QUOTED_END, /* after the closing quote */
+	STATE_LINE_LF, /* after CR */
+	STATE_LINE_END, /* after LF; left at once */
 
 	STATE_DATA,
-	STATE_DATA_CR,     /* before the CR behind the data */
+	STATE_DATA_CR, /* before the CR behind the data */
 	STATE_DATA_LF,
 	STATE_TRAILERS,
 
-	STATE_PLAIN,       /* not chunked: `left` bytes, or until the input ends */
+	STATE_PLAIN, /* not chunked: `left` bytes, or until the input ends */
 	STATE_DONE,
 };
 
-enum class { CLASS_NONE, CLASS_HEX, CLASS_TOKEN, CLASS_BLANK, CLASS_SEMICOLON, CLASS_EQUALS, CLASS_QUOTE, CLASS_BACKSLASH,
-	CLASS_CR, CLASS_LF, CLASS_TEXT, CLASS_COUNT };
+/* clang-format off */
+enum class {
+	CLASS_NONE, CLASS_HEX, CLASS_TOKEN, CLASS_BLANK, CLASS_SEMICOLON, CLASS_EQUALS, CLASS_QUOTE, CLASS_BACKSLASH,
+	CLASS_CR, CLASS_LF, CLASS_TEXT, CLASS_COUNT
+};
 
 #define ALL_TEXT(state) \
 	[CLASS_HEX] = (state), [CLASS_TOKEN] = (state), [CLASS_BLANK] = (state), [CLASS_SEMICOLON] = (state), \
@@ -66,32 +69,32 @@ static const uint8_t transitions[STATE_LINE_END][CLASS_COUNT] = {
 		[CLASS_EQUALS] = STATE_VALUE_FIRST, [CLASS_SEMICOLON] = STATE_EXT, [CLASS_CR] = STATE_LINE_LF},
 	[STATE_NAME_BLANK] = {[CLASS_BLANK] = STATE_NAME_BLANK, [CLASS_EQUALS] = STATE_VALUE_FIRST,
 		[CLASS_SEMICOLON] = STATE_EXT},
-	[STATE_VALUE_FIRST] = {[CLASS_BLANK] = STATE_VALUE_FIRST, [CLASS_HEX] = STATE_VALUE, [CLASS_TOKEN] = STATE_VALUE,
-		[CLASS_QUOTE] = STATE_QUOTED},
+	[STATE_VALUE_FIRST] = {[CLASS_BLANK] = STATE_VALUE_FIRST, [CLASS_HEX] = STATE_VALUE,
+		[CLASS_TOKEN] = STATE_VALUE, [CLASS_QUOTE] = STATE_QUOTED},
 	[STATE_VALUE] = {[CLASS_HEX] = STATE_VALUE, [CLASS_TOKEN] = STATE_VALUE, [CLASS_BLANK] = STATE_SIZE_BLANK,
 		[CLASS_SEMICOLON] = STATE_EXT, [CLASS_CR] = STATE_LINE_LF},
-	[STATE_QUOTED] = {ALL_TEXT(STATE_QUOTED), [CLASS_QUOTE] = STATE_QUOTED_END, [CLASS_BACKSLASH] = STATE_QUOTED_PAIR},
+	[STATE_QUOTED] = {ALL_TEXT(STATE_QUOTED), [CLASS_QUOTE] = STATE_QUOTED_END,
+		[CLASS_BACKSLASH] = STATE_QUOTED_PAIR},
 	[STATE_QUOTED_PAIR] = {ALL_TEXT(STATE_QUOTED), [CLASS_QUOTE] = STATE_QUOTED, [CLASS_BACKSLASH] = STATE_QUOTED},
-	[STATE_QUOTED_END] = {[CLASS_BLANK] = STATE_SIZE_BLANK, [CLASS_SEMICOLON] = STATE_EXT, [CLASS_CR] = STATE_LINE_LF},
+	[STATE_QUOTED_END] = {[CLASS_BLANK] = STATE_SIZE_BLANK, [CLASS_SEMICOLON] = STATE_EXT,
+		[CLASS_CR] = STATE_LINE_LF},
 	[STATE_LINE_LF] = {[CLASS_LF] = STATE_LINE_END},
 };
+/* clang-format on */
 
-static enum class class_of(char c)
-{
-	switch (c) {
-	case ' ': case '\t': return CLASS_BLANK;
-	case ';': return CLASS_SEMICOLON;
-	case '=': return CLASS_EQUALS;
-	case '"': return CLASS_QUOTE;
-	case '\\': return CLASS_BACKSLASH;
-	case '\r': return CLASS_CR;
-	case '\n': return CLASS_LF;
+static enum class class_of(char c) {
+	switch (c){
+		case ' ' : case '\t' : return CLASS_BLANK; case ';' : return CLASS_SEMICOLON;
+		case '=' : return CLASS_EQUALS;
+		case '"' : return CLASS_QUOTE;
+		case '\\' : return CLASS_BACKSLASH;
+		case '\r' : return CLASS_CR;
+		case '\n' : return CLASS_LF;
 	}
-	if (char_is(c, CHAR_HEX))
-		return CLASS_HEX;
-	if (char_is(c, CHAR_TOKEN))
-		return CLASS_TOKEN;
-	return char_is(c, CHAR_TEXT) ? CLASS_TEXT : CLASS_NONE;
+if (char_is(c, CHAR_HEX)) return CLASS_HEX;
+if (char_is(c, CHAR_TOKEN))
+	return CLASS_TOKEN;
+return char_is(c, CHAR_TEXT) ? CLASS_TEXT : CLASS_NONE;
 }
 
 void h1_body_init(struct h1_body *body, enum framing framing, uint64_t content_length)
@@ -100,8 +103,14 @@ void h1_body_init(struct h1_body *body, enum framing framing, uint64_t content_l
 	switch (framing) {
 	case FRAMING_NONE: body->state = STATE_DONE; break;
 	case FRAMING_LENGTH: body->state = content_length > 0 ? STATE_PLAIN : STATE_DONE; break;
-	case FRAMING_CHUNKED: body->state = STATE_SIZE_FIRST; body->left = 0; break;
-	case FRAMING_UNTIL_CLOSE: body->state = STATE_PLAIN; body->left = UINT64_MAX; break;
+	case FRAMING_CHUNKED:
+		body->state = STATE_SIZE_FIRST;
+		body->left = 0;
+		break;
+	case FRAMING_UNTIL_CLOSE:
+		body->state = STATE_PLAIN;
+		body->left = UINT64_MAX;
+		break;
 	}
 }
 
@@ -216,7 +225,7 @@ enum h1_piece h1_body_read(struct h1_body *body, struct view *in, struct view *d
 	}
 }
 
-/* --- trailers -------------------------------------------------------------------------------------------------- */
+/* --- trailers ------------------------------------------------------------------------------------------------------ */
 
 /*
  * Fields that mean something before the content or nothing at all (RFC 9110 §6.5.1): authentication, controls of the
@@ -224,12 +233,14 @@ enum h1_piece h1_body_read(struct h1_body *body, struct view *in, struct view *d
  */
 static bool trailer_allowed(const struct field *f)
 {
+	/* clang-format off */
 	static const char *const refused[] = {
 		"age", "authorization", "cache-control", "content-encoding", "content-language", "content-location",
 		"content-range", "cookie", "expires", "if-match", "if-modified-since", "if-none-match", "if-range",
 		"if-unmodified-since", "max-forwards", "pragma", "range", "set-cookie", "vary", "warning",
 		"www-authenticate",
 	};
+	/* clang-format on */
 
 	if (f->id != FIELD_OTHER)
 		return false;
@@ -240,8 +251,8 @@ static bool trailer_allowed(const struct field *f)
 	return true;
 }
 
-struct h1_result h1_read_trailers(struct h1_body *body, struct view bytes, const struct h1_limits *limits,
-	struct message *m)
+struct h1_result h1_read_trailers(
+	struct h1_body *body, struct view bytes, const struct h1_limits *limits, struct message *m)
 {
 	CHECK(body->state == STATE_TRAILERS && limits->field_count_max <= m->field_max);
 	struct h1_cursor at = h1_cursor(bytes, limits->head_bytes_max);
@@ -253,8 +264,14 @@ struct h1_result h1_read_trailers(struct h1_body *body, struct view bytes, const
 		case H1_LINE_FIELD:
 			m->fields[m->field_count - 1].dropped = !trailer_allowed(&m->fields[m->field_count - 1]);
 			continue;
-		case H1_LINE_BLANK: status = H1_DONE; body->state = STATE_DONE; break;
-		case H1_LINE_BAD: status = H1_BAD; body->state = STATE_BAD; break;
+		case H1_LINE_BLANK:
+			status = H1_DONE;
+			body->state = STATE_DONE;
+			break;
+		case H1_LINE_BAD:
+			status = H1_BAD;
+			body->state = STATE_BAD;
+			break;
 		case H1_LINE_MORE: break;
 		}
 		return h1_result(&at, status, bytes, limits->head_bytes_max);

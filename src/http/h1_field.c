@@ -35,17 +35,15 @@ enum h1_status h1_refuse(struct h1_cursor *at, enum cause cause, const char *why
 struct h1_result h1_result(const struct h1_cursor *at, enum h1_status status, struct view bytes, uint32_t bytes_max)
 {
 	switch (status) {
-	case H1_DONE:
-		return (struct h1_result){.status = H1_DONE, .consumed = (size_t)(at->p - bytes.p)};
-	case H1_BAD:
-		return (struct h1_result){.status = H1_BAD, .cause = at->cause, .why = at->why};
-	case H1_MORE:
-		break;
+	case H1_DONE: return (struct h1_result){.status = H1_DONE, .consumed = (size_t)(at->p - bytes.p)};
+	case H1_BAD: return (struct h1_result){.status = H1_BAD, .cause = at->cause, .why = at->why};
+	case H1_MORE: break;
 	}
 	if (bytes.n < bytes_max)
 		return (struct h1_result){.status = H1_MORE};
-	return (struct h1_result){
-		.status = H1_BAD, .cause = CAUSE_HEADERS_TOO_LARGE, .why = "the head or the trailer section is larger than is allowed"};
+	return (struct h1_result){.status = H1_BAD,
+		.cause = CAUSE_HEADERS_TOO_LARGE,
+		.why = "the head or the trailers are larger than is allowed"};
 }
 
 enum h1_status h1_refuse_crlf(struct h1_cursor *at, const char *why_not)
@@ -77,9 +75,9 @@ static enum h1_line line_refuse_name(struct h1_cursor *at, const char *name, con
 	else if (*stop == '\r')
 		why = "a field line has no colon";
 	else if (blank && stop > name)
-		why = "there is a blank before the colon of a field";  /* RFC 9112 §5.1 */
+		why = "there is a blank before the colon of a field"; /* RFC 9112 §5.1 */
 	else if (blank)
-		why = "a field line begins with a blank";  /* obs-fold, RFC 9112 §5.2; after the start line, §2.2 */
+		why = "a field line begins with a blank"; /* obs-fold, RFC 9112 §5.2; after the start line, §2.2 */
 	else if (*stop == ':')
 		why = "a field has an empty name";
 	return line_refuse(at, CAUSE_BAD_REQUEST, why);

@@ -16,10 +16,10 @@ struct h1_cursor {
 
 /* What the next line is. */
 enum h1_line {
-	H1_LINE_FIELD,  /* appended to the message; the cursor stands after the line */
-	H1_LINE_BLANK,  /* the end of the section; the cursor stands after it */
-	H1_LINE_MORE,   /* incomplete and right so far */
-	H1_LINE_BAD,    /* the cursor's cause and why say it */
+	H1_LINE_FIELD, /* appended to the message; the cursor stands after the line */
+	H1_LINE_BLANK, /* the end of the section; the cursor stands after it */
+	H1_LINE_MORE, /* incomplete and right so far */
+	H1_LINE_BAD, /* the cursor's cause and why say it */
 };
 
 /* Notes the refusal and returns H1_BAD. */
@@ -37,7 +37,7 @@ static inline enum h1_status h1_read_crlf(struct h1_cursor *at, const char *why_
 	return H1_DONE;
 }
 
-/* Reads one field line, or the blank line, into m->fields, of which at most `count_max` (<= m->field_max) are filled. */
+/* Reads one field line, or the blank line, into m->fields; at most `count_max` (<= m->field_max) of them are filled. */
 enum h1_line h1_read_line(struct h1_cursor *at, uint32_t count_max, struct message *m);
 
 /*

@@ -15,11 +15,11 @@
 /* What the fields read so far have said. */
 enum seen {
 	SEEN_HOST = 1 << 0,
-	SEEN_CHUNKED = 1 << 1,     /* Transfer-Encoding, which can only be chunked */
-	SEEN_CLOSE = 1 << 2,       /* options of Connection */
+	SEEN_CHUNKED = 1 << 1, /* Transfer-Encoding, which can only be chunked */
+	SEEN_CLOSE = 1 << 2, /* options of Connection */
 	SEEN_KEEP_ALIVE = 1 << 3,
 	SEEN_UPGRADE_OPTION = 1 << 4,
-	SEEN_UPGRADE = 1 << 5,     /* the field */
+	SEEN_UPGRADE = 1 << 5, /* the field */
 	SEEN_EXPECT_CONTINUE = 1 << 6,
 };
 
@@ -41,7 +41,7 @@ static enum h1_status refuse(struct head *h, const char *why)
 	return h1_refuse(&h->at, CAUSE_BAD_REQUEST, why);
 }
 
-/* --- fields that say how to go on ---------------------------------------------------------------------------- */
+/* --- fields that say how to go on ---------------------------------------------------------------------------------- */
 
 /* RFC 9110 §7.2, RFC 9112 §3.2: exactly one. What it holds is judged together with the target, by target_read(). */
 static enum h1_status read_host(struct head *h, struct view value)
@@ -131,13 +131,13 @@ static enum h1_status read_request_field(struct head *h, const struct field *f)
 
 /* Most fields say nothing to the reader of a head. */
 #define BIT(id) (UINT64_C(1) << (id))
-#define TELLING \
+#define TELLING                                                                                           \
 	(BIT(FIELD_HOST) | BIT(FIELD_EXPECT) | BIT(FIELD_CONTENT_LENGTH) | BIT(FIELD_TRANSFER_ENCODING) | \
 		BIT(FIELD_CONNECTION) | BIT(FIELD_UPGRADE))
 
 /* All field lines and the blank line. */
-static inline enum h1_status read_fields(struct head *h, uint32_t count_max,
-	enum h1_status (*read_field)(struct head *h, const struct field *f))
+static inline enum h1_status read_fields(
+	struct head *h, uint32_t count_max, enum h1_status (*read_field)(struct head *h, const struct field *f))
 {
 	enum h1_line line;
 
@@ -163,7 +163,7 @@ static void conclude_connection(struct head *h)
 	m->has_upgrade = m->minor == 1 && (h->seen & SEEN_UPGRADE) && (h->seen & SEEN_UPGRADE_OPTION);
 }
 
-/* --- start lines ----------------------------------------------------------------------------------------------- */
+/* --- start lines --------------------------------------------------------------------------------------------------- */
 
 /* "HTTP/1.0" or "HTTP/1.1", case-sensitive (RFC 9112 §2.3). */
 static enum h1_status read_version(struct head *h)
@@ -290,7 +290,7 @@ static enum h1_status read_status_line(struct head *h)
 	return status;
 }
 
-/* --- whole heads ------------------------------------------------------------------------------------------------- */
+/* --- whole heads --------------------------------------------------------------------------------------------------- */
 
 /* RFC 9112 §6.3 rules 6 and 7; 4 and 5 were looked after field by field. */
 static enum h1_status conclude_request(struct head *h)
@@ -298,7 +298,7 @@ static enum h1_status conclude_request(struct head *h)
 	struct message *m = h->m;
 
 	if (m->minor == 1 && !(h->seen & SEEN_HOST))
-		return refuse(h, "there is no Host");  /* RFC 9112 §3.2 */
+		return refuse(h, "there is no Host"); /* RFC 9112 §3.2 */
 	m->expect_continue = m->minor == 1 && (h->seen & SEEN_EXPECT_CONTINUE);
 	if (h->seen & SEEN_CHUNKED)
 		m->framing = FRAMING_CHUNKED;
@@ -369,8 +369,8 @@ struct h1_result h1_read_request(struct view bytes, const struct h1_limits *limi
 	return head_end(&h, status, bytes, limits->head_bytes_max);
 }
 
-struct h1_result h1_read_response(struct view bytes, const struct h1_limits *limits, enum method request_method,
-	struct message *m)
+struct h1_result h1_read_response(
+	struct view bytes, const struct h1_limits *limits, enum method request_method, struct message *m)
 {
 	struct head h;
 

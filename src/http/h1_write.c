@@ -82,6 +82,7 @@ size_t h1_chunk_prefix(char text[H1_CHUNK_PREFIX_MAX], size_t n)
 
 const char *h1_reason(unsigned status)
 {
+	/* clang-format off */
 	static const char *const reasons[512] = {
 		[100] = "Continue", [101] = "Switching Protocols", [102] = "Processing", [103] = "Early Hints",
 		[200] = "OK", [201] = "Created", [202] = "Accepted", [203] = "Non-Authoritative Information",
@@ -103,6 +104,7 @@ const char *h1_reason(unsigned status)
 		[506] = "Variant Also Negotiates", [507] = "Insufficient Storage", [508] = "Loop Detected",
 		[511] = "Network Authentication Required",
 	};
+	/* clang-format on */
 
 	return status < sizeof(reasons) / sizeof(reasons[0]) ? reasons[status] : NULL;
 }

@@ -12,14 +12,14 @@
 #define BIT(id) (UINT64_C(1) << (id))
 
 /* RFC 9110 §7.6.1. Transfer-Encoding describes this connection's framing; whoever writes the message writes its own. */
-#define HOP_BY_HOP \
+#define HOP_BY_HOP                                                                                     \
 	(BIT(FIELD_CONNECTION) | BIT(FIELD_KEEP_ALIVE) | BIT(FIELD_PROXY_CONNECTION) | BIT(FIELD_TE) | \
-		BIT(FIELD_TRANSFER_ENCODING) | BIT(FIELD_UPGRADE) | BIT(FIELD_HTTP2_SETTINGS) | \
+		BIT(FIELD_TRANSFER_ENCODING) | BIT(FIELD_UPGRADE) | BIT(FIELD_HTTP2_SETTINGS) |        \
 		BIT(FIELD_PROXY_AUTHENTICATE) | BIT(FIELD_PROXY_AUTHORIZATION))
 
 /* What a peer must not take away by naming it in Connection: framing, routing, and what the gateway itself sets. */
-#define NOT_TO_BE_NAMED \
-	(BIT(FIELD_HOST) | BIT(FIELD_CONTENT_LENGTH) | BIT(FIELD_TRANSFER_ENCODING) | BIT(FIELD_EXPECT) | \
+#define NOT_TO_BE_NAMED                                                                                             \
+	(BIT(FIELD_HOST) | BIT(FIELD_CONTENT_LENGTH) | BIT(FIELD_TRANSFER_ENCODING) | BIT(FIELD_EXPECT) |           \
 		BIT(FIELD_VIA) | BIT(FIELD_FORWARDED) | BIT(FIELD_X_FORWARDED_FOR) | BIT(FIELD_X_FORWARDED_PROTO) | \
 		BIT(FIELD_X_FORWARDED_HOST) | BIT(FIELD_X_REQUEST_ID) | BIT(FIELD_X_REAL_IP))
 

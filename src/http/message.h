@@ -75,6 +75,9 @@ enum method {
 /* Case-sensitive (RFC 9110 §9.1). */
 enum method method_of(struct view name);
 
+/* The other way; empty for METHOD_OTHER. */
+struct view method_name(enum method method);
+
 /* How the end of the content is known (RFC 9112 §6.3). */
 enum framing {
 	FRAMING_NONE,         /* no content */

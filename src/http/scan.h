@@ -90,7 +90,7 @@ static inline const char *scan_target(const char *p, const char *end)
 static inline const char *scan_token(const char *p, const char *end)
 {
 	if (end - p >= 16)
-		p += __builtin_ctz(scan_not_name(scan_load(p)));  /* 16 when all are: bit 16 is set then */
+		p += __builtin_ctz(scan_not_name(scan_load(p))); /* 16 when all are: bit 16 is set then */
 	return scan_class(p, end, CHAR_TOKEN);
 }
 

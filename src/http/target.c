@@ -20,7 +20,7 @@
 static const char why_memory[] = "the request target needs more memory than an exchange may have";
 static const char why_path_byte[] = "the path has a character that is not allowed";
 
-/* --- the path ---------------------------------------------------------------------------------------------------- */
+/* --- the path ------------------------------------------------------------------------------------------------------ */
 
 /* A path being written. out[0] is '/', out[segment] the first byte of the last segment. */
 struct path {
@@ -29,7 +29,7 @@ struct path {
 	size_t segment;
 };
 
-/* True when the path, which begins with '/', is canonical already: plain bytes, and no segment is empty or begins with a dot. */
+/* True when the path, which begins with '/', is surely canonical: no segment is empty or begins with a dot. */
 static bool path_is_plain(struct view path)
 {
 	const char *end = path.p + path.n;
@@ -87,7 +87,7 @@ static const char *put_raw(struct path *path, char c)
 	return NULL;
 }
 
-/* The path is at the end of a segment: an empty one, "." and ".." leave nothing behind, ".." takes the one before with it. */
+/* At the end of a segment: "." and ".." leave nothing behind, and ".." takes the segment before with it. */
 static const char *segment_end(struct path *path)
 {
 	struct view segment = view_of(path->out + path->segment, path->n - path->segment);
@@ -133,7 +133,7 @@ static const char *path_write(struct path *path, struct view raw)
 	return why != NULL ? why : segment_end(path);
 }
 
-/* --- path and query ---------------------------------------------------------------------------------------------- */
+/* --- path and query ------------------------------------------------------------------------------------------------ */
 
 /* NULL, or what is wrong. The query is passed on as it is, but for raw non-ASCII bytes. */
 static const char *query_check(struct view query)
@@ -211,7 +211,7 @@ static const char *read_path_and_query(struct target *t, struct view raw, struct
 	return NULL;
 }
 
-/* --- forms ------------------------------------------------------------------------------------------------------- */
+/* --- forms --------------------------------------------------------------------------------------------------------- */
 
 static const char *set_authority(struct target *t, struct authority *a, struct arena *arena)
 {
@@ -229,7 +229,7 @@ static const char *read_host(struct target *t, struct view host, struct arena *a
 	struct authority a;
 
 	if (host.n == 0)
-		return NULL;  /* HTTP/1.0 */
+		return NULL; /* HTTP/1.0 */
 	const char *why = authority_read(&a, host);
 
 	return why != NULL ? why : set_authority(t, &a, arena);

@@ -22,7 +22,7 @@ struct target {
 	struct view path;       /* canonical, begins with '/'; "*" for TARGET_ASTERISK */
 	struct view query;      /* without '?'; p == NULL when there is no '?' at all */
 	struct view whole;      /* path, and "?query" where there is one: what is forwarded */
-	struct view host;       /* canonical host: lower case, without port, v6 in brackets; from the target or the Host field */
+	struct view host;       /* canonical: lower case, no port, v6 in brackets; from the target or the Host field */
 	struct view authority;  /* host as it is forwarded: canonical host, with ":port" where one was given */
 	uint16_t port;          /* 0: none given */
 };

@@ -322,7 +322,9 @@ int h1_conn_flush(struct h1_conn *hc)
 	if (scratch->writer != hc)
 		return hc->conn.send_error;
 
-	int error = conn_sendv(&hc->conn, scratch->iov, scratch->iov_count);
+	/* A head that did not fit leaves nothing behind. */
+	int error = scratch->iov_count == 0 ? hc->conn.send_error
+					    : conn_sendv(&hc->conn, scratch->iov, scratch->iov_count);
 
 	scratch->writer = NULL;
 	scratch->out_used = 0;

@@ -112,13 +112,17 @@ void pool_match(struct weir_pool *pool)
 {
 	struct weir_pool_waiter *waiter;
 
-	pool_waiters_expire(pool);
-	idle_expire(pool);
-	while (pool->in[SLOT_IDLE].count > 0 && (waiter = pool_waiter_next(pool)) != NULL) {
+	if (pool->next_us <= pool->now_us) {
+		pool_waiters_expire(pool);
+		idle_expire(pool);
+	}
+	while (pool->in[SLOT_IDLE].count > 0 && pool->waiting > 0) {
+		waiter = pool_waiter_next(pool);
 		pool_lease_grant(pool, pool_idle_pick(pool), waiter);
 		pool_waiter_resolve(pool, waiter, WEIR_POOL_DELIVERED);
 	}
-	idle_yield(pool);
+	if (pool->in[SLOT_IDLE].count > 0 && pool->budget != NULL)
+		idle_yield(pool);
 }
 
 void pool_slot_free(struct weir_pool *pool, struct slot *slot)
@@ -167,13 +171,12 @@ static bool pool_ask_open(struct weir_pool *pool)
 
 void pool_forgo(struct weir_pool *pool)
 {
-	if (!pool_open_wanted(pool))
+	if (pool->budget != NULL && !pool_open_wanted(pool))
 		pool_unit_forgo(pool->budget, pool->seat);
 }
 
-void pool_settle(struct weir_pool *pool)
+void pool_ask(struct weir_pool *pool)
 {
-	pool_match(pool);
 	if (pool->asking)
 		return;
 	pool->asking = true;
@@ -181,6 +184,12 @@ void pool_settle(struct weir_pool *pool)
 		;
 	pool->asking = false;
 	pool_forgo(pool);
+}
+
+void pool_settle(struct weir_pool *pool)
+{
+	pool_match(pool);
+	pool_ask(pool);
 }
 
 bool pool_close_due(const struct weir_pool *pool)

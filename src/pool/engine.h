@@ -157,8 +157,14 @@ void pool_lease_hand_over(struct weir_pool *pool, struct weir_pool_waiter *waite
 /* Takes back a connection that was kept for a waiter and not handed over: not a use of the connection. */
 void pool_lease_revoke(struct weir_pool *pool, struct weir_pool_waiter *waiter);
 
-/* Brings waiters and connections together. Calls nobody. */
+/* Brings waiters and connections together: afterwards nobody waits beside an idle connection. Calls nobody. */
 void pool_match(struct weir_pool *pool);
+
+/*
+ * After a match: asks the owner for whatever has to be opened and closed. From inside such a callback it is left to the
+ * loop around it.
+ */
+void pool_ask(struct weir_pool *pool);
 
 /*
  * Match, then ask the owner for whatever has to be opened and closed (inside such a callback: left to the loop around

@@ -123,7 +123,6 @@ static enum weir_pool_outcome waiter_answer(struct weir_pool *pool, struct weir_
 		pool_forgo(pool);
 		return WEIR_POOL_REJECTED;
 	}
-	pool_plan(pool, waiter->deadline_us);
 	return WEIR_POOL_PENDING;
 }
 
@@ -146,7 +145,7 @@ enum weir_pool_outcome weir_pool_acquire(struct weir_pool *pool, struct weir_poo
 	waiter->reason = 0;
 	pool_match(pool);
 	outcome = waiter_admit(pool, waiter);
-	pool_settle(pool);
+	pool_ask(pool);
 	if (outcome == WEIR_POOL_PENDING)
 		outcome = waiter_answer(pool, waiter);
 	pool_wake(pool);

@@ -30,6 +30,7 @@ void pool_waiter_enqueue(struct weir_pool *pool, struct weir_pool_waiter *waiter
 	list_append(&pool->queues[waiter->queue], waiter);
 	pool->waiting++;
 	pool_deadlines_add(&pool->wait_deadlines, &waiter->deadline_at, waiter->deadline_us);
+	pool_plan(pool, waiter->deadline_us);
 }
 
 struct weir_pool_waiter *pool_waiter_next(struct weir_pool *pool)

@@ -1,7 +1,7 @@
 /*
  * A fuzz target is one function over bytes, with the signature that libFuzzer calls. It aborts (CHECK) when something
- * that must hold does not. Every target is built twice: with libFuzzer by clang, and with replay_main.c by any compiler,
- * which runs it over the committed corpus.
+ * that must hold does not. Every target is built twice: with libFuzzer by clang, and with replay_main.c by any
+ * compiler, which runs it over the committed corpus.
  */
 #ifndef WEIR_FUZZ_FUZZ_H
 #define WEIR_FUZZ_FUZZ_H

@@ -1,6 +1,6 @@
 /*
- * Responses from arbitrary bytes, as answers to GET and to HEAD: the same message however the bytes arrive, and the same
- * when written out and read again. Whatever is wrong with a head is the upstream's fault.
+ * Responses from arbitrary bytes, as answers to GET and to HEAD: the same message however the bytes arrive, and the
+ * same when written out and read again. Whatever is wrong with a head is the upstream's fault.
  */
 #include "base/check.h"
 #include "fuzz.h"
@@ -15,7 +15,8 @@ static void check_blame(const struct outcome_kind *kind, struct view bytes)
 		CHECK(o.cause == CAUSE_UPSTREAM_BAD_RESPONSE);
 	if (o.has_head)
 		CHECK(o.m.status >= 100 && o.m.status <= 599);
-	if (o.has_head && (kind->request_method == METHOD_HEAD || o.m.status < 200 || o.m.status == 204 || o.m.status == 304))
+	if (o.has_head &&
+		(kind->request_method == METHOD_HEAD || o.m.status < 200 || o.m.status == 204 || o.m.status == 304))
 		CHECK(o.m.framing == FRAMING_NONE);
 	outcome_release(&o);
 }

@@ -13,7 +13,7 @@
 static const struct h1_limits limits = {
 	.head_bytes_max = 16 * 1024, .field_count_max = OUTCOME_FIELDS_MAX, .target_bytes_max = 4 * 1024};
 
-/* --- arrival ----------------------------------------------------------------------------------------------------- */
+/* --- arrival ------------------------------------------------------------------------------------------------------- */
 
 static size_t next_whole(struct arrival *arrival)
 {
@@ -54,8 +54,8 @@ struct arrival arrival_random(uint64_t seed)
 
 /* The bytes that are there, and those that are still to come. */
 struct stream {
-	struct view here;     /* not yet consumed */
-	const char *end;      /* of everything */
+	struct view here; /* not yet consumed */
+	const char *end; /* of everything */
 	struct arrival arrival;
 };
 
@@ -75,7 +75,7 @@ static void stream_consume(struct stream *s, size_t n)
 	s->here = view_from(s->here, n);
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------------ */
+/* --- reading ------------------------------------------------------------------------------------------------------- */
 
 /* Takes a result over; true when reading goes on behind it. */
 static bool take_result(struct outcome *o, struct stream *s, struct h1_result r)
@@ -96,8 +96,8 @@ static bool read_head(struct outcome *o, const struct outcome_kind *kind, struct
 
 	do {
 		o->m = (struct message){.fields = o->fields, .field_max = OUTCOME_FIELDS_MAX};
-		r = kind->response ? h1_read_response(s->here, &limits, kind->request_method, &o->m) :
-				     h1_read_request(s->here, &limits, &o->m);
+		r = kind->response ? h1_read_response(s->here, &limits, kind->request_method, &o->m)
+				   : h1_read_request(s->here, &limits, &o->m);
 	} while (r.status == H1_MORE && stream_grow(s));
 	o->has_head = take_result(o, s, r);
 	return o->has_head;
@@ -139,7 +139,10 @@ static void read_body(struct outcome *o, struct stream *s)
 	case H1_PIECE_TRAILERS: read_trailers(o, &body, s); break;
 	case H1_PIECE_END: CHECK(h1_body_done(&body)); break;
 	case H1_PIECE_MORE: o->status = h1_body_eof(&body) ? H1_DONE : H1_MORE; break;
-	case H1_PIECE_BAD: o->status = H1_BAD; o->cause = CAUSE_BAD_REQUEST; break;
+	case H1_PIECE_BAD:
+		o->status = H1_BAD;
+		o->cause = CAUSE_BAD_REQUEST;
+		break;
 	case H1_PIECE_DATA: CHECK(false);
 	}
 }
@@ -160,7 +163,7 @@ void outcome_release(struct outcome *o)
 	buf_release(&o->content);
 }
 
-/* --- comparing ---------------------------------------------------------------------------------------------------- */
+/* --- comparing ----------------------------------------------------------------------------------------------------- */
 
 static struct view content_of(const struct outcome *o)
 {
@@ -219,7 +222,7 @@ void outcome_check_same(const struct outcome *a, const struct outcome *b)
 		check_same_fields(&a->trailers, &b->trailers);
 }
 
-/* --- writing ------------------------------------------------------------------------------------------------------ */
+/* --- writing ------------------------------------------------------------------------------------------------------- */
 
 static void put_start_line(struct h1_writer *w, const struct message *m, bool response)
 {

@@ -1,6 +1,6 @@
 /*
- * Everything that one HTTP/1 message turned out to be, for the two fuzz targets over h1: read in pieces of any sizes, and
- * compared.
+ * Everything that one HTTP/1 message turned out to be, for the two fuzz targets over h1: read in pieces of any sizes,
+ * and compared.
  */
 #ifndef WEIR_FUZZ_H1_OUTCOME_H
 #define WEIR_FUZZ_H1_OUTCOME_H
@@ -11,12 +11,12 @@
 #define OUTCOME_FIELDS_MAX 64
 
 struct outcome {
-	enum h1_status status;     /* of head, content and trailers together */
+	enum h1_status status; /* of head, content and trailers together */
 	enum cause cause;
 	const char *why;
-	size_t consumed;           /* H1_DONE */
-	bool has_head;             /* the head at least is complete */
-	struct message m;          /* views point into the bytes that were read */
+	size_t consumed; /* H1_DONE */
+	bool has_head; /* the head at least is complete */
+	struct message m; /* views point into the bytes that were read */
 	struct field fields[OUTCOME_FIELDS_MAX];
 	struct message trailers;
 	struct field trailer_fields[OUTCOME_FIELDS_MAX];
@@ -26,7 +26,7 @@ struct outcome {
 /* What kind of message the bytes are taken for. */
 struct outcome_kind {
 	bool response;
-	enum method request_method;  /* of the request that the response answers */
+	enum method request_method; /* of the request that the response answers */
 };
 
 /* How the bytes arrive: `next` is called for the size of each piece, which is at least 1. */

@@ -72,11 +72,11 @@ class Origin:
                 sock, _ = self.listener.accept()
             except OSError:
                 return
-            if self.closed:
-                sock.close()
-                return
             wire = Wire(sock)
             with self.lock:
+                if self.closed:
+                    sock.close()
+                    return
                 self.wires.append(wire)
                 self.accepted += 1
                 self.open += 1
@@ -104,15 +104,26 @@ class Origin:
             assert self.changed.wait_for(lambda: predicate(self), timeout), "the origin never got there"
 
     def close(self):
-        self.closed = True
+        with self.lock:
+            self.closed = True
         # Wakes a thread inside accept().
         try:
             self.listener.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
         self.listener.close()
-        for wire in self.wires:
-            wire.close()
+        with self.lock:
+            for wire in self.wires:
+                _end(wire.sock)
+
+
+def _end(sock):
+    """Closing alone does not end a connection on which another thread is receiving."""
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+    sock.close()
 
 
 def answer_all(wire, origin, body=b"ok"):
@@ -129,3 +140,13 @@ def closed_port():
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
     return sock, sock.getsockname()[1]
+
+
+def full_backlog(make_origin):
+    """An origin whose kernel queue is full, so that connecting to it hangs; and the sockets that fill it."""
+    origin = make_origin(backlog=0)
+    fillers = [socket.socket() for _ in range(4)]
+    for sock in fillers:
+        sock.setblocking(False)
+        sock.connect_ex(("127.0.0.1", origin.port))
+    return origin, fillers

@@ -247,6 +247,7 @@ def test_rotation(start, tmp_path):
     gateway = start(settings(tmp_path))
     access, rotated = tmp_path / ACCESS, tmp_path / "access.log.1"
     get(gateway, "/hello/before")
+    eventually(access.read_text)
     access.rename(rotated)
     gateway.signal(signal.SIGUSR1)
     eventually(access.exists)

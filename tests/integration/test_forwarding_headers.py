@@ -1,11 +1,12 @@
 """What a hop removes, what it adds, and whom it believes."""
 
 import re
+import socket
 
 import pytest
 
-from gateway import configuration
-from raw import get, post, response
+from gateway import configuration, free_port
+from raw import Wire, get, post, response
 
 OWN = ("Host", "Via", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "X-Request-Id")
 
@@ -103,7 +104,7 @@ def test_fields_that_a_hop_adds(gateway, origin):
     assert request.get("X-Forwarded-Proto") == "http"
     assert request.get("X-Forwarded-Host") == "example.com"
     assert re.fullmatch(r'for=127\.0\.0\.1;host="?example\.com"?;proto=http', request.get("Forwarded"))
-    assert re.fullmatch(r"[0-9a-f]{32}", request.get("X-Request-Id"))
+    assert re.fullmatch(r"[0-9a-f]{16,32}", request.get("X-Request-Id"))
 
 
 def test_via_is_appended(gateway, origin):
@@ -135,6 +136,38 @@ def test_host_with_a_port_and_ipv6(gateway, origin):
     assert request.get("Host") == "[::1]:8080"
     assert request.get("X-Forwarded-Host") == "[::1]:8080"
     assert 'host="[::1]:8080"' in request.get("Forwarded")
+
+
+def test_ipv6_client(start, origin):
+    gateway = start(configuration(origin, listener={"address": f"[::1]:{free_port()}"}))
+    request = forwarded(gateway, origin)
+    assert request.get("X-Forwarded-For") == "::1"
+    assert request.get("Forwarded").startswith('for="[::1]"')
+
+
+def test_ipv4_client_of_an_ipv6_listener(start, origin):
+    """It is 127.0.0.1, not ::ffff:127.0.0.1: rules for it must find it, and upstreams parse it."""
+    port = free_port()
+    config = configuration(origin, listener={"address": f"[::]:{port}", "trusted_proxies": ["127.0.0.1"]})
+    gateway = start(config)
+    config["listeners"][0]["address"] = f"127.0.0.1:{port}"
+    gateway.config = config
+    request = forwarded(gateway, origin, "X-Forwarded-For: 1.2.3.4")
+    assert request.get("X-Forwarded-For") == "1.2.3.4, 127.0.0.1"
+
+
+def test_client_of_a_unix_socket_has_no_address(start, origin, tmp_path):
+    path = tmp_path / "weir"
+    gateway = start(configuration(origin, listener={"address": f"unix:{path}"}))
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(path))
+        client = Wire(sock).send(get())
+        _, request = origin.answer(response())
+        assert client.read_response().status == 200
+    # RFC 7239 §6.2: "unknown" stands for an address that is not known.
+    assert request.get("Forwarded").startswith("for=unknown")
+    assert request.get("X-Forwarded-For") in (None, "unknown")
+    assert gateway.record()["client"]
 
 
 # --- from anybody -------------------------------------------------------------------------------------------------------
@@ -210,7 +243,7 @@ def test_addresses_over_several_fields(behind_proxy, origin):
 @pytest.mark.parametrize("identifier", ["a b", "a\"b", "a\\b", "x" * 129, ""])
 def test_odd_request_ids_are_replaced_even_from_trusted_proxies(behind_proxy, origin, identifier):
     request = forwarded(behind_proxy, origin, f"X-Request-Id: {identifier}")
-    assert re.fullmatch(r"[0-9a-f]{32}", request.get("X-Request-Id"))
+    assert re.fullmatch(r"[0-9a-f]{16,32}", request.get("X-Request-Id"))
 
 
 def test_content_is_not_touched_by_any_of_this(gateway, origin):

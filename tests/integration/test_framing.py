@@ -78,6 +78,24 @@ def test_response_trailers(gateway, origin):
     assert answer.trailers == [("X-Sum", "1")]
 
 
+def test_trailers_of_a_request_larger_than_a_head_may_be(gateway, origin):
+    client = gateway.connect()
+    client.send(CHUNKED.encode() + chunk("x") + b"0\r\nA: " + b"b" * 40_000)
+    assert 400 <= client.read_response().status < 500
+    assert not origin.accept().expect_gone().endswith(b"\r\n\r\n0\r\n")
+    assert gateway.record()["cause"] in ("bad_request", "headers_too_large")
+
+
+def test_trailers_of_a_response_larger_than_a_head_may_be(gateway, origin):
+    client = gateway.connect().send(get())
+    wire, _ = origin.answer(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk("x"))
+    client.read_head()
+    assert client.read_chunk() == b"x"
+    wire.send(b"0\r\nA: " + b"b" * 80_000)
+    client.expect_abort()
+    assert gateway.record()["cause"] == "upstream_bad_response"
+
+
 def test_content_length_0_is_passed_on(gateway, origin):
     client = gateway.connect().send(post(""))
     _, request = origin.answer(response())
@@ -101,7 +119,8 @@ def test_chunked_response_is_forwarded_as_it_comes(gateway, origin):
 
 def test_chunked_response_for_an_http_1_0_client_ends_with_the_connection(gateway, origin):
     client = gateway.connect().send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
-    origin.answer(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk("one") + chunk("two") + b"0\r\n\r\n")
+    origin.answer(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk("one") + chunk("two") +
+        b"0\r\nX-Sum: 1\r\n\r\n")
     answer = client.read_response()
     assert answer.get("Transfer-Encoding") is None
     assert answer.body == b"onetwo"

@@ -1,6 +1,7 @@
 """Clients that end their direction and still want the answer; clients that are gone."""
 
-from gateway import eventually
+from gateway import configuration, eventually
+from origin import full_backlog
 from raw import get, post, response
 
 
@@ -44,6 +45,33 @@ def test_half_close_while_the_answer_runs(gateway, origin):
     # The client's end is no end of the upstream's connection.
     gateway.connect().send(get("/next"))
     assert wire.read_request().target == "/next"
+
+
+def test_half_close_in_the_queue(start, origin):
+    gateway = start(configuration(origin, upstream={"pool": {"max_connections": 1}}))
+    first = gateway.connect().send(get("/1"))
+    wire = origin.accept()
+    wire.read_request()
+    second = gateway.connect().send(get("/2")).half_close()
+    second.wait_taken()
+    wire.send(response("one"))
+    assert wire.read_request().target == "/2"
+    wire.send(response("two"))
+    assert [first.read_response().body, second.read_response().body] == [b"one", b"two"]
+
+
+def test_client_resets_while_the_connection_opens(start, make_origin):
+    """The orphaned connection becomes idle or is closed; the next client is served by it or by another."""
+    origin, fillers = full_backlog(make_origin)
+    gateway = start(configuration(origin, upstream={"timeouts": {"connect": "5s"}, "pool": {"max_connections": 1}}))
+    client = gateway.connect().send(get("/leaves"))
+    client.wait_taken()
+    client.reset()
+    assert gateway.record()["cause"] == "client_gone"
+    for sock in fillers:
+        sock.close()
+    origin.serve()
+    assert gateway.connect().ask(get("/stays")).status == 200
 
 
 def test_half_close_in_the_middle_of_content(gateway, origin):

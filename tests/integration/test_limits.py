@@ -3,11 +3,13 @@
 import contextlib
 import json
 import os
+import select
 import time
 
 import pytest
 
 from gateway import configuration, eventually, sanitizer
+from origin import full_backlog
 from raw import chunk, get, post, response
 
 KIB = 1024
@@ -241,6 +243,51 @@ def test_max_uses(start, origin):
         wire.expect_end()
 
 
+@pytest.mark.parametrize("order", ["lifo", "fifo"])
+def test_order_of_reuse(start, origin, order):
+    gateway = start(configuration(origin, upstream={"pool": {"order": order}}))
+    clients = [gateway.connect().send(get()) for _ in range(3)]
+    wires = [origin.accept() for _ in range(3)]
+    by_target = {}
+    for wire in wires:
+        wire.read_request()
+    for i, wire in enumerate(wires):
+        wire.send(response(str(i)))
+        # Each is idle before the next one becomes so.
+        eventually(lambda: any(select.select([client.sock], [], [], 0)[0] for client in clients))
+        served = next(client for client in clients if select.select([client.sock], [], [], 0)[0])
+        served.read_response()
+        clients.remove(served)
+        by_target[i] = wire
+    client = gateway.connect().send(get("/next"))
+    expected = by_target[2] if order == "lifo" else by_target[0]
+    assert expected.read_request().target == "/next"
+    expected.send(response())
+    assert client.read_response().status == 200
+
+
+def test_max_connecting(start, make_origin):
+    """No more than so many are being opened at once, however many requests wait."""
+    origin, fillers = full_backlog(make_origin)
+    gateway = start(configuration(origin, upstream={"pool": {"max_connecting": 3, "acquire_timeout": "5s"},
+        "timeouts": {"connect": "5s"}}))
+    clients = [gateway.connect().send(get()) for _ in range(12)]
+    for client in clients:
+        client.wait_taken()
+
+    def opening():
+        with open("/proc/net/tcp", encoding="ascii") as table:
+            ours = {str(os.stat(f"/proc/{gateway.pid}/fd/{fd}").st_ino) for fd in os.listdir(f"/proc/{gateway.pid}/fd")}
+            return sum(line.split()[9] in ours and line.split()[3] == "02" for line in table if f":{origin.port:04X} " in line)
+
+    eventually(lambda: opening() == 3)
+    assert opening() == 3
+    for sock in fillers:
+        sock.close()
+    origin.serve()
+    assert {client.read_response().status for client in clients} == {200}
+
+
 # --- of the machine -----------------------------------------------------------------------------------------------------
 
 
@@ -250,7 +297,7 @@ def test_out_of_descriptors_pauses_accepting_without_spinning(start, origin):
     gateway = start(configuration(origin), files=40)
     assert gateway.connect().ask(get()).status == 200
     clients = [gateway.connect() for _ in range(80)]
-    eventually(lambda: gateway.open_files() >= 38)
+    eventually(lambda: gateway.open_files() >= 40)
     before = gateway.cpu_seconds()
     time.sleep(0.5)
     # A loop that spins would have used all of it.
@@ -272,11 +319,8 @@ def test_out_of_descriptors_for_the_upstream_has_its_cause(start, make_origin):
     """With the last descriptors taken by clients a request cannot go anywhere, and says why."""
     origin = make_origin().serve()
     gateway = start(configuration(origin), files=40)
-    clients = []
-    while gateway.open_files() < 39 and len(clients) < 60:
-        clients.append(gateway.connect())
-        eventually(lambda: len(os.listdir(f"/proc/{gateway.pid}/fd")) > 0)
-    eventually(lambda: gateway.open_files() >= 39)
+    clients = [gateway.connect() for _ in range(60)]
+    eventually(lambda: gateway.open_files() >= 40)
     answer = clients[0].ask(get())
     assert answer.status == 503
     assert json.loads(answer.body)["error"] == "files_exhausted"

@@ -1,5 +1,6 @@
 """The main road: a request comes in, goes to the upstream, the answer comes back."""
 
+import re
 import socket
 
 import pytest
@@ -253,10 +254,55 @@ def test_listener_on_a_unix_socket(start, origin, tmp_path):
         assert Wire(sock).ask(get()).status == 200
 
 
+def test_two_workers_listen_on_a_unix_socket(start, origin, tmp_path):
+    path = tmp_path / "weir"
+    origin.serve()
+    start(configuration(origin, workers=2, listener={"address": f"unix:{path}"}))
+    for _ in range(20):
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(str(path))
+            assert Wire(sock).ask(get()).status == 200
+
+
 def test_listener_on_ipv6(start, origin):
     origin.serve()
     gateway = start(configuration(origin, listener={"address": f"[::1]:{free_port()}"}))
     assert gateway.connect().ask(get()).status == 200
+
+
+@pytest.mark.parametrize("count", [100, 1000])
+def test_many_fields_both_ways(start, origin, count):
+    fields = [f"X-{i}: {i}" for i in range(count - 1)]
+    gateway = start(configuration(origin, listener={"limits": {"header_count": 1000}},
+        upstream={"limits": {"header_count": 1000}}))
+    client = gateway.connect().send(get(fields=fields))
+    _, request = origin.answer(response("x", fields=fields))
+    answer = client.read_response()
+    for message in (request, answer):
+        assert [f"{name}: {value}" for name, value in message.fields if re.match(r"X-\d", name)] == fields
+
+
+def test_largest_heads_both_ways(start, origin):
+    gateway = start(configuration(origin, listener={"limits": {"header_bytes": "256KiB"}},
+        upstream={"limits": {"header_bytes": "256KiB"}}))
+    large = "A: " + "b" * (255 * 1024)
+    client = gateway.connect()
+    for _ in range(2):
+        client.send(get(fields=[large]))
+        wire, request = origin.answer(response("x", fields=[large, "Connection: close"]))
+        answer = client.read_response()
+        assert request.get("A") == answer.get("A") == large[3:]
+
+
+def test_response_without_a_date_gets_one(gateway, origin):
+    """RFC 9110 §6.6.1: who forwards a response without a Date appends it."""
+    client = gateway.connect().send(get())
+    wire, _ = origin.answer(response())
+    assert re.fullmatch(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", client.read_response().get("Date") or "")
+    client.send(get())
+    wire.read_request()
+    wire.send(response(fields=["Date: Tue, 15 Nov 1994 08:12:31 GMT"]))
+    assert client.read_response().get("Date") == "Tue, 15 Nov 1994 08:12:31 GMT"
 
 
 def test_two_listeners(start, origin):

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from gateway import configuration
-from origin import closed_port
+from origin import closed_port, full_backlog
 from raw import chunk, get, post, response
 
 SHORT = 0.15
@@ -298,19 +298,6 @@ def test_request_deadline_of_0_is_none(start, origin):
     client.expect_silence(SHORT)
     wire.send(response("late"))
     assert client.read_response().body == b"late"
-
-
-def full_backlog(make_origin):
-    """An origin whose kernel queue is full: connecting to it hangs."""
-    import socket
-    origin = make_origin(backlog=0)
-    fillers = []
-    for _ in range(4):
-        sock = socket.socket()
-        sock.setblocking(False)
-        sock.connect_ex(("127.0.0.1", origin.port))
-        fillers.append(sock)
-    return origin, fillers
 
 
 def test_connect(start, make_origin):

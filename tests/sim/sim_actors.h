@@ -24,7 +24,8 @@ enum client_leaving {
 
 struct client_manners {
 	size_t piece, read_piece;           /* how much is sent and read in one go */
-	uint64_t pause_us, read_pause_us;   /* and how long it rests then */
+	uint64_t pause_us, read_pause_us;   /* and how long it rests then ... */
+	unsigned rests;                     /* ... at most so often, so that every client comes to its end */
 	bool pipelines;
 	bool leaves_by_reset;
 	enum client_leaving leaving;
@@ -34,8 +35,8 @@ struct client_manners {
 
 struct sim_client;
 
-/* The manners as the run's faults have it. `total` is about how many bytes will be sent. */
-void manners_draw(struct client_manners *manners, uint64_t total);
+/* The manners as the run's faults have it. The totals are about how many bytes will be sent and come back. */
+void manners_draw(struct client_manners *manners, uint64_t total, uint64_t answers_total);
 
 struct sim_client *client_new(unsigned number, const struct client_manners *manners, struct sim_request **requests,
 	unsigned count);

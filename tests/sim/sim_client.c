@@ -43,9 +43,9 @@ struct sim_client {
 	bool over;
 };
 
-void manners_draw(struct client_manners *manners, uint64_t total)
+void manners_draw(struct client_manners *manners, uint64_t total, uint64_t answers_total)
 {
-	*manners = (struct client_manners){.piece = 1 << 20, .read_piece = 1 << 20};
+	*manners = (struct client_manners){.piece = 1 << 20, .read_piece = 1 << 20, .rests = 400};
 	manners->start_us = world_now_us() + (world_chance(300) ? 0 : world_below(200000));
 	manners->pipelines = world_chance(400);
 	manners->leaving = world_below(LEAVES_NEVER + 1);
@@ -55,35 +55,41 @@ void manners_draw(struct client_manners *manners, uint64_t total)
 	if (world_chance(400))
 		manners->pause_us = world_below(5000);
 	if (world_chance(300)) {
-		manners->read_piece = world_between(200, 20000);
+		manners->read_piece = world_between(200, 20000) + answers_total / 100;
 		manners->read_pause_us = world_below(3000);
 	}
 	if (world_chance(faults.client_dawdles)) {
+		manners->rests = 25;
 		manners->piece = 1 + total / 8;
 		manners->pause_us = world_below(3000000);
-		manners->read_piece = world_between(500, 40000);
+		manners->read_piece = 1 + answers_total / 8;
 		manners->read_pause_us = world_below(1500000);
 	}
 	if (world_chance(faults.client_leaves))
 		manners->leaving = world_chance(500) ? LEAVES_AT_SENT : LEAVES_AT_RECEIVED;
 	else if (world_chance(faults.client_stalls))
 		manners->leaving = world_chance(500) ? STALLS_AT_SENT : STALLS_AT_RECEIVED;
-	manners->leaving_at = world_below(1 + (world_chance(500) ? total : 500));
+	manners->leaving_at = world_below(1 + (world_chance(500) ? total : world_chance(500) ? answers_total : 500));
 }
 
 /* --- the end ------------------------------------------------------------------------------------------------------------ */
 
+/* A request behind one that ends the connection has no claim to an answer. An early answer may turn out to be one. */
+static bool request_may_end_connection(const struct sim_request *request)
+{
+	return request->closes || request->minor == 0 || request->answer.early;
+}
+
 static void client_account(struct sim_client *client, enum sim_end_how how)
 {
-	bool ended = false;
+	bool ended = client->told_close || client->ignores_rest;
 
-	for (unsigned i = client->answered; i < client->count; i++) {
+	for (unsigned i = 0; i < client->count; i++) {
 		struct sim_request *request = client->requests[i];
 
 		if (request->started && !request->answered)
-			oracle_unanswered(request, client->told_close || ended || client->ignores_rest ? ENDED_AFTER_CLOSE : how);
-		/* What was sent behind a request that ends the connection has no claim to an answer. */
-		ended = ended || request->closes || request->minor == 0 || request->answer.early;
+			oracle_unanswered(request, ended ? ENDED_AFTER_CLOSE : how);
+		ended = ended || request_may_end_connection(request);
 	}
 }
 
@@ -191,6 +197,15 @@ static void client_take(struct sim_client *client, const char *p, const char *en
 	}
 }
 
+/* When it goes on after a piece. */
+static uint64_t client_rest(struct sim_client *client, uint64_t pause_us)
+{
+	if (pause_us == 0 || client->manners.rests == 0)
+		return 0;
+	client->manners.rests--;
+	return world_now_us() + pause_us;
+}
+
 static void client_receive(struct sim_client *client)
 {
 	static char bytes[65536];
@@ -212,12 +227,17 @@ static void client_receive(struct sim_client *client)
 		client_take(client, bytes, bytes + n);
 		if (client->manners.leaving == LEAVES_AT_RECEIVED && client->received >= client->manners.leaving_at)
 			client_leave(client);
-		if (client->manners.read_pause_us > 0)
-			client->read_after_us = world_now_us() + client->manners.read_pause_us;
+		client->read_after_us = client_rest(client, client->manners.read_pause_us);
 	}
 }
 
 /* --- requests ----------------------------------------------------------------------------------------------------------- */
+
+/* Nobody sends a request behind one that may end the connection: the server's close would meet it and reset. */
+static bool client_may_pipeline(const struct sim_client *client)
+{
+	return client->manners.pipelines && !request_may_end_connection(client->requests[client->sending - 1]);
+}
 
 /* How many bytes of the current request may be sent now, in view of the gates. */
 static size_t client_may_send(struct sim_client *client)
@@ -227,7 +247,7 @@ static size_t client_may_send(struct sim_client *client)
 
 	if (client->no_more || (client->offset == 0 && client->told_close))
 		return 0;
-	if (client->offset == 0 && client->answered < client->sending && !client->manners.pipelines)
+	if (client->offset == 0 && client->answered < client->sending && !client_may_pipeline(client))
 		return 0;
 	if (request->expects && !client->got_100 && client->answered <= client->sending) {
 		if (client->offset < request->head_length)
@@ -272,7 +292,7 @@ static bool client_send_piece(struct sim_client *client, const char *bytes, size
 		client->tunnel_sent += (size_t)sent;
 	else
 		client->offset += (size_t)sent;
-	client->send_after_us = world_now_us() + client->manners.pause_us;
+	client->send_after_us = client_rest(client, client->manners.pause_us);
 	return true;
 }
 
@@ -298,7 +318,7 @@ static bool client_send_tunnel(struct sim_client *client)
 
 	if (limit > last->tunnel_bytes)
 		limit = last->tunnel_bytes;
-	if (client->tunnel_sent >= limit || client->told_close || client->no_more)
+	if (client->tunnel_sent >= limit || (client->answered == client->count && !client->tunnel))
 		return false;
 	size_t n = limit - client->tunnel_sent < sizeof(bytes) ? (size_t)(limit - client->tunnel_sent) : sizeof(bytes);
 	pattern_fill(tunnel_key(last), client->tunnel_sent, bytes, n);

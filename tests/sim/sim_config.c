@@ -5,10 +5,11 @@
 #include "sim_faults.h"
 #include "sim_memory.h"
 #include "sim_model.h"
+#include "sim_oracle.h"
 #include "sim_text.h"
 #include "sim_world.h"
 
-/* Milliseconds. In benign runs waiting must never be what a request fails of. */
+/* Milliseconds. In runs that are not rough waiting must never be what a request fails of. */
 struct drawn_times {
 	unsigned header, body_idle, keep_alive, write_idle, acquire, connect, first_byte, idle, request, pool_idle;
 };
@@ -20,7 +21,7 @@ static unsigned ms_between(unsigned low, unsigned high)
 
 static struct drawn_times times_draw(void)
 {
-	if (!faults.hostile)
+	if (!oracle_run_is_rough())
 		return (struct drawn_times){60000, 60000, 30000, 60000, 60000, 10000, 60000, 60000, 120000, ms_between(2000, 20000)};
 	return (struct drawn_times){
 		.header = ms_between(1000, 4000), .body_idle = ms_between(1000, 4000), .keep_alive = ms_between(1000, 5000),
@@ -99,6 +100,6 @@ void setup_draw(struct sim_setup *setup)
 	sim_free(text.bytes);
 	setup->longest_us = 1000ULL * (t.header + t.body_idle + t.keep_alive + t.write_idle + t.acquire + t.connect +
 		t.first_byte + t.idle + t.request) + 20000000;
-	setup->idle_us = 1000ULL * t.pool_idle + 100000;
+	setup->settle_us = 1000ULL * (t.pool_idle + t.connect) + 1000000;
 	setup->drain_us = 1000ULL * ms_between(0, 3000);
 }

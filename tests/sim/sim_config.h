@@ -14,7 +14,7 @@ struct sim_setup {
 	unsigned workers;
 	unsigned servers;
 	uint64_t longest_us;      /* after this time without any progress everything must have ended */
-	uint64_t idle_us;         /* after this time unused upstream connections must be closed */
+	uint64_t settle_us;       /* after this time unused upstream connections and attempts must be closed */
 	uint64_t drain_us;
 };
 

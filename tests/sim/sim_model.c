@@ -36,9 +36,12 @@ struct sim_request *model_find(unsigned id)
 	return id >= 1 && id <= model.count ? model.requests[id - 1] : NULL;
 }
 
-unsigned model_count(void)
+bool model_is_bulky(void)
 {
-	return model.count;
+	for (unsigned i = 0; i < model.count; i++)
+		if (model.requests[i]->content > 300000 || model.requests[i]->answer.content > 300000)
+			return true;
+	return false;
 }
 
 static struct sim_request *request_new(enum sim_kind kind)

@@ -19,7 +19,7 @@
 #include "sim_memory.h"
 
 #define WORKERS_MAX 2
-#define CLIENTS_MAX 10
+#define CLIENTS_MAX 12
 #define TURNS_MAX 3000000
 #define JUMPS_MAX 4
 
@@ -129,12 +129,8 @@ static void gateway_drain(uint64_t span_us)
 
 static void gateway_free(void)
 {
-	/* What a worker left to its loop's last tick. */
-	for (unsigned i = 0; i < run.setup.workers; i++) {
+	for (unsigned i = 0; i < run.setup.workers; i++)
 		worker_free(run.workers[i]);
-		for (int ticks = 0; ticks < 10 && sim_io_tick(run.ios[i]); ticks++)
-			;
-	}
 	shared_free(run.shared);
 	for (unsigned i = 0; i < run.setup.workers; i++)
 		io_free(run.ios[i]);
@@ -262,14 +258,15 @@ static void client_draw(void)
 {
 	struct sim_request *requests[CLIENT_REQUESTS_MAX];
 	struct client_manners manners;
-	unsigned count = 1 + (unsigned)world_below(6);
-	uint64_t total = 0;
+	unsigned count = 1 + (unsigned)world_below(7);
+	uint64_t total = 0, answers_total = 0;
 
 	for (unsigned i = 0; i < count; i++) {
 		requests[i] = model_request(i == count - 1);
 		total += requests[i]->wire_length + requests[i]->tunnel_bytes;
+		answers_total += 500 + requests[i]->answer.content + requests[i]->tunnel_bytes;
 	}
-	manners_draw(&manners, total);
+	manners_draw(&manners, total, answers_total);
 	client_add(&manners, requests, count);
 }
 
@@ -335,7 +332,7 @@ static void begin(uint64_t seed)
 
 static void phase_rough(void)
 {
-	unsigned clients = 1 + (unsigned)world_below(6);
+	unsigned clients = 1 + (unsigned)world_below(10);
 
 	for (unsigned i = 0; i < clients; i++)
 		client_draw();
@@ -371,7 +368,7 @@ static void phase_calm(void)
 			(unsigned long long)connections_live(), (unsigned long long)exchanges_live());
 	for (unsigned i = 0; i < 2 * plan.upstreams; i++) {
 		/* A connection idle with another worker counts against the cap of an endpoint until it is closed. */
-		turns_until(never, world_now_us() + run.setup.idle_us);
+		turns_until(never, world_now_us() + run.setup.settle_us);
 		struct sim_request *probes[] = {model_probe(i % plan.upstreams), model_probe(i % plan.upstreams)};
 
 		client_add(&manners, probes, 2);
@@ -393,7 +390,7 @@ static void phase_quiet(void)
 	if (!turns_until(nothing_runs, world_now_us() + run.setup.longest_us))
 		world_violation("8: every count is back", "%llu connections, %llu exchanges",
 			(unsigned long long)connections_live(), (unsigned long long)exchanges_live());
-	turns_until(never, world_now_us() + run.setup.idle_us + 1000000);
+	turns_until(never, world_now_us() + run.setup.settle_us);
 	for (unsigned i = 0; i < run.setup.servers; i++)
 		connections += server_connections(run.servers[i]);
 	if (connections != 0 || sim_sockets_open() != run.setup.workers)

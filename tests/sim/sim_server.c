@@ -77,7 +77,14 @@ static void serving_reply(struct serving *serving)
 	world_note(NOTE_REPLY, serving->end->conn->number, request->id, answer->status);
 }
 
-/* The request and its answer are through: the connection may be used again. */
+/* The request has been read and its answer sent, both to their ends. */
+static bool serving_is_through(const struct serving *serving)
+{
+	return serving->request != NULL && serving->complete && serving->replied && !serving->tunnel &&
+		serving->wire_limit >= serving->wire_end;
+}
+
+/* The connection may be used again, unless it is spoilt. */
 static void serving_next(struct serving *serving)
 {
 	sim_free(serving->wire);
@@ -203,11 +210,14 @@ static void serving_take(struct serving *serving, const char *p, const char *end
 	while (p < end || serving->reader.state != 0) {
 		if (serving->request == NULL && reader_is_between(&serving->reader))
 			check_reuse(serving);
-		if (serving->complete) {
-			if (p < end)
+		if (serving->complete && p < end) {
+			if (!serving_is_through(serving))
 				serving_surplus(serving);
-			break;
+			serving_next(serving);
+			continue;
 		}
+		if (serving->complete)
+			break;
 		enum sim_read got = reader_feed(&serving->reader, &p, end);
 
 		if (got == SIM_MORE)
@@ -236,13 +246,15 @@ static bool serving_echo(struct serving *serving)
 
 	if (n == 0)
 		serving->end->send_blocked = true;
-	if (got > 0) {
+	if (got > 0 && !serving->end->reset) {
 		end_send(serving->end, bytes, (size_t)got);
 		world_schedule(&serving->wake, world_now_us());
 	}
-	if (got == 0 || (got < 0 && got != -EAGAIN))
+	if (serving->end->reset || (got <= 0 && got != -EAGAIN)) {
 		serving_end(serving, SERVING_CLOSES);
-	return got > 0 || got == -EAGAIN;
+		return false;
+	}
+	return true;
 }
 
 /* False: the connection is gone. */
@@ -299,7 +311,7 @@ static void serving_run(struct sim_event *event)
 		return;
 	if (serving->tunnel)
 		world_schedule(&serving->wake, world_now_us());
-	else if (serving->request != NULL && serving->complete && serving->replied && serving->wire_limit >= serving->wire_end)
+	else if (serving_is_through(serving))
 		serving_next(serving);
 	else if (serving->replying && !serving->replied && serving->send_after_us > world_now_us())
 		world_schedule(&serving->wake, serving->send_after_us);

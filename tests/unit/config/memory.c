@@ -1,6 +1,6 @@
 /*
- * A load that runs out of memory at any of its allocations ends in a complaint, and gives everything back (the sanitizer
- * looks). malloc and calloc of our own code are made to fail; libyaml's own come from its library and stay as they are.
+ * A load that runs out of memory at any of its allocations ends in a complaint, and gives everything back, at which
+ * LeakSanitizer looks. malloc and calloc of our own code are made to fail; libyaml's own come from its library and stay as they are.
  */
 #include "load.h"
 
@@ -62,7 +62,8 @@ static void test_complaints_without_memory(void **state)
 		struct config_complaints complaints;
 
 		left = allowed;
-		enum config_status status = config_load_bytes("f", VIEW("version: 2\na: 1\nb: 1\n"), &config, &complaints);
+		enum config_status status =
+			config_load_bytes("f", VIEW("version: 2\na: 1\nb: 1\n"), &config, &complaints);
 		left = INT_MAX;
 		assert_int_equal(status, CONFIG_BAD);
 		assert_null(config);

@@ -5,70 +5,61 @@
 
 static const struct mistake mistakes[] = {
 	/* the file as a whole */
-	{"",
-		"f:1:1: the file says nothing; at least `version`, `listeners` and `routes` are needed\n"},
+	{"", "f:1:1: the file says nothing; at least `version`, `listeners` and `routes` are needed\n"},
 	{"# only a comment\n",
 		"f:1:1: the file says nothing; at least `version`, `listeners` and `routes` are needed\n"},
-	{"---\n" "...\n",
+	{"---\n"
+	 "...\n",
 		"f:1:1: the file says nothing; at least `version`, `listeners` and `routes` are needed\n"},
-	{"just text",
-		"f:1:1: found \"just text\"; allowed: a mapping with these keys: version, workers, listeners, "
-		"upstreams, routes, admin, log, drain_timeout\n"},
+	{"just text", "f:1:1: found \"just text\"; allowed: a mapping with these keys: version, workers, listeners, "
+		      "upstreams, routes, admin, log, drain_timeout\n"},
 	{"[a, list]",
 		"f:1:1: found a list; allowed: a mapping with these keys: version, workers, listeners, upstreams, "
 		"routes, admin, log, drain_timeout\n"},
-	{VERSION "---\n" VERSION,
-		"f:2:1: a second document begins here; a configuration is one document\n"},
-	{"a: [1, 2\n",
-		"f:2:1: not readable as YAML: did not find expected ',' or ']' while parsing a flow sequence\n"},
+	{VERSION "---\n" VERSION, "f:2:1: a second document begins here; a configuration is one document\n"},
+	{"a: [1, 2\n", "f:2:1: not readable as YAML: did not find expected ',' or ']' while parsing a flow sequence\n"},
 	{VERSION "\tworkers: 2\n",
 		"f:2:1: not readable as YAML: found a tab character that violates indentation while scanning a "
 		"plain scalar; indent with blanks, a tab cannot stand here\n"},
-	{"a: \"open\n",
-		"f:2:1: not readable as YAML: found unexpected end of stream while scanning a quoted scalar\n"},
+	{"a: \"open\n", "f:2:1: not readable as YAML: found unexpected end of stream while scanning a quoted scalar\n"},
 	{"version: \"\\q\"\n",
 		"f:1:11: not readable as YAML: found unknown escape character while parsing a quoted scalar\n"},
-	{"? [a]\n" ": b\n",
+	{"? [a]\n"
+	 ": b\n",
 		"f:1:3: a key must be plain text\n"},
-	{"{{a: b}: c}\n",
-		"f:1:2: a key must be plain text\n"},
+	{"{{a: b}: c}\n", "f:1:2: a key must be plain text\n"},
 	{"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]\n",
 		"f:1:33: [0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0]["
 		"0][0]: deeper than 32 levels\n"},
-	{"a: \377\n",
-		"f:1:4: not readable as YAML: invalid leading UTF-8 octet\n"},
+	{"a: \377\n", "f:1:4: not readable as YAML: invalid leading UTF-8 octet\n"},
 	/* anchors, aliases, tags, duplicates */
 	{ROOT("workers: &w 2"),
 		"f:5:10: workers: found the anchor &w; anchors and aliases are not allowed, write the value out\n"},
 	{ROOT("workers: *w"),
 		"f:5:10: workers: found the alias *w; anchors and aliases are not allowed, write the value out\n"},
-	{ROOT("workers: !!int 2"),
-		"f:5:10: workers: found a tag; tags are not allowed, write the value alone\n"},
+	{ROOT("workers: !!int 2"), "f:5:10: workers: found a tag; tags are not allowed, write the value alone\n"},
 	{ROOT("log: &l {level: info}"),
 		"f:5:6: log: found the anchor &l; anchors and aliases are not allowed, write the value out\n"},
 	{ROOT("log: {&k level: info}"),
 		"f:5:7: log: found the anchor &k; anchors and aliases are not allowed, write the value out\n"},
 	{VERSION UPSTREAMS ROUTES "listeners: *l\n",
 		"f:4:12: listeners: found the alias *l; anchors and aliases are not allowed, write the value out\n"},
-	{VERSION LISTENERS UPSTREAMS ROUTES "workers: 1\n" "workers: 2\n",
+	{VERSION LISTENERS UPSTREAMS ROUTES "workers: 1\n"
+					    "workers: 2\n",
 		"f:6:1: workers: the key stands twice, first at line 5; keep one\n"},
-	{LISTENER("name: m"),
-		"f:2:46: listeners[0].name: the key stands twice, first at line 2; keep one\n"},
-	{"*a : 1\n",
-		"f:1:1: a key must be plain text\n"},
+	{LISTENER("name: m"), "f:2:46: listeners[0].name: the key stands twice, first at line 2; keep one\n"},
+	{"*a : 1\n", "f:1:1: a key must be plain text\n"},
 	{VERSION LISTENERS UPSTREAMS "routes: [*r]\n",
 		"f:4:10: routes[0]: found the alias *r; anchors and aliases are not allowed, write the value out\n"},
 	{ROUTE("upstream: *u"),
 		"f:4:30: routes[0].upstream: found the alias *u; anchors and aliases are not allowed, write the "
 		"value out\n"},
 	/* keys */
-	{"{}\n",
-		"f:1:1: version: this key is missing; write `version: 1`\n"
-		"f:1:1: listeners: this key is missing; each says where clients connect: name, address\n"
-		"f:1:1: routes: this key is missing; each says what is done with some requests: name, match, and an "
-		"action\n"},
-	{LISTENERS UPSTREAMS ROUTES,
-		"f:1:1: version: this key is missing; write `version: 1`\n"},
+	{"{}\n", "f:1:1: version: this key is missing; write `version: 1`\n"
+		 "f:1:1: listeners: this key is missing; each says where clients connect: name, address\n"
+		 "f:1:1: routes: this key is missing; each says what is done with some requests: name, match, and an "
+		 "action\n"},
+	{LISTENERS UPSTREAMS ROUTES, "f:1:1: version: this key is missing; write `version: 1`\n"},
 	{VERSION UPSTREAMS ROUTES,
 		"f:1:1: listeners: this key is missing; each says where clients connect: name, address\n"},
 	{VERSION LISTENERS UPSTREAMS,
@@ -96,9 +87,11 @@ static const struct mistake mistakes[] = {
 	{ROOT("\"a\\nb\": 2"),
 		"f:5:1: a?b: unknown key \"a\\x0ab\"; allowed here: version, workers, listeners, upstreams, routes, "
 		"admin, log, drain_timeout\n"},
-	{VERSION LISTENERS UPSTREAMS ROUTES "? >-\n"
+	{VERSION LISTENERS UPSTREAMS ROUTES
+		"? >-\n"
 		"  xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-		"xxx\n" ": 1\n",
+		"xxx\n"
+		": 1\n",
 		"f:5:3: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx: unknown key "
 		"\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...\"; allowed here: version, "
 		"workers, listeners, upstreams, routes, admin, log, drain_timeout\n"},
@@ -173,8 +166,7 @@ static const struct mistake mistakes[] = {
 	{UPSTREAM("pool: []"),
 		"f:3:71: upstreams[0].pool: found a list; allowed: a mapping with these keys: max_connections, "
 		"max_pending, acquire_timeout, order, idle_timeout, max_lifetime, max_uses, max_connecting\n"},
-	{ROOT("log: off"),
-		"f:5:6: log: found \"off\"; allowed: a mapping with these keys: access, level\n"},
+	{ROOT("log: off"), "f:5:6: log: found \"off\"; allowed: a mapping with these keys: access, level\n"},
 	{ROOT("log: {access: on}"),
 		"f:5:15: log.access: found \"on\"; allowed: `off`, or a mapping with these keys: format, path\n"},
 	{ROOT("log: {access: {path: \"\"}}"),
@@ -188,10 +180,8 @@ static const struct mistake mistakes[] = {
 	{ROOT("log: {level: warn}"),
 		"f:5:14: log.level: found \"warn\" (did you mean `warning`?); allowed: error, warning, info, debug "
 		"(default info)\n"},
-	{ROOT("admin: on"),
-		"f:5:8: admin: found \"on\"; allowed: `off`, or a mapping with these keys: address\n"},
-	{ROOT("admin: {}"),
-		"f:5:8: admin.address: this key is missing\n"},
+	{ROOT("admin: on"), "f:5:8: admin: found \"on\"; allowed: `off`, or a mapping with these keys: address\n"},
+	{ROOT("admin: {}"), "f:5:8: admin.address: this key is missing\n"},
 	{ROOT("admin: {address: 192.168.0.1:9180}"),
 		"f:5:18: admin.address: found \"192.168.0.1:9180\"; allowed: a loopback address (127.0.0.1:9180, "
 		"[::1]:9180) or a unix socket, because whoever reaches it has control\n"},
@@ -202,8 +192,7 @@ static const struct mistake mistakes[] = {
 		"f:5:18: admin.address: the address \"127.0.0.1:80\" is used already at line 2; each must be "
 		"different\n"},
 	/* choices */
-	{UPSTREAM("protocol: http1"),
-		"f:3:75: upstreams[0].protocol: found \"http1\"; allowed: h1 (default h1)\n"},
+	{UPSTREAM("protocol: http1"), "f:3:75: upstreams[0].protocol: found \"http1\"; allowed: h1 (default h1)\n"},
 	{UPSTREAM("protocol: h2"),
 		"f:3:75: upstreams[0].protocol: found \"h2\", which is not supported by this version; allowed: h1 "
 		"(default h1)\n"},
@@ -228,16 +217,13 @@ static const struct mistake mistakes[] = {
 	{ROUTE("redirect: {location: /a, status: 304}"),
 		"f:4:53: routes[0].redirect.status: found \"304\"; allowed: 301, 302, 303, 307, 308 (default 302)\n"},
 	/* not in this version */
-	{LISTENER("tls: {certificates: []}"),
-		"f:2:46: listeners[0].tls: not supported by this version; take it out\n"},
+	{LISTENER("tls: {certificates: []}"), "f:2:46: listeners[0].tls: not supported by this version; take it out\n"},
 	{UPSTREAM("concurrency: auto"),
 		"f:3:65: upstreams[0].concurrency: not supported by this version; take it out\n"},
-	{UPSTREAM("retry: {attempts: 2}"),
-		"f:3:65: upstreams[0].retry: not supported by this version; take it out\n"},
+	{UPSTREAM("retry: {attempts: 2}"), "f:3:65: upstreams[0].retry: not supported by this version; take it out\n"},
 	{UPSTREAM("health: {passive: {}}"),
 		"f:3:65: upstreams[0].health: not supported by this version; take it out\n"},
-	{UPSTREAM("tls: {}"),
-		"f:3:65: upstreams[0].tls: not supported by this version; take it out\n"},
+	{UPSTREAM("tls: {}"), "f:3:65: upstreams[0].tls: not supported by this version; take it out\n"},
 	{UPSTREAM("pool: {on_acquire_timeout: fail}"),
 		"f:3:72: upstreams[0].pool.on_acquire_timeout: not supported by this version; take it out\n"},
 	{UPSTREAM("pool: {max_overflow: 0}"),
@@ -255,7 +241,7 @@ static void test_mistakes(void **state)
 	mistakes_check(mistakes, COUNT(mistakes));
 }
 
-/* --- bounds ------------------------------------------------------------------------------------------------------- */
+/* --- bounds ----------------------------------------------------------------------------------------------------- */
 
 /* `n` times `text`; to be freed. */
 static char *repeat(const char *text, size_t n)
@@ -283,8 +269,7 @@ static void assert_repeated_says(const char *text, size_t n, const char *complai
 static void test_too_large(void **state)
 {
 	assert_repeated_says("# comment\n", 500000, "f: the file is larger than 4 MiB; split it\n");
-	assert_repeated_says("- a\n", 200001,
-		"f:200000:3: [199999]: the file has more than 200000 values; split it\n");
+	assert_repeated_says("- a\n", 200001, "f:200000:3: [199999]: the file has more than 200000 values; split it\n");
 }
 
 static void test_too_many_keys(void **state)

@@ -24,9 +24,8 @@ static const struct mistake mistakes[] = {
 		"f:4:51: routes[0].match.host: found \"[::1\"; allowed: a host such as api.example.com, "
 		"*.example.com or [::1], without a port, or * for any; the IPv6 address of the host has no closing "
 		"bracket\n"},
-	{MATCH("host: a..b"),
-		"f:4:51: routes[0].match.host: found \"a..b\"; allowed: a host such as api.example.com, "
-		"*.example.com or [::1], without a port, or * for any; the host has an empty label\n"},
+	{MATCH("host: a..b"), "f:4:51: routes[0].match.host: found \"a..b\"; allowed: a host such as api.example.com, "
+			      "*.example.com or [::1], without a port, or * for any; the host has an empty label\n"},
 	{MATCH("host: \"b\303\274cher.example\""),
 		"f:4:51: routes[0].match.host: found \"b\303\274cher.example\"; allowed: a host such as "
 		"api.example.com, *.example.com or [::1], without a port, or * for any; the host has a character "
@@ -81,7 +80,7 @@ static const struct mistake mistakes[] = {
 		"f:4:51: routes[0].match.path: found \"/a b\"; allowed: a path such as /a/b or /a/b/*; the path has "
 		"a character that is not allowed\n"},
 	{MATCH("path: \"/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/"
-		"a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/*\""),
+	       "a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/*\""),
 		"f:4:51: routes[0].match.path: found a prefix of 65 segments; allowed: at most 64\n"},
 	{MATCH("methods: GET"),
 		"f:4:54: routes[0].match.methods: found \"GET\"; allowed: a list of 1 to 32 methods, such as [GET, "
@@ -102,23 +101,20 @@ static const struct mistake mistakes[] = {
 	{MATCH("methods: [[GET]]"),
 		"f:4:55: routes[0].match.methods[0]: found a list; allowed: a method such as GET\n"},
 	{MATCH("methods: [M0, M1, M2, M3, M4, M5, M6, M7, M8, M9, M10, M11, M12, M13, M14, M15, M16, M17, "
-		"M18, M19, M20, M21, M22, M23, M24, M25, M26, M27, M28, M29, M30, M31, M32]"),
+	       "M18, M19, M20, M21, M22, M23, M24, M25, M26, M27, M28, M29, M30, M31, M32]"),
 		"f:4:54: routes[0].match.methods: found a list; allowed: a list of 1 to 32 methods, such as [GET, "
 		"POST]; without the key every method matches\n"},
 	/* actions */
 	{ROUTE("match: {path: /a}"),
 		"f:4:10: routes[0]: found no action; allowed: one of upstream, respond, redirect\n"},
-	{FORWARD("respond: {}"),
-		"f:4:10: routes[0]: found 2 actions; allowed: one of upstream, respond, redirect\n"},
+	{FORWARD("respond: {}"), "f:4:10: routes[0]: found 2 actions; allowed: one of upstream, respond, redirect\n"},
 	{FORWARD("respond: {}, redirect: {location: /}"),
 		"f:4:10: routes[0]: found 3 actions; allowed: one of upstream, respond, redirect\n"},
 	{ROUTE("upstream: user"),
 		"f:4:30: routes[0].upstream: no upstream is named \"user\" (did you mean `users`?); write the name "
 		"of one under `upstreams`\n"},
-	{ROUTE("upstream: [users]"),
-		"f:4:30: routes[0].upstream: found a list; allowed: the name of an upstream\n"},
-	{ROUTE("upstream: "),
-		"f:4:30: routes[0].upstream: found nothing; allowed: the name of an upstream\n"},
+	{ROUTE("upstream: [users]"), "f:4:30: routes[0].upstream: found a list; allowed: the name of an upstream\n"},
+	{ROUTE("upstream: "), "f:4:30: routes[0].upstream: found nothing; allowed: the name of an upstream\n"},
 	{VERSION LISTENERS ROUTES,
 		"f:3:30: routes[0].upstream: no upstream is named \"users\"; write the name of one under "
 		"`upstreams`\n"},
@@ -133,16 +129,14 @@ static const struct mistake mistakes[] = {
 		"200)\n"},
 	{ROUTE("respond: {status: 204, body: x}"),
 		"f:4:49: routes[0].respond.body: an answer 204 has no body; take it out, or take another status\n"},
-	{ROUTE("respond: {body: [x]}"),
-		"f:4:36: routes[0].respond.body: found a list; allowed: a text\n"},
+	{ROUTE("respond: {body: [x]}"), "f:4:36: routes[0].respond.body: found a list; allowed: a text\n"},
 	{ROUTE("respond: {content_type: text}"),
 		"f:4:44: routes[0].respond.content_type: found \"text\"; allowed: a media type such as "
 		"application/json\n"},
 	{ROUTE("respond: {content_type: \"text/html\\r\\nX: y\"}"),
 		"f:4:44: routes[0].respond.content_type: found \"text/html\\x0d\\x0aX: y\"; allowed: a media type "
 		"such as application/json\n"},
-	{ROUTE("redirect: {}"),
-		"f:4:30: routes[0].redirect.location: this key is missing\n"},
+	{ROUTE("redirect: {}"), "f:4:30: routes[0].redirect.location: this key is missing\n"},
 	{ROUTE("redirect: {location: \"\"}"),
 		"f:4:41: routes[0].redirect.location: found \"\"; allowed: https://host/path, http://host/path or "
 		"/path; a last segment '*' keeps the rest\n"},
@@ -243,19 +237,20 @@ static const struct mistake mistakes[] = {
 		"f:4:90: routes[0].filters[0].headers.response.remove[1]: found \"a:\"; allowed: a field name, of "
 		"letters, digits and !#$%&'*+-.^_`|~\n"},
 	/* routes that cannot be reached */
-	{VERSION LISTENERS UPSTREAMS "routes:\n" "  - {name: a, upstream: users}\n"
-		"  - {name: b, match: {host: \"*\", path: /*}, upstream: users}\n",
+	{VERSION LISTENERS UPSTREAMS "routes:\n"
+				     "  - {name: a, upstream: users}\n"
+				     "  - {name: b, match: {host: \"*\", path: /*}, upstream: users}\n",
 		"f:6:5: routes[1]: no request can reach this route: \"a\" at line 5 has the same host and path, and "
 		"takes all its methods; take one of them out\n"},
 	{VERSION LISTENERS UPSTREAMS "routes:\n"
-		"  - {name: a, match: {host: a.example, path: /%61/*}, upstream: users}\n"
-		"  - {name: b, match: {host: A.Example, path: /b}, upstream: users}\n"
-		"  - {name: c, match: {host: A.EXAMPLE, path: //a/*}, upstream: users}\n",
+				     "  - {name: a, match: {host: a.example, path: /%61/*}, upstream: users}\n"
+				     "  - {name: b, match: {host: A.Example, path: /b}, upstream: users}\n"
+				     "  - {name: c, match: {host: A.EXAMPLE, path: //a/*}, upstream: users}\n",
 		"f:7:5: routes[2]: no request can reach this route: \"a\" at line 5 has the same host and path, and "
 		"takes all its methods; take one of them out\n"},
 	{VERSION LISTENERS UPSTREAMS "routes:\n"
-		"  - {name: a, match: {methods: [GET, POST, PURGE]}, upstream: users}\n"
-		"  - {name: b, match: {methods: [PURGE, GET]}, upstream: users}\n",
+				     "  - {name: a, match: {methods: [GET, POST, PURGE]}, upstream: users}\n"
+				     "  - {name: b, match: {methods: [PURGE, GET]}, upstream: users}\n",
 		"f:6:5: routes[1]: no request can reach this route: \"a\" at line 5 has the same host and path, and "
 		"takes all its methods; take one of them out\n"},
 };

@@ -53,8 +53,7 @@ static const struct mistake mistakes[] = {
 	{UPSTREAM("pool: {max_uses: 1000000001}"),
 		"f:3:82: upstreams[0].pool.max_uses: found \"1000000001\"; allowed: a whole number from 1 to "
 		"1000000000, or 0 for no limit (default 0)\n"},
-	{VERSION LISTENERS "upstreams: [{name: users, endpoints: [{address: 127.0.0.1:81, weight: 0}]}]\n"
-		ROUTES,
+	{VERSION LISTENERS "upstreams: [{name: users, endpoints: [{address: 127.0.0.1:81, weight: 0}]}]\n" ROUTES,
 		"f:3:71: upstreams[0].endpoints[0].weight: found \"0\"; allowed: a whole number from 1 to 1000 "
 		"(default 1)\n"},
 	/* sizes */
@@ -149,26 +148,27 @@ static const struct mistake mistakes[] = {
 		"f:2:20: listeners[0].name: found \"a b\"; allowed: 1 to 64 letters, digits, '_', '-' or '.'\n"},
 	{VERSION "listeners: [{name: [a], address: 127.0.0.1:80}]\n" UPSTREAMS ROUTES,
 		"f:2:20: listeners[0].name: found a list; allowed: 1 to 64 letters, digits, '_', '-' or '.'\n"},
-	{VERSION
-		"listeners: [{name: nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn, address: "
-		"127.0.0.1:80}]\n" UPSTREAMS ROUTES,
+	{VERSION "listeners: [{name: nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn, address: "
+		 "127.0.0.1:80}]\n" UPSTREAMS ROUTES,
 		"f:2:20: listeners[0].name: found \"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn..."
 		"\"; allowed: 1 to 64 letters, digits, '_', '-' or '.'\n"},
-	{VERSION "listeners:\n" "  - {name: l, address: 127.0.0.1:80}\n"
-		"  - {name: l, address: 127.0.0.1:82}\n" UPSTREAMS ROUTES,
+	{VERSION "listeners:\n"
+		 "  - {name: l, address: 127.0.0.1:80}\n"
+		 "  - {name: l, address: 127.0.0.1:82}\n" UPSTREAMS ROUTES,
 		"f:4:12: listeners[1].name: the name \"l\" is used already at line 3; each must be different\n"},
-	{VERSION LISTENERS "upstreams:\n" "  - {name: users, endpoints: [{address: 127.0.0.1:81}]}\n"
-		"  - {name: users, endpoints: [{address: 127.0.0.1:82}]}\n" ROUTES,
+	{VERSION LISTENERS "upstreams:\n"
+			   "  - {name: users, endpoints: [{address: 127.0.0.1:81}]}\n"
+			   "  - {name: users, endpoints: [{address: 127.0.0.1:82}]}\n" ROUTES,
 		"f:5:12: upstreams[1].name: the name \"users\" is used already at line 4; each must be different\n"},
-	{VERSION LISTENERS UPSTREAMS "routes:\n" "  - {name: r, match: {path: /a}, upstream: users}\n"
-		"  - {name: r, match: {path: /b}, upstream: users}\n"
-		"  - {name: r, match: {path: /c}, upstream: users}\n",
+	{VERSION LISTENERS UPSTREAMS "routes:\n"
+				     "  - {name: r, match: {path: /a}, upstream: users}\n"
+				     "  - {name: r, match: {path: /b}, upstream: users}\n"
+				     "  - {name: r, match: {path: /c}, upstream: users}\n",
 		"f:6:12: routes[1].name: the name \"r\" is used already at line 5; each must be different\n"
 		"f:7:12: routes[2].name: the name \"r\" is used already at line 5; each must be different\n"},
 	/* addresses */
-	{ADDRESS("127.0.0.1"),
-		"f:2:32: listeners[0].address: found \"127.0.0.1\"; allowed: ADDRESS:PORT, [IPV6]:PORT, "
-		"localhost:PORT or unix:/PATH; the port is missing\n"},
+	{ADDRESS("127.0.0.1"), "f:2:32: listeners[0].address: found \"127.0.0.1\"; allowed: ADDRESS:PORT, [IPV6]:PORT, "
+			       "localhost:PORT or unix:/PATH; the port is missing\n"},
 	{ADDRESS("8080"),
 		"f:2:32: listeners[0].address: found \"8080\"; allowed: ADDRESS:PORT, [IPV6]:PORT, localhost:PORT "
 		"or unix:/PATH; the port is missing\n"},
@@ -201,18 +201,16 @@ static const struct mistake mistakes[] = {
 	{ADDRESS("example.com:80"),
 		"f:2:32: listeners[0].address: found \"example.com:80\"; allowed: ADDRESS:PORT, [IPV6]:PORT, "
 		"localhost:PORT or unix:/PATH; host names are not supported by this version, write the address\n"},
-	{ADDRESS("localhost"),
-		"f:2:32: listeners[0].address: found \"localhost\"; allowed: ADDRESS:PORT, [IPV6]:PORT, "
-		"localhost:PORT or unix:/PATH; the port is missing\n"},
+	{ADDRESS("localhost"), "f:2:32: listeners[0].address: found \"localhost\"; allowed: ADDRESS:PORT, [IPV6]:PORT, "
+			       "localhost:PORT or unix:/PATH; the port is missing\n"},
 	{ADDRESS("localhost:0"),
 		"f:2:32: listeners[0].address: found \"localhost:0\"; allowed: a port from 1 to 65535\n"},
-	{ADDRESS("localhost:"),
-		"f:2:41: not readable as YAML: found unexpected ':' while scanning a plain scalar\n"},
+	{ADDRESS("localhost:"), "f:2:41: not readable as YAML: found unexpected ':' while scanning a plain scalar\n"},
 	{ADDRESS("\"unix:\""),
 		"f:2:32: listeners[0].address: found \"unix:\"; allowed: ADDRESS:PORT, [IPV6]:PORT, localhost:PORT "
 		"or unix:/PATH; the path of a unix socket has 1 to 107 bytes\n"},
 	{ADDRESS("unix:/ppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppp"
-		"ppppppppppppppppppppppppppp"),
+		 "ppppppppppppppppppppppppppp"),
 		"f:2:32: listeners[0].address: found \"unix:/pppppppppppppppppppppppppppppppppppppppppppppppppppppp."
 		"..\"; allowed: ADDRESS:PORT, [IPV6]:PORT, localhost:PORT or unix:/PATH; the path of a unix socket "
 		"has 1 to 107 bytes\n"},
@@ -231,12 +229,14 @@ static const struct mistake mistakes[] = {
 		"address\n"},
 	{VERSION LISTENERS "upstreams: [{name: users, endpoints: [{address: \"localhost:0\"}]}]\n" ROUTES,
 		"f:3:49: upstreams[0].endpoints[0].address: found \"localhost:0\"; allowed: a port from 1 to 65535\n"},
-	{VERSION "listeners:\n" "  - {name: a, address: 127.0.0.1:80}\n"
-		"  - {name: b, address: localhost:80}\n" UPSTREAMS ROUTES,
+	{VERSION "listeners:\n"
+		 "  - {name: a, address: 127.0.0.1:80}\n"
+		 "  - {name: b, address: localhost:80}\n" UPSTREAMS ROUTES,
 		"f:4:24: listeners[1].address: the address \"127.0.0.1:80\" is used already at line 3; each must be "
 		"different\n"},
-	{VERSION "listeners:\n" "  - {name: a, address: \"[::1]:80\"}\n"
-		"  - {name: b, address: \"[0::0:1]:80\"}\n" UPSTREAMS ROUTES,
+	{VERSION "listeners:\n"
+		 "  - {name: a, address: \"[::1]:80\"}\n"
+		 "  - {name: b, address: \"[0::0:1]:80\"}\n" UPSTREAMS ROUTES,
 		"f:4:24: listeners[1].address: the address \"[::1]:80\" is used already at line 3; each must be "
 		"different\n"},
 	{VERSION LISTENERS

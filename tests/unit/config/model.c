@@ -33,7 +33,7 @@ static void assert_cidr_v4(const struct config_cidr *cidr, const char *v4, unsig
 	assert_int_equal(cidr->prefix, 96 + prefix);
 }
 
-/* --- every key of the full example --------------------------------------------------------------------------------- */
+/* --- every key of the full example ------------------------------------------------------------------------------ */
 
 static const struct config *full;
 
@@ -191,7 +191,7 @@ static void test_full_other_routes(void **state)
 	assert_int_equal(files->rewrite.host.n, 0);
 }
 
-/* --- defaults ------------------------------------------------------------------------------------------------------ */
+/* --- defaults --------------------------------------------------------------------------------------------------- */
 
 static void test_listener_defaults(void **state)
 {
@@ -252,10 +252,10 @@ static void test_root_defaults(void **state)
 
 static void test_action_defaults(void **state)
 {
-	const struct config *c = load_good(VERSION LISTENERS
-		"routes:\n"
-		"  - {name: a, match: {path: /a}, respond: {}}\n"
-		"  - {name: b, match: {path: /b}, redirect: {location: /a}}\n");
+	const struct config *c =
+		load_good(VERSION LISTENERS "routes:\n"
+					    "  - {name: a, match: {path: /a}, respond: {}}\n"
+					    "  - {name: b, match: {path: /b}, redirect: {location: /a}}\n");
 
 	assert_int_equal(c->routes[0].respond.status, 200);
 	assert_int_equal(c->routes[0].respond.body.n, 0);
@@ -275,7 +275,7 @@ static void test_small_header_bytes(void **state)
 	config_free(c);
 }
 
-/* --- spellings ----------------------------------------------------------------------------------------------------- */
+/* --- spellings -------------------------------------------------------------------------------------------------- */
 
 static void test_off(void **state)
 {
@@ -305,7 +305,11 @@ static void test_localhost(void **state)
 
 static void test_hosts_are_canonical(void **state)
 {
-	static const struct { const char *yaml; enum config_host_match match; const char *host; } cases[] = {
+	static const struct {
+		const char *yaml;
+		enum config_host_match match;
+		const char *host;
+	} cases[] = {
 		{MATCH("host: API.Example.COM"), HOST_EXACT, "api.example.com"},
 		{MATCH("host: api.example.com."), HOST_EXACT, "api.example.com"},
 		{MATCH("host: \"*.Example.COM\""), HOST_SUFFIX, ".example.com"},
@@ -324,7 +328,11 @@ static void test_hosts_are_canonical(void **state)
 
 static void test_paths_are_canonical(void **state)
 {
-	static const struct { const char *yaml; enum config_path_match match; const char *path; } cases[] = {
+	static const struct {
+		const char *yaml;
+		enum config_path_match match;
+		const char *path;
+	} cases[] = {
 		{MATCH("path: /a/b"), PATH_EXACT, "/a/b"},
 		{MATCH("path: /a/b/"), PATH_EXACT, "/a/b/"},
 		{MATCH("path: /a/b/*"), PATH_PREFIX, "/a/b"},
@@ -348,7 +356,11 @@ static void test_paths_are_canonical(void **state)
 /* A rest is "", "/" or "/c": what it is appended to has no '/' at its end. */
 static void test_rewrites(void **state)
 {
-	static const struct { const char *yaml; const char *path, *host; bool keeps_rest; } cases[] = {
+	static const struct {
+		const char *yaml;
+		const char *path, *host;
+		bool keeps_rest;
+	} cases[] = {
 		{FORWARD("rewrite: {path: /b/*}"), "/b", "", true},
 		{FORWARD("rewrite: {path: /*}, match: {path: /a/*}"), "", "", true},
 		{FORWARD("rewrite: {path: /b/}"), "/b/", "", false},
@@ -369,12 +381,12 @@ static void test_rewrites(void **state)
 /* With the same host and path, other methods make another route, and no methods at all are what is left over. */
 static void test_methods_tell_routes_apart(void **state)
 {
-	config_free(load_good(VERSION LISTENERS UPSTREAMS
-		"routes:\n"
-		"  - {name: a, match: {methods: [GET, HEAD]}, upstream: users}\n"
-		"  - {name: b, match: {methods: [POST, PURGE]}, upstream: users}\n"
-		"  - {name: c, match: {methods: [PURGE, LOCK]}, upstream: users}\n"
-		"  - {name: d, upstream: users}\n"));
+	config_free(load_good(
+		VERSION LISTENERS UPSTREAMS "routes:\n"
+					    "  - {name: a, match: {methods: [GET, HEAD]}, upstream: users}\n"
+					    "  - {name: b, match: {methods: [POST, PURGE]}, upstream: users}\n"
+					    "  - {name: c, match: {methods: [PURGE, LOCK]}, upstream: users}\n"
+					    "  - {name: d, upstream: users}\n"));
 }
 
 /* The bytes of the file are not needed any more once it is loaded. */

@@ -49,27 +49,28 @@ static void assert_refused(const char *yaml, const struct config_machine *machin
 
 static void test_arithmetic(void **state)
 {
-	assert_works(VERSION
-		"workers: 2\n"
-		"listeners:\n"
-		"  - {name: public, address: 127.0.0.1:80, limits: {connections: 1000}}\n"
-		"  - {name: local, address: unix:/tmp/w.sock, limits: {connections: 10}}\n"
-		"upstreams:\n"
-		"  - {name: users, endpoints: [{address: 127.0.0.1:81}, {address: 127.0.0.1:82}], pool: {max_connections: 50}}\n"
-		"  - {name: files, endpoints: [{address: 127.0.0.1:81}, {address: unix:/tmp/f.sock}]}\n"
-		"routes: [{name: r, upstream: users}]\n"
-		"log: {access: {path: /tmp/access.log}}\n",
+	assert_works(VERSION "workers: 2\n"
+			     "listeners:\n"
+			     "  - {name: public, address: 127.0.0.1:80, limits: {connections: 1000}}\n"
+			     "  - {name: local, address: unix:/tmp/w.sock, limits: {connections: 10}}\n"
+			     "upstreams:\n"
+			     "  - {name: users, endpoints: [{address: 127.0.0.1:81}, {address: 127.0.0.1:82}], pool: "
+			     "{max_connections: 50}}\n"
+			     "  - {name: files, endpoints: [{address: 127.0.0.1:81}, {address: unix:/tmp/f.sock}]}\n"
+			     "routes: [{name: r, upstream: users}]\n"
+			     "log: {access: {path: /tmp/access.log}}\n",
 		&roomy,
 		"open files\n"
 		"  reserve                                                         64\n"
 		"  workers    2 x 3                                                 6\n"
-		"  listeners  2 x 2 workers                                         4\n"
+		"  listeners  1 x 2 workers                                         2\n"
+		"  listeners  1 unix, of one worker                                 1\n"
 		"  clients    public                                             1000\n"
 		"  clients    local                                                10\n"
 		"  pool       users: 2 x 50                                       100\n"
 		"  pool       files: 2 x 100                                      200\n"
 		"  logs       /tmp/access.log                                       1\n"
-		"  together                                                      1385  of 1048576: fits\n"
+		"  together                                                      1384  of 1048576: fits\n"
 		"local ports\n"
 		"  to         127.0.0.1:81                                        150  of 28232: fits\n"
 		"  to         127.0.0.1:82                                         50  of 28232: fits\n"
@@ -104,7 +105,8 @@ static void test_exactly_enough_files(void **state)
 	assert_works(VERSION LISTENERS UPSTREAMS ROUTES, &machine, " 10180  of 10180: fits\n");
 	machine.files_max = 10179;
 	assert_refused(VERSION LISTENERS UPSTREAMS ROUTES, &machine,
-		"f: listeners[0].limits.connections: 10180 open files may be needed and 10179 are allowed; raise that limit to "
+		"f: listeners[0].limits.connections: 10180 open files may be needed and 10179 are allowed; raise that "
+		"limit to "
 		"10180 (ulimit -Hn, systemd's LimitNOFILE=), or lower this number to 9999\n");
 }
 
@@ -119,7 +121,8 @@ static void test_pool_needs_most_files(void **state)
 		"upstreams: [{name: users, pool: {max_connections: 400}, endpoints: [{address: 127.0.0.1:81}, "
 		"{address: 127.0.0.1:82}, {address: 127.0.0.1:83}]}]\n" ROUTES,
 		&machine,
-		"f: upstreams[0].pool.max_connections: 1290 open files may be needed and 1024 are allowed; raise that limit to "
+		"f: upstreams[0].pool.max_connections: 1290 open files may be needed and 1024 are allowed; raise that "
+		"limit to "
 		"1290 (ulimit -Hn, systemd's LimitNOFILE=), or lower this number to 311\n");
 }
 
@@ -130,7 +133,8 @@ static void test_hopeless(void **state)
 
 	machine.files_max = 20;
 	assert_refused(VERSION LISTENERS UPSTREAMS ROUTES, &machine,
-		"f: listeners[0].limits.connections: 10180 open files may be needed and 20 are allowed; raise that limit to "
+		"f: listeners[0].limits.connections: 10180 open files may be needed and 20 are allowed; raise that "
+		"limit to "
 		"10180 (ulimit -Hn, systemd's LimitNOFILE=)\n");
 }
 
@@ -143,7 +147,8 @@ static void test_too_few_ports(void **state)
 	assert_works(VERSION LISTENERS UPSTREAMS ROUTES, &machine, " 100  of 100: fits\n");
 	machine.ports_to = 50099;
 	assert_refused(VERSION LISTENERS UPSTREAMS ROUTES, &machine,
-		"f: upstreams[0].pool.max_connections: 100 connections to 127.0.0.1:81 may be open and there are 99 local ports; "
+		"f: upstreams[0].pool.max_connections: 100 connections to 127.0.0.1:81 may be open and there are 99 "
+		"local ports; "
 		"lower this number to 99, or widen net.ipv4.ip_local_port_range (now 50001 to 50099)\n");
 }
 
@@ -159,7 +164,8 @@ static void test_shared_ports(void **state)
 		"  - {name: users, endpoints: [{address: 127.0.0.1:81}]}\n"
 		"  - {name: more, pool: {max_connections: 120}, endpoints: [{address: localhost:81}]}\n" ROUTES,
 		&machine,
-		"f: upstreams[1].pool.max_connections: 220 connections to 127.0.0.1:81 may be open and there are 150 local ports; "
+		"f: upstreams[1].pool.max_connections: 220 connections to 127.0.0.1:81 may be open and there are 150 "
+		"local ports; "
 		"lower this number to 75, and that of the other upstreams with this endpoint, or widen "
 		"net.ipv4.ip_local_port_range (now 50001 to 50150)\n");
 }

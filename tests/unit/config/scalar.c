@@ -84,7 +84,8 @@ static const char *hint(const char *word, const char *candidates)
 
 static void test_nearest(void **state)
 {
-	assert_string_equal(hint("max_conections", "max_connecting,max_connections"), " (did you mean `max_connections`?)");
+	assert_string_equal(
+		hint("max_conections", "max_connecting,max_connections"), " (did you mean `max_connections`?)");
 	assert_string_equal(hint("ofder", "idle,order"), " (did you mean `order`?)");
 	assert_string_equal(hint("roder", "idle,order"), " (did you mean `order`?)");
 	assert_string_equal(hint("Order", "order"), " (did you mean `order`?)");

@@ -62,9 +62,9 @@ static enum h1_piece read_in_parts(struct reading *r, struct view bytes, size_t 
 
 struct chunked {
 	const char *bytes;
-	enum h1_piece piece;     /* TRAILERS, MORE or BAD */
-	const char *content;     /* BAD: a part of the reason */
-	size_t n;                /* of `bytes`; 0: to its NUL */
+	enum h1_piece piece; /* TRAILERS, MORE or BAD */
+	const char *content; /* BAD: a part of the reason */
+	size_t n; /* of `bytes`; 0: to its NUL */
 };
 
 #define OK(bytes_, content_) {bytes_, H1_PIECE_TRAILERS, content_, 0}
@@ -267,7 +267,10 @@ static void a_length_is_counted(void **state)
 
 static void no_content_is_done(void **state)
 {
-	const struct { enum framing framing; uint64_t length; } cases[] = {{FRAMING_NONE, 0}, {FRAMING_NONE, 5}, {FRAMING_LENGTH, 0}};
+	const struct {
+		enum framing framing;
+		uint64_t length;
+	} cases[] = {{FRAMING_NONE, 0}, {FRAMING_NONE, 5}, {FRAMING_LENGTH, 0}};
 
 	for (size_t i = 0; i < 3; i++) {
 		struct reading r = {.n = 0};
@@ -295,7 +298,7 @@ static void until_close_ends_with_the_input(void **state)
 	assert_int_equal(feed(&r, &in), H1_PIECE_END);
 }
 
-/* --- trailers -------------------------------------------------------------------------------------------------- */
+/* --- trailers ------------------------------------------------------------------------------------------------------ */
 
 /* Reads a trailer section behind a last chunk, from every prefix; `m` lends the fields. */
 static struct h1_result read_trailers(const char *text, struct h1_body *body, struct message *m)
@@ -317,7 +320,10 @@ static struct h1_result read_trailers(const char *text, struct h1_body *body, st
 
 static void trailers_are_read(void **state)
 {
-	static const struct { const char *text; unsigned count, kept; } cases[] = {
+	static const struct {
+		const char *text;
+		unsigned count, kept;
+	} cases[] = {
 		{"\r\n", 0, 0},
 		{"X-Sum: 1\r\n\r\n", 1, 1},
 		{"X-Sum: 1\r\nETag: \"a\"\r\nServer-Timing: x\r\n\r\n", 3, 3},
@@ -351,7 +357,10 @@ static void trailers_are_read(void **state)
 
 static void bad_trailers_are_refused(void **state)
 {
-	static const struct { const char *text; enum cause cause; } cases[] = {
+	static const struct {
+		const char *text;
+		enum cause cause;
+	} cases[] = {
 		{"\n", CAUSE_BAD_REQUEST},
 		{"X: y\n\r\n", CAUSE_BAD_REQUEST},
 		{"X : y\r\n\r\n", CAUSE_BAD_REQUEST},

@@ -45,7 +45,7 @@ static const char *names_left(const struct message *m)
 	return text;
 }
 
-/* --- ids ------------------------------------------------------------------------------------------------------------ */
+/* --- ids ----------------------------------------------------------------------------------------------------------- */
 
 #define NAME(suffix, name) name,
 static const char *const names[] = {FIELDS(NAME)};
@@ -90,20 +90,38 @@ static void nearly_a_name_is_other(void **state)
 
 static void methods_are_case_sensitive(void **state)
 {
-	static const struct { const char *name; enum method method; } cases[] = {
-		{"GET", METHOD_GET}, {"HEAD", METHOD_HEAD}, {"POST", METHOD_POST}, {"PUT", METHOD_PUT},
-		{"DELETE", METHOD_DELETE}, {"PATCH", METHOD_PATCH}, {"OPTIONS", METHOD_OPTIONS},
-		{"CONNECT", METHOD_CONNECT}, {"TRACE", METHOD_TRACE},
-		{"get", METHOD_OTHER}, {"Get", METHOD_OTHER}, {"GE", METHOD_OTHER}, {"GETT", METHOD_OTHER}, {"", METHOD_OTHER},
-		{"POTT", METHOD_OTHER}, {"OPTIONZ", METHOD_OTHER}, {"OPTIXNS", METHOD_OTHER}, {"PROPFIND", METHOD_OTHER},
-		{"DELET", METHOD_OTHER}, {"XELETE", METHOD_OTHER}, {"DELXTE", METHOD_OTHER},
+	static const struct {
+		const char *name;
+		enum method method;
+	} cases[] = {
+		{"GET", METHOD_GET},
+		{"HEAD", METHOD_HEAD},
+		{"POST", METHOD_POST},
+		{"PUT", METHOD_PUT},
+		{"DELETE", METHOD_DELETE},
+		{"PATCH", METHOD_PATCH},
+		{"OPTIONS", METHOD_OPTIONS},
+		{"CONNECT", METHOD_CONNECT},
+		{"TRACE", METHOD_TRACE},
+		{"get", METHOD_OTHER},
+		{"Get", METHOD_OTHER},
+		{"GE", METHOD_OTHER},
+		{"GETT", METHOD_OTHER},
+		{"", METHOD_OTHER},
+		{"POTT", METHOD_OTHER},
+		{"OPTIONZ", METHOD_OTHER},
+		{"OPTIXNS", METHOD_OTHER},
+		{"PROPFIND", METHOD_OTHER},
+		{"DELET", METHOD_OTHER},
+		{"XELETE", METHOD_OTHER},
+		{"DELXTE", METHOD_OTHER},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		assert_int_equal(method_of(view_str(cases[i].name)), cases[i].method);
 }
 
-/* --- copies --------------------------------------------------------------------------------------------------------- */
+/* --- copies -------------------------------------------------------------------------------------------------------- */
 
 static void a_copy_stands_on_its_own(void **state)
 {
@@ -164,7 +182,7 @@ static void an_empty_arena_fails(void **state)
 	arena_release(&arena);
 }
 
-/* --- finding, adding, dropping ---------------------------------------------------------------------------------------- */
+/* --- finding, adding, dropping ------------------------------------------------------------------------------------- */
 
 static void fields_are_found(void **state)
 {
@@ -211,11 +229,14 @@ static void fields_are_dropped_by_name(void **state)
 	assert_string_equal(names_left(&m), "Host B ");
 }
 
-/* --- hop by hop --------------------------------------------------------------------------------------------------------- */
+/* --- hop by hop ---------------------------------------------------------------------------------------------------- */
 
 static void hop_by_hop_fields_go(void **state)
 {
-	static const struct { const char *lines; const char *left; } cases[] = {
+	static const struct {
+		const char *lines;
+		const char *left;
+	} cases[] = {
 		{"", "Host "},
 		{"A: b\r\n", "Host A "},
 		{"Connection: close\r\nA: b\r\n", "Host A "},
@@ -245,9 +266,22 @@ static void hop_by_hop_fields_go(void **state)
 static void some_fields_must_not_be_named(void **state)
 {
 	static const char *const refused[] = {
-		"Host", "host", "Content-Length", "content-length", "Transfer-Encoding", "Expect", "Via", "Forwarded",
-		"X-Forwarded-For", "x-forwarded-proto", "X-Forwarded-Host", "X-Request-Id", "X-Real-IP", "close, Host",
-		"a, b,content-length ", "keep-alive,X-Forwarded-For",
+		"Host",
+		"host",
+		"Content-Length",
+		"content-length",
+		"Transfer-Encoding",
+		"Expect",
+		"Via",
+		"Forwarded",
+		"X-Forwarded-For",
+		"x-forwarded-proto",
+		"X-Forwarded-Host",
+		"X-Request-Id",
+		"X-Real-IP",
+		"close, Host",
+		"a, b,content-length ",
+		"keep-alive,X-Forwarded-For",
 	};
 
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {

@@ -16,7 +16,6 @@
 
 static const struct h1_limits limits = {.head_bytes_max = 4096, .field_count_max = FIELD_MAX, .target_bytes_max = 1000};
 
-
 /* Reads every prefix of `bytes`, each from memory of its own, until one is decided. The prefix's length is in *used. */
 static struct h1_result read_growing(struct view bytes, const struct h1_limits *with, size_t *used)
 {
@@ -58,12 +57,12 @@ static struct h1_result read_both(struct view bytes, const struct h1_limits *wit
 	return r;
 }
 
-/* --- what is refused --------------------------------------------------------------------------------------------- */
+/* --- what is refused ----------------------------------------------------------------------------------------------- */
 
 struct refusal {
 	const char *bytes;
-	const char *why;   /* a part of the sentence */
-	size_t n;          /* of `bytes`; 0: to its NUL */
+	const char *why; /* a part of the sentence */
+	size_t n; /* of `bytes`; 0: to its NUL */
 };
 
 #define HEAD(fields) "GET / HTTP/1.1\r\nHost: a\r\n" fields "\r\n"
@@ -225,7 +224,7 @@ static const struct refusal refusals[] = {
 	{WITH_NUL("\0GET / HTTP/1.1\r\nHost: a\r\n\r\n"), .why = "method and a space"},
 	{WITH_NUL("G\0T / HTTP/1.1\r\nHost: a\r\n\r\n"), .why = "method and a space"},
 	{"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", "method and a space"},
-	{"\x16\x03\x01\x02", "method and a space"},          /* a TLS ClientHello */
+	{"\x16\x03\x01\x02", "method and a space"}, /* a TLS ClientHello */
 	{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "version"},
 	{"HTTP/1.1 200 OK\r\n\r\n", "method and a space"},
 
@@ -258,7 +257,10 @@ static void refuses(void **state)
 /* A fault is refused when its byte arrives, not when the head is complete. */
 static void refuses_early(void **state)
 {
-	static const struct { const char *bytes; size_t used; } cases[] = {
+	static const struct {
+		const char *bytes;
+		size_t used;
+	} cases[] = {
 		{"GET / HTTP/2.0\r\n", 12},
 		{"GET / HTP/1.1\r\n", 9},
 		{" GET", 1},
@@ -351,14 +353,16 @@ static const struct reading readings[] = {
 	{GET_11("Expect: 200-ok\r\n"), 1, METHOD_GET, FRAMING_NONE, 0, 1, 0, 0, 2, "a"},
 	{GET_10("Expect: 100-continue\r\n"), 0, METHOD_GET, FRAMING_NONE, 0, 0, 0, 0, 1, ""},
 	{GET_11("Upgrade: websocket\r\nConnection: Upgrade\r\n"), 1, METHOD_GET, FRAMING_NONE, 0, 1, 0, 1, 3, "a"},
-	{GET_11("Connection: keep-alive, Upgrade\r\nUpgrade: h2c\r\n"), 1, METHOD_GET, FRAMING_NONE, 0, 1, 0, 1, 3, "a"},
+	{GET_11("Connection: keep-alive, Upgrade\r\nUpgrade: h2c\r\n"), 1, METHOD_GET, FRAMING_NONE, 0, 1, 0, 1, 3,
+		"a"},
 	{GET_11("Upgrade: websocket\r\n"), 1, METHOD_GET, FRAMING_NONE, 0, 1, 0, 0, 2, "a"},
 	{GET_11("Connection: upgrade\r\n"), 1, METHOD_GET, FRAMING_NONE, 0, 1, 0, 0, 2, "a"},
 	{GET_11("Connection: upgrade\r\nUpgrade:\r\n"), 1, METHOD_GET, FRAMING_NONE, 0, 1, 0, 0, 3, "a"},
 	{GET_10("Connection: upgrade\r\nUpgrade: websocket\r\n"), 0, METHOD_GET, FRAMING_NONE, 0, 0, 0, 0, 2, ""},
 
 	/* Host */
-	{"GET / HTTP/1.1\r\nHost: Example.COM:8080\r\n\r\n", 1, METHOD_GET, FRAMING_NONE, 0, 1, 0, 0, 1, "Example.COM:8080"},
+	{"GET / HTTP/1.1\r\nHost: Example.COM:8080\r\n\r\n", 1, METHOD_GET, FRAMING_NONE, 0, 1, 0, 0, 1,
+		"Example.COM:8080"},
 	{"GET / HTTP/1.1\r\nHOST:127.0.0.1\r\n\r\n", 1, METHOD_GET, FRAMING_NONE, 0, 1, 0, 0, 1, "127.0.0.1"},
 	{"GET / HTTP/1.1\r\nhost: [::1]:80\r\n\r\n", 1, METHOD_GET, FRAMING_NONE, 0, 1, 0, 0, 1, "[::1]:80"},
 	{"GET / HTTP/1.1\r\nhost: [2001:DB8::1]\r\n\r\n", 1, METHOD_GET, FRAMING_NONE, 0, 1, 0, 0, 1, "[2001:DB8::1]"},
@@ -369,7 +373,8 @@ static const struct reading readings[] = {
 	{"GET / HTTP/1.1\r\nhost: a:65535\r\n\r\n", 1, METHOD_GET, FRAMING_NONE, 0, 1, 0, 0, 1, "a:65535"},
 
 	/* bytes that are allowed */
-	{GET_11("!#$%&'*+-.^_`|~: !\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~\r\n"), 1, METHOD_GET, FRAMING_NONE, 0, 1, 0, 0, 2, "a"},
+	{GET_11("!#$%&'*+-.^_`|~: !\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~\r\n"), 1, METHOD_GET, FRAMING_NONE, 0, 1, 0, 0, 2,
+		"a"},
 	{GET_11("X: \x80\xff\xc3\xbc\r\n"), 1, METHOD_GET, FRAMING_NONE, 0, 1, 0, 0, 2, "a"},
 	{GET_11("X: a\tb \t c\r\n"), 1, METHOD_GET, FRAMING_NONE, 0, 1, 0, 0, 2, "a"},
 	{GET_11("X:\r\nY: \r\nZ:\t\r\n"), 1, METHOD_GET, FRAMING_NONE, 0, 1, 0, 0, 4, "a"},
@@ -399,7 +404,8 @@ static void reads(void **state)
 		struct h1_result r = read_both(view_str(c->bytes), &limits, &m);
 
 		if (r.status != H1_DONE)
-			fail_msg("case %zu, %s: status %d, why \"%s\"", i, c->bytes, r.status, r.status == H1_BAD ? r.why : "");
+			fail_msg("case %zu, %s: status %d, why \"%s\"", i, c->bytes, r.status,
+				r.status == H1_BAD ? r.why : "");
 		assert_int_equal(r.consumed, strlen(c->bytes));
 		assert_reading(c, &m);
 	}
@@ -410,7 +416,8 @@ static void views_point_into_the_bytes(void **state)
 	static const char bytes[] = "\r\nPOST /p?q HTTP/1.1\r\nHost:  h \r\nX-Empty:\r\nAccept: a, b\t\r\n\r\nGET /";
 	struct field fields[FIELD_MAX];
 	struct message m = {.fields = fields, .field_max = FIELD_MAX};
-	struct h1_result r = read_both(VIEW("\r\nPOST /p?q HTTP/1.1\r\nHost:  h \r\nX-Empty:\r\nAccept: a, b\t\r\n\r\nGET /"), &limits, &m);
+	struct h1_result r = read_both(
+		VIEW("\r\nPOST /p?q HTTP/1.1\r\nHost:  h \r\nX-Empty:\r\nAccept: a, b\t\r\n\r\nGET /"), &limits, &m);
 
 	assert_int_equal(r.status, H1_DONE);
 	assert_int_equal(r.consumed, sizeof(bytes) - 1 - 5);
@@ -430,13 +437,17 @@ static void views_point_into_the_bytes(void **state)
 	assert_false(fields[2].dropped);
 }
 
-/* --- limits ---------------------------------------------------------------------------------------------------------- */
+/* --- limits -------------------------------------------------------------------------------------------------------- */
 
 static void limits_hold(void **state)
 {
 	static const char head[] = "GET /123456789 HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n";
 	size_t n = sizeof(head) - 1;
-	const struct { struct h1_limits limits; enum h1_status status; enum cause cause; } cases[] = {
+	const struct {
+		struct h1_limits limits;
+		enum h1_status status;
+		enum cause cause;
+	} cases[] = {
 		{{(uint32_t)n, 2, 10}, H1_DONE, CAUSE_NONE},
 		{{(uint32_t)n - 1, 2, 10}, H1_BAD, CAUSE_HEADERS_TOO_LARGE},
 		{{20, 2, 10}, H1_BAD, CAUSE_HEADERS_TOO_LARGE},
@@ -455,6 +466,21 @@ static void limits_hold(void **state)
 		if (r.status == H1_BAD)
 			assert_int_equal(r.cause, cases[i].cause);
 	}
+}
+
+/* As many bytes as a head may have, and no end among them: more cannot help. */
+static void an_incomplete_head_of_the_limit_is_too_large(void **state)
+{
+	const struct h1_limits small = {.head_bytes_max = 20, .field_count_max = 10, .target_bytes_max = 10};
+	static const char head[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+	struct field fields[FIELD_MAX];
+	struct message m = {.fields = fields, .field_max = FIELD_MAX};
+
+	assert_int_equal(h1_read_request(view_of(head, 19), &small, &m).status, H1_MORE);
+	struct h1_result r = h1_read_request(view_of(head, 20), &small, &m);
+
+	assert_int_equal(r.status, H1_BAD);
+	assert_int_equal(r.cause, CAUSE_HEADERS_TOO_LARGE);
 }
 
 /* What stands behind the limit is not looked at, so that it cannot change the answer. */
@@ -542,6 +568,7 @@ int main(void)
 		cmocka_unit_test(reads),
 		cmocka_unit_test(views_point_into_the_bytes),
 		cmocka_unit_test(limits_hold),
+		cmocka_unit_test(an_incomplete_head_of_the_limit_is_too_large),
 		cmocka_unit_test(bytes_behind_the_limit_do_not_count),
 		cmocka_unit_test(a_name_of_64_kib_is_refused),
 		cmocka_unit_test(every_byte_is_classified),

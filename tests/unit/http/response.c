@@ -41,7 +41,11 @@ static struct h1_result read_both(struct view bytes, enum method method, struct 
 	return r;
 }
 
-static const struct { const char *bytes; const char *why; enum method method; } refusals[] = {
+static const struct {
+	const char *bytes;
+	const char *why;
+	enum method method;
+} refusals[] = {
 	{"HTTP/1.1 099 X\r\n\r\n", "status from 100"},
 	{"HTTP/1.1 000 X\r\n\r\n", "status from 100"},
 	{"HTTP/1.1 600 X\r\n\r\n", "status from 100"},
@@ -84,7 +88,8 @@ static const struct { const char *bytes; const char *why; enum method method; } 
 	{"HTTP/1.1 200 OK\r\nTransfer-Encoding:\r\n\r\n", "not exactly chunked"},
 	{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n", "not exactly chunked"},
 	{"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", "not exactly chunked", METHOD_HEAD},
-	{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", "more than one Transfer"},
+	{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+		"more than one Transfer"},
 	{"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "in HTTP/1.0"},
 	{"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", "1xx or 204"},
 	{"HTTP/1.1 100 Continue\r\nTransfer-Encoding: chunked\r\n\r\n", "1xx or 204"},
@@ -106,15 +111,16 @@ static void refuses(void **state)
 		struct message m = {.fields = fields, .field_max = FIELD_MAX};
 		struct h1_result r = read_both(view_str(refusals[i].bytes), refusals[i].method, &m);
 
-		if (r.status != H1_BAD || r.cause != CAUSE_UPSTREAM_BAD_RESPONSE || strstr(r.why, refusals[i].why) == NULL)
-			fail_msg("case %zu, %s: expected \"%s\", status %d, why \"%s\"", i, refusals[i].bytes, refusals[i].why,
-				r.status, r.status == H1_BAD ? r.why : "");
+		if (r.status != H1_BAD || r.cause != CAUSE_UPSTREAM_BAD_RESPONSE ||
+			strstr(r.why, refusals[i].why) == NULL)
+			fail_msg("case %zu, %s: expected \"%s\", status %d, why \"%s\"", i, refusals[i].bytes,
+				refusals[i].why, r.status, r.status == H1_BAD ? r.why : "");
 	}
 }
 
 struct reading {
 	const char *bytes;
-	enum method method;       /* of the request */
+	enum method method; /* of the request */
 	unsigned status;
 	const char *reason;
 	enum framing framing;
@@ -137,10 +143,10 @@ static const struct reading readings[] = {
 	{"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n", METHOD_GET, 200, "OK", FRAMING_CHUNKED, 0, 0, 1, 0},
 	{"HTTP/1.0 200 OK\r\n\r\n", METHOD_GET, 200, "OK", FRAMING_UNTIL_CLOSE, 0, 0, 0, 0},
 	{"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\n", METHOD_GET, 200, "OK", FRAMING_LENGTH, 5, 1, 0, 0},
-	{"HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\n", METHOD_GET, 200, "OK", FRAMING_LENGTH,
-		5, 1, 1, 0},
-	{"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\n", METHOD_GET, 200, "OK", FRAMING_LENGTH,
-		5, 1, 0, 0},
+	{"HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\n", METHOD_GET, 200, "OK",
+		FRAMING_LENGTH, 5, 1, 1, 0},
+	{"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\n", METHOD_GET, 200, "OK", FRAMING_LENGTH, 5,
+		1, 0, 0},
 	{"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n\r\n", METHOD_GET, 200, "OK", FRAMING_UNTIL_CLOSE, 0, 0, 0, 0},
 	{"HTTP/1.1 205 X\r\nContent-Length: 0\r\n\r\n", METHOD_GET, 205, "X", FRAMING_LENGTH, 0, 1, 1, 0},
 
@@ -156,7 +162,8 @@ static const struct reading readings[] = {
 	{"HTTP/1.1 100 Continue\r\n\r\n", METHOD_POST, 100, "Continue", FRAMING_NONE, 0, 0, 1, 0},
 	{"HTTP/1.1 100 Continue\r\nContent-Length: 0\r\n\r\n", METHOD_POST, 100, "Continue", FRAMING_NONE, 0, 0, 1, 0},
 	{"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", METHOD_GET, 103, "Early Hints", FRAMING_NONE, 0, 0, 1, 0},
-	{"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n", METHOD_GET, 101, "X", FRAMING_NONE, 0, 0, 1, 1},
+	{"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n", METHOD_GET, 101, "X", FRAMING_NONE, 0,
+		0, 1, 1},
 	{"HTTP/1.1 101 X\r\nConnection: upgrade\r\n\r\n", METHOD_GET, 101, "X", FRAMING_NONE, 0, 0, 1, 0},
 
 	/* a Host in a response means nothing */
@@ -172,7 +179,8 @@ static void reads(void **state)
 		struct h1_result r = read_both(view_str(c->bytes), c->method, &m);
 
 		if (r.status != H1_DONE)
-			fail_msg("case %zu, %s: status %d, why \"%s\"", i, c->bytes, r.status, r.status == H1_BAD ? r.why : "");
+			fail_msg("case %zu, %s: status %d, why \"%s\"", i, c->bytes, r.status,
+				r.status == H1_BAD ? r.why : "");
 		assert_int_equal(r.consumed, strlen(c->bytes));
 		assert_int_equal(m.head.n, strlen(c->bytes));
 		assert_int_equal(m.status, c->status);
@@ -204,7 +212,10 @@ static void limits_hold(void **state)
 {
 	static const char head[] = "HTTP/1.1 200 OK\r\nA: b\r\nC: d\r\n\r\n";
 	struct field fields[2];
-	const struct { struct h1_limits limits; enum h1_status status; } cases[] = {
+	const struct {
+		struct h1_limits limits;
+		enum h1_status status;
+	} cases[] = {
 		{{sizeof(head) - 1, 2, 0}, H1_DONE},
 		{{sizeof(head) - 2, 2, 0}, H1_BAD},
 		{{sizeof(head) - 1, 1, 0}, H1_BAD},

@@ -30,9 +30,12 @@ static void assert_view(struct view actual, const char *expected)
 		fail_msg("\"%.*s\" is not \"%s\"", (int)actual.n, actual.p, expected);
 }
 
-/* --- paths and queries ----------------------------------------------------------------------------------------------- */
+/* --- paths and queries --------------------------------------------------------------------------------------------- */
 
-static const struct { const char *raw; const char *whole; } paths[] = {
+static const struct {
+	const char *raw;
+	const char *whole;
+} paths[] = {
 	/* canonical as they are */
 	{"/", "/"},
 	{"/a", "/a"},
@@ -145,7 +148,11 @@ static void a_canonical_target_is_not_copied(void **state)
 
 #define WITH_NUL(literal) literal, sizeof(literal) - 1
 
-static const struct { const char *raw; size_t n; const char *why; } refused_paths[] = {
+static const struct {
+	const char *raw;
+	size_t n;
+	const char *why;
+} refused_paths[] = {
 	{WITH_NUL("/%00"), "encoded control"},
 	{WITH_NUL("/a%00.html"), "encoded control"},
 	{WITH_NUL("/%0a"), "encoded control"},
@@ -234,15 +241,16 @@ static void bad_targets_are_refused(void **state)
 		const char *why = read_target(&f, "GET", view_of(refused_paths[i].raw, refused_paths[i].n), "h");
 
 		if (why == NULL || strstr(why, refused_paths[i].why) == NULL)
-			fail_msg("%s: expected \"%s\", got \"%s\"", refused_paths[i].raw, refused_paths[i].why, why != NULL ? why : "");
+			fail_msg("%s: expected \"%s\", got \"%s\"", refused_paths[i].raw, refused_paths[i].why,
+				why != NULL ? why : "");
 		arena_release(&f.arena);
 	}
 }
 
-/* --- forms and hosts -------------------------------------------------------------------------------------------------- */
+/* --- forms and hosts ----------------------------------------------------------------------------------------------- */
 
 struct form {
-	const char *method, *raw, *host;     /* host of the message; "" when absent */
+	const char *method, *raw, *host; /* host of the message; "" when absent */
 	enum target_form form;
 	const char *whole, *canonical_host, *authority;
 	unsigned port;
@@ -309,7 +317,9 @@ static void forms_are_read(void **state)
 
 static void contradictions_are_refused(void **state)
 {
-	static const struct { const char *method, *raw, *host, *why; } cases[] = {
+	static const struct {
+		const char *method, *raw, *host, *why;
+	} cases[] = {
 		{"GET", "http://h/", "i", "contradicts"},
 		{"GET", "http://h/", "h:8080", "contradicts"},
 		{"GET", "http://h:8080/", "h", "contradicts"},
@@ -335,15 +345,18 @@ static void contradictions_are_refused(void **state)
 		const char *why = read_target(&f, cases[i].method, view_str(cases[i].raw), cases[i].host);
 
 		if (why == NULL || strstr(why, cases[i].why) == NULL)
-			fail_msg("%s %s, Host %s: \"%s\"", cases[i].method, cases[i].raw, cases[i].host, why != NULL ? why : "");
+			fail_msg("%s %s, Host %s: \"%s\"", cases[i].method, cases[i].raw, cases[i].host,
+				why != NULL ? why : "");
 		arena_release(&f.arena);
 	}
 }
 
-/* RFC 9110 §7.2, RFC 3986 §3.2.2: names, IPv4 and IPv6 addresses, and nothing that two readers could take apart differently. */
+/* RFC 9110 §7.2, RFC 3986 §3.2.2: names and addresses, and nothing that two readers could take apart differently. */
 static void odd_hosts_are_refused(void **state)
 {
-	static const struct { const char *host, *why; } cases[] = {
+	static const struct {
+		const char *host, *why;
+	} cases[] = {
 		{":80", "host is empty"},
 		{"a b", "no host may have"},
 		{"a,b", "no host may have"},
@@ -417,12 +430,19 @@ static void hosts_are_bounded(void **state)
 
 static void an_empty_arena_is_a_refusal(void **state)
 {
-	static const struct { const char *raw, *host; } cases[] = {
-		{"/%61", "h"}, {"/a", "H"}, {"http://h?a", "h"}, {"http://H/", "h"}, {"/?\xff", "h"},
+	static const struct {
+		const char *raw, *host;
+	} cases[] = {
+		{"/%61", "h"},
+		{"/a", "H"},
+		{"http://h?a", "h"},
+		{"http://H/", "h"},
+		{"/?\xff", "h"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct message m = {.target = view_str(cases[i].raw), .host = view_str(cases[i].host), .method = METHOD_GET};
+		struct message m = {
+			.target = view_str(cases[i].raw), .host = view_str(cases[i].host), .method = METHOD_GET};
 		struct arena arena;
 		struct target t;
 		char first[1];

@@ -25,7 +25,8 @@ static void put_request(struct h1_writer *w)
 	h1_put(w, VIEW("\r\n\r\n"));
 }
 
-static const char request[] = "GET /a?b HTTP/1.1\r\nHost: h\r\nX-Empty: \r\nContent-Length: 18446744073709551615\r\n\r\n";
+static const char request[] =
+	"GET /a?b HTTP/1.1\r\nHost: h\r\nX-Empty: \r\nContent-Length: 18446744073709551615\r\n\r\n";
 
 static void a_request_is_written(void **state)
 {
@@ -53,7 +54,11 @@ static void full_is_full(void **state)
 
 static void status_lines(void **state)
 {
-	static const struct { unsigned status; const char *reason; const char *line; } cases[] = {
+	static const struct {
+		unsigned status;
+		const char *reason;
+		const char *line;
+	} cases[] = {
 		{200, "", "HTTP/1.1 200 OK\r\n"},
 		{200, "Fine", "HTTP/1.1 200 Fine\r\n"},
 		{100, "", "HTTP/1.1 100 Continue\r\n"},
@@ -111,12 +116,16 @@ static void fields_are_written(void **state)
 	char text[256];
 	struct h1_writer w = writer_of(text, sizeof(text));
 
-	assert_int_equal(h1_read_request(VIEW("GET / HTTP/1.1\r\nhOST:h\r\nA:  b\t\r\nDrop: x\r\nC: \td e \r\nEmpty:\r\n"
-					      "Last: l\r\n\r\n"), &limits, &m).status, H1_DONE);
+	assert_int_equal(
+		h1_read_request(VIEW("GET / HTTP/1.1\r\nhOST:h\r\nA:  b\t\r\nDrop: x\r\nC: \td e \r\nEmpty:\r\n"
+				     "Last: l\r\n\r\n"),
+			&limits, &m)
+			.status,
+		H1_DONE);
 	fields[2].dropped = true;
 	h1_put_fields(&w, &m);
-	assert_true(view_eq(view_of(text, (size_t)(w.p - text)),
-		VIEW("hOST: h\r\nA: b\r\nC: d e\r\nEmpty: \r\nLast: l\r\n")));
+	assert_true(view_eq(
+		view_of(text, (size_t)(w.p - text)), VIEW("hOST: h\r\nA: b\r\nC: d e\r\nEmpty: \r\nLast: l\r\n")));
 }
 
 int main(void)

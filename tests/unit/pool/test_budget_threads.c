@@ -1,12 +1,14 @@
 /*
- * The shared budget between threads. Each thread has a pool, borrows in bursts, and sleeps on a semaphore until it is
+ * The shared budget between threads. Each thread has a pool and borrows in bursts. It lets the others run while a
+ * connection is being opened and while it holds one, and when only they can help it sleeps on a semaphore until it is
  * notified: a lost wake-up stops the test for good, and the alarm ends it. The connections that exist are counted apart
- * from the budget, at the moments the pools ask for them. Pools are closed and made again all the time, so that seats are
- * left while notices are under way. Clean under the thread sanitizer.
+ * from the budget, at the moments the pools ask for them. Pools are closed and made again all the time, so that seats
+ * are left while notices are under way. Clean under the thread sanitizer.
  */
 #include "pool/pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,8 +19,8 @@
 #include <cmocka.h>
 
 #define THREADS 3
-#define UNITS 2
-#define POOLS 60    /* made by each thread, one after the other */
+#define UNITS 2     /* fewer than the threads: they must meet */
+#define POOLS 200   /* made by each thread, one after the other */
 #define BURSTS 100  /* in the life of a pool */
 #define BURST_MAX 3
 
@@ -28,6 +30,9 @@ struct borrower_thread {
 	struct weir_pool *pool;
 	sem_t mail;
 	uint64_t random;
+	uint32_t opening[UNITS], opening_n;
+	struct weir_pool_lease held[BURST_MAX];
+	uint32_t held_n;
 	int served, closed;
 };
 
@@ -54,12 +59,7 @@ static void on_open(void *owner, uint32_t slot)
 
 	while (now > most && !atomic_compare_exchange_weak(&connections_most, &most, now))
 		;
-	if (random_next(t) % 8 == 0) {
-		atomic_fetch_sub(&connections, 1);
-		weir_pool_open_failed(t->pool, slot, 1, 1);
-	} else {
-		weir_pool_opened(t->pool, slot, t, 1);
-	}
+	t->opening[t->opening_n++] = slot;
 }
 
 static void on_close(void *owner, uint32_t slot, void *connection)
@@ -97,11 +97,10 @@ static void on_notify(void *owner)
 static void loan_end(struct loan *loan, enum weir_pool_outcome outcome)
 {
 	struct borrower_thread *t = loan->thread;
-	enum weir_pool_give_back how = random_next(t) % 4 == 0 ? WEIR_POOL_DISCARD : WEIR_POOL_REUSABLE;
 
 	t->served++;
 	if (outcome == WEIR_POOL_DELIVERED)
-		weir_pool_give_back(t->pool, loan->waiter.lease, how, 1);
+		t->held[t->held_n++] = loan->waiter.lease;
 }
 
 static void on_outcome(struct weir_pool_waiter *waiter, enum weir_pool_outcome outcome)
@@ -109,7 +108,32 @@ static void on_outcome(struct weir_pool_waiter *waiter, enum weir_pool_outcome o
 	loan_end((struct loan *)(void *)waiter, outcome);
 }
 
-/* Borrows a few at once and sees all of them through. Opens are answered at once: only another pool can help. */
+static void opens_answer(struct borrower_thread *t)
+{
+	uint32_t slot;
+
+	while (t->opening_n > 0) {
+		sched_yield();
+		slot = t->opening[--t->opening_n];
+		if (random_next(t) % 8 == 0) {
+			atomic_fetch_sub(&connections, 1);
+			weir_pool_open_failed(t->pool, slot, 1, 1);
+		} else {
+			weir_pool_opened(t->pool, slot, t, 1);
+		}
+	}
+}
+
+static void leases_give_back(struct borrower_thread *t)
+{
+	while (t->held_n > 0) {
+		sched_yield();
+		weir_pool_give_back(t->pool, t->held[--t->held_n],
+			random_next(t) % 4 == 0 ? WEIR_POOL_DISCARD : WEIR_POOL_REUSABLE, 1);
+	}
+}
+
+/* Borrows a few at once and sees all of them through. */
 static void burst(struct borrower_thread *t)
 {
 	struct loan loans[BURST_MAX] = {0};
@@ -124,8 +148,11 @@ static void burst(struct borrower_thread *t)
 		if (outcome != WEIR_POOL_PENDING)
 			loan_end(&loans[i], outcome);
 	}
-	for (weir_pool_run(t->pool, 1); t->served < served_before + n; weir_pool_run(t->pool, 1)) {
-		if (weir_pool_next_event(t->pool) == 0)
+	while (t->served < served_before + n || t->held_n > 0) {
+		opens_answer(t);
+		weir_pool_run(t->pool, 1);
+		leases_give_back(t);
+		if (t->served == served_before + n || t->opening_n > 0 || weir_pool_next_event(t->pool) == 0)
 			continue;
 		while (sem_wait(&t->mail) != 0)
 			;
@@ -146,6 +173,7 @@ static void pool_life(struct borrower_thread *t)
 		abort();
 	for (int i = 0; i < BURSTS; i++)
 		burst(t);
+	opens_answer(t);
 	if (weir_pool_audit(t->pool) != NULL)
 		abort();
 	weir_pool_close(t->pool, 1);

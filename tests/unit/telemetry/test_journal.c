@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/units.h"
@@ -304,7 +305,15 @@ static void test_two_workers_and_rotation(void **state)
 	free(bytes);
 }
 
-/* One entry at a time, each awaited: whichever way the writer was going to sleep, it is woken. */
+/* That the writer has gone from its naps to sleep cannot be seen from outside: four naps' time is given to it. */
+static void let_it_fall_asleep(void)
+{
+	const struct timespec time = {0, 20 * 1000 * 1000};
+
+	nanosleep(&time, NULL);
+}
+
+/* One entry at a time, each awaited: whether the writer was napping or asleep, it comes. */
 static void test_sleeping_writer_is_woken(void **state)
 {
 	struct place *place = *state;
@@ -316,7 +325,9 @@ static void test_sleeping_writer_is_woken(void **state)
 	struct journal *journal = create(&options);
 	struct pollfd pollfd = {.fd = reader, .events = POLLIN};
 
-	for (int i = 0; i < 200; i++) {
+	for (int i = 0; i < 100; i++) {
+		if (i % 10 == 0)
+			let_it_fall_asleep();
 		tell(journal, 0, "/awaited");
 		assert_int_equal(poll(&pollfd, 1, PATIENCE_MS), 1);
 		assert_true(read(reader, bytes, sizeof(bytes)) > 0);

@@ -1,0 +1,90 @@
+"""Real servers and real clients, as children of the tests, on free ports."""
+
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+
+from gateway import Lines, eventually, free_port
+
+# What the tests need, and the Debian package that has it.
+PACKAGES = {"curl": "curl", "wrk": "wrk", "ab": "apache2-utils", "h2load": "nghttp2-client", "nginx": "nginx-light",
+            "node": "nodejs"}
+
+PYTHON = "/usr/bin/python3"
+
+HERE = pathlib.Path(__file__).parent
+
+
+def tool(name):
+    """Its path. A missing one is a failure: the suite's promise is that it was tested against."""
+    path = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/usr/bin")
+    assert path, f"{name} is missing: apt-get install {PACKAGES[name]}"
+    return path
+
+
+def command(name, *arguments, timeout=60, status=0, **options):
+    """Runs a tool to its end, which must have this status; what it said on standard output."""
+    result = subprocess.run([tool(name), *map(str, arguments)], stdin=options.pop("stdin", subprocess.DEVNULL),
+        capture_output=True, timeout=timeout, check=False, **options)
+    assert result.returncode == status, f"{name}: exit status {result.returncode}\n{result.stdout!r}\n{result.stderr!r}"
+    return result.stdout.decode("utf-8", "replace")
+
+
+class Server:
+    """A child that listens on a port."""
+
+    def __init__(self, arguments, port, **options):
+        self.port = port
+        self.address = f"127.0.0.1:{port}"
+        self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, **options)
+        self.output = Lines(self.process.stdout)
+        eventually(self._listens)
+
+    def _listens(self):
+        assert self.process.poll() is None, f"{self.process.args[0]} ended:\n{self.output.text()}"
+        with socket.socket() as sock:
+            return sock.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(10)
+
+
+NGINX = """\
+daemon off; master_process off; pid {directory}/nginx.pid; error_log stderr warn; worker_processes 1;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off; default_type text/plain; server_tokens off;
+  client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy; fastcgi_temp_path {directory}/fastcgi;
+  uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
+  server {{
+    listen 127.0.0.1:{port} backlog=4096; root {directory}/root; client_max_body_size 1m; {settings}
+    location = /hello {{ return 200 "hello"; }}
+    location = /status/503 {{ return 503 "busy"; }}
+    location = /seen {{ return 200 "$request_method $request_uri $http_host $http_x_forwarded_for $http_via"; }}
+    location /zip/ {{ gzip on; gzip_proxied any; gzip_min_length 1; gzip_types *; alias {directory}/root/; }}
+  }}
+}}
+"""
+
+
+def nginx(directory, settings=""):
+    port = free_port()
+    directory.mkdir(exist_ok=True)
+    (directory / "root").mkdir(exist_ok=True)
+    (directory / "nginx.conf").write_text(NGINX.format(directory=directory, port=port, settings=settings))
+    return Server([tool("nginx"), "-p", directory, "-c", directory / "nginx.conf", "-e", "stderr"], port)
+
+
+def node(script, *arguments):
+    """A script of this folder; it is given the port first."""
+    port = free_port()
+    return Server([tool("node"), HERE / script, str(port), *map(str, arguments)], port)
+
+
+def python(directory):
+    port = free_port()
+    return Server([PYTHON, "-u", "-m", "http.server", "--bind", "127.0.0.1", "--directory", directory, str(port)], port)

@@ -1,0 +1,157 @@
+"""Draining: stop accepting, finish what runs, a deadline. (Plain signals: test_command_line.py.)"""
+
+import json
+import signal
+import time
+
+import pytest
+
+from gateway import configuration, eventually
+from raw import chunk, get, post, response
+
+
+def drain(gateway, number=signal.SIGTERM):
+    gateway.signal(number)
+    gateway.event("draining")
+
+
+def refuses_connections(gateway):
+    try:
+        gateway.connect().close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_running_request_is_finished(gateway, origin):
+    client = gateway.connect().send(get())
+    wire = origin.accept()
+    wire.read_request()
+    drain(gateway)
+    eventually(lambda: refuses_connections(gateway))
+    assert gateway.process.poll() is None
+    wire.send(response("finished"))
+    answer = client.read_response()
+    assert (answer.body, answer.get("Connection")) == (b"finished", "close")
+    client.expect_end()
+    assert gateway.wait() == 0
+    assert gateway.record()["status"] == 200
+
+
+def test_answer_under_way_is_finished(gateway, origin):
+    client = gateway.connect().send(get())
+    wire, _ = origin.answer(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk("one"))
+    client.read_head()
+    assert client.read_chunk() == b"one"
+    drain(gateway)
+    eventually(lambda: refuses_connections(gateway))
+    wire.send(chunk("two") + b"0\r\n\r\n")
+    assert client.read_chunk() == b"two"
+    assert client.read_chunk() == b""
+    client.read_trailers()
+    assert gateway.wait() == 0
+
+
+def test_upload_under_way_is_finished(gateway, origin):
+    client = gateway.connect().send(post("hello world")[:-6])
+    wire = origin.accept()
+    wire.read_head()
+    drain(gateway)
+    eventually(lambda: refuses_connections(gateway))
+    client.send(" world")
+    assert wire.take(11) == b"hello world"
+    wire.send(response("thanks"))
+    assert client.read_response().body == b"thanks"
+    assert gateway.wait() == 0
+
+
+def test_waiting_request_gets_its_turn(start, origin):
+    gateway = start(configuration(origin, upstream={"pool": {"max_connections": 1}}))
+    first = gateway.connect().send(get("/1"))
+    wire = origin.accept()
+    wire.read_request()
+    second = gateway.connect().send(get("/2"))
+    second.wait_taken()
+    drain(gateway)
+    eventually(lambda: refuses_connections(gateway))
+    wire.send(response("one"))
+    assert wire.read_request().target == "/2"
+    wire.send(response("two"))
+    assert [first.read_response().body, second.read_response().body] == [b"one", b"two"]
+    assert gateway.wait() == 0
+
+
+def test_idle_connections_are_closed_at_once(gateway, origin):
+    origin.serve()
+    client = gateway.connect()
+    client.ask(get())
+    fresh = gateway.connect()
+    fresh.wait_taken()
+    began = time.monotonic()
+    drain(gateway)
+    client.expect_end()
+    fresh.expect_gone()
+    assert gateway.wait() == 0
+    assert time.monotonic() - began < 3
+    origin.wait(lambda o: o.open == 0)
+
+
+def test_deadline_ends_what_is_still_running(start, origin):
+    gateway = start(configuration(origin, drain_timeout="200ms"))
+    waiting = gateway.connect().send(get("/waits"))
+    origin.accept().read_request()
+    running = gateway.connect().send(get("/runs"))
+    origin.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+    running.read_head()
+    began = time.monotonic()
+    drain(gateway)
+    answer = waiting.read_response()
+    assert time.monotonic() - began >= 0.18
+    assert (answer.status, json.loads(answer.body)["error"]) == (503, "draining")
+    running.expect_abort()
+    assert gateway.wait() == 0
+    assert {(r["target"], r["status"], r["cause"]) for r in gateway.records(2)} == \
+        {("/waits", 503, "draining"), ("/runs", 200, "draining")}
+
+
+def test_stop_ends_everything_at_once(gateway, origin):
+    client = gateway.connect().send(get())
+    origin.accept().read_request()
+    began = time.monotonic()
+    gateway.signal(signal.SIGINT)
+    answer = client.read_response()
+    assert (answer.status, json.loads(answer.body)["error"]) == (503, "draining")
+    assert gateway.wait() == 0
+    assert time.monotonic() - began < 3
+
+
+def test_tunnel_ends_at_the_deadline(start, origin):
+    gateway = start(configuration(origin, drain_timeout="200ms"))
+    client = gateway.connect().send(get(fields=["Connection: upgrade", "Upgrade: x"]))
+    wire = origin.accept()
+    wire.read_head()
+    wire.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
+    client.read_head()
+    drain(gateway)
+    client.send("still works")
+    assert wire.take(11) == b"still works"
+    client.expect_gone()
+    assert gateway.wait() == 0
+
+
+@pytest.mark.threads
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_two_workers_under_load(start, origin, number):
+    """Every request that was begun is answered or visibly aborted; nothing crashes, nothing hangs."""
+    origin.serve()
+    gateway = start(configuration(origin, workers=2))
+    clients = [gateway.connect() for _ in range(40)]
+    for client in clients:
+        client.ask(get())
+    for client in clients:
+        client.send(get() * 3)
+    gateway.signal(number)
+    for client in clients:
+        client.expect_gone()
+        client.close()
+    assert gateway.wait() == 0

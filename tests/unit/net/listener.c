@@ -1,0 +1,214 @@
+/*
+ * A listener whose owner is the test: it answers what the test wants instead of taking a connection.
+ */
+#include "end.h"
+
+#include "net/listener.h"
+
+struct owner {
+	struct listener listener;
+	unsigned asked;      /* how often on_accept was called */
+	unsigned good;       /* so many calls are answered with `answer`, then -EAGAIN */
+	int answer;
+};
+
+static int on_accept(struct listener *listener)
+{
+	struct owner *owner = container_of(listener, struct owner, listener);
+
+	owner->asked++;
+	io_stop(fixture.io);
+	if (owner->good == 0)
+		return -EAGAIN;
+	owner->good--;
+	return owner->answer;
+}
+
+static struct address owner_open(struct owner *owner)
+{
+	struct io_listen_options options = {.backlog = 64};
+	struct address any, bound;
+
+	*owner = (struct owner){.listener.on_accept = on_accept};
+	assert_true(address_parse(&any, "127.0.0.1:0"));
+	assert_int_equal(listener_open(&owner->listener, fixture.io, &any, &options), 0);
+	assert_int_equal(io_local_address(fixture.io, &owner->listener.source, &bound), 0);
+	return bound;
+}
+
+static void await_asked(struct owner *owner, unsigned times)
+{
+	while (owner->asked < times)
+		io_run(fixture.io);
+	assert_int_equal(owner->asked, times);
+}
+
+/* It goes on until none waits, past connections that died while they waited. */
+static void test_accepts_until_none_waits(void **state)
+{
+	static const int answers[] = {0, -ECONNABORTED, -EPROTO, -EPERM};
+
+	for (size_t i = 0; i < COUNT(answers); i++) {
+		struct owner owner;
+		struct address address = owner_open(&owner);
+		struct end client;
+
+		owner.good = 5;
+		owner.answer = answers[i];
+		end_connect(&client, &address);
+		await_asked(&owner, 6);
+		run_pending();
+		assert_int_equal(owner.asked, 6);
+		assert_int_equal(owner.listener.paused, 0);
+		end_close(&client);
+		listener_close(&owner.listener);
+	}
+}
+
+/* However many wait, one tick takes two batches at most (from the event, and from the task it leaves); the rest follows. */
+static void test_batches(void **state)
+{
+	struct owner owner;
+	struct address address = owner_open(&owner);
+	struct end client;
+	unsigned before = 0, ticks = 0;
+
+	owner.good = 10 * LISTENER_BATCH;
+	end_connect(&client, &address);
+	while (owner.good > 0) {
+		assert_true(owner.asked - before <= 2 * LISTENER_BATCH);
+		before = owner.asked;
+		io_run(fixture.io);
+		ticks++;
+	}
+	assert_true(ticks >= 4);
+	await_asked(&owner, 10 * LISTENER_BATCH + 1);
+	end_close(&client);
+	listener_close(&owner.listener);
+}
+
+/* Out of descriptors or memory: one client is told by closing it, and the listener does not spin while others wait. */
+static void test_pause(void **state)
+{
+	static const int answers[] = {-EMFILE, -ENFILE, -ENOBUFS, -ENOMEM};
+
+	for (size_t i = 0; i < COUNT(answers); i++) {
+		struct owner owner;
+		struct address address = owner_open(&owner);
+		struct end first, second;
+
+		owner.good = 1;
+		owner.answer = answers[i];
+		end_connect(&first, &address);
+		await_asked(&owner, 1);
+		uint64_t paused_us = io_now_us(fixture.io);
+		assert_int_equal(owner.listener.paused, 1);
+		assert_int_equal(owner.listener.shed, 1);
+		end_await_gone(&first);
+		end_connect(&second, &address);
+		run_pending();
+		assert_int_equal(owner.asked, 1);
+		await_asked(&owner, 2);
+		assert_true(io_now_us(fixture.io) - paused_us >= LISTENER_PAUSE_US);
+		assert_int_equal(owner.listener.paused, 1);
+		end_close(&first);
+		end_close(&second);
+		listener_close(&owner.listener);
+	}
+}
+
+/* A client that comes during the pause is still there after it. */
+static void test_waiting_client_survives_the_pause(void **state)
+{
+	struct owner owner;
+	struct address address = owner_open(&owner), peer;
+	struct end first, second, taken;
+
+	owner.good = 1;
+	owner.answer = -EMFILE;
+	end_connect(&first, &address);
+	await_asked(&owner, 1);
+	end_connect(&second, &address);
+	await_asked(&owner, 2);
+	end_init(&taken);
+	assert_int_equal(io_accept(fixture.io, &owner.listener.source, &taken.source, &peer), 0);
+	assert_int_equal(io_watch(fixture.io, &taken.source), 0);
+	end_send(&second, "hello");
+	end_await(&taken, "hello");
+	end_close(&taken);
+	end_close(&first);
+	end_close(&second);
+	listener_close(&owner.listener);
+}
+
+/* Still exhausted after the pause: it pauses again, and finds nobody to shed. */
+static void test_pauses_again(void **state)
+{
+	struct owner owner;
+	struct address address = owner_open(&owner);
+	struct end client;
+
+	owner.good = 2;
+	owner.answer = -EMFILE;
+	end_connect(&client, &address);
+	await_asked(&owner, 2);
+	assert_int_equal(owner.listener.paused, 2);
+	assert_int_equal(owner.listener.shed, 1);
+	assert_true(io_timer_armed(&owner.listener.timer));
+	end_close(&client);
+	listener_close(&owner.listener);
+	assert_false(io_timer_armed(&owner.listener.timer));
+}
+
+static void test_resume(void **state)
+{
+	struct owner owner;
+	struct address address = owner_open(&owner);
+	struct end client;
+
+	listener_resume(&owner.listener);
+	run_pending();
+	assert_int_equal(owner.asked, 0);
+	owner.good = 1;
+	owner.answer = -EMFILE;
+	end_connect(&client, &address);
+	await_asked(&owner, 1);
+	listener_resume(&owner.listener);
+	/* Not from inside: the owner may be in the middle of something. */
+	assert_int_equal(owner.asked, 1);
+	assert_false(io_timer_armed(&owner.listener.timer));
+	run_pending();
+	assert_int_equal(owner.asked, 2);
+	end_close(&client);
+	listener_close(&owner.listener);
+}
+
+static void test_open_fails(void **state)
+{
+	struct io_listen_options options = {.backlog = 64};
+	struct owner owner, second = {.listener.on_accept = on_accept};
+	struct address address = owner_open(&owner);
+
+	assert_int_equal(listener_open(&second.listener, fixture.io, &address, &options), -EADDRINUSE);
+	listener_close(&second.listener);
+	listener_close(&owner.listener);
+	listener_close(&owner.listener);
+	/* And one that was never opened. */
+	second = (struct owner){0};
+	listener_close(&second.listener);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LOOP_TEST(test_accepts_until_none_waits),
+		LOOP_TEST(test_batches),
+		LOOP_TEST(test_pause),
+		LOOP_TEST(test_waiting_client_survives_the_pause),
+		LOOP_TEST(test_pauses_again),
+		LOOP_TEST(test_resume),
+		LOOP_TEST(test_open_fails),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

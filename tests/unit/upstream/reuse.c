@@ -1,0 +1,246 @@
+/*
+ * Which connections may be used again: only those at a message boundary, with nothing unread, open both ways, about which
+ * nothing was heard while they were idle.
+ */
+#include "bed.h"
+
+#define ENDPOINT "endpoints: [{address: 127.0.0.1:81}]"
+
+struct scene {
+	struct bed bed;
+	struct user user;
+	struct end end;
+};
+
+static void scene_open(struct scene *scene)
+{
+	bed_open(&scene->bed, ENDPOINT);
+	user_connect(&scene->user, &scene->bed, &scene->end);
+	run_pending();
+	scene->user.ready = 0;
+}
+
+static void scene_close(struct scene *scene)
+{
+	bed_close(&scene->bed);
+	end_close(&scene->end);
+}
+
+static void await_ready(struct scene *scene)
+{
+	while (scene->user.ready == 0)
+		io_run(fixture.io);
+}
+
+/* Given back as clean, it is closed nevertheless. */
+static void assert_not_kept(struct scene *scene)
+{
+	user_give_back(&scene->user, &scene->bed, true);
+	assert_counts(&scene->bed, 0, 0, 0);
+	end_await_gone(&scene->end);
+	scene_close(scene);
+}
+
+static void test_unclean(void **state)
+{
+	struct scene scene;
+
+	scene_open(&scene);
+	user_give_back(&scene.user, &scene.bed, false);
+	assert_counts(&scene.bed, 0, 0, 0);
+	end_await_end(&scene.end);
+	scene_close(&scene);
+}
+
+static void test_surplus_that_was_received(void **state)
+{
+	struct scene scene;
+
+	scene_open(&scene);
+	end_send(&scene.end, "surplus");
+	await_ready(&scene);
+	assert_int_equal(h1_conn_fill(&scene.user.lease.conn->h1, 1024), 7);
+	assert_not_kept(&scene);
+}
+
+static void test_surplus_in_the_kernel(void **state)
+{
+	struct scene scene;
+
+	scene_open(&scene);
+	end_send(&scene.end, "surplus");
+	await_ready(&scene);
+	assert_not_kept(&scene);
+}
+
+/* A receive that filled the buffer to the last byte says nothing of what is behind it. */
+static void test_exactly_what_was_asked_for(void **state)
+{
+	struct scene scene;
+
+	scene_open(&scene);
+	end_send(&scene.end, "answer");
+	await_ready(&scene);
+	assert_int_equal(h1_conn_fill(&scene.user.lease.conn->h1, 6), 6);
+	h1_conn_read_raw(&scene.user.lease.conn->h1);
+	assert_true(scene.user.lease.conn->h1.conn.readable);
+	user_give_back(&scene.user, &scene.bed, true);
+	assert_counts(&scene.bed, 1, 0, 0);
+	assert_int_equal(user_ask(&scene.user, &scene.bed), UPSTREAM_ACQUIRED);
+	scene.user.ready = 0;
+	end_send(&scene.end, "answer+");
+	await_ready(&scene);
+	assert_int_equal(h1_conn_fill(&scene.user.lease.conn->h1, 6), 6);
+	h1_conn_read_raw(&scene.user.lease.conn->h1);
+	assert_not_kept(&scene);
+}
+
+static void test_half_closed(void **state)
+{
+	struct scene scene;
+
+	scene_open(&scene);
+	end_shutdown(&scene.end);
+	await_ready(&scene);
+	assert_not_kept(&scene);
+}
+
+static void test_reset(void **state)
+{
+	struct scene scene;
+
+	scene_open(&scene);
+	end_abort(&scene.end);
+	await_ready(&scene);
+	user_give_back(&scene.user, &scene.bed, true);
+	assert_counts(&scene.bed, 0, 0, 0);
+	scene_close(&scene);
+}
+
+/* Bytes of the request that the kernel has not taken yet. */
+static void test_blocked(void **state)
+{
+	static char bytes[CONN_OUT_MAX / 2];
+	struct scene scene;
+
+	scene_open(&scene);
+	scene.end.held = true;
+	struct conn *conn = &scene.user.lease.conn->h1.conn;
+	while (!conn_blocked(conn))
+		assert_int_equal(conn_sendv(conn, &(struct iovec){bytes, sizeof(bytes)}, 1), 0);
+	scene.end.held = false;
+	user_give_back(&scene.user, &scene.bed, true);
+	assert_counts(&scene.bed, 0, 0, 0);
+	end_receive(&scene.end);
+	end_await_gone(&scene.end);
+	scene_close(&scene);
+}
+
+/* --- idle ------------------------------------------------------------------------------------------------------------- */
+
+static void idle(struct scene *scene)
+{
+	scene_open(scene);
+	user_give_back(&scene->user, &scene->bed, true);
+	run_pending();
+	assert_counts(&scene->bed, 1, 0, 0);
+	assert_null(scene->bed.ups->scratch->reader);
+}
+
+static void assert_idle_is_closed(struct scene *scene)
+{
+	while (bed_stats(&scene->bed, 0).idle > 0)
+		io_run(fixture.io);
+	assert_counts(&scene->bed, 0, 0, 0);
+	assert_int_equal(scene->user.ready, 0);
+	if (scene->end.source.fd >= 0)
+		end_await_gone(&scene->end);
+	scene_close(scene);
+}
+
+static void test_unsolicited_byte(void **state)
+{
+	struct scene scene;
+
+	idle(&scene);
+	end_send(&scene.end, "!");
+	assert_idle_is_closed(&scene);
+}
+
+/* It was on its way when the connection was given back. */
+static void test_unsolicited_byte_in_the_same_moment(void **state)
+{
+	struct scene scene;
+
+	scene_open(&scene);
+	end_send(&scene.end, "!");
+	user_give_back(&scene.user, &scene.bed, true);
+	scene.user.ready = 0;
+	assert_idle_is_closed(&scene);
+}
+
+static void test_idle_closed_by_the_peer(void **state)
+{
+	struct scene scene;
+
+	idle(&scene);
+	end_close(&scene.end);
+	assert_idle_is_closed(&scene);
+}
+
+static void test_idle_reset_by_the_peer(void **state)
+{
+	struct scene scene;
+
+	idle(&scene);
+	end_abort(&scene.end);
+	assert_idle_is_closed(&scene);
+}
+
+static void test_idle_timeout(void **state)
+{
+	struct scene scene;
+
+	bed_open(&scene.bed, ENDPOINT ", pool: {idle_timeout: 30ms}");
+	user_connect(&scene.user, &scene.bed, &scene.end);
+	user_give_back(&scene.user, &scene.bed, true);
+	assert_counts(&scene.bed, 1, 0, 0);
+	end_await_end(&scene.end);
+	assert_counts(&scene.bed, 0, 0, 0);
+	scene_close(&scene);
+}
+
+static void test_uses_are_counted(void **state)
+{
+	struct scene scene;
+
+	bed_open(&scene.bed, ENDPOINT ", pool: {max_uses: 2}");
+	user_connect(&scene.user, &scene.bed, &scene.end);
+	user_give_back(&scene.user, &scene.bed, true);
+	assert_int_equal(user_ask(&scene.user, &scene.bed), UPSTREAM_ACQUIRED);
+	user_give_back(&scene.user, &scene.bed, true);
+	assert_counts(&scene.bed, 0, 0, 0);
+	end_await_end(&scene.end);
+	scene_close(&scene);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LOOP_TEST(test_unclean),
+		LOOP_TEST(test_surplus_that_was_received),
+		LOOP_TEST(test_surplus_in_the_kernel),
+		LOOP_TEST(test_exactly_what_was_asked_for),
+		LOOP_TEST(test_half_closed),
+		LOOP_TEST(test_reset),
+		LOOP_TEST(test_blocked),
+		LOOP_TEST(test_unsolicited_byte),
+		LOOP_TEST(test_unsolicited_byte_in_the_same_moment),
+		LOOP_TEST(test_idle_closed_by_the_peer),
+		LOOP_TEST(test_idle_reset_by_the_peer),
+		LOOP_TEST(test_idle_timeout),
+		LOOP_TEST(test_uses_are_counted),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
