@@ -3,9 +3,7 @@
  * too; both are made anew once a second, for Date. Content is either a text or the pattern, so that content of any
  * size needs no memory: byte i of it is byte i of one line, repeated.
  */
-#include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -94,93 +92,16 @@ void origin_put_plain(struct origin_conn *c)
 	h1_conn_put_raw(&c->h1, view_of(c->origin->plain, c->origin->plain_n));
 }
 
-void origin_put_continue(struct origin_conn *c)
+void origin_put_informational(struct origin_conn *c, const struct message *m)
 {
-	h1_conn_put_raw(&c->h1, VIEW("HTTP/1.1 100 Continue\r\n\r\n"));
-}
-
-/* --- the head as JSON -------------------------------------------------------------------------------------------- */
-
-/* Field values may hold any byte (RFC 9110 §5.5, obs-text); JSON only takes UTF-8. Others are told as Latin-1. */
-static json_t *json_bytes(struct view bytes)
-{
-	json_t *string = json_stringn(bytes.p != NULL ? bytes.p : "", bytes.n);
-	char *wide = string == NULL ? malloc(2 * bytes.n) : NULL;
-	size_t n = 0;
-
-	if (wide == NULL)
-		return string;
-	for (size_t i = 0; i < bytes.n; i++) {
-		unsigned char byte = (unsigned char)bytes.p[i];
-
-		if (byte >= 0x80)
-			wide[n++] = (char)(0xc0 | byte >> 6);
-		wide[n++] = (char)(byte < 0x80 ? byte : 0x80 | (byte & 0x3f));
-	}
-	string = json_stringn(wide, n);
-	free(wide);
-	return string;
-}
-
-static json_t *json_fields(const struct message *m)
-{
-	json_t *fields = json_array();
-
-	for (uint32_t i = 0; i < m->field_count; i++) {
-		const struct field *f = &m->fields[i];
-		json_t *pair = json_pack("[oo]", json_bytes(field_name(f)), json_bytes(field_value(f)));
-
-		if (json_array_append_new(fields, pair) != 0) {
-			json_decref(fields);
-			return NULL;
-		}
-	}
-	return fields;
-}
-
-/* The text from malloc, or NULL. */
-static char *head_as_json(const struct origin *origin, const struct message *m)
-{
-	json_t *head = json_pack("{ss so so ss so}", "origin", origin->options.name, "method",
-		json_bytes(m->method_name), "target", json_bytes(m->target), "version", m->minor == 1 ? "1.1" : "1.0",
-		"headers", json_fields(m));
-	char *text = head != NULL ? json_dumps(head, JSON_COMPACT) : NULL;
-
-	json_decref(head);
-	return text;
-}
-
-static bool offers_echo(const struct message *m)
-{
-	struct view token;
-
-	for (uint32_t i = 0; m->has_upgrade && i < m->field_count; i++) {
-		struct view offers = field_value(&m->fields[i]);
-
-		while (m->fields[i].id == FIELD_UPGRADE && view_next_element(&offers, &token)) {
-			if (view_eq_nocase(token, VIEW("echo")))
-				return true;
-		}
-	}
-	return false;
-}
-
-bool origin_note_head(struct origin_conn *c, const struct message *m)
-{
-	switch ((enum origin_kind)c->plan.kind) {
-	case ORIGIN_HEADERS:
-		c->owned = head_as_json(c->origin, m);
-		c->text = view_str(c->owned != NULL ? c->owned : "");
-		return c->owned != NULL;
-	case ORIGIN_UPGRADE: c->may_upgrade = offers_echo(m); return true;
-	case ORIGIN_EARLY_HINTS:
-		/* At once, also before a delay: that is what it is for. HTTP/1.0 knows no 1xx (RFC 9110 §15.2). */
-		if (m->minor == 1)
-			h1_conn_put_raw(&c->h1,
-				VIEW("HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload; as=style\r\n\r\n"));
-		return true;
-	default: return true;
-	}
+	/* RFC 9110 §15.2 */
+	if (m->minor == 0)
+		return;
+	if (m->expect_continue && c->plan.fault != ORIGIN_FAULT_EARLY)
+		h1_conn_put_raw(&c->h1, VIEW("HTTP/1.1 100 Continue\r\n\r\n"));
+	if (c->plan.kind == ORIGIN_EARLY_HINTS)
+		h1_conn_put_raw(&c->h1,
+			VIEW("HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload; as=style\r\n\r\n"));
 }
 
 /* --- heads ------------------------------------------------------------------------------------------------------- */

@@ -197,11 +197,10 @@ static void request_begin(struct origin_conn *c, const struct message *m)
 	c->after = CONN_SERVE;
 	if (early || c->plan.kind == ORIGIN_ECHO)
 		c->state = CONN_SERVE;
-	if (m->expect_continue && !early)
-		origin_put_continue(c);
 	/* RFC 9110 §10.1.1: not told to go on, the client may leave the content out; then a head stands there. */
-	else if (m->expect_continue)
+	if (m->expect_continue && early)
 		c->keep_alive = false;
+	origin_put_informational(c, m);
 }
 
 static void request_read(struct origin_conn *c, const struct message *m)

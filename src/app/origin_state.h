@@ -114,15 +114,15 @@ void origin_answer_init(struct origin *origin);
 /* Puts the default answer. */
 void origin_put_plain(struct origin_conn *c);
 
-/* "100 Continue" */
-void origin_put_continue(struct origin_conn *c);
-
-/* What the answer needs to know of the head, for as long as its bytes are there. False: out of memory. */
-bool origin_note_head(struct origin_conn *c, const struct message *m);
+/* The 1xx answers that the request waits for or asks for; at once, also before a delay. */
+void origin_put_informational(struct origin_conn *c, const struct message *m);
 
 /* The steps of CONN_ANSWER, CONN_BODY and CONN_EVENTS. False: nothing more can be done now. */
 bool origin_step_answer(struct origin_conn *c);
 bool origin_step_body(struct origin_conn *c);
 bool origin_step_events(struct origin_conn *c);
+
+/* Notes what the answer needs to know of the head (origin_note.c). False: out of memory. */
+bool origin_note_head(struct origin_conn *c, const struct message *m);
 
 #endif

@@ -180,7 +180,7 @@ struct config {
 	struct config_route *routes;
 	size_t route_count;
 	struct {
-		bool enabled;              /* `admin: off` (default) or `admin: {address: 127.0.0.1:9180}`; loopback or unix */
+		bool enabled;              /* `admin: off` (default) or `admin: {address: ...}`; loopback or unix */
 		struct view address_text;
 		struct address address;
 	} admin;

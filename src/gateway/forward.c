@@ -215,24 +215,27 @@ static struct view join(struct exchange *ex, struct view base, struct view rest,
 	return view_of(p, n);
 }
 
+/* What the "*" of the match stood for, to go behind `base`. An empty rest behind an empty base is the root. */
+static struct view kept_rest(const struct exchange *ex, struct view base)
+{
+	return base.n == 0 && ex->route_rest.n == 0 ? VIEW("/") : ex->route_rest;
+}
+
 static struct view rewritten_target(struct exchange *ex)
 {
 	const struct config_rewrite *rw = &ex->route->rewrite;
-	struct view rest = rw->path_keeps_rest ? ex->route_rest : view_of("", 0);
 
 	if (!rw->path_set || ex->target.form == TARGET_ASTERISK)
 		return ex->target.whole;
-	// "/*" onto an empty rest is the root.
-	if (rw->path.n == 0 && rest.n == 0)
-		rest = VIEW("/");
-	return join(ex, rw->path, rest, true);
+	return join(ex, rw->path, rw->path_keeps_rest ? kept_rest(ex, rw->path) : view_of("", 0), true);
 }
 
 static struct view redirect_location(struct exchange *ex)
 {
+	struct view base = ex->route->redirect.location;
 	bool keeps = ex->route->redirect.location_keeps_rest;
 
-	return join(ex, ex->route->redirect.location, keeps ? ex->route_rest : view_of("", 0), keeps);
+	return join(ex, base, keeps ? kept_rest(ex, base) : view_of("", 0), keeps);
 }
 
 const char *forward_rewrite(struct exchange *ex)

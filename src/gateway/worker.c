@@ -11,9 +11,8 @@
 #include <time.h>
 
 #include "base/check.h"
+#include "config/config.h"
 #include "gateway/exchange.h"
-
-enum { LISTEN_BACKLOG = 4096 };
 
 /* --- shared ----------------------------------------------------------------------------------------------------------- */
 
@@ -128,7 +127,7 @@ static bool is_another_workers(const struct config_listener *l, unsigned index)
 
 static bool open_listeners(struct worker *w, unsigned index, char error_text[256])
 {
-	struct io_listen_options options = {.backlog = LISTEN_BACKLOG, .reuse_port = true};
+	struct io_listen_options options = {.backlog = CONFIG_BACKLOG, .reuse_port = true};
 
 	for (size_t i = 0; i < w->config->listener_count; i++) {
 		struct worker_listener *l = &w->listeners[i];

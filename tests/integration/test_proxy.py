@@ -270,6 +270,19 @@ def test_listener_on_ipv6(start, origin):
     assert gateway.connect().ask(get()).status == 200
 
 
+def test_every_address_of_both_families_on_one_port(start, origin):
+    """[::] is the IPv6 side only, so that a rule for 10.0.0.0/8 never meets ::ffff:10.0.0.1."""
+    port = free_port()
+    origin.serve()
+    config = configuration(origin, listener={"address": f"0.0.0.0:{port}"})
+    config["listeners"].append({"name": "six", "address": f"[::]:{port}"})
+    gateway = start(config)
+    for host in ("127.0.0.1", "::1"):
+        with socket.create_connection((host, port)) as sock:
+            assert Wire(sock).ask(get()).status == 200
+    assert [record["client"] for record in gateway.records(2)] == ["127.0.0.1", "::1"]
+
+
 @pytest.mark.parametrize("count", [100, 1000])
 def test_many_fields_both_ways(start, origin, count):
     fields = [f"X-{i}: {i}" for i in range(count - 1)]

@@ -20,6 +20,7 @@
 #define FILES_MAX 512
 #define BACKLOG_MAX 64
 #define NUDGE_MAX_US 2000
+#define NUDGES_MAX 500         /* of one connection: beyond it large content would take for ever */
 #define WALL_AT_ZERO_US 1700000000000000ULL
 
 enum file_kind { FILE_FREE, FILE_LISTENER, FILE_CONNECTING, FILE_STREAM };
@@ -33,6 +34,7 @@ struct sim_file {
 	struct list_node ready;        /* in io->ready while pending != 0 */
 	struct sim_event nudge;        /* tells nudge_events later */
 	unsigned nudge_events;
+	unsigned nudges;               /* how often so far */
 
 	struct sim_end *end;           /* FILE_STREAM */
 	uint64_t breaks_at;            /* bytes left until a fault breaks it; 0: never */
@@ -197,8 +199,15 @@ static void file_nudged(struct sim_event *event)
 static void file_nudge_later(struct sim_file *file, unsigned events)
 {
 	file->nudge_events |= events;
+	file->nudges++;
 	if (file->nudge.heap_at == 0)
 		world_schedule(&file->nudge, world_now_us() + world_below(NUDGE_MAX_US));
+}
+
+/* Draws whether a call gives less than it could. */
+static bool file_stints(const struct sim_file *file, unsigned permille)
+{
+	return file->nudges < NUDGES_MAX && world_chance(permille);
 }
 
 static void end_changed(struct sim_end *end, unsigned changes)
@@ -593,9 +602,9 @@ static size_t read_shortened(struct sim_file *file, size_t n)
 	size_t there = end_unread(file->end), want = n < there ? n : there, given = want;
 	uint64_t glued_at = file->end->rx.glued_at;
 
-	if (want > 1 && world_chance(faults.one_byte_read))
+	if (want > 1 && file_stints(file, faults.one_byte_read))
 		given = 1;
-	else if (want > 1 && world_chance(faults.short_read))
+	else if (want > 1 && file_stints(file, faults.short_read))
 		given = 1 + world_below(want - 1);
 	if (given < want && glued_at != 0 && file->end->rx.read + given == glued_at)
 		given++;
@@ -611,7 +620,7 @@ ssize_t io_recv(struct io *io, struct io_source *source, void *bytes, size_t n)
 	struct sim_file *file = file_of(source);
 
 	SIM_CHECK(file->kind == FILE_STREAM && n > 0);
-	if (world_chance(faults.spurious_eagain)) {
+	if (file_stints(file, faults.spurious_eagain)) {
 		world_note(NOTE_FAULT, FAULT_EAGAIN, file->end->conn->number, 0);
 		file_nudge_later(file, end_level(file->end) & ~(unsigned)END_WRITABLE);
 		return -EAGAIN;
@@ -627,7 +636,7 @@ static size_t write_shortened(struct sim_file *file, size_t n)
 {
 	size_t room = end_room(file->end), want = n < room ? n : room, taken = want;
 
-	if (want > 1 && world_chance(faults.short_write))
+	if (want > 1 && file_stints(file, faults.short_write))
 		taken = 1 + world_below(want - 1);
 	if (taken < want) {
 		world_note(NOTE_FAULT, FAULT_SHORT_WRITE, file->end->conn->number, taken);
@@ -652,7 +661,7 @@ ssize_t io_sendv(struct io *io, struct io_source *source, const struct iovec *io
 	ssize_t total = 0;
 
 	SIM_CHECK(file->kind == FILE_STREAM && count > 0 && count <= 64);
-	if (world_chance(faults.spurious_eagain)) {
+	if (file_stints(file, faults.spurious_eagain)) {
 		world_note(NOTE_FAULT, FAULT_EAGAIN, file->end->conn->number, 1);
 		file_nudge_later(file, IO_WRITABLE);
 		return -EAGAIN;

@@ -220,7 +220,7 @@ static void client_receive(struct sim_client *client)
 		if (n == -EAGAIN)
 			return;
 		if (n <= 0) {
-			client_peer_ended(client, n == 0 ? ENDED_BY_FIN : ENDED_BY_RESET);
+			client_peer_ended(client, n == 0 && !client->end->reset ? ENDED_BY_FIN : ENDED_BY_RESET);
 			return;
 		}
 		client->received += (size_t)n;

@@ -59,12 +59,14 @@ static struct sim_request *request_new(enum sim_kind kind)
 /* Mostly small; sometimes beyond every buffer on the way. */
 static uint64_t content_draw(void)
 {
+	uint64_t bulk = plan.content_max;
+
 	switch (world_below(8)) {
 	case 0: return 0;
 	case 1: return world_between(1, 8);
 	case 2: case 3: case 4: return world_below(600);
 	case 5: case 6: return world_below(20000);
-	default: return world_chance(60) ? world_between(1000000, 3000000) : world_below(120000);
+	default: return world_chance(60) ? world_between(bulk / 3, bulk) : world_below(bulk < 120000 ? bulk : 120000);
 	}
 }
 

@@ -84,6 +84,7 @@ struct sim_plan {
 	bool rewrites;           /* upstream 1: "/u1/..." arrives as "/in/..." */
 	unsigned header_bytes, header_count, target_bytes;
 	uint64_t body_bytes;     /* 0: no limit */
+	uint64_t content_max;    /* what windows and latencies carry in reasonable time */
 };
 extern struct sim_plan plan;
 

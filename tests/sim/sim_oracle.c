@@ -65,7 +65,7 @@ static bool cause_fits(const struct sim_request *request, enum cause cause)
 		return drawn.tight_limits;
 	case CAUSE_POOL_QUEUE_FULL:
 		return holds_connections();
-	case CAUSE_POOL_ACQUIRE_TIMEOUT:
+	case CAUSE_POOL_ACQUIRE_TIMEOUT: case CAUSE_REQUEST_DEADLINE:
 		/* The times of these runs are short, pools may have one connection, and there may be ten clients. */
 		return oracle_run_is_rough();
 	case CAUSE_CONNECT_REFUSED:
@@ -77,7 +77,7 @@ static bool cause_fits(const struct sim_request *request, enum cause cause)
 		return drawn.reset || drawn.answer_defect || drawn.server_idle_close || drawn.server_unsolicited;
 	case CAUSE_UPSTREAM_BAD_RESPONSE:
 		return request->answer.defect != DEFECT_NONE || drawn.server_unsolicited || drawn.answer_defect;
-	case CAUSE_FIRST_BYTE_TIMEOUT: case CAUSE_UPSTREAM_IDLE_TIMEOUT: case CAUSE_REQUEST_DEADLINE:
+	case CAUSE_FIRST_BYTE_TIMEOUT: case CAUSE_UPSTREAM_IDLE_TIMEOUT:
 		return holds_connections();
 	case CAUSE_FILES_EXHAUSTED:
 		return drawn.connect_fails || drawn.accept_emfile;

@@ -305,6 +305,15 @@ static void mishaps_draw(void)
 
 /* --- phases ----------------------------------------------------------------------------------------------------------- */
 
+static void network_draw(void)
+{
+	size_t window_min = world_chance(300) ? 512 : 4096, window_max = world_chance(300) ? 4096 : 65536;
+	uint64_t latency_max_us = world_chance(300) ? 0 : world_chance(500) ? 1000 : 20000;
+
+	sockets_begin(window_min, window_max, latency_max_us);
+	plan.content_max = window_min == 512 ? 30000 : latency_max_us == 20000 ? 300000 : 3000000;
+}
+
 static void begin(uint64_t seed)
 {
 	static const uint64_t quanta[] = {0, 0, 100, 1000, 1000, 10000};
@@ -315,8 +324,7 @@ static void begin(uint64_t seed)
 	world_set_quantum(quanta[world_below(6)]);
 	world_set_shuffle(world_chance(500));
 	memory_begin();
-	sockets_begin(world_chance(300) ? 512 : 4096, world_chance(300) ? 4096 : 65536,
-		world_chance(300) ? 0 : world_chance(500) ? 1000 : 20000);
+	network_draw();
 	sim_io_begin();
 	model_begin();
 	run.draining = run.drained[0] = run.drained[1] = false;

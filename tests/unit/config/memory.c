@@ -1,6 +1,7 @@
 /*
  * A load that runs out of memory at any of its allocations ends in a complaint, and gives everything back, at which
- * LeakSanitizer looks. malloc and calloc of our own code are made to fail; libyaml's own come from its library and stay as they are.
+ * LeakSanitizer looks. malloc and calloc of our own code are made to fail; libyaml's own come from its library and stay
+ * as they are.
  */
 #include "load.h"
 

@@ -69,7 +69,7 @@ struct refusal {
 #define WITH_NUL(literal) literal, .n = sizeof(literal) - 1
 
 static const struct refusal refusals[] = {
-	/* framing: issue-list order */
+	/* framing */
 	{HEAD("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"), "both"},
 	{HEAD("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"), "both"},
 	{HEAD("Content-Length: 5\r\nContent-Length: 6\r\n"), "more than one Content-Length"},

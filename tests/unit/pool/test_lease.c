@@ -236,10 +236,11 @@ static void idle_connection_past_its_time_is_not_leased_though_its_timer_has_not
 }
 
 /* random() chooses the life between 90 and 110 percent: 0 is the least, 2 * span the most. */
-static void life_ends_within_its_jitter(void **state)
+static const uint64_t life_randoms[] = {0, 200, 100};
+static const uint64_t life_spans[] = {900, 1100, 1000};
+
+static void idle_life_ends_within_its_jitter(void **state)
 {
-	static const uint64_t randoms[] = {0, 200, 100};
-	static const uint64_t lives[] = {900, 1100, 1000};
 	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a;
@@ -247,17 +248,36 @@ static void life_ends_within_its_jitter(void **state)
 	config.lifetime_max_us = 1000;
 	for (int i = 0; i < 3; i++) {
 		owner_init(&owner, &config, NULL);
-		owner.random = randoms[i];
+		owner.random = life_randoms[i];
 		borrower_init(&a, &owner);
 		borrower_lease(&a);
 		borrower_give_back(&a, WEIR_POOL_REUSABLE);
-		owner_run(&owner);
-		assert_int_equal(weir_pool_next_event(owner.pool), owner.now_us + lives[i]);
-		owner.now_us += lives[i] - 1;
+		owner_run_at(&owner, owner.now_us + life_spans[i] - 1);
+		assert_int_equal(owner.closes_n, 0);
+		assert_int_equal(weir_pool_next_event(owner.pool), owner.now_us + 1);
+		owner_run_at(&owner, owner.now_us + 1);
+		assert_int_equal(owner.closes_n, 1);
+		owner_release(&owner);
+	}
+}
+
+static void leased_life_ends_when_it_comes_back(void **state)
+{
+	struct weir_pool_config config = owner_config();
+	struct owner owner;
+	struct borrower a;
+
+	config.lifetime_max_us = 1000;
+	for (int i = 0; i < 3; i++) {
+		owner_init(&owner, &config, NULL);
+		owner.random = life_randoms[i];
+		borrower_init(&a, &owner);
+		borrower_lease(&a);
+		borrower_give_back(&a, WEIR_POOL_REUSABLE);
+		owner.now_us += life_spans[i] - 1;
 		assert_int_equal(borrower_acquire(&a, 1000), WEIR_POOL_DELIVERED);
-		owner.now_us += 1;
-		owner_run(&owner);
-		assert_int_equal(owner.closes_n, 0);  /* not while it is leased */
+		owner_run_at(&owner, owner.now_us + 1);
+		assert_int_equal(owner.closes_n, 0);
 		borrower_give_back(&a, WEIR_POOL_REUSABLE);
 		assert_int_equal(owner.closes_n, 1);
 		owner_release(&owner);
@@ -304,7 +324,8 @@ int main(void)
 		cmocka_unit_test(connection_is_closed_after_its_last_use),
 		cmocka_unit_test(idle_connection_is_closed_at_its_time),
 		cmocka_unit_test(idle_connection_past_its_time_is_not_leased_though_its_timer_has_not_fired),
-		cmocka_unit_test(life_ends_within_its_jitter),
+		cmocka_unit_test(idle_life_ends_within_its_jitter),
+		cmocka_unit_test(leased_life_ends_when_it_comes_back),
 		cmocka_unit_test(reports_that_cannot_be_are_counted_and_ignored),
 	};
 

@@ -150,7 +150,7 @@ static void idle(struct scene *scene)
 static void assert_idle_is_closed(struct scene *scene)
 {
 	while (bed_stats(&scene->bed, 0).idle > 0)
-		io_run(fixture.io);
+		run_pending();
 	assert_counts(&scene->bed, 0, 0, 0);
 	assert_int_equal(scene->user.ready, 0);
 	if (scene->end.source.fd >= 0)
