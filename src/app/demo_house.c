@@ -70,10 +70,7 @@ static int bind_only(const struct address *address)
 	return -1;
 }
 
-/*
- * The first port from `port` on that nobody has; 0 when there is none. The gateway cannot find out by itself: it
- * shares its port (SO_REUSEPORT), and two demonstrations would get each other's requests.
- */
+/* The first port from `port` on that nobody has; 0 when there is none. Known before the configuration names it. */
 static unsigned port_find(unsigned port)
 {
 	for (unsigned i = 0; i < PORT_COUNT && port + i <= UINT16_MAX; i++) {

@@ -43,7 +43,7 @@ static unsigned sum(const unsigned *percent)
 
 struct origin *origin_create(struct io *io, const struct origin_options *options, char error_text[256])
 {
-	const struct io_listen_options listen = {.backlog = LISTEN_BACKLOG, .reuse_port = true};
+	const struct io_listen_options listen = {.backlog = LISTEN_BACKLOG, .reuse_port = options->address_shared};
 	struct origin *origin = calloc(1, sizeof(*origin));
 	char text[ADDRESS_TEXT_MAX];
 

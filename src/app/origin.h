@@ -21,6 +21,7 @@
 
 struct origin_options {
 	struct address address;
+	bool address_shared;              /* other origins listen there too (SO_REUSEPORT) */
 	const char *name;                 /* told in X-Origin, at most ORIGIN_NAME_MAX visible characters; "": none */
 	uint64_t size;                    /* of a plain answer's content */
 	uint64_t delay_us;                /* before every answer */

@@ -80,6 +80,7 @@ struct origins *origins_start(const struct origin_options *options, unsigned cou
 		snprintf(error_text, 256, "out of memory");
 		return NULL;
 	}
+	shared.address_shared = count > 1;
 	for (; origins->count < count; origins->count++) {
 		struct member *member = &origins->members[origins->count];
 

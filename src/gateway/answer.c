@@ -63,7 +63,7 @@ static size_t error_body(char body[BODY_ROOM], const struct cause_info *info, co
 static void put_common(struct h1_writer *w, struct worker *worker, unsigned status, bool keep_alive)
 {
 	h1_put_status_line(w, status, view_of("", 0));
-	h1_put_field(w, VIEW("Date"), worker_date(worker));
+	h1_put(w, worker_date_line(worker));
 	h1_put(w, VIEW("Server: weir\r\n"));
 	if (!keep_alive)
 		h1_put(w, VIEW("Connection: close\r\n"));

@@ -241,43 +241,45 @@ static void client_refuse(struct client *c, enum cause cause, const char *why)
 	exchange_refuse(c, cause, why);
 }
 
+/* Tries to take a head from what is unread. True: it became an exchange, or was refused. */
+static bool client_take_head(struct client *c, const struct h1_limits *limits)
+{
+	struct message m;
+
+	if (c->state == CLIENT_IDLE) {
+		c->state = CLIENT_HEAD;
+		c->head_us = now_us(c);
+	}
+	struct h1_result result = h1_conn_read_request(&c->h1, limits, &m);
+
+	if (result.status == H1_MORE)
+		return false;
+	if (result.status == H1_BAD) {
+		client_refuse(c, result.cause, result.why);
+		return true;
+	}
+	c->state = CLIENT_EXCHANGE;
+	exchange_start(c, &m);
+	return true;
+}
+
 static void client_serve(struct client *c)
 {
 	struct h1_limits limits = client_limits(c);
 	size_t bytes_max = limits.head_bytes_max > H1_SCRATCH_IN_BYTES ? limits.head_bytes_max : H1_SCRATCH_IN_BYTES;
-	struct message m;
+	ssize_t got;
 
-	for (;;) {
-		if (c->h1.unread.n > 0 && c->state == CLIENT_IDLE) {
-			c->state = CLIENT_HEAD;
-			c->head_us = now_us(c);
-		}
-		struct h1_result result = h1_conn_read_request(&c->h1, &limits, &m);
-
-		if (result.status == H1_DONE) {
-			c->state = CLIENT_EXCHANGE;
-			exchange_start(c, &m);
+	do {
+		if (c->h1.unread.n > 0 && client_take_head(c, &limits))
 			return;
-		}
-		if (result.status == H1_BAD) {
-			client_refuse(c, result.cause, result.why);
-			return;
-		}
-		ssize_t got = h1_conn_fill(&c->h1, bytes_max);
-
-		if (got == -EAGAIN) {
-			client_wait(c);
-			return;
-		}
-		if (got == -ENOBUFS) {
-			client_refuse(c, CAUSE_HEADERS_TOO_LARGE, NULL);
-			return;
-		}
-		if (got <= 0) {
-			client_close(c);
-			return;
-		}
-	}
+		got = h1_conn_fill(&c->h1, bytes_max);
+	} while (got > 0);
+	if (got == -EAGAIN)
+		client_wait(c);
+	else if (got == -ENOBUFS)
+		client_refuse(c, CAUSE_HEADERS_TOO_LARGE, NULL);
+	else
+		client_close(c);
 }
 
 /* --- events ----------------------------------------------------------------------------------------------------------- */
@@ -347,6 +349,10 @@ static void client_identify(struct client *c, const struct address *peer)
 		n = sizeof(c->peer);
 	memcpy(c->peer, text, n);
 	c->peer_len = (uint8_t)n;
+	if (peer->u.any.sa_family == AF_UNIX)
+		c->peer_kind = PEER_LOCAL;
+	else
+		c->peer_kind = memchr(c->peer, ':', n) != NULL ? PEER_IPV6 : PEER_IPV4;
 	c->trusted = is_trusted(c->listener->config, peer);
 }
 

@@ -444,7 +444,10 @@ static void pump_response(struct exchange *ex)
 	uint64_t before = ex->bytes_out;
 
 	while (step != STEP_ENDED && !conn_blocked(&client_side(ex)->conn)) {
-		step = ex->state == EXCHANGE_RESPONDING ? response_content(ex) : response_head(ex);
+		if (ex->state == EXCHANGE_RESPONDING)
+			step = response_content(ex);
+		else
+			step = upstream_side(ex)->unread.n == 0 ? STEP_FILL : response_head(ex);
 		if (step == STEP_FILL)
 			step = had_its_turn(ex, ex->bytes_out - before) ? response_pause(ex) : response_fill(ex);
 	}
@@ -522,7 +525,9 @@ static void exchange_pump(struct exchange *ex)
 	case EXCHANGE_RESPONDING:
 		if (ex->sent_us == 0 && !pump_request(ex))
 			return;
-		pump_response(ex);
+		/* An answer that has begun may have its end behind a piece that the client has just taken. */
+		if (ex->state == EXCHANGE_RESPONDING || h1_conn_has_input(upstream_side(ex)))
+			pump_response(ex);
 		if (ex->state == EXCHANGE_TUNNELLING)
 			tunnel(ex);
 		else if (ex->state != EXCHANGE_ENDED)
@@ -693,6 +698,7 @@ static struct exchange *exchange_create(struct client *client)
 	}
 	memset(ex, 0, offsetof(struct exchange, request));
 	ex->target = (struct target){0};
+	upstream_lease_init(&ex->lease);
 	ex->worker = w;
 	ex->client = client;
 	ex->timer.on_fire = exchange_on_timer;

@@ -263,10 +263,12 @@ const char *forward_rewrite(struct exchange *ex)
 /* --- the request ------------------------------------------------------------------------------------------------------------ */
 
 /* The received X-Forwarded-For of a trusted peer, and the peer itself behind it. */
-static void put_forwarded_for(struct h1_writer *w, const struct exchange *ex)
+static inline void put_forwarded_for(struct h1_writer *w, const struct exchange *ex)
 {
+	const struct client *c = ex->client;
+
 	h1_put(w, VIEW("X-Forwarded-For: "));
-	for (uint32_t i = 0; ex->client->trusted && i < ex->request.field_count; i++) {
+	for (uint32_t i = 0; c->trusted && i < ex->request.field_count; i++) {
 		const struct field *f = &ex->request.fields[i];
 
 		if (f->id != FIELD_X_FORWARDED_FOR || f->value_len == 0)
@@ -274,27 +276,27 @@ static void put_forwarded_for(struct h1_writer *w, const struct exchange *ex)
 		h1_put(w, field_value(f));
 		h1_put(w, VIEW(", "));
 	}
-	h1_put(w, view_of(ex->client->peer, ex->client->peer_len));
+	h1_put(w, c->peer_kind == PEER_LOCAL ? VIEW("unknown") : view_of(c->peer, c->peer_len));
 }
 
 /* RFC 7239: the peer as a node identifier, quoted where the grammar wants it. */
-static void put_node(struct h1_writer *w, struct view peer)
+static inline void put_node(struct h1_writer *w, const struct client *c)
 {
-	if (view_starts(peer, VIEW("unix:"))) {
-		h1_put(w, VIEW("unknown"));
-	} else if (memchr(peer.p, ':', peer.n) != NULL) {
+	switch ((enum peer_kind)c->peer_kind) {
+	case PEER_IPV4: h1_put(w, view_of(c->peer, c->peer_len)); return;
+	case PEER_LOCAL: h1_put(w, VIEW("unknown")); return;
+	case PEER_IPV6:
 		h1_put(w, VIEW("\"["));
-		h1_put(w, peer);
+		h1_put(w, view_of(c->peer, c->peer_len));
 		h1_put(w, VIEW("]\""));
-	} else {
-		h1_put(w, peer);
+		return;
 	}
 }
 
-static void put_forwarded(struct h1_writer *w, const struct exchange *ex)
+static inline void put_forwarded(struct h1_writer *w, const struct exchange *ex)
 {
 	h1_put(w, VIEW("\r\nForwarded: for="));
-	put_node(w, view_of(ex->client->peer, ex->client->peer_len));
+	put_node(w, ex->client);
 	if (ex->target.authority.n > 0) {
 		h1_put(w, VIEW(";host=\""));
 		h1_put(w, ex->target.authority);
@@ -306,19 +308,27 @@ static void put_forwarded(struct h1_writer *w, const struct exchange *ex)
 	h1_put(w, VIEW("\r\n"));
 }
 
-/* What this hop says of itself and of the client. Literals are joined where they meet: this is written for every request. */
-static void put_identity(struct h1_writer *w, const struct exchange *ex)
+/*
+ * What this hop says of itself and of the client. It is written for every request, so literals are joined where they meet,
+ * and the writer is worked on in a copy that the compiler can keep in registers.
+ */
+static void put_identity(struct h1_writer *to, const struct exchange *ex)
 {
 	const struct message *m = &ex->request;
 	bool trusted = ex->client->trusted;
+	struct h1_writer w = *to;
 
-	h1_put(w, m->minor == 0 ? VIEW("Via: 1.0 weir\r\n") : VIEW("Via: 1.1 weir\r\n"));
+	h1_put(&w, m->minor == 0 ? VIEW("Via: 1.0 weir\r\n") : VIEW("Via: 1.1 weir\r\n"));
 	if (!trusted || message_find(m, FIELD_X_FORWARDED_PROTO) == NULL)
-		h1_put(w, VIEW("X-Forwarded-Proto: http\r\n"));
-	if (ex->target.authority.n > 0 && (!trusted || message_find(m, FIELD_X_FORWARDED_HOST) == NULL))
-		h1_put_field(w, VIEW("X-Forwarded-Host"), ex->target.authority);
-	put_forwarded_for(w, ex);
-	put_forwarded(w, ex);
+		h1_put(&w, VIEW("X-Forwarded-Proto: http\r\n"));
+	if (ex->target.authority.n > 0 && (!trusted || message_find(m, FIELD_X_FORWARDED_HOST) == NULL)) {
+		h1_put(&w, VIEW("X-Forwarded-Host: "));
+		h1_put(&w, ex->target.authority);
+		h1_put(&w, VIEW("\r\n"));
+	}
+	put_forwarded_for(&w, ex);
+	put_forwarded(&w, ex);
+	*to = w;
 }
 
 static void put_upgrade(struct h1_writer *w, const struct message *m)
@@ -370,14 +380,21 @@ static void put_connection(struct h1_writer *w, const struct exchange *ex)
 		h1_put(w, VIEW("Connection: keep-alive\r\n"));
 }
 
-static void put_end_to_end(struct h1_writer *w, const struct message *response)
+/* The fields that go on, and a Date where there is none (RFC 9110 §6.6.1). */
+static void put_end_to_end(struct h1_writer *w, struct worker *worker, const struct message *response)
 {
+	bool dated = response->status < 200;
+
 	for (uint32_t i = 0; i < response->field_count; i++) {
 		const struct field *f = &response->fields[i];
 
-		if (!f->dropped && f->id != FIELD_X_REQUEST_ID)
-			h1_put_field(w, field_name(f), field_value(f));
+		if (f->dropped || f->id == FIELD_X_REQUEST_ID)
+			continue;
+		dated |= f->id == FIELD_DATE;
+		h1_put_field(w, field_name(f), field_value(f));
 	}
+	if (!dated)
+		h1_put(w, worker_date_line(worker));
 }
 
 bool forward_response(struct exchange *ex, struct message *response)
@@ -388,7 +405,7 @@ bool forward_response(struct exchange *ex, struct message *response)
 
 	ex->keep_client = framing != FRAMING_UNTIL_CLOSE && exchange_keeps_client(ex);
 	h1_put_status_line(&w, response->status, response->reason);
-	put_end_to_end(&w, response);
+	put_end_to_end(&w, ex->worker, response);
 	if (framing == FRAMING_CHUNKED)
 		h1_put(&w, VIEW("Transfer-Encoding: chunked\r\n"));
 	put_connection(&w, ex);
@@ -404,7 +421,7 @@ bool forward_informational(struct exchange *ex, struct message *response)
 	struct h1_writer w = h1_conn_begin_head(to, HEAD_ROOM);
 
 	h1_put_status_line(&w, response->status, response->reason);
-	put_end_to_end(&w, response);
+	put_end_to_end(&w, ex->worker, response);
 	return h1_conn_end_head(to, &w, FRAMING_NONE);
 }
 
@@ -416,7 +433,7 @@ bool forward_upgrade(struct exchange *ex, struct message *response)
 	h1_put_status_line(&w, response->status, response->reason);
 	if (!message_drop_hop_by_hop(response))
 		return false;
-	put_end_to_end(&w, response);
+	put_end_to_end(&w, ex->worker, response);
 	put_upgrade(&w, response);
 	h1_put(&w, VIEW("Via: 1.1 weir\r\n"));
 	return h1_conn_end_head(to, &w, FRAMING_NONE);

@@ -26,6 +26,8 @@ struct bucket {
 	struct view key;
 	const struct config_route **routes;
 	size_t route_count;
+	struct bucket *any_path;           /* host entries: their routes for any path */
+	bool has_paths;                    /* host entries: some of their routes look at the path */
 };
 
 struct router {
@@ -34,6 +36,7 @@ struct router {
 	size_t mask;
 	struct bucket *any_host;
 	bool has_exact, has_suffix;        /* whether any host of that kind is configured */
+	bool has_paths;                    /* whether any host has */
 	unsigned depth_max;                /* most segments in any configured prefix */
 };
 
@@ -140,6 +143,10 @@ static bool add_route(struct router *r, const struct config_route *route)
 		.kind = route->path_match, .key = route->path};
 	struct bucket *pb = bucket_make(r, r->paths, &path);
 
+	if (pb != NULL && route->path_match == PATH_ANY)
+		hb->any_path = pb;
+	hb->has_paths |= route->path_match != PATH_ANY;
+	r->has_paths |= hb->has_paths;
 	if (route->path_match == PATH_PREFIX && segments(route->path) > r->depth_max)
 		r->depth_max = segments(route->path);
 	return pb != NULL && bucket_add(pb, route);
@@ -248,14 +255,11 @@ static void prefixes_read(struct prefixes *p, struct view path, unsigned depth_m
 	p->whole = h;
 }
 
-static bool try_host(const struct router *r, const struct bucket *host, const struct prefixes *p,
+static bool try_paths(const struct router *r, const struct bucket *host, const struct prefixes *p,
 	const struct route_query *q, struct route_match *m)
 {
-	uint64_t hash;
+	uint64_t hash = path_hash(p->whole, host, PATH_EXACT);
 
-	if (host == NULL)
-		return false;
-	hash = path_hash(p->whole, host, PATH_EXACT);
 	m->rest = view_of("", 0);
 	if (try_bucket(bucket_find(r, r->paths, hash, host, PATH_EXACT, q->path), q, m))
 		return true;
@@ -267,9 +271,18 @@ static bool try_host(const struct router *r, const struct bucket *host, const st
 		if (try_bucket(bucket_find(r, r->paths, hash, host, PATH_PREFIX, prefix), q, m))
 			return true;
 	}
-	hash = path_hash(FNV_BASIS, host, PATH_ANY);
+	return false;
+}
+
+static bool try_host(const struct router *r, const struct bucket *host, const struct prefixes *p,
+	const struct route_query *q, struct route_match *m)
+{
+	if (host == NULL)
+		return false;
+	if (host->has_paths && try_paths(r, host, p, q, m))
+		return true;
 	m->rest = q->path;
-	return try_bucket(bucket_find(r, r->paths, hash, host, PATH_ANY, view_of("", 0)), q, m);
+	return try_bucket(host->any_path, q, m);
 }
 
 static bool try_exact(const struct router *r, const struct prefixes *p, const struct route_query *q,
@@ -298,7 +311,8 @@ struct route_match router_find(const struct router *r, const struct route_query 
 	struct route_match m = {0};
 	struct prefixes p;
 
-	prefixes_read(&p, q->path, r->depth_max);
+	if (r->has_paths)
+		prefixes_read(&p, q->path, r->depth_max);
 	if ((r->has_exact && try_exact(r, &p, q, &m)) || (r->has_suffix && try_suffixes(r, &p, q, &m)) ||
 		try_host(r, r->any_host, &p, q, &m))
 		m.wrong_method = false;

@@ -68,12 +68,12 @@ struct worker {
 	bool closing_upstreams;
 	bool drained;
 	uint64_t id_half[2];               /* the first 16 characters of every request id */
-	char date[32];                     /* IMF-fixdate of date_s */
+	char date_line[40];                /* "Date: " IMF-fixdate CRLF, of date_s */
 	uint64_t date_s;
 };
 
-/* "Sun, 06 Nov 1994 08:49:37 GMT" for now; formatted at most once a second. */
-struct view worker_date(struct worker *w);
+/* "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n" for now; formatted at most once a second. */
+struct view worker_date_line(struct worker *w);
 
 /* A client's connection is gone: its place may be taken, and a drain may be over. */
 void worker_client_closed(struct worker *w, struct worker_listener *listener);
@@ -93,6 +93,9 @@ enum client_state {
 /* What is to become of the connection when its exchange has ended. */
 enum client_next { CLIENT_KEEP, CLIENT_CLOSE, CLIENT_ABORT };
 
+/* What kind of address the peer has. */
+enum peer_kind { PEER_IPV4, PEER_IPV6, PEER_LOCAL };
+
 struct client {
 	struct h1_conn h1;
 	struct worker *worker;
@@ -107,6 +110,7 @@ struct client {
 	uint8_t state;                     /* enum client_state */
 	uint8_t next;                      /* enum client_next, while FLUSHING */
 	uint8_t trusted;                   /* the peer is in trusted_proxies */
+	uint8_t peer_kind;                 /* enum peer_kind */
 	uint8_t peer_len;
 	char peer[46];                     /* the peer's address as text, without port */
 };
@@ -181,7 +185,6 @@ struct exchange {
 	uint16_t filter_at;                /* cursor: filters whose on_request was called */
 	uint32_t pause_slot;               /* slot + 1 while FILTER_PAUSE; 0 otherwise */
 
-	struct upstream_lease lease;
 	uint8_t state;                     /* enum exchange_state; changed by exchange_enter only */
 	uint8_t deadline_cause;            /* enum cause when the timer fires */
 	uint8_t keep_client;               /* what the answer's head promised */
@@ -204,6 +207,7 @@ struct exchange {
 
 	/* From here on memory is not zeroed for a new exchange. */
 	struct message request;            /* set before anything else looks at it */
+	struct upstream_lease lease;       /* upstream_lease_init */
 	struct target target;
 	char first[EXCHANGE_ARENA_BYTES];  /* the arena's first block */
 };

@@ -211,8 +211,9 @@ void worker_free(struct worker *w)
 
 /* --- looking in ------------------------------------------------------------------------------------------------------------- */
 
-struct view worker_date(struct worker *w)
+struct view worker_date_line(struct worker *w)
 {
+	enum { DATE_LINE_BYTES = 37 };
 	uint64_t now_s = io_wall_us(w->io) / US_PER_S;
 
 	if (now_s != w->date_s) {
@@ -221,10 +222,11 @@ struct view worker_date(struct worker *w)
 
 		gmtime_r(&t, &tm);
 		/* IMF-fixdate (RFC 9110 §5.6.7): English names whatever the locale; the program never sets one. */
-		strftime(w->date, sizeof(w->date), "%a, %d %b %Y %H:%M:%S GMT", &tm);
+		CHECK(strftime(w->date_line, sizeof(w->date_line), "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm) ==
+			DATE_LINE_BYTES);
 		w->date_s = now_s;
 	}
-	return view_str(w->date);
+	return view_of(w->date_line, DATE_LINE_BYTES);
 }
 
 const struct worker_stats *worker_stats(const struct worker *w)

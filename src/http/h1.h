@@ -37,8 +37,8 @@ struct h1_limits {
  * Refused: every case of "Strict reading" in docs/http1.md: both Content-Length and Transfer-Encoding, repeated or
  * malformed lengths, Transfer-Encoding other than exactly one "chunked", Transfer-Encoding in HTTP/1.0, bare CR or LF,
  * obs-fold, blank before the colon, empty or illegal names, NUL and other controls, missing (1.1), repeated or empty
- * Host, HTTP versions other than 1.0 and 1.1. What the target and Host hold is judged by target_read(), which is to be called
- * on every request; CONNECT is left to the caller.
+ * Host, HTTP versions other than 1.0 and 1.1. What the target and Host hold is judged by target_read(), which is to be
+ * called on every request; CONNECT is left to the caller.
  */
 struct h1_result h1_read_request(struct view bytes, const struct h1_limits *limits, struct message *m);
 

@@ -50,7 +50,7 @@ enum state {
 };
 
 /* clang-format off */
-enum class {
+enum byte_class {
 	CLASS_NONE, CLASS_HEX, CLASS_TOKEN, CLASS_BLANK, CLASS_SEMICOLON, CLASS_EQUALS, CLASS_QUOTE, CLASS_BACKSLASH,
 	CLASS_CR, CLASS_LF, CLASS_TEXT, CLASS_COUNT
 };
@@ -82,19 +82,23 @@ static const uint8_t transitions[STATE_LINE_END][CLASS_COUNT] = {
 };
 /* clang-format on */
 
-static enum class class_of(char c) {
-	switch (c){
-		case ' ' : case '\t' : return CLASS_BLANK; case ';' : return CLASS_SEMICOLON;
-		case '=' : return CLASS_EQUALS;
-		case '"' : return CLASS_QUOTE;
-		case '\\' : return CLASS_BACKSLASH;
-		case '\r' : return CLASS_CR;
-		case '\n' : return CLASS_LF;
+static enum byte_class class_of(char c)
+{
+	switch (c) {
+	case ' ':
+	case '\t': return CLASS_BLANK;
+	case ';': return CLASS_SEMICOLON;
+	case '=': return CLASS_EQUALS;
+	case '"': return CLASS_QUOTE;
+	case '\\': return CLASS_BACKSLASH;
+	case '\r': return CLASS_CR;
+	case '\n': return CLASS_LF;
 	}
-if (char_is(c, CHAR_HEX)) return CLASS_HEX;
-if (char_is(c, CHAR_TOKEN))
-	return CLASS_TOKEN;
-return char_is(c, CHAR_TEXT) ? CLASS_TEXT : CLASS_NONE;
+	if (char_is(c, CHAR_HEX))
+		return CLASS_HEX;
+	if (char_is(c, CHAR_TOKEN))
+		return CLASS_TOKEN;
+	return char_is(c, CHAR_TEXT) ? CLASS_TEXT : CLASS_NONE;
 }
 
 void h1_body_init(struct h1_body *body, enum framing framing, uint64_t content_length)
@@ -225,7 +229,7 @@ enum h1_piece h1_body_read(struct h1_body *body, struct view *in, struct view *d
 	}
 }
 
-/* --- trailers ------------------------------------------------------------------------------------------------------ */
+/* --- trailers ---------------------------------------------------------------------------------------------------- */
 
 /*
  * Fields that mean something before the content or nothing at all (RFC 9110 §6.5.1): authentication, controls of the

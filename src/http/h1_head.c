@@ -41,7 +41,7 @@ static enum h1_status refuse(struct head *h, const char *why)
 	return h1_refuse(&h->at, CAUSE_BAD_REQUEST, why);
 }
 
-/* --- fields that say how to go on ---------------------------------------------------------------------------------- */
+/* --- fields that say how to go on -------------------------------------------------------------------------------- */
 
 /* RFC 9110 §7.2, RFC 9112 §3.2: exactly one. What it holds is judged together with the target, by target_read(). */
 static enum h1_status read_host(struct head *h, struct view value)
@@ -163,7 +163,7 @@ static void conclude_connection(struct head *h)
 	m->has_upgrade = m->minor == 1 && (h->seen & SEEN_UPGRADE) && (h->seen & SEEN_UPGRADE_OPTION);
 }
 
-/* --- start lines --------------------------------------------------------------------------------------------------- */
+/* --- start lines ------------------------------------------------------------------------------------------------- */
 
 /* "HTTP/1.0" or "HTTP/1.1", case-sensitive (RFC 9112 §2.3). */
 static enum h1_status read_version(struct head *h)
@@ -290,7 +290,7 @@ static enum h1_status read_status_line(struct head *h)
 	return status;
 }
 
-/* --- whole heads --------------------------------------------------------------------------------------------------- */
+/* --- whole heads ------------------------------------------------------------------------------------------------- */
 
 /* RFC 9112 §6.3 rules 6 and 7; 4 and 5 were looked after field by field. */
 static enum h1_status conclude_request(struct head *h)

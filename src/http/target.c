@@ -20,7 +20,7 @@
 static const char why_memory[] = "the request target needs more memory than an exchange may have";
 static const char why_path_byte[] = "the path has a character that is not allowed";
 
-/* --- the path ------------------------------------------------------------------------------------------------------ */
+/* --- the path ---------------------------------------------------------------------------------------------------- */
 
 /* A path being written. out[0] is '/', out[segment] the first byte of the last segment. */
 struct path {
@@ -133,7 +133,7 @@ static const char *path_write(struct path *path, struct view raw)
 	return why != NULL ? why : segment_end(path);
 }
 
-/* --- path and query ------------------------------------------------------------------------------------------------ */
+/* --- path and query ---------------------------------------------------------------------------------------------- */
 
 /* NULL, or what is wrong. The query is passed on as it is, but for raw non-ASCII bytes. */
 static const char *query_check(struct view query)
@@ -211,7 +211,7 @@ static const char *read_path_and_query(struct target *t, struct view raw, struct
 	return NULL;
 }
 
-/* --- forms --------------------------------------------------------------------------------------------------------- */
+/* --- forms ------------------------------------------------------------------------------------------------------- */
 
 static const char *set_authority(struct target *t, struct authority *a, struct arena *arena)
 {

@@ -69,6 +69,12 @@ void h1_conn_rest(struct h1_conn *hc);
 
 /* --- reading ---------------------------------------------------------------------------------------------------- */
 
+/* Whether reading can bring anything now: bytes, the end, or an error. */
+static inline bool h1_conn_has_input(const struct h1_conn *hc)
+{
+	return hc->unread.n > 0 || hc->conn.readable || hc->conn.at_end || hc->conn.error != 0;
+}
+
 /* Receives more behind the unread bytes. Results as conn_recv; -ENOBUFS when `bytes_max` are unread already. */
 ssize_t h1_conn_fill(struct h1_conn *hc, size_t bytes_max);
 

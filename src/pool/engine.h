@@ -63,7 +63,7 @@ struct weir_pool {
 
 	struct slot *slots;               /* connections_max; slots_used of them have ever been used */
 	uint32_t slots_used;
-	struct slot_list in[SLOT_STATES]; /* newest first; FREE only holds slots that were used before */
+	struct slot_list in[SLOT_STATES]; /* the latest first; FREE holds those that were in use before */
 	struct pool_deadlines idle_deadlines;
 
 	struct waiter_list queues[POOL_PRIORITIES];
@@ -86,7 +86,7 @@ struct weir_pool {
 
 void pool_slots_init(struct weir_pool *pool);
 
-/* The slot's index and back; a slot is FREE when nobody has it. */
+/* The number by which the owner knows the slot. */
 static inline uint32_t slot_index(const struct weir_pool *pool, const struct slot *slot)
 {
 	return (uint32_t)(slot - pool->slots);
@@ -148,9 +148,7 @@ void pool_slot_free(struct weir_pool *pool, struct slot *slot);
 /* Which idle connection is the next to be leased. There must be one. */
 struct slot *pool_idle_pick(struct weir_pool *pool);
 
-/*
- * Keeps an idle connection for `waiter`. The token is not seen before it is handed over: nobody can use it by mistake.
- */
+/* Keeps an idle connection for `waiter`. Its token is not seen before it is handed over: nobody uses it by mistake. */
 void pool_lease_grant(struct weir_pool *pool, struct slot *slot, struct weir_pool_waiter *waiter);
 void pool_lease_hand_over(struct weir_pool *pool, struct weir_pool_waiter *waiter);
 
@@ -166,10 +164,7 @@ void pool_match(struct weir_pool *pool);
  */
 void pool_ask(struct weir_pool *pool);
 
-/*
- * Match, then ask the owner for whatever has to be opened and closed (inside such a callback: left to the loop around
- * it).
- */
+/* Match, then ask. */
 void pool_settle(struct weir_pool *pool);
 
 /* Stops waiting for a unit of the budget if no open is wanted (any more). Part of settling. */
@@ -178,10 +173,7 @@ void pool_forgo(struct weir_pool *pool);
 /* Closed, with nothing left; the owner has still to be told. */
 bool pool_close_due(const struct weir_pool *pool);
 
-/*
- * The last step of every call: wakes the owner if there is a reason. Inside callbacks it is left to the call around
- * them.
- */
+/* The last step of every call: wakes the owner if there is a reason. In a callback it is left to the call around it. */
 void pool_wake(struct weir_pool *pool);
 
 #endif

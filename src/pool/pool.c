@@ -20,7 +20,8 @@ static bool config_valid(const struct weir_pool_config *config)
 {
 	return config->connections_max >= 1 && config->connections_max <= WEIR_POOL_CONNECTIONS_MAX &&
 		config->waiters_max <= WEIR_POOL_WAITERS_MAX && config->connecting_max >= 1 &&
-		config->acquire_timeout_us > 0 && (config->order == WEIR_POOL_LIFO || config->order == WEIR_POOL_FIFO);
+		config->acquire_timeout_us > 0 &&
+		(config->order == WEIR_POOL_LIFO || config->order == WEIR_POOL_FIFO);
 }
 
 static bool ops_valid(const struct weir_pool_ops *ops)
@@ -193,7 +194,8 @@ static uint64_t lifetime_us(const struct weir_pool *pool)
 {
 	uint64_t span_us = pool->config.lifetime_max_us / 10;
 
-	return pool->config.lifetime_max_us - span_us + pool->ops.random(pool->owner) % (2 * span_us + 1);
+	return pool_time_after(pool->config.lifetime_max_us - span_us,
+		pool->ops.random(pool->owner) % (2 * span_us + 1));
 }
 
 void weir_pool_opened(struct weir_pool *pool, uint32_t slot_number, void *connection, uint64_t now_us)
@@ -201,9 +203,7 @@ void weir_pool_opened(struct weir_pool *pool, uint32_t slot_number, void *connec
 	struct slot *slot = pool_slot_named(pool, slot_number);
 	bool dropped = slot != NULL && slot->state == SLOT_DOOMED && !slot->opened;
 
-	/*
-	 * Dropped: the pool was closed while this open was being asked for; the close to come carries the connection.
-	 */
+	/* Dropped: the pool was closed while it asked for this open. The close to come carries the connection. */
 	if (slot == NULL || (slot->state != SLOT_CONNECTING && !dropped)) {
 		pool->stats.bad_reports++;
 		return;

@@ -145,9 +145,10 @@ enum weir_pool_outcome weir_pool_acquire(struct weir_pool *pool, struct weir_poo
 	uint64_t deadline_us);
 
 /*
- * The side that asked gives up. Legal at every stage, O(1), idempotent: before acquire (zeroed waiter), waiting, with
- * an outcome not yet collected (a delivered connection goes back in the same step), and after the end (nothing
- * happens; a lease that was told is given back with weir_pool_give_back). After it on_outcome is not called.
+ * The side that asked gives up. Legal at every stage, O(1) however many wait, idempotent: before acquire (zeroed
+ * waiter), waiting, with an outcome not yet collected (a delivered connection goes back in the same step), and after
+ * the end (nothing happens; a lease that was told is given back with weir_pool_give_back). After it on_outcome is not
+ * called.
  */
 void weir_pool_cancel(struct weir_pool *pool, struct weir_pool_waiter *waiter, uint64_t now_us);
 
@@ -210,9 +211,9 @@ const char *weir_pool_audit(const struct weir_pool *pool);
  * Counts the connections of all pools that share it; lock free. When a pool with waiters finds it spent, it registers
  * for a wake; a pool that returns a unit while others are registered calls `notify` with one of their owners, each in
  * its turn (from the returning thread: the callback must only post to the other thread, which then calls
- * weir_pool_budget_freed, also when it needs no unit any more; it need not when the pool has been freed meanwhile). A
- * pool closes idle connections while others are registered. `notify` is not called for a pool after its
- * weir_pool_free.
+ * weir_pool_budget_freed, also when it needs no unit any more; it need not when the pool has been freed meanwhile). In
+ * each of its calls a pool closes idle connections while others are registered. `notify` is not called for a pool
+ * after its weir_pool_free.
  *
  * NULL: out of memory or a bad argument (errno EINVAL): connections_max out of 1..1000000, no notify.
  */

@@ -83,6 +83,8 @@ enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config
 	lease->endpoint = ep;
 	lease->picked = ep->config;
 	lease->asked_us = now_us;
+	lease->queue_us = lease->connect_us = 0;
+	lease->reused = false;
 	lease->waiter = (struct weir_pool_waiter){.on_outcome = on_outcome};
 	ep->active++;
 

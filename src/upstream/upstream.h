@@ -44,7 +44,7 @@ struct upstream_lease {
 	/* To be read by the user while held. */
 	struct upstream_conn *conn;
 	bool reused;
-	uint64_t queue_us;              /* the wait, less connecting */
+	uint64_t queue_us;              /* the wait, less connecting; set once the acquire has ended */
 	uint64_t connect_us;            /* 0 when reused */
 	const struct config_endpoint *picked;  /* stays after the end, for the log; NULL: none was picked */
 
@@ -54,6 +54,15 @@ struct upstream_lease {
 	uint64_t asked_us;
 	uint8_t stage;                  /* enum upstream_lease_stage */
 };
+
+/* Before the first use; memory need not be zeroed. */
+static inline void upstream_lease_init(struct upstream_lease *lease)
+{
+	lease->conn = NULL;
+	lease->picked = NULL;
+	lease->endpoint = NULL;
+	lease->stage = LEASE_NONE;
+}
 
 enum upstream_answer { UPSTREAM_ACQUIRED, UPSTREAM_PENDING, UPSTREAM_FAILED };
 

@@ -13,7 +13,7 @@
 static const struct h1_limits limits = {
 	.head_bytes_max = 16 * 1024, .field_count_max = OUTCOME_FIELDS_MAX, .target_bytes_max = 4 * 1024};
 
-/* --- arrival ------------------------------------------------------------------------------------------------------- */
+/* --- arrival ----------------------------------------------------------------------------------------------------- */
 
 static size_t next_whole(struct arrival *arrival)
 {
@@ -75,7 +75,7 @@ static void stream_consume(struct stream *s, size_t n)
 	s->here = view_from(s->here, n);
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------------- */
+/* --- reading ----------------------------------------------------------------------------------------------------- */
 
 /* Takes a result over; true when reading goes on behind it. */
 static bool take_result(struct outcome *o, struct stream *s, struct h1_result r)
@@ -163,7 +163,7 @@ void outcome_release(struct outcome *o)
 	buf_release(&o->content);
 }
 
-/* --- comparing ----------------------------------------------------------------------------------------------------- */
+/* --- comparing --------------------------------------------------------------------------------------------------- */
 
 static struct view content_of(const struct outcome *o)
 {
@@ -222,7 +222,7 @@ void outcome_check_same(const struct outcome *a, const struct outcome *b)
 		check_same_fields(&a->trailers, &b->trailers);
 }
 
-/* --- writing ------------------------------------------------------------------------------------------------------- */
+/* --- writing ----------------------------------------------------------------------------------------------------- */
 
 static void put_start_line(struct h1_writer *w, const struct message *m, bool response)
 {

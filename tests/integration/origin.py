@@ -13,11 +13,12 @@ from raw import TIMEOUT, Wire, response
 
 
 class Origin:
-    def __init__(self, path=None, backlog=4096):
+    def __init__(self, path=None, host="127.0.0.1", backlog=4096):
         if path is None:
-            self.listener = socket.create_server(("127.0.0.1", 0), backlog=backlog)
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            self.listener = socket.create_server((host, 0), family=family, backlog=backlog)
             self.port = self.listener.getsockname()[1]
-            self.address = f"127.0.0.1:{self.port}"
+            self.address = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
         else:
             self.listener = socket.socket(socket.AF_UNIX)
             self.listener.bind(str(path))

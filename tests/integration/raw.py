@@ -122,10 +122,14 @@ class Wire:
         return bool(data)
 
     def take(self, n):
-        while len(self.unread) < n:
-            assert self.more(), f"ended after {len(self.unread)} of {n} bytes: {self.unread[:200]!r}"
-        data, self.unread = self.unread[:n], self.unread[n:]
-        return data
+        """Exactly so many bytes."""
+        gathered = bytearray(self.unread)
+        while len(gathered) < n:
+            data = self.sock.recv(262144)
+            assert data, f"ended after {len(gathered)} of {n} bytes: {bytes(gathered[:200])!r}"
+            gathered += data
+        self.unread = bytes(gathered[n:])
+        return bytes(gathered[:n])
 
     def take_line(self):
         while b"\r\n" not in self.unread:
@@ -187,10 +191,11 @@ class Wire:
         message.trailers = self.read_trailers()
 
     def read_to_end(self):
-        while self.more():
-            pass
-        data, self.unread = self.unread, b""
-        return data
+        gathered = bytearray(self.unread)
+        self.unread = b""
+        while data := self.sock.recv(262144):
+            gathered += data
+        return bytes(gathered)
 
     # --- expecting ---------------------------------------------------------------------------------------------------
 
@@ -211,10 +216,12 @@ class Wire:
     def expect_gone(self):
         """Closed one way or the other. Returns what came before."""
         try:
-            return self.read_to_end()
+            while self.more():
+                pass
         except ConnectionResetError:
-            data, self.unread = self.unread, b""
-            return data
+            pass
+        data, self.unread = self.unread, b""
+        return data
 
     def expect_silence(self, seconds=0.05):
         """Nothing comes, and the connection stays: the one thing that can only be seen by waiting."""

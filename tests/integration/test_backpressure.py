@@ -77,14 +77,22 @@ def test_blocked_client_leaves_others_alone(gateway, origin):
 
 
 def test_stalled_answer_and_pipelined_requests(gateway, origin):
-    client = gateway.connect(receive_buffer=4096).send(get("/1") + get("/2") + get("/3"))
-    wire, _ = origin.answer(response(b"1" * 4 * MIB))
-    wire.expect_silence(0.1)
-    assert client.read_response().body == b"1" * 4 * MIB
-    assert wire.read_request().target == "/2"
-    wire.send(response(b"2" * 4 * MIB))
-    assert client.read_response().body == b"2" * 4 * MIB
-    assert wire.read_request().target == "/3"
+    """The second request goes upstream when the first answer is with the client, not before."""
+    def answer(wire, origin):
+        while wire.unread or wire.more():
+            origin.note(wire.read_request())
+            wire.send(response(b"x" * 4 * MIB))
+
+    origin.serve(answer)
+    client = gateway.connect(receive_buffer=65536).send(get("/1") + get("/2") + get("/3"))
+    origin.wait(lambda o: len(o.requests) == 1)
+    head = client.read_head()
+    with pytest.raises(AssertionError):
+        origin.wait(lambda o: len(o.requests) > 1, timeout=0.2)
+    assert client.take(head.framing) == b"x" * head.framing
+    for _ in range(2):
+        assert len(client.read_response().body) == 4 * MIB
+    assert [request.target for request in origin.requests] == ["/1", "/2", "/3"]
 
 
 def random_pieces(seed, total):
@@ -132,12 +140,31 @@ def test_many_tiny_chunks(gateway, origin, direction):
         assert origin.accept().read_request().body == expected
 
 
-def test_slow_side_costs_no_processor_time(gateway, origin):
-    gateway.connect(receive_buffer=4096).send(get())
+def test_waiting_costs_no_processor_time(gateway, origin):
+    """One of each kind of waiting that a loop could get wrong, all at once."""
+    gateway.connect(receive_buffer=4096).send(get("/slow-reader"))
     wire, _ = origin.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
     fill(wire, b"x" * 65536)
+    slow_upstream = gateway.connect().send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n")
+    origin.accept()
+    fill(slow_upstream, b"x" * 65536)
+    gateway.connect().send(get("/half-closed")).half_close()
+    origin.accept().read_request()
+    gateway.connect().send(b"GET / HTTP/1.1\r\nHo")
+    gateway.connect().send(get("/pipelined") + get("/behind"))
+    origin.accept().read_request()
+    gateway.connect().send(get("/upgrade", fields=["Connection: upgrade", "Upgrade: x"]) + b"early" * 100_000)
+    origin.accept().read_head()
+    lingering = gateway.connect().send(b"BAD\r\n\r\n" + b"x" * 100_000)
+    lingering.read_response()
+    tunnel = gateway.connect().send(get(fields=["Connection: upgrade", "Upgrade: x"]))
+    wire = origin.accept()
+    wire.read_head()
+    wire.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n").half_close()
+    assert tunnel.read_head().status == 101
+    tunnel.expect_end()
     before = gateway.cpu_seconds()
-    wire.expect_silence(0.3)
+    wire.expect_silence(0.4)
     assert gateway.cpu_seconds() - before <= 0.05
 
 

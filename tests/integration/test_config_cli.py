@@ -98,6 +98,17 @@ def test_examples_are_in_order():
         assert "nothing was started" not in result.stderr, result.stderr
 
 
+def test_configurations_in_the_manual_are_in_order(tmp_path):
+    found = [block for manual in sorted((ROOT / "docs").glob("*.md"))
+        for block in re.findall(r"^```yaml\n(.*?)^```", manual.read_text(), re.M | re.S) if block.startswith("version:")]
+    assert found
+    for i, block in enumerate(found):
+        path = tmp_path / f"{i}.yaml"
+        path.write_text(block)
+        result = run("check", path)
+        assert "nothing was started" not in result.stderr, block + result.stderr
+
+
 def test_plan_refuses_what_cannot_work(tmp_path):
     """More clients than any process can have open files."""
     path = tmp_path / "large.yaml"

@@ -108,6 +108,14 @@ def test_http_1_0_has_no_expectations(gateway, origin):
     assert client.read_response().body == b"done"
 
 
+def test_other_expectations_are_passed_on(gateway, origin):
+    """Only the upstream knows what it can fulfil."""
+    client = gateway.connect().send(get(fields=["Expect: the-unexpected"]))
+    _, request = origin.answer(response(status="417 Expectation Failed"))
+    assert request.get("Expect") == "the-unexpected"
+    assert client.read_response().status == 417
+
+
 def test_requests_without_the_expectation_get_no_100_of_ours(gateway, origin):
     client = gateway.connect().send(post("hello"))
     origin.answer(response("done"))

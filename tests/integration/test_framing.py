@@ -194,6 +194,18 @@ def test_statuses_without_content(gateway, origin, status):
     assert wire.read_request().target == "/next"
 
 
+def test_204_with_a_length_of_0_goes_on_without_it(gateway, origin):
+    """RFC 9110 §8.6 forbids the field; with 0 it is a harmless slip of the upstream."""
+    client = gateway.connect().send(get())
+    wire = origin.accept()
+    wire.read_request()
+    wire.send("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n")
+    answer = client.read_response()
+    assert (answer.status, answer.get("Content-Length")) == (204, None)
+    client.send(get("/next"))
+    assert wire.read_request().target == "/next"
+
+
 def test_304_may_have_the_length_of_what_it_does_not_send(gateway, origin):
     client = gateway.connect().send(get())
     wire = origin.accept()

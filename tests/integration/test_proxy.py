@@ -245,6 +245,14 @@ def test_upstream_on_a_unix_socket(start, make_origin, tmp_path):
     assert client.read_response().body == b"x"
 
 
+def test_upstream_on_ipv6(start, make_origin):
+    origin = make_origin(host="::1")
+    client = start(configuration(origin)).connect().send(get("/six"))
+    _, request = origin.answer(response("x"))
+    assert request.target == "/six"
+    assert client.read_response().body == b"x"
+
+
 def test_listener_on_a_unix_socket(start, origin, tmp_path):
     path = tmp_path / "weir"
     origin.serve()

@@ -332,6 +332,18 @@ def test_acquire(start, origin):
     assert second.read_response().body == b"three"
 
 
+def test_request_deadline_in_the_queue(start, origin):
+    """The wait ends with the request's own deadline, and that is its cause."""
+    gateway = start(configuration(origin, upstream={"pool": {"max_connections": 1, "acquire_timeout": "5s"},
+        "timeouts": {"request": "300ms"}}))
+    gateway.connect().send(get("/1"))
+    origin.accept().read_request()
+    second = gateway.connect()
+    with due(0.3):
+        answer = second.ask(get("/2"))
+    assert (answer.status, json.loads(answer.body)["error"]) == (504, "request_deadline")
+
+
 def test_waiting_in_vain_many_times_leaks_no_connection(start, origin):
     gateway = start(configuration(origin, upstream={"pool": {"max_connections": 2, "acquire_timeout": "20ms"}}))
     holders = [gateway.connect().send(get("/hold")) for _ in range(2)]

@@ -58,6 +58,19 @@ def test_bytes_before_the_101_are_held(gateway, origin):
     assert client.read_head().status == 101
 
 
+def test_many_bytes_before_the_101_are_held_too(gateway, origin):
+    """More than the gateway would ever keep: the rest waits with the client."""
+    early = bytes(range(256)) * 2048
+    client = gateway.connect().send(UPGRADE)
+    wire = origin.accept()
+    wire.read_head()
+    client.send(early)
+    wire.expect_silence()
+    wire.send(SWITCH)
+    assert wire.take(len(early)) == early
+    assert client.read_head().status == 101
+
+
 def test_bytes_right_behind_the_101_belong_to_the_tunnel(gateway, origin):
     client = gateway.connect().send(UPGRADE)
     wire = origin.accept()

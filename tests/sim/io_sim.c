@@ -20,7 +20,7 @@
 #define FILES_MAX 512
 #define BACKLOG_MAX 64
 #define NUDGE_MAX_US 2000
-#define NUDGES_MAX 500         /* of one connection: beyond it large content would take for ever */
+#define NUDGES_MAX 500	       /* of one connection: beyond it large content would take for ever */
 #define WALL_AT_ZERO_US 1700000000000000ULL
 
 enum file_kind { FILE_FREE, FILE_LISTENER, FILE_CONNECTING, FILE_STREAM };
@@ -30,24 +30,24 @@ struct sim_file {
 	struct io *io;
 	struct io_source *source;
 	bool watched;
-	unsigned pending;              /* events to be told */
-	struct list_node ready;        /* in io->ready while pending != 0 */
-	struct sim_event nudge;        /* tells nudge_events later */
+	unsigned pending;		  /* events to be told */
+	struct list_node ready;	/* in io->ready while pending != 0 */
+	struct sim_event nudge;	/* tells nudge_events later */
 	unsigned nudge_events;
-	unsigned nudges;               /* how often so far */
+	unsigned nudges;		 /* how often so far */
 
-	struct sim_end *end;           /* FILE_STREAM */
-	uint64_t breaks_at;            /* bytes left until a fault breaks it; 0: never */
-	unsigned port;                 /* FILE_LISTENER, FILE_CONNECTING */
-	struct sim_event attempt;      /* FILE_CONNECTING: when it is over */
-	int result;                    /* of the attempt */
+	struct sim_end *end;	     /* FILE_STREAM */
+	uint64_t breaks_at;	    /* bytes left until a fault breaks it; 0: never */
+	unsigned port;		       /* FILE_LISTENER, FILE_CONNECTING */
+	struct sim_event attempt;	  /* FILE_CONNECTING: when it is over */
+	int result;		    /* of the attempt */
 	struct sim_end *waiting[BACKLOG_MAX];  /* FILE_LISTENER */
 	unsigned waiting_first, waiting_count;
 };
 
 struct io {
 	unsigned number;
-	uint64_t now_us;               /* as of the tick */
+	uint64_t now_us;		 /* as of the tick */
 	struct timer_wheel wheel;
 	struct list ready;
 	struct list tasks;
@@ -409,13 +409,14 @@ int io_watch(struct io *io, struct io_source *source)
 
 /* --- listening -------------------------------------------------------------------------------------------------------- */
 
-int io_listen(struct io *io, struct io_source *source, const struct address *address,
-	const struct io_listen_options *options)
+int io_listen(
+	struct io *io, struct io_source *source, const struct address *address, const struct io_listen_options *options)
 {
 	struct sim_file *file;
 
 	for (int i = 0; i < FILES_MAX; i++)
-		if (host.files[i].kind == FILE_LISTENER && host.files[i].port == address_port(address) && !options->reuse_port)
+		if (host.files[i].kind == FILE_LISTENER && host.files[i].port == address_port(address) &&
+			!options->reuse_port)
 			return -EADDRINUSE;
 	file = file_open(io, source, FILE_LISTENER);
 	if (file == NULL)
@@ -435,7 +436,7 @@ static struct sim_file *listener_draw(unsigned port)
 		struct sim_file *file = &host.files[i];
 
 		if (file->kind == FILE_LISTENER && file->port == port && file->waiting_count < BACKLOG_MAX &&
-		    world_below(++found) == 0)
+			world_below(++found) == 0)
 			drawn = file;
 	}
 	return drawn;

@@ -25,19 +25,19 @@ struct sim_client {
 	struct client_manners manners;
 	struct sim_request *requests[CLIENT_REQUESTS_MAX];
 	unsigned count;
-	struct sim_end *end;              /* NULL before it has connected and after it is over */
+	struct sim_end *end;		     /* NULL before it has connected and after it is over */
 	struct sim_event wake;
 	struct sim_reader reader;
 
-	unsigned sending;                 /* the request that is being sent ... */
-	size_t offset;                    /* ... from here on */
+	unsigned sending;		  /* the request that is being sent ... */
+	size_t offset;		       /* ... from here on */
 	uint64_t sent, received;
 	uint64_t send_after_us, read_after_us;
 	uint64_t expect_until_us;
 	bool got_100, no_more, half_closed;
 
 	unsigned answered;
-	bool told_close;                  /* an answer said that it is the last one */
+	bool told_close;			 /* an answer said that it is the last one */
 	bool tunnel, ignores_rest;
 	uint64_t tunnel_sent, tunnel_echoed;
 	bool over;
@@ -123,8 +123,10 @@ static void client_peer_ended(struct sim_client *client, enum sim_end_how how)
 		oracle_answer_complete(client->requests[client->answered++], &client->reader, false);
 		client->told_close = true;
 	}
-	if (client->tunnel && client->tunnel_echoed < client->requests[client->count - 1]->tunnel_bytes && !oracle_run_is_rough())
-		world_violation("1: a tunnel carries everything", "request %u", client->requests[client->count - 1]->id);
+	if (client->tunnel && client->tunnel_echoed < client->requests[client->count - 1]->tunnel_bytes &&
+		!oracle_run_is_rough())
+		world_violation(
+			"1: a tunnel carries everything", "request %u", client->requests[client->count - 1]->id);
 	client_end(client, how, false);
 }
 
@@ -133,8 +135,8 @@ static void client_peer_ended(struct sim_client *client, enum sim_end_how how)
 static void client_answer_complete(struct sim_client *client, struct sim_request *request)
 {
 	struct sim_reader *reader = &client->reader;
-	bool keeps = reader->minor == 1 ? !reader_field_has(reader, "Connection", "close") :
-		reader_field_has(reader, "Connection", "keep-alive");
+	bool keeps = reader->minor == 1 ? !reader_field_has(reader, "Connection", "close")
+					: reader_field_has(reader, "Connection", "keep-alive");
 
 	if (reader->status < 200 && reader->status != 101) {
 		client->got_100 = client->got_100 || reader->status == 100;
@@ -162,7 +164,8 @@ static struct sim_request *client_current(struct sim_client *client)
 	struct sim_request *request = client->answered < client->count ? client->requests[client->answered] : NULL;
 
 	if (request == NULL || !request->started || client->told_close)
-		world_violation("1: one answer for a request", "client %u receives an answer it did not ask for", client->number);
+		world_violation("1: one answer for a request", "client %u receives an answer it did not ask for",
+			client->number);
 	return request;
 }
 
@@ -171,7 +174,7 @@ static void client_take_tunnel(struct sim_client *client, const char *p, size_t 
 	struct sim_request *request = client->requests[client->count - 1];
 
 	if (client->tunnel_echoed + n > request->tunnel_bytes ||
-	    pattern_check(tunnel_key(request), client->tunnel_echoed, p, n) != n)
+		pattern_check(tunnel_key(request), client->tunnel_echoed, p, n) != n)
 		world_violation("2: every byte belongs where it is", "tunnel of request %u", request->id);
 	client->tunnel_echoed += n;
 }
@@ -187,7 +190,8 @@ static void client_take(struct sim_client *client, const char *p, const char *en
 		enum sim_read got = reader_feed(&client->reader, &p, end);
 
 		if (got == SIM_BAD)
-			world_violation("1: an answer is well-formed", "answer to %u: %s", request->id, client->reader.why);
+			world_violation(
+				"1: an answer is well-formed", "answer to %u: %s", request->id, client->reader.why);
 		if (got == SIM_HEAD)
 			oracle_answer_begins(request, &client->reader);
 		else if (got == SIM_DONE)
@@ -213,7 +217,7 @@ static void client_receive(struct sim_client *client)
 
 	while (!client->over && client->read_after_us <= world_now_us()) {
 		if (client->manners.leaving == STALLS_AT_RECEIVED && client->received >= client->manners.leaving_at &&
-		    !client->end->reset && !client->end->fin_arrived)
+			!client->end->reset && !client->end->fin_arrived)
 			return;
 		ssize_t n = end_recv(client->end, bytes, want);
 
@@ -343,7 +347,7 @@ static bool client_has_all(const struct sim_client *client)
 	if (client->tunnel)
 		return client->tunnel_echoed == last->tunnel_bytes;
 	return client->ignores_rest || client->told_close || client->answered == client->count ||
-		(client->no_more && client->answered >= client->sending);
+	       (client->no_more && client->answered >= client->sending);
 }
 
 /* After everything is answered, or when nothing more will come. */
@@ -352,7 +356,7 @@ static void client_finish(struct sim_client *client)
 	bool stays = client->manners.leaving == LEAVES_NEVER || client->manners.leaving == LEAVES_HALF;
 
 	if (client->manners.leaving == LEAVES_HALF && !client->half_closed && client->sending == client->count &&
-	    client->requests[client->count - 1]->kind != KIND_UPGRADE) {
+		client->requests[client->count - 1]->kind != KIND_UPGRADE) {
 		client->half_closed = true;
 		end_shutdown(client->end);
 	}
@@ -412,8 +416,8 @@ static void client_run(struct sim_event *event)
 		client_schedule(client);
 }
 
-struct sim_client *client_new(unsigned number, const struct client_manners *manners, struct sim_request **requests,
-	unsigned count)
+struct sim_client *client_new(
+	unsigned number, const struct client_manners *manners, struct sim_request **requests, unsigned count)
 {
 	struct sim_client *client = sim_alloc(sizeof(*client));
 
@@ -436,9 +440,10 @@ bool client_is_over(const struct sim_client *client)
 
 void client_tell(const struct sim_client *client)
 {
-	fprintf(stderr, "client %u: sending %u of %u (offset %zu), answered %u, leaving %d, received %llu, close told %d\n",
-		client->number, client->sending, client->count, client->offset, client->answered, client->manners.leaving,
-		(unsigned long long)client->received, client->told_close);
+	fprintf(stderr,
+		"client %u: sending %u of %u (offset %zu), answered %u, leaving %d, received %llu, close told %d\n",
+		client->number, client->sending, client->count, client->offset, client->answered,
+		client->manners.leaving, (unsigned long long)client->received, client->told_close);
 }
 
 void client_free(struct sim_client *client)

@@ -22,12 +22,19 @@ static unsigned ms_between(unsigned low, unsigned high)
 static struct drawn_times times_draw(void)
 {
 	if (!oracle_run_is_rough())
-		return (struct drawn_times){60000, 60000, 30000, 60000, 60000, 10000, 60000, 60000, 120000, ms_between(2000, 20000)};
+		return (struct drawn_times){
+			60000, 60000, 30000, 60000, 60000, 10000, 60000, 60000, 120000, ms_between(2000, 20000)};
 	return (struct drawn_times){
-		.header = ms_between(1000, 4000), .body_idle = ms_between(1000, 4000), .keep_alive = ms_between(1000, 5000),
-		.write_idle = ms_between(1000, 4000), .acquire = ms_between(200, 2000), .connect = ms_between(100, 1000),
-		.first_byte = ms_between(500, 3000), .idle = ms_between(500, 3000),
-		.request = world_chance(300) ? 0 : ms_between(1000, 10000), .pool_idle = ms_between(500, 5000),
+		.header = ms_between(1000, 4000),
+		.body_idle = ms_between(1000, 4000),
+		.keep_alive = ms_between(1000, 5000),
+		.write_idle = ms_between(1000, 4000),
+		.acquire = ms_between(200, 2000),
+		.connect = ms_between(100, 1000),
+		.first_byte = ms_between(500, 3000),
+		.idle = ms_between(500, 3000),
+		.request = world_chance(300) ? 0 : ms_between(1000, 10000),
+		.pool_idle = ms_between(500, 5000),
 	};
 }
 
@@ -37,23 +44,28 @@ static void write_listener(struct sim_text *text, const struct drawn_times *t)
 	plan.header_count = 40;
 	plan.target_bytes = 512;
 	plan.body_bytes = faults.tight_limits ? world_between(1000, 100000) : 0;
-	text_printf(text, "version: 1\nlisteners:\n  - name: public\n    address: 127.0.0.1:8080\n"
-		"    limits: {connections: %u, header_bytes: 4KiB, header_count: 40, target_bytes: 512B, body_bytes: %lluB}\n",
+	text_printf(text,
+		"version: 1\nlisteners:\n  - name: public\n    address: 127.0.0.1:8080\n"
+		"    limits: {connections: %u, header_bytes: 4KiB, header_count: 40, target_bytes: 512B, body_bytes: "
+		"%lluB}\n",
 		faults.tight_limits ? ms_between(1, 4) : 1000, (unsigned long long)plan.body_bytes);
-	text_printf(text, "    timeouts: {header: %ums, body_idle: %ums, keep_alive: %ums, write_idle: %ums}\n", t->header,
-		t->body_idle, t->keep_alive, t->write_idle);
+	text_printf(text, "    timeouts: {header: %ums, body_idle: %ums, keep_alive: %ums, write_idle: %ums}\n",
+		t->header, t->body_idle, t->keep_alive, t->write_idle);
 }
 
-static void write_upstream(struct sim_text *text, unsigned i, unsigned port, unsigned endpoints, const struct drawn_times *t)
+static void write_upstream(
+	struct sim_text *text, unsigned i, unsigned port, unsigned endpoints, const struct drawn_times *t)
 {
 	text_printf(text, "  - name: u%u\n    balance: {policy: %s}\n    endpoints:\n", i,
 		world_chance(500) ? "round_robin" : "least_request");
 	for (unsigned e = 0; e < endpoints; e++)
 		text_printf(text, "      - {address: \"127.0.0.1:%u\"}\n", port + e);
-	text_printf(text, "    pool: {max_connections: %u, max_pending: %u, acquire_timeout: %ums, order: %s, idle_timeout: %ums,"
-		" max_uses: %u, max_connecting: %u}\n", ms_between(1, world_chance(500) ? 2 : 10),
-		faults.tight_limits ? ms_between(0, 2) : 100, t->acquire, world_chance(500) ? "lifo" : "fifo", t->pool_idle,
-		world_chance(200) ? ms_between(1, 3) : 0, ms_between(1, 4));
+	text_printf(text,
+		"    pool: {max_connections: %u, max_pending: %u, acquire_timeout: %ums, order: %s, idle_timeout: %ums,"
+		" max_uses: %u, max_connecting: %u}\n",
+		ms_between(1, world_chance(500) ? 2 : 10), faults.tight_limits ? ms_between(0, 2) : 100, t->acquire,
+		world_chance(500) ? "lifo" : "fifo", t->pool_idle, world_chance(200) ? ms_between(1, 3) : 0,
+		ms_between(1, 4));
 	text_printf(text, "    timeouts: {connect: %ums, first_byte: %ums, idle: %ums, request: %ums}\n", t->connect,
 		t->first_byte, t->idle, t->request);
 }
@@ -61,12 +73,14 @@ static void write_upstream(struct sim_text *text, unsigned i, unsigned port, uns
 static void write_routes(struct sim_text *text)
 {
 	text_printf(text, "routes:\n"
-		"  - name: hello\n    match: {path: /hello}\n    respond: {status: 200, body: \"hello from the gateway\\n\"}\n"
-		"  - name: old\n    match: {path: \"/old/*\"}\n"
-		"    redirect: {location: \"https://example.com/new/*\", status: 308}\n"
-		"  - name: readonly\n    match: {path: \"/ro/*\", methods: [GET]}\n    upstream: u0\n"
-		"  - name: r0\n    match: {path: \"/u0/*\"}\n    upstream: u0\n    filters:\n"
-		"      - headers: {request: {set: {X-Set: by gateway}, remove: [X-Removed]}, response: {add: {X-Answer: seen}}}\n");
+			  "  - name: hello\n    match: {path: /hello}\n    respond: {status: 200, body: \"hello from "
+			  "the gateway\\n\"}\n"
+			  "  - name: old\n    match: {path: \"/old/*\"}\n"
+			  "    redirect: {location: \"https://example.com/new/*\", status: 308}\n"
+			  "  - name: readonly\n    match: {path: \"/ro/*\", methods: [GET]}\n    upstream: u0\n"
+			  "  - name: r0\n    match: {path: \"/u0/*\"}\n    upstream: u0\n    filters:\n"
+			  "      - headers: {request: {set: {X-Set: by gateway}, remove: [X-Removed]}, response: {add: "
+			  "{X-Answer: seen}}}\n");
 	if (plan.upstreams > 1)
 		text_printf(text, "  - name: r1\n    match: {path: \"/u1/*\"}\n    upstream: u1\n%s",
 			plan.rewrites ? "    rewrite: {path: \"/in/*\"}\n" : "");
@@ -99,7 +113,8 @@ void setup_draw(struct sim_setup *setup)
 	config_complaints_release(&complaints);
 	sim_free(text.bytes);
 	setup->longest_us = 1000ULL * (t.header + t.body_idle + t.keep_alive + t.write_idle + t.acquire + t.connect +
-		t.first_byte + t.idle + t.request) + 20000000;
+					      t.first_byte + t.idle + t.request) +
+			    20000000;
 	setup->settle_us = 1000ULL * (t.pool_idle + t.connect) + 1000000;
 	setup->drain_us = 1000ULL * ms_between(0, 3000);
 }

@@ -30,13 +30,19 @@ void faults_draw(void)
 	bool hostile = !world_chance(BENIGN_RUN_PERMILLE);
 
 	faults = (struct sim_faults){0};
-#define SIM_FAULT_DRAW(field) if (world_chance(BENIGN_FAULT_PERMILLE)) faults.field = intensity();
+#define SIM_FAULT_DRAW(field)                    \
+	if (world_chance(BENIGN_FAULT_PERMILLE)) \
+		faults.field = intensity();
 	SIM_BENIGN(SIM_FAULT_DRAW)
 #undef SIM_FAULT_DRAW
-#define SIM_FAULT_DRAW(field) if (hostile && world_chance(HOSTILE_FAULT_PERMILLE)) faults.field = intensity();
+#define SIM_FAULT_DRAW(field)                                \
+	if (hostile && world_chance(HOSTILE_FAULT_PERMILLE)) \
+		faults.field = intensity();
 	SIM_HOSTILE_WORLD(SIM_FAULT_DRAW)
 #undef SIM_FAULT_DRAW
-#define SIM_FAULT_DRAW(field) if (hostile && world_chance(HOSTILE_FAULT_PERMILLE)) faults.field = intensity_of_actors();
+#define SIM_FAULT_DRAW(field)                                \
+	if (hostile && world_chance(HOSTILE_FAULT_PERMILLE)) \
+		faults.field = intensity_of_actors();
 	SIM_HOSTILE_ACTORS(SIM_FAULT_DRAW)
 #undef SIM_FAULT_DRAW
 #define SIM_FAULT_ANY(field) || faults.field != 0

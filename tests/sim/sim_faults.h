@@ -14,38 +14,38 @@
 #include <stdint.h>
 
 /* X(field). Benign: on the worker's sockets. */
-#define SIM_BENIGN(X) \
-	X(short_read)         /* a read gives less than is there */ \
-	X(one_byte_read)      /* a read gives one byte */ \
-	X(short_write)        /* a write takes less than there is room for */ \
-	X(spurious_eagain)    /* -EAGAIN although something is there; an event follows */ \
-	X(partial_batch)      /* an event waits for a later tick */ \
-	X(level_events)       /* an event also tells what is still true, as the kernel does */ \
-	X(connect_at_once)    /* io_connect succeeds inside the call */
+#define SIM_BENIGN(X)                                                                    \
+	X(short_read)	      /* a read gives less than is there */                              \
+	X(one_byte_read)	 /* a read gives one byte */                                     \
+	X(short_write)	       /* a write takes less than there is room for */                   \
+	X(spurious_eagain)	   /* -EAGAIN although something is there; an event follows */   \
+	X(partial_batch)	 /* an event waits for a later tick */                           \
+	X(level_events)	/* an event also tells what is still true, as the kernel does */ \
+	X(connect_at_once)	   /* io_connect succeeds inside the call */
 
 /* X(field). Hostile: what the machine and the network do. */
-#define SIM_HOSTILE_WORLD(X) \
-	X(reset)              /* per connection: it breaks at a drawn byte */ \
-	X(connect_refused) \
-	X(connect_hangs) \
-	X(connect_fails)      /* io_connect fails inside the call: descriptors, ports, routes */ \
-	X(accept_emfile) \
-	X(accept_aborted) \
-	X(watch_fails) \
-	X(alloc_fails) \
-	X(clock_jumps)        /* per drawn moment */
+#define SIM_HOSTILE_WORLD(X)                                                                \
+	X(reset)		 /* per connection: it breaks at a drawn byte */                            \
+	X(connect_refused)                                                                  \
+	X(connect_hangs)                                                                    \
+	X(connect_fails)	 /* io_connect fails inside the call: descriptors, ports, routes */ \
+	X(accept_emfile)                                                                    \
+	X(accept_aborted)                                                                   \
+	X(watch_fails)                                                                      \
+	X(alloc_fails)                                                                      \
+	X(clock_jumps)	       /* per drawn moment */
 
 /* X(field). Hostile: what clients, servers and operators do. */
-#define SIM_HOSTILE_ACTORS(X) \
-	X(client_leaves)      /* per client: at a drawn byte */ \
-	X(client_stalls)      /* per client: stops sending in the middle, and stays */ \
-	X(client_dawdles)     /* per client: sends and reads very slowly */ \
-	X(malformed)          /* per request */ \
-	X(answer_defect)      /* per answer: malformed, truncated, stalled, surplus ... */ \
-	X(server_idle_close)  /* per idle connection */ \
-	X(server_unsolicited) /* bytes on an idle connection */ \
-	X(drain_midway)       /* per run */ \
-	X(tight_limits)       /* per run: pools and limits so small that refusals are expected */
+#define SIM_HOSTILE_ACTORS(X)                                                         \
+	X(client_leaves)	 /* per client: at a drawn byte */                            \
+	X(client_stalls)	 /* per client: stops sending in the middle, and stays */     \
+	X(client_dawdles)	  /* per client: sends and reads very slowly */               \
+	X(malformed)	     /* per request */                                                \
+	X(answer_defect)	 /* per answer: malformed, truncated, stalled, surplus ... */ \
+	X(server_idle_close)  /* per idle connection */                                \
+	X(server_unsolicited) /* bytes on an idle connection */                       \
+	X(drain_midway)	/* per run */                                                 \
+	X(tight_limits)	/* per run: pools and limits so small that refusals are expected */
 
 #define SIM_HOSTILE(X) SIM_HOSTILE_WORLD(X) SIM_HOSTILE_ACTORS(X)
 
@@ -53,7 +53,7 @@
 struct sim_faults {
 	SIM_BENIGN(SIM_FAULT_FIELD)
 	SIM_HOSTILE(SIM_FAULT_FIELD)
-	bool hostile;           /* any hostile fault is on */
+	bool hostile;	      /* any hostile fault is on */
 };
 #undef SIM_FAULT_FIELD
 
@@ -62,7 +62,13 @@ extern struct sim_faults faults;
 
 /* Faults by number, for the trace. */
 enum sim_fault {
-	FAULT_SHORT_READ, FAULT_SHORT_WRITE, FAULT_EAGAIN, FAULT_BREAK, FAULT_CONNECT, FAULT_ACCEPT, FAULT_WATCH,
+	FAULT_SHORT_READ,
+	FAULT_SHORT_WRITE,
+	FAULT_EAGAIN,
+	FAULT_BREAK,
+	FAULT_CONNECT,
+	FAULT_ACCEPT,
+	FAULT_WATCH,
 };
 
 /* Draws the faults of a run. */

@@ -5,8 +5,16 @@
 #include <string.h>
 #include <strings.h>
 
-enum reader_state { READING_HEAD, READING_COUNTED, READING_CHUNK_LINE, READING_CHUNK, READING_CHUNK_END, READING_TRAILERS,
-	READING_UNTIL_CLOSE, READ_ALL };
+enum reader_state {
+	READING_HEAD,
+	READING_COUNTED,
+	READING_CHUNK_LINE,
+	READING_CHUNK,
+	READING_CHUNK_END,
+	READING_TRAILERS,
+	READING_UNTIL_CLOSE,
+	READ_ALL
+};
 
 /* --- pattern ---------------------------------------------------------------------------------------------------------- */
 
@@ -194,7 +202,10 @@ static const char *reader_framing(struct sim_reader *reader)
 		return "Transfer-Encoding in HTTP/1.0";
 	if (lengths == 1 && (*length == '\0' || strlen(length) > 18 || strspn(length, "0123456789") != strlen(length)))
 		return "a malformed Content-Length";
-	reader->framing = codings == 1 ? SIM_CHUNKED : lengths == 1 ? SIM_LENGTH : reader->answers ? SIM_UNTIL_CLOSE : SIM_NONE;
+	reader->framing = codings == 1	    ? SIM_CHUNKED
+			  : lengths == 1    ? SIM_LENGTH
+			  : reader->answers ? SIM_UNTIL_CLOSE
+					    : SIM_NONE;
 	reader->length = lengths == 1 ? strtoull(length, NULL, 10) : 0;
 	return NULL;
 }
@@ -281,7 +292,7 @@ static bool reader_take_line(struct sim_reader *reader, const char **p, const ch
 	}
 	reader->line[reader->line_length] = '\0';
 	return reader->line_length == sizeof(reader->line) - 1 ||
-		(reader->line_length > 0 && reader->line[reader->line_length - 1] == '\n');
+	       (reader->line_length > 0 && reader->line[reader->line_length - 1] == '\n');
 }
 
 static enum sim_read reader_take_chunk_line(struct sim_reader *reader, const char **p, const char *end)
@@ -314,7 +325,8 @@ static enum sim_read reader_take_trailers(struct sim_reader *reader, const char 
 			return reader_bad(reader, "trailers beyond all bounds");
 		reader->head[reader->head_length++] = *(*p)++;
 		size_t n = reader->head_length - reader->trailer_start;
-		bool over = n >= 4 ? memcmp(section + n - 4, "\r\n\r\n", 4) == 0 : n == 2 && memcmp(section, "\r\n", 2) == 0;
+		bool over = n >= 4 ? memcmp(section + n - 4, "\r\n\r\n", 4) == 0
+				   : n == 2 && memcmp(section, "\r\n", 2) == 0;
 		if (!over)
 			continue;
 		reader->head[reader->head_length] = '\0';

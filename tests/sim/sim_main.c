@@ -29,7 +29,8 @@ struct options {
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: sim --seeds FROM-TO [--planted 1..%d] [--twice] [--trace FILE] [--verbose]\n", PLANTED_COUNT - 1);
+	fprintf(stderr, "usage: sim --seeds FROM-TO [--planted 1..%d] [--twice] [--trace FILE] [--verbose]\n",
+		PLANTED_COUNT - 1);
 	return 2;
 }
 
@@ -92,7 +93,7 @@ static void on_alarm(int signal_number)
 	_exit(1);
 }
 
-static void seed_run(const struct options *options, uint64_t seed)
+static uint64_t seed_run(const struct options *options, uint64_t seed)
 {
 	uint64_t hash;
 
@@ -100,20 +101,19 @@ static void seed_run(const struct options *options, uint64_t seed)
 	hash = sim_run(seed);
 	if (options->twice && sim_run(seed) != hash)
 		world_violation("a seed replays exactly", "the second run differs from the first");
-	if (options->verbose)
-		printf("seed %" PRIu64 ": %016" PRIx64 "\n", seed, hash);
+	return hash;
 }
 
 /* So many seeds must have come to everything there is. */
 #define SEEDS_FOR_TALLY 2000
 
-static int finish(const struct options *options)
+static int finish(const struct options *options, uint64_t hash)
 {
 	uint64_t seeds = options->to - options->from + 1;
 	const char *what;
 
 	alarm(0);
-	printf("%" PRIu64 " seeds, no violation\n", seeds);
+	printf("%" PRIu64 " seeds, no violation, trace %016" PRIx64 "\n", seeds, hash);
 	if (options->verbose)
 		oracle_tell_tally();
 	if (planted_bug != PLANTED_NONE)
@@ -128,6 +128,7 @@ static int finish(const struct options *options)
 int main(int argc, char **argv)
 {
 	struct options options = {0};
+	uint64_t hash = 0;
 
 	if (!options_read(&options, argc, argv))
 		return usage();
@@ -138,6 +139,6 @@ int main(int argc, char **argv)
 	if (planted_bug != PLANTED_NONE)
 		world_on_violation(on_found);
 	for (uint64_t seed = options.from; seed <= options.to; seed++)
-		seed_run(&options, seed);
-	return finish(&options);
+		hash = hash * 31 + seed_run(&options, seed);
+	return finish(&options, hash);
 }

@@ -18,8 +18,10 @@ struct malformed {
 
 static const struct malformed malformed_heads[] = {
 	/* framing (RFC 9112 §6) */
-	MALFORMED("POST @ HTTP/1.1\r\n" HOST "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" SMUGGLED),
-	MALFORMED("POST @ HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nContent-Length: 6\r\n\r\n0\r\n\r\nG" SMUGGLED),
+	MALFORMED(
+		"POST @ HTTP/1.1\r\n" HOST "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" SMUGGLED),
+	MALFORMED("POST @ HTTP/1.1\r\n" HOST
+		  "Transfer-Encoding: chunked\r\nContent-Length: 6\r\n\r\n0\r\n\r\nG" SMUGGLED),
 	MALFORMED("POST @ HTTP/1.1\r\n" HOST "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd" SMUGGLED),
 	MALFORMED("POST @ HTTP/1.1\r\n" HOST "Content-Length: +5\r\n\r\nhello" SMUGGLED),
 	MALFORMED("POST @ HTTP/1.1\r\n" HOST "Content-Length: 0x10\r\n\r\n0123456789abcdef" SMUGGLED),
@@ -29,9 +31,11 @@ static const struct malformed malformed_heads[] = {
 	MALFORMED("POST @ HTTP/1.1\r\n" HOST "Content-Length: 99999999999999999999999\r\n\r\n" SMUGGLED),
 	MALFORMED("POST @ HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n" SMUGGLED),
 	MALFORMED("POST @ HTTP/1.1\r\n" HOST "Transfer-Encoding: xchunked\r\n\r\n" SMUGGLED),
-	MALFORMED("POST @ HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+	MALFORMED(
+		"POST @ HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
 	MALFORMED("POST @ HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n" SMUGGLED),
-	MALFORMED("POST @ HTTP/1.1\r\n" HOST "Transfer-Encoding:\x0b" "chunked\r\n\r\n0\r\n\r\n" SMUGGLED),
+	MALFORMED("POST @ HTTP/1.1\r\n" HOST "Transfer-Encoding:\x0b"
+		  "chunked\r\n\r\n0\r\n\r\n" SMUGGLED),
 	MALFORMED("POST @ HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" SMUGGLED),
 	/* lines and names (RFC 9112 §2.2, §5) */
 	MALFORMED("GET @ HTTP/1.1\nHost: sim.test\n\n"),
@@ -43,7 +47,8 @@ static const struct malformed malformed_heads[] = {
 	MALFORMED("GET @ HTTP/1.1\r\n" HOST "X(A): a\r\n\r\n"),
 	MALFORMED("GET @ HTTP/1.1\r\n" HOST "nonsense\r\n\r\n"),
 	MALFORMED("GET @ HTTP/1.1\r\n" HOST "X-A: a\0b\r\n\r\n"),
-	MALFORMED("GET @ HTTP/1.1\r\n" HOST "X-A: a\x01" "b\r\n\r\n"),
+	MALFORMED("GET @ HTTP/1.1\r\n" HOST "X-A: a\x01"
+		  "b\r\n\r\n"),
 	MALFORMED("GET @ HTTP/1.1\r\n " HOST "\r\n"),
 	MALFORMED("GET  @ HTTP/1.1\r\n" HOST "\r\n"),
 	MALFORMED("GET @ HTTP/1.1 \r\n" HOST "\r\n"),

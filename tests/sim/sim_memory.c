@@ -202,7 +202,7 @@ void memory_tell_live(void)
 		if (a->p == NULL)
 			continue;
 		told++;
-		fprintf(stderr, "live: allocation %llu, %zu bytes, asked for at %p\n", (unsigned long long)a->number, a->n,
-			a->caller);
+		fprintf(stderr, "live: allocation %llu, %zu bytes, asked for at %p\n", (unsigned long long)a->number,
+			a->n, a->caller);
 	}
 }

@@ -64,8 +64,11 @@ static uint64_t content_draw(void)
 	switch (world_below(8)) {
 	case 0: return 0;
 	case 1: return world_between(1, 8);
-	case 2: case 3: case 4: return world_below(600);
-	case 5: case 6: return world_below(20000);
+	case 2:
+	case 3:
+	case 4: return world_below(600);
+	case 5:
+	case 6: return world_below(20000);
 	default: return world_chance(60) ? world_between(bulk / 3, bulk) : world_below(bulk < 120000 ? bulk : 120000);
 	}
 }
@@ -92,7 +95,9 @@ static void answer_draw(struct sim_request *request)
 
 	answer->status = statuses[world_below(10)];
 	answer->minor = world_chance(950);
-	answer->framing = world_chance(80) ? SIM_UNTIL_CLOSE : answer->minor == 1 && world_chance(450) ? SIM_CHUNKED : SIM_LENGTH;
+	answer->framing = world_chance(80)			    ? SIM_UNTIL_CLOSE
+			  : answer->minor == 1 && world_chance(450) ? SIM_CHUNKED
+								    : SIM_LENGTH;
 	answer->content = content_draw();
 	answer->has_trailers = answer->framing == SIM_CHUNKED && world_chance(250);
 	answer->closes = answer->framing == SIM_UNTIL_CLOSE || answer->minor == 0 || world_chance(100);
@@ -111,10 +116,18 @@ static void answer_draw(struct sim_request *request)
 /* A target as the client writes it, and as it must arrive (see target.h: one canonical target). */
 static void target_draw(struct sim_request *request, char raw[300])
 {
-	static const struct { const char *raw, *canonical; } forms[] = {
-		{"/u%u/r/%u", "/r/%u"}, {"/u%u/r/%u", "/r/%u"}, {"/u%u/r/%u?q=a%%20b&c", "/r/%u?q=a%%20b&c"},
-		{"/u%u//r/./%u", "/r/%u"}, {"/u%u/x/../r/%u", "/r/%u"}, {"/u%u/%%72/%u", "/r/%u"},
-		{"/u%u/r/%u/%%e4%%B8%%ad", "/r/%u/%%E4%%B8%%AD"}, {"http://sim.test/u%u/r/%u", "/r/%u"}, {"/u%u/r/%u?", "/r/%u?"},
+	static const struct {
+		const char *raw, *canonical;
+	} forms[] = {
+		{"/u%u/r/%u", "/r/%u"},
+		{"/u%u/r/%u", "/r/%u"},
+		{"/u%u/r/%u?q=a%%20b&c", "/r/%u?q=a%%20b&c"},
+		{"/u%u//r/./%u", "/r/%u"},
+		{"/u%u/x/../r/%u", "/r/%u"},
+		{"/u%u/%%72/%u", "/r/%u"},
+		{"/u%u/r/%u/%%e4%%B8%%ad", "/r/%u/%%E4%%B8%%AD"},
+		{"http://sim.test/u%u/r/%u", "/r/%u"},
+		{"/u%u/r/%u?", "/r/%u?"},
 	};
 	const char *prefix = request->upstream == 1 ? plan.rewrites ? "/in" : "/u1" : "/u0";
 	unsigned form = world_below(sizeof(forms) / sizeof(forms[0]));
@@ -142,10 +155,13 @@ static void render_pattern(struct sim_text *text, uint64_t key, uint64_t offset,
 
 static void render_chunks(struct sim_text *text, uint64_t key, uint64_t content, bool trailers)
 {
-	uint64_t done = 0;
+	/* Many of one kind: whoever gathers pieces before sending runs out of room or places for them. */
+	static const uint64_t sizes[] = {30, 900, 4000, 9000};
+	uint64_t size = sizes[world_below(4)], done = 0;
+	unsigned many = world_chance(500) ? 200 : 20;
 
 	for (unsigned chunks = 0; done < content; chunks++) {
-		uint64_t n = chunks < 40 ? 1 + world_below(world_chance(500) ? 30 : 9000) : content;
+		uint64_t n = chunks >= many ? content : size / 2 + 1 + world_below(size / 2);
 
 		if (n > content - done)
 			n = content - done;
@@ -157,7 +173,8 @@ static void render_chunks(struct sim_text *text, uint64_t key, uint64_t content,
 	text_printf(text, trailers ? "0\r\nX-Trailer: end\r\n\r\n" : "0\r\n\r\n");
 }
 
-static void render_content(struct sim_text *text, uint64_t key, enum sim_framing framing, uint64_t content, bool trailers)
+static void render_content(
+	struct sim_text *text, uint64_t key, enum sim_framing framing, uint64_t content, bool trailers)
 {
 	if (framing == SIM_CHUNKED)
 		render_chunks(text, key, content, trailers);
@@ -188,8 +205,10 @@ static void render_request_fields(struct sim_text *text, struct sim_request *req
 	else if (hop)
 		text_printf(text, "Connection: X-Hop, te\r\nTE: trailers\r\nKeep-Alive: timeout=9\r\n");
 	if (request->pads_fields)
-		text_printf(text, "X-Multi: a\r\nx-CaSe: VaLue; \"q, r\"\r\nX-Multi: b\r\nX-Set: by client\r\nX-Removed: 1\r\n"
-			"Proxy-Connection: keep-alive\r\nX-Empty:\r\n%s", hop && request->kind != KIND_UPGRADE ? "X-Hop: 1\r\n" : "");
+		text_printf(text,
+			"X-Multi: a\r\nx-CaSe: VaLue; \"q, r\"\r\nX-Multi: b\r\nX-Set: by client\r\nX-Removed: 1\r\n"
+			"Proxy-Connection: keep-alive\r\nX-Empty:\r\n%s",
+			hop && request->kind != KIND_UPGRADE ? "X-Hop: 1\r\n" : "");
 	if (request->expects)
 		text_printf(text, "Expect: 100-continue\r\n");
 }
@@ -204,7 +223,8 @@ static void request_render(struct sim_request *request, const char *target)
 	text_put(&text, "\r\n", 2);
 	request->head_length = text.length;
 	if (request->kind == KIND_BAD_CONTENT) {
-		const struct malformed *bad = &malformed_contents[world_below(sizeof(malformed_contents) / sizeof(*bad))];
+		const struct malformed *bad =
+			&malformed_contents[world_below(sizeof(malformed_contents) / sizeof(*bad))];
 
 		text_put(&text, bad->bytes, bad->length);
 	} else {
@@ -218,7 +238,9 @@ static void request_render(struct sim_request *request, const char *target)
 static void oversized_render(struct sim_request *request)
 {
 	struct sim_text text = {0};
-	unsigned which = world_below(3), n = which == 0 ? plan.target_bytes : which == 1 ? plan.header_bytes / 40 : plan.header_count;
+	unsigned which = world_below(3), n = which == 0	  ? plan.target_bytes
+					     : which == 1 ? plan.header_bytes / 40
+							  : plan.header_count;
 
 	text_printf(&text, "GET /u0/bad/%u", request->id);
 	for (unsigned i = 0; which == 0 && i < n; i++)
@@ -237,7 +259,8 @@ static void malformed_render(struct sim_request *request)
 	struct sim_text text = {0};
 
 	for (size_t i = 0; i < bad->length; i++) {
-		if (bad->bytes[i] == '@' && i > 0 && (bad->bytes[i - 1] == ' ' || memcmp(bad->bytes + i - 4, "test", 4) == 0))
+		if (bad->bytes[i] == '@' && i > 0 &&
+			(bad->bytes[i - 1] == ' ' || memcmp(bad->bytes + i - 4, "test", 4) == 0))
 			text_printf(&text, "/u0/bad/%u", request->id);
 		else
 			text_put(&text, bad->bytes + i, 1);
@@ -250,7 +273,8 @@ static void malformed_render(struct sim_request *request)
 
 static void proxied_draw(struct sim_request *request)
 {
-	static const char *const methods[] = {"GET", "GET", "GET", "HEAD", "POST", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"};
+	static const char *const methods[] = {
+		"GET", "GET", "GET", "HEAD", "POST", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"};
 	char raw[300];
 
 	request->method = methods[world_below(11)];
@@ -310,7 +334,10 @@ static void own_draw(struct sim_request *request)
 	case KIND_RESPOND: snprintf(raw, sizeof(raw), "/hello"); break;
 	case KIND_REDIRECT: snprintf(raw, sizeof(raw), "/old/%u?x=y", request->id); break;
 	case KIND_NO_ROUTE: snprintf(raw, sizeof(raw), "/nowhere/%u", request->id); break;
-	default: snprintf(raw, sizeof(raw), "/ro/%u", request->id); request->method = "DELETE"; break;
+	default:
+		snprintf(raw, sizeof(raw), "/ro/%u", request->id);
+		request->method = "DELETE";
+		break;
 	}
 	request_render(request, raw);
 }
@@ -348,7 +375,8 @@ struct sim_request *model_probe(unsigned upstream)
 	char raw[300];
 
 	request->upstream = upstream;
-	request->answer = (struct sim_answer){.status = 200, .minor = 1, .framing = SIM_LENGTH, .content = 100, .piece = 1000};
+	request->answer =
+		(struct sim_answer){.status = 200, .minor = 1, .framing = SIM_LENGTH, .content = 100, .piece = 1000};
 	target_draw(request, raw);
 	request_render(request, raw);
 	return request;
@@ -371,7 +399,8 @@ static void render_answer_head(struct sim_text *text, const struct sim_request *
 	if (answer->defect == DEFECT_STATUS_LINE)
 		text_printf(text, world_chance(500) ? "HTTP/1.1 99 Low\r\n" : "HTTQ/1.1 200 OK\r\n");
 	else
-		text_printf(text, "HTTP/1.%u %u %s\r\n", answer->minor, answer->status, world_chance(900) ? "Said So" : "");
+		text_printf(
+			text, "HTTP/1.%u %u %s\r\n", answer->minor, answer->status, world_chance(900) ? "Said So" : "");
 	text_printf(text, "X-Sim: %u\r\nX-Multi: a\r\nx-CaSe: VaLue\r\nX-Multi: b\r\n", request->id);
 	if (answer->status == 101)
 		text_printf(text, "Connection: Upgrade\r\nUpgrade: sim\r\n");

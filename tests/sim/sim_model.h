@@ -13,23 +13,28 @@
 
 enum sim_kind {
 	KIND_PROXIED,
-	KIND_UPGRADE,        /* asks for a tunnel */
-	KIND_RESPOND,        /* answered by a route itself */
+	KIND_UPGRADE,	      /* asks for a tunnel */
+	KIND_RESPOND,	      /* answered by a route itself */
 	KIND_REDIRECT,
 	KIND_NO_ROUTE,
 	KIND_WRONG_METHOD,
-	KIND_MALFORMED,      /* the head is refused; nothing of it may be seen upstream */
-	KIND_BAD_CONTENT,    /* the head is right, the content is not: must never look complete upstream */
+	KIND_MALFORMED,	/* the head is refused; nothing of it may be seen upstream */
+	KIND_BAD_CONTENT,	  /* the head is right, the content is not: must never look complete upstream */
 };
 
 /* How an answer is spoilt. Those from DEFECT_CLOSE on concern bytes that were right up to there. */
 enum sim_defect {
 	DEFECT_NONE,
-	DEFECT_STATUS_LINE, DEFECT_FIELD, DEFECT_TWO_FRAMINGS, DEFECT_LENGTH, DEFECT_CODING, DEFECT_CHUNK,
-	DEFECT_CLOSE,        /* ends in order, too early */
-	DEFECT_RESET,        /* breaks off */
-	DEFECT_STALL,        /* stops and says nothing more */
-	DEFECT_SURPLUS,      /* bytes after the end */
+	DEFECT_STATUS_LINE,
+	DEFECT_FIELD,
+	DEFECT_TWO_FRAMINGS,
+	DEFECT_LENGTH,
+	DEFECT_CODING,
+	DEFECT_CHUNK,
+	DEFECT_CLOSE,	      /* ends in order, too early */
+	DEFECT_RESET,	      /* breaks off */
+	DEFECT_STALL,	      /* stops and says nothing more */
+	DEFECT_SURPLUS,	/* bytes after the end */
 	DEFECT_COUNT
 };
 
@@ -39,15 +44,15 @@ struct sim_answer {
 	enum sim_framing framing;
 	uint64_t content;
 	bool has_trailers;
-	bool closes;             /* says Connection: close and does so */
-	bool continues;          /* sends 100 first, where it was expected */
-	unsigned hints;          /* so many 103 first */
-	bool early;              /* begins when `early_at` bytes of the request's content are there */
+	bool closes;	     /* says Connection: close and does so */
+	bool continues;		/* sends 100 first, where it was expected */
+	unsigned hints;		/* so many 103 first */
+	bool early;		    /* begins when `early_at` bytes of the request's content are there */
 	uint64_t early_at;
 	enum sim_defect defect;
-	uint64_t defect_at;      /* bytes of the wire after which DEFECT_CLOSE, _RESET and _STALL come */
+	uint64_t defect_at;	    /* bytes of the wire after which DEFECT_CLOSE, _RESET and _STALL come */
 	uint64_t think_us, pause_us;
-	size_t piece;            /* how much is sent in one go */
+	size_t piece;	      /* how much is sent in one go */
 };
 
 struct sim_request {
@@ -61,27 +66,27 @@ struct sim_request {
 	uint64_t content;
 	bool has_trailers, expects, closes, pads_fields;
 	uint64_t tunnel_bytes;   /* KIND_UPGRADE: how much is sent each way */
-	bool tunnel_early;       /* some of it does not wait for the 101 */
+	bool tunnel_early;	   /* some of it does not wait for the 101 */
 
-	char *wire;              /* what the client sends; a tunnel's bytes not included */
+	char *wire;		    /* what the client sends; a tunnel's bytes not included */
 	size_t wire_length, head_length;
 	struct sim_answer answer;
 
 	/* what has happened */
-	bool started;            /* the client has sent a byte of it */
+	bool started;	      /* the client has sent a byte of it */
 	bool sent_complete;
-	bool switched;           /* the server has sent its 101 */
-	unsigned arrivals;       /* heads seen by servers */
+	bool switched;	       /* the server has sent its 101 */
+	unsigned arrivals;	   /* heads seen by servers */
 	bool arrived_complete;
-	bool replied_whole;      /* the server has sent its answer up to the end */
-	bool answered;           /* the client has read a final answer to its end */
+	bool replied_whole;	    /* the server has sent its answer up to the end */
+	bool answered;	       /* the client has read a final answer to its end */
 	unsigned interim_seen;
 };
 
 /* How the gateway is configured, as far as the model needs it. */
 struct sim_plan {
 	unsigned upstreams;
-	bool rewrites;           /* upstream 1: "/u1/..." arrives as "/in/..." */
+	bool rewrites;	       /* upstream 1: "/u1/..." arrives as "/in/..." */
 	unsigned header_bytes, header_count, target_bytes;
 	uint64_t body_bytes;     /* 0: no limit */
 	uint64_t content_max;    /* what windows and latencies carry in reasonable time */

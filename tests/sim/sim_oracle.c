@@ -38,8 +38,8 @@ bool oracle_run_is_rough(void)
 
 static bool holds_connections(void)
 {
-	return drawn.tight_limits || drawn.answer_defect || drawn.client_dawdles || drawn.client_stalls || drawn.clock_jumps ||
-		drawn.connect_hangs || (oracle_run_is_rough() && model_is_bulky());
+	return drawn.tight_limits || drawn.answer_defect || drawn.client_dawdles || drawn.client_stalls ||
+	       drawn.clock_jumps || drawn.connect_hangs || (oracle_run_is_rough() && model_is_bulky());
 }
 
 static bool is_too_large(const struct sim_request *request)
@@ -51,25 +51,20 @@ static bool is_too_large(const struct sim_request *request)
 static bool cause_fits(const struct sim_request *request, enum cause cause)
 {
 	switch (cause) {
-	case CAUSE_BODY_TOO_LARGE:
-		return is_too_large(request);
-	case CAUSE_BAD_REQUEST: case CAUSE_URI_TOO_LONG: case CAUSE_HEADERS_TOO_LARGE:
-		return request->kind == KIND_MALFORMED || request->kind == KIND_BAD_CONTENT;
-	case CAUSE_NO_ROUTE:
-		return request->kind == KIND_NO_ROUTE;
-	case CAUSE_METHOD_NOT_ALLOWED:
-		return request->kind == KIND_WRONG_METHOD || request->kind == KIND_MALFORMED;
-	case CAUSE_CLIENT_TIMEOUT:
-		return drawn.client_stalls || drawn.client_dawdles || drawn.clock_jumps;
-	case CAUSE_CLIENT_CONNECTIONS_LIMITED:
-		return drawn.tight_limits;
-	case CAUSE_POOL_QUEUE_FULL:
-		return holds_connections();
-	case CAUSE_POOL_ACQUIRE_TIMEOUT: case CAUSE_REQUEST_DEADLINE:
+	case CAUSE_BODY_TOO_LARGE: return is_too_large(request);
+	case CAUSE_BAD_REQUEST:
+	case CAUSE_URI_TOO_LONG:
+	case CAUSE_HEADERS_TOO_LARGE: return request->kind == KIND_MALFORMED || request->kind == KIND_BAD_CONTENT;
+	case CAUSE_NO_ROUTE: return request->kind == KIND_NO_ROUTE;
+	case CAUSE_METHOD_NOT_ALLOWED: return request->kind == KIND_WRONG_METHOD || request->kind == KIND_MALFORMED;
+	case CAUSE_CLIENT_TIMEOUT: return drawn.client_stalls || drawn.client_dawdles || drawn.clock_jumps;
+	case CAUSE_CLIENT_CONNECTIONS_LIMITED: return drawn.tight_limits;
+	case CAUSE_POOL_QUEUE_FULL: return holds_connections();
+	case CAUSE_POOL_ACQUIRE_TIMEOUT:
+	case CAUSE_REQUEST_DEADLINE:
 		/* The times of these runs are short, pools may have one connection, and there may be ten clients. */
 		return oracle_run_is_rough();
-	case CAUSE_CONNECT_REFUSED:
-		return drawn.connect_refused || drawn.connect_fails;
+	case CAUSE_CONNECT_REFUSED: return drawn.connect_refused || drawn.connect_fails;
 	case CAUSE_CONNECT_TIMEOUT:
 		/* Also what a request is told whose wait ends while the only connection is just being opened. */
 		return oracle_run_is_rough();
@@ -77,16 +72,12 @@ static bool cause_fits(const struct sim_request *request, enum cause cause)
 		return drawn.reset || drawn.answer_defect || drawn.server_idle_close || drawn.server_unsolicited;
 	case CAUSE_UPSTREAM_BAD_RESPONSE:
 		return request->answer.defect != DEFECT_NONE || drawn.server_unsolicited || drawn.answer_defect;
-	case CAUSE_FIRST_BYTE_TIMEOUT: case CAUSE_UPSTREAM_IDLE_TIMEOUT:
-		return holds_connections();
-	case CAUSE_FILES_EXHAUSTED:
-		return drawn.connect_fails || drawn.accept_emfile;
-	case CAUSE_MEMORY_EXHAUSTED:
-		return drawn.alloc_fails || drawn.watch_fails || drawn.connect_fails;
-	case CAUSE_DRAINING:
-		return drawn.drain_midway;
-	default:
-		return false;
+	case CAUSE_FIRST_BYTE_TIMEOUT:
+	case CAUSE_UPSTREAM_IDLE_TIMEOUT: return holds_connections();
+	case CAUSE_FILES_EXHAUSTED: return drawn.connect_fails || drawn.accept_emfile;
+	case CAUSE_MEMORY_EXHAUSTED: return drawn.alloc_fails || drawn.watch_fails || drawn.connect_fails;
+	case CAUSE_DRAINING: return drawn.drain_midway;
+	default: return false;
 	}
 }
 
@@ -119,12 +110,14 @@ static void check_failure(const struct sim_request *request, const struct sim_re
 	bool to_head = strcmp(request->method, "HEAD") == 0;
 
 	if (reader_field(reader, "Proxy-Status", NULL) != 1)
-		world_violation("6: a failure names its cause", "request %u: status %u without Proxy-Status", request->id,
-			reader->status);
-	if (to_head ? !any_cause_fits(request, reader->status) :
-	    cause == CAUSE_COUNT || (int)reader->status != cause_info(cause)->status || !cause_fits(request, cause))
-		world_violation("6: the cause fits what went wrong", "request %u (kind %d, defect %d): status %u, %s\n%.*s", request->id,
-			request->kind, request->answer.defect, reader->status, reader->text, (int)request->head_length, request->wire);
+		world_violation("6: a failure names its cause", "request %u: status %u without Proxy-Status",
+			request->id, reader->status);
+	if (to_head ? !any_cause_fits(request, reader->status)
+		    : cause == CAUSE_COUNT || (int)reader->status != cause_info(cause)->status ||
+				!cause_fits(request, cause))
+		world_violation("6: the cause fits what went wrong",
+			"request %u (kind %d, defect %d): status %u, %s\n%.*s", request->id, request->kind,
+			request->answer.defect, reader->status, reader->text, (int)request->head_length, request->wire);
 }
 
 static void check_own_answer(const struct sim_request *request, const struct sim_reader *reader)
@@ -135,16 +128,19 @@ static void check_own_answer(const struct sim_request *request, const struct sim
 		check_failure(request, reader);
 	} else if (request->kind == KIND_RESPOND) {
 		if (reader->status != 200 || strcmp(reader->text, "hello from the gateway\n") != 0)
-			world_violation("1: the answer is the request's", "request %u: %u %s", request->id, reader->status, reader->text);
+			world_violation("1: the answer is the request's", "request %u: %u %s", request->id,
+				reader->status, reader->text);
 	} else if (request->kind == KIND_REDIRECT) {
 		char expected[100];
 
 		snprintf(expected, sizeof(expected), "https://example.com/new/%u?x=y", request->id);
-		if (reader->status != 308 || reader_field(reader, "Location", &location) != 1 || strcmp(location, expected) != 0)
-			world_violation("1: the answer is the request's", "request %u: %u, Location %s", request->id, reader->status,
-				location);
+		if (reader->status != 308 || reader_field(reader, "Location", &location) != 1 ||
+			strcmp(location, expected) != 0)
+			world_violation("1: the answer is the request's", "request %u: %u, Location %s", request->id,
+				reader->status, location);
 	} else {
-		world_violation("1: the answer is the request's", "request %u: status %u from nobody", request->id, reader->status);
+		world_violation("1: the answer is the request's", "request %u: status %u from nobody", request->id,
+			reader->status);
 	}
 }
 
@@ -160,7 +156,7 @@ static const char *fields_wrong(const struct sim_reader *reader)
 			return hop[i];
 	for (unsigned i = 0; i < reader->trailers_from && at < 3; i++)
 		if (strcmp(reader->fields[i].name, order[at][0]) == 0 &&
-		    (order[at][1] == NULL || strcmp(reader->fields[i].value, order[at][1]) == 0))
+			(order[at][1] == NULL || strcmp(reader->fields[i].value, order[at][1]) == 0))
 			at++;
 	return at == 3 ? NULL : "X-Multi, x-CaSe, X-Multi";
 }
@@ -193,10 +189,11 @@ void oracle_answer_begins(struct sim_request *request, struct sim_reader *reader
 	if (!was_planned(reader))
 		return;
 	if (reader_field(reader, "X-Sim", &id) != 1 || (unsigned)atoi(id) != request->id)
-		world_violation("1: answers come in the order of the requests", "where %u is due there is %s", request->id, id);
+		world_violation(
+			"1: answers come in the order of the requests", "where %u is due there is %s", request->id, id);
 	if (request->arrivals == 0 || reader->status != request->answer.status)
-		world_violation("1: the answer is the request's", "request %u: status %u instead of %u", request->id, reader->status,
-			request->answer.status);
+		world_violation("1: the answer is the request's", "request %u: status %u instead of %u", request->id,
+			reader->status, request->answer.status);
 	if (reader->status == 101 && !request->switched)
 		world_violation("4: a tunnel begins with the server's 101", "request %u", request->id);
 	reader->key = answer_key(request);
@@ -209,17 +206,19 @@ static void check_planned_answer(const struct sim_request *request, const struct
 	const char *wrong = fields_wrong(reader);
 
 	if (reader->content != content || (!request->replied_whole && answer_has_content(request)))
-		world_violation("2: what was cut short never looks complete", "answer to %u (method %s, status %u): %llu of %llu bytes",
-			request->id, request->method, answer->status, (unsigned long long)reader->content, (unsigned long long)content);
+		world_violation("2: what was cut short never looks complete",
+			"answer to %u (method %s, status %u): %llu of %llu bytes", request->id, request->method,
+			answer->status, (unsigned long long)reader->content, (unsigned long long)content);
 	if (answer->defect >= DEFECT_STATUS_LINE && answer->defect <= DEFECT_CHUNK)
-		world_violation("1: a malformed answer is not passed on", "answer to %u with defect %d", request->id, answer->defect);
+		world_violation("1: a malformed answer is not passed on", "answer to %u with defect %d", request->id,
+			answer->defect);
 	if (wrong != NULL)
 		world_violation("1: the answer's fields", "answer to %u: %s", request->id, wrong);
 	if (answer->has_trailers && content > 0 && request->minor == 1 && reader->field_count == reader->trailers_from)
 		world_violation("1: trailers are passed on", "answer to %u", request->id);
 	if (!oracle_run_is_rough() && request->minor == 1 && request->interim_seen != answer->hints)
-		world_violation("1: interim answers are passed on", "answer to %u: %u of %u", request->id, request->interim_seen,
-			answer->hints);
+		world_violation("1: interim answers are passed on", "answer to %u: %u of %u", request->id,
+			request->interim_seen, answer->hints);
 }
 
 void oracle_answer_complete(struct sim_request *request, const struct sim_reader *reader, bool keeps)
@@ -244,7 +243,7 @@ void oracle_answer_complete(struct sim_request *request, const struct sim_reader
 		world_violation("1: the connection of a refused request is closed", "request %u", request->id);
 	/* Persistence is the rule (RFC 9112 §9.3); a gateway that closed after every answer would pass all other checks. */
 	if (!oracle_run_is_rough() && planned && request->minor == 1 && !request->closes && !request->answer.early &&
-	    request->kind == KIND_PROXIED && request->sent_complete && !keeps)
+		request->kind == KIND_PROXIED && request->sent_complete && !keeps)
 		world_violation("1: a connection without fault is kept", "after request %u", request->id);
 }
 
@@ -256,8 +255,11 @@ void oracle_unanswered(const struct sim_request *request, enum sim_end_how how)
 	/* Content that turns out to be wrong when an answer is already on its way can only be told by breaking off. */
 	if (request->kind == KIND_BAD_CONTENT)
 		return;
-	world_violation("1: every request has an answer", "request %u (kind %d) was ended by %s", request->id, request->kind,
-		how == ENDED_BY_FIN ? "an orderly close" : how == ENDED_BY_RESET ? "a reset" : "a refused connection");
+	world_violation("1: every request has an answer", "request %u (kind %d) was ended by %s", request->id,
+		request->kind,
+		how == ENDED_BY_FIN	? "an orderly close"
+		: how == ENDED_BY_RESET ? "a reset"
+					: "a refused connection");
 }
 
 /* --- what a server sees ------------------------------------------------------------------------------------------------ */
@@ -269,16 +271,17 @@ static void arrival_wrong(const struct sim_request *request, const char *what)
 
 static void check_arrival_framing(const struct sim_request *request, const struct sim_reader *reader)
 {
-	if (request->framing == SIM_CHUNKED ? reader->framing != SIM_CHUNKED :
-	    reader->framing == SIM_CHUNKED || reader->length != request->content)
+	if (request->framing == SIM_CHUNKED ? reader->framing != SIM_CHUNKED
+					    : reader->framing == SIM_CHUNKED || reader->length != request->content)
 		arrival_wrong(request, "framing");
 }
 
 /* Once; a second time only where nothing can have happened through the first (RFC 9110 §9.2.2). */
 static void check_arrival_count(struct sim_request *request)
 {
-	bool safe = request->framing == SIM_NONE && strcmp(request->method, "POST") != 0 && strcmp(request->method, "PATCH") != 0 &&
-		strcmp(request->method, "BREW") != 0 && request->kind == KIND_PROXIED;
+	bool safe = request->framing == SIM_NONE && strcmp(request->method, "POST") != 0 &&
+		    strcmp(request->method, "PATCH") != 0 && strcmp(request->method, "BREW") != 0 &&
+		    request->kind == KIND_PROXIED;
 
 	if (++request->arrivals > (safe && oracle_run_is_rough() ? 2 : 1))
 		world_violation("3: no unsafe replay", "request %u (%s) arrives %u times", request->id, request->method,
@@ -294,11 +297,11 @@ static void check_arrival_fields(const struct sim_request *request, const struct
 	if (reader_field(reader, "Host", &value) != 1 || strcmp(value, "sim.test") != 0)
 		arrival_wrong(request, "Host");
 	if (reader_field(reader, "X-Request-Id", NULL) != 1 || reader_field(reader, "X-Forwarded-For", NULL) != 1 ||
-	    reader_field(reader, "X-Forwarded-Proto", NULL) != 1 || reader_field(reader, "Via", NULL) == 0)
+		reader_field(reader, "X-Forwarded-Proto", NULL) != 1 || reader_field(reader, "Via", NULL) == 0)
 		arrival_wrong(request, "X-Request-Id, X-Forwarded-For, X-Forwarded-Proto or Via");
 	/* The header filter of upstream 0's route. */
 	if (request->upstream == 0 && (reader_field(reader, "X-Set", &value) != 1 || strcmp(value, "by gateway") != 0 ||
-	    reader_field(reader, "X-Removed", NULL) != 0))
+					      reader_field(reader, "X-Removed", NULL) != 0))
 		arrival_wrong(request, "what the headers filter does");
 	bool upgrades = reader_field_has(reader, "Connection", "upgrade") && reader_field(reader, "Upgrade", NULL) == 1;
 	if (upgrades != (request->kind == KIND_UPGRADE))
@@ -311,14 +314,15 @@ struct sim_request *oracle_arrival(struct sim_reader *reader)
 	unsigned ids = reader_field(reader, "X-Sim", &id);
 	struct sim_request *request = model_find((unsigned)atoi(id));
 
-	if (ids != 1 || request == NULL || (request->kind != KIND_PROXIED && request->kind != KIND_UPGRADE &&
-	    request->kind != KIND_BAD_CONTENT))
-		world_violation("4: nothing of a refused request arrives", "%s %s arrives", reader->first[0], reader->first[1]);
+	if (ids != 1 || request == NULL ||
+		(request->kind != KIND_PROXIED && request->kind != KIND_UPGRADE && request->kind != KIND_BAD_CONTENT))
+		world_violation(
+			"4: nothing of a refused request arrives", "%s %s arrives", reader->first[0], reader->first[1]);
 	if (strcmp(reader->first[0], request->method) != 0)
 		arrival_wrong(request, "method");
 	if (strcmp(reader->first[1], request->canonical) != 0)
-		world_violation("3: what arrives is what was intended", "request %u: target %s instead of %s", request->id,
-			reader->first[1], request->canonical);
+		world_violation("3: what arrives is what was intended", "request %u: target %s instead of %s",
+			request->id, reader->first[1], request->canonical);
 	check_arrival_framing(request, reader);
 	check_arrival_fields(request, reader);
 	check_arrival_count(request);
@@ -333,14 +337,14 @@ void oracle_arrival_complete(struct sim_request *request, const struct sim_reade
 {
 	request->arrived_complete = true;
 	if (request->kind == KIND_BAD_CONTENT)
-		world_violation("2: what was cut short never looks complete", "request %u has malformed content and arrives complete",
-			request->id);
+		world_violation("2: what was cut short never looks complete",
+			"request %u has malformed content and arrives complete", request->id);
 	if (is_too_large(request))
 		world_violation("3: limits hold", "request %u with %llu bytes of content", request->id,
 			(unsigned long long)request->content);
 	if (!request->sent_complete || reader->content != request->content)
-		world_violation("2: what was cut short never looks complete", "request %u: %llu of %llu bytes arrive", request->id,
-			(unsigned long long)reader->content, (unsigned long long)request->content);
+		world_violation("2: what was cut short never looks complete", "request %u: %llu of %llu bytes arrive",
+			request->id, (unsigned long long)reader->content, (unsigned long long)request->content);
 	if (request->has_trailers && reader->field_count == reader->trailers_from)
 		world_violation("3: what arrives is what was intended", "request %u: trailers", request->id);
 }
@@ -352,8 +356,9 @@ void oracle_tell_tally(void)
 	static const char *const ends[] = {"FIN", "reset", "the client", "an answer that closes", "a refusal"};
 
 	printf("requests at servers %llu (again %llu), answers passed on %llu, own %llu, tunnels %llu, interim %llu\n",
-		(unsigned long long)tally.requests, (unsigned long long)tally.replays, (unsigned long long)tally.planned,
-		(unsigned long long)tally.own, (unsigned long long)tally.tunnels, (unsigned long long)tally.interim);
+		(unsigned long long)tally.requests, (unsigned long long)tally.replays,
+		(unsigned long long)tally.planned, (unsigned long long)tally.own, (unsigned long long)tally.tunnels,
+		(unsigned long long)tally.interim);
 	printf("malformed and refused %llu; unanswered because of", (unsigned long long)tally.malformed);
 	for (int how = 0; how <= ENDED_REFUSED; how++)
 		printf(" %s %llu", ends[how], (unsigned long long)tally.unanswered[how]);
@@ -369,10 +374,11 @@ void oracle_tell_tally(void)
 bool oracle_tally_is_full(const char **what)
 {
 	/* Causes that this version's runs can come to. */
-	static const enum cause expected[] = {CAUSE_BAD_REQUEST, CAUSE_CLIENT_TIMEOUT, CAUSE_NO_ROUTE, CAUSE_METHOD_NOT_ALLOWED,
-		CAUSE_CLIENT_CONNECTIONS_LIMITED, CAUSE_POOL_QUEUE_FULL, CAUSE_POOL_ACQUIRE_TIMEOUT, CAUSE_CONNECT_REFUSED,
-		CAUSE_CONNECT_TIMEOUT, CAUSE_UPSTREAM_RESET, CAUSE_UPSTREAM_BAD_RESPONSE, CAUSE_FIRST_BYTE_TIMEOUT, CAUSE_URI_TOO_LONG, CAUSE_HEADERS_TOO_LARGE, CAUSE_BODY_TOO_LARGE,
-		CAUSE_REQUEST_DEADLINE, CAUSE_MEMORY_EXHAUSTED};
+	static const enum cause expected[] = {CAUSE_BAD_REQUEST, CAUSE_CLIENT_TIMEOUT, CAUSE_NO_ROUTE,
+		CAUSE_METHOD_NOT_ALLOWED, CAUSE_CLIENT_CONNECTIONS_LIMITED, CAUSE_POOL_QUEUE_FULL,
+		CAUSE_POOL_ACQUIRE_TIMEOUT, CAUSE_CONNECT_REFUSED, CAUSE_CONNECT_TIMEOUT, CAUSE_UPSTREAM_RESET,
+		CAUSE_UPSTREAM_BAD_RESPONSE, CAUSE_FIRST_BYTE_TIMEOUT, CAUSE_URI_TOO_LONG, CAUSE_HEADERS_TOO_LARGE,
+		CAUSE_BODY_TOO_LARGE, CAUSE_REQUEST_DEADLINE, CAUSE_MEMORY_EXHAUSTED};
 
 	*what = "tunnels, interim answers, own answers, malformed requests or a defect of an answer";
 	if (tally.tunnels == 0 || tally.interim == 0 || tally.own == 0 || tally.malformed == 0)

@@ -35,7 +35,7 @@ static struct {
 	struct io *ios[WORKERS_MAX];
 	struct worker *workers[WORKERS_MAX];
 	bool draining, drained[WORKERS_MAX];
-	uint64_t finished;                   /* records that were handed over */
+	uint64_t finished;		   /* records that were handed over */
 	struct sim_server *servers[SERVERS_MAX];
 	struct sim_client *clients[CLIENTS_MAX];
 	unsigned client_count;
@@ -90,7 +90,8 @@ static struct worker *worker_try_failing(unsigned i)
 	worker = worker_try(i);
 	memory_fail_nth(0);
 	if (worker == NULL && sim_sockets_open() != sockets)
-		world_violation("8: a worker that cannot be created leaves nothing", "%u sockets", sim_sockets_open() - sockets);
+		world_violation("8: a worker that cannot be created leaves nothing", "%u sockets",
+			sim_sockets_open() - sockets);
 	return worker;
 }
 
@@ -167,7 +168,8 @@ static void check_worker(unsigned i)
 	if (wrong != NULL)
 		world_violation("7: the books balance", "worker %u: %s", i, wrong);
 	if (worker_stuck_count(run.workers[i]) != 0)
-		world_violation("7: no exchange is without a deadline", "worker %u: %zu", i, worker_stuck_count(run.workers[i]));
+		world_violation("7: no exchange is without a deadline", "worker %u: %zu", i,
+			worker_stuck_count(run.workers[i]));
 	if (worker_stats(run.workers[i])->exchange_double_finish != 0)
 		world_violation("7: one ending", "worker %u: an exchange was finished twice", i);
 }
@@ -384,8 +386,8 @@ static void phase_calm(void)
 
 		for (int k = 0; k < 2; k++)
 			if (!done || !probes[k]->answered || !probes[k]->replied_whole)
-				world_violation("8: after the faults everything is served", "probe %d of upstream %u (request %u)", k,
-					i % plan.upstreams, probes[k]->id);
+				world_violation("8: after the faults everything is served",
+					"probe %d of upstream %u (request %u)", k, i % plan.upstreams, probes[k]->id);
 		clients_free();
 	}
 }
@@ -402,7 +404,8 @@ static void phase_quiet(void)
 	for (unsigned i = 0; i < run.setup.servers; i++)
 		connections += server_connections(run.servers[i]);
 	if (connections != 0 || sim_sockets_open() != run.setup.workers)
-		world_violation("8: idle connections are closed", "%u upstream connections, %u sockets beyond the listeners", connections,
+		world_violation("8: idle connections are closed",
+			"%u upstream connections, %u sockets beyond the listeners", connections,
 			sim_sockets_open() - run.setup.workers);
 }
 
@@ -410,8 +413,8 @@ static void phase_end(void)
 {
 	gateway_drain(run.setup.drain_us);
 	if (!turns_until(all_drained, world_now_us() + run.setup.drain_us + run.setup.longest_us))
-		world_violation("8: draining ends", "%llu connections, %llu exchanges", (unsigned long long)connections_live(),
-			(unsigned long long)exchanges_live());
+		world_violation("8: draining ends", "%llu connections, %llu exchanges",
+			(unsigned long long)connections_live(), (unsigned long long)exchanges_live());
 	if (connections_live() != 0 || exchanges_live() != 0)
 		world_violation("8: drained means that nothing is left", "%llu connections, %llu exchanges",
 			(unsigned long long)connections_live(), (unsigned long long)exchanges_live());
@@ -422,10 +425,12 @@ static void phase_end(void)
 	world_end();
 	if (memory_live_count() != 0) {
 		memory_tell_live();
-		world_violation("8: no memory is left behind", "%zu pieces, %zu bytes", memory_live_count(), memory_live_bytes());
+		world_violation("8: no memory is left behind", "%zu pieces, %zu bytes", memory_live_count(),
+			memory_live_bytes());
 	}
 	if (sockets_live() != 0 || sim_sockets_open() != 0)
-		world_violation("8: no socket is left behind", "%u connections, %u descriptors", sockets_live(), sim_sockets_open());
+		world_violation("8: no socket is left behind", "%u connections, %u descriptors", sockets_live(),
+			sim_sockets_open());
 }
 
 uint64_t sim_run(uint64_t seed)

@@ -21,15 +21,15 @@ struct serving {
 	struct sim_end *end;
 	struct sim_event wake;
 	struct sim_reader reader;
-	struct sim_request *request;      /* NULL: between requests */
-	bool complete;                    /* the request has been read to its end */
+	struct sim_request *request;	     /* NULL: between requests */
+	bool complete;		       /* the request has been read to its end */
 	bool replying, replied, tunnel;
-	const char *spoilt;               /* why it must not be used again; NULL: it may */
-	uint64_t spoilt_by_turn;          /* UINT64_MAX: at once; else it depends on when the gateway heard of it */
-	char *wire;                       /* the answer */
+	const char *spoilt;		    /* why it must not be used again; NULL: it may */
+	uint64_t spoilt_by_turn;		 /* UINT64_MAX: at once; else it depends on when the gateway heard of it */
+	char *wire;		       /* the answer */
 	size_t wire_length, wire_end, wire_limit, sent;
 	uint64_t send_after_us;
-	uint64_t idle_act_us;             /* when it does something odd if it is idle; 0: never */
+	uint64_t idle_act_us;	      /* when it does something odd if it is idle; 0: never */
 };
 
 struct sim_server {
@@ -43,7 +43,8 @@ enum serving_end { SERVING_CLOSES, SERVING_RESETS };
 
 static void serving_end(struct serving *serving, enum serving_end how)
 {
-	world_note(NOTE_SERVER_ENDS, serving->end->conn->number, how, serving->request != NULL ? serving->request->id : 0);
+	world_note(
+		NOTE_SERVER_ENDS, serving->end->conn->number, how, serving->request != NULL ? serving->request->id : 0);
 	world_cancel(&serving->wake);
 	serving->end->on_change = NULL;
 	if (how == SERVING_RESETS)
@@ -69,7 +70,7 @@ static void serving_reply(struct serving *serving)
 	serving->wire_limit = serving->wire_length;
 	serving->sent = 0;
 	if ((answer->defect == DEFECT_CLOSE || answer->defect == DEFECT_RESET || answer->defect == DEFECT_STALL) &&
-	    answer->defect_at < serving->wire_end)
+		answer->defect_at < serving->wire_end)
 		serving->wire_limit = answer->defect_at;
 	serving->send_after_us = world_now_us() + answer->think_us;
 	if (answer->defect == DEFECT_SURPLUS)
@@ -81,7 +82,7 @@ static void serving_reply(struct serving *serving)
 static bool serving_is_through(const struct serving *serving)
 {
 	return serving->request != NULL && serving->complete && serving->replied && !serving->tunnel &&
-		serving->wire_limit >= serving->wire_end;
+	       serving->wire_limit >= serving->wire_end;
 }
 
 /* The connection may be used again, unless it is spoilt. */
@@ -135,10 +136,12 @@ static size_t serving_piece(const struct serving *serving)
 		n = room;
 	/* Surplus must come together with the last byte of the answer: later it would be bytes on an idle connection. */
 	if (serving->wire_length > serving->wire_end && serving->sent + n >= serving->wire_end &&
-	    serving->sent + n < serving->wire_length) {
+		serving->sent + n < serving->wire_length) {
 		size_t rest = serving->wire_length - serving->sent;
 
-		n = rest <= room ? rest : serving->sent + 1 < serving->wire_end ? serving->wire_end - 1 - serving->sent : 0;
+		n = rest <= room			    ? rest
+		    : serving->sent + 1 < serving->wire_end ? serving->wire_end - 1 - serving->sent
+							    : 0;
 	}
 	return n;
 }
@@ -181,7 +184,8 @@ static void check_reuse(const struct serving *serving)
 		const struct sim_end *gateway = end_peer(serving->end);
 
 		if (!gateway->open || gateway->rx.arrived != gateway->rx.sent || faults.spurious_eagain != 0 ||
-		    gateway->told_turn < gateway->rx.arrived_turn || serving->end->rx.arrived_sent_turn <= gateway->told_turn)
+			gateway->told_turn < gateway->rx.arrived_turn ||
+			serving->end->rx.arrived_sent_turn <= gateway->told_turn)
 			return;
 	}
 	world_violation("5: a spoilt connection is not used again", "server conn %u: a request after %s",
@@ -201,8 +205,8 @@ static void serving_surplus(struct serving *serving)
 {
 	if (serving->request->kind == KIND_UPGRADE)
 		world_violation("4: nothing of a tunnel before its 101", "request %u", serving->request->id);
-	world_violation("5: a connection carries one request at a time", "bytes behind request %u, before its answer is through",
-		serving->request->id);
+	world_violation("5: a connection carries one request at a time",
+		"bytes behind request %u, before its answer is through", serving->request->id);
 }
 
 static void serving_take(struct serving *serving, const char *p, const char *end)
@@ -224,7 +228,8 @@ static void serving_take(struct serving *serving, const char *p, const char *end
 			break;
 		if (got == SIM_BAD)
 			world_violation("3: what arrives is what was intended", "server conn %u, request %u: %s",
-				serving->end->conn->number, serving->request != NULL ? serving->request->id : 0, serving->reader.why);
+				serving->end->conn->number, serving->request != NULL ? serving->request->id : 0,
+				serving->reader.why);
 		if (got == SIM_HEAD) {
 			serving_head(serving);
 			continue;

@@ -80,7 +80,7 @@ static void pipe_push(struct sim_end *to, enum mark_kind kind)
 	if (last != NULL && last->due_us > due_us)
 		due_us = last->due_us;
 	if (last != NULL && last->kind == MARK_BYTES && kind == MARK_BYTES &&
-	    (last->due_us == due_us || pipe->mark_count >= PIPE_MARKS - 3)) {
+		(last->due_us == due_us || pipe->mark_count >= PIPE_MARKS - 3)) {
 		last->upto = pipe->sent;
 		return;
 	}
@@ -126,8 +126,9 @@ static void mark_arrive(struct sim_end *end, const struct sim_mark *mark)
 		end->fin_arrived = true;
 	else if (!end->open)
 		end_refuse_bytes(end);
-	end_tell(end, mark->kind == MARK_BYTES ? END_READABLE :
-		END_READABLE | END_PEER_CLOSED | (end->fin_sent ? END_WRITABLE | END_BROKEN : 0));
+	end_tell(end, mark->kind == MARK_BYTES
+			      ? END_READABLE
+			      : END_READABLE | END_PEER_CLOSED | (end->fin_sent ? END_WRITABLE | END_BROKEN : 0));
 }
 
 static void pipe_arrive(struct sim_event *event)

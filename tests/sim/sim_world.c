@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define AGENDA_MAX 8192
-#define NOTES_KEPT 65536   /* a power of two */
+#define NOTES_KEPT 65536	 /* a power of two */
 #define NOTES_SHOWN 60
 
 struct noted {
@@ -25,7 +25,7 @@ static struct {
 	uint64_t seed;
 	uint64_t random[4];
 	uint64_t now_us, quantum_us, turn;
-	uint64_t scheduled;              /* counts, for the order of events */
+	uint64_t scheduled;		    /* counts, for the order of events */
 	bool shuffle;
 	struct sim_event *agenda[AGENDA_MAX];
 	uint32_t agenda_count;

@@ -35,8 +35,8 @@ bool world_chance(unsigned permille);
 /* Something that will happen at a time. Zero-initialise; set on_due; stands inside its owner. */
 struct sim_event {
 	uint64_t at_us;
-	uint64_t order;      /* among events of the same time: drawn, or as scheduled */
-	uint32_t heap_at;    /* index + 1; 0: not scheduled */
+	uint64_t order;	/* among events of the same time: drawn, or as scheduled */
+	uint32_t heap_at;	  /* index + 1; 0: not scheduled */
 	void (*on_due)(struct sim_event *event);
 };
 
@@ -64,30 +64,30 @@ uint64_t world_next_us(void);
 /* --- trace ------------------------------------------------------------------------------------------------------- */
 
 /* X(enum suffix, text with three numbers) */
-#define SIM_NOTES(X) \
-	X(RUN, "run begins: knobs %llx, %llu clients, %llu workers") \
-	X(PHASE, "phase %llu (%llu, %llu)") \
-	X(CONNECT, "conn %llu: opened to port %llu, latency %llu us") \
-	X(SEND, "conn %llu side %llu: sent %llu bytes") \
-	X(RECV, "conn %llu side %llu: received %llu bytes") \
-	X(FIN, "conn %llu side %llu: finished sending (at byte %llu)") \
-	X(RESET, "conn %llu side %llu: reset (how %llu)") \
-	X(CLOSE, "conn %llu side %llu: closed (unread %llu)") \
-	X(ARRIVE, "conn %llu side %llu: arrived up to byte %llu") \
-	X(EVENT, "io %llu: events %llx for conn %llu") \
-	X(FAULT, "fault %llu on conn %llu (%llu)") \
-	X(LISTEN, "io %llu: listens on port %llu (%llu)") \
-	X(ACCEPT, "io %llu: accepted conn %llu (%llu)") \
-	X(ALLOC_FAILS, "allocation %llu of %llu bytes fails (%llu)") \
-	X(JUMP, "clock jumps by %llu us (%llu, %llu)") \
-	X(REQUEST, "client %llu: sends request %llu (conn %llu)") \
-	X(ANSWER, "client %llu: answer to request %llu, status %llu") \
-	X(LEAVE, "client %llu: leaves (how %llu, request %llu)") \
-	X(ENDED, "client %llu: connection over (how %llu, answered %llu)") \
-	X(ARRIVED, "server conn %llu: head of request %llu (times %llu)") \
-	X(COMPLETE, "server conn %llu: request %llu complete (%llu bytes of content)") \
-	X(REPLY, "server conn %llu: answers request %llu, status %llu") \
-	X(SERVER_ENDS, "server conn %llu: over (how %llu, request %llu)") \
+#define SIM_NOTES(X)                                                                     \
+	X(RUN, "run begins: knobs %llx, %llu clients, %llu workers")                     \
+	X(PHASE, "phase %llu (%llu, %llu)")                                              \
+	X(CONNECT, "conn %llu: opened to port %llu, latency %llu us")                    \
+	X(SEND, "conn %llu side %llu: sent %llu bytes")                                  \
+	X(RECV, "conn %llu side %llu: received %llu bytes")                              \
+	X(FIN, "conn %llu side %llu: finished sending (at byte %llu)")                   \
+	X(RESET, "conn %llu side %llu: reset (how %llu)")                                \
+	X(CLOSE, "conn %llu side %llu: closed (unread %llu)")                            \
+	X(ARRIVE, "conn %llu side %llu: arrived up to byte %llu")                        \
+	X(EVENT, "io %llu: events %llx for conn %llu")                                   \
+	X(FAULT, "fault %llu on conn %llu (%llu)")                                       \
+	X(LISTEN, "io %llu: listens on port %llu (%llu)")                                \
+	X(ACCEPT, "io %llu: accepted conn %llu (%llu)")                                  \
+	X(ALLOC_FAILS, "allocation %llu of %llu bytes fails (%llu)")                     \
+	X(JUMP, "clock jumps by %llu us (%llu, %llu)")                                   \
+	X(REQUEST, "client %llu: sends request %llu (conn %llu)")                        \
+	X(ANSWER, "client %llu: answer to request %llu, status %llu")                    \
+	X(LEAVE, "client %llu: leaves (how %llu, request %llu)")                         \
+	X(ENDED, "client %llu: connection over (how %llu, answered %llu)")               \
+	X(ARRIVED, "server conn %llu: head of request %llu (times %llu)")                \
+	X(COMPLETE, "server conn %llu: request %llu complete (%llu bytes of content)")   \
+	X(REPLY, "server conn %llu: answers request %llu, status %llu")                  \
+	X(SERVER_ENDS, "server conn %llu: over (how %llu, request %llu)")                \
 	X(FINISHED, "worker: exchange finished, status %llu, cause %llu, total %llu us") \
 	X(DRAINED, "worker %llu: drained (%llu, %llu)")
 

@@ -298,7 +298,7 @@ static void until_close_ends_with_the_input(void **state)
 	assert_int_equal(feed(&r, &in), H1_PIECE_END);
 }
 
-/* --- trailers ------------------------------------------------------------------------------------------------------ */
+/* --- trailers ---------------------------------------------------------------------------------------------------- */
 
 /* Reads a trailer section behind a last chunk, from every prefix; `m` lends the fields. */
 static struct h1_result read_trailers(const char *text, struct h1_body *body, struct message *m)

@@ -45,7 +45,7 @@ static const char *names_left(const struct message *m)
 	return text;
 }
 
-/* --- ids ----------------------------------------------------------------------------------------------------------- */
+/* --- ids --------------------------------------------------------------------------------------------------------- */
 
 #define NAME(suffix, name) name,
 static const char *const names[] = {FIELDS(NAME)};
@@ -121,7 +121,7 @@ static void methods_are_case_sensitive(void **state)
 		assert_int_equal(method_of(view_str(cases[i].name)), cases[i].method);
 }
 
-/* --- copies -------------------------------------------------------------------------------------------------------- */
+/* --- copies ------------------------------------------------------------------------------------------------------ */
 
 static void a_copy_stands_on_its_own(void **state)
 {
@@ -182,7 +182,7 @@ static void an_empty_arena_fails(void **state)
 	arena_release(&arena);
 }
 
-/* --- finding, adding, dropping ------------------------------------------------------------------------------------- */
+/* --- finding, adding, dropping ----------------------------------------------------------------------------------- */
 
 static void fields_are_found(void **state)
 {
@@ -229,7 +229,7 @@ static void fields_are_dropped_by_name(void **state)
 	assert_string_equal(names_left(&m), "Host B ");
 }
 
-/* --- hop by hop ---------------------------------------------------------------------------------------------------- */
+/* --- hop by hop -------------------------------------------------------------------------------------------------- */
 
 static void hop_by_hop_fields_go(void **state)
 {

@@ -30,7 +30,7 @@ static void assert_view(struct view actual, const char *expected)
 		fail_msg("\"%.*s\" is not \"%s\"", (int)actual.n, actual.p, expected);
 }
 
-/* --- paths and queries --------------------------------------------------------------------------------------------- */
+/* --- paths and queries ------------------------------------------------------------------------------------------- */
 
 static const struct {
 	const char *raw;
@@ -247,7 +247,7 @@ static void bad_targets_are_refused(void **state)
 	}
 }
 
-/* --- forms and hosts ----------------------------------------------------------------------------------------------- */
+/* --- forms and hosts --------------------------------------------------------------------------------------------- */
 
 struct form {
 	const char *method, *raw, *host; /* host of the message; "" when absent */

@@ -539,6 +539,8 @@ static void test_head_that_does_not_fit(void **state)
 		h1_put_field(&w, VIEW("X-Long"), VIEW("a value that is written again and again"));
 	}
 	assert_false(h1_conn_end_head(&pair.h1, &w, FRAMING_NONE));
+	assert_int_equal(h1_conn_flush(&pair.h1), 0);
+	assert_int_equal(work.sends, 0);
 	put_head(&pair.h1, "", FRAMING_NONE);
 	h1_conn_flush(&pair.h1);
 	end_await(&pair.end, "\r\n\r\n");

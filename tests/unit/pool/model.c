@@ -360,7 +360,7 @@ bool model_close(struct model *m)
 	return true;
 }
 
-/* --- callbacks ------------------------------------------------------------------------------------------------------ */
+/* --- callbacks ---------------------------------------------------------------------------------------------------- */
 
 static bool open_wanted(const struct model *m)
 {
@@ -397,7 +397,8 @@ void model_notified(struct model *m, struct model *by)
 {
 	expect(by, m != by, "notify: itself");
 	expect(by, m->raised, "notify: a pool that does not wait for it");
-	expect(by, by->notices_due > 0 || (by->passing && by->budget->used < by->budget->max), "notify: no unit is free");
+	expect(by, by->notices_due > 0 || (by->passing && by->budget->used < by->budget->max),
+		"notify: no unit is free");
 	if (by->notices_due > 0)
 		by->notices_due--;
 	else
@@ -411,11 +412,12 @@ void model_told(struct model *m, uint32_t w, enum weir_pool_outcome outcome)
 
 	expect(m, waiter->stage == MODEL_RESOLVED, "told: a waiter without an outcome");
 	expect(m, waiter->outcome == outcome, "told: another outcome");
-	expect(m, outcome != WEIR_POOL_DELIVERED || waiter->deadline_us > m->run_us, "told: a delivery past the deadline");
+	expect(m, outcome != WEIR_POOL_DELIVERED || waiter->deadline_us > m->run_us,
+		"told: a delivery past the deadline");
 	end(m, waiter, outcome);
 }
 
-/* --- after the call ------------------------------------------------------------------------------------------------- */
+/* --- after the call ----------------------------------------------------------------------------------------------- */
 
 void model_settled(struct model *m)
 {

@@ -2,8 +2,8 @@
  * The reference: what a pool must do, written so that it can be seen to be right. No lists, no heap, no queue: arrays
  * that are searched from end to end, and a running number that says what came first.
  *
- * It runs in lock-step. A test first tells the model what it is about to do, then does it to the pool; every callback of
- * the pool is shown to the model, which knows whether it was due. Whatever does not fit is kept in `wrong`.
+ * It runs in lock-step. A test first tells the model what it is about to do, then does it to the pool; every callback
+ * of the pool is shown to the model, which knows whether it was due. Whatever does not fit is kept in `wrong`.
  */
 #ifndef TESTS_POOL_MODEL_H
 #define TESTS_POOL_MODEL_H

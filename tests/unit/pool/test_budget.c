@@ -178,7 +178,9 @@ static void notices_go_round(void **state)
 		assert_int_equal(notices_n, 0);
 		assert_false(told[owner - o]);
 		told[owner - o] = true;
-		/* It takes the unit, and its hand is up again when the next one is returned: yet that goes to another. */
+		/*
+		 * It takes the unit, and its hand is up again when the next one is returned: yet that goes to another.
+		 */
 		weir_pool_budget_freed(owner->pool, owner->now_us);
 		borrower_init(&lease[i], owner);
 		borrower_acquire(&lease[i], 1000);

@@ -4,8 +4,8 @@
  * has at most PREEMPTIONS switches away from a thread that could have gone on. The budget uses sequentially consistent
  * operations only, so an order of steps is all that can differ.
  *
- * A schedule fails when everybody sleeps and somebody is not done (a lost wake-up), when a pool is notified after it has
- * left, when more units are taken than there are, or when the counts are wrong in the end.
+ * A schedule fails when everybody sleeps and somebody is not done (a lost wake-up), when a pool is notified after it
+ * has left, when more units are taken than there are, or when the counts are wrong in the end.
  */
 #include <sched.h>
 #include <stdatomic.h>
@@ -75,7 +75,7 @@ void pool_check_failed(const char *condition, const char *file, int line)
 	abort();
 }
 
-/* --- scheduling ------------------------------------------------------------------------------------------------------- */
+/* --- scheduling --------------------------------------------------------------------------------------------------- */
 
 /* The next alternative to try at this point of the schedule. */
 static int choose(int count)
@@ -198,7 +198,7 @@ static void thread_main(void)
 	step_away(THREAD_DONE);
 }
 
-/* --- scripts ---------------------------------------------------------------------------------------------------------- */
+/* --- scripts ------------------------------------------------------------------------------------------------------ */
 
 /* Has a unit from the beginning, and returns it. */
 static void returns_one(struct thread *self)
@@ -230,7 +230,7 @@ static void tries_and_leaves(struct thread *self)
 	self->left = true;
 }
 
-/* --- the search ------------------------------------------------------------------------------------------------------- */
+/* --- the search --------------------------------------------------------------------------------------------------- */
 
 static void threads_init(void (*const scripts[])(struct thread *self), int n)
 {

@@ -72,7 +72,8 @@ static void token_of_another_pool_is_foreign(void **state)
 
 static void nonsense_tokens_are_no_lease(void **state)
 {
-	static const struct weir_pool_lease nonsense[] = {{0}, {1, 1, 0}, {3, 1, 1}, {UINT32_MAX, UINT32_MAX, UINT32_MAX}};
+	static const struct weir_pool_lease nonsense[] = {
+		{0}, {1, 1, 0}, {3, 1, 1}, {UINT32_MAX, UINT32_MAX, UINT32_MAX}};
 	struct weir_pool_config config = owner_config();
 	struct owner owner;
 

@@ -1,11 +1,11 @@
 /*
  * Pools against the reference model, in lock-step under random schedules: one to three pools with or without a shared
- * budget, acquires with short deadlines, cancels at every stage, give-backs right and wrong, opens that succeed, fail or
- * dangle, callbacks that answer at once and callbacks that call back, time that creeps and jumps, close at any moment.
- * After every event the model, the statistics and the audit must agree.
+ * budget, acquires with short deadlines, cancels at every stage, give-backs right and wrong, opens that succeed, fail
+ * or dangle, callbacks that answer at once and callbacks that call back, time that creeps and jumps, close at any
+ * moment. After every event the model, the statistics and the audit must agree.
  *
- * A run is a number of episodes; an episode is a function of its seed. WEIR_POOL_EVENTS=n does at least n events instead
- * of 1,000,000; WEIR_POOL_SEED=s replays the one episode that a failure has printed.
+ * A run is a number of episodes; an episode is a function of its seed. WEIR_POOL_EVENTS=n does at least n events
+ * instead of 1,000,000; WEIR_POOL_SEED=s replays the one episode that a failure has printed.
  */
 #include "model.h"
 
@@ -58,7 +58,7 @@ static struct world {
 
 static void event_random(struct rig *rig);
 
-/* --- failing, chance ------------------------------------------------------------------------------------------------ */
+/* --- failing, chance ---------------------------------------------------------------------------------------------- */
 
 static void wrong(const char *what)
 {
@@ -86,7 +86,7 @@ static bool closed_due(const struct rig *rig)
 		model_next_event(&rig->model) == UINT64_MAX;
 }
 
-/* --- one call: before, after ---------------------------------------------------------------------------------------- */
+/* --- one call: before, after -------------------------------------------------------------------------------------- */
 
 static struct rig *call_begin(struct rig *rig)
 {
@@ -107,7 +107,10 @@ static void call_end(struct rig *rig, struct rig *before, bool effective)
 	const char *what = weir_pool_audit(rig->pool);
 
 	world.acting = before;
-	/* In the outermost call wake and on_outcome come last: what happened in other pools since then is not its fault. */
+	/*
+	 * In the outermost call wake and on_outcome come last: what happened in other pools since then is not its
+	 * fault.
+	 */
 	if (--rig->calls == 0 && rig->settled)
 		effective = false;
 	if (rig->asking == 0 && effective)
@@ -132,7 +135,7 @@ static void call_end(struct rig *rig, struct rig *before, bool effective)
 		wrong("not woken");
 }
 
-/* --- callbacks -------------------------------------------------------------------------------------------------------- */
+/* --- callbacks ---------------------------------------------------------------------------------------------------- */
 
 /* Sometimes a callback calls some pool. */
 static void meddle(void)
@@ -300,7 +303,7 @@ static void on_outcome(struct weir_pool_waiter *waiter, enum weir_pool_outcome o
 	meddle();
 }
 
-/* --- events ----------------------------------------------------------------------------------------------------------- */
+/* --- events ------------------------------------------------------------------------------------------------------- */
 
 /* A random waiter in one of the stages of `mask`. */
 static uint32_t waiter_in(struct rig *rig, uint32_t mask)
@@ -479,7 +482,8 @@ static void event_run(struct rig *rig)
 	rig->next_us = weir_pool_next_event(rig->pool);
 	if (world.liveliness == 0 && rig->told != resolved)
 		wrong("run has not told everybody");
-	if (world.liveliness == 0 && planned_us > 0 && planned_us <= world.now_us && rig->next_us != model_next_event(&rig->model))
+	if (world.liveliness == 0 && planned_us > 0 && planned_us <= world.now_us &&
+		rig->next_us != model_next_event(&rig->model))
 		wrong("the next event was not planned anew");
 	if (rig->next_us > 0 && rig->next_us <= rig->model.run_us)
 		wrong("the next event is in the past");
@@ -553,7 +557,7 @@ static void event_random(struct rig *rig)
 		event_close(rig);
 }
 
-/* --- episodes --------------------------------------------------------------------------------------------------------- */
+/* --- episodes ----------------------------------------------------------------------------------------------------- */
 
 static struct weir_pool_config config_random(void)
 {

@@ -1,0 +1,126 @@
+/*
+ * A whole worker on the loopback, with a door where its upstream stands. Clients and origins are ends of the test; whatever
+ * happens, the worker's books agree and nothing is without a deadline: step() says so.
+ */
+#ifndef WEIR_TESTS_GATEWAY_GATEWAY_H
+#define WEIR_TESTS_GATEWAY_GATEWAY_H
+
+#include "../net/end.h"
+#include "load.h"
+
+#include "gateway/filter.h"
+#include "gateway/worker.h"
+
+struct gateway {
+	const struct config *config;
+	struct shared *shared;
+	struct worker *worker;
+	struct door door;           /* where every upstream stands */
+	struct address address;     /* of the first listener */
+	unsigned drained;
+	unsigned finished;          /* records */
+	enum cause cause;           /* of the last record */
+	unsigned status;
+	char event[256];            /* the last that the operator should read */
+};
+
+static inline void gateway_on_finished(void *context, const struct exchange_record *record)
+{
+	struct gateway *g = context;
+
+	g->finished++;
+	g->cause = record->cause;
+	g->status = record->status;
+	io_stop(fixture.io);
+}
+
+static inline void gateway_on_event(void *context, int level, const char *text)
+{
+	struct gateway *g = context;
+
+	snprintf(g->event, sizeof(g->event), "%s", text);
+}
+
+static inline void gateway_on_drained(void *context)
+{
+	((struct gateway *)context)->drained++;
+	io_stop(fixture.io);
+}
+
+static inline void gateway_open(struct gateway *g, const char *yaml, const struct filter_ops *const *filters)
+{
+	struct worker_observer observer = {.context = g, .on_finished = gateway_on_finished,
+		.on_event = gateway_on_event, .on_drained = gateway_on_drained, .wants_records = true};
+	char error[256];
+
+	*g = (struct gateway){.config = load_good(yaml)};
+	door_open(&g->door);
+	assert_true(address_parse(&g->config->listeners[0].address, "127.0.0.1:0"));
+	for (size_t i = 0; i < g->config->upstream_count; i++)
+		g->config->upstreams[i].endpoints[0].address = g->door.address;
+	g->shared = shared_create(g->config, filters);
+	assert_non_null(g->shared);
+	g->worker = worker_create(fixture.io, g->config, g->shared, 0, &observer, error);
+	if (g->worker == NULL)
+		fail_msg("%s", error);
+	worker_listener_address(g->worker, 0, &g->address);
+	assert_true(address_port(&g->address) != 0);
+}
+
+static inline void step(const struct gateway *g)
+{
+	const char *wrong = worker_audit(g->worker);
+
+	if (wrong != NULL)
+		fail_msg("the books: %s", wrong);
+	assert_int_equal(worker_stuck_count(g->worker), 0);
+}
+
+static inline void gateway_await_drained(struct gateway *g)
+{
+	while (g->drained == 0)
+		io_run(fixture.io);
+	run_pending();
+	assert_int_equal(g->drained, 1);
+	step(g);
+	assert_int_equal(worker_stats(g->worker)->connections_open, 0);
+}
+
+static inline void gateway_close(struct gateway *g)
+{
+	if (g->drained == 0)
+		worker_stop(g->worker);
+	gateway_await_drained(g);
+	worker_free(g->worker);
+	shared_free(g->shared);
+	config_free(g->config);
+	door_close(&g->door);
+}
+
+static inline void gateway_await_finished(struct gateway *g, unsigned count)
+{
+	while (g->finished < count)
+		io_run(fixture.io);
+	assert_int_equal(g->finished, count);
+	step(g);
+}
+
+/* A client sends what it has to say; `ready` connections are to be open then. */
+static inline void client_open(struct end *client, const struct gateway *g, const char *text)
+{
+	end_connect(client, &g->address);
+	end_send(client, text);
+}
+
+/* The request arrives at the origin. */
+static inline void origin_take(struct end *origin, struct gateway *g)
+{
+	end_accept(origin, &g->door);
+	end_await(origin, "\r\n\r\n");
+	step(g);
+}
+
+#define GET "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+#define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+#endif
