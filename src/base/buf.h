@@ -21,7 +21,8 @@ static inline uint32_t buf_len(const struct buf *b)
 
 static inline struct view buf_view(const struct buf *b)
 {
-	return (struct view){b->p + b->start, b->end - b->start};
+	/* No arithmetic on NULL, which an empty buf has. */
+	return b->p == NULL ? (struct view){NULL, 0} : (struct view){b->p + b->start, b->end - b->start};
 }
 
 /* Zero-initialised memory is an empty buf too. */

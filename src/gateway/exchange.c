@@ -75,6 +75,22 @@ static struct h1_conn *upstream_side(struct exchange *ex)
 	return &ex->lease.conn->h1;
 }
 
+/* The cause when a side's connection has failed: it went away, or there was no memory for its bytes. */
+static enum cause failure_of(const struct h1_conn *side, enum cause gone)
+{
+	return side->conn.error == -ENOMEM || side->conn.send_error == -ENOMEM ? CAUSE_MEMORY_EXHAUSTED : gone;
+}
+
+static enum cause client_failure(struct exchange *ex)
+{
+	return failure_of(client_side(ex), CAUSE_CLIENT_GONE);
+}
+
+static enum cause upstream_failure(struct exchange *ex)
+{
+	return failure_of(upstream_side(ex), CAUSE_UPSTREAM_RESET);
+}
+
 static void bytes_moved(struct exchange *ex)
 {
 	ex->moved_us = io_now_us(ex->worker->io);
@@ -204,7 +220,7 @@ static int request_fill(struct exchange *ex)
 	if (got == -ENOBUFS)
 		exchange_finish(ex, CAUSE_BAD_REQUEST, "the trailer section is too large");
 	else
-		exchange_finish(ex, CAUSE_CLIENT_GONE, "the client stopped in the middle of its request");
+		exchange_finish(ex, client_failure(ex), NULL);
 	return -1;
 }
 
@@ -285,7 +301,7 @@ static enum step response_complete(struct exchange *ex, const struct message *tr
 		clean = true;
 	h1_conn_put_end(to, trailers);
 	if (h1_conn_flush(to) < 0)
-		return step_finish(ex, CAUSE_CLIENT_GONE, NULL);
+		return step_finish(ex, client_failure(ex), NULL);
 	upstream_give_back(&ex->lease, clean);
 	if (!conn_blocked(&to->conn))
 		return step_finish(ex, CAUSE_NONE, NULL);
@@ -319,7 +335,7 @@ static enum step response_upgrade(struct exchange *ex, struct message *m)
 	ex->worker->stats.tunnels_open++;
 	exchange_enter(ex, EXCHANGE_TUNNELLING);
 	if (h1_conn_flush(client_side(ex)) < 0)
-		return step_finish(ex, CAUSE_CLIENT_GONE, NULL);
+		return step_finish(ex, client_failure(ex), NULL);
 	return STEP_ENDED;
 }
 
@@ -400,7 +416,7 @@ static enum step response_eof(struct exchange *ex)
 
 	if (ex->state == EXCHANGE_RESPONDING && (h1_body_eof(&from->body) || PLANTED(TRUNCATED_LOOKS_COMPLETE)))
 		return response_complete(ex, NULL);
-	return step_finish(ex, CAUSE_UPSTREAM_RESET, NULL);
+	return step_finish(ex, upstream_failure(ex), NULL);
 }
 
 static enum step response_fill(struct exchange *ex)
@@ -411,7 +427,7 @@ static enum step response_fill(struct exchange *ex)
 	ssize_t got;
 
 	if (h1_conn_flush(to) < 0)
-		return step_finish(ex, CAUSE_CLIENT_GONE, NULL);
+		return step_finish(ex, client_failure(ex), NULL);
 	if (conn_blocked(&to->conn))
 		return STEP_ENDED;
 	got = h1_conn_fill(from, head_bytes > H1_SCRATCH_IN_BYTES ? head_bytes : H1_SCRATCH_IN_BYTES);
@@ -422,7 +438,7 @@ static enum step response_fill(struct exchange *ex)
 	if (got == -ENOBUFS)
 		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "the response head is too large");
 	if (got < 0)
-		return PLANTED(TRUNCATED_LOOKS_COMPLETE) ? response_eof(ex) : step_finish(ex, CAUSE_UPSTREAM_RESET, NULL);
+		return PLANTED(TRUNCATED_LOOKS_COMPLETE) ? response_eof(ex) : step_finish(ex, upstream_failure(ex), NULL);
 	bytes_moved(ex);
 	if (ex->first_byte_us == UINT64_MAX)
 		ex->first_byte_us = io_now_us(ex->worker->io);
@@ -433,7 +449,7 @@ static enum step response_fill(struct exchange *ex)
 static enum step response_pause(struct exchange *ex)
 {
 	if (h1_conn_flush(client_side(ex)) < 0)
-		exchange_finish(ex, CAUSE_CLIENT_GONE, NULL);
+		return step_finish(ex, client_failure(ex), NULL);
 	return STEP_ENDED;
 }
 
@@ -468,7 +484,7 @@ static bool pump_tunnel(struct exchange *ex, struct h1_conn *from, struct h1_con
 		*count += data.n;
 		h1_conn_put_raw(to, data);
 		if (h1_conn_flush(to) < 0) {
-			exchange_finish(ex, from_client ? CAUSE_UPSTREAM_RESET : CAUSE_CLIENT_GONE, NULL);
+			exchange_finish(ex, from_client ? upstream_failure(ex) : client_failure(ex), NULL);
 			return false;
 		}
 		if (data.n > 0)
@@ -478,7 +494,7 @@ static bool pump_tunnel(struct exchange *ex, struct h1_conn *from, struct h1_con
 	if (got == 0)
 		conn_shutdown_write(&to->conn);
 	if (got < 0 && got != -EAGAIN) {
-		exchange_finish(ex, from_client ? CAUSE_CLIENT_GONE : CAUSE_UPSTREAM_RESET, NULL);
+		exchange_finish(ex, from_client ? client_failure(ex) : upstream_failure(ex), NULL);
 		return false;
 	}
 	return true;
@@ -548,7 +564,7 @@ void exchange_on_client(struct exchange *ex)
 	const struct conn *conn = &client_side(ex)->conn;
 
 	if (conn->broken || conn->error != 0 || conn->send_error != 0) {
-		exchange_finish(ex, CAUSE_CLIENT_GONE, NULL);
+		exchange_finish(ex, client_failure(ex), NULL);
 		if (PLANTED(DOUBLE_FINISH))
 			exchange_finish(ex, CAUSE_CLIENT_GONE, NULL);
 		return;

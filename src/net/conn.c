@@ -137,7 +137,7 @@ int conn_sendv(struct conn *conn, const struct iovec *iov, int count)
 			continue;
 		}
 		if (!buf_append(&conn->out, view_of((const char *)iov[i].iov_base + sent, n - sent), CONN_OUT_MAX))
-			return send_failed(conn, -ENOBUFS);
+			return send_failed(conn, -ENOMEM);
 		sent = 0;
 	}
 	return 0;

@@ -31,7 +31,7 @@ struct conn {
 	int send_error;                       /* the same for sending; what the peer said before may still be received */
 };
 
-/* How much may wait in `out`: one receive buffer and a head on top of it. Beyond it sending fails with -ENOBUFS. */
+/* How much may wait in `out`: one receive buffer and a head on top of it. Beyond it, or without memory, sending fails with -ENOMEM. */
 #define CONN_OUT_MAX (1024 * 1024)
 
 /* Takes the next connection of a listener and watches it. Results as io_accept and io_watch. */

@@ -91,7 +91,8 @@ def test_text_format(start, origin):
     origin.serve()
     gateway.connect().ask(get("/a?b=\"c\"", fields=["User-Agent: a\"b\\c"]))
     line = gateway.access.wait_for(lambda lines: lines and lines[0])
-    assert re.match(r'127\.0\.0\.1 - - \[\d{4}-\d\d-\d\dT[\d:.]+Z\] "GET /a\?b=[^ ]+ HTTP/1\.1" 200 2 "-" "a\\x22b\\x5cc" ', line)
+    assert re.match(r'127\.0\.0\.1 - - \[\d{4}-\d\d-\d\dT[\d:.]+Z\] "GET /a\?b=[^ ]+ HTTP/1\.1" 200 2 "-" '
+                    r'"a\\x22b\\x5cc" ', line)
     pairs = dict(re.findall(r'(\w+)=("[^"]*"|\S+)', line))
     assert pairs["route"] == '"all"' and pairs["upstream"] == '"origin"' and pairs["cause"] == "-"
     assert pairs["endpoint"] == f'"{origin.address}"'

@@ -1,4 +1,4 @@
-"""Bad configurations are refused whole, with every complaint; unusable machines with one line. (More: test_command_line.py.)"""
+"""Bad configurations are refused with every complaint, unusable machines with one line. (More: test_command_line.py.)"""
 
 import re
 import signal

@@ -30,7 +30,7 @@ def behind_proxy(start, origin):
     return start(configuration(origin, listener={"trusted_proxies": ["127.0.0.0/8", "10.0.0.0/8", "2001:db8::/32"]}))
 
 
-# --- end to end ---------------------------------------------------------------------------------------------------------
+# --- end to end ------------------------------------------------------------------------------------------------------
 
 
 def test_names_keep_their_case_and_fields_their_order(gateway, origin):
@@ -52,7 +52,7 @@ def test_values_are_passed_on_byte_by_byte(gateway, origin):
     assert request.get("X-A") == "a  b\t\"c\" \xe4\xff"
 
 
-# --- hop by hop ---------------------------------------------------------------------------------------------------------
+# --- hop by hop ------------------------------------------------------------------------------------------------------
 
 HOP_BY_HOP = ["Keep-Alive: timeout=5", "Proxy-Connection: keep-alive", "TE: trailers", "Proxy-Authorization: Basic eA==",
               "Upgrade: x", "HTTP2-Settings: x"]
@@ -94,7 +94,7 @@ def test_a_client_cannot_take_away_what_the_gateway_adds(gateway, origin):
     assert origin.is_untouched()
 
 
-# --- added --------------------------------------------------------------------------------------------------------------
+# --- added -----------------------------------------------------------------------------------------------------------
 
 
 def test_fields_that_a_hop_adds(gateway, origin):
@@ -159,7 +159,7 @@ def test_client_of_a_unix_socket_has_no_address(start, origin, tmp_path):
     assert gateway.record()["client"]
 
 
-# --- from anybody -------------------------------------------------------------------------------------------------------
+# --- from anybody ----------------------------------------------------------------------------------------------------
 
 CLAIMS = ["X-Forwarded-For: 1.2.3.4", "X-Forwarded-Proto: https", "X-Forwarded-Host: evil", "Forwarded: for=1.2.3.4",
           "X-Request-Id: mine", "X-Real-IP: 1.2.3.4"]
@@ -188,7 +188,7 @@ def test_peer_outside_trusted_proxies_is_not_believed(start, origin):
     assert forwarded(gateway, origin, "X-Forwarded-For: 1.2.3.4").get("X-Forwarded-For") == "127.0.0.1"
 
 
-# --- from trusted proxies -----------------------------------------------------------------------------------------------
+# --- from trusted proxies --------------------------------------------------------------------------------------------
 
 
 def test_trusted_proxy_is_believed(behind_proxy, origin):

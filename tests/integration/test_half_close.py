@@ -63,7 +63,8 @@ def test_half_close_in_the_queue(start, origin):
 def test_client_resets_while_the_connection_opens(start, make_origin):
     """The orphaned connection becomes idle or is closed; the next client is served by it or by another."""
     origin, fillers = full_backlog(make_origin)
-    gateway = start(configuration(origin, upstream={"timeouts": {"connect": "5s"}, "pool": {"max_connections": 1}}))
+    gateway = start(configuration(origin, upstream={"timeouts": {"connect": "5s"}, "pool": {"max_connections": 1,
+        "acquire_timeout": "5s"}}))
     client = gateway.connect().send(get("/leaves"))
     client.wait_taken()
     client.reset()

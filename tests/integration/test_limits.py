@@ -2,15 +2,12 @@
 
 import contextlib
 import json
-import os
-import select
 import time
 
 import pytest
 
 from gateway import configuration, eventually, sanitizer
-from origin import full_backlog
-from raw import chunk, get, post, response
+from raw import chunk, get, post
 
 KIB = 1024
 
@@ -38,7 +35,7 @@ def head_of(size):
     return get(fields=["A: " + "b" * (size - len(head))])
 
 
-# --- of the listener ----------------------------------------------------------------------------------------------------
+# --- of the listener -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [1 * KIB, 4 * KIB, 32 * KIB, 100 * KIB, 256 * KIB])
@@ -162,133 +159,7 @@ def test_connections_far_beyond_the_limit(start, origin):
     eventually(is_served)
 
 
-# --- of the pool --------------------------------------------------------------------------------------------------------
-
-
-def test_max_connections_and_the_queue(start, origin):
-    gateway = start(configuration(origin, upstream={"pool": {"max_connections": 2}}))
-    clients = [gateway.connect().send(get(f"/{i}")) for i in range(4)]
-    wires = [origin.accept(), origin.accept()]
-    targets = [wire.read_request().target for wire in wires]
-    assert origin.is_untouched()
-    for wire in wires:
-        wire.send(response("first"))
-    targets += [wire.read_request().target for wire in wires]
-    for wire in wires:
-        wire.send(response("second"))
-    assert sorted(targets) == ["/0", "/1", "/2", "/3"]
-    assert {client.read_response().status for client in clients} == {200}
-    assert origin.is_untouched()
-
-
-def test_waiters_are_served_in_the_order_in_which_they_came(start, origin):
-    gateway = start(configuration(origin, upstream={"pool": {"max_connections": 1}}))
-    clients = []
-    for i in range(6):
-        clients.append(gateway.connect().send(get(f"/{i}")))
-        clients[-1].wait_taken()
-    wire = origin.accept()
-    for i in range(6):
-        assert wire.read_request().target == f"/{i}"
-        wire.send(response())
-    assert {client.read_response().status for client in clients} == {200}
-
-
-def test_max_pending(start, origin):
-    gateway = start(configuration(origin, upstream={"pool": {"max_connections": 1, "max_pending": 1}}))
-    first = gateway.connect().send(get("/1"))
-    wire = origin.accept()
-    wire.read_request()
-    second = gateway.connect().send(get("/2"))
-    second.wait_taken()
-    answer = gateway.connect().ask(get("/3"))
-    assert (answer.status, json.loads(answer.body)["error"]) == (503, "pool_queue_full")
-    assert answer.get("Retry-After")
-    assert gateway.records(1)[0]["cause"] == "pool_queue_full"
-    wire.send(response())
-    assert wire.read_request().target == "/2"
-    wire.send(response())
-    assert [first.read_response().status, second.read_response().status] == [200, 200]
-
-
-def test_client_that_leaves_the_queue_frees_its_place(start, origin):
-    gateway = start(configuration(origin, upstream={"pool": {"max_connections": 1, "max_pending": 1}}))
-    first = gateway.connect().send(get("/1"))
-    wire = origin.accept()
-    wire.read_request()
-    leaver = gateway.connect().send(get("/leaves"))
-    leaver.wait_taken()
-    leaver.reset()
-    assert gateway.records(1)[0]["cause"] == "client_gone"
-    stays = gateway.connect().send(get("/stays"))
-    stays.wait_taken()
-    wire.send(response())
-    assert wire.read_request().target == "/stays"
-    wire.send(response())
-    assert [first.read_response().status, stays.read_response().status] == [200, 200]
-
-
-def test_max_uses(start, origin):
-    gateway = start(configuration(origin, upstream={"pool": {"max_uses": 3}}))
-    client = gateway.connect()
-    for _ in range(2):
-        client.send(get())
-        wire = origin.accept()
-        for i in range(3):
-            wire.read_request()
-            wire.send(response())
-            assert client.read_response().status == 200
-            if i < 2:
-                client.send(get())
-        wire.expect_end()
-
-
-@pytest.mark.parametrize("order", ["lifo", "fifo"])
-def test_order_of_reuse(start, origin, order):
-    gateway = start(configuration(origin, upstream={"pool": {"order": order}}))
-    clients = [gateway.connect().send(get()) for _ in range(3)]
-    wires = [origin.accept() for _ in range(3)]
-    by_target = {}
-    for wire in wires:
-        wire.read_request()
-    for i, wire in enumerate(wires):
-        wire.send(response(str(i)))
-        # Each is idle before the next one becomes so.
-        eventually(lambda: any(select.select([client.sock], [], [], 0)[0] for client in clients))
-        served = next(client for client in clients if select.select([client.sock], [], [], 0)[0])
-        served.read_response()
-        clients.remove(served)
-        by_target[i] = wire
-    client = gateway.connect().send(get("/next"))
-    expected = by_target[2] if order == "lifo" else by_target[0]
-    assert expected.read_request().target == "/next"
-    expected.send(response())
-    assert client.read_response().status == 200
-
-
-def test_max_connecting(start, make_origin):
-    """No more than so many are being opened at once, however many requests wait."""
-    origin, fillers = full_backlog(make_origin)
-    gateway = start(configuration(origin, upstream={"pool": {"max_connecting": 3, "acquire_timeout": "5s"},
-        "timeouts": {"connect": "5s"}}))
-    clients = [gateway.connect().send(get()) for _ in range(12)]
-    for client in clients:
-        client.wait_taken()
-
-    def opening():
-        with open("/proc/net/tcp", encoding="ascii") as table:
-            ours = {str(os.stat(f"/proc/{gateway.pid}/fd/{fd}").st_ino) for fd in os.listdir(f"/proc/{gateway.pid}/fd")}
-            return sum(line.split()[9] in ours and line.split()[3] == "02" for line in table if f":{origin.port:04X} " in line)
-
-    eventually(lambda: opening() == 3)
-    assert opening() == 3
-    for sock in fillers:
-        sock.close()
-    origin.serve()
-    assert {client.read_response().status for client in clients} == {200}
-
-
-# --- of the machine -----------------------------------------------------------------------------------------------------
+# --- of the machine --------------------------------------------------------------------------------------------------
 
 
 def test_out_of_descriptors_pauses_accepting_without_spinning(start, origin):

@@ -13,7 +13,8 @@ from raw import get
 KIB = 1024
 IDLE = 10_000
 
-pytestmark = pytest.mark.skipif(sanitizer() is not None, reason="a sanitizer has memory of its own; measure a release build")
+pytestmark = pytest.mark.skipif(sanitizer() is not None,
+    reason="a sanitizer has memory of its own; measure a release build")
 
 
 def quiet(gateway):

@@ -88,7 +88,7 @@ def test_explain_says_what_happens(table):
             assert told.returncode == 0 and f"-> {name} " in told.stdout, f"{host} {target}\n{told.stdout}"
 
 
-# --- respond ------------------------------------------------------------------------------------------------------------
+# --- respond ---------------------------------------------------------------------------------------------------------
 
 
 def answering(start, **respond):
@@ -140,7 +140,7 @@ def test_respond_with_a_large_body(start):
         assert client.ask(get()).body == body.encode()
 
 
-# --- redirect -----------------------------------------------------------------------------------------------------------
+# --- redirect --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path, location, status, target, expected", [
@@ -168,7 +168,7 @@ def test_redirect_to_another_host_by_a_path_of_slashes_is_impossible(start):
     assert gateway.connect().ask(get("/old/%2fevil.example")).status == 400
 
 
-# --- rewrite ------------------------------------------------------------------------------------------------------------
+# --- rewrite ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path, rewrite, target, expected", [

@@ -1,4 +1,4 @@
-"""Strict reading of requests: what is malformed is refused with 400, the connection is closed, nothing goes upstream."""
+"""Strict reading of requests: what is malformed gets a 400, the connection is closed, nothing goes upstream."""
 
 import json
 

@@ -1,35 +1,12 @@
 """Each timeout with its cause, its status, and about when it is due."""
 
 import contextlib
-import json
 import time
-
-import pytest
 
 from gateway import configuration
 from origin import closed_port, full_backlog
 from raw import chunk, get, post, response
-
-SHORT = 0.15
-SHORT_TEXT = "150ms"
-
-# How much later than due something may happen on a busy machine.
-LATE = 2.0
-
-
-@contextlib.contextmanager
-def due(seconds=SHORT):
-    began = time.monotonic()
-    yield
-    took = time.monotonic() - began
-    assert seconds * 0.9 <= took < seconds + LATE, f"after {took:.3f}s instead of {seconds}s"
-
-
-def assert_error(gateway, answer, status, cause):
-    assert answer.status == status
-    assert json.loads(answer.body)["error"] == cause
-    record = gateway.records(1)[-1]
-    assert (record["status"], record["cause"], record["upstream_status"]) == (status, cause, False)
+from timing import SHORT, SHORT_TEXT, assert_error, due
 
 
 def with_listener(start, origin, **timeouts):
@@ -40,7 +17,7 @@ def with_upstream(start, origin, **timeouts):
     return start(configuration(origin, upstream={"timeouts": timeouts}))
 
 
-# --- the client's side --------------------------------------------------------------------------------------------------
+# --- the client's side -----------------------------------------------------------------------------------------------
 
 
 def test_header(start, origin):
@@ -176,7 +153,7 @@ def test_slow_reader_is_no_idle_one(start, origin):
     assert gateway.record()["cause"] is None
 
 
-# --- the upstream's side ------------------------------------------------------------------------------------------------
+# --- the upstream's side ---------------------------------------------------------------------------------------------
 
 
 def test_first_byte(start, origin):
@@ -309,79 +286,6 @@ def test_connect(start, make_origin):
     assert_error(gateway, answer, 504, "connect_timeout")
     for sock in fillers:
         sock.close()
-
-
-def test_acquire(start, origin):
-    gateway = start(configuration(origin, upstream={"pool": {"max_connections": 1, "acquire_timeout": SHORT_TEXT}}))
-    first = gateway.connect().send(get("/1"))
-    wire = origin.accept()
-    wire.read_request()
-    second = gateway.connect()
-    with due():
-        answer = second.ask(get("/2"))
-    assert_error(gateway, answer, 503, "pool_acquire_timeout")
-    assert answer.get("Retry-After")
-    record = gateway.record()
-    assert record["queue_us"] >= SHORT * 900_000
-    # The lesson of the ghost leak: who waited in vain holds nothing, and the connection goes to the next who asks.
-    wire.send(response("one"))
-    assert first.read_response().body == b"one"
-    second.send(get("/3"))
-    assert wire.read_request().target == "/3"
-    wire.send(response("three"))
-    assert second.read_response().body == b"three"
-
-
-def test_request_deadline_in_the_queue(start, origin):
-    """The wait ends with the request's own deadline, and that is its cause."""
-    gateway = start(configuration(origin, upstream={"pool": {"max_connections": 1, "acquire_timeout": "5s"},
-        "timeouts": {"request": "300ms"}}))
-    gateway.connect().send(get("/1"))
-    origin.accept().read_request()
-    second = gateway.connect()
-    with due(0.3):
-        answer = second.ask(get("/2"))
-    assert (answer.status, json.loads(answer.body)["error"]) == (504, "request_deadline")
-
-
-def test_waiting_in_vain_many_times_leaks_no_connection(start, origin):
-    gateway = start(configuration(origin, upstream={"pool": {"max_connections": 2, "acquire_timeout": "20ms"}}))
-    holders = [gateway.connect().send(get("/hold")) for _ in range(2)]
-    wires = [origin.accept() for _ in range(2)]
-    for wire in wires:
-        wire.read_request()
-    waiting = [gateway.connect().send(get("/wait")) for _ in range(30)]
-    assert {client.read_response().status for client in waiting} == {503}
-    for wire in wires:
-        wire.send(response())
-    for holder in holders:
-        assert holder.read_response().status == 200
-    for client, wire in zip(waiting, wires):
-        client.send(get("/again"))
-    served = []
-    for wire in wires:
-        served.append(wire.read_request().target)
-        wire.send(response())
-    assert served == ["/again", "/again"]
-    assert origin.is_untouched()
-
-
-@pytest.mark.parametrize("order", ["lifo", "fifo"])
-def test_pool_idle_timeout(start, origin, order):
-    gateway = start(configuration(origin, upstream={"pool": {"idle_timeout": SHORT_TEXT, "order": order}}))
-    client = gateway.connect().send(get())
-    wire, _ = origin.answer(response())
-    client.read_response()
-    with due():
-        wire.expect_end()
-
-
-def test_pool_max_lifetime(start, origin):
-    gateway = start(configuration(origin, upstream={"pool": {"max_lifetime": SHORT_TEXT}}))
-    client = gateway.connect().send(get())
-    wire, _ = origin.answer(response())
-    client.read_response()
-    wire.expect_end()
 
 
 def test_refused_connection_is_told_at_once(start):

@@ -48,7 +48,7 @@ def client_of(start, server, **parts):
     return start(configuration(server, **parts)).connect()
 
 
-# --- nginx --------------------------------------------------------------------------------------------------------------
+# --- nginx -----------------------------------------------------------------------------------------------------------
 
 
 def test_nginx_static_content(start, nginx_server):
@@ -118,7 +118,7 @@ def test_nginx_under_concurrent_clients(start, nginx_server):
     assert {record["cause"] for record in gateway.records(160)} == {None}
 
 
-# --- Node ---------------------------------------------------------------------------------------------------------------
+# --- Node ------------------------------------------------------------------------------------------------------------
 
 
 def test_node_echoes_chunked_content(start, node_server):
@@ -179,7 +179,7 @@ def test_node_closes_after_an_answer(start, node_server):
         assert client.ask(get("/close")).body == b"bye"
 
 
-# --- python's http.server -----------------------------------------------------------------------------------------------
+# --- python's http.server --------------------------------------------------------------------------------------------
 
 
 def test_python_speaks_http_1_0(start, python_server):

@@ -63,7 +63,8 @@ def test_connections_as_the_origin_sees_them_stay_below_the_cap(start, origin):
     """Not only requests: open sockets. Nothing closes here, so none may be opened beyond the cap."""
     cap = 6
     origin.serve(Counted(0.001))
-    gateway = start(configuration(origin, workers=2, upstream={"pool": {"max_connections": cap, "acquire_timeout": "10s"}}))
+    pool = {"max_connections": cap, "acquire_timeout": "10s"}
+    gateway = start(configuration(origin, workers=2, upstream={"pool": pool}))
     most = 0
     done = threading.Event()
 
@@ -111,7 +112,8 @@ def test_both_workers_serve(start, origin):
 
 def test_content_does_not_get_mixed_up(start, origin):
     origin.serve(Counted(0))
-    gateway = start(configuration(origin, workers=2, upstream={"pool": {"max_connections": 5, "acquire_timeout": "10s"}}))
+    pool = {"max_connections": 5, "acquire_timeout": "10s"}
+    gateway = start(configuration(origin, workers=2, upstream={"pool": pool}))
 
     def client(number):
         wire = gateway.connect()
@@ -140,7 +142,8 @@ def test_limit_of_connections_holds_over_all_workers(start, origin):
 def test_clients_that_come_and_go(start, origin):
     """Resets at every moment, on both workers: afterwards everything is served and nothing is left over."""
     origin.serve(Counted(0.001))
-    gateway = start(configuration(origin, workers=2, upstream={"pool": {"max_connections": 4, "acquire_timeout": "10s"}}))
+    pool = {"max_connections": 4, "acquire_timeout": "10s"}
+    gateway = start(configuration(origin, workers=2, upstream={"pool": pool}))
     before = gateway.open_files()
 
     def client(number):

@@ -2,9 +2,9 @@
  * The second body of io.h: the loops of all workers in one thread, on simulated connections.
  *
  * The driver gives each loop a tick; in between the world moves bytes. Events are edge-triggered exactly as the header
- * says: a change sets bits in file->pending and puts the file on the loop's ready list, the tick hands them over once, and
- * if the owner does not drain then nobody reminds it. Where a fault makes a call give less than was there, the matching
- * change follows a moment later (file->nudge), as if the rest had only then arrived.
+ * says: a change sets bits in file->pending and puts the file on the loop's ready list, the tick hands them over once,
+ * and if the owner does not drain then nobody reminds it. Where a fault makes a call give less than was there, the
+ * matching change follows a moment later (file->nudge), as if the rest had only then arrived.
  *
  * Descriptors are reused lowest first, as the kernel does, so that an owner which mixes up an old and a new socket
  * meets the wrong one.
@@ -20,7 +20,7 @@
 #define FILES_MAX 512
 #define BACKLOG_MAX 64
 #define NUDGE_MAX_US 2000
-#define NUDGES_MAX 500	       /* of one connection: beyond it large content would take for ever */
+#define NUDGES_MAX 500  /* of one connection: beyond it large content would take for ever */
 #define WALL_AT_ZERO_US 1700000000000000ULL
 
 enum file_kind { FILE_FREE, FILE_LISTENER, FILE_CONNECTING, FILE_STREAM };
@@ -30,30 +30,30 @@ struct sim_file {
 	struct io *io;
 	struct io_source *source;
 	bool watched;
-	unsigned pending;		  /* events to be told */
-	struct list_node ready;	/* in io->ready while pending != 0 */
-	struct sim_event nudge;	/* tells nudge_events later */
+	unsigned pending;        /* events to be told */
+	struct list_node ready;  /* in io->ready while pending != 0 */
+	struct sim_event nudge;  /* tells nudge_events later */
 	unsigned nudge_events;
-	unsigned nudges;		 /* how often so far */
+	unsigned nudges;  /* how often so far */
 
-	struct sim_end *end;	     /* FILE_STREAM */
-	uint64_t breaks_at;	    /* bytes left until a fault breaks it; 0: never */
-	unsigned port;		       /* FILE_LISTENER, FILE_CONNECTING */
-	struct sim_event attempt;	  /* FILE_CONNECTING: when it is over */
-	int result;		    /* of the attempt */
+	struct sim_end *end;                   /* FILE_STREAM */
+	uint64_t breaks_at;                    /* bytes left until a fault breaks it; 0: never */
+	unsigned port;                         /* FILE_LISTENER, FILE_CONNECTING */
+	struct sim_event attempt;              /* FILE_CONNECTING: when it is over */
+	int result;                            /* of the attempt */
 	struct sim_end *waiting[BACKLOG_MAX];  /* FILE_LISTENER */
 	unsigned waiting_first, waiting_count;
 };
 
 struct io {
 	unsigned number;
-	uint64_t now_us;		 /* as of the tick */
+	uint64_t now_us;  /* as of the tick */
 	struct timer_wheel wheel;
 	struct list ready;
 	struct list tasks;
 	struct io_message *mail_first, **mail_last;
 	bool stopped, in_tick;
-	struct io_source *closed[FILES_MAX];   /* closed in this tick: their memory must still be there */
+	struct io_source *closed[FILES_MAX];  /* closed in this tick: their memory must still be there */
 	unsigned closed_count;
 	unsigned files;
 };
@@ -167,7 +167,7 @@ void io_timer_cancel(struct io *io, struct io_timer *timer)
 	wheel_cancel(&io->wheel, timer);
 }
 
-/* --- events --------------------------------------------------------------------------------------------------------- */
+/* --- events ------------------------------------------------------------------------------------------------------- */
 
 static struct sim_file *file_of(const struct io_source *source)
 {
@@ -318,7 +318,7 @@ uint64_t sim_io_next_us(const struct io *io)
 	return wheel_next_due_us(&io->wheel);
 }
 
-/* --- descriptors ------------------------------------------------------------------------------------------------------ */
+/* --- descriptors -------------------------------------------------------------------------------------------------- */
 
 /* NULL: too many open files. */
 static struct sim_file *file_open(struct io *io, struct io_source *source, enum file_kind kind)
@@ -407,7 +407,7 @@ int io_watch(struct io *io, struct io_source *source)
 	return 0;
 }
 
-/* --- listening -------------------------------------------------------------------------------------------------------- */
+/* --- listening ---------------------------------------------------------------------------------------------------- */
 
 int io_listen(
 	struct io *io, struct io_source *source, const struct address *address, const struct io_listen_options *options)
@@ -501,7 +501,7 @@ int io_accept_shed(struct io *io, struct io_source *listener)
 	return 0;
 }
 
-/* --- connecting ------------------------------------------------------------------------------------------------------- */
+/* --- connecting --------------------------------------------------------------------------------------------------- */
 
 void sim_serve(struct sim_port *port)
 {
@@ -580,7 +580,7 @@ int io_connect_result(struct io *io, struct io_source *source)
 	return file_of(source)->result;
 }
 
-/* --- bytes ------------------------------------------------------------------------------------------------------------ */
+/* --- bytes -------------------------------------------------------------------------------------------------------- */
 
 /* A fault breaks the connection once so many bytes have passed. True: now. */
 static bool file_breaks(struct sim_file *file, size_t n)

@@ -14,18 +14,18 @@
 /* How a client leaves. The first three are what well-behaved clients do. */
 enum client_leaving {
 	LEAVES_WHEN_ANSWERED,
-	LEAVES_HALF,	     /* ends its sending direction after the last request and waits for the rest */
-	LEAVES_NEVER,	      /* waits until the gateway closes the idle connection */
-	LEAVES_AT_SENT,	/* at a drawn byte of what it sends */
-	LEAVES_AT_RECEIVED,    /* at a drawn byte of what it receives */
-	STALLS_AT_SENT,	/* sends no more, stays */
-	STALLS_AT_RECEIVED,    /* reads no more, stays */
+	LEAVES_HALF,         /* ends its sending direction after the last request and waits for the rest */
+	LEAVES_NEVER,        /* waits until the gateway closes the idle connection */
+	LEAVES_AT_SENT,      /* at a drawn byte of what it sends */
+	LEAVES_AT_RECEIVED,  /* at a drawn byte of what it receives */
+	STALLS_AT_SENT,      /* sends no more, stays */
+	STALLS_AT_RECEIVED,  /* reads no more, stays */
 };
 
 struct client_manners {
-	size_t piece, read_piece;		  /* how much is sent and read in one go */
-	uint64_t pause_us, read_pause_us;	  /* and how long it rests then ... */
-	unsigned rests;			/* ... at most so often, so that every client comes to its end */
+	size_t piece, read_piece;          /* how much is sent and read in one go */
+	uint64_t pause_us, read_pause_us;  /* and how long it rests then ... */
+	unsigned rests;                    /* ... at most so often, so that every client comes to its end */
 	bool pipelines;
 	bool leaves_by_reset;
 	enum client_leaving leaving;

@@ -5,8 +5,8 @@
  *	        ^ sending, offset: stops at gates (the answer before, 100-continue, the 101)
  *	answers: reader -> oracle; `answered` counts the complete ones
  *
- * Everything happens in client_run(), which is scheduled whenever the socket changed or a pause is over; it reads, writes,
- * and decides whether the client is done.
+ * Everything happens in client_run(), which is scheduled whenever the socket changed or a pause is over; it reads,
+ * writes, and decides whether the client is done.
  */
 #include "sim_actors.h"
 
@@ -25,19 +25,19 @@ struct sim_client {
 	struct client_manners manners;
 	struct sim_request *requests[CLIENT_REQUESTS_MAX];
 	unsigned count;
-	struct sim_end *end;		     /* NULL before it has connected and after it is over */
+	struct sim_end *end;  /* NULL before it has connected and after it is over */
 	struct sim_event wake;
 	struct sim_reader reader;
 
-	unsigned sending;		  /* the request that is being sent ... */
-	size_t offset;		       /* ... from here on */
+	unsigned sending;  /* the request that is being sent ... */
+	size_t offset;     /* ... from here on */
 	uint64_t sent, received;
 	uint64_t send_after_us, read_after_us;
 	uint64_t expect_until_us;
 	bool got_100, no_more, half_closed;
 
 	unsigned answered;
-	bool told_close;			 /* an answer said that it is the last one */
+	bool told_close;  /* an answer said that it is the last one */
 	bool tunnel, ignores_rest;
 	uint64_t tunnel_sent, tunnel_echoed;
 	bool over;
@@ -72,7 +72,7 @@ void manners_draw(struct client_manners *manners, uint64_t total, uint64_t answe
 	manners->leaving_at = world_below(1 + (world_chance(500) ? total : world_chance(500) ? answers_total : 500));
 }
 
-/* --- the end ------------------------------------------------------------------------------------------------------------ */
+/* --- the end ------------------------------------------------------------------------------------------------------ */
 
 /* A request behind one that ends the connection has no claim to an answer. An early answer may turn out to be one. */
 static bool request_may_end_connection(const struct sim_request *request)
@@ -130,7 +130,7 @@ static void client_peer_ended(struct sim_client *client, enum sim_end_how how)
 	client_end(client, how, false);
 }
 
-/* --- answers ------------------------------------------------------------------------------------------------------------ */
+/* --- answers ------------------------------------------------------------------------------------------------------ */
 
 static void client_answer_complete(struct sim_client *client, struct sim_request *request)
 {
@@ -235,7 +235,7 @@ static void client_receive(struct sim_client *client)
 	}
 }
 
-/* --- requests ----------------------------------------------------------------------------------------------------------- */
+/* --- requests ----------------------------------------------------------------------------------------------------- */
 
 /* Nobody sends a request behind one that may end the connection: the server's close would meet it and reset. */
 static bool client_may_pipeline(const struct sim_client *client)
@@ -338,7 +338,7 @@ static void client_send(struct sim_client *client)
 		client_leave(client);
 }
 
-/* --- life --------------------------------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 static bool client_has_all(const struct sim_client *client)
 {

@@ -7,14 +7,14 @@
 #include "config/config.h"
 
 #define SERVERS_MAX 3
-#define SERVER_PORT 9000		 /* and the ones that follow */
+#define SERVER_PORT 9000  /* and the ones that follow */
 
 struct sim_setup {
 	const struct config *config;
 	unsigned workers;
 	unsigned servers;
-	uint64_t longest_us;	     /* after this time without any progress everything must have ended */
-	uint64_t settle_us;	    /* after this time unused upstream connections and attempts must be closed */
+	uint64_t longest_us;  /* after this time without any progress everything must have ended */
+	uint64_t settle_us;   /* after this time unused upstream connections and attempts must be closed */
 	uint64_t drain_us;
 };
 

@@ -1,9 +1,9 @@
 /*
- * What may go wrong in one run. Every run draws a random subset of the faults and an intensity for each of them (a swarm):
- * runs with every fault at once hide more than they show, since everything fails early.
+ * What may go wrong in one run. Every run draws a random subset of the faults and an intensity for each of them (a
+ * swarm): runs with every fault at once hide more than they show, since everything fails early.
  *
- * Benign faults only change when and in which pieces things happen: in a run with no others every request must be answered
- * as planned. The others are hostile: they may make requests fail, with a cause that fits.
+ * Benign faults only change when and in which pieces things happen: in a run with no others every request must be
+ * answered as planned. The others are hostile: they may make requests fail, with a cause that fits.
  *
  * Chances are in 1 of 1000.
  */
@@ -13,39 +13,50 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* X(field). Benign: on the worker's sockets. */
-#define SIM_BENIGN(X)                                                                    \
-	X(short_read)	      /* a read gives less than is there */                              \
-	X(one_byte_read)	 /* a read gives one byte */                                     \
-	X(short_write)	       /* a write takes less than there is room for */                   \
-	X(spurious_eagain)	   /* -EAGAIN although something is there; an event follows */   \
-	X(partial_batch)	 /* an event waits for a later tick */                           \
-	X(level_events)	/* an event also tells what is still true, as the kernel does */ \
-	X(connect_at_once)	   /* io_connect succeeds inside the call */
+/*
+ * Benign: on the worker's sockets. X(field)
+ *
+ *	short_read         a read gives less than is there
+ *	one_byte_read      a read gives one byte
+ *	short_write        a write takes less than there is room for
+ *	spurious_eagain    -EAGAIN although something is there; an event follows
+ *	partial_batch      an event waits for a later tick
+ *	level_events       an event also tells what is still true, as the kernel does
+ *	connect_at_once    io_connect succeeds inside the call
+ */
+#define SIM_BENIGN(X) \
+	X(short_read) X(one_byte_read) X(short_write) X(spurious_eagain) X(partial_batch) X(level_events) \
+	X(connect_at_once)
 
-/* X(field). Hostile: what the machine and the network do. */
-#define SIM_HOSTILE_WORLD(X)                                                                \
-	X(reset)		 /* per connection: it breaks at a drawn byte */                            \
-	X(connect_refused)                                                                  \
-	X(connect_hangs)                                                                    \
-	X(connect_fails)	 /* io_connect fails inside the call: descriptors, ports, routes */ \
-	X(accept_emfile)                                                                    \
-	X(accept_aborted)                                                                   \
-	X(watch_fails)                                                                      \
-	X(alloc_fails)                                                                      \
-	X(clock_jumps)	       /* per drawn moment */
+/*
+ * Hostile: what the machine and the network do. X(field)
+ *
+ *	reset              per connection: it breaks at a drawn byte
+ *	connect_refused, connect_hangs
+ *	connect_fails      io_connect fails inside the call: descriptors, ports, routes
+ *	accept_emfile, accept_aborted, watch_fails, alloc_fails
+ *	clock_jumps        per drawn moment
+ */
+#define SIM_HOSTILE_WORLD(X) \
+	X(reset) X(connect_refused) X(connect_hangs) X(connect_fails) X(accept_emfile) X(accept_aborted) \
+	X(watch_fails) X(alloc_fails) X(clock_jumps)
 
-/* X(field). Hostile: what clients, servers and operators do. */
-#define SIM_HOSTILE_ACTORS(X)                                                         \
-	X(client_leaves)	 /* per client: at a drawn byte */                            \
-	X(client_stalls)	 /* per client: stops sending in the middle, and stays */     \
-	X(client_dawdles)	  /* per client: sends and reads very slowly */               \
-	X(malformed)	     /* per request */                                                \
-	X(answer_defect)	 /* per answer: malformed, truncated, stalled, surplus ... */ \
-	X(server_idle_close)  /* per idle connection */                                \
-	X(server_unsolicited) /* bytes on an idle connection */                       \
-	X(drain_midway)	/* per run */                                                 \
-	X(tight_limits)	/* per run: pools and limits so small that refusals are expected */
+/*
+ * Hostile: what clients, servers and operators do. X(field)
+ *
+ *	client_leaves      per client: at a drawn byte
+ *	client_stalls      per client: stops sending or reading in the middle, and stays
+ *	client_dawdles     per client: sends and reads very slowly
+ *	malformed          per last request of a client
+ *	answer_defect      per answer: malformed, truncated, stalled, surplus ...
+ *	server_idle_close  per idle connection
+ *	server_unsolicited per idle connection: bytes that nobody asked for
+ *	drain_midway       per run
+ *	tight_limits       per run: pools and limits so small that refusals are expected
+ */
+#define SIM_HOSTILE_ACTORS(X) \
+	X(client_leaves) X(client_stalls) X(client_dawdles) X(malformed) X(answer_defect) X(server_idle_close) \
+	X(server_unsolicited) X(drain_midway) X(tight_limits)
 
 #define SIM_HOSTILE(X) SIM_HOSTILE_WORLD(X) SIM_HOSTILE_ACTORS(X)
 
@@ -53,7 +64,7 @@
 struct sim_faults {
 	SIM_BENIGN(SIM_FAULT_FIELD)
 	SIM_HOSTILE(SIM_FAULT_FIELD)
-	bool hostile;	      /* any hostile fault is on */
+	bool hostile;  /* any hostile fault is on */
 };
 #undef SIM_FAULT_FIELD
 

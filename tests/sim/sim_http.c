@@ -16,7 +16,7 @@ enum reader_state {
 	READ_ALL
 };
 
-/* --- pattern ---------------------------------------------------------------------------------------------------------- */
+/* --- pattern ------------------------------------------------------------------------------------------------------ */
 
 static uint64_t pattern_word(uint64_t key, uint64_t index)
 {
@@ -65,7 +65,7 @@ size_t pattern_check(uint64_t key, uint64_t offset, const char *bytes, size_t n)
 	return done;
 }
 
-/* --- heads ------------------------------------------------------------------------------------------------------------ */
+/* --- heads -------------------------------------------------------------------------------------------------------- */
 
 void reader_next(struct sim_reader *reader)
 {
@@ -254,7 +254,7 @@ static enum sim_read reader_take_head(struct sim_reader *reader, const char **p,
 	return SIM_MORE;
 }
 
-/* --- content ---------------------------------------------------------------------------------------------------------- */
+/* --- content ------------------------------------------------------------------------------------------------------ */
 
 static enum sim_read reader_take_content(struct sim_reader *reader, const char **p, size_t n)
 {

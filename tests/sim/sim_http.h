@@ -1,9 +1,9 @@
 /*
- * A second reader of HTTP/1.1, written apart from src/http so that one misunderstanding cannot hide in both. It is strict
- * about everything the gateway writes, knows nothing of performance, and checks content as it comes.
+ * A second reader of HTTP/1.1, written apart from src/http so that one misunderstanding cannot hide in both. It is
+ * strict about everything the gateway writes, knows nothing of performance, and checks content as it comes.
  *
- * Content is a pattern: the byte at an offset follows from a key, and every request and every answer has its own key. So
- * each byte can be attributed, and a byte of somebody else's message is noticed where it appears.
+ * Content is a pattern: the byte at an offset follows from a key, and every request and every answer has its own key.
+ * So each byte can be attributed, and a byte of somebody else's message is noticed where it appears.
  */
 #ifndef WEIR_SIM_HTTP_H
 #define WEIR_SIM_HTTP_H
@@ -25,40 +25,40 @@ void pattern_fill(uint64_t key, uint64_t offset, char *bytes, size_t n);
 size_t pattern_check(uint64_t key, uint64_t offset, const char *bytes, size_t n);
 
 struct sim_field {
-	const char *name;	  /* NUL-terminated, in reader->head */
-	const char *value;	   /* trimmed */
+	const char *name;   /* NUL-terminated, in reader->head */
+	const char *value;  /* trimmed */
 };
 
 enum sim_framing { SIM_NONE, SIM_LENGTH, SIM_CHUNKED, SIM_UNTIL_CLOSE };
 
 enum sim_read {
-	SIM_MORE,	  /* all bytes taken, the message goes on */
-	SIM_HEAD,	  /* a head is complete: set `key`, and for answers call reader_frame() */
-	SIM_DONE,	  /* the message is complete; call reader_next() */
-	SIM_BAD,	 /* see `why` */
+	SIM_MORE,  /* all bytes taken, the message goes on */
+	SIM_HEAD,  /* a head is complete: set `key`, and for answers call reader_frame() */
+	SIM_DONE,  /* the message is complete; call reader_next() */
+	SIM_BAD,   /* see `why` */
 };
 
 struct sim_reader {
-	bool answers;		      /* reads answers, not requests; set once */
+	bool answers;  /* reads answers, not requests; set once */
 	int state;
 	const char *why;
 
 	char head[READER_HEAD_MAX];
 	size_t head_length;
-	struct sim_field fields[READER_FIELDS_MAX];   /* after the head; those of the trailer section follow */
+	struct sim_field fields[READER_FIELDS_MAX];  /* after the head; those of the trailer section follow */
 	unsigned field_count, trailers_from;
-	const char *first[3];	      /* the three parts of the first line */
+	const char *first[3];  /* the three parts of the first line */
 	unsigned status, minor;
 
 	enum sim_framing framing;
-	uint64_t length;			 /* SIM_LENGTH */
+	uint64_t length;  /* SIM_LENGTH */
 	uint64_t key;
-	uint64_t content;		  /* bytes so far */
-	uint64_t left;		       /* of the length or the chunk */
-	char line[64];		       /* the chunk-size line */
+	uint64_t content;  /* bytes so far */
+	uint64_t left;     /* of the length or the chunk */
+	char line[64];     /* the chunk-size line */
 	unsigned line_length;
 	size_t trailer_start;
-	char text[READER_TEXT_MAX + 1];	/* KEY_TEXT: content, NUL-terminated, cut */
+	char text[READER_TEXT_MAX + 1];  /* KEY_TEXT: content, NUL-terminated, cut */
 };
 
 /* Makes ready for the next message. */

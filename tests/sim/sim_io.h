@@ -10,7 +10,7 @@
 /* Port numbers stand for addresses: the host part is ignored. */
 struct sim_port {
 	unsigned port;
-	bool refuses;     /* nobody listens at the moment */
+	bool refuses;  /* nobody listens at the moment */
 	void (*on_accept)(struct sim_port *port, struct sim_end *end);
 	struct sim_port *next;
 };

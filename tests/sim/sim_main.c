@@ -4,8 +4,8 @@
  *	sim --seeds FROM-TO [--planted N] [--twice] [--trace FILE] [--verbose]
  *
  * Runs every seed; the first broken rule ends it with exit code 1. With --planted N the gateway has that bug
- * (base/planted.h), and the command succeeds when one of the seeds finds it. With --twice each seed runs two times and must
- * give the same trace.
+ * (base/planted.h), and the command succeeds when one of the seeds finds it. With --twice each seed runs two times and
+ * must give the same trace.
  */
 #include <inttypes.h>
 #include <signal.h>

@@ -1,6 +1,6 @@
 /*
- * Requests that must be refused. '@' stands for a target that names the request, so that a server which sees anything of
- * it can tell whose it is; "/smuggled" is what a second reader with other ideas would take for a request of its own.
+ * Requests that must be refused. '@' stands for a target that names the request, so that a server which sees anything
+ * of it can tell whose it is; "/smuggled" is what a second reader with other ideas would take for a request of its own.
  */
 #ifndef WEIR_SIM_MALFORMED_H
 #define WEIR_SIM_MALFORMED_H
@@ -9,7 +9,7 @@
 
 struct malformed {
 	const char *bytes;
-	size_t length;      /* some hold NULs */
+	size_t length;  /* some hold NULs */
 };
 
 #define MALFORMED(text) {text, sizeof(text) - 1}

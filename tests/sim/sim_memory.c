@@ -37,7 +37,7 @@ static struct {
 	unsigned fail_nth;
 } memory;
 
-/* --- the simulator's own -------------------------------------------------------------------------------------------- */
+/* --- the simulator's own ------------------------------------------------------------------------------------------ */
 
 void *sim_alloc(size_t n)
 {
@@ -59,7 +59,7 @@ void sim_free(void *p)
 	__real_free(p);
 }
 
-/* --- the table: open addressing, linear probing, deletion by shifting back ------------------------------------------- */
+/* --- the table: open addressing, linear probing, deletion by shifting back ---------------------------------------- */
 
 static size_t slot_of(const void *p)
 {
@@ -119,7 +119,7 @@ static bool allocation_fails(size_t n)
 	return true;
 }
 
-/* --- what the linker routes here --------------------------------------------------------------------------------------- */
+/* --- what the linker routes here ---------------------------------------------------------------------------------- */
 
 void *__wrap_malloc(size_t n)
 {
@@ -158,7 +158,7 @@ void __wrap_free(void *p)
 	__real_free(p);
 }
 
-/* --- books --------------------------------------------------------------------------------------------------------------- */
+/* --- books -------------------------------------------------------------------------------------------------------- */
 
 void memory_begin(void)
 {

@@ -1,8 +1,8 @@
 /*
  * The memory of the program under test, counted: who took it, how much is live, and a fault that refuses it.
  *
- * The linker routes malloc, calloc, realloc and free of all objects here (-Wl,--wrap). The simulator itself takes memory
- * through sim_alloc(), which is not counted and never fails.
+ * The linker routes malloc, calloc, realloc and free of all objects here (-Wl,--wrap). The simulator itself takes
+ * memory through sim_alloc(), which is not counted and never fails.
  */
 #ifndef WEIR_SIM_MEMORY_H
 #define WEIR_SIM_MEMORY_H

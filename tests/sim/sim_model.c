@@ -54,7 +54,7 @@ static struct sim_request *request_new(enum sim_kind kind)
 	return request;
 }
 
-/* --- drawing ---------------------------------------------------------------------------------------------------------- */
+/* --- drawing ------------------------------------------------------------------------------------------------------ */
 
 /* Mostly small; sometimes beyond every buffer on the way. */
 static uint64_t content_draw(void)
@@ -140,7 +140,7 @@ static void target_draw(struct sim_request *request, char raw[300])
 #pragma GCC diagnostic pop
 }
 
-/* --- rendering -------------------------------------------------------------------------------------------------------- */
+/* --- rendering ---------------------------------------------------------------------------------------------------- */
 
 static void render_pattern(struct sim_text *text, uint64_t key, uint64_t offset, size_t n)
 {
@@ -269,7 +269,7 @@ static void malformed_render(struct sim_request *request)
 	request->wire_length = request->head_length = text.length;
 }
 
-/* --- requests --------------------------------------------------------------------------------------------------------- */
+/* --- requests ----------------------------------------------------------------------------------------------------- */
 
 static void proxied_draw(struct sim_request *request)
 {
@@ -356,7 +356,7 @@ struct sim_request *model_request(bool last)
 			bad_content_draw(request);
 		return request;
 	}
-	if (last && world_chance(100)) {
+	if (last && world_chance(250)) {
 		request = request_new(KIND_UPGRADE);
 		upgrade_draw(request);
 	} else if (world_chance(100)) {
@@ -382,7 +382,7 @@ struct sim_request *model_probe(unsigned upstream)
 	return request;
 }
 
-/* --- answers ---------------------------------------------------------------------------------------------------------- */
+/* --- answers ------------------------------------------------------------------------------------------------------ */
 
 bool answer_has_content(const struct sim_request *request)
 {

@@ -1,6 +1,6 @@
 /*
- * The requests of a run and the answers planned for them: drawn once, before anything is sent, and known to all sides. The
- * client sends what stands here, the server answers what stands here, the oracle compares both with what was seen.
+ * The requests of a run and the answers planned for them: drawn once, before anything is sent, and known to all sides.
+ * The client sends what stands here, the server answers what stands here, the oracle compares both with what was seen.
  */
 #ifndef WEIR_SIM_MODEL_H
 #define WEIR_SIM_MODEL_H
@@ -13,13 +13,13 @@
 
 enum sim_kind {
 	KIND_PROXIED,
-	KIND_UPGRADE,	      /* asks for a tunnel */
-	KIND_RESPOND,	      /* answered by a route itself */
+	KIND_UPGRADE,  /* asks for a tunnel */
+	KIND_RESPOND,  /* answered by a route itself */
 	KIND_REDIRECT,
 	KIND_NO_ROUTE,
 	KIND_WRONG_METHOD,
-	KIND_MALFORMED,	/* the head is refused; nothing of it may be seen upstream */
-	KIND_BAD_CONTENT,	  /* the head is right, the content is not: must never look complete upstream */
+	KIND_MALFORMED,    /* the head is refused; nothing of it may be seen upstream */
+	KIND_BAD_CONTENT,  /* the head is right, the content is not: must never look complete upstream */
 };
 
 /* How an answer is spoilt. Those from DEFECT_CLOSE on concern bytes that were right up to there. */
@@ -31,10 +31,10 @@ enum sim_defect {
 	DEFECT_LENGTH,
 	DEFECT_CODING,
 	DEFECT_CHUNK,
-	DEFECT_CLOSE,	      /* ends in order, too early */
-	DEFECT_RESET,	      /* breaks off */
-	DEFECT_STALL,	      /* stops and says nothing more */
-	DEFECT_SURPLUS,	/* bytes after the end */
+	DEFECT_CLOSE,    /* ends in order, too early */
+	DEFECT_RESET,    /* breaks off */
+	DEFECT_STALL,    /* stops and says nothing more */
+	DEFECT_SURPLUS,  /* bytes after the end */
 	DEFECT_COUNT
 };
 
@@ -44,15 +44,15 @@ struct sim_answer {
 	enum sim_framing framing;
 	uint64_t content;
 	bool has_trailers;
-	bool closes;	     /* says Connection: close and does so */
-	bool continues;		/* sends 100 first, where it was expected */
-	unsigned hints;		/* so many 103 first */
-	bool early;		    /* begins when `early_at` bytes of the request's content are there */
+	bool closes;     /* says Connection: close and does so */
+	bool continues;  /* sends 100 first, where it was expected */
+	unsigned hints;  /* so many 103 first */
+	bool early;      /* begins when `early_at` bytes of the request's content are there */
 	uint64_t early_at;
 	enum sim_defect defect;
-	uint64_t defect_at;	    /* bytes of the wire after which DEFECT_CLOSE, _RESET and _STALL come */
+	uint64_t defect_at;  /* bytes of the wire after which DEFECT_CLOSE, _RESET and _STALL come */
 	uint64_t think_us, pause_us;
-	size_t piece;	      /* how much is sent in one go */
+	size_t piece;  /* how much is sent in one go */
 };
 
 struct sim_request {
@@ -61,35 +61,35 @@ struct sim_request {
 	unsigned upstream;
 	const char *method;
 	unsigned minor;
-	char canonical[300];     /* the target as it must arrive */
+	char canonical[300];  /* the target as it must arrive */
 	enum sim_framing framing;
 	uint64_t content;
 	bool has_trailers, expects, closes, pads_fields;
-	uint64_t tunnel_bytes;   /* KIND_UPGRADE: how much is sent each way */
-	bool tunnel_early;	   /* some of it does not wait for the 101 */
+	uint64_t tunnel_bytes;  /* KIND_UPGRADE: how much is sent each way */
+	bool tunnel_early;      /* some of it does not wait for the 101 */
 
-	char *wire;		    /* what the client sends; a tunnel's bytes not included */
+	char *wire;  /* what the client sends; a tunnel's bytes not included */
 	size_t wire_length, head_length;
 	struct sim_answer answer;
 
 	/* what has happened */
-	bool started;	      /* the client has sent a byte of it */
+	bool started;  /* the client has sent a byte of it */
 	bool sent_complete;
-	bool switched;	       /* the server has sent its 101 */
-	unsigned arrivals;	   /* heads seen by servers */
+	bool switched;      /* the server has sent its 101 */
+	unsigned arrivals;  /* heads seen by servers */
 	bool arrived_complete;
-	bool replied_whole;	    /* the server has sent its answer up to the end */
-	bool answered;	       /* the client has read a final answer to its end */
+	bool replied_whole;  /* the server has sent its answer up to the end */
+	bool answered;       /* the client has read a final answer to its end */
 	unsigned interim_seen;
 };
 
 /* How the gateway is configured, as far as the model needs it. */
 struct sim_plan {
 	unsigned upstreams;
-	bool rewrites;	       /* upstream 1: "/u1/..." arrives as "/in/..." */
+	bool rewrites;  /* upstream 1: "/u1/..." arrives as "/in/..." */
 	unsigned header_bytes, header_count, target_bytes;
-	uint64_t body_bytes;     /* 0: no limit */
-	uint64_t content_max;    /* what windows and latencies carry in reasonable time */
+	uint64_t body_bytes;   /* 0: no limit */
+	uint64_t content_max;  /* what windows and latencies carry in reasonable time */
 };
 extern struct sim_plan plan;
 
@@ -126,7 +126,10 @@ static inline uint64_t tunnel_key(const struct sim_request *request)
 /* True when the answer has content on the wire. */
 bool answer_has_content(const struct sim_request *request);
 
-/* The bytes of the answer, with 103s but without 100; sim_free() them. *end is where the answer ends and DEFECT_SURPLUS begins. */
+/*
+ * The bytes of the answer, with 103s but without 100; sim_free() them. *end is where the answer ends and
+ * DEFECT_SURPLUS begins.
+ */
 char *answer_render(const struct sim_request *request, size_t *length, size_t *end);
 
 #endif

@@ -34,7 +34,7 @@ bool oracle_run_is_rough(void)
 #undef SIM_FAULT_ANY
 }
 
-/* --- what a client sees ------------------------------------------------------------------------------------------------ */
+/* --- what a client sees ------------------------------------------------------------------------------------------- */
 
 static bool holds_connections(void)
 {
@@ -241,7 +241,10 @@ void oracle_answer_complete(struct sim_request *request, const struct sim_reader
 	/* CONNECT is refused for what it asks, not for how it is written. */
 	if (request->kind == KIND_MALFORMED && keeps && reader->status != 405)
 		world_violation("1: the connection of a refused request is closed", "request %u", request->id);
-	/* Persistence is the rule (RFC 9112 §9.3); a gateway that closed after every answer would pass all other checks. */
+	/*
+	 * Persistence is the rule (RFC 9112 §9.3); a gateway that closed after every answer would pass all other
+	 * checks.
+	 */
 	if (!oracle_run_is_rough() && planned && request->minor == 1 && !request->closes && !request->answer.early &&
 		request->kind == KIND_PROXIED && request->sent_complete && !keeps)
 		world_violation("1: a connection without fault is kept", "after request %u", request->id);
@@ -262,7 +265,7 @@ void oracle_unanswered(const struct sim_request *request, enum sim_end_how how)
 					: "a refused connection");
 }
 
-/* --- what a server sees ------------------------------------------------------------------------------------------------ */
+/* --- what a server sees ------------------------------------------------------------------------------------------- */
 
 static void arrival_wrong(const struct sim_request *request, const char *what)
 {
@@ -349,7 +352,7 @@ void oracle_arrival_complete(struct sim_request *request, const struct sim_reade
 		world_violation("3: what arrives is what was intended", "request %u: trailers", request->id);
 }
 
-/* --- tally ------------------------------------------------------------------------------------------------------------- */
+/* --- tally -------------------------------------------------------------------------------------------------------- */
 
 void oracle_tell_tally(void)
 {

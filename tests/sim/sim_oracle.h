@@ -5,7 +5,7 @@
  *  2. Every byte of content belongs to the message it stands in; what was cut short never looks complete.
  *  3. What a server receives is exactly the request that was intended, and is not repeated where that is unsafe.
  *  4. Nothing of a refused request, and nothing of a tunnel before its 101, reaches a server.
- *  5. An upstream connection that is not at a message boundary, or that has said more than its answer, is not used again.
+ *  5. An upstream connection that is not at a message boundary, or that said more than its answer, is not used again.
  *  6. A failure names a cause that fits what went wrong; in a run where nothing went wrong there is no failure.
  *  7. The books balance after every turn, no exchange is without a deadline, memory is bounded by what is going on.
  *  8. Everything ends; afterwards every count is back where it was.
@@ -29,19 +29,21 @@ void oracle_tell_tally(void);
 /* False when something that many runs must have come to has not been seen; *what names it. */
 bool oracle_tally_is_full(const char **what);
 
-/* --- what a client sees -------------------------------------------------------------------------------------------- */
+/* --- what a client sees ------------------------------------------------------------------------------------------- */
 
 /* The head of an answer where the answer to `request` is due, 1xx included. Sets the reader's key and framing. */
 void oracle_answer_begins(struct sim_request *request, struct sim_reader *reader);
 
-/* A final answer is complete as far as the client can tell. `keeps`: the gateway offers to go on with the connection. */
+/*
+ * A final answer is complete as far as the client can tell. `keeps`: the gateway offers to go on with the connection.
+ */
 void oracle_answer_complete(struct sim_request *request, const struct sim_reader *reader, bool keeps);
 
 /* How the connection of a request ended before the request had its answer. */
 enum sim_end_how { ENDED_BY_FIN, ENDED_BY_RESET, ENDED_BY_CLIENT, ENDED_AFTER_CLOSE, ENDED_REFUSED };
 void oracle_unanswered(const struct sim_request *request, enum sim_end_how how);
 
-/* --- what a server sees -------------------------------------------------------------------------------------------- */
+/* --- what a server sees ------------------------------------------------------------------------------------------- */
 
 /* A request's head has arrived: whose it is. Sets the reader's key. */
 struct sim_request *oracle_arrival(struct sim_reader *reader);

@@ -1,11 +1,11 @@
 /*
  * One run, in phases:
  *
- *	create -> rough (clients, faults) -> calm (faults stopped; probes must be answered) -> quiet (idle connections go)
+ *	create -> rough (clients, faults) -> calm (no faults; probes must be answered) -> quiet (idle connections go)
  *	       -> drain -> free -> nothing is left
  *
- * After every turn rule 7 is checked; rule 8 is what the later phases are for. In some runs the drain comes while clients are
- * still busy, and the calm phase is left out.
+ * After every turn rule 7 is checked; rule 8 is what the later phases are for. In some runs the drain comes while
+ * clients are still busy, and the calm phase is left out.
  */
 #include "sim_run.h"
 
@@ -35,7 +35,7 @@ static struct {
 	struct io *ios[WORKERS_MAX];
 	struct worker *workers[WORKERS_MAX];
 	bool draining, drained[WORKERS_MAX];
-	uint64_t finished;		   /* records that were handed over */
+	uint64_t finished;  /* records that were handed over */
 	struct sim_server *servers[SERVERS_MAX];
 	struct sim_client *clients[CLIENTS_MAX];
 	unsigned client_count;
@@ -45,7 +45,7 @@ static struct {
 	uint64_t turns;
 } run;
 
-/* --- the gateway ------------------------------------------------------------------------------------------------------ */
+/* --- the gateway -------------------------------------------------------------------------------------------------- */
 
 static void on_finished(void *context, const struct exchange_record *record)
 {
@@ -138,7 +138,7 @@ static void gateway_free(void)
 	config_free(run.setup.config);
 }
 
-/* --- rule 7 ----------------------------------------------------------------------------------------------------------- */
+/* --- rule 7 ------------------------------------------------------------------------------------------------------- */
 
 static uint64_t exchanges_live(void)
 {
@@ -187,7 +187,7 @@ static void check_turn(void)
 		world_violation("8: everything ends", "after %d turns this run still goes on", TURNS_MAX);
 }
 
-/* --- turns ------------------------------------------------------------------------------------------------------------ */
+/* --- turns -------------------------------------------------------------------------------------------------------- */
 
 static uint64_t next_us(void)
 {
@@ -247,7 +247,7 @@ static bool all_drained(void)
 	return true;
 }
 
-/* --- actors ----------------------------------------------------------------------------------------------------------- */
+/* --- actors ------------------------------------------------------------------------------------------------------- */
 
 static void client_add(const struct client_manners *manners, struct sim_request **requests, unsigned count)
 {
@@ -305,7 +305,7 @@ static void mishaps_draw(void)
 		world_schedule(&run.drain, world_now_us() + world_below(400000));
 }
 
-/* --- phases ----------------------------------------------------------------------------------------------------------- */
+/* --- phases ------------------------------------------------------------------------------------------------------- */
 
 static void network_draw(void)
 {

@@ -4,8 +4,8 @@
  *	between -> head -> content ... complete -> answered -> between
  *	                      \______ early answer _____/
  *
- * A connection that has done something after which it must not be used again is `spoilt`: the next byte of a request on it
- * breaks a rule. Everything happens in serving_run(), scheduled by changes of the socket and by pauses.
+ * A connection that has done something after which it must not be used again is `spoilt`: the next byte of a request on
+ * it breaks a rule. Everything happens in serving_run(), scheduled by changes of the socket and by pauses.
  */
 #include "sim_actors.h"
 
@@ -21,15 +21,15 @@ struct serving {
 	struct sim_end *end;
 	struct sim_event wake;
 	struct sim_reader reader;
-	struct sim_request *request;	     /* NULL: between requests */
-	bool complete;		       /* the request has been read to its end */
+	struct sim_request *request;  /* NULL: between requests */
+	bool complete;                /* the request has been read to its end */
 	bool replying, replied, tunnel;
-	const char *spoilt;		    /* why it must not be used again; NULL: it may */
-	uint64_t spoilt_by_turn;		 /* UINT64_MAX: at once; else it depends on when the gateway heard of it */
-	char *wire;		       /* the answer */
+	const char *spoilt;       /* why it must not be used again; NULL: it may */
+	uint64_t spoilt_by_turn;  /* UINT64_MAX: at once; else it depends on when the gateway heard of it */
+	char *wire;               /* the answer */
 	size_t wire_length, wire_end, wire_limit, sent;
 	uint64_t send_after_us;
-	uint64_t idle_act_us;	      /* when it does something odd if it is idle; 0: never */
+	uint64_t idle_act_us;  /* when it does something odd if it is idle; 0: never */
 };
 
 struct sim_server {
@@ -37,7 +37,7 @@ struct sim_server {
 	struct list servings;
 };
 
-/* --- the end ------------------------------------------------------------------------------------------------------------ */
+/* --- the end ------------------------------------------------------------------------------------------------------ */
 
 enum serving_end { SERVING_CLOSES, SERVING_RESETS };
 
@@ -56,7 +56,7 @@ static void serving_end(struct serving *serving, enum serving_end how)
 	sim_free(serving);
 }
 
-/* --- answering ---------------------------------------------------------------------------------------------------------- */
+/* --- answering ---------------------------------------------------------------------------------------------------- */
 
 static void serving_reply(struct serving *serving)
 {
@@ -134,7 +134,9 @@ static size_t serving_piece(const struct serving *serving)
 		n = serving->request->answer.piece;
 	if (n > room)
 		n = room;
-	/* Surplus must come together with the last byte of the answer: later it would be bytes on an idle connection. */
+	/*
+	 * Surplus must come together with the last byte of the answer: later it would be bytes on an idle connection.
+	 */
 	if (serving->wire_length > serving->wire_end && serving->sent + n >= serving->wire_end &&
 		serving->sent + n < serving->wire_length) {
 		size_t rest = serving->wire_length - serving->sent;
@@ -169,7 +171,7 @@ static bool serving_send(struct serving *serving)
 	return true;
 }
 
-/* --- requests ----------------------------------------------------------------------------------------------------------- */
+/* --- requests ----------------------------------------------------------------------------------------------------- */
 
 /* Rule 5, at the first byte of a request. */
 static void check_reuse(const struct serving *serving)
@@ -177,8 +179,8 @@ static void check_reuse(const struct serving *serving)
 	if (serving->spoilt == NULL)
 		return;
 	/*
-	 * What the gateway sent before the odd bytes had arrived and it was told cannot be held against it; nor if its read
-	 * then gave nothing.
+	 * What the gateway sent before the odd bytes had arrived and it was told cannot be held against it; nor if its
+	 * read then gave nothing.
 	 */
 	if (serving->spoilt_by_turn != UINT64_MAX) {
 		const struct sim_end *gateway = end_peer(serving->end);
@@ -280,7 +282,7 @@ static bool serving_receive(struct serving *serving)
 	}
 }
 
-/* --- life --------------------------------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 /* False: the connection is gone. */
 static bool serving_idle_act(struct serving *serving)

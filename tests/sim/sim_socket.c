@@ -63,7 +63,7 @@ static void end_tell(struct sim_end *end, unsigned changes)
 		end->on_change(end, changes);
 }
 
-/* --- marks ---------------------------------------------------------------------------------------------------------- */
+/* --- marks -------------------------------------------------------------------------------------------------------- */
 
 static struct sim_mark *pipe_mark(struct sim_pipe *pipe, unsigned i)
 {
@@ -147,7 +147,7 @@ static void pipe_arrive(struct sim_event *event)
 		world_schedule(&pipe->arrival, pipe_mark(pipe, 0)->due_us);
 }
 
-/* --- bytes ---------------------------------------------------------------------------------------------------------- */
+/* --- bytes -------------------------------------------------------------------------------------------------------- */
 
 static void ring_copy_in(struct sim_pipe *pipe, const char *bytes, size_t n)
 {
@@ -231,7 +231,7 @@ ssize_t end_send(struct sim_end *end, const void *bytes, size_t n)
 	return (ssize_t)n;
 }
 
-/* --- ends ----------------------------------------------------------------------------------------------------------- */
+/* --- ends --------------------------------------------------------------------------------------------------------- */
 
 void end_shutdown(struct sim_end *end)
 {

@@ -5,12 +5,12 @@
  *	   send ----> marks in flight ----> arrived, unread ----> recv
  *	   recv <---- arrived, unread <---- marks in flight <---- send
  *
- * A pipe counts bytes from the start of the connection: read <= arrived <= sent, and sent - read never exceeds the window,
- * so the bytes that a connection buffers are bounded by construction. What is sent, a FIN and a reset travel as marks with
- * a due time, in order; only a hard reset overtakes.
+ * A pipe counts bytes from the start of the connection: read <= arrived <= sent, and sent - read never exceeds the
+ * window, so the bytes that a connection buffers are bounded by construction. What is sent, a FIN and a reset travel as
+ * marks with a due time, in order; only a hard reset overtakes.
  *
- * Behaves as TCP does where a gateway can tell: closing with unread bytes resets; bytes that reach a closed end are answered
- * with a reset; after a reset bytes that had arrived may still be read, then comes one error, then the end.
+ * Behaves as TCP does where a gateway can tell: closing with unread bytes resets; bytes that reach a closed end are
+ * answered with a reset; after a reset bytes that had arrived may still be read, then comes one error, then the end.
  *
  * Here is no fault: faults are put in by io_sim.c on the worker's side and by the actors' scripts on theirs.
  */
@@ -28,21 +28,21 @@ enum mark_kind { MARK_BYTES, MARK_FIN, MARK_RESET };
 
 struct sim_mark {
 	enum mark_kind kind;
-	uint64_t upto;	       /* stream offset that has arrived once this is due */
+	uint64_t upto;  /* stream offset that has arrived once this is due */
 	uint64_t due_us;
-	uint64_t sent_turn;	    /* the world's turn in which its first byte was sent */
+	uint64_t sent_turn;  /* the world's turn in which its first byte was sent */
 };
 
 /* What travels towards one end. */
 struct sim_pipe {
-	char *bytes;	     /* ring of `window` bytes, allocated with the first byte */
+	char *bytes;  /* ring of `window` bytes, allocated with the first byte */
 	size_t window;
 	uint64_t read, arrived, sent;
 	struct sim_mark marks[PIPE_MARKS];
 	unsigned mark_first, mark_count;
 	struct sim_event arrival;
-	uint64_t glued_at;	   /* a worker's shortened read must not end exactly here; 0: none */
-	uint64_t arrived_turn;  /* the world's turn when something last arrived ... */
+	uint64_t glued_at;           /* a worker's shortened read must not end exactly here; 0: none */
+	uint64_t arrived_turn;       /* the world's turn when something last arrived ... */
 	uint64_t arrived_sent_turn;  /* ... and when that had been sent */
 };
 
@@ -52,12 +52,12 @@ enum end_change { END_READABLE = 1, END_WRITABLE = 2, END_PEER_CLOSED = 4, END_B
 struct sim_end {
 	struct sim_conn *conn;
 	struct sim_pipe rx;
-	bool open;		   /* has an owner */
+	bool open;  /* has an owner */
 	bool fin_sent, fin_arrived;
-	bool reset;		    /* a reset has arrived, or a fault broke the connection */
-	bool error_told;	 /* the one error after a reset has been returned */
-	bool send_blocked;	   /* a send found no room: the next room is a change */
-	uint64_t told_turn;	    /* a worker's end: the turn in which its owner was last told of a change */
+	bool reset;          /* a reset has arrived, or a fault broke the connection */
+	bool error_told;     /* the one error after a reset has been returned */
+	bool send_blocked;   /* a send found no room: the next room is a change */
+	uint64_t told_turn;  /* a worker's end: the turn in which its owner was last told of a change */
 	/* Something may have changed. Must only note it: called from the middle of the other side's calls. */
 	void (*on_change)(struct sim_end *end, unsigned changes);
 	void *owner;
@@ -67,7 +67,7 @@ struct sim_conn {
 	struct sim_end end[2];
 	unsigned number;
 	uint64_t latency_us;
-	bool faulted;	      /* a fault broke it: whoever it hit is excused */
+	bool faulted;  /* a fault broke it: whoever it hit is excused */
 	struct sim_conn *prev, *next;
 };
 

@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 struct sim_text {
-	char *bytes;	     /* sim_free() it */
+	char *bytes;  /* sim_free() it */
 	size_t length, room;
 };
 

@@ -1,9 +1,9 @@
 /*
  * Clock, chance, agenda and trace of the simulated world.
  *
- * The agenda is a binary heap of intrusive events, ordered by time and then by a drawn (or counted) order. The trace is a
- * ring of small binary notes: writing one costs a few instructions, so every run is traced, and text is made only of the
- * last notes of a run that broke a rule (or of all, with --trace).
+ * The agenda is a binary heap of intrusive events, ordered by time and then by a drawn (or counted) order. The trace is
+ * a ring of small binary notes: writing one costs a few instructions, so every run is traced, and text is made only of
+ * the last notes of a run that broke a rule (or of all, with --trace).
  */
 #include "sim_world.h"
 
@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define AGENDA_MAX 8192
-#define NOTES_KEPT 65536	 /* a power of two */
+#define NOTES_KEPT 65536  /* a power of two */
 #define NOTES_SHOWN 60
 
 struct noted {
@@ -25,7 +25,7 @@ static struct {
 	uint64_t seed;
 	uint64_t random[4];
 	uint64_t now_us, quantum_us, turn;
-	uint64_t scheduled;		    /* counts, for the order of events */
+	uint64_t scheduled;  /* counts, for the order of events */
 	bool shuffle;
 	struct sim_event *agenda[AGENDA_MAX];
 	uint32_t agenda_count;
@@ -213,7 +213,10 @@ bool world_happen(void)
 {
 	bool happened = false;
 
-	/* What is scheduled for now while this runs happens now too; an actor that never lets go is told by the turn limit. */
+	/*
+	 * What is scheduled for now while this runs happens now too; an actor that never lets go is told by the turn
+	 * limit.
+	 */
 	for (int i = 0; i < AGENDA_MAX && world.agenda_count > 0 && world.agenda[0]->at_us <= world.now_us; i++) {
 		struct sim_event *event = world.agenda[0];
 

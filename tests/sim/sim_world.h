@@ -1,10 +1,10 @@
 /*
  * The world of one simulated run: its clock, its chance, its agenda, its trace, and how it ends when a rule is broken.
  *
- * There is one world at a time and it is global: the operating-system side of io.h and the memory hooks have no parameter
- * through which it could be handed around. Everything that happens is drawn from one seed; nothing looks at the real
- * clock, at addresses of memory, or at anything else that differs from run to run. So a seed replays a run exactly, which
- * the running hash of the trace proves.
+ * There is one world at a time and it is global: the operating-system side of io.h and the memory hooks have no
+ * parameter through which it could be handed around. Everything that happens is drawn from one seed; nothing looks at
+ * the real clock, at addresses of memory, or at anything else that differs from run to run. So a seed replays a run
+ * exactly, which the running hash of the trace proves.
  */
 #ifndef WEIR_SIM_WORLD_H
 #define WEIR_SIM_WORLD_H
@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* --- begin, end -------------------------------------------------------------------------------------------------- */
+/* --- begin, end --------------------------------------------------------------------------------------------------- */
 
 void world_begin(uint64_t seed);
 /* Everything scheduled must have been cancelled or have happened. */
@@ -20,7 +20,7 @@ void world_end(void);
 
 uint64_t world_seed(void);
 
-/* --- chance ------------------------------------------------------------------------------------------------------ */
+/* --- chance ------------------------------------------------------------------------------------------------------- */
 
 uint64_t world_random(void);
 /* 0..n-1; n > 0. */
@@ -30,13 +30,13 @@ uint64_t world_between(uint64_t low, uint64_t high);
 /* True `permille` times out of 1000. Draws nothing for 0, so that a fault that is off does not change the run. */
 bool world_chance(unsigned permille);
 
-/* --- clock and agenda -------------------------------------------------------------------------------------------- */
+/* --- clock and agenda --------------------------------------------------------------------------------------------- */
 
 /* Something that will happen at a time. Zero-initialise; set on_due; stands inside its owner. */
 struct sim_event {
 	uint64_t at_us;
-	uint64_t order;	/* among events of the same time: drawn, or as scheduled */
-	uint32_t heap_at;	  /* index + 1; 0: not scheduled */
+	uint64_t order;    /* among events of the same time: drawn, or as scheduled */
+	uint32_t heap_at;  /* index + 1; 0: not scheduled */
 	void (*on_due)(struct sim_event *event);
 };
 
@@ -61,7 +61,7 @@ bool world_happen(void);
 /* When the next event is due; UINT64_MAX: nothing is scheduled. */
 uint64_t world_next_us(void);
 
-/* --- trace ------------------------------------------------------------------------------------------------------- */
+/* --- trace -------------------------------------------------------------------------------------------------------- */
 
 /* X(enum suffix, text with three numbers) */
 #define SIM_NOTES(X)                                                                     \
@@ -101,7 +101,7 @@ uint64_t world_hash(void);
 /* Every note is also written here as text; NULL: none. A FILE pointer, opaque to spare everybody stdio. */
 void world_trace_to(void *file);
 
-/* --- broken rules ------------------------------------------------------------------------------------------------ */
+/* --- broken rules ------------------------------------------------------------------------------------------------- */
 
 /* What to do instead of exit(1) once a violation has been told; used to count a planted bug as found. */
 void world_on_violation(void (*on_violation)(const char *rule));

@@ -377,6 +377,23 @@ static void test_answer_to_a_response(void **state)
 	gateway_close(&g);
 }
 
+/* The same for an answer of the gateway's own. */
+static void test_answer_to_an_own_answer(void **state)
+{
+	struct end client;
+	struct gateway g;
+
+	scene_open(&g, TO_ITSELF(DOES("a", "go") "," DOES_BOTH("b", "go", "answer")));
+	client_open(&client, &g, GET);
+	end_await(&client, "the test says no");
+	assert_true(end_has(&client, "HTTP/1.1 403 "));
+	assert_string_equal(trace, "a> b> <b a! b! ");
+	assert_int_equal(g.cause, CAUSE_FORBIDDEN);
+	assert_int_equal(worker_stats(g.worker)->exchanges_by_cause[CAUSE_FORBIDDEN], 1);
+	end_close(&client);
+	gateway_close(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -393,6 +410,7 @@ int main(void)
 		LOOP_TEST(test_answer_to_a_request),
 		LOOP_TEST(test_answer_without_a_cause),
 		LOOP_TEST(test_answer_to_a_response),
+		LOOP_TEST(test_answer_to_an_own_answer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

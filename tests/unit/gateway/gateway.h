@@ -105,7 +105,7 @@ static inline void gateway_await_finished(struct gateway *g, unsigned count)
 	step(g);
 }
 
-/* A client sends what it has to say; `ready` connections are to be open then. */
+/* A client comes and says `text`. */
 static inline void client_open(struct end *client, const struct gateway *g, const char *text)
 {
 	end_connect(client, &g->address);

@@ -6,20 +6,21 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
+#include <sys/syscall.h>
 #include <sys/resource.h>
 #include <time.h>
 
-/* Counts the waits (the program is linked with -Wl,--wrap=epoll_wait). */
+/* Counts the waits (the program is linked with -Wl,--wrap=syscall). */
 static int waits;
 
-int __real_epoll_wait(int fd, struct epoll_event *events, int count_max, int timeout_ms);
-int __wrap_epoll_wait(int fd, struct epoll_event *events, int count_max, int timeout_ms);
+long __real_syscall(long number, long a, long b, long c, long d, long e, long f);
+long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f);
 
-int __wrap_epoll_wait(int fd, struct epoll_event *events, int count_max, int timeout_ms)
+long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
-	__atomic_fetch_add(&waits, 1, __ATOMIC_RELAXED);
-	return __real_epoll_wait(fd, events, count_max, timeout_ms);
+	if (number == SYS_epoll_pwait)
+		__atomic_fetch_add(&waits, 1, __ATOMIC_RELAXED);
+	return __real_syscall(number, a, b, c, d, e, f);
 }
 
 /* --- order -------------------------------------------------------------------------------------------------- */
