@@ -60,13 +60,20 @@ static size_t error_body(char body[BODY_ROOM], const struct cause_info *info, co
 	return n <= BODY_ROOM ? n : 0;
 }
 
-static void put_common(struct h1_writer *w, struct worker *worker, unsigned status, bool keep_alive)
+static void put_start(struct h1_writer *w, struct worker *worker, unsigned status)
 {
 	h1_put_status_line(w, status, view_of("", 0));
 	h1_put(w, worker_date_line(worker));
 	h1_put(w, VIEW("Server: weir\r\n"));
+}
+
+static void put_common(struct h1_writer *w, const struct exchange *ex, unsigned status, bool keep_alive)
+{
+	put_start(w, ex->worker, status);
 	if (!keep_alive)
 		h1_put(w, VIEW("Connection: close\r\n"));
+	else if (ex->request.minor == 0)
+		h1_put(w, VIEW("Connection: keep-alive\r\n"));
 }
 
 static void put_length(struct h1_writer *w, size_t n)
@@ -85,9 +92,7 @@ static bool answer_error(struct exchange *ex, enum cause cause, const char *why,
 	size_t n = error_body(body, info, why, ex->request_id);
 
 	ex->status = (unsigned)info->status;
-	put_common(&w, ex->worker, ex->status, keep_alive);
-	if (keep_alive && ex->request.minor == 0)
-		h1_put(&w, VIEW("Connection: keep-alive\r\n"));
+	put_common(&w, ex, ex->status, keep_alive);
 	h1_put(&w, VIEW("Content-Type: application/json\r\n"));
 	put_length(&w, n);
 	put_proxy_status(&w, info);
@@ -106,15 +111,21 @@ static bool answer_error(struct exchange *ex, enum cause cause, const char *why,
 	return true;
 }
 
-/* The route's own answer as a message, so that its response filters see it like any other. */
-static bool route_message(struct exchange *ex, struct message *m)
+bool answer_prepare(struct exchange *ex, enum cause *cause, const char **why)
 {
-	const struct answer *a = &ex->answer;
+	struct answer *a = &ex->answer;
+	struct message *m = arena_alloc(&ex->arena, sizeof(*m));
 
+	*cause = CAUSE_MEMORY_EXHAUSTED;
+	if (m == NULL)
+		return false;
 	*m = (struct message){.status = (uint16_t)a->status, .minor = 1};
 	if (a->body.n > 0 && !message_add(m, &ex->arena, VIEW("Content-Type"), a->content_type))
 		return false;
-	return a->location.n == 0 || message_add(m, &ex->arena, VIEW("Location"), a->location);
+	if (a->location.n > 0 && !message_add(m, &ex->arena, VIEW("Location"), a->location))
+		return false;
+	a->head = m;
+	return filters_on_response(ex, m, cause, why);
 }
 
 static bool answer_route(struct exchange *ex, bool keep_alive)
@@ -122,20 +133,11 @@ static bool answer_route(struct exchange *ex, bool keep_alive)
 	const struct answer *a = &ex->answer;
 	bool has_content = a->status != 204 && a->status != 304;
 	struct h1_conn *to = &ex->client->h1;
-	enum cause cause;
-	const char *why;
-	struct message m;
-
-	if (!route_message(ex, &m) || !filters_on_response(ex, &m, &cause, &why))
-		return false;
-
 	struct h1_writer w = h1_conn_begin_head(to, H1_SCRATCH_OUT_BYTES / 2);
 
 	ex->status = a->status;
-	put_common(&w, ex->worker, a->status, keep_alive);
-	if (keep_alive && ex->request.minor == 0)
-		h1_put(&w, VIEW("Connection: keep-alive\r\n"));
-	h1_put_fields(&w, &m);
+	put_common(&w, ex, a->status, keep_alive);
+	h1_put_fields(&w, a->head);
 	if (has_content)
 		put_length(&w, a->body.n);
 	h1_put_field(&w, VIEW("X-Request-Id"), ex->request_id);
@@ -163,8 +165,8 @@ void answer_refuse(struct client *client, enum cause cause)
 	size_t n = error_body(body, info, NULL, view_of("", 0));
 
 	client->worker->stats.exchanges_by_cause[cause]++;
-	put_common(&w, client->worker, (unsigned)info->status, false);
-	h1_put(&w, VIEW("Content-Type: application/json\r\nRetry-After: 1\r\n"));
+	put_start(&w, client->worker, (unsigned)info->status);
+	h1_put(&w, VIEW("Connection: close\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"));
 	put_length(&w, n);
 	put_proxy_status(&w, info);
 	if (h1_conn_end_head(&client->h1, &w, FRAMING_LENGTH))

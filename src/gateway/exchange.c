@@ -640,13 +640,16 @@ static void exchange_lease(struct exchange *ex)
 static void exchange_act(struct exchange *ex)
 {
 	const char *why = forward_rewrite(ex);
+	enum cause cause = CAUSE_MEMORY_EXHAUSTED;
 
 	if (why != NULL)
-		exchange_finish(ex, CAUSE_MEMORY_EXHAUSTED, why);
+		exchange_finish(ex, cause, why);
 	else if (ex->route->action == ACTION_UPSTREAM)
 		exchange_lease(ex);
-	else
+	else if (answer_prepare(ex, &cause, &why))
 		exchange_finish(ex, CAUSE_NONE, NULL);
+	else
+		exchange_finish(ex, cause, why);
 }
 
 void exchange_filter(struct exchange *ex)

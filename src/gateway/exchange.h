@@ -55,6 +55,12 @@ void filters_on_finish(struct exchange *ex);
 
 /* --- answers of our own (answer.c) ------------------------------------------------------------------------------------ */
 
+/*
+ * Makes the head of ex->answer, so that the response filters see it like any other. False: one refused or memory is out;
+ * *cause and *why are set.
+ */
+bool answer_prepare(struct exchange *ex, enum cause *cause, const char **why);
+
 /* Writes the answer for a cause, or ex->answer for CAUSE_NONE; sets ex->status. False: it does not fit. */
 bool answer_write(struct exchange *ex, enum cause cause, const char *why, bool keep_alive);
 

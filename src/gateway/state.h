@@ -162,6 +162,7 @@ struct answer {
 	struct view content_type;
 	struct view body;
 	struct view location;              /* empty: no Location */
+	const struct message *head;        /* its fields, after the response filters; in the arena */
 };
 
 struct exchange {

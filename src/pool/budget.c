@@ -13,6 +13,9 @@
  * or not, answers with weir_pool_budget_freed, which passes what is left on to the next hand. A pool that leaves
  * passes on as well: the notice may be under way to it.
  *
+ * A unit may also be bound by an idle connection of a pool to which nothing happens. So raising a hand is a call to all
+ * other pools to look at what they have: they answer with weir_pool_budget_freed, too, and give up idle connections.
+ *
  * Fairness: the search for a hand starts behind the seat that was notified last.
  */
 #include "pool/budget.h"
@@ -28,6 +31,7 @@ struct pool_seat {
 	struct pool_seat *next;    /* fixed once the seat is in the list */
 	void *owner;
 	_Atomic bool taken;
+	_Atomic bool present;      /* may be called; ends before `taken` does */
 	_Atomic bool raised;
 	_Atomic uint32_t callers;  /* threads that may be about to call notify for it */
 };
@@ -109,8 +113,10 @@ struct pool_seat *pool_seat_take(struct weir_pool_budget *budget, void *owner)
 
 	if (seat == NULL)
 		seat = seat_add(budget);
-	if (seat != NULL)
-		seat->owner = owner;
+	if (seat == NULL)
+		return NULL;
+	seat->owner = owner;
+	atomic_store(&seat->present, true);
 	return seat;
 }
 
@@ -119,7 +125,8 @@ void pool_seat_leave(struct weir_pool_budget *budget, struct pool_seat *seat)
 	if (budget == NULL)
 		return;
 	pool_unit_forgo(budget, seat);
-	/* Whoever counts itself in from here on finds the hand down and does not call. */
+	atomic_store(&seat->present, false);
+	/* Whoever counts itself in from here on finds the hand down and the pool absent, and does not call. */
 	while (atomic_load(&seat->callers) > 0)
 		sched_yield();
 	pool_unit_pass_on(budget, seat);
@@ -136,13 +143,15 @@ static bool unit_try(struct weir_pool_budget *budget)
 	return false;
 }
 
-static void hand_raise(struct weir_pool_budget *budget, struct pool_seat *seat)
+/* False when it was up already. */
+static bool hand_raise(struct weir_pool_budget *budget, struct pool_seat *seat)
 {
 	if (atomic_load(&seat->raised))
-		return;
+		return false;
 	/* Counted first: the count may be too high for a moment, never too low. */
 	atomic_fetch_add(&budget->raised, 1);
 	atomic_store(&seat->raised, true);
+	return true;
 }
 
 /* True for exactly one caller a raise. */
@@ -154,15 +163,34 @@ static bool hand_lower(struct weir_pool_budget *budget, struct pool_seat *seat)
 	return true;
 }
 
+/* Asks every pool but `own` to look at its idle connections. */
+static void call_others(struct weir_pool_budget *budget, const struct pool_seat *own)
+{
+	for (struct pool_seat *seat = atomic_load(&budget->seats); seat != NULL; seat = seat->next) {
+		if (seat == own || !atomic_load(&seat->present))
+			continue;
+		/* Counted in before the second look, so that pool_seat_leave waits for the call. */
+		atomic_fetch_add(&seat->callers, 1);
+		if (atomic_load(&seat->present))
+			budget->notify(seat->owner);
+		atomic_fetch_sub(&seat->callers, 1);
+	}
+}
+
 bool pool_unit_take(struct weir_pool_budget *budget, struct pool_seat *seat)
 {
+	bool raised;
+
 	if (budget == NULL || unit_try(budget))
 		return true;
-	hand_raise(budget, seat);
-	if (!unit_try(budget))
-		return false;
-	hand_lower(budget, seat);
-	return true;
+	raised = hand_raise(budget, seat);
+	if (unit_try(budget)) {
+		hand_lower(budget, seat);
+		return true;
+	}
+	if (raised)
+		call_others(budget, seat);
+	return false;
 }
 
 void pool_unit_forgo(struct weir_pool_budget *budget, struct pool_seat *seat)

@@ -209,8 +209,8 @@ const char *weir_pool_audit(const struct weir_pool *pool);
 
 /*
  * Counts the connections of all pools that share it; lock free. When a pool with waiters finds it spent, it registers
- * for a wake; a pool that returns a unit while others are registered calls `notify` with one of their owners, each in
- * its turn (from the returning thread: the callback must only post to the other thread, which then calls
+ * for a wake and calls `notify` with the owners of all others, since what they hold idle is what it needs; a pool that
+ * returns a unit while others are registered calls `notify` with one of their owners, each in its turn (from its own thread: the callback must only post to the other thread, which then calls
  * weir_pool_budget_freed, also when it needs no unit any more; it need not when the pool has been freed meanwhile). In
  * each of its calls a pool closes idle connections while others are registered. `notify` is not called for a pool
  * after its weir_pool_free.

@@ -99,6 +99,15 @@ def test_text_format(start, origin):
     assert all(pairs[phase].isdigit() for phase in PHASES)
 
 
+def test_reopening_standard_output_is_harmless(gateway, origin):
+    origin.serve()
+    client = gateway.connect()
+    client.ask(get("/1"))
+    gateway.signal(signal.SIGUSR1)
+    client.ask(get("/2"))
+    assert [record["target"] for record in gateway.records(2)] == ["/1", "/2"]
+
+
 def test_off(start, origin):
     gateway = start(configuration(origin, log={"access": "off"}))
     origin.serve()

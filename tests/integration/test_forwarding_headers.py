@@ -54,8 +54,8 @@ def test_values_are_passed_on_byte_by_byte(gateway, origin):
 
 # --- hop by hop ------------------------------------------------------------------------------------------------------
 
-HOP_BY_HOP = ["Keep-Alive: timeout=5", "Proxy-Connection: keep-alive", "TE: trailers", "Proxy-Authorization: Basic eA==",
-              "Upgrade: x", "HTTP2-Settings: x"]
+HOP_BY_HOP = ["Keep-Alive: timeout=5", "Proxy-Connection: keep-alive", "TE: trailers",
+              "Proxy-Authorization: Basic eA==", "Upgrade: x", "HTTP2-Settings: x"]
 
 
 @pytest.mark.parametrize("field", HOP_BY_HOP)

@@ -35,7 +35,8 @@ CASES = [
     ("x", "/a/b/c", "exact"), ("x", "/a//b/./c", "exact"), ("x", "/%61/b/x/../c?d", "exact"),
     ("x", "/ab", None), ("x", "/", None), ("x", "/A", None), ("x", "/a.b", None),
     ("api.example.com", "/a/b/c", "host"),              # the host goes before the path
-    ("API.Example.COM", "/a/b/c", "host"), ("api.example.com:8080", "/a/b/c", "host"), ("api.example.com.", "/a", "host"),
+    ("API.Example.COM", "/a/b/c", "host"), ("api.example.com:8080", "/a/b/c", "host"),
+    ("api.example.com.", "/a", "host"),
     ("api.example.com", "/other", "suffix"),            # what its own routes do not match goes on to the suffix
     ("www.example.com", "/a/b/c", "suffix"), ("a.b.example.com", "/z", "suffix"),
     ("x.sub.example.com", "/a/b/c", "longer-suffix"),

@@ -47,6 +47,17 @@ def test_upstream_ends_first(gateway, origin):
     assert gateway.record()["cause"] is None
 
 
+def test_client_that_has_ended_its_direction_before_the_101(gateway, origin):
+    client = gateway.connect().send(UPGRADE).half_close()
+    wire = origin.accept()
+    wire.read_head()
+    wire.send(SWITCH)
+    wire.expect_end()
+    wire.send("only this way").close()
+    assert client.read_head().status == 101
+    assert client.read_to_end() == b"only this way"
+
+
 def test_bytes_before_the_101_are_held(gateway, origin):
     """Sent too early they would be a second request to an upstream that does not switch."""
     client = gateway.connect().send(UPGRADE + b"too early")

@@ -564,9 +564,11 @@ int io_connect(struct io *io, struct io_source *source, const struct address *ad
 	file->result = -EINPROGRESS;
 	if (world_chance(faults.connect_at_once)) {
 		file->result = attempt_finish(file);
-		if (file->result != 0)
-			file_close(file);
-		return file->kind == FILE_FREE ? -ECONNREFUSED : 0;
+		if (file->result == 0)
+			return 0;
+		file->watched = false;
+		file_close(file);
+		return -ECONNREFUSED;
 	}
 	if (world_chance(faults.connect_hangs))
 		world_note(NOTE_FAULT, FAULT_CONNECT, 0, ETIMEDOUT);

@@ -19,23 +19,24 @@ static unsigned ms_between(unsigned low, unsigned high)
 	return (unsigned)world_between(low, high);
 }
 
+/* One draw a statement, here and below: C leaves the order within an expression open, and compilers differ. */
 static struct drawn_times times_draw(void)
 {
+	struct drawn_times t = {60000, 60000, 30000, 60000, 60000, 10000, 60000, 60000, 120000, 20000};
+
 	if (!oracle_run_is_rough())
-		return (struct drawn_times){
-			60000, 60000, 30000, 60000, 60000, 10000, 60000, 60000, 120000, ms_between(2000, 20000)};
-	return (struct drawn_times){
-		.header = ms_between(1000, 4000),
-		.body_idle = ms_between(1000, 4000),
-		.keep_alive = ms_between(1000, 5000),
-		.write_idle = ms_between(1000, 4000),
-		.acquire = ms_between(200, 2000),
-		.connect = ms_between(100, 1000),
-		.first_byte = ms_between(500, 3000),
-		.idle = ms_between(500, 3000),
-		.request = world_chance(300) ? 0 : ms_between(1000, 10000),
-		.pool_idle = ms_between(500, 5000),
-	};
+		return t;
+	t.header = ms_between(1000, 4000);
+	t.body_idle = ms_between(1000, 4000);
+	t.keep_alive = ms_between(1000, 5000);
+	t.write_idle = ms_between(1000, 4000);
+	t.acquire = ms_between(200, 2000);
+	t.connect = ms_between(100, 1000);
+	t.first_byte = ms_between(500, 3000);
+	t.idle = ms_between(500, 3000);
+	t.request = world_chance(300) ? 0 : ms_between(1000, 10000);
+	t.pool_idle = ms_between(500, 5000);
+	return t;
 }
 
 static void write_listener(struct sim_text *text, const struct drawn_times *t)
@@ -53,6 +54,20 @@ static void write_listener(struct sim_text *text, const struct drawn_times *t)
 		t->header, t->body_idle, t->keep_alive, t->write_idle);
 }
 
+static void write_pool(struct sim_text *text, const struct drawn_times *t)
+{
+	unsigned connections = ms_between(1, world_chance(500) ? 2 : 10), pending = 100, uses = 0;
+	const char *order = world_chance(500) ? "lifo" : "fifo";
+
+	if (faults.tight_limits)
+		pending = ms_between(0, 2);
+	if (world_chance(200))
+		uses = ms_between(1, 3);
+	text_printf(text, "    pool: {max_connections: %u, max_pending: %u, order: %s, max_uses: %u, max_connecting: %u,\n",
+		connections, pending, order, uses, ms_between(1, 4));
+	text_printf(text, "      acquire_timeout: %ums, idle_timeout: %ums}\n", t->acquire, t->pool_idle);
+}
+
 static void write_upstream(
 	struct sim_text *text, unsigned i, unsigned port, unsigned endpoints, const struct drawn_times *t)
 {
@@ -60,12 +75,7 @@ static void write_upstream(
 		world_chance(500) ? "round_robin" : "least_request");
 	for (unsigned e = 0; e < endpoints; e++)
 		text_printf(text, "      - {address: \"127.0.0.1:%u\"}\n", port + e);
-	text_printf(text,
-		"    pool: {max_connections: %u, max_pending: %u, acquire_timeout: %ums, order: %s, idle_timeout: %ums,"
-		" max_uses: %u, max_connecting: %u}\n",
-		ms_between(1, world_chance(500) ? 2 : 10), faults.tight_limits ? ms_between(0, 2) : 100, t->acquire,
-		world_chance(500) ? "lifo" : "fifo", t->pool_idle, world_chance(200) ? ms_between(1, 3) : 0,
-		ms_between(1, 4));
+	write_pool(text, t);
 	text_printf(text, "    timeouts: {connect: %ums, first_byte: %ums, idle: %ums, request: %ums}\n", t->connect,
 		t->first_byte, t->idle, t->request);
 }

@@ -379,8 +379,10 @@ static void phase_calm(void)
 	for (unsigned i = 0; i < 2 * plan.upstreams; i++) {
 		/* A connection idle with another worker counts against the cap of an endpoint until it is closed. */
 		turns_until(never, world_now_us() + run.setup.settle_us);
-		struct sim_request *probes[] = {model_probe(i % plan.upstreams), model_probe(i % plan.upstreams)};
+		struct sim_request *probes[2];
 
+		for (int k = 0; k < 2; k++)
+			probes[k] = model_probe(i % plan.upstreams);
 		client_add(&manners, probes, 2);
 		bool done = turns_until(clients_over, world_now_us() + run.setup.longest_us);
 

@@ -1,6 +1,6 @@
 /*
- * An exchange that is ended twice: a release build counts it and goes on unharmed, a debug build stops there. Built twice,
- * each time with its own exchange.c.
+ * An exchange that is ended twice: a release build counts it and goes on unharmed, a debug build stops there. Built
+ * twice, each time with its own exchange.c.
  */
 #include "gateway.h"
 

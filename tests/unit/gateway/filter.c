@@ -1,6 +1,6 @@
 /*
- * The filter cursor, with filters that do what the configuration tells them: the first field that a `headers` filter would
- * set is its label and what it does with requests, and the same for responses. A trace says who was asked, in order.
+ * The filter cursor, with filters that do what the configuration tells them: the first field that a `headers` filter
+ * would set is its label and what it does with requests, and the same for responses. A trace says who was asked, in order.
  */
 #include "gateway.h"
 
@@ -76,8 +76,11 @@ static void on_finish(struct filter_call *call)
 	memset(call->state, 0xff, sizeof(struct seen));
 }
 
-static const struct filter_ops obedient = {.name = "obedient", .state_bytes = sizeof(struct seen),
-	.on_request = on_request, .on_response = on_response, .on_finish = on_finish};
+static const struct filter_ops obedient = {.name = "obedient",
+	.state_bytes = sizeof(struct seen),
+	.on_request = on_request,
+	.on_response = on_response,
+	.on_finish = on_finish};
 static const struct filter_ops *const table[] = {[CONFIG_FILTER_HEADERS] = &obedient};
 
 #define DOES(label, verb) "{headers: {request: {set: {" label ": " verb "}}}}"
@@ -113,7 +116,7 @@ static uint64_t stale(const struct gateway *g)
 	return worker_stats(g->worker)->exchange_stale_resume;
 }
 
-/* --- order -------------------------------------------------------------------------------------------------------------- */
+/* --- order ------------------------------------------------------------------------------------------------------- */
 
 static void test_order(void **state)
 {
@@ -151,7 +154,7 @@ static void test_own_answers_are_walked_too(void **state)
 	gateway_close(&g);
 }
 
-/* --- pausing ---------------------------------------------------------------------------------------------------------- */
+/* --- pausing ----------------------------------------------------------------------------------------------------- */
 
 static void test_pause_and_resume(void **state)
 {
@@ -322,7 +325,7 @@ static void test_stop_while_paused(void **state)
 	gateway_close(&g);
 }
 
-/* --- answering ---------------------------------------------------------------------------------------------------------- */
+/* --- answering --------------------------------------------------------------------------------------------------- */
 
 static void test_answer_to_a_request(void **state)
 {

@@ -1,6 +1,6 @@
 /*
- * Heads as they go upstream: who the client is, what is dropped and what is said anew, targets and locations. The exchange
- * is put together by hand, as far as forward.c looks at it.
+ * Heads as they go upstream: who the client is, what is dropped and what is said anew, targets and locations. The
+ * exchange is put together by hand, as far as forward.c looks at it.
  */
 #include "../net/end.h"
 #include "load.h"
@@ -21,14 +21,30 @@ struct scene {
 
 static struct scene scene;
 
-#define LISTENER "version: 1\nlisteners: [{name: l, address: 127.0.0.1:80, trusted_proxies: [10.0.0.0/8, 'fd00::/16', 192.168.1.1/32]}]\n"
+#define LISTENER                                                                                               \
+	"version: 1\nlisteners: [{name: l, address: 127.0.0.1:80, trusted_proxies: [10.0.0.0/8, 'fd00::/16', " \
+	"192.168.1.1/32]}]\n"
 #define FILE_WITH(route) LISTENER UPSTREAMS "routes: [{name: r, " route "}]\n"
 
-static void scene_open(const char *yaml, const char *peer)
+static void scene_identify(const char *peer)
 {
+	bool v6 = strchr(peer, ':') != NULL;
+	char text[ADDRESS_TEXT_MAX];
 	struct address address;
 	unsigned char bytes[16];
 
+	if (strcmp(peer, "unix:") == 0) {
+		scene.client.peer_kind = PEER_LOCAL;
+		return;
+	}
+	snprintf(text, sizeof(text), v6 ? "[%s]:1" : "%s:1", peer);
+	assert_true(address_parse(&address, text) && address_bytes(&address, bytes));
+	scene.client.peer_kind = v6 ? PEER_IPV6 : PEER_IPV4;
+	scene.client.trusted = listener_trusts(scene.listener.config, bytes);
+}
+
+static void scene_open(const char *yaml, const char *peer)
+{
 	memset(&scene, 0, sizeof(scene));
 	scene.config = load_good(yaml);
 	scene.router = router_create(scene.config);
@@ -41,10 +57,7 @@ static void scene_open(const char *yaml, const char *peer)
 	scene.client.listener = &scene.listener;
 	scene.client.peer_len = (uint8_t)strlen(peer);
 	memcpy(scene.client.peer, peer, scene.client.peer_len);
-	char text[ADDRESS_TEXT_MAX];
-	snprintf(text, sizeof(text), strchr(peer, ':') != NULL ? "[%s]:1" : "%s:1", peer);
-	assert_true(address_parse(&address, text) && address_bytes(&address, bytes));
-	scene.client.trusted = listener_trusts(scene.listener.config, bytes);
+	scene_identify(peer);
 	scene.exchange.worker = &scene.worker;
 	scene.exchange.client = &scene.client;
 	scene.exchange.lease.conn = &scene.upstream;
@@ -62,7 +75,8 @@ static void scene_close(void)
 /* Takes a request as far as its route: NULL, or why it is refused. */
 static const char *receive(const char *request)
 {
-	static const struct h1_limits limits = {.head_bytes_max = 65536, .field_count_max = 100, .target_bytes_max = 8192};
+	static const struct h1_limits limits = {
+		.head_bytes_max = 65536, .field_count_max = 100, .target_bytes_max = 8192};
 	static struct field fields[100];
 	struct exchange *ex = &scene.exchange;
 	struct message m = {.fields = fields, .field_max = COUNT(fields)};
@@ -78,8 +92,7 @@ static const char *receive(const char *request)
 		why = forward_prepare(ex);
 	if (why != NULL)
 		return why;
-	struct route_query query = {.host = ex->target.host, .path = ex->target.path,
-		.method = (enum method)ex->request.method, .method_name = ex->request.method_name};
+	struct route_query query = exchange_query(ex);
 	struct route_match match = router_find(scene.router, &query);
 	assert_non_null(match.route);
 	ex->route = match.route;
@@ -116,7 +129,7 @@ static bool sent_has(const char *text)
 	return memmem(scene.sent.p, scene.sent.n, text, strlen(text)) != NULL;
 }
 
-/* --- who the client is ------------------------------------------------------------------------------------------------------ */
+/* --- who the client is ------------------------------------------------------------------------------------------- */
 
 struct walk {
 	const char *peer;
@@ -160,7 +173,8 @@ static void test_client_address(void **state)
 		{"10.0.0.1", "X-Forwarded-For: 1.1.1.256\r\n", "10.0.0.1"},
 		{"10.0.0.1", "X-Forwarded-For: 1.1.1.1 10.2.2.2\r\n", "10.0.0.1"},
 		{"10.0.0.1", "X-Forwarded-For: 1.1.1.1;x\r\n", "10.0.0.1"},
-		{"10.0.0.1", "X-Forwarded-For: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n",
+		{"10.0.0.1",
+			"X-Forwarded-For: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n",
 			"10.0.0.1"},
 	};
 	char request[512];
@@ -176,7 +190,7 @@ static void test_client_address(void **state)
 	}
 }
 
-/* --- the request's id ------------------------------------------------------------------------------------------------------- */
+/* --- the request's id -------------------------------------------------------------------------------------------- */
 
 static bool id_is_kept(const char *peer, const char *id)
 {
@@ -229,18 +243,19 @@ static void test_new_ids_differ(void **state)
 	scene_close();
 }
 
-/* --- fields ------------------------------------------------------------------------------------------------------------------- */
+/* --- fields ------------------------------------------------------------------------------------------------------ */
 
-#define OURS(peer) \
+#define OURS(peer)                                                                                                 \
 	"Via: 1.1 weir\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: h.example\r\nX-Forwarded-For: " peer "\r\n" \
 	"Forwarded: for=" peer ";host=\"h.example\";proto=http\r\n"
 
 static void test_order_and_spelling_are_kept(void **state)
 {
 	scene_open(FILE_WITH("upstream: u"), "203.0.113.9");
-	expect("GET /a?b=c HTTP/1.1\r\nuser-AGENT: x\r\nHOST: h.example\r\nX-b: 1\r\nX-A:  2 \r\nX-b: 3\r\nX-Empty:\r\n\r\n",
-		"GET /a?b=c HTTP/1.1\r\nHost: h.example\r\nuser-AGENT: x\r\nX-b: 1\r\nX-A: 2\r\nX-b: 3\r\nX-Empty: \r\n"
-		OURS("203.0.113.9"));
+	expect("GET /a?b=c HTTP/1.1\r\nuser-AGENT: x\r\nHOST: h.example\r\nX-b: 1\r\nX-A:  2 \r\nX-b: "
+	       "3\r\nX-Empty:\r\n\r\n",
+		"GET /a?b=c HTTP/1.1\r\nHost: h.example\r\nuser-AGENT: x\r\nX-b: 1\r\nX-A: 2\r\nX-b: 3\r\nX-Empty: "
+		"\r\n" OURS("203.0.113.9"));
 	scene_close();
 }
 
@@ -271,7 +286,8 @@ static void test_fields_that_must_not_be_named(void **state)
 /* What an untrusted client says of itself is gone; what a trusted proxy says stays and is added to. */
 static void test_forwarding_fields(void **state)
 {
-	static const char request[] = "GET / HTTP/1.1\r\nHost: h.example\r\nX-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: https\r\n"
+	static const char request[] =
+		"GET / HTTP/1.1\r\nHost: h.example\r\nX-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: https\r\n"
 		"X-Forwarded-Host: outer\r\nForwarded: for=1.1.1.1\r\nX-Real-IP: 1.1.1.1\r\nVia: 1.1 before\r\n"
 		"X-Forwarded-For: 2.2.2.2\r\n\r\n";
 
@@ -280,16 +296,26 @@ static void test_forwarding_fields(void **state)
 	scene_close();
 	scene_open(FILE_WITH("upstream: u"), "10.0.0.1");
 	expect(request, "GET / HTTP/1.1\r\nHost: h.example\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: outer\r\n"
-		"Forwarded: for=1.1.1.1\r\nX-Real-IP: 1.1.1.1\r\nVia: 1.1 before\r\nVia: 1.1 weir\r\n"
-		"X-Forwarded-For: 1.1.1.1, 2.2.2.2, 10.0.0.1\r\nForwarded: for=10.0.0.1;host=\"h.example\";proto=http\r\n");
+			"Forwarded: for=1.1.1.1\r\nX-Real-IP: 1.1.1.1\r\nVia: 1.1 before\r\nVia: 1.1 weir\r\n"
+			"X-Forwarded-For: 1.1.1.1, 2.2.2.2, 10.0.0.1\r\nForwarded: "
+			"for=10.0.0.1;host=\"h.example\";proto=http\r\n");
 	scene_close();
 }
 
 static void test_ipv6_and_no_host(void **state)
 {
 	scene_open(FILE_WITH("upstream: u"), "2001:db8::7");
-	expect("GET / HTTP/1.0\r\n\r\n", "GET / HTTP/1.1\r\nHost: \r\nVia: 1.0 weir\r\nX-Forwarded-Proto: http\r\n"
+	expect("GET / HTTP/1.0\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: \r\nVia: 1.0 weir\r\nX-Forwarded-Proto: http\r\n"
 		"X-Forwarded-For: 2001:db8::7\r\nForwarded: for=\"[2001:db8::7]\";proto=http\r\n");
+	scene_close();
+}
+
+/* Who comes through a unix socket has no address. */
+static void test_local_peer(void **state)
+{
+	scene_open(FILE_WITH("upstream: u"), "unix:");
+	expect("GET / HTTP/1.1\r\nHost: h.example\r\n\r\n", "GET / HTTP/1.1\r\nHost: h.example\r\n" OURS("unknown"));
 	scene_close();
 }
 
@@ -297,10 +323,12 @@ static void test_framing_and_expectation(void **state)
 {
 	scene_open(FILE_WITH("upstream: u"), "203.0.113.9");
 	expect("POST / HTTP/1.1\r\nHost: h.example\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n",
-		"POST / HTTP/1.1\r\nHost: h.example\r\nContent-Length: 3\r\nExpect: 100-continue\r\n" OURS("203.0.113.9"));
+		"POST / HTTP/1.1\r\nHost: h.example\r\nContent-Length: 3\r\nExpect: 100-continue\r\n" OURS(
+			"203.0.113.9"));
 	assert_int_equal(scene.upstream.h1.out_framing, FRAMING_LENGTH);
 	expect("POST / HTTP/1.1\r\nHost: h.example\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n",
-		"POST / HTTP/1.1\r\nHost: h.example\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n" OURS("203.0.113.9"));
+		"POST / HTTP/1.1\r\nHost: h.example\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n" OURS(
+			"203.0.113.9"));
 	assert_int_equal(scene.upstream.h1.out_framing, FRAMING_CHUNKED);
 	forward("POST / HTTP/1.0\r\nHost: h.example\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
 	assert_false(sent_has("Expect"));
@@ -311,7 +339,8 @@ static void test_upgrade(void **state)
 {
 	scene_open(FILE_WITH("upstream: u"), "203.0.113.9");
 	expect("GET / HTTP/1.1\r\nHost: h.example\r\nConnection: upgrade, close\r\nUpgrade: websocket\r\n\r\n",
-		"GET / HTTP/1.1\r\nHost: h.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" OURS("203.0.113.9"));
+		"GET / HTTP/1.1\r\nHost: h.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" OURS(
+			"203.0.113.9"));
 	static const char *const refused[] = {
 		"Connection: upgrade\r\nUpgrade: h2c\r\n",
 		"Connection: upgrade\r\nUpgrade: a/1, H2C\r\n",
@@ -336,20 +365,21 @@ static void test_head_that_does_not_fit(void **state)
 	assert_null(receive("GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
 	char *large = calloc(1, H1_SCRATCH_OUT_BYTES);
 	assert_non_null(large);
-	assert_true(message_add(&scene.exchange.request, &scene.exchange.arena, VIEW("X"), view_of(large, H1_SCRATCH_OUT_BYTES)));
+	assert_true(message_add(
+		&scene.exchange.request, &scene.exchange.arena, VIEW("X"), view_of(large, H1_SCRATCH_OUT_BYTES)));
 	h1_conn_init(&scene.upstream.h1, scene.scratch);
 	assert_false(forward_request(&scene.exchange));
 	free(large);
 	scene_close();
 }
 
-/* --- targets and locations ---------------------------------------------------------------------------------------------------- */
+/* --- targets and locations --------------------------------------------------------------------------------------- */
 
 struct rewriting {
-	const char *route;     /* in the file */
-	const char *request;   /* what is asked for */
-	const char *target;    /* and what is forwarded, or where it is redirected to */
-	const char *host;      /* NULL: as it came */
+	const char *route; /* in the file */
+	const char *request; /* what is asked for */
+	const char *target; /* and what is forwarded, or where it is redirected to */
+	const char *host; /* NULL: as it came */
 };
 
 static void test_rewrite(void **state)
@@ -372,7 +402,8 @@ static void test_rewrite(void **state)
 		{"upstream: u, rewrite: {path: '/base/*'}", "/x", "/base/x", NULL},
 		{"upstream: u, match: {path: '/a'}, rewrite: {path: '/b'}", "/a?q", "/b?q", NULL},
 		{"upstream: u, rewrite: {host: 'In.Example:8080'}", "/a", "/a", "in.example:8080"},
-		{"upstream: u, match: {path: '/v1/*'}, rewrite: {path: '/*', host: in.example}", "/v1/a", "/a", "in.example"},
+		{"upstream: u, match: {path: '/v1/*'}, rewrite: {path: '/*', host: in.example}", "/v1/a", "/a",
+			"in.example"},
 	};
 	char text[1024];
 
@@ -402,12 +433,15 @@ static void test_asterisk_is_not_rewritten(void **state)
 static void test_redirect(void **state)
 {
 	static const struct rewriting cases[] = {
-		{"redirect: {location: 'https://x.example/new'}, match: {path: '/a/*'}", "/a/b?q", "https://x.example/new", NULL},
+		{"redirect: {location: 'https://x.example/new'}, match: {path: '/a/*'}", "/a/b?q",
+			"https://x.example/new", NULL},
 		{"redirect: {location: 'https://x.example/new/*'}, match: {path: '/a/*'}", "/a/b?q",
 			"https://x.example/new/b?q", NULL},
-		{"redirect: {location: 'https://x.example/new/*'}, match: {path: '/a/*'}", "/a", "https://x.example/new", NULL},
+		{"redirect: {location: 'https://x.example/new/*'}, match: {path: '/a/*'}", "/a",
+			"https://x.example/new", NULL},
 		{"redirect: {location: 'https://x.example/*'}, match: {path: '/*'}", "/", "https://x.example/", NULL},
-		{"redirect: {location: 'https://x.example/*'}, match: {path: '/*'}", "/a//b?", "https://x.example/a/b?", NULL},
+		{"redirect: {location: 'https://x.example/*'}, match: {path: '/*'}", "/a//b?", "https://x.example/a/b?",
+			NULL},
 		{"redirect: {location: '/new/*'}, match: {path: '/a/*'}", "/a/b", "/new/b", NULL},
 		{"redirect: {location: '/*'}, match: {path: '/a/*'}", "/a/b", "/b", NULL},
 		{"redirect: {location: '/*'}, match: {path: '/a/*'}", "/a", "/", NULL},
@@ -447,6 +481,7 @@ int main(void)
 		LOOP_TEST(test_fields_that_must_not_be_named),
 		LOOP_TEST(test_forwarding_fields),
 		LOOP_TEST(test_ipv6_and_no_host),
+		LOOP_TEST(test_local_peer),
 		LOOP_TEST(test_framing_and_expectation),
 		LOOP_TEST(test_upgrade),
 		LOOP_TEST(test_head_that_does_not_fit),

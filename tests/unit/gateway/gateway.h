@@ -1,6 +1,6 @@
 /*
- * A whole worker on the loopback, with a door where its upstream stands. Clients and origins are ends of the test; whatever
- * happens, the worker's books agree and nothing is without a deadline: step() says so.
+ * A whole worker on the loopback, with a door where its upstream stands. Clients and origins are ends of the test;
+ * whatever happens, the worker's books agree and nothing is without a deadline: step() says so.
  */
 #ifndef WEIR_TESTS_GATEWAY_GATEWAY_H
 #define WEIR_TESTS_GATEWAY_GATEWAY_H
@@ -15,13 +15,13 @@ struct gateway {
 	const struct config *config;
 	struct shared *shared;
 	struct worker *worker;
-	struct door door;           /* where every upstream stands */
-	struct address address;     /* of the first listener */
+	struct door door;		  /* where every upstream stands */
+	struct address address;	/* of the first listener */
 	unsigned drained;
-	unsigned finished;          /* records */
-	enum cause cause;           /* of the last record */
+	unsigned finished;	   /* records */
+	enum cause cause;		  /* of the last record */
 	unsigned status;
-	char event[256];            /* the last that the operator should read */
+	char event[256];		 /* the last that the operator should read */
 };
 
 static inline void gateway_on_finished(void *context, const struct exchange_record *record)
@@ -49,8 +49,11 @@ static inline void gateway_on_drained(void *context)
 
 static inline void gateway_open(struct gateway *g, const char *yaml, const struct filter_ops *const *filters)
 {
-	struct worker_observer observer = {.context = g, .on_finished = gateway_on_finished,
-		.on_event = gateway_on_event, .on_drained = gateway_on_drained, .wants_records = true};
+	struct worker_observer observer = {.context = g,
+		.on_finished = gateway_on_finished,
+		.on_event = gateway_on_event,
+		.on_drained = gateway_on_drained,
+		.wants_records = true};
 	char error[256];
 
 	*g = (struct gateway){.config = load_good(yaml)};

@@ -11,17 +11,19 @@
 
 static struct route_query query_of(const char *method, const char *host, const char *path)
 {
-	return (struct route_query){.host = view_str(host), .path = view_str(path), .method = method_of(view_str(method)),
+	return (struct route_query){.host = view_str(host),
+		.path = view_str(path),
+		.method = method_of(view_str(method)),
 		.method_name = view_str(method)};
 }
 
-/* --- the rules, one by one ------------------------------------------------------------------------------------------------ */
+/* --- the rules, one by one --------------------------------------------------------------------------------------- */
 
 struct question {
 	const char *method, *host, *path;
-	const char *route;  /* NULL: none */
-	const char *rest;   /* when there is a route */
-	const char *allow;  /* when there is none but for the method: what Allow says; NULL: none at all */
+	const char *route; /* NULL: none */
+	const char *rest; /* when there is a route */
+	const char *allow; /* when there is none but for the method: what Allow says; NULL: none at all */
 };
 
 static void on_method(void *context, struct view method)
@@ -39,7 +41,8 @@ static void ask(const struct router *router, const struct question *q)
 	struct view found = match.route == NULL ? VIEW("none") : match.route->name;
 
 	if (!view_eq(found, view_str(name)))
-		fail_msg("%s http://%s%s goes to %.*s and should to %s", q->method, q->host, q->path, (int)found.n, found.p, name);
+		fail_msg("%s http://%s%s goes to %.*s and should to %s", q->method, q->host, q->path, (int)found.n,
+			found.p, name);
 	if (q->route == NULL) {
 		char allow[256] = "";
 
@@ -193,8 +196,10 @@ static void test_deep_prefix(void **state)
 
 	for (int i = 0; i < CONFIG_PATH_DEPTH_MAX; i++)
 		n += (size_t)snprintf(path + n, sizeof(path) - n, "/s%d", i % 10);
-	snprintf(yaml, sizeof(yaml), LISTENERS UPSTREAMS "routes:\n- {name: deep, match: {path: '%s/*'}, upstream: u}\n"
-		"- {name: top, match: {path: '/s0/*'}, upstream: u}\n", path);
+	snprintf(yaml, sizeof(yaml),
+		LISTENERS UPSTREAMS "routes:\n- {name: deep, match: {path: '%s/*'}, upstream: u}\n"
+				    "- {name: top, match: {path: '/s0/*'}, upstream: u}\n",
+		path);
 	const struct config *config = load_good(yaml);
 	struct router *router = router_create(config);
 
@@ -228,7 +233,7 @@ static void test_no_routes(void **state)
 	router_free(NULL);
 }
 
-/* --- against the simplest router -------------------------------------------------------------------------------------------- */
+/* --- against the simplest router --------------------------------------------------------------------------------- */
 
 static uint64_t chance = 20240607;
 
@@ -244,7 +249,8 @@ static bool plain_matches(const struct config_route *r, const struct route_query
 		    (r->host_match == HOST_SUFFIX && q->host.n > r->host.n &&
 			    memcmp(q->host.p + q->host.n - r->host.n, r->host.p, r->host.n) == 0);
 	bool path = r->path_match == PATH_ANY || (r->path_match == PATH_EXACT && view_eq(r->path, q->path)) ||
-		    (r->path_match == PATH_PREFIX && q->path.n >= r->path.n && memcmp(q->path.p, r->path.p, r->path.n) == 0 &&
+		    (r->path_match == PATH_PREFIX && q->path.n >= r->path.n &&
+			    memcmp(q->path.p, r->path.p, r->path.n) == 0 &&
 			    (q->path.n == r->path.n || q->path.p[r->path.n] == '/'));
 
 	return host && path;
@@ -377,7 +383,9 @@ static void compare_methods(const struct config *config, const struct router *ro
 
 	router_methods(router, q, on_method, told);
 	for (size_t i = 0; i < COUNT(all); i++) {
-		struct route_query with = {.host = q->host, .path = q->path, .method_name = view_str(all[i]),
+		struct route_query with = {.host = q->host,
+			.path = q->path,
+			.method_name = view_str(all[i]),
 			.method = method_of(view_str(all[i]))};
 
 		allowed += plain_find(config, &with).route != NULL;
@@ -396,7 +404,8 @@ static void compare(const struct config *config, const struct router *router, co
 	if (found.route != plain.route)
 		fail_msg("%.*s http://%.*s%.*s: route %d, and %d by the simplest router", (int)q->method_name.n,
 			q->method_name.p, (int)q->host.n, q->host.p, (int)q->path.n, q->path.p,
-			found.route == NULL ? -1 : (int)found.route->index, plain.route == NULL ? -1 : (int)plain.route->index);
+			found.route == NULL ? -1 : (int)found.route->index,
+			plain.route == NULL ? -1 : (int)plain.route->index);
 	if (found.route != NULL) {
 		assert_false(found.wrong_method);
 		assert_true(view_eq(found.rest, plain.rest));
@@ -453,8 +462,8 @@ static void test_a_thousand_routes(void **state)
 	assert_non_null(yaml);
 	size_t n = (size_t)sprintf(yaml, LISTENERS UPSTREAMS "routes:\n");
 	for (int i = 0; i < ROUTES; i++)
-		n += (size_t)sprintf(yaml + n, "- {name: r%d, match: {host: h%d.example, path: '/p%d/*'}, upstream: u}\n", i,
-			i % 100, i);
+		n += (size_t)sprintf(yaml + n,
+			"- {name: r%d, match: {host: h%d.example, path: '/p%d/*'}, upstream: u}\n", i, i % 100, i);
 	const struct config *config = load_good(yaml);
 	struct router *router = router_create(config);
 

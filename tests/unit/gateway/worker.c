@@ -3,8 +3,8 @@
  */
 #include "gateway.h"
 
-#define FILE_WITH(listener) \
-	"version: 1\nlisteners: [{name: l, address: 127.0.0.1:80" listener "}]\n" UPSTREAMS \
+#define FILE_WITH(listener)                                                                         \
+	"version: 1\nlisteners: [{name: l, address: 127.0.0.1:80" listener "}]\n" UPSTREAMS         \
 	"routes: [{name: r, upstream: u}, {name: own, match: {path: /own}, respond: {body: own}}, " \
 	"{name: moved, match: {path: /moved}, redirect: {location: /own, status: 308}}]\n"
 
@@ -24,7 +24,7 @@ static void under_way(struct gateway *g, struct end *client, struct end *origin)
 	origin_take(origin, g);
 }
 
-/* --- serving ------------------------------------------------------------------------------------------------------------ */
+/* --- serving ----------------------------------------------------------------------------------------------------- */
 
 static void test_counts(void **state)
 {
@@ -112,7 +112,7 @@ static void test_address_in_use(void **state)
 	door_close(&door);
 }
 
-/* --- the end ------------------------------------------------------------------------------------------------------------ */
+/* --- the end ----------------------------------------------------------------------------------------------------- */
 
 static uint64_t in_ms(uint64_t ms)
 {
@@ -276,9 +276,12 @@ static void test_stop_while_leasing(void **state)
 	struct end client, second, origin;
 	struct gateway g;
 
-	gateway_open(&g, "version: 1\nlisteners: [{name: l, address: 127.0.0.1:80}]\n"
-		"upstreams: [{name: u, endpoints: [{address: 127.0.0.1:81}], pool: {max_connections: 1, acquire_timeout: 1h}}]\n"
-		"routes: [{name: r, upstream: u}]\n", no_filters);
+	gateway_open(&g,
+		"version: 1\nlisteners: [{name: l, address: 127.0.0.1:80}]\n"
+		"upstreams: [{name: u, endpoints: [{address: 127.0.0.1:81}], pool: {max_connections: 1, "
+		"acquire_timeout: 1h}}]\n"
+		"routes: [{name: r, upstream: u}]\n",
+		no_filters);
 	under_way(&g, &client, &origin);
 	client_open(&second, &g, GET);
 	while (worker_stats(g.worker)->exchanges_started < 2)

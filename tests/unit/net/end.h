@@ -15,11 +15,11 @@
 
 struct end {
 	struct io_source source;
-	struct buf got;  /* everything received so far */
-	bool held;       /* receives nothing, so that its peer gets blocked */
-	bool heard;      /* an event came */
-	bool ended;      /* the peer has ended its side, orderly */
-	int error;       /* negative errno: the connection failed */
+	struct buf got;	/* everything received so far */
+	bool held;	   /* receives nothing, so that its peer gets blocked */
+	bool heard;	    /* an event came */
+	bool ended;	    /* the peer has ended its side, orderly */
+	int error;	   /* negative errno: the connection failed */
 };
 
 struct door {
@@ -148,7 +148,8 @@ static inline void end_abort(struct end *end)
 
 static inline bool end_has(const struct end *end, const char *text)
 {
-	return buf_len(&end->got) > 0 && memmem(buf_view(&end->got).p, buf_view(&end->got).n, text, strlen(text)) != NULL;
+	return buf_len(&end->got) > 0 &&
+	       memmem(buf_view(&end->got).p, buf_view(&end->got).n, text, strlen(text)) != NULL;
 }
 
 static inline void end_await(struct end *end, const char *text)

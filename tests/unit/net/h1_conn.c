@@ -1,6 +1,6 @@
 /*
- * An h1_conn on real sockets, two of them on one scratch. The wrappers count how often the kernel is asked to send and how
- * many bytes are given to the parser.
+ * An h1_conn on real sockets, two of them on one scratch. The wrappers count how often the kernel is asked to send and
+ * how many bytes are given to the parser.
  */
 #include "end.h"
 
@@ -31,7 +31,7 @@ struct h1_result __wrap_h1_read_request(struct view bytes, const struct h1_limit
 	return __real_h1_read_request(bytes, limits, m);
 }
 
-/* --- one scratch, one or more connections ------------------------------------------------------------------------------ */
+/* --- one scratch, one or more connections ------------------------------------------------------------------------ */
 
 struct pair {
 	struct h1_conn h1;
@@ -41,7 +41,8 @@ struct pair {
 static struct h1_scratch *scratch;
 static struct door door;
 
-static const struct h1_limits limits = {.head_bytes_max = 256 * 1024, .field_count_max = 1000, .target_bytes_max = 8192};
+static const struct h1_limits limits = {
+	.head_bytes_max = 256 * 1024, .field_count_max = 1000, .target_bytes_max = 8192};
 
 static void on_ready(struct conn *conn)
 {
@@ -145,7 +146,7 @@ static void assert_reads_body(struct h1_conn *hc, const char *text)
 	assert_view(data, text);
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------------------ */
+/* --- reading ----------------------------------------------------------------------------------------------------- */
 
 static void test_head_in_two(void **state)
 {
@@ -352,7 +353,8 @@ static void test_fill_is_bounded(void **state)
 
 static void test_response_and_trailers(void **state)
 {
-	static const char text[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 9\r\n\r\n";
+	static const char text[] =
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 9\r\n\r\n";
 	const size_t n = sizeof(text) - 1, last_chunk_n = n - strlen("X-Sum: 9\r\n\r\n");
 	struct view data;
 	const char *why;
@@ -383,7 +385,7 @@ static void test_response_and_trailers(void **state)
 	house_close();
 }
 
-/* --- writing ------------------------------------------------------------------------------------------------------------ */
+/* --- writing ----------------------------------------------------------------------------------------------------- */
 
 static void put_head(struct h1_conn *hc, const char *fields, enum framing framing)
 {

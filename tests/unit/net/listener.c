@@ -7,7 +7,7 @@
 
 struct owner {
 	struct listener listener;
-	unsigned asked;      /* how often on_accept was called */
+	unsigned asked;	/* how often on_accept was called */
 	unsigned good;       /* so many calls are answered with `answer`, then -EAGAIN */
 	int answer;
 };
@@ -65,7 +65,7 @@ static void test_accepts_until_none_waits(void **state)
 	}
 }
 
-/* However many wait, one tick takes two batches at most (from the event, and from the task it leaves); the rest follows. */
+/* However many wait, one tick takes two batches at most, from the event and from the task it leaves; the rest follows. */
 static void test_batches(void **state)
 {
 	struct owner owner;

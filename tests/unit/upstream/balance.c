@@ -18,7 +18,7 @@ static void test_round_robin_is_smooth(void **state)
 	struct bed bed;
 
 	bed_open(&bed, "balance: {policy: round_robin}, endpoints: [{address: 127.0.0.1:81, weight: 5}, "
-		"{address: 127.0.0.1:82}, {address: 127.0.0.1:83}]");
+		       "{address: 127.0.0.1:82}, {address: 127.0.0.1:83}]");
 	for (size_t round = 0; round < 3; round++)
 		for (size_t i = 0; i < COUNT(expected); i++)
 			assert_int_equal(pick_index(&bed), expected[i]);
@@ -34,8 +34,8 @@ static void test_round_robin_is_exact(void **state)
 	struct bed bed;
 
 	bed_open(&bed, "balance: {policy: round_robin}, endpoints: [{address: 127.0.0.1:81, weight: 7}, "
-		"{address: 127.0.0.1:82, weight: 3}, {address: 127.0.0.1:83, weight: 1}, "
-		"{address: 127.0.0.1:84, weight: 12}]");
+		       "{address: 127.0.0.1:82, weight: 3}, {address: 127.0.0.1:83, weight: 1}, "
+		       "{address: 127.0.0.1:84, weight: 12}]");
 	for (size_t i = 0; i < COUNT(picks); i++)
 		picks[i] = pick_index(&bed);
 	for (size_t from = 0; from + SUM <= COUNT(picks); from++) {
@@ -66,7 +66,7 @@ static void test_least_request_of_equals(void **state)
 	size_t last;
 
 	bed_open(&bed, "balance: {policy: least_request}, endpoints: [{address: 127.0.0.1:81}, "
-		"{address: 127.0.0.1:82}, {address: 127.0.0.1:83}]");
+		       "{address: 127.0.0.1:82}, {address: 127.0.0.1:83}]");
 	last = pick_index(&bed);
 	for (int i = 0; i < 10; i++) {
 		size_t next = pick_index(&bed);
@@ -84,14 +84,14 @@ static void test_least_request_is_least(void **state)
 	uint64_t chance = 1;
 
 	bed_open(&bed, "balance: {policy: least_request}, endpoints: [{address: 127.0.0.1:81, weight: 5}, "
-		"{address: 127.0.0.1:82, weight: 1}, {address: 127.0.0.1:83, weight: 3}]");
+		       "{address: 127.0.0.1:82, weight: 1}, {address: 127.0.0.1:83, weight: 3}]");
 	struct endpoint *eps = bed.ups->endpoints;
 	for (int i = 0; i < 10000; i++) {
 		struct endpoint *picked = pick(&bed);
 
 		for (size_t j = 0; j < 3; j++)
 			assert_true((uint64_t)(picked->active + 1) * eps[j].config->weight <=
-				(uint64_t)(eps[j].active + 1) * picked->config->weight);
+				    (uint64_t)(eps[j].active + 1) * picked->config->weight);
 		picked->active++;
 		chance = chance * 6364136223846793005ULL + 1442695040888963407ULL;
 		struct endpoint *released = &eps[(chance >> 33) % 3];
@@ -109,7 +109,7 @@ static void test_least_request_goes_by_weight(void **state)
 	struct bed bed;
 
 	bed_open(&bed, "balance: {policy: least_request}, endpoints: [{address: 127.0.0.1:81, weight: 5}, "
-		"{address: 127.0.0.1:82, weight: 1}, {address: 127.0.0.1:83, weight: 4}]");
+		       "{address: 127.0.0.1:82, weight: 1}, {address: 127.0.0.1:83, weight: 4}]");
 	struct endpoint *eps = bed.ups->endpoints;
 	for (int i = 0; i < 1000; i++)
 		pick(&bed)->active++;
@@ -129,7 +129,7 @@ static void test_leases_are_active(void **state)
 	struct bed bed;
 
 	bed_open(&bed, "balance: {policy: least_request}, pool: {max_connections: 1}, "
-		"endpoints: [{address: 127.0.0.1:81}, {address: 127.0.0.1:82}]");
+		       "endpoints: [{address: 127.0.0.1:81}, {address: 127.0.0.1:82}]");
 	for (size_t i = 0; i < COUNT(users); i++) {
 		assert_int_equal(user_ask(&users[i], &bed), UPSTREAM_PENDING);
 		seen[users[i].lease.endpoint - bed.ups->endpoints]++;

@@ -10,23 +10,22 @@
 #include "config/config.h"
 #include "upstream/endpoint.h"
 
-#define REST_OF_FILE \
-	"version: 1\nlisteners: [{name: l, address: 127.0.0.1:80}]\nroutes: [{name: r, upstream: u}]\n"
+#define REST_OF_FILE "version: 1\nlisteners: [{name: l, address: 127.0.0.1:80}]\nroutes: [{name: r, upstream: u}]\n"
 
 struct bed {
 	const struct config *config;
 	struct weir_pool_budget **budgets;
 	struct h1_scratch *scratch;
 	struct upstreams *ups;
-	struct door door;     /* where every endpoint stands, unless the test says otherwise */
-	unsigned closed;      /* how often on_closed was called */
+	struct door door;	  /* where every endpoint stands, unless the test says otherwise */
+	unsigned closed;	 /* how often on_closed was called */
 };
 
 /* Who acquires. */
 struct user {
 	struct upstream_lease lease;
-	unsigned outcomes;    /* told through on_outcome */
-	enum cause cause;     /* the last of them, or what acquiring said at once */
+	unsigned outcomes;	   /* told through on_outcome */
+	enum cause cause;	  /* the last of them, or what acquiring said at once */
 	unsigned ready;
 };
 
@@ -147,8 +146,9 @@ static inline enum upstream_answer user_ask_until(struct user *user, struct bed 
 
 	step(bed);
 	assert_int_equal(user->outcomes, 0);
-	assert_int_equal(user->lease.stage,
-		answer == UPSTREAM_ACQUIRED ? LEASE_HELD : answer == UPSTREAM_PENDING ? LEASE_WAITING : LEASE_NONE);
+	assert_int_equal(user->lease.stage, answer == UPSTREAM_ACQUIRED	 ? LEASE_HELD
+					    : answer == UPSTREAM_PENDING ? LEASE_WAITING
+									 : LEASE_NONE);
 	return answer;
 }
 

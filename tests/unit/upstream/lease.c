@@ -6,7 +6,7 @@
 
 #define ENDPOINT "endpoints: [{address: 127.0.0.1:81}], "
 
-/* --- acquiring ---------------------------------------------------------------------------------------------------------- */
+/* --- acquiring --------------------------------------------------------------------------------------------------- */
 
 static void test_pending_then_held_then_reused(void **state)
 {
@@ -99,17 +99,23 @@ static void test_causes(void **state)
 		int error;
 		enum cause cause;
 	} cases[] = {
-		{-ECONNREFUSED, CAUSE_CONNECT_REFUSED}, {-ETIMEDOUT, CAUSE_CONNECT_TIMEOUT}, {-EMFILE, CAUSE_FILES_EXHAUSTED},
-		{-ENFILE, CAUSE_FILES_EXHAUSTED}, {-ENOMEM, CAUSE_MEMORY_EXHAUSTED}, {-ENOBUFS, CAUSE_MEMORY_EXHAUSTED},
-		{-ENETUNREACH, CAUSE_CONNECT_REFUSED}, {-EHOSTUNREACH, CAUSE_CONNECT_REFUSED},
-		{-ECONNRESET, CAUSE_CONNECT_REFUSED}, {-ENOENT, CAUSE_CONNECT_REFUSED},
+		{-ECONNREFUSED, CAUSE_CONNECT_REFUSED},
+		{-ETIMEDOUT, CAUSE_CONNECT_TIMEOUT},
+		{-EMFILE, CAUSE_FILES_EXHAUSTED},
+		{-ENFILE, CAUSE_FILES_EXHAUSTED},
+		{-ENOMEM, CAUSE_MEMORY_EXHAUSTED},
+		{-ENOBUFS, CAUSE_MEMORY_EXHAUSTED},
+		{-ENETUNREACH, CAUSE_CONNECT_REFUSED},
+		{-EHOSTUNREACH, CAUSE_CONNECT_REFUSED},
+		{-ECONNRESET, CAUSE_CONNECT_REFUSED},
+		{-ENOENT, CAUSE_CONNECT_REFUSED},
 	};
 
 	for (size_t i = 0; i < COUNT(cases); i++)
 		assert_int_equal(upstream_connect_cause(cases[i].error), cases[i].cause);
 }
 
-/* --- a door that nobody answers at ---------------------------------------------------------------------------------------- */
+/* --- a door that nobody answers at ------------------------------------------------------------------------------- */
 
 /* Its backlog is full: the kernel drops what else knocks. */
 struct silence {
@@ -207,7 +213,7 @@ static void test_close_while_connecting(void **state)
 	silence_close(&silence);
 }
 
-/* --- the queue --------------------------------------------------------------------------------------------------------------- */
+/* --- the queue --------------------------------------------------------------------------------------------------- */
 
 static void test_acquire_timeout(void **state)
 {
@@ -372,7 +378,7 @@ static void test_acquiring_twice_is_a_bug(void **state)
 	bed_close(&bed);
 }
 
-/* --- the budget that workers share --------------------------------------------------------------------------------------- */
+/* --- the budget that workers share ------------------------------------------------------------------------------- */
 
 /* Two workers' upstreams with one connection between them: what one closes, the other may open. */
 static void test_budget_of_two_workers(void **state)
@@ -413,7 +419,7 @@ static void test_budget_of_two_workers(void **state)
 	end_close(&ends[1]);
 }
 
-/* --- closing --------------------------------------------------------------------------------------------------------------- */
+/* --- closing ----------------------------------------------------------------------------------------------------- */
 
 static void test_close_with_leases_out(void **state)
 {

@@ -1,6 +1,6 @@
 /*
- * Which connections may be used again: only those at a message boundary, with nothing unread, open both ways, about which
- * nothing was heard while they were idle.
+ * Which connections may be used again: only those at a message boundary, with nothing unread, open both ways, about
+ * which nothing was heard while they were idle.
  */
 #include "bed.h"
 
@@ -136,7 +136,7 @@ static void test_blocked(void **state)
 	scene_close(&scene);
 }
 
-/* --- idle ------------------------------------------------------------------------------------------------------------- */
+/* --- idle -------------------------------------------------------------------------------------------------------- */
 
 static void idle(struct scene *scene)
 {
