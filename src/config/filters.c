@@ -8,8 +8,8 @@
 #define VALUE_BYTES_MAX 4096
 
 /*
- * Fields that say where a message ends or belong to one connection (RFC 9110 §7.6.1): the gateway writes them itself.
- * Host decides where a request goes, see `rewrite`.
+ * Fields that say where a message ends or belong to one connection (RFC 9110 §7.6.1), and those by which the gateway says
+ * what it is and whom it forwards for: it writes them itself. Host decides where a request goes, see `rewrite`.
  */
 static bool field_is_ours(struct view name)
 {
@@ -24,7 +24,11 @@ static bool field_is_ours(struct view name)
 	case FIELD_EXPECT:
 	case FIELD_KEEP_ALIVE:
 	case FIELD_PROXY_CONNECTION:
-	case FIELD_HTTP2_SETTINGS: return true;
+	case FIELD_HTTP2_SETTINGS:
+	case FIELD_VIA:
+	case FIELD_FORWARDED:
+	case FIELD_X_FORWARDED_FOR:
+	case FIELD_X_REQUEST_ID: return true;
 	default: return false;
 	}
 }

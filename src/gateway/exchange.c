@@ -282,7 +282,7 @@ static bool pump_request(struct exchange *ex)
 enum step {
 	STEP_ON,     /* something was done; go on */
 	STEP_FILL,   /* more bytes of the upstream are needed */
-	STEP_ENDED,  /* the exchange has ended, or waits in another state than the pump's */
+	STEP_ENDED,  /* nothing more for now: the exchange has ended, or waits for an event */
 };
 
 static enum step step_finish(struct exchange *ex, enum cause cause, const char *why)
@@ -445,14 +445,6 @@ static enum step response_fill(struct exchange *ex)
 	return STEP_ON;
 }
 
-/* The bytes that were read so far go out. */
-static enum step response_pause(struct exchange *ex)
-{
-	if (h1_conn_flush(client_side(ex)) < 0)
-		return step_finish(ex, client_failure(ex), NULL);
-	return STEP_ENDED;
-}
-
 /* Upstream to client, until one side has to be waited for, or the exchange ends or becomes a tunnel. */
 static void pump_response(struct exchange *ex)
 {
@@ -465,8 +457,11 @@ static void pump_response(struct exchange *ex)
 		else
 			step = upstream_side(ex)->unread.n == 0 ? STEP_FILL : response_head(ex);
 		if (step == STEP_FILL)
-			step = had_its_turn(ex, ex->bytes_out - before) ? response_pause(ex) : response_fill(ex);
+			step = had_its_turn(ex, ex->bytes_out - before) ? STEP_ENDED : response_fill(ex);
 	}
+	/* Many small pieces may have blocked the client before all of them were out. */
+	if (ex->state != EXCHANGE_ENDED && h1_conn_flush(client_side(ex)) < 0)
+		exchange_finish(ex, client_failure(ex), NULL);
 }
 
 /* --- tunnels --------------------------------------------------------------------------------------------------------- */
@@ -613,10 +608,12 @@ static void exchange_on_lease(struct upstream_lease *lease, enum cause cause)
 {
 	struct exchange *ex = container_of(lease, struct exchange, lease);
 
-	if (cause != CAUSE_NONE)
-		exchange_finish(ex, cause, NULL);
-	else
+	if (cause == CAUSE_NONE)
 		exchange_send(ex);
+	else if (io_now_us(ex->worker->io) >= ex->request_deadline_us)
+		exchange_finish(ex, CAUSE_REQUEST_DEADLINE, NULL);
+	else
+		exchange_finish(ex, cause, NULL);
 }
 
 static void exchange_lease(struct exchange *ex)

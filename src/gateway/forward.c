@@ -8,7 +8,7 @@
  *     Forwarded, X-Request-Id
  *
  * What a client says of who it is counts only if its peer address is in trusted_proxies: otherwise X-Forwarded-*,
- * Forwarded, X-Real-IP and X-Request-Id are dropped and written anew.
+ * Forwarded, X-Real-IP and X-Request-Id are dropped before the filters run, and written anew.
  */
 #include <arpa/inet.h>
 
@@ -154,8 +154,8 @@ bool forward_identify(struct exchange *ex)
 
 /* --- preparing ---------------------------------------------------------------------------------------------------------- */
 
-/* What only a trusted peer may say, and what this hop always says itself. */
-static bool is_replaced(const struct field *f, bool trusted)
+/* What is not passed on as it came: this hop writes it itself, or only a trusted peer may say it. */
+static bool is_replaced(const struct field *f, const struct message *m, bool trusted)
 {
 	switch ((enum field_id)f->id) {
 	case FIELD_HOST:
@@ -165,6 +165,8 @@ static bool is_replaced(const struct field *f, bool trusted)
 	case FIELD_X_FORWARDED_HOST:
 	case FIELD_FORWARDED:
 	case FIELD_X_REAL_IP: return !trusted;
+	/* RFC 9110 §10.1.1: a 1.0 client cannot be sent the 100 that it would ask for. */
+	case FIELD_EXPECT: return m->minor == 0;
 	default: return false;
 	}
 }
@@ -189,10 +191,12 @@ const char *forward_prepare(struct exchange *ex)
 	/* An upgrade with content would have two meanings for the bytes behind the head. */
 	if (m->has_upgrade && (m->framing != FRAMING_NONE || offers_h2c(m)))
 		m->has_upgrade = 0;
-	if (m->minor == 0)
-		m->expect_continue = 0;
 	if (!message_drop_hop_by_hop(m))
 		return "Connection names a field that must not be removed";
+	/* Before the filters: what they set is the operator's word, and stays. */
+	for (uint32_t i = 0; i < m->field_count; i++)
+		if (is_replaced(&m->fields[i], m, ex->client->trusted))
+			m->fields[i].dropped = true;
 	return NULL;
 }
 
@@ -315,13 +319,12 @@ static inline void put_forwarded(struct h1_writer *w, const struct exchange *ex)
 static void put_identity(struct h1_writer *to, const struct exchange *ex)
 {
 	const struct message *m = &ex->request;
-	bool trusted = ex->client->trusted;
 	struct h1_writer w = *to;
 
 	h1_put(&w, m->minor == 0 ? VIEW("Via: 1.0 weir\r\n") : VIEW("Via: 1.1 weir\r\n"));
-	if (!trusted || message_find(m, FIELD_X_FORWARDED_PROTO) == NULL)
+	if (message_find(m, FIELD_X_FORWARDED_PROTO) == NULL)
 		h1_put(&w, VIEW("X-Forwarded-Proto: http\r\n"));
-	if (ex->target.authority.n > 0 && (!trusted || message_find(m, FIELD_X_FORWARDED_HOST) == NULL)) {
+	if (ex->target.authority.n > 0 && message_find(m, FIELD_X_FORWARDED_HOST) == NULL) {
 		h1_put(&w, VIEW("X-Forwarded-Host: "));
 		h1_put(&w, ex->target.authority);
 		h1_put(&w, VIEW("\r\n"));
@@ -347,13 +350,7 @@ bool forward_request(struct exchange *ex)
 
 	h1_put_request_line(&w, m->method_name, ex->forward_target);
 	h1_put_field(&w, VIEW("Host"), ex->forward_host);
-	for (uint32_t i = 0; i < m->field_count; i++) {
-		const struct field *f = &m->fields[i];
-
-		if (f->dropped || is_replaced(f, ex->client->trusted) || (f->id == FIELD_EXPECT && !m->expect_continue))
-			continue;
-		h1_put_field(&w, field_name(f), field_value(f));
-	}
+	h1_put_fields(&w, m);
 	if (m->framing == FRAMING_CHUNKED)
 		h1_put(&w, VIEW("Transfer-Encoding: chunked\r\n"));
 	if (m->has_upgrade)

@@ -52,8 +52,9 @@ def test_half_close_in_the_queue(start, origin):
     first = gateway.connect().send(get("/1"))
     wire = origin.accept()
     wire.read_request()
-    second = gateway.connect().send(get("/2")).half_close()
+    second = gateway.connect().send(get("/2"))
     second.wait_taken()
+    second.half_close()
     wire.send(response("one"))
     assert wire.read_request().target == "/2"
     wire.send(response("two"))

@@ -7,7 +7,7 @@
 enum { LABELS = 26 };
 
 static char trace[256];
-static struct exchange_ref refs[LABELS][64];  /* of those who paused, by label */
+static struct exchange_ref refs[LABELS][64]; /* of those who paused, by label */
 static size_t ref_count[LABELS];
 
 struct seen {

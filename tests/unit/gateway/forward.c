@@ -16,7 +16,7 @@ struct scene {
 	struct client client;
 	struct exchange exchange;
 	struct upstream_conn upstream;
-	struct view sent;  /* the head as it goes upstream */
+	struct view sent; /* the head as it goes upstream */
 };
 
 static struct scene scene;
@@ -187,6 +187,41 @@ static void test_client_address(void **state)
 			fail_msg("%s with %s is taken for %.*s", walks[i].peer, walks[i].fields,
 				(int)scene.exchange.client_address.n, scene.exchange.client_address.p);
 		scene_close();
+	}
+}
+
+static void test_blocks(void **state)
+{
+	static const struct {
+		const char *block, *first, *last; /* the addresses in it */
+		const char *before, *behind; /* and those next to it */
+	} cases[] = {
+		{"172.16.0.0/12", "172.16.0.0", "172.31.255.255", "172.15.255.255", "172.32.0.0"},
+		{"10.1.2.4/31", "10.1.2.4", "10.1.2.5", "10.1.2.3", "10.1.2.6"},
+		{"10.1.2.4/32", "10.1.2.4", "10.1.2.4", "10.1.2.3", "10.1.2.5"},
+		{"128.0.0.0/1", "128.0.0.0", "255.255.255.255", "127.255.255.255", "::"},
+		{"0.0.0.0/0", "0.0.0.0", "255.255.255.255", "::1", "2001:db8::1"},
+		{"2001:db8::/33", "2001:db8::", "2001:db8:7fff:ffff:ffff:ffff:ffff:ffff",
+			"2001:db7:ffff:ffff:ffff:ffff:ffff:ffff", "2001:db8:8000::"},
+		{"::1/128", "::1", "::1", "::", "::2"},
+		{"::/0", "::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", NULL, NULL},
+	};
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		const char *peers[] = {cases[i].first, cases[i].last, cases[i].before, cases[i].behind};
+
+		for (size_t j = 0; j < COUNT(peers) && peers[j] != NULL; j++) {
+			char yaml[512];
+
+			snprintf(yaml, sizeof(yaml),
+				"version: 1\nlisteners: [{name: l, address: 127.0.0.1:80, trusted_proxies: "
+				"['%s']}]\n" UPSTREAMS "routes: [{name: r, upstream: u}]\n",
+				cases[i].block);
+			scene_open(yaml, peers[j]);
+			if (scene.client.trusted != (j < 2))
+				fail_msg("%s and %s", peers[j], cases[i].block);
+			scene_close();
+		}
 	}
 }
 
@@ -474,6 +509,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LOOP_TEST(test_client_address),
+		LOOP_TEST(test_blocks),
 		LOOP_TEST(test_request_id),
 		LOOP_TEST(test_new_ids_differ),
 		LOOP_TEST(test_order_and_spelling_are_kept),

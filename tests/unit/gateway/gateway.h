@@ -15,13 +15,13 @@ struct gateway {
 	const struct config *config;
 	struct shared *shared;
 	struct worker *worker;
-	struct door door;		  /* where every upstream stands */
-	struct address address;	/* of the first listener */
+	struct door door; /* where every upstream stands */
+	struct address address; /* of the first listener */
 	unsigned drained;
-	unsigned finished;	   /* records */
-	enum cause cause;		  /* of the last record */
+	unsigned finished; /* records */
+	enum cause cause; /* of the last record */
 	unsigned status;
-	char event[256];		 /* the last that the operator should read */
+	char event[256]; /* the last that the operator should read */
 };
 
 static inline void gateway_on_finished(void *context, const struct exchange_record *record)

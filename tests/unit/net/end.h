@@ -15,11 +15,11 @@
 
 struct end {
 	struct io_source source;
-	struct buf got;	/* everything received so far */
-	bool held;	   /* receives nothing, so that its peer gets blocked */
-	bool heard;	    /* an event came */
-	bool ended;	    /* the peer has ended its side, orderly */
-	int error;	   /* negative errno: the connection failed */
+	struct buf got; /* everything received so far */
+	bool held; /* receives nothing, so that its peer gets blocked */
+	bool heard; /* an event came */
+	bool ended; /* the peer has ended its side, orderly */
+	int error; /* negative errno: the connection failed */
 };
 
 struct door {

@@ -12,7 +12,7 @@ struct h1_result __real_h1_read_request(struct view bytes, const struct h1_limit
 struct h1_result __wrap_h1_read_request(struct view bytes, const struct h1_limits *limits, struct message *m);
 
 static struct {
-	struct io_source *source;  /* whose sends are counted */
+	struct io_source *source; /* whose sends are counted */
 	size_t sends;
 	size_t parses, parsed_bytes;
 } work;

@@ -7,8 +7,8 @@
 
 struct owner {
 	struct listener listener;
-	unsigned asked;	/* how often on_accept was called */
-	unsigned good;       /* so many calls are answered with `answer`, then -EAGAIN */
+	unsigned asked; /* how often on_accept was called */
+	unsigned good; /* so many calls are answered with `answer`, then -EAGAIN */
 	int answer;
 };
 

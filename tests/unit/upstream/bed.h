@@ -17,15 +17,15 @@ struct bed {
 	struct weir_pool_budget **budgets;
 	struct h1_scratch *scratch;
 	struct upstreams *ups;
-	struct door door;	  /* where every endpoint stands, unless the test says otherwise */
-	unsigned closed;	 /* how often on_closed was called */
+	struct door door; /* where every endpoint stands, unless the test says otherwise */
+	unsigned closed; /* how often on_closed was called */
 };
 
 /* Who acquires. */
 struct user {
 	struct upstream_lease lease;
-	unsigned outcomes;	   /* told through on_outcome */
-	enum cause cause;	  /* the last of them, or what acquiring said at once */
+	unsigned outcomes; /* told through on_outcome */
+	enum cause cause; /* the last of them, or what acquiring said at once */
 	unsigned ready;
 };
 

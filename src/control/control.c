@@ -1,0 +1,222 @@
+/*
+ * See control.h. The thread's beginning and end, and what is answered. Its end, like a worker's, waits for the
+ * connections' memory, which the loop may point at until the end of the tick in which they were closed:
+ *
+ *     stop -> listener closed, connections closed -> their memory is free -> io_stop
+ */
+#include "control/control.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "control/metrics.h"
+#include "control/state.h"
+
+enum { LISTEN_BACKLOG = 128 };
+
+/* --- what is answered ------------------------------------------------------------------------------------------------- */
+
+static void answer_health(struct admin_conn *c)
+{
+	const struct survey *survey = &c->control->survey;
+
+	for (unsigned i = 0; i < survey->count; i++)
+		if (!survey_heard(survey, i))
+			admin_conn_say(c, "worker %u did not answer within %llu ms\n", i, SURVEY_US / US_PER_MS);
+	if (buf_len(&c->content) > 0) {
+		admin_conn_answer(c, 503, ADMIN_TEXT);
+		return;
+	}
+	admin_conn_say(c, "ok\n");
+	admin_conn_answer(c, 200, ADMIN_TEXT);
+}
+
+static void answer_ready(struct admin_conn *c)
+{
+	bool draining = atomic_load(&c->control->draining);
+
+	admin_conn_say(c, "%s\n", draining ? "draining" : "ready");
+	admin_conn_answer(c, draining ? 503 : 200, ADMIN_TEXT);
+}
+
+static uint64_t count_unheard(const struct survey *survey)
+{
+	uint64_t count = 0;
+
+	for (unsigned i = 0; i < survey->count; i++)
+		count += !survey_heard(survey, i);
+	return count;
+}
+
+static void answer_metrics(struct admin_conn *c)
+{
+	struct control *control = c->control;
+	struct totals totals = {
+		.config = control->options.config,
+		.version = control->options.version,
+		.sum = control->sum,
+		.workers = control->survey.count,
+		.workers_unanswered = count_unheard(&control->survey),
+		.log_dropped = journal_stats(control->options.journal).dropped,
+		.process.start_us = control->start_us,
+	};
+
+	process_stats_read(&totals.process);
+	snapshot_clear(control->sum);
+	survey_sum(&control->survey, control->sum);
+	if (metrics_write(&c->content, &totals, ADMIN_CONTENT_MAX)) {
+		admin_conn_answer(c, 200, VIEW("Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
+		return;
+	}
+	buf_release(&c->content);
+	admin_conn_say(c, "there is no memory for the metrics\n");
+	admin_conn_answer(c, 500, ADMIN_TEXT);
+}
+
+static const struct resource resources[] = {
+	{{"/healthz", 8}, true, answer_health},
+	{{"/metrics", 8}, true, answer_metrics},
+	{{"/readyz", 7}, false, answer_ready},
+};
+
+const struct resource *resource_find(struct view path)
+{
+	for (size_t i = 0; i < sizeof(resources) / sizeof(resources[0]); i++)
+		if (view_eq(resources[i].path, path))
+			return &resources[i];
+	return NULL;
+}
+
+/* --- the end ---------------------------------------------------------------------------------------------------------- */
+
+void control_conn_gone(struct control *control)
+{
+	if (!control->stopping)
+		listener_resume(&control->listener);
+	else if (control->slab.count_live == 0)
+		io_stop(control->io);
+}
+
+static void on_stop(struct io_message *message)
+{
+	struct control *control = container_of(message, struct control, stop);
+
+	control->stopping = true;
+	listener_close(&control->listener);
+	list_each_safe(&control->conns, node, next)
+		admin_conn_close(container_of(node, struct admin_conn, node));
+	survey_close(&control->survey);
+	if (control->slab.count_live == 0)
+		io_stop(control->io);
+}
+
+/* --- on the main thread ----------------------------------------------------------------------------------------------- */
+
+static int on_accept(struct listener *listener)
+{
+	return admin_conn_accept(container_of(listener, struct control, listener));
+}
+
+static bool control_listen(struct control *control, char error_text[256])
+{
+	/* Whoever reaches it learns everything: a unix socket is its owner's alone. */
+	const struct io_listen_options listen = {.backlog = LISTEN_BACKLOG, .unix_mode = 0600};
+	const struct config *config = control->options.config;
+	struct view text = config->admin.address_text;
+	int error;
+
+	control->listener.on_accept = on_accept;
+	error = listener_open(&control->listener, control->io, &config->admin.address, &listen);
+	if (error < 0)
+		snprintf(error_text, 256, "cannot listen on %.*s (admin): %s", (int)text.n, text.p, strerror(-error));
+	return error == 0;
+}
+
+static void control_release(struct control *control)
+{
+	slab_release(&control->slab);
+	survey_release(&control->survey);
+	h1_scratch_free(control->scratch);
+	free(control->sum);
+	if (control->io != NULL)
+		io_free(control->io);
+	free(control);
+}
+
+struct control *control_create(const struct control_options *options, char error_text[256])
+{
+	struct control *control = calloc(1, sizeof(*control));
+
+	snprintf(error_text, 256, "out of memory");
+	if (control == NULL)
+		return NULL;
+	control->options = *options;
+	control->start_us = process_start_us();
+	control->stop.on_receive = on_stop;
+	list_init(&control->conns);
+	slab_init(&control->slab, sizeof(struct admin_conn), ADMIN_CONNS_MAX + ADMIN_CONNS_SPARE);
+	control->scratch = h1_scratch_create();
+	control->sum = snapshot_create(options->config);
+	control->io = io_create();
+	if (control->io == NULL) {
+		snprintf(error_text, 256, "the loop of the administration cannot be created: %s", strerror(errno));
+		goto failed;
+	}
+	if (!survey_init(&control->survey, control->io, options->config, options->workers))
+		goto failed;
+	if (control->scratch != NULL && control->sum != NULL && control_listen(control, error_text))
+		return control;
+failed:
+	control_release(control);
+	return NULL;
+}
+
+void control_attach(struct control *control, unsigned index, struct io *io, const struct worker *worker)
+{
+	survey_attach(&control->survey, index, io, worker);
+}
+
+static void *control_run(void *argument)
+{
+	struct control *control = argument;
+
+	io_run(control->io);
+	return NULL;
+}
+
+bool control_start(struct control *control, char error_text[256])
+{
+	int error = pthread_create(&control->thread, NULL, control_run, control);
+
+	if (error != 0)
+		snprintf(error_text, 256, "the thread of the administration cannot be started: %s", strerror(error));
+	control->started = error == 0;
+	return control->started;
+}
+
+void control_address(const struct control *control, struct address *address)
+{
+	if (io_local_address(control->io, &control->listener.source, address) < 0)
+		*address = control->options.config->admin.address;
+}
+
+void control_drain(struct control *control)
+{
+	atomic_store(&control->draining, true);
+}
+
+void control_worker_ended(struct control *control, unsigned index)
+{
+	survey_farewell(&control->survey, index);
+}
+
+void control_free(struct control *control)
+{
+	io_post(control->io, &control->stop);
+	if (control->started)
+		pthread_join(control->thread, NULL);
+	else
+		io_run(control->io);
+	control_release(control);
+}

@@ -1,0 +1,57 @@
+/*
+ * The administration: a listener with a thread and a loop of its own, beside the workers. It answers GET and HEAD for
+ *
+ *     /healthz   200 while every worker's loop answers within a second
+ *     /readyz    200 until draining begins, then 503
+ *     /metrics   everything that is counted, in Prometheus' text format
+ *
+ * It shares nothing with the workers but messages (survey.c), and has bounds of its own, so that a loaded gateway can
+ * still be looked at.
+ *
+ * Lifecycle, on the main thread:
+ *
+ *     control_create (the address is bound) -> control_attach each worker -> threads of the workers -> control_start
+ *     ... control_drain ... all threads of the workers have ended -> control_free -> the workers' loops are freed
+ *
+ * The order of the end is a matter of memory: workers post to this loop until their threads have ended, and this thread
+ * posts to their loops until it has.
+ */
+#ifndef WEIR_CONTROL_CONTROL_H
+#define WEIR_CONTROL_CONTROL_H
+
+#include "config/model.h"
+#include "gateway/worker.h"
+#include "telemetry/journal.h"
+
+struct control;
+
+/* Everything is borrowed and outlives the control. */
+struct control_options {
+	const struct config *config;      /* its admin is enabled */
+	const struct journal *journal;
+	unsigned workers;                 /* at least 1 */
+	const char *version;
+};
+
+/* Binds the address. NULL with error_text when that fails, or memory is out. */
+struct control *control_create(const struct control_options *options, char error_text[256]);
+
+/* For every index below options->workers, before that worker's thread and control_start. */
+void control_attach(struct control *control, unsigned index, struct io *io, const struct worker *worker);
+
+/* Starts the thread. False with error_text when it cannot be started: then control_free. */
+bool control_start(struct control *control, char error_text[256]);
+
+/* The address it is bound to (its port when 0 was asked for). */
+void control_address(const struct control *control, struct address *address);
+
+/* From now on the gateway is not ready. May be called repeatedly. */
+void control_drain(struct control *control);
+
+/* The worker's loop has ended. On its thread, as the last thing it does with its worker. */
+void control_worker_ended(struct control *control, unsigned index);
+
+/* Closes everything at once, waits for the thread's end, and frees. Also when it was never started. */
+void control_free(struct control *control);
+
+#endif

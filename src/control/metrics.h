@@ -1,0 +1,25 @@
+/*
+ * The metrics of the gateway, as /metrics tells them. docs/metrics.md is the reader's side of the table in metrics.c.
+ */
+#ifndef WEIR_CONTROL_METRICS_H
+#define WEIR_CONTROL_METRICS_H
+
+#include "base/buf.h"
+#include "control/process_stats.h"
+#include "control/snapshot.h"
+
+/* All that is told, summed up. */
+struct totals {
+	const struct config *config;      /* upstreams and endpoints are named by it */
+	const char *version;
+	const struct snapshot *sum;       /* over all workers */
+	uint64_t workers;
+	uint64_t workers_unanswered;      /* whose part of the sum is what they said before */
+	uint64_t log_dropped;
+	struct process_stats process;
+};
+
+/* Appends the text. False when it would be longer than `bytes_max`, or memory is out: then it is useless. */
+bool metrics_write(struct buf *to, const struct totals *totals, size_t bytes_max);
+
+#endif
