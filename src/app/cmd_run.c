@@ -1,7 +1,7 @@
 /*
  * `weir run -c FILE`: the gateway itself.
  *
- *   load -> journal -> workers (all sockets bound) -> "listening" lines -> threads -> "ready" -> orders -> end
+ *   load -> journal -> workers, control (all sockets bound) -> "listening" lines -> threads -> "ready" -> orders -> end
  *
  * What fails before "ready" is one line on standard error and undoes what was begun. After it, everything is told through
  * the event log.
@@ -13,6 +13,7 @@
 #include "app/process.h"
 #include "app/workers.h"
 #include "base/units.h"
+#include "control/control.h"
 
 /* How long the log may take to write what is left after the last worker has ended. */
 #define JOURNAL_END_US (2 * US_PER_S)
@@ -44,80 +45,144 @@ static void plan_warn(const struct config *config, const struct config_machine *
 	fclose(nowhere);
 }
 
-static void announce(const struct config *config, const struct workers *workers)
-{
-	for (size_t i = 0; i < config->listener_count; i++) {
-		struct address address;
-		char text[ADDRESS_TEXT_MAX];
-		struct view name = config->listeners[i].name;
+/* What runs. */
+struct gateway {
+	const struct config *config;
+	struct journal *journal;
+	struct workers *workers;
+	struct control *control;    /* NULL: `admin: off` */
+	unsigned count;             /* of workers */
+};
 
-		workers_listener_address(workers, i, &address);
-		address_format(&address, text);
-		command_complain("listening on %s (%.*s)", text, (int)name.n, name.p);
+static void announce_one(const struct address *address, struct view name)
+{
+	char text[ADDRESS_TEXT_MAX];
+
+	address_format(address, text);
+	command_complain("listening on %s (%.*s)", text, (int)name.n, name.p);
+}
+
+static void announce(const struct gateway *gateway)
+{
+	struct address address;
+
+	for (size_t i = 0; i < gateway->config->listener_count; i++) {
+		workers_listener_address(gateway->workers, i, &address);
+		announce_one(&address, gateway->config->listeners[i].name);
+	}
+	if (gateway->control != NULL) {
+		control_address(gateway->control, &address);
+		announce_one(&address, VIEW("admin"));
 	}
 }
 
-static void drain(const struct config *config, struct workers *workers, struct journal *journal, const char *signal_name)
+/* Whoever asks is told that we are leaving before the first connection is closed. */
+static void gateway_not_ready(const struct gateway *gateway)
 {
-	tell(journal, LEVEL_INFO, "%s: draining; requests may finish for %llu ms, once more ends them", signal_name,
-		(unsigned long long)(config->drain_timeout_us / US_PER_MS));
-	workers_drain(workers);
+	if (gateway->control != NULL)
+		control_drain(gateway->control);
 }
 
-static void stop(struct workers *workers, struct journal *journal, const char *signal_name)
+static void drain(const struct gateway *gateway, const char *signal_name)
 {
-	tell(journal, LEVEL_INFO, "%s: stopping", signal_name);
-	workers_stop(workers);
+	tell(gateway->journal, LEVEL_INFO, "%s: draining; requests may finish for %llu ms, once more ends them", signal_name,
+		(unsigned long long)(gateway->config->drain_timeout_us / US_PER_MS));
+	gateway_not_ready(gateway);
+	workers_drain(gateway->workers);
+}
+
+static void stop(const struct gateway *gateway, const char *signal_name)
+{
+	tell(gateway->journal, LEVEL_INFO, "%s: stopping", signal_name);
+	gateway_not_ready(gateway);
+	workers_stop(gateway->workers);
 }
 
 /* Obeys the signals until the last worker has ended. */
-static void supervise(const struct config *config, struct workers *workers, struct journal *journal)
+static void supervise(const struct gateway *gateway)
 {
 	bool draining = false;
 	const char *signal_name;
 
-	while (workers_running(workers)) {
+	while (workers_running(gateway->workers)) {
 		switch (process_wait(&signal_name)) {
 		case ORDER_DRAIN:
 			if (draining)
-				stop(workers, journal, signal_name);
+				stop(gateway, signal_name);
 			else
-				drain(config, workers, journal, signal_name);
+				drain(gateway, signal_name);
 			draining = true;
 			break;
-		case ORDER_STOP: stop(workers, journal, signal_name); break;
-		case ORDER_REOPEN: journal_reopen(journal); break;
+		case ORDER_STOP: stop(gateway, signal_name); break;
+		case ORDER_REOPEN: journal_reopen(gateway->journal); break;
 		case ORDER_RELOAD:
-			tell(journal, LEVEL_WARNING,
+			tell(gateway->journal, LEVEL_WARNING,
 				"SIGHUP: this version cannot reload; to read the configuration again, stop and start it");
 			break;
 		case ORDER_ENDED: break;
 		}
 	}
-	tell(journal, LEVEL_INFO, "stopped");
+	tell(gateway->journal, LEVEL_INFO, "stopped");
+}
+
+/* Binds every socket. What was created by the time of a failure is there for gateway_end(). */
+static bool gateway_create(struct gateway *gateway, char error[256])
+{
+	const struct control_options options = {
+		.config = gateway->config,
+		.journal = gateway->journal,
+		.workers = gateway->count,
+		.version = WEIR_VERSION,
+	};
+
+	gateway->workers = workers_create(gateway->config, gateway->count, gateway->journal, error);
+	if (gateway->workers == NULL)
+		return false;
+	if (gateway->config->admin.enabled)
+		gateway->control = control_create(&options, error);
+	return gateway->control != NULL || !gateway->config->admin.enabled;
+}
+
+static bool gateway_start(struct gateway *gateway, char error[256])
+{
+	if (gateway->control != NULL)
+		workers_attach(gateway->workers, gateway->control);
+	return workers_start(gateway->workers, error) &&
+	       (gateway->control == NULL || control_start(gateway->control, error));
+}
+
+/* The control asks the workers until its own end; so that comes between the end of their threads and of their memory. */
+static void gateway_end(struct gateway *gateway)
+{
+	if (gateway->workers != NULL) {
+		workers_stop(gateway->workers);
+		workers_join(gateway->workers);
+	}
+	if (gateway->control != NULL)
+		control_free(gateway->control);
+	if (gateway->workers != NULL)
+		workers_free(gateway->workers);
 }
 
 /* From bound sockets to the end. */
 static enum exit_code serve(const struct config *config, unsigned count, struct journal *journal)
 {
+	struct gateway gateway = {.config = config, .journal = journal, .count = count};
+	enum exit_code code = EXIT_TROUBLE;
 	char error[256];
-	enum exit_code code = EXIT_FINE;
-	struct workers *workers = workers_create(config, count, journal, error);
 
-	if (workers == NULL) {
+	if (!gateway_create(&gateway, error))
+		goto end;
+	announce(&gateway);
+	if (!gateway_start(&gateway, error))
+		goto end;
+	command_complain("ready (%u %s)", count, count == 1 ? "worker" : "workers");
+	supervise(&gateway);
+	code = EXIT_FINE;
+end:
+	if (code != EXIT_FINE)
 		command_complain("%s", error);
-		return EXIT_TROUBLE;
-	}
-	announce(config, workers);
-	if (workers_start(workers, error)) {
-		command_complain("ready (%u %s)", count, count == 1 ? "worker" : "workers");
-		supervise(config, workers, journal);
-	} else {
-		command_complain("%s", error);
-		workers_stop(workers);
-		code = EXIT_TROUBLE;
-	}
-	workers_free(workers);
+	gateway_end(&gateway);
 	return code;
 }
 

@@ -43,8 +43,10 @@ struct workers {
 	const struct config *config;
 	struct journal *journal;
 	struct shared *shared;
+	struct control *control;        /* NULL: there is none */
 	_Atomic(unsigned) running;      /* threads that have not ended */
 	unsigned count;                 /* members that exist */
+	bool joined;
 	struct member members[];
 };
 
@@ -93,6 +95,8 @@ static void *member_run(void *argument)
 	struct member *member = argument;
 
 	io_run(member->io);
+	if (member->all->control != NULL)
+		control_worker_ended(member->all->control, member->index);
 	if (atomic_fetch_sub(&member->all->running, 1) == 1)
 		process_tell_ended();
 	return NULL;
@@ -199,6 +203,13 @@ failed:
 	return NULL;
 }
 
+void workers_attach(struct workers *workers, struct control *control)
+{
+	workers->control = control;
+	for (unsigned i = 0; i < workers->count; i++)
+		control_attach(control, i, workers->members[i].io, workers->members[i].worker);
+}
+
 bool workers_start(struct workers *workers, char error_text[256])
 {
 	for (unsigned i = 0; i < workers->count; i++) {
@@ -239,20 +250,28 @@ bool workers_running(const struct workers *workers)
 	return atomic_load(&workers->running) != 0;
 }
 
-static void member_free(struct member *member)
+void workers_join(struct workers *workers)
 {
-	if (member->started)
-		pthread_join(member->thread, NULL);
-	else
-		io_run(member->io);
-	worker_free(member->worker);
-	io_free(member->io);
+	if (workers->joined)
+		return;
+	workers->joined = true;
+	for (unsigned i = 0; i < workers->count; i++) {
+		struct member *member = &workers->members[i];
+
+		if (member->started)
+			pthread_join(member->thread, NULL);
+		else
+			io_run(member->io);
+	}
 }
 
 void workers_free(struct workers *workers)
 {
-	for (unsigned i = 0; i < workers->count; i++)
-		member_free(&workers->members[i]);
+	workers_join(workers);
+	for (unsigned i = 0; i < workers->count; i++) {
+		worker_free(workers->members[i].worker);
+		io_free(workers->members[i].io);
+	}
 	if (workers->shared != NULL)
 		shared_free(workers->shared);
 	free(workers);

@@ -8,6 +8,7 @@
 #define WEIR_APP_WORKERS_H
 
 #include "config/model.h"
+#include "control/control.h"
 #include "telemetry/journal.h"
 
 struct workers;
@@ -15,6 +16,12 @@ struct workers;
 /* Everything is borrowed and outlives the workers. NULL with error_text when an address cannot be bound, or memory is out. */
 struct workers *workers_create(const struct config *config, unsigned count, struct journal *journal,
 	char error_text[256]);
+
+/*
+ * Before workers_start: `control` may ask the workers once they are started, and is told of each one's end. It is freed
+ * between workers_join and workers_free.
+ */
+void workers_attach(struct workers *workers, struct control *control);
 
 /* Starts the threads. False with error_text when one cannot be started: then workers_stop and workers_free. */
 bool workers_start(struct workers *workers, char error_text[256]);
@@ -31,7 +38,10 @@ void workers_stop(struct workers *workers);
 
 bool workers_running(const struct workers *workers);
 
-/* After workers_stop or workers_drain: waits for the end of every thread, and frees. */
+/* After workers_stop or workers_drain: waits for the end of every thread. Their loops may still be posted to. */
+void workers_join(struct workers *workers);
+
+/* Joins, if that was not done, and frees. */
 void workers_free(struct workers *workers);
 
 #endif

@@ -129,8 +129,10 @@ static void conn_send(struct admin_conn *c)
 
 	if (conn->send_error != 0 || conn->broken) {
 		admin_conn_close(c);
+	} else if (unsent == 0 && c->keep_alive) {
+		conn_idle(c);
 	} else if (unsent == 0) {
-		c->keep_alive ? conn_idle(c) : conn_linger(c);
+		conn_linger(c);
 	} else if (unsent != c->unsent) {
 		c->unsent = unsent;
 		arm(c, SEND_US);

@@ -188,7 +188,7 @@ static const struct metric metrics[] = {
 
 	WORKER_COUNTER("weir_exchanges_started_total", exchanges_started, "Requests begun."),
 	WORKER_COUNTER("weir_exchanges_finished_total", exchanges_finished, "Requests ended, however they ended."),
-	{"weir_exchanges_total", METRIC_COUNTER, "Requests ended, by the cause of their failure; none: they succeeded.",
+	{"weir_exchanges_total", METRIC_COUNTER, "Requests ended, by the cause of their failure (none: they succeeded), and connections refused over the limit.",
 		put_causes},
 	{"weir_responses_total", METRIC_COUNTER,
 		"Requests ended, by the class of the final status sent to the client; none: nothing was sent.", put_classes},

@@ -536,6 +536,11 @@ static void exchange_pump(struct exchange *ex)
 	case EXCHANGE_RESPONDING:
 		if (ex->sent_us == 0 && !pump_request(ex))
 			return;
+		/* No event tells of bytes that found no memory; a socket's own failure comes as one. */
+		if (upstream_side(ex)->conn.send_error == -ENOMEM) {
+			exchange_finish(ex, CAUSE_MEMORY_EXHAUSTED, NULL);
+			return;
+		}
 		/* An answer that has begun may have its end behind a piece that the client has just taken. */
 		if (ex->state == EXCHANGE_RESPONDING || h1_conn_has_input(upstream_side(ex)))
 			pump_response(ex);

@@ -377,20 +377,13 @@ static void put_connection(struct h1_writer *w, const struct exchange *ex)
 		h1_put(w, VIEW("Connection: keep-alive\r\n"));
 }
 
-/* The fields that go on, and a Date where there is none (RFC 9110 §6.6.1). */
-static void put_end_to_end(struct h1_writer *w, struct worker *worker, const struct message *response)
+/* The fields that go on, and a Date where there is none (RFC 9110 §6.6.1). X-Request-Id is this hop's. */
+static void put_end_to_end(struct h1_writer *w, struct worker *worker, struct message *response)
 {
-	bool dated = response->status < 200;
-
-	for (uint32_t i = 0; i < response->field_count; i++) {
-		const struct field *f = &response->fields[i];
-
-		if (f->dropped || f->id == FIELD_X_REQUEST_ID)
-			continue;
-		dated |= f->id == FIELD_DATE;
-		h1_put_field(w, field_name(f), field_value(f));
-	}
-	if (!dated)
+	for (struct field *f; (f = message_find(response, FIELD_X_REQUEST_ID)) != NULL;)
+		f->dropped = true;
+	h1_put_fields(w, response);
+	if (response->status >= 200 && message_find(response, FIELD_DATE) == NULL)
 		h1_put(w, worker_date_line(worker));
 }
 

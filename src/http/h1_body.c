@@ -262,7 +262,7 @@ struct h1_result h1_read_trailers(
 	struct h1_cursor at = h1_cursor(bytes, limits->head_bytes_max);
 	enum h1_status status = H1_MORE;
 
-	m->field_count = 0;
+	*m = (struct message){.fields = m->fields, .field_max = m->field_max};
 	for (;;) {
 		switch (h1_read_line(&at, limits->field_count_max, m)) {
 		case H1_LINE_FIELD:

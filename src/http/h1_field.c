@@ -101,13 +101,16 @@ static bool is_blank(char c)
 
 static void field_append(struct message *m, struct view name, struct view value)
 {
+	enum field_id id = field_id(name);
+
 	m->fields[m->field_count++] = (struct field){
 		.name = name.p,
 		.value = value.p,
 		.value_len = (uint32_t)value.n,
 		.name_len = (uint16_t)name.n,
-		.id = (uint8_t)field_id(name),
+		.id = (uint8_t)id,
 	};
+	m->field_ids |= FIELD_BIT(id);
 }
 
 /* The rest of a field line, from behind its colon. */

@@ -130,10 +130,9 @@ static enum h1_status read_request_field(struct head *h, const struct field *f)
 }
 
 /* Most fields say nothing to the reader of a head. */
-#define BIT(id) (UINT64_C(1) << (id))
 #define TELLING                                                                                           \
-	(BIT(FIELD_HOST) | BIT(FIELD_EXPECT) | BIT(FIELD_CONTENT_LENGTH) | BIT(FIELD_TRANSFER_ENCODING) | \
-		BIT(FIELD_CONNECTION) | BIT(FIELD_UPGRADE))
+	(FIELD_BIT(FIELD_HOST) | FIELD_BIT(FIELD_EXPECT) | FIELD_BIT(FIELD_CONTENT_LENGTH) | FIELD_BIT(FIELD_TRANSFER_ENCODING) | \
+		FIELD_BIT(FIELD_CONNECTION) | FIELD_BIT(FIELD_UPGRADE))
 
 /* All field lines and the blank line. */
 static inline enum h1_status read_fields(
@@ -144,7 +143,7 @@ static inline enum h1_status read_fields(
 	while ((line = h1_read_line(&h->at, count_max, h->m)) == H1_LINE_FIELD) {
 		const struct field *f = &h->m->fields[h->m->field_count - 1];
 
-		if ((BIT(f->id) & TELLING) && read_field(h, f) == H1_BAD)
+		if ((FIELD_BIT(f->id) & TELLING) && read_field(h, f) == H1_BAD)
 			return H1_BAD;
 	}
 	switch (line) {

@@ -59,14 +59,41 @@ void h1_put_field(struct h1_writer *w, struct view name, struct view value)
 	w->p = p;
 }
 
+/* Whether the field still stands in the received head just as it would be written: "Name: value CRLF". */
+static bool stands_as_written(const struct message *m, const struct field *f)
+{
+	size_t at = (size_t)((uintptr_t)f->name - (uintptr_t)m->head.p);
+
+	if (at >= m->head.n || f->value != f->name + f->name_len + 2)
+		return false;
+	return memcmp(f->name + f->name_len, ": ", 2) == 0 && memcmp(f->value + f->value_len, "\r\n", 2) == 0;
+}
+
+/* Neighbours that go on unchanged, which is most fields of most heads, are copied as the one run of bytes that they are. */
 void h1_put_fields(struct h1_writer *w, const struct message *m)
 {
+	struct view run = view_of(NULL, 0);
+
 	for (uint32_t i = 0; i < m->field_count; i++) {
 		const struct field *f = &m->fields[i];
 
-		if (!f->dropped)
-			h1_put_field(w, field_name(f), field_value(f));
+		if (f->dropped)
+			continue;
+		if (stands_as_written(m, f)) {
+			size_t line = f->name_len + f->value_len + 4u;
+
+			if (run.p == NULL || run.p + run.n != f->name) {
+				h1_put(w, run);
+				run = view_of(f->name, 0);
+			}
+			run.n += line;
+			continue;
+		}
+		h1_put(w, run);
+		run = view_of(NULL, 0);
+		h1_put_field(w, field_name(f), field_value(f));
 	}
+	h1_put(w, run);
 }
 
 size_t h1_chunk_prefix(char text[H1_CHUNK_PREFIX_MAX], size_t n)

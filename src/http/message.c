@@ -9,19 +9,18 @@
 /* A Connection field may name this many fields: more is an attack on whoever looks them up. */
 #define NOMINATIONS_MAX 64
 
-#define BIT(id) (UINT64_C(1) << (id))
 
 /* RFC 9110 §7.6.1. Transfer-Encoding describes this connection's framing; whoever writes the message writes its own. */
 #define HOP_BY_HOP                                                                                     \
-	(BIT(FIELD_CONNECTION) | BIT(FIELD_KEEP_ALIVE) | BIT(FIELD_PROXY_CONNECTION) | BIT(FIELD_TE) | \
-		BIT(FIELD_TRANSFER_ENCODING) | BIT(FIELD_UPGRADE) | BIT(FIELD_HTTP2_SETTINGS) |        \
-		BIT(FIELD_PROXY_AUTHENTICATE) | BIT(FIELD_PROXY_AUTHORIZATION))
+	(FIELD_BIT(FIELD_CONNECTION) | FIELD_BIT(FIELD_KEEP_ALIVE) | FIELD_BIT(FIELD_PROXY_CONNECTION) | FIELD_BIT(FIELD_TE) | \
+		FIELD_BIT(FIELD_TRANSFER_ENCODING) | FIELD_BIT(FIELD_UPGRADE) | FIELD_BIT(FIELD_HTTP2_SETTINGS) |        \
+		FIELD_BIT(FIELD_PROXY_AUTHENTICATE) | FIELD_BIT(FIELD_PROXY_AUTHORIZATION))
 
 /* What a peer must not take away by naming it in Connection: framing, routing, and what the gateway itself sets. */
 #define NOT_TO_BE_NAMED                                                                                             \
-	(BIT(FIELD_HOST) | BIT(FIELD_CONTENT_LENGTH) | BIT(FIELD_TRANSFER_ENCODING) | BIT(FIELD_EXPECT) |           \
-		BIT(FIELD_VIA) | BIT(FIELD_FORWARDED) | BIT(FIELD_X_FORWARDED_FOR) | BIT(FIELD_X_FORWARDED_PROTO) | \
-		BIT(FIELD_X_FORWARDED_HOST) | BIT(FIELD_X_REQUEST_ID) | BIT(FIELD_X_REAL_IP))
+	(FIELD_BIT(FIELD_HOST) | FIELD_BIT(FIELD_CONTENT_LENGTH) | FIELD_BIT(FIELD_TRANSFER_ENCODING) | FIELD_BIT(FIELD_EXPECT) |           \
+		FIELD_BIT(FIELD_VIA) | FIELD_BIT(FIELD_FORWARDED) | FIELD_BIT(FIELD_X_FORWARDED_FOR) | FIELD_BIT(FIELD_X_FORWARDED_PROTO) | \
+		FIELD_BIT(FIELD_X_FORWARDED_HOST) | FIELD_BIT(FIELD_X_REQUEST_ID) | FIELD_BIT(FIELD_X_REAL_IP))
 
 _Static_assert(FIELD_COUNT <= 64, "field ids are bits of a word");
 
@@ -64,6 +63,8 @@ bool message_copy(struct message *to, const struct message *from, struct arena *
 
 struct field *message_find(const struct message *m, enum field_id id)
 {
+	if (!(m->field_ids & FIELD_BIT(id)))
+		return NULL;
 	for (uint32_t i = 0; i < m->field_count; i++) {
 		if (m->fields[i].id == id && !m->fields[i].dropped)
 			return &m->fields[i];
@@ -104,6 +105,8 @@ static bool fields_grow(struct message *m, struct arena *arena)
 
 bool message_add(struct message *m, struct arena *arena, struct view name, struct view value)
 {
+	enum field_id id = field_id(name);
+
 	if (name.n > UINT16_MAX || value.n > UINT32_MAX)
 		return false;
 	if (m->field_count == m->field_max && !fields_grow(m, arena))
@@ -113,8 +116,9 @@ bool message_add(struct message *m, struct arena *arena, struct view name, struc
 		.value = value.p,
 		.value_len = (uint32_t)value.n,
 		.name_len = (uint16_t)name.n,
-		.id = (uint8_t)field_id(name),
+		.id = (uint8_t)id,
 	};
+	m->field_ids |= FIELD_BIT(id);
 	return true;
 }
 
@@ -140,9 +144,9 @@ static bool drop_nominated(struct message *m, struct view nominations, unsigned 
 	while (view_next_element(&nominations, &name)) {
 		enum field_id id = field_id(name);
 
-		if ((BIT(id) & NOT_TO_BE_NAMED) || (*room)-- == 0)
+		if ((FIELD_BIT(id) & NOT_TO_BE_NAMED) || (*room)-- == 0)
 			return false;
-		if (!(BIT(id) & HOP_BY_HOP) && !view_eq(name, VIEW("close")))
+		if (!(FIELD_BIT(id) & HOP_BY_HOP) && !view_eq(name, VIEW("close")))
 			message_drop_name(m, name);
 	}
 	return true;
@@ -152,10 +156,12 @@ bool message_drop_hop_by_hop(struct message *m)
 {
 	unsigned room = NOMINATIONS_MAX;
 
+	if (!(m->field_ids & HOP_BY_HOP))
+		return true;
 	for (uint32_t i = 0; i < m->field_count; i++) {
 		struct field *f = &m->fields[i];
 
-		if (f->dropped || !(BIT(f->id) & HOP_BY_HOP))
+		if (f->dropped || !(FIELD_BIT(f->id) & HOP_BY_HOP))
 			continue;
 		if (f->id == FIELD_CONNECTION && !drop_nominated(m, field_value(f), &room))
 			return false;

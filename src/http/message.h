@@ -45,6 +45,10 @@
 enum field_id { FIELDS(FIELD_ENUM) FIELD_COUNT };
 #undef FIELD_ENUM
 
+/* An id as one bit of a set. */
+#define FIELD_BIT(id) (UINT64_C(1) << (id))
+_Static_assert(FIELD_COUNT <= 64, "a set of field ids is one word");
+
 /* The id of a field name in any case; FIELD_OTHER when it is not one of ours. */
 enum field_id field_id(struct view name);
 
@@ -90,6 +94,7 @@ struct message {
 	struct field *fields;
 	uint32_t field_count;
 	uint32_t field_max;       /* room at `fields`; set by whoever lends the array */
+	uint64_t field_ids;       /* FIELD_BIT of every field that was ever in it: what is not here need not be searched */
 
 	uint8_t minor;            /* HTTP/1.minor: 0 or 1 */
 	uint8_t method;           /* request: enum method */

@@ -104,6 +104,22 @@ static void conn_on_ready(struct conn *conn)
 
 /* --- what the pool asks for --------------------------------------------------------------------------------------- */
 
+/*
+ * The socket was never watched, so no event can be on its way and the memory need not wait for the end of the tick: a
+ * long queue may fail in one.
+ */
+static void connect_never_began(struct upstream_conn *uc, int error)
+{
+	struct endpoint *ep = uc->endpoint;
+	uint32_t slot = uc->slot;
+
+	list_remove(&uc->node);
+	slab_free(&ep->ups->conns, uc);
+	if (PLANTED(SLOT_LOST_ON_FAILED_OPEN))
+		return;
+	weir_pool_open_failed(ep->pool, slot, (int)upstream_connect_cause(error), io_now_us(ep->ups->io));
+}
+
 static void on_open(void *owner, uint32_t slot)
 {
 	struct endpoint *ep = owner;
@@ -128,7 +144,7 @@ static void on_open(void *owner, uint32_t slot)
 	else if (error == -EINPROGRESS)
 		io_timer_set(io, &uc->timer, deadline_after(io_now_us(io), ep->upstream->timeouts.connect_us));
 	else
-		connect_failed(uc, error);
+		connect_never_began(uc, error);
 }
 
 static struct upstream_conn *find_slot(const struct endpoint *ep, uint32_t slot)

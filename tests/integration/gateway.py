@@ -13,6 +13,8 @@ import subprocess
 import threading
 import time
 
+import pytest
+
 from raw import TIMEOUT, Wire
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -50,6 +52,19 @@ def free_port():
             except OSError:
                 continue
     raise AssertionError("no port is free")
+
+
+def _has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+        return True
+    except OSError:
+        return False
+
+
+# Containers often have no ::1.
+needs_ipv6 = pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv6 loopback address")
 
 
 def merged(base, extra):

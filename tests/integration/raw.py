@@ -91,7 +91,7 @@ class Wire:
         return self
 
     def wait_taken(self):
-        """Until nothing of what was sent waits in the other side's receive queue (on this machine; an end counts too)."""
+        """Until nothing of what was sent (an end included) waits in the other side's receive queue, on this machine."""
         here, there = self.sock.getsockname(), self.sock.getpeername()
         row = "%s %s" % (_hex_address(there), _hex_address(here))
         until = time.monotonic() + TIMEOUT

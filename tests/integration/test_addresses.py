@@ -2,7 +2,7 @@
 
 import socket
 
-from gateway import configuration, eventually, free_port
+from gateway import configuration, eventually, free_port, needs_ipv6
 from raw import Wire, get, response
 
 
@@ -15,6 +15,7 @@ def test_upstream_on_a_unix_socket(start, make_origin, tmp_path):
     assert client.read_response().body == b"x"
 
 
+@needs_ipv6
 def test_upstream_on_ipv6(start, make_origin):
     origin = make_origin(host="::1")
     client = start(configuration(origin)).connect().send(get("/six"))
@@ -42,12 +43,14 @@ def test_two_workers_listen_on_a_unix_socket(start, origin, tmp_path):
             assert Wire(sock).ask(get()).status == 200
 
 
+@needs_ipv6
 def test_listener_on_ipv6(start, origin):
     origin.serve()
     gateway = start(configuration(origin, listener={"address": f"[::1]:{free_port()}"}))
     assert gateway.connect().ask(get()).status == 200
 
 
+@needs_ipv6
 def test_every_address_of_both_families_on_one_port(start, origin):
     """[::] is the IPv6 side only, so that a rule for 10.0.0.0/8 never meets ::ffff:10.0.0.1."""
     port = free_port()

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from gateway import configuration, free_port
+from gateway import configuration, free_port, needs_ipv6
 from raw import Wire, get, post, response
 
 OWN = ("Host", "Via", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "X-Request-Id")
@@ -138,6 +138,7 @@ def test_host_with_a_port_and_ipv6(gateway, origin):
     assert 'host="[::1]:8080"' in request.get("Forwarded")
 
 
+@needs_ipv6
 def test_ipv6_client(start, origin):
     gateway = start(configuration(origin, listener={"address": f"[::1]:{free_port()}"}))
     request = forwarded(gateway, origin)

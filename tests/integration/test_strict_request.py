@@ -22,8 +22,9 @@ def pair(tmp_path_factory):
     gateway = Gateway(configuration(origin), tmp_path_factory.mktemp("strict"))
     yield gateway, origin
     gateway.stop()
-    assert origin.is_untouched(), "something went upstream after all"
+    untouched = origin.is_untouched()
     origin.close()
+    assert untouched, "something went upstream after all"
 
 
 def assert_refused(client):
@@ -102,6 +103,21 @@ def test_refused_as_soon_as_it_can_be_seen(pair):
     """No waiting for the end of a head that is already wrong."""
     gateway, _ = pair
     client = gateway.connect().send(b"GET / HTTP/1.1\r\nHost: example.com\r\nA : b")
+    assert client.read_response().status == 400
+
+
+@pytest.mark.parametrize("pieces", [
+    [b"\r\n\r\n" + get()],
+    [b"\r\n", b"\r\n" + get()],
+    [b"\r\n\r", b"\n" + get()],
+    [b"\r", b"\n\r\n" + get()],
+    [b"\r\n", b"\r\n", get()],
+], ids=["whole", "2+", "3+", "1+", "2+2+"])
+def test_two_empty_lines_however_they_arrive(pair, pieces):
+    """One is skipped (RFC 9112 §2.2), a second one is not, wherever the input is cut."""
+    gateway, _ = pair
+    client = gateway.connect().send_apart(pieces[:-1])
+    client.send(pieces[-1])
     assert client.read_response().status == 400
 
 

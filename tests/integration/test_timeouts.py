@@ -53,6 +53,17 @@ def test_header_counts_from_its_first_byte(start, origin):
     assert client.ask(get()).status == 200
 
 
+def test_empty_line_behind_a_request_begins_no_head(start, origin):
+    """RFC 9112 §2.2: some clients send one behind the content. The connection is idle all the same."""
+    gateway = with_listener(start, origin, header=SHORT_TEXT, keep_alive="10s")
+    origin.serve()
+    client = gateway.connect()
+    client.ask(get())
+    client.send("\r\n")
+    client.expect_silence(SHORT * 2)
+    assert client.ask(get()).status == 200
+
+
 def test_keep_alive_before_the_first_request(start, origin):
     gateway = with_listener(start, origin, keep_alive=SHORT_TEXT)
     client = gateway.connect()

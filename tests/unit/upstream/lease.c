@@ -407,7 +407,18 @@ static void test_budget_of_two_workers(void **state)
 	end_await_end(&ends[1]);
 	user_await(&first, &bed);
 	assert_int_equal(first.cause, CAUSE_NONE);
-	user_drop(&first, &bed);
+	end_close(&ends[0]);
+	end_accept(&ends[0], &bed.door);
+
+	/* Nor does an idle one of a worker where nothing happens stand in the way. */
+	user_give_back(&first, &bed, true);
+	assert_counts(&bed, 1, 0, 0);
+	assert_int_equal(user_ask(&second, &other), UPSTREAM_PENDING);
+	user_await(&second, &other);
+	assert_int_equal(second.cause, CAUSE_NONE);
+	end_await_end(&ends[0]);
+	assert_counts(&bed, 0, 0, 0);
+	user_drop(&second, &other);
 
 	upstreams_close(other.ups, bed_on_closed, &other);
 	while (other.closed == 0)

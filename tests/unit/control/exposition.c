@@ -1,0 +1,99 @@
+/* The text format: lines as they must stand, whatever bytes a label has, and a bound that holds. */
+#include "load.h"
+
+#include "control/exposition.h"
+
+static void assert_text(struct exposition *x, const char *expected)
+{
+	assert_false(x->full);
+	assert_int_equal(buf_len(x->to), strlen(expected));
+	assert_memory_equal(buf_view(x->to).p, expected, strlen(expected));
+	buf_release(x->to);
+}
+
+static void test_family(void **state)
+{
+	struct buf text = {0};
+	struct exposition x = {.to = &text, .bytes_max = 1000};
+
+	exposition_family(&x, "a_total", METRIC_COUNTER, "What it is.");
+	exposition_family(&x, "b", METRIC_GAUGE, "Another.");
+	assert_text(&x, "# HELP a_total What it is.\n# TYPE a_total counter\n# HELP b Another.\n# TYPE b gauge\n");
+}
+
+static void test_samples(void **state)
+{
+	const struct label labels[] = {{"upstream", VIEW("users")}, {"endpoint", VIEW("[::1]:80")}};
+	struct buf text = {0};
+	struct exposition x = {.to = &text, .bytes_max = 1000};
+
+	exposition_sample(&x, "a", NULL, 0, 0);
+	exposition_sample(&x, "b", labels, 1, 7);
+	exposition_sample(&x, "c", labels, 2, UINT64_MAX);
+	assert_text(&x, "a 0\nb{upstream=\"users\"} 7\nc{upstream=\"users\",endpoint=\"[::1]:80\"} 18446744073709551615\n");
+}
+
+static void test_seconds(void **state)
+{
+	struct buf text = {0};
+	struct exposition x = {.to = &text, .bytes_max = 1000};
+
+	exposition_seconds(&x, "a", 0);
+	exposition_seconds(&x, "a", 999999);
+	exposition_seconds(&x, "a", 1795236362574646);
+	assert_text(&x, "a 0.000000\na 0.999999\na 1795236362.574646\n");
+}
+
+static void assert_escaped(struct view value, const char *expected)
+{
+	const struct label label = {"l", value};
+	struct buf text = {0};
+	struct exposition x = {.to = &text, .bytes_max = 1000};
+	char line[200];
+
+	exposition_sample(&x, "a", &label, 1, 1);
+	snprintf(line, sizeof(line), "a{l=\"%s\"} 1\n", expected);
+	assert_text(&x, line);
+}
+
+static void test_escaping(void **state)
+{
+	assert_escaped(VIEW(""), "");
+	assert_escaped(view_of(NULL, 0), "");
+	assert_escaped(VIEW("plain, {text} = 1"), "plain, {text} = 1");
+	assert_escaped(VIEW("\""), "\\\"");
+	assert_escaped(VIEW("\\"), "\\\\");
+	assert_escaped(VIEW("\n"), "\\n");
+	assert_escaped(VIEW("a\"b\\c\nd"), "a\\\"b\\\\c\\nd");
+	assert_escaped(VIEW("\\n"), "\\\\n");
+	assert_escaped(VIEW("\"} 1\nforged 2\n"), "\\\"} 1\\nforged 2\\n");
+	assert_escaped(VIEW("gr\xc3\xbc\xc3\x9f"), "gr\xc3\xbc\xc3\x9f");
+}
+
+static void test_bound(void **state)
+{
+	struct buf text = {0};
+
+	/* "a 1\n" fits into four bytes, and not into three. */
+	for (size_t bytes_max = 0; bytes_max <= 4; bytes_max++) {
+		struct exposition x = {.to = &text, .bytes_max = bytes_max};
+
+		exposition_sample(&x, "a", NULL, 0, 1);
+		assert_int_equal(x.full, bytes_max < 4);
+		assert_true(buf_len(&text) <= bytes_max);
+		buf_release(&text);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_family),
+		cmocka_unit_test(test_samples),
+		cmocka_unit_test(test_seconds),
+		cmocka_unit_test(test_escaping),
+		cmocka_unit_test(test_bound),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

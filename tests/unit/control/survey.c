@@ -1,0 +1,272 @@
+/*
+ * Surveys, on loops that the test turns by hand: a worker answers when, and only when, the test lets its loop run. So
+ * every order of questions, answers and ends can be had, on one thread.
+ */
+#include "load.h"
+
+#include "control/survey.h"
+
+enum { WORKERS = 2 };
+
+struct turn {
+	struct io_task task;
+	struct io *io;
+};
+
+struct asker {
+	struct survey_request request;
+	unsigned told;
+	bool heard[WORKERS];
+};
+
+static struct {
+	const struct config *config;
+	struct shared *shared;
+	struct io *io;
+	struct survey survey;
+	struct io *worker_io[WORKERS];
+	struct worker *worker[WORKERS];
+	bool ended[WORKERS];
+} bed;
+
+static void on_turn(struct io_task *task)
+{
+	io_stop(container_of(task, struct turn, task)->io);
+}
+
+/* One tick, without waiting. */
+static void turn(struct io *io)
+{
+	struct turn turn = {.task.on_run = on_turn, .io = io};
+
+	io_defer(io, &turn.task);
+	io_run(io);
+}
+
+static void on_surveyed(struct survey_request *request)
+{
+	struct asker *asker = container_of(request, struct asker, request);
+
+	asker->told++;
+	for (unsigned i = 0; i < WORKERS; i++)
+		asker->heard[i] = survey_heard(&bed.survey, i);
+	io_stop(bed.io);
+}
+
+static void ask(struct asker *asker)
+{
+	asker->request.on_surveyed = on_surveyed;
+	survey_ask(&bed.survey, &asker->request);
+}
+
+static void worker_on_drained(void *context)
+{
+	io_stop(context);
+}
+
+static void worker_begin(unsigned i)
+{
+	struct worker_observer observer = {.on_drained = worker_on_drained};
+	char error[256];
+
+	bed.worker_io[i] = observer.context = io_create();
+	assert_non_null(bed.worker_io[i]);
+	bed.worker[i] = worker_create(bed.worker_io[i], bed.config, bed.shared, i, &observer, error);
+	assert_non_null(bed.worker[i]);
+	bed.ended[i] = false;
+	survey_attach(&bed.survey, i, bed.worker_io[i], bed.worker[i]);
+}
+
+/* The worker's loop ends; what is posted to it afterwards is never received. */
+static void worker_end(unsigned i)
+{
+	if (bed.ended[i])
+		return;
+	bed.ended[i] = true;
+	worker_stop(bed.worker[i]);
+	io_run(bed.worker_io[i]);
+}
+
+static int begin(void **state)
+{
+	static const struct filter_ops *const filters[1];
+
+	bed.config = load(three_endpoints);
+	bed.shared = shared_create(bed.config, filters);
+	bed.io = io_create();
+	assert_true(survey_init(&bed.survey, bed.io, bed.config, WORKERS));
+	for (unsigned i = 0; i < WORKERS; i++)
+		worker_begin(i);
+	return 0;
+}
+
+static int end(void **state)
+{
+	for (unsigned i = 0; i < WORKERS; i++)
+		worker_end(i);
+	survey_close(&bed.survey);
+	survey_release(&bed.survey);
+	for (unsigned i = 0; i < WORKERS; i++) {
+		worker_free(bed.worker[i]);
+		io_free(bed.worker_io[i]);
+	}
+	io_free(bed.io);
+	shared_free(bed.shared);
+	config_free(bed.config);
+	return 0;
+}
+
+static void test_told_when_all_have_answered(void **state)
+{
+	struct asker asker = {0};
+
+	ask(&asker);
+	turn(bed.io);
+	turn(bed.worker_io[0]);
+	turn(bed.io);
+	assert_int_equal(asker.told, 0);
+	turn(bed.worker_io[1]);
+	turn(bed.io);
+	assert_int_equal(asker.told, 1);
+	assert_true(asker.heard[0] && asker.heard[1]);
+	turn(bed.io);
+	assert_int_equal(asker.told, 1);
+}
+
+static void test_who_asks_meanwhile_is_told_by_the_next(void **state)
+{
+	struct asker first = {0}, second = {0}, with_first = {0};
+
+	ask(&first);
+	ask(&with_first);
+	turn(bed.io);
+	turn(bed.worker_io[0]);
+	turn(bed.worker_io[1]);
+	/* The counters were read already: an answer from them would be older than the question. */
+	ask(&second);
+	turn(bed.io);
+	assert_int_equal(first.told, 1);
+	assert_int_equal(with_first.told, 1);
+	assert_int_equal(second.told, 0);
+	turn(bed.io);
+	turn(bed.worker_io[0]);
+	turn(bed.worker_io[1]);
+	turn(bed.io);
+	assert_int_equal(second.told, 1);
+	assert_int_equal(first.told, 1);
+}
+
+static void test_cancelled_is_not_told(void **state)
+{
+	struct asker gone = {0}, gone_early = {0}, stays = {0};
+
+	survey_cancel(&gone.request);
+	ask(&gone_early);
+	ask(&gone);
+	ask(&stays);
+	survey_cancel(&gone_early.request);
+	turn(bed.io);
+	survey_cancel(&gone.request);
+	turn(bed.worker_io[0]);
+	turn(bed.worker_io[1]);
+	turn(bed.io);
+	assert_int_equal(gone.told + gone_early.told, 0);
+	assert_int_equal(stays.told, 1);
+}
+
+static void test_who_does_not_answer_is_named_and_heard_again_later(void **state)
+{
+	struct asker first = {0}, second = {0};
+
+	ask(&first);
+	turn(bed.io);
+	uint64_t began_us = io_now_us(bed.io);
+
+	turn(bed.worker_io[0]);
+	while (first.told == 0)
+		io_run(bed.io);
+	assert_in_range(io_now_us(bed.io) - began_us, SURVEY_US, SURVEY_US * 5);
+	assert_true(first.heard[0] && !first.heard[1]);
+
+	/* Its late answer is not taken for one to the second survey: it is asked again. */
+	ask(&second);
+	turn(bed.io);
+	turn(bed.worker_io[0]);
+	turn(bed.worker_io[1]);
+	turn(bed.io);
+	assert_int_equal(second.told, 0);
+	turn(bed.worker_io[1]);
+	turn(bed.io);
+	assert_int_equal(second.told, 1);
+	assert_true(second.heard[0] && second.heard[1]);
+}
+
+static void test_late_answer_between_surveys(void **state)
+{
+	struct asker first = {0}, second = {0};
+
+	ask(&first);
+	while (first.told == 0)
+		io_run(bed.io);
+	assert_false(first.heard[0] || first.heard[1]);
+	turn(bed.worker_io[0]);
+	turn(bed.worker_io[1]);
+	turn(bed.io);
+	ask(&second);
+	turn(bed.io);
+	turn(bed.worker_io[0]);
+	turn(bed.worker_io[1]);
+	turn(bed.io);
+	assert_int_equal(second.told, 1);
+	assert_true(second.heard[0] && second.heard[1]);
+}
+
+static void test_ended_worker_is_not_asked(void **state)
+{
+	struct asker asker = {0};
+
+	worker_end(1);
+	survey_farewell(&bed.survey, 1);
+	turn(bed.io);
+	ask(&asker);
+	turn(bed.io);
+	turn(bed.worker_io[0]);
+	turn(bed.io);
+	assert_int_equal(asker.told, 1);
+	assert_true(asker.heard[0] && asker.heard[1]);
+}
+
+static void test_worker_that_ends_with_a_question_unread(void **state)
+{
+	struct asker asker = {0}, later = {0};
+
+	worker_end(0);
+	worker_end(1);
+	ask(&asker);
+	turn(bed.io);
+	survey_farewell(&bed.survey, 0);
+	turn(bed.io);
+	assert_int_equal(asker.told, 0);
+	survey_farewell(&bed.survey, 1);
+	turn(bed.io);
+	assert_int_equal(asker.told, 1);
+	assert_true(asker.heard[0] && asker.heard[1]);
+	ask(&later);
+	turn(bed.io);
+	assert_int_equal(later.told, 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_told_when_all_have_answered, begin, end),
+		cmocka_unit_test_setup_teardown(test_who_asks_meanwhile_is_told_by_the_next, begin, end),
+		cmocka_unit_test_setup_teardown(test_cancelled_is_not_told, begin, end),
+		cmocka_unit_test_setup_teardown(test_who_does_not_answer_is_named_and_heard_again_later, begin, end),
+		cmocka_unit_test_setup_teardown(test_late_answer_between_surveys, begin, end),
+		cmocka_unit_test_setup_teardown(test_ended_worker_is_not_asked, begin, end),
+		cmocka_unit_test_setup_teardown(test_worker_that_ends_with_a_question_unread, begin, end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
