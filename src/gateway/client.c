@@ -247,10 +247,8 @@ static bool client_take_head(struct client *c, const struct h1_limits *limits)
 	struct message m;
 
 	/* An empty line behind the last request is no beginning of the next (RFC 9112 §2.2): the connection stays idle. */
-	if (c->state == CLIENT_IDLE && view_eq(c->h1.unread, VIEW("\r\n"))) {
-		h1_conn_read_raw(&c->h1);
+	if (c->state == CLIENT_IDLE && view_eq(c->h1.unread, VIEW("\r\n")))
 		return false;
-	}
 	if (c->state == CLIENT_IDLE) {
 		c->state = CLIENT_HEAD;
 		c->head_us = now_us(c);
