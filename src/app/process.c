@@ -4,6 +4,7 @@
  */
 #include "app/process.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -40,11 +41,27 @@ static sigset_t order_set(void)
 	return set;
 }
 
+/*
+ * Started without standard descriptors, the next sockets would take their numbers, and what is printed would go to a
+ * client. So the numbers are filled.
+ */
+static void fill_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 void process_prepare(void)
 {
 	struct rlimit files;
 	sigset_t set = order_set();
 
+	fill_standard_descriptors();
 	/* Failing to raise it leaves a working program; how far it gets is in the limits plan. */
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
 		files.rlim_cur = files.rlim_max;

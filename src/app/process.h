@@ -16,7 +16,7 @@ enum process_order {
 	ORDER_ENDED,     /* process_tell_ended(); look whether it is true */
 };
 
-/* Before any thread is started: raises the limit of open files as far as it goes, ignores SIGPIPE, blocks the signals. */
+/* Before any thread is started: fills missing standard descriptors, raises the limit of open files as far as it goes, ignores SIGPIPE, blocks the signals. */
 void process_prepare(void);
 
 /* Waits for the next order. *signal_name is what it came by, "SIGTERM". */

@@ -27,8 +27,8 @@ enum {
 	ANSWER_HEAD_BYTES = 1024,
 	TARGET_BYTES_MAX = 2 * 1024,
 	PIECE_BYTES = 64 * 1024,
-	LINE_BYTES_MAX = 256,      /* of admin_conn_say */
-	LINGER_FILLS = 16,         /* receives in one go, before the loop turns to other events */
+	LINE_BYTES_MAX = 256,  /* of admin_conn_say */
+	LINGER_FILLS = 16,     /* receives in one go, before the loop turns to other events */
 };
 #define IDLE_US (75 * US_PER_S)
 #define HEAD_US (10 * US_PER_S)
@@ -43,7 +43,7 @@ static void arm(struct admin_conn *c, uint64_t span_us)
 	io_timer_set(c->control->io, &c->timer, deadline_after(io_now_us(c->control->io), span_us));
 }
 
-/* --- the end ---------------------------------------------------------------------------------------------------------- */
+/* --- the end ------------------------------------------------------------------------------------------------------ */
 
 static void conn_free(struct io_task *task)
 {
@@ -76,7 +76,8 @@ static void linger_read(struct admin_conn *c)
 	ssize_t got = 1;
 
 	for (int i = 0; got > 0 && i < LINGER_FILLS; i++) {
-		h1_conn_read_raw(&c->h1);
+		if (c->h1.unread.n > 0)
+			h1_conn_read_raw(&c->h1);
 		got = h1_conn_fill(&c->h1, H1_SCRATCH_IN_BYTES);
 	}
 	if (got > 0)
@@ -94,7 +95,7 @@ static void conn_linger(struct admin_conn *c)
 	linger_read(c);
 }
 
-/* --- answering -------------------------------------------------------------------------------------------------------- */
+/* --- answering ---------------------------------------------------------------------------------------------------- */
 
 static void conn_idle(struct admin_conn *c)
 {
@@ -201,7 +202,7 @@ static void conn_refuse(struct admin_conn *c, unsigned status, const char *why)
 	admin_conn_answer(c, status, ADMIN_TEXT);
 }
 
-/* --- requests --------------------------------------------------------------------------------------------------------- */
+/* --- requests ----------------------------------------------------------------------------------------------------- */
 
 static void on_surveyed(struct survey_request *request)
 {
@@ -293,7 +294,7 @@ static void conn_read(struct admin_conn *c)
 		admin_conn_close(c);
 }
 
-/* --- events ----------------------------------------------------------------------------------------------------------- */
+/* --- events ------------------------------------------------------------------------------------------------------- */
 
 static void conn_proceed(struct admin_conn *c)
 {
@@ -330,7 +331,7 @@ static void on_timer(struct io_timer *timer)
 		admin_conn_close(c);
 }
 
-/* --- accepting -------------------------------------------------------------------------------------------------------- */
+/* --- accepting ---------------------------------------------------------------------------------------------------- */
 
 static void conn_init(struct admin_conn *c, struct control *control)
 {

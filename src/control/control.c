@@ -15,7 +15,7 @@
 
 enum { LISTEN_BACKLOG = 128 };
 
-/* --- what is answered ------------------------------------------------------------------------------------------------- */
+/* --- what is answered --------------------------------------------------------------------------------------------- */
 
 static void answer_health(struct admin_conn *c)
 {
@@ -75,9 +75,9 @@ static void answer_metrics(struct admin_conn *c)
 }
 
 static const struct resource resources[] = {
-	{{"/healthz", 8}, true, answer_health},
-	{{"/metrics", 8}, true, answer_metrics},
-	{{"/readyz", 7}, false, answer_ready},
+	{{"/healthz", sizeof("/healthz") - 1}, true, answer_health},
+	{{"/metrics", sizeof("/metrics") - 1}, true, answer_metrics},
+	{{"/readyz", sizeof("/readyz") - 1}, false, answer_ready},
 };
 
 const struct resource *resource_find(struct view path)
@@ -88,7 +88,7 @@ const struct resource *resource_find(struct view path)
 	return NULL;
 }
 
-/* --- the end ---------------------------------------------------------------------------------------------------------- */
+/* --- the end ------------------------------------------------------------------------------------------------------ */
 
 void control_conn_gone(struct control *control)
 {
@@ -111,7 +111,7 @@ static void on_stop(struct io_message *message)
 		io_stop(control->io);
 }
 
-/* --- on the main thread ----------------------------------------------------------------------------------------------- */
+/* --- on the main thread ------------------------------------------------------------------------------------------- */
 
 static int on_accept(struct listener *listener)
 {
@@ -172,7 +172,7 @@ failed:
 	return NULL;
 }
 
-void control_attach(struct control *control, unsigned index, struct io *io, const struct worker *worker)
+void control_attach(struct control *control, unsigned index, struct io *io, struct worker *worker)
 {
 	survey_attach(&control->survey, index, io, worker);
 }

@@ -27,9 +27,9 @@ struct control;
 
 /* Everything is borrowed and outlives the control. */
 struct control_options {
-	const struct config *config;      /* its admin is enabled */
+	const struct config *config;  /* its admin is enabled */
 	const struct journal *journal;
-	unsigned workers;                 /* at least 1 */
+	unsigned workers;             /* at least 1 */
 	const char *version;
 };
 
@@ -37,7 +37,7 @@ struct control_options {
 struct control *control_create(const struct control_options *options, char error_text[256]);
 
 /* For every index below options->workers, before that worker's thread and control_start. */
-void control_attach(struct control *control, unsigned index, struct io *io, const struct worker *worker);
+void control_attach(struct control *control, unsigned index, struct io *io, struct worker *worker);
 
 /* Starts the thread. False with error_text when it cannot be started: then control_free. */
 bool control_start(struct control *control, char error_text[256]);

@@ -32,7 +32,8 @@ static void put_escaped(struct exposition *x, struct view value)
 		put(x, c == '\n' ? VIEW("n") : view_of(value.p + i, 1));
 		from = i + 1;
 	}
-	put(x, view_from(value, from));
+	if (from < value.n)
+		put(x, view_from(value, from));
 }
 
 static void put_labels(struct exposition *x, const struct label *labels, size_t count)
@@ -59,8 +60,8 @@ void exposition_family(struct exposition *x, const char *name, enum metric_type 
 	put_str(x, type == METRIC_COUNTER ? " counter\n" : " gauge\n");
 }
 
-void exposition_sample(struct exposition *x, const char *name, const struct label *labels, size_t label_count,
-	uint64_t value)
+void exposition_sample(
+	struct exposition *x, const char *name, const struct label *labels, size_t label_count, uint64_t value)
 {
 	char text[32];
 
@@ -74,6 +75,6 @@ void exposition_seconds(struct exposition *x, const char *name, uint64_t us)
 	char text[48];
 
 	put_str(x, name);
-	put(x, view_of(text, (size_t)snprintf(text, sizeof(text), " %" PRIu64 ".%06" PRIu64 "\n", us / (uint64_t)US_PER_S,
-		us % (uint64_t)US_PER_S)));
+	put(x, view_of(text, (size_t)snprintf(text, sizeof(text), " %" PRIu64 ".%06" PRIu64 "\n",
+				     us / (uint64_t)US_PER_S, us % (uint64_t)US_PER_S)));
 }

@@ -17,7 +17,7 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE };
 struct exposition {
 	struct buf *to;
 	size_t bytes_max;
-	bool full;       /* it did not fit, or memory was out: what was written is useless */
+	bool full;  /* it did not fit, or memory was out: what was written is useless */
 };
 
 /* The value may be any bytes. */
@@ -30,8 +30,8 @@ struct label {
 void exposition_family(struct exposition *x, const char *name, enum metric_type type, const char *help);
 
 /* One sample of it; no labels: NULL and 0. */
-void exposition_sample(struct exposition *x, const char *name, const struct label *labels, size_t label_count,
-	uint64_t value);
+void exposition_sample(
+	struct exposition *x, const char *name, const struct label *labels, size_t label_count, uint64_t value);
 
 /* One sample without labels, given in microseconds and written in seconds. */
 void exposition_seconds(struct exposition *x, const char *name, uint64_t us);

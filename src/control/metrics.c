@@ -24,7 +24,7 @@ static uint64_t u64_at(const void *base, size_t offset)
 	return value;
 }
 
-/* --- single values ---------------------------------------------------------------------------------------------------- */
+/* --- single values ------------------------------------------------------------------------------------------------ */
 
 /* A uint64_t of struct totals. */
 static void put_total(struct exposition *x, const struct metric *metric, const struct totals *totals)
@@ -51,7 +51,7 @@ static void put_build(struct exposition *x, const struct metric *metric, const s
 	exposition_sample(x, metric->name, &version, 1, 1);
 }
 
-/* --- closed lists ----------------------------------------------------------------------------------------------------- */
+/* --- closed lists ------------------------------------------------------------------------------------------------- */
 
 static void put_causes(struct exposition *x, const struct metric *metric, const struct totals *totals)
 {
@@ -73,7 +73,7 @@ static void put_classes(struct exposition *x, const struct metric *metric, const
 	}
 }
 
-/* --- by endpoint ------------------------------------------------------------------------------------------------------ */
+/* --- by endpoint -------------------------------------------------------------------------------------------------- */
 
 /* An endpoint's pool and its labels; a third may follow. */
 struct endpoint_sample {
@@ -161,7 +161,7 @@ static void put_pool(struct exposition *x, const struct metric *metric, const st
 	put_each_endpoint(x, metric, totals, endpoint_put_value);
 }
 
-/* --- the table -------------------------------------------------------------------------------------------------------- */
+/* --- the table ---------------------------------------------------------------------------------------------------- */
 
 #define COUNTER(name, put, type, member, help) {name, METRIC_COUNTER, help, put, offsetof(type, member)}
 #define GAUGE(name, put, type, member, help) {name, METRIC_GAUGE, help, put, offsetof(type, member)}
@@ -188,10 +188,13 @@ static const struct metric metrics[] = {
 
 	WORKER_COUNTER("weir_exchanges_started_total", exchanges_started, "Requests begun."),
 	WORKER_COUNTER("weir_exchanges_finished_total", exchanges_finished, "Requests ended, however they ended."),
-	{"weir_exchanges_total", METRIC_COUNTER, "Requests ended, by the cause of their failure (none: they succeeded), and connections refused over the limit.",
+	{"weir_exchanges_total", METRIC_COUNTER,
+		"Requests ended, by the cause of their failure (none: they succeeded), and connections refused over "
+		"the limit.",
 		put_causes},
 	{"weir_responses_total", METRIC_COUNTER,
-		"Requests ended, by the class of the final status sent to the client; none: nothing was sent.", put_classes},
+		"Requests ended, by the class of the final status sent to the client; none: nothing was sent.",
+		put_classes},
 	WORKER_COUNTER("weir_bytes_in_total", bytes_in, "Request content received, in bytes, of requests that ended."),
 	WORKER_COUNTER("weir_bytes_out_total", bytes_out, "Response content sent, in bytes, of requests that ended."),
 	WORKER_COUNTER("weir_exchange_double_finish_total", exchange_double_finish,
@@ -204,7 +207,8 @@ static const struct metric metrics[] = {
 	{"weir_pool_waiters", METRIC_GAUGE, "Requests that wait for a connection to the endpoint.", put_pool_waiters},
 	{"weir_pool_acquires_total", METRIC_COUNTER, "Connections asked for, by outcome.", put_pool_acquires},
 	POOL_COUNTER("weir_pool_opened_total", opened, "Connections to the endpoint that were opened."),
-	POOL_COUNTER("weir_pool_open_failed_total", open_failed, "Connections to the endpoint that could not be opened."),
+	POOL_COUNTER(
+		"weir_pool_open_failed_total", open_failed, "Connections to the endpoint that could not be opened."),
 	POOL_COUNTER("weir_pool_closed_total", closed, "Connections to the endpoint that were closed."),
 	POOL_COUNTER("weir_pool_reused_total", reused, "Deliveries of a connection that had served before."),
 	POOL_COUNTER("weir_pool_bad_give_backs_total", bad_give_backs,

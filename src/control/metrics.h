@@ -10,11 +10,11 @@
 
 /* All that is told, summed up. */
 struct totals {
-	const struct config *config;      /* upstreams and endpoints are named by it */
+	const struct config *config;  /* upstreams and endpoints are named by it */
 	const char *version;
-	const struct snapshot *sum;       /* over all workers */
+	const struct snapshot *sum;   /* over all workers */
 	uint64_t workers;
-	uint64_t workers_unanswered;      /* whose part of the sum is what they said before */
+	uint64_t workers_unanswered;  /* whose part of the sum is what they said before */
 	uint64_t log_dropped;
 	struct process_stats process;
 };

@@ -2,14 +2,16 @@
 #include "control/process_stats.h"
 
 #include <dirent.h>
-#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/units.h"
+
+enum { LINE_BYTES = 1024 };
 
 static uint64_t clock_us(clockid_t clock)
 {
@@ -34,17 +36,35 @@ static uint64_t count_open_fds(void)
 	return count - 1;
 }
 
-static uint64_t read_resident_bytes(void)
+/* A line of a file of the system's; false when it cannot be had. */
+static bool read_line(const char *path, char line[LINE_BYTES])
 {
-	FILE *file = fopen("/proc/self/statm", "re");
-	uint64_t pages = 0;
+	FILE *file = fopen(path, "re");
 
 	if (file == NULL)
-		return 0;
-	if (fscanf(file, "%*u %" SCNu64, &pages) != 1)
-		pages = 0;
+		return false;
+	line[fread(line, 1, LINE_BYTES - 1, file)] = '\0';
 	fclose(file);
-	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+	return true;
+}
+
+/* The number behind `skip` others that blanks set apart; 0 when there is none. */
+static uint64_t number_at(const char *text, unsigned skip)
+{
+	for (; skip > 0; skip--) {
+		text += strspn(text, " ");
+		text += strcspn(text, " ");
+	}
+	return strtoull(text, NULL, 10);
+}
+
+static uint64_t read_resident_bytes(void)
+{
+	char line[LINE_BYTES];
+
+	if (!read_line("/proc/self/statm", line))
+		return 0;
+	return number_at(line, 1) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 void process_stats_read(struct process_stats *stats)
@@ -54,28 +74,24 @@ void process_stats_read(struct process_stats *stats)
 	stats->cpu_us = clock_us(CLOCK_PROCESS_CPUTIME_ID);
 }
 
-/* Field 22 of the line, ticks since the system was started; false when it cannot be had. */
-static bool read_start_ticks(uint64_t *ticks)
+/* Since the system was started; 0 when it cannot be had. */
+static uint64_t read_start_ticks(void)
 {
-	FILE *file = fopen("/proc/self/stat", "re");
-	char line[1024];
+	char line[LINE_BYTES];
 
-	if (file == NULL)
-		return false;
-	line[fread(line, 1, sizeof(line) - 1, file)] = '\0';
-	fclose(file);
-	/* The second field is the program's name in parentheses, which may hold anything. */
-	const char *rest = strrchr(line, ')');
+	if (!read_line("/proc/self/stat", line))
+		return 0;
+	/* The second field is the program's name in parentheses, which may hold anything; what is wanted is the 22nd. */
+	const char *third = strrchr(line, ')');
 
-	return rest != NULL && sscanf(rest + 1,
-		" %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %" SCNu64, ticks) == 1;
+	return third != NULL ? number_at(third + 1, 22 - 3) : 0;
 }
 
 uint64_t process_start_us(void)
 {
-	uint64_t ticks;
+	uint64_t ticks = read_start_ticks();
 
-	if (!read_start_ticks(&ticks))
+	if (ticks == 0)
 		return 0;
 	uint64_t age_us = clock_us(CLOCK_BOOTTIME) - ticks * US_PER_S / (uint64_t)sysconf(_SC_CLK_TCK);
 

@@ -10,8 +10,8 @@
 struct process_stats {
 	uint64_t open_fds;
 	uint64_t resident_bytes;
-	uint64_t cpu_us;      /* user and system, all threads */
-	uint64_t start_us;    /* Unix time */
+	uint64_t cpu_us;    /* user and system, all threads */
+	uint64_t start_us;  /* Unix time */
 };
 
 /* All but start_us, which does not change and is left as it is. Reads /proc: not for a worker's thread. */

@@ -28,7 +28,7 @@ void snapshot_clear(struct snapshot *s)
 	memset(s->pools, 0, s->endpoint_count * sizeof(s->pools[0]));
 }
 
-void snapshot_take(struct snapshot *to, const struct worker *worker)
+void snapshot_take(struct snapshot *to, struct worker *worker)
 {
 	const struct upstreams *upstreams = worker_upstreams(worker);
 	const struct config_upstream *upstream;

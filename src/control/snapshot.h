@@ -19,7 +19,7 @@ struct snapshot *snapshot_create(const struct config *config);
 void snapshot_clear(struct snapshot *s);
 
 /* Copies the worker's counters. On the worker's thread. */
-void snapshot_take(struct snapshot *to, const struct worker *worker);
+void snapshot_take(struct snapshot *to, struct worker *worker);
 
 /* Adds `from` to `to`; both are of the same configuration. */
 void snapshot_add(struct snapshot *to, const struct snapshot *from);

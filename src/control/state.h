@@ -15,9 +15,9 @@
 #include "net/listener.h"
 
 enum {
-	ADMIN_CONNS_MAX = 32,                /* that are served */
-	ADMIN_CONNS_SPARE = 8,               /* beyond them, that are just being told so; then accepting waits */
-	ADMIN_CONTENT_MAX = 64 * 1024 * 1024 /* of an answer: some 30,000 endpoints */
+	ADMIN_CONNS_MAX = 32,                 /* that are served */
+	ADMIN_CONNS_SPARE = 8,                /* beyond them, that are just being told so; then accepting waits */
+	ADMIN_CONTENT_MAX = 64 * 1024 * 1024  /* of an answer: some 30,000 endpoints */
 };
 
 struct control {
@@ -28,13 +28,13 @@ struct control {
 	struct slab slab;
 	struct list conns;
 	struct survey survey;
-	struct snapshot *sum;           /* filled for each answer that needs it */
-	uint64_t start_us;              /* of the process, Unix time */
-	_Atomic(bool) draining;         /* written by the main thread */
+	struct snapshot *sum;    /* filled for each answer that needs it */
+	uint64_t start_us;       /* of the process, Unix time */
+	_Atomic(bool) draining;  /* written by the main thread */
 	struct io_message stop;
 	bool stopping;
 	pthread_t thread;
-	bool started;                   /* of the main thread */
+	bool started;            /* of the main thread */
 };
 
 enum admin_state {
@@ -58,17 +58,17 @@ struct resource {
 struct admin_conn {
 	struct h1_conn h1;
 	struct control *control;
-	struct list_node node;          /* in control->conns */
-	struct io_timer timer;          /* every state's deadline */
-	struct io_task task;            /* the next request of a batch gets its turn; later, frees the memory */
+	struct list_node node;  /* in control->conns */
+	struct io_timer timer;  /* every state's deadline */
+	struct io_task task;    /* the next request of a batch gets its turn; later, frees the memory */
 	struct survey_request survey;
 	const struct resource *resource;
-	struct buf content;             /* of the answer; what is not yet sent of it */
-	uint64_t unsent;                /* bytes, when the client took some last */
-	uint8_t state;                  /* enum admin_state */
-	uint8_t keep_alive;             /* the connection stays after this answer */
-	uint8_t minor;                  /* HTTP/1.minor of the request */
-	uint8_t is_head;                /* HEAD: an answer without its content */
+	struct buf content;     /* of the answer; what is not yet sent of it */
+	uint64_t unsent;        /* bytes, when the client took some last */
+	uint8_t state;          /* enum admin_state */
+	uint8_t keep_alive;     /* the connection stays after this answer */
+	uint8_t minor;          /* HTTP/1.minor of the request */
+	uint8_t is_head;        /* HEAD: an answer without its content */
 };
 
 /* A new connection waits: the result of the listener's on_accept. */

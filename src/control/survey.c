@@ -31,16 +31,16 @@ enum reporter_state { REPORTER_RESTING, REPORTER_ASKED, REPORTER_ENDED };
 /* A worker as the control thread sees it. */
 struct reporter {
 	struct survey *survey;
-	struct io *io;                  /* the worker's */
-	const struct worker *worker;
+	struct io *io;   /* the worker's */
+	struct worker *worker;
 	struct io_message question, answer, farewell;
 	struct snapshot *known, *lent, *last;
-	uint64_t asked;                 /* number of the survey in which it was asked last */
-	uint64_t heard;                 /* and answered last */
+	uint64_t asked;  /* number of the survey in which it was asked last */
+	uint64_t heard;  /* and answered last */
 	enum reporter_state state;
 };
 
-/* --- on the worker's thread ------------------------------------------------------------------------------------------- */
+/* --- on the worker's thread --------------------------------------------------------------------------------------- */
 
 static void on_question(struct io_message *message)
 {
@@ -58,7 +58,7 @@ void survey_farewell(struct survey *survey, unsigned index)
 	io_post(survey->io, &r->farewell);
 }
 
-/* --- on the control thread -------------------------------------------------------------------------------------------- */
+/* --- on the control thread ---------------------------------------------------------------------------------------- */
 
 static void reporter_ask(struct reporter *r)
 {
@@ -160,7 +160,7 @@ void survey_sum(const struct survey *s, struct snapshot *sum)
 		snapshot_add(sum, s->reporters[i].known);
 }
 
-/* --- beginning and end ------------------------------------------------------------------------------------------------ */
+/* --- beginning and end -------------------------------------------------------------------------------------------- */
 
 static bool reporter_init(struct reporter *r, struct survey *survey, const struct config *config)
 {
@@ -190,7 +190,7 @@ bool survey_init(struct survey *s, struct io *io, const struct config *config, u
 	return true;
 }
 
-void survey_attach(struct survey *s, unsigned index, struct io *io, const struct worker *worker)
+void survey_attach(struct survey *s, unsigned index, struct io *io, struct worker *worker)
 {
 	s->reporters[index].io = io;
 	s->reporters[index].worker = worker;

@@ -41,7 +41,7 @@ bool survey_init(struct survey *survey, struct io *io, const struct config *conf
 void survey_release(struct survey *survey);
 
 /* Before the worker's thread is started. Both are borrowed, until survey_release. */
-void survey_attach(struct survey *survey, unsigned index, struct io *io, const struct worker *worker);
+void survey_attach(struct survey *survey, unsigned index, struct io *io, struct worker *worker);
 
 /* The worker's loop has ended and takes no questions any more: what its counters say is their last word. Once, on its
  * own thread. */
@@ -56,7 +56,7 @@ void survey_cancel(struct survey_request *request);
 /* Ends without telling anybody; every request is cancelled before. */
 void survey_close(struct survey *survey);
 
-/* --- within on_surveyed ------------------------------------------------------------------------------------------------ */
+/* --- within on_surveyed ------------------------------------------------------------------------------------------- */
 
 /* Whether the worker was heard in this survey. One that has ended always counts as heard. */
 bool survey_heard(const struct survey *survey, unsigned index);

@@ -67,9 +67,8 @@ static void put_start(struct h1_writer *w, struct worker *worker, unsigned statu
 	h1_put(w, VIEW("Server: weir\r\n"));
 }
 
-static void put_common(struct h1_writer *w, const struct exchange *ex, unsigned status, bool keep_alive)
+static void put_connection(struct h1_writer *w, const struct exchange *ex, bool keep_alive)
 {
-	put_start(w, ex->worker, status);
 	if (!keep_alive)
 		h1_put(w, VIEW("Connection: close\r\n"));
 	else if (ex->request.minor == 0)
@@ -92,7 +91,8 @@ static bool answer_error(struct exchange *ex, enum cause cause, const char *why,
 	size_t n = error_body(body, info, why, ex->request_id);
 
 	ex->status = (unsigned)info->status;
-	put_common(&w, ex, ex->status, keep_alive);
+	put_start(&w, ex->worker, ex->status);
+	put_connection(&w, ex, keep_alive);
 	h1_put(&w, VIEW("Content-Type: application/json\r\n"));
 	put_length(&w, n);
 	put_proxy_status(&w, info);
@@ -120,6 +120,8 @@ bool answer_prepare(struct exchange *ex, enum cause *cause, const char **why)
 	if (m == NULL)
 		return false;
 	*m = (struct message){.status = (uint16_t)a->status, .minor = 1};
+	if (!message_add(m, &ex->arena, VIEW("Server"), VIEW("weir")))
+		return false;
 	if (a->body.n > 0 && !message_add(m, &ex->arena, VIEW("Content-Type"), a->content_type))
 		return false;
 	if (a->location.n > 0 && !message_add(m, &ex->arena, VIEW("Location"), a->location))
@@ -136,8 +138,11 @@ static bool answer_route(struct exchange *ex, bool keep_alive)
 	struct h1_writer w = h1_conn_begin_head(to, H1_SCRATCH_OUT_BYTES / 2);
 
 	ex->status = a->status;
-	put_common(&w, ex, a->status, keep_alive);
+	h1_put_status_line(&w, a->status, view_of("", 0));
+	if (message_find(a->head, FIELD_DATE) == NULL)
+		h1_put(&w, worker_date_line(ex->worker));
 	h1_put_fields(&w, a->head);
+	put_connection(&w, ex, keep_alive);
 	if (has_content)
 		put_length(&w, a->body.n);
 	h1_put_field(&w, VIEW("X-Request-Id"), ex->request_id);

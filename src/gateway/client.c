@@ -25,6 +25,13 @@ enum {
 	LINGER_FILLS = 16,         /* receives in one go, before the loop turns to other events */
 };
 #define LINGER_US (2 * US_PER_S)
+#define LINGER_BEYOND_LIMIT_US (250 * US_PER_MS)
+
+/*
+ * A client that has connected before a drain and sent nothing yet: its request may be on the way, and unlike one that was
+ * kept alive it need not expect to be closed. So it is waited for.
+ */
+#define DRAIN_NEW_US (1 * US_PER_S)
 
 static void client_serve(struct client *c);
 static void client_proceed(struct client *c, enum client_next next);
@@ -47,6 +54,13 @@ struct h1_limits client_limits(const struct client *c)
 		.target_bytes_max = l->target_bytes};
 }
 
+size_t client_input_max(const struct client *c)
+{
+	uint32_t head_bytes = c->listener->config->limits.header_bytes;
+
+	return head_bytes > H1_SCRATCH_IN_BYTES ? head_bytes : H1_SCRATCH_IN_BYTES;
+}
+
 /* --- the end ------------------------------------------------------------------------------------------------------- */
 
 static void client_free(struct io_task *task)
@@ -66,7 +80,8 @@ static void client_gone(struct client *c)
 	h1_conn_release(&c->h1);
 	io_timer_cancel(c->worker->io, &c->timer);
 	list_remove(&c->node);
-	atomic_fetch_sub_explicit(c->listener->connections, 1, memory_order_relaxed);
+	if (!c->beyond_limit)
+		atomic_fetch_sub_explicit(c->listener->connections, 1, memory_order_relaxed);
 	c->worker->stats.connections_open--;
 	c->task.on_run = client_free;
 	io_defer(c->worker->io, &c->task);
@@ -110,7 +125,7 @@ static void client_linger(struct client *c)
 	}
 	c->state = CLIENT_LINGERING;
 	conn_shutdown_write(&c->h1.conn);
-	arm(c, LINGER_US);
+	arm(c, c->beyond_limit ? LINGER_BEYOND_LIMIT_US : LINGER_US);
 	linger_read(c);
 }
 
@@ -118,12 +133,14 @@ static void client_linger(struct client *c)
 
 static void client_idle(struct client *c)
 {
+	bool is_new = c->head_us == 0;
+
 	c->state = CLIENT_IDLE;
-	if (c->worker->draining && c->h1.unread.n == 0) {
+	if (c->worker->draining && c->h1.unread.n == 0 && !is_new) {
 		client_linger(c);
 		return;
 	}
-	arm(c, c->listener->config->timeouts.keep_alive_us);
+	arm(c, c->worker->draining ? DRAIN_NEW_US : c->listener->config->timeouts.keep_alive_us);
 	if (c->h1.unread.n > 0 || c->h1.conn.readable)
 		io_defer(c->worker->io, &c->task);
 	else
@@ -162,7 +179,7 @@ static int discard_step(struct client *c)
 	case H1_PIECE_END: return 1;
 	case H1_PIECE_BAD: return -1;
 	}
-	got = h1_conn_fill(&c->h1, H1_SCRATCH_IN_BYTES);
+	got = h1_conn_fill(&c->h1, client_input_max(c));
 	if (got == -EAGAIN)
 		return 0;
 	return got > 0 ? 1 : -1;
@@ -173,10 +190,8 @@ static void client_discard(struct client *c)
 	while (!h1_body_done(&c->h1.body)) {
 		int step = discard_step(c);
 
-		if (step == 0) {
-			arm(c, c->listener->config->timeouts.body_idle_us);
+		if (step == 0)
 			return;
-		}
 		if (step < 0) {
 			client_linger(c);
 			return;
@@ -194,6 +209,8 @@ static void client_proceed(struct client *c, enum client_next next)
 	} else {
 		c->state = CLIENT_DISCARDING;
 		c->discarded = 0;
+		/* Once for the whole: content that nobody wants any more gets no second wait. */
+		arm(c, c->listener->config->timeouts.body_idle_us);
 		client_discard(c);
 	}
 }
@@ -269,13 +286,12 @@ static bool client_take_head(struct client *c, const struct h1_limits *limits)
 static void client_serve(struct client *c)
 {
 	struct h1_limits limits = client_limits(c);
-	size_t bytes_max = limits.head_bytes_max > H1_SCRATCH_IN_BYTES ? limits.head_bytes_max : H1_SCRATCH_IN_BYTES;
 	ssize_t got;
 
 	do {
 		if (c->h1.unread.n > 0 && client_take_head(c, &limits))
 			return;
-		got = h1_conn_fill(&c->h1, bytes_max);
+		got = h1_conn_fill(&c->h1, client_input_max(c));
 	} while (got > 0);
 	if (got == -EAGAIN)
 		client_wait(c);
@@ -359,6 +375,27 @@ static void client_identify(struct client *c, const struct address *peer)
 	c->trusted = is_trusted(c->listener->config, peer);
 }
 
+/* Whether the listener has room for one more, which is then counted. */
+static bool count_in(struct worker_listener *listener)
+{
+	unsigned limit = listener->config->limits.connections;
+
+	if (atomic_fetch_add_explicit(listener->connections, 1, memory_order_relaxed) < limit)
+		return true;
+	atomic_fetch_sub_explicit(listener->connections, 1, memory_order_relaxed);
+	return false;
+}
+
+/* There is not even room to say that there is none: the connection is closed unserved. */
+static int accept_and_shed(struct worker_listener *listener)
+{
+	int error = io_accept_shed(listener->worker->io, &listener->listener.source);
+
+	if (error == 0)
+		listener->listener.shed++;
+	return error;
+}
+
 int client_accept(struct worker_listener *listener)
 {
 	struct worker *w = listener->worker;
@@ -366,7 +403,7 @@ int client_accept(struct worker_listener *listener)
 	struct address peer;
 
 	if (c == NULL)
-		return -ENOMEM;
+		return accept_and_shed(listener);
 	memset(c, 0, sizeof(*c));
 	c->worker = w;
 	c->listener = listener;
@@ -385,9 +422,12 @@ int client_accept(struct worker_listener *listener)
 	list_push_back(&w->clients, &c->node);
 	w->stats.connections_accepted++;
 	w->stats.connections_open++;
-	if (atomic_fetch_add_explicit(listener->connections, 1, memory_order_relaxed) >= listener->config->limits.connections) {
+	if (!count_in(listener)) {
+		c->beyond_limit = true;
 		w->stats.connections_refused++;
 		c->state = CLIENT_EXCHANGE;
+		/* Its request may be there already, which no event has told yet: the answer must not be reset away over it. */
+		c->h1.conn.readable = true;
 		answer_refuse(c, CAUSE_CLIENT_CONNECTIONS_LIMITED);
 		return 0;
 	}
@@ -398,5 +438,5 @@ int client_accept(struct worker_listener *listener)
 void client_drain(struct client *c)
 {
 	if (c->state == CLIENT_IDLE && !c->h1.conn.readable)
-		client_linger(c);
+		client_idle(c);
 }

@@ -212,13 +212,13 @@ static int request_fill(struct exchange *ex)
 	/* What was gathered points into the buffer that is about to be filled. A failed send is no end yet: see pump_response. */
 	if (h1_conn_flush(upstream_side(ex)) < 0 || conn_blocked(&upstream_side(ex)->conn))
 		return 0;
-	got = h1_conn_fill(from, H1_SCRATCH_IN_BYTES);
+	got = h1_conn_fill(from, client_input_max(ex->client));
 	if (got > 0)
 		return 1;
 	if (got == -EAGAIN)
 		return 0;
 	if (got == -ENOBUFS)
-		exchange_finish(ex, CAUSE_BAD_REQUEST, "the trailer section is too large");
+		exchange_finish(ex, CAUSE_HEADERS_TOO_LARGE, "the trailer section is too large");
 	else
 		exchange_finish(ex, client_failure(ex), NULL);
 	return -1;
@@ -234,7 +234,7 @@ static int request_trailers(struct exchange *ex)
 	if (result.status == H1_MORE)
 		return 0;
 	if (result.status == H1_BAD) {
-		exchange_finish(ex, CAUSE_BAD_REQUEST, result.why);
+		exchange_finish(ex, result.cause, result.why);
 		return -1;
 	}
 	request_complete(ex, &trailers);
@@ -318,7 +318,6 @@ static enum step response_informational(struct exchange *ex, struct message *m)
 		exchange_enter(ex, EXCHANGE_REQUESTING);
 	if (ex->request.minor == 0)
 		return STEP_ON;
-	message_drop_hop_by_hop(m);
 	if (!forward_informational(ex, m))
 		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "the head of an informational response is too large");
 	return STEP_ON;
@@ -346,8 +345,6 @@ static enum step response_final(struct exchange *ex, struct message *m)
 
 	/* Content until the close cannot be told from content cut off: such a connection carries one answer. */
 	ex->keep_upstream = m->keep_alive && m->framing != FRAMING_UNTIL_CLOSE;
-	if (!message_drop_hop_by_hop(m))
-		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "Connection names a field that must not be removed");
 	if (!filters_on_response(ex, m, &cause, &why))
 		return step_finish(ex, cause, why);
 	if (!forward_response(ex, m))
@@ -370,6 +367,8 @@ static enum step response_head(struct exchange *ex)
 		return STEP_FILL;
 	if (result.status == H1_BAD)
 		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, result.why);
+	if (!message_drop_hop_by_hop(&m))
+		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "Connection names a field that must not be removed");
 	if (m.status == 101)
 		return response_upgrade(ex, &m);
 	if (m.status < 200)
@@ -609,16 +608,23 @@ static void exchange_send(struct exchange *ex)
 	exchange_pump(ex);
 }
 
+/* No connection. When the request's own deadline is what ended the wait, that is the cause. */
+static void lease_refused(struct exchange *ex, enum cause cause)
+{
+	if (io_now_us(ex->worker->io) >= ex->request_deadline_us)
+		exchange_finish(ex, CAUSE_REQUEST_DEADLINE, NULL);
+	else
+		exchange_finish(ex, cause, ex->lease.why);
+}
+
 static void exchange_on_lease(struct upstream_lease *lease, enum cause cause)
 {
 	struct exchange *ex = container_of(lease, struct exchange, lease);
 
 	if (cause == CAUSE_NONE)
 		exchange_send(ex);
-	else if (io_now_us(ex->worker->io) >= ex->request_deadline_us)
-		exchange_finish(ex, CAUSE_REQUEST_DEADLINE, NULL);
 	else
-		exchange_finish(ex, cause, NULL);
+		lease_refused(ex, cause);
 }
 
 static void exchange_lease(struct exchange *ex)
@@ -629,12 +635,12 @@ static void exchange_lease(struct exchange *ex)
 	ex->lease.on_outcome = exchange_on_lease;
 	ex->lease.on_ready = exchange_on_upstream;
 	if (upstream->timeouts.request_us != 0)
-		ex->request_deadline_us = deadline_after(ex->started_us, upstream->timeouts.request_us);
+		ex->request_deadline_us = deadline_after(ex->head_us, upstream->timeouts.request_us);
 	exchange_enter(ex, EXCHANGE_LEASING);
 	switch (upstream_acquire(ex->worker->upstreams, upstream, &ex->lease, ex->request_deadline_us, &cause)) {
 	case UPSTREAM_ACQUIRED: exchange_send(ex); return;
 	case UPSTREAM_PENDING: exchange_arm(ex); return;
-	case UPSTREAM_FAILED: exchange_finish(ex, cause, NULL); return;
+	case UPSTREAM_FAILED: lease_refused(ex, cause); return;
 	}
 }
 
@@ -669,6 +675,46 @@ void exchange_filter(struct exchange *ex)
 	}
 }
 
+/*
+ * Max-Forwards of OPTIONS and TRACE (RFC 9110 §7.6.2): counted down on the way. False when this hop is the last one: then
+ * OPTIONS has its answer here, and TRACE is refused, since reflecting a request would tell its credentials.
+ */
+static bool count_forwards(struct exchange *ex)
+{
+	struct message *m = &ex->request;
+	struct field *f = NULL;
+	struct view less;
+	uint64_t left;
+
+	if (m->method == METHOD_OPTIONS || m->method == METHOD_TRACE)
+		f = message_find_name(m, VIEW("Max-Forwards"));
+	if (f == NULL || !view_parse_u64(field_value(f), &left))
+		return true;
+	if (left == 0)
+		return false;
+	less = arena_printf(&ex->arena, "%llu", (unsigned long long)left - 1);
+	if (less.p != NULL) {
+		f->value = less.p;
+		f->value_len = (uint32_t)less.n;
+	}
+	return true;
+}
+
+/* What the last hop answers. */
+static void answer_last_hop(struct exchange *ex)
+{
+	enum cause cause;
+	const char *why;
+
+	ex->answer.status = 204;
+	if (ex->request.method == METHOD_TRACE)
+		exchange_finish(ex, CAUSE_METHOD_NOT_ALLOWED, "Max-Forwards is spent, and TRACE is not answered here");
+	else if (answer_prepare(ex, &cause, &why))
+		exchange_finish(ex, CAUSE_NONE, NULL);
+	else
+		exchange_finish(ex, cause, why);
+}
+
 struct route_query exchange_query(const struct exchange *ex)
 {
 	return (struct route_query){.host = ex->target.host, .path = ex->target.path,
@@ -694,6 +740,10 @@ static void exchange_route(struct exchange *ex)
 	ex->route_rest = match.rest;
 	if (limits->body_bytes != 0 && ex->request.content_length > limits->body_bytes) {
 		exchange_finish(ex, CAUSE_BODY_TOO_LARGE, NULL);
+		return;
+	}
+	if (!count_forwards(ex)) {
+		answer_last_hop(ex);
 		return;
 	}
 	exchange_enter(ex, EXCHANGE_FILTERING);
@@ -728,7 +778,7 @@ static struct exchange *exchange_create(struct client *client)
 	ex->request_deadline_us = DEADLINE_NEVER;
 	ex->first_byte_us = UINT64_MAX;
 	ex->started_us = client->head_us;
-	ex->moved_us = io_now_us(w->io);
+	ex->head_us = ex->moved_us = io_now_us(w->io);
 	arena_init(&ex->arena, ex->first, sizeof(ex->first),
 		4 * (size_t)client->listener->config->limits.header_bytes + ARENA_EXTRA_BYTES);
 	client->exchange = ex;
@@ -756,7 +806,9 @@ void exchange_start(struct client *client, const struct message *head)
 	why = target_read(&ex->target, &ex->request, &ex->arena);
 	if (why == NULL)
 		why = forward_prepare(ex);
-	if (why != NULL)
+	if (why == target_why_memory)
+		exchange_finish(ex, CAUSE_MEMORY_EXHAUSTED, why);
+	else if (why != NULL)
 		exchange_finish(ex, CAUSE_BAD_REQUEST, why);
 	else
 		exchange_route(ex);

@@ -399,7 +399,7 @@ bool forward_response(struct exchange *ex, struct message *response)
 	if (framing == FRAMING_CHUNKED)
 		h1_put(&w, VIEW("Transfer-Encoding: chunked\r\n"));
 	put_connection(&w, ex);
-	h1_put(&w, VIEW("Via: 1.1 weir\r\nX-Request-Id: "));
+	h1_put(&w, response->minor == 0 ? VIEW("Via: 1.0 weir\r\nX-Request-Id: ") : VIEW("Via: 1.1 weir\r\nX-Request-Id: "));
 	h1_put(&w, ex->request_id);
 	h1_put(&w, VIEW("\r\n"));
 	return h1_conn_end_head(to, &w, framing);
@@ -421,8 +421,6 @@ bool forward_upgrade(struct exchange *ex, struct message *response)
 	struct h1_writer w = h1_conn_begin_head(to, HEAD_ROOM);
 
 	h1_put_status_line(&w, response->status, response->reason);
-	if (!message_drop_hop_by_hop(response))
-		return false;
 	put_end_to_end(&w, ex->worker, response);
 	put_upgrade(&w, response);
 	h1_put(&w, VIEW("Via: 1.1 weir\r\n"));

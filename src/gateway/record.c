@@ -13,6 +13,14 @@ static struct view field_or_empty(const struct message *m, enum field_id id)
 	return f == NULL ? view_of("", 0) : field_value(f);
 }
 
+/* Empty when no head was understood. */
+static struct view protocol_of(const struct message *m)
+{
+	if (m->method_name.n == 0)
+		return view_of("", 0);
+	return m->minor == 0 ? VIEW("HTTP/1.0") : VIEW("HTTP/1.1");
+}
+
 /* Where it went, as far as it got. */
 static void record_upstream(struct exchange_record *r, const struct exchange *ex)
 {
@@ -40,7 +48,7 @@ void record_send(struct exchange *ex, enum cause cause, const char *why)
 		.method = ex->request.method_name,
 		.host = ex->target.host,
 		.target = ex->target.whole.n > 0 ? ex->target.whole : ex->request.target,
-		.protocol = ex->request.minor == 0 ? VIEW("HTTP/1.0") : VIEW("HTTP/1.1"),
+		.protocol = protocol_of(&ex->request),
 		.request_id = ex->request_id,
 		.user_agent = field_or_empty(&ex->request, FIELD_USER_AGENT),
 		.referer = field_or_empty(&ex->request, FIELD_REFERER),

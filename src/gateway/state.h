@@ -110,6 +110,7 @@ struct client {
 	uint8_t state;                     /* enum client_state */
 	uint8_t next;                      /* enum client_next, while FLUSHING */
 	uint8_t trusted;                   /* the peer is in trusted_proxies */
+	uint8_t beyond_limit;              /* it is here only to be told so, and does not count as a connection */
 	uint8_t peer_kind;                 /* enum peer_kind */
 	uint8_t peer_len;
 	char peer[46];                     /* the peer's address as text, without port */
@@ -135,6 +136,9 @@ void client_drain(struct client *client);
 
 /* Closes now, whatever is under way except an exchange. */
 void client_close(struct client *client);
+
+/* How many unread bytes a client's connection may hold: a whole head or trailer section, and at least one receive. */
+size_t client_input_max(const struct client *client);
 
 /* The limits for its request heads. */
 struct h1_limits client_limits(const struct client *client);
@@ -197,7 +201,8 @@ struct exchange {
 	uint32_t informational;            /* 1xx answers so far */
 
 	/* for the record */
-	uint64_t started_us;
+	uint64_t started_us;               /* the first byte of the head */
+	uint64_t head_us;                  /* its last one */
 	uint64_t head_sent_us;             /* the request head went out; 0: not */
 	uint64_t sent_us;                  /* the whole request was handed over; 0: not */
 	uint64_t first_byte_us;            /* UINT64_MAX: none came */

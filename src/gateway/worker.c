@@ -96,6 +96,9 @@ void worker_drain(struct worker *w, uint64_t deadline_us)
 {
 	if (w->drained)
 		return;
+	/* Whoever waits in the backlog has connected, too. */
+	for (size_t i = 0; i < w->listener_count && !w->draining; i++)
+		listener_accept_waiting(&w->listeners[i].listener, CONFIG_BACKLOG);
 	stop_accepting(w);
 	list_each_safe(&w->clients, node, next)
 		client_drain(container_of(node, struct client, node));
@@ -229,8 +232,13 @@ struct view worker_date_line(struct worker *w)
 	return view_of(w->date_line, DATE_LINE_BYTES);
 }
 
-const struct worker_stats *worker_stats(const struct worker *w)
+const struct worker_stats *worker_stats(struct worker *w)
 {
+	w->stats.accept_paused = w->stats.connections_shed = 0;
+	for (size_t i = 0; i < w->listener_count; i++) {
+		w->stats.accept_paused += w->listeners[i].listener.paused;
+		w->stats.connections_shed += w->listeners[i].listener.shed;
+	}
 	return &w->stats;
 }
 

@@ -26,7 +26,7 @@ void shared_free(struct shared *shared);
 /* Where a worker tells what happened. Called on the worker's thread, must not block. */
 struct worker_observer {
 	void *context;
-	/* An exchange has ended (the one ending). `record` may be NULL-checked features only; views die with the call. */
+	/* An exchange has ended (the one ending). `record` and its views die with the call. */
 	void (*on_finished)(void *context, const struct exchange_record *record);
 	/* Something the operator should read; `level` is enum config_log_level. One line, no newline. */
 	void (*on_event)(void *context, int level, const char *text);
@@ -41,7 +41,7 @@ struct worker_stats {
 	uint64_t connections_accepted, connections_open;
 	uint64_t connections_refused;          /* over the listener's limit */
 	uint64_t accept_paused;                /* descriptors were exhausted */
-	uint64_t connections_shed;             /* closed unserved because of that */
+	uint64_t connections_shed;             /* closed unserved because of that, or with no memory for one more */
 	uint64_t exchanges_started, exchanges_finished;
 	uint64_t exchange_double_finish;       /* a bug when not 0 */
 	uint64_t exchange_stale_resume;        /* a late answer to a finished request: counted, nothing done */
@@ -52,8 +52,8 @@ struct worker_stats {
 };
 
 /*
- * Listens on every listener of the configuration. NULL with *error set (static or in error_text) when an address cannot be
- * bound or memory is out. `observer` is copied. `index` is 0 for the first worker.
+ * Listens on every listener of the configuration. NULL with error_text set when an address cannot be bound or memory is out.
+ * `observer` is copied. `index` is 0 for the first worker.
  */
 struct worker *worker_create(struct io *io, const struct config *config, struct shared *shared, unsigned index,
 	const struct worker_observer *observer, char error_text[256]);
@@ -70,7 +70,7 @@ void worker_stop(struct worker *worker);
 /* After on_drained. Pools and all memory are released; CHECKs that every count is back at its baseline. */
 void worker_free(struct worker *worker);
 
-const struct worker_stats *worker_stats(const struct worker *worker);
+const struct worker_stats *worker_stats(struct worker *worker);
 
 /* The address listener `i` is bound to (its port when 0 was asked for). */
 void worker_listener_address(const struct worker *worker, size_t i, struct address *address);
@@ -78,7 +78,7 @@ void worker_listener_address(const struct worker *worker, size_t i, struct addre
 /* The worker's upstreams, for their books (upstream/upstream.h). */
 const struct upstreams *worker_upstreams(const struct worker *worker);
 
-/* Live exchanges without an armed deadline: always 0 (weir stuck lists them). For tests and the self-audit. */
+/* Live exchanges and clients without an armed deadline: always 0. For tests and the self-audit. */
 size_t worker_stuck_count(const struct worker *worker);
 
 /* Recounts pools and lists; NULL when all agree, else what does not. */

@@ -17,7 +17,7 @@
 #include "http/authority.h"
 #include "http/scan.h"
 
-static const char why_memory[] = "the request target needs more memory than an exchange may have";
+const char target_why_memory[] = "the request target needs more memory than an exchange may have";
 static const char why_path_byte[] = "the path has a character that is not allowed";
 
 /* --- the path ---------------------------------------------------------------------------------------------------- */
@@ -180,7 +180,7 @@ static const char *rewrite(struct target *t, struct view raw_path, struct view q
 	struct path path = {.out = arena_alloc(arena, bytes_max)};
 
 	if (path.out == NULL)
-		return why_memory;
+		return target_why_memory;
 	const char *why = path_write(&path, raw_path);
 
 	if (why == NULL)
@@ -216,7 +216,7 @@ static const char *read_path_and_query(struct target *t, struct view raw, struct
 static const char *set_authority(struct target *t, struct authority *a, struct arena *arena)
 {
 	if (!authority_make_canonical(a, arena))
-		return why_memory;
+		return target_why_memory;
 	t->host = a->host;
 	t->authority = a->text;
 	t->port = a->port;
@@ -277,7 +277,7 @@ static const char *read_absolute_path(struct target *t, struct view raw, bool op
 		char *rooted = arena_alloc(arena, raw.n + 1);
 
 		if (rooted == NULL)
-			return why_memory;
+			return target_why_memory;
 		rooted[0] = '/';
 		memcpy(rooted + 1, raw.p, raw.n);
 		return read_path_and_query(t, view_of(rooted, raw.n + 1), arena);

@@ -33,6 +33,8 @@ struct target {
  * and its authority must equal Host where both are given. An absent Host (HTTP/1.0) gives an empty host.
  * Authority form is accepted for CONNECT only (which the gateway refuses by itself).
  */
+extern const char target_why_memory[];  /* the one reason that is no fault of the client */
+
 const char *target_read(struct target *t, const struct message *m, struct arena *arena);
 
 /*

@@ -2,7 +2,8 @@
  * The one port to the outside world: loop, sockets, timers, clocks, randomness.
  *
  * This header has two bodies, chosen at link time: epoll.c (the real one) and tests/sim/io_sim.c (deterministic).
- * Timers are shared by both (timer.c). Nothing above this room calls the operating system for sockets, time or chance.
+ * Timers are shared by both (timer.c). No room that runs in the simulator asks the operating system for sockets, time or
+ * chance by another way; threads that have no loop (the log's writer, the main thread) do.
  *
  * One loop is one thread. Only io_post() may be called from another.
  *

@@ -211,7 +211,7 @@ struct view h1_conn_read_raw(struct h1_conn *hc)
 {
 	struct view all = hc->unread;
 
-	hc->unread = view_from(all, all.n);
+	hc->unread = view_of(NULL, 0);
 	return all;
 }
 

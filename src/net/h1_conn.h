@@ -12,7 +12,7 @@
  * h1_conn_flush() hands everything to the kernel in one call. Whoever writes flushes before the bytes that were pointed
  * at go away, that is before the next fill.
  *
- *     put_head / put_body / put_end --> gather --flush--> conn_sendv
+ *     begin_head, end_head / put_body / put_end --> gather --flush--> conn_sendv
  *
  * One scratch serves all connections of a worker, one at a time for each direction.
  */
@@ -79,9 +79,10 @@ static inline bool h1_conn_has_input(const struct h1_conn *hc)
 ssize_t h1_conn_fill(struct h1_conn *hc, size_t bytes_max);
 
 /*
- * Reads a head from the unread bytes. On H1_DONE it is consumed, its views are valid until the next fill or settle, and
- * the body reader stands at its content. An incomplete head is parsed again only when its end may have come or its size
- * has doubled, so that a head sent byte by byte costs no more than twice its length.
+ * Reads a head from the unread bytes. On H1_DONE it is consumed, its views are valid until the next fill of any
+ * connection that has this scratch, and the body reader stands at its content. An incomplete head is parsed again only
+ * when its end may have come or its size has doubled, so that a head sent byte by byte costs no more than twice its
+ * length.
  */
 struct h1_result h1_conn_read_request(struct h1_conn *hc, const struct h1_limits *limits, struct message *m);
 struct h1_result h1_conn_read_response(struct h1_conn *hc, const struct h1_limits *limits, enum method request_method,

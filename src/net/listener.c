@@ -68,6 +68,16 @@ int listener_open(struct listener *listener, struct io *io, const struct address
 	return error;
 }
 
+void listener_accept_waiting(struct listener *listener, int count_max)
+{
+	for (int i = 0; listener->source.fd >= 0 && i < count_max; i++) {
+		int result = listener->on_accept(listener);
+
+		if (result == -EAGAIN || is_exhaustion(result))
+			return;
+	}
+}
+
 void listener_resume(struct listener *listener)
 {
 	if (!io_timer_armed(&listener->timer))

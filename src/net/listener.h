@@ -25,12 +25,15 @@ struct listener {
 	 */
 	int (*on_accept)(struct listener *listener);
 	uint64_t paused;           /* how often descriptors (or memory) were exhausted */
-	uint64_t shed;             /* connections closed unserved because of that */
+	uint64_t shed;             /* connections closed unserved: because of that, or by the owner */
 };
 
 /* Opens and watches. 0 or the error of io_listen. */
 int listener_open(struct listener *listener, struct io *io, const struct address *address,
 	const struct io_listen_options *options);
+
+/* Takes what waits now, at most `count_max`; before listener_close(), so that nobody who has connected is reset. */
+void listener_accept_waiting(struct listener *listener, int count_max);
 
 /* Resumes a paused listener now: a descriptor came free. */
 void listener_resume(struct listener *listener);

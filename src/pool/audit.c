@@ -18,7 +18,7 @@ void weir_pool_stats(const struct weir_pool *pool, struct weir_pool_stats *stats
 	stats->idle = pool->in[SLOT_IDLE].count;
 	stats->connecting = pool->in[SLOT_CONNECTING].count;
 	stats->leased = pool->in[SLOT_LEASED].count;
-	stats->closing = pool->in[SLOT_DOOMED].count + pool->in[SLOT_CLOSING].count;
+	stats->closing = pool_ending(pool);
 	stats->waiting = pool->waiting;
 }
 

@@ -5,18 +5,27 @@
  *     |
  *     +--> seat --> seat --> seat            one per pool, pushed at the front, unlinked only with the budget
  *          owner    owner    (left)          a seat that was left is taken again by the next pool
- *          raised   -        -
+ *          raised   offers   -               needs a unit; may have one idle; never both
  *
- * No wake-up is lost. A pool that finds the budget spent raises its hand and then tries once more; a pool that returns
- * a unit does so and then looks for hands. All of it is sequentially consistent, so of the two at least one sees the
- * other. Whoever lowers a raised hand owes its pool the call of notify, and that pool, whether it still needs the unit
- * or not, answers with weir_pool_budget_freed, which passes what is left on to the next hand. A pool that leaves
- * passes on as well: the notice may be under way to it.
+ * A seat has two signs. Its own pool puts them up; whoever takes one down owes that pool the call of notify, so a sign
+ * is good for one notice. A notified pool, whatever for and whether it still matters or not, answers with
+ * weir_pool_budget_freed, which ends in pool_unit_pass_on: what is left goes on to the next. A pool that leaves passes
+ * on as well: a notice may be under way to it.
  *
- * A unit may also be bound by an idle connection of a pool to which nothing happens. So raising a hand is a call to all
- * other pools to look at what they have: they answer with weir_pool_budget_freed, too, and give up idle connections.
+ * No wake-up is lost. All of it is sequentially consistent, and each side first writes and then looks, so of two that
+ * meet at least one sees the other:
  *
- * Fairness: the search for a hand starts behind the seat that was notified last.
+ *   raises its hand, then tries once more          | returns a unit, then looks for hands
+ *   raises its hand, then looks for offers         | offers, then looks for hands, and gives up idle connections
+ *   (has tried in vain)                            | (before each time it lets its connections be idle)
+ *
+ * So a unit that an idle connection of a quiet pool binds comes loose: one pool that offers is asked, and unless it
+ * gives up as many as hands are raised, it has the next one asked. An offer stays up while connections are leased and
+ * given back, so that this costs no write; it may be out of date, and is gone once the pool has been asked. While
+ * everything is in use there are no offers, and raising a hand calls nobody.
+ *
+ * Fairness: the search for a hand starts behind the seat that was notified last, the search for an offer behind the
+ * seat that asks.
  */
 #include "pool/budget.h"
 
@@ -31,8 +40,8 @@ struct pool_seat {
 	struct pool_seat *next;    /* fixed once the seat is in the list */
 	void *owner;
 	_Atomic bool taken;
-	_Atomic bool present;      /* may be called; ends before `taken` does */
-	_Atomic bool raised;
+	_Atomic bool raised;       /* sign: the pool has waiters and no unit for them */
+	_Atomic bool offers;       /* sign: the pool had idle connections when it last looked */
 	_Atomic uint32_t callers;  /* threads that may be about to call notify for it */
 };
 
@@ -116,21 +125,7 @@ struct pool_seat *pool_seat_take(struct weir_pool_budget *budget, void *owner)
 	if (seat == NULL)
 		return NULL;
 	seat->owner = owner;
-	atomic_store(&seat->present, true);
 	return seat;
-}
-
-void pool_seat_leave(struct weir_pool_budget *budget, struct pool_seat *seat)
-{
-	if (budget == NULL)
-		return;
-	pool_unit_forgo(budget, seat);
-	atomic_store(&seat->present, false);
-	/* Whoever counts itself in from here on finds the hand down and the pool absent, and does not call. */
-	while (atomic_load(&seat->callers) > 0)
-		sched_yield();
-	pool_unit_pass_on(budget, seat);
-	atomic_store(&seat->taken, false);
 }
 
 static bool unit_try(struct weir_pool_budget *budget)
@@ -148,87 +143,99 @@ static bool hand_raise(struct weir_pool_budget *budget, struct pool_seat *seat)
 {
 	if (atomic_load(&seat->raised))
 		return false;
+	/* Nothing is idle beside a waiter: whoever asked here would ask in vain. */
+	atomic_store(&seat->offers, false);
 	/* Counted first: the count may be too high for a moment, never too low. */
 	atomic_fetch_add(&budget->raised, 1);
 	atomic_store(&seat->raised, true);
 	return true;
 }
 
-/* True for exactly one caller a raise. */
-static bool hand_lower(struct weir_pool_budget *budget, struct pool_seat *seat)
+static void hand_lower(struct weir_pool_budget *budget, struct pool_seat *seat)
 {
-	if (!atomic_load(&seat->raised) || !atomic_exchange(&seat->raised, false))
-		return false;
-	atomic_fetch_sub(&budget->raised, 1);
-	return true;
+	if (atomic_load(&seat->raised) && atomic_exchange(&seat->raised, false))
+		atomic_fetch_sub(&budget->raised, 1);
 }
 
-/* Asks every pool but `own` to look at its idle connections. */
-static void call_others(struct weir_pool_budget *budget, const struct pool_seat *own)
-{
-	for (struct pool_seat *seat = atomic_load(&budget->seats); seat != NULL; seat = seat->next) {
-		if (seat == own || !atomic_load(&seat->present))
-			continue;
-		/* Counted in before the second look, so that pool_seat_leave waits for the call. */
-		atomic_fetch_add(&seat->callers, 1);
-		if (atomic_load(&seat->present))
-			budget->notify(seat->owner);
-		atomic_fetch_sub(&seat->callers, 1);
-	}
-}
-
-bool pool_unit_take(struct weir_pool_budget *budget, struct pool_seat *seat)
-{
-	bool raised;
-
-	if (budget == NULL || unit_try(budget))
-		return true;
-	raised = hand_raise(budget, seat);
-	if (unit_try(budget)) {
-		hand_lower(budget, seat);
-		return true;
-	}
-	if (raised)
-		call_others(budget, seat);
-	return false;
-}
-
-void pool_unit_forgo(struct weir_pool_budget *budget, struct pool_seat *seat)
-{
-	if (budget != NULL)
-		hand_lower(budget, seat);
-}
-
-/* Notifies the pool of `seat` if its hand is raised. */
-static bool seat_notify(struct weir_pool_budget *budget, struct pool_seat *seat)
+/* Takes `sign` of `seat` down and notifies its pool. True for exactly one caller each time it is up. */
+static bool seat_notify(struct weir_pool_budget *budget, struct pool_seat *seat, _Atomic bool *sign)
 {
 	bool lowered;
 
-	if (!atomic_load(&seat->raised))
+	if (!atomic_load(sign))
 		return false;
-	/* Counted in before the hand is lowered, so that pool_seat_leave waits for the call. */
+	/* Counted in before the sign is taken down, so that pool_seat_leave waits for the call. */
 	atomic_fetch_add(&seat->callers, 1);
-	lowered = hand_lower(budget, seat);
-	if (lowered) {
-		atomic_store(&budget->notified_last, seat);
+	lowered = atomic_exchange(sign, false);
+	if (lowered)
 		budget->notify(seat->owner);
-	}
 	atomic_fetch_sub(&seat->callers, 1);
 	return lowered;
+}
+
+/* The seats as a ring. */
+static struct pool_seat *seat_behind(struct weir_pool_budget *budget, const struct pool_seat *seat)
+{
+	return seat->next != NULL ? seat->next : atomic_load(&budget->seats);
 }
 
 /* Notifies one pool with a raised hand other than `own`, the first behind the one notified last. */
 static void hand_answer(struct weir_pool_budget *budget, const struct pool_seat *own)
 {
 	struct pool_seat *last = atomic_load(&budget->notified_last);
-	struct pool_seat *seat;
+	const struct pool_seat *start = last != NULL ? last : own;
+	struct pool_seat *seat = seat_behind(budget, start);
 
-	for (seat = last == NULL ? NULL : last->next; seat != NULL; seat = seat->next)
-		if (seat != own && seat_notify(budget, seat))
+	for (;; seat = seat_behind(budget, seat)) {
+		if (seat != own && seat_notify(budget, seat, &seat->raised)) {
+			atomic_fetch_sub(&budget->raised, 1);
+			atomic_store(&budget->notified_last, seat);
 			return;
-	for (seat = atomic_load(&budget->seats); seat != NULL; seat = seat->next)
-		if (seat != own && seat_notify(budget, seat))
+		}
+		if (seat == start)
 			return;
+	}
+}
+
+/* Notifies one pool that offers, other than `own`. */
+static void offer_take_up(struct weir_pool_budget *budget, const struct pool_seat *own)
+{
+	struct pool_seat *seat = seat_behind(budget, own);
+
+	while (seat != own && !seat_notify(budget, seat, &seat->offers))
+		seat = seat_behind(budget, seat);
+}
+
+void pool_seat_leave(struct weir_pool_budget *budget, struct pool_seat *seat)
+{
+	if (budget == NULL)
+		return;
+	hand_lower(budget, seat);
+	atomic_store(&seat->offers, false);
+	/* Whoever counts itself in from here on finds both signs down, and does not call. */
+	while (atomic_load(&seat->callers) > 0)
+		sched_yield();
+	pool_unit_pass_on(budget, seat, 0);
+	atomic_store(&seat->taken, false);
+}
+
+bool pool_unit_take(struct weir_pool_budget *budget, struct pool_seat *seat)
+{
+	bool raised;
+
+	if (budget == NULL)
+		return true;
+	if (!unit_try(budget)) {
+		raised = hand_raise(budget, seat);
+		if (!unit_try(budget)) {
+			if (raised)
+				offer_take_up(budget, seat);
+			return false;
+		}
+	}
+	/* If another unit is needed the hand goes up anew, and the offers are looked at anew. */
+	hand_lower(budget, seat);
+	return true;
 }
 
 void pool_unit_return(struct weir_pool_budget *budget, struct pool_seat *seat)
@@ -240,15 +247,31 @@ void pool_unit_return(struct weir_pool_budget *budget, struct pool_seat *seat)
 		hand_answer(budget, seat);
 }
 
-void pool_unit_pass_on(struct weir_pool_budget *budget, struct pool_seat *seat)
+void pool_unit_forgo(struct weir_pool_budget *budget, struct pool_seat *seat)
 {
-	if (budget != NULL && atomic_load(&budget->raised) > 0 && atomic_load(&budget->used) < budget->max)
-		hand_answer(budget, seat);
+	if (budget != NULL)
+		hand_lower(budget, seat);
 }
 
-uint32_t pool_units_missed(const struct weir_pool_budget *budget)
+uint32_t pool_unit_offer(struct weir_pool_budget *budget, struct pool_seat *seat)
 {
-	uint32_t raised = budget == NULL ? 0 : atomic_load(&budget->raised);
+	if (!atomic_load(&seat->offers)) {
+		hand_lower(budget, seat);
+		atomic_store(&seat->offers, true);
+	}
+	return atomic_load(&budget->raised);
+}
 
-	return raised > 0 && atomic_load(&budget->used) >= budget->max ? raised : 0;
+void pool_unit_pass_on(struct weir_pool_budget *budget, struct pool_seat *seat, uint32_t returning)
+{
+	uint32_t others;
+
+	if (budget == NULL || (others = atomic_load(&budget->raised)) == 0)
+		return;
+	/* Its own hand, if up, was counted: only this thread raises it. */
+	others -= atomic_load(&seat->raised);
+	if (atomic_load(&budget->used) < budget->max)
+		hand_answer(budget, seat);
+	else if (others > returning)
+		offer_take_up(budget, seat);
 }

@@ -1,7 +1,7 @@
 /*
  * What a pool asks of its budget. A seat is a pool's place at the budget: it is where the pool raises its hand when it
- * has waiters and no unit. A pool with a private budget has no budget and no seat (NULL, NULL); then every unit is
- * granted.
+ * has waiters and no unit, and offers when it has idle connections, which bind units. A pool with a private budget has
+ * no budget and no seat (NULL, NULL); then every unit is granted.
  */
 #ifndef WEIR_POOL_BUDGET_H
 #define WEIR_POOL_BUDGET_H
@@ -16,7 +16,10 @@ struct pool_seat *pool_seat_take(struct weir_pool_budget *budget, void *owner);
 /* After it, notify is not called for this seat any more; a call in another thread has returned. */
 void pool_seat_leave(struct weir_pool_budget *budget, struct pool_seat *seat);
 
-/* One more connection. False: the budget is spent and the seat's hand is raised. */
+/*
+ * One more connection. False: the budget is spent, the seat's hand is raised, and if it was not up already, one pool
+ * that offers is notified.
+ */
 bool pool_unit_take(struct weir_pool_budget *budget, struct pool_seat *seat);
 
 /* One connection less; one pool that has its hand raised, other than this one, is notified. */
@@ -25,10 +28,18 @@ void pool_unit_return(struct weir_pool_budget *budget, struct pool_seat *seat);
 /* The pool needs no unit (any more): its hand goes down. */
 void pool_unit_forgo(struct weir_pool_budget *budget, struct pool_seat *seat);
 
-/* A notified pool has taken what it needs: if there are units left, the next one is notified. */
-void pool_unit_pass_on(struct weir_pool_budget *budget, struct pool_seat *seat);
+/*
+ * The pool has idle connections, and so needs no unit. How many hands are raised; when one goes up later the pool may
+ * be notified, and then calls this again if it still has idle connections. There must be a budget. Two loads while the
+ * offer is up.
+ */
+uint32_t pool_unit_offer(struct weir_pool_budget *budget, struct pool_seat *seat);
 
-/* How many hands are raised while the budget is spent. */
-uint32_t pool_units_missed(const struct weir_pool_budget *budget);
+/*
+ * A notified pool has taken what it needs and given up what it could; `returning` of its units are on their way back.
+ * If there are units left, the next hand is notified; else, if more hands are raised than that, the next pool that
+ * offers.
+ */
+void pool_unit_pass_on(struct weir_pool_budget *budget, struct pool_seat *seat, uint32_t returning);
 
 #endif

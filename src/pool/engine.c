@@ -11,6 +11,8 @@
  * beside an idle connection. Asking happens in one loop only: a call made from inside open or close leaves it to the
  * loop that called it. A thousand opens that fail at once are a thousand rounds, not a thousand stack frames.
  *
+ * Own waiters come first. What is idle after that, match gives up as far as other pools of the budget wait for a unit.
+ *
  * The rule for opening: while more wait than opens are in flight, and there is room (own maximum, budget,
  * connecting_max).
  */
@@ -99,12 +101,12 @@ struct slot *pool_idle_pick(struct weir_pool *pool)
 	return pool_slot_last(pool, SLOT_IDLE);
 }
 
-/* Idle connections hold units of the budget that other pools wait for: one is given up for each pool that does. */
+/* Idle connections bind units of the budget that other pools wait for: one is given up for each pool that does. */
 static void idle_yield(struct weir_pool *pool)
 {
-	uint32_t missed = pool_units_missed(pool->budget);
+	uint32_t missed = pool_unit_offer(pool->budget, pool->seat);
 
-	while (pool->in[SLOT_IDLE].count > 0 && pool->in[SLOT_DOOMED].count + pool->in[SLOT_CLOSING].count < missed)
+	while (pool->in[SLOT_IDLE].count > 0 && pool_ending(pool) < missed)
 		pool_slot_move(pool, pool_slot_last(pool, SLOT_IDLE), SLOT_DOOMED);
 }
 

@@ -98,6 +98,12 @@ static inline uint32_t pool_live(const struct weir_pool *pool)
 	return pool->slots_used - pool->in[SLOT_FREE].count;
 }
 
+/* Connections that are on their way out: their units will come back. */
+static inline uint32_t pool_ending(const struct weir_pool *pool)
+{
+	return pool->in[SLOT_DOOMED].count + pool->in[SLOT_CLOSING].count;
+}
+
 /* A free slot, now CONNECTING. There must be room. */
 struct slot *pool_slot_take(struct weir_pool *pool);
 

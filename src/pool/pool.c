@@ -285,7 +285,7 @@ void weir_pool_budget_freed(struct weir_pool *pool, uint64_t now_us)
 {
 	pool_clock(pool, now_us);
 	pool_settle(pool);
-	pool_unit_pass_on(pool->budget, pool->seat);
+	pool_unit_pass_on(pool->budget, pool->seat, pool_ending(pool));
 	pool_wake(pool);
 }
 

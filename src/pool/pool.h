@@ -208,12 +208,19 @@ const char *weir_pool_audit(const struct weir_pool *pool);
 /* --- the shared budget -------------------------------------------------------------------------------------------- */
 
 /*
- * Counts the connections of all pools that share it; lock free. When a pool with waiters finds it spent, it registers
- * for a wake and calls `notify` with the owners of all others, since what they hold idle is what it needs; a pool that
- * returns a unit while others are registered calls `notify` with one of their owners, each in its turn (from its own thread: the callback must only post to the other thread, which then calls
- * weir_pool_budget_freed, also when it needs no unit any more; it need not when the pool has been freed meanwhile). In
- * each of its calls a pool closes idle connections while others are registered. `notify` is not called for a pool
- * after its weir_pool_free.
+ * Counts the connections of all pools that share it; lock free. Pools help each other out through `notify`:
+ *
+ *   - a pool that returns a unit while others wait for one has one of them notified, each in its turn;
+ *   - a pool that has waiters and finds the budget spent has one notified that may have idle connections, and that one,
+ *     if it has too few to give up, the next.
+ *
+ * `notify` is called with the owner of the pool in question from the thread of the other: it must only post to the
+ * owner's thread, which then calls weir_pool_budget_freed, also when the pool needs nothing any more; it need not when
+ * the pool has been freed meanwhile. Two notices of which none has been answered may become one. `notify` is not called
+ * for a pool after its weir_pool_free.
+ *
+ * A pool with waiters of its own serves them first; what it has idle it gives up for others that wait, in each of its
+ * calls.
  *
  * NULL: out of memory or a bad argument (errno EINVAL): connections_max out of 1..1000000, no notify.
  */
@@ -221,6 +228,7 @@ struct weir_pool_budget *weir_pool_budget_create(uint32_t connections_max, void 
 /* All its pools must have been freed (checked, aborts). NULL is allowed. */
 void weir_pool_budget_free(struct weir_pool_budget *budget);
 uint32_t weir_pool_budget_used(const struct weir_pool_budget *budget);
+/* The answer to notify. */
 void weir_pool_budget_freed(struct weir_pool *pool, uint64_t now_us);
 
 #endif

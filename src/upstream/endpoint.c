@@ -16,15 +16,26 @@
 #include "base/check.h"
 #include "base/planted.h"
 
-enum cause upstream_connect_cause(int error)
+enum cause upstream_connect_cause(int error, const char **why)
 {
+	*why = NULL;
 	switch (-error) {
+	case ECONNREFUSED: return CAUSE_CONNECT_REFUSED;
 	case ETIMEDOUT: return CAUSE_CONNECT_TIMEOUT;
 	case EMFILE:
 	case ENFILE: return CAUSE_FILES_EXHAUSTED;
 	case ENOMEM:
 	case ENOBUFS: return CAUSE_MEMORY_EXHAUSTED;
-	default: return CAUSE_CONNECT_REFUSED;
+	case EADDRNOTAVAIL:
+		*why = "no local port is free for one more connection to the endpoint";
+		return CAUSE_FILES_EXHAUSTED;
+	case EHOSTUNREACH:
+	case ENETUNREACH: *why = "there is no route to the endpoint"; return CAUSE_CONNECT_REFUSED;
+	case ENOENT: *why = "the endpoint's unix socket does not exist"; return CAUSE_CONNECT_REFUSED;
+	case EACCES:
+	case EPERM: *why = "the gateway may not connect to the endpoint"; return CAUSE_CONNECT_REFUSED;
+	case EAGAIN: *why = "the endpoint's backlog is full"; return CAUSE_CONNECT_REFUSED;
+	default: *why = "connecting to the endpoint failed"; return CAUSE_CONNECT_REFUSED;
 	}
 }
 
@@ -64,7 +75,7 @@ static void connect_failed(struct upstream_conn *uc, int error)
 	conn_dismantle(uc);
 	if (PLANTED(SLOT_LOST_ON_FAILED_OPEN))
 		return;
-	weir_pool_open_failed(ep->pool, slot, (int)upstream_connect_cause(error), io_now_us(ep->ups->io));
+	weir_pool_open_failed(ep->pool, slot, error, io_now_us(ep->ups->io));
 }
 
 static void connected(struct upstream_conn *uc)
@@ -117,7 +128,7 @@ static void connect_never_began(struct upstream_conn *uc, int error)
 	slab_free(&ep->ups->conns, uc);
 	if (PLANTED(SLOT_LOST_ON_FAILED_OPEN))
 		return;
-	weir_pool_open_failed(ep->pool, slot, (int)upstream_connect_cause(error), io_now_us(ep->ups->io));
+	weir_pool_open_failed(ep->pool, slot, error, io_now_us(ep->ups->io));
 }
 
 static void on_open(void *owner, uint32_t slot)
@@ -127,7 +138,7 @@ static void on_open(void *owner, uint32_t slot)
 	struct upstream_conn *uc = slab_alloc(&ep->ups->conns);
 
 	if (uc == NULL) {
-		weir_pool_open_failed(ep->pool, slot, CAUSE_MEMORY_EXHAUSTED, io_now_us(io));
+		weir_pool_open_failed(ep->pool, slot, -ENOMEM, io_now_us(io));
 		return;
 	}
 	*uc = (struct upstream_conn){.endpoint = ep, .slot = slot, .began_us = io_now_us(io), .connecting = true};

@@ -44,8 +44,8 @@ void endpoint_release(struct endpoint *ep);
 /* Begins closing the connection's socket and tells the pool; the memory goes at the end of the tick. */
 void upstream_conn_close(struct upstream_conn *uc);
 
-/* The cause that stands for a failed connect. */
-enum cause upstream_connect_cause(int error);
+/* The cause that stands for a failed connect, and a static sentence where the cause alone says too little (else NULL). */
+enum cause upstream_connect_cause(int error, const char **why);
 
 /* All leases go through this pick (balance.c). NULL when the upstream has no endpoint that may be used. */
 struct endpoint *balance_pick(struct upstreams *ups, const struct config_upstream *upstream);

@@ -36,14 +36,15 @@ static void lease_hold(struct upstream_lease *lease, uint64_t now_us)
 }
 
 /* The cause in the words of the table. */
-static enum cause outcome_cause(const struct upstream_lease *lease, enum weir_pool_outcome outcome)
+static enum cause outcome_cause(struct upstream_lease *lease, enum weir_pool_outcome outcome)
 {
 	struct weir_pool_stats stats;
 
+	lease->why = NULL;
 	switch (outcome) {
 	case WEIR_POOL_DELIVERED: return CAUSE_NONE;
 	case WEIR_POOL_REJECTED: return CAUSE_POOL_QUEUE_FULL;
-	case WEIR_POOL_OPEN_FAILED: return (enum cause)lease->waiter.reason;
+	case WEIR_POOL_OPEN_FAILED: return upstream_connect_cause(lease->waiter.reason, &lease->why);
 	case WEIR_POOL_CLOSED: return CAUSE_DRAINING;
 	case WEIR_POOL_TIMED_OUT:
 		/* Where nothing was ever established, the wait was for connecting. */
@@ -77,6 +78,7 @@ enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config
 
 	CHECK(lease->stage == LEASE_NONE);
 	if (ep == NULL) {
+		lease->why = NULL;
 		*cause = CAUSE_NO_HEALTHY_ENDPOINT;
 		return UPSTREAM_FAILED;
 	}
@@ -85,6 +87,7 @@ enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config
 	lease->asked_us = now_us;
 	lease->queue_us = lease->connect_us = 0;
 	lease->reused = false;
+	lease->why = NULL;
 	lease->waiter = (struct weir_pool_waiter){.on_outcome = on_outcome};
 	ep->active++;
 

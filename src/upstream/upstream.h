@@ -44,6 +44,7 @@ struct upstream_lease {
 	/* To be read by the user while held. */
 	struct upstream_conn *conn;
 	bool reused;
+	const char *why;                /* more precise than the cause of a failure: a static sentence, or NULL */
 	uint64_t queue_us;              /* the wait, less connecting; set once the acquire has ended */
 	uint64_t connect_us;            /* 0 when reused */
 	const struct config_endpoint *picked;  /* stays after the end, for the log; NULL: none was picked */

@@ -30,7 +30,8 @@ static void test_samples(void **state)
 	exposition_sample(&x, "a", NULL, 0, 0);
 	exposition_sample(&x, "b", labels, 1, 7);
 	exposition_sample(&x, "c", labels, 2, UINT64_MAX);
-	assert_text(&x, "a 0\nb{upstream=\"users\"} 7\nc{upstream=\"users\",endpoint=\"[::1]:80\"} 18446744073709551615\n");
+	assert_text(
+		&x, "a 0\nb{upstream=\"users\"} 7\nc{upstream=\"users\",endpoint=\"[::1]:80\"} 18446744073709551615\n");
 }
 
 static void test_seconds(void **state)

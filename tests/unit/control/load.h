@@ -2,24 +2,20 @@
 #ifndef WEIR_TESTS_CONTROL_LOAD_H
 #define WEIR_TESTS_CONTROL_LOAD_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
+#include "../base/unit.h"
 #include "base/buf.h"
 #include "config/config.h"
 
-/* Two upstreams, three endpoints; one of them with a name that has to be escaped. Listens on a free port. */
+/* Two upstreams, three endpoints; one of them with a name that has to be escaped. */
 static const char three_endpoints[] =
 	"version: 1\n"
-	"listeners: [{name: public, address: '127.0.0.1:0'}]\n"
+	"listeners: [{name: public, address: '127.0.0.1:80'}]\n"
 	"upstreams:\n"
 	"  - {name: first, endpoints: [{address: '127.0.0.1:9001'}, {address: '127.0.0.1:9002'}]}\n"
 	"  - {name: second, endpoints: [{address: 'unix:/run/a\"b\\c'}]}\n"
 	"routes: [{name: all, upstream: first}]\n";
 
+/* It will listen on a free port. */
 static inline const struct config *load(const char *text)
 {
 	struct config_complaints complaints;
@@ -29,6 +25,7 @@ static inline const struct config *load(const char *text)
 	config_complaints_print(&complaints, "test", stderr);
 	config_complaints_release(&complaints);
 	assert_non_null(config);
+	assert_true(address_parse(&config->listeners[0].address, "127.0.0.1:0"));
 	return config;
 }
 

@@ -2,8 +2,10 @@
 #include "load.h"
 
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/units.h"
 #include "control/metrics.h"
 
 /* Every counter different, so that a wrong member shows. `seed` keeps workers apart. */
@@ -18,9 +20,17 @@ static struct snapshot *numbered(const struct config *config, uint64_t seed)
 	for (size_t i = 0; i < s->endpoint_count; i++) {
 		uint32_t n = (uint32_t)(seed * 10000 + i * 100);
 
-		s->pools[i] = (struct weir_pool_stats){.idle = n + 1, .connecting = n + 2, .leased = n + 3, .closing = n + 4,
-			.waiting = n + 5, .opened = n + 6, .open_failed = n + 7, .closed = n + 8, .reused = n + 9,
-			.bad_give_backs = n + 10, .bad_reports = n + 11};
+		s->pools[i] = (struct weir_pool_stats){.idle = n + 1,
+			.connecting = n + 2,
+			.leased = n + 3,
+			.closing = n + 4,
+			.waiting = n + 5,
+			.opened = n + 6,
+			.open_failed = n + 7,
+			.closed = n + 8,
+			.reused = n + 9,
+			.bad_give_backs = n + 10,
+			.bad_reports = n + 11};
 		for (uint32_t outcome = 0; outcome < WEIR_POOL_PENDING; outcome++)
 			s->pools[i].acquires[outcome] = n + 20 + outcome;
 	}
@@ -33,7 +43,8 @@ static void assert_sample(const struct buf *text, const char *line)
 
 	snprintf(whole, sizeof(whole), "\n%s\n", line);
 	if (occurrences(text, whole) != 1)
-		fail_msg("'%s' stands %u times in:\n%.*s", line, occurrences(text, whole), (int)buf_len(text), buf_view(text).p);
+		fail_msg("'%s' stands %u times in:\n%.*s", line, occurrences(text, whole), (int)buf_len(text),
+			buf_view(text).p);
 }
 
 static void test_sum(void **state)
@@ -45,7 +56,8 @@ static void test_sum(void **state)
 	snapshot_add(sum, one);
 	assert_memory_equal(&sum->worker, &one->worker, sizeof(sum->worker));
 	snapshot_add(sum, two);
-	assert_int_equal(sum->worker.connections_accepted, one->worker.connections_accepted + two->worker.connections_accepted);
+	assert_int_equal(
+		sum->worker.connections_accepted, one->worker.connections_accepted + two->worker.connections_accepted);
 	assert_int_equal(sum->worker.tunnels_open, one->worker.tunnels_open + two->worker.tunnels_open);
 	for (size_t i = 0; i < 3; i++) {
 		uint32_t n = (uint32_t)(30000 + i * 200);
@@ -100,7 +112,7 @@ static void assert_worker_samples(const struct buf *text, const struct worker_st
 		{"weir_tunnels_open", w->tunnels_open},
 	};
 
-	for (size_t i = 0; i < sizeof(samples) / sizeof(samples[0]); i++) {
+	for (size_t i = 0; i < COUNT(samples); i++) {
 		char line[200];
 
 		snprintf(line, sizeof(line), "%s %llu", samples[i].name, (unsigned long long)samples[i].value);
@@ -110,35 +122,52 @@ static void assert_worker_samples(const struct buf *text, const struct worker_st
 
 static void assert_pool_samples(const struct buf *text)
 {
-	static const char *const lines[] = {
-		"weir_pool_connections{upstream=\"first\",endpoint=\"127.0.0.1:9001\",state=\"idle\"} 10001",
-		"weir_pool_connections{upstream=\"first\",endpoint=\"127.0.0.1:9002\",state=\"connecting\"} 10102",
-		"weir_pool_connections{upstream=\"second\",endpoint=\"unix:/run/a\\\"b\\\\c\",state=\"leased\"} 10203",
-		"weir_pool_connections{upstream=\"second\",endpoint=\"unix:/run/a\\\"b\\\\c\",state=\"closing\"} 10204",
-		"weir_pool_waiters{upstream=\"first\",endpoint=\"127.0.0.1:9002\"} 10105",
-		"weir_pool_opened_total{upstream=\"first\",endpoint=\"127.0.0.1:9002\"} 10106",
-		"weir_pool_open_failed_total{upstream=\"first\",endpoint=\"127.0.0.1:9002\"} 10107",
-		"weir_pool_closed_total{upstream=\"first\",endpoint=\"127.0.0.1:9002\"} 10108",
-		"weir_pool_reused_total{upstream=\"first\",endpoint=\"127.0.0.1:9002\"} 10109",
-		"weir_pool_bad_give_backs_total{upstream=\"first\",endpoint=\"127.0.0.1:9002\"} 10110",
-		"weir_pool_acquires_total{upstream=\"first\",endpoint=\"127.0.0.1:9001\",outcome=\"delivered\"} 10020",
-		"weir_pool_acquires_total{upstream=\"first\",endpoint=\"127.0.0.1:9001\",outcome=\"timed_out\"} 10021",
-		"weir_pool_acquires_total{upstream=\"first\",endpoint=\"127.0.0.1:9001\",outcome=\"cancelled\"} 10022",
-		"weir_pool_acquires_total{upstream=\"first\",endpoint=\"127.0.0.1:9001\",outcome=\"rejected\"} 10023",
-		"weir_pool_acquires_total{upstream=\"first\",endpoint=\"127.0.0.1:9001\",outcome=\"open_failed\"} 10024",
-		"weir_pool_acquires_total{upstream=\"first\",endpoint=\"127.0.0.1:9001\",outcome=\"closed\"} 10025",
+	static const char *const endpoints[] = {"upstream=\"first\",endpoint=\"127.0.0.1:9001\"",
+		"upstream=\"first\",endpoint=\"127.0.0.1:9002\"",
+		"upstream=\"second\",endpoint=\"unix:/run/a\\\"b\\\\c\""};
+	static const struct {
+		const char *name, *label;
+		unsigned value;
+	} samples[] = {
+		{"weir_pool_connections", ",state=\"idle\"", 1},
+		{"weir_pool_connections", ",state=\"connecting\"", 2},
+		{"weir_pool_connections", ",state=\"leased\"", 3},
+		{"weir_pool_connections", ",state=\"closing\"", 4},
+		{"weir_pool_waiters", "", 5},
+		{"weir_pool_opened_total", "", 6},
+		{"weir_pool_open_failed_total", "", 7},
+		{"weir_pool_closed_total", "", 8},
+		{"weir_pool_reused_total", "", 9},
+		{"weir_pool_bad_give_backs_total", "", 10},
+		{"weir_pool_acquires_total", ",outcome=\"delivered\"", 20},
+		{"weir_pool_acquires_total", ",outcome=\"timed_out\"", 21},
+		{"weir_pool_acquires_total", ",outcome=\"cancelled\"", 22},
+		{"weir_pool_acquires_total", ",outcome=\"rejected\"", 23},
+		{"weir_pool_acquires_total", ",outcome=\"open_failed\"", 24},
+		{"weir_pool_acquires_total", ",outcome=\"closed\"", 25},
 	};
 
-	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
-		assert_sample(text, lines[i]);
+	for (unsigned i = 0; i < COUNT(samples); i++) {
+		for (unsigned j = 0; j < COUNT(endpoints); j++) {
+			char line[200];
+
+			snprintf(line, sizeof(line), "%s{%s%s} %u", samples[i].name, endpoints[j], samples[i].label,
+				10000 + 100 * j + samples[i].value);
+			assert_sample(text, line);
+		}
+	}
 }
 
 static void test_text(void **state)
 {
 	const struct config *config = load(three_endpoints);
 	struct snapshot *sum = numbered(config, 1);
-	const struct totals totals = {.config = config, .version = "1.2\"3", .sum = sum, .workers = 4,
-		.workers_unanswered = 1, .log_dropped = 77,
+	const struct totals totals = {.config = config,
+		.version = "1.2\"3",
+		.sum = sum,
+		.workers = 4,
+		.workers_unanswered = 1,
+		.log_dropped = 77,
 		.process = {.open_fds = 12, .resident_bytes = 4096, .cpu_us = 1500000, .start_us = 2000001}};
 	struct buf text = {0};
 

@@ -141,9 +141,10 @@ static void test_who_asks_meanwhile_is_told_by_the_next(void **state)
 	ask(&with_first);
 	turn(bed.io);
 	turn(bed.worker_io[0]);
-	turn(bed.worker_io[1]);
-	/* The counters were read already: an answer from them would be older than the question. */
+	/* This worker's counters were read already: an answer from them would be older than the question. */
 	ask(&second);
+	turn(bed.io);
+	turn(bed.worker_io[1]);
 	turn(bed.io);
 	assert_int_equal(first.told, 1);
 	assert_int_equal(with_first.told, 1);

@@ -98,13 +98,29 @@ static void lease(struct model *m, struct model_waiter *waiter)
 	waiter->slot = (uint32_t)(c - m->connections);
 }
 
+static void hand_set(struct model *m, bool raised)
+{
+	if (m->budget == NULL || m->raised == raised)
+		return;
+	m->budget->raised += raised ? 1 : UINT32_MAX;
+	m->raised = raised;
+	if (raised)
+		m->offers = false;
+}
+
+static uint32_t ending(const struct model *m)
+{
+	return model_count(m, MODEL_DOOMED) + model_count(m, MODEL_CLOSING);
+}
+
 static void yield(struct model *m)
 {
-	uint32_t missed = 0;
-
-	if (m->budget != NULL && m->budget->used >= m->budget->max)
-		missed = m->budget->raised;
-	while (idle(m, true) != NULL && model_count(m, MODEL_DOOMED) + model_count(m, MODEL_CLOSING) < missed)
+	if (m->budget == NULL || idle(m, true) == NULL)
+		return;
+	hand_set(m, false);
+	m->offers = true;
+	/* The hands for which this pool has just freed units are going down. */
+	while (idle(m, true) != NULL && ending(m) < m->budget->raised - m->notices_due)
 		idle(m, true)->state = MODEL_DOOMED;
 }
 
@@ -375,6 +391,7 @@ void model_open_asked(struct model *m, uint32_t slot)
 	expect(m, open_wanted(m), "open: not wanted, or no room");
 	expect(m, m->budget == NULL || m->budget->used < m->budget->max, "open: the budget is spent");
 	m->connections[slot].state = MODEL_CONNECTING;
+	hand_set(m, false);
 	if (m->budget != NULL)
 		m->budget->used++;
 }
@@ -385,25 +402,36 @@ void model_close_asked(struct model *m, uint32_t slot)
 	m->connections[slot].state = MODEL_CLOSING;
 }
 
-static void hand_set(struct model *m, bool raised)
+/* A unit is free, and goes to a pool that waits. */
+static void notified_of_unit(struct model *m, struct model *by)
 {
-	if (m->budget == NULL || m->raised == raised)
-		return;
-	m->budget->raised += raised ? 1 : UINT32_MAX;
-	m->raised = raised;
-}
-
-void model_notified(struct model *m, struct model *by)
-{
-	expect(by, m != by, "notify: itself");
-	expect(by, m->raised, "notify: a pool that does not wait for it");
-	expect(by, by->notices_due > 0 || (by->passing && by->budget->used < by->budget->max),
-		"notify: no unit is free");
+	expect(by, m->raised, "notify: a pool that does not wait for a unit");
+	expect(by, by->notices_due > 0 || by->passing, "notify: it is not this pool that freed a unit");
 	if (by->notices_due > 0)
 		by->notices_due--;
 	else
 		by->passing = false;
 	hand_set(m, false);
+}
+
+/* No unit is free, and a pool is asked for one. */
+static void notified_of_hand(struct model *m, struct model *by)
+{
+	bool raises = open_wanted(by) && !by->raised;
+	bool passes = by->passing && by->budget->raised - by->raised > ending(by);
+
+	expect(by, m->offers, "notify: a pool that does not offer");
+	expect(by, raises || passes, "notify: no hand has gone up, and no question goes on");
+	m->offers = false;
+}
+
+void model_notified(struct model *m, struct model *by)
+{
+	expect(by, m != by, "notify: itself");
+	if (by->budget->used < by->budget->max)
+		notified_of_unit(m, by);
+	else
+		notified_of_hand(m, by);
 }
 
 void model_told(struct model *m, uint32_t w, enum weir_pool_outcome outcome)
@@ -427,6 +455,20 @@ void model_settled(struct model *m)
 	expect(m, !open_wanted(m) || spent, "an open was not asked for");
 	expect(m, m->notices_due == 0, "a pool that waits for a unit was not notified");
 	hand_set(m, open_wanted(m));
+}
+
+const char *model_quiet(struct model *const *models, uint32_t n)
+{
+	uint32_t returning = 0;
+	bool binds = false;
+
+	for (uint32_t i = 0; i < n; i++) {
+		returning += ending(models[i]);
+		binds |= model_count(models[i], MODEL_IDLE) > 0;
+	}
+	if (n > 0 && models[0]->budget != NULL && binds && returning < models[0]->budget->raised)
+		return "a pool waits for a unit that an idle connection of another binds";
+	return NULL;
 }
 
 void model_stats(struct model *m, struct weir_pool_stats *stats)

@@ -43,8 +43,9 @@ struct model {
 	struct weir_pool_config config;
 	struct model_budget *budget;  /* NULL: private */
 	bool raised;
+	bool offers;                  /* it had idle connections when it last looked, and has not been asked since */
 	uint32_t notices_due;         /* notify calls this pool owes to others */
-	bool passing;                 /* it was notified, or it leaves: what is free goes on to the next */
+	bool passing;                 /* it was notified, or it leaves: what is free, or the question, goes on */
 	struct model_connection connections[MODEL_SLOTS];
 	struct model_waiter waiters[MODEL_WAITERS];
 	uint64_t now_us, run_us, number;  /* run_us: when the latest run began */
@@ -87,6 +88,11 @@ enum weir_pool_outcome model_acquire_answer(struct model *m, uint32_t w);
 void model_settled(struct model *m);
 /* After model_budget_freed and model_leave: the free unit has found somebody, or nobody waits. */
 void model_passed(struct model *m);
+/*
+ * For the pools of a budget when all notices have been answered: nobody waits for a unit that an idle connection binds,
+ * unless enough units are on their way back. NULL, or what is wrong.
+ */
+const char *model_quiet(struct model *const *models, uint32_t n);
 /* The present counts are filled in. */
 void model_stats(struct model *m, struct weir_pool_stats *stats);
 /* When something is to be done next. */

@@ -135,6 +135,120 @@ static void connection_nobody_needs_here_is_closed_for_a_pool_that_waits(void **
 	owners_release(o, 2, budget);
 }
 
+static void a_quiet_pool_gives_up_its_idle_connection_to_a_raised_hand(void **state)
+{
+	struct weir_pool_budget *budget = budget_of(1);
+	struct owner o[2];
+	struct borrower b[2];
+
+	owners_init(o, b, 2, budget);
+	borrower_lease(&b[0]);
+	borrower_give_back(&b[0], WEIR_POOL_REUSABLE);
+	assert_int_equal(borrower_acquire(&b[1], 1000), WEIR_POOL_PENDING);
+	/* Nothing happens to the pool that holds it but this. */
+	assert_int_equal(notices_n, 1);
+	assert_ptr_equal(notices[0], &o[0]);
+	assert_int_equal(o[0].closes_n, 0);
+	notices_deliver();
+	assert_int_equal(o[0].closes_n, 1);
+	assert_int_equal(o[1].opens_n, 1);
+	owner_opened(&o[1], 0);
+	owner_run(&o[1]);
+	assert_int_equal(b[1].outcome, WEIR_POOL_DELIVERED);
+	borrower_give_back(&b[1], WEIR_POOL_REUSABLE);
+	assert_int_equal(owner_stats(&o[1]).idle, 1);
+	owners_release(o, 2, budget);
+}
+
+/* One after the other gives up one, as often as it takes, and the rest stays. */
+static void waiters_get_as_many_idle_connections_of_others_as_they_need(void **state)
+{
+	struct weir_pool_budget *budget = budget_of(6);
+	struct owner o[3];
+	struct borrower b[3], lease[6], more[4];
+
+	owners_init(o, b, 3, budget);
+	for (int i = 0; i < 6; i++) {
+		borrower_init(&lease[i], &o[i % 2]);
+		borrower_lease(&lease[i]);
+	}
+	for (int i = 0; i < 6; i++)
+		borrower_give_back(&lease[i], WEIR_POOL_REUSABLE);
+	for (int i = 0; i < 4; i++) {
+		borrower_init(&more[i], &o[2]);
+		assert_int_equal(borrower_acquire(&more[i], 1000), WEIR_POOL_PENDING);
+		assert_int_equal(notices_n, 1);
+	}
+	notices_deliver();
+	assert_int_equal(o[2].opens_n, 4);
+	assert_int_equal(owner_stats(&o[0]).idle + owner_stats(&o[1]).idle, 2);
+	for (int i = 0; i < 4; i++)
+		borrower_cancel(&more[i]);
+	owners_release(o, 3, budget);
+}
+
+static void pool_that_has_nothing_idle_any_more_has_the_next_one_asked(void **state)
+{
+	struct weir_pool_budget *budget = budget_of(2);
+	struct owner o[3], *first, *second;
+	struct borrower b[3];
+
+	owners_init(o, b, 3, budget);
+	for (int i = 0; i < 2; i++) {
+		borrower_lease(&b[i]);
+		borrower_give_back(&b[i], WEIR_POOL_REUSABLE);
+	}
+	borrower_acquire(&b[2], 1000);
+	assert_int_equal(notices_n, 1);
+	first = notice_take();
+	second = first == &o[0] ? &o[1] : &o[0];
+	/* Before the notice arrives what it has idle is leased, and the wait goes on. */
+	borrower_cancel(&b[2]);
+	borrower_lease(&b[first - o]);
+	second->close_answer = ANSWER_LATER;
+	borrower_acquire(&b[2], 1000);
+	assert_int_equal(notices_n, 1);
+	assert_ptr_equal(notices[0], first);
+	notices_deliver();
+	assert_int_equal(first->closes_n, 0);
+	assert_int_equal(second->closes_n, 1);
+	owner_closed(second, second->closes[0]);
+	notices_deliver();
+	assert_int_equal(o[2].opens_n, 1);
+	borrower_give_back(&b[first - o], WEIR_POOL_REUSABLE);
+	borrower_cancel(&b[2]);
+	second->close_answer = ANSWER_YES;
+	owners_release(o, 3, budget);
+}
+
+static void raising_a_hand_calls_nobody_while_everything_is_in_use(void **state)
+{
+	struct weir_pool_budget *budget = budget_of(2);
+	struct owner o[3];
+	struct borrower b[3];
+
+	owners_init(o, b, 3, budget);
+	for (int i = 0; i < 2; i++) {
+		borrower_lease(&b[i]);
+		borrower_give_back(&b[i], WEIR_POOL_REUSABLE);
+		borrower_lease(&b[i]);
+	}
+	/* Both may have been idle: each is asked once. */
+	borrower_acquire(&b[2], 1000);
+	assert_int_equal(notices_n, 1);
+	notices_deliver();
+	for (int i = 0; i < 10; i++) {
+		borrower_cancel(&b[2]);
+		borrower_acquire(&b[2], 1000);
+		assert_int_equal(notices_n, 0);
+	}
+	borrower_cancel(&b[2]);
+	for (int i = 0; i < 2; i++)
+		borrower_give_back(&b[i], WEIR_POOL_REUSABLE);
+	assert_int_equal(o[0].closes_n + o[1].closes_n, 0);
+	owners_release(o, 3, budget);
+}
+
 static void own_waiters_come_before_those_of_others(void **state)
 {
 	struct weir_pool_budget *budget = budget_of(1);
@@ -304,6 +418,10 @@ int main(void)
 		cmocka_unit_test(spent_budget_makes_the_other_pool_wait_and_a_returned_unit_is_noticed),
 		cmocka_unit_test(unit_is_held_until_the_connection_is_closed),
 		cmocka_unit_test(connection_nobody_needs_here_is_closed_for_a_pool_that_waits),
+		cmocka_unit_test(a_quiet_pool_gives_up_its_idle_connection_to_a_raised_hand),
+		cmocka_unit_test(waiters_get_as_many_idle_connections_of_others_as_they_need),
+		cmocka_unit_test(pool_that_has_nothing_idle_any_more_has_the_next_one_asked),
+		cmocka_unit_test(raising_a_hand_calls_nobody_while_everything_is_in_use),
 		cmocka_unit_test(own_waiters_come_before_those_of_others),
 		cmocka_unit_test(notices_go_round),
 		cmocka_unit_test(notified_pool_that_needs_nothing_passes_it_on),

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 static void step(void);
+static void step_and_write(void);
 static int step_aside(void);
 
 #undef atomic_load
@@ -21,12 +22,12 @@ static int step_aside(void);
 #undef atomic_compare_exchange_strong
 #undef atomic_compare_exchange_weak
 #define atomic_load(p) (step(), atomic_load_explicit(p, memory_order_seq_cst))
-#define atomic_store(p, v) (step(), atomic_store_explicit(p, v, memory_order_seq_cst))
-#define atomic_exchange(p, v) (step(), atomic_exchange_explicit(p, v, memory_order_seq_cst))
-#define atomic_fetch_add(p, v) (step(), atomic_fetch_add_explicit(p, v, memory_order_seq_cst))
-#define atomic_fetch_sub(p, v) (step(), atomic_fetch_sub_explicit(p, v, memory_order_seq_cst))
+#define atomic_store(p, v) (step_and_write(), atomic_store_explicit(p, v, memory_order_seq_cst))
+#define atomic_exchange(p, v) (step_and_write(), atomic_exchange_explicit(p, v, memory_order_seq_cst))
+#define atomic_fetch_add(p, v) (step_and_write(), atomic_fetch_add_explicit(p, v, memory_order_seq_cst))
+#define atomic_fetch_sub(p, v) (step_and_write(), atomic_fetch_sub_explicit(p, v, memory_order_seq_cst))
 #define atomic_compare_exchange_strong(p, e, v) \
-	(step(), atomic_compare_exchange_strong_explicit(p, e, v, memory_order_seq_cst, memory_order_seq_cst))
+	(step_and_write(), atomic_compare_exchange_strong_explicit(p, e, v, memory_order_seq_cst, memory_order_seq_cst))
 #define atomic_compare_exchange_weak(p, e, v) atomic_compare_exchange_strong(p, e, v)
 #define sched_yield() step_aside()
 
@@ -40,7 +41,7 @@ static int step_aside(void);
 
 #include <cmocka.h>
 
-#define THREADS_MAX 3
+#define THREADS_MAX 4
 #define PREEMPTIONS 2
 #define CHOICES_MAX 4096
 #define STACK_SIZE (16 * 1024)
@@ -53,6 +54,7 @@ struct thread {
 	enum thread_state state;
 	struct pool_seat *seat;
 	bool mail, left;
+	bool holds;  /* a unit, to the end */
 };
 
 static struct thread threads[THREADS_MAX];
@@ -118,9 +120,6 @@ static void switch_to(struct thread *next)
 {
 	struct thread *before = running;
 
-	/* Who stepped aside may be tried again once another has gone on. */
-	if (before->state == THREAD_ASIDE && next != before)
-		before->state = THREAD_READY;
 	if (next == before)
 		return;
 	running = next;
@@ -147,6 +146,15 @@ static void step(void)
 	taken = choose(n);
 	preemptions += taken > 0;
 	switch_to(ready[taken]);
+}
+
+/* Who stepped aside for others goes on when there is something new to see. */
+static void step_and_write(void)
+{
+	step();
+	for (int i = 0; i < threads_n; i++)
+		if (threads[i].state == THREAD_ASIDE)
+			threads[i].state = THREAD_READY;
 }
 
 /* The running thread cannot go on: another must. When there is none, back to the search. */
@@ -206,28 +214,63 @@ static void returns_one(struct thread *self)
 	pool_unit_return(budget, self->seat);
 }
 
-/* Takes a unit, however long it takes, and returns it. */
+/* Takes a unit, however long it takes. */
+static void unit_await(struct thread *self)
+{
+	bool taken = pool_unit_take(budget, self->seat);
+
+	while (!taken) {
+		mail_await(self);
+		taken = pool_unit_take(budget, self->seat);
+		pool_unit_pass_on(budget, self->seat, 0);
+	}
+}
+
 static void takes_one(struct thread *self)
 {
-	while (!pool_unit_take(budget, self->seat)) {
-		mail_await(self);
-		if (pool_unit_take(budget, self->seat)) {
-			pool_unit_pass_on(budget, self->seat);
-			break;
-		}
-		pool_unit_pass_on(budget, self->seat);
-	}
-	pool_unit_forgo(budget, self->seat);
+	unit_await(self);
 	pool_unit_return(budget, self->seat);
 }
 
-/* Tries once, does not wait, and leaves; what it was notified of meanwhile is lost with it. */
+/* The end of a thread that may still be notified: what it does not answer is lost with it. */
+static void leave(struct thread *self)
+{
+	pool_seat_leave(budget, self->seat);
+	self->left = true;
+}
+
+/* Its unit comes back only when all is over. */
+static void takes_and_holds_one(struct thread *self)
+{
+	unit_await(self);
+	self->holds = true;
+	leave(self);
+}
+
+/* Tries once, does not wait, and leaves. */
 static void tries_and_leaves(struct thread *self)
 {
 	if (pool_unit_take(budget, self->seat))
 		pool_unit_return(budget, self->seat);
-	pool_seat_leave(budget, self->seat);
-	self->left = true;
+	leave(self);
+}
+
+/* Has an idle connection from the beginning, which it gives up when another needs it. */
+static void has_one_idle(struct thread *self)
+{
+	while (pool_unit_offer(budget, self->seat) == 0)
+		mail_await(self);
+	pool_unit_return(budget, self->seat);
+	leave(self);
+}
+
+/* Offers, and has nothing idle any more when it is asked. */
+static void offers_in_vain(struct thread *self)
+{
+	pool_unit_offer(budget, self->seat);
+	if (self->mail)
+		pool_unit_pass_on(budget, self->seat, 0);
+	leave(self);
 }
 
 /* --- the search --------------------------------------------------------------------------------------------------- */
@@ -245,7 +288,12 @@ static void threads_init(void (*const scripts[])(struct thread *self), int n)
 	}
 }
 
-/* Runs the present schedule from beginning to end. `spent`: units taken beforehand by the threads that return one. */
+static bool begins_with_one(void (*script)(struct thread *self))
+{
+	return script == returns_one || script == has_one_idle;
+}
+
+/* Runs the present schedule from beginning to end. */
 static void schedule_run(void (*const scripts[])(struct thread *self), int n, uint32_t max)
 {
 	running = NULL;
@@ -253,7 +301,7 @@ static void schedule_run(void (*const scripts[])(struct thread *self), int n, ui
 	assert_non_null(budget);
 	threads_init(scripts, n);
 	for (int i = 0; i < n; i++)
-		if (scripts[i] == returns_one)
+		if (begins_with_one(scripts[i]))
 			assert_true(pool_unit_take(budget, threads[i].seat));
 	running = &threads[n > 1 ? choose(n) : 0];
 	swapcontext(&search, &running->context);
@@ -263,8 +311,11 @@ static void schedule_run(void (*const scripts[])(struct thread *self), int n, ui
 			wrong = "somebody waits for ever";
 	if (wrong != NULL)
 		fail_msg("%s", wrong);
-	assert_int_equal(weir_pool_budget_used(budget), 0);
 	assert_int_equal(budget->raised, 0);
+	for (int i = 0; i < n; i++)
+		if (threads[i].holds)
+			pool_unit_return(budget, threads[i].seat);
+	assert_int_equal(weir_pool_budget_used(budget), 0);
 	for (int i = 0; i < n; i++)
 		if (!threads[i].left)
 			pool_seat_leave(budget, threads[i].seat);
@@ -321,6 +372,29 @@ static void takers_alone_serve_each_other(void **state)
 	every_schedule(scripts, 3, 1);
 }
 
+static void idle_connection_of_a_quiet_pool_reaches_who_waits(void **state)
+{
+	static void (*const scripts[])(struct thread *) = {has_one_idle, takes_and_holds_one};
+
+	every_schedule(scripts, 2, 1);
+}
+
+/* The notice for the returned unit is under way when the quiet pool looks: that hand is not up, the other's is. */
+static void returned_unit_and_a_quiet_pool_reach_two_who_wait(void **state)
+{
+	static void (*const scripts[])(struct thread *) = {returns_one, has_one_idle, takes_and_holds_one,
+		takes_and_holds_one};
+
+	every_schedule(scripts, 4, 2);
+}
+
+static void question_to_one_that_has_nothing_idle_goes_on_to_the_next(void **state)
+{
+	static void (*const scripts[])(struct thread *) = {has_one_idle, takes_and_holds_one, offers_in_vain};
+
+	every_schedule(scripts, 3, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -329,6 +403,9 @@ int main(void)
 		cmocka_unit_test(two_returned_units_reach_who_waits),
 		cmocka_unit_test(unit_noticed_by_one_that_leaves_reaches_the_other),
 		cmocka_unit_test(takers_alone_serve_each_other),
+		cmocka_unit_test(idle_connection_of_a_quiet_pool_reaches_who_waits),
+		cmocka_unit_test(returned_unit_and_a_quiet_pool_reach_two_who_wait),
+		cmocka_unit_test(question_to_one_that_has_nothing_idle_goes_on_to_the_next),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,9 +1,10 @@
 /*
  * The shared budget between threads. Each thread has a pool and borrows in bursts. It lets the others run while a
  * connection is being opened and while it holds one, and when only they can help it sleeps on a semaphore until it is
- * notified: a lost wake-up stops the test for good, and the alarm ends it. The connections that exist are counted apart
- * from the budget, at the moments the pools ask for them. Pools are closed and made again all the time, so that seats
- * are left while notices are under way. Clean under the thread sanitizer.
+ * notified: a lost wake-up stops the test for good, and the alarm ends it. One more thread hoards: it borrows only to
+ * have idle connections, and then sleeps on them until it is asked to give them up. The connections that exist are
+ * counted apart from the budget, at the moments the pools ask for them. Pools are closed and made again all the time,
+ * so that seats are left while notices are under way. Clean under the thread sanitizer.
  */
 #include "pool/pool.h"
 
@@ -41,6 +42,8 @@ struct loan {
 	struct borrower_thread *thread;
 };
 
+static _Atomic bool over;
+static int hoards;  /* how often the hoarder slept on idle connections */
 static _Atomic int connections, connections_most, notices;
 
 static uint64_t random_next(struct borrower_thread *t)
@@ -160,7 +163,7 @@ static void burst(struct borrower_thread *t)
 	}
 }
 
-static void pool_life(struct borrower_thread *t)
+static void pool_begin(struct borrower_thread *t)
 {
 	static const struct weir_pool_ops ops = {on_open, on_close, on_wake, on_closed, on_random};
 	const struct weir_pool_config config = {.connections_max = UNITS,
@@ -171,8 +174,10 @@ static void pool_life(struct borrower_thread *t)
 	t->pool = weir_pool_create(&config, &ops, t, t->budget);
 	if (t->pool == NULL)
 		abort();
-	for (int i = 0; i < BURSTS; i++)
-		burst(t);
+}
+
+static void pool_end(struct borrower_thread *t)
+{
 	opens_answer(t);
 	if (weir_pool_audit(t->pool) != NULL)
 		abort();
@@ -185,26 +190,67 @@ static void *thread_main(void *context)
 {
 	struct borrower_thread *t = context;
 
-	for (int i = 0; i < POOLS; i++)
-		pool_life(t);
+	for (int i = 0; i < POOLS; i++) {
+		pool_begin(t);
+		for (int k = 0; k < BURSTS; k++)
+			burst(t);
+		pool_end(t);
+	}
 	return NULL;
+}
+
+static bool has_idle(const struct borrower_thread *t)
+{
+	struct weir_pool_stats stats;
+
+	weir_pool_stats(t->pool, &stats);
+	return stats.idle > 0;
+}
+
+static void *hoarder_main(void *context)
+{
+	struct borrower_thread *t = context;
+
+	pool_begin(t);
+	while (!atomic_load(&over)) {
+		burst(t);
+		opens_answer(t);
+		while (has_idle(t) && !atomic_load(&over)) {
+			hoards++;
+			while (sem_wait(&t->mail) != 0)
+				;
+			weir_pool_budget_freed(t->pool, 1);
+		}
+	}
+	pool_end(t);
+	return NULL;
+}
+
+static void borrower_init(struct borrower_thread *t, struct weir_pool_budget *budget, uint64_t seed)
+{
+	*t = (struct borrower_thread){.budget = budget, .random = 0x9e3779b97f4a7c15ULL + seed};
+	assert_int_equal(sem_init(&t->mail, 0, 0), 0);
 }
 
 static void budget_holds_between_threads_and_nobody_is_forgotten(void **state)
 {
 	struct weir_pool_budget *budget = weir_pool_budget_create(UNITS, on_notify);
-	static struct borrower_thread threads[THREADS];
+	static struct borrower_thread threads[THREADS], hoarder;
 
 	assert_non_null(budget);
 	alarm(100);
-	for (int i = 0; i < THREADS; i++) {
-		threads[i] = (struct borrower_thread){.budget = budget, .random = 0x9e3779b97f4a7c15ULL + (uint64_t)i};
-		assert_int_equal(sem_init(&threads[i].mail, 0, 0), 0);
-	}
+	borrower_init(&hoarder, budget, THREADS);
+	for (int i = 0; i < THREADS; i++)
+		borrower_init(&threads[i], budget, (uint64_t)i);
+	assert_int_equal(pthread_create(&hoarder.thread, NULL, hoarder_main, &hoarder), 0);
 	for (int i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&threads[i].thread, NULL, thread_main, &threads[i]), 0);
 	for (int i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_join(threads[i].thread, NULL), 0);
+	atomic_store(&over, true);
+	sem_post(&hoarder.mail);
+	assert_int_equal(pthread_join(hoarder.thread, NULL), 0);
+	sem_destroy(&hoarder.mail);
 	for (int i = 0; i < THREADS; i++) {
 		assert_int_equal(threads[i].closed, POOLS);
 		assert_true(threads[i].served >= POOLS * BURSTS);
@@ -215,6 +261,7 @@ static void budget_holds_between_threads_and_nobody_is_forgotten(void **state)
 	/* The threads did meet at the limit, and never passed it. */
 	assert_int_equal(atomic_load(&connections_most), UNITS);
 	assert_true(atomic_load(&notices) > 0);
+	assert_true(hoards > 0);
 	weir_pool_budget_free(budget);
 }
 

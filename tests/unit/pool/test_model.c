@@ -557,6 +557,21 @@ static void event_random(struct rig *rig)
 		event_close(rig);
 }
 
+/* No idle connection starves a waiter of another pool. */
+static void check_quiet(void)
+{
+	struct model *models[POOLS_MAX];
+	const char *what;
+
+	if (world.mail_n > 0)
+		return;
+	for (uint32_t i = 0; i < world.pools; i++)
+		models[i] = &world.rigs[i].model;
+	what = model_quiet(models, world.pools);
+	if (what != NULL)
+		wrong(what);
+}
+
 /* --- episodes ----------------------------------------------------------------------------------------------------- */
 
 static struct weir_pool_config config_random(void)
@@ -628,17 +643,24 @@ static void rig_release(struct rig *rig)
 	model_passed(&rig->model);
 }
 
+static void event_outermost(void)
+{
+	event_random(&world.rigs[chance(world.pools)]);
+	check_quiet();
+}
+
 static void episode(uint64_t seed)
 {
 	world_init(seed);
 	for (uint64_t end = world.events + EPISODE_EVENTS; world.events < end;)
-		event_random(&world.rigs[chance(world.pools)]);
+		event_outermost();
 	world.liveliness = 0;
 	for (int i = 0; i < 20; i++) {
 		for (uint32_t k = 0; k < world.pools; k++)
 			rig_quieten(&world.rigs[k]);
 		while (world.mail_n > 0)
 			event_mail();
+		check_quiet();
 		world.now_us += 100;
 	}
 	for (uint32_t k = 0; k < world.pools; k++) {

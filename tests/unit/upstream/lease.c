@@ -98,21 +98,29 @@ static void test_causes(void **state)
 	static const struct {
 		int error;
 		enum cause cause;
+		bool explained;
 	} cases[] = {
-		{-ECONNREFUSED, CAUSE_CONNECT_REFUSED},
-		{-ETIMEDOUT, CAUSE_CONNECT_TIMEOUT},
-		{-EMFILE, CAUSE_FILES_EXHAUSTED},
-		{-ENFILE, CAUSE_FILES_EXHAUSTED},
-		{-ENOMEM, CAUSE_MEMORY_EXHAUSTED},
-		{-ENOBUFS, CAUSE_MEMORY_EXHAUSTED},
-		{-ENETUNREACH, CAUSE_CONNECT_REFUSED},
-		{-EHOSTUNREACH, CAUSE_CONNECT_REFUSED},
-		{-ECONNRESET, CAUSE_CONNECT_REFUSED},
-		{-ENOENT, CAUSE_CONNECT_REFUSED},
+		{-ECONNREFUSED, CAUSE_CONNECT_REFUSED, false},
+		{-ETIMEDOUT, CAUSE_CONNECT_TIMEOUT, false},
+		{-EMFILE, CAUSE_FILES_EXHAUSTED, false},
+		{-ENFILE, CAUSE_FILES_EXHAUSTED, false},
+		{-ENOMEM, CAUSE_MEMORY_EXHAUSTED, false},
+		{-ENOBUFS, CAUSE_MEMORY_EXHAUSTED, false},
+		{-EADDRNOTAVAIL, CAUSE_FILES_EXHAUSTED, true},
+		{-ENETUNREACH, CAUSE_CONNECT_REFUSED, true},
+		{-EHOSTUNREACH, CAUSE_CONNECT_REFUSED, true},
+		{-EAGAIN, CAUSE_CONNECT_REFUSED, true},
+		{-EACCES, CAUSE_CONNECT_REFUSED, true},
+		{-ECONNRESET, CAUSE_CONNECT_REFUSED, true},
+		{-ENOENT, CAUSE_CONNECT_REFUSED, true},
 	};
 
-	for (size_t i = 0; i < COUNT(cases); i++)
-		assert_int_equal(upstream_connect_cause(cases[i].error), cases[i].cause);
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		const char *why = "untouched";
+
+		assert_int_equal(upstream_connect_cause(cases[i].error, &why), cases[i].cause);
+		assert_int_equal(why != NULL, cases[i].explained);
+	}
 }
 
 /* --- a door that nobody answers at ------------------------------------------------------------------------------- */

@@ -1,0 +1,448 @@
+"""The administration: health, readiness, metrics, and that it cannot be made to misbehave."""
+
+import concurrent.futures
+import contextlib
+import json
+import re
+import select
+import signal
+import socket
+
+import pytest
+
+import malformed
+from gateway import ROOT, configuration, eventually, free_port, run, sanitizer
+from raw import TIMEOUT, Wire, get, post, response
+
+pytestmark = pytest.mark.threads
+
+CONNECTIONS_MAX = 32
+
+
+class Admin:
+    """The administration of a running gateway."""
+
+    def __init__(self, gateway):
+        self.gateway = gateway
+        self.address = gateway.config["admin"]["address"]
+
+    def connect(self):
+        if self.address.startswith("unix:"):
+            sock = socket.socket(socket.AF_UNIX)
+            sock.settimeout(TIMEOUT)
+            sock.connect(self.address[len("unix:"):])
+        else:
+            host, _, port = self.address.rpartition(":")
+            sock = socket.create_connection((host, int(port)), TIMEOUT)
+        wire = Wire(sock)
+        self.gateway.wires.append(wire)
+        return wire
+
+    def ask(self, path, fields=()):
+        wire = self.connect()
+        answer = wire.ask(get(path, fields=fields))
+        wire.close()
+        return answer
+
+    def metrics(self):
+        answer = self.ask("/metrics")
+        assert answer.status == 200
+        return Metrics(answer.body.decode())
+
+
+LABEL = r'[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\[\\"n])*"'
+SAMPLE = re.compile(rf"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{{({LABEL}(?:,{LABEL})*)\}})? ([0-9]+(?:\.[0-9]+)?)$")
+
+
+def unescape(text):
+    return re.sub(r"\\(.)", lambda match: "\n" if match[1] == "n" else match[1], text)
+
+
+class Metrics:
+    """A text, read as strictly as the format allows: each family once, HELP and TYPE before its samples, no doubles."""
+
+    def __init__(self, text):
+        self.types, self.values = {}, {}
+        helped = family = None
+        assert text.endswith("\n")
+        for line in text[:-1].split("\n"):
+            if line.startswith("# HELP "):
+                helped = line.split(" ", 3)[2]
+                assert line.split(" ", 3)[3]
+            elif line.startswith("# TYPE "):
+                _, _, family, kind = line.split(" ")
+                assert family == helped and family not in self.types and kind in ("counter", "gauge")
+                assert kind == "gauge" or family.endswith("_total")
+                self.types[family] = kind
+            else:
+                self._sample(line, family)
+        assert set(self.types) == {name for name, _ in self.values}, "a family without samples"
+
+    def _sample(self, line, family):
+        parts = SAMPLE.match(line)
+        assert parts, f"not a sample: {line!r}"
+        name, labels, value = parts[1], parts[2] or "", parts[3]
+        pairs = (label.split("=", 1) for label in re.findall(LABEL, labels))
+        key = name, frozenset((n, unescape(v[1:-1])) for n, v in pairs)
+        assert name == family and key not in self.values, line
+        self.values[key] = float(value)
+
+    def get(self, name, **labels):
+        return self.values[name, frozenset(labels.items())]
+
+    def moved_since(self, before):
+        """Every counter that moved, and by how much: {(name, labels): difference}. None goes back."""
+        moved = {}
+        for key, value in self.values.items():
+            if self.types[key[0]] == "counter" and not key[0].startswith("process_"):
+                assert value >= before.values[key], f"{key} went back"
+                if value != before.values[key]:
+                    moved[key[0], tuple(sorted(v for _, v in key[1]))] = value - before.values[key]
+        return moved
+
+
+def administered(start, *origins, **options):
+    gateway = start(configuration(*origins, **{"admin": {"address": f"127.0.0.1:{free_port()}"}, **options}))
+    return gateway, Admin(gateway)
+
+
+@pytest.fixture
+def admin(start, origin):
+    return administered(start, origin)[1]
+
+
+# --- health and readiness -----------------------------------------------------------------------------------------------
+
+
+def test_healthy_and_ready(admin):
+    for path, body in (("/healthz", b"ok\n"), ("/readyz", b"ready\n")):
+        answer = admin.ask(path)
+        assert (answer.status, answer.body) == (200, body)
+        assert answer.get("Content-Type") == "text/plain; charset=utf-8"
+        assert answer.get("Cache-Control") == "no-store" and answer.get("Date")
+
+
+def test_not_ready_while_draining(start, origin):
+    gateway, admin = administered(start, origin, workers=2)
+    client = gateway.connect().send(get())
+    wire = origin.accept()
+    wire.read_request()
+    kept = admin.connect()
+    assert kept.ask(get("/readyz")).status == 200
+    gateway.signal(signal.SIGTERM)
+    gateway.event("draining")
+    eventually(lambda: admin.ask("/readyz").status == 503)
+    answer = kept.ask(get("/readyz"))
+    assert (answer.status, answer.body) == (503, b"draining\n")
+    # One of the workers has ended, the other has not: the first one's counters stay in the sums.
+    assert admin.ask("/healthz").status == 200
+    metrics = eventually(lambda: (m := admin.metrics()) and m.get("weir_connections_open") == 1 and m)
+    assert metrics.get("weir_exchanges_started_total") == 1
+    assert (metrics.get("weir_workers"), metrics.get("weir_workers_unanswered")) == (2, 0)
+    wire.send(response("done"))
+    assert client.read_response().body == b"done"
+    assert gateway.wait() == 0
+    kept.expect_gone()
+
+
+def test_stop_with_clients_in_every_state(start, origin):
+    gateway, admin = administered(start, origin)
+    idle, half, many = admin.connect(), admin.connect().send("GET /met"), admin.connect()
+    idle.ask(get("/readyz"))
+    many.send(get("/metrics") * 200)
+    many.more()
+    gateway.signal(signal.SIGINT)
+    assert gateway.wait() == 0
+    for client in (idle, half, many):
+        client.expect_gone()
+
+
+# --- metrics ------------------------------------------------------------------------------------------------------------
+
+
+def test_counters_move_by_exactly_what_was_sent(start, origin):
+    gateway, admin = administered(start, origin)
+    origin.serve()
+    before = admin.metrics()
+    client = gateway.connect()
+    for _ in range(3):
+        assert client.ask(post("hello")).status == 200
+    gateway.records(3)
+    client.close()
+    eventually(lambda: admin.metrics().get("weir_connections_open") == 0)
+    endpoint = (origin.address, "origin")
+    assert admin.metrics().moved_since(before) == {
+        ("weir_connections_accepted_total", ()): 1,
+        ("weir_exchanges_started_total", ()): 3,
+        ("weir_exchanges_finished_total", ()): 3,
+        ("weir_exchanges_total", ("none",)): 3,
+        ("weir_responses_total", ("2xx",)): 3,
+        ("weir_bytes_in_total", ()): 15,
+        ("weir_bytes_out_total", ()): 6,
+        ("weir_pool_acquires_total", tuple(sorted(("delivered", *endpoint)))): 3,
+        ("weir_pool_opened_total", endpoint): 1,
+        ("weir_pool_reused_total", endpoint): 2,
+    }
+
+
+def test_failures_by_cause(start):
+    gateway, admin = administered(start, f"127.0.0.1:{free_port()}", route={"match": {"path": "/a/*"}})
+    before = admin.metrics()
+    assert gateway.connect().ask(get("/b")).status == 404
+    assert gateway.connect().ask(get("/a/")).status == 502
+    gateway.records(2)
+    moved = admin.metrics().moved_since(before)
+    assert moved["weir_exchanges_total", ("no_route",)] == moved["weir_exchanges_total", ("connect_refused",)] == 1
+    assert moved["weir_responses_total", ("4xx",)] == moved["weir_responses_total", ("5xx",)] == 1
+    assert sum(v for (name, _), v in moved.items() if name == "weir_pool_open_failed_total") == 1
+
+
+def test_gauges_show_what_is_now(start, origin):
+    gateway, admin = administered(start, origin, upstream={"pool": {"max_connections": 1, "acquire_timeout": "10s"}})
+    first, second = gateway.connect().send(get("/1")), gateway.connect().send(get("/2"))
+    wire = origin.accept()
+    wire.read_request()
+    labels = {"upstream": "origin", "endpoint": origin.address}
+    metrics = eventually(lambda: (m := admin.metrics()) and m.get("weir_pool_waiters", **labels) == 1 and m)
+    assert metrics.get("weir_pool_connections", state="leased", **labels) == 1
+    assert metrics.get("weir_pool_connections", state="idle", **labels) == 0
+    assert metrics.get("weir_connections_open") == 2
+    wire.send(response("1"))
+    first.read_response()
+    wire.read_request()
+    wire.send(response("2"))
+    second.read_response()
+    metrics = eventually(lambda: (m := admin.metrics()) and m.get("weir_pool_connections", state="idle", **labels) == 1 and m)
+    assert metrics.get("weir_pool_connections", state="leased", **labels) == 0
+    assert metrics.get("weir_pool_waiters", **labels) == 0
+
+
+def test_workers_are_summed(start, origin):
+    """So many connections that no worker has them all, while the metrics are read all the time."""
+    gateway, admin = administered(start, origin, workers=2)
+    origin.serve()
+    clients, each = 24, 20
+
+    def client(_):
+        wire = gateway.connect()
+        for _ in range(each):
+            assert wire.ask(get()).status == 200
+
+    with concurrent.futures.ThreadPoolExecutor(clients) as pool:
+        working = [pool.submit(client, number) for number in range(clients)]
+        seen = [admin.metrics()]
+        while not all(job.done() for job in working):
+            seen.append(admin.metrics())
+            seen[-1].moved_since(seen[-2])
+        for job in working:
+            job.result()
+    gateway.records(clients * each)
+    metrics = admin.metrics()
+    assert metrics.get("weir_workers") == 2
+    assert metrics.get("weir_connections_open") == metrics.get("weir_connections_accepted_total") == clients
+    assert metrics.get("weir_exchanges_finished_total") == clients * each
+    assert metrics.get("weir_exchanges_total", cause="none") == clients * each
+    assert metrics.get("weir_bytes_out_total") == 2 * clients * each
+    reused = metrics.get("weir_pool_reused_total", upstream="origin", endpoint=origin.address)
+    opened = metrics.get("weir_pool_opened_total", upstream="origin", endpoint=origin.address)
+    assert opened == origin.accepted and reused + opened >= clients * each
+
+
+def test_the_process(admin):
+    gateway, metrics = admin.gateway, admin.metrics()
+    assert metrics.get("weir_build_info", version=run("version").stdout.split()[1]) == 1
+    assert abs(metrics.get("process_open_fds") - gateway.open_files()) <= 2
+    assert metrics.get("process_resident_memory_bytes") > gateway.anonymous_bytes() / 2
+    assert 0 < metrics.get("process_cpu_seconds_total") <= gateway.cpu_seconds() + 0.05
+    assert abs(metrics.get("process_start_time_seconds") - gateway.file.stat().st_mtime) < 5
+
+
+def test_documentation_lists_every_metric(admin):
+    text = (ROOT / "docs" / "metrics.md").read_text()
+    assert dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", text, re.MULTILINE)) == admin.metrics().types
+
+
+def test_many_endpoints(start):
+    """A text of several megabytes, to a client that reads slowly at first."""
+    upstreams = [{"name": f"many-{i}", "pool": {"max_connections": 1, "max_pending": 1},
+        "endpoints": [{"address": f"127.0.{i}.{j + 1}:80"} for j in range(250)]} for i in range(12)]
+    gateway, admin = administered(start, upstreams=upstreams, routes=[{"name": "all", "upstream": "many-0"}])
+    client = admin.connect().send(get("/metrics"))
+    assert admin.ask("/healthz").status == 200
+    answer = client.read_response()
+    assert len(answer.body) > 3_000_000
+    assert Metrics(answer.body.decode()).get("weir_pool_waiters", upstream="many-3", endpoint="127.0.3.1:80") == 0
+    assert client.ask(get("/readyz")).status == 200
+    assert gateway.process.poll() is None
+
+
+# --- as an HTTP server --------------------------------------------------------------------------------------------------
+
+
+def test_kept_alive_and_pipelined(admin):
+    client = admin.connect()
+    for path in ("/healthz", "/metrics", "/readyz", "/nothing", "/healthz"):
+        assert client.ask(get(path)).status == (404 if path == "/nothing" else 200)
+    client.send(get("/readyz") + get("/metrics") + get("/nothing") + get("/healthz"))
+    assert [client.read_response().status for _ in range(4)] == [200, 200, 404, 200]
+    client.send_apart([b"GET /rea", b"dyz HTTP/1.1\r\nHo", b"st: a\r\n\r", b"\nG", get("/healthz")[1:]])
+    assert [client.read_response().body for _ in range(2)] == [b"ready\n", b"ok\n"]
+
+
+def test_head_is_get_without_content(admin):
+    client = admin.connect()
+    for path in ("/healthz", "/readyz", "/metrics", "/nothing"):
+        head = client.ask(get(path).replace(b"GET", b"HEAD", 1))
+        answer = client.ask(get(path))
+        assert (head.status, head.body) == (answer.status, b"")
+        assert path == "/metrics" or head.get("Content-Length") == answer.get("Content-Length")
+    assert client.ask(get("/metrics")).get("Content-Type") == "text/plain; version=0.0.4; charset=utf-8"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "BREW"])
+def test_other_methods(admin, method):
+    client = admin.connect()
+    answer = client.ask(get("/metrics").replace(b"GET", method.encode(), 1))
+    assert (answer.status, answer.get("Allow")) == (405, "GET, HEAD")
+    assert client.ask(get("/readyz")).status == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics/", "/metric", "/metricsx", "/METRICS", "/healthz/x"])
+def test_other_paths(admin, path):
+    assert admin.ask(path).status == 404
+
+
+@pytest.mark.parametrize("target", ["/metrics?a=b", "/x/../metrics", "/%6detrics", "http://example.com/metrics"])
+def test_other_spellings_of_a_path(admin, target):
+    assert admin.ask(target).status == 200
+
+
+@pytest.mark.parametrize("request_", [post("x", "/metrics").replace(b"POST", b"GET", 1),
+    b"GET /metrics HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"], ids=["length", "chunked"])
+def test_request_with_content(admin, request_):
+    client = admin.connect()
+    answer = client.ask(request_ + get("/readyz"), "GET")
+    assert (answer.status, answer.get("Connection")) == (413, "close")
+    client.half_close().expect_end()
+
+
+def test_post_with_content_is_not_followed_by_another(admin):
+    client = admin.connect()
+    answer = client.ask(post(get("/readyz"), "/metrics"))
+    assert (answer.status, answer.get("Connection")) == (405, "close")
+    client.half_close().expect_end()
+
+
+def test_closing(admin):
+    client = admin.connect()
+    assert client.ask(get("/readyz", fields=["Connection: close"])).get("Connection") == "close"
+    client.expect_end()
+    client = admin.connect()
+    assert client.ask("GET /metrics HTTP/1.0\r\n\r\n").get("Connection") == "close"
+    client.expect_end()
+    client = admin.connect()
+    for _ in range(2):
+        assert client.ask("GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").get("Connection") == "keep-alive"
+    client.send(get("/metrics")).half_close()
+    assert client.read_response().status == 200
+    client.expect_end()
+
+
+# What only a forwarded request must not say is no matter here.
+@pytest.mark.parametrize("name", [name for name in malformed.FIELDS if not name.startswith("Connection that names")])
+def test_malformed_fields(admin, name):
+    client = admin.connect().send(malformed.FIELDS[name])
+    answer = client.read_response()
+    assert (answer.status, answer.get("Connection")) == (400, "close")
+    with contextlib.suppress(OSError):
+        client.half_close()
+    client.expect_end()
+
+
+@pytest.mark.parametrize("name", list(malformed.REQUEST_LINES))
+def test_malformed_request_lines(admin, name):
+    client = admin.connect().send(malformed.REQUEST_LINES[name])
+    assert client.read_response().status == 400
+    assert admin.ask("/readyz").status == 200
+
+
+def test_heads_too_large(admin):
+    for head, status in ((get("/metrics", fields=["A: " + "b" * 9000]), 431), (get("/" + "a" * 3000), 414),
+            (get("/metrics", fields=["A: b"] * 100), 431), (b"GET /metrics HTTP/1.1\r\nA: " + b"b" * 20000, 431)):
+        client = admin.connect().send(head)
+        assert client.read_response().status == status
+    assert admin.ask("/metrics", fields=["A: " + "b" * 7000]).status == 200
+
+
+def serves(admin):
+    """Whether there is room for a client. Without it some are told, and some are not even told."""
+    try:
+        return admin.ask("/metrics").status == 200
+    except OSError:
+        return False
+
+
+def test_client_that_leaves_while_the_workers_are_asked(admin):
+    for number in range(60):
+        client = admin.connect().send(get("/metrics") * (1 + number % 3))
+        if number % 2:
+            client.reset()
+        else:
+            client.close()
+    eventually(lambda: serves(admin))
+
+
+def test_client_that_does_not_read(admin):
+    """What it asked for is not made before it is taken: one answer at a time, and nothing more is read from it."""
+    client = admin.connect()
+    before = admin.gateway.anonymous_bytes()
+    client.sock.setblocking(False)
+    sent = 0
+    while select.select([], [client.sock], [], 0.2)[1]:
+        sent += client.sock.send(get("/metrics") * 100)
+        assert sent < 64 * 1024 * 1024, "it reads on and on"
+    assert admin.ask("/healthz").status == 200
+    assert admin.gateway.anonymous_bytes() - before < (16 if sanitizer() else 1) * 1024 * 1024
+
+
+def test_too_many_connections(admin):
+    clients = [admin.connect() for _ in range(CONNECTIONS_MAX)]
+    for client in clients:
+        assert client.ask(get("/readyz")).status == 200
+    refused = admin.connect()
+    answer = refused.read_response()
+    assert (answer.status, answer.get("Connection")) == (503, "close")
+    refused.expect_end()
+    refused.close()
+    more = [admin.connect() for _ in range(20)]
+    assert clients[0].ask(get("/healthz")).status == 200
+    for client in more + clients[1:]:
+        client.close()
+    eventually(lambda: serves(admin))
+    assert clients[0].ask(get("/metrics")).status == 200
+
+
+def test_unix_socket(start, origin, tmp_path):
+    path = tmp_path / "admin.sock"
+    gateway, admin = administered(start, origin, admin={"address": f"unix:{path}"})
+    assert gateway.event("(admin)") == f"weir: listening on unix:{path} (admin)"
+    assert admin.ask("/healthz").status == 200
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_address_in_use(start, origin, tmp_path):
+    config = configuration(origin, admin={"address": f"127.0.0.1:{free_port()}"})
+    start(config)
+    config["listeners"][0]["address"] = f"127.0.0.1:{free_port()}"
+    file = tmp_path / "second.yaml"
+    file.write_text(json.dumps(config))
+    result = run("run", "-c", file)
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert config["admin"]["address"] in result.stderr and "in use" in result.stderr and "admin" in result.stderr
+
+
+def test_off(start, origin):
+    gateway = start(configuration(origin, admin="off"))
+    assert "(admin)" not in gateway.events.text()
+    assert not select.select([origin.listener], [], [], 0)[0]
