@@ -44,17 +44,6 @@ static void print_title(unsigned port, unsigned asked_port)
 	fflush(stdout);
 }
 
-static void wait_for_the_end(void)
-{
-	const char *signal_name;
-	enum process_order order;
-
-	do
-		order = process_wait(&signal_name);
-	while (order != ORDER_DRAIN && order != ORDER_STOP);
-	putchar('\n');
-}
-
 static enum exit_code demo(unsigned port, bool once)
 {
 	struct demo_house house;
@@ -72,7 +61,8 @@ static enum exit_code demo(unsigned port, bool once)
 		printf("\nNot everything was right.\n");
 	if (!once) {
 		print_to_try(address_port(&house.address));
-		wait_for_the_end();
+		process_wait_for_end();
+		putchar('\n');
 	}
 	demo_house_close(&house);
 	return right ? EXIT_FINE : EXIT_TROUBLE;

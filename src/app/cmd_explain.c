@@ -8,6 +8,7 @@
 #include "app/command.h"
 #include "base/cause.h"
 #include "gateway/router.h"
+#include "http/chars.h"
 #include "http/target.h"
 
 /* Enough for any URL that fits on a command line and could be sent (targets are at most 256 KiB). */
@@ -40,15 +41,21 @@ static void print_joined(struct view base, struct view rest, const struct target
 	putchar('\n');
 }
 
+/* What goes behind `base` when it ended in "*". No rest behind no base is the root. */
+static struct view kept_rest(const struct route_match *match, struct view base)
+{
+	return base.n == 0 && match->rest.n == 0 ? VIEW("/") : match->rest;
+}
+
 static void print_target(const struct route_match *match, const struct target *target)
 {
 	const struct config_rewrite *rewrite = &match->route->rewrite;
-	struct view rest = rewrite->path_keeps_rest ? match->rest : VIEW("");
+	struct view rest = rewrite->path_keeps_rest ? kept_rest(match, rewrite->path) : VIEW("");
 
 	if (!rewrite->path_set || target->form == TARGET_ASTERISK)
 		printf("%.*s\n", SHOW(target->whole));
 	else
-		print_joined(rewrite->path, rewrite->path.n + rest.n == 0 ? VIEW("/") : rest, target, true);
+		print_joined(rewrite->path, rest, target, true);
 }
 
 static void print_forward(const struct route_match *match, const struct target *target)
@@ -67,6 +74,7 @@ static void print_forward(const struct route_match *match, const struct target *
 static void print_action(const struct route_match *match, const struct target *target)
 {
 	const struct config_route *route = match->route;
+	struct view location = route->redirect.location;
 	bool keeps_rest = route->redirect.location_keeps_rest;
 
 	switch (route->action) {
@@ -74,7 +82,7 @@ static void print_action(const struct route_match *match, const struct target *t
 	case ACTION_RESPOND: printf("is answered by the route itself: %u\n", route->respond.status); break;
 	case ACTION_REDIRECT:
 		printf("is redirected: %u ", route->redirect.status);
-		print_joined(route->redirect.location, keeps_rest ? match->rest : VIEW(""), target, keeps_rest);
+		print_joined(location, keeps_rest ? kept_rest(match, location) : VIEW(""), target, keeps_rest);
 		break;
 	}
 }
@@ -97,6 +105,15 @@ static enum exit_code explain(const struct router *router, const struct route_qu
 	return EXIT_TROUBLE;
 }
 
+static bool is_token(const char *text)
+{
+	const char *p = text;
+
+	while (char_is(*p, CHAR_TOKEN))
+		p++;
+	return p > text && *p == '\0';
+}
+
 /* The URL as a request would carry it. EXIT_FINE, or EXIT_WRONG with the reason told. */
 static enum exit_code read_url(const char *method, const char *url, struct arena *arena, struct target *target)
 {
@@ -107,6 +124,9 @@ static enum exit_code read_url(const char *method, const char *url, struct arena
 		.target = view_str(url),
 	};
 
+	/* RFC 9110 §9.1 */
+	if (!is_token(method))
+		return command_refuse("explain", "explain: '%s' is not a method: it would be refused with 400", method);
 	if (message.method == METHOD_CONNECT)
 		return command_refuse("explain", "explain: CONNECT is never routed");
 	const char *why = target_read(target, &message, arena);

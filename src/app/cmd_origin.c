@@ -173,16 +173,6 @@ static enum exit_code arguments_check(const struct arguments *a)
 
 /* --- running ----------------------------------------------------------------------------------------------------- */
 
-static void wait_for_the_end(void)
-{
-	const char *signal_name;
-	enum process_order order;
-
-	do
-		order = process_wait(&signal_name);
-	while (order != ORDER_DRAIN && order != ORDER_STOP);
-}
-
 static enum exit_code serve(const struct arguments *a)
 {
 	char text[256];
@@ -197,7 +187,7 @@ static enum exit_code serve(const struct arguments *a)
 	origins_address(origins, &address);
 	address_format(&address, text);
 	command_complain("origin: ready on %s (%u %s)", text, a->workers, a->workers == 1 ? "worker" : "workers");
-	wait_for_the_end();
+	process_wait_for_end();
 	origins_stop(origins, &stats);
 	command_complain("origin: %llu requests on %llu connections, %llu faults", (unsigned long long)stats.requests,
 		(unsigned long long)stats.connections, (unsigned long long)stats.faults);

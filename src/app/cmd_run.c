@@ -12,11 +12,8 @@
 #include "app/command.h"
 #include "app/process.h"
 #include "app/workers.h"
-#include "base/units.h"
+#include "base/clock.h"
 #include "control/control.h"
-
-/* How long the log may take to write what is left after the last worker has ended. */
-#define JOURNAL_END_US (2 * US_PER_S)
 
 __attribute__((format(printf, 3, 4))) static void tell(struct journal *journal, int level, const char *format, ...)
 {
@@ -26,7 +23,7 @@ __attribute__((format(printf, 3, 4))) static void tell(struct journal *journal, 
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
-	journal_event(journal, JOURNAL_MAIN, process_wall_us(), level, text);
+	journal_event(journal, JOURNAL_MAIN, clock_us(CLOCK_REALTIME), level, text);
 }
 
 /* Limits that may not hold on this machine are said, not refused: fewer clients than allowed may well come. */

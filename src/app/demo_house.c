@@ -12,8 +12,6 @@
 /* Ports that are tried. */
 #define PORT_COUNT 100
 
-#define JOURNAL_END_US (2 * US_PER_S)
-
 /* The gateway's port; the addresses of A, B, A, B and nobody. */
 static const char config_format[] =
 	"version: 1\n"

@@ -5,7 +5,6 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "app/origin_state.h"
 #include "base/check.h"
@@ -24,23 +23,13 @@ struct answer_head {
 
 /* --- prebuilt ---------------------------------------------------------------------------------------------------- */
 
-static void write_date(struct h1_writer *w, uint64_t date_s)
-{
-	time_t t = (time_t)date_s;
-	char text[32];
-	struct tm tm;
-
-	gmtime_r(&t, &tm);
-	/* IMF-fixdate (RFC 9110 §5.6.7): English names whatever the locale; the program never sets one. */
-	h1_put_field(w, VIEW("Date"), view_of(text, strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &tm)));
-}
-
 static void prebuild_common(struct origin *origin)
 {
 	struct h1_writer w = {.p = origin->common, .end = origin->common + sizeof(origin->common)};
+	char date[H1_DATE_BYTES];
 
 	h1_put_field(&w, VIEW("Server"), VIEW("weir-origin"));
-	write_date(&w, origin->date_s);
+	h1_put_field(&w, VIEW("Date"), h1_date(date, origin->date_s));
 	if (*origin->options.name != '\0')
 		h1_put_field(&w, VIEW("X-Origin"), view_str(origin->options.name));
 	CHECK(!w.full);
@@ -53,9 +42,9 @@ static void prebuild_plain(struct origin *origin)
 
 	h1_put_status_line(&w, 200, VIEW(""));
 	h1_put(&w, view_of(origin->common, origin->common_n));
-	h1_put(&w, VIEW("Content-Type: text/plain\r\nContent-Length: "));
-	h1_put_u64(&w, origin->options.size);
-	h1_put(&w, VIEW("\r\n\r\n"));
+	h1_put_field(&w, VIEW("Content-Type"), VIEW("text/plain"));
+	h1_put_length(&w, origin->options.size);
+	h1_put(&w, VIEW("\r\n"));
 	h1_put(&w, view_of(origin->pattern, origin->options.size));
 	CHECK(!w.full);
 	origin->plain_n = (size_t)(w.p - origin->plain);
@@ -130,11 +119,8 @@ static void write_framing(struct h1_writer *w, const struct answer_head *head)
 		return;
 	if (head->framing == FRAMING_CHUNKED)
 		h1_put(w, VIEW("Transfer-Encoding: chunked\r\n"));
-	if (head->framing != FRAMING_LENGTH)
-		return;
-	h1_put(w, VIEW("Content-Length: "));
-	h1_put_u64(w, head->length);
-	h1_put(w, VIEW("\r\n"));
+	if (head->framing == FRAMING_LENGTH)
+		h1_put_length(w, head->length);
 }
 
 /* Puts the head; its content is to follow, in state CONN_BODY unless the caller says otherwise. */

@@ -8,11 +8,9 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
-#include "base/units.h"
 
 struct order_signal {
 	int number;
@@ -87,15 +85,17 @@ enum process_order process_wait(const char **signal_name)
 	return found->order;
 }
 
+void process_wait_for_end(void)
+{
+	const char *signal_name;
+	enum process_order order;
+
+	do
+		order = process_wait(&signal_name);
+	while (order != ORDER_DRAIN && order != ORDER_STOP);
+}
+
 void process_tell_ended(void)
 {
 	kill(getpid(), SIGUSR2);
-}
-
-uint64_t process_wall_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * US_PER_S + (uint64_t)now.tv_nsec / 1000;
 }

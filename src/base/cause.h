@@ -41,7 +41,7 @@ enum fault { FAULT_NOBODY, FAULT_CLIENT, FAULT_UPSTREAM, FAULT_GATEWAY };
 	X(FIRST_BYTE_TIMEOUT, "first_byte_timeout", 504, FAULT_UPSTREAM, "http_response_timeout", "the upstream did not begin its answer in time") \
 	X(UPSTREAM_IDLE_TIMEOUT, "upstream_idle_timeout", 504, FAULT_UPSTREAM, "connection_read_timeout", "the upstream stopped moving bytes") \
 	X(REQUEST_DEADLINE, "request_deadline", 504, FAULT_UPSTREAM, "http_response_timeout", "the request was not complete before its deadline") \
-	X(FILES_EXHAUSTED, "files_exhausted", 503, FAULT_GATEWAY, "proxy_internal_error", "the gateway is out of file descriptors") \
+	X(FILES_EXHAUSTED, "files_exhausted", 503, FAULT_GATEWAY, "proxy_internal_error", "the gateway is out of file descriptors or local ports") \
 	X(MEMORY_EXHAUSTED, "memory_exhausted", 503, FAULT_GATEWAY, "proxy_internal_error", "the gateway is at its memory limit") \
 	X(DRAINING, "draining", 503, FAULT_GATEWAY, "proxy_internal_response", "the gateway is shutting down") \
 	X(FILTER_FAILED, "filter_failed", 500, FAULT_GATEWAY, "proxy_internal_error", "a filter failed") \

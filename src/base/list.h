@@ -34,22 +34,12 @@ static inline bool list_linked(const struct list_node *n)
 	return n->next != NULL;
 }
 
-static inline void list_insert_after(struct list_node *at, struct list_node *n)
-{
-	n->prev = at;
-	n->next = at->next;
-	at->next->prev = n;
-	at->next = n;
-}
-
-static inline void list_push_front(struct list *l, struct list_node *n)
-{
-	list_insert_after(&l->head, n);
-}
-
 static inline void list_push_back(struct list *l, struct list_node *n)
 {
-	list_insert_after(l->head.prev, n);
+	n->prev = l->head.prev;
+	n->next = &l->head;
+	l->head.prev->next = n;
+	l->head.prev = n;
 }
 
 /* Legal on a node that is in no list. */
@@ -62,15 +52,10 @@ static inline void list_remove(struct list_node *n)
 	n->prev = n->next = NULL;
 }
 
-/* The first or last node, NULL when empty. */
+/* The first node, NULL when empty. */
 static inline struct list_node *list_first(const struct list *l)
 {
 	return list_empty(l) ? NULL : l->head.next;
-}
-
-static inline struct list_node *list_last(const struct list *l)
-{
-	return list_empty(l) ? NULL : l->head.prev;
 }
 
 /* Removes and returns the first node, NULL when empty. */

@@ -22,11 +22,6 @@ bool view_eq_nocase(struct view a, struct view b)
 	return true;
 }
 
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
 struct view view_trim(struct view v)
 {
 	while (v.n > 0 && is_blank(v.p[0])) {

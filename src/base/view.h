@@ -46,6 +46,11 @@ static inline struct view view_from(struct view v, size_t offset)
 	return (struct view){v.p + offset, v.n - offset};
 }
 
+static inline bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
 /* Without leading and trailing SP and HTAB (RFC 9110 §5.6.3, OWS). */
 struct view view_trim(struct view v);
 

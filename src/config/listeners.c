@@ -67,11 +67,12 @@ static void cidr_read(struct load *l, const struct node *node, void *out)
 static const struct key limits_keys[] = {
 	{"connections", KEY_NUMBER, FIELD(struct config_limits, connections), .min = 1, .max = 1000000,
 		.preset = 10000},
-	{"header_bytes", KEY_SIZE, FIELD(struct config_limits, header_bytes), .min = 1 * KIB, .max = 256 * KIB,
-		.preset = 32 * KIB},
-	{"header_count", KEY_NUMBER, FIELD(struct config_limits, header_count), .min = 1, .max = 1000, .preset = 100},
-	{"target_bytes", KEY_SIZE, FIELD(struct config_limits, target_bytes), .min = 64, .max = 256 * KIB,
-		.preset = 8 * KIB, .hint = "at most `header_bytes`"},
+	{"header_bytes", KEY_SIZE, FIELD(struct config_limits, header_bytes), .min = 1 * KIB,
+		.max = CONFIG_HEADER_BYTES_MAX, .preset = 32 * KIB},
+	{"header_count", KEY_NUMBER, FIELD(struct config_limits, header_count), .min = 1,
+		.max = CONFIG_HEADER_COUNT_MAX, .preset = 100},
+	{"target_bytes", KEY_SIZE, FIELD(struct config_limits, target_bytes), .min = 64,
+		.max = CONFIG_HEADER_BYTES_MAX, .preset = 8 * KIB, .hint = "at most `header_bytes`"},
 	{"body_bytes", KEY_SIZE, FIELD(struct config_limits, body_bytes), .min = 1, .max = 1024 * 1024 * GIB,
 		.preset = 0, .zero = "no limit"},
 };

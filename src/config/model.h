@@ -8,13 +8,18 @@
 #define WEIR_CONFIG_MODEL_H
 
 #include "base/address.h"
+#include "base/units.h"
 #include "base/view.h"
+
+/* What heads are allowed at most, on either side. Whoever reads them makes room for that much. */
+#define CONFIG_HEADER_BYTES_MAX (256 * KIB)
+#define CONFIG_HEADER_COUNT_MAX 1000
 
 /* `listeners[].limits` */
 struct config_limits {
 	uint32_t connections;      /* connections: per listener, over all workers; 1..1000000, default 10000 */
-	uint32_t header_bytes;     /* header_bytes: request head; 1KiB..256KiB, default 32KiB */
-	uint32_t header_count;     /* header_count: 1..1000, default 100 */
+	uint32_t header_bytes;     /* header_bytes: request head; 1KiB..CONFIG_HEADER_BYTES_MAX, default 32KiB */
+	uint32_t header_count;     /* header_count: 1..CONFIG_HEADER_COUNT_MAX, default 100 */
 	uint32_t target_bytes;     /* target_bytes: 64..header_bytes, default 8KiB; longer: 414 */
 	uint64_t body_bytes;       /* body_bytes: 0 no limit (default) */
 };
@@ -73,8 +78,8 @@ struct config_upstream_timeouts {
 
 /* `upstreams[].limits` */
 struct config_upstream_limits {
-	uint32_t header_bytes;     /* response head; 1KiB..256KiB, default 64KiB */
-	uint32_t header_count;     /* 1..1000, default 200 */
+	uint32_t header_bytes;     /* response head; 1KiB..CONFIG_HEADER_BYTES_MAX, default 64KiB */
+	uint32_t header_count;     /* 1..CONFIG_HEADER_COUNT_MAX, default 200 */
 };
 
 struct config_upstream {
@@ -192,5 +197,15 @@ struct config {
 	} log;
 	uint64_t drain_timeout_us;         /* `drain_timeout`: how long requests may finish after SIGTERM; 30s */
 };
+
+/* The endpoints of all upstreams together. */
+static inline size_t config_endpoint_count(const struct config *config)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < config->upstream_count; i++)
+		count += config->upstreams[i].endpoint_count;
+	return count;
+}
 
 #endif

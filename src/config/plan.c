@@ -213,11 +213,8 @@ static int target_compare(const void *x, const void *y)
 /* All endpoints that need local ports, sorted. NULL when memory is out, which ends as a complaint. */
 static struct target_use *targets_collect(const struct config *c, size_t *count)
 {
-	size_t n = 0;
+	struct target_use *uses = calloc(config_endpoint_count(c) + 1, sizeof(*uses));
 
-	for (size_t i = 0; i < c->upstream_count; i++)
-		n += c->upstreams[i].endpoint_count;
-	struct target_use *uses = calloc(n + 1, sizeof(*uses));
 	*count = 0;
 	if (uses == NULL)
 		return NULL;

@@ -70,10 +70,10 @@ static const struct key timeouts_keys[] = {
 static const struct section timeouts_section = {KEYS(timeouts_keys)};
 
 static const struct key limits_keys[] = {
-	{"header_bytes", KEY_SIZE, FIELD(struct config_upstream_limits, header_bytes), .min = 1 * KIB, .max = 256 * KIB,
-		.preset = 64 * KIB},
-	{"header_count", KEY_NUMBER, FIELD(struct config_upstream_limits, header_count), .min = 1, .max = 1000,
-		.preset = 200},
+	{"header_bytes", KEY_SIZE, FIELD(struct config_upstream_limits, header_bytes), .min = 1 * KIB,
+		.max = CONFIG_HEADER_BYTES_MAX, .preset = 64 * KIB},
+	{"header_count", KEY_NUMBER, FIELD(struct config_upstream_limits, header_count), .min = 1,
+		.max = CONFIG_HEADER_COUNT_MAX, .preset = 200},
 };
 
 static const struct section limits_section = {KEYS(limits_keys)};

@@ -16,7 +16,6 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "base/check.h"
 #include "control/state.h"
@@ -140,27 +139,16 @@ static void conn_send(struct admin_conn *c)
 	}
 }
 
-static void put_date(struct h1_writer *w, uint64_t wall_us)
-{
-	time_t t = (time_t)(wall_us / US_PER_S);
-	char text[32];
-	struct tm tm;
-
-	gmtime_r(&t, &tm);
-	/* IMF-fixdate (RFC 9110 §5.6.7): English names whatever the locale; the program never sets one. */
-	h1_put_field(w, VIEW("Date"), view_of(text, strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &tm)));
-}
-
 static void put_head(struct admin_conn *c, unsigned status, struct view fields)
 {
 	struct h1_writer w = h1_conn_begin_head(&c->h1, ANSWER_HEAD_BYTES);
+	char date[H1_DATE_BYTES];
 
 	h1_put_status_line(&w, status, VIEW(""));
-	put_date(&w, io_wall_us(c->control->io));
+	h1_put_field(&w, VIEW("Date"), h1_date(date, io_wall_us(c->control->io) / US_PER_S));
 	h1_put(&w, fields);
-	h1_put(&w, VIEW("Cache-Control: no-store\r\nContent-Length: "));
-	h1_put_u64(&w, buf_len(&c->content));
-	h1_put(&w, VIEW("\r\n"));
+	h1_put(&w, VIEW("Cache-Control: no-store\r\n"));
+	h1_put_length(&w, buf_len(&c->content));
 	if (!c->keep_alive)
 		h1_put(&w, VIEW("Connection: close\r\n"));
 	else if (c->minor == 0)

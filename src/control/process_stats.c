@@ -6,21 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "base/units.h"
+#include "base/clock.h"
 
 enum { LINE_BYTES = 1024 };
-
-static uint64_t clock_us(clockid_t clock)
-{
-	struct timespec t;
-
-	if (clock_gettime(clock, &t) != 0)
-		return 0;
-	return (uint64_t)t.tv_sec * US_PER_S + (uint64_t)t.tv_nsec / 1000;
-}
 
 static uint64_t count_open_fds(void)
 {

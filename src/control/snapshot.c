@@ -3,18 +3,9 @@
 
 #include <stdlib.h>
 
-static size_t endpoint_count(const struct config *config)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < config->upstream_count; i++)
-		count += config->upstreams[i].endpoint_count;
-	return count;
-}
-
 struct snapshot *snapshot_create(const struct config *config)
 {
-	size_t count = endpoint_count(config);
+	size_t count = config_endpoint_count(config);
 	struct snapshot *s = calloc(1, sizeof(*s) + count * sizeof(s->pools[0]));
 
 	if (s != NULL)

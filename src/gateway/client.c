@@ -13,7 +13,8 @@
  * pipelined requests stay unread until their turn, so answers come in order by construction.
  *
  * LINGERING (RFC 9112 §9.6): closing a socket that has unread input resets it, and a reset may destroy the answer on its
- * way. So our direction is ended first, and what still comes is thrown away until the client closes or time is up.
+ * way: the answer to this request, and what a slow reader has still to fetch of those before. So our direction is ended
+ * first, and what still comes is thrown away until the client closes, falls silent, or time is up.
  */
 #include <errno.h>
 
@@ -25,6 +26,7 @@ enum {
 	LINGER_FILLS = 16,         /* receives in one go, before the loop turns to other events */
 };
 #define LINGER_US (2 * US_PER_S)
+#define LINGER_ALL_US (30 * US_PER_S)
 #define LINGER_BEYOND_LIMIT_US (250 * US_PER_MS)
 
 /*
@@ -102,6 +104,14 @@ static void client_abort(struct client *c)
 	client_gone(c);
 }
 
+/* Anew whenever bytes came: a client that is still sending has not read the answer yet. */
+static void linger_arm(struct client *c)
+{
+	uint64_t span_us = c->beyond_limit ? LINGER_BEYOND_LIMIT_US : LINGER_US;
+
+	io_timer_set(c->worker->io, &c->timer, deadline_min(deadline_after(now_us(c), span_us), c->linger_until_us));
+}
+
 static void linger_read(struct client *c)
 {
 	ssize_t got = 1;
@@ -110,22 +120,25 @@ static void linger_read(struct client *c)
 		h1_conn_read_raw(&c->h1);
 		got = h1_conn_fill(&c->h1, H1_SCRATCH_IN_BYTES);
 	}
+	if (got != -EAGAIN && got <= 0) {
+		client_close(c);
+		return;
+	}
 	if (got > 0)
 		io_defer(c->worker->io, &c->task);
-	else if (got != -EAGAIN)
-		client_close(c);
+	linger_arm(c);
 }
 
 static void client_linger(struct client *c)
 {
-	if (h1_body_done(&c->h1.body) && c->h1.unread.n == 0 && !c->h1.conn.readable && c->h1.conn.send_error == 0) {
-		/* Nothing is on its way that we know of: the request was whole. */
+	if (c->says_close && h1_body_done(&c->h1.body) && c->h1.unread.n == 0 && !c->h1.conn.readable) {
+		/* Its request was whole, and it has promised to send nothing behind it. */
 		client_close(c);
 		return;
 	}
 	c->state = CLIENT_LINGERING;
+	c->linger_until_us = deadline_after(now_us(c), LINGER_ALL_US);
 	conn_shutdown_write(&c->h1.conn);
-	arm(c, c->beyond_limit ? LINGER_BEYOND_LIMIT_US : LINGER_US);
 	linger_read(c);
 }
 
@@ -279,6 +292,7 @@ static bool client_take_head(struct client *c, const struct h1_limits *limits)
 		return true;
 	}
 	c->state = CLIENT_EXCHANGE;
+	c->says_close = !m.keep_alive;
 	exchange_start(c, &m);
 	return true;
 }
@@ -334,7 +348,12 @@ static void client_on_timer(struct io_timer *timer)
 	struct client *c = container_of(timer, struct client, timer);
 
 	switch ((enum client_state)c->state) {
-	case CLIENT_IDLE: client_linger(c); return;
+	case CLIENT_IDLE:
+		if (c->head_us == 0)
+			client_close(c);
+		else
+			client_linger(c);
+		return;
 	case CLIENT_HEAD: client_refuse(c, CAUSE_CLIENT_TIMEOUT, "the request head was not complete in time"); return;
 	/* Left armed from the idle time before; the exchange has a timer of its own. */
 	case CLIENT_EXCHANGE: return;

@@ -7,6 +7,15 @@
 /* How long a filter may pause an exchange when nothing else bounds it. */
 #define FILTER_PAUSE_MAX_US (30 * US_PER_S)
 
+/* Changes the state; CHECKs that the diagram in exchange.c has such an arrow. Bytes count as having moved. */
+void exchange_enter(struct exchange *ex, enum exchange_state state);
+
+/* Sets the timer to what the state waits for. */
+void exchange_arm(struct exchange *ex);
+
+/* Something has changed on one of the sides: moves what can be moved (pump.c). The exchange may have ended after it. */
+void exchange_pump(struct exchange *ex);
+
 /* What the router is asked. */
 struct route_query exchange_query(const struct exchange *ex);
 

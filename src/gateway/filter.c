@@ -63,6 +63,8 @@ enum filter_verdict filters_on_request(struct exchange *ex, enum cause *cause, c
 		const struct filter_ops *ops = ops_of(ex, i);
 		enum filter_verdict verdict = ops->on_request == NULL ? FILTER_CONTINUE : ops->on_request(&call);
 
+		/* A reference that was taken goes with a pause, or there is a filter that will resume what runs. */
+		CHECK(ex->pause_slot == 0 || verdict == FILTER_PAUSE);
 		if (verdict == FILTER_CONTINUE)
 			continue;
 		*cause = call.cause;
@@ -156,6 +158,7 @@ bool exchange_resume(struct exchange_ref ref, enum filter_verdict verdict, enum 
 	}
 	struct exchange *ex = slot->exchange;
 
+	CHECK(verdict != FILTER_PAUSE);
 	pause_end(ex);
 	if (verdict == FILTER_ANSWER)
 		exchange_finish(ex, cause, why);

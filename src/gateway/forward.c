@@ -154,6 +154,21 @@ bool forward_identify(struct exchange *ex)
 
 /* --- preparing ---------------------------------------------------------------------------------------------------------- */
 
+/*
+ * Services that make variables of fields read '_' and '-' alike, so X_Forwarded_For is a second spelling of a field that is
+ * replaced: it would be believed as one.
+ */
+static bool is_second_spelling(struct view name)
+{
+	char folded[20];
+
+	if (name.n > sizeof(folded) || memchr(name.p, '_', name.n) == NULL)
+		return false;
+	for (size_t i = 0; i < name.n; i++)
+		folded[i] = name.p[i] == '_' ? '-' : name.p[i];
+	return field_id(view_of(folded, name.n)) != FIELD_OTHER;
+}
+
 /* What is not passed on as it came: this hop writes it itself, or only a trusted peer may say it. */
 static bool is_replaced(const struct field *f, const struct message *m, bool trusted)
 {
@@ -167,6 +182,7 @@ static bool is_replaced(const struct field *f, const struct message *m, bool tru
 	case FIELD_X_REAL_IP: return !trusted;
 	/* RFC 9110 §10.1.1: a 1.0 client cannot be sent the 100 that it would ask for. */
 	case FIELD_EXPECT: return m->minor == 0;
+	case FIELD_OTHER: return !trusted && is_second_spelling(field_name(f));
 	default: return false;
 	}
 }
@@ -222,6 +238,8 @@ static struct view join(struct exchange *ex, struct view base, struct view rest,
 /* What the "*" of the match stood for, to go behind `base`. An empty rest behind an empty base is the root. */
 static struct view kept_rest(const struct exchange *ex, struct view base)
 {
+	if (ex->target.form == TARGET_ASTERISK)
+		return view_of("", 0);
 	return base.n == 0 && ex->route_rest.n == 0 ? VIEW("/") : ex->route_rest;
 }
 

@@ -104,12 +104,14 @@ struct client {
 	struct list_node node;             /* in worker->clients */
 	struct io_timer timer;
 	struct io_task task;               /* goes on with a pipelined request; or frees the memory */
-	uint64_t head_us;                  /* when the first byte of the head came */
+	uint64_t head_us;                  /* when the first byte of the head came; 0: none ever did */
+	uint64_t linger_until_us;          /* LINGERING: however much still comes */
 	uint32_t flushing;                 /* bytes that were unsent when the timer was last set */
 	uint32_t discarded;
 	uint8_t state;                     /* enum client_state */
 	uint8_t next;                      /* enum client_next, while FLUSHING */
 	uint8_t trusted;                   /* the peer is in trusted_proxies */
+	uint8_t says_close;                /* its last request will be followed by none */
 	uint8_t beyond_limit;              /* it is here only to be told so, and does not count as a connection */
 	uint8_t peer_kind;                 /* enum peer_kind */
 	uint8_t peer_len;

@@ -94,23 +94,12 @@ static enum h1_line line_end(struct h1_cursor *at)
 	return H1_LINE_BAD;
 }
 
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
 static void field_append(struct message *m, struct view name, struct view value)
 {
-	enum field_id id = field_id(name);
+	struct field field = field_of(name, value);
 
-	m->fields[m->field_count++] = (struct field){
-		.name = name.p,
-		.value = value.p,
-		.value_len = (uint32_t)value.n,
-		.name_len = (uint16_t)name.n,
-		.id = (uint8_t)id,
-	};
-	m->field_ids |= FIELD_BIT(id);
+	m->fields[m->field_count++] = field;
+	m->field_ids |= FIELD_BIT(field.id);
 }
 
 /* The rest of a field line, from behind its colon. */

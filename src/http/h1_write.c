@@ -4,6 +4,10 @@
  */
 #include "http/h1.h"
 
+#include <time.h>
+
+#include "base/check.h"
+
 void h1_put_u64(struct h1_writer *w, uint64_t n)
 {
 	char digits[20];
@@ -59,6 +63,13 @@ void h1_put_field(struct h1_writer *w, struct view name, struct view value)
 	w->p = p;
 }
 
+void h1_put_length(struct h1_writer *w, uint64_t n)
+{
+	h1_put(w, VIEW("Content-Length: "));
+	h1_put_u64(w, n);
+	h1_put(w, VIEW("\r\n"));
+}
+
 /* Whether the field still stands in the received head just as it would be written: "Name: value CRLF". */
 static bool stands_as_written(const struct message *m, const struct field *f)
 {
@@ -105,6 +116,17 @@ size_t h1_chunk_prefix(char text[H1_CHUNK_PREFIX_MAX], size_t n)
 	text[digits] = '\r';
 	text[digits + 1] = '\n';
 	return digits + 2;
+}
+
+struct view h1_date(char text[H1_DATE_BYTES], uint64_t unix_s)
+{
+	time_t t = (time_t)unix_s;
+	struct tm tm;
+
+	gmtime_r(&t, &tm);
+	/* English names whatever the locale: the program never sets one. */
+	CHECK(strftime(text, H1_DATE_BYTES, "%a, %d %b %Y %H:%M:%S GMT", &tm) == H1_DATE_BYTES - 1);
+	return view_of(text, H1_DATE_BYTES - 1);
 }
 
 const char *h1_reason(unsigned status)

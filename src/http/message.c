@@ -105,20 +105,14 @@ static bool fields_grow(struct message *m, struct arena *arena)
 
 bool message_add(struct message *m, struct arena *arena, struct view name, struct view value)
 {
-	enum field_id id = field_id(name);
-
 	if (name.n > UINT16_MAX || value.n > UINT32_MAX)
 		return false;
 	if (m->field_count == m->field_max && !fields_grow(m, arena))
 		return false;
-	m->fields[m->field_count++] = (struct field){
-		.name = name.p,
-		.value = value.p,
-		.value_len = (uint32_t)value.n,
-		.name_len = (uint16_t)name.n,
-		.id = (uint8_t)id,
-	};
-	m->field_ids |= FIELD_BIT(id);
+	struct field field = field_of(name, value);
+
+	m->fields[m->field_count++] = field;
+	m->field_ids |= FIELD_BIT(field.id);
 	return true;
 }
 

@@ -61,6 +61,18 @@ struct field {
 	uint8_t dropped;      /* not to be forwarded (hop-by-hop, or removed by a filter) */
 };
 
+/* The name is at most UINT16_MAX bytes long, the value at most UINT32_MAX. */
+static inline struct field field_of(struct view name, struct view value)
+{
+	return (struct field){
+		.name = name.p,
+		.value = value.p,
+		.value_len = (uint32_t)value.n,
+		.name_len = (uint16_t)name.n,
+		.id = (uint8_t)field_id(name),
+	};
+}
+
 static inline struct view field_name(const struct field *f)
 {
 	return view_of(f->name, f->name_len);

@@ -27,14 +27,15 @@ struct target {
 	uint16_t port;          /* 0: none given */
 };
 
+/* What target_read() answers when the arena is exhausted: the one reason that is no fault of the client. */
+extern const char target_why_memory[];
+
 /*
  * Reads the target of a request head and its Host field together. Results point into the message or the arena.
  * NULL when right, else one static sentence saying why it is refused with 400. An absolute target must be http or https
  * and its authority must equal Host where both are given. An absent Host (HTTP/1.0) gives an empty host.
  * Authority form is accepted for CONNECT only (which the gateway refuses by itself).
  */
-extern const char target_why_memory[];  /* the one reason that is no fault of the client */
-
 const char *target_read(struct target *t, const struct message *m, struct arena *arena);
 
 /*

@@ -32,10 +32,10 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "io/io.h"
 #include "io/listen.h"
@@ -86,14 +86,6 @@ static ssize_t transmit(int fd, const void *bytes, size_t n)
 }
 
 /* --- loop --------------------------------------------------------------------------------------------------- */
-
-static uint64_t clock_us(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (uint64_t)t.tv_sec * US_PER_S + (uint64_t)t.tv_nsec / 1000;
-}
 
 static void io_check_wall(struct io *io)
 {

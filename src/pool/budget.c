@@ -6,6 +6,11 @@
  *     +--> seat --> seat --> seat            one per pool, pushed at the front, unlinked only with the budget
  *          owner    owner    (left)          a seat that was left is taken again by the next pool
  *          raised   offers   -               needs a unit; may have one idle; never both
+ *          granted  granted  -               units handed to it that it has not taken yet, counted in used
+ *
+ * A unit that comes back while a hand is up is not put back but handed to that seat, so that no pool that happens to ask
+ * in between, above all the one that returns it, takes it away from who has waited. What its pool does not need when it
+ * answers the notice goes the way of every returned unit.
  *
  * A seat has two signs. Its own pool puts them up; whoever takes one down owes that pool the call of notify, so a sign
  * is good for one notice. A notified pool, whatever for and whether it still matters or not, answers with
@@ -25,7 +30,7 @@
  * everything is in use there are no offers, and raising a hand calls nobody.
  *
  * Fairness: the search for a hand starts behind the seat that was notified last, the search for an offer behind the
- * seat that asks.
+ * seat that asks. When a busy pool gives a unit up is engine.c's rule.
  */
 #include "pool/budget.h"
 
@@ -42,6 +47,7 @@ struct pool_seat {
 	_Atomic bool taken;
 	_Atomic bool raised;       /* sign: the pool has waiters and no unit for them */
 	_Atomic bool offers;       /* sign: the pool had idle connections when it last looked */
+	_Atomic uint32_t granted;  /* units that are its own already; each came with a notice */
 	_Atomic uint32_t callers;  /* threads that may be about to call notify for it */
 };
 
@@ -157,8 +163,11 @@ static void hand_lower(struct weir_pool_budget *budget, struct pool_seat *seat)
 		atomic_fetch_sub(&budget->raised, 1);
 }
 
-/* Takes `sign` of `seat` down and notifies its pool. True for exactly one caller each time it is up. */
-static bool seat_notify(struct weir_pool_budget *budget, struct pool_seat *seat, _Atomic bool *sign)
+/*
+ * Takes `sign` of `seat` down, hands it `units`, and notifies its pool. True for exactly one caller each time the sign is
+ * up.
+ */
+static bool seat_notify(struct weir_pool_budget *budget, struct pool_seat *seat, _Atomic bool *sign, uint32_t units)
 {
 	bool lowered;
 
@@ -167,8 +176,11 @@ static bool seat_notify(struct weir_pool_budget *budget, struct pool_seat *seat,
 	/* Counted in before the sign is taken down, so that pool_seat_leave waits for the call. */
 	atomic_fetch_add(&seat->callers, 1);
 	lowered = atomic_exchange(sign, false);
-	if (lowered)
+	if (lowered) {
+		if (units > 0)
+			atomic_fetch_add(&seat->granted, units);
 		budget->notify(seat->owner);
+	}
 	atomic_fetch_sub(&seat->callers, 1);
 	return lowered;
 }
@@ -179,21 +191,24 @@ static struct pool_seat *seat_behind(struct weir_pool_budget *budget, const stru
 	return seat->next != NULL ? seat->next : atomic_load(&budget->seats);
 }
 
-/* Notifies one pool with a raised hand other than `own`, the first behind the one notified last. */
-static void hand_answer(struct weir_pool_budget *budget, const struct pool_seat *own)
+/*
+ * Notifies one pool with a raised hand other than `own`, the first behind the one notified last, and hands it `units`.
+ * False: there is none.
+ */
+static bool hand_answer(struct weir_pool_budget *budget, const struct pool_seat *own, uint32_t units)
 {
 	struct pool_seat *last = atomic_load(&budget->notified_last);
 	const struct pool_seat *start = last != NULL ? last : own;
 	struct pool_seat *seat = seat_behind(budget, start);
 
 	for (;; seat = seat_behind(budget, seat)) {
-		if (seat != own && seat_notify(budget, seat, &seat->raised)) {
+		if (seat != own && seat_notify(budget, seat, &seat->raised, units)) {
 			atomic_fetch_sub(&budget->raised, 1);
 			atomic_store(&budget->notified_last, seat);
-			return;
+			return true;
 		}
 		if (seat == start)
-			return;
+			return false;
 	}
 }
 
@@ -202,7 +217,7 @@ static void offer_take_up(struct weir_pool_budget *budget, const struct pool_sea
 {
 	struct pool_seat *seat = seat_behind(budget, own);
 
-	while (seat != own && !seat_notify(budget, seat, &seat->offers))
+	while (seat != own && !seat_notify(budget, seat, &seat->offers, 0))
 		seat = seat_behind(budget, seat);
 }
 
@@ -219,13 +234,22 @@ void pool_seat_leave(struct weir_pool_budget *budget, struct pool_seat *seat)
 	atomic_store(&seat->taken, false);
 }
 
+/* Only the seat's own thread takes from it. */
+static bool grant_take(struct pool_seat *seat)
+{
+	if (atomic_load(&seat->granted) == 0)
+		return false;
+	atomic_fetch_sub(&seat->granted, 1);
+	return true;
+}
+
 bool pool_unit_take(struct weir_pool_budget *budget, struct pool_seat *seat)
 {
 	bool raised;
 
 	if (budget == NULL)
 		return true;
-	if (!unit_try(budget)) {
+	if (!grant_take(seat) && !unit_try(budget)) {
 		raised = hand_raise(budget, seat);
 		if (!unit_try(budget)) {
 			if (raised)
@@ -242,15 +266,31 @@ void pool_unit_return(struct weir_pool_budget *budget, struct pool_seat *seat)
 {
 	if (budget == NULL)
 		return;
+	if (atomic_load(&budget->raised) > 0 && hand_answer(budget, seat, 1))
+		return;
 	POOL_CHECK(atomic_fetch_sub(&budget->used, 1) > 0);
+	/* A hand that went up in between found the unit not yet free: it is told to try again. */
 	if (atomic_load(&budget->raised) > 0)
-		hand_answer(budget, seat);
+		hand_answer(budget, seat, 0);
 }
 
 void pool_unit_forgo(struct weir_pool_budget *budget, struct pool_seat *seat)
 {
 	if (budget != NULL)
 		hand_lower(budget, seat);
+}
+
+/* Its own hand, if up, is counted in `raised`: only this thread raises it. */
+static uint32_t hands_of_others(struct weir_pool_budget *budget, struct pool_seat *seat)
+{
+	uint32_t raised = atomic_load(&budget->raised);
+
+	return raised == 0 ? 0 : raised - atomic_load(&seat->raised);
+}
+
+uint32_t pool_units_missed(struct weir_pool_budget *budget, struct pool_seat *seat)
+{
+	return budget == NULL ? 0 : hands_of_others(budget, seat);
 }
 
 uint32_t pool_unit_offer(struct weir_pool_budget *budget, struct pool_seat *seat)
@@ -266,12 +306,13 @@ void pool_unit_pass_on(struct weir_pool_budget *budget, struct pool_seat *seat, 
 {
 	uint32_t others;
 
-	if (budget == NULL || (others = atomic_load(&budget->raised)) == 0)
+	if (budget == NULL)
 		return;
-	/* Its own hand, if up, was counted: only this thread raises it. */
-	others -= atomic_load(&seat->raised);
-	if (atomic_load(&budget->used) < budget->max)
-		hand_answer(budget, seat);
+	while (grant_take(seat))
+		pool_unit_return(budget, seat);
+	others = hands_of_others(budget, seat);
+	if (others > 0 && atomic_load(&budget->used) < budget->max)
+		hand_answer(budget, seat, 0);
 	else if (others > returning)
 		offer_take_up(budget, seat);
 }

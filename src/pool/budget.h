@@ -22,11 +22,14 @@ void pool_seat_leave(struct weir_pool_budget *budget, struct pool_seat *seat);
  */
 bool pool_unit_take(struct weir_pool_budget *budget, struct pool_seat *seat);
 
-/* One connection less; one pool that has its hand raised, other than this one, is notified. */
+/* One connection less. The unit goes to a pool that has its hand raised, other than this one, which is notified. */
 void pool_unit_return(struct weir_pool_budget *budget, struct pool_seat *seat);
 
 /* The pool needs no unit (any more): its hand goes down. */
 void pool_unit_forgo(struct weir_pool_budget *budget, struct pool_seat *seat);
+
+/* How many other pools have their hands raised: a load or two. */
+uint32_t pool_units_missed(struct weir_pool_budget *budget, struct pool_seat *seat);
 
 /*
  * The pool has idle connections, and so needs no unit. How many hands are raised; when one goes up later the pool may
@@ -37,6 +40,7 @@ uint32_t pool_unit_offer(struct weir_pool_budget *budget, struct pool_seat *seat
 
 /*
  * A notified pool has taken what it needs and given up what it could; `returning` of its units are on their way back.
+ * Units that were handed to it, and that it has not taken, are returned.
  * If there are units left, the next hand is notified; else, if more hands are raised than that, the next pool that
  * offers.
  */

@@ -13,6 +13,15 @@
  *
  * Own waiters come first. What is idle after that, match gives up as far as other pools of the budget wait for a unit.
  *
+ * The rule for sharing: own waiters come first for one turn. A turn begins when match first serves one of them while the
+ * hand of another pool is up, and it is over after POOL_TURN_MAX of them, or after its time: half the acquire timeout,
+ * divided among the hands. Then the next connection that comes back is closed instead of leased, its unit goes to
+ * one of the hands (budget.c), and the next turn begins. So two pools that never run out of waiters give each other units
+ * at the rate at which they use them, which evens out what they have; with one unit they take turns. Giving up costs a
+ * connect, one in POOL_TURN_MAX leases: about what the leases before it saved. The time is for slow requests: all hands
+ * together are answered before who waits behind them has lost patience. A connection that ends for another reason needs
+ * no turn; and for hands that such endings will answer none is given up.
+ *
  * The rule for opening: while more wait than opens are in flight, and there is room (own maximum, budget,
  * connecting_max).
  */
@@ -110,6 +119,36 @@ static void idle_yield(struct weir_pool *pool)
 		pool_slot_move(pool, pool_slot_last(pool, SLOT_IDLE), SLOT_DOOMED);
 }
 
+/* One more own waiter is to be served. True: instead it is the turn of another pool; that ends this pool's. */
+static bool turn_over(struct weir_pool *pool)
+{
+	uint32_t missed = pool_units_missed(pool->budget, pool->seat);
+
+	if (missed <= pool_ending(pool)) {
+		pool->turn_leases = 0;
+		return false;
+	}
+	if (pool->turn_leases == 0)
+		pool->turn_ends_us = pool_time_after(pool->now_us, pool->config.acquire_timeout_us / 2 / missed);
+	if (pool->turn_leases < POOL_TURN_MAX && pool->now_us < pool->turn_ends_us) {
+		pool->turn_leases++;
+		return false;
+	}
+	pool->turn_leases = 0;
+	return true;
+}
+
+/* Gives the connection that was idle longest to another pool if it is that one's turn. A new one is used first. */
+static bool turn_yield(struct weir_pool *pool)
+{
+	struct slot *slot = pool_slot_last(pool, SLOT_IDLE);
+
+	if (slot->uses == 0 || !turn_over(pool))
+		return false;
+	pool_slot_move(pool, slot, SLOT_DOOMED);
+	return true;
+}
+
 void pool_match(struct weir_pool *pool)
 {
 	struct weir_pool_waiter *waiter;
@@ -119,6 +158,8 @@ void pool_match(struct weir_pool *pool)
 		idle_expire(pool);
 	}
 	while (pool->in[SLOT_IDLE].count > 0 && pool->waiting > 0) {
+		if (pool->budget != NULL && turn_yield(pool))
+			continue;
 		waiter = pool_waiter_next(pool);
 		pool_lease_grant(pool, pool_idle_pick(pool), waiter);
 		pool_waiter_resolve(pool, waiter, WEIR_POOL_DELIVERED);

@@ -25,6 +25,7 @@
 
 #define POOL_PRIORITIES 4
 #define POOL_NO_SLOT UINT32_MAX
+#define POOL_TURN_MAX 32  /* own waiters served while the hand of another pool is up (engine.c) */
 
 enum slot_state { SLOT_FREE, SLOT_CONNECTING, SLOT_IDLE, SLOT_LEASED, SLOT_DOOMED, SLOT_CLOSING, SLOT_STATES };
 
@@ -68,6 +69,8 @@ struct weir_pool {
 
 	struct waiter_list queues[POOL_PRIORITIES];
 	uint32_t waiting;                 /* in all queues */
+	uint32_t turn_leases;             /* own waiters served in the present turn; 0: none has begun */
+	uint64_t turn_ends_us;            /* while one has begun */
 	struct pool_deadlines wait_deadlines;
 	struct waiter_list outcomes;      /* resolved, to be told by weir_pool_run */
 

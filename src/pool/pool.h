@@ -210,7 +210,7 @@ const char *weir_pool_audit(const struct weir_pool *pool);
 /*
  * Counts the connections of all pools that share it; lock free. Pools help each other out through `notify`:
  *
- *   - a pool that returns a unit while others wait for one has one of them notified, each in its turn;
+ *   - a unit that is returned while others wait for one is kept for one of them, which is notified, each in its turn;
  *   - a pool that has waiters and finds the budget spent has one notified that may have idle connections, and that one,
  *     if it has too few to give up, the next.
  *
@@ -219,14 +219,17 @@ const char *weir_pool_audit(const struct weir_pool *pool);
  * the pool has been freed meanwhile. Two notices of which none has been answered may become one. `notify` is not called
  * for a pool after its weir_pool_free.
  *
- * A pool with waiters of its own serves them first; what it has idle it gives up for others that wait, in each of its
- * calls.
+ * A pool with waiters of its own serves them first, but while others wait no more than 32 of them, and no longer than
+ * half the acquire timeout divided by the number of those others: then it closes the next connection that comes back
+ * and goes on with the rest, so that of pools that are never without waiters none starves. What it has idle it gives up
+ * for others that wait, in each of its calls.
  *
  * NULL: out of memory or a bad argument (errno EINVAL): connections_max out of 1..1000000, no notify.
  */
 struct weir_pool_budget *weir_pool_budget_create(uint32_t connections_max, void (*notify)(void *owner));
 /* All its pools must have been freed (checked, aborts). NULL is allowed. */
 void weir_pool_budget_free(struct weir_pool_budget *budget);
+/* Connections, and units kept for pools that have been notified. */
 uint32_t weir_pool_budget_used(const struct weir_pool_budget *budget);
 /* The answer to notify. */
 void weir_pool_budget_freed(struct weir_pool *pool, uint64_t now_us);

@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
-#include "base/units.h"
+#include "base/clock.h"
 #include "telemetry/bell.h"
 #include "telemetry/entry.h"
 #include "telemetry/format.h"
@@ -91,14 +91,6 @@ static void journal_nap(struct journal *journal)
 	bell_get_up(&journal->bell);
 }
 
-static uint64_t wall_now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * US_PER_S + (uint64_t)now.tv_nsec / 1000;
-}
-
 /* Counters have one writer, so a load and a store do. */
 static void counter_add(_Atomic(uint64_t) *counter, uint64_t n)
 {
@@ -130,7 +122,7 @@ __attribute__((format(printf, 2, 3))) static void journal_complain(struct journa
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
-	journal_write_event(journal, wall_now_us(), LEVEL_WARNING, "log", view_str(text));
+	journal_write_event(journal, clock_us(CLOCK_REALTIME), LEVEL_WARNING, "log", view_str(text));
 }
 
 static void journal_write_entry(struct journal *journal, const struct journal_source *source, const void *packed)
@@ -166,7 +158,7 @@ static size_t journal_drain(struct journal *journal, struct journal_source *sour
 /* Says what has been dropped since the last time, but not more often than DROPS_REPORT_US. */
 static void journal_report_drops(struct journal *journal, bool last_time)
 {
-	uint64_t now_us = wall_now_us();
+	uint64_t now_us = clock_us(CLOCK_REALTIME);
 
 	if (!last_time && now_us - journal->drops_reported_us < DROPS_REPORT_US)
 		return;
@@ -372,7 +364,7 @@ failed:
 
 bool journal_free(struct journal *journal, uint64_t timeout_us)
 {
-	uint64_t until_us = deadline_after(wall_now_us(), timeout_us);
+	uint64_t until_us = deadline_after(clock_us(CLOCK_REALTIME), timeout_us);
 	struct timespec until = {(time_t)(until_us / US_PER_S), (long)(until_us % US_PER_S * 1000)};
 
 	atomic_store(&journal->stop_wanted, true);

@@ -14,6 +14,7 @@
 #ifndef WEIR_TELEMETRY_JOURNAL_H
 #define WEIR_TELEMETRY_JOURNAL_H
 
+#include "base/units.h"
 #include "config/model.h"
 #include "gateway/record.h"
 
@@ -21,6 +22,9 @@ struct journal;
 
 /* As `source`: the main thread. Workers are 0, 1, ... */
 #define JOURNAL_MAIN UINT32_MAX
+
+/* For journal_free(): how long the log may take to write what is left after the last worker has ended. */
+#define JOURNAL_END_US (2 * US_PER_S)
 
 struct journal_options {
 	unsigned workers;

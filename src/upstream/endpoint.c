@@ -58,7 +58,8 @@ static void conn_dismantle(struct upstream_conn *uc)
 	io_defer(io, &uc->release);
 }
 
-void upstream_conn_close(struct upstream_conn *uc)
+/* Begins closing the connection's socket and tells the pool; the memory goes at the end of the tick. */
+static void upstream_conn_close(struct upstream_conn *uc)
 {
 	struct endpoint *ep = uc->endpoint;
 	uint32_t slot = uc->slot;
@@ -217,8 +218,8 @@ static void on_freed(struct io_message *message)
 	struct endpoint *ep = container_of(message, struct endpoint, freed);
 
 	atomic_store(&ep->freed_posted, false);
-	if (!ep->closed)
-		weir_pool_budget_freed(ep->pool, io_now_us(ep->ups->io));
+	/* Also when the pool is closed: what it was given must go on to the next. */
+	weir_pool_budget_freed(ep->pool, io_now_us(ep->ups->io));
 }
 
 static void on_closed(void *owner)
@@ -269,7 +270,7 @@ void endpoint_release(struct endpoint *ep)
 
 /* --- the budgets that the workers share --------------------------------------------------------------------------- */
 
-/* On the thread of the worker that returned a unit: only post. */
+/* On the thread of the worker that returned a unit, or needs one: only post. */
 static void budget_notify(void *owner)
 {
 	struct endpoint *ep = owner;
@@ -278,18 +279,9 @@ static void budget_notify(void *owner)
 		io_post(ep->ups->io, &ep->freed);
 }
 
-static size_t endpoints_in(const struct config *config)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < config->upstream_count; i++)
-		count += config->upstreams[i].endpoint_count;
-	return count;
-}
-
 struct weir_pool_budget **upstreams_budgets_create(const struct config *config)
 {
-	struct weir_pool_budget **budgets = calloc(endpoints_in(config) + 1, sizeof(*budgets));
+	struct weir_pool_budget **budgets = calloc(config_endpoint_count(config) + 1, sizeof(*budgets));
 	size_t at = 0;
 
 	if (budgets == NULL)
@@ -312,7 +304,7 @@ void upstreams_budgets_free(struct weir_pool_budget **budgets, const struct conf
 {
 	if (budgets == NULL)
 		return;
-	for (size_t i = 0; i < endpoints_in(config); i++)
+	for (size_t i = 0; i < config_endpoint_count(config); i++)
 		if (budgets[i] != NULL)
 			weir_pool_budget_free(budgets[i]);
 	free(budgets);

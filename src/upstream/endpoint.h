@@ -15,7 +15,7 @@ struct endpoint {
 	struct list conns;             /* every connection of the pool, also those connecting */
 	struct io_task run;            /* collects the pool's outcomes at the end of the tick */
 	struct io_timer timer;         /* the pool's next event */
-	struct io_message freed;       /* another worker returned a unit of the budget */
+	struct io_message freed;       /* another worker returned a unit of the budget, or needs one */
 	atomic_bool freed_posted;
 	uint32_t active;               /* leases waiting or held */
 	int64_t turn;                  /* round robin: what has been earned so far */
@@ -40,9 +40,6 @@ struct upstreams {
 bool endpoint_init(struct endpoint *ep, struct upstreams *ups, const struct config_upstream *upstream,
 	const struct config_endpoint *config, struct weir_pool_budget *budget);
 void endpoint_release(struct endpoint *ep);
-
-/* Begins closing the connection's socket and tells the pool; the memory goes at the end of the tick. */
-void upstream_conn_close(struct upstream_conn *uc);
 
 /* The cause that stands for a failed connect, and a static sentence where the cause alone says too little (else NULL). */
 enum cause upstream_connect_cause(int error, const char **why);

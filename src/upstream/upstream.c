@@ -13,6 +13,9 @@
 #include "base/planted.h"
 #include "upstream/endpoint.h"
 
+/* Places in the pool's queue. */
+enum { PRIORITY_AGAIN, PRIORITY_FIRST_TIME };
+
 static void lease_end(struct upstream_lease *lease)
 {
 	lease->endpoint->active--;
@@ -51,14 +54,62 @@ static enum cause outcome_cause(struct upstream_lease *lease, enum weir_pool_out
 		weir_pool_stats(lease->endpoint->pool, &stats);
 		return stats.connecting > 0 && stats.leased + stats.idle == 0 ? CAUSE_CONNECT_TIMEOUT
 									      : CAUSE_POOL_ACQUIRE_TIMEOUT;
-	default: return CAUSE_INTERNAL;
+	case WEIR_POOL_CANCELLED:
+	case WEIR_POOL_PENDING: break;
 	}
+	return CAUSE_INTERNAL;
+}
+
+/* Whether the connection could carry another exchange. */
+static bool conn_is_clean(struct upstream_conn *uc)
+{
+	struct conn *conn = &uc->h1.conn;
+	char byte;
+
+	if (conn->error != 0 || conn->send_error != 0 || conn->peer_closed || conn_blocked(conn))
+		return false;
+	if (uc->h1.unread.n > 0 && !PLANTED(SURPLUS_BYTES_REUSED))
+		return false;
+	/* A receive that filled the buffer to the last byte leaves open whether there is more. */
+	return !conn->readable || conn_recv(conn, &byte, 1) == -EAGAIN;
+}
+
+static void on_outcome(struct weir_pool_waiter *waiter, enum weir_pool_outcome outcome);
+
+static enum weir_pool_outcome ask_pool(struct upstream_lease *lease, uint64_t now_us, uint8_t priority)
+{
+	lease->waiter = (struct weir_pool_waiter){.on_outcome = on_outcome, .priority = priority};
+	return weir_pool_acquire(lease->endpoint->pool, &lease->waiter, now_us, lease->deadline_us);
+}
+
+/*
+ * A connection that went from one borrower straight to the next was never idle, so no event could spoil it: it is looked at
+ * here, at the price of one receive that only those pay who had to wait.
+ */
+static bool delivered_is_clean(const struct upstream_lease *lease)
+{
+	struct upstream_conn *uc = lease->waiter.connection;
+
+	if (!lease->waiter.reused || PLANTED(SURPLUS_BYTES_REUSED))
+		return true;
+	uc->h1.conn.readable = true;
+	return conn_is_clean(uc);
 }
 
 static void on_outcome(struct weir_pool_waiter *waiter, enum weir_pool_outcome outcome)
 {
 	struct upstream_lease *lease = container_of(waiter, struct upstream_lease, waiter);
-	uint64_t now_us = io_now_us(lease->endpoint->ups->io);
+	struct endpoint *ep = lease->endpoint;
+	uint64_t now_us = io_now_us(ep->ups->io);
+
+	/* Each round costs the pool a connection, so this ends. The lease keeps its place: it is asked for in front. */
+	while (outcome == WEIR_POOL_DELIVERED && !delivered_is_clean(lease)) {
+		CHECK(weir_pool_give_back(ep->pool, lease->waiter.lease, WEIR_POOL_DISCARD, now_us));
+		outcome = ask_pool(lease, now_us, PRIORITY_AGAIN);
+	}
+	if (outcome == WEIR_POOL_PENDING)
+		return;
+
 	enum cause cause = outcome_cause(lease, outcome);
 
 	if (cause == CAUSE_NONE) {
@@ -88,10 +139,10 @@ enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config
 	lease->queue_us = lease->connect_us = 0;
 	lease->reused = false;
 	lease->why = NULL;
-	lease->waiter = (struct weir_pool_waiter){.on_outcome = on_outcome};
+	lease->deadline_us = deadline_us;
 	ep->active++;
 
-	enum weir_pool_outcome outcome = weir_pool_acquire(ep->pool, &lease->waiter, now_us, deadline_us);
+	enum weir_pool_outcome outcome = ask_pool(lease, now_us, PRIORITY_FIRST_TIME);
 
 	if (outcome == WEIR_POOL_PENDING) {
 		lease->stage = LEASE_WAITING;
@@ -104,20 +155,6 @@ enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config
 	}
 	lease_hold(lease, now_us);
 	return UPSTREAM_ACQUIRED;
-}
-
-/* Whether the connection could carry another exchange. */
-static bool conn_is_clean(struct upstream_conn *uc)
-{
-	struct conn *conn = &uc->h1.conn;
-	char byte;
-
-	if (conn->error != 0 || conn->send_error != 0 || conn->peer_closed || conn_blocked(conn))
-		return false;
-	if (uc->h1.unread.n > 0 && !PLANTED(SURPLUS_BYTES_REUSED))
-		return false;
-	/* A receive that filled the buffer to the last byte leaves open whether there is more. */
-	return !conn->readable || conn_recv(conn, &byte, 1) == -EAGAIN;
 }
 
 void upstream_give_back(struct upstream_lease *lease, bool clean)
@@ -174,7 +211,6 @@ struct upstreams *upstreams_create(struct io *io, struct h1_scratch *scratch, co
 	struct weir_pool_budget **budgets)
 {
 	struct upstreams *ups = calloc(1, sizeof(*ups));
-	size_t count = 0;
 
 	if (ups == NULL)
 		return NULL;
@@ -183,9 +219,7 @@ struct upstreams *upstreams_create(struct io *io, struct h1_scratch *scratch, co
 	ups->config = config;
 	ups->closed_task.on_run = on_all_closed;
 	slab_init(&ups->conns, sizeof(struct upstream_conn), connections_max(config));
-	for (size_t i = 0; i < config->upstream_count; i++)
-		count += config->upstreams[i].endpoint_count;
-	ups->endpoints = calloc(count + 1, sizeof(*ups->endpoints));
+	ups->endpoints = calloc(config_endpoint_count(config) + 1, sizeof(*ups->endpoints));
 	ups->first = calloc(config->upstream_count + 1, sizeof(*ups->first));
 	if (ups->endpoints == NULL || ups->first == NULL)
 		goto fail;

@@ -5,7 +5,7 @@
  * about. A lease is how an exchange gets, uses and gives back one connection:
  *
  *     upstream_acquire --> UPSTREAM_ACQUIRED or _PENDING --(on_outcome)--> held --> upstream_give_back
- *                 `--> UPSTREAM_FAILED                 `--> upstream_cancel
+ *                 `--> UPSTREAM_FAILED                 `--> upstream_drop
  *
  * The lease stands inside its user. upstream_drop() ends it at any stage, and is the only call a teardown needs.
  */
@@ -44,15 +44,16 @@ struct upstream_lease {
 	/* To be read by the user while held. */
 	struct upstream_conn *conn;
 	bool reused;
-	const char *why;                /* more precise than the cause of a failure: a static sentence, or NULL */
 	uint64_t queue_us;              /* the wait, less connecting; set once the acquire has ended */
 	uint64_t connect_us;            /* 0 when reused */
+	const char *why;                /* of a failure, more precise than the cause: a static sentence, or NULL */
 	const struct config_endpoint *picked;  /* stays after the end, for the log; NULL: none was picked */
 
 	/* Private. */
 	struct weir_pool_waiter waiter;
 	struct endpoint *endpoint;
 	uint64_t asked_us;
+	uint64_t deadline_us;
 	uint8_t stage;                  /* enum upstream_lease_stage */
 };
 

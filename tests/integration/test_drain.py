@@ -155,3 +155,44 @@ def test_two_workers_under_load(start, origin, number):
         client.expect_gone()
         client.close()
     assert gateway.wait() == 0
+
+
+def test_client_that_has_just_connected_is_served(gateway, origin):
+    """Its request is on the way; unlike a kept-alive one it need not expect to be closed (RFC 9112 §9.5)."""
+    origin.serve()
+    before = gateway.open_files()
+    fresh = gateway.connect()
+    eventually(lambda: gateway.open_files() > before)
+    drain(gateway)
+    eventually(lambda: refuses_connections(gateway))
+    answer = fresh.ask(get())
+    assert (answer.status, answer.get("Connection")) == (200, "close")
+    fresh.half_close().expect_end()
+    assert gateway.wait() == 0
+
+
+def test_client_that_has_connected_and_says_nothing_is_not_waited_for_long(gateway):
+    before = gateway.open_files()
+    fresh = gateway.connect()
+    eventually(lambda: gateway.open_files() > before)
+    began = time.monotonic()
+    drain(gateway)
+    fresh.expect_gone()
+    fresh.close()
+    assert gateway.wait() == 0
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_clients_in_the_kernels_queue_are_served(start, origin, workers):
+    """They have connected, and nobody has refused them: they come before the end of accepting."""
+    origin.serve()
+    gateway = start(configuration(origin, workers=workers))
+    gateway.signal(signal.SIGSTOP)
+    clients = [gateway.connect().send(get()) for _ in range(30)]
+    gateway.signal(signal.SIGTERM)
+    gateway.signal(signal.SIGCONT)
+    assert {client.read_response().status for client in clients} == {200}
+    for client in clients:
+        client.close()
+    assert gateway.wait() == 0

@@ -120,3 +120,16 @@ def test_requests_without_the_expectation_get_no_100_of_ours(gateway, origin):
     client = gateway.connect().send(post("hello"))
     origin.answer(response("done"))
     assert client.read_response().status == 200
+
+
+@pytest.mark.parametrize("expectation", ["foo", "foo, 100-continue", "foo=bar;baz"])
+def test_other_expectations_are_the_upstreams_to_judge(gateway, origin, expectation):
+    """It may answer 417 (RFC 9110 §15.5.18); the gateway does not know them all."""
+    gateway.connect().send(get(fields=[f"Expect: {expectation}"]))
+    assert origin.accept().read_head().all("Expect") == [expectation]
+
+
+@pytest.mark.parametrize("expectation", ["foo", "100-continue"])
+def test_expectations_of_http_1_0_are_not_passed_on(gateway, origin, expectation):
+    gateway.connect().send(f"GET / HTTP/1.0\r\nExpect: {expectation}\r\n\r\n")
+    assert origin.accept().read_head().all("Expect") == []

@@ -116,3 +116,18 @@ def test_informational_responses_are_not_edited(start, origin):
     origin.answer(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + response("x"))
     assert client.read_response().get("X-A") is None
     assert client.read_response().get("X-A") == "b"
+
+
+@pytest.mark.parametrize("action", [{"respond": {"body": "own"}}, {"redirect": {"location": "/there"}}])
+@pytest.mark.parametrize("name", ["Server", "Date"])
+def test_field_that_is_set_in_an_own_answer_has_that_value_and_no_other(start, action, name):
+    gateway = start(configuration(route=action | {"filters": [{"headers": {"response": {"set": {name: "mine"}}}}]}))
+    assert gateway.connect().ask(get()).all(name) == ["mine"]
+
+
+@pytest.mark.parametrize("action", [{"respond": {"body": "own"}}, {"redirect": {"location": "/there"}}])
+def test_field_that_is_removed_from_an_own_answer_is_gone(start, action):
+    gateway = start(configuration(route=action | {"filters": [{"headers": {"response": {"remove": ["Server"]}}}]}))
+    answer = gateway.connect().ask(get())
+    assert answer.all("Server") == []
+    assert len(answer.all("Date")) == 1

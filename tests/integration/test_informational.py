@@ -76,3 +76,17 @@ def test_connection_that_ends_after_1xx_is_an_error(gateway, origin):
     wire.close()
     assert client.read_response().status == 502
     assert gateway.record()["cause"] == "upstream_reset"
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("named", ["Via", "Content-Length", "X-Request-Id", "Date"])
+def test_one_that_takes_away_what_must_stay_is_malformed(gateway, origin, version, named):
+    """Its Connection names such a field: refused as in a final response, not passed on with its hop-by-hop fields."""
+    client = gateway.connect().send(f"GET / HTTP/{version}\r\nHost: a\r\n\r\n")
+    wire, _ = origin.answer(f"HTTP/1.1 103 Early Hints\r\nConnection: {named}, X-Own\r\nKeep-Alive: 5\r\n"
+        "X-Own: a\r\n\r\n".encode() + response("final"))
+    assert client.read_response().status == 502
+    wire.expect_gone()
+    record = gateway.record()
+    assert record["cause"] == "upstream_bad_response"
+    assert "Connection names a field" in record["why"]

@@ -2,12 +2,14 @@
 
 import contextlib
 import json
+import re
+import socket
 import time
 
 import pytest
 
-from gateway import configuration, eventually, sanitizer
-from raw import chunk, get, post
+from gateway import configuration, eventually, free_port, sanitizer
+from raw import TIMEOUT, Wire, chunk, get, post
 
 KIB = 1024
 
@@ -196,3 +198,18 @@ def test_out_of_descriptors_for_the_upstream_has_its_cause(start, make_origin):
     assert answer.status == 503
     assert json.loads(answer.body)["error"] == "files_exhausted"
     assert gateway.records(1)[0]["cause"] == "files_exhausted"
+
+
+def test_out_of_descriptors_is_counted(start, origin):
+    """What operators are told to watch is not always 0."""
+    admin = free_port()
+    gateway = start(configuration(origin.serve(), admin={"address": f"127.0.0.1:{admin}"}), files=44)
+    clients = [gateway.connect() for _ in range(80)]
+    eventually(lambda: gateway.open_files() >= 44)
+    for client in clients:
+        client.close()
+    eventually(lambda: gateway.open_files() < 30)
+    with socket.create_connection(("127.0.0.1", admin), TIMEOUT) as sock:
+        metrics = Wire(sock).ask(get("/metrics")).body.decode()
+    for name in ("weir_accept_paused_total", "weir_connections_shed_total"):
+        assert int(re.search(rf"^{name} (\d+)$", metrics, re.M)[1]) > 0

@@ -98,3 +98,13 @@ def flood(wire):
     while wire.unread or wire.more():
         wire.read_request()
         wire.send(response(b"x" * 20_000))
+
+
+def test_empty_line_in_one_piece_with_a_request(start, origin):
+    """Some clients send one behind the content (RFC 9112 §2.2): the connection is idle, no request has begun."""
+    gateway = start(configuration(origin.serve(), listener={"timeouts": {"header": "150ms", "keep_alive": "10s"}}))
+    client = gateway.connect()
+    assert client.ask(post("x") + b"\r\n", "POST").status == 200
+    client.expect_silence(0.3)
+    assert client.ask(get()).status == 200
+    assert len(gateway.records(2)) == 2

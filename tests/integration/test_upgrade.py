@@ -197,3 +197,15 @@ def test_much_in_a_tunnel(gateway, origin):
         for i in range(0, len(data), 65536):
             source.send(data[i:i + 65536])
             assert sink.take(65536) == data[i:i + 65536]
+
+
+def test_101_that_takes_away_what_must_stay_is_malformed(gateway, origin):
+    client = gateway.connect().send(UPGRADE)
+    wire = origin.accept()
+    wire.read_head()
+    wire.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade, Content-Length\r\nUpgrade: x\r\n\r\n")
+    assert client.read_response().status == 502
+    wire.expect_gone()
+    record = gateway.record()
+    assert record["cause"] == "upstream_bad_response"
+    assert "Connection names a field" in record["why"]

@@ -35,14 +35,11 @@ static void test_ends(void **state)
 	list_init(&l);
 	assert_true(list_empty(&l));
 	assert_null(list_first(&l));
-	assert_null(list_last(&l));
 	assert_null(list_pop_front(&l));
-	list_push_back(&l, &items[1].node);
-	list_push_back(&l, &items[2].node);
-	list_push_front(&l, &items[0].node);
-	list_insert_after(&items[2].node, &items[3].node);
+	for (size_t i = 0; i < COUNT(items); i++)
+		list_push_back(&l, &items[i].node);
 	assert_numbers(&l, "0123");
-	assert_ptr_equal(list_last(&l), &items[3].node);
+	assert_ptr_equal(list_first(&l), &items[0].node);
 	assert_ptr_equal(list_pop_front(&l), &items[0].node);
 	assert_false(list_linked(&items[0].node));
 	assert_true(list_linked(&items[1].node));

@@ -294,6 +294,16 @@ static void test_order_of_sections_is_free(void **state)
 	config_free(c);
 }
 
+/* Columns count from behind it. */
+static void test_byte_order_mark(void **state)
+{
+	char *text = load_bad(VIEW("\xef\xbb\xbf" "versoin: 1\n" LISTENERS UPSTREAMS ROUTES));
+
+	config_free(load_good("\xef\xbb\xbf" ROOT("")));
+	assert_non_null(strstr(text, "f:1:1: versoin: "));
+	free(text);
+}
+
 static void test_localhost(void **state)
 {
 	const struct config *c = load_good(ADDRESS("localhost:8080"));
@@ -423,6 +433,7 @@ int main(void)
 		cmocka_unit_test(test_small_header_bytes),
 		cmocka_unit_test(test_off),
 		cmocka_unit_test(test_order_of_sections_is_free),
+		cmocka_unit_test(test_byte_order_mark),
 		cmocka_unit_test(test_localhost),
 		cmocka_unit_test(test_hosts_are_canonical),
 		cmocka_unit_test(test_paths_are_canonical),

@@ -20,9 +20,8 @@ static void put_request(struct h1_writer *w)
 	h1_put_request_line(w, VIEW("GET"), VIEW("/a?b"));
 	h1_put_field(w, VIEW("Host"), VIEW("h"));
 	h1_put_field(w, VIEW("X-Empty"), VIEW(""));
-	h1_put(w, VIEW("Content-Length: "));
-	h1_put_u64(w, 18446744073709551615u);
-	h1_put(w, VIEW("\r\n\r\n"));
+	h1_put_length(w, 18446744073709551615u);
+	h1_put(w, VIEW("\r\n"));
 }
 
 static const char request[] =
@@ -128,6 +127,25 @@ static void fields_are_written(void **state)
 		view_of(text, (size_t)(w.p - text)), VIEW("hOST: h\r\nA: b\r\nC: d e\r\nEmpty: \r\nLast: l\r\n")));
 }
 
+/* RFC 9110 §5.6.7 has the second one as its example. */
+static void dates(void **state)
+{
+	static const struct {
+		uint64_t unix_s;
+		const char *text;
+	} cases[] = {
+		{0, "Thu, 01 Jan 1970 00:00:00 GMT"},
+		{784111777, "Sun, 06 Nov 1994 08:49:37 GMT"},
+		{951782399, "Mon, 28 Feb 2000 23:59:59 GMT"},
+		{951782400, "Tue, 29 Feb 2000 00:00:00 GMT"},
+		{253402300799, "Fri, 31 Dec 9999 23:59:59 GMT"},
+	};
+	char text[H1_DATE_BYTES];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_true(view_eq(h1_date(text, cases[i].unix_s), view_str(cases[i].text)));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -137,6 +155,7 @@ int main(void)
 		cmocka_unit_test(numbers),
 		cmocka_unit_test(chunk_prefixes),
 		cmocka_unit_test(fields_are_written),
+		cmocka_unit_test(dates),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -124,12 +124,43 @@ static void yield(struct model *m)
 		idle(m, true)->state = MODEL_DOOMED;
 }
 
+/* Other pools that wait for a unit, and that nothing is on its way to. */
+static uint32_t missed(const struct model *m)
+{
+	uint32_t others = m->budget == NULL ? 0 : m->budget->raised - m->raised - m->notices_due;
+
+	return others > ending(m) ? others : 0;
+}
+
+/* Instead of an own waiter another pool is to be served with `c`. */
+static bool turn_over(struct model *m, const struct model_connection *c)
+{
+	if (c->uses == 0)
+		return false;
+	if (missed(m) == 0) {
+		m->turn = 0;
+		return false;
+	}
+	if (m->turn == 0)
+		m->turn_ends_us = m->now_us + m->config.acquire_timeout_us / 2 / missed(m);
+	if (m->turn == MODEL_TURN || m->now_us >= m->turn_ends_us) {
+		m->turn = 0;
+		return true;
+	}
+	m->turn++;
+	return false;
+}
+
 static void match(struct model *m)
 {
 	struct model_waiter *waiter;
 
 	expire(m);
 	while (idle(m, true) != NULL && (waiter = turn(m)) != NULL) {
+		if (turn_over(m, idle(m, true))) {
+			idle(m, true)->state = MODEL_DOOMED;
+			continue;
+		}
 		lease(m, waiter);
 		resolve(m, waiter, WEIR_POOL_DELIVERED);
 	}
@@ -157,9 +188,10 @@ static void empty(struct model *m, uint32_t slot)
 	m->connections[slot] = (struct model_connection){0};
 	if (m->budget == NULL)
 		return;
-	m->budget->used--;
-	if (m->budget->raised > m->raised)
+	if (m->budget->raised - m->notices_due > m->raised)
 		m->notices_due++;
+	else
+		m->budget->used--;
 }
 
 /* --- before the call ---------------------------------------------------------------------------------------------- */
@@ -316,9 +348,16 @@ void model_leave(struct model *m)
 
 void model_passed(struct model *m)
 {
-	bool missed = m->budget != NULL && m->budget->used < m->budget->max && m->budget->raised > m->raised;
+	bool others = m->budget != NULL && m->budget->raised > m->raised;
 
-	expect(m, !m->passing || !missed, "a unit was not passed on");
+	if (!m->passing)
+		return;
+	if (m->granted > 0) {
+		expect(m, !others, "a unit was kept without need");
+		m->budget->used -= m->granted;
+		m->granted = 0;
+	}
+	expect(m, !others || m->budget->used >= m->budget->max, "a unit was not passed on");
 	m->passing = false;
 }
 
@@ -389,10 +428,13 @@ void model_open_asked(struct model *m, uint32_t slot)
 	expect(m, slot < m->config.connections_max, "open: no such slot");
 	expect(m, m->connections[slot].state == MODEL_NONE, "open: the slot is in use");
 	expect(m, open_wanted(m), "open: not wanted, or no room");
-	expect(m, m->budget == NULL || m->budget->used < m->budget->max, "open: the budget is spent");
+	expect(m, m->budget == NULL || m->granted > 0 || m->budget->used < m->budget->max,
+		"open: the budget is spent");
 	m->connections[slot].state = MODEL_CONNECTING;
 	hand_set(m, false);
-	if (m->budget != NULL)
+	if (m->granted > 0)
+		m->granted--;
+	else if (m->budget != NULL)
 		m->budget->used++;
 }
 
@@ -402,15 +444,21 @@ void model_close_asked(struct model *m, uint32_t slot)
 	m->connections[slot].state = MODEL_CLOSING;
 }
 
-/* A unit is free, and goes to a pool that waits. */
+/* A pool that waits is handed a unit; or there is a free one, and it is told so. */
 static void notified_of_unit(struct model *m, struct model *by)
 {
-	expect(by, m->raised, "notify: a pool that does not wait for a unit");
-	expect(by, by->notices_due > 0 || by->passing, "notify: it is not this pool that freed a unit");
-	if (by->notices_due > 0)
+	bool returned = by->notices_due > 0, kept = by->passing && by->granted > 0;
+
+	expect(by, returned || kept || (by->passing && by->budget->used < by->budget->max),
+		"notify: there is no unit that this pool could pass on");
+	if (returned)
 		by->notices_due--;
+	else if (kept)
+		by->granted--;
 	else
 		by->passing = false;
+	if (returned || kept)
+		m->granted++;
 	hand_set(m, false);
 }
 
@@ -428,7 +476,8 @@ static void notified_of_hand(struct model *m, struct model *by)
 void model_notified(struct model *m, struct model *by)
 {
 	expect(by, m != by, "notify: itself");
-	if (by->budget->used < by->budget->max)
+	/* Never both: who waits has nothing idle. */
+	if (m->raised)
 		notified_of_unit(m, by);
 	else
 		notified_of_hand(m, by);
@@ -449,7 +498,7 @@ void model_told(struct model *m, uint32_t w, enum weir_pool_outcome outcome)
 
 void model_settled(struct model *m)
 {
-	bool spent = m->budget != NULL && m->budget->used >= m->budget->max;
+	bool spent = m->budget != NULL && m->budget->used >= m->budget->max && m->granted == 0;
 
 	expect(m, model_count(m, MODEL_DOOMED) == 0, "a doomed connection was not asked to be closed");
 	expect(m, !open_wanted(m) || spent, "an open was not asked for");

@@ -12,6 +12,7 @@
 
 #define MODEL_SLOTS 8
 #define MODEL_WAITERS 24
+#define MODEL_TURN 32
 
 enum model_state { MODEL_NONE, MODEL_CONNECTING, MODEL_IDLE, MODEL_LEASED, MODEL_DOOMED, MODEL_CLOSING };
 
@@ -43,6 +44,9 @@ struct model {
 	struct weir_pool_config config;
 	struct model_budget *budget;  /* NULL: private */
 	bool raised;
+	uint32_t granted;             /* units it was notified of and has not taken yet; counted in used */
+	uint32_t turn;                /* own waiters served while another pool's hand was up; 0: no turn has begun */
+	uint64_t turn_ends_us;
 	bool offers;                  /* it had idle connections when it last looked, and has not been asked since */
 	uint32_t notices_due;         /* notify calls this pool owes to others */
 	bool passing;                 /* it was notified, or it leaves: what is free, or the question, goes on */
@@ -86,7 +90,7 @@ void model_told(struct model *m, uint32_t w, enum weir_pool_outcome outcome);
 enum weir_pool_outcome model_acquire_answer(struct model *m, uint32_t w);
 /* Nothing that is due has been left undone. */
 void model_settled(struct model *m);
-/* After model_budget_freed and model_leave: the free unit has found somebody, or nobody waits. */
+/* After model_budget_freed and model_leave: what it did not need has found somebody, or nobody waits. */
 void model_passed(struct model *m);
 /*
  * For the pools of a budget when all notices have been answered: nobody waits for a unit that an idle connection binds,

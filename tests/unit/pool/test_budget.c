@@ -104,10 +104,12 @@ static void unit_is_held_until_the_connection_is_closed(void **state)
 	assert_int_equal(weir_pool_budget_used(budget), 1);
 	assert_int_equal(notices_n, 0);
 	owner_closed(&o[0], o[0].closes[0]);
-	assert_int_equal(weir_pool_budget_used(budget), 0);
 	assert_int_equal(notices_n, 1);
+	/* And then for the one that was notified, until it has answered. */
+	assert_int_equal(weir_pool_budget_used(budget), 1);
 	borrower_cancel(&b[1]);
 	notices_deliver();
+	assert_int_equal(weir_pool_budget_used(budget), 0);
 	owners_release(o, 2, budget);
 }
 
@@ -270,6 +272,187 @@ static void own_waiters_come_before_those_of_others(void **state)
 	owners_release(o, 2, budget);
 }
 
+/* It asks again at once when it has been closed: the unit is not there for it. */
+static void returned_unit_is_not_taken_by_another_than_the_notified(void **state)
+{
+	struct weir_pool_budget *budget = budget_of(1);
+	struct owner o[3];
+	struct borrower b[3], own;
+
+	owners_init(o, b, 3, budget);
+	borrower_init(&own, &o[0]);
+	borrower_lease(&b[0]);
+	borrower_acquire(&b[1], 1000);
+	borrower_acquire(&own, 1000);
+	borrower_give_back(&b[0], WEIR_POOL_DISCARD);
+	assert_int_equal(notices_n, 1);
+	assert_int_equal(o[0].opens_n, 1);
+	borrower_acquire(&b[2], 1000);
+	assert_int_equal(o[2].opens_n, 0);
+	notices_deliver();
+	assert_int_equal(o[1].opens_n, 1);
+	for (int i = 1; i < 3; i++)
+		borrower_cancel(&b[i]);
+	borrower_cancel(&own);
+	owner_opened(&o[1], 0);
+	notices_deliver();
+	owners_release(o, 3, budget);
+}
+
+/* --- pools that are never without waiters ------------------------------------------------------------------------- */
+
+#define BUSY_LOANS 8
+
+/* A pool with clients that want a connection again as soon as they have given one back. */
+struct busy {
+	struct owner *owner;
+	struct borrower loans[BUSY_LOANS];
+	struct borrower *holding[BUSY_LOANS];
+	int holding_n, served;
+};
+
+static struct busy busy[2];
+
+static void busy_then(struct borrower *borrower)
+{
+	struct busy *b = borrower >= busy[1].loans ? &busy[1] : &busy[0];
+
+	assert_int_equal(borrower->outcome, WEIR_POOL_DELIVERED);
+	b->holding[b->holding_n++] = borrower;
+	b->served++;
+}
+
+static void busy_begin(struct busy *b, struct owner *owner)
+{
+	*b = (struct busy){.owner = owner};
+	owner->open_answer = ANSWER_YES;
+	for (int i = 0; i < BUSY_LOANS; i++) {
+		borrower_init(&b->loans[i], owner);
+		b->loans[i].then = busy_then;
+		if (borrower_acquire(&b->loans[i], 1000000) == WEIR_POOL_DELIVERED)
+			b->holding[b->holding_n++] = &b->loans[i];
+	}
+}
+
+/* Everybody who has a connection gives it back and waits for the next. */
+static void busy_step(struct busy *b)
+{
+	struct borrower *given[BUSY_LOANS];
+	int n = b->holding_n;
+
+	memcpy(given, b->holding, sizeof(given));
+	b->holding_n = 0;
+	for (int i = 0; i < n; i++) {
+		borrower_give_back(given[i], WEIR_POOL_REUSABLE);
+		if (borrower_acquire(given[i], 1000000) == WEIR_POOL_DELIVERED)
+			busy_then(given[i]);
+	}
+	owner_run(b->owner);
+	/* The slots that a test owner can note down are limited; the pool does not need them. */
+	b->owner->opens_n = b->owner->closes_n = 0;
+}
+
+static void busy_end(struct busy *b)
+{
+	b->owner->open_answer = ANSWER_LATER;
+	for (int i = 0; i < BUSY_LOANS; i++)
+		borrower_cancel(&b->loans[i]);
+	for (int i = 0; i < b->holding_n; i++)
+		borrower_give_back(b->holding[i], WEIR_POOL_REUSABLE);
+}
+
+/* So many rounds of `step_us`, in each of which every connection serves once. */
+static void two_busy_pools(uint32_t cap, int rounds, uint64_t step_us)
+{
+	struct weir_pool_budget *budget = budget_of(cap);
+	struct owner o[2];
+	struct borrower unused[2];
+	int total;
+
+	owners_init(o, unused, 2, budget);
+	/* The first has all of it before the second comes. */
+	for (int i = 0; i < 2; i++)
+		busy_begin(&busy[i], &o[i]);
+	for (int k = 0; k < rounds; k++) {
+		for (int i = 0; i < 2; i++)
+			busy_step(&busy[i]);
+		notices_deliver();
+		for (int i = 0; i < 2; i++)
+			o[i].now_us += step_us;
+	}
+	total = busy[0].served + busy[1].served;
+	assert_true(busy[0].served > total / 3 && busy[1].served > total / 3);
+	/* Nothing stands still for a turn. */
+	assert_true(total > rounds * (int)cap * 9 / 10);
+	for (int i = 0; i < 2; i++)
+		busy_end(&busy[i]);
+	notices_deliver();
+	owners_release(o, 2, budget);
+}
+
+static void two_busy_pools_share_the_budget(void **state)
+{
+	two_busy_pools(1, 10000, 1);
+	two_busy_pools(2, 10000, 1);
+	two_busy_pools(4, 10000, 1);
+}
+
+/* A turn of 32 would last longer than anybody waits (1 s): its time ends it. Nobody times out (busy_then). */
+static void two_busy_pools_with_slow_clients_share_the_budget(void **state)
+{
+	two_busy_pools(4, 10000, 100000);
+}
+
+static void nobody_yields_while_no_hand_is_up(void **state)
+{
+	struct weir_pool_budget *budget = budget_of(2);
+	struct owner o[2];
+	struct borrower b[2];
+
+	owners_init(o, b, 2, budget);
+	busy_begin(&busy[0], &o[0]);
+	for (int k = 0; k < 1000; k++) {
+		busy_step(&busy[0]);
+		assert_int_equal(owner_stats(&o[0]).leased, 2);
+		o[0].now_us += 100000;
+	}
+	assert_int_equal(owner_stats(&o[0]).opened, 2);
+	busy_end(&busy[0]);
+	owners_release(o, 2, budget);
+}
+
+/* One for each hand, however slowly it closes, and whether or not the hand is up again and again. */
+static void one_is_given_up_for_each_turn_and_hand(void **state)
+{
+	struct weir_pool_budget *budget = budget_of(4);
+	struct owner o[2];
+	struct borrower b[2];
+
+	owners_init(o, b, 2, budget);
+	o[0].close_answer = ANSWER_LATER;
+	busy_begin(&busy[0], &o[0]);
+	borrower_acquire(&b[1], 1000000);
+	for (int k = 0; k < 8; k++) {
+		assert_int_equal(owner_stats(&o[0]).closing, 0);
+		busy_step(&busy[0]);
+	}
+	for (int k = 0; k < 100; k++) {
+		busy_step(&busy[0]);
+		assert_int_equal(owner_stats(&o[0]).closing, 1);
+		assert_int_equal(owner_stats(&o[0]).leased, 3);
+	}
+	o[0].close_answer = ANSWER_YES;
+	for (uint32_t slot = 0; slot < 4; slot++)
+		owner_closed(&o[0], slot);
+	notices_deliver();
+	assert_int_equal(o[1].opens_n, 1);
+	borrower_cancel(&b[1]);
+	busy_end(&busy[0]);
+	owner_opened(&o[1], 0);
+	notices_deliver();
+	owners_release(o, 2, budget);
+}
+
 static void notices_go_round(void **state)
 {
 	struct weir_pool_budget *budget = budget_of(3);
@@ -381,7 +564,6 @@ static void failed_open_returns_its_unit(void **state)
 	borrower_acquire(&b[0], 1000);
 	borrower_acquire(&b[1], 1000);
 	owner_open_failed(&o[0], 0, 1);
-	assert_int_equal(weir_pool_budget_used(budget), 0);
 	notices_deliver();
 	assert_int_equal(o[1].opens_n, 1);
 	owner_run(&o[0]);
@@ -423,6 +605,11 @@ int main(void)
 		cmocka_unit_test(pool_that_has_nothing_idle_any_more_has_the_next_one_asked),
 		cmocka_unit_test(raising_a_hand_calls_nobody_while_everything_is_in_use),
 		cmocka_unit_test(own_waiters_come_before_those_of_others),
+		cmocka_unit_test(returned_unit_is_not_taken_by_another_than_the_notified),
+		cmocka_unit_test(two_busy_pools_share_the_budget),
+		cmocka_unit_test(two_busy_pools_with_slow_clients_share_the_budget),
+		cmocka_unit_test(nobody_yields_while_no_hand_is_up),
+		cmocka_unit_test(one_is_given_up_for_each_turn_and_hand),
 		cmocka_unit_test(notices_go_round),
 		cmocka_unit_test(notified_pool_that_needs_nothing_passes_it_on),
 		cmocka_unit_test(notified_pool_that_is_freed_passes_it_on),

@@ -226,17 +226,18 @@ static void unit_await(struct thread *self)
 	}
 }
 
-static void takes_one(struct thread *self)
-{
-	unit_await(self);
-	pool_unit_return(budget, self->seat);
-}
-
-/* The end of a thread that may still be notified: what it does not answer is lost with it. */
+/* The end of a thread that may still be notified: what it has not answered is passed on. */
 static void leave(struct thread *self)
 {
 	pool_seat_leave(budget, self->seat);
 	self->left = true;
+}
+
+static void takes_one(struct thread *self)
+{
+	unit_await(self);
+	pool_unit_return(budget, self->seat);
+	leave(self);
 }
 
 /* Its unit comes back only when all is over. */

@@ -503,8 +503,9 @@ static void event_mail(void)
 	before = call_begin(rig);
 	model_budget_freed(&rig->model);
 	weir_pool_budget_freed(rig->pool, world.now_us);
-	call_end(rig, before, true);
+	has_settled(rig);
 	model_passed(&rig->model);
+	call_end(rig, before, true);
 }
 
 static void event_close(struct rig *rig)

@@ -1,0 +1,467 @@
+/*
+ * The two pumps, which move the bytes of an exchange between its sides, and the tunnel, which is two of a simpler kind.
+ *
+ *     pump_request:   client   --fill--> pieces of content --put--> upstream --flush-->
+ *     pump_response:  upstream --fill--> head, then pieces --put--> client   --flush-->
+ *
+ * Each runs until its source has nothing, its sink is blocked, or it has had its turn; whichever side then moves wakes the
+ * exchange again. Pieces point into the buffer that they were received into, so the sink is flushed before the source is
+ * filled.
+ *
+ * A function that may end the exchange says so by what it returns (false, -1, STEP_ENDED), and then nothing may be touched.
+ */
+#include <errno.h>
+
+#include "base/check.h"
+#include "base/planted.h"
+#include "gateway/exchange.h"
+
+enum {
+	INFORMATIONAL_MAX = 16,  /* 1xx heads before the final one */
+	PUMP_FILLS_MAX = 8,      /* receives one way in one go, before the loop turns to other events */
+};
+
+static struct h1_conn *client_side(struct exchange *ex)
+{
+	return &ex->client->h1;
+}
+
+static struct h1_conn *upstream_side(struct exchange *ex)
+{
+	return &ex->lease.conn->h1;
+}
+
+/* The cause when a side's connection has failed: it went away, or there was no memory for its bytes. */
+static enum cause failure_of(const struct h1_conn *side, enum cause gone)
+{
+	return side->conn.error == -ENOMEM || side->conn.send_error == -ENOMEM ? CAUSE_MEMORY_EXHAUSTED : gone;
+}
+
+static enum cause client_failure(struct exchange *ex)
+{
+	return failure_of(client_side(ex), CAUSE_CLIENT_GONE);
+}
+
+static enum cause upstream_failure(struct exchange *ex)
+{
+	return failure_of(upstream_side(ex), CAUSE_UPSTREAM_RESET);
+}
+
+static void bytes_moved(struct exchange *ex)
+{
+	ex->moved_us = io_now_us(ex->worker->io);
+}
+
+/*
+ * One pump is about to receive for the `fills`th time in this go. True when that is enough: two fast peers must not keep
+ * the loop to themselves. The sockets are left readable, so it goes on from a task and not from an event.
+ */
+static bool had_its_turn(struct exchange *ex, unsigned fills)
+{
+	if (fills <= PUMP_FILLS_MAX)
+		return false;
+	io_defer(ex->worker->io, &ex->more);
+	return true;
+}
+
+/* --- the request's way ---------------------------------------------------------------------------------------------- */
+
+/* The last byte of the request was handed over. */
+static void request_complete(struct exchange *ex, const struct message *trailers)
+{
+	h1_conn_put_end(upstream_side(ex), trailers);
+	ex->sent_us = io_now_us(ex->worker->io);
+	if (ex->state == EXCHANGE_EXPECTING || ex->state == EXCHANGE_REQUESTING)
+		exchange_enter(ex, EXCHANGE_WAITING);
+}
+
+/* False: ended. */
+static bool request_content(struct exchange *ex, struct view data)
+{
+	uint64_t body_bytes_max = ex->client->listener->config->limits.body_bytes;
+
+	ex->bytes_in += data.n;
+	if (body_bytes_max != 0 && ex->bytes_in > body_bytes_max) {
+		exchange_finish(ex, CAUSE_BODY_TOO_LARGE, NULL);
+		return false;
+	}
+	if (ex->state == EXCHANGE_EXPECTING)
+		exchange_enter(ex, EXCHANGE_REQUESTING);
+	bytes_moved(ex);
+	h1_conn_put_body(upstream_side(ex), data);
+	return true;
+}
+
+/* More of the request's content from the client: 1 there is more, 0 wait, -1 ended. */
+static int request_fill(struct exchange *ex)
+{
+	struct h1_conn *from = client_side(ex);
+	ssize_t got;
+
+	/* What was gathered points into the buffer that is about to be filled. A failed send is no end yet: see pump_response. */
+	if (h1_conn_flush(upstream_side(ex)) < 0 || conn_blocked(&upstream_side(ex)->conn))
+		return 0;
+	got = h1_conn_fill(from, client_input_max(ex->client));
+	if (got > 0)
+		return 1;
+	if (got == -EAGAIN)
+		return 0;
+	if (got == -ENOBUFS)
+		exchange_finish(ex, CAUSE_HEADERS_TOO_LARGE, "the trailer section is too large");
+	else
+		exchange_finish(ex, client_failure(ex), NULL);
+	return -1;
+}
+
+/* The trailer section of the request: 1 done, 0 needs more bytes, -1 ended. */
+static int request_trailers(struct exchange *ex)
+{
+	struct h1_limits limits = client_limits(ex->client);
+	struct message trailers;
+	struct h1_result result = h1_conn_read_trailers(client_side(ex), &limits, &trailers);
+
+	if (result.status == H1_MORE)
+		return 0;
+	if (result.status == H1_BAD) {
+		exchange_finish(ex, result.cause, result.why);
+		return -1;
+	}
+	request_complete(ex, &trailers);
+	return 1;
+}
+
+/* Client to upstream. False: ended. */
+static bool pump_request(struct exchange *ex)
+{
+	struct h1_conn *to = upstream_side(ex);
+	unsigned fills = 0;
+	struct view data;
+	const char *why;
+	int step;
+
+	while (ex->sent_us == 0 && !conn_blocked(&to->conn) && to->conn.send_error == 0) {
+		switch (h1_conn_read_body(client_side(ex), &data, &why)) {
+		case H1_PIECE_DATA:
+			if (!request_content(ex, data))
+				return false;
+			continue;
+		case H1_PIECE_END: request_complete(ex, NULL); continue;
+		case H1_PIECE_BAD: exchange_finish(ex, CAUSE_BAD_REQUEST, why); return false;
+		case H1_PIECE_TRAILERS:
+			step = request_trailers(ex);
+			if (step < 0)
+				return false;
+			if (step > 0)
+				continue;
+			break;
+		case H1_PIECE_MORE: break;
+		}
+		if (had_its_turn(ex, ++fills))
+			break;
+		step = request_fill(ex);
+		if (step <= 0)
+			return step == 0;
+	}
+	h1_conn_flush(to);
+	return true;
+}
+
+/* --- the response's way --------------------------------------------------------------------------------------------- */
+
+enum step {
+	STEP_ON,     /* something was done; go on */
+	STEP_FILL,   /* more bytes of the upstream are needed */
+	STEP_ENDED,  /* nothing more for now: the exchange has ended, or waits for an event */
+};
+
+static enum step step_finish(struct exchange *ex, enum cause cause, const char *why)
+{
+	exchange_finish(ex, cause, why);
+	return STEP_ENDED;
+}
+
+/* The answer is whole. The lease goes back before the client has taken the last byte. */
+static enum step response_complete(struct exchange *ex, const struct message *trailers)
+{
+	struct h1_conn *to = client_side(ex);
+	bool clean = ex->sent_us != 0 && ex->keep_upstream && h1_body_done(&upstream_side(ex)->body);
+
+	if (PLANTED(REUSE_AFTER_EARLY_RESPONSE))
+		clean = true;
+	h1_conn_put_end(to, trailers);
+	if (h1_conn_flush(to) < 0)
+		return step_finish(ex, client_failure(ex), NULL);
+	upstream_give_back(&ex->lease, clean);
+	if (!conn_blocked(&to->conn))
+		return step_finish(ex, CAUSE_NONE, NULL);
+	exchange_enter(ex, EXCHANGE_FLUSHING);
+	exchange_arm(ex);
+	return STEP_ENDED;
+}
+
+static enum step response_informational(struct exchange *ex, struct message *m)
+{
+	if (++ex->informational > INFORMATIONAL_MAX)
+		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "too many informational responses");
+	if (m->status == 100 && ex->state == EXCHANGE_EXPECTING)
+		exchange_enter(ex, EXCHANGE_REQUESTING);
+	if (ex->request.minor == 0)
+		return STEP_ON;
+	if (!forward_informational(ex, m))
+		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "the head of an informational response is too large");
+	return STEP_ON;
+}
+
+static enum step response_upgrade(struct exchange *ex, struct message *m)
+{
+	if (ex->state != EXCHANGE_WAITING || !ex->request.has_upgrade || !m->has_upgrade)
+		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "switched protocols unasked");
+	if (!forward_upgrade(ex, m))
+		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "the response head is too large");
+	ex->status = m->status;
+	ex->upstream_status = ex->upgraded = true;
+	ex->worker->stats.tunnels_open++;
+	exchange_enter(ex, EXCHANGE_TUNNELLING);
+	if (h1_conn_flush(client_side(ex)) < 0)
+		return step_finish(ex, client_failure(ex), NULL);
+	return STEP_ENDED;
+}
+
+static enum step response_final(struct exchange *ex, struct message *m)
+{
+	enum cause cause = CAUSE_FILTER_FAILED;
+	const char *why = NULL;
+
+	/* Content until the close cannot be told from content cut off: such a connection carries one answer. */
+	ex->keep_upstream = m->keep_alive && m->framing != FRAMING_UNTIL_CLOSE;
+	if (!filters_on_response(ex, m, &cause, &why))
+		return step_finish(ex, cause, why);
+	if (!forward_response(ex, m))
+		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "the response head is too large");
+	ex->status = m->status;
+	ex->upstream_status = true;
+	exchange_enter(ex, EXCHANGE_RESPONDING);
+	return STEP_ON;
+}
+
+static enum step response_head(struct exchange *ex)
+{
+	const struct config_upstream_limits *l = &ex->route->upstream->limits;
+	struct h1_limits limits = {.head_bytes_max = l->header_bytes, .field_count_max = l->header_count};
+	struct message m;
+	struct h1_result result =
+		h1_conn_read_response(upstream_side(ex), &limits, (enum method)ex->request.method, &m);
+
+	if (result.status == H1_MORE)
+		return STEP_FILL;
+	if (result.status == H1_BAD)
+		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, result.why);
+	if (!message_drop_hop_by_hop(&m))
+		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "Connection names a field that must not be removed");
+	if (m.status == 101)
+		return response_upgrade(ex, &m);
+	if (m.status < 200)
+		return response_informational(ex, &m);
+	return response_final(ex, &m);
+}
+
+static enum step response_trailers(struct exchange *ex)
+{
+	const struct config_upstream_limits *l = &ex->route->upstream->limits;
+	struct h1_limits limits = {.head_bytes_max = l->header_bytes, .field_count_max = l->header_count};
+	struct message trailers;
+	struct h1_result result = h1_conn_read_trailers(upstream_side(ex), &limits, &trailers);
+
+	if (result.status == H1_MORE)
+		return STEP_FILL;
+	if (result.status == H1_BAD)
+		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, result.why);
+	return response_complete(ex, &trailers);
+}
+
+static enum step response_content(struct exchange *ex)
+{
+	struct view data;
+	const char *why;
+
+	switch (h1_conn_read_body(upstream_side(ex), &data, &why)) {
+	case H1_PIECE_DATA:
+		ex->bytes_out += data.n;
+		h1_conn_put_body(client_side(ex), data);
+		return STEP_ON;
+	case H1_PIECE_MORE: return STEP_FILL;
+	case H1_PIECE_TRAILERS: return response_trailers(ex);
+	case H1_PIECE_END: return response_complete(ex, NULL);
+	case H1_PIECE_BAD: return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, why);
+	}
+	return STEP_FILL;
+}
+
+/* The upstream has ended its side. */
+static enum step response_eof(struct exchange *ex)
+{
+	struct h1_conn *from = upstream_side(ex);
+
+	if (ex->state == EXCHANGE_RESPONDING && (h1_body_eof(&from->body) || PLANTED(TRUNCATED_LOOKS_COMPLETE)))
+		return response_complete(ex, NULL);
+	return step_finish(ex, upstream_failure(ex), NULL);
+}
+
+static enum step response_fill(struct exchange *ex)
+{
+	struct h1_conn *from = upstream_side(ex);
+	struct h1_conn *to = client_side(ex);
+	uint32_t head_bytes = ex->route->upstream->limits.header_bytes;
+	ssize_t got;
+
+	if (h1_conn_flush(to) < 0)
+		return step_finish(ex, client_failure(ex), NULL);
+	if (conn_blocked(&to->conn))
+		return STEP_ENDED;
+	got = h1_conn_fill(from, head_bytes > H1_SCRATCH_IN_BYTES ? head_bytes : H1_SCRATCH_IN_BYTES);
+	if (got == -EAGAIN)
+		return STEP_ENDED;
+	if (got == 0)
+		return response_eof(ex);
+	if (got == -ENOBUFS)
+		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "the response head is too large");
+	if (got < 0)
+		return PLANTED(TRUNCATED_LOOKS_COMPLETE) ? response_eof(ex) : step_finish(ex, upstream_failure(ex), NULL);
+	bytes_moved(ex);
+	if (ex->first_byte_us == UINT64_MAX)
+		ex->first_byte_us = io_now_us(ex->worker->io);
+	return STEP_ON;
+}
+
+/* Upstream to client, until one side has to be waited for, or the exchange ends or becomes a tunnel. */
+static void pump_response(struct exchange *ex)
+{
+	enum step step = STEP_ON;
+	unsigned fills = 0;
+
+	while (step != STEP_ENDED && !conn_blocked(&client_side(ex)->conn)) {
+		if (ex->state == EXCHANGE_RESPONDING)
+			step = response_content(ex);
+		else
+			step = upstream_side(ex)->unread.n == 0 ? STEP_FILL : response_head(ex);
+		if (step == STEP_FILL)
+			step = had_its_turn(ex, ++fills) ? STEP_ENDED : response_fill(ex);
+	}
+	/* Many small pieces may have blocked the client before all of them were out. */
+	if (ex->state != EXCHANGE_ENDED && h1_conn_flush(client_side(ex)) < 0)
+		exchange_finish(ex, client_failure(ex), NULL);
+}
+
+/* --- tunnels --------------------------------------------------------------------------------------------------------- */
+
+/* One direction. False: ended. */
+static bool pump_tunnel(struct exchange *ex, struct h1_conn *from, struct h1_conn *to, uint64_t *count)
+{
+	bool from_client = from == client_side(ex);
+	unsigned fills = 0;
+	ssize_t got = 1;
+
+	while (got > 0 && !conn_blocked(&to->conn) && !had_its_turn(ex, ++fills)) {
+		struct view data = h1_conn_read_raw(from);
+
+		*count += data.n;
+		h1_conn_put_raw(to, data);
+		if (h1_conn_flush(to) < 0) {
+			exchange_finish(ex, from_client ? upstream_failure(ex) : client_failure(ex), NULL);
+			return false;
+		}
+		if (data.n > 0)
+			bytes_moved(ex);
+		got = conn_blocked(&to->conn) ? -EAGAIN : h1_conn_fill(from, H1_SCRATCH_IN_BYTES);
+	}
+	if (got == 0)
+		conn_shutdown_write(&to->conn);
+	if (got < 0 && got != -EAGAIN) {
+		exchange_finish(ex, from_client ? client_failure(ex) : upstream_failure(ex), NULL);
+		return false;
+	}
+	return true;
+}
+
+static void tunnel(struct exchange *ex)
+{
+	struct h1_conn *client = client_side(ex), *upstream = upstream_side(ex);
+
+	if (!pump_tunnel(ex, client, upstream, &ex->bytes_in) || !pump_tunnel(ex, upstream, client, &ex->bytes_out))
+		return;
+	if (client->conn.shut && upstream->conn.shut)
+		exchange_finish(ex, CAUSE_NONE, NULL);
+	else
+		exchange_arm(ex);
+}
+
+/* --- both ways --------------------------------------------------------------------------------------------------------- */
+
+/* Whether either side has taken bytes since the last look: that too is progress. */
+static void notice_unblocking(struct exchange *ex)
+{
+	uint32_t blocked = buf_len(&client_side(ex)->conn.out);
+
+	if (ex->lease.conn != NULL)
+		blocked += buf_len(&upstream_side(ex)->conn.out);
+	if (blocked < ex->blocked_bytes)
+		bytes_moved(ex);
+	ex->blocked_bytes = blocked;
+}
+
+/* Something has changed on one of the sides: move what can be moved. */
+void exchange_pump(struct exchange *ex)
+{
+	notice_unblocking(ex);
+	switch ((enum exchange_state)ex->state) {
+	case EXCHANGE_NEW:
+	case EXCHANGE_FILTERING:
+	case EXCHANGE_LEASING:
+	case EXCHANGE_ENDED: return;
+	case EXCHANGE_EXPECTING:
+	case EXCHANGE_REQUESTING:
+	case EXCHANGE_WAITING:
+	case EXCHANGE_RESPONDING:
+		if (ex->sent_us == 0 && !pump_request(ex))
+			return;
+		/* No event tells of bytes that found no memory; a socket's own failure comes as one. */
+		if (upstream_side(ex)->conn.send_error == -ENOMEM) {
+			exchange_finish(ex, CAUSE_MEMORY_EXHAUSTED, NULL);
+			return;
+		}
+		/* An answer that has begun may have its end behind a piece that the client has just taken. */
+		if (ex->state == EXCHANGE_RESPONDING || h1_conn_has_input(upstream_side(ex)))
+			pump_response(ex);
+		if (ex->state == EXCHANGE_TUNNELLING)
+			tunnel(ex);
+		else if (ex->state != EXCHANGE_ENDED)
+			exchange_arm(ex);
+		return;
+	case EXCHANGE_TUNNELLING: tunnel(ex); return;
+	case EXCHANGE_FLUSHING:
+		if (conn_blocked(&client_side(ex)->conn))
+			exchange_arm(ex);
+		else
+			exchange_finish(ex, CAUSE_NONE, NULL);
+		return;
+	}
+}
+
+void exchange_on_client(struct exchange *ex)
+{
+	const struct conn *conn = &client_side(ex)->conn;
+
+	if (conn->broken || conn->error != 0 || conn->send_error != 0) {
+		exchange_finish(ex, client_failure(ex), NULL);
+		if (PLANTED(DOUBLE_FINISH))
+			exchange_finish(ex, CAUSE_CLIENT_GONE, NULL);
+		return;
+	}
+	if (PLANTED(BYTES_BEFORE_101) && ex->state == EXCHANGE_WAITING && ex->request.has_upgrade) {
+		uint64_t count = 0;
+
+		pump_tunnel(ex, client_side(ex), upstream_side(ex), &count);
+		return;
+	}
+	exchange_pump(ex);
+}
