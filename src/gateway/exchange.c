@@ -29,6 +29,7 @@
 #include <stdio.h>
 
 #include "base/check.h"
+#include "base/planted.h"
 
 enum { ARENA_EXTRA_BYTES = 64 * 1024 };  /* beyond the head: added fields, targets, filter state */
 

@@ -55,17 +55,18 @@ static const char *name_read(struct authority *a)
 	const char *end = a->text.p + a->text.n;
 	const char *p = a->text.p;
 	unsigned classes = 0;
-	bool empty_label = false, label_begins = true;
+	char before = '.';
 
-	for (; p < end && char_is(*p, CHAR_UNRESERVED); p++) {
-		bool dot = *p == '.';
+	for (; p < end; p++) {
+		unsigned class = chars[(unsigned char)*p];
 
-		classes |= chars[(unsigned char)*p];
-		empty_label |= dot & label_begins;
-		label_begins = dot;
+		if (!(class & CHAR_UNRESERVED))
+			break;
+		if (*p == '.' && before == '.')
+			return "the host has an empty label";
+		classes |= class;
+		before = *p;
 	}
-	if (empty_label)
-		return "the host has an empty label";
 	a->host = view_of(a->text.p, (size_t)(p - a->text.p));
 	a->tail = view_from(a->text, a->host.n);
 	if (a->host.n == 0)

@@ -14,13 +14,14 @@
  * Own waiters come first. What is idle after that, match gives up as far as other pools of the budget wait for a unit.
  *
  * The rule for sharing: own waiters come first for one turn. A turn begins when match first serves one of them while the
- * hand of another pool is up, and it is over after POOL_TURN_MAX of them, or after its time: half the acquire timeout,
- * divided among the hands. Then the next connection that comes back is closed instead of leased, its unit goes to
- * one of the hands (budget.c), and the next turn begins. So two pools that never run out of waiters give each other units
- * at the rate at which they use them, which evens out what they have; with one unit they take turns. Giving up costs a
- * connect, one in POOL_TURN_MAX leases: about what the leases before it saved. The time is for slow requests: all hands
- * together are answered before who waits behind them has lost patience. A connection that ends for another reason needs
- * no turn; and for hands that such endings will answer none is given up.
+ * hand of another pool is up. It is over after POOL_TURN_MAX of them, or after its time: half the acquire timeout,
+ * divided by the hands and by the connections of this pool. Then the next connection that comes back is closed instead
+ * of leased, its unit goes to one of the hands (budget.c), and a new turn begins.
+ *
+ * So a pool gives up the faster the more it has, and pools that are never without waiters even out; with one unit they
+ * take turns. Each time costs a connect, for POOL_TURN_MAX requests, or, when requests are slow, twice in the acquire
+ * timeout for each connection; and who waits for the hand to be answered has patience left for a turn of its own.
+ * A connection that ends for another reason needs no turn; and none is given up for hands that such ends will answer.
  *
  * The rule for opening: while more wait than opens are in flight, and there is room (own maximum, budget,
  * connecting_max).
@@ -129,7 +130,8 @@ static bool turn_over(struct weir_pool *pool)
 		return false;
 	}
 	if (pool->turn_leases == 0)
-		pool->turn_ends_us = pool_time_after(pool->now_us, pool->config.acquire_timeout_us / 2 / missed);
+		pool->turn_ends_us = pool_time_after(pool->now_us,
+			pool->config.acquire_timeout_us / 2 / missed / pool_live(pool));
 	if (pool->turn_leases < POOL_TURN_MAX && pool->now_us < pool->turn_ends_us) {
 		pool->turn_leases++;
 		return false;

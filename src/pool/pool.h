@@ -219,10 +219,10 @@ const char *weir_pool_audit(const struct weir_pool *pool);
  * the pool has been freed meanwhile. Two notices of which none has been answered may become one. `notify` is not called
  * for a pool after its weir_pool_free.
  *
- * A pool with waiters of its own serves them first, but while others wait no more than 32 of them, and no longer than
- * half the acquire timeout divided by the number of those others: then it closes the next connection that comes back
- * and goes on with the rest, so that of pools that are never without waiters none starves. What it has idle it gives up
- * for others that wait, in each of its calls.
+ * A pool with waiters of its own serves them first, but while others wait only for one turn: 32 of its waiters, or half
+ * the acquire timeout divided by the number of those others and by the connections it has, whichever is over first.
+ * Then it closes the next connection that comes back, for one of them, and goes on with the rest; so of pools that are
+ * never without waiters none starves. What it has idle it gives up for others that wait, in each of its calls.
  *
  * NULL: out of memory or a bad argument (errno EINVAL): connections_max out of 1..1000000, no notify.
  */

@@ -89,8 +89,9 @@ def test_idle_connections_are_closed_at_once(gateway, origin):
     fresh.wait_taken()
     began = time.monotonic()
     drain(gateway)
-    client.expect_end()
-    fresh.expect_gone()
+    for ended in (client, fresh):
+        ended.expect_gone()
+        ended.close()
     assert gateway.wait() == 0
     assert time.monotonic() - began < 3
     origin.wait(lambda o: o.open == 0)

@@ -125,6 +125,14 @@ def test_response_has_via_and_the_request_id(gateway, origin):
     assert answer.get("X-Request-Id") == request.get("X-Request-Id") == gateway.record()["request_id"]
 
 
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_via_of_responses_names_the_received_protocol(gateway, origin, version):
+    """RFC 9110 §7.6.3."""
+    client = gateway.connect().send(get())
+    origin.answer(f"HTTP/{version} 200 OK\r\nContent-Length: 0\r\n\r\n".encode())
+    assert client.read_response().get("Via") == f"{version} weir"
+
+
 def test_request_ids_differ(gateway, origin):
     client = gateway.connect()
     origin.serve()
@@ -182,6 +190,23 @@ def test_claims_in_any_spelling_are_replaced(gateway, origin):
     request = forwarded(gateway, origin, "x-FORWARDED-for: 1.2.3.4", "X-Forwarded-For: 5.6.7.8", "FORWARDED: for=a")
     assert request.get("X-Forwarded-For") == "127.0.0.1"
     assert "for=a" not in request.get("Forwarded")
+
+
+# Services that make variables of fields read these as the fields that are replaced.
+UNDERSCORES = ["X_Forwarded_For", "X-Forwarded_For", "x_forwarded-FOR", "X_Forwarded_Proto", "X_Forwarded_Host",
+               "X_Real_IP", "X_Request_Id", "Content_Length", "Transfer_Encoding"]
+
+
+@pytest.mark.parametrize("name", UNDERSCORES)
+def test_claims_with_underscores_are_no_second_door(gateway, origin, name):
+    request = forwarded(gateway, origin, f"{name}: 9", "X_Own_Field: stays", "_: stays", "X_Forwarded_For_Me: stays")
+    assert "9" not in [value for _, value in request.fields]
+    assert [value for _, value in request.fields].count("stays") == 3
+
+
+@pytest.mark.parametrize("name", UNDERSCORES)
+def test_claims_with_underscores_of_trusted_proxies_pass(behind_proxy, origin, name):
+    assert forwarded(behind_proxy, origin, f"{name}: 9").get(name) == "9"
 
 
 def test_peer_outside_trusted_proxies_is_not_believed(start, origin):

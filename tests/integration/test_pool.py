@@ -214,3 +214,54 @@ def test_request_deadline_in_the_queue(start, origin):
     with due(0.3):
         answer = second.ask(get("/2"))
     assert (answer.status, json.loads(answer.body)["error"]) == (504, "request_deadline")
+
+
+# --- handed on from one borrower to the next -------------------------------------------------------------------------
+
+
+def two_in_a_row(start, origin):
+    """One request that has the only connection, and one that waits for it."""
+    gateway = start(configuration(origin, upstream={"pool": {"max_connections": 1}}))
+    first = gateway.connect().send(get("/first"))
+    wire = origin.accept()
+    wire.read_request()
+    second = gateway.connect().send(get("/second"))
+    second.wait_taken()
+    return gateway, first, second, wire
+
+
+@pytest.mark.parametrize("odd", [response("unasked"), b"x", b"HTTP/1.1 408 Request Timeout\r\n\r\n"],
+                         ids=["answer", "byte", "408"])
+def test_unasked_bytes_are_never_the_next_ones_answer(start, origin, odd):
+    """They come while the connection has a borrower and are found at the hand-over, which is not a rest in the pool."""
+    gateway, first, second, wire = two_in_a_row(start, origin)
+    stopped(gateway)
+    wire.send(response("one"))
+    # A receive of its own: the first answer is not read together with what follows.
+    wire.send(odd)
+    gateway.signal(signal.SIGCONT)
+    assert first.read_response().body == b"one"
+    other, request = origin.answer(response("two"))
+    assert request.target == "/second"
+    assert second.read_response().body == b"two"
+    assert wire.expect_gone() == b""
+    assert gateway.records(2)[1]["cause"] is None
+    other.close()
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_connection_that_ended_behind_an_answer_is_not_handed_on(start, origin, how):
+    """Its end is not said in the answer."""
+    gateway, first, second, wire = two_in_a_row(start, origin)
+    stopped(gateway)
+    wire.send(response("one"))
+    if how == "close":
+        wire.close()
+    else:
+        wire.half_close()
+    gateway.signal(signal.SIGCONT)
+    assert first.read_response().body == b"one"
+    _, request = origin.answer(response("two"))
+    assert request.target == "/second"
+    assert second.read_response().body == b"two"
+    assert [record["cause"] for record in gateway.records(2)] == [None, None]

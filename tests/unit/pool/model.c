@@ -142,7 +142,7 @@ static bool turn_over(struct model *m, const struct model_connection *c)
 		return false;
 	}
 	if (m->turn == 0)
-		m->turn_ends_us = m->now_us + m->config.acquire_timeout_us / 2 / missed(m);
+		m->turn_ends_us = m->now_us + m->config.acquire_timeout_us / 2 / missed(m) / live(m);
 	if (m->turn == MODEL_TURN || m->now_us >= m->turn_ends_us) {
 		m->turn = 0;
 		return true;
