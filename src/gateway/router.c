@@ -313,6 +313,8 @@ struct route_match router_find(const struct router *r, const struct route_query 
 
 	if (r->has_paths)
 		prefixes_read(&p, q->path, r->depth_max);
+	else
+		p.count = p.whole = 0;
 	if ((r->has_exact && try_exact(r, &p, q, &m)) || (r->has_suffix && try_suffixes(r, &p, q, &m)) ||
 		try_host(r, r->any_host, &p, q, &m))
 		m.wrong_method = false;

@@ -29,7 +29,7 @@ static inline uint64_t pack(const char *p, size_t n)
 	if (n == 8)
 		return load64(p);
 	if (n >= 4)
-		return load32(p) | (uint64_t)load32(p + n - 4) << 32;
+		return load32(p) | (uint64_t)load32(p + (n - 4)) << 32;
 	return (uint64_t)((unsigned char)p[0] | (unsigned char)p[n / 2] << 8 | (unsigned char)p[n - 1] << 16);
 }
 

@@ -137,7 +137,7 @@ size_t h1_chunk_prefix(char text[H1_CHUNK_PREFIX_MAX], size_t n);
 
 #define H1_DATE_BYTES 30
 
-/* Unix time as the value of a Date field, "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 §5.6.7), into `text`, which it needs whole. */
+/* Unix time as the value of a Date field, "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 §5.6.7): a view into `text`. */
 struct view h1_date(char text[H1_DATE_BYTES], uint64_t unix_s);
 
 /* "OK" for 200; NULL when the status has no standard phrase. */

@@ -45,13 +45,22 @@ static bool scratch_settle(struct h1_scratch *scratch)
 	return true;
 }
 
+/* Line ends for which an incomplete head is parsed again. */
+enum { HEAD_LINES_MAX = 4 };
+
+static void head_begins_anew(struct h1_conn *hc)
+{
+	hc->head_tried = 0;
+	hc->head_lines = 0;
+}
+
 void h1_conn_init(struct h1_conn *hc, struct h1_scratch *scratch)
 {
 	hc->scratch = scratch;
 	hc->unread = view_of(NULL, 0);
 	buf_init(&hc->in);
 	h1_body_init(&hc->body, FRAMING_NONE, 0);
-	hc->head_tried = 0;
+	head_begins_anew(hc);
 	hc->out_framing = FRAMING_NONE;
 }
 
@@ -127,7 +136,7 @@ ssize_t h1_conn_fill(struct h1_conn *hc, size_t bytes_max)
 }
 
 /* Whether parsing an incomplete head again can bring something new. */
-static bool head_worth_parsing(const struct h1_conn *hc)
+static bool head_worth_parsing(struct h1_conn *hc)
 {
 	size_t from = hc->head_tried;
 
@@ -135,6 +144,10 @@ static bool head_worth_parsing(const struct h1_conn *hc)
 		return true;
 	if (hc->unread.n <= from)
 		return false;
+	if (hc->head_lines < HEAD_LINES_MAX && memchr(hc->unread.p + from, '\n', hc->unread.n - from) != NULL) {
+		hc->head_lines++;
+		return true;
+	}
 	/* The end of a head, and nothing else, has two line ends within three bytes. */
 	from = from > 3 ? from - 3 : 0;
 	return memmem(hc->unread.p + from, hc->unread.n - from, "\n\r\n", 3) != NULL ||
@@ -147,7 +160,7 @@ static void head_parsed(struct h1_conn *hc, const struct h1_result *result, cons
 		hc->head_tried = (uint32_t)hc->unread.n;
 		return;
 	}
-	hc->head_tried = 0;
+	head_begins_anew(hc);
 	if (result->status == H1_DONE) {
 		hc->unread = view_from(hc->unread, result->consumed);
 		h1_body_init(&hc->body, (enum framing)m->framing, m->content_length);
@@ -200,7 +213,7 @@ struct h1_result h1_conn_read_trailers(struct h1_conn *hc, const struct h1_limit
 	if (result.status == H1_MORE) {
 		hc->head_tried = (uint32_t)hc->unread.n;
 	} else {
-		hc->head_tried = 0;
+		head_begins_anew(hc);
 		if (result.status == H1_DONE)
 			hc->unread = view_from(hc->unread, result.consumed);
 	}

@@ -52,6 +52,7 @@ struct h1_conn {
 	struct h1_body body;         /* of the message being read */
 	uint32_t head_tried;         /* bytes there were when an incomplete head was last parsed */
 	uint8_t out_framing;         /* enum framing of the message being written */
+	uint8_t head_lines;          /* how often an incomplete head was parsed again for a line end */
 };
 
 /* NULL: out of memory. */
@@ -80,9 +81,9 @@ ssize_t h1_conn_fill(struct h1_conn *hc, size_t bytes_max);
 
 /*
  * Reads a head from the unread bytes. On H1_DONE it is consumed, its views are valid until the next fill of any
- * connection that has this scratch, and the body reader stands at its content. An incomplete head is parsed again only
- * when its end may have come or its size has doubled, so that a head sent byte by byte costs no more than twice its
- * length.
+ * connection that has this scratch, and the body reader stands at its content. An incomplete head is parsed again
+ * when its end may have come, when its size has doubled, and for its first few line ends: so a malformed one is refused
+ * soon, and one that is sent byte by byte costs no more than a few times its length.
  */
 struct h1_result h1_conn_read_request(struct h1_conn *hc, const struct h1_limits *limits, struct message *m);
 struct h1_result h1_conn_read_response(struct h1_conn *hc, const struct h1_limits *limits, enum method request_method,
