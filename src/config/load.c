@@ -159,13 +159,13 @@ static void config_read(struct load *l, struct view bytes)
 {
 	const struct node nothing = {.kind = NODE_TEXT, .plain = true, .line = 1, .column = 1};
 
-	/* Some editors begin every file with a byte order mark; libyaml reads it, but takes what follows for a second document. */
-	if (view_starts(bytes, VIEW("\xef\xbb\xbf")))
-		bytes = view_from(bytes, 3);
 	if (bytes.n > TREE_BYTES_MAX) {
 		complain_whole(l->complaints, "", "the file is larger than %u MiB; split it", TREE_BYTES_MAX >> 20);
 		return;
 	}
+	/* Some editors begin every file with a byte order mark; libyaml reads it, but takes what follows for a second document. */
+	if (view_starts(bytes, VIEW("\xef\xbb\xbf")))
+		bytes = view_from(bytes, 3);
 	const struct node *root = tree_read(l, bytes);
 	if (root != NULL && !node_is_nothing(root))
 		section_read(l, &root_section, root, l->config);

@@ -75,13 +75,6 @@ static void put_connection(struct h1_writer *w, const struct exchange *ex, bool 
 		h1_put(w, VIEW("Connection: keep-alive\r\n"));
 }
 
-static void put_length(struct h1_writer *w, size_t n)
-{
-	h1_put(w, VIEW("Content-Length: "));
-	h1_put_u64(w, n);
-	h1_put(w, VIEW("\r\n"));
-}
-
 static bool answer_error(struct exchange *ex, enum cause cause, const char *why, bool keep_alive)
 {
 	const struct cause_info *info = cause_info(cause);
@@ -94,7 +87,7 @@ static bool answer_error(struct exchange *ex, enum cause cause, const char *why,
 	put_start(&w, ex->worker, ex->status);
 	put_connection(&w, ex, keep_alive);
 	h1_put(&w, VIEW("Content-Type: application/json\r\n"));
-	put_length(&w, n);
+	h1_put_length(&w, n);
 	put_proxy_status(&w, info);
 	if (info->status == 405)
 		put_allow(&w, ex);
@@ -144,7 +137,7 @@ static bool answer_route(struct exchange *ex, bool keep_alive)
 	h1_put_fields(&w, a->head);
 	put_connection(&w, ex, keep_alive);
 	if (has_content)
-		put_length(&w, a->body.n);
+		h1_put_length(&w, a->body.n);
 	h1_put_field(&w, VIEW("X-Request-Id"), ex->request_id);
 	if (!h1_conn_end_head(to, &w, FRAMING_LENGTH))
 		return false;
@@ -172,7 +165,7 @@ void answer_refuse(struct client *client, enum cause cause)
 	client->worker->stats.exchanges_by_cause[cause]++;
 	put_start(&w, client->worker, (unsigned)info->status);
 	h1_put(&w, VIEW("Connection: close\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"));
-	put_length(&w, n);
+	h1_put_length(&w, n);
 	put_proxy_status(&w, info);
 	if (h1_conn_end_head(&client->h1, &w, FRAMING_LENGTH))
 		h1_conn_put_body(&client->h1, view_of(body, n));

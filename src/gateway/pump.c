@@ -297,12 +297,16 @@ static enum step response_content(struct exchange *ex)
 	return STEP_FILL;
 }
 
-/* The upstream has ended its side. */
+/*
+ * The upstream has ended its side. A reset is told once, and a failed send may have been told it: what then looks like the
+ * end of content until the close may be a cut.
+ */
 static enum step response_eof(struct exchange *ex)
 {
 	struct h1_conn *from = upstream_side(ex);
+	bool orderly = !from->conn.broken && from->conn.send_error == 0;
 
-	if (ex->state == EXCHANGE_RESPONDING && (h1_body_eof(&from->body) || PLANTED(TRUNCATED_LOOKS_COMPLETE)))
+	if (ex->state == EXCHANGE_RESPONDING && ((orderly && h1_body_eof(&from->body)) || PLANTED(TRUNCATED_LOOKS_COMPLETE)))
 		return response_complete(ex, NULL);
 	return step_finish(ex, upstream_failure(ex), NULL);
 }

@@ -68,9 +68,12 @@ struct worker {
 	bool closing_upstreams;
 	bool drained;
 	uint64_t id_half[2];               /* the first 16 characters of every request id */
-	char date_line[40];                /* "Date: " IMF-fixdate CRLF, of date_s */
+	char date_line[40];                /* WORKER_DATE_LINE_BYTES of date_s */
 	uint64_t date_s;
 };
+
+/* "Date: " IMF-fixdate CRLF */
+#define WORKER_DATE_LINE_BYTES 37
 
 /* "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n" for now; formatted at most once a second. */
 struct view worker_date_line(struct worker *w);

@@ -8,11 +8,14 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/check.h"
 #include "config/config.h"
 #include "gateway/exchange.h"
+
+/* What the configuration allows for heads fits the scratch. */
+_Static_assert(CONFIG_HEADER_COUNT_MAX <= H1_SCRATCH_FIELDS, "as many fields as a head may have");
+_Static_assert(CONFIG_HEADER_BYTES_MAX + 32 * KIB <= H1_SCRATCH_OUT_BYTES / 2, "a head, and what is added to it");
 
 /* --- shared ----------------------------------------------------------------------------------------------------------- */
 
@@ -216,20 +219,17 @@ void worker_free(struct worker *w)
 
 struct view worker_date_line(struct worker *w)
 {
-	enum { DATE_LINE_BYTES = 37 };
 	uint64_t now_s = io_wall_us(w->io) / US_PER_S;
 
 	if (now_s != w->date_s) {
-		time_t t = (time_t)now_s;
-		struct tm tm;
+		struct h1_writer line = {.p = w->date_line, .end = w->date_line + sizeof(w->date_line)};
+		char date[H1_DATE_BYTES];
 
-		gmtime_r(&t, &tm);
-		/* IMF-fixdate (RFC 9110 §5.6.7): English names whatever the locale; the program never sets one. */
-		CHECK(strftime(w->date_line, sizeof(w->date_line), "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm) ==
-			DATE_LINE_BYTES);
+		h1_put_field(&line, VIEW("Date"), h1_date(date, now_s));
+		CHECK(line.p == w->date_line + WORKER_DATE_LINE_BYTES);
 		w->date_s = now_s;
 	}
-	return view_of(w->date_line, DATE_LINE_BYTES);
+	return view_of(w->date_line, WORKER_DATE_LINE_BYTES);
 }
 
 const struct worker_stats *worker_stats(struct worker *w)

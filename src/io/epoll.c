@@ -270,11 +270,6 @@ uint64_t io_now_us(const struct io *io)
 	return io->now_us;
 }
 
-uint64_t io_clock_us(const struct io *io)
-{
-	return clock_us(CLOCK_MONOTONIC);
-}
-
 uint64_t io_wall_us(const struct io *io)
 {
 	return io->now_us + io->wall_minus_now_us;

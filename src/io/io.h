@@ -51,9 +51,6 @@ void io_stop(struct io *io);
 /* Monotonic time, read once at the start of a tick. */
 uint64_t io_now_us(const struct io *io);
 
-/* Monotonic time read from the clock now, for measuring; costs a call. */
-uint64_t io_clock_us(const struct io *io);
-
 /* Microseconds since the Unix epoch, consistent with io_now_us() within a tick. */
 uint64_t io_wall_us(const struct io *io);
 

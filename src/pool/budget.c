@@ -8,9 +8,9 @@
  *          raised   offers   -               needs a unit; may have one idle; never both
  *          granted  granted  -               units handed to it that it has not taken yet, counted in used
  *
- * A unit that comes back while a hand is up is not put back but handed to that seat, so that no pool that happens to ask
- * in between, above all the one that returns it, takes it away from who has waited. What its pool does not need when it
- * answers the notice goes the way of every returned unit.
+ * A unit that comes back while a hand is up is not put back but handed to that seat, so that no pool that asks in
+ * between, above all the one that returns it, takes it away from who has waited. What the seat's pool does not need
+ * when it answers the notice goes the way of every returned unit.
  *
  * A seat has two signs. Its own pool puts them up; whoever takes one down owes that pool the call of notify, so a sign
  * is good for one notice. A notified pool, whatever for and whether it still matters or not, answers with
@@ -163,10 +163,7 @@ static void hand_lower(struct weir_pool_budget *budget, struct pool_seat *seat)
 		atomic_fetch_sub(&budget->raised, 1);
 }
 
-/*
- * Takes `sign` of `seat` down, hands it `units`, and notifies its pool. True for exactly one caller each time the sign is
- * up.
- */
+/* Takes `sign` of `seat` down, hands it `units`, notifies its pool. True for exactly one caller each time it is up. */
 static bool seat_notify(struct weir_pool_budget *budget, struct pool_seat *seat, _Atomic bool *sign, uint32_t units)
 {
 	bool lowered;
@@ -280,17 +277,12 @@ void pool_unit_forgo(struct weir_pool_budget *budget, struct pool_seat *seat)
 		hand_lower(budget, seat);
 }
 
-/* Its own hand, if up, is counted in `raised`: only this thread raises it. */
-static uint32_t hands_of_others(struct weir_pool_budget *budget, struct pool_seat *seat)
+uint32_t pool_units_missed(struct weir_pool_budget *budget, struct pool_seat *seat)
 {
 	uint32_t raised = atomic_load(&budget->raised);
 
+	/* Its own hand, if up, was counted: only this thread raises it. */
 	return raised == 0 ? 0 : raised - atomic_load(&seat->raised);
-}
-
-uint32_t pool_units_missed(struct weir_pool_budget *budget, struct pool_seat *seat)
-{
-	return budget == NULL ? 0 : hands_of_others(budget, seat);
 }
 
 uint32_t pool_unit_offer(struct weir_pool_budget *budget, struct pool_seat *seat)
@@ -310,7 +302,7 @@ void pool_unit_pass_on(struct weir_pool_budget *budget, struct pool_seat *seat, 
 		return;
 	while (grant_take(seat))
 		pool_unit_return(budget, seat);
-	others = hands_of_others(budget, seat);
+	others = pool_units_missed(budget, seat);
 	if (others > 0 && atomic_load(&budget->used) < budget->max)
 		hand_answer(budget, seat, 0);
 	else if (others > returning)

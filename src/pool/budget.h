@@ -13,7 +13,10 @@ struct pool_seat;
 /* `owner` is what notify is called with. NULL: out of memory. */
 struct pool_seat *pool_seat_take(struct weir_pool_budget *budget, void *owner);
 
-/* After it, notify is not called for this seat any more; a call in another thread has returned. */
+/*
+ * After it, notify is not called for this seat any more; a call in another thread has returned. What was handed to the
+ * seat, and what notices unread would have passed on, is passed on.
+ */
 void pool_seat_leave(struct weir_pool_budget *budget, struct pool_seat *seat);
 
 /*
@@ -28,7 +31,7 @@ void pool_unit_return(struct weir_pool_budget *budget, struct pool_seat *seat);
 /* The pool needs no unit (any more): its hand goes down. */
 void pool_unit_forgo(struct weir_pool_budget *budget, struct pool_seat *seat);
 
-/* How many other pools have their hands raised: a load or two. */
+/* How many other pools have their hands raised. There must be a budget. A load or two. */
 uint32_t pool_units_missed(struct weir_pool_budget *budget, struct pool_seat *seat);
 
 /*
@@ -40,9 +43,8 @@ uint32_t pool_unit_offer(struct weir_pool_budget *budget, struct pool_seat *seat
 
 /*
  * A notified pool has taken what it needs and given up what it could; `returning` of its units are on their way back.
- * Units that were handed to it, and that it has not taken, are returned.
- * If there are units left, the next hand is notified; else, if more hands are raised than that, the next pool that
- * offers.
+ * What was handed to it, and it has not taken, it returns. If there are units left, the next hand is notified; else, if
+ * more hands are raised than are returning, the next pool that offers.
  */
 void pool_unit_pass_on(struct weir_pool_budget *budget, struct pool_seat *seat, uint32_t returning);
 

@@ -13,15 +13,15 @@
  *
  * Own waiters come first. What is idle after that, match gives up as far as other pools of the budget wait for a unit.
  *
- * The rule for sharing: own waiters come first for one turn. A turn begins when match first serves one of them while the
- * hand of another pool is up. It is over after POOL_TURN_MAX of them, or after its time: half the acquire timeout,
+ * The rule for sharing: own waiters come first for one turn. A turn begins when match first serves one of them while
+ * the hand of another pool is up. It is over after POOL_TURN_MAX of them, or after its time: half the acquire timeout,
  * divided by the hands and by the connections of this pool. Then the next connection that comes back is closed instead
  * of leased, its unit goes to one of the hands (budget.c), and a new turn begins.
  *
  * So a pool gives up the faster the more it has, and pools that are never without waiters even out; with one unit they
- * take turns. Each time costs a connect, for POOL_TURN_MAX requests, or, when requests are slow, twice in the acquire
- * timeout for each connection; and who waits for the hand to be answered has patience left for a turn of its own.
- * A connection that ends for another reason needs no turn; and none is given up for hands that such ends will answer.
+ * take turns. It costs one connect for POOL_TURN_MAX leases, or, when leases are long, for each connection two in the
+ * acquire timeout: then all hands are answered while those who wait behind them have half their patience left. A
+ * connection that ends for another reason needs no turn, and none is given up for a hand that such an end will answer.
  *
  * The rule for opening: while more wait than opens are in flight, and there is room (own maximum, budget,
  * connecting_max).

@@ -57,7 +57,7 @@ struct weir_pool {
 	struct weir_pool_config config;
 	struct weir_pool_ops ops;
 	void *owner;
-	struct weir_pool_budget *budget;  /* borrowed; NULL: private */
+	struct weir_pool_budget *budget;  /* borrowed; NULL: private, or left after the end */
 	struct pool_seat *seat;
 	uint32_t serial;                  /* tells this pool's leases from those of others */
 	uint64_t now_us;                  /* the latest time any call has given */

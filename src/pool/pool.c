@@ -338,6 +338,9 @@ void weir_pool_run(struct weir_pool *pool, uint64_t now_us)
 	pool->replanned = false;
 	if (pool_close_due(pool)) {
 		pool->closed_told = true;
+		/* Its thread may end with notices unread: what came with them goes to the others now. */
+		pool_seat_leave(pool->budget, pool->seat);
+		pool->budget = NULL;
 		pool->ops.on_closed(pool->owner);
 		return;
 	}

@@ -216,8 +216,8 @@ const char *weir_pool_audit(const struct weir_pool *pool);
  *
  * `notify` is called with the owner of the pool in question from the thread of the other: it must only post to the
  * owner's thread, which then calls weir_pool_budget_freed, also when the pool needs nothing any more; it need not when
- * the pool has been freed meanwhile. Two notices of which none has been answered may become one. `notify` is not called
- * for a pool after its weir_pool_free.
+ * the pool has told on_closed or been freed meanwhile. Two notices of which none has been answered may become one.
+ * `notify` is not called for a pool after its on_closed, nor after its weir_pool_free.
  *
  * A pool with waiters of its own serves them first, but while others wait only for one turn: 32 of its waiters, or half
  * the acquire timeout divided by the number of those others and by the connections it has, whichever is over first.

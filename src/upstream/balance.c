@@ -11,13 +11,13 @@
 
 static struct endpoint *pick_round_robin(struct endpoint *eps, size_t count)
 {
-	struct endpoint *best = NULL;
+	struct endpoint *best = &eps[0];
 	int64_t sum = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		eps[i].turn += eps[i].config->weight;
 		sum += eps[i].config->weight;
-		if (best == NULL || eps[i].turn > best->turn)
+		if (eps[i].turn > best->turn)
 			best = &eps[i];
 	}
 	best->turn -= sum;

@@ -218,7 +218,6 @@ static void on_freed(struct io_message *message)
 	struct endpoint *ep = container_of(message, struct endpoint, freed);
 
 	atomic_store(&ep->freed_posted, false);
-	/* Also when the pool is closed: what it was given must go on to the next. */
 	weir_pool_budget_freed(ep->pool, io_now_us(ep->ups->io));
 }
 

@@ -130,12 +130,13 @@ class Lines(threading.Thread):
 
 
 class Gateway:
-    def __init__(self, config, directory, files=None, ready=True):
+    def __init__(self, config, directory, files=None, ready=True, under=()):
+        """`under`: a command that runs the program, and becomes it or passes on what it is told."""
         self.file = directory / f"weir-{next(_numbers)}.yaml"
         self.file.write_text(config if isinstance(config, str) else json.dumps(config, indent=1))
         self.config = None if isinstance(config, str) else config
         limit = None if files is None else lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-        self.process = subprocess.Popen([BINARY, "run", "-c", self.file], stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen([*under, BINARY, "run", "-c", self.file], stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=limit)
         self.pid = self.process.pid
         self.access, self.events = Lines(self.process.stdout), Lines(self.process.stderr)
@@ -208,6 +209,11 @@ class Gateway:
 
     def signal(self, number):
         self.process.send_signal(number)
+
+    def freeze(self):
+        """It stands still until SIGCONT, so that what is sent meanwhile comes to it in one go."""
+        self.signal(signal.SIGSTOP)
+        eventually(lambda: ") T " in pathlib.Path(f"/proc/{self.pid}/stat").read_text())
 
     def wait(self, timeout=TIMEOUT):
         code = self.process.wait(timeout)

@@ -2,14 +2,12 @@
 
 import json
 import os
-import pathlib
 import signal
-import threading
 
 import pytest
 
-from gateway import configuration, eventually
-from raw import get, response
+from gateway import configuration
+from raw import get
 from timing import SHORT
 
 KIB = 1024
@@ -22,17 +20,11 @@ def causes(gateway, n):
 # --- endpoints that cannot be connected to ---------------------------------------------------------------------------
 
 
-def stopped(gateway):
-    """The process stands still, so that what is sent meanwhile comes to it in one go."""
-    gateway.signal(signal.SIGSTOP)
-    eventually(lambda: ") T " in pathlib.Path(f"/proc/{gateway.pid}/stat").read_text())
-
-
 def test_dead_unix_socket_refuses_everybody_alike(start, tmp_path):
     """Each attempt fails inside the call, so many of them fall into one turn of the loop."""
     gateway = start(configuration(f"unix:{tmp_path}/nobody", upstream={"pool": {"max_connections": 1}}))
     clients = [gateway.connect() for _ in range(20)]
-    stopped(gateway)
+    gateway.freeze()
     for client in clients:
         client.send(get())
     gateway.signal(signal.SIGCONT)

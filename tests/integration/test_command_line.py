@@ -120,6 +120,13 @@ def test_explain(tmp_path):
     assert wrong.returncode == 2 and "would be refused with 400" in wrong.stderr
 
 
+@pytest.mark.parametrize("method", ["", "G T", "G/T", "GET\t", "G\u00c4T"])
+def test_explain_of_what_no_method_can_be(tmp_path, method):
+    told = run("explain", "-c", file_of(tmp_path, settings(tmp_path)), method, "http://example.com/hello/you")
+    assert told.returncode == 2 and "would be refused with 400" in told.stderr
+    assert told.stdout == ""
+
+
 # --- starting -----------------------------------------------------------------------------------------------------------
 
 

@@ -1,5 +1,6 @@
 """Bad configurations get every complaint at once, unusable machines one line. (More: test_command_line.py.)"""
 
+import json
 import re
 import signal
 
@@ -126,6 +127,20 @@ routes:
     assert result.returncode == 2
     assert "files" in result.stdout + result.stderr
     assert re.search(r"\d", result.stdout)
+
+
+def test_byte_order_mark_is_skipped(start):
+    """Some editors write one. What is complained of afterwards still stands where it is said to stand."""
+    text = json.dumps(configuration(route={"respond": {"body": "own"}}))
+    assert start("\ufeff" + text).process.poll() is None
+
+
+def test_places_behind_a_byte_order_mark(tmp_path):
+    path = tmp_path / "weir.yaml"
+    path.write_text("\ufeff" + BAD, encoding="utf-8")
+    marked = run("check", path)
+    path.write_text(BAD, encoding="utf-8")
+    assert (marked.returncode, marked.stderr) == (2, run("check", path).stderr)
 
 
 def test_directory_as_configuration_is_one_line_and_1(tmp_path):

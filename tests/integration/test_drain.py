@@ -189,7 +189,7 @@ def test_clients_in_the_kernels_queue_are_served(start, origin, workers):
     """They have connected, and nobody has refused them: they come before the end of accepting."""
     origin.serve()
     gateway = start(configuration(origin, workers=workers))
-    gateway.signal(signal.SIGSTOP)
+    gateway.freeze()
     clients = [gateway.connect().send(get()) for _ in range(30)]
     gateway.signal(signal.SIGTERM)
     gateway.signal(signal.SIGCONT)

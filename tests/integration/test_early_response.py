@@ -1,5 +1,7 @@
 """The upstream answers while the request's content is still arriving."""
 
+import signal
+
 from gateway import configuration, eventually
 from raw import chunk, get, post, response
 
@@ -135,3 +137,15 @@ def test_own_early_answer_for_content_of_an_unrouted_request(start):
     assert client.read_response().status == 404
     client.send(b"x" * 500 + get("/only"))
     assert client.read_response().body == b"own"
+
+
+def test_reset_that_sending_is_told_of_is_no_end_of_the_answer(gateway, origin):
+    """The kernel tells of it once. Who is sending learns of it there, and then receives what looks like an orderly end."""
+    client, wire = begin(gateway, origin)
+    gateway.freeze()
+    client.send(b"x" * 1000)
+    wire.send(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+    wire.reset()
+    gateway.signal(signal.SIGCONT)
+    assert not client.expect_abort().endswith(b"0\r\n\r\n")
+    assert gateway.record()["cause"] == "upstream_reset"

@@ -107,6 +107,18 @@ def test_refused_as_soon_as_it_can_be_seen(pair):
 
 
 @pytest.mark.parametrize("pieces", [
+    [b"GET / HTTP/1.1\r\nHost: example.com\r\nAccept: text/plain, text/html\r\n", b"Bad Name: x\r\n"],
+    [b"GET / HTTP/1.1\r\nHost: example.com\r\nAccept: text/plain, text/html\r\nA: b", b"\r\n folded\r\n"],
+    [b"GET / HTTP/1.1\r\n", b"Host: example.com\r\n", b"Content-Length: 1\r\n", b"Content-Length: 2\r\n"],
+], ids=["name", "fold", "lines"])
+def test_refused_as_soon_as_it_can_be_seen_in_pieces(pair, pieces):
+    """The same bytes get the same answer however they arrive; not a timeout when they come line by line."""
+    gateway, _ = pair
+    client = gateway.connect().send_apart(pieces)
+    assert client.read_response().status == 400
+
+
+@pytest.mark.parametrize("pieces", [
     [b"\r\n\r\n" + get()],
     [b"\r\n", b"\r\n" + get()],
     [b"\r\n\r", b"\n" + get()],

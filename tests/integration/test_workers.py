@@ -100,6 +100,45 @@ def test_idle_connection_of_one_worker_is_no_bar_to_the_other(start, origin):
     assert time.monotonic() - began < 5
 
 
+def by_worker(gateway, count):
+    """Connected clients, apart by the worker that has each: it begins its request ids with a number of its own."""
+    workers = {}
+    for _ in range(count):
+        client = gateway.connect()
+        workers.setdefault(client.ask(get()).get("X-Request-Id")[:16], []).append(client)
+    return list(workers.values())
+
+
+@pytest.mark.parametrize("cap", [1, 4])
+def test_worker_whose_queue_never_empties_leaves_some_to_the_other(start, origin, cap):
+    origin.serve(Counted(0.005))
+    pool = {"max_connections": cap, "acquire_timeout": "1s"}
+    gateway = start(configuration(origin, workers=2, upstream={"pool": pool}))
+    workers = by_worker(gateway, 40)
+    assert len(workers) == 2 and min(map(len, workers)) > cap
+    both, done = threading.Event(), threading.Event()
+
+    def client(wire):
+        statuses = []
+        while not done.is_set():
+            status = wire.ask(get()).status
+            if both.is_set():
+                statuses.append(status)
+        return statuses
+
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        running = [[pool.submit(client, wire) for wire in workers[0][:10]]]
+        time.sleep(0.3)
+        running.append([pool.submit(client, wire) for wire in workers[1][:10]])
+        both.set()
+        time.sleep(1.5)
+        done.set()
+        served = [[status for one in worker for status in one.result()] for worker in running]
+    assert set(served[0]) == set(served[1]) == {200}
+    # They have equally many clients: neither lives on what a timeout leaves it.
+    assert min(map(len, served)) > sum(map(len, served)) / 5
+
+
 def test_both_workers_serve(start, origin):
     origin.serve()
     gateway = start(configuration(origin, workers=2))

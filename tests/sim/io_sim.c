@@ -123,11 +123,6 @@ uint64_t io_now_us(const struct io *io)
 	return io->now_us;
 }
 
-uint64_t io_clock_us(const struct io *io)
-{
-	return world_now_us();
-}
-
 uint64_t io_wall_us(const struct io *io)
 {
 	return io->now_us + WALL_AT_ZERO_US;
@@ -603,7 +598,7 @@ static bool file_breaks(struct sim_file *file, size_t n)
 static size_t read_shortened(struct sim_file *file, size_t n)
 {
 	size_t there = end_unread(file->end), want = n < there ? n : there, given = want;
-	uint64_t glued_at = file->end->rx.glued_at;
+	uint64_t glued_at = file->end->rx.glued_at, parted_at = file->end->rx.parted_at;
 
 	if (want > 1 && file_stints(file, faults.one_byte_read))
 		given = 1;
@@ -611,6 +606,11 @@ static size_t read_shortened(struct sim_file *file, size_t n)
 		given = 1 + world_below(want - 1);
 	if (given < want && glued_at != 0 && file->end->rx.read + given == glued_at)
 		given++;
+	if (parted_at > file->end->rx.read && parted_at < file->end->rx.read + given) {
+		given = (size_t)(parted_at - file->end->rx.read);
+		/* Of what comes now nobody has been told yet. */
+		file->end->told_turn = 0;
+	}
 	if (given < want) {
 		world_note(NOTE_FAULT, FAULT_SHORT_READ, file->end->conn->number, given);
 		file_nudge_later(file, IO_READABLE);

@@ -391,6 +391,24 @@ bool answer_has_content(const struct sim_request *request)
 	return strcmp(request->method, "HEAD") != 0 && status != 204 && status != 304 && status != 101;
 }
 
+/* Names as hop-by-hop what is not (RFC 9110 §7.6.1). */
+static void render_nomination(struct sim_text *text)
+{
+	text_printf(text, "Connection: X-Hop, %s\r\nX-Hop: 1\r\n", world_chance(500) ? "Via" : "content-length");
+}
+
+static void render_hints(struct sim_text *text, const struct sim_answer *answer)
+{
+	for (unsigned i = 0; i < answer->hints; i++) {
+		text_printf(text, "HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n");
+		if (answer->defect == DEFECT_NOMINATION && i == 0)
+			render_nomination(text);
+		else if (world_chance(500))
+			text_printf(text, "Connection: x-hop, Keep-Alive\r\nX-Hop: 1\r\nKeep-Alive: timeout=1\r\n");
+		text_put(text, "\r\n", 2);
+	}
+}
+
 static void render_answer_head(struct sim_text *text, const struct sim_request *request)
 {
 	const struct sim_answer *answer = &request->answer;
@@ -416,6 +434,8 @@ static void render_answer_head(struct sim_text *text, const struct sim_request *
 		text_printf(text, "Content-Length: 1\r\nContent-Length: 7\r\n");
 	else if (answer->defect == DEFECT_CODING)
 		text_printf(text, "Transfer-Encoding: chunked, gzip\r\n");
+	else if (answer->defect == DEFECT_NOMINATION && answer->hints == 0)
+		render_nomination(text);
 	text_put(text, "\r\n", 2);
 }
 
@@ -424,8 +444,7 @@ char *answer_render(const struct sim_request *request, size_t *length, size_t *e
 	const struct sim_answer *answer = &request->answer;
 	struct sim_text text = {0};
 
-	for (unsigned i = 0; i < answer->hints; i++)
-		text_printf(&text, "HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n");
+	render_hints(&text, answer);
 	render_answer_head(&text, request);
 	if (answer_has_content(request)) {
 		if (answer->defect == DEFECT_CHUNK)

@@ -30,6 +30,7 @@ enum sim_defect {
 	DEFECT_TWO_FRAMINGS,
 	DEFECT_LENGTH,
 	DEFECT_CODING,
+	DEFECT_NOMINATION,  /* Connection names a field that must stay; in the first 103 where there is one */
 	DEFECT_CHUNK,
 	DEFECT_CLOSE,    /* ends in order, too early */
 	DEFECT_RESET,    /* breaks off */
@@ -78,6 +79,7 @@ struct sim_request {
 	bool switched;      /* the server has sent its 101 */
 	unsigned arrivals;  /* heads seen by servers */
 	bool arrived_complete;
+	bool arrived_stale;  /* on a connection on which bytes stood that nobody had asked for, when it was sent */
 	bool replied_whole;  /* the server has sent its answer up to the end */
 	bool answered;       /* the client has read a final answer to its end */
 	unsigned interim_seen;

@@ -144,16 +144,26 @@ static void check_own_answer(const struct sim_request *request, const struct sim
 	}
 }
 
-/* End-to-end fields arrive in order and as written; hop-by-hop fields do not (RFC 9110 §7.6.1). */
-static const char *fields_wrong(const struct sim_reader *reader)
+/* Hop-by-hop fields do not arrive, in interim answers neither (RFC 9110 §7.6.1). NULL: right. */
+static const char *hop_by_hop(const struct sim_reader *reader)
 {
 	static const char *const hop[] = {"X-Hop", "Keep-Alive", "Proxy-Connection", "TE", "Proxy-Authorization"};
-	unsigned at = 0;
-	static const char *const order[][2] = {{"X-Multi", "a"}, {"x-CaSe", NULL}, {"X-Multi", "b"}};
 
 	for (unsigned i = 0; i < sizeof(hop) / sizeof(*hop); i++)
 		if (reader_field(reader, hop[i], NULL) != 0)
 			return hop[i];
+	return NULL;
+}
+
+/* End-to-end fields arrive in order and as written, hop-by-hop fields do not. NULL: right. */
+static const char *fields_wrong(const struct sim_reader *reader)
+{
+	static const char *const order[][2] = {{"X-Multi", "a"}, {"x-CaSe", NULL}, {"X-Multi", "b"}};
+	const char *hop = hop_by_hop(reader);
+	unsigned at = 0;
+
+	if (hop != NULL)
+		return hop;
 	for (unsigned i = 0; i < reader->trailers_from && at < 3; i++)
 		if (strcmp(reader->fields[i].name, order[at][0]) == 0 &&
 			(order[at][1] == NULL || strcmp(reader->fields[i].value, order[at][1]) == 0))
@@ -174,6 +184,11 @@ static void check_interim(struct sim_request *request, const struct sim_reader *
 		request->interim_seen++;
 	if ((reader->status != 100 && reader->status != 103) || request->interim_seen > request->answer.hints)
 		world_violation("1: interim answers are the server's", "request %u: %u", request->id, reader->status);
+	if (reader->status == 103 && request->answer.defect == DEFECT_NOMINATION)
+		world_violation("1: a malformed answer is not passed on", "103 for %u", request->id);
+	if (hop_by_hop(reader) != NULL || reader_field(reader, "Connection", NULL) != 0 ||
+		reader_field(reader, "Link", NULL) != (reader->status == 103))
+		world_violation("1: the answer's fields", "%u for %u", reader->status, request->id);
 }
 
 void oracle_answer_begins(struct sim_request *request, struct sim_reader *reader)

@@ -5,7 +5,8 @@
  *  2. Every byte of content belongs to the message it stands in; what was cut short never looks complete.
  *  3. What a server receives is exactly the request that was intended, and is not repeated where that is unsafe.
  *  4. Nothing of a refused request, and nothing of a tunnel before its 101, reaches a server.
- *  5. An upstream connection that is not at a message boundary, or that said more than its answer, is not used again.
+ *  5. An upstream connection that is not at a message boundary, or that said more than its answer, is not used again;
+ *     nor handed on to a request that waits for it.
  *  6. A failure names a cause that fits what went wrong; in a run where nothing went wrong there is no failure.
  *  7. The books balance after every turn, no exchange is without a deadline, memory is bounded by what is going on.
  *  8. Everything ends; afterwards every count is back where it was.

@@ -47,8 +47,29 @@ static struct {
 
 /* --- the gateway -------------------------------------------------------------------------------------------------- */
 
+/*
+ * Rule 5 for a connection that went from one request straight to the next: it was never idle, so no event could tell of odd
+ * bytes on it, and who had to wait for it must have looked.
+ */
+static void check_handover(const struct exchange_record *record)
+{
+	bool waited = record->queue_us != UINT64_MAX && record->queue_us > 0;
+	struct sim_request *request;
+	char target[64];
+	unsigned id = 0;
+
+	snprintf(target, sizeof(target), "%.*s", (int)record->target.n, record->target.p);
+	if (!waited || !record->reused || sscanf(target, "/%*[u01]/r/%u", &id) != 1)
+		return;
+	request = model_find(id);
+	if (request != NULL && request->arrived_stale)
+		world_violation("5: a connection is looked at before it is handed on", "request %u, status %u",
+			request->id, record->status);
+}
+
 static void on_finished(void *context, const struct exchange_record *record)
 {
+	check_handover(record);
 	run.finished++;
 	world_note(NOTE_FINISHED, record->status, record->cause, record->total_us);
 }

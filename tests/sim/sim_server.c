@@ -24,6 +24,7 @@ struct serving {
 	struct sim_request *request;  /* NULL: between requests */
 	bool complete;                /* the request has been read to its end */
 	bool replying, replied, tunnel;
+	bool stale;               /* see serving_is_stale(); of the request that is being read */
 	const char *spoilt;       /* why it must not be used again; NULL: it may */
 	uint64_t spoilt_by_turn;  /* UINT64_MAX: at once; else it depends on when the gateway heard of it */
 	char *wire;               /* the answer */
@@ -95,7 +96,8 @@ static void serving_next(struct serving *serving)
 	reader_next(&serving->reader);
 	serving->idle_act_us = 0;
 	if (world_chance(faults.server_idle_close) || world_chance(faults.server_unsolicited)) {
-		serving->idle_act_us = world_now_us() + 1 + world_below(300000);
+		/* At once: then it falls between the answer and whoever waits for the connection. */
+		serving->idle_act_us = world_now_us() + (world_chance(400) ? 0 : 1 + world_below(300000));
 		world_schedule(&serving->wake, serving->idle_act_us);
 	}
 }
@@ -173,6 +175,15 @@ static bool serving_send(struct serving *serving)
 
 /* --- requests ----------------------------------------------------------------------------------------------------- */
 
+/* At the first byte of a request: whether odd bytes had arrived at the gateway when it sent that, heard of or not. */
+static bool serving_is_stale(const struct serving *serving)
+{
+	const struct sim_end *gateway = end_peer(serving->end);
+
+	return serving->spoilt_by_turn != UINT64_MAX && gateway->open && gateway->rx.arrived == gateway->rx.sent &&
+	       gateway->rx.arrived_turn <= serving->end->rx.arrived_sent_turn && faults.spurious_eagain == 0;
+}
+
 /* Rule 5, at the first byte of a request. */
 static void check_reuse(const struct serving *serving)
 {
@@ -197,6 +208,7 @@ static void check_reuse(const struct serving *serving)
 static void serving_head(struct serving *serving)
 {
 	serving->request = oracle_arrival(&serving->reader);
+	serving->request->arrived_stale = serving->stale;
 	world_note(NOTE_ARRIVED, serving->end->conn->number, serving->request->id, serving->request->arrivals);
 	if (serving->request->answer.continues)
 		end_send(serving->end, "HTTP/1.1 100 Continue\r\n\r\n", 25);
@@ -214,8 +226,10 @@ static void serving_surplus(struct serving *serving)
 static void serving_take(struct serving *serving, const char *p, const char *end)
 {
 	while (p < end || serving->reader.state != 0) {
-		if (serving->request == NULL && reader_is_between(&serving->reader))
+		if (serving->request == NULL && reader_is_between(&serving->reader)) {
+			serving->stale = serving_is_stale(serving);
 			check_reuse(serving);
+		}
 		if (serving->complete && p < end) {
 			if (!serving_is_through(serving))
 				serving_surplus(serving);
@@ -299,6 +313,7 @@ static bool serving_idle_act(struct serving *serving)
 		serving_end(serving, SERVING_CLOSES);
 		return false;
 	}
+	end_peer(serving->end)->rx.parted_at = end_peer(serving->end)->rx.sent;
 	if (end_send(serving->end, odd, sizeof(odd) - 1) > 0) {
 		serving->spoilt = "bytes on an idle connection";
 		serving->spoilt_by_turn = world_turn();

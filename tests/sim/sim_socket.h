@@ -42,6 +42,7 @@ struct sim_pipe {
 	unsigned mark_first, mark_count;
 	struct sim_event arrival;
 	uint64_t glued_at;           /* a worker's shortened read must not end exactly here; 0: none */
+	uint64_t parted_at;          /* a read ends at this byte: what follows came a moment later; 0: none */
 	uint64_t arrived_turn;       /* the world's turn when something last arrived ... */
 	uint64_t arrived_sent_turn;  /* ... and when that had been sent */
 };

@@ -38,6 +38,9 @@ static enum filter_verdict obey(struct filter_call *call, struct view verb)
 		io_stop(fixture.io);
 		return FILTER_PAUSE;
 	}
+	/* What no filter may do: a reference goes with a pause. */
+	if (view_eq(verb, VIEW("mislead")))
+		exchange_pause_ref(call->exchange);
 	if (view_eq(verb, VIEW("answer"))) {
 		call->cause = CAUSE_FORBIDDEN;
 		call->why = "the test says no";
@@ -397,6 +400,47 @@ static void test_answer_to_an_own_answer(void **state)
 	gateway_close(&g);
 }
 
+/* --- bugs of filters --------------------------------------------------------------------------------------------- */
+
+static void resume_with_a_pause(void *with)
+{
+	exchange_resume(*(struct exchange_ref *)with, FILTER_PAUSE, CAUSE_NONE, NULL);
+}
+
+static void test_resume_with_a_pause(void **state)
+{
+	struct end client;
+	struct gateway g;
+
+	scene_open(&g, TO_ITSELF(DOES("a", "pause")));
+	client_open(&client, &g, GET);
+	await_pause(&g, 'a', 1);
+	assert_check_fails(resume_with_a_pause, &refs[0][0], "verdict != FILTER_PAUSE");
+	assert_true(resume(&g, 'a', 0));
+	end_await(&client, "own");
+	end_close(&client);
+	gateway_close(&g);
+}
+
+static void serve(void *with)
+{
+	for (;;)
+		io_run(with);
+}
+
+/* It would be resumed while it runs; the culprit is known where it happens. */
+static void test_reference_without_a_pause(void **state)
+{
+	struct end client;
+	struct gateway g;
+
+	scene_open(&g, TO_ITSELF(DOES("a", "mislead")));
+	client_open(&client, &g, GET);
+	assert_check_fails(serve, fixture.io, "verdict == FILTER_PAUSE");
+	end_close(&client);
+	gateway_close(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -409,6 +453,8 @@ int main(void)
 		LOOP_TEST(test_late_resume_into_a_taken_place),
 		LOOP_TEST(test_many_pauses),
 		LOOP_TEST(test_refs_that_name_nothing),
+		LOOP_TEST(test_resume_with_a_pause),
+		LOOP_TEST(test_reference_without_a_pause),
 		LOOP_TEST(test_stop_while_paused),
 		LOOP_TEST(test_answer_to_a_request),
 		LOOP_TEST(test_answer_without_a_cause),

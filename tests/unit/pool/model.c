@@ -340,12 +340,6 @@ void model_budget_freed(struct model *m)
 	match(m);
 }
 
-void model_leave(struct model *m)
-{
-	expect(m, !m->raised, "a pool was freed while it waits for a unit");
-	m->passing = true;
-}
-
 void model_passed(struct model *m)
 {
 	bool others = m->budget != NULL && m->budget->raised > m->raised;
@@ -444,12 +438,18 @@ void model_close_asked(struct model *m, uint32_t slot)
 	m->connections[slot].state = MODEL_CLOSING;
 }
 
+/* It answers a notice, or is about to say that it has ended: what it does not need goes on. */
+static bool passes_on(const struct model *m)
+{
+	return m->passing || (m->closing && live(m) == 0 && model_next_event(m) == UINT64_MAX);
+}
+
 /* A pool that waits is handed a unit; or there is a free one, and it is told so. */
 static void notified_of_unit(struct model *m, struct model *by)
 {
-	bool returned = by->notices_due > 0, kept = by->passing && by->granted > 0;
+	bool returned = by->notices_due > 0, kept = passes_on(by) && by->granted > 0;
 
-	expect(by, returned || kept || (by->passing && by->budget->used < by->budget->max),
+	expect(by, returned || kept || (passes_on(by) && by->budget->used < by->budget->max),
 		"notify: there is no unit that this pool could pass on");
 	if (returned)
 		by->notices_due--;
@@ -466,7 +466,7 @@ static void notified_of_unit(struct model *m, struct model *by)
 static void notified_of_hand(struct model *m, struct model *by)
 {
 	bool raises = open_wanted(by) && !by->raised;
-	bool passes = by->passing && by->budget->raised - by->raised > ending(by);
+	bool passes = passes_on(by) && by->budget->raised - by->raised > ending(by);
 
 	expect(by, m->offers, "notify: a pool that does not offer");
 	expect(by, raises || passes, "notify: no hand has gone up, and no question goes on");
@@ -481,6 +481,15 @@ void model_notified(struct model *m, struct model *by)
 		notified_of_unit(m, by);
 	else
 		notified_of_hand(m, by);
+}
+
+void model_closed_told(struct model *m)
+{
+	expect(m, !m->raised, "a pool has ended while it waits for a unit");
+	m->passing = true;
+	model_passed(m);
+	m->offers = false;
+	m->budget = NULL;
 }
 
 void model_told(struct model *m, uint32_t w, enum weir_pool_outcome outcome)
@@ -508,14 +517,18 @@ void model_settled(struct model *m)
 
 const char *model_quiet(struct model *const *models, uint32_t n)
 {
+	const struct model_budget *budget = NULL;
 	uint32_t returning = 0;
 	bool binds = false;
 
 	for (uint32_t i = 0; i < n; i++) {
+		/* Who has ended has left it. */
+		if (models[i]->budget != NULL)
+			budget = models[i]->budget;
 		returning += ending(models[i]);
 		binds |= model_count(models[i], MODEL_IDLE) > 0;
 	}
-	if (n > 0 && models[0]->budget != NULL && binds && returning < models[0]->budget->raised)
+	if (budget != NULL && binds && returning < budget->raised)
 		return "a pool waits for a unit that an idle connection of another binds";
 	return NULL;
 }

@@ -72,7 +72,6 @@ bool model_open_failed(struct model *m, uint32_t slot, int reason);
 bool model_closed(struct model *m, uint32_t slot);
 void model_spoiled(struct model *m, uint32_t slot);
 void model_budget_freed(struct model *m);
-void model_leave(struct model *m);
 void model_run(struct model *m);
 bool model_close(struct model *m);
 
@@ -82,6 +81,8 @@ void model_open_asked(struct model *m, uint32_t slot);
 void model_close_asked(struct model *m, uint32_t slot);
 /* This pool (`by`) has made the budget notify `m`. */
 void model_notified(struct model *m, struct model *by);
+/* The pool has ended, and left the budget before it said so. */
+void model_closed_told(struct model *m);
 void model_told(struct model *m, uint32_t w, enum weir_pool_outcome outcome);
 
 /* --- after it ----------------------------------------------------------------------------------------------------- */
@@ -90,7 +91,7 @@ void model_told(struct model *m, uint32_t w, enum weir_pool_outcome outcome);
 enum weir_pool_outcome model_acquire_answer(struct model *m, uint32_t w);
 /* Nothing that is due has been left undone. */
 void model_settled(struct model *m);
-/* After model_budget_freed and model_leave: what it did not need has found somebody, or nobody waits. */
+/* After model_budget_freed: what it did not need has found somebody, or nobody waits. */
 void model_passed(struct model *m);
 /*
  * For the pools of a budget when all notices have been answered: nobody waits for a unit that an idle connection binds,

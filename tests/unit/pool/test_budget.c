@@ -421,6 +421,29 @@ static void nobody_yields_while_no_hand_is_up(void **state)
 	owners_release(o, 2, budget);
 }
 
+static void a_turn_is_32_waiters(void **state)
+{
+	struct weir_pool_budget *budget = budget_of(1);
+	struct owner o[2];
+	struct borrower b[2];
+
+	owners_init(o, b, 2, budget);
+	busy_begin(&busy[0], &o[0]);
+	borrower_acquire(&b[1], 1000000);
+	for (int k = 0; k < 32; k++)
+		busy_step(&busy[0]);
+	assert_int_equal(busy[0].served, 32);
+	assert_int_equal(notices_n, 0);
+	busy_step(&busy[0]);
+	assert_int_equal(busy[0].served, 32);
+	assert_int_equal(notices_n, 1);
+	assert_ptr_equal(notices[0], &o[1]);
+	borrower_cancel(&b[1]);
+	busy_end(&busy[0]);
+	notices_deliver();
+	owners_release(o, 2, budget);
+}
+
 /* One for each hand, however slowly it closes, and whether or not the hand is up again and again. */
 static void one_is_given_up_for_each_turn_and_hand(void **state)
 {
@@ -537,6 +560,39 @@ static void notified_pool_that_is_freed_passes_it_on(void **state)
 	weir_pool_budget_free(budget);
 }
 
+/* Its thread may not run again: the answer to the notice does not come. */
+static void notified_pool_that_has_closed_passes_it_on(void **state)
+{
+	struct weir_pool_budget *budget = budget_of(1);
+	struct owner o[3], *first, *second;
+	struct borrower b[3];
+
+	owners_init(o, b, 3, budget);
+	borrower_lease(&b[0]);
+	borrower_acquire(&b[1], 1000);
+	borrower_acquire(&b[2], 1000);
+	borrower_give_back(&b[0], WEIR_POOL_DISCARD);
+	first = notice_take();
+	second = first == &o[1] ? &o[2] : &o[1];
+	owner_close(first);
+	assert_int_equal(notices_n, 0);
+	owner_run(first);
+	assert_int_equal(first->closed_told, 1);
+	assert_int_equal(notices_n, 1);
+	assert_ptr_equal(notices[0], second);
+	notices_deliver();
+	assert_int_equal(second->opens_n, 1);
+	/* The late answer does nothing. */
+	weir_pool_budget_freed(first->pool, first->now_us);
+	owner_audit(first);
+	assert_int_equal(weir_pool_budget_used(budget), 1);
+	borrower_cancel(&b[second - o]);
+	weir_pool_free(first->pool);
+	owner_release(second);
+	owner_release(&o[0]);
+	weir_pool_budget_free(budget);
+}
+
 static void pool_that_needs_nothing_any_more_is_not_notified(void **state)
 {
 	struct weir_pool_budget *budget = budget_of(1);
@@ -609,10 +665,12 @@ int main(void)
 		cmocka_unit_test(two_busy_pools_share_the_budget),
 		cmocka_unit_test(two_busy_pools_with_slow_clients_share_the_budget),
 		cmocka_unit_test(nobody_yields_while_no_hand_is_up),
+		cmocka_unit_test(a_turn_is_32_waiters),
 		cmocka_unit_test(one_is_given_up_for_each_turn_and_hand),
 		cmocka_unit_test(notices_go_round),
 		cmocka_unit_test(notified_pool_that_needs_nothing_passes_it_on),
 		cmocka_unit_test(notified_pool_that_is_freed_passes_it_on),
+		cmocka_unit_test(notified_pool_that_has_closed_passes_it_on),
 		cmocka_unit_test(pool_that_needs_nothing_any_more_is_not_notified),
 		cmocka_unit_test(failed_open_returns_its_unit),
 		cmocka_unit_test(seat_of_a_freed_pool_is_used_again),

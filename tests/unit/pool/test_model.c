@@ -251,6 +251,7 @@ static void on_closed(void *owner)
 
 	if (!closed_due(rig))
 		wrong("closed, but not yet, or twice");
+	model_closed_told(&rig->model);
 	rig->closed_told++;
 }
 
@@ -630,18 +631,12 @@ static void rig_quieten(struct rig *rig)
 
 static void rig_release(struct rig *rig)
 {
-	struct rig *before = world.acting;
-
 	event_close(rig);
 	rig_quieten(rig);
 	if (rig->closed_told != 1)
 		wrong("the end was not told, or not once");
-	world.acting = rig;
-	model_leave(&rig->model);
 	weir_pool_free(rig->pool);
-	world.acting = before;
 	rig->pool = NULL;
-	model_passed(&rig->model);
 }
 
 static void event_outermost(void)
