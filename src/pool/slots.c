@@ -51,7 +51,7 @@ struct slot *pool_slot_take(struct weir_pool *pool)
 	struct slot *slot = pool_slot_first(pool, SLOT_FREE);
 
 	if (slot == NULL) {
-		POOL_CHECK(pool->slots_used < pool->config.connections_max);
+		POOL_CHECK(pool->slots != NULL && pool->slots_used < pool->config.connections_max);
 		slot = &pool->slots[pool->slots_used++];
 		slot->deadline_at = POOL_NO_DEADLINE;
 		slot_link(pool, slot, SLOT_FREE);
