@@ -140,7 +140,7 @@ def test_own_early_answer_for_content_of_an_unrouted_request(start):
 
 
 def test_reset_that_sending_is_told_of_is_no_end_of_the_answer(gateway, origin):
-    """The kernel tells of it once. Who is sending learns of it there, and then receives what looks like an orderly end."""
+    """The kernel tells of it once: who learns of it by sending then receives what looks like an orderly end."""
     client, wire = begin(gateway, origin)
     gateway.freeze()
     client.send(b"x" * 1000)

@@ -38,7 +38,7 @@ def test_tiny_chunks_do_not_lengthen_a_turn(start, origin, tmp_path):
     reader = threading.Thread(target=swallow, args=(client, enough))
     reader.start()
     trace = tmp_path / "strace"
-    process = subprocess.Popen([tool("strace"), "-f", "-e", "trace=recvfrom,epoll_wait", "-e", "read=none", "-s", "0", "-o", trace,
+    process = subprocess.Popen([tool("strace"), "-f", "-e", "trace=recvfrom,/epoll_p?wait", "-s", "0", "-o", trace,
         "-p", str(gateway.pid)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     told = Lines(process.stderr)
     assert told.wait_for(lambda lines: any("attached" in line for line in lines)), told.text()
@@ -50,6 +50,6 @@ def test_tiny_chunks_do_not_lengthen_a_turn(start, origin, tmp_path):
     enough.set()
     client.reset()
     reader.join()
-    turns = [turn.count("recvfrom(") for turn in trace.read_text().split("epoll_wait(")]
+    turns = [turn.count("recvfrom(") for turn in re.split(r"epoll_p?wait2?\(", trace.read_text())]
     assert sum(turns) > 100
-    assert max(turns) <= RECEIVES_MAX, max(turns)
+    assert max(turns) <= RECEIVES_MAX

@@ -1,7 +1,7 @@
 """How a connection ends while there is still something to read: no answer is destroyed, nobody stays for ever.
 
-Closing a socket with unread input resets the connection, and a reset throws away what the other side has not fetched yet
-(RFC 9112 §9.6).
+Closing a socket with unread input resets the connection, and a reset throws away what the other side has not fetched
+yet (RFC 9112 §9.6).
 """
 
 import contextlib

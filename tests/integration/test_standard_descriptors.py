@@ -1,4 +1,4 @@
-"""Started without standard descriptors, nothing of the gateway's own gets their numbers: the logs would write into it."""
+"""Started without standard descriptors, nothing of its own gets their numbers: the logs would write into it."""
 
 import os
 import pathlib

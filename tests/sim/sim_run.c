@@ -48,8 +48,8 @@ static struct {
 /* --- the gateway -------------------------------------------------------------------------------------------------- */
 
 /*
- * Rule 5 for a connection that went from one request straight to the next: it was never idle, so no event could tell of odd
- * bytes on it, and who had to wait for it must have looked.
+ * Rule 5 for a connection that went from one request straight to the next: it was never idle, so no event could tell of
+ * odd bytes on it, and who had to wait for it must have looked.
  */
 static void check_handover(const struct exchange_record *record)
 {
