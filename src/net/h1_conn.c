@@ -123,8 +123,12 @@ ssize_t h1_conn_fill(struct h1_conn *hc, size_t bytes_max)
 		return fill_own(hc, bytes_max);
 	}
 	/* What another connection left in the scratch must move before the scratch is overwritten. */
-	if (scratch->reader != NULL && scratch->reader != hc && scratch->reader->unread.n > 0)
-		scratch_settle(scratch);
+	if (scratch->reader != NULL && scratch->reader != hc) {
+		if (scratch->reader->unread.n > 0)
+			scratch_settle(scratch);
+		else
+			scratch->reader->unread.p = NULL;
+	}
 	buf_release(&hc->in);
 	scratch->reader = hc;
 

@@ -16,22 +16,29 @@ static void listener_pause(struct listener *listener)
 	io_timer_set(listener->io, &listener->timer, deadline_after(io_now_us(listener->io), LISTENER_PAUSE_US));
 }
 
+/* Takes up to `count_max`; what ended it: 0 the count, -EAGAIN, or an exhaustion. */
+static int accept_some(struct listener *listener, int count_max)
+{
+	for (int i = 0; i < count_max; i++) {
+		int result = listener->on_accept(listener);
+
+		if (result == -EAGAIN || is_exhaustion(result))
+			return result;
+		/* Any other error belongs to the one connection (reset before it was taken): go on with the next. */
+	}
+	return 0;
+}
+
 static void listener_accept_all(struct listener *listener)
 {
 	if (listener->source.fd < 0 || io_timer_armed(&listener->timer))
 		return;
-	for (int i = 0; i < LISTENER_BATCH; i++) {
-		int result = listener->on_accept(listener);
+	int ended = accept_some(listener, LISTENER_BATCH);
 
-		if (result == -EAGAIN)
-			return;
-		if (is_exhaustion(result)) {
-			listener_pause(listener);
-			return;
-		}
-		/* Any other error belongs to the one connection (reset before it was taken): go on with the next. */
-	}
-	io_defer(listener->io, &listener->more);
+	if (ended == 0)
+		io_defer(listener->io, &listener->more);
+	else if (ended != -EAGAIN)
+		listener_pause(listener);
 }
 
 static void listener_on_event(struct io_source *source, unsigned events)
@@ -70,12 +77,8 @@ int listener_open(struct listener *listener, struct io *io, const struct address
 
 void listener_accept_waiting(struct listener *listener, int count_max)
 {
-	for (int i = 0; listener->source.fd >= 0 && i < count_max; i++) {
-		int result = listener->on_accept(listener);
-
-		if (result == -EAGAIN || is_exhaustion(result))
-			return;
-	}
+	if (listener->source.fd >= 0)
+		accept_some(listener, count_max);
 }
 
 void listener_resume(struct listener *listener)

@@ -284,6 +284,7 @@ static void test_idle_owns_nothing(void **state)
 	assert_reads_head(&a.h1);
 	feed(&b, VIEW("G"));
 	assert_int_equal(a.h1.unread.n, 0);
+	assert_null(a.h1.unread.p);
 	assert_null(a.h1.in.p);
 	pair_close(&b);
 	assert_null(scratch->reader);
