@@ -211,7 +211,7 @@ static const struct metric metrics[] = {
 		"weir_pool_open_failed_total", open_failed, "Connections to the endpoint that could not be opened."),
 	POOL_COUNTER("weir_pool_closed_total", closed, "Connections to the endpoint that were closed."),
 	POOL_COUNTER("weir_pool_reused_total", reused, "Deliveries of a connection that had served before."),
-	POOL_COUNTER("weir_pool_bad_give_backs_total", bad_give_backs,
+	POOL_COUNTER("weir_pool_stale_give_backs_total", stale_give_backs,
 		"Connections given back by somebody who did not hold them. A bug in the gateway unless 0."),
 
 	TOTAL_COUNTER("weir_log_dropped_total", log_dropped, "Log entries dropped because there was no room for them."),

@@ -54,7 +54,7 @@ static void pool_stats_add(struct weir_pool_stats *to, const struct weir_pool_st
 	for (size_t i = 0; i < WEIR_POOL_PENDING; i++)
 		to->acquires[i] += from->acquires[i];
 	to->reused += from->reused;
-	to->bad_give_backs += from->bad_give_backs;
+	to->stale_give_backs += from->stale_give_backs;
 	to->bad_reports += from->bad_reports;
 }
 

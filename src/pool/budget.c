@@ -60,7 +60,14 @@ struct weir_pool_budget {
 	struct pool_seat *_Atomic notified_last;
 };
 
-struct weir_pool_budget *weir_pool_budget_create(uint32_t connections_max, void (*notify)(void *owner))
+bool weir_pool_budget_resize(struct weir_pool_budget *budget, uint32_t connections_max, uint32_t overflow_max)
+{
+	budget->max = connections_max;
+	return true;
+}
+
+struct weir_pool_budget *weir_pool_budget_create(uint32_t connections_max, uint32_t overflow_max,
+	void (*notify)(void *owner))
 {
 	struct weir_pool_budget *budget;
 

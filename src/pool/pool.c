@@ -175,7 +175,7 @@ bool weir_pool_give_back(struct weir_pool *pool, struct weir_pool_lease lease, e
 	struct slot *slot = pool_slot_leased(pool, lease);
 
 	if (slot == NULL) {
-		pool->stats.bad_give_backs++;
+		pool->stats.stale_give_backs++;
 		return false;
 	}
 	pool_clock(pool, now_us);
@@ -370,4 +370,35 @@ void weir_pool_close(struct weir_pool *pool, uint64_t now_us)
 			pool_slot_move(pool, slot, SLOT_DOOMED);
 	pool_settle(pool);
 	pool_wake(pool);
+}
+
+bool weir_pool_touch(struct weir_pool *pool, struct weir_pool_lease lease, uint64_t now_us)
+{
+	pool_clock(pool, now_us);
+	return pool_slot_leased(pool, lease) != NULL;
+}
+
+void weir_pool_checked(struct weir_pool *pool, uint32_t slot_number, bool good, uint64_t now_us)
+{
+	pool->stats.bad_reports++;
+}
+
+void weir_pool_renew(struct weir_pool *pool, uint64_t now_us)
+{
+	pool_clock(pool, now_us);
+}
+
+void weir_pool_drain(struct weir_pool *pool, uint64_t now_us)
+{
+	weir_pool_close(pool, now_us);
+}
+
+uint32_t weir_pool_oldest(const struct weir_pool *pool, struct weir_pool_held *held, uint32_t count)
+{
+	return 0;
+}
+
+void weir_pool_set_idle_timeout(struct weir_pool *pool, uint64_t idle_timeout_us)
+{
+	pool->config.idle_timeout_us = idle_timeout_us;
 }

@@ -2,21 +2,24 @@
  * weir_pool: who holds which connection, who waits, and until when.
  *
  * A pool keeps the books of the connections to one endpoint, for one thread. It never touches a socket and never looks
- * at a clock: it asks its owner to open and close connections, is told what happened, and is given the time with every
- * call that needs one. An acquire can be cancelled at any moment; a connection whose borrower has gone goes back in the
- * same step. There is no waiting for ever and no unbounded queue.
+ * at a clock: it asks its owner to open, check and close connections, is told what happened, and is given the time with
+ * every call that needs one. An acquire can be cancelled at any moment; a connection whose borrower has gone goes back in
+ * the same step. There is no waiting for ever and no unbounded queue.
  *
- * Words: a connection is idle, connecting, leased or closing. A lease is the right to use one connection, named by slot
- * and generation. A waiter is an acquire in progress. A deadline is an absolute point in microseconds. A budget is the
- * number of connections that all pools of an endpoint (one per thread) may have together.
+ * Words: a connection is connecting, idle, checking, leased or closing. A lease is the right to use one connection, named
+ * by slot and generation. A waiter is an acquire in progress. A deadline is an absolute point in microseconds. A budget is
+ * the number of connections that all pools of an endpoint (one per thread) may have together.
  *
- * Re-entrancy: only weir_pool_run calls a waiter's on_outcome, and ops->on_closed. Outcomes are queued; the pool calls
- * ops->wake when there are some (once until collected) and the owner calls weir_pool_run() from its loop, which calls
- * on_outcome for each. Callbacks may call back into the pool. From inside a callback weir_pool_run does nothing (it
- * belongs to the loop), and from inside open and close nothing further is asked of the owner before they have
- * returned, so that no chain of failures nests.
+ * Re-entrancy: only weir_pool_run calls a waiter's on_outcome, ops->overdue and ops->on_closed. Outcomes are queued; the
+ * pool calls ops->wake when there are some (once until collected) and the owner calls weir_pool_run() from its loop, which
+ * calls on_outcome for each. Callbacks may call back into the pool, also to give back a lease or to close. From inside a
+ * callback weir_pool_run does nothing (it belongs to the loop), and from inside open, check and close nothing further is
+ * asked of the owner before they have returned, so that no chain of failures nests.
  *
- * Memory: everything is allocated by weir_pool_create, for connections_max and waiters_max; later calls cannot run out.
+ * Memory: everything is allocated by weir_pool_create, for connections_max, overflow_max and waiters_max; later calls
+ * cannot run out.
+ *
+ * Threads: a pool belongs to one thread; only its budget may be shared with other threads.
  */
 #ifndef WEIR_POOL_H
 #define WEIR_POOL_H
@@ -30,6 +33,7 @@ struct weir_pool_budget;
 
 #define WEIR_POOL_CONNECTIONS_MAX 1000000
 #define WEIR_POOL_WAITERS_MAX 1000000
+#define WEIR_POOL_TIME_BUCKETS 24
 
 /* How an acquire ends: exactly one per acquire. */
 enum weir_pool_outcome {
@@ -38,7 +42,7 @@ enum weir_pool_outcome {
 	WEIR_POOL_CANCELLED,    /* weir_pool_cancel; never told through on_outcome */
 	WEIR_POOL_REJECTED,     /* the queue is full */
 	WEIR_POOL_OPEN_FAILED,  /* the endpoint cannot be reached; waiter->reason is what the owner gave */
-	WEIR_POOL_CLOSED,       /* the pool is closing */
+	WEIR_POOL_CLOSED,       /* the pool is draining or closing */
 	WEIR_POOL_PENDING,      /* not an outcome: weir_pool_acquire's answer when on_outcome will follow */
 };
 
@@ -56,88 +60,190 @@ struct weir_pool_lease {
 struct weir_pool_waiter {
 	void (*on_outcome)(struct weir_pool_waiter *waiter, enum weir_pool_outcome outcome);  /* set by the caller */
 	uint8_t priority;                /* set by the caller; 0 is served first; 3 and more: last */
+	/*
+	 * Set by the caller: serve it with a connection that was just opened, never with one that has served or idled. For
+	 * who has found a reused connection dead and tries again. It is served before all priorities.
+	 */
+	bool fresh;
 
 	struct weir_pool_lease lease;    /* valid when DELIVERED */
 	void *connection;                /* the owner's connection when DELIVERED */
 	bool reused;                     /* it has served somebody before */
-	int reason;                      /* OPEN_FAILED: the owner's number */
+	/*
+	 * OPEN_FAILED: the owner's number for the failed open. TIMED_OUT: that of the latest failed open if none has
+	 * succeeded since, else 0.
+	 */
+	int reason;
 
 	/* private to the pool */
 	struct weir_pool_waiter *prev, *next;
 	struct weir_pool *pool;
 	uint64_t deadline_us;
+	uint64_t patience_us;
 	uint64_t queued_us;
 	uint32_t deadline_at;
 	uint32_t slot;
 	uint8_t stage;
 	uint8_t outcome;
 	uint8_t queue;
+	bool overdue;
 };
 
 enum weir_pool_order { WEIR_POOL_LIFO, WEIR_POOL_FIFO };
 
+/* What becomes of a waiter whose acquire_timeout is over before its own deadline. */
+enum weir_pool_on_timeout {
+	WEIR_POOL_FAIL,  /* TIMED_OUT */
+	/*
+	 * If there is room within overflow_max a connection is opened for it beyond connections_max, for which it waits
+	 * another acquire_timeout at most; else TIMED_OUT.
+	 */
+	WEIR_POOL_NEW,
+};
+
+/* When the owner is asked whether a connection is still good (config.checks). */
+enum weir_pool_checks {
+	WEIR_POOL_CHECK_NEVER = 0,
+	WEIR_POOL_CHECK_ON_ACQUIRE = 1,    /* an idle one, before it is leased */
+	WEIR_POOL_CHECK_ON_GIVE_BACK = 2,  /* one that comes back reusable, before it is idle or leased again */
+};
+
+/* Times are microseconds. Values out of range make weir_pool_create fail with EINVAL. */
 struct weir_pool_config {
 	uint32_t connections_max;     /* of this pool and, through the budget, of all that share it; 1..1000000 */
+	/*
+	 * Connections beyond connections_max that WEIR_POOL_NEW may open; 1..1000000 with WEIR_POOL_NEW, else 0. As long as
+	 * there are more than connections_max, those that come back are closed, unless the next who waits has waited
+	 * through its acquire_timeout.
+	 */
+	uint32_t overflow_max;
 	/*
 	 * Queue bound, 0..1000000. A waiter for whom an open is in flight does not count: so with 0 an acquire may
 	 * wait for the connection that is opened for it, and nobody waits for a connection that somebody else has.
 	 */
 	uint32_t waiters_max;
-	uint32_t connecting_max;      /* concurrent opens; 1.. */
+	uint32_t connecting_max;      /* concurrent opens; 1.. After a failed open it is 1 until one succeeds */
+	/*
+	 * Connections kept ready beside the leased ones, as far as connections_max and the budget leave room;
+	 * 0..connections_max. They are opened ahead (by the first weir_pool_run after creation, too), and neither
+	 * idle_timeout nor trimming closes the last idle_min.
+	 */
+	uint32_t idle_min;
 	uint32_t uses_max;            /* leases per connection; 0: no limit */
-	enum weir_pool_order order;
-	uint64_t acquire_timeout_us;  /* upper bound of any waiter's deadline; not 0 */
+	enum weir_pool_order order;   /* of leasing idle connections: the one used last, or first */
+	enum weir_pool_on_timeout on_acquire_timeout;
+	unsigned checks;              /* enum weir_pool_checks, joined by |; any needs ops->check and check_timeout */
+	uint64_t check_timeout_us;    /* a check that takes as long has failed; not 0 where checks are wanted */
+	uint64_t acquire_timeout_us;  /* upper bound of any wait (twice: WEIR_POOL_NEW); not 0 */
 	uint64_t idle_timeout_us;     /* an idle connection older than this is closed; 0: never */
 	uint64_t lifetime_max_us;     /* age at which a connection is not reused any more, +-10% jitter; 0: never */
+	/*
+	 * 0: never. Each time this has passed, half of the connections that were idle through all of it, less idle_min,
+	 * rounded down, are closed, those idle longest first. So what a surge has left behind decays geometrically, and the
+	 * last one stays for idle_timeout. (The low-water mark as caches of memory allocators use it.)
+	 */
+	uint64_t trim_interval_us;
+	/*
+	 * After a failed open none is begun for a random time between one half and the whole of backoff_min * 2^n, at most
+	 * backoff_max, with n = opens failed in a row - 1. Waiters wait meanwhile. Both 0: no back-off.
+	 */
+	uint64_t backoff_min_us, backoff_max_us;
+	uint64_t leak_after_us;       /* a lease held longer is told once, by ops->overdue; 0: never */
+	uint64_t reclaim_after_us;    /* a lease held longer is ended, its connection closed; 0: never; >= leak_after */
 };
 
-/* What the pool asks of its owner; every one is needed. `owner` is weir_pool_create's. */
+enum weir_pool_overdue { WEIR_POOL_LEAKING, WEIR_POOL_RECLAIMED };
+
+/* What the pool asks of its owner. `owner` is weir_pool_create's. */
 struct weir_pool_ops {
 	/*
-	 * Begin opening a connection for `slot` (0..connections_max - 1). The owner answers once, at once or later,
-	 * with weir_pool_opened or weir_pool_open_failed for that slot (also from inside this call).
+	 * Begin opening a connection for `slot` (0..connections_max + overflow_max - 1). The owner answers once, at once or
+	 * later, with weir_pool_opened or weir_pool_open_failed for that slot (also from inside this call).
 	 */
 	void (*open)(void *owner, uint32_t slot);
 	/*
 	 * Begin closing; the owner answers with weir_pool_closed for the slot, at once or later. Also for a slot still
 	 * opening (`connection` is NULL): the owner gives the attempt up and answers with weir_pool_closed, or with
-	 * weir_pool_open_failed, which then means the same.
+	 * weir_pool_open_failed, which then means the same. A check of the connection that is on the way has ended.
 	 */
 	void (*close)(void *owner, uint32_t slot, void *connection);
 	/* There are outcomes to collect, or the next event time moved: call weir_pool_run soon. */
 	void (*wake)(void *owner);
-	/* weir_pool_close has finished; the pool may be freed from here. Told exactly once, from weir_pool_run. */
+	/* weir_pool_close or _drain has finished; the pool may be freed from here. Told exactly once, from weir_pool_run. */
 	void (*on_closed)(void *owner);
 	/* Random bits, for jitter. */
 	uint64_t (*random)(void *owner);
+	/*
+	 * Begin checking whether the connection is good; the owner answers once, at once or later, with weir_pool_checked,
+	 * unless it is asked to close the slot first. May be NULL when config.checks is 0.
+	 */
+	void (*check)(void *owner, uint32_t slot, void *connection);
+	/*
+	 * May be NULL. LEAKING: the lease has been held for leak_after. RECLAIMED: for reclaim_after; unless it is given
+	 * back inside this call, it ends when this returns (a later give-back is a stale one) and `close` follows.
+	 * From weir_pool_run only.
+	 */
+	void (*overdue)(void *owner, uint32_t slot, void *connection, uint64_t held_us, enum weir_pool_overdue what);
+};
+
+/* Why a connection was closed. */
+enum weir_pool_close_reason {
+	WEIR_POOL_CLOSE_DISCARDED,     /* given back as not reusable, or spoiled while it was leased */
+	WEIR_POOL_CLOSE_SPOILED,       /* while idle or checked */
+	WEIR_POOL_CLOSE_IDLE,          /* idle_timeout */
+	WEIR_POOL_CLOSE_LIFETIME,      /* lifetime_max */
+	WEIR_POOL_CLOSE_USES,          /* uses_max */
+	WEIR_POOL_CLOSE_TRIMMED,       /* not needed through a trim_interval */
+	WEIR_POOL_CLOSE_OVERFLOW,      /* beyond connections_max */
+	WEIR_POOL_CLOSE_CHECK_FAILED,  /* or took too long */
+	WEIR_POOL_CLOSE_YIELDED,       /* for another pool of the budget, or for a fresh one that somebody waits for */
+	WEIR_POOL_CLOSE_RECLAIMED,     /* reclaim_after */
+	WEIR_POOL_CLOSE_RENEWED,       /* weir_pool_renew */
+	WEIR_POOL_CLOSE_POOL,          /* weir_pool_close, the end of weir_pool_drain */
+	WEIR_POOL_CLOSE_REASONS
+};
+
+/* How long something took: bucket i counts times below 16 us * 2^i and not below the bucket before; the last, the rest. */
+struct weir_pool_times {
+	uint64_t buckets[WEIR_POOL_TIME_BUCKETS];
+	uint64_t sum_us;
 };
 
 struct weir_pool_stats {
-	uint32_t idle, connecting, leased, closing;  /* now */
+	uint32_t idle, connecting, checking, leased, closing;  /* now */
 	uint32_t waiting;                            /* now */
 	uint64_t opened, open_failed, closed;        /* totals; opened - closed are there now */
 	uint64_t acquires[WEIR_POOL_PENDING];        /* by outcome */
 	uint64_t reused;                             /* deliveries of a connection that was used before */
-	uint64_t bad_give_backs;                     /* stale, double or foreign tokens */
+	uint64_t overflowed;                         /* opens begun beyond connections_max */
+	uint64_t closes[WEIR_POOL_CLOSE_REASONS];    /* connections that were to be closed, by reason */
+	uint64_t leaking;                            /* leases that were told to be held too long */
+	uint64_t double_give_backs;                  /* tokens of a slot's latest lease, which has ended */
+	uint64_t stale_give_backs;                   /* tokens of an earlier lease of a slot */
+	uint64_t foreign_give_backs;                 /* tokens that never were a lease of this pool */
 	uint64_t bad_reports;                        /* the owner told of a slot what cannot be; ignored */
+	struct weir_pool_times wait;                 /* of acquires that were DELIVERED */
+	struct weir_pool_times use;                  /* of leases that were given back (or reclaimed) */
 };
 
 /*
- * NULL: out of memory or a config value out of its range (errno EINVAL). The budget is borrowed and may be NULL
- * (private).
+ * NULL: out of memory (errno ENOMEM), or a config value out of its range, an op that is missing, or no owner (errno
+ * EINVAL). The budget is borrowed and may be NULL (private); one that is shared by pools of other sizes bounds the sum, and
+ * config.connections_max this pool's part.
  */
 struct weir_pool *weir_pool_create(const struct weir_pool_config *config, const struct weir_pool_ops *ops, void *owner,
 	struct weir_pool_budget *budget);
 
-/* The pool must have told on_closed, or have no connection and no waiter (checked, aborts). NULL is allowed. */
+/* The pool must have told on_closed, or have no connection and no waiter, and not be calling (checked, aborts). NULL is
+ * allowed. */
 void weir_pool_free(struct weir_pool *pool);
 
 /*
- * Asks for a connection until deadline_us (cut to now + acquire_timeout). DELIVERED, REJECTED, TIMED_OUT (the deadline
- * has passed), OPEN_FAILED (the open failed inside the call), CLOSED at once (CANCELLED: by a callback inside the
- * call); or PENDING, and then on_outcome exactly once from weir_pool_run, unless cancelled before. Who waits is served
- * before whoever comes later with the same priority, and never at or after the deadline: what was delivered but not
- * told by then goes back, and TIMED_OUT is told.
+ * Asks for a connection until deadline_us (cut to now + acquire_timeout, or twice that with WEIR_POOL_NEW). DELIVERED,
+ * REJECTED, TIMED_OUT (the deadline has passed), OPEN_FAILED (the open failed inside the call), CLOSED at once (CANCELLED:
+ * by a callback inside the call); or PENDING, and then on_outcome exactly once from weir_pool_run, unless cancelled before.
+ * Who waits is served before whoever comes later with the same priority, and never at or after the deadline: what was
+ * delivered but not told by then goes back, and TIMED_OUT is told.
  *
  * Using a waiter that is still waiting is a bug (checked, aborts).
  */
@@ -158,28 +264,47 @@ enum weir_pool_give_back { WEIR_POOL_REUSABLE, WEIR_POOL_DISCARD };
 bool weir_pool_give_back(struct weir_pool *pool, struct weir_pool_lease lease, enum weir_pool_give_back how,
 	uint64_t now_us);
 
+/*
+ * The lease is in use, not forgotten: leak_after and reclaim_after count from now. False (not counted) when it is no live
+ * lease of this pool.
+ */
+bool weir_pool_touch(struct weir_pool *pool, struct weir_pool_lease lease, uint64_t now_us);
+
 /* --- what the owner tells ----------------------------------------------------------------------------------------- */
 
 void weir_pool_opened(struct weir_pool *pool, uint32_t slot, void *connection, uint64_t now_us);
 /*
- * `reason` is handed to the waiter that fails with it: the one whose turn it is. Each failed open ends one waiter at
- * most, and none when the opens still in flight are enough for all who wait; another open is begun for those who are
- * left.
+ * `reason` is handed to the waiters that fail with it. Where nothing else is open or on its way (no connection is
+ * connecting, checking, idle or leased) the endpoint is plainly dead, and all who wait hear it at once. Else the one whose
+ * turn it is hears it, unless the opens and checks still in flight are enough for all who wait. For those who are left
+ * another open is begun when the back-off is over.
  */
 void weir_pool_open_failed(struct weir_pool *pool, uint32_t slot, int reason, uint64_t now_us);
 /* The answer to ops->close. */
 void weir_pool_closed(struct weir_pool *pool, uint32_t slot, uint64_t now_us);
+/* The answer to ops->check. A connection that is not good is closed, and whoever waited for it waits on. */
+void weir_pool_checked(struct weir_pool *pool, uint32_t slot, bool good, uint64_t now_us);
 /*
- * An idle connection is no longer usable (readable, closed by the peer): the pool will ask to close it. For a leased
- * one the mark makes its give-back a discard.
+ * An idle or checked connection is no longer usable (readable, closed by the peer): the pool will ask to close it. For a
+ * leased one the mark makes its give-back a discard.
  */
 void weir_pool_spoiled(struct weir_pool *pool, uint32_t slot, uint64_t now_us);
+/*
+ * The endpoint has become another one (its name resolves to another address, its certificate has changed): no connection
+ * that exists is leased again. Idle, checked and connecting ones are closed at once, leased ones as they come back. Those
+ * who wait wait on, for new connections. Ends a back-off.
+ */
+void weir_pool_renew(struct weir_pool *pool, uint64_t now_us);
+
+/* Another idle_timeout for connections that become idle from now on; 0: never. For who learns when the peer closes. */
+void weir_pool_set_idle_timeout(struct weir_pool *pool, uint64_t idle_timeout_us);
 
 /* --- time --------------------------------------------------------------------------------------------------------- */
 
 /*
- * Times out waiters, closes idle connections past their time, tells the outcomes that there are (those that arise
- * meanwhile are told by the next run, for which `wake` is called). Call after `wake` and at the time below.
+ * Times out waiters and checks, closes idle connections past their time, opens what idle_min wants, looks after leases held
+ * too long, tells the outcomes that there are (those that arise meanwhile are told by the next run, for which `wake` is
+ * called). Call after creation, after `wake`, and at the time below.
  */
 void weir_pool_run(struct weir_pool *pool, uint64_t now_us);
 
@@ -194,9 +319,15 @@ uint64_t weir_pool_next_event(const struct weir_pool *pool);
 
 /*
  * Refuses new acquires, ends all waiters with CLOSED, closes idle connections, leased ones as they come back; then
- * on_closed.
+ * on_closed. A second time it does nothing.
  */
 void weir_pool_close(struct weir_pool *pool, uint64_t now_us);
+
+/*
+ * Refuses new acquires, and serves those who wait for as long as they do; when the last has its outcome the pool closes as
+ * by weir_pool_close, which may also be called before.
+ */
+void weir_pool_drain(struct weir_pool *pool, uint64_t now_us);
 
 /* --- books -------------------------------------------------------------------------------------------------------- */
 
@@ -204,6 +335,16 @@ void weir_pool_stats(const struct weir_pool *pool, struct weir_pool_stats *stats
 
 /* Recounts every list against the counters; NULL when they agree, else what does not. For tests and the self-audit. */
 const char *weir_pool_audit(const struct weir_pool *pool);
+
+/* A lease that is held. */
+struct weir_pool_held {
+	uint32_t slot;
+	void *connection;
+	uint64_t since_us;  /* leased, or touched, at */
+};
+
+/* The oldest leases, the oldest first, at most `count`; returns how many. */
+uint32_t weir_pool_oldest(const struct weir_pool *pool, struct weir_pool_held *held, uint32_t count);
 
 /* --- the shared budget -------------------------------------------------------------------------------------------- */
 
@@ -224,9 +365,18 @@ const char *weir_pool_audit(const struct weir_pool *pool);
  * Then it closes the next connection that comes back, for one of them, and goes on with the rest; so of pools that are
  * never without waiters none starves. What it has idle it gives up for others that wait, in each of its calls.
  *
- * NULL: out of memory or a bad argument (errno EINVAL): connections_max out of 1..1000000, no notify.
+ * overflow_max more may be taken by pools with WEIR_POOL_NEW, together.
+ *
+ * NULL: out of memory or a bad argument (errno EINVAL): connections_max out of 1..1000000, overflow_max out of 0..1000000,
+ * no notify.
  */
-struct weir_pool_budget *weir_pool_budget_create(uint32_t connections_max, void (*notify)(void *owner));
+struct weir_pool_budget *weir_pool_budget_create(uint32_t connections_max, uint32_t overflow_max,
+	void (*notify)(void *owner));
+/*
+ * Other limits, in the same ranges, from any thread, at any time. What is beyond a smaller one is closed as it comes back or
+ * at the next call of the pool that has it idle. False: out of range, nothing is changed.
+ */
+bool weir_pool_budget_resize(struct weir_pool_budget *budget, uint32_t connections_max, uint32_t overflow_max);
 /* All its pools must have been freed (checked, aborts). NULL is allowed. */
 void weir_pool_budget_free(struct weir_pool_budget *budget);
 /* Connections, and units kept for pools that have been notified. */

@@ -289,7 +289,7 @@ struct weir_pool_budget **upstreams_budgets_create(const struct config *config)
 		const struct config_upstream *u = &config->upstreams[i];
 
 		for (size_t j = 0; j < u->endpoint_count; j++) {
-			budgets[at] = weir_pool_budget_create(u->pool.max_connections, budget_notify);
+			budgets[at] = weir_pool_budget_create(u->pool.max_connections, 0, budget_notify);
 			if (budgets[at++] == NULL) {
 				upstreams_budgets_free(budgets, config);
 				return NULL;

@@ -29,7 +29,7 @@ static struct snapshot *numbered(const struct config *config, uint64_t seed)
 			.open_failed = n + 7,
 			.closed = n + 8,
 			.reused = n + 9,
-			.bad_give_backs = n + 10,
+			.stale_give_backs = n + 10,
 			.bad_reports = n + 11};
 		for (uint32_t outcome = 0; outcome < WEIR_POOL_PENDING; outcome++)
 			s->pools[i].acquires[outcome] = n + 20 + outcome;
@@ -71,7 +71,7 @@ static void test_sum(void **state)
 		assert_int_equal(sum->pools[i].open_failed, n + 14);
 		assert_int_equal(sum->pools[i].closed, n + 16);
 		assert_int_equal(sum->pools[i].reused, n + 18);
-		assert_int_equal(sum->pools[i].bad_give_backs, n + 20);
+		assert_int_equal(sum->pools[i].stale_give_backs, n + 20);
 		assert_int_equal(sum->pools[i].bad_reports, n + 22);
 		for (uint32_t outcome = 0; outcome < WEIR_POOL_PENDING; outcome++)
 			assert_int_equal(sum->pools[i].acquires[outcome], n + 40 + 2 * outcome);

@@ -39,7 +39,7 @@ static void notices_deliver(void)
 
 static struct weir_pool_budget *budget_of(uint32_t max)
 {
-	struct weir_pool_budget *budget = weir_pool_budget_create(max, on_notify);
+	struct weir_pool_budget *budget = weir_pool_budget_create(max, 0, on_notify);
 
 	assert_non_null(budget);
 	notices_n = 0;
@@ -643,10 +643,10 @@ static void seat_of_a_freed_pool_is_used_again(void **state)
 static void bad_budgets_are_refused(void **state)
 {
 	errno = 0;
-	assert_null(weir_pool_budget_create(0, on_notify));
+	assert_null(weir_pool_budget_create(0, 0, on_notify));
 	assert_int_equal(errno, EINVAL);
-	assert_null(weir_pool_budget_create(WEIR_POOL_CONNECTIONS_MAX + 1, on_notify));
-	assert_null(weir_pool_budget_create(1, NULL));
+	assert_null(weir_pool_budget_create(WEIR_POOL_CONNECTIONS_MAX + 1, 0, on_notify));
+	assert_null(weir_pool_budget_create(1, 0, NULL));
 	weir_pool_budget_free(NULL);
 }
 

@@ -298,7 +298,7 @@ static bool begins_with_one(void (*script)(struct thread *self))
 static void schedule_run(void (*const scripts[])(struct thread *self), int n, uint32_t max)
 {
 	running = NULL;
-	budget = weir_pool_budget_create(max, on_notify);
+	budget = weir_pool_budget_create(max, 0, on_notify);
 	assert_non_null(budget);
 	threads_init(scripts, n);
 	for (int i = 0; i < n; i++)

@@ -234,7 +234,7 @@ static void borrower_init(struct borrower_thread *t, struct weir_pool_budget *bu
 
 static void budget_holds_between_threads_and_nobody_is_forgotten(void **state)
 {
-	struct weir_pool_budget *budget = weir_pool_budget_create(UNITS, on_notify);
+	struct weir_pool_budget *budget = weir_pool_budget_create(UNITS, 0, on_notify);
 	static struct borrower_thread threads[THREADS], hoarder;
 
 	assert_non_null(budget);

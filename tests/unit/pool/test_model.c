@@ -417,7 +417,7 @@ static void event_give_back_wrongly(struct rig *rig)
 	if (from != rig && w != NOBODY && w != from->acquiring)
 		lease = from->waiters[w].lease;
 	before = call_begin(rig);
-	rig->model.stats.bad_give_backs++;
+	rig->model.stats.stale_give_backs++;
 	if (weir_pool_give_back(rig->pool, lease, WEIR_POOL_REUSABLE, world.now_us))
 		wrong("a wrong lease was accepted");
 	call_end(rig, before, false);
@@ -610,7 +610,7 @@ static void world_init(uint64_t seed)
 	world.liveliness = percent(50) ? 0 : 25;
 	if (percent(60)) {
 		world.model_budget.max = (uint32_t)(1 + chance(6));
-		world.budget = weir_pool_budget_create(world.model_budget.max, on_notify);
+		world.budget = weir_pool_budget_create(world.model_budget.max, 0, on_notify);
 		assert_non_null(world.budget);
 	}
 	for (uint32_t i = 0; i < world.pools; i++)

@@ -88,7 +88,7 @@ static inline void assert_counts(const struct bed *bed, unsigned idle, unsigned 
 	assert_int_equal(stats.idle, idle);
 	assert_int_equal(stats.leased, leased);
 	assert_int_equal(stats.waiting, waiting);
-	assert_int_equal(stats.bad_give_backs + stats.bad_reports, 0);
+	assert_int_equal(stats.stale_give_backs + stats.bad_reports, 0);
 }
 
 static inline void bed_on_closed(void *context)
