@@ -26,8 +26,10 @@ static enum weir_pool_outcome waiter_admit(struct weir_pool *pool, struct weir_p
 {
 	if (pool->closing || pool->draining)
 		return pool_waiter_end(pool, waiter, WEIR_POOL_CLOSED);
-	if (waiter->deadline_us <= pool->now_us)
+	if (waiter->deadline_us <= pool->now_us) {
+		waiter->reason = pool_timeout_reason(pool);
 		return pool_waiter_end(pool, waiter, WEIR_POOL_TIMED_OUT);
+	}
 	if (served_by_idle(pool, waiter)) {
 		pool_lease_grant(pool, pool_idle_pick(pool), waiter);
 		return pool_waiter_end(pool, waiter, WEIR_POOL_DELIVERED);
@@ -74,6 +76,9 @@ enum weir_pool_outcome weir_pool_acquire(struct weir_pool *pool, struct weir_poo
 	waiter->reason = 0;
 	pool_match(pool);
 	outcome = waiter_admit(pool, waiter);
+	/* An idle connection, which does not serve who wants a fresh one, may have to go for it. */
+	if (outcome == WEIR_POOL_PENDING && waiter->fresh)
+		pool_match(pool);
 	pool_ask(pool);
 	if (outcome == WEIR_POOL_PENDING)
 		outcome = waiter_answer(pool, waiter);

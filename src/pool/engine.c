@@ -343,6 +343,15 @@ static bool room_beyond(struct weir_pool *pool)
 	return true;
 }
 
+/* Room for an open that nobody waits for. Nobody is told of a unit for it: it is looked for again after a while. */
+static bool room_ahead(struct weir_pool *pool)
+{
+	if (pool_unit_spare(pool->budget))
+		return true;
+	pool_plan(pool, pool_time_after(pool->now_us, POOL_AHEAD_RETRY_US));
+	return false;
+}
+
 /* Asks for one connection to be opened; false when none is wanted or there is no room. */
 static bool ask_open(struct weir_pool *pool)
 {
@@ -353,7 +362,7 @@ static bool ask_open(struct weir_pool *pool)
 	if (pool_open_needed(pool)) {
 		if (!room_within(pool) && !room_beyond(pool))
 			return false;
-	} else if (!pool_open_ahead(pool) || !pool_unit_spare(pool->budget)) {
+	} else if (!pool_open_ahead(pool) || !room_ahead(pool)) {
 		return false;
 	}
 	slot = pool_slot_take(pool);

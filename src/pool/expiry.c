@@ -43,7 +43,7 @@ static void wait_expire(struct weir_pool *pool, struct weir_pool_waiter *waiter)
 		pool->overdue++;
 		return;
 	}
-	waiter->reason = pool->failures > 0 ? pool->failed_reason : 0;
+	waiter->reason = pool_timeout_reason(pool);
 	pool_waiter_resolve(pool, waiter, WEIR_POOL_TIMED_OUT);
 }
 
@@ -194,6 +194,8 @@ static void lease_reclaim(struct weir_pool *pool, struct slot *slot)
 		return;
 	slot->verdict = WEIR_POOL_CLOSE_RECLAIMED;
 	pool_slot_return(pool, slot);
+	/* Before the next is told: every callback finds the pool settled. */
+	pool_settle(pool);
 }
 
 void pool_watch_leases(struct weir_pool *pool)

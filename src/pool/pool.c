@@ -131,6 +131,7 @@ static void deliveries_expire(struct weir_pool *pool)
 		if (waiter->outcome != WEIR_POOL_DELIVERED || waiter->deadline_us > pool->now_us)
 			continue;
 		waiter->outcome = WEIR_POOL_TIMED_OUT;
+		waiter->reason = pool_timeout_reason(pool);
 		pool_lease_revoke(pool, waiter);
 	}
 }
@@ -153,8 +154,8 @@ void weir_pool_run(struct weir_pool *pool, uint64_t now_us)
 	pool_clock(pool, now_us);
 	pool->woken = false;
 	deliveries_expire(pool);
-	pool_watch_leases(pool);
 	pool_settle(pool);
+	pool_watch_leases(pool);
 	/* The callbacks may add outcomes without end: only as many as there are now. */
 	for (uint32_t n = pool->outcomes.count; n > 0 && pool->outcomes.count > 0; n--)
 		outcome_tell(pool);

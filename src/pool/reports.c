@@ -114,6 +114,9 @@ void weir_pool_checked(struct weir_pool *pool, uint32_t slot_number, bool good, 
 {
 	struct slot *slot = pool_slot_named(pool, slot_number);
 
+	/* Its close has still to be asked for: the owner cannot know that the answer is not needed any more. */
+	if (slot != NULL && slot->state == SLOT_DOOMED && slot->opened)
+		return;
 	if (slot == NULL || slot->state != SLOT_CHECKING) {
 		pool->stats.bad_reports++;
 		return;
