@@ -180,8 +180,8 @@ struct weir_pool_ops {
 	void (*check)(void *owner, uint32_t slot, void *connection);
 	/*
 	 * May be NULL. LEAKING: the lease has been held for leak_after. RECLAIMED: for reclaim_after; unless it is given
-	 * back inside this call, it ends when this returns (a later give-back is a stale one) and `close` follows.
-	 * From weir_pool_run only.
+	 * back or touched inside this call, it ends when this returns (a later give-back is a double or stale one) and
+	 * `close` follows. From weir_pool_run only.
 	 */
 	void (*overdue)(void *owner, uint32_t slot, void *connection, uint64_t held_us, enum weir_pool_overdue what);
 };
