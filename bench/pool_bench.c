@@ -66,7 +66,7 @@ static double weir_run(enum weir_pool_order order, uint64_t pairs)
 	struct weir_pool_waiter waiters[CONNECTIONS] = {0};
 	double start;
 
-	pool = weir_pool_create(&config, &ops, NULL, NULL);
+	pool = weir_pool_create(&config, &ops, &pool, NULL);
 	if (pool == NULL)
 		abort();
 	for (int i = 0; i < CONNECTIONS; i++) {

@@ -122,8 +122,8 @@ struct weir_pool_config {
 	 */
 	uint32_t overflow_max;
 	/*
-	 * Queue bound, 0..1000000. A waiter for whom an open is in flight does not count: so with 0 an acquire may
-	 * wait for the connection that is opened for it, and nobody waits for a connection that somebody else has.
+	 * Queue bound, 0..1000000. A waiter for whom an open or a check is in flight does not count: so with 0 an acquire
+	 * may wait for the connection that is opened for it, and nobody waits for a connection that somebody else has.
 	 */
 	uint32_t waiters_max;
 	uint32_t connecting_max;      /* concurrent opens; 1.. After a failed open it is 1 until one succeeds */
@@ -152,7 +152,7 @@ struct weir_pool_config {
 	 * backoff_max, with n = opens failed in a row - 1. Waiters wait meanwhile. Both 0: no back-off.
 	 */
 	uint64_t backoff_min_us, backoff_max_us;
-	uint64_t leak_after_us;       /* a lease held longer is told once, by ops->overdue; 0: never */
+	uint64_t leak_after_us;       /* a lease held longer is told once, by ops->overdue; 0: with reclaim_after, or never */
 	uint64_t reclaim_after_us;    /* a lease held longer is ended, its connection closed; 0: never; >= leak_after */
 };
 
