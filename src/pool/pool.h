@@ -28,6 +28,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct weir_pool;
 struct weir_pool_budget;
 
@@ -383,5 +387,9 @@ void weir_pool_budget_free(struct weir_pool_budget *budget);
 uint32_t weir_pool_budget_used(const struct weir_pool_budget *budget);
 /* The answer to notify. */
 void weir_pool_budget_freed(struct weir_pool *pool, uint64_t now_us);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
