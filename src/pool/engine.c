@@ -234,8 +234,9 @@ static bool idle_use(struct weir_pool *pool)
 
 void pool_match(struct weir_pool *pool)
 {
-	pool_expire(pool);
-	while (pool_count(pool, SLOT_IDLE) > 0 && pool->waiting > 0 && idle_use(pool))
+	if (pool->next_us <= pool->now_us)
+		pool_expire(pool);
+	while (pool->waiting > 0 && pool_count(pool, SLOT_IDLE) > 0 && idle_use(pool))
 		;
 	while (pool_count(pool, SLOT_IDLE) > 0 && over_cap(pool))
 		idle_give_up(pool, WEIR_POOL_CLOSE_OVERFLOW);
@@ -376,8 +377,14 @@ void pool_forgo(struct weir_pool *pool)
 {
 	if (pool->budget == NULL)
 		return;
-	if (!pool_open_needed(pool) || !pool_may_connect(pool) || pool_live(pool) >= pool->config.connections_max)
+	if (pool->waiting == 0 || !pool_open_needed(pool) || !pool_may_connect(pool) || pool_live(pool) >= pool->config.connections_max)
 		pool_unit_forgo(pool->budget, pool->seat);
+}
+
+/* The ordinary case: nobody waits, and nothing is on its way out. */
+static bool nothing_to_ask(const struct weir_pool *pool)
+{
+	return pool->waiting + pool_count(pool, SLOT_DOOMED) + pool_count(pool, SLOT_RETURNED) + pool->config.idle_min == 0;
 }
 
 void pool_ask(struct weir_pool *pool)
@@ -385,7 +392,7 @@ void pool_ask(struct weir_pool *pool)
 	if (pool->asking)
 		return;
 	pool->asking = true;
-	while (ask_close(pool) || ask_check(pool) || ask_open(pool))
+	while (!nothing_to_ask(pool) && (ask_close(pool) || ask_check(pool) || ask_open(pool)))
 		;
 	pool->asking = false;
 	pool_forgo(pool);

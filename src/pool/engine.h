@@ -4,22 +4,21 @@
  * A slot is in exactly one state and one list, the list of that state, so the counters are the lengths of the lists. The
  * latest to enter a list is its first.
  *
- *                    opened, somebody waits
- *               .-----------------------------------------------.
- *        open   |          opened              acquire          v  held long
- *   FREE ----> CONNECTING --------------> IDLE ------------> LEASED --------> LEAKING
- *    ^ ^           |                      | ^ ^    good        ^ |  <-touched-   |
- *    | |           |            to check  | | '-- CHECKING ----' | given back    | given back
- *    | '-failed----|                      '-|------> ^ |         |   or          |
- *    |             |                        |        | |         |               |
- *    |             |                        |     RETURNED <-----+---------------|  checks on give back
- *    |             |                        '--------------------+---------------|  no check wanted
- *    |             v                                   |         v               v
- *    '-closed-- CLOSING <--asked-- DOOMED <------------'---------'---------------'  not to be used again
+ *          open                opened               acquire              held long
+ *   FREE --------> CONNECTING --------> IDLE <--------------------> LEASED <------> LEAKING
+ *                       |              |    ^      give back        ^    |  touch      |
+ *                       |       check  |    |  good                 |    | give back   |  (as from LEASED)
+ *                       |              v    |                       |    v             |
+ *                       |             CHECKING <----- check ------- | RETURNED <-------'
+ *                       |                 '---------- good ---------'
+ *                       '------------------- opened ----------------'
  *
- * DOOMED: the owner has still to be asked to close it; RETURNED: the owner has still to be asked to check it. For the
- * outside DOOMED and CLOSING are both "closing", RETURNED and CHECKING "checking", LEASED and LEAKING "leased". From
- * CONNECTING, IDLE and CHECKING, too, a way leads to DOOMED.
+ *   any of these, when not to be used (again) ---> DOOMED ---close---> CLOSING ---closed---> FREE
+ *   CONNECTING, and what was doomed while connecting ---failed---> FREE
+ *
+ * What was opened, or checked and found good, goes straight to LEASED when somebody waits for it. RETURNED: the owner has
+ * still to be asked to check it; DOOMED: to close it. For the outside RETURNED and CHECKING are both "checking", LEASED and
+ * LEAKING "leased", DOOMED and CLOSING "closing".
  *
  * A waiter is NEW (zeroed), WAITING in the queue of its priority, RESOLVED in the list of outcomes to be told, or
  * ENDED.

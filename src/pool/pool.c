@@ -1,6 +1,24 @@
 /*
  * The life of a pool: creation, its run from the owner's loop, drain, close, free. The other calls of pool.h are in
- * borrow.c (who uses connections) and reports.c (who opens them).
+ * borrow.c (who uses connections) and reports.c (who opens, checks and closes them).
+ *
+ * What holds whenever a call has returned (audit.c recounts it; tests compare with a model of their own):
+ *
+ *  1. live = connecting + checking + idle + leased + closing <= connections_max (+ overflow_max), over all pools of a
+ *     budget; opened - closed are the connections that exist.
+ *  2. A connection is in exactly one list. It is leased if and only if there is exactly one live lease of it.
+ *  3. An acquire has exactly one outcome. Whoever comes too late for a delivery gives the connection back in the same step.
+ *  4. No wake-up is lost: nobody waits who could be served beside an idle connection, nor beside room to open one while no
+ *     back-off runs and no open or check is in flight for it.
+ *  5. First come, first served within a priority. A newcomer does not overtake.
+ *  6. The queue is bounded. Who is cancelled leaves in O(1), and the place is free at once.
+ *  7. Nobody waits at or after the deadline, and nothing is delivered then, whatever timers have fired.
+ *  8. Cancel is legal at every stage, any number of times. An open that nobody waits for any more becomes idle, or is
+ *     closed if it is in excess.
+ *  9. Callbacks may call back. What fails in one changes nothing but what it reports.
+ * 10. What was spoiled, discarded, outlived or beyond the maximum is not leased again.
+ * 11. After close there are no waiters, and once the leases are back no connections; the owner is told once.
+ * 12. Quiet, nothing is leased: a lease that nobody gives back is told, and reclaimed.
  */
 #include "pool/engine.h"
 

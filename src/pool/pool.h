@@ -28,6 +28,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct weir_pool;
 struct weir_pool_budget;
 
@@ -180,8 +184,8 @@ struct weir_pool_ops {
 	void (*check)(void *owner, uint32_t slot, void *connection);
 	/*
 	 * May be NULL. LEAKING: the lease has been held for leak_after. RECLAIMED: for reclaim_after; unless it is given
-	 * back inside this call, it ends when this returns (a later give-back is a stale one) and `close` follows.
-	 * From weir_pool_run only.
+	 * back or touched inside this call, it ends when this returns (a later give-back is a double or stale one) and
+	 * `close` follows. From weir_pool_run only.
 	 */
 	void (*overdue)(void *owner, uint32_t slot, void *connection, uint64_t held_us, enum weir_pool_overdue what);
 };
@@ -383,5 +387,9 @@ void weir_pool_budget_free(struct weir_pool_budget *budget);
 uint32_t weir_pool_budget_used(const struct weir_pool_budget *budget);
 /* The answer to notify. */
 void weir_pool_budget_freed(struct weir_pool *pool, uint64_t now_us);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
