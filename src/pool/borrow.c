@@ -18,7 +18,9 @@ static bool queue_full(const struct weir_pool *pool, uint32_t waiting)
 /* An idle connection may be leased as it is. After a match one is idle only when nobody else waits for it. */
 static bool served_by_idle(const struct weir_pool *pool, const struct weir_pool_waiter *waiter)
 {
-	return pool_count(pool, SLOT_IDLE) > 0 && !waiter->fresh && !(pool->config.checks & WEIR_POOL_CHECK_ON_ACQUIRE);
+	bool takes_reused = !waiter->fresh || POOL_PLANTED(FRESH_SERVED_BY_REUSED);
+
+	return pool_count(pool, SLOT_IDLE) > 0 && takes_reused && !(pool->config.checks & WEIR_POOL_CHECK_ON_ACQUIRE);
 }
 
 /* What can be said at once; PENDING: the waiter is in its queue. */
@@ -91,6 +93,8 @@ void weir_pool_cancel(struct weir_pool *pool, struct weir_pool_waiter *waiter, u
 	bool delivered;
 
 	if (waiter->stage == WAITER_NEW || waiter->stage == WAITER_ENDED)
+		return;
+	if (POOL_PLANTED(CANCEL_DOES_NOT_DEQUEUE) && waiter->stage == WAITER_WAITING)
 		return;
 	POOL_CHECK(waiter->pool == pool);
 	pool_clock(pool, now_us);

@@ -99,7 +99,7 @@ uint32_t pool_beyond(const struct weir_pool *pool)
 /* More connections than the maximum, and no other end under way that will mend it. */
 static bool over_cap(const struct weir_pool *pool)
 {
-	return pool_beyond(pool) > pool_ending(pool);
+	return pool_beyond(pool) > pool_ending(pool) && !POOL_PLANTED(OVERFLOW_NEVER_TRIMMED);
 }
 
 /* Why the connection is not to be used again, or SLOT_GOOD. */
@@ -324,6 +324,8 @@ bool pool_may_connect(const struct weir_pool *pool)
 	/* One attempt at a time until one succeeds: an endpoint in trouble is not stormed. */
 	uint32_t max = pool->failures > 0 ? 1 : pool->config.connecting_max;
 
+	if (POOL_PLANTED(BACK_OFF_NEVER_ENDS) && pool->backoff_us > 0)
+		return false;
 	return pool_count(pool, SLOT_CONNECTING) < max && pool->backoff_us <= pool->now_us;
 }
 

@@ -29,6 +29,7 @@
 #include "pool/budget.h"
 #include "pool/check.h"
 #include "pool/deadlines.h"
+#include "pool/planted.h"
 #include "pool/pool.h"
 
 #define POOL_PRIORITIES 4

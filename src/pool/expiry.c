@@ -136,6 +136,8 @@ static uint64_t list_due_us(const struct weir_pool *pool, enum slot_state state,
 /* A check that hangs does not keep its slot. */
 static void checks_expire(struct weir_pool *pool)
 {
+	if (POOL_PLANTED(CHECK_NEVER_TIMES_OUT))
+		return;
 	while (list_due_us(pool, SLOT_CHECKING, pool->config.check_timeout_us) <= pool->now_us)
 		pool_slot_doom(pool, pool_slot_last(pool, SLOT_CHECKING), WEIR_POOL_CLOSE_CHECK_FAILED);
 }

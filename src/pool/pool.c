@@ -171,7 +171,8 @@ void weir_pool_run(struct weir_pool *pool, uint64_t now_us)
 		return;
 	pool_clock(pool, now_us);
 	pool->woken = false;
-	deliveries_expire(pool);
+	if (!POOL_PLANTED(DELIVERY_TO_EXPIRED))
+		deliveries_expire(pool);
 	pool_settle(pool);
 	pool_watch_leases(pool);
 	/* The callbacks may add outcomes without end: only as many as there are now. */

@@ -356,11 +356,11 @@ void rig_cancel(struct rig *rig, uint32_t w, bool poison)
 	before = call_begin(rig);
 	effective = model_cancel(&rig->model, w);
 	weir_pool_cancel(rig->pool, &rig->waiters[w], world.now_us);
+	call_end(rig, before, effective);
 	if (poison && rig->model.waiters[w].stage == MODEL_OUT && w != rig->acquiring) {
 		memset(&rig->waiters[w], POISON, sizeof(rig->waiters[w]));
 		rig->poisoned[w] = true;
 	}
-	call_end(rig, before, effective);
 }
 
 void rig_give_back(struct rig *rig, uint32_t w, enum weir_pool_give_back how)
