@@ -251,6 +251,7 @@ static void on_overdue(void *owner, uint32_t slot, void *connection, uint64_t he
 	struct rig *rig = owner;
 	uint32_t w = model_overdue(&rig->model, slot, held_us, what);
 	uint32_t generation = rig->model.generations[slot];
+	uint64_t since_us = rig->model.connections[slot].since_us;
 
 	has_settled(rig);
 	if (connection != &rig->model.connections[slot])
@@ -258,7 +259,8 @@ static void on_overdue(void *owner, uint32_t slot, void *connection, uint64_t he
 	if (rig->model.wrong != NULL)
 		wrong(rig->model.wrong);
 	call_back(rig, RIG_OVERDUE, slot);
-	if (what != WEIR_POOL_RECLAIMED || rig->model.generations[slot] != generation)
+	if (what != WEIR_POOL_RECLAIMED || rig->model.generations[slot] != generation ||
+		rig->model.connections[slot].since_us != since_us)
 		return;
 	rig->stale[rig->stale_n % RIG_STALE_MAX] = rig->waiters[w].lease;
 	rig->stale_of[rig->stale_n++ % RIG_STALE_MAX] = rig;
