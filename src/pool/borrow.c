@@ -52,7 +52,8 @@ static enum weir_pool_outcome waiter_answer(struct weir_pool *pool, struct weir_
 		return WEIR_POOL_CANCELLED;
 	if (queue_full(pool, pool->waiting)) {
 		pool_waiter_end(pool, waiter, WEIR_POOL_REJECTED);
-		pool_forgo(pool);
+		/* Its hand goes down, and what is idle beside it (it wanted a fresh one) is offered again. */
+		pool_settle(pool);
 		return WEIR_POOL_REJECTED;
 	}
 	return WEIR_POOL_PENDING;

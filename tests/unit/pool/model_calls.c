@@ -85,6 +85,12 @@ void model_acquire(struct model *m, uint32_t w, uint64_t deadline_us, uint8_t pr
 	model_match(m);
 }
 
+static void reject(struct model *m, struct model_waiter *waiter)
+{
+	end(m, waiter, WEIR_POOL_REJECTED);
+	model_match(m);
+}
+
 enum weir_pool_outcome model_acquire_answer(struct model *m, uint32_t w)
 {
 	struct model_waiter *waiter = &m->waiters[w];
@@ -92,7 +98,7 @@ enum weir_pool_outcome model_acquire_answer(struct model *m, uint32_t w)
 	if (waiter->stage == MODEL_RESOLVED)
 		end(m, waiter, waiter->outcome);
 	else if (waiter->stage == MODEL_WAITING && full(m, model_waiting(m)))
-		end(m, waiter, WEIR_POOL_REJECTED);
+		reject(m, waiter);
 	return waiter->stage == MODEL_WAITING ? WEIR_POOL_PENDING : waiter->outcome;
 }
 
