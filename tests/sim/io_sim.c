@@ -16,6 +16,7 @@
 #include "io/timer.h"
 #include "sim_faults.h"
 #include "sim_memory.h"
+#include "sim_tap.h"
 
 #define FILES_MAX 512
 #define BACKLOG_MAX 64
@@ -37,6 +38,7 @@ struct sim_file {
 	unsigned nudges;  /* how often so far */
 
 	struct sim_end *end;                   /* FILE_STREAM */
+	struct sim_tap *tap;                   /* of one that was connected from here */
 	uint64_t breaks_at;                    /* bytes left until a fault breaks it; 0: never */
 	unsigned port;                         /* FILE_LISTENER, FILE_CONNECTING */
 	struct sim_event attempt;              /* FILE_CONNECTING: when it is over */
@@ -345,6 +347,9 @@ static struct sim_end *file_close(struct sim_file *file)
 		end_reset(file->waiting[file->waiting_first++ % BACKLOG_MAX], RESET_AFTER_BYTES);
 	if (end != NULL)
 		end->on_change = NULL;
+	if (file->tap != NULL)
+		tap_free(file->tap);
+	file->tap = NULL;
 	/* No event can be on its way to one that was never watched. */
 	if (io->in_tick && file->watched && io->closed_count < FILES_MAX)
 		io->closed[io->closed_count++] = file->source;
@@ -431,7 +436,7 @@ static struct sim_file *listener_draw(unsigned port)
 		struct sim_file *file = &host.files[i];
 
 		if (file->kind == FILE_LISTENER && file->port == port && file->waiting_count < BACKLOG_MAX &&
-			world_below(++found) == 0)
+			(drawn == NULL || faults.uneven_accept == 0) && world_below(++found) == 0)
 			drawn = file;
 	}
 	return drawn;
@@ -504,7 +509,7 @@ void sim_serve(struct sim_port *port)
 	host.ports = port;
 }
 
-static struct sim_port *port_find(unsigned number)
+struct sim_port *sim_port_find(unsigned number)
 {
 	struct sim_port *port = host.ports;
 
@@ -515,13 +520,14 @@ static struct sim_port *port_find(unsigned number)
 
 static int attempt_finish(struct sim_file *file)
 {
-	struct sim_port *port = port_find(file->port);
+	struct sim_port *port = sim_port_find(file->port);
 
 	if (port == NULL || port->refuses || world_chance(faults.connect_refused))
 		return -ECONNREFUSED;
 	struct sim_conn *conn = conn_open(file->port);
 
 	file_set_end(file, &conn->end[0]);
+	file->tap = tap_new(conn->number);
 	port->on_accept(port, &conn->end[1]);
 	return 0;
 }
@@ -529,7 +535,12 @@ static int attempt_finish(struct sim_file *file)
 static void attempt_due(struct sim_event *event)
 {
 	struct sim_file *file = container_of(event, struct sim_file, attempt);
+	const struct sim_port *port = sim_port_find(file->port);
 
+	if (port != NULL && port->hangs) {
+		world_schedule(&file->attempt, world_now_us() + world_between(1000, 50000));
+		return;
+	}
 	file->result = attempt_finish(file);
 	if (file->result != 0)
 		world_note(NOTE_FAULT, FAULT_CONNECT, 0, (uint64_t)-file->result);
@@ -631,8 +642,12 @@ ssize_t io_recv(struct io *io, struct io_source *source, void *bytes, size_t n)
 	size_t given = read_shortened(file, n);
 
 	if (given > 0 && file_breaks(file, given))
-		return end_recv(file->end, bytes, 1);
-	return end_recv(file->end, bytes, given);
+		given = 1;
+	ssize_t got = end_recv(file->end, bytes, given);
+
+	if (got > 0 && file->tap != NULL)
+		tap_received(file->tap, (size_t)got);
+	return got;
 }
 
 static size_t write_shortened(struct sim_file *file, size_t n)
@@ -655,7 +670,11 @@ static ssize_t file_send(struct sim_file *file, const char *bytes, size_t n)
 
 	if (taken > 0 && file_breaks(file, taken))
 		return -ECONNRESET;
-	return end_send(file->end, bytes, taken);
+	ssize_t sent = end_send(file->end, bytes, taken);
+
+	if (sent > 0 && file->tap != NULL)
+		tap_sent(file->tap, bytes, (size_t)sent);
+	return sent;
 }
 
 ssize_t io_sendv(struct io *io, struct io_source *source, const struct iovec *iov, int count)

@@ -11,6 +11,8 @@
 struct sim_port {
 	unsigned port;
 	bool refuses;  /* nobody listens at the moment */
+	bool hangs;    /* nobody answers at the moment, for better or worse */
+	unsigned held, held_max;  /* connections and attempts of workers; 0: no limit is known */
 	void (*on_accept)(struct sim_port *port, struct sim_end *end);
 	struct sim_port *next;
 };
@@ -28,6 +30,9 @@ void sim_serve(struct sim_port *port);
 
 /* An actor connects to a worker's listener. NULL: refused. The client's end is end[0]. */
 struct sim_conn *sim_connect(unsigned port);
+
+/* The port that somebody serves; NULL: nobody does. */
+struct sim_port *sim_port_find(unsigned number);
 
 /* Sockets that workers hold. */
 unsigned sim_sockets_open(void);

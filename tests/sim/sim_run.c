@@ -378,6 +378,8 @@ static void phase_rough(void)
 	for (int i = 0; i < JUMPS_MAX; i++)
 		world_cancel(&run.jumps[i]);
 	world_cancel(&run.drain);
+	for (unsigned i = 0; i < run.setup.servers; i++)
+		server_recover(run.servers[i]);
 	faults_stop();
 	memory_fail(0);
 }
