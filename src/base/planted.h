@@ -17,6 +17,7 @@ enum planted_bug {
 	PLANTED_TRUNCATED_LOOKS_COMPLETE,    /* an upstream reset in mid-body ends the chunked answer properly */
 	PLANTED_SLOT_LOST_ON_FAILED_OPEN,    /* a failed connect is not told to the pool */
 	PLANTED_SURPLUS_BYTES_REUSED,        /* bytes after an upstream's answer do not spoil the connection */
+	PLANTED_ACTIVE_COUNT_LEAKS,          /* who gives up waiting for a connection stays counted as active */
 	PLANTED_COUNT
 };
 

@@ -4,13 +4,17 @@
 #ifndef WEIR_CONTROL_SNAPSHOT_H
 #define WEIR_CONTROL_SNAPSHOT_H
 
-#include "gateway/worker.h"
+#include "gateway/oldest.h"
 #include "upstream/upstream.h"
+
+/* What is told beyond the counters. */
+enum snapshot_wants { SNAPSHOT_COUNTERS = 0, SNAPSHOT_OLDEST = 1 };
 
 struct snapshot {
 	struct worker_stats worker;
+	struct oldest oldest;    /* empty unless it was wanted */
 	size_t endpoint_count;
-	struct weir_pool_stats pools[];  /* one for each endpoint, over all upstreams in the configuration's order */
+	struct upstream_endpoint_stats endpoints[];  /* one for each endpoint, over all upstreams in the configuration's order */
 };
 
 /* All zero. NULL: out of memory. To be freed with free(). */
@@ -18,10 +22,10 @@ struct snapshot *snapshot_create(const struct config *config);
 
 void snapshot_clear(struct snapshot *s);
 
-/* Copies the worker's counters. On the worker's thread. */
-void snapshot_take(struct snapshot *to, struct worker *worker);
+/* Copies the worker's counters, and what else is wanted (enum snapshot_wants). On the worker's thread. */
+void snapshot_take(struct snapshot *to, struct worker *worker, unsigned wants);
 
-/* Adds `from` to `to`; both are of the same configuration. */
+/* Adds the counters of `from` to those of `to`; both are of the same configuration. */
 void snapshot_add(struct snapshot *to, const struct snapshot *from);
 
 #endif

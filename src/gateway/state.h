@@ -51,6 +51,7 @@ struct worker {
 	struct shared *shared;
 	struct worker_observer observer;
 	struct worker_stats stats;
+	unsigned index;
 	struct h1_scratch *scratch;
 	struct upstreams *upstreams;
 	struct worker_listener *listeners;

@@ -179,6 +179,7 @@ struct worker *worker_create(struct io *io, const struct config *config, struct 
 	w->io = io;
 	w->config = config;
 	w->shared = shared;
+	w->index = index;
 	w->observer = *observer;
 	w->drain_timer.on_fire = on_drain_deadline;
 	forward_init(w);
@@ -192,7 +193,10 @@ struct worker *worker_create(struct io *io, const struct config *config, struct 
 	if (w->scratch == NULL || w->listeners == NULL)
 		goto fail;
 	w->upstreams = upstreams_create(io, w->scratch, config, shared->budgets);
-	if (w->upstreams == NULL || !open_listeners(w, index, error_text))
+	if (w->upstreams == NULL)
+		goto fail;
+	upstreams_observe(w->upstreams, w->observer.on_event, w->observer.context);
+	if (!open_listeners(w, index, error_text))
 		goto fail;
 	return w;
 fail:

@@ -68,15 +68,24 @@ static void upstream_conn_close(struct upstream_conn *uc)
 	weir_pool_closed(ep->pool, slot, io_now_us(ep->ups->io));
 }
 
+/* Counts it, and tells the pool. */
+static void open_failed(struct endpoint *ep, uint32_t slot, int error)
+{
+	const char *why;
+
+	ep->stats.open_failed[upstream_connect_cause(error, &why)]++;
+	if (PLANTED(SLOT_LOST_ON_FAILED_OPEN))
+		return;
+	weir_pool_open_failed(ep->pool, slot, error, io_now_us(ep->ups->io));
+}
+
 static void connect_failed(struct upstream_conn *uc, int error)
 {
 	struct endpoint *ep = uc->endpoint;
 	uint32_t slot = uc->slot;
 
 	conn_dismantle(uc);
-	if (PLANTED(SLOT_LOST_ON_FAILED_OPEN))
-		return;
-	weir_pool_open_failed(ep->pool, slot, error, io_now_us(ep->ups->io));
+	open_failed(ep, slot, error);
 }
 
 static void connected(struct upstream_conn *uc)
@@ -127,9 +136,7 @@ static void connect_never_began(struct upstream_conn *uc, int error)
 
 	list_remove(&uc->node);
 	slab_free(&ep->ups->conns, uc);
-	if (PLANTED(SLOT_LOST_ON_FAILED_OPEN))
-		return;
-	weir_pool_open_failed(ep->pool, slot, error, io_now_us(ep->ups->io));
+	open_failed(ep, slot, error);
 }
 
 static void on_open(void *owner, uint32_t slot)
@@ -139,7 +146,7 @@ static void on_open(void *owner, uint32_t slot)
 	struct upstream_conn *uc = slab_alloc(&ep->ups->conns);
 
 	if (uc == NULL) {
-		weir_pool_open_failed(ep->pool, slot, -ENOMEM, io_now_us(io));
+		open_failed(ep, slot, -ENOMEM);
 		return;
 	}
 	*uc = (struct upstream_conn){.endpoint = ep, .slot = slot, .began_us = io_now_us(io), .connecting = true};
@@ -197,7 +204,9 @@ static void endpoint_run(struct endpoint *ep)
 {
 	if (ep->closed)
 		return;
+	ep->running = true;
 	weir_pool_run(ep->pool, io_now_us(ep->ups->io));
+	ep->running = false;
 	/* The pool may have told its end from in there. */
 	if (!ep->closed)
 		io_timer_set(ep->ups->io, &ep->timer, weir_pool_next_event(ep->pool));
@@ -233,22 +242,42 @@ static void on_closed(void *owner)
 }
 
 static const struct weir_pool_ops pool_ops = {
-	.open = on_open, .close = on_close, .wake = on_wake, .on_closed = on_closed, .random = on_random};
+	.open = on_open, .close = on_close, .wake = on_wake, .on_closed = on_closed, .random = on_random,
+	.overdue = watch_overdue};
+
+/* A surplus is halved each time a part of the idle time has passed, so most of it is gone before that is over. */
+enum { TRIMS_IN_IDLE_TIMEOUT = 4 };
+#define BACKOFF_MIN_US (10 * US_PER_MS)
+#define BACKOFF_MAX_US (500 * US_PER_MS)
+
+/* The file's words in the pool's. */
+static struct weir_pool_config pool_config_of(const struct config_pool *p)
+{
+	return (struct weir_pool_config){
+		.connections_max = p->max_connections,
+		.overflow_max = p->max_overflow,
+		.waiters_max = p->max_pending,
+		.connecting_max = p->max_connecting,
+		.idle_min = p->min_idle,
+		.uses_max = p->max_uses,
+		.order = p->lifo ? WEIR_POOL_LIFO : WEIR_POOL_FIFO,
+		.on_acquire_timeout = p->on_acquire_timeout == ON_ACQUIRE_TIMEOUT_NEW ? WEIR_POOL_NEW : WEIR_POOL_FAIL,
+		.checks = WEIR_POOL_CHECK_NEVER,
+		.acquire_timeout_us = p->acquire_timeout_us,
+		.idle_timeout_us = p->idle_timeout_us,
+		.lifetime_max_us = p->max_lifetime_us,
+		.trim_interval_us = p->idle_timeout_us / TRIMS_IN_IDLE_TIMEOUT,
+		.backoff_min_us = BACKOFF_MIN_US,
+		.backoff_max_us = BACKOFF_MAX_US,
+		.leak_after_us = p->leak_after_us,
+		.reclaim_after_us = p->reclaim_after_us,
+	};
+}
 
 bool endpoint_init(struct endpoint *ep, struct upstreams *ups, const struct config_upstream *upstream,
 	const struct config_endpoint *config, struct weir_pool_budget *budget)
 {
-	const struct config_pool *p = &upstream->pool;
-	struct weir_pool_config pool_config = {
-		.connections_max = p->max_connections,
-		.waiters_max = p->max_pending,
-		.connecting_max = p->max_connecting,
-		.uses_max = p->max_uses,
-		.order = p->lifo ? WEIR_POOL_LIFO : WEIR_POOL_FIFO,
-		.acquire_timeout_us = p->acquire_timeout_us,
-		.idle_timeout_us = p->idle_timeout_us,
-		.lifetime_max_us = p->max_lifetime_us,
-	};
+	struct weir_pool_config pool_config = pool_config_of(&upstream->pool);
 
 	ep->ups = ups;
 	ep->upstream = upstream;
@@ -258,11 +287,17 @@ bool endpoint_init(struct endpoint *ep, struct upstreams *ups, const struct conf
 	ep->timer.on_fire = on_timer;
 	ep->freed.on_receive = on_freed;
 	ep->pool = weir_pool_create(&pool_config, &pool_ops, ep, budget);
-	return ep->pool != NULL;
+	if (ep->pool == NULL)
+		return false;
+	/* The first run opens what min_idle asks for. */
+	if (upstream->pool.min_idle > 0)
+		io_defer(ups->io, &ep->run);
+	return true;
 }
 
 void endpoint_release(struct endpoint *ep)
 {
+	io_defer_cancel(ep->ups->io, &ep->run);
 	if (ep->pool != NULL)
 		weir_pool_free(ep->pool);
 }
@@ -289,7 +324,7 @@ struct weir_pool_budget **upstreams_budgets_create(const struct config *config)
 		const struct config_upstream *u = &config->upstreams[i];
 
 		for (size_t j = 0; j < u->endpoint_count; j++) {
-			budgets[at] = weir_pool_budget_create(u->pool.max_connections, 0, budget_notify);
+			budgets[at] = weir_pool_budget_create(u->pool.max_connections, u->pool.max_overflow, budget_notify);
 			if (budgets[at++] == NULL) {
 				upstreams_budgets_free(budgets, config);
 				return NULL;

@@ -18,7 +18,10 @@ struct endpoint {
 	struct io_message freed;       /* another worker returned a unit of the budget, or needs one */
 	atomic_bool freed_posted;
 	uint32_t active;               /* leases waiting or held */
+	struct upstream_endpoint_stats stats;  /* its `pool` is filled for whoever asks */
+	const char *mismatch;          /* what the last audit found; NULL: nothing */
 	int64_t turn;                  /* round robin: what has been earned so far */
+	bool running;                  /* weir_pool_run is telling outcomes */
 	bool closed;
 };
 
@@ -34,12 +37,26 @@ struct upstreams {
 	struct io_task closed_task;
 	void (*on_closed)(void *context);
 	void *context;
+	void (*on_event)(void *context, int level, const char *text);  /* may be NULL */
+	void *event_context;
+	struct io_timer watch;         /* armed from creation until everything is closed */
+	size_t watch_at;               /* the endpoint whose books are recounted next */
 };
 
 /* Sets up the endpoint and its pool. False: out of memory. */
 bool endpoint_init(struct endpoint *ep, struct upstreams *ups, const struct config_upstream *upstream,
 	const struct config_endpoint *config, struct weir_pool_budget *budget);
 void endpoint_release(struct endpoint *ep);
+
+/* NULL when the pool's books agree with the endpoint's own lists. */
+const char *endpoint_audit(const struct endpoint *ep);
+
+/* The self-audit, once a second, until it is stopped (watch.c). */
+void watch_start(struct upstreams *ups);
+void watch_stop(struct upstreams *ups);
+
+/* The pool's ops->overdue. */
+void watch_overdue(void *owner, uint32_t slot, void *connection, uint64_t held_us, enum weir_pool_overdue what);
 
 /* The cause that stands for a failed connect, and a static sentence where the cause alone says too little (else NULL). */
 enum cause upstream_connect_cause(int error, const char **why);
