@@ -50,8 +50,8 @@ void client_tell(const struct sim_client *client);
 
 struct sim_server;
 
-/* Listens on a port; answers what the model says. */
-struct sim_server *server_new(unsigned port);
+/* Listens on a port; answers what the model says. The gateway may hold so many connections to it. */
+struct sim_server *server_new(unsigned port, unsigned held_max);
 /* Connections that the gateway has open to it. */
 unsigned server_connections(const struct sim_server *server);
 /* Whatever troubles it is over. */

@@ -7,12 +7,19 @@
 #include "io/io.h"
 #include "sim_socket.h"
 
+/* How a worker fares with connecting to a port. */
+struct sim_attempts {
+	unsigned failures;  /* in a row */
+	uint64_t failed_us;
+};
+
 /* Port numbers stand for addresses: the host part is ignored. */
 struct sim_port {
 	unsigned port;
 	bool refuses;  /* nobody listens at the moment */
 	bool hangs;    /* nobody answers at the moment, for better or worse */
-	unsigned held, held_max;  /* connections and attempts of workers; 0: no limit is known */
+	unsigned held, held_max;  /* connections and attempts of all workers, and how many there may be */
+	struct sim_attempts attempts[2];  /* by worker */
 	void (*on_accept)(struct sim_port *port, struct sim_end *end);
 	struct sim_port *next;
 };

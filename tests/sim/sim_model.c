@@ -49,7 +49,7 @@ static struct sim_request *request_new(enum sim_kind kind)
 	struct sim_request *request = sim_alloc(sizeof(*request));
 
 	SIM_CHECK(model.count < REQUESTS_MAX);
-	*request = (struct sim_request){.id = model.count + 1, .kind = kind, .method = "GET", .minor = 1};
+	*request = (struct sim_request){.id = model.count + 1, .kind = kind, .method = "GET", .minor = 1, .failure = ""};
 	model.requests[model.count++] = request;
 	return request;
 }

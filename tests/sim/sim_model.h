@@ -95,6 +95,7 @@ struct sim_request {
 	bool replied_whole;  /* the server has sent its answer up to the end */
 	bool answered;       /* the client has read a final answer to its end */
 	unsigned interim_seen;
+	const char *failure;  /* the word of the cause that the gateway has answered with; "" */
 };
 
 /* How the gateway is configured, as far as the model needs it. */

@@ -111,11 +111,12 @@ static bool any_cause_fits(const struct sim_request *request, unsigned status)
 }
 
 /* An answer of the gateway's own that tells of a failure. */
-static void check_failure(const struct sim_request *request, const struct sim_reader *reader)
+static void check_failure(struct sim_request *request, const struct sim_reader *reader)
 {
 	enum cause cause = cause_read(reader);
 	bool to_head = strcmp(request->method, "HEAD") == 0;
 
+	request->failure = cause == CAUSE_COUNT ? "no cause" : cause_info(cause)->word;
 	if (reader_field(reader, "Proxy-Status", NULL) != 1)
 		world_violation("6: a failure names its cause", "request %u: status %u without Proxy-Status",
 			request->id, reader->status);
@@ -127,7 +128,7 @@ static void check_failure(const struct sim_request *request, const struct sim_re
 			request->answer.defect, reader->status, reader->text, (int)request->head_length, request->wire);
 }
 
-static void check_own_answer(const struct sim_request *request, const struct sim_reader *reader)
+static void check_own_answer(struct sim_request *request, const struct sim_reader *reader)
 {
 	const char *location = "";
 

@@ -14,6 +14,7 @@
 #include "filters/filters.h"
 #include "gateway/worker.h"
 #include "sim_actors.h"
+#include "sim_books.h"
 #include "sim_config.h"
 #include "sim_faults.h"
 #include "sim_memory.h"
@@ -161,15 +162,19 @@ static void gateway_free(void)
 
 /* --- rule 7 ------------------------------------------------------------------------------------------------------- */
 
+static uint64_t exchanges_of(unsigned i)
+{
+	const struct worker_stats *stats = worker_stats(run.workers[i]);
+
+	return stats->exchanges_started - stats->exchanges_finished;
+}
+
 static uint64_t exchanges_live(void)
 {
 	uint64_t live = 0;
 
-	for (unsigned i = 0; i < run.setup.workers; i++) {
-		const struct worker_stats *stats = worker_stats(run.workers[i]);
-
-		live += stats->exchanges_started - stats->exchanges_finished;
-	}
+	for (unsigned i = 0; i < run.setup.workers; i++)
+		live += exchanges_of(i);
 	return live;
 }
 
@@ -193,6 +198,7 @@ static void check_worker(unsigned i)
 			worker_stuck_count(run.workers[i]));
 	if (worker_stats(run.workers[i])->exchange_double_finish != 0)
 		world_violation("7: one ending", "worker %u: an exchange was finished twice", i);
+	books_check(i, run.workers[i], exchanges_of(i));
 }
 
 static void check_turn(void)
@@ -355,7 +361,7 @@ static void begin(uint64_t seed)
 	run.finished = run.jumped_us = run.turns = 0;
 	setup_draw(&run.setup);
 	for (unsigned i = 0; i < run.setup.servers; i++)
-		run.servers[i] = server_new(SERVER_PORT + i);
+		run.servers[i] = server_new(SERVER_PORT + i, run.setup.pools[i].connections + run.setup.pools[i].overflow);
 	gateway_create();
 	run.baseline_bytes = memory_live_bytes();
 	world_note(NOTE_RUN, faults_mask(), run.setup.servers, run.setup.workers);
@@ -412,7 +418,8 @@ static void phase_calm(void)
 		for (int k = 0; k < 2; k++)
 			if (!done || !probes[k]->answered || !probes[k]->replied_whole)
 				world_violation("8: after the faults everything is served",
-					"probe %d of upstream %u (request %u)", k, i % plan.upstreams, probes[k]->id);
+					"probe %d of upstream %u (request %u): %s", k, i % plan.upstreams, probes[k]->id,
+					probes[k]->answered ? probes[k]->failure : "no answer");
 		clients_free();
 	}
 }
@@ -426,12 +433,21 @@ static void phase_quiet(void)
 		world_violation("8: every count is back", "%llu connections, %llu exchanges",
 			(unsigned long long)connections_live(), (unsigned long long)exchanges_live());
 	turns_until(never, world_now_us() + run.setup.settle_us);
-	for (unsigned i = 0; i < run.setup.servers; i++)
-		connections += server_connections(run.servers[i]);
-	if (connections != 0 || sim_sockets_open() != run.setup.workers)
-		world_violation("8: idle connections are closed",
-			"%u upstream connections, %u sockets beyond the listeners", connections,
-			sim_sockets_open() - run.setup.workers);
+	for (unsigned i = 0; i < run.setup.servers; i++) {
+		const struct sim_pool *pool = &run.setup.pools[i];
+		unsigned kept = pool->idle_min * run.setup.workers;
+
+		if (kept > pool->connections)
+			kept = pool->connections;
+		connections += kept;
+		/* Those that are kept are replaced when they are too old, and a server hears of it later. */
+		if (kept == 0 && server_connections(run.servers[i]) != 0)
+			world_violation("8: idle connections are closed", "server %u: %u", i,
+				server_connections(run.servers[i]));
+	}
+	if (sim_sockets_open() > run.setup.workers + connections)
+		world_violation("8: idle connections are closed", "%u sockets beyond the listeners, where %u are kept",
+			sim_sockets_open() - run.setup.workers, connections);
 }
 
 static void phase_end(void)

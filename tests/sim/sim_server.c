@@ -56,6 +56,8 @@ static void serving_end(struct serving *serving, enum serving_end how)
 	world_note(
 		NOTE_SERVER_ENDS, serving->end->conn->number, how, serving->request != NULL ? serving->request->id : 0);
 	world_cancel(&serving->wake);
+	if (serving->request == NULL && reader_is_between(&serving->reader) && end_unread(serving->end) == 0)
+		serving->end->conn->ended_idle_at = serving->end->rx.read;
 	serving->end->on_change = NULL;
 	if (how == SERVING_RESETS)
 		end_reset(serving->end, world_chance(500) ? RESET_HARD : RESET_AFTER_BYTES);
@@ -432,11 +434,11 @@ static void server_changes(struct sim_mood *mood)
 	}
 }
 
-struct sim_server *server_new(unsigned port)
+struct sim_server *server_new(unsigned port, unsigned held_max)
 {
 	struct sim_server *server = sim_alloc(sizeof(*server));
 
-	*server = (struct sim_server){.port = {.port = port, .on_accept = server_accepts}};
+	*server = (struct sim_server){.port = {.port = port, .held_max = held_max, .on_accept = server_accepts}};
 	list_init(&server->servings);
 	mood_begin(&server->mood, port, server_changes);
 	keep_alive_draw(&server->keep_alive);

@@ -101,6 +101,8 @@ void world_note(enum sim_note note, uint64_t a, uint64_t b, uint64_t c);
 uint64_t world_hash(void);
 /* Every note is also written here as text; NULL: none. A FILE pointer, opaque to spare everybody stdio. */
 void world_trace_to(void *file);
+/* Goes there only. */
+void world_trace_text(const char *text, int length);
 
 /* --- broken rules ------------------------------------------------------------------------------------------------- */
 
