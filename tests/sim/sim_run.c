@@ -28,6 +28,11 @@
 #define EXCHANGE_BYTES_MAX (256 * KIB)
 #define SLACK_BYTES (768 * KIB)
 
+/* The longest back-off of endpoint.c, and an attempt. */
+#define RECOVERY_US 600000
+/* Until the gateway has seen a client go. */
+#define PARTING_US 100000
+
 enum phase { PHASE_ROUGH, PHASE_CALM, PHASE_QUIET, PHASE_DRAIN, PHASE_OVER };
 
 static struct {
@@ -395,33 +400,63 @@ static bool nothing_runs(void)
 	return exchanges_live() == 0 && connections_live() == 0;
 }
 
-/* Whatever has gone wrong before: a gateway without faults serves everybody. */
-static void phase_calm(void)
+/* Nobody asks for anything any more: whoever still waited for a connection has been told, the books are even. */
+static void check_quiet(void)
+{
+	for (unsigned i = 0; i < run.setup.workers; i++)
+		books_check_quiet(i, run.workers[i]);
+	books_check_caps(&run.setup);
+}
+
+static void probe(unsigned upstream, uint64_t patience_us)
 {
 	struct client_manners manners = {.piece = 1 << 20, .read_piece = 1 << 20, .start_us = 0};
+	struct sim_request *probes[2];
 
+	for (int k = 0; k < 2; k++)
+		probes[k] = model_probe(upstream);
+	client_add(&manners, probes, 2);
+	bool done = turns_until(clients_over, world_now_us() + patience_us);
+
+	for (int k = 0; k < 2; k++)
+		if (!done || !probes[k]->answered || !probes[k]->replied_whole)
+			world_violation("8: after the faults everything is served",
+				"probe %d of upstream %u (request %u): %s", k, upstream, probes[k]->id,
+				probes[k]->answered ? probes[k]->failure : "no answer");
+	clients_free();
+}
+
+/* Where nobody may wait, nobody may wait for what another worker still holds idle. */
+static uint64_t rest_us(uint64_t at_least_us)
+{
+	for (unsigned i = 0; i < run.setup.servers; i++)
+		if (run.setup.workers > 1 && run.setup.pools[i].pending == 0)
+			return run.setup.settle_us;
+	return at_least_us;
+}
+
+/*
+ * Whatever has gone wrong before: a gateway without faults serves everybody. The first probes come as soon as the longest
+ * back-off is over, whoever holds idle connections; the others after times in which connections grow old.
+ */
+static void phase_calm(void)
+{
 	world_note(NOTE_PHASE, PHASE_CALM, 0, 0);
 	/* Hung attempts to connect and the like still have their timeouts to wait for. */
 	if (!turns_until(nothing_runs, world_now_us() + run.setup.longest_us))
 		world_violation("8: everything ends", "%llu connections, %llu exchanges without clients",
 			(unsigned long long)connections_live(), (unsigned long long)exchanges_live());
+	check_quiet();
+	turns_until(never, world_now_us() + rest_us(RECOVERY_US));
 	for (unsigned i = 0; i < 2 * plan.upstreams; i++) {
-		/* A connection idle with another worker counts against the cap of an endpoint until it is closed. */
-		turns_until(never, world_now_us() + run.setup.settle_us);
-		struct sim_request *probes[2];
-
-		for (int k = 0; k < 2; k++)
-			probes[k] = model_probe(i % plan.upstreams);
-		client_add(&manners, probes, 2);
-		bool done = turns_until(clients_over, world_now_us() + run.setup.longest_us);
-
-		for (int k = 0; k < 2; k++)
-			if (!done || !probes[k]->answered || !probes[k]->replied_whole)
-				world_violation("8: after the faults everything is served",
-					"probe %d of upstream %u (request %u): %s", k, i % plan.upstreams, probes[k]->id,
-					probes[k]->answered ? probes[k]->failure : "no answer");
-		clients_free();
+		probe(i % plan.upstreams, run.setup.longest_us);
+		turns_until(never, world_now_us() + rest_us(PARTING_US));
 	}
+	for (unsigned i = 0; i < plan.upstreams; i++) {
+		turns_until(never, world_now_us() + run.setup.settle_us);
+		probe(i, run.setup.longest_us);
+	}
+	check_quiet();
 }
 
 static void phase_quiet(void)
