@@ -675,12 +675,12 @@ static size_t read_shortened(struct sim_file *file, size_t n)
 		given = 1 + world_below(want - 1);
 	if (given < want && glued_at != 0 && file->end->rx.read + given == glued_at)
 		given++;
-	if (parted_at > file->end->rx.read && parted_at < file->end->rx.read + given) {
+	if (parted_at > file->end->rx.read && parted_at < file->end->rx.read + given)
 		given = (size_t)(parted_at - file->end->rx.read);
-		/* Of what comes now nobody has been told yet. */
-		file->end->told_turn = 0;
-	}
 	if (given < want) {
+		/* Of what comes now nobody has been told yet. */
+		if (file->end->rx.read + given == parted_at)
+			file->end->told_turn = 0;
 		world_note(NOTE_FAULT, FAULT_SHORT_READ, file->end->conn->number, given);
 		file_nudge_later(file, IO_READABLE);
 	}

@@ -56,8 +56,6 @@ static void serving_end(struct serving *serving, enum serving_end how)
 	world_note(
 		NOTE_SERVER_ENDS, serving->end->conn->number, how, serving->request != NULL ? serving->request->id : 0);
 	world_cancel(&serving->wake);
-	if (serving->request == NULL && reader_is_between(&serving->reader) && end_unread(serving->end) == 0)
-		serving->end->conn->ended_idle_at = serving->end->rx.read;
 	serving->end->on_change = NULL;
 	if (how == SERVING_RESETS)
 		end_reset(serving->end, world_chance(500) ? RESET_HARD : RESET_AFTER_BYTES);
@@ -363,6 +361,8 @@ static bool serving_idle_act(struct serving *serving)
 		return true;
 	serving->idle_act = ACT_NOTHING;
 	if (act != ACT_SPEAK) {
+		if (end_unread(serving->end) == 0)
+			serving->end->conn->ended_idle_at = serving->end->rx.read;
 		serving_end(serving, act == ACT_CLOSE ? SERVING_CLOSES : SERVING_RESETS);
 		return false;
 	}
