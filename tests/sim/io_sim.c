@@ -22,9 +22,6 @@
 #define BACKLOG_MAX 64
 #define NUDGE_MAX_US 2000
 #define NUDGES_MAX 500  /* of one connection: beyond it large content would take for ever */
-/* What endpoint.c promises of attempts to connect. */
-#define BACK_OFF_MIN_US 10000
-#define BACK_OFF_MAX_US 500000
 #define WALL_AT_ZERO_US 1700000000000000ULL
 
 enum file_kind { FILE_FREE, FILE_LISTENER, FILE_CONNECTING, FILE_STREAM };

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "sim_faults.h"
+#include "sim_io.h"
 #include "sim_memory.h"
 #include "sim_model.h"
 #include "sim_oracle.h"
@@ -153,6 +154,7 @@ void setup_draw(struct sim_setup *setup)
 	setup->longest_us = 1000ULL * (t.header + t.body_idle + t.keep_alive + t.write_idle + t.acquire + t.connect +
 					      t.first_byte + t.idle + t.request) +
 			    20000000;
+	setup->recover_us = 1000ULL * t.connect + BACK_OFF_MAX_US + 100000;
 	setup->settle_us = 1000ULL * (t.pool_idle + t.connect) + 1000000;
 	setup->drain_us = 1000ULL * ms_between(0, 3000);
 }

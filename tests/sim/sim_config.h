@@ -21,6 +21,7 @@ struct sim_setup {
 	unsigned servers;
 	struct sim_pool pools[SERVERS_MAX];  /* by server: each is one endpoint */
 	uint64_t longest_us;  /* after this time without any progress everything must have ended */
+	uint64_t recover_us;  /* a hung attempt to connect, and the longest back-off */
 	uint64_t settle_us;   /* after this time unused upstream connections and attempts must be closed */
 	uint64_t drain_us;
 };

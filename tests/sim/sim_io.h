@@ -7,6 +7,10 @@
 #include "io/io.h"
 #include "sim_socket.h"
 
+/* What endpoint.c promises of attempts to connect. */
+#define BACK_OFF_MIN_US 10000
+#define BACK_OFF_MAX_US 500000
+
 /* How a worker fares with connecting to a port. */
 struct sim_attempts {
 	unsigned failures;  /* in a row */

@@ -28,8 +28,6 @@
 #define EXCHANGE_BYTES_MAX (256 * KIB)
 #define SLACK_BYTES (768 * KIB)
 
-/* The longest back-off of endpoint.c, and an attempt. */
-#define RECOVERY_US 600000
 /* Until the gateway has seen a client go. */
 #define PARTING_US 100000
 
@@ -436,18 +434,18 @@ static uint64_t rest_us(uint64_t at_least_us)
 }
 
 /*
- * Whatever has gone wrong before: a gateway without faults serves everybody. The first probes come as soon as the longest
- * back-off is over, whoever holds idle connections; the others after times in which connections grow old.
+ * Whatever has gone wrong before: a gateway without faults serves everybody. The first probes come as soon as attempts
+ * to connect that hang and the longest back-off are over, whoever holds idle connections; the others after times in which
+ * connections grow old.
  */
 static void phase_calm(void)
 {
 	world_note(NOTE_PHASE, PHASE_CALM, 0, 0);
-	/* Hung attempts to connect and the like still have their timeouts to wait for. */
 	if (!turns_until(nothing_runs, world_now_us() + run.setup.longest_us))
 		world_violation("8: everything ends", "%llu connections, %llu exchanges without clients",
 			(unsigned long long)connections_live(), (unsigned long long)exchanges_live());
 	check_quiet();
-	turns_until(never, world_now_us() + rest_us(RECOVERY_US));
+	turns_until(never, world_now_us() + rest_us(run.setup.recover_us));
 	for (unsigned i = 0; i < 2 * plan.upstreams; i++) {
 		probe(i % plan.upstreams, run.setup.longest_us);
 		turns_until(never, world_now_us() + rest_us(PARTING_US));
