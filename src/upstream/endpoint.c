@@ -118,6 +118,8 @@ static void conn_on_ready(struct conn *conn)
 			connect_failed(uc, result);
 	} else if (uc->lease != NULL) {
 		uc->lease->on_ready(uc->lease);
+	} else if (conn->peer_closed && PLANTED(IDLE_CLOSE_UNNOTICED)) {
+		return;
 	} else if (conn->readable || conn->peer_closed || conn->error != 0) {
 		weir_pool_spoiled(ep->pool, uc->slot, io_now_us(ep->ups->io));
 	}
@@ -279,6 +281,8 @@ bool endpoint_init(struct endpoint *ep, struct upstreams *ups, const struct conf
 {
 	struct weir_pool_config pool_config = pool_config_of(&upstream->pool);
 
+	if (PLANTED(BACK_OFF_IGNORED))
+		pool_config.backoff_min_us = pool_config.backoff_max_us = 0;
 	ep->ups = ups;
 	ep->upstream = upstream;
 	ep->config = config;

@@ -182,7 +182,8 @@ void upstream_drop(struct upstream_lease *lease)
 	case LEASE_NONE: return;
 	case LEASE_HELD: upstream_give_back(lease, false); return;
 	case LEASE_WAITING:
-		weir_pool_cancel(lease->endpoint->pool, &lease->waiter, io_now_us(lease->endpoint->ups->io));
+		if (!PLANTED(GHOST_WAITER))
+			weir_pool_cancel(lease->endpoint->pool, &lease->waiter, io_now_us(lease->endpoint->ups->io));
 		lease->queue_us = io_now_us(lease->endpoint->ups->io) - lease->asked_us;
 		if (PLANTED(ACTIVE_COUNT_LEAKS))
 			lease->endpoint->active++;
