@@ -9,19 +9,29 @@
 
 struct snapshot {
 	struct worker_stats worker;
+	struct generation *generation;   /* one reference: whose endpoints `pools` are of; NULL: of the one it was created for */
 	size_t endpoint_count;
 	struct weir_pool_stats pools[];  /* one for each endpoint, over all upstreams in the configuration's order */
 };
 
-/* All zero. NULL: out of memory. To be freed with free(). */
+/* All zero. NULL: out of memory. */
 struct snapshot *snapshot_create(const struct config *config);
+
+/* NULL is allowed. */
+void snapshot_free(struct snapshot *s);
 
 void snapshot_clear(struct snapshot *s);
 
-/* Copies the worker's counters. On the worker's thread. */
-void snapshot_take(struct snapshot *to, struct worker *worker);
+/*
+ * Makes it one of that generation, all zero, unless it is already: then it stays as it is. NULL stays NULL. Out of memory: it
+ * stays what it was.
+ */
+void snapshot_fit(struct snapshot **s, struct generation *generation);
 
-/* Adds `from` to `to`; both are of the same configuration. */
+/* Copies the worker's counters, of its generation. On the worker's thread. */
+void snapshot_take(struct snapshot **to, struct worker *worker);
+
+/* Adds `from` to `to`. Endpoints that `to` does not have are left out. */
 void snapshot_add(struct snapshot *to, const struct snapshot *from);
 
 #endif
