@@ -56,6 +56,8 @@ struct config_endpoint {
 
 enum config_balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_REQUEST };
 
+enum config_on_acquire_timeout { ON_ACQUIRE_TIMEOUT_FAIL, ON_ACQUIRE_TIMEOUT_NEW };
+
 /* `upstreams[].pool` */
 struct config_pool {
 	uint32_t max_connections;  /* over all workers, per endpoint; 1..100000, default 100 */
@@ -66,6 +68,11 @@ struct config_pool {
 	uint64_t max_lifetime_us;  /* 0 no limit; default 30m */
 	uint32_t max_uses;         /* 0 no limit (default) */
 	uint32_t max_connecting;   /* 1..10000, default 16 */
+	enum config_on_acquire_timeout on_acquire_timeout;  /* fail (default) | new */
+	uint32_t max_overflow;     /* beyond max_connections, for `new`: then at least 1; else 0 */
+	uint32_t min_idle;         /* per endpoint and worker; 0..max_connections, default 0 */
+	uint64_t leak_after_us;    /* 1ms..24h, default 5m; 0: no watch */
+	uint64_t reclaim_after_us; /* leak_after..24h; 0: never (default) */
 };
 
 /* `upstreams[].timeouts`; all 1ms..24h */

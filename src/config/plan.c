@@ -92,9 +92,21 @@ static void files_add(struct plan *p, uint64_t n)
 	p->files += n;
 }
 
+/* What may be open to one endpoint. */
+static uint64_t pool_connections(const struct config_upstream *upstream)
+{
+	return (uint64_t)upstream->pool.max_connections + upstream->pool.max_overflow;
+}
+
 static uint64_t pool_files(const struct config_upstream *upstream)
 {
-	return (uint64_t)upstream->endpoint_count * upstream->pool.max_connections;
+	return upstream->endpoint_count * pool_connections(upstream);
+}
+
+/* What max_connections has to be for `connections` to one endpoint, overflow among them; 0: it alone cannot do it. */
+static uint64_t pool_lowered(const struct config_upstream *upstream, uint64_t connections)
+{
+	return connections > upstream->pool.max_overflow ? connections - upstream->pool.max_overflow : 0;
 }
 
 /* --- open files ------------------------------------------------------------------------------------------------- */
@@ -125,8 +137,12 @@ static void files_of_pools(struct plan *p)
 {
 	for (size_t i = 0; i < p->config->upstream_count; i++) {
 		const struct config_upstream *u = &p->config->upstreams[i];
-		row(p->to, "pool", "%.*s: %zu x %u", (int)u->name.n, u->name.p, u->endpoint_count,
-			u->pool.max_connections);
+		if (u->pool.max_overflow == 0)
+			row(p->to, "pool", "%.*s: %zu x %u", (int)u->name.n, u->name.p, u->endpoint_count,
+				u->pool.max_connections);
+		else
+			row(p->to, "pool", "%.*s: %zu x (%u + %u overflow)", (int)u->name.n, u->name.p,
+				u->endpoint_count, u->pool.max_connections, u->pool.max_overflow);
 		files_add(p, pool_files(u));
 	}
 }
@@ -149,7 +165,8 @@ static void files_count(struct plan *p)
 /* Which number, lowered alone, makes it fit: the largest one. Returns what to lower it to; 0 when it alone cannot. */
 static uint64_t files_culprit(const struct plan *p, uint64_t over, char path[PATH_MAX_BYTES])
 {
-	uint64_t largest = 0, each = 1;
+	const struct config_upstream *pool = NULL;
+	uint64_t largest = 0;
 
 	for (size_t i = 0; i < p->config->listener_count; i++) {
 		uint64_t n = p->config->listeners[i].limits.connections;
@@ -162,11 +179,13 @@ static uint64_t files_culprit(const struct plan *p, uint64_t over, char path[PAT
 		uint64_t n = pool_files(&p->config->upstreams[i]);
 		if (n > largest) {
 			largest = n;
-			each = p->config->upstreams[i].endpoint_count;
+			pool = &p->config->upstreams[i];
 			snprintf(path, PATH_MAX_BYTES, "upstreams[%zu].pool.max_connections", i);
 		}
 	}
-	return largest > over ? (largest - over) / each : 0;
+	uint64_t left = largest > over ? largest - over : 0;
+
+	return pool == NULL ? left : pool_lowered(pool, left / pool->endpoint_count);
 }
 
 static void files_plan(struct plan *p)
@@ -237,23 +256,28 @@ static void target_plan(struct plan *p, const struct target_use *uses, size_t co
 	const struct config_machine *m = p->machine;
 	uint64_t ports = m->ports_to >= m->ports_from ? m->ports_to - m->ports_from + 1u : 0;
 	const struct config_upstream *largest = uses[0].upstream;
-	char path[PATH_MAX_BYTES];
+	char path[PATH_MAX_BYTES], choice[64] = "";
 	uint64_t needed = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		needed += uses[i].upstream->pool.max_connections;
-		if (uses[i].upstream->pool.max_connections > largest->pool.max_connections)
+		needed += pool_connections(uses[i].upstream);
+		if (pool_connections(uses[i].upstream) > pool_connections(largest))
 			largest = uses[i].upstream;
 	}
 	row(p->to, "to", "%s", uses[0].address);
 	verdict(p->to, needed, ports);
 	if (needed <= ports)
 		return;
+	uint64_t lower = pool_lowered(largest, ports / count);
+	if (lower > 0)
+		snprintf(choice, sizeof(choice), "lower this number to %" PRIu64, lower);
+	else
+		snprintf(choice, sizeof(choice), "lower this number and max_overflow to %" PRIu64 " together", ports / count);
 	snprintf(path, sizeof(path), "upstreams[%u].pool.max_connections", largest->index);
 	complain_whole(p->complaints, path,
-		"%" PRIu64 " connections to %s may be open and there are %" PRIu64 " local ports; lower "
-		"this number to %" PRIu64 "%s, or widen net.ipv4.ip_local_port_range (now %u to %u)",
-		needed, uses[0].address, ports, ports / count,
+		"%" PRIu64 " connections to %s may be open and there are %" PRIu64 " local ports; %s%s, or widen "
+		"net.ipv4.ip_local_port_range (now %u to %u)",
+		needed, uses[0].address, ports, choice,
 		count > 1 ? ", and that of the other upstreams with this endpoint" : "", m->ports_from, m->ports_to);
 }
 

@@ -34,6 +34,8 @@ static const struct section balance_section = {KEYS(balance_keys)};
 
 static const struct word order_words[] = {{"lifo", true}, {"fifo", false}, {0}};
 
+static const struct word on_timeout_words[] = {{"fail", ON_ACQUIRE_TIMEOUT_FAIL}, {"new", ON_ACQUIRE_TIMEOUT_NEW}, {0}};
+
 static const struct key pool_keys[] = {
 	{"max_connections", KEY_NUMBER, FIELD(struct config_pool, max_connections), .min = 1, .max = 100000,
 		.preset = 100, .hint = "a pool without a limit would pass every surge on to the upstream"},
@@ -49,12 +51,63 @@ static const struct key pool_keys[] = {
 	{"max_uses", KEY_NUMBER, FIELD(struct config_pool, max_uses), .min = 1, .max = 1000000000, .preset = 0,
 		.zero = "no limit"},
 	{"max_connecting", KEY_NUMBER, FIELD(struct config_pool, max_connecting), .min = 1, .max = 10000, .preset = 16},
-	{"on_acquire_timeout", KEY_LATER},
-	{"max_overflow", KEY_LATER},
-	{"min_idle", KEY_LATER},
+	{"on_acquire_timeout", KEY_CHOICE, FIELD(struct config_pool, on_acquire_timeout), .words = on_timeout_words,
+		.preset = ON_ACQUIRE_TIMEOUT_FAIL},
+	{"max_overflow", KEY_NUMBER, FIELD(struct config_pool, max_overflow), .min = 0, .max = 100000, .preset = 0},
+	{"min_idle", KEY_NUMBER, FIELD(struct config_pool, min_idle), .min = 0, .max = 100000, .preset = 0},
+	{"leak_after", KEY_DURATION, FIELD(struct config_pool, leak_after_us), .min = US_PER_MS, .max = 24 * HOUR_US,
+		.preset = HOUR_US / 12, .zero = "no watch"},
+	{"reclaim_after", KEY_DURATION, FIELD(struct config_pool, reclaim_after_us), .min = US_PER_MS,
+		.max = 24 * HOUR_US, .preset = 0, .zero = "never"},
 };
 
-static const struct section pool_section = {KEYS(pool_keys)};
+/* `new` and the room that it needs go together. What could not be read was complained of already. */
+static void overflow_check(struct load *l, const struct node *map, const struct config_pool *pool)
+{
+	const struct node *room = node_find(map, VIEW("max_overflow"));
+	bool opens_more = pool->on_acquire_timeout == ON_ACQUIRE_TIMEOUT_NEW;
+
+	if (pool->max_overflow > 0 && !opens_more)
+		complain(l, room, "found %u, and nothing may open them; write `on_acquire_timeout: new`, or take this out",
+			pool->max_overflow);
+	else if (opens_more && room == NULL)
+		complain(l, node_find(map, VIEW("on_acquire_timeout")),
+			"`new` opens connections beyond max_connections, at most max_overflow, which is not there; "
+			"write how many (there is no unbounded pool), or write `fail`");
+	else if (opens_more && room->kind == NODE_TEXT && view_eq(room->text, VIEW("0")))
+		complain(l, room, "found \"0\", and `on_acquire_timeout: new` needs room for 1 connection at least; raise "
+			"it, or write `fail` there");
+}
+
+/* Who holds a connection for long is first asked whether bytes still move, and only then loses it. */
+static void reclaim_check(struct load *l, const struct node *map, const struct config_pool *pool)
+{
+	const struct node *reclaim = node_find(map, VIEW("reclaim_after"));
+	char after[SCALAR_TEXT_MAX];
+
+	if (pool->reclaim_after_us == 0)
+		return;
+	if (pool->leak_after_us == 0)
+		complain(l, reclaim, "nothing is reclaimed without the watch, and `leak_after: 0` turns it off; give that a "
+			"time, or take this out");
+	else if (pool->reclaim_after_us < pool->leak_after_us)
+		complain(l, reclaim, "shorter than leak_after (%s), after which a lease is told of first; make this as long "
+			"at least, or that shorter", scalar_format(UNIT_TIME, pool->leak_after_us, after));
+}
+
+static void pool_check(struct load *l, const struct node *map, void *out)
+{
+	const struct config_pool *pool = out;
+
+	overflow_check(l, map, pool);
+	reclaim_check(l, map, pool);
+	if (pool->min_idle > pool->max_connections)
+		complain(l, node_find(map, VIEW("min_idle")),
+			"found %u, and max_connections allows %u; lower this number, or raise that", pool->min_idle,
+			pool->max_connections);
+}
+
+static const struct section pool_section = {KEYS(pool_keys), .check = pool_check};
 
 #define TIMEOUT(field, preset_)                                                                             \
 	KEY_DURATION, FIELD(struct config_upstream_timeouts, field), .min = US_PER_MS, .max = 24 * HOUR_US, \

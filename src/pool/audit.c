@@ -15,11 +15,30 @@ void pool_check_failed(const char *condition, const char *file, int line)
 void weir_pool_stats(const struct weir_pool *pool, struct weir_pool_stats *stats)
 {
 	*stats = pool->stats;
-	stats->idle = pool->in[SLOT_IDLE].count;
-	stats->connecting = pool->in[SLOT_CONNECTING].count;
-	stats->leased = pool->in[SLOT_LEASED].count;
+	stats->idle = pool_count(pool, SLOT_IDLE);
+	stats->connecting = pool_count(pool, SLOT_CONNECTING);
+	stats->checking = pool_checking(pool);
+	stats->leased = pool_leased(pool);
 	stats->closing = pool_ending(pool);
 	stats->waiting = pool->waiting;
+}
+
+/* The oldest leases of one list. */
+static uint32_t oldest_of(const struct weir_pool *pool, enum slot_state state, struct weir_pool_held *held, uint32_t count)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = pool->in[state].last; i != POOL_NO_SLOT && n < count; i = pool->slots[i].prev)
+		if (pool->slots[i].held)
+			held[n++] = (struct weir_pool_held){i, pool->slots[i].connection, pool->slots[i].since_us};
+	return n;
+}
+
+uint32_t weir_pool_oldest(const struct weir_pool *pool, struct weir_pool_held *held, uint32_t count)
+{
+	uint32_t n = oldest_of(pool, SLOT_LEAKING, held, count);
+
+	return n + oldest_of(pool, SLOT_LEASED, held + n, count - n);
 }
 
 /* The place of a member leads to its entry, and the entry back to it. */
@@ -79,7 +98,8 @@ static bool lease_agrees(const struct weir_pool *pool, const struct weir_pool_wa
 {
 	if (waiter->outcome != WEIR_POOL_DELIVERED)
 		return true;
-	return waiter->slot < pool->slots_used && pool->slots[waiter->slot].state == SLOT_LEASED;
+	return waiter->slot < pool->slots_used && pool->slots[waiter->slot].state == SLOT_LEASED &&
+		!pool->slots[waiter->slot].held;
 }
 
 static const char *audit_waiters(const struct weir_pool *pool, const struct waiter_list *list, enum waiter_stage stage)
@@ -98,7 +118,7 @@ static const char *audit_waiters(const struct weir_pool *pool, const struct wait
 			continue;
 		if (!deadline_agrees(&pool->wait_deadlines, &w->deadline_at))
 			return "the deadline of a waiter is not its own";
-		if (w->deadline_us <= pool->now_us)
+		if (w->deadline_us <= pool->now_us || (w->patience_us <= pool->now_us && !w->overdue))
 			return "a waiter is past its deadline";
 	}
 	return list->last == prev && count == list->count ? NULL : "a list of waiters is shorter than its count";
@@ -107,15 +127,17 @@ static const char *audit_waiters(const struct weir_pool *pool, const struct wait
 static const char *audit_queues(const struct weir_pool *pool)
 {
 	const char *wrong = audit_waiters(pool, &pool->outcomes, WAITER_RESOLVED);
-	uint32_t waiting = 0;
+	uint32_t waiting = 0, overdue = 0;
 
-	for (int i = 0; i < POOL_PRIORITIES && wrong == NULL; i++) {
+	for (int i = 0; i < QUEUES && wrong == NULL; i++) {
 		wrong = audit_waiters(pool, &pool->queues[i], WAITER_WAITING);
 		waiting += pool->queues[i].count;
+		for (const struct weir_pool_waiter *w = pool->queues[i].first; w != NULL && wrong == NULL; w = w->next)
+			overdue += w->overdue;
 	}
 	if (wrong != NULL)
 		return wrong;
-	if (waiting != pool->waiting || waiting != pool->wait_deadlines.members)
+	if (waiting != pool->waiting || waiting != pool->wait_deadlines.members || overdue != pool->overdue)
 		return "the waiters are not as many as counted";
 	return NULL;
 }
@@ -129,30 +151,61 @@ static bool plan_agrees(const struct weir_pool *pool, const struct pool_deadline
 	return true;
 }
 
-/* What must hold between the counts whenever a call has returned. */
-static const char *audit_rules(const struct weir_pool *pool)
+static const char *audit_limits(const struct weir_pool *pool)
 {
 	const struct weir_pool_config *config = &pool->config;
-	uint32_t connecting = pool->in[SLOT_CONNECTING].count;
 
-	if (pool_live(pool) > config->connections_max || connecting > config->connecting_max)
+	if (pool_live(pool) > pool->slots_max || pool_count(pool, SLOT_CONNECTING) > config->connecting_max)
 		return "more connections than allowed";
 	if (pool->budget != NULL && pool_live(pool) > weir_pool_budget_used(pool->budget))
 		return "more connections than units taken from the budget";
-	if (pool->waiting > config->waiters_max + config->connecting_max)
+	if (pool->waiting > config->waiters_max + pool->slots_max)
 		return "more waiters than allowed";
-	if (pool->waiting > 0 && pool->in[SLOT_IDLE].count > 0)
+	return NULL;
+}
+
+/* What is idle serves nobody who waits, or is about to be checked for them. */
+static bool idle_agrees(const struct weir_pool *pool)
+{
+	uint32_t served = pool->waiting - pool->queues[QUEUE_FRESH].count;
+
+	if (pool_count(pool, SLOT_IDLE) == 0)
+		return true;
+	/* The check is asked for when the call that asks returns. */
+	if (pool->config.checks & WEIR_POOL_CHECK_ON_ACQUIRE)
+		return pool->asking || served <= pool_count(pool, SLOT_CHECKING);
+	return served == 0;
+}
+
+/* What is left to the call that asks, until it returns. */
+static const char *audit_asked(const struct weir_pool *pool)
+{
+	if (pool_count(pool, SLOT_DOOMED) > 0 || pool_count(pool, SLOT_RETURNED) > 0)
+		return "nobody was asked to close a doomed connection, or to check a returned one";
+	if (pool->budget == NULL && pool_open_needed(pool) && pool_may_connect(pool) &&
+		pool_live(pool) < pool->config.connections_max)
+		return "somebody waits although there is room to open";
+	if (pool->budget == NULL && pool_open_ahead(pool) && pool_may_connect(pool) && pool->next_us > pool->now_us)
+		return "fewer are idle than there should be";
+	return NULL;
+}
+
+/* What must hold between the counts whenever a call has returned. */
+static const char *audit_rules(const struct weir_pool *pool)
+{
+	const char *wrong = audit_limits(pool);
+
+	if (wrong != NULL)
+		return wrong;
+	if (!idle_agrees(pool))
 		return "somebody waits beside an idle connection";
-	if (pool->closing && (pool->waiting > 0 || pool->in[SLOT_IDLE].count > 0 || connecting > 0))
+	if (pool->closing && (pool->waiting + pool_count(pool, SLOT_IDLE) + pool_supply(pool) > 0))
 		return "a closing pool has waiters or connections to lease";
-	/* The rest is done when the call that asks returns. */
 	if (pool->asking)
 		return NULL;
-	if (pool->in[SLOT_DOOMED].count > 0)
-		return "nobody was asked to close a doomed connection";
-	if (pool->budget == NULL && pool->waiting > connecting && connecting < config->connecting_max &&
-		pool_live(pool) < config->connections_max)
-		return "somebody waits although there is room to open";
+	wrong = audit_asked(pool);
+	if (wrong != NULL)
+		return wrong;
 	if (!plan_agrees(pool, &pool->wait_deadlines) || !plan_agrees(pool, &pool->idle_deadlines))
 		return "a deadline comes before the next event";
 	if (pool->calling == 0 && !pool->woken && pool->outcomes.count > 0)

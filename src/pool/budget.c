@@ -1,7 +1,7 @@
 /*
  * The shared budget: how many connections all pools of an endpoint have together. Lock free.
  *
- *   budget: used <= max, raised = number of raised hands
+ *   budget: used <= max (+ overflow_max), raised = number of raised hands
  *     |
  *     +--> seat --> seat --> seat            one per pool, pushed at the front, unlinked only with the budget
  *          owner    owner    (left)          a seat that was left is taken again by the next pool
@@ -54,16 +54,17 @@ struct pool_seat {
 struct weir_pool_budget {
 	_Atomic uint32_t used;
 	_Atomic uint32_t raised;   /* never less than the number of raised seats */
-	uint32_t max;
+	_Atomic uint32_t max;
+	_Atomic uint32_t overflow_max;
 	void (*notify)(void *owner);
 	struct pool_seat *_Atomic seats;
 	struct pool_seat *_Atomic notified_last;
 };
 
-bool weir_pool_budget_resize(struct weir_pool_budget *budget, uint32_t connections_max, uint32_t overflow_max)
+static bool limits_valid(uint32_t connections_max, uint32_t overflow_max)
 {
-	budget->max = connections_max;
-	return true;
+	return connections_max >= 1 && connections_max <= WEIR_POOL_CONNECTIONS_MAX &&
+		overflow_max <= WEIR_POOL_CONNECTIONS_MAX;
 }
 
 struct weir_pool_budget *weir_pool_budget_create(uint32_t connections_max, uint32_t overflow_max,
@@ -71,14 +72,15 @@ struct weir_pool_budget *weir_pool_budget_create(uint32_t connections_max, uint3
 {
 	struct weir_pool_budget *budget;
 
-	if (connections_max == 0 || connections_max > WEIR_POOL_CONNECTIONS_MAX || notify == NULL) {
+	if (!limits_valid(connections_max, overflow_max) || notify == NULL) {
 		errno = EINVAL;
 		return NULL;
 	}
 	budget = calloc(1, sizeof(*budget));
 	if (budget == NULL)
 		return NULL;
-	budget->max = connections_max;
+	atomic_init(&budget->max, connections_max);
+	atomic_init(&budget->overflow_max, overflow_max);
 	budget->notify = notify;
 	return budget;
 }
@@ -141,14 +143,35 @@ struct pool_seat *pool_seat_take(struct weir_pool_budget *budget, void *owner)
 	return seat;
 }
 
-static bool unit_try(struct weir_pool_budget *budget)
+static bool unit_try_below(struct weir_pool_budget *budget, uint32_t limit)
 {
 	uint32_t used = atomic_load(&budget->used);
 
-	while (used < budget->max)
+	while (used < limit)
 		if (atomic_compare_exchange_weak(&budget->used, &used, used + 1))
 			return true;
 	return false;
+}
+
+static bool unit_try(struct weir_pool_budget *budget)
+{
+	return unit_try_below(budget, atomic_load(&budget->max));
+}
+
+/* Gives up a unit that is beyond the maximum: nobody is to have it. */
+static bool unit_shed(struct weir_pool_budget *budget)
+{
+	uint32_t used = atomic_load(&budget->used);
+
+	while (used > atomic_load(&budget->max))
+		if (atomic_compare_exchange_weak(&budget->used, &used, used - 1))
+			return true;
+	return false;
+}
+
+static bool units_left(struct weir_pool_budget *budget)
+{
+	return atomic_load(&budget->used) < atomic_load(&budget->max);
 }
 
 /* False when it was up already. */
@@ -192,17 +215,17 @@ static bool seat_notify(struct weir_pool_budget *budget, struct pool_seat *seat,
 /* The seats as a ring. */
 static struct pool_seat *seat_behind(struct weir_pool_budget *budget, const struct pool_seat *seat)
 {
-	return seat->next != NULL ? seat->next : atomic_load(&budget->seats);
+	return seat != NULL && seat->next != NULL ? seat->next : atomic_load(&budget->seats);
 }
 
 /*
- * Notifies one pool with a raised hand other than `own`, the first behind the one notified last, and hands it `units`.
- * False: there is none.
+ * Notifies one pool with a raised hand other than `own` (NULL: any), the first behind the one notified last, and hands it
+ * `units`. False: there is none.
  */
 static bool hand_answer(struct weir_pool_budget *budget, const struct pool_seat *own, uint32_t units)
 {
 	struct pool_seat *last = atomic_load(&budget->notified_last);
-	const struct pool_seat *start = last != NULL ? last : own;
+	const struct pool_seat *start = last != NULL ? last : own != NULL ? own : atomic_load(&budget->seats);
 	struct pool_seat *seat = seat_behind(budget, start);
 
 	for (;; seat = seat_behind(budget, seat)) {
@@ -266,9 +289,32 @@ bool pool_unit_take(struct weir_pool_budget *budget, struct pool_seat *seat)
 	return true;
 }
 
+bool pool_unit_available(struct weir_pool_budget *budget, struct pool_seat *seat)
+{
+	return atomic_load(&seat->granted) > 0 || units_left(budget);
+}
+
+bool pool_unit_spare(struct weir_pool_budget *budget)
+{
+	return budget == NULL || (atomic_load(&budget->raised) == 0 && unit_try(budget));
+}
+
+bool pool_unit_take_beyond(struct weir_pool_budget *budget)
+{
+	return budget == NULL ||
+		unit_try_below(budget, atomic_load(&budget->max) + atomic_load(&budget->overflow_max));
+}
+
+uint32_t pool_units_beyond(struct weir_pool_budget *budget)
+{
+	uint32_t used = atomic_load(&budget->used), max = atomic_load(&budget->max);
+
+	return used > max ? used - max : 0;
+}
+
 void pool_unit_return(struct weir_pool_budget *budget, struct pool_seat *seat)
 {
-	if (budget == NULL)
+	if (budget == NULL || unit_shed(budget))
 		return;
 	if (atomic_load(&budget->raised) > 0 && hand_answer(budget, seat, 1))
 		return;
@@ -310,8 +356,20 @@ void pool_unit_pass_on(struct weir_pool_budget *budget, struct pool_seat *seat, 
 	while (grant_take(seat))
 		pool_unit_return(budget, seat);
 	others = pool_units_missed(budget, seat);
-	if (others > 0 && atomic_load(&budget->used) < budget->max)
+	if (others > 0 && units_left(budget))
 		hand_answer(budget, seat, 0);
 	else if (others > returning)
 		offer_take_up(budget, seat);
+}
+
+bool weir_pool_budget_resize(struct weir_pool_budget *budget, uint32_t connections_max, uint32_t overflow_max)
+{
+	if (!limits_valid(connections_max, overflow_max))
+		return false;
+	atomic_store(&budget->max, connections_max);
+	atomic_store(&budget->overflow_max, overflow_max);
+	/* Whoever is notified passes on what is left. */
+	if (units_left(budget) && atomic_load(&budget->raised) > 0)
+		hand_answer(budget, NULL, 0);
+	return true;
 }

@@ -25,7 +25,22 @@ void pool_seat_leave(struct weir_pool_budget *budget, struct pool_seat *seat);
  */
 bool pool_unit_take(struct weir_pool_budget *budget, struct pool_seat *seat);
 
-/* One connection less. The unit goes to a pool that has its hand raised, other than this one, which is notified. */
+/* Whether the seat could have a unit now. There must be a budget. */
+bool pool_unit_available(struct weir_pool_budget *budget, struct pool_seat *seat);
+
+/* One more connection for nobody who waits: only if there is a unit left and no hand is raised. */
+bool pool_unit_spare(struct weir_pool_budget *budget);
+
+/* One more connection beyond the maximum, within overflow_max. */
+bool pool_unit_take_beyond(struct weir_pool_budget *budget);
+
+/* How many units are taken beyond the maximum. There must be a budget. Two loads. */
+uint32_t pool_units_beyond(struct weir_pool_budget *budget);
+
+/*
+ * One connection less. The unit goes to a pool that has its hand raised, other than this one, which is notified; one beyond
+ * the maximum goes.
+ */
 void pool_unit_return(struct weir_pool_budget *budget, struct pool_seat *seat);
 
 /* The pool needs no unit (any more): its hand goes down. */

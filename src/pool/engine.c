@@ -3,13 +3,13 @@
  *
  * A call of pool.h changes one thing (a slot's state, a waiter's stage) and then lets the pool settle:
  *
- *   match   time out waiters, doom idle connections past their time, serve waiters from the idle ones   no callbacks
- *   ask     one connection to close or to open, again and again until there is none                     callbacks
- *   wake    once, if there are outcomes to tell or the next event came nearer                           callback
+ *   match   what is past its time goes (expiry.c); idle connections find who waits for them, or go              no callbacks
+ *   ask     one connection to close, to check or to open, again and again until there is none                   callbacks
+ *   wake    once, if there are outcomes to tell or the next event came nearer                                   callback
  *
  * Match runs in every call, also in one made from a callback, so at the end of each nobody who may be served waits
- * beside an idle connection. Asking happens in one loop only: a call made from inside open or close leaves it to the
- * loop that called it. A thousand opens that fail at once are a thousand rounds, not a thousand stack frames.
+ * beside an idle connection. Asking happens in one loop only: a call made from inside open, check or close leaves it to
+ * the loop that called it. A thousand opens that fail at once are a thousand rounds, not a thousand stack frames.
  *
  * Own waiters come first. What is idle after that, match gives up as far as other pools of the budget wait for a unit.
  *
@@ -23,8 +23,11 @@
  * acquire timeout: then all hands are answered while those who wait behind them have half their patience left. A
  * connection that ends for another reason needs no turn, and none is given up for a hand that such an end will answer.
  *
- * The rule for opening: while more wait than opens are in flight, and there is room (own maximum, budget,
- * connecting_max).
+ * The rule for opening: while more wait than opens and checks are in flight, and there is room (own maximum, budget,
+ * connecting_max, no back-off). Beyond the maximum only for those who have waited through their acquire_timeout, and
+ * whatever comes back beyond it is closed unless one of them is next. Ahead of need only into free room.
+ *
+ * Who wants a fresh connection is not served by an idle one. Where there is no room to open one, an idle one goes for it.
  */
 #include "pool/engine.h"
 
@@ -41,48 +44,37 @@ uint64_t pool_time_after(uint64_t now_us, uint64_t span_us)
 	return span_us < UINT64_MAX - now_us ? now_us + span_us : UINT64_MAX;
 }
 
-void pool_plan(struct weir_pool *pool, uint64_t due_us)
+void pool_times_add(struct weir_pool_times *times, uint64_t span_us)
 {
-	if (due_us >= pool->next_us)
-		return;
-	pool->next_us = due_us;
-	pool->replanned = true;
+	uint64_t units = span_us / 16;
+	unsigned bucket = units == 0 ? 0 : 64 - (unsigned)__builtin_clzll(units);
+
+	times->buckets[bucket < WEIR_POOL_TIME_BUCKETS ? bucket : WEIR_POOL_TIME_BUCKETS - 1]++;
+	times->sum_us += span_us;
 }
+
+/* --- leases ------------------------------------------------------------------------------------------------------- */
 
 void pool_lease_grant(struct weir_pool *pool, struct slot *slot, struct weir_pool_waiter *waiter)
 {
 	pool_slot_move(pool, slot, SLOT_LEASED);
+	slot->held = false;
 	slot->generation++;
 	slot->uses++;
 	waiter->slot = slot_index(pool, slot);
+	if (pool->config.leak_after_us > 0)
+		pool_plan(pool, pool_time_after(pool->now_us, pool->config.leak_after_us));
 }
 
 void pool_lease_hand_over(struct weir_pool *pool, struct weir_pool_waiter *waiter)
 {
-	const struct slot *slot = &pool->slots[waiter->slot];
+	struct slot *slot = &pool->slots[waiter->slot];
 
+	slot->held = true;
+	slot->leased_us = pool->now_us;
 	waiter->lease = (struct weir_pool_lease){waiter->slot + 1, slot->generation, pool->serial};
 	waiter->connection = slot->connection;
 	waiter->reused = slot->uses > 1;
-}
-
-void pool_slot_park(struct weir_pool *pool, struct slot *slot)
-{
-	const struct weir_pool_config *config = &pool->config;
-	uint64_t due_us = slot->expires_us;
-	bool used_up = config->uses_max > 0 && slot->uses >= config->uses_max;
-
-	if (slot->spoiled || used_up || pool->closing || slot->expires_us <= pool->now_us) {
-		pool_slot_move(pool, slot, SLOT_DOOMED);
-		return;
-	}
-	pool_slot_move(pool, slot, SLOT_IDLE);
-	if (config->idle_timeout_us > 0 && pool_time_after(pool->now_us, config->idle_timeout_us) < due_us)
-		due_us = pool_time_after(pool->now_us, config->idle_timeout_us);
-	if (due_us == UINT64_MAX)
-		return;
-	pool_deadlines_add(&pool->idle_deadlines, &slot->deadline_at, due_us);
-	pool_plan(pool, due_us);
 }
 
 void pool_lease_revoke(struct weir_pool *pool, struct weir_pool_waiter *waiter)
@@ -93,15 +85,63 @@ void pool_lease_revoke(struct weir_pool *pool, struct weir_pool_waiter *waiter)
 	pool_slot_park(pool, slot);
 }
 
-static void idle_expire(struct weir_pool *pool)
-{
-	uint32_t *place;
-	char *slot;
+/* --- what becomes of a connection --------------------------------------------------------------------------------- */
 
-	while ((place = pool_deadlines_due(&pool->idle_deadlines, pool->now_us)) != NULL) {
-		slot = (char *)place - offsetof(struct slot, deadline_at);
-		pool_slot_move(pool, (struct slot *)(void *)slot, SLOT_DOOMED);
+uint32_t pool_beyond(const struct weir_pool *pool)
+{
+	uint32_t live = pool_live(pool), max = pool->config.connections_max;
+	uint32_t own = live > max ? live - max : 0;
+	uint32_t shared = pool->budget != NULL ? pool_units_beyond(pool->budget) : 0;
+
+	return own > shared ? own : shared;
+}
+
+/* More connections than the maximum, and no other end under way that will mend it. */
+static bool over_cap(const struct weir_pool *pool)
+{
+	return pool_beyond(pool) > pool_ending(pool);
+}
+
+/* Why the connection is not to be used again, or SLOT_GOOD. */
+static unsigned slot_verdict(const struct weir_pool *pool, const struct slot *slot)
+{
+	if (slot->verdict != SLOT_GOOD)
+		return slot->verdict;
+	if (pool->closing)
+		return WEIR_POOL_CLOSE_POOL;
+	if (slot->expires_us <= pool->now_us)
+		return WEIR_POOL_CLOSE_LIFETIME;
+	if (pool->config.uses_max > 0 && slot->uses >= pool->config.uses_max)
+		return WEIR_POOL_CLOSE_USES;
+	return SLOT_GOOD;
+}
+
+void pool_slot_park(struct weir_pool *pool, struct slot *slot)
+{
+	unsigned verdict = slot_verdict(pool, slot);
+
+	if (verdict != SLOT_GOOD) {
+		pool_slot_doom(pool, slot, verdict);
+		return;
 	}
+	pool_slot_move(pool, slot, SLOT_IDLE);
+	pool_idle_began(pool, slot);
+}
+
+void pool_slot_return(struct weir_pool *pool, struct slot *slot)
+{
+	pool_times_add(&pool->stats.use, pool->now_us - slot->leased_us);
+	if ((pool->config.checks & WEIR_POOL_CHECK_ON_GIVE_BACK) && slot_verdict(pool, slot) == SLOT_GOOD && !over_cap(pool))
+		pool_slot_move(pool, slot, SLOT_RETURNED);
+	else
+		pool_slot_park(pool, slot);
+}
+
+void pool_slot_free(struct weir_pool *pool, struct slot *slot)
+{
+	pool_slot_move(pool, slot, SLOT_FREE);
+	slot->connection = NULL;
+	pool_unit_return(pool->budget, pool->seat);
 }
 
 struct slot *pool_idle_pick(struct weir_pool *pool)
@@ -111,13 +151,22 @@ struct slot *pool_idle_pick(struct weir_pool *pool)
 	return pool_slot_last(pool, SLOT_IDLE);
 }
 
+/* The connection that was idle longest goes. */
+static bool idle_give_up(struct weir_pool *pool, enum weir_pool_close_reason why)
+{
+	pool_slot_doom(pool, pool_slot_last(pool, SLOT_IDLE), why);
+	return true;
+}
+
+/* --- sharing ------------------------------------------------------------------------------------------------------ */
+
 /* Idle connections bind units of the budget that other pools wait for: one is given up for each pool that does. */
 static void idle_yield(struct weir_pool *pool)
 {
 	uint32_t missed = pool_unit_offer(pool->budget, pool->seat);
 
-	while (pool->in[SLOT_IDLE].count > 0 && pool_ending(pool) < missed)
-		pool_slot_move(pool, pool_slot_last(pool, SLOT_IDLE), SLOT_DOOMED);
+	while (pool_count(pool, SLOT_IDLE) > 0 && pool_ending(pool) < missed)
+		idle_give_up(pool, WEIR_POOL_CLOSE_YIELDED);
 }
 
 /* One more own waiter is to be served. True: instead it is the turn of another pool; that ends this pool's. */
@@ -140,45 +189,84 @@ static bool turn_over(struct weir_pool *pool)
 	return true;
 }
 
-/* Gives the connection that was idle longest to another pool if it is that one's turn. A new one is used first. */
-static bool turn_yield(struct weir_pool *pool)
+/* A connection that has served is to serve again. True: it goes to another pool, whose turn it is. */
+static bool yields(struct weir_pool *pool, const struct slot *slot)
 {
-	struct slot *slot = pool_slot_last(pool, SLOT_IDLE);
+	return pool->budget != NULL && slot->uses > 0 && turn_over(pool);
+}
 
-	if (slot->uses == 0 || !turn_over(pool))
+/* --- match -------------------------------------------------------------------------------------------------------- */
+
+/* Beyond the maximum only those are served who have waited through their acquire_timeout. */
+static bool is_excess(const struct weir_pool *pool, const struct weir_pool_waiter *next)
+{
+	return over_cap(pool) && (next == NULL || !next->overdue);
+}
+
+/* There is no room for the connections that some of the fresh wait for. */
+static bool fresh_lack_room(struct weir_pool *pool)
+{
+	uint32_t coming = pool_count(pool, SLOT_CONNECTING) + pool_ending(pool);
+
+	if (pool->queues[QUEUE_FRESH].count <= coming)
 		return false;
-	pool_slot_move(pool, slot, SLOT_DOOMED);
+	return pool_live(pool) >= pool->config.connections_max ||
+		(pool->budget != NULL && !pool_unit_available(pool->budget, pool->seat));
+}
+
+/* Somebody waits and something is idle. False: what is idle cannot serve them (yet). */
+static bool idle_use(struct weir_pool *pool)
+{
+	struct weir_pool_waiter *waiter = pool_waiter_next(pool);
+
+	if (is_excess(pool, waiter))
+		return idle_give_up(pool, WEIR_POOL_CLOSE_OVERFLOW);
+	if (fresh_lack_room(pool))
+		return idle_give_up(pool, WEIR_POOL_CLOSE_YIELDED);
+	if (waiter == NULL || (pool->config.checks & WEIR_POOL_CHECK_ON_ACQUIRE))
+		return false;
+	if (yields(pool, pool_slot_last(pool, SLOT_IDLE)))
+		return idle_give_up(pool, WEIR_POOL_CLOSE_YIELDED);
+	pool_lease_grant(pool, pool_idle_pick(pool), waiter);
+	pool_waiter_resolve(pool, waiter, WEIR_POOL_DELIVERED);
 	return true;
 }
 
 void pool_match(struct weir_pool *pool)
 {
-	struct weir_pool_waiter *waiter;
-
-	if (pool->next_us <= pool->now_us) {
-		pool_waiters_expire(pool);
-		idle_expire(pool);
-	}
-	while (pool->in[SLOT_IDLE].count > 0 && pool->waiting > 0) {
-		if (pool->budget != NULL && turn_yield(pool))
-			continue;
-		waiter = pool_waiter_next(pool);
-		pool_lease_grant(pool, pool_idle_pick(pool), waiter);
-		pool_waiter_resolve(pool, waiter, WEIR_POOL_DELIVERED);
-	}
-	if (pool->in[SLOT_IDLE].count > 0 && pool->budget != NULL)
+	if (pool->next_us <= pool->now_us)
+		pool_expire(pool);
+	while (pool->waiting > 0 && pool_count(pool, SLOT_IDLE) > 0 && idle_use(pool))
+		;
+	while (pool_count(pool, SLOT_IDLE) > 0 && over_cap(pool))
+		idle_give_up(pool, WEIR_POOL_CLOSE_OVERFLOW);
+	if (pool->draining && pool->waiting == 0 && !pool->closing)
+		pool_close_begin(pool);
+	if (pool_count(pool, SLOT_IDLE) > 0 && pool->budget != NULL)
 		idle_yield(pool);
 }
 
-void pool_slot_free(struct weir_pool *pool, struct slot *slot)
+void pool_slot_offer(struct weir_pool *pool, struct slot *slot)
 {
-	pool_slot_move(pool, slot, SLOT_FREE);
-	slot->connection = NULL;
-	pool_unit_return(pool->budget, pool->seat);
+	bool fresh = slot->state == SLOT_CONNECTING;
+	struct weir_pool_waiter *waiter = fresh ? pool_waiter_next_fresh(pool) : pool_waiter_next(pool);
+
+	if (waiter == NULL || slot_verdict(pool, slot) != SLOT_GOOD) {
+		pool_slot_park(pool, slot);
+	} else if (is_excess(pool, waiter)) {
+		pool_slot_doom(pool, slot, WEIR_POOL_CLOSE_OVERFLOW);
+	} else if (!fresh && yields(pool, slot)) {
+		pool_slot_doom(pool, slot, WEIR_POOL_CLOSE_YIELDED);
+	} else {
+		pool_lease_grant(pool, slot, waiter);
+		pool_waiter_resolve(pool, waiter, WEIR_POOL_DELIVERED);
+	}
 }
 
+/* --- ask ---------------------------------------------------------------------------------------------------------- */
+
 /* Asks for one doomed connection to be closed; false when there is none. */
-static bool pool_ask_close(struct weir_pool *pool)
+static bool ask_close(struct weir_pool *pool)
 {
 	struct slot *slot = pool_slot_last(pool, SLOT_DOOMED);
 
@@ -191,22 +279,84 @@ static bool pool_ask_close(struct weir_pool *pool)
 	return true;
 }
 
-/* Another open is needed, and there is room for it in this pool. */
-static bool pool_open_wanted(const struct weir_pool *pool)
+/* A connection to be checked: one given back, or an idle one for somebody who waits. NULL: none. */
+static struct slot *check_wanted(struct weir_pool *pool)
 {
-	uint32_t connecting = pool->in[SLOT_CONNECTING].count;
+	uint32_t served_by_checks = pool->waiting - pool->queues[QUEUE_FRESH].count;
 
-	return pool->waiting > connecting && connecting < pool->config.connecting_max &&
+	if (pool_count(pool, SLOT_RETURNED) > 0)
+		return pool_slot_last(pool, SLOT_RETURNED);
+	if (!(pool->config.checks & WEIR_POOL_CHECK_ON_ACQUIRE) || pool_count(pool, SLOT_IDLE) == 0 ||
+		served_by_checks <= pool_count(pool, SLOT_CHECKING))
+		return NULL;
+	return pool_idle_pick(pool);
+}
+
+/* Asks for one check; false when none is wanted. */
+static bool ask_check(struct weir_pool *pool)
+{
+	struct slot *slot = check_wanted(pool);
+
+	if (slot == NULL)
+		return false;
+	pool_slot_move(pool, slot, SLOT_CHECKING);
+	pool_plan(pool, pool_time_after(pool->now_us, pool->config.check_timeout_us));
+	pool->calling++;
+	pool->ops.check(pool->owner, slot_index(pool, slot), slot->connection);
+	pool->calling--;
+	return true;
+}
+
+bool pool_open_needed(const struct weir_pool *pool)
+{
+	return pool->waiting > pool_supply(pool) || pool->queues[QUEUE_FRESH].count > pool_count(pool, SLOT_CONNECTING);
+}
+
+bool pool_open_ahead(const struct weir_pool *pool)
+{
+	return !pool->draining && !pool->closing &&
+		pool_count(pool, SLOT_IDLE) + pool_supply(pool) < pool->waiting + pool->config.idle_min &&
 		pool_live(pool) < pool->config.connections_max;
 }
 
-/* Asks for one connection to be opened; false when none is wanted or the budget is spent. */
-static bool pool_ask_open(struct weir_pool *pool)
+bool pool_may_connect(const struct weir_pool *pool)
+{
+	/* One attempt at a time until one succeeds: an endpoint in trouble is not stormed. */
+	uint32_t max = pool->failures > 0 ? 1 : pool->config.connecting_max;
+
+	return pool_count(pool, SLOT_CONNECTING) < max && pool->backoff_us <= pool->now_us;
+}
+
+/* Room for an open within the maximum. */
+static bool room_within(struct weir_pool *pool)
+{
+	return pool_live(pool) < pool->config.connections_max && pool_unit_take(pool->budget, pool->seat);
+}
+
+/* Room for an open beyond the maximum, if somebody may have it. */
+static bool room_beyond(struct weir_pool *pool)
+{
+	if (pool->overdue <= pool_supply(pool) || pool_live(pool) >= pool->slots_max)
+		return false;
+	if (!pool_unit_take_beyond(pool->budget))
+		return false;
+	pool->stats.overflowed++;
+	return true;
+}
+
+/* Asks for one connection to be opened; false when none is wanted or there is no room. */
+static bool ask_open(struct weir_pool *pool)
 {
 	struct slot *slot;
 
-	if (!pool_open_wanted(pool) || !pool_unit_take(pool->budget, pool->seat))
+	if (!pool_may_connect(pool))
 		return false;
+	if (pool_open_needed(pool)) {
+		if (!room_within(pool) && !room_beyond(pool))
+			return false;
+	} else if (!pool_open_ahead(pool) || !pool_unit_spare(pool->budget)) {
+		return false;
+	}
 	slot = pool_slot_take(pool);
 	pool->calling++;
 	pool->ops.open(pool->owner, slot_index(pool, slot));
@@ -216,8 +366,16 @@ static bool pool_ask_open(struct weir_pool *pool)
 
 void pool_forgo(struct weir_pool *pool)
 {
-	if (pool->budget != NULL && !pool_open_wanted(pool))
+	if (pool->budget == NULL)
+		return;
+	if (pool->waiting == 0 || !pool_open_needed(pool) || !pool_may_connect(pool) || pool_live(pool) >= pool->config.connections_max)
 		pool_unit_forgo(pool->budget, pool->seat);
+}
+
+/* The ordinary case: nobody waits, and nothing is on its way out. */
+static bool nothing_to_ask(const struct weir_pool *pool)
+{
+	return pool->waiting + pool_count(pool, SLOT_DOOMED) + pool_count(pool, SLOT_RETURNED) + pool->config.idle_min == 0;
 }
 
 void pool_ask(struct weir_pool *pool)
@@ -225,7 +383,7 @@ void pool_ask(struct weir_pool *pool)
 	if (pool->asking)
 		return;
 	pool->asking = true;
-	while (pool_ask_close(pool) || pool_ask_open(pool))
+	while (!nothing_to_ask(pool) && (ask_close(pool) || ask_check(pool) || ask_open(pool)))
 		;
 	pool->asking = false;
 	pool_forgo(pool);
@@ -235,6 +393,24 @@ void pool_settle(struct weir_pool *pool)
 {
 	pool_match(pool);
 	pool_ask(pool);
+}
+
+/* --- end, wake ---------------------------------------------------------------------------------------------------- */
+
+void pool_doom_unleased(struct weir_pool *pool, enum weir_pool_close_reason why)
+{
+	static const enum slot_state unleased[] = {SLOT_IDLE, SLOT_RETURNED, SLOT_CHECKING, SLOT_CONNECTING};
+	struct slot *slot;
+
+	for (size_t i = 0; i < sizeof(unleased) / sizeof(unleased[0]); i++)
+		while ((slot = pool_slot_last(pool, unleased[i])) != NULL)
+			pool_slot_doom(pool, slot, why);
+}
+
+void pool_close_begin(struct weir_pool *pool)
+{
+	pool->closing = true;
+	pool_doom_unleased(pool, WEIR_POOL_CLOSE_POOL);
 }
 
 bool pool_close_due(const struct weir_pool *pool)

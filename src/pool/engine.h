@@ -1,16 +1,24 @@
 /*
  * The pool's inside: connections in slots, waiters in queues, and the functions that change them.
  *
- * A slot is in exactly one state and one list, the list of that state, so the counters are the lengths of the lists:
+ * A slot is in exactly one state and one list, the list of that state, so the counters are the lengths of the lists. The
+ * latest to enter a list is its first.
  *
- *            open                opened             acquire
- *   FREE ----------> CONNECTING ---------> IDLE ---------------> LEASED
- *    ^ ^                | |                 | ^                    | |
- *    | +- open_failed --+ | pool closes     | +---- give back -----+ | discarded, spoiled, used up, too old
- *    |                    v                 v expired, spoiled       v
- *    +---- closed --- CLOSING <-- asked -- DOOMED <------------------+
+ *          open                opened               acquire              held long
+ *   FREE --------> CONNECTING --------> IDLE <--------------------> LEASED <------> LEAKING
+ *                       |              |    ^      give back        ^    |  touch      |
+ *                       |       check  |    |  good                 |    | give back   |  (as from LEASED)
+ *                       |              v    |                       |    v             |
+ *                       |             CHECKING <----- check ------- | RETURNED <-------'
+ *                       |                 '---------- good ---------'
+ *                       '------------------- opened ----------------'
  *
- * DOOMED: the owner has still to be asked to close it. For the outside DOOMED and CLOSING are both "closing".
+ *   any of these, when not to be used (again) ---> DOOMED ---close---> CLOSING ---closed---> FREE
+ *   CONNECTING, and what was doomed while connecting ---failed---> FREE
+ *
+ * What was opened, or checked and found good, goes straight to LEASED when somebody waits for it. RETURNED: the owner has
+ * still to be asked to check it; DOOMED: to close it. For the outside RETURNED and CHECKING are both "checking", LEASED and
+ * LEAKING "leased", DOOMED and CLOSING "closing".
  *
  * A waiter is NEW (zeroed), WAITING in the queue of its priority, RESOLVED in the list of outcomes to be told, or
  * ENDED.
@@ -25,20 +33,38 @@
 
 #define POOL_PRIORITIES 4
 #define POOL_NO_SLOT UINT32_MAX
-#define POOL_TURN_MAX 32  /* own waiters served while the hand of another pool is up (engine.c) */
+#define POOL_NEVER UINT64_MAX
+#define POOL_TURN_MAX 32               /* own waiters served while the hand of another pool is up (engine.c) */
+#define POOL_AHEAD_RETRY_US 1000000    /* idle_min is looked after at least that often while the budget is spent */
 
-enum slot_state { SLOT_FREE, SLOT_CONNECTING, SLOT_IDLE, SLOT_LEASED, SLOT_DOOMED, SLOT_CLOSING, SLOT_STATES };
+enum slot_state {
+	SLOT_FREE,
+	SLOT_CONNECTING,
+	SLOT_IDLE,
+	SLOT_RETURNED,
+	SLOT_CHECKING,
+	SLOT_LEASED,
+	SLOT_LEAKING,
+	SLOT_DOOMED,
+	SLOT_CLOSING,
+	SLOT_STATES
+};
+
+#define SLOT_GOOD WEIR_POOL_CLOSE_REASONS  /* a verdict that is none: nothing is known against the connection */
 
 struct slot {
 	void *connection;      /* NULL until opened */
-	uint64_t expires_us;   /* not leased again from then on; UINT64_MAX: never */
+	uint64_t expires_us;   /* not leased again from then on; POOL_NEVER: never */
 	uint64_t uses;         /* leases so far */
+	uint64_t since_us;     /* in its list; a lease: granted or touched */
+	uint64_t leased_us;    /* when its lease was handed over */
 	uint32_t prev, next;   /* in the list of its state */
 	uint32_t generation;   /* of its latest lease */
 	uint32_t deadline_at;  /* place in idle_deadlines, while idle */
 	uint8_t state;
+	uint8_t verdict;       /* why it is to be closed when it comes back (enum weir_pool_close_reason), or SLOT_GOOD */
 	bool opened;
-	bool spoiled;          /* leased, and not to be used again */
+	bool held;             /* its lease was handed over */
 };
 
 struct slot_list {
@@ -47,6 +73,9 @@ struct slot_list {
 };
 
 enum waiter_stage { WAITER_NEW, WAITER_WAITING, WAITER_RESOLVED, WAITER_ENDED };
+
+/* The queues: those who want a fresh connection, then the priorities. */
+enum { QUEUE_FRESH, QUEUE_FIRST, QUEUES = QUEUE_FIRST + POOL_PRIORITIES };
 
 struct waiter_list {
 	struct weir_pool_waiter *first, *last;
@@ -60,15 +89,24 @@ struct weir_pool {
 	struct weir_pool_budget *budget;  /* borrowed; NULL: private, or left after the end */
 	struct pool_seat *seat;
 	uint32_t serial;                  /* tells this pool's leases from those of others */
+	uint32_t slots_max;               /* connections_max + overflow_max */
+	uint64_t wait_max_us;             /* no acquire waits longer */
 	uint64_t now_us;                  /* the latest time any call has given */
 
-	struct slot *slots;               /* connections_max; slots_used of them have ever been used */
+	struct slot *slots;               /* slots_max; slots_used of them have ever been used */
 	uint32_t slots_used;
-	struct slot_list in[SLOT_STATES]; /* the latest first; FREE holds those that were in use before */
+	struct slot_list in[SLOT_STATES]; /* FREE holds those that were in use before */
 	struct pool_deadlines idle_deadlines;
 
-	struct waiter_list queues[POOL_PRIORITIES];
+	uint32_t idle_low;                /* the fewest idle at once in the present trim interval */
+	uint64_t trim_us;                 /* its end; POOL_NEVER: none has begun */
+	uint32_t failures;                /* opens failed in a row */
+	int failed_reason;                /* of the latest */
+	uint64_t backoff_us;              /* no open is begun before */
+
+	struct waiter_list queues[QUEUES];
 	uint32_t waiting;                 /* in all queues */
+	uint32_t overdue;                 /* of them, those who may have a connection beyond the maximum */
 	uint32_t turn_leases;             /* own waiters served in the present turn; 0: none has begun */
 	uint64_t turn_ends_us;            /* while one has begun */
 	struct pool_deadlines wait_deadlines;
@@ -77,7 +115,8 @@ struct weir_pool {
 	uint64_t next_us;                 /* what weir_pool_next_event says; never later than the first deadline */
 	bool replanned;                   /* next_us became earlier since the owner last looked */
 	bool woken;                       /* ops->wake was called and weir_pool_run has still to come */
-	bool asking;                      /* the loop that asks the owner to open and close is running */
+	bool asking;                      /* the loop that asks the owner to open, check and close is running */
+	bool draining;                    /* no newcomers; closes when nobody waits any more */
 	bool closing;
 	bool closed_told;
 	uint32_t calling;                 /* depth of owner callbacks */
@@ -95,16 +134,37 @@ static inline uint32_t slot_index(const struct weir_pool *pool, const struct slo
 	return (uint32_t)(slot - pool->slots);
 }
 
+static inline uint32_t pool_count(const struct weir_pool *pool, enum slot_state state)
+{
+	return pool->in[state].count;
+}
+
 /* Connections that exist or are being opened or closed: what counts against the maximum. */
 static inline uint32_t pool_live(const struct weir_pool *pool)
 {
-	return pool->slots_used - pool->in[SLOT_FREE].count;
+	return pool->slots_used - pool_count(pool, SLOT_FREE);
 }
 
 /* Connections that are on their way out: their units will come back. */
 static inline uint32_t pool_ending(const struct weir_pool *pool)
 {
-	return pool->in[SLOT_DOOMED].count + pool->in[SLOT_CLOSING].count;
+	return pool_count(pool, SLOT_DOOMED) + pool_count(pool, SLOT_CLOSING);
+}
+
+static inline uint32_t pool_checking(const struct weir_pool *pool)
+{
+	return pool_count(pool, SLOT_RETURNED) + pool_count(pool, SLOT_CHECKING);
+}
+
+static inline uint32_t pool_leased(const struct weir_pool *pool)
+{
+	return pool_count(pool, SLOT_LEASED) + pool_count(pool, SLOT_LEAKING);
+}
+
+/* Connections on their way to somebody who waits. */
+static inline uint32_t pool_supply(const struct weir_pool *pool)
+{
+	return pool_count(pool, SLOT_CONNECTING) + pool_checking(pool);
 }
 
 /* A free slot, now CONNECTING. There must be room. */
@@ -113,20 +173,24 @@ struct slot *pool_slot_take(struct weir_pool *pool);
 /* The only place that changes a slot's state; checks that the step is one of the diagram's. */
 void pool_slot_move(struct weir_pool *pool, struct slot *slot, enum slot_state to);
 
+/* To DOOMED, counted with its reason. */
+void pool_slot_doom(struct weir_pool *pool, struct slot *slot, enum weir_pool_close_reason why);
+
 /* The first or last of a list, NULL when it is empty. */
 struct slot *pool_slot_first(struct weir_pool *pool, enum slot_state state);
 struct slot *pool_slot_last(struct weir_pool *pool, enum slot_state state);
 
-/* The slot that an owner's number or a lease names; NULL when it names none. */
+/* The slot that an owner's number or a live lease names; NULL when it names none. */
 struct slot *pool_slot_named(struct weir_pool *pool, uint32_t index);
 struct slot *pool_slot_leased(struct weir_pool *pool, struct weir_pool_lease lease);
 
 /* --- waiters.c ---------------------------------------------------------------------------------------------------- */
 
-/* NEW or ENDED -> WAITING, at the end of its priority's queue. */
+/* NEW or ENDED -> WAITING, at the end of its queue. */
 void pool_waiter_enqueue(struct weir_pool *pool, struct weir_pool_waiter *waiter);
 
-/* Whose turn it is; NULL when nobody waits. */
+/* Whose turn it is; NULL when nobody waits. The first takes any connection that is fresh, the second any that is good. */
+struct weir_pool_waiter *pool_waiter_next_fresh(struct weir_pool *pool);
 struct weir_pool_waiter *pool_waiter_next(struct weir_pool *pool);
 
 /* WAITING -> RESOLVED: out of the queue, into the outcomes to be told. */
@@ -136,28 +200,52 @@ void pool_waiter_resolve(struct weir_pool *pool, struct weir_pool_waiter *waiter
 enum weir_pool_outcome pool_waiter_end(struct weir_pool *pool, struct weir_pool_waiter *waiter,
 	enum weir_pool_outcome outcome);
 
-/* Resolves with TIMED_OUT everybody whose deadline has come. */
-void pool_waiters_expire(struct weir_pool *pool);
+/* --- expiry.c ----------------------------------------------------------------------------------------------------- */
+
+/* Everything whose time has come, if anything may be due. Calls nobody. */
+void pool_expire(struct weir_pool *pool);
+
+/* weir_pool_run has something to do at due_us. */
+void pool_plan(struct weir_pool *pool, uint64_t due_us);
+
+/* Plans anew from all that is pending. */
+void pool_replan(struct weir_pool *pool);
+
+/* The slot has become idle: its time begins. */
+void pool_idle_began(struct weir_pool *pool, struct slot *slot);
+
+/* No open for a while, after one has failed. */
+void pool_back_off(struct weir_pool *pool);
+
+/* Tells of leases that are held too long and ends those held much too long. From weir_pool_run only. */
+void pool_watch_leases(struct weir_pool *pool);
 
 /* --- engine.c ----------------------------------------------------------------------------------------------------- */
 
 /* Takes the caller's time; time never goes back, whatever the callers say. */
 void pool_clock(struct weir_pool *pool, uint64_t now_us);
 uint64_t pool_time_after(uint64_t now_us, uint64_t span_us);
+void pool_times_add(struct weir_pool_times *times, uint64_t span_us);
 
-/* weir_pool_run has something to do at due_us. */
-void pool_plan(struct weir_pool *pool, uint64_t due_us);
+/* Connections beyond the maximum: this pool's own, or the budget's. */
+uint32_t pool_beyond(const struct weir_pool *pool);
 
-/* An opened connection that nobody uses: idle if it may be used again, else doomed. */
+/* An opened connection that nobody uses any more: idle if it may be used again, else doomed. */
 void pool_slot_park(struct weir_pool *pool, struct slot *slot);
+
+/* A connection that was just opened, or just checked and found good: to the next who waits, or parked. */
+void pool_slot_offer(struct weir_pool *pool, struct slot *slot);
+
+/* A lease has ended: checked, parked or doomed. */
+void pool_slot_return(struct weir_pool *pool, struct slot *slot);
 
 /* The slot is empty; its unit goes back to the budget. */
 void pool_slot_free(struct weir_pool *pool, struct slot *slot);
 
-/* Which idle connection is the next to be leased. There must be one. */
+/* Which idle connection is the next to be leased or checked. There must be one. */
 struct slot *pool_idle_pick(struct weir_pool *pool);
 
-/* Keeps an idle connection for `waiter`. Its token is not seen before it is handed over: nobody uses it by mistake. */
+/* Keeps a connection for `waiter`. Its token is not seen before it is handed over: nobody uses it by mistake. */
 void pool_lease_grant(struct weir_pool *pool, struct slot *slot, struct weir_pool_waiter *waiter);
 void pool_lease_hand_over(struct weir_pool *pool, struct weir_pool_waiter *waiter);
 
@@ -168,16 +256,29 @@ void pool_lease_revoke(struct weir_pool *pool, struct weir_pool_waiter *waiter);
 void pool_match(struct weir_pool *pool);
 
 /*
- * After a match: asks the owner for whatever has to be opened and closed. From inside such a callback it is left to the
- * loop around it.
+ * After a match: asks the owner for whatever has to be opened, checked and closed. From inside such a callback it is left
+ * to the loop around it.
  */
 void pool_ask(struct weir_pool *pool);
 
 /* Match, then ask. */
 void pool_settle(struct weir_pool *pool);
 
+/* Somebody waits for whom an open has to be begun; one is to be begun for nobody, so that idle_min is there. */
+bool pool_open_needed(const struct weir_pool *pool);
+bool pool_open_ahead(const struct weir_pool *pool);
+
+/* As far as connecting_max and the back-off go, an open may begin now. */
+bool pool_may_connect(const struct weir_pool *pool);
+
 /* Stops waiting for a unit of the budget if no open is wanted (any more). Part of settling. */
 void pool_forgo(struct weir_pool *pool);
+
+/* Everything that is not leased. */
+void pool_doom_unleased(struct weir_pool *pool, enum weir_pool_close_reason why);
+
+/* Nobody is served any more. */
+void pool_close_begin(struct weir_pool *pool);
 
 /* Closed, with nothing left; the owner has still to be told. */
 bool pool_close_due(const struct weir_pool *pool);

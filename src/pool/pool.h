@@ -28,6 +28,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct weir_pool;
 struct weir_pool_budget;
 
@@ -118,8 +122,8 @@ struct weir_pool_config {
 	 */
 	uint32_t overflow_max;
 	/*
-	 * Queue bound, 0..1000000. A waiter for whom an open is in flight does not count: so with 0 an acquire may
-	 * wait for the connection that is opened for it, and nobody waits for a connection that somebody else has.
+	 * Queue bound, 0..1000000. A waiter for whom an open or a check is in flight does not count: so with 0 an acquire
+	 * may wait for the connection that is opened for it, and nobody waits for a connection that somebody else has.
 	 */
 	uint32_t waiters_max;
 	uint32_t connecting_max;      /* concurrent opens; 1.. After a failed open it is 1 until one succeeds */
@@ -148,7 +152,7 @@ struct weir_pool_config {
 	 * backoff_max, with n = opens failed in a row - 1. Waiters wait meanwhile. Both 0: no back-off.
 	 */
 	uint64_t backoff_min_us, backoff_max_us;
-	uint64_t leak_after_us;       /* a lease held longer is told once, by ops->overdue; 0: never */
+	uint64_t leak_after_us;       /* a lease held longer is told once, by ops->overdue; 0: with reclaim_after, or never */
 	uint64_t reclaim_after_us;    /* a lease held longer is ended, its connection closed; 0: never; >= leak_after */
 };
 
@@ -180,8 +184,8 @@ struct weir_pool_ops {
 	void (*check)(void *owner, uint32_t slot, void *connection);
 	/*
 	 * May be NULL. LEAKING: the lease has been held for leak_after. RECLAIMED: for reclaim_after; unless it is given
-	 * back inside this call, it ends when this returns (a later give-back is a stale one) and `close` follows.
-	 * From weir_pool_run only.
+	 * back or touched inside this call, it ends when this returns (a later give-back is a double or stale one) and
+	 * `close` follows. From weir_pool_run only.
 	 */
 	void (*overdue)(void *owner, uint32_t slot, void *connection, uint64_t held_us, enum weir_pool_overdue what);
 };
@@ -383,5 +387,9 @@ void weir_pool_budget_free(struct weir_pool_budget *budget);
 uint32_t weir_pool_budget_used(const struct weir_pool_budget *budget);
 /* The answer to notify. */
 void weir_pool_budget_freed(struct weir_pool *pool, uint64_t now_us);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

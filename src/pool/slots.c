@@ -1,21 +1,24 @@
 /*
- * Slots: an array reserved at creation for connections_max, linked by index into one list per state. Slots are taken
- * into use from the front of the array, so memory that was never needed is never touched.
+ * Slots: an array reserved at creation for all connections there may be, linked by index into one list per state. Slots
+ * are taken into use from the front of the array, so memory that was never needed is never touched.
  */
 #include "pool/engine.h"
 
 #include <stddef.h>
 
-#define STEP(state) (1U << (state))
+#define STEP(state) (1U << SLOT_##state)
 
 /* The arrows of the diagram in engine.h. */
-static const uint8_t slot_steps[SLOT_STATES] = {
-	[SLOT_FREE] = STEP(SLOT_CONNECTING),
-	[SLOT_CONNECTING] = STEP(SLOT_FREE) | STEP(SLOT_IDLE) | STEP(SLOT_DOOMED),
-	[SLOT_IDLE] = STEP(SLOT_LEASED) | STEP(SLOT_DOOMED),
-	[SLOT_LEASED] = STEP(SLOT_IDLE) | STEP(SLOT_DOOMED),
-	[SLOT_DOOMED] = STEP(SLOT_CLOSING) | STEP(SLOT_FREE),
-	[SLOT_CLOSING] = STEP(SLOT_FREE),
+static const uint16_t slot_steps[SLOT_STATES] = {
+	[SLOT_FREE] = STEP(CONNECTING),
+	[SLOT_CONNECTING] = STEP(FREE) | STEP(IDLE) | STEP(LEASED) | STEP(DOOMED),
+	[SLOT_IDLE] = STEP(CHECKING) | STEP(LEASED) | STEP(DOOMED),
+	[SLOT_RETURNED] = STEP(CHECKING) | STEP(DOOMED),
+	[SLOT_CHECKING] = STEP(IDLE) | STEP(LEASED) | STEP(DOOMED),
+	[SLOT_LEASED] = STEP(IDLE) | STEP(RETURNED) | STEP(LEASED) | STEP(LEAKING) | STEP(DOOMED),
+	[SLOT_LEAKING] = STEP(IDLE) | STEP(RETURNED) | STEP(LEASED) | STEP(DOOMED),
+	[SLOT_DOOMED] = STEP(CLOSING) | STEP(FREE),
+	[SLOT_CLOSING] = STEP(FREE),
 };
 
 void pool_slots_init(struct weir_pool *pool)
@@ -51,26 +54,37 @@ struct slot *pool_slot_take(struct weir_pool *pool)
 	struct slot *slot = pool_slot_first(pool, SLOT_FREE);
 
 	if (slot == NULL) {
-		POOL_CHECK(pool->slots != NULL && pool->slots_used < pool->config.connections_max);
+		POOL_CHECK(pool->slots != NULL && pool->slots_used < pool->slots_max);
 		slot = &pool->slots[pool->slots_used++];
 		slot->deadline_at = POOL_NO_DEADLINE;
 		slot_link(pool, slot, SLOT_FREE);
 	}
 	pool_slot_move(pool, slot, SLOT_CONNECTING);
 	slot->connection = NULL;
-	slot->expires_us = UINT64_MAX;
+	slot->expires_us = POOL_NEVER;
 	slot->uses = 0;
+	slot->verdict = SLOT_GOOD;
 	slot->opened = false;
-	slot->spoiled = false;
+	slot->held = false;
 	return slot;
 }
 
 void pool_slot_move(struct weir_pool *pool, struct slot *slot, enum slot_state to)
 {
-	POOL_CHECK(slot_steps[slot->state] & STEP(to));
+	POOL_CHECK(slot_steps[slot->state] & (1U << to));
 	pool_deadlines_remove(&pool->idle_deadlines, &slot->deadline_at);
 	slot_unlink(pool, slot);
 	slot_link(pool, slot, to);
+	slot->since_us = pool->now_us;
+	/* Only a step out of idle can make it fewer. */
+	if (pool_count(pool, SLOT_IDLE) < pool->idle_low)
+		pool->idle_low = pool_count(pool, SLOT_IDLE);
+}
+
+void pool_slot_doom(struct weir_pool *pool, struct slot *slot, enum weir_pool_close_reason why)
+{
+	pool->stats.closes[why] += slot->opened;
+	pool_slot_move(pool, slot, SLOT_DOOMED);
 }
 
 static struct slot *slot_at(struct weir_pool *pool, uint32_t index)
@@ -97,8 +111,8 @@ struct slot *pool_slot_leased(struct weir_pool *pool, struct weir_pool_lease lea
 {
 	struct slot *slot = pool_slot_named(pool, lease.slot - 1);
 
-	if (slot == NULL || slot->state != SLOT_LEASED || slot->generation != lease.generation ||
-		pool->serial != lease.pool)
+	if (slot == NULL || (slot->state != SLOT_LEASED && slot->state != SLOT_LEAKING) ||
+		slot->generation != lease.generation || pool->serial != lease.pool)
 		return NULL;
 	return slot;
 }

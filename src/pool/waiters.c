@@ -1,6 +1,7 @@
 /*
- * Waiters: one queue per priority, first come first served within it, and one list of those whose outcome is still to
- * be told. The memory is the callers'; it is not touched after pool_waiter_end.
+ * Waiters: one queue for those who want a fresh connection and one per priority, first come first served within each, and
+ * one list of those whose outcome is still to be told. The memory is the callers'; it is not touched after
+ * pool_waiter_end.
  */
 #include "pool/engine.h"
 
@@ -23,24 +24,41 @@ static void list_remove(struct waiter_list *list, struct weir_pool_waiter *waite
 	list->count--;
 }
 
+static uint8_t queue_of(const struct weir_pool_waiter *waiter)
+{
+	if (waiter->fresh)
+		return QUEUE_FRESH;
+	return QUEUE_FIRST + (waiter->priority < POOL_PRIORITIES ? waiter->priority : POOL_PRIORITIES - 1);
+}
+
 void pool_waiter_enqueue(struct weir_pool *pool, struct weir_pool_waiter *waiter)
 {
-	waiter->queue = waiter->priority < POOL_PRIORITIES ? waiter->priority : POOL_PRIORITIES - 1;
+	uint64_t due_us = waiter->patience_us < waiter->deadline_us ? waiter->patience_us : waiter->deadline_us;
+
+	waiter->queue = queue_of(waiter);
 	waiter->stage = WAITER_WAITING;
+	waiter->overdue = false;
 	list_append(&pool->queues[waiter->queue], waiter);
 	pool->waiting++;
-	pool_deadlines_add(&pool->wait_deadlines, &waiter->deadline_at, waiter->deadline_us);
-	pool_plan(pool, waiter->deadline_us);
+	pool_deadlines_add(&pool->wait_deadlines, &waiter->deadline_at, due_us);
+	pool_plan(pool, due_us);
 }
 
 struct weir_pool_waiter *pool_waiter_next(struct weir_pool *pool)
 {
 	if (pool->waiting == 0)
 		return NULL;
-	for (int i = 0; i < POOL_PRIORITIES; i++)
+	for (int i = QUEUE_FIRST; i < QUEUES; i++)
 		if (pool->queues[i].first != NULL)
 			return pool->queues[i].first;
 	return NULL;
+}
+
+struct weir_pool_waiter *pool_waiter_next_fresh(struct weir_pool *pool)
+{
+	struct weir_pool_waiter *first = pool->queues[QUEUE_FRESH].first;
+
+	return first != NULL ? first : pool_waiter_next(pool);
 }
 
 /* Out of whatever list it is in. */
@@ -49,6 +67,7 @@ static void waiter_leave(struct weir_pool *pool, struct weir_pool_waiter *waiter
 	if (waiter->stage == WAITER_WAITING) {
 		list_remove(&pool->queues[waiter->queue], waiter);
 		pool->waiting--;
+		pool->overdue -= waiter->overdue;
 		pool_deadlines_remove(&pool->wait_deadlines, &waiter->deadline_at);
 	} else if (waiter->stage == WAITER_RESOLVED) {
 		list_remove(&pool->outcomes, waiter);
@@ -68,21 +87,11 @@ enum weir_pool_outcome pool_waiter_end(struct weir_pool *pool, struct weir_pool_
 {
 	waiter_leave(pool, waiter);
 	waiter->stage = WAITER_ENDED;
-	if (outcome == WEIR_POOL_DELIVERED)
-		pool_lease_hand_over(pool, waiter);
 	pool->stats.acquires[outcome]++;
-	if (outcome == WEIR_POOL_DELIVERED && waiter->reused)
-		pool->stats.reused++;
+	if (outcome != WEIR_POOL_DELIVERED)
+		return outcome;
+	pool_lease_hand_over(pool, waiter);
+	pool->stats.reused += waiter->reused;
+	pool_times_add(&pool->stats.wait, pool->now_us - waiter->queued_us);
 	return outcome;
-}
-
-void pool_waiters_expire(struct weir_pool *pool)
-{
-	uint32_t *place;
-	char *waiter;
-
-	while ((place = pool_deadlines_due(&pool->wait_deadlines, pool->now_us)) != NULL) {
-		waiter = (char *)place - offsetof(struct weir_pool_waiter, deadline_at);
-		pool_waiter_resolve(pool, (struct weir_pool_waiter *)(void *)waiter, WEIR_POOL_TIMED_OUT);
-	}
 }

@@ -103,6 +103,7 @@ def test_instructions(start, quiet, tmp_path):
     """The difference of two runs: starting and ending are in both."""
     few, many = 2000, 6000
     cost = (instructions(start, quiet, tmp_path, many) - instructions(start, quiet, tmp_path, few)) / (many - few)
+    print(f"{cost:.0f} instructions a request")
     assert cost < INSTRUCTIONS_MAX
     # Less than this is impossible: then it was not the program that was counted.
     assert cost > INSTRUCTIONS_MAX / 10

@@ -3,6 +3,8 @@
  */
 #include "load.h"
 
+#define POOL_KEYS_END "on_acquire_timeout, max_overflow, min_idle, leak_after, reclaim_after\n"
+
 static const struct mistake mistakes[] = {
 	/* the file as a whole */
 	{"", "f:1:1: the file says nothing; at least `version`, `listeners` and `routes` are needed\n"},
@@ -102,11 +104,11 @@ static const struct mistake mistakes[] = {
 	{UPSTREAM("pool: {max_conections: 5}"),
 		"f:3:72: upstreams[0].pool.max_conections: unknown key \"max_conections\" (did you mean "
 		"`max_connections`?); allowed here: max_connections, max_pending, acquire_timeout, order, "
-		"idle_timeout, max_lifetime, max_uses, max_connecting\n"},
+		"idle_timeout, max_lifetime, max_uses, max_connecting, " POOL_KEYS_END},
 	{UPSTREAM("pool: {max-pending: 5}"),
 		"f:3:72: upstreams[0].pool.max-pending: unknown key \"max-pending\" (did you mean `max_pending`?); "
 		"allowed here: max_connections, max_pending, acquire_timeout, order, idle_timeout, max_lifetime, "
-		"max_uses, max_connecting\n"},
+		"max_uses, max_connecting, " POOL_KEYS_END},
 	{UPSTREAM("timeouts: {frist_byte: 5s}"),
 		"f:3:76: upstreams[0].timeouts.frist_byte: unknown key \"frist_byte\" (did you mean `first_byte`?); "
 		"allowed here: connect, first_byte, idle, request\n"},
@@ -159,13 +161,13 @@ static const struct mistake mistakes[] = {
 		"f:3:13: upstreams[0].endpoints: this key is missing; each has an address\n"},
 	{UPSTREAM("pool: 100"),
 		"f:3:71: upstreams[0].pool: found \"100\"; allowed: a mapping with these keys: max_connections, "
-		"max_pending, acquire_timeout, order, idle_timeout, max_lifetime, max_uses, max_connecting\n"},
+		"max_pending, acquire_timeout, order, idle_timeout, max_lifetime, max_uses, max_connecting, " POOL_KEYS_END},
 	{UPSTREAM("pool: "),
 		"f:3:71: upstreams[0].pool: found nothing; allowed: a mapping with these keys: max_connections, "
-		"max_pending, acquire_timeout, order, idle_timeout, max_lifetime, max_uses, max_connecting\n"},
+		"max_pending, acquire_timeout, order, idle_timeout, max_lifetime, max_uses, max_connecting, " POOL_KEYS_END},
 	{UPSTREAM("pool: []"),
 		"f:3:71: upstreams[0].pool: found a list; allowed: a mapping with these keys: max_connections, "
-		"max_pending, acquire_timeout, order, idle_timeout, max_lifetime, max_uses, max_connecting\n"},
+		"max_pending, acquire_timeout, order, idle_timeout, max_lifetime, max_uses, max_connecting, " POOL_KEYS_END},
 	{ROOT("log: off"), "f:5:6: log: found \"off\"; allowed: a mapping with these keys: access, level\n"},
 	{ROOT("log: {access: on}"),
 		"f:5:15: log.access: found \"on\"; allowed: `off`, or a mapping with these keys: format, path\n"},
@@ -224,12 +226,6 @@ static const struct mistake mistakes[] = {
 	{UPSTREAM("health: {passive: {}}"),
 		"f:3:65: upstreams[0].health: not supported by this version; take it out\n"},
 	{UPSTREAM("tls: {}"), "f:3:65: upstreams[0].tls: not supported by this version; take it out\n"},
-	{UPSTREAM("pool: {on_acquire_timeout: fail}"),
-		"f:3:72: upstreams[0].pool.on_acquire_timeout: not supported by this version; take it out\n"},
-	{UPSTREAM("pool: {max_overflow: 0}"),
-		"f:3:72: upstreams[0].pool.max_overflow: not supported by this version; take it out\n"},
-	{UPSTREAM("pool: {min_idle: 0}"),
-		"f:3:72: upstreams[0].pool.min_idle: not supported by this version; take it out\n"},
 	{ROUTE("split: [{upstream: users, weight: 1}]"),
 		"f:4:20: routes[0].split: not supported by this version; take it out\n"},
 	{FORWARD("filters: [{rate_limit: {rate: 1/s}}]"),

@@ -127,6 +127,50 @@ static const struct mistake mistakes[] = {
 	{UPSTREAM("timeouts: {request: 500us}"),
 		"f:3:85: upstreams[0].timeouts.request: found \"500us\"; allowed: a duration from 1ms to 24h, in "
 		"us, ms, s, m or h, or 0 for no limit (default 30s)\n"},
+	{UPSTREAM("pool: {max_pending: unlimited}"),
+		"f:3:85: upstreams[0].pool.max_pending: found \"unlimited\"; allowed: a whole number from 0 to 1000000 "
+		"(default 1000); there is no unbounded queue\n"},
+	{UPSTREAM("pool: {acquire_timeout: never}"),
+		"f:3:89: upstreams[0].pool.acquire_timeout: found \"never\"; allowed: a duration from 1ms to 1h, in "
+		"us, ms, s, m or h (default 1s); no request waits for ever\n"},
+	{UPSTREAM("pool: {on_acquire_timeout: wait}"),
+		"f:3:92: upstreams[0].pool.on_acquire_timeout: found \"wait\"; allowed: fail, new (default fail)\n"},
+	{UPSTREAM("pool: {max_overflow: 5}"),
+		"f:3:86: upstreams[0].pool.max_overflow: found 5, and nothing may open them; write "
+		"`on_acquire_timeout: new`, or take this out\n"},
+	{UPSTREAM("pool: {max_overflow: 5, on_acquire_timeout: fail}"),
+		"f:3:86: upstreams[0].pool.max_overflow: found 5, and nothing may open them; write "
+		"`on_acquire_timeout: new`, or take this out\n"},
+	{UPSTREAM("pool: {on_acquire_timeout: new}"),
+		"f:3:92: upstreams[0].pool.on_acquire_timeout: `new` opens connections beyond max_connections, at most "
+		"max_overflow, which is not there; write how many (there is no unbounded pool), or write `fail`\n"},
+	{UPSTREAM("pool: {on_acquire_timeout: new, max_overflow: 0}"),
+		"f:3:111: upstreams[0].pool.max_overflow: found \"0\", and `on_acquire_timeout: new` needs room for 1 "
+		"connection at least; raise it, or write `fail` there\n"},
+	{UPSTREAM("pool: {on_acquire_timeout: new, max_overflow: 100001}"),
+		"f:3:111: upstreams[0].pool.max_overflow: found \"100001\"; allowed: a whole number from 0 to 100000 "
+		"(default 0)\n"},
+	{UPSTREAM("pool: {min_idle: 101}"),
+		"f:3:82: upstreams[0].pool.min_idle: found 101, and max_connections allows 100; lower this number, or "
+		"raise that\n"},
+	{UPSTREAM("pool: {min_idle: -1}"),
+		"f:3:82: upstreams[0].pool.min_idle: found \"-1\"; allowed: a whole number from 0 to 100000 (default "
+		"0)\n"},
+	{UPSTREAM("pool: {leak_after: 25h}"),
+		"f:3:84: upstreams[0].pool.leak_after: found \"25h\"; allowed: a duration from 1ms to 24h, in us, ms, "
+		"s, m or h, or 0 for no watch (default 5m)\n"},
+	{UPSTREAM("pool: {reclaim_after: 25h}"),
+		"f:3:87: upstreams[0].pool.reclaim_after: found \"25h\"; allowed: a duration from 1ms to 24h, in us, "
+		"ms, s, m or h, or 0 for never (default 0)\n"},
+	{UPSTREAM("pool: {reclaim_after: 1m}"),
+		"f:3:87: upstreams[0].pool.reclaim_after: shorter than leak_after (5m), after which a lease is told of "
+		"first; make this as long at least, or that shorter\n"},
+	{UPSTREAM("pool: {leak_after: 2s, reclaim_after: 1999ms}"),
+		"f:3:103: upstreams[0].pool.reclaim_after: shorter than leak_after (2s), after which a lease is told of "
+		"first; make this as long at least, or that shorter\n"},
+	{UPSTREAM("pool: {leak_after: 0, reclaim_after: 1m}"),
+		"f:3:102: upstreams[0].pool.reclaim_after: nothing is reclaimed without the watch, and `leak_after: 0` "
+		"turns it off; give that a time, or take this out\n"},
 	{UPSTREAM("pool: {acquire_timeout: 0}"),
 		"f:3:89: upstreams[0].pool.acquire_timeout: found \"0\"; allowed: a duration from 1ms to 1h, in us, "
 		"ms, s, m or h (default 1s); no request waits for ever\n"},

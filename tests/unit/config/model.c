@@ -116,6 +116,11 @@ static void test_full_upstreams(void **state)
 	assert_int_equal(u->pool.max_lifetime_us, 600 * US_PER_S);
 	assert_int_equal(u->pool.max_uses, 10000);
 	assert_int_equal(u->pool.max_connecting, 8);
+	assert_int_equal(u->pool.on_acquire_timeout, ON_ACQUIRE_TIMEOUT_NEW);
+	assert_int_equal(u->pool.max_overflow, 10);
+	assert_int_equal(u->pool.min_idle, 2);
+	assert_int_equal(u->pool.leak_after_us, 120 * US_PER_S);
+	assert_int_equal(u->pool.reclaim_after_us, 600 * US_PER_S);
 	assert_int_equal(u->timeouts.connect_us, 250 * US_PER_MS);
 	assert_int_equal(u->timeouts.first_byte_us, 5 * US_PER_S);
 	assert_int_equal(u->timeouts.idle_us, 10 * US_PER_S);
@@ -226,6 +231,11 @@ static void test_upstream_defaults(void **state)
 	assert_int_equal(u->pool.max_lifetime_us, 1800 * US_PER_S);
 	assert_int_equal(u->pool.max_uses, 0);
 	assert_int_equal(u->pool.max_connecting, 16);
+	assert_int_equal(u->pool.on_acquire_timeout, ON_ACQUIRE_TIMEOUT_FAIL);
+	assert_int_equal(u->pool.max_overflow, 0);
+	assert_int_equal(u->pool.min_idle, 0);
+	assert_int_equal(u->pool.leak_after_us, 300 * US_PER_S);
+	assert_int_equal(u->pool.reclaim_after_us, 0);
 	assert_int_equal(u->timeouts.connect_us, US_PER_S);
 	assert_int_equal(u->timeouts.first_byte_us, 15 * US_PER_S);
 	assert_int_equal(u->timeouts.idle_us, 30 * US_PER_S);

@@ -170,6 +170,50 @@ static void test_shared_ports(void **state)
 		"net.ipv4.ip_local_port_range (now 50001 to 50150)\n");
 }
 
+#define OVERFLOWING(pool) \
+	"upstreams: [{name: users, pool: {on_acquire_timeout: new, " pool "}, endpoints: [{address: 127.0.0.1:81}, " \
+	"{address: 127.0.0.1:82}]}]\n"
+
+/* What may be opened beyond the cap counts: 64 + 12 + 4 + 10 + 2 * (400 + 50) = 990. */
+static void test_overflow_counts(void **state)
+{
+	static const char clients[] = VERSION
+		"listeners: [{name: l, address: 127.0.0.1:80, limits: {connections: 10}}]\n" OVERFLOWING(
+			"max_connections: 400, max_overflow: 50") ROUTES;
+	struct config_machine machine = roomy;
+
+	machine.files_max = 990;
+	assert_works(clients, &machine,
+		"  pool       users: 2 x (400 + 50 overflow)                      900\n"
+		"  logs       -                                                     0\n"
+		"  together                                                       990  of 990: fits\n"
+		"local ports\n"
+		"  to         127.0.0.1:81                                        450  of 28232: fits\n");
+	machine.files_max = 980;
+	assert_refused(clients, &machine,
+		"f: upstreams[0].pool.max_connections: 990 open files may be needed and 980 are allowed; raise that "
+		"limit to 990 (ulimit -Hn, systemd's LimitNOFILE=), or lower this number to 395\n");
+}
+
+static void test_overflow_needs_ports(void **state)
+{
+	struct config_machine machine = roomy;
+
+	machine.ports_from = 50001;
+	machine.ports_to = 50100;
+	assert_refused(VERSION LISTENERS "upstreams: [{name: users, pool: {on_acquire_timeout: new, max_connections: 90, "
+					 "max_overflow: 11}, endpoints: [{address: 127.0.0.1:81}]}]\n" ROUTES,
+		&machine,
+		"f: upstreams[0].pool.max_connections: 101 connections to 127.0.0.1:81 may be open and there are 100 "
+		"local ports; lower this number to 89, or widen net.ipv4.ip_local_port_range (now 50001 to 50100)\n");
+	assert_refused(VERSION LISTENERS "upstreams: [{name: users, pool: {on_acquire_timeout: new, max_connections: 1, "
+					 "max_overflow: 100}, endpoints: [{address: 127.0.0.1:81}]}]\n" ROUTES,
+		&machine,
+		"f: upstreams[0].pool.max_connections: 101 connections to 127.0.0.1:81 may be open and there are 100 "
+		"local ports; lower this number and max_overflow to 100 together, or widen "
+		"net.ipv4.ip_local_port_range (now 50001 to 50100)\n");
+}
+
 static void test_no_limit_on_files(void **state)
 {
 	struct config_machine machine = roomy;
@@ -200,6 +244,8 @@ int main(void)
 		cmocka_unit_test(test_hopeless),
 		cmocka_unit_test(test_too_few_ports),
 		cmocka_unit_test(test_shared_ports),
+		cmocka_unit_test(test_overflow_counts),
+		cmocka_unit_test(test_overflow_needs_ports),
 		cmocka_unit_test(test_no_limit_on_files),
 		cmocka_unit_test(test_this_machine),
 	};

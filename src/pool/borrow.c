@@ -1,0 +1,145 @@
+/*
+ * The borrowers' calls: acquire, cancel, give back, touch. Each gives the time, changes one thing, lets the engine settle
+ * (engine.c), and wakes.
+ *
+ * Serving makes a waiter RESOLVED; weir_pool_run tells it. Until then it can be cancelled, or its deadline may come,
+ * and the connection goes back as if it had never been leased.
+ */
+#include "pool/engine.h"
+
+#include <stddef.h>
+
+/* More wait than the queue holds, and opens and checks in flight cover. */
+static bool queue_full(const struct weir_pool *pool, uint32_t waiting)
+{
+	return waiting > pool->config.waiters_max + pool_supply(pool);
+}
+
+/* An idle connection may be leased as it is. After a match one is idle only when nobody else waits for it. */
+static bool served_by_idle(const struct weir_pool *pool, const struct weir_pool_waiter *waiter)
+{
+	return pool_count(pool, SLOT_IDLE) > 0 && !waiter->fresh && !(pool->config.checks & WEIR_POOL_CHECK_ON_ACQUIRE);
+}
+
+/* What can be said at once; PENDING: the waiter is in its queue. */
+static enum weir_pool_outcome waiter_admit(struct weir_pool *pool, struct weir_pool_waiter *waiter)
+{
+	if (pool->closing || pool->draining)
+		return pool_waiter_end(pool, waiter, WEIR_POOL_CLOSED);
+	if (waiter->deadline_us <= pool->now_us)
+		return pool_waiter_end(pool, waiter, WEIR_POOL_TIMED_OUT);
+	if (served_by_idle(pool, waiter)) {
+		pool_lease_grant(pool, pool_idle_pick(pool), waiter);
+		return pool_waiter_end(pool, waiter, WEIR_POOL_DELIVERED);
+	}
+	/* From inside open, check or close nothing can be begun for the newcomer now: the queue must have room as it is. */
+	if (pool->asking && queue_full(pool, pool->waiting + 1))
+		return pool_waiter_end(pool, waiter, WEIR_POOL_REJECTED);
+	pool_waiter_enqueue(pool, waiter);
+	return WEIR_POOL_PENDING;
+}
+
+/* What has come of a queued newcomer now that the pool has settled. */
+static enum weir_pool_outcome waiter_answer(struct weir_pool *pool, struct weir_pool_waiter *waiter)
+{
+	if (waiter->stage == WAITER_RESOLVED)
+		return pool_waiter_end(pool, waiter, waiter->outcome);
+	if (waiter->stage == WAITER_ENDED)
+		return WEIR_POOL_CANCELLED;
+	if (queue_full(pool, pool->waiting)) {
+		pool_waiter_end(pool, waiter, WEIR_POOL_REJECTED);
+		pool_forgo(pool);
+		return WEIR_POOL_REJECTED;
+	}
+	return WEIR_POOL_PENDING;
+}
+
+enum weir_pool_outcome weir_pool_acquire(struct weir_pool *pool, struct weir_pool_waiter *waiter, uint64_t now_us,
+	uint64_t deadline_us)
+{
+	enum weir_pool_outcome outcome;
+	uint64_t latest_us;
+
+	POOL_CHECK(waiter->on_outcome != NULL);
+	POOL_CHECK(waiter->stage == WAITER_NEW || waiter->stage == WAITER_ENDED);
+	pool_clock(pool, now_us);
+	latest_us = pool_time_after(pool->now_us, pool->wait_max_us);
+	waiter->pool = pool;
+	waiter->patience_us = pool_time_after(pool->now_us, pool->config.acquire_timeout_us);
+	waiter->deadline_us = deadline_us < latest_us ? deadline_us : latest_us;
+	waiter->queued_us = pool->now_us;
+	waiter->lease = (struct weir_pool_lease){0};
+	waiter->connection = NULL;
+	waiter->reused = false;
+	waiter->reason = 0;
+	pool_match(pool);
+	outcome = waiter_admit(pool, waiter);
+	pool_ask(pool);
+	if (outcome == WEIR_POOL_PENDING)
+		outcome = waiter_answer(pool, waiter);
+	pool_wake(pool);
+	return outcome;
+}
+
+void weir_pool_cancel(struct weir_pool *pool, struct weir_pool_waiter *waiter, uint64_t now_us)
+{
+	bool delivered;
+
+	if (waiter->stage == WAITER_NEW || waiter->stage == WAITER_ENDED)
+		return;
+	POOL_CHECK(waiter->pool == pool);
+	pool_clock(pool, now_us);
+	delivered = waiter->stage == WAITER_RESOLVED && waiter->outcome == WEIR_POOL_DELIVERED;
+	pool_waiter_end(pool, waiter, WEIR_POOL_CANCELLED);
+	if (delivered)
+		pool_lease_revoke(pool, waiter);
+	pool_settle(pool);
+	pool_wake(pool);
+}
+
+/* A token that is no live lease: whose it was, as far as can be told. */
+static void give_back_refuse(struct weir_pool *pool, struct weir_pool_lease lease)
+{
+	const struct slot *slot = pool_slot_named(pool, lease.slot - 1);
+
+	if (slot == NULL || lease.pool != pool->serial || lease.generation == 0 || lease.generation > slot->generation)
+		pool->stats.foreign_give_backs++;
+	else if (lease.generation == slot->generation)
+		pool->stats.double_give_backs++;
+	else
+		pool->stats.stale_give_backs++;
+}
+
+bool weir_pool_give_back(struct weir_pool *pool, struct weir_pool_lease lease, enum weir_pool_give_back how,
+	uint64_t now_us)
+{
+	struct slot *slot = pool_slot_leased(pool, lease);
+
+	if (slot == NULL) {
+		give_back_refuse(pool, lease);
+		return false;
+	}
+	pool_clock(pool, now_us);
+	if (how != WEIR_POOL_REUSABLE)
+		slot->verdict = WEIR_POOL_CLOSE_DISCARDED;
+	pool_slot_return(pool, slot);
+	pool_settle(pool);
+	pool_wake(pool);
+	return true;
+}
+
+bool weir_pool_touch(struct weir_pool *pool, struct weir_pool_lease lease, uint64_t now_us)
+{
+	struct slot *slot = pool_slot_leased(pool, lease);
+
+	if (slot == NULL)
+		return false;
+	/* To the front of the leases: they stand in the order of their times. */
+	pool_slot_move(pool, slot, SLOT_LEASED);
+	if (now_us > slot->since_us)
+		slot->since_us = now_us;
+	if (pool->config.leak_after_us > 0)
+		pool_plan(pool, pool_time_after(slot->since_us, pool->config.leak_after_us));
+	pool_wake(pool);
+	return true;
+}

@@ -1,0 +1,236 @@
+/*
+ * What time brings: waits, idle times, checks, trimming, the back-off, leases held too long.
+ *
+ * Nothing here needs a timer of its own. pool->next_us is never later than the first of all these times (whatever begins
+ * one plans it), the owner calls weir_pool_run by then, and every other call that comes later than next_us looks as well:
+ * so nothing is served at or after its deadline, even if no timer has fired yet.
+ *
+ * Trimming: idle_low is the fewest connections that were idle at once since the interval began, so at its end that many
+ * were not needed at any moment of it. Half of them are closed. What a surge has left behind decays by half each interval.
+ *
+ * Back-off: the time doubles with each open that fails in a row, and is drawn between its half and its whole, so that many
+ * pools do not come back in step. (Exponential back-off with "equal jitter", as M. Brooker names it in the AWS Architecture
+ * Blog, 2015.)
+ */
+#include "pool/engine.h"
+
+#include <stddef.h>
+
+void pool_plan(struct weir_pool *pool, uint64_t due_us)
+{
+	if (due_us >= pool->next_us)
+		return;
+	pool->next_us = due_us;
+	pool->replanned = true;
+}
+
+/* --- waits -------------------------------------------------------------------------------------------------------- */
+
+/* Its acquire_timeout is over, but not its own deadline: whether it may have a connection beyond the maximum. */
+static bool overflow_has_room(const struct weir_pool *pool)
+{
+	return pool->config.on_acquire_timeout == WEIR_POOL_NEW && !pool->draining && !pool->closing &&
+		pool->overdue + pool_beyond(pool) < pool->config.overflow_max;
+}
+
+static void wait_expire(struct weir_pool *pool, struct weir_pool_waiter *waiter)
+{
+	if (waiter->deadline_us > pool->now_us && overflow_has_room(pool)) {
+		pool_deadlines_remove(&pool->wait_deadlines, &waiter->deadline_at);
+		pool_deadlines_add(&pool->wait_deadlines, &waiter->deadline_at, waiter->deadline_us);
+		pool_plan(pool, waiter->deadline_us);
+		waiter->overdue = true;
+		pool->overdue++;
+		return;
+	}
+	waiter->reason = pool->failures > 0 ? pool->failed_reason : 0;
+	pool_waiter_resolve(pool, waiter, WEIR_POOL_TIMED_OUT);
+}
+
+static void waits_expire(struct weir_pool *pool)
+{
+	uint32_t *place;
+	char *waiter;
+
+	while ((place = pool_deadlines_due(&pool->wait_deadlines, pool->now_us)) != NULL) {
+		waiter = (char *)place - offsetof(struct weir_pool_waiter, deadline_at);
+		wait_expire(pool, (struct weir_pool_waiter *)(void *)waiter);
+	}
+}
+
+/* --- idle connections --------------------------------------------------------------------------------------------- */
+
+static void idle_time(struct weir_pool *pool, struct slot *slot)
+{
+	uint64_t timeout_us = pool->config.idle_timeout_us;
+	uint64_t due_us = slot->expires_us;
+
+	if (timeout_us > 0 && pool_time_after(pool->now_us, timeout_us) < due_us)
+		due_us = pool_time_after(pool->now_us, timeout_us);
+	if (due_us == POOL_NEVER)
+		return;
+	pool_deadlines_add(&pool->idle_deadlines, &slot->deadline_at, due_us);
+	pool_plan(pool, due_us);
+}
+
+static void trim_begin(struct weir_pool *pool)
+{
+	uint32_t idle = pool_count(pool, SLOT_IDLE);
+
+	/* The half of one is none: the last is left to idle_timeout. */
+	if (pool->config.trim_interval_us == 0 || idle <= pool->config.idle_min + 1)
+		return;
+	pool->idle_low = idle;
+	pool->trim_us = pool_time_after(pool->now_us, pool->config.trim_interval_us);
+	pool_plan(pool, pool->trim_us);
+}
+
+void pool_idle_began(struct weir_pool *pool, struct slot *slot)
+{
+	idle_time(pool, slot);
+	if (pool->trim_us == POOL_NEVER)
+		trim_begin(pool);
+}
+
+static void idle_expire(struct weir_pool *pool)
+{
+	uint32_t *place;
+	struct slot *slot;
+
+	while ((place = pool_deadlines_due(&pool->idle_deadlines, pool->now_us)) != NULL) {
+		slot = (struct slot *)(void *)((char *)place - offsetof(struct slot, deadline_at));
+		if (slot->expires_us <= pool->now_us) {
+			pool_slot_doom(pool, slot, WEIR_POOL_CLOSE_LIFETIME);
+		} else if (pool_count(pool, SLOT_IDLE) <= pool->config.idle_min && !pool->draining) {
+			pool_deadlines_remove(&pool->idle_deadlines, place);
+			idle_time(pool, slot);
+		} else {
+			pool_slot_doom(pool, slot, WEIR_POOL_CLOSE_IDLE);
+		}
+	}
+}
+
+static void idle_trim(struct weir_pool *pool)
+{
+	uint32_t excess;
+
+	if (pool->trim_us > pool->now_us)
+		return;
+	excess = pool->idle_low > pool->config.idle_min ? pool->idle_low - pool->config.idle_min : 0;
+	for (uint32_t n = excess / 2; n > 0; n--)
+		pool_slot_doom(pool, pool_slot_last(pool, SLOT_IDLE), WEIR_POOL_CLOSE_TRIMMED);
+	pool->trim_us = POOL_NEVER;
+	trim_begin(pool);
+}
+
+/* --- checks, opens ------------------------------------------------------------------------------------------------ */
+
+/* When the oldest member of a list has been there for `span_us`; POOL_NEVER: it is empty, or there is no limit. */
+static uint64_t list_due_us(const struct weir_pool *pool, enum slot_state state, uint64_t span_us)
+{
+	uint32_t last = pool->in[state].last;
+
+	return last == POOL_NO_SLOT || span_us == 0 ? POOL_NEVER : pool_time_after(pool->slots[last].since_us, span_us);
+}
+
+/* A check that hangs does not keep its slot. */
+static void checks_expire(struct weir_pool *pool)
+{
+	while (list_due_us(pool, SLOT_CHECKING, pool->config.check_timeout_us) <= pool->now_us)
+		pool_slot_doom(pool, pool_slot_last(pool, SLOT_CHECKING), WEIR_POOL_CLOSE_CHECK_FAILED);
+}
+
+void pool_back_off(struct weir_pool *pool)
+{
+	uint64_t span_us = pool->config.backoff_min_us;
+
+	for (uint32_t n = 1; n < pool->failures && span_us < pool->config.backoff_max_us; n++)
+		span_us = span_us <= UINT64_MAX / 2 ? span_us * 2 : UINT64_MAX;
+	if (span_us > pool->config.backoff_max_us)
+		span_us = pool->config.backoff_max_us;
+	if (span_us == 0)
+		return;
+	span_us = span_us / 2 + pool->ops.random(pool->owner) % (span_us / 2 + 1);
+	pool->backoff_us = pool_time_after(pool->now_us, span_us);
+	pool_plan(pool, pool->backoff_us);
+}
+
+void pool_expire(struct weir_pool *pool)
+{
+	if (pool->next_us > pool->now_us)
+		return;
+	waits_expire(pool);
+	idle_expire(pool);
+	checks_expire(pool);
+	idle_trim(pool);
+}
+
+/* --- leases held too long ----------------------------------------------------------------------------------------- */
+
+/* The lease held longest, if it is due; NULL else. One whose borrower has not been told yet is not held. */
+static struct slot *lease_due(struct weir_pool *pool, enum slot_state state, uint64_t span_us)
+{
+	struct slot *slot = pool_slot_last(pool, state);
+
+	return list_due_us(pool, state, span_us) <= pool->now_us && slot->held ? slot : NULL;
+}
+
+static void tell_overdue(struct weir_pool *pool, const struct slot *slot, enum weir_pool_overdue what)
+{
+	if (pool->ops.overdue == NULL)
+		return;
+	pool->calling++;
+	pool->ops.overdue(pool->owner, slot_index(pool, slot), slot->connection, pool->now_us - slot->since_us, what);
+	pool->calling--;
+}
+
+static void lease_reclaim(struct weir_pool *pool, struct slot *slot)
+{
+	uint32_t generation = slot->generation;
+
+	tell_overdue(pool, slot, WEIR_POOL_RECLAIMED);
+	/* Unless it was given back, or touched, meanwhile. */
+	if (slot->state != SLOT_LEAKING || slot->generation != generation)
+		return;
+	slot->verdict = WEIR_POOL_CLOSE_RECLAIMED;
+	pool_slot_return(pool, slot);
+}
+
+void pool_watch_leases(struct weir_pool *pool)
+{
+	struct slot *slot;
+
+	while ((slot = lease_due(pool, SLOT_LEASED, pool->config.leak_after_us)) != NULL) {
+		uint64_t since_us = slot->since_us;
+
+		pool_slot_move(pool, slot, SLOT_LEAKING);
+		slot->since_us = since_us;
+		pool->stats.leaking++;
+		tell_overdue(pool, slot, WEIR_POOL_LEAKING);
+	}
+	while ((slot = lease_due(pool, SLOT_LEAKING, pool->config.reclaim_after_us)) != NULL)
+		lease_reclaim(pool, slot);
+}
+
+/* --- the next event ----------------------------------------------------------------------------------------------- */
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+void pool_replan(struct weir_pool *pool)
+{
+	const struct weir_pool_config *config = &pool->config;
+	uint64_t due_us = earlier(pool_deadlines_next(&pool->wait_deadlines), pool_deadlines_next(&pool->idle_deadlines));
+
+	due_us = earlier(due_us, pool->trim_us);
+	due_us = earlier(due_us, list_due_us(pool, SLOT_CHECKING, config->check_timeout_us));
+	due_us = earlier(due_us, list_due_us(pool, SLOT_LEASED, config->leak_after_us));
+	due_us = earlier(due_us, list_due_us(pool, SLOT_LEAKING, config->reclaim_after_us));
+	if (pool->backoff_us > pool->now_us)
+		due_us = earlier(due_us, pool->backoff_us);
+	else if (pool_open_ahead(pool) && pool_may_connect(pool))
+		due_us = earlier(due_us, pool_time_after(pool->now_us, POOL_AHEAD_RETRY_US));
+	pool->next_us = due_us;
+}

@@ -1,0 +1,102 @@
+"""What `meson install` leaves behind, and that strangers can build with it."""
+
+import re
+import shutil
+
+import pytest
+
+from installed import ROOT, declared_functions, install, run
+from test_docs import first_program
+
+COMPILERS = ["gcc", "clang-19"]
+
+
+@pytest.fixture(scope="module", params=COMPILERS)
+def built(request, library, tmp_path_factory):
+    if request.param == "gcc":
+        return library
+    if shutil.which(request.param) is None:
+        pytest.skip(f"no {request.param}")
+    return install(tmp_path_factory.mktemp("clang"), request.param)
+
+
+@pytest.fixture(scope="module")
+def program_source(tmp_path_factory):
+    source = tmp_path_factory.mktemp("program") / "program.c"
+    source.write_text(first_program())
+    return source
+
+
+def names(*command):
+    return {line.split()[-1].split("@")[0] for line in run(*command).splitlines() if len(line.split()) > 1}
+
+
+def needed(program):
+    return re.findall(r"\(NEEDED\).*\[(.*)\]", run("readelf", "-d", program))
+
+
+def test_every_file_is_where_debian_looks(library):
+    there = {str(path.relative_to(library.prefix)) for path in library.prefix.rglob("*") if not path.is_dir()}
+    version = library.flags("--modversion")[0]
+    assert there == {"include/weir/pool.h", "lib/pkgconfig/weir-pool.pc", "lib/libweir-pool.a", "lib/libweir-pool.so",
+                     "lib/libweir-pool.so.0", f"lib/libweir-pool.so.{version}"}
+    assert (library.lib / "libweir-pool.so.0").resolve() == library.lib / f"libweir-pool.so.{version}"
+    assert f"version: '{version}'" in (ROOT / "meson.build").read_text()
+
+
+def test_shared_library_exports_what_the_header_declares(built):
+    assert names("nm", "-D", "--defined-only", built.shared) - {"WEIR_POOL_0"} == declared_functions()
+
+
+def test_archive_defines_what_the_header_declares(built):
+    assert names("nm", "-g", "--defined-only", built.archive) == declared_functions()
+
+
+def test_archive_has_machine_code(built):
+    """Not the compiler's intermediate form, which another compiler could not link."""
+    assert "__gnu_lto" not in run("nm", built.archive)
+    assert "gnu.lto" not in run("readelf", "-SW", built.archive)
+
+
+def test_shared_library_needs_libc_only(built):
+    assert needed(built.shared) == ["libc.so.6"]
+    assert "libweir-pool.so.0" in run("readelf", "-d", built.shared)
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_program_links_with_either_library_of_either_compiler(built, program_source, tmp_path, compiler):
+    if shutil.which(compiler) is None:
+        pytest.skip(f"no {compiler}")
+    dynamic = built.compile(compiler, program_source, tmp_path / "dynamic", "-std=c11")
+    static = built.compile(compiler, program_source, tmp_path / "static", "-std=c11", static=True)
+    assert "libweir-pool.so.0" in needed(dynamic)
+    assert needed(static) == []
+    assert built.run(dynamic) == built.run(static) != ""
+
+
+def test_private_names_do_not_collide(built, tmp_path):
+    """A program may have functions of its own that are called like those inside, also when it links the archive."""
+    inside = names("nm", "--defined-only", built.archive)
+    assert {"pool_match", "pool_ask"} <= inside
+    source = tmp_path / "collide.c"
+    source.write_text("#include <weir/pool.h>\nint pool_match(void);\nint pool_match(void)\n{\n\treturn 7;\n}\n"
+                      "int main(void)\n{\n\tweir_pool_free(NULL);\n"
+                      "\treturn weir_pool_budget_create(0, 0, NULL) == NULL && pool_match() == 7 ? 0 : 1;\n}\n")
+    built.run(built.compile("gcc", source, tmp_path / "collide", "-std=c11", static=True))
+
+
+def test_program_in_cpp(library, tmp_path):
+    if shutil.which("g++") is None:
+        pytest.skip("no g++")
+    source = ROOT / "tests/library/borrow.cpp"
+    for standard in "c++11", "c++20":
+        program = library.compile("g++", source, tmp_path / standard, f"-std={standard}")
+        assert library.run(program) == "delivered, closed\n"
+
+
+def test_header_needs_no_other(library, tmp_path):
+    source = tmp_path / "alone.c"
+    source.write_text("#include <weir/pool.h>\n#include <weir/pool.h>\n")
+    for compiler in filter(shutil.which, COMPILERS):
+        run(compiler, "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wstrict-prototypes", "-fsyntax-only",
+            *library.flags("--cflags"), source)
