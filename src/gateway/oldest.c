@@ -39,11 +39,10 @@ static void text_copy(char *to, size_t bytes, struct view text)
 
 /* --- one entry ---------------------------------------------------------------------------------------------------- */
 
-static void entry_name_endpoint(struct oldest_entry *e, const struct config_upstream *upstream,
-	const struct config_endpoint *endpoint)
+static void entry_name_endpoint(struct oldest_entry *e, const struct endpoint_name *name)
 {
-	TEXT_COPY(e->upstream, upstream->name);
-	TEXT_COPY(e->endpoint, endpoint->address_text);
+	TEXT_COPY(e->upstream, name->upstream);
+	TEXT_COPY(e->endpoint, name->address_text);
 }
 
 static void entry_of_exchange(struct oldest_entry *e, const struct exchange *ex)
@@ -64,7 +63,7 @@ static void entry_of_exchange(struct oldest_entry *e, const struct exchange *ex)
 		return;
 	TEXT_COPY(e->route, ex->route->name);
 	if (ex->route->upstream != NULL && ex->lease.picked != NULL)
-		entry_name_endpoint(e, ex->route->upstream, ex->lease.picked);
+		entry_name_endpoint(e, ex->lease.picked);
 }
 
 static void entry_of_nobody(struct oldest_entry *e, const struct worker *w, const struct upstream_held *held)
@@ -74,7 +73,7 @@ static void entry_of_nobody(struct oldest_entry *e, const struct worker *w, cons
 		.held_us = io_now_us(w->io) - held->since_us,
 		.worker = w->index};
 	TEXT_COPY(e->stage, VIEW("nobody"));
-	entry_name_endpoint(e, held->upstream, held->endpoint);
+	entry_name_endpoint(e, held->name);
 }
 
 /* --- sorted ------------------------------------------------------------------------------------------------------- */

@@ -31,8 +31,8 @@ __attribute__((format(printf, 2, 3))) static void tell_bug(const struct endpoint
 	va_start(arguments, format);
 	vsnprintf(what, sizeof(what), format, arguments);
 	va_end(arguments);
-	snprintf(text, sizeof(text), "bug: upstream %.*s, endpoint %.*s: %s", SHOW(ep->upstream->name),
-		SHOW(ep->config->address_text), what);
+	snprintf(text, sizeof(text), "bug: upstream %.*s, endpoint %.*s: %s", SHOW(ep->name.upstream),
+		SHOW(ep->name.address_text), what);
 	ups->on_event(ups->event_context, LEVEL_ERROR, text);
 }
 
@@ -91,8 +91,7 @@ static void endpoint_recount(struct endpoint *ep)
 /* About how much there is to look at: places that were ever used, and who waits. */
 static uint64_t recount_cost(const struct endpoint *ep)
 {
-	const struct config_pool *pool = &ep->upstream->pool;
-	uint64_t places = (uint64_t)pool->max_connections + pool->max_overflow;
+	uint64_t places = (uint64_t)ep->settings.connections_max + ep->settings.overflow_max;
 	struct weir_pool_stats stats;
 
 	weir_pool_stats(ep->pool, &stats);
@@ -106,11 +105,16 @@ static void on_watch(struct io_timer *timer)
 {
 	struct upstreams *ups = container_of(timer, struct upstreams, watch);
 	uint64_t cost = 0;
+	size_t left = 0;
 
-	for (size_t i = 0; i < ups->endpoint_count && cost < WATCH_COST; i++) {
-		struct endpoint *ep = &ups->endpoints[ups->watch_at];
+	list_each_safe(&ups->endpoints, node, next)
+		left++;
+	for (; left > 0 && cost < WATCH_COST; left--) {
+		struct list_node *node = list_pop_front(&ups->endpoints);
+		struct endpoint *ep = container_of(node, struct endpoint, node);
 
-		ups->watch_at = (ups->watch_at + 1) % ups->endpoint_count;
+		/* Who has been looked at stands last. */
+		list_push_back(&ups->endpoints, node);
 		if (ep->closed)
 			continue;
 		cost += recount_cost(ep);

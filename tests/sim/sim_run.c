@@ -36,6 +36,7 @@ enum phase { PHASE_ROUGH, PHASE_CALM, PHASE_QUIET, PHASE_DRAIN, PHASE_OVER };
 static struct {
 	struct sim_setup setup;
 	struct shared *shared;
+	struct generation *generation;
 	struct io *ios[WORKERS_MAX];
 	struct worker *workers[WORKERS_MAX];
 	bool draining, drained[WORKERS_MAX];
@@ -98,7 +99,7 @@ static struct worker *worker_try(unsigned i)
 	char error[256] = "";
 	struct worker_observer observer = {(void *)(uintptr_t)i, on_finished, on_event, on_drained, world_chance(700)};
 
-	struct worker *worker = worker_create(run.ios[i], run.setup.config, run.shared, i, &observer, error);
+	struct worker *worker = worker_create(run.ios[i], run.shared, run.generation, i, &observer, error);
 
 	if (worker == NULL && memory_failed_count() == 0)
 		world_violation("8: a worker is created", "worker %u: %s", i, error);
@@ -125,8 +126,10 @@ static void gateway_create(void)
 	struct sim_faults drawn = faults;
 
 	faults.watch_fails = 0;
-	run.shared = shared_create(run.setup.config, filter_table);
+	run.shared = shared_create(filter_table);
 	SIM_CHECK(run.shared != NULL);
+	run.generation = generation_create(run.shared, run.setup.config);
+	SIM_CHECK(run.generation != NULL);
 	for (unsigned i = 0; i < run.setup.workers; i++) {
 		run.ios[i] = io_create();
 		if (faults.alloc_fails != 0)
@@ -157,10 +160,10 @@ static void gateway_free(void)
 {
 	for (unsigned i = 0; i < run.setup.workers; i++)
 		worker_free(run.workers[i]);
+	generation_unref(run.generation);
 	shared_free(run.shared);
 	for (unsigned i = 0; i < run.setup.workers; i++)
 		io_free(run.ios[i]);
-	config_free(run.setup.config);
 }
 
 /* --- rule 7 ------------------------------------------------------------------------------------------------------- */
