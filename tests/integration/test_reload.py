@@ -215,6 +215,7 @@ def test_unchanged_endpoint_keeps_its_idle_connections(start, make_origin):
     wires = [kept.accept() for _ in range(3)]
     for wire in wires:
         wire.read_request()
+    for wire in wires:
         wire.send(response())
     for client in clients:
         client.read_response()
@@ -228,6 +229,7 @@ def test_unchanged_endpoint_keeps_its_idle_connections(start, make_origin):
         client.send(get())
     for wire in wires:
         wire.read_request()
+    for wire in wires:
         wire.send(response(b"kept"))
     assert {client.read_response().body for client in clients} == {b"kept"}
     assert kept.is_untouched() and added.is_untouched()
