@@ -217,7 +217,8 @@ void upstream_give_back(struct upstream_lease *lease, bool clean)
 	else
 		h1_conn_release(&uc->h1);
 	uc->lease = NULL;
-	CHECK(weir_pool_give_back(ep->pool, lease->waiter.lease, clean ? WEIR_POOL_REUSABLE : WEIR_POOL_DISCARD,
+	if (!uc->reclaimed)
+		CHECK(weir_pool_give_back(ep->pool, lease->waiter.lease, clean ? WEIR_POOL_REUSABLE : WEIR_POOL_DISCARD,
 		io_now_us(ep->ups->io)));
 	lease_end(lease);
 }

@@ -41,6 +41,7 @@ struct upstream_conn {
 	uint32_t connect_us;           /* how long connecting took */
 	uint64_t began_us;
 	bool connecting;
+	bool reclaimed;                /* the pool takes it from its holder, and back, by itself */
 };
 
 struct upstream_lease {
@@ -48,10 +49,10 @@ struct upstream_lease {
 	void (*on_outcome)(struct upstream_lease *lease, enum cause cause);  /* CAUSE_NONE: the lease is held */
 	void (*on_ready)(struct upstream_lease *lease);                      /* its connection has something new */
 	/*
-	 * The lease has been held for long. LEAKING (pool.leak_after): true says that it is in use, and the time begins anew.
-	 * RECLAIMED (pool.reclaim_after): the lease must be dropped in the call. NULL: there is no watch over it.
+	 * The lease has been held for long: LEAKING for pool.leak_after, RECLAIMED for pool.reclaim_after. True says that it is
+	 * in use, and both times begin anew. False and RECLAIMED: it was dropped in the call. NULL: it always is in use.
 	 */
-	bool (*on_overdue)(struct upstream_lease *lease, uint64_t held_us, enum weir_pool_overdue what);
+	bool (*on_overdue)(struct upstream_lease *lease, enum weir_pool_overdue what);
 
 	/* To be read by the user while held. */
 	struct upstream_conn *conn;

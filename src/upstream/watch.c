@@ -136,26 +136,33 @@ void watch_stop(struct upstreams *ups)
 
 /* --- leases held for long ----------------------------------------------------------------------------------------- */
 
+/* Whoever holds it knows whether it is in use. */
+static bool in_use(struct upstream_lease *lease, enum weir_pool_overdue what)
+{
+	return lease->on_overdue == NULL || lease->on_overdue(lease, what);
+}
+
 void watch_overdue(void *owner, uint32_t slot, void *connection, uint64_t held_us, enum weir_pool_overdue what)
 {
 	struct endpoint *ep = owner;
 	struct upstream_conn *uc = connection;
 	struct upstream_lease *lease = uc->lease;
+	bool reclaimed = what == WEIR_POOL_RECLAIMED;
 
 	if (lease == NULL) {
 		tell_bug(ep, "connection %u has been leased for %llu ms and nobody holds it%s", slot,
-			(unsigned long long)(held_us / US_PER_MS),
-			what == WEIR_POOL_RECLAIMED ? "; it is closed" : "");
-	} else if (what == WEIR_POOL_RECLAIMED && PLANTED(RECLAIM_FORGETS_HOLDER)) {
+			(unsigned long long)(held_us / US_PER_MS), reclaimed ? "; it is closed" : "");
+	} else if (reclaimed && PLANTED(RECLAIM_FORGETS_HOLDER)) {
 		return;
-	} else if (what == WEIR_POOL_RECLAIMED) {
-		CHECK(lease->on_overdue != NULL);
-		lease->on_overdue(lease, held_us, what);
-		/* The pool closes the connection next, and nobody may hold it then. */
-		CHECK(lease->stage == LEASE_NONE);
-	} else if (lease->on_overdue != NULL && lease->on_overdue(lease, held_us, what)) {
-		weir_pool_touch(ep->pool, lease->waiter.lease, io_now_us(ep->ups->io));
-		return;
+	} else {
+		uc->reclaimed = reclaimed;
+		if (in_use(lease, what)) {
+			uc->reclaimed = false;
+			weir_pool_touch(ep->pool, lease->waiter.lease, io_now_us(ep->ups->io));
+			return;
+		}
 	}
-	ep->stats.leaking += what == WEIR_POOL_LEAKING;
+	/* The pool closes it next, and nobody may hold it then. */
+	CHECK(lease == NULL || !reclaimed || lease->stage == LEASE_NONE);
+	ep->stats.leaking += !reclaimed;
 }
