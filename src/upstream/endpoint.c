@@ -68,15 +68,24 @@ static void upstream_conn_close(struct upstream_conn *uc)
 	weir_pool_closed(ep->pool, slot, io_now_us(ep->ups->io));
 }
 
+/* Counts it, and tells the pool. */
+static void open_failed(struct endpoint *ep, uint32_t slot, int error)
+{
+	const char *why;
+
+	ep->stats.open_failed[upstream_connect_cause(error, &why)]++;
+	if (PLANTED(SLOT_LOST_ON_FAILED_OPEN))
+		return;
+	weir_pool_open_failed(ep->pool, slot, error, io_now_us(ep->ups->io));
+}
+
 static void connect_failed(struct upstream_conn *uc, int error)
 {
 	struct endpoint *ep = uc->endpoint;
 	uint32_t slot = uc->slot;
 
 	conn_dismantle(uc);
-	if (PLANTED(SLOT_LOST_ON_FAILED_OPEN))
-		return;
-	weir_pool_open_failed(ep->pool, slot, error, io_now_us(ep->ups->io));
+	open_failed(ep, slot, error);
 }
 
 static void connected(struct upstream_conn *uc)
@@ -109,6 +118,8 @@ static void conn_on_ready(struct conn *conn)
 			connect_failed(uc, result);
 	} else if (uc->lease != NULL) {
 		uc->lease->on_ready(uc->lease);
+	} else if (conn->peer_closed && PLANTED(IDLE_CLOSE_UNNOTICED)) {
+		return;
 	} else if (conn->readable || conn->peer_closed || conn->error != 0) {
 		weir_pool_spoiled(ep->pool, uc->slot, io_now_us(ep->ups->io));
 	}
@@ -127,9 +138,7 @@ static void connect_never_began(struct upstream_conn *uc, int error)
 
 	list_remove(&uc->node);
 	slab_free(&ep->ups->conns, uc);
-	if (PLANTED(SLOT_LOST_ON_FAILED_OPEN))
-		return;
-	weir_pool_open_failed(ep->pool, slot, error, io_now_us(ep->ups->io));
+	open_failed(ep, slot, error);
 }
 
 static void on_open(void *owner, uint32_t slot)
@@ -139,7 +148,7 @@ static void on_open(void *owner, uint32_t slot)
 	struct upstream_conn *uc = slab_alloc(&ep->ups->conns);
 
 	if (uc == NULL) {
-		weir_pool_open_failed(ep->pool, slot, -ENOMEM, io_now_us(io));
+		open_failed(ep, slot, -ENOMEM);
 		return;
 	}
 	*uc = (struct upstream_conn){.endpoint = ep, .slot = slot, .began_us = io_now_us(io), .connecting = true};
@@ -148,13 +157,13 @@ static void on_open(void *owner, uint32_t slot)
 	uc->h1.conn.on_ready = conn_on_ready;
 	list_push_back(&ep->conns, &uc->node);
 
-	int error = conn_connect(&uc->h1.conn, io, &ep->config->address);
+	int error = conn_connect(&uc->h1.conn, io, &ep->address);
 
 	h1_conn_init(&uc->h1, ep->ups->scratch);
 	if (error == 0)
 		connected(uc);
 	else if (error == -EINPROGRESS)
-		io_timer_set(io, &uc->timer, deadline_after(io_now_us(io), ep->upstream->timeouts.connect_us));
+		io_timer_set(io, &uc->timer, deadline_after(io_now_us(io), ep->connect_timeout_us));
 	else
 		connect_never_began(uc, error);
 }
@@ -197,7 +206,9 @@ static void endpoint_run(struct endpoint *ep)
 {
 	if (ep->closed)
 		return;
+	ep->running = true;
 	weir_pool_run(ep->pool, io_now_us(ep->ups->io));
+	ep->running = false;
 	/* The pool may have told its end from in there. */
 	if (!ep->closed)
 		io_timer_set(ep->ups->io, &ep->timer, weir_pool_next_event(ep->pool));
@@ -218,59 +229,14 @@ static void on_freed(struct io_message *message)
 	struct endpoint *ep = container_of(message, struct endpoint, freed);
 
 	atomic_store(&ep->freed_posted, false);
-	weir_pool_budget_freed(ep->pool, io_now_us(ep->ups->io));
+	if (ep->closed)
+		endpoint_free_when_done(ep);
+	else
+		weir_pool_budget_freed(ep->pool, io_now_us(ep->ups->io));
 }
-
-static void on_closed(void *owner)
-{
-	struct endpoint *ep = owner;
-
-	ep->closed = true;
-	io_timer_cancel(ep->ups->io, &ep->timer);
-	io_defer_cancel(ep->ups->io, &ep->run);
-	if (--ep->ups->closing == 0)
-		io_defer(ep->ups->io, &ep->ups->closed_task);
-}
-
-static const struct weir_pool_ops pool_ops = {
-	.open = on_open, .close = on_close, .wake = on_wake, .on_closed = on_closed, .random = on_random};
-
-bool endpoint_init(struct endpoint *ep, struct upstreams *ups, const struct config_upstream *upstream,
-	const struct config_endpoint *config, struct weir_pool_budget *budget)
-{
-	const struct config_pool *p = &upstream->pool;
-	struct weir_pool_config pool_config = {
-		.connections_max = p->max_connections,
-		.waiters_max = p->max_pending,
-		.connecting_max = p->max_connecting,
-		.uses_max = p->max_uses,
-		.order = p->lifo ? WEIR_POOL_LIFO : WEIR_POOL_FIFO,
-		.acquire_timeout_us = p->acquire_timeout_us,
-		.idle_timeout_us = p->idle_timeout_us,
-		.lifetime_max_us = p->max_lifetime_us,
-	};
-
-	ep->ups = ups;
-	ep->upstream = upstream;
-	ep->config = config;
-	list_init(&ep->conns);
-	ep->run.on_run = on_run;
-	ep->timer.on_fire = on_timer;
-	ep->freed.on_receive = on_freed;
-	ep->pool = weir_pool_create(&pool_config, &pool_ops, ep, budget);
-	return ep->pool != NULL;
-}
-
-void endpoint_release(struct endpoint *ep)
-{
-	if (ep->pool != NULL)
-		weir_pool_free(ep->pool);
-}
-
-/* --- the budgets that the workers share --------------------------------------------------------------------------- */
 
 /* On the thread of the worker that returned a unit, or needs one: only post. */
-static void budget_notify(void *owner)
+void endpoint_notify(void *owner)
 {
 	struct endpoint *ep = owner;
 
@@ -278,33 +244,124 @@ static void budget_notify(void *owner)
 		io_post(ep->ups->io, &ep->freed);
 }
 
-struct weir_pool_budget **upstreams_budgets_create(const struct config *config)
+static void on_closed(void *owner)
 {
-	struct weir_pool_budget **budgets = calloc(config_endpoint_count(config) + 1, sizeof(*budgets));
-	size_t at = 0;
+	struct endpoint *ep = owner;
+	struct upstreams *ups = ep->ups;
 
-	if (budgets == NULL)
-		return NULL;
-	for (size_t i = 0; i < config->upstream_count; i++) {
-		const struct config_upstream *u = &config->upstreams[i];
-
-		for (size_t j = 0; j < u->endpoint_count; j++) {
-			budgets[at] = weir_pool_budget_create(u->pool.max_connections, 0, budget_notify);
-			if (budgets[at++] == NULL) {
-				upstreams_budgets_free(budgets, config);
-				return NULL;
-			}
-		}
-	}
-	return budgets;
+	ep->closed = true;
+	io_timer_cancel(ups->io, &ep->timer);
+	io_defer_cancel(ups->io, &ep->run);
+	if (ups->on_closed == NULL)
+		endpoint_free_when_done(ep);
+	else if (--ups->closing == 0)
+		io_defer(ups->io, &ups->closed_task);
 }
 
-void upstreams_budgets_free(struct weir_pool_budget **budgets, const struct config *config)
+static const struct weir_pool_ops pool_ops = {
+	.open = on_open, .close = on_close, .wake = on_wake, .on_closed = on_closed, .random = on_random,
+	.overdue = watch_overdue};
+
+/* A surplus is halved each time a part of the idle time has passed, so most of it is gone before that is over. */
+enum { TRIMS_IN_IDLE_TIMEOUT = 4 };
+#define BACKOFF_MIN_US (10 * US_PER_MS)
+#define BACKOFF_MAX_US (500 * US_PER_MS)
+
+/* The file's words in the pool's. */
+static struct weir_pool_config pool_config_of(const struct config_pool *p)
 {
-	if (budgets == NULL)
-		return;
-	for (size_t i = 0; i < config_endpoint_count(config); i++)
-		if (budgets[i] != NULL)
-			weir_pool_budget_free(budgets[i]);
-	free(budgets);
+	return (struct weir_pool_config){
+		.connections_max = p->max_connections,
+		.overflow_max = p->max_overflow,
+		.waiters_max = p->max_pending,
+		.connecting_max = p->max_connecting,
+		.idle_min = p->min_idle,
+		.uses_max = p->max_uses,
+		.order = p->lifo ? WEIR_POOL_LIFO : WEIR_POOL_FIFO,
+		.on_acquire_timeout = p->on_acquire_timeout == ON_ACQUIRE_TIMEOUT_NEW ? WEIR_POOL_NEW : WEIR_POOL_FAIL,
+		.checks = WEIR_POOL_CHECK_NEVER,
+		.acquire_timeout_us = p->acquire_timeout_us,
+		.idle_timeout_us = p->idle_timeout_us,
+		.lifetime_max_us = p->max_lifetime_us,
+		.trim_interval_us = p->idle_timeout_us / TRIMS_IN_IDLE_TIMEOUT,
+		.backoff_min_us = BACKOFF_MIN_US,
+		.backoff_max_us = BACKOFF_MAX_US,
+		.leak_after_us = p->leak_after_us,
+		.reclaim_after_us = p->reclaim_after_us,
+	};
+}
+
+/* --- beginning and end -------------------------------------------------------------------------------------------- */
+
+struct weir_pool_config endpoint_settings(const struct config_upstream *upstream)
+{
+	struct weir_pool_config settings = pool_config_of(&upstream->pool);
+
+	if (PLANTED(BACK_OFF_IGNORED))
+		settings.backoff_min_us = settings.backoff_max_us = 0;
+	return settings;
+}
+
+static void on_release(struct io_task *task)
+{
+	struct endpoint *ep = container_of(task, struct endpoint, release);
+
+	list_remove(&ep->node);
+	endpoint_free(ep);
+}
+
+/* Copies both names to behind the endpoint. */
+static void endpoint_name_set(struct endpoint *ep, struct view upstream, struct view address_text)
+{
+	char *names = (char *)(ep + 1);
+
+	memcpy(names, upstream.p, upstream.n);
+	memcpy(names + upstream.n, address_text.p, address_text.n);
+	ep->name = (struct endpoint_name){view_of(names, upstream.n), view_of(names + upstream.n, address_text.n)};
+}
+
+struct endpoint *endpoint_create(struct upstreams *ups, const struct config_upstream *upstream,
+	const struct config_endpoint *config, struct endpoint_budget *budget)
+{
+	struct endpoint *ep = calloc(1, sizeof(*ep) + upstream->name.n + config->address_text.n);
+
+	if (ep == NULL)
+		return NULL;
+	ep->ups = ups;
+	ep->address = config->address;
+	ep->settings = endpoint_settings(upstream);
+	endpoint_name_set(ep, upstream->name, config->address_text);
+	list_init(&ep->conns);
+	ep->run.on_run = on_run;
+	ep->timer.on_fire = on_timer;
+	ep->freed.on_receive = on_freed;
+	ep->release.on_run = on_release;
+	ep->pool = weir_pool_create(&ep->settings, &pool_ops, ep, budget->pool_budget);
+	if (ep->pool == NULL) {
+		free(ep);
+		return NULL;
+	}
+	ep->budget = endpoint_budget_ref(budget);
+	return ep;
+}
+
+void endpoint_free(struct endpoint *ep)
+{
+	io_timer_cancel(ep->ups->io, &ep->timer);
+	io_defer_cancel(ep->ups->io, &ep->run);
+	io_defer_cancel(ep->ups->io, &ep->release);
+	weir_pool_free(ep->pool);
+	endpoint_budget_unref(ep->budget);
+	free(ep);
+}
+
+/*
+ * A connection's memory is freed by a task, too, and names its endpoint; it was posted before the pool could be told that
+ * the connection is closed, so it has run by then. Nobody notifies a closed pool, but a notice may be on the way.
+ * When everything is being closed it is left to upstreams_free: it may be in service still.
+ */
+void endpoint_free_when_done(struct endpoint *ep)
+{
+	if (ep->ups->on_closed == NULL && ep->closed && ep->named == 0 && !atomic_load(&ep->freed_posted))
+		io_defer(ep->ups->io, &ep->release);
 }

@@ -32,6 +32,7 @@ static void lease_hold(struct upstream_lease *lease, uint64_t now_us)
 	uc->lease = lease;
 	lease->conn = uc;
 	lease->stage = LEASE_HELD;
+	lease->held_since_us = now_us;
 	lease->reused = lease->waiter.reused;
 	lease->connect_us = lease->reused ? 0 : uc->connect_us;
 	lease->queue_us = waited_us > lease->connect_us ? waited_us - lease->connect_us : 0;
@@ -49,6 +50,8 @@ static enum cause outcome_cause(struct upstream_lease *lease, enum weir_pool_out
 	case WEIR_POOL_OPEN_FAILED: return upstream_connect_cause(lease->waiter.reason, &lease->why);
 	case WEIR_POOL_CLOSED: return CAUSE_DRAINING;
 	case WEIR_POOL_TIMED_OUT:
+		if (lease->waiter.reason != 0)
+			return upstream_connect_cause(lease->waiter.reason, &lease->why);
 		/* Where nothing was ever established, the wait was for connecting. */
 		weir_pool_stats(lease->endpoint->pool, &stats);
 		return stats.connecting > 0 && stats.leased + stats.idle == 0 ? CAUSE_CONNECT_TIMEOUT
@@ -95,17 +98,61 @@ static bool delivered_is_clean(const struct upstream_lease *lease)
 	return conn_is_clean(uc);
 }
 
+static void lease_name(struct upstream_lease *lease, struct endpoint *ep)
+{
+	upstream_lease_release(lease);
+	lease->picked = &ep->name;
+	lease->named = ep;
+	ep->named++;
+}
+
+void upstream_lease_release(struct upstream_lease *lease)
+{
+	struct endpoint *ep = lease->named;
+
+	if (ep == NULL)
+		return;
+	lease->picked = NULL;
+	lease->named = NULL;
+	if (--ep->named == 0 && ep->closed)
+		endpoint_free_when_done(ep);
+}
+
+/*
+ * A reload drains the endpoint, which takes nobody back: of the pools that are in service now one is asked. Where there is
+ * none everything is being closed.
+ */
+static enum weir_pool_outcome ask_successor(struct upstream_lease *lease, uint64_t now_us)
+{
+	struct endpoint *drained = lease->endpoint;
+	struct endpoint_group *group = group_named(drained->ups, drained->name.upstream);
+
+	if (group == NULL)
+		return WEIR_POOL_CLOSED;
+	drained->active--;
+	lease->endpoint = balance_pick(group);
+	lease->endpoint->active++;
+	lease_name(lease, lease->endpoint);
+	return ask_pool(lease, now_us, PRIORITY_AGAIN);
+}
+
+/* The connection that was delivered is none. The lease keeps its place: it is asked for in front. */
+static enum weir_pool_outcome ask_again(struct upstream_lease *lease, uint64_t now_us)
+{
+	CHECK(weir_pool_give_back(lease->endpoint->pool, lease->waiter.lease, WEIR_POOL_DISCARD, now_us));
+	enum weir_pool_outcome outcome = ask_pool(lease, now_us, PRIORITY_AGAIN);
+
+	return outcome == WEIR_POOL_CLOSED ? ask_successor(lease, now_us) : outcome;
+}
+
 static void on_outcome(struct weir_pool_waiter *waiter, enum weir_pool_outcome outcome)
 {
 	struct upstream_lease *lease = container_of(waiter, struct upstream_lease, waiter);
-	struct endpoint *ep = lease->endpoint;
-	uint64_t now_us = io_now_us(ep->ups->io);
+	uint64_t now_us = io_now_us(lease->endpoint->ups->io);
 
-	/* Each round costs the pool a connection, so this ends. The lease keeps its place: it is asked for in front. */
-	while (outcome == WEIR_POOL_DELIVERED && !delivered_is_clean(lease)) {
-		CHECK(weir_pool_give_back(ep->pool, lease->waiter.lease, WEIR_POOL_DISCARD, now_us));
-		outcome = ask_pool(lease, now_us, PRIORITY_AGAIN);
-	}
+	/* Each round costs the pool a connection, so this ends. */
+	while (outcome == WEIR_POOL_DELIVERED && !delivered_is_clean(lease))
+		outcome = ask_again(lease, now_us);
 	if (outcome == WEIR_POOL_PENDING)
 		return;
 
@@ -124,16 +171,18 @@ enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config
 	struct upstream_lease *lease, uint64_t deadline_us, enum cause *cause)
 {
 	uint64_t now_us = io_now_us(ups->io);
-	struct endpoint *ep = balance_pick(ups, upstream);
+	struct endpoint_group *group = group_of(ups, upstream);
 
 	CHECK(lease->stage == LEASE_NONE);
-	if (ep == NULL) {
-		lease->why = NULL;
+	if (group == NULL) {
+		lease->why = "the upstream is gone since a reload";
 		*cause = CAUSE_NO_HEALTHY_ENDPOINT;
 		return UPSTREAM_FAILED;
 	}
+	struct endpoint *ep = balance_pick(group);
+
 	lease->endpoint = ep;
-	lease->picked = ep->config;
+	lease_name(lease, ep);
 	lease->asked_us = now_us;
 	lease->queue_us = lease->connect_us = 0;
 	lease->reused = false;
@@ -168,7 +217,8 @@ void upstream_give_back(struct upstream_lease *lease, bool clean)
 	else
 		h1_conn_release(&uc->h1);
 	uc->lease = NULL;
-	CHECK(weir_pool_give_back(ep->pool, lease->waiter.lease, clean ? WEIR_POOL_REUSABLE : WEIR_POOL_DISCARD,
+	if (!uc->reclaimed)
+		CHECK(weir_pool_give_back(ep->pool, lease->waiter.lease, clean ? WEIR_POOL_REUSABLE : WEIR_POOL_DISCARD,
 		io_now_us(ep->ups->io)));
 	lease_end(lease);
 }
@@ -179,8 +229,11 @@ void upstream_drop(struct upstream_lease *lease)
 	case LEASE_NONE: return;
 	case LEASE_HELD: upstream_give_back(lease, false); return;
 	case LEASE_WAITING:
-		weir_pool_cancel(lease->endpoint->pool, &lease->waiter, io_now_us(lease->endpoint->ups->io));
+		if (!PLANTED(GHOST_WAITER))
+			weir_pool_cancel(lease->endpoint->pool, &lease->waiter, io_now_us(lease->endpoint->ups->io));
 		lease->queue_us = io_now_us(lease->endpoint->ups->io) - lease->asked_us;
+		if (PLANTED(ACTIVE_COUNT_LEAKS))
+			lease->endpoint->active++;
 		lease_end(lease);
 		return;
 	}
