@@ -14,11 +14,11 @@
  *   the same with opens that fail inside the callback, two priorities                  60 states, 5 deep
  *   1 slot + 1 of overflow, 2 waiters: checks on acquire and on give-back, fresh
  *   waiters, idle_min 1, back-off, leaks and reclaim, touch, spoiled ones, wrong
- *   give-backs, renewal, drain, close                                                                       350,632 states, 31 deep
+ *   give-backs, renewal, drain, close                                                  350,632 states, 31 deep
  *
- * Not feasible in a test any more: the last case with 2 slots or a third waiter (more than 2,000,000 states before 20
- * events). In it no two waits fall due in the same microsecond: which of them may have the connection beyond the maximum
- * is left open.
+ * Not feasible in a test any more: the last case with a third waiter (more than 580,000 states within 11 events, and still
+ * growing as fast as they are expanded). In the last case no two waits fall due in the same microsecond: which of them may
+ * have the connection beyond the maximum is left open.
  */
 #include "explore.h"
 #include "planting.h"
