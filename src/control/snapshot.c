@@ -6,7 +6,7 @@
 struct snapshot *snapshot_create(const struct config *config)
 {
 	size_t count = config_endpoint_count(config);
-	struct snapshot *s = calloc(1, sizeof(*s) + count * sizeof(s->pools[0]));
+	struct snapshot *s = calloc(1, sizeof(*s) + count * sizeof(s->endpoints[0]));
 
 	if (s != NULL)
 		s->endpoint_count = count;
@@ -38,10 +38,10 @@ void snapshot_fit(struct snapshot **s, struct generation *generation)
 void snapshot_clear(struct snapshot *s)
 {
 	memset(&s->worker, 0, sizeof(s->worker));
-	memset(s->pools, 0, s->endpoint_count * sizeof(s->pools[0]));
+	memset(s->endpoints, 0, s->endpoint_count * sizeof(s->endpoints[0]));
 }
 
-void snapshot_take(struct snapshot **to, struct worker *worker)
+void snapshot_take(struct snapshot **to, struct worker *worker, unsigned wants)
 {
 	const struct upstreams *upstreams = worker_upstreams(worker);
 	const struct config_upstream *upstream;
@@ -49,39 +49,61 @@ void snapshot_take(struct snapshot **to, struct worker *worker)
 
 	snapshot_fit(to, worker_generation(worker));
 	(*to)->worker = *worker_stats(worker);
+	(*to)->oldest.lease_count = (*to)->oldest.exchange_count = 0;
+	if (wants & SNAPSHOT_OLDEST)
+		worker_oldest(worker, &(*to)->oldest);
 	/* Without memory for another generation the pools say what they said before. */
 	if ((*to)->generation != worker_generation(worker))
 		return;
 	for (size_t i = 0; i < (*to)->endpoint_count; i++)
-		upstreams_endpoint_stats(upstreams, i, &upstream, &endpoint, &(*to)->pools[i]);
+		upstreams_endpoint_stats(upstreams, i, &upstream, &endpoint, &(*to)->endpoints[i]);
 }
 
-/* struct worker_stats is counters of 64 bits and nothing else, so it is an array of them. */
-static void worker_stats_add(struct worker_stats *to, const struct worker_stats *from)
+/* Memory that is counters of 64 bits and nothing else. */
+static void counters_add(void *to, const void *from, size_t bytes)
 {
-	_Static_assert(sizeof(*to) % sizeof(uint64_t) == 0, "only counters of 64 bits");
-	uint64_t *sum = (uint64_t *)to;
-	const uint64_t *more = (const uint64_t *)from;
+	uint64_t *sum = to;
+	const uint64_t *more = from;
 
-	for (size_t i = 0; i < sizeof(*to) / sizeof(uint64_t); i++)
+	for (size_t i = 0; i < bytes / sizeof(uint64_t); i++)
 		sum[i] += more[i];
 }
 
+static void worker_stats_add(struct worker_stats *to, const struct worker_stats *from)
+{
+	_Static_assert(sizeof(*to) % sizeof(uint64_t) == 0, "only counters of 64 bits");
+	counters_add(to, from, sizeof(*to));
+}
+
+/* The present counts stand in front, and behind them only counters of 64 bits. */
 static void pool_stats_add(struct weir_pool_stats *to, const struct weir_pool_stats *from)
 {
+	_Static_assert(offsetof(struct weir_pool_stats, opened) == 6 * sizeof(uint32_t), "six present counts");
 	to->idle += from->idle;
 	to->connecting += from->connecting;
+	to->checking += from->checking;
 	to->leased += from->leased;
 	to->closing += from->closing;
 	to->waiting += from->waiting;
-	to->opened += from->opened;
-	to->open_failed += from->open_failed;
-	to->closed += from->closed;
-	for (size_t i = 0; i < WEIR_POOL_PENDING; i++)
-		to->acquires[i] += from->acquires[i];
-	to->reused += from->reused;
-	to->stale_give_backs += from->stale_give_backs;
-	to->bad_reports += from->bad_reports;
+	counters_add(&to->opened, &from->opened, sizeof(*to) - offsetof(struct weir_pool_stats, opened));
+}
+
+/* Of what several workers have learned of one endpoint the shortest counts; 0: nothing was learned. */
+static uint64_t shorter(uint64_t a, uint64_t b)
+{
+	return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+static void endpoint_stats_add(struct upstream_endpoint_stats *to, const struct upstream_endpoint_stats *from)
+{
+	pool_stats_add(&to->pool, &from->pool);
+	counters_add(to->retries, from->retries, sizeof(to->retries));
+	counters_add(to->open_failed, from->open_failed, sizeof(to->open_failed));
+	to->leaking += from->leaking;
+	to->audits += from->audits;
+	to->audit_mismatch += from->audit_mismatch;
+	to->learned_idle_us = shorter(to->learned_idle_us, from->learned_idle_us);
+	to->announced_idle_us = shorter(to->announced_idle_us, from->announced_idle_us);
 }
 
 /* Its place in the configuration's order; SIZE_MAX: it is not there. */
@@ -100,18 +122,18 @@ static size_t endpoint_find(const struct config *config, struct view upstream, c
 }
 
 /* While a reload is under way, workers may be of different generations: what both have is found by name. */
-static void pools_add_by_name(struct snapshot *to, const struct snapshot *from)
+static void endpoints_add_by_name(struct snapshot *to, const struct snapshot *from)
 {
 	const struct config *config = to->generation->config, *other = from->generation->config;
-	struct weir_pool_stats *pool = to->pools;
+	struct upstream_endpoint_stats *stats = to->endpoints;
 
 	for (size_t i = 0; i < config->upstream_count; i++)
-		for (size_t j = 0; j < config->upstreams[i].endpoint_count; j++, pool++) {
+		for (size_t j = 0; j < config->upstreams[i].endpoint_count; j++, stats++) {
 			size_t at = endpoint_find(
 				other, config->upstreams[i].name, &config->upstreams[i].endpoints[j].address);
 
 			if (at != SIZE_MAX)
-				pool_stats_add(pool, &from->pools[at]);
+				endpoint_stats_add(stats, &from->endpoints[at]);
 		}
 }
 
@@ -119,9 +141,9 @@ void snapshot_add(struct snapshot *to, const struct snapshot *from)
 {
 	worker_stats_add(&to->worker, &from->worker);
 	if (to->generation != from->generation && to->generation != NULL && from->generation != NULL) {
-		pools_add_by_name(to, from);
+		endpoints_add_by_name(to, from);
 		return;
 	}
 	for (size_t i = 0; i < to->endpoint_count && i < from->endpoint_count; i++)
-		pool_stats_add(&to->pools[i], &from->pools[i]);
+		endpoint_stats_add(&to->endpoints[i], &from->endpoints[i]);
 }
