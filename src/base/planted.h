@@ -18,6 +18,7 @@ enum planted_bug {
 	PLANTED_SLOT_LOST_ON_FAILED_OPEN,    /* a failed connect is not told to the pool */
 	PLANTED_SURPLUS_BYTES_REUSED,        /* bytes after an upstream's answer do not spoil the connection */
 	PLANTED_ACTIVE_COUNT_LEAKS,          /* who gives up waiting for a connection stays counted as active */
+	PLANTED_UNSAFE_REPLAY,               /* a method that is not idempotent is sent again */
 	PLANTED_COUNT
 };
 

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "base/slab.h"
+#include "upstream/idle_close.h"
 #include "upstream/upstream.h"
 
 struct endpoint {
@@ -20,6 +21,8 @@ struct endpoint {
 	uint32_t active;               /* leases waiting or held */
 	struct upstream_endpoint_stats stats;  /* its `pool` is filled for whoever asks */
 	const char *mismatch;          /* what the last audit found; NULL: nothing */
+	struct idle_close idle_close;  /* when it closes connections that rest */
+	uint64_t idle_limit_us;        /* what the pool was told of it */
 	int64_t turn;                  /* round robin: what has been earned so far */
 	bool running;                  /* weir_pool_run is telling outcomes */
 	bool closed;
@@ -47,6 +50,13 @@ struct upstreams {
 bool endpoint_init(struct endpoint *ep, struct upstreams *ups, const struct config_upstream *upstream,
 	const struct config_endpoint *config, struct weir_pool_budget *budget);
 void endpoint_release(struct endpoint *ep);
+
+/* The endpoint has closed a connection that rests, or found it closed. Counts once. */
+void endpoint_saw_idle_close(struct endpoint *ep, struct upstream_conn *uc, uint64_t age_us);
+/* A connection had rested that long, and was good afterwards. */
+void endpoint_saw_survivor(struct endpoint *ep, uint64_t age_us);
+/* It says so itself. */
+void endpoint_announced(struct endpoint *ep, uint64_t idle_us);
 
 /* NULL when the pool's books agree with the endpoint's own lists. */
 const char *endpoint_audit(const struct endpoint *ep);

@@ -297,9 +297,8 @@ static void check_arrival_framing(const struct sim_request *request, const struc
 /* Once; a second time only where nothing can have happened through the first (RFC 9110 §9.2.2). */
 static void check_arrival_count(struct sim_request *request)
 {
-	bool safe = request->framing == SIM_NONE && strcmp(request->method, "POST") != 0 &&
-		    strcmp(request->method, "PATCH") != 0 && strcmp(request->method, "BREW") != 0 &&
-		    request->kind == KIND_PROXIED;
+	bool safe = strcmp(request->method, "POST") != 0 && strcmp(request->method, "PATCH") != 0 &&
+		    strcmp(request->method, "BREW") != 0 && request->kind != KIND_UPGRADE;
 
 	if (++request->arrivals > (safe && oracle_run_is_rough() ? 2 : 1))
 		world_violation("3: no unsafe replay", "request %u (%s) arrives %u times", request->id, request->method,
