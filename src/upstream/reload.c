@@ -164,7 +164,7 @@ static void endpoint_enter(struct endpoint *ep, const struct roster *roster, con
 	if (ep->roster == NULL) {
 		list_push_back(&ep->ups->endpoints, &ep->node);
 		if (ep->before != NULL)
-			ep->before->successor = ep;
+			endpoint_succeed(ep);
 		io_defer(ep->ups->io, &ep->run);
 	}
 	ep->roster = roster;

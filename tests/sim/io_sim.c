@@ -218,6 +218,7 @@ static void file_tell(struct sim_file *file)
 	unsigned events = file->pending;
 
 	file->pending = 0;
+	file->source->due = 0;
 	if (file->end != NULL)
 		file->end->told_turn = world_turn();
 	if (file->kind == FILE_STREAM && world_chance(faults.level_events))
@@ -247,14 +248,18 @@ static void io_tell_events(struct io *io)
 
 	list_init(&batch);
 	list_splice_back(&batch, &io->ready);
-	while (!list_empty(&batch)) {
-		struct sim_file *file = ready_take(&batch);
+	list_each_safe(&batch, node, next) {
+		struct sim_file *file = container_of(node, struct sim_file, ready);
 
-		if (world_chance(faults.partial_batch))
-			list_push_back(&io->ready, &file->ready);
-		else
-			file_tell(file);
+		if (world_chance(faults.partial_batch)) {
+			list_remove(node);
+			list_push_back(&io->ready, node);
+		} else {
+			file->source->due = file->pending;
+		}
 	}
+	while (!list_empty(&batch))
+		file_tell(ready_take(&batch));
 }
 
 static void io_take_mail(struct io *io)
@@ -342,6 +347,8 @@ static struct sim_end *file_close(struct sim_file *file)
 	struct io *io = file->io;
 
 	list_remove(&file->ready);
+	if (file->source != NULL)
+		file->source->due = 0;
 	world_cancel(&file->nudge);
 	world_cancel(&file->attempt);
 	for (; file->waiting_count > 0; file->waiting_count--)
