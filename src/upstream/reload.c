@@ -135,8 +135,8 @@ static struct endpoint_group *group_create(struct upstreams *ups, const struct c
 	return group;
 }
 
-static struct roster *roster_create(struct upstreams *ups, const struct config *config,
-	struct endpoint_budget *const *budgets)
+static struct roster *roster_create(
+	struct upstreams *ups, const struct config *config, struct endpoint_budget *const *budgets)
 {
 	struct roster *roster = calloc(1, sizeof(*roster) + config->upstream_count * sizeof(struct endpoint_group *));
 

@@ -8,7 +8,7 @@ enum { DOORS = 3 };
 
 /* A bed whose configurations come and go. Endpoint `i` of a configuration stands at the door that its port names: 8<i>. */
 struct set {
-	struct bed bed;  /* of the configuration in force */
+	struct bed bed; /* of the configuration in force */
 	struct door doors[DOORS];
 };
 
@@ -309,16 +309,14 @@ static void test_older_request_finds_the_upstream_of_its_name(void **state)
 
 	set_reload(&set, AT_1);
 	user_init(&user);
-	assert_int_equal(
-		upstream_acquire(set.bed.ups, &older->upstreams[1], &user.lease, DEADLINE_NEVER, &user.cause),
+	assert_int_equal(upstream_acquire(set.bed.ups, &older->upstreams[1], &user.lease, DEADLINE_NEVER, &user.cause),
 		UPSTREAM_PENDING);
 	user_await(&user, &set.bed);
 	end_accept(&end, &set.doors[1]);
 	user_end(&user, &set);
 	/* There never was one of this name. */
 	user_init(&user);
-	assert_int_equal(
-		upstream_acquire(set.bed.ups, &older->upstreams[0], &user.lease, DEADLINE_NEVER, &user.cause),
+	assert_int_equal(upstream_acquire(set.bed.ups, &older->upstreams[0], &user.lease, DEADLINE_NEVER, &user.cause),
 		UPSTREAM_FAILED);
 	assert_int_equal(user.cause, CAUSE_NO_HEALTHY_ENDPOINT);
 	assert_null(user.lease.picked);
@@ -341,8 +339,7 @@ static void test_gone_upstream_serves_older_requests_until_settled(void **state)
 	/* A second reload does not end that. */
 	set_reload(&set, "{name: other, endpoints: [{address: 127.0.0.1:82}]}");
 	user_init(&user);
-	assert_int_equal(
-		upstream_acquire(set.bed.ups, &older->upstreams[0], &user.lease, DEADLINE_NEVER, &user.cause),
+	assert_int_equal(upstream_acquire(set.bed.ups, &older->upstreams[0], &user.lease, DEADLINE_NEVER, &user.cause),
 		UPSTREAM_PENDING);
 	user_await(&user, &set.bed);
 	end_accept(&end, &set.doors[0]);
