@@ -97,6 +97,9 @@ static void connected(struct upstream_conn *uc)
 	uc->connect_us = (uint32_t)(now - uc->began_us);
 	io_timer_cancel(ep->ups->io, &uc->timer);
 	weir_pool_opened(ep->pool, uc->slot, uc, now);
+	/* It may have ended in the moment in which it was opened: no other event will tell. The pool may have closed it, too. */
+	if (list_linked(&uc->node) && (uc->h1.conn.readable || uc->h1.conn.peer_closed))
+		weir_pool_spoiled(ep->pool, uc->slot, now);
 }
 
 /* --- when it closes what rests ------------------------------------------------------------------------------------ */

@@ -222,10 +222,13 @@ static void roster_leave(struct upstreams *ups, struct roster *before)
 	free(before);
 }
 
+/* A place may be opened and closed several times in a tick, where connecting succeeds at once. */
+enum { CONNS_SPARE = 64 };
+
 /* Twice what the pools may have: a closed connection keeps its memory until the end of the tick. */
 static void conns_raise(struct upstreams *ups)
 {
-	size_t sum = 0;
+	size_t sum = CONNS_SPARE;
 
 	list_each_safe(&ups->endpoints, node, next) {
 		const struct endpoint *ep = container_of(node, struct endpoint, node);
