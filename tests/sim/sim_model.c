@@ -77,6 +77,11 @@ static void answer_draw_defect(struct sim_request *request)
 {
 	struct sim_answer *answer = &request->answer;
 
+	/* The server ends the connection while the request is on its way. */
+	if (world_chance(faults.server_idle_close)) {
+		answer->defect = world_chance(500) ? DEFECT_CLOSE : DEFECT_RESET;
+		return;
+	}
 	if (!world_chance(faults.answer_defect))
 		return;
 	answer->defect = 1 + world_below(DEFECT_COUNT - 1);

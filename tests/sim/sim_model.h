@@ -79,6 +79,7 @@ struct sim_request {
 	bool switched;      /* the server has sent its 101 */
 	unsigned arrivals;  /* heads seen by servers */
 	bool arrived_complete;
+	bool arrived_reused; /* the first time, on a connection that had served before */
 	bool arrived_stale;  /* on a connection on which bytes stood that nobody had asked for, when it was sent */
 	bool replied_whole;  /* the server has sent its answer up to the end */
 	bool answered;       /* the client has read a final answer to its end */

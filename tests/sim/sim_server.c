@@ -24,6 +24,7 @@ struct serving {
 	struct sim_request *request;  /* NULL: between requests */
 	bool complete;                /* the request has been read to its end */
 	bool replying, replied, tunnel;
+	unsigned heads;           /* requests that began on it */
 	bool stale;               /* see serving_is_stale(); of the request that is being read */
 	const char *spoilt;       /* why it must not be used again; NULL: it may */
 	uint64_t spoilt_by_turn;  /* UINT64_MAX: at once; else it depends on when the gateway heard of it */
@@ -70,7 +71,10 @@ static void serving_reply(struct serving *serving)
 	serving->wire = answer_render(request, &serving->wire_length, &serving->wire_end);
 	serving->wire_limit = serving->wire_length;
 	serving->sent = 0;
-	if ((answer->defect == DEFECT_CLOSE || answer->defect == DEFECT_RESET || answer->defect == DEFECT_STALL) &&
+	/* A connection that turns out to be dead: the next one is not. */
+	if (answer->defect_at == 0 && request->arrivals > 1)
+		serving->wire_limit = serving->wire_length;
+	else if ((answer->defect == DEFECT_CLOSE || answer->defect == DEFECT_RESET || answer->defect == DEFECT_STALL) &&
 		answer->defect_at < serving->wire_end)
 		serving->wire_limit = answer->defect_at;
 	serving->send_after_us = world_now_us() + answer->think_us;
@@ -205,9 +209,23 @@ static void check_reuse(const struct serving *serving)
 		serving->end->conn->number, serving->spoilt);
 }
 
+/* What is sent again goes on a new connection, and only what was lost on one that had served before. */
+static void check_again(struct serving *serving)
+{
+	struct sim_request *request = serving->request;
+	bool reused = serving->heads++ > 0;
+
+	if (request->arrivals == 1)
+		request->arrived_reused = reused;
+	else if (reused || !request->arrived_reused)
+		world_violation("3: no unsafe replay", "request %u arrives again on a %s connection, at first on a %s one",
+			request->id, reused ? "used" : "new", request->arrived_reused ? "used" : "new");
+}
+
 static void serving_head(struct serving *serving)
 {
 	serving->request = oracle_arrival(&serving->reader);
+	check_again(serving);
 	serving->request->arrived_stale = serving->stale;
 	world_note(NOTE_ARRIVED, serving->end->conn->number, serving->request->id, serving->request->arrivals);
 	if (serving->request->answer.continues)
