@@ -3,6 +3,9 @@
  *
  *   load -> journal -> workers, control (all sockets bound) -> "listening" lines -> threads -> "ready" -> orders -> end
  *
+ * A reload is begun by SIGHUP and told when every worker has taken it. The file is read and checked here, off the loops; a
+ * bad one changes nothing.
+ *
  * What fails before "ready" is one line on standard error and undoes what was begun. After it, everything is told through
  * the event log.
  */
@@ -11,6 +14,7 @@
 
 #include "app/command.h"
 #include "app/process.h"
+#include "app/reload.h"
 #include "app/workers.h"
 #include "base/clock.h"
 #include "control/control.h"
@@ -26,29 +30,43 @@ __attribute__((format(printf, 3, 4))) static void tell(struct journal *journal, 
 	journal_event(journal, JOURNAL_MAIN, clock_us(CLOCK_REALTIME), level, text);
 }
 
-/* Limits that may not hold on this machine are said, not refused: fewer clients than allowed may well come. */
-static void plan_warn(const struct config *config, const struct config_machine *machine, const char *path)
+/* False with complaints when the limits may not hold on this machine. They are to be released in every case. */
+static bool plan_check(const struct config *config, struct config_complaints *complaints)
+{
+	struct config_machine machine;
+	FILE *nowhere = fopen("/dev/null", "w");
+	bool fits;
+
+	*complaints = (struct config_complaints){0};
+	if (nowhere == NULL)
+		return true;
+	config_machine_read(&machine);
+	fits = config_plan(config, &machine, nowhere, complaints);
+	fclose(nowhere);
+	return fits;
+}
+
+/* It is said, not refused: fewer clients than allowed may well come. */
+static void plan_warn(const struct config *config, const char *path)
 {
 	struct config_complaints complaints;
-	FILE *nowhere = fopen("/dev/null", "w");
 
-	if (nowhere == NULL)
-		return;
-	if (!config_plan(config, machine, nowhere, &complaints)) {
+	if (!plan_check(config, &complaints)) {
 		command_complain("%s: the limits do not fit this machine ('weir check %s' shows the arithmetic):", path, path);
 		config_complaints_print(&complaints, path, stderr);
 	}
 	config_complaints_release(&complaints);
-	fclose(nowhere);
 }
 
 /* What runs. */
 struct gateway {
-	const struct config *config;
+	const char *path;           /* of the configuration */
 	struct journal *journal;
 	struct workers *workers;
 	struct control *control;    /* NULL: `admin: off` */
 	unsigned count;             /* of workers */
+	bool draining;
+	bool reload_again;          /* asked for while one was under way */
 };
 
 static void announce_one(const struct address *address, struct view name)
@@ -61,11 +79,12 @@ static void announce_one(const struct address *address, struct view name)
 
 static void announce(const struct gateway *gateway)
 {
+	const struct config *config = workers_config(gateway->workers);
 	struct address address;
 
-	for (size_t i = 0; i < gateway->config->listener_count; i++) {
+	for (size_t i = 0; i < config->listener_count; i++) {
 		workers_listener_address(gateway->workers, i, &address);
-		announce_one(&address, gateway->config->listeners[i].name);
+		announce_one(&address, config->listeners[i].name);
 	}
 	if (gateway->control != NULL) {
 		control_address(gateway->control, &address);
@@ -80,14 +99,6 @@ static void gateway_not_ready(const struct gateway *gateway)
 		control_drain(gateway->control);
 }
 
-static void drain(const struct gateway *gateway, const char *signal_name)
-{
-	tell(gateway->journal, LEVEL_INFO, "%s: draining; requests may finish for %llu ms, once more ends them", signal_name,
-		(unsigned long long)(gateway->config->drain_timeout_us / US_PER_MS));
-	gateway_not_ready(gateway);
-	workers_drain(gateway->workers);
-}
-
 static void stop(const struct gateway *gateway, const char *signal_name)
 {
 	tell(gateway->journal, LEVEL_INFO, "%s: stopping", signal_name);
@@ -95,49 +106,132 @@ static void stop(const struct gateway *gateway, const char *signal_name)
 	workers_stop(gateway->workers);
 }
 
-/* Obeys the signals until the last worker has ended. */
-static void supervise(const struct gateway *gateway)
+/* A second time it is a stop. */
+static void drain(struct gateway *gateway, const char *signal_name)
 {
-	bool draining = false;
+	if (gateway->draining) {
+		stop(gateway, signal_name);
+		return;
+	}
+	gateway->draining = true;
+	tell(gateway->journal, LEVEL_INFO, "%s: draining; requests may finish for %llu ms, once more ends them", signal_name,
+		(unsigned long long)(workers_config(gateway->workers)->drain_timeout_us / US_PER_MS));
+	gateway_not_ready(gateway);
+	workers_drain(gateway->workers);
+}
+
+/* --- reloading ------------------------------------------------------------------------------------------------------- */
+
+static void reload_on_tell(void *context, int level, const char *text)
+{
+	journal_event(context, JOURNAL_MAIN, clock_us(CLOCK_REALTIME), level, text);
+}
+
+static void reload_warn_of_plan(const struct gateway *gateway, const struct config *config)
+{
+	const struct reload_teller to = {reload_on_tell, gateway->journal};
+	struct config_complaints complaints;
+
+	if (!plan_check(config, &complaints)) {
+		tell(gateway->journal, LEVEL_WARNING, "the limits do not fit this machine:");
+		reload_tell_complaints(&to, LEVEL_WARNING, gateway->path, &complaints);
+	}
+	config_complaints_release(&complaints);
+}
+
+/* NULL: it is not good, and everybody was told why. */
+static const struct config *reload_load(const struct gateway *gateway, const char *signal_name)
+{
+	const struct reload_teller to = {reload_on_tell, gateway->journal};
+	struct config_complaints complaints;
+	const struct config *config;
+
+	if (config_load(gateway->path, &config, &complaints) != CONFIG_OK) {
+		reload_tell_complaints(&to, LEVEL_ERROR, gateway->path, &complaints);
+		tell(gateway->journal, LEVEL_ERROR, "%s: not reloaded: the configuration of before stays in force", signal_name);
+	}
+	config_complaints_release(&complaints);
+	return config;
+}
+
+static void reload(struct gateway *gateway, const char *signal_name)
+{
+	const struct config *config;
+
+	if (gateway->draining) {
+		tell(gateway->journal, LEVEL_WARNING, "%s: not reloaded: the gateway is on its way out", signal_name);
+		return;
+	}
+	if (workers_next(gateway->workers) != NULL) {
+		gateway->reload_again = true;
+		return;
+	}
+	config = reload_load(gateway, signal_name);
+	if (config == NULL)
+		return;
+	reload_warn_of_plan(gateway, config);
+	if (!workers_reload(gateway->workers, config)) {
+		tell(gateway->journal, LEVEL_ERROR, "%s: not reloaded: out of memory", signal_name);
+		config_free(config);
+	}
+}
+
+/* The workers may have taken what was reloaded. */
+static void reload_look(struct gateway *gateway)
+{
+	const struct reload_teller to = {reload_on_tell, gateway->journal};
+	unsigned refused;
+
+	if (workers_next(gateway->workers) == NULL || workers_reloading(gateway->workers))
+		return;
+	reload_tell_changes(&to, workers_config(gateway->workers), workers_next(gateway->workers));
+	refused = workers_reloaded(gateway->workers);
+	if (refused > 0)
+		tell(gateway->journal, LEVEL_ERROR,
+			"%u of %u workers lacked the memory to reload: they go on with the configuration of before", refused,
+			gateway->count);
+	if (gateway->reload_again) {
+		gateway->reload_again = false;
+		reload(gateway, "SIGHUP");
+	}
+}
+
+/* Obeys the signals until the last worker has ended. */
+static void supervise(struct gateway *gateway)
+{
 	const char *signal_name;
 
 	while (workers_running(gateway->workers)) {
 		switch (process_wait(&signal_name)) {
-		case ORDER_DRAIN:
-			if (draining)
-				stop(gateway, signal_name);
-			else
-				drain(gateway, signal_name);
-			draining = true;
+		case ORDER_DRAIN: drain(gateway, signal_name); break;
+		case ORDER_STOP:
+			gateway->draining = true;
+			stop(gateway, signal_name);
 			break;
-		case ORDER_STOP: stop(gateway, signal_name); break;
 		case ORDER_REOPEN: journal_reopen(gateway->journal); break;
-		case ORDER_RELOAD:
-			tell(gateway->journal, LEVEL_WARNING,
-				"SIGHUP: this version cannot reload; to read the configuration again, stop and start it");
-			break;
-		case ORDER_ENDED: break;
+		case ORDER_RELOAD: reload(gateway, signal_name); break;
+		case ORDER_LOOK: reload_look(gateway); break;
 		}
 	}
 	tell(gateway->journal, LEVEL_INFO, "stopped");
 }
 
-/* Binds every socket. What was created by the time of a failure is there for gateway_end(). */
-static bool gateway_create(struct gateway *gateway, char error[256])
+/* Binds every socket. What was created by the time of a failure is there for gateway_end(). Owns `config`. */
+static bool gateway_create(struct gateway *gateway, const struct config *config, char error[256])
 {
+	gateway->workers = workers_create(config, gateway->count, gateway->journal, error);
+	if (gateway->workers == NULL)
+		return false;
 	const struct control_options options = {
-		.config = gateway->config,
+		.config = config,
 		.journal = gateway->journal,
 		.workers = gateway->count,
 		.version = WEIR_VERSION,
 	};
 
-	gateway->workers = workers_create(gateway->config, gateway->count, gateway->journal, error);
-	if (gateway->workers == NULL)
-		return false;
-	if (gateway->config->admin.enabled)
+	if (config->admin.enabled)
 		gateway->control = control_create(&options, error);
-	return gateway->control != NULL || !gateway->config->admin.enabled;
+	return gateway->control != NULL || !config->admin.enabled;
 }
 
 static bool gateway_start(struct gateway *gateway, char error[256])
@@ -161,14 +255,14 @@ static void gateway_end(struct gateway *gateway)
 		workers_free(gateway->workers);
 }
 
-/* From bound sockets to the end. */
-static enum exit_code serve(const struct config *config, unsigned count, struct journal *journal)
+/* From bound sockets to the end. Owns `config`. */
+static enum exit_code serve(const struct config *config, const char *path, unsigned count, struct journal *journal)
 {
-	struct gateway gateway = {.config = config, .journal = journal, .count = count};
+	struct gateway gateway = {.path = path, .journal = journal, .count = count};
 	enum exit_code code = EXIT_TROUBLE;
 	char error[256];
 
-	if (!gateway_create(&gateway, error))
+	if (!gateway_create(&gateway, config, error))
 		goto end;
 	announce(&gateway);
 	if (!gateway_start(&gateway, error))
@@ -183,13 +277,14 @@ end:
 	return code;
 }
 
+/* Owns `config`. */
 static enum exit_code run(const struct config *config, const char *path)
 {
 	struct config_machine machine;
 	char error[256];
 
 	config_machine_read(&machine);
-	plan_warn(config, &machine, path);
+	plan_warn(config, path);
 	const struct journal_options options = {
 		.workers = config->workers != 0 ? config->workers : machine.processors,
 		.access = config->log.access,
@@ -201,9 +296,10 @@ static enum exit_code run(const struct config *config, const char *path)
 
 	if (journal == NULL) {
 		command_complain("%s", error);
+		config_free(config);
 		return EXIT_TROUBLE;
 	}
-	enum exit_code code = serve(config, options.workers, journal);
+	enum exit_code code = serve(config, path, options.workers, journal);
 
 	if (!journal_free(journal, JOURNAL_END_US)) {
 		command_complain("the log could not be written to its end: nobody reads it");
@@ -227,9 +323,7 @@ static enum exit_code run_run(int argc, char **argv)
 
 	if (code != EXIT_FINE)
 		return code;
-	code = run(config, path);
-	config_free(config);
-	return code;
+	return run(config, path);
 }
 
 const struct command command_run = {
@@ -238,6 +332,7 @@ const struct command command_run = {
 	.summary = "run the gateway",
 	.help = "SIGTERM, SIGQUIT  drain: stop accepting, finish what runs, end at the deadline; a second one ends at once\n"
 		"SIGINT            stop at once\n"
+		"SIGHUP            read the configuration again; a bad one changes nothing\n"
 		"SIGUSR1           open the log files anew, after they were renamed\n"
 		"\n"
 		"Exit status: 0 stopped as told, 1 the machine does not let it start, 2 the configuration is wrong.\n",

@@ -16,7 +16,7 @@
 struct demo_house {
 	struct origins *a, *b;
 	int nobody_fd;              /* keeps the port of the third upstream from being taken */
-	const struct config *config;
+	const struct config *config;    /* until the workers own it */
 	struct journal *journal;
 	struct workers *workers;
 	struct address address;     /* of the gateway */

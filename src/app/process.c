@@ -1,6 +1,6 @@
 /*
- * See process.h. ORDER_ENDED travels as a signal too, so that the main thread has one place to wait at. Sent by somebody
- * else it does nothing: the waiting thread looks whether the workers have ended.
+ * See process.h. ORDER_LOOK travels as a signal too, so that the main thread has one place to wait at. Sent by somebody
+ * else it does nothing: the waiting thread looks, and finds nothing new.
  */
 #include "app/process.h"
 
@@ -24,7 +24,7 @@ static const struct order_signal order_signals[] = {
 	{SIGINT, ORDER_STOP, "SIGINT"},
 	{SIGUSR1, ORDER_REOPEN, "SIGUSR1"},
 	{SIGHUP, ORDER_RELOAD, "SIGHUP"},
-	{SIGUSR2, ORDER_ENDED, "SIGUSR2"},
+	{SIGUSR2, ORDER_LOOK, "SIGUSR2"},
 };
 
 #define SIGNAL_COUNT (sizeof(order_signals) / sizeof(order_signals[0]))
@@ -95,7 +95,7 @@ void process_wait_for_end(void)
 	while (order != ORDER_DRAIN && order != ORDER_STOP);
 }
 
-void process_tell_ended(void)
+void process_tell(void)
 {
 	kill(getpid(), SIGUSR2);
 }

@@ -11,7 +11,7 @@ enum process_order {
 	ORDER_STOP,      /* SIGINT */
 	ORDER_REOPEN,    /* SIGUSR1 */
 	ORDER_RELOAD,    /* SIGHUP */
-	ORDER_ENDED,     /* process_tell_ended(); look whether it is true */
+	ORDER_LOOK,      /* process_tell(): look whether the workers have ended, or have reloaded */
 };
 
 /*
@@ -26,7 +26,7 @@ enum process_order process_wait(const char **signal_name);
 /* Waits for ORDER_DRAIN or ORDER_STOP: for what has nothing to drain, reopen or reload. */
 void process_wait_for_end(void);
 
-/* Wakes process_wait() with ORDER_ENDED. Any thread. */
-void process_tell_ended(void);
+/* Wakes process_wait() with ORDER_LOOK. Any thread. */
+void process_tell(void);
 
 #endif

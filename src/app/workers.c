@@ -2,8 +2,11 @@
  * One thread per worker. The main thread creates all of them first, so that a port in use is known before anything is
  * served, then hands each to its thread; from there on it speaks to them by messages only:
  *
- *   main:    create --- start ----- io_post(drain | stop) ----------------- join --- free
- *   thread:             io_run ------ worker_drain | worker_stop ... on_drained: io_stop
+ *   main:    create --- start ----- io_post(reload | drain | stop) ----------------- join --- free
+ *   thread:             io_run ------ worker_reload | worker_drain | worker_stop ... on_drained: io_stop
+ *
+ * One reload is under way at a time: `next` is what it leads to, and `current` when every worker has taken it or could not.
+ * Messages arrive in order, so a reload that was sent before the end of a worker is received.
  *
  * A worker whose thread was never started is ended the same way, by running its loop on the main thread.
  */
@@ -16,10 +19,12 @@
 #include <stdlib.h>
 
 #include "app/process.h"
+#include "base/check.h"
+#include "config/config.h"
 #include "filters/filters.h"
 #include "gateway/worker.h"
 
-/* A message to a worker. Sent at most once, so it can stand in its receiver. */
+/* A message to a worker. It stands in its receiver: it is not sent again before it was received. */
 struct order {
 	struct io_message message;
 	struct member *to;
@@ -37,12 +42,18 @@ struct member {
 	bool drained;           /* of the worker's thread */
 	struct order drain;
 	struct order stop;
+	struct order reload;
 };
 
 struct workers {
-	const struct config *config;
 	struct journal *journal;
 	struct shared *shared;
+	struct generation *first;       /* the control looks at its configuration to the end */
+	struct generation *current;
+	struct generation *next;        /* NULL: no reload is under way */
+	_Atomic(unsigned) reloading;    /* workers that have not taken `next` yet */
+	_Atomic(unsigned) refused;      /* those that could not */
+	uint64_t drain_timeout_us;
 	struct control *control;        /* NULL: there is none */
 	_Atomic(unsigned) running;      /* threads that have not ended */
 	unsigned count;                 /* members that exist */
@@ -79,7 +90,7 @@ static void member_on_drain(struct io_message *message)
 	struct member *member = container_of(message, struct order, message)->to;
 
 	if (!member->drained)
-		worker_drain(member->worker, deadline_after(io_now_us(member->io), member->all->config->drain_timeout_us));
+		worker_drain(member->worker, deadline_after(io_now_us(member->io), member->all->drain_timeout_us));
 }
 
 static void member_on_stop(struct io_message *message)
@@ -90,6 +101,17 @@ static void member_on_stop(struct io_message *message)
 		worker_stop(member->worker);
 }
 
+static void member_on_reload(struct io_message *message)
+{
+	struct member *member = container_of(message, struct order, message)->to;
+	struct workers *all = member->all;
+
+	if (!member->drained && !worker_reload(member->worker, all->next))
+		atomic_fetch_add(&all->refused, 1);
+	if (atomic_fetch_sub(&all->reloading, 1) == 1)
+		process_tell();
+}
+
 static void *member_run(void *argument)
 {
 	struct member *member = argument;
@@ -98,7 +120,7 @@ static void *member_run(void *argument)
 	if (member->all->control != NULL)
 		control_worker_ended(member->all->control, member->index);
 	if (atomic_fetch_sub(&member->all->running, 1) == 1)
-		process_tell_ended();
+		process_tell();
 	return NULL;
 }
 
@@ -141,23 +163,25 @@ static bool addresses_probe(const struct config *config, char error_text[256])
 
 static bool member_create(struct member *member, char error_text[256])
 {
-	const struct config *config = member->all->config;
+	struct generation *generation = member->all->current;
 	const struct worker_observer observer = {
 		.context = member,
 		.on_finished = member_on_finished,
 		.on_event = member_on_event,
 		.on_drained = member_on_drained,
-		.wants_records = config->log.access,
+		.wants_records = generation->config->log.access,
 	};
 
 	member->drain = (struct order){.message.on_receive = member_on_drain, .to = member};
 	member->stop = (struct order){.message.on_receive = member_on_stop, .to = member};
+	member->reload = (struct order){.message.on_receive = member_on_reload, .to = member};
 	member->io = io_create();
 	if (member->io == NULL) {
 		snprintf(error_text, 256, "the loop of worker %u cannot be created: %s", member->index, strerror(errno));
 		return false;
 	}
-	member->worker = worker_create(member->io, config, member->all->shared, member->index, &observer, error_text);
+	member->worker = worker_create(
+		member->io, member->all->shared, generation, member->index, &observer, error_text);
 	if (member->worker == NULL)
 		io_free(member->io);
 	return member->worker != NULL;
@@ -171,37 +195,94 @@ static void order_send(struct order *order)
 	io_post(order->to->io, &order->message);
 }
 
-struct workers *workers_create(const struct config *config, unsigned count, struct journal *journal,
-	char error_text[256])
+/* The first generation owns the configuration. */
+static bool generation_begin(struct workers *workers, const struct config *config)
 {
-	struct workers *workers = calloc(1, sizeof(*workers) + count * sizeof(workers->members[0]));
+	workers->shared = shared_create(filter_table);
+	if (workers->shared != NULL)
+		workers->current = generation_create(workers->shared, config);
+	if (workers->current == NULL) {
+		config_free(config);
+		return false;
+	}
+	workers->first = generation_ref(workers->current);
+	workers->drain_timeout_us = config->drain_timeout_us;
+	return true;
+}
 
-	snprintf(error_text, 256, "out of memory");
-	if (workers == NULL)
-		return NULL;
-	if (!addresses_probe(config, error_text))
-		goto failed;
-	snprintf(error_text, 256, "out of memory");
-	workers->config = config;
-	workers->journal = journal;
-	workers->shared = shared_create(config, filter_table);
-	if (workers->shared == NULL)
-		goto failed;
+static bool members_create(struct workers *workers, unsigned count, char error_text[256])
+{
 	for (unsigned i = 0; i < count; i++) {
 		struct member *member = &workers->members[i];
 
 		member->all = workers;
 		member->index = i;
 		if (!member_create(member, error_text))
-			goto failed;
+			return false;
 		workers->count++;
 	}
-	return workers;
-failed:
+	return true;
+}
+
+struct workers *workers_create(const struct config *config, unsigned count, struct journal *journal,
+	char error_text[256])
+{
+	struct workers *workers = calloc(1, sizeof(*workers) + count * sizeof(workers->members[0]));
+
+	snprintf(error_text, 256, "out of memory");
+	if (workers == NULL) {
+		config_free(config);
+		return NULL;
+	}
+	workers->journal = journal;
+	if (generation_begin(workers, config) && addresses_probe(config, error_text) &&
+		members_create(workers, count, error_text))
+		return workers;
 	workers_stop(workers);
 	workers_free(workers);
 	return NULL;
 }
+
+const struct config *workers_config(const struct workers *workers)
+{
+	return workers->current->config;
+}
+
+/* --- reloading ------------------------------------------------------------------------------------------------------- */
+
+bool workers_reload(struct workers *workers, const struct config *config)
+{
+	CHECK(workers->next == NULL);
+	workers->next = generation_create(workers->shared, config);
+	if (workers->next == NULL)
+		return false;
+	atomic_store(&workers->refused, 0);
+	atomic_store(&workers->reloading, workers->count);
+	for (unsigned i = 0; i < workers->count; i++)
+		io_post(workers->members[i].io, &workers->members[i].reload.message);
+	return true;
+}
+
+const struct config *workers_next(const struct workers *workers)
+{
+	return workers->next != NULL ? workers->next->config : NULL;
+}
+
+bool workers_reloading(const struct workers *workers)
+{
+	return workers->next != NULL && atomic_load(&workers->reloading) != 0;
+}
+
+unsigned workers_reloaded(struct workers *workers)
+{
+	CHECK(workers->next != NULL && !workers_reloading(workers));
+	generation_unref(workers->current);
+	workers->current = workers->next;
+	workers->next = NULL;
+	return atomic_load(&workers->refused);
+}
+
+/* --- their life ------------------------------------------------------------------------------------------------------ */
 
 void workers_attach(struct workers *workers, struct control *control)
 {
@@ -235,6 +316,9 @@ void workers_listener_address(const struct workers *workers, size_t i, struct ad
 
 void workers_drain(struct workers *workers)
 {
+	/* The workers read it when they receive the message, which is sent once. */
+	if (workers->count > 0 && !workers->members[0].drain.sent)
+		workers->drain_timeout_us = workers->current->config->drain_timeout_us;
 	for (unsigned i = 0; i < workers->count; i++)
 		order_send(&workers->members[i].drain);
 }
@@ -272,7 +356,9 @@ void workers_free(struct workers *workers)
 		worker_free(workers->members[i].worker);
 		io_free(workers->members[i].io);
 	}
-	if (workers->shared != NULL)
-		shared_free(workers->shared);
+	generation_unref(workers->next);
+	generation_unref(workers->current);
+	generation_unref(workers->first);
+	shared_free(workers->shared);
 	free(workers);
 }

@@ -13,7 +13,10 @@
 
 struct workers;
 
-/* Everything is borrowed and outlives the workers. NULL with error_text when an address cannot be bound, or memory is out. */
+/*
+ * Owns `config`, whatever the result; all else is borrowed and outlives the workers. NULL with error_text when an address
+ * cannot be bound, or memory is out.
+ */
 struct workers *workers_create(const struct config *config, unsigned count, struct journal *journal,
 	char error_text[256]);
 
@@ -29,8 +32,25 @@ bool workers_start(struct workers *workers, char error_text[256]);
 /* The address that listener `i` of the configuration is bound to. */
 void workers_listener_address(const struct workers *workers, size_t i, struct address *address);
 
+/* The configuration in force. Valid until workers_reloaded. */
+const struct config *workers_config(const struct workers *workers);
+
+/*
+ * Has every worker go on with another configuration. Owns `config` if it returns true. Once all have been reached, on the
+ * last one's thread, process_tell() is called; then workers_reloading() is false and workers_reloaded() is to be called before
+ * the next reload. False: out of memory, and nothing has changed.
+ */
+bool workers_reload(struct workers *workers, const struct config *config);
+bool workers_reloading(const struct workers *workers);
+
+/* The configuration that is being reloaded, NULL: none. It is in force with workers_reloaded. */
+const struct config *workers_next(const struct workers *workers);
+
+/* The configuration of before may be gone. How many workers lacked the memory, and go on as before. */
+unsigned workers_reloaded(struct workers *workers);
+
 /* Lets running exchanges finish until the configured deadline, then ends them. Once the last worker has ended, on its
- * thread, process_tell_ended() is called. */
+ * thread, process_tell() is called. */
 void workers_drain(struct workers *workers);
 
 /* Ends everything at once; the same call when the last one has ended. Both may be called repeatedly. */

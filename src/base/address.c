@@ -161,6 +161,11 @@ unsigned address_port(const struct address *address)
 	return 0;
 }
 
+bool address_eq(const struct address *a, const struct address *b)
+{
+	return a->len == b->len && memcmp(&a->u, &b->u, a->len) == 0;
+}
+
 bool address_bytes(const struct address *address, unsigned char bytes[16])
 {
 	if (address->u.any.sa_family == AF_INET6) {

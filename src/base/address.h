@@ -33,4 +33,7 @@ unsigned address_port(const struct address *address);
 /* The host as 16 bytes, IPv4 as IPv4-mapped IPv6. False for unix sockets. */
 bool address_bytes(const struct address *address, unsigned char bytes[16]);
 
+/* The same place, whatever it was written like. */
+bool address_eq(const struct address *a, const struct address *b);
+
 #endif

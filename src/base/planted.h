@@ -18,6 +18,10 @@ enum planted_bug {
 	PLANTED_SLOT_LOST_ON_FAILED_OPEN,    /* a failed connect is not told to the pool */
 	PLANTED_SURPLUS_BYTES_REUSED,        /* bytes after an upstream's answer do not spoil the connection */
 	PLANTED_ACTIVE_COUNT_LEAKS,          /* who gives up waiting for a connection stays counted as active */
+	PLANTED_GHOST_WAITER,                /* who gives up waiting for a connection stays in the pool's queue */
+	PLANTED_IDLE_CLOSE_UNNOTICED,        /* an idle connection that the upstream has closed is used again */
+	PLANTED_BACK_OFF_IGNORED,            /* an endpoint that refuses is asked again at once */
+	PLANTED_RECLAIM_FORGETS_HOLDER,      /* a connection is reclaimed and its exchange is not told */
 	PLANTED_UNSAFE_REPLAY,               /* a method that is not idempotent is sent again */
 	PLANTED_COUNT
 };

@@ -35,6 +35,12 @@ void slab_init(struct slab *s, size_t object_bytes, size_t count_max)
 	};
 }
 
+void slab_raise(struct slab *s, size_t count_max)
+{
+	if (count_max > s->count_max)
+		s->count_max = count_max;
+}
+
 void slab_release(struct slab *s)
 {
 	CHECK(s->count_live == 0);

@@ -24,6 +24,9 @@ struct slab {
 /* object_bytes is rounded up to a multiple of 16 and is at least 16. */
 void slab_init(struct slab *s, size_t object_bytes, size_t count_max);
 
+/* From now on there may be as many, if that is more than before: what was made stays. */
+void slab_raise(struct slab *s, size_t count_max);
+
 /* All objects must be back (CHECK). */
 void slab_release(struct slab *s);
 

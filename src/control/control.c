@@ -52,8 +52,11 @@ static uint64_t count_unheard(const struct survey *survey)
 static void answer_metrics(struct admin_conn *c)
 {
 	struct control *control = c->control;
+
+	survey_sum(&control->survey, &control->sum);
+	const struct generation *generation = control->sum->generation;
 	struct totals totals = {
-		.config = control->options.config,
+		.config = generation != NULL ? generation->config : control->options.config,
 		.version = control->options.version,
 		.sum = control->sum,
 		.workers = control->survey.count,
@@ -63,8 +66,6 @@ static void answer_metrics(struct admin_conn *c)
 	};
 
 	process_stats_read(&totals.process);
-	snapshot_clear(control->sum);
-	survey_sum(&control->survey, control->sum);
 	if (metrics_write(&c->content, &totals, ADMIN_CONTENT_MAX)) {
 		admin_conn_answer(c, 200, VIEW("Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
 		return;
@@ -139,7 +140,7 @@ static void control_release(struct control *control)
 	slab_release(&control->slab);
 	survey_release(&control->survey);
 	h1_scratch_free(control->scratch);
-	free(control->sum);
+	snapshot_free(control->sum);
 	if (control->io != NULL)
 		io_free(control->io);
 	free(control);

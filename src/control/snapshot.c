@@ -13,24 +13,50 @@ struct snapshot *snapshot_create(const struct config *config)
 	return s;
 }
 
+void snapshot_free(struct snapshot *s)
+{
+	if (s == NULL)
+		return;
+	generation_unref(s->generation);
+	free(s);
+}
+
+void snapshot_fit(struct snapshot **s, struct generation *generation)
+{
+	struct snapshot *fitting;
+
+	if (*s == NULL || (*s)->generation == generation)
+		return;
+	fitting = snapshot_create(generation->config);
+	if (fitting == NULL)
+		return;
+	fitting->generation = generation_ref(generation);
+	snapshot_free(*s);
+	*s = fitting;
+}
+
 void snapshot_clear(struct snapshot *s)
 {
 	memset(&s->worker, 0, sizeof(s->worker));
 	memset(s->endpoints, 0, s->endpoint_count * sizeof(s->endpoints[0]));
 }
 
-void snapshot_take(struct snapshot *to, struct worker *worker, unsigned wants)
+void snapshot_take(struct snapshot **to, struct worker *worker, unsigned wants)
 {
 	const struct upstreams *upstreams = worker_upstreams(worker);
 	const struct config_upstream *upstream;
 	const struct config_endpoint *endpoint;
 
-	to->worker = *worker_stats(worker);
-	for (size_t i = 0; i < to->endpoint_count; i++)
-		upstreams_endpoint_stats(upstreams, i, &upstream, &endpoint, &to->endpoints[i]);
-	to->oldest.lease_count = to->oldest.exchange_count = 0;
+	snapshot_fit(to, worker_generation(worker));
+	(*to)->worker = *worker_stats(worker);
+	(*to)->oldest.lease_count = (*to)->oldest.exchange_count = 0;
 	if (wants & SNAPSHOT_OLDEST)
-		worker_oldest(worker, &to->oldest);
+		worker_oldest(worker, &(*to)->oldest);
+	/* Without memory for another generation the pools say what they said before. */
+	if ((*to)->generation != worker_generation(worker))
+		return;
+	for (size_t i = 0; i < (*to)->endpoint_count; i++)
+		upstreams_endpoint_stats(upstreams, i, &upstream, &endpoint, &(*to)->endpoints[i]);
 }
 
 /* Memory that is counters of 64 bits and nothing else. */
@@ -80,9 +106,44 @@ static void endpoint_stats_add(struct upstream_endpoint_stats *to, const struct 
 	to->announced_idle_us = shorter(to->announced_idle_us, from->announced_idle_us);
 }
 
+/* Its place in the configuration's order; SIZE_MAX: it is not there. */
+static size_t endpoint_find(const struct config *config, struct view upstream, const struct address *address)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < config->upstream_count; at += config->upstreams[i++].endpoint_count) {
+		const struct config_upstream *u = &config->upstreams[i];
+
+		for (size_t j = 0; j < u->endpoint_count && view_eq(u->name, upstream); j++)
+			if (address_eq(&u->endpoints[j].address, address))
+				return at + j;
+	}
+	return SIZE_MAX;
+}
+
+/* While a reload is under way, workers may be of different generations: what both have is found by name. */
+static void endpoints_add_by_name(struct snapshot *to, const struct snapshot *from)
+{
+	const struct config *config = to->generation->config, *other = from->generation->config;
+	struct upstream_endpoint_stats *stats = to->endpoints;
+
+	for (size_t i = 0; i < config->upstream_count; i++)
+		for (size_t j = 0; j < config->upstreams[i].endpoint_count; j++, stats++) {
+			size_t at = endpoint_find(
+				other, config->upstreams[i].name, &config->upstreams[i].endpoints[j].address);
+
+			if (at != SIZE_MAX)
+				endpoint_stats_add(stats, &from->endpoints[at]);
+		}
+}
+
 void snapshot_add(struct snapshot *to, const struct snapshot *from)
 {
 	worker_stats_add(&to->worker, &from->worker);
-	for (size_t i = 0; i < to->endpoint_count; i++)
+	if (to->generation != from->generation && to->generation != NULL && from->generation != NULL) {
+		endpoints_add_by_name(to, from);
+		return;
+	}
+	for (size_t i = 0; i < to->endpoint_count && i < from->endpoint_count; i++)
 		endpoint_stats_add(&to->endpoints[i], &from->endpoints[i]);
 }

@@ -13,19 +13,29 @@ enum snapshot_wants { SNAPSHOT_COUNTERS = 0, SNAPSHOT_OLDEST = 1 };
 struct snapshot {
 	struct worker_stats worker;
 	struct oldest oldest;    /* empty unless it was wanted */
+	struct generation *generation;   /* one reference: whose endpoints `pools` are of; NULL: of the one it was created for */
 	size_t endpoint_count;
 	struct upstream_endpoint_stats endpoints[];  /* one for each endpoint, over all upstreams in the configuration's order */
 };
 
-/* All zero. NULL: out of memory. To be freed with free(). */
+/* All zero. NULL: out of memory. */
 struct snapshot *snapshot_create(const struct config *config);
+
+/* NULL is allowed. */
+void snapshot_free(struct snapshot *s);
 
 void snapshot_clear(struct snapshot *s);
 
-/* Copies the worker's counters, and what else is wanted (enum snapshot_wants). On the worker's thread. */
-void snapshot_take(struct snapshot *to, struct worker *worker, unsigned wants);
+/*
+ * Makes it one of that generation, all zero, unless it is already: then it stays as it is. NULL stays NULL. Out of memory: it
+ * stays what it was.
+ */
+void snapshot_fit(struct snapshot **s, struct generation *generation);
 
-/* Adds the counters of `from` to those of `to`; both are of the same configuration. */
+/* Copies the worker's counters, of its generation, and what else is wanted (enum snapshot_wants). On the worker's thread. */
+void snapshot_take(struct snapshot **to, struct worker *worker, unsigned wants);
+
+/* Adds the counters of `from` to those of `to`. Endpoints that `to` does not have are left out. */
 void snapshot_add(struct snapshot *to, const struct snapshot *from);
 
 #endif

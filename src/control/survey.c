@@ -47,7 +47,7 @@ static void on_question(struct io_message *message)
 {
 	struct reporter *r = container_of(message, struct reporter, question);
 
-	snapshot_take(r->lent, r->worker, r->wants);
+	snapshot_take(&r->lent, r->worker, r->wants);
 	io_post(r->survey->io, &r->answer);
 }
 
@@ -55,7 +55,7 @@ void survey_farewell(struct survey *survey, unsigned index)
 {
 	struct reporter *r = &survey->reporters[index];
 
-	snapshot_take(r->last, r->worker, SNAPSHOT_COUNTERS);
+	snapshot_take(&r->last, r->worker, SNAPSHOT_COUNTERS);
 	io_post(survey->io, &r->farewell);
 }
 
@@ -159,10 +159,29 @@ bool survey_heard(const struct survey *s, unsigned index)
 	return r->state == REPORTER_ENDED || r->heard == s->number;
 }
 
-void survey_sum(const struct survey *s, struct snapshot *sum)
+/* The newest that any worker has told of. */
+static struct generation *newest_generation(const struct survey *s)
 {
+	struct generation *newest = NULL;
+
+	for (unsigned i = 0; i < s->count; i++) {
+		struct generation *g = s->reporters[i].known->generation;
+
+		if (g != NULL && (newest == NULL || g->number > newest->number))
+			newest = g;
+	}
+	return newest;
+}
+
+void survey_sum(const struct survey *s, struct snapshot **sum)
+{
+	struct generation *newest = newest_generation(s);
+
+	if (newest != NULL)
+		snapshot_fit(sum, newest);
+	snapshot_clear(*sum);
 	for (unsigned i = 0; i < s->count; i++)
-		snapshot_add(sum, s->reporters[i].known);
+		snapshot_add(*sum, s->reporters[i].known);
 }
 
 void survey_oldest(const struct survey *s, struct oldest *oldest)
@@ -218,9 +237,9 @@ void survey_close(struct survey *s)
 void survey_release(struct survey *s)
 {
 	for (unsigned i = 0; i < s->count; i++) {
-		free(s->reporters[i].known);
-		free(s->reporters[i].lent);
-		free(s->reporters[i].last);
+		snapshot_free(s->reporters[i].known);
+		snapshot_free(s->reporters[i].lent);
+		snapshot_free(s->reporters[i].last);
 	}
 	free(s->reporters);
 }

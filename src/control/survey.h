@@ -63,9 +63,11 @@ void survey_close(struct survey *survey);
 /* Whether the worker was heard in this survey. One that has ended always counts as heard. */
 bool survey_heard(const struct survey *survey, unsigned index);
 
-/* Adds up, over all workers, what each has said last: one that was not heard takes part with what it said before, so that
- * no counter ever goes back. */
-void survey_sum(const struct survey *survey, struct snapshot *sum);
+/*
+ * Adds up, over all workers, what each has said last: one that was not heard takes part with what it said before, so that no
+ * counter ever goes back. The sum is of the newest generation that was told of.
+ */
+void survey_sum(const struct survey *survey, struct snapshot **sum);
 
 /* The oldest leases and exchanges of all workers that were heard, for a request that wanted them. */
 void survey_oldest(const struct survey *survey, struct oldest *oldest);

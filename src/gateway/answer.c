@@ -32,7 +32,7 @@ static void put_allow(struct h1_writer *w, const struct exchange *ex)
 	struct allow allow = {.w = w};
 
 	h1_put(w, VIEW("Allow: "));
-	router_methods(ex->worker->shared->router, &query, allow_method, &allow);
+	router_methods(ex->held->router, &query, allow_method, &allow);
 	h1_put(w, VIEW("\r\n"));
 }
 

@@ -17,6 +17,7 @@
  * first, and what still comes is thrown away until the client closes, falls silent, or time is up.
  */
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/check.h"
 #include "gateway/state.h"
@@ -392,6 +393,20 @@ static void client_identify(struct client *c, const struct address *peer)
 	else
 		c->peer_kind = memchr(c->peer, ':', n) != NULL ? PEER_IPV6 : PEER_IPV4;
 	c->trusted = is_trusted(c->listener->config, peer);
+}
+
+void client_retrust(struct client *c)
+{
+	char text[sizeof(c->peer) + 8];
+	struct address peer;
+
+	if (c->peer_kind == PEER_LOCAL) {
+		c->trusted = c->listener->config->trusted_proxy_count > 0;
+		return;
+	}
+	snprintf(text, sizeof(text), c->peer_kind == PEER_IPV6 ? "[%.*s]:0" : "%.*s:0", (int)c->peer_len, c->peer);
+	CHECK(address_parse(&peer, text));
+	c->trusted = is_trusted(c->listener->config, &peer);
 }
 
 /* Whether the listener has room for one more, which is then counted. */

@@ -306,7 +306,7 @@ static void exchange_route(struct exchange *ex)
 		exchange_finish(ex, CAUSE_METHOD_NOT_ALLOWED, "CONNECT is not offered: this is not a forward proxy");
 		return;
 	}
-	struct route_match match = router_find(ex->worker->shared->router, &query);
+	struct route_match match = router_find(ex->held->router, &query);
 
 	if (match.route == NULL) {
 		exchange_finish(ex, match.wrong_method ? CAUSE_METHOD_NOT_ALLOWED : CAUSE_NO_ROUTE, NULL);
@@ -348,6 +348,7 @@ static struct exchange *exchange_create(struct client *client)
 	upstream_lease_init(&ex->lease);
 	ex->worker = w;
 	ex->client = client;
+	ex->held = generation_enter(w->current);
 	ex->timer.on_fire = exchange_on_timer;
 	ex->more.on_run = exchange_on_more;
 	ex->release.on_run = exchange_on_release;
@@ -498,6 +499,8 @@ void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, 
 	io_defer_cancel(w->io, &ex->more);
 	list_remove(&ex->node);
 	arena_release(&ex->arena);
+	upstream_lease_release(&ex->lease);
+	generation_leave(ex->held);
 	io_defer(w->io, &ex->release);
 	client_exchange_ended(client, next);
 }

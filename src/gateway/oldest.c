@@ -39,11 +39,10 @@ static void text_copy(char *to, size_t bytes, struct view text)
 
 /* --- one entry ---------------------------------------------------------------------------------------------------- */
 
-static void entry_name_endpoint(struct oldest_entry *e, const struct config_upstream *upstream,
-	const struct config_endpoint *endpoint)
+static void entry_name_endpoint(struct oldest_entry *e, const struct endpoint_name *name)
 {
-	TEXT_COPY(e->upstream, upstream->name);
-	TEXT_COPY(e->endpoint, endpoint->address_text);
+	TEXT_COPY(e->upstream, name->upstream);
+	TEXT_COPY(e->endpoint, name->address_text);
 }
 
 static void entry_of_exchange(struct oldest_entry *e, const struct exchange *ex)
@@ -64,7 +63,7 @@ static void entry_of_exchange(struct oldest_entry *e, const struct exchange *ex)
 		return;
 	TEXT_COPY(e->route, ex->route->name);
 	if (ex->route->upstream != NULL && ex->lease.picked != NULL)
-		entry_name_endpoint(e, ex->route->upstream, ex->lease.picked);
+		entry_name_endpoint(e, ex->lease.picked);
 }
 
 static void entry_of_nobody(struct oldest_entry *e, const struct worker *w, const struct upstream_held *held)
@@ -74,7 +73,7 @@ static void entry_of_nobody(struct oldest_entry *e, const struct worker *w, cons
 		.held_us = io_now_us(w->io) - held->since_us,
 		.worker = w->index};
 	TEXT_COPY(e->stage, VIEW("nobody"));
-	entry_name_endpoint(e, held->upstream, held->endpoint);
+	entry_name_endpoint(e, held->name);
 }
 
 /* --- sorted ------------------------------------------------------------------------------------------------------- */
@@ -154,7 +153,7 @@ static const char *span_print(struct span_text *s, uint64_t us)
 	return s->text;
 }
 
-static void tell_overdue(const struct exchange *ex, uint64_t held_us, const char *consequence)
+static void tell_overdue(const struct exchange *ex, const char *consequence)
 {
 	const struct worker_observer *observer = &ex->worker->observer;
 	struct span_text held, quiet;
@@ -165,26 +164,23 @@ static void tell_overdue(const struct exchange *ex, uint64_t held_us, const char
 	snprintf(text, sizeof(text),
 		"upstream %s, endpoint %s: a request has had its connection for %s and nothing has moved for %s%s: "
 		"request %s, %s %s, route %s, is %s",
-		e.upstream, e.endpoint, span_print(&held, held_us), span_print(&quiet, e.quiet_us), consequence,
+		e.upstream, e.endpoint, span_print(&held, e.held_us), span_print(&quiet, e.quiet_us), consequence,
 		e.request_id, e.method, e.path, e.route[0] != '\0' ? e.route : "without a name", e.stage);
 	observer->on_event(observer->context, LEVEL_WARNING, text);
 }
 
-bool exchange_overdue(struct upstream_lease *lease, uint64_t held_us, enum weir_pool_overdue what)
+bool exchange_overdue(struct upstream_lease *lease, enum weir_pool_overdue what)
 {
 	struct exchange *ex = container_of(lease, struct exchange, lease);
 	uint64_t quiet_us = io_now_us(ex->worker->io) - ex->moved_us;
 
-	switch (what) {
-	case WEIR_POOL_LEAKING:
-		if (quiet_us < ex->route->upstream->pool.leak_after_us)
-			return true;
-		tell_overdue(ex, held_us, "");
-		return false;
-	case WEIR_POOL_RECLAIMED:
-		tell_overdue(ex, held_us, "; it is ended (reclaim_after)");
+	if (quiet_us < ex->route->upstream->pool.leak_after_us)
+		return true;
+	if (what == WEIR_POOL_LEAKING) {
+		tell_overdue(ex, "");
+	} else {
+		tell_overdue(ex, "; it is ended (reclaim_after)");
 		exchange_finish(ex, CAUSE_REQUEST_DEADLINE, "it held its connection for longer than the pool's reclaim_after");
-		return false;
 	}
 	return false;
 }

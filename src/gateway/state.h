@@ -14,27 +14,57 @@
 
 #include "base/slab.h"
 #include "gateway/filter.h"
+#include "gateway/generation.h"
 #include "gateway/router.h"
 #include "gateway/worker.h"
 #include "http/target.h"
 #include "net/h1_conn.h"
 #include "net/listener.h"
+#include "upstream/budgets.h"
 #include "upstream/upstream.h"
 
 /* --- worker --------------------------------------------------------------------------------------------------------- */
 
+/* What outlives generations. */
 struct shared {
-	const struct config *config;
 	const struct filter_ops *const *filters;
-	struct router *router;
-	struct weir_pool_budget **budgets;
+	struct budget_registry budgets;
+	uint64_t generations;              /* made so far */
 	atomic_uint *connections;          /* by listener: open over all workers */
 };
+
+/*
+ * A generation as its worker has it (reload.c). Used by the worker while it is in force, by each of its listeners whose
+ * settings are from it, and by each exchange that began with it.
+ */
+struct held_generation {
+	const struct config *config;
+	const struct router *router;
+	struct generation *generation;     /* one reference */
+	size_t uses;
+};
+
+/* The caller's use is counted. NULL: out of memory. */
+struct held_generation *generation_hold(struct generation *generation);
+void held_generation_free(struct held_generation *held);
+
+static inline struct held_generation *generation_enter(struct held_generation *held)
+{
+	held->uses++;
+	return held;
+}
+
+static inline void generation_leave(struct held_generation *held)
+{
+	if (--held->uses == 0)
+		held_generation_free(held);
+}
 
 struct worker_listener {
 	struct listener listener;
 	struct worker *worker;
 	const struct config_listener *config;
+	struct held_generation *held;      /* whose `config` is */
 	atomic_uint *connections;          /* in shared */
 };
 
@@ -47,8 +77,8 @@ struct pause_slot {
 
 struct worker {
 	struct io *io;
-	const struct config *config;
 	struct shared *shared;
+	struct held_generation *current;   /* new exchanges begin with it */
 	struct worker_observer observer;
 	struct worker_stats stats;
 	unsigned index;
@@ -65,6 +95,7 @@ struct worker {
 	uint32_t pause_free;               /* slot + 1 of the first free place; 0: none */
 
 	struct io_timer drain_timer;
+	struct io_timer settle_timer;      /* looks whether upstreams that are gone can be let go */
 	bool draining;                     /* no new connections; every answer says Connection: close */
 	bool closing_upstreams;
 	bool drained;
@@ -72,6 +103,12 @@ struct worker {
 	char date_line[40];                /* WORKER_DATE_LINE_BYTES of date_s */
 	uint64_t date_s;
 };
+
+/* settle_timer's on_fire. */
+void worker_on_settle(struct io_timer *timer);
+
+/* Makes room for as many clients as all listeners allow. */
+void worker_slabs_raise(struct worker *w);
 
 /* "Date: " IMF-fixdate CRLF */
 #define WORKER_DATE_LINE_BYTES 37
@@ -127,6 +164,9 @@ enum { CLIENT_SPARE = 64 };
 
 /* Whether the address (address_bytes) is in the listener's trusted_proxies. */
 bool listener_trusts(const struct config_listener *listener, const unsigned char bytes[16]);
+
+/* Decides anew whether the client is trusted: the listener's trusted_proxies may be others. */
+void client_retrust(struct client *client);
 
 /* Takes one waiting connection; the result of the listener's on_accept. */
 int client_accept(struct worker_listener *listener);
@@ -187,6 +227,7 @@ struct exchange {
 	struct list_node node;             /* in worker->exchanges */
 	struct worker *worker;
 	struct client *client;
+	struct held_generation *held;      /* what it began with: `route` and all below it */
 	struct io_timer timer;
 	struct io_task more;               /* goes on pumping after the other events of the loop had their turn */
 	struct io_task release;            /* frees the memory at the end of the tick */

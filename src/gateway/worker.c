@@ -17,36 +17,6 @@
 _Static_assert(CONFIG_HEADER_COUNT_MAX <= H1_SCRATCH_FIELDS, "as many fields as a head may have");
 _Static_assert(CONFIG_HEADER_BYTES_MAX + 32 * KIB <= H1_SCRATCH_OUT_BYTES / 2, "a head, and what is added to it");
 
-/* --- shared ----------------------------------------------------------------------------------------------------------- */
-
-struct shared *shared_create(const struct config *config, const struct filter_ops *const *filters)
-{
-	struct shared *s = calloc(1, sizeof(*s));
-
-	if (s == NULL)
-		return NULL;
-	s->config = config;
-	s->filters = filters;
-	s->router = router_create(config);
-	s->budgets = upstreams_budgets_create(config);
-	s->connections = calloc(config->listener_count, sizeof(*s->connections));
-	if (s->router == NULL || s->budgets == NULL || s->connections == NULL) {
-		shared_free(s);
-		return NULL;
-	}
-	return s;
-}
-
-void shared_free(struct shared *s)
-{
-	if (s == NULL)
-		return;
-	router_free(s->router);
-	upstreams_budgets_free(s->budgets, s->config);
-	free(s->connections);
-	free(s);
-}
-
 /* --- the end ------------------------------------------------------------------------------------------------------------ */
 
 static void on_upstreams_closed(void *context)
@@ -55,6 +25,7 @@ static void on_upstreams_closed(void *context)
 
 	w->drained = true;
 	io_timer_cancel(w->io, &w->drain_timer);
+	io_timer_cancel(w->io, &w->settle_timer);
 	w->observer.on_drained(w->observer.context);
 }
 
@@ -134,12 +105,14 @@ static bool is_another_workers(const struct config_listener *l, unsigned index)
 static bool open_listeners(struct worker *w, unsigned index, char error_text[256])
 {
 	struct io_listen_options options = {.backlog = CONFIG_BACKLOG, .reuse_port = true};
+	const struct config *config = w->current->config;
 
-	for (size_t i = 0; i < w->config->listener_count; i++) {
+	for (size_t i = 0; i < config->listener_count; i++) {
 		struct worker_listener *l = &w->listeners[i];
 
 		l->worker = w;
-		l->config = &w->config->listeners[i];
+		l->config = &config->listeners[i];
+		l->held = generation_enter(w->current);
 		l->connections = &w->shared->connections[i];
 		l->listener.on_accept = on_accept;
 		l->listener.source.fd = -1;
@@ -159,16 +132,7 @@ static bool open_listeners(struct worker *w, unsigned index, char error_text[256
 	return true;
 }
 
-static size_t clients_max(const struct config *config)
-{
-	size_t sum = CLIENT_SPARE;
-
-	for (size_t i = 0; i < config->listener_count; i++)
-		sum += config->listeners[i].limits.connections;
-	return sum;
-}
-
-struct worker *worker_create(struct io *io, const struct config *config, struct shared *shared, unsigned index,
+struct worker *worker_create(struct io *io, struct shared *shared, struct generation *generation, unsigned index,
 	const struct worker_observer *observer, char error_text[256])
 {
 	struct worker *w = calloc(1, sizeof(*w));
@@ -177,27 +141,28 @@ struct worker *worker_create(struct io *io, const struct config *config, struct 
 	if (w == NULL)
 		return NULL;
 	w->io = io;
-	w->config = config;
 	w->shared = shared;
 	w->index = index;
 	w->observer = *observer;
 	w->drain_timer.on_fire = on_drain_deadline;
+	w->settle_timer.on_fire = worker_on_settle;
 	forward_init(w);
 	list_init(&w->clients);
 	list_init(&w->exchanges);
-	slab_init(&w->client_slab, sizeof(struct client), clients_max(config));
-	/* Twice: an exchange keeps its memory until the end of the tick, in which its client may begin the next one. */
-	slab_init(&w->exchange_slab, sizeof(struct exchange), 2 * clients_max(config));
+	slab_init(&w->client_slab, sizeof(struct client), 0);
+	slab_init(&w->exchange_slab, sizeof(struct exchange), 0);
+	w->current = generation_hold(generation);
 	w->scratch = h1_scratch_create();
-	w->listeners = calloc(config->listener_count, sizeof(*w->listeners));
-	if (w->scratch == NULL || w->listeners == NULL)
+	w->listeners = calloc(generation->config->listener_count, sizeof(*w->listeners));
+	if (w->current == NULL || w->scratch == NULL || w->listeners == NULL)
 		goto fail;
-	w->upstreams = upstreams_create(io, w->scratch, config, shared->budgets);
+	w->upstreams = upstreams_create(io, w->scratch, generation->config, generation->budgets);
 	if (w->upstreams == NULL)
 		goto fail;
 	upstreams_observe(w->upstreams, w->observer.on_event, w->observer.context);
 	if (!open_listeners(w, index, error_text))
 		goto fail;
+	worker_slabs_raise(w);
 	return w;
 fail:
 	stop_accepting(w);
@@ -206,11 +171,23 @@ fail:
 	return NULL;
 }
 
+static void generations_leave(struct worker *w)
+{
+	for (size_t i = 0; i < w->listener_count; i++)
+		generation_leave(w->listeners[i].held);
+	if (w->current == NULL)
+		return;
+	/* Nothing runs on it any more. */
+	CHECK(w->current->uses == 1);
+	generation_leave(w->current);
+}
+
 void worker_free(struct worker *w)
 {
 	CHECK(w->drained && list_empty(&w->clients) && list_empty(&w->exchanges));
 	CHECK(w->stats.exchanges_started == w->stats.exchanges_finished);
 	upstreams_free(w->upstreams);
+	generations_leave(w);
 	slab_release(&w->client_slab);
 	slab_release(&w->exchange_slab);
 	h1_scratch_free(w->scratch);
@@ -244,6 +221,11 @@ const struct worker_stats *worker_stats(struct worker *w)
 		w->stats.connections_shed += w->listeners[i].listener.shed;
 	}
 	return &w->stats;
+}
+
+struct generation *worker_generation(const struct worker *w)
+{
+	return w->current->generation;
 }
 
 const struct upstreams *worker_upstreams(const struct worker *w)

@@ -1,27 +1,18 @@
 /*
  * A worker: everything that serves requests on one loop. One thread drives it; the simulator drives several in one.
  *
- * A worker owns its listeners' connections, its exchanges and its pools. What it shares with others is in `struct shared`:
- * the budgets of the pools, and per-listener connection counts.
+ * A worker owns its listeners' connections, its exchanges and its pools. What it shares with others is in generation.h: the
+ * configuration, the budgets of the pools, and per-listener connection counts.
  */
 #ifndef WEIR_GATEWAY_WORKER_H
 #define WEIR_GATEWAY_WORKER_H
 
-#include "config/model.h"
+#include "gateway/generation.h"
 #include "gateway/record.h"
 #include "io/io.h"
 
-struct filter_ops;
-struct shared;
 struct upstreams;
 struct worker;
-
-/*
- * What all workers of one configuration share. `config` is borrowed and outlives it; `filters` is a table with one entry
- * for each enum config_filter_kind (filters/filters.h has it: this room stands below the filters). NULL: out of memory.
- */
-struct shared *shared_create(const struct config *config, const struct filter_ops *const *filters);
-void shared_free(struct shared *shared);
 
 /* Where a worker tells what happened. Called on the worker's thread, must not block. */
 struct worker_observer {
@@ -52,11 +43,21 @@ struct worker_stats {
 };
 
 /*
- * Listens on every listener of the configuration. NULL with error_text set when an address cannot be bound or memory is out.
- * `observer` is copied. `index` is 0 for the first worker.
+ * Listens on every listener of the generation, which must be the first that its `shared` made. NULL with error_text set when
+ * an address cannot be bound or memory is out. `observer` is copied. `index` is 0 for the first worker.
  */
-struct worker *worker_create(struct io *io, const struct config *config, struct shared *shared, unsigned index,
+struct worker *worker_create(struct io *io, struct shared *shared, struct generation *generation, unsigned index,
 	const struct worker_observer *observer, char error_text[256]);
+
+/*
+ * From now on requests are served by another generation; those under way end with the one that they began with (reload.c).
+ * Takes a reference of its own. From the worker's own thread, at any time; a draining worker stays as it is. False: out of
+ * memory, and nothing has changed.
+ */
+bool worker_reload(struct worker *worker, struct generation *generation);
+
+/* The one in force. Borrowed. */
+struct generation *worker_generation(const struct worker *worker);
 
 /*
  * Stops accepting, closes idle connections, lets running exchanges finish until deadline_us, then ends them (draining);

@@ -344,6 +344,7 @@ struct journal *journal_create(const struct journal_options *options, char error
 	if (journal == NULL)
 		return NULL;
 	journal->options = *options;
+	journal->options.path = NULL;
 	journal->access.fd = -1;
 	if (!journal_create_sources(journal) || sink_open_fd(&journal->events, STDERR_FILENO) != 0)
 		goto failed;

@@ -30,7 +30,7 @@ struct journal_options {
 	unsigned workers;
 	bool access;                    /* false: records are not wanted, and ignored */
 	enum config_log_format format;
-	const char *path;               /* of the access log, "-" is standard output; borrowed */
+	const char *path;               /* of the access log, "-" is standard output; copied */
 	enum config_log_level level;    /* events beyond it are ignored */
 };
 

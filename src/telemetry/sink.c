@@ -45,13 +45,14 @@ int sink_open(struct sink *sink, const char *path)
 		*sink = (struct sink){.fd = -1};
 		return fd;
 	}
-	if (sink_open_fd(sink, fd) != 0) {
-		close(fd);
-		sink->fd = -1;
-		return -ENOMEM;
-	}
-	sink->path = path;
-	return 0;
+	if (sink_open_fd(sink, fd) == 0)
+		sink->path = strdup(path);
+	if (sink->path != NULL)
+		return 0;
+	free(sink->bytes);
+	close(fd);
+	*sink = (struct sink){.fd = -1};
+	return -ENOMEM;
 }
 
 void sink_close(struct sink *sink)
@@ -61,6 +62,7 @@ void sink_close(struct sink *sink)
 	if (sink->path != NULL)
 		close(sink->fd);
 	free(sink->bytes);
+	free(sink->path);
 	*sink = (struct sink){.fd = -1};
 }
 

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 struct sink {
-	const char *path;       /* borrowed; NULL for a standard stream */
+	char *path;             /* NULL for a standard stream */
 	int fd;                 /* -1: none */
 	int error;              /* errno of the last write; 0: it worked */
 	bool mid_line;          /* the last write ended within a line */

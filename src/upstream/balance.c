@@ -9,16 +9,18 @@
  */
 #include "upstream/endpoint.h"
 
-static struct endpoint *pick_round_robin(struct endpoint *eps, size_t count)
+static struct endpoint *pick_round_robin(struct endpoint_group *group)
 {
-	struct endpoint *best = &eps[0];
+	struct endpoint *best = group->endpoints[0];
 	int64_t sum = 0;
 
-	for (size_t i = 0; i < count; i++) {
-		eps[i].turn += eps[i].config->weight;
-		sum += eps[i].config->weight;
-		if (eps[i].turn > best->turn)
-			best = &eps[i];
+	for (size_t i = 0; i < group->count; i++) {
+		struct endpoint *ep = group->endpoints[i];
+
+		ep->turn += ep->weight;
+		sum += ep->weight;
+		if (ep->turn > best->turn)
+			best = ep;
 	}
 	best->turn -= sum;
 	return best;
@@ -27,35 +29,29 @@ static struct endpoint *pick_round_robin(struct endpoint *eps, size_t count)
 /* a is less loaded than b, compared as fractions without dividing. */
 static bool less_loaded(const struct endpoint *a, const struct endpoint *b)
 {
-	return (uint64_t)(a->active + 1) * b->config->weight < (uint64_t)(b->active + 1) * a->config->weight;
+	return (uint64_t)(a->active + 1) * b->weight < (uint64_t)(b->active + 1) * a->weight;
 }
 
-static struct endpoint *pick_least_request(struct endpoint *eps, size_t count)
+static struct endpoint *pick_least_request(struct endpoint_group *group)
 {
-	/* eps[0].turn remembers where the last pick was: the search starts behind it. */
-	size_t start = (size_t)eps[0].turn + 1;
-	size_t best = start % count;
+	size_t start = group->last + 1;
+	size_t best = start % group->count;
 
-	for (size_t i = 1; i < count; i++) {
-		size_t at = (start + i) % count;
+	for (size_t i = 1; i < group->count; i++) {
+		size_t at = (start + i) % group->count;
 
-		if (less_loaded(&eps[at], &eps[best]))
+		if (less_loaded(group->endpoints[at], group->endpoints[best]))
 			best = at;
 	}
-	eps[0].turn = (int64_t)best;
-	return &eps[best];
+	group->last = best;
+	return group->endpoints[best];
 }
 
-struct endpoint *balance_pick(struct upstreams *ups, const struct config_upstream *upstream)
+struct endpoint *balance_pick(struct endpoint_group *group)
 {
-	struct endpoint *eps = &ups->endpoints[ups->first[upstream->index]];
-	size_t count = upstream->endpoint_count;
-
-	if (count == 0)
-		return NULL;
-	if (count == 1)
-		return &eps[0];
-	if (upstream->balance == BALANCE_ROUND_ROBIN)
-		return pick_round_robin(eps, count);
-	return pick_least_request(eps, count);
+	if (group->count == 1)
+		return group->endpoints[0];
+	if (group->balance == BALANCE_ROUND_ROBIN)
+		return pick_round_robin(group);
+	return pick_least_request(group);
 }

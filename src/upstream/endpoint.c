@@ -103,7 +103,7 @@ static void connected(struct upstream_conn *uc)
 
 static void idle_limit_changed(struct endpoint *ep)
 {
-	uint64_t limit_us = idle_close_limit(&ep->idle_close, ep->upstream->pool.idle_timeout_us);
+	uint64_t limit_us = idle_close_limit(&ep->idle_close, ep->settings.idle_timeout_us);
 
 	ep->stats.learned_idle_us = idle_close_learned(&ep->idle_close);
 	ep->stats.announced_idle_us = ep->idle_close.announced_us;
@@ -142,7 +142,7 @@ static void idle_conn_on_ready(struct upstream_conn *uc)
 	const struct conn *conn = &uc->h1.conn;
 	uint64_t now_us = io_now_us(uc->endpoint->ups->io);
 
-	if (!conn->readable && !conn->peer_closed && conn->error == 0)
+	if ((!conn->readable && !conn->peer_closed && conn->error == 0) || (conn->peer_closed && PLANTED(IDLE_CLOSE_UNNOTICED)))
 		return;
 	if (conn->peer_closed)
 		endpoint_saw_idle_close(uc->endpoint, uc, now_us - uc->idle_since_us);
@@ -206,13 +206,13 @@ static void on_open(void *owner, uint32_t slot)
 	uc->h1.conn.on_ready = conn_on_ready;
 	list_push_back(&ep->conns, &uc->node);
 
-	int error = conn_connect(&uc->h1.conn, io, &ep->config->address);
+	int error = conn_connect(&uc->h1.conn, io, &ep->address);
 
 	h1_conn_init(&uc->h1, ep->ups->scratch);
 	if (error == 0)
 		connected(uc);
 	else if (error == -EINPROGRESS)
-		io_timer_set(io, &uc->timer, deadline_after(io_now_us(io), ep->upstream->timeouts.connect_us));
+		io_timer_set(io, &uc->timer, deadline_after(io_now_us(io), ep->connect_timeout_us));
 	else
 		connect_never_began(uc, error);
 }
@@ -281,18 +281,33 @@ static void on_freed(struct io_message *message)
 	struct endpoint *ep = container_of(message, struct endpoint, freed);
 
 	atomic_store(&ep->freed_posted, false);
-	weir_pool_budget_freed(ep->pool, io_now_us(ep->ups->io));
+	if (ep->closed)
+		endpoint_free_when_done(ep);
+	else
+		weir_pool_budget_freed(ep->pool, io_now_us(ep->ups->io));
+}
+
+/* On the thread of the worker that returned a unit, or needs one: only post. */
+void endpoint_notify(void *owner)
+{
+	struct endpoint *ep = owner;
+
+	if (!atomic_exchange(&ep->freed_posted, true))
+		io_post(ep->ups->io, &ep->freed);
 }
 
 static void on_closed(void *owner)
 {
 	struct endpoint *ep = owner;
+	struct upstreams *ups = ep->ups;
 
 	ep->closed = true;
-	io_timer_cancel(ep->ups->io, &ep->timer);
-	io_defer_cancel(ep->ups->io, &ep->run);
-	if (--ep->ups->closing == 0)
-		io_defer(ep->ups->io, &ep->ups->closed_task);
+	io_timer_cancel(ups->io, &ep->timer);
+	io_defer_cancel(ups->io, &ep->run);
+	if (ups->on_closed == NULL)
+		endpoint_free_when_done(ep);
+	else if (--ups->closing == 0)
+		io_defer(ups->io, &ups->closed_task);
 }
 
 static const struct weir_pool_ops pool_ops = {
@@ -328,74 +343,79 @@ static struct weir_pool_config pool_config_of(const struct config_pool *p)
 	};
 }
 
-bool endpoint_init(struct endpoint *ep, struct upstreams *ups, const struct config_upstream *upstream,
-	const struct config_endpoint *config, struct weir_pool_budget *budget)
-{
-	struct weir_pool_config pool_config = pool_config_of(&upstream->pool);
+/* --- beginning and end -------------------------------------------------------------------------------------------- */
 
+struct weir_pool_config endpoint_settings(const struct config_upstream *upstream)
+{
+	struct weir_pool_config settings = pool_config_of(&upstream->pool);
+
+	if (PLANTED(BACK_OFF_IGNORED))
+		settings.backoff_min_us = settings.backoff_max_us = 0;
+	return settings;
+}
+
+static void on_release(struct io_task *task)
+{
+	struct endpoint *ep = container_of(task, struct endpoint, release);
+
+	list_remove(&ep->node);
+	endpoint_free(ep);
+}
+
+/* Copies both names to behind the endpoint. */
+static void endpoint_name_set(struct endpoint *ep, struct view upstream, struct view address_text)
+{
+	char *names = (char *)(ep + 1);
+
+	memcpy(names, upstream.p, upstream.n);
+	memcpy(names + upstream.n, address_text.p, address_text.n);
+	ep->name = (struct endpoint_name){view_of(names, upstream.n), view_of(names + upstream.n, address_text.n)};
+}
+
+struct endpoint *endpoint_create(struct upstreams *ups, const struct config_upstream *upstream,
+	const struct config_endpoint *config, struct endpoint_budget *budget)
+{
+	struct endpoint *ep = calloc(1, sizeof(*ep) + upstream->name.n + config->address_text.n);
+
+	if (ep == NULL)
+		return NULL;
 	ep->ups = ups;
-	ep->upstream = upstream;
-	ep->idle_limit_us = upstream->pool.idle_timeout_us;
+	ep->address = config->address;
+	ep->settings = endpoint_settings(upstream);
+	ep->idle_limit_us = ep->settings.idle_timeout_us;
 	idle_close_init(&ep->idle_close);
-	ep->config = config;
+	endpoint_name_set(ep, upstream->name, config->address_text);
 	list_init(&ep->conns);
 	ep->run.on_run = on_run;
 	ep->timer.on_fire = on_timer;
 	ep->freed.on_receive = on_freed;
-	ep->pool = weir_pool_create(&pool_config, &pool_ops, ep, budget);
-	if (ep->pool == NULL)
-		return false;
-	/* The first run opens what min_idle asks for. */
-	if (upstream->pool.min_idle > 0)
-		io_defer(ups->io, &ep->run);
-	return true;
-}
-
-void endpoint_release(struct endpoint *ep)
-{
-	io_defer_cancel(ep->ups->io, &ep->run);
-	if (ep->pool != NULL)
-		weir_pool_free(ep->pool);
-}
-
-/* --- the budgets that the workers share --------------------------------------------------------------------------- */
-
-/* On the thread of the worker that returned a unit, or needs one: only post. */
-static void budget_notify(void *owner)
-{
-	struct endpoint *ep = owner;
-
-	if (!atomic_exchange(&ep->freed_posted, true))
-		io_post(ep->ups->io, &ep->freed);
-}
-
-struct weir_pool_budget **upstreams_budgets_create(const struct config *config)
-{
-	struct weir_pool_budget **budgets = calloc(config_endpoint_count(config) + 1, sizeof(*budgets));
-	size_t at = 0;
-
-	if (budgets == NULL)
+	ep->release.on_run = on_release;
+	ep->pool = weir_pool_create(&ep->settings, &pool_ops, ep, budget->pool_budget);
+	if (ep->pool == NULL) {
+		free(ep);
 		return NULL;
-	for (size_t i = 0; i < config->upstream_count; i++) {
-		const struct config_upstream *u = &config->upstreams[i];
-
-		for (size_t j = 0; j < u->endpoint_count; j++) {
-			budgets[at] = weir_pool_budget_create(u->pool.max_connections, u->pool.max_overflow, budget_notify);
-			if (budgets[at++] == NULL) {
-				upstreams_budgets_free(budgets, config);
-				return NULL;
-			}
-		}
 	}
-	return budgets;
+	ep->budget = endpoint_budget_ref(budget);
+	return ep;
 }
 
-void upstreams_budgets_free(struct weir_pool_budget **budgets, const struct config *config)
+void endpoint_free(struct endpoint *ep)
 {
-	if (budgets == NULL)
-		return;
-	for (size_t i = 0; i < config_endpoint_count(config); i++)
-		if (budgets[i] != NULL)
-			weir_pool_budget_free(budgets[i]);
-	free(budgets);
+	io_timer_cancel(ep->ups->io, &ep->timer);
+	io_defer_cancel(ep->ups->io, &ep->run);
+	io_defer_cancel(ep->ups->io, &ep->release);
+	weir_pool_free(ep->pool);
+	endpoint_budget_unref(ep->budget);
+	free(ep);
+}
+
+/*
+ * A connection's memory is freed by a task, too, and names its endpoint; it was posted before the pool could be told that
+ * the connection is closed, so it has run by then. Nobody notifies a closed pool, but a notice may be on the way.
+ * When everything is being closed it is left to upstreams_free: it may be in service still.
+ */
+void endpoint_free_when_done(struct endpoint *ep)
+{
+	if (ep->ups->on_closed == NULL && ep->closed && ep->named == 0 && !atomic_load(&ep->freed_posted))
+		io_defer(ep->ups->io, &ep->release);
 }

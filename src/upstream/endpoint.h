@@ -1,55 +1,96 @@
-/* Private to the room: what an endpoint consists of. */
+/* Private to the room: what an endpoint consists of, and how endpoints hang together. */
 #ifndef WEIR_UPSTREAM_ENDPOINT_H
 #define WEIR_UPSTREAM_ENDPOINT_H
 
 #include <stdatomic.h>
 
 #include "base/slab.h"
+#include "upstream/budgets.h"
 #include "upstream/idle_close.h"
 #include "upstream/upstream.h"
 
+/*
+ * Lives on its own: it points at no configuration, since it may outlast the one that it came with.
+ *
+ *     in service --(reload: gone, or another pool)--> draining --(on_closed)--> closed --(nobody names it)--> freed
+ */
 struct endpoint {
+	struct list_node node;         /* in ups->endpoints */
 	struct upstreams *ups;
-	const struct config_upstream *upstream;
-	const struct config_endpoint *config;
+	struct endpoint_name name;     /* in the memory behind the endpoint */
+	struct address address;
+	uint32_t weight;
+	uint64_t connect_timeout_us;
+	struct weir_pool_config settings;  /* what its pool was created with */
+	struct endpoint_budget *budget;    /* one reference */
 	struct weir_pool *pool;
+	const struct roster *roster;   /* the latest that it is in */
 	struct list conns;             /* every connection of the pool, also those connecting */
 	struct io_task run;            /* collects the pool's outcomes at the end of the tick */
 	struct io_timer timer;         /* the pool's next event */
 	struct io_message freed;       /* another worker returned a unit of the budget, or needs one */
 	atomic_bool freed_posted;
+	struct io_task release;        /* frees it at the end of the tick */
 	uint32_t active;               /* leases waiting or held */
 	struct upstream_endpoint_stats stats;  /* its `pool` is filled for whoever asks */
 	const char *mismatch;          /* what the last audit found; NULL: nothing */
 	struct idle_close idle_close;  /* when it closes connections that rest */
 	uint64_t idle_limit_us;        /* what the pool was told of it */
+	uint32_t named;                /* leases whose `picked` is this one's name */
 	int64_t turn;                  /* round robin: what has been earned so far */
 	bool running;                  /* weir_pool_run is telling outcomes */
 	bool closed;
 };
 
+/* The endpoints of one upstream that are in service: there is always one. */
+struct endpoint_group {
+	struct endpoint_group *next;   /* in ups->gone */
+	enum config_balance balance;
+	size_t last;                   /* least_request: which was picked last */
+	size_t count;
+	struct endpoint *endpoints[];
+};
+
+/* Who is in service: a group for each upstream of one configuration, in its order. */
+struct roster {
+	size_t count;
+	struct endpoint_group *groups[];
+};
+
 struct upstreams {
 	struct io *io;
 	struct h1_scratch *scratch;
-	const struct config *config;
+	const struct config *config;   /* the current one */
+	struct roster *roster;         /* in service: made from it */
+	struct endpoint_group *gone;   /* upstreams that `config` has no more; in service for older ones until settled */
+	struct list endpoints;         /* all of them, draining ones too */
 	struct slab conns;
-	struct endpoint *endpoints;    /* of all upstreams, in configuration order */
-	size_t *first;                 /* by upstream index: its first endpoint */
-	size_t endpoint_count;
-	size_t closing;                /* endpoints whose pool has not told on_closed */
+	size_t closing;                /* endpoints whose pool has not told on_closed since upstreams_close */
 	struct io_task closed_task;
-	void (*on_closed)(void *context);
+	void (*on_closed)(void *context);  /* NULL: not closing */
 	void *context;
 	void (*on_event)(void *context, int level, const char *text);  /* may be NULL */
 	void *event_context;
 	struct io_timer watch;         /* armed from creation until everything is closed */
-	size_t watch_at;               /* the endpoint whose books are recounted next */
 };
 
-/* Sets up the endpoint and its pool. False: out of memory. */
-bool endpoint_init(struct endpoint *ep, struct upstreams *ups, const struct config_upstream *upstream,
-	const struct config_endpoint *config, struct weir_pool_budget *budget);
-void endpoint_release(struct endpoint *ep);
+/* --- endpoint.c ----------------------------------------------------------------------------------------------------- */
+
+/* How the pools of the upstream's endpoints are to be. */
+struct weir_pool_config endpoint_settings(const struct config_upstream *upstream);
+
+/* A budget's notify: `owner` is an endpoint. Any thread. */
+void endpoint_notify(void *owner);
+
+/* With an empty pool; in no list. NULL: out of memory. */
+struct endpoint *endpoint_create(struct upstreams *ups, const struct config_upstream *upstream,
+	const struct config_endpoint *config, struct endpoint_budget *budget);
+
+/* Its pool is closed, or was never used. */
+void endpoint_free(struct endpoint *ep);
+
+/* Frees it at the end of the tick, once its pool is closed and nothing points at it any more. */
+void endpoint_free_when_done(struct endpoint *ep);
 
 /* The endpoint has closed a connection that rests, or found it closed. Counts once. */
 void endpoint_saw_idle_close(struct endpoint *ep, struct upstream_conn *uc, uint64_t age_us);
@@ -71,7 +112,19 @@ void watch_overdue(void *owner, uint32_t slot, void *connection, uint64_t held_u
 /* The cause that stands for a failed connect, and a static sentence where the cause alone says too little (else NULL). */
 enum cause upstream_connect_cause(int error, const char **why);
 
-/* All leases go through this pick (balance.c). NULL when the upstream has no endpoint that may be used. */
-struct endpoint *balance_pick(struct upstreams *ups, const struct config_upstream *upstream);
+/* --- reload.c ------------------------------------------------------------------------------------------------------- */
+
+/* The upstream's endpoints in service; `upstream` may be of an earlier configuration. NULL: it has none. */
+struct endpoint_group *group_of(const struct upstreams *ups, const struct config_upstream *upstream);
+
+/* The same by name. */
+struct endpoint_group *group_named(const struct upstreams *ups, struct view name);
+
+void groups_release(struct upstreams *ups);
+
+/* --- balance.c ------------------------------------------------------------------------------------------------------ */
+
+/* All leases go through this pick. */
+struct endpoint *balance_pick(struct endpoint_group *group);
 
 #endif

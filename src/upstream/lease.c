@@ -86,17 +86,71 @@ static enum weir_pool_outcome ask_pool(struct upstream_lease *lease, uint64_t no
 }
 
 /*
+ * A connection that went from one borrower straight to the next was never idle, so no event could spoil it: it is looked at
+ * here, at the price of one receive that only those pay who had to wait.
+ */
+static bool delivered_is_clean(const struct upstream_lease *lease)
+{
+	struct upstream_conn *uc = lease->waiter.connection;
+
+	if (!lease->waiter.reused || PLANTED(SURPLUS_BYTES_REUSED))
+		return true;
+	uc->h1.conn.readable = true;
+	return conn_is_clean(uc);
+}
+
+static void lease_name(struct upstream_lease *lease, struct endpoint *ep)
+{
+	upstream_lease_release(lease);
+	lease->picked = &ep->name;
+	lease->named = ep;
+	ep->named++;
+}
+
+void upstream_lease_release(struct upstream_lease *lease)
+{
+	struct endpoint *ep = lease->named;
+
+	if (ep == NULL)
+		return;
+	lease->picked = NULL;
+	lease->named = NULL;
+	if (--ep->named == 0 && ep->closed)
+		endpoint_free_when_done(ep);
+}
+
+/*
+ * A reload drains the endpoint, which takes nobody back: of the pools that are in service now one is asked. Where there is
+ * none everything is being closed.
+ */
+static enum weir_pool_outcome ask_successor(struct upstream_lease *lease, uint64_t now_us)
+{
+	struct endpoint *drained = lease->endpoint;
+	struct endpoint_group *group = group_named(drained->ups, drained->name.upstream);
+
+	if (group == NULL)
+		return WEIR_POOL_CLOSED;
+	drained->active--;
+	lease->endpoint = balance_pick(group);
+	lease->endpoint->active++;
+	lease_name(lease, lease->endpoint);
+	return ask_pool(lease, now_us, true);
+}
+
+/*
  * What was delivered is dead: a new connection is asked for instead, since others that rest may be dead as well. The lease
  * keeps its place: who waits for a fresh one is served before all others.
  */
 static enum weir_pool_outcome ask_for_fresh(struct upstream_lease *lease, uint64_t now_us)
 {
 	struct upstream_conn *uc = lease->waiter.connection;
+	enum weir_pool_outcome outcome;
 
 	h1_conn_release(&uc->h1);
 	uc->idle_since_us = 0;
 	CHECK(weir_pool_give_back(lease->endpoint->pool, lease->waiter.lease, WEIR_POOL_DISCARD, now_us));
-	return ask_pool(lease, now_us, true);
+	outcome = ask_pool(lease, now_us, true);
+	return outcome == WEIR_POOL_CLOSED ? ask_successor(lease, now_us) : outcome;
 }
 
 /*
@@ -119,25 +173,10 @@ static enum weir_pool_outcome replace_untold(struct upstream_lease *lease, uint6
 	return ask_for_fresh(lease, now_us);
 }
 
-/*
- * A connection that went from one borrower straight to the next was never idle, so no event could spoil it: it is looked at
- * here, at the price of one receive that only those pay who had to wait.
- */
-static bool delivered_is_clean(const struct upstream_lease *lease)
-{
-	struct upstream_conn *uc = lease->waiter.connection;
-
-	if (!lease->waiter.reused || PLANTED(SURPLUS_BYTES_REUSED))
-		return true;
-	uc->h1.conn.readable = true;
-	return conn_is_clean(uc);
-}
-
 static void on_outcome(struct weir_pool_waiter *waiter, enum weir_pool_outcome outcome)
 {
 	struct upstream_lease *lease = container_of(waiter, struct upstream_lease, waiter);
-	struct endpoint *ep = lease->endpoint;
-	uint64_t now_us = io_now_us(ep->ups->io);
+	uint64_t now_us = io_now_us(lease->endpoint->ups->io);
 
 	if (outcome == WEIR_POOL_DELIVERED && !delivered_is_clean(lease))
 		outcome = ask_for_fresh(lease, now_us);
@@ -176,16 +215,18 @@ enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config
 	struct upstream_lease *lease, uint64_t deadline_us, enum cause *cause)
 {
 	uint64_t now_us = io_now_us(ups->io);
-	struct endpoint *ep = balance_pick(ups, upstream);
+	struct endpoint_group *group = group_of(ups, upstream);
 
 	CHECK(lease->stage == LEASE_NONE);
-	if (ep == NULL) {
-		lease->why = NULL;
+	if (group == NULL) {
+		lease->why = "the upstream is gone since a reload";
 		*cause = CAUSE_NO_HEALTHY_ENDPOINT;
 		return UPSTREAM_FAILED;
 	}
+	struct endpoint *ep = balance_pick(group);
+
 	lease->endpoint = ep;
-	lease->picked = ep->config;
+	lease_name(lease, ep);
 	lease->asked_us = now_us;
 	lease->queue_us = lease->connect_us = 0;
 	lease->reused = false;
@@ -266,7 +307,9 @@ void upstream_give_back(struct upstream_lease *lease, bool clean)
 	else
 		conn_is_spent(uc, clean);
 	uc->lease = NULL;
-	CHECK(weir_pool_give_back(ep->pool, lease->waiter.lease, reusable ? WEIR_POOL_REUSABLE : WEIR_POOL_DISCARD, now_us));
+	if (!uc->reclaimed)
+		CHECK(weir_pool_give_back(ep->pool, lease->waiter.lease, reusable ? WEIR_POOL_REUSABLE : WEIR_POOL_DISCARD,
+			now_us));
 	lease_end(lease);
 }
 
@@ -276,7 +319,8 @@ void upstream_drop(struct upstream_lease *lease)
 	case LEASE_NONE: return;
 	case LEASE_HELD: upstream_give_back(lease, false); return;
 	case LEASE_WAITING:
-		weir_pool_cancel(lease->endpoint->pool, &lease->waiter, io_now_us(lease->endpoint->ups->io));
+		if (!PLANTED(GHOST_WAITER))
+			weir_pool_cancel(lease->endpoint->pool, &lease->waiter, io_now_us(lease->endpoint->ups->io));
 		lease->queue_us += io_now_us(lease->endpoint->ups->io) - lease->asked_us;
 		if (PLANTED(ACTIVE_COUNT_LEAKS))
 			lease->endpoint->active++;

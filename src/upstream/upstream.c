@@ -15,22 +15,8 @@ static void on_all_closed(struct io_task *task)
 	ups->on_closed(ups->context);
 }
 
-/* How many connections there can be at most over all pools. */
-static size_t connections_max(const struct config *config)
-{
-	size_t sum = 0;
-
-	/* Twice the cap: a closed connection keeps its memory until the end of the tick. */
-	for (size_t i = 0; i < config->upstream_count; i++) {
-		const struct config_upstream *u = &config->upstreams[i];
-
-		sum += 2 * u->endpoint_count * ((size_t)u->pool.max_connections + u->pool.max_overflow);
-	}
-	return sum;
-}
-
 struct upstreams *upstreams_create(struct io *io, struct h1_scratch *scratch, const struct config *config,
-	struct weir_pool_budget **budgets)
+	struct endpoint_budget *const *budgets)
 {
 	struct upstreams *ups = calloc(1, sizeof(*ups));
 
@@ -38,27 +24,12 @@ struct upstreams *upstreams_create(struct io *io, struct h1_scratch *scratch, co
 		return NULL;
 	ups->io = io;
 	ups->scratch = scratch;
-	ups->config = config;
 	ups->closed_task.on_run = on_all_closed;
-	slab_init(&ups->conns, sizeof(struct upstream_conn), connections_max(config));
-	ups->endpoints = calloc(config_endpoint_count(config) + 1, sizeof(*ups->endpoints));
-	ups->first = calloc(config->upstream_count + 1, sizeof(*ups->first));
-	if (ups->endpoints == NULL || ups->first == NULL)
-		goto fail;
-	for (size_t i = 0; i < config->upstream_count; i++) {
-		const struct config_upstream *u = &config->upstreams[i];
-
-		ups->first[i] = ups->endpoint_count;
-		for (size_t j = 0; j < u->endpoint_count; j++) {
-			size_t at = ups->endpoint_count++;
-
-			if (!endpoint_init(&ups->endpoints[at], ups, u, &u->endpoints[j], budgets[at]))
-				goto fail;
-		}
-	}
+	list_init(&ups->endpoints);
+	slab_init(&ups->conns, sizeof(struct upstream_conn), 0);
 	watch_start(ups);
-	return ups;
-fail:
+	if (upstreams_reload(ups, config, budgets))
+		return ups;
 	upstreams_free(ups);
 	return NULL;
 }
@@ -68,9 +39,15 @@ void upstreams_close(struct upstreams *ups, void (*on_closed)(void *context), vo
 	ups->on_closed = on_closed;
 	ups->context = context;
 	/* One more than there are, so that the count cannot reach 0 inside the loop. */
-	ups->closing = ups->endpoint_count + 1;
-	for (size_t i = 0; i < ups->endpoint_count; i++)
-		weir_pool_close(ups->endpoints[i].pool, io_now_us(ups->io));
+	ups->closing = 1;
+	list_each_safe(&ups->endpoints, node, next) {
+		struct endpoint *ep = container_of(node, struct endpoint, node);
+
+		if (ep->closed)
+			continue;
+		ups->closing++;
+		weir_pool_close(ep->pool, io_now_us(ups->io));
+	}
 	if (--ups->closing == 0)
 		io_defer(ups->io, &ups->closed_task);
 }
@@ -80,11 +57,12 @@ void upstreams_free(struct upstreams *ups)
 	if (ups == NULL)
 		return;
 	watch_stop(ups);
-	for (size_t i = 0; i < ups->endpoint_count; i++)
-		endpoint_release(&ups->endpoints[i]);
+	groups_release(ups);
+	list_each_safe(&ups->endpoints, node, next) {
+		list_remove(node);
+		endpoint_free(container_of(node, struct endpoint, node));
+	}
 	slab_release(&ups->conns);
-	free(ups->endpoints);
-	free(ups->first);
 	free(ups);
 }
 
@@ -93,13 +71,19 @@ void upstreams_free(struct upstreams *ups)
 bool upstreams_endpoint_stats(const struct upstreams *ups, size_t i, const struct config_upstream **upstream,
 	const struct config_endpoint **endpoint, struct upstream_endpoint_stats *stats)
 {
-	if (i >= ups->endpoint_count)
-		return false;
-	*upstream = ups->endpoints[i].upstream;
-	*endpoint = ups->endpoints[i].config;
-	*stats = ups->endpoints[i].stats;
-	weir_pool_stats(ups->endpoints[i].pool, &stats->pool);
-	return true;
+	for (size_t at = 0; at < ups->roster->count; at++) {
+		const struct endpoint_group *group = ups->roster->groups[at];
+
+		if (i < group->count) {
+			*upstream = &ups->config->upstreams[at];
+			*endpoint = &(*upstream)->endpoints[i];
+			*stats = group->endpoints[i]->stats;
+			weir_pool_stats(group->endpoints[i]->pool, &stats->pool);
+			return true;
+		}
+		i -= group->count;
+	}
+	return false;
 }
 
 /* Sorts `one` in behind those that are older; the youngest of more than `max` falls out. Returns how many there are. */
@@ -121,14 +105,16 @@ size_t upstreams_oldest(const struct upstreams *ups, struct upstream_held *held,
 	struct weir_pool_held of_pool[EACH_MAX];
 	size_t n = 0;
 
-	for (size_t i = 0; i < ups->endpoint_count && count > 0; i++) {
-		const struct endpoint *ep = &ups->endpoints[i];
+	if (count == 0)
+		return 0;
+	list_each_safe(&ups->endpoints, node, next) {
+		const struct endpoint *ep = container_of(node, struct endpoint, node);
 		uint32_t wanted = count < EACH_MAX ? (uint32_t)count : EACH_MAX;
 		uint32_t found = weir_pool_oldest(ep->pool, of_pool, wanted);
 
 		for (uint32_t k = 0; k < found; k++) {
 			const struct upstream_conn *uc = of_pool[k].connection;
-			struct upstream_held one = {ep->upstream, ep->config, uc->lease, of_pool[k].since_us};
+			struct upstream_held one = {&ep->name, uc->lease, of_pool[k].since_us};
 
 			n = held_insert(held, n, count, &one);
 		}
@@ -147,7 +133,9 @@ const char *upstreams_audit(const struct upstreams *ups)
 {
 	const char *wrong = NULL;
 
-	for (size_t i = 0; wrong == NULL && i < ups->endpoint_count; i++)
-		wrong = endpoint_audit(&ups->endpoints[i]);
+	list_each_safe(&ups->endpoints, node, next) {
+		if (wrong == NULL)
+			wrong = endpoint_audit(container_of(node, struct endpoint, node));
+	}
 	return wrong;
 }

@@ -18,7 +18,14 @@
 #include "pool/pool.h"
 
 struct endpoint;
+struct endpoint_budget;
 struct upstreams;
+
+/* What an endpoint is called. */
+struct endpoint_name {
+	struct view upstream;
+	struct view address_text;      /* as the configuration writes it */
+};
 
 enum upstream_lease_stage { LEASE_NONE, LEASE_WAITING, LEASE_HELD };
 
@@ -35,6 +42,7 @@ struct upstream_conn {
 	uint64_t began_us;
 	uint64_t idle_since_us;        /* when it last became idle; 0: it has not served, or what it tells has been used */
 	bool connecting;
+	bool reclaimed;                /* the pool takes it from its holder, and back, by itself */
 };
 
 struct upstream_lease {
@@ -42,10 +50,10 @@ struct upstream_lease {
 	void (*on_outcome)(struct upstream_lease *lease, enum cause cause);  /* CAUSE_NONE: the lease is held */
 	void (*on_ready)(struct upstream_lease *lease);                      /* its connection has something new */
 	/*
-	 * The lease has been held for long. LEAKING (pool.leak_after): true says that it is in use, and the time begins anew.
-	 * RECLAIMED (pool.reclaim_after): the lease must be dropped in the call. NULL: there is no watch over it.
+	 * The lease has been held for long: LEAKING for pool.leak_after, RECLAIMED for pool.reclaim_after. True says that it is
+	 * in use, and both times begin anew. False and RECLAIMED: it was dropped in the call. NULL: it always is in use.
 	 */
-	bool (*on_overdue)(struct upstream_lease *lease, uint64_t held_us, enum weir_pool_overdue what);
+	bool (*on_overdue)(struct upstream_lease *lease, enum weir_pool_overdue what);
 
 	/* To be read by the user while held. */
 	struct upstream_conn *conn;
@@ -54,11 +62,12 @@ struct upstream_lease {
 	uint64_t connect_us;            /* 0 when reused */
 	uint64_t held_since_us;
 	const char *why;                /* of a failure, more precise than the cause: a static sentence, or NULL */
-	const struct config_endpoint *picked;  /* stays after the end, for the log; NULL: none was picked */
+	const struct endpoint_name *picked;    /* stays until upstream_lease_release; NULL: none was picked */
 
 	/* Private. */
 	struct weir_pool_waiter waiter;
 	struct endpoint *endpoint;
+	struct endpoint *named;         /* whose name `picked` is */
 	uint64_t asked_us;
 	uint64_t deadline_us;
 	uint8_t stage;                  /* enum upstream_lease_stage */
@@ -69,9 +78,12 @@ static inline void upstream_lease_init(struct upstream_lease *lease)
 {
 	lease->conn = NULL;
 	lease->picked = NULL;
-	lease->endpoint = NULL;
+	lease->endpoint = lease->named = NULL;
 	lease->stage = LEASE_NONE;
 }
+
+/* `picked` is not needed any more. Once, behind the end of the last lease; the memory may then be anybody's. */
+void upstream_lease_release(struct upstream_lease *lease);
 
 enum upstream_answer { UPSTREAM_ACQUIRED, UPSTREAM_PENDING, UPSTREAM_FAILED };
 
@@ -79,25 +91,36 @@ enum upstream_answer { UPSTREAM_ACQUIRED, UPSTREAM_PENDING, UPSTREAM_FAILED };
 enum upstream_retry_reason { RETRY_CLOSED, RETRY_RESET, RETRY_SEND_FAILED, RETRY_REASONS };
 
 /*
- * `budgets` has one for each endpoint of the configuration, in its order (upstreams_budgets_create). All pointers are
- * borrowed. NULL: out of memory.
+ * The upstreams of the configuration. `budgets` has one for each of its endpoints, in its order (budgets.h). All pointers
+ * are borrowed; configuration and budgets are until the next upstreams_reload. NULL: out of memory.
  */
 struct upstreams *upstreams_create(struct io *io, struct h1_scratch *scratch, const struct config *config,
-	struct weir_pool_budget **budgets);
+	struct endpoint_budget *const *budgets);
+
+/*
+ * The upstreams are those of another configuration from now on (reload.c says what becomes of connections and of those who
+ * wait for one). Upstreams that are gone go on for whoever comes with the configuration of before, until upstreams_settle.
+ * Not after upstreams_close. False: out of memory, and nothing has changed.
+ */
+bool upstreams_reload(struct upstreams *ups, const struct config *config, struct endpoint_budget *const *budgets);
+
+/* Nobody comes any more with a configuration from before the latest reload. Legal when nothing is unsettled. */
+void upstreams_settle(struct upstreams *ups);
+bool upstreams_unsettled(const struct upstreams *ups);
 
 /* Closes every pool; on_closed(context) is called from the loop, once, when no connection is left. */
 void upstreams_close(struct upstreams *ups, void (*on_closed)(void *context), void *context);
 
-/* After on_closed. */
+/* After on_closed, or when nothing was ever acquired. */
 void upstreams_free(struct upstreams *ups);
 
-/* The budgets that the workers share: one per endpoint. NULL: out of memory. */
-struct weir_pool_budget **upstreams_budgets_create(const struct config *config);
-void upstreams_budgets_free(struct weir_pool_budget **budgets, const struct config *config);
+/* Whether a reload from one to the other keeps the pools: their connections, and who waits for one. */
+bool upstream_keeps_pools(const struct config_upstream *before, const struct config_upstream *after);
 
 /*
  * Picks an endpoint of the upstream and asks its pool for a connection until deadline_us (and no longer than
- * acquire_timeout). When FAILED, *cause says why.
+ * acquire_timeout). When FAILED, *cause says why. `upstream` may be of an earlier configuration: then the endpoints are those
+ * that the upstream of its name has now.
  */
 enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config_upstream *upstream,
 	struct upstream_lease *lease, uint64_t deadline_us, enum cause *cause);
@@ -136,14 +159,13 @@ struct upstream_endpoint_stats {
 	uint64_t announced_idle_us;          /* what it says itself (Keep-Alive: timeout); 0: nothing */
 };
 
-/* `i` counts endpoints over all upstreams in configuration order. False past the end. */
+/* `i` counts endpoints over all upstreams in the order of the configuration that is current. False past the end. */
 bool upstreams_endpoint_stats(const struct upstreams *ups, size_t i, const struct config_upstream **upstream,
 	const struct config_endpoint **endpoint, struct upstream_endpoint_stats *stats);
 
 /* A lease that is held, and by whom. */
 struct upstream_held {
-	const struct config_upstream *upstream;
-	const struct config_endpoint *endpoint;
+	const struct endpoint_name *name;    /* as long as it is held */
 	struct upstream_lease *lease;        /* NULL: nobody holds it, which is a bug */
 	uint64_t since_us;                   /* leased, or last found to be in use */
 };

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "upstream/endpoint.h"
 
 #define WATCH_US (1 * US_PER_S)
@@ -30,8 +31,8 @@ __attribute__((format(printf, 2, 3))) static void tell_bug(const struct endpoint
 	va_start(arguments, format);
 	vsnprintf(what, sizeof(what), format, arguments);
 	va_end(arguments);
-	snprintf(text, sizeof(text), "bug: upstream %.*s, endpoint %.*s: %s", SHOW(ep->upstream->name),
-		SHOW(ep->config->address_text), what);
+	snprintf(text, sizeof(text), "bug: upstream %.*s, endpoint %.*s: %s", SHOW(ep->name.upstream),
+		SHOW(ep->name.address_text), what);
 	ups->on_event(ups->event_context, LEVEL_ERROR, text);
 }
 
@@ -90,8 +91,7 @@ static void endpoint_recount(struct endpoint *ep)
 /* About how much there is to look at: places that were ever used, and who waits. */
 static uint64_t recount_cost(const struct endpoint *ep)
 {
-	const struct config_pool *pool = &ep->upstream->pool;
-	uint64_t places = (uint64_t)pool->max_connections + pool->max_overflow;
+	uint64_t places = (uint64_t)ep->settings.connections_max + ep->settings.overflow_max;
 	struct weir_pool_stats stats;
 
 	weir_pool_stats(ep->pool, &stats);
@@ -105,11 +105,16 @@ static void on_watch(struct io_timer *timer)
 {
 	struct upstreams *ups = container_of(timer, struct upstreams, watch);
 	uint64_t cost = 0;
+	size_t left = 0;
 
-	for (size_t i = 0; i < ups->endpoint_count && cost < WATCH_COST; i++) {
-		struct endpoint *ep = &ups->endpoints[ups->watch_at];
+	list_each_safe(&ups->endpoints, node, next)
+		left++;
+	for (; left > 0 && cost < WATCH_COST; left--) {
+		struct list_node *node = list_pop_front(&ups->endpoints);
+		struct endpoint *ep = container_of(node, struct endpoint, node);
 
-		ups->watch_at = (ups->watch_at + 1) % ups->endpoint_count;
+		/* Who has been looked at stands last. */
+		list_push_back(&ups->endpoints, node);
 		if (ep->closed)
 			continue;
 		cost += recount_cost(ep);
@@ -131,24 +136,33 @@ void watch_stop(struct upstreams *ups)
 
 /* --- leases held for long ----------------------------------------------------------------------------------------- */
 
+/* Whoever holds it knows whether it is in use. */
+static bool in_use(struct upstream_lease *lease, enum weir_pool_overdue what)
+{
+	return lease->on_overdue == NULL || lease->on_overdue(lease, what);
+}
+
 void watch_overdue(void *owner, uint32_t slot, void *connection, uint64_t held_us, enum weir_pool_overdue what)
 {
 	struct endpoint *ep = owner;
 	struct upstream_conn *uc = connection;
 	struct upstream_lease *lease = uc->lease;
+	bool reclaimed = what == WEIR_POOL_RECLAIMED;
 
 	if (lease == NULL) {
 		tell_bug(ep, "connection %u has been leased for %llu ms and nobody holds it%s", slot,
-			(unsigned long long)(held_us / US_PER_MS),
-			what == WEIR_POOL_RECLAIMED ? "; it is closed" : "");
-	} else if (what == WEIR_POOL_RECLAIMED) {
-		CHECK(lease->on_overdue != NULL);
-		lease->on_overdue(lease, held_us, what);
-		/* The pool closes the connection next, and nobody may hold it then. */
-		CHECK(lease->stage == LEASE_NONE);
-	} else if (lease->on_overdue != NULL && lease->on_overdue(lease, held_us, what)) {
-		weir_pool_touch(ep->pool, lease->waiter.lease, io_now_us(ep->ups->io));
+			(unsigned long long)(held_us / US_PER_MS), reclaimed ? "; it is closed" : "");
+	} else if (reclaimed && PLANTED(RECLAIM_FORGETS_HOLDER)) {
 		return;
+	} else {
+		uc->reclaimed = reclaimed;
+		if (in_use(lease, what)) {
+			uc->reclaimed = false;
+			weir_pool_touch(ep->pool, lease->waiter.lease, io_now_us(ep->ups->io));
+			return;
+		}
 	}
-	ep->stats.leaking += what == WEIR_POOL_LEAKING;
+	/* The pool closes it next, and nobody may hold it then. */
+	CHECK(lease == NULL || !reclaimed || lease->stage == LEASE_NONE);
+	ep->stats.leaking += !reclaimed;
 }

@@ -49,7 +49,7 @@ def ended_by(gateway, number=signal.SIGTERM):
 def test_without_a_command_the_usage_is_shown():
     result = run()
     assert result.returncode == 2 and result.stdout == ""
-    for command in ("run", "check", "explain", "version", "help"):
+    for command in ("run", "check", "explain", "leaks", "version", "help"):
         assert re.search(rf"^  {command} ", result.stderr, re.M)
 
 
@@ -58,6 +58,8 @@ def test_without_a_command_the_usage_is_shown():
     (["run"], "the configuration is missing"),
     (["run", "weir.yaml"], "'weir.yaml' was found where '-c FILE' is needed"),
     (["run", "-c", "a", "b"], "'b' is too much"),
+    (["leaks", "-c", "a", "b"], "'b' is too much"),
+    (["leaks", "-c", "a", "--json", "b"], "'b' is too much"),
     (["check"], "exactly one FILE is needed"),
     (["check", "a", "b"], "exactly one FILE is needed"),
     (["explain", "-c", "a", "GET"], "a METHOD and a URL are needed"),
@@ -206,11 +208,12 @@ def test_second_signal_ends_a_drain_at_once(start, tmp_path):
         assert ended_by(gateway) == 0
 
 
-def test_hangup_is_answered_and_survived(start, tmp_path):
+def test_hangup_reads_the_configuration_again(start, tmp_path):
     gateway = start(settings(tmp_path))
-    gateway.signal(signal.SIGHUP)
-    gateway.event("SIGHUP: this version cannot reload")
-    assert get(gateway, "/hello/you")[0] == 200
+    routes = [{"name": "hello", "match": {"path": "/hello/*"}, "respond": {"body": "goodbye"}}]
+    said = gateway.reload(gateway.config | {"routes": routes})
+    assert len(said) == 1 and "info main reloaded: 1 route" in said[0]
+    assert get(gateway, "/hello/you") == (200, b"goodbye")
 
 
 # --- logs ---------------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ struct asker {
 static struct {
 	const struct config *config;
 	struct shared *shared;
+	struct generation *generation;
 	struct io *io;
 	struct survey survey;
 	struct io *worker_io[WORKERS];
@@ -71,7 +72,7 @@ static void worker_begin(unsigned i)
 
 	bed.worker_io[i] = observer.context = io_create();
 	assert_non_null(bed.worker_io[i]);
-	bed.worker[i] = worker_create(bed.worker_io[i], bed.config, bed.shared, i, &observer, error);
+	bed.worker[i] = worker_create(bed.worker_io[i], bed.shared, bed.generation, i, &observer, error);
 	assert_non_null(bed.worker[i]);
 	bed.ended[i] = false;
 	survey_attach(&bed.survey, i, bed.worker_io[i], bed.worker[i]);
@@ -92,7 +93,9 @@ static int begin(void **state)
 	static const struct filter_ops *const filters[1];
 
 	bed.config = load(three_endpoints);
-	bed.shared = shared_create(bed.config, filters);
+	bed.shared = shared_create(filters);
+	bed.generation = generation_create(bed.shared, bed.config);
+	assert_non_null(bed.generation);
 	bed.io = io_create();
 	assert_true(survey_init(&bed.survey, bed.io, bed.config, WORKERS));
 	for (unsigned i = 0; i < WORKERS; i++)
@@ -111,8 +114,8 @@ static int end(void **state)
 		io_free(bed.worker_io[i]);
 	}
 	io_free(bed.io);
+	generation_unref(bed.generation);
 	shared_free(bed.shared);
-	config_free(bed.config);
 	return 0;
 }
 

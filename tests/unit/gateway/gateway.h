@@ -10,10 +10,12 @@
 
 #include "gateway/filter.h"
 #include "gateway/worker.h"
+#include "upstream/upstream.h"
 
 struct gateway {
-	const struct config *config;
+	const struct config *config; /* the generation's */
 	struct shared *shared;
+	struct generation *generation; /* the first */
 	struct worker *worker;
 	struct door door; /* where every upstream stands */
 	struct address address; /* of the first listener */
@@ -61,9 +63,11 @@ static inline void gateway_open(struct gateway *g, const char *yaml, const struc
 	assert_true(address_parse(&g->config->listeners[0].address, "127.0.0.1:0"));
 	for (size_t i = 0; i < g->config->upstream_count; i++)
 		g->config->upstreams[i].endpoints[0].address = g->door.address;
-	g->shared = shared_create(g->config, filters);
+	g->shared = shared_create(filters);
 	assert_non_null(g->shared);
-	g->worker = worker_create(fixture.io, g->config, g->shared, 0, &observer, error);
+	g->generation = generation_create(g->shared, g->config);
+	assert_non_null(g->generation);
+	g->worker = worker_create(fixture.io, g->shared, g->generation, 0, &observer, error);
 	if (g->worker == NULL)
 		fail_msg("%s", error);
 	worker_listener_address(g->worker, 0, &g->address);
@@ -95,8 +99,8 @@ static inline void gateway_close(struct gateway *g)
 		worker_stop(g->worker);
 	gateway_await_drained(g);
 	worker_free(g->worker);
+	generation_unref(g->generation);
 	shared_free(g->shared);
-	config_free(g->config);
 	door_close(&g->door);
 }
 

@@ -104,11 +104,12 @@ static void test_address_in_use(void **state)
 	door_open(&door);
 	const struct config *config = load_good(FILE_WITH(""));
 	config->listeners[0].address = door.address;
-	struct shared *shared = shared_create(config, no_filters);
-	assert_null(worker_create(fixture.io, config, shared, 0, &observer, error));
+	struct shared *shared = shared_create(no_filters);
+	struct generation *generation = generation_create(shared, config);
+	assert_null(worker_create(fixture.io, shared, generation, 0, &observer, error));
 	assert_non_null(strstr(error, "cannot listen on 127.0.0.1:80 (listener l): "));
+	generation_unref(generation);
 	shared_free(shared);
-	config_free(config);
 	door_close(&door);
 }
 

@@ -3,12 +3,21 @@
 
 static struct endpoint *pick(struct bed *bed)
 {
-	return balance_pick(bed->ups, &bed->config->upstreams[0]);
+	return balance_pick(group_of(bed->ups, &bed->config->upstreams[0]));
+}
+
+static size_t index_of(const struct bed *bed, const struct endpoint *ep)
+{
+	size_t i = 0;
+
+	while (bed_endpoint(bed, i) != ep)
+		i++;
+	return i;
 }
 
 static size_t pick_index(struct bed *bed)
 {
-	return (size_t)(pick(bed) - bed->ups->endpoints);
+	return index_of(bed, pick(bed));
 }
 
 /* The known sequence for weights 5, 1, 1: the heavy one is spread, not bunched. */
@@ -85,21 +94,21 @@ static void test_least_request_is_least(void **state)
 
 	bed_open(&bed, "balance: {policy: least_request}, endpoints: [{address: 127.0.0.1:81, weight: 5}, "
 		       "{address: 127.0.0.1:82, weight: 1}, {address: 127.0.0.1:83, weight: 3}]");
-	struct endpoint *eps = bed.ups->endpoints;
+	struct endpoint **eps = bed.ups->roster->groups[0]->endpoints;
 	for (int i = 0; i < 10000; i++) {
 		struct endpoint *picked = pick(&bed);
 
 		for (size_t j = 0; j < 3; j++)
-			assert_true((uint64_t)(picked->active + 1) * eps[j].config->weight <=
-				    (uint64_t)(eps[j].active + 1) * picked->config->weight);
+			assert_true((uint64_t)(picked->active + 1) * eps[j]->weight <=
+				    (uint64_t)(eps[j]->active + 1) * picked->weight);
 		picked->active++;
 		chance = chance * 6364136223846793005ULL + 1442695040888963407ULL;
-		struct endpoint *released = &eps[(chance >> 33) % 3];
+		struct endpoint *released = eps[(chance >> 33) % 3];
 		if ((chance >> 40) % 2 == 0 && released->active > 0)
 			released->active--;
 	}
 	for (size_t j = 0; j < 3; j++)
-		eps[j].active = 0;
+		eps[j]->active = 0;
 	bed_close(&bed);
 }
 
@@ -110,14 +119,14 @@ static void test_least_request_goes_by_weight(void **state)
 
 	bed_open(&bed, "balance: {policy: least_request}, endpoints: [{address: 127.0.0.1:81, weight: 5}, "
 		       "{address: 127.0.0.1:82, weight: 1}, {address: 127.0.0.1:83, weight: 4}]");
-	struct endpoint *eps = bed.ups->endpoints;
+	struct endpoint **eps = bed.ups->roster->groups[0]->endpoints;
 	for (int i = 0; i < 1000; i++)
 		pick(&bed)->active++;
-	assert_int_equal(eps[0].active, 500);
-	assert_int_equal(eps[1].active, 100);
-	assert_int_equal(eps[2].active, 400);
+	assert_int_equal(eps[0]->active, 500);
+	assert_int_equal(eps[1]->active, 100);
+	assert_int_equal(eps[2]->active, 400);
 	for (size_t j = 0; j < 3; j++)
-		eps[j].active = 0;
+		eps[j]->active = 0;
 	bed_close(&bed);
 }
 
@@ -132,14 +141,14 @@ static void test_leases_are_active(void **state)
 		       "endpoints: [{address: 127.0.0.1:81}, {address: 127.0.0.1:82}]");
 	for (size_t i = 0; i < COUNT(users); i++) {
 		assert_int_equal(user_ask(&users[i], &bed), UPSTREAM_PENDING);
-		seen[users[i].lease.endpoint - bed.ups->endpoints]++;
+		seen[index_of(&bed, users[i].lease.endpoint)]++;
 	}
 	assert_int_equal(seen[0], 2);
 	assert_int_equal(seen[1], 2);
 	for (size_t i = 0; i < COUNT(users); i++)
 		user_drop(&users[i], &bed);
-	assert_int_equal(bed.ups->endpoints[0].active, 0);
-	assert_int_equal(bed.ups->endpoints[1].active, 0);
+	assert_int_equal(bed_endpoint(&bed, 0)->active, 0);
+	assert_int_equal(bed_endpoint(&bed, 1)->active, 0);
 	bed_close(&bed);
 }
 

@@ -14,7 +14,8 @@
 
 struct bed {
 	const struct config *config;
-	struct weir_pool_budget **budgets;
+	struct budget_registry registry;
+	struct endpoint_budget **budgets;
 	struct h1_scratch *scratch;
 	struct upstreams *ups;
 	struct door door; /* where every endpoint stands, unless the test says otherwise */
@@ -51,11 +52,18 @@ static inline void bed_open(struct bed *bed, const char *upstream_yaml)
 	door_open(&bed->door);
 	for (size_t i = 0; i < bed->config->upstreams[0].endpoint_count; i++)
 		bed->config->upstreams[0].endpoints[i].address = bed->door.address;
-	bed->budgets = upstreams_budgets_create(bed->config);
+	budgets_init(&bed->registry);
+	bed->budgets = budgets_claim(&bed->registry, bed->config);
 	bed->scratch = h1_scratch_create();
 	assert_true(bed->budgets != NULL && bed->scratch != NULL);
 	bed->ups = upstreams_create(fixture.io, bed->scratch, bed->config, bed->budgets);
 	assert_non_null(bed->ups);
+}
+
+/* The upstream's endpoint `i`, as it is in service. */
+static inline struct endpoint *bed_endpoint(const struct bed *bed, size_t i)
+{
+	return bed->ups->roster->groups[0]->endpoints[i];
 }
 
 /* Every step leaves the books right. */
@@ -108,10 +116,11 @@ static inline void bed_close(struct bed *bed)
 	run_pending();
 	assert_int_equal(bed->closed, 1);
 	assert_int_equal(bed->ups->conns.count_live, 0);
-	for (size_t i = 0; i < bed->ups->endpoint_count; i++)
-		assert_int_equal(bed->ups->endpoints[i].active, 0);
+	list_each_safe(&bed->ups->endpoints, node, next)
+		assert_int_equal(container_of(node, struct endpoint, node)->active, 0);
 	upstreams_free(bed->ups);
-	upstreams_budgets_free(bed->budgets, bed->config);
+	budgets_drop(bed->budgets, config_endpoint_count(bed->config));
+	budgets_release(&bed->registry);
 	assert_null(bed->scratch->reader);
 	h1_scratch_free(bed->scratch);
 	config_free(bed->config);

@@ -16,7 +16,7 @@ static void test_pending_then_held_then_reused(void **state)
 
 	bed_open(&bed, ENDPOINT "pool: {max_connections: 2}");
 	user_connect(&user, &bed, &end);
-	assert_ptr_equal(user.lease.picked, &bed.config->upstreams[0].endpoints[0]);
+	assert_ptr_equal(user.lease.picked, &bed_endpoint(&bed, 0)->name);
 	assert_ptr_equal(user.lease.conn->lease, &user.lease);
 	assert_int_equal(user.lease.connect_us, user.lease.conn->connect_us);
 	assert_counts(&bed, 0, 1, 0);
@@ -83,7 +83,7 @@ static void test_refused_at_once(void **state)
 	struct user user;
 
 	bed_open(&bed, ENDPOINT);
-	assert_true(address_parse(&bed.config->upstreams[0].endpoints[0].address, "unix:/nonexistent/weir-test.sock"));
+	assert_true(address_parse(&bed_endpoint(&bed, 0)->address, "unix:/nonexistent/weir-test.sock"));
 	assert_int_equal(user_ask(&user, &bed), UPSTREAM_FAILED);
 	assert_int_equal(user.cause, CAUSE_CONNECT_REFUSED);
 	run_pending();
@@ -138,7 +138,7 @@ static void silence_open(struct silence *silence, struct bed *bed)
 		end_init(&silence->ends[i]);
 		io_connect(fixture.io, &silence->ends[i].source, &silence->door.address);
 	}
-	bed->config->upstreams[0].endpoints[0].address = silence->door.address;
+	bed_endpoint(bed, 0)->address = silence->door.address;
 }
 
 static void silence_close(struct silence *silence)
@@ -193,7 +193,7 @@ static void test_drop_while_connecting(void **state)
 	silence_open(&silence, &bed);
 	assert_int_equal(user_ask(&user, &bed), UPSTREAM_PENDING);
 	user_drop(&user, &bed);
-	assert_int_equal(bed.ups->endpoints[0].active, 0);
+	assert_int_equal(bed_endpoint(&bed, 0)->active, 0);
 	user_drop(&user, &bed);
 	while (bed.ups->conns.count_live > 0)
 		run_pending();
@@ -273,7 +273,7 @@ static void test_queue_full(void **state)
 	assert_int_equal(user_ask(&second, &bed), UPSTREAM_PENDING);
 	assert_int_equal(user_ask(&third, &bed), UPSTREAM_FAILED);
 	assert_int_equal(third.cause, CAUSE_POOL_QUEUE_FULL);
-	assert_int_equal(bed.ups->endpoints[0].active, 2);
+	assert_int_equal(bed_endpoint(&bed, 0)->active, 2);
 	user_drop(&second, &bed);
 	assert_int_equal(user_ask(&third, &bed), UPSTREAM_PENDING);
 	user_drop(&third, &bed);

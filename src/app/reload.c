@@ -1,0 +1,238 @@
+/*
+ * What a reload tells: one line that sums it up, one for each upstream whose endpoints are others, and a warning for each
+ * key that is read at the start only. The lines are bounded, however large the file is.
+ */
+#include "app/reload.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "upstream/upstream.h"
+
+enum {
+	LINE_BYTES = 1000,
+	UPSTREAMS_TOLD = 50,    /* lines about upstreams */
+	ADDRESSES_TOLD = 8,     /* in one list */
+};
+
+struct line {
+	char text[LINE_BYTES];
+	size_t n;
+};
+
+__attribute__((format(printf, 2, 3))) static void line_put(struct line *line, const char *format, ...)
+{
+	va_list arguments;
+	int n;
+
+	va_start(arguments, format);
+	n = vsnprintf(line->text + line->n, sizeof(line->text) - line->n, format, arguments);
+	va_end(arguments);
+	if (n > 0)
+		line->n += (size_t)n;
+	if (line->n >= sizeof(line->text))
+		line->n = sizeof(line->text) - 1;
+}
+
+__attribute__((format(printf, 3, 4))) static void tell(const struct reload_teller *to, int level, const char *format, ...)
+{
+	char text[LINE_BYTES];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	to->tell(to->context, level, text);
+}
+
+static const char *plural(size_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
+/* --- complaints ----------------------------------------------------------------------------------------------------- */
+
+void reload_tell_complaints(const struct reload_teller *to, int level, const char *name,
+	const struct config_complaints *complaints)
+{
+	for (size_t i = 0; i < complaints->count; i++) {
+		const struct config_complaint *c = &complaints->items[i];
+		struct line line = {.n = 0};
+
+		line_put(&line, "%s", name);
+		if (c->line != 0)
+			line_put(&line, ":%u:%u", c->line, c->column);
+		line_put(&line, ": %s%s%s", c->path, *c->path == '\0' ? "" : ": ", c->text);
+		to->tell(to->context, level, line.text);
+	}
+	if (complaints->more != 0)
+		tell(to, level, "%s: and %zu more", name, complaints->more);
+}
+
+/* --- endpoints ------------------------------------------------------------------------------------------------------ */
+
+static const struct config_upstream *upstream_find(const struct config *config, struct view name)
+{
+	for (size_t i = 0; i < config->upstream_count; i++)
+		if (view_eq(config->upstreams[i].name, name))
+			return &config->upstreams[i];
+	return NULL;
+}
+
+static bool has_endpoint(const struct config_upstream *upstream, const struct config_endpoint *endpoint)
+{
+	for (size_t i = 0; i < upstream->endpoint_count; i++)
+		if (address_eq(&upstream->endpoints[i].address, &endpoint->address))
+			return true;
+	return false;
+}
+
+/* ", added: A, B" for those of `of` that `without` has not; `without` may be NULL. Returns how many. */
+static size_t put_difference(struct line *line, const char *word, const struct config_upstream *of,
+	const struct config_upstream *without)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; of != NULL && i < of->endpoint_count; i++) {
+		struct view text = of->endpoints[i].address_text;
+
+		if (without != NULL && has_endpoint(without, &of->endpoints[i]))
+			continue;
+		if (count < ADDRESSES_TOLD)
+			line_put(line, "%s%.*s", count == 0 ? word : ", ", (int)text.n, text.p);
+		count++;
+	}
+	if (count > ADDRESSES_TOLD)
+		line_put(line, " and %zu more", count - ADDRESSES_TOLD);
+	return count;
+}
+
+struct endpoint_changes {
+	size_t added, kept, renewed, drained;
+	size_t told;     /* upstreams */
+	size_t untold;
+};
+
+static void tell_line(const struct reload_teller *to, struct endpoint_changes *changes, const struct line *line)
+{
+	if (changes->told == UPSTREAMS_TOLD) {
+		changes->untold++;
+		return;
+	}
+	changes->told++;
+	to->tell(to->context, LEVEL_INFO, line->text);
+}
+
+/* One of the two may be NULL. */
+static void tell_upstream(const struct reload_teller *to, struct endpoint_changes *changes,
+	const struct config_upstream *before, const struct config_upstream *after)
+{
+	struct view name = after != NULL ? after->name : before->name;
+	bool renewed = before != NULL && after != NULL && !upstream_keeps_pools(before, after);
+	struct line line = {.n = 0};
+
+	line_put(&line, "upstream %.*s: ", (int)name.n, name.p);
+	size_t added = put_difference(&line, "added: ", after, before);
+	size_t drained = put_difference(&line, added > 0 ? "; draining: " : "draining: ", before, after);
+	size_t both = after != NULL ? after->endpoint_count - added : 0;
+
+	if (renewed && both > 0)
+		line_put(&line, "%sother pool settings: %zu endpoint%s with a new pool, the old one drains",
+			added + drained > 0 ? "; " : "", both, plural(both));
+	changes->added += added;
+	changes->drained += drained;
+	*(renewed ? &changes->renewed : &changes->kept) += both;
+	if (added + drained > 0 || (renewed && both > 0))
+		tell_line(to, changes, &line);
+}
+
+static void tell_upstreams(const struct reload_teller *to, struct endpoint_changes *changes, const struct config *before,
+	const struct config *after)
+{
+	for (size_t i = 0; i < after->upstream_count; i++)
+		tell_upstream(to, changes, upstream_find(before, after->upstreams[i].name), &after->upstreams[i]);
+	for (size_t i = 0; i < before->upstream_count; i++)
+		if (upstream_find(after, before->upstreams[i].name) == NULL)
+			tell_upstream(to, changes, &before->upstreams[i], NULL);
+	if (changes->untold > 0)
+		tell(to, LEVEL_INFO, "and %zu more upstreams", changes->untold);
+}
+
+/* --- what is read at the start only ---------------------------------------------------------------------------------- */
+
+#define AT_THE_NEXT_START "takes effect at the next start"
+
+static const struct config_listener *listener_find(const struct config *config, struct view name)
+{
+	for (size_t i = 0; i < config->listener_count; i++)
+		if (view_eq(config->listeners[i].name, name))
+			return &config->listeners[i];
+	return NULL;
+}
+
+static void tell_listeners(const struct reload_teller *to, const struct config *before, const struct config *after)
+{
+	for (size_t i = 0; i < after->listener_count; i++) {
+		const struct config_listener *l = &after->listeners[i], *old = listener_find(before, l->name);
+
+		if (old == NULL)
+			tell(to, LEVEL_WARNING, "listeners[%zu]: the listener %.*s is new: it is opened at the next start", i,
+				(int)l->name.n, l->name.p);
+		else if (!address_eq(&old->address, &l->address))
+			tell(to, LEVEL_WARNING, "listeners[%zu].address: another one %s", i, AT_THE_NEXT_START);
+	}
+	for (size_t i = 0; i < before->listener_count; i++) {
+		struct view name = before->listeners[i].name;
+
+		if (listener_find(after, name) == NULL)
+			tell(to, LEVEL_WARNING,
+				"listeners: the listener %.*s is gone: it is closed at the next start and goes on as it was",
+				(int)name.n, name.p);
+	}
+}
+
+static bool same_admin(const struct config *a, const struct config *b)
+{
+	return a->admin.enabled == b->admin.enabled &&
+	       (!a->admin.enabled || address_eq(&a->admin.address, &b->admin.address));
+}
+
+static bool same_access_log(const struct config *a, const struct config *b)
+{
+	if (a->log.access != b->log.access)
+		return false;
+	return !a->log.access || (a->log.access_format == b->log.access_format &&
+					 strcmp(a->log.access_path, b->log.access_path) == 0);
+}
+
+static void tell_start_only(const struct reload_teller *to, const struct config *before, const struct config *after)
+{
+	const struct {
+		const char *key;
+		bool same;
+	} keys[] = {
+		{"workers", before->workers == after->workers},
+		{"admin", same_admin(before, after)},
+		{"log.access", same_access_log(before, after)},
+		{"log.level", before->log.level == after->log.level},
+	};
+
+	tell_listeners(to, before, after);
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (!keys[i].same)
+			tell(to, LEVEL_WARNING, "%s: the change %s", keys[i].key, AT_THE_NEXT_START);
+}
+
+/* --- all of it ------------------------------------------------------------------------------------------------------- */
+
+void reload_tell_changes(const struct reload_teller *to, const struct config *before, const struct config *after)
+{
+	struct endpoint_changes changes = {0};
+
+	tell_start_only(to, before, after);
+	tell_upstreams(to, &changes, before, after);
+	tell(to, LEVEL_INFO,
+		"reloaded: %zu route%s (%zu before); endpoints: %zu added, %zu kept, %zu with a new pool, %zu draining",
+		after->route_count, plural(after->route_count), before->route_count, changes.added, changes.kept,
+		changes.renewed, changes.drained);
+}

@@ -1,0 +1,22 @@
+/*
+ * What a reload tells the operator.
+ */
+#ifndef WEIR_APP_RELOAD_H
+#define WEIR_APP_RELOAD_H
+
+#include "config/config.h"
+
+/* Where it is told, a line each, without newline; `level` is enum config_log_level. */
+struct reload_teller {
+	void (*tell)(void *context, int level, const char *text);
+	void *context;
+};
+
+/* Each complaint with its place; `name` is the file's. */
+void reload_tell_complaints(const struct reload_teller *to, int level, const char *name,
+	const struct config_complaints *complaints);
+
+/* What has changed, and what of it takes effect at the next start only. */
+void reload_tell_changes(const struct reload_teller *to, const struct config *before, const struct config *after);
+
+#endif

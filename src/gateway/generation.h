@@ -1,0 +1,51 @@
+/*
+ * What crosses workers: the generations of the configuration, and what outlives them.
+ *
+ *     shared      once: connections by listener, caps of endpoints, the table of filters
+ *        |
+ *     generation  one for each configuration that was ever in force: the model, the router made from it, and a reference to
+ *                 the cap of each of its endpoints. Immutable; counted; the last reference frees it
+ *
+ * A worker has one reference to a generation, however many of its requests run on it, and drops it when the last one has
+ * ended (worker.c). Requests run on the generation that they began with.
+ */
+#ifndef WEIR_GATEWAY_GENERATION_H
+#define WEIR_GATEWAY_GENERATION_H
+
+#include <stdatomic.h>
+
+#include "config/model.h"
+
+struct endpoint_budget;
+struct filter_ops;
+struct router;
+struct shared;
+
+struct generation {
+	atomic_uint references;
+	uint64_t number;                   /* 1, 2, ... in the order of their making */
+	const struct config *config;
+	struct router *router;
+	struct endpoint_budget **budgets;  /* in the configuration's order */
+};
+
+/*
+ * `filters` is a table with one entry for each enum config_filter_kind (filters/filters.h has it: this room stands below the
+ * filters). NULL: out of memory.
+ */
+struct shared *shared_create(const struct filter_ops *const *filters);
+
+/* Every generation and every worker must be gone. NULL is allowed. */
+void shared_free(struct shared *shared);
+
+/*
+ * The next generation, with one reference, which is the caller's. Owns `config` from now on. The caps of its endpoints are in
+ * force at once. On one thread, always the same. NULL: out of memory; `config` is the caller's still, nothing has changed.
+ */
+struct generation *generation_create(struct shared *shared, const struct config *config);
+
+/* Any thread. */
+struct generation *generation_ref(struct generation *generation);
+void generation_unref(struct generation *generation);
+
+#endif

@@ -1,0 +1,272 @@
+/*
+ * Another configuration for upstreams that are in use.
+ *
+ *     in the new one, with the same pool settings     stays: its pool, its connections, who waits; weight and times are new
+ *     in the new one, with other pool settings        gets a successor beside it, and is drained
+ *     not in it                                       is drained
+ *     nor is its whole upstream                       is drained once nobody can come with an older configuration: settled
+ *
+ * Draining: who waits is still served, leases run to their end, then the pool is closed and the endpoint freed. Both pools
+ * of an endpoint draw on one budget, so its cap holds all the while.
+ *
+ * First everything that needs memory is made, then all of it changes at once; between the two nothing can fail.
+ */
+#include <stdlib.h>
+
+#include "upstream/endpoint.h"
+
+/* --- finding -------------------------------------------------------------------------------------------------------- */
+
+static struct view group_name(const struct endpoint_group *group)
+{
+	return group->endpoints[0]->name.upstream;
+}
+
+/* `hint` is where it stands if nothing has moved. */
+static struct endpoint_group *roster_find(const struct roster *roster, struct view name, size_t hint)
+{
+	if (roster == NULL)
+		return NULL;
+	if (hint < roster->count && view_eq(group_name(roster->groups[hint]), name))
+		return roster->groups[hint];
+	for (size_t i = 0; i < roster->count; i++)
+		if (view_eq(group_name(roster->groups[i]), name))
+			return roster->groups[i];
+	return NULL;
+}
+
+struct endpoint_group *group_named(const struct upstreams *ups, struct view name)
+{
+	struct endpoint_group *group = roster_find(ups->roster, name, 0);
+
+	if (group != NULL)
+		return group;
+	for (group = ups->gone; group != NULL && !view_eq(group_name(group), name); group = group->next)
+		;
+	return group;
+}
+
+struct endpoint_group *group_of(const struct upstreams *ups, const struct config_upstream *upstream)
+{
+	uint32_t index = upstream->index;
+
+	if (index < ups->roster->count && &ups->config->upstreams[index] == upstream)
+		return ups->roster->groups[index];
+	return group_named(ups, upstream->name);
+}
+
+/* NULL: it is not among them. */
+static struct endpoint *group_find(const struct endpoint_group *group, const struct address *address, size_t hint)
+{
+	if (group == NULL)
+		return NULL;
+	if (hint < group->count && address_eq(&group->endpoints[hint]->address, address))
+		return group->endpoints[hint];
+	for (size_t i = 0; i < group->count; i++)
+		if (address_eq(&group->endpoints[i]->address, address))
+			return group->endpoints[i];
+	return NULL;
+}
+
+/* --- what stays ----------------------------------------------------------------------------------------------------- */
+
+static bool same_settings(const struct weir_pool_config *a, const struct weir_pool_config *b)
+{
+	return a->connections_max == b->connections_max && a->overflow_max == b->overflow_max &&
+	       a->waiters_max == b->waiters_max && a->connecting_max == b->connecting_max &&
+	       a->idle_min == b->idle_min && a->uses_max == b->uses_max && a->order == b->order &&
+	       a->on_acquire_timeout == b->on_acquire_timeout && a->checks == b->checks &&
+	       a->check_timeout_us == b->check_timeout_us && a->acquire_timeout_us == b->acquire_timeout_us &&
+	       a->idle_timeout_us == b->idle_timeout_us && a->lifetime_max_us == b->lifetime_max_us &&
+	       a->trim_interval_us == b->trim_interval_us && a->backoff_min_us == b->backoff_min_us &&
+	       a->backoff_max_us == b->backoff_max_us && a->leak_after_us == b->leak_after_us &&
+	       a->reclaim_after_us == b->reclaim_after_us;
+}
+
+bool upstream_keeps_pools(const struct config_upstream *before, const struct config_upstream *after)
+{
+	struct weir_pool_config a = endpoint_settings(before), b = endpoint_settings(after);
+
+	return same_settings(&a, &b);
+}
+
+/* --- making --------------------------------------------------------------------------------------------------------- */
+
+/* Those that are in the group already came with an older roster; new ones are in none. */
+static void group_discard(struct endpoint_group *group)
+{
+	for (size_t i = 0; i < group->count; i++)
+		if (group->endpoints[i]->roster == NULL)
+			endpoint_free(group->endpoints[i]);
+	free(group);
+}
+
+static void roster_discard(struct roster *roster)
+{
+	for (size_t i = 0; i < roster->count; i++)
+		group_discard(roster->groups[i]);
+	free(roster);
+}
+
+/* `before` are the upstream's endpoints in service, NULL: it is new. */
+static struct endpoint_group *group_create(struct upstreams *ups, const struct config_upstream *upstream,
+	const struct endpoint_group *before, struct endpoint_budget *const *budgets)
+{
+	struct weir_pool_config settings = endpoint_settings(upstream);
+	struct endpoint_group *group = calloc(1, sizeof(*group) + upstream->endpoint_count * sizeof(struct endpoint *));
+
+	if (group == NULL)
+		return NULL;
+	group->balance = upstream->balance;
+	for (size_t i = 0; i < upstream->endpoint_count; i++) {
+		const struct config_endpoint *config = &upstream->endpoints[i];
+		struct endpoint *ep = group_find(before, &config->address, i);
+
+		if (ep == NULL || !same_settings(&ep->settings, &settings))
+			ep = endpoint_create(ups, upstream, config, budgets[i]);
+		if (ep == NULL) {
+			group_discard(group);
+			return NULL;
+		}
+		group->endpoints[group->count++] = ep;
+	}
+	return group;
+}
+
+static struct roster *roster_create(struct upstreams *ups, const struct config *config,
+	struct endpoint_budget *const *budgets)
+{
+	struct roster *roster = calloc(1, sizeof(*roster) + config->upstream_count * sizeof(struct endpoint_group *));
+
+	if (roster == NULL)
+		return NULL;
+	for (size_t i = 0; i < config->upstream_count; i++) {
+		const struct config_upstream *u = &config->upstreams[i];
+		struct endpoint_group *group = group_create(ups, u, roster_find(ups->roster, u->name, i), budgets);
+
+		if (group == NULL) {
+			roster_discard(roster);
+			return NULL;
+		}
+		roster->groups[roster->count++] = group;
+		budgets += u->endpoint_count;
+	}
+	return roster;
+}
+
+/* --- changing ------------------------------------------------------------------------------------------------------- */
+
+static void endpoint_enter(struct endpoint *ep, const struct roster *roster, const struct config_upstream *upstream,
+	const struct config_endpoint *config)
+{
+	if (ep->roster == NULL) {
+		list_push_back(&ep->ups->endpoints, &ep->node);
+		io_defer(ep->ups->io, &ep->run);
+	}
+	ep->roster = roster;
+	ep->weight = config->weight;
+	ep->connect_timeout_us = upstream->timeouts.connect_us;
+	/* Everybody begins anew, so that the turns add up to nothing. */
+	ep->turn = 0;
+}
+
+static void roster_enter(const struct roster *roster, const struct config *config)
+{
+	for (size_t i = 0; i < roster->count; i++) {
+		const struct config_upstream *u = &config->upstreams[i];
+
+		for (size_t j = 0; j < u->endpoint_count; j++)
+			endpoint_enter(roster->groups[i]->endpoints[j], roster, u, &u->endpoints[j]);
+	}
+}
+
+/* Drains those of the group that are no longer in service, and frees it. */
+static void group_retire(struct upstreams *ups, struct endpoint_group *group)
+{
+	for (size_t i = 0; i < group->count; i++)
+		if (group->endpoints[i]->roster != ups->roster)
+			weir_pool_drain(group->endpoints[i]->pool, io_now_us(ups->io));
+	free(group);
+}
+
+/* The upstream is gone; if it was before, and is back now, those with an older configuration find it in service. */
+static void group_leave(struct upstreams *ups, struct endpoint_group *group, size_t hint)
+{
+	if (roster_find(ups->roster, group_name(group), hint) != NULL) {
+		group_retire(ups, group);
+		return;
+	}
+	group->next = ups->gone;
+	ups->gone = group;
+}
+
+static void roster_leave(struct upstreams *ups, struct roster *before)
+{
+	struct endpoint_group *gone = ups->gone;
+
+	ups->gone = NULL;
+	while (gone != NULL) {
+		struct endpoint_group *next = gone->next;
+
+		group_leave(ups, gone, 0);
+		gone = next;
+	}
+	if (before == NULL)
+		return;
+	for (size_t i = 0; i < before->count; i++)
+		group_leave(ups, before->groups[i], i);
+	free(before);
+}
+
+/* Twice what the pools may have: a closed connection keeps its memory until the end of the tick. */
+static void conns_raise(struct upstreams *ups)
+{
+	size_t sum = 0;
+
+	list_each_safe(&ups->endpoints, node, next) {
+		const struct endpoint *ep = container_of(node, struct endpoint, node);
+
+		sum += 2 * ((size_t)ep->settings.connections_max + ep->settings.overflow_max);
+	}
+	slab_raise(&ups->conns, sum);
+}
+
+bool upstreams_reload(struct upstreams *ups, const struct config *config, struct endpoint_budget *const *budgets)
+{
+	struct roster *before = ups->roster, *roster = roster_create(ups, config, budgets);
+
+	if (roster == NULL)
+		return false;
+	ups->roster = roster;
+	ups->config = config;
+	roster_enter(roster, config);
+	roster_leave(ups, before);
+	conns_raise(ups);
+	return true;
+}
+
+void upstreams_settle(struct upstreams *ups)
+{
+	while (ups->gone != NULL) {
+		struct endpoint_group *group = ups->gone;
+
+		ups->gone = group->next;
+		group_retire(ups, group);
+	}
+}
+
+bool upstreams_unsettled(const struct upstreams *ups)
+{
+	return ups->gone != NULL;
+}
+
+void groups_release(struct upstreams *ups)
+{
+	for (struct endpoint_group *group = ups->gone, *next; group != NULL; group = next) {
+		next = group->next;
+		free(group);
+	}
+	for (size_t i = 0; ups->roster != NULL && i < ups->roster->count; i++)
+		free(ups->roster->groups[i]);
+	free(ups->roster);
+}
