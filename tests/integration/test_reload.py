@@ -432,9 +432,10 @@ def test_fifty_reloads_under_load(start, make_origin):
         config | {"routes": config["routes"] + [{"name": "own", "match": {"path": "/own"}, "respond": {"body": "x"}}]},
     ]
     with Load(gateway, 8) as load:
-        for i in range(10):
+        # The allocator has then seen every order in which old and new come and go.
+        for i in range(120):
             gateway.reload(variants[i % len(variants)])
-            load.go_on(20)
+            load.go_on(5)
         settled = gateway.anonymous_bytes()
         for i in range(50):
             gateway.reload(variants[i % len(variants)])
@@ -443,7 +444,7 @@ def test_fifty_reloads_under_load(start, make_origin):
     assert not any(o.errors for o in origins)
     # What a generation needs is some 100 KiB; a sanitizer keeps what was freed for a while.
     if sanitizer() is None:
-        assert gateway.anonymous_bytes() < settled + 1024 * 1024
+        assert gateway.anonymous_bytes() < settled + 512 * 1024
 
 
 def test_hangups_in_a_row_are_not_lost(start):
