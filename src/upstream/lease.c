@@ -162,10 +162,6 @@ static enum weir_pool_outcome ask_for_fresh(struct upstream_lease *lease, uint64
 
 	enum weir_pool_outcome outcome = ask_pool(lease, now_us, true);
 
-	h1_conn_release(&uc->h1);
-	uc->idle_since_us = 0;
-	CHECK(weir_pool_give_back(lease->endpoint->pool, lease->waiter.lease, WEIR_POOL_DISCARD, now_us));
-	outcome = ask_pool(lease, now_us, true);
 	return outcome == WEIR_POOL_CLOSED ? ask_successor(lease, now_us) : outcome;
 }
 
