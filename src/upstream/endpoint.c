@@ -307,6 +307,7 @@ static void on_release(struct io_task *task)
 	struct endpoint *ep = container_of(task, struct endpoint, release);
 
 	list_remove(&ep->node);
+	endpoint_bequeath(ep);
 	endpoint_free(ep);
 }
 

@@ -31,7 +31,8 @@ struct endpoint {
 	atomic_bool freed_posted;
 	struct io_task release;        /* frees it at the end of the tick */
 	uint32_t active;               /* leases waiting or held */
-	struct upstream_endpoint_stats stats;  /* its `pool` is filled for whoever asks */
+	struct upstream_endpoint_stats stats;  /* `pool`: only what it was left by others (books.c) */
+	struct endpoint *older, *newer;  /* whom it succeeded, and by whom it was succeeded; NULL: nobody that there is */
 	const char *mismatch;          /* what the last audit found; NULL: nothing */
 	uint32_t named;                /* leases whose `picked` is this one's name */
 	int64_t turn;                  /* round robin: what has been earned so far */
@@ -88,6 +89,16 @@ void endpoint_free(struct endpoint *ep);
 
 /* Frees it at the end of the tick, once its pool is closed and nothing points at it any more. */
 void endpoint_free_when_done(struct endpoint *ep);
+
+/* --- books.c -------------------------------------------------------------------------------------------------------- */
+
+/* `ep` is in service now in place of `before`. */
+void endpoint_succeed(struct endpoint *ep, struct endpoint *before);
+
+/* It is about to be freed: its counts go to its successor. */
+void endpoint_bequeath(struct endpoint *ep);
+
+/* --- watch.c -------------------------------------------------------------------------------------------------------- */
 
 /* NULL when the pool's books agree with the endpoint's own lists. */
 const char *endpoint_audit(const struct endpoint *ep);

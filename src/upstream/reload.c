@@ -183,9 +183,17 @@ static void roster_enter(const struct roster *roster, const struct config *confi
 /* Drains those of the group that are no longer in service, and frees it. */
 static void group_retire(struct upstreams *ups, struct endpoint_group *group)
 {
-	for (size_t i = 0; i < group->count; i++)
-		if (group->endpoints[i]->roster != ups->roster)
-			weir_pool_drain(group->endpoints[i]->pool, io_now_us(ups->io));
+	const struct endpoint_group *now = roster_find(ups->roster, group_name(group), 0);
+
+	for (size_t i = 0; i < group->count; i++) {
+		struct endpoint *ep = group->endpoints[i], *successor = group_find(now, &ep->address, i);
+
+		if (ep->roster == ups->roster)
+			continue;
+		if (successor != NULL)
+			endpoint_succeed(successor, ep);
+		weir_pool_drain(ep->pool, io_now_us(ups->io));
+	}
 	free(group);
 }
 

@@ -413,6 +413,36 @@ static void test_cap_over_a_pool_and_its_successor(void **state)
 	end_close(&ends[1]);
 }
 
+/* No counter goes back, and what a pool out of service has is seen, through two successors. */
+static void test_counts_are_inherited(void **state)
+{
+	struct set set;
+	struct user held, fresh;
+	struct end ends[2];
+
+	set_open(&set, TWO_AT_0);
+	connect_at(&held, &set, 0, &ends[0]);
+	set_reload(&set, ONE_OTHER_AT_0);
+	set_reload(&set, TWO_AT_0);
+	/* The one in the middle was not used. */
+	assert_int_equal(count_endpoints(&set), 2);
+	struct weir_pool_stats stats = bed_stats(&set.bed, 0);
+
+	assert_true(stats.leased == 1 && stats.opened == 1 && stats.acquires[WEIR_POOL_DELIVERED] == 1);
+	user_give_back(&held, &set.bed, true);
+	end_await_end(&ends[0]);
+	upstream_lease_release(&held.lease);
+	assert_int_equal(count_endpoints(&set), 1);
+	connect_at(&fresh, &set, 0, &ends[1]);
+	stats = bed_stats(&set.bed, 0);
+	assert_true(stats.leased == 1 && stats.opened == 2 && stats.closed == 1);
+	assert_true(stats.acquires[WEIR_POOL_DELIVERED] == 2);
+	user_end(&fresh, &set);
+	set_close(&set);
+	end_close(&ends[0]);
+	end_close(&ends[1]);
+}
+
 static void test_cap_grows(void **state)
 {
 	struct set set;
@@ -537,6 +567,7 @@ int main(void)
 		LOOP_TEST(test_gone_upstream_comes_back),
 		LOOP_TEST(test_close_unsettled),
 		LOOP_TEST(test_cap_over_a_pool_and_its_successor),
+		LOOP_TEST(test_counts_are_inherited),
 		LOOP_TEST(test_cap_grows),
 		LOOP_TEST(test_cap_shrinks),
 		LOOP_TEST(test_cap_over_workers_that_reload_one_after_the_other),
