@@ -197,11 +197,13 @@ static void lease_answered(struct exchange *ex, enum upstream_answer answer, enu
 void exchange_lease_again(struct exchange *ex, enum upstream_retry_reason reason)
 {
 	enum cause cause = CAUSE_NONE;
+	enum upstream_answer answer;
 
 	CHECK(ex->retries == 0);
 	ex->retries++;
 	exchange_enter(ex, EXCHANGE_LEASING);
-	lease_answered(ex, upstream_acquire_again(&ex->lease, reason, &cause), cause);
+	answer = upstream_acquire_again(&ex->lease, reason, &cause);
+	lease_answered(ex, answer, cause);
 }
 
 static void exchange_lease(struct exchange *ex)
