@@ -97,6 +97,9 @@ static void connected(struct upstream_conn *uc)
 	uc->connect_us = (uint32_t)(now - uc->began_us);
 	io_timer_cancel(ep->ups->io, &uc->timer);
 	weir_pool_opened(ep->pool, uc->slot, uc, now);
+	/* It may have ended in the moment in which it was opened: no other event will tell. The pool may have closed it, too. */
+	if (list_linked(&uc->node) && (uc->h1.conn.readable || uc->h1.conn.peer_closed))
+		weir_pool_spoiled(ep->pool, uc->slot, now);
 }
 
 /* --- when it closes what rests ------------------------------------------------------------------------------------ */
@@ -142,7 +145,9 @@ static void idle_conn_on_ready(struct upstream_conn *uc)
 	const struct conn *conn = &uc->h1.conn;
 	uint64_t now_us = io_now_us(uc->endpoint->ups->io);
 
-	if ((!conn->readable && !conn->peer_closed && conn->error == 0) || (conn->peer_closed && PLANTED(IDLE_CLOSE_UNNOTICED)))
+	if (conn->peer_closed && PLANTED(IDLE_CLOSE_UNNOTICED))
+		return;
+	if (!conn->readable && !conn->peer_closed && conn->error == 0)
 		return;
 	if (conn->peer_closed)
 		endpoint_saw_idle_close(uc->endpoint, uc, now_us - uc->idle_since_us);
@@ -359,6 +364,7 @@ static void on_release(struct io_task *task)
 	struct endpoint *ep = container_of(task, struct endpoint, release);
 
 	list_remove(&ep->node);
+	endpoint_bequeath(ep);
 	endpoint_free(ep);
 }
 
@@ -397,6 +403,13 @@ struct endpoint *endpoint_create(struct upstreams *ups, const struct config_upst
 	}
 	ep->budget = endpoint_budget_ref(budget);
 	return ep;
+}
+
+void endpoint_succeed(struct endpoint *ep)
+{
+	ep->before->successor = ep;
+	ep->idle_close = ep->before->idle_close;
+	idle_limit_changed(ep);
 }
 
 void endpoint_free(struct endpoint *ep)

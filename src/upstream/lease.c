@@ -86,6 +86,17 @@ static enum weir_pool_outcome ask_pool(struct upstream_lease *lease, uint64_t no
 }
 
 /*
+ * The loop may have fetched an event of a connection that rests and not told it yet, because that of the client stood before
+ * it. Such a connection is not used: what came is no answer to a request that has not been sent.
+ */
+static bool has_untold_event(const struct upstream_lease *lease)
+{
+	const struct upstream_conn *uc = lease->waiter.connection;
+
+	return (uc->h1.conn.source.due & (IO_READABLE | IO_PEER_CLOSED | IO_BROKEN)) != 0;
+}
+
+/*
  * A connection that went from one borrower straight to the next was never idle, so no event could spoil it: it is looked at
  * here, at the price of one receive that only those pay who had to wait.
  */
@@ -144,24 +155,14 @@ static enum weir_pool_outcome ask_successor(struct upstream_lease *lease, uint64
 static enum weir_pool_outcome ask_for_fresh(struct upstream_lease *lease, uint64_t now_us)
 {
 	struct upstream_conn *uc = lease->waiter.connection;
-	enum weir_pool_outcome outcome;
 
 	h1_conn_release(&uc->h1);
 	uc->idle_since_us = 0;
 	CHECK(weir_pool_give_back(lease->endpoint->pool, lease->waiter.lease, WEIR_POOL_DISCARD, now_us));
-	outcome = ask_pool(lease, now_us, true);
+
+	enum weir_pool_outcome outcome = ask_pool(lease, now_us, true);
+
 	return outcome == WEIR_POOL_CLOSED ? ask_successor(lease, now_us) : outcome;
-}
-
-/*
- * The loop may have fetched an event of a connection that rests and not told it yet, because that of the client stood before
- * it. Such a connection is not used: what came is no answer to a request that has not been sent.
- */
-static bool has_untold_event(const struct upstream_lease *lease)
-{
-	const struct upstream_conn *uc = lease->waiter.connection;
-
-	return (uc->h1.conn.source.due & (IO_READABLE | IO_PEER_CLOSED | IO_BROKEN)) != 0;
 }
 
 static enum weir_pool_outcome replace_untold(struct upstream_lease *lease, uint64_t now_us)
@@ -308,8 +309,8 @@ void upstream_give_back(struct upstream_lease *lease, bool clean)
 		conn_is_spent(uc, clean);
 	uc->lease = NULL;
 	if (!uc->reclaimed)
-		CHECK(weir_pool_give_back(ep->pool, lease->waiter.lease, reusable ? WEIR_POOL_REUSABLE : WEIR_POOL_DISCARD,
-			now_us));
+		CHECK(weir_pool_give_back(
+			ep->pool, lease->waiter.lease, reusable ? WEIR_POOL_REUSABLE : WEIR_POOL_DISCARD, now_us));
 	lease_end(lease);
 }
 

@@ -737,11 +737,23 @@ static void check_not_over(const struct sim_file *file)
 		end->conn->number);
 }
 
+/* A connection rests no longer than its server says that it may. */
+static void check_keep_alive(const struct sim_file *file)
+{
+	uint64_t rested_us = world_now_us() - file->end->rx.read_us, max_us = sim_port_find(file->port)->rest_max_us;
+
+	if (max_us != 0 && tap_rests(file->tap) && rested_us >= max_us)
+		world_violation("5: Keep-Alive is honoured", "conn %u: a request after a rest of %llu us, at most %llu us",
+			file->end->conn->number, (unsigned long long)rested_us, (unsigned long long)max_us);
+}
+
 /* One piece. As io_sendv. */
 static ssize_t file_send(struct sim_file *file, const char *bytes, size_t n)
 {
-	if (file->tap != NULL)
+	if (file->tap != NULL) {
 		check_not_over(file);
+		check_keep_alive(file);
+	}
 
 	size_t taken = write_shortened(file, n);
 

@@ -241,7 +241,9 @@ const char *model_invariant_settled(const struct model *m)
 		return "the queue is longer than its bound";
 	if (m->budget == NULL && model_waiting(m) > model_supply(m) && model_may_connect(m) && model_room_within(m))
 		return "somebody waits beside room to open";
-	if (m->budget == NULL && model_over_cap(m) && model_count(m, MODEL_IDLE) > 0)
+	/* One may be idle beside an open beyond the cap, for who wants a fresh one: its answer settles that. */
+	if (m->budget == NULL && model_over_cap(m) && model_count(m, MODEL_IDLE) > 0 &&
+		model_count(m, MODEL_CONNECTING) == 0)
 		return "an idle connection beyond the cap";
 	return NULL;
 }

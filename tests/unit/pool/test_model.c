@@ -102,12 +102,29 @@ static void in_callback(struct rig *rig, enum rig_where where, uint32_t slot)
 
 /* --- events ------------------------------------------------------------------------------------------------------- */
 
+/* Which of two that fall due together stays for idle_min is open: one of them goes before. */
+static bool tie_broken(void)
+{
+	for (uint32_t i = 0; i < world.pools; i++) {
+		const struct model *m = &world.rigs[i].model;
+		const struct model_connection *tie = model_tie(m);
+
+		if (tie == NULL)
+			continue;
+		rig_spoiled(&world.rigs[i], (uint32_t)(tie - m->connections));
+		return true;
+	}
+	return false;
+}
+
 /* Whose waits end together may be served in any order: their times are kept apart where that would matter. */
 static void event_acquire(struct rig *rig)
 {
 	const struct model *m = &rig->model;
 	uint64_t deadline_us;
 
+	while (tie_broken())
+		;
 	if (m->config.on_acquire_timeout == WEIR_POOL_NEW)
 		while (model_due_taken(m, world.now_us + m->config.acquire_timeout_us) ||
 			model_due_taken(m, world.now_us + 2 * m->config.acquire_timeout_us))
@@ -186,21 +203,6 @@ static void event_report_wrongly(struct rig *rig)
 	case 2: rig_checked(rig, slot, percent(50)); break;
 	default: rig_closed(rig, slot); break;
 	}
-}
-
-/* Which of two that fall due together stays for idle_min is open: one of them goes before. */
-static bool tie_broken(void)
-{
-	for (uint32_t i = 0; i < world.pools; i++) {
-		const struct model *m = &world.rigs[i].model;
-		const struct model_connection *tie = model_tie(m);
-
-		if (tie == NULL)
-			continue;
-		rig_spoiled(&world.rigs[i], (uint32_t)(tie - m->connections));
-		return true;
-	}
-	return false;
 }
 
 /* To the very moment when something is due, or a little further, or far. */
