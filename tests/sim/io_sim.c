@@ -561,7 +561,7 @@ static void check_back_off(const struct io *io, const struct sim_port *port)
 	const struct sim_attempts *attempts = &port->attempts[(io->number - 1) % 2];
 	uint64_t span_us = BACK_OFF_MIN_US;
 
-	if (attempts->failures == 0)
+	if (attempts->failures == 0 || port->reloaded)
 		return;
 	for (unsigned i = 1; i < attempts->failures && span_us < BACK_OFF_MAX_US; i++)
 		span_us = 2 * span_us < BACK_OFF_MAX_US ? 2 * span_us : BACK_OFF_MAX_US;
