@@ -13,6 +13,7 @@
  */
 #include <stdlib.h>
 
+#include "base/planted.h"
 #include "upstream/endpoint.h"
 
 /* --- finding -------------------------------------------------------------------------------------------------------- */
@@ -184,7 +185,9 @@ static void roster_enter(const struct roster *roster, const struct config *confi
 static void group_retire(struct upstreams *ups, struct endpoint_group *group)
 {
 	for (size_t i = 0; i < group->count; i++)
-		if (group->endpoints[i]->roster != ups->roster)
+		if (group->endpoints[i]->roster != ups->roster && PLANTED(RELOAD_DROPS_WAITERS))
+			weir_pool_close(group->endpoints[i]->pool, io_now_us(ups->io));
+		else if (group->endpoints[i]->roster != ups->roster)
 			weir_pool_drain(group->endpoints[i]->pool, io_now_us(ups->io));
 	free(group);
 }
