@@ -32,7 +32,7 @@ static struct drawn_times times_draw(void)
 	t.body_idle = ms_between(1000, 4000);
 	t.keep_alive = ms_between(1000, 5000);
 	t.write_idle = ms_between(1000, 4000);
-	t.acquire = ms_between(200, 2000);
+	t.acquire = world_chance(300) ? ms_between(50, 150) : ms_between(200, 2000);
 	t.connect = ms_between(100, 1000);
 	t.first_byte = ms_between(500, 3000);
 	t.idle = ms_between(500, 3000);
@@ -72,7 +72,7 @@ static void write_listener(struct sim_text *text, const struct drawn_times *t)
 }
 
 /* Those of one upstream are the same. */
-static void pool_draw(struct sim_pool *pool, const struct drawn_times *t)
+static void pool_draw(struct sim_pool *pool)
 {
 	*pool = (struct sim_pool){.connections = ms_between(1, world_chance(500) ? 2 : 10), .pending = 100};
 	if (faults.tight_limits)
@@ -84,7 +84,6 @@ static void pool_draw(struct sim_pool *pool, const struct drawn_times *t)
 	/* Where nobody may wait, nobody may wait for what another worker keeps idle. */
 	if (pool->idle_min > 0 && pool->pending == 0)
 		pool->pending = 1;
-	pool->wait_max_us = (pool->overflow > 0 ? 2 : 1) * t->acquire * 1000ULL;
 }
 
 static void write_pool(struct sim_text *text, const struct sim_pool *pool, const struct drawn_times *t)
@@ -113,7 +112,7 @@ static void write_upstream(struct sim_text *text, unsigned i, struct sim_setup *
 
 	text_printf(text, "  - name: u%u\n    balance: {policy: %s}\n    endpoints:\n", i,
 		world_chance(500) ? "round_robin" : "least_request");
-	pool_draw(&pool, t);
+	pool_draw(&pool);
 	for (unsigned e = 0; e < drawn.count[i]; e++) {
 		struct sim_pool *own = &setup->pools[drawn.first[i] + e];
 
@@ -185,6 +184,7 @@ void setup_draw(struct sim_setup *setup)
 		setup->servers += drawn.count[i];
 	}
 	setup->config = setup_redraw(setup);
+	setup->acquire_us = 1000ULL * t->acquire;
 	setup->longest_us = 1000ULL * (t->header + t->body_idle + t->keep_alive + t->write_idle + t->acquire +
 					      t->connect + t->first_byte + t->idle + t->request) +
 			    20000000;

@@ -24,6 +24,8 @@
 #define TURNS_MAX 3000000
 #define JUMPS_MAX 4
 #define RELOADS_MAX 4
+/* The grain of time, twice. */
+#define WAIT_SLACK_US 25000
 
 /* Rule 7: what one exchange may hold, and what everything else may. */
 #define EXCHANGE_BYTES_MAX (256 * KIB)
@@ -163,9 +165,21 @@ static void check_handover(const struct exchange_record *record)
 			request->id, record->status);
 }
 
+/* Two waits at most (a connection that turns out to be dead is waited for anew), and as many for a second try. */
+static void check_wait(const struct exchange_record *record)
+{
+	uint64_t longest_us = 2 * run.setup.acquire_us;
+
+	if (record->queue_us != UINT64_MAX && faults.clock_jumps == 0 &&
+		record->queue_us > 2 * (1 + record->retries) * longest_us + WAIT_SLACK_US)
+		world_violation("7: nobody waits beyond the deadline", "%llu us, where %llu us are the most",
+			(unsigned long long)record->queue_us, (unsigned long long)longest_us);
+}
+
 static void on_finished(void *context, const struct exchange_record *record)
 {
 	check_handover(record);
+	check_wait(record);
 	run.finished++;
 	world_note(NOTE_FINISHED, record->status, record->cause, record->total_us);
 }
@@ -250,8 +264,10 @@ static void gateway_drain(uint64_t span_us)
 
 static void gateway_free(void)
 {
-	for (unsigned i = 0; i < run.setup.workers; i++)
+	for (unsigned i = 0; i < run.setup.workers; i++) {
+		books_tally(run.workers[i]);
 		worker_free(run.workers[i]);
+	}
 	check_generations();
 	generation_unref(run.generation);
 	shared_free(run.shared);
@@ -306,6 +322,9 @@ static void check_turn(void)
 
 	for (unsigned i = 0; i < run.setup.workers; i++)
 		check_worker(i);
+	/* Other workers, and pools that were replaced, give theirs up when they are called. */
+	if (run.setup.workers == 1 && run.reloads == 0)
+		books_check_excess(&run.setup, run.workers[0]);
 	if (memory_live_bytes() > bound)
 		world_violation("7: memory is bounded", "%zu bytes for %llu exchanges", memory_live_bytes(),
 			(unsigned long long)exchanges_live());
