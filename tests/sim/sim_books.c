@@ -44,15 +44,18 @@ void books_check(unsigned worker_number, struct worker *worker, uint64_t exchang
 
 void books_check_excess(const struct sim_setup *setup, struct worker *worker)
 {
+	const struct config_upstream *upstream;
+	const struct config_endpoint *endpoint;
 	struct upstream_endpoint_stats stats;
 
-	for (size_t i = 0; stats_of(worker, i, &stats); i++) {
-		uint64_t held = sim_port_find(SERVER_PORT + (unsigned)i)->held;
+	for (size_t i = 0; upstreams_endpoint_stats(worker_upstreams(worker), i, &upstream, &endpoint, &stats); i++) {
+		const struct sim_port *port = sim_port_find(address_port(&endpoint->address));
+		unsigned cap = setup->pools[port->port - SERVER_PORT].connections;
 
-		if (stats.pool.idle > 0 && held > setup->pools[i].connections)
+		if (stats.pool.idle > 0 && port->held > cap)
 			world_violation("7: what is beyond the cap goes as it comes back",
-				"port %u: %llu connections, %u idle, the cap is %u", SERVER_PORT + (unsigned)i,
-				(unsigned long long)held, stats.pool.idle, setup->pools[i].connections);
+				"port %u: %u connections, %u idle, the cap is %u", port->port, port->held,
+				stats.pool.idle, cap);
 	}
 }
 

@@ -32,7 +32,7 @@ static struct drawn_times times_draw(void)
 	t.body_idle = ms_between(1000, 4000);
 	t.keep_alive = ms_between(1000, 5000);
 	t.write_idle = ms_between(1000, 4000);
-	t.acquire = world_chance(300) ? ms_between(50, 150) : ms_between(200, 2000);
+	t.acquire = world_chance(400) ? ms_between(50, 150) : ms_between(200, 2000);
 	t.connect = ms_between(100, 1000);
 	t.first_byte = ms_between(500, 3000);
 	t.idle = ms_between(500, 3000);
@@ -77,8 +77,11 @@ static void pool_draw(struct sim_pool *pool)
 	*pool = (struct sim_pool){.connections = ms_between(1, world_chance(500) ? 2 : 10), .pending = 100};
 	if (faults.tight_limits)
 		pool->pending = ms_between(0, 2);
-	if (world_chance(300))
+	if (world_chance(400))
 		pool->overflow = ms_between(1, 3);
+	/* Otherwise nobody waits through an acquire_timeout. */
+	if (pool->overflow > 0 && pool->connections > 2)
+		pool->connections = ms_between(1, pool->connections);
 	if (world_chance(200))
 		pool->idle_min = ms_between(1, pool->connections);
 	/* Where nobody may wait, nobody may wait for what another worker keeps idle. */

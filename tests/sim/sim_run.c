@@ -20,7 +20,7 @@
 #include "sim_memory.h"
 
 #define WORKERS_MAX 2
-#define CLIENTS_MAX 12
+#define CLIENTS_MAX 24
 #define TURNS_MAX 3000000
 #define JUMPS_MAX 4
 #define RELOADS_MAX 4
@@ -487,7 +487,7 @@ static void begin(uint64_t seed)
 
 static void phase_rough(void)
 {
-	unsigned clients = 1 + (unsigned)world_below(10);
+	unsigned clients = 1 + (unsigned)world_below(world_chance(150) ? CLIENTS_MAX : 10);
 
 	for (unsigned i = 0; i < clients; i++)
 		client_draw();
