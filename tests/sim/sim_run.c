@@ -519,7 +519,6 @@ static void check_quiet(void)
 {
 	for (unsigned i = 0; i < run.setup.workers; i++)
 		books_check_quiet(i, run.workers[i]);
-	books_check_caps(&run.setup);
 	check_generations();
 }
 
@@ -563,6 +562,7 @@ static void phase_calm(void)
 			(unsigned long long)connections_live(), (unsigned long long)exchanges_live());
 	check_quiet();
 	turns_until(never, world_now_us() + rest_us(run.setup.recover_us));
+	books_check_caps(&run.setup);
 	for (unsigned i = 0; i < 2 * plan.upstreams; i++) {
 		probe(i % plan.upstreams, run.setup.longest_us);
 		turns_until(never, world_now_us() + rest_us(PARTING_US));
