@@ -5,12 +5,10 @@
  *      | routed                                                      |
  *     FILTERING --(a filter pauses; exchange_resume)--> FILTERING    |
  *      | all filters passed                  | answered              |
- *     LEASING <---------------------------------------.              |  every state -> ENDED,
- *      | a connection is leased, the head is sent     |              |  through exchange_finish()
- *      |--------------------.------------------.      | once, when   |  and nothing else
- *     EXPECTING -> REQUESTING ------> WAITING  |      | it was stale (replay.c)
- *      |------------|-------------------|------|------'
- *      |            |                   |      | (by what content is to come)
+ *     LEASING                                |                       |  every state -> ENDED,
+ *      | a connection is leased, the head is sent                    |  through exchange_finish()
+ *      |--------------------.------------------.                     |  and nothing else
+ *     EXPECTING -> REQUESTING ------> WAITING  | (by what content is to come)
  *      | (Expect)   | content flows     | all is sent
  *      '------------+-------------------+--------> TUNNELLING (101)
  *                   v                   v
@@ -19,6 +17,8 @@
  *                  FLUSHING: the lease is back; the client has still to take the last bytes
  *                   |
  *                  ENDED
+ *
+ * and once, when the leased connection turns out to be stale, from EXPECTING, REQUESTING or WAITING back to LEASING (replay.c).
  *
  * The bytes are moved by the pumps (pump.c): a blocked sink is not read for, and that is the backpressure.
  *

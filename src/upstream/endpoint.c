@@ -364,6 +364,7 @@ static void on_release(struct io_task *task)
 	struct endpoint *ep = container_of(task, struct endpoint, release);
 
 	list_remove(&ep->node);
+	endpoint_bequeath(ep);
 	endpoint_free(ep);
 }
 
@@ -402,6 +403,13 @@ struct endpoint *endpoint_create(struct upstreams *ups, const struct config_upst
 	}
 	ep->budget = endpoint_budget_ref(budget);
 	return ep;
+}
+
+void endpoint_succeed(struct endpoint *ep)
+{
+	ep->before->successor = ep;
+	ep->idle_close = ep->before->idle_close;
+	idle_limit_changed(ep);
 }
 
 void endpoint_free(struct endpoint *ep)

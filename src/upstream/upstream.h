@@ -159,7 +159,13 @@ struct upstream_endpoint_stats {
 	uint64_t announced_idle_us;          /* what it says itself (Keep-Alive: timeout); 0: nothing */
 };
 
-/* `i` counts endpoints over all upstreams in the order of the configuration that is current. False past the end. */
+/* Adds up what several workers have counted of one endpoint. */
+void upstream_endpoint_stats_add(struct upstream_endpoint_stats *to, const struct upstream_endpoint_stats *from);
+
+/*
+ * What was counted of the endpoint since it came, whatever its pool settings were meanwhile.
+ * `i` counts endpoints over all upstreams in the order of the configuration that is current. False past the end.
+ */
 bool upstreams_endpoint_stats(const struct upstreams *ups, size_t i, const struct config_upstream **upstream,
 	const struct config_endpoint **endpoint, struct upstream_endpoint_stats *stats);
 
