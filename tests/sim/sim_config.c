@@ -84,9 +84,6 @@ static void pool_draw(struct sim_pool *pool)
 		pool->connections = ms_between(1, pool->connections);
 	if (world_chance(200))
 		pool->idle_min = ms_between(1, pool->connections);
-	/* Where nobody may wait, nobody may wait for what another worker keeps idle. */
-	if (pool->idle_min > 0 && pool->pending == 0)
-		pool->pending = 1;
 }
 
 static void write_pool(struct sim_text *text, const struct sim_pool *pool, const struct drawn_times *t)

@@ -540,15 +540,6 @@ static void probe(unsigned upstream, uint64_t patience_us)
 	clients_free();
 }
 
-/* Where nobody may wait, nobody may wait for what another worker still holds idle. */
-static uint64_t rest_us(uint64_t at_least_us)
-{
-	for (unsigned i = 0; i < run.setup.servers; i++)
-		if (run.setup.workers > 1 && run.setup.pools[i].pending == 0)
-			return run.setup.settle_us;
-	return at_least_us;
-}
-
 /*
  * Whatever has gone wrong before: a gateway without faults serves everybody. The first probes come as soon as attempts
  * to connect that hang and the longest back-off are over, whoever holds idle connections; the others after times in which
@@ -561,11 +552,11 @@ static void phase_calm(void)
 		world_violation("8: everything ends", "%llu connections, %llu exchanges without clients",
 			(unsigned long long)connections_live(), (unsigned long long)exchanges_live());
 	check_quiet();
-	turns_until(never, world_now_us() + rest_us(run.setup.recover_us));
+	turns_until(never, world_now_us() + run.setup.recover_us);
 	books_check_caps(&run.setup);
 	for (unsigned i = 0; i < 2 * plan.upstreams; i++) {
 		probe(i % plan.upstreams, run.setup.longest_us);
-		turns_until(never, world_now_us() + rest_us(PARTING_US));
+		turns_until(never, world_now_us() + PARTING_US);
 	}
 	for (unsigned i = 0; i < plan.upstreams; i++) {
 		turns_until(never, world_now_us() + run.setup.settle_us);

@@ -448,9 +448,6 @@ void server_pool_changes(struct sim_server *server, const struct sim_pool *pool)
 
 	if (most > server->port.held_max)
 		server->port.held_max = most;
-	/* What min_idle keeps rests longer than any idle time. */
-	if (pool->idle_min > 0)
-		server->port.rest_max_us = 0;
 	server->port.reloaded = true;
 }
 
