@@ -13,6 +13,7 @@
  */
 #include <stdlib.h>
 
+#include "base/planted.h"
 #include "upstream/endpoint.h"
 
 /* --- finding -------------------------------------------------------------------------------------------------------- */
@@ -186,6 +187,8 @@ static void endpoint_retire(struct endpoint *ep, struct endpoint *successor)
 		endpoint_learn_from(successor, ep);
 		endpoint_succeed(successor, ep);
 	}
+	if (PLANTED(RELOAD_DROPS_WAITERS))
+		weir_pool_close(ep->pool, io_now_us(ep->ups->io));
 	weir_pool_drain(ep->pool, io_now_us(ep->ups->io));
 }
 
