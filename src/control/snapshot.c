@@ -25,7 +25,7 @@ void snapshot_fit(struct snapshot **s, struct generation *generation)
 {
 	struct snapshot *fitting;
 
-	if (*s == NULL || (*s)->generation == generation)
+	if ((*s)->generation == generation)
 		return;
 	fitting = snapshot_create(generation->config);
 	if (fitting == NULL)
@@ -59,51 +59,14 @@ void snapshot_take(struct snapshot **to, struct worker *worker, unsigned wants)
 		upstreams_endpoint_stats(upstreams, i, &upstream, &endpoint, &(*to)->endpoints[i]);
 }
 
-/* Memory that is counters of 64 bits and nothing else. */
-static void counters_add(void *to, const void *from, size_t bytes)
-{
-	uint64_t *sum = to;
-	const uint64_t *more = from;
-
-	for (size_t i = 0; i < bytes / sizeof(uint64_t); i++)
-		sum[i] += more[i];
-}
-
 static void worker_stats_add(struct worker_stats *to, const struct worker_stats *from)
 {
 	_Static_assert(sizeof(*to) % sizeof(uint64_t) == 0, "only counters of 64 bits");
-	counters_add(to, from, sizeof(*to));
-}
+	uint64_t *sum = (uint64_t *)to;
+	const uint64_t *more = (const uint64_t *)from;
 
-/* The present counts stand in front, and behind them only counters of 64 bits. */
-static void pool_stats_add(struct weir_pool_stats *to, const struct weir_pool_stats *from)
-{
-	_Static_assert(offsetof(struct weir_pool_stats, opened) == 6 * sizeof(uint32_t), "six present counts");
-	to->idle += from->idle;
-	to->connecting += from->connecting;
-	to->checking += from->checking;
-	to->leased += from->leased;
-	to->closing += from->closing;
-	to->waiting += from->waiting;
-	counters_add(&to->opened, &from->opened, sizeof(*to) - offsetof(struct weir_pool_stats, opened));
-}
-
-/* Of what several workers have learned of one endpoint the shortest counts; 0: nothing was learned. */
-static uint64_t shorter(uint64_t a, uint64_t b)
-{
-	return a == 0 || (b != 0 && b < a) ? b : a;
-}
-
-static void endpoint_stats_add(struct upstream_endpoint_stats *to, const struct upstream_endpoint_stats *from)
-{
-	pool_stats_add(&to->pool, &from->pool);
-	counters_add(to->retries, from->retries, sizeof(to->retries));
-	counters_add(to->open_failed, from->open_failed, sizeof(to->open_failed));
-	to->leaking += from->leaking;
-	to->audits += from->audits;
-	to->audit_mismatch += from->audit_mismatch;
-	to->learned_idle_us = shorter(to->learned_idle_us, from->learned_idle_us);
-	to->announced_idle_us = shorter(to->announced_idle_us, from->announced_idle_us);
+	for (size_t i = 0; i < sizeof(*to) / sizeof(uint64_t); i++)
+		sum[i] += more[i];
 }
 
 /* Its place in the configuration's order; SIZE_MAX: it is not there. */
@@ -133,7 +96,7 @@ static void endpoints_add_by_name(struct snapshot *to, const struct snapshot *fr
 				other, config->upstreams[i].name, &config->upstreams[i].endpoints[j].address);
 
 			if (at != SIZE_MAX)
-				endpoint_stats_add(stats, &from->endpoints[at]);
+				upstream_endpoint_stats_add(stats, &from->endpoints[at]);
 		}
 }
 
@@ -145,5 +108,5 @@ void snapshot_add(struct snapshot *to, const struct snapshot *from)
 		return;
 	}
 	for (size_t i = 0; i < to->endpoint_count && i < from->endpoint_count; i++)
-		endpoint_stats_add(&to->endpoints[i], &from->endpoints[i]);
+		upstream_endpoint_stats_add(&to->endpoints[i], &from->endpoints[i]);
 }

@@ -6,6 +6,7 @@
 
 #include "base/slab.h"
 #include "upstream/budgets.h"
+#include "upstream/idle_close.h"
 #include "upstream/upstream.h"
 
 /*
@@ -31,9 +32,13 @@ struct endpoint {
 	atomic_bool freed_posted;
 	struct io_task release;        /* frees it at the end of the tick */
 	uint32_t active;               /* leases waiting or held */
-	struct upstream_endpoint_stats stats;  /* its `pool` is filled for whoever asks */
+	struct upstream_endpoint_stats stats;  /* `pool`: of those that it has succeeded and that are freed */
+	struct endpoint *before;       /* the one that it has succeeded, with another pool, as long as that drains */
+	struct endpoint *successor;    /* that one's `before` is this one */
 	const char *mismatch;          /* what the last audit found; NULL: nothing */
 	uint32_t named;                /* leases whose `picked` is this one's name */
+	struct idle_close idle_close;  /* when it closes connections that rest */
+	uint64_t idle_limit_us;        /* what the pool was told of it */
 	int64_t turn;                  /* round robin: what has been earned so far */
 	bool running;                  /* weir_pool_run is telling outcomes */
 	bool closed;
@@ -83,11 +88,21 @@ void endpoint_notify(void *owner);
 struct endpoint *endpoint_create(struct upstreams *ups, const struct config_upstream *upstream,
 	const struct config_endpoint *config, struct endpoint_budget *budget);
 
+/* Takes over from ep->before: what that one has learned of the backend is still true. */
+void endpoint_succeed(struct endpoint *ep);
+
 /* Its pool is closed, or was never used. */
 void endpoint_free(struct endpoint *ep);
 
 /* Frees it at the end of the tick, once its pool is closed and nothing points at it any more. */
 void endpoint_free_when_done(struct endpoint *ep);
+
+/* The endpoint has closed a connection that rests, or found it closed. Counts once. */
+void endpoint_saw_idle_close(struct endpoint *ep, struct upstream_conn *uc, uint64_t age_us);
+/* A connection had rested that long, and was good afterwards. */
+void endpoint_saw_survivor(struct endpoint *ep, uint64_t age_us);
+/* It says so itself. */
+void endpoint_announced(struct endpoint *ep, uint64_t idle_us);
 
 /* NULL when the pool's books agree with the endpoint's own lists. */
 const char *endpoint_audit(const struct endpoint *ep);
@@ -101,6 +116,14 @@ void watch_overdue(void *owner, uint32_t slot, void *connection, uint64_t held_u
 
 /* The cause that stands for a failed connect, and a static sentence where the cause alone says too little (else NULL). */
 enum cause upstream_connect_cause(int error, const char **why);
+
+/* --- stats.c -------------------------------------------------------------------------------------------------------- */
+
+/* What is counted of the endpoint, under whatever pool settings: its own pool's, and those of the pools before it. */
+void endpoint_stats(const struct endpoint *ep, struct upstream_endpoint_stats *stats);
+
+/* It is about to be freed: its counters go to its successor. */
+void endpoint_bequeath(struct endpoint *ep);
 
 /* --- reload.c ------------------------------------------------------------------------------------------------------- */
 

@@ -77,8 +77,7 @@ bool upstreams_endpoint_stats(const struct upstreams *ups, size_t i, const struc
 		if (i < group->count) {
 			*upstream = &ups->config->upstreams[at];
 			*endpoint = &(*upstream)->endpoints[i];
-			*stats = group->endpoints[i]->stats;
-			weir_pool_stats(group->endpoints[i]->pool, &stats->pool);
+			endpoint_stats(group->endpoints[i], stats);
 			return true;
 		}
 		i -= group->count;
