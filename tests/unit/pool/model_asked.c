@@ -88,6 +88,7 @@ static void notified_of_hand(struct model *m, struct model *by)
 
 	model_expect(by, m->offers, "notify: a pool that does not offer");
 	model_expect(by, raises || passes, "notify: no hand has gone up, and no question goes on");
+	by->asked = by->asked || raises;
 	m->offers = false;
 }
 
@@ -237,7 +238,7 @@ const char *model_invariant_settled(const struct model *m)
 {
 	if (model_count(m, MODEL_DOOMED) + model_count(m, MODEL_RETURNED) > 0)
 		return "a connection was not asked to be closed, or checked";
-	if (model_waiting(m) > m->config.waiters_max + m->config.connections_max + m->config.overflow_max)
+	if (model_waiting(m) > m->config.waiters_max + m->config.connections_max + m->config.overflow_max + 1)
 		return "the queue is longer than its bound";
 	if (m->budget == NULL && model_waiting(m) > model_supply(m) && model_may_connect(m) && model_room_within(m))
 		return "somebody waits beside room to open";
@@ -340,17 +341,6 @@ uint64_t model_next_event(const struct model *m)
 }
 
 /* --- ties --------------------------------------------------------------------------------------------------------- */
-
-const struct model_connection *model_tie(const struct model *m)
-{
-	for (int i = 0; m->config.idle_min > 0 && i < MODEL_SLOTS; i++)
-		for (int j = 0; j < i; j++)
-			if (m->connections[i].state == MODEL_IDLE && m->connections[j].state == MODEL_IDLE &&
-				m->connections[i].idle_due_us == m->connections[j].idle_due_us &&
-				m->connections[i].idle_due_us != UINT64_MAX)
-				return &m->connections[i];
-	return NULL;
-}
 
 bool model_due_taken(const struct model *m, uint64_t due_us)
 {

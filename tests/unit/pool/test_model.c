@@ -102,29 +102,12 @@ static void in_callback(struct rig *rig, enum rig_where where, uint32_t slot)
 
 /* --- events ------------------------------------------------------------------------------------------------------- */
 
-/* Which of two that fall due together stays for idle_min is open: one of them goes before. */
-static bool tie_broken(void)
-{
-	for (uint32_t i = 0; i < world.pools; i++) {
-		const struct model *m = &world.rigs[i].model;
-		const struct model_connection *tie = model_tie(m);
-
-		if (tie == NULL)
-			continue;
-		rig_spoiled(&world.rigs[i], (uint32_t)(tie - m->connections));
-		return true;
-	}
-	return false;
-}
-
 /* Whose waits end together may be served in any order: their times are kept apart where that would matter. */
 static void event_acquire(struct rig *rig)
 {
 	const struct model *m = &rig->model;
 	uint64_t deadline_us;
 
-	while (tie_broken())
-		;
 	if (m->config.on_acquire_timeout == WEIR_POOL_NEW)
 		while (model_due_taken(m, world.now_us + m->config.acquire_timeout_us) ||
 			model_due_taken(m, world.now_us + 2 * m->config.acquire_timeout_us))
@@ -210,8 +193,6 @@ static void event_time(struct rig *rig)
 {
 	uint64_t next_us = weir_pool_next_event(rig->pool);
 
-	if (tie_broken())
-		return;
 	if (percent(30) && next_us != UINT64_MAX && next_us > world.now_us)
 		world.now_us = next_us;
 	else
@@ -344,8 +325,6 @@ static void calm_down(void)
 		while (world.mail_n > 0)
 			rig_mail();
 		world_check();
-		while (tie_broken())
-			;
 		world.now_us += 100;
 	}
 }
