@@ -323,8 +323,14 @@ uint32_t pool_units_beyond(struct weir_pool_budget *budget)
 
 void pool_unit_return(struct weir_pool_budget *budget, struct pool_seat *seat)
 {
-	if (budget == NULL || unit_shed(budget))
+	if (budget == NULL)
 		return;
+	if (unit_shed(budget)) {
+		/* While the maximum grew, perhaps, and whoever made it grow found nothing left. */
+		if (units_left(budget) && atomic_load(&budget->raised) > 0)
+			hand_answer(budget, seat, 0);
+		return;
+	}
 	if (atomic_load(&budget->raised) > 0 && hand_answer(budget, seat, 1))
 		return;
 	POOL_CHECK(atomic_fetch_sub(&budget->used, 1) > 0);

@@ -252,18 +252,22 @@ const char *model_invariant_settled(const struct model *m)
 const char *model_quiet(struct model *const *models, uint32_t n)
 {
 	const struct model_budget *budget = NULL;
-	uint32_t returning = 0;
+	uint32_t returning = 0, units = 0;
 	bool binds = false;
 
 	for (uint32_t i = 0; i < n; i++) {
 		/* Who has ended has left it. */
 		if (models[i]->budget != NULL)
 			budget = models[i]->budget;
+		if (models[i]->budget != NULL)
+			units += model_live(models[i]) + models[i]->granted;
 		returning += model_ending(models[i]);
-		/* One that waits itself, for a fresh one, looks again when the one that it gives up for that is closed. */
-		if (!models[i]->raised || model_ending(models[i]) == 0)
+		/* One that waits itself, for fresh ones, looks again when a close or an open of its own is answered. */
+		if (!models[i]->raised || model_ending(models[i]) + model_count(models[i], MODEL_CONNECTING) == 0)
 			binds |= model_count(models[i], MODEL_IDLE) > 0;
 	}
+	if (budget != NULL && units != budget->used)
+		return "a unit of the budget is nobody's";
 	if (budget != NULL && binds && returning < budget->raised)
 		return "a pool waits for a unit that an idle connection of another binds";
 	return NULL;
