@@ -1,4 +1,4 @@
-"""Everything at once: clients of every temper, an origin with every fault, two workers. Then quiet, and all is as before."""
+"""Everything at once: clients of every temper, an origin with every fault, two workers. Then quiet; all is as before."""
 
 import json
 import signal
@@ -51,7 +51,8 @@ def bad_times(gateway, origin):
 
 
 def test_soak(start, origin):
-    gateway = start(configuration(origin, workers=2, log={"access": "off"}, admin={"address": f"127.0.0.1:{free_port()}"},
+    gateway = start(configuration(origin, workers=2,
+        log={"access": "off"}, admin={"address": f"127.0.0.1:{free_port()}"},
         listener={"timeouts": {"header": "300ms", "body_idle": "300ms", "write_idle": "500ms", "keep_alive": "1s"}},
         upstream={"pool": POOL, "timeouts": {"connect": "200ms", "first_byte": "150ms", "idle": "150ms"}}))
     before = gateway.open_files()
