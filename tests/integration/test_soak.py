@@ -1,4 +1,4 @@
-"""Everything at once: clients of every temper, an origin with every fault, two workers. Then quiet; all is as before."""
+"""Everything at once: clients of every temper, an origin with every fault, two workers. Then quiet; all as before."""
 
 import json
 import signal
