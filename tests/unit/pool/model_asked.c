@@ -157,7 +157,7 @@ void model_settled(struct model *m)
 	model_expect(m, model_check_wanted(m) == NULL, "a check was not asked for");
 	model_expect(m, !open_left(m), "an open was not asked for");
 	model_expect(m, m->notices_due == 0, "a pool that waits for a unit was not notified");
-	model_hand_set(m, model_open_needed(m) && model_may_connect(m) && model_live(m) < m->config.connections_max);
+	model_hand_set(m, model_hand_wanted(m));
 }
 
 void model_watched(struct model *m)
