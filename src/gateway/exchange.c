@@ -350,7 +350,7 @@ static struct exchange *exchange_create(struct client *client)
 	upstream_lease_init(&ex->lease);
 	ex->worker = w;
 	ex->client = client;
-	ex->held = generation_enter(w->current);
+	ex->held = PLANTED(GENERATION_FREED_EARLY) ? w->current : generation_enter(w->current);
 	ex->timer.on_fire = exchange_on_timer;
 	ex->more.on_run = exchange_on_more;
 	ex->release.on_run = exchange_on_release;
@@ -502,7 +502,8 @@ void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, 
 	list_remove(&ex->node);
 	arena_release(&ex->arena);
 	upstream_lease_release(&ex->lease);
-	generation_leave(ex->held);
+	if (!PLANTED(GENERATION_FREED_EARLY))
+		generation_leave(ex->held);
 	io_defer(w->io, &ex->release);
 	client_exchange_ended(client, next);
 }

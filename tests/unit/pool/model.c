@@ -253,6 +253,11 @@ void model_empty(struct model *m, uint32_t slot)
 
 /* --- other pools of the budget ------------------------------------------------------------------------------------ */
 
+bool model_hand_wanted(const struct model *m)
+{
+	return model_open_needed(m) && model_may_connect(m) && model_live(m) < m->config.connections_max;
+}
+
 void model_hand_set(struct model *m, bool raised)
 {
 	/* It may have gone up and down in one call, for which it was not noted. */

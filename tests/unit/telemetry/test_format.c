@@ -50,8 +50,8 @@ static void test_text_of_nothing(void **state)
 
 	assert_line(format_record_text(&record, line),
 		"- - - [1970-01-01T00:00:00.000Z] \"  \" - 0 \"-\" \"-\" listener=- host=- request_id=- cause=- why=- route=- "
-		"upstream=- endpoint=- reused=false retries=0 upstream_status=false upgraded=false bytes_in=0 queue_us=- connect_us=- "
-		"first_byte_us=- total_us=0\n");
+		"upstream=- endpoint=- reused=false retries=0 upstream_status=false upgraded=false bytes_in=0 queue_us=- "
+		"connect_us=- first_byte_us=- total_us=0\n");
 }
 
 static void test_json(void **state)

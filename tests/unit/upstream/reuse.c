@@ -197,6 +197,23 @@ static void test_idle_reset_by_the_peer(void **state)
 	assert_idle_is_closed(&scene);
 }
 
+/* Opened for somebody who has gone, and ended before that was told: one event tells both. */
+static void test_ended_while_it_was_opened(void **state)
+{
+	struct scene scene;
+
+	bed_open(&scene.bed, ENDPOINT);
+	assert_int_equal(user_ask(&scene.user, &scene.bed), UPSTREAM_PENDING);
+	user_drop(&scene.user, &scene.bed);
+	end_accept(&scene.end, &scene.bed.door);
+	end_close(&scene.end);
+	while (bed_stats(&scene.bed, 0).connecting > 0)
+		run_pending();
+	run_pending();
+	assert_counts(&scene.bed, 0, 0, 0);
+	scene_close(&scene);
+}
+
 /* --- in the same tick --------------------------------------------------------------------------------------------- */
 
 /* Asks when it hears something: in front of the event of the connection that rests, which is in the same batch. */
@@ -365,6 +382,7 @@ int main(void)
 		LOOP_TEST(test_unsolicited_byte_in_the_same_moment),
 		LOOP_TEST(test_idle_closed_by_the_peer),
 		LOOP_TEST(test_idle_reset_by_the_peer),
+		LOOP_TEST(test_ended_while_it_was_opened),
 		LOOP_TEST(test_same_tick),
 		LOOP_TEST(test_announced),
 		LOOP_TEST(test_idle_close_is_told),
