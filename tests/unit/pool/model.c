@@ -502,11 +502,6 @@ bool model_room_beyond(const struct model *m)
 		(m->budget == NULL || m->budget->used < m->budget->max + m->budget->overflow);
 }
 
-bool model_hand_wanted(const struct model *m)
-{
-	return model_open_needed(m) && model_may_connect(m) && model_live(m) < m->config.connections_max;
-}
-
 /* One that nobody waits for, also elsewhere. */
 bool model_unit_spare(const struct model *m)
 {

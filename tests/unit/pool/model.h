@@ -63,7 +63,6 @@ struct model {
 	struct weir_pool_config config;
 	struct model_budget *budget;  /* NULL: private */
 	bool raised;
-	bool acquire_asking;          /* the latest acquire came from inside open, check or close */
 	bool asked;                   /* a pool that offers was notified when its hand went up */
 	uint32_t granted;             /* units it was notified of and has not taken yet; counted in used */
 	uint32_t turn;                /* own waiters served while another pool's hand was up; 0: no turn has begun */

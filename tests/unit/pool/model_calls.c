@@ -74,7 +74,6 @@ void model_acquire(struct model *m, uint32_t w, uint64_t deadline_us, uint8_t pr
 	uint64_t patience_us, latest_us;
 
 	model_tick(m);
-	m->acquire_asking = asking;
 	patience_us = latest_us = m->now_us + m->config.acquire_timeout_us;
 	model_expect(m, waiter->stage == MODEL_OUT, "the test uses a waiter that is in use");
 	if (m->config.on_acquire_timeout == WEIR_POOL_NEW)
@@ -98,9 +97,6 @@ enum weir_pool_outcome model_acquire_answer(struct model *m, uint32_t w)
 {
 	struct model_waiter *waiter = &m->waiters[w];
 
-	/* Where no open may begin, nothing has been asked for it. */
-	if (!m->acquire_asking && !model_hand_wanted(m))
-		model_hand_set(m, false);
 	if (waiter->stage == MODEL_RESOLVED)
 		end(m, waiter, waiter->outcome);
 	else if (waiter->stage == MODEL_WAITING && full(m, model_waiting(m)))

@@ -47,8 +47,6 @@ int model_reason(const struct model *m);
 bool model_open_needed(const struct model *m);
 bool model_open_ahead(const struct model *m);
 bool model_may_connect(const struct model *m);
-/* When that is all there is to it but a unit. */
-bool model_hand_wanted(const struct model *m);
 /* Where it finds room: within connections_max (and the budget), or beyond. */
 bool model_room_within(const struct model *m);
 bool model_room_beyond(const struct model *m);
