@@ -24,7 +24,7 @@ struct endpoint {
 	struct weir_pool_config settings;  /* what its pool was created with */
 	struct endpoint_budget *budget;    /* one reference */
 	struct weir_pool *pool;
-	const struct roster *roster;   /* the latest that it is in */
+	uint64_t roster;               /* the number of the latest that it is in; 0: none yet */
 	struct list conns;             /* every connection of the pool, also those connecting */
 	struct io_task run;            /* collects the pool's outcomes at the end of the tick */
 	struct io_timer timer;         /* the pool's next event */
@@ -54,6 +54,7 @@ struct endpoint_group {
 
 /* Who is in service: a group for each upstream of one configuration, in its order. */
 struct roster {
+	uint64_t number;               /* no other ever has the same; from 1 */
 	size_t count;
 	struct endpoint_group *groups[];
 };
@@ -63,6 +64,7 @@ struct upstreams {
 	struct h1_scratch *scratch;
 	const struct config *config;   /* the current one */
 	struct roster *roster;         /* in service: made from it */
+	uint64_t rosters;              /* how many have been in service */
 	struct endpoint_group *gone;   /* upstreams that `config` has no more; in service for older ones until settled */
 	struct list endpoints;         /* all of them, draining ones too */
 	struct slab conns;

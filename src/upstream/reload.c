@@ -97,7 +97,7 @@ bool upstream_keeps_pools(const struct config_upstream *before, const struct con
 static void group_discard(struct endpoint_group *group)
 {
 	for (size_t i = 0; i < group->count; i++)
-		if (group->endpoints[i]->roster == NULL)
+		if (group->endpoints[i]->roster == 0)
 			endpoint_free(group->endpoints[i]);
 	free(group);
 }
@@ -160,11 +160,11 @@ static struct roster *roster_create(
 static void endpoint_enter(struct endpoint *ep, const struct roster *roster, const struct config_upstream *upstream,
 	const struct config_endpoint *config)
 {
-	if (ep->roster == NULL) {
+	if (ep->roster == 0) {
 		list_push_back(&ep->ups->endpoints, &ep->node);
 		io_defer(ep->ups->io, &ep->run);
 	}
-	ep->roster = roster;
+	ep->roster = roster->number;
 	ep->weight = config->weight;
 	ep->connect_timeout_us = upstream->timeouts.connect_us;
 	/* Everybody begins anew, so that the turns add up to nothing. */
@@ -196,7 +196,7 @@ static void endpoint_retire(struct endpoint *ep, struct endpoint *successor)
 static void group_retire(struct upstreams *ups, struct endpoint_group *group, const struct endpoint_group *now)
 {
 	for (size_t i = 0; i < group->count; i++)
-		if (group->endpoints[i]->roster != ups->roster)
+		if (group->endpoints[i]->roster != ups->roster->number)
 			endpoint_retire(group->endpoints[i], group_find(now, &group->endpoints[i]->address, i));
 	free(group);
 }
@@ -254,6 +254,7 @@ bool upstreams_reload(struct upstreams *ups, const struct config *config, struct
 
 	if (roster == NULL)
 		return false;
+	roster->number = ++ups->rosters;
 	ups->roster = roster;
 	ups->config = config;
 	roster_enter(roster, config);
