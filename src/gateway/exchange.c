@@ -77,7 +77,8 @@ static struct wait exchange_wait(const struct exchange *ex)
 
 	switch ((enum exchange_state)ex->state) {
 	case EXCHANGE_LEASING:
-		return (struct wait){ex->route->upstream->pool.acquire_timeout_us + ut->connect_us + LEASING_MARGIN_US,
+		return (struct wait){
+			config_pool_wait_max_us(&ex->route->upstream->pool) + ut->connect_us + LEASING_MARGIN_US,
 			CAUSE_POOL_ACQUIRE_TIMEOUT};
 	case EXCHANGE_REQUESTING:
 		if (conn_blocked(&ex->lease.conn->h1.conn))
