@@ -24,6 +24,15 @@ static void lease_end(struct upstream_lease *lease)
 	lease->conn = NULL;
 }
 
+/* How much of the wait was connecting: the connection may have been begun, or made, before anybody asked for it. */
+static uint64_t waited_for_connect(const struct upstream_lease *lease, const struct upstream_conn *uc)
+{
+	uint64_t from_us = uc->began_us > lease->asked_us ? uc->began_us : lease->asked_us;
+	uint64_t until_us = uc->began_us + uc->connect_us;
+
+	return until_us > from_us ? until_us - from_us : 0;
+}
+
 static void lease_hold(struct upstream_lease *lease, uint64_t now_us)
 {
 	struct upstream_conn *uc = lease->waiter.connection;
@@ -35,8 +44,8 @@ static void lease_hold(struct upstream_lease *lease, uint64_t now_us)
 	lease->stage = LEASE_HELD;
 	lease->held_since_us = now_us;
 	lease->reused = lease->waiter.reused;
-	lease->connect_us = lease->reused ? 0 : uc->connect_us;
-	lease->queue_us += waited_us > lease->connect_us ? waited_us - lease->connect_us : 0;
+	lease->connect_us = lease->reused ? 0 : waited_for_connect(lease, uc);
+	lease->queue_us += waited_us - lease->connect_us;
 }
 
 /* The cause in the words of the table. */
