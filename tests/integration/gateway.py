@@ -210,6 +210,28 @@ class Gateway:
     def signal(self, number):
         self.process.send_signal(number)
 
+    def hang_up(self, config=None):
+        """Has it read its configuration again, perhaps another one (a mapping, or YAML text). Returns what it says of
+        it: all lines up to the one that says how it ended."""
+        if config is not None:
+            self.file.write_text(config if isinstance(config, str) else json.dumps(config, indent=1))
+            self.config = self.config if isinstance(config, str) else config
+        before = len(self.events.lines)
+        self.signal(signal.SIGHUP)
+
+        def told(lines):
+            ends = (i for i, line in enumerate(lines[before:], before + 1) if "reloaded" in line)
+            return lines[before:next(ends, 0)]
+
+        said = self.events.wait_for(told)
+        assert said, f"said nothing of a reload:\n{self.events.text()}"
+        return said
+
+    def reload(self, config=None):
+        said = self.hang_up(config)
+        assert " main reloaded: " in said[-1], "\n".join(said)
+        return said
+
     def freeze(self):
         """It stands still until SIGCONT, so that what is sent meanwhile comes to it in one go."""
         self.signal(signal.SIGSTOP)

@@ -206,11 +206,12 @@ def test_second_signal_ends_a_drain_at_once(start, tmp_path):
         assert ended_by(gateway) == 0
 
 
-def test_hangup_is_answered_and_survived(start, tmp_path):
+def test_hangup_reads_the_configuration_again(start, tmp_path):
     gateway = start(settings(tmp_path))
-    gateway.signal(signal.SIGHUP)
-    gateway.event("SIGHUP: this version cannot reload")
-    assert get(gateway, "/hello/you")[0] == 200
+    routes = [{"name": "hello", "match": {"path": "/hello/*"}, "respond": {"body": "goodbye"}}]
+    said = gateway.reload(gateway.config | {"routes": routes})
+    assert len(said) == 1 and "info main reloaded: 1 route" in said[0]
+    assert get(gateway, "/hello/you") == (200, b"goodbye")
 
 
 # --- logs ---------------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@
 
 #include "gateway/filter.h"
 #include "gateway/worker.h"
+#include "upstream/upstream.h"
 
 struct gateway {
 	const struct config *config; /* the generation's */

@@ -1,0 +1,547 @@
+/*
+ * The set of endpoints from one configuration to the next: who is kept, who is drained, and what they may have together.
+ * Connections cross configurations; every step leaves the books right.
+ */
+#include "bed.h"
+
+enum { DOORS = 3 };
+
+/* A bed whose configurations come and go. Endpoint `i` of a configuration stands at the door that its port names: 8<i>. */
+struct set {
+	struct bed bed;  /* of the configuration in force */
+	struct door doors[DOORS];
+};
+
+static const struct config *set_config(struct set *set, const char *upstreams_yaml)
+{
+	char yaml[4096];
+	const struct config *config;
+	struct config_complaints complaints;
+
+	snprintf(yaml, sizeof(yaml),
+		"version: 1\nlisteners: [{name: l, address: 127.0.0.1:80}]\n"
+		"routes: [{name: r, respond: {body: x}}]\nupstreams: [%s]\n",
+		upstreams_yaml);
+	if (config_load_bytes("f", view_str(yaml), &config, &complaints) != CONFIG_OK) {
+		config_complaints_print(&complaints, "f", stderr);
+		fail_msg("refused:\n%s", yaml);
+	}
+	config_complaints_release(&complaints);
+	for (size_t i = 0; i < config->upstream_count; i++)
+		for (size_t j = 0; j < config->upstreams[i].endpoint_count; j++) {
+			struct config_endpoint *endpoint = &config->upstreams[i].endpoints[j];
+
+			endpoint->address = set->doors[address_port(&endpoint->address) - 80].address;
+		}
+	return config;
+}
+
+static void set_open(struct set *set, const char *upstreams_yaml)
+{
+	struct bed *bed = &set->bed;
+
+	*bed = (struct bed){0};
+	for (size_t i = 0; i < DOORS; i++)
+		door_open(&set->doors[i]);
+	bed->door = set->doors[0];
+	bed->config = set_config(set, upstreams_yaml);
+	budgets_init(&bed->registry);
+	bed->budgets = budgets_claim(&bed->registry, bed->config);
+	bed->scratch = h1_scratch_create();
+	bed->ups = upstreams_create(fixture.io, bed->scratch, bed->config, bed->budgets);
+	assert_non_null(bed->ups);
+}
+
+/* The configuration of before is gone at once, so that whatever still pointed into it is found. */
+static void set_reload(struct set *set, const char *upstreams_yaml)
+{
+	struct bed *bed = &set->bed;
+	const struct config *config = set_config(set, upstreams_yaml);
+	struct endpoint_budget **budgets = budgets_claim(&bed->registry, config);
+
+	assert_non_null(budgets);
+	budgets_resize(budgets, config);
+	assert_true(upstreams_reload(bed->ups, config, budgets));
+	budgets_drop(bed->budgets, config_endpoint_count(bed->config));
+	config_free(bed->config);
+	bed->config = config;
+	bed->budgets = budgets;
+	step(bed);
+}
+
+static void set_close(struct set *set)
+{
+	for (size_t i = 1; i < DOORS; i++)
+		door_close(&set->doors[i]);
+	bed_close(&set->bed);
+}
+
+/* Once the ticks are over that an end takes: the pool tells it in one, the memory goes in the next. */
+static size_t count_endpoints(const struct set *set)
+{
+	size_t count = 0;
+
+	for (int i = 0; i < 4; i++)
+		run_pending();
+	list_each_safe(&set->bed.ups->endpoints, node, next)
+		count++;
+	return count;
+}
+
+/* Asks the first upstream, whose one endpoint stands at that door, and has its connection accepted. */
+static void connect_at(struct user *user, struct set *set, size_t door, struct end *end)
+{
+	assert_int_equal(user_ask(user, &set->bed), UPSTREAM_PENDING);
+	user_await(user, &set->bed);
+	assert_int_equal(user->cause, CAUSE_NONE);
+	end_accept(end, &set->doors[door]);
+}
+
+static void user_end(struct user *user, struct set *set)
+{
+	user_drop(user, &set->bed);
+	upstream_lease_release(&user->lease);
+	assert_null(user->lease.picked);
+}
+
+#define AT_0 "{name: u, endpoints: [{address: 127.0.0.1:80}]}"
+#define AT_1 "{name: u, endpoints: [{address: 127.0.0.1:81}]}"
+#define AT_0_AND_1 "{name: u, endpoints: [{address: 127.0.0.1:80}, {address: 127.0.0.1:81}]}"
+#define ONE_AT_0 "{name: u, endpoints: [{address: 127.0.0.1:80}], pool: {max_connections: 1}}"
+#define ONE_OTHER_AT_0 "{name: u, endpoints: [{address: 127.0.0.1:80}], pool: {max_connections: 1, idle_timeout: 7s}}"
+#define TWO_AT_0 "{name: u, endpoints: [{address: 127.0.0.1:80}], pool: {max_connections: 2}}"
+
+/* --- keeping ----------------------------------------------------------------------------------------------------- */
+
+static void test_unchanged_is_kept(void **state)
+{
+	struct set set;
+	struct user user;
+	struct end end;
+
+	set_open(&set, AT_0);
+	connect_at(&user, &set, 0, &end);
+	user_give_back(&user, &set.bed, true);
+	struct endpoint *ep = bed_endpoint(&set.bed, 0);
+
+	/* In another place of the file, with another weight and other times. */
+	set_reload(&set, "{name: v, endpoints: [{address: 127.0.0.1:80}]}, {name: u, endpoints: "
+			 "[{address: 127.0.0.1:81}, {address: 127.0.0.1:80, weight: 9}], timeouts: {connect: 7s}}");
+	assert_ptr_equal(set.bed.ups->roster->groups[1]->endpoints[1], ep);
+	assert_int_equal(ep->weight, 9);
+	assert_int_equal(ep->connect_timeout_us, 7 * US_PER_S);
+	assert_int_equal(count_endpoints(&set), 3);
+	set_reload(&set, AT_0);
+	assert_ptr_equal(bed_endpoint(&set.bed, 0), ep);
+	assert_int_equal(user_ask(&user, &set.bed), UPSTREAM_ACQUIRED);
+	assert_true(user.lease.reused);
+	user_end(&user, &set);
+	upstreams_settle(set.bed.ups);
+	assert_int_equal(count_endpoints(&set), 1);
+	set_close(&set);
+	end_close(&end);
+}
+
+/* An upstream is its name: the same address under another one is another endpoint. */
+static void test_same_address_in_another_upstream(void **state)
+{
+	struct set set;
+
+	set_open(&set, AT_0);
+	struct endpoint *ep = bed_endpoint(&set.bed, 0);
+
+	set_reload(&set, "{name: w, endpoints: [{address: 127.0.0.1:80}]}");
+	assert_ptr_not_equal(bed_endpoint(&set.bed, 0), ep);
+	assert_ptr_not_equal(bed_endpoint(&set.bed, 0)->budget, ep->budget);
+	set_close(&set);
+}
+
+static void test_turns_begin_anew(void **state)
+{
+	struct set set;
+	size_t picked[2] = {0};
+
+	set_open(&set, AT_0_AND_1);
+	balance_pick(set.bed.ups->roster->groups[0]);
+	set_reload(&set, "{name: u, balance: {policy: round_robin}, endpoints: "
+			 "[{address: 127.0.0.1:81, weight: 3}, {address: 127.0.0.1:80}]}");
+	for (int i = 0; i < 8; i++)
+		picked[balance_pick(set.bed.ups->roster->groups[0]) == bed_endpoint(&set.bed, 1)]++;
+	assert_int_equal(picked[0], 6);
+	assert_int_equal(picked[1], 2);
+	set_close(&set);
+}
+
+/* --- adding and draining ----------------------------------------------------------------------------------------- */
+
+static void test_added_is_used(void **state)
+{
+	struct set set;
+	struct user user;
+	struct end end;
+
+	set_open(&set, AT_0);
+	set_reload(&set, AT_1);
+	connect_at(&user, &set, 1, &end);
+	user_end(&user, &set);
+	set_close(&set);
+	end_close(&end);
+}
+
+/* Nothing is there to wait for. */
+static void test_unused_is_freed_at_once(void **state)
+{
+	struct set set;
+
+	set_open(&set, AT_0_AND_1);
+	set_reload(&set, AT_1);
+	assert_int_equal(count_endpoints(&set), 1);
+	set_close(&set);
+}
+
+static void test_who_waits_and_who_holds(void **state)
+{
+	struct set set;
+	struct user held, waiting, fresh;
+	struct end ends[2];
+
+	set_open(&set, ONE_AT_0);
+	connect_at(&held, &set, 0, &ends[0]);
+	assert_int_equal(user_ask(&waiting, &set.bed), UPSTREAM_PENDING);
+	set_reload(&set, AT_1);
+	connect_at(&fresh, &set, 1, &ends[1]);
+	assert_int_equal(waiting.outcomes, 0);
+	user_give_back(&held, &set.bed, true);
+	user_await(&waiting, &set.bed);
+	assert_int_equal(waiting.cause, CAUSE_NONE);
+	assert_true(waiting.lease.reused);
+	assert_int_equal(count_endpoints(&set), 2);
+	user_give_back(&waiting, &set.bed, true);
+	end_await_end(&ends[0]);
+	/* The names of where they were served are still to be had, and nothing else. */
+	assert_true(view_eq(held.lease.picked->address_text, VIEW("127.0.0.1:80")));
+	assert_true(view_eq(held.lease.picked->upstream, VIEW("u")));
+	upstream_lease_release(&held.lease);
+	assert_int_equal(count_endpoints(&set), 2);
+	upstream_lease_release(&waiting.lease);
+	assert_int_equal(count_endpoints(&set), 1);
+	user_end(&fresh, &set);
+	set_close(&set);
+	end_close(&ends[0]);
+	end_close(&ends[1]);
+}
+
+/* Delivered, but dead: the drained pool takes nobody back, so the pools in service do. */
+static void test_who_was_delivered_a_dead_connection(void **state)
+{
+	struct set set;
+	struct user held, waiting;
+	struct end ends[2];
+
+	set_open(&set, ONE_AT_0);
+	connect_at(&held, &set, 0, &ends[0]);
+	assert_int_equal(user_ask(&waiting, &set.bed), UPSTREAM_PENDING);
+	set_reload(&set, AT_1);
+	/* Without the loop having heard of it. */
+	end_send(&ends[0], "surplus");
+	held.lease.conn->h1.conn.readable = false;
+	user_give_back(&held, &set.bed, true);
+	user_await(&waiting, &set.bed);
+	assert_int_equal(waiting.cause, CAUSE_NONE);
+	assert_true(view_eq(waiting.lease.picked->address_text, VIEW("127.0.0.1:81")));
+	end_accept(&ends[1], &set.doors[1]);
+	upstream_lease_release(&held.lease);
+	user_end(&waiting, &set);
+	set_close(&set);
+	end_close(&ends[0]);
+	end_close(&ends[1]);
+}
+
+static void test_cancelled_while_draining(void **state)
+{
+	struct set set;
+	struct user held, waiting;
+	struct end end;
+
+	set_open(&set, ONE_AT_0);
+	connect_at(&held, &set, 0, &end);
+	assert_int_equal(user_ask(&waiting, &set.bed), UPSTREAM_PENDING);
+	set_reload(&set, AT_1);
+	user_end(&waiting, &set);
+	user_end(&held, &set);
+	assert_int_equal(count_endpoints(&set), 1);
+	set_close(&set);
+	end_close(&end);
+}
+
+static void test_close_while_draining(void **state)
+{
+	struct set set;
+	struct user held, waiting;
+	struct end end;
+
+	set_open(&set, ONE_AT_0);
+	connect_at(&held, &set, 0, &end);
+	assert_int_equal(user_ask(&waiting, &set.bed), UPSTREAM_PENDING);
+	set_reload(&set, AT_1);
+	upstreams_close(set.bed.ups, bed_on_closed, &set.bed);
+	user_await(&waiting, &set.bed);
+	assert_int_equal(waiting.cause, CAUSE_DRAINING);
+	assert_int_equal(set.bed.closed, 0);
+	user_end(&held, &set);
+	while (set.bed.closed == 0)
+		io_run(fixture.io);
+	set_close(&set);
+	end_close(&end);
+}
+
+/* --- upstreams that are gone ------------------------------------------------------------------------------------- */
+
+static void test_older_request_finds_the_upstream_of_its_name(void **state)
+{
+	struct set set;
+	struct user user;
+	struct end end;
+
+	set_open(&set, AT_0);
+	const struct config *older = set_config(&set, "{name: x, endpoints: [{address: 127.0.0.1:82}]}, " AT_0);
+
+	set_reload(&set, AT_1);
+	user_init(&user);
+	assert_int_equal(
+		upstream_acquire(set.bed.ups, &older->upstreams[1], &user.lease, DEADLINE_NEVER, &user.cause),
+		UPSTREAM_PENDING);
+	user_await(&user, &set.bed);
+	end_accept(&end, &set.doors[1]);
+	user_end(&user, &set);
+	/* There never was one of this name. */
+	user_init(&user);
+	assert_int_equal(
+		upstream_acquire(set.bed.ups, &older->upstreams[0], &user.lease, DEADLINE_NEVER, &user.cause),
+		UPSTREAM_FAILED);
+	assert_int_equal(user.cause, CAUSE_NO_HEALTHY_ENDPOINT);
+	assert_null(user.lease.picked);
+	config_free(older);
+	set_close(&set);
+	end_close(&end);
+}
+
+static void test_gone_upstream_serves_older_requests_until_settled(void **state)
+{
+	struct set set;
+	struct user user;
+	struct end end;
+
+	set_open(&set, AT_0);
+	const struct config *older = set_config(&set, AT_0);
+
+	set_reload(&set, "{name: other, endpoints: [{address: 127.0.0.1:81}]}");
+	assert_true(upstreams_unsettled(set.bed.ups));
+	/* A second reload does not end that. */
+	set_reload(&set, "{name: other, endpoints: [{address: 127.0.0.1:82}]}");
+	user_init(&user);
+	assert_int_equal(
+		upstream_acquire(set.bed.ups, &older->upstreams[0], &user.lease, DEADLINE_NEVER, &user.cause),
+		UPSTREAM_PENDING);
+	user_await(&user, &set.bed);
+	end_accept(&end, &set.doors[0]);
+	upstreams_settle(set.bed.ups);
+	assert_false(upstreams_unsettled(set.bed.ups));
+	user_give_back(&user, &set.bed, true);
+	end_await_end(&end);
+	upstream_lease_release(&user.lease);
+	assert_int_equal(count_endpoints(&set), 1);
+	config_free(older);
+	set_close(&set);
+	end_close(&end);
+}
+
+static void test_gone_upstream_comes_back(void **state)
+{
+	struct set set;
+
+	set_open(&set, AT_0);
+	set_reload(&set, "{name: other, endpoints: [{address: 127.0.0.1:81}]}");
+	set_reload(&set, AT_0);
+	assert_true(upstreams_unsettled(set.bed.ups));
+	upstreams_settle(set.bed.ups);
+	assert_int_equal(count_endpoints(&set), 1);
+	set_close(&set);
+}
+
+static void test_close_unsettled(void **state)
+{
+	struct set set;
+
+	set_open(&set, AT_0);
+	set_reload(&set, "{name: other, endpoints: [{address: 127.0.0.1:81}]}");
+	assert_true(upstreams_unsettled(set.bed.ups));
+	set_close(&set);
+}
+
+/* --- caps -------------------------------------------------------------------------------------------------------- */
+
+/* The old pool and the new one have one connection between them. */
+static void test_cap_over_a_pool_and_its_successor(void **state)
+{
+	struct set set;
+	struct user held, fresh;
+	struct end ends[2];
+
+	set_open(&set, ONE_AT_0);
+	connect_at(&held, &set, 0, &ends[0]);
+	struct endpoint *old = bed_endpoint(&set.bed, 0);
+
+	set_reload(&set, ONE_OTHER_AT_0);
+	struct endpoint *successor = bed_endpoint(&set.bed, 0);
+
+	assert_ptr_not_equal(successor, old);
+	assert_ptr_equal(successor->budget, old->budget);
+	assert_int_equal(user_ask(&fresh, &set.bed), UPSTREAM_PENDING);
+	run_pending();
+	assert_int_equal(weir_pool_budget_used(successor->budget->pool_budget), 1);
+	assert_int_equal(bed_stats(&set.bed, 0).connecting, 0);
+	user_give_back(&held, &set.bed, true);
+	user_await(&fresh, &set.bed);
+	assert_int_equal(fresh.cause, CAUSE_NONE);
+	end_await_end(&ends[0]);
+	end_accept(&ends[1], &set.doors[0]);
+	upstream_lease_release(&held.lease);
+	user_end(&fresh, &set);
+	set_close(&set);
+	end_close(&ends[0]);
+	end_close(&ends[1]);
+}
+
+static void test_cap_grows(void **state)
+{
+	struct set set;
+	struct user users[2];
+	struct end ends[2];
+
+	set_open(&set, ONE_AT_0);
+	connect_at(&users[0], &set, 0, &ends[0]);
+	set_reload(&set, TWO_AT_0);
+	connect_at(&users[1], &set, 0, &ends[1]);
+	assert_int_equal(weir_pool_budget_used(bed_endpoint(&set.bed, 0)->budget->pool_budget), 2);
+	for (size_t i = 0; i < 2; i++)
+		user_end(&users[i], &set);
+	set_close(&set);
+	end_close(&ends[0]);
+	end_close(&ends[1]);
+}
+
+/* What is beyond the smaller one comes back first. */
+static void test_cap_shrinks(void **state)
+{
+	struct set set;
+	struct user users[2], fresh;
+	struct end ends[3];
+
+	set_open(&set, TWO_AT_0);
+	connect_at(&users[0], &set, 0, &ends[0]);
+	connect_at(&users[1], &set, 0, &ends[1]);
+	set_reload(&set, ONE_AT_0);
+	assert_int_equal(user_ask(&fresh, &set.bed), UPSTREAM_PENDING);
+	user_end(&users[0], &set);
+	run_pending();
+	assert_int_equal(bed_stats(&set.bed, 0).connecting, 0);
+	assert_int_equal(fresh.outcomes, 0);
+	user_end(&users[1], &set);
+	user_await(&fresh, &set.bed);
+	end_accept(&ends[2], &set.doors[0]);
+	assert_int_equal(weir_pool_budget_used(bed_endpoint(&set.bed, 0)->budget->pool_budget), 1);
+	user_end(&fresh, &set);
+	set_close(&set);
+	for (size_t i = 0; i < COUNT(ends); i++)
+		end_close(&ends[i]);
+}
+
+/* Two workers; the second has not heard of the reload yet when the first one drains. */
+static void test_cap_over_workers_that_reload_one_after_the_other(void **state)
+{
+	struct set set;
+	struct bed other;
+	struct user held, fresh;
+	struct end ends[2];
+
+	set_open(&set, ONE_AT_0);
+	const struct config *older = set_config(&set, ONE_AT_0);
+	struct endpoint_budget **older_budgets = budgets_claim(&set.bed.registry, older);
+
+	other = set.bed;
+	other.config = older;
+	other.ups = upstreams_create(fixture.io, set.bed.scratch, older, older_budgets);
+	assert_non_null(other.ups);
+	assert_int_equal(user_ask(&held, &other), UPSTREAM_PENDING);
+	user_await(&held, &other);
+	end_accept(&ends[0], &set.doors[0]);
+	set_reload(&set, ONE_OTHER_AT_0);
+	assert_int_equal(user_ask(&fresh, &set.bed), UPSTREAM_PENDING);
+	run_pending();
+	assert_int_equal(fresh.outcomes, 0);
+	user_drop(&held, &other);
+	user_await(&fresh, &set.bed);
+	assert_int_equal(fresh.cause, CAUSE_NONE);
+	end_accept(&ends[1], &set.doors[0]);
+	upstreams_close(other.ups, bed_on_closed, &other);
+	while (other.closed == 0)
+		io_run(fixture.io);
+	run_pending();
+	upstreams_free(other.ups);
+	budgets_drop(older_budgets, config_endpoint_count(older));
+	config_free(older);
+	user_end(&fresh, &set);
+	set_close(&set);
+	end_close(&ends[0]);
+	end_close(&ends[1]);
+}
+
+static size_t count_budgets(const struct set *set)
+{
+	size_t count = 0;
+
+	list_each_safe(&set->bed.registry.budgets, node, next)
+		count++;
+	return count;
+}
+
+/* Those that nobody uses go with the next reload. */
+static void test_budgets_do_not_pile_up(void **state)
+{
+	struct set set;
+
+	set_open(&set, AT_0);
+	for (int i = 0; i < 20; i++) {
+		set_reload(&set, i % 2 == 0 ? AT_1 : AT_0);
+		assert_int_equal(count_endpoints(&set), 1);
+	}
+	assert_in_range(count_budgets(&set), 1, 2);
+	set_close(&set);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LOOP_TEST(test_unchanged_is_kept),
+		LOOP_TEST(test_same_address_in_another_upstream),
+		LOOP_TEST(test_turns_begin_anew),
+		LOOP_TEST(test_added_is_used),
+		LOOP_TEST(test_unused_is_freed_at_once),
+		LOOP_TEST(test_who_waits_and_who_holds),
+		LOOP_TEST(test_who_was_delivered_a_dead_connection),
+		LOOP_TEST(test_cancelled_while_draining),
+		LOOP_TEST(test_close_while_draining),
+		LOOP_TEST(test_older_request_finds_the_upstream_of_its_name),
+		LOOP_TEST(test_gone_upstream_serves_older_requests_until_settled),
+		LOOP_TEST(test_gone_upstream_comes_back),
+		LOOP_TEST(test_close_unsettled),
+		LOOP_TEST(test_cap_over_a_pool_and_its_successor),
+		LOOP_TEST(test_cap_grows),
+		LOOP_TEST(test_cap_shrinks),
+		LOOP_TEST(test_cap_over_workers_that_reload_one_after_the_other),
+		LOOP_TEST(test_budgets_do_not_pile_up),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
