@@ -124,7 +124,7 @@ static enum weir_pool_outcome ask_successor(struct upstream_lease *lease, uint64
 	struct endpoint *drained = lease->endpoint;
 	struct endpoint_group *group = group_named(drained->ups, drained->name.upstream);
 
-	if (group == NULL)
+	if (group == NULL || group->count == 0)
 		return WEIR_POOL_CLOSED;
 	drained->active--;
 	lease->endpoint = balance_pick(group);
@@ -171,8 +171,9 @@ enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config
 	struct endpoint_group *group = group_of(ups, upstream);
 
 	CHECK(lease->stage == LEASE_NONE);
-	if (group == NULL) {
-		lease->why = "the upstream is gone since a reload";
+	if (group == NULL || group->count == 0) {
+		lease->why = group == NULL ? "the upstream is gone since a reload"
+					   : "no address is known of the upstream's host names";
 		*cause = CAUSE_NO_HEALTHY_ENDPOINT;
 		return UPSTREAM_FAILED;
 	}
