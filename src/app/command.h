@@ -24,7 +24,8 @@ struct command {
 	enum exit_code (*run)(int argc, char **argv);
 };
 
-extern const struct command command_run, command_check, command_demo, command_explain, command_origin, command_version;
+extern const struct command command_run, command_check, command_demo, command_explain, command_leaks, command_origin,
+	command_version;
 
 /* "weir: TEXT" on standard error. */
 __attribute__((format(printf, 1, 2))) void command_complain(const char *format, ...);

@@ -8,7 +8,7 @@
 #include "base/address.h"
 #include "http/h1.h"
 
-enum { FETCH_BYTES_MAX = 32 * 1024, FETCH_FIELDS_MAX = 64 };
+enum { FETCH_BYTES_MAX = 64 * 1024, FETCH_FIELDS_MAX = 64 };
 
 struct fetch {
 	struct message head;                     /* views point into `bytes` */

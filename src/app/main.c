@@ -18,6 +18,7 @@ static const struct command *const commands[] = {
 	&command_run,
 	&command_check,
 	&command_explain,
+	&command_leaks,
 	&command_demo,
 	&command_origin,
 	&command_version,

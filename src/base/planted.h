@@ -17,6 +17,11 @@ enum planted_bug {
 	PLANTED_TRUNCATED_LOOKS_COMPLETE,    /* an upstream reset in mid-body ends the chunked answer properly */
 	PLANTED_SLOT_LOST_ON_FAILED_OPEN,    /* a failed connect is not told to the pool */
 	PLANTED_SURPLUS_BYTES_REUSED,        /* bytes after an upstream's answer do not spoil the connection */
+	PLANTED_ACTIVE_COUNT_LEAKS,          /* who gives up waiting for a connection stays counted as active */
+	PLANTED_GHOST_WAITER,                /* who gives up waiting for a connection stays in the pool's queue */
+	PLANTED_IDLE_CLOSE_UNNOTICED,        /* an idle connection that the upstream has closed is used again */
+	PLANTED_BACK_OFF_IGNORED,            /* an endpoint that refuses is asked again at once */
+	PLANTED_RECLAIM_FORGETS_HOLDER,      /* a connection is reclaimed and its exchange is not told */
 	PLANTED_COUNT
 };
 

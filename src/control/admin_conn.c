@@ -206,6 +206,7 @@ static void conn_serve(struct admin_conn *c)
 		return;
 	}
 	c->state = ADMIN_ASKING;
+	c->survey.wants = c->resource->wants;
 	io_timer_cancel(c->control->io, &c->timer);
 	survey_ask(&c->control->survey, &c->survey);
 }
@@ -234,7 +235,7 @@ static void conn_request(struct admin_conn *c, const struct message *m)
 	if (why != NULL) {
 		conn_refuse(c, 400, why);
 	} else if (c->resource == NULL) {
-		admin_conn_say(c, "there are /healthz, /readyz and /metrics\n");
+		admin_conn_say(c, "there are /healthz, /readyz, /metrics and /v1/leaks\n");
 		admin_conn_answer(c, 404, ADMIN_TEXT);
 	} else if (m->method != METHOD_GET && m->method != METHOD_HEAD) {
 		/* RFC 9110 §15.5.6 */

@@ -76,9 +76,10 @@ static void answer_metrics(struct admin_conn *c)
 }
 
 static const struct resource resources[] = {
-	{{"/healthz", sizeof("/healthz") - 1}, true, answer_health},
-	{{"/metrics", sizeof("/metrics") - 1}, true, answer_metrics},
-	{{"/readyz", sizeof("/readyz") - 1}, false, answer_ready},
+	{{"/healthz", sizeof("/healthz") - 1}, true, SNAPSHOT_COUNTERS, answer_health},
+	{{"/metrics", sizeof("/metrics") - 1}, true, SNAPSHOT_COUNTERS, answer_metrics},
+	{{"/readyz", sizeof("/readyz") - 1}, false, SNAPSHOT_COUNTERS, answer_ready},
+	{{"/v1/leaks", sizeof("/v1/leaks") - 1}, true, SNAPSHOT_OLDEST, answer_leaks},
 };
 
 const struct resource *resource_find(struct view path)

@@ -4,6 +4,7 @@
  *     /healthz   200 while every worker's loop answers within a second
  *     /readyz    200 until draining begins, then 503
  *     /metrics   everything that is counted, in Prometheus' text format
+ *     /v1/leaks  who has had a connection longest, as JSON
  *
  * It shares nothing with the workers but messages (survey.c), and has bounds of its own, so that a loaded gateway can
  * still be looked at.

@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "base/units.h"
+#include "base/check.h"
 
 static void put(struct exposition *x, struct view bytes)
 {
@@ -49,6 +49,9 @@ static void put_labels(struct exposition *x, const struct label *labels, size_t 
 		put_str(x, "}");
 }
 
+static const char *const types[] = {
+	[METRIC_COUNTER] = " counter\n", [METRIC_GAUGE] = " gauge\n", [METRIC_HISTOGRAM] = " histogram\n"};
+
 void exposition_family(struct exposition *x, const char *name, enum metric_type type, const char *help)
 {
 	put_str(x, "# HELP ");
@@ -57,7 +60,7 @@ void exposition_family(struct exposition *x, const char *name, enum metric_type 
 	put_str(x, help);
 	put_str(x, "\n# TYPE ");
 	put_str(x, name);
-	put_str(x, type == METRIC_COUNTER ? " counter\n" : " gauge\n");
+	put_str(x, types[type]);
 }
 
 void exposition_sample(
@@ -70,11 +73,45 @@ void exposition_sample(
 	put(x, view_of(text, (size_t)snprintf(text, sizeof(text), " %" PRIu64 "\n", value)));
 }
 
-void exposition_seconds(struct exposition *x, const char *name, uint64_t us)
+/* "1.500000" */
+static struct view millionths_format(char text[48], uint64_t millionths)
+{
+	return view_of(text, (size_t)snprintf(text, 48, "%" PRIu64 ".%06" PRIu64, millionths / 1000000,
+				     millionths % 1000000));
+}
+
+void exposition_millionths(
+	struct exposition *x, const char *name, const struct label *labels, size_t label_count, uint64_t millionths)
 {
 	char text[48];
 
 	put_str(x, name);
-	put(x, view_of(text, (size_t)snprintf(text, sizeof(text), " %" PRIu64 ".%06" PRIu64 "\n",
-				     us / (uint64_t)US_PER_S, us % (uint64_t)US_PER_S)));
+	put_labels(x, labels, label_count);
+	put_str(x, " ");
+	put(x, millionths_format(text, millionths));
+	put_str(x, "\n");
+}
+
+void exposition_histogram(struct exposition *x, const char *name, const struct label *labels, size_t label_count,
+	const struct histogram *h)
+{
+	struct label all[HISTOGRAM_LABELS_MAX];
+	char part[96], bound[48];
+	uint64_t sum = 0;
+
+	CHECK(label_count < HISTOGRAM_LABELS_MAX);
+	memcpy(all, labels, label_count * sizeof(*labels));
+	snprintf(part, sizeof(part), "%s_bucket", name);
+	for (size_t i = 0; i < h->count; i++) {
+		bool last = i + 1 == h->count;
+
+		sum += h->counts[i];
+		all[label_count] =
+			(struct label){"le", last ? VIEW("+Inf") : millionths_format(bound, h->first_us << i)};
+		exposition_sample(x, part, all, label_count + 1, sum);
+	}
+	snprintf(part, sizeof(part), "%s_sum", name);
+	exposition_millionths(x, part, labels, label_count, h->sum_us);
+	snprintf(part, sizeof(part), "%s_count", name);
+	exposition_sample(x, part, labels, label_count, sum);
 }

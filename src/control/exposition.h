@@ -12,7 +12,7 @@
 
 #include "base/buf.h"
 
-enum metric_type { METRIC_COUNTER, METRIC_GAUGE };
+enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
 struct exposition {
 	struct buf *to;
@@ -33,7 +33,22 @@ void exposition_family(struct exposition *x, const char *name, enum metric_type 
 void exposition_sample(
 	struct exposition *x, const char *name, const struct label *labels, size_t label_count, uint64_t value);
 
-/* One sample without labels, given in microseconds and written in seconds. */
-void exposition_seconds(struct exposition *x, const char *name, uint64_t us);
+/* The same, given in millionths and written in ones: microseconds become seconds. */
+void exposition_millionths(
+	struct exposition *x, const char *name, const struct label *labels, size_t label_count, uint64_t millionths);
+
+/* How often something took how long. */
+struct histogram {
+	const uint64_t *counts;  /* [i]: below first_us * 2^i and not below the bound before; the last: the rest */
+	size_t count;
+	uint64_t first_us;
+	uint64_t sum_us;
+};
+
+enum { HISTOGRAM_LABELS_MAX = 4 };
+
+/* The samples of a histogram, in seconds; label_count is less than HISTOGRAM_LABELS_MAX. */
+void exposition_histogram(struct exposition *x, const char *name, const struct label *labels, size_t label_count,
+	const struct histogram *histogram);
 
 #endif

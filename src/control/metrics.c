@@ -35,7 +35,7 @@ static void put_total(struct exposition *x, const struct metric *metric, const s
 /* The same, a span or a time. */
 static void put_seconds(struct exposition *x, const struct metric *metric, const struct totals *totals)
 {
-	exposition_seconds(x, metric->name, u64_at(totals, metric->offset));
+	exposition_millionths(x, metric->name, NULL, 0, u64_at(totals, metric->offset));
 }
 
 /* A uint64_t of struct worker_stats. */
@@ -75,22 +75,22 @@ static void put_classes(struct exposition *x, const struct metric *metric, const
 
 /* --- by endpoint -------------------------------------------------------------------------------------------------- */
 
-/* An endpoint's pool and its labels; a third may follow. */
+/* What is told of an endpoint, and its labels; a third may follow. */
 struct endpoint_sample {
-	const struct weir_pool_stats *pool;
+	const struct upstream_endpoint_stats *stats;
 	struct label labels[3];
 };
 
 static void put_each_endpoint(struct exposition *x, const struct metric *metric, const struct totals *totals,
 	void (*put)(struct exposition *x, const struct metric *metric, struct endpoint_sample *sample))
 {
-	const struct weir_pool_stats *pool = totals->sum->pools;
+	const struct upstream_endpoint_stats *stats = totals->sum->endpoints;
 
 	for (size_t i = 0; i < totals->config->upstream_count; i++) {
 		const struct config_upstream *upstream = &totals->config->upstreams[i];
 
 		for (size_t j = 0; j < upstream->endpoint_count; j++) {
-			struct endpoint_sample sample = {pool++,
+			struct endpoint_sample sample = {stats++,
 				{{"upstream", upstream->name}, {"endpoint", upstream->endpoints[j].address_text}}};
 
 			put(x, metric, &sample);
@@ -98,19 +98,36 @@ static void put_each_endpoint(struct exposition *x, const struct metric *metric,
 	}
 }
 
+/* A sample with a third label. */
+static void put_labelled(struct exposition *x, const struct metric *metric, struct endpoint_sample *sample,
+	struct label third, uint64_t value)
+{
+	sample->labels[2] = third;
+	exposition_sample(x, metric->name, sample->labels, 3, value);
+}
+
+/* A closed list: words[i] is the third label's value of the i-th counter at metric->offset. */
+static void put_list(struct exposition *x, const struct metric *metric, struct endpoint_sample *sample,
+	const char *label, const char *const words[], size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		put_labelled(x, metric, sample, (struct label){label, view_str(words[i])},
+			u64_at(sample->stats, metric->offset + i * sizeof(uint64_t)));
+}
+
+#define PUT_LIST(x, metric, sample, label, words) put_list(x, metric, sample, label, words, sizeof(words) / sizeof(*(words)))
+
 static void endpoint_put_connections(struct exposition *x, const struct metric *metric, struct endpoint_sample *sample)
 {
-	const struct weir_pool_stats *pool = sample->pool;
+	const struct weir_pool_stats *pool = &sample->stats->pool;
 	const struct {
 		const char *state;
 		uint32_t count;
-	} states[] = {{"idle", pool->idle}, {"connecting", pool->connecting}, {"leased", pool->leased},
-		{"closing", pool->closing}};
+	} states[] = {{"idle", pool->idle}, {"connecting", pool->connecting}, {"checking", pool->checking},
+		{"leased", pool->leased}, {"closing", pool->closing}};
 
-	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
-		sample->labels[2] = (struct label){"state", view_str(states[i].state)};
-		exposition_sample(x, metric->name, sample->labels, 3, states[i].count);
-	}
+	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
+		put_labelled(x, metric, sample, (struct label){"state", view_str(states[i].state)}, states[i].count);
 }
 
 static void endpoint_put_acquires(struct exposition *x, const struct metric *metric, struct endpoint_sample *sample)
@@ -124,42 +141,114 @@ static void endpoint_put_acquires(struct exposition *x, const struct metric *met
 		[WEIR_POOL_CLOSED] = "closed",
 	};
 
-	for (size_t i = 0; i < WEIR_POOL_PENDING; i++) {
-		sample->labels[2] = (struct label){"outcome", view_str(outcomes[i])};
-		exposition_sample(x, metric->name, sample->labels, 3, sample->pool->acquires[i]);
-	}
+	PUT_LIST(x, metric, sample, "outcome", outcomes);
+}
+
+static void endpoint_put_closes(struct exposition *x, const struct metric *metric, struct endpoint_sample *sample)
+{
+	static const char *const reasons[WEIR_POOL_CLOSE_REASONS] = {
+		[WEIR_POOL_CLOSE_DISCARDED] = "discarded",
+		[WEIR_POOL_CLOSE_SPOILED] = "spoiled",
+		[WEIR_POOL_CLOSE_IDLE] = "idle",
+		[WEIR_POOL_CLOSE_LIFETIME] = "lifetime",
+		[WEIR_POOL_CLOSE_USES] = "uses",
+		[WEIR_POOL_CLOSE_TRIMMED] = "trimmed",
+		[WEIR_POOL_CLOSE_OVERFLOW] = "overflow",
+		[WEIR_POOL_CLOSE_CHECK_FAILED] = "check_failed",
+		[WEIR_POOL_CLOSE_YIELDED] = "yielded",
+		[WEIR_POOL_CLOSE_RECLAIMED] = "reclaimed",
+		[WEIR_POOL_CLOSE_RENEWED] = "renewed",
+		[WEIR_POOL_CLOSE_POOL] = "pool_closed",
+	};
+
+	PUT_LIST(x, metric, sample, "reason", reasons);
+}
+
+static void endpoint_put_retries(struct exposition *x, const struct metric *metric, struct endpoint_sample *sample)
+{
+	static const char *const reasons[RETRY_REASONS] = {
+		[RETRY_CLOSED] = "closed",
+		[RETRY_RESET] = "reset",
+		[RETRY_SEND_FAILED] = "send_failed",
+	};
+
+	PUT_LIST(x, metric, sample, "reason", reasons);
+}
+
+/* The causes that upstream_connect_cause (upstream/endpoint.c) knows. */
+static void endpoint_put_open_failures(
+	struct exposition *x, const struct metric *metric, struct endpoint_sample *sample)
+{
+	static const enum cause causes[] = {
+		CAUSE_CONNECT_REFUSED, CAUSE_CONNECT_TIMEOUT, CAUSE_FILES_EXHAUSTED, CAUSE_MEMORY_EXHAUSTED};
+
+	for (size_t i = 0; i < sizeof(causes) / sizeof(causes[0]); i++)
+		put_labelled(x, metric, sample, (struct label){"reason", view_str(cause_info(causes[i])->word)},
+			sample->stats->open_failed[causes[i]]);
+}
+
+static void endpoint_put_rejected(struct exposition *x, const struct metric *metric, struct endpoint_sample *sample)
+{
+	const struct weir_pool_stats *pool = &sample->stats->pool;
+
+	put_labelled(x, metric, sample, (struct label){"kind", VIEW("stale")}, pool->stale_give_backs);
+	put_labelled(x, metric, sample, (struct label){"kind", VIEW("double")}, pool->double_give_backs);
+	put_labelled(x, metric, sample, (struct label){"kind", VIEW("foreign")}, pool->foreign_give_backs);
 }
 
 static void endpoint_put_waiters(struct exposition *x, const struct metric *metric, struct endpoint_sample *sample)
 {
-	exposition_sample(x, metric->name, sample->labels, 2, sample->pool->waiting);
+	exposition_sample(x, metric->name, sample->labels, 2, sample->stats->pool.waiting);
 }
 
 static void endpoint_put_value(struct exposition *x, const struct metric *metric, struct endpoint_sample *sample)
 {
-	exposition_sample(x, metric->name, sample->labels, 2, u64_at(sample->pool, metric->offset));
+	exposition_sample(x, metric->name, sample->labels, 2, u64_at(sample->stats, metric->offset));
 }
 
-static void put_pool_connections(struct exposition *x, const struct metric *metric, const struct totals *totals)
+static void endpoint_put_seconds(struct exposition *x, const struct metric *metric, struct endpoint_sample *sample)
 {
-	put_each_endpoint(x, metric, totals, endpoint_put_connections);
+	exposition_millionths(x, metric->name, sample->labels, 2, u64_at(sample->stats, metric->offset));
 }
 
-static void put_pool_acquires(struct exposition *x, const struct metric *metric, const struct totals *totals)
+static void endpoint_put_reuse_ratio(struct exposition *x, const struct metric *metric, struct endpoint_sample *sample)
 {
-	put_each_endpoint(x, metric, totals, endpoint_put_acquires);
+	const struct weir_pool_stats *pool = &sample->stats->pool;
+	uint64_t delivered = pool->acquires[WEIR_POOL_DELIVERED];
+	double ratio = delivered > 0 ? (double)pool->reused / (double)delivered : 0;
+
+	exposition_millionths(x, metric->name, sample->labels, 2, (uint64_t)(ratio * 1e6 + 0.5));
 }
 
-static void put_pool_waiters(struct exposition *x, const struct metric *metric, const struct totals *totals)
+static void endpoint_put_times(struct exposition *x, const struct metric *metric, struct endpoint_sample *sample)
 {
-	put_each_endpoint(x, metric, totals, endpoint_put_waiters);
+	struct weir_pool_times times;
+
+	memcpy(&times, (const char *)sample->stats + metric->offset, sizeof(times));
+
+	const struct histogram histogram = {times.buckets, WEIR_POOL_TIME_BUCKETS, 16, times.sum_us};
+
+	exposition_histogram(x, metric->name, sample->labels, 2, &histogram);
 }
 
-/* A uint64_t of struct weir_pool_stats. */
-static void put_pool(struct exposition *x, const struct metric *metric, const struct totals *totals)
-{
-	put_each_endpoint(x, metric, totals, endpoint_put_value);
-}
+/* One for each of the above: put_pool_waiters and so on, for the table. */
+#define PUT_EACH(what)                                                                                            \
+	static void put_pool_##what(struct exposition *x, const struct metric *metric, const struct totals *totals) \
+	{                                                                                                         \
+		put_each_endpoint(x, metric, totals, endpoint_put_##what);                                        \
+	}
+
+PUT_EACH(connections)
+PUT_EACH(acquires)
+PUT_EACH(closes)
+PUT_EACH(retries)
+PUT_EACH(open_failures)
+PUT_EACH(rejected)
+PUT_EACH(waiters)
+PUT_EACH(value)
+PUT_EACH(seconds)
+PUT_EACH(reuse_ratio)
+PUT_EACH(times)
 
 /* --- the table ---------------------------------------------------------------------------------------------------- */
 
@@ -167,7 +256,10 @@ static void put_pool(struct exposition *x, const struct metric *metric, const st
 #define GAUGE(name, put, type, member, help) {name, METRIC_GAUGE, help, put, offsetof(type, member)}
 #define WORKER_COUNTER(name, member, help) COUNTER(name, put_worker, struct worker_stats, member, help)
 #define WORKER_GAUGE(name, member, help) GAUGE(name, put_worker, struct worker_stats, member, help)
-#define POOL_COUNTER(name, member, help) COUNTER(name, put_pool, struct weir_pool_stats, member, help)
+#define POOL_COUNTER(name, put, member, help) COUNTER(name, put_pool_##put, struct upstream_endpoint_stats, member, help)
+#define POOL_GAUGE(name, put, member, help) GAUGE(name, put_pool_##put, struct upstream_endpoint_stats, member, help)
+#define POOL_TIMES(name, member, help) \
+	{name, METRIC_HISTOGRAM, help, put_pool_times, offsetof(struct upstream_endpoint_stats, member)}
 #define TOTAL_COUNTER(name, member, help) COUNTER(name, put_total, struct totals, member, help)
 #define TOTAL_GAUGE(name, member, help) GAUGE(name, put_total, struct totals, member, help)
 
@@ -203,16 +295,38 @@ static const struct metric metrics[] = {
 		"Late answers to requests that had ended already; counted, nothing else."),
 	WORKER_GAUGE("weir_tunnels_open", tunnels_open, "Upgraded connections that are open."),
 
-	{"weir_pool_connections", METRIC_GAUGE, "Connections to the endpoint, by state.", put_pool_connections},
-	{"weir_pool_waiters", METRIC_GAUGE, "Requests that wait for a connection to the endpoint.", put_pool_waiters},
-	{"weir_pool_acquires_total", METRIC_COUNTER, "Connections asked for, by outcome.", put_pool_acquires},
-	POOL_COUNTER("weir_pool_opened_total", opened, "Connections to the endpoint that were opened."),
-	POOL_COUNTER(
-		"weir_pool_open_failed_total", open_failed, "Connections to the endpoint that could not be opened."),
-	POOL_COUNTER("weir_pool_closed_total", closed, "Connections to the endpoint that were closed."),
-	POOL_COUNTER("weir_pool_reused_total", reused, "Deliveries of a connection that had served before."),
-	POOL_COUNTER("weir_pool_stale_give_backs_total", stale_give_backs,
-		"Connections given back by somebody who did not hold them. A bug in the gateway unless 0."),
+	POOL_GAUGE("weir_pool_connections", connections, pool, "Connections to the endpoint, by state."),
+	POOL_GAUGE("weir_pool_waiters", waiters, pool, "Requests that wait for a connection to the endpoint."),
+	POOL_COUNTER("weir_pool_acquires_total", acquires, pool.acquires, "Connections asked for, by outcome."),
+	POOL_TIMES("weir_pool_wait_seconds", pool.wait,
+		"How long it took from asking for a connection until it was there, of those that were delivered."),
+	POOL_TIMES("weir_pool_use_seconds", pool.use, "How long a request had its connection."),
+	POOL_COUNTER("weir_pool_reused_total", value, pool.reused, "Deliveries of a connection that had served before."),
+	POOL_GAUGE("weir_pool_reuse_ratio", reuse_ratio, pool,
+		"Which part of all deliveries since the start was of connections that had served before; 0 to 1."),
+	POOL_COUNTER("weir_pool_retries_total", retries, retries,
+		"Requests sent a second time because the reused connection had gone, by how that showed."),
+	POOL_COUNTER("weir_pool_opened_total", value, pool.opened, "Connections to the endpoint that were opened."),
+	POOL_COUNTER("weir_pool_open_failures_total", open_failures, open_failed,
+		"Connections to the endpoint that could not be opened, by cause."),
+	POOL_COUNTER("weir_pool_overflow_total", value, pool.overflowed,
+		"Connections that were begun to be opened beyond max_connections."),
+	POOL_COUNTER("weir_pool_closed_total", value, pool.closed, "Connections to the endpoint that were closed."),
+	POOL_COUNTER("weir_pool_closes_total", closes, pool.closes,
+		"Connections to the endpoint that were to be closed, by reason."),
+	POOL_GAUGE("weir_pool_learned_idle_seconds", seconds, learned_idle_us,
+		"After how long the endpoint was seen to close idle connections; 0: not seen."),
+	POOL_GAUGE("weir_pool_announced_idle_seconds", seconds, announced_idle_us,
+		"After how long the endpoint says that it closes idle connections; 0: it says nothing."),
+	POOL_COUNTER("weir_pool_leases_leaking_total", value, leaking,
+		"Requests that had their connection for leak_after and on which nothing had moved."),
+	POOL_COUNTER("weir_pool_give_backs_rejected_total", rejected, pool,
+		"Connections given back by somebody who did not hold them, by kind. A bug in the gateway unless 0."),
+	POOL_COUNTER("weir_pool_bad_reports_total", value, pool.bad_reports,
+		"Reports of connections to the pool that could not be true. A bug in the gateway unless 0."),
+	POOL_COUNTER("weir_pool_audits_total", value, audits, "Recounts of the pool's books."),
+	POOL_COUNTER("weir_pool_audit_mismatch_total", value, audit_mismatch,
+		"Recounts that did not agree with the books. A bug in the gateway unless 0."),
 
 	TOTAL_COUNTER("weir_log_dropped_total", log_dropped, "Log entries dropped because there was no room for them."),
 

@@ -6,7 +6,7 @@
 struct snapshot *snapshot_create(const struct config *config)
 {
 	size_t count = config_endpoint_count(config);
-	struct snapshot *s = calloc(1, sizeof(*s) + count * sizeof(s->pools[0]));
+	struct snapshot *s = calloc(1, sizeof(*s) + count * sizeof(s->endpoints[0]));
 
 	if (s != NULL)
 		s->endpoint_count = count;
@@ -38,10 +38,10 @@ void snapshot_fit(struct snapshot **s, struct generation *generation)
 void snapshot_clear(struct snapshot *s)
 {
 	memset(&s->worker, 0, sizeof(s->worker));
-	memset(s->pools, 0, s->endpoint_count * sizeof(s->pools[0]));
+	memset(s->endpoints, 0, s->endpoint_count * sizeof(s->endpoints[0]));
 }
 
-void snapshot_take(struct snapshot **to, struct worker *worker)
+void snapshot_take(struct snapshot **to, struct worker *worker, unsigned wants)
 {
 	const struct upstreams *upstreams = worker_upstreams(worker);
 	const struct config_upstream *upstream;
@@ -49,14 +49,16 @@ void snapshot_take(struct snapshot **to, struct worker *worker)
 
 	snapshot_fit(to, worker_generation(worker));
 	(*to)->worker = *worker_stats(worker);
+	(*to)->oldest.lease_count = (*to)->oldest.exchange_count = 0;
+	if (wants & SNAPSHOT_OLDEST)
+		worker_oldest(worker, &(*to)->oldest);
 	/* Without memory for another generation the pools say what they said before. */
 	if ((*to)->generation != worker_generation(worker))
 		return;
 	for (size_t i = 0; i < (*to)->endpoint_count; i++)
-		upstreams_endpoint_stats(upstreams, i, &upstream, &endpoint, &(*to)->pools[i]);
+		upstreams_endpoint_stats(upstreams, i, &upstream, &endpoint, &(*to)->endpoints[i]);
 }
 
-/* struct worker_stats is counters of 64 bits and nothing else, so it is an array of them. */
 static void worker_stats_add(struct worker_stats *to, const struct worker_stats *from)
 {
 	_Static_assert(sizeof(*to) % sizeof(uint64_t) == 0, "only counters of 64 bits");
@@ -65,23 +67,6 @@ static void worker_stats_add(struct worker_stats *to, const struct worker_stats 
 
 	for (size_t i = 0; i < sizeof(*to) / sizeof(uint64_t); i++)
 		sum[i] += more[i];
-}
-
-static void pool_stats_add(struct weir_pool_stats *to, const struct weir_pool_stats *from)
-{
-	to->idle += from->idle;
-	to->connecting += from->connecting;
-	to->leased += from->leased;
-	to->closing += from->closing;
-	to->waiting += from->waiting;
-	to->opened += from->opened;
-	to->open_failed += from->open_failed;
-	to->closed += from->closed;
-	for (size_t i = 0; i < WEIR_POOL_PENDING; i++)
-		to->acquires[i] += from->acquires[i];
-	to->reused += from->reused;
-	to->stale_give_backs += from->stale_give_backs;
-	to->bad_reports += from->bad_reports;
 }
 
 /* Its place in the configuration's order; SIZE_MAX: it is not there. */
@@ -100,18 +85,18 @@ static size_t endpoint_find(const struct config *config, struct view upstream, c
 }
 
 /* While a reload is under way, workers may be of different generations: what both have is found by name. */
-static void pools_add_by_name(struct snapshot *to, const struct snapshot *from)
+static void endpoints_add_by_name(struct snapshot *to, const struct snapshot *from)
 {
 	const struct config *config = to->generation->config, *other = from->generation->config;
-	struct weir_pool_stats *pool = to->pools;
+	struct upstream_endpoint_stats *stats = to->endpoints;
 
 	for (size_t i = 0; i < config->upstream_count; i++)
-		for (size_t j = 0; j < config->upstreams[i].endpoint_count; j++, pool++) {
+		for (size_t j = 0; j < config->upstreams[i].endpoint_count; j++, stats++) {
 			size_t at = endpoint_find(
 				other, config->upstreams[i].name, &config->upstreams[i].endpoints[j].address);
 
 			if (at != SIZE_MAX)
-				pool_stats_add(pool, &from->pools[at]);
+				upstream_endpoint_stats_add(stats, &from->endpoints[at]);
 		}
 }
 
@@ -119,9 +104,9 @@ void snapshot_add(struct snapshot *to, const struct snapshot *from)
 {
 	worker_stats_add(&to->worker, &from->worker);
 	if (to->generation != from->generation && to->generation != NULL && from->generation != NULL) {
-		pools_add_by_name(to, from);
+		endpoints_add_by_name(to, from);
 		return;
 	}
 	for (size_t i = 0; i < to->endpoint_count && i < from->endpoint_count; i++)
-		pool_stats_add(&to->pools[i], &from->pools[i]);
+		upstream_endpoint_stats_add(&to->endpoints[i], &from->endpoints[i]);
 }

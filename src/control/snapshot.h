@@ -4,14 +4,18 @@
 #ifndef WEIR_CONTROL_SNAPSHOT_H
 #define WEIR_CONTROL_SNAPSHOT_H
 
-#include "gateway/worker.h"
+#include "gateway/oldest.h"
 #include "upstream/upstream.h"
+
+/* What is told beyond the counters. */
+enum snapshot_wants { SNAPSHOT_COUNTERS = 0, SNAPSHOT_OLDEST = 1 };
 
 struct snapshot {
 	struct worker_stats worker;
+	struct oldest oldest;    /* empty unless it was wanted */
 	struct generation *generation;   /* one reference: whose endpoints `pools` are of; NULL: of the one it was created for */
 	size_t endpoint_count;
-	struct weir_pool_stats pools[];  /* one for each endpoint, over all upstreams in the configuration's order */
+	struct upstream_endpoint_stats endpoints[];  /* one for each endpoint, over all upstreams in the configuration's order */
 };
 
 /* All zero. NULL: out of memory. */
@@ -28,10 +32,10 @@ void snapshot_clear(struct snapshot *s);
  */
 void snapshot_fit(struct snapshot **s, struct generation *generation);
 
-/* Copies the worker's counters, of its generation. On the worker's thread. */
-void snapshot_take(struct snapshot **to, struct worker *worker);
+/* Copies the worker's counters, of its generation, and what else is wanted (enum snapshot_wants). On the worker's thread. */
+void snapshot_take(struct snapshot **to, struct worker *worker, unsigned wants);
 
-/* Adds `from` to `to`. Endpoints that `to` does not have are left out. */
+/* Adds the counters of `from` to those of `to`. Endpoints that `to` does not have are left out. */
 void snapshot_add(struct snapshot *to, const struct snapshot *from);
 
 #endif

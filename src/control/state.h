@@ -17,7 +17,7 @@
 enum {
 	ADMIN_CONNS_MAX = 32,                 /* that are served */
 	ADMIN_CONNS_SPARE = 8,                /* beyond them, that are just being told so; then accepting waits */
-	ADMIN_CONTENT_MAX = 64 * 1024 * 1024  /* of an answer: some 30,000 endpoints */
+	ADMIN_CONTENT_MAX = 64 * 1024 * 1024  /* of an answer: some 6,000 endpoints */
 };
 
 struct control {
@@ -52,6 +52,7 @@ struct admin_conn;
 struct resource {
 	struct view path;
 	bool asks_workers;
+	unsigned wants;      /* of them: enum snapshot_wants */
 	void (*answer)(struct admin_conn *c);
 };
 
@@ -89,7 +90,10 @@ void control_conn_gone(struct control *control);
 /* What is found under a canonical path; NULL: nothing (control.c). */
 const struct resource *resource_find(struct view path);
 
-/* Content-Type of everything that is not metrics. */
+/* GET /v1/leaks (leaks.c). */
+void answer_leaks(struct admin_conn *c);
+
+/* Content-Type of everything that is only text. */
 #define ADMIN_TEXT VIEW("Content-Type: text/plain; charset=utf-8\r\n")
 
 #endif

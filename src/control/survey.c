@@ -35,6 +35,7 @@ struct reporter {
 	struct worker *worker;
 	struct io_message question, answer, farewell;
 	struct snapshot *known, *lent, *last;
+	unsigned wants;  /* of the question; written before it is sent */
 	uint64_t asked;  /* number of the survey in which it was asked last */
 	uint64_t heard;  /* and answered last */
 	enum reporter_state state;
@@ -46,7 +47,7 @@ static void on_question(struct io_message *message)
 {
 	struct reporter *r = container_of(message, struct reporter, question);
 
-	snapshot_take(&r->lent, r->worker);
+	snapshot_take(&r->lent, r->worker, r->wants);
 	io_post(r->survey->io, &r->answer);
 }
 
@@ -54,7 +55,7 @@ void survey_farewell(struct survey *survey, unsigned index)
 {
 	struct reporter *r = &survey->reporters[index];
 
-	snapshot_take(&r->last, r->worker);
+	snapshot_take(&r->last, r->worker, SNAPSHOT_COUNTERS);
 	io_post(survey->io, &r->farewell);
 }
 
@@ -64,6 +65,7 @@ static void reporter_ask(struct reporter *r)
 {
 	r->state = REPORTER_ASKED;
 	r->asked = r->survey->number;
+	r->wants = r->survey->wants;
 	io_post(r->io, &r->question);
 }
 
@@ -123,6 +125,9 @@ static void on_begin(struct io_task *task)
 
 	s->number++;
 	list_splice_back(&s->asking, &s->waiting);
+	s->wants = SNAPSHOT_COUNTERS;
+	list_each_safe(&s->asking, node, next)
+		s->wants |= container_of(node, struct survey_request, node)->wants;
 	io_timer_set(s->io, &s->timer, deadline_after(io_now_us(s->io), SURVEY_US));
 	for (unsigned i = 0; i < s->count; i++)
 		if (s->reporters[i].state == REPORTER_RESTING)
@@ -177,6 +182,14 @@ void survey_sum(const struct survey *s, struct snapshot **sum)
 	snapshot_clear(*sum);
 	for (unsigned i = 0; i < s->count; i++)
 		snapshot_add(*sum, s->reporters[i].known);
+}
+
+void survey_oldest(const struct survey *s, struct oldest *oldest)
+{
+	oldest->lease_count = oldest->exchange_count = 0;
+	for (unsigned i = 0; i < s->count; i++)
+		if (survey_heard(s, i))
+			oldest_merge(oldest, &s->reporters[i].known->oldest);
 }
 
 /* --- beginning and end -------------------------------------------------------------------------------------------- */

@@ -21,6 +21,7 @@ struct reporter;
 struct survey_request {
 	struct list_node node;
 	void (*on_surveyed)(struct survey_request *request);  /* set by the owner; told from the loop, once */
+	unsigned wants;                                       /* set by the owner: enum snapshot_wants */
 };
 
 struct survey {
@@ -30,6 +31,7 @@ struct survey {
 	uint64_t number;             /* of the survey that runs, or ran last; 0: none yet */
 	struct io_timer timer;       /* armed: a survey runs */
 	struct io_task begin;        /* posted: one is about to begin */
+	unsigned wants;              /* of all who are told by the one that runs */
 	struct list asking;          /* who is told by the one that runs */
 	struct list waiting;         /* who is told by the next */
 };
@@ -66,5 +68,8 @@ bool survey_heard(const struct survey *survey, unsigned index);
  * counter ever goes back. The sum is of the newest generation that was told of.
  */
 void survey_sum(const struct survey *survey, struct snapshot **sum);
+
+/* The oldest leases and exchanges of all workers that were heard, for a request that wanted them. */
+void survey_oldest(const struct survey *survey, struct oldest *oldest);
 
 #endif

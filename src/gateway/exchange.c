@@ -183,6 +183,7 @@ static void exchange_lease(struct exchange *ex)
 
 	ex->lease.on_outcome = exchange_on_lease;
 	ex->lease.on_ready = exchange_on_upstream;
+	ex->lease.on_overdue = exchange_overdue;
 	if (upstream->timeouts.request_us != 0)
 		ex->request_deadline_us = deadline_after(ex->head_us, upstream->timeouts.request_us);
 	exchange_enter(ex, EXCHANGE_LEASING);

@@ -73,6 +73,11 @@ bool answer_prepare(struct exchange *ex, enum cause *cause, const char **why);
 /* Writes the answer for a cause, or ex->answer for CAUSE_NONE; sets ex->status. False: it does not fit. */
 bool answer_write(struct exchange *ex, enum cause cause, const char *why, bool keep_alive);
 
+/* --- the watch over leases (oldest.c) --------------------------------------------------------------------------------- */
+
+/* lease->on_overdue. Tells of a lease on which nothing moves; ends the exchange when its connection is reclaimed. */
+bool exchange_overdue(struct upstream_lease *lease, enum weir_pool_overdue what);
+
 /* --- the record (record.c) --------------------------------------------------------------------------------------------- */
 
 /* Tells the observer what is known of the exchange. */

@@ -81,6 +81,7 @@ struct worker {
 	struct held_generation *current;   /* new exchanges begin with it */
 	struct worker_observer observer;
 	struct worker_stats stats;
+	unsigned index;
 	struct h1_scratch *scratch;
 	struct upstreams *upstreams;
 	struct worker_listener *listeners;

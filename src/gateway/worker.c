@@ -142,6 +142,7 @@ struct worker *worker_create(struct io *io, struct shared *shared, struct genera
 		return NULL;
 	w->io = io;
 	w->shared = shared;
+	w->index = index;
 	w->observer = *observer;
 	w->drain_timer.on_fire = on_drain_deadline;
 	w->settle_timer.on_fire = worker_on_settle;
@@ -156,7 +157,10 @@ struct worker *worker_create(struct io *io, struct shared *shared, struct genera
 	if (w->current == NULL || w->scratch == NULL || w->listeners == NULL)
 		goto fail;
 	w->upstreams = upstreams_create(io, w->scratch, generation->config, generation->budgets);
-	if (w->upstreams == NULL || !open_listeners(w, index, error_text))
+	if (w->upstreams == NULL)
+		goto fail;
+	upstreams_observe(w->upstreams, w->observer.on_event, w->observer.context);
+	if (!open_listeners(w, index, error_text))
 		goto fail;
 	worker_slabs_raise(w);
 	return w;

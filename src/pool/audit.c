@@ -159,7 +159,8 @@ static const char *audit_limits(const struct weir_pool *pool)
 		return "more connections than allowed";
 	if (pool->budget != NULL && pool_live(pool) > weir_pool_budget_used(pool->budget))
 		return "more connections than units taken from the budget";
-	if (pool->waiting > config->waiters_max + pool->slots_max)
+	/* And the newcomer, until the acquire that is asking knows whether there is a place for it. */
+	if (pool->waiting > config->waiters_max + pool->slots_max + pool->asking)
 		return "more waiters than allowed";
 	return NULL;
 }

@@ -18,7 +18,9 @@ static bool queue_full(const struct weir_pool *pool, uint32_t waiting)
 /* An idle connection may be leased as it is. After a match one is idle only when nobody else waits for it. */
 static bool served_by_idle(const struct weir_pool *pool, const struct weir_pool_waiter *waiter)
 {
-	return pool_count(pool, SLOT_IDLE) > 0 && !waiter->fresh && !(pool->config.checks & WEIR_POOL_CHECK_ON_ACQUIRE);
+	bool takes_reused = !waiter->fresh || POOL_PLANTED(FRESH_SERVED_BY_REUSED);
+
+	return pool_count(pool, SLOT_IDLE) > 0 && takes_reused && !(pool->config.checks & WEIR_POOL_CHECK_ON_ACQUIRE);
 }
 
 /* What can be said at once; PENDING: the waiter is in its queue. */
@@ -26,8 +28,10 @@ static enum weir_pool_outcome waiter_admit(struct weir_pool *pool, struct weir_p
 {
 	if (pool->closing || pool->draining)
 		return pool_waiter_end(pool, waiter, WEIR_POOL_CLOSED);
-	if (waiter->deadline_us <= pool->now_us)
+	if (waiter->deadline_us <= pool->now_us) {
+		waiter->reason = pool_timeout_reason(pool);
 		return pool_waiter_end(pool, waiter, WEIR_POOL_TIMED_OUT);
+	}
 	if (served_by_idle(pool, waiter)) {
 		pool_lease_grant(pool, pool_idle_pick(pool), waiter);
 		return pool_waiter_end(pool, waiter, WEIR_POOL_DELIVERED);
@@ -48,7 +52,8 @@ static enum weir_pool_outcome waiter_answer(struct weir_pool *pool, struct weir_
 		return WEIR_POOL_CANCELLED;
 	if (queue_full(pool, pool->waiting)) {
 		pool_waiter_end(pool, waiter, WEIR_POOL_REJECTED);
-		pool_forgo(pool);
+		/* Its hand goes down, and what is idle beside it (it wanted a fresh one) is offered again. */
+		pool_settle(pool);
 		return WEIR_POOL_REJECTED;
 	}
 	return WEIR_POOL_PENDING;
@@ -74,6 +79,9 @@ enum weir_pool_outcome weir_pool_acquire(struct weir_pool *pool, struct weir_poo
 	waiter->reason = 0;
 	pool_match(pool);
 	outcome = waiter_admit(pool, waiter);
+	/* An idle connection, which does not serve who wants a fresh one, may have to go for it. */
+	if (outcome == WEIR_POOL_PENDING && waiter->fresh)
+		pool_match(pool);
 	pool_ask(pool);
 	if (outcome == WEIR_POOL_PENDING)
 		outcome = waiter_answer(pool, waiter);
@@ -86,6 +94,8 @@ void weir_pool_cancel(struct weir_pool *pool, struct weir_pool_waiter *waiter, u
 	bool delivered;
 
 	if (waiter->stage == WAITER_NEW || waiter->stage == WAITER_ENDED)
+		return;
+	if (POOL_PLANTED(CANCEL_DOES_NOT_DEQUEUE) && waiter->stage == WAITER_WAITING)
 		return;
 	POOL_CHECK(waiter->pool == pool);
 	pool_clock(pool, now_us);

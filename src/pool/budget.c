@@ -35,6 +35,7 @@
 #include "pool/budget.h"
 
 #include "pool/check.h"
+#include "pool/planted.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -257,7 +258,8 @@ void pool_seat_leave(struct weir_pool_budget *budget, struct pool_seat *seat)
 	/* Whoever counts itself in from here on finds both signs down, and does not call. */
 	while (atomic_load(&seat->callers) > 0)
 		sched_yield();
-	pool_unit_pass_on(budget, seat, 0);
+	if (!POOL_PLANTED(GRANT_LOST_WITH_SEAT))
+		pool_unit_pass_on(budget, seat, 0);
 	atomic_store(&seat->taken, false);
 }
 

@@ -99,7 +99,7 @@ uint32_t pool_beyond(const struct weir_pool *pool)
 /* More connections than the maximum, and no other end under way that will mend it. */
 static bool over_cap(const struct weir_pool *pool)
 {
-	return pool_beyond(pool) > pool_ending(pool);
+	return pool_beyond(pool) > pool_ending(pool) && !POOL_PLANTED(OVERFLOW_NEVER_TRIMMED);
 }
 
 /* Why the connection is not to be used again, or SLOT_GOOD. */
@@ -324,6 +324,8 @@ bool pool_may_connect(const struct weir_pool *pool)
 	/* One attempt at a time until one succeeds: an endpoint in trouble is not stormed. */
 	uint32_t max = pool->failures > 0 ? 1 : pool->config.connecting_max;
 
+	if (POOL_PLANTED(BACK_OFF_NEVER_ENDS) && pool->backoff_us > 0)
+		return false;
 	return pool_count(pool, SLOT_CONNECTING) < max && pool->backoff_us <= pool->now_us;
 }
 
@@ -344,6 +346,15 @@ static bool room_beyond(struct weir_pool *pool)
 	return true;
 }
 
+/* Room for an open that nobody waits for. Nobody is told of a unit for it: it is looked for again after a while. */
+static bool room_ahead(struct weir_pool *pool)
+{
+	if (pool_unit_spare(pool->budget))
+		return true;
+	pool_plan(pool, pool_time_after(pool->now_us, POOL_AHEAD_RETRY_US));
+	return false;
+}
+
 /* Asks for one connection to be opened; false when none is wanted or there is no room. */
 static bool ask_open(struct weir_pool *pool)
 {
@@ -354,7 +365,7 @@ static bool ask_open(struct weir_pool *pool)
 	if (pool_open_needed(pool)) {
 		if (!room_within(pool) && !room_beyond(pool))
 			return false;
-	} else if (!pool_open_ahead(pool) || !pool_unit_spare(pool->budget)) {
+	} else if (!pool_open_ahead(pool) || !room_ahead(pool)) {
 		return false;
 	}
 	slot = pool_slot_take(pool);

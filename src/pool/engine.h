@@ -29,6 +29,7 @@
 #include "pool/budget.h"
 #include "pool/check.h"
 #include "pool/deadlines.h"
+#include "pool/planted.h"
 #include "pool/pool.h"
 
 #define POOL_PRIORITIES 4
@@ -165,6 +166,12 @@ static inline uint32_t pool_leased(const struct weir_pool *pool)
 static inline uint32_t pool_supply(const struct weir_pool *pool)
 {
 	return pool_count(pool, SLOT_CONNECTING) + pool_checking(pool);
+}
+
+/* What a TIMED_OUT gives as its reason: that of the latest failed open if none has succeeded since. */
+static inline int pool_timeout_reason(const struct weir_pool *pool)
+{
+	return pool->failures > 0 ? pool->failed_reason : 0;
 }
 
 /* A free slot, now CONNECTING. There must be room. */

@@ -43,7 +43,7 @@ static void wait_expire(struct weir_pool *pool, struct weir_pool_waiter *waiter)
 		pool->overdue++;
 		return;
 	}
-	waiter->reason = pool->failures > 0 ? pool->failed_reason : 0;
+	waiter->reason = pool_timeout_reason(pool);
 	pool_waiter_resolve(pool, waiter, WEIR_POOL_TIMED_OUT);
 }
 
@@ -136,6 +136,8 @@ static uint64_t list_due_us(const struct weir_pool *pool, enum slot_state state,
 /* A check that hangs does not keep its slot. */
 static void checks_expire(struct weir_pool *pool)
 {
+	if (POOL_PLANTED(CHECK_NEVER_TIMES_OUT))
+		return;
 	while (list_due_us(pool, SLOT_CHECKING, pool->config.check_timeout_us) <= pool->now_us)
 		pool_slot_doom(pool, pool_slot_last(pool, SLOT_CHECKING), WEIR_POOL_CLOSE_CHECK_FAILED);
 }
@@ -194,6 +196,8 @@ static void lease_reclaim(struct weir_pool *pool, struct slot *slot)
 		return;
 	slot->verdict = WEIR_POOL_CLOSE_RECLAIMED;
 	pool_slot_return(pool, slot);
+	/* Before the next is told: every callback finds the pool settled. */
+	pool_settle(pool);
 }
 
 void pool_watch_leases(struct weir_pool *pool)

@@ -149,6 +149,7 @@ static void deliveries_expire(struct weir_pool *pool)
 		if (waiter->outcome != WEIR_POOL_DELIVERED || waiter->deadline_us > pool->now_us)
 			continue;
 		waiter->outcome = WEIR_POOL_TIMED_OUT;
+		waiter->reason = pool_timeout_reason(pool);
 		pool_lease_revoke(pool, waiter);
 	}
 }
@@ -170,9 +171,10 @@ void weir_pool_run(struct weir_pool *pool, uint64_t now_us)
 		return;
 	pool_clock(pool, now_us);
 	pool->woken = false;
-	deliveries_expire(pool);
-	pool_watch_leases(pool);
+	if (!POOL_PLANTED(DELIVERY_TO_EXPIRED))
+		deliveries_expire(pool);
 	pool_settle(pool);
+	pool_watch_leases(pool);
 	/* The callbacks may add outcomes without end: only as many as there are now. */
 	for (uint32_t n = pool->outcomes.count; n > 0 && pool->outcomes.count > 0; n--)
 		outcome_tell(pool);

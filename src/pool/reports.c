@@ -87,7 +87,8 @@ void weir_pool_open_failed(struct weir_pool *pool, uint32_t slot_number, int rea
 	pool_clock(pool, now_us);
 	/* Whoever is past the deadline has timed out, and did not see the failure. */
 	pool_expire(pool);
-	pool_slot_free(pool, slot);
+	if (!POOL_PLANTED(SLOT_LOST_ON_FAILED_OPEN))
+		pool_slot_free(pool, slot);
 	if (!given_up)
 		open_failed(pool, reason);
 	pool_settle(pool);
@@ -106,6 +107,8 @@ void weir_pool_closed(struct weir_pool *pool, uint32_t slot_number, uint64_t now
 	if (slot->opened)
 		pool->stats.closed++;
 	pool_slot_free(pool, slot);
+	if (POOL_PLANTED(WAKE_UP_LOST_AFTER_DISCARD))
+		return;
 	pool_settle(pool);
 	pool_wake(pool);
 }
@@ -114,6 +117,9 @@ void weir_pool_checked(struct weir_pool *pool, uint32_t slot_number, bool good, 
 {
 	struct slot *slot = pool_slot_named(pool, slot_number);
 
+	/* Its close has still to be asked for: the owner cannot know that the answer is not needed any more. */
+	if (slot != NULL && slot->state == SLOT_DOOMED && slot->opened)
+		return;
 	if (slot == NULL || slot->state != SLOT_CHECKING) {
 		pool->stats.bad_reports++;
 		return;
@@ -123,7 +129,7 @@ void weir_pool_checked(struct weir_pool *pool, uint32_t slot_number, bool good, 
 	/* Unless the check has just taken too long. */
 	if (slot->state == SLOT_CHECKING && good)
 		pool_slot_offer(pool, slot);
-	else if (slot->state == SLOT_CHECKING)
+	else if (slot->state == SLOT_CHECKING && !POOL_PLANTED(SLOT_LOST_ON_FAILED_CHECK))
 		pool_slot_doom(pool, slot, WEIR_POOL_CLOSE_CHECK_FAILED);
 	pool_settle(pool);
 	pool_wake(pool);

@@ -111,6 +111,10 @@ struct slot *pool_slot_leased(struct weir_pool *pool, struct weir_pool_lease lea
 {
 	struct slot *slot = pool_slot_named(pool, lease.slot - 1);
 
+	if (POOL_PLANTED(DOUBLE_GIVE_BACK_ACCEPTED) && slot != NULL)
+		lease.generation = slot->generation;
+	if (POOL_PLANTED(RECLAIMED_ACCEPTED) && slot != NULL && slot->verdict == WEIR_POOL_CLOSE_RECLAIMED)
+		return slot;
 	if (slot == NULL || (slot->state != SLOT_LEASED && slot->state != SLOT_LEAKING) ||
 		slot->generation != lease.generation || pool->serial != lease.pool)
 		return NULL;

@@ -50,7 +50,7 @@ struct weir_pool_waiter *pool_waiter_next(struct weir_pool *pool)
 		return NULL;
 	for (int i = QUEUE_FIRST; i < QUEUES; i++)
 		if (pool->queues[i].first != NULL)
-			return pool->queues[i].first;
+			return POOL_PLANTED(NEWCOMER_OVERTAKES) ? pool->queues[i].last : pool->queues[i].first;
 	return NULL;
 }
 

@@ -68,15 +68,24 @@ static void upstream_conn_close(struct upstream_conn *uc)
 	weir_pool_closed(ep->pool, slot, io_now_us(ep->ups->io));
 }
 
+/* Counts it, and tells the pool. */
+static void open_failed(struct endpoint *ep, uint32_t slot, int error)
+{
+	const char *why;
+
+	ep->stats.open_failed[upstream_connect_cause(error, &why)]++;
+	if (PLANTED(SLOT_LOST_ON_FAILED_OPEN))
+		return;
+	weir_pool_open_failed(ep->pool, slot, error, io_now_us(ep->ups->io));
+}
+
 static void connect_failed(struct upstream_conn *uc, int error)
 {
 	struct endpoint *ep = uc->endpoint;
 	uint32_t slot = uc->slot;
 
 	conn_dismantle(uc);
-	if (PLANTED(SLOT_LOST_ON_FAILED_OPEN))
-		return;
-	weir_pool_open_failed(ep->pool, slot, error, io_now_us(ep->ups->io));
+	open_failed(ep, slot, error);
 }
 
 static void connected(struct upstream_conn *uc)
@@ -109,6 +118,8 @@ static void conn_on_ready(struct conn *conn)
 			connect_failed(uc, result);
 	} else if (uc->lease != NULL) {
 		uc->lease->on_ready(uc->lease);
+	} else if (conn->peer_closed && PLANTED(IDLE_CLOSE_UNNOTICED)) {
+		return;
 	} else if (conn->readable || conn->peer_closed || conn->error != 0) {
 		weir_pool_spoiled(ep->pool, uc->slot, io_now_us(ep->ups->io));
 	}
@@ -127,9 +138,7 @@ static void connect_never_began(struct upstream_conn *uc, int error)
 
 	list_remove(&uc->node);
 	slab_free(&ep->ups->conns, uc);
-	if (PLANTED(SLOT_LOST_ON_FAILED_OPEN))
-		return;
-	weir_pool_open_failed(ep->pool, slot, error, io_now_us(ep->ups->io));
+	open_failed(ep, slot, error);
 }
 
 static void on_open(void *owner, uint32_t slot)
@@ -139,7 +148,7 @@ static void on_open(void *owner, uint32_t slot)
 	struct upstream_conn *uc = slab_alloc(&ep->ups->conns);
 
 	if (uc == NULL) {
-		weir_pool_open_failed(ep->pool, slot, -ENOMEM, io_now_us(io));
+		open_failed(ep, slot, -ENOMEM);
 		return;
 	}
 	*uc = (struct upstream_conn){.endpoint = ep, .slot = slot, .began_us = io_now_us(io), .connecting = true};
@@ -197,7 +206,9 @@ static void endpoint_run(struct endpoint *ep)
 {
 	if (ep->closed)
 		return;
+	ep->running = true;
 	weir_pool_run(ep->pool, io_now_us(ep->ups->io));
+	ep->running = false;
 	/* The pool may have told its end from in there. */
 	if (!ep->closed)
 		io_timer_set(ep->ups->io, &ep->timer, weir_pool_next_event(ep->pool));
@@ -248,24 +259,47 @@ static void on_closed(void *owner)
 }
 
 static const struct weir_pool_ops pool_ops = {
-	.open = on_open, .close = on_close, .wake = on_wake, .on_closed = on_closed, .random = on_random};
+	.open = on_open, .close = on_close, .wake = on_wake, .on_closed = on_closed, .random = on_random,
+	.overdue = watch_overdue};
+
+/* A surplus is halved each time a part of the idle time has passed, so most of it is gone before that is over. */
+enum { TRIMS_IN_IDLE_TIMEOUT = 4 };
+#define BACKOFF_MIN_US (10 * US_PER_MS)
+#define BACKOFF_MAX_US (500 * US_PER_MS)
+
+/* The file's words in the pool's. */
+static struct weir_pool_config pool_config_of(const struct config_pool *p)
+{
+	return (struct weir_pool_config){
+		.connections_max = p->max_connections,
+		.overflow_max = p->max_overflow,
+		.waiters_max = p->max_pending,
+		.connecting_max = p->max_connecting,
+		.idle_min = p->min_idle,
+		.uses_max = p->max_uses,
+		.order = p->lifo ? WEIR_POOL_LIFO : WEIR_POOL_FIFO,
+		.on_acquire_timeout = p->on_acquire_timeout == ON_ACQUIRE_TIMEOUT_NEW ? WEIR_POOL_NEW : WEIR_POOL_FAIL,
+		.checks = WEIR_POOL_CHECK_NEVER,
+		.acquire_timeout_us = p->acquire_timeout_us,
+		.idle_timeout_us = p->idle_timeout_us,
+		.lifetime_max_us = p->max_lifetime_us,
+		.trim_interval_us = p->idle_timeout_us / TRIMS_IN_IDLE_TIMEOUT,
+		.backoff_min_us = BACKOFF_MIN_US,
+		.backoff_max_us = BACKOFF_MAX_US,
+		.leak_after_us = p->leak_after_us,
+		.reclaim_after_us = p->reclaim_after_us,
+	};
+}
 
 /* --- beginning and end -------------------------------------------------------------------------------------------- */
 
 struct weir_pool_config endpoint_settings(const struct config_upstream *upstream)
 {
-	const struct config_pool *p = &upstream->pool;
+	struct weir_pool_config settings = pool_config_of(&upstream->pool);
 
-	return (struct weir_pool_config){
-		.connections_max = p->max_connections,
-		.waiters_max = p->max_pending,
-		.connecting_max = p->max_connecting,
-		.uses_max = p->max_uses,
-		.order = p->lifo ? WEIR_POOL_LIFO : WEIR_POOL_FIFO,
-		.acquire_timeout_us = p->acquire_timeout_us,
-		.idle_timeout_us = p->idle_timeout_us,
-		.lifetime_max_us = p->max_lifetime_us,
-	};
+	if (PLANTED(BACK_OFF_IGNORED))
+		settings.backoff_min_us = settings.backoff_max_us = 0;
+	return settings;
 }
 
 static void on_release(struct io_task *task)
@@ -273,6 +307,7 @@ static void on_release(struct io_task *task)
 	struct endpoint *ep = container_of(task, struct endpoint, release);
 
 	list_remove(&ep->node);
+	endpoint_bequeath(ep);
 	endpoint_free(ep);
 }
 

@@ -31,8 +31,13 @@ struct endpoint {
 	atomic_bool freed_posted;
 	struct io_task release;        /* frees it at the end of the tick */
 	uint32_t active;               /* leases waiting or held */
+	struct upstream_endpoint_stats stats;  /* `pool`: of those that it has succeeded and that are freed */
+	struct endpoint *before;       /* the one that it has succeeded, with another pool, as long as that drains */
+	struct endpoint *successor;    /* that one's `before` is this one */
+	const char *mismatch;          /* what the last audit found; NULL: nothing */
 	uint32_t named;                /* leases whose `picked` is this one's name */
 	int64_t turn;                  /* round robin: what has been earned so far */
+	bool running;                  /* weir_pool_run is telling outcomes */
 	bool closed;
 };
 
@@ -64,6 +69,9 @@ struct upstreams {
 	struct io_task closed_task;
 	void (*on_closed)(void *context);  /* NULL: not closing */
 	void *context;
+	void (*on_event)(void *context, int level, const char *text);  /* may be NULL */
+	void *event_context;
+	struct io_timer watch;         /* armed from creation until everything is closed */
 };
 
 /* --- endpoint.c ----------------------------------------------------------------------------------------------------- */
@@ -84,8 +92,26 @@ void endpoint_free(struct endpoint *ep);
 /* Frees it at the end of the tick, once its pool is closed and nothing points at it any more. */
 void endpoint_free_when_done(struct endpoint *ep);
 
+/* NULL when the pool's books agree with the endpoint's own lists. */
+const char *endpoint_audit(const struct endpoint *ep);
+
+/* The self-audit, once a second, until it is stopped (watch.c). */
+void watch_start(struct upstreams *ups);
+void watch_stop(struct upstreams *ups);
+
+/* The pool's ops->overdue. */
+void watch_overdue(void *owner, uint32_t slot, void *connection, uint64_t held_us, enum weir_pool_overdue what);
+
 /* The cause that stands for a failed connect, and a static sentence where the cause alone says too little (else NULL). */
 enum cause upstream_connect_cause(int error, const char **why);
+
+/* --- stats.c -------------------------------------------------------------------------------------------------------- */
+
+/* What is counted of the endpoint, under whatever pool settings: its own pool's, and those of the pools before it. */
+void endpoint_stats(const struct endpoint *ep, struct upstream_endpoint_stats *stats);
+
+/* It is about to be freed: its counters go to its successor. */
+void endpoint_bequeath(struct endpoint *ep);
 
 /* --- reload.c ------------------------------------------------------------------------------------------------------- */
 

@@ -32,6 +32,7 @@ static void lease_hold(struct upstream_lease *lease, uint64_t now_us)
 	uc->lease = lease;
 	lease->conn = uc;
 	lease->stage = LEASE_HELD;
+	lease->held_since_us = now_us;
 	lease->reused = lease->waiter.reused;
 	lease->connect_us = lease->reused ? 0 : uc->connect_us;
 	lease->queue_us = waited_us > lease->connect_us ? waited_us - lease->connect_us : 0;
@@ -49,6 +50,8 @@ static enum cause outcome_cause(struct upstream_lease *lease, enum weir_pool_out
 	case WEIR_POOL_OPEN_FAILED: return upstream_connect_cause(lease->waiter.reason, &lease->why);
 	case WEIR_POOL_CLOSED: return CAUSE_DRAINING;
 	case WEIR_POOL_TIMED_OUT:
+		if (lease->waiter.reason != 0)
+			return upstream_connect_cause(lease->waiter.reason, &lease->why);
 		/* Where nothing was ever established, the wait was for connecting. */
 		weir_pool_stats(lease->endpoint->pool, &stats);
 		return stats.connecting > 0 && stats.leased + stats.idle == 0 ? CAUSE_CONNECT_TIMEOUT
@@ -215,7 +218,8 @@ void upstream_give_back(struct upstream_lease *lease, bool clean)
 	else
 		h1_conn_release(&uc->h1);
 	uc->lease = NULL;
-	CHECK(weir_pool_give_back(ep->pool, lease->waiter.lease, clean ? WEIR_POOL_REUSABLE : WEIR_POOL_DISCARD,
+	if (!uc->reclaimed)
+		CHECK(weir_pool_give_back(ep->pool, lease->waiter.lease, clean ? WEIR_POOL_REUSABLE : WEIR_POOL_DISCARD,
 		io_now_us(ep->ups->io)));
 	lease_end(lease);
 }
@@ -226,8 +230,11 @@ void upstream_drop(struct upstream_lease *lease)
 	case LEASE_NONE: return;
 	case LEASE_HELD: upstream_give_back(lease, false); return;
 	case LEASE_WAITING:
-		weir_pool_cancel(lease->endpoint->pool, &lease->waiter, io_now_us(lease->endpoint->ups->io));
+		if (!PLANTED(GHOST_WAITER))
+			weir_pool_cancel(lease->endpoint->pool, &lease->waiter, io_now_us(lease->endpoint->ups->io));
 		lease->queue_us = io_now_us(lease->endpoint->ups->io) - lease->asked_us;
+		if (PLANTED(ACTIVE_COUNT_LEAKS))
+			lease->endpoint->active++;
 		lease_end(lease);
 		return;
 	}

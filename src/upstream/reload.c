@@ -130,14 +130,16 @@ static struct endpoint_group *group_create(struct upstreams *ups, const struct c
 		return NULL;
 	for (size_t i = 0; i < upstream->endpoint_count; i++) {
 		const struct config_endpoint *config = &upstream->endpoints[i];
-		struct endpoint *ep = group_find(before, &config->address, i);
+		struct endpoint *old = group_find(before, &config->address, i), *ep = old;
 
-		if (ep == NULL || !same_settings(&ep->settings, &settings))
+		if (old == NULL || !same_settings(&old->settings, &settings))
 			ep = endpoint_create(ups, upstream, config, budgets[i]);
 		if (ep == NULL) {
 			group_discard(group);
 			return NULL;
 		}
+		if (ep != old)
+			ep->before = old;
 		group->endpoints[group->count++] = ep;
 	}
 	return group;
@@ -171,6 +173,8 @@ static void endpoint_enter(struct endpoint *ep, const struct roster *roster, con
 {
 	if (ep->roster == NULL) {
 		list_push_back(&ep->ups->endpoints, &ep->node);
+		if (ep->before != NULL)
+			ep->before->successor = ep;
 		io_defer(ep->ups->io, &ep->run);
 	}
 	ep->roster = roster;

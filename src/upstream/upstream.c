@@ -11,6 +11,7 @@ static void on_all_closed(struct io_task *task)
 {
 	struct upstreams *ups = container_of(task, struct upstreams, closed_task);
 
+	watch_stop(ups);
 	ups->on_closed(ups->context);
 }
 
@@ -26,6 +27,7 @@ struct upstreams *upstreams_create(struct io *io, struct h1_scratch *scratch, co
 	ups->closed_task.on_run = on_all_closed;
 	list_init(&ups->endpoints);
 	slab_init(&ups->conns, sizeof(struct upstream_conn), 0);
+	watch_start(ups);
 	if (upstreams_reload(ups, config, budgets))
 		return ups;
 	upstreams_free(ups);
@@ -54,6 +56,7 @@ void upstreams_free(struct upstreams *ups)
 {
 	if (ups == NULL)
 		return;
+	watch_stop(ups);
 	groups_release(ups);
 	list_each_safe(&ups->endpoints, node, next) {
 		list_remove(node);
@@ -66,7 +69,7 @@ void upstreams_free(struct upstreams *ups)
 /* --- books ---------------------------------------------------------------------------------------------------------------- */
 
 bool upstreams_endpoint_stats(const struct upstreams *ups, size_t i, const struct config_upstream **upstream,
-	const struct config_endpoint **endpoint, struct weir_pool_stats *stats)
+	const struct config_endpoint **endpoint, struct upstream_endpoint_stats *stats)
 {
 	for (size_t at = 0; at < ups->roster->count; at++) {
 		const struct endpoint_group *group = ups->roster->groups[at];
@@ -74,7 +77,7 @@ bool upstreams_endpoint_stats(const struct upstreams *ups, size_t i, const struc
 		if (i < group->count) {
 			*upstream = &ups->config->upstreams[at];
 			*endpoint = &(*upstream)->endpoints[i];
-			weir_pool_stats(group->endpoints[i]->pool, stats);
+			endpoint_stats(group->endpoints[i], stats);
 			return true;
 		}
 		i -= group->count;
@@ -82,31 +85,47 @@ bool upstreams_endpoint_stats(const struct upstreams *ups, size_t i, const struc
 	return false;
 }
 
-static const char *endpoint_audit(const struct endpoint *ep)
+/* Sorts `one` in behind those that are older; the youngest of more than `max` falls out. Returns how many there are. */
+static size_t held_insert(struct upstream_held *held, size_t n, size_t max, const struct upstream_held *one)
 {
-	struct weir_pool_stats stats;
-	uint32_t connecting = 0, held = 0, idle = 0;
-	const char *wrong = weir_pool_audit(ep->pool);
+	size_t at = n < max ? n : max - 1;
 
-	if (wrong != NULL)
-		return wrong;
-	weir_pool_stats(ep->pool, &stats);
-	list_each_safe(&ep->conns, node, next) {
-		const struct upstream_conn *uc = container_of(node, struct upstream_conn, node);
+	if (n == max && held[at].since_us <= one->since_us)
+		return n;
+	for (; at > 0 && held[at - 1].since_us > one->since_us; at--)
+		held[at] = held[at - 1];
+	held[at] = *one;
+	return n < max ? n + 1 : max;
+}
 
-		if (uc->connecting)
-			connecting++;
-		else if (uc->lease != NULL)
-			held++;
-		else
-			idle++;
+size_t upstreams_oldest(const struct upstreams *ups, struct upstream_held *held, size_t count)
+{
+	enum { EACH_MAX = 32 };
+	struct weir_pool_held of_pool[EACH_MAX];
+	size_t n = 0;
+
+	if (count == 0)
+		return 0;
+	list_each_safe(&ups->endpoints, node, next) {
+		const struct endpoint *ep = container_of(node, struct endpoint, node);
+		uint32_t wanted = count < EACH_MAX ? (uint32_t)count : EACH_MAX;
+		uint32_t found = weir_pool_oldest(ep->pool, of_pool, wanted);
+
+		for (uint32_t k = 0; k < found; k++) {
+			const struct upstream_conn *uc = of_pool[k].connection;
+			struct upstream_held one = {&ep->name, uc->lease, of_pool[k].since_us};
+
+			n = held_insert(held, n, count, &one);
+		}
 	}
-	if (connecting != stats.connecting)
-		return "connecting sockets and the pool's count differ";
-	/* A connection that was delivered but not collected is leased in the pool and has no holder here yet. */
-	if (held + idle != stats.leased + stats.idle || held > stats.leased)
-		return "open sockets and the pool's count differ";
-	return NULL;
+	return n;
+}
+
+void upstreams_observe(struct upstreams *ups, void (*on_event)(void *context, int level, const char *text),
+	void *context)
+{
+	ups->on_event = on_event;
+	ups->event_context = context;
 }
 
 const char *upstreams_audit(const struct upstreams *ups)

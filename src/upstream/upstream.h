@@ -41,18 +41,25 @@ struct upstream_conn {
 	uint32_t connect_us;           /* how long connecting took */
 	uint64_t began_us;
 	bool connecting;
+	bool reclaimed;                /* the pool takes it from its holder, and back, by itself */
 };
 
 struct upstream_lease {
-	/* Set by the user before acquiring. Both are called from the loop, never from inside a call to this room. */
+	/* Set by the user before acquiring. All are called from the loop, never from inside a call to this room. */
 	void (*on_outcome)(struct upstream_lease *lease, enum cause cause);  /* CAUSE_NONE: the lease is held */
 	void (*on_ready)(struct upstream_lease *lease);                      /* its connection has something new */
+	/*
+	 * The lease has been held for long: LEAKING for pool.leak_after, RECLAIMED for pool.reclaim_after. True says that it is
+	 * in use, and both times begin anew. False and RECLAIMED: it was dropped in the call. NULL: it always is in use.
+	 */
+	bool (*on_overdue)(struct upstream_lease *lease, enum weir_pool_overdue what);
 
 	/* To be read by the user while held. */
 	struct upstream_conn *conn;
 	bool reused;
 	uint64_t queue_us;              /* the wait, less connecting; set once the acquire has ended */
 	uint64_t connect_us;            /* 0 when reused */
+	uint64_t held_since_us;
 	const char *why;                /* of a failure, more precise than the cause: a static sentence, or NULL */
 	const struct endpoint_name *picked;    /* stays until upstream_lease_release; NULL: none was picked */
 
@@ -125,14 +132,49 @@ void upstream_drop(struct upstream_lease *lease);
 
 /* --- books ---------------------------------------------------------------------------------------------------------- */
 
+/* Why a request was sent a second time. */
+enum upstream_retry_reason { RETRY_CLOSED, RETRY_RESET, RETRY_SEND_FAILED, RETRY_REASONS };
+
+/* What is counted of one endpoint, by one worker. */
+struct upstream_endpoint_stats {
+	struct weir_pool_stats pool;
+	uint64_t retries[RETRY_REASONS];
+	uint64_t open_failed[CAUSE_COUNT];   /* connections that could not be opened; the connect causes only */
+	uint64_t leaking;                    /* leases held for leak_after that were found not to be in use */
+	uint64_t audits;                     /* recounts of its books */
+	uint64_t audit_mismatch;             /* of them, those that did not agree: a bug when not 0 */
+	uint64_t learned_idle_us;            /* after which it has been seen to close idle connections; 0: never seen */
+	uint64_t announced_idle_us;          /* what it says itself (Keep-Alive: timeout); 0: nothing */
+};
+
+/* Adds up what several workers have counted of one endpoint. */
+void upstream_endpoint_stats_add(struct upstream_endpoint_stats *to, const struct upstream_endpoint_stats *from);
+
 /*
- * Sums over the endpoint's pool; `i` counts endpoints over all upstreams in the order of the configuration that is current.
- * False past the end.
+ * What was counted of the endpoint since it came, whatever its pool settings were meanwhile.
+ * `i` counts endpoints over all upstreams in the order of the configuration that is current. False past the end.
  */
 bool upstreams_endpoint_stats(const struct upstreams *ups, size_t i, const struct config_upstream **upstream,
-	const struct config_endpoint **endpoint, struct weir_pool_stats *stats);
+	const struct config_endpoint **endpoint, struct upstream_endpoint_stats *stats);
+
+/* A lease that is held, and by whom. */
+struct upstream_held {
+	const struct endpoint_name *name;    /* as long as it is held */
+	struct upstream_lease *lease;        /* NULL: nobody holds it, which is a bug */
+	uint64_t since_us;                   /* leased, or last found to be in use */
+};
+
+/* The leases of all endpoints that are the oldest, the oldest first, at most `count`; returns how many. */
+size_t upstreams_oldest(const struct upstreams *ups, struct upstream_held *held, size_t count);
 
 /* NULL when every pool's books agree with this room's own lists. */
 const char *upstreams_audit(const struct upstreams *ups);
+
+/*
+ * Where this room tells what the operator should read (`level` is enum config_log_level; one line). The self-audit and
+ * the watch over leases tell there; without it they only count.
+ */
+void upstreams_observe(struct upstreams *ups, void (*on_event)(void *context, int level, const char *text),
+	void *context);
 
 #endif

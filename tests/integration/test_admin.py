@@ -71,12 +71,32 @@ class Metrics:
                 assert line.split(" ", 3)[3]
             elif line.startswith("# TYPE "):
                 _, _, family, kind = line.split(" ")
-                assert family == helped and family not in self.types and kind in ("counter", "gauge")
-                assert kind == "gauge" or family.endswith("_total")
+                assert family == helped and family not in self.types and kind in ("counter", "gauge", "histogram")
+                assert family.endswith("_total") == (kind == "counter")
                 self.types[family] = kind
             else:
                 self._sample(line, family)
-        assert set(self.types) == {name for name, _ in self.values}, "a family without samples"
+        assert set(self.types) == {self._family(name) for name, _ in self.values}, "a family without samples"
+        self._check_histograms()
+
+    def _family(self, name):
+        """Of a histogram's samples; every other name is its own."""
+        family = re.sub(r"_(bucket|sum|count)$", "", name)
+        return family if self.types.get(family) == "histogram" else name
+
+    def _check_histograms(self):
+        """Buckets never fall, and the last one counts all."""
+        rows = {}
+        for (name, labels), value in self.values.items():
+            bound = dict(labels).get("le")
+            if bound is not None and name.endswith("_bucket"):
+                rest = frozenset((n, v) for n, v in labels if n != "le")
+                rows.setdefault((self._family(name), rest), []).append((float(bound), value))
+        for (family, labels), row in rows.items():
+            assert row == sorted(row) and row[-1][0] == float("inf")
+            assert [value for _, value in row] == sorted(value for _, value in row)
+            assert self.values[f"{family}_count", labels] == row[-1][1]
+            assert self.values[f"{family}_sum", labels] >= 0
 
     def _sample(self, line, family):
         parts = SAMPLE.match(line)
@@ -84,17 +104,17 @@ class Metrics:
         name, labels, value = parts[1], parts[2] or "", parts[3]
         pairs = (label.split("=", 1) for label in re.findall(LABEL, labels))
         key = name, frozenset((n, unescape(v[1:-1])) for n, v in pairs)
-        assert name == family and key not in self.values, line
+        assert self._family(name) == family and key not in self.values, line
         self.values[key] = float(value)
 
     def get(self, name, **labels):
         return self.values[name, frozenset(labels.items())]
 
     def moved_since(self, before):
-        """Every counter that moved, and by how much: {(name, labels): difference}. None goes back."""
+        """Every counter that traffic moved, and by how much: {(name, labels): difference}. None goes back."""
         moved = {}
         for key, value in self.values.items():
-            if self.types[key[0]] == "counter" and not key[0].startswith("process_"):
+            if self.types.get(key[0]) == "counter" and not key[0].startswith(("process_", "weir_pool_audits_")):
                 assert value >= before.values[key], f"{key} went back"
                 if value != before.values[key]:
                     moved[key[0], tuple(sorted(v for _, v in key[1]))] = value - before.values[key]
@@ -194,7 +214,7 @@ def test_failures_by_cause(start):
     moved = admin.metrics().moved_since(before)
     assert moved["weir_exchanges_total", ("no_route",)] == moved["weir_exchanges_total", ("connect_refused",)] == 1
     assert moved["weir_responses_total", ("4xx",)] == moved["weir_responses_total", ("5xx",)] == 1
-    assert sum(v for (name, _), v in moved.items() if name == "weir_pool_open_failed_total") == 1
+    assert sum(v for (name, _), v in moved.items() if name == "weir_pool_open_failures_total") == 1
 
 
 def test_gauges_show_what_is_now(start, origin):

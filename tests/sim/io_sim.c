@@ -16,6 +16,7 @@
 #include "io/timer.h"
 #include "sim_faults.h"
 #include "sim_memory.h"
+#include "sim_tap.h"
 
 #define FILES_MAX 512
 #define BACKLOG_MAX 64
@@ -37,10 +38,12 @@ struct sim_file {
 	unsigned nudges;  /* how often so far */
 
 	struct sim_end *end;                   /* FILE_STREAM */
+	struct sim_tap *tap;                   /* of one that was connected from here */
 	uint64_t breaks_at;                    /* bytes left until a fault breaks it; 0: never */
-	unsigned port;                         /* FILE_LISTENER, FILE_CONNECTING */
+	unsigned port;                         /* FILE_LISTENER, FILE_CONNECTING and what becomes of it */
 	struct sim_event attempt;              /* FILE_CONNECTING: when it is over */
 	int result;                            /* of the attempt */
+	bool told;                             /* and it was asked for */
 	struct sim_end *waiting[BACKLOG_MAX];  /* FILE_LISTENER */
 	unsigned waiting_first, waiting_count;
 };
@@ -345,6 +348,12 @@ static struct sim_end *file_close(struct sim_file *file)
 		end_reset(file->waiting[file->waiting_first++ % BACKLOG_MAX], RESET_AFTER_BYTES);
 	if (end != NULL)
 		end->on_change = NULL;
+	if (file->tap != NULL)
+		tap_free(file->tap);
+	file->tap = NULL;
+	/* What was accepted has no port. */
+	if (file->kind != FILE_LISTENER && file->port != 0)
+		sim_port_find(file->port)->held--;
 	/* No event can be on its way to one that was never watched. */
 	if (io->in_tick && file->watched && io->closed_count < FILES_MAX)
 		io->closed[io->closed_count++] = file->source;
@@ -431,7 +440,7 @@ static struct sim_file *listener_draw(unsigned port)
 		struct sim_file *file = &host.files[i];
 
 		if (file->kind == FILE_LISTENER && file->port == port && file->waiting_count < BACKLOG_MAX &&
-			world_below(++found) == 0)
+			(drawn == NULL || faults.uneven_accept == 0) && world_below(++found) == 0)
 			drawn = file;
 	}
 	return drawn;
@@ -504,7 +513,7 @@ void sim_serve(struct sim_port *port)
 	host.ports = port;
 }
 
-static struct sim_port *port_find(unsigned number)
+struct sim_port *sim_port_find(unsigned number)
 {
 	struct sim_port *port = host.ports;
 
@@ -515,21 +524,63 @@ static struct sim_port *port_find(unsigned number)
 
 static int attempt_finish(struct sim_file *file)
 {
-	struct sim_port *port = port_find(file->port);
+	struct sim_port *port = sim_port_find(file->port);
 
 	if (port == NULL || port->refuses || world_chance(faults.connect_refused))
 		return -ECONNREFUSED;
 	struct sim_conn *conn = conn_open(file->port);
 
 	file_set_end(file, &conn->end[0]);
+	file->tap = tap_new(conn->number);
 	port->on_accept(port, &conn->end[1]);
 	return 0;
+}
+
+/* The worker learns how it has ended. */
+static void attempt_told(const struct io *io, struct sim_port *port, int result)
+{
+	struct sim_attempts *attempts = &port->attempts[(io->number - 1) % 2];
+
+	attempts->failures = result == 0 ? 0 : attempts->failures + 1;
+	attempts->failed_us = world_now_us();
+}
+
+/*
+ * Who was refused backs off: at least half of a time that doubles (endpoint.c). What was under way before may have
+ * succeeded since, or failed in turn.
+ */
+static void check_back_off(const struct io *io, const struct sim_port *port)
+{
+	const struct sim_attempts *attempts = &port->attempts[(io->number - 1) % 2];
+	uint64_t span_us = BACK_OFF_MIN_US;
+
+	if (attempts->failures == 0)
+		return;
+	for (unsigned i = 1; i < attempts->failures && span_us < BACK_OFF_MAX_US; i++)
+		span_us = 2 * span_us < BACK_OFF_MAX_US ? 2 * span_us : BACK_OFF_MAX_US;
+	if (world_now_us() - attempts->failed_us < span_us / 2)
+		world_violation("7: who has refused is not stormed",
+			"io %u: port %u again after %llu us, it has failed %u times", io->number, port->port,
+			(unsigned long long)(world_now_us() - attempts->failed_us), attempts->failures);
+}
+
+static void check_connect(const struct io *io, struct sim_port *port)
+{
+	check_back_off(io, port);
+	if (port->held > port->held_max)
+		world_violation("7: the cap holds", "port %u: %u connections, at most %u", port->port, port->held,
+			port->held_max);
 }
 
 static void attempt_due(struct sim_event *event)
 {
 	struct sim_file *file = container_of(event, struct sim_file, attempt);
+	const struct sim_port *port = sim_port_find(file->port);
 
+	if (port != NULL && port->hangs) {
+		world_schedule(&file->attempt, world_now_us() + world_between(1000, 50000));
+		return;
+	}
 	file->result = attempt_finish(file);
 	if (file->result != 0)
 		world_note(NOTE_FAULT, FAULT_CONNECT, 0, (uint64_t)-file->result);
@@ -547,18 +598,27 @@ static int connect_fault(void)
 int io_connect(struct io *io, struct io_source *source, const struct address *address)
 {
 	int error = connect_fault();
+	struct sim_port *port = sim_port_find(address_port(address));
+
+	SIM_CHECK(port != NULL);
+	port->held++;
+	check_connect(io, port);
+
 	struct sim_file *file = error == 0 ? file_open(io, source, FILE_CONNECTING) : NULL;
 
 	if (file == NULL) {
+		port->held--;
+		attempt_told(io, port, -1);
 		source->fd = -1;
 		return error != 0 ? error : -EMFILE;
 	}
-	file->port = address_port(address);
+	file->port = port->port;
 	file->watched = true;
 	file->attempt.on_due = attempt_due;
 	file->result = -EINPROGRESS;
 	if (world_chance(faults.connect_at_once)) {
 		file->result = attempt_finish(file);
+		attempt_told(io, port, file->result);
 		if (file->result == 0)
 			return 0;
 		file->watched = false;
@@ -574,7 +634,13 @@ int io_connect(struct io *io, struct io_source *source, const struct address *ad
 
 int io_connect_result(struct io *io, struct io_source *source)
 {
-	return file_of(source)->result;
+	struct sim_file *file = file_of(source);
+
+	if (file->result != -EINPROGRESS && !file->told) {
+		file->told = true;
+		attempt_told(io, sim_port_find(file->port), file->result);
+	}
+	return file->result;
 }
 
 /* --- bytes -------------------------------------------------------------------------------------------------------- */
@@ -606,12 +672,12 @@ static size_t read_shortened(struct sim_file *file, size_t n)
 		given = 1 + world_below(want - 1);
 	if (given < want && glued_at != 0 && file->end->rx.read + given == glued_at)
 		given++;
-	if (parted_at > file->end->rx.read && parted_at < file->end->rx.read + given) {
+	if (parted_at > file->end->rx.read && parted_at < file->end->rx.read + given)
 		given = (size_t)(parted_at - file->end->rx.read);
-		/* Of what comes now nobody has been told yet. */
-		file->end->told_turn = 0;
-	}
 	if (given < want) {
+		/* Of what comes now nobody has been told yet. */
+		if (file->end->rx.read + given == parted_at)
+			file->end->told_turn = 0;
 		world_note(NOTE_FAULT, FAULT_SHORT_READ, file->end->conn->number, given);
 		file_nudge_later(file, IO_READABLE);
 	}
@@ -631,8 +697,12 @@ ssize_t io_recv(struct io *io, struct io_source *source, void *bytes, size_t n)
 	size_t given = read_shortened(file, n);
 
 	if (given > 0 && file_breaks(file, given))
-		return end_recv(file->end, bytes, 1);
-	return end_recv(file->end, bytes, given);
+		given = 1;
+	ssize_t got = end_recv(file->end, bytes, given);
+
+	if (got > 0 && file->tap != NULL)
+		tap_received(file->tap, (size_t)got);
+	return got;
 }
 
 static size_t write_shortened(struct sim_file *file, size_t n)
@@ -648,14 +718,33 @@ static size_t write_shortened(struct sim_file *file, size_t n)
 	return taken < want ? taken : n;
 }
 
+/* Rule 5, for a server that has closed the connection while it was idle, and the worker has been told. */
+static void check_not_over(const struct sim_file *file)
+{
+	const struct sim_end *end = file->end;
+
+	if (end->conn->faulted || end->conn->ended_idle_at != end_peer(end)->rx.sent || end->over_turn == 0 || file->pending != 0 ||
+		end->told_turn < end->over_turn || faults.spurious_eagain != 0)
+		return;
+	world_violation("5: a spoilt connection is not used again", "conn %u: a request after its end",
+		end->conn->number);
+}
+
 /* One piece. As io_sendv. */
 static ssize_t file_send(struct sim_file *file, const char *bytes, size_t n)
 {
+	if (file->tap != NULL)
+		check_not_over(file);
+
 	size_t taken = write_shortened(file, n);
 
 	if (taken > 0 && file_breaks(file, taken))
 		return -ECONNRESET;
-	return end_send(file->end, bytes, taken);
+	ssize_t sent = end_send(file->end, bytes, taken);
+
+	if (sent > 0 && file->tap != NULL)
+		tap_sent(file->tap, bytes, (size_t)sent);
+	return sent;
 }
 
 ssize_t io_sendv(struct io *io, struct io_source *source, const struct iovec *iov, int count)

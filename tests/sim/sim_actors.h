@@ -31,6 +31,8 @@ struct client_manners {
 	enum client_leaving leaving;
 	uint64_t leaving_at;
 	uint64_t start_us;
+	uint64_t think_us;     /* between an answer and the next request */
+	uint64_t patience_us;  /* leaves when so much time has passed since the start; 0: never */
 };
 
 struct sim_client;
@@ -48,10 +50,12 @@ void client_tell(const struct sim_client *client);
 
 struct sim_server;
 
-/* Listens on a port; answers what the model says. */
-struct sim_server *server_new(unsigned port);
+/* Listens on a port; answers what the model says. The gateway may hold so many connections to it. */
+struct sim_server *server_new(unsigned port, unsigned held_max);
 /* Connections that the gateway has open to it. */
 unsigned server_connections(const struct sim_server *server);
+/* Whatever troubles it is over. */
+void server_recover(struct sim_server *server);
 void server_free(struct sim_server *server);
 
 #endif

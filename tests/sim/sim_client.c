@@ -33,6 +33,7 @@ struct sim_client {
 	size_t offset;     /* ... from here on */
 	uint64_t sent, received;
 	uint64_t send_after_us, read_after_us;
+	uint64_t patient_until_us;  /* 0: for ever */
 	uint64_t expect_until_us;
 	bool got_100, no_more, half_closed;
 
@@ -65,6 +66,10 @@ void manners_draw(struct client_manners *manners, uint64_t total, uint64_t answe
 		manners->read_piece = 1 + answers_total / 8;
 		manners->read_pause_us = world_below(1500000);
 	}
+	if (world_chance(250))
+		manners->think_us = world_below(world_chance(500) ? 50000 : 3000000);
+	if (world_chance(faults.client_impatient))
+		manners->patience_us = 1000 + world_below(world_chance(500) ? 100000 : 1000000);
 	if (world_chance(faults.client_leaves))
 		manners->leaving = world_chance(500) ? LEAVES_AT_SENT : LEAVES_AT_RECEIVED;
 	else if (world_chance(faults.client_stalls))
@@ -146,6 +151,8 @@ static void client_answer_complete(struct sim_client *client, struct sim_request
 	world_note(NOTE_ANSWER, client->number, request->id, reader->status);
 	oracle_answer_complete(request, reader, keeps);
 	client->answered++;
+	if (client->manners.think_us != 0 && client->offset == 0)
+		client->send_after_us = world_now_us() + client->manners.think_us;
 	client->told_close = client->told_close || !keeps;
 	client->tunnel = reader->status == 101;
 	/* Bytes meant for a tunnel that did not come about are nonsense to the gateway. */
@@ -374,6 +381,8 @@ static void client_schedule(struct sim_client *client)
 		at_us = client->read_after_us;
 	if (client->expect_until_us > now_us && client->expect_until_us < at_us)
 		at_us = client->expect_until_us;
+	if (client->patient_until_us > now_us && client->patient_until_us < at_us)
+		at_us = client->patient_until_us;
 	if (at_us != UINT64_MAX)
 		world_schedule(&client->wake, at_us);
 }
@@ -412,6 +421,8 @@ static void client_run(struct sim_event *event)
 		client_send(client);
 	if (!client->over)
 		client_finish(client);
+	if (!client->over && client->patient_until_us != 0 && client->patient_until_us <= world_now_us())
+		client_leave(client);
 	if (!client->over)
 		client_schedule(client);
 }
@@ -429,6 +440,8 @@ struct sim_client *client_new(
 	memcpy(client->requests, requests, count * sizeof(*requests));
 	client->reader.answers = true;
 	client->wake.on_due = client_run;
+	if (manners->patience_us != 0)
+		client->patient_until_us = manners->start_us + manners->patience_us;
 	world_schedule(&client->wake, manners->start_us);
 	return client;
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "sim_faults.h"
+#include "sim_io.h"
 #include "sim_memory.h"
 #include "sim_model.h"
 #include "sim_oracle.h"
@@ -12,6 +13,7 @@
 /* Milliseconds. In runs that are not rough waiting must never be what a request fails of. */
 struct drawn_times {
 	unsigned header, body_idle, keep_alive, write_idle, acquire, connect, first_byte, idle, request, pool_idle;
+	unsigned lifetime, leak, reclaim;  /* 0: none */
 };
 
 static unsigned ms_between(unsigned low, unsigned high)
@@ -22,7 +24,7 @@ static unsigned ms_between(unsigned low, unsigned high)
 /* One draw a statement, here and below: C leaves the order within an expression open, and compilers differ. */
 static struct drawn_times times_draw(void)
 {
-	struct drawn_times t = {60000, 60000, 30000, 60000, 60000, 10000, 60000, 60000, 120000, 20000};
+	struct drawn_times t = {60000, 60000, 30000, 60000, 60000, 10000, 60000, 60000, 120000, 20000, 0, 0, 0};
 
 	if (!oracle_run_is_rough())
 		return t;
@@ -35,7 +37,10 @@ static struct drawn_times times_draw(void)
 	t.first_byte = ms_between(500, 3000);
 	t.idle = ms_between(500, 3000);
 	t.request = world_chance(300) ? 0 : ms_between(1000, 10000);
-	t.pool_idle = ms_between(500, 5000);
+	t.pool_idle = world_chance(200) ? ms_between(1, 50) : ms_between(500, 5000);
+	t.lifetime = world_chance(250) ? ms_between(10, 1000) : 0;
+	t.leak = world_chance(300) ? ms_between(100, 2000) : 0;
+	t.reclaim = t.leak != 0 && world_chance(500) ? t.leak + ms_between(0, 2000) : 0;
 	return t;
 }
 
@@ -54,28 +59,53 @@ static void write_listener(struct sim_text *text, const struct drawn_times *t)
 		t->header, t->body_idle, t->keep_alive, t->write_idle);
 }
 
-static void write_pool(struct sim_text *text, const struct drawn_times *t)
+/* Those of one upstream are the same. */
+static void pool_draw(struct sim_pool *pool, const struct drawn_times *t)
 {
-	unsigned connections = ms_between(1, world_chance(500) ? 2 : 10), pending = 100, uses = 0;
-	const char *order = world_chance(500) ? "lifo" : "fifo";
-
+	*pool = (struct sim_pool){.connections = ms_between(1, world_chance(500) ? 2 : 10), .pending = 100};
 	if (faults.tight_limits)
-		pending = ms_between(0, 2);
+		pool->pending = ms_between(0, 2);
+	if (world_chance(300))
+		pool->overflow = ms_between(1, 3);
 	if (world_chance(200))
-		uses = ms_between(1, 3);
-	text_printf(text, "    pool: {max_connections: %u, max_pending: %u, order: %s, max_uses: %u, max_connecting: %u,\n",
-		connections, pending, order, uses, ms_between(1, 4));
-	text_printf(text, "      acquire_timeout: %ums, idle_timeout: %ums}\n", t->acquire, t->pool_idle);
+		pool->idle_min = ms_between(1, pool->connections);
+	/* Where nobody may wait, nobody may wait for what another worker keeps idle. */
+	if (pool->idle_min > 0 && pool->pending == 0)
+		pool->pending = 1;
+	pool->wait_max_us = (pool->overflow > 0 ? 2 : 1) * t->acquire * 1000ULL;
 }
 
-static void write_upstream(
-	struct sim_text *text, unsigned i, unsigned port, unsigned endpoints, const struct drawn_times *t)
+static void write_pool(struct sim_text *text, const struct sim_pool *pool, const struct drawn_times *t)
 {
+	unsigned uses = world_chance(200) ? ms_between(1, 3) : 0, connecting = ms_between(1, 4);
+
+	text_printf(text, "    pool: {max_connections: %u, max_pending: %u, order: %s, max_uses: %u, max_connecting: %u,\n",
+		pool->connections, pool->pending, world_chance(500) ? "lifo" : "fifo", uses, connecting);
+	if (pool->overflow > 0)
+		text_printf(text, "      on_acquire_timeout: new, max_overflow: %u,\n", pool->overflow);
+	if (t->lifetime > 0)
+		text_printf(text, "      max_lifetime: %ums,\n", t->lifetime);
+	if (t->leak > 0)
+		text_printf(text, "      leak_after: %ums,\n", t->leak);
+	if (t->reclaim > 0)
+		text_printf(text, "      reclaim_after: %ums,\n", t->reclaim);
+	text_printf(text, "      min_idle: %u, acquire_timeout: %ums, idle_timeout: %ums}\n", pool->idle_min, t->acquire,
+		t->pool_idle);
+}
+
+static void write_upstream(struct sim_text *text, unsigned i, struct sim_setup *setup, unsigned endpoints,
+	const struct drawn_times *t)
+{
+	struct sim_pool pool;
+
 	text_printf(text, "  - name: u%u\n    balance: {policy: %s}\n    endpoints:\n", i,
 		world_chance(500) ? "round_robin" : "least_request");
 	for (unsigned e = 0; e < endpoints; e++)
-		text_printf(text, "      - {address: \"127.0.0.1:%u\"}\n", port + e);
-	write_pool(text, t);
+		text_printf(text, "      - {address: \"127.0.0.1:%u\"}\n", SERVER_PORT + setup->servers + e);
+	pool_draw(&pool, t);
+	write_pool(text, &pool, t);
+	for (unsigned e = 0; e < endpoints; e++)
+		setup->pools[setup->servers++] = pool;
 	text_printf(text, "    timeouts: {connect: %ums, first_byte: %ums, idle: %ums, request: %ums}\n", t->connect,
 		t->first_byte, t->idle, t->request);
 }
@@ -105,17 +135,16 @@ void setup_draw(struct sim_setup *setup)
 
 	plan.upstreams = ms_between(1, UPSTREAMS_MAX);
 	plan.rewrites = world_chance(500);
-	*setup = (struct sim_setup){.workers = ms_between(1, 2), .servers = plan.upstreams};
+	*setup = (struct sim_setup){.workers = ms_between(1, 2), .servers = 0};
 	write_listener(&text, &t);
 	text_printf(&text, "upstreams:\n");
-	for (unsigned i = 0, port = SERVER_PORT; i < plan.upstreams; i++) {
+	for (unsigned i = 0; i < plan.upstreams; i++) {
 		unsigned endpoints = i == 0 && world_chance(400) ? 2 : 1;
 
-		write_upstream(&text, i, port, endpoints, &t);
-		setup->servers += endpoints - 1;
-		port += endpoints;
+		write_upstream(&text, i, setup, endpoints, &t);
 	}
 	write_routes(&text);
+	world_trace_text(text.bytes, (int)text.length);
 	if (config_load_bytes("sim.yaml", view_of(text.bytes, text.length), &setup->config, &complaints) != CONFIG_OK) {
 		config_complaints_print(&complaints, "sim.yaml", stderr);
 		world_violation("simulator bug", "the configuration is refused:\n%.*s", (int)text.length, text.bytes);
@@ -125,6 +154,7 @@ void setup_draw(struct sim_setup *setup)
 	setup->longest_us = 1000ULL * (t.header + t.body_idle + t.keep_alive + t.write_idle + t.acquire + t.connect +
 					      t.first_byte + t.idle + t.request) +
 			    20000000;
+	setup->recover_us = 1000ULL * t.connect + BACK_OFF_MAX_US + 100000;
 	setup->settle_us = 1000ULL * (t.pool_idle + t.connect) + 1000000;
 	setup->drain_us = 1000ULL * ms_between(0, 3000);
 }

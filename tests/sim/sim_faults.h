@@ -23,10 +23,11 @@
  *	partial_batch      an event waits for a later tick
  *	level_events       an event also tells what is still true, as the kernel does
  *	connect_at_once    io_connect succeeds inside the call
+ *	uneven_accept      connections prefer the first worker
  */
 #define SIM_BENIGN(X) \
 	X(short_read) X(one_byte_read) X(short_write) X(spurious_eagain) X(partial_batch) X(level_events) \
-	X(connect_at_once)
+	X(connect_at_once) X(uneven_accept)
 
 /*
  * Hostile: what the machine and the network do. X(field)
@@ -47,16 +48,24 @@
  *	client_leaves      per client: at a drawn byte
  *	client_stalls      per client: stops sending or reading in the middle, and stays
  *	client_dawdles     per client: sends and reads very slowly
+ *	client_impatient   per client: leaves at a drawn time, whatever it waits for
  *	malformed          per last request of a client
  *	answer_defect      per answer: malformed, truncated, stalled, surplus ...
- *	server_idle_close  per idle connection
+ *	server_idle_close  per idle connection: at once, or at a random age
+ *	server_keep_alive  per server: closes idle connections at one age, of which it may tell, rightly or not
+ *	server_hasty       per request on a connection that had been idle: closed at its first byte
+ *	server_head_reset  per request: reset once the head is read
+ *	server_down        per server: refuses connections for a while, and closes those there are
+ *	server_hangs       per server: connections are not answered for a while
+ *	server_stalls      per server: requests are not answered for a while
  *	server_unsolicited per idle connection: bytes that nobody asked for
  *	drain_midway       per run
  *	tight_limits       per run: pools and limits so small that refusals are expected
  */
 #define SIM_HOSTILE_ACTORS(X) \
-	X(client_leaves) X(client_stalls) X(client_dawdles) X(malformed) X(answer_defect) X(server_idle_close) \
-	X(server_unsolicited) X(drain_midway) X(tight_limits)
+	X(client_leaves) X(client_stalls) X(client_dawdles) X(client_impatient) X(malformed) X(answer_defect) \
+	X(server_idle_close) X(server_keep_alive) X(server_hasty) X(server_head_reset) X(server_down) X(server_hangs) \
+	X(server_stalls) X(server_unsolicited) X(drain_midway) X(tight_limits)
 
 #define SIM_HOSTILE(X) SIM_HOSTILE_WORLD(X) SIM_HOSTILE_ACTORS(X)
 

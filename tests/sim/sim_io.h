@@ -7,10 +7,23 @@
 #include "io/io.h"
 #include "sim_socket.h"
 
+/* What endpoint.c promises of attempts to connect. */
+#define BACK_OFF_MIN_US 10000
+#define BACK_OFF_MAX_US 500000
+
+/* How a worker fares with connecting to a port. */
+struct sim_attempts {
+	unsigned failures;  /* in a row */
+	uint64_t failed_us;
+};
+
 /* Port numbers stand for addresses: the host part is ignored. */
 struct sim_port {
 	unsigned port;
 	bool refuses;  /* nobody listens at the moment */
+	bool hangs;    /* nobody answers at the moment, for better or worse */
+	unsigned held, held_max;  /* connections and attempts of all workers, and how many there may be */
+	struct sim_attempts attempts[2];  /* by worker */
 	void (*on_accept)(struct sim_port *port, struct sim_end *end);
 	struct sim_port *next;
 };
@@ -28,6 +41,9 @@ void sim_serve(struct sim_port *port);
 
 /* An actor connects to a worker's listener. NULL: refused. The client's end is end[0]. */
 struct sim_conn *sim_connect(unsigned port);
+
+/* The port that somebody serves; NULL: nobody does. */
+struct sim_port *sim_port_find(unsigned number);
 
 /* Sockets that workers hold. */
 unsigned sim_sockets_open(void);

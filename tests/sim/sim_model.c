@@ -49,7 +49,7 @@ static struct sim_request *request_new(enum sim_kind kind)
 	struct sim_request *request = sim_alloc(sizeof(*request));
 
 	SIM_CHECK(model.count < REQUESTS_MAX);
-	*request = (struct sim_request){.id = model.count + 1, .kind = kind, .method = "GET", .minor = 1};
+	*request = (struct sim_request){.id = model.count + 1, .kind = kind, .method = "GET", .minor = 1, .failure = ""};
 	model.requests[model.count++] = request;
 	return request;
 }
@@ -424,6 +424,8 @@ static void render_answer_head(struct sim_text *text, const struct sim_request *
 		text_printf(text, "Connection: Upgrade\r\nUpgrade: sim\r\n");
 	else if (answer->closes)
 		text_printf(text, "Connection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=1\r\n");
+	else if (answer->keep_alive != NULL)
+		text_printf(text, "Keep-Alive: %s\r\n", answer->keep_alive);
 	if (framed)
 		render_framing(text, answer->framing, answer->content, answer->has_trailers);
 	if (answer->defect == DEFECT_FIELD)

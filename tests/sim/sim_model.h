@@ -48,12 +48,22 @@ struct sim_answer {
 	bool closes;     /* says Connection: close and does so */
 	bool continues;  /* sends 100 first, where it was expected */
 	unsigned hints;  /* so many 103 first */
+	const char *keep_alive;  /* the server's Keep-Alive field; NULL: none */
 	bool early;      /* begins when `early_at` bytes of the request's content are there */
 	uint64_t early_at;
 	enum sim_defect defect;
 	uint64_t defect_at;  /* bytes of the wire after which DEFECT_CLOSE, _RESET and _STALL come */
 	uint64_t think_us, pause_us;
 	size_t piece;  /* how much is sent in one go */
+};
+
+/* A request on one upstream connection, as the gateway wrote it. */
+#define TRIES_MAX 2
+struct sim_try {
+	unsigned conn;
+	unsigned carried;    /* requests that the connection had carried before */
+	uint64_t head_hash;  /* 0: the head was never complete */
+	uint64_t heard;      /* bytes that the gateway received there since */
 };
 
 struct sim_request {
@@ -78,11 +88,14 @@ struct sim_request {
 	bool sent_complete;
 	bool switched;      /* the server has sent its 101 */
 	unsigned arrivals;  /* heads seen by servers */
+	struct sim_try tries[TRIES_MAX];
+	unsigned try_count;  /* connections on which the gateway has written a byte of it */
 	bool arrived_complete;
 	bool arrived_stale;  /* on a connection on which bytes stood that nobody had asked for, when it was sent */
 	bool replied_whole;  /* the server has sent its answer up to the end */
 	bool answered;       /* the client has read a final answer to its end */
 	unsigned interim_seen;
+	const char *failure;  /* the word of the cause that the gateway has answered with; "" */
 };
 
 /* How the gateway is configured, as far as the model needs it. */

@@ -12,7 +12,7 @@ static struct sim_faults drawn;
 
 /* Over all runs. */
 static struct {
-	uint64_t planned, own, tunnels, interim, requests, replays;
+	uint64_t planned, own, tunnels, interim, requests, replays, retries;
 	uint64_t causes[CAUSE_COUNT];
 	uint64_t defects[DEFECT_COUNT];
 	uint64_t malformed, unanswered[ENDED_REFUSED + 1];
@@ -28,7 +28,7 @@ bool oracle_run_is_rough(void)
 	struct sim_faults f = drawn;
 
 	/* These hit only the request or the client they were drawn for. */
-	f.malformed = f.client_leaves = 0;
+	f.malformed = f.client_leaves = f.client_impatient = 0;
 #define SIM_FAULT_ANY(field) || f.field != 0
 	return false SIM_HOSTILE(SIM_FAULT_ANY);
 #undef SIM_FAULT_ANY
@@ -39,7 +39,13 @@ bool oracle_run_is_rough(void)
 static bool holds_connections(void)
 {
 	return drawn.tight_limits || drawn.answer_defect || drawn.client_dawdles || drawn.client_stalls ||
-	       drawn.clock_jumps || drawn.connect_hangs || (oracle_run_is_rough() && model_is_bulky());
+	       drawn.clock_jumps || drawn.connect_hangs || drawn.server_hangs || drawn.server_stalls || (oracle_run_is_rough() && model_is_bulky());
+}
+
+/* Servers close connections that have carried something. */
+static bool may_go_stale(void)
+{
+	return drawn.server_idle_close || drawn.server_keep_alive || drawn.server_hasty || drawn.server_down;
 }
 
 static bool is_too_large(const struct sim_request *request)
@@ -64,12 +70,13 @@ static bool cause_fits(const struct sim_request *request, enum cause cause)
 	case CAUSE_REQUEST_DEADLINE:
 		/* The times of these runs are short, pools may have one connection, and there may be ten clients. */
 		return oracle_run_is_rough();
-	case CAUSE_CONNECT_REFUSED: return drawn.connect_refused || drawn.connect_fails;
+	case CAUSE_CONNECT_REFUSED: return drawn.connect_refused || drawn.connect_fails || drawn.server_down;
 	case CAUSE_CONNECT_TIMEOUT:
 		/* Also what a request is told whose wait ends while the only connection is just being opened. */
 		return oracle_run_is_rough();
 	case CAUSE_UPSTREAM_RESET:
-		return drawn.reset || drawn.answer_defect || drawn.server_idle_close || drawn.server_unsolicited;
+		return drawn.reset || drawn.answer_defect || drawn.server_unsolicited || drawn.server_head_reset ||
+		       drawn.server_down || may_go_stale();
 	case CAUSE_UPSTREAM_BAD_RESPONSE:
 		return request->answer.defect != DEFECT_NONE || drawn.server_unsolicited || drawn.answer_defect;
 	case CAUSE_FIRST_BYTE_TIMEOUT:
@@ -104,11 +111,12 @@ static bool any_cause_fits(const struct sim_request *request, unsigned status)
 }
 
 /* An answer of the gateway's own that tells of a failure. */
-static void check_failure(const struct sim_request *request, const struct sim_reader *reader)
+static void check_failure(struct sim_request *request, const struct sim_reader *reader)
 {
 	enum cause cause = cause_read(reader);
 	bool to_head = strcmp(request->method, "HEAD") == 0;
 
+	request->failure = cause == CAUSE_COUNT ? "no cause" : cause_info(cause)->word;
 	if (reader_field(reader, "Proxy-Status", NULL) != 1)
 		world_violation("6: a failure names its cause", "request %u: status %u without Proxy-Status",
 			request->id, reader->status);
@@ -120,7 +128,7 @@ static void check_failure(const struct sim_request *request, const struct sim_re
 			request->answer.defect, reader->status, reader->text, (int)request->head_length, request->wire);
 }
 
-static void check_own_answer(const struct sim_request *request, const struct sim_reader *reader)
+static void check_own_answer(struct sim_request *request, const struct sim_reader *reader)
 {
 	const char *location = "";
 
@@ -280,6 +288,51 @@ void oracle_unanswered(const struct sim_request *request, enum sim_end_how how)
 					: "a refused connection");
 }
 
+/* --- what the gateway writes to servers --------------------------------------------------------------------------- */
+
+/* RFC 9110 §9.2.2. */
+static bool is_idempotent(const struct sim_request *request)
+{
+	static const char *const methods[] = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"};
+
+	for (size_t i = 0; i < sizeof(methods) / sizeof(*methods); i++)
+		if (strcmp(request->method, methods[i]) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * Rule 3. A try is made with the first byte that is written, whether it arrives or not: the gateway cannot know which
+ * of them a server has acted on.
+ */
+struct sim_try *oracle_try(struct sim_request *request, unsigned conn, unsigned carried)
+{
+	const struct sim_try *first = &request->tries[0];
+	const char *wrong = request->try_count == 0	      ? NULL
+			    : request->try_count == TRIES_MAX ? "a third time"
+			    : !is_idempotent(request)	      ? "of a method that is not idempotent"
+			    : first->carried == 0	      ? "although the first connection was new"
+			    : first->heard > 0		      ? "although something had come back"
+			    : carried > 0		      ? "on a connection that was used before"
+							      : NULL;
+
+	if (wrong != NULL)
+		world_violation("3: no unsafe replay", "request %u (%s) is sent again, %s: conn %u, before conn %u",
+			request->id, request->method, wrong, conn, first->conn);
+	tally.retries += request->try_count > 0;
+	request->tries[request->try_count] = (struct sim_try){.conn = conn, .carried = carried};
+	return &request->tries[request->try_count++];
+}
+
+void oracle_try_head(const struct sim_request *request, struct sim_try *tried, uint64_t head_hash)
+{
+	uint64_t first = request->tries[0].head_hash;
+
+	tried->head_hash = head_hash;
+	if (tried != &request->tries[0] && first != 0 && first != head_hash)
+		world_violation("3: what is sent again is the same", "request %u", request->id);
+}
+
 /* --- what a server sees ------------------------------------------------------------------------------------------- */
 
 static void arrival_wrong(const struct sim_request *request, const char *what)
@@ -294,14 +347,10 @@ static void check_arrival_framing(const struct sim_request *request, const struc
 		arrival_wrong(request, "framing");
 }
 
-/* Once; a second time only where nothing can have happened through the first (RFC 9110 §9.2.2). */
+/* Once; a second time only after a second try, which oracle_try() has judged. */
 static void check_arrival_count(struct sim_request *request)
 {
-	bool safe = request->framing == SIM_NONE && strcmp(request->method, "POST") != 0 &&
-		    strcmp(request->method, "PATCH") != 0 && strcmp(request->method, "BREW") != 0 &&
-		    request->kind == KIND_PROXIED;
-
-	if (++request->arrivals > (safe && oracle_run_is_rough() ? 2 : 1))
+	if (++request->arrivals > (oracle_run_is_rough() ? request->try_count : 1))
 		world_violation("3: no unsafe replay", "request %u (%s) arrives %u times", request->id, request->method,
 			request->arrivals);
 }

@@ -44,6 +44,13 @@ void oracle_answer_complete(struct sim_request *request, const struct sim_reader
 enum sim_end_how { ENDED_BY_FIN, ENDED_BY_RESET, ENDED_BY_CLIENT, ENDED_AFTER_CLOSE, ENDED_REFUSED };
 void oracle_unanswered(const struct sim_request *request, enum sim_end_how how);
 
+/* --- what the gateway writes to servers (sim_tap.c) --------------------------------------------------------------- */
+
+/* A byte of the request is written on a connection that has carried so many before. */
+struct sim_try *oracle_try(struct sim_request *request, unsigned conn, unsigned carried);
+/* Its head is written to the end. */
+void oracle_try_head(const struct sim_request *request, struct sim_try *tried, uint64_t head_hash);
+
 /* --- what a server sees ------------------------------------------------------------------------------------------- */
 
 /* A request's head has arrived: whose it is. Sets the reader's key. */

@@ -14,6 +14,7 @@
 #include "filters/filters.h"
 #include "gateway/worker.h"
 #include "sim_actors.h"
+#include "sim_books.h"
 #include "sim_config.h"
 #include "sim_faults.h"
 #include "sim_memory.h"
@@ -26,6 +27,9 @@
 /* Rule 7: what one exchange may hold, and what everything else may. */
 #define EXCHANGE_BYTES_MAX (256 * KIB)
 #define SLACK_BYTES (768 * KIB)
+
+/* Until the gateway has seen a client go. */
+#define PARTING_US 100000
 
 enum phase { PHASE_ROUGH, PHASE_CALM, PHASE_QUIET, PHASE_DRAIN, PHASE_OVER };
 
@@ -164,15 +168,19 @@ static void gateway_free(void)
 
 /* --- rule 7 ------------------------------------------------------------------------------------------------------- */
 
+static uint64_t exchanges_of(unsigned i)
+{
+	const struct worker_stats *stats = worker_stats(run.workers[i]);
+
+	return stats->exchanges_started - stats->exchanges_finished;
+}
+
 static uint64_t exchanges_live(void)
 {
 	uint64_t live = 0;
 
-	for (unsigned i = 0; i < run.setup.workers; i++) {
-		const struct worker_stats *stats = worker_stats(run.workers[i]);
-
-		live += stats->exchanges_started - stats->exchanges_finished;
-	}
+	for (unsigned i = 0; i < run.setup.workers; i++)
+		live += exchanges_of(i);
 	return live;
 }
 
@@ -196,6 +204,7 @@ static void check_worker(unsigned i)
 			worker_stuck_count(run.workers[i]));
 	if (worker_stats(run.workers[i])->exchange_double_finish != 0)
 		world_violation("7: one ending", "worker %u: an exchange was finished twice", i);
+	books_check(i, run.workers[i], exchanges_of(i));
 }
 
 static void check_turn(void)
@@ -358,7 +367,7 @@ static void begin(uint64_t seed)
 	run.finished = run.jumped_us = run.turns = 0;
 	setup_draw(&run.setup);
 	for (unsigned i = 0; i < run.setup.servers; i++)
-		run.servers[i] = server_new(SERVER_PORT + i);
+		run.servers[i] = server_new(SERVER_PORT + i, run.setup.pools[i].connections + run.setup.pools[i].overflow);
 	gateway_create();
 	run.baseline_bytes = memory_live_bytes();
 	world_note(NOTE_RUN, faults_mask(), run.setup.servers, run.setup.workers);
@@ -381,6 +390,8 @@ static void phase_rough(void)
 	for (int i = 0; i < JUMPS_MAX; i++)
 		world_cancel(&run.jumps[i]);
 	world_cancel(&run.drain);
+	for (unsigned i = 0; i < run.setup.servers; i++)
+		server_recover(run.servers[i]);
 	faults_stop();
 	memory_fail(0);
 }
@@ -390,32 +401,63 @@ static bool nothing_runs(void)
 	return exchanges_live() == 0 && connections_live() == 0;
 }
 
-/* Whatever has gone wrong before: a gateway without faults serves everybody. */
-static void phase_calm(void)
+/* Nobody asks for anything any more: whoever still waited for a connection has been told, the books are even. */
+static void check_quiet(void)
+{
+	for (unsigned i = 0; i < run.setup.workers; i++)
+		books_check_quiet(i, run.workers[i]);
+	books_check_caps(&run.setup);
+}
+
+static void probe(unsigned upstream, uint64_t patience_us)
 {
 	struct client_manners manners = {.piece = 1 << 20, .read_piece = 1 << 20, .start_us = 0};
+	struct sim_request *probes[2];
 
+	for (int k = 0; k < 2; k++)
+		probes[k] = model_probe(upstream);
+	client_add(&manners, probes, 2);
+	bool done = turns_until(clients_over, world_now_us() + patience_us);
+
+	for (int k = 0; k < 2; k++)
+		if (!done || !probes[k]->answered || !probes[k]->replied_whole)
+			world_violation("8: after the faults everything is served",
+				"probe %d of upstream %u (request %u): %s", k, upstream, probes[k]->id,
+				probes[k]->answered ? probes[k]->failure : "no answer");
+	clients_free();
+}
+
+/* Where nobody may wait, nobody may wait for what another worker still holds idle. */
+static uint64_t rest_us(uint64_t at_least_us)
+{
+	for (unsigned i = 0; i < run.setup.servers; i++)
+		if (run.setup.workers > 1 && run.setup.pools[i].pending == 0)
+			return run.setup.settle_us;
+	return at_least_us;
+}
+
+/*
+ * Whatever has gone wrong before: a gateway without faults serves everybody. The first probes come as soon as attempts
+ * to connect that hang and the longest back-off are over, whoever holds idle connections; the others after times in which
+ * connections grow old.
+ */
+static void phase_calm(void)
+{
 	world_note(NOTE_PHASE, PHASE_CALM, 0, 0);
-	/* Hung attempts to connect and the like still have their timeouts to wait for. */
 	if (!turns_until(nothing_runs, world_now_us() + run.setup.longest_us))
 		world_violation("8: everything ends", "%llu connections, %llu exchanges without clients",
 			(unsigned long long)connections_live(), (unsigned long long)exchanges_live());
+	check_quiet();
+	turns_until(never, world_now_us() + rest_us(run.setup.recover_us));
 	for (unsigned i = 0; i < 2 * plan.upstreams; i++) {
-		/* A connection idle with another worker counts against the cap of an endpoint until it is closed. */
-		turns_until(never, world_now_us() + run.setup.settle_us);
-		struct sim_request *probes[2];
-
-		for (int k = 0; k < 2; k++)
-			probes[k] = model_probe(i % plan.upstreams);
-		client_add(&manners, probes, 2);
-		bool done = turns_until(clients_over, world_now_us() + run.setup.longest_us);
-
-		for (int k = 0; k < 2; k++)
-			if (!done || !probes[k]->answered || !probes[k]->replied_whole)
-				world_violation("8: after the faults everything is served",
-					"probe %d of upstream %u (request %u)", k, i % plan.upstreams, probes[k]->id);
-		clients_free();
+		probe(i % plan.upstreams, run.setup.longest_us);
+		turns_until(never, world_now_us() + rest_us(PARTING_US));
 	}
+	for (unsigned i = 0; i < plan.upstreams; i++) {
+		turns_until(never, world_now_us() + run.setup.settle_us);
+		probe(i, run.setup.longest_us);
+	}
+	check_quiet();
 }
 
 static void phase_quiet(void)
@@ -427,12 +469,21 @@ static void phase_quiet(void)
 		world_violation("8: every count is back", "%llu connections, %llu exchanges",
 			(unsigned long long)connections_live(), (unsigned long long)exchanges_live());
 	turns_until(never, world_now_us() + run.setup.settle_us);
-	for (unsigned i = 0; i < run.setup.servers; i++)
-		connections += server_connections(run.servers[i]);
-	if (connections != 0 || sim_sockets_open() != run.setup.workers)
-		world_violation("8: idle connections are closed",
-			"%u upstream connections, %u sockets beyond the listeners", connections,
-			sim_sockets_open() - run.setup.workers);
+	for (unsigned i = 0; i < run.setup.servers; i++) {
+		const struct sim_pool *pool = &run.setup.pools[i];
+		unsigned kept = pool->idle_min * run.setup.workers;
+
+		if (kept > pool->connections)
+			kept = pool->connections;
+		connections += kept;
+		/* Those that are kept are replaced when they are too old, and a server hears of it later. */
+		if (kept == 0 && server_connections(run.servers[i]) != 0)
+			world_violation("8: idle connections are closed", "server %u: %u", i,
+				server_connections(run.servers[i]));
+	}
+	if (sim_sockets_open() > run.setup.workers + connections)
+		world_violation("8: idle connections are closed", "%u sockets beyond the listeners, where %u are kept",
+			sim_sockets_open() - run.setup.workers, connections);
 }
 
 static void phase_end(void)

@@ -14,6 +14,10 @@
 
 #include "sim_faults.h"
 #include "sim_memory.h"
+#include "sim_mood.h"
+
+/* What a server does with a connection that is idle. */
+enum idle_act { ACT_NOTHING, ACT_CLOSE, ACT_RESET, ACT_SPEAK };
 
 struct serving {
 	struct sim_server *server;
@@ -30,11 +34,16 @@ struct serving {
 	char *wire;               /* the answer */
 	size_t wire_length, wire_end, wire_limit, sent;
 	uint64_t send_after_us;
-	uint64_t idle_act_us;  /* when it does something odd if it is idle; 0: never */
+	unsigned answered;  /* requests on it */
+	bool dies;          /* the request that is being read is its last, and has no answer */
+	enum idle_act idle_act;
+	uint64_t idle_act_us;  /* when, if it is idle then */
 };
 
 struct sim_server {
 	struct sim_port port;
+	struct sim_mood mood;
+	struct sim_keep_alive keep_alive;
 	struct list servings;
 };
 
@@ -67,6 +76,7 @@ static void serving_reply(struct serving *serving)
 	if (serving->replying || !(serving->complete || (answer->early && serving->reader.content >= answer->early_at)))
 		return;
 	serving->replying = true;
+	request->answer.keep_alive = serving->server->keep_alive.told;
 	serving->wire = answer_render(request, &serving->wire_length, &serving->wire_end);
 	serving->wire_limit = serving->wire_length;
 	serving->sent = 0;
@@ -86,6 +96,26 @@ static bool serving_is_through(const struct serving *serving)
 	       serving->wire_limit >= serving->wire_end;
 }
 
+/* Draws what becomes of a connection that is idle now. */
+static void serving_idles(struct serving *serving)
+{
+	const struct sim_keep_alive *keep_alive = &serving->server->keep_alive;
+
+	serving->idle_act = ACT_NOTHING;
+	/* At once: then it falls between the answer and whoever waits for the connection. */
+	serving->idle_act_us = world_now_us() + (world_chance(400) ? 0 : 1 + world_below(300000));
+	if (world_chance(faults.server_unsolicited)) {
+		serving->idle_act = ACT_SPEAK;
+	} else if (world_chance(faults.server_idle_close)) {
+		serving->idle_act = world_chance(700) ? ACT_CLOSE : ACT_RESET;
+	} else if (keep_alive->closes_us != 0) {
+		serving->idle_act = ACT_CLOSE;
+		serving->idle_act_us = world_now_us() + keep_alive->closes_us;
+	}
+	if (serving->idle_act != ACT_NOTHING)
+		world_schedule(&serving->wake, serving->idle_act_us);
+}
+
 /* The connection may be used again, unless it is spoilt. */
 static void serving_next(struct serving *serving)
 {
@@ -93,13 +123,9 @@ static void serving_next(struct serving *serving)
 	serving->wire = NULL;
 	serving->request = NULL;
 	serving->complete = serving->replying = serving->replied = false;
+	serving->answered++;
 	reader_next(&serving->reader);
-	serving->idle_act_us = 0;
-	if (world_chance(faults.server_idle_close) || world_chance(faults.server_unsolicited)) {
-		/* At once: then it falls between the answer and whoever waits for the connection. */
-		serving->idle_act_us = world_now_us() + (world_chance(400) ? 0 : 1 + world_below(300000));
-		world_schedule(&serving->wake, serving->idle_act_us);
-	}
+	serving_idles(serving);
 }
 
 /* Everything up to wire_limit is sent. False: the connection is gone. */
@@ -153,7 +179,8 @@ static size_t serving_piece(const struct serving *serving)
 /* False: the connection is gone. */
 static bool serving_send(struct serving *serving)
 {
-	while (serving->replying && !serving->replied && serving->send_after_us <= world_now_us()) {
+	while (serving->replying && !serving->replied && serving->send_after_us <= world_now_us() &&
+		serving->server->mood.kind < MOOD_STALLS) {
 		size_t n = serving_piece(serving);
 
 		if (serving->request->answer.status == 101)
@@ -210,7 +237,8 @@ static void serving_head(struct serving *serving)
 	serving->request = oracle_arrival(&serving->reader);
 	serving->request->arrived_stale = serving->stale;
 	world_note(NOTE_ARRIVED, serving->end->conn->number, serving->request->id, serving->request->arrivals);
-	if (serving->request->answer.continues)
+	serving->dies = world_chance(faults.server_head_reset);
+	if (serving->request->answer.continues && serving->server->mood.kind < MOOD_STALLS)
 		end_send(serving->end, "HTTP/1.1 100 Continue\r\n\r\n", 25);
 	serving_reply(serving);
 }
@@ -227,6 +255,7 @@ static void serving_take(struct serving *serving, const char *p, const char *end
 {
 	while (p < end || serving->reader.state != 0) {
 		if (serving->request == NULL && reader_is_between(&serving->reader)) {
+			serving->idle_act = ACT_NOTHING;
 			serving->stale = serving_is_stale(serving);
 			check_reuse(serving);
 		}
@@ -278,12 +307,29 @@ static bool serving_echo(struct serving *serving)
 	return true;
 }
 
+/* The first bytes of a request are here, and the connection had been given up already. Sometimes they are read. */
+static bool serving_is_hasty(const struct serving *serving)
+{
+	char bytes[64];
+
+	if (serving->answered == 0 || serving->request != NULL || !reader_is_between(&serving->reader) ||
+		end_unread(serving->end) == 0 || !world_chance(faults.server_hasty))
+		return false;
+	while (world_chance(800) && end_recv(serving->end, bytes, sizeof(bytes)) > 0)
+		;
+	return true;
+}
+
 /* False: the connection is gone. */
 static bool serving_receive(struct serving *serving)
 {
 	static char bytes[65536];
 
-	for (;;) {
+	if (serving_is_hasty(serving)) {
+		serving_end(serving, world_chance(500) ? SERVING_CLOSES : SERVING_RESETS);
+		return false;
+	}
+	while (serving->server->mood.kind != MOOD_DEAF) {
 		ssize_t n = end_recv(serving->end, bytes, sizeof(bytes));
 
 		if (n == -EAGAIN)
@@ -293,7 +339,12 @@ static bool serving_receive(struct serving *serving)
 			return false;
 		}
 		serving_take(serving, bytes, bytes + n);
+		if (serving->dies) {
+			serving_end(serving, SERVING_RESETS);
+			return false;
+		}
 	}
+	return true;
 }
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
@@ -304,13 +355,15 @@ static bool serving_idle_act(struct serving *serving)
 	/* Not an answer: one that crosses with a request could not be told from the answer to it. */
 	static const char odd[] = "odd\r\n";
 
-	if (serving->idle_act_us == 0 || world_now_us() < serving->idle_act_us)
+	enum idle_act act = serving->idle_act;
+
+	if (act == ACT_NOTHING || world_now_us() < serving->idle_act_us)
 		return true;
-	serving->idle_act_us = 0;
-	if (serving->request != NULL || !reader_is_between(&serving->reader))
-		return true;
-	if (faults.server_unsolicited == 0 || world_chance(500)) {
-		serving_end(serving, SERVING_CLOSES);
+	serving->idle_act = ACT_NOTHING;
+	if (act != ACT_SPEAK) {
+		if (end_unread(serving->end) == 0)
+			serving->end->conn->ended_idle_at = serving->end->rx.read;
+		serving_end(serving, act == ACT_CLOSE ? SERVING_CLOSES : SERVING_RESETS);
 		return false;
 	}
 	end_peer(serving->end)->rx.parted_at = end_peer(serving->end)->rx.sent;
@@ -326,7 +379,8 @@ static void serving_run(struct sim_event *event)
 	struct serving *serving = container_of(event, struct serving, wake);
 
 	if (serving->tunnel) {
-		serving_echo(serving);
+		if (serving->server->mood.kind < MOOD_STALLS)
+			serving_echo(serving);
 		return;
 	}
 	if (!serving_receive(serving) || !serving_send(serving))
@@ -337,7 +391,7 @@ static void serving_run(struct sim_event *event)
 		serving_next(serving);
 	else if (serving->replying && !serving->replied && serving->send_after_us > world_now_us())
 		world_schedule(&serving->wake, serving->send_after_us);
-	if (serving->idle_act_us != 0 && serving_idle_act(serving) && serving->idle_act_us != 0)
+	if (serving->idle_act != ACT_NOTHING && serving_idle_act(serving) && serving->idle_act != ACT_NOTHING)
 		world_schedule(&serving->wake, serving->idle_act_us);
 }
 
@@ -364,14 +418,40 @@ static void server_accepts(struct sim_port *port, struct sim_end *end)
 	reader_next(&serving->reader);
 }
 
-struct sim_server *server_new(unsigned port)
+static void server_changes(struct sim_mood *mood)
+{
+	struct sim_server *server = container_of(mood, struct sim_server, mood);
+
+	server->port.refuses = mood->kind == MOOD_DOWN || mood->kind == MOOD_DOWN_AND_OUT;
+	server->port.hangs = mood->kind == MOOD_HANGS;
+	list_each_safe(&server->servings, node, next) {
+		struct serving *serving = container_of(node, struct serving, node);
+
+		if (mood->kind == MOOD_DOWN_AND_OUT)
+			serving_end(serving, world_chance(500) ? SERVING_CLOSES : SERVING_RESETS);
+		else
+			world_schedule(&serving->wake, world_now_us());
+	}
+}
+
+struct sim_server *server_new(unsigned port, unsigned held_max)
 {
 	struct sim_server *server = sim_alloc(sizeof(*server));
 
-	*server = (struct sim_server){.port = {.port = port, .on_accept = server_accepts}};
+	*server = (struct sim_server){.port = {.port = port, .held_max = held_max, .on_accept = server_accepts}};
 	list_init(&server->servings);
+	mood_begin(&server->mood, port, server_changes);
+	keep_alive_draw(&server->keep_alive);
 	sim_serve(&server->port);
 	return server;
+}
+
+void server_recover(struct sim_server *server)
+{
+	server->keep_alive.closes_us = 0;
+	list_each_safe(&server->servings, node, next)
+		container_of(node, struct serving, node)->idle_act = ACT_NOTHING;
+	mood_end(&server->mood);
 }
 
 unsigned server_connections(const struct sim_server *server)
@@ -385,6 +465,7 @@ unsigned server_connections(const struct sim_server *server)
 
 void server_free(struct sim_server *server)
 {
+	world_cancel(&server->mood.change);
 	while (!list_empty(&server->servings))
 		serving_end(container_of(list_first(&server->servings), struct serving, node), SERVING_RESETS);
 	sim_free(server);

@@ -32,6 +32,7 @@ struct sim_conn *conn_open(unsigned port)
 
 	memset(conn, 0, sizeof(*conn));
 	conn->number = ++sockets.opened;
+	conn->ended_idle_at = UINT64_MAX;
 	sockets.live++;
 	conn->latency_us = world_between(0, sockets.latency_max_us);
 	for (int i = 0; i < 2; i++) {
@@ -104,6 +105,7 @@ static void end_break(struct sim_end *end)
 	struct sim_pipe *pipe = &end->rx;
 
 	end->reset = true;
+	end->over_turn = world_turn();
 	pipe->sent = pipe->arrived;
 	pipe->mark_count = 0;
 	world_cancel(&pipe->arrival);
@@ -122,10 +124,12 @@ static void mark_arrive(struct sim_end *end, const struct sim_mark *mark)
 	pipe->arrived_turn = world_turn();
 	pipe->arrived_sent_turn = mark->sent_turn;
 	world_note(NOTE_ARRIVE, end->conn->number, end_side(end), pipe->arrived);
-	if (mark->kind == MARK_FIN)
+	if (mark->kind == MARK_FIN) {
 		end->fin_arrived = true;
-	else if (!end->open)
+		end->over_turn = world_turn();
+	} else if (!end->open) {
 		end_refuse_bytes(end);
+	}
 	end_tell(end, mark->kind == MARK_BYTES
 			      ? END_READABLE
 			      : END_READABLE | END_PEER_CLOSED | (end->fin_sent ? END_WRITABLE | END_BROKEN : 0));

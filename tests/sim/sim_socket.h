@@ -59,6 +59,7 @@ struct sim_end {
 	bool error_told;     /* the one error after a reset has been returned */
 	bool send_blocked;   /* a send found no room: the next room is a change */
 	uint64_t told_turn;  /* a worker's end: the turn in which its owner was last told of a change */
+	uint64_t over_turn;  /* when a FIN or a reset arrived; 0: none */
 	/* Something may have changed. Must only note it: called from the middle of the other side's calls. */
 	void (*on_change)(struct sim_end *end, unsigned changes);
 	void *owner;
@@ -69,6 +70,7 @@ struct sim_conn {
 	unsigned number;
 	uint64_t latency_us;
 	bool faulted;  /* a fault broke it: whoever it hit is excused */
+	uint64_t ended_idle_at;  /* a server has closed it between two requests, after so many bytes; UINT64_MAX: no */
 	struct sim_conn *prev, *next;
 };
 

@@ -272,6 +272,12 @@ void world_trace_to(void *file)
 	world.trace = file;
 }
 
+void world_trace_text(const char *text, int length)
+{
+	if (world.trace != NULL)
+		fprintf(world.trace, "%.*s", length, text);
+}
+
 /* --- broken rules ------------------------------------------------------------------------------------------------- */
 
 void world_on_violation(void (*on_violation)(const char *rule))

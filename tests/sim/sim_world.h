@@ -88,6 +88,7 @@ uint64_t world_next_us(void);
 	X(COMPLETE, "server conn %llu: request %llu complete (%llu bytes of content)")   \
 	X(REPLY, "server conn %llu: answers request %llu, status %llu")                  \
 	X(SERVER_ENDS, "server conn %llu: over (how %llu, request %llu)")                \
+	X(MOOD, "server of port %llu: mood %llu until %llu us")                          \
 	X(FINISHED, "worker: exchange finished, status %llu, cause %llu, total %llu us") \
 	X(DRAINED, "worker %llu: drained (%llu, %llu)")
 
@@ -100,6 +101,8 @@ void world_note(enum sim_note note, uint64_t a, uint64_t b, uint64_t c);
 uint64_t world_hash(void);
 /* Every note is also written here as text; NULL: none. A FILE pointer, opaque to spare everybody stdio. */
 void world_trace_to(void *file);
+/* Goes there only. */
+void world_trace_text(const char *text, int length);
 
 /* --- broken rules ------------------------------------------------------------------------------------------------- */
 

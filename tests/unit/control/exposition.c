@@ -36,13 +36,33 @@ static void test_samples(void **state)
 
 static void test_seconds(void **state)
 {
+	const struct label label = {"l", VIEW("v")};
 	struct buf text = {0};
 	struct exposition x = {.to = &text, .bytes_max = 1000};
 
-	exposition_seconds(&x, "a", 0);
-	exposition_seconds(&x, "a", 999999);
-	exposition_seconds(&x, "a", 1795236362574646);
-	assert_text(&x, "a 0.000000\na 0.999999\na 1795236362.574646\n");
+	exposition_millionths(&x, "a", NULL, 0, 0);
+	exposition_millionths(&x, "a", NULL, 0, 999999);
+	exposition_millionths(&x, "a", &label, 1, 1795236362574646);
+	assert_text(&x, "a 0.000000\na 0.999999\na{l=\"v\"} 1795236362.574646\n");
+}
+
+static void test_histogram(void **state)
+{
+	const struct label label = {"l", VIEW("v")};
+	const uint64_t counts[] = {1, 0, 2, 5};
+	const struct histogram histogram = {counts, 4, 16, 1500000};
+	struct buf text = {0};
+	struct exposition x = {.to = &text, .bytes_max = 1000};
+
+	exposition_family(&x, "h", METRIC_HISTOGRAM, "Times.");
+	exposition_histogram(&x, "h", &label, 1, &histogram);
+	assert_text(&x, "# HELP h Times.\n# TYPE h histogram\n"
+			"h_bucket{l=\"v\",le=\"0.000016\"} 1\n"
+			"h_bucket{l=\"v\",le=\"0.000032\"} 1\n"
+			"h_bucket{l=\"v\",le=\"0.000064\"} 3\n"
+			"h_bucket{l=\"v\",le=\"+Inf\"} 8\n"
+			"h_sum{l=\"v\"} 1.500000\n"
+			"h_count{l=\"v\"} 8\n");
 }
 
 static void assert_escaped(struct view value, const char *expected)
@@ -92,6 +112,7 @@ int main(void)
 		cmocka_unit_test(test_family),
 		cmocka_unit_test(test_samples),
 		cmocka_unit_test(test_seconds),
+		cmocka_unit_test(test_histogram),
 		cmocka_unit_test(test_escaping),
 		cmocka_unit_test(test_bound),
 	};

@@ -8,6 +8,47 @@
 #include "base/units.h"
 #include "control/metrics.h"
 
+/* From n + 1 on, in the order of the members; each of the long lists (n + 1000, ...) has numbers of its own. */
+static void endpoint_number(struct upstream_endpoint_stats *e, uint32_t n)
+{
+	struct weir_pool_stats *p = &e->pool;
+
+	*p = (struct weir_pool_stats){.idle = n + 1,
+		.connecting = n + 2,
+		.checking = n + 3,
+		.leased = n + 4,
+		.closing = n + 5,
+		.waiting = n + 6,
+		.opened = n + 7,
+		.open_failed = n + 8,
+		.closed = n + 9,
+		.reused = n + 10,
+		.overflowed = n + 11,
+		.double_give_backs = n + 12,
+		.stale_give_backs = n + 13,
+		.foreign_give_backs = n + 14,
+		.bad_reports = n + 15,
+		.wait.sum_us = n + 16,
+		.use.sum_us = n + 17};
+	for (uint32_t i = 0; i < WEIR_POOL_PENDING; i++)
+		p->acquires[i] = n + 20 + i;
+	for (uint32_t i = 0; i < WEIR_POOL_CLOSE_REASONS; i++)
+		p->closes[i] = n + 30 + i;
+	for (uint32_t i = 0; i < WEIR_POOL_TIME_BUCKETS; i++) {
+		p->wait.buckets[i] = n + 1000 + i;
+		p->use.buckets[i] = n + 2000 + i;
+	}
+	for (uint32_t i = 0; i < RETRY_REASONS; i++)
+		e->retries[i] = n + 50 + i;
+	for (uint32_t i = 0; i < CAUSE_COUNT; i++)
+		e->open_failed[i] = n + 3000 + i;
+	e->leaking = n + 60;
+	e->audits = n + 61;
+	e->audit_mismatch = n + 62;
+	e->learned_idle_us = n + 63;
+	e->announced_idle_us = n + 64;
+}
+
 /* Every counter different, so that a wrong member shows. `seed` keeps workers apart. */
 static struct snapshot *numbered(const struct config *config, uint64_t seed)
 {
@@ -17,23 +58,8 @@ static struct snapshot *numbered(const struct config *config, uint64_t seed)
 	assert_non_null(s);
 	for (size_t i = 0; i < sizeof(s->worker) / sizeof(uint64_t); i++)
 		counters[i] = seed * 1000 + i;
-	for (size_t i = 0; i < s->endpoint_count; i++) {
-		uint32_t n = (uint32_t)(seed * 10000 + i * 100);
-
-		s->pools[i] = (struct weir_pool_stats){.idle = n + 1,
-			.connecting = n + 2,
-			.leased = n + 3,
-			.closing = n + 4,
-			.waiting = n + 5,
-			.opened = n + 6,
-			.open_failed = n + 7,
-			.closed = n + 8,
-			.reused = n + 9,
-			.stale_give_backs = n + 10,
-			.bad_reports = n + 11};
-		for (uint32_t outcome = 0; outcome < WEIR_POOL_PENDING; outcome++)
-			s->pools[i].acquires[outcome] = n + 20 + outcome;
-	}
+	for (size_t i = 0; i < s->endpoint_count; i++)
+		endpoint_number(&s->endpoints[i], (uint32_t)(seed * 10000 + i * 100));
 	return s;
 }
 
@@ -45,6 +71,52 @@ static void assert_sample(const struct buf *text, const char *line)
 	if (occurrences(text, whole) != 1)
 		fail_msg("'%s' stands %u times in:\n%.*s", line, occurrences(text, whole), (int)buf_len(text),
 			buf_view(text).p);
+}
+
+#define ASSERT_SUM(member) assert_int_equal(sum->member, one->member + two->member)
+
+static void assert_times_sum(const struct weir_pool_times *sum, const struct weir_pool_times *one,
+	const struct weir_pool_times *two)
+{
+	ASSERT_SUM(sum_us);
+	for (size_t i = 0; i < WEIR_POOL_TIME_BUCKETS; i++)
+		ASSERT_SUM(buckets[i]);
+}
+
+static void assert_endpoint_sum(const struct upstream_endpoint_stats *sum, const struct upstream_endpoint_stats *one,
+	const struct upstream_endpoint_stats *two)
+{
+	ASSERT_SUM(pool.idle);
+	ASSERT_SUM(pool.connecting);
+	ASSERT_SUM(pool.checking);
+	ASSERT_SUM(pool.leased);
+	ASSERT_SUM(pool.closing);
+	ASSERT_SUM(pool.waiting);
+	ASSERT_SUM(pool.opened);
+	ASSERT_SUM(pool.open_failed);
+	ASSERT_SUM(pool.closed);
+	ASSERT_SUM(pool.reused);
+	ASSERT_SUM(pool.overflowed);
+	ASSERT_SUM(pool.double_give_backs);
+	ASSERT_SUM(pool.stale_give_backs);
+	ASSERT_SUM(pool.foreign_give_backs);
+	ASSERT_SUM(pool.bad_reports);
+	for (size_t i = 0; i < WEIR_POOL_PENDING; i++)
+		ASSERT_SUM(pool.acquires[i]);
+	for (size_t i = 0; i < WEIR_POOL_CLOSE_REASONS; i++)
+		ASSERT_SUM(pool.closes[i]);
+	assert_times_sum(&sum->pool.wait, &one->pool.wait, &two->pool.wait);
+	assert_times_sum(&sum->pool.use, &one->pool.use, &two->pool.use);
+	for (size_t i = 0; i < RETRY_REASONS; i++)
+		ASSERT_SUM(retries[i]);
+	for (size_t i = 0; i < CAUSE_COUNT; i++)
+		ASSERT_SUM(open_failed[i]);
+	ASSERT_SUM(leaking);
+	ASSERT_SUM(audits);
+	ASSERT_SUM(audit_mismatch);
+	/* What was learned is no sum: the shortest counts. */
+	assert_int_equal(sum->learned_idle_us, one->learned_idle_us);
+	assert_int_equal(sum->announced_idle_us, one->announced_idle_us);
 }
 
 static void test_sum(void **state)
@@ -59,27 +131,12 @@ static void test_sum(void **state)
 	assert_int_equal(
 		sum->worker.connections_accepted, one->worker.connections_accepted + two->worker.connections_accepted);
 	assert_int_equal(sum->worker.tunnels_open, one->worker.tunnels_open + two->worker.tunnels_open);
-	for (size_t i = 0; i < 3; i++) {
-		uint32_t n = (uint32_t)(30000 + i * 200);
-
-		assert_int_equal(sum->pools[i].idle, n + 2);
-		assert_int_equal(sum->pools[i].connecting, n + 4);
-		assert_int_equal(sum->pools[i].leased, n + 6);
-		assert_int_equal(sum->pools[i].closing, n + 8);
-		assert_int_equal(sum->pools[i].waiting, n + 10);
-		assert_int_equal(sum->pools[i].opened, n + 12);
-		assert_int_equal(sum->pools[i].open_failed, n + 14);
-		assert_int_equal(sum->pools[i].closed, n + 16);
-		assert_int_equal(sum->pools[i].reused, n + 18);
-		assert_int_equal(sum->pools[i].stale_give_backs, n + 20);
-		assert_int_equal(sum->pools[i].bad_reports, n + 22);
-		for (uint32_t outcome = 0; outcome < WEIR_POOL_PENDING; outcome++)
-			assert_int_equal(sum->pools[i].acquires[outcome], n + 40 + 2 * outcome);
-	}
+	for (size_t i = 0; i < 3; i++)
+		assert_endpoint_sum(&sum->endpoints[i], &one->endpoints[i], &two->endpoints[i]);
 	snapshot_clear(sum);
 	snapshot_add(sum, two);
 	assert_memory_equal(&sum->worker, &two->worker, sizeof(sum->worker));
-	assert_memory_equal(sum->pools, two->pools, 3 * sizeof(sum->pools[0]));
+	assert_memory_equal(sum->endpoints, two->endpoints, 3 * sizeof(sum->endpoints[0]));
 	free(sum);
 	free(one);
 	free(two);
@@ -131,20 +188,48 @@ static void assert_pool_samples(const struct buf *text)
 	} samples[] = {
 		{"weir_pool_connections", ",state=\"idle\"", 1},
 		{"weir_pool_connections", ",state=\"connecting\"", 2},
-		{"weir_pool_connections", ",state=\"leased\"", 3},
-		{"weir_pool_connections", ",state=\"closing\"", 4},
-		{"weir_pool_waiters", "", 5},
-		{"weir_pool_opened_total", "", 6},
-		{"weir_pool_open_failed_total", "", 7},
-		{"weir_pool_closed_total", "", 8},
-		{"weir_pool_reused_total", "", 9},
-		{"weir_pool_bad_give_backs_total", "", 10},
+		{"weir_pool_connections", ",state=\"checking\"", 3},
+		{"weir_pool_connections", ",state=\"leased\"", 4},
+		{"weir_pool_connections", ",state=\"closing\"", 5},
+		{"weir_pool_waiters", "", 6},
 		{"weir_pool_acquires_total", ",outcome=\"delivered\"", 20},
 		{"weir_pool_acquires_total", ",outcome=\"timed_out\"", 21},
 		{"weir_pool_acquires_total", ",outcome=\"cancelled\"", 22},
 		{"weir_pool_acquires_total", ",outcome=\"rejected\"", 23},
 		{"weir_pool_acquires_total", ",outcome=\"open_failed\"", 24},
 		{"weir_pool_acquires_total", ",outcome=\"closed\"", 25},
+		{"weir_pool_reused_total", "", 10},
+		{"weir_pool_retries_total", ",reason=\"closed\"", 50},
+		{"weir_pool_retries_total", ",reason=\"reset\"", 51},
+		{"weir_pool_retries_total", ",reason=\"send_failed\"", 52},
+		{"weir_pool_opened_total", "", 7},
+		{"weir_pool_overflow_total", "", 11},
+		{"weir_pool_closed_total", "", 9},
+		{"weir_pool_closes_total", ",reason=\"discarded\"", 30},
+		{"weir_pool_closes_total", ",reason=\"spoiled\"", 31},
+		{"weir_pool_closes_total", ",reason=\"idle\"", 32},
+		{"weir_pool_closes_total", ",reason=\"lifetime\"", 33},
+		{"weir_pool_closes_total", ",reason=\"uses\"", 34},
+		{"weir_pool_closes_total", ",reason=\"trimmed\"", 35},
+		{"weir_pool_closes_total", ",reason=\"overflow\"", 36},
+		{"weir_pool_closes_total", ",reason=\"check_failed\"", 37},
+		{"weir_pool_closes_total", ",reason=\"yielded\"", 38},
+		{"weir_pool_closes_total", ",reason=\"reclaimed\"", 39},
+		{"weir_pool_closes_total", ",reason=\"renewed\"", 40},
+		{"weir_pool_closes_total", ",reason=\"pool_closed\"", 41},
+		{"weir_pool_leases_leaking_total", "", 60},
+		{"weir_pool_give_backs_rejected_total", ",kind=\"stale\"", 13},
+		{"weir_pool_give_backs_rejected_total", ",kind=\"double\"", 12},
+		{"weir_pool_give_backs_rejected_total", ",kind=\"foreign\"", 14},
+		{"weir_pool_bad_reports_total", "", 15},
+		{"weir_pool_audits_total", "", 61},
+		{"weir_pool_audit_mismatch_total", "", 62},
+		{"weir_pool_open_failures_total", ",reason=\"connect_refused\"", 3000 + CAUSE_CONNECT_REFUSED},
+		{"weir_pool_open_failures_total", ",reason=\"connect_timeout\"", 3000 + CAUSE_CONNECT_TIMEOUT},
+		{"weir_pool_open_failures_total", ",reason=\"files_exhausted\"", 3000 + CAUSE_FILES_EXHAUSTED},
+		{"weir_pool_open_failures_total", ",reason=\"memory_exhausted\"", 3000 + CAUSE_MEMORY_EXHAUSTED},
+		{"weir_pool_wait_seconds_bucket", ",le=\"0.000016\"", 1000},
+		{"weir_pool_use_seconds_bucket", ",le=\"0.000016\"", 2000},
 	};
 
 	for (unsigned i = 0; i < COUNT(samples); i++) {
@@ -157,6 +242,8 @@ static void assert_pool_samples(const struct buf *text)
 		}
 	}
 }
+
+#define FIRST "upstream=\"first\",endpoint=\"127.0.0.1:9001\""
 
 static void test_text(void **state)
 {
@@ -173,6 +260,16 @@ static void test_text(void **state)
 
 	assert_true(metrics_write(&text, &totals, 1000000));
 	assert_worker_samples(&text, &sum->worker);
+	/* The first endpoint's times: 24 buckets, the first with 10000 + 1000. */
+	assert_sample(&text, "weir_pool_wait_seconds_bucket{" FIRST ",le=\"67.108864\"} 253253");
+	assert_sample(&text, "weir_pool_wait_seconds_bucket{" FIRST ",le=\"+Inf\"} 264276");
+	assert_sample(&text, "weir_pool_wait_seconds_count{" FIRST "} 264276");
+	assert_sample(&text, "weir_pool_wait_seconds_sum{" FIRST "} 0.010016");
+	assert_sample(&text, "weir_pool_use_seconds_sum{" FIRST "} 0.010017");
+	assert_sample(&text, "weir_pool_use_seconds_count{" FIRST "} 288276");
+	assert_sample(&text, "weir_pool_reuse_ratio{" FIRST "} 0.999002");
+	assert_sample(&text, "weir_pool_learned_idle_seconds{" FIRST "} 0.010063");
+	assert_sample(&text, "weir_pool_announced_idle_seconds{" FIRST "} 0.010064");
 	assert_pool_samples(&text);
 	assert_sample(&text, "weir_build_info{version=\"1.2\\\"3\"} 1");
 	assert_sample(&text, "weir_workers 4");
@@ -185,7 +282,7 @@ static void test_text(void **state)
 	assert_int_equal(occurrences(&text, "# HELP "), occurrences(&text, "# TYPE "));
 	assert_int_equal(occurrences(&text, "weir_exchanges_total{cause="), CAUSE_COUNT);
 	assert_int_equal(occurrences(&text, "weir_responses_total{class="), 6);
-	assert_int_equal(occurrences(&text, "weir_pool_connections{"), 3 * 4);
+	assert_int_equal(occurrences(&text, "weir_pool_connections{"), 3 * 5);
 	buf_release(&text);
 	free(sum);
 	config_free(config);

@@ -79,13 +79,13 @@ static inline struct weir_pool_stats bed_stats(const struct bed *bed, size_t i)
 {
 	const struct config_upstream *upstream;
 	const struct config_endpoint *endpoint;
-	struct weir_pool_stats stats;
+	struct upstream_endpoint_stats stats;
 
 	step(bed);
 	assert_true(upstreams_endpoint_stats(bed->ups, i, &upstream, &endpoint, &stats));
 	assert_ptr_equal(upstream, &bed->config->upstreams[0]);
 	assert_ptr_equal(endpoint, &upstream->endpoints[i]);
-	return stats;
+	return stats.pool;
 }
 
 /* Of the first endpoint, now. */

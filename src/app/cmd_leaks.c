@@ -1,0 +1,193 @@
+/*
+ * `weir leaks -c FILE`: who has had a connection longest, and which requests have been here longest. Asks the administration
+ * of the running gateway (GET /v1/leaks), whose address stands in its configuration.
+ *
+ *       HELD    QUIET  STAGE        REQUEST
+ *     12.3 s   12.3 s  waiting      GET /v1/users/7
+ *            users 127.0.0.1:9001, route users, client 127.0.0.1
+ *            request 5c0f6f0f31b30c8e0000000000000001, worker 0
+ */
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/command.h"
+#include "app/fetch.h"
+
+enum { COLUMNS = 80 };
+
+/* One line, cut to the width. */
+__attribute__((format(printf, 1, 2))) static void print_line(const char *format, ...)
+{
+	char line[512];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(line, sizeof(line), format, arguments);
+	va_end(arguments);
+	if (strlen(line) > COLUMNS)
+		snprintf(line + COLUMNS - 3, 4, "...");
+	puts(line);
+}
+
+/* --- the table ---------------------------------------------------------------------------------------------------- */
+
+static const char *text_of(const json_t *entry, const char *key)
+{
+	const char *text = json_string_value(json_object_get(entry, key));
+
+	return text != NULL ? text : "-";
+}
+
+/* "12.3 s", "12m03s", "3h12m"; "-" where there is no such time. */
+static const char *span_of(const json_t *entry, const char *key, char text[24])
+{
+	const json_t *value = json_object_get(entry, key);
+	double s = json_number_value(value);
+	unsigned long whole = s > 0 && s < 1e9 ? (unsigned long)s : 0;
+
+	if (!json_is_number(value))
+		snprintf(text, 24, "-");
+	else if (s < 60)
+		snprintf(text, 24, "%.1f s", s);
+	else if (s < 3600)
+		snprintf(text, 24, "%lum%02lus", whole / 60, whole % 60);
+	else
+		snprintf(text, 24, "%luh%02lum", whole / 3600, whole / 60 % 60);
+	return text;
+}
+
+static void print_entry(const json_t *entry, const char *time_key)
+{
+	char time[24], quiet[24];
+
+	span_of(entry, time_key, time);
+	span_of(entry, "quiet_s", quiet);
+	print_line("%10s %8s  %-12s %s %s", time, quiet, text_of(entry, "stage"), text_of(entry, "method"),
+		text_of(entry, "path"));
+	print_line("%10s %s %s, route %s, client %s", "", text_of(entry, "upstream"), text_of(entry, "endpoint"),
+		text_of(entry, "route"), text_of(entry, "client"));
+	print_line("%10s request %s, worker %lld", "", text_of(entry, "request_id"),
+		(long long)json_integer_value(json_object_get(entry, "worker")));
+}
+
+static void print_list(const json_t *list, const char *title, const char *time_head, const char *time_key)
+{
+	const json_t *entry;
+	size_t i;
+
+	printf("%s\n", title);
+	if (json_array_size(list) == 0) {
+		printf("  none\n");
+		return;
+	}
+	print_line("%10s %8s  %-12s %s", time_head, "QUIET", "STAGE", "REQUEST");
+	json_array_foreach(list, i, entry)
+		print_entry(entry, time_key);
+}
+
+static void print_unanswered(const json_t *workers)
+{
+	const json_t *worker;
+	size_t i;
+
+	json_array_foreach(workers, i, worker)
+		command_complain("worker %lld did not answer in time; it is not among these",
+			(long long)json_integer_value(worker));
+}
+
+/* --- asking ------------------------------------------------------------------------------------------------------- */
+
+static enum exit_code show(struct view content, bool as_json)
+{
+	json_error_t error;
+	json_t *all;
+
+	if (as_json) {
+		printf("%.*s", (int)content.n, content.p);
+		return EXIT_FINE;
+	}
+	all = json_loadb(content.p, content.n, 0, &error);
+	if (all == NULL) {
+		command_complain("the administration's answer is no JSON: %s", error.text);
+		return EXIT_TROUBLE;
+	}
+	print_list(json_object_get(all, "leases"), "leased connections, held longest first", "HELD", "held_s");
+	putchar('\n');
+	print_list(json_object_get(all, "exchanges"), "requests, oldest first", "AGE", "age_s");
+	fflush(stdout);
+	print_unanswered(json_object_get(all, "workers_unanswered"));
+	json_decref(all);
+	return EXIT_FINE;
+}
+
+static enum exit_code ask(const struct config *config, bool as_json)
+{
+	struct view address = config->admin.address_text;
+	struct fetch *f = malloc(sizeof(*f));
+	enum exit_code code = EXIT_TROUBLE;
+
+	if (f == NULL) {
+		command_complain("out of memory");
+		return EXIT_TROUBLE;
+	}
+	const char *why = fetch(f, &config->admin.address,
+		VIEW("GET /v1/leaks HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n"));
+
+	if (why != NULL)
+		command_complain("the administration at %.*s did not answer: %s; does the gateway run with this "
+				 "configuration?",
+			(int)address.n, address.p, why);
+	else if (f->head.status != 200)
+		command_complain("the administration at %.*s answered %u: is it a gateway of this version?",
+			(int)address.n, address.p, (unsigned)f->head.status);
+	else
+		code = show(f->content, as_json);
+	free(f);
+	return code;
+}
+
+static enum exit_code leaks_run(int argc, char **argv)
+{
+	const struct config *config;
+	int rest;
+	const char *path = command_config_path(argc, argv, &rest);
+
+	if (path == NULL)
+		return EXIT_WRONG;
+
+	bool as_json = rest < argc && strcmp(argv[rest], "--json") == 0;
+
+	if (rest + as_json != argc)
+		return command_refuse("leaks", "leaks: '%s' is too much; only '--json' is known", argv[rest + as_json]);
+	enum exit_code code = command_load_config(path, &config);
+
+	if (code != EXIT_FINE)
+		return code;
+	if (config->admin.enabled) {
+		code = ask(config, as_json);
+	} else {
+		command_complain("%s: `admin` is off, so the gateway cannot be asked; give it an address, such as "
+				 "`admin: {address: 127.0.0.1:9180}`, and restart it",
+			path);
+		code = EXIT_WRONG;
+	}
+	config_free(config);
+	return code;
+}
+
+const struct command command_leaks = {
+	.name = "leaks",
+	.arguments = "-c FILE [--json]",
+	.summary = "say who has had a connection longest",
+	.help = "Asks the gateway that runs with this configuration, at its `admin` address, for the leased connections that\n"
+		"are held longest and the requests that are oldest, at most 20 each, over all workers: for how long, since\n"
+		"when nothing has moved (QUIET), what they wait for (STAGE), and whose they are.\n"
+		"\n"
+		"--json  the administration's own answer (GET /v1/leaks)\n"
+		"\n"
+		"Exit status: 0 it answered, 1 it did not, 2 the configuration is wrong or has no `admin`.\n",
+	.run = leaks_run,
+};

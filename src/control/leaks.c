@@ -1,0 +1,87 @@
+/*
+ * GET /v1/leaks: the oldest leases and exchanges of all workers, as JSON. Times are seconds; a lease that nobody holds has no
+ * request.
+ *
+ *     {"leases": [{"stage": "waiting", "held_s": 12.5, "age_s": 12.5, "quiet_s": 12.4, "request_id": "...", ...}],
+ *      "exchanges": [...], "workers_unanswered": [1]}
+ */
+#include <jansson.h>
+#include <stdlib.h>
+
+#include "control/state.h"
+
+/* UINT64_MAX stands for a time that there is none of. */
+static json_t *seconds_of(uint64_t us)
+{
+	return us == UINT64_MAX ? json_null() : json_real((double)(us / US_PER_MS) / 1000);
+}
+
+/* An empty text stands for one that there is none of. All text is ASCII. */
+static json_t *text_of(const char *text)
+{
+	return *text == '\0' ? json_null() : json_string(text);
+}
+
+/* Whatever fails for want of memory makes the whole NULL: json_pack does that with a value that is NULL. */
+static json_t *entry_of(const struct oldest_entry *e)
+{
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:i}", "stage", text_of(e->stage),
+		"held_s", seconds_of(e->held_us), "age_s", seconds_of(e->age_us), "quiet_s", seconds_of(e->quiet_us),
+		"upstream", text_of(e->upstream), "endpoint", text_of(e->endpoint), "request_id",
+		text_of(e->request_id), "method", text_of(e->method), "path", text_of(e->path), "route",
+		text_of(e->route), "client", text_of(e->client), "worker", (int)e->worker);
+}
+
+static json_t *list_of(const struct oldest_entry *entries, uint32_t count)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < count; i++) {
+		/* A list that lost an entry would look complete. */
+		if (json_array_append_new(list, entry_of(&entries[i])) != 0) {
+			json_decref(list);
+			return NULL;
+		}
+	}
+	return list;
+}
+
+static json_t *unanswered_of(const struct survey *survey)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < survey->count; i++)
+		if (!survey_heard(survey, i))
+			json_array_append_new(list, json_integer(i));
+	return list;
+}
+
+static char *leaks_text(const struct survey *survey, const struct oldest *oldest)
+{
+	json_t *all = json_pack("{s:o, s:o, s:o}", "leases", list_of(oldest->leases, oldest->lease_count), "exchanges",
+		list_of(oldest->exchanges, oldest->exchange_count), "workers_unanswered", unanswered_of(survey));
+	char *text = all != NULL ? json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
+
+	json_decref(all);
+	return text;
+}
+
+void answer_leaks(struct admin_conn *c)
+{
+	struct oldest oldest;
+
+	survey_oldest(&c->control->survey, &oldest);
+
+	char *text = leaks_text(&c->control->survey, &oldest);
+	bool said = text != NULL && buf_append(&c->content, view_str(text), ADMIN_CONTENT_MAX) &&
+		buf_append(&c->content, VIEW("\n"), ADMIN_CONTENT_MAX);
+
+	free(text);
+	if (said) {
+		admin_conn_answer(c, 200, VIEW("Content-Type: application/json\r\n"));
+		return;
+	}
+	buf_release(&c->content);
+	admin_conn_say(c, "there is no memory for the answer\n");
+	admin_conn_answer(c, 500, ADMIN_TEXT);
+}

@@ -1,0 +1,186 @@
+/*
+ * Who holds what, and for how long: told to the operator when somebody asks (oldest.h), and when the pool finds that a
+ * lease is overdue (exchange_overdue).
+ */
+#include "gateway/oldest.h"
+
+#include <stdio.h>
+
+#include "gateway/exchange.h"
+
+#define SHOW(v) (int)(v).n, (v).p
+
+static const char *const stages[] = {
+	[EXCHANGE_NEW] = "new",
+	[EXCHANGE_FILTERING] = "filtering",
+	[EXCHANGE_LEASING] = "leasing",
+	[EXCHANGE_EXPECTING] = "expecting",
+	[EXCHANGE_REQUESTING] = "requesting",
+	[EXCHANGE_WAITING] = "waiting",
+	[EXCHANGE_RESPONDING] = "responding",
+	[EXCHANGE_TUNNELLING] = "tunnelling",
+	[EXCHANGE_FLUSHING] = "flushing",
+	[EXCHANGE_ENDED] = "ended",
+};
+
+/* Cut to what fits, with "..." where that is less; what is not printable ASCII becomes '?'. */
+static void text_copy(char *to, size_t bytes, struct view text)
+{
+	size_t n = text.n < bytes ? text.n : bytes - 1;
+
+	for (size_t i = 0; i < n; i++)
+		to[i] = text.p[i] >= ' ' && text.p[i] <= '~' ? text.p[i] : '?';
+	to[n] = '\0';
+	if (n < text.n)
+		memcpy(to + n - 3, "...", 3);
+}
+
+#define TEXT_COPY(to, text) text_copy(to, sizeof(to), text)
+
+/* --- one entry ---------------------------------------------------------------------------------------------------- */
+
+static void entry_name_endpoint(struct oldest_entry *e, const struct endpoint_name *name)
+{
+	TEXT_COPY(e->upstream, name->upstream);
+	TEXT_COPY(e->endpoint, name->address_text);
+}
+
+static void entry_of_exchange(struct oldest_entry *e, const struct exchange *ex)
+{
+	uint64_t now_us = io_now_us(ex->worker->io);
+	bool held = ex->lease.stage == LEASE_HELD;
+
+	*e = (struct oldest_entry){.age_us = now_us - ex->started_us,
+		.quiet_us = now_us - ex->moved_us,
+		.held_us = held ? now_us - ex->lease.held_since_us : UINT64_MAX,
+		.worker = ex->worker->index};
+	TEXT_COPY(e->stage, view_str(stages[ex->state]));
+	TEXT_COPY(e->request_id, ex->request_id);
+	TEXT_COPY(e->method, ex->request.method_name);
+	TEXT_COPY(e->path, ex->target.path);
+	TEXT_COPY(e->client, ex->client_address);
+	if (ex->route == NULL)
+		return;
+	TEXT_COPY(e->route, ex->route->name);
+	if (ex->route->upstream != NULL && ex->lease.picked != NULL)
+		entry_name_endpoint(e, ex->lease.picked);
+}
+
+static void entry_of_nobody(struct oldest_entry *e, const struct worker *w, const struct upstream_held *held)
+{
+	*e = (struct oldest_entry){.age_us = UINT64_MAX,
+		.quiet_us = UINT64_MAX,
+		.held_us = io_now_us(w->io) - held->since_us,
+		.worker = w->index};
+	TEXT_COPY(e->stage, VIEW("nobody"));
+	entry_name_endpoint(e, held->name);
+}
+
+/* --- sorted ------------------------------------------------------------------------------------------------------- */
+
+/* By which of an entry's times they are sorted. */
+static uint64_t sort_time(const struct oldest_entry *e, size_t offset)
+{
+	uint64_t us;
+
+	memcpy(&us, (const char *)e + offset, sizeof(us));
+	return us;
+}
+
+#define BY(member) offsetof(struct oldest_entry, member)
+
+/* Puts `one` behind those that are as old; the youngest falls out when there are too many. */
+static void insert(struct oldest_entry *entries, uint32_t *count, const struct oldest_entry *one, size_t by)
+{
+	uint64_t us = sort_time(one, by);
+	uint32_t at = *count;
+
+	if (*count == OLDEST_MAX) {
+		at--;
+		if (sort_time(&entries[at], by) >= us)
+			return;
+	} else {
+		++*count;
+	}
+	for (; at > 0 && sort_time(&entries[at - 1], by) < us; at--)
+		entries[at] = entries[at - 1];
+	entries[at] = *one;
+}
+
+void oldest_merge(struct oldest *to, const struct oldest *from)
+{
+	for (uint32_t i = 0; i < from->lease_count; i++)
+		insert(to->leases, &to->lease_count, &from->leases[i], BY(held_us));
+	for (uint32_t i = 0; i < from->exchange_count; i++)
+		insert(to->exchanges, &to->exchange_count, &from->exchanges[i], BY(age_us));
+}
+
+void worker_oldest(const struct worker *w, struct oldest *oldest)
+{
+	struct upstream_held held[OLDEST_MAX];
+	size_t count = upstreams_oldest(w->upstreams, held, OLDEST_MAX);
+	struct oldest_entry entry;
+	uint32_t seen = 0;
+
+	oldest->lease_count = oldest->exchange_count = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (held[i].lease == NULL)
+			entry_of_nobody(&entry, w, &held[i]);
+		else
+			entry_of_exchange(&entry, container_of(held[i].lease, struct exchange, lease));
+		insert(oldest->leases, &oldest->lease_count, &entry, BY(held_us));
+	}
+	/* They stand in the order in which they began. */
+	list_each_safe(&w->exchanges, node, next) {
+		if (seen++ == OLDEST_MAX)
+			break;
+		entry_of_exchange(&entry, container_of(node, struct exchange, node));
+		insert(oldest->exchanges, &oldest->exchange_count, &entry, BY(age_us));
+	}
+}
+
+/* --- overdue ------------------------------------------------------------------------------------------------------ */
+
+/* "301.500 s" */
+struct span_text {
+	char text[32];
+};
+
+static const char *span_print(struct span_text *s, uint64_t us)
+{
+	snprintf(s->text, sizeof(s->text), "%llu.%03llu s", (unsigned long long)(us / US_PER_S),
+		(unsigned long long)(us % US_PER_S / US_PER_MS));
+	return s->text;
+}
+
+static void tell_overdue(const struct exchange *ex, const char *consequence)
+{
+	const struct worker_observer *observer = &ex->worker->observer;
+	struct span_text held, quiet;
+	struct oldest_entry e;
+	char text[1000];
+
+	entry_of_exchange(&e, ex);
+	snprintf(text, sizeof(text),
+		"upstream %s, endpoint %s: a request has had its connection for %s and nothing has moved for %s%s: "
+		"request %s, %s %s, route %s, is %s",
+		e.upstream, e.endpoint, span_print(&held, e.held_us), span_print(&quiet, e.quiet_us), consequence,
+		e.request_id, e.method, e.path, e.route[0] != '\0' ? e.route : "without a name", e.stage);
+	observer->on_event(observer->context, LEVEL_WARNING, text);
+}
+
+bool exchange_overdue(struct upstream_lease *lease, enum weir_pool_overdue what)
+{
+	struct exchange *ex = container_of(lease, struct exchange, lease);
+	uint64_t quiet_us = io_now_us(ex->worker->io) - ex->moved_us;
+
+	if (quiet_us < ex->route->upstream->pool.leak_after_us)
+		return true;
+	if (what == WEIR_POOL_LEAKING) {
+		tell_overdue(ex, "");
+	} else {
+		tell_overdue(ex, "; it is ended (reclaim_after)");
+		exchange_finish(ex, CAUSE_REQUEST_DEADLINE, "it held its connection for longer than the pool's reclaim_after");
+	}
+	return false;
+}

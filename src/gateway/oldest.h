@@ -1,0 +1,39 @@
+/*
+ * Who has been here longest: the oldest leases and exchanges of a worker, for `weir leaks`. Everything is copied, text cut
+ * and made fit for any terminal, so that it can cross threads and outlive what it tells of.
+ */
+#ifndef WEIR_GATEWAY_OLDEST_H
+#define WEIR_GATEWAY_OLDEST_H
+
+#include "gateway/worker.h"
+
+enum { OLDEST_MAX = 20 };
+
+/* An exchange, or a connection that is leased. Times in microseconds; UINT64_MAX: there is none. */
+struct oldest_entry {
+	uint64_t age_us;           /* since the first byte of the request */
+	uint64_t quiet_us;         /* since bytes moved last, or the stage changed */
+	uint64_t held_us;          /* since it has its connection */
+	uint32_t worker;
+	char stage[16];            /* as in the diagram of exchange.c; "nobody": a leased connection that nobody holds */
+	char request_id[64];
+	char method[24];
+	char path[128];
+	char client[48];
+	char route[65], upstream[65];
+	char endpoint[112];
+};
+
+struct oldest {
+	uint32_t lease_count, exchange_count;
+	struct oldest_entry leases[OLDEST_MAX];        /* by held_us, the oldest first */
+	struct oldest_entry exchanges[OLDEST_MAX];     /* by age_us, the oldest first */
+};
+
+/* On the worker's thread. Looks at OLDEST_MAX leases of each endpoint and OLDEST_MAX exchanges, however many there are. */
+void worker_oldest(const struct worker *worker, struct oldest *oldest);
+
+/* Adds those of `from`: what there is then is the oldest of both. */
+void oldest_merge(struct oldest *to, const struct oldest *from);
+
+#endif

@@ -1,0 +1,168 @@
+/*
+ * The watch: whether the books are right, and whether somebody has forgotten a connection.
+ *
+ * Once a second the endpoints' books are recounted, in turn and only as many as WATCH_COST allows, so that no other event of
+ * the loop has to wait for it: the next second goes on where this one has ended. (A single pool is always recounted as a
+ * whole.) What does not agree is a bug: counted each time, told when it is new.
+ *
+ * A lease that has been held for long is asked of by the pool; whoever holds it knows whether it is in use.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/planted.h"
+#include "upstream/endpoint.h"
+
+#define WATCH_US (1 * US_PER_S)
+/* Connections and waiters that are looked at in one go; some 100 us. */
+#define WATCH_COST 10000
+
+#define SHOW(v) (int)(v).n, (v).p
+
+__attribute__((format(printf, 2, 3))) static void tell_bug(const struct endpoint *ep, const char *format, ...)
+{
+	const struct upstreams *ups = ep->ups;
+	char what[256], text[768];
+	va_list arguments;
+
+	if (ups->on_event == NULL)
+		return;
+	va_start(arguments, format);
+	vsnprintf(what, sizeof(what), format, arguments);
+	va_end(arguments);
+	snprintf(text, sizeof(text), "bug: upstream %.*s, endpoint %.*s: %s", SHOW(ep->name.upstream),
+		SHOW(ep->name.address_text), what);
+	ups->on_event(ups->event_context, LEVEL_ERROR, text);
+}
+
+/* --- the self-audit ----------------------------------------------------------------------------------------------- */
+
+/* What the room itself knows, against the pool's counts. */
+static const char *conns_audit(const struct endpoint *ep, const struct weir_pool_stats *stats)
+{
+	uint32_t connecting = 0, held = 0, others = 0;
+
+	list_each_safe(&ep->conns, node, next) {
+		const struct upstream_conn *uc = container_of(node, struct upstream_conn, node);
+
+		if (uc->connecting)
+			connecting++;
+		else if (uc->lease != NULL)
+			held++;
+		else
+			others++;
+	}
+	if (connecting != stats->connecting)
+		return "connecting sockets and the pool's count differ";
+	/* A connection that was delivered but not collected is leased in the pool and has no holder here yet. */
+	if (held + others != stats->leased + stats->idle + stats->checking || held > stats->leased)
+		return "open sockets and the pool's count differ";
+	/* Outcomes that are still to be told are counted here and not there. */
+	if (ep->active < held + stats->waiting)
+		return "fewer leases are counted as active than there are";
+	if (ep->active > held + stats->waiting && !list_linked(&ep->run.node) && !ep->running)
+		return "more leases are counted as active than there are";
+	return NULL;
+}
+
+const char *endpoint_audit(const struct endpoint *ep)
+{
+	struct weir_pool_stats stats;
+	const char *wrong = weir_pool_audit(ep->pool);
+
+	if (wrong != NULL)
+		return wrong;
+	weir_pool_stats(ep->pool, &stats);
+	return conns_audit(ep, &stats);
+}
+
+static void endpoint_recount(struct endpoint *ep)
+{
+	const char *wrong = endpoint_audit(ep);
+
+	ep->stats.audits++;
+	ep->stats.audit_mismatch += wrong != NULL;
+	if (wrong != NULL && wrong != ep->mismatch)
+		tell_bug(ep, "the books do not agree: %s", wrong);
+	ep->mismatch = wrong;
+}
+
+/* About how much there is to look at: places that were ever used, and who waits. */
+static uint64_t recount_cost(const struct endpoint *ep)
+{
+	uint64_t places = (uint64_t)ep->settings.connections_max + ep->settings.overflow_max;
+	struct weir_pool_stats stats;
+
+	weir_pool_stats(ep->pool, &stats);
+
+	uint64_t opens = stats.opened + stats.open_failed + stats.connecting;
+
+	return 1 + (opens < places ? opens : places) + stats.waiting;
+}
+
+static void on_watch(struct io_timer *timer)
+{
+	struct upstreams *ups = container_of(timer, struct upstreams, watch);
+	uint64_t cost = 0;
+	size_t left = 0;
+
+	list_each_safe(&ups->endpoints, node, next)
+		left++;
+	for (; left > 0 && cost < WATCH_COST; left--) {
+		struct list_node *node = list_pop_front(&ups->endpoints);
+		struct endpoint *ep = container_of(node, struct endpoint, node);
+
+		/* Who has been looked at stands last. */
+		list_push_back(&ups->endpoints, node);
+		if (ep->closed)
+			continue;
+		cost += recount_cost(ep);
+		endpoint_recount(ep);
+	}
+	io_timer_set(ups->io, timer, deadline_after(io_now_us(ups->io), WATCH_US));
+}
+
+void watch_start(struct upstreams *ups)
+{
+	ups->watch.on_fire = on_watch;
+	io_timer_set(ups->io, &ups->watch, deadline_after(io_now_us(ups->io), WATCH_US));
+}
+
+void watch_stop(struct upstreams *ups)
+{
+	io_timer_cancel(ups->io, &ups->watch);
+}
+
+/* --- leases held for long ----------------------------------------------------------------------------------------- */
+
+/* Whoever holds it knows whether it is in use. */
+static bool in_use(struct upstream_lease *lease, enum weir_pool_overdue what)
+{
+	return lease->on_overdue == NULL || lease->on_overdue(lease, what);
+}
+
+void watch_overdue(void *owner, uint32_t slot, void *connection, uint64_t held_us, enum weir_pool_overdue what)
+{
+	struct endpoint *ep = owner;
+	struct upstream_conn *uc = connection;
+	struct upstream_lease *lease = uc->lease;
+	bool reclaimed = what == WEIR_POOL_RECLAIMED;
+
+	if (lease == NULL) {
+		tell_bug(ep, "connection %u has been leased for %llu ms and nobody holds it%s", slot,
+			(unsigned long long)(held_us / US_PER_MS), reclaimed ? "; it is closed" : "");
+	} else if (reclaimed && PLANTED(RECLAIM_FORGETS_HOLDER)) {
+		return;
+	} else {
+		uc->reclaimed = reclaimed;
+		if (in_use(lease, what)) {
+			uc->reclaimed = false;
+			weir_pool_touch(ep->pool, lease->waiter.lease, io_now_us(ep->ups->io));
+			return;
+		}
+	}
+	/* The pool closes it next, and nobody may hold it then. */
+	CHECK(lease == NULL || !reclaimed || lease->stage == LEASE_NONE);
+	ep->stats.leaking += !reclaimed;
+}

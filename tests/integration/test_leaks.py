@@ -1,0 +1,224 @@
+"""Connections that are held for long: told of, reclaimed, listed; and those in use left alone."""
+
+import json
+import re
+import time
+
+import pytest
+
+from gateway import configuration, eventually, free_port, run
+from raw import get, response
+from test_admin import Admin
+from test_upgrade import open_tunnel
+
+TOLD = "a request has had its connection for"
+
+
+def watched(start, *origins, pool, timeouts=None, **options):
+    """A gateway whose timeouts do not end what the watch is to find."""
+    long = {"first_byte": "60s", "idle": "60s", "request": 0, **(timeouts or {})}
+    config = configuration(*origins, upstream={"pool": pool, "timeouts": long},
+        **{"admin": {"address": f"127.0.0.1:{free_port()}"}, **options})
+    gateway = start(config)
+    return gateway, Admin(gateway)
+
+
+def counter(admin, origin, name, **labels):
+    return admin.metrics().get(name, upstream="origin", endpoint=origin.address, **labels)
+
+
+def asked(gateway, origin, target="/", fields=()):
+    """A request that has arrived and waits for its answer."""
+    client = gateway.connect().send(get(target, fields=fields))
+    wire = origin.accept()
+    return client, wire, wire.read_request()
+
+
+# --- the watch ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_stalled_request_is_told_of_once(start, origin):
+    gateway, admin = watched(start, origin, pool={"leak_after": "100ms"})
+    client, wire, request = asked(gateway, origin, "/slow?token=secret")
+    told = gateway.event(TOLD)
+    for part in ("upstream origin", f"endpoint {origin.address}", f"request {request.get('X-Request-Id')}",
+            "GET /slow,", "route all", "is waiting"):
+        assert part in told, told
+    assert "secret" not in told
+    assert counter(admin, origin, "weir_pool_leases_leaking_total") == 1
+    # Several times as long again: it stays at one line, and the request is served all the same.
+    time.sleep(0.5)
+    wire.send(response("late"))
+    assert client.read_response().body == b"late"
+    assert sum(TOLD in line for line in gateway.events.lines) == 1
+    assert counter(admin, origin, "weir_pool_leases_leaking_total") == 1
+
+
+def test_a_stalled_request_is_ended_and_its_place_recovered(start, origin):
+    gateway, admin = watched(start, origin,
+        pool={"leak_after": "50ms", "reclaim_after": "200ms", "max_connections": 1, "acquire_timeout": "10s"})
+    client, wire, _ = asked(gateway, origin)
+    # There is one place: who waits for it gets it as soon as it is reclaimed.
+    waiting = gateway.connect().send(get("/next"))
+    answer = client.read_response()
+    assert answer.status == 504
+    assert json.loads(answer.body)["error"] == "request_deadline"
+    assert "reclaim_after" in json.loads(answer.body)["message"]
+    wire.expect_gone()
+    fresh, request = origin.answer(response("served"))
+    assert request.target == "/next"
+    assert waiting.read_response().body == b"served"
+    assert gateway.records(2)[0]["cause"] == "request_deadline"
+    assert "it is ended (reclaim_after)" in gateway.event("reclaim_after")
+    assert counter(admin, origin, "weir_pool_closes_total", reason="reclaimed") == 1
+    assert counter(admin, origin, "weir_pool_closes_total", reason="discarded") == 0
+    assert counter(admin, origin, "weir_pool_audit_mismatch_total") == 0
+    eventually(lambda: counter(admin, origin, "weir_pool_connections", state="leased") == 0)
+    fresh.close()
+
+
+def test_an_answer_that_stalls_is_cut_off(start, origin):
+    gateway, _ = watched(start, origin, pool={"leak_after": "50ms", "reclaim_after": "200ms"})
+    client, wire, _ = asked(gateway, origin)
+    wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+    assert client.read_head().status == 200
+    client.take(4)
+    client.expect_abort()
+    wire.expect_gone()
+    assert gateway.record()["cause"] == "request_deadline"
+
+
+def talk(client, wire, seconds):
+    """Something moves all the time."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        client.send("ping")
+        assert wire.take(4) == b"ping"
+        wire.send("pong")
+        assert client.take(4) == b"pong"
+        time.sleep(0.01)
+
+
+def test_a_tunnel_in_use_is_left_alone(start, origin):
+    gateway, admin = watched(start, origin, pool={"leak_after": "1s", "reclaim_after": "2s"})
+    client, wire = open_tunnel(gateway, origin)
+    talk(client, wire, 4.5)
+    assert TOLD not in gateway.events.text()
+    assert counter(admin, origin, "weir_pool_leases_leaking_total") == 0
+
+
+def test_a_tunnel_that_wakes_up_is_not_reclaimed(start, origin):
+    gateway, _ = watched(start, origin, pool={"leak_after": "500ms", "reclaim_after": "2s"})
+    client, wire = open_tunnel(gateway, origin)
+    assert "is tunnelling" in gateway.event(TOLD)
+    talk(client, wire, 3)
+    client.close()
+    wire.expect_end()
+    wire.close()
+    assert gateway.record()["cause"] is None
+
+
+def test_no_watch(start, origin):
+    gateway, _ = watched(start, origin, pool={"leak_after": 0})
+    client, wire, _ = asked(gateway, origin)
+    time.sleep(0.3)
+    wire.send(response("late"))
+    assert client.read_response().body == b"late"
+    assert TOLD not in gateway.events.text()
+
+
+def test_the_books_are_recounted(start, origin):
+    gateway, admin = watched(start, origin, pool={}, workers=2)
+    origin.serve()
+    assert gateway.connect().ask(get()).status == 200
+    eventually(lambda: counter(admin, origin, "weir_pool_audits_total") >= 4)
+    assert counter(admin, origin, "weir_pool_audit_mismatch_total") == 0
+
+
+# --- weir leaks -------------------------------------------------------------------------------------------------------------
+
+
+def leaks(gateway):
+    result = run("leaks", "-c", gateway.file, "--json")
+    assert (result.returncode, result.stderr) == (0, "")
+    return json.loads(result.stdout)
+
+
+def test_leaks_when_nothing_runs(start, origin):
+    gateway, _ = watched(start, origin, pool={})
+    assert leaks(gateway) == {"leases": [], "exchanges": [], "workers_unanswered": []}
+    result = run("leaks", "-c", gateway.file)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.count("  none\n") == 2
+
+
+def test_leaks_tells_who_holds_what(start, origin):
+    gateway, _ = watched(start, origin, pool={"max_connections": 1, "acquire_timeout": "30s"})
+    holder, wire, request = asked(gateway, origin, "/holds?secret")
+    waiter = gateway.connect().send(get("/waits"))
+    told = eventually(lambda: (all := leaks(gateway)) and len(all["exchanges"]) == 2 and all)
+    assert [e["path"] for e in told["exchanges"]] == ["/holds", "/waits"]
+    (lease,) = told["leases"]
+    assert 0 < lease["held_s"] <= lease["age_s"]
+    expected = {"stage": "waiting", "upstream": "origin", "endpoint": origin.address, "method": "GET", "path": "/holds",
+        "route": "all", "client": "127.0.0.1", "worker": 0, "request_id": request.get("X-Request-Id")}
+    assert {key: lease[key] for key in expected} == expected
+    assert (told["exchanges"][1]["stage"], told["exchanges"][1]["held_s"]) == ("leasing", None)
+    table = run("leaks", "-c", gateway.file)
+    assert table.returncode == 0 and "secret" not in table.stdout
+    assert re.search(r"^ +[0-9.]+ s +[0-9.]+ s  waiting      GET /holds$", table.stdout, re.M)
+    assert re.search(rf"^ +origin {re.escape(origin.address)}, route all, client 127.0.0.1$", table.stdout, re.M)
+    assert f"request {lease['request_id']}, worker 0" in table.stdout
+    wire.send(response("1"))
+    assert holder.read_response().body == b"1"
+    wire.read_request()
+    wire.send(response("2"))
+    assert waiter.read_response().body == b"2"
+
+
+def test_leaks_of_many_are_the_oldest_of_all_workers(start, origin):
+    gateway, _ = watched(start, origin, pool={}, workers=2)
+    held = [asked(gateway, origin, f"/{i}") for i in range(25)]
+    told = leaks(gateway)
+    for kind, time_of in (("leases", "held_s"), ("exchanges", "age_s")):
+        assert [e[time_of] for e in told[kind]] == sorted((e[time_of] for e in told[kind]), reverse=True)
+        assert len(told[kind]) == 20 and {e["worker"] for e in told[kind]} <= {0, 1}
+        assert "/0" in {e["path"] for e in told[kind]} and "/24" not in {e["path"] for e in told[kind]}
+    assert all(len(line) <= 80 for line in run("leaks", "-c", gateway.file).stdout.splitlines())
+    for client, wire, _ in held:
+        wire.send(response("x"))
+        assert client.read_response().body == b"x"
+
+
+def test_leaks_of_odd_requests_are_fit_to_print(start, origin):
+    gateway, _ = watched(start, origin, pool={}, listener={"trusted_proxies": ["127.0.0.1"]})
+    client, wire, _ = asked(gateway, origin, "/%C3%BC%22'" + "x" * 3000, fields=['X-Request-Id: "\\\t<&>'])
+    (lease,) = leaks(gateway)["leases"]
+    assert len(lease["path"]) < 128 and lease["path"].endswith("...")
+    table = run("leaks", "-c", gateway.file).stdout
+    assert all(len(line) <= 80 and line.isprintable() and line.isascii() for line in table.splitlines())
+    wire.send(response("x"))
+    assert client.read_response().body == b"x"
+
+
+def test_leaks_without_an_administration(start, tmp_path):
+    file = tmp_path / "off.yaml"
+    file.write_text(json.dumps(configuration(route={"respond": {"status": 200}})))
+    result = run("leaks", "-c", file)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "`admin` is off" in result.stderr
+
+
+def test_leaks_when_nobody_answers(tmp_path):
+    address = f"127.0.0.1:{free_port()}"
+    file = tmp_path / "nobody.yaml"
+    file.write_text(json.dumps(configuration(route={"respond": {"status": 200}}, admin={"address": address})))
+    result = run("leaks", "-c", file)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert address in result.stderr and "Connection refused" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["leaks"], ["leaks", "-c", "a", "b"], ["leaks", "-c", "a", "--json", "b"]])
+def test_wrong_usage(arguments):
+    result = run(*arguments)
+    assert result.returncode == 2 and "leaks: " in result.stderr

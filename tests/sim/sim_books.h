@@ -1,0 +1,18 @@
+/*
+ * The pools' books and the network's, compared: what the pools of all workers say of themselves, and what there is.
+ */
+#ifndef WEIR_SIM_BOOKS_H
+#define WEIR_SIM_BOOKS_H
+
+#include "sim_config.h"
+
+struct worker;
+
+/* After every turn. `exchanges` is how many are live in the worker. */
+void books_check(unsigned worker_number, struct worker *worker, uint64_t exchanges);
+
+/* Nobody wants anything: nothing is leased, nobody waits, nothing is left beyond the cap. */
+void books_check_quiet(unsigned worker_number, struct worker *worker);
+void books_check_caps(const struct sim_setup *setup);
+
+#endif

@@ -1,0 +1,19 @@
+/*
+ * What the gateway writes on one upstream connection and hears there, looked at where it is written: a request is tried
+ * with its first byte that the kernel takes, whether or not a server ever sees it. The tries of a request and what they
+ * came to are kept with the request (struct sim_try); the oracle judges a second one.
+ */
+#ifndef WEIR_SIM_TAP_H
+#define WEIR_SIM_TAP_H
+
+#include <stddef.h>
+
+struct sim_tap;
+
+struct sim_tap *tap_new(unsigned conn_number);
+void tap_free(struct sim_tap *tap);
+
+void tap_sent(struct sim_tap *tap, const char *bytes, size_t n);
+void tap_received(struct sim_tap *tap, size_t n);
+
+#endif
