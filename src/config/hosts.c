@@ -92,11 +92,11 @@ static bool name_split(struct view text, struct view *host, struct view *port)
 	const char *colon = text.n > 0 ? memchr(text.p, ':', text.n) : NULL;
 
 	if (colon == NULL || colon == text.p || colon != memrchr(text.p, ':', text.n) || *text.p == '[' || *text.p == '*' ||
-		view_starts(text, VIEW("unix:")) || view_starts(text, VIEW("localhost:")))
+		view_starts(text, VIEW("unix:")))
 		return false;
 	*host = view_of(text.p, (size_t)(colon - text.p));
 	*port = view_from(text, host->n + 1);
-	return !ends_in_number(*host);
+	return !view_eq_nocase(*host, VIEW("localhost")) && !ends_in_number(*host);
 }
 
 /* --- endpoints -------------------------------------------------------------------------------------------------- */

@@ -53,7 +53,7 @@ bool address_understand(struct view text, struct address *address)
 
 	if (text.n >= sizeof(z) || memchr(text.p, '\0', text.n) != NULL)
 		return false;
-	if (view_starts(text, local))
+	if (text.n > local.n && view_eq_nocase(view_of(text.p, local.n), local))
 		snprintf(z, sizeof(z), "127.0.0.1:%.*s", (int)(text.n - local.n), text.p + local.n);
 	else
 		snprintf(z, sizeof(z), "%.*s", (int)text.n, text.p);

@@ -19,15 +19,25 @@ static bool is_usable(const unsigned char address[16])
 	return v4[0] != 0 && (v4[0] & 0xf0) != 224 && memcmp(v4, broadcast, sizeof(broadcast)) != 0;
 }
 
+/* IPv4 first. */
+static int address_compare(const unsigned char a[16], const unsigned char b[16])
+{
+	bool a_mapped = memcmp(a, mapped, sizeof(mapped)) == 0, b_mapped = memcmp(b, mapped, sizeof(mapped)) == 0;
+
+	if (a_mapped != b_mapped)
+		return a_mapped ? -1 : 1;
+	return memcmp(a, b, 16);
+}
+
 bool host_addresses_add(struct host_addresses *set, const unsigned char address[16])
 {
 	size_t at = 0;
 
 	if (!is_usable(address))
 		return false;
-	while (at < set->count && memcmp(set->items[at], address, 16) < 0)
+	while (at < set->count && address_compare(set->items[at], address) < 0)
 		at++;
-	if (at == HOST_ADDRESSES_MAX || (at < set->count && memcmp(set->items[at], address, 16) == 0))
+	if (at == HOST_ADDRESSES_MAX || (at < set->count && address_compare(set->items[at], address) == 0))
 		return true;
 	if (set->count < HOST_ADDRESSES_MAX)
 		set->count++;

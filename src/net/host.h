@@ -25,7 +25,7 @@
 
 #define HOST_ADDRESSES_MAX 64
 
-/* A set: sorted, none twice. IPv4 is kept as IPv4-mapped IPv6, which stands before any IPv6 that a service has. */
+/* A set: sorted, IPv4 first, none twice. IPv4 is kept as IPv4-mapped IPv6. */
 struct host_addresses {
 	size_t count;
 	unsigned char items[HOST_ADDRESSES_MAX][16];

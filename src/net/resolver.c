@@ -87,11 +87,12 @@ static const char *status_text(int status)
 	switch (status) {
 	case ARES_ENOTFOUND: return "the name does not exist";
 	case ARES_ENODATA: return "the name has no address";
-	case ARES_ESERVFAIL: return "the name server failed";
-	case ARES_EREFUSED: return "the name server refuses to answer";
-	case ARES_ENOTIMP: return "the name server does not know such questions";
 	case ARES_ETIMEOUT: return "no name server answers";
-	case ARES_ECONNREFUSED: return "no name server can be reached";
+	/* c-ares makes one of them when it has asked every server. */
+	case ARES_ESERVFAIL:
+	case ARES_EREFUSED:
+	case ARES_ENOTIMP:
+	case ARES_ECONNREFUSED: return "every name server fails or refuses to answer";
 	case ARES_ENOMEM: return "there is not enough memory to resolve it";
 	default: return "the name server's answer cannot be understood";
 	}

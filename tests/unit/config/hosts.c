@@ -109,7 +109,7 @@ static void test_longest_name(void **state)
 /* Numeric addresses stay what they were. */
 static void test_no_names(void **state)
 {
-	static const char *const addresses[] = {"127.0.0.1:80", "\"[::1]:80\"", "localhost:80", "unix:/tmp/x", "unix:80"};
+	static const char *const addresses[] = {"127.0.0.1:80", "\"[::1]:80\"", "localhost:80", "LocalHost:80", "unix:/tmp/x", "unix:80"};
 
 	for (size_t i = 0; i < COUNT(addresses); i++) {
 		char yaml[512];
