@@ -1,6 +1,7 @@
 /*
  * See names.h. What is told of a name: its addresses when they change, and that it cannot be resolved when that begins and
- * when it ends. Each is one line at most as often as its name is asked for, and bounded in length.
+ * when it ends. Each is one line at most as often as its name is asked for, and bounded in length; of many names at once
+ * only some are told, since the log has room for so many lines.
  */
 #include "app/names.h"
 
@@ -12,6 +13,7 @@
 
 enum {
 	LINE_BYTES = 1000,
+	NAMES_TOLD = 50,             /* lines at one look */
 	ADDRESSES_TOLD = 8,          /* in one line, of those that came and of those that went */
 	FIRST_ANSWERS_US = 1000000,  /* how long a start or a reload waits for names that are new */
 };
@@ -44,6 +46,23 @@ static const char *plural(size_t n)
 
 /* --- what is told --------------------------------------------------------------------------------------------------- */
 
+static void tell(struct names *names, int level, const struct line *line)
+{
+	if (names->told++ < NAMES_TOLD)
+		names->to.tell(names->to.context, level, line->text);
+}
+
+/* What was not told. */
+static void tell_rest(struct names *names)
+{
+	struct line line = {.n = 0};
+
+	line_put(&line, "and %u more lines about host names", names->told - NAMES_TOLD);
+	if (names->told > NAMES_TOLD)
+		names->to.tell(names->to.context, LEVEL_INFO, line.text);
+	names->told = 0;
+}
+
 static bool has(const struct host_addresses *set, const unsigned char address[16])
 {
 	for (size_t i = 0; i < set->count; i++)
@@ -72,7 +91,7 @@ static void put_difference(struct line *line, char sign, const struct host_addre
 		line_put(line, " and %c%zu more", sign, count - ADDRESSES_TOLD);
 }
 
-static void tell_addresses(const struct names *names, const char *name, const struct host_addresses *before,
+static void tell_addresses(struct names *names, const char *name, const struct host_addresses *before,
 	const struct host_addresses *after)
 {
 	struct line line = {.n = 0};
@@ -80,10 +99,10 @@ static void tell_addresses(const struct names *names, const char *name, const st
 	line_put(&line, "resolved %s:", name);
 	put_difference(&line, '+', after, before);
 	put_difference(&line, '-', before, after);
-	names->to.tell(names->to.context, LEVEL_INFO, line.text);
+	tell(names, LEVEL_INFO, &line);
 }
 
-static void tell_trouble(const struct names *names, const struct resolver_answer *answer, const char *why)
+static void tell_trouble(struct names *names, const struct resolver_answer *answer, const char *why)
 {
 	struct line line = {.n = 0};
 	size_t n = answer->addresses.count;
@@ -93,19 +112,19 @@ static void tell_trouble(const struct names *names, const struct resolver_answer
 		line_put(&line, "it has no endpoint until it is");
 	else
 		line_put(&line, "the %zu address%s of before stay%s in use", n, plural(n), n == 1 ? "s" : "");
-	names->to.tell(names->to.context, LEVEL_WARNING, line.text);
+	tell(names, LEVEL_WARNING, &line);
 }
 
-static void tell_end_of_trouble(const struct names *names, const struct resolver_answer *answer)
+static void tell_end_of_trouble(struct names *names, const struct resolver_answer *answer)
 {
 	struct line line = {.n = 0};
 
 	line_put(&line, "%s can be resolved again: its addresses are those of before", answer->name);
-	names->to.tell(names->to.context, LEVEL_INFO, line.text);
+	tell(names, LEVEL_INFO, &line);
 }
 
 /* `before` is NULL for a name that is new. True: its addresses are others. */
-static bool tell_answer(const struct names *names, const struct resolver_answer *before,
+static bool tell_answer(struct names *names, const struct resolver_answer *before,
 	const struct resolver_answer *after)
 {
 	const struct host_addresses *old = before != NULL ? &before->addresses : &nothing;
@@ -122,7 +141,7 @@ static bool tell_answer(const struct names *names, const struct resolver_answer 
 }
 
 /* Those that nobody has answered for yet. */
-static void tell_silence(const struct names *names)
+static void tell_silence(struct names *names)
 {
 	for (size_t i = 0; i < names->answers->count; i++) {
 		const struct resolver_answer *answer = &names->answers->items[i];
@@ -130,6 +149,7 @@ static void tell_silence(const struct names *names)
 		if (answer->trouble == NULL && answer->addresses.count == 0)
 			tell_trouble(names, answer, "nobody has answered yet");
 	}
+	tell_rest(names);
 }
 
 /* --- following ------------------------------------------------------------------------------------------------------ */
@@ -151,6 +171,7 @@ bool names_look(struct names *names)
 		return false;
 	for (size_t i = 0; i < after->count; i++)
 		changed |= tell_answer(names, resolver_find(before, view_str(after->items[i].name)), &after->items[i]);
+	tell_rest(names);
 	names->answers = after;
 	free(before);
 	return changed;

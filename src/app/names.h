@@ -13,6 +13,7 @@ struct names {
 	struct reload_teller to;             /* set by the owner, all else zero */
 	struct resolver *resolver;           /* NULL: no name is followed */
 	struct resolver_answers *answers;    /* in force; NULL: none */
+	unsigned told;                       /* lines at the look that is under way */
 };
 
 /*
