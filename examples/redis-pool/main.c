@@ -7,6 +7,7 @@
  */
 #include "redis.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,16 +135,29 @@ static void begin(uv_loop_t *loop)
 	}
 }
 
+static unsigned long number(const char *text, unsigned long max)
+{
+	char *end;
+	unsigned long value = strtoul(text, &end, 10);
+
+	if (end == text || *end != '\0' || value > max) {
+		fprintf(stderr, "usage: redis-pool [PORT [COMMANDS]]\n");
+		exit(2);
+	}
+	return value;
+}
+
 int main(int argc, char **argv)
 {
+	unsigned long port = argc > 1 ? number(argv[1], 65535) : 6379;
 	uv_loop_t *loop = uv_default_loop();
 	struct sockaddr_in address;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	signal(SIGPIPE, SIG_IGN);
 	if (argc > 2)
-		wanted = strtoul(argv[2], NULL, 10);
-	uv_ip4_addr("127.0.0.1", argc > 1 ? atoi(argv[1]) : 6379, &address);
+		wanted = number(argv[2], ULONG_MAX);
+	uv_ip4_addr("127.0.0.1", (int)port, &address);
 	if (!redis_start(&redis, loop, &address)) {
 		perror("redis_start");
 		return 1;

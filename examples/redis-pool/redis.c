@@ -103,6 +103,10 @@ bool redis_send(struct redis *redis, struct redis_command *command, uint64_t tim
 	uint64_t now = now_us();
 	enum weir_pool_outcome outcome;
 
+	if (redis->pool == NULL) {
+		*why = "stopped";
+		return false;
+	}
 	command->redis = redis;
 	command->deadline_us = now + timeout_us;
 	command->waiter.on_outcome = on_outcome;

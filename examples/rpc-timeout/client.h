@@ -33,7 +33,7 @@ struct connection {
 /* What the books say. */
 struct pool_books {
 	unsigned leased, waiting;
-	const char *wrong; /* NULL: they agree with a recount, if the pool can tell */
+	const char *wrong; /* NULL: they agree with a recount */
 };
 
 enum reuse { REUSE, DISCARD };

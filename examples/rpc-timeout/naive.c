@@ -74,7 +74,7 @@ static void naive_give_back(struct call *call, struct connection *connection, en
 
 static struct pool_books naive_books(void)
 {
-	return (struct pool_books){.leased = live - idle_count, .waiting = queued};
+	return (struct pool_books){live - idle_count, queued, "cannot tell"};
 }
 
 static void naive_start(void)

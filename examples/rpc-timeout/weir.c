@@ -51,6 +51,7 @@ static void on_closed(void *owner)
 	lender = NULL;
 }
 
+/* For jitter: it need not be good. */
 static uint64_t on_random(void *owner)
 {
 	(void)owner;

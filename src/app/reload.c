@@ -11,8 +11,8 @@
 
 enum {
 	LINE_BYTES = 1000,
-	UPSTREAMS_TOLD = 50,    /* lines about upstreams */
-	ADDRESSES_TOLD = 8,     /* in one list */
+	UPSTREAMS_TOLD = 50, /* lines about upstreams */
+	ADDRESSES_TOLD = 8,  /* in one list */
 };
 
 struct line {
@@ -34,7 +34,8 @@ __attribute__((format(printf, 2, 3))) static void line_put(struct line *line, co
 		line->n = sizeof(line->text) - 1;
 }
 
-__attribute__((format(printf, 3, 4))) static void tell(const struct reload_teller *to, int level, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void tell(
+	const struct reload_teller *to, int level, const char *format, ...)
 {
 	char text[LINE_BYTES];
 	va_list arguments;
@@ -52,8 +53,8 @@ static const char *plural(size_t n)
 
 /* --- complaints ----------------------------------------------------------------------------------------------------- */
 
-void reload_tell_complaints(const struct reload_teller *to, int level, const char *name,
-	const struct config_complaints *complaints)
+void reload_tell_complaints(
+	const struct reload_teller *to, int level, const char *name, const struct config_complaints *complaints)
 {
 	for (size_t i = 0; i < complaints->count; i++) {
 		const struct config_complaint *c = &complaints->items[i];
@@ -88,8 +89,8 @@ static bool has_endpoint(const struct config_upstream *upstream, const struct co
 }
 
 /* ", added: A, B" for those of `of` that `without` has not; `without` may be NULL. Returns how many. */
-static size_t put_difference(struct line *line, const char *word, const struct config_upstream *of,
-	const struct config_upstream *without)
+static size_t put_difference(
+	struct line *line, const char *word, const struct config_upstream *of, const struct config_upstream *without)
 {
 	size_t count = 0;
 
@@ -109,7 +110,7 @@ static size_t put_difference(struct line *line, const char *word, const struct c
 
 struct endpoint_changes {
 	size_t added, kept, renewed, drained;
-	size_t told;     /* upstreams */
+	size_t told; /* upstreams */
 	size_t untold;
 };
 
@@ -146,8 +147,8 @@ static void tell_upstream(const struct reload_teller *to, struct endpoint_change
 		tell_line(to, changes, &line);
 }
 
-static void tell_upstreams(const struct reload_teller *to, struct endpoint_changes *changes, const struct config *before,
-	const struct config *after)
+static void tell_upstreams(const struct reload_teller *to, struct endpoint_changes *changes,
+	const struct config *before, const struct config *after)
 {
 	for (size_t i = 0; i < after->upstream_count; i++)
 		tell_upstream(to, changes, upstream_find(before, after->upstreams[i].name), &after->upstreams[i]);
@@ -176,7 +177,8 @@ static void tell_listeners(const struct reload_teller *to, const struct config *
 		const struct config_listener *l = &after->listeners[i], *old = listener_find(before, l->name);
 
 		if (old == NULL)
-			tell(to, LEVEL_WARNING, "listeners[%zu]: the listener %.*s is new: it is opened at the next start", i,
+			tell(to, LEVEL_WARNING,
+				"listeners[%zu]: the listener %.*s is new: it is opened at the next start", i,
 				(int)l->name.n, l->name.p);
 		else if (!address_eq(&old->address, &l->address))
 			tell(to, LEVEL_WARNING, "listeners[%zu].address: another one %s", i, AT_THE_NEXT_START);
@@ -201,8 +203,8 @@ static bool same_access_log(const struct config *a, const struct config *b)
 {
 	if (a->log.access != b->log.access)
 		return false;
-	return !a->log.access || (a->log.access_format == b->log.access_format &&
-					 strcmp(a->log.access_path, b->log.access_path) == 0);
+	return !a->log.access ||
+	       (a->log.access_format == b->log.access_format && strcmp(a->log.access_path, b->log.access_path) == 0);
 }
 
 static void tell_start_only(const struct reload_teller *to, const struct config *before, const struct config *after)

@@ -22,6 +22,7 @@ enum planted_bug {
 	PLANTED_IDLE_CLOSE_UNNOTICED,        /* an idle connection that the upstream has closed is used again */
 	PLANTED_BACK_OFF_IGNORED,            /* an endpoint that refuses is asked again at once */
 	PLANTED_RECLAIM_FORGETS_HOLDER,      /* a connection is reclaimed and its exchange is not told */
+	PLANTED_UNSAFE_REPLAY,               /* a method that is not idempotent is sent again */
 	PLANTED_COUNT
 };
 

@@ -25,7 +25,7 @@ void snapshot_fit(struct snapshot **s, struct generation *generation)
 {
 	struct snapshot *fitting;
 
-	if (*s == NULL || (*s)->generation == generation)
+	if ((*s)->generation == generation)
 		return;
 	fitting = snapshot_create(generation->config);
 	if (fitting == NULL)

@@ -5,10 +5,12 @@
  *      | routed                                                      |
  *     FILTERING --(a filter pauses; exchange_resume)--> FILTERING    |
  *      | all filters passed                  | answered              |
- *     LEASING                                |                       |  every state -> ENDED,
- *      | a connection is leased, the head is sent                    |  through exchange_finish()
- *      |--------------------.------------------.                     |  and nothing else
- *     EXPECTING -> REQUESTING ------> WAITING  | (by what content is to come)
+ *     LEASING <---------------------------------------.              |  every state -> ENDED,
+ *      | a connection is leased, the head is sent     |              |  through exchange_finish()
+ *      |--------------------.------------------.      | once, when   |  and nothing else
+ *     EXPECTING -> REQUESTING ------> WAITING  |      | it was stale (replay.c)
+ *      |------------|-------------------|------|------'
+ *      |            |                   |      | (by what content is to come)
  *      | (Expect)   | content flows     | all is sent
  *      '------------+-------------------+--------> TUNNELLING (101)
  *                   v                   v
@@ -43,9 +45,9 @@ static const uint16_t transitions[] = {
 	[EXCHANGE_NEW] = TO(FILTERING) | TO(ENDED),
 	[EXCHANGE_FILTERING] = TO(LEASING) | TO(ENDED),
 	[EXCHANGE_LEASING] = TO(EXPECTING) | TO(REQUESTING) | TO(WAITING) | TO(ENDED),
-	[EXCHANGE_EXPECTING] = TO(REQUESTING) | TO(WAITING) | TO(RESPONDING) | TO(ENDED),
-	[EXCHANGE_REQUESTING] = TO(WAITING) | TO(RESPONDING) | TO(ENDED),
-	[EXCHANGE_WAITING] = TO(RESPONDING) | TO(TUNNELLING) | TO(ENDED),
+	[EXCHANGE_EXPECTING] = TO(REQUESTING) | TO(WAITING) | TO(RESPONDING) | TO(LEASING) | TO(ENDED),
+	[EXCHANGE_REQUESTING] = TO(WAITING) | TO(RESPONDING) | TO(LEASING) | TO(ENDED),
+	[EXCHANGE_WAITING] = TO(RESPONDING) | TO(TUNNELLING) | TO(LEASING) | TO(ENDED),
 	[EXCHANGE_RESPONDING] = TO(FLUSHING) | TO(ENDED),
 	[EXCHANGE_TUNNELLING] = TO(ENDED),
 	[EXCHANGE_FLUSHING] = TO(ENDED),
@@ -143,6 +145,12 @@ static void exchange_send(struct exchange *ex)
 {
 	ex->first_byte_us = UINT64_MAX;
 	ex->head_sent_us = io_now_us(ex->worker->io);
+	ex->lease.conn->h1.conn.taken = 0;
+	if (ex->replay == REPLAY_KEPT) {
+		replay_send(ex);
+		exchange_pump(ex);
+		return;
+	}
 	if (!forward_request(ex)) {
 		exchange_finish(ex, CAUSE_HEADERS_TOO_LARGE, "the head is too large once the gateway's fields are added");
 		return;
@@ -152,6 +160,7 @@ static void exchange_send(struct exchange *ex)
 		ex->sent_us = ex->head_sent_us;
 		h1_conn_flush(&ex->lease.conn->h1);
 	} else {
+		replay_prepare(ex);
 		exchange_enter(ex, ex->request.expect_continue ? EXCHANGE_EXPECTING : EXCHANGE_REQUESTING);
 	}
 	exchange_pump(ex);
@@ -176,10 +185,32 @@ static void exchange_on_lease(struct upstream_lease *lease, enum cause cause)
 		lease_refused(ex, cause);
 }
 
+static void lease_answered(struct exchange *ex, enum upstream_answer answer, enum cause cause)
+{
+	switch (answer) {
+	case UPSTREAM_ACQUIRED: exchange_send(ex); return;
+	case UPSTREAM_PENDING: exchange_arm(ex); return;
+	case UPSTREAM_FAILED: lease_refused(ex, cause); return;
+	}
+}
+
+void exchange_lease_again(struct exchange *ex, enum upstream_retry_reason reason)
+{
+	enum cause cause = CAUSE_NONE;
+	enum upstream_answer answer;
+
+	CHECK(ex->retries == 0);
+	ex->retries++;
+	exchange_enter(ex, EXCHANGE_LEASING);
+	answer = upstream_acquire_again(&ex->lease, reason, &cause);
+	lease_answered(ex, answer, cause);
+}
+
 static void exchange_lease(struct exchange *ex)
 {
 	const struct config_upstream *upstream = ex->route->upstream;
-	enum cause cause;
+	enum cause cause = CAUSE_NONE;
+	enum upstream_answer answer;
 
 	ex->lease.on_outcome = exchange_on_lease;
 	ex->lease.on_ready = exchange_on_upstream;
@@ -187,11 +218,8 @@ static void exchange_lease(struct exchange *ex)
 	if (upstream->timeouts.request_us != 0)
 		ex->request_deadline_us = deadline_after(ex->head_us, upstream->timeouts.request_us);
 	exchange_enter(ex, EXCHANGE_LEASING);
-	switch (upstream_acquire(ex->worker->upstreams, upstream, &ex->lease, ex->request_deadline_us, &cause)) {
-	case UPSTREAM_ACQUIRED: exchange_send(ex); return;
-	case UPSTREAM_PENDING: exchange_arm(ex); return;
-	case UPSTREAM_FAILED: lease_refused(ex, cause); return;
-	}
+	answer = upstream_acquire(ex->worker->upstreams, upstream, &ex->lease, ex->request_deadline_us, &cause);
+	lease_answered(ex, answer, cause);
 }
 
 /* What the route does, once all its filters have passed. */
@@ -461,6 +489,7 @@ void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, 
 	exchange_enter(ex, EXCHANGE_ENDED);
 	ex->ended_at = where;
 	upstream_drop(&ex->lease);
+	buf_release(&ex->kept);
 
 	enum client_next next = conclude(ex, reached, cause, why);
 

@@ -28,6 +28,26 @@ void exchange_filter(struct exchange *ex);
 /* Whether the client's connection can carry another request after an answer whose head is written now. */
 bool exchange_keeps_client(const struct exchange *ex);
 
+/* The lease has turned out to be dead: asks for another, on which the request is sent again (replay.c says when). */
+void exchange_lease_again(struct exchange *ex, enum upstream_retry_reason reason);
+
+/* --- sending a request again (replay.c) ------------------------------------------------------------------------------ */
+
+/* The head is gathered and content will follow: from here on it is seen to that it could be sent again. */
+void replay_prepare(struct exchange *ex);
+
+/* The first bytes were handed to the kernel, and what the client has sent is still where it was received. */
+void replay_settle(struct exchange *ex);
+
+/* A byte of the answer came: whatever happens now, the request is not sent again. */
+void replay_forget(struct exchange *ex);
+
+/* The upstream has ended or failed. True: the request is being sent again. False: it may not be, nothing was done. */
+bool replay_try(struct exchange *ex);
+
+/* Sends what was kept on the new connection. */
+void replay_send(struct exchange *ex);
+
 /* --- heads for the other side (forward.c) ---------------------------------------------------------------------------- */
 
 /* Draws the worker's half of its request ids. */

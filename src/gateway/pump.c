@@ -256,6 +256,8 @@ static enum step response_head(struct exchange *ex)
 		return STEP_FILL;
 	if (result.status == H1_BAD)
 		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, result.why);
+	if (m.field_ids & FIELD_BIT(FIELD_KEEP_ALIVE) && m.status >= 200 && m.keep_alive)
+		upstream_heard(&ex->lease, &m);
 	if (!message_drop_hop_by_hop(&m))
 		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "Connection names a field that must not be removed");
 	if (m.status == 101)
@@ -325,15 +327,19 @@ static enum step response_fill(struct exchange *ex)
 	got = h1_conn_fill(from, head_bytes > H1_SCRATCH_IN_BYTES ? head_bytes : H1_SCRATCH_IN_BYTES);
 	if (got == -EAGAIN)
 		return STEP_ENDED;
-	if (got == 0)
-		return response_eof(ex);
 	if (got == -ENOBUFS)
 		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "the response head is too large");
+	if (got <= 0 && replay_try(ex))
+		return STEP_ENDED;
+	if (got == 0)
+		return response_eof(ex);
 	if (got < 0)
 		return PLANTED(TRUNCATED_LOOKS_COMPLETE) ? response_eof(ex) : step_finish(ex, upstream_failure(ex), NULL);
 	bytes_moved(ex);
-	if (ex->first_byte_us == UINT64_MAX)
+	if (ex->first_byte_us == UINT64_MAX) {
 		ex->first_byte_us = io_now_us(ex->worker->io);
+		replay_forget(ex);
+	}
 	return STEP_ON;
 }
 
@@ -428,6 +434,8 @@ void exchange_pump(struct exchange *ex)
 	case EXCHANGE_RESPONDING:
 		if (ex->sent_us == 0 && !pump_request(ex))
 			return;
+		if (ex->replay == REPLAY_MARKED)
+			replay_settle(ex);
 		/* No event tells of bytes that found no memory; a socket's own failure comes as one. */
 		if (upstream_side(ex)->conn.send_error == -ENOMEM) {
 			exchange_finish(ex, CAUSE_MEMORY_EXHAUSTED, NULL);

@@ -30,6 +30,7 @@ static void record_upstream(struct exchange_record *r, const struct exchange *ex
 	r->upstream = ex->route->upstream->name;
 	r->endpoint = ex->lease.picked->address_text;
 	r->queue_us = ex->lease.queue_us;
+	r->retries = ex->retries;
 	if (ex->head_sent_us == 0)
 		return;
 	r->reused = ex->lease.reused;

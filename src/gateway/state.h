@@ -206,6 +206,14 @@ enum exchange_state {
 
 enum { EXCHANGE_ARENA_BYTES = 2048 };
 
+/* What of the request can be sent a second time (replay.c). */
+enum replay {
+	REPLAY_HEAD,   /* nothing but the head was taken from the client: that is made again */
+	REPLAY_MARKED, /* content was taken, nothing was sent yet: the client's position before it is known */
+	REPLAY_KEPT,   /* all that was handed over is in ex->kept, head included */
+	REPLAY_SPENT,  /* content has passed through and is gone */
+};
+
 /* An answer that the gateway gives itself. */
 struct answer {
 	unsigned status;                   /* 0: none */
@@ -242,6 +250,10 @@ struct exchange {
 	uint8_t keep_client;               /* what the answer's head promised */
 	uint8_t keep_upstream;             /* what the response's head promised */
 
+	uint8_t replay;                    /* enum replay */
+	uint8_t retries;                   /* times that the request was sent again: 0 or 1 */
+	struct buf kept;                   /* the request as it went out, while it may have to go out again */
+
 	uint64_t request_deadline_us;
 	uint64_t moved_us;                 /* when bytes last moved, or the state changed */
 	uint32_t blocked_bytes;            /* unsent at the last look, to see whether they move */
@@ -262,6 +274,10 @@ struct exchange {
 	struct message request;            /* set before anything else looks at it */
 	struct upstream_lease lease;       /* upstream_lease_init */
 	struct target target;
+	struct {
+		struct view unread;
+		struct h1_body body;
+	} mark;                            /* REPLAY_MARKED: the client's h1_conn before the content */
 	char first[EXCHANGE_ARENA_BYTES];  /* the arena's first block */
 };
 

@@ -11,8 +11,8 @@
  * the same tick as their deadline count as in time; deferred tasks last, because they free what the others closed.
  *
  * Events already fetched may name a source that an earlier event of the same batch closed. io_close() strikes those out
- * of the batch, so "no event after io_close()" holds even when the source is opened again at once. Closing is rare and
- * a batch is short; the loop itself pays one comparison an event.
+ * of the batch, so "no event after io_close()" holds even when the source is opened again at once. Every source is marked
+ * with what the batch holds for it before the first event is told: so nobody begins to use what is known to have ended.
  *
  * The mailbox is a stack that any thread pushes on and the loop takes whole and turns round. Only the push that finds
  * it empty wakes the loop; the loop pays one load a tick. The eventfd is edge-triggered like everything else and is
@@ -184,20 +184,36 @@ static unsigned events_of(uint32_t epoll_events)
 	return events;
 }
 
+/* Whoever is told first may look at what the others have still to hear. */
+static void io_mark_due(struct io *io)
+{
+	for (int i = 0; i < io->batch_count; i++) {
+		struct io_source *source = io->batch[i].data.ptr;
+
+		source->due = events_of(io->batch[i].events);
+	}
+}
+
 static void io_deliver_events(struct io *io)
 {
 	while (io->batch_next < io->batch_count) {
-		struct epoll_event *event = &io->batch[io->batch_next++];
-		struct io_source *source = event->data.ptr;
+		struct io_source *source = io->batch[io->batch_next++].data.ptr;
 
-		if (source != NULL)
-			source->on_event(source, events_of(event->events));
+		if (source != NULL) {
+			unsigned events = source->due;
+
+			source->due = 0;
+			source->on_event(source, events);
+		}
 	}
 }
 
 /* The source is closed: what the batch still holds for it is stale. */
-static void io_strike_events(struct io *io, const struct io_source *source)
+static void io_strike_events(struct io *io, struct io_source *source)
 {
+	if (source->due == 0)
+		return;
+	source->due = 0;
 	for (int i = io->batch_next; i < io->batch_count; i++) {
 		if (io->batch[i].data.ptr == source)
 			io->batch[i].data.ptr = NULL;
@@ -248,6 +264,7 @@ static void io_tick(struct io *io)
 	io->batch_next = 0;
 	io->batch_count = count;
 	io_read_clock(io);
+	io_mark_due(io);
 	io_deliver_events(io);
 	io_deliver_messages(io);
 	wheel_advance(&io->wheel, io->now_us);

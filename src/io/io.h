@@ -124,6 +124,7 @@ enum io_event {
  */
 struct io_source {
 	int fd;                                                        /* -1: none */
+	unsigned due;                                                  /* events that are fetched and not yet told; to be read */
 	void (*on_event)(struct io_source *source, unsigned events);
 };
 

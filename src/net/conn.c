@@ -32,6 +32,7 @@ static void conn_flush(struct conn *conn)
 			send_failed(conn, (int)sent);
 			return;
 		}
+		conn->taken += (size_t)sent;
 		buf_consume(&conn->out, (size_t)sent);
 	}
 }
@@ -56,6 +57,8 @@ static void conn_init(struct conn *conn, struct io *io)
 {
 	conn->io = io;
 	conn->source.fd = -1;
+	conn->source.due = 0;
+	conn->taken = 0;
 	conn->source.on_event = conn_on_event;
 	conn->readable = conn->peer_closed = conn->broken = conn->at_end = conn->shut = false;
 	conn->error = conn->send_error = 0;
@@ -128,6 +131,7 @@ int conn_sendv(struct conn *conn, const struct iovec *iov, int count)
 		if (result < 0 && result != -EAGAIN)
 			return send_failed(conn, (int)result);
 		sent = result < 0 ? 0 : (size_t)result;
+		conn->taken += sent;
 	}
 	for (int i = 0; i < count; i++) {
 		size_t n = iov[i].iov_len;

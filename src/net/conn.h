@@ -20,6 +20,7 @@
 struct conn {
 	struct io_source source;
 	struct io *io;
+	uint64_t taken;                       /* bytes that the kernel has taken; the owner may begin anew at 0 */
 	struct buf out;                       /* accepted from the owner, not yet taken by the kernel */
 	void (*on_ready)(struct conn *conn);  /* set by the owner; some of the flags changed, or `out` went empty */
 	bool readable;                        /* conn_recv may have something */

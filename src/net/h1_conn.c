@@ -59,6 +59,7 @@ void h1_conn_init(struct h1_conn *hc, struct h1_scratch *scratch)
 	hc->scratch = scratch;
 	hc->unread = view_of(NULL, 0);
 	buf_init(&hc->in);
+	hc->kept = NULL;
 	h1_body_init(&hc->body, FRAMING_NONE, 0);
 	head_begins_anew(hc);
 	hc->out_framing = FRAMING_NONE;
@@ -78,6 +79,7 @@ void h1_conn_release(struct h1_conn *hc)
 		scratch->iov_count = 0;
 	}
 	buf_release(&hc->in);
+	hc->kept = NULL;
 	hc->unread = view_of(NULL, 0);
 }
 
@@ -332,6 +334,25 @@ void h1_conn_put_end(struct h1_conn *hc, const struct message *trailers)
 	CHECK(h1_conn_end_head(hc, &w, FRAMING_NONE));
 }
 
+void h1_conn_put_kept(struct h1_conn *hc, const struct buf *kept, enum framing framing)
+{
+	h1_conn_put_raw(hc, buf_view(kept));
+	hc->out_framing = (uint8_t)framing;
+}
+
+/* Away from the flush itself: it is for few. */
+__attribute__((noinline)) static void keep_gathered(struct h1_conn *hc)
+{
+	const struct h1_scratch *scratch = hc->scratch;
+
+	for (int i = 0; i < scratch->iov_count && hc->kept != NULL; i++) {
+		if (buf_append(hc->kept, view_of(scratch->iov[i].iov_base, scratch->iov[i].iov_len), H1_KEPT_MAX))
+			continue;
+		buf_release(hc->kept);
+		hc->kept = NULL;
+	}
+}
+
 int h1_conn_flush(struct h1_conn *hc)
 {
 	struct h1_scratch *scratch = hc->scratch;
@@ -339,6 +360,8 @@ int h1_conn_flush(struct h1_conn *hc)
 	if (scratch->writer != hc)
 		return hc->conn.send_error;
 
+	if (hc->kept != NULL)
+		keep_gathered(hc);
 	/* A head that did not fit leaves nothing behind. */
 	int error = scratch->iov_count == 0 ? hc->conn.send_error
 					    : conn_sendv(&hc->conn, scratch->iov, scratch->iov_count);

@@ -30,6 +30,7 @@ enum {
 	H1_SCRATCH_IOV = 32,
 	H1_SCRATCH_FIELDS = 1000,
 	H1_COPY_MAX = 2048,                 /* pieces up to this size are copied rather than pointed at */
+	H1_KEPT_MAX = 64 * 1024,            /* of what is sent, as long as it is kept */
 };
 
 /* A worker's scratch memory. */
@@ -49,6 +50,7 @@ struct h1_conn {
 	struct h1_scratch *scratch;  /* the worker's */
 	struct view unread;          /* received, not yet consumed; in the scratch or in `in` */
 	struct buf in;               /* own buffer; empty unless something had to be kept */
+	struct buf *kept;            /* where everything that is flushed is kept, too; NULL: nowhere */
 	struct h1_body body;         /* of the message being read */
 	uint32_t head_tried;         /* bytes there were when an incomplete head was last parsed */
 	uint8_t out_framing;         /* enum framing of the message being written */
@@ -113,6 +115,19 @@ void h1_conn_put_end(struct h1_conn *hc, const struct message *trailers);
 
 /* Bytes as they are (tunnels). */
 void h1_conn_put_raw(struct h1_conn *hc, struct view data);
+
+/*
+ * From the next flush on, everything is also appended to `kept` (borrowed) exactly as it goes out, whether the kernel takes
+ * it or not. Once it would be more than H1_KEPT_MAX, or memory is out, the buffer is released and hc->kept is NULL. NULL ends
+ * it before that.
+ */
+static inline void h1_conn_keep(struct h1_conn *hc, struct buf *kept)
+{
+	hc->kept = kept;
+}
+
+/* Writes what another connection has kept: the beginning of a message whose content has this framing. */
+void h1_conn_put_kept(struct h1_conn *hc, const struct buf *kept, enum framing framing);
 
 /* Sends what was gathered. 0 or the conn's send_error. */
 int h1_conn_flush(struct h1_conn *hc);

@@ -90,6 +90,7 @@ static void line_set_outcome(struct line *line, const struct exchange_record *re
 	line_set_text(line, "upstream", record->upstream);
 	line_set_text(line, "endpoint", record->endpoint);
 	line_set(line, "reused", json_boolean(record->reused));
+	line_set_u64(line, "retries", record->retries);
 	line_set(line, "upstream_status", json_boolean(record->upstream_status));
 }
 

@@ -170,6 +170,7 @@ static void out_origin(struct out *out, const struct exchange_record *record)
 	out_text_field(out, "upstream", record->upstream);
 	out_text_field(out, "endpoint", record->endpoint);
 	out_flag_field(out, "reused", record->reused);
+	out_u64_field(out, "retries", record->retries);
 	out_flag_field(out, "upstream_status", record->upstream_status);
 	out_flag_field(out, "upgraded", record->upgraded);
 }

@@ -62,8 +62,8 @@ static struct endpoint_budget *registry_find(struct budget_registry *registry, c
 	return NULL;
 }
 
-static struct endpoint_budget *budget_create(const struct config_upstream *upstream,
-	const struct config_endpoint *endpoint)
+static struct endpoint_budget *budget_create(
+	const struct config_upstream *upstream, const struct config_endpoint *endpoint)
 {
 	struct weir_pool_config settings = endpoint_settings(upstream);
 	struct endpoint_budget *budget = calloc(1, sizeof(*budget) + upstream->name.n);

@@ -97,7 +97,64 @@ static void connected(struct upstream_conn *uc)
 	uc->connect_us = (uint32_t)(now - uc->began_us);
 	io_timer_cancel(ep->ups->io, &uc->timer);
 	weir_pool_opened(ep->pool, uc->slot, uc, now);
+	/* It may have ended in the moment in which it was opened: no other event will tell. The pool may have closed it, too. */
+	if (list_linked(&uc->node) && (uc->h1.conn.readable || uc->h1.conn.peer_closed))
+		weir_pool_spoiled(ep->pool, uc->slot, now);
 }
+
+/* --- when it closes what rests ------------------------------------------------------------------------------------ */
+
+static void idle_limit_changed(struct endpoint *ep)
+{
+	uint64_t limit_us = idle_close_limit(&ep->idle_close, ep->settings.idle_timeout_us);
+
+	ep->stats.learned_idle_us = idle_close_learned(&ep->idle_close);
+	ep->stats.announced_idle_us = ep->idle_close.announced_us;
+	if (limit_us == ep->idle_limit_us)
+		return;
+	ep->idle_limit_us = limit_us;
+	weir_pool_set_idle_timeout(ep->pool, limit_us);
+}
+
+void endpoint_saw_idle_close(struct endpoint *ep, struct upstream_conn *uc, uint64_t age_us)
+{
+	if (uc->idle_since_us == 0)
+		return;
+	uc->idle_since_us = 0;
+	idle_close_seen(&ep->idle_close, io_now_us(ep->ups->io), age_us);
+	idle_limit_changed(ep);
+}
+
+void endpoint_saw_survivor(struct endpoint *ep, uint64_t age_us)
+{
+	idle_close_survived(&ep->idle_close, io_now_us(ep->ups->io), age_us);
+	idle_limit_changed(ep);
+}
+
+void endpoint_announced(struct endpoint *ep, uint64_t idle_us)
+{
+	if (idle_us == ep->idle_close.announced_us)
+		return;
+	ep->idle_close.announced_us = idle_us;
+	idle_limit_changed(ep);
+}
+
+/* Something happened on a connection that nobody holds. */
+static void idle_conn_on_ready(struct upstream_conn *uc)
+{
+	const struct conn *conn = &uc->h1.conn;
+	uint64_t now_us = io_now_us(uc->endpoint->ups->io);
+
+	if (conn->peer_closed && PLANTED(IDLE_CLOSE_UNNOTICED))
+		return;
+	if (!conn->readable && !conn->peer_closed && conn->error == 0)
+		return;
+	if (conn->peer_closed)
+		endpoint_saw_idle_close(uc->endpoint, uc, now_us - uc->idle_since_us);
+	weir_pool_spoiled(uc->endpoint->pool, uc->slot, now_us);
+}
+
+/* --- the loop's events -------------------------------------------------------------------------------------------- */
 
 static void conn_on_timer(struct io_timer *timer)
 {
@@ -107,7 +164,6 @@ static void conn_on_timer(struct io_timer *timer)
 static void conn_on_ready(struct conn *conn)
 {
 	struct upstream_conn *uc = container_of(conn, struct upstream_conn, h1.conn);
-	struct endpoint *ep = uc->endpoint;
 
 	if (uc->connecting) {
 		int result = conn_connect_result(conn);
@@ -118,10 +174,8 @@ static void conn_on_ready(struct conn *conn)
 			connect_failed(uc, result);
 	} else if (uc->lease != NULL) {
 		uc->lease->on_ready(uc->lease);
-	} else if (conn->peer_closed && PLANTED(IDLE_CLOSE_UNNOTICED)) {
-		return;
-	} else if (conn->readable || conn->peer_closed || conn->error != 0) {
-		weir_pool_spoiled(ep->pool, uc->slot, io_now_us(ep->ups->io));
+	} else {
+		idle_conn_on_ready(uc);
 	}
 }
 
@@ -185,6 +239,9 @@ static void on_close(void *owner, uint32_t slot, void *connection)
 	struct upstream_conn *uc = connection != NULL ? connection : find_slot(owner, slot);
 
 	CHECK(uc != NULL && uc->lease == NULL);
+	/* Whatever it is closed for, it was good until now. */
+	if (uc->idle_since_us != 0)
+		endpoint_saw_survivor(uc->endpoint, io_now_us(uc->endpoint->ups->io) - uc->idle_since_us);
 	upstream_conn_close(uc);
 }
 
@@ -331,6 +388,8 @@ struct endpoint *endpoint_create(struct upstreams *ups, const struct config_upst
 	ep->ups = ups;
 	ep->address = config->address;
 	ep->settings = endpoint_settings(upstream);
+	ep->idle_limit_us = ep->settings.idle_timeout_us;
+	idle_close_init(&ep->idle_close);
 	endpoint_name_set(ep, upstream->name, config->address_text);
 	list_init(&ep->conns);
 	ep->run.on_run = on_run;
@@ -344,6 +403,13 @@ struct endpoint *endpoint_create(struct upstreams *ups, const struct config_upst
 	}
 	ep->budget = endpoint_budget_ref(budget);
 	return ep;
+}
+
+void endpoint_succeed(struct endpoint *ep)
+{
+	ep->before->successor = ep;
+	ep->idle_close = ep->before->idle_close;
+	idle_limit_changed(ep);
 }
 
 void endpoint_free(struct endpoint *ep)

@@ -6,6 +6,7 @@
 
 #include "base/slab.h"
 #include "upstream/budgets.h"
+#include "upstream/idle_close.h"
 #include "upstream/upstream.h"
 
 /*
@@ -36,6 +37,8 @@ struct endpoint {
 	struct endpoint *successor;    /* that one's `before` is this one */
 	const char *mismatch;          /* what the last audit found; NULL: nothing */
 	uint32_t named;                /* leases whose `picked` is this one's name */
+	struct idle_close idle_close;  /* when it closes connections that rest */
+	uint64_t idle_limit_us;        /* what the pool was told of it */
 	int64_t turn;                  /* round robin: what has been earned so far */
 	bool running;                  /* weir_pool_run is telling outcomes */
 	bool closed;
@@ -86,11 +89,21 @@ void endpoint_notify(void *owner);
 struct endpoint *endpoint_create(struct upstreams *ups, const struct config_upstream *upstream,
 	const struct config_endpoint *config, struct endpoint_budget *budget);
 
+/* Takes over from ep->before: what that one has learned of the backend is still true. */
+void endpoint_succeed(struct endpoint *ep);
+
 /* Its pool is closed, or was never used. */
 void endpoint_free(struct endpoint *ep);
 
 /* Frees it at the end of the tick, once its pool is closed and nothing points at it any more. */
 void endpoint_free_when_done(struct endpoint *ep);
+
+/* The endpoint has closed a connection that rests, or found it closed. Counts once. */
+void endpoint_saw_idle_close(struct endpoint *ep, struct upstream_conn *uc, uint64_t age_us);
+/* A connection had rested that long, and was good afterwards. */
+void endpoint_saw_survivor(struct endpoint *ep, uint64_t age_us);
+/* It says so itself. */
+void endpoint_announced(struct endpoint *ep, uint64_t idle_us);
 
 /* NULL when the pool's books agree with the endpoint's own lists. */
 const char *endpoint_audit(const struct endpoint *ep);

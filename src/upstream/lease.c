@@ -10,10 +10,11 @@
 
 #include "base/check.h"
 #include "base/planted.h"
+#include "base/units.h"
 #include "upstream/endpoint.h"
 
-/* Places in the pool's queue. */
-enum { PRIORITY_AGAIN, PRIORITY_FIRST_TIME };
+/* An end that comes so soon after the request is that of the connection's rest. */
+#define STALE_SOON_US (100 * US_PER_MS)
 
 static void lease_end(struct upstream_lease *lease)
 {
@@ -35,7 +36,7 @@ static void lease_hold(struct upstream_lease *lease, uint64_t now_us)
 	lease->held_since_us = now_us;
 	lease->reused = lease->waiter.reused;
 	lease->connect_us = lease->reused ? 0 : uc->connect_us;
-	lease->queue_us = waited_us > lease->connect_us ? waited_us - lease->connect_us : 0;
+	lease->queue_us += waited_us > lease->connect_us ? waited_us - lease->connect_us : 0;
 }
 
 /* The cause in the words of the table. */
@@ -78,10 +79,21 @@ static bool conn_is_clean(struct upstream_conn *uc)
 
 static void on_outcome(struct weir_pool_waiter *waiter, enum weir_pool_outcome outcome);
 
-static enum weir_pool_outcome ask_pool(struct upstream_lease *lease, uint64_t now_us, uint8_t priority)
+static enum weir_pool_outcome ask_pool(struct upstream_lease *lease, uint64_t now_us, bool fresh)
 {
-	lease->waiter = (struct weir_pool_waiter){.on_outcome = on_outcome, .priority = priority};
+	lease->waiter = (struct weir_pool_waiter){.on_outcome = on_outcome, .fresh = fresh};
 	return weir_pool_acquire(lease->endpoint->pool, &lease->waiter, now_us, lease->deadline_us);
+}
+
+/*
+ * The loop may have fetched an event of a connection that rests and not told it yet, because that of the client stood before
+ * it. Such a connection is not used: what came is no answer to a request that has not been sent.
+ */
+static bool has_untold_event(const struct upstream_lease *lease)
+{
+	const struct upstream_conn *uc = lease->waiter.connection;
+
+	return (uc->h1.conn.source.due & (IO_READABLE | IO_PEER_CLOSED | IO_BROKEN)) != 0;
 }
 
 /*
@@ -133,16 +145,33 @@ static enum weir_pool_outcome ask_successor(struct upstream_lease *lease, uint64
 	lease->endpoint = balance_pick(group);
 	lease->endpoint->active++;
 	lease_name(lease, lease->endpoint);
-	return ask_pool(lease, now_us, PRIORITY_AGAIN);
+	return ask_pool(lease, now_us, true);
 }
 
-/* The connection that was delivered is none. The lease keeps its place: it is asked for in front. */
-static enum weir_pool_outcome ask_again(struct upstream_lease *lease, uint64_t now_us)
+/*
+ * What was delivered is dead: a new connection is asked for instead, since others that rest may be dead as well. The lease
+ * keeps its place: who waits for a fresh one is served before all others.
+ */
+static enum weir_pool_outcome ask_for_fresh(struct upstream_lease *lease, uint64_t now_us)
 {
+	struct upstream_conn *uc = lease->waiter.connection;
+
+	h1_conn_release(&uc->h1);
+	uc->idle_since_us = 0;
 	CHECK(weir_pool_give_back(lease->endpoint->pool, lease->waiter.lease, WEIR_POOL_DISCARD, now_us));
-	enum weir_pool_outcome outcome = ask_pool(lease, now_us, PRIORITY_AGAIN);
+
+	enum weir_pool_outcome outcome = ask_pool(lease, now_us, true);
 
 	return outcome == WEIR_POOL_CLOSED ? ask_successor(lease, now_us) : outcome;
+}
+
+static enum weir_pool_outcome replace_untold(struct upstream_lease *lease, uint64_t now_us)
+{
+	struct upstream_conn *uc = lease->waiter.connection;
+
+	if (uc->h1.conn.source.due & (IO_PEER_CLOSED | IO_BROKEN))
+		endpoint_saw_idle_close(uc->endpoint, uc, now_us - uc->idle_since_us);
+	return ask_for_fresh(lease, now_us);
 }
 
 static void on_outcome(struct weir_pool_waiter *waiter, enum weir_pool_outcome outcome)
@@ -150,9 +179,8 @@ static void on_outcome(struct weir_pool_waiter *waiter, enum weir_pool_outcome o
 	struct upstream_lease *lease = container_of(waiter, struct upstream_lease, waiter);
 	uint64_t now_us = io_now_us(lease->endpoint->ups->io);
 
-	/* Each round costs the pool a connection, so this ends. */
-	while (outcome == WEIR_POOL_DELIVERED && !delivered_is_clean(lease))
-		outcome = ask_again(lease, now_us);
+	if (outcome == WEIR_POOL_DELIVERED && !delivered_is_clean(lease))
+		outcome = ask_for_fresh(lease, now_us);
 	if (outcome == WEIR_POOL_PENDING)
 		return;
 
@@ -161,10 +189,27 @@ static void on_outcome(struct weir_pool_waiter *waiter, enum weir_pool_outcome o
 	if (cause == CAUSE_NONE) {
 		lease_hold(lease, now_us);
 	} else {
-		lease->queue_us = now_us - lease->asked_us;
+		lease->queue_us += now_us - lease->asked_us;
 		lease_end(lease);
 	}
 	lease->on_outcome(lease, cause);
+}
+
+/* The pool's answer to a question, as that of this room. */
+static enum upstream_answer lease_answer(struct upstream_lease *lease, enum weir_pool_outcome outcome, uint64_t now_us,
+	enum cause *cause)
+{
+	if (outcome == WEIR_POOL_PENDING) {
+		lease->stage = LEASE_WAITING;
+		return UPSTREAM_PENDING;
+	}
+	*cause = outcome_cause(lease, outcome);
+	if (*cause != CAUSE_NONE) {
+		lease_end(lease);
+		return UPSTREAM_FAILED;
+	}
+	lease_hold(lease, now_us);
+	return UPSTREAM_ACQUIRED;
 }
 
 enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config_upstream *upstream,
@@ -191,36 +236,82 @@ enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config
 	lease->deadline_us = deadline_us;
 	ep->active++;
 
-	enum weir_pool_outcome outcome = ask_pool(lease, now_us, PRIORITY_FIRST_TIME);
+	enum weir_pool_outcome outcome = ask_pool(lease, now_us, false);
 
-	if (outcome == WEIR_POOL_PENDING) {
-		lease->stage = LEASE_WAITING;
-		return UPSTREAM_PENDING;
-	}
-	*cause = outcome_cause(lease, outcome);
-	if (*cause != CAUSE_NONE) {
-		lease_end(lease);
-		return UPSTREAM_FAILED;
-	}
-	lease_hold(lease, now_us);
-	return UPSTREAM_ACQUIRED;
+	if (outcome == WEIR_POOL_DELIVERED && has_untold_event(lease))
+		outcome = replace_untold(lease, now_us);
+	return lease_answer(lease, outcome, now_us, cause);
+}
+
+enum upstream_answer upstream_acquire_again(struct upstream_lease *lease, enum upstream_retry_reason reason,
+	enum cause *cause)
+{
+	struct upstream_conn *uc = lease->conn;
+	struct endpoint *ep = lease->endpoint;
+	uint64_t now_us = io_now_us(ep->ups->io);
+
+	CHECK(lease->stage == LEASE_HELD && uc->lease == lease && lease->reused);
+	ep->stats.retries[reason]++;
+	/* Unless the request itself took time, it was closed in the moment in which it was taken. */
+	if (now_us - lease->held_since_us <= STALE_SOON_US)
+		endpoint_saw_idle_close(ep, uc, lease->held_since_us - uc->idle_since_us);
+	uc->lease = NULL;
+	lease->conn = NULL;
+	lease->stage = LEASE_NONE;
+	lease->reused = false;
+	lease->asked_us = now_us;
+	return lease_answer(lease, ask_for_fresh(lease, now_us), now_us, cause);
+}
+
+void upstream_heard(struct upstream_lease *lease, const struct message *response)
+{
+	const struct field *f = message_find(response, FIELD_KEEP_ALIVE);
+	uint64_t idle_us;
+
+	if (f != NULL && idle_close_parse(field_value(f), &idle_us))
+		endpoint_announced(lease->endpoint, idle_us);
+}
+
+/* The connection has served: so it had survived its last rest, and another begins. */
+static void note_service(const struct upstream_lease *lease, uint64_t now_us)
+{
+	struct upstream_conn *uc = lease->conn;
+	struct endpoint *ep = lease->endpoint;
+
+	if (lease->reused && lease->held_since_us - uc->idle_since_us > ep->idle_close.doubt_us)
+		endpoint_saw_survivor(ep, lease->held_since_us - uc->idle_since_us);
+	uc->idle_since_us = now_us;
+}
+
+/* It will not be used again. An upstream that ends it right behind an answer that promised more closes after no rest at all. */
+static void conn_is_spent(struct upstream_conn *uc, bool promised)
+{
+	if (promised && uc->h1.conn.peer_closed)
+		endpoint_saw_idle_close(uc->endpoint, uc, 0);
+	uc->idle_since_us = 0;
+	h1_conn_release(&uc->h1);
 }
 
 void upstream_give_back(struct upstream_lease *lease, bool clean)
 {
 	struct upstream_conn *uc = lease->conn;
 	struct endpoint *ep = lease->endpoint;
+	uint64_t now_us = io_now_us(ep->ups->io);
 
 	CHECK(lease->stage == LEASE_HELD && uc->lease == lease);
-	clean = clean && conn_is_clean(uc);
 	if (clean)
+		note_service(lease, now_us);
+
+	bool reusable = clean && conn_is_clean(uc);
+
+	if (reusable)
 		h1_conn_rest(&uc->h1);
 	else
-		h1_conn_release(&uc->h1);
+		conn_is_spent(uc, clean);
 	uc->lease = NULL;
 	if (!uc->reclaimed)
-		CHECK(weir_pool_give_back(ep->pool, lease->waiter.lease, clean ? WEIR_POOL_REUSABLE : WEIR_POOL_DISCARD,
-		io_now_us(ep->ups->io)));
+		CHECK(weir_pool_give_back(
+			ep->pool, lease->waiter.lease, reusable ? WEIR_POOL_REUSABLE : WEIR_POOL_DISCARD, now_us));
 	lease_end(lease);
 }
 
@@ -232,7 +323,7 @@ void upstream_drop(struct upstream_lease *lease)
 	case LEASE_WAITING:
 		if (!PLANTED(GHOST_WAITER))
 			weir_pool_cancel(lease->endpoint->pool, &lease->waiter, io_now_us(lease->endpoint->ups->io));
-		lease->queue_us = io_now_us(lease->endpoint->ups->io) - lease->asked_us;
+		lease->queue_us += io_now_us(lease->endpoint->ups->io) - lease->asked_us;
 		if (PLANTED(ACTIVE_COUNT_LEAKS))
 			lease->endpoint->active++;
 		lease_end(lease);

@@ -145,8 +145,8 @@ static struct endpoint_group *group_create(struct upstreams *ups, const struct c
 	return group;
 }
 
-static struct roster *roster_create(struct upstreams *ups, const struct config *config,
-	struct endpoint_budget *const *budgets)
+static struct roster *roster_create(
+	struct upstreams *ups, const struct config *config, struct endpoint_budget *const *budgets)
 {
 	struct roster *roster = calloc(1, sizeof(*roster) + config->upstream_count * sizeof(struct endpoint_group *));
 
@@ -174,7 +174,7 @@ static void endpoint_enter(struct endpoint *ep, const struct roster *roster, con
 	if (ep->roster == NULL) {
 		list_push_back(&ep->ups->endpoints, &ep->node);
 		if (ep->before != NULL)
-			ep->before->successor = ep;
+			endpoint_succeed(ep);
 		io_defer(ep->ups->io, &ep->run);
 	}
 	ep->roster = roster;
@@ -232,10 +232,13 @@ static void roster_leave(struct upstreams *ups, struct roster *before)
 	free(before);
 }
 
+/* A place may be opened and closed several times in a tick, where connecting succeeds at once. */
+enum { CONNS_SPARE = 64 };
+
 /* Twice what the pools may have: a closed connection keeps its memory until the end of the tick. */
 static void conns_raise(struct upstreams *ups)
 {
-	size_t sum = 0;
+	size_t sum = CONNS_SPARE;
 
 	list_each_safe(&ups->endpoints, node, next) {
 		const struct endpoint *ep = container_of(node, struct endpoint, node);

@@ -40,6 +40,7 @@ struct upstream_conn {
 	uint32_t slot;                 /* the pool's */
 	uint32_t connect_us;           /* how long connecting took */
 	uint64_t began_us;
+	uint64_t idle_since_us;        /* when it last became idle; 0: it has not served, or what it tells has been used */
 	bool connecting;
 	bool reclaimed;                /* the pool takes it from its holder, and back, by itself */
 };
@@ -86,6 +87,9 @@ void upstream_lease_release(struct upstream_lease *lease);
 
 enum upstream_answer { UPSTREAM_ACQUIRED, UPSTREAM_PENDING, UPSTREAM_FAILED };
 
+/* Why a request was sent a second time: how the connection ended on which it was sent first. */
+enum upstream_retry_reason { RETRY_CLOSED, RETRY_RESET, RETRY_SEND_FAILED, RETRY_REASONS };
+
 /*
  * The upstreams of the configuration. `budgets` has one for each of its endpoints, in its order (budgets.h). All pointers
  * are borrowed; configuration and budgets are until the next upstreams_reload. NULL: out of memory.
@@ -122,6 +126,17 @@ enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config
 	struct upstream_lease *lease, uint64_t deadline_us, enum cause *cause);
 
 /*
+ * The held connection was a reused one and has turned out to be dead before anything came back on it: it is closed, and a new
+ * connection to the same endpoint is asked for, until the same deadline. queue_us then is the sum of both waits. Counted by
+ * reason.
+ */
+enum upstream_answer upstream_acquire_again(struct upstream_lease *lease, enum upstream_retry_reason reason,
+	enum cause *cause);
+
+/* A final response head came on the held connection. It may say how long the upstream keeps connections that rest. */
+void upstream_heard(struct upstream_lease *lease, const struct message *response);
+
+/*
  * Gives the connection back. `clean` says that the exchange on it is complete on both sides; the connection is kept only if
  * it also has nothing unread and is open in both directions. The lease is LEASE_NONE afterwards.
  */
@@ -131,9 +146,6 @@ void upstream_give_back(struct upstream_lease *lease, bool clean);
 void upstream_drop(struct upstream_lease *lease);
 
 /* --- books ---------------------------------------------------------------------------------------------------------- */
-
-/* Why a request was sent a second time. */
-enum upstream_retry_reason { RETRY_CLOSED, RETRY_RESET, RETRY_SEND_FAILED, RETRY_REASONS };
 
 /* What is counted of one endpoint, by one worker. */
 struct upstream_endpoint_stats {

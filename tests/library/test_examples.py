@@ -115,7 +115,7 @@ class Running:
     def __init__(self, library, program, *arguments):
         self.process = subprocess.Popen([program, *map(str, arguments)], stdout=subprocess.PIPE, text=True,
                                         env=library.environment)
-        self.watchdog = threading.Timer(120, self.process.kill)
+        self.watchdog = threading.Timer(60, self.process.kill)
         self.watchdog.start()
 
     def until(self, accepts):
@@ -130,7 +130,7 @@ class Running:
         """Its last lines, and how it ended."""
         self.process.send_signal(2)
         rest = self.process.stdout.read()
-        return rest, self.process.wait(60)
+        return rest, self.process.wait(10)
 
     def close(self):
         self.watchdog.cancel()

@@ -27,6 +27,10 @@ def program_source(tmp_path_factory):
     return source
 
 
+def files(library):
+    return {str(path.relative_to(library.prefix)) for path in library.prefix.rglob("*") if not path.is_dir()}
+
+
 def names(*command):
     return {line.split()[-1].split("@")[0] for line in run(*command).splitlines() if len(line.split()) > 1}
 
@@ -36,12 +40,17 @@ def needed(program):
 
 
 def test_every_file_is_where_debian_looks(library):
-    there = {str(path.relative_to(library.prefix)) for path in library.prefix.rglob("*") if not path.is_dir()}
     version = library.flags("--modversion")[0]
-    assert there == {"include/weir/pool.h", "lib/pkgconfig/weir-pool.pc", "lib/libweir-pool.a", "lib/libweir-pool.so",
-                     "lib/libweir-pool.so.0", f"lib/libweir-pool.so.{version}"}
+    assert files(library) == {"include/weir/pool.h", "lib/pkgconfig/weir-pool.pc", "lib/libweir-pool.a", "lib/libweir-pool.so",
+                              "lib/libweir-pool.so.0", f"lib/libweir-pool.so.{version}"}
     assert (library.lib / "libweir-pool.so.0").resolve() == library.lib / f"libweir-pool.so.{version}"
     assert f"version: '{version}'" in (ROOT / "meson.build").read_text()
+
+
+@pytest.mark.parametrize("kind, left_out", [("static", "lib/libweir-pool.so"), ("shared", "lib/libweir-pool.a")])
+def test_either_library_can_be_left_out(library, tmp_path, kind, left_out):
+    partial = install(tmp_path, "gcc", f"-Ddefault_library={kind}")
+    assert files(partial) == {name for name in files(library) if not name.startswith(left_out)}
 
 
 def test_shared_library_exports_what_the_header_declares(built):

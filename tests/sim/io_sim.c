@@ -218,6 +218,7 @@ static void file_tell(struct sim_file *file)
 	unsigned events = file->pending;
 
 	file->pending = 0;
+	file->source->due = 0;
 	if (file->end != NULL)
 		file->end->told_turn = world_turn();
 	if (file->kind == FILE_STREAM && world_chance(faults.level_events))
@@ -247,14 +248,18 @@ static void io_tell_events(struct io *io)
 
 	list_init(&batch);
 	list_splice_back(&batch, &io->ready);
-	while (!list_empty(&batch)) {
-		struct sim_file *file = ready_take(&batch);
+	list_each_safe(&batch, node, next) {
+		struct sim_file *file = container_of(node, struct sim_file, ready);
 
-		if (world_chance(faults.partial_batch))
-			list_push_back(&io->ready, &file->ready);
-		else
-			file_tell(file);
+		if (world_chance(faults.partial_batch)) {
+			list_remove(node);
+			list_push_back(&io->ready, node);
+		} else {
+			file->source->due = file->pending;
+		}
 	}
+	while (!list_empty(&batch))
+		file_tell(ready_take(&batch));
 }
 
 static void io_take_mail(struct io *io)
@@ -342,6 +347,8 @@ static struct sim_end *file_close(struct sim_file *file)
 	struct io *io = file->io;
 
 	list_remove(&file->ready);
+	if (file->source != NULL)
+		file->source->due = 0;
 	world_cancel(&file->nudge);
 	world_cancel(&file->attempt);
 	for (; file->waiting_count > 0; file->waiting_count--)
@@ -730,11 +737,23 @@ static void check_not_over(const struct sim_file *file)
 		end->conn->number);
 }
 
+/* A connection rests no longer than its server says that it may. */
+static void check_keep_alive(const struct sim_file *file)
+{
+	uint64_t rested_us = world_now_us() - file->end->rx.read_us, max_us = sim_port_find(file->port)->rest_max_us;
+
+	if (max_us != 0 && tap_rests(file->tap) && rested_us >= max_us)
+		world_violation("5: Keep-Alive is honoured", "conn %u: a request after a rest of %llu us, at most %llu us",
+			file->end->conn->number, (unsigned long long)rested_us, (unsigned long long)max_us);
+}
+
 /* One piece. As io_sendv. */
 static ssize_t file_send(struct sim_file *file, const char *bytes, size_t n)
 {
-	if (file->tap != NULL)
+	if (file->tap != NULL) {
 		check_not_over(file);
+		check_keep_alive(file);
+	}
 
 	size_t taken = write_shortened(file, n);
 

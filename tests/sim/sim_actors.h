@@ -5,6 +5,7 @@
 #ifndef WEIR_SIM_ACTORS_H
 #define WEIR_SIM_ACTORS_H
 
+#include "sim_config.h"
 #include "sim_io.h"
 #include "sim_oracle.h"
 
@@ -50,8 +51,8 @@ void client_tell(const struct sim_client *client);
 
 struct sim_server;
 
-/* Listens on a port; answers what the model says. The gateway may hold so many connections to it. */
-struct sim_server *server_new(unsigned port, unsigned held_max);
+/* Listens on a port; answers what the model says. The gateway has that pool for it (borrowed). */
+struct sim_server *server_new(unsigned port, const struct sim_pool *pool);
 /* Connections that the gateway has open to it. */
 unsigned server_connections(const struct sim_server *server);
 /* Whatever troubles it is over. */

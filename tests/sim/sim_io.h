@@ -23,6 +23,7 @@ struct sim_port {
 	bool refuses;  /* nobody listens at the moment */
 	bool hangs;    /* nobody answers at the moment, for better or worse */
 	unsigned held, held_max;  /* connections and attempts of all workers, and how many there may be */
+	uint64_t rest_max_us;  /* what its server tells in Keep-Alive; 0: nothing */
 	struct sim_attempts attempts[2];  /* by worker */
 	void (*on_accept)(struct sim_port *port, struct sim_end *end);
 	struct sim_port *next;

@@ -88,6 +88,33 @@ static bool cause_fits(const struct sim_request *request, enum cause cause)
 	}
 }
 
+/* RFC 9110 §9.2.2. */
+static bool is_idempotent(const struct sim_request *request)
+{
+	static const char *const methods[] = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"};
+
+	for (size_t i = 0; i < sizeof(methods) / sizeof(*methods); i++)
+		if (strcmp(request->method, methods[i]) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * Rule 6: the server had closed a connection that was idle; the request could be sent again, and was not. Memory for that
+ * may have been refused, or the second connection have broken before the first byte, or the
+ * request's deadline come.
+ */
+static void check_not_stale(const struct sim_request *request)
+{
+	const struct sim_try *tried = &request->tries[0];
+
+	if (request->kind == KIND_PROXIED && request->framing == SIM_NONE && is_idempotent(request) &&
+		request->try_count == 1 && tried->carried > 0 && tried->heard == 0 && !drawn.alloc_fails &&
+		!drawn.reset && !drawn.clock_jumps)
+		world_violation("6: a stale connection makes no request fail", "request %u (%s) on conn %u", request->id,
+			request->method, tried->conn);
+}
+
 /* The word in the error body; CAUSE_COUNT: there is none. */
 static enum cause cause_read(const struct sim_reader *reader)
 {
@@ -117,6 +144,8 @@ static void check_failure(struct sim_request *request, const struct sim_reader *
 	bool to_head = strcmp(request->method, "HEAD") == 0;
 
 	request->failure = cause == CAUSE_COUNT ? "no cause" : cause_info(cause)->word;
+	if (cause == CAUSE_UPSTREAM_RESET)
+		check_not_stale(request);
 	if (reader_field(reader, "Proxy-Status", NULL) != 1)
 		world_violation("6: a failure names its cause", "request %u: status %u without Proxy-Status",
 			request->id, reader->status);
@@ -290,17 +319,6 @@ void oracle_unanswered(const struct sim_request *request, enum sim_end_how how)
 
 /* --- what the gateway writes to servers --------------------------------------------------------------------------- */
 
-/* RFC 9110 §9.2.2. */
-static bool is_idempotent(const struct sim_request *request)
-{
-	static const char *const methods[] = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"};
-
-	for (size_t i = 0; i < sizeof(methods) / sizeof(*methods); i++)
-		if (strcmp(request->method, methods[i]) == 0)
-			return true;
-	return false;
-}
-
 /*
  * Rule 3. A try is made with the first byte that is written, whether it arrives or not: the gateway cannot know which
  * of them a server has acted on.
@@ -422,8 +440,8 @@ void oracle_tell_tally(void)
 {
 	static const char *const ends[] = {"FIN", "reset", "the client", "an answer that closes", "a refusal"};
 
-	printf("requests at servers %llu (again %llu), answers passed on %llu, own %llu, tunnels %llu, interim %llu\n",
-		(unsigned long long)tally.requests, (unsigned long long)tally.replays,
+	printf("requests at servers %llu (again %llu, tried again %llu), answers passed on %llu, own %llu, tunnels %llu, interim %llu\n",
+		(unsigned long long)tally.requests, (unsigned long long)tally.replays, (unsigned long long)tally.retries,
 		(unsigned long long)tally.planned, (unsigned long long)tally.own, (unsigned long long)tally.tunnels,
 		(unsigned long long)tally.interim);
 	printf("malformed and refused %llu; unanswered because of", (unsigned long long)tally.malformed);
@@ -447,6 +465,9 @@ bool oracle_tally_is_full(const char **what)
 		CAUSE_UPSTREAM_BAD_RESPONSE, CAUSE_FIRST_BYTE_TIMEOUT, CAUSE_URI_TOO_LONG, CAUSE_HEADERS_TOO_LARGE,
 		CAUSE_BODY_TOO_LARGE, CAUSE_REQUEST_DEADLINE, CAUSE_MEMORY_EXHAUSTED};
 
+	*what = "requests that are sent again";
+	if (tally.retries == 0)
+		return false;
 	*what = "tunnels, interim answers, own answers, malformed requests or a defect of an answer";
 	if (tally.tunnels == 0 || tally.interim == 0 || tally.own == 0 || tally.malformed == 0)
 		return false;

@@ -367,7 +367,7 @@ static void begin(uint64_t seed)
 	run.finished = run.jumped_us = run.turns = 0;
 	setup_draw(&run.setup);
 	for (unsigned i = 0; i < run.setup.servers; i++)
-		run.servers[i] = server_new(SERVER_PORT + i, run.setup.pools[i].connections + run.setup.pools[i].overflow);
+		run.servers[i] = server_new(SERVER_PORT + i, &run.setup.pools[i]);
 	gateway_create();
 	run.baseline_bytes = memory_live_bytes();
 	world_note(NOTE_RUN, faults_mask(), run.setup.servers, run.setup.workers);

@@ -418,6 +418,14 @@ static void server_accepts(struct sim_port *port, struct sim_end *end)
 	reader_next(&serving->reader);
 }
 
+/* An answer that ends with its connection cannot be told from a whole one when it is cut short in order. */
+static enum serving_end serving_end_draw(const struct serving *serving)
+{
+	bool until_close = serving->replying && serving->request->answer.framing == SIM_UNTIL_CLOSE;
+
+	return !until_close && world_chance(500) ? SERVING_CLOSES : SERVING_RESETS;
+}
+
 static void server_changes(struct sim_mood *mood)
 {
 	struct sim_server *server = container_of(mood, struct sim_server, mood);
@@ -428,20 +436,22 @@ static void server_changes(struct sim_mood *mood)
 		struct serving *serving = container_of(node, struct serving, node);
 
 		if (mood->kind == MOOD_DOWN_AND_OUT)
-			serving_end(serving, world_chance(500) ? SERVING_CLOSES : SERVING_RESETS);
+			serving_end(serving, serving_end_draw(serving));
 		else
 			world_schedule(&serving->wake, world_now_us());
 	}
 }
 
-struct sim_server *server_new(unsigned port, unsigned held_max)
+struct sim_server *server_new(unsigned port, const struct sim_pool *pool)
 {
 	struct sim_server *server = sim_alloc(sizeof(*server));
 
-	*server = (struct sim_server){.port = {.port = port, .held_max = held_max, .on_accept = server_accepts}};
+	*server = (struct sim_server){.port = {.port = port, .held_max = pool->connections + pool->overflow, .on_accept = server_accepts}};
 	list_init(&server->servings);
 	mood_begin(&server->mood, port, server_changes);
 	keep_alive_draw(&server->keep_alive);
+	/* What min_idle keeps rests longer than any idle time. */
+	server->port.rest_max_us = pool->idle_min == 0 ? server->keep_alive.told_us : 0;
 	sim_serve(&server->port);
 	return server;
 }

@@ -78,6 +78,8 @@ static void pipe_push(struct sim_end *to, enum mark_kind kind)
 	uint64_t due_us = world_now_us() + to->conn->latency_us;
 	struct sim_mark *last = pipe->mark_count > 0 ? pipe_mark(pipe, pipe->mark_count - 1) : NULL;
 
+	if (last != NULL && last->kind == MARK_RESET)
+		return;
 	if (last != NULL && last->due_us > due_us)
 		due_us = last->due_us;
 	if (last != NULL && last->kind == MARK_BYTES && kind == MARK_BYTES &&
@@ -204,6 +206,7 @@ ssize_t end_recv(struct sim_end *end, void *bytes, size_t n)
 		return end->fin_arrived ? 0 : -EAGAIN;
 	ring_copy_out(pipe, bytes, n);
 	pipe->read += n;
+	pipe->read_us = world_now_us();
 	world_note(NOTE_RECV, end->conn->number, end_side(end), n);
 	if (peer->send_blocked && end_room(peer) * 3 >= pipe->window) {
 		peer->send_blocked = false;

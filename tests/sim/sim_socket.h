@@ -38,6 +38,7 @@ struct sim_pipe {
 	char *bytes;  /* ring of `window` bytes, allocated with the first byte */
 	size_t window;
 	uint64_t read, arrived, sent;
+	uint64_t read_us;  /* when something was read last */
 	struct sim_mark marks[PIPE_MARKS];
 	unsigned mark_first, mark_count;
 	struct sim_event arrival;

@@ -87,6 +87,11 @@ static void tap_head(struct sim_tap *tap, const char *from, const char *to)
 		oracle_try_head(tap->request, tap->tried, tap->head_hash);
 }
 
+bool tap_rests(const struct sim_tap *tap)
+{
+	return tap->between && tap->request != NULL && !tap->request->switched;
+}
+
 void tap_sent(struct sim_tap *tap, const char *bytes, size_t n)
 {
 	const char *p = bytes, *end = bytes + n;

@@ -6,12 +6,16 @@
 #ifndef WEIR_SIM_TAP_H
 #define WEIR_SIM_TAP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct sim_tap;
 
 struct sim_tap *tap_new(unsigned conn_number);
 void tap_free(struct sim_tap *tap);
+
+/* The next byte begins a request, and it is not the first. */
+bool tap_rests(const struct sim_tap *tap);
 
 void tap_sent(struct sim_tap *tap, const char *bytes, size_t n);
 void tap_received(struct sim_tap *tap, size_t n);

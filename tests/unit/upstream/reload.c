@@ -8,7 +8,7 @@ enum { DOORS = 3 };
 
 /* A bed whose configurations come and go. Endpoint `i` of a configuration stands at the door that its port names: 8<i>. */
 struct set {
-	struct bed bed;  /* of the configuration in force */
+	struct bed bed; /* of the configuration in force */
 	struct door doors[DOORS];
 };
 
@@ -109,6 +109,7 @@ static void user_end(struct user *user, struct set *set)
 #define AT_0_AND_1 "{name: u, endpoints: [{address: 127.0.0.1:80}, {address: 127.0.0.1:81}]}"
 #define ONE_AT_0 "{name: u, endpoints: [{address: 127.0.0.1:80}], pool: {max_connections: 1}}"
 #define ONE_OTHER_AT_0 "{name: u, endpoints: [{address: 127.0.0.1:80}], pool: {max_connections: 1, idle_timeout: 7s}}"
+#define SIX_AT_0 "{name: u, endpoints: [{address: 127.0.0.1:80}], pool: {max_connections: 6}}"
 #define TWO_AT_0 "{name: u, endpoints: [{address: 127.0.0.1:80}], pool: {max_connections: 2}}"
 
 /* --- keeping ----------------------------------------------------------------------------------------------------- */
@@ -308,16 +309,14 @@ static void test_older_request_finds_the_upstream_of_its_name(void **state)
 
 	set_reload(&set, AT_1);
 	user_init(&user);
-	assert_int_equal(
-		upstream_acquire(set.bed.ups, &older->upstreams[1], &user.lease, DEADLINE_NEVER, &user.cause),
+	assert_int_equal(upstream_acquire(set.bed.ups, &older->upstreams[1], &user.lease, DEADLINE_NEVER, &user.cause),
 		UPSTREAM_PENDING);
 	user_await(&user, &set.bed);
 	end_accept(&end, &set.doors[1]);
 	user_end(&user, &set);
 	/* There never was one of this name. */
 	user_init(&user);
-	assert_int_equal(
-		upstream_acquire(set.bed.ups, &older->upstreams[0], &user.lease, DEADLINE_NEVER, &user.cause),
+	assert_int_equal(upstream_acquire(set.bed.ups, &older->upstreams[0], &user.lease, DEADLINE_NEVER, &user.cause),
 		UPSTREAM_FAILED);
 	assert_int_equal(user.cause, CAUSE_NO_HEALTHY_ENDPOINT);
 	assert_null(user.lease.picked);
@@ -340,8 +339,7 @@ static void test_gone_upstream_serves_older_requests_until_settled(void **state)
 	/* A second reload does not end that. */
 	set_reload(&set, "{name: other, endpoints: [{address: 127.0.0.1:82}]}");
 	user_init(&user);
-	assert_int_equal(
-		upstream_acquire(set.bed.ups, &older->upstreams[0], &user.lease, DEADLINE_NEVER, &user.cause),
+	assert_int_equal(upstream_acquire(set.bed.ups, &older->upstreams[0], &user.lease, DEADLINE_NEVER, &user.cause),
 		UPSTREAM_PENDING);
 	user_await(&user, &set.bed);
 	end_accept(&end, &set.doors[0]);
@@ -416,19 +414,20 @@ static void test_cap_over_a_pool_and_its_successor(void **state)
 static void test_cap_grows(void **state)
 {
 	struct set set;
-	struct user users[2];
-	struct end ends[2];
+	struct user users[6];
+	struct end ends[COUNT(users)];
 
 	set_open(&set, ONE_AT_0);
 	connect_at(&users[0], &set, 0, &ends[0]);
-	set_reload(&set, TWO_AT_0);
-	connect_at(&users[1], &set, 0, &ends[1]);
-	assert_int_equal(weir_pool_budget_used(bed_endpoint(&set.bed, 0)->budget->pool_budget), 2);
-	for (size_t i = 0; i < 2; i++)
+	set_reload(&set, SIX_AT_0);
+	for (size_t i = 1; i < COUNT(users); i++)
+		connect_at(&users[i], &set, 0, &ends[i]);
+	assert_int_equal(weir_pool_budget_used(bed_endpoint(&set.bed, 0)->budget->pool_budget), COUNT(users));
+	for (size_t i = 0; i < COUNT(users); i++)
 		user_end(&users[i], &set);
 	set_close(&set);
-	end_close(&ends[0]);
-	end_close(&ends[1]);
+	for (size_t i = 0; i < COUNT(ends); i++)
+		end_close(&ends[i]);
 }
 
 /* What is beyond the smaller one comes back first. */
@@ -497,6 +496,47 @@ static void test_cap_over_workers_that_reload_one_after_the_other(void **state)
 	end_close(&ends[1]);
 }
 
+/* --- books ------------------------------------------------------------------------------------------------------- */
+
+/* The endpoint's counters never go back, whatever pools it has had; and what drains is seen. */
+static void test_counters_over_pools(void **state)
+{
+	struct set set;
+	struct user held, fresh;
+	struct end ends[2];
+	struct weir_pool_stats stats;
+
+	set_open(&set, ONE_AT_0);
+	connect_at(&held, &set, 0, &ends[0]);
+	for (int i = 1; i < 4; i++) {
+		set_reload(&set, i % 2 != 0 ? TWO_AT_0 : SIX_AT_0);
+		stats = bed_stats(&set.bed, 0);
+		assert_int_equal(stats.leased, 1);
+		assert_int_equal(stats.opened, 1);
+		assert_int_equal(stats.acquires[WEIR_POOL_DELIVERED], 1);
+		/* The one in between was never used and is gone. */
+		assert_int_equal(count_endpoints(&set), 2);
+	}
+	connect_at(&fresh, &set, 0, &ends[1]);
+	stats = bed_stats(&set.bed, 0);
+	assert_int_equal(stats.leased, 2);
+	assert_int_equal(stats.opened, 2);
+	user_end(&held, &set);
+	assert_int_equal(count_endpoints(&set), 1);
+	stats = bed_stats(&set.bed, 0);
+	assert_int_equal(stats.leased, 1);
+	assert_int_equal(stats.opened, 2);
+	assert_int_equal(stats.closed, 1);
+	assert_int_equal(stats.acquires[WEIR_POOL_DELIVERED], 2);
+	user_end(&fresh, &set);
+	/* One that was gone begins anew. */
+	set_reload(&set, AT_1);
+	assert_int_equal(bed_stats(&set.bed, 0).opened, 0);
+	set_close(&set);
+	end_close(&ends[0]);
+	end_close(&ends[1]);
+}
+
 static size_t count_budgets(const struct set *set)
 {
 	size_t count = 0;
@@ -540,6 +580,7 @@ int main(void)
 		LOOP_TEST(test_cap_grows),
 		LOOP_TEST(test_cap_shrinks),
 		LOOP_TEST(test_cap_over_workers_that_reload_one_after_the_other),
+		LOOP_TEST(test_counters_over_pools),
 		LOOP_TEST(test_budgets_do_not_pile_up),
 	};
 

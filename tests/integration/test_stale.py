@@ -1,0 +1,444 @@
+"""The stale connection: the upstream ends a kept-alive connection in the moment in which a request is sent on it.
+
+The request is sent again, once, on a new connection, and only where nothing can have happened through the first time.
+"""
+
+import json
+import re
+import select
+import signal
+import time
+import urllib.request
+
+import pytest
+
+from gateway import configuration, eventually, free_port
+from raw import chunk, get, post, response
+
+END = {"closed": lambda wire: wire.close(), "reset": lambda wire: wire.reset(),
+    "half-closed": lambda wire: wire.half_close()}
+
+# A reset is what the gateway hears when the origin closes with something unread, too.
+ends = pytest.mark.parametrize("end", END)
+
+
+def put(body, fields=()):
+    return post(body, fields=fields).replace(b"POST", b"PUT", 1)
+
+
+def keep(gateway, origin):
+    """A client, and a connection of the gateway's that has served it and rests."""
+    client = gateway.connect().send(get("/first"))
+    wire, _ = origin.answer(response("first"))
+    assert client.read_response().body == b"first"
+    return client, wire
+
+
+def last(gateway, n=2):
+    return gateway.records(n)[n - 1]
+
+
+def assert_failed(gateway, client, cause="upstream_reset", status=502, retries=0):
+    answer = client.read_response()
+    assert (answer.status, json.loads(answer.body)["error"]) == (status, cause)
+    record = last(gateway)
+    assert (record["cause"], record["retries"]) == (cause, retries)
+
+
+def assert_same(one, other):
+    assert (one.head, one.body, one.chunks, one.trailers) == (other.head, other.body, other.chunks, other.trailers)
+
+
+def sent_again(gateway, origin, client, wire, end):
+    """The request arrives, its connection ends, and the same request arrives on a new one, which answers."""
+    first = wire.read_request()
+    end(wire)
+    fresh, second = origin.answer(response("again"))
+    assert_same(first, second)
+    assert client.read_response(first.method).status == 200
+    record = last(gateway)
+    assert (record["retries"], record["reused"], record["cause"]) == (1, False, None)
+    assert record["connect_us"] > 0
+    return fresh, second
+
+
+# --- what is sent again ----------------------------------------------------------------------------------------------
+
+
+@ends
+def test_get(gateway, origin, end):
+    client, wire = keep(gateway, origin)
+    client.send(get("/second"))
+    fresh, request = sent_again(gateway, origin, client, wire, END[end])
+    assert request.get("X-Request-Id") == last(gateway)["request_id"]
+    # The new connection is kept as any other.
+    client.send(get("/third"))
+    assert fresh.read_request().target == "/third"
+    fresh.send(response())
+    assert client.read_response().status == 200
+    assert origin.is_untouched()
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "DELETE", "TRACE"])
+def test_idempotent_methods(gateway, origin, method):
+    client, wire = keep(gateway, origin)
+    client.send(get().replace(b"GET", method.encode(), 1))
+    first = wire.read_request()
+    wire.close()
+    _, second = origin.answer(response())
+    assert_same(first, second)
+    assert client.read_response(method).status == 200
+    assert last(gateway)["retries"] == 1
+
+
+@ends
+def test_put(gateway, origin, end):
+    client, wire = keep(gateway, origin)
+    client.send(put("content"))
+    _, request = sent_again(gateway, origin, client, wire, END[end])
+    assert (request.method, request.body) == ("PUT", b"content")
+    assert last(gateway)["bytes_in"] == 7
+
+
+def test_put_of_some_size(gateway, origin):
+    """More than goes into one receive, less than is kept."""
+    body = bytes(range(256)) * 200
+    client, wire = keep(gateway, origin)
+    client.send(put(body))
+    _, request = sent_again(gateway, origin, client, wire, END["closed"])
+    assert request.body == body
+
+
+def test_put_in_chunks_with_trailers(gateway, origin):
+    """The chunks stand as they stood the first time."""
+    client, wire = keep(gateway, origin)
+    head = b"PUT /p HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"
+    client.send_apart([head + chunk("one") + chunk("two") + b"5\r\nth", b"ree\r\n", b"0\r\nX-Sum: 1\r\n\r\n"])
+    _, request = sent_again(gateway, origin, client, wire, END["closed"])
+    assert (request.body, request.trailers) == (b"onetwothree", [("X-Sum", "1")])
+
+
+def test_put_that_goes_on_afterwards(gateway, origin):
+    """Half of the content was sent when the connection ended; the other half comes from the client."""
+    client, wire = keep(gateway, origin)
+    client.send(put("first half, second half").replace(b"second half", b""))
+    head = wire.read_head()
+    assert wire.take(12) == b"first half, "
+    wire.close()
+    fresh = origin.accept()
+    again = fresh.read_head()
+    assert again.head == head.head
+    assert fresh.take(12) == b"first half, "
+    client.send("second half")
+    assert fresh.take(11) == b"second half"
+    fresh.send(response())
+    assert client.read_response().status == 200
+    assert (last(gateway)["retries"], last(gateway)["bytes_in"]) == (1, 23)
+
+
+def test_put_that_waits_for_100(gateway, origin):
+    client, wire = keep(gateway, origin)
+    client.send(b"PUT / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
+    head = wire.read_head()
+    wire.close()
+    fresh = origin.accept()
+    assert fresh.read_head().head == head.head
+    fresh.send("HTTP/1.1 100 Continue\r\n\r\n")
+    assert client.read_head().status == 100
+    client.send("body")
+    assert fresh.take(4) == b"body"
+    fresh.send(response())
+    assert client.read_response().status == 200
+    assert last(gateway)["retries"] == 1
+
+
+# --- what is not -----------------------------------------------------------------------------------------------------
+
+
+@ends
+@pytest.mark.parametrize("method", ["POST", "PATCH", "BREW"])
+def test_method_that_is_not_idempotent(gateway, origin, method, end):
+    client, wire = keep(gateway, origin)
+    client.send(post("content").replace(b"POST", method.encode(), 1))
+    assert wire.read_request().body == b"content"
+    END[end](wire)
+    assert_failed(gateway, client)
+    assert origin.is_untouched()
+
+
+def test_post_without_content(gateway, origin):
+    client, wire = keep(gateway, origin)
+    client.send(post(""))
+    wire.read_request()
+    wire.close()
+    assert_failed(gateway, client)
+    assert origin.is_untouched()
+
+
+def test_post_that_waits_for_100(gateway, origin):
+    client, wire = keep(gateway, origin)
+    client.send(b"POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
+    wire.read_head()
+    wire.close()
+    assert_failed(gateway, client)
+    assert origin.is_untouched()
+
+
+def test_large_put(gateway, origin):
+    body = b"x" * 200_000
+    client, wire = keep(gateway, origin)
+    client.send(put(body))
+    assert wire.read_request().body == body
+    wire.close()
+    assert_failed(gateway, client)
+    assert origin.is_untouched()
+
+
+def test_put_after_100(gateway, origin):
+    client, wire = keep(gateway, origin)
+    client.send(b"PUT / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
+    wire.read_head()
+    wire.send("HTTP/1.1 100 Continue\r\n\r\n")
+    assert client.read_head().status == 100
+    client.send("body")
+    assert wire.take(4) == b"body"
+    wire.close()
+    assert_failed(gateway, client)
+    assert origin.is_untouched()
+
+
+def test_after_an_interim_answer(gateway, origin):
+    client, wire = keep(gateway, origin)
+    client.send(get())
+    wire.read_request()
+    wire.send("HTTP/1.1 103 Early Hints\r\n\r\n")
+    assert client.read_head().status == 103
+    wire.close()
+    assert_failed(gateway, client)
+    assert origin.is_untouched()
+
+
+@ends
+@pytest.mark.parametrize("part", ["H", "HTTP/1.1 200 OK\r\nContent-Le"])
+def test_part_of_a_head(gateway, origin, part, end):
+    client, wire = keep(gateway, origin)
+    client.send(get())
+    wire.read_request()
+    wire.send(part).wait_taken()
+    END[end](wire)
+    assert_failed(gateway, client)
+    assert origin.is_untouched()
+
+
+def test_half_of_an_answer(gateway, origin):
+    client, wire = keep(gateway, origin)
+    client.send(get())
+    wire.read_request()
+    wire.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf.").wait_taken()
+    wire.close()
+    client.expect_abort()
+    assert (last(gateway)["cause"], last(gateway)["retries"]) == ("upstream_reset", 0)
+    assert origin.is_untouched()
+
+
+@ends
+def test_new_connection(gateway, origin, end):
+    client = gateway.connect().send(get())
+    wire = origin.accept()
+    wire.read_request()
+    END[end](wire)
+    answer = client.read_response()
+    assert json.loads(answer.body)["error"] == "upstream_reset"
+    assert gateway.record()["retries"] == 0
+    assert origin.is_untouched()
+
+
+def test_upgrade(gateway, origin):
+    client, wire = keep(gateway, origin)
+    client.send(get(fields=["Connection: Upgrade", "Upgrade: echo"]))
+    wire.read_request()
+    wire.close()
+    assert_failed(gateway, client)
+    assert origin.is_untouched()
+
+
+# --- only once -------------------------------------------------------------------------------------------------------
+
+
+def test_two_in_a_row(gateway, origin):
+    """Once, and on a new connection although others rest: those may be stale as well."""
+    clients = [gateway.connect().send(get(f"/{i}")) for i in range(3)]
+    wires = [origin.accept() for _ in clients]
+    for wire in wires:
+        wire.read_request()
+    for wire in wires:
+        wire.send(response())
+    for client in clients:
+        client.read_response()
+    clients[0].send(get("/stale"))
+    used = select.select([wire.sock for wire in wires], [], [], 5)[0]
+    assert len(used) == 1
+    stale = next(wire for wire in wires if wire.sock is used[0])
+    stale.read_request()
+    stale.close()
+    fresh = origin.accept()
+    assert fresh.read_request().target == "/stale"
+    fresh.close()
+    assert json.loads(clients[0].read_response().body)["error"] == "upstream_reset"
+    record = last(gateway, 4)
+    assert (record["retries"], record["cause"]) == (1, "upstream_reset")
+    assert origin.is_untouched()
+    for wire in wires:
+        if wire is not stale:
+            wire.expect_silence()
+
+
+def test_failure_of_the_second_try_is_the_cause(start, origin):
+    gateway = start(configuration(origin))
+    client, wire = keep(gateway, origin)
+    client.send(get())
+    wire.read_request()
+    origin.listener.close()
+    wire.close()
+    assert_failed(gateway, client, "connect_refused", retries=1)
+
+
+def test_second_try_has_the_same_deadline(start, origin):
+    gateway = start(configuration(origin, upstream={"timeouts": {"request": "400ms"}}))
+    client, wire = keep(gateway, origin)
+    began = time.monotonic()
+    client.send(get())
+    wire.read_request()
+    wire.close()
+    origin.accept().read_request()
+    assert_failed(gateway, client, "request_deadline", 504, retries=1)
+    assert 0.36 <= time.monotonic() - began < 2.4
+
+
+def test_client_that_leaves_meanwhile(start, origin):
+    """While the new connection is waited for."""
+    gateway = start(configuration(origin, upstream={"pool": {"max_connections": 1}}))
+    client, wire = keep(gateway, origin)
+    client.send(put("content"))
+    wire.read_request()
+    wire.close()
+    fresh = origin.accept()
+    fresh.read_request()
+    client.reset()
+    assert last(gateway)["cause"] == "client_gone"
+    fresh.expect_gone()
+
+
+def test_retries_are_counted(start, origin):
+    admin = free_port()
+    gateway = start(configuration(origin, admin={"address": f"127.0.0.1:{admin}"}))
+    client, wire = keep(gateway, origin)
+    for i, end in enumerate(["closed", "reset", "closed"]):
+        client.send(get())
+        wire.read_request()
+        END[end](wire)
+        wire, _ = origin.answer(response())
+        client.read_response()
+        assert last(gateway, i + 2)["retries"] == 1
+    with urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics") as answer:
+        lines = answer.read().decode().splitlines()
+    counted = {re.search('reason="([a-z_]+)"', line)[1]: line.split()[-1] for line in lines
+        if line.startswith("weir_pool_retries_total{")}
+    assert counted == {"closed": "2", "reset": "1", "send_failed": "0"}
+
+
+# --- what is known before the request is sent -------------------------------------------------------------------------
+
+
+@ends
+@pytest.mark.parametrize("request_bytes", [get("/second"), post("content", "/second")], ids=["get", "post"])
+def test_end_that_comes_with_the_request(gateway, origin, request_bytes, end):
+    """Both are told in one go, the request first: the connection is not used, whatever the method."""
+    client, wire = keep(gateway, origin)
+    gateway.freeze()
+    client.send(request_bytes)
+    END[end](wire)
+    gateway.signal(signal.SIGCONT)
+    _, request = origin.answer(response("new"))
+    assert request.target == "/second"
+    assert client.read_response().body == b"new"
+    record = last(gateway)
+    assert (record["retries"], record["reused"], record["cause"]) == (0, False, None)
+
+
+def test_answer_that_comes_with_the_request(gateway, origin):
+    """It is no answer to that request."""
+    client, wire = keep(gateway, origin)
+    gateway.freeze()
+    client.send(get("/second"))
+    wire.send(response("odd"))
+    gateway.signal(signal.SIGCONT)
+    origin.answer(response("new"))
+    assert client.read_response().body == b"new"
+    assert wire.expect_gone() == b""
+
+
+def test_resting_connection_that_ends(gateway, origin):
+    client, wire = keep(gateway, origin)
+    files = gateway.open_files()
+    wire.close()
+    eventually(lambda: gateway.open_files() == files - 1)
+    client.send(post("content"))
+    origin.answer(response())
+    assert client.read_response().status == 200
+    assert last(gateway)["retries"] == 0
+
+
+# --- when the upstream closes what rests ------------------------------------------------------------------------------
+
+
+def test_announced(start, origin):
+    """Keep-Alive: timeout=1 means that the gateway closes first."""
+    gateway = start(configuration(origin))
+    client = gateway.connect().send(get())
+    wire, _ = origin.answer(response(fields=["Keep-Alive: timeout=1, max=100"]))
+    answer = client.read_response()
+    assert answer.get("Keep-Alive") is None
+    began = time.monotonic()
+    wire.expect_end()
+    assert time.monotonic() - began < 1.0
+
+
+class ClosesAfter:
+    """Closes what has rested for a second, and loses what comes just before."""
+
+    def __init__(self, seconds=1.0):
+        self.seconds = seconds
+        self.closed = self.lost = 0
+
+    def __call__(self, wire, origin):
+        wire.sock.settimeout(None)
+        began = None
+        while True:
+            if began is not None:
+                if not select.select([wire.sock], [], [], self.seconds)[0]:
+                    self.closed += 1
+                    return
+                if time.monotonic() - began > 0.9 * self.seconds:
+                    self.lost += bool(wire.more())
+                    return
+            if not wire.more():
+                return
+            wire.read_request()
+            wire.send(response())
+            began = time.monotonic()
+
+
+def test_idle_close_is_learned(start, origin):
+    """A second of rest is too much for this origin, which says nothing of it; every POST is answered once that is known."""
+    shape = ClosesAfter()
+    gateway = start(configuration(origin.serve(shape)))
+    client = gateway.connect()
+    for n in range(1, 4):
+        assert client.ask(post("learn")).status == 200
+        eventually(lambda n=n: shape.closed == n)
+    for _ in range(5):
+        assert client.ask(post("content")).status == 200
+        time.sleep(0.95)
+    assert (shape.closed, shape.lost) == (3, 0)
+    assert {record["retries"] for record in gateway.records(8)} == {0}

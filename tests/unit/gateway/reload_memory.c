@@ -1,0 +1,102 @@
+/*
+ * A reload that runs out of memory at any of its allocations has changed nothing, and gives everything back, at which
+ * LeakSanitizer looks.
+ */
+#include "gateway.h"
+
+#include <limits.h>
+
+static int left = INT_MAX;
+
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t count, size_t n);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t count, size_t n);
+
+static bool refused(void)
+{
+	return left <= 0 || --left == 0;
+}
+
+void *__wrap_malloc(size_t n)
+{
+	return refused() ? NULL : __real_malloc(n);
+}
+
+void *__wrap_calloc(size_t count, size_t n)
+{
+	return refused() ? NULL : __real_calloc(count, n);
+}
+
+static const struct filter_ops *const no_filters[1];
+
+/* One endpoint stays, one has another pool, one is gone, two are new. */
+#define BEFORE \
+	LISTENERS \
+	"upstreams: [{name: u, endpoints: [{address: 127.0.0.1:81}]}, {name: v, endpoints: [{address: " \
+	"127.0.0.1:82}]}, {name: w, endpoints: [{address: 127.0.0.1:83}]}]\nroutes: [{name: r, upstream: u}, " \
+	"{name: own, match: {path: /own}, respond: {body: before}}]\n"
+#define AFTER \
+	LISTENERS \
+	"upstreams: [{name: x, endpoints: [{address: 127.0.0.1:84}]}, {name: u, endpoints: [{address: " \
+	"127.0.0.1:81}, {address: 127.0.0.1:85}]}, {name: v, pool: {max_uses: 3}, endpoints: [{address: " \
+	"127.0.0.1:82}]}]\nroutes: [{name: r, upstream: u}, {name: own, match: {path: /own}, respond: {body: after}}]\n"
+
+#define OWN "GET /own HTTP/1.1\r\nHost: h\r\n\r\n"
+
+/* Reloads with `allowed` allocations. Whether it succeeded. */
+static bool reload_short(struct gateway *g, int allowed)
+{
+	const struct config *config = load_good(AFTER);
+
+	/* Where the upstream of the first route stands. */
+	config->upstreams[1].endpoints[0].address = g->door.address;
+	left = allowed;
+	struct generation *generation = generation_create(g->shared, config);
+	bool done = generation != NULL && worker_reload(g->worker, generation);
+
+	left = INT_MAX;
+	assert_ptr_equal(worker_generation(g->worker), done ? generation : g->generation);
+	step(g);
+	if (generation != NULL)
+		generation_unref(generation);
+	else
+		config_free(config);
+	return done;
+}
+
+static void test_every_allocation(void **state)
+{
+	struct end client, origin;
+	struct gateway g;
+	int needed = 1;
+
+	gateway_open(&g, BEFORE, no_filters);
+	client_open(&client, &g, GET);
+	origin_take(&origin, &g);
+	while (!reload_short(&g, needed)) {
+		needed++;
+		run_pending();
+	}
+	assert_true(needed > 15);
+	end_send(&origin, OK);
+	end_await(&client, "ok");
+	end_send(&client, GET OWN);
+	/* Kept, with its connection, through all of it. */
+	end_await(&origin, "GET / HTTP/1.1\r\n");
+	end_send(&origin, OK);
+	end_await(&client, "after");
+	gateway_await_finished(&g, 3);
+	end_close(&client);
+	end_close(&origin);
+	gateway_close(&g);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LOOP_TEST(test_every_allocation),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
