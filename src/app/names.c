@@ -13,9 +13,9 @@
 
 enum {
 	LINE_BYTES = 1000,
-	NAMES_TOLD = 50,             /* lines at one look */
-	ADDRESSES_TOLD = 8,          /* in one line, of those that came and of those that went */
-	FIRST_ANSWERS_US = 1000000,  /* how long a start or a reload waits for names that are new */
+	NAMES_TOLD = 50,            /* lines at one look */
+	ADDRESSES_TOLD = 8,         /* in one line, of those that came and of those that went */
+	FIRST_ANSWERS_US = 1000000, /* how long a start or a reload waits for names that are new */
 };
 
 static const struct host_addresses nothing;
@@ -72,8 +72,8 @@ static bool has(const struct host_addresses *set, const unsigned char address[16
 }
 
 /* " +10.0.0.7" for each of `of` that `without` has not. */
-static void put_difference(struct line *line, char sign, const struct host_addresses *of,
-	const struct host_addresses *without)
+static void put_difference(
+	struct line *line, char sign, const struct host_addresses *of, const struct host_addresses *without)
 {
 	size_t count = 0;
 
@@ -91,8 +91,8 @@ static void put_difference(struct line *line, char sign, const struct host_addre
 		line_put(line, " and %c%zu more", sign, count - ADDRESSES_TOLD);
 }
 
-static void tell_addresses(struct names *names, const char *name, const struct host_addresses *before,
-	const struct host_addresses *after)
+static void tell_addresses(
+	struct names *names, const char *name, const struct host_addresses *before, const struct host_addresses *after)
 {
 	struct line line = {.n = 0};
 
@@ -124,8 +124,7 @@ static void tell_end_of_trouble(struct names *names, const struct resolver_answe
 }
 
 /* `before` is NULL for a name that is new. True: its addresses are others. */
-static bool tell_answer(struct names *names, const struct resolver_answer *before,
-	const struct resolver_answer *after)
+static bool tell_answer(struct names *names, const struct resolver_answer *before, const struct resolver_answer *after)
 {
 	const struct host_addresses *old = before != NULL ? &before->addresses : &nothing;
 	const char *old_trouble = before != NULL ? before->trouble : NULL;

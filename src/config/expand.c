@@ -106,8 +106,8 @@ static bool upstream_expand(struct expansion *x, struct config_upstream *to, con
 	for (size_t i = 0; i < from->endpoint_count; i++)
 		if (!endpoint_expand(x, to, &from->endpoints[i]))
 			return false;
-	struct view kept = arena_copy(
-		x->arena, view_of((const char *)room, to->endpoint_count * sizeof(struct config_endpoint)));
+	struct view kept =
+		arena_copy(x->arena, view_of((const char *)room, to->endpoint_count * sizeof(struct config_endpoint)));
 
 	to->endpoints = (struct config_endpoint *)(uintptr_t)kept.p;
 	return kept.p != NULL;
@@ -133,7 +133,8 @@ static bool upstreams_expand(struct expansion *x, struct config_upstream *to, co
 	return good;
 }
 
-static void routes_repoint(struct config_route *to, const struct config *origin, const struct config_upstream *upstreams)
+static void routes_repoint(
+	struct config_route *to, const struct config *origin, const struct config_upstream *upstreams)
 {
 	for (size_t i = 0; i < origin->route_count; i++) {
 		to[i] = origin->routes[i];

@@ -91,8 +91,8 @@ static bool name_split(struct view text, struct view *host, struct view *port)
 {
 	const char *colon = text.n > 0 ? memchr(text.p, ':', text.n) : NULL;
 
-	if (colon == NULL || colon == text.p || colon != memrchr(text.p, ':', text.n) || *text.p == '[' || *text.p == '*' ||
-		view_starts(text, VIEW("unix:")))
+	if (colon == NULL || colon == text.p || colon != memrchr(text.p, ':', text.n) || *text.p == '[' ||
+		*text.p == '*' || view_starts(text, VIEW("unix:")))
 		return false;
 	*host = view_of(text.p, (size_t)(colon - text.p));
 	*port = view_from(text, host->n + 1);
@@ -192,8 +192,8 @@ void hosts_collect(struct load *l, const struct node *list)
 	}
 	c->host_count = hosts_unite(hosts, hosts_gather(c, hosts));
 	if (c->host_count > CONFIG_HOSTS_MAX) {
-		complain(l, list, "found %zu different host names; allowed: %u; write addresses for some", c->host_count,
-			CONFIG_HOSTS_MAX);
+		complain(l, list, "found %zu different host names; allowed: %u; write addresses for some",
+			c->host_count, CONFIG_HOSTS_MAX);
 		return;
 	}
 	c->hosts = load_alloc(l, (c->host_count + 1) * sizeof(*c->hosts));
@@ -225,8 +225,8 @@ static void server_read(struct load *l, const struct node *node, void *out)
 static const struct key resolver_keys[] = {
 	{"servers", KEY_LIST, ITEMS(struct config_resolver, servers, server_count), .min = 1, .max = 4,
 		.read = server_read, .hint = "each is the address of a name server"},
-	{"timeout", KEY_DURATION, FIELD(struct config_resolver, timeout_us), .min = 10 * US_PER_MS, .max = 60 * US_PER_S,
-		.preset = 2 * US_PER_S},
+	{"timeout", KEY_DURATION, FIELD(struct config_resolver, timeout_us), .min = 10 * US_PER_MS,
+		.max = 60 * US_PER_S, .preset = 2 * US_PER_S},
 	{"attempts", KEY_NUMBER, FIELD(struct config_resolver, attempts), .min = 1, .max = 10, .preset = 3},
 };
 

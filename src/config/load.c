@@ -19,7 +19,6 @@
 
 #define NO_MEMORY "there is not enough memory to read the file"
 
-
 /* --- the root's keys -------------------------------------------------------------------------------------------- */
 
 static void version_read(struct load *l, const struct node *node, void *out)

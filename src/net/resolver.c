@@ -31,9 +31,9 @@
 #include "base/clock.h"
 
 enum {
-	QUESTIONED_MAX = 16,             /* names that are being asked for */
+	QUESTIONED_MAX = 16, /* names that are being asked for */
 	POLLED_MAX = ARES_GETSOCK_MAXNUM + 1,
-	IDLE_US = 60 * 1000 * 1000,      /* with nothing to do the thread looks around as often */
+	IDLE_US = 60 * 1000 * 1000, /* with nothing to do the thread looks around as often */
 };
 
 #define RESOLV_CONF "/etc/resolv.conf"
@@ -49,8 +49,8 @@ struct name {
 	struct resolver *resolver;
 	struct question questions[HOST_FAMILIES];
 	struct host_answer answers[HOST_FAMILIES];
-	struct host host;                /* known and trouble: under the lock */
-	unsigned unanswered;             /* questions; 0: it is not being asked for */
+	struct host host;    /* known and trouble: under the lock */
+	unsigned unanswered; /* questions; 0: it is not being asked for */
 	char text[RESOLVER_NAME_MAX + 1];
 };
 
@@ -67,17 +67,17 @@ struct resolver {
 	void *context;
 	pthread_t thread;
 	pthread_mutex_t lock;
-	pthread_cond_t progress;         /* a name was tried for the first time, or a table was taken */
-	int wake;                        /* an eventfd: there is something new in what follows */
-	struct table *next;              /* under the lock: to be taken by the thread */
-	bool stop;                       /* under the lock */
+	pthread_cond_t progress; /* a name was tried for the first time, or a table was taken */
+	int wake;                /* an eventfd: there is something new in what follows */
+	struct table *next;      /* under the lock: to be taken by the thread */
+	bool stop;               /* under the lock */
 
-	struct table *table;             /* the thread's; changed under the lock */
-	ares_channel channel;            /* NULL: none is open */
-	bool closing;                    /* the channel is: nothing is learnt from its last answers */
-	struct timespec resolv_conf;     /* when it was changed last, as the channel knows it */
-	unsigned questioned;             /* names with questions that are unanswered */
-	bool changed;                    /* to be told */
+	struct table *table;         /* the thread's; changed under the lock */
+	ares_channel channel;        /* NULL: none is open */
+	bool closing;                /* the channel is: nothing is learnt from its last answers */
+	struct timespec resolv_conf; /* when it was changed last, as the channel knows it */
+	unsigned questioned;         /* names with questions that are unanswered */
+	bool changed;                /* to be told */
 };
 
 /* --- answers -------------------------------------------------------------------------------------------------------- */
@@ -223,11 +223,12 @@ static void channel_close(struct resolver *r)
 static bool channel_open(struct resolver *r)
 {
 	struct table *table = r->table;
-	char lookups[] = "fb";           /* files, then DNS */
+	char lookups[] = "fb"; /* files, then DNS */
 	struct ares_options options = {.timeout = table->timeout_ms, .tries = table->attempts, .lookups = lookups};
 
 	r->resolv_conf = resolv_conf_changed();
-	if (ares_init_options(&r->channel, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS) != ARES_SUCCESS) {
+	if (ares_init_options(&r->channel, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS) !=
+		ARES_SUCCESS) {
 		r->channel = NULL;
 		return false;
 	}
@@ -243,7 +244,8 @@ static void channel_refresh(struct resolver *r)
 {
 	struct timespec changed = resolv_conf_changed();
 
-	if (r->questioned == 0 && (changed.tv_sec != r->resolv_conf.tv_sec || changed.tv_nsec != r->resolv_conf.tv_nsec))
+	if (r->questioned == 0 &&
+		(changed.tv_sec != r->resolv_conf.tv_sec || changed.tv_nsec != r->resolv_conf.tv_nsec))
 		channel_close(r);
 }
 
@@ -327,7 +329,8 @@ static int wait_ms(const struct resolver *r, uint64_t due_us)
 	if (due_us < now_us + us)
 		us = due_us > now_us ? due_us - now_us : 0;
 	if (r->channel != NULL) {
-		struct timeval most = {.tv_sec = (time_t)(us / US_PER_S), .tv_usec = (suseconds_t)(us % US_PER_S)}, room;
+		struct timeval most = {.tv_sec = (time_t)(us / US_PER_S), .tv_usec = (suseconds_t)(us % US_PER_S)},
+			       room;
 		const struct timeval *next = ares_timeout(r->channel, &most, &room);
 
 		us = (uint64_t)next->tv_sec * US_PER_S + (uint64_t)next->tv_usec;
@@ -349,7 +352,8 @@ static void wait_and_process(struct resolver *r, uint64_t due_us)
 		bool in = (fds[i].revents & (POLLIN | POLLERR | POLLHUP)) != 0, out = (fds[i].revents & POLLOUT) != 0;
 
 		if (in || out)
-			ares_process_fd(r->channel, in ? fds[i].fd : ARES_SOCKET_BAD, out ? fds[i].fd : ARES_SOCKET_BAD);
+			ares_process_fd(
+				r->channel, in ? fds[i].fd : ARES_SOCKET_BAD, out ? fds[i].fd : ARES_SOCKET_BAD);
 	}
 	if (r->channel != NULL)
 		ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);

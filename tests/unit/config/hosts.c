@@ -32,14 +32,16 @@ static const struct mistake mistakes[] = {
 	{ENDPOINT(".users:80"), SAID "\".users:80\"" ALLOWED "there is nothing before or between its dots\n"},
 	{ENDPOINT("users..:80"), SAID "\"users..:80\"" ALLOWED "there is nothing before or between its dots\n"},
 	{ENDPOINT("a" SIXTY "abc:80"),
-		SAID "\"a01234567890123456789012345678901234567890123456789012345678...\"" ALLOWED "a name has at most 63 characters between its dots\n"},
+		SAID "\"a01234567890123456789012345678901234567890123456789012345678...\"" ALLOWED
+		     "a name has at most 63 characters between its dots\n"},
 	{ENDPOINT("10.0.0.300:80"),
 		SAID "\"10.0.0.300:80\"" ALLOWED "the address is numeric, the port a number from 1 to 65535\n"},
 	{ENDPOINT("10.0.0:80"),
 		SAID "\"10.0.0:80\"" ALLOWED "the address is numeric, the port a number from 1 to 65535\n"},
 	{ENDPOINT("fd00::1:80"), SAID "\"fd00::1:80\"" ALLOWED "an IPv6 address stands in brackets\n"},
 	{ENDPOINT("\"unix:\""), SAID "\"unix:\"" ALLOWED "the path of a unix socket has 1 to 107 bytes\n"},
-	{ENDPOINT("[users]"), SAID "a list; allowed: NAME:PORT, ADDRESS:PORT, [IPV6]:PORT, localhost:PORT or unix:/PATH\n"},
+	{ENDPOINT("[users]"),
+		SAID "a list; allowed: NAME:PORT, ADDRESS:PORT, [IPV6]:PORT, localhost:PORT or unix:/PATH\n"},
 	{ENDPOINTS("{address: users:80}, {address: USERS:080}"),
 		"f:3:70: upstreams[0].endpoints[1].address: the endpoint \"users:80\" is used already at line 3; each must "
 		"be different\n"},
@@ -98,8 +100,8 @@ static void test_longest_name(void **state)
 	char *said;
 
 	assert_int_equal(strlen(most), 253);
-	assert_host(SIXTY "." SIXTY "." SIXTY "." SIXTY ".abcdefghi.:80", SIXTY "." SIXTY "." SIXTY "." SIXTY ".abcdefghi.",
-		80);
+	assert_host(SIXTY "." SIXTY "." SIXTY "." SIXTY ".abcdefghi.:80",
+		SIXTY "." SIXTY "." SIXTY "." SIXTY ".abcdefghi.", 80);
 	snprintf(yaml, sizeof(yaml), ENDPOINT("%sj:80"), most);
 	said = load_bad(view_str(yaml));
 	assert_non_null(strstr(said, "a name has at most 253 characters"));
@@ -109,7 +111,8 @@ static void test_longest_name(void **state)
 /* Numeric addresses stay what they were. */
 static void test_no_names(void **state)
 {
-	static const char *const addresses[] = {"127.0.0.1:80", "\"[::1]:80\"", "localhost:80", "LocalHost:80", "unix:/tmp/x", "unix:80"};
+	static const char *const addresses[] = {
+		"127.0.0.1:80", "\"[::1]:80\"", "localhost:80", "LocalHost:80", "unix:/tmp/x", "unix:80"};
 
 	for (size_t i = 0; i < COUNT(addresses); i++) {
 		char yaml[512];
@@ -168,7 +171,8 @@ static void test_too_many_names(void **state)
 	yaml = many_names(5);
 	char *said = load_bad(view_str(yaml));
 
-	assert_string_equal(said, "f:4:1: upstreams: found 1250 different host names; allowed: 1000; write addresses for some\n");
+	assert_string_equal(
+		said, "f:4:1: upstreams: found 1250 different host names; allowed: 1000; write addresses for some\n");
 	free(said);
 	free(yaml);
 }
@@ -180,7 +184,7 @@ struct known {
 	const char *host;
 	size_t count;
 	const char *addresses[4];
-	size_t invented;           /* beside them: 10.9.x.y */
+	size_t invented; /* beside them: 10.9.x.y */
 };
 
 static size_t known_addresses(const void *context, struct view host, unsigned char to[CONFIG_HOST_ADDRESSES_MAX][16])
@@ -234,14 +238,15 @@ static void test_expansion(void **state)
 {
 	static const struct known known[] = {
 		{"users.internal", 3, {"10.0.0.5:0", "10.0.0.7:0", "[fd00::1]:0"}}, {"other", 1, {"10.0.0.7:0"}}, {0}};
-	const struct config *config = expand(VERSION LISTENERS
-		"upstreams:\n"
-		"  - {name: files, endpoints: [{address: unix:/tmp/f}]}\n"
-		"  - name: users\n"
-		"    endpoints:\n"
-		"    - {address: Users.internal:8080, weight: 7}\n"
-		"    - {address: 10.0.0.9:80}\n"
-		"    - {address: other:80, weight: 2}\n" ROUTES, known);
+	const struct config *config =
+		expand(VERSION LISTENERS "upstreams:\n"
+					 "  - {name: files, endpoints: [{address: unix:/tmp/f}]}\n"
+					 "  - name: users\n"
+					 "    endpoints:\n"
+					 "    - {address: Users.internal:8080, weight: 7}\n"
+					 "    - {address: 10.0.0.9:80}\n"
+					 "    - {address: other:80, weight: 2}\n" ROUTES,
+			known);
 	const struct config_upstream *u = &config->upstreams[1];
 
 	assert_int_equal(u->endpoint_count, 5);
@@ -268,7 +273,8 @@ static void test_expansion_without_doubles(void **state)
 	static const struct known known[] = {
 		{"a", 2, {"10.0.0.1:0", "10.0.0.2:0"}}, {"b", 2, {"10.0.0.2:0", "10.0.0.3:0"}}, {0}};
 	const struct config *config = expand(
-		ENDPOINTS("{address: 10.0.0.1:80}, {address: a:80}, {address: b:80}, {address: b:81}, {address: 10.0.0.3:81}"),
+		ENDPOINTS(
+			"{address: 10.0.0.1:80}, {address: a:80}, {address: b:80}, {address: b:81}, {address: 10.0.0.3:81}"),
 		known);
 	const struct config_upstream *u = &config->upstreams[0];
 

@@ -92,8 +92,8 @@ static void test_lowest_stay(void **state)
 
 static void test_unusable(void **state)
 {
-	static const char *const unusable[] = {
-		"0.0.0.0:0", "0.1.2.3:0", "224.0.0.1:0", "239.255.255.255:0", "255.255.255.255:0", "[::]:0", "[ff02::1]:0"};
+	static const char *const unusable[] = {"0.0.0.0:0", "0.1.2.3:0", "224.0.0.1:0", "239.255.255.255:0",
+		"255.255.255.255:0", "[::]:0", "[ff02::1]:0"};
 	static const char *const usable[] = {"127.0.0.1:0", "223.0.0.1:0", "240.0.0.1:0", "[::1]:0", "[fe80::1]:0"};
 	struct host_addresses set = {0};
 
@@ -127,7 +127,8 @@ static void test_time_to_live_is_cut(void **state)
 {
 	static const struct {
 		uint32_t ttl_s, counts_s;
-	} cases[] = {{0, HOST_TTL_NONE_S}, {1, 1}, {299, 299}, {300, 300}, {301, 300}, {0x7fffffff, 300}, {UINT32_MAX, 300}};
+	} cases[] = {
+		{0, HOST_TTL_NONE_S}, {1, 1}, {299, 299}, {300, 300}, {301, 300}, {0x7fffffff, 300}, {UINT32_MAX, 300}};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct host host = {0};
@@ -152,8 +153,8 @@ static void test_families_are_apart(void **state)
 
 static void test_failures_take_nothing_away(void **state)
 {
-	static const enum host_result results[][2] = {
-		{HOST_FAILED, HOST_FAILED}, {HOST_FAILED, HOST_NOTHING}, {HOST_NOTHING, HOST_FAILED}, {HOST_NOTHING, HOST_NOTHING}};
+	static const enum host_result results[][2] = {{HOST_FAILED, HOST_FAILED}, {HOST_FAILED, HOST_NOTHING},
+		{HOST_NOTHING, HOST_FAILED}, {HOST_NOTHING, HOST_NOTHING}};
 	struct host host = {0};
 
 	settle(&host, found(30, SET("10.0.0.1:0")), found(30, SET("[fd00::1]:0")));
