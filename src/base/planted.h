@@ -23,6 +23,9 @@ enum planted_bug {
 	PLANTED_BACK_OFF_IGNORED,            /* an endpoint that refuses is asked again at once */
 	PLANTED_RECLAIM_FORGETS_HOLDER,      /* a connection is reclaimed and its exchange is not told */
 	PLANTED_UNSAFE_REPLAY,               /* a method that is not idempotent is sent again */
+	PLANTED_REPLAY_ON_FRESH,             /* a request that failed on a new connection is sent again */
+	PLANTED_RELOAD_DROPS_WAITERS,        /* a pool that a reload replaces refuses those who wait in it */
+	PLANTED_GENERATION_FREED_EARLY,      /* a request does not keep the configuration that it began with */
 	PLANTED_COUNT
 };
 

@@ -5,12 +5,10 @@
  *      | routed                                                      |
  *     FILTERING --(a filter pauses; exchange_resume)--> FILTERING    |
  *      | all filters passed                  | answered              |
- *     LEASING <---------------------------------------.              |  every state -> ENDED,
- *      | a connection is leased, the head is sent     |              |  through exchange_finish()
- *      |--------------------.------------------.      | once, when   |  and nothing else
- *     EXPECTING -> REQUESTING ------> WAITING  |      | it was stale (replay.c)
- *      |------------|-------------------|------|------'
- *      |            |                   |      | (by what content is to come)
+ *     LEASING                                |                       |  every state -> ENDED,
+ *      | a connection is leased, the head is sent                    |  through exchange_finish()
+ *      |--------------------.------------------.                     |  and nothing else
+ *     EXPECTING -> REQUESTING ------> WAITING  | (by what content is to come)
  *      | (Expect)   | content flows     | all is sent
  *      '------------+-------------------+--------> TUNNELLING (101)
  *                   v                   v
@@ -19,6 +17,8 @@
  *                  FLUSHING: the lease is back; the client has still to take the last bytes
  *                   |
  *                  ENDED
+ *
+ * and once, when the leased connection turns out to be stale, from EXPECTING, REQUESTING or WAITING back to LEASING (replay.c).
  *
  * The bytes are moved by the pumps (pump.c): a blocked sink is not read for, and that is the backpressure.
  *
@@ -350,7 +350,7 @@ static struct exchange *exchange_create(struct client *client)
 	upstream_lease_init(&ex->lease);
 	ex->worker = w;
 	ex->client = client;
-	ex->held = generation_enter(w->current);
+	ex->held = PLANTED(GENERATION_FREED_EARLY) ? w->current : generation_enter(w->current);
 	ex->timer.on_fire = exchange_on_timer;
 	ex->more.on_run = exchange_on_more;
 	ex->release.on_run = exchange_on_release;
@@ -502,7 +502,8 @@ void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, 
 	list_remove(&ex->node);
 	arena_release(&ex->arena);
 	upstream_lease_release(&ex->lease);
-	generation_leave(ex->held);
+	if (!PLANTED(GENERATION_FREED_EARLY))
+		generation_leave(ex->held);
 	io_defer(w->io, &ex->release);
 	client_exchange_ended(client, next);
 }

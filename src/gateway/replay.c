@@ -88,7 +88,7 @@ static bool may_replay(const struct exchange *ex)
 	const struct h1_conn *upstream = &ex->lease.conn->h1;
 	bool whole = ex->replay == REPLAY_HEAD || (ex->replay == REPLAY_KEPT && upstream->kept != NULL);
 
-	if (!ex->lease.reused || ex->retries > 0 || ex->first_byte_us != UINT64_MAX || !whole)
+	if ((!ex->lease.reused && !PLANTED(REPLAY_ON_FRESH)) || ex->retries > 0 || ex->first_byte_us != UINT64_MAX || !whole)
 		return false;
 	if (upstream->conn.error == -ENOMEM || upstream->conn.send_error == -ENOMEM)
 		return false;

@@ -146,12 +146,11 @@ static bool drop_nominated(struct message *m, struct view nominations, unsigned 
 	return true;
 }
 
-bool message_drop_hop_by_hop(struct message *m)
+/* There are some. */
+__attribute__((noinline)) static bool drop_hop_by_hop(struct message *m)
 {
 	unsigned room = NOMINATIONS_MAX;
 
-	if (!(m->field_ids & HOP_BY_HOP))
-		return true;
 	for (uint32_t i = 0; i < m->field_count; i++) {
 		struct field *f = &m->fields[i];
 
@@ -162,4 +161,9 @@ bool message_drop_hop_by_hop(struct message *m)
 		f->dropped = true;
 	}
 	return true;
+}
+
+bool message_drop_hop_by_hop(struct message *m)
+{
+	return !(m->field_ids & HOP_BY_HOP) || drop_hop_by_hop(m);
 }

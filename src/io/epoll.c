@@ -184,9 +184,11 @@ static unsigned events_of(uint32_t epoll_events)
 	return events;
 }
 
-/* Whoever is told first may look at what the others have still to hear. */
+/* Whoever is told first may look at what the others have still to hear; one alone has nobody to look at. */
 static void io_mark_due(struct io *io)
 {
+	if (io->batch_count < 2)
+		return;
 	for (int i = 0; i < io->batch_count; i++) {
 		struct io_source *source = io->batch[i].data.ptr;
 
@@ -197,13 +199,12 @@ static void io_mark_due(struct io *io)
 static void io_deliver_events(struct io *io)
 {
 	while (io->batch_next < io->batch_count) {
-		struct io_source *source = io->batch[io->batch_next++].data.ptr;
+		struct epoll_event *event = &io->batch[io->batch_next++];
+		struct io_source *source = event->data.ptr;
 
 		if (source != NULL) {
-			unsigned events = source->due;
-
 			source->due = 0;
-			source->on_event(source, events);
+			source->on_event(source, events_of(event->events));
 		}
 	}
 }

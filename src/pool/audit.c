@@ -160,7 +160,7 @@ static const char *audit_limits(const struct weir_pool *pool)
 	if (pool->budget != NULL && pool_live(pool) > weir_pool_budget_used(pool->budget))
 		return "more connections than units taken from the budget";
 	/* And the newcomer, until the acquire that is asking knows whether there is a place for it. */
-	if (pool->waiting > config->waiters_max + pool->slots_max + pool->asking)
+	if (pool->waiting > config->waiters_max + pool->slots_max + 1 + pool->asking)
 		return "more waiters than allowed";
 	return NULL;
 }

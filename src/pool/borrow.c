@@ -9,10 +9,10 @@
 
 #include <stddef.h>
 
-/* More wait than the queue holds, and opens and checks in flight cover. */
+/* More wait than the queue holds, and what is on its way covers: opens, checks, a unit that another pool has idle. */
 static bool queue_full(const struct weir_pool *pool, uint32_t waiting)
 {
-	return waiting > pool->config.waiters_max + pool_supply(pool);
+	return waiting > pool->config.waiters_max + pool_supply(pool) + pool_unit_asked(pool->seat);
 }
 
 /* An idle connection may be leased as it is. After a match one is idle only when nobody else waits for it. */

@@ -48,6 +48,7 @@ struct pool_seat {
 	_Atomic bool taken;
 	_Atomic bool raised;       /* sign: the pool has waiters and no unit for them */
 	_Atomic bool offers;       /* sign: the pool had idle connections when it last looked */
+	bool asked;                /* a pool that offers was notified when the hand went up; its own thread's */
 	_Atomic uint32_t granted;  /* units that are its own already; each came with a notice */
 	_Atomic uint32_t callers;  /* threads that may be about to call notify for it */
 };
@@ -240,13 +241,14 @@ static bool hand_answer(struct weir_pool_budget *budget, const struct pool_seat 
 	}
 }
 
-/* Notifies one pool that offers, other than `own`. */
-static void offer_take_up(struct weir_pool_budget *budget, const struct pool_seat *own)
+/* Notifies one pool that offers, other than `own`. False: none does. */
+static bool offer_take_up(struct weir_pool_budget *budget, const struct pool_seat *own)
 {
 	struct pool_seat *seat = seat_behind(budget, own);
 
 	while (seat != own && !seat_notify(budget, seat, &seat->offers, 0))
 		seat = seat_behind(budget, seat);
+	return seat != own;
 }
 
 void pool_seat_leave(struct weir_pool_budget *budget, struct pool_seat *seat)
@@ -282,7 +284,7 @@ bool pool_unit_take(struct weir_pool_budget *budget, struct pool_seat *seat)
 		raised = hand_raise(budget, seat);
 		if (!unit_try(budget)) {
 			if (raised)
-				offer_take_up(budget, seat);
+				seat->asked = offer_take_up(budget, seat);
 			return false;
 		}
 	}
@@ -294,6 +296,11 @@ bool pool_unit_take(struct weir_pool_budget *budget, struct pool_seat *seat)
 bool pool_unit_available(struct weir_pool_budget *budget, struct pool_seat *seat)
 {
 	return atomic_load(&seat->granted) > 0 || units_left(budget);
+}
+
+bool pool_unit_asked(const struct pool_seat *seat)
+{
+	return seat != NULL && seat->asked && atomic_load(&seat->raised);
 }
 
 bool pool_unit_spare(struct weir_pool_budget *budget)
@@ -316,8 +323,14 @@ uint32_t pool_units_beyond(struct weir_pool_budget *budget)
 
 void pool_unit_return(struct weir_pool_budget *budget, struct pool_seat *seat)
 {
-	if (budget == NULL || unit_shed(budget))
+	if (budget == NULL)
 		return;
+	if (unit_shed(budget)) {
+		/* While the maximum grew, perhaps, and whoever made it grow found nothing left. */
+		if (units_left(budget) && atomic_load(&budget->raised) > 0)
+			hand_answer(budget, seat, 0);
+		return;
+	}
 	if (atomic_load(&budget->raised) > 0 && hand_answer(budget, seat, 1))
 		return;
 	POOL_CHECK(atomic_fetch_sub(&budget->used, 1) > 0);

@@ -28,6 +28,9 @@ bool pool_unit_take(struct weir_pool_budget *budget, struct pool_seat *seat);
 /* Whether the seat could have a unit now. There must be a budget. */
 bool pool_unit_available(struct weir_pool_budget *budget, struct pool_seat *seat);
 
+/* Its hand is up, and a pool that offers was notified for it: a unit may be on its way. NULL: no. */
+bool pool_unit_asked(const struct pool_seat *seat);
+
 /* One more connection for nobody who waits: only if there is a unit left and no hand is raised. */
 bool pool_unit_spare(struct weir_pool_budget *budget);
 

@@ -99,14 +99,8 @@ static void idle_expire(struct weir_pool *pool)
 
 	while ((place = pool_deadlines_due(&pool->idle_deadlines, pool->now_us)) != NULL) {
 		slot = (struct slot *)(void *)((char *)place - offsetof(struct slot, deadline_at));
-		if (slot->expires_us <= pool->now_us) {
-			pool_slot_doom(pool, slot, WEIR_POOL_CLOSE_LIFETIME);
-		} else if (pool_count(pool, SLOT_IDLE) <= pool->config.idle_min && !pool->draining) {
-			pool_deadlines_remove(&pool->idle_deadlines, place);
-			idle_time(pool, slot);
-		} else {
-			pool_slot_doom(pool, slot, WEIR_POOL_CLOSE_IDLE);
-		}
+		pool_slot_doom(pool, slot,
+			slot->expires_us <= pool->now_us ? WEIR_POOL_CLOSE_LIFETIME : WEIR_POOL_CLOSE_IDLE);
 	}
 }
 

@@ -113,9 +113,9 @@ struct weir_pool *weir_pool_create(const struct weir_pool_config *config, const 
 	pool->next_us = config->idle_min > 0 ? 0 : POOL_NEVER;
 	pool_slots_init(pool);
 	pool->slots = calloc(pool->slots_max, sizeof(*pool->slots));
-	/* Beside the queue and those whom opens and checks cover there is the newcomer, until it is known whether one does. */
+	/* Beside the queue and those whom opens, checks and one unit cover there is the newcomer, until it is known what does. */
 	if (pool->slots == NULL || !pool_deadlines_init(&pool->idle_deadlines, pool->slots_max) ||
-		!pool_deadlines_init(&pool->wait_deadlines, config->waiters_max + pool->slots_max + 1))
+		!pool_deadlines_init(&pool->wait_deadlines, config->waiters_max + pool->slots_max + 2))
 		goto fail;
 	pool->budget = budget;
 	if (budget != NULL && (pool->seat = pool_seat_take(budget, owner)) == NULL)

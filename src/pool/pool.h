@@ -122,15 +122,16 @@ struct weir_pool_config {
 	 */
 	uint32_t overflow_max;
 	/*
-	 * Queue bound, 0..1000000. A waiter for whom an open or a check is in flight does not count: so with 0 an acquire
-	 * may wait for the connection that is opened for it, and nobody waits for a connection that somebody else has.
+	 * Queue bound, 0..1000000. A waiter for whom an open or a check is in flight does not count, nor one for a unit that
+	 * another pool of the budget is asked to give up because it has idle connections. So with 0 an acquire may wait for
+	 * what is made ready for it, and nobody waits for a connection that somebody else uses.
 	 */
 	uint32_t waiters_max;
 	uint32_t connecting_max;      /* concurrent opens; 1.. After a failed open it is 1 until one succeeds */
 	/*
 	 * Connections kept ready beside the leased ones, as far as connections_max and the budget leave room;
-	 * 0..connections_max. They are opened ahead (by the first weir_pool_run after creation, too), and neither
-	 * idle_timeout nor trimming closes the last idle_min.
+	 * 0..connections_max. They are opened ahead (by the first weir_pool_run after creation, too). Trimming leaves them;
+	 * one that idle_timeout or lifetime_max closes is replaced.
 	 */
 	uint32_t idle_min;
 	uint32_t uses_max;            /* leases per connection; 0: no limit */

@@ -405,10 +405,9 @@ struct endpoint *endpoint_create(struct upstreams *ups, const struct config_upst
 	return ep;
 }
 
-void endpoint_succeed(struct endpoint *ep)
+void endpoint_learn_from(struct endpoint *ep, const struct endpoint *before)
 {
-	ep->before->successor = ep;
-	ep->idle_close = ep->before->idle_close;
+	ep->idle_close = before->idle_close;
 	idle_limit_changed(ep);
 }
 

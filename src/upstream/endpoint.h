@@ -32,9 +32,8 @@ struct endpoint {
 	atomic_bool freed_posted;
 	struct io_task release;        /* frees it at the end of the tick */
 	uint32_t active;               /* leases waiting or held */
-	struct upstream_endpoint_stats stats;  /* `pool`: of those that it has succeeded and that are freed */
-	struct endpoint *before;       /* the one that it has succeeded, with another pool, as long as that drains */
-	struct endpoint *successor;    /* that one's `before` is this one */
+	struct upstream_endpoint_stats stats;  /* `pool`: only what it was left by others (books.c) */
+	struct endpoint *older, *newer;  /* whom it succeeded, and by whom it was succeeded; NULL: nobody that there is */
 	const char *mismatch;          /* what the last audit found; NULL: nothing */
 	uint32_t named;                /* leases whose `picked` is this one's name */
 	struct idle_close idle_close;  /* when it closes connections that rest */
@@ -89,8 +88,8 @@ void endpoint_notify(void *owner);
 struct endpoint *endpoint_create(struct upstreams *ups, const struct config_upstream *upstream,
 	const struct config_endpoint *config, struct endpoint_budget *budget);
 
-/* Takes over from ep->before: what that one has learned of the backend is still true. */
-void endpoint_succeed(struct endpoint *ep);
+/* What `before` has learned of the backend is still true. */
+void endpoint_learn_from(struct endpoint *ep, const struct endpoint *before);
 
 /* Its pool is closed, or was never used. */
 void endpoint_free(struct endpoint *ep);
@@ -118,12 +117,12 @@ void watch_overdue(void *owner, uint32_t slot, void *connection, uint64_t held_u
 /* The cause that stands for a failed connect, and a static sentence where the cause alone says too little (else NULL). */
 enum cause upstream_connect_cause(int error, const char **why);
 
-/* --- stats.c -------------------------------------------------------------------------------------------------------- */
+/* --- books.c -------------------------------------------------------------------------------------------------------- */
 
-/* What is counted of the endpoint, under whatever pool settings: its own pool's, and those of the pools before it. */
-void endpoint_stats(const struct endpoint *ep, struct upstream_endpoint_stats *stats);
+/* `ep` is in service now in place of `before`. */
+void endpoint_succeed(struct endpoint *ep, struct endpoint *before);
 
-/* It is about to be freed: its counters go to its successor. */
+/* It is about to be freed: its counts go to its successor. */
 void endpoint_bequeath(struct endpoint *ep);
 
 /* --- reload.c ------------------------------------------------------------------------------------------------------- */

@@ -250,7 +250,7 @@ enum upstream_answer upstream_acquire_again(struct upstream_lease *lease, enum u
 	struct endpoint *ep = lease->endpoint;
 	uint64_t now_us = io_now_us(ep->ups->io);
 
-	CHECK(lease->stage == LEASE_HELD && uc->lease == lease && lease->reused);
+	CHECK(lease->stage == LEASE_HELD && uc->lease == lease && (lease->reused || PLANTED(REPLAY_ON_FRESH)));
 	ep->stats.retries[reason]++;
 	/* Unless the request itself took time, it was closed in the moment in which it was taken. */
 	if (now_us - lease->held_since_us <= STALE_SOON_US)

@@ -13,6 +13,7 @@
  */
 #include <stdlib.h>
 
+#include "base/planted.h"
 #include "upstream/endpoint.h"
 
 /* --- finding -------------------------------------------------------------------------------------------------------- */
@@ -130,16 +131,14 @@ static struct endpoint_group *group_create(struct upstreams *ups, const struct c
 		return NULL;
 	for (size_t i = 0; i < upstream->endpoint_count; i++) {
 		const struct config_endpoint *config = &upstream->endpoints[i];
-		struct endpoint *old = group_find(before, &config->address, i), *ep = old;
+		struct endpoint *ep = group_find(before, &config->address, i);
 
-		if (old == NULL || !same_settings(&old->settings, &settings))
+		if (ep == NULL || !same_settings(&ep->settings, &settings))
 			ep = endpoint_create(ups, upstream, config, budgets[i]);
 		if (ep == NULL) {
 			group_discard(group);
 			return NULL;
 		}
-		if (ep != old)
-			ep->before = old;
 		group->endpoints[group->count++] = ep;
 	}
 	return group;
@@ -173,8 +172,6 @@ static void endpoint_enter(struct endpoint *ep, const struct roster *roster, con
 {
 	if (ep->roster == NULL) {
 		list_push_back(&ep->ups->endpoints, &ep->node);
-		if (ep->before != NULL)
-			endpoint_succeed(ep);
 		io_defer(ep->ups->io, &ep->run);
 	}
 	ep->roster = roster;
@@ -194,20 +191,33 @@ static void roster_enter(const struct roster *roster, const struct config *confi
 	}
 }
 
-/* Drains those of the group that are no longer in service, and frees it. */
-static void group_retire(struct upstreams *ups, struct endpoint_group *group)
+static void endpoint_retire(struct endpoint *ep, struct endpoint *successor)
+{
+	if (successor != NULL) {
+		endpoint_learn_from(successor, ep);
+		endpoint_succeed(successor, ep);
+	}
+	if (PLANTED(RELOAD_DROPS_WAITERS))
+		weir_pool_close(ep->pool, io_now_us(ep->ups->io));
+	weir_pool_drain(ep->pool, io_now_us(ep->ups->io));
+}
+
+/* Drains those of the group that are no longer in service, and frees it. `now` is in service in its place; NULL: nobody. */
+static void group_retire(struct upstreams *ups, struct endpoint_group *group, const struct endpoint_group *now)
 {
 	for (size_t i = 0; i < group->count; i++)
 		if (group->endpoints[i]->roster != ups->roster)
-			weir_pool_drain(group->endpoints[i]->pool, io_now_us(ups->io));
+			endpoint_retire(group->endpoints[i], group_find(now, &group->endpoints[i]->address, i));
 	free(group);
 }
 
 /* The upstream is gone; if it was before, and is back now, those with an older configuration find it in service. */
 static void group_leave(struct upstreams *ups, struct endpoint_group *group, size_t hint)
 {
-	if (roster_find(ups->roster, group->name, hint) != NULL) {
-		group_retire(ups, group);
+	const struct endpoint_group *now = roster_find(ups->roster, group->name, hint);
+
+	if (now != NULL) {
+		group_retire(ups, group, now);
 		return;
 	}
 	group->next = ups->gone;
@@ -268,7 +278,7 @@ void upstreams_settle(struct upstreams *ups)
 		struct endpoint_group *group = ups->gone;
 
 		ups->gone = group->next;
-		group_retire(ups, group);
+		group_retire(ups, group, NULL);
 	}
 }
 

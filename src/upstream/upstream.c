@@ -68,23 +68,6 @@ void upstreams_free(struct upstreams *ups)
 
 /* --- books ---------------------------------------------------------------------------------------------------------------- */
 
-bool upstreams_endpoint_stats(const struct upstreams *ups, size_t i, const struct config_upstream **upstream,
-	const struct config_endpoint **endpoint, struct upstream_endpoint_stats *stats)
-{
-	for (size_t at = 0; at < ups->roster->count; at++) {
-		const struct endpoint_group *group = ups->roster->groups[at];
-
-		if (i < group->count) {
-			*upstream = &ups->config->upstreams[at];
-			*endpoint = &(*upstream)->endpoints[i];
-			endpoint_stats(group->endpoints[i], stats);
-			return true;
-		}
-		i -= group->count;
-	}
-	return false;
-}
-
 /* Sorts `one` in behind those that are older; the youngest of more than `max` falls out. Returns how many there are. */
 static size_t held_insert(struct upstream_held *held, size_t n, size_t max, const struct upstream_held *one)
 {

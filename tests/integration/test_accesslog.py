@@ -20,7 +20,8 @@ def test_record_of_a_proxied_request(gateway, origin):
     record = gateway.record()
     expected = {"listener": "public", "client": "127.0.0.1", "method": "POST", "host": "example.com", "target": "/a?b",
                 "protocol": "HTTP/1.1", "status": 201, "cause": None, "route": "all", "upstream": "origin",
-                "endpoint": origin.address, "reused": False, "upstream_status": True, "bytes_in": 5, "bytes_out": 11,
+                "endpoint": origin.address, "reused": False, "retries": 0, "upstream_status": True, "bytes_in": 5,
+                "bytes_out": 11,
                 "user_agent": "me/1", "referer": "http://there/", "upgraded": False}
     assert {key: record[key] for key in expected} == expected
     assert all(record[phase] >= 0 for phase in PHASES)

@@ -219,8 +219,8 @@ def test_hangup_reads_the_configuration_again(start, tmp_path):
 # --- logs ---------------------------------------------------------------------------------------------------------------
 
 FIELDS = ["time", "listener", "client", "method", "host", "target", "protocol", "request_id", "status", "cause", "why",
-          "route", "upstream", "endpoint", "reused", "upstream_status", "bytes_in", "bytes_out", "queue_us", "connect_us",
-          "first_byte_us", "total_us", "user_agent", "referer", "upgraded"]
+          "route", "upstream", "endpoint", "reused", "retries", "upstream_status", "bytes_in", "bytes_out", "queue_us",
+          "connect_us", "first_byte_us", "total_us", "user_agent", "referer", "upgraded"]
 
 
 def records(path):

@@ -303,6 +303,18 @@ def test_failure_of_the_second_try_is_the_cause(start, origin):
     assert_failed(gateway, client, "connect_refused", retries=1)
 
 
+def test_second_try_that_fails_at_once(start, make_origin, tmp_path):
+    path = tmp_path / "origin"
+    origin = make_origin(path=path)
+    gateway = start(configuration(origin))
+    client, wire = keep(gateway, origin)
+    client.send(get())
+    wire.read_request()
+    path.unlink()
+    wire.close()
+    assert_failed(gateway, client, "connect_refused", retries=1)
+
+
 def test_second_try_has_the_same_deadline(start, origin):
     gateway = start(configuration(origin, upstream={"timeouts": {"request": "400ms"}}))
     client, wire = keep(gateway, origin)

@@ -549,7 +549,8 @@ static void attempt_told(const struct io *io, struct sim_port *port, int result)
 	struct sim_attempts *attempts = &port->attempts[(io->number - 1) % 2];
 
 	attempts->failures = result == 0 ? 0 : attempts->failures + 1;
-	attempts->failed_us = world_now_us();
+	/* Its own clock: between two ticks that stands still. */
+	attempts->failed_us = io->now_us;
 }
 
 /*
@@ -561,14 +562,14 @@ static void check_back_off(const struct io *io, const struct sim_port *port)
 	const struct sim_attempts *attempts = &port->attempts[(io->number - 1) % 2];
 	uint64_t span_us = BACK_OFF_MIN_US;
 
-	if (attempts->failures == 0)
+	if (attempts->failures == 0 || port->reloaded)
 		return;
 	for (unsigned i = 1; i < attempts->failures && span_us < BACK_OFF_MAX_US; i++)
 		span_us = 2 * span_us < BACK_OFF_MAX_US ? 2 * span_us : BACK_OFF_MAX_US;
-	if (world_now_us() - attempts->failed_us < span_us / 2)
+	if (io->now_us - attempts->failed_us < span_us / 2)
 		world_violation("7: who has refused is not stormed",
 			"io %u: port %u again after %llu us, it has failed %u times", io->number, port->port,
-			(unsigned long long)(world_now_us() - attempts->failed_us), attempts->failures);
+			(unsigned long long)(io->now_us - attempts->failed_us), attempts->failures);
 }
 
 static void check_connect(const struct io *io, struct sim_port *port)

@@ -51,8 +51,10 @@ void client_tell(const struct sim_client *client);
 
 struct sim_server;
 
-/* Listens on a port; answers what the model says. The gateway has that pool for it (borrowed). */
+/* Listens on a port; answers what the model says. The gateway has that pool for it. */
 struct sim_server *server_new(unsigned port, const struct sim_pool *pool);
+/* The gateway has another pool for it from now on; what it was allowed before it may still hold. */
+void server_pool_changes(struct sim_server *server, const struct sim_pool *pool);
 /* Connections that the gateway has open to it. */
 unsigned server_connections(const struct sim_server *server);
 /* Whatever troubles it is over. */

@@ -1,8 +1,16 @@
 #include "sim_books.h"
 
+#include <stdio.h>
+
 #include "gateway/worker.h"
 #include "sim_io.h"
 #include "upstream/upstream.h"
+
+/* Over all runs, of the pools that were in service at the end. */
+static struct {
+	uint64_t overflowed, leaking;
+	uint64_t closes[WEIR_POOL_CLOSE_REASONS];
+} tally;
 
 static bool stats_of(struct worker *worker, size_t i, struct upstream_endpoint_stats *stats)
 {
@@ -34,6 +42,23 @@ void books_check(unsigned worker_number, struct worker *worker, uint64_t exchang
 			(unsigned long long)borrowers, (unsigned long long)exchanges);
 }
 
+void books_check_excess(const struct sim_setup *setup, struct worker *worker)
+{
+	const struct config_upstream *upstream;
+	const struct config_endpoint *endpoint;
+	struct upstream_endpoint_stats stats;
+
+	for (size_t i = 0; upstreams_endpoint_stats(worker_upstreams(worker), i, &upstream, &endpoint, &stats); i++) {
+		const struct sim_port *port = sim_port_find(address_port(&endpoint->address));
+		unsigned cap = setup->pools[port->port - SERVER_PORT].connections;
+
+		if (stats.pool.idle > 0 && port->held > cap)
+			world_violation("7: what is beyond the cap goes as it comes back",
+				"port %u: %u connections, %u idle, the cap is %u", port->port, port->held,
+				stats.pool.idle, cap);
+	}
+}
+
 void books_check_quiet(unsigned worker_number, struct worker *worker)
 {
 	struct upstream_endpoint_stats stats;
@@ -59,4 +84,49 @@ void books_check_caps(const struct sim_setup *setup)
 			world_violation("8: what is beyond the cap goes", "port %u: %u connections, the cap is %u",
 				port->port, port->held, setup->pools[i].connections);
 	}
+}
+
+/* --- tally -------------------------------------------------------------------------------------------------------- */
+
+static const char *const close_words[WEIR_POOL_CLOSE_REASONS] = {
+	[WEIR_POOL_CLOSE_DISCARDED] = "discarded", [WEIR_POOL_CLOSE_SPOILED] = "spoiled",
+	[WEIR_POOL_CLOSE_IDLE] = "idle", [WEIR_POOL_CLOSE_LIFETIME] = "lifetime", [WEIR_POOL_CLOSE_USES] = "uses",
+	[WEIR_POOL_CLOSE_TRIMMED] = "trimmed", [WEIR_POOL_CLOSE_OVERFLOW] = "overflow",
+	[WEIR_POOL_CLOSE_CHECK_FAILED] = "check failed", [WEIR_POOL_CLOSE_YIELDED] = "yielded",
+	[WEIR_POOL_CLOSE_RECLAIMED] = "reclaimed", [WEIR_POOL_CLOSE_RENEWED] = "renewed",
+	[WEIR_POOL_CLOSE_POOL] = "pool"};
+
+void books_tally(struct worker *worker)
+{
+	struct upstream_endpoint_stats stats;
+
+	for (size_t i = 0; stats_of(worker, i, &stats); i++) {
+		tally.overflowed += stats.pool.overflowed;
+		tally.leaking += stats.leaking;
+		for (unsigned why = 0; why < WEIR_POOL_CLOSE_REASONS; why++)
+			tally.closes[why] += stats.pool.closes[why];
+	}
+}
+
+void books_tell_tally(void)
+{
+	printf("opened beyond the cap %llu, leaking %llu; closed:", (unsigned long long)tally.overflowed,
+		(unsigned long long)tally.leaking);
+	for (unsigned why = 0; why < WEIR_POOL_CLOSE_REASONS; why++)
+		printf(" %s %llu", close_words[why], (unsigned long long)tally.closes[why]);
+	printf("\n");
+}
+
+/* The gateway has no checks, and renews nothing yet. */
+bool books_tally_is_full(const char **what)
+{
+	*what = "connections beyond the cap";
+	if (tally.overflowed == 0)
+		return false;
+	for (unsigned why = 0; why < WEIR_POOL_CLOSE_REASONS; why++) {
+		*what = close_words[why];
+		if (tally.closes[why] == 0 && why != WEIR_POOL_CLOSE_CHECK_FAILED && why != WEIR_POOL_CLOSE_RENEWED)
+			return false;
+	}
+	return true;
 }

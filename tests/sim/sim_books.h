@@ -11,8 +11,17 @@ struct worker;
 /* After every turn. `exchanges` is how many are live in the worker. */
 void books_check(unsigned worker_number, struct worker *worker, uint64_t exchanges);
 
+/* After every turn of a run with one worker and one configuration: what is beyond the cap does not rest. */
+void books_check_excess(const struct sim_setup *setup, struct worker *worker);
+
 /* Nobody wants anything: nothing is leased, nobody waits, nothing is left beyond the cap. */
 void books_check_quiet(unsigned worker_number, struct worker *worker);
 void books_check_caps(const struct sim_setup *setup);
+
+/* Adds what the worker's pools have come to, at the end of a run. */
+void books_tally(struct worker *worker);
+void books_tell_tally(void);
+/* As oracle_tally_is_full(). */
+bool books_tally_is_full(const char **what);
 
 #endif

@@ -60,7 +60,7 @@ void manners_draw(struct client_manners *manners, uint64_t total, uint64_t answe
 		manners->read_pause_us = world_below(3000);
 	}
 	if (world_chance(faults.client_dawdles)) {
-		manners->rests = 25;
+		manners->rests = 20;
 		manners->piece = 1 + total / 8;
 		manners->pause_us = world_below(3000000);
 		manners->read_piece = 1 + answers_total / 8;

@@ -32,7 +32,7 @@ static struct drawn_times times_draw(void)
 	t.body_idle = ms_between(1000, 4000);
 	t.keep_alive = ms_between(1000, 5000);
 	t.write_idle = ms_between(1000, 4000);
-	t.acquire = ms_between(200, 2000);
+	t.acquire = world_chance(400) ? ms_between(50, 150) : ms_between(200, 2000);
 	t.connect = ms_between(100, 1000);
 	t.first_byte = ms_between(500, 3000);
 	t.idle = ms_between(500, 3000);
@@ -44,35 +44,46 @@ static struct drawn_times times_draw(void)
 	return t;
 }
 
-static void write_listener(struct sim_text *text, const struct drawn_times *t)
+/* What stays the same when the configuration is read again. */
+static struct {
+	struct drawn_times times;
+	unsigned clients_max;
+	unsigned first[UPSTREAMS_MAX], count[UPSTREAMS_MAX];  /* servers by upstream */
+} drawn;
+
+static void limits_draw(void)
 {
 	plan.header_bytes = 4096;
 	plan.header_count = 40;
 	plan.target_bytes = 512;
 	plan.body_bytes = faults.tight_limits ? world_between(1000, 100000) : 0;
+	drawn.clients_max = faults.tight_limits ? ms_between(1, 4) : 1000;
+}
+
+static void write_listener(struct sim_text *text, const struct drawn_times *t)
+{
 	text_printf(text,
 		"version: 1\nlisteners:\n  - name: public\n    address: 127.0.0.1:8080\n"
 		"    limits: {connections: %u, header_bytes: 4KiB, header_count: 40, target_bytes: 512B, body_bytes: "
 		"%lluB}\n",
-		faults.tight_limits ? ms_between(1, 4) : 1000, (unsigned long long)plan.body_bytes);
+		drawn.clients_max, (unsigned long long)plan.body_bytes);
 	text_printf(text, "    timeouts: {header: %ums, body_idle: %ums, keep_alive: %ums, write_idle: %ums}\n",
 		t->header, t->body_idle, t->keep_alive, t->write_idle);
 }
 
 /* Those of one upstream are the same. */
-static void pool_draw(struct sim_pool *pool, const struct drawn_times *t)
+static void pool_draw(struct sim_pool *pool)
 {
 	*pool = (struct sim_pool){.connections = ms_between(1, world_chance(500) ? 2 : 10), .pending = 100};
 	if (faults.tight_limits)
 		pool->pending = ms_between(0, 2);
-	if (world_chance(300))
+	if (world_chance(400))
 		pool->overflow = ms_between(1, 3);
+	/* Otherwise nobody waits through an acquire_timeout. */
+	if (pool->overflow > 0 && pool->connections > 2)
+		pool->connections = ms_between(1, pool->connections);
 	if (world_chance(200))
 		pool->idle_min = ms_between(1, pool->connections);
-	/* Where nobody may wait, nobody may wait for what another worker keeps idle. */
-	if (pool->idle_min > 0 && pool->pending == 0)
-		pool->pending = 1;
-	pool->wait_max_us = (pool->overflow > 0 ? 2 : 1) * t->acquire * 1000ULL;
 }
 
 static void write_pool(struct sim_text *text, const struct sim_pool *pool, const struct drawn_times *t)
@@ -93,19 +104,23 @@ static void write_pool(struct sim_text *text, const struct sim_pool *pool, const
 		t->pool_idle);
 }
 
-static void write_upstream(struct sim_text *text, unsigned i, struct sim_setup *setup, unsigned endpoints,
-	const struct drawn_times *t)
+/* `in_service`: which of its endpoints, as a mask. */
+static void write_upstream(struct sim_text *text, unsigned i, struct sim_setup *setup, unsigned in_service)
 {
+	const struct drawn_times *t = &drawn.times;
 	struct sim_pool pool;
 
 	text_printf(text, "  - name: u%u\n    balance: {policy: %s}\n    endpoints:\n", i,
 		world_chance(500) ? "round_robin" : "least_request");
-	for (unsigned e = 0; e < endpoints; e++)
-		text_printf(text, "      - {address: \"127.0.0.1:%u\"}\n", SERVER_PORT + setup->servers + e);
-	pool_draw(&pool, t);
+	pool_draw(&pool);
+	for (unsigned e = 0; e < drawn.count[i]; e++) {
+		struct sim_pool *own = &setup->pools[drawn.first[i] + e];
+
+		*own = in_service >> e & 1 ? pool : (struct sim_pool){0};
+		if (own->connections > 0)
+			text_printf(text, "      - {address: \"127.0.0.1:%u\"}\n", SERVER_PORT + drawn.first[i] + e);
+	}
 	write_pool(text, &pool, t);
-	for (unsigned e = 0; e < endpoints; e++)
-		setup->pools[setup->servers++] = pool;
 	text_printf(text, "    timeouts: {connect: %ums, first_byte: %ums, idle: %ums, request: %ums}\n", t->connect,
 		t->first_byte, t->idle, t->request);
 }
@@ -127,34 +142,53 @@ static void write_routes(struct sim_text *text)
 	text_printf(text, "admin: off\nlog: {access: off, level: debug}\n");
 }
 
+static const struct config *setup_load(struct sim_text *text)
+{
+	struct config_complaints complaints = {0};
+	const struct config *config;
+
+	world_trace_text(text->bytes, (int)text->length);
+	if (config_load_bytes("sim.yaml", view_of(text->bytes, text->length), &config, &complaints) != CONFIG_OK) {
+		config_complaints_print(&complaints, "sim.yaml", stderr);
+		world_violation("simulator bug", "the configuration is refused:\n%.*s", (int)text->length, text->bytes);
+	}
+	config_complaints_release(&complaints);
+	sim_free(text->bytes);
+	return config;
+}
+
+const struct config *setup_redraw(struct sim_setup *setup)
+{
+	struct sim_text text = {0};
+
+	write_listener(&text, &drawn.times);
+	text_printf(&text, "upstreams:\n");
+	for (unsigned i = 0; i < plan.upstreams; i++)
+		write_upstream(&text, i, setup, ms_between(1, (1u << drawn.count[i]) - 1));
+	write_routes(&text);
+	return setup_load(&text);
+}
+
 void setup_draw(struct sim_setup *setup)
 {
-	struct drawn_times t = times_draw();
-	struct sim_text text = {0};
-	struct config_complaints complaints = {0};
+	const struct drawn_times *t = &drawn.times;
 
+	drawn.times = times_draw();
+	limits_draw();
 	plan.upstreams = ms_between(1, UPSTREAMS_MAX);
 	plan.rewrites = world_chance(500);
 	*setup = (struct sim_setup){.workers = ms_between(1, 2), .servers = 0};
-	write_listener(&text, &t);
-	text_printf(&text, "upstreams:\n");
 	for (unsigned i = 0; i < plan.upstreams; i++) {
-		unsigned endpoints = i == 0 && world_chance(400) ? 2 : 1;
-
-		write_upstream(&text, i, setup, endpoints, &t);
+		drawn.first[i] = setup->servers;
+		drawn.count[i] = i == 0 && world_chance(400) ? 2 : 1;
+		setup->servers += drawn.count[i];
 	}
-	write_routes(&text);
-	world_trace_text(text.bytes, (int)text.length);
-	if (config_load_bytes("sim.yaml", view_of(text.bytes, text.length), &setup->config, &complaints) != CONFIG_OK) {
-		config_complaints_print(&complaints, "sim.yaml", stderr);
-		world_violation("simulator bug", "the configuration is refused:\n%.*s", (int)text.length, text.bytes);
-	}
-	config_complaints_release(&complaints);
-	sim_free(text.bytes);
-	setup->longest_us = 1000ULL * (t.header + t.body_idle + t.keep_alive + t.write_idle + t.acquire + t.connect +
-					      t.first_byte + t.idle + t.request) +
+	setup->config = setup_redraw(setup);
+	setup->acquire_us = 1000ULL * t->acquire;
+	setup->longest_us = 1000ULL * (t->header + t->body_idle + t->keep_alive + t->write_idle + t->acquire +
+					      t->connect + t->first_byte + t->idle + t->request) +
 			    20000000;
-	setup->recover_us = 1000ULL * t.connect + BACK_OFF_MAX_US + 100000;
-	setup->settle_us = 1000ULL * (t.pool_idle + t.connect) + 1000000;
+	setup->recover_us = 1000ULL * t->connect + BACK_OFF_MAX_US + 100000;
+	setup->settle_us = 1000ULL * (t->pool_idle + t->connect) + 1000000;
 	setup->drain_us = 1000ULL * ms_between(0, 3000);
 }

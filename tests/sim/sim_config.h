@@ -12,14 +12,14 @@
 /* The pool of an endpoint, as configured. */
 struct sim_pool {
 	unsigned connections, overflow, pending, idle_min;
-	uint64_t wait_max_us;  /* nobody waits longer for a connection */
 };
 
 struct sim_setup {
 	const struct config *config;
 	unsigned workers;
 	unsigned servers;
-	struct sim_pool pools[SERVERS_MAX];  /* by server: each is one endpoint */
+	struct sim_pool pools[SERVERS_MAX];  /* by server: each is one endpoint; all 0 when it is not in service */
+	uint64_t acquire_us;  /* the acquire_timeout of every pool */
 	uint64_t longest_us;  /* after this time without any progress everything must have ended */
 	uint64_t recover_us;  /* a hung attempt to connect, and the longest back-off */
 	uint64_t settle_us;   /* after this time unused upstream connections and attempts must be closed */
@@ -28,5 +28,8 @@ struct sim_setup {
 
 /* Draws, loads (a complaint is a violation), and fills in `plan`. */
 void setup_draw(struct sim_setup *setup);
+
+/* Another configuration for the same routes: endpoints come and go, their pools are others. Changes setup->pools. */
+const struct config *setup_redraw(struct sim_setup *setup);
 
 #endif

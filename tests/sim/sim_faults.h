@@ -24,10 +24,11 @@
  *	level_events       an event also tells what is still true, as the kernel does
  *	connect_at_once    io_connect succeeds inside the call
  *	uneven_accept      connections prefer the first worker
+ *	reloads            the configuration is read again while everything goes on
  */
 #define SIM_BENIGN(X) \
 	X(short_read) X(one_byte_read) X(short_write) X(spurious_eagain) X(partial_batch) X(level_events) \
-	X(connect_at_once) X(uneven_accept)
+	X(connect_at_once) X(uneven_accept) X(reloads)
 
 /*
  * Hostile: what the machine and the network do. X(field)

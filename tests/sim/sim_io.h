@@ -25,6 +25,7 @@ struct sim_port {
 	unsigned held, held_max;  /* connections and attempts of all workers, and how many there may be */
 	uint64_t rest_max_us;  /* what its server tells in Keep-Alive; 0: nothing */
 	struct sim_attempts attempts[2];  /* by worker */
+	bool reloaded;         /* several pools of a worker may connect to it, each with a back-off of its own */
 	void (*on_accept)(struct sim_port *port, struct sim_end *end);
 	struct sim_port *next;
 };

@@ -1,10 +1,10 @@
 /*
  * The simulator's command:
  *
- *	sim --seeds FROM-TO [--planted N] [--twice] [--trace FILE] [--verbose]
+ *	sim --seeds FROM-TO [--planted N | --pool-planted N] [--twice] [--trace FILE] [--verbose]
  *
  * Runs every seed; the first broken rule ends it with exit code 1. With --planted N the gateway has that bug
- * (base/planted.h), and the command succeeds when one of the seeds finds it. With --twice each seed runs two times and
+ * (base/planted.h; pool/planted.h), and the command succeeds when one of the seeds finds it. With --twice each seed runs two times and
  * must give the same trace.
  */
 #include <inttypes.h>
@@ -15,11 +15,14 @@
 #include <unistd.h>
 
 #include "base/planted.h"
+#include "pool/planted.h"
+#include "sim_books.h"
 #include "sim_oracle.h"
 #include "sim_run.h"
 #include "sim_world.h"
 
 enum planted_bug planted_bug;
+enum pool_planted_bug pool_planted_bug;
 
 struct options {
 	uint64_t from, to;
@@ -29,8 +32,9 @@ struct options {
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: sim --seeds FROM-TO [--planted 1..%d] [--twice] [--trace FILE] [--verbose]\n",
-		PLANTED_COUNT - 1);
+	fprintf(stderr,
+		"usage: sim --seeds FROM-TO [--planted 1..%d | --pool-planted 1..%d] [--twice] [--trace FILE] [--verbose]\n",
+		PLANTED_COUNT - 1, POOL_PLANTED_COUNT - 1);
 	return 2;
 }
 
@@ -51,6 +55,8 @@ static bool options_read(struct options *options, int argc, char **argv)
 				options->to = options->from;
 		} else if (strcmp(argv[i], "--planted") == 0) {
 			planted_bug = (enum planted_bug)atoi(value);
+		} else if (strcmp(argv[i], "--pool-planted") == 0) {
+			pool_planted_bug = (enum pool_planted_bug)atoi(value);
 		} else if (strcmp(argv[i], "--trace") == 0) {
 			options->trace = fopen(value, "w");
 			if (options->trace == NULL)
@@ -60,13 +66,19 @@ static bool options_read(struct options *options, int argc, char **argv)
 		}
 		i++;
 	}
-	return options->from >= 1 && options->to >= options->from && planted_bug >= 0 && planted_bug < PLANTED_COUNT;
+	return options->from >= 1 && options->to >= options->from && planted_bug >= 0 && planted_bug < PLANTED_COUNT &&
+	       pool_planted_bug >= 0 && pool_planted_bug < POOL_PLANTED_COUNT;
+}
+
+static bool is_planted(void)
+{
+	return planted_bug != PLANTED_NONE || pool_planted_bug != POOL_PLANTED_NONE;
 }
 
 /* A planted bug shows itself: that is success. */
 static void on_found(const char *rule)
 {
-	printf("planted bug %d found by seed %" PRIu64 ": %s\n", planted_bug, world_seed(), rule);
+	printf("planted bug %d/%d found by seed %" PRIu64 ": %s\n", planted_bug, pool_planted_bug, world_seed(), rule);
 	fflush(stdout);
 	_Exit(0);
 }
@@ -114,11 +126,13 @@ static int finish(const struct options *options, uint64_t hash)
 
 	alarm(0);
 	printf("%" PRIu64 " seeds, no violation, trace %016" PRIx64 "\n", seeds, hash);
-	if (options->verbose)
+	if (options->verbose) {
 		oracle_tell_tally();
-	if (planted_bug != PLANTED_NONE)
-		fprintf(stderr, "planted bug %d was not found\n", planted_bug);
-	else if (seeds >= SEEDS_FOR_TALLY && !oracle_tally_is_full(&what))
+		books_tell_tally();
+	}
+	if (is_planted())
+		fprintf(stderr, "planted bug %d/%d was not found\n", planted_bug, pool_planted_bug);
+	else if (seeds >= SEEDS_FOR_TALLY && !(oracle_tally_is_full(&what) && books_tally_is_full(&what)))
 		fprintf(stderr, "but none of the runs came to this: %s\n", what);
 	else
 		return 0;
@@ -136,7 +150,7 @@ int main(int argc, char **argv)
 	signal(SIGSEGV, on_crash);
 	signal(SIGALRM, on_alarm);
 	world_trace_to(options.trace);
-	if (planted_bug != PLANTED_NONE)
+	if (is_planted())
 		world_on_violation(on_found);
 	for (uint64_t seed = options.from; seed <= options.to; seed++)
 		hash = hash * 31 + seed_run(&options, seed);

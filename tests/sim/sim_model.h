@@ -8,7 +8,7 @@
 #include "base/cause.h"
 #include "sim_http.h"
 
-#define REQUESTS_MAX 128
+#define REQUESTS_MAX 256
 #define UPSTREAMS_MAX 2
 
 enum sim_kind {

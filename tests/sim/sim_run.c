@@ -20,9 +20,12 @@
 #include "sim_memory.h"
 
 #define WORKERS_MAX 2
-#define CLIENTS_MAX 12
+#define CLIENTS_MAX 24
 #define TURNS_MAX 3000000
 #define JUMPS_MAX 4
+#define RELOADS_MAX 4
+/* The grain of time, twice. */
+#define WAIT_SLACK_US 25000
 
 /* Rule 7: what one exchange may hold, and what everything else may. */
 #define EXCHANGE_BYTES_MAX (256 * KIB)
@@ -37,6 +40,9 @@ static struct {
 	struct sim_setup setup;
 	struct shared *shared;
 	struct generation *generation;
+	struct generation *before[RELOADS_MAX];  /* those that are to be freed by and by; NULL: nobody looks */
+	unsigned reloads;
+	struct sim_event reload[RELOADS_MAX], adopt[WORKERS_MAX];
 	struct io *ios[WORKERS_MAX];
 	struct worker *workers[WORKERS_MAX];
 	bool draining, drained[WORKERS_MAX];
@@ -49,6 +55,93 @@ static struct {
 	size_t baseline_bytes;
 	uint64_t turns;
 } run;
+
+/* --- reloading ---------------------------------------------------------------------------------------------------- */
+
+static void adopt_due(struct sim_event *event)
+{
+	unsigned i = (unsigned)(event - run.adopt);
+	bool done = worker_reload(run.workers[i], run.generation);
+
+	world_note(NOTE_RELOAD, i, run.reloads, done);
+	/* Without memory nothing has changed. */
+	if (!done)
+		world_schedule(event, world_now_us() + 10000);
+}
+
+/* Who looks at an old one holds a reference, so that it could not be seen to go too early: not always. */
+static void generation_replace(struct generation *generation)
+{
+	struct generation *before = run.generation;
+
+	run.generation = generation;
+	if (world_chance(500))
+		run.before[run.reloads] = before;
+	else
+		generation_unref(before);
+	run.reloads++;
+	for (unsigned i = 0; i < run.setup.servers; i++)
+		server_pool_changes(run.servers[i], &run.setup.pools[i]);
+	for (unsigned i = 0; i < run.setup.workers; i++)
+		world_schedule(&run.adopt[i], world_now_us() + (world_chance(500) ? 0 : world_below(5000)));
+}
+
+static void on_reload(struct sim_event *event)
+{
+	struct sim_setup setup = run.setup;
+	const struct config *config;
+	struct generation *generation;
+
+	memory_fail(0);
+	config = setup_redraw(&setup);
+	memory_fail(faults.alloc_fails);
+	generation = generation_create(run.shared, config);
+	if (generation == NULL) {
+		config_free(config);
+		return;
+	}
+	run.setup = setup;
+	generation_replace(generation);
+}
+
+/* Nothing runs any more: nobody has a reference to an old one, but for those that are looked at here. */
+static void check_generations(void)
+{
+	for (unsigned i = 0; i < run.reloads; i++) {
+		if (run.before[i] == NULL)
+			continue;
+		if (atomic_load(&run.before[i]->references) != 1)
+			world_violation("8: what is replaced is freed", "generation %u has %u references", i + 1,
+				atomic_load(&run.before[i]->references) - 1);
+		generation_unref(run.before[i]);
+		run.before[i] = NULL;
+	}
+}
+
+static void reloads_draw(void)
+{
+	run.reloads = 0;
+	for (unsigned i = 0; i < WORKERS_MAX; i++)
+		run.adopt[i].on_due = adopt_due;
+	for (unsigned i = 0; i < RELOADS_MAX; i++) {
+		run.before[i] = NULL;
+		run.reload[i].on_due = on_reload;
+		if (faults.reloads != 0 && world_chance(400))
+			world_schedule(&run.reload[i], world_now_us() + world_below(world_chance(500) ? 100000 : 1000000));
+	}
+}
+
+/* What was drawn too late for the clients, or found no memory, is done now. */
+static void reloads_finish(void)
+{
+	for (unsigned i = 0; i < RELOADS_MAX; i++)
+		world_cancel(&run.reload[i]);
+	for (unsigned i = 0; i < run.setup.workers; i++) {
+		world_cancel(&run.adopt[i]);
+		if (!worker_reload(run.workers[i], run.generation))
+			world_violation("8: after the faults everything works", "worker %u does not reload", i);
+	}
+}
 
 /* --- the gateway -------------------------------------------------------------------------------------------------- */
 
@@ -72,9 +165,21 @@ static void check_handover(const struct exchange_record *record)
 			request->id, record->status);
 }
 
+/* Two waits at most (a connection that turns out to be dead is waited for anew), and as many for a second try. */
+static void check_wait(const struct exchange_record *record)
+{
+	uint64_t longest_us = 2 * run.setup.acquire_us;
+
+	if (record->queue_us != UINT64_MAX && faults.clock_jumps == 0 &&
+		record->queue_us > 2 * (1 + record->retries) * longest_us + WAIT_SLACK_US)
+		world_violation("7: nobody waits beyond the deadline", "%llu us, where %llu us are the most",
+			(unsigned long long)record->queue_us, (unsigned long long)longest_us);
+}
+
 static void on_finished(void *context, const struct exchange_record *record)
 {
 	check_handover(record);
+	check_wait(record);
 	run.finished++;
 	world_note(NOTE_FINISHED, record->status, record->cause, record->total_us);
 }
@@ -130,6 +235,7 @@ static void gateway_create(void)
 	SIM_CHECK(run.shared != NULL);
 	run.generation = generation_create(run.shared, run.setup.config);
 	SIM_CHECK(run.generation != NULL);
+	reloads_draw();
 	for (unsigned i = 0; i < run.setup.workers; i++) {
 		run.ios[i] = io_create();
 		if (faults.alloc_fails != 0)
@@ -158,8 +264,11 @@ static void gateway_drain(uint64_t span_us)
 
 static void gateway_free(void)
 {
-	for (unsigned i = 0; i < run.setup.workers; i++)
+	for (unsigned i = 0; i < run.setup.workers; i++) {
+		books_tally(run.workers[i]);
 		worker_free(run.workers[i]);
+	}
+	check_generations();
 	generation_unref(run.generation);
 	shared_free(run.shared);
 	for (unsigned i = 0; i < run.setup.workers; i++)
@@ -213,6 +322,9 @@ static void check_turn(void)
 
 	for (unsigned i = 0; i < run.setup.workers; i++)
 		check_worker(i);
+	/* Other workers, and pools that were replaced, give theirs up when they are called. */
+	if (run.setup.workers == 1 && run.reloads == 0)
+		books_check_excess(&run.setup, run.workers[0]);
 	if (memory_live_bytes() > bound)
 		world_violation("7: memory is bounded", "%zu bytes for %llu exchanges", memory_live_bytes(),
 			(unsigned long long)exchanges_live());
@@ -375,7 +487,7 @@ static void begin(uint64_t seed)
 
 static void phase_rough(void)
 {
-	unsigned clients = 1 + (unsigned)world_below(10);
+	unsigned clients = 1 + (unsigned)world_below(world_chance(150) ? CLIENTS_MAX : 10);
 
 	for (unsigned i = 0; i < clients; i++)
 		client_draw();
@@ -394,6 +506,7 @@ static void phase_rough(void)
 		server_recover(run.servers[i]);
 	faults_stop();
 	memory_fail(0);
+	reloads_finish();
 }
 
 static bool nothing_runs(void)
@@ -406,7 +519,7 @@ static void check_quiet(void)
 {
 	for (unsigned i = 0; i < run.setup.workers; i++)
 		books_check_quiet(i, run.workers[i]);
-	books_check_caps(&run.setup);
+	check_generations();
 }
 
 static void probe(unsigned upstream, uint64_t patience_us)
@@ -427,15 +540,6 @@ static void probe(unsigned upstream, uint64_t patience_us)
 	clients_free();
 }
 
-/* Where nobody may wait, nobody may wait for what another worker still holds idle. */
-static uint64_t rest_us(uint64_t at_least_us)
-{
-	for (unsigned i = 0; i < run.setup.servers; i++)
-		if (run.setup.workers > 1 && run.setup.pools[i].pending == 0)
-			return run.setup.settle_us;
-	return at_least_us;
-}
-
 /*
  * Whatever has gone wrong before: a gateway without faults serves everybody. The first probes come as soon as attempts
  * to connect that hang and the longest back-off are over, whoever holds idle connections; the others after times in which
@@ -448,10 +552,11 @@ static void phase_calm(void)
 		world_violation("8: everything ends", "%llu connections, %llu exchanges without clients",
 			(unsigned long long)connections_live(), (unsigned long long)exchanges_live());
 	check_quiet();
-	turns_until(never, world_now_us() + rest_us(run.setup.recover_us));
+	turns_until(never, world_now_us() + run.setup.recover_us);
+	books_check_caps(&run.setup);
 	for (unsigned i = 0; i < 2 * plan.upstreams; i++) {
 		probe(i % plan.upstreams, run.setup.longest_us);
-		turns_until(never, world_now_us() + rest_us(PARTING_US));
+		turns_until(never, world_now_us() + PARTING_US);
 	}
 	for (unsigned i = 0; i < plan.upstreams; i++) {
 		turns_until(never, world_now_us() + run.setup.settle_us);

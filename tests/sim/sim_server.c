@@ -442,16 +442,26 @@ static void server_changes(struct sim_mood *mood)
 	}
 }
 
+void server_pool_changes(struct sim_server *server, const struct sim_pool *pool)
+{
+	unsigned most = pool->connections + pool->overflow;
+
+	if (most > server->port.held_max)
+		server->port.held_max = most;
+	server->port.reloaded = true;
+}
+
 struct sim_server *server_new(unsigned port, const struct sim_pool *pool)
 {
 	struct sim_server *server = sim_alloc(sizeof(*server));
 
-	*server = (struct sim_server){.port = {.port = port, .held_max = pool->connections + pool->overflow, .on_accept = server_accepts}};
+	*server = (struct sim_server){.port = {.port = port, .on_accept = server_accepts}};
 	list_init(&server->servings);
 	mood_begin(&server->mood, port, server_changes);
 	keep_alive_draw(&server->keep_alive);
-	/* What min_idle keeps rests longer than any idle time. */
-	server->port.rest_max_us = pool->idle_min == 0 ? server->keep_alive.told_us : 0;
+	server->port.rest_max_us = server->keep_alive.told_us;
+	server_pool_changes(server, pool);
+	server->port.reloaded = false;
 	sim_serve(&server->port);
 	return server;
 }

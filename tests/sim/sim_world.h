@@ -89,6 +89,7 @@ uint64_t world_next_us(void);
 	X(REPLY, "server conn %llu: answers request %llu, status %llu")                  \
 	X(SERVER_ENDS, "server conn %llu: over (how %llu, request %llu)")                \
 	X(MOOD, "server of port %llu: mood %llu until %llu us")                          \
+	X(RELOAD, "worker %llu: reloads (%llu, done %llu)")                              \
 	X(FINISHED, "worker: exchange finished, status %llu, cause %llu, total %llu us") \
 	X(DRAINED, "worker %llu: drained (%llu, %llu)")
 

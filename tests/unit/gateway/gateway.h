@@ -23,6 +23,7 @@ struct gateway {
 	unsigned finished; /* records */
 	enum cause cause; /* of the last record */
 	unsigned status;
+	unsigned retries;
 	char event[256]; /* the last that the operator should read */
 };
 
@@ -33,6 +34,7 @@ static inline void gateway_on_finished(void *context, const struct exchange_reco
 	g->finished++;
 	g->cause = record->cause;
 	g->status = record->status;
+	g->retries = record->retries;
 	io_stop(fixture.io);
 }
 

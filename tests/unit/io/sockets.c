@@ -417,6 +417,52 @@ static void test_stale_events(void **state)
 	io_close(fixture.io, &duel.listener.source);
 }
 
+/* Two connections become readable in one batch: who is told first sees that the other will be. */
+static unsigned due_of_the_other;
+
+static void on_first_of_two(struct io_source *source, unsigned events)
+{
+	struct end *other = &duel.ends[source == &duel.ends[0].source];
+
+	assert_int_equal(source->due, 0);
+	if (!duel.over)
+		due_of_the_other = other->source.due;
+	else
+		assert_int_equal(other->source.due, 0);
+	duel.over = true;
+	on_event(source, events);
+}
+
+static void test_due(void **state)
+{
+	struct end servers[2];
+	struct address peer;
+
+	memset(&duel, 0, sizeof(duel));
+	due_of_the_other = 0;
+	end_listen(&duel.listener, "127.0.0.1:0");
+	for (int i = 0; i < 2; i++) {
+		duel.ends[i] = end_of(on_event);
+		servers[i] = end_of(on_event);
+		end_connect(&duel.ends[i], &duel.listener);
+		end_accept(&servers[i], &duel.listener, &peer);
+		end_forget(&duel.listener);
+		duel.ends[i].source.on_event = on_first_of_two;
+	}
+	run_pending();
+	assert_false(duel.over);
+	end_send(&servers[0], "x");
+	io_shutdown_write(fixture.io, &servers[1].source);
+	run_pending();
+	assert_true(due_of_the_other & IO_READABLE);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(duel.ends[i].source.due, 0);
+		io_close(fixture.io, &duel.ends[i].source);
+		io_close(fixture.io, &servers[i].source);
+	}
+	io_close(fixture.io, &duel.listener.source);
+}
+
 /* More events than a batch holds, and every second connection closed by its neighbour's event. */
 enum { CROWD = 300 };
 
@@ -755,6 +801,7 @@ int main(void)
 		LOOP_TEST(test_vectors),
 		LOOP_TEST(test_backpressure),
 		LOOP_TEST(test_stale_events),
+		LOOP_TEST(test_due),
 		LOOP_TEST(test_crowd),
 		LOOP_TEST(test_shedding),
 		LOOP_TEST(test_shedding_without_reserve),

@@ -178,6 +178,7 @@ static void test_short_write(void **state)
 		assert_int_equal(conn_sendv(&pair.conn, pieces, 3), 0);
 		assert_int_equal(kernel.sends, 1);
 		assert_int_equal(buf_len(&pair.conn.out), n - cut);
+		assert_int_equal(pair.conn.taken, cut);
 		assert_int_equal(conn_blocked(&pair.conn), cut < n);
 		assert_int_equal(pair.conn.send_error, 0);
 		kernel.limited = false;
@@ -188,6 +189,7 @@ static void test_short_write(void **state)
 		assert_null(pair.conn.out.p);
 		end_await_bytes(&pair.end, n);
 		end_expect(&pair.end, text);
+		assert_int_equal(pair.conn.taken, n);
 		pair_close(&pair);
 	}
 }

@@ -253,8 +253,16 @@ void model_empty(struct model *m, uint32_t slot)
 
 /* --- other pools of the budget ------------------------------------------------------------------------------------ */
 
+bool model_hand_wanted(const struct model *m)
+{
+	return model_open_needed(m) && model_may_connect(m) && model_live(m) < m->config.connections_max;
+}
+
 void model_hand_set(struct model *m, bool raised)
 {
+	/* It may have gone up and down in one call, for which it was not noted. */
+	if (!raised)
+		m->asked = false;
 	if (m->budget == NULL || m->raised == raised)
 		return;
 	m->budget->raised += raised ? 1 : UINT32_MAX;
@@ -361,12 +369,7 @@ static void expire_idle(struct model *m)
 	struct model_connection *c;
 
 	while ((c = idle_due(m)) != NULL) {
-		if (c->expires_us <= m->now_us)
-			model_doom(m, c, WEIR_POOL_CLOSE_LIFETIME);
-		else if (model_count(m, MODEL_IDLE) > m->config.idle_min || m->draining)
-			model_doom(m, c, WEIR_POOL_CLOSE_IDLE);
-		else
-			idle_clock(m, c);
+		model_doom(m, c, c->expires_us <= m->now_us ? WEIR_POOL_CLOSE_LIFETIME : WEIR_POOL_CLOSE_IDLE);
 	}
 }
 

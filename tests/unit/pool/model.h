@@ -63,6 +63,7 @@ struct model {
 	struct weir_pool_config config;
 	struct model_budget *budget;  /* NULL: private */
 	bool raised;
+	bool asked;                   /* a pool that offers was notified when its hand went up */
 	uint32_t granted;             /* units it was notified of and has not taken yet; counted in used */
 	uint32_t turn;                /* own waiters served while another pool's hand was up; 0: no turn has begun */
 	uint64_t turn_ends_us;
@@ -160,8 +161,7 @@ uint32_t model_oldest(const struct model *m, uint32_t *slots, uint64_t *since_us
 uint32_t model_count(const struct model *m, enum model_state state);
 uint32_t model_live(const struct model *m);
 uint32_t model_waiting(const struct model *m);
-/* Time must not pass while the order of two that fall due together would matter: one of them, or NULL. */
-const struct model_connection *model_tie(const struct model *m);
+/* Whether the wait of somebody falls due then. */
 bool model_due_taken(const struct model *m, uint64_t due_us);
 
 #endif

@@ -88,6 +88,7 @@ static void notified_of_hand(struct model *m, struct model *by)
 
 	model_expect(by, m->offers, "notify: a pool that does not offer");
 	model_expect(by, raises || passes, "notify: no hand has gone up, and no question goes on");
+	by->asked = by->asked || raises;
 	m->offers = false;
 }
 
@@ -156,7 +157,7 @@ void model_settled(struct model *m)
 	model_expect(m, model_check_wanted(m) == NULL, "a check was not asked for");
 	model_expect(m, !open_left(m), "an open was not asked for");
 	model_expect(m, m->notices_due == 0, "a pool that waits for a unit was not notified");
-	model_hand_set(m, model_open_needed(m) && model_may_connect(m) && model_live(m) < m->config.connections_max);
+	model_hand_set(m, model_hand_wanted(m));
 }
 
 void model_watched(struct model *m)
@@ -237,11 +238,13 @@ const char *model_invariant_settled(const struct model *m)
 {
 	if (model_count(m, MODEL_DOOMED) + model_count(m, MODEL_RETURNED) > 0)
 		return "a connection was not asked to be closed, or checked";
-	if (model_waiting(m) > m->config.waiters_max + m->config.connections_max + m->config.overflow_max)
+	if (model_waiting(m) > m->config.waiters_max + m->config.connections_max + m->config.overflow_max + 1)
 		return "the queue is longer than its bound";
 	if (m->budget == NULL && model_waiting(m) > model_supply(m) && model_may_connect(m) && model_room_within(m))
 		return "somebody waits beside room to open";
-	if (m->budget == NULL && model_over_cap(m) && model_count(m, MODEL_IDLE) > 0)
+	/* One may be idle beside an open beyond the cap, for who wants a fresh one: its answer settles that. */
+	if (m->budget == NULL && model_over_cap(m) && model_count(m, MODEL_IDLE) > 0 &&
+		model_count(m, MODEL_CONNECTING) == 0)
 		return "an idle connection beyond the cap";
 	return NULL;
 }
@@ -249,18 +252,22 @@ const char *model_invariant_settled(const struct model *m)
 const char *model_quiet(struct model *const *models, uint32_t n)
 {
 	const struct model_budget *budget = NULL;
-	uint32_t returning = 0;
+	uint32_t returning = 0, units = 0;
 	bool binds = false;
 
 	for (uint32_t i = 0; i < n; i++) {
 		/* Who has ended has left it. */
 		if (models[i]->budget != NULL)
 			budget = models[i]->budget;
+		if (models[i]->budget != NULL)
+			units += model_live(models[i]) + models[i]->granted;
 		returning += model_ending(models[i]);
-		/* One that waits itself, for a fresh one, looks again when the one that it gives up for that is closed. */
-		if (!models[i]->raised || model_ending(models[i]) == 0)
+		/* One that waits itself, for fresh ones, looks again when a close or an open of its own is answered. */
+		if (!models[i]->raised || model_ending(models[i]) + model_count(models[i], MODEL_CONNECTING) == 0)
 			binds |= model_count(models[i], MODEL_IDLE) > 0;
 	}
+	if (budget != NULL && units != budget->used)
+		return "a unit of the budget is nobody's";
 	if (budget != NULL && binds && returning < budget->raised)
 		return "a pool waits for a unit that an idle connection of another binds";
 	return NULL;
@@ -334,17 +341,6 @@ uint64_t model_next_event(const struct model *m)
 }
 
 /* --- ties --------------------------------------------------------------------------------------------------------- */
-
-const struct model_connection *model_tie(const struct model *m)
-{
-	for (int i = 0; m->config.idle_min > 0 && i < MODEL_SLOTS; i++)
-		for (int j = 0; j < i; j++)
-			if (m->connections[i].state == MODEL_IDLE && m->connections[j].state == MODEL_IDLE &&
-				m->connections[i].idle_due_us == m->connections[j].idle_due_us &&
-				m->connections[i].idle_due_us != UINT64_MAX)
-				return &m->connections[i];
-	return NULL;
-}
 
 bool model_due_taken(const struct model *m, uint64_t due_us)
 {

@@ -21,7 +21,9 @@ static void times_add(struct weir_pool_times *times, uint64_t us)
 /* A waiter for whom something is on its way takes no place in the queue. */
 static bool full(const struct model *m, uint32_t waiting)
 {
-	return waiting > m->config.waiters_max + model_supply(m);
+	bool unit_coming = m->asked && model_hand_wanted(m);
+
+	return waiting > m->config.waiters_max + model_supply(m) + unit_coming;
 }
 
 static void end(struct model *m, struct model_waiter *waiter, enum weir_pool_outcome outcome)

@@ -31,6 +31,7 @@ void model_empty(struct model *m, uint32_t slot);
 /* Closing begins: nothing that is not in use stays. */
 void model_begin_close(struct model *m);
 void model_doom_unleased(struct model *m, enum weir_pool_close_reason reason);
+bool model_hand_wanted(const struct model *m);
 void model_hand_set(struct model *m, bool raised);
 
 void model_expire_waiters(struct model *m);

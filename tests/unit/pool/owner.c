@@ -47,6 +47,33 @@ static void on_close(void *context, uint32_t slot, void *connection)
 		owner_closed(owner, slot);
 }
 
+static void on_check(void *context, uint32_t slot, void *connection)
+{
+	struct owner *owner = context;
+
+	assert_true(owner->checks_n < OWNER_SLOTS);
+	assert_ptr_equal(connection, owner_connection(slot));
+	owner->checks[owner->checks_n++] = slot;
+	if (owner->on_check != NULL)
+		owner->on_check(owner, slot);
+	else if (owner->check_answer != ANSWER_LATER)
+		owner_checked(owner, slot, owner->check_answer == ANSWER_YES);
+}
+
+static void on_overdue(void *context, uint32_t slot, void *connection, uint64_t held_us, enum weir_pool_overdue what)
+{
+	struct owner *owner = context;
+
+	assert_true(owner->overdue_n < OWNER_SLOTS);
+	assert_ptr_equal(connection, owner_connection(slot));
+	owner->overdue[owner->overdue_n++] = slot;
+	owner->overdue_what = what;
+	owner->overdue_held_us = held_us;
+	owner_audit(owner);
+	if (owner->on_overdue != NULL)
+		owner->on_overdue(owner, slot);
+}
+
 static void on_wake(void *context)
 {
 	struct owner *owner = context;
@@ -92,7 +119,8 @@ struct weir_pool_config owner_config(void)
 
 void owner_init(struct owner *owner, const struct weir_pool_config *config, struct weir_pool_budget *budget)
 {
-	static const struct weir_pool_ops ops = {on_open, on_close, on_wake, on_closed, on_random};
+	static const struct weir_pool_ops ops = {
+		on_open, on_close, on_wake, on_closed, on_random, on_check, on_overdue};
 
 	*owner = (struct owner){.now_us = 1000, .close_answer = ANSWER_YES};
 	owner->pool = weir_pool_create(config, &ops, owner, budget);
@@ -180,6 +208,24 @@ void owner_spoiled(struct owner *owner, uint32_t slot)
 	owner_audit(owner);
 }
 
+void owner_checked(struct owner *owner, uint32_t slot, bool good)
+{
+	weir_pool_checked(owner->pool, slot, good, owner->now_us);
+	owner_audit(owner);
+}
+
+void owner_renew(struct owner *owner)
+{
+	weir_pool_renew(owner->pool, owner->now_us);
+	owner_audit(owner);
+}
+
+void owner_drain(struct owner *owner)
+{
+	weir_pool_drain(owner->pool, owner->now_us);
+	owner_audit(owner);
+}
+
 void owner_run(struct owner *owner)
 {
 	weir_pool_run(owner->pool, owner->now_us);
@@ -213,4 +259,18 @@ void borrower_lease(struct borrower *borrower)
 	borrower->owner->open_answer = ANSWER_YES;
 	assert_int_equal(borrower_acquire(borrower, 1000), WEIR_POOL_DELIVERED);
 	borrower->owner->open_answer = answer;
+}
+
+void borrowers_lease(struct borrower *borrowers, int n, struct owner *owner)
+{
+	for (int i = 0; i < n; i++) {
+		borrower_init(&borrowers[i], owner);
+		borrower_lease(&borrowers[i]);
+	}
+}
+
+void borrowers_give_back(struct borrower *borrowers, int n)
+{
+	for (int i = 0; i < n; i++)
+		assert_true(borrower_give_back(&borrowers[i], WEIR_POOL_REUSABLE));
 }

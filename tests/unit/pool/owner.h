@@ -16,15 +16,22 @@ struct owner {
 	struct weir_pool *pool;
 	uint64_t now_us;
 	enum owner_answer open_answer, close_answer;  /* LATER: the test does it */
+	enum owner_answer check_answer;               /* NO: not good */
 
 	uint32_t opens[OWNER_SLOTS], opens_n;         /* slots, in the order they were asked for */
 	uint32_t closes[OWNER_SLOTS], closes_n;
 	void *close_connection;                       /* of the latest close */
+	uint32_t checks[OWNER_SLOTS], checks_n;
+	uint32_t overdue[OWNER_SLOTS], overdue_n;     /* slots, in the order they were told */
+	enum weir_pool_overdue overdue_what;          /* of the latest */
+	uint64_t overdue_held_us;
 	int wakes, closed_told;
 	uint32_t depth, depth_max;                    /* of nested opens */
 	uint64_t random;                              /* what random() says */
 	void (*on_open)(struct owner *owner, uint32_t slot);   /* instead of open_answer */
 	void (*on_close)(struct owner *owner, uint32_t slot);  /* instead of close_answer */
+	void (*on_check)(struct owner *owner, uint32_t slot);  /* instead of check_answer */
+	void (*on_overdue)(struct owner *owner, uint32_t slot);
 	void (*on_wake)(struct owner *owner);
 };
 
@@ -59,6 +66,9 @@ void owner_opened(struct owner *owner, uint32_t slot);
 void owner_open_failed(struct owner *owner, uint32_t slot, int reason);
 void owner_closed(struct owner *owner, uint32_t slot);
 void owner_spoiled(struct owner *owner, uint32_t slot);
+void owner_checked(struct owner *owner, uint32_t slot, bool good);
+void owner_renew(struct owner *owner);
+void owner_drain(struct owner *owner);
 void owner_run(struct owner *owner);
 void owner_run_at(struct owner *owner, uint64_t now_us);
 void owner_close(struct owner *owner);
@@ -66,6 +76,10 @@ struct weir_pool_stats owner_stats(struct owner *owner);
 
 /* Fails the test if the books do not agree. */
 void owner_audit(struct owner *owner);
+
+/* `n` borrowers that each hold a connection, opened for them as far as none is idle. */
+void borrowers_lease(struct borrower *borrowers, int n, struct owner *owner);
+void borrowers_give_back(struct borrower *borrowers, int n);
 
 /* Acquires with ANSWER_YES semantics: the borrower has a lease afterwards. */
 void borrower_lease(struct borrower *borrower);

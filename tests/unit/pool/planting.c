@@ -49,8 +49,12 @@ int planting_run(int argc, char **argv, const struct CMUnitTest *tests, size_t t
 	int status;
 	pid_t child;
 
-	if (argc == 3 && strcmp(argv[1], "--planted") == 0)
-		pool_planted_bug = (enum pool_planted_bug)atoi(argv[2]);
+	for (int i = 1; i + 1 < argc; i += 2) {
+		if (strcmp(argv[i], "--planted") == 0)
+			pool_planted_bug = (enum pool_planted_bug)atoi(argv[i + 1]);
+		else if (strcmp(argv[i], "--only") == 0)
+			cmocka_set_test_filter(argv[i + 1]);
+	}
 	if (pool_planted_bug == POOL_PLANTED_NONE)
 		return _cmocka_run_group_tests("tests", tests, tests_n, NULL, NULL);
 	child = fork();

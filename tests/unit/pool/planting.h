@@ -1,6 +1,6 @@
 /*
  * Runs a test program with one bug of pool/planted.h switched on: `PROGRAM --planted NUMBER`, which succeeds only if the
- * bug is found. Without it no bug is on, and the tests must pass.
+ * bug is found. Without it no bug is on, and the tests must pass. `--only PATTERN` runs the tests of that name.
  */
 #ifndef TESTS_POOL_PLANTING_H
 #define TESTS_POOL_PLANTING_H

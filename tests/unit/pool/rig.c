@@ -95,8 +95,11 @@ static const char *statistic_differs(const struct weir_pool_stats *is, const str
 static void compare(struct rig *rig)
 {
 	struct weir_pool_stats is, must;
-	const char *what = weir_pool_audit(rig->pool);
+	const char *what = NULL;
 
+	if (world.blind)
+		return;
+	what = weir_pool_audit(rig->pool);
 	if (what == NULL)
 		what = rig->model.wrong;
 	if (what == NULL)

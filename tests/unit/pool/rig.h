@@ -49,6 +49,7 @@ struct rig_world {
 	uint32_t mail_n;
 	uint32_t depth;                        /* of calls from callbacks */
 	bool lively;                           /* callbacks may call back */
+	bool blind;                            /* nothing is compared: what is done has been seen before */
 	/* The test's: what callbacks do (may be NULL), and what becomes of a failure (must not return). */
 	void (*in_callback)(struct rig *rig, enum rig_where where, uint32_t slot);
 	void (*failed)(const char *what);

@@ -1,5 +1,5 @@
 /* The shared budget, step by step in one thread: notices are kept in a list and delivered when the test says. */
-#include "owner.h"
+#include "sharing.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -7,64 +7,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-static struct owner *notices[64];
-static int notices_n;
-
-static void on_notify(void *owner)
-{
-	assert_true(notices_n < 64);
-	notices[notices_n++] = owner;
-}
-
-static struct owner *notice_take(void)
-{
-	struct owner *owner = notices[0];
-
-	assert_true(notices_n > 0);
-	memmove(notices, notices + 1, (size_t)--notices_n * sizeof(*notices));
-	return owner;
-}
-
-static void notices_deliver(void)
-{
-	struct owner *owner;
-
-	while (notices_n > 0) {
-		owner = notice_take();
-		weir_pool_budget_freed(owner->pool, owner->now_us);
-		owner_audit(owner);
-	}
-}
-
-static struct weir_pool_budget *budget_of(uint32_t max)
-{
-	struct weir_pool_budget *budget = weir_pool_budget_create(max, 0, on_notify);
-
-	assert_non_null(budget);
-	notices_n = 0;
-	return budget;
-}
-
-/* `n` pools with room of their own for 8 connections, and one borrower each. */
-static void owners_init(struct owner *owners, struct borrower *borrowers, int n, struct weir_pool_budget *budget)
-{
-	struct weir_pool_config config = owner_config();
-
-	config.connections_max = config.connecting_max = 8;
-	for (int i = 0; i < n; i++) {
-		owner_init(&owners[i], &config, budget);
-		borrower_init(&borrowers[i], &owners[i]);
-	}
-}
-
-static void owners_release(struct owner *owners, int n, struct weir_pool_budget *budget)
-{
-	for (int i = 0; i < n; i++)
-		owner_release(&owners[i]);
-	assert_int_equal(weir_pool_budget_used(budget), 0);
-	weir_pool_budget_free(budget);
-}
 
 static void spent_budget_makes_the_other_pool_wait_and_a_returned_unit_is_noticed(void **state)
 {
@@ -643,9 +585,9 @@ static void seat_of_a_freed_pool_is_used_again(void **state)
 static void bad_budgets_are_refused(void **state)
 {
 	errno = 0;
-	assert_null(weir_pool_budget_create(0, 0, on_notify));
+	assert_null(weir_pool_budget_create(0, 0, sharing_notify));
 	assert_int_equal(errno, EINVAL);
-	assert_null(weir_pool_budget_create(WEIR_POOL_CONNECTIONS_MAX + 1, 0, on_notify));
+	assert_null(weir_pool_budget_create(WEIR_POOL_CONNECTIONS_MAX + 1, 0, sharing_notify));
 	assert_null(weir_pool_budget_create(1, 0, NULL));
 	weir_pool_budget_free(NULL);
 }

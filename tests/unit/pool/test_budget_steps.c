@@ -63,6 +63,8 @@ static int threads_n;
 static struct thread *running;  /* NULL: the search itself, whose steps are not scheduled */
 static ucontext_t search;
 static struct weir_pool_budget *budget;
+static uint32_t most;           /* units there may be at once */
+static uint32_t shrunk_to;      /* the budget's size when the threads begin, if not 0 */
 static const char *wrong;       /* what a thread has found: no test fails on a thread's stack */
 
 /* The schedule: at each point the number of the alternative taken, and how many there were. */
@@ -134,7 +136,7 @@ static void step(void)
 
 	if (running == NULL)
 		return;
-	if (atomic_load_explicit(&budget->used, memory_order_relaxed) > budget->max)
+	if (atomic_load_explicit(&budget->used, memory_order_relaxed) > most)
 		wrong = "more units are taken than there are";
 	if (atomic_load_explicit(&budget->raised, memory_order_relaxed) > (uint32_t)threads_n)
 		wrong = "more hands are counted than there are";
@@ -274,6 +276,25 @@ static void offers_in_vain(struct thread *self)
 	leave(self);
 }
 
+/* Keeps the unit that it has from the beginning. */
+static void keeps_one(struct thread *self)
+{
+	self->holds = true;
+}
+
+/* Goes beyond the maximum if it may, and comes back. */
+static void overflows_one(struct thread *self)
+{
+	if (pool_unit_take_beyond(budget))
+		pool_unit_return(budget, self->seat);
+}
+
+static void grows_to_two(struct thread *self)
+{
+	if (!weir_pool_budget_resize(budget, 2, 0))
+		wrong = "the budget was not resized";
+}
+
 /* --- the search --------------------------------------------------------------------------------------------------- */
 
 static void threads_init(void (*const scripts[])(struct thread *self), int n)
@@ -291,19 +312,21 @@ static void threads_init(void (*const scripts[])(struct thread *self), int n)
 
 static bool begins_with_one(void (*script)(struct thread *self))
 {
-	return script == returns_one || script == has_one_idle;
+	return script == returns_one || script == has_one_idle || script == keeps_one;
 }
 
 /* Runs the present schedule from beginning to end. */
 static void schedule_run(void (*const scripts[])(struct thread *self), int n, uint32_t max)
 {
 	running = NULL;
-	budget = weir_pool_budget_create(max, 0, on_notify);
+	budget = weir_pool_budget_create(max, most - max, on_notify);
 	assert_non_null(budget);
 	threads_init(scripts, n);
 	for (int i = 0; i < n; i++)
 		if (begins_with_one(scripts[i]))
 			assert_true(pool_unit_take(budget, threads[i].seat));
+	if (shrunk_to > 0)
+		assert_true(weir_pool_budget_resize(budget, shrunk_to, 0));
 	running = &threads[n > 1 ? choose(n) : 0];
 	swapcontext(&search, &running->context);
 	running = NULL;
@@ -323,7 +346,7 @@ static void schedule_run(void (*const scripts[])(struct thread *self), int n, ui
 	weir_pool_budget_free(budget);
 }
 
-static void every_schedule(void (*const scripts[])(struct thread *self), int n, uint32_t max)
+static void every_schedule_of(void (*const scripts[])(struct thread *self), int n, uint32_t max)
 {
 	int schedules = 0;
 
@@ -336,6 +359,13 @@ static void every_schedule(void (*const scripts[])(struct thread *self), int n, 
 	} while (schedule_next());
 	print_message("%d schedules\n", schedules);
 	assert_true(schedules > 10);
+}
+
+static void every_schedule(void (*const scripts[])(struct thread *self), int n, uint32_t max)
+{
+	most = max;
+	shrunk_to = 0;
+	every_schedule_of(scripts, n, max);
 }
 
 static void returned_unit_reaches_who_waits(void **state)
@@ -396,6 +426,34 @@ static void question_to_one_that_has_nothing_idle_goes_on_to_the_next(void **sta
 	every_schedule(scripts, 3, 1);
 }
 
+static void unit_beyond_the_maximum_goes_and_the_other_reaches_who_waits(void **state)
+{
+	static void (*const scripts[])(struct thread *) = {returns_one, overflows_one, takes_one};
+
+	most = 2;
+	shrunk_to = 0;
+	every_schedule_of(scripts, 3, 1);
+}
+
+static void unit_of_a_budget_that_grows_reaches_who_waits(void **state)
+{
+	static void (*const scripts[])(struct thread *) = {keeps_one, takes_and_holds_one, grows_to_two};
+
+	most = 2;
+	shrunk_to = 0;
+	every_schedule_of(scripts, 3, 1);
+}
+
+/* It is returned as one beyond the maximum while the maximum grows. */
+static void unit_returned_while_the_budget_grows_reaches_who_waits(void **state)
+{
+	static void (*const scripts[])(struct thread *) = {keeps_one, returns_one, takes_and_holds_one, grows_to_two};
+
+	most = 2;
+	shrunk_to = 1;
+	every_schedule_of(scripts, 4, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -407,6 +465,9 @@ int main(void)
 		cmocka_unit_test(idle_connection_of_a_quiet_pool_reaches_who_waits),
 		cmocka_unit_test(returned_unit_and_a_quiet_pool_reach_two_who_wait),
 		cmocka_unit_test(question_to_one_that_has_nothing_idle_goes_on_to_the_next),
+		cmocka_unit_test(unit_beyond_the_maximum_goes_and_the_other_reaches_who_waits),
+		cmocka_unit_test(unit_of_a_budget_that_grows_reaches_who_waits),
+		cmocka_unit_test(unit_returned_while_the_budget_grows_reaches_who_waits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

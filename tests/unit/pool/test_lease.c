@@ -23,7 +23,8 @@ static void double_give_back_is_counted_and_harms_nobody(void **state)
 	assert_int_equal(a.waiter.lease.slot, b.waiter.lease.slot);
 	assert_false(borrower_give_back(&a, WEIR_POOL_DISCARD));
 	assert_int_equal(owner_stats(&owner).leased, 1);
-	assert_int_equal(owner_stats(&owner).stale_give_backs, 2);
+	assert_int_equal(owner_stats(&owner).double_give_backs, 1);
+	assert_int_equal(owner_stats(&owner).stale_give_backs, 1);
 	assert_true(borrower_give_back(&b, WEIR_POOL_REUSABLE));
 	owner_release(&owner);
 }
@@ -63,7 +64,7 @@ static void token_of_another_pool_is_foreign(void **state)
 	assert_int_equal(a.waiter.lease.generation, b.waiter.lease.generation);
 	assert_false(weir_pool_give_back(two.pool, a.waiter.lease, WEIR_POOL_REUSABLE, two.now_us));
 	assert_int_equal(owner_stats(&two).leased, 1);
-	assert_int_equal(owner_stats(&two).stale_give_backs, 1);
+	assert_int_equal(owner_stats(&two).foreign_give_backs, 1);
 	assert_true(borrower_give_back(&a, WEIR_POOL_REUSABLE));
 	assert_true(borrower_give_back(&b, WEIR_POOL_REUSABLE));
 	owner_release(&one);
@@ -80,7 +81,7 @@ static void nonsense_tokens_are_no_lease(void **state)
 	owner_init(&owner, &config, NULL);
 	for (int i = 0; i < 4; i++)
 		assert_false(weir_pool_give_back(owner.pool, nonsense[i], WEIR_POOL_REUSABLE, owner.now_us));
-	assert_int_equal(owner_stats(&owner).stale_give_backs, 4);
+	assert_int_equal(owner_stats(&owner).foreign_give_backs, 4);
 	owner_release(&owner);
 }
 

@@ -188,28 +188,11 @@ static void event_report_wrongly(struct rig *rig)
 	}
 }
 
-/* Which of two that fall due together stays for idle_min is open: one of them goes before. */
-static bool tie_broken(void)
-{
-	for (uint32_t i = 0; i < world.pools; i++) {
-		const struct model *m = &world.rigs[i].model;
-		const struct model_connection *tie = model_tie(m);
-
-		if (tie == NULL)
-			continue;
-		rig_spoiled(&world.rigs[i], (uint32_t)(tie - m->connections));
-		return true;
-	}
-	return false;
-}
-
 /* To the very moment when something is due, or a little further, or far. */
 static void event_time(struct rig *rig)
 {
 	uint64_t next_us = weir_pool_next_event(rig->pool);
 
-	if (tie_broken())
-		return;
 	if (percent(30) && next_us != UINT64_MAX && next_us > world.now_us)
 		world.now_us = next_us;
 	else
@@ -342,8 +325,6 @@ static void calm_down(void)
 		while (world.mail_n > 0)
 			rig_mail();
 		world_check();
-		while (tie_broken())
-			;
 		world.now_us += 100;
 	}
 }

@@ -24,6 +24,7 @@ static inline struct exchange_record sample_record(void)
 		.upstream = VIEW("backend"),
 		.endpoint = VIEW("127.0.0.1:9001"),
 		.reused = true,
+		.retries = 1,
 		.status = 504,
 		.cause = CAUSE_FIRST_BYTE_TIMEOUT,
 		.why = "no byte came",

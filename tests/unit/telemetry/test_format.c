@@ -39,7 +39,7 @@ static void test_text(void **state)
 	assert_line(format_record_text(&record, line),
 		"203.0.113.7 - - [2026-11-21T03:25:00.123Z] \"GET /v1/users?id=7 HTTP/1.1\" 504 234 \"https://example.com/\" "
 		"\"curl/8.5\" listener=\"public\" host=\"api.example.com\" request_id=\"0123abcd\" cause=\"first_byte_timeout\" "
-		"why=\"no byte came\" route=\"users\" upstream=\"backend\" endpoint=\"127.0.0.1:9001\" reused=true "
+		"why=\"no byte came\" route=\"users\" upstream=\"backend\" endpoint=\"127.0.0.1:9001\" reused=true retries=1 "
 		"upstream_status=false upgraded=false bytes_in=10 queue_us=0 connect_us=- first_byte_us=1500000 "
 		"total_us=1500321\n");
 }
@@ -50,8 +50,8 @@ static void test_text_of_nothing(void **state)
 
 	assert_line(format_record_text(&record, line),
 		"- - - [1970-01-01T00:00:00.000Z] \"  \" - 0 \"-\" \"-\" listener=- host=- request_id=- cause=- why=- route=- "
-		"upstream=- endpoint=- reused=false upstream_status=false upgraded=false bytes_in=0 queue_us=- connect_us=- "
-		"first_byte_us=- total_us=0\n");
+		"upstream=- endpoint=- reused=false retries=0 upstream_status=false upgraded=false bytes_in=0 queue_us=- "
+		"connect_us=- first_byte_us=- total_us=0\n");
 }
 
 static void test_json(void **state)
@@ -63,7 +63,7 @@ static void test_json(void **state)
 		"\"host\":\"api.example.com\",\"target\":\"/v1/users?id=7\",\"protocol\":\"HTTP/1.1\","
 		"\"request_id\":\"0123abcd\",\"status\":504,\"cause\":\"first_byte_timeout\",\"why\":\"no byte came\","
 		"\"route\":\"users\",\"upstream\":\"backend\",\"endpoint\":\"127.0.0.1:9001\",\"reused\":true,"
-		"\"upstream_status\":false,\"bytes_in\":10,\"bytes_out\":234,\"queue_us\":0,\"connect_us\":null,"
+		"\"retries\":1,\"upstream_status\":false,\"bytes_in\":10,\"bytes_out\":234,\"queue_us\":0,\"connect_us\":null,"
 		"\"first_byte_us\":1500000,\"total_us\":1500321,\"user_agent\":\"curl/8.5\","
 		"\"referer\":\"https://example.com/\",\"upgraded\":false}\n");
 }

@@ -197,6 +197,150 @@ static void test_idle_reset_by_the_peer(void **state)
 	assert_idle_is_closed(&scene);
 }
 
+/* Opened for somebody who has gone, and ended before that was told: one event tells both. */
+static void test_ended_while_it_was_opened(void **state)
+{
+	struct scene scene;
+
+	bed_open(&scene.bed, ENDPOINT);
+	assert_int_equal(user_ask(&scene.user, &scene.bed), UPSTREAM_PENDING);
+	user_drop(&scene.user, &scene.bed);
+	end_accept(&scene.end, &scene.bed.door);
+	end_close(&scene.end);
+	while (bed_stats(&scene.bed, 0).connecting > 0)
+		run_pending();
+	run_pending();
+	assert_counts(&scene.bed, 0, 0, 0);
+	scene_close(&scene);
+}
+
+/* --- in the same tick --------------------------------------------------------------------------------------------- */
+
+/* Asks when it hears something: in front of the event of the connection that rests, which is in the same batch. */
+static struct asker {
+	struct end end, other;
+	struct door door;
+	struct scene *scene;
+	enum upstream_answer answer;
+	bool asked;
+} asker;
+
+static void asker_on_event(struct io_source *source, unsigned events)
+{
+	asker.asked = true;
+	asker.answer = user_ask(&asker.scene->user, &asker.scene->bed);
+}
+
+static void asker_open(struct scene *scene)
+{
+	memset(&asker, 0, sizeof(asker));
+	door_open(&asker.door);
+	end_connect(&asker.end, &asker.door.address);
+	end_accept(&asker.other, &asker.door);
+	run_pending();
+	asker.end.source.on_event = asker_on_event;
+	asker.scene = scene;
+}
+
+static void asker_close(void)
+{
+	end_close(&asker.end);
+	end_close(&asker.other);
+	door_close(&asker.door);
+}
+
+/* `happen` is heard of in the tick in which the connection is asked for, just behind. */
+static void assert_not_leased(void (*happen)(struct end *end))
+{
+	struct scene scene;
+	struct end fresh;
+
+	idle(&scene);
+	asker_open(&scene);
+	end_send(&asker.other, "!");
+	happen(&scene.end);
+	run_pending();
+	assert_true(asker.asked);
+	assert_int_equal(asker.answer, UPSTREAM_PENDING);
+	user_await(&scene.user, &scene.bed);
+	assert_int_equal(scene.user.cause, CAUSE_NONE);
+	assert_false(scene.user.lease.reused);
+	assert_counts(&scene.bed, 0, 1, 0);
+	end_accept(&fresh, &scene.bed.door);
+	user_give_back(&scene.user, &scene.bed, true);
+	assert_counts(&scene.bed, 1, 0, 0);
+	asker_close();
+	end_close(&fresh);
+	scene_close(&scene);
+}
+
+static void says_something(struct end *end)
+{
+	end_send(end, "!");
+}
+
+static void test_same_tick(void **state)
+{
+	assert_not_leased(says_something);
+	assert_not_leased(end_shutdown);
+	assert_not_leased(end_close);
+	assert_not_leased(end_abort);
+}
+
+/* --- when the upstream closes what rests ---------------------------------------------------------------------------- */
+
+static void hear(struct scene *scene, const char *keep_alive)
+{
+	struct field field = field_of(VIEW("Keep-Alive"), view_str(keep_alive));
+	struct message m = {.fields = &field, .field_count = 1, .field_ids = FIELD_BIT(FIELD_KEEP_ALIVE)};
+
+	upstream_heard(&scene->user.lease, &m);
+}
+
+static void test_announced(void **state)
+{
+	struct scene scene;
+
+	scene_open(&scene);
+	const struct endpoint *ep = scene.user.lease.conn->endpoint;
+	uint64_t configured_us = ep->idle_limit_us;
+
+	hear(&scene, "nonsense");
+	assert_int_equal(ep->idle_limit_us, configured_us);
+	hear(&scene, "timeout=8, max=5");
+	assert_int_equal(ep->stats.announced_idle_us, 8 * US_PER_S);
+	assert_true(ep->idle_limit_us < 8 * US_PER_S && ep->idle_limit_us > 6 * US_PER_S);
+	hear(&scene, "timeout=3600");
+	assert_int_equal(ep->idle_limit_us, configured_us);
+	user_give_back(&scene.user, &scene.bed, true);
+	scene_close(&scene);
+}
+
+/* Told once for each connection, however its end was found. */
+static void test_idle_close_is_told(void **state)
+{
+	struct scene scene;
+
+	idle(&scene);
+	struct endpoint *ep = container_of(list_first(&scene.bed.ups->endpoints), struct endpoint, node);
+
+	assert_int_equal(ep->idle_close.belief.agreeing, 0);
+	end_close(&scene.end);
+	while (bed_stats(&scene.bed, 0).idle > 0)
+		run_pending();
+	assert_int_equal(ep->idle_close.belief.agreeing, 1);
+	scene_close(&scene);
+
+	/* One that we close says nothing; nor does one that has never served. */
+	idle(&scene);
+	ep = container_of(list_first(&scene.bed.ups->endpoints), struct endpoint, node);
+	end_send(&scene.end, "!");
+	while (bed_stats(&scene.bed, 0).idle > 0)
+		run_pending();
+	assert_int_equal(ep->idle_close.belief.agreeing, 0);
+	scene_close(&scene);
+}
+
 static void test_idle_timeout(void **state)
 {
 	struct scene scene;
@@ -238,6 +382,10 @@ int main(void)
 		LOOP_TEST(test_unsolicited_byte_in_the_same_moment),
 		LOOP_TEST(test_idle_closed_by_the_peer),
 		LOOP_TEST(test_idle_reset_by_the_peer),
+		LOOP_TEST(test_ended_while_it_was_opened),
+		LOOP_TEST(test_same_tick),
+		LOOP_TEST(test_announced),
+		LOOP_TEST(test_idle_close_is_told),
 		LOOP_TEST(test_idle_timeout),
 		LOOP_TEST(test_uses_are_counted),
 	};

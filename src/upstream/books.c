@@ -1,0 +1,100 @@
+/*
+ * What is counted of endpoints.
+ *
+ *     in service --older--> draining --older--> draining, for longer
+ *                <--newer--          <--newer--
+ *
+ * A reload that changes an endpoint's pool settings gives it a successor. To whoever asks they are one: its counts are
+ * those of all of them, and one that is freed leaves its counts to the next newer one. So no counter goes back.
+ */
+#include <stddef.h>
+
+#include "upstream/endpoint.h"
+
+/* Memory that is counters of 64 bits and nothing else. */
+static void counters_add(void *to, const void *from, size_t bytes)
+{
+	uint64_t *sum = to;
+	const uint64_t *more = from;
+
+	for (size_t i = 0; i < bytes / sizeof(uint64_t); i++)
+		sum[i] += more[i];
+}
+
+/* The present counts stand in front, and behind them only counters of 64 bits. */
+static void pool_stats_add(struct weir_pool_stats *to, const struct weir_pool_stats *from)
+{
+	_Static_assert(offsetof(struct weir_pool_stats, opened) == 6 * sizeof(uint32_t), "six present counts");
+	to->idle += from->idle;
+	to->connecting += from->connecting;
+	to->checking += from->checking;
+	to->leased += from->leased;
+	to->closing += from->closing;
+	to->waiting += from->waiting;
+	counters_add(&to->opened, &from->opened, sizeof(*to) - offsetof(struct weir_pool_stats, opened));
+}
+
+/* Of what was learned of one endpoint the shortest counts; 0: nothing was learned. */
+static uint64_t shorter(uint64_t a, uint64_t b)
+{
+	return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+void upstream_endpoint_stats_add(struct upstream_endpoint_stats *to, const struct upstream_endpoint_stats *from)
+{
+	pool_stats_add(&to->pool, &from->pool);
+	counters_add(to->retries, from->retries, sizeof(to->retries));
+	counters_add(to->open_failed, from->open_failed, sizeof(to->open_failed));
+	to->leaking += from->leaking;
+	to->audits += from->audits;
+	to->audit_mismatch += from->audit_mismatch;
+	to->learned_idle_us = shorter(to->learned_idle_us, from->learned_idle_us);
+	to->announced_idle_us = shorter(to->announced_idle_us, from->announced_idle_us);
+}
+
+/* What this one counts itself, and was left. */
+static void endpoint_stats_add(struct upstream_endpoint_stats *to, const struct endpoint *ep)
+{
+	struct weir_pool_stats now;
+
+	weir_pool_stats(ep->pool, &now);
+	upstream_endpoint_stats_add(to, &ep->stats);
+	pool_stats_add(&to->pool, &now);
+}
+
+void endpoint_succeed(struct endpoint *ep, struct endpoint *before)
+{
+	while (ep->older != NULL)
+		ep = ep->older;
+	ep->older = before;
+	before->newer = ep;
+}
+
+void endpoint_bequeath(struct endpoint *ep)
+{
+	if (ep->older != NULL)
+		ep->older->newer = ep->newer;
+	if (ep->newer == NULL)
+		return;
+	ep->newer->older = ep->older;
+	endpoint_stats_add(&ep->newer->stats, ep);
+}
+
+bool upstreams_endpoint_stats(const struct upstreams *ups, size_t i, const struct config_upstream **upstream,
+	const struct config_endpoint **endpoint, struct upstream_endpoint_stats *stats)
+{
+	for (size_t at = 0; at < ups->roster->count; at++) {
+		const struct endpoint_group *group = ups->roster->groups[at];
+
+		if (i < group->count) {
+			*upstream = &ups->config->upstreams[at];
+			*endpoint = &(*upstream)->endpoints[i];
+			*stats = (struct upstream_endpoint_stats){0};
+			for (const struct endpoint *ep = group->endpoints[i]; ep != NULL; ep = ep->older)
+				endpoint_stats_add(stats, ep);
+			return true;
+		}
+		i -= group->count;
+	}
+	return false;
+}

@@ -1,0 +1,56 @@
+"""The gateway's books, as its administration tells them."""
+
+import re
+import socket
+
+from raw import TIMEOUT, Wire, get
+
+SAMPLE = re.compile(r'^([a-z_]+)(?:\{(.*)\})? ([0-9.]+|\+Inf)$')
+LABEL = re.compile(r'([a-z_]+)="([^"]*)"')
+
+
+class Books:
+    """Metrics at one moment."""
+
+    def __init__(self, gateway):
+        host, _, port = gateway.config["admin"]["address"].rpartition(":")
+        wire = Wire(socket.create_connection((host, int(port)), TIMEOUT))
+        answer = wire.ask(get("/metrics"))
+        wire.close()
+        assert answer.status == 200
+        self.samples = []
+        for line in answer.body.decode().splitlines():
+            if not line.startswith("#"):
+                name, labels, value = SAMPLE.match(line).groups()
+                self.samples.append((name, dict(LABEL.findall(labels or "")), float(value)))
+
+    def total(self, name, **labels):
+        """The sum of all series of that name with these labels. There must be one."""
+        values = [value for n, has, value in self.samples if n == name and labels.items() <= has.items()]
+        assert values, f"no {name} with {labels}"
+        return int(sum(values))
+
+    def states(self):
+        """Connections to all upstreams, by state."""
+        names = {labels["state"] for name, labels, _ in self.samples if name == "weir_pool_connections"}
+        return {state: self.total("weir_pool_connections", state=state) for state in names}
+
+    def is_quiet(self):
+        states = self.states()
+        idle = states.pop("idle")
+        return sum(states.values()) == 0 and self.total("weir_pool_waiters") == 0 and idle >= 0 and \
+            self.total("weir_exchanges_started_total") == self.total("weir_exchanges_finished_total")
+
+    def must_balance(self):
+        """When it is quiet: what was opened and not closed is idle, and what is a bug when it happens did not."""
+        assert self.is_quiet(), self.samples
+        opened, closed = self.total("weir_pool_opened_total"), self.total("weir_pool_closed_total")
+        assert opened - closed == self.states()["idle"]
+        for never in ("weir_exchange_double_finish_total", "weir_pool_audit_mismatch_total",
+                "weir_pool_give_backs_rejected_total", "weir_pool_bad_reports_total"):
+            assert self.total(never) == 0, never
+        assert self.total("weir_pool_audits_total") > 0
+
+    def acquires(self):
+        return {labels["outcome"]: int(value) for name, labels, value in self.samples
+                if name == "weir_pool_acquires_total"}
