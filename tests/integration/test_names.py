@@ -1,8 +1,8 @@
 """Endpoints with host names: their addresses come, change and go while requests run, and none of them may notice."""
 
 import re
-import socket
 import struct
+import subprocess
 import threading
 import urllib.request
 
@@ -224,7 +224,7 @@ def test_order_of_answers_does_not_matter(start, nameserver, make_twins):
     nameserver.answers[NAME] = lambda query: addresses(*orders[next(count) % 3])(query)
     gateway = start(configured(nameserver, old.port))
     nameserver.wait(lambda queries: len(queries) >= 8)
-    assert gateway.events.text().count(f"resolved {NAME}: ") == 1
+    assert gateway.events.text().count(f"resolved {NAME}:") == 1
 
 
 def test_reload_with_names(start, nameserver, make_twins):
@@ -295,6 +295,35 @@ def test_start_without_a_name_server(start, make_twins):
     gateway.event(f"resolved {NAME}: +{OLD}")
     eventually(lambda: ask(gateway).status == 200)
     server.close()
+
+
+def _own_resolv_conf(path):
+    """What runs a program that sees this file as /etc/resolv.conf."""
+    under = ("unshare", "--mount", "sh", "-c", f'mount --bind "{path}" /etc/resolv.conf && exec "$@"', "sh")
+    if subprocess.run([*under, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("only root has a resolv.conf of its own")
+    return under
+
+
+def test_system_name_servers(start, make_twins, tmp_path):
+    """Those of /etc/resolv.conf, with its search domain; when it changes, others are asked."""
+    old, = make_twins(OLD)
+    old.serve()
+    resolv_conf = tmp_path / "resolv.conf"
+    resolv_conf.write_text("nameserver 127.0.0.99\n")
+    under = _own_resolv_conf(resolv_conf)
+    try:
+        server = NameServer(port=53)
+    except OSError:
+        pytest.skip("port 53 is not free")
+    server.answers[NAME] = addresses(OLD)
+    gateway = start(configuration(f"users:{old.port}", resolver={"timeout": "100ms", "attempts": 1}), under=under)
+    gateway.event("users cannot be resolved: ")
+    resolv_conf.write_text("search test\nnameserver 127.0.0.1\n")
+    gateway.event(f"resolved users: +{OLD}")
+    server.close()
+    eventually(lambda: ask(gateway).status == 200)
+    assert gateway.access.wait_for(lambda lines: any(label(old, "users") in line for line in lines))
 
 
 @pytest.mark.parametrize("failure, why", [
