@@ -50,7 +50,7 @@ enum host_result {
 /* What came of one question. */
 struct host_answer {
 	enum host_result result;
-	const char *why;           /* a static text, unless FOUND */
+	const char *why;           /* a static text; of no meaning when FOUND */
 	uint32_t ttl_s;            /* FOUND */
 	struct host_addresses addresses;
 };

@@ -98,10 +98,9 @@ static const char *status_text(int status)
 	}
 }
 
+/* What has addresses to be read is FOUND only when some are left. */
 static enum host_result status_result(int status)
 {
-	if (status == ARES_SUCCESS)
-		return HOST_FOUND;
 	return status == ARES_ENOTFOUND || status == ARES_ENODATA ? HOST_NOTHING : HOST_FAILED;
 }
 
@@ -153,10 +152,8 @@ static void answer_read(struct host_answer *answer, const struct ares_addrinfo *
 		if (node_bytes(node, bytes) && has_route(node->ai_addr, node->ai_addrlen))
 			host_addresses_add(&answer->addresses, bytes);
 	}
-	if (answer->addresses.count == 0) {
-		answer->result = HOST_NOTHING;
-		answer->why = "the name has no address that this machine could reach";
-	}
+	answer->result = answer->addresses.count > 0 ? HOST_FOUND : HOST_NOTHING;
+	answer->why = "the name has no address that this machine could reach";
 }
 
 static uint64_t random_bits(void)
@@ -189,10 +186,10 @@ static void on_answer(void *argument, int status, int timeouts, struct ares_addr
 	struct host_answer *answer = &name->answers[question->family];
 
 	*answer = (struct host_answer){.result = status_result(status), .why = status_text(status)};
-	if (status == ARES_SUCCESS)
+	if (info != NULL) {
 		answer_read(answer, info);
-	if (info != NULL)
 		ares_freeaddrinfo(info);
+	}
 	if (--name->unanswered > 0)
 		return;
 	name->resolver->questioned--;
