@@ -293,9 +293,11 @@ bool pool_unit_take(struct weir_pool_budget *budget, struct pool_seat *seat)
 	return true;
 }
 
-bool pool_unit_available(struct weir_pool_budget *budget, struct pool_seat *seat)
+uint32_t pool_units_available(struct weir_pool_budget *budget, struct pool_seat *seat)
 {
-	return atomic_load(&seat->granted) > 0 || units_left(budget);
+	uint32_t used = atomic_load(&budget->used), max = atomic_load(&budget->max);
+
+	return atomic_load(&seat->granted) + (used < max ? max - used : 0);
 }
 
 bool pool_unit_asked(const struct pool_seat *seat)

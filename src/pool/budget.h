@@ -25,8 +25,8 @@ void pool_seat_leave(struct weir_pool_budget *budget, struct pool_seat *seat);
  */
 bool pool_unit_take(struct weir_pool_budget *budget, struct pool_seat *seat);
 
-/* Whether the seat could have a unit now. There must be a budget. */
-bool pool_unit_available(struct weir_pool_budget *budget, struct pool_seat *seat);
+/* How many units the seat could have now. There must be a budget. */
+uint32_t pool_units_available(struct weir_pool_budget *budget, struct pool_seat *seat);
 
 /* Its hand is up, and a pool that offers was notified for it: a unit may be on its way. NULL: no. */
 bool pool_unit_asked(const struct pool_seat *seat);

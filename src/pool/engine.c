@@ -203,15 +203,23 @@ static bool is_excess(const struct weir_pool *pool, const struct weir_pool_waite
 	return over_cap(pool) && (next == NULL || !next->overdue);
 }
 
+/* How many connections could be opened within the maximum. */
+static uint32_t room_left(struct weir_pool *pool)
+{
+	uint32_t live = pool_live(pool), max = pool->config.connections_max;
+	uint32_t room = live < max ? max - live : 0;
+	uint32_t units = pool->budget != NULL ? pool_units_available(pool->budget, pool->seat) : room;
+
+	return units < room ? units : room;
+}
+
 /* There is no room for the connections that some of the fresh wait for. */
 static bool fresh_lack_room(struct weir_pool *pool)
 {
+	uint32_t fresh = pool->queues[QUEUE_FRESH].count;
 	uint32_t coming = pool_count(pool, SLOT_CONNECTING) + pool_ending(pool);
 
-	if (pool->queues[QUEUE_FRESH].count <= coming)
-		return false;
-	return pool_live(pool) >= pool->config.connections_max ||
-		(pool->budget != NULL && !pool_unit_available(pool->budget, pool->seat));
+	return fresh > coming && fresh > coming + room_left(pool);
 }
 
 /* Somebody waits and something is idle. False: what is idle cannot serve them (yet). */

@@ -17,6 +17,7 @@ import itertools
 import json
 import random
 import select
+import signal
 import socket
 import struct
 import subprocess
@@ -45,6 +46,18 @@ class Ledger:
 
     def report(self):
         return self.tell("report")
+
+    def freeze(self):
+        """The process stands still; the kernel goes on taking connections for it. The books before that."""
+        books = self.report()
+        self.process.send_signal(signal.SIGSTOP)
+        return books
+
+    def thaw(self):
+        """The books after it, as of the moment in which it was let go."""
+        now = time.monotonic()
+        self.process.send_signal(signal.SIGCONT)
+        return {**self.report(), "now": now}
 
     def close(self):
         self.process.stdin.close()

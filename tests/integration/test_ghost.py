@@ -5,8 +5,9 @@ give up, and come again. In a pool that lets the wait of somebody who has gone l
 connection that nobody owns, and the service is dead until it is restarted. Here, within one second after the upstream
 has recovered, as many requests are answered as before, and when all is quiet nothing is leased.
 
-An answer takes 8 ms, so eight connections do 1000 requests per second, and 200 clients wait for 200 ms each. All variants
-run at the same time, in processes of their own; the clients, 4000 requests per second in all, are not what limits them.
+An answer takes 8 ms, so eight connections do 1000 requests per second, and 200 clients wait for 200 ms each. All
+variants run at the same time, in processes of their own; the clients, 5000 requests per second in all, are not what
+limits them. In most of them the upstream takes requests and is silent; in `frozen` its process stands still.
 """
 
 import json
@@ -25,10 +26,11 @@ CONNECTIONS, CLIENTS, SERVICE_MS = 8, 200, 8
 PATIENCE = 0.5
 STALL = 20.0
 
-# Of what was served before the stall: room for a machine that does other things as well. A lost connection does not hide
-# in it: the origin counts how many are in use, and seven of eight are 0.875.
+# Of what was served before the stall: room for a machine that does other things as well. A lost connection does not
+# hide in it: the origin counts how many are in use, and seven of eight are 0.875.
 AS_BEFORE = 0.8
-USED_AS_BEFORE = 0.91
+USED_AS_BEFORE = 0.92
+STEADY = 0.85
 
 POOL = {"max_connections": CONNECTIONS, "acquire_timeout": "700ms"}
 
@@ -41,8 +43,8 @@ def used(before, after):
 class Ghost:
     """One run: warm up, measure, stall, recover, measure, be quiet."""
 
-    def __init__(self, directory, workers=2, timeouts=None, pool=None, reloads=(), **crowd):
-        self.reloads, self.reloaded, self.crowd_options = reloads, 0, crowd
+    def __init__(self, directory, workers=2, frozen=False, timeouts=None, pool=None, reloads=(), **crowd):
+        self.frozen, self.reloads, self.reloaded, self.crowd_options = frozen, reloads, 0, crowd
         self.origin = Ledger(SERVICE_MS)
         upstream = {"pool": merged(POOL, pool), "timeouts": timeouts or {}}
         self.gateway = Gateway(configuration(self.origin, workers=workers, upstream=upstream,
@@ -73,24 +75,35 @@ class Ghost:
 
     def _steps(self):
         self.crowd = Crowd(self.gateway, clients=CLIENTS, patience=PATIENCE, **self.crowd_options)
-        time.sleep(1)
+        self._settle()
         begun = self.origin.report()
         time.sleep(2)
-        stalled = self.origin.tell("stall")
+        stalled = self.origin.freeze() if self.frozen else self.origin.tell("stall")
         self.used_before, self.stalled_at = used(begun, stalled), stalled["now"]
         self.stalled_books = self._stall()
-        self.all = self.origin.report()
-        self.went_at = self.origin.tell("go")["now"]
+        self.all = self.origin.thaw() if self.frozen else self.origin.tell("go")
+        self.went_at = self.all["now"]
         time.sleep(1)
-        recovered = self.origin.report()
+        first = self.origin.report()
         time.sleep(1)
-        self.origin.tell("mark")
+        second = self.origin.tell("mark")
         time.sleep(1)
         self.after = self.origin.report()
-        self.used_after = used(recovered, self.after)
+        # The better one: what is lost is lost in both.
+        self.used_after = max(used(first, second), used(second, self.after))
         self.clients = self.crowd.stop()
         self.books = eventually(lambda: (b := Books(self.gateway)).is_quiet() and b)
         self.quiet = self.origin.report()
+
+    def _settle(self):
+        """Until the connections are in use nearly all of the time: a machine that does something else needs longer."""
+        until = time.monotonic() + 15
+        while time.monotonic() < until:
+            begun = self.origin.report()
+            time.sleep(1)
+            if used(begun, self.origin.report()) > STEADY * CONNECTIONS:
+                return
+        raise AssertionError("the machine is too busy for this")
 
     def _stall(self):
         """The reloads are spread over the stall."""
@@ -119,22 +132,26 @@ class Ghost:
         return self.rate(self.stalled_at - 2, self.stalled_at)
 
     def recovery_seconds(self):
-        """Until the first quarter of a second begins in which as many are served as before."""
-        quarters = (i / 100 for i in range(300))
-        return next(t for t in quarters if self.rate(self.went_at + t, self.went_at + t + 0.25) >=
-            AS_BEFORE * self.before())
+        """Until the first half of a second begins in which as many are served as before."""
+        for i in range(250):
+            begin = self.went_at + i / 100
+            if self.rate(begin, begin + 0.5) >= AS_BEFORE * self.before():
+                return i / 100
+        raise AssertionError("never as before")
 
     def tell(self, name):
-        print(f"\n{name}: {self.before():.0f} requests/s before, {self.rate(self.went_at + 1, self.went_at + 3):.0f} from "
-              f"one second after the recovery (first so in a quarter of a second: {self.recovery_seconds()} s); of "
-              f"{CONNECTIONS} connections in use: {self.used_before:.2f}, {self.used_after:.2f}; {self.clients['left']} "
-              f"clients gave up; waiting at the end of the stall: {self.stalled_books.total('weir_pool_waiters')}; most "
-              f"open: {self.all['open_max']}, {self.after['open_max']}; quiet: {self.books.states()}, the origin has "
-              f"{self.quiet['open']}; {self.books.acquires()}")
+        states = {state: count for state, count in self.books.states().items() if count > 0}
+        print(f"\n{name}: {self.before():.0f} requests/s before, "
+              f"{self.rate(self.went_at + 1, self.went_at + 3):.0f} from one second after the recovery on, as before "
+              f"after {self.recovery_seconds()} s; of {CONNECTIONS} connections in use: {self.used_before:.2f}, "
+              f"{self.used_after:.2f}; {self.clients['left']} clients gave up; waiting at the end of the stall: "
+              f"{self.stalled_books.total('weir_pool_waiters')}; most open: {self.all['open_max']}, "
+              f"{self.after['open_max']}; quiet: {states}, the origin has {self.quiet['open']}; "
+              f"{self.books.acquires()}")
 
 
-# Whoever closes in peace may still read, and is waited for: in `patience` eight of them hold the connections for most of
-# the stall. In the other variants the upstream is given up after a second, so that leases begin and fail all the while.
+# Whoever closes in peace may still read, and is waited for: in `patience` eight of them hold the connections for most
+# of the stall. In the other variants the upstream is given up after a second: leases begin and fail all the while.
 SHORT = {"timeouts": {"first_byte": "1s"}}
 
 # Some leave at any moment, queued or served, with a close or with a reset; the others as soon as they lose patience.
@@ -143,6 +160,7 @@ HANG_UP = {"tempers": {"leaver": 0.25}, "leave": "either", **SHORT}
 VARIANTS = {
     "patience": {"workers": 1},
     "hang_up": HANG_UP,
+    "frozen": {"frozen": True, **HANG_UP},
     "overflow": {"pool": {"on_acquire_timeout": "new", "max_overflow": 8}, **SHORT},
     "reload": {**HANG_UP, "reloads": [
         {"max_connections": 5, "order": "fifo", "acquire_timeout": "600ms"},
@@ -172,7 +190,6 @@ def test_ghost(ghosts, variant):
     assert ghost.clients["left"] > CLIENTS * STALL / PATIENCE / 2
 
     # As before, within one second, over all eight connections.
-    assert ghost.rate(ghost.went_at + 1, ghost.went_at + 3) >= AS_BEFORE * ghost.before()
     assert ghost.recovery_seconds() <= 1
     assert ghost.used_after >= USED_AS_BEFORE * ghost.used_before
     assert ghost.after["in_service_max"] == CONNECTIONS

@@ -176,8 +176,8 @@ def test_busy_worker_has_the_connections(two, busy):
     counted = here.origin.report()
     most = here.open_max()
     slowest = max(took for _, took in waits)
-    print(f"\nworker {busy} busy: {alone:.2f} of {CAP} in use by it alone, {beside:.2f} beside {len(waits)} requests of "
-          f"the other, which took {slowest * 1000:.0f} ms at most; at most {counted['open_max']} open as the origin "
+    print(f"\nworker {busy} busy: {alone:.2f} of {CAP} in use by it alone, {beside:.2f} beside {len(waits)} requests "
+          f"of the other, which took {slowest * 1000:.0f} ms at most; at most {counted['open_max']} open as the origin "
           f"counts, {most} as the system calls tell")
     assert alone >= SHARE_MIN * CAP
     assert beside >= SHARE_MIN * CAP

@@ -1,5 +1,7 @@
-"""Everything at once: clients of every temper, an origin with every fault, two workers. Then quiet, and all is as before."""
+"""Everything at once: clients of every temper, an origin with every fault, two workers. Then quiet; all as before."""
 
+import json
+import signal
 import time
 
 import pytest
@@ -27,11 +29,15 @@ def origin():
     ledger.close()
 
 
-def bad_times(origin):
-    """What an origin does to those who depend on it."""
+def bad_times(gateway, origin):
+    """What an origin does to those who depend on it; and an operator."""
     time.sleep(1)
     origin.tell("faults", FAULTS)
-    time.sleep(3)
+    time.sleep(2)
+    gateway.config["upstreams"][0]["pool"]["order"] = "fifo"
+    gateway.file.write_text(json.dumps(gateway.config))
+    gateway.signal(signal.SIGHUP)
+    time.sleep(1)
     origin.tell("refuse")
     time.sleep(0.7)
     origin.tell("accept")
@@ -45,17 +51,19 @@ def bad_times(origin):
 
 
 def test_soak(start, origin):
-    gateway = start(configuration(origin, workers=2, log={"access": "off"}, admin={"address": f"127.0.0.1:{free_port()}"},
+    gateway = start(configuration(origin, workers=2,
+        log={"access": "off"}, admin={"address": f"127.0.0.1:{free_port()}"},
         listener={"timeouts": {"header": "300ms", "body_idle": "300ms", "write_idle": "500ms", "keep_alive": "1s"}},
         upstream={"pool": POOL, "timeouts": {"connect": "200ms", "first_byte": "150ms", "idle": "150ms"}}))
     before = gateway.open_files()
     crowd = Crowd(gateway, clients=60, patience=0.3, leave="either", tempers=TEMPERS)
     try:
-        bad_times(origin)
+        bad_times(gateway, origin)
         clients = crowd.stop()
     finally:
         crowd.close()
     most = origin.report()["open_max"]
+    gateway.event("reloaded: ")
 
     # Quiet: nobody holds anything, what was idle is closed, and nothing else is left over.
     books = eventually(lambda: (b := Books(gateway)).is_quiet() and sum(b.states().values()) == 0 and b)

@@ -37,10 +37,10 @@ static struct drawn_times times_draw(void)
 	t.first_byte = ms_between(500, 3000);
 	t.idle = ms_between(500, 3000);
 	t.request = world_chance(300) ? 0 : ms_between(1000, 10000);
-	t.pool_idle = world_chance(200) ? ms_between(1, 50) : ms_between(500, 5000);
-	t.lifetime = world_chance(250) ? ms_between(10, 1000) : 0;
-	t.leak = world_chance(300) ? ms_between(100, 2000) : 0;
-	t.reclaim = t.leak != 0 && world_chance(500) ? t.leak + ms_between(0, 2000) : 0;
+	t.pool_idle = world_chance(100) ? ms_between(1, 50) : ms_between(500, 5000);
+	t.lifetime = world_chance(120) ? ms_between(10, 1000) : 0;
+	t.leak = world_chance(350) ? ms_between(50, 800) : 0;
+	t.reclaim = t.leak != 0 && world_chance(650) ? t.leak + ms_between(0, 800) : 0;
 	return t;
 }
 
@@ -88,7 +88,7 @@ static void pool_draw(struct sim_pool *pool)
 
 static void write_pool(struct sim_text *text, const struct sim_pool *pool, const struct drawn_times *t)
 {
-	unsigned uses = world_chance(200) ? ms_between(1, 3) : 0, connecting = ms_between(1, 4);
+	unsigned uses = world_chance(120) ? ms_between(1, 3) : 0, connecting = ms_between(1, 4);
 
 	text_printf(text, "    pool: {max_connections: %u, max_pending: %u, order: %s, max_uses: %u, max_connecting: %u,\n",
 		pool->connections, pool->pending, world_chance(500) ? "lifo" : "fifo", uses, connecting);

@@ -79,7 +79,7 @@ static void answer_draw_defect(struct sim_request *request)
 
 	if (!world_chance(faults.answer_defect))
 		return;
-	answer->defect = 1 + world_below(DEFECT_COUNT - 1);
+	answer->defect = world_chance(150) ? DEFECT_SURPLUS : 1 + world_below(DEFECT_COUNT - 1);
 	/* Without a length nobody can tell these from an answer that is right. */
 	if (answer->framing == SIM_UNTIL_CLOSE && (answer->defect == DEFECT_CLOSE || answer->defect == DEFECT_SURPLUS))
 		answer->defect = DEFECT_RESET;

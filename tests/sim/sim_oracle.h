@@ -3,15 +3,20 @@
  *
  *  1. Every request has one answer or a visible abort; answers come in the order of the requests.
  *  2. Every byte of content belongs to the message it stands in; what was cut short never looks complete.
- *  3. What a server receives is exactly the request that was intended, and is not repeated where that is unsafe.
+ *  3. What a server receives is exactly the request that was intended. It is sent again once at most, the same bytes, on a
+ *     new connection, when it is idempotent and the first connection had served before and gave no byte of an answer.
  *  4. Nothing of a refused request, and nothing of a tunnel before its 101, reaches a server.
  *  5. An upstream connection that is not at a message boundary, or that said more than its answer, is not used again;
- *     nor handed on to a request that waits for it.
- *  6. A failure names a cause that fits what went wrong; in a run where nothing went wrong there is no failure.
- *  7. The books balance after every turn, no exchange is without a deadline, memory is bounded by what is going on.
- *  8. Everything ends; afterwards every count is back where it was.
+ *     nor handed on to a request that waits for it; nor one that was closed while it was idle, or that rested longer than
+ *     its server said it may.
+ *  6. A failure names a cause that fits what went wrong; in a run where nothing went wrong there is no failure, and a
+ *     reload is nothing that goes wrong. A stale connection makes no request fail that may be sent again.
+ *  7. The books balance after every turn, no exchange is without a deadline, memory is bounded by what is going on, caps
+ *     hold over all workers, nobody borrows or waits who is not alive, who has refused is not stormed.
+ *  8. Everything ends; afterwards every count is back where it was, and everybody is served within a bounded time.
  *
- * Rules 1 to 6 are here; 7 and 8 are checked by sim_run.c, since they are about the world as a whole.
+ * Rules 1 to 6 are here, as far as they need not be where the bytes are (io_sim.c, sim_server.c); 7 and 8 are checked by
+ * sim_run.c, sim_books.c and io_sim.c, since they are about the world as a whole.
  */
 #ifndef WEIR_SIM_ORACLE_H
 #define WEIR_SIM_ORACLE_H

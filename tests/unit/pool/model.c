@@ -390,8 +390,12 @@ bool model_unit_free(const struct model *m)
 /* Those who want a fresh one wait for room, and an idle one takes it up. */
 static bool fresh_needs_room(const struct model *m)
 {
-	return model_fresh(m) > model_count(m, MODEL_CONNECTING) + model_ending(m) &&
-		(model_live(m) >= m->config.connections_max || !model_unit_free(m));
+	uint32_t room = beyond(m->config.connections_max, model_live(m));
+	uint32_t units = m->budget == NULL ? room : m->granted + beyond(m->budget->max, m->budget->used);
+
+	if (units < room)
+		room = units;
+	return model_fresh(m) > model_count(m, MODEL_CONNECTING) + model_ending(m) + room;
 }
 
 /* One step of serving; false: nothing is left to do. */

@@ -340,8 +340,6 @@ uint64_t model_next_event(const struct model *m)
 	return m->trimming ? earlier(next_us, m->trim_due_us) : next_us;
 }
 
-/* --- ties --------------------------------------------------------------------------------------------------------- */
-
 bool model_due_taken(const struct model *m, uint64_t due_us)
 {
 	for (int w = 0; w < MODEL_WAITERS; w++)

@@ -151,6 +151,31 @@ static void a_rejected_newcomer_leaves_the_offer_up(void **state)
 	owners_release(o, 2, budget);
 }
 
+/* And one that is in use does not. */
+static void a_unit_that_another_pool_has_idle_covers_a_waiter_without_a_queue(void **state)
+{
+	struct weir_pool_budget *budget = budget_of(1);
+	struct weir_pool_config config = owner_config();
+	struct owner o[2];
+	struct borrower a, b;
+
+	config.waiters_max = 0;
+	owner_init(&o[0], &config, budget);
+	owner_init(&o[1], &config, budget);
+	borrower_init(&b, &o[1]);
+	borrowers_lease(&a, 1, &o[0]);
+	assert_int_equal(borrower_acquire(&b, 1000), WEIR_POOL_REJECTED);
+	borrower_give_back(&a, WEIR_POOL_REUSABLE);
+	assert_int_equal(borrower_acquire(&b, 1000), WEIR_POOL_PENDING);
+	notices_deliver();
+	assert_int_equal(o[1].opens_n, 1);
+	owner_opened(&o[1], 0);
+	owner_run(&o[1]);
+	assert_int_equal(b.outcome, WEIR_POOL_DELIVERED);
+	borrower_give_back(&b, WEIR_POOL_REUSABLE);
+	owners_release(o, 2, budget);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -159,6 +184,7 @@ int main(void)
 		cmocka_unit_test(a_larger_budget_is_noticed_by_those_who_wait),
 		cmocka_unit_test(idle_min_takes_only_what_the_budget_has_to_spare),
 		cmocka_unit_test(a_rejected_newcomer_leaves_the_offer_up),
+		cmocka_unit_test(a_unit_that_another_pool_has_idle_covers_a_waiter_without_a_queue),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
