@@ -103,6 +103,17 @@ static const char *trouble_of(const struct host_answer answers[HOST_FAMILIES])
 	return answers[HOST_V4].result <= answers[HOST_V6].result ? answers[HOST_V4].why : answers[HOST_V6].why;
 }
 
+bool host_hear(struct host *host, enum host_family family, const struct host_answer *answer)
+{
+	bool changed = host->trouble != NULL || !host_addresses_eq(&host->known[family], &answer->addresses);
+
+	if (answer->result != HOST_FOUND)
+		return false;
+	host->known[family] = answer->addresses;
+	host->trouble = NULL;
+	return changed;
+}
+
 bool host_settle(struct host *host, const struct host_answer answers[HOST_FAMILIES], uint64_t now_us, uint64_t random)
 {
 	struct host_addresses before = host_all(host), after;

@@ -64,6 +64,12 @@ struct host {
 	uint64_t due_us;           /* when to ask again */
 };
 
+/*
+ * One question has been answered while nothing is known of the other: what was found is known from now on. True: it is other
+ * than before.
+ */
+bool host_hear(struct host *host, enum host_family family, const struct host_answer *answer);
+
 /* Both questions have been answered. True: the addresses or the trouble are others than before. `random` is for jitter. */
 bool host_settle(struct host *host, const struct host_answer answers[HOST_FAMILIES], uint64_t now_us, uint64_t random);
 

@@ -8,6 +8,10 @@
  * The table and c-ares' channel are the thread's. What the owner may look at is written under the lock: which table it is,
  * and what host_settle changes.
  *
+ * Some name servers never answer the one question and always the other. So what is found is known at once; the other question
+ * then has PATIENCE_US, after which it counts as failed. It is with c-ares still, is not asked a second time meanwhile, and
+ * what it may bring late is heard.
+ *
  * Bounds: the owner's names; QUESTIONED_MAX of them are asked for at once; of each answer the 64 lowest addresses are kept;
  * c-ares bounds the time that a question takes, and an answer is at most 64 KiB.
  *
@@ -33,6 +37,7 @@
 enum {
 	QUESTIONED_MAX = 16, /* names that are being asked for */
 	POLLED_MAX = ARES_GETSOCK_MAXNUM + 1,
+	PATIENCE_US = 500 * 1000,   /* for the second answer, from the first on */
 	IDLE_US = 60 * 1000 * 1000, /* with nothing to do the thread looks around as often */
 };
 
@@ -43,14 +48,16 @@ struct name;
 struct question {
 	struct name *name;
 	enum host_family family;
+	bool asked; /* c-ares has it */
 };
 
 struct name {
 	struct resolver *resolver;
 	struct question questions[HOST_FAMILIES];
 	struct host_answer answers[HOST_FAMILIES];
-	struct host host;    /* known and trouble: under the lock */
-	unsigned unanswered; /* questions; 0: it is not being asked for */
+	struct host host; /* known and trouble: under the lock */
+	bool waiting;     /* for answers, but not longer than until_us */
+	uint64_t until_us;
 	char text[RESOLVER_NAME_MAX + 1];
 };
 
@@ -76,7 +83,7 @@ struct resolver {
 	ares_channel channel;        /* NULL: none is open */
 	bool closing;                /* the channel is: nothing is learnt from its last answers */
 	struct timespec resolv_conf; /* when it was changed last, as the channel knows it */
-	unsigned questioned;         /* names with questions that are unanswered */
+	unsigned waiting;            /* names that are */
 	bool changed;                /* to be told */
 };
 
@@ -171,11 +178,32 @@ static void name_settle(struct name *name)
 	struct resolver *r = name->resolver;
 	uint64_t now_us = clock_us(CLOCK_MONOTONIC);
 
+	name->waiting = false;
+	r->waiting--;
 	pthread_mutex_lock(&r->lock);
 	r->changed |= host_settle(&name->host, name->answers, now_us, random_bits());
 	if (name->host.attempts == 1)
 		pthread_cond_signal(&r->progress);
 	pthread_mutex_unlock(&r->lock);
+}
+
+static void name_hear(struct name *name, enum host_family family)
+{
+	struct resolver *r = name->resolver;
+
+	pthread_mutex_lock(&r->lock);
+	r->changed |= host_hear(&name->host, family, &name->answers[family]);
+	pthread_mutex_unlock(&r->lock);
+}
+
+/* Nothing is learnt from what c-ares answers while its channel is closed: its questions are asked anew. */
+static void name_give_up(struct name *name)
+{
+	if (!name->waiting)
+		return;
+	name->waiting = false;
+	name->resolver->waiting--;
+	name->host.due_us = 0;
 }
 
 /* Also from inside ares_getaddrinfo, where no question to a server is needed. */
@@ -184,17 +212,44 @@ static void on_answer(void *argument, int status, int timeouts, struct ares_addr
 	struct question *question = argument;
 	struct name *name = question->name;
 	struct host_answer *answer = &name->answers[question->family];
+	const struct question *other = &name->questions[question->family == HOST_V4 ? HOST_V6 : HOST_V4];
 
+	question->asked = false;
 	*answer = (struct host_answer){.result = status_result(status), .why = status_text(status)};
 	if (info != NULL) {
 		answer_read(answer, info);
 		ares_freeaddrinfo(info);
 	}
-	if (--name->unanswered > 0)
-		return;
-	name->resolver->questioned--;
-	if (!name->resolver->closing)
+	if (name->resolver->closing) {
+		name_give_up(name);
+	} else if (name->waiting && !other->asked) {
 		name_settle(name);
+	} else {
+		name_hear(name, question->family);
+		if (answer->result == HOST_FOUND)
+			name->until_us = clock_us(CLOCK_MONOTONIC) + PATIENCE_US;
+	}
+}
+
+/* Those whose second answer does not come. */
+static void settle_impatient(struct resolver *r)
+{
+	uint64_t now_us = clock_us(CLOCK_MONOTONIC);
+
+	for (size_t i = 0; r->waiting > 0 && i < r->table->count; i++)
+		if (r->table->names[i].waiting && r->table->names[i].until_us <= now_us)
+			name_settle(&r->table->names[i]);
+}
+
+/* When the next one's patience is over. */
+static uint64_t patience_end(const struct resolver *r)
+{
+	uint64_t end_us = UINT64_MAX;
+
+	for (size_t i = 0; r->waiting > 0 && i < r->table->count; i++)
+		if (r->table->names[i].waiting && r->table->names[i].until_us < end_us)
+			end_us = r->table->names[i].until_us;
+	return end_us;
 }
 
 /* --- the channel ---------------------------------------------------------------------------------------------------- */
@@ -214,7 +269,7 @@ static void channel_close(struct resolver *r)
 	ares_destroy(r->channel);
 	r->closing = false;
 	r->channel = NULL;
-	CHECK(r->questioned == 0);
+	CHECK(r->waiting == 0);
 }
 
 static bool channel_open(struct resolver *r)
@@ -236,28 +291,38 @@ static bool channel_open(struct resolver *r)
 	return true;
 }
 
-/* The system's name servers may be others than they were. Not while somebody is being asked. */
+/* The system's name servers may be others than they were. */
 static void channel_refresh(struct resolver *r)
 {
 	struct timespec changed = resolv_conf_changed();
 
-	if (r->questioned == 0 &&
-		(changed.tv_sec != r->resolv_conf.tv_sec || changed.tv_nsec != r->resolv_conf.tv_nsec))
+	if (changed.tv_sec != r->resolv_conf.tv_sec || changed.tv_nsec != r->resolv_conf.tv_nsec)
 		channel_close(r);
 }
 
 /* --- asking --------------------------------------------------------------------------------------------------------- */
 
+/* A family whose question of before is unanswered counts as failed, unless the answer comes now. */
 static void name_ask(struct name *name)
 {
 	static const int families[HOST_FAMILIES] = {AF_INET, AF_INET6};
 	struct resolver *r = name->resolver;
+	bool late[HOST_FAMILIES];
 
-	name->unanswered = HOST_FAMILIES;
-	r->questioned++;
+	name->waiting = true;
+	name->until_us = UINT64_MAX;
+	r->waiting++;
+	/* Both first: the first may be answered at once, and is not the only one then. */
+	for (int f = 0; f < HOST_FAMILIES; f++) {
+		name->answers[f] = (struct host_answer){.result = HOST_FAILED, .why = status_text(ARES_ETIMEOUT)};
+		late[f] = name->questions[f].asked;
+		name->questions[f].asked = true;
+	}
 	for (int f = 0; f < HOST_FAMILIES; f++) {
 		const struct ares_addrinfo_hints hints = {.ai_family = families[f], .ai_flags = ARES_AI_NOSORT};
 
+		if (late[f])
+			continue;
 		if (r->channel != NULL)
 			ares_getaddrinfo(r->channel, name->text, NULL, &hints, on_answer, &name->questions[f]);
 		else
@@ -273,7 +338,7 @@ static struct name *name_due(struct table *table)
 	for (size_t i = 0; table != NULL && i < table->count; i++) {
 		struct name *name = &table->names[i];
 
-		if (name->unanswered == 0 && (first == NULL || name->host.due_us < first->host.due_us))
+		if (!name->waiting && (first == NULL || name->host.due_us < first->host.due_us))
 			first = name;
 	}
 	return first;
@@ -290,11 +355,11 @@ static uint64_t ask_due(struct resolver *r)
 	channel_refresh(r);
 	if (r->channel == NULL)
 		channel_open(r);
-	while (name != NULL && name->host.due_us <= now_us && r->questioned < QUESTIONED_MAX) {
+	while (name != NULL && name->host.due_us <= now_us && r->waiting < QUESTIONED_MAX) {
 		name_ask(name);
 		name = name_due(r->table);
 	}
-	return name != NULL && r->questioned < QUESTIONED_MAX ? name->host.due_us : UINT64_MAX;
+	return name != NULL && r->waiting < QUESTIONED_MAX ? name->host.due_us : UINT64_MAX;
 }
 
 /* --- waiting -------------------------------------------------------------------------------------------------------- */
@@ -403,13 +468,16 @@ static void *run(void *argument)
 	struct resolver *r = argument;
 
 	while (take_orders(r)) {
-		uint64_t due_us = ask_due(r);
+		uint64_t due_us, patience_us;
 
+		settle_impatient(r);
+		due_us = ask_due(r);
+		patience_us = patience_end(r);
 		if (r->changed) {
 			r->changed = false;
 			r->on_change(r->context);
 		}
-		wait_and_process(r, due_us);
+		wait_and_process(r, due_us < patience_us ? due_us : patience_us);
 	}
 	channel_close(r);
 	return NULL;

@@ -95,8 +95,13 @@ class NameServer:
             before = len(self.queries)
         self.wait(lambda queries: any(asked == name for asked, _ in queries[before:]))
 
-    def _answer(self, message, stream):
+    def send_late(self, query, messages):
+        for message in messages:
+            self.udp.sendto(message, query.sender)
+
+    def _answer(self, message, stream, sender=None):
         query = Query(message, stream)
+        query.sender = sender
         messages = self.answers.get(query.name, failing(NXDOMAIN))(query)
         with self.changed:
             self.queries.append((query.name, query.kind))
@@ -108,7 +113,7 @@ class NameServer:
             try:
                 message, sender = self.udp.recvfrom(65535)
                 # Nothing comes when the socket is being closed.
-                for answer in self._answer(message, stream=False) if message else []:
+                for answer in self._answer(message, stream=False, sender=sender) if message else []:
                     self.udp.sendto(answer, sender)
             except OSError:
                 continue

@@ -14,6 +14,7 @@ from nameserver import (A, AAAA, CNAME, NOTIMP, NXDOMAIN, REFUSED, SERVFAIL, TRU
 from raw import get, response
 from test_reload import Load, ask
 
+HAS_IPV6 = not needs_ipv6.args[0]
 NAME = "users.test"
 OLD, NEW = "127.0.0.2", "127.0.0.3"
 
@@ -363,6 +364,50 @@ def test_failure_of_one_family(start, nameserver, make_twins):
     gateway.event(f"resolved {NAME}: +{NEW} -{OLD}")
     assert "cannot be resolved" not in gateway.events.text()
     assert new.is_untouched()
+
+
+@pytest.mark.parametrize("unanswered", [A, AAAA])
+def test_family_that_is_never_answered(start, nameserver, make_twins, unanswered):
+    """Some servers do that. What the other family has is used, and followed, without waiting for it."""
+    hosts = ("::1", "::1") if unanswered == A else (OLD, NEW)
+    if unanswered == A and not HAS_IPV6:
+        pytest.skip("this machine has no IPv6 loopback address")
+    old, = make_twins(hosts[0])
+    old.serve()
+    nameserver.answers[NAME] = lambda query: [] if query.kind == unanswered else addresses(hosts[0])(query)
+    config = configured(nameserver, old.port)
+    config["resolver"] |= {"timeout": "60s", "attempts": 1}
+    gateway = start(config)
+    gateway.event(f"resolved {NAME}: +{hosts[0]}")
+    assert ask(gateway).status == 200
+    asked = [kind for _, kind in nameserver.queries].count(unanswered)
+    nameserver.wait(lambda queries: len(queries) >= asked + 4)
+    assert [kind for _, kind in nameserver.queries].count(unanswered) == asked
+    if hosts[0] != hosts[1]:
+        nameserver.answers[NAME] = lambda query: [] if query.kind == unanswered else addresses(hosts[1])(query)
+        gateway.event(f"resolved {NAME}: +{hosts[1]} -{hosts[0]}")
+    assert "cannot be resolved" not in gateway.events.text()
+
+
+def test_late_answer_is_heard(start, nameserver, make_twins):
+    """After the other family's has long been in use."""
+    twins = make_twins(OLD, "::1") if HAS_IPV6 else pytest.skip("this machine has no IPv6 loopback address")
+    late = []
+
+    def answer(query):
+        if query.kind == AAAA:
+            late.append(query)
+            return []
+        return addresses(OLD, ttl=300)(query)
+
+    nameserver.answers[NAME] = answer
+    config = configured(nameserver, twins[0].port)
+    config["resolver"] |= {"timeout": "60s", "attempts": 1}
+    gateway = start(config)
+    gateway.event(f"resolved {NAME}: +{OLD}")
+    gateway.event("ready")
+    nameserver.send_late(late[0], addresses("::1", ttl=300)(late[0]))
+    gateway.event(f"resolved {NAME}: +::1")
 
 
 def test_slow_name_server(start, nameserver, make_twins):

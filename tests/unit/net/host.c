@@ -151,6 +151,25 @@ static void test_families_are_apart(void **state)
 	assert_all(&host, SET("[fd00::1]:0"));
 }
 
+/* Heard before the other family has answered: it is known, and no failure any more. */
+static void test_hearing(void **state)
+{
+	struct host_answer one = found(30, SET("10.0.0.1:0")), nothing = none(HOST_NOTHING, "nothing");
+	struct host host = {0};
+
+	assert_true(host_hear(&host, HOST_V4, &one));
+	assert_false(host_hear(&host, HOST_V4, &one));
+	assert_false(host_hear(&host, HOST_V4, &nothing));
+	assert_all(&host, SET("10.0.0.1:0"));
+	assert_int_equal(host.attempts, 0);
+	settle(&host, none(HOST_FAILED, "silence"), none(HOST_FAILED, "silence"));
+	assert_non_null(host.trouble);
+	assert_true(host_hear(&host, HOST_V4, &one));
+	assert_null(host.trouble);
+	assert_false(settle(&host, one, none(HOST_FAILED, "silence")));
+	assert_int_equal(host.failures, 0);
+}
+
 static void test_failures_take_nothing_away(void **state)
 {
 	static const enum host_result results[][2] = {{HOST_FAILED, HOST_FAILED}, {HOST_FAILED, HOST_NOTHING},
@@ -231,6 +250,7 @@ int main(void)
 		cmocka_unit_test(test_first_answer),
 		cmocka_unit_test(test_time_to_live_is_cut),
 		cmocka_unit_test(test_families_are_apart),
+		cmocka_unit_test(test_hearing),
 		cmocka_unit_test(test_failures_take_nothing_away),
 		cmocka_unit_test(test_trouble_is_a_change_once),
 		cmocka_unit_test(test_back_off),
