@@ -36,7 +36,9 @@
 #define POOL_NO_SLOT UINT32_MAX
 #define POOL_NEVER UINT64_MAX
 #define POOL_TURN_MAX 32               /* own waiters served while the hand of another pool is up (engine.c) */
-#define POOL_AHEAD_RETRY_US 1000000    /* idle_min is looked after at least that often while the budget is spent */
+#ifndef POOL_AHEAD_RETRY_US            /* a test that counts in single microseconds has its own */
+#define POOL_AHEAD_RETRY_US 1000000    /* how often idle_min is looked after when it cannot be had at once */
+#endif
 
 enum slot_state {
 	SLOT_FREE,
@@ -104,6 +106,7 @@ struct weir_pool {
 	uint32_t failures;                /* opens failed in a row */
 	int failed_reason;                /* of the latest */
 	uint64_t backoff_us;              /* no open is begun before */
+	uint64_t ahead_us;                /* and none ahead of need before */
 
 	struct waiter_list queues[QUEUES];
 	uint32_t waiting;                 /* in all queues */
@@ -116,6 +119,7 @@ struct weir_pool {
 	uint64_t next_us;                 /* what weir_pool_next_event says; never later than the first deadline */
 	bool replanned;                   /* next_us became earlier since the owner last looked */
 	bool woken;                       /* ops->wake was called and weir_pool_run has still to come */
+	bool drawing;                     /* ops->random is running */
 	bool asking;                      /* the loop that asks the owner to open, check and close is running */
 	bool draining;                    /* no newcomers; closes when nobody waits any more */
 	bool closing;
@@ -221,8 +225,9 @@ void pool_replan(struct weir_pool *pool);
 /* The slot has become idle: its time begins. */
 void pool_idle_began(struct weir_pool *pool, struct slot *slot);
 
-/* No open for a while, after one has failed. */
+/* No open for a while, after one has failed; none ahead of need for a while. */
 void pool_back_off(struct weir_pool *pool);
+void pool_pause_ahead(struct weir_pool *pool);
 
 /* Tells of leases that are held too long and ends those held much too long. From weir_pool_run only. */
 void pool_watch_leases(struct weir_pool *pool);
@@ -232,6 +237,10 @@ void pool_watch_leases(struct weir_pool *pool);
 /* Takes the caller's time; time never goes back, whatever the callers say. */
 void pool_clock(struct weir_pool *pool, uint64_t now_us);
 uint64_t pool_time_after(uint64_t now_us, uint64_t span_us);
+
+/* A random number below `below`. */
+uint64_t pool_draw(struct weir_pool *pool, uint64_t below);
+
 void pool_times_add(struct weir_pool_times *times, uint64_t span_us);
 
 /* Connections beyond the maximum: this pool's own, or the budget's. */

@@ -117,8 +117,8 @@ struct weir_pool_config {
 	uint32_t connections_max;     /* of this pool and, through the budget, of all that share it; 1..1000000 */
 	/*
 	 * Connections beyond connections_max that WEIR_POOL_NEW may open; 1..1000000 with WEIR_POOL_NEW, else 0. As long as
-	 * there are more than connections_max, those that come back are closed, unless the next who waits has waited
-	 * through its acquire_timeout.
+	 * there are more than connections_max, those that come back are closed, unless somebody waits who has waited
+	 * through its acquire_timeout: then they serve whoever is next.
 	 */
 	uint32_t overflow_max;
 	/*
@@ -131,7 +131,8 @@ struct weir_pool_config {
 	/*
 	 * Connections kept ready beside the leased ones, as far as connections_max and the budget leave room;
 	 * 0..connections_max. They are opened ahead (by the first weir_pool_run after creation, too). Trimming leaves them;
-	 * one that idle_timeout or lifetime_max closes is replaced.
+	 * one that idle_timeout or lifetime_max closes is replaced. For a second after an open that failed, or a connection
+	 * that was spoiled before it had served, none is opened ahead.
 	 */
 	uint32_t idle_min;
 	uint32_t uses_max;            /* leases per connection; 0: no limit */
@@ -176,7 +177,7 @@ struct weir_pool_ops {
 	void (*wake)(void *owner);
 	/* weir_pool_close or _drain has finished; the pool may be freed from here. Told exactly once, from weir_pool_run. */
 	void (*on_closed)(void *owner);
-	/* Random bits, for jitter. */
+	/* Random bits, for jitter. Must not call the pool (checked, aborts). */
 	uint64_t (*random)(void *owner);
 	/*
 	 * Begin checking whether the connection is good; the owner answers once, at once or later, with weir_pool_checked,
@@ -307,9 +308,15 @@ void weir_pool_set_idle_timeout(struct weir_pool *pool, uint64_t idle_timeout_us
 /* --- time --------------------------------------------------------------------------------------------------------- */
 
 /*
+ * Time is what the owner's calls say: microseconds from any beginning. It may stand still; a time before the latest one
+ * counts as that.
+ */
+
+/*
  * Times out waiters and checks, closes idle connections past their time, opens what idle_min wants, looks after leases held
  * too long, tells the outcomes that there are (those that arise meanwhile are told by the next run, for which `wake` is
- * called). Call after creation, after `wake`, and at the time below.
+ * called). A delivery that was in time when the run began is told as one, also after a callback has given a later time.
+ * Call after creation, after `wake`, and at the time below.
  */
 void weir_pool_run(struct weir_pool *pool, uint64_t now_us);
 
