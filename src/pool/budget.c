@@ -6,14 +6,13 @@
  *     +--> seat --> seat --> seat            one per pool, pushed at the front, unlinked only with the budget
  *          owner    owner    (left)          a seat that was left is taken again by the next pool
  *          raised   offers   -               needs a unit; may have one idle; never both
- *          beyond   -        -               may have a unit beyond the maximum, and found none
  *          granted  granted  -               units handed to it that it has not taken yet, counted in used
  *
  * A unit that comes back while a hand is up is not put back but handed to that seat, so that no pool that asks in
  * between, above all the one that returns it, takes it away from who has waited. What the seat's pool does not need
  * when it answers the notice goes the way of every returned unit.
  *
- * A seat has three signs. Its own pool puts them up; whoever takes one down owes that pool the call of notify, so a sign
+ * A seat has two signs. Its own pool puts them up; whoever takes one down owes that pool the call of notify, so a sign
  * is good for one notice. A notified pool, whatever for and whether it still matters or not, answers with
  * weir_pool_budget_freed, which ends in pool_unit_pass_on: what is left goes on to the next. A pool that leaves passes
  * on as well: a notice may be under way to it.
@@ -24,7 +23,6 @@
  *   raises its hand, then tries once more          | returns a unit, then looks for hands
  *   raises its hand, then looks for offers         | offers, then looks for hands, and gives up idle connections
  *   (has tried in vain)                            | (before each time it lets its connections be idle)
- *   puts up `beyond`, then tries once more         | returns a unit, then looks for that sign
  *
  * So a unit that an idle connection of a quiet pool binds comes loose: one pool that offers is asked, and unless it
  * gives up as many as hands are raised, it has the next one asked. An offer stays up while connections are leased and
@@ -49,7 +47,6 @@ struct pool_seat {
 	void *owner;
 	_Atomic bool taken;
 	_Atomic bool raised;       /* sign: the pool has waiters and no unit for them */
-	_Atomic bool beyond;       /* sign: the pool may have a unit beyond the maximum, and found none */
 	_Atomic bool offers;       /* sign: the pool had idle connections when it last looked */
 	bool asked;                /* a pool that offers was notified when the hand went up; its own thread's */
 	_Atomic uint32_t granted;  /* units that are its own already; each came with a notice */
@@ -59,7 +56,6 @@ struct pool_seat {
 struct weir_pool_budget {
 	_Atomic uint32_t used;
 	_Atomic uint32_t raised;   /* never less than the number of raised seats */
-	_Atomic uint32_t beyond;   /* the same for that sign */
 	_Atomic uint32_t max;
 	_Atomic uint32_t overflow_max;
 	void (*notify)(void *owner);
@@ -245,30 +241,6 @@ static bool hand_answer(struct weir_pool_budget *budget, const struct pool_seat 
 	}
 }
 
-/* Units within the maximum and overflow_max. */
-static bool room_beyond(struct weir_pool_budget *budget)
-{
-	return atomic_load(&budget->used) < atomic_load(&budget->max) + atomic_load(&budget->overflow_max);
-}
-
-/* There is room: notifies one pool that may have a unit beyond the maximum, other than `own` (NULL: any). */
-static void beyond_answer(struct weir_pool_budget *budget, const struct pool_seat *own)
-{
-	const struct pool_seat *start = own != NULL ? own : atomic_load(&budget->seats);
-	struct pool_seat *seat = seat_behind(budget, start);
-
-	if (atomic_load(&budget->beyond) == 0 || !room_beyond(budget))
-		return;
-	for (;; seat = seat_behind(budget, seat)) {
-		if (seat != own && seat_notify(budget, seat, &seat->beyond, 0)) {
-			atomic_fetch_sub(&budget->beyond, 1);
-			return;
-		}
-		if (seat == start)
-			return;
-	}
-}
-
 /* Notifies one pool that offers, other than `own`. False: none does. */
 static bool offer_take_up(struct weir_pool_budget *budget, const struct pool_seat *own)
 {
@@ -284,9 +256,8 @@ void pool_seat_leave(struct weir_pool_budget *budget, struct pool_seat *seat)
 	if (budget == NULL)
 		return;
 	hand_lower(budget, seat);
-	pool_unit_forgo_beyond(budget, seat);
 	atomic_store(&seat->offers, false);
-	/* Whoever counts itself in from here on finds the signs down, and does not call. */
+	/* Whoever counts itself in from here on finds both signs down, and does not call. */
 	while (atomic_load(&seat->callers) > 0)
 		sched_yield();
 	if (!POOL_PLANTED(GRANT_LOST_WITH_SEAT))
@@ -339,27 +310,10 @@ bool pool_unit_spare(struct weir_pool_budget *budget)
 	return budget == NULL || (atomic_load(&budget->raised) == 0 && unit_try(budget));
 }
 
-static bool unit_try_beyond(struct weir_pool_budget *budget)
+bool pool_unit_take_beyond(struct weir_pool_budget *budget)
 {
-	return unit_try_below(budget, atomic_load(&budget->max) + atomic_load(&budget->overflow_max));
-}
-
-bool pool_unit_take_beyond(struct weir_pool_budget *budget, struct pool_seat *seat)
-{
-	if (budget == NULL || unit_try_beyond(budget))
-		return true;
-	if (!atomic_load(&seat->beyond)) {
-		atomic_fetch_add(&budget->beyond, 1);
-		atomic_store(&seat->beyond, true);
-	}
-	/* Raised first, then looked again: who makes room looks for the sign afterwards. */
-	return unit_try_beyond(budget);
-}
-
-void pool_unit_forgo_beyond(struct weir_pool_budget *budget, struct pool_seat *seat)
-{
-	if (budget != NULL && atomic_load(&seat->beyond) && atomic_exchange(&seat->beyond, false))
-		atomic_fetch_sub(&budget->beyond, 1);
+	return budget == NULL ||
+		unit_try_below(budget, atomic_load(&budget->max) + atomic_load(&budget->overflow_max));
 }
 
 uint32_t pool_units_beyond(struct weir_pool_budget *budget)
@@ -384,7 +338,6 @@ void pool_unit_return(struct weir_pool_budget *budget, struct pool_seat *seat)
 	 */
 	if (units_left(budget) && atomic_load(&budget->raised) > 0)
 		hand_answer(budget, seat, 0);
-	beyond_answer(budget, seat);
 }
 
 void pool_unit_forgo(struct weir_pool_budget *budget, struct pool_seat *seat)
@@ -423,7 +376,6 @@ void pool_unit_pass_on(struct weir_pool_budget *budget, struct pool_seat *seat, 
 		hand_answer(budget, seat, 0);
 	else if (others > returning)
 		offer_take_up(budget, seat);
-	beyond_answer(budget, seat);
 }
 
 bool weir_pool_budget_resize(struct weir_pool_budget *budget, uint32_t connections_max, uint32_t overflow_max)
@@ -435,6 +387,5 @@ bool weir_pool_budget_resize(struct weir_pool_budget *budget, uint32_t connectio
 	/* Whoever is notified passes on what is left. */
 	if (units_left(budget) && atomic_load(&budget->raised) > 0)
 		hand_answer(budget, NULL, 0);
-	beyond_answer(budget, NULL);
 	return true;
 }

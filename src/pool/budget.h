@@ -34,14 +34,8 @@ bool pool_unit_asked(const struct pool_seat *seat);
 /* One more connection for nobody who waits: only if there is a unit left and no hand is raised. */
 bool pool_unit_spare(struct weir_pool_budget *budget);
 
-/*
- * One more connection beyond the maximum, within overflow_max. False: there is none left, and the seat's sign for that is
- * up: when there is room again one pool with such a sign is notified.
- */
-bool pool_unit_take_beyond(struct weir_pool_budget *budget, struct pool_seat *seat);
-
-/* The pool needs none beyond the maximum (any more): that sign goes down. */
-void pool_unit_forgo_beyond(struct weir_pool_budget *budget, struct pool_seat *seat);
+/* One more connection beyond the maximum, within overflow_max. Nobody is notified when there is room again. */
+bool pool_unit_take_beyond(struct weir_pool_budget *budget);
 
 /* How many units are taken beyond the maximum. There must be a budget. Two loads. */
 uint32_t pool_units_beyond(struct weir_pool_budget *budget);

@@ -73,11 +73,14 @@ void pool_times_add(struct weir_pool_times *times, uint64_t span_us)
 
 void pool_lease_grant(struct weir_pool *pool, struct slot *slot, struct weir_pool_waiter *waiter)
 {
+	bool rested = slot->state != SLOT_CONNECTING;
+
 	pool_slot_move(pool, slot, SLOT_LEASED);
 	slot->held = false;
 	slot->generation++;
 	slot->uses++;
 	waiter->slot = slot_index(pool, slot);
+	waiter->rested = rested;
 	if (pool->config.leak_after_us > 0)
 		pool_plan(pool, pool_time_after(pool->now_us, pool->config.leak_after_us));
 }
@@ -370,19 +373,23 @@ static bool room_within(struct weir_pool *pool)
 	return pool_live(pool) < pool->config.connections_max && pool_unit_take(pool->budget, pool->seat);
 }
 
-/* Somebody may have a connection beyond the maximum. */
-static bool overflow_needed(const struct weir_pool *pool)
+bool pool_overflow_wanted(const struct weir_pool *pool)
 {
 	return pool->overdue > pool_supply(pool) && pool_live(pool) < pool->slots_max && pool_may_connect(pool);
 }
 
-/* Room for an open beyond the maximum, if somebody may have it. */
+/*
+ * Room for an open beyond the maximum, if somebody may have it. Other pools that have taken it tell nobody when they give it
+ * back: it is looked for again some times while the waiter has patience left.
+ */
 static bool room_beyond(struct weir_pool *pool)
 {
-	if (!overflow_needed(pool))
+	if (!pool_overflow_wanted(pool))
 		return false;
-	if (!pool_unit_take_beyond(pool->budget, pool->seat))
+	if (!pool_unit_take_beyond(pool->budget)) {
+		pool_plan(pool, pool_overflow_retry_us(pool));
 		return false;
+	}
 	pool->stats.overflowed++;
 	return true;
 }
@@ -420,8 +427,6 @@ void pool_forgo(struct weir_pool *pool)
 {
 	if (pool->budget == NULL)
 		return;
-	if (pool->config.overflow_max > 0 && !overflow_needed(pool))
-		pool_unit_forgo_beyond(pool->budget, pool->seat);
 	if (pool->waiting == 0 || !pool_open_needed(pool) || !pool_may_connect(pool) || pool_live(pool) >= pool->config.connections_max)
 		pool_unit_forgo(pool->budget, pool->seat);
 }

@@ -35,6 +35,7 @@
 #define POOL_PRIORITIES 4
 #define POOL_NO_SLOT UINT32_MAX
 #define POOL_NEVER UINT64_MAX
+#define POOL_OVERFLOW_TRIES 32         /* in an acquire_timeout, for a unit beyond the maximum */
 #define POOL_TURN_MAX 32               /* own waiters served while the hand of another pool is up (engine.c) */
 #ifndef POOL_AHEAD_RETRY_US            /* a test that counts in single microseconds has its own */
 #define POOL_AHEAD_RETRY_US 1000000    /* how often idle_min is looked after when it cannot be had at once */
@@ -283,6 +284,14 @@ void pool_settle(struct weir_pool *pool);
 /* Somebody waits for whom an open has to be begun; one is to be begun for nobody, so that idle_min is there. */
 bool pool_open_needed(const struct weir_pool *pool);
 bool pool_open_ahead(const struct weir_pool *pool);
+
+/* Somebody may have a connection beyond the maximum; when it is looked for again if there was none left. */
+bool pool_overflow_wanted(const struct weir_pool *pool);
+
+static inline uint64_t pool_overflow_retry_us(const struct weir_pool *pool)
+{
+	return pool_time_after(pool->now_us, pool->config.acquire_timeout_us / POOL_OVERFLOW_TRIES + 1);
+}
 
 /* As far as connecting_max and the back-off go, an open may begin now. */
 bool pool_may_connect(const struct weir_pool *pool);

@@ -73,6 +73,7 @@ struct weir_pool_waiter {
 	struct weir_pool_lease lease;    /* valid when DELIVERED */
 	void *connection;                /* the owner's connection when DELIVERED */
 	bool reused;                     /* it has served somebody before */
+	bool rested;                     /* it was not opened just now: its peer may have closed it meanwhile */
 	/*
 	 * OPEN_FAILED: the owner's number for the failed open. TIMED_OUT: that of the latest failed open if none has
 	 * succeeded since, else 0.

@@ -64,7 +64,6 @@ struct model {
 	struct weir_pool_config config;
 	struct model_budget *budget;  /* NULL: private */
 	bool raised;
-	bool beyond;                  /* its sign that it may have a unit beyond the maximum */
 	bool asked;                   /* a pool that offers was notified when its hand went up */
 	uint32_t granted;             /* units it was notified of and has not taken yet; counted in used */
 	uint32_t turn;                /* own waiters served while another pool's hand was up; 0: no turn has begun */
