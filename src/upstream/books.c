@@ -34,12 +34,6 @@ static void pool_stats_add(struct weir_pool_stats *to, const struct weir_pool_st
 	counters_add(&to->opened, &from->opened, sizeof(*to) - offsetof(struct weir_pool_stats, opened));
 }
 
-/* Of what was learned of one endpoint the shortest counts; 0: nothing was learned. */
-static uint64_t shorter(uint64_t a, uint64_t b)
-{
-	return a == 0 || (b != 0 && b < a) ? b : a;
-}
-
 void upstream_endpoint_stats_add(struct upstream_endpoint_stats *to, const struct upstream_endpoint_stats *from)
 {
 	pool_stats_add(&to->pool, &from->pool);
@@ -48,8 +42,8 @@ void upstream_endpoint_stats_add(struct upstream_endpoint_stats *to, const struc
 	to->leaking += from->leaking;
 	to->audits += from->audits;
 	to->audit_mismatch += from->audit_mismatch;
-	to->learned_idle_us = shorter(to->learned_idle_us, from->learned_idle_us);
-	to->announced_idle_us = shorter(to->announced_idle_us, from->announced_idle_us);
+	to->learned_idle_us = idle_close_shorter(to->learned_idle_us, from->learned_idle_us);
+	to->announced_idle_us = idle_close_shorter(to->announced_idle_us, from->announced_idle_us);
 }
 
 /* What this one counts itself, and was left. */

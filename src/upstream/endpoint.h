@@ -36,7 +36,8 @@ struct endpoint {
 	struct endpoint *older, *newer;  /* whom it succeeded, and by whom it was succeeded; NULL: nobody that there is */
 	const char *mismatch;          /* what the last audit found; NULL: nothing */
 	uint32_t named;                /* leases whose `picked` is this one's name */
-	struct idle_close idle_close;  /* when it closes connections that rest */
+	struct idle_close idle_close;  /* when it closes connections that rest between requests */
+	struct idle_close unused_close;  /* and those that have never served, which often is another time */
 	uint64_t idle_limit_us;        /* what the pool was told of it */
 	int64_t turn;                  /* round robin: what has been earned so far */
 	bool running;                  /* weir_pool_run is telling outcomes */
@@ -102,7 +103,13 @@ void endpoint_free_when_done(struct endpoint *ep);
 /* The endpoint has closed a connection that rests, or found it closed. Counts once. */
 void endpoint_saw_idle_close(struct endpoint *ep, struct upstream_conn *uc, uint64_t age_us);
 /* A connection had rested that long, and was good afterwards. */
-void endpoint_saw_survivor(struct endpoint *ep, uint64_t age_us);
+void endpoint_saw_survivor(struct endpoint *ep, const struct upstream_conn *uc, uint64_t age_us);
+/* Where that is learned. */
+static inline struct idle_close *endpoint_idle_close(struct endpoint *ep, const struct upstream_conn *uc)
+{
+	return uc->served ? &ep->idle_close : &ep->unused_close;
+}
+
 /* It says so itself. */
 void endpoint_announced(struct endpoint *ep, uint64_t idle_us);
 

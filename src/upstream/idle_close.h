@@ -30,7 +30,7 @@ struct idle_close {
 
 void idle_close_init(struct idle_close *ic);
 
-/* The backend has closed a connection that had rested for age_us since it last served. */
+/* The backend has closed a connection that had rested for age_us. */
 void idle_close_seen(struct idle_close *ic, uint64_t now_us, uint64_t age_us);
 
 /*
@@ -43,6 +43,12 @@ void idle_close_survived(struct idle_close *ic, uint64_t now_us, uint64_t age_us
 static inline uint64_t idle_close_learned(const struct idle_close *ic)
 {
 	return ic->belief.learned_us;
+}
+
+/* Of two times that were learned, where 0 is nothing. */
+static inline uint64_t idle_close_shorter(uint64_t a_us, uint64_t b_us)
+{
+	return a_us == 0 || (b_us != 0 && b_us < a_us) ? b_us : a_us;
 }
 
 /* How long a connection may rest: no longer than configured_us (0: no limit). 0: no limit. */
