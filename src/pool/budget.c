@@ -316,6 +316,12 @@ bool pool_unit_take_beyond(struct weir_pool_budget *budget)
 		unit_try_below(budget, atomic_load(&budget->max) + atomic_load(&budget->overflow_max));
 }
 
+bool pool_budget_is_quiet(struct weir_pool_budget *budget, struct pool_seat *seat)
+{
+	return atomic_load(&budget->raised) == 0 && atomic_load(&seat->offers) &&
+		atomic_load(&budget->used) <= atomic_load(&budget->max);
+}
+
 uint32_t pool_units_beyond(struct weir_pool_budget *budget)
 {
 	uint32_t used = atomic_load(&budget->used), max = atomic_load(&budget->max);

@@ -270,7 +270,7 @@ static bool idle_use(struct weir_pool *pool)
 	return true;
 }
 
-void pool_match(struct weir_pool *pool)
+void pool_match_all(struct weir_pool *pool)
 {
 	if (pool->next_us <= pool->now_us)
 		pool_expire(pool);
@@ -427,7 +427,7 @@ void pool_forgo(struct weir_pool *pool)
 {
 	if (pool->budget == NULL)
 		return;
-	if (pool->waiting == 0 || !pool_open_needed(pool) || !pool_may_connect(pool) || pool_live(pool) >= pool->config.connections_max)
+	if (!pool_open_needed(pool) || !pool_may_connect(pool) || pool_live(pool) >= pool->config.connections_max)
 		pool_unit_forgo(pool->budget, pool->seat);
 }
 
@@ -441,8 +441,12 @@ void pool_ask(struct weir_pool *pool)
 {
 	if (pool->asking)
 		return;
+	if (nothing_to_ask(pool)) {
+		pool_unit_forgo(pool->budget, pool->seat);
+		return;
+	}
 	pool->asking = true;
-	while (!nothing_to_ask(pool) && (ask_close(pool) || ask_check(pool) || ask_open(pool)))
+	while (ask_close(pool) || ask_check(pool) || ask_open(pool))
 		;
 	pool->asking = false;
 	pool_forgo(pool);
@@ -477,7 +481,7 @@ bool pool_close_due(const struct weir_pool *pool)
 	return pool->closing && !pool->closed_told && pool_live(pool) == 0 && pool->outcomes.count == 0;
 }
 
-void pool_wake(struct weir_pool *pool)
+void pool_wake_owner(struct weir_pool *pool)
 {
 	if (pool->woken || pool->calling > 0)
 		return;
