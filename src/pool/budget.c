@@ -29,8 +29,8 @@
  * given back, so that this costs no write; it may be out of date, and is gone once the pool has been asked. While
  * everything is in use there are no offers, and raising a hand calls nobody.
  *
- * Fairness: the search for a hand starts behind the seat that was notified last, the search for an offer behind the
- * seat that asks. When a busy pool gives a unit up is engine.c's rule.
+ * Fairness: of the hands that of the pool with the fewest connections is answered, among equals the first behind the
+ * seat that was notified last. The search for an offer starts behind the seat that asks. When a busy pool gives a unit up is engine.c's rule.
  */
 #include "pool/budget.h"
 
@@ -49,6 +49,7 @@ struct pool_seat {
 	_Atomic bool raised;       /* sign: the pool has waiters and no unit for them */
 	_Atomic bool offers;       /* sign: the pool had idle connections when it last looked */
 	bool asked;                /* a pool that offers was notified when the hand went up; its own thread's */
+	_Atomic uint32_t units;    /* connections of its pool; written by its own thread */
 	_Atomic uint32_t granted;  /* units that are its own already; each came with a notice */
 	_Atomic uint32_t callers;  /* threads that may be about to call notify for it */
 };
@@ -220,25 +221,37 @@ static struct pool_seat *seat_behind(struct weir_pool_budget *budget, const stru
 	return seat != NULL && seat->next != NULL ? seat->next : atomic_load(&budget->seats);
 }
 
-/*
- * Notifies one pool with a raised hand other than `own` (NULL: any), the first behind the one notified last, and hands it
- * `units`. False: there is none.
- */
-static bool hand_answer(struct weir_pool_budget *budget, const struct pool_seat *own, uint32_t units)
+/* Of the pools with a raised hand, other than `own` (NULL: any), the one with the fewest connections; NULL: there is none. */
+static struct pool_seat *hand_poorest(struct weir_pool_budget *budget, const struct pool_seat *own)
 {
-	struct pool_seat *last = atomic_load(&budget->notified_last);
-	const struct pool_seat *start = last != NULL ? last : own != NULL ? own : atomic_load(&budget->seats);
+	struct pool_seat *last = atomic_load(&budget->notified_last), *poorest = NULL;
+	const struct pool_seat *start = last != NULL ? last : atomic_load(&budget->seats);
 	struct pool_seat *seat = seat_behind(budget, start);
 
+	/* Equals take turns: the first behind the one notified last. */
 	for (;; seat = seat_behind(budget, seat)) {
-		if (seat != own && seat_notify(budget, seat, &seat->raised, units)) {
-			atomic_fetch_sub(&budget->raised, 1);
-			atomic_store(&budget->notified_last, seat);
-			return true;
-		}
+		if (seat != own && atomic_load(&seat->raised) &&
+			(poorest == NULL || atomic_load(&seat->units) < atomic_load(&poorest->units)))
+			poorest = seat;
 		if (seat == start)
-			return false;
+			return poorest;
 	}
+}
+
+/* Notifies the poorest pool with a raised hand other than `own` (NULL: any), and hands it `units`. False: there is none. */
+static bool hand_answer(struct weir_pool_budget *budget, const struct pool_seat *own, uint32_t units)
+{
+	struct pool_seat *seat;
+
+	/* Another thread may be quicker: then there is one hand less. */
+	while ((seat = hand_poorest(budget, own)) != NULL) {
+		if (!seat_notify(budget, seat, &seat->raised, units))
+			continue;
+		atomic_fetch_sub(&budget->raised, 1);
+		atomic_store(&budget->notified_last, seat);
+		return true;
+	}
+	return false;
 }
 
 /* Notifies one pool that offers, other than `own`. False: none does. */
@@ -274,6 +287,14 @@ static bool grant_take(struct pool_seat *seat)
 	return true;
 }
 
+/* Only the seat's own thread counts its units. */
+static bool unit_taken(struct pool_seat *seat)
+{
+	atomic_store_explicit(&seat->units, atomic_load_explicit(&seat->units, memory_order_relaxed) + 1,
+		memory_order_relaxed);
+	return true;
+}
+
 bool pool_unit_take(struct weir_pool_budget *budget, struct pool_seat *seat)
 {
 	bool raised;
@@ -290,7 +311,7 @@ bool pool_unit_take(struct weir_pool_budget *budget, struct pool_seat *seat)
 	}
 	/* If another unit is needed the hand goes up anew, and the offers are looked at anew. */
 	hand_lower(budget, seat);
-	return true;
+	return unit_taken(seat);
 }
 
 uint32_t pool_units_available(struct weir_pool_budget *budget, struct pool_seat *seat)
@@ -305,15 +326,25 @@ bool pool_unit_asked(const struct pool_seat *seat)
 	return seat != NULL && seat->asked && atomic_load(&seat->raised);
 }
 
-bool pool_unit_spare(struct weir_pool_budget *budget)
+bool pool_unit_spare(struct weir_pool_budget *budget, struct pool_seat *seat)
 {
-	return budget == NULL || (atomic_load(&budget->raised) == 0 && unit_try(budget));
+	return budget == NULL || (atomic_load(&budget->raised) == 0 && unit_try(budget) && unit_taken(seat));
 }
 
-bool pool_unit_take_beyond(struct weir_pool_budget *budget)
+bool pool_unit_take_beyond(struct weir_pool_budget *budget, struct pool_seat *seat)
 {
-	return budget == NULL ||
-		unit_try_below(budget, atomic_load(&budget->max) + atomic_load(&budget->overflow_max));
+	uint32_t max;
+
+	if (budget == NULL)
+		return true;
+	max = atomic_load(&budget->max) + atomic_load(&budget->overflow_max);
+	return unit_try_below(budget, max) && unit_taken(seat);
+}
+
+bool pool_budget_is_quiet(struct weir_pool_budget *budget, struct pool_seat *seat)
+{
+	return atomic_load(&budget->raised) == 0 && atomic_load(&seat->offers) &&
+		atomic_load(&budget->used) <= atomic_load(&budget->max);
 }
 
 uint32_t pool_units_beyond(struct weir_pool_budget *budget)
@@ -323,10 +354,9 @@ uint32_t pool_units_beyond(struct weir_pool_budget *budget)
 	return used > max ? used - max : 0;
 }
 
-void pool_unit_return(struct weir_pool_budget *budget, struct pool_seat *seat)
+/* A unit that this pool does not need goes to another, or back. */
+static void unit_give(struct weir_pool_budget *budget, struct pool_seat *seat)
 {
-	if (budget == NULL)
-		return;
 	if (!unit_shed(budget)) {
 		if (atomic_load(&budget->raised) > 0 && hand_answer(budget, seat, 1))
 			return;
@@ -338,6 +368,15 @@ void pool_unit_return(struct weir_pool_budget *budget, struct pool_seat *seat)
 	 */
 	if (units_left(budget) && atomic_load(&budget->raised) > 0)
 		hand_answer(budget, seat, 0);
+}
+
+void pool_unit_return(struct weir_pool_budget *budget, struct pool_seat *seat)
+{
+	if (budget == NULL)
+		return;
+	atomic_store_explicit(&seat->units, atomic_load_explicit(&seat->units, memory_order_relaxed) - 1,
+		memory_order_relaxed);
+	unit_give(budget, seat);
 }
 
 void pool_unit_forgo(struct weir_pool_budget *budget, struct pool_seat *seat)
@@ -352,6 +391,19 @@ uint32_t pool_units_missed(struct weir_pool_budget *budget, struct pool_seat *se
 
 	/* Its own hand, if up, was counted: only this thread raises it. */
 	return raised == 0 ? 0 : raised - atomic_load(&seat->raised);
+}
+
+uint32_t pool_units_owed(struct weir_pool_budget *budget, const struct pool_seat *seat)
+{
+	uint32_t own = atomic_load(&seat->units), units, owed = 0;
+
+	if (atomic_load(&budget->raised) == 0)
+		return 0;
+	for (struct pool_seat *other = atomic_load(&budget->seats); other != NULL; other = other->next) {
+		units = atomic_load(&other->units);
+		owed += other != seat && atomic_load(&other->raised) && (units == 0 || units + 1 < own);
+	}
+	return owed;
 }
 
 uint32_t pool_unit_offer(struct weir_pool_budget *budget, struct pool_seat *seat)
@@ -370,7 +422,7 @@ void pool_unit_pass_on(struct weir_pool_budget *budget, struct pool_seat *seat, 
 	if (budget == NULL)
 		return;
 	while (grant_take(seat))
-		pool_unit_return(budget, seat);
+		unit_give(budget, seat);
 	others = pool_units_missed(budget, seat);
 	if (others > 0 && units_left(budget))
 		hand_answer(budget, seat, 0);

@@ -269,8 +269,26 @@ void pool_lease_hand_over(struct weir_pool *pool, struct weir_pool_waiter *waite
 /* Takes back a connection that was kept for a waiter and not handed over: not a use of the connection. */
 void pool_lease_revoke(struct weir_pool *pool, struct weir_pool_waiter *waiter);
 
-/* Brings waiters and connections together: afterwards nobody waits beside an idle connection. Calls nobody. */
-void pool_match(struct weir_pool *pool);
+/* Nobody but this pool wants what is idle here, and nothing is beyond the maximum. */
+static inline bool pool_may_rest(const struct weir_pool *pool)
+{
+	return pool_live(pool) <= pool->config.connections_max &&
+		(pool->budget == NULL || pool_budget_is_quiet(pool->budget, pool->seat));
+}
+
+void pool_match_all(struct weir_pool *pool);
+
+/*
+ * Brings waiters and connections together: afterwards nobody waits beside an idle connection. Calls nobody. In the ordinary
+ * case there is nothing to do: nothing is due, nobody waits here or elsewhere, and there is room.
+ */
+static inline void pool_match(struct weir_pool *pool)
+{
+	bool quiet = pool->next_us > pool->now_us && pool->waiting == 0 && !pool->draining;
+
+	if (!quiet || (pool_count(pool, SLOT_IDLE) > 0 && !pool_may_rest(pool)))
+		pool_match_all(pool);
+}
 
 /*
  * After a match: asks the owner for whatever has to be opened, checked and closed. From inside such a callback it is left
@@ -308,7 +326,13 @@ void pool_close_begin(struct weir_pool *pool);
 /* Closed, with nothing left; the owner has still to be told. */
 bool pool_close_due(const struct weir_pool *pool);
 
+void pool_wake_owner(struct weir_pool *pool);
+
 /* The last step of every call: wakes the owner if there is a reason. In a callback it is left to the call around it. */
-void pool_wake(struct weir_pool *pool);
+static inline void pool_wake(struct weir_pool *pool)
+{
+	if (pool->outcomes.count > 0 || pool->replanned || pool->closing)
+		pool_wake_owner(pool);
+}
 
 #endif

@@ -98,7 +98,8 @@ static void on_outcome(struct weir_pool_waiter *waiter, enum weir_pool_outcome o
 
 static enum weir_pool_outcome ask_pool(struct upstream_lease *lease, uint64_t now_us, bool fresh)
 {
-	lease->waiter = (struct weir_pool_waiter){.on_outcome = on_outcome, .fresh = fresh};
+	weir_pool_waiter_init(&lease->waiter, on_outcome);
+	lease->waiter.fresh = fresh;
 	return weir_pool_acquire(lease->endpoint->pool, &lease->waiter, now_us, lease->deadline_us);
 }
 

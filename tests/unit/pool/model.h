@@ -14,6 +14,7 @@
 
 #include "pool/pool.h"
 
+#define MODEL_POOLS 3
 #define MODEL_SLOTS 8
 #define MODEL_WAITERS 24
 #define MODEL_TURN 32
@@ -58,6 +59,8 @@ struct model_budget {
 	uint32_t used, max, overflow;
 	uint32_t raised;              /* hands */
 	uint32_t most;                /* the largest max + overflow there has been */
+	const struct model *models[MODEL_POOLS];  /* whose it is */
+	uint32_t models_n;
 };
 
 struct model {

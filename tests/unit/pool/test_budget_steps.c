@@ -285,7 +285,7 @@ static void keeps_one(struct thread *self)
 /* Goes beyond the maximum if it may, and comes back. */
 static void overflows_one(struct thread *self)
 {
-	if (pool_unit_take_beyond(budget))
+	if (pool_unit_take_beyond(budget, self->seat))
 		pool_unit_return(budget, self->seat);
 }
 
