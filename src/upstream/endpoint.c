@@ -108,11 +108,8 @@ static void connected(struct upstream_conn *uc)
 /*
  * Two times are learned. A connection that has never served waits for the head of a first request, for which a backend often
  * has another timeout than between two. The pool has one limit for both, the shorter; but where none is opened ahead, those
- * that never served are too few to set it. What is closed at once has not rested: such a backend, or what stands before it,
- * accepts connections that it cannot serve.
+ * that never served are too few to set it.
  */
-#define UNUSED_AGE_MIN_US (1 * US_PER_S)
-
 static void idle_limit_changed(struct endpoint *ep)
 {
 	uint64_t limit_us = idle_close_limit(&ep->idle_close, ep->settings.idle_timeout_us);
@@ -135,8 +132,6 @@ void endpoint_saw_idle_close(struct endpoint *ep, struct upstream_conn *uc, uint
 	if (uc->rests_since_us == 0)
 		return;
 	uc->rests_since_us = 0;
-	if (!uc->served && age_us < UNUSED_AGE_MIN_US)
-		return;
 	idle_close_seen(endpoint_idle_close(ep, uc), io_now_us(ep->ups->io), age_us);
 	idle_limit_changed(ep);
 }

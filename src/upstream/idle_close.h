@@ -12,6 +12,7 @@ struct idle_close_belief {
 	uint64_t learned_us;      /* 0: nothing */
 	uint64_t candidate_us;    /* the shortest of the closes that agree */
 	uint64_t agreeing;        /* how many in a row; 0: there is no candidate */
+	uint64_t survivors;       /* that rested as long as the candidate, since the latest close */
 	uint64_t probed_us;       /* when `learned` was last confirmed or raised */
 	uint64_t patience_us;     /* how long it stays before it is raised */
 	bool probing;             /* it was raised and has not been contradicted since */

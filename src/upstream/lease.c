@@ -302,11 +302,9 @@ static void note_service(const struct upstream_lease *lease, uint64_t now_us)
 	uc->rests_since_us = now_us;
 }
 
-/* It will not be used again. An upstream that ends it right behind an answer that promised more closes after no rest at all. */
-static void conn_is_spent(struct upstream_conn *uc, bool promised)
+/* It will not be used again. One that its peer has ended already did not rest: that tells nothing of how long one may. */
+static void conn_is_spent(struct upstream_conn *uc)
 {
-	if (promised && uc->h1.conn.peer_closed)
-		endpoint_saw_idle_close(uc->endpoint, uc, 0);
 	uc->rests_since_us = 0;
 	h1_conn_release(&uc->h1);
 }
@@ -326,7 +324,7 @@ void upstream_give_back(struct upstream_lease *lease, bool clean)
 	if (reusable)
 		h1_conn_rest(&uc->h1);
 	else
-		conn_is_spent(uc, clean);
+		conn_is_spent(uc);
 	uc->lease = NULL;
 	if (!uc->reclaimed)
 		CHECK(weir_pool_give_back(
