@@ -351,6 +351,7 @@ static struct exchange *exchange_create(struct client *client)
 	upstream_lease_init(&ex->lease);
 	ex->worker = w;
 	ex->client = client;
+	ex->trusted = client->trusted;
 	ex->held = PLANTED(GENERATION_FREED_EARLY) ? w->current : generation_enter(w->current);
 	ex->timer.on_fire = exchange_on_timer;
 	ex->more.on_run = exchange_on_more;
