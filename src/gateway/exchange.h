@@ -16,6 +16,9 @@ void exchange_arm(struct exchange *ex);
 /* Something has changed on one of the sides: moves what can be moved (pump.c). The exchange may have ended after it. */
 void exchange_pump(struct exchange *ex);
 
+/* Whether the client has left by ending its direction: then nobody wants the answer (`half_close: abort`). */
+bool exchange_client_left(const struct exchange *ex);
+
 /* What the router is asked. */
 struct route_query exchange_query(const struct exchange *ex);
 
