@@ -424,8 +424,10 @@ static void notice_unblocking(struct exchange *ex)
  * a route that gives one itself costs nothing. Content that stands before the end is taken first, which tells whether it was
  * whole, unless the upstream does not take it.
  */
-static bool has_left(const struct exchange *ex)
+bool exchange_end_is_leave(const struct exchange *ex)
 {
+	if (ex->client->listener->config->half_close == HALF_CLOSE_SERVE)
+		return false;
 	switch ((enum exchange_state)ex->state) {
 	case EXCHANGE_FILTERING: return ex->route->action == ACTION_UPSTREAM;
 	case EXCHANGE_LEASING: return !PLANTED(QUEUED_FIN_UNNOTICED);
@@ -435,13 +437,6 @@ static bool has_left(const struct exchange *ex)
 	case EXCHANGE_RESPONDING: return ex->sent_us != 0 || conn_blocked(&ex->lease.conn->h1.conn);
 	default: return false;
 	}
-}
-
-bool exchange_client_left(const struct exchange *ex)
-{
-	const struct client *client = ex->client;
-
-	return client->h1.conn.peer_closed && client->listener->config->half_close == HALF_CLOSE_ABORT && has_left(ex);
 }
 
 /* Something has changed on one of the sides: move what can be moved. */
