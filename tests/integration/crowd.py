@@ -36,7 +36,7 @@ class Crowd:
             stdout=subprocess.PIPE)
 
     def stop(self, timeout=20):
-        """Ends it and returns its books: `served`, the times of all 200s; `statuses`; `left`, and when, by attempt: `gone`;
+        """Ends it and returns its books: `served`, the times of all 200s; `statuses`; `left`; `gone`, when, by attempt;
         `lost`."""
         told, _ = self.process.communicate(b"stop\n", timeout=timeout)
         assert self.process.returncode == 0

@@ -161,7 +161,8 @@ class Ghost:
               f"{self.rate(self.went_at + 1, self.went_at + 3):.0f} from one second after the recovery on, as before "
               f"after {self.recovery_seconds()} s; of {CONNECTIONS} connections in use: {self.used_before:.2f}, "
               f"{self.used_after:.2f}; {self.clients['left']} clients gave up; waiting at the end of the stall: "
-              f"{self.stalled_books.total('weir_pool_waiters')}; arrived when the client had left: {len(self.late())}; most open: {self.all['open_max']}, "
+              f"{self.stalled_books.total('weir_pool_waiters')}; arrived when the client had left: {len(self.late())}; "
+              f"most open: {self.all['open_max']}, "
               f"{self.after['open_max']}; quiet: {states}, the origin has {self.quiet['open']}; "
               f"{self.books.acquires()}")
 
