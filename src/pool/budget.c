@@ -316,6 +316,12 @@ bool pool_unit_take_beyond(struct weir_pool_budget *budget)
 		unit_try_below(budget, atomic_load(&budget->max) + atomic_load(&budget->overflow_max));
 }
 
+bool pool_budget_is_quiet(struct weir_pool_budget *budget, struct pool_seat *seat)
+{
+	return atomic_load(&budget->raised) == 0 && atomic_load(&seat->offers) &&
+		atomic_load(&budget->used) <= atomic_load(&budget->max);
+}
+
 uint32_t pool_units_beyond(struct weir_pool_budget *budget)
 {
 	uint32_t used = atomic_load(&budget->used), max = atomic_load(&budget->max);
@@ -327,17 +333,16 @@ void pool_unit_return(struct weir_pool_budget *budget, struct pool_seat *seat)
 {
 	if (budget == NULL)
 		return;
-	if (unit_shed(budget)) {
-		/* While the maximum grew, perhaps, and whoever made it grow found nothing left. */
-		if (units_left(budget) && atomic_load(&budget->raised) > 0)
-			hand_answer(budget, seat, 0);
-		return;
+	if (!unit_shed(budget)) {
+		if (atomic_load(&budget->raised) > 0 && hand_answer(budget, seat, 1))
+			return;
+		POOL_CHECK(atomic_fetch_sub(&budget->used, 1) > 0);
 	}
-	if (atomic_load(&budget->raised) > 0 && hand_answer(budget, seat, 1))
-		return;
-	POOL_CHECK(atomic_fetch_sub(&budget->used, 1) > 0);
-	/* A hand that went up in between found the unit not yet free: it is told to try again. */
-	if (atomic_load(&budget->raised) > 0)
+	/*
+	 * A hand that went up in between found the unit not yet free; and the maximum may have grown in between. It is
+	 * told to try again.
+	 */
+	if (units_left(budget) && atomic_load(&budget->raised) > 0)
 		hand_answer(budget, seat, 0);
 }
 

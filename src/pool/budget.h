@@ -34,8 +34,11 @@ bool pool_unit_asked(const struct pool_seat *seat);
 /* One more connection for nobody who waits: only if there is a unit left and no hand is raised. */
 bool pool_unit_spare(struct weir_pool_budget *budget);
 
-/* One more connection beyond the maximum, within overflow_max. */
+/* One more connection beyond the maximum, within overflow_max. Nobody is notified when there is room again. */
 bool pool_unit_take_beyond(struct weir_pool_budget *budget);
+
+/* No hand is raised, nothing is beyond the maximum, and the seat's offer is up. */
+bool pool_budget_is_quiet(struct weir_pool_budget *budget, struct pool_seat *seat);
 
 /* How many units are taken beyond the maximum. There must be a budget. Two loads. */
 uint32_t pool_units_beyond(struct weir_pool_budget *budget);

@@ -24,8 +24,10 @@
  * connection that ends for another reason needs no turn, and none is given up for a hand that such an end will answer.
  *
  * The rule for opening: while more wait than opens and checks are in flight, and there is room (own maximum, budget,
- * connecting_max, no back-off). Beyond the maximum only for those who have waited through their acquire_timeout, and
- * whatever comes back beyond it is closed unless one of them is next. Ahead of need only into free room.
+ * connecting_max, no back-off). Beyond the maximum only for those who have waited through their acquire_timeout; as long as
+ * one of them waits, whoever is next has what is there beyond it, and after that whatever comes back beyond it is closed.
+ * Ahead of need only into free room, and not for a while after an open that failed or a connection that ended before it
+ * had served.
  *
  * Who wants a fresh connection is not served by an idle one. Where there is no room to open one, an idle one goes for it.
  */
@@ -35,8 +37,22 @@
 
 void pool_clock(struct weir_pool *pool, uint64_t now_us)
 {
+	/* A call from inside `random` would find the pool between two steps. */
+	POOL_CHECK(!pool->drawing);
+	if (now_us >= POOL_NEVER)
+		now_us = POOL_NEVER - 1;
 	if (now_us > pool->now_us)
 		pool->now_us = now_us;
+}
+
+uint64_t pool_draw(struct weir_pool *pool, uint64_t below)
+{
+	uint64_t bits;
+
+	pool->drawing = true;
+	bits = pool->ops.random(pool->owner);
+	pool->drawing = false;
+	return bits % below;
 }
 
 uint64_t pool_time_after(uint64_t now_us, uint64_t span_us)
@@ -57,11 +73,14 @@ void pool_times_add(struct weir_pool_times *times, uint64_t span_us)
 
 void pool_lease_grant(struct weir_pool *pool, struct slot *slot, struct weir_pool_waiter *waiter)
 {
+	bool rested = slot->state != SLOT_CONNECTING;
+
 	pool_slot_move(pool, slot, SLOT_LEASED);
 	slot->held = false;
 	slot->generation++;
 	slot->uses++;
 	waiter->slot = slot_index(pool, slot);
+	waiter->rested = rested;
 	if (pool->config.leak_after_us > 0)
 		pool_plan(pool, pool_time_after(pool->now_us, pool->config.leak_after_us));
 }
@@ -102,6 +121,25 @@ static bool over_cap(const struct weir_pool *pool)
 	return pool_beyond(pool) > pool_ending(pool) && !POOL_PLANTED(OVERFLOW_NEVER_TRIMMED);
 }
 
+/* How many connections could be opened within the maximum. */
+static uint32_t room_left(struct weir_pool *pool)
+{
+	uint32_t live = pool_live(pool), max = pool->config.connections_max;
+	uint32_t room = live < max ? max - live : 0;
+	uint32_t units = pool->budget != NULL ? pool_units_available(pool->budget, pool->seat) : room;
+
+	return units < room ? units : room;
+}
+
+/* There is no room for the connections that some of the fresh wait for. */
+static bool fresh_lack_room(struct weir_pool *pool)
+{
+	uint32_t fresh = pool->queues[QUEUE_FRESH].count;
+	uint32_t coming = pool_count(pool, SLOT_CONNECTING) + pool_ending(pool);
+
+	return fresh > coming && fresh > coming + room_left(pool);
+}
+
 /* Why the connection is not to be used again, or SLOT_GOOD. */
 static unsigned slot_verdict(const struct weir_pool *pool, const struct slot *slot)
 {
@@ -128,10 +166,18 @@ void pool_slot_park(struct weir_pool *pool, struct slot *slot)
 	pool_idle_began(pool, slot);
 }
 
+/* Whether it stays if the check finds it good. */
+static bool worth_checking(struct weir_pool *pool, const struct slot *slot)
+{
+	bool excess = over_cap(pool) && pool->overdue == 0;
+
+	return slot_verdict(pool, slot) == SLOT_GOOD && !excess && !fresh_lack_room(pool);
+}
+
 void pool_slot_return(struct weir_pool *pool, struct slot *slot)
 {
 	pool_times_add(&pool->stats.use, pool->now_us - slot->leased_us);
-	if ((pool->config.checks & WEIR_POOL_CHECK_ON_GIVE_BACK) && slot_verdict(pool, slot) == SLOT_GOOD && !over_cap(pool))
+	if ((pool->config.checks & WEIR_POOL_CHECK_ON_GIVE_BACK) && worth_checking(pool, slot))
 		pool_slot_move(pool, slot, SLOT_RETURNED);
 	else
 		pool_slot_park(pool, slot);
@@ -197,29 +243,13 @@ static bool yields(struct weir_pool *pool, const struct slot *slot)
 
 /* --- match -------------------------------------------------------------------------------------------------------- */
 
-/* Beyond the maximum only those are served who have waited through their acquire_timeout. */
+/*
+ * A connection beyond the maximum, and nobody waits who may have one. (Whoever is next has it, lest the others open another
+ * one and close it again.)
+ */
 static bool is_excess(const struct weir_pool *pool, const struct weir_pool_waiter *next)
 {
-	return over_cap(pool) && (next == NULL || !next->overdue);
-}
-
-/* How many connections could be opened within the maximum. */
-static uint32_t room_left(struct weir_pool *pool)
-{
-	uint32_t live = pool_live(pool), max = pool->config.connections_max;
-	uint32_t room = live < max ? max - live : 0;
-	uint32_t units = pool->budget != NULL ? pool_units_available(pool->budget, pool->seat) : room;
-
-	return units < room ? units : room;
-}
-
-/* There is no room for the connections that some of the fresh wait for. */
-static bool fresh_lack_room(struct weir_pool *pool)
-{
-	uint32_t fresh = pool->queues[QUEUE_FRESH].count;
-	uint32_t coming = pool_count(pool, SLOT_CONNECTING) + pool_ending(pool);
-
-	return fresh > coming && fresh > coming + room_left(pool);
+	return over_cap(pool) && (next == NULL || pool->overdue == 0);
 }
 
 /* Somebody waits and something is idle. False: what is idle cannot serve them (yet). */
@@ -240,7 +270,7 @@ static bool idle_use(struct weir_pool *pool)
 	return true;
 }
 
-void pool_match(struct weir_pool *pool)
+void pool_match_all(struct weir_pool *pool)
 {
 	if (pool->next_us <= pool->now_us)
 		pool_expire(pool);
@@ -263,7 +293,7 @@ void pool_slot_offer(struct weir_pool *pool, struct slot *slot)
 		pool_slot_park(pool, slot);
 	} else if (is_excess(pool, waiter)) {
 		pool_slot_doom(pool, slot, WEIR_POOL_CLOSE_OVERFLOW);
-	} else if (!fresh && yields(pool, slot)) {
+	} else if (!fresh && (fresh_lack_room(pool) || yields(pool, slot))) {
 		pool_slot_doom(pool, slot, WEIR_POOL_CLOSE_YIELDED);
 	} else {
 		pool_lease_grant(pool, slot, waiter);
@@ -322,7 +352,7 @@ bool pool_open_needed(const struct weir_pool *pool)
 
 bool pool_open_ahead(const struct weir_pool *pool)
 {
-	return !pool->draining && !pool->closing &&
+	return !pool->draining && !pool->closing && pool->ahead_us <= pool->now_us &&
 		pool_count(pool, SLOT_IDLE) + pool_supply(pool) < pool->waiting + pool->config.idle_min &&
 		pool_live(pool) < pool->config.connections_max;
 }
@@ -343,13 +373,23 @@ static bool room_within(struct weir_pool *pool)
 	return pool_live(pool) < pool->config.connections_max && pool_unit_take(pool->budget, pool->seat);
 }
 
-/* Room for an open beyond the maximum, if somebody may have it. */
+bool pool_overflow_wanted(const struct weir_pool *pool)
+{
+	return pool->overdue > pool_supply(pool) && pool_live(pool) < pool->slots_max && pool_may_connect(pool);
+}
+
+/*
+ * Room for an open beyond the maximum, if somebody may have it. Other pools that have taken it tell nobody when they give it
+ * back: it is looked for again some times while the waiter has patience left.
+ */
 static bool room_beyond(struct weir_pool *pool)
 {
-	if (pool->overdue <= pool_supply(pool) || pool_live(pool) >= pool->slots_max)
+	if (!pool_overflow_wanted(pool))
 		return false;
-	if (!pool_unit_take_beyond(pool->budget))
+	if (!pool_unit_take_beyond(pool->budget)) {
+		pool_plan(pool, pool_overflow_retry_us(pool));
 		return false;
+	}
 	pool->stats.overflowed++;
 	return true;
 }
@@ -387,7 +427,7 @@ void pool_forgo(struct weir_pool *pool)
 {
 	if (pool->budget == NULL)
 		return;
-	if (pool->waiting == 0 || !pool_open_needed(pool) || !pool_may_connect(pool) || pool_live(pool) >= pool->config.connections_max)
+	if (!pool_open_needed(pool) || !pool_may_connect(pool) || pool_live(pool) >= pool->config.connections_max)
 		pool_unit_forgo(pool->budget, pool->seat);
 }
 
@@ -401,8 +441,12 @@ void pool_ask(struct weir_pool *pool)
 {
 	if (pool->asking)
 		return;
+	if (nothing_to_ask(pool)) {
+		pool_unit_forgo(pool->budget, pool->seat);
+		return;
+	}
 	pool->asking = true;
-	while (!nothing_to_ask(pool) && (ask_close(pool) || ask_check(pool) || ask_open(pool)))
+	while (ask_close(pool) || ask_check(pool) || ask_open(pool))
 		;
 	pool->asking = false;
 	pool_forgo(pool);
@@ -437,7 +481,7 @@ bool pool_close_due(const struct weir_pool *pool)
 	return pool->closing && !pool->closed_told && pool_live(pool) == 0 && pool->outcomes.count == 0;
 }
 
-void pool_wake(struct weir_pool *pool)
+void pool_wake_owner(struct weir_pool *pool)
 {
 	if (pool->woken || pool->calling > 0)
 		return;

@@ -35,8 +35,11 @@
 #define POOL_PRIORITIES 4
 #define POOL_NO_SLOT UINT32_MAX
 #define POOL_NEVER UINT64_MAX
+#define POOL_OVERFLOW_TRIES 32         /* in an acquire_timeout, for a unit beyond the maximum */
 #define POOL_TURN_MAX 32               /* own waiters served while the hand of another pool is up (engine.c) */
-#define POOL_AHEAD_RETRY_US 1000000    /* idle_min is looked after at least that often while the budget is spent */
+#ifndef POOL_AHEAD_RETRY_US            /* a test that counts in single microseconds has its own */
+#define POOL_AHEAD_RETRY_US 1000000    /* how often idle_min is looked after when it cannot be had at once */
+#endif
 
 enum slot_state {
 	SLOT_FREE,
@@ -104,6 +107,7 @@ struct weir_pool {
 	uint32_t failures;                /* opens failed in a row */
 	int failed_reason;                /* of the latest */
 	uint64_t backoff_us;              /* no open is begun before */
+	uint64_t ahead_us;                /* and none ahead of need before */
 
 	struct waiter_list queues[QUEUES];
 	uint32_t waiting;                 /* in all queues */
@@ -116,6 +120,7 @@ struct weir_pool {
 	uint64_t next_us;                 /* what weir_pool_next_event says; never later than the first deadline */
 	bool replanned;                   /* next_us became earlier since the owner last looked */
 	bool woken;                       /* ops->wake was called and weir_pool_run has still to come */
+	bool drawing;                     /* ops->random is running */
 	bool asking;                      /* the loop that asks the owner to open, check and close is running */
 	bool draining;                    /* no newcomers; closes when nobody waits any more */
 	bool closing;
@@ -221,8 +226,9 @@ void pool_replan(struct weir_pool *pool);
 /* The slot has become idle: its time begins. */
 void pool_idle_began(struct weir_pool *pool, struct slot *slot);
 
-/* No open for a while, after one has failed. */
+/* No open for a while, after one has failed; none ahead of need for a while. */
 void pool_back_off(struct weir_pool *pool);
+void pool_pause_ahead(struct weir_pool *pool);
 
 /* Tells of leases that are held too long and ends those held much too long. From weir_pool_run only. */
 void pool_watch_leases(struct weir_pool *pool);
@@ -232,6 +238,10 @@ void pool_watch_leases(struct weir_pool *pool);
 /* Takes the caller's time; time never goes back, whatever the callers say. */
 void pool_clock(struct weir_pool *pool, uint64_t now_us);
 uint64_t pool_time_after(uint64_t now_us, uint64_t span_us);
+
+/* A random number below `below`. */
+uint64_t pool_draw(struct weir_pool *pool, uint64_t below);
+
 void pool_times_add(struct weir_pool_times *times, uint64_t span_us);
 
 /* Connections beyond the maximum: this pool's own, or the budget's. */
@@ -259,8 +269,26 @@ void pool_lease_hand_over(struct weir_pool *pool, struct weir_pool_waiter *waite
 /* Takes back a connection that was kept for a waiter and not handed over: not a use of the connection. */
 void pool_lease_revoke(struct weir_pool *pool, struct weir_pool_waiter *waiter);
 
-/* Brings waiters and connections together: afterwards nobody waits beside an idle connection. Calls nobody. */
-void pool_match(struct weir_pool *pool);
+/* Nobody but this pool wants what is idle here, and nothing is beyond the maximum. */
+static inline bool pool_may_rest(const struct weir_pool *pool)
+{
+	return pool_live(pool) <= pool->config.connections_max &&
+		(pool->budget == NULL || pool_budget_is_quiet(pool->budget, pool->seat));
+}
+
+void pool_match_all(struct weir_pool *pool);
+
+/*
+ * Brings waiters and connections together: afterwards nobody waits beside an idle connection. Calls nobody. In the ordinary
+ * case there is nothing to do: nothing is due, nobody waits here or elsewhere, and there is room.
+ */
+static inline void pool_match(struct weir_pool *pool)
+{
+	bool quiet = pool->next_us > pool->now_us && pool->waiting == 0 && !pool->draining;
+
+	if (!quiet || (pool_count(pool, SLOT_IDLE) > 0 && !pool_may_rest(pool)))
+		pool_match_all(pool);
+}
 
 /*
  * After a match: asks the owner for whatever has to be opened, checked and closed. From inside such a callback it is left
@@ -274,6 +302,14 @@ void pool_settle(struct weir_pool *pool);
 /* Somebody waits for whom an open has to be begun; one is to be begun for nobody, so that idle_min is there. */
 bool pool_open_needed(const struct weir_pool *pool);
 bool pool_open_ahead(const struct weir_pool *pool);
+
+/* Somebody may have a connection beyond the maximum; when it is looked for again if there was none left. */
+bool pool_overflow_wanted(const struct weir_pool *pool);
+
+static inline uint64_t pool_overflow_retry_us(const struct weir_pool *pool)
+{
+	return pool_time_after(pool->now_us, pool->config.acquire_timeout_us / POOL_OVERFLOW_TRIES + 1);
+}
 
 /* As far as connecting_max and the back-off go, an open may begin now. */
 bool pool_may_connect(const struct weir_pool *pool);
@@ -290,7 +326,13 @@ void pool_close_begin(struct weir_pool *pool);
 /* Closed, with nothing left; the owner has still to be told. */
 bool pool_close_due(const struct weir_pool *pool);
 
+void pool_wake_owner(struct weir_pool *pool);
+
 /* The last step of every call: wakes the owner if there is a reason. In a callback it is left to the call around it. */
-void pool_wake(struct weir_pool *pool);
+static inline void pool_wake(struct weir_pool *pool)
+{
+	if (pool->outcomes.count > 0 || pool->replanned || pool->closing)
+		pool_wake_owner(pool);
+}
 
 #endif

@@ -146,9 +146,17 @@ void pool_back_off(struct weir_pool *pool)
 		span_us = pool->config.backoff_max_us;
 	if (span_us == 0)
 		return;
-	span_us = span_us / 2 + pool->ops.random(pool->owner) % (span_us / 2 + 1);
+	span_us = span_us - span_us / 2 + pool_draw(pool, span_us / 2 + 1);
 	pool->backoff_us = pool_time_after(pool->now_us, span_us);
 	pool_plan(pool, pool->backoff_us);
+}
+
+void pool_pause_ahead(struct weir_pool *pool)
+{
+	if (pool->config.idle_min == 0)
+		return;
+	pool->ahead_us = pool_time_after(pool->now_us, POOL_AHEAD_RETRY_US);
+	pool_plan(pool, pool->ahead_us);
 }
 
 void pool_expire(struct weir_pool *pool)
@@ -226,9 +234,13 @@ void pool_replan(struct weir_pool *pool)
 	due_us = earlier(due_us, list_due_us(pool, SLOT_CHECKING, config->check_timeout_us));
 	due_us = earlier(due_us, list_due_us(pool, SLOT_LEASED, config->leak_after_us));
 	due_us = earlier(due_us, list_due_us(pool, SLOT_LEAKING, config->reclaim_after_us));
+	if (pool->ahead_us > pool->now_us)
+		due_us = earlier(due_us, pool->ahead_us);
 	if (pool->backoff_us > pool->now_us)
 		due_us = earlier(due_us, pool->backoff_us);
-	else if (pool_open_ahead(pool) && pool_may_connect(pool))
+	else if (!pool_open_needed(pool) && pool_open_ahead(pool) && pool_may_connect(pool))
 		due_us = earlier(due_us, pool_time_after(pool->now_us, POOL_AHEAD_RETRY_US));
+	if (pool->budget != NULL && pool_overflow_wanted(pool))
+		due_us = earlier(due_us, pool_overflow_retry_us(pool));
 	pool->next_us = due_us;
 }

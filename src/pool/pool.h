@@ -58,7 +58,7 @@ struct weir_pool_lease {
 };
 
 /*
- * An acquire in progress. Zeroed before the first use. The memory is the caller's and must stay valid until its one
+ * An acquire in progress. Zeroed, or weir_pool_waiter_init, before the first use. The memory is the caller's and must stay valid until its one
  * outcome or its cancel, and until weir_pool_acquire has returned; then it may be used again.
  */
 struct weir_pool_waiter {
@@ -73,6 +73,7 @@ struct weir_pool_waiter {
 	struct weir_pool_lease lease;    /* valid when DELIVERED */
 	void *connection;                /* the owner's connection when DELIVERED */
 	bool reused;                     /* it has served somebody before */
+	bool rested;                     /* it was not opened just now: its peer may have closed it meanwhile */
 	/*
 	 * OPEN_FAILED: the owner's number for the failed open. TIMED_OUT: that of the latest failed open if none has
 	 * succeeded since, else 0.
@@ -92,6 +93,19 @@ struct weir_pool_waiter {
 	uint8_t queue;
 	bool overdue;
 };
+
+/*
+ * Before the first use of a waiter that is not zeroed, or for another use after its end: priority 0, not fresh. What else
+ * there is in it weir_pool_acquire sets.
+ */
+static inline void weir_pool_waiter_init(struct weir_pool_waiter *waiter,
+	void (*on_outcome)(struct weir_pool_waiter *waiter, enum weir_pool_outcome outcome))
+{
+	waiter->on_outcome = on_outcome;
+	waiter->priority = 0;
+	waiter->fresh = false;
+	waiter->stage = 0;
+}
 
 enum weir_pool_order { WEIR_POOL_LIFO, WEIR_POOL_FIFO };
 
@@ -117,8 +131,8 @@ struct weir_pool_config {
 	uint32_t connections_max;     /* of this pool and, through the budget, of all that share it; 1..1000000 */
 	/*
 	 * Connections beyond connections_max that WEIR_POOL_NEW may open; 1..1000000 with WEIR_POOL_NEW, else 0. As long as
-	 * there are more than connections_max, those that come back are closed, unless the next who waits has waited
-	 * through its acquire_timeout.
+	 * there are more than connections_max, those that come back are closed, unless somebody waits who has waited
+	 * through its acquire_timeout: then they serve whoever is next.
 	 */
 	uint32_t overflow_max;
 	/*
@@ -131,7 +145,8 @@ struct weir_pool_config {
 	/*
 	 * Connections kept ready beside the leased ones, as far as connections_max and the budget leave room;
 	 * 0..connections_max. They are opened ahead (by the first weir_pool_run after creation, too). Trimming leaves them;
-	 * one that idle_timeout or lifetime_max closes is replaced.
+	 * one that idle_timeout or lifetime_max closes is replaced. For a second after an open that failed, or a connection
+	 * that was spoiled before it had served, none is opened ahead.
 	 */
 	uint32_t idle_min;
 	uint32_t uses_max;            /* leases per connection; 0: no limit */
@@ -176,7 +191,7 @@ struct weir_pool_ops {
 	void (*wake)(void *owner);
 	/* weir_pool_close or _drain has finished; the pool may be freed from here. Told exactly once, from weir_pool_run. */
 	void (*on_closed)(void *owner);
-	/* Random bits, for jitter. */
+	/* Random bits, for jitter. Must not call the pool (checked, aborts). */
 	uint64_t (*random)(void *owner);
 	/*
 	 * Begin checking whether the connection is good; the owner answers once, at once or later, with weir_pool_checked,
@@ -307,9 +322,15 @@ void weir_pool_set_idle_timeout(struct weir_pool *pool, uint64_t idle_timeout_us
 /* --- time --------------------------------------------------------------------------------------------------------- */
 
 /*
+ * Time is what the owner's calls say: microseconds from any beginning. It may stand still; a time before the latest one
+ * counts as that.
+ */
+
+/*
  * Times out waiters and checks, closes idle connections past their time, opens what idle_min wants, looks after leases held
  * too long, tells the outcomes that there are (those that arise meanwhile are told by the next run, for which `wake` is
- * called). Call after creation, after `wake`, and at the time below.
+ * called). A delivery that was in time when the run began is told as one, also after a callback has given a later time.
+ * Call after creation, after `wake`, and at the time below.
  */
 void weir_pool_run(struct weir_pool *pool, uint64_t now_us);
 

@@ -11,12 +11,11 @@
 #include <stddef.h>
 
 /* +-10% of the configured lifetime, so that connections opened together do not end together. */
-static uint64_t lifetime_us(const struct weir_pool *pool)
+static uint64_t lifetime_us(struct weir_pool *pool)
 {
 	uint64_t span_us = pool->config.lifetime_max_us / 10;
 
-	return pool_time_after(pool->config.lifetime_max_us - span_us,
-		pool->ops.random(pool->owner) % (2 * span_us + 1));
+	return pool_time_after(pool->config.lifetime_max_us - span_us, pool_draw(pool, 2 * span_us + 1));
 }
 
 static void slot_opened(struct weir_pool *pool, struct slot *slot)
@@ -43,7 +42,9 @@ void weir_pool_opened(struct weir_pool *pool, uint32_t slot_number, void *connec
 	slot->connection = connection;
 	slot->opened = true;
 	pool->stats.opened++;
-	if (!dropped)
+	if (dropped)
+		pool->stats.closes[slot->verdict]++;
+	else
 		slot_opened(pool, slot);
 	pool_settle(pool);
 	pool_wake(pool);
@@ -69,6 +70,7 @@ static void open_failed(struct weir_pool *pool, int reason)
 	pool->failures += pool->failures < UINT32_MAX;
 	pool->failed_reason = reason;
 	pool_back_off(pool);
+	pool_pause_ahead(pool);
 	if (!dead && pool->waiting > pool_supply(pool))
 		waiter_fail(pool, pool_waiter_next_fresh(pool), reason);
 	while (dead && pool->waiting > 0)
@@ -162,7 +164,7 @@ void weir_pool_renew(struct weir_pool *pool, uint64_t now_us)
 	leases_mark(pool, SLOT_LEAKING);
 	pool_doom_unleased(pool, WEIR_POOL_CLOSE_RENEWED);
 	pool->failures = 0;
-	pool->backoff_us = 0;
+	pool->backoff_us = pool->ahead_us = 0;
 	pool_settle(pool);
 	pool_wake(pool);
 }

@@ -175,7 +175,11 @@ void model_doom(struct model *m, struct model_connection *c, enum weir_pool_clos
 {
 	bool was_idle = c->state == MODEL_IDLE;
 
+	/* What ends before it has served makes those opened ahead wait. */
+	if (c->uses == 0 && (reason == WEIR_POOL_CLOSE_SPOILED || reason == WEIR_POOL_CLOSE_CHECK_FAILED))
+		m->ahead_from_us = m->now_us + POOL_AHEAD_RETRY_US;
 	c->state = MODEL_DOOMED;
+	c->reason = reason;
 	m->stats.closes[reason] += c->opened;
 	if (was_idle)
 		idle_left(m);
@@ -388,7 +392,7 @@ bool model_unit_free(const struct model *m)
 }
 
 /* Those who want a fresh one wait for room, and an idle one takes it up. */
-static bool fresh_needs_room(const struct model *m)
+bool model_fresh_needs_room(const struct model *m)
 {
 	uint32_t room = beyond(m->config.connections_max, model_live(m));
 	uint32_t units = m->budget == NULL ? room : m->granted + beyond(m->budget->max, m->budget->used);
@@ -406,9 +410,9 @@ static bool serve(struct model *m)
 
 	if (c == NULL || model_waiting(m) == 0)
 		return false;
-	if (model_over_cap(m) && (next == NULL || !next->overdue)) {
+	if (model_over_cap(m) && (next == NULL || model_overdue_count(m) == 0)) {
 		model_doom(m, c, WEIR_POOL_CLOSE_OVERFLOW);
-	} else if (fresh_needs_room(m)) {
+	} else if (model_fresh_needs_room(m)) {
 		model_doom(m, c, WEIR_POOL_CLOSE_YIELDED);
 	} else if (next == NULL || m->config.checks & WEIR_POOL_CHECK_ON_ACQUIRE) {
 		return false;
@@ -464,9 +468,9 @@ void model_arrive(struct model *m, struct model_connection *c, bool checked)
 
 	if (next == NULL || not_again(m, c) != WEIR_POOL_CLOSE_REASONS) {
 		model_park(m, c);
-	} else if (model_over_cap(m) && !next->overdue) {
+	} else if (model_over_cap(m) && model_overdue_count(m) == 0) {
 		model_doom(m, c, WEIR_POOL_CLOSE_OVERFLOW);
-	} else if (checked && turn_over(m, c)) {
+	} else if (checked && (model_fresh_needs_room(m) || turn_over(m, c))) {
 		model_doom(m, c, WEIR_POOL_CLOSE_YIELDED);
 	} else {
 		model_lease(m, c, next);
@@ -483,7 +487,7 @@ bool model_open_needed(const struct model *m)
 
 bool model_open_ahead(const struct model *m)
 {
-	return !m->draining && !m->closing && model_live(m) < m->config.connections_max &&
+	return !m->draining && !m->closing && m->ahead_from_us <= m->now_us && model_live(m) < m->config.connections_max &&
 		model_count(m, MODEL_IDLE) + model_supply(m) < model_waiting(m) + m->config.idle_min;
 }
 

@@ -38,6 +38,7 @@ struct model_connection {
 	uint64_t since_us;            /* LEASED: since when it is kept for its borrower, or touched */
 	uint64_t leased_us;           /* LEASED and told: when */
 	bool leak_told;
+	enum weir_pool_close_reason reason;  /* DOOMED, CLOSING */
 };
 
 enum model_stage { MODEL_OUT, MODEL_WAITING, MODEL_RESOLVED, MODEL_HOLDING };
@@ -78,6 +79,7 @@ struct model {
 	uint32_t failures;            /* opens failed in a row */
 	int reason;                   /* of the latest of them */
 	uint64_t backoff_ends_us;     /* 0: none runs */
+	uint64_t ahead_from_us;       /* none is opened ahead before */
 	bool trimming;                /* an interval runs */
 	uint64_t trim_due_us;
 	uint32_t idle_low;            /* least that were idle in it */

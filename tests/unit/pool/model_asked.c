@@ -318,12 +318,26 @@ static uint64_t next_of_connection(const struct model *m, const struct model_con
 	return c->state == MODEL_CHECKING ? c->check_due_us : UINT64_MAX;
 }
 
+/* One beyond the maximum, which other pools may give back without a word, is looked for again. */
+static uint64_t next_of_overflow(const struct model *m)
+{
+	if (m->budget == NULL || model_overdue_count(m) <= model_supply(m) || !model_may_connect(m) ||
+		model_live(m) >= m->config.connections_max + m->config.overflow_max)
+		return UINT64_MAX;
+	return m->now_us + m->config.acquire_timeout_us / 32 + 1;
+}
+
 /* The end of a back-off; else another look at whether the budget has a unit to spare. */
 static uint64_t next_of_opens(const struct model *m)
 {
+	uint64_t pause_us = m->config.idle_min > 0 && m->ahead_from_us > m->now_us ? m->ahead_from_us : UINT64_MAX;
+
+	pause_us = earlier(pause_us, next_of_overflow(m));
 	if (m->backoff_ends_us > m->now_us)
-		return m->backoff_ends_us;
-	return model_open_ahead(m) && model_may_connect(m) ? m->now_us + 1000000 : UINT64_MAX;
+		return earlier(pause_us, m->backoff_ends_us);
+	if (model_open_needed(m) || !model_open_ahead(m) || !model_may_connect(m))
+		return pause_us;
+	return earlier(pause_us, m->now_us + POOL_AHEAD_RETRY_US);
 }
 
 uint64_t model_next_event(const struct model *m)

@@ -131,7 +131,8 @@ static bool check_on_give_back(const struct model *m, const struct model_connect
 	bool used_up = m->config.uses_max > 0 && c->uses >= m->config.uses_max;
 
 	return m->config.checks & WEIR_POOL_CHECK_ON_GIVE_BACK && !c->spoiled && !c->renewed && !used_up &&
-		c->expires_us > m->now_us && !m->closing && !model_over_cap(m);
+		c->expires_us > m->now_us && !m->closing && !(model_over_cap(m) && model_overdue_count(m) == 0) &&
+		!model_fresh_needs_room(m);
 }
 
 void model_give_back(struct model *m, uint32_t w, enum weir_pool_give_back how)
@@ -225,6 +226,8 @@ bool model_opened(struct model *m, uint32_t slot, uint64_t life_us)
 		m->failures = 0;
 		m->backoff_ends_us = 0;
 		model_arrive(m, c, false);
+	} else {
+		m->stats.closes[c->reason]++;
 	}
 	model_match(m);
 	return true;
@@ -238,7 +241,7 @@ static void back_off(struct model *m, uint64_t random)
 		us *= 2;
 	if (us > m->config.backoff_max_us)
 		us = m->config.backoff_max_us;
-	m->backoff_ends_us = us == 0 ? 0 : m->now_us + us / 2 + random % (us / 2 + 1);
+	m->backoff_ends_us = us == 0 ? 0 : m->now_us + us - us / 2 + random % (us / 2 + 1);
 }
 
 static bool plainly_dead(const struct model *m)
@@ -278,6 +281,7 @@ bool model_open_failed(struct model *m, uint32_t slot, int reason, uint64_t rand
 		m->failures++;
 		m->reason = reason;
 		back_off(m, random);
+		m->ahead_from_us = m->now_us + POOL_AHEAD_RETRY_US;
 		fail_waiters(m, reason);
 	}
 	model_match(m);
@@ -338,7 +342,7 @@ void model_renew(struct model *m)
 		m->connections[i].renewed |= m->connections[i].state == MODEL_LEASED;
 	model_doom_unleased(m, WEIR_POOL_CLOSE_RENEWED);
 	m->failures = 0;
-	m->backoff_ends_us = 0;
+	m->backoff_ends_us = m->ahead_from_us = 0;
 	model_match(m);
 }
 

@@ -14,6 +14,7 @@ uint32_t model_ending(const struct model *m);
 uint32_t model_fresh(const struct model *m);
 uint32_t model_overdue_count(const struct model *m);
 bool model_over_cap(const struct model *m);
+bool model_fresh_needs_room(const struct model *m);
 
 /* The waiter whose turn it is, NULL when there is none. */
 enum model_who { MODEL_ANYBODY, MODEL_FRESH, MODEL_NOT_FRESH };
