@@ -108,7 +108,8 @@ static enum weir_pool_outcome ask_pool(struct upstream_lease *lease, uint64_t no
 
 /*
  * The loop may have fetched an event of a connection that rests and not told it yet, because that of the client stood before
- * it. Such a connection is not used: what came is no answer to a request that has not been sent.
+ * it. Such a connection is not used: what came is no answer to a request that has not been sent. This sees only what was
+ * fetched in one go; of the rest the request's loss will tell, and it is sent again.
  */
 static bool has_untold_event(const struct upstream_lease *lease)
 {

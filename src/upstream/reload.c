@@ -66,6 +66,9 @@ static struct endpoint *group_find(const struct endpoint_group *group, const str
 
 /* --- what stays ----------------------------------------------------------------------------------------------------- */
 
+/* Where a member has come that is not asked for here, the size is another one. */
+_Static_assert(sizeof(void *) != 8 || sizeof(struct weir_pool_config) == 112, "same_settings knows every member");
+
 static bool same_settings(const struct weir_pool_config *a, const struct weir_pool_config *b)
 {
 	return a->connections_max == b->connections_max && a->overflow_max == b->overflow_max &&

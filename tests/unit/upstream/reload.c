@@ -612,6 +612,52 @@ static void test_counters_over_pools(void **state)
 	end_close(&ends[1]);
 }
 
+/* What was learned of the backend was handed on when it was succeeded; it may have been wrong. */
+static void test_beliefs_are_not_left_behind(void **state)
+{
+	struct set set;
+	struct user held;
+	struct end end;
+
+	set_open(&set, ONE_AT_0);
+	connect_at(&held, &set, 0, &end);
+	endpoint_announced(bed_endpoint(&set.bed, 0), 7 * US_PER_S);
+	set_reload(&set, TWO_AT_0);
+	assert_int_equal(bed_endpoint(&set.bed, 0)->stats.announced_idle_us, 7 * US_PER_S);
+	endpoint_announced(bed_endpoint(&set.bed, 0), 9 * US_PER_S);
+	user_end(&held, &set);
+	assert_int_equal(count_endpoints(&set), 1);
+	assert_int_equal(bed_endpoint(&set.bed, 0)->stats.announced_idle_us, 9 * US_PER_S);
+	set_close(&set);
+	end_close(&end);
+}
+
+/* Whatever is another in `pool`, the pool is another. */
+static void test_every_setting_counts(void **state)
+{
+#define POOL "acquire_timeout: 2s, on_acquire_timeout: new, max_overflow: 2"
+	static const char *const pools[] = {"max_connections: 7, " POOL, "max_pending: 7, " POOL, "max_uses: 7, " POOL,
+		"order: fifo, " POOL, "idle_timeout: 7s, " POOL, "max_lifetime: 7m, " POOL, "max_connecting: 7, " POOL,
+		"min_idle: 7, " POOL, "leak_after: 7m, " POOL, "reclaim_after: 7m, " POOL, "acquire_timeout: 2s",
+		"acquire_timeout: 3s, on_acquire_timeout: new, max_overflow: 2",
+		"acquire_timeout: 2s, on_acquire_timeout: new, max_overflow: 3"};
+	struct set set;
+
+	set_open(&set, "{name: u, endpoints: [{address: 127.0.0.1:80}], pool: {" POOL "}}");
+	for (size_t i = 0; i < COUNT(pools); i++) {
+		char yaml[256];
+
+		snprintf(yaml, sizeof(yaml), "{name: u, endpoints: [{address: 127.0.0.1:80}], pool: {%s}}", pools[i]);
+		const struct config *other = set_config(&set, yaml);
+
+		if (upstream_keeps_pools(&set.bed.config->upstreams[0], &other->upstreams[0]))
+			fail_msg("the pool is kept in spite of: %s", pools[i]);
+		assert_true(upstream_keeps_pools(&other->upstreams[0], &other->upstreams[0]));
+		config_free(other);
+	}
+	set_close(&set);
+}
+
 static size_t count_budgets(const struct set *set)
 {
 	size_t count = 0;
@@ -691,6 +737,8 @@ int main(void)
 		LOOP_TEST(test_cap_shrinks),
 		LOOP_TEST(test_cap_over_workers_that_reload_one_after_the_other),
 		LOOP_TEST(test_counters_over_pools),
+		LOOP_TEST(test_beliefs_are_not_left_behind),
+		LOOP_TEST(test_every_setting_counts),
 		LOOP_TEST(test_budgets_do_not_pile_up),
 	};
 
