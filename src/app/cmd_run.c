@@ -146,7 +146,7 @@ static const struct config *reload_load(const struct gateway *gateway, const cha
 	struct config_complaints complaints;
 	const struct config *config;
 
-	if (config_load(gateway->path, &config, &complaints) != CONFIG_OK) {
+	if (config_load_again(gateway->path, &config, &complaints) != CONFIG_OK) {
 		reload_tell_complaints(&to, LEVEL_ERROR, gateway->path, &complaints);
 		tell(gateway->journal, LEVEL_ERROR, "%s: not reloaded: the configuration of before stays in force", signal_name);
 	}

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import re
 import signal
 import socket
@@ -72,7 +73,9 @@ def test_bad_file_changes_nothing_and_says_why(start, origin):
     assert "SIGHUP: not reloaded: the configuration of before stays in force" in said[-1]
     places = [line for line in said if re.search(rf" error main {re.escape(str(gateway.file))}:\d+:\d+: ", line)]
     assert len(places) == 2
-    assert any("upstreams[0].pool.max_conections" in line and "max_connections" in line for line in places)
+    # As `weir check` says it, with its quotes.
+    unknown = 'upstreams[0].pool.max_conections: unknown key "max_conections" (did you mean `max_connections`?)'
+    assert any(unknown in line for line in places)
     client.send(get())
     wire.read_request()
     wire.send(response(b"two"))
@@ -93,6 +96,18 @@ def test_file_that_is_gone(start, origin):
     assert "not reloaded" in said[-1] and str(gateway.file) in said[0]
     assert ask(gateway).status == 200
     # And is back.
+    gateway.reload(gateway.config)
+
+
+def test_file_that_is_a_pipe_now(start, origin):
+    """As with `weir run -c <(render)`: there is no writer any more, and nobody may wait for one."""
+    gateway = start(configuration(origin.serve()))
+    gateway.file.unlink()
+    os.mkfifo(gateway.file)
+    said = gateway.hang_up()
+    assert "not reloaded" in said[-1] and "not a regular file" in said[0]
+    assert ask(gateway).status == 200
+    gateway.file.unlink()
     gateway.reload(gateway.config)
 
 
