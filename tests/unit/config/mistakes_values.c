@@ -12,8 +12,8 @@ static const struct mistake mistakes[] = {
 		"f:2:68: listeners[0].limits.connections: found \"1000001\"; allowed: a whole number from 1 to "
 		"1000000 (default 10000)\n"},
 	{LISTENER("limits: {connections: 1.5}"),
-		"f:2:68: listeners[0].limits.connections: found \"1.5\"; allowed: a whole number from 1 to 1000000 "
-		"(default 10000)\n"},
+		"f:2:68: listeners[0].limits.connections: found \"1.5\", which is not a whole number; allowed: a whole "
+		"number from 1 to 1000000 (default 10000)\n"},
 	{LISTENER("limits: {connections: 0x10}"),
 		"f:2:68: listeners[0].limits.connections: found \"0x10\"; allowed: a whole number from 1 to 1000000 "
 		"(default 10000)\n"},
@@ -76,7 +76,7 @@ static const struct mistake mistakes[] = {
 		"f:2:69: listeners[0].limits.header_bytes: found \"257KiB\"; allowed: a size from 1KiB to 256KiB, "
 		"in B, KiB, MiB or GiB (default 32KiB)\n"},
 	{LISTENER("limits: {header_bytes: 1.5KiB}"),
-		"f:2:69: listeners[0].limits.header_bytes: found \"1.5KiB\", whose unit is unknown; allowed: a size "
+		"f:2:69: listeners[0].limits.header_bytes: found \"1.5KiB\", which is not a whole number; allowed: a size "
 		"from 1KiB to 256KiB, in B, KiB, MiB or GiB (default 32KiB)\n"},
 	{LISTENER("limits: {body_bytes: 17179869184GiB}"),
 		"f:2:67: listeners[0].limits.body_bytes: found \"17179869184GiB\"; allowed: a size from 1B to "
@@ -192,6 +192,9 @@ static const struct mistake mistakes[] = {
 	{UPSTREAM("pool: {acquire_timeout: 0}"),
 		"f:3:89: upstreams[0].pool.acquire_timeout: found \"0\"; allowed: a duration from 1ms to 1h, in us, "
 		"ms, s, m or h (default 1s); no request waits for ever\n"},
+	{UPSTREAM("pool: {acquire_timeout: 1.5s}"),
+		"f:3:89: upstreams[0].pool.acquire_timeout: found \"1.5s\", which is not a whole number; allowed: a "
+		"duration from 1ms to 1h, in us, ms, s, m or h (default 1s); no request waits for ever\n"},
 	{UPSTREAM("pool: {acquire_timeout: 2h}"),
 		"f:3:89: upstreams[0].pool.acquire_timeout: found \"2h\"; allowed: a duration from 1ms to 1h, in "
 		"us, ms, s, m or h (default 1s); no request waits for ever\n"},
