@@ -163,6 +163,9 @@ static void reload(struct gateway *gateway, const char *signal_name)
 		return;
 	}
 	if (workers_next(gateway->workers) != NULL) {
+		tell(gateway->journal, LEVEL_INFO,
+			"%s: a reload is under way, which %u of %u workers have taken; the file is read again after it",
+			signal_name, gateway->count - workers_reloading(gateway->workers), gateway->count);
 		gateway->reload_again = true;
 		return;
 	}
@@ -180,16 +183,13 @@ static void reload(struct gateway *gateway, const char *signal_name)
 static void reload_look(struct gateway *gateway)
 {
 	const struct reload_teller to = {reload_on_tell, gateway->journal};
-	unsigned refused;
+	struct reload_workers taken = {.count = gateway->count};
 
-	if (workers_next(gateway->workers) == NULL || workers_reloading(gateway->workers))
+	if (workers_next(gateway->workers) == NULL || workers_reloading(gateway->workers) > 0)
 		return;
-	reload_tell_changes(&to, workers_config(gateway->workers), workers_next(gateway->workers));
-	refused = workers_reloaded(gateway->workers);
-	if (refused > 0)
-		tell(gateway->journal, LEVEL_ERROR,
-			"%u of %u workers lacked the memory to reload: they go on with the configuration of before", refused,
-			gateway->count);
+	taken.refused = workers_refused(gateway->workers);
+	reload_tell_changes(&to, workers_config(gateway->workers), workers_next(gateway->workers), taken);
+	workers_reloaded(gateway->workers);
 	if (gateway->reload_again) {
 		gateway->reload_again = false;
 		reload(gateway, "SIGHUP");

@@ -472,6 +472,28 @@ def test_fifty_reloads_under_load(start, make_origin):
         assert gateway.anonymous_bytes() < settled + 512 * 1024
 
 
+def test_hangup_while_a_reload_is_under_way(start):
+    """It is said that it is put off, and what the file says last is in force in the end."""
+    config = configuration(route={"respond": {"status": 200, "body": "0"}})
+    # Other settings for every pool: that takes the worker its time.
+    config["upstreams"] = [{"name": f"u{i}", "endpoints": [{"address": f"127.0.0.1:{i + 1}"}]} for i in range(500)]
+    gateway = start(config)
+    put_off = "SIGHUP: a reload is under way, which "
+    rounds = 0
+    while put_off not in gateway.events.text():
+        rounds += 1
+        assert rounds < 200
+        for upstream in config["upstreams"]:
+            upstream["pool"] = {"max_uses": rounds}
+        config["routes"][0]["respond"]["body"] = str(rounds)
+        gateway.file.write_text(json.dumps(config))
+        for _ in range(20):
+            gateway.signal(signal.SIGHUP)
+            time.sleep(0.002)
+    assert re.search(put_off + "[01] of 1 workers have taken", gateway.events.text())
+    eventually(lambda: ask(gateway).body == str(rounds).encode())
+
+
 def test_hangups_in_a_row_are_not_lost(start):
     """The file as it is at the last one is the one in force."""
     config = configuration(route={"respond": {"status": 200, "body": "0"}})
