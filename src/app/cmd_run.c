@@ -58,6 +58,15 @@ static void plan_warn(const struct config *config, const char *path)
 	config_complaints_release(&complaints);
 }
 
+/* That is refused: no client could ever come. */
+static bool idle_check(const struct config *config, struct config_complaints *complaints)
+{
+	struct config_machine machine;
+
+	config_machine_read(&machine);
+	return config_plan_idle(config, &machine, complaints);
+}
+
 /* What runs. */
 struct gateway {
 	const char *path;           /* of the configuration */
@@ -145,10 +154,17 @@ static const struct config *reload_load(const struct gateway *gateway, const cha
 	const struct reload_teller to = {reload_on_tell, gateway->journal};
 	struct config_complaints complaints;
 	const struct config *config;
+	bool good = config_load_again(gateway->path, &config, &complaints) == CONFIG_OK;
 
-	if (config_load_again(gateway->path, &config, &complaints) != CONFIG_OK) {
+	if (good) {
+		config_complaints_release(&complaints);
+		good = idle_check(config, &complaints);
+	}
+	if (!good) {
 		reload_tell_complaints(&to, LEVEL_ERROR, gateway->path, &complaints);
 		tell(gateway->journal, LEVEL_ERROR, "%s: not reloaded: the configuration of before stays in force", signal_name);
+		config_free(config);
+		config = NULL;
 	}
 	config_complaints_release(&complaints);
 	return config;
@@ -308,6 +324,18 @@ static enum exit_code run(const struct config *config, const char *path)
 	return code;
 }
 
+static bool idle_fits(const struct config *config, const char *path)
+{
+	struct config_complaints complaints;
+	bool fits = idle_check(config, &complaints);
+
+	config_complaints_print(&complaints, path, stderr);
+	config_complaints_release(&complaints);
+	if (!fits)
+		command_complain("%s: nothing was started", path);
+	return fits;
+}
+
 static enum exit_code run_run(int argc, char **argv)
 {
 	const struct config *config;
@@ -323,7 +351,10 @@ static enum exit_code run_run(int argc, char **argv)
 
 	if (code != EXIT_FINE)
 		return code;
-	return run(config, path);
+	if (idle_fits(config, path))
+		return run(config, path);
+	config_free(config);
+	return EXIT_WRONG;
 }
 
 const struct command command_run = {

@@ -74,4 +74,12 @@ void config_machine_read(struct config_machine *machine);
 bool config_plan(const struct config *config, const struct config_machine *machine, FILE *to,
 	struct config_complaints *complaints);
 
+/*
+ * Whether the connections that are kept ready (`min_idle`) leave open files for clients. False, with a complaint, when they
+ * do not: they are opened whether anybody comes or not, so nobody would ever be served. Where config_plan() finds nothing
+ * this does not either. The complaints are to be released in every case.
+ */
+bool config_plan_idle(const struct config *config, const struct config_machine *machine,
+	struct config_complaints *complaints);
+
 #endif

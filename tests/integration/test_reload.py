@@ -6,13 +6,14 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import threading
 import time
 import urllib.request
 
 import pytest
 
-from gateway import configuration, eventually, free_port, merged, sanitizer
+from gateway import BINARY, configuration, eventually, free_port, merged, sanitizer
 from raw import get, response
 from test_upgrade import SWITCH
 
@@ -109,6 +110,19 @@ def test_file_that_is_a_pipe_now(start, origin):
     assert ask(gateway).status == 200
     gateway.file.unlink()
     gateway.reload(gateway.config)
+
+
+def test_connections_kept_ready_that_leave_no_room(start, origin):
+    """They would be opened whether anybody comes or not, and then nobody could."""
+    config = configuration(origin.serve())
+    gateway = start(config, files=120)
+    said = gateway.hang_up(pool(config, min_idle=60))
+    assert "not reloaded" in said[-1] and "upstreams[0].pool.min_idle: 60 connections are to be kept ready" in said[0]
+    assert ask(gateway).status == 200
+    command = ["sh", "-c", 'ulimit -n 120 && exec "$@"', "sh", BINARY, "run", "-c", gateway.file]
+    again = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert again.returncode == 2 and "kept ready" in again.stderr and "nothing was started" in again.stderr
+    gateway.reload(pool(config, min_idle=10))
 
 
 def test_what_takes_effect_at_the_next_start(start, origin):
