@@ -79,7 +79,7 @@ bool config_plan(const struct config *config, const struct config_machine *machi
  * do not: they are opened whether anybody comes or not, so nobody would ever be served. Where config_plan() finds nothing
  * this does not either. The complaints are to be released in every case.
  */
-bool config_plan_idle(const struct config *config, const struct config_machine *machine,
-	struct config_complaints *complaints);
+bool config_plan_idle(
+	const struct config *config, const struct config_machine *machine, struct config_complaints *complaints);
 
 #endif

@@ -320,8 +320,8 @@ static uint64_t idle_files(const struct config_upstream *upstream, unsigned work
 	return upstream->endpoint_count * each;
 }
 
-bool config_plan_idle(const struct config *config, const struct config_machine *machine,
-	struct config_complaints *complaints)
+bool config_plan_idle(
+	const struct config *config, const struct config_machine *machine, struct config_complaints *complaints)
 {
 	unsigned workers = plan_workers(config, machine);
 	uint64_t ready = 0, largest = 0;
@@ -340,8 +340,8 @@ bool config_plan_idle(const struct config *config, const struct config_machine *
 	if (ready == 0 || others + ready <= machine->files_max)
 		return true;
 	complain_whole(complaints, path,
-		"%" PRIu64 " connections are to be kept ready, which leaves no open files for clients (%" PRIu64 " are allowed); "
-		"lower this number, or raise that limit to %" PRIu64 " at least (ulimit -Hn, systemd's LimitNOFILE=)",
+		"%" PRIu64 " connections are to be kept ready, which leaves no open files for clients (%" PRIu64
+		" are allowed); lower this number, or raise that limit to %" PRIu64 " at least (ulimit -Hn, systemd's LimitNOFILE=)",
 		ready, machine->files_max, others + ready);
 	return false;
 }

@@ -78,7 +78,8 @@ static void overflow_check(struct load *l, const struct node *map, const struct 
 			"`new` opens connections beyond max_connections, at most max_overflow, which is not there; "
 			"write how many (there is no unbounded pool), or write `fail`");
 	else if (opens_more && pool->max_overflow == 0)
-		complain(l, room, "found 0, and `on_acquire_timeout: new` needs room for 1 connection at least; raise "
+		complain(l, room,
+			"found 0, and `on_acquire_timeout: new` needs room for 1 connection at least; raise "
 			"it, or write `fail` there");
 }
 
@@ -102,8 +103,9 @@ static void min_idle_check(struct load *l, const struct node *map, const struct 
 {
 	if (pool->min_idle <= pool->max_connections || complained_of(l, node_find(map, VIEW("max_connections"))))
 		return;
-	complain(l, node_find(map, VIEW("min_idle")), "found %u, and max_connections allows %u; lower this number, or raise "
-		"that", pool->min_idle, pool->max_connections);
+	complain(l, node_find(map, VIEW("min_idle")),
+		"found %u, and max_connections allows %u; lower this number, or raise that",
+		pool->min_idle, pool->max_connections);
 }
 
 static void pool_check(struct load *l, const struct node *map, void *out)

@@ -59,7 +59,8 @@ static void test_taken_by_all(void **state)
 {
 	struct told told = tell((struct reload_workers){.count = 2});
 
-	assert_string_equal(told.text, "upstream u: added: 127.0.0.1:82\n"
+	assert_string_equal(told.text,
+		"upstream u: added: 127.0.0.1:82\n"
 		"reloaded: 1 route (1 before); endpoints: 1 added, 1 kept, 0 with a new pool, 0 draining\n");
 	assert_int_equal(told.level, LEVEL_INFO);
 }
@@ -69,7 +70,8 @@ static void test_refused_by_one(void **state)
 {
 	struct told told = tell((struct reload_workers){.count = 2, .refused = 1});
 
-	assert_string_equal(told.text, "upstream u: added: 127.0.0.1:82\n"
+	assert_string_equal(told.text,
+		"upstream u: added: 127.0.0.1:82\n"
 		"not reloaded by 1 of 2 workers: they lacked the memory and go on with the configuration of before; "
 		"another SIGHUP tries again\n");
 	assert_int_equal(told.level, LEVEL_ERROR);

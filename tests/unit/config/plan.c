@@ -232,7 +232,8 @@ static char *idle(const char *yaml, uint64_t files_max)
 }
 
 #define READY(pool) \
-	VERSION "workers: 2\n" LISTENERS "upstreams: [{name: a, pool: {min_idle: 1}, endpoints: [{address: 127.0.0.1:81}]}, " \
+	VERSION "workers: 2\n" LISTENERS \
+		"upstreams: [{name: a, pool: {min_idle: 1}, endpoints: [{address: 127.0.0.1:81}]}, " \
 		"{name: b, pool: {" pool "}, endpoints: [{address: 127.0.0.1:82}, {address: 127.0.0.1:83}]}]\n" \
 		"routes: [{name: r, upstream: a}]\n"
 
