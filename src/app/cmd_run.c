@@ -4,7 +4,9 @@
  *   load -> journal -> workers, control (all sockets bound) -> "listening" lines -> threads -> "ready" -> orders -> end
  *
  * A reload is begun by SIGHUP and told when every worker has taken it. The file is read and checked here, off the loops; a
- * bad one changes nothing.
+ * bad one changes nothing. When host names have other addresses, the same file is reloaded with those.
+ *
+ *   as loaded --names_expand--> with addresses --workers_create, workers_reload--> in force
  *
  * What fails before "ready" is one line on standard error and undoes what was begun. After it, everything is told through
  * the event log.
@@ -13,6 +15,7 @@
 #include <stdio.h>
 
 #include "app/command.h"
+#include "app/names.h"
 #include "app/process.h"
 #include "app/reload.h"
 #include "app/workers.h"
@@ -73,9 +76,12 @@ struct gateway {
 	struct journal *journal;
 	struct workers *workers;
 	struct control *control;    /* NULL: `admin: off` */
+	const struct config *loaded;   /* as the file says: one reference */
+	struct names names;
 	unsigned count;             /* of workers */
 	bool draining;
 	bool reload_again;          /* asked for while one was under way */
+	bool reload_of_addresses;   /* the one that is under way: the file is the same */
 };
 
 static void announce_one(const struct address *address, struct view name)
@@ -170,6 +176,46 @@ static const struct config *reload_load(const struct gateway *gateway, const cha
 	return config;
 }
 
+static bool reload_names(struct gateway *gateway, const struct config *config)
+{
+	char error[256];
+
+	if (names_follow(&gateway->names, config, error))
+		return true;
+	tell(gateway->journal, LEVEL_ERROR, "%s", error);
+	return false;
+}
+
+static void warn_of_left_out(const struct gateway *gateway, const struct config *config)
+{
+	for (size_t i = 0; i < config->upstream_count; i++) {
+		const struct config_upstream *u = &config->upstreams[i];
+
+		if (u->left_out > 0)
+			tell(gateway->journal, LEVEL_WARNING,
+				"upstream %.*s: %zu endpoints are not used: it has %u already, and there are no more",
+				(int)u->name.n, u->name.p, u->left_out, CONFIG_UPSTREAM_ENDPOINTS_MAX);
+	}
+}
+
+/* `config` as it was loaded, with the addresses that are known now. False: out of memory. */
+static bool reload_begin(const struct gateway *gateway, const struct config *config)
+{
+	const struct config *expanded = names_expand(&gateway->names, config);
+
+	if (expanded == NULL)
+		return false;
+	if (!gateway->reload_of_addresses ||
+		config_endpoint_count(expanded) > config_endpoint_count(workers_config(gateway->workers))) {
+		reload_warn_of_plan(gateway, expanded);
+		warn_of_left_out(gateway, expanded);
+	}
+	if (workers_reload(gateway->workers, expanded))
+		return true;
+	config_free(expanded);
+	return false;
+}
+
 static void reload(struct gateway *gateway, const char *signal_name)
 {
 	const struct config *config;
@@ -188,11 +234,25 @@ static void reload(struct gateway *gateway, const char *signal_name)
 	config = reload_load(gateway, signal_name);
 	if (config == NULL)
 		return;
-	reload_warn_of_plan(gateway, config);
-	if (!workers_reload(gateway->workers, config)) {
-		tell(gateway->journal, LEVEL_ERROR, "%s: not reloaded: out of memory", signal_name);
-		config_free(config);
+	gateway->reload_of_addresses = false;
+	if (reload_names(gateway, config) && reload_begin(gateway, config)) {
+		config_free(gateway->loaded);
+		gateway->loaded = config;
+		return;
 	}
+	tell(gateway->journal, LEVEL_ERROR, "%s: not reloaded: out of memory, or of threads", signal_name);
+	config_free(config);
+	reload_names(gateway, gateway->loaded);
+}
+
+/* The names of the file may have other addresses than those in force. */
+static void addresses_look(struct gateway *gateway)
+{
+	if (gateway->draining || workers_next(gateway->workers) != NULL || !names_look(&gateway->names))
+		return;
+	gateway->reload_of_addresses = true;
+	if (!reload_begin(gateway, gateway->loaded))
+		tell(gateway->journal, LEVEL_ERROR, "the addresses of before stay in use: out of memory");
 }
 
 /* The workers may have taken what was reloaded. */
@@ -204,7 +264,10 @@ static void reload_look(struct gateway *gateway)
 	if (workers_next(gateway->workers) == NULL || workers_reloading(gateway->workers) > 0)
 		return;
 	taken.refused = workers_refused(gateway->workers);
-	reload_tell_changes(&to, workers_config(gateway->workers), workers_next(gateway->workers), taken);
+	if (!gateway->reload_of_addresses)
+		reload_tell_changes(&to, workers_config(gateway->workers), workers_next(gateway->workers), taken);
+	else if (taken.refused > 0)
+		reload_tell_refused(&to, taken);
 	workers_reloaded(gateway->workers);
 	if (gateway->reload_again) {
 		gateway->reload_again = false;
@@ -226,7 +289,10 @@ static void supervise(struct gateway *gateway)
 			break;
 		case ORDER_REOPEN: journal_reopen(gateway->journal); break;
 		case ORDER_RELOAD: reload(gateway, signal_name); break;
-		case ORDER_LOOK: reload_look(gateway); break;
+		case ORDER_LOOK:
+			reload_look(gateway);
+			addresses_look(gateway);
+			break;
 		}
 	}
 	tell(gateway->journal, LEVEL_INFO, "stopped");
@@ -269,16 +335,38 @@ static void gateway_end(struct gateway *gateway)
 		control_free(gateway->control);
 	if (gateway->workers != NULL)
 		workers_free(gateway->workers);
+	names_release(&gateway->names);
+	config_free(gateway->loaded);
+}
+
+/* What the file says, with the addresses that are known by now. NULL with error. */
+static const struct config *gateway_resolve(struct gateway *gateway, char error[256])
+{
+	const struct config *expanded;
+
+	if (!names_follow(&gateway->names, gateway->loaded, error))
+		return NULL;
+	expanded = names_expand(&gateway->names, gateway->loaded);
+	if (expanded == NULL) {
+		snprintf(error, 256, "out of memory");
+		return NULL;
+	}
+	plan_warn(expanded, gateway->path);
+	warn_of_left_out(gateway, expanded);
+	return expanded;
 }
 
 /* From bound sockets to the end. Owns `config`. */
 static enum exit_code serve(const struct config *config, const char *path, unsigned count, struct journal *journal)
 {
-	struct gateway gateway = {.path = path, .journal = journal, .count = count};
+	struct gateway gateway = {.path = path, .journal = journal, .count = count, .loaded = config};
+	const struct config *expanded;
 	enum exit_code code = EXIT_TROUBLE;
 	char error[256];
 
-	if (!gateway_create(&gateway, config, error))
+	gateway.names.to = (struct reload_teller){reload_on_tell, journal};
+	expanded = gateway_resolve(&gateway, error);
+	if (expanded == NULL || !gateway_create(&gateway, expanded, error))
 		goto end;
 	announce(&gateway);
 	if (!gateway_start(&gateway, error))
@@ -300,7 +388,6 @@ static enum exit_code run(const struct config *config, const char *path)
 	char error[256];
 
 	config_machine_read(&machine);
-	plan_warn(config, path);
 	const struct journal_options options = {
 		.workers = config->workers != 0 ? config->workers : machine.processors,
 		.access = config->log.access,

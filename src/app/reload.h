@@ -29,4 +29,7 @@ struct reload_workers {
 void reload_tell_changes(const struct reload_teller *to, const struct config *before, const struct config *after,
 	struct reload_workers workers);
 
+/* That some have not taken it. */
+void reload_tell_refused(const struct reload_teller *to, struct reload_workers workers);
+
 #endif

@@ -179,3 +179,21 @@ bool address_bytes(const struct address *address, unsigned char bytes[16])
 	memcpy(bytes + 12, &v4_const(address)->sin_addr, 4);
 	return true;
 }
+
+void address_from_bytes(struct address *address, const unsigned char bytes[16], unsigned port)
+{
+	static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+	memset(address, 0, sizeof(*address));
+	if (memcmp(bytes, mapped, sizeof(mapped)) == 0) {
+		v4(address)->sin_family = AF_INET;
+		v4(address)->sin_port = htons((uint16_t)port);
+		memcpy(&v4(address)->sin_addr, bytes + 12, 4);
+		address->len = sizeof(struct sockaddr_in);
+		return;
+	}
+	v6(address)->sin6_family = AF_INET6;
+	v6(address)->sin6_port = htons((uint16_t)port);
+	memcpy(&v6(address)->sin6_addr, bytes, 16);
+	address->len = sizeof(struct sockaddr_in6);
+}

@@ -33,6 +33,9 @@ unsigned address_port(const struct address *address);
 /* The host as 16 bytes, IPv4 as IPv4-mapped IPv6. False for unix sockets. */
 bool address_bytes(const struct address *address, unsigned char bytes[16]);
 
+/* The other way round. IPv4-mapped IPv6 becomes IPv4. */
+void address_from_bytes(struct address *address, const unsigned char bytes[16], unsigned port);
+
 /* The same place, whatever it was written like. */
 bool address_eq(const struct address *a, const struct address *b);
 

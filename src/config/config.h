@@ -45,11 +45,36 @@ enum config_status config_load_again(const char *path, const struct config **out
 enum config_status config_load_bytes(const char *name, struct view bytes, const struct config **out,
 	struct config_complaints *complaints);
 
+/*
+ * Whoever has a configuration has a reference to it: one from its making, more from config_ref(), which returns `config`;
+ * config_free() drops one. Any thread. NULL may be freed.
+ */
+const struct config *config_ref(const struct config *config);
 void config_free(const struct config *config);
+
 void config_complaints_release(struct config_complaints *complaints);
 
 /* "FILE:LINE:COLUMN: PATH: TEXT", a line each; without a line or a path these are left out. */
 void config_complaints_print(const struct config_complaints *complaints, const char *name, FILE *to);
+
+/* --- host names (expand.c) -------------------------------------------------------------------------------------- */
+
+/* What is known of host names. */
+struct config_answers {
+	/*
+	 * Copies the addresses of the name, in an order that depends on nothing else, each as 16 bytes with IPv4 as
+	 * IPv4-mapped IPv6. Returns how many; 0: none is known.
+	 */
+	size_t (*addresses)(const void *context, struct view host, unsigned char to[CONFIG_HOST_ADDRESSES_MAX][16]);
+	const void *context;
+};
+
+/*
+ * The configuration with each endpoint that has a host name replaced by those of its addresses, which have its weight. An
+ * address that an upstream has twice then counts once, as the first. `config` is as it was loaded; it is referred to, not
+ * changed. NULL: out of memory.
+ */
+const struct config *config_expand(const struct config *config, const struct config_answers *answers);
 
 /* --- the limits plan (plan.c) ----------------------------------------------------------------------------------- */
 

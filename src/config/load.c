@@ -3,7 +3,7 @@
  *
  *     bytes --tree_read--> nodes (scratch arena) --section_read--> struct config (its own arena) + complaints
  *
- * The model stands at the beginning of what config_free() frees: its arena follows it.
+ * The model stands at the beginning of what config_free() frees: its arena follows it (owned.h).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,18 +12,13 @@
 #include <unistd.h>
 
 #include "base/units.h"
+#include "config/owned.h"
 #include "config/read.h"
 
-#define MODEL_BYTES_MAX (64u << 20)
 #define SCRATCH_BYTES_MAX (128u << 20)
 #define LOG_PATH_BYTES_MAX 4096
 
 #define NO_MEMORY "there is not enough memory to read the file"
-
-struct owned_config {
-	struct config config;
-	struct arena arena;
-};
 
 /* --- the root's keys -------------------------------------------------------------------------------------------- */
 
@@ -114,6 +109,7 @@ static void root_check(struct load *l, const struct node *map, void *out)
 	const struct node *routes = node_find(map, VIEW("routes"));
 
 	listeners_check(l, map);
+	hosts_collect(l, upstreams);
 	if (l->config->upstream_count > 0)
 		names_check(l, upstreams, "the name");
 	if (l->config->route_count > 0) {
@@ -133,6 +129,7 @@ static const struct key root_keys[] = {
 	{"routes", KEY_LIST, ITEMS(struct config, routes, route_count), .min = 1, .max = 10000, .required = true,
 		.section = &route_section,
 		.hint = "each says what is done with some requests: name, match, and an action"},
+	{"resolver", KEY_SECTION, FIELD(struct config, resolver), .section = &resolver_section},
 	{"admin", KEY_SWITCH, FIELD(struct config, admin.enabled), .section = &admin_section, .preset = false},
 	{"log", KEY_SECTION, .section = &log_section},
 	{"drain_timeout", KEY_DURATION, FIELD(struct config, drain_timeout_us), .min = US_PER_MS,
@@ -145,11 +142,10 @@ const struct section root_section = {KEYS(root_keys), .check = root_check};
 
 static struct owned_config *config_create(const char *name)
 {
-	struct owned_config *owned = calloc(1, sizeof(*owned));
+	struct owned_config *owned = owned_config_create();
 
 	if (owned == NULL)
 		return NULL;
-	arena_init(&owned->arena, NULL, 0, MODEL_BYTES_MAX);
 	owned->config.file = arena_printf(&owned->arena, "%s", name);
 	owned->config.log.access_path = "-";
 	return owned;
@@ -253,14 +249,4 @@ enum config_status config_load_again(const char *path, const struct config **out
 	complain_whole(complaints, "", "cannot be read again: it is not a regular file");
 	close(fd);
 	return CONFIG_UNREADABLE;
-}
-
-void config_free(const struct config *config)
-{
-	struct owned_config *owned = (struct owned_config *)(uintptr_t)config;
-
-	if (owned == NULL)
-		return;
-	arena_release(&owned->arena);
-	free(owned);
 }

@@ -48,11 +48,23 @@ struct config_listener {
 	struct config_listener_timeouts timeouts;
 };
 
+/*
+ * `upstreams[].endpoints[]`, as written or as config_expand() has made it. As written, one with a host name has no address
+ * yet (family AF_UNSPEC); expanded there is one for each address of the name, and its text says both:
+ * "users.internal[10.0.0.7]:8080".
+ */
 struct config_endpoint {
 	struct view address_text;
 	struct address address;
+	struct view host;          /* lower case; empty: the address is written as such */
+	uint16_t port;             /* with `host` */
 	uint32_t weight;           /* 1..1000, default 1 */
 };
+
+/* Bounds of what host names may add. */
+#define CONFIG_HOSTS_MAX 1000              /* names in a file */
+#define CONFIG_HOST_ADDRESSES_MAX 64       /* addresses of one name */
+#define CONFIG_UPSTREAM_ENDPOINTS_MAX 1024 /* endpoints of one upstream, expanded */
 
 enum config_balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_REQUEST };
 
@@ -93,7 +105,8 @@ struct config_upstream {
 	struct view name;
 	uint32_t index;
 	struct config_endpoint *endpoints;
-	size_t endpoint_count;     /* at least 1 */
+	size_t endpoint_count;     /* at least 1; expanded it may be 0: nothing is known of its host names yet */
+	size_t left_out;           /* endpoints beyond CONFIG_UPSTREAM_ENDPOINTS_MAX that the names would have added */
 	enum config_balance balance;
 	struct config_pool pool;
 	struct config_upstream_timeouts timeouts;
@@ -179,6 +192,14 @@ struct config_route {
 	} redirect;                                  // `redirect: {location: "https://example.com/new/*", status: 308}`
 };
 
+/* `resolver`: who is asked for the addresses of host names */
+struct config_resolver {
+	struct address *servers;   /* none: those of /etc/resolv.conf */
+	size_t server_count;
+	uint64_t timeout_us;       /* of the first attempt, each further one waits longer; 10ms..1m, default 2s */
+	uint32_t attempts;         /* per name server; 1..10, default 3 */
+};
+
 enum config_log_format { LOG_JSON, LOG_TEXT };
 enum config_log_level { LEVEL_ERROR, LEVEL_WARNING, LEVEL_INFO, LEVEL_DEBUG };
 
@@ -191,6 +212,9 @@ struct config {
 	size_t upstream_count;
 	struct config_route *routes;
 	size_t route_count;
+	struct view *hosts;                /* every host name of the endpoints once, sorted */
+	size_t host_count;
+	struct config_resolver resolver;
 	struct {
 		bool enabled;              /* `admin: off` (default) or `admin: {address: ...}`; loopback or unix */
 		struct view address_text;

@@ -94,7 +94,8 @@ const char *key_allowed(const struct key *key, char *text, size_t bytes);
 #define ALLOWED_TEXT_MAX 512
 
 /* The tables. */
-extern const struct section root_section, listener_section, upstream_section, route_section, filter_section;
+extern const struct section root_section, listener_section, upstream_section, route_section, filter_section,
+	resolver_section;
 
 /* --- values shared by sections (values.c) ----------------------------------------------------------------------- */
 
@@ -106,6 +107,16 @@ void name_read(struct load *l, const struct node *node, struct view *out);
 
 /* "host:port" with a numeric host or localhost, "[v6]:port", "unix:/path". */
 void address_read(struct load *l, const struct node *node, struct view *text, struct address *address);
+
+/* The same, or NAME:PORT; `out` is a struct config_endpoint (hosts.c). */
+void endpoint_address_read(struct load *l, const struct node *node, void *out);
+
+/* For complaints: the forms that address_read understands, and what to do about a text that is none of them. */
+#define ADDRESS_ALLOWED "ADDRESS:PORT, [IPV6]:PORT, localhost:PORT or unix:/PATH"
+const char *address_advice(struct view text);
+
+/* Whether the text is such a form; the port may be 0. */
+bool address_understand(struct view text, struct address *address);
 
 /* RFC 9110 §5.6.2 and §5.5. */
 bool token_is_valid(struct view text);
@@ -128,6 +139,9 @@ void names_check(struct load *l, const struct node *list, const char *what);
 
 /* Names and addresses differ; `root` is the root's mapping. */
 void listeners_check(struct load *l, const struct node *root);
+
+/* Fills config->hosts; `list` is the value of `upstreams`. */
+void hosts_collect(struct load *l, const struct node *list);
 
 /* Every route can be reached; `list` is the value of `routes`, and was read. */
 void routes_check(struct load *l, const struct node *list);

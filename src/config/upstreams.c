@@ -6,13 +6,6 @@
 
 #define HOUR_US (3600 * US_PER_S)
 
-static void endpoint_address_read(struct load *l, const struct node *node, void *out)
-{
-	struct config_endpoint *endpoint = out;
-
-	address_read(l, node, &endpoint->address_text, &endpoint->address);
-}
-
 static const struct key endpoint_keys[] = {
 	{"address", KEY_OWN, .required = true, .read = endpoint_address_read},
 	{"weight", KEY_NUMBER, FIELD(struct config_endpoint, weight), .min = 1, .max = 1000, .preset = 1},
@@ -144,6 +137,16 @@ static void upstream_name_read(struct load *l, const struct node *node, void *ou
 	name_read(l, node, &((struct config_upstream *)out)->name);
 }
 
+/* Its address in the one spelling that it has. */
+static struct view endpoint_key(struct load *l, const struct config_endpoint *endpoint)
+{
+	char text[ADDRESS_TEXT_MAX];
+
+	if (endpoint->host.n > 0)
+		return arena_printf(l->scratch, "%.*s:%u", (int)endpoint->host.n, endpoint->host.p, endpoint->port);
+	return arena_copy(l->scratch, view_of(text, address_format(&endpoint->address, text)));
+}
+
 /* One endpoint listed twice would have twice the connections that `max_connections` says. */
 static void endpoints_check(struct load *l, const struct node *list, const struct config_upstream *upstream)
 {
@@ -156,11 +159,8 @@ static void endpoints_check(struct load *l, const struct node *list, const struc
 	}
 	node_each(list, child) {
 		const struct config_endpoint *endpoint = &upstream->endpoints[child->index];
-		char text[ADDRESS_TEXT_MAX];
-		if (endpoint->address_text.n == 0)
-			continue;
-		struct view key = arena_copy(l->scratch, view_of(text, address_format(&endpoint->address, text)));
-		entries[n++] = (struct distinct){key, node_find(child, VIEW("address"))};
+		if (endpoint->address_text.n > 0)
+			entries[n++] = (struct distinct){endpoint_key(l, endpoint), node_find(child, VIEW("address"))};
 	}
 	distinct_check(l, entries, n, "the endpoint");
 }

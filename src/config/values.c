@@ -45,31 +45,28 @@ void name_read(struct load *l, const struct node *node, struct view *out)
 
 /* --- addresses -------------------------------------------------------------------------------------------------- */
 
-#define ADDRESS_ALLOWED "ADDRESS:PORT, [IPV6]:PORT, localhost:PORT or unix:/PATH"
-
 /* Parses, with localhost as 127.0.0.1. */
-static bool address_understand(struct view text, struct address *address)
+bool address_understand(struct view text, struct address *address)
 {
 	static const struct view local = {"localhost:", 10};
 	char z[ADDRESS_TEXT_MAX];
 
 	if (text.n >= sizeof(z) || memchr(text.p, '\0', text.n) != NULL)
 		return false;
-	if (view_starts(text, local))
+	if (text.n > local.n && view_eq_nocase(view_of(text.p, local.n), local))
 		snprintf(z, sizeof(z), "127.0.0.1:%.*s", (int)(text.n - local.n), text.p + local.n);
 	else
 		snprintf(z, sizeof(z), "%.*s", (int)text.n, text.p);
 	return address_parse(address, z);
 }
 
-/* What to do about a text that is no address. */
-static const char *address_advice(struct view text)
+const char *address_advice(struct view text)
 {
 	const char *colon = text.n > 0 ? memchr(text.p, ':', text.n) : NULL;
 
 	if (view_starts(text, VIEW("unix:")))
 		return "; the path of a unix socket has 1 to 107 bytes";
-	if (colon == NULL)
+	if (colon == NULL || text.p == NULL)
 		return "; the port is missing";
 	if (colon != memrchr(text.p, ':', text.n) && *text.p != '[')
 		return "; an IPv6 address stands in brackets";
@@ -77,7 +74,7 @@ static const char *address_advice(struct view text)
 		return "; to listen on every address write 0.0.0.0:PORT or [::]:PORT";
 	for (const char *p = text.p; p < colon; p++)
 		if (char_lower(*p) >= 'g' && char_lower(*p) <= 'z')
-			return "; host names are not supported by this version, write the address";
+			return "; only endpoints have host names, here the address is numeric";
 	return "; the address is numeric, the port a number from 1 to 65535";
 }
 

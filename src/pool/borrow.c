@@ -75,7 +75,7 @@ enum weir_pool_outcome weir_pool_acquire(struct weir_pool *pool, struct weir_poo
 	waiter->queued_us = pool->now_us;
 	waiter->lease = (struct weir_pool_lease){0};
 	waiter->connection = NULL;
-	waiter->reused = false;
+	waiter->reused = waiter->rested = false;
 	waiter->reason = 0;
 	pool_match(pool);
 	outcome = waiter_admit(pool, waiter);

@@ -6,14 +6,13 @@
  *     +--> seat --> seat --> seat            one per pool, pushed at the front, unlinked only with the budget
  *          owner    owner    (left)          a seat that was left is taken again by the next pool
  *          raised   offers   -               needs a unit; may have one idle; never both
- *          beyond   -        -               may have a unit beyond the maximum, and found none
  *          granted  granted  -               units handed to it that it has not taken yet, counted in used
  *
  * A unit that comes back while a hand is up is not put back but handed to that seat, so that no pool that asks in
  * between, above all the one that returns it, takes it away from who has waited. What the seat's pool does not need
  * when it answers the notice goes the way of every returned unit.
  *
- * A seat has three signs. Its own pool puts them up; whoever takes one down owes that pool the call of notify, so a sign
+ * A seat has two signs. Its own pool puts them up; whoever takes one down owes that pool the call of notify, so a sign
  * is good for one notice. A notified pool, whatever for and whether it still matters or not, answers with
  * weir_pool_budget_freed, which ends in pool_unit_pass_on: what is left goes on to the next. A pool that leaves passes
  * on as well: a notice may be under way to it.
@@ -24,15 +23,14 @@
  *   raises its hand, then tries once more          | returns a unit, then looks for hands
  *   raises its hand, then looks for offers         | offers, then looks for hands, and gives up idle connections
  *   (has tried in vain)                            | (before each time it lets its connections be idle)
- *   puts up `beyond`, then tries once more         | returns a unit, then looks for that sign
  *
  * So a unit that an idle connection of a quiet pool binds comes loose: one pool that offers is asked, and unless it
  * gives up as many as hands are raised, it has the next one asked. An offer stays up while connections are leased and
  * given back, so that this costs no write; it may be out of date, and is gone once the pool has been asked. While
  * everything is in use there are no offers, and raising a hand calls nobody.
  *
- * Fairness: the search for a hand starts behind the seat that was notified last, the search for an offer behind the
- * seat that asks. When a busy pool gives a unit up is engine.c's rule.
+ * Fairness: of the hands that of the pool with the fewest connections is answered, among equals the first behind the
+ * seat that was notified last. The search for an offer starts behind the seat that asks. When a busy pool gives a unit up is engine.c's rule.
  */
 #include "pool/budget.h"
 
@@ -49,9 +47,9 @@ struct pool_seat {
 	void *owner;
 	_Atomic bool taken;
 	_Atomic bool raised;       /* sign: the pool has waiters and no unit for them */
-	_Atomic bool beyond;       /* sign: the pool may have a unit beyond the maximum, and found none */
 	_Atomic bool offers;       /* sign: the pool had idle connections when it last looked */
 	bool asked;                /* a pool that offers was notified when the hand went up; its own thread's */
+	_Atomic uint32_t units;    /* connections of its pool; written by its own thread */
 	_Atomic uint32_t granted;  /* units that are its own already; each came with a notice */
 	_Atomic uint32_t callers;  /* threads that may be about to call notify for it */
 };
@@ -59,7 +57,6 @@ struct pool_seat {
 struct weir_pool_budget {
 	_Atomic uint32_t used;
 	_Atomic uint32_t raised;   /* never less than the number of raised seats */
-	_Atomic uint32_t beyond;   /* the same for that sign */
 	_Atomic uint32_t max;
 	_Atomic uint32_t overflow_max;
 	void (*notify)(void *owner);
@@ -224,49 +221,37 @@ static struct pool_seat *seat_behind(struct weir_pool_budget *budget, const stru
 	return seat != NULL && seat->next != NULL ? seat->next : atomic_load(&budget->seats);
 }
 
-/*
- * Notifies one pool with a raised hand other than `own` (NULL: any), the first behind the one notified last, and hands it
- * `units`. False: there is none.
- */
+/* Of the pools with a raised hand, other than `own` (NULL: any), the one with the fewest connections; NULL: there is none. */
+static struct pool_seat *hand_poorest(struct weir_pool_budget *budget, const struct pool_seat *own)
+{
+	struct pool_seat *last = atomic_load(&budget->notified_last), *poorest = NULL;
+	const struct pool_seat *start = last != NULL ? last : atomic_load(&budget->seats);
+	struct pool_seat *seat = seat_behind(budget, start);
+
+	/* Equals take turns: the first behind the one notified last. */
+	for (;; seat = seat_behind(budget, seat)) {
+		if (seat != own && atomic_load(&seat->raised) &&
+			(poorest == NULL || atomic_load(&seat->units) < atomic_load(&poorest->units)))
+			poorest = seat;
+		if (seat == start)
+			return poorest;
+	}
+}
+
+/* Notifies the poorest pool with a raised hand other than `own` (NULL: any), and hands it `units`. False: there is none. */
 static bool hand_answer(struct weir_pool_budget *budget, const struct pool_seat *own, uint32_t units)
 {
-	struct pool_seat *last = atomic_load(&budget->notified_last);
-	const struct pool_seat *start = last != NULL ? last : own != NULL ? own : atomic_load(&budget->seats);
-	struct pool_seat *seat = seat_behind(budget, start);
+	struct pool_seat *seat;
 
-	for (;; seat = seat_behind(budget, seat)) {
-		if (seat != own && seat_notify(budget, seat, &seat->raised, units)) {
-			atomic_fetch_sub(&budget->raised, 1);
-			atomic_store(&budget->notified_last, seat);
-			return true;
-		}
-		if (seat == start)
-			return false;
+	/* Another thread may be quicker: then there is one hand less. */
+	while ((seat = hand_poorest(budget, own)) != NULL) {
+		if (!seat_notify(budget, seat, &seat->raised, units))
+			continue;
+		atomic_fetch_sub(&budget->raised, 1);
+		atomic_store(&budget->notified_last, seat);
+		return true;
 	}
-}
-
-/* Units within the maximum and overflow_max. */
-static bool room_beyond(struct weir_pool_budget *budget)
-{
-	return atomic_load(&budget->used) < atomic_load(&budget->max) + atomic_load(&budget->overflow_max);
-}
-
-/* There is room: notifies one pool that may have a unit beyond the maximum, other than `own` (NULL: any). */
-static void beyond_answer(struct weir_pool_budget *budget, const struct pool_seat *own)
-{
-	const struct pool_seat *start = own != NULL ? own : atomic_load(&budget->seats);
-	struct pool_seat *seat = seat_behind(budget, start);
-
-	if (atomic_load(&budget->beyond) == 0 || !room_beyond(budget))
-		return;
-	for (;; seat = seat_behind(budget, seat)) {
-		if (seat != own && seat_notify(budget, seat, &seat->beyond, 0)) {
-			atomic_fetch_sub(&budget->beyond, 1);
-			return;
-		}
-		if (seat == start)
-			return;
-	}
+	return false;
 }
 
 /* Notifies one pool that offers, other than `own`. False: none does. */
@@ -284,9 +269,8 @@ void pool_seat_leave(struct weir_pool_budget *budget, struct pool_seat *seat)
 	if (budget == NULL)
 		return;
 	hand_lower(budget, seat);
-	pool_unit_forgo_beyond(budget, seat);
 	atomic_store(&seat->offers, false);
-	/* Whoever counts itself in from here on finds the signs down, and does not call. */
+	/* Whoever counts itself in from here on finds both signs down, and does not call. */
 	while (atomic_load(&seat->callers) > 0)
 		sched_yield();
 	if (!POOL_PLANTED(GRANT_LOST_WITH_SEAT))
@@ -300,6 +284,14 @@ static bool grant_take(struct pool_seat *seat)
 	if (atomic_load(&seat->granted) == 0)
 		return false;
 	atomic_fetch_sub(&seat->granted, 1);
+	return true;
+}
+
+/* Only the seat's own thread counts its units. */
+static bool unit_taken(struct pool_seat *seat)
+{
+	atomic_store_explicit(&seat->units, atomic_load_explicit(&seat->units, memory_order_relaxed) + 1,
+		memory_order_relaxed);
 	return true;
 }
 
@@ -319,7 +311,7 @@ bool pool_unit_take(struct weir_pool_budget *budget, struct pool_seat *seat)
 	}
 	/* If another unit is needed the hand goes up anew, and the offers are looked at anew. */
 	hand_lower(budget, seat);
-	return true;
+	return unit_taken(seat);
 }
 
 uint32_t pool_units_available(struct weir_pool_budget *budget, struct pool_seat *seat)
@@ -334,32 +326,25 @@ bool pool_unit_asked(const struct pool_seat *seat)
 	return seat != NULL && seat->asked && atomic_load(&seat->raised);
 }
 
-bool pool_unit_spare(struct weir_pool_budget *budget)
+bool pool_unit_spare(struct weir_pool_budget *budget, struct pool_seat *seat)
 {
-	return budget == NULL || (atomic_load(&budget->raised) == 0 && unit_try(budget));
-}
-
-static bool unit_try_beyond(struct weir_pool_budget *budget)
-{
-	return unit_try_below(budget, atomic_load(&budget->max) + atomic_load(&budget->overflow_max));
+	return budget == NULL || (atomic_load(&budget->raised) == 0 && unit_try(budget) && unit_taken(seat));
 }
 
 bool pool_unit_take_beyond(struct weir_pool_budget *budget, struct pool_seat *seat)
 {
-	if (budget == NULL || unit_try_beyond(budget))
+	uint32_t max;
+
+	if (budget == NULL)
 		return true;
-	if (!atomic_load(&seat->beyond)) {
-		atomic_fetch_add(&budget->beyond, 1);
-		atomic_store(&seat->beyond, true);
-	}
-	/* Raised first, then looked again: who makes room looks for the sign afterwards. */
-	return unit_try_beyond(budget);
+	max = atomic_load(&budget->max) + atomic_load(&budget->overflow_max);
+	return unit_try_below(budget, max) && unit_taken(seat);
 }
 
-void pool_unit_forgo_beyond(struct weir_pool_budget *budget, struct pool_seat *seat)
+bool pool_budget_is_quiet(struct weir_pool_budget *budget, struct pool_seat *seat)
 {
-	if (budget != NULL && atomic_load(&seat->beyond) && atomic_exchange(&seat->beyond, false))
-		atomic_fetch_sub(&budget->beyond, 1);
+	return atomic_load(&budget->raised) == 0 && atomic_load(&seat->offers) &&
+		atomic_load(&budget->used) <= atomic_load(&budget->max);
 }
 
 uint32_t pool_units_beyond(struct weir_pool_budget *budget)
@@ -369,10 +354,9 @@ uint32_t pool_units_beyond(struct weir_pool_budget *budget)
 	return used > max ? used - max : 0;
 }
 
-void pool_unit_return(struct weir_pool_budget *budget, struct pool_seat *seat)
+/* A unit that this pool does not need goes to another, or back. */
+static void unit_give(struct weir_pool_budget *budget, struct pool_seat *seat)
 {
-	if (budget == NULL)
-		return;
 	if (!unit_shed(budget)) {
 		if (atomic_load(&budget->raised) > 0 && hand_answer(budget, seat, 1))
 			return;
@@ -384,7 +368,15 @@ void pool_unit_return(struct weir_pool_budget *budget, struct pool_seat *seat)
 	 */
 	if (units_left(budget) && atomic_load(&budget->raised) > 0)
 		hand_answer(budget, seat, 0);
-	beyond_answer(budget, seat);
+}
+
+void pool_unit_return(struct weir_pool_budget *budget, struct pool_seat *seat)
+{
+	if (budget == NULL)
+		return;
+	atomic_store_explicit(&seat->units, atomic_load_explicit(&seat->units, memory_order_relaxed) - 1,
+		memory_order_relaxed);
+	unit_give(budget, seat);
 }
 
 void pool_unit_forgo(struct weir_pool_budget *budget, struct pool_seat *seat)
@@ -399,6 +391,19 @@ uint32_t pool_units_missed(struct weir_pool_budget *budget, struct pool_seat *se
 
 	/* Its own hand, if up, was counted: only this thread raises it. */
 	return raised == 0 ? 0 : raised - atomic_load(&seat->raised);
+}
+
+uint32_t pool_units_owed(struct weir_pool_budget *budget, const struct pool_seat *seat)
+{
+	uint32_t own = atomic_load(&seat->units), units, owed = 0;
+
+	if (atomic_load(&budget->raised) == 0)
+		return 0;
+	for (struct pool_seat *other = atomic_load(&budget->seats); other != NULL; other = other->next) {
+		units = atomic_load(&other->units);
+		owed += other != seat && atomic_load(&other->raised) && (units == 0 || units + 1 < own);
+	}
+	return owed;
 }
 
 uint32_t pool_unit_offer(struct weir_pool_budget *budget, struct pool_seat *seat)
@@ -417,13 +422,12 @@ void pool_unit_pass_on(struct weir_pool_budget *budget, struct pool_seat *seat, 
 	if (budget == NULL)
 		return;
 	while (grant_take(seat))
-		pool_unit_return(budget, seat);
+		unit_give(budget, seat);
 	others = pool_units_missed(budget, seat);
 	if (others > 0 && units_left(budget))
 		hand_answer(budget, seat, 0);
 	else if (others > returning)
 		offer_take_up(budget, seat);
-	beyond_answer(budget, seat);
 }
 
 bool weir_pool_budget_resize(struct weir_pool_budget *budget, uint32_t connections_max, uint32_t overflow_max)
@@ -435,6 +439,5 @@ bool weir_pool_budget_resize(struct weir_pool_budget *budget, uint32_t connectio
 	/* Whoever is notified passes on what is left. */
 	if (units_left(budget) && atomic_load(&budget->raised) > 0)
 		hand_answer(budget, NULL, 0);
-	beyond_answer(budget, NULL);
 	return true;
 }

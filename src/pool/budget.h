@@ -32,16 +32,13 @@ uint32_t pool_units_available(struct weir_pool_budget *budget, struct pool_seat 
 bool pool_unit_asked(const struct pool_seat *seat);
 
 /* One more connection for nobody who waits: only if there is a unit left and no hand is raised. */
-bool pool_unit_spare(struct weir_pool_budget *budget);
+bool pool_unit_spare(struct weir_pool_budget *budget, struct pool_seat *seat);
 
-/*
- * One more connection beyond the maximum, within overflow_max. False: there is none left, and the seat's sign for that is
- * up: when there is room again one pool with such a sign is notified.
- */
+/* One more connection beyond the maximum, within overflow_max. Nobody is notified when there is room again. */
 bool pool_unit_take_beyond(struct weir_pool_budget *budget, struct pool_seat *seat);
 
-/* The pool needs none beyond the maximum (any more): that sign goes down. */
-void pool_unit_forgo_beyond(struct weir_pool_budget *budget, struct pool_seat *seat);
+/* No hand is raised, nothing is beyond the maximum, and the seat's offer is up. */
+bool pool_budget_is_quiet(struct weir_pool_budget *budget, struct pool_seat *seat);
 
 /* How many units are taken beyond the maximum. There must be a budget. Two loads. */
 uint32_t pool_units_beyond(struct weir_pool_budget *budget);
@@ -54,6 +51,12 @@ void pool_unit_return(struct weir_pool_budget *budget, struct pool_seat *seat);
 
 /* The pool needs no unit (any more): its hand goes down. */
 void pool_unit_forgo(struct weir_pool_budget *budget, struct pool_seat *seat);
+
+/*
+ * Of the pools that have their hands raised, how many this one owes a unit: those that have none, or would have fewer than
+ * this one still if they had one of its. There must be a budget. A load while no hand is up.
+ */
+uint32_t pool_units_owed(struct weir_pool_budget *budget, const struct pool_seat *seat);
 
 /* How many other pools have their hands raised. There must be a budget. A load or two. */
 uint32_t pool_units_missed(struct weir_pool_budget *budget, struct pool_seat *seat);

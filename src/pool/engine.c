@@ -14,12 +14,13 @@
  * Own waiters come first. What is idle after that, match gives up as far as other pools of the budget wait for a unit.
  *
  * The rule for sharing: own waiters come first for one turn. A turn begins when match first serves one of them while
- * the hand of another pool is up. It is over after POOL_TURN_MAX of them, or after its time: half the acquire timeout,
- * divided by the hands and by the connections of this pool. Then the next connection that comes back is closed instead
- * of leased, its unit goes to one of the hands (budget.c), and a new turn begins.
+ * this pool owes another one a unit: that one's hand is up, and it has none, or would have fewer still than this one if it
+ * had one of its. It is over after POOL_TURN_MAX of them, or after its time: half the acquire timeout,
+ * divided by those pools and by the connections of this one. Then the next connection that comes back is closed instead
+ * of leased, its unit goes to the poorest of the hands (budget.c), and a new turn begins.
  *
- * So a pool gives up the faster the more it has, and pools that are never without waiters even out; with one unit they
- * take turns. It costs one connect for POOL_TURN_MAX leases, or, when leases are long, for each connection two in the
+ * So a pool gives up the faster the more it has, and pools that are never without waiters even out, and then keep what they
+ * have; where there are fewer units than pools they take turns. It costs one connect for POOL_TURN_MAX leases, or, when leases are long, for each connection two in the
  * acquire timeout: then all hands are answered while those who wait behind them have half their patience left. A
  * connection that ends for another reason needs no turn, and none is given up for a hand that such an end will answer.
  *
@@ -73,11 +74,14 @@ void pool_times_add(struct weir_pool_times *times, uint64_t span_us)
 
 void pool_lease_grant(struct weir_pool *pool, struct slot *slot, struct weir_pool_waiter *waiter)
 {
+	bool rested = slot->state != SLOT_CONNECTING;
+
 	pool_slot_move(pool, slot, SLOT_LEASED);
 	slot->held = false;
 	slot->generation++;
 	slot->uses++;
 	waiter->slot = slot_index(pool, slot);
+	waiter->rested = rested;
 	if (pool->config.leak_after_us > 0)
 		pool_plan(pool, pool_time_after(pool->now_us, pool->config.leak_after_us));
 }
@@ -215,15 +219,15 @@ static void idle_yield(struct weir_pool *pool)
 /* One more own waiter is to be served. True: instead it is the turn of another pool; that ends this pool's. */
 static bool turn_over(struct weir_pool *pool)
 {
-	uint32_t missed = pool_units_missed(pool->budget, pool->seat);
+	uint32_t owed = pool_units_owed(pool->budget, pool->seat);
 
-	if (missed <= pool_ending(pool)) {
+	if (owed <= pool_ending(pool)) {
 		pool->turn_leases = 0;
 		return false;
 	}
 	if (pool->turn_leases == 0)
 		pool->turn_ends_us = pool_time_after(pool->now_us,
-			pool->config.acquire_timeout_us / 2 / missed / pool_live(pool));
+			pool->config.acquire_timeout_us / 2 / owed / pool_live(pool));
 	if (pool->turn_leases < POOL_TURN_MAX && pool->now_us < pool->turn_ends_us) {
 		pool->turn_leases++;
 		return false;
@@ -267,7 +271,7 @@ static bool idle_use(struct weir_pool *pool)
 	return true;
 }
 
-void pool_match(struct weir_pool *pool)
+void pool_match_all(struct weir_pool *pool)
 {
 	if (pool->next_us <= pool->now_us)
 		pool_expire(pool);
@@ -370,19 +374,23 @@ static bool room_within(struct weir_pool *pool)
 	return pool_live(pool) < pool->config.connections_max && pool_unit_take(pool->budget, pool->seat);
 }
 
-/* Somebody may have a connection beyond the maximum. */
-static bool overflow_needed(const struct weir_pool *pool)
+bool pool_overflow_wanted(const struct weir_pool *pool)
 {
 	return pool->overdue > pool_supply(pool) && pool_live(pool) < pool->slots_max && pool_may_connect(pool);
 }
 
-/* Room for an open beyond the maximum, if somebody may have it. */
+/*
+ * Room for an open beyond the maximum, if somebody may have it. Other pools that have taken it tell nobody when they give it
+ * back: it is looked for again some times while the waiter has patience left.
+ */
 static bool room_beyond(struct weir_pool *pool)
 {
-	if (!overflow_needed(pool))
+	if (!pool_overflow_wanted(pool))
 		return false;
-	if (!pool_unit_take_beyond(pool->budget, pool->seat))
+	if (!pool_unit_take_beyond(pool->budget, pool->seat)) {
+		pool_plan(pool, pool_overflow_retry_us(pool));
 		return false;
+	}
 	pool->stats.overflowed++;
 	return true;
 }
@@ -390,7 +398,7 @@ static bool room_beyond(struct weir_pool *pool)
 /* Room for an open that nobody waits for. Nobody is told of a unit for it: it is looked for again after a while. */
 static bool room_ahead(struct weir_pool *pool)
 {
-	if (pool_unit_spare(pool->budget))
+	if (pool_unit_spare(pool->budget, pool->seat))
 		return true;
 	pool_plan(pool, pool_time_after(pool->now_us, POOL_AHEAD_RETRY_US));
 	return false;
@@ -420,9 +428,7 @@ void pool_forgo(struct weir_pool *pool)
 {
 	if (pool->budget == NULL)
 		return;
-	if (pool->config.overflow_max > 0 && !overflow_needed(pool))
-		pool_unit_forgo_beyond(pool->budget, pool->seat);
-	if (pool->waiting == 0 || !pool_open_needed(pool) || !pool_may_connect(pool) || pool_live(pool) >= pool->config.connections_max)
+	if (!pool_open_needed(pool) || !pool_may_connect(pool) || pool_live(pool) >= pool->config.connections_max)
 		pool_unit_forgo(pool->budget, pool->seat);
 }
 
@@ -436,8 +442,12 @@ void pool_ask(struct weir_pool *pool)
 {
 	if (pool->asking)
 		return;
+	if (nothing_to_ask(pool)) {
+		pool_unit_forgo(pool->budget, pool->seat);
+		return;
+	}
 	pool->asking = true;
-	while (!nothing_to_ask(pool) && (ask_close(pool) || ask_check(pool) || ask_open(pool)))
+	while (ask_close(pool) || ask_check(pool) || ask_open(pool))
 		;
 	pool->asking = false;
 	pool_forgo(pool);
@@ -472,7 +482,7 @@ bool pool_close_due(const struct weir_pool *pool)
 	return pool->closing && !pool->closed_told && pool_live(pool) == 0 && pool->outcomes.count == 0;
 }
 
-void pool_wake(struct weir_pool *pool)
+void pool_wake_owner(struct weir_pool *pool)
 {
 	if (pool->woken || pool->calling > 0)
 		return;

@@ -35,6 +35,7 @@
 #define POOL_PRIORITIES 4
 #define POOL_NO_SLOT UINT32_MAX
 #define POOL_NEVER UINT64_MAX
+#define POOL_OVERFLOW_TRIES 32         /* in an acquire_timeout, for a unit beyond the maximum */
 #define POOL_TURN_MAX 32               /* own waiters served while the hand of another pool is up (engine.c) */
 #ifndef POOL_AHEAD_RETRY_US            /* a test that counts in single microseconds has its own */
 #define POOL_AHEAD_RETRY_US 1000000    /* how often idle_min is looked after when it cannot be had at once */
@@ -268,8 +269,26 @@ void pool_lease_hand_over(struct weir_pool *pool, struct weir_pool_waiter *waite
 /* Takes back a connection that was kept for a waiter and not handed over: not a use of the connection. */
 void pool_lease_revoke(struct weir_pool *pool, struct weir_pool_waiter *waiter);
 
-/* Brings waiters and connections together: afterwards nobody waits beside an idle connection. Calls nobody. */
-void pool_match(struct weir_pool *pool);
+/* Nobody but this pool wants what is idle here, and nothing is beyond the maximum. */
+static inline bool pool_may_rest(const struct weir_pool *pool)
+{
+	return pool_live(pool) <= pool->config.connections_max &&
+		(pool->budget == NULL || pool_budget_is_quiet(pool->budget, pool->seat));
+}
+
+void pool_match_all(struct weir_pool *pool);
+
+/*
+ * Brings waiters and connections together: afterwards nobody waits beside an idle connection. Calls nobody. In the ordinary
+ * case there is nothing to do: nothing is due, nobody waits here or elsewhere, and there is room.
+ */
+static inline void pool_match(struct weir_pool *pool)
+{
+	bool quiet = pool->next_us > pool->now_us && pool->waiting == 0 && !pool->draining;
+
+	if (!quiet || (pool_count(pool, SLOT_IDLE) > 0 && !pool_may_rest(pool)))
+		pool_match_all(pool);
+}
 
 /*
  * After a match: asks the owner for whatever has to be opened, checked and closed. From inside such a callback it is left
@@ -283,6 +302,14 @@ void pool_settle(struct weir_pool *pool);
 /* Somebody waits for whom an open has to be begun; one is to be begun for nobody, so that idle_min is there. */
 bool pool_open_needed(const struct weir_pool *pool);
 bool pool_open_ahead(const struct weir_pool *pool);
+
+/* Somebody may have a connection beyond the maximum; when it is looked for again if there was none left. */
+bool pool_overflow_wanted(const struct weir_pool *pool);
+
+static inline uint64_t pool_overflow_retry_us(const struct weir_pool *pool)
+{
+	return pool_time_after(pool->now_us, pool->config.acquire_timeout_us / POOL_OVERFLOW_TRIES + 1);
+}
 
 /* As far as connecting_max and the back-off go, an open may begin now. */
 bool pool_may_connect(const struct weir_pool *pool);
@@ -299,7 +326,13 @@ void pool_close_begin(struct weir_pool *pool);
 /* Closed, with nothing left; the owner has still to be told. */
 bool pool_close_due(const struct weir_pool *pool);
 
+void pool_wake_owner(struct weir_pool *pool);
+
 /* The last step of every call: wakes the owner if there is a reason. In a callback it is left to the call around it. */
-void pool_wake(struct weir_pool *pool);
+static inline void pool_wake(struct weir_pool *pool)
+{
+	if (pool->outcomes.count > 0 || pool->replanned || pool->closing)
+		pool_wake_owner(pool);
+}
 
 #endif

@@ -238,7 +238,9 @@ void pool_replan(struct weir_pool *pool)
 		due_us = earlier(due_us, pool->ahead_us);
 	if (pool->backoff_us > pool->now_us)
 		due_us = earlier(due_us, pool->backoff_us);
-	else if (pool_open_ahead(pool) && pool_may_connect(pool))
+	else if (!pool_open_needed(pool) && pool_open_ahead(pool) && pool_may_connect(pool))
 		due_us = earlier(due_us, pool_time_after(pool->now_us, POOL_AHEAD_RETRY_US));
+	if (pool->budget != NULL && pool_overflow_wanted(pool))
+		due_us = earlier(due_us, pool_overflow_retry_us(pool));
 	pool->next_us = due_us;
 }

@@ -58,7 +58,7 @@ struct weir_pool_lease {
 };
 
 /*
- * An acquire in progress. Zeroed before the first use. The memory is the caller's and must stay valid until its one
+ * An acquire in progress. Zeroed, or weir_pool_waiter_init, before the first use. The memory is the caller's and must stay valid until its one
  * outcome or its cancel, and until weir_pool_acquire has returned; then it may be used again.
  */
 struct weir_pool_waiter {
@@ -73,6 +73,7 @@ struct weir_pool_waiter {
 	struct weir_pool_lease lease;    /* valid when DELIVERED */
 	void *connection;                /* the owner's connection when DELIVERED */
 	bool reused;                     /* it has served somebody before */
+	bool rested;                     /* it was not opened just now: its peer may have closed it meanwhile */
 	/*
 	 * OPEN_FAILED: the owner's number for the failed open. TIMED_OUT: that of the latest failed open if none has
 	 * succeeded since, else 0.
@@ -92,6 +93,19 @@ struct weir_pool_waiter {
 	uint8_t queue;
 	bool overdue;
 };
+
+/*
+ * Before the first use of a waiter that is not zeroed, or for another use after its end: priority 0, not fresh. What else
+ * there is in it weir_pool_acquire sets.
+ */
+static inline void weir_pool_waiter_init(struct weir_pool_waiter *waiter,
+	void (*on_outcome)(struct weir_pool_waiter *waiter, enum weir_pool_outcome outcome))
+{
+	waiter->on_outcome = on_outcome;
+	waiter->priority = 0;
+	waiter->fresh = false;
+	waiter->stage = 0;
+}
 
 enum weir_pool_order { WEIR_POOL_LIFO, WEIR_POOL_FIFO };
 

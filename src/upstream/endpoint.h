@@ -43,9 +43,10 @@ struct endpoint {
 	bool closed;
 };
 
-/* The endpoints of one upstream that are in service: there is always one. */
+/* The endpoints of one upstream that are in service. There is none where nothing is known of its host names yet. */
 struct endpoint_group {
 	struct endpoint_group *next;   /* in ups->gone */
+	struct view name;              /* the upstream's, in the memory behind the endpoints */
 	enum config_balance balance;
 	size_t last;                   /* least_request: which was picked last */
 	size_t count;
@@ -136,7 +137,7 @@ void groups_release(struct upstreams *ups);
 
 /* --- balance.c ------------------------------------------------------------------------------------------------------ */
 
-/* All leases go through this pick. */
+/* All leases go through this pick. There is one to be picked. */
 struct endpoint *balance_pick(struct endpoint_group *group);
 
 #endif

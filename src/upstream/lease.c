@@ -39,6 +39,8 @@ static void lease_hold(struct upstream_lease *lease, uint64_t now_us)
 	lease->queue_us += waited_us > lease->connect_us ? waited_us - lease->connect_us : 0;
 }
 
+#define NO_ADDRESS "no address is known of the upstream's host names"
+
 /* The cause in the words of the table. */
 static enum cause outcome_cause(struct upstream_lease *lease, enum weir_pool_outcome outcome)
 {
@@ -49,7 +51,11 @@ static enum cause outcome_cause(struct upstream_lease *lease, enum weir_pool_out
 	case WEIR_POOL_DELIVERED: return CAUSE_NONE;
 	case WEIR_POOL_REJECTED: return CAUSE_POOL_QUEUE_FULL;
 	case WEIR_POOL_OPEN_FAILED: return upstream_connect_cause(lease->waiter.reason, &lease->why);
-	case WEIR_POOL_CLOSED: return CAUSE_DRAINING;
+	case WEIR_POOL_CLOSED:
+		if (lease->endpoint->ups->on_closed != NULL)
+			return CAUSE_DRAINING;
+		lease->why = NO_ADDRESS;
+		return CAUSE_NO_HEALTHY_ENDPOINT;
 	case WEIR_POOL_TIMED_OUT:
 		if (lease->waiter.reason != 0)
 			return upstream_connect_cause(lease->waiter.reason, &lease->why);
@@ -81,7 +87,8 @@ static void on_outcome(struct weir_pool_waiter *waiter, enum weir_pool_outcome o
 
 static enum weir_pool_outcome ask_pool(struct upstream_lease *lease, uint64_t now_us, bool fresh)
 {
-	lease->waiter = (struct weir_pool_waiter){.on_outcome = on_outcome, .fresh = fresh};
+	weir_pool_waiter_init(&lease->waiter, on_outcome);
+	lease->waiter.fresh = fresh;
 	return weir_pool_acquire(lease->endpoint->pool, &lease->waiter, now_us, lease->deadline_us);
 }
 
@@ -132,14 +139,14 @@ void upstream_lease_release(struct upstream_lease *lease)
 
 /*
  * A reload drains the endpoint, which takes nobody back: of the pools that are in service now one is asked. Where there is
- * none everything is being closed.
+ * none everything is being closed, or no address of the upstream's is known any more.
  */
 static enum weir_pool_outcome ask_successor(struct upstream_lease *lease, uint64_t now_us)
 {
 	struct endpoint *drained = lease->endpoint;
 	struct endpoint_group *group = group_named(drained->ups, drained->name.upstream);
 
-	if (group == NULL)
+	if (group == NULL || group->count == 0)
 		return WEIR_POOL_CLOSED;
 	drained->active--;
 	lease->endpoint = balance_pick(group);
@@ -219,8 +226,8 @@ enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config
 	struct endpoint_group *group = group_of(ups, upstream);
 
 	CHECK(lease->stage == LEASE_NONE);
-	if (group == NULL) {
-		lease->why = "the upstream is gone since a reload";
+	if (group == NULL || group->count == 0) {
+		lease->why = group == NULL ? "the upstream is gone since a reload" : NO_ADDRESS;
 		*cause = CAUSE_NO_HEALTHY_ENDPOINT;
 		return UPSTREAM_FAILED;
 	}

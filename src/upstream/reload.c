@@ -18,20 +18,15 @@
 
 /* --- finding -------------------------------------------------------------------------------------------------------- */
 
-static struct view group_name(const struct endpoint_group *group)
-{
-	return group->endpoints[0]->name.upstream;
-}
-
 /* `hint` is where it stands if nothing has moved. */
 static struct endpoint_group *roster_find(const struct roster *roster, struct view name, size_t hint)
 {
 	if (roster == NULL)
 		return NULL;
-	if (hint < roster->count && view_eq(group_name(roster->groups[hint]), name))
+	if (hint < roster->count && view_eq(roster->groups[hint]->name, name))
 		return roster->groups[hint];
 	for (size_t i = 0; i < roster->count; i++)
-		if (view_eq(group_name(roster->groups[i]), name))
+		if (view_eq(roster->groups[i]->name, name))
 			return roster->groups[i];
 	return NULL;
 }
@@ -42,7 +37,7 @@ struct endpoint_group *group_named(const struct upstreams *ups, struct view name
 
 	if (group != NULL)
 		return group;
-	for (group = ups->gone; group != NULL && !view_eq(group_name(group), name); group = group->next)
+	for (group = ups->gone; group != NULL && !view_eq(group->name, name); group = group->next)
 		;
 	return group;
 }
@@ -109,16 +104,31 @@ static void roster_discard(struct roster *roster)
 	free(roster);
 }
 
+/* With room for all its endpoints. NULL: out of memory. */
+static struct endpoint_group *group_alloc(const struct config_upstream *upstream)
+{
+	size_t endpoints_bytes = upstream->endpoint_count * sizeof(struct endpoint *);
+	struct endpoint_group *group = calloc(1, sizeof(*group) + endpoints_bytes + upstream->name.n);
+
+	if (group == NULL)
+		return NULL;
+	char *name = (char *)group->endpoints + endpoints_bytes;
+
+	memcpy(name, upstream->name.p, upstream->name.n);
+	group->name = view_of(name, upstream->name.n);
+	group->balance = upstream->balance;
+	return group;
+}
+
 /* `before` are the upstream's endpoints in service, NULL: it is new. */
 static struct endpoint_group *group_create(struct upstreams *ups, const struct config_upstream *upstream,
 	const struct endpoint_group *before, struct endpoint_budget *const *budgets)
 {
 	struct weir_pool_config settings = endpoint_settings(upstream);
-	struct endpoint_group *group = calloc(1, sizeof(*group) + upstream->endpoint_count * sizeof(struct endpoint *));
+	struct endpoint_group *group = group_alloc(upstream);
 
 	if (group == NULL)
 		return NULL;
-	group->balance = upstream->balance;
 	for (size_t i = 0; i < upstream->endpoint_count; i++) {
 		const struct config_endpoint *config = &upstream->endpoints[i];
 		struct endpoint *ep = group_find(before, &config->address, i);
@@ -204,7 +214,7 @@ static void group_retire(struct upstreams *ups, struct endpoint_group *group, co
 /* The upstream is gone; if it was before, and is back now, those with an older configuration find it in service. */
 static void group_leave(struct upstreams *ups, struct endpoint_group *group, size_t hint)
 {
-	const struct endpoint_group *now = roster_find(ups->roster, group_name(group), hint);
+	const struct endpoint_group *now = roster_find(ups->roster, group->name, hint);
 
 	if (now != NULL) {
 		group_retire(ups, group, now);

@@ -64,14 +64,35 @@ static void check_pool(const struct config_pool *p)
 	check_span_or_none(p->max_lifetime_us);
 }
 
+/* What a name server may be asked for, and a log and a metric may show. */
+static void check_host(struct view host)
+{
+	CHECK(host.n >= 1 && host.n <= 254 && host.p[0] != '.' && memmem(host.p, host.n, "..", 2) == NULL);
+	for (size_t i = 0; i < host.n; i++) {
+		char c = host.p[i];
+
+		CHECK((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.');
+	}
+}
+
+/* Without an address only as it was loaded, and then with a name. */
+static void check_endpoint(const struct config_endpoint *e)
+{
+	CHECK(e->weight >= 1 && e->weight <= 1000);
+	if (e->host.n > 0) {
+		check_host(e->host);
+		CHECK(e->port > 0 && e->address_text.n > e->host.n);
+	}
+	if (e->host.n == 0 || e->address.len > 0)
+		check_address(e->address_text, &e->address);
+}
+
 static void check_upstream(const struct config_upstream *u)
 {
 	check_name(u->name);
 	CHECK(u->endpoint_count >= 1);
-	for (size_t i = 0; i < u->endpoint_count; i++) {
-		check_address(u->endpoints[i].address_text, &u->endpoints[i].address);
-		CHECK(u->endpoints[i].weight >= 1 && u->endpoints[i].weight <= 1000);
-	}
+	for (size_t i = 0; i < u->endpoint_count; i++)
+		check_endpoint(&u->endpoints[i]);
 	CHECK(u->balance == BALANCE_ROUND_ROBIN || u->balance == BALANCE_LEAST_REQUEST);
 	check_pool(&u->pool);
 	check_span(u->timeouts.connect_us);
@@ -177,6 +198,46 @@ static void check_model(const struct config *c)
 	}
 }
 
+/* --- host names ------------------------------------------------------------------------------------------------- */
+
+static void check_resolver(const struct config *c)
+{
+	CHECK(c->host_count <= CONFIG_HOSTS_MAX && c->resolver.attempts >= 1 && c->resolver.attempts <= 10);
+	CHECK(c->resolver.timeout_us >= 10 * US_PER_MS && c->resolver.timeout_us <= 60 * US_PER_S);
+	for (size_t i = 0; i < c->resolver.server_count; i++)
+		CHECK(address_port(&c->resolver.servers[i]) > 0);
+	for (size_t i = 0; i < c->host_count; i++)
+		check_host(c->hosts[i]);
+}
+
+/* Every name has two addresses, but for some that have none. */
+static size_t invent_addresses(const void *context, struct view host, unsigned char to[CONFIG_HOST_ADDRESSES_MAX][16])
+{
+	for (unsigned char i = 0; i < 2; i++)
+		memcpy(to[i], (const unsigned char[16]){0xfd, [14] = (unsigned char)host.p[0], [15] = i}, 16);
+	return host.n % 4 == 0 ? 0 : 2;
+}
+
+static void expand_try(const struct config *c)
+{
+	static const struct config_answers answers = {invent_addresses, NULL};
+	const struct config *expanded = config_expand(c, &answers);
+
+	CHECK(expanded != NULL);
+	for (size_t i = 0; i < c->upstream_count; i++) {
+		const struct config_upstream *u = &expanded->upstreams[i];
+
+		CHECK(u->endpoint_count + u->left_out <= 2 * c->upstreams[i].endpoint_count);
+		for (size_t k = 0; k < u->endpoint_count; k++) {
+			check_endpoint(&u->endpoints[k]);
+			CHECK(u->endpoints[k].address.len > 0);
+		}
+	}
+	for (size_t i = 0; i < c->route_count; i++)
+		check_action(expanded, &expanded->routes[i]);
+	config_free(expanded);
+}
+
 /* --- complaints ------------------------------------------------------------------------------------------------- */
 
 static void check_complaints(const struct config_complaints *complaints, struct view bytes)
@@ -222,7 +283,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (config != NULL) {
 		CHECK(complaints.count + complaints.more == 0);
 		check_model(config);
+		check_resolver(config);
 		plan_try(config);
+		expand_try(config);
 	} else {
 		check_complaints(&complaints, bytes);
 	}

@@ -13,10 +13,10 @@ from raw import TIMEOUT, Wire, response
 
 
 class Origin:
-    def __init__(self, path=None, host="127.0.0.1", backlog=4096):
+    def __init__(self, path=None, host="127.0.0.1", port=0, backlog=4096):
         if path is None:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            self.listener = socket.create_server((host, 0), family=family, backlog=backlog)
+            self.listener = socket.create_server((host, port), family=family, backlog=backlog)
             self.port = self.listener.getsockname()[1]
             self.address = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
         else:

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from installed import ROOT, declared_functions, install, run
+from installed import ROOT, exported_functions, install, run
 from test_docs import first_program
 
 COMPILERS = ["gcc", "clang-19"]
@@ -63,11 +63,11 @@ def test_either_library_can_be_left_out(library, tmp_path, kind, left_out):
 
 def test_shared_library_exports_what_the_header_declares(built):
     node = f"WEIR_POOL_{abi(built).replace('.', '_')}"
-    assert names("nm", "-D", "--defined-only", built.shared) == declared_functions() | {node}
+    assert names("nm", "-D", "--defined-only", built.shared) == exported_functions() | {node}
 
 
 def test_archive_defines_what_the_header_declares(built):
-    assert names("nm", "-g", "--defined-only", built.archive) == declared_functions()
+    assert names("nm", "-g", "--defined-only", built.archive) == exported_functions()
 
 
 def test_archive_has_machine_code(built):

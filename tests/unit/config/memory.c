@@ -55,6 +55,32 @@ static void test_every_allocation(void **state)
 	assert_true(load_short(EXAMPLES "/full.yaml", needed + 1));
 }
 
+static size_t four_addresses(const void *context, struct view host, unsigned char to[CONFIG_HOST_ADDRESSES_MAX][16])
+{
+	for (unsigned char i = 0; i < 4; i++)
+		memcpy(to[i], (const unsigned char[16]){0xfd, [15] = i}, 16);
+	return 4;
+}
+
+static void test_every_allocation_of_an_expansion(void **state)
+{
+	static const struct config_answers answers = {four_addresses, NULL};
+	const struct config *config, *expanded = NULL;
+	struct config_complaints complaints;
+	int needed = 0;
+
+	assert_int_equal(config_load(EXAMPLES "/full.yaml", &config, &complaints), CONFIG_OK);
+	while (expanded == NULL) {
+		left = ++needed;
+		expanded = config_expand(config, &answers);
+		left = INT_MAX;
+	}
+	assert_true(needed > 2);
+	assert_int_equal(expanded->upstreams[0].endpoint_count, 6);
+	config_free(config);
+	config_free(expanded);
+}
+
 /* A bad file is bad even when there is no memory for saying why. */
 static void test_complaints_without_memory(void **state)
 {
@@ -77,6 +103,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_allocation),
+		cmocka_unit_test(test_every_allocation_of_an_expansion),
 		cmocka_unit_test(test_complaints_without_memory),
 	};
 

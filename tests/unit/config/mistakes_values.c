@@ -265,7 +265,7 @@ static const struct mistake mistakes[] = {
 		"localhost:PORT or unix:/PATH; the address is numeric, the port a number from 1 to 65535\n"},
 	{ADDRESS("example.com:80"),
 		"f:2:32: listeners[0].address: found \"example.com:80\"; allowed: ADDRESS:PORT, [IPV6]:PORT, "
-		"localhost:PORT or unix:/PATH; host names are not supported by this version, write the address\n"},
+		"localhost:PORT or unix:/PATH; only endpoints have host names, here the address is numeric\n"},
 	{ADDRESS("localhost"), "f:2:32: listeners[0].address: found \"localhost\"; allowed: ADDRESS:PORT, [IPV6]:PORT, "
 			       "localhost:PORT or unix:/PATH; the port is missing\n"},
 	{ADDRESS("localhost:0"),
@@ -288,10 +288,6 @@ static const struct mistake mistakes[] = {
 	{ADDRESS("[a]"),
 		"f:2:32: listeners[0].address: found a list; allowed: ADDRESS:PORT, [IPV6]:PORT, localhost:PORT or "
 		"unix:/PATH\n"},
-	{VERSION LISTENERS "upstreams: [{name: users, endpoints: [{address: users.internal:81}]}]\n" ROUTES,
-		"f:3:49: upstreams[0].endpoints[0].address: found \"users.internal:81\"; allowed: ADDRESS:PORT, "
-		"[IPV6]:PORT, localhost:PORT or unix:/PATH; host names are not supported by this version, write the "
-		"address\n"},
 	{VERSION LISTENERS "upstreams: [{name: users, endpoints: [{address: \"localhost:0\"}]}]\n" ROUTES,
 		"f:3:49: upstreams[0].endpoints[0].address: found \"localhost:0\"; allowed: a port from 1 to 65535\n"},
 	{VERSION "listeners:\n"

@@ -102,11 +102,15 @@ static void test_full_upstreams(void **state)
 	assert_view(u->name, "users");
 	assert_int_equal(u->index, 0);
 	assert_int_equal(full->upstreams[1].index, 1);
-	assert_int_equal(u->endpoint_count, 2);
+	assert_int_equal(u->endpoint_count, 3);
 	assert_address(&u->endpoints[0].address, u->endpoints[0].address_text, "127.0.0.1:9001");
 	assert_int_equal(u->endpoints[0].weight, 3);
 	assert_address(&u->endpoints[1].address, u->endpoints[1].address_text, "[::1]:9001");
 	assert_int_equal(u->endpoints[1].weight, 1);
+	assert_view(u->endpoints[1].host, "");
+	assert_view(u->endpoints[2].address_text, "users.internal:9001");
+	assert_view(u->endpoints[2].host, "users.internal");
+	assert_int_equal(u->endpoints[2].port, 9001);
 	assert_int_equal(u->balance, BALANCE_ROUND_ROBIN);
 	assert_int_equal(u->pool.max_connections, 50);
 	assert_int_equal(u->pool.max_pending, 200);
@@ -128,6 +132,17 @@ static void test_full_upstreams(void **state)
 	assert_int_equal(u->limits.header_bytes, 32 * KIB);
 	assert_int_equal(u->limits.header_count, 50);
 	assert_int_equal(full->upstreams[1].timeouts.request_us, 0);
+}
+
+static void test_full_resolver(void **state)
+{
+	assert_int_equal(full->host_count, 1);
+	assert_view(full->hosts[0], "users.internal");
+	assert_int_equal(full->resolver.server_count, 2);
+	assert_address(&full->resolver.servers[0], VIEW("127.0.0.1:5353"), "127.0.0.1:5353");
+	assert_address(&full->resolver.servers[1], VIEW("[::1]:53"), "[::1]:53");
+	assert_int_equal(full->resolver.timeout_us, US_PER_S);
+	assert_int_equal(full->resolver.attempts, 2);
 }
 
 static void test_full_route_to_upstream(void **state)
@@ -445,6 +460,7 @@ int main(void)
 		cmocka_unit_test(test_full_root),
 		cmocka_unit_test(test_full_listeners),
 		cmocka_unit_test(test_full_upstreams),
+		cmocka_unit_test(test_full_resolver),
 		cmocka_unit_test(test_full_route_to_upstream),
 		cmocka_unit_test(test_full_filters),
 		cmocka_unit_test(test_full_other_routes),

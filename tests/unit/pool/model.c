@@ -10,6 +10,8 @@ void model_expect(struct model *m, bool condition, const char *otherwise)
 void model_init(struct model *m, const struct weir_pool_config *config, struct model_budget *budget)
 {
 	*m = (struct model){.config = *config, .budget = budget};
+	if (budget != NULL)
+		budget->models[budget->models_n++] = m;
 }
 
 /* --- counts ------------------------------------------------------------------------------------------------------- */
@@ -287,12 +289,33 @@ static void yield(struct model *m)
 		model_doom(m, model_idle(m, true), WEIR_POOL_CLOSE_YIELDED);
 }
 
-/* Other pools that wait for a unit, and that nothing is on its way to. */
-static uint32_t missed(const struct model *m)
+/* The connections of the other pools that wait for a unit, the fewest first; those to whom one is on its way left out. */
+static uint32_t waiting_elsewhere(const struct model *m, uint32_t *live)
 {
-	uint32_t others = m->budget == NULL ? 0 : m->budget->raised - m->raised - m->notices_due;
+	uint32_t n = 0, at;
 
-	return others > model_ending(m) ? others : 0;
+	for (uint32_t i = 0; i < m->budget->models_n; i++) {
+		const struct model *other = m->budget->models[i];
+
+		if (other == m || other->budget == NULL || !other->raised)
+			continue;
+		for (at = n++; at > 0 && live[at - 1] > model_live(other); at--)
+			live[at] = live[at - 1];
+		live[at] = model_live(other);
+	}
+	for (uint32_t i = m->notices_due; i < n; i++)
+		live[i - m->notices_due] = live[i];
+	return n > m->notices_due ? n - m->notices_due : 0;
+}
+
+/* Other pools that wait for a unit and have fewer than this one would have without it; or none. */
+static uint32_t owed(const struct model *m)
+{
+	uint32_t live[MODEL_POOLS], owed = 0, n = m->budget == NULL ? 0 : waiting_elsewhere(m, live);
+
+	for (uint32_t i = 0; i < n; i++)
+		owed += live[i] == 0 || live[i] + 1 < model_live(m);
+	return owed > model_ending(m) ? owed : 0;
 }
 
 /* Instead of an own waiter another pool is to be served with `c`. */
@@ -300,12 +323,12 @@ static bool turn_over(struct model *m, const struct model_connection *c)
 {
 	if (m->budget == NULL || c->uses == 0)
 		return false;
-	if (missed(m) == 0) {
+	if (owed(m) == 0) {
 		m->turn = 0;
 		return false;
 	}
 	if (m->turn == 0)
-		m->turn_ends_us = m->now_us + m->config.acquire_timeout_us / 2 / missed(m) / model_live(m);
+		m->turn_ends_us = m->now_us + m->config.acquire_timeout_us / 2 / owed(m) / model_live(m);
 	if (m->turn == MODEL_TURN || m->now_us >= m->turn_ends_us) {
 		m->turn = 0;
 		return true;

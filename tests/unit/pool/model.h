@@ -14,6 +14,7 @@
 
 #include "pool/pool.h"
 
+#define MODEL_POOLS 3
 #define MODEL_SLOTS 8
 #define MODEL_WAITERS 24
 #define MODEL_TURN 32
@@ -58,13 +59,14 @@ struct model_budget {
 	uint32_t used, max, overflow;
 	uint32_t raised;              /* hands */
 	uint32_t most;                /* the largest max + overflow there has been */
+	const struct model *models[MODEL_POOLS];  /* whose it is */
+	uint32_t models_n;
 };
 
 struct model {
 	struct weir_pool_config config;
 	struct model_budget *budget;  /* NULL: private */
 	bool raised;
-	bool beyond;                  /* its sign that it may have a unit beyond the maximum */
 	bool asked;                   /* a pool that offers was notified when its hand went up */
 	uint32_t granted;             /* units it was notified of and has not taken yet; counted in used */
 	uint32_t turn;                /* own waiters served while another pool's hand was up; 0: no turn has begun */

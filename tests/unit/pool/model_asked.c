@@ -92,22 +92,9 @@ static void notified_of_hand(struct model *m, struct model *by)
 	m->offers = false;
 }
 
-/* There is room beyond the maximum, and it is told so. */
-static bool notified_of_room(struct model *m, const struct model *by)
-{
-	bool unit = m->raised && (by->notices_due > 0 || (passes_on(by) && (by->granted > 0 || by->budget->used < by->budget->max)));
-
-	if (unit || !m->beyond || by->budget->used >= by->budget->max + by->budget->overflow)
-		return false;
-	m->beyond = false;
-	return true;
-}
-
 void model_notified(struct model *m, struct model *by)
 {
 	model_expect(by, m != by, "notify: itself");
-	if (notified_of_room(m, by))
-		return;
 	/* Never both: who waits has nothing idle. */
 	if (m->raised)
 		notified_of_unit(m, by);
@@ -117,10 +104,6 @@ void model_notified(struct model *m, struct model *by)
 
 void model_notified_by_resize(struct model *m)
 {
-	if (m->beyond && !(m->raised && m->budget->used < m->budget->max)) {
-		m->beyond = false;
-		return;
-	}
 	model_expect(m, m->raised && m->budget->used < m->budget->max, "notify: there is no unit, or no need of it");
 	model_hand_set(m, false);
 }
@@ -175,9 +158,6 @@ void model_settled(struct model *m)
 	model_expect(m, !open_left(m), "an open was not asked for");
 	model_expect(m, m->notices_due == 0, "a pool that waits for a unit was not notified");
 	model_hand_set(m, model_hand_wanted(m));
-	m->beyond = m->budget != NULL && model_open_needed(m) && model_may_connect(m) &&
-		model_overdue_count(m) > model_supply(m) &&
-		model_live(m) < m->config.connections_max + m->config.overflow_max;
 }
 
 void model_watched(struct model *m)
@@ -338,14 +318,26 @@ static uint64_t next_of_connection(const struct model *m, const struct model_con
 	return c->state == MODEL_CHECKING ? c->check_due_us : UINT64_MAX;
 }
 
+/* One beyond the maximum, which other pools may give back without a word, is looked for again. */
+static uint64_t next_of_overflow(const struct model *m)
+{
+	if (m->budget == NULL || model_overdue_count(m) <= model_supply(m) || !model_may_connect(m) ||
+		model_live(m) >= m->config.connections_max + m->config.overflow_max)
+		return UINT64_MAX;
+	return m->now_us + m->config.acquire_timeout_us / 32 + 1;
+}
+
 /* The end of a back-off; else another look at whether the budget has a unit to spare. */
 static uint64_t next_of_opens(const struct model *m)
 {
 	uint64_t pause_us = m->config.idle_min > 0 && m->ahead_from_us > m->now_us ? m->ahead_from_us : UINT64_MAX;
 
+	pause_us = earlier(pause_us, next_of_overflow(m));
 	if (m->backoff_ends_us > m->now_us)
 		return earlier(pause_us, m->backoff_ends_us);
-	return model_open_ahead(m) && model_may_connect(m) ? m->now_us + POOL_AHEAD_RETRY_US : pause_us;
+	if (model_open_needed(m) || !model_open_ahead(m) || !model_may_connect(m))
+		return pause_us;
+	return earlier(pause_us, m->now_us + POOL_AHEAD_RETRY_US);
 }
 
 uint64_t model_next_event(const struct model *m)

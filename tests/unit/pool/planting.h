@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#define PLANTING_EVENTS 200000  /* within which each bug must be found */
+#define PLANTING_EVENTS 1000000  /* within which each bug must be found */
 
 /* What main() returns. */
 int planting_run(int argc, char **argv, const struct CMUnitTest *tests, size_t tests_n);

@@ -9,7 +9,7 @@
 
 #include "model.h"
 
-#define RIG_POOLS_MAX 3
+#define RIG_POOLS_MAX MODEL_POOLS
 #define RIG_STALE_MAX 8
 #define RIG_MAIL_MAX 256
 #define NOBODY UINT32_MAX

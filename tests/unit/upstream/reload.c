@@ -12,21 +12,31 @@ struct set {
 	struct door doors[DOORS];
 };
 
+static size_t no_addresses(const void *context, struct view host, unsigned char to[CONFIG_HOST_ADDRESSES_MAX][16])
+{
+	return 0;
+}
+
+/* Host names have no address. */
 static const struct config *set_config(struct set *set, const char *upstreams_yaml)
 {
+	static const struct config_answers answers = {no_addresses, NULL};
 	char yaml[4096];
-	const struct config *config;
+	const struct config *config, *origin;
 	struct config_complaints complaints;
 
 	snprintf(yaml, sizeof(yaml),
 		"version: 1\nlisteners: [{name: l, address: 127.0.0.1:80}]\n"
 		"routes: [{name: r, respond: {body: x}}]\nupstreams: [%s]\n",
 		upstreams_yaml);
-	if (config_load_bytes("f", view_str(yaml), &config, &complaints) != CONFIG_OK) {
+	if (config_load_bytes("f", view_str(yaml), &origin, &complaints) != CONFIG_OK) {
 		config_complaints_print(&complaints, "f", stderr);
 		fail_msg("refused:\n%s", yaml);
 	}
 	config_complaints_release(&complaints);
+	config = config_expand(origin, &answers);
+	assert_non_null(config);
+	config_free(origin);
 	for (size_t i = 0; i < config->upstream_count; i++)
 		for (size_t j = 0; j < config->upstreams[i].endpoint_count; j++) {
 			struct config_endpoint *endpoint = &config->upstreams[i].endpoints[j];
@@ -111,6 +121,71 @@ static void user_end(struct user *user, struct set *set)
 #define ONE_OTHER_AT_0 "{name: u, endpoints: [{address: 127.0.0.1:80}], pool: {max_connections: 1, idle_timeout: 7s}}"
 #define SIX_AT_0 "{name: u, endpoints: [{address: 127.0.0.1:80}], pool: {max_connections: 6}}"
 #define TWO_AT_0 "{name: u, endpoints: [{address: 127.0.0.1:80}], pool: {max_connections: 2}}"
+
+#define NOWHERE "{name: u, endpoints: [{address: users.internal:80}]}"
+
+/* --- nobody in service ------------------------------------------------------------------------------------------- */
+
+static void assert_nobody(struct set *set)
+{
+	struct user user;
+
+	assert_int_equal(user_ask(&user, &set->bed), UPSTREAM_FAILED);
+	assert_int_equal(user.cause, CAUSE_NO_HEALTHY_ENDPOINT);
+	assert_string_equal(user.lease.why, "no address is known of the upstream's host names");
+	user_end(&user, set);
+}
+
+/* Names that are resolved later, and then not any more: requests are refused with a cause, and what runs ends well. */
+static void test_nobody_in_service(void **state)
+{
+	struct set set;
+	struct user user;
+	struct end end;
+
+	set_open(&set, NOWHERE);
+	assert_int_equal(count_endpoints(&set), 0);
+	assert_nobody(&set);
+	set_reload(&set, AT_0);
+	connect_at(&user, &set, 0, &end);
+	set_reload(&set, NOWHERE);
+	assert_nobody(&set);
+	assert_int_equal(count_endpoints(&set), 1);
+	user_give_back(&user, &set.bed, true);
+	user_end(&user, &set);
+	assert_int_equal(count_endpoints(&set), 0);
+	set_reload(&set, NOWHERE);
+	set_reload(&set, "{name: v, endpoints: [{address: 127.0.0.1:80}]}");
+	assert_true(upstreams_unsettled(set.bed.ups));
+	upstreams_settle(set.bed.ups);
+	end_close(&end);
+	set_close(&set);
+}
+
+/* Who was delivered a dead connection finds no successor: that is an end, too. */
+static void test_nobody_to_ask_again(void **state)
+{
+	struct set set;
+	struct user holder, waiter;
+	struct end end;
+
+	set_open(&set, ONE_AT_0);
+	connect_at(&holder, &set, 0, &end);
+	assert_int_equal(user_ask(&waiter, &set.bed), UPSTREAM_PENDING);
+	set_reload(&set, NOWHERE);
+	/* Without the loop having heard of it. */
+	end_send(&end, "surplus");
+	holder.lease.conn->h1.conn.readable = false;
+	user_give_back(&holder, &set.bed, true);
+	user_await(&waiter, &set.bed);
+	assert_int_equal(waiter.cause, CAUSE_NO_HEALTHY_ENDPOINT);
+	assert_non_null(waiter.lease.why);
+	user_end(&holder, &set);
+	user_end(&waiter, &set);
+	end_close(&end);
+	assert_int_equal(count_endpoints(&set), 0);
+	set_close(&set);
+}
 
 /* --- keeping ----------------------------------------------------------------------------------------------------- */
 
@@ -563,6 +638,8 @@ static void test_budgets_do_not_pile_up(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		LOOP_TEST(test_nobody_in_service),
+		LOOP_TEST(test_nobody_to_ask_again),
 		LOOP_TEST(test_unchanged_is_kept),
 		LOOP_TEST(test_same_address_in_another_upstream),
 		LOOP_TEST(test_turns_begin_anew),
