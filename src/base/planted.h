@@ -26,6 +26,7 @@ enum planted_bug {
 	PLANTED_REPLAY_ON_FRESH,             /* a request that failed on a new connection is sent again */
 	PLANTED_RELOAD_DROPS_WAITERS,        /* a pool that a reload replaces refuses those who wait in it */
 	PLANTED_GENERATION_FREED_EARLY,      /* a request does not keep the configuration that it began with */
+	PLANTED_QUEUED_FIN_UNNOTICED,        /* who waits in the pool's queue ends its direction, and stays there */
 	PLANTED_COUNT
 };
 

@@ -121,11 +121,15 @@ static void listener_address_read(struct load *l, const struct node *node, void 
 	address_read(l, node, &listener->address_text, &listener->address);
 }
 
+static const struct word half_close_words[] = {{"abort", HALF_CLOSE_ABORT}, {"serve", HALF_CLOSE_SERVE}, {0}};
+
 static const struct key listener_keys[] = {
 	{"name", KEY_OWN, .required = true, .read = listener_name_read},
 	{"address", KEY_OWN, .required = true, .read = listener_address_read},
 	{"trusted_proxies", KEY_LIST, ITEMS(struct config_listener, trusted_proxies, trusted_proxy_count), .min = 1,
 		.max = 1000, .read = cidr_read, .hint = "each is an address block, such as 10.0.0.0/8"},
+	{"half_close", KEY_CHOICE, FIELD(struct config_listener, half_close), .words = half_close_words,
+		.preset = HALF_CLOSE_ABORT},
 	{"limits", KEY_SECTION, FIELD(struct config_listener, limits), .section = &limits_section},
 	{"timeouts", KEY_SECTION, FIELD(struct config_listener, timeouts), .section = &timeouts_section},
 	{"tls", KEY_LATER},

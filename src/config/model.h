@@ -32,6 +32,9 @@ struct config_listener_timeouts {
 	uint64_t write_idle_us;    /* write_idle: the client reads nothing of what is ready for it; default 30s */
 };
 
+/* `half_close`: what becomes of a request whose client ends its direction before the answer is complete. */
+enum config_half_close { HALF_CLOSE_ABORT, HALF_CLOSE_SERVE };
+
 /* An address block, for `trusted_proxies`. IPv4 is kept as IPv4-mapped IPv6. */
 struct config_cidr {
 	uint8_t address[16];
@@ -44,6 +47,7 @@ struct config_listener {
 	struct address address;
 	struct config_cidr *trusted_proxies;
 	size_t trusted_proxy_count;
+	enum config_half_close half_close;  /* abort (default) | serve */
 	struct config_limits limits;
 	struct config_listener_timeouts timeouts;
 };

@@ -22,6 +22,10 @@
  *
  * The bytes are moved by the pumps (pump.c): a blocked sink is not read for, and that is the backpressure.
  *
+ * A client that ends its direction before its answer is complete has left, unless `half_close: serve` says otherwise: the
+ * exchange ends with client_gone, so that nobody's place in a queue, nor a connection, is kept for it. Looked at when the
+ * client's connection tells something, before a connection is asked for, and when the last of the content was taken.
+ *
  * Every state has a deadline (exchange_arm), counted from when bytes last moved.
  *
  * A function that may end the exchange says so: it returns false when it did, and then nothing may be touched.
@@ -202,6 +206,11 @@ void exchange_lease_again(struct exchange *ex, enum upstream_retry_reason reason
 	CHECK(ex->retries == 0);
 	ex->retries++;
 	exchange_enter(ex, EXCHANGE_LEASING);
+	/* Content that could not be sent was not read either: the end behind it counts from here on. */
+	if (exchange_client_left(ex)) {
+		exchange_finish(ex, CAUSE_CLIENT_GONE, NULL);
+		return;
+	}
 	answer = upstream_acquire_again(&ex->lease, reason, &cause);
 	lease_answered(ex, answer, cause);
 }
@@ -212,6 +221,11 @@ static void exchange_lease(struct exchange *ex)
 	enum cause cause = CAUSE_NONE;
 	enum upstream_answer answer;
 
+	/* The end may have come together with the head: then no event will tell of it. */
+	if (exchange_client_left(ex)) {
+		exchange_finish(ex, CAUSE_CLIENT_GONE, NULL);
+		return;
+	}
 	ex->lease.on_outcome = exchange_on_lease;
 	ex->lease.on_ready = exchange_on_upstream;
 	ex->lease.on_overdue = exchange_overdue;
@@ -437,6 +451,14 @@ bool exchange_keeps_client(const struct exchange *ex)
 	return ex->request.keep_alive && !ex->worker->draining && !content_unsure && client_can_discard(ex->client);
 }
 
+/* Who has only ended its direction may still be reading the answers before this one, which a reset could destroy. */
+static enum client_next part(const struct conn *conn)
+{
+	bool reads = !conn->broken && conn->error == 0 && conn->send_error == 0 && !conn_blocked(conn);
+
+	return reads ? CLIENT_CLOSE : CLIENT_ABORT;
+}
+
 /* Gives the client what it is still owed, and says what becomes of its connection. */
 static enum client_next conclude(struct exchange *ex, enum exchange_state reached, enum cause cause, const char *why)
 {
@@ -452,7 +474,7 @@ static enum client_next conclude(struct exchange *ex, enum exchange_state reache
 	}
 	if (cause == CAUSE_CLIENT_GONE) {
 		ex->status = cause_info(cause)->status;
-		return CLIENT_ABORT;
+		return part(&client->conn);
 	}
 	bool keep = exchange_keeps_client(ex) && !closes_client(cause);
 

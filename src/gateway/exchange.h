@@ -16,6 +16,15 @@ void exchange_arm(struct exchange *ex);
 /* Something has changed on one of the sides: moves what can be moved (pump.c). The exchange may have ended after it. */
 void exchange_pump(struct exchange *ex);
 
+/* What an end of the client's direction means in this state: true when it has left (pump.c). */
+bool exchange_end_is_leave(const struct exchange *ex);
+
+/* Whether the client has left by ending its direction: then nobody wants the answer (`half_close: abort`). */
+static inline bool exchange_client_left(const struct exchange *ex)
+{
+	return ex->client->h1.conn.peer_closed && exchange_end_is_leave(ex);
+}
+
 /* What the router is asked. */
 struct route_query exchange_query(const struct exchange *ex);
 

@@ -419,21 +419,48 @@ static void notice_unblocking(struct exchange *ex)
 	ex->blocked_bytes = blocked;
 }
 
+/*
+ * Not for tunnels, in which each direction ends by itself; not in FLUSHING, where the answer is complete; and the answer of
+ * a route that gives one itself costs nothing. Content that stands before the end is taken first, which tells whether it was
+ * whole, unless the upstream does not take it.
+ */
+bool exchange_end_is_leave(const struct exchange *ex)
+{
+	if (ex->client->listener->config->half_close == HALF_CLOSE_SERVE)
+		return false;
+	switch ((enum exchange_state)ex->state) {
+	case EXCHANGE_FILTERING: return ex->route->action == ACTION_UPSTREAM;
+	case EXCHANGE_LEASING: return !PLANTED(QUEUED_FIN_UNNOTICED);
+	case EXCHANGE_EXPECTING:
+	case EXCHANGE_REQUESTING:
+	case EXCHANGE_WAITING:
+	case EXCHANGE_RESPONDING: return ex->sent_us != 0 || conn_blocked(&ex->lease.conn->h1.conn);
+	default: return false;
+	}
+}
+
 /* Something has changed on one of the sides: move what can be moved. */
 void exchange_pump(struct exchange *ex)
 {
 	notice_unblocking(ex);
 	switch ((enum exchange_state)ex->state) {
 	case EXCHANGE_NEW:
+	case EXCHANGE_ENDED: return;
 	case EXCHANGE_FILTERING:
 	case EXCHANGE_LEASING:
-	case EXCHANGE_ENDED: return;
+		if (exchange_client_left(ex))
+			exchange_finish(ex, CAUSE_CLIENT_GONE, NULL);
+		return;
 	case EXCHANGE_EXPECTING:
 	case EXCHANGE_REQUESTING:
 	case EXCHANGE_WAITING:
 	case EXCHANGE_RESPONDING:
 		if (ex->sent_us == 0 && !pump_request(ex))
 			return;
+		if (exchange_client_left(ex)) {
+			exchange_finish(ex, CAUSE_CLIENT_GONE, NULL);
+			return;
+		}
 		if (ex->replay == REPLAY_MARKED)
 			replay_settle(ex);
 		/* No event tells of bytes that found no memory; a socket's own failure comes as one. */

@@ -64,11 +64,16 @@ static void listeners_adopt(struct worker *w, struct held_generation *held)
 	}
 }
 
-/* Who is trusted was decided when it connected: it is decided again. */
+/* Who is trusted was decided when it connected: it is decided again. So is what a client's end means that came before. */
 static void clients_adopt(struct worker *w)
 {
-	list_each_safe(&w->clients, node, next)
-		client_retrust(container_of(node, struct client, node));
+	list_each_safe(&w->clients, node, next) {
+		struct client *c = container_of(node, struct client, node);
+
+		client_retrust(c);
+		if (c->exchange != NULL && c->h1.conn.peer_closed)
+			io_defer(w->io, &c->exchange->more);
+	}
 }
 
 void worker_slabs_raise(struct worker *w)

@@ -37,8 +37,10 @@ static enum weir_pool_outcome waiter_admit(struct weir_pool *pool, struct weir_p
 		return pool_waiter_end(pool, waiter, WEIR_POOL_DELIVERED);
 	}
 	/* From inside open, check or close nothing can be begun for the newcomer now: the queue must have room as it is. */
-	if (pool->asking && queue_full(pool, pool->waiting + 1))
+	if (pool->asking && queue_full(pool, pool->waiting + 1)) {
+		waiter->reason = pool_timeout_reason(pool);
 		return pool_waiter_end(pool, waiter, WEIR_POOL_REJECTED);
+	}
 	pool_waiter_enqueue(pool, waiter);
 	return WEIR_POOL_PENDING;
 }
@@ -51,6 +53,7 @@ static enum weir_pool_outcome waiter_answer(struct weir_pool *pool, struct weir_
 	if (waiter->stage == WAITER_ENDED)
 		return WEIR_POOL_CANCELLED;
 	if (queue_full(pool, pool->waiting)) {
+		waiter->reason = pool_timeout_reason(pool);
 		pool_waiter_end(pool, waiter, WEIR_POOL_REJECTED);
 		/* Its hand goes down, and what is idle beside it (it wanted a fresh one) is offered again. */
 		pool_settle(pool);

@@ -161,7 +161,7 @@ static bool unit_try(struct weir_pool_budget *budget)
 	return unit_try_below(budget, atomic_load(&budget->max));
 }
 
-/* Gives up a unit that is beyond the maximum: nobody is to have it. */
+/* Gives up a unit that is beyond the maximum. */
 static bool unit_shed(struct weir_pool_budget *budget)
 {
 	uint32_t used = atomic_load(&budget->used);
@@ -357,11 +357,16 @@ uint32_t pool_units_beyond(struct weir_pool_budget *budget)
 /* A unit that this pool does not need goes to another, or back. */
 static void unit_give(struct weir_pool_budget *budget, struct pool_seat *seat)
 {
-	if (!unit_shed(budget)) {
-		if (atomic_load(&budget->raised) > 0 && hand_answer(budget, seat, 1))
-			return;
+	/*
+	 * One of the overflow, too: else who waits would wait for ever beside pools that go beyond the maximum again and
+	 * again. But not one that there should not be at all, since the budget has become smaller.
+	 */
+	bool excess = atomic_load(&budget->used) > atomic_load(&budget->max) + atomic_load(&budget->overflow_max);
+
+	if (!excess && atomic_load(&budget->raised) > 0 && hand_answer(budget, seat, 1))
+		return;
+	if (!unit_shed(budget))
 		POOL_CHECK(atomic_fetch_sub(&budget->used, 1) > 0);
-	}
 	/*
 	 * A hand that went up in between found the unit not yet free; and the maximum may have grown in between. It is
 	 * told to try again.

@@ -43,10 +43,7 @@ bool pool_budget_is_quiet(struct weir_pool_budget *budget, struct pool_seat *sea
 /* How many units are taken beyond the maximum. There must be a budget. Two loads. */
 uint32_t pool_units_beyond(struct weir_pool_budget *budget);
 
-/*
- * One connection less. The unit goes to a pool that has its hand raised, other than this one, which is notified; one beyond
- * the maximum goes.
- */
+/* One connection less. The unit goes to a pool that has its hand raised, other than this one, which is notified. */
 void pool_unit_return(struct weir_pool_budget *budget, struct pool_seat *seat);
 
 /* The pool needs no unit (any more): its hand goes down. */

@@ -75,8 +75,8 @@ struct weir_pool_waiter {
 	bool reused;                     /* it has served somebody before */
 	bool rested;                     /* it was not opened just now: its peer may have closed it meanwhile */
 	/*
-	 * OPEN_FAILED: the owner's number for the failed open. TIMED_OUT: that of the latest failed open if none has
-	 * succeeded since, else 0.
+	 * OPEN_FAILED: the owner's number for the failed open. TIMED_OUT, REJECTED: that of the latest failed open if none
+	 * has succeeded since, else 0.
 	 */
 	int reason;
 
@@ -137,8 +137,9 @@ struct weir_pool_config {
 	uint32_t overflow_max;
 	/*
 	 * Queue bound, 0..1000000. A waiter for whom an open or a check is in flight does not count, nor one for a unit that
-	 * another pool of the budget is asked to give up because it has idle connections. So with 0 an acquire may wait for
-	 * what is made ready for it, and nobody waits for a connection that somebody else uses.
+	 * another pool of the budget is asked to give up because it may have idle connections. So with 0 an acquire may wait
+	 * for what is made ready for it; but of several that come at once some may be refused although another pool has
+	 * idle connections.
 	 */
 	uint32_t waiters_max;
 	uint32_t connecting_max;      /* concurrent opens; 1.. After a failed open it is 1 until one succeeds */
@@ -146,7 +147,7 @@ struct weir_pool_config {
 	 * Connections kept ready beside the leased ones, as far as connections_max and the budget leave room;
 	 * 0..connections_max. They are opened ahead (by the first weir_pool_run after creation, too). Trimming leaves them;
 	 * one that idle_timeout or lifetime_max closes is replaced. For a second after an open that failed, or a connection
-	 * that was spoiled before it had served, none is opened ahead.
+	 * that ended before it had served, none is opened ahead.
 	 */
 	uint32_t idle_min;
 	uint32_t uses_max;            /* leases per connection; 0: no limit */
@@ -261,7 +262,8 @@ void weir_pool_free(struct weir_pool *pool);
 /*
  * Asks for a connection until deadline_us (cut to now + acquire_timeout, or twice that with WEIR_POOL_NEW). DELIVERED,
  * REJECTED, TIMED_OUT (the deadline has passed), OPEN_FAILED (the open failed inside the call), CLOSED at once (CANCELLED:
- * by a callback inside the call); or PENDING, and then on_outcome exactly once from weir_pool_run, unless cancelled before.
+ * while it was queued, by a callback inside the call; every other answer stands, whatever such a callback has cancelled);
+ * or PENDING, and then on_outcome exactly once from weir_pool_run, unless cancelled before.
  * Who waits is served before whoever comes later with the same priority, and never at or after the deadline: what was
  * delivered but not told by then goes back, and TIMED_OUT is told.
  *
@@ -386,12 +388,14 @@ uint32_t weir_pool_oldest(const struct weir_pool *pool, struct weir_pool_held *h
  * the pool has told on_closed or been freed meanwhile. Two notices of which none has been answered may become one.
  * `notify` is not called for a pool after its on_closed, nor after its weir_pool_free.
  *
- * A pool with waiters of its own serves them first, but while others wait only for one turn: 32 of its waiters, or half
- * the acquire timeout divided by the number of those others and by the connections it has, whichever is over first.
- * Then it closes the next connection that comes back, for one of them, and goes on with the rest; so of pools that are
- * never without waiters none starves. What it has idle it gives up for others that wait, in each of its calls.
+ * A pool with waiters of its own serves them first, but while others wait that have none, or at least two fewer, only for
+ * one turn: 32 of its waiters, or half the acquire timeout divided by the number of those others and by the connections
+ * it has, whichever is over first. Then it closes the next connection that comes back, for the poorest of them, and goes on
+ * with the rest; so pools that are never without waiters even out, and none starves. What it has idle it gives up for
+ * others that wait, in each of its calls.
  *
- * overflow_max more may be taken by pools with WEIR_POOL_NEW, together.
+ * overflow_max more may be taken by pools with WEIR_POOL_NEW, together. What comes back beyond connections_max while another
+ * pool waits goes to that one.
  *
  * NULL: out of memory or a bad argument (errno EINVAL): connections_max out of 1..1000000, overflow_max out of 0..1000000,
  * no notify.

@@ -83,9 +83,9 @@ void pool_slot_move(struct weir_pool *pool, struct slot *slot, enum slot_state t
 
 void pool_slot_doom(struct weir_pool *pool, struct slot *slot, enum weir_pool_close_reason why)
 {
-	bool died = why == WEIR_POOL_CLOSE_SPOILED || why == WEIR_POOL_CLOSE_CHECK_FAILED;
+	bool died = why == WEIR_POOL_CLOSE_SPOILED || why == WEIR_POOL_CLOSE_CHECK_FAILED || why == WEIR_POOL_CLOSE_IDLE;
 
-	/* A service that takes connections and ends them at once is not given one after the other. */
+	/* A service that takes connections and ends them at once, or soon, is not given one after the other. */
 	if (died && slot->uses == 0)
 		pool_pause_ahead(pool);
 	slot->verdict = (uint8_t)why;

@@ -49,7 +49,11 @@ static enum cause outcome_cause(struct upstream_lease *lease, enum weir_pool_out
 	lease->why = NULL;
 	switch (outcome) {
 	case WEIR_POOL_DELIVERED: return CAUSE_NONE;
-	case WEIR_POOL_REJECTED: return CAUSE_POOL_QUEUE_FULL;
+	case WEIR_POOL_REJECTED:
+		/* While the endpoint cannot be reached that is why so many wait, or why nobody may. */
+		if (lease->waiter.reason != 0)
+			return upstream_connect_cause(lease->waiter.reason, &lease->why);
+		return CAUSE_POOL_QUEUE_FULL;
 	case WEIR_POOL_OPEN_FAILED: return upstream_connect_cause(lease->waiter.reason, &lease->why);
 	case WEIR_POOL_CLOSED:
 		if (lease->endpoint->ups->on_closed != NULL)
@@ -61,8 +65,7 @@ static enum cause outcome_cause(struct upstream_lease *lease, enum weir_pool_out
 			return upstream_connect_cause(lease->waiter.reason, &lease->why);
 		/* Where nothing was ever established, the wait was for connecting. */
 		weir_pool_stats(lease->endpoint->pool, &stats);
-		return stats.connecting > 0 && stats.leased + stats.idle == 0 ? CAUSE_CONNECT_TIMEOUT
-									      : CAUSE_POOL_ACQUIRE_TIMEOUT;
+		return stats.connecting > 0 && stats.opened == 0 ? CAUSE_CONNECT_TIMEOUT : CAUSE_POOL_ACQUIRE_TIMEOUT;
 	case WEIR_POOL_CANCELLED:
 	case WEIR_POOL_PENDING: break;
 	}

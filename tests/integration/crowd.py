@@ -36,7 +36,8 @@ class Crowd:
             stdout=subprocess.PIPE)
 
     def stop(self, timeout=20):
-        """Ends it and returns its books: `served`, the times of all 200s; `statuses`; `left`; `lost`."""
+        """Ends it and returns its books: `served`, the times of all 200s; `statuses`; `left`; `gone`, when, by attempt;
+        `lost`."""
         told, _ = self.process.communicate(b"stop\n", timeout=timeout)
         assert self.process.returncode == 0
         return json.loads(told)
@@ -51,6 +52,7 @@ class Client:
     def __init__(self):
         self.sock = None
         self.serial = 0       # of the attempt: an older one's alarm is void
+        self.attempt = 0      # over all clients
         self.out = b""
         self.unread = b""
         self.slow = False
@@ -69,6 +71,7 @@ class Load:
         self.numbers = itertools.count()
         self.stopping = False
         self.served, self.statuses, self.left, self.lost = [], {}, 0, 0
+        self.attempts, self.gone = itertools.count(1), {}
         self.request = self.get(options["target"])
 
     def get(self, target):
@@ -125,6 +128,8 @@ class Load:
             return
         client.unread = b""
         client.out, patience = self.plan(client)
+        client.attempt = next(self.attempts)
+        client.out = client.out.replace(b"\r\n\r\n", b"\r\nX-Attempt: %d\r\n\r\n" % client.attempt, 1)
         self.alarm(patience, client, self.leave)
         if client.sock is None:
             self.connect(client)
@@ -155,6 +160,7 @@ class Load:
         self.left += 1
         how = self.options["leave"]
         self.drop(client, reset=how == "rst" or how == "either" and self.random.random() < 0.5)
+        self.gone[client.attempt] = time.monotonic()
         self.begin(client)
 
     def lose(self, client):
@@ -243,7 +249,8 @@ class Load:
                 elif fd in self.clients:
                     self.on_event(self.clients[fd], events)
             self.ring()
-        print(json.dumps({"served": self.served, "statuses": self.statuses, "left": self.left, "lost": self.lost}))
+        print(json.dumps({"served": self.served, "statuses": self.statuses, "left": self.left,
+            "gone": self.gone, "lost": self.lost}))
 
 
 if __name__ == "__main__":

@@ -47,6 +47,10 @@ class Ledger:
     def report(self):
         return self.tell("report")
 
+    def arrivals(self):
+        """When the attempts of a crowd have arrived, by their numbers; the last time of each."""
+        return {int(attempt): at for attempt, at in self.tell("arrivals").items()}
+
     def freeze(self):
         """The process stands still; the kernel goes on taking connections for it. The books before that."""
         books = self.report()
@@ -92,12 +96,12 @@ class Use:
 
 
 def parse(unread):
-    """(target, gateway's worker, rest) of a complete request; None: more is needed."""
+    """(target, gateway's worker, the client's attempt, rest) of a complete request; None: more is needed."""
     head, end, rest = unread.partition(b"\r\n\r\n")
     if not end:
         return None
     lines = head.split(b"\r\n")
-    length, worker = 0, None
+    length, worker, attempt = 0, None, None
     for line in lines[1:]:
         name, _, value = line.partition(b":")
         name = name.lower()
@@ -105,9 +109,11 @@ def parse(unread):
             length = int(value)
         elif name == b"x-request-id":
             worker = value.strip()[:16].decode()
+        elif name == b"x-attempt":
+            attempt = int(value)
     if len(rest) < length:
         return None
-    return lines[0].split(b" ")[1].decode(), worker, rest[length:]
+    return lines[0].split(b" ")[1].decode(), worker, attempt, rest[length:]
 
 
 class Server:
@@ -126,6 +132,7 @@ class Server:
         self.uses = {}
         self.open_max = self.accepted = self.requests = self.answered = 0
         self.in_service = self.in_service_max = 0
+        self.arrived = {}         # when, by the client's attempt
 
     # --- commands ---------------------------------------------------------------------------------------------------
 
@@ -167,6 +174,9 @@ class Server:
 
     def obey(self, line):
         command, _, argument = line.partition(" ")
+        if command == "arrivals":
+            print(json.dumps(self.arrived), flush=True)
+            return
         if command == "faults":
             self.faults = json.loads(argument)
         else:
@@ -232,7 +242,9 @@ class Server:
         parsed = None if connection.request or connection.out else parse(connection.unread)
         if parsed is None:
             return
-        target, worker, connection.unread = parsed
+        target, worker, attempt, connection.unread = parsed
+        if attempt is not None:
+            self.arrived[attempt] = time.monotonic()
         self.enter_service(connection, worker)
         numbers = [int(part) for part in target.split("/")[1:] if part.isdigit()]
         connection.size = numbers[1] if len(numbers) > 1 else 128

@@ -90,11 +90,11 @@ class Wire:
             self.wait_taken()
         return self
 
-    def wait_taken(self):
+    def wait_taken(self, timeout=TIMEOUT):
         """Until nothing of what was sent (an end included) waits in the other side's receive queue, on this machine."""
         here, there = self.sock.getsockname(), self.sock.getpeername()
         row = "%s %s" % (_hex_address(there), _hex_address(here))
-        until = time.monotonic() + TIMEOUT
+        until = time.monotonic() + timeout
         while time.monotonic() < until:
             with open("/proc/net/tcp", encoding="ascii") as table:
                 found = [line for line in table if row in line]

@@ -140,8 +140,9 @@ def test_many_tiny_chunks(gateway, origin, direction):
         assert origin.accept().read_request().body == expected
 
 
-def test_waiting_costs_no_processor_time(gateway, origin):
+def test_waiting_costs_no_processor_time(start, origin):
     """One of each kind of waiting that a loop could get wrong, all at once."""
+    gateway = start(configuration(origin, listener={"half_close": "serve"}))
     gateway.connect(receive_buffer=4096).send(get("/slow-reader"))
     wire, _ = origin.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
     fill(wire, b"x" * 65536)

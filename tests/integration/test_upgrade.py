@@ -47,7 +47,8 @@ def test_upstream_ends_first(gateway, origin):
     assert gateway.record()["cause"] is None
 
 
-def test_client_that_has_ended_its_direction_before_the_101(gateway, origin):
+def test_client_that_has_ended_its_direction_before_the_101(start, origin):
+    gateway = start(configuration(origin, listener={"half_close": "serve"}))
     client = gateway.connect().send(UPGRADE).half_close()
     wire = origin.accept()
     wire.read_head()

@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#include "gateway/worker.h"
+#include "gateway/state.h"
 #include "sim_io.h"
 #include "upstream/upstream.h"
 
@@ -40,6 +40,34 @@ void books_check(unsigned worker_number, struct worker *worker, uint64_t exchang
 		world_violation("7: whoever borrows is alive",
 			"worker %u: %llu leases and waiters, %llu exchanges", worker_number,
 			(unsigned long long)borrowers, (unsigned long long)exchanges);
+}
+
+/* As long as the upstream takes content, what stands before the client's end is read. */
+static bool lives_on(const struct exchange *ex)
+{
+	const struct client *client = ex->client;
+
+	if (!client->h1.conn.peer_closed || client->listener->config->half_close != HALF_CLOSE_ABORT)
+		return false;
+	switch ((enum exchange_state)ex->state) {
+	case EXCHANGE_LEASING:
+	case EXCHANGE_WAITING: return true;
+	case EXCHANGE_EXPECTING:
+	case EXCHANGE_REQUESTING:
+	case EXCHANGE_RESPONDING: return ex->sent_us != 0 || conn_blocked(&ex->lease.conn->h1.conn);
+	default: return false;
+	}
+}
+
+void books_check_left(unsigned worker_number, const struct worker *worker)
+{
+	list_each_safe(&worker->exchanges, node, next) {
+		const struct exchange *ex = container_of(node, struct exchange, node);
+
+		if (lives_on(ex))
+			world_violation("7: nothing lives on for a client that has left", "worker %u, state %u",
+				worker_number, ex->state);
+	}
 }
 
 void books_check_excess(const struct sim_setup *setup, struct worker *worker)

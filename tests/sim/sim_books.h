@@ -11,6 +11,9 @@ struct worker;
 /* After every turn. `exchanges` is how many are live in the worker. */
 void books_check(unsigned worker_number, struct worker *worker, uint64_t exchanges);
 
+/* After every turn: no exchange lives on whose client has ended its direction, where that means that it has left. */
+void books_check_left(unsigned worker_number, const struct worker *worker);
+
 /* After every turn of a run with one worker and one configuration: what is beyond the cap does not rest. */
 void books_check_excess(const struct sim_setup *setup, struct worker *worker);
 

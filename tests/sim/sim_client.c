@@ -121,7 +121,10 @@ static void client_leave(struct sim_client *client)
 	client_end(client, ENDED_BY_CLIENT, client->manners.leaves_by_reset);
 }
 
-/* The gateway has ended the connection. */
+/*
+ * The gateway has ended the connection. Who has ended its own direction may have been taken for gone: then there is no
+ * answer to what was asked and not answered until then, and a reset may have destroyed the end of an answer before.
+ */
 static void client_peer_ended(struct sim_client *client, enum sim_end_how how)
 {
 	if (how == ENDED_BY_FIN && !client->tunnel && reader_ends(&client->reader)) {
@@ -132,7 +135,7 @@ static void client_peer_ended(struct sim_client *client, enum sim_end_how how)
 		!oracle_run_is_rough())
 		world_violation(
 			"1: a tunnel carries everything", "request %u", client->requests[client->count - 1]->id);
-	client_end(client, how, false);
+	client_end(client, client->half_closed && plan.left_when_half_closed ? ENDED_HALF_CLOSED : how, false);
 }
 
 /* --- answers ------------------------------------------------------------------------------------------------------ */

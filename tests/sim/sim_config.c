@@ -62,11 +62,15 @@ static void limits_draw(void)
 
 static void write_listener(struct sim_text *text, const struct drawn_times *t)
 {
+	bool aborts = world_chance(500);
+
 	text_printf(text,
 		"version: 1\nlisteners:\n  - name: public\n    address: 127.0.0.1:8080\n"
 		"    limits: {connections: %u, header_bytes: 4KiB, header_count: 40, target_bytes: 512B, body_bytes: "
 		"%lluB}\n",
 		drawn.clients_max, (unsigned long long)plan.body_bytes);
+	plan.left_when_half_closed = plan.left_when_half_closed || aborts;
+	text_printf(text, "    half_close: %s\n", aborts ? "abort" : "serve");
 	text_printf(text, "    timeouts: {header: %ums, body_idle: %ums, keep_alive: %ums, write_idle: %ums}\n",
 		t->header, t->body_idle, t->keep_alive, t->write_idle);
 }
@@ -77,7 +81,7 @@ static void pool_draw(struct sim_pool *pool)
 	*pool = (struct sim_pool){.connections = ms_between(1, world_chance(500) ? 2 : 10), .pending = 100};
 	if (faults.tight_limits)
 		pool->pending = ms_between(0, 2);
-	if (world_chance(400))
+	if (world_chance(450))
 		pool->overflow = ms_between(1, 3);
 	/* Otherwise nobody waits through an acquire_timeout. */
 	if (pool->overflow > 0 && pool->connections > 2)
@@ -175,6 +179,7 @@ void setup_draw(struct sim_setup *setup)
 
 	drawn.times = times_draw();
 	limits_draw();
+	plan.left_when_half_closed = false;
 	plan.upstreams = ms_between(1, UPSTREAMS_MAX);
 	plan.rewrites = world_chance(500);
 	*setup = (struct sim_setup){.workers = ms_between(1, 2), .servers = 0};

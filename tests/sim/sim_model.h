@@ -100,6 +100,7 @@ struct sim_request {
 
 /* How the gateway is configured, as far as the model needs it. */
 struct sim_plan {
+	bool left_when_half_closed;  /* `half_close: abort` at any time of the run */
 	unsigned upstreams;
 	bool rewrites;  /* upstream 1: "/u1/..." arrives as "/in/..." */
 	unsigned header_bytes, header_count, target_bytes;

@@ -15,7 +15,7 @@ static struct {
 	uint64_t planned, own, tunnels, interim, requests, replays, retries;
 	uint64_t causes[CAUSE_COUNT];
 	uint64_t defects[DEFECT_COUNT];
-	uint64_t malformed, unanswered[ENDED_REFUSED + 1];
+	uint64_t malformed, unanswered[ENDED_COUNT];
 } tally;
 
 void oracle_begin(void)
@@ -101,8 +101,8 @@ static bool is_idempotent(const struct sim_request *request)
 
 /*
  * Rule 6: the server had closed a connection that was idle; the request could be sent again, and was not. Memory for that
- * may have been refused, or the second connection have broken before the first byte, or the
- * request's deadline come.
+ * may have been refused, or the second connection have broken before the first byte (a server that is down may do that),
+ * or the request's deadline come.
  */
 static void check_not_stale(const struct sim_request *request)
 {
@@ -110,7 +110,7 @@ static void check_not_stale(const struct sim_request *request)
 
 	if (request->kind == KIND_PROXIED && request->framing == SIM_NONE && is_idempotent(request) &&
 		request->try_count == 1 && tried->carried > 0 && tried->heard == 0 && !drawn.alloc_fails &&
-		!drawn.reset && !drawn.clock_jumps)
+		!drawn.reset && !drawn.server_down && !drawn.clock_jumps)
 		world_violation("6: a stale connection makes no request fail", "request %u (%s) on conn %u", request->id,
 			request->method, tried->conn);
 }
@@ -305,7 +305,9 @@ void oracle_answer_complete(struct sim_request *request, const struct sim_reader
 void oracle_unanswered(const struct sim_request *request, enum sim_end_how how)
 {
 	tally.unanswered[how]++;
-	if (how == ENDED_BY_CLIENT || how == ENDED_AFTER_CLOSE || request->answered || oracle_run_is_rough())
+	if (how == ENDED_BY_CLIENT || how == ENDED_HALF_CLOSED || how == ENDED_AFTER_CLOSE)
+		return;
+	if (request->answered || oracle_run_is_rough())
 		return;
 	/* Content that turns out to be wrong when an answer is already on its way can only be told by breaking off. */
 	if (request->kind == KIND_BAD_CONTENT)
@@ -438,14 +440,15 @@ void oracle_arrival_complete(struct sim_request *request, const struct sim_reade
 
 void oracle_tell_tally(void)
 {
-	static const char *const ends[] = {"FIN", "reset", "the client", "an answer that closes", "a refusal"};
+	static const char *const ends[] = {"FIN", "reset", "the client", "an answer that closes", "a refusal",
+		"an end of the client's direction"};
 
 	printf("requests at servers %llu (again %llu, tried again %llu), answers passed on %llu, own %llu, tunnels %llu, interim %llu\n",
 		(unsigned long long)tally.requests, (unsigned long long)tally.replays, (unsigned long long)tally.retries,
 		(unsigned long long)tally.planned, (unsigned long long)tally.own, (unsigned long long)tally.tunnels,
 		(unsigned long long)tally.interim);
 	printf("malformed and refused %llu; unanswered because of", (unsigned long long)tally.malformed);
-	for (int how = 0; how <= ENDED_REFUSED; how++)
+	for (int how = 0; how < ENDED_COUNT; how++)
 		printf(" %s %llu", ends[how], (unsigned long long)tally.unanswered[how]);
 	printf("\nfailures:");
 	for (int cause = 1; cause < CAUSE_COUNT; cause++)
@@ -467,6 +470,9 @@ bool oracle_tally_is_full(const char **what)
 
 	*what = "requests that are sent again";
 	if (tally.retries == 0)
+		return false;
+	*what = "clients that end their direction and get no answer";
+	if (tally.unanswered[ENDED_HALF_CLOSED] == 0)
 		return false;
 	*what = "tunnels, interim answers, own answers, malformed requests or a defect of an answer";
 	if (tally.tunnels == 0 || tally.interim == 0 || tally.own == 0 || tally.malformed == 0)

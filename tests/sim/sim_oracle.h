@@ -11,7 +11,7 @@
  *     its server said it may.
  *  6. A failure names a cause that fits what went wrong; in a run where nothing went wrong there is no failure, and a
  *     reload is nothing that goes wrong. A stale connection makes no request fail that may be sent again.
- *  7. The books balance after every turn, no exchange is without a deadline, memory is bounded by what is going on, caps
+ *  7. The books balance after every turn, no exchange is without a deadline or lives on for a client that has left, memory is bounded by what is going on, caps
  *     hold over all workers, nobody borrows or waits who is not alive, who has refused is not stormed.
  *  8. Everything ends; afterwards every count is back where it was, and everybody is served within a bounded time.
  *
@@ -46,7 +46,15 @@ void oracle_answer_begins(struct sim_request *request, struct sim_reader *reader
 void oracle_answer_complete(struct sim_request *request, const struct sim_reader *reader, bool keeps);
 
 /* How the connection of a request ended before the request had its answer. */
-enum sim_end_how { ENDED_BY_FIN, ENDED_BY_RESET, ENDED_BY_CLIENT, ENDED_AFTER_CLOSE, ENDED_REFUSED };
+enum sim_end_how {
+	ENDED_BY_FIN,
+	ENDED_BY_RESET,
+	ENDED_BY_CLIENT,
+	ENDED_AFTER_CLOSE,
+	ENDED_REFUSED,
+	ENDED_HALF_CLOSED,  /* the client had ended its direction, which may mean that it has left */
+	ENDED_COUNT
+};
 void oracle_unanswered(const struct sim_request *request, enum sim_end_how how);
 
 /* --- what the gateway writes to servers (sim_tap.c) --------------------------------------------------------------- */

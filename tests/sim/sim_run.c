@@ -314,6 +314,7 @@ static void check_worker(unsigned i)
 	if (worker_stats(run.workers[i])->exchange_double_finish != 0)
 		world_violation("7: one ending", "worker %u: an exchange was finished twice", i);
 	books_check(i, run.workers[i], exchanges_of(i));
+	books_check_left(i, run.workers[i]);
 }
 
 static void check_turn(void)

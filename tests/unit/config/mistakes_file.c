@@ -156,7 +156,7 @@ static const struct mistake mistakes[] = {
 		"connect: name, address\n"},
 	{VERSION "listeners: [127.0.0.1:80]\n" UPSTREAMS ROUTES,
 		"f:2:13: listeners[0]: found \"127.0.0.1:80\"; allowed: a mapping with these keys: name, address, "
-		"trusted_proxies, limits, timeouts\n"},
+		"trusted_proxies, half_close, limits, timeouts\n"},
 	{VERSION LISTENERS "upstreams: {users: 127.0.0.1:81}\n" ROUTES,
 		"f:3:12: upstreams: found a mapping; allowed: a list of 1 to 1000 items; each is a service: name, "
 		"endpoints\n"},

@@ -121,6 +121,8 @@ static const struct mistake mistakes[] = {
 	{LISTENER("timeouts: {write_idle: ms}"),
 		"f:2:69: listeners[0].timeouts.write_idle: found \"ms\"; allowed: a duration from 1ms to 24h, in "
 		"us, ms, s, m or h (default 30s)\n"},
+	{LISTENER("half_close: ignore"),
+		"f:2:58: listeners[0].half_close: found \"ignore\"; allowed: abort, serve (default abort)\n"},
 	{UPSTREAM("timeouts: {connect: 0}"),
 		"f:3:85: upstreams[0].timeouts.connect: found \"0\"; allowed: a duration from 1ms to 24h, in us, "
 		"ms, s, m or h (default 1s)\n"},

@@ -83,6 +83,7 @@ static void test_full_listeners(void **state)
 	assert_cidr_v4(&l->trusted_proxies[1], "10.0.0.0", 8);
 	assert_memory_equal(l->trusted_proxies[2].address, fd00, 16);
 	assert_int_equal(l->trusted_proxies[2].prefix, 8);
+	assert_int_equal(l->half_close, HALF_CLOSE_SERVE);
 	assert_int_equal(l->limits.connections, 2000);
 	assert_int_equal(l->limits.header_bytes, 16 * KIB);
 	assert_int_equal(l->limits.header_count, 64);
@@ -219,6 +220,7 @@ static void test_listener_defaults(void **state)
 	const struct config_listener *l = c->listeners;
 
 	assert_int_equal(l->trusted_proxy_count, 0);
+	assert_int_equal(l->half_close, HALF_CLOSE_ABORT);
 	assert_int_equal(l->limits.connections, 10000);
 	assert_int_equal(l->limits.header_bytes, 32 * KIB);
 	assert_int_equal(l->limits.header_count, 100);

@@ -178,7 +178,8 @@ void model_doom(struct model *m, struct model_connection *c, enum weir_pool_clos
 	bool was_idle = c->state == MODEL_IDLE;
 
 	/* What ends before it has served makes those opened ahead wait. */
-	if (c->uses == 0 && (reason == WEIR_POOL_CLOSE_SPOILED || reason == WEIR_POOL_CLOSE_CHECK_FAILED))
+	if (c->uses == 0 && (reason == WEIR_POOL_CLOSE_SPOILED || reason == WEIR_POOL_CLOSE_CHECK_FAILED ||
+		reason == WEIR_POOL_CLOSE_IDLE))
 		m->ahead_from_us = m->now_us + POOL_AHEAD_RETRY_US;
 	c->state = MODEL_DOOMED;
 	c->reason = reason;
@@ -251,7 +252,8 @@ void model_empty(struct model *m, uint32_t slot)
 	m->connections[slot] = (struct model_connection){0};
 	if (m->budget == NULL)
 		return;
-	if (m->budget->raised - m->notices_due > m->raised && m->budget->used <= m->budget->max)
+	if (m->budget->raised - m->notices_due > m->raised &&
+		m->budget->used <= m->budget->max + m->budget->overflow)
 		m->notices_due++;
 	else
 		m->budget->used--;

@@ -61,6 +61,7 @@ static void admit(struct model *m, struct model_waiter *waiter, bool asking)
 		model_lease(m, c, waiter);
 		end(m, waiter, WEIR_POOL_DELIVERED);
 	} else if (asking && full(m, model_waiting(m) + 1)) {
+		waiter->reason = model_reason(m);
 		end(m, waiter, WEIR_POOL_REJECTED);
 	} else {
 		waiter->stage = MODEL_WAITING;
@@ -89,6 +90,7 @@ void model_acquire(struct model *m, uint32_t w, uint64_t deadline_us, uint8_t pr
 
 static void reject(struct model *m, struct model_waiter *waiter)
 {
+	waiter->reason = model_reason(m);
 	end(m, waiter, WEIR_POOL_REJECTED);
 	model_match(m);
 }
@@ -421,7 +423,8 @@ void model_passed(struct model *m)
 	if (!m->passing)
 		return;
 	for (; m->granted > 0; m->granted--) {
-		model_expect(m, !others || m->budget->used > m->budget->max, "a unit was kept without need");
+		model_expect(m, !others || m->budget->used > m->budget->max + m->budget->overflow,
+			"a unit was kept without need");
 		m->budget->used--;
 	}
 	model_expect(m, !others || m->budget->used >= m->budget->max, "a unit was not passed on");

@@ -332,6 +332,35 @@ static void two_busy_pools(uint32_t cap, int rounds, uint64_t step_us)
 	owners_release(o, 2, budget);
 }
 
+/* Pools that have evened out keep what they have: nobody reconnects only because another waits, too. */
+static void busy_pools_that_have_evened_out_keep_their_connections(void **state)
+{
+	struct weir_pool_budget *budget = budget_of(4);
+	struct owner o[2];
+	struct borrower b[2];
+	uint64_t opened;
+
+	owners_init(o, b, 2, budget);
+	for (int i = 0; i < 2; i++)
+		busy_begin(&busy[i], &o[i]);
+	for (int k = 0; k < 2000; k++) {
+		busy_step(&busy[k % 2]);
+		notices_deliver();
+	}
+	opened = owner_stats(&o[0]).opened + owner_stats(&o[1]).opened;
+	for (int k = 0; k < 2000; k++) {
+		busy_step(&busy[k % 2]);
+		notices_deliver();
+	}
+	assert_int_equal(owner_stats(&o[0]).opened + owner_stats(&o[1]).opened, opened);
+	assert_int_equal(owner_stats(&o[0]).leased, 2);
+	assert_int_equal(owner_stats(&o[1]).leased, 2);
+	for (int i = 0; i < 2; i++)
+		busy_end(&busy[i]);
+	notices_deliver();
+	owners_release(o, 2, budget);
+}
+
 static void two_busy_pools_share_the_budget(void **state)
 {
 	two_busy_pools(1, 10000, 1);
@@ -604,6 +633,7 @@ int main(void)
 		cmocka_unit_test(raising_a_hand_calls_nobody_while_everything_is_in_use),
 		cmocka_unit_test(own_waiters_come_before_those_of_others),
 		cmocka_unit_test(returned_unit_is_not_taken_by_another_than_the_notified),
+		cmocka_unit_test(busy_pools_that_have_evened_out_keep_their_connections),
 		cmocka_unit_test(two_busy_pools_share_the_budget),
 		cmocka_unit_test(two_busy_pools_with_slow_clients_share_the_budget),
 		cmocka_unit_test(nobody_yields_while_no_hand_is_up),
