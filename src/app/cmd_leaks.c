@@ -12,13 +12,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/command.h"
 #include "app/fetch.h"
 
 enum { COLUMNS = 80 };
 
-/* One line, cut to the width. */
+/* One line. On a terminal it is cut to the width; who reads it from a pipe or a file looks for what stands at its end. */
 __attribute__((format(printf, 1, 2))) static void print_line(const char *format, ...)
 {
 	char line[512];
@@ -27,7 +28,7 @@ __attribute__((format(printf, 1, 2))) static void print_line(const char *format,
 	va_start(arguments, format);
 	vsnprintf(line, sizeof(line), format, arguments);
 	va_end(arguments);
-	if (strlen(line) > COLUMNS)
+	if (strlen(line) > COLUMNS && isatty(STDOUT_FILENO))
 		snprintf(line + COLUMNS - 3, 4, "...");
 	puts(line);
 }

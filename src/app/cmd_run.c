@@ -61,6 +61,15 @@ static void plan_warn(const struct config *config, const char *path)
 	config_complaints_release(&complaints);
 }
 
+/* That is refused: no client could ever come. */
+static bool idle_check(const struct config *config, struct config_complaints *complaints)
+{
+	struct config_machine machine;
+
+	config_machine_read(&machine);
+	return config_plan_idle(config, &machine, complaints);
+}
+
 /* What runs. */
 struct gateway {
 	const char *path;           /* of the configuration */
@@ -151,10 +160,17 @@ static const struct config *reload_load(const struct gateway *gateway, const cha
 	const struct reload_teller to = {reload_on_tell, gateway->journal};
 	struct config_complaints complaints;
 	const struct config *config;
+	bool good = config_load_again(gateway->path, &config, &complaints) == CONFIG_OK;
 
-	if (config_load(gateway->path, &config, &complaints) != CONFIG_OK) {
+	if (good) {
+		config_complaints_release(&complaints);
+		good = idle_check(config, &complaints);
+	}
+	if (!good) {
 		reload_tell_complaints(&to, LEVEL_ERROR, gateway->path, &complaints);
 		tell(gateway->journal, LEVEL_ERROR, "%s: not reloaded: the configuration of before stays in force", signal_name);
+		config_free(config);
+		config = NULL;
 	}
 	config_complaints_release(&complaints);
 	return config;
@@ -209,6 +225,9 @@ static void reload(struct gateway *gateway, const char *signal_name)
 		return;
 	}
 	if (workers_next(gateway->workers) != NULL) {
+		tell(gateway->journal, LEVEL_INFO,
+			"%s: a reload is under way, which %u of %u workers have taken; the file is read again after it",
+			signal_name, gateway->count - workers_reloading(gateway->workers), gateway->count);
 		gateway->reload_again = true;
 		return;
 	}
@@ -240,17 +259,16 @@ static void addresses_look(struct gateway *gateway)
 static void reload_look(struct gateway *gateway)
 {
 	const struct reload_teller to = {reload_on_tell, gateway->journal};
-	unsigned refused;
+	struct reload_workers taken = {.count = gateway->count};
 
-	if (workers_next(gateway->workers) == NULL || workers_reloading(gateway->workers))
+	if (workers_next(gateway->workers) == NULL || workers_reloading(gateway->workers) > 0)
 		return;
+	taken.refused = workers_refused(gateway->workers);
 	if (!gateway->reload_of_addresses)
-		reload_tell_changes(&to, workers_config(gateway->workers), workers_next(gateway->workers));
-	refused = workers_reloaded(gateway->workers);
-	if (refused > 0)
-		tell(gateway->journal, LEVEL_ERROR,
-			"%u of %u workers lacked the memory to reload: they go on with the configuration of before", refused,
-			gateway->count);
+		reload_tell_changes(&to, workers_config(gateway->workers), workers_next(gateway->workers), taken);
+	else if (taken.refused > 0)
+		reload_tell_refused(&to, taken);
+	workers_reloaded(gateway->workers);
 	if (gateway->reload_again) {
 		gateway->reload_again = false;
 		reload(gateway, "SIGHUP");
@@ -393,6 +411,18 @@ static enum exit_code run(const struct config *config, const char *path)
 	return code;
 }
 
+static bool idle_fits(const struct config *config, const char *path)
+{
+	struct config_complaints complaints;
+	bool fits = idle_check(config, &complaints);
+
+	config_complaints_print(&complaints, path, stderr);
+	config_complaints_release(&complaints);
+	if (!fits)
+		command_complain("%s: nothing was started", path);
+	return fits;
+}
+
 static enum exit_code run_run(int argc, char **argv)
 {
 	const struct config *config;
@@ -408,7 +438,10 @@ static enum exit_code run_run(int argc, char **argv)
 
 	if (code != EXIT_FINE)
 		return code;
-	return run(config, path);
+	if (idle_fits(config, path))
+		return run(config, path);
+	config_free(config);
+	return EXIT_WRONG;
 }
 
 const struct command command_run = {

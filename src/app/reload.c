@@ -227,12 +227,25 @@ static void tell_start_only(const struct reload_teller *to, const struct config 
 
 /* --- all of it ------------------------------------------------------------------------------------------------------- */
 
-void reload_tell_changes(const struct reload_teller *to, const struct config *before, const struct config *after)
+void reload_tell_refused(const struct reload_teller *to, struct reload_workers workers)
+{
+	tell(to, LEVEL_ERROR,
+		"not reloaded by %u of %u workers: they lacked the memory and go on with the configuration of before; "
+		"another SIGHUP tries again",
+		workers.refused, workers.count);
+}
+
+void reload_tell_changes(const struct reload_teller *to, const struct config *before, const struct config *after,
+	struct reload_workers workers)
 {
 	struct endpoint_changes changes = {0};
 
 	tell_start_only(to, before, after);
 	tell_upstreams(to, &changes, before, after);
+	if (workers.refused > 0) {
+		reload_tell_refused(to, workers);
+		return;
+	}
 	tell(to, LEVEL_INFO,
 		"reloaded: %zu route%s (%zu before); endpoints: %zu added, %zu kept, %zu with a new pool, %zu draining",
 		after->route_count, plural(after->route_count), before->route_count, changes.added, changes.kept,

@@ -16,7 +16,20 @@ struct reload_teller {
 void reload_tell_complaints(const struct reload_teller *to, int level, const char *name,
 	const struct config_complaints *complaints);
 
-/* What has changed, and what of it takes effect at the next start only. */
-void reload_tell_changes(const struct reload_teller *to, const struct config *before, const struct config *after);
+/* Who has taken it. */
+struct reload_workers {
+	unsigned count;
+	unsigned refused;  /* lacked the memory, and go on as before */
+};
+
+/*
+ * What has changed, what of it takes effect at the next start only, and then how it ended: "reloaded: ..." only when every
+ * worker has taken it.
+ */
+void reload_tell_changes(const struct reload_teller *to, const struct config *before, const struct config *after,
+	struct reload_workers workers);
+
+/* That some have not taken it. */
+void reload_tell_refused(const struct reload_teller *to, struct reload_workers workers);
 
 #endif

@@ -268,18 +268,22 @@ const struct config *workers_next(const struct workers *workers)
 	return workers->next != NULL ? workers->next->config : NULL;
 }
 
-bool workers_reloading(const struct workers *workers)
+unsigned workers_reloading(const struct workers *workers)
 {
-	return workers->next != NULL && atomic_load(&workers->reloading) != 0;
+	return workers->next != NULL ? atomic_load(&workers->reloading) : 0;
 }
 
-unsigned workers_reloaded(struct workers *workers)
+unsigned workers_refused(const struct workers *workers)
 {
-	CHECK(workers->next != NULL && !workers_reloading(workers));
+	return atomic_load(&workers->refused);
+}
+
+void workers_reloaded(struct workers *workers)
+{
+	CHECK(workers->next != NULL && workers_reloading(workers) == 0);
 	generation_unref(workers->current);
 	workers->current = workers->next;
 	workers->next = NULL;
-	return atomic_load(&workers->refused);
 }
 
 /* --- their life ------------------------------------------------------------------------------------------------------ */

@@ -37,17 +37,22 @@ const struct config *workers_config(const struct workers *workers);
 
 /*
  * Has every worker go on with another configuration. Owns `config` if it returns true. Once all have been reached, on the
- * last one's thread, process_tell() is called; then workers_reloading() is false and workers_reloaded() is to be called before
+ * last one's thread, process_tell() is called; then workers_reloading() is 0 and workers_reloaded() is to be called before
  * the next reload. False: out of memory, and nothing has changed.
  */
 bool workers_reload(struct workers *workers, const struct config *config);
-bool workers_reloading(const struct workers *workers);
+
+/* How many workers it has not reached yet. */
+unsigned workers_reloading(const struct workers *workers);
+
+/* How many it has reached that lacked the memory, and go on as before. */
+unsigned workers_refused(const struct workers *workers);
 
 /* The configuration that is being reloaded, NULL: none. It is in force with workers_reloaded. */
 const struct config *workers_next(const struct workers *workers);
 
-/* The configuration of before may be gone. How many workers lacked the memory, and go on as before. */
-unsigned workers_reloaded(struct workers *workers);
+/* It is over. The configuration of before may be gone. */
+void workers_reloaded(struct workers *workers);
 
 /* Lets running exchanges finish until the configured deadline, then ends them. Once the last worker has ended, on its
  * thread, process_tell() is called. */

@@ -108,6 +108,20 @@ __attribute__((format(printf, 3, 0))) static void complaint_add(
 		complaints->more++;
 }
 
+bool complained_of(const struct load *l, const struct node *value)
+{
+	const struct config_complaints *complaints = l->complaints;
+
+	if (value == NULL)
+		return false;
+	if (value->kind == NODE_REFUSED || complaints_full(complaints))
+		return true;
+	for (size_t i = 0; i < complaints->count; i++)
+		if (complaints->items[i].line == value->line && complaints->items[i].column == value->column)
+			return true;
+	return false;
+}
+
 void complain(struct load *l, const struct node *at, const char *format, ...)
 {
 	struct place place;

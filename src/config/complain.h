@@ -34,6 +34,12 @@ static inline bool complained(const struct config_complaints *complaints)
 	return complaints->count + complaints->more > 0;
 }
 
+/*
+ * Whether this value was complained about already: then nothing true can be said of it together with others. Also when so
+ * many are kept that no further one would be. NULL (the key is not there): no.
+ */
+bool complained_of(const struct load *l, const struct node *value);
+
 /* Whether further complaints would only be counted: then their preparation can be spared. */
 static inline bool complaints_full(const struct config_complaints *complaints)
 {

@@ -32,8 +32,14 @@ enum config_status {
 	CONFIG_BAD,                /* complaints */
 };
 
-/* Reads and checks `path`. *out is NULL unless CONFIG_OK. The complaints are to be released in every case. */
+/*
+ * Reads and checks `path`, which may be a FIFO: then it waits for all that its writer says. *out is NULL unless CONFIG_OK.
+ * The complaints are to be released in every case.
+ */
 enum config_status config_load(const char *path, const struct config **out, struct config_complaints *complaints);
+
+/* The same for who runs already and must not wait for a writer: what is no regular file cannot be read. */
+enum config_status config_load_again(const char *path, const struct config **out, struct config_complaints *complaints);
 
 /* The same from memory; `name` stands in the complaints' place. For tests, fuzzing and the demonstration. */
 enum config_status config_load_bytes(const char *name, struct view bytes, const struct config **out,
@@ -92,5 +98,13 @@ void config_machine_read(struct config_machine *machine);
  */
 bool config_plan(const struct config *config, const struct config_machine *machine, FILE *to,
 	struct config_complaints *complaints);
+
+/*
+ * Whether the connections that are kept ready (`min_idle`) leave open files for clients. False, with a complaint, when they
+ * do not: they are opened whether anybody comes or not, so nobody would ever be served. Where config_plan() finds nothing
+ * this does not either. The complaints are to be released in every case.
+ */
+bool config_plan_idle(
+	const struct config *config, const struct config_machine *machine, struct config_complaints *complaints);
 
 #endif

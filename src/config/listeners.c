@@ -84,7 +84,7 @@ static void limits_check(struct load *l, const struct node *map, void *out)
 	const struct node *node = node_find(map, VIEW("target_bytes"));
 	char target[SCALAR_TEXT_MAX], header[SCALAR_TEXT_MAX];
 
-	if (limits->target_bytes <= limits->header_bytes)
+	if (limits->target_bytes <= limits->header_bytes || complained_of(l, node_find(map, VIEW("header_bytes"))))
 		return;
 	if (node == NULL)
 		limits->target_bytes = limits->header_bytes;

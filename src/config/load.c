@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/units.h"
@@ -195,39 +196,57 @@ enum config_status config_load_bytes(
 	return good ? CONFIG_OK : CONFIG_BAD;
 }
 
-/* The whole file, but at most `max` bytes of it. -1 with errno when that fails. */
-static ssize_t file_read(const char *path, char *bytes, size_t max)
+/* All there is, but at most `max` bytes of it. -1 with errno when that fails. */
+static ssize_t read_all(int fd, char *bytes, size_t max)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	size_t n = 0;
 	ssize_t got = 1;
 
-	if (fd < 0)
-		return -1;
 	while (n < max && got != 0) {
 		got = read(fd, bytes + n, max - n);
 		if (got < 0 && errno != EINTR)
-			break;
+			return -1;
 		n += got > 0 ? (size_t)got : 0;
 	}
-	int error = errno;
-	close(fd);
-	errno = error;
-	return got < 0 ? -1 : (ssize_t)n;
+	return (ssize_t)n;
 }
 
-enum config_status config_load(const char *path, const struct config **out, struct config_complaints *complaints)
+/* Owns `fd`; -1: it could not be opened, and errno says why. */
+static enum config_status load_descriptor(
+	const char *path, int fd, const struct config **out, struct config_complaints *complaints)
 {
-	char *bytes = malloc(TREE_BYTES_MAX + 1);
-	ssize_t n = bytes != NULL ? file_read(path, bytes, TREE_BYTES_MAX + 1) : -1;
 	enum config_status status = CONFIG_UNREADABLE;
+	char *bytes = fd >= 0 ? malloc(TREE_BYTES_MAX + 1) : NULL;
+	ssize_t n = bytes != NULL ? read_all(fd, bytes, TREE_BYTES_MAX + 1) : -1;
 
-	*out = NULL;
-	*complaints = (struct config_complaints){0};
 	if (n >= 0)
 		status = config_load_bytes(path, view_of(bytes, (size_t)n), out, complaints);
 	else
 		complain_whole(complaints, "", "cannot be read: %s", strerror(errno));
 	free(bytes);
+	if (fd >= 0)
+		close(fd);
 	return status;
+}
+
+enum config_status config_load(const char *path, const struct config **out, struct config_complaints *complaints)
+{
+	*out = NULL;
+	*complaints = (struct config_complaints){0};
+	return load_descriptor(path, open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), out, complaints);
+}
+
+enum config_status config_load_again(const char *path, const struct config **out, struct config_complaints *complaints)
+{
+	/* Opening a FIFO waits for its writer, unless it is told not to. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	struct stat st;
+
+	*out = NULL;
+	*complaints = (struct config_complaints){0};
+	if (fd < 0 || fstat(fd, &st) != 0 || S_ISREG(st.st_mode))
+		return load_descriptor(path, fd, out, complaints);
+	complain_whole(complaints, "", "cannot be read again: it is not a regular file");
+	close(fd);
+	return CONFIG_UNREADABLE;
 }

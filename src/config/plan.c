@@ -301,6 +301,51 @@ static void ports_plan(struct plan *p)
 	free(uses);
 }
 
+/* --- what is kept ready ------------------------------------------------------------------------------------------- */
+
+static unsigned plan_workers(const struct config *config, const struct config_machine *machine)
+{
+	if (config->workers != 0)
+		return config->workers;
+	return machine->processors < 256 ? machine->processors : 256;
+}
+
+/* Each worker keeps min_idle ready, all of them together max_connections at most. */
+static uint64_t idle_files(const struct config_upstream *upstream, unsigned workers)
+{
+	uint64_t each = (uint64_t)upstream->pool.min_idle * workers;
+
+	if (each > upstream->pool.max_connections)
+		each = upstream->pool.max_connections;
+	return upstream->endpoint_count * each;
+}
+
+bool config_plan_idle(
+	const struct config *config, const struct config_machine *machine, struct config_complaints *complaints)
+{
+	unsigned workers = plan_workers(config, machine);
+	uint64_t ready = 0, largest = 0;
+	uint64_t others = FILES_RESERVE + (uint64_t)workers * (FILES_PER_WORKER + config->listener_count);
+	char path[PATH_MAX_BYTES] = "";
+
+	*complaints = (struct config_complaints){0};
+	for (size_t i = 0; i < config->upstream_count; i++) {
+		uint64_t n = idle_files(&config->upstreams[i], workers);
+		ready += n;
+		if (n <= largest)
+			continue;
+		largest = n;
+		snprintf(path, sizeof(path), "upstreams[%zu].pool.min_idle", i);
+	}
+	if (ready == 0 || others + ready <= machine->files_max)
+		return true;
+	complain_whole(complaints, path,
+		"%" PRIu64 " connections are to be kept ready, which leaves no open files for clients (%" PRIu64
+		" are allowed); lower this number, or raise that limit to %" PRIu64 " at least (ulimit -Hn, systemd's LimitNOFILE=)",
+		ready, machine->files_max, others + ready);
+	return false;
+}
+
 /* --- the whole -------------------------------------------------------------------------------------------------- */
 
 static void backlog_plan(struct plan *p)
@@ -316,11 +361,9 @@ static void backlog_plan(struct plan *p)
 bool config_plan(const struct config *config, const struct config_machine *machine, FILE *to,
 	struct config_complaints *complaints)
 {
-	struct plan p = {config, machine, complaints, to, config->workers, 0};
+	struct plan p = {config, machine, complaints, to, plan_workers(config, machine), 0};
 
 	*complaints = (struct config_complaints){0};
-	if (p.workers == 0)
-		p.workers = machine->processors < 256 ? machine->processors : 256;
 	files_plan(&p);
 	ports_plan(&p);
 	backlog_plan(&p);

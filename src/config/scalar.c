@@ -55,6 +55,8 @@ enum scalar_status scalar_parse(enum scalar_unit unit, struct view text, uint64_
 	size_t digits = digits_count(text);
 	uint64_t number;
 
+	if (digits > 0 && view_starts(view_from(text, digits), VIEW(".")))
+		return SCALAR_NOT_WHOLE;
 	if (digits == 0 || (unit == UNIT_NONE && digits != text.n))
 		return SCALAR_NOT_A_NUMBER;
 	if (!view_parse_u64(view_of(text.p, digits), &number))

@@ -14,6 +14,7 @@ enum scalar_unit { UNIT_NONE, UNIT_TIME, UNIT_BYTES };
 enum scalar_status {
 	SCALAR_OK,
 	SCALAR_NOT_A_NUMBER,       /* does not begin with a digit, or something else follows */
+	SCALAR_NOT_WHOLE,          /* 1.5s */
 	SCALAR_WITHOUT_UNIT,
 	SCALAR_UNKNOWN_UNIT,
 	SCALAR_TOO_LARGE,          /* does not fit 64 bits */

@@ -144,6 +144,8 @@ static void store(void *at, size_t width, uint64_t value)
 /* What to say behind the number that was found; when nothing, the range says it. */
 static const char *number_fault(enum scalar_status status)
 {
+	if (status == SCALAR_NOT_WHOLE)
+		return ", which is not a whole number";
 	if (status == SCALAR_WITHOUT_UNIT)
 		return ", which has no unit";
 	return status == SCALAR_UNKNOWN_UNIT ? ", whose unit is unknown" : "";

@@ -57,18 +57,22 @@ static const struct key pool_keys[] = {
 /* `new` and the room that it needs go together. What could not be read was complained of already. */
 static void overflow_check(struct load *l, const struct node *map, const struct config_pool *pool)
 {
+	const struct node *what = node_find(map, VIEW("on_acquire_timeout"));
 	const struct node *room = node_find(map, VIEW("max_overflow"));
 	bool opens_more = pool->on_acquire_timeout == ON_ACQUIRE_TIMEOUT_NEW;
 
+	if (complained_of(l, what) || complained_of(l, room))
+		return;
 	if (pool->max_overflow > 0 && !opens_more)
 		complain(l, room, "found %u, and nothing may open them; write `on_acquire_timeout: new`, or take this out",
 			pool->max_overflow);
 	else if (opens_more && room == NULL)
-		complain(l, node_find(map, VIEW("on_acquire_timeout")),
+		complain(l, what,
 			"`new` opens connections beyond max_connections, at most max_overflow, which is not there; "
 			"write how many (there is no unbounded pool), or write `fail`");
-	else if (opens_more && room->kind == NODE_TEXT && view_eq(room->text, VIEW("0")))
-		complain(l, room, "found \"0\", and `on_acquire_timeout: new` needs room for 1 connection at least; raise "
+	else if (opens_more && pool->max_overflow == 0)
+		complain(l, room,
+			"found 0, and `on_acquire_timeout: new` needs room for 1 connection at least; raise "
 			"it, or write `fail` there");
 }
 
@@ -78,7 +82,7 @@ static void reclaim_check(struct load *l, const struct node *map, const struct c
 	const struct node *reclaim = node_find(map, VIEW("reclaim_after"));
 	char after[SCALAR_TEXT_MAX];
 
-	if (pool->reclaim_after_us == 0)
+	if (pool->reclaim_after_us == 0 || complained_of(l, node_find(map, VIEW("leak_after"))))
 		return;
 	if (pool->leak_after_us == 0)
 		complain(l, reclaim, "nothing is reclaimed without the watch, and `leak_after: 0` turns it off; give that a "
@@ -88,16 +92,20 @@ static void reclaim_check(struct load *l, const struct node *map, const struct c
 			"at least, or that shorter", scalar_format(UNIT_TIME, pool->leak_after_us, after));
 }
 
+static void min_idle_check(struct load *l, const struct node *map, const struct config_pool *pool)
+{
+	if (pool->min_idle <= pool->max_connections || complained_of(l, node_find(map, VIEW("max_connections"))))
+		return;
+	complain(l, node_find(map, VIEW("min_idle")),
+		"found %u, and max_connections allows %u; lower this number, or raise that",
+		pool->min_idle, pool->max_connections);
+}
+
 static void pool_check(struct load *l, const struct node *map, void *out)
 {
-	const struct config_pool *pool = out;
-
-	overflow_check(l, map, pool);
-	reclaim_check(l, map, pool);
-	if (pool->min_idle > pool->max_connections)
-		complain(l, node_find(map, VIEW("min_idle")),
-			"found %u, and max_connections allows %u; lower this number, or raise that", pool->min_idle,
-			pool->max_connections);
+	overflow_check(l, map, out);
+	reclaim_check(l, map, out);
+	min_idle_check(l, map, out);
 }
 
 static const struct section pool_section = {KEYS(pool_keys), .check = pool_check};

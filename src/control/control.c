@@ -71,7 +71,10 @@ static void answer_metrics(struct admin_conn *c)
 		return;
 	}
 	buf_release(&c->content);
-	admin_conn_say(c, "there is no memory for the metrics\n");
+	admin_conn_say(c,
+		"the metrics of %zu endpoints are longer than %d MiB, which is the most that is told, or than there is "
+		"memory for\n",
+		config_endpoint_count(totals.config), ADMIN_CONTENT_MAX >> 20);
 	admin_conn_answer(c, 500, ADMIN_TEXT);
 }
 

@@ -32,17 +32,21 @@ static json_t *entry_of(const struct oldest_entry *e)
 		text_of(e->route), "client", text_of(e->client), "worker", (int)e->worker);
 }
 
+/* A list that lost an entry would look complete: it is none then. Takes both over. */
+static json_t *list_with(json_t *list, json_t *entry)
+{
+	if (json_array_append_new(list, entry) == 0)
+		return list;
+	json_decref(list);
+	return NULL;
+}
+
 static json_t *list_of(const struct oldest_entry *entries, uint32_t count)
 {
 	json_t *list = json_array();
 
-	for (uint32_t i = 0; i < count; i++) {
-		/* A list that lost an entry would look complete. */
-		if (json_array_append_new(list, entry_of(&entries[i])) != 0) {
-			json_decref(list);
-			return NULL;
-		}
-	}
+	for (uint32_t i = 0; i < count && list != NULL; i++)
+		list = list_with(list, entry_of(&entries[i]));
 	return list;
 }
 
@@ -50,9 +54,9 @@ static json_t *unanswered_of(const struct survey *survey)
 {
 	json_t *list = json_array();
 
-	for (unsigned i = 0; i < survey->count; i++)
+	for (unsigned i = 0; i < survey->count && list != NULL; i++)
 		if (!survey_heard(survey, i))
-			json_array_append_new(list, json_integer(i));
+			list = list_with(list, json_integer(i));
 	return list;
 }
 

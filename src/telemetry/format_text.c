@@ -4,7 +4,8 @@
  *   203.0.113.7 - - [2026-11-21T03:25:00.123Z] "GET /a HTTP/1.1" 200 512 "-" "curl/8" listener="public" ... total_us=812
  *
  * Texts are quoted, numbers are bare, what is absent is "-". Inside texts everything but printable ASCII, and the quote
- * and the backslash, is written as \xHH.
+ * and the backslash, is written as \xHH. The text of an event is not quoted, so there the quote and the backslash stand
+ * as they are: a complaint about the configuration reads as `weir check` prints it.
  */
 #include "telemetry/format.h"
 
@@ -34,7 +35,8 @@ static void out_str(struct out *out, const char *s)
 	out_view(out, view_str(s));
 }
 
-static void out_escaped(struct out *out, struct view v)
+/* Everything but printable ASCII, and the two characters of `also`, as \xHH. */
+static void out_escaped_also(struct out *out, struct view v, const char also[2])
 {
 	static const char hex[] = "0123456789abcdef";
 
@@ -42,7 +44,7 @@ static void out_escaped(struct out *out, struct view v)
 	for (size_t i = 0; i < v.n; i++) {
 		unsigned char c = (unsigned char)v.p[i];
 
-		if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
+		if (c >= 0x20 && c < 0x7f && c != also[0] && c != also[1]) {
 			*out->at++ = (char)c;
 			continue;
 		}
@@ -51,6 +53,11 @@ static void out_escaped(struct out *out, struct view v)
 		out->at[3] = hex[c & 15];
 		out->at += 4;
 	}
+}
+
+static void out_escaped(struct out *out, struct view v)
+{
+	out_escaped_also(out, v, "\"\\");
 }
 
 static void out_quoted(struct out *out, struct view v)
@@ -208,7 +215,7 @@ size_t format_event(uint64_t wall_us, int level, const char *source, struct view
 	out_str(&out, " ");
 	out_str(&out, source);
 	out_str(&out, " ");
-	out_escaped(&out, text);
+	out_escaped_also(&out, text, "\0");
 	out_str(&out, "\n");
 	return (size_t)(out.at - to);
 }

@@ -1,12 +1,16 @@
 """Connections that are held for long: told of, reclaimed, listed; and those in use left alone."""
 
+import errno
 import json
+import os
+import pty
 import re
+import subprocess
 import time
 
 import pytest
 
-from gateway import configuration, eventually, free_port, run
+from gateway import BINARY, configuration, eventually, free_port, run
 from raw import get, response
 from test_admin import Admin
 from test_upgrade import open_tunnel
@@ -138,6 +142,23 @@ def test_the_books_are_recounted(start, origin):
 # --- weir leaks -------------------------------------------------------------------------------------------------------------
 
 
+def on_a_terminal(*arguments):
+    """What it prints there."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen([BINARY, *map(str, arguments)], stdout=theirs, stdin=subprocess.DEVNULL) as process:
+        os.close(theirs)
+        said = b""
+        try:
+            while piece := os.read(ours, 65536):
+                said += piece
+        except OSError as error:
+            # Nobody has the other end any more.
+            assert error.errno == errno.EIO
+        assert process.wait(10) == 0
+    os.close(ours)
+    return said.decode().replace("\r\n", "\n")
+
+
 def leaks(gateway):
     result = run("leaks", "-c", gateway.file, "--json")
     assert (result.returncode, result.stderr) == (0, "")
@@ -184,7 +205,6 @@ def test_leaks_of_many_are_the_oldest_of_all_workers(start, origin):
         assert [e[time_of] for e in told[kind]] == sorted((e[time_of] for e in told[kind]), reverse=True)
         assert len(told[kind]) == 20 and {e["worker"] for e in told[kind]} <= {0, 1}
         assert "/0" in {e["path"] for e in told[kind]} and "/24" not in {e["path"] for e in told[kind]}
-    assert all(len(line) <= 80 for line in run("leaks", "-c", gateway.file).stdout.splitlines())
     for client, wire, _ in held:
         wire.send(response("x"))
         assert client.read_response().body == b"x"
@@ -196,7 +216,12 @@ def test_leaks_of_odd_requests_are_fit_to_print(start, origin):
     (lease,) = leaks(gateway)["leases"]
     assert len(lease["path"]) < 128 and lease["path"].endswith("...")
     table = run("leaks", "-c", gateway.file).stdout
-    assert all(len(line) <= 80 and line.isprintable() and line.isascii() for line in table.splitlines())
+    assert all(line.isprintable() and line.isascii() for line in table.splitlines())
+    # Whole where somebody may search in it, cut where somebody looks at it.
+    assert f"GET {lease['path']}\n" in table
+    seen = on_a_terminal("leaks", "-c", gateway.file)
+    assert "GET /%C3%BC" in seen and all(len(line) <= 80 for line in seen.splitlines())
+    assert any(len(line) == 80 and line.endswith("...") for line in seen.splitlines())
     wire.send(response("x"))
     assert client.read_response().body == b"x"
 

@@ -2,16 +2,18 @@
 
 import copy
 import json
+import os
 import re
 import signal
 import socket
+import subprocess
 import threading
 import time
 import urllib.request
 
 import pytest
 
-from gateway import configuration, eventually, free_port, merged, sanitizer
+from gateway import BINARY, configuration, eventually, free_port, merged, sanitizer
 from raw import get, response
 from test_upgrade import SWITCH
 
@@ -72,7 +74,9 @@ def test_bad_file_changes_nothing_and_says_why(start, origin):
     assert "SIGHUP: not reloaded: the configuration of before stays in force" in said[-1]
     places = [line for line in said if re.search(rf" error main {re.escape(str(gateway.file))}:\d+:\d+: ", line)]
     assert len(places) == 2
-    assert any("upstreams[0].pool.max_conections" in line and "max_connections" in line for line in places)
+    # As `weir check` says it, with its quotes.
+    unknown = 'upstreams[0].pool.max_conections: unknown key "max_conections" (did you mean `max_connections`?)'
+    assert any(unknown in line for line in places)
     client.send(get())
     wire.read_request()
     wire.send(response(b"two"))
@@ -94,6 +98,31 @@ def test_file_that_is_gone(start, origin):
     assert ask(gateway).status == 200
     # And is back.
     gateway.reload(gateway.config)
+
+
+def test_file_that_is_a_pipe_now(start, origin):
+    """As with `weir run -c <(render)`: there is no writer any more, and nobody may wait for one."""
+    gateway = start(configuration(origin.serve()))
+    gateway.file.unlink()
+    os.mkfifo(gateway.file)
+    said = gateway.hang_up()
+    assert "not reloaded" in said[-1] and "not a regular file" in said[0]
+    assert ask(gateway).status == 200
+    gateway.file.unlink()
+    gateway.reload(gateway.config)
+
+
+def test_connections_kept_ready_that_leave_no_room(start, origin):
+    """They would be opened whether anybody comes or not, and then nobody could."""
+    config = configuration(origin.serve())
+    gateway = start(config, files=120)
+    said = gateway.hang_up(pool(config, min_idle=60))
+    assert "not reloaded" in said[-1] and "upstreams[0].pool.min_idle: 60 connections are to be kept ready" in said[0]
+    assert ask(gateway).status == 200
+    command = ["sh", "-c", 'ulimit -n 120 && exec "$@"', "sh", BINARY, "run", "-c", gateway.file]
+    again = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert again.returncode == 2 and "kept ready" in again.stderr and "nothing was started" in again.stderr
+    gateway.reload(pool(config, min_idle=10))
 
 
 def test_what_takes_effect_at_the_next_start(start, origin):
@@ -455,6 +484,28 @@ def test_fifty_reloads_under_load(start, make_origin):
     # What a generation needs is some 100 KiB; a sanitizer keeps what was freed for a while.
     if sanitizer() is None:
         assert gateway.anonymous_bytes() < settled + 512 * 1024
+
+
+def test_hangup_while_a_reload_is_under_way(start):
+    """It is said that it is put off, and what the file says last is in force in the end."""
+    config = configuration(route={"respond": {"status": 200, "body": "0"}})
+    # Other settings for every pool: that takes the worker its time.
+    config["upstreams"] = [{"name": f"u{i}", "endpoints": [{"address": f"127.0.0.1:{i + 1}"}]} for i in range(500)]
+    gateway = start(config)
+    put_off = "SIGHUP: a reload is under way, which "
+    rounds = 0
+    while put_off not in gateway.events.text():
+        rounds += 1
+        assert rounds < 200
+        for upstream in config["upstreams"]:
+            upstream["pool"] = {"max_uses": rounds}
+        config["routes"][0]["respond"]["body"] = str(rounds)
+        gateway.file.write_text(json.dumps(config))
+        for _ in range(20):
+            gateway.signal(signal.SIGHUP)
+            time.sleep(0.002)
+    assert re.search(put_off + "[01] of 1 workers have taken", gateway.events.text())
+    eventually(lambda: ask(gateway).body == str(rounds).encode())
 
 
 def test_hangups_in_a_row_are_not_lost(start):

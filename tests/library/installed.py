@@ -61,6 +61,12 @@ def declared_functions():
     return set(re.findall(r"^[a-z][\w \t]*[ *](weir_pool_\w+)\(", without_comments(HEADER.read_text()), re.MULTILINE))
 
 
+def exported_functions():
+    """Those of them that the libraries have: all but what is inline."""
+    inline = re.findall(r"^static inline [^;{(]*?(weir_pool_\w+)\(", without_comments(HEADER.read_text()), re.MULTILINE)
+    return declared_functions() - set(inline)
+
+
 def fields_of(struct):
     """The names of the members of a struct of the header, without those after a comment that says they are private."""
     body = re.search(rf"^struct {struct} {{\n(.*?)^}};", HEADER.read_text(), re.DOTALL | re.MULTILINE).group(1)

@@ -1,11 +1,12 @@
 /*
  * The table "Bad use, and its answer" of docs/pool.md, against the installed library: each mistake is made, and the line
- * printed says what came of it. The test compares; what aborts does so in a child.
+ * printed says what came of it. The test compares; what aborts does so in a child, whose last words are printed.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <weir/pool.h>
@@ -14,6 +15,7 @@ static struct weir_pool *pool;
 static int connection;
 static int outcomes, closes_told;
 static bool answers = true;
+static bool random_calls;
 static void (*in_outcome)(struct weir_pool_waiter *waiter);
 
 static void on_open(void *owner, uint32_t slot)
@@ -44,6 +46,8 @@ static void on_closed(void *owner)
 static uint64_t on_random(void *owner)
 {
 	(void)owner;
+	if (random_calls)
+		weir_pool_close(pool, 0);
 	return 7;
 }
 
@@ -221,6 +225,19 @@ static void calling_back(void)
 	weir_pool_free(pool);
 }
 
+/* The last microsecond of all is never; the one before it is a time, and does not pass. */
+static void end_of_time(void)
+{
+	struct weir_pool_waiter waiter = new_waiter();
+
+	new_pool();
+	weir_pool_run(pool, UINT64_MAX);
+	printf("time UINT64_MAX: %d, ", weir_pool_acquire(pool, &waiter, 0, UINT64_MAX - 1) == WEIR_POOL_TIMED_OUT);
+	printf("%d\n", weir_pool_acquire(pool, &waiter, UINT64_MAX, UINT64_MAX) == WEIR_POOL_DELIVERED);
+	weir_pool_give_back(pool, waiter.lease, WEIR_POOL_REUSABLE, UINT64_MAX);
+	end();
+}
+
 static void open_never_answered(void)
 {
 	struct weir_pool_waiter waiter = new_waiter();
@@ -287,6 +304,17 @@ static void free_in_callback(void)
 	weir_pool_run(pool, 0);
 }
 
+static void call_from_random(void)
+{
+	struct weir_pool_config config = good;
+	struct weir_pool_waiter waiter = new_waiter();
+
+	config.lifetime_max_us = 1000;
+	random_calls = true;
+	pool = weir_pool_create(&config, &good_ops, &connection, NULL);
+	weir_pool_acquire(pool, &waiter, 0, 99);
+}
+
 static void budget_first(void)
 {
 	struct weir_pool_budget *budget = weir_pool_budget_create(1, 0, on_notify);
@@ -295,21 +323,38 @@ static void budget_first(void)
 		weir_pool_budget_free(budget);
 }
 
+/* All that is said until nobody has the other end any more, as a string. */
+static void listen_to(int fd, char *said, size_t bytes)
+{
+	size_t n = 0;
+	ssize_t got;
+
+	while (n + 1 < bytes && (got = read(fd, said + n, bytes - n - 1)) > 0)
+		n += (size_t)got;
+	said[n] = '\0';
+	said[strcspn(said, "\n")] = '\0';
+}
+
 static void aborting(const char *what, void (*mistake)(void))
 {
+	char said[512];
+	int ends[2], status;
 	pid_t child;
-	int status;
 
 	fflush(stdout);
-	child = fork();
+	if (pipe(ends) != 0 || (child = fork()) < 0)
+		return;
 	if (child == 0) {
-		fclose(stderr);
+		dup2(ends[1], STDERR_FILENO);
 		new_pool();
 		mistake();
 		_exit(0);
 	}
+	close(ends[1]);
+	listen_to(ends[0], said, sizeof(said));
+	close(ends[0]);
 	waitpid(child, &status, 0);
-	printf("%s: %s\n", what, WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT ? "aborts" : "GOES ON");
+	printf("%s: %s, %s\n", what, WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT ? "aborts" : "GOES ON", said);
 }
 
 int main(void)
@@ -319,11 +364,13 @@ int main(void)
 	giving_back();
 	calling_back();
 	open_never_answered();
+	end_of_time();
 	aborting("acquire twice", acquire_twice);
 	aborting("acquire without on_outcome", acquire_without_callback);
 	aborting("cancel in another pool", cancel_elsewhere);
 	aborting("free while lent", free_while_lent);
 	aborting("free in a callback", free_in_callback);
+	aborting("call from random", call_from_random);
 	aborting("free a budget before its pools", budget_first);
 	return 0;
 }

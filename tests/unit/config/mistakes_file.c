@@ -1,6 +1,9 @@
 /*
  * Wrong files: YAML itself, keys, sections, and what stands at the root.
  */
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "load.h"
 
 #define POOL_KEYS_END "on_acquire_timeout, max_overflow, min_idle, leak_after, reclaim_after\n"
@@ -317,6 +320,28 @@ static void test_unreadable(void **state)
 	config_complaints_release(&complaints);
 }
 
+/* A FIFO without a writer: opening it would wait for ever. */
+static void test_not_regular(void **state)
+{
+	const struct config *config = (const struct config *)&config;
+	struct config_complaints complaints;
+	char folder[] = "/tmp/weir-config-XXXXXX", path[64];
+
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/f", folder);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(config_load_again(path, &config, &complaints), CONFIG_UNREADABLE);
+	assert_null(config);
+	char *text = complaints_text(&complaints, "f");
+	assert_string_equal(text, "f: cannot be read again: it is not a regular file\n");
+	free(text);
+	config_complaints_release(&complaints);
+	unlink(path);
+	rmdir(folder);
+	assert_int_equal(config_load_again("/nowhere/weir.yaml", &config, &complaints), CONFIG_UNREADABLE);
+	config_complaints_release(&complaints);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -325,6 +350,7 @@ int main(void)
 		cmocka_unit_test(test_too_many_keys),
 		cmocka_unit_test(test_hundred_complaints),
 		cmocka_unit_test(test_unreadable),
+		cmocka_unit_test(test_not_regular),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,8 +12,8 @@ static const struct mistake mistakes[] = {
 		"f:2:68: listeners[0].limits.connections: found \"1000001\"; allowed: a whole number from 1 to "
 		"1000000 (default 10000)\n"},
 	{LISTENER("limits: {connections: 1.5}"),
-		"f:2:68: listeners[0].limits.connections: found \"1.5\"; allowed: a whole number from 1 to 1000000 "
-		"(default 10000)\n"},
+		"f:2:68: listeners[0].limits.connections: found \"1.5\", which is not a whole number; allowed: a whole "
+		"number from 1 to 1000000 (default 10000)\n"},
 	{LISTENER("limits: {connections: 0x10}"),
 		"f:2:68: listeners[0].limits.connections: found \"0x10\"; allowed: a whole number from 1 to 1000000 "
 		"(default 10000)\n"},
@@ -76,7 +76,7 @@ static const struct mistake mistakes[] = {
 		"f:2:69: listeners[0].limits.header_bytes: found \"257KiB\"; allowed: a size from 1KiB to 256KiB, "
 		"in B, KiB, MiB or GiB (default 32KiB)\n"},
 	{LISTENER("limits: {header_bytes: 1.5KiB}"),
-		"f:2:69: listeners[0].limits.header_bytes: found \"1.5KiB\", whose unit is unknown; allowed: a size "
+		"f:2:69: listeners[0].limits.header_bytes: found \"1.5KiB\", which is not a whole number; allowed: a size "
 		"from 1KiB to 256KiB, in B, KiB, MiB or GiB (default 32KiB)\n"},
 	{LISTENER("limits: {body_bytes: 17179869184GiB}"),
 		"f:2:67: listeners[0].limits.body_bytes: found \"17179869184GiB\"; allowed: a size from 1B to "
@@ -147,7 +147,7 @@ static const struct mistake mistakes[] = {
 		"f:3:92: upstreams[0].pool.on_acquire_timeout: `new` opens connections beyond max_connections, at most "
 		"max_overflow, which is not there; write how many (there is no unbounded pool), or write `fail`\n"},
 	{UPSTREAM("pool: {on_acquire_timeout: new, max_overflow: 0}"),
-		"f:3:111: upstreams[0].pool.max_overflow: found \"0\", and `on_acquire_timeout: new` needs room for 1 "
+		"f:3:111: upstreams[0].pool.max_overflow: found 0, and `on_acquire_timeout: new` needs room for 1 "
 		"connection at least; raise it, or write `fail` there\n"},
 	{UPSTREAM("pool: {on_acquire_timeout: new, max_overflow: 100001}"),
 		"f:3:111: upstreams[0].pool.max_overflow: found \"100001\"; allowed: a whole number from 0 to 100000 "
@@ -173,9 +173,30 @@ static const struct mistake mistakes[] = {
 	{UPSTREAM("pool: {leak_after: 0, reclaim_after: 1m}"),
 		"f:3:102: upstreams[0].pool.reclaim_after: nothing is reclaimed without the watch, and `leak_after: 0` "
 		"turns it off; give that a time, or take this out\n"},
+	/* what follows from another mistake is not said */
+	{UPSTREAM("pool: {on_acquire_timeout: neww, max_overflow: 3}"),
+		"f:3:92: upstreams[0].pool.on_acquire_timeout: found \"neww\" (did you mean `new`?); allowed: fail, new "
+		"(default fail)\n"},
+	{UPSTREAM("pool: {on_acquire_timeout: [new], max_overflow: 3}"),
+		"f:3:92: upstreams[0].pool.on_acquire_timeout: found a list; allowed: fail, new (default fail)\n"},
+	{UPSTREAM("pool: {max_connections: 0, min_idle: 200}"),
+		"f:3:89: upstreams[0].pool.max_connections: found \"0\"; allowed: a whole number from 1 to 100000 "
+		"(default 100); a pool without a limit would pass every surge on to the upstream\n"},
+	{UPSTREAM("pool: {leak_after: 25h, reclaim_after: 1m}"),
+		"f:3:84: upstreams[0].pool.leak_after: found \"25h\"; allowed: a duration from 1ms to 24h, in us, ms, "
+		"s, m or h, or 0 for no watch (default 5m)\n"},
+	{UPSTREAM("pool: {on_acquire_timeout: *a, max_overflow: 3}"),
+		"f:3:92: upstreams[0].pool.on_acquire_timeout: found the alias *a; anchors and aliases are not allowed, "
+		"write the value out\n"},
+	{LISTENER("limits: {header_bytes: 1, target_bytes: 64KiB}"),
+		"f:2:69: listeners[0].limits.header_bytes: found \"1\", which has no unit; allowed: a size from 1KiB to "
+		"256KiB, in B, KiB, MiB or GiB (default 32KiB)\n"},
 	{UPSTREAM("pool: {acquire_timeout: 0}"),
 		"f:3:89: upstreams[0].pool.acquire_timeout: found \"0\"; allowed: a duration from 1ms to 1h, in us, "
 		"ms, s, m or h (default 1s); no request waits for ever\n"},
+	{UPSTREAM("pool: {acquire_timeout: 1.5s}"),
+		"f:3:89: upstreams[0].pool.acquire_timeout: found \"1.5s\", which is not a whole number; allowed: a "
+		"duration from 1ms to 1h, in us, ms, s, m or h (default 1s); no request waits for ever\n"},
 	{UPSTREAM("pool: {acquire_timeout: 2h}"),
 		"f:3:89: upstreams[0].pool.acquire_timeout: found \"2h\"; allowed: a duration from 1ms to 1h, in "
 		"us, ms, s, m or h (default 1s); no request waits for ever\n"},

@@ -262,6 +262,20 @@ static void test_upstream_defaults(void **state)
 	config_free(c);
 }
 
+/* Where 0 says that there is none it is not the default. */
+static void test_zeros(void **state)
+{
+	const struct config *c =
+		load_good(UPSTREAM("pool: {max_pending: 0, max_lifetime: 0, leak_after: 0}, timeouts: {request: 0}"));
+	const struct config_upstream *u = &c->upstreams[0];
+
+	assert_int_equal(u->pool.max_pending, 0);
+	assert_int_equal(u->pool.max_lifetime_us, 0);
+	assert_int_equal(u->pool.leak_after_us, 0);
+	assert_int_equal(u->timeouts.request_us, 0);
+	config_free(c);
+}
+
 static void test_root_defaults(void **state)
 {
 	const struct config *c = load_good(VERSION LISTENERS UPSTREAMS ROUTES);
@@ -456,6 +470,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_listener_defaults),
 		cmocka_unit_test(test_upstream_defaults),
+		cmocka_unit_test(test_zeros),
 		cmocka_unit_test(test_root_defaults),
 		cmocka_unit_test(test_action_defaults),
 		cmocka_unit_test(test_small_header_bytes),

@@ -214,6 +214,54 @@ static void test_overflow_needs_ports(void **state)
 		"net.ipv4.ip_local_port_range (now 50001 to 50100)\n");
 }
 
+/* What is said of connections that are kept ready; to be freed. */
+static char *idle(const char *yaml, uint64_t files_max)
+{
+	const struct config *config = load_good(yaml);
+	struct config_machine machine = roomy;
+	struct config_complaints complaints;
+
+	machine.files_max = files_max;
+	bool works = config_plan_idle(config, &machine, &complaints);
+	char *said = complaints_text(&complaints, "f");
+
+	assert_int_equal(works, *said == '\0');
+	config_complaints_release(&complaints);
+	config_free(config);
+	return said;
+}
+
+#define READY(pool) \
+	VERSION "workers: 2\n" LISTENERS \
+		"upstreams: [{name: a, pool: {min_idle: 1}, endpoints: [{address: 127.0.0.1:81}]}, " \
+		"{name: b, pool: {" pool "}, endpoints: [{address: 127.0.0.1:82}, {address: 127.0.0.1:83}]}]\n" \
+		"routes: [{name: r, upstream: a}]\n"
+
+/* 64 + 2 * (3 + 1) for the rest; 2 * 1 and 2 endpoints * 2 workers * 10. */
+static void test_connections_kept_ready(void **state)
+{
+	static const struct {
+		const char *yaml;
+		uint64_t files_max;
+		const char *said;
+	} cases[] = {
+		{READY("min_idle: 10"), 114, ""},
+		{READY("min_idle: 10"), 113,
+			"f: upstreams[1].pool.min_idle: 42 connections are to be kept ready, which leaves no open files for "
+			"clients (113 are allowed); lower this number, or raise that limit to 114 at least (ulimit -Hn, "
+			"systemd's LimitNOFILE=)\n"},
+		{READY("min_idle: 10, max_connections: 11"), 96, ""},
+		{VERSION LISTENERS UPSTREAMS ROUTES, 1, ""},
+	};
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		char *said = idle(cases[i].yaml, cases[i].files_max);
+
+		assert_string_equal(said, cases[i].said);
+		free(said);
+	}
+}
+
 static void test_no_limit_on_files(void **state)
 {
 	struct config_machine machine = roomy;
@@ -237,6 +285,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_arithmetic),
+		cmocka_unit_test(test_connections_kept_ready),
 		cmocka_unit_test(test_workers_auto),
 		cmocka_unit_test(test_backlog_is_cut),
 		cmocka_unit_test(test_exactly_enough_files),

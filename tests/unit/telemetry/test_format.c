@@ -152,6 +152,19 @@ static void test_event(void **state)
 {
 	assert_line(format_event(SAMPLE_WALL_US, LEVEL_WARNING, "worker=1", VIEW("a\nb"), line),
 		"2026-11-21T03:25:00.123Z warning worker=1 a\\x0ab\n");
+	/* A complaint with foreign text in it, as it is. */
+	assert_line(format_event(SAMPLE_WALL_US, LEVEL_ERROR, "main", VIEW("f:1:2: a: found \"\\x00\""), line),
+		"2026-11-21T03:25:00.123Z error main f:1:2: a: found \"\\x00\"\n");
+}
+
+static void test_event_cannot_be_forged(void **state)
+{
+	char bytes[256];
+	size_t n = format_event(SAMPLE_WALL_US, LEVEL_INFO, "main", hostile(bytes), line);
+
+	assert_ptr_equal(memchr(line, '\n', n), line + n - 1);
+	for (size_t i = 0; i + 1 < n; i++)
+		assert_in_range((unsigned char)line[i], 0x20, 0x7e);
 }
 
 int main(void)
@@ -166,6 +179,7 @@ int main(void)
 		cmocka_unit_test(test_json_cannot_be_forged),
 		cmocka_unit_test(test_largest_line_fits),
 		cmocka_unit_test(test_event),
+		cmocka_unit_test(test_event_cannot_be_forged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
