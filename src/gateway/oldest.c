@@ -1,6 +1,7 @@
 /*
  * Who holds what, and for how long: told to the operator when somebody asks (oldest.h), and when the pool finds that a
- * lease is overdue (exchange_overdue).
+ * lease is overdue (exchange_overdue). A backend that hangs may make thousands overdue at once: OVERDUE_TOLD lines are
+ * written in a second, the others are counted.
  */
 #include "gateway/oldest.h"
 
@@ -9,6 +10,9 @@
 #include "gateway/exchange.h"
 
 #define SHOW(v) (int)(v).n, (v).p
+
+enum { OVERDUE_TOLD = 20 };
+#define OVERDUE_COUNTED_US (1 * US_PER_S)
 
 static const char *const stages[] = {
 	[EXCHANGE_NEW] = "new",
@@ -153,6 +157,33 @@ static const char *span_print(struct span_text *s, uint64_t us)
 	return s->text;
 }
 
+void worker_on_overdue_told(struct io_timer *timer)
+{
+	struct worker *w = container_of(timer, struct worker, overdue_timer);
+	char text[200];
+
+	if (w->overdue_untold > 0) {
+		snprintf(text, sizeof(text),
+			"%u more requests have had their connections for long and nothing has moved; `weir leaks` tells of the oldest",
+			w->overdue_untold);
+		w->observer.on_event(w->observer.context, LEVEL_WARNING, text);
+	}
+	w->overdue_told = w->overdue_untold = 0;
+}
+
+/* Whether there is room for one more line in this second. */
+static bool overdue_count(struct worker *w)
+{
+	if (!io_timer_armed(&w->overdue_timer))
+		io_timer_set(w->io, &w->overdue_timer, deadline_after(io_now_us(w->io), OVERDUE_COUNTED_US));
+	if (w->overdue_told == OVERDUE_TOLD) {
+		w->overdue_untold++;
+		return false;
+	}
+	w->overdue_told++;
+	return true;
+}
+
 static void tell_overdue(const struct exchange *ex, const char *consequence)
 {
 	const struct worker_observer *observer = &ex->worker->observer;
@@ -160,6 +191,8 @@ static void tell_overdue(const struct exchange *ex, const char *consequence)
 	struct oldest_entry e;
 	char text[1000];
 
+	if (!overdue_count(ex->worker))
+		return;
 	entry_of_exchange(&e, ex);
 	snprintf(text, sizeof(text),
 		"upstream %s, endpoint %s: a request has had its connection for %s and nothing has moved for %s%s: "

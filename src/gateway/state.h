@@ -96,6 +96,8 @@ struct worker {
 
 	struct io_timer drain_timer;
 	struct io_timer settle_timer;      /* looks whether upstreams that are gone can be let go */
+	struct io_timer overdue_timer;     /* armed while lines about overdue leases are counted (oldest.c) */
+	uint32_t overdue_told, overdue_untold;
 	bool draining;                     /* no new connections; every answer says Connection: close */
 	bool closing_upstreams;
 	bool drained;
@@ -106,6 +108,9 @@ struct worker {
 
 /* settle_timer's on_fire. */
 void worker_on_settle(struct io_timer *timer);
+
+/* overdue_timer's on_fire. */
+void worker_on_overdue_told(struct io_timer *timer);
 
 /* Makes room for as many clients as all listeners allow. */
 void worker_slabs_raise(struct worker *w);

@@ -26,6 +26,7 @@ static void on_upstreams_closed(void *context)
 	w->drained = true;
 	io_timer_cancel(w->io, &w->drain_timer);
 	io_timer_cancel(w->io, &w->settle_timer);
+	io_timer_cancel(w->io, &w->overdue_timer);
 	w->observer.on_drained(w->observer.context);
 }
 
@@ -146,6 +147,7 @@ struct worker *worker_create(struct io *io, struct shared *shared, struct genera
 	w->observer = *observer;
 	w->drain_timer.on_fire = on_drain_deadline;
 	w->settle_timer.on_fire = worker_on_settle;
+	w->overdue_timer.on_fire = worker_on_overdue_told;
 	forward_init(w);
 	list_init(&w->clients);
 	list_init(&w->exchanges);

@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import time
 
@@ -56,6 +57,19 @@ def test_a_stalled_request_is_told_of_once(start, origin):
     assert client.read_response().body == b"late"
     assert sum(TOLD in line for line in gateway.events.lines) == 1
     assert counter(admin, origin, "weir_pool_leases_leaking_total") == 1
+
+
+def test_many_stalled_requests_are_counted(start, origin):
+    """A backend that hangs makes all its requests overdue at once: twenty lines, and then how many more."""
+    gateway, admin = watched(start, origin, pool={"leak_after": "200ms", "max_connections": 30}, workers=1)
+    gateway.freeze()
+    clients = [gateway.connect().send(get()) for _ in range(25)]
+    gateway.signal(signal.SIGCONT)
+    for _ in clients:
+        origin.accept().read_request()
+    assert "5 more requests have had their connections for long" in gateway.event("more requests")
+    assert sum(TOLD in line for line in gateway.events.lines) == 20
+    assert counter(admin, origin, "weir_pool_leases_leaking_total") == 25
 
 
 def test_a_stalled_request_is_ended_and_its_place_recovered(start, origin):
