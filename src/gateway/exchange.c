@@ -513,7 +513,7 @@ void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, 
 	exchange_enter(ex, EXCHANGE_ENDED);
 	ex->ended_at = where;
 	upstream_drop(&ex->lease);
-	buf_release(&ex->kept);
+	h1_kept_release(w->scratch, &ex->kept);
 
 	enum client_next next = conclude(ex, reached, cause, why);
 

@@ -14,12 +14,14 @@
  *     HEAD --(content will follow: prepare)--> MARKED --(first send: settle)--> KEPT, or SPENT
  *       ^                                        |                               |
  *       '------ nothing was sent: the client ----'          an answer's byte,    '--> SPENT
- *               is back where it was                        or more than H1_KEPT_MAX
+ *               is back where it was                        or more than may be kept
  *
  * MARKED lasts from the head to the first send, in one go: all content taken so far still stands where it was received, and
  * when nothing of it was sent the client's connection is put back to before it. That costs a few words and serves every
  * method. Afterwards the bytes are kept as they were sent, framing included, and only where they may be needed: on a
- * connection that was not just opened, for an idempotent method, until the first byte of the answer.
+ * connection that was not just opened, for an idempotent method, until the first byte of the answer. A worker keeps
+ * H1_KEPT_ALL_MAX of all its requests, in order that slow ones with content cost no more memory than that: one that would be
+ * too much is SPENT.
  */
 #include <errno.h>
 
@@ -56,7 +58,7 @@ static void rewind_client(struct exchange *ex)
 	struct h1_conn *client = &ex->client->h1;
 
 	h1_conn_keep(&ex->lease.conn->h1, NULL);
-	buf_release(&ex->kept);
+	h1_kept_release(ex->worker->scratch, &ex->kept);
 	client->unread = ex->mark.unread;
 	client->body = ex->mark.body;
 	ex->bytes_in = 0;
@@ -79,7 +81,7 @@ void replay_forget(struct exchange *ex)
 	if (ex->replay != REPLAY_KEPT)
 		return;
 	h1_conn_keep(&ex->lease.conn->h1, NULL);
-	buf_release(&ex->kept);
+	h1_kept_release(ex->worker->scratch, &ex->kept);
 	ex->replay = REPLAY_SPENT;
 }
 
@@ -118,7 +120,7 @@ void replay_send(struct exchange *ex)
 
 	h1_conn_put_kept(to, &ex->kept, (enum framing)ex->request.framing);
 	h1_conn_flush(to);
-	buf_release(&ex->kept);
+	h1_kept_release(ex->worker->scratch, &ex->kept);
 	ex->replay = REPLAY_SPENT;
 	if (ex->sent_us != 0)
 		ex->sent_us = ex->head_sent_us;

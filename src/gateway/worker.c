@@ -259,10 +259,12 @@ size_t worker_stuck_count(const struct worker *w)
 
 const char *worker_audit(const struct worker *w)
 {
-	size_t clients = 0, exchanges = 0;
+	size_t clients = 0, exchanges = 0, kept_bytes = 0;
 
-	list_each_safe(&w->exchanges, node, next)
+	list_each_safe(&w->exchanges, node, next) {
 		exchanges++;
+		kept_bytes += container_of(node, struct exchange, node)->kept.cap;
+	}
 	list_each_safe(&w->clients, node, next) {
 		const struct client *c = container_of(node, struct client, node);
 
@@ -274,5 +276,7 @@ const char *worker_audit(const struct worker *w)
 		return "connections_open is not the number of clients";
 	if (w->stats.exchanges_started - w->stats.exchanges_finished != exchanges)
 		return "exchanges started less finished is not the number of live exchanges";
+	if (kept_bytes != w->scratch->kept_bytes)
+		return "kept_bytes is not what the exchanges have kept";
 	return upstreams_audit(w->upstreams);
 }

@@ -15,6 +15,8 @@ struct h1_scratch *h1_scratch_create(void)
 		return NULL;
 	scratch->reader = scratch->writer = NULL;
 	scratch->out_used = 0;
+	scratch->kept_bytes = 0;
+	scratch->kept_bytes_max = H1_KEPT_ALL_MAX;
 	scratch->iov_count = 0;
 	return scratch;
 }
@@ -340,15 +342,25 @@ void h1_conn_put_kept(struct h1_conn *hc, const struct buf *kept, enum framing f
 	hc->out_framing = (uint8_t)framing;
 }
 
+/* False: it would be too much, of this or of all. */
+static bool keep_piece(struct h1_scratch *scratch, struct buf *kept, struct view piece)
+{
+	uint32_t cap = kept->cap;
+	bool appended = buf_append(kept, piece, H1_KEPT_MAX);
+
+	scratch->kept_bytes += kept->cap - cap;
+	return appended && scratch->kept_bytes <= scratch->kept_bytes_max;
+}
+
 /* Away from the flush itself: it is for few. */
 __attribute__((noinline)) static void keep_gathered(struct h1_conn *hc)
 {
-	const struct h1_scratch *scratch = hc->scratch;
+	struct h1_scratch *scratch = hc->scratch;
 
 	for (int i = 0; i < scratch->iov_count && hc->kept != NULL; i++) {
-		if (buf_append(hc->kept, view_of(scratch->iov[i].iov_base, scratch->iov[i].iov_len), H1_KEPT_MAX))
+		if (keep_piece(scratch, hc->kept, view_of(scratch->iov[i].iov_base, scratch->iov[i].iov_len)))
 			continue;
-		buf_release(hc->kept);
+		h1_kept_release(scratch, hc->kept);
 		hc->kept = NULL;
 	}
 }

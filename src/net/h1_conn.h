@@ -31,6 +31,7 @@ enum {
 	H1_SCRATCH_FIELDS = 1000,
 	H1_COPY_MAX = 2048,                 /* pieces up to this size are copied rather than pointed at */
 	H1_KEPT_MAX = 64 * 1024,            /* of what is sent, as long as it is kept */
+	H1_KEPT_ALL_MAX = 16 * 1024 * 1024, /* memory of all that is kept by the connections of one scratch */
 };
 
 /* A worker's scratch memory. */
@@ -38,6 +39,8 @@ struct h1_scratch {
 	struct h1_conn *reader;  /* whose unread bytes stand in `in`; NULL: nobody's */
 	struct h1_conn *writer;  /* whose output is being gathered; NULL: nobody's */
 	size_t out_used;
+	size_t kept_bytes;           /* memory that h1_conn_keep has taken and h1_kept_release has not given back */
+	size_t kept_bytes_max;       /* H1_KEPT_ALL_MAX */
 	int iov_count;
 	struct iovec iov[H1_SCRATCH_IOV];
 	struct field fields[H1_SCRATCH_FIELDS];
@@ -118,12 +121,21 @@ void h1_conn_put_raw(struct h1_conn *hc, struct view data);
 
 /*
  * From the next flush on, everything is also appended to `kept` (borrowed) exactly as it goes out, whether the kernel takes
- * it or not. Once it would be more than H1_KEPT_MAX, or memory is out, the buffer is released and hc->kept is NULL. NULL ends
- * it before that.
+ * it or not. Once it would be more than H1_KEPT_MAX, or all that is kept more than H1_KEPT_ALL_MAX, or memory is out, the
+ * buffer is released and hc->kept is NULL. NULL ends it before that. The buffer goes by h1_kept_release.
  */
 static inline void h1_conn_keep(struct h1_conn *hc, struct buf *kept)
 {
 	hc->kept = kept;
+}
+
+/* Gives up what was kept, which counts for the scratch. Nothing may be kept there any more, or h1_conn_keep comes first. */
+static inline void h1_kept_release(struct h1_scratch *scratch, struct buf *kept)
+{
+	if (kept->p == NULL)
+		return;
+	scratch->kept_bytes -= kept->cap;
+	buf_free(kept);
 }
 
 /* Writes what another connection has kept: the beginning of a message whose content has this framing. */

@@ -313,6 +313,24 @@ static void test_too_much(void **state)
 	scene_close(&s);
 }
 
+/* Others keep so much that there is no room for this one. */
+static void test_too_much_of_all(void **state)
+{
+	struct scene s;
+
+	scene_open(&s);
+	s.g.worker->scratch->kept_bytes_max = 100;
+	end_send(&s.client, PUT_HEAD("7") "content");
+	end_await(&s.stale, "\r\n\r\ncontent");
+	assert_null(exchange(&s)->kept.p);
+	assert_int_equal(exchange(&s)->replay, REPLAY_SPENT);
+	end_close(&s.stale);
+	gateway_await_finished(&s.g, 2);
+	assert_int_equal(s.g.cause, CAUSE_UPSTREAM_RESET);
+	assert_int_equal(s.g.retries, 0);
+	scene_close(&s);
+}
+
 static void nothing_is_kept(const char *request)
 {
 	struct scene s;
@@ -425,6 +443,7 @@ int main(void)
 		LOOP_TEST(test_closed_behind_the_loop),
 		LOOP_TEST(test_kept_until_the_answer),
 		LOOP_TEST(test_too_much),
+		LOOP_TEST(test_too_much_of_all),
 		LOOP_TEST(test_nothing_is_kept_of_a_get),
 		LOOP_TEST(test_nothing_is_kept_of_a_post),
 		LOOP_TEST(test_nothing_is_kept_on_a_new_connection),

@@ -580,11 +580,44 @@ static void test_kept_is_bounded(void **state)
 	h1_conn_put_raw(&pair.h1, view_of(bytes, sizeof(bytes)));
 	assert_int_equal(h1_conn_flush(&pair.h1), 0);
 	assert_int_equal(buf_len(&kept), sizeof(bytes));
+	assert_int_equal(pair.h1.scratch->kept_bytes, kept.cap);
 	h1_conn_put_raw(&pair.h1, VIEW("1"));
 	assert_int_equal(h1_conn_flush(&pair.h1), 0);
 	assert_null(kept.p);
 	assert_null(pair.h1.kept);
+	assert_int_equal(pair.h1.scratch->kept_bytes, 0);
 	end_await_bytes(&pair.end, sizeof(bytes) + 1);
+	pair_close(&pair);
+	house_close();
+}
+
+/* However many keep something, the scratch has a bound for all of them. */
+static void test_kept_is_bounded_for_all(void **state)
+{
+	static char bytes[1000];
+	struct buf kept[4] = {0};
+	struct pair pair;
+
+	house_open();
+	pair_open(&pair);
+	pair.h1.scratch->kept_bytes_max = 3 * sizeof(bytes);
+	for (size_t i = 0; i < 4; i++) {
+		h1_conn_keep(&pair.h1, &kept[i]);
+		h1_conn_put_raw(&pair.h1, view_of(bytes, sizeof(bytes)));
+		assert_int_equal(h1_conn_flush(&pair.h1), 0);
+		assert_int_equal(kept[i].p != NULL, i < 3);
+		assert_int_equal(pair.h1.kept != NULL, i < 3);
+	}
+	h1_kept_release(pair.h1.scratch, &kept[1]);
+	h1_conn_keep(&pair.h1, &kept[3]);
+	h1_conn_put_raw(&pair.h1, view_of(bytes, sizeof(bytes)));
+	assert_int_equal(h1_conn_flush(&pair.h1), 0);
+	assert_non_null(kept[3].p);
+	h1_conn_keep(&pair.h1, NULL);
+	for (size_t i = 0; i < 4; i++)
+		h1_kept_release(pair.h1.scratch, &kept[i]);
+	assert_int_equal(pair.h1.scratch->kept_bytes, 0);
+	end_await_bytes(&pair.end, 5 * sizeof(bytes));
 	pair_close(&pair);
 	house_close();
 }
@@ -670,6 +703,7 @@ int main(void)
 		LOOP_TEST(test_many_pieces),
 		LOOP_TEST(test_kept),
 		LOOP_TEST(test_kept_is_bounded),
+		LOOP_TEST(test_kept_is_bounded_for_all),
 		LOOP_TEST(test_head_that_does_not_fit),
 		LOOP_TEST(test_release_drops_the_gather),
 		LOOP_TEST(test_two_writers_are_a_bug),
