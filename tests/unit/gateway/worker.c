@@ -265,7 +265,8 @@ static void test_stop_in_an_answer(void **state)
 	end_await(&client, "abc");
 	worker_stop(g.worker);
 	assert_true(end_await_gone(&client));
-	assert_false(end_has(&client, "0\r\n\r\n"));
+	/* The last chunk, behind the piece; a field of the head may end in 0. */
+	assert_false(end_has(&client, "abc\r\n0\r\n"));
 	gateway_await_drained(&g);
 	assert_int_equal(g.cause, CAUSE_DRAINING);
 	end_close(&client);
