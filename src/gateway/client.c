@@ -367,16 +367,12 @@ static void client_on_timer(struct io_timer *timer)
 
 /* --- accepting ---------------------------------------------------------------------------------------------------------- */
 
-static bool is_trusted(const struct config_listener *l, const struct address *peer)
+void client_retrust(struct client *c)
 {
-	unsigned char bytes[16];
+	const struct config_listener *l = c->listener->config;
 
-	if (l->trusted_proxy_count == 0)
-		return false;
 	/* Who may open the unix socket was decided by its permissions. */
-	if (!address_bytes(peer, bytes))
-		return true;
-	return listener_trusts(l, bytes);
+	c->trusted = c->peer_kind == PEER_LOCAL ? l->trusted_proxy_count > 0 : listener_trusts(l, c->peer_bytes);
 }
 
 static void client_identify(struct client *c, const struct address *peer)
@@ -388,25 +384,11 @@ static void client_identify(struct client *c, const struct address *peer)
 		n = sizeof(c->peer);
 	memcpy(c->peer, text, n);
 	c->peer_len = (uint8_t)n;
-	if (peer->u.any.sa_family == AF_UNIX)
+	if (!address_bytes(peer, c->peer_bytes))
 		c->peer_kind = PEER_LOCAL;
 	else
 		c->peer_kind = memchr(c->peer, ':', n) != NULL ? PEER_IPV6 : PEER_IPV4;
-	c->trusted = is_trusted(c->listener->config, peer);
-}
-
-void client_retrust(struct client *c)
-{
-	char text[sizeof(c->peer) + 8];
-	struct address peer;
-
-	if (c->peer_kind == PEER_LOCAL) {
-		c->trusted = c->listener->config->trusted_proxy_count > 0;
-		return;
-	}
-	snprintf(text, sizeof(text), c->peer_kind == PEER_IPV6 ? "[%.*s]:0" : "%.*s:0", (int)c->peer_len, c->peer);
-	CHECK(address_parse(&peer, text));
-	c->trusted = is_trusted(c->listener->config, &peer);
+	client_retrust(c);
 }
 
 /* Whether the listener has room for one more, which is then counted. */

@@ -162,6 +162,7 @@ struct client {
 	uint8_t peer_kind;                 /* enum peer_kind */
 	uint8_t peer_len;
 	char peer[46];                     /* the peer's address as text, without port */
+	unsigned char peer_bytes[16];      /* and as address_bytes gives it; nothing for PEER_LOCAL */
 };
 
 /* Connections beyond the limit that may exist in order to be told so. */

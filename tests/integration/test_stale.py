@@ -480,3 +480,30 @@ def test_closes_behind_answers_teach_nothing(start, origin):
         assert client.ask(get()).status == 200
         time.sleep(0.03)
     assert shape.connections <= 200 / 20 + 3
+
+
+class LosesTheFirst:
+    """Closes its first connection when the first request comes on it, as one that has waited too long for it would."""
+
+    def __init__(self):
+        self.connections = 0
+
+    def __call__(self, wire, origin):
+        wire.sock.settimeout(None)
+        self.connections += 1
+        lost = self.connections == 1
+        while wire.more() and not lost:
+            wire.read_request()
+            wire.send(response())
+
+
+def test_opened_ahead(start, origin):
+    """A connection that was kept ready has served nobody, and may be stale all the same."""
+    shape = LosesTheFirst()
+    gateway = start(configuration(origin.serve(shape), upstream={"pool": {"min_idle": 1}}))
+    eventually(lambda: shape.connections >= 1)
+    # Once this is answered the gateway has heard of the connection, too.
+    assert gateway.connect().send(b"GET / HTTP/1.1\r\n\r\n").read_response().status == 400
+    assert gateway.connect().ask(get()).status == 200
+    record = gateway.records(2)[1]
+    assert (record["retries"], record["reused"]) == (1, False)
