@@ -91,6 +91,12 @@ struct config_pool {
 	uint64_t reclaim_after_us; /* leak_after..24h; 0: never (default) */
 };
 
+/* How long a request may have to wait for a connection at most: with `new` once more for the one that is opened for it. */
+static inline uint64_t config_pool_wait_max_us(const struct config_pool *pool)
+{
+	return pool->on_acquire_timeout == ON_ACQUIRE_TIMEOUT_NEW ? 2 * pool->acquire_timeout_us : pool->acquire_timeout_us;
+}
+
 /* `upstreams[].timeouts`; all 1ms..24h */
 struct config_upstream_timeouts {
 	uint64_t connect_us;       /* default 1s */

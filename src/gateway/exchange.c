@@ -81,7 +81,8 @@ static struct wait exchange_wait(const struct exchange *ex)
 
 	switch ((enum exchange_state)ex->state) {
 	case EXCHANGE_LEASING:
-		return (struct wait){ex->route->upstream->pool.acquire_timeout_us + ut->connect_us + LEASING_MARGIN_US,
+		return (struct wait){
+			config_pool_wait_max_us(&ex->route->upstream->pool) + ut->connect_us + LEASING_MARGIN_US,
 			CAUSE_POOL_ACQUIRE_TIMEOUT};
 	case EXCHANGE_REQUESTING:
 		if (conn_blocked(&ex->lease.conn->h1.conn))
@@ -364,6 +365,7 @@ static struct exchange *exchange_create(struct client *client)
 	upstream_lease_init(&ex->lease);
 	ex->worker = w;
 	ex->client = client;
+	ex->trusted = client->trusted;
 	ex->held = PLANTED(GENERATION_FREED_EARLY) ? w->current : generation_enter(w->current);
 	ex->timer.on_fire = exchange_on_timer;
 	ex->more.on_run = exchange_on_more;

@@ -105,7 +105,7 @@ bool answer_write(struct exchange *ex, enum cause cause, const char *why, bool k
 /* --- the watch over leases (oldest.c) --------------------------------------------------------------------------------- */
 
 /* lease->on_overdue. Tells of a lease on which nothing moves; ends the exchange when its connection is reclaimed. */
-bool exchange_overdue(struct upstream_lease *lease, enum weir_pool_overdue what);
+bool exchange_overdue(struct upstream_lease *lease, enum weir_pool_overdue what, uint64_t quiet_max_us);
 
 /* --- the record (record.c) --------------------------------------------------------------------------------------------- */
 

@@ -81,7 +81,7 @@ static struct view client_address(const struct exchange *ex)
 	struct view client = view_of(ex->client->peer, ex->client->peer_len);
 	const struct message *m = &ex->request;
 
-	if (!ex->client->trusted)
+	if (!ex->trusted)
 		return client;
 	for (uint32_t i = m->field_count; i-- > 0;)
 		if (m->fields[i].id == FIELD_X_FORWARDED_FOR &&
@@ -142,7 +142,7 @@ void forward_init(struct worker *w)
 
 bool forward_identify(struct exchange *ex)
 {
-	const struct field *id = ex->client->trusted ? message_find(&ex->request, FIELD_X_REQUEST_ID) : NULL;
+	const struct field *id = ex->trusted ? message_find(&ex->request, FIELD_X_REQUEST_ID) : NULL;
 
 	ex->client_address = client_address(ex);
 	if (id != NULL && is_request_id(field_value(id)))
@@ -211,7 +211,7 @@ const char *forward_prepare(struct exchange *ex)
 		return "Connection names a field that must not be removed";
 	/* Before the filters: what they set is the operator's word, and stays. */
 	for (uint32_t i = 0; i < m->field_count; i++)
-		if (is_replaced(&m->fields[i], m, ex->client->trusted))
+		if (is_replaced(&m->fields[i], m, ex->trusted))
 			m->fields[i].dropped = true;
 	return NULL;
 }
@@ -290,7 +290,7 @@ static inline void put_forwarded_for(struct h1_writer *w, const struct exchange 
 	const struct client *c = ex->client;
 
 	h1_put(w, VIEW("X-Forwarded-For: "));
-	for (uint32_t i = 0; c->trusted && i < ex->request.field_count; i++) {
+	for (uint32_t i = 0; ex->trusted && i < ex->request.field_count; i++) {
 		const struct field *f = &ex->request.fields[i];
 
 		if (f->id != FIELD_X_FORWARDED_FOR || f->value_len == 0)

@@ -169,12 +169,12 @@ static void tell_overdue(const struct exchange *ex, const char *consequence)
 	observer->on_event(observer->context, LEVEL_WARNING, text);
 }
 
-bool exchange_overdue(struct upstream_lease *lease, enum weir_pool_overdue what)
+bool exchange_overdue(struct upstream_lease *lease, enum weir_pool_overdue what, uint64_t quiet_max_us)
 {
 	struct exchange *ex = container_of(lease, struct exchange, lease);
 	uint64_t quiet_us = io_now_us(ex->worker->io) - ex->moved_us;
 
-	if (quiet_us < ex->route->upstream->pool.leak_after_us)
+	if (quiet_us < quiet_max_us)
 		return true;
 	if (what == WEIR_POOL_LEAKING) {
 		tell_overdue(ex, "");

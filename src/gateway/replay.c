@@ -3,7 +3,7 @@
  * The request then fails through no fault of its own, and is sent again: once, on a connection that was just opened, and
  * only where nothing can have happened through the first time (RFC 9110 §9.2.2, RFC 9112 §9.3.1):
  *
- *     the connection had served before, the request was not sent again yet and its deadline has not come,
+ *     the connection had rested or served before, the request was not sent again yet and its deadline has not come,
  *     not one byte of an answer came, a 1xx included, and
  *       either   the kernel took not one byte of the request: whatever the method
  *       or       the method is idempotent, it asks for no upgrade, and all of it can be sent again
@@ -19,7 +19,7 @@
  * MARKED lasts from the head to the first send, in one go: all content taken so far still stands where it was received, and
  * when nothing of it was sent the client's connection is put back to before it. That costs a few words and serves every
  * method. Afterwards the bytes are kept as they were sent, framing included, and only where they may be needed: on a
- * reused connection, for an idempotent method, until the first byte of the answer.
+ * connection that was not just opened, for an idempotent method, until the first byte of the answer.
  */
 #include <errno.h>
 
@@ -39,7 +39,7 @@ void replay_prepare(struct exchange *ex)
 {
 	const struct h1_conn *client = &ex->client->h1;
 
-	if (!ex->lease.reused || ex->retries > 0) {
+	if (!ex->lease.rested || ex->retries > 0) {
 		ex->replay = REPLAY_SPENT;
 		return;
 	}
@@ -88,7 +88,7 @@ static bool may_replay(const struct exchange *ex)
 	const struct h1_conn *upstream = &ex->lease.conn->h1;
 	bool whole = ex->replay == REPLAY_HEAD || (ex->replay == REPLAY_KEPT && upstream->kept != NULL);
 
-	if ((!ex->lease.reused && !PLANTED(REPLAY_ON_FRESH)) || ex->retries > 0 || ex->first_byte_us != UINT64_MAX || !whole)
+	if ((!ex->lease.rested && !PLANTED(REPLAY_ON_FRESH)) || ex->retries > 0 || ex->first_byte_us != UINT64_MAX || !whole)
 		return false;
 	if (upstream->conn.error == -ENOMEM || upstream->conn.send_error == -ENOMEM)
 		return false;

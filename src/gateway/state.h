@@ -249,6 +249,7 @@ struct exchange {
 	uint8_t deadline_cause;            /* enum cause when the timer fires */
 	uint8_t keep_client;               /* what the answer's head promised */
 	uint8_t keep_upstream;             /* what the response's head promised */
+	uint8_t trusted;                   /* the peer was in trusted_proxies when it began */
 
 	uint8_t replay;                    /* enum replay */
 	uint8_t retries;                   /* times that the request was sent again: 0 or 1 */

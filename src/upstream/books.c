@@ -25,6 +25,8 @@ static void counters_add(void *to, const void *from, size_t bytes)
 static void pool_stats_add(struct weir_pool_stats *to, const struct weir_pool_stats *from)
 {
 	_Static_assert(offsetof(struct weir_pool_stats, opened) == 6 * sizeof(uint32_t), "six present counts");
+	_Static_assert(offsetof(struct weir_pool_stats, use) + sizeof(to->use) == sizeof(*to), "they end with times");
+	_Static_assert(sizeof(struct weir_pool_times) % sizeof(uint64_t) == 0, "which are counters, too");
 	to->idle += from->idle;
 	to->connecting += from->connecting;
 	to->checking += from->checking;
@@ -32,12 +34,6 @@ static void pool_stats_add(struct weir_pool_stats *to, const struct weir_pool_st
 	to->closing += from->closing;
 	to->waiting += from->waiting;
 	counters_add(&to->opened, &from->opened, sizeof(*to) - offsetof(struct weir_pool_stats, opened));
-}
-
-/* Of what was learned of one endpoint the shortest counts; 0: nothing was learned. */
-static uint64_t shorter(uint64_t a, uint64_t b)
-{
-	return a == 0 || (b != 0 && b < a) ? b : a;
 }
 
 void upstream_endpoint_stats_add(struct upstream_endpoint_stats *to, const struct upstream_endpoint_stats *from)
@@ -48,8 +44,8 @@ void upstream_endpoint_stats_add(struct upstream_endpoint_stats *to, const struc
 	to->leaking += from->leaking;
 	to->audits += from->audits;
 	to->audit_mismatch += from->audit_mismatch;
-	to->learned_idle_us = shorter(to->learned_idle_us, from->learned_idle_us);
-	to->announced_idle_us = shorter(to->announced_idle_us, from->announced_idle_us);
+	to->learned_idle_us = idle_close_shorter(to->learned_idle_us, from->learned_idle_us);
+	to->announced_idle_us = idle_close_shorter(to->announced_idle_us, from->announced_idle_us);
 }
 
 /* What this one counts itself, and was left. */
@@ -77,7 +73,14 @@ void endpoint_bequeath(struct endpoint *ep)
 	if (ep->newer == NULL)
 		return;
 	ep->newer->older = ep->older;
-	endpoint_stats_add(&ep->newer->stats, ep);
+
+	struct upstream_endpoint_stats *heir = &ep->newer->stats;
+	uint64_t learned_us = heir->learned_idle_us, announced_us = heir->announced_idle_us;
+
+	endpoint_stats_add(heir, ep);
+	/* These are no counts: the heir has had them since it came, and may know better meanwhile. */
+	heir->learned_idle_us = learned_us;
+	heir->announced_idle_us = announced_us;
 }
 
 bool upstreams_endpoint_stats(const struct upstreams *ups, size_t i, const struct config_upstream **upstream,

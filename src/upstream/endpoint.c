@@ -95,6 +95,7 @@ static void connected(struct upstream_conn *uc)
 
 	uc->connecting = false;
 	uc->connect_us = (uint32_t)(now - uc->began_us);
+	uc->rests_since_us = now;
 	io_timer_cancel(ep->ups->io, &uc->timer);
 	weir_pool_opened(ep->pool, uc->slot, uc, now);
 	/* It may have ended in the moment in which it was opened: no other event will tell. The pool may have closed it, too. */
@@ -104,11 +105,21 @@ static void connected(struct upstream_conn *uc)
 
 /* --- when it closes what rests ------------------------------------------------------------------------------------ */
 
+/*
+ * Two times are learned. A connection that has never served waits for the head of a first request, for which a backend often
+ * has another timeout than between two. The pool has one limit for both, the shorter; but where none is opened ahead, those
+ * that never served are too few to set it.
+ */
 static void idle_limit_changed(struct endpoint *ep)
 {
 	uint64_t limit_us = idle_close_limit(&ep->idle_close, ep->settings.idle_timeout_us);
+	uint64_t learned_us = idle_close_learned(&ep->idle_close);
 
-	ep->stats.learned_idle_us = idle_close_learned(&ep->idle_close);
+	if (ep->settings.idle_min > 0) {
+		limit_us = idle_close_limit(&ep->unused_close, limit_us);
+		learned_us = idle_close_shorter(learned_us, idle_close_learned(&ep->unused_close));
+	}
+	ep->stats.learned_idle_us = learned_us;
 	ep->stats.announced_idle_us = ep->idle_close.announced_us;
 	if (limit_us == ep->idle_limit_us)
 		return;
@@ -118,16 +129,16 @@ static void idle_limit_changed(struct endpoint *ep)
 
 void endpoint_saw_idle_close(struct endpoint *ep, struct upstream_conn *uc, uint64_t age_us)
 {
-	if (uc->idle_since_us == 0)
+	if (uc->rests_since_us == 0)
 		return;
-	uc->idle_since_us = 0;
-	idle_close_seen(&ep->idle_close, io_now_us(ep->ups->io), age_us);
+	uc->rests_since_us = 0;
+	idle_close_seen(endpoint_idle_close(ep, uc), io_now_us(ep->ups->io), age_us);
 	idle_limit_changed(ep);
 }
 
-void endpoint_saw_survivor(struct endpoint *ep, uint64_t age_us)
+void endpoint_saw_survivor(struct endpoint *ep, const struct upstream_conn *uc, uint64_t age_us)
 {
-	idle_close_survived(&ep->idle_close, io_now_us(ep->ups->io), age_us);
+	idle_close_survived(endpoint_idle_close(ep, uc), io_now_us(ep->ups->io), age_us);
 	idle_limit_changed(ep);
 }
 
@@ -150,7 +161,7 @@ static void idle_conn_on_ready(struct upstream_conn *uc)
 	if (!conn->readable && !conn->peer_closed && conn->error == 0)
 		return;
 	if (conn->peer_closed)
-		endpoint_saw_idle_close(uc->endpoint, uc, now_us - uc->idle_since_us);
+		endpoint_saw_idle_close(uc->endpoint, uc, now_us - uc->rests_since_us);
 	weir_pool_spoiled(uc->endpoint->pool, uc->slot, now_us);
 }
 
@@ -240,8 +251,8 @@ static void on_close(void *owner, uint32_t slot, void *connection)
 
 	CHECK(uc != NULL && uc->lease == NULL);
 	/* Whatever it is closed for, it was good until now. */
-	if (uc->idle_since_us != 0)
-		endpoint_saw_survivor(uc->endpoint, io_now_us(uc->endpoint->ups->io) - uc->idle_since_us);
+	if (uc->rests_since_us != 0)
+		endpoint_saw_survivor(uc->endpoint, uc, io_now_us(uc->endpoint->ups->io) - uc->rests_since_us);
 	upstream_conn_close(uc);
 }
 
@@ -390,6 +401,7 @@ struct endpoint *endpoint_create(struct upstreams *ups, const struct config_upst
 	ep->settings = endpoint_settings(upstream);
 	ep->idle_limit_us = ep->settings.idle_timeout_us;
 	idle_close_init(&ep->idle_close);
+	idle_close_init(&ep->unused_close);
 	endpoint_name_set(ep, upstream->name, config->address_text);
 	list_init(&ep->conns);
 	ep->run.on_run = on_run;
@@ -408,6 +420,7 @@ struct endpoint *endpoint_create(struct upstreams *ups, const struct config_upst
 void endpoint_learn_from(struct endpoint *ep, const struct endpoint *before)
 {
 	ep->idle_close = before->idle_close;
+	ep->unused_close = before->unused_close;
 	idle_limit_changed(ep);
 }
 

@@ -24,7 +24,7 @@ struct endpoint {
 	struct weir_pool_config settings;  /* what its pool was created with */
 	struct endpoint_budget *budget;    /* one reference */
 	struct weir_pool *pool;
-	const struct roster *roster;   /* the latest that it is in */
+	uint64_t roster;               /* the number of the latest that it is in; 0: none yet */
 	struct list conns;             /* every connection of the pool, also those connecting */
 	struct io_task run;            /* collects the pool's outcomes at the end of the tick */
 	struct io_timer timer;         /* the pool's next event */
@@ -36,7 +36,8 @@ struct endpoint {
 	struct endpoint *older, *newer;  /* whom it succeeded, and by whom it was succeeded; NULL: nobody that there is */
 	const char *mismatch;          /* what the last audit found; NULL: nothing */
 	uint32_t named;                /* leases whose `picked` is this one's name */
-	struct idle_close idle_close;  /* when it closes connections that rest */
+	struct idle_close idle_close;  /* when it closes connections that rest between requests */
+	struct idle_close unused_close;  /* and those that have never served, which often is another time */
 	uint64_t idle_limit_us;        /* what the pool was told of it */
 	int64_t turn;                  /* round robin: what has been earned so far */
 	bool running;                  /* weir_pool_run is telling outcomes */
@@ -55,6 +56,7 @@ struct endpoint_group {
 
 /* Who is in service: a group for each upstream of one configuration, in its order. */
 struct roster {
+	uint64_t number;               /* no other ever has the same; from 1 */
 	size_t count;
 	struct endpoint_group *groups[];
 };
@@ -64,6 +66,7 @@ struct upstreams {
 	struct h1_scratch *scratch;
 	const struct config *config;   /* the current one */
 	struct roster *roster;         /* in service: made from it */
+	uint64_t rosters;              /* how many have been in service */
 	struct endpoint_group *gone;   /* upstreams that `config` has no more; in service for older ones until settled */
 	struct list endpoints;         /* all of them, draining ones too */
 	struct slab conns;
@@ -100,7 +103,13 @@ void endpoint_free_when_done(struct endpoint *ep);
 /* The endpoint has closed a connection that rests, or found it closed. Counts once. */
 void endpoint_saw_idle_close(struct endpoint *ep, struct upstream_conn *uc, uint64_t age_us);
 /* A connection had rested that long, and was good afterwards. */
-void endpoint_saw_survivor(struct endpoint *ep, uint64_t age_us);
+void endpoint_saw_survivor(struct endpoint *ep, const struct upstream_conn *uc, uint64_t age_us);
+/* Where that is learned. */
+static inline struct idle_close *endpoint_idle_close(struct endpoint *ep, const struct upstream_conn *uc)
+{
+	return uc->served ? &ep->idle_close : &ep->unused_close;
+}
+
 /* It says so itself. */
 void endpoint_announced(struct endpoint *ep, uint64_t idle_us);
 

@@ -10,7 +10,10 @@
  *     than jitter explains, the event says nothing, and what its first close seemed to say is taken back.
  *   - A timeout comes again at the same age. Only CONFIRMATIONS events in a row whose ages agree make one believed. Agreeing
  *     is loose, because timeouts have jitter; the shortest counts.
- *   - Nothing survives a timeout. A connection that has rested for half as long again and was good clears the candidate.
+ *   - Nothing survives a timeout. A connection that has rested for half as long again and was good clears the candidate; and
+ *     so do SURVIVORS that have rested as long, since the latest close. (A backend that closes what is of a certain age, or
+ *     has served so many requests, closes at the ages that traffic has; most connections survive those.)
+ *   - Nobody rests for less than LEARN_MIN_US on purpose: what is closed sooner is closed for another reason.
  *
  * While the limit is below the timeout nothing can be seen of it any more, so a longer one would never be noticed. So what
  * was learned is raised by a quarter from time to time, but only when a connection has rested right up to the limit. If the
@@ -29,6 +32,8 @@
 #define MOMENT_US (100 * US_PER_MS)
 #define SLACK_US (50 * US_PER_MS)  /* ages that differ by less are the same */
 #define CONFIRMATIONS 3
+#define SURVIVORS 8
+#define LEARN_MIN_US (500 * US_PER_MS)
 #define PATIENCE_MIN_US (60 * US_PER_S)
 #define PATIENCE_MAX_US (16 * PATIENCE_MIN_US)
 #define LIMIT_MIN_US (20 * US_PER_MS)
@@ -59,7 +64,7 @@ static void set_doubt(struct idle_close *ic)
 {
 	const struct idle_close_belief *b = &ic->belief;
 
-	ic->doubt_us = b->agreeing > 0 ? b->candidate_us + b->candidate_us / 2 + SLACK_US : UINT64_MAX;
+	ic->doubt_us = b->agreeing > 0 ? b->candidate_us - 1 : UINT64_MAX;
 	if (b->learned_us != 0)
 		ic->doubt_us = min_u64(ic->doubt_us, below(b->learned_us) - 1);
 }
@@ -78,7 +83,7 @@ static void confirmed(struct idle_close_belief *b, uint64_t now_us)
 		b->probing = false;
 		b->patience_us = min_u64(2 * b->patience_us, PATIENCE_MAX_US);
 	}
-	b->learned_us = b->candidate_us > 0 ? b->candidate_us : 1;
+	b->learned_us = b->candidate_us;
 	b->probed_us = now_us;
 }
 
@@ -93,6 +98,7 @@ static void believe(struct idle_close_belief *b, uint64_t now_us, uint64_t age_u
 		b->candidate_us = age_us;
 		b->agreeing = 1;
 	}
+	b->survivors = 0;
 	if (b->agreeing >= CONFIRMATIONS)
 		confirmed(b, now_us);
 }
@@ -111,7 +117,7 @@ void idle_close_seen(struct idle_close *ic, uint64_t now_us, uint64_t age_us)
 		ic->longest_us = age_us >= ic->longest_us ? age_us + 1 : ic->longest_us;
 		ic->belief = ic->before;
 	}
-	if (agree(ic->shortest_us, ic->longest_us))
+	if (ic->shortest_us >= LEARN_MIN_US && agree(ic->shortest_us, ic->longest_us))
 		believe(&ic->belief, now_us, ic->shortest_us);
 	set_doubt(ic);
 }
@@ -127,7 +133,7 @@ static void probe(struct idle_close_belief *b, uint64_t now_us)
 		b->patience_us = PATIENCE_MIN_US;
 	b->probing = true;
 	b->probed_us = now_us;
-	b->learned_us += b->learned_us / 4 + SLACK_US;
+	b->learned_us += b->learned_us < US_PER_S ? b->learned_us : b->learned_us / 4 + SLACK_US;
 	if (b->learned_us > DAY_US)
 		b->learned_us = 0;
 }
@@ -136,7 +142,9 @@ void idle_close_survived(struct idle_close *ic, uint64_t now_us, uint64_t age_us
 {
 	struct idle_close_belief *b = &ic->belief;
 
-	if (b->agreeing > 0 && age_us > b->candidate_us + b->candidate_us / 2 + SLACK_US)
+	if (age_us >= b->candidate_us)
+		b->survivors++;
+	if (b->survivors >= SURVIVORS || age_us > b->candidate_us + b->candidate_us / 2 + SLACK_US)
 		b->agreeing = 0;
 	if (b->learned_us != 0 && age_us >= below(b->learned_us))
 		probe(b, now_us);

@@ -12,6 +12,7 @@ struct idle_close_belief {
 	uint64_t learned_us;      /* 0: nothing */
 	uint64_t candidate_us;    /* the shortest of the closes that agree */
 	uint64_t agreeing;        /* how many in a row; 0: there is no candidate */
+	uint64_t survivors;       /* that rested as long as the candidate, since the latest close */
 	uint64_t probed_us;       /* when `learned` was last confirmed or raised */
 	uint64_t patience_us;     /* how long it stays before it is raised */
 	bool probing;             /* it was raised and has not been contradicted since */
@@ -30,7 +31,7 @@ struct idle_close {
 
 void idle_close_init(struct idle_close *ic);
 
-/* The backend has closed a connection that had rested for age_us since it last served. */
+/* The backend has closed a connection that had rested for age_us. */
 void idle_close_seen(struct idle_close *ic, uint64_t now_us, uint64_t age_us);
 
 /*
@@ -43,6 +44,12 @@ void idle_close_survived(struct idle_close *ic, uint64_t now_us, uint64_t age_us
 static inline uint64_t idle_close_learned(const struct idle_close *ic)
 {
 	return ic->belief.learned_us;
+}
+
+/* Of two times that were learned, where 0 is nothing. */
+static inline uint64_t idle_close_shorter(uint64_t a_us, uint64_t b_us)
+{
+	return a_us == 0 || (b_us != 0 && b_us < a_us) ? b_us : a_us;
 }
 
 /* How long a connection may rest: no longer than configured_us (0: no limit). 0: no limit. */

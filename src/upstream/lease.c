@@ -24,6 +24,15 @@ static void lease_end(struct upstream_lease *lease)
 	lease->conn = NULL;
 }
 
+/* How much of the wait was connecting: the connection may have been begun, or made, before anybody asked for it. */
+static uint64_t waited_for_connect(const struct upstream_lease *lease, const struct upstream_conn *uc)
+{
+	uint64_t from_us = uc->began_us > lease->asked_us ? uc->began_us : lease->asked_us;
+	uint64_t until_us = uc->began_us + uc->connect_us;
+
+	return until_us > from_us ? until_us - from_us : 0;
+}
+
 static void lease_hold(struct upstream_lease *lease, uint64_t now_us)
 {
 	struct upstream_conn *uc = lease->waiter.connection;
@@ -35,8 +44,10 @@ static void lease_hold(struct upstream_lease *lease, uint64_t now_us)
 	lease->stage = LEASE_HELD;
 	lease->held_since_us = now_us;
 	lease->reused = lease->waiter.reused;
-	lease->connect_us = lease->reused ? 0 : uc->connect_us;
-	lease->queue_us += waited_us > lease->connect_us ? waited_us - lease->connect_us : 0;
+	/* Idle for no time at all it has not rested. */
+	lease->rested = lease->reused || (lease->waiter.rested && now_us > uc->rests_since_us);
+	lease->connect_us = lease->reused ? 0 : waited_for_connect(lease, uc);
+	lease->queue_us += waited_us - lease->connect_us;
 }
 
 #define NO_ADDRESS "no address is known of the upstream's host names"
@@ -97,7 +108,8 @@ static enum weir_pool_outcome ask_pool(struct upstream_lease *lease, uint64_t no
 
 /*
  * The loop may have fetched an event of a connection that rests and not told it yet, because that of the client stood before
- * it. Such a connection is not used: what came is no answer to a request that has not been sent.
+ * it. Such a connection is not used: what came is no answer to a request that has not been sent. This sees only what was
+ * fetched in one go; of the rest the request's loss will tell, and it is sent again.
  */
 static bool has_untold_event(const struct upstream_lease *lease)
 {
@@ -107,14 +119,15 @@ static bool has_untold_event(const struct upstream_lease *lease)
 }
 
 /*
- * A connection that went from one borrower straight to the next was never idle, so no event could spoil it: it is looked at
- * here, at the price of one receive that only those pay who had to wait.
+ * A connection that went from one borrower straight to the next was never idle, so no event could spoil it, and what came on
+ * one that was idle may not have been told yet: it is looked at here, at the price of one receive that only those pay who had
+ * to wait.
  */
 static bool delivered_is_clean(const struct upstream_lease *lease)
 {
 	struct upstream_conn *uc = lease->waiter.connection;
 
-	if (!lease->waiter.reused || PLANTED(SURPLUS_BYTES_REUSED))
+	if (!lease->waiter.rested || PLANTED(SURPLUS_BYTES_REUSED))
 		return true;
 	uc->h1.conn.readable = true;
 	return conn_is_clean(uc);
@@ -167,7 +180,7 @@ static enum weir_pool_outcome ask_for_fresh(struct upstream_lease *lease, uint64
 	struct upstream_conn *uc = lease->waiter.connection;
 
 	h1_conn_release(&uc->h1);
-	uc->idle_since_us = 0;
+	uc->rests_since_us = 0;
 	CHECK(weir_pool_give_back(lease->endpoint->pool, lease->waiter.lease, WEIR_POOL_DISCARD, now_us));
 
 	enum weir_pool_outcome outcome = ask_pool(lease, now_us, true);
@@ -180,7 +193,7 @@ static enum weir_pool_outcome replace_untold(struct upstream_lease *lease, uint6
 	struct upstream_conn *uc = lease->waiter.connection;
 
 	if (uc->h1.conn.source.due & (IO_PEER_CLOSED | IO_BROKEN))
-		endpoint_saw_idle_close(uc->endpoint, uc, now_us - uc->idle_since_us);
+		endpoint_saw_idle_close(uc->endpoint, uc, now_us - uc->rests_since_us);
 	return ask_for_fresh(lease, now_us);
 }
 
@@ -240,7 +253,7 @@ enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config
 	lease_name(lease, ep);
 	lease->asked_us = now_us;
 	lease->queue_us = lease->connect_us = 0;
-	lease->reused = false;
+	lease->reused = lease->rested = false;
 	lease->why = NULL;
 	lease->deadline_us = deadline_us;
 	ep->active++;
@@ -259,15 +272,15 @@ enum upstream_answer upstream_acquire_again(struct upstream_lease *lease, enum u
 	struct endpoint *ep = lease->endpoint;
 	uint64_t now_us = io_now_us(ep->ups->io);
 
-	CHECK(lease->stage == LEASE_HELD && uc->lease == lease && (lease->reused || PLANTED(REPLAY_ON_FRESH)));
+	CHECK(lease->stage == LEASE_HELD && uc->lease == lease && (lease->rested || PLANTED(REPLAY_ON_FRESH)));
 	ep->stats.retries[reason]++;
 	/* Unless the request itself took time, it was closed in the moment in which it was taken. */
 	if (now_us - lease->held_since_us <= STALE_SOON_US)
-		endpoint_saw_idle_close(ep, uc, lease->held_since_us - uc->idle_since_us);
+		endpoint_saw_idle_close(ep, uc, lease->held_since_us - uc->rests_since_us);
 	uc->lease = NULL;
 	lease->conn = NULL;
 	lease->stage = LEASE_NONE;
-	lease->reused = false;
+	lease->reused = lease->rested = false;
 	lease->asked_us = now_us;
 	return lease_answer(lease, ask_for_fresh(lease, now_us), now_us, cause);
 }
@@ -287,17 +300,16 @@ static void note_service(const struct upstream_lease *lease, uint64_t now_us)
 	struct upstream_conn *uc = lease->conn;
 	struct endpoint *ep = lease->endpoint;
 
-	if (lease->reused && lease->held_since_us - uc->idle_since_us > ep->idle_close.doubt_us)
-		endpoint_saw_survivor(ep, lease->held_since_us - uc->idle_since_us);
-	uc->idle_since_us = now_us;
+	if (lease->rested && lease->held_since_us - uc->rests_since_us > endpoint_idle_close(ep, uc)->doubt_us)
+		endpoint_saw_survivor(ep, uc, lease->held_since_us - uc->rests_since_us);
+	uc->served = true;
+	uc->rests_since_us = now_us;
 }
 
-/* It will not be used again. An upstream that ends it right behind an answer that promised more closes after no rest at all. */
-static void conn_is_spent(struct upstream_conn *uc, bool promised)
+/* It will not be used again. One that its peer has ended already did not rest: that tells nothing of how long one may. */
+static void conn_is_spent(struct upstream_conn *uc)
 {
-	if (promised && uc->h1.conn.peer_closed)
-		endpoint_saw_idle_close(uc->endpoint, uc, 0);
-	uc->idle_since_us = 0;
+	uc->rests_since_us = 0;
 	h1_conn_release(&uc->h1);
 }
 
@@ -316,7 +328,7 @@ void upstream_give_back(struct upstream_lease *lease, bool clean)
 	if (reusable)
 		h1_conn_rest(&uc->h1);
 	else
-		conn_is_spent(uc, clean);
+		conn_is_spent(uc);
 	uc->lease = NULL;
 	if (!uc->reclaimed)
 		CHECK(weir_pool_give_back(

@@ -66,6 +66,9 @@ static struct endpoint *group_find(const struct endpoint_group *group, const str
 
 /* --- what stays ----------------------------------------------------------------------------------------------------- */
 
+/* Where a member has come that is not asked for here, the size is another one. */
+_Static_assert(sizeof(void *) != 8 || sizeof(struct weir_pool_config) == 112, "same_settings knows every member");
+
 static bool same_settings(const struct weir_pool_config *a, const struct weir_pool_config *b)
 {
 	return a->connections_max == b->connections_max && a->overflow_max == b->overflow_max &&
@@ -92,7 +95,7 @@ bool upstream_keeps_pools(const struct config_upstream *before, const struct con
 static void group_discard(struct endpoint_group *group)
 {
 	for (size_t i = 0; i < group->count; i++)
-		if (group->endpoints[i]->roster == NULL)
+		if (group->endpoints[i]->roster == 0)
 			endpoint_free(group->endpoints[i]);
 	free(group);
 }
@@ -170,11 +173,11 @@ static struct roster *roster_create(
 static void endpoint_enter(struct endpoint *ep, const struct roster *roster, const struct config_upstream *upstream,
 	const struct config_endpoint *config)
 {
-	if (ep->roster == NULL) {
+	if (ep->roster == 0) {
 		list_push_back(&ep->ups->endpoints, &ep->node);
 		io_defer(ep->ups->io, &ep->run);
 	}
-	ep->roster = roster;
+	ep->roster = roster->number;
 	ep->weight = config->weight;
 	ep->connect_timeout_us = upstream->timeouts.connect_us;
 	/* Everybody begins anew, so that the turns add up to nothing. */
@@ -206,7 +209,7 @@ static void endpoint_retire(struct endpoint *ep, struct endpoint *successor)
 static void group_retire(struct upstreams *ups, struct endpoint_group *group, const struct endpoint_group *now)
 {
 	for (size_t i = 0; i < group->count; i++)
-		if (group->endpoints[i]->roster != ups->roster)
+		if (group->endpoints[i]->roster != ups->roster->number)
 			endpoint_retire(group->endpoints[i], group_find(now, &group->endpoints[i]->address, i));
 	free(group);
 }
@@ -264,6 +267,7 @@ bool upstreams_reload(struct upstreams *ups, const struct config *config, struct
 
 	if (roster == NULL)
 		return false;
+	roster->number = ++ups->rosters;
 	ups->roster = roster;
 	ups->config = config;
 	roster_enter(roster, config);

@@ -40,8 +40,9 @@ struct upstream_conn {
 	uint32_t slot;                 /* the pool's */
 	uint32_t connect_us;           /* how long connecting took */
 	uint64_t began_us;
-	uint64_t idle_since_us;        /* when it last became idle; 0: it has not served, or what it tells has been used */
+	uint64_t rests_since_us;       /* opened, or given back last; 0: connecting, or what it tells has been used */
 	bool connecting;
+	bool served;                   /* a whole exchange at least */
 	bool reclaimed;                /* the pool takes it from its holder, and back, by itself */
 };
 
@@ -50,16 +51,19 @@ struct upstream_lease {
 	void (*on_outcome)(struct upstream_lease *lease, enum cause cause);  /* CAUSE_NONE: the lease is held */
 	void (*on_ready)(struct upstream_lease *lease);                      /* its connection has something new */
 	/*
-	 * The lease has been held for long: LEAKING for pool.leak_after, RECLAIMED for pool.reclaim_after. True says that it is
-	 * in use, and both times begin anew. False and RECLAIMED: it was dropped in the call. NULL: it always is in use.
+	 * The lease has been held for long: LEAKING for leak_after, RECLAIMED for reclaim_after of the pool that it is from,
+	 * which may be of a later configuration than the user. In use is what has moved within the last quiet_max_us. True says
+	 * that it is in use, and both times begin anew. False and RECLAIMED: it was dropped in the call. NULL: it always is in
+	 * use.
 	 */
-	bool (*on_overdue)(struct upstream_lease *lease, enum weir_pool_overdue what);
+	bool (*on_overdue)(struct upstream_lease *lease, enum weir_pool_overdue what, uint64_t quiet_max_us);
 
 	/* To be read by the user while held. */
 	struct upstream_conn *conn;
-	bool reused;
+	bool reused;                    /* it has served somebody before */
+	bool rested;                    /* it was not opened just now: it may have ended unnoticed */
 	uint64_t queue_us;              /* the wait, less connecting; set once the acquire has ended */
-	uint64_t connect_us;            /* 0 when reused */
+	uint64_t connect_us;            /* how much of the wait was connecting: 0 when it was open already */
 	uint64_t held_since_us;
 	const char *why;                /* of a failure, more precise than the cause: a static sentence, or NULL */
 	const struct endpoint_name *picked;    /* stays until upstream_lease_release; NULL: none was picked */
@@ -126,7 +130,7 @@ enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config
 	struct upstream_lease *lease, uint64_t deadline_us, enum cause *cause);
 
 /*
- * The held connection was a reused one and has turned out to be dead before anything came back on it: it is closed, and a new
+ * The held connection had rested and has turned out to be dead before anything came back on it: it is closed, and a new
  * connection to the same endpoint is asked for, until the same deadline. queue_us then is the sum of both waits. Counted by
  * reason.
  */

@@ -137,9 +137,9 @@ void watch_stop(struct upstreams *ups)
 /* --- leases held for long ----------------------------------------------------------------------------------------- */
 
 /* Whoever holds it knows whether it is in use. */
-static bool in_use(struct upstream_lease *lease, enum weir_pool_overdue what)
+static bool in_use(const struct endpoint *ep, struct upstream_lease *lease, enum weir_pool_overdue what)
 {
-	return lease->on_overdue == NULL || lease->on_overdue(lease, what);
+	return lease->on_overdue == NULL || lease->on_overdue(lease, what, ep->settings.leak_after_us);
 }
 
 void watch_overdue(void *owner, uint32_t slot, void *connection, uint64_t held_us, enum weir_pool_overdue what)
@@ -156,7 +156,7 @@ void watch_overdue(void *owner, uint32_t slot, void *connection, uint64_t held_u
 		return;
 	} else {
 		uc->reclaimed = reclaimed;
-		if (in_use(lease, what)) {
+		if (in_use(ep, lease, what)) {
 			uc->reclaimed = false;
 			weir_pool_touch(ep->pool, lease->waiter.lease, io_now_us(ep->ups->io));
 			return;

@@ -454,3 +454,29 @@ def test_idle_close_is_learned(start, origin):
         time.sleep(0.95)
     assert (shape.closed, shape.lost) == (3, 0)
     assert {record["retries"] for record in gateway.records(8)} == {0}
+
+
+class ClosesAfterRequests:
+    """Closes behind every twentieth answer, without a word."""
+
+    def __init__(self):
+        self.connections = 0
+
+    def __call__(self, wire, origin):
+        wire.sock.settimeout(None)
+        self.connections += 1
+        for _ in range(20):
+            if not wire.more():
+                return
+            wire.read_request()
+            wire.send(response())
+
+
+def test_closes_behind_answers_teach_nothing(start, origin):
+    """It is no rest that is too long for this origin: its connections are used until it closes them."""
+    shape = ClosesAfterRequests()
+    client = start(configuration(origin.serve(shape))).connect()
+    for _ in range(200):
+        assert client.ask(get()).status == 200
+        time.sleep(0.03)
+    assert shape.connections <= 200 / 20 + 3

@@ -627,8 +627,10 @@ int io_connect(struct io *io, struct io_source *source, const struct address *ad
 	if (world_chance(faults.connect_at_once)) {
 		file->result = attempt_finish(file);
 		attempt_told(io, port, file->result);
-		if (file->result == 0)
+		if (file->result == 0) {
+			tap_opened(file->tap);
 			return 0;
+		}
 		file->watched = false;
 		file_close(file);
 		return -ECONNREFUSED;
@@ -646,6 +648,8 @@ int io_connect_result(struct io *io, struct io_source *source)
 
 	if (file->result != -EINPROGRESS && !file->told) {
 		file->told = true;
+		if (file->result == 0)
+			tap_opened(file->tap);
 		attempt_told(io, sim_port_find(file->port), file->result);
 	}
 	return file->result;
@@ -773,6 +777,8 @@ ssize_t io_sendv(struct io *io, struct io_source *source, const struct iovec *io
 	ssize_t total = 0;
 
 	SIM_CHECK(file->kind == FILE_STREAM && count > 0 && count <= 64);
+	if (file->tap != NULL)
+		tap_written(file->tap);
 	if (file_stints(file, faults.spurious_eagain)) {
 		world_note(NOTE_FAULT, FAULT_EAGAIN, file->end->conn->number, 1);
 		file_nudge_later(file, IO_WRITABLE);

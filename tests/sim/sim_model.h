@@ -62,6 +62,7 @@ struct sim_answer {
 struct sim_try {
 	unsigned conn;
 	unsigned carried;    /* requests that the connection had carried before */
+	uint64_t rested_us;  /* before the first that it carried; 0: that came as soon as it was open */
 	uint64_t head_hash;  /* 0: the head was never complete */
 	uint64_t heard;      /* bytes that the gateway received there since */
 };

@@ -42,7 +42,7 @@ static bool holds_connections(void)
 	       drawn.clock_jumps || drawn.connect_hangs || drawn.server_hangs || drawn.server_stalls || (oracle_run_is_rough() && model_is_bulky());
 }
 
-/* Servers close connections that have carried something. */
+/* Servers close connections that have carried something, or have rested. */
 static bool may_go_stale(void)
 {
 	return drawn.server_idle_close || drawn.server_keep_alive || drawn.server_hasty || drawn.server_down;
@@ -99,18 +99,22 @@ static bool is_idempotent(const struct sim_request *request)
 	return false;
 }
 
+/* Longer than anything that may stand between the opening of a connection and the request that it was opened for. */
+#define RESTED_MIN_US 5000
+
 /*
- * Rule 6: the server had closed a connection that was idle; the request could be sent again, and was not. Memory for that
- * may have been refused, or the second connection have broken before the first byte (a server that is down may do that),
- * or the request's deadline come.
+ * Rule 6: the server had closed a connection that was idle; the request could be sent again, and was not. (One that has
+ * carried nothing yet was idle when there was time between its opening and the request.) Memory for that may have been
+ * refused, or the second connection have broken before the first byte (a server that is down may do that), or the request's
+ * deadline come.
  */
 static void check_not_stale(const struct sim_request *request)
 {
 	const struct sim_try *tried = &request->tries[0];
 
 	if (request->kind == KIND_PROXIED && request->framing == SIM_NONE && is_idempotent(request) &&
-		request->try_count == 1 && tried->carried > 0 && tried->heard == 0 && !drawn.alloc_fails &&
-		!drawn.reset && !drawn.server_down && !drawn.clock_jumps)
+		request->try_count == 1 && (tried->carried > 0 || tried->rested_us >= RESTED_MIN_US) &&
+		tried->heard == 0 && !drawn.alloc_fails && !drawn.reset && !drawn.server_down && !drawn.clock_jumps)
 		world_violation("6: a stale connection makes no request fail", "request %u (%s) on conn %u", request->id,
 			request->method, tried->conn);
 }
@@ -325,13 +329,13 @@ void oracle_unanswered(const struct sim_request *request, enum sim_end_how how)
  * Rule 3. A try is made with the first byte that is written, whether it arrives or not: the gateway cannot know which
  * of them a server has acted on.
  */
-struct sim_try *oracle_try(struct sim_request *request, unsigned conn, unsigned carried)
+struct sim_try *oracle_try(struct sim_request *request, unsigned conn, unsigned carried, uint64_t rested_us)
 {
 	const struct sim_try *first = &request->tries[0];
 	const char *wrong = request->try_count == 0	      ? NULL
 			    : request->try_count == TRIES_MAX ? "a third time"
 			    : !is_idempotent(request)	      ? "of a method that is not idempotent"
-			    : first->carried == 0	      ? "although the first connection was new"
+			    : first->carried == 0 && first->rested_us == 0 ? "although the first connection was new"
 			    : first->heard > 0		      ? "although something had come back"
 			    : carried > 0		      ? "on a connection that was used before"
 							      : NULL;
@@ -340,7 +344,7 @@ struct sim_try *oracle_try(struct sim_request *request, unsigned conn, unsigned 
 		world_violation("3: no unsafe replay", "request %u (%s) is sent again, %s: conn %u, before conn %u",
 			request->id, request->method, wrong, conn, first->conn);
 	tally.retries += request->try_count > 0;
-	request->tries[request->try_count] = (struct sim_try){.conn = conn, .carried = carried};
+	request->tries[request->try_count] = (struct sim_try){.conn = conn, .carried = carried, .rested_us = rested_us};
 	return &request->tries[request->try_count++];
 }
 

@@ -4,7 +4,8 @@
  *  1. Every request has one answer or a visible abort; answers come in the order of the requests.
  *  2. Every byte of content belongs to the message it stands in; what was cut short never looks complete.
  *  3. What a server receives is exactly the request that was intended. It is sent again once at most, the same bytes, on a
- *     new connection, when it is idempotent and the first connection had served before and gave no byte of an answer.
+ *     new connection, when it is idempotent and the first connection had served or rested before and gave no byte of an
+ *     answer.
  *  4. Nothing of a refused request, and nothing of a tunnel before its 101, reaches a server.
  *  5. An upstream connection that is not at a message boundary, or that said more than its answer, is not used again;
  *     nor handed on to a request that waits for it; nor one that was closed while it was idle, or that rested longer than
@@ -59,8 +60,8 @@ void oracle_unanswered(const struct sim_request *request, enum sim_end_how how);
 
 /* --- what the gateway writes to servers (sim_tap.c) --------------------------------------------------------------- */
 
-/* A byte of the request is written on a connection that has carried so many before. */
-struct sim_try *oracle_try(struct sim_request *request, unsigned conn, unsigned carried);
+/* A byte of the request is written on a connection that has carried so many before, or has rested so long (sim_try). */
+struct sim_try *oracle_try(struct sim_request *request, unsigned conn, unsigned carried, uint64_t rested_us);
 /* Its head is written to the end. */
 void oracle_try_head(const struct sim_request *request, struct sim_try *tried, uint64_t head_hash);
 

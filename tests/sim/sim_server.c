@@ -34,6 +34,7 @@ struct serving {
 	char *wire;               /* the answer */
 	size_t wire_length, wire_end, wire_limit, sent;
 	uint64_t send_after_us;
+	uint64_t accepted_us;
 	unsigned answered;  /* requests on it */
 	bool dies;          /* the request that is being read is its last, and has no answer */
 	enum idle_act idle_act;
@@ -307,12 +308,17 @@ static bool serving_echo(struct serving *serving)
 	return true;
 }
 
+/* So long a connection waits for its first request. */
+#define FIRST_REQUEST_US 10000
+
 /* The first bytes of a request are here, and the connection had been given up already. Sometimes they are read. */
 static bool serving_is_hasty(const struct serving *serving)
 {
 	char bytes[64];
 
-	if (serving->answered == 0 || serving->request != NULL || !reader_is_between(&serving->reader) ||
+	bool waited = serving->answered > 0 || world_now_us() - serving->accepted_us >= FIRST_REQUEST_US;
+
+	if (!waited || serving->request != NULL || !reader_is_between(&serving->reader) ||
 		end_unread(serving->end) == 0 || !world_chance(faults.server_hasty))
 		return false;
 	while (world_chance(800) && end_recv(serving->end, bytes, sizeof(bytes)) > 0)
@@ -410,6 +416,7 @@ static void server_accepts(struct sim_port *port, struct sim_end *end)
 	memset(serving, 0, sizeof(*serving));
 	serving->server = server;
 	serving->end = end;
+	serving->accepted_us = world_now_us();
 	serving->spoilt_by_turn = UINT64_MAX;
 	serving->wake.on_due = serving_run;
 	list_push_back(&server->servings, &serving->node);

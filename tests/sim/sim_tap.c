@@ -15,6 +15,9 @@
 struct sim_tap {
 	unsigned conn;
 	unsigned carried;             /* requests that were begun before this one */
+	uint64_t opened_us, opened_turn;
+	uint64_t rested_us;           /* from opening to the first write; 0: they were in one turn */
+	bool written;
 	bool between;                 /* nothing of a request is written yet */
 	bool opaque;                  /* what follows are no requests: a tunnel, or what no reader understands */
 	struct sim_request *request;  /* the one that was begun last; NULL: none, or not known yet */
@@ -30,6 +33,19 @@ struct sim_tap *tap_new(unsigned conn_number)
 	*tap = (struct sim_tap){.conn = conn_number, .between = true};
 	reader_next(&tap->reader);
 	return tap;
+}
+
+void tap_opened(struct sim_tap *tap)
+{
+	tap->opened_us = world_now_us();
+	tap->opened_turn = world_turn();
+}
+
+void tap_written(struct sim_tap *tap)
+{
+	if (!tap->written && world_turn() > tap->opened_turn)
+		tap->rested_us = 1 + world_now_us() - tap->opened_us;
+	tap->written = true;
 }
 
 void tap_free(struct sim_tap *tap)
@@ -53,7 +69,7 @@ static void tap_identify(struct sim_tap *tap, const char *line)
 		return;
 	tap->request = model_find((unsigned)strtoul(at + 3, NULL, 10));
 	if (tap->request != NULL)
-		tap->tried = oracle_try(tap->request, tap->conn, tap->carried);
+		tap->tried = oracle_try(tap->request, tap->conn, tap->carried, tap->rested_us);
 }
 
 /* The next byte begins another request. */

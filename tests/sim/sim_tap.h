@@ -14,6 +14,12 @@ struct sim_tap;
 struct sim_tap *tap_new(unsigned conn_number);
 void tap_free(struct sim_tap *tap);
 
+/* The gateway has learned that the connection is open. */
+void tap_opened(struct sim_tap *tap);
+
+/* The gateway writes, whether or not a byte of it is taken. */
+void tap_written(struct sim_tap *tap);
+
 /* The next byte begins a request, and it is not the first. */
 bool tap_rests(const struct sim_tap *tap);
 

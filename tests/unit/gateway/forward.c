@@ -60,6 +60,7 @@ static void scene_open(const char *yaml, const char *peer)
 	scene_identify(peer);
 	scene.exchange.worker = &scene.worker;
 	scene.exchange.client = &scene.client;
+	scene.exchange.trusted = scene.client.trusted;
 	scene.exchange.lease.conn = &scene.upstream;
 }
 

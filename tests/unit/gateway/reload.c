@@ -4,6 +4,9 @@
  */
 #include "gateway.h"
 
+#include "gateway/exchange.h"
+#include "upstream/endpoint.h"
+
 static struct exchange_ref paused; /* slot 0: nobody has */
 
 static enum filter_verdict pause_on_request(struct filter_call *call)
@@ -112,6 +115,97 @@ static void test_request_that_is_paused(void **state)
 	gateway_close(&g);
 }
 
+#define TO_U_TRUSTING(blocks)                                                                                 \
+	"version: 1\nlisteners: [{name: l, address: 127.0.0.1:80, trusted_proxies: [" blocks "]}]\n" UPSTREAMS \
+	"routes: [{name: before, upstream: u, " PAUSE "}]\n"
+
+#define FORWARDED "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n"
+
+static void await_paused(void)
+{
+	while (paused.slot == 0)
+		io_run(fixture.io);
+}
+
+/* Goes on, is answered, and what the origin has received of it stays. */
+static void resume_and_answer(struct gateway *g, struct end *client, struct end *origin, unsigned count)
+{
+	assert_true(exchange_resume(paused, FILTER_CONTINUE, CAUSE_NONE, NULL));
+	if (count == 1)
+		end_accept(origin, &g->door);
+	end_await(origin, "\r\n\r\n");
+	end_send(origin, OK);
+	end_await(client, "ok");
+	end_forget(client);
+	await_finished(g, count);
+}
+
+/*
+ * A request is passed on by what its peer was when it began, each time that it is: half by one rule and half by another
+ * would be neither.
+ */
+static void test_peer_that_is_no_longer_trusted(void **state)
+{
+	struct end client, origin;
+	struct gateway g;
+
+	gateway_open(&g, TO_U_TRUSTING("127.0.0.0/8"), table);
+	paused.slot = 0;
+	client_open(&client, &g, FORWARDED);
+	await_paused();
+	generation_unref(reload(&g, TO_U_TRUSTING("10.0.0.0/8")));
+	resume_and_answer(&g, &client, &origin, 1);
+	assert_true(end_has(&origin, "X-Forwarded-For: 192.0.2.7, 127.0.0.1\r\n"));
+	end_forget(&origin);
+	paused.slot = 0;
+	end_send(&client, FORWARDED);
+	await_paused();
+	resume_and_answer(&g, &client, &origin, 2);
+	assert_true(end_has(&origin, "X-Forwarded-For: 127.0.0.1\r\n"));
+	end_close(&client);
+	end_close(&origin);
+	gateway_close(&g);
+}
+
+#define TO_U_PAUSED_WATCHED(pool) \
+	LISTENERS "upstreams: [{name: u, endpoints: [{address: 127.0.0.1:81}], pool: {" pool "}}]\n" \
+		  "routes: [{name: before, upstream: u, " PAUSE "}]\n"
+
+/*
+ * It came when there was no watch, and holds a connection of a pool with one: what is in use is for that pool to say, so
+ * a request on which something has just moved loses nothing.
+ */
+static void test_request_of_before_in_a_pool_that_is_watched(void **state)
+{
+	struct end client, origin;
+	struct gateway g;
+
+	gateway_open(&g, TO_U_PAUSED_WATCHED("leak_after: 0"), table);
+	paused.slot = 0;
+	client_open(&client, &g, GET);
+	while (paused.slot == 0)
+		io_run(fixture.io);
+	generation_unref(reload(&g, TO_U_PAUSED_WATCHED("leak_after: 1h, reclaim_after: 1h")));
+	assert_true(exchange_resume(paused, FILTER_CONTINUE, CAUSE_NONE, NULL));
+	origin_take(&origin, &g);
+
+	struct exchange *ex = container_of(list_first(&g.worker->exchanges), struct exchange, node);
+	struct upstream_conn *conn = ex->lease.conn;
+
+	assert_int_equal(ex->route->upstream->pool.leak_after_us, 0);
+	watch_overdue(ex->lease.endpoint, conn->slot, conn, US_PER_S, WEIR_POOL_LEAKING);
+	assert_string_equal(g.event, "");
+	watch_overdue(ex->lease.endpoint, conn->slot, conn, US_PER_S, WEIR_POOL_RECLAIMED);
+	assert_int_equal(g.finished, 0);
+	end_send(&origin, OK);
+	end_await(&client, "ok");
+	await_finished(&g, 1);
+	assert_int_equal(g.cause, CAUSE_NONE);
+	end_close(&client);
+	end_close(&origin);
+	gateway_close(&g);
+}
+
 /* Upstreams that are gone do not wait for what will never ask for a connection again. */
 static void test_answer_that_is_under_way(void **state)
 {
@@ -205,6 +299,8 @@ int main(void)
 		LOOP_TEST(test_request_that_runs),
 		LOOP_TEST(test_unused_generation),
 		LOOP_TEST(test_request_that_is_paused),
+		LOOP_TEST(test_request_of_before_in_a_pool_that_is_watched),
+		LOOP_TEST(test_peer_that_is_no_longer_trusted),
 		LOOP_TEST(test_answer_that_is_under_way),
 		LOOP_TEST(test_stop_with_generations),
 		LOOP_TEST(test_reload_while_draining),

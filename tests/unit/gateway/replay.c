@@ -126,6 +126,43 @@ static void answered(struct scene *s, unsigned retries)
 	scene_close(s);
 }
 
+/* --- opened ahead ------------------------------------------------------------------------------------------------- */
+
+#define FILE_AHEAD                                                                                           \
+	LISTENERS "upstreams: [{name: u, endpoints: [{address: 127.0.0.1:81}], pool: {min_idle: 1}}]\n"       \
+		  "routes: [{name: r, upstream: u}]\n"
+
+/* It has served nobody yet, but it has rested: it may be stale as any other. */
+static void test_opened_ahead(void **state)
+{
+	struct scene s;
+
+	gateway_open(&s.g, FILE_AHEAD, no_filters);
+	end_accept(&s.stale, &s.g.door);
+	while (stats(&s).pool.idle < 1)
+		run_pending();
+	client_open(&s.client, &s.g, "PUT /p HTTP/1.1\r\nHost: h\r\nContent-Length: 7\r\n\r\ncontent");
+	end_await(&s.stale, "\r\n\r\ncontent");
+	end_abort(&s.stale);
+	/* The next that is opened ahead stands before it, or behind. */
+	struct end ends[2];
+
+	end_accept(&ends[0], &s.g.door);
+	end_accept(&ends[1], &s.g.door);
+	while (!end_has(&ends[0], "content") && !end_has(&ends[1], "content"))
+		io_run(fixture.io);
+	end_send(end_has(&ends[0], "content") ? &ends[0] : &ends[1], OK);
+	end_await(&s.client, "ok");
+	gateway_await_finished(&s.g, 1);
+	assert_int_equal(s.g.cause, CAUSE_NONE);
+	assert_int_equal(s.g.retries, 1);
+	assert_int_equal(stats(&s).retries[RETRY_RESET], 1);
+	end_close(&s.client);
+	end_close(&ends[0]);
+	end_close(&ends[1]);
+	gateway_close(&s.g);
+}
+
 /* --- nothing was sent --------------------------------------------------------------------------------------------- */
 
 /* The reset comes in the same tick as the request, behind the loop's back: it is the send that hears of it. */
@@ -376,6 +413,7 @@ static void test_client_leaves(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		LOOP_TEST(test_opened_ahead),
 		LOOP_TEST(test_unsent_get),
 		LOOP_TEST(test_unsent_post),
 		LOOP_TEST(test_unsent_post_without_content),

@@ -3,6 +3,8 @@
  */
 #include "gateway.h"
 
+#include "gateway/exchange.h"
+
 #define FILE_WITH(listener)                                                                         \
 	"version: 1\nlisteners: [{name: l, address: 127.0.0.1:80" listener "}]\n" UPSTREAMS         \
 	"routes: [{name: r, upstream: u}, {name: own, match: {path: /own}, respond: {body: own}}, " \
@@ -298,6 +300,40 @@ static void test_stop_while_leasing(void **state)
 	gateway_close(&g);
 }
 
+/*
+ * The pool waits longer where it may open beyond its cap, and what it says in the end is more precise than that the
+ * exchange's own time is over: so that one is not over before.
+ */
+static void test_leasing_waits_for_the_pool(void **state)
+{
+	struct end client, second, origin;
+	struct gateway g;
+
+	gateway_open(&g,
+		"version: 1\nlisteners: [{name: l, address: 127.0.0.1:80}]\n"
+		"upstreams: [{name: u, endpoints: [{address: 127.0.0.1:81}], timeouts: {request: 0}, "
+		"pool: {max_connections: 1, acquire_timeout: 20s, on_acquire_timeout: new, max_overflow: 1}}]\n"
+		"routes: [{name: r, upstream: u}]\n",
+		no_filters);
+	under_way(&g, &client, &origin);
+	client_open(&second, &g, GET);
+	while (worker_stats(g.worker)->exchanges_started < 2)
+		run_pending();
+	step(&g);
+
+	const struct exchange *ex = container_of(g.worker->exchanges.head.prev, struct exchange, node);
+
+	assert_int_equal(ex->state, EXCHANGE_LEASING);
+	assert_true(ex->timer.deadline_us - ex->moved_us > 40 * US_PER_S);
+	assert_true(ex->timer.deadline_us - ex->moved_us < 60 * US_PER_S);
+	worker_stop(g.worker);
+	gateway_await_drained(&g);
+	end_close(&client);
+	end_close(&second);
+	end_close(&origin);
+	gateway_close(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -313,6 +349,7 @@ int main(void)
 		LOOP_TEST(test_stop),
 		LOOP_TEST(test_stop_in_an_answer),
 		LOOP_TEST(test_stop_while_leasing),
+		LOOP_TEST(test_leasing_waits_for_the_pool),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

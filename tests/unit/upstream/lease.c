@@ -221,6 +221,52 @@ static void test_close_while_connecting(void **state)
 	silence_close(&silence);
 }
 
+/* --- what is told of the wait ------------------------------------------------------------------------------------- */
+
+static struct upstream_conn *only_conn(const struct bed *bed)
+{
+	return container_of(list_first(&bed_endpoint(bed, 0)->conns), struct upstream_conn, node);
+}
+
+/* Whoever finds it open has not waited for it, however long connecting took. */
+static void test_opened_ahead(void **state)
+{
+	struct bed bed;
+	struct user user;
+
+	bed_open(&bed, ENDPOINT "pool: {min_idle: 1}");
+	while (bed_stats(&bed, 0).idle < 1)
+		run_pending();
+	only_conn(&bed)->began_us -= 40000;
+	only_conn(&bed)->connect_us += 40000;
+	assert_int_equal(user_ask(&user, &bed), UPSTREAM_ACQUIRED);
+	assert_false(user.lease.reused);
+	assert_int_equal(user.lease.connect_us, 0);
+	assert_int_equal(user.lease.queue_us, 0);
+	user_give_back(&user, &bed, true);
+	bed_close(&bed);
+}
+
+/* Who comes in the middle of connecting has waited for the rest of it. */
+static void test_opened_for_another(void **state)
+{
+	struct bed bed;
+	struct user user;
+	struct end end;
+
+	bed_open(&bed, ENDPOINT);
+	assert_int_equal(user_ask(&user, &bed), UPSTREAM_PENDING);
+	only_conn(&bed)->began_us -= 40000;
+	user_await(&user, &bed);
+	assert_true(only_conn(&bed)->connect_us >= 40000);
+	assert_int_equal(user.lease.connect_us, only_conn(&bed)->connect_us - 40000);
+	assert_int_equal(user.lease.connect_us + user.lease.queue_us, user.lease.held_since_us - user.lease.asked_us);
+	end_accept(&end, &bed.door);
+	user_give_back(&user, &bed, true);
+	bed_close(&bed);
+	end_close(&end);
+}
+
 /* --- the queue --------------------------------------------------------------------------------------------------- */
 
 static void test_acquire_timeout(void **state)
@@ -499,6 +545,8 @@ int main(void)
 		LOOP_TEST(test_acquire_timeout_while_connecting),
 		LOOP_TEST(test_drop_while_connecting),
 		LOOP_TEST(test_close_while_connecting),
+		LOOP_TEST(test_opened_ahead),
+		LOOP_TEST(test_opened_for_another),
 		LOOP_TEST(test_acquire_timeout),
 		LOOP_TEST(test_own_deadline_comes_first),
 		LOOP_TEST(test_queue_full),

@@ -325,19 +325,107 @@ static void test_idle_close_is_told(void **state)
 	struct endpoint *ep = container_of(list_first(&scene.bed.ups->endpoints), struct endpoint, node);
 
 	assert_int_equal(ep->idle_close.belief.agreeing, 0);
+	container_of(list_first(&ep->conns), struct upstream_conn, node)->rests_since_us -= 20 * US_PER_S;
 	end_close(&scene.end);
 	while (bed_stats(&scene.bed, 0).idle > 0)
 		run_pending();
 	assert_int_equal(ep->idle_close.belief.agreeing, 1);
 	scene_close(&scene);
 
-	/* One that we close says nothing; nor does one that has never served. */
+	/* One that we close says nothing. */
 	idle(&scene);
 	ep = container_of(list_first(&scene.bed.ups->endpoints), struct endpoint, node);
 	end_send(&scene.end, "!");
 	while (bed_stats(&scene.bed, 0).idle > 0)
 		run_pending();
 	assert_int_equal(ep->idle_close.belief.agreeing, 0);
+	scene_close(&scene);
+}
+
+/* An idle connection that was opened ahead and has not served yet. */
+static struct upstream_conn *opened_ahead(struct scene *scene)
+{
+	bed_open(&scene->bed, ENDPOINT ", pool: {min_idle: 1}");
+	while (bed_stats(&scene->bed, 0).idle < 1)
+		run_pending();
+	end_accept(&scene->end, &scene->bed.door);
+	return container_of(list_first(&bed_endpoint(&scene->bed, 0)->conns), struct upstream_conn, node);
+}
+
+/* What ends it is a time of its own. */
+static void test_idle_close_before_the_first_request(void **state)
+{
+	struct scene scene;
+	struct upstream_conn *uc = opened_ahead(&scene);
+	struct endpoint *ep = bed_endpoint(&scene.bed, 0);
+
+	uc->rests_since_us -= 20 * US_PER_S;
+	end_close(&scene.end);
+	while (bed_stats(&scene.bed, 0).idle > 0)
+		run_pending();
+	assert_int_equal(ep->unused_close.belief.agreeing, 1);
+	assert_int_equal(ep->idle_close.belief.agreeing, 0);
+	scene_close(&scene);
+
+	/* Closed at once it had no rest. */
+	opened_ahead(&scene);
+	ep = bed_endpoint(&scene.bed, 0);
+	end_close(&scene.end);
+	while (bed_stats(&scene.bed, 0).idle > 0)
+		run_pending();
+	assert_int_equal(ep->unused_close.belief.agreeing, 0);
+	assert_int_equal(ep->idle_close.belief.agreeing, 0);
+	scene_close(&scene);
+}
+
+/* One that had rested and could serve after all is news for those that have not served, too. */
+static void test_unused_survivor(void **state)
+{
+	struct scene scene;
+	struct upstream_conn *uc = opened_ahead(&scene);
+	struct endpoint *ep = bed_endpoint(&scene.bed, 0);
+
+	idle_close_seen(&ep->unused_close, io_now_us(fixture.io), 5 * US_PER_S);
+	idle_close_seen(&ep->idle_close, io_now_us(fixture.io), 5 * US_PER_S);
+	uc->rests_since_us -= 20 * US_PER_S;
+	assert_int_equal(user_ask(&scene.user, &scene.bed), UPSTREAM_ACQUIRED);
+	assert_false(scene.user.lease.reused);
+	assert_true(scene.user.lease.rested);
+	user_give_back(&scene.user, &scene.bed, true);
+	assert_int_equal(ep->unused_close.belief.agreeing, 0);
+	assert_int_equal(ep->idle_close.belief.agreeing, 1);
+	assert_true(uc->served);
+	scene_close(&scene);
+}
+
+static void learn(struct idle_close *ic, uint64_t age_us)
+{
+	for (uint64_t i = 1; i <= 3; i++)
+		idle_close_seen(ic, i * US_PER_S, age_us);
+}
+
+/* Both times are kept, where connections are opened ahead. */
+static void test_the_shorter_of_both_times(void **state)
+{
+	struct scene scene;
+	struct endpoint *ep;
+
+	opened_ahead(&scene);
+	ep = bed_endpoint(&scene.bed, 0);
+	learn(&ep->idle_close, 30 * US_PER_S);
+	learn(&ep->unused_close, 20 * US_PER_S);
+	endpoint_announced(ep, 60 * US_PER_S);
+	assert_int_equal(ep->stats.learned_idle_us, 20 * US_PER_S);
+	assert_in_range(ep->idle_limit_us, 15 * US_PER_S, 20 * US_PER_S - 1);
+	scene_close(&scene);
+
+	scene_open(&scene);
+	ep = bed_endpoint(&scene.bed, 0);
+	learn(&ep->idle_close, 30 * US_PER_S);
+	learn(&ep->unused_close, 20 * US_PER_S);
+	endpoint_announced(ep, 60 * US_PER_S);
+	assert_int_equal(ep->stats.learned_idle_us, 30 * US_PER_S);
+	user_give_back(&scene.user, &scene.bed, true);
 	scene_close(&scene);
 }
 
@@ -386,6 +474,9 @@ int main(void)
 		LOOP_TEST(test_same_tick),
 		LOOP_TEST(test_announced),
 		LOOP_TEST(test_idle_close_is_told),
+		LOOP_TEST(test_idle_close_before_the_first_request),
+		LOOP_TEST(test_unused_survivor),
+		LOOP_TEST(test_the_shorter_of_both_times),
 		LOOP_TEST(test_idle_timeout),
 		LOOP_TEST(test_uses_are_counted),
 	};

@@ -184,13 +184,15 @@ struct keeper {
 	bool in_use;
 	bool wakes_up;  /* in use from its first LEAKING on */
 	unsigned leaking, reclaimed;
+	uint64_t quiet_max_us; /* as it was told last */
 };
 
-static bool on_overdue(struct upstream_lease *lease, enum weir_pool_overdue what)
+static bool on_overdue(struct upstream_lease *lease, enum weir_pool_overdue what, uint64_t quiet_max_us)
 {
 	struct keeper *keeper = container_of(container_of(lease, struct user, lease), struct keeper, user);
 	bool in_use = keeper->in_use;
 
+	keeper->quiet_max_us = quiet_max_us;
 	if (what == WEIR_POOL_LEAKING)
 		keeper->leaking++;
 	else
@@ -219,6 +221,7 @@ static void test_in_use_is_asked_again(void **state)
 	keeper_connect(&keeper, &bed, &end);
 	while (keeper.leaking < 3)
 		io_run(fixture.io);
+	assert_int_equal(keeper.quiet_max_us, 20 * US_PER_MS);
 	assert_int_equal(stats_of(&bed, 0)->leaking, 0);
 	keeper.in_use = false;
 	while (keeper.leaking < 4)
@@ -270,6 +273,7 @@ static void test_reclaimed(void **state)
 	while (keeper.reclaimed < 1)
 		io_run(fixture.io);
 	assert_int_equal(keeper.leaking, 1);
+	assert_int_equal(keeper.quiet_max_us, 20 * US_PER_MS);
 	assert_int_equal(keeper.user.lease.stage, LEASE_NONE);
 	user_await(&next, &bed);
 	assert_int_equal(next.cause, CAUSE_NONE);
