@@ -58,8 +58,8 @@ struct weir_pool_lease {
 };
 
 /*
- * An acquire in progress. Zeroed, or weir_pool_waiter_init, before the first use. The memory is the caller's and must stay valid until its one
- * outcome or its cancel, and until weir_pool_acquire has returned; then it may be used again.
+ * An acquire in progress. Zeroed, or weir_pool_waiter_init, before the first use. The memory is the caller's and must stay
+ * valid until its one outcome or its cancel, and until weir_pool_acquire has returned; then it may be used again.
  */
 struct weir_pool_waiter {
 	void (*on_outcome)(struct weir_pool_waiter *waiter, enum weir_pool_outcome outcome);  /* set by the caller */
