@@ -6,8 +6,9 @@
  * Uses are counted by the worker alone, without atomic operations; for all of them it has one reference to the generation.
  *
  * A reload changes at once: which routes a new request finds, the endpoints (upstream/reload.c), the listeners' settings, for
- * connections that are open, too. A request that has begun keeps its route and its upstream's settings. A listener that the
- * new configuration has no more goes on as it was: listeners are opened and closed with the process only.
+ * connections that are open, too. A request that has begun keeps its route, its upstream's settings, and whether its client is
+ * trusted: its head may have to be written a second time. A listener that the new configuration has no more goes on as it was:
+ * listeners are opened and closed with the process only.
  *
  * Upstreams that are gone are kept for requests of before until none of them can ask for a connection any more, which is
  * looked at now and then.
@@ -64,7 +65,10 @@ static void listeners_adopt(struct worker *w, struct held_generation *held)
 	}
 }
 
-/* Who is trusted was decided when it connected: it is decided again. So is what a client's end means that came before. */
+/*
+ * Who is trusted was decided when it connected: it is decided again, for requests to come. So is what a client's end means
+ * that came before.
+ */
 static void clients_adopt(struct worker *w)
 {
 	list_each_safe(&w->clients, node, next) {

@@ -156,7 +156,7 @@ struct client {
 	uint32_t discarded;
 	uint8_t state;                     /* enum client_state */
 	uint8_t next;                      /* enum client_next, while FLUSHING */
-	uint8_t trusted;                   /* the peer is in trusted_proxies */
+	uint8_t trusted;                   /* the peer is in trusted_proxies; of requests to come */
 	uint8_t says_close;                /* its last request will be followed by none */
 	uint8_t beyond_limit;              /* it is here only to be told so, and does not count as a connection */
 	uint8_t peer_kind;                 /* enum peer_kind */

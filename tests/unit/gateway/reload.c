@@ -249,6 +249,55 @@ static void test_stop_with_generations(void **state)
 	gateway_close(&g);
 }
 
+#define TRUSTING "version: 1\nlisteners: [{name: l, address: 127.0.0.1:80, trusted_proxies: [127.0.0.0/8]}]\n"
+#define TRUSTING_TO_U TRUSTING UPSTREAMS "routes: [{name: before, upstream: u}]\n"
+#define FROM_PROXY "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 10.1.1.1\r\nForwarded: for=10.1.1.1\r\n\r\n"
+
+static void assert_trusting(const struct end *origin, bool trusting)
+{
+	assert_int_equal(end_has(origin, "X-Forwarded-For: 10.1.1.1, 127.0.0.1\r\n"), trusting);
+	assert_int_equal(end_has(origin, "X-Forwarded-For: 127.0.0.1\r\n"), !trusting);
+	assert_int_equal(end_has(origin, "for=10.1.1.1"), trusting);
+}
+
+/* A request has been sent when the file begins or ceases to trust its client, and is sent a second time afterwards. */
+static void trust_changes(const char *before, const char *after, bool trusting)
+{
+	struct end client, origin, fresh;
+	struct gateway g;
+
+	gateway_open(&g, before, table);
+	client_open(&client, &g, GET);
+	origin_take(&origin, &g);
+	end_send(&origin, OK);
+	await_finished(&g, 1);
+	end_forget(&origin);
+	end_send(&client, FROM_PROXY);
+	end_await(&origin, "\r\n\r\n");
+	assert_trusting(&origin, trusting);
+	generation_unref(reload(&g, after));
+	end_close(&origin);
+	origin_take(&fresh, &g);
+	assert_trusting(&fresh, trusting);
+	end_send(&fresh, OK);
+	await_finished(&g, 2);
+	assert_int_equal(g.retries, 1);
+	/* The next one finds the new file, though its client has not connected anew. */
+	end_forget(&fresh);
+	end_send(&client, FROM_PROXY);
+	end_await(&fresh, "\r\n\r\n");
+	assert_trusting(&fresh, !trusting);
+	end_close(&client);
+	end_close(&fresh);
+	gateway_close(&g);
+}
+
+static void test_trust_stays_for_a_request(void **state)
+{
+	trust_changes(TRUSTING_TO_U, TO_U, true);
+	trust_changes(TO_U, TRUSTING_TO_U, false);
+}
+
 /* What is on its way out stays as it is. */
 static void test_reload_while_draining(void **state)
 {
@@ -303,6 +352,7 @@ int main(void)
 		LOOP_TEST(test_peer_that_is_no_longer_trusted),
 		LOOP_TEST(test_answer_that_is_under_way),
 		LOOP_TEST(test_stop_with_generations),
+		LOOP_TEST(test_trust_stays_for_a_request),
 		LOOP_TEST(test_reload_while_draining),
 		LOOP_TEST(test_listener_that_is_gone),
 	};

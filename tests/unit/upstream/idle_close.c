@@ -368,6 +368,29 @@ static void test_many_survivors_clear_the_candidate(void **state)
 	assert_int_equal(ic.doubt_us, UINT64_MAX);
 }
 
+/* What has just served is no timeout, and in the same moment as others it shows a restart. */
+static void test_too_short_to_learn(void **state)
+{
+	struct idle_close ic;
+
+	idle_close_init(&ic);
+	for (uint64_t i = 1; i <= 10; i++)
+		idle_close_seen(&ic, S(i), 499 * US_PER_MS);
+	assert_int_equal(idle_close_learned(&ic), 0);
+	for (uint64_t i = 1; i <= 10; i++) {
+		idle_close_seen(&ic, S(100 * i), S(5));
+		idle_close_seen(&ic, S(100 * i) + 1, US_PER_MS);
+	}
+	assert_int_equal(idle_close_learned(&ic), 0);
+	for (uint64_t i = 1; i <= 3; i++)
+		idle_close_seen(&ic, S(10000 + i), 500 * US_PER_MS);
+	assert_int_equal(idle_close_learned(&ic), 500 * US_PER_MS);
+	assert_between(idle_close_limit(&ic, CONFIGURED), 300 * US_PER_MS, 400 * US_PER_MS);
+	/* So short a time is not kept for long. */
+	idle_close_survived(&ic, S(10100), idle_close_limit(&ic, 0));
+	assert_int_equal(idle_close_learned(&ic), S(1));
+}
+
 /* Without anything that rested up to the limit nobody knows, and nothing is raised. */
 static void test_raised_only_by_survivors(void **state)
 {
@@ -469,6 +492,7 @@ int main(void)
 		cmocka_unit_test(test_taken_back),
 		cmocka_unit_test(test_survivor_clears_the_candidate),
 		cmocka_unit_test(test_many_survivors_clear_the_candidate),
+		cmocka_unit_test(test_too_short_to_learn),
 		cmocka_unit_test(test_raised_only_by_survivors),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_parse),
