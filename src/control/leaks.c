@@ -13,7 +13,9 @@
 /* UINT64_MAX stands for a time that there is none of. */
 static json_t *seconds_of(uint64_t us)
 {
-	return us == UINT64_MAX ? json_null() : json_real((double)(us / US_PER_MS) / 1000);
+	uint64_t ms = us / US_PER_MS;
+
+	return us == UINT64_MAX ? json_null() : json_real((double)ms / 1000);
 }
 
 /* An empty text stands for one that there is none of. All text is ASCII. */

@@ -79,7 +79,8 @@ struct slot_list {
 enum waiter_stage { WAITER_NEW, WAITER_WAITING, WAITER_RESOLVED, WAITER_ENDED };
 
 /* The queues: those who want a fresh connection, then the priorities. */
-enum { QUEUE_FRESH, QUEUE_FIRST, QUEUES = QUEUE_FIRST + POOL_PRIORITIES };
+enum { QUEUE_FRESH, QUEUE_FIRST };
+#define QUEUES (QUEUE_FIRST + POOL_PRIORITIES)
 
 struct waiter_list {
 	struct weir_pool_waiter *first, *last;

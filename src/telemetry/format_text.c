@@ -44,7 +44,7 @@ static void out_escaped_also(struct out *out, struct view v, const char also[2])
 	for (size_t i = 0; i < v.n; i++) {
 		unsigned char c = (unsigned char)v.p[i];
 
-		if (c >= 0x20 && c < 0x7f && c != also[0] && c != also[1]) {
+		if (c >= 0x20 && c < 0x7f && c != (unsigned char)also[0] && c != (unsigned char)also[1]) {
 			*out->at++ = (char)c;
 			continue;
 		}
