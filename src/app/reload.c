@@ -163,18 +163,10 @@ static void tell_upstreams(const struct reload_teller *to, struct endpoint_chang
 
 #define AT_THE_NEXT_START "takes effect at the next start"
 
-static const struct config_listener *listener_find(const struct config *config, struct view name)
-{
-	for (size_t i = 0; i < config->listener_count; i++)
-		if (view_eq(config->listeners[i].name, name))
-			return &config->listeners[i];
-	return NULL;
-}
-
 static void tell_listeners(const struct reload_teller *to, const struct config *before, const struct config *after)
 {
 	for (size_t i = 0; i < after->listener_count; i++) {
-		const struct config_listener *l = &after->listeners[i], *old = listener_find(before, l->name);
+		const struct config_listener *l = &after->listeners[i], *old = config_listener_find(before, l->name);
 
 		if (old == NULL)
 			tell(to, LEVEL_WARNING,
@@ -186,7 +178,7 @@ static void tell_listeners(const struct reload_teller *to, const struct config *
 	for (size_t i = 0; i < before->listener_count; i++) {
 		struct view name = before->listeners[i].name;
 
-		if (listener_find(after, name) == NULL)
+		if (config_listener_find(after, name) == NULL)
 			tell(to, LEVEL_WARNING,
 				"listeners: the listener %.*s is gone: it is closed at the next start and goes on as it was",
 				(int)name.n, name.p);

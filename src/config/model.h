@@ -239,6 +239,15 @@ struct config {
 	uint64_t drain_timeout_us;         /* `drain_timeout`: how long requests may finish after SIGTERM; 30s */
 };
 
+/* The listener of that name; NULL: there is none. */
+static inline const struct config_listener *config_listener_find(const struct config *config, struct view name)
+{
+	for (size_t i = 0; i < config->listener_count; i++)
+		if (view_eq(config->listeners[i].name, name))
+			return &config->listeners[i];
+	return NULL;
+}
+
 /* The endpoints of all upstreams together. */
 static inline size_t config_endpoint_count(const struct config *config)
 {

@@ -43,19 +43,11 @@ void held_generation_free(struct held_generation *held)
 
 /* --- listeners ------------------------------------------------------------------------------------------------------ */
 
-static const struct config_listener *listener_find(const struct config *config, struct view name)
-{
-	for (size_t i = 0; i < config->listener_count; i++)
-		if (view_eq(config->listeners[i].name, name))
-			return &config->listeners[i];
-	return NULL;
-}
-
 static void listeners_adopt(struct worker *w, struct held_generation *held)
 {
 	for (size_t i = 0; i < w->listener_count; i++) {
 		struct worker_listener *l = &w->listeners[i];
-		const struct config_listener *config = listener_find(held->config, l->config->name);
+		const struct config_listener *config = config_listener_find(held->config, l->config->name);
 
 		if (config == NULL)
 			continue;

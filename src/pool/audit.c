@@ -168,7 +168,7 @@ static const char *audit_limits(const struct weir_pool *pool)
 /* What is idle serves nobody who waits, or is about to be checked for them. */
 static bool idle_agrees(const struct weir_pool *pool)
 {
-	uint32_t served = pool->waiting - pool->queues[QUEUE_FRESH].count;
+	uint32_t served = pool_waiting_for_any(pool);
 
 	if (pool_count(pool, SLOT_IDLE) == 0)
 		return true;

@@ -321,12 +321,10 @@ static bool ask_close(struct weir_pool *pool)
 /* A connection to be checked: one given back, or an idle one for somebody who waits. NULL: none. */
 static struct slot *check_wanted(struct weir_pool *pool)
 {
-	uint32_t served_by_checks = pool->waiting - pool->queues[QUEUE_FRESH].count;
-
 	if (pool_count(pool, SLOT_RETURNED) > 0)
 		return pool_slot_last(pool, SLOT_RETURNED);
 	if (!(pool->config.checks & WEIR_POOL_CHECK_ON_ACQUIRE) || pool_count(pool, SLOT_IDLE) == 0 ||
-		served_by_checks <= pool_count(pool, SLOT_CHECKING))
+		pool_waiting_for_any(pool) <= pool_count(pool, SLOT_CHECKING))
 		return NULL;
 	return pool_idle_pick(pool);
 }

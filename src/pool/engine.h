@@ -180,6 +180,12 @@ static inline int pool_timeout_reason(const struct weir_pool *pool)
 	return pool->failures > 0 ? pool->failed_reason : 0;
 }
 
+/* Those who wait for any connection that is good, not for one that was just opened. */
+static inline uint32_t pool_waiting_for_any(const struct weir_pool *pool)
+{
+	return pool->waiting - pool->queues[QUEUE_FRESH].count;
+}
+
 /* A free slot, now CONNECTING. There must be room. */
 struct slot *pool_slot_take(struct weir_pool *pool);
 
