@@ -12,7 +12,10 @@
 /* More wait than the queue holds, and what is on its way covers: opens, checks, a unit that another pool has idle. */
 static bool queue_full(const struct weir_pool *pool, uint32_t waiting)
 {
-	return waiting > pool->config.waiters_max + pool_supply(pool) + pool_unit_asked(pool->seat);
+	uint32_t room = pool->config.waiters_max + pool_supply(pool);
+
+	/* The hand of a pool that is just asking may be up still, and need not be any more. */
+	return waiting > room && waiting > room + (pool_unit_asked(pool->seat) && pool_unit_needed(pool));
 }
 
 /* An idle connection may be leased as it is. After a match one is idle only when nobody else waits for it. */

@@ -26,7 +26,8 @@
  *
  * So a unit that an idle connection of a quiet pool binds comes loose: one pool that offers is asked, and unless it
  * gives up as many as hands are raised, it has the next one asked. An offer stays up while connections are leased and
- * given back, so that this costs no write; it may be out of date, and is gone once the pool has been asked. While
+ * given back, so that this costs no write; it may be out of date, and is gone once the pool has been asked, or while
+ * what is idle has not rested long enough for the hands that are up (the pool looks again when it has). While
  * everything is in use there are no offers, and raising a hand calls nobody.
  *
  * Fairness: of the hands that of the pool with the fewest connections is answered, among equals the first behind the
@@ -418,6 +419,11 @@ uint32_t pool_unit_offer(struct weir_pool_budget *budget, struct pool_seat *seat
 		atomic_store(&seat->offers, true);
 	}
 	return atomic_load(&budget->raised);
+}
+
+void pool_unit_withhold(struct pool_seat *seat)
+{
+	atomic_store(&seat->offers, false);
 }
 
 void pool_unit_pass_on(struct weir_pool_budget *budget, struct pool_seat *seat, uint32_t returning)

@@ -65,6 +65,9 @@ uint32_t pool_units_missed(struct weir_pool_budget *budget, struct pool_seat *se
  */
 uint32_t pool_unit_offer(struct weir_pool_budget *budget, struct pool_seat *seat);
 
+/* What is idle is not to be had yet: the offer goes down, and the pool looks again by itself, soon. */
+void pool_unit_withhold(struct pool_seat *seat);
+
 /*
  * A notified pool has taken what it needs and given up what it could; `returning` of its units are on their way back.
  * What was handed to it, and it has not taken, it returns. If there are units left, the next hand is notified; else, if

@@ -11,7 +11,9 @@
  * beside an idle connection. Asking happens in one loop only: a call made from inside open, check or close leaves it to
  * the loop that called it. A thousand opens that fail at once are a thousand rounds, not a thousand stack frames.
  *
- * Own waiters come first. What is idle after that, match gives up as far as other pools of the budget wait for a unit.
+ * Own waiters come first. What is idle after that, match gives up as far as other pools of the budget wait for a unit: at
+ * once to those that it owes one (below), to the others what has rested for POOL_LINGER_US. Else two pools whose queues run
+ * empty now and then would exchange connections for ever. Until then the offer is down: whoever asked would ask in vain.
  *
  * The rule for sharing: own waiters come first for one turn. A turn begins when match first serves one of them while
  * this pool owes another one a unit: that one's hand is up, and it has none, or would have fewer still than this one if it
@@ -207,13 +209,34 @@ static bool idle_give_up(struct weir_pool *pool, enum weir_pool_close_reason why
 
 /* --- sharing ------------------------------------------------------------------------------------------------------ */
 
+uint64_t pool_linger_ends_us(struct weir_pool *pool)
+{
+	uint64_t part_us = pool->config.acquire_timeout_us / 4;
+
+	return pool_time_after(pool_slot_last(pool, SLOT_IDLE)->since_us,
+		part_us < POOL_LINGER_US ? part_us : POOL_LINGER_US);
+}
+
+/* An idle connection is to be given up for one more of the pools that wait. */
+static bool idle_is_due(struct weir_pool *pool, uint32_t missed, uint32_t owed)
+{
+	return pool_count(pool, SLOT_IDLE) > 0 && pool_ending(pool) < missed &&
+		(pool_ending(pool) < owed || pool_linger_ends_us(pool) <= pool->now_us);
+}
+
 /* Idle connections bind units of the budget that other pools wait for: one is given up for each pool that does. */
 static void idle_yield(struct weir_pool *pool)
 {
 	uint32_t missed = pool_unit_offer(pool->budget, pool->seat);
+	uint32_t owed = missed > 0 ? pool_units_owed(pool->budget, pool->seat) : 0;
 
-	while (pool_count(pool, SLOT_IDLE) > 0 && pool_ending(pool) < missed)
+	while (idle_is_due(pool, missed, owed))
 		idle_give_up(pool, WEIR_POOL_CLOSE_YIELDED);
+	pool->withholds = pool_count(pool, SLOT_IDLE) > 0 && pool_ending(pool) < missed;
+	if (pool->withholds) {
+		pool_unit_withhold(pool->seat);
+		pool_plan(pool, pool_linger_ends_us(pool));
+	}
 }
 
 /* One more own waiter is to be served. True: instead it is the turn of another pool; that ends this pool's. */
@@ -422,11 +445,20 @@ static bool ask_open(struct weir_pool *pool)
 	return true;
 }
 
+/* While others were asked, the room that somebody was to have for a fresh connection was taken by another pool. */
+static bool room_lost(struct weir_pool *pool)
+{
+	return pool_count(pool, SLOT_IDLE) > 0 && fresh_lack_room(pool) && idle_give_up(pool, WEIR_POOL_CLOSE_YIELDED);
+}
+
+bool pool_unit_needed(const struct weir_pool *pool)
+{
+	return pool_open_needed(pool) && pool_may_connect(pool) && pool_live(pool) < pool->config.connections_max;
+}
+
 void pool_forgo(struct weir_pool *pool)
 {
-	if (pool->budget == NULL)
-		return;
-	if (!pool_open_needed(pool) || !pool_may_connect(pool) || pool_live(pool) >= pool->config.connections_max)
+	if (pool->budget != NULL && !pool_unit_needed(pool))
 		pool_unit_forgo(pool->budget, pool->seat);
 }
 
@@ -445,7 +477,7 @@ void pool_ask(struct weir_pool *pool)
 		return;
 	}
 	pool->asking = true;
-	while (ask_close(pool) || ask_check(pool) || ask_open(pool))
+	while (ask_close(pool) || ask_check(pool) || ask_open(pool) || room_lost(pool))
 		;
 	pool->asking = false;
 	pool_forgo(pool);

@@ -37,6 +37,8 @@
 #define POOL_NEVER UINT64_MAX
 #define POOL_OVERFLOW_TRIES 32         /* in an acquire_timeout, for a unit beyond the maximum */
 #define POOL_TURN_MAX 32               /* own waiters served while the hand of another pool is up (engine.c) */
+#define POOL_LINGER_US 10000           /* rest of a connection before it is given up to a pool that has as many;
+                                          at most a quarter of the acquire_timeout */
 #ifndef POOL_AHEAD_RETRY_US            /* a test that counts in single microseconds has its own */
 #define POOL_AHEAD_RETRY_US 1000000    /* how often idle_min is looked after when it cannot be had at once */
 #endif
@@ -115,6 +117,7 @@ struct weir_pool {
 	uint32_t overdue;                 /* of them, those who may have a connection beyond the maximum */
 	uint32_t turn_leases;             /* own waiters served in the present turn; 0: none has begun */
 	uint64_t turn_ends_us;            /* while one has begun */
+	bool withholds;                   /* what is idle has to rest before other pools may have it */
 	struct pool_deadlines wait_deadlines;
 	struct waiter_list outcomes;      /* resolved, to be told by weir_pool_run */
 
@@ -266,6 +269,9 @@ void pool_slot_return(struct weir_pool *pool, struct slot *slot);
 /* The slot is empty; its unit goes back to the budget. */
 void pool_slot_free(struct weir_pool *pool, struct slot *slot);
 
+/* When the connection that has been idle longest has rested enough to be given up to any pool. There must be one. */
+uint64_t pool_linger_ends_us(struct weir_pool *pool);
+
 /* Which idle connection is the next to be leased or checked. There must be one. */
 struct slot *pool_idle_pick(struct weir_pool *pool);
 
@@ -320,6 +326,9 @@ static inline uint64_t pool_overflow_retry_us(const struct weir_pool *pool)
 
 /* As far as connecting_max and the back-off go, an open may begin now. */
 bool pool_may_connect(const struct weir_pool *pool);
+
+/* The pool could open for somebody who waits if it had a unit of the budget. */
+bool pool_unit_needed(const struct weir_pool *pool);
 
 /* Stops waiting for a unit of the budget if no open is wanted (any more). Part of settling. */
 void pool_forgo(struct weir_pool *pool);

@@ -185,6 +185,20 @@ def test_busy_worker_has_the_connections(two, busy):
     assert most is None or most <= CAP
 
 
+def test_two_busy_workers_keep_what_they_have(two):
+    here = two()
+    # A few more clients than connections: the queues run empty now and then, and something is idle for a moment.
+    loads = [Busy(here.clients(worker, CAP // 2 + 2), "/1") for worker in (0, 1)]
+    time.sleep(0.5)
+    before = here.origin.report()["accepted"]
+    time.sleep(2)
+    exchanged = here.origin.report()["accepted"] - before
+    statuses = [status for load in loads for status in load.stop()]
+    print(f"\n{exchanged} connections opened anew in 2 s, beside {len(statuses)} requests")
+    assert set(statuses) == {200}
+    assert exchanged <= 2 * CAP
+
+
 @pytest.mark.parametrize("busy", [0, 1])
 def test_overflow_is_bounded_and_goes(two, busy):
     overflow = 4

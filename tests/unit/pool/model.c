@@ -243,6 +243,7 @@ void model_park(struct model *m, struct model_connection *c)
 	}
 	c->state = MODEL_IDLE;
 	c->number = m->number++;
+	c->idle_since_us = m->now_us;
 	idle_clock(m, c);
 	idle_entered(m);
 }
@@ -279,18 +280,6 @@ void model_hand_set(struct model *m, bool raised)
 		m->offers = false;
 }
 
-/* Gives up what is idle for those that wait for a unit. */
-static void yield(struct model *m)
-{
-	if (m->budget == NULL || model_idle(m, true) == NULL)
-		return;
-	model_hand_set(m, false);
-	m->offers = true;
-	/* The hands for which this pool has just freed units are going down. */
-	while (model_idle(m, true) != NULL && model_ending(m) < m->budget->raised - m->notices_due)
-		model_doom(m, model_idle(m, true), WEIR_POOL_CLOSE_YIELDED);
-}
-
 /* The connections of the other pools that wait for a unit, the fewest first; those to whom one is on its way left out. */
 static uint32_t waiting_elsewhere(const struct model *m, uint32_t *live)
 {
@@ -318,6 +307,34 @@ static uint32_t owed(const struct model *m)
 	for (uint32_t i = 0; i < n; i++)
 		owed += live[i] == 0 || live[i] + 1 < model_live(m);
 	return owed > model_ending(m) ? owed : 0;
+}
+
+uint64_t model_rested_us(const struct model *m, const struct model_connection *c)
+{
+	uint64_t part_us = m->config.acquire_timeout_us / 4;
+
+	return c->idle_since_us + (part_us < 10000 ? part_us : 10000);
+}
+
+/* Gives up what is idle for those that wait for a unit: at once to whom it is owed, else what has rested. */
+static void yield(struct model *m)
+{
+	struct model_connection *c;
+
+	if (m->budget == NULL || model_idle(m, true) == NULL)
+		return;
+	model_hand_set(m, false);
+	m->offers = true;
+	m->withheld = false;
+	/* The hands for which this pool has just freed units are going down. */
+	while ((c = model_idle(m, true)) != NULL && model_ending(m) < m->budget->raised - m->notices_due) {
+		if (owed(m) == 0 && model_rested_us(m, c) > m->now_us) {
+			m->offers = false;
+			m->withheld = true;
+			return;
+		}
+		model_doom(m, c, WEIR_POOL_CLOSE_YIELDED);
+	}
 }
 
 /* Instead of an own waiter another pool is to be served with `c`. */

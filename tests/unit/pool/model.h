@@ -33,7 +33,7 @@ enum model_state {
 struct model_connection {
 	enum model_state state;
 	bool opened, spoiled, renewed;
-	uint64_t uses, expires_us, idle_due_us;
+	uint64_t uses, expires_us, idle_since_us, idle_due_us;
 	uint64_t number;              /* when it became idle, or was given back */
 	uint64_t check_due_us;        /* CHECKING */
 	uint64_t since_us;            /* LEASED: since when it is kept for its borrower, or touched */
@@ -72,6 +72,7 @@ struct model {
 	uint32_t turn;                /* own waiters served while another pool's hand was up; 0: no turn has begun */
 	uint64_t turn_ends_us;
 	bool offers;                  /* it had idle connections when it last looked, and has not been asked since */
+	bool withheld;                /* what is idle has to rest before those who wait may have it; cleared when looked again */
 	uint32_t notices_due;         /* notify calls this pool owes to others */
 	bool passing;                 /* it was notified, or it leaves: what is free, or the question, goes on */
 	struct model_connection connections[MODEL_SLOTS];

@@ -44,6 +44,9 @@ void model_check_asked(struct model *m, uint32_t slot)
 
 void model_close_asked(struct model *m, uint32_t slot)
 {
+	/* Room that was there for a fresh one has gone in a callback, to another pool. */
+	if (model_count(m, MODEL_DOOMED) == 0 && model_idle(m, true) == &m->connections[slot] && model_fresh_needs_room(m))
+		model_doom(m, &m->connections[slot], WEIR_POOL_CLOSE_YIELDED);
 	model_expect(m, m->connections[slot].state == MODEL_DOOMED, "close: it is still good");
 	m->connections[slot].state = MODEL_CLOSING;
 }
@@ -249,6 +252,16 @@ const char *model_invariant_settled(const struct model *m)
 	return NULL;
 }
 
+/* A connection is idle, and not only until it has rested. */
+static bool idle_binds(const struct model *m)
+{
+	for (int i = 0; i < MODEL_SLOTS; i++)
+		if (m->connections[i].state == MODEL_IDLE &&
+			(!m->withheld || model_rested_us(m, &m->connections[i]) <= m->now_us))
+			return true;
+	return false;
+}
+
 const char *model_quiet(struct model *const *models, uint32_t n)
 {
 	const struct model_budget *budget = NULL;
@@ -264,7 +277,7 @@ const char *model_quiet(struct model *const *models, uint32_t n)
 		returning += model_ending(models[i]);
 		/* One that waits itself, for fresh ones, looks again when a close or an open of its own is answered. */
 		if (!models[i]->raised || model_ending(models[i]) + model_count(models[i], MODEL_CONNECTING) == 0)
-			binds |= model_count(models[i], MODEL_IDLE) > 0;
+			binds |= idle_binds(models[i]);
 	}
 	if (budget != NULL && units != budget->used)
 		return "a unit of the budget is nobody's";
@@ -314,7 +327,7 @@ static uint64_t next_of_lease(const struct model *m, const struct model_connecti
 static uint64_t next_of_connection(const struct model *m, const struct model_connection *c)
 {
 	if (c->state == MODEL_IDLE)
-		return c->idle_due_us;
+		return m->withheld ? earlier(c->idle_due_us, model_rested_us(m, c)) : c->idle_due_us;
 	return c->state == MODEL_CHECKING ? c->check_due_us : UINT64_MAX;
 }
 

@@ -34,6 +34,8 @@ void model_begin_close(struct model *m);
 void model_doom_unleased(struct model *m, enum weir_pool_close_reason reason);
 bool model_hand_wanted(const struct model *m);
 void model_hand_set(struct model *m, bool raised);
+/* When an idle connection may be given up to a pool that is owed none. */
+uint64_t model_rested_us(const struct model *m, const struct model_connection *c);
 
 void model_expire_waiters(struct model *m);
 void model_expire(struct model *m);

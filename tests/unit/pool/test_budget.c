@@ -1,4 +1,5 @@
 /* The shared budget, step by step in one thread: notices are kept in a list and delivered when the test says. */
+#include "pool/engine.h"
 #include "sharing.h"
 
 #include <errno.h>
@@ -104,7 +105,7 @@ static void a_quiet_pool_gives_up_its_idle_connection_to_a_raised_hand(void **st
 	owners_release(o, 2, budget);
 }
 
-/* One after the other gives up one, as often as it takes, and the rest stays. */
+/* One after the other gives up one, as often as it takes, and the rest stays; once they even out, only what has rested. */
 static void waiters_get_as_many_idle_connections_of_others_as_they_need(void **state)
 {
 	struct weir_pool_budget *budget = budget_of(6);
@@ -123,6 +124,14 @@ static void waiters_get_as_many_idle_connections_of_others_as_they_need(void **s
 		assert_int_equal(borrower_acquire(&more[i], 1000), WEIR_POOL_PENDING);
 		assert_int_equal(notices_n, 1);
 	}
+	notices_deliver();
+	assert_int_equal(o[2].opens_n, 2);
+	for (int i = 0; i < 2; i++)
+		owner_run_at(&o[i], o[i].now_us + POOL_LINGER_US - 1);
+	notices_deliver();
+	assert_int_equal(o[2].opens_n, 2);
+	for (int i = 0; i < 2; i++)
+		owner_run_at(&o[i], o[i].now_us + 1);
 	notices_deliver();
 	assert_int_equal(o[2].opens_n, 4);
 	assert_int_equal(owner_stats(&o[0]).idle + owner_stats(&o[1]).idle, 2);

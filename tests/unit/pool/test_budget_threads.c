@@ -223,6 +223,15 @@ static bool has_idle(const struct borrower_thread *t)
 	return stats.idle > 0;
 }
 
+/* What is withheld from the others until it has rested is to be looked at again: it has. */
+static void rest(struct borrower_thread *t)
+{
+	while (weir_pool_next_event(t->pool) != UINT64_MAX) {
+		t->now_us = weir_pool_next_event(t->pool);
+		weir_pool_run(t->pool, t->now_us);
+	}
+}
+
 static void *hoarder_main(void *context)
 {
 	struct borrower_thread *t = context;
@@ -231,11 +240,13 @@ static void *hoarder_main(void *context)
 	while (!atomic_load(&over)) {
 		burst(t);
 		opens_answer(t);
+		rest(t);
 		while (has_idle(t) && !atomic_load(&over)) {
 			sem_post(&hoarded);
 			while (sem_wait(&t->mail) != 0)
 				;
 			weir_pool_budget_freed(t->pool, t->now_us);
+			rest(t);
 		}
 	}
 	pool_end(t);
