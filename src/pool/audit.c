@@ -200,7 +200,7 @@ static const char *audit_rules(const struct weir_pool *pool)
 		return wrong;
 	if (!idle_agrees(pool))
 		return "somebody waits beside an idle connection";
-	if (pool->closing && (pool->waiting + pool_count(pool, SLOT_IDLE) + pool_supply(pool) > 0))
+	if (pool->stage >= POOL_CLOSING && (pool->waiting + pool_count(pool, SLOT_IDLE) + pool_supply(pool) > 0))
 		return "a closing pool has waiters or connections to lease";
 	if (pool->asking)
 		return NULL;

@@ -29,7 +29,7 @@ static bool served_by_idle(const struct weir_pool *pool, const struct weir_pool_
 /* What can be said at once; PENDING: the waiter is in its queue. */
 static enum weir_pool_outcome waiter_admit(struct weir_pool *pool, struct weir_pool_waiter *waiter)
 {
-	if (pool->closing || pool->draining)
+	if (pool->stage != POOL_OPEN)
 		return pool_waiter_end(pool, waiter, WEIR_POOL_CLOSED);
 	if (waiter->deadline_us <= pool->now_us) {
 		waiter->reason = pool_timeout_reason(pool);
@@ -150,12 +150,12 @@ bool weir_pool_touch(struct weir_pool *pool, struct weir_pool_lease lease, uint6
 
 	if (slot == NULL)
 		return false;
+	pool_clock(pool, now_us);
 	/* To the front of the leases: they stand in the order of their times. */
 	pool_slot_move(pool, slot, SLOT_LEASED);
-	if (now_us > slot->since_us)
-		slot->since_us = now_us;
 	if (pool->config.leak_after_us > 0)
 		pool_plan(pool, pool_time_after(slot->since_us, pool->config.leak_after_us));
+	pool_settle(pool);
 	pool_wake(pool);
 	return true;
 }

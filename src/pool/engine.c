@@ -148,7 +148,7 @@ static unsigned slot_verdict(const struct weir_pool *pool, const struct slot *sl
 {
 	if (slot->verdict != SLOT_GOOD)
 		return slot->verdict;
-	if (pool->closing)
+	if (pool->stage >= POOL_CLOSING)
 		return WEIR_POOL_CLOSE_POOL;
 	if (slot->expires_us <= pool->now_us)
 		return WEIR_POOL_CLOSE_LIFETIME;
@@ -209,11 +209,11 @@ static bool idle_give_up(struct weir_pool *pool, enum weir_pool_close_reason why
 
 /* --- sharing ------------------------------------------------------------------------------------------------------ */
 
-uint64_t pool_linger_ends_us(struct weir_pool *pool)
+uint64_t pool_linger_ends_us(const struct weir_pool *pool)
 {
 	uint64_t part_us = pool->config.acquire_timeout_us / 4;
 
-	return pool_time_after(pool_slot_last(pool, SLOT_IDLE)->since_us,
+	return pool_time_after(pool->slots[pool->in[SLOT_IDLE].last].since_us,
 		part_us < POOL_LINGER_US ? part_us : POOL_LINGER_US);
 }
 
@@ -302,7 +302,7 @@ void pool_match_all(struct weir_pool *pool)
 		;
 	while (pool_count(pool, SLOT_IDLE) > 0 && over_cap(pool))
 		idle_give_up(pool, WEIR_POOL_CLOSE_OVERFLOW);
-	if (pool->draining && pool->waiting == 0 && !pool->closing)
+	if (pool->stage == POOL_DRAINING && pool->waiting == 0)
 		pool_close_begin(pool);
 	if (pool_count(pool, SLOT_IDLE) > 0 && pool->budget != NULL)
 		idle_yield(pool);
@@ -374,7 +374,7 @@ bool pool_open_needed(const struct weir_pool *pool)
 
 bool pool_open_ahead(const struct weir_pool *pool)
 {
-	return !pool->draining && !pool->closing && pool->ahead_us <= pool->now_us &&
+	return pool->stage == POOL_OPEN && pool->ahead_us <= pool->now_us &&
 		pool_count(pool, SLOT_IDLE) + pool_supply(pool) < pool->waiting + pool->config.idle_min &&
 		pool_live(pool) < pool->config.connections_max;
 }
@@ -503,13 +503,13 @@ void pool_doom_unleased(struct weir_pool *pool, enum weir_pool_close_reason why)
 
 void pool_close_begin(struct weir_pool *pool)
 {
-	pool->closing = true;
+	pool->stage = POOL_CLOSING;
 	pool_doom_unleased(pool, WEIR_POOL_CLOSE_POOL);
 }
 
 bool pool_close_due(const struct weir_pool *pool)
 {
-	return pool->closing && !pool->closed_told && pool_live(pool) == 0 && pool->outcomes.count == 0;
+	return pool->stage == POOL_CLOSING && pool_live(pool) == 0 && pool->outcomes.count == 0;
 }
 
 void pool_wake_owner(struct weir_pool *pool)

@@ -80,6 +80,12 @@ struct slot_list {
 
 enum waiter_stage { WAITER_NEW, WAITER_WAITING, WAITER_RESOLVED, WAITER_ENDED };
 
+/*
+ * OPEN -> DRAINING (no newcomers) -> CLOSING (nobody waits any more: nothing unleased stays) -> CLOSED (nothing is left, and the
+ * owner was told). DRAINING may be left out.
+ */
+enum pool_stage { POOL_OPEN, POOL_DRAINING, POOL_CLOSING, POOL_CLOSED };
+
 /* The queues: those who want a fresh connection, then the priorities. */
 enum { QUEUE_FRESH, QUEUE_FIRST };
 #define QUEUES (QUEUE_FIRST + POOL_PRIORITIES)
@@ -126,9 +132,7 @@ struct weir_pool {
 	bool woken;                       /* ops->wake was called and weir_pool_run has still to come */
 	bool drawing;                     /* ops->random is running */
 	bool asking;                      /* the loop that asks the owner to open, check and close is running */
-	bool draining;                    /* no newcomers; closes when nobody waits any more */
-	bool closing;
-	bool closed_told;
+	enum pool_stage stage;
 	uint32_t calling;                 /* depth of owner callbacks */
 
 	struct weir_pool_stats stats;     /* the totals; the present counts are the lists' */
@@ -270,7 +274,7 @@ void pool_slot_return(struct weir_pool *pool, struct slot *slot);
 void pool_slot_free(struct weir_pool *pool, struct slot *slot);
 
 /* When the connection that has been idle longest has rested enough to be given up to any pool. There must be one. */
-uint64_t pool_linger_ends_us(struct weir_pool *pool);
+uint64_t pool_linger_ends_us(const struct weir_pool *pool);
 
 /* Which idle connection is the next to be leased or checked. There must be one. */
 struct slot *pool_idle_pick(struct weir_pool *pool);
@@ -297,7 +301,7 @@ void pool_match_all(struct weir_pool *pool);
  */
 static inline void pool_match(struct weir_pool *pool)
 {
-	bool quiet = pool->next_us > pool->now_us && pool->waiting == 0 && !pool->draining;
+	bool quiet = pool->next_us > pool->now_us && pool->waiting == 0 && pool->stage != POOL_DRAINING;
 
 	if (!quiet || (pool_count(pool, SLOT_IDLE) > 0 && !pool_may_rest(pool)))
 		pool_match_all(pool);
@@ -347,7 +351,7 @@ void pool_wake_owner(struct weir_pool *pool);
 /* The last step of every call: wakes the owner if there is a reason. In a callback it is left to the call around it. */
 static inline void pool_wake(struct weir_pool *pool)
 {
-	if (pool->outcomes.count > 0 || pool->replanned || pool->closing)
+	if (pool->outcomes.count > 0 || pool->replanned || pool->stage == POOL_CLOSING)
 		pool_wake_owner(pool);
 }
 

@@ -29,7 +29,7 @@ void pool_plan(struct weir_pool *pool, uint64_t due_us)
 /* Its acquire_timeout is over, but not its own deadline: whether it may have a connection beyond the maximum. */
 static bool overflow_has_room(const struct weir_pool *pool)
 {
-	return pool->config.on_acquire_timeout == WEIR_POOL_NEW && !pool->draining && !pool->closing &&
+	return pool->config.on_acquire_timeout == WEIR_POOL_NEW && pool->stage == POOL_OPEN &&
 		pool->overdue + pool_beyond(pool) < pool->config.overflow_max;
 }
 

@@ -183,7 +183,7 @@ void weir_pool_run(struct weir_pool *pool, uint64_t now_us)
 		pool_replan(pool);
 	pool->replanned = false;
 	if (pool_close_due(pool)) {
-		pool->closed_told = true;
+		pool->stage = POOL_CLOSED;
 		/* Its thread may end with notices unread: what came with them goes to the others now. */
 		pool_seat_leave(pool->budget, pool->seat);
 		pool->budget = NULL;
@@ -202,7 +202,7 @@ void weir_pool_close(struct weir_pool *pool, uint64_t now_us)
 {
 	struct weir_pool_waiter *waiter;
 
-	if (pool->closing)
+	if (pool->stage >= POOL_CLOSING)
 		return;
 	pool_clock(pool, now_us);
 	pool_expire(pool);
@@ -215,10 +215,10 @@ void weir_pool_close(struct weir_pool *pool, uint64_t now_us)
 
 void weir_pool_drain(struct weir_pool *pool, uint64_t now_us)
 {
-	if (pool->draining || pool->closing)
+	if (pool->stage != POOL_OPEN)
 		return;
 	pool_clock(pool, now_us);
-	pool->draining = true;
+	pool->stage = POOL_DRAINING;
 	pool_settle(pool);
 	pool_wake(pool);
 }

@@ -277,8 +277,9 @@ struct explore_print explore_fingerprint(const struct rig *rig)
 	for (int i = 0; i < QUEUES; i++)
 		mix_waiters(&print, pool, &pool->queues[i]);
 	mix_waiters(&print, pool, &pool->outcomes);
-	mix(&print, pool->closing | pool->closed_told << 1 | pool->draining << 2 | pool->woken << 3 |
-		pool->replanned << 4 | (pool->failures > 0) << 5);
+	mix(&print, (uint64_t)pool->stage | pool->woken << 3 | pool->replanned << 4 | (pool->failures > 0) << 5 |
+		pool->withholds << 6);
+	mix(&print, pool->withholds && pool_count(pool, SLOT_IDLE) > 0 ? until(pool_linger_ends_us(pool)) : 0);
 	mix(&print, until(pool->backoff_us));
 	mix(&print, until(pool->next_us));
 	mix(&print, until(pool->trim_us));

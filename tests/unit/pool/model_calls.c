@@ -172,9 +172,10 @@ void model_touch(struct model *m, uint32_t w)
 {
 	struct model_connection *c = &m->connections[m->waiters[w].slot];
 
-	/* The pool's own time does not move: nothing else is looked after. */
-	c->since_us = m->clock_us > m->now_us ? m->clock_us : m->now_us;
+	model_tick(m);
+	c->since_us = m->now_us;
 	c->leak_told = false;
+	model_match(m);
 }
 
 void model_reclaim(struct model *m, uint32_t w)

@@ -405,12 +405,10 @@ void rig_touch(struct rig *rig, uint32_t w)
 	if (w == NOBODY || w == rig->acquiring)
 		return;
 	before = call_begin(rig);
-	/* It may wake, but settles nothing. */
-	rig->settled |= rig->calls == 1;
 	model_touch(&rig->model, w);
 	if (!weir_pool_touch(rig->pool, rig->waiters[w].lease, world.now_us))
 		wrong("a live lease was not touched");
-	call_end(rig, before, false);
+	call_end(rig, before, true);
 }
 
 /* --- events: what the owner tells --------------------------------------------------------------------------------- */

@@ -209,6 +209,35 @@ static void a_touch_counts_anew(void **state)
 
 static struct borrower *leaker;
 
+/* A touch brings the time like every other call: what others have due is told in its order. */
+static void a_touch_takes_the_time(void **state)
+{
+	struct weir_pool_config config = owner_config();
+	struct weir_pool_held held[2];
+	struct borrower a, b;
+	struct owner owner;
+
+	config.connections_max = 2;
+	config.leak_after_us = 100;
+	owner_init(&owner, &config, NULL);
+	borrower_init(&a, &owner);
+	borrower_init(&b, &owner);
+	borrower_lease(&a);
+	borrower_lease(&b);
+	owner.now_us += 1000;
+	assert_true(weir_pool_touch(owner.pool, a.waiter.lease, owner.now_us));
+	/* Time that goes back is the latest that was given. */
+	assert_true(weir_pool_touch(owner.pool, b.waiter.lease, owner.now_us - 500));
+	assert_int_equal(weir_pool_oldest(owner.pool, held, 2), 2);
+	assert_int_equal(held[0].since_us, owner.now_us);
+	assert_int_equal(held[1].since_us, owner.now_us);
+	owner_run_at(&owner, owner.now_us + 100);
+	assert_int_equal(owner.overdue_n, 2);
+	borrower_give_back(&a, WEIR_POOL_REUSABLE);
+	borrower_give_back(&b, WEIR_POOL_REUSABLE);
+	owner_release(&owner);
+}
+
 static void touch_here(struct owner *owner, uint32_t slot)
 {
 	assert_true(weir_pool_touch(owner->pool, leaker->waiter.lease, owner->now_us));
@@ -441,6 +470,7 @@ int main(void)
 		cmocka_unit_test(a_connection_spoiled_while_it_is_checked_is_closed),
 		cmocka_unit_test(a_lease_held_too_long_is_told_once_and_then_reclaimed),
 		cmocka_unit_test(a_touch_counts_anew),
+		cmocka_unit_test(a_touch_takes_the_time),
 		cmocka_unit_test(a_touch_inside_the_call_keeps_the_lease),
 		cmocka_unit_test(a_reclaimed_slot_serves_who_waits),
 		cmocka_unit_test(the_oldest_leases_are_listed_oldest_first),
