@@ -88,7 +88,8 @@ class Two:
 
 
 def most_at_once(trace, port):
-    """A connection counts from the entry into connect() until the return from close()."""
+    """A connection counts from the entry into connect() until the return from close(). Its number is free before that:
+    another thread may have a new connection of the same number while this one's close has not returned."""
     opened, closing, most = set(), {}, 0
     for line in trace.splitlines():
         thread, _, call = line.partition(" ")
@@ -96,15 +97,42 @@ def most_at_once(trace, port):
         if match := re.match(rf"connect\((\d+), \{{sa_family=AF_INET, sin_port=htons\({port}\)", call):
             opened.add(match[1])
             most = max(most, len(opened))
-        elif match := re.match(r"close\((\d+)(?: <unfinished|\) +=)", call):
-            if "unfinished" in call:
-                closing[thread] = match[1]
-            else:
-                opened.discard(match[1])
+        elif match := re.match(r"close\((\d+)\) +=", call):
+            opened.discard(match[1])
+        elif match := re.match(r"close\((\d+) <unfinished", call):
+            if match[1] in opened:
+                opened.remove(match[1])
+                closing[thread] = (match[1], thread)
+                opened.add(closing[thread])
         elif call.startswith("<... close resumed>"):
-            opened.discard(closing.pop(thread))
+            opened.discard(closing.pop(thread, None))
     assert most > 0, "nothing was traced"
     return most
+
+
+def trace_of(*calls):
+    """What strace writes: connects to port 80, the rest as it stands."""
+    to_origin = "{sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr(\"127.0.0.1\")}, 16) = -1 EINPROGRESS"
+    return "\n".join(re.sub(r"connect\((\d+)\)", rf"connect(\1, {to_origin}", call) for call in calls)
+
+
+@pytest.mark.parametrize("calls, most", [
+    (["1 connect(7)", "1 close(7)             = 0", "1 connect(7)"], 1),
+    (["1 connect(7)", "2 connect(8)", "1 close(7)             = 0", "1 connect(9)"], 2),
+    # The close has not returned: there are two; then there is one, whatever its number.
+    (["1 connect(7)", "1 close(7 <unfinished ...>", "2 connect(8)", "1 <... close resumed>) = 0", "2 connect(9)"], 2),
+    # The number is used anew before the close has returned: three, and two afterwards.
+    (["1 connect(7)", "1 connect(8)", "1 close(7 <unfinished ...>", "2 connect(7)", "1 <... close resumed>) = 0"], 3),
+    (["1 connect(7)", "1 close(7 <unfinished ...>", "2 connect(7)", "1 <... close resumed>) = 0", "1 connect(9)",
+      "1 connect(10)"], 3),
+    # Twice over, and its second user closes it first.
+    (["1 connect(7)", "1 close(7 <unfinished ...>", "2 connect(7)", "2 close(7 <unfinished ...>", "3 connect(7)",
+      "2 <... close resumed>) = 0", "1 <... close resumed>) = 0", "3 connect(8)"], 3),
+    # Somebody else's descriptors.
+    (["1 connect(7)", "1 close(5 <unfinished ...>", "2 connect(8)", "1 <... close resumed>) = 0", "1 close(6) = 0"], 2),
+])
+def test_the_count_of_system_calls(calls, most):
+    assert most_at_once(trace_of(*calls), 80) == most
 
 
 class Busy:
