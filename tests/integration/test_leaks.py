@@ -136,13 +136,43 @@ def test_a_tunnel_that_wakes_up_is_not_reclaimed(start, origin):
     assert gateway.record()["cause"] is None
 
 
-def test_no_watch(start, origin):
-    gateway, _ = watched(start, origin, pool={"leak_after": 0})
-    client, wire, _ = asked(gateway, origin)
-    time.sleep(0.3)
-    wire.send(response("late"))
-    assert client.read_response().body == b"late"
-    assert TOLD not in gateway.events.text()
+def test_no_watch(start, make_origin):
+    """Beside an upstream that is watched: what is told of that one's request is not told of this one's."""
+    off, on = make_origin(), make_origin()
+    gateway, admin = watched(start, off, pool={"leak_after": 0})
+    config = gateway.config
+    watched_too = {"name": "watched", "endpoints": [{"address": on.address}], "pool": {"leak_after": "100ms"},
+        "timeouts": config["upstreams"][0]["timeouts"]}
+    gateway.reload({**config, "upstreams": config["upstreams"] + [watched_too], "routes": [
+        {"name": "watched", "match": {"path": "/watched"}, "upstream": "watched"}, *config["routes"]]})
+    client, wire, _ = asked(gateway, off)
+    other, other_wire, _ = asked(gateway, on, "/watched")
+    assert "upstream watched" in gateway.event(TOLD)
+    for each, one in ((client, wire), (other, other_wire)):
+        one.send(response("late"))
+        assert each.read_response().body == b"late"
+    assert sum(TOLD in line for line in gateway.events.lines) == 1
+    assert counter(admin, off, "weir_pool_leases_leaking_total") == 0
+
+
+@pytest.mark.parametrize("before, after, same", [("5m", None, True), (0, None, False), (0, 0, True), (0, "5m", False)])
+def test_no_watch_is_not_the_default(start, origin, before, after, same):
+    """Five minutes are too long to wait for. But a pool that is watched in another way is another pool, so after a reload
+    the old one's connection is closed."""
+    gateway, _ = watched(start, origin, pool={"leak_after": before})
+    client = gateway.connect().send(get())
+    wire, _ = origin.answer(response())
+    assert client.read_response().status == 200
+    config = gateway.config
+    config["upstreams"][0]["pool"] = {} if after is None else {"leak_after": after}
+    gateway.reload(config)
+    if not same:
+        wire.expect_end()
+        return
+    client.send(get())
+    wire.read_request()
+    wire.send(response())
+    assert client.read_response().status == 200
 
 
 def test_the_books_are_recounted(start, origin):

@@ -404,56 +404,71 @@ def test_resting_connection_that_ends(gateway, origin):
 # --- when the upstream closes what rests ------------------------------------------------------------------------------
 
 
-def test_announced(start, origin):
-    """Keep-Alive: timeout=1 means that the gateway closes first."""
-    gateway = start(configuration(origin))
+def closes_before_announced(gateway, origin):
+    """Whether a connection of which it was said that it rests for a second at most is closed by then."""
     client = gateway.connect().send(get())
     wire, _ = origin.answer(response(fields=["Keep-Alive: timeout=1, max=100"]))
-    answer = client.read_response()
-    assert answer.get("Keep-Alive") is None
+    assert client.read_response().get("Keep-Alive") is None
     began = time.monotonic()
     wire.expect_end()
-    assert time.monotonic() - began < 1.0
+    return time.monotonic() - began < 1.0
+
+
+def test_announced(start, origin):
+    """Keep-Alive: timeout=1 means that the gateway closes first. A machine that does something else may make it late, and
+    never early: so once is enough, and five times too late is no chance any more."""
+    gateway = start(configuration(origin))
+    assert any(closes_before_announced(gateway, origin) for _ in range(5))
 
 
 class ClosesAfter:
-    """Closes what has rested for a second, and loses what comes just before."""
+    """Closes what has rested for a second. Who closes before that, with some time to spare, is `in_time`."""
 
-    def __init__(self, seconds=1.0):
-        self.seconds = seconds
-        self.closed = self.lost = 0
+    def __init__(self):
+        self.closed = self.in_time = self.late = 0
 
     def __call__(self, wire, origin):
         wire.sock.settimeout(None)
-        began = None
-        while True:
-            if began is not None:
-                if not select.select([wire.sock], [], [], self.seconds)[0]:
-                    self.closed += 1
-                    return
-                if time.monotonic() - began > 0.9 * self.seconds:
-                    self.lost += bool(wire.more())
-                    return
-            if not wire.more():
-                return
+        while wire.more():
             wire.read_request()
             wire.send(response())
             began = time.monotonic()
+            if not select.select([wire.sock], [], [], 1.0)[0]:
+                self.closed += 1
+                return
+        if time.monotonic() - began < 0.9:
+            self.in_time += 1
+        else:
+            self.late += 1
+
+    def ended(self):
+        return self.closed + self.in_time + self.late
 
 
 def test_idle_close_is_learned(start, origin):
-    """A second of rest is too much for this origin, which says nothing of it; every POST is answered once that is known."""
+    """A second of rest is too much for this origin, which says nothing of it. Once that is known the gateway is the first
+    to close, so that nobody is given a connection that is about to end."""
     shape = ClosesAfter()
     gateway = start(configuration(origin.serve(shape)))
+    files = gateway.open_files() + 1
     client = gateway.connect()
-    for n in range(1, 4):
-        assert client.ask(post("learn")).status == 200
-        eventually(lambda n=n: shape.closed == n)
-    for _ in range(5):
+
+    def use_and_rest(n):
+        """Until one of the two has closed the connection, and the gateway knows."""
         assert client.ask(post("content")).status == 200
-        time.sleep(0.95)
-    assert (shape.closed, shape.lost) == (3, 0)
-    assert {record["retries"] for record in gateway.records(8)} == {0}
+        eventually(lambda: gateway.open_files() == files)
+        eventually(lambda: shape.ended() == n)
+
+    for n in range(1, 4):
+        use_and_rest(n)
+    assert shape.closed == 3
+    # On a busy machine the gateway may be late, so it has four tries more than it needs.
+    for n in range(4, 11):
+        use_and_rest(n)
+        if shape.in_time == 3:
+            break
+    assert shape.in_time == 3
+    assert {record["retries"] for record in gateway.records(6)} == {0}
 
 
 class ClosesAfterRequests:
