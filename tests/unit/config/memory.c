@@ -3,31 +3,8 @@
  * LeakSanitizer looks. malloc and calloc of our own code are made to fail; libyaml's own come from its library and stay
  * as they are.
  */
+#include "../base/short_memory.h"
 #include "load.h"
-
-#include <limits.h>
-
-static int left = INT_MAX;
-
-void *__real_malloc(size_t n);
-void *__real_calloc(size_t count, size_t n);
-void *__wrap_malloc(size_t n);
-void *__wrap_calloc(size_t count, size_t n);
-
-static bool refused(void)
-{
-	return left <= 0 || --left == 0;
-}
-
-void *__wrap_malloc(size_t n)
-{
-	return refused() ? NULL : __real_malloc(n);
-}
-
-void *__wrap_calloc(size_t count, size_t n)
-{
-	return refused() ? NULL : __real_calloc(count, n);
-}
 
 /* Loads with `allowed` allocations. Whether it succeeded. */
 static bool load_short(const char *path, int allowed)
@@ -35,9 +12,9 @@ static bool load_short(const char *path, int allowed)
 	const struct config *config;
 	struct config_complaints complaints;
 
-	left = allowed;
+	mallocs_left = allowed;
 	enum config_status status = config_load(path, &config, &complaints);
-	left = INT_MAX;
+	mallocs_left = INT_MAX;
 	assert_int_equal(status == CONFIG_OK, config != NULL);
 	assert_int_equal(status == CONFIG_OK, complaints.count + complaints.more == 0);
 	config_complaints_release(&complaints);
@@ -71,9 +48,9 @@ static void test_every_allocation_of_an_expansion(void **state)
 
 	assert_int_equal(config_load(EXAMPLES "/full.yaml", &config, &complaints), CONFIG_OK);
 	while (expanded == NULL) {
-		left = ++needed;
+		mallocs_left = ++needed;
 		expanded = config_expand(config, &answers);
-		left = INT_MAX;
+		mallocs_left = INT_MAX;
 	}
 	assert_true(needed > 2);
 	assert_int_equal(expanded->upstreams[0].endpoint_count, 6);
@@ -88,10 +65,10 @@ static void test_complaints_without_memory(void **state)
 		const struct config *config;
 		struct config_complaints complaints;
 
-		left = allowed;
+		mallocs_left = allowed;
 		enum config_status status =
 			config_load_bytes("f", VIEW("version: 2\na: 1\nb: 1\n"), &config, &complaints);
-		left = INT_MAX;
+		mallocs_left = INT_MAX;
 		assert_int_equal(status, CONFIG_BAD);
 		assert_null(config);
 		assert_true(complaints.count + complaints.more > 0);

@@ -2,31 +2,8 @@
  * A reload that runs out of memory at any of its allocations has changed nothing, and gives everything back, at which
  * LeakSanitizer looks.
  */
+#include "../base/short_memory.h"
 #include "gateway.h"
-
-#include <limits.h>
-
-static int left = INT_MAX;
-
-void *__real_malloc(size_t n);
-void *__real_calloc(size_t count, size_t n);
-void *__wrap_malloc(size_t n);
-void *__wrap_calloc(size_t count, size_t n);
-
-static bool refused(void)
-{
-	return left <= 0 || --left == 0;
-}
-
-void *__wrap_malloc(size_t n)
-{
-	return refused() ? NULL : __real_malloc(n);
-}
-
-void *__wrap_calloc(size_t count, size_t n)
-{
-	return refused() ? NULL : __real_calloc(count, n);
-}
 
 static const struct filter_ops *const no_filters[1];
 
@@ -51,11 +28,11 @@ static bool reload_short(struct gateway *g, int allowed)
 
 	/* Where the upstream of the first route stands. */
 	config->upstreams[1].endpoints[0].address = g->door.address;
-	left = allowed;
+	mallocs_left = allowed;
 	struct generation *generation = generation_create(g->shared, config);
 	bool done = generation != NULL && worker_reload(g->worker, generation);
 
-	left = INT_MAX;
+	mallocs_left = INT_MAX;
 	assert_ptr_equal(worker_generation(g->worker), done ? generation : g->generation);
 	step(g);
 	if (generation != NULL)

@@ -117,6 +117,14 @@ struct weir_pool_config owner_config(void)
 		.acquire_timeout_us = 1000000};
 }
 
+struct weir_pool_config one_connection(void)
+{
+	struct weir_pool_config config = owner_config();
+
+	config.connections_max = 1;
+	return config;
+}
+
 void owner_init(struct owner *owner, const struct weir_pool_config *config, struct weir_pool_budget *budget)
 {
 	static const struct weir_pool_ops ops = {
@@ -149,6 +157,48 @@ void owner_release(struct owner *owner)
 void borrower_init(struct borrower *borrower, struct owner *owner)
 {
 	*borrower = (struct borrower){.waiter.on_outcome = on_outcome, .owner = owner};
+}
+
+/* The first of them; NULL if there is none. */
+static struct borrower *borrowers_init(struct owner *owner, va_list borrowers)
+{
+	struct borrower *first = va_arg(borrowers, struct borrower *);
+
+	for (struct borrower *b = first; b != NULL; b = va_arg(borrowers, struct borrower *))
+		borrower_init(b, owner);
+	return first;
+}
+
+void pool_with(struct owner *owner, struct weir_pool_config config, ...)
+{
+	va_list borrowers;
+
+	owner_init(owner, &config, NULL);
+	va_start(borrowers, config);
+	borrowers_init(owner, borrowers);
+	va_end(borrowers);
+}
+
+void pool_with_lease(struct owner *owner, struct weir_pool_config config, ...)
+{
+	va_list borrowers;
+
+	owner_init(owner, &config, NULL);
+	va_start(borrowers, config);
+	borrower_lease(borrowers_init(owner, borrowers));
+	va_end(borrowers);
+}
+
+void pool_end(struct owner *owner, ...)
+{
+	struct borrower *borrower;
+	va_list borrowers;
+
+	va_start(borrowers, owner);
+	while ((borrower = va_arg(borrowers, struct borrower *)) != NULL)
+		assert_true(borrower_give_back(borrower, WEIR_POOL_REUSABLE));
+	va_end(borrowers);
+	owner_release(owner);
 }
 
 void owner_audit(struct owner *owner)

@@ -48,6 +48,17 @@ struct borrower {
 /* 2 connections, 4 waiters, 1 s to wait; lifo; nothing ages. */
 struct weir_pool_config owner_config(void);
 
+/* The same with one connection. */
+struct weir_pool_config one_connection(void);
+
+/*
+ * What most tests begin and end with: a pool, and its borrowers, up to a NULL, who ask nothing yet, or of whom the
+ * first has a lease; in the end those who hold one give it back, and the owner is released.
+ */
+__attribute__((sentinel)) void pool_with(struct owner *owner, struct weir_pool_config config, ...);
+__attribute__((sentinel)) void pool_with_lease(struct owner *owner, struct weir_pool_config config, ...);
+__attribute__((sentinel)) void pool_end(struct owner *owner, ...);
+
 void owner_init(struct owner *owner, const struct weir_pool_config *config, struct weir_pool_budget *budget);
 
 /* Closes the pool, answers everything, checks that it ends, and frees it. Leases must have been given back. */

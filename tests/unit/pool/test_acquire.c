@@ -8,12 +8,10 @@
 
 static void acquire_opens_when_nothing_is_idle(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
+	pool_with(&owner, owner_config(), &a, NULL);
 	assert_int_equal(borrower_acquire(&a, 1000), WEIR_POOL_PENDING);
 	assert_int_equal(owner.opens_n, 1);
 	owner_opened(&owner, owner.opens[0]);
@@ -24,20 +22,15 @@ static void acquire_opens_when_nothing_is_idle(void **state)
 	assert_ptr_equal(a.waiter.connection, owner_connection(owner.opens[0]));
 	assert_int_equal(a.waiter.lease.slot, owner.opens[0] + 1);
 	assert_false(a.waiter.reused);
-	assert_true(borrower_give_back(&a, WEIR_POOL_REUSABLE));
-	owner_release(&owner);
+	pool_end(&owner, &a, NULL);
 }
 
 static void acquire_reuses_an_idle_connection_at_once(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a, b;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, owner_config(), &a, &b, NULL);
 	borrower_give_back(&a, WEIR_POOL_REUSABLE);
 	assert_int_equal(borrower_acquire(&b, 1000), WEIR_POOL_DELIVERED);
 	assert_true(b.waiter.reused);
@@ -50,15 +43,10 @@ static void acquire_reuses_an_idle_connection_at_once(void **state)
 
 static void acquire_waits_for_a_connection_given_back(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a, b;
 
-	config.connections_max = 1;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, one_connection(), &a, &b, NULL);
 	assert_int_equal(borrower_acquire(&b, 1000), WEIR_POOL_PENDING);
 	assert_int_equal(owner.opens_n, 1);
 	borrower_give_back(&a, WEIR_POOL_REUSABLE);
@@ -67,19 +55,15 @@ static void acquire_waits_for_a_connection_given_back(void **state)
 	owner_run(&owner);
 	assert_int_equal(b.outcome, WEIR_POOL_DELIVERED);
 	assert_true(b.waiter.reused);
-	borrower_give_back(&b, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &b, NULL);
 }
 
 static void acquire_past_its_deadline_times_out_even_beside_an_idle_connection(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, owner_config(), &a, NULL);
 	borrower_give_back(&a, WEIR_POOL_REUSABLE);
 	assert_int_equal(borrower_acquire(&a, 0), WEIR_POOL_TIMED_OUT);
 	assert_int_equal(owner_stats(&owner).idle, 1);
@@ -89,12 +73,10 @@ static void acquire_past_its_deadline_times_out_even_beside_an_idle_connection(v
 
 static void waiter_times_out_at_its_deadline(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
+	pool_with(&owner, owner_config(), &a, NULL);
 	borrower_acquire(&a, 500);
 	assert_int_equal(weir_pool_next_event(owner.pool), owner.now_us + 500);
 	owner_run_at(&owner, owner.now_us + 499);
@@ -108,13 +90,10 @@ static void waiter_times_out_at_its_deadline(void **state)
 
 static void deadline_is_cut_to_the_acquire_timeout(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a, b;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
+	pool_with(&owner, owner_config(), &a, &b, NULL);
 	borrower_acquire(&a, 5000000);
 	assert_int_equal(
 		weir_pool_acquire(owner.pool, &b.waiter, owner.now_us, UINT64_MAX), WEIR_POOL_PENDING);
@@ -126,12 +105,10 @@ static void deadline_is_cut_to_the_acquire_timeout(void **state)
 
 static void nothing_is_delivered_to_an_expired_waiter_whose_timer_has_not_fired(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
+	pool_with(&owner, owner_config(), &a, NULL);
 	borrower_acquire(&a, 500);
 	owner.now_us += 500;
 	owner_opened(&owner, owner.opens[0]);
@@ -143,14 +120,10 @@ static void nothing_is_delivered_to_an_expired_waiter_whose_timer_has_not_fired(
 
 static void delivery_not_told_by_the_deadline_goes_back_and_times_out(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a, b;
 
-	config.connections_max = 1;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
+	pool_with(&owner, one_connection(), &a, &b, NULL);
 	borrower_acquire(&a, 500);
 	borrower_acquire(&b, 900);
 	owner_opened(&owner, owner.opens[0]);
@@ -161,20 +134,15 @@ static void delivery_not_told_by_the_deadline_goes_back_and_times_out(void **sta
 	owner_run(&owner);
 	assert_int_equal(b.outcome, WEIR_POOL_DELIVERED);
 	assert_false(b.waiter.reused);
-	borrower_give_back(&b, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &b, NULL);
 }
 
 static void served_in_the_order_of_coming(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower lease, b[4];
 
-	config.connections_max = 1;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&lease, &owner);
-	borrower_lease(&lease);
+	pool_with_lease(&owner, one_connection(), &lease, NULL);
 	for (int i = 0; i < 4; i++) {
 		borrower_init(&b[i], &owner);
 		assert_int_equal(borrower_acquire(&b[i], 1000), WEIR_POOL_PENDING);
@@ -194,14 +162,10 @@ static void lower_priority_number_is_served_first(void **state)
 {
 	static const uint8_t priorities[4] = {3, 200, 1, 0};  /* 200 counts as 3 */
 	static const int turns[4] = {3, 2, 0, 1};
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower lease, b[4];
 
-	config.connections_max = 1;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&lease, &owner);
-	borrower_lease(&lease);
+	pool_with_lease(&owner, one_connection(), &lease, NULL);
 	for (int i = 0; i < 4; i++) {
 		borrower_init(&b[i], &owner);
 		b[i].waiter.priority = priorities[i];
@@ -220,16 +184,10 @@ static void lower_priority_number_is_served_first(void **state)
 
 static void newcomer_does_not_overtake_a_waiter(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a, b, c;
 
-	config.connections_max = 1;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
-	borrower_init(&c, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, one_connection(), &a, &b, &c, NULL);
 	borrower_acquire(&b, 1000);
 	borrower_give_back(&a, WEIR_POOL_REUSABLE);
 	/* b has the connection although it has not been told. */
@@ -240,20 +198,15 @@ static void newcomer_does_not_overtake_a_waiter(void **state)
 	borrower_give_back(&b, WEIR_POOL_REUSABLE);
 	owner_run(&owner);
 	assert_int_equal(c.outcome, WEIR_POOL_DELIVERED);
-	borrower_give_back(&c, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &c, NULL);
 }
 
 static void full_queue_rejects_at_once(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower lease, b[5];
 
-	config.connections_max = 1;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&lease, &owner);
-	borrower_lease(&lease);
+	pool_with_lease(&owner, one_connection(), &lease, NULL);
 	for (int i = 0; i < 5; i++) {
 		borrower_init(&b[i], &owner);
 		assert_int_equal(borrower_acquire(&b[i], 1000), i < 4 ? WEIR_POOL_PENDING : WEIR_POOL_REJECTED);
@@ -267,8 +220,7 @@ static void full_queue_rejects_at_once(void **state)
 	borrower_give_back(&lease, WEIR_POOL_REUSABLE);
 	owner_run(&owner);
 	assert_int_equal(b[1].outcome, WEIR_POOL_DELIVERED);
-	borrower_give_back(&b[1], WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &b[1], NULL);
 }
 
 static void without_a_queue_an_acquire_waits_only_for_its_own_open(void **state)
@@ -278,7 +230,7 @@ static void without_a_queue_an_acquire_waits_only_for_its_own_open(void **state)
 	struct borrower b[3];
 
 	config.waiters_max = 0;
-	owner_init(&owner, &config, NULL);
+	pool_with(&owner, config, NULL);
 	for (int i = 0; i < 3; i++) {
 		borrower_init(&b[i], &owner);
 		assert_int_equal(borrower_acquire(&b[i], 1000), i < 2 ? WEIR_POOL_PENDING : WEIR_POOL_REJECTED);
@@ -290,9 +242,7 @@ static void without_a_queue_an_acquire_waits_only_for_its_own_open(void **state)
 	assert_int_equal(b[0].outcome, WEIR_POOL_DELIVERED);
 	assert_int_equal(b[1].outcome, WEIR_POOL_DELIVERED);
 	assert_int_equal(borrower_acquire(&b[2], 1000), WEIR_POOL_REJECTED);
-	borrower_give_back(&b[0], WEIR_POOL_REUSABLE);
-	borrower_give_back(&b[1], WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &b[0], &b[1], NULL);
 }
 
 static void order_of_reuse(enum weir_pool_order order, int expected)
@@ -302,8 +252,7 @@ static void order_of_reuse(enum weir_pool_order order, int expected)
 	struct borrower b[2], c;
 
 	config.order = order;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&c, &owner);
+	pool_with(&owner, config, &c, NULL);
 	for (int i = 0; i < 2; i++) {
 		borrower_init(&b[i], &owner);
 		borrower_lease(&b[i]);
@@ -312,8 +261,7 @@ static void order_of_reuse(enum weir_pool_order order, int expected)
 		borrower_give_back(&b[i], WEIR_POOL_REUSABLE);
 	assert_int_equal(borrower_acquire(&c, 1000), WEIR_POOL_DELIVERED);
 	assert_ptr_equal(c.waiter.connection, b[expected].waiter.connection);
-	borrower_give_back(&c, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &c, NULL);
 }
 
 static void lifo_reuses_the_latest(void **state)
@@ -328,13 +276,10 @@ static void fifo_reuses_the_oldest(void **state)
 
 static void wake_is_called_once_until_collected(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a, b;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
+	pool_with(&owner, owner_config(), &a, &b, NULL);
 	borrower_acquire(&a, 1000);
 	assert_int_equal(owner.wakes, 1);  /* the next event moved */
 	borrower_acquire(&b, 1000);
@@ -353,14 +298,10 @@ static void wake_is_called_once_until_collected(void **state)
 
 static void wake_is_called_when_the_next_event_comes_nearer(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a, b;
 
-	config.connections_max = 1;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
+	pool_with(&owner, one_connection(), &a, &b, NULL);
 	borrower_acquire(&a, 1000);
 	owner_run(&owner);
 	assert_int_equal(weir_pool_next_event(owner.pool), owner.now_us + 1000);
@@ -372,12 +313,10 @@ static void wake_is_called_when_the_next_event_comes_nearer(void **state)
 
 static void time_never_goes_back(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
+	pool_with(&owner, owner_config(), &a, NULL);
 	owner_run_at(&owner, 50000);
 	/* 900 ago by this clock, but the pool knows better. */
 	assert_int_equal(weir_pool_acquire(owner.pool, &a.waiter, 49000, 49900), WEIR_POOL_TIMED_OUT);
@@ -392,14 +331,10 @@ static void reacquire(struct borrower *b)
 
 static void run_tells_only_what_was_there_when_it_began(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower lease, b[2];
 
-	config.connections_max = 1;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&lease, &owner);
-	borrower_lease(&lease);
+	pool_with_lease(&owner, one_connection(), &lease, NULL);
 	for (int i = 0; i < 2; i++) {
 		borrower_init(&b[i], &owner);
 		b[i].then = reacquire;
@@ -418,9 +353,7 @@ static void run_tells_only_what_was_there_when_it_began(void **state)
 	owner_run(&owner);
 	borrower_cancel(&b[0]);
 	borrower_cancel(&b[1]);
-	borrower_give_back(&b[0], WEIR_POOL_REUSABLE);
-	borrower_give_back(&b[1], WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &b[0], NULL);
 }
 
 static void run_inside(struct owner *owner)
@@ -430,20 +363,17 @@ static void run_inside(struct owner *owner)
 
 static void run_from_inside_a_callback_does_nothing(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
+	pool_with(&owner, owner_config(), &a, NULL);
 	owner.on_wake = run_inside;
 	borrower_acquire(&a, 1000);
 	owner_opened(&owner, owner.opens[0]);
 	assert_int_equal(a.told, 0);
 	owner_run(&owner);
 	assert_int_equal(a.told, 1);
-	borrower_give_back(&a, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &a, NULL);
 }
 
 int main(void)

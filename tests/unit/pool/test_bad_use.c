@@ -177,12 +177,10 @@ static void budget_without_a_size_is_refused(void **state)
 
 static void deadline_in_the_past_times_out_at_once(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
+	pool_with(&owner, owner_config(), &a, NULL);
 	assert_int_equal(weir_pool_acquire(owner.pool, &a.waiter, owner.now_us, owner.now_us - 1), WEIR_POOL_TIMED_OUT);
 	assert_int_equal(weir_pool_acquire(owner.pool, &a.waiter, owner.now_us, 0), WEIR_POOL_TIMED_OUT);
 	assert_int_equal(owner.opens_n, 0);
@@ -193,13 +191,11 @@ static void deadline_in_the_past_times_out_at_once(void **state)
 /* An open that is known to have failed is the better reason. */
 static void deadline_in_the_past_gives_the_latest_reason(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
+	pool_with(&owner, owner_config(), &a, NULL);
 	owner.open_answer = ANSWER_NO;
-	borrower_init(&a, &owner);
 	assert_int_equal(borrower_acquire(&a, 1000), WEIR_POOL_OPEN_FAILED);
 	assert_int_equal(borrower_acquire(&a, 0), WEIR_POOL_TIMED_OUT);
 	assert_int_equal(a.waiter.reason, 111);
@@ -208,13 +204,10 @@ static void deadline_in_the_past_gives_the_latest_reason(void **state)
 
 static void close_twice_and_drain_after_close_do_nothing(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, owner_config(), &a, NULL);
 	owner_close(&owner);
 	owner_close(&owner);
 	owner_drain(&owner);

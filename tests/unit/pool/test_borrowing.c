@@ -9,24 +9,12 @@
 
 #include <cmocka.h>
 
-static struct weir_pool_config one_connection(void)
-{
-	struct weir_pool_config config = owner_config();
-
-	config.connections_max = 1;
-	return config;
-}
-
 static void a_second_acquire_waits_and_is_given_the_same_connection(void **state)
 {
-	struct weir_pool_config config = one_connection();
 	struct owner owner;
 	struct borrower a, b;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, one_connection(), &a, &b, NULL);
 	assert_int_equal(borrower_acquire(&b, 1000), WEIR_POOL_PENDING);
 	assert_true(borrower_give_back(&a, WEIR_POOL_REUSABLE));
 	owner_run(&owner);
@@ -34,19 +22,15 @@ static void a_second_acquire_waits_and_is_given_the_same_connection(void **state
 	assert_ptr_equal(b.waiter.connection, a.waiter.connection);
 	assert_int_equal(owner.opens_n, 1);
 	assert_int_equal(owner_stats(&owner).acquires[WEIR_POOL_DELIVERED], 2);
-	assert_true(borrower_give_back(&b, WEIR_POOL_REUSABLE));
-	owner_release(&owner);
+	pool_end(&owner, &b, NULL);
 }
 
 static void a_second_give_back_is_refused_and_the_connection_stays_good(void **state)
 {
-	struct weir_pool_config config = one_connection();
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, one_connection(), &a, NULL);
 	assert_true(borrower_give_back(&a, WEIR_POOL_REUSABLE));
 	assert_false(borrower_give_back(&a, WEIR_POOL_REUSABLE));
 	assert_int_equal(owner_stats(&owner).double_give_backs, 1);
@@ -62,10 +46,7 @@ static void an_acquire_times_out_while_the_only_connection_is_out(void **state)
 	struct borrower a, b;
 
 	config.acquire_timeout_us = 500000;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, config, &a, &b, NULL);
 	borrower_acquire(&b, 10000000);
 	owner_run_at(&owner, owner.now_us + 499999);
 	assert_int_equal(b.told, 0);
@@ -80,18 +61,13 @@ static void an_acquire_times_out_while_the_only_connection_is_out(void **state)
 
 static void no_patience_at_all_is_answered_in_the_call(void **state)
 {
-	struct weir_pool_config config = one_connection();
 	struct owner owner;
 	struct borrower a, b;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, one_connection(), &a, &b, NULL);
 	assert_int_equal(borrower_acquire(&b, 0), WEIR_POOL_TIMED_OUT);
 	assert_int_equal(b.told, 0);
-	borrower_give_back(&a, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &a, NULL);
 }
 
 static void after_the_timeout_a_new_connection_is_opened_beyond_the_maximum(void **state)
@@ -103,11 +79,7 @@ static void after_the_timeout_a_new_connection_is_opened_beyond_the_maximum(void
 	config.on_acquire_timeout = WEIR_POOL_NEW;
 	config.overflow_max = 1;
 	config.acquire_timeout_us = 500;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
-	borrower_init(&c, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, config, &a, &b, &c, NULL);
 	borrower_acquire(&b, 5000);
 	owner_run_at(&owner, owner.now_us + 1);
 	borrower_acquire(&c, 5000);
@@ -130,22 +102,17 @@ static void after_the_timeout_a_new_connection_is_opened_beyond_the_maximum(void
 
 static void a_connection_that_died_while_it_was_out_makes_room_for_a_new_one(void **state)
 {
-	struct weir_pool_config config = one_connection();
 	struct owner owner;
 	struct borrower a, b;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, one_connection(), &a, &b, NULL);
 	owner_spoiled(&owner, owner.opens[0]);
 	assert_true(borrower_give_back(&a, WEIR_POOL_REUSABLE));
 	assert_int_equal(owner.closes_n, 1);
 	borrower_lease(&b);
 	assert_int_equal(owner.opens_n, 2);
 	assert_false(b.waiter.reused);
-	borrower_give_back(&b, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &b, NULL);
 }
 
 static void the_queue_is_bounded(void **state)
@@ -155,16 +122,11 @@ static void the_queue_is_bounded(void **state)
 	struct borrower a, b, c;
 
 	config.waiters_max = 1;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
-	borrower_init(&c, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, config, &a, &b, &c, NULL);
 	assert_int_equal(borrower_acquire(&b, 1000), WEIR_POOL_PENDING);
 	assert_int_equal(borrower_acquire(&c, 1000), WEIR_POOL_REJECTED);
 	borrower_cancel(&b);
-	borrower_give_back(&a, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &a, NULL);
 }
 
 static void a_give_back_to_another_pool_harms_neither(void **state)
@@ -192,13 +154,10 @@ static void a_give_back_to_another_pool_harms_neither(void **state)
 
 static void a_give_back_after_close_is_accepted_and_closes_the_connection(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, owner_config(), &a, NULL);
 	owner_close(&owner);
 	owner_run(&owner);
 	assert_int_equal(owner.closed_told, 0);
@@ -212,13 +171,10 @@ static void a_give_back_after_close_is_accepted_and_closes_the_connection(void *
 
 static void a_dead_connection_is_given_back_without_an_error(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, owner_config(), &a, NULL);
 	assert_true(borrower_give_back(&a, WEIR_POOL_DISCARD));
 	assert_int_equal(owner_stats(&owner).idle, 0);
 	assert_int_equal(owner_stats(&owner).closes[WEIR_POOL_CLOSE_DISCARDED], 1);
@@ -227,11 +183,10 @@ static void a_dead_connection_is_given_back_without_an_error(void **state)
 
 static void close_is_told_when_everything_is_back(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct borrower b[2], late;
 	struct owner owner;
 
-	owner_init(&owner, &config, NULL);
+	pool_with(&owner, owner_config(), NULL);
 	borrowers_lease(b, 2, &owner);
 	owner_close(&owner);
 	borrower_init(&late, &owner);
@@ -248,11 +203,10 @@ static void close_is_told_when_everything_is_back(void **state)
 
 static void close_ends_idle_connections_at_once(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct borrower b[2];
 	struct owner owner;
 
-	owner_init(&owner, &config, NULL);
+	pool_with(&owner, owner_config(), NULL);
 	borrowers_lease(b, 2, &owner);
 	borrowers_give_back(b, 2);
 	assert_int_equal(owner.closes_n, 0);
@@ -283,8 +237,7 @@ static void callbacks_that_fail_lose_no_slot(void **state)
 
 	config.checks = WEIR_POOL_CHECK_ON_ACQUIRE | WEIR_POOL_CHECK_ON_GIVE_BACK;
 	config.check_timeout_us = 1000;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
+	pool_with(&owner, config, &a, NULL);
 	owner.on_open = fail_here;
 	for (int i = 0; i < 10; i++)
 		assert_int_equal(borrower_acquire(&a, 1000), WEIR_POOL_OPEN_FAILED);
@@ -307,13 +260,10 @@ static void fail_the_borrower(struct borrower *b)
 
 static void a_borrower_that_fails_on_delivery_gives_back(void **state)
 {
-	struct weir_pool_config config = one_connection();
 	struct owner owner;
 	struct borrower a, b;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
+	pool_with(&owner, one_connection(), &a, &b, NULL);
 	a.then = fail_the_borrower;
 	borrower_acquire(&a, 1000);
 	borrower_acquire(&b, 1000);
@@ -323,8 +273,7 @@ static void a_borrower_that_fails_on_delivery_gives_back(void **state)
 	owner_opened(&owner, owner.opens[1]);
 	owner_run(&owner);
 	assert_int_equal(b.outcome, WEIR_POOL_DELIVERED);
-	borrower_give_back(&b, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &b, NULL);
 }
 
 /* --- checks when a connection comes back -------------------------------------------------------------------------- */
@@ -337,9 +286,7 @@ static void with_a_check_on_give_back_only_good_ones_stay(void **state)
 
 	config.checks = WEIR_POOL_CHECK_ON_GIVE_BACK;
 	config.check_timeout_us = 1000;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
+	pool_with(&owner, config, &a, &b, NULL);
 	owner.check_answer = ANSWER_YES;
 	borrower_lease(&a);
 	borrower_give_back(&a, WEIR_POOL_REUSABLE);
@@ -354,8 +301,7 @@ static void with_a_check_on_give_back_only_good_ones_stay(void **state)
 	assert_int_equal(owner.opens_n, 2);
 	assert_false(a.waiter.reused);
 	owner.check_answer = ANSWER_YES;
-	borrower_give_back(&a, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &a, NULL);
 }
 
 static void without_it_a_connection_is_taken_at_the_borrowers_word(void **state)
@@ -366,8 +312,7 @@ static void without_it_a_connection_is_taken_at_the_borrowers_word(void **state)
 
 	config.checks = WEIR_POOL_CHECK_ON_ACQUIRE;
 	config.check_timeout_us = 1000;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
+	pool_with(&owner, config, &a, NULL);
 	owner.check_answer = ANSWER_NO;
 	borrower_lease(&a);
 	borrower_give_back(&a, WEIR_POOL_REUSABLE);
@@ -377,8 +322,7 @@ static void without_it_a_connection_is_taken_at_the_borrowers_word(void **state)
 	borrower_lease(&a);
 	assert_int_equal(owner.checks_n, 1);
 	assert_int_equal(owner.opens_n, 2);
-	borrower_give_back(&a, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &a, NULL);
 }
 
 /* --- order -------------------------------------------------------------------------------------------------------- */
@@ -391,7 +335,7 @@ static void five_in_order(enum weir_pool_order order)
 
 	config.connections_max = 5;
 	config.order = order;
-	owner_init(&owner, &config, NULL);
+	pool_with(&owner, config, NULL);
 	borrowers_lease(b, 5, &owner);
 	borrowers_give_back(b, 5);
 	borrowers_lease(again, 5, &owner);
@@ -421,10 +365,7 @@ static void no_more_are_kept_than_the_maximum(void **state)
 	config.on_acquire_timeout = WEIR_POOL_NEW;
 	config.overflow_max = 1;
 	config.acquire_timeout_us = 10;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, config, &a, &b, NULL);
 	borrower_acquire(&b, 1000);
 	owner.open_answer = ANSWER_YES;
 	owner_run_at(&owner, owner.now_us + 10);

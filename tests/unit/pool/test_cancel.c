@@ -9,30 +9,22 @@
 
 static void before_acquire_nothing_happens(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
+	pool_with(&owner, owner_config(), &a, NULL);
 	borrower_cancel(&a);
 	assert_int_equal(owner_stats(&owner).acquires[WEIR_POOL_CANCELLED], 0);
 	borrower_lease(&a);
-	borrower_give_back(&a, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &a, NULL);
 }
 
 static void while_waiting_the_place_is_free_at_once(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower lease, a;
 
-	config.connections_max = 1;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&lease, &owner);
-	borrower_init(&a, &owner);
-	borrower_lease(&lease);
+	pool_with_lease(&owner, one_connection(), &lease, &a, NULL);
 	borrower_acquire(&a, 1000);
 	borrower_cancel(&a);
 	assert_int_equal(owner_stats(&owner).waiting, 0);
@@ -45,12 +37,10 @@ static void while_waiting_the_place_is_free_at_once(void **state)
 
 static void with_a_delivery_not_collected_the_connection_goes_to_idle(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
+	pool_with(&owner, owner_config(), &a, NULL);
 	borrower_acquire(&a, 1000);
 	owner_opened(&owner, owner.opens[0]);
 	assert_int_equal(owner_stats(&owner).leased, 1);
@@ -62,20 +52,15 @@ static void with_a_delivery_not_collected_the_connection_goes_to_idle(void **sta
 	/* Nobody has seen it: it still counts as new. */
 	assert_int_equal(borrower_acquire(&a, 1000), WEIR_POOL_DELIVERED);
 	assert_false(a.waiter.reused);
-	borrower_give_back(&a, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &a, NULL);
 }
 
 static void with_a_delivery_not_collected_the_connection_goes_to_the_next_waiter(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a, b;
 
-	config.connections_max = 1;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
+	pool_with(&owner, one_connection(), &a, &b, NULL);
 	borrower_acquire(&a, 1000);
 	borrower_acquire(&b, 1000);
 	owner_opened(&owner, owner.opens[0]);
@@ -84,19 +69,15 @@ static void with_a_delivery_not_collected_the_connection_goes_to_the_next_waiter
 	owner_run(&owner);
 	assert_int_equal(a.told, 0);
 	assert_int_equal(b.outcome, WEIR_POOL_DELIVERED);
-	borrower_give_back(&b, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &b, NULL);
 }
 
 static void with_another_outcome_not_collected_it_is_not_told(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a, b;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
+	pool_with(&owner, owner_config(), &a, &b, NULL);
 	borrower_acquire(&a, 100);
 	borrower_acquire(&b, 1000);
 	owner.now_us += 100;
@@ -112,12 +93,10 @@ static void with_another_outcome_not_collected_it_is_not_told(void **state)
 
 static void after_the_end_nothing_happens(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
+	pool_with(&owner, owner_config(), &a, NULL);
 	borrower_acquire(&a, 1000);
 	owner_opened(&owner, owner.opens[0]);
 	owner_run(&owner);
@@ -140,13 +119,10 @@ static void cancel_victim(struct borrower *b)
 
 static void from_inside_another_outcome_it_is_not_told_any_more(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a, b;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
+	pool_with(&owner, owner_config(), &a, &b, NULL);
 	borrower_acquire(&a, 1000);
 	borrower_acquire(&b, 1000);
 	owner_opened(&owner, owner.opens[0]);
@@ -157,8 +133,7 @@ static void from_inside_another_outcome_it_is_not_told_any_more(void **state)
 	assert_int_equal(a.told, 1);
 	assert_int_equal(b.told, 0);
 	assert_int_equal(owner_stats(&owner).idle, 1);
-	borrower_give_back(&a, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &a, NULL);
 }
 
 static void free_borrower(struct borrower *b)
@@ -169,14 +144,11 @@ static void free_borrower(struct borrower *b)
 /* The memory belongs to the caller from the outcome or the cancel on: the sanitizer watches. */
 static void waiter_memory_is_not_touched_after_its_end(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower lease, *b[4];
 
 	/* With a connection in use the endpoint is not plainly dead: an open that fails ends one wait only. */
-	owner_init(&owner, &config, NULL);
-	borrower_init(&lease, &owner);
-	borrower_lease(&lease);
+	pool_with_lease(&owner, owner_config(), &lease, NULL);
 	for (int i = 0; i < 4; i++) {
 		b[i] = malloc(sizeof(*b[i]));
 		assert_non_null(b[i]);
@@ -193,18 +165,16 @@ static void waiter_memory_is_not_touched_after_its_end(void **state)
 	owner_run_at(&owner, owner.now_us + 1000);  /* b[3] timed out */
 	owner_run_at(&owner, owner.now_us + 100000);
 	owner_opened(&owner, owner.opens[2]);
-	borrower_give_back(&lease, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &lease, NULL);
 }
 
 /* The failure this pool exists for: clients with less patience than the pool's own timer. */
 static void impatient_callers_leave_no_ghost_behind(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower held[2], b[4];
 
-	owner_init(&owner, &config, NULL);
+	pool_with(&owner, owner_config(), NULL);
 	for (int i = 0; i < 2; i++) {
 		borrower_init(&held[i], &owner);
 		borrower_lease(&held[i]);

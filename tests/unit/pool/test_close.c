@@ -8,10 +8,9 @@
 
 static void empty_pool_closes_and_tells_once_from_run(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 
-	owner_init(&owner, &config, NULL);
+	pool_with(&owner, owner_config(), NULL);
 	owner_close(&owner);
 	assert_int_equal(owner.closed_told, 0);
 	assert_int_equal(owner.wakes, 1);
@@ -31,11 +30,7 @@ static void close_ends_waiters_and_idle_at_once_and_leases_as_they_come_back(voi
 	struct borrower a, b, c;
 
 	config.connections_max = 3;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
-	borrower_init(&c, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, config, &a, &b, &c, NULL);
 	borrower_lease(&b);
 	borrower_give_back(&b, WEIR_POOL_REUSABLE);
 	owner_close(&owner);
@@ -53,13 +48,10 @@ static void close_ends_waiters_and_idle_at_once_and_leases_as_they_come_back(voi
 
 static void close_tells_waiters_before_it_tells_the_owner(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a, b;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
+	pool_with(&owner, owner_config(), &a, &b, NULL);
 	borrower_acquire(&a, 1000);
 	borrower_acquire(&b, 1000);
 	owner_close(&owner);
@@ -75,13 +67,11 @@ static void close_tells_waiters_before_it_tells_the_owner(void **state)
 
 static void open_given_up_may_also_end_as_failed(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
+	pool_with(&owner, owner_config(), &a, NULL);
 	owner.close_answer = ANSWER_LATER;
-	borrower_init(&a, &owner);
 	borrower_acquire(&a, 1000);
 	owner_close(&owner);
 	owner_opened(&owner, owner.opens[0]);  /* too late: its close was asked for */
@@ -103,12 +93,10 @@ static void close_and_open(struct owner *owner, uint32_t slot)
 
 static void close_from_inside_open_closes_what_was_opened(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
+	pool_with(&owner, owner_config(), &a, NULL);
 	owner.on_open = close_and_open;
 	assert_int_equal(borrower_acquire(&a, 1000), WEIR_POOL_CLOSED);
 	assert_int_equal(owner.closes_n, 1);
@@ -125,15 +113,10 @@ static void close_here(struct borrower *b)
 
 static void close_from_an_outcome_is_told_after_it(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower lease, a, b;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&lease, &owner);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
-	borrower_lease(&lease);
+	pool_with_lease(&owner, owner_config(), &lease, &a, &b, NULL);
 	a.then = close_here;
 	borrower_acquire(&a, 1000);
 	borrower_acquire(&b, 1000);
@@ -150,12 +133,10 @@ static void close_from_an_outcome_is_told_after_it(void **state)
 
 static void delivery_not_collected_at_close_is_still_told(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
+	pool_with(&owner, owner_config(), &a, NULL);
 	borrower_acquire(&a, 1000);
 	owner_opened(&owner, owner.opens[0]);
 	owner_close(&owner);
@@ -228,11 +209,8 @@ static void largest_config_is_accepted(void **state)
 	config.waiters_max = WEIR_POOL_WAITERS_MAX;
 	config.connecting_max = UINT32_MAX;
 	config.acquire_timeout_us = config.idle_timeout_us = config.lifetime_max_us = UINT64_MAX;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_lease(&a);
-	borrower_give_back(&a, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_with_lease(&owner, config, &a, NULL);
+	pool_end(&owner, &a, NULL);
 }
 
 int main(void)

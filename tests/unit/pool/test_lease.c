@@ -8,14 +8,10 @@
 
 static void double_give_back_is_counted_and_harms_nobody(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a, b;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, owner_config(), &a, &b, NULL);
 	assert_true(borrower_give_back(&a, WEIR_POOL_REUSABLE));
 	assert_false(borrower_give_back(&a, WEIR_POOL_REUSABLE));
 	/* The same slot is leased to somebody else: a's token is stale, b's lease lives on. */
@@ -25,26 +21,20 @@ static void double_give_back_is_counted_and_harms_nobody(void **state)
 	assert_int_equal(owner_stats(&owner).leased, 1);
 	assert_int_equal(owner_stats(&owner).double_give_backs, 1);
 	assert_int_equal(owner_stats(&owner).stale_give_backs, 1);
-	assert_true(borrower_give_back(&b, WEIR_POOL_REUSABLE));
-	owner_release(&owner);
+	pool_end(&owner, &b, NULL);
 }
 
 static void token_of_a_slot_that_was_reopened_is_stale(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a, b;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, owner_config(), &a, &b, NULL);
 	borrower_give_back(&a, WEIR_POOL_DISCARD);
 	borrower_lease(&b);
 	assert_int_equal(a.waiter.lease.slot, b.waiter.lease.slot);
 	assert_false(borrower_give_back(&a, WEIR_POOL_REUSABLE));
-	assert_true(borrower_give_back(&b, WEIR_POOL_REUSABLE));
-	owner_release(&owner);
+	pool_end(&owner, &b, NULL);
 }
 
 static void token_of_another_pool_is_foreign(void **state)
@@ -75,10 +65,9 @@ static void nonsense_tokens_are_no_lease(void **state)
 {
 	static const struct weir_pool_lease nonsense[] = {
 		{0}, {1, 1, 0}, {3, 1, 1}, {UINT32_MAX, UINT32_MAX, UINT32_MAX}};
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 
-	owner_init(&owner, &config, NULL);
+	pool_with(&owner, owner_config(), NULL);
 	for (int i = 0; i < 4; i++)
 		assert_false(weir_pool_give_back(owner.pool, nonsense[i], WEIR_POOL_REUSABLE, owner.now_us));
 	assert_int_equal(owner_stats(&owner).foreign_give_backs, 4);
@@ -87,33 +76,26 @@ static void nonsense_tokens_are_no_lease(void **state)
 
 static void token_is_not_seen_before_it_is_told(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
+	pool_with(&owner, owner_config(), &a, NULL);
 	borrower_acquire(&a, 1000);
 	owner_opened(&owner, owner.opens[0]);
 	/* The mistake of giving back what one has not been given. */
 	assert_false(borrower_give_back(&a, WEIR_POOL_REUSABLE));
 	assert_null(a.waiter.connection);
 	owner_run(&owner);
-	assert_true(borrower_give_back(&a, WEIR_POOL_REUSABLE));
-	owner_release(&owner);
+	pool_end(&owner, &a, NULL);
 }
 
 static void discarded_connection_is_closed_and_its_place_used_for_a_waiter(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a, b;
 
-	config.connections_max = 1;
-	owner_init(&owner, &config, NULL);
+	pool_with(&owner, one_connection(), &a, &b, NULL);
 	owner.close_answer = ANSWER_LATER;
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
 	borrower_lease(&a);
 	borrower_acquire(&b, 1000);
 	borrower_give_back(&a, WEIR_POOL_DISCARD);
@@ -128,19 +110,15 @@ static void discarded_connection_is_closed_and_its_place_used_for_a_waiter(void 
 	owner_run(&owner);
 	assert_int_equal(b.outcome, WEIR_POOL_DELIVERED);
 	assert_false(b.waiter.reused);
-	borrower_give_back(&b, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &b, NULL);
 }
 
 static void spoiled_idle_connection_is_closed(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, owner_config(), &a, NULL);
 	borrower_give_back(&a, WEIR_POOL_REUSABLE);
 	owner_spoiled(&owner, owner.opens[0]);
 	assert_int_equal(owner.closes_n, 1);
@@ -152,13 +130,10 @@ static void spoiled_idle_connection_is_closed(void **state)
 
 static void spoiled_leased_connection_is_closed_when_it_comes_back(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, owner_config(), &a, NULL);
 	owner_spoiled(&owner, owner.opens[0]);
 	assert_int_equal(owner.closes_n, 0);
 	assert_true(borrower_give_back(&a, WEIR_POOL_REUSABLE));
@@ -177,8 +152,7 @@ static void connection_is_closed_after_its_last_use(void **state)
 	struct borrower a;
 
 	config.uses_max = 3;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
+	pool_with(&owner, config, &a, NULL);
 	for (uint32_t i = 1; i <= 6; i++) {
 		borrower_lease(&a);
 		borrower_give_back(&a, WEIR_POOL_REUSABLE);
@@ -195,9 +169,7 @@ static void idle_connection_is_closed_at_its_time(void **state)
 	uint64_t start;
 
 	config.idle_timeout_us = 500;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
+	pool_with(&owner, config, &a, &b, NULL);
 	start = owner.now_us;
 	borrower_lease(&a);
 	borrower_lease(&b);
@@ -225,9 +197,7 @@ static void idle_connection_past_its_time_is_not_leased_though_its_timer_has_not
 	struct borrower a;
 
 	config.idle_timeout_us = 500;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, config, &a, NULL);
 	borrower_give_back(&a, WEIR_POOL_REUSABLE);
 	owner.now_us += 500;
 	assert_int_equal(borrower_acquire(&a, 1000), WEIR_POOL_PENDING);
@@ -288,12 +258,10 @@ static void leased_life_ends_when_it_comes_back(void **state)
 
 static void reports_that_cannot_be_are_counted_and_ignored(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
+	pool_with(&owner, owner_config(), &a, NULL);
 	owner_opened(&owner, 0);              /* never asked for */
 	owner_opened(&owner, UINT32_MAX);
 	owner_open_failed(&owner, 7, 1);

@@ -14,9 +14,7 @@ static void opens_never_exceed_what_waiters_need(void **state)
 
 	config.connections_max = 8;
 	config.connecting_max = 8;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
+	pool_with(&owner, config, &a, &b, NULL);
 	borrower_acquire(&a, 1000);
 	borrower_cancel(&a);
 	assert_int_equal(owner.opens_n, 1);
@@ -26,18 +24,15 @@ static void opens_never_exceed_what_waiters_need(void **state)
 	owner_opened(&owner, owner.opens[0]);
 	owner_run(&owner);
 	assert_int_equal(b.outcome, WEIR_POOL_DELIVERED);
-	borrower_give_back(&b, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &b, NULL);
 }
 
 static void orphaned_open_becomes_idle(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
+	pool_with(&owner, owner_config(), &a, NULL);
 	borrower_acquire(&a, 1000);
 	borrower_cancel(&a);
 	owner_opened(&owner, owner.opens[0]);
@@ -54,7 +49,7 @@ static void concurrent_opens_are_bounded(void **state)
 
 	config.connections_max = 4;
 	config.connecting_max = 2;
-	owner_init(&owner, &config, NULL);
+	pool_with(&owner, config, NULL);
 	for (int i = 0; i < 4; i++) {
 		borrower_init(&b[i], &owner);
 		borrower_acquire(&b[i], 1000);
@@ -74,14 +69,11 @@ static void concurrent_opens_are_bounded(void **state)
 
 static void failed_open_ends_the_one_whose_turn_it_is_and_tries_again_for_the_rest(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower lease, b[3];
 
 	/* The connection that is leased shows that the endpoint lives. */
-	owner_init(&owner, &config, NULL);
-	borrower_init(&lease, &owner);
-	borrower_lease(&lease);
+	pool_with_lease(&owner, owner_config(), &lease, NULL);
 	for (int i = 0; i < 3; i++) {
 		borrower_init(&b[i], &owner);
 		borrower_acquire(&b[i], 1000);
@@ -105,13 +97,10 @@ static void failed_open_ends_the_one_whose_turn_it_is_and_tries_again_for_the_re
 
 static void failed_open_ends_nobody_when_the_other_opens_suffice(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a, b;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
+	pool_with(&owner, owner_config(), &a, &b, NULL);
 	borrower_acquire(&a, 1000);
 	borrower_acquire(&b, 1000);
 	borrower_cancel(&a);
@@ -121,20 +110,15 @@ static void failed_open_ends_nobody_when_the_other_opens_suffice(void **state)
 	owner_opened(&owner, owner.opens[1]);
 	owner_run(&owner);
 	assert_int_equal(b.outcome, WEIR_POOL_DELIVERED);
-	borrower_give_back(&b, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &b, NULL);
 }
 
 static void expired_waiter_times_out_and_does_not_hear_the_failure(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a, b;
 
-	config.connections_max = 1;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
+	pool_with(&owner, one_connection(), &a, &b, NULL);
 	borrower_acquire(&a, 100);
 	borrower_acquire(&b, 1000);
 	owner.now_us += 100;
@@ -147,13 +131,11 @@ static void expired_waiter_times_out_and_does_not_hear_the_failure(void **state)
 
 static void failure_inside_the_call_is_told_at_once(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
+	pool_with(&owner, owner_config(), &a, NULL);
 	owner.open_answer = ANSWER_NO;
-	borrower_init(&a, &owner);
 	assert_int_equal(borrower_acquire(&a, 1000), WEIR_POOL_OPEN_FAILED);
 	assert_int_equal(a.waiter.reason, 111);
 	owner_run(&owner);
@@ -169,12 +151,10 @@ static void success_inside_the_call_is_told_at_once(void **state)
 	struct borrower a;
 
 	config.waiters_max = 0;
-	owner_init(&owner, &config, NULL);
+	pool_with(&owner, config, &a, NULL);
 	owner.open_answer = ANSWER_YES;
-	borrower_init(&a, &owner);
 	assert_int_equal(borrower_acquire(&a, 1000), WEIR_POOL_DELIVERED);
-	borrower_give_back(&a, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &a, NULL);
 }
 
 /* 1000 wait for two connections; one breaks, and every open from then on fails inside the call. */
@@ -186,10 +166,7 @@ static void a_thousand_failures_at_once_do_not_nest(void **state)
 	struct borrower lease, alive;
 
 	config.waiters_max = 1000;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&lease, &owner);
-	borrower_init(&alive, &owner);
-	borrower_lease(&lease);
+	pool_with_lease(&owner, config, &lease, &alive, NULL);
 	borrower_lease(&alive);
 	for (int i = 0; i < 1000; i++) {
 		borrower_init(&b[i], &owner);
@@ -202,8 +179,7 @@ static void a_thousand_failures_at_once_do_not_nest(void **state)
 	owner_run(&owner);
 	for (int i = 0; i < 1000; i++)
 		assert_true(b[i].told == 1 && b[i].outcome == WEIR_POOL_OPEN_FAILED);
-	borrower_give_back(&alive, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &alive, NULL);
 }
 
 static struct borrower *inside;
@@ -219,13 +195,10 @@ static void acquire_inside(struct owner *owner, uint32_t slot)
 
 static void acquire_from_inside_open_is_served_after_it(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a, b;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
+	pool_with(&owner, owner_config(), &a, &b, NULL);
 	inside = &b;
 	owner.on_open = acquire_inside;
 	assert_int_equal(borrower_acquire(&a, 1000), WEIR_POOL_PENDING);
@@ -243,12 +216,10 @@ static void cancel_inside(struct owner *owner, uint32_t slot)
 
 static void acquire_cancelled_from_inside_open_says_so(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
+	pool_with(&owner, owner_config(), &a, NULL);
 	inside = &a;
 	owner.on_open = cancel_inside;
 	assert_int_equal(borrower_acquire(&a, 1000), WEIR_POOL_CANCELLED);

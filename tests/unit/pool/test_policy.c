@@ -26,14 +26,10 @@ static struct weir_pool_config overflow_config(void)
 
 static void overflow_waits_another_acquire_timeout_at_most(void **state)
 {
-	struct weir_pool_config config = overflow_config();
 	struct owner owner;
 	struct borrower a, b;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, overflow_config(), &a, &b, NULL);
 	borrower_acquire(&b, 100000);
 	owner_run_at(&owner, owner.now_us + 99);
 	assert_int_equal(owner.opens_n, 1);
@@ -46,21 +42,15 @@ static void overflow_waits_another_acquire_timeout_at_most(void **state)
 	/* Its open, when it comes, is one too many. */
 	owner_opened(&owner, owner.opens[1]);
 	assert_int_equal(closes(&owner, WEIR_POOL_CLOSE_OVERFLOW), 1);
-	borrower_give_back(&a, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &a, NULL);
 }
 
 static void who_has_waited_through_keeps_the_place_and_may_be_served_by_what_comes_back(void **state)
 {
-	struct weir_pool_config config = overflow_config();
 	struct owner owner;
 	struct borrower a, b, c;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
-	borrower_init(&c, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, overflow_config(), &a, &b, &c, NULL);
 	borrower_acquire(&b, 1000);
 	owner_run_at(&owner, owner.now_us + 50);
 	borrower_acquire(&c, 1000);
@@ -76,26 +66,20 @@ static void who_has_waited_through_keeps_the_place_and_may_be_served_by_what_com
 	borrower_give_back(&b, WEIR_POOL_REUSABLE);
 	owner_run(&owner);
 	assert_int_equal(c.outcome, WEIR_POOL_DELIVERED);
-	borrower_give_back(&c, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &c, NULL);
 }
 
 static void own_deadline_before_the_timeout_opens_nothing_beyond(void **state)
 {
-	struct weir_pool_config config = overflow_config();
 	struct owner owner;
 	struct borrower a, b;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, overflow_config(), &a, &b, NULL);
 	borrower_acquire(&b, 100);
 	owner_run_at(&owner, owner.now_us + 100);
 	assert_int_equal(b.outcome, WEIR_POOL_TIMED_OUT);
 	assert_int_equal(owner.opens_n, 1);
-	borrower_give_back(&a, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &a, NULL);
 }
 
 /* --- idle minimum, trimming --------------------------------------------------------------------------------------- */
@@ -109,7 +93,7 @@ static void idle_min_is_opened_by_the_first_run_and_replaced_when_it_ages(void *
 	config.connections_max = 4;
 	config.idle_min = 2;
 	config.idle_timeout_us = 100;
-	owner_init(&owner, &config, NULL);
+	pool_with(&owner, config, NULL);
 	owner.open_answer = ANSWER_YES;
 	assert_int_equal(weir_pool_next_event(owner.pool), 0);
 	assert_int_equal(owner.opens_n, 0);
@@ -139,7 +123,7 @@ static void idle_min_takes_no_more_than_the_maximum(void **state)
 	struct borrower b[2];
 
 	config.idle_min = 2;
-	owner_init(&owner, &config, NULL);
+	pool_with(&owner, config, NULL);
 	borrowers_lease(b, 2, &owner);
 	owner_run(&owner);
 	assert_int_equal(owner.opens_n, 2);
@@ -156,7 +140,7 @@ static void half_of_what_was_not_needed_goes_each_interval(void **state)
 
 	config.connections_max = config.connecting_max = 8;
 	config.trim_interval_us = 1000;
-	owner_init(&owner, &config, NULL);
+	pool_with(&owner, config, NULL);
 	borrowers_lease(b, 8, &owner);
 	borrowers_give_back(b, 8);
 	/* The interval began when the second became idle; so at its end not all eight were idle all the time. */
@@ -182,7 +166,7 @@ static void connections_in_use_are_not_trimmed(void **state)
 
 	config.connections_max = config.connecting_max = 4;
 	config.trim_interval_us = 1000;
-	owner_init(&owner, &config, NULL);
+	pool_with(&owner, config, NULL);
 	for (int i = 0; i < 6; i++) {
 		borrowers_lease(b, 4, &owner);
 		borrowers_give_back(b, 4);
@@ -200,7 +184,7 @@ static void idle_timeout_may_be_changed_for_those_to_come(void **state)
 	struct owner owner;
 
 	config.idle_timeout_us = 1000;
-	owner_init(&owner, &config, NULL);
+	pool_with(&owner, config, NULL);
 	borrowers_lease(b, 2, &owner);
 	borrower_give_back(&b[0], WEIR_POOL_REUSABLE);
 	weir_pool_set_idle_timeout(owner.pool, 300);
@@ -223,8 +207,7 @@ static void backoff_doubles_up_to_its_maximum_between_half_and_whole(void **stat
 
 	config.backoff_min_us = 100;
 	config.backoff_max_us = 1000;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
+	pool_with(&owner, config, &a, NULL);
 	for (uint32_t i = 0; i < 6; i++) {
 		uint64_t us = i % 2 == 0 ? spans_us[i] : spans_us[i] / 2;
 
@@ -254,9 +237,7 @@ static void after_a_failure_one_open_at_a_time_until_one_succeeds(void **state)
 	struct borrower lease, b[4];
 
 	config.connections_max = config.connecting_max = 4;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&lease, &owner);
-	borrower_lease(&lease);
+	pool_with_lease(&owner, config, &lease, NULL);
 	for (int i = 0; i < 4; i++) {
 		borrower_init(&b[i], &owner);
 		borrower_acquire(&b[i], 1000);
@@ -272,19 +253,17 @@ static void after_a_failure_one_open_at_a_time_until_one_succeeds(void **state)
 	for (int i = 0; i < 4; i++)
 		if (b[i].outcome == WEIR_POOL_DELIVERED && b[i].told > 0)
 			borrower_give_back(&b[i], WEIR_POOL_REUSABLE);
-	borrower_give_back(&lease, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &lease, NULL);
 }
 
 static void all_who_wait_hear_at_once_that_the_endpoint_is_dead(void **state)
 {
-	struct weir_pool_config config = owner_config();
+	struct weir_pool_config config = one_connection();
 	struct owner owner;
 	struct borrower b[4];
 
-	config.connections_max = 1;
 	config.backoff_min_us = config.backoff_max_us = 1000000;
-	owner_init(&owner, &config, NULL);
+	pool_with(&owner, config, NULL);
 	for (int i = 0; i < 4; i++) {
 		borrower_init(&b[i], &owner);
 		b[i].waiter.priority = (uint8_t)(3 - i);
@@ -314,11 +293,10 @@ static void again(struct borrower *b)
 
 static void the_told_may_ask_again_at_once(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower b[3];
 
-	owner_init(&owner, &config, NULL);
+	pool_with(&owner, owner_config(), NULL);
 	owner.open_answer = ANSWER_LATER;
 	for (int i = 0; i < 3; i++) {
 		borrower_init(&b[i], &owner);
@@ -339,15 +317,10 @@ static void the_told_may_ask_again_at_once(void **state)
 
 static void fresh_is_served_by_an_open_and_before_all_others(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a, b, c;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
-	borrower_init(&c, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, owner_config(), &a, &b, &c, NULL);
 	borrower_acquire(&b, 1000);
 	c.waiter.fresh = true;
 	c.waiter.priority = 3;
@@ -359,18 +332,15 @@ static void fresh_is_served_by_an_open_and_before_all_others(void **state)
 	assert_true(b.told == 1 && b.waiter.reused);
 	assert_true(c.told == 1 && !c.waiter.reused);
 	assert_ptr_equal(c.waiter.connection, owner_connection(owner.opens[1]));
-	borrower_give_back(&b, WEIR_POOL_REUSABLE);
-	borrower_give_back(&c, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &b, &c, NULL);
 }
 
 static void an_idle_connection_goes_for_a_fresh_one_where_there_is_no_room(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct borrower b[2], c;
 	struct owner owner;
 
-	owner_init(&owner, &config, NULL);
+	pool_with(&owner, owner_config(), NULL);
 	borrowers_lease(b, 2, &owner);
 	borrowers_give_back(b, 2);
 	owner_run(&owner);
@@ -384,8 +354,7 @@ static void an_idle_connection_goes_for_a_fresh_one_where_there_is_no_room(void 
 	assert_int_equal(c.outcome, WEIR_POOL_DELIVERED);
 	assert_false(c.waiter.reused);
 	assert_int_equal(owner_stats(&owner).idle, 1);
-	borrower_give_back(&c, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &c, NULL);
 }
 
 int main(void)

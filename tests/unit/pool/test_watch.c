@@ -30,9 +30,7 @@ static void an_idle_connection_is_checked_before_it_is_leased(void **state)
 	struct borrower a;
 
 	config.waiters_max = 0;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, config, &a, NULL);
 	assert_int_equal(owner.checks_n, 0);
 	borrower_give_back(&a, WEIR_POOL_REUSABLE);
 	/* Whom a check is under way for takes no place in the queue. */
@@ -42,19 +40,15 @@ static void an_idle_connection_is_checked_before_it_is_leased(void **state)
 	owner_checked(&owner, owner.checks[0], true);
 	owner_run(&owner);
 	assert_int_equal(a.outcome, WEIR_POOL_DELIVERED);
-	borrower_give_back(&a, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &a, NULL);
 }
 
 static void who_waited_for_a_bad_one_waits_on(void **state)
 {
-	struct weir_pool_config config = checking_config(WEIR_POOL_CHECK_ON_ACQUIRE);
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, checking_config(WEIR_POOL_CHECK_ON_ACQUIRE), &a, NULL);
 	borrower_give_back(&a, WEIR_POOL_REUSABLE);
 	borrower_acquire(&a, 1000);
 	owner_checked(&owner, owner.checks[0], false);
@@ -64,19 +58,15 @@ static void who_waited_for_a_bad_one_waits_on(void **state)
 	owner_run(&owner);
 	assert_int_equal(a.outcome, WEIR_POOL_DELIVERED);
 	assert_int_equal(owner.checks_n, 1);
-	borrower_give_back(&a, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &a, NULL);
 }
 
 static void a_check_that_hangs_has_failed_at_its_timeout(void **state)
 {
-	struct weir_pool_config config = checking_config(WEIR_POOL_CHECK_ON_GIVE_BACK);
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, checking_config(WEIR_POOL_CHECK_ON_GIVE_BACK), &a, NULL);
 	borrower_give_back(&a, WEIR_POOL_REUSABLE);
 	assert_int_equal(owner_stats(&owner).checking, 1);
 	owner_run(&owner);
@@ -99,10 +89,7 @@ static void a_checked_give_back_serves_who_waits_without_another_check(void **st
 	struct owner owner;
 	struct borrower a, b;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, config, &a, &b, NULL);
 	borrower_acquire(&b, 1000);
 	borrower_give_back(&a, WEIR_POOL_REUSABLE);
 	owner_checked(&owner, owner.checks[0], true);
@@ -123,13 +110,10 @@ static void spoil_and_answer(struct owner *owner, uint32_t slot)
 
 static void a_connection_spoiled_while_it_is_checked_is_closed(void **state)
 {
-	struct weir_pool_config config = checking_config(WEIR_POOL_CHECK_ON_GIVE_BACK);
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, checking_config(WEIR_POOL_CHECK_ON_GIVE_BACK), &a, NULL);
 	owner.on_check = spoil_and_answer;
 	borrower_give_back(&a, WEIR_POOL_REUSABLE);
 	assert_int_equal(closes(&owner, WEIR_POOL_CLOSE_SPOILED), 1);
@@ -151,13 +135,10 @@ static struct weir_pool_config watched_config(void)
 
 static void a_lease_held_too_long_is_told_once_and_then_reclaimed(void **state)
 {
-	struct weir_pool_config config = watched_config();
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, watched_config(), &a, NULL);
 	owner_run_at(&owner, owner.now_us + 999);
 	assert_int_equal(owner.overdue_n, 0);
 	owner_run_at(&owner, owner.now_us + 1);
@@ -181,13 +162,10 @@ static void a_lease_held_too_long_is_told_once_and_then_reclaimed(void **state)
 
 static void a_touch_counts_anew(void **state)
 {
-	struct weir_pool_config config = watched_config();
 	struct owner owner;
 	struct borrower a;
 
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, watched_config(), &a, NULL);
 	for (int i = 0; i < 5; i++) {
 		owner_run_at(&owner, owner.now_us + 900);
 		assert_true(weir_pool_touch(owner.pool, a.waiter.lease, owner.now_us));
@@ -250,15 +228,12 @@ static void a_touch_inside_the_call_keeps_the_lease(void **state)
 	struct borrower a;
 
 	config.leak_after_us = 0;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, config, &a, NULL);
 	leaker = &a;
 	owner.on_overdue = touch_here;
 	owner_run_at(&owner, owner.now_us + 3000);
 	assert_int_equal(owner_stats(&owner).leased, 1);
-	assert_true(borrower_give_back(&a, WEIR_POOL_REUSABLE));
-	owner_release(&owner);
+	pool_end(&owner, &a, NULL);
 }
 
 static void a_reclaimed_slot_serves_who_waits(void **state)
@@ -268,10 +243,7 @@ static void a_reclaimed_slot_serves_who_waits(void **state)
 	struct borrower a, b;
 
 	config.connections_max = 1;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, config, &a, &b, NULL);
 	borrower_acquire(&b, 100000);
 	owner_run_at(&owner, owner.now_us + 3000);
 	assert_int_equal(owner.opens_n, 2);
@@ -280,8 +252,7 @@ static void a_reclaimed_slot_serves_who_waits(void **state)
 	assert_int_equal(b.outcome, WEIR_POOL_DELIVERED);
 	assert_false(borrower_give_back(&a, WEIR_POOL_DISCARD));
 	assert_int_equal(owner_stats(&owner).leased, 1);
-	borrower_give_back(&b, WEIR_POOL_REUSABLE);
-	owner_release(&owner);
+	pool_end(&owner, &b, NULL);
 }
 
 static void the_oldest_leases_are_listed_oldest_first(void **state)
@@ -293,7 +264,7 @@ static void the_oldest_leases_are_listed_oldest_first(void **state)
 
 	config.connections_max = 4;
 	config.leak_after_us = 250;
-	owner_init(&owner, &config, NULL);
+	pool_with(&owner, config, NULL);
 	for (int i = 0; i < 3; i++) {
 		borrowers_lease(&b[i], 1, &owner);
 		owner_run_at(&owner, owner.now_us + 100);
@@ -320,11 +291,10 @@ static void the_oldest_leases_are_listed_oldest_first(void **state)
 
 static void renewal_closes_what_is_there_and_waiters_wait_for_new_ones(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct borrower b[2], c;
 	struct owner owner;
 
-	owner_init(&owner, &config, NULL);
+	pool_with(&owner, owner_config(), NULL);
 	borrowers_lease(b, 2, &owner);
 	borrower_give_back(&b[1], WEIR_POOL_REUSABLE);
 	owner_renew(&owner);
@@ -354,8 +324,7 @@ static void renewal_ends_a_backoff(void **state)
 	struct borrower a;
 
 	config.backoff_min_us = config.backoff_max_us = 1000000;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
+	pool_with(&owner, config, &a, NULL);
 	borrower_acquire(&a, 1000);
 	owner_open_failed(&owner, owner.opens[0], 1);
 	owner_run(&owner);
@@ -370,16 +339,10 @@ static void renewal_ends_a_backoff(void **state)
 
 static void a_draining_pool_serves_those_who_wait_and_then_closes(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a, b, late;
 
-	config.connections_max = 1;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
-	borrower_init(&late, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, one_connection(), &a, &b, &late, NULL);
 	borrower_acquire(&b, 1000);
 	owner_drain(&owner);
 	assert_int_equal(borrower_acquire(&late, 1000), WEIR_POOL_CLOSED);
@@ -396,15 +359,10 @@ static void a_draining_pool_serves_those_who_wait_and_then_closes(void **state)
 
 static void close_cuts_a_drain_short(void **state)
 {
-	struct weir_pool_config config = owner_config();
 	struct owner owner;
 	struct borrower a, b;
 
-	config.connections_max = 1;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
-	borrower_lease(&a);
+	pool_with_lease(&owner, one_connection(), &a, &b, NULL);
 	borrower_acquire(&b, 1000);
 	owner_drain(&owner);
 	owner_drain(&owner);
@@ -426,16 +384,13 @@ static void wait_and_use_are_counted_in_buckets_that_double(void **state)
 		uint32_t bucket;
 	} edges[] = {{0, 0}, {15, 0}, {16, 1}, {31, 1}, {32, 2}, {63, 2}, {64, 3}, {1023, 6}, {1024, 7},
 		{(16ULL << 22) - 1, 22}, {16ULL << 22, 23}, {16ULL << 30, 23}};
-	struct weir_pool_config config = owner_config();
+	struct weir_pool_config config = one_connection();
 	uint64_t buckets[WEIR_POOL_TIME_BUCKETS] = {0}, sum_us = 0;
 	struct owner owner;
 	struct borrower a, b;
 
-	config.connections_max = 1;
 	config.acquire_timeout_us = UINT64_MAX;
-	owner_init(&owner, &config, NULL);
-	borrower_init(&a, &owner);
-	borrower_init(&b, &owner);
+	pool_with(&owner, config, &a, &b, NULL);
 	for (uint32_t i = 0; i < sizeof(edges) / sizeof(edges[0]); i++) {
 		struct weir_pool_stats stats;
 
