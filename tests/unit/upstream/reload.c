@@ -4,12 +4,14 @@
  */
 #include "bed.h"
 
-enum { DOORS = 3 };
+enum { DOORS = 3, ENDS_MAX = 8 };
 
 /* A bed whose configurations come and go. Endpoint `i` of a configuration stands at the door that its port names: 8<i>. */
 struct set {
 	struct bed bed; /* of the configuration in force */
 	struct door doors[DOORS];
+	struct end ends[ENDS_MAX]; /* of the connections, in the order in which they were accepted */
+	size_t end_count;
 };
 
 static size_t no_addresses(const void *context, struct view host, unsigned char to[CONFIG_HOST_ADDRESSES_MAX][16])
@@ -50,7 +52,7 @@ static void set_open(struct set *set, const char *upstreams_yaml)
 {
 	struct bed *bed = &set->bed;
 
-	*bed = (struct bed){0};
+	*set = (struct set){0};
 	for (size_t i = 0; i < DOORS; i++)
 		door_open(&set->doors[i]);
 	bed->door = set->doors[0];
@@ -84,6 +86,14 @@ static void set_close(struct set *set)
 	for (size_t i = 1; i < DOORS; i++)
 		door_close(&set->doors[i]);
 	bed_close(&set->bed);
+	for (size_t i = 0; i < set->end_count; i++)
+		end_close(&set->ends[i]);
+}
+
+static void set_accept(struct set *set, size_t door)
+{
+	assert_true(set->end_count < ENDS_MAX);
+	end_accept(&set->ends[set->end_count++], &set->doors[door]);
 }
 
 /* Once the ticks are over that an end takes: the pool tells it in one, the memory goes in the next. */
@@ -99,12 +109,12 @@ static size_t count_endpoints(const struct set *set)
 }
 
 /* Asks the first upstream, whose one endpoint stands at that door, and has its connection accepted. */
-static void connect_at(struct user *user, struct set *set, size_t door, struct end *end)
+static void connect_at(struct user *user, struct set *set, size_t door)
 {
 	assert_int_equal(user_ask(user, &set->bed), UPSTREAM_PENDING);
 	user_await(user, &set->bed);
 	assert_int_equal(user->cause, CAUSE_NONE);
-	end_accept(end, &set->doors[door]);
+	set_accept(set, door);
 }
 
 static void user_end(struct user *user, struct set *set)
@@ -124,6 +134,26 @@ static void user_end(struct user *user, struct set *set)
 
 #define NOWHERE "{name: u, endpoints: [{address: users.internal:80}]}"
 
+/* A set whose one connection is held, by one user; and for which another one waits. */
+static void set_open_held(struct set *set, const char *upstreams_yaml, struct user *holder)
+{
+	set_open(set, upstreams_yaml);
+	connect_at(holder, set, 0);
+}
+
+static void set_open_busy(struct set *set, struct user *holder, struct user *waiter)
+{
+	set_open_held(set, ONE_AT_0, holder);
+	assert_int_equal(user_ask(waiter, &set->bed), UPSTREAM_PENDING);
+}
+
+/* Dead, without the loop having heard of it. */
+static void die_unheard(struct set *set, struct user *holder)
+{
+	end_send(&set->ends[0], "surplus");
+	holder->lease.conn->h1.conn.readable = false;
+}
+
 /* --- nobody in service ------------------------------------------------------------------------------------------- */
 
 static void assert_nobody(struct set *set)
@@ -141,13 +171,12 @@ static void test_nobody_in_service(void **state)
 {
 	struct set set;
 	struct user user;
-	struct end end;
 
 	set_open(&set, NOWHERE);
 	assert_int_equal(count_endpoints(&set), 0);
 	assert_nobody(&set);
 	set_reload(&set, AT_0);
-	connect_at(&user, &set, 0, &end);
+	connect_at(&user, &set, 0);
 	set_reload(&set, NOWHERE);
 	assert_nobody(&set);
 	assert_int_equal(count_endpoints(&set), 1);
@@ -158,7 +187,6 @@ static void test_nobody_in_service(void **state)
 	set_reload(&set, "{name: v, endpoints: [{address: 127.0.0.1:80}]}");
 	assert_true(upstreams_unsettled(set.bed.ups));
 	upstreams_settle(set.bed.ups);
-	end_close(&end);
 	set_close(&set);
 }
 
@@ -167,22 +195,16 @@ static void test_nobody_to_ask_again(void **state)
 {
 	struct set set;
 	struct user holder, waiter;
-	struct end end;
 
-	set_open(&set, ONE_AT_0);
-	connect_at(&holder, &set, 0, &end);
-	assert_int_equal(user_ask(&waiter, &set.bed), UPSTREAM_PENDING);
+	set_open_busy(&set, &holder, &waiter);
 	set_reload(&set, NOWHERE);
-	/* Without the loop having heard of it. */
-	end_send(&end, "surplus");
-	holder.lease.conn->h1.conn.readable = false;
+	die_unheard(&set, &holder);
 	user_give_back(&holder, &set.bed, true);
 	user_await(&waiter, &set.bed);
 	assert_int_equal(waiter.cause, CAUSE_NO_HEALTHY_ENDPOINT);
 	assert_non_null(waiter.lease.why);
 	user_end(&holder, &set);
 	user_end(&waiter, &set);
-	end_close(&end);
 	assert_int_equal(count_endpoints(&set), 0);
 	set_close(&set);
 }
@@ -193,10 +215,8 @@ static void test_unchanged_is_kept(void **state)
 {
 	struct set set;
 	struct user user;
-	struct end end;
 
-	set_open(&set, AT_0);
-	connect_at(&user, &set, 0, &end);
+	set_open_held(&set, AT_0, &user);
 	user_give_back(&user, &set.bed, true);
 	struct endpoint *ep = bed_endpoint(&set.bed, 0);
 
@@ -215,7 +235,6 @@ static void test_unchanged_is_kept(void **state)
 	upstreams_settle(set.bed.ups);
 	assert_int_equal(count_endpoints(&set), 1);
 	set_close(&set);
-	end_close(&end);
 }
 
 /* An upstream is its name: the same address under another one is another endpoint. */
@@ -254,14 +273,12 @@ static void test_added_is_used(void **state)
 {
 	struct set set;
 	struct user user;
-	struct end end;
 
 	set_open(&set, AT_0);
 	set_reload(&set, AT_1);
-	connect_at(&user, &set, 1, &end);
+	connect_at(&user, &set, 1);
 	user_end(&user, &set);
 	set_close(&set);
-	end_close(&end);
 }
 
 /* Nothing is there to wait for. */
@@ -279,13 +296,10 @@ static void test_who_waits_and_who_holds(void **state)
 {
 	struct set set;
 	struct user held, waiting, fresh;
-	struct end ends[2];
 
-	set_open(&set, ONE_AT_0);
-	connect_at(&held, &set, 0, &ends[0]);
-	assert_int_equal(user_ask(&waiting, &set.bed), UPSTREAM_PENDING);
+	set_open_busy(&set, &held, &waiting);
 	set_reload(&set, AT_1);
-	connect_at(&fresh, &set, 1, &ends[1]);
+	connect_at(&fresh, &set, 1);
 	assert_int_equal(waiting.outcomes, 0);
 	user_give_back(&held, &set.bed, true);
 	user_await(&waiting, &set.bed);
@@ -293,7 +307,7 @@ static void test_who_waits_and_who_holds(void **state)
 	assert_true(waiting.lease.reused);
 	assert_int_equal(count_endpoints(&set), 2);
 	user_give_back(&waiting, &set.bed, true);
-	end_await_end(&ends[0]);
+	end_await_end(&set.ends[0]);
 	/* The names of where they were served are still to be had, and nothing else. */
 	assert_true(view_eq(held.lease.picked->address_text, VIEW("127.0.0.1:80")));
 	assert_true(view_eq(held.lease.picked->upstream, VIEW("u")));
@@ -303,8 +317,6 @@ static void test_who_waits_and_who_holds(void **state)
 	assert_int_equal(count_endpoints(&set), 1);
 	user_end(&fresh, &set);
 	set_close(&set);
-	end_close(&ends[0]);
-	end_close(&ends[1]);
 }
 
 /* Delivered, but dead: the drained pool takes nobody back, so the pools in service do. */
@@ -312,53 +324,39 @@ static void test_who_was_delivered_a_dead_connection(void **state)
 {
 	struct set set;
 	struct user held, waiting;
-	struct end ends[2];
 
-	set_open(&set, ONE_AT_0);
-	connect_at(&held, &set, 0, &ends[0]);
-	assert_int_equal(user_ask(&waiting, &set.bed), UPSTREAM_PENDING);
+	set_open_busy(&set, &held, &waiting);
 	set_reload(&set, AT_1);
-	/* Without the loop having heard of it. */
-	end_send(&ends[0], "surplus");
-	held.lease.conn->h1.conn.readable = false;
+	die_unheard(&set, &held);
 	user_give_back(&held, &set.bed, true);
 	user_await(&waiting, &set.bed);
 	assert_int_equal(waiting.cause, CAUSE_NONE);
 	assert_true(view_eq(waiting.lease.picked->address_text, VIEW("127.0.0.1:81")));
-	end_accept(&ends[1], &set.doors[1]);
+	set_accept(&set, 1);
 	upstream_lease_release(&held.lease);
 	user_end(&waiting, &set);
 	set_close(&set);
-	end_close(&ends[0]);
-	end_close(&ends[1]);
 }
 
 static void test_cancelled_while_draining(void **state)
 {
 	struct set set;
 	struct user held, waiting;
-	struct end end;
 
-	set_open(&set, ONE_AT_0);
-	connect_at(&held, &set, 0, &end);
-	assert_int_equal(user_ask(&waiting, &set.bed), UPSTREAM_PENDING);
+	set_open_busy(&set, &held, &waiting);
 	set_reload(&set, AT_1);
 	user_end(&waiting, &set);
 	user_end(&held, &set);
 	assert_int_equal(count_endpoints(&set), 1);
 	set_close(&set);
-	end_close(&end);
 }
 
 static void test_close_while_draining(void **state)
 {
 	struct set set;
 	struct user held, waiting;
-	struct end end;
 
-	set_open(&set, ONE_AT_0);
-	connect_at(&held, &set, 0, &end);
-	assert_int_equal(user_ask(&waiting, &set.bed), UPSTREAM_PENDING);
+	set_open_busy(&set, &held, &waiting);
 	set_reload(&set, AT_1);
 	upstreams_close(set.bed.ups, bed_on_closed, &set.bed);
 	user_await(&waiting, &set.bed);
@@ -368,7 +366,6 @@ static void test_close_while_draining(void **state)
 	while (set.bed.closed == 0)
 		io_run(fixture.io);
 	set_close(&set);
-	end_close(&end);
 }
 
 /* --- upstreams that are gone ------------------------------------------------------------------------------------- */
@@ -377,7 +374,6 @@ static void test_older_request_finds_the_upstream_of_its_name(void **state)
 {
 	struct set set;
 	struct user user;
-	struct end end;
 
 	set_open(&set, AT_0);
 	const struct config *older = set_config(&set, "{name: x, endpoints: [{address: 127.0.0.1:82}]}, " AT_0);
@@ -387,7 +383,7 @@ static void test_older_request_finds_the_upstream_of_its_name(void **state)
 	assert_int_equal(upstream_acquire(set.bed.ups, &older->upstreams[1], &user.lease, DEADLINE_NEVER, &user.cause),
 		UPSTREAM_PENDING);
 	user_await(&user, &set.bed);
-	end_accept(&end, &set.doors[1]);
+	set_accept(&set, 1);
 	user_end(&user, &set);
 	/* There never was one of this name. */
 	user_init(&user);
@@ -397,14 +393,12 @@ static void test_older_request_finds_the_upstream_of_its_name(void **state)
 	assert_null(user.lease.picked);
 	config_free(older);
 	set_close(&set);
-	end_close(&end);
 }
 
 static void test_gone_upstream_serves_older_requests_until_settled(void **state)
 {
 	struct set set;
 	struct user user;
-	struct end end;
 
 	set_open(&set, AT_0);
 	const struct config *older = set_config(&set, AT_0);
@@ -417,16 +411,15 @@ static void test_gone_upstream_serves_older_requests_until_settled(void **state)
 	assert_int_equal(upstream_acquire(set.bed.ups, &older->upstreams[0], &user.lease, DEADLINE_NEVER, &user.cause),
 		UPSTREAM_PENDING);
 	user_await(&user, &set.bed);
-	end_accept(&end, &set.doors[0]);
+	set_accept(&set, 0);
 	upstreams_settle(set.bed.ups);
 	assert_false(upstreams_unsettled(set.bed.ups));
 	user_give_back(&user, &set.bed, true);
-	end_await_end(&end);
+	end_await_end(&set.ends[0]);
 	upstream_lease_release(&user.lease);
 	assert_int_equal(count_endpoints(&set), 1);
 	config_free(older);
 	set_close(&set);
-	end_close(&end);
 }
 
 static void test_gone_upstream_comes_back(void **state)
@@ -459,10 +452,8 @@ static void test_cap_over_a_pool_and_its_successor(void **state)
 {
 	struct set set;
 	struct user held, fresh;
-	struct end ends[2];
 
-	set_open(&set, ONE_AT_0);
-	connect_at(&held, &set, 0, &ends[0]);
+	set_open_held(&set, ONE_AT_0, &held);
 	struct endpoint *old = bed_endpoint(&set.bed, 0);
 
 	set_reload(&set, ONE_OTHER_AT_0);
@@ -477,32 +468,26 @@ static void test_cap_over_a_pool_and_its_successor(void **state)
 	user_give_back(&held, &set.bed, true);
 	user_await(&fresh, &set.bed);
 	assert_int_equal(fresh.cause, CAUSE_NONE);
-	end_await_end(&ends[0]);
-	end_accept(&ends[1], &set.doors[0]);
+	end_await_end(&set.ends[0]);
+	set_accept(&set, 0);
 	upstream_lease_release(&held.lease);
 	user_end(&fresh, &set);
 	set_close(&set);
-	end_close(&ends[0]);
-	end_close(&ends[1]);
 }
 
 static void test_cap_grows(void **state)
 {
 	struct set set;
 	struct user users[6];
-	struct end ends[COUNT(users)];
 
-	set_open(&set, ONE_AT_0);
-	connect_at(&users[0], &set, 0, &ends[0]);
+	set_open_held(&set, ONE_AT_0, &users[0]);
 	set_reload(&set, SIX_AT_0);
 	for (size_t i = 1; i < COUNT(users); i++)
-		connect_at(&users[i], &set, 0, &ends[i]);
+		connect_at(&users[i], &set, 0);
 	assert_int_equal(weir_pool_budget_used(bed_endpoint(&set.bed, 0)->budget->pool_budget), COUNT(users));
 	for (size_t i = 0; i < COUNT(users); i++)
 		user_end(&users[i], &set);
 	set_close(&set);
-	for (size_t i = 0; i < COUNT(ends); i++)
-		end_close(&ends[i]);
 }
 
 /* What is beyond the smaller one comes back first. */
@@ -510,11 +495,9 @@ static void test_cap_shrinks(void **state)
 {
 	struct set set;
 	struct user users[2], fresh;
-	struct end ends[3];
 
-	set_open(&set, TWO_AT_0);
-	connect_at(&users[0], &set, 0, &ends[0]);
-	connect_at(&users[1], &set, 0, &ends[1]);
+	set_open_held(&set, TWO_AT_0, &users[0]);
+	connect_at(&users[1], &set, 0);
 	set_reload(&set, ONE_AT_0);
 	assert_int_equal(user_ask(&fresh, &set.bed), UPSTREAM_PENDING);
 	user_end(&users[0], &set);
@@ -523,12 +506,10 @@ static void test_cap_shrinks(void **state)
 	assert_int_equal(fresh.outcomes, 0);
 	user_end(&users[1], &set);
 	user_await(&fresh, &set.bed);
-	end_accept(&ends[2], &set.doors[0]);
+	set_accept(&set, 0);
 	assert_int_equal(weir_pool_budget_used(bed_endpoint(&set.bed, 0)->budget->pool_budget), 1);
 	user_end(&fresh, &set);
 	set_close(&set);
-	for (size_t i = 0; i < COUNT(ends); i++)
-		end_close(&ends[i]);
 }
 
 /* Two workers; the second has not heard of the reload yet when the first one drains. */
@@ -537,7 +518,6 @@ static void test_cap_over_workers_that_reload_one_after_the_other(void **state)
 	struct set set;
 	struct bed other;
 	struct user held, fresh;
-	struct end ends[2];
 
 	set_open(&set, ONE_AT_0);
 	const struct config *older = set_config(&set, ONE_AT_0);
@@ -549,7 +529,7 @@ static void test_cap_over_workers_that_reload_one_after_the_other(void **state)
 	assert_non_null(other.ups);
 	assert_int_equal(user_ask(&held, &other), UPSTREAM_PENDING);
 	user_await(&held, &other);
-	end_accept(&ends[0], &set.doors[0]);
+	set_accept(&set, 0);
 	set_reload(&set, ONE_OTHER_AT_0);
 	assert_int_equal(user_ask(&fresh, &set.bed), UPSTREAM_PENDING);
 	run_pending();
@@ -557,7 +537,7 @@ static void test_cap_over_workers_that_reload_one_after_the_other(void **state)
 	user_drop(&held, &other);
 	user_await(&fresh, &set.bed);
 	assert_int_equal(fresh.cause, CAUSE_NONE);
-	end_accept(&ends[1], &set.doors[0]);
+	set_accept(&set, 0);
 	upstreams_close(other.ups, bed_on_closed, &other);
 	while (other.closed == 0)
 		io_run(fixture.io);
@@ -567,8 +547,6 @@ static void test_cap_over_workers_that_reload_one_after_the_other(void **state)
 	config_free(older);
 	user_end(&fresh, &set);
 	set_close(&set);
-	end_close(&ends[0]);
-	end_close(&ends[1]);
 }
 
 /* --- books ------------------------------------------------------------------------------------------------------- */
@@ -578,11 +556,9 @@ static void test_counters_over_pools(void **state)
 {
 	struct set set;
 	struct user held, fresh;
-	struct end ends[2];
 	struct weir_pool_stats stats;
 
-	set_open(&set, ONE_AT_0);
-	connect_at(&held, &set, 0, &ends[0]);
+	set_open_held(&set, ONE_AT_0, &held);
 	for (int i = 1; i < 4; i++) {
 		set_reload(&set, i % 2 != 0 ? TWO_AT_0 : SIX_AT_0);
 		stats = bed_stats(&set.bed, 0);
@@ -592,7 +568,7 @@ static void test_counters_over_pools(void **state)
 		/* The one in between was never used and is gone. */
 		assert_int_equal(count_endpoints(&set), 2);
 	}
-	connect_at(&fresh, &set, 0, &ends[1]);
+	connect_at(&fresh, &set, 0);
 	stats = bed_stats(&set.bed, 0);
 	assert_int_equal(stats.leased, 2);
 	assert_int_equal(stats.opened, 2);
@@ -608,8 +584,6 @@ static void test_counters_over_pools(void **state)
 	set_reload(&set, AT_1);
 	assert_int_equal(bed_stats(&set.bed, 0).opened, 0);
 	set_close(&set);
-	end_close(&ends[0]);
-	end_close(&ends[1]);
 }
 
 /* What was learned of the backend was handed on when it was succeeded; it may have been wrong. */
@@ -617,10 +591,8 @@ static void test_beliefs_are_not_left_behind(void **state)
 {
 	struct set set;
 	struct user held;
-	struct end end;
 
-	set_open(&set, ONE_AT_0);
-	connect_at(&held, &set, 0, &end);
+	set_open_held(&set, ONE_AT_0, &held);
 	endpoint_announced(bed_endpoint(&set.bed, 0), 7 * US_PER_S);
 	set_reload(&set, TWO_AT_0);
 	assert_int_equal(bed_endpoint(&set.bed, 0)->stats.announced_idle_us, 7 * US_PER_S);
@@ -629,7 +601,6 @@ static void test_beliefs_are_not_left_behind(void **state)
 	assert_int_equal(count_endpoints(&set), 1);
 	assert_int_equal(bed_endpoint(&set.bed, 0)->stats.announced_idle_us, 9 * US_PER_S);
 	set_close(&set);
-	end_close(&end);
 }
 
 /* Whatever is another in `pool`, the pool is another. */
