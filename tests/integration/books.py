@@ -1,28 +1,14 @@
 """The gateway's books, as its administration tells them."""
 
-import re
-import socket
-
-from raw import TIMEOUT, Wire, get
-
-SAMPLE = re.compile(r'^([a-z_]+)(?:\{(.*)\})? ([0-9.]+|\+Inf)$')
-LABEL = re.compile(r'([a-z_]+)="([^"]*)"')
+from admin import Admin
 
 
 class Books:
     """Metrics at one moment."""
 
     def __init__(self, gateway):
-        host, _, port = gateway.config["admin"]["address"].rpartition(":")
-        wire = Wire(socket.create_connection((host, int(port)), TIMEOUT))
-        answer = wire.ask(get("/metrics"))
-        wire.close()
-        assert answer.status == 200
-        self.samples = []
-        for line in answer.body.decode().splitlines():
-            if not line.startswith("#"):
-                name, labels, value = SAMPLE.match(line).groups()
-                self.samples.append((name, dict(LABEL.findall(labels or "")), float(value)))
+        values = Admin(gateway).metrics().values
+        self.samples = [(name, dict(labels), value) for (name, labels), value in values.items()]
 
     def total(self, name, **labels):
         """The sum of all series of that name with these labels. There must be one."""

@@ -68,11 +68,11 @@ def silent(_query):
 
 
 class NameServer:
-    def __init__(self, port=0):
+    def __init__(self, port=0, host="127.0.0.1"):
         self.port = port or free_port()
-        self.tcp = socket.create_server(("127.0.0.1", self.port))
+        self.tcp = socket.create_server((host, self.port))
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind(("127.0.0.1", self.port))
+        self.udp.bind((host, self.port))
         self.answers = {}
         self.queries = []               # (name, kind)
         self.changed = threading.Condition()

@@ -9,7 +9,7 @@ import select
 import socket
 import threading
 
-from raw import TIMEOUT, Wire, response
+from raw import TIMEOUT, Wire, get, response
 
 
 class Origin:
@@ -49,6 +49,12 @@ class Origin:
     def is_untouched(self):
         """Whether nobody has connected who was not accepted."""
         return not self.is_wanted()
+
+    def asked(self, gateway, request=get()):
+        """A new client whose request has arrived: the client, the wire that waits for an answer, the request."""
+        client = gateway.connect().send(request)
+        wire = self.accept()
+        return client, wire, wire.read_request()
 
     def answer(self, data, timeout=TIMEOUT):
         """Accepts, reads a request, sends the bytes. Returns wire and request."""

@@ -28,9 +28,7 @@ def test_record_of_a_proxied_request(gateway, origin):
 
 
 def test_phases_add_up(gateway, origin):
-    client = gateway.connect().send(get())
-    wire = origin.accept()
-    wire.read_request()
+    client, wire, _ = origin.asked(gateway)
     client.expect_silence(0.1)
     wire.send("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n")
     client.read_head()
@@ -56,9 +54,7 @@ def test_reused_connection_has_no_connect_phase(gateway, origin):
 
 def test_wait_in_the_queue_is_told_apart(start, origin):
     gateway = start(configuration(origin, upstream={"pool": {"max_connections": 1}}))
-    first = gateway.connect().send(get("/1"))
-    wire = origin.accept()
-    wire.read_request()
+    first, wire, _ = origin.asked(gateway, get("/1"))
     second = gateway.connect().send(get("/2"))
     second.expect_silence(0.1)
     wire.send(response())

@@ -6,124 +6,17 @@ import json
 import re
 import select
 import signal
-import socket
 
 import pytest
 
 import malformed
+from admin import Metrics, administered
 from gateway import ROOT, configuration, eventually, free_port, run, sanitizer
-from raw import TIMEOUT, Wire, get, post, response
+from raw import get, post, response
 
 pytestmark = pytest.mark.threads
 
 CONNECTIONS_MAX = 32
-
-
-class Admin:
-    """The administration of a running gateway."""
-
-    def __init__(self, gateway):
-        self.gateway = gateway
-        self.address = gateway.config["admin"]["address"]
-
-    def connect(self):
-        if self.address.startswith("unix:"):
-            sock = socket.socket(socket.AF_UNIX)
-            sock.settimeout(TIMEOUT)
-            sock.connect(self.address[len("unix:"):])
-        else:
-            host, _, port = self.address.rpartition(":")
-            sock = socket.create_connection((host, int(port)), TIMEOUT)
-        wire = Wire(sock)
-        self.gateway.wires.append(wire)
-        return wire
-
-    def ask(self, path, fields=()):
-        wire = self.connect()
-        answer = wire.ask(get(path, fields=fields))
-        wire.close()
-        return answer
-
-    def metrics(self):
-        answer = self.ask("/metrics")
-        assert answer.status == 200
-        return Metrics(answer.body.decode())
-
-
-LABEL = r'[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\[\\"n])*"'
-SAMPLE = re.compile(rf"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{{({LABEL}(?:,{LABEL})*)\}})? ([0-9]+(?:\.[0-9]+)?)$")
-
-
-def unescape(text):
-    return re.sub(r"\\(.)", lambda match: "\n" if match[1] == "n" else match[1], text)
-
-
-class Metrics:
-    """A text, read as strictly as the format allows: each family once, HELP and TYPE before its samples, no doubles."""
-
-    def __init__(self, text):
-        self.types, self.values = {}, {}
-        helped = family = None
-        assert text.endswith("\n")
-        for line in text[:-1].split("\n"):
-            if line.startswith("# HELP "):
-                helped = line.split(" ", 3)[2]
-                assert line.split(" ", 3)[3]
-            elif line.startswith("# TYPE "):
-                _, _, family, kind = line.split(" ")
-                assert family == helped and family not in self.types and kind in ("counter", "gauge", "histogram")
-                assert family.endswith("_total") == (kind == "counter")
-                self.types[family] = kind
-            else:
-                self._sample(line, family)
-        assert set(self.types) == {self._family(name) for name, _ in self.values}, "a family without samples"
-        self._check_histograms()
-
-    def _family(self, name):
-        """Of a histogram's samples; every other name is its own."""
-        family = re.sub(r"_(bucket|sum|count)$", "", name)
-        return family if self.types.get(family) == "histogram" else name
-
-    def _check_histograms(self):
-        """Buckets never fall, and the last one counts all."""
-        rows = {}
-        for (name, labels), value in self.values.items():
-            bound = dict(labels).get("le")
-            if bound is not None and name.endswith("_bucket"):
-                rest = frozenset((n, v) for n, v in labels if n != "le")
-                rows.setdefault((self._family(name), rest), []).append((float(bound), value))
-        for (family, labels), row in rows.items():
-            assert row == sorted(row) and row[-1][0] == float("inf")
-            assert [value for _, value in row] == sorted(value for _, value in row)
-            assert self.values[f"{family}_count", labels] == row[-1][1]
-            assert self.values[f"{family}_sum", labels] >= 0
-
-    def _sample(self, line, family):
-        parts = SAMPLE.match(line)
-        assert parts, f"not a sample: {line!r}"
-        name, labels, value = parts[1], parts[2] or "", parts[3]
-        pairs = (label.split("=", 1) for label in re.findall(LABEL, labels))
-        key = name, frozenset((n, unescape(v[1:-1])) for n, v in pairs)
-        assert self._family(name) == family and key not in self.values, line
-        self.values[key] = float(value)
-
-    def get(self, name, **labels):
-        return self.values[name, frozenset(labels.items())]
-
-    def moved_since(self, before):
-        """Every counter that traffic moved, and by how much: {(name, labels): difference}. None goes back."""
-        moved = {}
-        for key, value in self.values.items():
-            if self.types.get(key[0]) == "counter" and not key[0].startswith(("process_", "weir_pool_audits_")):
-                assert value >= before.values[key], f"{key} went back"
-                if value != before.values[key]:
-                    moved[key[0], tuple(sorted(v for _, v in key[1]))] = value - before.values[key]
-        return moved
-
-
-def administered(start, *origins, **options):
-    gateway = start(configuration(*origins, **{"admin": {"address": f"127.0.0.1:{free_port()}"}, **options}))
-    return gateway, Admin(gateway)
 
 
 @pytest.fixture
@@ -144,9 +37,7 @@ def test_healthy_and_ready(admin):
 
 def test_not_ready_while_draining(start, origin):
     gateway, admin = administered(start, origin, workers=2)
-    client = gateway.connect().send(get())
-    wire = origin.accept()
-    wire.read_request()
+    client, wire, _ = origin.asked(gateway)
     kept = admin.connect()
     assert kept.ask(get("/readyz")).status == 200
     gateway.signal(signal.SIGTERM)

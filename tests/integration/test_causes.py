@@ -38,9 +38,7 @@ def test_dead_unix_socket_refuses_everybody_alike(start, tmp_path):
 def test_upstream_that_dies_refuses_the_whole_queue_alike(start, make_origin, tmp_path):
     origin = make_origin(path=tmp_path / "origin")
     gateway = start(configuration(origin, upstream={"pool": {"max_connections": 1, "acquire_timeout": "5s"}}))
-    first = gateway.connect().send(get("/first"))
-    wire = origin.accept()
-    wire.read_request()
+    first, wire, _ = origin.asked(gateway, get("/first"))
     queued = [gateway.connect().send(get("/queued")) for _ in range(20)]
     for client in queued:
         client.wait_taken()

@@ -24,9 +24,7 @@ def refuses_connections(gateway):
 
 
 def test_running_request_is_finished(gateway, origin):
-    client = gateway.connect().send(get())
-    wire = origin.accept()
-    wire.read_request()
+    client, wire, _ = origin.asked(gateway)
     drain(gateway)
     eventually(lambda: refuses_connections(gateway))
     assert gateway.process.poll() is None
@@ -67,9 +65,7 @@ def test_upload_under_way_is_finished(gateway, origin):
 
 def test_waiting_request_gets_its_turn(start, origin):
     gateway = start(configuration(origin, upstream={"pool": {"max_connections": 1}}))
-    first = gateway.connect().send(get("/1"))
-    wire = origin.accept()
-    wire.read_request()
+    first, wire, _ = origin.asked(gateway, get("/1"))
     second = gateway.connect().send(get("/2"))
     second.wait_taken()
     drain(gateway)

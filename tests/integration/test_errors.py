@@ -50,18 +50,14 @@ def test_connect_refused(start):
 
 
 def test_upstream_reset(gateway, origin):
-    client = gateway.connect().send(get())
-    wire = origin.accept()
-    wire.read_request()
+    client, wire, _ = origin.asked(gateway)
     wire.reset()
     assert_error(client.read_response(), gateway.record(), 502, "upstream_reset", "connection_terminated")
 
 
 def test_pool_queue_full(start, origin):
     gateway = start(configuration(origin, upstream={"pool": {"max_connections": 1, "max_pending": 0}}))
-    first = gateway.connect().send(get("/1"))
-    wire = origin.accept()
-    wire.read_request()
+    first, wire, _ = origin.asked(gateway, get("/1"))
     answer = gateway.connect().ask(get("/2"))
     assert_error(answer, gateway.record(), 503, "pool_queue_full", "connection_limit_reached")
     wire.send(response())

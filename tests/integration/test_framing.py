@@ -184,9 +184,7 @@ def test_head_has_no_content(gateway, origin, fields):
 
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
 def test_statuses_without_content(gateway, origin, status):
-    client = gateway.connect().send(get())
-    wire = origin.accept()
-    wire.read_request()
+    client, wire, _ = origin.asked(gateway)
     wire.send(f"HTTP/1.1 {status}\r\nETag: \"x\"\r\n\r\n")
     answer = client.read_response()
     assert (answer.status, answer.get("ETag"), answer.get("Transfer-Encoding")) == (int(status[:3]), '"x"', None)
@@ -196,9 +194,7 @@ def test_statuses_without_content(gateway, origin, status):
 
 def test_204_with_a_length_of_0_goes_on_without_it(gateway, origin):
     """RFC 9110 §8.6 forbids the field; with 0 it is a harmless slip of the upstream."""
-    client = gateway.connect().send(get())
-    wire = origin.accept()
-    wire.read_request()
+    client, wire, _ = origin.asked(gateway)
     wire.send("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n")
     answer = client.read_response()
     assert (answer.status, answer.get("Content-Length")) == (204, None)
@@ -207,9 +203,7 @@ def test_204_with_a_length_of_0_goes_on_without_it(gateway, origin):
 
 
 def test_304_may_have_the_length_of_what_it_does_not_send(gateway, origin):
-    client = gateway.connect().send(get())
-    wire = origin.accept()
-    wire.read_request()
+    client, wire, _ = origin.asked(gateway)
     wire.send("HTTP/1.1 304 Not Modified\r\nContent-Length: 1000\r\n\r\n")
     assert client.read_response().get("Content-Length") == "1000"
     client.send(get("/next"))
@@ -224,9 +218,7 @@ def test_205_is_a_response_like_others(gateway, origin):
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 def test_truncated_content_never_looks_complete(gateway, origin, framing):
-    client = gateway.connect().send(get())
-    wire = origin.accept()
-    wire.read_request()
+    client, wire, _ = origin.asked(gateway)
     if framing == "length":
         wire.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
     else:

@@ -41,14 +41,6 @@ def queued(gateway, request):
     return client
 
 
-def asked(gateway, origin, target="/"):
-    """A client whose request has arrived."""
-    client = gateway.connect().send(get(target))
-    wire = origin.accept()
-    assert wire.read_request().target == target
-    return client, wire
-
-
 def must_be_gone(record, status=499):
     assert (record["status"], record["cause"]) == (status, "client_gone")
 
@@ -84,7 +76,7 @@ def test_half_close_after_pipelined_requests(serving, origin):
 
 
 def test_half_close_while_the_answer_runs(serving, origin):
-    client, wire = asked(serving, origin)
+    client, wire, _ = origin.asked(serving)
     wire.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst")
     client.read_head()
     assert client.take(5) == b"first"
@@ -98,7 +90,7 @@ def test_half_close_while_the_answer_runs(serving, origin):
 
 def test_half_close_in_the_queue(start, origin):
     gateway = start(half_closing(origin, "serve", upstream={"pool": {"max_connections": 1}}))
-    first, wire = asked(gateway, origin, "/1")
+    first, wire, _ = origin.asked(gateway, get("/1"))
     second = queued(gateway, get("/2"))
     second.half_close()
     wire.send(response("one"))
@@ -114,7 +106,7 @@ def test_who_leaves_the_queue_by_an_orderly_close(start, origin):
     """As every client does that loses its patience: nobody is served for it."""
     gateway = start(half_closing(origin, "abort", upstream={"pool": {"max_connections": 1, "acquire_timeout": "60s"},
         "timeouts": {"first_byte": "60s"}}))
-    first, wire = asked(gateway, origin, "/1")
+    first, wire, _ = origin.asked(gateway, get("/1"))
     leavers = [queued(gateway, request) for request in (get("/leaves"), post("content", "/leaves"), get("/leaves"))]
     leavers[0].half_close()
     leavers[1].half_close()
@@ -135,7 +127,7 @@ def test_half_close_while_the_first_byte_is_waited_for(start, origin):
     """Its connection is closed at once, and the next one has the place."""
     gateway = start(half_closing(origin, "abort", upstream={"pool": {"max_connections": 1, "acquire_timeout": "60s"},
         "timeouts": {"first_byte": "60s"}}))
-    client, wire = asked(gateway, origin)
+    client, wire, _ = origin.asked(gateway)
     behind = queued(gateway, get("/behind"))
     client.half_close()
     wire.expect_gone()
@@ -147,7 +139,7 @@ def test_half_close_while_the_first_byte_is_waited_for(start, origin):
 
 
 def test_half_close_while_the_answer_runs_is_an_abort(gateway, origin):
-    client, wire = asked(gateway, origin)
+    client, wire, _ = origin.asked(gateway)
     wire.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst")
     client.read_head()
     client.half_close()
@@ -300,7 +292,7 @@ def test_reload_changes_it(start, origin):
     """Also what an end means that came before."""
     gateway = start(half_closing(origin, "serve", upstream={"pool": {"max_connections": 1, "acquire_timeout": "60s"},
         "timeouts": {"first_byte": "60s"}}))
-    first, wire = asked(gateway, origin, "/1")
+    first, wire, _ = origin.asked(gateway, get("/1"))
     first.half_close()
     second = queued(gateway, get("/2"))
     second.half_close()
@@ -392,9 +384,7 @@ def test_half_close_without_a_request(either):
 
 def test_client_resets_while_it_waits(gateway, origin):
     """Nobody wants the answer any more: the upstream is let go at once, and nothing leaks."""
-    client = gateway.connect().send(get())
-    wire = origin.accept()
-    wire.read_request()
+    client, wire, _ = origin.asked(gateway)
     client.reset()
     wire.expect_gone()
     record = gateway.record()
@@ -402,9 +392,7 @@ def test_client_resets_while_it_waits(gateway, origin):
 
 
 def test_client_resets_while_the_answer_runs(gateway, origin):
-    client = gateway.connect().send(get())
-    wire = origin.accept()
-    wire.read_request()
+    client, wire, _ = origin.asked(gateway)
     wire.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nfirst")
     client.read_head()
     client.reset()

@@ -61,9 +61,7 @@ def test_hop_by_hop_fields_are_removed(gateway, origin):
 @pytest.mark.parametrize("cut", [8, 20, 27, 30])
 def test_cut_anywhere(gateway, origin, cut):
     both = b"HTTP/1.1 103 Early Hints\r\n\r\n" + response("final")
-    client = gateway.connect().send(get())
-    wire = origin.accept()
-    wire.read_request()
+    client, wire, _ = origin.asked(gateway)
     wire.send_apart([both[:cut], both[cut:]])
     assert client.read_response().status == 103
     assert client.read_response().body == b"final"

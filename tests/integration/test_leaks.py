@@ -11,9 +11,9 @@ import time
 
 import pytest
 
+from admin import administered
 from gateway import BINARY, configuration, eventually, free_port, run
 from raw import get, response
-from test_admin import Admin
 from test_upgrade import open_tunnel
 
 TOLD = "a request has had its connection for"
@@ -22,21 +22,11 @@ TOLD = "a request has had its connection for"
 def watched(start, *origins, pool, timeouts=None, **options):
     """A gateway whose timeouts do not end what the watch is to find."""
     long = {"first_byte": "60s", "idle": "60s", "request": 0, **(timeouts or {})}
-    config = configuration(*origins, upstream={"pool": pool, "timeouts": long},
-        **{"admin": {"address": f"127.0.0.1:{free_port()}"}, **options})
-    gateway = start(config)
-    return gateway, Admin(gateway)
+    return administered(start, *origins, upstream={"pool": pool, "timeouts": long}, **options)
 
 
 def counter(admin, origin, name, **labels):
     return admin.metrics().get(name, upstream="origin", endpoint=origin.address, **labels)
-
-
-def asked(gateway, origin, target="/", fields=()):
-    """A request that has arrived and waits for its answer."""
-    client = gateway.connect().send(get(target, fields=fields))
-    wire = origin.accept()
-    return client, wire, wire.read_request()
 
 
 # --- the watch ------------------------------------------------------------------------------------------------------------
@@ -44,7 +34,7 @@ def asked(gateway, origin, target="/", fields=()):
 
 def test_a_stalled_request_is_told_of_once(start, origin):
     gateway, admin = watched(start, origin, pool={"leak_after": "100ms"})
-    client, wire, request = asked(gateway, origin, "/slow?token=secret")
+    client, wire, request = origin.asked(gateway, get("/slow?token=secret"))
     told = gateway.event(TOLD)
     for part in ("upstream origin", f"endpoint {origin.address}", f"request {request.get('X-Request-Id')}",
             "GET /slow,", "route all", "is waiting"):
@@ -75,7 +65,7 @@ def test_many_stalled_requests_are_counted(start, origin):
 def test_a_stalled_request_is_ended_and_its_place_recovered(start, origin):
     gateway, admin = watched(start, origin,
         pool={"leak_after": "50ms", "reclaim_after": "200ms", "max_connections": 1, "acquire_timeout": "10s"})
-    client, wire, _ = asked(gateway, origin)
+    client, wire, _ = origin.asked(gateway)
     # There is one place: who waits for it gets it as soon as it is reclaimed.
     waiting = gateway.connect().send(get("/next"))
     answer = client.read_response()
@@ -97,7 +87,7 @@ def test_a_stalled_request_is_ended_and_its_place_recovered(start, origin):
 
 def test_an_answer_that_stalls_is_cut_off(start, origin):
     gateway, _ = watched(start, origin, pool={"leak_after": "50ms", "reclaim_after": "200ms"})
-    client, wire, _ = asked(gateway, origin)
+    client, wire, _ = origin.asked(gateway)
     wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
     assert client.read_head().status == 200
     client.take(4)
@@ -145,8 +135,8 @@ def test_no_watch(start, make_origin):
         "timeouts": config["upstreams"][0]["timeouts"]}
     gateway.reload({**config, "upstreams": config["upstreams"] + [watched_too], "routes": [
         {"name": "watched", "match": {"path": "/watched"}, "upstream": "watched"}, *config["routes"]]})
-    client, wire, _ = asked(gateway, off)
-    other, other_wire, _ = asked(gateway, on, "/watched")
+    client, wire, _ = off.asked(gateway)
+    other, other_wire, _ = on.asked(gateway, get("/watched"))
     assert "upstream watched" in gateway.event(TOLD)
     for each, one in ((client, wire), (other, other_wire)):
         one.send(response("late"))
@@ -157,8 +147,8 @@ def test_no_watch(start, make_origin):
 
 @pytest.mark.parametrize("before, after, same", [("5m", None, True), (0, None, False), (0, 0, True), (0, "5m", False)])
 def test_no_watch_is_not_the_default(start, origin, before, after, same):
-    """Five minutes are too long to wait for. But a pool that is watched in another way is another pool, so after a reload
-    the old one's connection is closed."""
+    """Five minutes are too long to wait for. But a pool that is watched in another way is another pool, so after a
+    reload the old one's connection is closed."""
     gateway, _ = watched(start, origin, pool={"leak_after": before})
     client = gateway.connect().send(get())
     wire, _ = origin.answer(response())
@@ -219,7 +209,7 @@ def test_leaks_when_nothing_runs(start, origin):
 
 def test_leaks_tells_who_holds_what(start, origin):
     gateway, _ = watched(start, origin, pool={"max_connections": 1, "acquire_timeout": "30s"})
-    holder, wire, request = asked(gateway, origin, "/holds?secret")
+    holder, wire, request = origin.asked(gateway, get("/holds?secret"))
     waiter = gateway.connect().send(get("/waits"))
     told = eventually(lambda: (all := leaks(gateway)) and len(all["exchanges"]) == 2 and all)
     assert [e["path"] for e in told["exchanges"]] == ["/holds", "/waits"]
@@ -243,7 +233,7 @@ def test_leaks_tells_who_holds_what(start, origin):
 
 def test_leaks_of_many_are_the_oldest_of_all_workers(start, origin):
     gateway, _ = watched(start, origin, pool={}, workers=2)
-    held = [asked(gateway, origin, f"/{i}") for i in range(25)]
+    held = [origin.asked(gateway, get(f"/{i}")) for i in range(25)]
     told = leaks(gateway)
     for kind, time_of in (("leases", "held_s"), ("exchanges", "age_s")):
         assert [e[time_of] for e in told[kind]] == sorted((e[time_of] for e in told[kind]), reverse=True)
@@ -256,7 +246,8 @@ def test_leaks_of_many_are_the_oldest_of_all_workers(start, origin):
 
 def test_leaks_of_odd_requests_are_fit_to_print(start, origin):
     gateway, _ = watched(start, origin, pool={}, listener={"trusted_proxies": ["127.0.0.1"]})
-    client, wire, _ = asked(gateway, origin, "/%C3%BC%22'" + "x" * 3000, fields=['X-Request-Id: "\\\t<&>'])
+    odd = get("/%C3%BC%22'" + "x" * 3000, fields=['X-Request-Id: "\\\t<&>'])
+    client, wire, _ = origin.asked(gateway, odd)
     (lease,) = leaks(gateway)["leases"]
     assert len(lease["path"]) < 128 and lease["path"].endswith("...")
     table = run("leaks", "-c", gateway.file).stdout

@@ -118,6 +118,13 @@ def test_body_bytes_with_expectation_are_refused_before_the_content(start, origi
     assert origin.is_untouched()
 
 
+def is_served(gateway):
+    """Whether a new client is."""
+    with contextlib.suppress(OSError):
+        return gateway.connect().ask(get()).status == 200
+    return False
+
+
 def test_connections(start, origin):
     gateway = limited(start, origin, connections=5)
     origin.serve()
@@ -132,14 +139,7 @@ def test_connections(start, origin):
     refused.half_close().expect_end()
     # A place that became free is a place.
     clients.pop().close()
-
-    def is_served():
-        again = gateway.connect()
-        with contextlib.suppress(OSError):
-            return again.ask(get()).status == 200
-        return False
-
-    eventually(is_served)
+    eventually(lambda: is_served(gateway))
 
 
 def test_connections_far_beyond_the_limit(start, origin):
@@ -151,14 +151,7 @@ def test_connections_far_beyond_the_limit(start, origin):
     for client in clients[1:]:
         client.close()
     assert clients[0].ask(get()).status == 200
-
-    def is_served():
-        again = gateway.connect()
-        with contextlib.suppress(OSError):
-            return again.ask(get()).status == 200
-        return False
-
-    eventually(is_served)
+    eventually(lambda: is_served(gateway))
 
 
 # --- of the machine --------------------------------------------------------------------------------------------------
@@ -177,14 +170,7 @@ def test_out_of_descriptors_pauses_accepting_without_spinning(start, origin):
     assert gateway.cpu_seconds() - before < 0.15 * (3 if sanitizer() else 1)
     for client in clients:
         client.close()
-
-    def is_served():
-        again = gateway.connect()
-        with contextlib.suppress(OSError):
-            return again.ask(get()).status == 200
-        return False
-
-    eventually(is_served)
+    eventually(lambda: is_served(gateway))
     eventually(lambda: gateway.open_files() < 30)
 
 

@@ -1,13 +1,14 @@
 """Endpoints with host names: their addresses come, change and go while requests run, and none of them may notice."""
 
+import os
 import re
 import struct
 import subprocess
 import threading
-import urllib.request
 
 import pytest
 
+from admin import Admin
 from gateway import configuration, eventually, free_port, needs_ipv6
 from nameserver import (A, AAAA, CNAME, NOTIMP, NXDOMAIN, REFUSED, SERVFAIL, TRUNCATED, NameServer, address_record,
     addresses, encode_name, failing, record, silent)
@@ -137,13 +138,10 @@ def test_metrics_and_labels_are_bounded(start, nameserver):
     many = [f"127.1.{i // 200}.{i % 200}" for i in range(400)]
     nameserver.answers[NAME] = lambda query: (addresses(*reversed(many))(query) if query.stream else
         [query.message(flags=TRUNCATED)])
-    admin = free_port()
-    gateway = start(configured(nameserver, free_port(), admin={"address": f"127.0.0.1:{admin}"}))
+    gateway = start(configured(nameserver, free_port(), admin={"address": f"127.0.0.1:{free_port()}"}))
     gateway.event(f"resolved {NAME}: +127.1.0.0 +127.1.0.1 ")
-    with urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=10) as answer:
-        text = answer.read().decode()
-    found = set(re.findall(rf'weir_pool_waiters{{upstream="origin",endpoint="{NAME}\[([0-9.]+)\]:', text))
-    assert found == set(many[:64])
+    told = " ".join(Admin(gateway).metrics().labels("weir_pool_waiters", "endpoint"))
+    assert set(re.findall(rf"{NAME}\[([0-9.]+)\]:", told)) == set(many[:64])
 
 
 # --- change ----------------------------------------------------------------------------------------------------------
@@ -153,9 +151,7 @@ def test_requests_follow_the_address(start, nameserver, make_twins):
     old, new = make_twins(OLD, NEW)
     nameserver.answers[NAME] = addresses(OLD)
     gateway = start(configured(nameserver, old.port))
-    held = gateway.connect().send(get("/held"))
-    busy = old.accept()
-    busy.read_request()
+    held, busy, _ = old.asked(gateway, get("/held"))
     client = gateway.connect().send(get())
     idle, _ = old.answer(response(b"old"))
     assert client.read_response().body == b"old"
@@ -313,14 +309,16 @@ def test_system_name_servers(start, make_twins, tmp_path):
     resolv_conf = tmp_path / "resolv.conf"
     resolv_conf.write_text("nameserver 127.0.0.99\n")
     under = _own_resolv_conf(resolv_conf)
+    # An address of this process's, for there is only one port of this service.
+    host = f"127.53.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}"
     try:
-        server = NameServer(port=53)
+        server = NameServer(port=53, host=host)
     except OSError:
         pytest.skip("port 53 is not free")
     server.answers[NAME] = addresses(OLD)
     gateway = start(configuration(f"users:{old.port}", resolver={"timeout": "100ms", "attempts": 1}), under=under)
     gateway.event("users cannot be resolved: ")
-    resolv_conf.write_text("search test\nnameserver 127.0.0.1\n")
+    resolv_conf.write_text(f"search test\nnameserver {host}\n")
     gateway.event(f"resolved users: +{OLD}")
     server.close()
     eventually(lambda: ask(gateway).status == 200)
@@ -525,20 +523,18 @@ def test_many_names(start, nameserver):
     names = [f"n{i}.test" for i in range(1000)]
     for name in names:
         nameserver.answers[name] = addresses(OLD, ttl=300)
-    admin = free_port()
-    config["admin"] = {"address": f"127.0.0.1:{admin}"}
+    config["admin"] = {"address": f"127.0.0.1:{free_port()}"}
     config["upstreams"] = [{"name": f"u{k}", "pool": {"max_connections": 1, "max_pending": 1},
         "endpoints": [{"address": f"{name}:{81 + i}"} for i, name in enumerate(names[k * 250:k * 250 + 250])]}
         for k in range(4)]
     config["routes"][0]["upstream"] = "u0"
     gateway = start(config)
 
-    def all_are_there():
-        with urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=10) as answer:
-            found = re.findall(r'weir_pool_waiters\{upstream="u\d",endpoint="([^[]+)\[', answer.read().decode())
-        return set(found) == set(names)
+    def known():
+        told = Admin(gateway).metrics().labels("weir_pool_waiters", "endpoint")
+        return {endpoint.partition("[")[0] for endpoint in told}
 
-    eventually(all_are_there, timeout=20)
+    eventually(lambda: known() == set(names), timeout=20)
     # The log has no room for a thousand lines at once.
     assert gateway.event(" more lines about host names")
     assert gateway.events.text().count(" resolved n") < 1000

@@ -45,9 +45,7 @@ def test_waiters_are_served_in_the_order_in_which_they_came(start, origin):
 
 def test_max_pending(start, origin):
     gateway = start(configuration(origin, upstream={"pool": {"max_connections": 1, "max_pending": 1}}))
-    first = gateway.connect().send(get("/1"))
-    wire = origin.accept()
-    wire.read_request()
+    first, wire, _ = origin.asked(gateway, get("/1"))
     second = gateway.connect().send(get("/2"))
     second.wait_taken()
     answer = gateway.connect().ask(get("/3"))
@@ -62,9 +60,7 @@ def test_max_pending(start, origin):
 
 def test_client_that_leaves_the_queue_frees_its_place(start, origin):
     gateway = start(configuration(origin, upstream={"pool": {"max_connections": 1, "max_pending": 1}}))
-    first = gateway.connect().send(get("/1"))
-    wire = origin.accept()
-    wire.read_request()
+    first, wire, _ = origin.asked(gateway, get("/1"))
     leaver = gateway.connect().send(get("/leaves"))
     leaver.wait_taken()
     leaver.reset()
@@ -145,9 +141,7 @@ def test_max_connecting(start, make_origin):
 
 def test_acquire(start, origin):
     gateway = start(configuration(origin, upstream={"pool": {"max_connections": 1, "acquire_timeout": SHORT_TEXT}}))
-    first = gateway.connect().send(get("/1"))
-    wire = origin.accept()
-    wire.read_request()
+    first, wire, _ = origin.asked(gateway, get("/1"))
     second = gateway.connect()
     with due():
         answer = second.ask(get("/2"))

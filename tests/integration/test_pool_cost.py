@@ -12,8 +12,8 @@ from servers import command
 
 pytestmark = pytest.mark.skipif(sanitizer() is not None, reason="the pool is compiled here, for speed")
 
-# For the pair: what it costs now, and a tenth more. (100 ns are some 300 cycles, in which a present processor does about a
-# thousand instructions.)
+# For the pair: what it costs now, and a tenth more. (100 ns are some 300 cycles, in which a present processor does about
+# a thousand instructions.)
 INSTRUCTIONS_MAX = {"lifo": 730, "fifo": 755, "budget": 775, "leak_watch": 740, "queue": 1385}
 
 

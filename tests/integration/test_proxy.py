@@ -185,9 +185,7 @@ def test_head_sent_byte_by_byte(gateway, origin):
 
 
 def test_response_sent_byte_by_byte(gateway, origin):
-    client = gateway.connect().send(get())
-    wire = origin.accept()
-    wire.read_request()
+    client, wire, _ = origin.asked(gateway)
     answer = response("body", fields=["A: b"])
     wire.send_apart([answer[i:i + 1] for i in range(len(answer))])
     answer = client.read_response()

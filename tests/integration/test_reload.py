@@ -9,10 +9,10 @@ import socket
 import subprocess
 import threading
 import time
-import urllib.request
 
 import pytest
 
+from admin import administered
 from gateway import BINARY, configuration, eventually, free_port, merged, sanitizer
 from raw import get, response
 from test_upgrade import SWITCH
@@ -149,9 +149,7 @@ def test_what_takes_effect_at_the_next_start(start, origin):
 
 def test_hangup_while_draining(start, origin):
     gateway = start(configuration(origin))
-    client = gateway.connect().send(get())
-    wire = origin.accept()
-    wire.read_request()
+    client, wire, _ = origin.asked(gateway)
     gateway.signal(signal.SIGTERM)
     gateway.event("SIGTERM: draining")
     said = gateway.hang_up(endpoints(gateway.config, origin))
@@ -283,9 +281,7 @@ def test_removed_endpoint_has_its_idle_connections_closed(start, make_origin):
 def test_upstream_is_removed_while_a_request_runs(start, make_origin):
     one, two = make_origin(), make_origin()
     gateway = start(configuration(one))
-    client = gateway.connect().send(get())
-    wire = one.accept()
-    wire.read_request()
+    client, wire, _ = one.asked(gateway)
     config = endpoints(gateway.config, two)
     config["upstreams"][0]["name"] = config["routes"][0]["upstream"] = "other"
     gateway.reload(config)
@@ -524,18 +520,15 @@ def test_hangups_in_a_row_are_not_lost(start):
 
 def metric(admin, name, origin):
     """The sample of the endpoint; None: there is none."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=5) as page:
-        text = page.read().decode()
-    labels = f'upstream="origin",endpoint="{origin.address}"'
-    found = re.search(rf"^{name}{{{re.escape(labels)}}} (\d+)$", text, re.M)
-    return int(found[1]) if found else None
+    told = admin.metrics()
+    if origin.address not in told.labels(name, "endpoint"):
+        return None
+    return told.get(name, upstream="origin", endpoint=origin.address)
 
 
 def test_metrics_after_a_reload(start, make_origin):
     one, two = make_origin(), make_origin()
-    admin = free_port()
-    gateway = start(configuration(one.serve(), workers=2, admin={"address": f"127.0.0.1:{admin}"}))
-
+    gateway, admin = administered(start, one.serve(), workers=2)
     for _ in range(3):
         assert ask(gateway).status == 200
     assert metric(admin, "weir_pool_waiters", two) is None
@@ -551,8 +544,7 @@ def test_metrics_after_a_reload(start, make_origin):
 
 
 def test_counters_do_not_go_back_with_another_pool(start, origin):
-    admin = free_port()
-    gateway = start(configuration(origin.serve(), workers=2, admin={"address": f"127.0.0.1:{admin}"}))
+    gateway, admin = administered(start, origin.serve(), workers=2)
     for i in range(4):
         assert ask(gateway).status == 200
         opened = metric(admin, "weir_pool_opened_total", origin)

@@ -4,15 +4,14 @@ The request is sent again, once, on a new connection, and only where nothing can
 """
 
 import json
-import re
 import select
 import signal
 import time
-import urllib.request
 
 import pytest
 
-from gateway import configuration, eventually, free_port
+from admin import administered
+from gateway import configuration, eventually
 from raw import chunk, get, post, response
 
 END = {"closed": lambda wire: wire.close(), "reset": lambda wire: wire.reset(),
@@ -243,9 +242,7 @@ def test_half_of_an_answer(gateway, origin):
 
 @ends
 def test_new_connection(gateway, origin, end):
-    client = gateway.connect().send(get())
-    wire = origin.accept()
-    wire.read_request()
+    client, wire, _ = origin.asked(gateway)
     END[end](wire)
     answer = client.read_response()
     assert json.loads(answer.body)["error"] == "upstream_reset"
@@ -342,8 +339,7 @@ def test_client_that_leaves_meanwhile(start, origin):
 
 
 def test_retries_are_counted(start, origin):
-    admin = free_port()
-    gateway = start(configuration(origin, admin={"address": f"127.0.0.1:{admin}"}))
+    gateway, admin = administered(start, origin)
     client, wire = keep(gateway, origin)
     for i, end in enumerate(["closed", "reset", "closed"]):
         client.send(get())
@@ -352,11 +348,10 @@ def test_retries_are_counted(start, origin):
         wire, _ = origin.answer(response())
         client.read_response()
         assert last(gateway, i + 2)["retries"] == 1
-    with urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics") as answer:
-        lines = answer.read().decode().splitlines()
-    counted = {re.search('reason="([a-z_]+)"', line)[1]: line.split()[-1] for line in lines
-        if line.startswith("weir_pool_retries_total{")}
-    assert counted == {"closed": "2", "reset": "1", "send_failed": "0"}
+    told = admin.metrics()
+    assert set(told.labels("weir_pool_retries_total", "reason")) == {"closed", "reset", "send_failed"}
+    for reason, count in {"closed": 2, "reset": 1, "send_failed": 0}.items():
+        assert told.get("weir_pool_retries_total", upstream="origin", endpoint=origin.address, reason=reason) == count
 
 
 # --- what is known before the request is sent -------------------------------------------------------------------------
@@ -415,8 +410,8 @@ def closes_before_announced(gateway, origin):
 
 
 def test_announced(start, origin):
-    """Keep-Alive: timeout=1 means that the gateway closes first. A machine that does something else may make it late, and
-    never early: so once is enough, and five times too late is no chance any more."""
+    """Keep-Alive: timeout=1 means that the gateway closes first. A machine that does something else may make it late,
+    and never early: so once is enough, and five times too late is no chance any more."""
     gateway = start(configuration(origin))
     assert any(closes_before_announced(gateway, origin) for _ in range(5))
 
@@ -446,8 +441,8 @@ class ClosesAfter:
 
 
 def test_idle_close_is_learned(start, origin):
-    """A second of rest is too much for this origin, which says nothing of it. Once that is known the gateway is the first
-    to close, so that nobody is given a connection that is about to end."""
+    """A second of rest is too much for this origin, which says nothing of it. Once that is known the gateway is the
+    first to close, so that nobody is given a connection that is about to end."""
     shape = ClosesAfter()
     gateway = start(configuration(origin.serve(shape)))
     files = gateway.open_files() + 1
@@ -472,7 +467,7 @@ def test_idle_close_is_learned(start, origin):
 
 
 class ClosesAfterRequests:
-    """Closes behind every twentieth answer, without a word."""
+    """Closes behind every fifth answer, without a word."""
 
     def __init__(self):
         self.connections = 0
@@ -480,7 +475,7 @@ class ClosesAfterRequests:
     def __call__(self, wire, origin):
         wire.sock.settimeout(None)
         self.connections += 1
-        for _ in range(20):
+        for _ in range(5):
             if not wire.more():
                 return
             wire.read_request()
@@ -491,10 +486,10 @@ def test_closes_behind_answers_teach_nothing(start, origin):
     """It is no rest that is too long for this origin: its connections are used until it closes them."""
     shape = ClosesAfterRequests()
     client = start(configuration(origin.serve(shape))).connect()
-    for _ in range(200):
+    for _ in range(60):
         assert client.ask(get()).status == 200
         time.sleep(0.03)
-    assert shape.connections <= 200 / 20 + 3
+    assert shape.connections <= 60 / 5 + 3
 
 
 class LosesTheFirst:

@@ -161,9 +161,7 @@ def test_more_fields_than_allowed(start, origin):
 
 
 def test_upstream_closes_without_an_answer(gateway, origin):
-    client = gateway.connect().send(get())
-    wire = origin.accept()
-    wire.read_request()
+    client, wire, _ = origin.asked(gateway)
     wire.close()
     assert client.read_response().status == 502
     assert gateway.record()["cause"] == "upstream_reset"
@@ -178,9 +176,7 @@ def test_upstream_closes_in_the_middle_of_a_head(gateway, origin):
 
 
 def test_upstream_resets_without_an_answer(gateway, origin):
-    client = gateway.connect().send(get())
-    wire = origin.accept()
-    wire.read_request()
+    client, wire, _ = origin.asked(gateway)
     wire.reset()
     assert client.read_response().status == 502
     assert gateway.record()["cause"] == "upstream_reset"

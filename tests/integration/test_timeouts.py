@@ -169,9 +169,7 @@ def test_slow_reader_is_no_idle_one(start, origin):
 
 def test_first_byte(start, origin):
     gateway = with_upstream(start, origin, first_byte=SHORT_TEXT)
-    client = gateway.connect().send(get())
-    wire = origin.accept()
-    wire.read_request()
+    client, wire, _ = origin.asked(gateway)
     with due():
         answer = client.read_response()
     assert_error(gateway, answer, 504, "first_byte_timeout")
@@ -280,9 +278,7 @@ def test_request_deadline_during_the_answer_though_bytes_flow(start, origin):
 
 def test_request_deadline_of_0_is_none(start, origin):
     gateway = with_upstream(start, origin, request="0s", first_byte="10s")
-    client = gateway.connect().send(get())
-    wire = origin.accept()
-    wire.read_request()
+    client, wire, _ = origin.asked(gateway)
     client.expect_silence(SHORT)
     wire.send(response("late"))
     assert client.read_response().body == b"late"
