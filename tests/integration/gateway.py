@@ -37,10 +37,21 @@ def scale(n):
     return max(1, n // divisor)
 
 
-# Below the range from which the kernel gives ports to clients, so that none of those can be in the way.
-_ports = itertools.cycle(range(20000, 32000))
-for _ in range(os.getpid() * 101 % 12000):
-    next(_ports)
+def _blocks(size=100):
+    """Blocks of ports that nobody else has who runs these tests at the same time, below the range from which the kernel
+    gives ports to clients. A name in the abstract namespace stands for a block: one process has it at a time."""
+    blocks = list(range(20000, 32000, size))
+    begin = os.getpid() * 101 % len(blocks)
+    for block in itertools.cycle(blocks[begin:] + blocks[:begin]):
+        with socket.socket(socket.AF_UNIX) as claim:
+            try:
+                claim.bind(f"\0weir-tests-{block}")
+            except OSError:
+                continue
+            yield range(block, block + size)
+
+
+_ports = itertools.chain.from_iterable(_blocks())
 
 
 def free_port():

@@ -24,6 +24,8 @@ from crowd import Crowd
 from gateway import Gateway, configuration, eventually, free_port, merged
 from ledger import Ledger
 
+pytestmark = pytest.mark.alone
+
 CONNECTIONS, CLIENTS, SERVICE_MS = 8, 200, 8
 PATIENCE = 0.5
 STALL = 20.0
@@ -113,8 +115,8 @@ class Ghost:
                 return
 
     def _recover(self):
-        """Until a second in which as many are in use as before. The best one counts: a connection that is lost is lost in
-        all of them, and a machine that was busy with something else has time to come back."""
+        """Until a second in which as many are in use as before. The best one counts: a connection that is lost is lost
+        in all of them, and a machine that was busy with something else has time to come back."""
         self.used_after = self._second()
         self.origin.tell("mark")
         for _ in range(10):

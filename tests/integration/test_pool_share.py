@@ -19,7 +19,7 @@ from ledger import Ledger
 from raw import TIMEOUT, Wire, get
 from servers import tool
 
-pytestmark = pytest.mark.threads
+pytestmark = [pytest.mark.threads, pytest.mark.alone]
 
 CAP = 16
 SHARE_MIN = 0.95
