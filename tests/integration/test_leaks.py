@@ -64,7 +64,7 @@ def test_many_stalled_requests_are_counted(start, origin):
 
 def test_a_stalled_request_is_ended_and_its_place_recovered(start, origin):
     gateway, admin = watched(start, origin,
-        pool={"leak_after": "50ms", "reclaim_after": "200ms", "max_connections": 1, "acquire_timeout": "10s"})
+        pool={"leak_after": "50ms", "reclaim_after": "1s", "max_connections": 1, "acquire_timeout": "10s"})
     client, wire, _ = origin.asked(gateway)
     # There is one place: who waits for it gets it as soon as it is reclaimed.
     waiting = gateway.connect().send(get("/next"))
@@ -86,7 +86,7 @@ def test_a_stalled_request_is_ended_and_its_place_recovered(start, origin):
 
 
 def test_an_answer_that_stalls_is_cut_off(start, origin):
-    gateway, _ = watched(start, origin, pool={"leak_after": "50ms", "reclaim_after": "200ms"})
+    gateway, _ = watched(start, origin, pool={"leak_after": "50ms", "reclaim_after": "1s"})
     client, wire, _ = origin.asked(gateway)
     wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
     assert client.read_head().status == 200
