@@ -164,22 +164,18 @@ uint64_t idle_close_limit(const struct idle_close *ic, uint64_t configured_us)
 
 /* --- what it says of itself ------------------------------------------------------------------------------------------- */
 
-bool idle_close_parse(struct view keep_alive, uint64_t *announced_us)
+bool idle_close_parse(struct view keep_alive, uint64_t *shortest_us)
 {
 	static const struct view name = {"timeout=", 8};
-	unsigned found = 0;
 	struct view element;
 	uint64_t seconds = 0;
 
 	while (view_next_element(&keep_alive, &element)) {
 		if (element.n < name.n || !view_eq_nocase(view_of(element.p, name.n), name))
 			continue;
-		if (!view_parse_u64(view_from(element, name.n), &seconds))
+		if (!view_parse_u64(view_from(element, name.n), &seconds) || seconds == 0 || seconds > DAY_S)
 			return false;
-		found++;
+		*shortest_us = min_u64(*shortest_us, seconds * US_PER_S);
 	}
-	if (found != 1 || seconds == 0 || seconds > DAY_S)
-		return false;
-	*announced_us = seconds * US_PER_S;
 	return true;
 }

@@ -56,9 +56,11 @@ static inline uint64_t idle_close_shorter(uint64_t a_us, uint64_t b_us)
 uint64_t idle_close_limit(const struct idle_close *ic, uint64_t configured_us);
 
 /*
- * Reads the value of a Keep-Alive field: parameters separated by commas, one of them timeout=seconds (RFC 2068 §19.7.1.1).
- * False: there is none, there are two, it is no number, 0 or more than a day.
+ * Reads the value of one Keep-Alive field: parameters separated by commas, some of them timeout=seconds (RFC 2068
+ * §19.7.1.1). *shortest_us goes down to the shortest of them; it begins as UINT64_MAX and stands for all fields of a
+ * response, which are one list (RFC 9110 §5.3). False: one is no number, 0 or more than a day; then none of the list is to
+ * be believed.
  */
-bool idle_close_parse(struct view keep_alive, uint64_t *announced_us);
+bool idle_close_parse(struct view keep_alive, uint64_t *shortest_us);
 
 #endif

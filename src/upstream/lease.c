@@ -287,10 +287,15 @@ enum upstream_answer upstream_acquire_again(struct upstream_lease *lease, enum u
 
 void upstream_heard(struct upstream_lease *lease, const struct message *response)
 {
-	const struct field *f = message_find(response, FIELD_KEEP_ALIVE);
-	uint64_t idle_us;
+	uint64_t idle_us = UINT64_MAX;
 
-	if (f != NULL && idle_close_parse(field_value(f), &idle_us))
+	for (uint32_t i = 0; i < response->field_count; i++) {
+		const struct field *f = &response->fields[i];
+
+		if (f->id == FIELD_KEEP_ALIVE && !idle_close_parse(field_value(f), &idle_us))
+			return;
+	}
+	if (idle_us != UINT64_MAX)
 		endpoint_announced(lease->endpoint, idle_us);
 }
 

@@ -435,6 +435,7 @@ static void test_limit(void **state)
 
 static void test_parse(void **state)
 {
+	enum { BAD = INT32_MAX };
 	static const struct {
 		const char *value;
 		uint64_t seconds;
@@ -445,34 +446,47 @@ static void test_parse(void **state)
 		{"TimeOut=60", 60},
 		{", ,timeout=1,,", 1},
 		{"timeout=86400", 86400},
-		{"timeout=86401", 0},
-		{"timeout=0", 0},
-		{"timeout=", 0},
+		{"timeout=86401", BAD},
+		{"timeout=0", BAD},
+		{"timeout=", BAD},
 		{"timeout", 0},
 		{"timeout =5", 0},
-		{"timeout= 5", 0},
-		{"timeout=5s", 0},
-		{"timeout=-5", 0},
-		{"timeout=+5", 0},
-		{"timeout=5.0", 0},
-		{"timeout=\"5\"", 0},
-		{"timeout=5;max=1", 0},
-		{"timeout=5, timeout=6", 0},
-		{"timeout=5, timeout=x", 0},
+		{"timeout= 5", BAD},
+		{"timeout=5s", BAD},
+		{"timeout=-5", BAD},
+		{"timeout=+5", BAD},
+		{"timeout=5.0", BAD},
+		{"timeout=\"5\"", BAD},
+		{"timeout=5;max=1", BAD},
+		{"timeout=5, timeout=6", 5},
+		{"timeout=6, timeout=5", 5},
+		{"timeout=5, timeout=x", BAD},
+		{"timeout=x, timeout=5", BAD},
 		{"xtimeout=5", 0},
-		{"timeout=18446744073709551617", 0},
+		{"timeout=18446744073709551617", BAD},
 		{"max=100", 0},
 		{"300", 0},
 		{"", 0},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		uint64_t us = 0;
-		bool read = idle_close_parse(view_str(cases[i].value), &us);
+		bool bad = cases[i].seconds == BAD;
+		uint64_t expected_us = cases[i].seconds != 0 ? S(cases[i].seconds) : UINT64_MAX, us = UINT64_MAX;
 
-		if (read != (cases[i].seconds != 0) || us != S(cases[i].seconds))
-			fail_msg("\"%s\": %d, %llu", cases[i].value, read, (unsigned long long)us);
+		if (idle_close_parse(view_str(cases[i].value), &us) == bad || (!bad && us != expected_us))
+			fail_msg("\"%s\": %llu", cases[i].value, (unsigned long long)us);
 	}
+}
+
+/* Several fields are one list. */
+static void test_parse_several(void **state)
+{
+	uint64_t us = UINT64_MAX;
+
+	assert_true(idle_close_parse(VIEW("timeout=9"), &us) && idle_close_parse(VIEW("max=7"), &us));
+	assert_int_equal(us, S(9));
+	assert_true(idle_close_parse(VIEW("timeout=3"), &us) && idle_close_parse(VIEW("timeout=5"), &us));
+	assert_int_equal(us, S(3));
 }
 
 int main(void)
@@ -496,6 +510,7 @@ int main(void)
 		cmocka_unit_test(test_raised_only_by_survivors),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_parse),
+		cmocka_unit_test(test_parse_several),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

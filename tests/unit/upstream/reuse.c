@@ -297,6 +297,15 @@ static void hear(struct scene *scene, const char *keep_alive)
 	upstream_heard(&scene->user.lease, &m);
 }
 
+static void hear_both(struct scene *scene, const char *first, const char *second)
+{
+	struct field fields[] = {field_of(VIEW("Keep-Alive"), view_str(first)),
+		field_of(VIEW("Server"), VIEW("two in one")), field_of(VIEW("keep-alive"), view_str(second))};
+	struct message m = {.fields = fields, .field_count = 3, .field_ids = FIELD_BIT(FIELD_KEEP_ALIVE)};
+
+	upstream_heard(&scene->user.lease, &m);
+}
+
 static void test_announced(void **state)
 {
 	struct scene scene;
@@ -312,6 +321,28 @@ static void test_announced(void **state)
 	assert_true(ep->idle_limit_us < 8 * US_PER_S && ep->idle_limit_us > 6 * US_PER_S);
 	hear(&scene, "timeout=3600");
 	assert_int_equal(ep->idle_limit_us, configured_us);
+	user_give_back(&scene.user, &scene.bed, true);
+	scene_close(&scene);
+}
+
+/* A service and what stands before it may each say something: who closes first counts, in whatever order they stand. */
+static void test_announced_twice(void **state)
+{
+	struct scene scene;
+
+	scene_open(&scene);
+	const struct endpoint *ep = scene.user.lease.conn->endpoint;
+
+	hear_both(&scene, "timeout=60", "timeout=8");
+	assert_int_equal(ep->stats.announced_idle_us, 8 * US_PER_S);
+	hear_both(&scene, "timeout=7", "timeout=60");
+	assert_int_equal(ep->stats.announced_idle_us, 7 * US_PER_S);
+	hear_both(&scene, "max=100", "timeout=6");
+	assert_int_equal(ep->stats.announced_idle_us, 6 * US_PER_S);
+	hear_both(&scene, "timeout=5", "timeout=nonsense");
+	hear_both(&scene, "timeout=nonsense", "timeout=5");
+	hear_both(&scene, "max=1", "max=2");
+	assert_int_equal(ep->stats.announced_idle_us, 6 * US_PER_S);
 	user_give_back(&scene.user, &scene.bed, true);
 	scene_close(&scene);
 }
@@ -473,6 +504,7 @@ int main(void)
 		LOOP_TEST(test_ended_while_it_was_opened),
 		LOOP_TEST(test_same_tick),
 		LOOP_TEST(test_announced),
+		LOOP_TEST(test_announced_twice),
 		LOOP_TEST(test_idle_close_is_told),
 		LOOP_TEST(test_idle_close_before_the_first_request),
 		LOOP_TEST(test_unused_survivor),
