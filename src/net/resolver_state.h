@@ -22,7 +22,8 @@ struct resolver_name {
 	struct resolver_question questions[HOST_FAMILIES];
 	struct host_answer answers[HOST_FAMILIES];
 	struct host host; /* known and trouble: under the lock */
-	bool waiting;     /* for answers, but not longer than until_us */
+	bool waiting;     /* for answers since asked_us, but not longer than until_us */
+	uint64_t asked_us;
 	uint64_t until_us;
 	char text[RESOLVER_NAME_MAX + 1];
 };

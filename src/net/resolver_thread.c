@@ -12,8 +12,9 @@
  * then has PATIENCE_US, after which it counts as failed. It is with c-ares still, is not asked a second time meanwhile, and
  * what it may bring late is heard.
  *
- * Bounds: the owner's names; QUESTIONED_MAX of them are asked for at once; of each answer the 64 lowest addresses are kept;
- * c-ares bounds the time that a question takes, and an answer is at most 64 KiB.
+ * Bounds: the owner's names; of each answer the 64 lowest addresses are kept; c-ares bounds the time that a question takes,
+ * and an answer is at most 64 KiB. QUESTIONED_MAX names are asked for at once, so that a name server gets no burst of a
+ * thousand. Who has waited for SLOW_US is not counted: else a few names whose servers are dead would keep all others waiting.
  *
  * A channel belongs to one table and one state of /etc/resolv.conf: with another, another channel is opened.
  */
@@ -32,8 +33,9 @@
 #include "base/clock.h"
 
 enum {
-	QUESTIONED_MAX = 16, /* names that are being asked for */
+	QUESTIONED_MAX = 16, /* names that are being asked for, but for slow ones */
 	POLLED_MAX = ARES_GETSOCK_MAXNUM + 1,
+	SLOW_US = 100 * 1000,
 	PATIENCE_US = 500 * 1000,   /* for the second answer, from the first on */
 	IDLE_US = 60 * 1000 * 1000, /* with nothing to do the thread looks around as often */
 };
@@ -288,6 +290,7 @@ static void name_ask(struct resolver_name *name)
 	bool late[HOST_FAMILIES];
 
 	name->waiting = true;
+	name->asked_us = clock_us(CLOCK_MONOTONIC);
 	name->until_us = UINT64_MAX;
 	r->waiting++;
 	/* Both first: the first may be answered at once, and is not the only one then. */
@@ -322,10 +325,28 @@ static struct resolver_name *name_due(struct resolver_table *table)
 	return first;
 }
 
-/* Asks for what is due. When the next name is due; UINT64_MAX: nobody is, or nobody can be asked for now. */
+/* When one more name may be asked for: 0 or a time. */
+static uint64_t place_free(const struct resolver *r, uint64_t now_us)
+{
+	uint64_t free_us = UINT64_MAX;
+	unsigned count = 0;
+
+	for (size_t i = 0; r->waiting > 0 && i < r->table->count; i++) {
+		const struct resolver_name *name = &r->table->names[i];
+
+		if (!name->waiting || name->asked_us + SLOW_US <= now_us)
+			continue;
+		count++;
+		if (name->asked_us + SLOW_US < free_us)
+			free_us = name->asked_us + SLOW_US;
+	}
+	return count < QUESTIONED_MAX ? 0 : free_us;
+}
+
+/* Asks for what is due. When there is more to ask for; UINT64_MAX: nobody knows yet. */
 static uint64_t ask_due(struct resolver *r)
 {
-	uint64_t now_us = clock_us(CLOCK_MONOTONIC);
+	uint64_t now_us = clock_us(CLOCK_MONOTONIC), free_us = 0;
 	struct resolver_name *name = name_due(r->table);
 
 	if (name == NULL || name->host.due_us > now_us)
@@ -333,11 +354,13 @@ static uint64_t ask_due(struct resolver *r)
 	channel_refresh(r);
 	if (r->channel == NULL)
 		channel_open(r);
-	while (name != NULL && name->host.due_us <= now_us && r->waiting < QUESTIONED_MAX) {
+	while (name != NULL && name->host.due_us <= now_us && (free_us = place_free(r, now_us)) == 0) {
 		name_ask(name);
 		name = name_due(r->table);
 	}
-	return name != NULL && r->waiting < QUESTIONED_MAX ? name->host.due_us : UINT64_MAX;
+	if (name == NULL)
+		return UINT64_MAX;
+	return free_us > name->host.due_us ? free_us : name->host.due_us;
 }
 
 /* --- waiting -------------------------------------------------------------------------------------------------------- */

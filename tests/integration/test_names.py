@@ -432,6 +432,24 @@ def test_slow_name_server(start, nameserver, make_twins):
     eventually(lambda: ask(gateway).status == 200)
 
 
+def test_dead_names_do_not_keep_others_waiting(start, nameserver, make_twins):
+    """A zone whose servers are gone: who asks for its names waits for a minute."""
+    old, = make_twins(OLD)
+    old.serve()
+    nameserver.answers["z.test"] = addresses(OLD)
+    config = configured(nameserver, old.port, name="z.test")
+    config["resolver"]["timeout"] = "60s"
+    dead = [f"dead{i}.test" for i in range(64)]
+    nameserver.answers |= {name: silent for name in dead}
+    config["upstreams"].append({"name": "dead", "endpoints": [{"address": f"{name}:80"} for name in dead]})
+    gateway = start(config)
+    gateway.event(f"resolved z.test: +{OLD}")
+    eventually(lambda: ask(gateway).status == 200)
+    # Nor does what is asked for again and again.
+    for _ in range(2):
+        nameserver.wait_for_question("z.test")
+
+
 # --- name servers that lie -------------------------------------------------------------------------------------------
 
 
