@@ -43,8 +43,11 @@ void held_generation_free(struct held_generation *held)
 
 /* --- listeners ------------------------------------------------------------------------------------------------------ */
 
-static void listeners_adopt(struct worker *w, struct held_generation *held)
+/* True: one of them has other settings. Where only addresses of host names are others, all are the very same. */
+static bool listeners_adopt(struct worker *w, struct held_generation *held)
 {
+	bool others = false;
+
 	for (size_t i = 0; i < w->listener_count; i++) {
 		struct worker_listener *l = &w->listeners[i];
 		const struct config_listener *config = config_listener_find(held->config, l->config->name);
@@ -52,9 +55,11 @@ static void listeners_adopt(struct worker *w, struct held_generation *held)
 		if (config == NULL)
 			continue;
 		generation_leave(l->held);
+		others |= l->config != config;
 		l->held = generation_enter(held);
 		l->config = config;
 	}
+	return others;
 }
 
 /*
@@ -127,8 +132,9 @@ bool worker_reload(struct worker *w, struct generation *generation)
 		return false;
 	}
 	w->current = held;
-	listeners_adopt(w, held);
-	clients_adopt(w);
+	/* Looking at every client takes long where there are many. */
+	if (listeners_adopt(w, held))
+		clients_adopt(w);
 	worker_slabs_raise(w);
 	generation_leave(before);
 	settle(w);

@@ -298,6 +298,35 @@ static void test_trust_stays_for_a_request(void **state)
 	trust_changes(TO_U, TRUSTING_TO_U, false);
 }
 
+/*
+ * Addresses may change every second, and clients are many: they are looked at only where what is asked of them may be
+ * another thing. A mark that is wrong shows who has looked.
+ */
+static void test_clients_are_not_looked_at_for_addresses(void **state)
+{
+	struct end client;
+	struct gateway g;
+
+	gateway_open(&g, OWN_ANSWER, table);
+	client_open(&client, &g, GET);
+	end_await(&client, "after");
+	await_finished(&g, 1);
+	struct client *c = container_of(list_first(&g.worker->clients), struct client, node);
+
+	c->trusted = true;
+	struct generation *same_file = generation_create(g.shared, config_ref(g.config));
+
+	assert_non_null(same_file);
+	assert_true(worker_reload(g.worker, same_file));
+	step(&g);
+	assert_true(c->trusted);
+	generation_unref(reload(&g, OWN_ANSWER));
+	assert_false(c->trusted);
+	generation_unref(same_file);
+	end_close(&client);
+	gateway_close(&g);
+}
+
 /* What is on its way out stays as it is. */
 static void test_reload_while_draining(void **state)
 {
@@ -353,6 +382,7 @@ int main(void)
 		LOOP_TEST(test_answer_that_is_under_way),
 		LOOP_TEST(test_stop_with_generations),
 		LOOP_TEST(test_trust_stays_for_a_request),
+		LOOP_TEST(test_clients_are_not_looked_at_for_addresses),
 		LOOP_TEST(test_reload_while_draining),
 		LOOP_TEST(test_listener_that_is_gone),
 	};
