@@ -79,9 +79,9 @@ static void answer_metrics(struct admin_conn *c)
 }
 
 static const struct resource resources[] = {
-	{{"/healthz", sizeof("/healthz") - 1}, true, SNAPSHOT_COUNTERS, answer_health},
+	{{"/healthz", sizeof("/healthz") - 1}, true, SNAPSHOT_NOTHING, answer_health},
 	{{"/metrics", sizeof("/metrics") - 1}, true, SNAPSHOT_COUNTERS, answer_metrics},
-	{{"/readyz", sizeof("/readyz") - 1}, false, SNAPSHOT_COUNTERS, answer_ready},
+	{{"/readyz", sizeof("/readyz") - 1}, false, SNAPSHOT_NOTHING, answer_ready},
 	{{"/v1/leaks", sizeof("/v1/leaks") - 1}, true, SNAPSHOT_OLDEST, answer_leaks},
 };
 

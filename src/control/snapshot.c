@@ -41,22 +41,29 @@ void snapshot_clear(struct snapshot *s)
 	memset(s->endpoints, 0, s->endpoint_count * sizeof(s->endpoints[0]));
 }
 
-void snapshot_take(struct snapshot **to, struct worker *worker, unsigned wants)
+static void snapshot_take_counters(struct snapshot *to, struct worker *worker)
 {
 	const struct upstreams *upstreams = worker_upstreams(worker);
 	const struct config_upstream *upstream;
 	const struct config_endpoint *endpoint;
 
-	snapshot_fit(to, worker_generation(worker));
-	(*to)->worker = *worker_stats(worker);
+	to->worker = *worker_stats(worker);
+	/* Without memory for another generation the pools say what they said before. */
+	if (to->generation != worker_generation(worker))
+		return;
+	for (size_t i = 0; i < to->endpoint_count; i++)
+		upstreams_endpoint_stats(upstreams, i, &upstream, &endpoint, &to->endpoints[i]);
+}
+
+void snapshot_take(struct snapshot **to, struct worker *worker, unsigned wants)
+{
+	if (wants & SNAPSHOT_COUNTERS) {
+		snapshot_fit(to, worker_generation(worker));
+		snapshot_take_counters(*to, worker);
+	}
 	(*to)->oldest.lease_count = (*to)->oldest.exchange_count = 0;
 	if (wants & SNAPSHOT_OLDEST)
 		worker_oldest(worker, &(*to)->oldest);
-	/* Without memory for another generation the pools say what they said before. */
-	if ((*to)->generation != worker_generation(worker))
-		return;
-	for (size_t i = 0; i < (*to)->endpoint_count; i++)
-		upstreams_endpoint_stats(upstreams, i, &upstream, &endpoint, &(*to)->endpoints[i]);
 }
 
 static void worker_stats_add(struct worker_stats *to, const struct worker_stats *from)

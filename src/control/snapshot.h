@@ -7,8 +7,8 @@
 #include "gateway/oldest.h"
 #include "upstream/upstream.h"
 
-/* What is told beyond the counters. */
-enum snapshot_wants { SNAPSHOT_COUNTERS = 0, SNAPSHOT_OLDEST = 1 };
+/* What is told. Nothing: that the worker answers is all there is to know. */
+enum snapshot_wants { SNAPSHOT_NOTHING = 0, SNAPSHOT_COUNTERS = 1, SNAPSHOT_OLDEST = 2 };
 
 struct snapshot {
 	struct worker_stats worker;
@@ -32,7 +32,10 @@ void snapshot_clear(struct snapshot *s);
  */
 void snapshot_fit(struct snapshot **s, struct generation *generation);
 
-/* Copies the worker's counters, of its generation, and what else is wanted (enum snapshot_wants). On the worker's thread. */
+/*
+ * Copies what is wanted (enum snapshot_wants): the worker's counters, of its generation, and its oldest leases. On the
+ * worker's thread, whose clients wait meanwhile: some 10 ms for the counters of ten thousand endpoints.
+ */
 void snapshot_take(struct snapshot **to, struct worker *worker, unsigned wants);
 
 /* Adds the counters of `from` to those of `to`. Endpoints that `to` does not have are left out. */

@@ -5,7 +5,7 @@
  *
  *     RESTING --- question, `lent` is the worker's now -->   snapshot_take(lent)
  *        ^  ASKED                                                |
- *        '------- answer: `lent` is `known`, and back -----------'
+ *        '------- answer: `lent` is `known`, and back -----------'   (unless no counters were wanted: reporter_learn)
  *
  *     ENDED  <--- farewell: `last` is `known` ------------   its loop has ended: snapshot_take(last)
  *
@@ -91,14 +91,25 @@ static void survey_check(struct survey *s)
 		survey_end(s);
 }
 
+/* Counters that nobody wanted are of before in `lent`, and newer in `known`. */
+static void reporter_learn(struct reporter *r)
+{
+	struct snapshot *said = r->lent;
+
+	if (!(r->wants & SNAPSHOT_COUNTERS)) {
+		r->known->oldest = said->oldest;
+		return;
+	}
+	r->lent = r->known;
+	r->known = said;
+}
+
 static void on_answer(struct io_message *message)
 {
 	struct reporter *r = container_of(message, struct reporter, answer);
 	struct survey *s = r->survey;
-	struct snapshot *said = r->lent;
 
-	r->lent = r->known;
-	r->known = said;
+	reporter_learn(r);
 	r->heard = r->asked;
 	r->state = REPORTER_RESTING;
 	if (r->heard == s->number)
@@ -125,7 +136,7 @@ static void on_begin(struct io_task *task)
 
 	s->number++;
 	list_splice_back(&s->asking, &s->waiting);
-	s->wants = SNAPSHOT_COUNTERS;
+	s->wants = SNAPSHOT_NOTHING;
 	list_each_safe(&s->asking, node, next)
 		s->wants |= container_of(node, struct survey_request, node)->wants;
 	io_timer_set(s->io, &s->timer, deadline_after(io_now_us(s->io), SURVEY_US));

@@ -1,5 +1,5 @@
 /*
- * Asking every worker what its counters say.
+ * Asking every worker whether it answers, what its counters say, and who has been there longest: as much as is wanted.
  *
  * A survey begins at the end of the tick in which somebody wants one and ends when every worker has answered, or after
  * SURVEY_US. One runs at a time: who asks meanwhile is told by the next one, so that nobody is told of a time before

@@ -260,6 +260,51 @@ static void test_worker_that_ends_with_a_question_unread(void **state)
 	assert_int_equal(later.told, 1);
 }
 
+static void ask_and_await(struct asker *asker, unsigned wants)
+{
+	unsigned told = asker->told;
+
+	asker->request.wants = wants;
+	ask(asker);
+	turn(bed.io);
+	turn(bed.worker_io[0]);
+	turn(bed.worker_io[1]);
+	turn(bed.io);
+	assert_int_equal(asker->told, told + 1);
+}
+
+/* What many endpoints say takes long to copy: who does not want it does not have it done, and loses nothing of before. */
+static void test_only_what_is_wanted(void **state)
+{
+	struct snapshot *sum = snapshot_create(bed.config);
+	struct worker_stats *stats = (struct worker_stats *)(uintptr_t)worker_stats(bed.worker[1]);
+	struct asker asker = {0};
+	struct oldest oldest;
+
+	stats->bytes_in = 5;
+	ask_and_await(&asker, SNAPSHOT_NOTHING);
+	survey_sum(&bed.survey, &sum);
+	assert_null(sum->generation);
+	assert_int_equal(sum->worker.bytes_in, 0);
+	ask_and_await(&asker, SNAPSHOT_COUNTERS);
+	survey_sum(&bed.survey, &sum);
+	assert_ptr_equal(sum->generation, bed.generation);
+	assert_int_equal(sum->worker.bytes_in, 5);
+	stats->bytes_in = 7;
+	for (int i = 0; i < 3; i++) {
+		ask_and_await(&asker, i == 1 ? SNAPSHOT_OLDEST : SNAPSHOT_NOTHING);
+		survey_oldest(&bed.survey, &oldest);
+		survey_sum(&bed.survey, &sum);
+		assert_ptr_equal(sum->generation, bed.generation);
+		assert_int_equal(sum->worker.bytes_in, 5);
+	}
+	ask_and_await(&asker, SNAPSHOT_COUNTERS | SNAPSHOT_OLDEST);
+	survey_sum(&bed.survey, &sum);
+	assert_int_equal(sum->worker.bytes_in, 7);
+	stats->bytes_in = 0;
+	snapshot_free(sum);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -270,6 +315,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_late_answer_between_surveys, begin, end),
 		cmocka_unit_test_setup_teardown(test_ended_worker_is_not_asked, begin, end),
 		cmocka_unit_test_setup_teardown(test_worker_that_ends_with_a_question_unread, begin, end),
+		cmocka_unit_test_setup_teardown(test_only_what_is_wanted, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
