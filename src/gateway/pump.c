@@ -306,7 +306,7 @@ static enum step response_content(struct exchange *ex)
 static enum step response_eof(struct exchange *ex)
 {
 	struct h1_conn *from = upstream_side(ex);
-	bool orderly = !from->conn.broken && from->conn.send_error == 0;
+	bool orderly = !from->conn.reset && from->conn.send_error == 0;
 
 	if (ex->state == EXCHANGE_RESPONDING && ((orderly && h1_body_eof(&from->body)) || PLANTED(TRUNCATED_LOOKS_COMPLETE)))
 		return response_complete(ex, NULL);

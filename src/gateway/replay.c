@@ -103,7 +103,7 @@ static enum upstream_retry_reason reason_of(const struct conn *conn)
 {
 	if (conn->send_error != 0)
 		return RETRY_SEND_FAILED;
-	return conn->broken || conn->error != 0 ? RETRY_RESET : RETRY_CLOSED;
+	return conn->reset || conn->error != 0 ? RETRY_RESET : RETRY_CLOSED;
 }
 
 bool replay_try(struct exchange *ex)

@@ -181,6 +181,7 @@ static unsigned events_of(uint32_t epoll_events)
 	events |= epoll_events & EPOLLOUT ? IO_WRITABLE : 0;
 	events |= epoll_events & EPOLLRDHUP ? IO_PEER_CLOSED : 0;
 	events |= epoll_events & (EPOLLERR | EPOLLHUP) ? IO_BROKEN : 0;
+	events |= (epoll_events & (EPOLLERR | EPOLLHUP)) == EPOLLHUP ? IO_HUNG_UP : 0;
 	return events;
 }
 

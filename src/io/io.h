@@ -115,6 +115,7 @@ enum io_event {
 	IO_WRITABLE = 2,     /* room to write; for a connecting socket: the attempt is over, see io_connect_result */
 	IO_PEER_CLOSED = 4,  /* the peer will send no more (FIN); bytes before it may still be unread */
 	IO_BROKEN = 8,       /* reset, or closed in both directions, or a pending socket error; bytes may still be unread */
+	IO_HUNG_UP = 16,     /* with IO_BROKEN: closed in both directions, without an error; so ends a unix socket's peer */
 };
 
 /*

@@ -46,8 +46,10 @@ static void conn_on_event(struct io_source *source, unsigned events)
 	if (events & (IO_PEER_CLOSED | IO_BROKEN))
 		conn->peer_closed = true;
 	/* Once both directions have ended the kernel says "hang-up" of an orderly close, too. */
-	if ((events & IO_BROKEN) && !conn->shut)
+	if ((events & IO_BROKEN) && !conn->shut) {
 		conn->broken = true;
+		conn->reset |= !(events & IO_HUNG_UP);
+	}
 	if (conn_blocked(conn) && (events & (IO_WRITABLE | IO_BROKEN)))
 		conn_flush(conn);
 	conn->on_ready(conn);
@@ -60,7 +62,7 @@ static void conn_init(struct conn *conn, struct io *io)
 	conn->source.due = 0;
 	conn->taken = 0;
 	conn->source.on_event = conn_on_event;
-	conn->readable = conn->peer_closed = conn->broken = conn->at_end = conn->shut = false;
+	conn->readable = conn->peer_closed = conn->broken = conn->reset = conn->at_end = conn->shut = false;
 	conn->error = conn->send_error = 0;
 	buf_init(&conn->out);
 }

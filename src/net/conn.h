@@ -25,7 +25,8 @@ struct conn {
 	void (*on_ready)(struct conn *conn);  /* set by the owner; some of the flags changed, or `out` went empty */
 	bool readable;                        /* conn_recv may have something */
 	bool peer_closed;                     /* FIN announced; what came before it may be unread */
-	bool broken;                          /* reset: nothing can be sent any more; bytes before it may be unread */
+	bool broken;                          /* nothing can be sent any more; bytes before it may be unread */
+	bool reset;                           /* broken, and not by an orderly end: what was received may be cut off */
 	bool at_end;                          /* conn_recv has returned 0 */
 	bool shut;                            /* our direction was ended */
 	int error;                            /* negative errno once receiving has failed; 0 while it has not */

@@ -1,9 +1,10 @@
 """Where it listens and connects: IPv4, IPv6, unix sockets; which endpoint is next."""
 
 import socket
+import threading
 
 from gateway import configuration, eventually, free_port, needs_ipv6
-from raw import Wire, get, response
+from raw import Wire, get, post, response
 
 
 def test_upstream_on_a_unix_socket(start, make_origin, tmp_path):
@@ -13,6 +14,37 @@ def test_upstream_on_a_unix_socket(start, make_origin, tmp_path):
     _, request = origin.answer(response("x"))
     assert request.target == "/unix"
     assert client.read_response().body == b"x"
+
+
+def test_end_on_a_unix_socket_is_no_failure(start, make_origin, tmp_path):
+    """Whoever closes there ends both directions at once. Content until the close is whole all the same."""
+    origin = make_origin(path=tmp_path / "origin")
+    gateway = start(configuration(origin))
+    client = gateway.connect()
+    for content in ("", "short", 300_000 * "x"):
+        client.send(get())
+        wire = origin.accept()
+        wire.read_request()
+        closer = threading.Thread(target=lambda: (wire.send("HTTP/1.1 200 OK\r\n\r\n" + content), wire.close()))
+        closer.start()
+        assert client.read_response().body == content.encode()
+        closer.join()
+    assert all(record["cause"] is None for record in gateway.records(3))
+
+
+def test_reset_on_a_unix_socket_is_a_failure(start, make_origin, tmp_path):
+    """That of whoever closes without having read everything: what it has said may be cut off."""
+    origin = make_origin(path=tmp_path / "origin")
+    gateway = start(configuration(origin))
+    client = gateway.connect().send(post("request that is not read"))
+    wire = origin.accept()
+    wire.sock.recv(10)
+    wire.send("HTTP/1.1 200 OK\r\n\r\nhalf")
+    client.read_head()
+    assert client.read_chunk() == b"half"
+    wire.close()
+    client.expect_abort()
+    assert gateway.record()["cause"] == "upstream_reset"
 
 
 @needs_ipv6

@@ -277,6 +277,7 @@ static void test_abort_is_a_reset(void **state)
 	io_abort(fixture.io, &pair.server.source);
 	assert_int_equal(pair.server.source.fd, -1);
 	end_await(&pair.client, IO_BROKEN);
+	assert_false(pair.client.events & IO_HUNG_UP);
 	end_expect_result(&pair.client, -ECONNRESET);
 	io_abort(fixture.io, &pair.server.source);
 	pair_close(&pair);
@@ -702,6 +703,34 @@ static void test_unix_end(void **state)
 	pair_close(&pair);
 }
 
+/* Whoever closes there ends both directions: that is no failure, unless it has left bytes unread. */
+static void test_unix_hang_up(void **state)
+{
+	struct pair pair;
+
+	pair_open(&pair, path_text);
+	end_send(&pair.server, "last");
+	io_close(fixture.io, &pair.server.source);
+	end_await(&pair.client, IO_READABLE | IO_PEER_CLOSED | IO_BROKEN | IO_HUNG_UP);
+	end_expect(&pair.client, "last");
+	end_expect_result(&pair.client, 0);
+	pair_close(&pair);
+}
+
+static void test_unix_reset(void **state)
+{
+	struct pair pair;
+
+	pair_open(&pair, path_text);
+	end_send(&pair.client, "never read");
+	end_await(&pair.server, IO_READABLE);
+	io_close(fixture.io, &pair.server.source);
+	end_await(&pair.client, IO_BROKEN);
+	assert_false(pair.client.events & IO_HUNG_UP);
+	end_expect_result(&pair.client, -ECONNRESET);
+	pair_close(&pair);
+}
+
 static void test_unix_live_server_is_left_alone(void **state)
 {
 	struct end listener;
@@ -811,6 +840,8 @@ int main(void)
 		LOOP_TEST(test_same_port_in_both_families),
 		UNIX_TEST(test_unix),
 		UNIX_TEST(test_unix_end),
+		UNIX_TEST(test_unix_hang_up),
+		UNIX_TEST(test_unix_reset),
 		UNIX_TEST(test_unix_live_server_is_left_alone),
 		UNIX_TEST(test_unix_busy_server_is_left_alone),
 		UNIX_TEST(test_unix_stale_file_is_replaced),
