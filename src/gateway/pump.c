@@ -486,11 +486,19 @@ void exchange_pump(struct exchange *ex)
 	}
 }
 
+/* The client can take no answer any more. In a tunnel what it has said before it closed is passed on all the same. */
+static bool client_is_gone(const struct exchange *ex)
+{
+	const struct conn *conn = &ex->client->h1.conn;
+
+	if (conn->error != 0 || conn->send_error != 0 || conn->reset)
+		return true;
+	return conn->broken && ex->state != EXCHANGE_TUNNELLING;
+}
+
 void exchange_on_client(struct exchange *ex)
 {
-	const struct conn *conn = &client_side(ex)->conn;
-
-	if (conn->broken || conn->error != 0 || conn->send_error != 0) {
+	if (client_is_gone(ex)) {
 		exchange_finish(ex, client_failure(ex), NULL);
 		if (PLANTED(DOUBLE_FINISH))
 			exchange_finish(ex, CAUSE_CLIENT_GONE, NULL);

@@ -1,7 +1,10 @@
 """Upgrades (RFC 9110 §7.8): a tunnel after the 101, plain HTTP after anything else."""
 
+import signal
+import socket
+
 from gateway import configuration
-from raw import get, post, response
+from raw import TIMEOUT, Wire, get, post, response
 
 UPGRADE = get("/chat", fields=["Connection: Upgrade", "Upgrade: echo/1", "Sec-Key: x"])
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo/1\r\nSec-Accept: y\r\n\r\n"
@@ -44,6 +47,27 @@ def test_upstream_ends_first(gateway, origin):
     assert wire.take(11) == b"still heard"
     client.close()
     wire.expect_end()
+    assert gateway.record()["cause"] is None
+
+
+def test_client_of_a_unix_socket_closes_behind_its_last_words(start, origin, tmp_path):
+    """There both directions end at once; what was said before is passed on all the same."""
+    path = tmp_path / "weir"
+    gateway = start(configuration(origin, listener={"address": f"unix:{path}"}))
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(TIMEOUT)
+        sock.connect(str(path))
+        client = Wire(sock).send(UPGRADE)
+        wire = origin.accept()
+        wire.read_head()
+        wire.send(SWITCH)
+        assert client.read_head().status == 101
+        gateway.freeze()
+        client.send("last words").close()
+        gateway.signal(signal.SIGCONT)
+    assert wire.take(10) == b"last words"
+    wire.expect_end()
+    wire.close()
     assert gateway.record()["cause"] is None
 
 
