@@ -150,7 +150,7 @@ static void exchange_send(struct exchange *ex)
 {
 	ex->first_byte_us = UINT64_MAX;
 	ex->head_sent_us = io_now_us(ex->worker->io);
-	ex->lease.conn->h1.conn.taken = 0;
+	h1_conn_begin_message(&ex->lease.conn->h1);
 	if (ex->replay == REPLAY_KEPT) {
 		replay_send(ex);
 		exchange_pump(ex);

@@ -45,7 +45,11 @@ void exchange_lease_again(struct exchange *ex, enum upstream_retry_reason reason
 /* The head is gathered and content will follow: from here on it is seen to that it could be sent again. */
 void replay_prepare(struct exchange *ex);
 
-/* The first bytes were handed to the kernel, and what the client has sent is still where it was received. */
+/* Bytes of the request may have been sent: settles what of it can be sent again, before anything else is received. */
+static inline bool replay_is_unsettled(const struct exchange *ex)
+{
+	return ex->replay >= REPLAY_MARKED;
+}
 void replay_settle(struct exchange *ex);
 
 /* A byte of the answer came: whatever happens now, the request is not sent again. */

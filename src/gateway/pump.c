@@ -461,7 +461,7 @@ void exchange_pump(struct exchange *ex)
 			exchange_finish(ex, CAUSE_CLIENT_GONE, NULL);
 			return;
 		}
-		if (ex->replay == REPLAY_MARKED)
+		if (replay_is_unsettled(ex))
 			replay_settle(ex);
 		/* No event tells of bytes that found no memory; a socket's own failure comes as one. */
 		if (upstream_side(ex)->conn.send_error == -ENOMEM) {

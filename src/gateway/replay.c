@@ -13,8 +13,8 @@
  *
  *     HEAD --(content will follow: prepare)--> MARKED --(first send: settle)--> KEPT, or SPENT
  *       ^                                        |                               |
- *       '------ nothing was sent: the client ----'          an answer's byte,    '--> SPENT
- *               is back where it was                        or more than may be kept
+ *       '------ nothing was sent: the client ----'          an answer's byte, or '--> SPENT
+ *               is back where it was                        more than may be kept (settle, after each send)
  *
  * MARKED lasts from the head to the first send, in one go: all content taken so far still stands where it was received, and
  * when nothing of it was sent the client's connection is put back to before it. That costs a few words and serves every
@@ -39,14 +39,11 @@ static bool is_idempotent(const struct exchange *ex)
 
 void replay_prepare(struct exchange *ex)
 {
-	const struct h1_conn *client = &ex->client->h1;
-
 	if (!ex->lease.rested || ex->retries > 0) {
 		ex->replay = REPLAY_SPENT;
 		return;
 	}
-	ex->mark.unread = client->unread;
-	ex->mark.body = client->body;
+	h1_conn_mark(&ex->client->h1, &ex->mark);
 	ex->replay = REPLAY_MARKED;
 	if (is_idempotent(ex))
 		h1_conn_keep(&ex->lease.conn->h1, &ex->kept);
@@ -55,12 +52,9 @@ void replay_prepare(struct exchange *ex)
 /* Nothing was sent: what was taken from the client is given back to it. */
 static void rewind_client(struct exchange *ex)
 {
-	struct h1_conn *client = &ex->client->h1;
-
 	h1_conn_keep(&ex->lease.conn->h1, NULL);
 	h1_kept_release(ex->worker->scratch, &ex->kept);
-	client->unread = ex->mark.unread;
-	client->body = ex->mark.body;
+	h1_conn_rewind(&ex->client->h1, &ex->mark);
 	ex->bytes_in = 0;
 	ex->sent_us = 0;
 	ex->replay = REPLAY_HEAD;
@@ -70,10 +64,10 @@ void replay_settle(struct exchange *ex)
 {
 	const struct h1_conn *upstream = &ex->lease.conn->h1;
 
-	if (upstream->conn.taken == 0 && upstream->conn.send_error != 0)
+	if (ex->replay == REPLAY_MARKED && h1_conn_is_unsent(upstream) && upstream->conn.send_error != 0)
 		rewind_client(ex);
 	else
-		ex->replay = upstream->kept != NULL ? REPLAY_KEPT : REPLAY_SPENT;
+		ex->replay = h1_conn_keeps(upstream) ? REPLAY_KEPT : REPLAY_SPENT;
 }
 
 void replay_forget(struct exchange *ex)
@@ -88,7 +82,7 @@ void replay_forget(struct exchange *ex)
 static bool may_replay(const struct exchange *ex)
 {
 	const struct h1_conn *upstream = &ex->lease.conn->h1;
-	bool whole = ex->replay == REPLAY_HEAD || (ex->replay == REPLAY_KEPT && upstream->kept != NULL);
+	bool whole = ex->replay == REPLAY_HEAD || ex->replay == REPLAY_KEPT;
 
 	if ((!ex->lease.rested && !PLANTED(REPLAY_ON_FRESH)) || ex->retries > 0 || ex->first_byte_us != UINT64_MAX || !whole)
 		return false;
@@ -96,7 +90,7 @@ static bool may_replay(const struct exchange *ex)
 		return false;
 	if (io_now_us(ex->worker->io) >= ex->request_deadline_us)
 		return false;
-	return upstream->conn.taken == 0 || (is_idempotent(ex) && !ex->request.has_upgrade);
+	return h1_conn_is_unsent(upstream) || (is_idempotent(ex) && !ex->request.has_upgrade);
 }
 
 static enum upstream_retry_reason reason_of(const struct conn *conn)

@@ -215,9 +215,9 @@ enum { EXCHANGE_ARENA_BYTES = 2048 };
 /* What of the request can be sent a second time (replay.c). */
 enum replay {
 	REPLAY_HEAD,   /* nothing but the head was taken from the client: that is made again */
+	REPLAY_SPENT,  /* content has passed through and is gone */
 	REPLAY_MARKED, /* content was taken, nothing was sent yet: the client's position before it is known */
 	REPLAY_KEPT,   /* all that was handed over is in ex->kept, head included */
-	REPLAY_SPENT,  /* content has passed through and is gone */
 };
 
 /* An answer that the gateway gives itself. */
@@ -281,10 +281,7 @@ struct exchange {
 	struct message request;            /* set before anything else looks at it */
 	struct upstream_lease lease;       /* upstream_lease_init */
 	struct target target;
-	struct {
-		struct view unread;
-		struct h1_body body;
-	} mark;                            /* REPLAY_MARKED: the client's h1_conn before the content */
+	struct h1_mark mark;               /* REPLAY_MARKED: the client's h1_conn before the content */
 	char first[EXCHANGE_ARENA_BYTES];  /* the arena's first block */
 };
 

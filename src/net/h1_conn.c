@@ -14,6 +14,7 @@ struct h1_scratch *h1_scratch_create(void)
 	if (scratch == NULL)
 		return NULL;
 	scratch->reader = scratch->writer = NULL;
+	scratch->fills = 0;
 	scratch->out_used = 0;
 	scratch->kept_bytes = 0;
 	scratch->kept_bytes_max = H1_KEPT_ALL_MAX;
@@ -95,8 +96,8 @@ void h1_conn_rest(struct h1_conn *hc)
 
 /* --- reading ---------------------------------------------------------------------------------------------------- */
 
-/* Receives behind what the own buffer holds. */
-static ssize_t fill_own(struct h1_conn *hc, size_t bytes_max)
+/* Receives behind what the own buffer holds. Away from the fill itself: it is for few. */
+__attribute__((noinline)) static ssize_t fill_own(struct h1_conn *hc, size_t bytes_max)
 {
 	size_t room = bytes_max - hc->unread.n;
 
@@ -121,6 +122,7 @@ ssize_t h1_conn_fill(struct h1_conn *hc, size_t bytes_max)
 
 	if (hc->unread.n >= bytes_max)
 		return -ENOBUFS;
+	scratch->fills++;
 	if (hc->unread.n > 0) {
 		if (scratch->reader == hc && !scratch_settle(scratch))
 			return -ENOMEM;
@@ -226,6 +228,24 @@ struct h1_result h1_conn_read_trailers(struct h1_conn *hc, const struct h1_limit
 			hc->unread = view_from(hc->unread, result.consumed);
 	}
 	return result;
+}
+
+void h1_conn_mark(const struct h1_conn *hc, struct h1_mark *mark)
+{
+	mark->unread = hc->unread;
+	mark->body = hc->body;
+	mark->fills = hc->scratch->fills;
+	mark->head_tried = hc->head_tried;
+	mark->head_lines = hc->head_lines;
+}
+
+void h1_conn_rewind(struct h1_conn *hc, const struct h1_mark *mark)
+{
+	CHECK(hc->scratch->fills == mark->fills);
+	hc->unread = mark->unread;
+	hc->body = mark->body;
+	hc->head_tried = mark->head_tried;
+	hc->head_lines = mark->head_lines;
 }
 
 struct view h1_conn_read_raw(struct h1_conn *hc)

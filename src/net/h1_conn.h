@@ -38,6 +38,7 @@ enum {
 struct h1_scratch {
 	struct h1_conn *reader;  /* whose unread bytes stand in `in`; NULL: nobody's */
 	struct h1_conn *writer;  /* whose output is being gathered; NULL: nobody's */
+	uint32_t fills;          /* of all connections that have it; wraps */
 	size_t out_used;
 	size_t kept_bytes;           /* memory that h1_conn_keep has taken and h1_kept_release has not given back */
 	size_t kept_bytes_max;       /* H1_KEPT_ALL_MAX */
@@ -58,6 +59,14 @@ struct h1_conn {
 	uint32_t head_tried;         /* bytes there were when an incomplete head was last parsed */
 	uint8_t out_framing;         /* enum framing of the message being written */
 	uint8_t head_lines;          /* how often an incomplete head was parsed again for a line end */
+};
+
+/* Where reading stands, to go back there: h1_conn_mark. */
+struct h1_mark {
+	struct view unread;
+	struct h1_body body;
+	uint32_t fills, head_tried;
+	uint8_t head_lines;
 };
 
 /* NULL: out of memory. */
@@ -98,10 +107,29 @@ struct h1_result h1_conn_read_response(struct h1_conn *hc, const struct h1_limit
 enum h1_piece h1_conn_read_body(struct h1_conn *hc, struct view *data, const char **why);
 struct h1_result h1_conn_read_trailers(struct h1_conn *hc, const struct h1_limits *limits, struct message *m);
 
+/*
+ * A mark is good until the next fill of any connection that has this scratch: so long all that was taken since stands
+ * where it was received. Going back makes it unread again; to a mark that is not good any more is a bug (CHECK).
+ */
+void h1_conn_mark(const struct h1_conn *hc, struct h1_mark *mark);
+void h1_conn_rewind(struct h1_conn *hc, const struct h1_mark *mark);
+
 /* Takes all unread bytes as they are (tunnels). */
 struct view h1_conn_read_raw(struct h1_conn *hc);
 
 /* --- writing ---------------------------------------------------------------------------------------------------- */
+
+/* Another message begins. Nothing of the one before waits to be sent. */
+static inline void h1_conn_begin_message(struct h1_conn *hc)
+{
+	hc->conn.taken = 0;
+}
+
+/* Whether the kernel has taken not one byte of the message: then the peer cannot have seen any. */
+static inline bool h1_conn_is_unsent(const struct h1_conn *hc)
+{
+	return hc->conn.taken == 0;
+}
 
 /*
  * Begins a head: a writer with at least `room` bytes (<= H1_SCRATCH_OUT_BYTES/2). h1_conn_end_head() closes it with the
@@ -122,11 +150,17 @@ void h1_conn_put_raw(struct h1_conn *hc, struct view data);
 /*
  * From the next flush on, everything is also appended to `kept` (borrowed) exactly as it goes out, whether the kernel takes
  * it or not. Once it would be more than H1_KEPT_MAX, or all that is kept more than H1_KEPT_ALL_MAX, or memory is out, the
- * buffer is released and hc->kept is NULL. NULL ends it before that. The buffer goes by h1_kept_release.
+ * buffer is released and nothing is kept any more. NULL ends it before that. The buffer goes by h1_kept_release.
  */
 static inline void h1_conn_keep(struct h1_conn *hc, struct buf *kept)
 {
 	hc->kept = kept;
+}
+
+/* Whether all that was flushed since is kept. */
+static inline bool h1_conn_keeps(const struct h1_conn *hc)
+{
+	return hc->kept != NULL;
 }
 
 /* Gives up what was kept, which counts for the scratch. Nothing may be kept there any more, or h1_conn_keep comes first. */

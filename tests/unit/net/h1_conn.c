@@ -385,6 +385,69 @@ static void test_response_and_trailers(void **state)
 	house_close();
 }
 
+/* What was taken since is taken once more, from the same place; trailers that were begun leave nothing behind. */
+static void test_back_to_a_mark(void **state)
+{
+	struct h1_mark mark;
+	struct pair pair;
+	struct message m;
+	struct view first, again;
+	const char *why;
+
+	house_open();
+	pair_open(&pair);
+	feed(&pair, VIEW("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-S"));
+	assert_int_equal(h1_conn_read_response(&pair.h1, &limits, METHOD_GET, &m).status, H1_DONE);
+	h1_conn_mark(&pair.h1, &mark);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(h1_conn_read_body(&pair.h1, &first, &why), H1_PIECE_DATA);
+		assert_view(first, "abc");
+		assert_int_equal(h1_conn_read_body(&pair.h1, &again, &why), H1_PIECE_TRAILERS);
+		assert_int_equal(h1_conn_read_trailers(&pair.h1, &limits, &m).status, H1_MORE);
+		assert_int_equal(pair.h1.head_tried, strlen("X-S"));
+		h1_conn_rewind(&pair.h1, &mark);
+		assert_int_equal(pair.h1.head_tried, 0);
+	}
+	assert_int_equal(h1_conn_read_body(&pair.h1, &again, &why), H1_PIECE_DATA);
+	assert_ptr_equal(again.p, first.p);
+	pair_close(&pair);
+	house_close();
+}
+
+struct marked {
+	struct h1_conn *hc;
+	struct h1_mark mark;
+};
+
+static void go_back(void *with)
+{
+	struct marked *marked = with;
+
+	h1_conn_rewind(marked->hc, &marked->mark);
+}
+
+/* Also when what came has the same length and stands in the same place. */
+static void test_a_mark_behind_a_fill_is_a_bug(void **state)
+{
+	struct pair a, b;
+	struct marked marked = {.hc = &a.h1};
+
+	house_open();
+	pair_open(&a);
+	pair_open(&b);
+	feed(&a, VIEW("one"));
+	h1_conn_mark(&a.h1, &marked.mark);
+	assert_view(h1_conn_read_raw(&a.h1), "one");
+	feed(&a, VIEW("two"));
+	assert_check_fails(go_back, &marked, "scratch->fills == mark->fills");
+	h1_conn_mark(&a.h1, &marked.mark);
+	feed(&b, VIEW("x"));
+	assert_check_fails(go_back, &marked, "scratch->fills == mark->fills");
+	pair_close(&a);
+	pair_close(&b);
+	house_close();
+}
+
 /* --- writing ----------------------------------------------------------------------------------------------------- */
 
 static void put_head(struct h1_conn *hc, const char *fields, enum framing framing)
@@ -697,6 +760,8 @@ int main(void)
 		LOOP_TEST(test_large_head),
 		LOOP_TEST(test_fill_is_bounded),
 		LOOP_TEST(test_response_and_trailers),
+		LOOP_TEST(test_back_to_a_mark),
+		LOOP_TEST(test_a_mark_behind_a_fill_is_a_bug),
 		LOOP_TEST(test_one_call),
 		LOOP_TEST(test_large_piece_is_not_copied),
 		LOOP_TEST(test_chunks),
