@@ -166,6 +166,16 @@ static bool pump_request(struct exchange *ex)
 	return true;
 }
 
+/* False: ended. */
+static bool pump_request_and_settle(struct exchange *ex)
+{
+	if (!pump_request(ex))
+		return false;
+	if (replay_is_unsettled(ex))
+		replay_settle(ex);
+	return true;
+}
+
 /* --- the response's way --------------------------------------------------------------------------------------------- */
 
 enum step {
@@ -455,14 +465,12 @@ void exchange_pump(struct exchange *ex)
 	case EXCHANGE_REQUESTING:
 	case EXCHANGE_WAITING:
 	case EXCHANGE_RESPONDING:
-		if (ex->sent_us == 0 && !pump_request(ex))
+		if (ex->sent_us == 0 && !pump_request_and_settle(ex))
 			return;
 		if (exchange_client_left(ex)) {
 			exchange_finish(ex, CAUSE_CLIENT_GONE, NULL);
 			return;
 		}
-		if (replay_is_unsettled(ex))
-			replay_settle(ex);
 		/* No event tells of bytes that found no memory; a socket's own failure comes as one. */
 		if (upstream_side(ex)->conn.send_error == -ENOMEM) {
 			exchange_finish(ex, CAUSE_MEMORY_EXHAUSTED, NULL);

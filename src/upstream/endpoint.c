@@ -1,9 +1,16 @@
 /*
  * The sockets behind a pool's books.
  *
- *     pool: open(slot)  --> connecting --(connected)--> weir_pool_opened ......... idle, leased, idle ...
- *                               `-(refused, timeout)--> weir_pool_open_failed
- *     pool: close(slot) --> socket closed, weir_pool_closed; memory freed at the end of the tick
+ *     pool: open
+ *        |           opened              leased            overdue
+ *     CONNECTING --------------> RESTING --------> HELD --------------> RECLAIMED
+ *        |                        |   ^             |  ^                  |
+ *        |                        |   '- given back -  '-- it is in use --|
+ *        |                        |                 |                     |
+ *        | refused, too late,     |-- it is dead -> SPENT <---------------'
+ *        | or pool: close         |                 |
+ *        v                        v   pool: close   v
+ *     CLOSED: so is the socket, and the pool is told; the memory goes at the end of the tick
  *
  * Anything that happens on an idle connection spoils it: an upstream has nothing to say unasked (RFC 9112 §9.3).
  * The pool's outcomes are collected from a task at the end of the tick, so that nobody is called back from inside a call.
@@ -39,6 +46,23 @@ enum cause upstream_connect_cause(int error, const char **why)
 	}
 }
 
+#define IN(state) (1u << UPSTREAM_CONN_##state)
+/* From where each is reached. */
+static const uint8_t conn_arrows[] = {
+	[UPSTREAM_CONN_CONNECTING] = 0,
+	[UPSTREAM_CONN_RESTING] = IN(CONNECTING) | IN(HELD),
+	[UPSTREAM_CONN_HELD] = IN(RESTING) | IN(RECLAIMED),
+	[UPSTREAM_CONN_RECLAIMED] = IN(HELD),
+	[UPSTREAM_CONN_SPENT] = IN(RESTING) | IN(HELD) | IN(RECLAIMED),
+	[UPSTREAM_CONN_CLOSED] = IN(CONNECTING) | IN(RESTING) | IN(SPENT),
+};
+
+void upstream_conn_enter(struct upstream_conn *uc, enum upstream_conn_state state)
+{
+	CHECK(conn_arrows[state] & 1u << uc->state);
+	uc->state = (uint8_t)state;
+}
+
 static void conn_free(struct io_task *task)
 {
 	struct upstream_conn *uc = container_of(task, struct upstream_conn, release);
@@ -51,6 +75,7 @@ static void conn_dismantle(struct upstream_conn *uc)
 {
 	struct io *io = uc->endpoint->ups->io;
 
+	upstream_conn_enter(uc, UPSTREAM_CONN_CLOSED);
 	io_timer_cancel(io, &uc->timer);
 	list_remove(&uc->node);
 	h1_conn_release(&uc->h1);
@@ -93,13 +118,13 @@ static void connected(struct upstream_conn *uc)
 	struct endpoint *ep = uc->endpoint;
 	uint64_t now = io_now_us(ep->ups->io);
 
-	uc->connecting = false;
+	upstream_conn_enter(uc, UPSTREAM_CONN_RESTING);
 	uc->connect_us = (uint32_t)(now - uc->began_us);
 	uc->rests_since_us = now;
 	io_timer_cancel(ep->ups->io, &uc->timer);
 	weir_pool_opened(ep->pool, uc->slot, uc, now);
 	/* It may have ended in the moment in which it was opened: no other event will tell. The pool may have closed it, too. */
-	if (list_linked(&uc->node) && (uc->h1.conn.readable || uc->h1.conn.peer_closed))
+	if (uc->state != UPSTREAM_CONN_CLOSED && (uc->h1.conn.readable || uc->h1.conn.peer_closed))
 		weir_pool_spoiled(ep->pool, uc->slot, now);
 }
 
@@ -127,11 +152,8 @@ static void idle_limit_changed(struct endpoint *ep)
 	weir_pool_set_idle_timeout(ep->pool, limit_us);
 }
 
-void endpoint_saw_idle_close(struct endpoint *ep, struct upstream_conn *uc, uint64_t age_us)
+void endpoint_saw_idle_close(struct endpoint *ep, const struct upstream_conn *uc, uint64_t age_us)
 {
-	if (uc->rests_since_us == 0)
-		return;
-	uc->rests_since_us = 0;
 	idle_close_seen(endpoint_idle_close(ep, uc), io_now_us(ep->ups->io), age_us);
 	idle_limit_changed(ep);
 }
@@ -172,21 +194,27 @@ static void conn_on_timer(struct io_timer *timer)
 	connect_failed(container_of(timer, struct upstream_conn, timer), -ETIMEDOUT);
 }
 
+static void connecting_on_ready(struct upstream_conn *uc)
+{
+	int result = conn_connect_result(&uc->h1.conn);
+
+	if (result == 0)
+		connected(uc);
+	else if (result != -EINPROGRESS)
+		connect_failed(uc, result);
+}
+
 static void conn_on_ready(struct conn *conn)
 {
 	struct upstream_conn *uc = container_of(conn, struct upstream_conn, h1.conn);
 
-	if (uc->connecting) {
-		int result = conn_connect_result(conn);
-
-		if (result == 0)
-			connected(uc);
-		else if (result != -EINPROGRESS)
-			connect_failed(uc, result);
-	} else if (uc->lease != NULL) {
-		uc->lease->on_ready(uc->lease);
-	} else {
-		idle_conn_on_ready(uc);
+	switch ((enum upstream_conn_state)uc->state) {
+	case UPSTREAM_CONN_CONNECTING: connecting_on_ready(uc); return;
+	case UPSTREAM_CONN_RESTING: idle_conn_on_ready(uc); return;
+	case UPSTREAM_CONN_HELD: uc->lease->on_ready(uc->lease); return;
+	case UPSTREAM_CONN_RECLAIMED:
+	case UPSTREAM_CONN_SPENT:
+	case UPSTREAM_CONN_CLOSED: return;
 	}
 }
 
@@ -216,7 +244,7 @@ static void on_open(void *owner, uint32_t slot)
 		open_failed(ep, slot, -ENOMEM);
 		return;
 	}
-	*uc = (struct upstream_conn){.endpoint = ep, .slot = slot, .began_us = io_now_us(io), .connecting = true};
+	*uc = (struct upstream_conn){.endpoint = ep, .slot = slot, .began_us = io_now_us(io)};
 	uc->timer.on_fire = conn_on_timer;
 	uc->release.on_run = conn_free;
 	uc->h1.conn.on_ready = conn_on_ready;
@@ -250,8 +278,8 @@ static void on_close(void *owner, uint32_t slot, void *connection)
 	struct upstream_conn *uc = connection != NULL ? connection : find_slot(owner, slot);
 
 	CHECK(uc != NULL && uc->lease == NULL);
-	/* Whatever it is closed for, it was good until now. */
-	if (uc->rests_since_us != 0)
+	/* Unless its peer has ended it: whatever it is closed for, it was good until now. */
+	if (uc->state == UPSTREAM_CONN_RESTING && !uc->h1.conn.peer_closed)
 		endpoint_saw_survivor(uc->endpoint, uc, io_now_us(uc->endpoint->ups->io) - uc->rests_since_us);
 	upstream_conn_close(uc);
 }

@@ -97,11 +97,14 @@ void endpoint_learn_from(struct endpoint *ep, const struct endpoint *before);
 /* Its pool is closed, or was never used. */
 void endpoint_free(struct endpoint *ep);
 
+/* Changes the state; CHECKs that the diagram in endpoint.c has such an arrow. */
+void upstream_conn_enter(struct upstream_conn *uc, enum upstream_conn_state state);
+
 /* Frees it at the end of the tick, once its pool is closed and nothing points at it any more. */
 void endpoint_free_when_done(struct endpoint *ep);
 
-/* The endpoint has closed a connection that rests, or found it closed. Counts once. */
-void endpoint_saw_idle_close(struct endpoint *ep, struct upstream_conn *uc, uint64_t age_us);
+/* The endpoint has closed a connection that rested, or was just taken from its rest. */
+void endpoint_saw_idle_close(struct endpoint *ep, const struct upstream_conn *uc, uint64_t age_us);
 /* A connection had rested that long, and was good afterwards. */
 void endpoint_saw_survivor(struct endpoint *ep, const struct upstream_conn *uc, uint64_t age_us);
 /* Where that is learned. */

@@ -38,7 +38,7 @@ static void lease_hold(struct upstream_lease *lease, uint64_t now_us)
 	struct upstream_conn *uc = lease->waiter.connection;
 	uint64_t waited_us = now_us - lease->asked_us;
 
-	CHECK(uc->lease == NULL);
+	upstream_conn_enter(uc, UPSTREAM_CONN_HELD);
 	uc->lease = lease;
 	lease->conn = uc;
 	lease->stage = LEASE_HELD;
@@ -153,6 +153,20 @@ void upstream_lease_release(struct upstream_lease *lease)
 		endpoint_free_when_done(ep);
 }
 
+/* It will not be used again. */
+static void conn_is_spent(struct upstream_conn *uc)
+{
+	upstream_conn_enter(uc, UPSTREAM_CONN_SPENT);
+	uc->lease = NULL;
+	h1_conn_release(&uc->h1);
+}
+
+/* Its connection comes back. */
+static void tell_pool(const struct upstream_lease *lease, enum weir_pool_give_back how, uint64_t now_us)
+{
+	CHECK(weir_pool_give_back(lease->endpoint->pool, lease->waiter.lease, how, now_us));
+}
+
 /*
  * A reload drains the endpoint, which takes nobody back: of the pools that are in service now one is asked. Where there is
  * none everything is being closed, or no address of the upstream's is known any more.
@@ -177,11 +191,8 @@ static enum weir_pool_outcome ask_successor(struct upstream_lease *lease, uint64
  */
 static enum weir_pool_outcome ask_for_fresh(struct upstream_lease *lease, uint64_t now_us)
 {
-	struct upstream_conn *uc = lease->waiter.connection;
-
-	h1_conn_release(&uc->h1);
-	uc->rests_since_us = 0;
-	CHECK(weir_pool_give_back(lease->endpoint->pool, lease->waiter.lease, WEIR_POOL_DISCARD, now_us));
+	conn_is_spent(lease->waiter.connection);
+	tell_pool(lease, WEIR_POOL_DISCARD, now_us);
 
 	enum weir_pool_outcome outcome = ask_pool(lease, now_us, true);
 
@@ -277,7 +288,6 @@ enum upstream_answer upstream_acquire_again(struct upstream_lease *lease, enum u
 	/* Unless the request itself took time, it was closed in the moment in which it was taken. */
 	if (now_us - lease->held_since_us <= STALE_SOON_US)
 		endpoint_saw_idle_close(ep, uc, lease->held_since_us - uc->rests_since_us);
-	uc->lease = NULL;
 	lease->conn = NULL;
 	lease->stage = LEASE_NONE;
 	lease->reused = lease->rested = false;
@@ -311,11 +321,12 @@ static void note_service(const struct upstream_lease *lease, uint64_t now_us)
 	uc->rests_since_us = now_us;
 }
 
-/* It will not be used again. One that its peer has ended already did not rest: that tells nothing of how long one may. */
-static void conn_is_spent(struct upstream_conn *uc)
+/* Until somebody else wants it. */
+static void conn_rests(struct upstream_conn *uc)
 {
-	uc->rests_since_us = 0;
-	h1_conn_release(&uc->h1);
+	upstream_conn_enter(uc, UPSTREAM_CONN_RESTING);
+	uc->lease = NULL;
+	h1_conn_rest(&uc->h1);
 }
 
 void upstream_give_back(struct upstream_lease *lease, bool clean)
@@ -327,17 +338,16 @@ void upstream_give_back(struct upstream_lease *lease, bool clean)
 	CHECK(lease->stage == LEASE_HELD && uc->lease == lease);
 	if (clean)
 		note_service(lease, now_us);
-
-	bool reusable = clean && conn_is_clean(uc);
-
-	if (reusable)
-		h1_conn_rest(&uc->h1);
-	else
+	if (clean && conn_is_clean(uc)) {
+		conn_rests(uc);
+		tell_pool(lease, WEIR_POOL_REUSABLE, now_us);
+	} else if (uc->state == UPSTREAM_CONN_RECLAIMED) {
+		/* The pool closes it by itself. */
 		conn_is_spent(uc);
-	uc->lease = NULL;
-	if (!uc->reclaimed)
-		CHECK(weir_pool_give_back(
-			ep->pool, lease->waiter.lease, reusable ? WEIR_POOL_REUSABLE : WEIR_POOL_DISCARD, now_us));
+	} else {
+		conn_is_spent(uc);
+		tell_pool(lease, WEIR_POOL_DISCARD, now_us);
+	}
 	lease_end(lease);
 }
 

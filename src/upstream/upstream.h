@@ -29,21 +29,30 @@ struct endpoint_name {
 
 enum upstream_lease_stage { LEASE_NONE, LEASE_WAITING, LEASE_HELD };
 
+/* endpoint.c has the arrows. */
+enum upstream_conn_state {
+	UPSTREAM_CONN_CONNECTING,
+	UPSTREAM_CONN_RESTING,   /* the pool has it, or delivers it to somebody who has not been told yet */
+	UPSTREAM_CONN_HELD,      /* by `lease` */
+	UPSTREAM_CONN_RECLAIMED, /* held still, and the pool takes it back in this very call */
+	UPSTREAM_CONN_SPENT,     /* it carries nothing any more: the pool closes it next */
+	UPSTREAM_CONN_CLOSED,    /* the memory is freed at the end of the tick */
+};
+
 /* A connection to an endpoint. Owned by its endpoint; borrowed by the lease that holds it. */
 struct upstream_conn {
 	struct h1_conn h1;
 	struct endpoint *endpoint;
-	struct upstream_lease *lease;  /* who holds it; NULL while connecting or idle */
+	struct upstream_lease *lease;  /* who holds it; NULL: it is neither held nor reclaimed */
 	struct list_node node;         /* in endpoint->conns */
 	struct io_timer timer;         /* connect timeout */
 	struct io_task release;        /* frees the memory at the end of the tick in which it was closed */
 	uint32_t slot;                 /* the pool's */
 	uint32_t connect_us;           /* how long connecting took */
 	uint64_t began_us;
-	uint64_t rests_since_us;       /* opened, or given back last; 0: connecting, or what it tells has been used */
-	bool connecting;
+	uint64_t rests_since_us;       /* opened, or given back last */
+	uint8_t state;                 /* enum upstream_conn_state; changed by upstream_conn_enter only */
 	bool served;                   /* a whole exchange at least */
-	bool reclaimed;                /* the pool takes it from its holder, and back, by itself */
 };
 
 struct upstream_lease {

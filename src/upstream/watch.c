@@ -41,22 +41,24 @@ __attribute__((format(printf, 2, 3))) static void tell_bug(const struct endpoint
 /* What the room itself knows, against the pool's counts. */
 static const char *conns_audit(const struct endpoint *ep, const struct weir_pool_stats *stats)
 {
-	uint32_t connecting = 0, held = 0, others = 0;
+	uint32_t in[UPSTREAM_CONN_CLOSED + 1] = {0};
 
 	list_each_safe(&ep->conns, node, next) {
 		const struct upstream_conn *uc = container_of(node, struct upstream_conn, node);
+		bool has_holder = uc->state == UPSTREAM_CONN_HELD || uc->state == UPSTREAM_CONN_RECLAIMED;
 
-		if (uc->connecting)
-			connecting++;
-		else if (uc->lease != NULL)
-			held++;
-		else
-			others++;
+		if (has_holder != (uc->lease != NULL))
+			return "a connection's state and its holder contradict each other";
+		in[uc->state]++;
 	}
-	if (connecting != stats->connecting)
+	uint32_t held = in[UPSTREAM_CONN_HELD], resting = in[UPSTREAM_CONN_RESTING];
+
+	if (in[UPSTREAM_CONN_RECLAIMED] + in[UPSTREAM_CONN_SPENT] + in[UPSTREAM_CONN_CLOSED] > 0)
+		return "a connection was not closed in the call in which it was given up";
+	if (in[UPSTREAM_CONN_CONNECTING] != stats->connecting)
 		return "connecting sockets and the pool's count differ";
 	/* A connection that was delivered but not collected is leased in the pool and has no holder here yet. */
-	if (held + others != stats->leased + stats->idle + stats->checking || held > stats->leased)
+	if (held + resting != stats->leased + stats->idle + stats->checking || held > stats->leased)
 		return "open sockets and the pool's count differ";
 	/* Outcomes that are still to be told are counted here and not there. */
 	if (ep->active < held + stats->waiting)
@@ -150,14 +152,18 @@ void watch_overdue(void *owner, uint32_t slot, void *connection, uint64_t held_u
 	bool reclaimed = what == WEIR_POOL_RECLAIMED;
 
 	if (lease == NULL) {
+		if (reclaimed)
+			upstream_conn_enter(uc, UPSTREAM_CONN_SPENT);
 		tell_bug(ep, "connection %u has been leased for %llu ms and nobody holds it%s", slot,
 			(unsigned long long)(held_us / US_PER_MS), reclaimed ? "; it is closed" : "");
 	} else if (reclaimed && PLANTED(RECLAIM_FORGETS_HOLDER)) {
 		return;
 	} else {
-		uc->reclaimed = reclaimed;
+		if (reclaimed)
+			upstream_conn_enter(uc, UPSTREAM_CONN_RECLAIMED);
 		if (in_use(ep, lease, what)) {
-			uc->reclaimed = false;
+			if (reclaimed)
+				upstream_conn_enter(uc, UPSTREAM_CONN_HELD);
 			weir_pool_touch(ep->pool, lease->waiter.lease, io_now_us(ep->ups->io));
 			return;
 		}

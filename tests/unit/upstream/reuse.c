@@ -361,6 +361,8 @@ static void test_idle_close_is_told(void **state)
 	while (bed_stats(&scene.bed, 0).idle > 0)
 		run_pending();
 	assert_int_equal(ep->idle_close.belief.agreeing, 1);
+	/* Nor has it survived its rest. */
+	assert_int_equal(ep->idle_close.belief.survivors, 0);
 	scene_close(&scene);
 
 	/* One that we close says nothing. */

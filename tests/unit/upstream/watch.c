@@ -309,6 +309,33 @@ static void test_without_a_watch_over_it(void **state)
 	end_close(&end);
 }
 
+/* An arrow that there is not, and a holder who is gone behind the state's back. */
+static void hold_twice(void *with)
+{
+	upstream_conn_enter(((struct user *)with)->lease.conn, UPSTREAM_CONN_HELD);
+}
+
+static void test_states_are_checked(void **state)
+{
+	struct bed bed;
+	struct user user;
+	struct end end;
+
+	watched_open(&bed, ENDPOINT);
+	user_connect(&user, &bed, &end);
+	assert_check_fails(hold_twice, &user, "conn_arrows[state]");
+	user.lease.conn->lease = NULL;
+	assert_string_equal(upstreams_audit(bed.ups), "a connection's state and its holder contradict each other");
+	user.lease.conn->lease = &user.lease;
+	user.lease.conn->state = UPSTREAM_CONN_RECLAIMED;
+	assert_string_equal(
+		upstreams_audit(bed.ups), "a connection was not closed in the call in which it was given up");
+	user.lease.conn->state = UPSTREAM_CONN_HELD;
+	user_give_back(&user, &bed, true);
+	bed_close(&bed);
+	end_close(&end);
+}
+
 /* A true leak, which no code here can make: the lease is forgotten by hand. */
 static void test_nobody_holds_it(void **state)
 {
@@ -319,6 +346,7 @@ static void test_nobody_holds_it(void **state)
 	watched_open(&bed, ENDPOINT "pool: {max_connections: 1, leak_after: 20ms, reclaim_after: 40ms}");
 	user_connect(&user, &bed, &end);
 	user.lease.conn->lease = NULL;
+	user.lease.conn->state = UPSTREAM_CONN_RESTING;
 	bed_endpoint(&bed, 0)->active--;
 	while (told.count < 1)
 		io_run(fixture.io);
@@ -474,6 +502,7 @@ int main(void)
 		LOOP_TEST(test_woken_up_is_not_reclaimed),
 		LOOP_TEST(test_reclaimed),
 		LOOP_TEST(test_without_a_watch_over_it),
+		LOOP_TEST(test_states_are_checked),
 		LOOP_TEST(test_nobody_holds_it),
 		LOOP_TEST(test_oldest),
 		LOOP_TEST(test_min_idle_is_opened_ahead),
