@@ -298,15 +298,30 @@ static uint64_t on_random(void *owner)
 	return io_random(ep->ups->io);
 }
 
+/* From where each is reached. */
+static const uint8_t endpoint_arrows[] = {
+	[ENDPOINT_NEW] = 0,
+	[ENDPOINT_SERVING] = 1u << ENDPOINT_NEW,
+	[ENDPOINT_DRAINING] = 1u << ENDPOINT_SERVING,
+	[ENDPOINT_CLOSING] = 1u << ENDPOINT_SERVING | 1u << ENDPOINT_DRAINING,
+	[ENDPOINT_CLOSED] = 1u << ENDPOINT_DRAINING | 1u << ENDPOINT_CLOSING,
+};
+
+void endpoint_change(struct endpoint *ep, enum endpoint_state state)
+{
+	CHECK(endpoint_arrows[state] & 1u << ep->state);
+	ep->state = (uint8_t)state;
+}
+
 static void endpoint_run(struct endpoint *ep)
 {
-	if (ep->closed)
+	if (ep->state == ENDPOINT_CLOSED)
 		return;
 	ep->running = true;
 	weir_pool_run(ep->pool, io_now_us(ep->ups->io));
 	ep->running = false;
 	/* The pool may have told its end from in there. */
-	if (!ep->closed)
+	if (ep->state != ENDPOINT_CLOSED)
 		io_timer_set(ep->ups->io, &ep->timer, weir_pool_next_event(ep->pool));
 }
 
@@ -325,7 +340,7 @@ static void on_freed(struct io_message *message)
 	struct endpoint *ep = container_of(message, struct endpoint, freed);
 
 	atomic_store(&ep->freed_posted, false);
-	if (ep->closed)
+	if (ep->state == ENDPOINT_CLOSED)
 		endpoint_free_when_done(ep);
 	else
 		weir_pool_budget_freed(ep->pool, io_now_us(ep->ups->io));
@@ -345,7 +360,7 @@ static void on_closed(void *owner)
 	struct endpoint *ep = owner;
 	struct upstreams *ups = ep->ups;
 
-	ep->closed = true;
+	endpoint_change(ep, ENDPOINT_CLOSED);
 	io_timer_cancel(ups->io, &ep->timer);
 	io_defer_cancel(ups->io, &ep->run);
 	if (ups->on_closed == NULL)
@@ -469,6 +484,7 @@ void endpoint_free(struct endpoint *ep)
  */
 void endpoint_free_when_done(struct endpoint *ep)
 {
-	if (ep->ups->on_closed == NULL && ep->closed && ep->named == 0 && !atomic_load(&ep->freed_posted))
+	if (ep->ups->on_closed == NULL && ep->state == ENDPOINT_CLOSED && ep->named == 0 &&
+		!atomic_load(&ep->freed_posted))
 		io_defer(ep->ups->io, &ep->release);
 }

@@ -10,10 +10,15 @@
 #include "upstream/upstream.h"
 
 /*
- * Lives on its own: it points at no configuration, since it may outlast the one that it came with.
+ *     NEW --(a reload takes effect)--> SERVING --(gone, or another pool)--> DRAINING --(on_closed)--> CLOSED
+ *                                         |                                    |                        ^
+ *                                         `--------(everything closes)--------> CLOSING --(on_closed)---'
  *
- *     in service --(reload: gone, or another pool)--> draining --(on_closed)--> closed --(nobody names it)--> freed
+ * A new one is freed when the reload does not take effect after all, a closed one when nobody names it any more.
  */
+enum endpoint_state { ENDPOINT_NEW, ENDPOINT_SERVING, ENDPOINT_DRAINING, ENDPOINT_CLOSING, ENDPOINT_CLOSED };
+
+/* Lives on its own: it points at no configuration, since it may outlast the one that it came with. */
 struct endpoint {
 	struct list_node node;         /* in ups->endpoints */
 	struct upstreams *ups;
@@ -24,7 +29,7 @@ struct endpoint {
 	struct weir_pool_config settings;  /* what its pool was created with */
 	struct endpoint_budget *budget;    /* one reference */
 	struct weir_pool *pool;
-	uint64_t roster;               /* the number of the latest that it is in; 0: none yet */
+	uint64_t roster;               /* the number of the latest that it is in */
 	struct list conns;             /* every connection of the pool, also those connecting */
 	struct io_task run;            /* collects the pool's outcomes at the end of the tick */
 	struct io_timer timer;         /* the pool's next event */
@@ -40,8 +45,8 @@ struct endpoint {
 	struct idle_close unused_close;  /* and those that have never served, which often is another time */
 	uint64_t idle_limit_us;        /* what the pool was told of it */
 	int64_t turn;                  /* round robin: what has been earned so far */
+	uint8_t state;                 /* enum endpoint_state; changed by endpoint_change only */
 	bool running;                  /* weir_pool_run is telling outcomes */
-	bool closed;
 };
 
 /* The endpoints of one upstream that are in service. There is none where nothing is known of its host names yet. */
@@ -94,13 +99,16 @@ struct endpoint *endpoint_create(struct upstreams *ups, const struct config_upst
 /* What `before` has learned of the backend is still true. */
 void endpoint_learn_from(struct endpoint *ep, const struct endpoint *before);
 
+/* Changes the state; CHECKs that the diagram above has such an arrow. */
+void endpoint_change(struct endpoint *ep, enum endpoint_state state);
+
 /* Its pool is closed, or was never used. */
 void endpoint_free(struct endpoint *ep);
 
 /* Changes the state; CHECKs that the diagram in endpoint.c has such an arrow. */
 void upstream_conn_enter(struct upstream_conn *uc, enum upstream_conn_state state);
 
-/* Frees it at the end of the tick, once its pool is closed and nothing points at it any more. */
+/* Frees it at the end of the tick, once it is closed and nothing points at it any more. */
 void endpoint_free_when_done(struct endpoint *ep);
 
 /* The endpoint has closed a connection that rested, or was just taken from its rest. */

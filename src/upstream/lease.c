@@ -149,7 +149,7 @@ void upstream_lease_release(struct upstream_lease *lease)
 		return;
 	lease->picked = NULL;
 	lease->named = NULL;
-	if (--ep->named == 0 && ep->closed)
+	if (--ep->named == 0 && ep->state == ENDPOINT_CLOSED)
 		endpoint_free_when_done(ep);
 }
 

@@ -95,7 +95,7 @@ bool upstream_keeps_pools(const struct config_upstream *before, const struct con
 static void group_discard(struct endpoint_group *group)
 {
 	for (size_t i = 0; i < group->count; i++)
-		if (group->endpoints[i]->roster == 0)
+		if (group->endpoints[i]->state == ENDPOINT_NEW)
 			endpoint_free(group->endpoints[i]);
 	free(group);
 }
@@ -173,7 +173,8 @@ static struct roster *roster_create(
 static void endpoint_enter(struct endpoint *ep, const struct roster *roster, const struct config_upstream *upstream,
 	const struct config_endpoint *config)
 {
-	if (ep->roster == 0) {
+	if (ep->state == ENDPOINT_NEW) {
+		endpoint_change(ep, ENDPOINT_SERVING);
 		list_push_back(&ep->ups->endpoints, &ep->node);
 		io_defer(ep->ups->io, &ep->run);
 	}
@@ -200,6 +201,7 @@ static void endpoint_retire(struct endpoint *ep, struct endpoint *successor)
 		endpoint_learn_from(successor, ep);
 		endpoint_succeed(successor, ep);
 	}
+	endpoint_change(ep, ENDPOINT_DRAINING);
 	if (PLANTED(RELOAD_DROPS_WAITERS))
 		weir_pool_close(ep->pool, io_now_us(ep->ups->io));
 	weir_pool_drain(ep->pool, io_now_us(ep->ups->io));

@@ -43,9 +43,10 @@ void upstreams_close(struct upstreams *ups, void (*on_closed)(void *context), vo
 	list_each_safe(&ups->endpoints, node, next) {
 		struct endpoint *ep = container_of(node, struct endpoint, node);
 
-		if (ep->closed)
+		if (ep->state == ENDPOINT_CLOSED)
 			continue;
 		ups->closing++;
+		endpoint_change(ep, ENDPOINT_CLOSING);
 		weir_pool_close(ep->pool, io_now_us(ups->io));
 	}
 	if (--ups->closing == 0)

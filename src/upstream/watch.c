@@ -117,7 +117,7 @@ static void on_watch(struct io_timer *timer)
 
 		/* Who has been looked at stands last. */
 		list_push_back(&ups->endpoints, node);
-		if (ep->closed)
+		if (ep->state == ENDPOINT_CLOSED)
 			continue;
 		cost += recount_cost(ep);
 		endpoint_recount(ep);

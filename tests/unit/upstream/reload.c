@@ -292,13 +292,23 @@ static void test_unused_is_freed_at_once(void **state)
 	set_close(&set);
 }
 
+static void drain_twice(void *ep)
+{
+	endpoint_change(ep, ENDPOINT_DRAINING);
+}
+
 static void test_who_waits_and_who_holds(void **state)
 {
 	struct set set;
+	struct endpoint *ep;
 	struct user held, waiting, fresh;
 
 	set_open_busy(&set, &held, &waiting);
+	ep = bed_endpoint(&set.bed, 0);
+	assert_int_equal(ep->state, ENDPOINT_SERVING);
 	set_reload(&set, AT_1);
+	assert_int_equal(ep->state, ENDPOINT_DRAINING);
+	assert_check_fails(drain_twice, ep, "endpoint_arrows[state]");
 	connect_at(&fresh, &set, 1);
 	assert_int_equal(waiting.outcomes, 0);
 	user_give_back(&held, &set.bed, true);
