@@ -242,7 +242,7 @@ void pool_idle_began(struct weir_pool *pool, struct slot *slot);
 
 /* No open for a while, after one has failed; none ahead of need for a while. */
 void pool_back_off(struct weir_pool *pool);
-void pool_pause_ahead(struct weir_pool *pool);
+void pool_pause_ahead(struct weir_pool *pool, uint64_t until_us);
 
 /* Tells of leases that are held too long and ends those held much too long. From weir_pool_run only. */
 void pool_watch_leases(struct weir_pool *pool);

@@ -151,11 +151,12 @@ void pool_back_off(struct weir_pool *pool)
 	pool_plan(pool, pool->backoff_us);
 }
 
-void pool_pause_ahead(struct weir_pool *pool)
+void pool_pause_ahead(struct weir_pool *pool, uint64_t until_us)
 {
 	if (pool->config.idle_min == 0)
 		return;
-	pool->ahead_us = pool_time_after(pool->now_us, POOL_AHEAD_RETRY_US);
+	if (pool->ahead_us < until_us)
+		pool->ahead_us = until_us;
 	pool_plan(pool, pool->ahead_us);
 }
 

@@ -223,6 +223,13 @@ void weir_pool_drain(struct weir_pool *pool, uint64_t now_us)
 	pool_wake(pool);
 }
 
+void weir_pool_pause_ahead(struct weir_pool *pool, uint64_t until_us, uint64_t now_us)
+{
+	pool_clock(pool, now_us);
+	pool_pause_ahead(pool, until_us);
+	pool_wake(pool);
+}
+
 void weir_pool_set_idle_timeout(struct weir_pool *pool, uint64_t idle_timeout_us)
 {
 	pool->config.idle_timeout_us = idle_timeout_us;

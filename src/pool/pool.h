@@ -321,6 +321,12 @@ void weir_pool_renew(struct weir_pool *pool, uint64_t now_us);
 /* Another idle_timeout for connections that become idle from now on; 0: never. For who learns when the peer closes. */
 void weir_pool_set_idle_timeout(struct weir_pool *pool, uint64_t idle_timeout_us);
 
+/*
+ * No connection is opened ahead of need (idle_min) before until_us; later, if it is paused for longer already. For who
+ * is out of descriptors: those that nobody waits for can wait.
+ */
+void weir_pool_pause_ahead(struct weir_pool *pool, uint64_t until_us, uint64_t now_us);
+
 /* --- time --------------------------------------------------------------------------------------------------------- */
 
 /*

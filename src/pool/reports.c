@@ -70,7 +70,7 @@ static void open_failed(struct weir_pool *pool, int reason)
 	pool->failures += pool->failures < UINT32_MAX;
 	pool->failed_reason = reason;
 	pool_back_off(pool);
-	pool_pause_ahead(pool);
+	pool_pause_ahead(pool, pool_time_after(pool->now_us, POOL_AHEAD_RETRY_US));
 	if (!dead && pool->waiting > pool_supply(pool))
 		waiter_fail(pool, pool_waiter_next_fresh(pool), reason);
 	while (dead && pool->waiting > 0)

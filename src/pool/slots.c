@@ -87,7 +87,7 @@ void pool_slot_doom(struct weir_pool *pool, struct slot *slot, enum weir_pool_cl
 
 	/* A service that takes connections and ends them at once, or soon, is not given one after the other. */
 	if (died && slot->uses == 0)
-		pool_pause_ahead(pool);
+		pool_pause_ahead(pool, pool_time_after(pool->now_us, POOL_AHEAD_RETRY_US));
 	slot->verdict = (uint8_t)why;
 	pool->stats.closes[why] += slot->opened;
 	pool_slot_move(pool, slot, SLOT_DOOMED);

@@ -116,6 +116,31 @@ static void idle_min_is_opened_by_the_first_run_and_replaced_when_it_ages(void *
 	owner_release(&owner);
 }
 
+/* The longer of two pauses; whoever asks is served all the while. */
+static void idle_min_can_wait(void **state)
+{
+	struct weir_pool_config config = owner_config();
+	struct owner owner;
+	struct borrower a;
+
+	config.connections_max = 4;
+	config.idle_min = 2;
+	owner_init(&owner, &config, NULL);
+	owner.open_answer = ANSWER_YES;
+	weir_pool_pause_ahead(owner.pool, owner.now_us + 5000000, owner.now_us);
+	weir_pool_pause_ahead(owner.pool, owner.now_us + 100, owner.now_us);
+	owner_run_at(&owner, owner.now_us + 4999999);
+	assert_int_equal(owner.opens_n, 0);
+	borrower_init(&a, &owner);
+	borrower_lease(&a);
+	assert_int_equal(owner.opens_n, 1);
+	borrower_give_back(&a, WEIR_POOL_REUSABLE);
+	assert_int_equal(weir_pool_next_event(owner.pool), owner.now_us + 1);
+	owner_run_at(&owner, owner.now_us + 1);
+	assert_int_equal(owner_stats(&owner).idle, 2);
+	owner_release(&owner);
+}
+
 static void idle_min_takes_no_more_than_the_maximum(void **state)
 {
 	struct weir_pool_config config = owner_config();
@@ -364,6 +389,7 @@ int main(void)
 		cmocka_unit_test(who_has_waited_through_keeps_the_place_and_may_be_served_by_what_comes_back),
 		cmocka_unit_test(own_deadline_before_the_timeout_opens_nothing_beyond),
 		cmocka_unit_test(idle_min_is_opened_by_the_first_run_and_replaced_when_it_ages),
+		cmocka_unit_test(idle_min_can_wait),
 		cmocka_unit_test(idle_min_takes_no_more_than_the_maximum),
 		cmocka_unit_test(half_of_what_was_not_needed_goes_each_interval),
 		cmocka_unit_test(connections_in_use_are_not_trimmed),
