@@ -6,6 +6,7 @@
  *     drain: listeners close -> idle clients close -> running exchanges end (or are ended at the deadline)
  *            -> the last client is gone -> pools close -> the last upstream connection is gone -> on_drained
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -92,9 +93,15 @@ void worker_stop(struct worker *w)
 
 /* --- creation ------------------------------------------------------------------------------------------------------------- */
 
+/* Out of descriptors, connections to upstreams that nobody uses make way for who has come. */
 static int on_accept(struct listener *listener)
 {
-	return client_accept(container_of(listener, struct worker_listener, listener));
+	struct worker_listener *l = container_of(listener, struct worker_listener, listener);
+	int result = client_accept(l);
+
+	if ((result == -EMFILE || result == -ENFILE) && upstreams_spare_files(l->worker->upstreams) > 0)
+		result = client_accept(l);
+	return result;
 }
 
 /* A unix socket's path can be bound once only: the first worker serves it alone. */

@@ -252,6 +252,8 @@ static void on_open(void *owner, uint32_t slot)
 
 	int error = conn_connect(&uc->h1.conn, io, &ep->address);
 
+	if (error < 0 && files_were_spared(ep, error))
+		error = conn_connect(&uc->h1.conn, io, &ep->address);
 	h1_conn_init(&uc->h1, ep->ups->scratch);
 	if (error == 0)
 		connected(uc);

@@ -81,6 +81,7 @@ struct upstreams {
 	void *context;
 	void (*on_event)(void *context, int level, const char *text);  /* may be NULL */
 	void *event_context;
+	bool sparing;                  /* connections are being given up (scarce.c) */
 	struct io_timer watch;         /* armed from creation until everything is closed */
 };
 
@@ -136,6 +137,11 @@ void watch_overdue(void *owner, uint32_t slot, void *connection, uint64_t held_u
 
 /* The cause that stands for a failed connect, and a static sentence where the cause alone says too little (else NULL). */
 enum cause upstream_connect_cause(int error, const char **why);
+
+/* --- scarce.c ----------------------------------------------------------------------------------------------------- */
+
+/* Connecting has failed for want of a descriptor; true: one was made free for somebody who waits. */
+bool files_were_spared(struct endpoint *ep, int error);
 
 /* --- books.c -------------------------------------------------------------------------------------------------------- */
 

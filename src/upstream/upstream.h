@@ -158,6 +158,13 @@ void upstream_give_back(struct upstream_lease *lease, bool clean);
 /* Ends the lease whatever its stage: a waiting one is cancelled, a held connection is closed. Legal at any time. */
 void upstream_drop(struct upstream_lease *lease);
 
+/*
+ * Descriptors have run out where a client wanted one. Nothing is opened ahead of need for some seconds, and connections
+ * that nobody holds are given up, those first that have rested longest, a few in one call; returns how many. Not from
+ * inside a call to this room.
+ */
+unsigned upstreams_spare_files(struct upstreams *ups);
+
 /* --- books ---------------------------------------------------------------------------------------------------------- */
 
 /* What is counted of one endpoint, by one worker. */

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import resource
 import socket
 import time
 
@@ -184,6 +185,40 @@ def test_out_of_descriptors_for_the_upstream_has_its_cause(start, make_origin):
     assert answer.status == 503
     assert json.loads(answer.body)["error"] == "files_exhausted"
     assert gateway.records(1)[0]["cause"] == "files_exhausted"
+
+
+def test_out_of_descriptors_idle_connections_make_way(start, make_origin):
+    """Whoever asks is served, though what min_idle keeps ready has the last descriptors; nobody is turned away."""
+    ready = 40
+    origin = make_origin().serve()
+    admin = free_port()
+    config = configuration(origin, admin={"address": f"127.0.0.1:{admin}"})
+    # Nobody asks for those, everybody for others, for which there is no descriptor either.
+    endpoints = [{"address": origin.address}]
+    config["upstreams"].append({"name": "ready", "endpoints": endpoints, "pool": {"min_idle": ready}})
+    config["routes"].insert(0, {"name": "own", "match": {"path": "/own"}, "respond": {"status": 204}})
+    gateway = start(config)
+    eventually(lambda: gateway.open_files() >= ready)
+
+    # Less than it has, once it has started with more: with no room for clients it would not have started at all.
+    def is_full():
+        files = gateway.open_files()
+        resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, (files, files))
+        time.sleep(0.2)
+        return gateway.open_files() == files
+
+    eventually(is_full)
+    clients = [gateway.connect() for _ in range(ready // 4)]
+    for client in clients:
+        assert client.ask(get("/own")).status == 204
+    # Each has a connection to the upstream at the same time.
+    for client in clients:
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n")
+    for client in clients:
+        assert client.send("x").read_response().status == 200
+    with socket.create_connection(("127.0.0.1", admin), TIMEOUT) as sock:
+        metrics = Wire(sock).ask(get("/metrics")).body.decode()
+    assert int(re.search(r"^weir_connections_shed_total (\d+)$", metrics, re.M)[1]) == 0
 
 
 def test_out_of_descriptors_is_counted(start, origin):

@@ -549,6 +549,7 @@ static void attempt_told(const struct io *io, struct sim_port *port, int result)
 	struct sim_attempts *attempts = &port->attempts[(io->number - 1) % 2];
 
 	attempts->failures = result == 0 ? 0 : attempts->failures + 1;
+	attempts->files_short = !attempts->second && (result == -EMFILE || result == -ENFILE);
 	/* Its own clock: between two ticks that stands still. */
 	attempts->failed_us = io->now_us;
 }
@@ -562,7 +563,7 @@ static void check_back_off(const struct io *io, const struct sim_port *port)
 	const struct sim_attempts *attempts = &port->attempts[(io->number - 1) % 2];
 	uint64_t span_us = BACK_OFF_MIN_US;
 
-	if (attempts->failures == 0 || port->reloaded)
+	if (attempts->failures == 0 || attempts->second || port->reloaded)
 		return;
 	for (unsigned i = 1; i < attempts->failures && span_us < BACK_OFF_MAX_US; i++)
 		span_us = 2 * span_us < BACK_OFF_MAX_US ? 2 * span_us : BACK_OFF_MAX_US;
@@ -572,8 +573,19 @@ static void check_back_off(const struct io *io, const struct sim_port *port)
 			(unsigned long long)(io->now_us - attempts->failed_us), attempts->failures);
 }
 
+/* Not the service has refused: when a descriptor was made free there is a second try, which counts with the first. */
+static void attempt_begins(const struct io *io, struct sim_port *port)
+{
+	struct sim_attempts *attempts = &port->attempts[(io->number - 1) % 2];
+
+	attempts->second = attempts->files_short && attempts->failed_us == io->now_us;
+	attempts->failures -= attempts->second;
+	attempts->files_short = false;
+}
+
 static void check_connect(const struct io *io, struct sim_port *port)
 {
+	attempt_begins(io, port);
 	check_back_off(io, port);
 	if (port->held > port->held_max)
 		world_violation("7: the cap holds", "port %u: %u connections, at most %u", port->port, port->held,
@@ -616,9 +628,10 @@ int io_connect(struct io *io, struct io_source *source, const struct address *ad
 
 	if (file == NULL) {
 		port->held--;
-		attempt_told(io, port, -1);
+		error = error != 0 ? error : -EMFILE;
+		attempt_told(io, port, error);
 		source->fd = -1;
-		return error != 0 ? error : -EMFILE;
+		return error;
 	}
 	file->port = port->port;
 	file->watched = true;

@@ -15,6 +15,8 @@
 struct sim_attempts {
 	unsigned failures;  /* in a row */
 	uint64_t failed_us;
+	bool files_short; /* the latest failed for want of a descriptor, at the first try */
+	bool second;      /* it was the second one */
 };
 
 /* Port numbers stand for addresses: the host part is ignored. */

@@ -385,6 +385,32 @@ static struct upstream_conn *opened_ahead(struct scene *scene)
 	return container_of(list_first(&bed_endpoint(&scene->bed, 0)->conns), struct upstream_conn, node);
 }
 
+/* Who has rested longest goes first, few at a time, and none comes back for seconds: whoever wants a file has one. */
+static void test_out_of_files(void **state)
+{
+	enum { READY = 20, SPARED = 16 };
+	struct scene scene;
+	unsigned rested = 0;
+
+	bed_open(&scene.bed, ENDPOINT ", pool: {min_idle: 20, idle_timeout: 1h, max_lifetime: 1h}");
+	while (bed_stats(&scene.bed, 0).idle < READY)
+		run_pending();
+	struct endpoint *ep = bed_endpoint(&scene.bed, 0);
+
+	list_each_safe(&ep->conns, node, next)
+		container_of(node, struct upstream_conn, node)->rests_since_us -=
+			rested++ < READY - SPARED ? 0 : 60 * US_PER_S;
+	assert_int_equal(upstreams_spare_files(scene.bed.ups), SPARED);
+	assert_counts(&scene.bed, READY - SPARED, 0, 0);
+	list_each_safe(&ep->conns, node, next)
+		assert_true(container_of(node, struct upstream_conn, node)->rests_since_us + 30 * US_PER_S >
+			    io_now_us(fixture.io));
+	assert_true(weir_pool_next_event(ep->pool) > io_now_us(fixture.io) + 4 * US_PER_S);
+	assert_int_equal(upstreams_spare_files(scene.bed.ups), READY - SPARED);
+	assert_int_equal(upstreams_spare_files(scene.bed.ups), 0);
+	bed_close(&scene.bed);
+}
+
 /* What ends it is a time of its own. */
 static void test_idle_close_before_the_first_request(void **state)
 {
@@ -508,6 +534,7 @@ int main(void)
 		LOOP_TEST(test_announced),
 		LOOP_TEST(test_announced_twice),
 		LOOP_TEST(test_idle_close_is_told),
+		LOOP_TEST(test_out_of_files),
 		LOOP_TEST(test_idle_close_before_the_first_request),
 		LOOP_TEST(test_unused_survivor),
 		LOOP_TEST(test_the_shorter_of_both_times),
