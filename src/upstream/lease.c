@@ -99,10 +99,17 @@ static bool conn_is_clean(struct upstream_conn *uc)
 
 static void on_outcome(struct weir_pool_waiter *waiter, enum weir_pool_outcome outcome);
 
-static enum weir_pool_outcome ask_pool(struct upstream_lease *lease, uint64_t now_us, bool fresh)
+static enum weir_pool_outcome ask_pool(struct upstream_lease *lease, uint64_t now_us)
 {
 	weir_pool_waiter_init(&lease->waiter, on_outcome);
-	lease->waiter.fresh = fresh;
+	return weir_pool_acquire(lease->endpoint->pool, &lease->waiter, now_us, lease->deadline_us);
+}
+
+/* For a connection that is opened for it. */
+static enum weir_pool_outcome ask_pool_fresh(struct upstream_lease *lease, uint64_t now_us)
+{
+	weir_pool_waiter_init(&lease->waiter, on_outcome);
+	lease->waiter.fresh = true;
 	return weir_pool_acquire(lease->endpoint->pool, &lease->waiter, now_us, lease->deadline_us);
 }
 
@@ -182,7 +189,7 @@ static enum weir_pool_outcome ask_successor(struct upstream_lease *lease, uint64
 	lease->endpoint = balance_pick(group);
 	lease->endpoint->active++;
 	lease_name(lease, lease->endpoint);
-	return ask_pool(lease, now_us, true);
+	return ask_pool_fresh(lease, now_us);
 }
 
 /*
@@ -194,7 +201,7 @@ static enum weir_pool_outcome ask_for_fresh(struct upstream_lease *lease, uint64
 	conn_is_spent(lease->waiter.connection);
 	tell_pool(lease, WEIR_POOL_DISCARD, now_us);
 
-	enum weir_pool_outcome outcome = ask_pool(lease, now_us, true);
+	enum weir_pool_outcome outcome = ask_pool_fresh(lease, now_us);
 
 	return outcome == WEIR_POOL_CLOSED ? ask_successor(lease, now_us) : outcome;
 }
@@ -269,7 +276,7 @@ enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config
 	lease->deadline_us = deadline_us;
 	ep->active++;
 
-	enum weir_pool_outcome outcome = ask_pool(lease, now_us, false);
+	enum weir_pool_outcome outcome = ask_pool(lease, now_us);
 
 	if (outcome == WEIR_POOL_DELIVERED && has_untold_event(lease))
 		outcome = replace_untold(lease, now_us);
