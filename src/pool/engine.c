@@ -29,6 +29,7 @@
  * The rule for opening: while more wait than opens and checks are in flight, and there is room (own maximum, budget,
  * connecting_max, no back-off). Beyond the maximum only for those who have waited through their acquire_timeout; as long as
  * one of them waits, whoever is next has what is there beyond it, and after that whatever comes back beyond it is closed.
+ * What was opened beyond it, for whatever reason, serves first: closed at once it would only be opened again, here or elsewhere.
  * Ahead of need only into free room, and not for a while after an open that failed or a connection that ended before it
  * had served.
  *
@@ -315,7 +316,7 @@ void pool_slot_offer(struct weir_pool *pool, struct slot *slot)
 
 	if (waiter == NULL || slot_verdict(pool, slot) != SLOT_GOOD) {
 		pool_slot_park(pool, slot);
-	} else if (is_excess(pool, waiter)) {
+	} else if (!fresh && is_excess(pool, waiter)) {
 		pool_slot_doom(pool, slot, WEIR_POOL_CLOSE_OVERFLOW);
 	} else if (!fresh && (fresh_lack_room(pool) || yields(pool, slot))) {
 		pool_slot_doom(pool, slot, WEIR_POOL_CLOSE_YIELDED);

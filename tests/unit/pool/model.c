@@ -510,7 +510,7 @@ void model_arrive(struct model *m, struct model_connection *c, bool checked)
 
 	if (next == NULL || not_again(m, c) != WEIR_POOL_CLOSE_REASONS) {
 		model_park(m, c);
-	} else if (model_over_cap(m) && model_overdue_count(m) == 0) {
+	} else if (checked && model_over_cap(m) && model_overdue_count(m) == 0) {
 		model_doom(m, c, WEIR_POOL_CLOSE_OVERFLOW);
 	} else if (checked && (model_fresh_needs_room(m) || turn_over(m, c))) {
 		model_doom(m, c, WEIR_POOL_CLOSE_YIELDED);

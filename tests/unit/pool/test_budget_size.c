@@ -57,6 +57,34 @@ static void pools_have_one_overflow_together(void **state)
 	owners_release(o, 3, budget);
 }
 
+/* Opened with a unit beyond the maximum for who has not waited for long: closed at once it would be opened for ever. */
+static void what_was_opened_beyond_the_maximum_serves_first(void **state)
+{
+	struct owner o[3];
+	struct borrower b[3];
+	struct weir_pool_budget *budget = overflow_budget(o, b);
+
+	borrower_lease(&b[0]);
+	borrower_acquire(&b[1], 1000);
+	owner_run_at(&o[1], o[1].now_us + 100);
+	owner_opened(&o[1], 0);
+	owner_run(&o[1]);
+	assert_int_equal(b[1].outcome, WEIR_POOL_DELIVERED);
+	borrower_acquire(&b[2], 1000);
+	borrower_give_back(&b[0], WEIR_POOL_REUSABLE);
+	notices_deliver();
+	assert_int_equal(o[2].opens_n, 1);
+	assert_int_equal(weir_pool_budget_used(budget), 2);
+	owner_opened(&o[2], 0);
+	owner_run(&o[2]);
+	assert_int_equal(b[2].outcome, WEIR_POOL_DELIVERED);
+	assert_int_equal(owner_stats(&o[2]).closes[WEIR_POOL_CLOSE_OVERFLOW], 0);
+	borrower_give_back(&b[2], WEIR_POOL_REUSABLE);
+	assert_int_equal(owner_stats(&o[2]).closes[WEIR_POOL_CLOSE_OVERFLOW], 1);
+	borrower_give_back(&b[1], WEIR_POOL_REUSABLE);
+	owners_release(o, 3, budget);
+}
+
 static void a_smaller_budget_closes_what_comes_back_and_what_is_idle_at_the_next_call(void **state)
 {
 	struct weir_pool_budget *budget = budget_of(4);
@@ -183,6 +211,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pools_have_one_overflow_together),
+		cmocka_unit_test(what_was_opened_beyond_the_maximum_serves_first),
 		cmocka_unit_test(a_smaller_budget_closes_what_comes_back_and_what_is_idle_at_the_next_call),
 		cmocka_unit_test(a_larger_budget_is_noticed_by_those_who_wait),
 		cmocka_unit_test(idle_min_takes_only_what_the_budget_has_to_spare),

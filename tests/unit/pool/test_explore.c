@@ -14,7 +14,7 @@
  *   the same with opens that fail inside the callback, two priorities                  37 states, 5 deep
  *   1 slot + 1 of overflow, 2 waiters: checks on acquire and on give-back, fresh
  *   waiters, idle_min 1, back-off, leaks and reclaim, touch, spoiled ones, wrong
- *   give-backs, renewal, drain, close                                                  529,169 states, 30 deep
+ *   give-backs, renewal, drain, close                                                  532,052 states, 30 deep
  *
  * Not feasible in a test any more: the last case with a third waiter (more than 580,000 states within 11 events, and still
  * growing as fast as they are expanded). In the last case no two waits fall due in the same microsecond: which of them may
