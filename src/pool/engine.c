@@ -27,7 +27,8 @@
  * connection that ends for another reason needs no turn, and none is given up for a hand that such an end will answer.
  *
  * The rule for opening: while more wait than opens and checks are in flight, and there is room (own maximum, budget,
- * connecting_max, no back-off). Beyond the maximum only for those who have waited through their acquire_timeout; as long as
+ * connecting_max, no back-off). While the latest have failed, one attempt at a time, or the next when one has hung for
+ * backoff_max: an endpoint in trouble is not stormed, and is found soon when it is back. Beyond the maximum only for those who have waited through their acquire_timeout; as long as
  * one of them waits, whoever is next has what is there beyond it, and after that whatever comes back beyond it is closed.
  * What was opened beyond it, for whatever reason, serves first: closed at once it would only be opened again, here or elsewhere.
  * Ahead of need only into free room, and not for a while after an open that failed or a connection that ended before it
@@ -382,12 +383,27 @@ bool pool_open_ahead(const struct weir_pool *pool)
 
 bool pool_may_connect(const struct weir_pool *pool)
 {
-	/* One attempt at a time until one succeeds: an endpoint in trouble is not stormed. */
-	uint32_t max = pool->failures > 0 ? 1 : pool->config.connecting_max;
-
 	if (POOL_PLANTED(BACK_OFF_NEVER_ENDS) && pool->backoff_us > 0)
 		return false;
-	return pool_count(pool, SLOT_CONNECTING) < max && pool->backoff_us <= pool->now_us;
+	return pool_count(pool, SLOT_CONNECTING) < pool->config.connecting_max && pool->backoff_us <= pool->now_us &&
+		pool_next_attempt_us(pool) <= pool->now_us;
+}
+
+uint64_t pool_next_attempt_us(const struct weir_pool *pool)
+{
+	uint64_t span_us = pool->config.backoff_max_us;
+
+	if (pool->failures == 0 || pool_count(pool, SLOT_CONNECTING) == 0)
+		return 0;
+	return span_us == 0 ? POOL_NEVER : pool_time_after(pool->slots[pool->in[SLOT_CONNECTING].first].since_us, span_us);
+}
+
+/* An attempt may hang: then the next is not kept waiting for its end. */
+static void plan_next_attempt(struct weir_pool *pool)
+{
+	if (pool_open_needed(pool) && pool_count(pool, SLOT_CONNECTING) < pool->config.connecting_max &&
+		pool_next_attempt_us(pool) > pool->now_us)
+		pool_plan(pool, pool_next_attempt_us(pool));
 }
 
 /* Room for an open within the maximum. */
@@ -431,8 +447,10 @@ static bool ask_open(struct weir_pool *pool)
 {
 	struct slot *slot;
 
-	if (!pool_may_connect(pool))
+	if (!pool_may_connect(pool)) {
+		plan_next_attempt(pool);
 		return false;
+	}
 	if (pool_open_needed(pool)) {
 		if (!room_within(pool) && !room_beyond(pool))
 			return false;

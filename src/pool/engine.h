@@ -331,6 +331,9 @@ static inline uint64_t pool_overflow_retry_us(const struct weir_pool *pool)
 /* As far as connecting_max and the back-off go, an open may begin now. */
 bool pool_may_connect(const struct weir_pool *pool);
 
+/* After failed opens: when another may begin beside those that are under way. 0: any time. */
+uint64_t pool_next_attempt_us(const struct weir_pool *pool);
+
 /* The pool could open for somebody who waits if it had a unit of the budget. */
 bool pool_unit_needed(const struct weir_pool *pool);
 

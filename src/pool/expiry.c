@@ -243,6 +243,9 @@ void pool_replan(struct weir_pool *pool)
 		due_us = earlier(due_us, pool_time_after(pool->now_us, POOL_AHEAD_RETRY_US));
 	if (pool->budget != NULL && pool_overflow_wanted(pool))
 		due_us = earlier(due_us, pool_overflow_retry_us(pool));
+	if (pool_open_needed(pool) && pool_count(pool, SLOT_CONNECTING) < config->connecting_max &&
+		pool_next_attempt_us(pool) > pool->now_us)
+		due_us = earlier(due_us, pool_next_attempt_us(pool));
 	if (pool->withholds && pool_count(pool, SLOT_IDLE) > 0)
 		due_us = earlier(due_us, pool_linger_ends_us(pool));
 	pool->next_us = due_us;

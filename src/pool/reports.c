@@ -18,13 +18,31 @@ static uint64_t lifetime_us(struct weir_pool *pool)
 	return pool_time_after(pool->config.lifetime_max_us - span_us, pool_draw(pool, 2 * span_us + 1));
 }
 
+/*
+ * The endpoint was in trouble and is back. What was asked of it meanwhile and has hung may be long in coming (TCP sends a lost
+ * first packet again after a second), and holds room: it is given up, and begun anew where it is needed.
+ */
+static void hung_give_up(struct weir_pool *pool)
+{
+	uint64_t span_us = pool->config.backoff_max_us;
+	struct slot *slot;
+
+	while (span_us > 0 && (slot = pool_slot_last(pool, SLOT_CONNECTING)) != NULL &&
+		pool_time_after(slot->since_us, span_us) <= pool->now_us)
+		pool_slot_doom(pool, slot, WEIR_POOL_CLOSE_RENEWED);
+}
+
 static void slot_opened(struct weir_pool *pool, struct slot *slot)
 {
+	bool is_back = pool->failures > 0;
+
 	pool->failures = 0;
 	pool->backoff_us = 0;
 	if (pool->config.lifetime_max_us > 0)
 		slot->expires_us = pool_time_after(pool->now_us, lifetime_us(pool));
 	pool_slot_offer(pool, slot);
+	if (is_back)
+		hung_give_up(pool);
 }
 
 void weir_pool_opened(struct weir_pool *pool, uint32_t slot_number, void *connection, uint64_t now_us)

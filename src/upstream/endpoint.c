@@ -378,7 +378,7 @@ static const struct weir_pool_ops pool_ops = {
 /* A surplus is halved each time a part of the idle time has passed, so most of it is gone before that is over. */
 enum { TRIMS_IN_IDLE_TIMEOUT = 4 };
 #define BACKOFF_MIN_US (10 * US_PER_MS)
-#define BACKOFF_MAX_US (500 * US_PER_MS)
+#define BACKOFF_MAX_US (300 * US_PER_MS)
 
 /* The file's words in the pool's. */
 static struct weir_pool_config pool_config_of(const struct config_pool *p)

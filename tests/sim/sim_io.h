@@ -9,7 +9,7 @@
 
 /* What endpoint.c promises of attempts to connect. */
 #define BACK_OFF_MIN_US 10000
-#define BACK_OFF_MAX_US 500000
+#define BACK_OFF_MAX_US 300000
 
 /* How a worker fares with connecting to a port. */
 struct sim_attempts {

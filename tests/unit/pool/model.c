@@ -533,11 +533,22 @@ bool model_open_ahead(const struct model *m)
 		model_count(m, MODEL_IDLE) + model_supply(m) < model_waiting(m) + m->config.idle_min;
 }
 
+uint64_t model_next_attempt_us(const struct model *m)
+{
+	uint64_t latest_us = 0;
+
+	if (m->failures == 0 || model_count(m, MODEL_CONNECTING) == 0)
+		return 0;
+	for (int i = 0; i < MODEL_SLOTS; i++)
+		if (m->connections[i].state == MODEL_CONNECTING && m->connections[i].since_us > latest_us)
+			latest_us = m->connections[i].since_us;
+	return m->config.backoff_max_us == 0 ? UINT64_MAX : latest_us + m->config.backoff_max_us;
+}
+
 bool model_may_connect(const struct model *m)
 {
-	uint32_t connecting_max = m->failures > 0 ? 1 : m->config.connecting_max;
-
-	return model_count(m, MODEL_CONNECTING) < connecting_max && m->backoff_ends_us <= m->now_us;
+	return model_count(m, MODEL_CONNECTING) < m->config.connecting_max && m->backoff_ends_us <= m->now_us &&
+		model_next_attempt_us(m) <= m->now_us;
 }
 
 bool model_room_within(const struct model *m)

@@ -18,6 +18,7 @@ void model_open_asked(struct model *m, uint32_t slot)
 	model_expect(m, model_may_connect(m), "open: too many, or too soon after one that has failed");
 	model_expect(m, within || (needed && model_room_beyond(m)), "open: no room");
 	m->connections[slot].state = MODEL_CONNECTING;
+	m->connections[slot].since_us = m->now_us;
 	m->stats.overflowed += !within;
 	if (needed && within)
 		model_hand_set(m, false);
@@ -346,6 +347,9 @@ static uint64_t next_of_opens(const struct model *m)
 	uint64_t pause_us = m->config.idle_min > 0 && m->ahead_from_us > m->now_us ? m->ahead_from_us : UINT64_MAX;
 
 	pause_us = earlier(pause_us, next_of_overflow(m));
+	if (model_open_needed(m) && model_count(m, MODEL_CONNECTING) < m->config.connecting_max &&
+		model_next_attempt_us(m) > m->now_us)
+		pause_us = earlier(pause_us, model_next_attempt_us(m));
 	if (m->backoff_ends_us > m->now_us)
 		return earlier(pause_us, m->backoff_ends_us);
 	if (model_open_needed(m) || !model_open_ahead(m) || !model_may_connect(m))

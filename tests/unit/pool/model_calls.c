@@ -212,6 +212,16 @@ uint32_t model_oldest(const struct model *m, uint32_t *slots, uint64_t *since_us
 
 /* --- what the owner tells ----------------------------------------------------------------------------------------- */
 
+static void give_up_hung(struct model *m)
+{
+	for (int i = 0; i < MODEL_SLOTS; i++) {
+		struct model_connection *c = &m->connections[i];
+
+		if (c->state == MODEL_CONNECTING && c->since_us + m->config.backoff_max_us <= m->now_us)
+			model_doom(m, c, WEIR_POOL_CLOSE_RENEWED);
+	}
+}
+
 bool model_opened(struct model *m, uint32_t slot, uint64_t life_us)
 {
 	struct model_connection *c = &m->connections[slot];
@@ -226,9 +236,13 @@ bool model_opened(struct model *m, uint32_t slot, uint64_t life_us)
 	m->stats.opened++;
 	c->expires_us = life_us == 0 ? UINT64_MAX : m->now_us + life_us;
 	if (c->state == MODEL_CONNECTING) {
+		bool is_back = m->failures > 0;
+
 		m->failures = 0;
 		m->backoff_ends_us = 0;
 		model_arrive(m, c, false);
+		if (is_back && m->config.backoff_max_us > 0)
+			give_up_hung(m);
 	} else {
 		m->stats.closes[c->reason]++;
 	}

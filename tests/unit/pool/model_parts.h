@@ -50,6 +50,8 @@ int model_reason(const struct model *m);
 bool model_open_needed(const struct model *m);
 bool model_open_ahead(const struct model *m);
 bool model_may_connect(const struct model *m);
+/* When another attempt may begin beside those that are under way, after some have failed. */
+uint64_t model_next_attempt_us(const struct model *m);
 /* Where it finds room: within connections_max (and the budget), or beyond. */
 bool model_room_within(const struct model *m);
 bool model_room_beyond(const struct model *m);

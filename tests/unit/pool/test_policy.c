@@ -256,6 +256,43 @@ static void backoff_doubles_up_to_its_maximum_between_half_and_whole(void **stat
 	owner_release(&owner);
 }
 
+/* An attempt that hangs, its first packet lost, keeps nobody waiting who would be served by the next. */
+static void after_a_failure_the_next_open_does_not_wait_for_one_that_hangs(void **state)
+{
+	struct weir_pool_config config = owner_config();
+	struct owner owner;
+	struct borrower a, b, c;
+
+	config.connections_max = config.connecting_max = 3;
+	config.backoff_min_us = 100;
+	config.backoff_max_us = 300;
+	pool_with(&owner, config, &a, &b, &c, NULL);
+	borrower_acquire(&a, 100000);
+	owner_open_failed(&owner, owner.opens[0], 7);
+	owner_run_at(&owner, owner.now_us + 300);
+	borrower_acquire(&a, 100000);
+	borrower_acquire(&b, 100000);
+	borrower_acquire(&c, 100000);
+	for (uint32_t n = 2; n <= 3; n++) {
+		assert_int_equal(owner.opens_n, n);
+		assert_int_equal(weir_pool_next_event(owner.pool), owner.now_us + 300);
+		owner_run_at(&owner, owner.now_us + 299);
+		assert_int_equal(owner.opens_n, n);
+		owner_run_at(&owner, owner.now_us + 1);
+	}
+	assert_int_equal(owner.opens_n, 4);
+	owner_opened(&owner, owner.opens[3]);
+	owner_run(&owner);
+	assert_int_equal(a.outcome, WEIR_POOL_DELIVERED);
+	/* Those that hang are begun anew. */
+	assert_int_equal(owner.closes_n, 2);
+	assert_int_equal(owner.opens_n, 6);
+	assert_int_equal(owner_stats(&owner).connecting, 2);
+	borrower_cancel(&b);
+	borrower_cancel(&c);
+	pool_end(&owner, &a, NULL);
+}
+
 static void after_a_failure_one_open_at_a_time_until_one_succeeds(void **state)
 {
 	struct weir_pool_config config = owner_config();
@@ -397,6 +434,7 @@ int main(void)
 		cmocka_unit_test(idle_timeout_may_be_changed_for_those_to_come),
 		cmocka_unit_test(backoff_doubles_up_to_its_maximum_between_half_and_whole),
 		cmocka_unit_test(after_a_failure_one_open_at_a_time_until_one_succeeds),
+		cmocka_unit_test(after_a_failure_the_next_open_does_not_wait_for_one_that_hangs),
 		cmocka_unit_test(all_who_wait_hear_at_once_that_the_endpoint_is_dead),
 		cmocka_unit_test(the_told_may_ask_again_at_once),
 		cmocka_unit_test(fresh_is_served_by_an_open_and_before_all_others),
