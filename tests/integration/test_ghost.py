@@ -21,7 +21,7 @@ import pytest
 
 from books import Books
 from crowd import Crowd
-from gateway import Gateway, configuration, eventually, free_port, merged
+from gateway import Gateway, configuration, eventually, free_port, merged, sanitizer
 from ledger import Ledger
 
 pytestmark = pytest.mark.alone
@@ -185,6 +185,9 @@ SHORT = {"timeouts": {"first_byte": "1s"}}
 # Some leave at any moment, queued or served, with a close or with a reset; the others as soon as they lose patience.
 HANG_UP = {"tempers": {"leaver": 0.25}, "leave": "either", **SHORT}
 
+# What is promised of the product. A build with a sanitizer is several times as slow, and five variants run at once.
+RECOVERY_MAX = 3 if sanitizer() else 1
+
 VARIANTS = {
     "patience": {"workers": 1},
     "hang_up": HANG_UP,
@@ -224,7 +227,7 @@ def test_ghost(ghosts, variant):
         assert ghost.frozen or len(ghost.late()) <= LATE_MAX
 
     # As before, within one second, over all eight connections.
-    assert ghost.recovery_seconds() <= 1
+    assert ghost.recovery_seconds() <= RECOVERY_MAX
     assert ghost.used_after >= USED_AS_BEFORE * ghost.used_before
     assert ghost.after["in_service_max"] == CONNECTIONS
 
