@@ -78,8 +78,8 @@ static void put_connection(struct h1_writer *w, const struct exchange *ex, bool 
 static bool answer_error(struct exchange *ex, enum cause cause, const char *why, bool keep_alive)
 {
 	const struct cause_info *info = cause_info(cause);
-	struct h1_conn *to = &ex->client->h1;
-	struct h1_writer w = h1_conn_begin_head(to, H1_SCRATCH_OUT_BYTES / 2);
+	struct stream *to = ex->down;
+	struct h1_writer w = stream_begin_head(to, H1_SCRATCH_OUT_BYTES / 2);
 	char body[BODY_ROOM];
 	size_t n = error_body(body, info, why, ex->request_id);
 
@@ -95,12 +95,12 @@ static bool answer_error(struct exchange *ex, enum cause cause, const char *why,
 		h1_put(&w, VIEW("Retry-After: 1\r\n"));
 	if (ex->request_id.n > 0)
 		h1_put_field(&w, VIEW("X-Request-Id"), ex->request_id);
-	if (!h1_conn_end_head(to, &w, FRAMING_LENGTH))
+	if (!stream_end_head(to, &w, FRAMING_LENGTH))
 		return false;
 	if (ex->request.method == METHOD_HEAD)
 		return true;
 	ex->bytes_out = n;
-	h1_conn_put_body(to, view_of(body, n));
+	stream_put_body(to, view_of(body, n));
 	return true;
 }
 
@@ -127,8 +127,8 @@ static bool answer_route(struct exchange *ex, bool keep_alive)
 {
 	const struct answer *a = &ex->answer;
 	bool has_content = a->status != 204 && a->status != 304;
-	struct h1_conn *to = &ex->client->h1;
-	struct h1_writer w = h1_conn_begin_head(to, H1_SCRATCH_OUT_BYTES / 2);
+	struct stream *to = ex->down;
+	struct h1_writer w = stream_begin_head(to, H1_SCRATCH_OUT_BYTES / 2);
 
 	ex->status = a->status;
 	h1_put_status_line(&w, a->status, view_of("", 0));
@@ -139,12 +139,12 @@ static bool answer_route(struct exchange *ex, bool keep_alive)
 	if (has_content)
 		h1_put_length(&w, a->body.n);
 	h1_put_field(&w, VIEW("X-Request-Id"), ex->request_id);
-	if (!h1_conn_end_head(to, &w, FRAMING_LENGTH))
+	if (!stream_end_head(to, &w, FRAMING_LENGTH))
 		return false;
 	if (!has_content || ex->request.method == METHOD_HEAD)
 		return true;
 	ex->bytes_out = a->body.n;
-	h1_conn_put_body(to, a->body);
+	stream_put_body(to, a->body);
 	return true;
 }
 
@@ -158,7 +158,8 @@ bool answer_write(struct exchange *ex, enum cause cause, const char *why, bool k
 void answer_refuse(struct client *client, enum cause cause)
 {
 	const struct cause_info *info = cause_info(cause);
-	struct h1_writer w = h1_conn_begin_head(&client->h1, H1_SCRATCH_OUT_BYTES / 2);
+	struct stream *to = &client->h1.stream;
+	struct h1_writer w = stream_begin_head(to, H1_SCRATCH_OUT_BYTES / 2);
 	char body[BODY_ROOM];
 	size_t n = error_body(body, info, NULL, view_of("", 0));
 
@@ -167,8 +168,8 @@ void answer_refuse(struct client *client, enum cause cause)
 	h1_put(&w, VIEW("Connection: close\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"));
 	h1_put_length(&w, n);
 	put_proxy_status(&w, info);
-	if (h1_conn_end_head(&client->h1, &w, FRAMING_LENGTH))
-		h1_conn_put_body(&client->h1, view_of(body, n));
+	if (stream_end_head(to, &w, FRAMING_LENGTH))
+		stream_put_body(to, view_of(body, n));
 	/* Too large a piece would be pointed at; this one was copied. */
-	client_exchange_ended(client, h1_conn_flush(&client->h1) < 0 ? CLIENT_ABORT : CLIENT_CLOSE);
+	client_exchange_ended(client, stream_flush(to) < 0 ? CLIENT_ABORT : CLIENT_CLOSE);
 }

@@ -77,7 +77,7 @@ static struct wait exchange_wait(const struct exchange *ex)
 {
 	const struct config_listener_timeouts *lt = &ex->client->listener->config->timeouts;
 	const struct config_upstream_timeouts *ut = &ex->route->upstream->timeouts;
-	bool client_blocked = conn_blocked(&ex->client->h1.conn);
+	bool client_blocked = stream_blocked(ex->down);
 
 	switch ((enum exchange_state)ex->state) {
 	case EXCHANGE_LEASING:
@@ -85,7 +85,7 @@ static struct wait exchange_wait(const struct exchange *ex)
 			config_pool_wait_max_us(&ex->route->upstream->pool) + ut->connect_us + LEASING_MARGIN_US,
 			CAUSE_POOL_ACQUIRE_TIMEOUT};
 	case EXCHANGE_REQUESTING:
-		if (conn_blocked(&ex->lease.conn->h1.conn))
+		if (stream_blocked(ex->lease.stream))
 			return (struct wait){ut->idle_us, CAUSE_UPSTREAM_IDLE_TIMEOUT};
 		return (struct wait){lt->body_idle_us, CAUSE_CLIENT_TIMEOUT};
 	case EXCHANGE_EXPECTING:
@@ -150,20 +150,17 @@ static void exchange_send(struct exchange *ex)
 {
 	ex->first_byte_us = UINT64_MAX;
 	ex->head_sent_us = io_now_us(ex->worker->io);
-	h1_conn_begin_message(&ex->lease.conn->h1);
-	if (ex->replay == REPLAY_KEPT) {
-		replay_send(ex);
-		exchange_pump(ex);
-		return;
-	}
+	stream_begin_message(ex->lease.stream);
 	if (!forward_request(ex)) {
 		exchange_finish(ex, CAUSE_HEADERS_TOO_LARGE, "the head is too large once the gateway's fields are added");
 		return;
 	}
-	if (h1_body_done(&ex->client->h1.body)) {
+	if (ex->replay == REPLAY_KEPT) {
+		replay_send(ex);
+	} else if (stream_body_done(ex->down)) {
 		exchange_enter(ex, EXCHANGE_WAITING);
 		ex->sent_us = ex->head_sent_us;
-		h1_conn_flush(&ex->lease.conn->h1);
+		stream_flush(ex->lease.stream);
 	} else {
 		replay_prepare(ex);
 		exchange_enter(ex, ex->request.expect_continue ? EXCHANGE_EXPECTING : EXCHANGE_REQUESTING);
@@ -365,6 +362,7 @@ static struct exchange *exchange_create(struct client *client)
 	upstream_lease_init(&ex->lease);
 	ex->worker = w;
 	ex->client = client;
+	ex->down = &client->h1.stream;
 	ex->trusted = client->trusted;
 	ex->held = PLANTED(GENERATION_FREED_EARLY) ? w->current : generation_enter(w->current);
 	ex->timer.on_fire = exchange_on_timer;
@@ -448,15 +446,15 @@ static bool closes_client(enum cause cause)
 bool exchange_keeps_client(const struct exchange *ex)
 {
 	/* After a final answer to Expect nobody knows whether the content will be sent (RFC 9110 §10.1.1). */
-	bool content_unsure = ex->request.expect_continue && ex->bytes_in == 0 && !h1_body_done(&ex->client->h1.body);
+	bool content_unsure = ex->request.expect_continue && ex->bytes_in == 0 && !stream_body_done(ex->down);
 
 	return ex->request.keep_alive && !ex->worker->draining && !content_unsure && client_can_discard(ex->client);
 }
 
 /* Who has only ended its direction may still be reading the answers before this one, which a reset could destroy. */
-static enum client_next part(const struct conn *conn)
+static enum client_next part(const struct stream *down)
 {
-	bool reads = !conn->broken && conn->error == 0 && conn->send_error == 0 && !conn_blocked(conn);
+	bool reads = !stream_broken(down) && stream_error(down) == 0 && stream_send_error(down) == 0 && !stream_blocked(down);
 
 	return reads ? CLIENT_CLOSE : CLIENT_ABORT;
 }
@@ -464,8 +462,6 @@ static enum client_next part(const struct conn *conn)
 /* Gives the client what it is still owed, and says what becomes of its connection. */
 static enum client_next conclude(struct exchange *ex, enum exchange_state reached, enum cause cause, const char *why)
 {
-	struct h1_conn *client = &ex->client->h1;
-
 	if (reached >= EXCHANGE_RESPONDING) {
 		/* What has begun and failed must not look complete, to lax readers neither: it ends with a reset. */
 		if (cause != CAUSE_NONE)
@@ -476,11 +472,11 @@ static enum client_next conclude(struct exchange *ex, enum exchange_state reache
 	}
 	if (cause == CAUSE_CLIENT_GONE) {
 		ex->status = cause_info(cause)->status;
-		return part(&client->conn);
+		return part(ex->down);
 	}
 	bool keep = exchange_keeps_client(ex) && !closes_client(cause);
 
-	if (!answer_write(ex, cause, why, keep) || h1_conn_flush(client) < 0) {
+	if (!answer_write(ex, cause, why, keep) || stream_flush(ex->down) < 0) {
 		ex->status = 0;
 		return CLIENT_ABORT;
 	}
@@ -513,7 +509,7 @@ void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, 
 	exchange_enter(ex, EXCHANGE_ENDED);
 	ex->ended_at = where;
 	upstream_drop(&ex->lease);
-	h1_kept_release(w->scratch, &ex->kept);
+	replay_forget(ex);
 
 	enum client_next next = conclude(ex, reached, cause, why);
 

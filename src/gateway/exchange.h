@@ -22,7 +22,7 @@ bool exchange_end_is_leave(const struct exchange *ex);
 /* Whether the client has left by ending its direction: then nobody wants the answer (`half_close: abort`). */
 static inline bool exchange_client_left(const struct exchange *ex)
 {
-	return ex->client->h1.conn.peer_closed && exchange_end_is_leave(ex);
+	return stream_peer_closed(ex->down) && exchange_end_is_leave(ex);
 }
 
 /* What the router is asked. */
@@ -45,6 +45,12 @@ void exchange_lease_again(struct exchange *ex, enum upstream_retry_reason reason
 /* The head is gathered and content will follow: from here on it is seen to that it could be sent again. */
 void replay_prepare(struct exchange *ex);
 
+/* A piece of content was handed over, while it may still be sent again. Counted in ex->bytes_in already. */
+void replay_keep(struct exchange *ex, struct view data);
+
+/* The same for the trailers at its end. */
+void replay_keep_trailers(struct exchange *ex, const struct message *trailers);
+
 /* Bytes of the request may have been sent: settles what of it can be sent again, before anything else is received. */
 static inline bool replay_is_unsettled(const struct exchange *ex)
 {
@@ -52,13 +58,13 @@ static inline bool replay_is_unsettled(const struct exchange *ex)
 }
 void replay_settle(struct exchange *ex);
 
-/* A byte of the answer came: whatever happens now, the request is not sent again. */
+/* Whatever happens now, content that has passed is not sent again. */
 void replay_forget(struct exchange *ex);
 
 /* The upstream has ended or failed. True: the request is being sent again. False: it may not be, nothing was done. */
 bool replay_try(struct exchange *ex);
 
-/* Sends what was kept on the new connection. */
+/* Sends what was kept, behind the head on the new connection. */
 void replay_send(struct exchange *ex);
 
 /* --- heads for the other side (forward.c) ---------------------------------------------------------------------------- */

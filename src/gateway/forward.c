@@ -363,8 +363,8 @@ static void put_upgrade(struct h1_writer *w, const struct message *m)
 bool forward_request(struct exchange *ex)
 {
 	struct message *m = &ex->request;
-	struct h1_conn *to = &ex->lease.conn->h1;
-	struct h1_writer w = h1_conn_begin_head(to, HEAD_ROOM);
+	struct stream *to = ex->lease.stream;
+	struct h1_writer w = stream_begin_head(to, HEAD_ROOM);
 
 	h1_put_request_line(&w, m->method_name, ex->forward_target);
 	h1_put_field(&w, VIEW("Host"), ex->forward_host);
@@ -374,7 +374,7 @@ bool forward_request(struct exchange *ex)
 	if (m->has_upgrade)
 		put_upgrade(&w, m);
 	put_identity(&w, ex);
-	return h1_conn_end_head(to, &w, (enum framing)m->framing);
+	return stream_end_head(to, &w, (enum framing)m->framing);
 }
 
 /* --- the response ----------------------------------------------------------------------------------------------------------- */
@@ -407,8 +407,8 @@ static void put_end_to_end(struct h1_writer *w, struct worker *worker, struct me
 
 bool forward_response(struct exchange *ex, struct message *response)
 {
-	struct h1_conn *to = &ex->client->h1;
-	struct h1_writer w = h1_conn_begin_head(to, HEAD_ROOM);
+	struct stream *to = ex->down;
+	struct h1_writer w = stream_begin_head(to, HEAD_ROOM);
 	enum framing framing = response_framing(ex, response);
 
 	ex->keep_client = framing != FRAMING_UNTIL_CLOSE && exchange_keeps_client(ex);
@@ -420,27 +420,27 @@ bool forward_response(struct exchange *ex, struct message *response)
 	h1_put(&w, response->minor == 0 ? VIEW("Via: 1.0 weir\r\nX-Request-Id: ") : VIEW("Via: 1.1 weir\r\nX-Request-Id: "));
 	h1_put(&w, ex->request_id);
 	h1_put(&w, VIEW("\r\n"));
-	return h1_conn_end_head(to, &w, framing);
+	return stream_end_head(to, &w, framing);
 }
 
 bool forward_informational(struct exchange *ex, struct message *response)
 {
-	struct h1_conn *to = &ex->client->h1;
-	struct h1_writer w = h1_conn_begin_head(to, HEAD_ROOM);
+	struct stream *to = ex->down;
+	struct h1_writer w = stream_begin_head(to, HEAD_ROOM);
 
 	h1_put_status_line(&w, response->status, response->reason);
 	put_end_to_end(&w, ex->worker, response);
-	return h1_conn_end_head(to, &w, FRAMING_NONE);
+	return stream_end_head(to, &w, FRAMING_NONE);
 }
 
 bool forward_upgrade(struct exchange *ex, struct message *response)
 {
-	struct h1_conn *to = &ex->client->h1;
-	struct h1_writer w = h1_conn_begin_head(to, HEAD_ROOM);
+	struct stream *to = ex->down;
+	struct h1_writer w = stream_begin_head(to, HEAD_ROOM);
 
 	h1_put_status_line(&w, response->status, response->reason);
 	put_end_to_end(&w, ex->worker, response);
 	put_upgrade(&w, response);
 	h1_put(&w, VIEW("Via: 1.1 weir\r\n"));
-	return h1_conn_end_head(to, &w, FRAMING_NONE);
+	return stream_end_head(to, &w, FRAMING_NONE);
 }

@@ -21,20 +21,20 @@ enum {
 	PUMP_FILLS_MAX = 8,      /* receives one way in one go, before the loop turns to other events */
 };
 
-static struct h1_conn *client_side(struct exchange *ex)
+static struct stream *client_side(struct exchange *ex)
 {
-	return &ex->client->h1;
+	return ex->down;
 }
 
-static struct h1_conn *upstream_side(struct exchange *ex)
+static struct stream *upstream_side(struct exchange *ex)
 {
-	return &ex->lease.conn->h1;
+	return ex->lease.stream;
 }
 
 /* The cause when a side's connection has failed: it went away, or there was no memory for its bytes. */
-static enum cause failure_of(const struct h1_conn *side, enum cause gone)
+static enum cause failure_of(const struct stream *side, enum cause gone)
 {
-	return side->conn.error == -ENOMEM || side->conn.send_error == -ENOMEM ? CAUSE_MEMORY_EXHAUSTED : gone;
+	return stream_error(side) == -ENOMEM || stream_send_error(side) == -ENOMEM ? CAUSE_MEMORY_EXHAUSTED : gone;
 }
 
 static enum cause client_failure(struct exchange *ex)
@@ -69,7 +69,9 @@ static bool had_its_turn(struct exchange *ex, unsigned fills)
 /* The last byte of the request was handed over. */
 static void request_complete(struct exchange *ex, const struct message *trailers)
 {
-	h1_conn_put_end(upstream_side(ex), trailers);
+	stream_put_end(upstream_side(ex), trailers);
+	if (trailers != NULL && trailers->field_count > 0 && replay_is_unsettled(ex))
+		replay_keep_trailers(ex, trailers);
 	ex->sent_us = io_now_us(ex->worker->io);
 	if (ex->state == EXCHANGE_EXPECTING || ex->state == EXCHANGE_REQUESTING)
 		exchange_enter(ex, EXCHANGE_WAITING);
@@ -88,20 +90,22 @@ static bool request_content(struct exchange *ex, struct view data)
 	if (ex->state == EXCHANGE_EXPECTING)
 		exchange_enter(ex, EXCHANGE_REQUESTING);
 	bytes_moved(ex);
-	h1_conn_put_body(upstream_side(ex), data);
+	stream_put_body(upstream_side(ex), data);
+	if (replay_is_unsettled(ex))
+		replay_keep(ex, data);
 	return true;
 }
 
 /* More of the request's content from the client: 1 there is more, 0 wait, -1 ended. */
 static int request_fill(struct exchange *ex)
 {
-	struct h1_conn *from = client_side(ex);
+	struct stream *from = client_side(ex);
 	ssize_t got;
 
 	/* What was gathered points into the buffer that is about to be filled. A failed send is no end yet: see pump_response. */
-	if (h1_conn_flush(upstream_side(ex)) < 0 || conn_blocked(&upstream_side(ex)->conn))
+	if (stream_flush(upstream_side(ex)) < 0 || stream_blocked(upstream_side(ex)))
 		return 0;
-	got = h1_conn_fill(from, client_input_max(ex->client));
+	got = stream_fill(from, client_input_max(ex->client));
 	if (got > 0)
 		return 1;
 	if (got == -EAGAIN)
@@ -118,7 +122,7 @@ static int request_trailers(struct exchange *ex)
 {
 	struct h1_limits limits = client_limits(ex->client);
 	struct message trailers;
-	struct h1_result result = h1_conn_read_trailers(client_side(ex), &limits, &trailers);
+	struct h1_result result = stream_read_trailers(client_side(ex), &limits, &trailers);
 
 	if (result.status == H1_MORE)
 		return 0;
@@ -133,14 +137,14 @@ static int request_trailers(struct exchange *ex)
 /* Client to upstream. False: ended. */
 static bool pump_request(struct exchange *ex)
 {
-	struct h1_conn *to = upstream_side(ex);
+	struct stream *to = upstream_side(ex);
 	unsigned fills = 0;
 	struct view data;
 	const char *why;
 	int step;
 
-	while (ex->sent_us == 0 && !conn_blocked(&to->conn) && to->conn.send_error == 0) {
-		switch (h1_conn_read_body(client_side(ex), &data, &why)) {
+	while (ex->sent_us == 0 && !stream_blocked(to) && stream_send_error(to) == 0) {
+		switch (stream_read_body(client_side(ex), &data, &why)) {
 		case H1_PIECE_DATA:
 			if (!request_content(ex, data))
 				return false;
@@ -162,7 +166,7 @@ static bool pump_request(struct exchange *ex)
 		if (step <= 0)
 			return step == 0;
 	}
-	h1_conn_flush(to);
+	stream_flush(to);
 	return true;
 }
 
@@ -193,16 +197,16 @@ static enum step step_finish(struct exchange *ex, enum cause cause, const char *
 /* The answer is whole. The lease goes back before the client has taken the last byte. */
 static enum step response_complete(struct exchange *ex, const struct message *trailers)
 {
-	struct h1_conn *to = client_side(ex);
-	bool clean = ex->sent_us != 0 && ex->keep_upstream && h1_body_done(&upstream_side(ex)->body);
+	struct stream *to = client_side(ex);
+	bool clean = ex->sent_us != 0 && ex->keep_upstream && stream_body_done(upstream_side(ex));
 
 	if (PLANTED(REUSE_AFTER_EARLY_RESPONSE))
 		clean = true;
-	h1_conn_put_end(to, trailers);
-	if (h1_conn_flush(to) < 0)
+	stream_put_end(to, trailers);
+	if (stream_flush(to) < 0)
 		return step_finish(ex, client_failure(ex), NULL);
 	upstream_give_back(&ex->lease, clean);
-	if (!conn_blocked(&to->conn))
+	if (!stream_blocked(to))
 		return step_finish(ex, CAUSE_NONE, NULL);
 	exchange_enter(ex, EXCHANGE_FLUSHING);
 	exchange_arm(ex);
@@ -232,7 +236,7 @@ static enum step response_upgrade(struct exchange *ex, struct message *m)
 	ex->upstream_status = ex->upgraded = true;
 	ex->worker->stats.tunnels_open++;
 	exchange_enter(ex, EXCHANGE_TUNNELLING);
-	if (h1_conn_flush(client_side(ex)) < 0)
+	if (stream_flush(client_side(ex)) < 0)
 		return step_finish(ex, client_failure(ex), NULL);
 	return STEP_ENDED;
 }
@@ -260,7 +264,7 @@ static enum step response_head(struct exchange *ex)
 	struct h1_limits limits = {.head_bytes_max = l->header_bytes, .field_count_max = l->header_count};
 	struct message m;
 	struct h1_result result =
-		h1_conn_read_response(upstream_side(ex), &limits, (enum method)ex->request.method, &m);
+		stream_read_response(upstream_side(ex), &limits, (enum method)ex->request.method, &m);
 
 	if (result.status == H1_MORE)
 		return STEP_FILL;
@@ -282,7 +286,7 @@ static enum step response_trailers(struct exchange *ex)
 	const struct config_upstream_limits *l = &ex->route->upstream->limits;
 	struct h1_limits limits = {.head_bytes_max = l->header_bytes, .field_count_max = l->header_count};
 	struct message trailers;
-	struct h1_result result = h1_conn_read_trailers(upstream_side(ex), &limits, &trailers);
+	struct h1_result result = stream_read_trailers(upstream_side(ex), &limits, &trailers);
 
 	if (result.status == H1_MORE)
 		return STEP_FILL;
@@ -296,10 +300,10 @@ static enum step response_content(struct exchange *ex)
 	struct view data;
 	const char *why;
 
-	switch (h1_conn_read_body(upstream_side(ex), &data, &why)) {
+	switch (stream_read_body(upstream_side(ex), &data, &why)) {
 	case H1_PIECE_DATA:
 		ex->bytes_out += data.n;
-		h1_conn_put_body(client_side(ex), data);
+		stream_put_body(client_side(ex), data);
 		return STEP_ON;
 	case H1_PIECE_MORE: return STEP_FILL;
 	case H1_PIECE_TRAILERS: return response_trailers(ex);
@@ -315,26 +319,26 @@ static enum step response_content(struct exchange *ex)
  */
 static enum step response_eof(struct exchange *ex)
 {
-	struct h1_conn *from = upstream_side(ex);
-	bool orderly = !from->conn.reset && from->conn.send_error == 0;
+	struct stream *from = upstream_side(ex);
+	bool orderly = !stream_was_reset(from) && stream_send_error(from) == 0;
 
-	if (ex->state == EXCHANGE_RESPONDING && ((orderly && h1_body_eof(&from->body)) || PLANTED(TRUNCATED_LOOKS_COMPLETE)))
+	if (ex->state == EXCHANGE_RESPONDING && ((orderly && stream_body_eof(from)) || PLANTED(TRUNCATED_LOOKS_COMPLETE)))
 		return response_complete(ex, NULL);
 	return step_finish(ex, upstream_failure(ex), NULL);
 }
 
 static enum step response_fill(struct exchange *ex)
 {
-	struct h1_conn *from = upstream_side(ex);
-	struct h1_conn *to = client_side(ex);
+	struct stream *from = upstream_side(ex);
+	struct stream *to = client_side(ex);
 	uint32_t head_bytes = ex->route->upstream->limits.header_bytes;
 	ssize_t got;
 
-	if (h1_conn_flush(to) < 0)
+	if (stream_flush(to) < 0)
 		return step_finish(ex, client_failure(ex), NULL);
-	if (conn_blocked(&to->conn))
+	if (stream_blocked(to))
 		return STEP_ENDED;
-	got = h1_conn_fill(from, head_bytes > H1_SCRATCH_IN_BYTES ? head_bytes : H1_SCRATCH_IN_BYTES);
+	got = stream_fill(from, head_bytes > H1_SCRATCH_IN_BYTES ? head_bytes : H1_SCRATCH_IN_BYTES);
 	if (got == -EAGAIN)
 		return STEP_ENDED;
 	if (got == -ENOBUFS)
@@ -348,7 +352,8 @@ static enum step response_fill(struct exchange *ex)
 	bytes_moved(ex);
 	if (ex->first_byte_us == UINT64_MAX) {
 		ex->first_byte_us = io_now_us(ex->worker->io);
-		replay_forget(ex);
+		if (ex->replay == REPLAY_KEPT)
+			replay_forget(ex);
 	}
 	return STEP_ON;
 }
@@ -359,43 +364,43 @@ static void pump_response(struct exchange *ex)
 	enum step step = STEP_ON;
 	unsigned fills = 0;
 
-	while (step != STEP_ENDED && !conn_blocked(&client_side(ex)->conn)) {
+	while (step != STEP_ENDED && !stream_blocked(client_side(ex))) {
 		if (ex->state == EXCHANGE_RESPONDING)
 			step = response_content(ex);
 		else
-			step = upstream_side(ex)->unread.n == 0 ? STEP_FILL : response_head(ex);
+			step = !stream_has_unread(upstream_side(ex)) ? STEP_FILL : response_head(ex);
 		if (step == STEP_FILL)
 			step = had_its_turn(ex, ++fills) ? STEP_ENDED : response_fill(ex);
 	}
 	/* Many small pieces may have blocked the client before all of them were out. */
-	if (ex->state != EXCHANGE_ENDED && h1_conn_flush(client_side(ex)) < 0)
+	if (ex->state != EXCHANGE_ENDED && stream_flush(client_side(ex)) < 0)
 		exchange_finish(ex, client_failure(ex), NULL);
 }
 
 /* --- tunnels --------------------------------------------------------------------------------------------------------- */
 
 /* One direction. False: ended. */
-static bool pump_tunnel(struct exchange *ex, struct h1_conn *from, struct h1_conn *to, uint64_t *count)
+static bool pump_tunnel(struct exchange *ex, struct stream *from, struct stream *to, uint64_t *count)
 {
 	bool from_client = from == client_side(ex);
 	unsigned fills = 0;
 	ssize_t got = 1;
 
-	while (got > 0 && !conn_blocked(&to->conn) && !had_its_turn(ex, ++fills)) {
-		struct view data = h1_conn_read_raw(from);
+	while (got > 0 && !stream_blocked(to) && !had_its_turn(ex, ++fills)) {
+		struct view data = stream_read_raw(from);
 
 		*count += data.n;
-		h1_conn_put_raw(to, data);
-		if (h1_conn_flush(to) < 0) {
+		stream_put_raw(to, data);
+		if (stream_flush(to) < 0) {
 			exchange_finish(ex, from_client ? upstream_failure(ex) : client_failure(ex), NULL);
 			return false;
 		}
 		if (data.n > 0)
 			bytes_moved(ex);
-		got = conn_blocked(&to->conn) ? -EAGAIN : h1_conn_fill(from, H1_SCRATCH_IN_BYTES);
+		got = stream_blocked(to) ? -EAGAIN : stream_fill(from, H1_SCRATCH_IN_BYTES);
 	}
 	if (got == 0)
-		conn_shutdown_write(&to->conn);
+		stream_shutdown_write(to);
 	if (got < 0 && got != -EAGAIN) {
 		exchange_finish(ex, from_client ? client_failure(ex) : upstream_failure(ex), NULL);
 		return false;
@@ -405,11 +410,11 @@ static bool pump_tunnel(struct exchange *ex, struct h1_conn *from, struct h1_con
 
 static void tunnel(struct exchange *ex)
 {
-	struct h1_conn *client = client_side(ex), *upstream = upstream_side(ex);
+	struct stream *client = client_side(ex), *upstream = upstream_side(ex);
 
 	if (!pump_tunnel(ex, client, upstream, &ex->bytes_in) || !pump_tunnel(ex, upstream, client, &ex->bytes_out))
 		return;
-	if (client->conn.shut && upstream->conn.shut)
+	if (stream_is_shut(client) && stream_is_shut(upstream))
 		exchange_finish(ex, CAUSE_NONE, NULL);
 	else
 		exchange_arm(ex);
@@ -420,10 +425,10 @@ static void tunnel(struct exchange *ex)
 /* Whether either side has taken bytes since the last look: that too is progress. */
 static void notice_unblocking(struct exchange *ex)
 {
-	uint32_t blocked = buf_len(&client_side(ex)->conn.out);
+	uint32_t blocked = stream_unsent(client_side(ex));
 
-	if (ex->lease.conn != NULL)
-		blocked += buf_len(&upstream_side(ex)->conn.out);
+	if (ex->lease.stream != NULL)
+		blocked += stream_unsent(upstream_side(ex));
 	if (blocked < ex->blocked_bytes)
 		bytes_moved(ex);
 	ex->blocked_bytes = blocked;
@@ -444,7 +449,7 @@ bool exchange_end_is_leave(const struct exchange *ex)
 	case EXCHANGE_EXPECTING:
 	case EXCHANGE_REQUESTING:
 	case EXCHANGE_WAITING:
-	case EXCHANGE_RESPONDING: return ex->sent_us != 0 || conn_blocked(&ex->lease.conn->h1.conn);
+	case EXCHANGE_RESPONDING: return ex->sent_us != 0 || stream_blocked(ex->lease.stream);
 	default: return false;
 	}
 }
@@ -472,12 +477,12 @@ void exchange_pump(struct exchange *ex)
 			return;
 		}
 		/* No event tells of bytes that found no memory; a socket's own failure comes as one. */
-		if (upstream_side(ex)->conn.send_error == -ENOMEM) {
+		if (stream_send_error(upstream_side(ex)) == -ENOMEM) {
 			exchange_finish(ex, CAUSE_MEMORY_EXHAUSTED, NULL);
 			return;
 		}
 		/* An answer that has begun may have its end behind a piece that the client has just taken. */
-		if (ex->state == EXCHANGE_RESPONDING || h1_conn_has_input(upstream_side(ex)))
+		if (ex->state == EXCHANGE_RESPONDING || stream_has_input(upstream_side(ex)))
 			pump_response(ex);
 		if (ex->state == EXCHANGE_TUNNELLING)
 			tunnel(ex);
@@ -486,7 +491,7 @@ void exchange_pump(struct exchange *ex)
 		return;
 	case EXCHANGE_TUNNELLING: tunnel(ex); return;
 	case EXCHANGE_FLUSHING:
-		if (conn_blocked(&client_side(ex)->conn))
+		if (stream_blocked(client_side(ex)))
 			exchange_arm(ex);
 		else
 			exchange_finish(ex, CAUSE_NONE, NULL);
@@ -497,11 +502,11 @@ void exchange_pump(struct exchange *ex)
 /* The client can take no answer any more. In a tunnel what it has said before it closed is passed on all the same. */
 static bool client_is_gone(const struct exchange *ex)
 {
-	const struct conn *conn = &ex->client->h1.conn;
+	const struct stream *down = ex->down;
 
-	if (conn->error != 0 || conn->send_error != 0 || conn->reset)
+	if (stream_error(down) != 0 || stream_send_error(down) != 0 || stream_was_reset(down))
 		return true;
-	return conn->broken && ex->state != EXCHANGE_TUNNELLING;
+	return stream_broken(down) && ex->state != EXCHANGE_TUNNELLING;
 }
 
 void exchange_on_client(struct exchange *ex)

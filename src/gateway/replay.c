@@ -8,8 +8,8 @@
  *       either   the kernel took not one byte of the request: whatever the method
  *       or       the method is idempotent, it asks for no upgrade, and all of it can be sent again
  *
- * What goes out the second time is byte for byte what went out the first time. A head is simply written again: the same
- * fields make the same bytes. Content is harder, since it only passes through:
+ * What goes out the second time is what went out the first time. A head is simply written again: the same fields make the
+ * same bytes. Content is harder, since it only passes through:
  *
  *     HEAD --(content will follow: prepare)--> MARKED --(first send: settle)--> KEPT, or SPENT
  *       ^                                        |                               |
@@ -18,10 +18,9 @@
  *
  * MARKED lasts from the head to the first send, in one go: all content taken so far still stands where it was received, and
  * when nothing of it was sent the client's connection is put back to before it. That costs a few words and serves every
- * method. Afterwards the bytes are kept as they were sent, framing included, and only where they may be needed: on a
- * connection that was not just opened, for an idempotent method, until the first byte of the answer. A worker keeps
- * H1_KEPT_ALL_MAX of all its requests, in order that slow ones with content cost no more memory than that: one that would be
- * too much is SPENT.
+ * method. What passes is also kept, without its framing, but only where it may be needed: on a connection that was not just
+ * opened, for an idempotent method, until the first byte of the answer, up to KEPT_MAX; all of a worker's requests together
+ * KEPT_ALL_MAX, so that slow ones with content cost no more memory than that. One of which not all was kept is SPENT.
  */
 #include <errno.h>
 
@@ -37,24 +36,71 @@ static bool is_idempotent(const struct exchange *ex)
 	return (idempotent >> ex->request.method & 1u) != 0 || PLANTED(UNSAFE_REPLAY);
 }
 
+/* Frees what was kept. */
+static void kept_release(struct exchange *ex)
+{
+	ex->worker->kept_bytes -= ex->kept.cap;
+	buf_release(&ex->kept);
+}
+
 void replay_prepare(struct exchange *ex)
 {
 	if (!ex->lease.rested || ex->retries > 0) {
 		ex->replay = REPLAY_SPENT;
 		return;
 	}
-	h1_conn_mark(&ex->client->h1, &ex->mark);
+	stream_mark(ex->down, &ex->mark);
 	ex->replay = REPLAY_MARKED;
-	if (is_idempotent(ex))
-		h1_conn_keep(&ex->lease.conn->h1, &ex->kept);
+}
+
+void replay_keep(struct exchange *ex, struct view data)
+{
+	struct worker *w = ex->worker;
+	uint32_t cap = ex->kept.cap;
+
+	if (!is_idempotent(ex) || ex->kept_short)
+		return;
+	ex->kept_short = !buf_append(&ex->kept, data, KEPT_MAX);
+	w->kept_bytes += ex->kept.cap - cap;
+	ex->kept_short |= w->kept_bytes > w->kept_bytes_max;
+	if (ex->kept_short)
+		kept_release(ex);
+}
+
+/* A copy in the arena; NULL: it is exhausted. (A trailer section has no bytes of its own that message_copy could take.) */
+static const struct message *trailers_copy(struct arena *arena, const struct message *trailers)
+{
+	struct message *copy = arena_alloc(arena, sizeof(*copy));
+	bool fits = copy != NULL;
+
+	if (fits)
+		*copy = (struct message){0};
+	for (uint32_t i = 0; fits && i < trailers->field_count; i++) {
+		const struct field *f = &trailers->fields[i];
+		struct view name = arena_copy(arena, field_name(f)), value = arena_copy(arena, field_value(f));
+
+		if (f->dropped)
+			continue;
+		fits = name.p != NULL && value.p != NULL && message_add(copy, arena, name, value);
+	}
+	return fits ? copy : NULL;
+}
+
+void replay_keep_trailers(struct exchange *ex, const struct message *trailers)
+{
+	if (!is_idempotent(ex) || ex->kept_short)
+		return;
+	ex->kept_trailers = trailers_copy(&ex->arena, trailers);
+	ex->kept_short = ex->kept_trailers == NULL;
 }
 
 /* Nothing was sent: what was taken from the client is given back to it. */
 static void rewind_client(struct exchange *ex)
 {
-	h1_conn_keep(&ex->lease.conn->h1, NULL);
-	h1_kept_release(ex->worker->scratch, &ex->kept);
-	h1_conn_rewind(&ex->client->h1, &ex->mark);
+	kept_release(ex);
+	stream_rewind(ex->down, &ex->mark);
+	ex->kept_short = false;
+	ex->kept_trailers = NULL;
 	ex->bytes_in = 0;
 	ex->sent_us = 0;
 	ex->replay = REPLAY_HEAD;
@@ -62,62 +108,62 @@ static void rewind_client(struct exchange *ex)
 
 void replay_settle(struct exchange *ex)
 {
-	const struct h1_conn *upstream = &ex->lease.conn->h1;
+	const struct stream *up = ex->lease.stream;
 
-	if (ex->replay == REPLAY_MARKED && h1_conn_is_unsent(upstream) && upstream->conn.send_error != 0)
+	if (ex->replay == REPLAY_MARKED && stream_is_unsent(up) && stream_send_error(up) != 0)
 		rewind_client(ex);
+	else if (is_idempotent(ex) && !ex->kept_short)
+		ex->replay = REPLAY_KEPT;
 	else
-		ex->replay = h1_conn_keeps(upstream) ? REPLAY_KEPT : REPLAY_SPENT;
+		replay_forget(ex);
 }
 
 void replay_forget(struct exchange *ex)
 {
-	if (ex->replay != REPLAY_KEPT)
-		return;
-	h1_conn_keep(&ex->lease.conn->h1, NULL);
-	h1_kept_release(ex->worker->scratch, &ex->kept);
+	kept_release(ex);
 	ex->replay = REPLAY_SPENT;
 }
 
 static bool may_replay(const struct exchange *ex)
 {
-	const struct h1_conn *upstream = &ex->lease.conn->h1;
+	const struct stream *up = ex->lease.stream;
 	bool whole = ex->replay == REPLAY_HEAD || ex->replay == REPLAY_KEPT;
 
 	if ((!ex->lease.rested && !PLANTED(REPLAY_ON_FRESH)) || ex->retries > 0 || ex->first_byte_us != UINT64_MAX || !whole)
 		return false;
-	if (upstream->conn.error == -ENOMEM || upstream->conn.send_error == -ENOMEM)
+	if (stream_error(up) == -ENOMEM || stream_send_error(up) == -ENOMEM)
 		return false;
 	if (io_now_us(ex->worker->io) >= ex->request_deadline_us)
 		return false;
-	return h1_conn_is_unsent(upstream) || (is_idempotent(ex) && !ex->request.has_upgrade);
+	return stream_is_unsent(up) || (is_idempotent(ex) && !ex->request.has_upgrade);
 }
 
-static enum upstream_retry_reason reason_of(const struct conn *conn)
+static enum upstream_retry_reason reason_of(const struct stream *up)
 {
-	if (conn->send_error != 0)
+	if (stream_send_error(up) != 0)
 		return RETRY_SEND_FAILED;
-	return conn->reset || conn->error != 0 ? RETRY_RESET : RETRY_CLOSED;
+	return stream_was_reset(up) || stream_error(up) != 0 ? RETRY_RESET : RETRY_CLOSED;
 }
 
 bool replay_try(struct exchange *ex)
 {
 	if (!may_replay(ex))
 		return false;
-	exchange_lease_again(ex, reason_of(&ex->lease.conn->h1.conn));
+	exchange_lease_again(ex, reason_of(ex->lease.stream));
 	return true;
 }
 
 void replay_send(struct exchange *ex)
 {
-	struct h1_conn *to = &ex->lease.conn->h1;
+	struct stream *to = ex->lease.stream;
 
-	h1_conn_put_kept(to, &ex->kept, (enum framing)ex->request.framing);
-	h1_conn_flush(to);
-	h1_kept_release(ex->worker->scratch, &ex->kept);
-	ex->replay = REPLAY_SPENT;
-	if (ex->sent_us != 0)
+	stream_put_body(to, buf_view(&ex->kept));
+	if (ex->sent_us != 0) {
+		stream_put_end(to, ex->kept_trailers);
 		ex->sent_us = ex->head_sent_us;
+	}
+	stream_flush(to);
+	replay_forget(ex);
 	if (ex->sent_us != 0)
 		exchange_enter(ex, EXCHANGE_WAITING);
 	else if (ex->request.expect_continue && ex->bytes_in == 0)

@@ -18,7 +18,7 @@
 #include "gateway/router.h"
 #include "gateway/worker.h"
 #include "http/target.h"
-#include "net/h1_conn.h"
+#include "net/stream.h"
 #include "net/listener.h"
 #include "upstream/budgets.h"
 #include "upstream/upstream.h"
@@ -83,6 +83,8 @@ struct worker {
 	struct worker_stats stats;
 	unsigned index;
 	struct h1_scratch *scratch;
+	size_t kept_bytes;                 /* memory of all exchanges' `kept` */
+	size_t kept_bytes_max;             /* KEPT_ALL_MAX */
 	struct upstreams *upstreams;
 	struct worker_listener *listeners;
 	size_t listener_count;
@@ -212,12 +214,17 @@ enum exchange_state {
 
 enum { EXCHANGE_ARENA_BYTES = 2048 };
 
+enum {
+	KEPT_MAX = 64 * 1024,              /* of one request's content, as long as it may have to be sent again */
+	KEPT_ALL_MAX = 16 * 1024 * 1024,   /* of all requests of a worker */
+};
+
 /* What of the request can be sent a second time (replay.c). */
 enum replay {
 	REPLAY_HEAD,   /* nothing but the head was taken from the client: that is made again */
 	REPLAY_SPENT,  /* content has passed through and is gone */
 	REPLAY_MARKED, /* content was taken, nothing was sent yet: the client's position before it is known */
-	REPLAY_KEPT,   /* all that was handed over is in ex->kept, head included */
+	REPLAY_KEPT,   /* all content that was handed over is in ex->kept */
 };
 
 /* An answer that the gateway gives itself. */
@@ -232,7 +239,8 @@ struct answer {
 struct exchange {
 	struct list_node node;             /* in worker->exchanges */
 	struct worker *worker;
-	struct client *client;
+	struct client *client;             /* whose request it is */
+	struct stream *down;               /* the request is read there, the answer written; borrowed */
 	struct held_generation *held;      /* what it began with: `route` and all below it */
 	struct io_timer timer;
 	struct io_task more;               /* goes on pumping after the other events of the loop had their turn */
@@ -258,8 +266,10 @@ struct exchange {
 	uint8_t trusted;                   /* the peer was in trusted_proxies when it began */
 
 	uint8_t replay;                    /* enum replay */
+	uint8_t kept_short;                /* something that was handed over is not kept */
 	uint8_t retries;                   /* times that the request was sent again: 0 or 1 */
-	struct buf kept;                   /* the request as it went out, while it may have to go out again */
+	struct buf kept;                   /* content as it went out, while it may have to go out again */
+	const struct message *kept_trailers;  /* behind it; NULL: none; in the arena */
 
 	uint64_t request_deadline_us;
 	uint64_t moved_us;                 /* when bytes last moved, or the state changed */

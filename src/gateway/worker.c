@@ -162,6 +162,7 @@ struct worker *worker_create(struct io *io, struct shared *shared, struct genera
 	slab_init(&w->exchange_slab, sizeof(struct exchange), 0);
 	w->current = generation_hold(generation);
 	w->scratch = h1_scratch_create();
+	w->kept_bytes_max = KEPT_ALL_MAX;
 	w->listeners = calloc(generation->config->listener_count, sizeof(*w->listeners));
 	if (w->current == NULL || w->scratch == NULL || w->listeners == NULL)
 		goto fail;
@@ -283,7 +284,7 @@ const char *worker_audit(const struct worker *w)
 		return "connections_open is not the number of clients";
 	if (w->stats.exchanges_started - w->stats.exchanges_finished != exchanges)
 		return "exchanges started less finished is not the number of live exchanges";
-	if (kept_bytes != w->scratch->kept_bytes)
+	if (kept_bytes != w->kept_bytes)
 		return "kept_bytes is not what the exchanges have kept";
 	return upstreams_audit(w->upstreams);
 }

@@ -16,8 +16,6 @@ struct h1_scratch *h1_scratch_create(void)
 	scratch->reader = scratch->writer = NULL;
 	scratch->fills = 0;
 	scratch->out_used = 0;
-	scratch->kept_bytes = 0;
-	scratch->kept_bytes_max = H1_KEPT_ALL_MAX;
 	scratch->iov_count = 0;
 	return scratch;
 }
@@ -59,10 +57,10 @@ static void head_begins_anew(struct h1_conn *hc)
 
 void h1_conn_init(struct h1_conn *hc, struct h1_scratch *scratch)
 {
+	hc->stream.version = STREAM_H1;
 	hc->scratch = scratch;
 	hc->unread = view_of(NULL, 0);
 	buf_init(&hc->in);
-	hc->kept = NULL;
 	h1_body_init(&hc->body, FRAMING_NONE, 0);
 	head_begins_anew(hc);
 	hc->out_framing = FRAMING_NONE;
@@ -82,7 +80,6 @@ void h1_conn_release(struct h1_conn *hc)
 		scratch->iov_count = 0;
 	}
 	buf_release(&hc->in);
-	hc->kept = NULL;
 	hc->unread = view_of(NULL, 0);
 }
 
@@ -356,35 +353,6 @@ void h1_conn_put_end(struct h1_conn *hc, const struct message *trailers)
 	CHECK(h1_conn_end_head(hc, &w, FRAMING_NONE));
 }
 
-void h1_conn_put_kept(struct h1_conn *hc, const struct buf *kept, enum framing framing)
-{
-	h1_conn_put_raw(hc, buf_view(kept));
-	hc->out_framing = (uint8_t)framing;
-}
-
-/* False: it would be too much, of this or of all. */
-static bool keep_piece(struct h1_scratch *scratch, struct buf *kept, struct view piece)
-{
-	uint32_t cap = kept->cap;
-	bool appended = buf_append(kept, piece, H1_KEPT_MAX);
-
-	scratch->kept_bytes += kept->cap - cap;
-	return appended && scratch->kept_bytes <= scratch->kept_bytes_max;
-}
-
-/* Away from the flush itself: it is for few. */
-__attribute__((noinline)) static void keep_gathered(struct h1_conn *hc)
-{
-	struct h1_scratch *scratch = hc->scratch;
-
-	for (int i = 0; i < scratch->iov_count && hc->kept != NULL; i++) {
-		if (keep_piece(scratch, hc->kept, view_of(scratch->iov[i].iov_base, scratch->iov[i].iov_len)))
-			continue;
-		h1_kept_release(scratch, hc->kept);
-		hc->kept = NULL;
-	}
-}
-
 int h1_conn_flush(struct h1_conn *hc)
 {
 	struct h1_scratch *scratch = hc->scratch;
@@ -392,8 +360,6 @@ int h1_conn_flush(struct h1_conn *hc)
 	if (scratch->writer != hc)
 		return hc->conn.send_error;
 
-	if (hc->kept != NULL)
-		keep_gathered(hc);
 	/* A head that did not fit leaves nothing behind. */
 	int error = scratch->iov_count == 0 ? hc->conn.send_error
 					    : conn_sendv(&hc->conn, scratch->iov, scratch->iov_count);

@@ -22,6 +22,13 @@
 #include "http/h1.h"
 #include "net/conn.h"
 
+/* Which version of HTTP a stream speaks (stream.h). */
+enum stream_version { STREAM_H1, STREAM_H2 };
+
+struct stream {
+	uint8_t version;
+};
+
 struct h1_conn;
 
 enum {
@@ -30,8 +37,6 @@ enum {
 	H1_SCRATCH_IOV = 32,
 	H1_SCRATCH_FIELDS = 1000,
 	H1_COPY_MAX = 2048,                 /* pieces up to this size are copied rather than pointed at */
-	H1_KEPT_MAX = 64 * 1024,            /* of what is sent, as long as it is kept */
-	H1_KEPT_ALL_MAX = 16 * 1024 * 1024, /* memory of all that is kept by the connections of one scratch */
 };
 
 /* A worker's scratch memory. */
@@ -40,8 +45,6 @@ struct h1_scratch {
 	struct h1_conn *writer;  /* whose output is being gathered; NULL: nobody's */
 	uint32_t fills;          /* of all connections that have it; wraps */
 	size_t out_used;
-	size_t kept_bytes;           /* memory that h1_conn_keep has taken and h1_kept_release has not given back */
-	size_t kept_bytes_max;       /* H1_KEPT_ALL_MAX */
 	int iov_count;
 	struct iovec iov[H1_SCRATCH_IOV];
 	struct field fields[H1_SCRATCH_FIELDS];
@@ -51,10 +54,10 @@ struct h1_scratch {
 
 struct h1_conn {
 	struct conn conn;
+	struct stream stream;
 	struct h1_scratch *scratch;  /* the worker's */
 	struct view unread;          /* received, not yet consumed; in the scratch or in `in` */
 	struct buf in;               /* own buffer; empty unless something had to be kept */
-	struct buf *kept;            /* where everything that is flushed is kept, too; NULL: nowhere */
 	struct h1_body body;         /* of the message being read */
 	uint32_t head_tried;         /* bytes there were when an incomplete head was last parsed */
 	uint8_t out_framing;         /* enum framing of the message being written */
@@ -146,34 +149,6 @@ void h1_conn_put_end(struct h1_conn *hc, const struct message *trailers);
 
 /* Bytes as they are (tunnels). */
 void h1_conn_put_raw(struct h1_conn *hc, struct view data);
-
-/*
- * From the next flush on, everything is also appended to `kept` (borrowed) exactly as it goes out, whether the kernel takes
- * it or not. Once it would be more than H1_KEPT_MAX, or all that is kept more than H1_KEPT_ALL_MAX, or memory is out, the
- * buffer is released and nothing is kept any more. NULL ends it before that. The buffer goes by h1_kept_release.
- */
-static inline void h1_conn_keep(struct h1_conn *hc, struct buf *kept)
-{
-	hc->kept = kept;
-}
-
-/* Whether all that was flushed since is kept. */
-static inline bool h1_conn_keeps(const struct h1_conn *hc)
-{
-	return hc->kept != NULL;
-}
-
-/* Gives up what was kept, which counts for the scratch. Nothing may be kept there any more, or h1_conn_keep comes first. */
-static inline void h1_kept_release(struct h1_scratch *scratch, struct buf *kept)
-{
-	if (kept->p == NULL)
-		return;
-	scratch->kept_bytes -= kept->cap;
-	buf_free(kept);
-}
-
-/* Writes what another connection has kept: the beginning of a message whose content has this framing. */
-void h1_conn_put_kept(struct h1_conn *hc, const struct buf *kept, enum framing framing);
 
 /* Sends what was gathered. 0 or the conn's send_error. */
 int h1_conn_flush(struct h1_conn *hc);

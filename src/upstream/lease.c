@@ -22,6 +22,7 @@ static void lease_end(struct upstream_lease *lease)
 	lease->endpoint = NULL;
 	lease->stage = LEASE_NONE;
 	lease->conn = NULL;
+	lease->stream = NULL;
 }
 
 /* How much of the wait was connecting: the connection may have been begun, or made, before anybody asked for it. */
@@ -41,6 +42,7 @@ static void lease_hold(struct upstream_lease *lease, uint64_t now_us)
 	upstream_conn_enter(uc, UPSTREAM_CONN_HELD);
 	uc->lease = lease;
 	lease->conn = uc;
+	lease->stream = &uc->h1.stream;
 	lease->stage = LEASE_HELD;
 	lease->held_since_us = now_us;
 	lease->reused = lease->waiter.reused;
@@ -296,6 +298,7 @@ enum upstream_answer upstream_acquire_again(struct upstream_lease *lease, enum u
 	if (now_us - lease->held_since_us <= STALE_SOON_US)
 		endpoint_saw_idle_close(ep, uc, lease->held_since_us - uc->rests_since_us);
 	lease->conn = NULL;
+	lease->stream = NULL;
 	lease->stage = LEASE_NONE;
 	lease->reused = lease->rested = false;
 	lease->asked_us = now_us;

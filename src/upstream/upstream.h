@@ -14,7 +14,7 @@
 
 #include "base/cause.h"
 #include "config/model.h"
-#include "net/h1_conn.h"
+#include "net/stream.h"
 #include "pool/pool.h"
 
 struct endpoint;
@@ -69,6 +69,7 @@ struct upstream_lease {
 
 	/* To be read by the user while held. */
 	struct upstream_conn *conn;
+	struct stream *stream;          /* on it the request is written and the answer read */
 	bool reused;                    /* it has served somebody before */
 	bool rested;                    /* it was not opened just now: it may have ended unnoticed */
 	uint64_t queue_us;              /* the wait, less connecting; set once the acquire has ended */
@@ -90,6 +91,7 @@ struct upstream_lease {
 static inline void upstream_lease_init(struct upstream_lease *lease)
 {
 	lease->conn = NULL;
+	lease->stream = NULL;
 	lease->picked = NULL;
 	lease->endpoint = lease->named = NULL;
 	lease->stage = LEASE_NONE;

@@ -4,10 +4,11 @@
 
 struct sim_faults faults;
 
-/* Three runs in ten are benign. In the others a third of the hostile faults is on. */
-#define BENIGN_RUN_PERMILLE 300
+/* Two runs in ten are benign. In the others a quarter of the hostile faults is on. */
+#define BENIGN_RUN_PERMILLE 200
 #define BENIGN_FAULT_PERMILLE 400
-#define HOSTILE_FAULT_PERMILLE 220
+#define HOSTILE_FAULT_PERMILLE 250
+#define HASTY_AGAIN_PERMILLE 250
 
 /* Rare, usual or frequent: things that may happen with every call ... */
 static uint16_t intensity(void)
@@ -48,6 +49,9 @@ void faults_draw(void)
 #define SIM_FAULT_ANY(field) || faults.field != 0
 	faults.hostile = false SIM_HOSTILE(SIM_FAULT_ANY);
 #undef SIM_FAULT_ANY
+	/* What follows from it is the most delicate: a second try, beside connections that may be stale as well. */
+	if (hostile && faults.server_hasty == 0 && world_chance(HASTY_AGAIN_PERMILLE))
+		faults.server_hasty = intensity_of_actors();
 	/* An allocation is asked for far more often than anything else happens. */
 	if (faults.alloc_fails > 50)
 		faults.alloc_fails = 50;

@@ -62,6 +62,8 @@ static void scene_open(const char *yaml, const char *peer)
 	scene.exchange.client = &scene.client;
 	scene.exchange.trusted = scene.client.trusted;
 	scene.exchange.lease.conn = &scene.upstream;
+	scene.exchange.lease.stream = &scene.upstream.h1.stream;
+	scene.exchange.down = &scene.client.h1.stream;
 }
 
 static void scene_close(void)

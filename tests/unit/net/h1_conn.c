@@ -591,100 +591,6 @@ static void test_many_pieces(void **state)
 	many_pieces(FRAMING_CHUNKED, 1);
 }
 
-/* --- keeping what is sent ------------------------------------------------------------------------------------------- */
-
-/* What is kept is what went out, also where the gather was flushed on the way. */
-static void test_kept(void **state)
-{
-	static char large[H1_COPY_MAX + 1];
-	struct buf kept = {0}, again = {0};
-	struct pair pair;
-
-	house_open();
-	pair_open(&pair);
-	h1_conn_keep(&pair.h1, &kept);
-	put_head(&pair.h1, "X: y\r\n", FRAMING_CHUNKED);
-	for (int i = 0; i < 20; i++) {
-		h1_conn_put_body(&pair.h1, view_of(large, sizeof(large)));
-		h1_conn_put_body(&pair.h1, VIEW("small"));
-	}
-	assert_true(work.sends > 0);
-	assert_int_equal(h1_conn_flush(&pair.h1), 0);
-	h1_conn_put_end(&pair.h1, NULL);
-	assert_int_equal(h1_conn_flush(&pair.h1), 0);
-	end_await(&pair.end, "\r\n0\r\n\r\n");
-	assert_true(view_eq(buf_view(&kept), buf_view(&pair.end.got)));
-
-	/* The same once more, and what comes behind it is framed as before. */
-	h1_conn_keep(&pair.h1, &again);
-	end_forget(&pair.end);
-	h1_conn_put_kept(&pair.h1, &kept, FRAMING_CHUNKED);
-	h1_conn_put_body(&pair.h1, VIEW("more"));
-	assert_int_equal(h1_conn_flush(&pair.h1), 0);
-	end_await(&pair.end, "\r\n4\r\nmore\r\n");
-	assert_int_equal(buf_len(&again), buf_len(&kept) + 9);
-	assert_memory_equal(buf_view(&again).p, buf_view(&kept).p, buf_len(&kept));
-	h1_conn_keep(&pair.h1, NULL);
-	pair_close(&pair);
-	house_close();
-	buf_release(&kept);
-	buf_release(&again);
-}
-
-static void test_kept_is_bounded(void **state)
-{
-	static char bytes[H1_KEPT_MAX];
-	struct buf kept = {0};
-	struct pair pair;
-
-	house_open();
-	pair_open(&pair);
-	h1_conn_keep(&pair.h1, &kept);
-	h1_conn_put_raw(&pair.h1, view_of(bytes, sizeof(bytes)));
-	assert_int_equal(h1_conn_flush(&pair.h1), 0);
-	assert_int_equal(buf_len(&kept), sizeof(bytes));
-	assert_int_equal(pair.h1.scratch->kept_bytes, kept.cap);
-	h1_conn_put_raw(&pair.h1, VIEW("1"));
-	assert_int_equal(h1_conn_flush(&pair.h1), 0);
-	assert_null(kept.p);
-	assert_null(pair.h1.kept);
-	assert_int_equal(pair.h1.scratch->kept_bytes, 0);
-	end_await_bytes(&pair.end, sizeof(bytes) + 1);
-	pair_close(&pair);
-	house_close();
-}
-
-/* However many keep something, the scratch has a bound for all of them. */
-static void test_kept_is_bounded_for_all(void **state)
-{
-	static char bytes[1000];
-	struct buf kept[4] = {0};
-	struct pair pair;
-
-	house_open();
-	pair_open(&pair);
-	pair.h1.scratch->kept_bytes_max = 3 * sizeof(bytes);
-	for (size_t i = 0; i < 4; i++) {
-		h1_conn_keep(&pair.h1, &kept[i]);
-		h1_conn_put_raw(&pair.h1, view_of(bytes, sizeof(bytes)));
-		assert_int_equal(h1_conn_flush(&pair.h1), 0);
-		assert_int_equal(kept[i].p != NULL, i < 3);
-		assert_int_equal(pair.h1.kept != NULL, i < 3);
-	}
-	h1_kept_release(pair.h1.scratch, &kept[1]);
-	h1_conn_keep(&pair.h1, &kept[3]);
-	h1_conn_put_raw(&pair.h1, view_of(bytes, sizeof(bytes)));
-	assert_int_equal(h1_conn_flush(&pair.h1), 0);
-	assert_non_null(kept[3].p);
-	h1_conn_keep(&pair.h1, NULL);
-	for (size_t i = 0; i < 4; i++)
-		h1_kept_release(pair.h1.scratch, &kept[i]);
-	assert_int_equal(pair.h1.scratch->kept_bytes, 0);
-	end_await_bytes(&pair.end, 5 * sizeof(bytes));
-	pair_close(&pair);
-	house_close();
-}
-
 static void test_head_that_does_not_fit(void **state)
 {
 	struct pair pair;
@@ -766,9 +672,6 @@ int main(void)
 		LOOP_TEST(test_large_piece_is_not_copied),
 		LOOP_TEST(test_chunks),
 		LOOP_TEST(test_many_pieces),
-		LOOP_TEST(test_kept),
-		LOOP_TEST(test_kept_is_bounded),
-		LOOP_TEST(test_kept_is_bounded_for_all),
 		LOOP_TEST(test_head_that_does_not_fit),
 		LOOP_TEST(test_release_drops_the_gather),
 		LOOP_TEST(test_two_writers_are_a_bug),

@@ -1,0 +1,183 @@
+/*
+ * One side of an exchange: a message that is read and a message that is written, whatever the version of HTTP.
+ *
+ *     HTTP/1   the stream is the connection (h1_conn), which carries one exchange at a time
+ *     HTTP/2   the stream is one of many on its connection (h2_conn)
+ *
+ * Everything here decides by the version and calls the one or the other; HTTP/1 comes first, and inline, since a request
+ * asks some thirty times.
+ *
+ * Reading is a pull, writing gathers until the flush, and a blocked sink is not read for: h1_conn.h says how, and what is
+ * said there holds for both. What stands here says only where they differ.
+ */
+#ifndef WEIR_NET_STREAM_H
+#define WEIR_NET_STREAM_H
+
+#include "net/h1_conn.h"
+
+static inline struct h1_conn *stream_h1(const struct stream *s)
+{
+	return container_of((struct stream *)(uintptr_t)s, struct h1_conn, stream);
+}
+
+/* --- how it stands -------------------------------------------------------------------------------------------------- */
+
+/* Negative errno once receiving has failed, 0 while it has not. A stream that its peer has reset: -ECONNRESET. */
+static inline int stream_error(const struct stream *s)
+{
+	return stream_h1(s)->conn.error;
+}
+
+/* The same for sending; what the peer said before may still be read. */
+static inline int stream_send_error(const struct stream *s)
+{
+	return stream_h1(s)->conn.send_error;
+}
+
+/* The peer has reset it: not an orderly end. */
+static inline bool stream_was_reset(const struct stream *s)
+{
+	return stream_h1(s)->conn.reset;
+}
+
+/* Nothing can be sent any more. */
+static inline bool stream_broken(const struct stream *s)
+{
+	return stream_h1(s)->conn.broken;
+}
+
+/* The peer has ended its direction of the connection; what came before that may be unread. HTTP/2: the connection is gone. */
+static inline bool stream_peer_closed(const struct stream *s)
+{
+	return stream_h1(s)->conn.peer_closed;
+}
+
+/* Bytes that were flushed and have not gone out. */
+static inline uint32_t stream_unsent(const struct stream *s)
+{
+	return buf_len(&stream_h1(s)->conn.out);
+}
+
+static inline bool stream_blocked(const struct stream *s)
+{
+	return stream_unsent(s) > 0;
+}
+
+/* --- reading -------------------------------------------------------------------------------------------------------- */
+
+static inline bool stream_has_input(const struct stream *s)
+{
+	return h1_conn_has_input(stream_h1(s));
+}
+
+/* Something was received and is not read. */
+static inline bool stream_has_unread(const struct stream *s)
+{
+	return stream_h1(s)->unread.n > 0;
+}
+
+static inline ssize_t stream_fill(struct stream *s, size_t bytes_max)
+{
+	return h1_conn_fill(stream_h1(s), bytes_max);
+}
+
+static inline struct h1_result stream_read_response(struct stream *s, const struct h1_limits *limits,
+	enum method request_method, struct message *m)
+{
+	return h1_conn_read_response(stream_h1(s), limits, request_method, m);
+}
+
+static inline enum h1_piece stream_read_body(struct stream *s, struct view *data, const char **why)
+{
+	return h1_conn_read_body(stream_h1(s), data, why);
+}
+
+static inline struct h1_result stream_read_trailers(struct stream *s, const struct h1_limits *limits, struct message *m)
+{
+	return h1_conn_read_trailers(stream_h1(s), limits, m);
+}
+
+static inline struct view stream_read_raw(struct stream *s)
+{
+	return h1_conn_read_raw(stream_h1(s));
+}
+
+/* The content that is read is complete. */
+static inline bool stream_body_done(const struct stream *s)
+{
+	return h1_body_done(&stream_h1(s)->body);
+}
+
+/* As h1_conn_mark and h1_conn_rewind. */
+static inline void stream_mark(const struct stream *s, struct h1_mark *mark)
+{
+	h1_conn_mark(stream_h1(s), mark);
+}
+
+static inline void stream_rewind(struct stream *s, const struct h1_mark *mark)
+{
+	h1_conn_rewind(stream_h1(s), mark);
+}
+
+/* The connection has ended: whether that is the end of the content. */
+static inline bool stream_body_eof(struct stream *s)
+{
+	return h1_body_eof(&stream_h1(s)->body);
+}
+
+/* --- writing -------------------------------------------------------------------------------------------------------- */
+
+static inline void stream_begin_message(struct stream *s)
+{
+	h1_conn_begin_message(stream_h1(s));
+}
+
+/* The peer cannot have seen a byte of the message, or says that it has not looked at it (RFC 9113 §8.7). */
+static inline bool stream_is_unsent(const struct stream *s)
+{
+	return h1_conn_is_unsent(stream_h1(s));
+}
+
+/* The head is written as HTTP/1 text for both versions; HTTP/2 takes it apart again. */
+static inline struct h1_writer stream_begin_head(struct stream *s, size_t room)
+{
+	return h1_conn_begin_head(stream_h1(s), room);
+}
+
+static inline bool stream_end_head(struct stream *s, struct h1_writer *w, enum framing framing)
+{
+	return h1_conn_end_head(stream_h1(s), w, framing);
+}
+
+static inline void stream_put_body(struct stream *s, struct view data)
+{
+	h1_conn_put_body(stream_h1(s), data);
+}
+
+static inline void stream_put_end(struct stream *s, const struct message *trailers)
+{
+	h1_conn_put_end(stream_h1(s), trailers);
+}
+
+static inline void stream_put_raw(struct stream *s, struct view data)
+{
+	h1_conn_put_raw(stream_h1(s), data);
+}
+
+static inline int stream_flush(struct stream *s)
+{
+	return h1_conn_flush(stream_h1(s));
+}
+
+/* Ends our direction of a tunnel; once. */
+static inline void stream_shutdown_write(struct stream *s)
+{
+	conn_shutdown_write(&stream_h1(s)->conn);
+}
+
+static inline bool stream_is_shut(const struct stream *s)
+{
+	return stream_h1(s)->conn.shut;
+}
+
+#endif
