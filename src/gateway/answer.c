@@ -150,15 +150,16 @@ static bool answer_route(struct exchange *ex, bool keep_alive)
 
 bool answer_write(struct exchange *ex, enum cause cause, const char *why, bool keep_alive)
 {
-	if (cause != CAUSE_NONE)
-		return answer_error(ex, cause, why, keep_alive);
-	return answer_route(ex, keep_alive);
+	bool fits = cause != CAUSE_NONE ? answer_error(ex, cause, why, keep_alive) : answer_route(ex, keep_alive);
+
+	if (fits)
+		stream_put_end(ex->down, NULL);
+	return fits;
 }
 
-void answer_refuse(struct client *client, enum cause cause)
+void answer_refuse(struct client *client, struct stream *to, enum cause cause)
 {
 	const struct cause_info *info = cause_info(cause);
-	struct stream *to = &client->h1.stream;
 	struct h1_writer w = stream_begin_head(to, H1_SCRATCH_OUT_BYTES / 2);
 	char body[BODY_ROOM];
 	size_t n = error_body(body, info, NULL, view_of("", 0));
@@ -171,5 +172,6 @@ void answer_refuse(struct client *client, enum cause cause)
 	if (stream_end_head(to, &w, FRAMING_LENGTH))
 		stream_put_body(to, view_of(body, n));
 	/* Too large a piece would be pointed at; this one was copied. */
-	client_exchange_ended(client, stream_flush(to) < 0 ? CLIENT_ABORT : CLIENT_CLOSE);
+	stream_put_end(to, NULL);
+	client_exchange_ended(client, to, stream_flush(to) < 0 ? CLIENT_ABORT : CLIENT_CLOSE);
 }

@@ -79,6 +79,8 @@ static void client_free(struct io_task *task)
 /* After the socket is closed. */
 static void client_gone(struct client *c)
 {
+	if (c->state == CLIENT_SESSION)
+		client_session_end(c);
 	c->state = CLIENT_CLOSED;
 	h1_conn_release(&c->h1);
 	io_timer_cancel(c->worker->io, &c->timer);
@@ -243,8 +245,20 @@ static void client_flush_on(struct client *c)
 	}
 }
 
-void client_exchange_ended(struct client *c, enum client_next next)
+uint64_t client_exchange_began(struct client *c, struct stream *down, struct exchange *ex)
 {
+	if (stream_is_h2(down))
+		return client_stream_began(down, ex);
+	c->exchange = ex;
+	return c->head_us;
+}
+
+void client_exchange_ended(struct client *c, struct stream *down, enum client_next next)
+{
+	if (stream_is_h2(down)) {
+		client_stream_ended(down, next);
+		return;
+	}
 	CHECK(c->state == CLIENT_EXCHANGE);
 	c->exchange = NULL;
 	c->state = CLIENT_FLUSHING;
@@ -269,7 +283,7 @@ static void client_wait(struct client *c)
 static void client_refuse(struct client *c, enum cause cause, const char *why)
 {
 	c->state = CLIENT_EXCHANGE;
-	exchange_refuse(c, cause, why);
+	exchange_refuse(c, &c->h1.stream, cause, why);
 }
 
 /* Tries to take a head from what is unread. True: it became an exchange, or was refused. */
@@ -294,8 +308,14 @@ static bool client_take_head(struct client *c, const struct h1_limits *limits)
 	}
 	c->state = CLIENT_EXCHANGE;
 	c->says_close = !m.keep_alive;
-	exchange_start(c, &m);
+	exchange_start(c, &c->h1.stream, &m);
 	return true;
+}
+
+/* Its first bytes are the preface of HTTP/2. */
+static bool client_speaks_h2(const struct client *c)
+{
+	return c->head_us == 0 && c->h1.unread.n > 0 && h2_preface(c->h1.unread) == H1_DONE;
 }
 
 static void client_serve(struct client *c)
@@ -304,6 +324,10 @@ static void client_serve(struct client *c)
 	ssize_t got;
 
 	do {
+		if (client_speaks_h2(c)) {
+			client_session_begin(c);
+			return;
+		}
 		if (c->h1.unread.n > 0 && client_take_head(c, &limits))
 			return;
 		got = h1_conn_fill(&c->h1, client_input_max(c));
@@ -326,6 +350,7 @@ static void client_on_ready(struct conn *conn)
 	case CLIENT_IDLE:
 	case CLIENT_HEAD: client_serve(c); return;
 	case CLIENT_EXCHANGE: exchange_on_client(c->exchange); return;
+	case CLIENT_SESSION: client_session_on_ready(c); return;
 	case CLIENT_DISCARDING: client_discard(c); return;
 	case CLIENT_FLUSHING: client_flush_on(c); return;
 	case CLIENT_LINGERING: linger_read(c); return;
@@ -358,6 +383,7 @@ static void client_on_timer(struct io_timer *timer)
 	case CLIENT_HEAD: client_refuse(c, CAUSE_CLIENT_TIMEOUT, "the request head was not complete in time"); return;
 	/* Left armed from the idle time before; the exchange has a timer of its own. */
 	case CLIENT_EXCHANGE: return;
+	case CLIENT_SESSION: client_session_on_timer(c); return;
 	case CLIENT_DISCARDING:
 	case CLIENT_FLUSHING:
 	case CLIENT_LINGERING: client_close(c); return;
@@ -444,7 +470,7 @@ int client_accept(struct worker_listener *listener)
 		c->state = CLIENT_EXCHANGE;
 		/* Its request may be there already, which no event has told yet: the answer must not be reset away over it. */
 		c->h1.conn.readable = true;
-		answer_refuse(c, CAUSE_CLIENT_CONNECTIONS_LIMITED);
+		answer_refuse(c, &c->h1.stream, CAUSE_CLIENT_CONNECTIONS_LIMITED);
 		return 0;
 	}
 	client_idle(c);
@@ -455,4 +481,6 @@ void client_drain(struct client *c)
 {
 	if (c->state == CLIENT_IDLE && !c->h1.conn.readable)
 		client_idle(c);
+	else if (c->state == CLIENT_SESSION)
+		client_session_drain(c);
 }

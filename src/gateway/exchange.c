@@ -159,6 +159,7 @@ static void exchange_send(struct exchange *ex)
 		replay_send(ex);
 	} else if (stream_body_done(ex->down)) {
 		exchange_enter(ex, EXCHANGE_WAITING);
+		stream_put_end(ex->lease.stream, NULL);
 		ex->sent_us = ex->head_sent_us;
 		stream_flush(ex->lease.stream);
 	} else {
@@ -348,13 +349,13 @@ static void exchange_on_release(struct io_task *task)
 }
 
 /* NULL: no memory for another exchange; the client was refused. */
-static struct exchange *exchange_create(struct client *client)
+static struct exchange *exchange_create(struct client *client, struct stream *down)
 {
 	struct worker *w = client->worker;
 	struct exchange *ex = slab_alloc(&w->exchange_slab);
 
 	if (ex == NULL) {
-		answer_refuse(client, CAUSE_MEMORY_EXHAUSTED);
+		answer_refuse(client, down, CAUSE_MEMORY_EXHAUSTED);
 		return NULL;
 	}
 	memset(ex, 0, offsetof(struct exchange, request));
@@ -362,7 +363,7 @@ static struct exchange *exchange_create(struct client *client)
 	upstream_lease_init(&ex->lease);
 	ex->worker = w;
 	ex->client = client;
-	ex->down = &client->h1.stream;
+	ex->down = down;
 	ex->trusted = client->trusted;
 	ex->held = PLANTED(GENERATION_FREED_EARLY) ? w->current : generation_enter(w->current);
 	ex->timer.on_fire = exchange_on_timer;
@@ -370,19 +371,18 @@ static struct exchange *exchange_create(struct client *client)
 	ex->release.on_run = exchange_on_release;
 	ex->request_deadline_us = DEADLINE_NEVER;
 	ex->first_byte_us = UINT64_MAX;
-	ex->started_us = client->head_us;
+	ex->started_us = client_exchange_began(client, down, ex);
 	ex->head_us = ex->moved_us = io_now_us(w->io);
 	arena_init(&ex->arena, ex->first, sizeof(ex->first),
 		4 * (size_t)client->listener->config->limits.header_bytes + ARENA_EXTRA_BYTES);
-	client->exchange = ex;
 	list_push_back(&w->exchanges, &ex->node);
 	w->stats.exchanges_started++;
 	return ex;
 }
 
-void exchange_start(struct client *client, const struct message *head)
+void exchange_start(struct client *client, struct stream *down, const struct message *head)
 {
-	struct exchange *ex = exchange_create(client);
+	struct exchange *ex = exchange_create(client, down);
 	const char *why;
 
 	if (ex == NULL)
@@ -407,9 +407,9 @@ void exchange_start(struct client *client, const struct message *head)
 		exchange_route(ex);
 }
 
-void exchange_refuse(struct client *client, enum cause cause, const char *why)
+void exchange_refuse(struct client *client, struct stream *down, enum cause cause, const char *why)
 {
-	struct exchange *ex = exchange_create(client);
+	struct exchange *ex = exchange_create(client, down);
 
 	if (ex == NULL)
 		return;
@@ -448,6 +448,9 @@ bool exchange_keeps_client(const struct exchange *ex)
 	/* After a final answer to Expect nobody knows whether the content will be sent (RFC 9110 §10.1.1). */
 	bool content_unsure = ex->request.expect_continue && ex->bytes_in == 0 && !stream_body_done(ex->down);
 
+	/* A stream more or less says nothing of its connection. */
+	if (stream_is_h2(ex->down))
+		return true;
 	return ex->request.keep_alive && !ex->worker->draining && !content_unsure && client_can_discard(ex->client);
 }
 
@@ -468,7 +471,7 @@ static enum client_next conclude(struct exchange *ex, enum exchange_state reache
 			return CLIENT_ABORT;
 		if (reached == EXCHANGE_TUNNELLING || !ex->keep_client)
 			return CLIENT_CLOSE;
-		return client_can_discard(ex->client) ? CLIENT_KEEP : CLIENT_CLOSE;
+		return stream_is_h2(ex->down) || client_can_discard(ex->client) ? CLIENT_KEEP : CLIENT_CLOSE;
 	}
 	if (cause == CAUSE_CLIENT_GONE) {
 		ex->status = cause_info(cause)->status;
@@ -500,6 +503,7 @@ void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, 
 {
 	struct worker *w = ex->worker;
 	struct client *client = ex->client;
+	struct stream *down = ex->down;
 	enum exchange_state reached = (enum exchange_state)ex->state;
 
 	if (reached == EXCHANGE_ENDED) {
@@ -525,5 +529,5 @@ void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, 
 	if (!PLANTED(GENERATION_FREED_EARLY))
 		generation_leave(ex->held);
 	io_defer(w->io, &ex->release);
-	client_exchange_ended(client, next);
+	client_exchange_ended(client, down, next);
 }

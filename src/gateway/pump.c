@@ -90,7 +90,7 @@ static bool request_content(struct exchange *ex, struct view data)
 	if (ex->state == EXCHANGE_EXPECTING)
 		exchange_enter(ex, EXCHANGE_REQUESTING);
 	bytes_moved(ex);
-	stream_put_body(upstream_side(ex), data);
+	stream_pass(client_side(ex), upstream_side(ex), data);
 	if (replay_is_unsettled(ex))
 		replay_keep(ex, data);
 	return true;
@@ -258,6 +258,14 @@ static enum step response_final(struct exchange *ex, struct message *m)
 	return STEP_ON;
 }
 
+/* The first byte of an answer. */
+static void response_begins(struct exchange *ex)
+{
+	ex->first_byte_us = io_now_us(ex->worker->io);
+	if (ex->replay == REPLAY_KEPT)
+		replay_forget(ex);
+}
+
 static enum step response_head(struct exchange *ex)
 {
 	const struct config_upstream_limits *l = &ex->route->upstream->limits;
@@ -268,6 +276,9 @@ static enum step response_head(struct exchange *ex)
 
 	if (result.status == H1_MORE)
 		return STEP_FILL;
+	/* With HTTP/2 heads are received by the connection, not by a fill. */
+	if (ex->first_byte_us == UINT64_MAX)
+		response_begins(ex);
 	if (result.status == H1_BAD)
 		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, result.why);
 	if (m.field_ids & FIELD_BIT(FIELD_KEEP_ALIVE) && m.status >= 200 && m.keep_alive)
@@ -303,7 +314,7 @@ static enum step response_content(struct exchange *ex)
 	switch (stream_read_body(upstream_side(ex), &data, &why)) {
 	case H1_PIECE_DATA:
 		ex->bytes_out += data.n;
-		stream_put_body(client_side(ex), data);
+		stream_pass(upstream_side(ex), client_side(ex), data);
 		return STEP_ON;
 	case H1_PIECE_MORE: return STEP_FILL;
 	case H1_PIECE_TRAILERS: return response_trailers(ex);
@@ -350,11 +361,8 @@ static enum step response_fill(struct exchange *ex)
 	if (got < 0)
 		return PLANTED(TRUNCATED_LOOKS_COMPLETE) ? response_eof(ex) : step_finish(ex, upstream_failure(ex), NULL);
 	bytes_moved(ex);
-	if (ex->first_byte_us == UINT64_MAX) {
-		ex->first_byte_us = io_now_us(ex->worker->io);
-		if (ex->replay == REPLAY_KEPT)
-			replay_forget(ex);
-	}
+	if (ex->first_byte_us == UINT64_MAX)
+		response_begins(ex);
 	return STEP_ON;
 }
 

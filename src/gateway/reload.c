@@ -85,7 +85,7 @@ void worker_slabs_raise(struct worker *w)
 		clients += w->listeners[i].config->limits.connections;
 	slab_raise(&w->client_slab, clients);
 	/* Twice: an exchange keeps its memory until the end of the tick, in which its client may begin the next one. */
-	slab_raise(&w->exchange_slab, 2 * clients);
+	slab_raise(&w->exchange_slab, 2 * (clients + STREAMS_MAX));
 }
 
 /* --- settling ------------------------------------------------------------------------------------------------------- */

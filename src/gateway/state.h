@@ -89,7 +89,8 @@ struct worker {
 	struct worker_listener *listeners;
 	size_t listener_count;
 
-	struct slab client_slab, exchange_slab;
+	struct slab client_slab, exchange_slab, stream_slab;
+	struct h2_scratch *h2_scratch;
 	struct list clients, exchanges;
 
 	struct pause_slot *pauses;
@@ -132,6 +133,7 @@ enum client_state {
 	CLIENT_IDLE,        /* between requests; nothing of the next one is there */
 	CLIENT_HEAD,        /* some bytes of a request head are there */
 	CLIENT_EXCHANGE,    /* an exchange runs */
+	CLIENT_SESSION,     /* it speaks HTTP/2: client_h2.c; it may have many exchanges */
 	CLIENT_DISCARDING,  /* it has ended; the rest of its request content is read and thrown away */
 	CLIENT_FLUSHING,    /* it has ended; its last bytes are not sent yet */
 	CLIENT_LINGERING,   /* our side is closed; what still comes is thrown away so that the answer is not reset away */
@@ -149,6 +151,7 @@ struct client {
 	struct worker *worker;
 	struct worker_listener *listener;
 	struct exchange *exchange;         /* CLIENT_EXCHANGE */
+	struct client_session *session;    /* CLIENT_SESSION */
 	struct list_node node;             /* in worker->clients */
 	struct io_timer timer;
 	struct io_task task;               /* goes on with a pipelined request; or frees the memory */
@@ -167,6 +170,32 @@ struct client {
 	unsigned char peer_bytes[16];      /* and as address_bytes gives it; nothing for PEER_LOCAL */
 };
 
+/* --- a client's HTTP/2 connection (client_h2.c) ----------------------------------------------------------------------- */
+
+enum {
+	STREAMS_MAX = 20000,               /* of all HTTP/2 clients of a worker; beyond it a request is refused */
+};
+
+/* Of a stream in the slab. */
+size_t client_stream_bytes(void);
+
+/* It has sent the preface of HTTP/2, which is unread: it goes on as a session. It may be closed after it. */
+void client_session_begin(struct client *client);
+
+/* Its connection has something new. It may be closed after it. */
+void client_session_on_ready(struct client *client);
+void client_session_on_timer(struct client *client);
+
+/* No new requests; closes when those that there are have ended. */
+void client_session_drain(struct client *client);
+
+/* The connection is being closed, or gone: no stream has an exchange any more. */
+void client_session_end(struct client *client);
+
+/* As client_exchange_began and client_exchange_ended. */
+uint64_t client_stream_began(struct stream *down, struct exchange *ex);
+void client_stream_ended(struct stream *down, enum client_next next);
+
 /* Connections beyond the limit that may exist in order to be told so. */
 enum { CLIENT_SPARE = 64 };
 
@@ -179,8 +208,11 @@ void client_retrust(struct client *client);
 /* Takes one waiting connection; the result of the listener's on_accept. */
 int client_accept(struct worker_listener *listener);
 
-/* The exchange has ended; everything of its answer is in the conn. Called by exchange_finish only. */
-void client_exchange_ended(struct client *client, enum client_next next);
+/* An exchange begins on one of its streams. When the first byte of its request came. */
+uint64_t client_exchange_began(struct client *client, struct stream *down, struct exchange *ex);
+
+/* It has ended; everything of its answer is in the stream. Called by exchange_finish and answer_refuse only. */
+void client_exchange_ended(struct client *client, struct stream *down, enum client_next next);
 
 /* Whether the rest of the request's content is little enough to be read and thrown away. */
 bool client_can_discard(const struct client *client);
@@ -296,10 +328,10 @@ struct exchange {
 };
 
 /* A request head is complete. `head` is copied. The client is in CLIENT_EXCHANGE until client_exchange_ended(). */
-void exchange_start(struct client *client, const struct message *head);
+void exchange_start(struct client *client, struct stream *down, const struct message *head);
 
 /* What came is not a request, or came too late: an exchange that ends at once, so that it is answered, logged and counted. */
-void exchange_refuse(struct client *client, enum cause cause, const char *why);
+void exchange_refuse(struct client *client, struct stream *down, enum cause cause, const char *why);
 
 /* The client's connection has something new. */
 void exchange_on_client(struct exchange *ex);
@@ -314,6 +346,6 @@ void exchange_on_client(struct exchange *ex);
 void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, const char *where);
 
 /* A refusal before there is an exchange: no memory for one, or too many connections (answer.c). */
-void answer_refuse(struct client *client, enum cause cause);
+void answer_refuse(struct client *client, struct stream *to, enum cause cause);
 
 #endif

@@ -160,11 +160,13 @@ struct worker *worker_create(struct io *io, struct shared *shared, struct genera
 	list_init(&w->exchanges);
 	slab_init(&w->client_slab, sizeof(struct client), 0);
 	slab_init(&w->exchange_slab, sizeof(struct exchange), 0);
+	slab_init(&w->stream_slab, client_stream_bytes(), STREAMS_MAX);
 	w->current = generation_hold(generation);
 	w->scratch = h1_scratch_create();
+	w->h2_scratch = h2_scratch_create();
 	w->kept_bytes_max = KEPT_ALL_MAX;
 	w->listeners = calloc(generation->config->listener_count, sizeof(*w->listeners));
-	if (w->current == NULL || w->scratch == NULL || w->listeners == NULL)
+	if (w->current == NULL || w->scratch == NULL || w->h2_scratch == NULL || w->listeners == NULL)
 		goto fail;
 	w->upstreams = upstreams_create(io, w->scratch, generation->config, generation->budgets);
 	if (w->upstreams == NULL)
@@ -200,7 +202,9 @@ void worker_free(struct worker *w)
 	generations_leave(w);
 	slab_release(&w->client_slab);
 	slab_release(&w->exchange_slab);
+	slab_release(&w->stream_slab);
 	h1_scratch_free(w->scratch);
+	h2_scratch_free(w->h2_scratch);
 	free(w->pauses);
 	free(w->listeners);
 	free(w);

@@ -21,13 +21,7 @@
 
 #include "http/h1.h"
 #include "net/conn.h"
-
-/* Which version of HTTP a stream speaks (stream.h). */
-enum stream_version { STREAM_H1, STREAM_H2 };
-
-struct stream {
-	uint8_t version;
-};
+#include "net/stream_version.h"
 
 struct h1_conn;
 

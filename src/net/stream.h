@@ -13,11 +13,24 @@
 #ifndef WEIR_NET_STREAM_H
 #define WEIR_NET_STREAM_H
 
+#include <errno.h>
+
 #include "net/h1_conn.h"
+#include "net/h2_conn.h"
 
 static inline struct h1_conn *stream_h1(const struct stream *s)
 {
 	return container_of((struct stream *)(uintptr_t)s, struct h1_conn, stream);
+}
+
+static inline struct h2_side *stream_h2(const struct stream *s)
+{
+	return container_of((struct stream *)(uintptr_t)s, struct h2_side, stream);
+}
+
+static inline bool stream_is_h2(const struct stream *s)
+{
+	return __builtin_expect(s->version == STREAM_H2, 0);
 }
 
 /* --- how it stands -------------------------------------------------------------------------------------------------- */
@@ -25,41 +38,56 @@ static inline struct h1_conn *stream_h1(const struct stream *s)
 /* Negative errno once receiving has failed, 0 while it has not. A stream that its peer has reset: -ECONNRESET. */
 static inline int stream_error(const struct stream *s)
 {
+	if (stream_is_h2(s))
+		return h2_side_was_reset(stream_h2(s)) ? -ECONNRESET : 0;
 	return stream_h1(s)->conn.error;
 }
 
 /* The same for sending; what the peer said before may still be read. */
 static inline int stream_send_error(const struct stream *s)
 {
+	if (stream_is_h2(s))
+		return h2_side_was_reset(stream_h2(s)) ? -ECONNRESET : 0;
 	return stream_h1(s)->conn.send_error;
 }
 
 /* The peer has reset it: not an orderly end. */
 static inline bool stream_was_reset(const struct stream *s)
 {
+	if (stream_is_h2(s))
+		return h2_side_was_reset(stream_h2(s));
 	return stream_h1(s)->conn.reset;
 }
 
 /* Nothing can be sent any more. */
 static inline bool stream_broken(const struct stream *s)
 {
+	if (stream_is_h2(s))
+		return h2_side_was_reset(stream_h2(s));
 	return stream_h1(s)->conn.broken;
 }
 
 /* The peer has ended its direction of the connection; what came before that may be unread. HTTP/2: the connection is gone. */
 static inline bool stream_peer_closed(const struct stream *s)
 {
+	if (stream_is_h2(s))
+		return h2_side_was_reset(stream_h2(s));
 	return stream_h1(s)->conn.peer_closed;
 }
 
 /* Bytes that were flushed and have not gone out. */
 static inline uint32_t stream_unsent(const struct stream *s)
 {
+	if (stream_is_h2(s))
+		return (uint32_t)h2_stream_unsent(&stream_h2(s)->h2);
 	return buf_len(&stream_h1(s)->conn.out);
 }
 
+/* More waits than is worth waiting for. It tells when that has changed. */
 static inline bool stream_blocked(const struct stream *s)
 {
+	if (stream_is_h2(s))
+		return h2_stream_unsent(&stream_h2(s)->h2) > H2_AHEAD_BYTES;
 	return stream_unsent(s) > 0;
 }
 
@@ -67,48 +95,69 @@ static inline bool stream_blocked(const struct stream *s)
 
 static inline bool stream_has_input(const struct stream *s)
 {
+	if (stream_is_h2(s))
+		return h2_side_was_reset(stream_h2(s)) || h2_stream_has_input(&stream_h2(s)->h2);
 	return h1_conn_has_input(stream_h1(s));
 }
 
-/* Something was received and is not read. */
+/* Something of a head, or of what follows it, was received and is not read. */
 static inline bool stream_has_unread(const struct stream *s)
 {
+	if (stream_is_h2(s))
+		return stream_h2(s)->h2.heads > 0;
 	return stream_h1(s)->unread.n > 0;
 }
 
 static inline ssize_t stream_fill(struct stream *s, size_t bytes_max)
 {
+	if (stream_is_h2(s))
+		return h2_side_fill(stream_h2(s));
 	return h1_conn_fill(stream_h1(s), bytes_max);
 }
 
 static inline struct h1_result stream_read_response(struct stream *s, const struct h1_limits *limits,
 	enum method request_method, struct message *m)
 {
+	if (stream_is_h2(s))
+		return h2_stream_read_head(&stream_h2(s)->h2, m, NULL);
 	return h1_conn_read_response(stream_h1(s), limits, request_method, m);
 }
 
 static inline enum h1_piece stream_read_body(struct stream *s, struct view *data, const char **why)
 {
+	if (stream_is_h2(s))
+		return h2_side_read_body(stream_h2(s), data, why);
 	return h1_conn_read_body(stream_h1(s), data, why);
 }
 
 static inline struct h1_result stream_read_trailers(struct stream *s, const struct h1_limits *limits, struct message *m)
 {
+	if (stream_is_h2(s))
+		return h2_stream_read_trailers(&stream_h2(s)->h2, m);
 	return h1_conn_read_trailers(stream_h1(s), limits, m);
 }
 
 static inline struct view stream_read_raw(struct stream *s)
 {
+	if (stream_is_h2(s))
+		return h2_side_read_raw(stream_h2(s));
 	return h1_conn_read_raw(stream_h1(s));
 }
 
 /* The content that is read is complete. */
 static inline bool stream_body_done(const struct stream *s)
 {
+	if (stream_is_h2(s))
+		return stream_h2(s)->h2.in == H2_WAY_ENDED && !h2_stream_has_input(&stream_h2(s)->h2);
 	return h1_body_done(&stream_h1(s)->body);
 }
 
-/* As h1_conn_mark and h1_conn_rewind. */
+/* As h1_conn_mark and h1_conn_rewind. With HTTP/2 what was read is gone. */
+static inline bool stream_can_rewind(const struct stream *s)
+{
+	return !stream_is_h2(s);
+}
+
 static inline void stream_mark(const struct stream *s, struct h1_mark *mark)
 {
 	h1_conn_mark(stream_h1(s), mark);
@@ -122,6 +171,8 @@ static inline void stream_rewind(struct stream *s, const struct h1_mark *mark)
 /* The connection has ended: whether that is the end of the content. */
 static inline bool stream_body_eof(struct stream *s)
 {
+	if (stream_is_h2(s))
+		return false;
 	return h1_body_eof(&stream_h1(s)->body);
 }
 
@@ -129,54 +180,90 @@ static inline bool stream_body_eof(struct stream *s)
 
 static inline void stream_begin_message(struct stream *s)
 {
-	h1_conn_begin_message(stream_h1(s));
+	if (!stream_is_h2(s))
+		h1_conn_begin_message(stream_h1(s));
 }
 
 /* The peer cannot have seen a byte of the message, or says that it has not looked at it (RFC 9113 §8.7). */
 static inline bool stream_is_unsent(const struct stream *s)
 {
+	if (stream_is_h2(s))
+		return h2_side_is_unsent(stream_h2(s));
 	return h1_conn_is_unsent(stream_h1(s));
 }
 
 /* The head is written as HTTP/1 text for both versions; HTTP/2 takes it apart again. */
 static inline struct h1_writer stream_begin_head(struct stream *s, size_t room)
 {
+	if (stream_is_h2(s))
+		return h2_stream_begin_head(&stream_h2(s)->h2, room);
 	return h1_conn_begin_head(stream_h1(s), room);
 }
 
 static inline bool stream_end_head(struct stream *s, struct h1_writer *w, enum framing framing)
 {
+	if (stream_is_h2(s))
+		return h2_stream_end_head(&stream_h2(s)->h2, w, framing, stream_h2(s)->scheme);
 	return h1_conn_end_head(stream_h1(s), w, framing);
 }
 
 static inline void stream_put_body(struct stream *s, struct view data)
 {
+	if (stream_is_h2(s)) {
+		h2_stream_put_body(&stream_h2(s)->h2, data);
+		return;
+	}
 	h1_conn_put_body(stream_h1(s), data);
+}
+
+static inline int stream_flush(struct stream *s)
+{
+	if (stream_is_h2(s))
+		return h2_side_flush(stream_h2(s));
+	return h1_conn_flush(stream_h1(s));
+}
+
+/* Content of one side to the other, which has it when what was read may go away. */
+static inline void stream_pass(const struct stream *from, struct stream *to, struct view data)
+{
+	stream_put_body(to, data);
+	/* A large piece is only pointed at; with HTTP/1 it stays until the next fill, with HTTP/2 until the next read. */
+	if (stream_is_h2(from) && data.n > H1_COPY_MAX)
+		stream_flush(to);
 }
 
 static inline void stream_put_end(struct stream *s, const struct message *trailers)
 {
+	if (stream_is_h2(s)) {
+		h2_stream_put_end(&stream_h2(s)->h2, trailers);
+		return;
+	}
 	h1_conn_put_end(stream_h1(s), trailers);
 }
 
 static inline void stream_put_raw(struct stream *s, struct view data)
 {
+	if (stream_is_h2(s)) {
+		h2_stream_put_body(&stream_h2(s)->h2, data);
+		return;
+	}
 	h1_conn_put_raw(stream_h1(s), data);
-}
-
-static inline int stream_flush(struct stream *s)
-{
-	return h1_conn_flush(stream_h1(s));
 }
 
 /* Ends our direction of a tunnel; once. */
 static inline void stream_shutdown_write(struct stream *s)
 {
+	if (stream_is_h2(s)) {
+		h2_stream_put_end(&stream_h2(s)->h2, NULL);
+		return;
+	}
 	conn_shutdown_write(&stream_h1(s)->conn);
 }
 
 static inline bool stream_is_shut(const struct stream *s)
 {
+	if (stream_is_h2(s))
+		return stream_h2(s)->h2.out >= H2_WAY_ENDING;
 	return stream_h1(s)->conn.shut;
 }
 

@@ -1,0 +1,266 @@
+/*
+ * A client's connection that speaks HTTP/2: a session, and its streams, each with an exchange of its own.
+ *
+ *     preface --> session --head--> stream --exchange_start--> exchange
+ *                                     |                           |
+ *                                     '<---- ended: stays until what it has put is sent (or lost), then released
+ *
+ * The client is in CLIENT_SESSION until it is closed. It is closed when the session is over and everything was sent, when the
+ * connection has failed, or when its timer fires, which stands at the first of these:
+ *
+ *     no stream, and no request for timeouts.keep_alive              an orderly end: GOAWAY
+ *     a head that is not complete within timeouts.header             the same, at once
+ *     a client that takes nothing of what is sent for write_idle     reset
+ *
+ * Each exchange has deadlines of its own besides.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "gateway/state.h"
+
+struct client_session {
+	struct h2_conn h2;
+	struct client *client;
+	struct list streams;
+	uint64_t idle_since_us;      /* no stream since then */
+	uint32_t unsent;             /* bytes that were unsent when the timer was last set */
+};
+
+struct client_stream {
+	struct h2_side side;
+	struct client_session *session;
+	struct exchange *exchange;   /* NULL: not begun, or ended */
+	struct list_node node;       /* in session->streams */
+	uint64_t began_us;
+};
+
+size_t client_stream_bytes(void)
+{
+	return sizeof(struct client_stream);
+}
+
+static struct client_stream *stream_of(struct stream *down)
+{
+	return container_of(stream_h2(down), struct client_stream, side);
+}
+
+static uint64_t now_us(const struct client *c)
+{
+	return io_now_us(c->worker->io);
+}
+
+/* --- streams -------------------------------------------------------------------------------------------------------- */
+
+/* The memory for a request's stream. Called from inside the session. */
+static struct h2_stream *on_stream(void *context)
+{
+	struct client_session *session = context;
+	struct client_stream *cs = slab_alloc(&session->client->worker->stream_slab);
+
+	if (cs == NULL)
+		return NULL;
+	h2_side_init(&cs->side, &session->h2);
+	cs->session = session;
+	cs->exchange = NULL;
+	cs->began_us = now_us(session->client);
+	list_push_back(&session->streams, &cs->node);
+	return &cs->side.h2;
+}
+
+static void stream_release(struct client_stream *cs)
+{
+	struct client_session *session = cs->session;
+	struct client *c = session->client;
+
+	h2_stream_release(&cs->side.h2);
+	list_remove(&cs->node);
+	slab_free(&c->worker->stream_slab, cs);
+	if (list_empty(&session->streams))
+		session->idle_since_us = now_us(c);
+}
+
+/* Its request's head has come, or what came cannot be one. */
+static void stream_begin(struct client_stream *cs)
+{
+	struct client *c = cs->session->client;
+	struct message m;
+	struct h1_result result = h2_stream_read_head(&cs->side.h2, &m, NULL);
+
+	if (result.status == H1_DONE)
+		exchange_start(c, &cs->side.stream, &m);
+	else if (result.status == H1_BAD)
+		exchange_refuse(c, &cs->side.stream, result.cause, result.why);
+	else if (h2_stream_is_over(&cs->side.h2))
+		stream_release(cs);
+}
+
+/* The exchange has ended: what it has put is still to be sent. */
+static bool stream_is_spent(const struct client_stream *cs)
+{
+	return h2_stream_is_over(&cs->side.h2) || cs->side.h2.out == H2_WAY_ENDED;
+}
+
+static void on_stream_ready(struct h2_conn *hc, struct h2_stream *stream)
+{
+	struct client_stream *cs = container_of(h2_side_of(stream), struct client_stream, side);
+
+	if (cs->exchange != NULL)
+		exchange_on_client(cs->exchange);
+	else if (stream->out == H2_WAY_HEAD && !h2_stream_is_over(stream))
+		stream_begin(cs);
+	else if (stream_is_spent(cs))
+		stream_release(cs);
+}
+
+uint64_t client_stream_began(struct stream *down, struct exchange *ex)
+{
+	struct client_stream *cs = stream_of(down);
+
+	cs->exchange = ex;
+	return cs->began_us;
+}
+
+void client_stream_ended(struct stream *down, enum client_next next)
+{
+	struct client_stream *cs = stream_of(down);
+
+	cs->exchange = NULL;
+	if (next == CLIENT_ABORT)
+		h2_stream_reset(&cs->side.h2, H2_INTERNAL_ERROR);
+	if (stream_is_spent(cs))
+		stream_release(cs);
+	/* Nobody is told of a reset, or of what stands in the session, before it is written. */
+	h2_conn_send_soon(&cs->session->h2);
+}
+
+/* --- the timer ------------------------------------------------------------------------------------------------------- */
+
+/* When the session is to be looked at next; what it is waiting for is worked out anew then. */
+static uint64_t session_deadline(const struct client_session *session)
+{
+	const struct config_listener_timeouts *t = &session->client->listener->config->timeouts;
+	struct h2_facts facts = h2_session_facts(session->h2.session);
+	uint64_t deadline = DEADLINE_NEVER;
+
+	if (list_empty(&session->streams))
+		deadline = deadline_after(session->idle_since_us, t->keep_alive_us);
+	if (facts.head_since_us != UINT64_MAX)
+		deadline = deadline_min(deadline, deadline_after(facts.head_since_us, t->header_us));
+	if (facts.stalled_since_us != UINT64_MAX)
+		deadline = deadline_min(deadline, deadline_after(facts.stalled_since_us, t->write_idle_us));
+	return deadline;
+}
+
+static void session_arm(struct client_session *session)
+{
+	struct client *c = session->client;
+	uint64_t deadline = session_deadline(session);
+	uint32_t unsent = buf_len(&c->h1.conn.out);
+
+	/* What stands in the connection, too, is to move within write_idle. */
+	if (unsent > 0 && unsent == session->unsent && io_timer_armed(&c->timer))
+		deadline = deadline_min(deadline, c->timer.deadline_us);
+	else if (unsent > 0)
+		deadline = deadline_min(
+			deadline, deadline_after(now_us(c), c->listener->config->timeouts.write_idle_us));
+	session->unsent = unsent;
+	io_timer_set(c->worker->io, &c->timer, deadline);
+}
+
+void client_session_on_timer(struct client *c)
+{
+	struct client_session *session = c->session;
+
+	if (session->unsent > 0 && buf_len(&c->h1.conn.out) == session->unsent) {
+		client_close(c);
+	} else if (session_deadline(session) > now_us(c)) {
+		session_arm(session);
+	} else if (list_empty(&session->streams)) {
+		h2_session_end(session->h2.session, H2_NO_ERROR);
+		client_session_on_ready(c);
+	} else {
+		h2_session_end(session->h2.session, H2_ENHANCE_YOUR_CALM);
+		client_session_on_ready(c);
+	}
+}
+
+/* --- the connection -------------------------------------------------------------------------------------------------- */
+
+/* After each run. The client may be closed after it. */
+static void session_ran(struct h2_conn *hc)
+{
+	struct client_session *session = container_of(hc, struct client_session, h2);
+	struct client *c = session->client;
+
+	if (h2_conn_is_over(hc))
+		client_close(c);
+	else
+		session_arm(session);
+}
+
+void client_session_on_ready(struct client *c)
+{
+	struct client_session *session = c->session;
+
+	h2_conn_run(&session->h2);
+	session_ran(&session->h2);
+}
+
+static struct h2_limits session_limits(const struct client *c)
+{
+	return h2_limits_default(client_limits(c));
+}
+
+void client_session_begin(struct client *c)
+{
+	struct client_session *session = calloc(1, sizeof(*session));
+	struct h2_limits limits = session_limits(c);
+	struct view bytes = h1_conn_read_raw(&c->h1);
+
+	if (session == NULL) {
+		client_close(c);
+		return;
+	}
+	session->client = c;
+	session->idle_since_us = now_us(c);
+	session->h2.on_ready = on_stream_ready;
+	session->h2.on_ran = session_ran;
+	list_init(&session->streams);
+	if (!h2_conn_open(&session->h2, &c->h1.conn, H2_SERVER, &limits, on_stream, session, c->worker->h2_scratch)) {
+		free(session);
+		client_close(c);
+		return;
+	}
+	c->session = session;
+	c->state = CLIENT_SESSION;
+	h2_conn_take(&session->h2, bytes);
+	h1_conn_rest(&c->h1);
+	client_session_on_ready(c);
+}
+
+void client_session_drain(struct client *c)
+{
+	h2_session_drain(c->session->h2.session);
+	h2_conn_send_soon(&c->session->h2);
+}
+
+void client_session_end(struct client *c)
+{
+	struct client_session *session = c->session;
+
+	h2_session_lose(session->h2.session);
+	list_each_safe(&session->streams, node, next) {
+		struct client_stream *cs = container_of(node, struct client_stream, node);
+
+		if (cs->exchange != NULL)
+			exchange_on_client(cs->exchange);
+	}
+	/* An exchange that ends releases its stream, since nothing can be sent; those that had none are left. */
+	list_each_safe(&session->streams, node, next)
+		stream_release(container_of(node, struct client_stream, node));
+	h2_conn_close(&session->h2);
+	free(session);
+	c->session = NULL;
+}

@@ -1,0 +1,180 @@
+/*
+ * See h2_conn.h. One function moves everything, h2_conn_run: it sends what there is, receives what has come, and lets the owners
+ * of streams take it. What they put in answer goes out when it runs again, at the end of the tick.
+ */
+#include "net/h2_conn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { FILLS_MAX = 8 };  /* receives in one go, before the loop turns to other events */
+
+struct h2_scratch *h2_scratch_create(void)
+{
+	/* Not zeroed: pages that are never used are never touched. */
+	return malloc(sizeof(struct h2_scratch));
+}
+
+void h2_scratch_free(struct h2_scratch *scratch)
+{
+	free(scratch);
+}
+
+static uint64_t now_us(const struct h2_conn *hc)
+{
+	return io_now_us(hc->conn->io);
+}
+
+/* Whoever has something new is told, until nobody has. */
+static void tell(struct h2_conn *hc)
+{
+	struct h2_stream *stream;
+
+	while ((stream = h2_session_next_ready(hc->session)) != NULL)
+		hc->on_ready(hc, stream);
+}
+
+static void lose(struct h2_conn *hc)
+{
+	h2_session_lose(hc->session);
+	tell(hc);
+}
+
+/* As much as the peer takes. What streams have lent is theirs again. */
+static void send_all(struct h2_conn *hc)
+{
+	struct h2_scratch *scratch = hc->scratch;
+	size_t n = 1;
+
+	while (n > 0 && !conn_blocked(hc->conn) && hc->conn->send_error == 0) {
+		struct iovec iov = {.iov_base = scratch->out};
+
+		n = iov.iov_len = h2_session_write(hc->session, scratch->out, sizeof(scratch->out), now_us(hc));
+		if (n > 0)
+			conn_sendv(hc->conn, &iov, 1);
+	}
+	h2_session_keep_out(hc->session);
+}
+
+/* False: nothing more for now. */
+static bool receive(struct h2_conn *hc)
+{
+	ssize_t got = conn_recv(hc->conn, hc->scratch->in, sizeof(hc->scratch->in));
+
+	if (got == -EAGAIN)
+		return false;
+	if (got <= 0) {
+		lose(hc);
+		return false;
+	}
+	h2_conn_take(hc, view_of(hc->scratch->in, (size_t)got));
+	return true;
+}
+
+void h2_conn_take(struct h2_conn *hc, struct view bytes)
+{
+	h2_session_receive(hc->session, bytes, now_us(hc));
+	tell(hc);
+	h2_session_keep_in(hc->session);
+}
+
+void h2_conn_run(struct h2_conn *hc)
+{
+	int fills = 0;
+
+	send_all(hc);
+	tell(hc);
+	while (fills < FILLS_MAX && h2_session_wants_read(hc->session) && receive(hc))
+		fills++;
+	if (hc->conn->send_error != 0)
+		lose(hc);
+	if (fills == FILLS_MAX || (!conn_blocked(hc->conn) && h2_session_wants_write(hc->session)))
+		h2_conn_send_soon(hc);
+}
+
+static void on_more(struct io_task *task)
+{
+	struct h2_conn *hc = container_of(task, struct h2_conn, more);
+
+	h2_conn_run(hc);
+	hc->on_ran(hc);
+}
+
+bool h2_conn_open(struct h2_conn *hc, struct conn *conn, enum h2_role role, const struct h2_limits *limits,
+	struct h2_stream *(*on_stream)(void *context), void *context, struct h2_scratch *scratch)
+{
+	struct h2_owner owner = {.on_stream = on_stream, .context = context, .scratch = scratch->head,
+		.scratch_bytes = sizeof(scratch->head)};
+
+	hc->conn = conn;
+	hc->scratch = scratch;
+	hc->more.on_run = on_more;
+	hc->session = h2_session_create(role, limits, &owner, now_us(hc));
+	if (hc->session == NULL)
+		return false;
+	h2_conn_send_soon(hc);
+	return true;
+}
+
+void h2_conn_close(struct h2_conn *hc)
+{
+	if (hc->session == NULL)
+		return;
+	io_defer_cancel(hc->conn->io, &hc->more);
+	h2_session_free(hc->session);
+	hc->session = NULL;
+}
+
+bool h2_conn_is_over(const struct h2_conn *hc)
+{
+	const struct conn *conn = hc->conn;
+
+	if (conn->error != 0 || conn->send_error != 0 || conn->at_end)
+		return true;
+	return h2_session_must_close(hc->session) && !conn_blocked(conn);
+}
+
+/* --- sides ------------------------------------------------------------------------------------------------------- */
+
+ssize_t h2_side_fill(struct h2_side *s)
+{
+	if (h2_side_was_reset(s) && s->h2.in != H2_WAY_ENDED)
+		return -ECONNRESET;
+	if (h2_stream_has_input(&s->h2))
+		return 1;
+	return s->h2.in == H2_WAY_ENDED ? 0 : -EAGAIN;
+}
+
+enum h1_piece h2_side_read_body(struct h2_side *s, struct view *data, const char **why)
+{
+	enum h1_piece piece = h2_stream_read_body(&s->h2, data, why);
+
+	return piece == H1_PIECE_BAD && s->h2.fate != H2_MALFORMED ? H1_PIECE_MORE : piece;
+}
+
+struct view h2_side_read_raw(struct h2_side *s)
+{
+	struct view data;
+	const char *why;
+
+	return h2_stream_read_body(&s->h2, &data, &why) == H1_PIECE_DATA ? data : view_of(NULL, 0);
+}
+
+bool h2_side_is_unsent(const struct h2_side *s)
+{
+	return s->h2.fate == H2_REFUSED;
+}
+
+int h2_side_flush(struct h2_side *s)
+{
+	struct h2_conn *hc = s->conn;
+
+	if (h2_side_was_reset(s))
+		return -ECONNRESET;
+	if (h2_stream_unsent(&s->h2) > H2_AHEAD_BYTES)
+		send_all(hc);
+	else
+		h2_session_keep_out(hc->session);
+	h2_conn_send_soon(hc);
+	return h2_side_was_reset(s) ? -ECONNRESET : 0;
+}
