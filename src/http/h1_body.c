@@ -231,11 +231,7 @@ enum h1_piece h1_body_read(struct h1_body *body, struct view *in, struct view *d
 
 /* --- trailers ---------------------------------------------------------------------------------------------------- */
 
-/*
- * Fields that mean something before the content or nothing at all (RFC 9110 §6.5.1): authentication, controls of the
- * request and of the response, what the content is. Those with an id of their own are none for trailers either.
- */
-static bool trailer_allowed(const struct field *f)
+bool h1_trailer_allowed(const struct field *f)
 {
 	/* clang-format off */
 	static const char *const refused[] = {
@@ -266,7 +262,7 @@ struct h1_result h1_read_trailers(
 	for (;;) {
 		switch (h1_read_line(&at, limits->field_count_max, m)) {
 		case H1_LINE_FIELD:
-			m->fields[m->field_count - 1].dropped = !trailer_allowed(&m->fields[m->field_count - 1]);
+			m->fields[m->field_count - 1].dropped = !h1_trailer_allowed(&m->fields[m->field_count - 1]);
 			continue;
 		case H1_LINE_BLANK:
 			status = H1_DONE;

@@ -1,5 +1,5 @@
 /*
- * Field lines (RFC 9112 §5), as they stand in heads and in trailer sections. Private to the h1 files of this room.
+ * Field lines (RFC 9112 §5), as they stand in heads and in trailer sections. Private to the readers of this room.
  */
 #ifndef WEIR_HTTP_H1_FIELD_H
 #define WEIR_HTTP_H1_FIELD_H
@@ -48,5 +48,12 @@ struct h1_result h1_result(const struct h1_cursor *at, enum h1_status status, st
 
 /* The cursor at the beginning of `bytes`, of which it sees bytes_max at most. */
 struct h1_cursor h1_cursor(struct view bytes, uint32_t bytes_max);
+
+/*
+ * Whether a field may stand in a trailer section. Not those that mean something before the content or nothing at all (RFC 9110
+ * §6.5.1): authentication, controls of the request and of the response, what the content is. Those with an id of their own are
+ * none for trailers either.
+ */
+bool h1_trailer_allowed(const struct field *f);
 
 #endif

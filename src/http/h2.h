@@ -197,8 +197,8 @@ enum h2_way {
 enum h2_fate {
 	H2_LIVE,
 	H2_COMPLETE,        /* both directions have ended in order */
-	H2_RESET_BY_PEER,   /* with `reset_code`. Content that came whole before that (in == H2_WAY_ENDED) may still be read */
-	H2_REFUSED,         /* the peer has not processed it, by RST_STREAM or GOAWAY: it may safely be sent again elsewhere */
+	H2_RESET_BY_PEER,   /* with `reset_code`. Content that came whole before (in == H2_WAY_ENDED) may be read */
+	H2_REFUSED,         /* not processed, says the peer by RST_STREAM or GOAWAY: may safely be sent again */
 	H2_MALFORMED,       /* the peer's message was, and we have reset the stream */
 	H2_RESET_HERE,      /* by h2_stream_reset, or since memory was out */
 	H2_LOST,            /* the session has ended */
@@ -282,7 +282,10 @@ struct h1_result h2_stream_read_head(struct h2_stream *stream, struct message *m
  */
 enum h1_piece h2_stream_read_body(struct h2_stream *stream, struct view *data, const char **why);
 
-/* The trailers, after H1_PIECE_TRAILERS: always H1_DONE. Those that must not be trailers are dropped, as in HTTP/1. */
+/*
+ * The trailers, after H1_PIECE_TRAILERS: always H1_DONE (a stream with larger ones than the limits say is
+ * H2_MALFORMED). Those that must not be trailers are dropped, as in HTTP/1.
+ */
 struct h1_result h2_stream_read_trailers(struct h2_stream *stream, struct message *m);
 
 /* Whether h2_stream_read_body would have a piece, the end, or a failure to tell. */

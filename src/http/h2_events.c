@@ -1,0 +1,409 @@
+/*
+ * What nghttp2 calls. Everything is noted, nothing is answered from here: owners hear of it when the session's
+ * caller asks.
+ *
+ * A stream's number leads to its owner's memory, to nothing (it never had an owner: its head was refused), or to a
+ * mark that its owner has released it. In the latter two what still comes for it is taken and forgotten.
+ *
+ * Glitches are counted where their cause is seen, not where the frame that answers it goes out: a peer that does
+ * not read would never pay for them.
+ */
+#include <stdio.h>
+
+#include "http/h2_state.h"
+
+/* What nghttp2 keeps for a stream whose owner is done with it. */
+static char released;
+
+struct h2_stream *h2_session_stream(struct h2_session *s, int32_t id)
+{
+	void *stream = nghttp2_session_get_stream_user_data(s->engine, id);
+
+	return stream == &released ? NULL : stream;
+}
+
+bool h2_session_was_released(struct h2_session *s, int32_t id)
+{
+	return nghttp2_session_get_stream_user_data(s->engine, id) == &released;
+}
+
+void h2_session_forget_stream(struct h2_session *s, int32_t id)
+{
+	nghttp2_session_set_stream_user_data(s->engine, id, &released);
+}
+
+/*
+ * --- heads
+ * ------------------------------------------------------------------------------------------------------------
+ */
+
+/* A response's head until the final one has come, and trailers after that. */
+static enum h2_block_kind block_kind(struct h2_session *s, const nghttp2_frame *frame)
+{
+	const struct h2_stream *stream = h2_session_stream(s, frame->hd.stream_id);
+
+	if (frame->hd.type != NGHTTP2_HEADERS)
+		return H2_BLOCK_UNWANTED;
+	if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+		return H2_BLOCK_REQUEST;
+	if (stream == NULL || stream->fate != H2_LIVE)
+		return H2_BLOCK_UNWANTED;
+	return stream->in == H2_WAY_HEAD ? H2_BLOCK_RESPONSE : H2_BLOCK_TRAILERS;
+}
+
+static int on_begin_headers(nghttp2_session *engine, const nghttp2_frame *frame, void *context)
+{
+	struct h2_session *s = context;
+
+	h2_block_begin(s, block_kind(s, frame));
+	return h2_go_on(s);
+}
+
+static int on_header(nghttp2_session *engine, const nghttp2_frame *frame, const uint8_t *name, size_t name_n,
+	const uint8_t *value, size_t value_n, uint8_t flags, void *context)
+{
+	struct h2_session *s = context;
+
+	if (!h2_block_add(s, h2_view(name, name_n), h2_view(value, value_n)))
+		return NGHTTP2_ERR_NOMEM;
+	return h2_go_on(s);
+}
+
+/* nghttp2 would leave such a field out and go on. RFC 9113 §8.2.1 has the whole message malformed. */
+static int on_invalid_header(nghttp2_session *engine, const nghttp2_frame *frame, const uint8_t *name, size_t name_n,
+	const uint8_t *value, size_t value_n, uint8_t flags, void *context)
+{
+	return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+}
+
+/* Nobody is to hear of this request. */
+static void refuse_request(struct h2_session *s, int32_t id, enum h2_error code)
+{
+	if (nghttp2_submit_rst_stream(s->engine, NGHTTP2_FLAG_NONE, id, code) != 0)
+		h2_session_fail(s, H2_INTERNAL_ERROR, "no memory to refuse a stream");
+	h2_glitch(s);
+}
+
+/* A head for the queue of the stream's owner. */
+static void queue_head(struct h2_stream *stream, struct h2_head *head)
+{
+	if (stream->first_head == NULL)
+		stream->first_head = head;
+	else
+		stream->last_head->next = head;
+	stream->last_head = head;
+	h2_stream_ready(stream);
+}
+
+static void refuse_head(struct h2_stream *stream, enum cause cause, const char *why)
+{
+	stream->refusal = (uint8_t)cause;
+	stream->refusal_why = why;
+	h2_stream_ready(stream);
+}
+
+static void fill_request(struct h2_session *s, struct h2_stream *stream, const struct message *m)
+{
+	struct h2_head *head;
+
+	if (s->block.refusal != CAUSE_NONE) {
+		refuse_head(stream, (enum cause)s->block.refusal, s->block.refusal_why);
+		return;
+	}
+	head = h2_block_copy(s, stream, m);
+	if (head == NULL) {
+		refuse_head(stream, CAUSE_MEMORY_EXHAUSTED, "no memory for the request head");
+		return;
+	}
+	stream->extended_connect = m->has_upgrade;
+	queue_head(stream, head);
+}
+
+static void request_received(struct h2_session *s, const nghttp2_frame *frame)
+{
+	bool end_stream = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+	int32_t id = frame->hd.stream_id;
+	struct h2_stream *stream;
+	struct message m = {0};
+
+	if (s->block.refusal == CAUSE_NONE && h2_block_judge_request(s, end_stream, &m) != NULL) {
+		refuse_request(s, id, H2_PROTOCOL_ERROR);
+		return;
+	}
+	h2_earn(s, H2_NOISE_PER_HEAD);
+	/* Not only those that the peer has open: see the top of h2.h. */
+	stream = s->streams < s->limits.streams_max ? s->owner.on_stream(s->owner.context) : NULL;
+	if (stream == NULL) {
+		refuse_request(s, id, H2_REFUSED_STREAM);
+		return;
+	}
+	h2_stream_begin(s, stream, id);
+	stream->in = end_stream ? H2_WAY_ENDED : H2_WAY_CONTENT;
+	nghttp2_session_set_stream_user_data(s->engine, id, stream);
+	fill_request(s, stream, &m);
+}
+
+static void response_malformed(struct h2_stream *stream, const char *why)
+{
+	stream->refusal = CAUSE_UPSTREAM_BAD_RESPONSE;
+	stream->refusal_why = why;
+	h2_stream_abort(stream, H2_MALFORMED, H2_PROTOCOL_ERROR);
+}
+
+static void response_received(struct h2_session *s, struct h2_stream *stream, bool end_stream)
+{
+	struct message m = {0};
+	const char *why = s->block.refusal != CAUSE_NONE ? "the response head is larger than is allowed" : NULL;
+	struct h2_head *head = NULL;
+
+	if (why == NULL)
+		why = h2_block_judge_response(s, stream, end_stream, &m);
+	if (why == NULL && stream->heads == H2_HEADS_MAX)
+		why = "too many informational responses";
+	if (why == NULL)
+		head = h2_block_copy(s, stream, &m);
+	if (head == NULL) {
+		response_malformed(stream, why != NULL ? why : "the response heads are larger than is allowed");
+		return;
+	}
+	stream->heads++;
+	if (m.status >= 200 || m.status == 101) {
+		h2_earn(s, H2_NOISE_PER_HEAD);
+		stream->in = end_stream ? H2_WAY_ENDED : H2_WAY_CONTENT;
+	}
+	queue_head(stream, head);
+}
+
+/* nghttp2 has seen to it that they end the stream. */
+static void trailers_received(struct h2_session *s, struct h2_stream *stream)
+{
+	struct message m = {0};
+
+	stream->in = H2_WAY_ENDED;
+	h2_stream_ready(stream);
+	if (s->block.refusal == CAUSE_NONE) {
+		h2_block_judge_trailers(s, &m);
+		stream->trailers_in = h2_block_copy(s, stream, &m);
+	}
+	if (stream->trailers_in == NULL) {
+		stream->in = H2_WAY_CONTENT;
+		h2_stream_abort(stream, H2_MALFORMED, H2_ENHANCE_YOUR_CALM);
+	}
+}
+
+static void block_received(struct h2_session *s, const nghttp2_frame *frame)
+{
+	struct h2_stream *stream = h2_session_stream(s, frame->hd.stream_id);
+
+	switch ((enum h2_block_kind)s->block.kind) {
+	case H2_BLOCK_REQUEST: request_received(s, frame); break;
+	case H2_BLOCK_RESPONSE: response_received(s, stream, frame->hd.flags & NGHTTP2_FLAG_END_STREAM); break;
+	case H2_BLOCK_TRAILERS: trailers_received(s, stream); break;
+	case H2_BLOCK_UNWANTED:
+	case H2_BLOCK_NONE: break;
+	}
+	h2_block_end(s);
+}
+
+/*
+ * --- frames
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+/* A block that began with HEADERS goes on, or begins. What is in it is counted before it is decompressed. */
+static void block_frame(struct h2_session *s, const nghttp2_frame_hd *hd)
+{
+	/* As much as a head could take that is answered with 431, and no more than that is read for. */
+	uint64_t bytes_max = 4ULL * s->limits.head.head_bytes_max + H2_FRAME_BYTES_MAX;
+
+	if (hd->type == NGHTTP2_HEADERS) {
+		s->block.wire_bytes = 0;
+		s->block.since_us = s->now_us;
+	}
+	s->block.wire_bytes += hd->length;
+	if (s->block.wire_bytes > bytes_max)
+		h2_session_fail(s, H2_ENHANCE_YOUR_CALM, "a header block is much larger than is allowed");
+	if (hd->length == 0)
+		h2_glitch(s);
+	h2_noise(s);
+}
+
+static int on_begin_frame(nghttp2_session *engine, const nghttp2_frame_hd *hd, void *context)
+{
+	struct h2_session *s = context;
+
+	switch (hd->type) {
+	case NGHTTP2_HEADERS:
+	case NGHTTP2_CONTINUATION: block_frame(s, hd); break;
+	case NGHTTP2_DATA:
+	case NGHTTP2_RST_STREAM:
+	case NGHTTP2_GOAWAY: break;
+	default: h2_noise(s);
+	}
+	return h2_go_on(s);
+}
+
+static void content_received(struct h2_session *s, const nghttp2_frame *frame)
+{
+	struct h2_stream *stream = h2_session_stream(s, frame->hd.stream_id);
+
+	if (frame->hd.length <= frame->data.padlen && !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+		h2_glitch(s);
+	if (stream == NULL || stream->fate != H2_LIVE || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+		return;
+	stream->in = H2_WAY_ENDED;
+	h2_stream_ready(stream);
+}
+
+/* The peer resets. A server pays for the work that it began, a client's peer only ends what was asked of it. */
+static void reset_received(struct h2_session *s, const nghttp2_frame *frame)
+{
+	struct h2_stream *stream = h2_session_stream(s, frame->hd.stream_id);
+	uint32_t code = frame->rst_stream.error_code;
+
+	if (s->role == H2_SERVER && (stream == NULL || stream->out != H2_WAY_ENDED))
+		h2_glitch(s);
+	if (stream != NULL)
+		h2_stream_over(stream, code == NGHTTP2_REFUSED_STREAM ? H2_REFUSED : H2_RESET_BY_PEER, code);
+}
+
+static int on_frame_recv(nghttp2_session *engine, const nghttp2_frame *frame, void *context)
+{
+	struct h2_session *s = context;
+
+	switch (frame->hd.type) {
+	case NGHTTP2_HEADERS: block_received(s, frame); break;
+	case NGHTTP2_DATA: content_received(s, frame); break;
+	case NGHTTP2_RST_STREAM: reset_received(s, frame); break;
+	case NGHTTP2_SETTINGS: s->settled = true; break;
+	case NGHTTP2_GOAWAY:
+		s->peer_going = true;
+		s->error = frame->goaway.error_code;
+		break;
+	case NGHTTP2_PING:
+		if ((frame->hd.flags & NGHTTP2_FLAG_ACK) && s->drain == H2_DRAIN_NOTICE)
+			h2_session_drain_finally(s);
+		break;
+	}
+	return h2_go_on(s);
+}
+
+/* A stream's message is malformed, or one too many; nghttp2 resets it. */
+static int on_invalid_frame_recv(nghttp2_session *engine, const nghttp2_frame *frame, int error, void *context)
+{
+	struct h2_session *s = context;
+	struct h2_stream *stream = h2_session_stream(s, frame->hd.stream_id);
+
+	h2_glitch(s);
+	if (frame->hd.type == NGHTTP2_HEADERS)
+		h2_block_end(s);
+	if (stream != NULL && stream->fate == H2_LIVE) {
+		stream->refusal_why = "the message is malformed";
+		h2_stream_over(stream, H2_MALFORMED, NGHTTP2_PROTOCOL_ERROR);
+	}
+	return h2_go_on(s);
+}
+
+static int on_data_chunk(
+	nghttp2_session *engine, uint8_t flags, int32_t id, const uint8_t *data, size_t n, void *context)
+{
+	struct h2_session *s = context;
+	struct h2_stream *stream = h2_session_stream(s, id);
+
+	if (stream == NULL || stream->fate != H2_LIVE)
+		nghttp2_session_consume(s->engine, id, n);
+	else
+		h2_stream_take(stream, h2_view(data, n));
+	return h2_go_on(s);
+}
+
+/* Both directions are closed, in order or not. What is not yet known of the reason is told by the code. */
+static int on_stream_close(nghttp2_session *engine, int32_t id, uint32_t code, void *context)
+{
+	struct h2_session *s = context;
+	struct h2_stream *stream = h2_session_stream(s, id);
+
+	if (stream == NULL || stream->fate != H2_LIVE)
+		return h2_go_on(s);
+	if (code == NGHTTP2_NO_ERROR) {
+		h2_forgive(s);
+		h2_stream_over(stream, H2_COMPLETE, code);
+	} else if (code == NGHTTP2_REFUSED_STREAM) {
+		h2_stream_over(stream, H2_REFUSED, code);
+	} else {
+		h2_glitch(s);
+		h2_stream_over(stream, H2_MALFORMED, code);
+	}
+	return h2_go_on(s);
+}
+
+/*
+ * --- what goes out
+ * ------------------------------------------------------------------------------------------------------
+ */
+
+/* nghttp2 ends the session. Its reason is kept: it knows best. */
+static void goaway_sent(struct h2_session *s, const nghttp2_frame *frame)
+{
+	if (frame->goaway.error_code == NGHTTP2_NO_ERROR)
+		return;
+	s->state = H2_CLOSING;
+	s->error = frame->goaway.error_code;
+	snprintf(s->why_text, sizeof(s->why_text), "%.*s", (int)frame->goaway.opaque_data_len,
+		frame->goaway.opaque_data_len > 0 ? (const char *)frame->goaway.opaque_data : "");
+	s->why = s->why_text[0] != '\0' ? s->why_text : nghttp2_http2_strerror(s->error);
+}
+
+static int on_frame_send(nghttp2_session *engine, const nghttp2_frame *frame, void *context)
+{
+	struct h2_session *s = context;
+	struct h2_stream *stream;
+
+	switch (frame->hd.type) {
+	case NGHTTP2_GOAWAY: goaway_sent(s, frame); break;
+	case NGHTTP2_DATA: h2_earn(s, H2_NOISE_PER_PIECE); break;
+	}
+	if (frame->hd.type > NGHTTP2_HEADERS || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+		return 0;
+	stream = h2_session_stream(s, frame->hd.stream_id);
+	if (stream != NULL) {
+		stream->out = H2_WAY_ENDED;
+		h2_stream_ready(stream);
+	}
+	return 0;
+}
+
+/* A head that could not be sent: nobody would ever hear of its stream. */
+static int on_frame_not_send(nghttp2_session *engine, const nghttp2_frame *frame, int error, void *context)
+{
+	struct h2_session *s = context;
+	struct h2_stream *stream;
+
+	if (frame->hd.type != NGHTTP2_HEADERS || error == NGHTTP2_ERR_STREAM_CLOSING)
+		return 0;
+	stream = h2_session_stream(s, frame->hd.stream_id);
+	if (stream != NULL && frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+		h2_stream_abort(stream, H2_RESET_HERE, H2_INTERNAL_ERROR);
+	return h2_go_on(s);
+}
+
+static int on_send_data(nghttp2_session *engine, nghttp2_frame *frame, const uint8_t *head, size_t n,
+	nghttp2_data_source *source, void *context)
+{
+	return h2_put_frame(context, frame, head);
+}
+
+void h2_events_callbacks(nghttp2_session_callbacks *c)
+{
+	nghttp2_session_callbacks_set_on_begin_frame_callback(c, on_begin_frame);
+	nghttp2_session_callbacks_set_on_begin_headers_callback(c, on_begin_headers);
+	nghttp2_session_callbacks_set_on_header_callback(c, on_header);
+	nghttp2_session_callbacks_set_on_invalid_header_callback(c, on_invalid_header);
+	nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame_recv);
+	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(c, on_invalid_frame_recv);
+	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data_chunk);
+	nghttp2_session_callbacks_set_on_stream_close_callback(c, on_stream_close);
+	nghttp2_session_callbacks_set_on_frame_send_callback(c, on_frame_send);
+	nghttp2_session_callbacks_set_on_frame_not_send_callback(c, on_frame_not_send);
+	nghttp2_session_callbacks_set_send_data_callback(c, on_send_data);
+}

@@ -1,0 +1,406 @@
+/*
+ * A session: its life, the bytes that come and go, and its end.
+ *
+ *     OPEN --h2_session_fail--> ENDING (a last GOAWAY is to be written) --written--> OVER
+ *     OPEN --nghttp2 writes a last GOAWAY of its own--> CLOSING --written--> OVER
+ *     any --the connection has gone--> OVER
+ *
+ * nghttp2 answers what breaks the protocol by itself. What breaks our limits, or what nghttp2 cannot go on after,
+ * ends with a GOAWAY of ours, since nghttp2 must not be asked for anything then.
+ */
+#include "http/h2_state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+
+static const char magic[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+struct h2_limits h2_limits_default(struct h1_limits head)
+{
+	return (struct h2_limits){
+		.head = head,
+		.streams_max = H2_STREAMS_MAX,
+		.stream_window_bytes = H2_STREAM_WINDOW_BYTES,
+		.session_window_bytes = H2_SESSION_WINDOW_BYTES,
+		.memory_bytes_max = H2_MEMORY_BYTES_MAX,
+		.glitches_max = H2_GLITCHES_MAX,
+		.glitches_forgiven_per_s = H2_GLITCHES_FORGIVEN_PER_S,
+		.connect_protocol = true,
+	};
+}
+
+enum h1_status h2_preface(struct view bytes)
+{
+	size_t n = bytes.n < sizeof(magic) - 1 ? bytes.n : sizeof(magic) - 1;
+
+	if (n > 0 && memcmp(bytes.p, magic, n) != 0)
+		return H1_BAD;
+	return n == sizeof(magic) - 1 ? H1_DONE : H1_MORE;
+}
+
+/*
+ * --- life
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+/*
+ * What a peer that counts as RFC 9113 §6.5.2 does may send us: 32 bytes go with each field there, and 4 in our
+ * limits.
+ */
+static uint32_t header_list_max(const struct h1_limits *limits)
+{
+	return limits->head_bytes_max + 28 * limits->field_count_max;
+}
+
+static void set_options(nghttp2_option *option, const struct h2_session *s)
+{
+	nghttp2_option_set_no_auto_window_update(option, 1);
+	nghttp2_option_set_max_outbound_ack(option, H2_QUEUE_MAX);
+	nghttp2_option_set_max_send_header_block_length(option, s->owner.scratch_bytes);
+	nghttp2_option_set_max_continuations(option, s->limits.head.head_bytes_max / H2_FRAME_BYTES_MAX + 8);
+	/* It looks at a clock of its own, and its budget is ours. */
+	nghttp2_option_set_stream_reset_rate_limit(option, UINT64_MAX, UINT64_MAX);
+}
+
+static int create_engine(struct h2_session *s)
+{
+	nghttp2_session_callbacks *callbacks = NULL;
+	nghttp2_option *option = NULL;
+	nghttp2_mem memory = h2_memory(s);
+	int error = nghttp2_session_callbacks_new(&callbacks);
+
+	if (error == 0)
+		error = nghttp2_option_new(&option);
+	if (error != 0)
+		goto out;
+	h2_events_callbacks(callbacks);
+	set_options(option, s);
+	if (s->role == H2_SERVER)
+		error = nghttp2_session_server_new3(&s->engine, callbacks, s, option, &memory);
+	else
+		error = nghttp2_session_client_new3(&s->engine, callbacks, s, option, &memory);
+out:
+	nghttp2_option_del(option);
+	nghttp2_session_callbacks_del(callbacks);
+	return error;
+}
+
+static int submit_settings(struct h2_session *s)
+{
+	const struct h2_limits *l = &s->limits;
+	nghttp2_settings_entry settings[5];
+	size_t n = 0;
+
+	if (s->role == H2_SERVER)
+		settings[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, l->streams_max};
+	else
+		settings[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_PUSH, 0};
+	settings[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, l->stream_window_bytes};
+	settings[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, header_list_max(&l->head)};
+	if (s->role == H2_SERVER && l->connect_protocol)
+		settings[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1};
+	int error = nghttp2_submit_settings(s->engine, NGHTTP2_FLAG_NONE, settings, n);
+	int32_t window = (int32_t)l->session_window_bytes;
+
+	return error != 0 ? error : nghttp2_session_set_local_window_size(s->engine, NGHTTP2_FLAG_NONE, 0, window);
+}
+
+struct h2_session *h2_session_create(
+	enum h2_role role, const struct h2_limits *limits, const struct h2_owner *owner, uint64_t now_us)
+{
+	struct h2_session *s = calloc(1, sizeof(*s));
+
+	CHECK(owner->scratch_bytes >= H2_SCRATCH_BYTES_MIN);
+	CHECK(limits->stream_window_bytes <= NGHTTP2_MAX_WINDOW_SIZE);
+	CHECK(limits->session_window_bytes <= NGHTTP2_MAX_WINDOW_SIZE);
+	if (s == NULL)
+		return NULL;
+	s->role = role;
+	s->limits = *limits;
+	s->owner = *owner;
+	s->now_us = now_us;
+	s->stalled_since_us = s->block.since_us = UINT64_MAX;
+	list_init(&s->live);
+	list_init(&s->ready);
+	list_init(&s->borrowing);
+	list_init(&s->unsent);
+	h2_budget_init(s);
+	if (create_engine(s) != 0 || submit_settings(s) != 0) {
+		h2_session_free(s);
+		return NULL;
+	}
+	return s;
+}
+
+void h2_session_free(struct h2_session *s)
+{
+	if (s == NULL)
+		return;
+	CHECK(list_empty(&s->live));
+	nghttp2_session_del(s->engine);
+	CHECK(s->memory_bytes == 0);
+	h2_block_end(s);
+	free(s);
+}
+
+/*
+ * --- the end
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+static void lose_streams(struct h2_session *s)
+{
+	for (struct list_node *n = s->live.head.next; n != &s->live.head; n = n->next)
+		h2_stream_over(container_of(n, struct h2_stream, live_node), H2_LOST, s->error);
+}
+
+static void put_u32(char *to, uint32_t n)
+{
+	to[0] = (char)(n >> 24);
+	to[1] = (char)(n >> 16);
+	to[2] = (char)(n >> 8);
+	to[3] = (char)n;
+}
+
+void h2_session_fail(struct h2_session *s, enum h2_error code, const char *why)
+{
+	if (s->state > H2_CLOSING)
+		return;
+	s->state = H2_ENDING;
+	s->error = code;
+	s->why = why;
+	/* RFC 9113 §6.8: eight bytes, type 7, no flags, of the whole connection. */
+	memset(s->last, 0, sizeof(s->last));
+	s->last[2] = 8;
+	s->last[3] = NGHTTP2_GOAWAY;
+	put_u32(s->last + 9, (uint32_t)nghttp2_session_get_last_proc_stream_id(s->engine));
+	put_u32(s->last + 13, (uint32_t)code);
+	s->last_bytes = sizeof(s->last);
+	lose_streams(s);
+}
+
+void h2_session_end(struct h2_session *s, enum h2_error code)
+{
+	h2_session_fail(s, code, NULL);
+}
+
+void h2_session_lose(struct h2_session *s)
+{
+	s->state = H2_OVER;
+	s->pending = view_of(NULL, 0);
+	lose_streams(s);
+}
+
+/* nghttp2 has had enough of the peer, or of itself. */
+static void engine_failed(struct h2_session *s, ssize_t error)
+{
+	switch (error) {
+	case NGHTTP2_ERR_BAD_CLIENT_MAGIC:
+		h2_session_fail(s, H2_PROTOCOL_ERROR, "the first bytes are not those of HTTP/2");
+		break;
+	case NGHTTP2_ERR_FLOODED:
+		h2_session_fail(s, H2_ENHANCE_YOUR_CALM, "the peer asks and does not read the answers");
+		break;
+	case NGHTTP2_ERR_TOO_MANY_CONTINUATIONS:
+		h2_session_fail(s, H2_ENHANCE_YOUR_CALM, "a header block has too many frames");
+		break;
+	case NGHTTP2_ERR_NOMEM:
+		h2_session_fail(s, H2_ENHANCE_YOUR_CALM, "the connection needs more memory than it may have");
+		break;
+	default: h2_session_fail(s, H2_INTERNAL_ERROR, "HTTP/2 could not go on");
+	}
+}
+
+void h2_session_drain_finally(struct h2_session *s)
+{
+	int32_t last_id = s->role == H2_SERVER ? nghttp2_session_get_last_proc_stream_id(s->engine) : 0;
+
+	s->drain = H2_DRAIN_FINAL;
+	if (nghttp2_submit_goaway(s->engine, NGHTTP2_FLAG_NONE, last_id, NGHTTP2_NO_ERROR, NULL, 0) != 0)
+		engine_failed(s, NGHTTP2_ERR_NOMEM);
+}
+
+void h2_session_drain(struct h2_session *s)
+{
+	if (s->state != H2_OPEN || s->drain == H2_DRAIN_FINAL)
+		return;
+	if (s->role == H2_CLIENT || s->drain == H2_DRAIN_NOTICE) {
+		h2_session_drain_finally(s);
+		return;
+	}
+	s->drain = H2_DRAIN_NOTICE;
+	if (nghttp2_submit_shutdown_notice(s->engine) != 0)
+		engine_failed(s, NGHTTP2_ERR_NOMEM);
+	else if (nghttp2_submit_ping(s->engine, NGHTTP2_FLAG_NONE, NULL) != 0)
+		engine_failed(s, NGHTTP2_ERR_NOMEM);
+}
+
+bool h2_session_must_close(const struct h2_session *s)
+{
+	if (s->state != H2_OPEN)
+		return s->state == H2_OVER && s->pending.n == 0;
+	return s->streams == 0 && !h2_session_wants_write(s) && !nghttp2_session_want_read(s->engine);
+}
+
+/*
+ * --- bytes
+ * ------------------------------------------------------------------------------------------------------------
+ */
+
+void h2_session_receive(struct h2_session *s, struct view bytes, uint64_t now_us)
+{
+	h2_session_keep_in(s);
+	s->now_us = now_us;
+	if (s->state != H2_OPEN || bytes.n == 0)
+		return;
+	ssize_t taken = nghttp2_session_mem_recv(s->engine, (const uint8_t *)bytes.p, bytes.n);
+
+	if (taken < 0)
+		engine_failed(s, taken);
+}
+
+void h2_session_keep_in(struct h2_session *s)
+{
+	list_each_safe(&s->borrowing, n, next)
+		h2_stream_keep_in(container_of(n, struct h2_stream, borrowing_node));
+}
+
+struct h2_stream *h2_session_next_ready(struct h2_session *s)
+{
+	struct list_node *n = list_pop_front(&s->ready);
+
+	return n != NULL ? container_of(n, struct h2_stream, ready_node) : NULL;
+}
+
+/* Moves as much of *from to the output as there is room for. */
+static void write_from(struct h2_session *s, struct view *from)
+{
+	size_t n = from->n < s->room ? from->n : s->room;
+
+	if (n == 0)
+		return;
+	memcpy(s->to, from->p, n);
+	s->to += n;
+	s->room -= n;
+	*from = view_from(*from, n);
+}
+
+static void write_last(struct h2_session *s)
+{
+	struct view left = view_of(s->last + s->last_used, s->last_bytes - s->last_used);
+
+	write_from(s, &left);
+	s->last_used = s->last_bytes - (uint32_t)left.n;
+	if (left.n == 0)
+		s->state = H2_OVER;
+}
+
+/* Frames of nghttp2, until there are none, or no room. True: there are none. */
+static bool write_frames(struct h2_session *s)
+{
+	while (s->state <= H2_CLOSING) {
+		const uint8_t *p;
+		ssize_t n = nghttp2_session_mem_send(s->engine, &p);
+
+		if (n < 0)
+			engine_failed(s, n);
+		if (n <= 0)
+			break;
+		s->pending = h2_view(p, (size_t)n);
+		write_from(s, &s->pending);
+		if (s->pending.n > 0)
+			return false;
+	}
+	if (s->state == H2_CLOSING) {
+		s->state = H2_OVER;
+		lose_streams(s);
+	}
+	return true;
+}
+
+/* Whether content has waited for the peer's windows, and since when. */
+static void notice_stall(struct h2_session *s, bool all)
+{
+	if (s->content_written > 0 || s->unsent_bytes == 0)
+		s->stalled_since_us = UINT64_MAX;
+	if (all && s->unsent_bytes > 0 && s->stalled_since_us == UINT64_MAX && !h2_session_wants_write(s))
+		s->stalled_since_us = s->now_us;
+}
+
+size_t h2_session_write(struct h2_session *s, char *to, size_t room, uint64_t now_us)
+{
+	s->now_us = now_us;
+	s->to = to;
+	s->room = room;
+	s->content_written = 0;
+	write_from(s, &s->pending);
+	if (s->pending.n == 0)
+		notice_stall(s, write_frames(s));
+	if (s->pending.n == 0 && s->state == H2_ENDING)
+		write_last(s);
+	return room - s->room;
+}
+
+void h2_session_keep_out(struct h2_session *s)
+{
+	list_each_safe(&s->unsent, n, next)
+		h2_stream_keep_out(container_of(n, struct h2_stream, unsent_node));
+}
+
+bool h2_session_wants_write(const struct h2_session *s)
+{
+	if (s->state == H2_OVER)
+		return s->pending.n > 0;
+	return s->pending.n > 0 || s->state == H2_ENDING || nghttp2_session_want_write(s->engine);
+}
+
+bool h2_session_wants_read(const struct h2_session *s)
+{
+	return s->state == H2_OPEN && nghttp2_session_get_outbound_queue_size(s->engine) < H2_QUEUE_MAX;
+}
+
+/*
+ * --- questions
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+static bool is_going_away(const struct h2_session *s)
+{
+	return s->state != H2_OPEN || s->drain != H2_DRAIN_NONE || s->peer_going;
+}
+
+bool h2_session_can_open(const struct h2_session *s)
+{
+	uint32_t streams_max = s->limits.streams_max;
+	uint32_t peers = nghttp2_session_get_remote_settings(s->engine, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+
+	if (is_going_away(s) || !nghttp2_session_check_request_allowed(s->engine))
+		return false;
+	return s->streams < streams_max && s->streams < peers;
+}
+
+bool h2_session_can_upgrade(const struct h2_session *s)
+{
+	return nghttp2_session_get_remote_settings(s->engine, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1;
+}
+
+bool h2_session_settled(const struct h2_session *s)
+{
+	return s->settled;
+}
+
+struct h2_facts h2_session_facts(const struct h2_session *s)
+{
+	return (struct h2_facts){
+		.streams = s->streams,
+		.head_since_us = s->block.since_us,
+		.stalled_since_us = s->stalled_since_us,
+		.glitches = s->budget.glitches,
+		.memory_bytes = s->memory_bytes,
+		.going_away = is_going_away(s),
+		.error = s->error,
+		.why = s->why,
+	};
+}

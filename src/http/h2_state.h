@@ -1,0 +1,265 @@
+/*
+ * What the h2 files share: the session, and what they ask of each other. Private to them; the only header that knows
+ * nghttp2, which does the frames, the header compression and the states of streams.
+ *
+ *     h2_session.c   life, receiving, writing, ending                      what the owner of a session calls
+ *     h2_events.c    what nghttp2 calls: frames, heads, content, closing
+ *     h2_block.c     one header block being received: fields are collected
+ *     h2_head.c      a whole block: judged, and made a message
+ *     h2_stream.c    a stream's life, and what its owner reads
+ *     h2_text.c      the text of a head, made pseudo-fields and fields
+ *     h2_put.c       what a stream's owner writes
+ *     h2_calm.c      budgets: glitches, noise, memory
+ */
+#ifndef WEIR_HTTP_H2_STATE_H
+#define WEIR_HTTP_H2_STATE_H
+
+#include <nghttp2/nghttp2.h>
+
+#include "http/h2.h"
+
+enum {
+	H2_FRAME_HEAD_BYTES = 9,
+	H2_FRAME_BYTES_MAX = 16384,       /* of a frame that we take: nobody is asked for larger ones */
+	H2_GOAWAY_BYTES = H2_FRAME_HEAD_BYTES + 8,
+	H2_QUEUE_MAX = 200,               /* frames to be written: beyond that nothing more is received */
+	H2_NOISE_FIRST = 100,             /* frames of noise that a peer may make without having earned them */
+	H2_NOISE_MAX = 1000,              /* that it may have saved up */
+	H2_NOISE_PER_HEAD = 8,            /* that it earns with a head */
+	H2_NOISE_PER_PIECE = 3,           /* that it earns with a frame of content that it gets: two windows and a PING */
+	H2_WHY_BYTES = 96,
+};
+
+enum h2_state {
+	H2_OPEN,
+	H2_CLOSING, /* nghttp2 has ended it, and its last GOAWAY is on its way */
+	H2_ENDING,  /* a last GOAWAY is to be written, and nothing else */
+	H2_OVER,    /* nothing more is written or read */
+};
+
+/* How far a drain has come. */
+enum h2_drain { H2_DRAIN_NONE, H2_DRAIN_NOTICE, H2_DRAIN_FINAL };
+
+/* Pseudo-fields (RFC 9113 §8.3) by their place in a block. */
+enum h2_pseudo { H2_METHOD, H2_SCHEME, H2_AUTHORITY, H2_PATH, H2_PROTOCOL, H2_STATUS, H2_PSEUDO_COUNT };
+
+enum h2_block_kind {
+	H2_BLOCK_NONE,
+	H2_BLOCK_REQUEST,
+	H2_BLOCK_RESPONSE,
+	H2_BLOCK_TRAILERS,
+	H2_BLOCK_UNWANTED,  /* nobody has its stream any more: read for the sake of the compression */
+};
+
+/*
+ * The header block that is being received: there is one at a time. Pseudo-fields stand at the beginning of `text`
+ * as they are, fields behind them as "name: value CRLF", so that they go on by HTTP/1.1 in one piece.
+ */
+struct h2_block {
+	uint8_t kind;                        /* enum h2_block_kind */
+	uint8_t refusal;                     /* enum cause: larger than the limits */
+	uint32_t crumbs;                     /* fields that are Cookie */
+	const char *refusal_why;
+	const char *malformed;               /* why; NULL: not */
+	uint64_t since_us;                   /* UINT64_MAX: no block has begun */
+	uint64_t wire_bytes;                 /* of its frames */
+	uint64_t bytes;                      /* that its fields would take as text, also of those no longer collected */
+	struct view pseudo[H2_PSEUDO_COUNT]; /* p == NULL: not there */
+	char *text;
+	uint32_t text_used;
+	uint32_t text_max;
+	struct field *fields;
+	uint32_t field_count;
+	uint32_t field_max;
+};
+
+/* A message that its owner has not read yet; in the stream's arena. */
+struct h2_head {
+	struct h2_head *next;
+	struct message message;
+	struct view scheme;
+};
+
+/* Trailers to be sent; in the stream's arena. */
+struct h2_trailers {
+	size_t count;
+	nghttp2_nv fields[];
+};
+
+struct h2_budget {
+	uint64_t glitches;     /* in all */
+	uint64_t debt;         /* not yet forgiven */
+	uint64_t forgiven_us;  /* until when */
+	uint32_t noise;        /* that the peer may still make */
+};
+
+struct h2_session {
+	nghttp2_session *engine;
+	enum h2_role role;
+	enum h2_state state;
+	enum h2_drain drain;
+	bool settled;
+	bool peer_going;              /* GOAWAY received */
+	struct h2_limits limits;
+	struct h2_owner owner;
+	uint64_t now_us;              /* of the call that is under way */
+	uint64_t stalled_since_us;
+	uint32_t streams;             /* not released */
+	uint32_t error;
+	const char *why;
+	char why_text[H2_WHY_BYTES];  /* what nghttp2 had to complain of */
+	size_t memory_bytes;
+	uint64_t unsent_bytes;        /* of all streams */
+	struct list live;             /* streams not released */
+	struct list ready;
+	struct list borrowing;        /* streams with pieces of the bytes last received */
+	struct list unsent;           /* streams with content to be written */
+	struct h2_block block;
+	struct h2_budget budget;
+	struct view pending;          /* of a frame, in nghttp2's memory until it is asked for the next */
+	char *to;                     /* where h2_session_write has come */
+	size_t room;
+	size_t content_written;       /* in this call */
+	uint32_t last_used;           /* of `last` */
+	uint32_t last_bytes;
+	char last[H2_GOAWAY_BYTES];   /* the last GOAWAY */
+};
+
+/* --- h2_session.c ------------------------------------------------------------------------------------------------- */
+
+/* Ends it, and says why: one static sentence. Nothing when it is not open. */
+void h2_session_fail(struct h2_session *s, enum h2_error code, const char *why);
+
+/* The other half of a drain that has begun with a notice. */
+void h2_session_drain_finally(struct h2_session *s);
+
+/* --- h2_events.c -------------------------------------------------------------------------------------------------- */
+
+/* What nghttp2 is to call. */
+void h2_events_callbacks(nghttp2_session_callbacks *callbacks);
+
+/* The stream with that number which has an owner, or NULL. */
+struct h2_stream *h2_session_stream(struct h2_session *s, int32_t id);
+
+/* Whether it had an owner, who has released it. */
+bool h2_session_was_released(struct h2_session *s, int32_t id);
+
+/* Marks it so. */
+void h2_session_forget_stream(struct h2_session *s, int32_t id);
+
+/* --- h2_block.c --------------------------------------------------------------------------------------------------- */
+
+void h2_block_begin(struct h2_session *s, enum h2_block_kind kind);
+
+/* One field. False: memory is out. */
+bool h2_block_add(struct h2_session *s, struct view name, struct view value);
+
+/* Whatever it holds is given up. */
+void h2_block_end(struct h2_session *s);
+
+/* Appends a field, also to a whole block. False: memory is out. */
+bool h2_block_put_field(struct h2_block *b, struct view name, struct view value);
+
+/* Room for so many more bytes of text. False: memory is out. */
+bool h2_block_room(struct h2_block *b, size_t n);
+
+/* --- h2_head.c ---------------------------------------------------------------------------------------------------- */
+
+/* Judges a whole request, and makes it one of HTTP/1.1. NULL, or why it is malformed. */
+const char *h2_block_judge_request(struct h2_session *s, bool end_stream, struct message *m);
+
+/* The same for a response to what the stream's request was. */
+const char *h2_block_judge_response(
+	struct h2_session *s, const struct h2_stream *stream, bool end_stream, struct message *m);
+
+/* Trailers have nothing to be judged by: those that must not be are dropped. */
+void h2_block_judge_trailers(struct h2_session *s, struct message *m);
+
+/* Copies a message that points into the block into the stream's arena. NULL: the arena is exhausted. */
+struct h2_head *h2_block_copy(struct h2_session *s, struct h2_stream *stream, const struct message *m);
+
+/* --- h2_stream.c -------------------------------------------------------------------------------------------------- */
+
+/* Memory of any content becomes a stream, counted. */
+void h2_stream_begin(struct h2_session *s, struct h2_stream *stream, int32_t id);
+
+/* There is something new. */
+void h2_stream_ready(struct h2_stream *stream);
+
+/* It carries nothing more. What was not wholly received is dropped, and what is unsent. Nothing when it is over. */
+void h2_stream_over(struct h2_stream *stream, enum h2_fate fate, uint32_t code);
+
+/* The same, and the peer is told. */
+void h2_stream_abort(struct h2_stream *stream, enum h2_fate fate, uint32_t code);
+
+/* A piece of content has come. */
+void h2_stream_take(struct h2_stream *stream, struct view data);
+
+/* What is borrowed of received bytes is copied. */
+void h2_stream_keep_in(struct h2_stream *stream);
+
+/* --- h2_text.c ---------------------------------------------------------------------------------------------------- */
+
+/* A head as nghttp2 wants it. */
+struct h2_fields {
+	nghttp2_nv *nv;
+	size_t count;
+	size_t max;
+	struct view method;  /* of a request */
+	unsigned status;     /* of a response */
+	bool upgrade;        /* Upgrade: websocket */
+};
+
+/*
+ * Reads the text, which is changed (names become lower case) and pointed into. to->nv and to->max say where fields
+ * may stand. False: it is no head, or there are too many.
+ */
+bool h2_text_read(struct view text, enum h2_role role, struct view scheme, struct h2_fields *to);
+
+/* Makes a request that asks for a WebSocket an extended CONNECT; or a 101 that grants one a 200. */
+void h2_text_extend(struct h2_fields *fields, enum h2_role role);
+
+/* --- h2_put.c ----------------------------------------------------------------------------------------------------- */
+
+/* What is lent is copied. */
+void h2_stream_keep_out(struct h2_stream *stream);
+
+/* Nothing is left to be written. */
+void h2_stream_drop_out(struct h2_stream *stream);
+
+/* nghttp2 wants a frame of content written to s->to, behind its head. 0, or an error of nghttp2. */
+int h2_put_frame(struct h2_session *s, const nghttp2_frame *frame, const uint8_t *head);
+
+/* --- h2_calm.c ---------------------------------------------------------------------------------------------------- */
+
+void h2_budget_init(struct h2_session *s);
+
+/* The peer did something that only an attacker does often. May end the session. */
+void h2_glitch(struct h2_session *s);
+
+/* It has made noise. */
+void h2_noise(struct h2_session *s);
+
+/* It may make so much more. */
+void h2_earn(struct h2_session *s, uint32_t noise);
+
+/* It has let a stream come to its proper end: one glitch is forgiven. */
+void h2_forgive(struct h2_session *s);
+
+/* An allocator that counts for the session. */
+nghttp2_mem h2_memory(struct h2_session *s);
+
+/* --- small things ------------------------------------------------------------------------------------------------- */
+
+static inline struct view h2_view(const uint8_t *p, size_t n)
+{
+	return view_of((const char *)p, n);
+}
+
+/* What a callback returns: once we have ended the session, nghttp2 is to stop. */
+static inline int h2_go_on(const struct h2_session *s)
+{
+	return s->state <= H2_CLOSING ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+#endif
