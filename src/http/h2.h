@@ -138,7 +138,10 @@ void h2_session_keep_out(struct h2_session *session);
 /* Whether h2_session_write would write something now. */
 bool h2_session_wants_write(const struct h2_session *session);
 
-/* False while too much is to be written to receive more: the peer reads nothing of what it causes. */
+/*
+ * Whether to receive more. Not when the session is over, and not while too much is to be written: the peer does not
+ * read what it causes.
+ */
 bool h2_session_wants_read(const struct h2_session *session);
 
 /*

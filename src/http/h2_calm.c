@@ -60,10 +60,19 @@ void h2_noise(struct h2_session *s)
 		s->budget.noise--;
 }
 
+void h2_noise_of_bytes(struct h2_session *s, size_t n)
+{
+	struct h2_budget *b = &s->budget;
+
+	for (b->barren_bytes += n; b->barren_bytes >= H2_NOISE_BYTES; b->barren_bytes -= H2_NOISE_BYTES)
+		h2_noise(s);
+}
+
 void h2_earn(struct h2_session *s, uint32_t noise)
 {
 	uint32_t room = H2_NOISE_MAX - s->budget.noise;
 
+	s->budget.barren_bytes = 0;
 	s->budget.noise += noise < room ? noise : room;
 }
 

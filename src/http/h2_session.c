@@ -54,6 +54,8 @@ static uint32_t header_list_max(const struct h1_limits *limits)
 	return limits->head_bytes_max + 28 * limits->field_count_max;
 }
 
+enum { EXTENSION_FIRST = 0xa, EXTENSION_LAST = 0xff };  /* types of frames that RFC 9113 does not define */
+
 static void set_options(nghttp2_option *option, const struct h2_session *s)
 {
 	nghttp2_option_set_no_auto_window_update(option, 1);
@@ -62,6 +64,9 @@ static void set_options(nghttp2_option *option, const struct h2_session *s)
 	nghttp2_option_set_max_continuations(option, s->limits.head.head_bytes_max / H2_FRAME_BYTES_MAX + 8);
 	/* It looks at a clock of its own, and its budget is ours. */
 	nghttp2_option_set_stream_reset_rate_limit(option, UINT64_MAX, UINT64_MAX);
+	/* Or it would not tell of those that it ignores. */
+	for (unsigned type = EXTENSION_FIRST; type <= EXTENSION_LAST; type++)
+		nghttp2_option_set_user_recv_extension_type(option, (uint8_t)type);
 }
 
 static int create_engine(struct h2_session *s)
@@ -255,6 +260,9 @@ void h2_session_receive(struct h2_session *s, struct view bytes, uint64_t now_us
 	s->now_us = now_us;
 	if (s->state != H2_OPEN || bytes.n == 0)
 		return;
+	h2_noise_of_bytes(s, bytes.n);
+	if (s->state != H2_OPEN)
+		return;
 	ssize_t taken = nghttp2_session_mem_recv(s->engine, (const uint8_t *)bytes.p, bytes.n);
 
 	if (taken < 0)
@@ -358,7 +366,9 @@ bool h2_session_wants_write(const struct h2_session *s)
 
 bool h2_session_wants_read(const struct h2_session *s)
 {
-	return s->state == H2_OPEN && nghttp2_session_get_outbound_queue_size(s->engine) < H2_QUEUE_MAX;
+	if (s->state != H2_OPEN || !nghttp2_session_want_read(s->engine))
+		return false;
+	return nghttp2_session_get_outbound_queue_size(s->engine) < H2_QUEUE_MAX;
 }
 
 /*
@@ -396,7 +406,7 @@ struct h2_facts h2_session_facts(const struct h2_session *s)
 	return (struct h2_facts){
 		.streams = s->streams,
 		.head_since_us = s->block.since_us,
-		.stalled_since_us = s->stalled_since_us,
+		.stalled_since_us = s->unsent_bytes > 0 ? s->stalled_since_us : UINT64_MAX,
 		.glitches = s->budget.glitches,
 		.memory_bytes = s->memory_bytes,
 		.going_away = is_going_away(s),

@@ -20,9 +20,10 @@
 
 enum {
 	H2_FRAME_HEAD_BYTES = 9,
-	H2_FRAME_BYTES_MAX = 16384,       /* of a frame that we take: nobody is asked for larger ones */
+	H2_FRAME_BYTES_MAX = 16384,       /* of a frame: nobody is asked for larger ones */
 	H2_GOAWAY_BYTES = H2_FRAME_HEAD_BYTES + 8,
 	H2_QUEUE_MAX = 200,               /* frames to be written: beyond that nothing more is received */
+	H2_NOISE_BYTES = 16 * 1024,       /* received for nothing: as good as a frame of noise */
 	H2_NOISE_FIRST = 100,             /* frames of noise that a peer may make without having earned them */
 	H2_NOISE_MAX = 1000,              /* that it may have saved up */
 	H2_NOISE_PER_HEAD = 8,            /* that it earns with a head */
@@ -90,6 +91,7 @@ struct h2_budget {
 	uint64_t glitches;     /* in all */
 	uint64_t debt;         /* not yet forgiven */
 	uint64_t forgiven_us;  /* until when */
+	uint64_t barren_bytes; /* received since something useful came or went */
 	uint32_t noise;        /* that the peer may still make */
 };
 
@@ -240,7 +242,10 @@ void h2_glitch(struct h2_session *s);
 /* It has made noise. */
 void h2_noise(struct h2_session *s);
 
-/* It may make so much more. */
+/* It has sent so many bytes: noise, as long as nothing useful is among them. */
+void h2_noise_of_bytes(struct h2_session *s, size_t n);
+
+/* Something useful came, or went; it may make so much more noise. */
 void h2_earn(struct h2_session *s, uint32_t noise);
 
 /* It has let a stream come to its proper end: one glitch is forgiven. */

@@ -311,6 +311,20 @@ void put_block(struct bytes *to, const char *fields)
 	}
 }
 
+void put_headers(struct bytes *to, unsigned flags, uint32_t id, struct bytes *block)
+{
+	struct view left = view_of(block->p, block->n);
+	unsigned type = F_HEADERS;
+
+	while (left.n > 16384) {
+		put_frame(to, type, type == F_HEADERS ? flags : 0, id, view_of(left.p, 16384));
+		left = view_from(left, 16384);
+		type = F_CONTINUATION;
+	}
+	put_frame(to, type, END_HEADERS | (type == F_HEADERS ? flags : 0), id, left);
+	bytes_free(block);
+}
+
 void put_preface(struct bytes *to)
 {
 	bytes_put(to, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24);
@@ -328,8 +342,7 @@ void put_get(struct bytes *to, uint32_t id)
 	struct bytes block = {0};
 
 	put_block(&block, ":method\0GET\0:scheme\0https\0:authority\0a\0:path\0/\0");
-	put_frame(to, F_HEADERS, END_STREAM | END_HEADERS, id, view_of(block.p, block.n));
-	bytes_free(&block);
+	put_headers(to, END_STREAM, id, &block);
 }
 
 uint32_t read_u32(const char *p)

@@ -109,6 +109,9 @@ void put_indexed_literal(struct bytes *to, struct view name, struct view value);
 /* "name\0value\0name\0value\0\0" as a header block. */
 void put_block(struct bytes *to, const char *fields);
 
+/* HEADERS, and CONTINUATION where it takes more than one frame. The block is freed. */
+void put_headers(struct bytes *to, unsigned flags, uint32_t id, struct bytes *block);
+
 /* The client's first bytes. */
 void put_preface(struct bytes *to);
 

@@ -1,0 +1,332 @@
+/*
+ * Content under flow control: what may stand here unread, who waits for whom, and that every byte comes through.
+ */
+#include "h2_rig.h"
+
+enum { BIG = 3 * 1024 * 1024 };
+
+static char *pattern(size_t n)
+{
+	char *p = malloc(n);
+
+	assert_non_null(p);
+	for (size_t i = 0; i < n; i++)
+		p[i] = (char)(i * 7 + i / 251);
+	return p;
+}
+
+static struct h2_stream *accept(struct rig *rig)
+{
+	struct h2_stream *stream;
+
+	rig_move(rig);
+	stream = side_ready(&rig->server);
+	assert_non_null(stream);
+	stream_head(stream);
+	return stream;
+}
+
+static void init(struct rig *rig)
+{
+	struct h2_limits limits = rig_limits();
+
+	rig_init(rig, &limits, &limits);
+	rig_move(rig);
+}
+
+/* Reads all that is there and compares it with the pattern from *at on. */
+static void read_and_compare(struct h2_stream *stream, const char *expected, size_t *at)
+{
+	struct view data;
+	const char *why;
+
+	while (h2_stream_read_body(stream, &data, &why) == H1_PIECE_DATA) {
+		assert_true(*at + data.n <= BIG);
+		assert_memory_equal(data.p, expected + *at, data.n);
+		*at += data.n;
+	}
+}
+
+static void every_byte_comes_through(void **state)
+{
+	static const struct {
+		size_t step, window;
+	} ways[] = {{0, 0}, {1000, 0}, {16393, 16393}, {0, 1100}, {70000, 5000}};
+	char *content = pattern(BIG);
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		struct rig rig;
+		size_t at = 0;
+
+		init(&rig);
+		rig.server.step = ways[i].step;
+		rig.client.window = ways[i].window;
+		struct h2_stream *asks = rig_request(&rig, "POST / HTTP/1.1\r\nHost: a\r\n", FRAMING_CHUNKED);
+
+		h2_stream_put_body(asks, view_of(content, BIG));
+		h2_stream_put_end(asks, NULL);
+		struct h2_stream *answers = accept(&rig);
+
+		/* The window is full, and no byte more is here. */
+		assert_int_equal(h2_stream_unsent(asks), BIG - H2_STREAM_WINDOW_BYTES);
+		assert_int_equal(answers->unread_bytes, H2_STREAM_WINDOW_BYTES);
+		for (unsigned turn = 0; answers->in != H2_WAY_ENDED || h2_stream_unsent(asks) > 0; turn++) {
+			assert_true(turn < 100);
+			read_and_compare(answers, content, &at);
+			rig_move(&rig);
+		}
+		read_and_compare(answers, content, &at);
+		assert_int_equal(at, BIG);
+		assert_int_equal(answers->unread_bytes, 0);
+		stream_release(asks);
+		stream_release(answers);
+		rig_release(&rig);
+	}
+	free(content);
+}
+
+/* All streams together may have no more unread than the connection's window. */
+static void unread_content_is_bounded(void **state)
+{
+	enum { STREAMS = 8 };
+	char *content = pattern(BIG);
+	struct h2_stream *asks[STREAMS], *answers[STREAMS];
+	struct rig rig;
+	uint64_t unread = 0, unsent = 0;
+
+	init(&rig);
+	for (unsigned i = 0; i < STREAMS; i++) {
+		asks[i] = rig_request(&rig, "POST / HTTP/1.1\r\nHost: a\r\n", FRAMING_CHUNKED);
+		answers[i] = accept(&rig);
+	}
+	for (unsigned i = 0; i < STREAMS; i++)
+		h2_stream_put_body(asks[i], view_of(content, BIG));
+	rig_move(&rig);
+	for (unsigned i = 0; i < STREAMS; i++) {
+		unread += answers[i]->unread_bytes;
+		unsent += h2_stream_unsent(asks[i]);
+	}
+	assert_int_equal(unread, H2_SESSION_WINDOW_BYTES);
+	assert_int_equal(unread + unsent, (uint64_t)BIG * STREAMS);
+	/* Somebody who leaves gives all of it back at once, so the others go on. */
+	unsent = h2_stream_unsent(asks[1]);
+	for (unsigned i = 2; i < STREAMS; i++)
+		stream_release(answers[i]);
+	rig_move(&rig);
+	size_t n = 0;
+
+	assert_int_equal(stream_skip(answers[1], &n), H1_PIECE_MORE);
+	rig_move(&rig);
+	assert_true(h2_stream_unsent(asks[1]) < unsent);
+	assert_int_equal(answers[0]->unread_bytes, H2_STREAM_WINDOW_BYTES);
+	stream_release(answers[0]);
+	stream_release(answers[1]);
+	for (unsigned i = 0; i < STREAMS; i++)
+		stream_release(asks[i]);
+	rig_release(&rig);
+	free(content);
+}
+
+/* Also of streams that have ended in order, and of those that the peer reset. */
+static void unread_content_of_the_dead_goes_back(void **state)
+{
+	char *content = pattern(H2_STREAM_WINDOW_BYTES);
+	struct rig rig;
+
+	init(&rig);
+	for (unsigned i = 0; i < 40; i++) {
+		struct h2_stream *asks = rig_request(&rig, "POST / HTTP/1.1\r\nHost: a\r\n", FRAMING_CHUNKED);
+
+		h2_stream_put_body(asks, view_of(content, 200000));
+		if (i % 2 == 0)
+			h2_stream_put_end(asks, NULL);
+		struct h2_stream *answers = accept(&rig);
+
+		assert_int_equal(answers->unread_bytes, 200000);
+		if (i % 4 >= 2)
+			h2_stream_reset(asks, H2_CANCEL);
+		rig_move(&rig);
+		/* What came whole is still there; what did not is gone. */
+		assert_int_equal(answers->unread_bytes, i % 4 == 3 ? 0 : 200000);
+		assert_int_equal(h2_stream_unsent(asks), 0);
+		stream_release(asks);
+		stream_release(answers);
+		rig_move(&rig);
+		side_drain_ready(&rig.server);
+	}
+	assert_false(h2_session_facts(rig.server.session).going_away);
+	rig_release(&rig);
+	free(content);
+}
+
+static void who_is_blocked_is_told_when_it_goes_on(void **state)
+{
+	char *content = pattern(BIG);
+	struct rig rig;
+	struct h2_stream *asks, *answers;
+	size_t n = 0;
+
+	init(&rig);
+	asks = rig_request(&rig, "GET / HTTP/1.1\r\nHost: a\r\n", FRAMING_NONE);
+	answers = accept(&rig);
+	assert_true(stream_put_head(answers, "HTTP/1.1 200 OK\r\n", FRAMING_CHUNKED));
+	h2_stream_put_body(answers, view_of(content, 300 * 1024));
+	rig_move(&rig);
+	assert_int_equal(h2_stream_unsent(answers), 300 * 1024 - H2_STREAM_WINDOW_BYTES);
+	assert_null(side_ready(&rig.server));
+	stream_head(asks);
+	assert_int_equal(stream_skip(asks, &n), H1_PIECE_MORE);
+	rig_move(&rig);
+	assert_int_equal(h2_stream_unsent(answers), 0);
+	assert_ptr_equal(side_ready(&rig.server), answers);
+	/* What goes out at once makes nobody ready. */
+	assert_int_equal(stream_skip(asks, &n), H1_PIECE_MORE);
+	h2_stream_put_body(answers, view_of(content, 5000));
+	rig_move(&rig);
+	assert_int_equal(h2_stream_unsent(answers), 0);
+	assert_null(side_ready(&rig.server));
+	stream_release(answers);
+	stream_release(asks);
+	rig_release(&rig);
+	free(content);
+}
+
+static void a_stall_is_seen(void **state)
+{
+	char *content = pattern(BIG);
+	struct rig rig;
+	struct h2_stream *asks, *answers;
+	size_t n = 0;
+
+	init(&rig);
+	asks = rig_request(&rig, "GET / HTTP/1.1\r\nHost: a\r\n", FRAMING_NONE);
+	answers = accept(&rig);
+	assert_true(stream_put_head(answers, "HTTP/1.1 200 OK\r\n", FRAMING_CHUNKED));
+	assert_true(h2_session_facts(rig.server.session).stalled_since_us == UINT64_MAX);
+	h2_stream_put_body(answers, view_of(content, BIG));
+	rig.now_us = 5000000;
+	rig_move(&rig);
+	assert_int_equal(h2_session_facts(rig.server.session).stalled_since_us, 5000000);
+	rig.now_us = 6000000;
+	rig_move(&rig);
+	assert_int_equal(h2_session_facts(rig.server.session).stalled_since_us, 5000000);
+	stream_head(asks);
+	stream_skip(asks, &n);
+	rig.now_us = 7000000;
+	rig_move(&rig);
+	assert_int_equal(h2_session_facts(rig.server.session).stalled_since_us, 7000000);
+	stream_release(answers);
+	assert_true(h2_session_facts(rig.server.session).stalled_since_us == UINT64_MAX);
+	stream_release(asks);
+	rig_release(&rig);
+	free(content);
+}
+
+/* Two answers share what goes out: neither waits for the other to be over. */
+static void streams_take_turns(void **state)
+{
+	char *content = pattern(BIG);
+	struct h2_stream *asks[2], *answers[2];
+	struct frame frame;
+	struct rig rig;
+	unsigned changes = 0;
+	uint32_t last = 0;
+
+	init(&rig);
+	for (unsigned i = 0; i < 2; i++) {
+		asks[i] = rig_request(&rig, "GET / HTTP/1.1\r\nHost: a\r\n", FRAMING_NONE);
+		answers[i] = accept(&rig);
+		assert_true(stream_put_head(answers[i], "HTTP/1.1 200 OK\r\n", FRAMING_CHUNKED));
+	}
+	for (unsigned i = 0; i < 2; i++)
+		h2_stream_put_body(answers[i], view_of(content, 128 * 1024));
+	struct view output = side_output(&rig, &rig.server), left = output;
+
+	while (next_frame(&left, &frame)) {
+		changes += frame.type == F_DATA && frame.id != last;
+		last = frame.type == F_DATA ? frame.id : last;
+	}
+	assert_true(changes > 8);
+	view_free(output);
+	for (unsigned i = 0; i < 2; i++) {
+		stream_release(asks[i]);
+		stream_release(answers[i]);
+	}
+	rig_release(&rig);
+	free(content);
+}
+
+/* Small pieces may be gone when they were put; they go out in order with large ones. */
+static void pieces_of_all_sizes_keep_their_order(void **state)
+{
+	static const size_t sizes[] = {1, 5000, 2048, 2049, 7, 60000, 3, 2500, 2500};
+	char *content = pattern(BIG);
+	struct rig rig;
+	size_t put = 0, at = 0;
+
+	init(&rig);
+	struct h2_stream *asks = rig_request(&rig, "POST / HTTP/1.1\r\nHost: a\r\n", FRAMING_CHUNKED);
+
+	for (unsigned round = 0; round < 2; round++) {
+		for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+			struct view piece = view_of(content + put, sizes[i]);
+			char small[H2_COPY_MAX];
+
+			if (piece.n <= sizeof(small))
+				piece.p = memcpy(small, piece.p, piece.n);
+			h2_stream_put_body(asks, piece);
+			memset(small, 0, sizeof(small));
+			put += sizes[i];
+		}
+	}
+	assert_int_equal(h2_stream_unsent(asks), put);
+	struct h2_stream *answers = accept(&rig);
+
+	read_and_compare(answers, content, &at);
+	assert_int_equal(at, put);
+	stream_release(asks);
+	stream_release(answers);
+	rig_release(&rig);
+	free(content);
+}
+
+/* A stream that is reset while its content waits gives up everything, and nothing of it goes out. */
+static void a_reset_drops_what_waits(void **state)
+{
+	char *content = pattern(BIG);
+	struct rig rig;
+
+	init(&rig);
+	struct h2_stream *asks = rig_request(&rig, "POST / HTTP/1.1\r\nHost: a\r\n", FRAMING_CHUNKED);
+
+	h2_stream_put_body(asks, view_of(content, BIG));
+	struct h2_stream *answers = accept(&rig);
+
+	h2_stream_reset(answers, H2_CANCEL);
+	assert_int_equal(answers->unread_bytes, 0);
+	rig_move(&rig);
+	assert_int_equal(asks->fate, H2_RESET_BY_PEER);
+	assert_int_equal(h2_stream_unsent(asks), 0);
+	assert_ptr_equal(side_ready(&rig.client), asks);
+	stream_release(asks);
+	stream_release(answers);
+	assert_false(h2_session_wants_write(rig.client.session));
+	rig_release(&rig);
+	free(content);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_byte_comes_through),
+		cmocka_unit_test(unread_content_is_bounded),
+		cmocka_unit_test(unread_content_of_the_dead_goes_back),
+		cmocka_unit_test(who_is_blocked_is_told_when_it_goes_on),
+		cmocka_unit_test(a_stall_is_seen),
+		cmocka_unit_test(streams_take_turns),
+		cmocka_unit_test(pieces_of_all_sizes_keep_their_order),
+		cmocka_unit_test(a_reset_drops_what_waits),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

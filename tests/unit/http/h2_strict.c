@@ -1,0 +1,523 @@
+/*
+ * What must be refused: each case as frames made by hand. A malformed request is a stream error that nobody hears of but the
+ * peer (RFC 9113 §8.1.1), and the connection goes on; some things end the connection.
+ */
+#include "h2_rig.h"
+
+#define START ":method\0GET\0:scheme\0https\0:authority\0a\0:path\0/\0"
+#define POST ":method\0POST\0:scheme\0https\0:authority\0a\0:path\0/\0"
+#define WEBSOCKET ":method\0CONNECT\0:protocol\0websocket\0:scheme\0https\0:authority\0a\0:path\0/chat\0"
+
+static void init(struct rig *rig)
+{
+	struct h2_limits limits = rig_limits();
+	struct bytes preface = {0};
+
+	rig_init(rig, &limits, NULL);
+	put_preface(&preface);
+	send_frames(rig, &preface);
+	view_free(side_output(rig, &rig->server));
+}
+
+static void release(struct rig *rig)
+{
+	h2_session_lose(rig->server.session);
+	for (struct h2_stream *stream; (stream = side_ready(&rig->server)) != NULL;)
+		stream_release(stream);
+	rig_release(rig);
+}
+
+/* The connection still serves. */
+static void assert_goes_on(struct rig *rig, uint32_t id)
+{
+	struct bytes frames = {0};
+	unsigned asked = rig->server.asked;
+
+	put_get(&frames, id);
+	send_frames(rig, &frames);
+	assert_int_equal(rig->server.asked, asked + 1);
+}
+
+struct malformed {
+	const char *name;
+	struct view fields; /* as put_block has them */
+};
+
+#define BAD(name_, fields_) {name_, {fields_, sizeof(fields_) - 1}}
+
+/* As put_block, but values may hold NUL: names and values end with the byte 0x1f. */
+static void put_block_any(struct bytes *to, struct view fields)
+{
+	char separator = memchr(fields.p, 0x1f, fields.n) != NULL ? 0x1f : '\0';
+
+	while (fields.n > 0) {
+		const char *end = memchr(fields.p, separator, fields.n);
+		struct view name = view_of(fields.p, (size_t)(end - fields.p));
+
+		fields = view_from(fields, name.n + 1);
+		end = memchr(fields.p, separator, fields.n);
+		struct view value = view_of(fields.p, (size_t)(end - fields.p));
+
+		fields = view_from(fields, value.n + 1);
+		put_literal(to, name, value);
+	}
+}
+
+#define START_US ":method\037GET\037:scheme\037https\037:authority\037a\037:path\037/\037"
+
+static const struct malformed requests[] = {
+	BAD("upper-case name", START "Accept\0*\0"),
+	BAD("empty name", START "\0x\0"),
+	BAD("name with a blank", START "a b\0x\0"),
+	BAD("name with a colon", START "a:b\0x\0"),
+	BAD("name with CR LF", START "a\r\nb\0x\0"),
+	BAD("name with obs-text", START "a\x80\0x\0"),
+	BAD("name with NUL", START_US "a\0b\037x\037"),
+	BAD("value with CR LF", START "a\0x\r\nhost: b\0"),
+	BAD("value with CR", START "a\0x\ry\0"),
+	BAD("value with LF", START "a\0x\ny\0"),
+	BAD("value with NUL", START_US "a\037x\0y\037"),
+	BAD("value with DEL", START "a\0x\x7f\0"),
+	BAD("value with a control", START "a\0x\x01\0"),
+	BAD("value that begins with a blank", START "a\0 x\0"),
+	BAD("value that ends with a tab", START "a\0x\t\0"),
+	BAD("Connection", START "connection\0close\0"),
+	BAD("Keep-Alive", START "keep-alive\0timeout=5\0"),
+	BAD("Proxy-Connection", START "proxy-connection\0close\0"),
+	BAD("Transfer-Encoding", START "transfer-encoding\0chunked\0"),
+	BAD("Upgrade", START "upgrade\0websocket\0"),
+	BAD("TE other than trailers", START "te\0gzip\0"),
+	BAD("TE with more than trailers", START "te\0trailers, gzip\0"),
+	BAD("two lengths", START "content-length\0000\0content-length\0000\0"),
+	BAD("length as a list", START "content-length\0" "0, 0\0"),
+	BAD("length with a sign", START "content-length\0+0\0"),
+	BAD("empty length", START "content-length\0\0"),
+	BAD("length beyond all numbers", START "content-length\00099999999999999999999\0"),
+	BAD("length without content", POST "content-length\0005\0"),
+	BAD("no method", ":scheme\0https\0:authority\0a\0:path\0/\0"),
+	BAD("no scheme", ":method\0GET\0:authority\0a\0:path\0/\0"),
+	BAD("no path", ":method\0GET\0:scheme\0https\0:authority\0a\0"),
+	BAD("no authority and no Host", ":method\0GET\0:scheme\0https\0:path\0/\0"),
+	BAD("two methods", ":method\0GET\0" START),
+	BAD("two schemes", ":scheme\0https\0" START),
+	BAD("two authorities", ":authority\0a\0" START),
+	BAD("two paths", ":path\0/\0" START),
+	BAD("two Hosts", START "host\0a\0host\0a\0"),
+	BAD("unknown pseudo-field", START ":fragment\0x\0"),
+	BAD("status of a response", START ":status\000200\0"),
+	BAD("pseudo-field behind a field", ":method\0GET\0:scheme\0https\0:authority\0a\0accept\0*\0:path\0/\0"),
+	BAD("empty method", ":method\0\0:scheme\0https\0:authority\0a\0:path\0/\0"),
+	BAD("method with a blank", ":method\0GET /x\0:scheme\0https\0:authority\0a\0:path\0/\0"),
+	BAD("empty path", ":method\0GET\0:scheme\0https\0:authority\0a\0:path\0\0"),
+	BAD("path that is no path", ":method\0GET\0:scheme\0https\0:authority\0a\0:path\0x\0"),
+	BAD("path that is a URI", ":method\0GET\0:scheme\0https\0:authority\0a\0:path\0http://b/\0"),
+	BAD("path of another scheme", ":method\0GET\0:scheme\0ftp\0:authority\0a\0:path\0http://b/\0"),
+	BAD("path with a blank", ":method\0GET\0:scheme\0https\0:authority\0a\0:path\0/ HTTP/1.1\0"),
+	BAD("path with CR LF", ":method\0GET\0:scheme\0https\0:authority\0a\0:path\0/\r\nx\0"),
+	BAD("asterisk for GET", ":method\0GET\0:scheme\0https\0:authority\0a\0:path\0*\0"),
+	BAD("scheme that is none", ":method\0GET\0:scheme\0ht tps\0:authority\0a\0:path\0/\0"),
+	BAD("scheme that is not ours", ":method\0GET\0:scheme\0file\0:authority\0a\0:path\0/\0"),
+	BAD("empty authority", ":method\0GET\0:scheme\0https\0:authority\0\0:path\0/\0"),
+	BAD("empty authority beside Host", ":method\0GET\0:scheme\0https\0:authority\0\0:path\0/\0host\0a\0"),
+	BAD("authority with a user", ":method\0GET\0:scheme\0https\0:authority\0u@a\0:path\0/\0"),
+	BAD("authority with a path", ":method\0GET\0:scheme\0https\0:authority\0a/b\0:path\0/\0"),
+	BAD("authority with a blank", ":method\0GET\0:scheme\0https\0:authority\0a b\0:path\0/\0"),
+	BAD("authority with a port that is none", ":method\0GET\0:scheme\0https\0:authority\0a:x\0:path\0/\0"),
+	BAD("Host that contradicts", START "host\0b\0"),
+	BAD("Host with a port that authority has not", START "host\0a:80\0"),
+	BAD("Host with a user", ":method\0GET\0:scheme\0https\0:path\0/\0host\0u@a\0"),
+	BAD("CONNECT with a path", ":method\0CONNECT\0:authority\0a:1\0:scheme\0https\0:path\0/\0"),
+	BAD("CONNECT without an authority", ":method\0CONNECT\0"),
+	BAD("protocol without CONNECT", START ":protocol\0websocket\0"),
+	BAD("extended CONNECT without a path", ":method\0CONNECT\0:protocol\0websocket\0:scheme\0https\0:authority\0a\0"),
+	BAD("extended CONNECT without an authority", ":method\0CONNECT\0:protocol\0websocket\0:scheme\0https\0:path\0/\0host\0a\0"),
+	BAD("no fields at all", ""),
+};
+
+static void malformed_requests_are_refused(void **state)
+{
+	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
+		struct rig rig;
+		struct bytes frames = {0}, block = {0};
+		struct frame frame;
+
+		init(&rig);
+		put_block_any(&block, requests[i].fields);
+		put_headers(&frames, END_STREAM, 1, &block);
+		send_frames(&rig, &frames);
+		struct view output = side_output(&rig, &rig.server);
+
+		if (!output_has(output, F_RST_STREAM, 1, &frame) || read_u32(frame.payload.p) != H2_PROTOCOL_ERROR)
+			fail_msg("%s: no stream error", requests[i].name);
+		if (rig.server.asked > 0 || side_ready(&rig.server) != NULL)
+			fail_msg("%s: somebody heard of it", requests[i].name);
+		if (h2_session_facts(rig.server.session).glitches == 0)
+			fail_msg("%s: it cost nothing", requests[i].name);
+		view_free(output);
+		assert_goes_on(&rig, 3);
+		release(&rig);
+	}
+}
+
+static void what_is_right_is_read(void **state)
+{
+	static const struct {
+		struct view fields;
+		const char *host, *target, *text;
+		enum method method;
+	} cases[] = {
+		{{START "te\0trailers\0", 0}, "a", "/", "te: trailers", METHOD_GET},
+		{{START "host\0A\0", 0}, "a", "/", "host: A", METHOD_GET},
+		{{":method\0GET\0:scheme\0HTTP\0:path\0/?q\0host\0a:80\0", 0}, "a:80", "/?q", "host: a:80", METHOD_GET},
+		{{":method\0OPTIONS\0:scheme\0https\0:authority\0[::1]:1\0:path\0*\0", 0}, "[::1]:1", "*", "", METHOD_OPTIONS},
+		{{":method\0CONNECT\0:authority\0a:443\0", 0}, "a:443", "a:443", "", METHOD_CONNECT},
+		{{START "x\0\0y\0z\t\xff\0", 0}, "a", "/", "x: , y: z\t\xff", METHOD_GET},
+		{{START "content-length\0000\0", 0}, "a", "/", "content-length: 0", METHOD_GET},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct rig rig;
+		struct bytes frames = {0}, block = {0};
+
+		init(&rig);
+		put_block(&block, cases[i].fields.p);
+		put_headers(&frames, END_STREAM, 1, &block);
+		send_frames(&rig, &frames);
+		struct h2_stream *stream = side_ready(&rig.server);
+
+		assert_non_null(stream);
+		struct message m = stream_head(stream);
+
+		assert_int_equal(m.method, cases[i].method);
+		assert_true(view_eq(m.host, view_str(cases[i].host)));
+		assert_true(view_eq(m.target, view_str(cases[i].target)));
+		assert_string_equal(fields_text(&m), cases[i].text);
+		assert_int_equal(m.framing, FRAMING_NONE);
+		stream_release(stream);
+		release(&rig);
+	}
+}
+
+static void an_extended_connect_needs_an_offer(void **state)
+{
+	struct rig rig;
+	struct bytes frames = {0}, block = {0};
+	struct h2_limits limits = rig_limits();
+	struct frame frame;
+
+	limits.connect_protocol = false;
+	rig_init(&rig, &limits, NULL);
+	put_preface(&frames);
+	put_block(&block, WEBSOCKET);
+	put_headers(&frames, 0, 1, &block);
+	send_frames(&rig, &frames);
+	struct view output = side_output(&rig, &rig.server);
+
+	assert_true(output_has(output, F_RST_STREAM, 1, &frame));
+	assert_int_equal(rig.server.asked, 0);
+	view_free(output);
+	release(&rig);
+}
+
+/* Another protocol than a WebSocket stays the CONNECT that it is, which nobody serves. */
+static void other_protocols_are_no_upgrade(void **state)
+{
+	struct rig rig;
+	struct bytes frames = {0}, block = {0};
+
+	init(&rig);
+	put_block(&block, ":method\0CONNECT\0:protocol\0connect-udp\0:scheme\0https\0:authority\0a\0:path\0/x\0");
+	put_headers(&frames, 0, 1, &block);
+	send_frames(&rig, &frames);
+	struct h2_stream *stream = side_ready(&rig.server);
+	struct message m = stream_head(stream);
+
+	assert_false(stream->extended_connect || m.has_upgrade);
+	assert_int_equal(m.method, METHOD_CONNECT);
+	stream_release(stream);
+	release(&rig);
+}
+
+/* --- content and trailers ------------------------------------------------------------------------------------------- */
+
+struct content {
+	const char *name;
+	const char *fields;
+	const char *data[2];   /* frames; the last ends the stream unless there are trailers */
+	struct view trailers;
+	unsigned trailer_flags;
+};
+
+static const struct content contents[] = {
+	{"more content than its length", POST "content-length\0003\0", {"1234", NULL}, {NULL, 0}, 0},
+	{"less content than its length", POST "content-length\0003\0", {"12", NULL}, {NULL, 0}, 0},
+	{"less content than its length, and trailers", POST "content-length\0003\0", {"12", NULL}, {"a\0b\0", 4},
+		END_STREAM},
+	{"trailers with a pseudo-field", POST, {"12", NULL}, {":path\0/\0", 8}, END_STREAM},
+	{"trailers with an upper-case name", POST, {"12", NULL}, {"A\0b\0", 4}, END_STREAM},
+	{"trailers with CR LF", POST, {"12", NULL}, {"a\0b\r\nc\0", 7}, END_STREAM},
+	{"trailers of the connection", POST, {"12", NULL}, {"connection\0x\0", 13}, END_STREAM},
+	{"trailers that do not end the stream", POST, {"12", NULL}, {"a\0b\0", 4}, 0},
+};
+
+static void put_content(struct bytes *frames, const struct content *c)
+{
+	struct bytes block = {0};
+
+	put_block(&block, c->fields);
+	put_frame(frames, F_HEADERS, END_HEADERS, 1, view_of(block.p, block.n));
+	block.n = 0;
+	for (unsigned i = 0; i < 2 && c->data[i] != NULL; i++) {
+		bool last = i == 1 || c->data[i + 1] == NULL;
+
+		put_frame(frames, F_DATA, last && c->trailers.p == NULL ? END_STREAM : 0, 1, view_str(c->data[i]));
+	}
+	if (c->trailers.p != NULL) {
+		put_block_any(&block, c->trailers);
+		put_frame(frames, F_HEADERS, END_HEADERS | c->trailer_flags, 1, view_of(block.p, block.n));
+	}
+	bytes_free(&block);
+}
+
+static void malformed_content_is_never_complete(void **state)
+{
+	for (size_t i = 0; i < sizeof(contents) / sizeof(contents[0]); i++) {
+		struct rig rig;
+		struct bytes frames = {0};
+		struct frame frame;
+		char text[100];
+
+		init(&rig);
+		put_content(&frames, &contents[i]);
+		send_frames(&rig, &frames);
+		struct view output = side_output(&rig, &rig.server);
+		struct h2_stream *stream = side_ready(&rig.server);
+
+		if (!output_has(output, F_RST_STREAM, 1, &frame) || read_u32(frame.payload.p) != H2_PROTOCOL_ERROR)
+			fail_msg("%s: no stream error", contents[i].name);
+		if (stream == NULL || stream->fate != H2_MALFORMED)
+			fail_msg("%s: its owner does not know", contents[i].name);
+		stream_head(stream);
+		if (stream_read(stream, text, sizeof(text)) != H1_PIECE_BAD)
+			fail_msg("%s: it looks right", contents[i].name);
+		view_free(output);
+		stream_release(stream);
+		assert_goes_on(&rig, 3);
+		release(&rig);
+	}
+}
+
+/* --- the connection --------------------------------------------------------------------------------------------------- */
+
+struct broken {
+	const char *name;
+	uint32_t code;
+	unsigned type, flags;
+	uint32_t id;
+	struct view payload;
+};
+
+#define BYTES(literal) {literal, sizeof(literal) - 1}
+
+static const struct broken connections[] = {
+	{"DATA for the connection", H2_PROTOCOL_ERROR, F_DATA, 0, 0, BYTES("x")},
+	{"DATA for an idle stream", H2_PROTOCOL_ERROR, F_DATA, 0, 5, BYTES("x")},
+	{"HEADERS for the connection", H2_PROTOCOL_ERROR, F_HEADERS, END_HEADERS, 0, BYTES("\x82")},
+	{"HEADERS with an even number", H2_PROTOCOL_ERROR, F_HEADERS, END_HEADERS, 2, BYTES("\x82")},
+	{"HEADERS with a number that was", 0x5, F_HEADERS, END_HEADERS, 1, BYTES("\x82")},
+	{"CONTINUATION of nothing", H2_PROTOCOL_ERROR, F_CONTINUATION, END_HEADERS, 5, BYTES("\x82")},
+	{"a block that is none", 0x9, F_HEADERS, END_HEADERS | END_STREAM, 5, BYTES("\xff\xff\xff\xff\xff\xff")},
+	{"an index beyond the table", 0x9, F_HEADERS, END_HEADERS | END_STREAM, 5, BYTES("\xfe")},
+	{"SETTINGS of a stream", H2_PROTOCOL_ERROR, F_SETTINGS, 0, 1, BYTES("")},
+	{"SETTINGS of odd size", 0x6, F_SETTINGS, 0, 0, BYTES("12345")},
+	{"SETTINGS with a push that is none", H2_PROTOCOL_ERROR, F_SETTINGS, 0, 0, BYTES("\0\2\0\0\0\2")},
+	{"SETTINGS with too large a window", H2_FLOW_CONTROL_ERROR, F_SETTINGS, 0, 0, BYTES("\0\4\x80\0\0\0")},
+	{"PING of a stream", H2_PROTOCOL_ERROR, F_PING, 0, 1, BYTES("12345678")},
+	{"PING of other size", 0x6, F_PING, 0, 0, BYTES("1234567")},
+	{"PUSH_PROMISE from a client", H2_PROTOCOL_ERROR, F_PUSH_PROMISE, END_HEADERS, 1, BYTES("\0\0\0\2\x82")},
+	{"RST_STREAM of an idle stream", H2_PROTOCOL_ERROR, F_RST_STREAM, 0, 5, BYTES("\0\0\0\x8")},
+	{"WINDOW_UPDATE of nothing", H2_PROTOCOL_ERROR, F_WINDOW_UPDATE, 0, 0, BYTES("\0\0\0\0")},
+	{"WINDOW_UPDATE beyond all", H2_FLOW_CONTROL_ERROR, F_WINDOW_UPDATE, 0, 0, BYTES("\x7f\xff\xff\xff")},
+	{"padding beyond the frame", H2_PROTOCOL_ERROR, F_HEADERS, PADDED | END_HEADERS, 5, BYTES("\x9\x82")},
+	{"a stream that depends on itself", H2_PROTOCOL_ERROR, F_PRIORITY, 0, 7, BYTES("\0\0\0\7\x10")},
+};
+
+static void a_broken_connection_ends(void **state)
+{
+	for (size_t i = 0; i < sizeof(connections) / sizeof(connections[0]); i++) {
+		const struct broken *b = &connections[i];
+		struct rig rig;
+		struct bytes frames = {0};
+		struct frame frame;
+
+		init(&rig);
+		put_get(&frames, 1);
+		put_frame(&frames, b->type, b->flags, b->id, b->payload);
+		send_frames(&rig, &frames);
+		struct view output = side_output(&rig, &rig.server);
+
+		if (!output_has(output, F_GOAWAY, 0, &frame))
+			fail_msg("%s: no GOAWAY", b->name);
+		if (read_u32(frame.payload.p + 4) != b->code)
+			fail_msg("%s: code %u", b->name, read_u32(frame.payload.p + 4));
+		if (!h2_session_must_close(rig.server.session) || h2_session_wants_write(rig.server.session))
+			fail_msg("%s: it goes on", b->name);
+		struct h2_facts facts = h2_session_facts(rig.server.session);
+
+		assert_int_equal(facts.error, b->code);
+		assert_non_null(facts.why);
+		/* Who was under way is told. */
+		struct h2_stream *stream = side_ready(&rig.server);
+
+		assert_non_null(stream);
+		assert_true(h2_stream_is_over(stream) && stream->fate != H2_COMPLETE);
+		view_free(output);
+		stream_release(stream);
+		release(&rig);
+	}
+}
+
+static void other_first_bytes_end_it(void **state)
+{
+	struct rig rig;
+	struct h2_limits limits = rig_limits();
+	struct frame frame;
+
+	rig_init(&rig, &limits, NULL);
+	side_receive(&rig, &rig.server, VIEW("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+	assert_int_equal(h2_session_facts(rig.server.session).error, H2_PROTOCOL_ERROR);
+	struct view output = side_output(&rig, &rig.server);
+
+	assert_true(output_has(output, F_GOAWAY, 0, &frame));
+	assert_true(h2_session_must_close(rig.server.session));
+	view_free(output);
+	rig_release(&rig);
+}
+
+/* --- limits ----------------------------------------------------------------------------------------------------------- */
+
+static struct h2_stream *too_large(struct rig *rig, struct bytes *block)
+{
+	struct bytes frames = {0};
+
+	put_headers(&frames, END_STREAM, 1, block);
+	send_frames(rig, &frames);
+	struct h2_stream *stream = side_ready(&rig->server);
+
+	assert_non_null(stream);
+	return stream;
+}
+
+static void a_head_that_is_too_large_is_answered(void **state)
+{
+	char value[8001];
+	struct {
+		enum cause cause;
+		struct bytes block;
+	} cases[3] = {{CAUSE_HEADERS_TOO_LARGE, {0}}, {CAUSE_HEADERS_TOO_LARGE, {0}}, {CAUSE_URI_TOO_LONG, {0}}};
+
+	memset(value, '/', sizeof(value));
+	put_block(&cases[0].block, START);
+	put_literal(&cases[0].block, VIEW("a"), view_of(value, 8000));
+	put_literal(&cases[0].block, VIEW("b"), view_of(value, 8000));
+	put_literal(&cases[0].block, VIEW("c"), view_of(value, 400));
+	put_block(&cases[1].block, START);
+	for (unsigned i = 0; i < 101; i++)
+		put_literal(&cases[1].block, VIEW("cookie"), VIEW("a=b"));
+	put_block(&cases[2].block, ":method\0GET\0:scheme\0https\0:authority\0a\0");
+	put_literal(&cases[2].block, VIEW(":path"), view_of(value, 8001));
+	for (unsigned i = 0; i < 3; i++) {
+		struct rig rig;
+		struct message m;
+		struct frame frame;
+
+		init(&rig);
+		struct h2_stream *stream = too_large(&rig, &cases[i].block);
+		struct h1_result result = h2_stream_read_head(stream, &m, NULL);
+
+		assert_int_equal(result.status, H1_BAD);
+		assert_int_equal(result.cause, cases[i].cause);
+		assert_non_null(result.why);
+		assert_int_equal(stream->fate, H2_LIVE);
+		assert_true(stream_put_head(stream, "HTTP/1.1 431 Request Header Fields Too Large\r\n", FRAMING_NONE));
+		struct view output = side_output(&rig, &rig.server);
+
+		assert_true(output_has(output, F_HEADERS, 1, &frame));
+		assert_int_equal(stream->fate, H2_COMPLETE);
+		view_free(output);
+		stream_release(stream);
+		assert_goes_on(&rig, 3);
+		release(&rig);
+	}
+}
+
+/* Just as large as is allowed. */
+static void a_head_at_the_limit_is_read(void **state)
+{
+	struct rig rig;
+	struct bytes block = {0};
+	char value[16384];
+
+	memset(value, 'x', sizeof(value));
+	put_block(&block, START);
+	/* ":method" "GET" ":scheme" "https" ":authority" "a" ":path" "/", and 4 bytes with each. */
+	put_literal(&block, VIEW("a"), view_of(value, 16384 - 29 - 10 - 16 - 1 - 4));
+	init(&rig);
+	struct h2_stream *stream = too_large(&rig, &block);
+
+	assert_int_equal(stream_head(stream).field_count, 1);
+	stream_release(stream);
+	put_block(&block, START);
+	put_literal(&block, VIEW("a"), view_of(value, 16384 - 29 - 10 - 16 - 1 - 4 + 1));
+	struct rig other;
+	struct message m;
+
+	init(&other);
+	stream = too_large(&other, &block);
+	assert_int_equal(h2_stream_read_head(stream, &m, NULL).status, H1_BAD);
+	stream_release(stream);
+	release(&rig);
+	release(&other);
+}
+
+static void trailers_that_are_too_large_reset_the_stream(void **state)
+{
+	struct rig rig;
+	struct bytes frames = {0}, block = {0};
+	char value[8000];
+	char text[10];
+
+	memset(value, 'x', sizeof(value));
+	init(&rig);
+	put_block(&block, POST);
+	put_headers(&frames, 0, 1, &block);
+	for (unsigned i = 0; i < 3; i++)
+		put_literal(&block, VIEW("a"), view_of(value, i < 2 ? 8000 : 500));
+	put_headers(&frames, END_STREAM, 1, &block);
+	send_frames(&rig, &frames);
+	struct h2_stream *stream = side_ready(&rig.server);
+
+	assert_int_equal(stream->fate, H2_MALFORMED);
+	stream_head(stream);
+	assert_int_equal(stream_read(stream, text, sizeof(text)), H1_PIECE_BAD);
+	stream_release(stream);
+	release(&rig);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(malformed_requests_are_refused),
+		cmocka_unit_test(what_is_right_is_read),
+		cmocka_unit_test(an_extended_connect_needs_an_offer),
+		cmocka_unit_test(other_protocols_are_no_upgrade),
+		cmocka_unit_test(malformed_content_is_never_complete),
+		cmocka_unit_test(a_broken_connection_ends),
+		cmocka_unit_test(other_first_bytes_end_it),
+		cmocka_unit_test(a_head_that_is_too_large_is_answered),
+		cmocka_unit_test(a_head_at_the_limit_is_read),
+		cmocka_unit_test(trailers_that_are_too_large_reset_the_stream),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
