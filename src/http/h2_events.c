@@ -210,6 +210,29 @@ static void block_received(struct h2_session *s, const nghttp2_frame *frame)
  * -----------------------------------------------------------------------------------------------------------
  */
 
+static bool is_known(struct h2_session *s, int32_t id)
+{
+	nghttp2_stream *stream = nghttp2_session_find_stream(s->engine, id);
+
+	return stream != NULL && nghttp2_stream_get_state(stream) != NGHTTP2_STREAM_STATE_IDLE;
+}
+
+/*
+ * RFC 9113 §5.1.1: a number that was passed over is closed for ever. nghttp2 lets it pass, since it does not remember every
+ * stream and this could be one that it has forgotten. If the peer has passed over none it is, and is ignored.
+ */
+static void judge_id(struct h2_session *s, int32_t id)
+{
+	if (s->role != H2_SERVER || id % 2 == 0)
+		return;
+	if (id > s->last_id) {
+		s->last_id = id;
+		s->ids++;
+	} else if (s->ids < ((uint32_t)s->last_id + 1) / 2 && !is_known(s, id)) {
+		h2_session_fail(s, H2_PROTOCOL_ERROR, "a stream has a number that was passed over");
+	}
+}
+
 /* A block that began with HEADERS goes on, or begins. What is in it is counted before it is decompressed. */
 static void block_frame(struct h2_session *s, const nghttp2_frame_hd *hd)
 {
@@ -219,6 +242,7 @@ static void block_frame(struct h2_session *s, const nghttp2_frame_hd *hd)
 	if (hd->type == NGHTTP2_HEADERS) {
 		s->block.wire_bytes = 0;
 		s->block.since_us = s->now_us;
+		judge_id(s, hd->stream_id);
 	}
 	s->block.wire_bytes += hd->length;
 	if (s->block.wire_bytes > bytes_max)

@@ -106,6 +106,8 @@ struct h2_session {
 	struct h2_owner owner;
 	uint64_t now_us;              /* of the call that is under way */
 	uint64_t stalled_since_us;
+	int32_t last_id;              /* server: the largest number of a stream that the peer has used */
+	uint32_t ids;                 /* how many it has used */
 	uint32_t streams;             /* not released */
 	uint32_t error;
 	const char *why;

@@ -377,6 +377,33 @@ static void a_broken_connection_ends(void **state)
 	}
 }
 
+/* A number below the last one is an error if it was never used; if all were, it is one that we have forgotten. */
+static void numbers_go_up(void **state)
+{
+	struct rig rig;
+	struct bytes frames = {0};
+
+	init(&rig);
+	for (uint32_t id = 1; id < 1000; id += 2) {
+		put_get(&frames, id);
+		send_frames(&rig, &frames);
+		stream_release(side_ready(&rig.server));
+		view_free(side_output(&rig, &rig.server));
+	}
+	put_get(&frames, 1);
+	send_frames(&rig, &frames);
+	assert_int_equal(h2_session_facts(rig.server.session).error, H2_NO_ERROR);
+	assert_int_equal(rig.server.asked, 500);
+	put_get(&frames, 1003);
+	put_get(&frames, 1001);
+	send_frames(&rig, &frames);
+	assert_int_equal(h2_session_facts(rig.server.session).error, H2_PROTOCOL_ERROR);
+	assert_int_equal(rig.server.asked, 501);
+	view_free(side_output(&rig, &rig.server));
+	assert_true(h2_session_must_close(rig.server.session));
+	release(&rig);
+}
+
 static void other_first_bytes_end_it(void **state)
 {
 	struct rig rig;
@@ -513,6 +540,7 @@ int main(void)
 		cmocka_unit_test(other_protocols_are_no_upgrade),
 		cmocka_unit_test(malformed_content_is_never_complete),
 		cmocka_unit_test(a_broken_connection_ends),
+		cmocka_unit_test(numbers_go_up),
 		cmocka_unit_test(other_first_bytes_end_it),
 		cmocka_unit_test(a_head_that_is_too_large_is_answered),
 		cmocka_unit_test(a_head_at_the_limit_is_read),
