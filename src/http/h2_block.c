@@ -32,7 +32,18 @@ void h2_block_begin(struct h2_session *s, enum h2_block_kind kind)
 	memset(b->pseudo, 0, sizeof(b->pseudo));
 }
 
+/* What most heads need is kept for the next one. */
 void h2_block_end(struct h2_session *s)
+{
+	struct h2_block *b = &s->block;
+
+	b->kind = H2_BLOCK_NONE;
+	b->since_us = UINT64_MAX;
+	if (b->text_max > TEXT_BYTES_FIRST || b->field_max > FIELDS_FIRST)
+		h2_block_release(s);
+}
+
+void h2_block_release(struct h2_session *s)
 {
 	struct h2_block *b = &s->block;
 

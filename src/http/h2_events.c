@@ -218,8 +218,9 @@ static bool is_known(struct h2_session *s, int32_t id)
 }
 
 /*
- * RFC 9113 §5.1.1: a number that was passed over is closed for ever. nghttp2 lets it pass, since it does not remember every
- * stream and this could be one that it has forgotten. If the peer has passed over none it is, and is ignored.
+ * RFC 9113 §5.1.1: a number that was passed over is closed for ever. nghttp2 lets it pass, since it does not
+ * remember every stream and this could be one that it has forgotten. If the peer has passed over none it is, and is
+ * ignored.
  */
 static void judge_id(struct h2_session *s, int32_t id)
 {
@@ -236,17 +237,21 @@ static void judge_id(struct h2_session *s, int32_t id)
 /* A block that began with HEADERS goes on, or begins. What is in it is counted before it is decompressed. */
 static void block_frame(struct h2_session *s, const nghttp2_frame_hd *hd)
 {
-	/* As much as a head could take that is answered with 431, and no more than that is read for. */
-	uint64_t bytes_max = 4ULL * s->limits.head.head_bytes_max + H2_FRAME_BYTES_MAX;
+	uint32_t head_bytes_max = s->limits.head.head_bytes_max;
+	struct h2_block *b = &s->block;
 
 	if (hd->type == NGHTTP2_HEADERS) {
-		s->block.wire_bytes = 0;
-		s->block.since_us = s->now_us;
+		b->frames = 0;
+		b->wire_bytes = 0;
+		b->since_us = s->now_us;
 		judge_id(s, hd->stream_id);
 	}
-	s->block.wire_bytes += hd->length;
-	if (s->block.wire_bytes > bytes_max)
+	b->wire_bytes += hd->length;
+	/* As much as a head could take that is answered with 431, and no more than that is read for. */
+	if (b->wire_bytes > 4ULL * head_bytes_max + H2_FRAME_BYTES_MAX)
 		h2_session_fail(s, H2_ENHANCE_YOUR_CALM, "a header block is much larger than is allowed");
+	if (++b->frames > h2_block_frames_max(s))
+		h2_session_fail(s, H2_ENHANCE_YOUR_CALM, "a header block has too many frames");
 	if (hd->length == 0)
 		h2_glitch(s);
 	h2_noise(s);

@@ -61,7 +61,11 @@ static void set_options(nghttp2_option *option, const struct h2_session *s)
 	nghttp2_option_set_no_auto_window_update(option, 1);
 	nghttp2_option_set_max_outbound_ack(option, H2_QUEUE_MAX);
 	nghttp2_option_set_max_send_header_block_length(option, s->owner.scratch_bytes);
-	nghttp2_option_set_max_continuations(option, s->limits.head.head_bytes_max / H2_FRAME_BYTES_MAX + 8);
+	/*
+	 * It counts one for each piece that its head arrives in. Of blocks that it does not ignore we count them by
+	 * ourselves.
+	 */
+	nghttp2_option_set_max_continuations(option, H2_FRAME_HEAD_BYTES * (size_t)h2_block_frames_max(s));
 	/* It looks at a clock of its own, and its budget is ours. */
 	nghttp2_option_set_stream_reset_rate_limit(option, UINT64_MAX, UINT64_MAX);
 	/* Or it would not tell of those that it ignores. */
@@ -146,7 +150,7 @@ void h2_session_free(struct h2_session *s)
 	CHECK(list_empty(&s->live));
 	nghttp2_session_del(s->engine);
 	CHECK(s->memory_bytes == 0);
-	h2_block_end(s);
+	h2_block_release(s);
 	free(s);
 }
 

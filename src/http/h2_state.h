@@ -22,6 +22,7 @@ enum {
 	H2_FRAME_HEAD_BYTES = 9,
 	H2_FRAME_BYTES_MAX = 16384,       /* of a frame: nobody is asked for larger ones */
 	H2_GOAWAY_BYTES = H2_FRAME_HEAD_BYTES + 8,
+	H2_BLOCK_FRAMES_MAX = 16,         /* of a header block, and one more for each 4 KiB that a head may have */
 	H2_QUEUE_MAX = 200,               /* frames to be written: beyond that nothing more is received */
 	H2_NOISE_BYTES = 16 * 1024,       /* received for nothing: as good as a frame of noise */
 	H2_NOISE_FIRST = 100,             /* frames of noise that a peer may make without having earned them */
@@ -61,9 +62,9 @@ struct h2_block {
 	uint8_t refusal;                     /* enum cause: larger than the limits */
 	uint32_t crumbs;                     /* fields that are Cookie */
 	const char *refusal_why;
-	const char *malformed;               /* why; NULL: not */
 	uint64_t since_us;                   /* UINT64_MAX: no block has begun */
-	uint64_t wire_bytes;                 /* of its frames */
+	uint32_t frames;                     /* that it has come in */
+	uint64_t wire_bytes;                 /* of these */
 	uint64_t bytes;                      /* that its fields would take as text, also of those no longer collected */
 	struct view pseudo[H2_PSEUDO_COUNT]; /* p == NULL: not there */
 	char *text;
@@ -158,8 +159,11 @@ void h2_block_begin(struct h2_session *s, enum h2_block_kind kind);
 /* One field. False: memory is out. */
 bool h2_block_add(struct h2_session *s, struct view name, struct view value);
 
-/* Whatever it holds is given up. */
+/* It is read, or nobody wants it. */
 void h2_block_end(struct h2_session *s);
+
+/* Its memory is given up. */
+void h2_block_release(struct h2_session *s);
 
 /* Appends a field, also to a whole block. False: memory is out. */
 bool h2_block_put_field(struct h2_block *b, struct view name, struct view value);
@@ -261,6 +265,11 @@ nghttp2_mem h2_memory(struct h2_session *s);
 static inline struct view h2_view(const uint8_t *p, size_t n)
 {
 	return view_of((const char *)p, n);
+}
+
+static inline uint32_t h2_block_frames_max(const struct h2_session *s)
+{
+	return H2_BLOCK_FRAMES_MAX + s->limits.head.head_bytes_max / 4096;
 }
 
 /* What a callback returns: once we have ended the session, nghttp2 is to stop. */
