@@ -128,7 +128,7 @@ static void *memory_realloc(void *p, size_t n, void *context)
 {
 	struct h2_session *s = context;
 	size_t before = p != NULL ? malloc_usable_size(p) : 0;
-	void *moved = has_room(s, n > before ? n - before : 0) ? realloc(p, n) : NULL;
+	void *moved = has_room(s, n > before ? n - before : 0) ? realloc(p, n > 0 ? n : 1) : NULL;
 
 	if (moved == NULL)
 		return NULL;

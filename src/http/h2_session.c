@@ -240,10 +240,12 @@ void h2_session_drain(struct h2_session *s)
 		return;
 	}
 	s->drain = H2_DRAIN_NOTICE;
-	if (nghttp2_submit_shutdown_notice(s->engine) != 0)
-		engine_failed(s, NGHTTP2_ERR_NOMEM);
-	else if (nghttp2_submit_ping(s->engine, NGHTTP2_FLAG_NONE, NULL) != 0)
-		engine_failed(s, NGHTTP2_ERR_NOMEM);
+	int error = nghttp2_submit_shutdown_notice(s->engine);
+
+	if (error == 0)
+		error = nghttp2_submit_ping(s->engine, NGHTTP2_FLAG_NONE, NULL);
+	if (error != 0)
+		engine_failed(s, error);
 }
 
 bool h2_session_must_close(const struct h2_session *s)

@@ -260,8 +260,11 @@ struct h1_result h2_stream_read_head(struct h2_stream *stream, struct message *m
 		stream->heads -= stream->heads > 0;
 		return (struct h1_result){.status = H1_DONE};
 	}
-	if (stream->refusal == CAUSE_NONE)
-		return (struct h1_result){.status = H1_MORE};
-	return (struct h1_result){
-		.status = H1_BAD, .cause = (enum cause)stream->refusal, .why = stream->refusal_why};
+	if (stream->refusal != CAUSE_NONE)
+		return (struct h1_result){
+			.status = H1_BAD, .cause = (enum cause)stream->refusal, .why = stream->refusal_why};
+	if (stream->session->role == H2_CLIENT && stream->fate == H2_MALFORMED)
+		return (struct h1_result){
+			.status = H1_BAD, .cause = CAUSE_UPSTREAM_BAD_RESPONSE, .why = why_over(stream)};
+	return (struct h1_result){.status = H1_MORE};
 }

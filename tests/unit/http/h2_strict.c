@@ -307,6 +307,130 @@ static void malformed_content_is_never_complete(void **state)
 	}
 }
 
+/* --- responses ---------------------------------------------------------------------------------------------------------- */
+
+/* A client that asks for one thing, and what a server says by hand. */
+static struct h2_stream *ask_by_hand(struct rig *rig, const char *head, const struct bytes *frames)
+{
+	struct h2_limits limits = rig_limits();
+	struct bytes first = {0};
+	struct h2_stream *asks;
+
+	rig_init(rig, NULL, &limits);
+	put_frame(&first, F_SETTINGS, 0, 0, view_of("", 0));
+	side_receive(rig, &rig->client, view_of(first.p, first.n));
+	bytes_free(&first);
+	asks = rig_request(rig, head, FRAMING_NONE);
+	view_free(side_output(rig, &rig->client));
+	side_receive(rig, &rig->client, view_of(frames->p, frames->n));
+	return asks;
+}
+
+static const struct malformed responses[] = {
+	BAD("no status", "server\0x\0"),
+	BAD("two statuses", ":status\000200\0:status\000200\0"),
+	BAD("status of two digits", ":status\00020\0"),
+	BAD("status with a letter", ":status\0002x0\0"),
+	BAD("status 101", ":status\000101\0"),
+	BAD("status below all", ":status\000099\0"),
+	BAD("status beyond all", ":status\000600\0"),
+	BAD("pseudo-field of a request", ":status\000200\0:path\0/\0"),
+	BAD("pseudo-field behind a field", "a\0b\0:status\000200\0"),
+	BAD("upper-case name", ":status\000200\0Server\0x\0"),
+	BAD("Connection", ":status\000200\0connection\0close\0"),
+	BAD("Transfer-Encoding", ":status\000200\0transfer-encoding\0chunked\0"),
+	BAD("value with CR LF", ":status\000200\0a\0b\r\nc\0"),
+	BAD("two lengths", ":status\000200\0content-length\0001\0content-length\0001\0"),
+	BAD("length without content", ":status\000200\0content-length\0001\0"),
+	BAD("informational head that ends the stream", ":status\000103\0"),
+};
+
+static void malformed_responses_are_refused(void **state)
+{
+	for (size_t i = 0; i < sizeof(responses) / sizeof(responses[0]); i++) {
+		struct rig rig;
+		struct bytes frames = {0}, block = {0};
+		struct frame frame;
+		struct message m;
+		char text[10];
+
+		put_block_any(&block, responses[i].fields);
+		put_headers(&frames, END_STREAM, 1, &block);
+		struct h2_stream *asks = ask_by_hand(&rig, "GET / HTTP/1.1\r\nHost: a\r\n", &frames);
+		struct view output = side_output(&rig, &rig.client);
+
+		if (!output_has(output, F_RST_STREAM, 1, &frame) || read_u32(frame.payload.p) != H2_PROTOCOL_ERROR)
+			fail_msg("%s: no stream error", responses[i].name);
+		if (side_ready(&rig.client) != asks || asks->fate != H2_MALFORMED)
+			fail_msg("%s: its owner does not know", responses[i].name);
+		struct h1_result result = h2_stream_read_head(asks, &m, NULL);
+
+		if (result.status != H1_BAD || result.cause != CAUSE_UPSTREAM_BAD_RESPONSE || result.why == NULL)
+			fail_msg("%s: it looks like a head", responses[i].name);
+		assert_int_equal(stream_read(asks, text, sizeof(text)), H1_PIECE_BAD);
+		view_free(output);
+		bytes_free(&frames);
+		stream_release(asks);
+		rig_release(&rig);
+	}
+}
+
+/* HEAD, 204 and 304 have no content, whatever their fields say; and one may have ended without saying so in its head. */
+static void some_responses_have_no_content(void **state)
+{
+	static const struct {
+		const char *request;
+		struct view fields;
+	} cases[] = {
+		{"HEAD / HTTP/1.1\r\nHost: a\r\n", {":status\000200\0content-length\0005\0", 0}},
+		{"GET / HTTP/1.1\r\nHost: a\r\n", {":status\000304\0content-length\0005\0", 0}},
+		{"GET / HTTP/1.1\r\nHost: a\r\n", {":status\000204\0", 0}},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct rig rig;
+		struct bytes frames = {0}, block = {0};
+		char text[10];
+
+		put_block(&block, cases[i].fields.p);
+		put_headers(&frames, 0, 1, &block);
+		struct h2_stream *asks = ask_by_hand(&rig, cases[i].request, &frames);
+		struct message m = stream_head(asks);
+
+		assert_int_equal(m.framing, FRAMING_NONE);
+		assert_int_equal(m.content_length, i < 2 ? 5 : 0);
+		assert_int_equal(stream_read(asks, text, sizeof(text)), H1_PIECE_MORE);
+		frames.n = 0;
+		put_frame(&frames, F_DATA, END_STREAM, 1, VIEW(""));
+		side_receive(&rig, &rig.client, view_of(frames.p, frames.n));
+		assert_int_equal(stream_read(asks, text, sizeof(text)), H1_PIECE_END);
+		bytes_free(&frames);
+		stream_release(asks);
+		rig_release(&rig);
+	}
+}
+
+static void a_response_head_that_is_too_large_is_refused(void **state)
+{
+	struct rig rig;
+	struct bytes frames = {0}, block = {0};
+	struct message m;
+	char value[9000];
+
+	memset(value, 'x', sizeof(value));
+	put_block(&block, ":status\000200\0");
+	put_literal(&block, VIEW("a"), view_of(value, 8000));
+	put_literal(&block, VIEW("b"), view_of(value, 9000));
+	put_headers(&frames, END_STREAM, 1, &block);
+	struct h2_stream *asks = ask_by_hand(&rig, "GET / HTTP/1.1\r\nHost: a\r\n", &frames);
+
+	assert_int_equal(asks->fate, H2_MALFORMED);
+	assert_int_equal(h2_stream_read_head(asks, &m, NULL).cause, CAUSE_UPSTREAM_BAD_RESPONSE);
+	bytes_free(&frames);
+	stream_release(asks);
+	rig_release(&rig);
+}
+
 /* --- the connection --------------------------------------------------------------------------------------------------- */
 
 struct broken {
@@ -539,6 +663,9 @@ int main(void)
 		cmocka_unit_test(an_extended_connect_needs_an_offer),
 		cmocka_unit_test(other_protocols_are_no_upgrade),
 		cmocka_unit_test(malformed_content_is_never_complete),
+		cmocka_unit_test(malformed_responses_are_refused),
+		cmocka_unit_test(some_responses_have_no_content),
+		cmocka_unit_test(a_response_head_that_is_too_large_is_refused),
 		cmocka_unit_test(a_broken_connection_ends),
 		cmocka_unit_test(numbers_go_up),
 		cmocka_unit_test(other_first_bytes_end_it),
