@@ -291,6 +291,12 @@ enum h1_piece h2_stream_read_body(struct h2_stream *stream, struct view *data, c
  */
 struct h1_result h2_stream_read_trailers(struct h2_stream *stream, struct message *m);
 
+/* The peer's message is complete, and all of it was read. */
+static inline bool h2_stream_all_read(const struct h2_stream *stream)
+{
+	return stream->in == H2_WAY_ENDED && stream->unread_bytes == 0 && stream->trailers_in == NULL;
+}
+
 /* Whether h2_stream_read_body would have a piece, the end, or a failure to tell. */
 bool h2_stream_has_input(const struct h2_stream *stream);
 

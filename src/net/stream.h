@@ -148,7 +148,7 @@ static inline struct view stream_read_raw(struct stream *s)
 static inline bool stream_body_done(const struct stream *s)
 {
 	if (stream_is_h2(s))
-		return stream_h2(s)->h2.in == H2_WAY_ENDED && !h2_stream_has_input(&stream_h2(s)->h2);
+		return h2_stream_all_read(&stream_h2(s)->h2);
 	return h1_body_done(&stream_h1(s)->body);
 }
 
