@@ -20,6 +20,7 @@
 #include "app/reload.h"
 #include "app/workers.h"
 #include "base/clock.h"
+#include "net/tls.h"
 #include "control/control.h"
 
 __attribute__((format(printf, 3, 4))) static void tell(struct journal *journal, int level, const char *format, ...)
@@ -79,6 +80,7 @@ struct gateway {
 	const struct config *loaded;   /* as the file says: one reference */
 	struct names names;
 	unsigned count;             /* of workers */
+	uint64_t rotate_us;         /* when the keys of session tickets are next made anew */
 	bool draining;
 	bool reload_again;          /* asked for while one was under way */
 	bool reload_of_addresses;   /* the one that is under way: the file is the same */
@@ -158,13 +160,15 @@ static void reload_warn_of_plan(const struct gateway *gateway, const struct conf
 static const struct config *reload_load(const struct gateway *gateway, const char *signal_name)
 {
 	const struct reload_teller to = {reload_on_tell, gateway->journal};
-	struct config_complaints complaints;
+	struct config_complaints complaints, warnings = {0};
 	const struct config *config;
 	bool good = config_load_again(gateway->path, &config, &complaints) == CONFIG_OK;
 
 	if (good) {
 		config_complaints_release(&complaints);
-		good = idle_check(config, &complaints);
+		good = idle_check(config, &complaints) && tls_check(config, &complaints, &warnings);
+		reload_tell_complaints(&to, LEVEL_WARNING, gateway->path, &warnings);
+		config_complaints_release(&warnings);
 	}
 	if (!good) {
 		reload_tell_complaints(&to, LEVEL_ERROR, gateway->path, &complaints);
@@ -275,13 +279,26 @@ static void reload_look(struct gateway *gateway)
 	}
 }
 
+/* What the main thread does by the clock. How long until there is something to do. */
+static uint64_t by_the_clock(struct gateway *gateway)
+{
+	uint64_t now_us = clock_us(CLOCK_MONOTONIC);
+
+	if (now_us >= gateway->rotate_us) {
+		if (gateway->rotate_us != 0)
+			workers_rotate_tickets(gateway->workers);
+		gateway->rotate_us = now_us + TLS_TICKETS_ROTATE_US;
+	}
+	return gateway->rotate_us - now_us;
+}
+
 /* Obeys the signals until the last worker has ended. */
 static void supervise(struct gateway *gateway)
 {
 	const char *signal_name;
 
 	while (workers_running(gateway->workers)) {
-		switch (process_wait(&signal_name)) {
+		switch (process_wait_for(&signal_name, by_the_clock(gateway))) {
 		case ORDER_DRAIN: drain(gateway, signal_name); break;
 		case ORDER_STOP:
 			gateway->draining = true;

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "net/tls.h"
+
 static void print_complaint(const char *format, va_list arguments)
 {
 	fputs("weir: ", stderr);
@@ -50,11 +52,29 @@ const char *command_config_path(int argc, char **argv, int *rest)
 	return argv[2];
 }
 
+/* What the files of TLS hold. Warnings are told at once. */
+static bool certificates_check(const char *path, const struct config *config, struct config_complaints *complaints)
+{
+	struct config_complaints warnings = {0};
+	bool good = tls_check(config, complaints, &warnings);
+
+	if (warnings.count > 0)
+		command_complain("%s: warning:", path);
+	config_complaints_print(&warnings, path, stderr);
+	config_complaints_release(&warnings);
+	return good;
+}
+
 enum exit_code command_load_config(const char *path, const struct config **config)
 {
 	struct config_complaints complaints;
 	enum config_status status = config_load(path, config, &complaints);
 
+	if (status == CONFIG_OK && !certificates_check(path, *config, &complaints)) {
+		config_free(*config);
+		*config = NULL;
+		status = CONFIG_BAD;
+	}
 	config_complaints_print(&complaints, path, stderr);
 	if (status == CONFIG_BAD)
 		command_complain("%s: %zu %s; nothing was started", path, complaints.count + complaints.more,

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/units.h"
 
 struct order_signal {
 	int number;
@@ -69,6 +70,16 @@ void process_prepare(void)
 	CHECK(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
 }
 
+static enum process_order order_of(int number, const char **signal_name)
+{
+	const struct order_signal *found = order_signals;
+
+	while (found->number != number)
+		found++;
+	*signal_name = found->name;
+	return found->order;
+}
+
 enum process_order process_wait(const char **signal_name)
 {
 	sigset_t set = order_set();
@@ -77,12 +88,19 @@ enum process_order process_wait(const char **signal_name)
 	do
 		number = sigwaitinfo(&set, NULL);
 	while (number < 0);
-	const struct order_signal *found = order_signals;
+	return order_of(number, signal_name);
+}
 
-	while (found->number != number)
-		found++;
-	*signal_name = found->name;
-	return found->order;
+enum process_order process_wait_for(const char **signal_name, uint64_t wait_us)
+{
+	const struct timespec wait = {(time_t)(wait_us / US_PER_S), (long)(wait_us % US_PER_S * 1000)};
+	sigset_t set = order_set();
+	int number = sigtimedwait(&set, NULL, &wait);
+
+	if (number > 0)
+		return order_of(number, signal_name);
+	*signal_name = "";
+	return ORDER_LOOK;
 }
 
 void process_wait_for_end(void)

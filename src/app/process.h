@@ -5,6 +5,8 @@
 #ifndef WEIR_APP_PROCESS_H
 #define WEIR_APP_PROCESS_H
 
+#include <stdint.h>
+
 /* What the main thread is to do next. */
 enum process_order {
 	ORDER_DRAIN,     /* SIGTERM, SIGQUIT */
@@ -22,6 +24,9 @@ void process_prepare(void);
 
 /* Waits for the next order. *signal_name is what it came by, "SIGTERM". */
 enum process_order process_wait(const char **signal_name);
+
+/* The same, for `wait_us` at most: then it is ORDER_LOOK. */
+enum process_order process_wait_for(const char **signal_name, uint64_t wait_us);
 
 /* Waits for ORDER_DRAIN or ORDER_STOP: for what has nothing to drain, reopen or reload. */
 void process_wait_for_end(void);

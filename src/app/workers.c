@@ -196,9 +196,11 @@ static void order_send(struct order *order)
 }
 
 /* The first generation owns the configuration. */
-static bool generation_begin(struct workers *workers, const struct config *config)
+static bool generation_begin(struct workers *workers, const struct config *config, unsigned count)
 {
 	workers->shared = shared_create(filter_table);
+	if (workers->shared != NULL)
+		shared_set_workers(workers->shared, count);
 	if (workers->shared != NULL)
 		workers->current = generation_create(workers->shared, config);
 	if (workers->current == NULL) {
@@ -235,7 +237,7 @@ struct workers *workers_create(const struct config *config, unsigned count, stru
 		return NULL;
 	}
 	workers->journal = journal;
-	if (generation_begin(workers, config) && addresses_probe(config, error_text) &&
+	if (generation_begin(workers, config, count) && addresses_probe(config, error_text) &&
 		members_create(workers, count, error_text))
 		return workers;
 	workers_stop(workers);
@@ -284,6 +286,11 @@ void workers_reloaded(struct workers *workers)
 	generation_unref(workers->current);
 	workers->current = workers->next;
 	workers->next = NULL;
+}
+
+void workers_rotate_tickets(struct workers *workers)
+{
+	shared_rotate_tickets(workers->shared);
 }
 
 /* --- their life ------------------------------------------------------------------------------------------------------ */

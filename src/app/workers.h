@@ -54,6 +54,9 @@ const struct config *workers_next(const struct workers *workers);
 /* It is over. The configuration of before may be gone. */
 void workers_reloaded(struct workers *workers);
 
+/* New keys for session tickets of TLS, for all workers. */
+void workers_rotate_tickets(struct workers *workers);
+
 /* Lets running exchanges finish until the configured deadline, then ends them. Once the last worker has ended, on its
  * thread, process_tell() is called. */
 void workers_drain(struct workers *workers);

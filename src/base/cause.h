@@ -22,6 +22,7 @@ enum fault { FAULT_NOBODY, FAULT_CLIENT, FAULT_UPSTREAM, FAULT_GATEWAY };
 	X(BODY_TOO_LARGE, "body_too_large", 413, FAULT_CLIENT, "http_request_error", "the request body is larger than this listener allows") \
 	X(CLIENT_TIMEOUT, "client_timeout", 408, FAULT_CLIENT, "http_request_error", "the client took too long to send its request or to read the answer") \
 	X(CLIENT_GONE, "client_gone", 499, FAULT_CLIENT, "", "the client closed the connection before the answer was complete") \
+	X(MISDIRECTED_REQUEST, "misdirected_request", 421, FAULT_CLIENT, "http_request_denied", "the host needs another TLS connection: its rules for clients' certificates are not those of this one") \
 	X(NO_ROUTE, "no_route", 404, FAULT_CLIENT, "destination_not_found", "no route matches this host and path") \
 	X(METHOD_NOT_ALLOWED, "method_not_allowed", 405, FAULT_CLIENT, "http_request_denied", "the route does not allow this method") \
 	X(UNAUTHORIZED, "unauthorized", 401, FAULT_CLIENT, "http_request_denied", "valid credentials are required") \

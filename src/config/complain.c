@@ -171,6 +171,28 @@ void complain_whole(struct config_complaints *complaints, const char *path, cons
 	va_end(args);
 }
 
+void config_complain(struct config_complaints *complaints, const struct config_place *at, const char *format, ...)
+{
+	struct place place = {.line = at->line, .column = at->column};
+	va_list args;
+
+	path_add(&place, "%s", at->path != NULL ? at->path : "");
+	va_start(args, format);
+	complaint_add(complaints, &place, format, args);
+	va_end(args);
+}
+
+void config_place_read(struct load *l, const struct node *at, struct config_place *out)
+{
+	struct place place = {.line = at->line, .column = at->column};
+
+	path_add_node(&place, at);
+	out->line = at->line;
+	out->column = at->column;
+	/* With its end, which arena_printf writes, too. */
+	out->path = load_keep(l, arena_printf(l->arena, "%s", place.path)).p;
+}
+
 static int complaint_compare(const struct config_complaint *a, const struct config_complaint *b)
 {
 	if (a->line != b->line)
@@ -178,7 +200,7 @@ static int complaint_compare(const struct config_complaint *a, const struct conf
 	return a->column < b->column ? -1 : a->column > b->column;
 }
 
-void complaints_sort(struct config_complaints *complaints)
+void config_complaints_sort(struct config_complaints *complaints)
 {
 	/* By insertion: there are few, and those of one place must stay in the order in which they were made. */
 	for (size_t i = 1; i < complaints->count; i++) {

@@ -46,8 +46,8 @@ static inline bool complaints_full(const struct config_complaints *complaints)
 	return complaints->count == COMPLAINTS_MAX;
 }
 
-/* Into the order of the file; those without a line come first. */
-void complaints_sort(struct config_complaints *complaints);
+/* Where the value stands, for complaints that come later. */
+void config_place_read(struct load *l, const struct node *at, struct config_place *out);
 
 /* --- words for complaints --------------------------------------------------------------------------------------- */
 

@@ -52,6 +52,14 @@ enum config_status config_load_bytes(const char *name, struct view bytes, const 
 const struct config *config_ref(const struct config *config);
 void config_free(const struct config *config);
 
+/*
+ * Adds one about a place, found by who looked at what the model holds. config_complaints_sort() then puts all into the order
+ * of the file; those without a line come first.
+ */
+__attribute__((format(printf, 3, 4))) void config_complain(
+	struct config_complaints *complaints, const struct config_place *place, const char *format, ...);
+void config_complaints_sort(struct config_complaints *complaints);
+
 void config_complaints_release(struct config_complaints *complaints);
 
 /* "FILE:LINE:COLUMN: PATH: TEXT", a line each; without a line or a path these are left out. */

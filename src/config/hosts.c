@@ -86,6 +86,11 @@ static bool ends_in_number(struct view host)
 	return label.n > 0;
 }
 
+bool host_name_is_valid(struct view text)
+{
+	return host_fault(text) == NULL && !ends_in_number(text);
+}
+
 /* Splits at the only colon. False: it is meant as something other than a name, and be it a wrong one. */
 static bool name_split(struct view text, struct view *host, struct view *port)
 {

@@ -67,6 +67,7 @@ static void cidr_read(struct load *l, const struct node *node, void *out)
 static const struct key limits_keys[] = {
 	{"connections", KEY_NUMBER, FIELD(struct config_limits, connections), .min = 1, .max = 1000000,
 		.preset = 10000},
+	{"handshakes", KEY_NUMBER, FIELD(struct config_limits, handshakes), .min = 1, .max = 1000000, .preset = 1000},
 	{"header_bytes", KEY_SIZE, FIELD(struct config_limits, header_bytes), .min = 1 * KIB,
 		.max = CONFIG_HEADER_BYTES_MAX, .preset = 32 * KIB},
 	{"header_count", KEY_NUMBER, FIELD(struct config_limits, header_count), .min = 1,
@@ -101,6 +102,7 @@ static const struct section limits_section = {KEYS(limits_keys), .check = limits
 		.preset = preset_
 
 static const struct key timeouts_keys[] = {
+	{"handshake", TIMEOUT(handshake_us, 10 * US_PER_S)},
 	{"header", TIMEOUT(header_us, 10 * US_PER_S)},
 	{"body_idle", TIMEOUT(body_idle_us, 30 * US_PER_S)},
 	{"keep_alive", TIMEOUT(keep_alive_us, 75 * US_PER_S)},
@@ -121,6 +123,27 @@ static void listener_address_read(struct load *l, const struct node *node, void 
 	address_read(l, node, &listener->address_text, &listener->address);
 }
 
+/* Which protocols there are, by their words. A protocol of a later version is refused by name. */
+static void protocols_read(struct load *l, const struct node *node, void *out)
+{
+	static const char allowed[] = "a list of protocols: [h1]";
+	struct config_listener *listener = out;
+	struct quoted q;
+
+	if (node->kind != NODE_LIST || node->count == 0) {
+		complain(l, node, "found %s; allowed: %s", node_describe(&q, node), allowed);
+		return;
+	}
+	node_each(node, child) {
+		if (child->kind == NODE_TEXT && view_eq(child->text, VIEW("h1")))
+			listener->protocols |= 1u << CONFIG_PROTOCOL_H1;
+		else if (child->kind == NODE_TEXT && view_eq(child->text, VIEW("h2")))
+			complain(l, child, "found \"h2\", which is not supported by this version; allowed: %s", allowed);
+		else
+			complain(l, child, "found %s; allowed: %s", node_describe(&q, child), allowed);
+	}
+}
+
 static const struct word half_close_words[] = {{"abort", HALF_CLOSE_ABORT}, {"serve", HALF_CLOSE_SERVE}, {0}};
 
 static const struct key listener_keys[] = {
@@ -130,12 +153,21 @@ static const struct key listener_keys[] = {
 		.max = 1000, .read = cidr_read, .hint = "each is an address block, such as 10.0.0.0/8"},
 	{"half_close", KEY_CHOICE, FIELD(struct config_listener, half_close), .words = half_close_words,
 		.preset = HALF_CLOSE_ABORT},
+	{"protocols", KEY_OWN, .read = protocols_read},
+	{"tls", KEY_SWITCH, FIELD(struct config_listener, tls.enabled), .section = &listener_tls_section, .preset = false},
 	{"limits", KEY_SECTION, FIELD(struct config_listener, limits), .section = &limits_section},
 	{"timeouts", KEY_SECTION, FIELD(struct config_listener, timeouts), .section = &timeouts_section},
-	{"tls", KEY_LATER},
 };
 
-const struct section listener_section = {KEYS(listener_keys)};
+static void listener_check(struct load *l, const struct node *map, void *out)
+{
+	struct config_listener *listener = out;
+
+	if (listener->protocols == 0)
+		listener->protocols = 1u << CONFIG_PROTOCOL_H1;
+}
+
+const struct section listener_section = {KEYS(listener_keys), .check = listener_check};
 
 /* --- together --------------------------------------------------------------------------------------------------- */
 

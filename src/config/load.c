@@ -188,7 +188,7 @@ enum config_status config_load_bytes(
 		complain_whole(complaints, "", NO_MEMORY);
 	}
 	arena_release(&scratch);
-	complaints_sort(complaints);
+	config_complaints_sort(complaints);
 	bool good = !complained(complaints);
 	if (!good)
 		config_free(config);

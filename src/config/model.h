@@ -15,9 +15,73 @@
 #define CONFIG_HEADER_BYTES_MAX (256 * KIB)
 #define CONFIG_HEADER_COUNT_MAX 1000
 
+/* Where something stands in the file, for complaints that are found after the reading. */
+struct config_place {
+	unsigned line, column;
+	const char *path;          /* "listeners[0].tls.certificates[0].key" */
+};
+
+/* A file that the configuration names, read together with it: what was checked is what is used. */
+struct config_file {
+	struct view path;          /* as it is opened; empty: the key is not there */
+	struct view bytes;
+	struct config_place place;
+};
+
+/* --- TLS ---------------------------------------------------------------------------------------------------------- */
+
+/* `min_version`: "1.2" (default) | "1.3" */
+enum config_tls_version { CONFIG_TLS_1_2, CONFIG_TLS_1_3 };
+
+/* `client_auth`; of a certificate: as the listener says (`listener`, default) */
+enum config_client_auth { CLIENT_AUTH_NONE, CLIENT_AUTH_OPTIONAL, CLIENT_AUTH_REQUIRED, CLIENT_AUTH_LISTENER };
+
+/* Whether clients show certificates, and who has signed those. Of a certificate: the listener's are filled in. */
+struct config_client_rules {
+	enum config_client_auth auth;
+	struct config_file ca;     /* client_ca: PEM; there unless NONE */
+};
+
+/* `listeners[].tls.certificates[]` */
+struct config_certificate {
+	struct config_place place;
+	struct config_file cert;   /* PEM: the certificate, then those between it and the CA */
+	struct config_file key;    /* PEM */
+	struct config_file ocsp;   /* ocsp: DER, to be stapled; may be absent */
+	struct config_client_rules clients;
+};
+
+#define CONFIG_CERTIFICATES_MAX 256
+
+/* `listeners[].tls` */
+struct config_listener_tls {
+	bool enabled;              /* `tls: off` (default) or a mapping */
+	struct config_certificate *certificates;
+	size_t certificate_count;  /* at least 1 */
+	enum config_tls_version min_version;
+	struct config_client_rules clients;
+};
+
+/* `upstreams[].tls` */
+struct config_upstream_tls {
+	bool enabled;              /* `tls: off` (default) or a mapping */
+	bool verify;               /* verify: true (default) | false */
+	enum config_tls_version min_version;
+	struct config_place place;
+	struct config_file ca;     /* ca: PEM; absent: the system's */
+	struct config_file cert, key;  /* shown to the upstream; both or none */
+	struct view server_name;   /* server_name: asked for and verified; empty: the endpoint's host name or address */
+};
+
+/* `listeners[].protocols`: what clients may speak; a set of 1 << this */
+enum config_protocol { CONFIG_PROTOCOL_H1, CONFIG_PROTOCOL_H2 };
+
+/* --- listeners ---------------------------------------------------------------------------------------------------- */
+
 /* `listeners[].limits` */
 struct config_limits {
 	uint32_t connections;      /* connections: per listener, over all workers; 1..1000000, default 10000 */
+	uint32_t handshakes;       /* handshakes: TLS handshakes at once, per worker; 1..1000000, default 1000 */
 	uint32_t header_bytes;     /* header_bytes: request head; 1KiB..CONFIG_HEADER_BYTES_MAX, default 32KiB */
 	uint32_t header_count;     /* header_count: 1..CONFIG_HEADER_COUNT_MAX, default 100 */
 	uint32_t target_bytes;     /* target_bytes: 64..header_bytes, default 8KiB; longer: 414 */
@@ -26,6 +90,7 @@ struct config_limits {
 
 /* `listeners[].timeouts`; all 1ms..24h */
 struct config_listener_timeouts {
+	uint64_t handshake_us;     /* handshake: from accepting to the end of the TLS handshake; default 10s */
 	uint64_t header_us;        /* header: from the first byte of a head to its end; default 10s */
 	uint64_t body_idle_us;     /* body_idle: between two pieces of request content; default 30s */
 	uint64_t keep_alive_us;    /* keep_alive: idle between requests, and before the first byte; default 75s */
@@ -48,6 +113,8 @@ struct config_listener {
 	struct config_cidr *trusted_proxies;
 	size_t trusted_proxy_count;
 	enum config_half_close half_close;  /* abort (default) | serve */
+	uint8_t protocols;         /* set of 1 << enum config_protocol; default h1 */
+	struct config_listener_tls tls;
 	struct config_limits limits;
 	struct config_listener_timeouts timeouts;
 };
@@ -121,6 +188,7 @@ struct config_upstream {
 	struct config_pool pool;
 	struct config_upstream_timeouts timeouts;
 	struct config_upstream_limits limits;
+	struct config_upstream_tls tls;
 };
 
 /* --- filters: one struct per kind, in the order of the file ----------------------------------------------------- */

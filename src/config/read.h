@@ -95,7 +95,7 @@ const char *key_allowed(const struct key *key, char *text, size_t bytes);
 
 /* The tables. */
 extern const struct section root_section, listener_section, upstream_section, route_section, filter_section,
-	resolver_section;
+	resolver_section, listener_tls_section, upstream_tls_section;
 
 /* --- values shared by sections (values.c) ----------------------------------------------------------------------- */
 
@@ -115,8 +115,17 @@ void endpoint_address_read(struct load *l, const struct node *node, void *out);
 #define ADDRESS_ALLOWED "ADDRESS:PORT, [IPV6]:PORT, localhost:PORT or unix:/PATH"
 const char *address_advice(struct view text);
 
+/*
+ * The file that a value names, with what is in it (files.c). A relative path begins at the configuration file's directory.
+ * `out` has its place in any case.
+ */
+void config_file_read(struct load *l, const struct node *node, struct config_file *out);
+
 /* Whether the text is such a form; the port may be 0. */
 bool address_understand(struct view text, struct address *address);
+
+/* Whether the text is a host name (hosts.c). */
+bool host_name_is_valid(struct view text);
 
 /* RFC 9110 §5.6.2 and §5.5. */
 bool token_is_valid(struct view text);
@@ -142,6 +151,9 @@ void listeners_check(struct load *l, const struct node *root);
 
 /* Fills config->hosts; `list` is the value of `upstreams`. */
 void hosts_collect(struct load *l, const struct node *list);
+
+/* TLS to endpoints that are unix sockets has a name to ask for. */
+void upstream_tls_check(struct load *l, const struct node *map, const struct config_upstream *upstream);
 
 /* Every route can be reached; `list` is the value of `routes`, and was read. */
 void routes_check(struct load *l, const struct node *list);

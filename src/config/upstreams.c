@@ -173,6 +173,7 @@ static void upstream_check(struct load *l, const struct node *map, void *out)
 	upstream->index = map->index;
 	if (upstream->endpoint_count > 0)
 		endpoints_check(l, endpoints, upstream);
+	upstream_tls_check(l, map, upstream);
 }
 
 static const struct word protocol_words[] = {{"h1", 0}, {"h2", .later = true}, {0}};
@@ -189,7 +190,7 @@ static const struct key upstream_keys[] = {
 	{"concurrency", KEY_LATER},
 	{"retry", KEY_LATER},
 	{"health", KEY_LATER},
-	{"tls", KEY_LATER},
+	{"tls", KEY_SWITCH, FIELD(struct config_upstream, tls.enabled), .section = &upstream_tls_section, .preset = false},
 };
 
 const struct section upstream_section = {KEYS(upstream_keys), .check = upstream_check};

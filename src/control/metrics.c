@@ -180,7 +180,8 @@ static void endpoint_put_open_failures(
 	struct exposition *x, const struct metric *metric, struct endpoint_sample *sample)
 {
 	static const enum cause causes[] = {
-		CAUSE_CONNECT_REFUSED, CAUSE_CONNECT_TIMEOUT, CAUSE_FILES_EXHAUSTED, CAUSE_MEMORY_EXHAUSTED};
+		CAUSE_CONNECT_REFUSED, CAUSE_CONNECT_TIMEOUT, CAUSE_TLS_FAILED, CAUSE_FILES_EXHAUSTED,
+		CAUSE_MEMORY_EXHAUSTED};
 
 	for (size_t i = 0; i < sizeof(causes) / sizeof(causes[0]); i++)
 		put_labelled(x, metric, sample, (struct label){"reason", view_str(cause_info(causes[i])->word)},
@@ -277,6 +278,13 @@ static const struct metric metrics[] = {
 		"Clients' connections closed unserved because descriptors or memory were exhausted."),
 	WORKER_COUNTER("weir_accept_paused_total", accept_paused,
 		"Times that accepting was paused because descriptors or memory were exhausted."),
+	WORKER_COUNTER("weir_tls_handshakes_total", tls_handshakes, "TLS handshakes with clients that were completed."),
+	WORKER_COUNTER("weir_tls_handshakes_resumed_total", tls_handshakes_resumed,
+		"TLS handshakes with clients that went on with a session of before."),
+	WORKER_COUNTER("weir_tls_handshakes_failed_total", tls_handshakes_failed,
+		"TLS handshakes with clients that failed, or were not over in time."),
+	WORKER_COUNTER("weir_tls_handshakes_refused_total", tls_handshakes_refused,
+		"Clients' connections closed because as many handshakes were under way as the listener allows."),
 
 	WORKER_COUNTER("weir_exchanges_started_total", exchanges_started, "Requests begun."),
 	WORKER_COUNTER("weir_exchanges_finished_total", exchanges_finished, "Requests ended, however they ended."),

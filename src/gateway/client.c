@@ -9,6 +9,8 @@
  *                | EOF           v                        v                   v             v
  *                `-----------> CLOSED <--------------------------------- LINGERING <--------'
  *
+ * With TLS a HANDSHAKE stands before the first IDLE; one that fails or is not over in time closes the connection.
+ *
  * FLUSHING and DISCARDING are passed through at once when there is nothing to flush or to discard. One exchange at a time:
  * pipelined requests stay unread until their turn, so answers come in order by construction.
  *
@@ -81,6 +83,8 @@ static void client_gone(struct client *c)
 {
 	if (c->state == CLIENT_SESSION)
 		client_session_end(c);
+	if (c->state == CLIENT_HANDSHAKE)
+		c->listener->handshakes--;
 	c->state = CLIENT_CLOSED;
 	h1_conn_release(&c->h1);
 	io_timer_cancel(c->worker->io, &c->timer);
@@ -340,6 +344,50 @@ static void client_serve(struct client *c)
 		client_close(c);
 }
 
+/* --- the handshake ---------------------------------------------------------------------------------------------------- */
+
+/* Here and at the timer: nobody is answered, since nobody has asked yet. An alert has told why, where there is one. */
+static void client_shake_failed(struct client *c)
+{
+	c->worker->stats.tls_handshakes_failed++;
+	client_close(c);
+}
+
+static void client_shake(struct client *c)
+{
+	int result = tls_handshake(&c->h1.conn);
+
+	if (result == -EINPROGRESS)
+		return;
+	if (result != 0) {
+		client_shake_failed(c);
+		return;
+	}
+	c->listener->handshakes--;
+	c->worker->stats.tls_handshakes++;
+	c->worker->stats.tls_handshakes_resumed += tls_facts(&c->h1.conn)->resumed;
+	client_idle(c);
+}
+
+/* Its listener has TLS. A context that is not there is no reason to go on without. */
+static void client_begin_handshake(struct client *c)
+{
+	struct worker_listener *l = c->listener;
+	struct worker *w = c->worker;
+
+	if (l->handshakes >= l->config->limits.handshakes) {
+		w->stats.tls_handshakes_refused++;
+		client_close(c);
+	} else if (l->tls == NULL || tls_accept(&c->h1.conn, l->tls, w->tls_scratch) < 0) {
+		l->listener.shed++;
+		client_close(c);
+	} else {
+		c->state = CLIENT_HANDSHAKE;
+		l->handshakes++;
+		arm(c, l->config->timeouts.handshake_us);
+	}
+}
+
 /* --- events ----------------------------------------------------------------------------------------------------------- */
 
 static void client_on_ready(struct conn *conn)
@@ -347,6 +395,7 @@ static void client_on_ready(struct conn *conn)
 	struct client *c = container_of(conn, struct client, h1.conn);
 
 	switch ((enum client_state)c->state) {
+	case CLIENT_HANDSHAKE: client_shake(c); return;
 	case CLIENT_IDLE:
 	case CLIENT_HEAD: client_serve(c); return;
 	case CLIENT_EXCHANGE: exchange_on_client(c->exchange); return;
@@ -374,6 +423,7 @@ static void client_on_timer(struct io_timer *timer)
 	struct client *c = container_of(timer, struct client, timer);
 
 	switch ((enum client_state)c->state) {
+	case CLIENT_HANDSHAKE: client_shake_failed(c); return;
 	case CLIENT_IDLE:
 		if (c->head_us == 0)
 			client_close(c);
@@ -399,6 +449,22 @@ void client_retrust(struct client *c)
 
 	/* Who may open the unix socket was decided by its permissions. */
 	c->trusted = c->peer_kind == PEER_LOCAL ? l->trusted_proxy_count > 0 : listener_trusts(l, c->peer_bytes);
+}
+
+/* One more than the listener allows. With TLS it could be told so only behind a handshake, which is what it may be after. */
+static void client_beyond_limit(struct client *c)
+{
+	c->beyond_limit = true;
+	c->worker->stats.connections_refused++;
+	if (c->listener->config->tls.enabled) {
+		c->worker->stats.exchanges_by_cause[CAUSE_CLIENT_CONNECTIONS_LIMITED]++;
+		client_close(c);
+		return;
+	}
+	c->state = CLIENT_EXCHANGE;
+	/* Its request may be there already, which no event has told yet: the answer must not be reset away over it. */
+	c->h1.conn.readable = true;
+	answer_refuse(c, &c->h1.stream, CAUSE_CLIENT_CONNECTIONS_LIMITED);
 }
 
 static void client_identify(struct client *c, const struct address *peer)
@@ -464,16 +530,13 @@ int client_accept(struct worker_listener *listener)
 	list_push_back(&w->clients, &c->node);
 	w->stats.connections_accepted++;
 	w->stats.connections_open++;
-	if (!count_in(listener)) {
-		c->beyond_limit = true;
-		w->stats.connections_refused++;
-		c->state = CLIENT_EXCHANGE;
-		/* Its request may be there already, which no event has told yet: the answer must not be reset away over it. */
-		c->h1.conn.readable = true;
-		answer_refuse(c, &c->h1.stream, CAUSE_CLIENT_CONNECTIONS_LIMITED);
-		return 0;
-	}
-	client_idle(c);
+	c->state = CLIENT_IDLE;
+	if (!count_in(listener))
+		client_beyond_limit(c);
+	else if (listener->config->tls.enabled)
+		client_begin_handshake(c);
+	else
+		client_idle(c);
 	return 0;
 }
 

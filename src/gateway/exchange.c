@@ -321,6 +321,10 @@ static void exchange_route(struct exchange *ex)
 		exchange_finish(ex, CAUSE_METHOD_NOT_ALLOWED, "CONNECT is not offered: this is not a forward proxy");
 		return;
 	}
+	if (ex->client->h1.conn.tls != NULL && !tls_serves_host(&ex->client->h1.conn, ex->target.host)) {
+		exchange_finish(ex, CAUSE_MISDIRECTED_REQUEST, NULL);
+		return;
+	}
 	struct route_match match = router_find(ex->held->router, &query);
 
 	if (match.route == NULL) {

@@ -5,10 +5,10 @@
  * what this hop has to say. Towards the upstream:
  *
  *     Host, the end-to-end fields, framing, Connection/Upgrade (tunnels only), Via, X-Forwarded-For, -Proto, -Host,
- *     Forwarded, X-Request-Id
+ *     Forwarded, X-Request-Id, Client-Cert (when one was verified)
  *
  * What a client says of who it is counts only if its peer address is in trusted_proxies: otherwise X-Forwarded-*,
- * Forwarded, X-Real-IP and X-Request-Id are dropped before the filters run, and written anew.
+ * Forwarded, X-Real-IP, Client-Cert and X-Request-Id are dropped before the filters run, and written anew.
  */
 #include <arpa/inet.h>
 
@@ -179,6 +179,8 @@ static bool is_replaced(const struct field *f, const struct message *m, bool tru
 	case FIELD_X_FORWARDED_PROTO:
 	case FIELD_X_FORWARDED_HOST:
 	case FIELD_FORWARDED:
+	case FIELD_CLIENT_CERT:
+	case FIELD_CLIENT_CERT_CHAIN:
 	case FIELD_X_REAL_IP: return !trusted;
 	/* RFC 9110 §10.1.1: a 1.0 client cannot be sent the 100 that it would ask for. */
 	case FIELD_EXPECT: return m->minor == 0;
@@ -200,6 +202,21 @@ static bool offers_h2c(const struct message *m)
 	return false;
 }
 
+/* A certificate that was verified here: what the message says of another one is not about this client (RFC 9440 §2.4). */
+static bool shows_certificate(const struct exchange *ex)
+{
+	const struct tls_facts *facts = tls_facts(&ex->client->h1.conn);
+
+	return facts != NULL && facts->client_cert.n > 0;
+}
+
+static void drop_client_cert(struct message *m)
+{
+	for (uint32_t i = 0; i < m->field_count; i++)
+		if (m->fields[i].id == FIELD_CLIENT_CERT || m->fields[i].id == FIELD_CLIENT_CERT_CHAIN)
+			m->fields[i].dropped = true;
+}
+
 const char *forward_prepare(struct exchange *ex)
 {
 	struct message *m = &ex->request;
@@ -213,6 +230,8 @@ const char *forward_prepare(struct exchange *ex)
 	for (uint32_t i = 0; i < m->field_count; i++)
 		if (is_replaced(&m->fields[i], m, ex->trusted))
 			m->fields[i].dropped = true;
+	if (ex->client->h1.conn.tls != NULL && shows_certificate(ex))
+		drop_client_cert(m);
 	return NULL;
 }
 
@@ -315,41 +334,67 @@ static inline void put_node(struct h1_writer *w, const struct client *c)
 	}
 }
 
-static inline void put_forwarded(struct h1_writer *w, const struct exchange *ex)
+static inline void put_forwarded(struct h1_writer *w, const struct exchange *ex, bool tls)
 {
 	h1_put(w, VIEW("\r\nForwarded: for="));
 	put_node(w, ex->client);
 	if (ex->target.authority.n > 0) {
 		h1_put(w, VIEW(";host=\""));
 		h1_put(w, ex->target.authority);
-		h1_put(w, VIEW("\";proto=http\r\nX-Request-Id: "));
+		h1_put(w, tls ? VIEW("\";proto=https\r\nX-Request-Id: ") : VIEW("\";proto=http\r\nX-Request-Id: "));
 	} else {
-		h1_put(w, VIEW(";proto=http\r\nX-Request-Id: "));
+		h1_put(w, tls ? VIEW(";proto=https\r\nX-Request-Id: ") : VIEW(";proto=http\r\nX-Request-Id: "));
 	}
 	h1_put(w, ex->request_id);
 	h1_put(w, VIEW("\r\n"));
 }
 
+/* RFC 9440 §2.2. */
+static void put_client_cert(struct h1_writer *w, const struct exchange *ex)
+{
+	if (!shows_certificate(ex))
+		return;
+	h1_put(w, VIEW("Client-Cert: "));
+	h1_put(w, tls_facts(&ex->client->h1.conn)->client_cert);
+	h1_put(w, VIEW("\r\n"));
+}
+
 /*
  * What this hop says of itself and of the client. It is written for every request, so literals are joined where they meet,
- * and the writer is worked on in a copy that the compiler can keep in registers.
+ * the writer is worked on in a copy that the compiler can keep in registers, and `tls` is known to it.
  */
-static void put_identity(struct h1_writer *to, const struct exchange *ex)
+__attribute__((always_inline)) static inline void put_identity_as(
+	struct h1_writer *to, const struct exchange *ex, bool tls)
 {
 	const struct message *m = &ex->request;
 	struct h1_writer w = *to;
 
 	h1_put(&w, m->minor == 0 ? VIEW("Via: 1.0 weir\r\n") : VIEW("Via: 1.1 weir\r\n"));
 	if (message_find(m, FIELD_X_FORWARDED_PROTO) == NULL)
-		h1_put(&w, VIEW("X-Forwarded-Proto: http\r\n"));
+		h1_put(&w, tls ? VIEW("X-Forwarded-Proto: https\r\n") : VIEW("X-Forwarded-Proto: http\r\n"));
 	if (ex->target.authority.n > 0 && message_find(m, FIELD_X_FORWARDED_HOST) == NULL) {
 		h1_put(&w, VIEW("X-Forwarded-Host: "));
 		h1_put(&w, ex->target.authority);
 		h1_put(&w, VIEW("\r\n"));
 	}
 	put_forwarded_for(&w, ex);
-	put_forwarded(&w, ex);
+	put_forwarded(&w, ex, tls);
+	if (tls)
+		put_client_cert(&w, ex);
 	*to = w;
+}
+
+__attribute__((noinline, cold)) static void put_identity_tls(struct h1_writer *w, const struct exchange *ex)
+{
+	put_identity_as(w, ex, true);
+}
+
+static void put_identity(struct h1_writer *w, const struct exchange *ex)
+{
+	if (ex->client->h1.conn.tls != NULL)
+		put_identity_tls(w, ex);
+	else
+		put_identity_as(w, ex, false);
 }
 
 static void put_upgrade(struct h1_writer *w, const struct message *m)
@@ -367,7 +412,9 @@ bool forward_request(struct exchange *ex)
 	struct h1_writer w = stream_begin_head(to, HEAD_ROOM);
 
 	h1_put_request_line(&w, m->method_name, ex->forward_target);
-	h1_put_field(&w, VIEW("Host"), ex->forward_host);
+	h1_put(&w, VIEW("Host: "));
+	h1_put(&w, ex->forward_host);
+	h1_put(&w, VIEW("\r\n"));
 	h1_put_fields(&w, m);
 	if (m->framing == FRAMING_CHUNKED)
 		h1_put(&w, VIEW("Transfer-Encoding: chunked\r\n"));

@@ -19,6 +19,7 @@ struct shared *shared_create(const struct filter_ops *const *filters)
 	if (s == NULL)
 		return NULL;
 	s->filters = filters;
+	s->workers = 1;
 	budgets_init(&s->budgets);
 	return s;
 }
@@ -28,8 +29,42 @@ void shared_free(struct shared *s)
 	if (s == NULL)
 		return;
 	budgets_release(&s->budgets);
+	tls_set_unref(s->tls);
+	tls_tickets_free(s->tickets);
 	free(s->connections);
 	free(s);
+}
+
+void shared_set_workers(struct shared *s, unsigned workers)
+{
+	s->workers = workers;
+}
+
+void shared_rotate_tickets(struct shared *s)
+{
+	if (s->tickets != NULL)
+		tls_tickets_rotate(s->tickets);
+}
+
+/* Parsing certificates takes time, so other addresses of the same endpoints need no new contexts. False: out of memory. */
+static bool tls_create(struct generation *g, struct shared *s, const struct config *config)
+{
+	if (!tls_is_used(config))
+		return true;
+	if (s->tickets == NULL)
+		s->tickets = tls_tickets_create();
+	if (s->tickets == NULL)
+		return false;
+	if (s->tls != NULL && tls_set_serves(s->tls, config)) {
+		g->tls = tls_set_ref(s->tls);
+		return true;
+	}
+	g->tls = tls_set_create(config, s->workers, s->tickets);
+	if (g->tls == NULL)
+		return false;
+	tls_set_unref(s->tls);
+	s->tls = tls_set_ref(g->tls);
+	return true;
 }
 
 /* Only the first generation's listeners are opened. */
@@ -48,7 +83,8 @@ struct generation *generation_create(struct shared *shared, const struct config 
 		return NULL;
 	g->router = router_create(config);
 	g->budgets = budgets_claim(&shared->budgets, config);
-	if (g->router == NULL || g->budgets == NULL || !connections_create(shared, config)) {
+	if (g->router == NULL || g->budgets == NULL || !connections_create(shared, config) ||
+		!tls_create(g, shared, config)) {
 		router_free(g->router);
 		budgets_drop(g->budgets, config_endpoint_count(config));
 		free(g);
@@ -73,6 +109,7 @@ void generation_unref(struct generation *g)
 		return;
 	router_free(g->router);
 	budgets_drop(g->budgets, config_endpoint_count(g->config));
+	tls_set_unref(g->tls);
 	config_free(g->config);
 	free(g);
 }

@@ -1,10 +1,10 @@
 /*
  * What crosses workers: the generations of the configuration, and what outlives them.
  *
- *     shared      once: connections by listener, caps of endpoints, the table of filters
+ *     shared      once: connections by listener, caps of endpoints, the table of filters, keys of session tickets
  *        |
- *     generation  one for each configuration that was ever in force: the model, the router made from it, and a reference to
- *                 the cap of each of its endpoints. Immutable; counted; the last reference frees it
+ *     generation  one for each configuration that was ever in force: the model, the router made from it, the contexts of
+ *                 TLS, and a reference to the cap of each of its endpoints. Immutable; counted; the last reference frees it
  *
  * A worker has one reference to a generation, however many of its requests run on it, and drops it when the last one has
  * ended (worker.c). Requests run on the generation that they began with.
@@ -20,6 +20,7 @@ struct endpoint_budget;
 struct filter_ops;
 struct router;
 struct shared;
+struct tls_set;
 
 struct generation {
 	atomic_uint references;
@@ -27,6 +28,7 @@ struct generation {
 	const struct config *config;
 	struct router *router;
 	struct endpoint_budget **budgets;  /* in the configuration's order */
+	struct tls_set *tls;               /* one reference; NULL: no TLS anywhere */
 };
 
 /*
@@ -35,12 +37,19 @@ struct generation {
  */
 struct shared *shared_create(const struct filter_ops *const *filters);
 
+/* How many workers there are, which have contexts of TLS of their own; 1 unless told. Before the first generation. */
+void shared_set_workers(struct shared *shared, unsigned workers);
+
+/* New keys for session tickets. On the thread that makes generations, now and then. */
+void shared_rotate_tickets(struct shared *shared);
+
 /* Every generation and every worker must be gone. NULL is allowed. */
 void shared_free(struct shared *shared);
 
 /*
- * The next generation, with one reference, which is the caller's. Owns `config` from now on. The caps of its endpoints are in
- * force at once. On one thread, always the same. NULL: out of memory; `config` is the caller's still, nothing has changed.
+ * The next generation, with one reference, which is the caller's. Owns `config` from now on, in which tls_check() has found
+ * nothing. The caps of its endpoints are in force at once. On one thread, always the same. NULL: out of memory; `config` is
+ * the caller's still, nothing has changed.
  */
 struct generation *generation_create(struct shared *shared, const struct config *config);
 

@@ -38,10 +38,21 @@ static void record_upstream(struct exchange_record *r, const struct exchange *ex
 	r->first_byte_us = span(ex->head_sent_us, ex->first_byte_us);
 }
 
+/* Away from the record itself: most have none. */
+__attribute__((noinline)) static void record_with_tls(
+	struct exchange_record *r, struct record_tls *tls, const struct tls_facts *facts)
+{
+	if (facts == NULL)
+		return;
+	*tls = (struct record_tls){facts->version, facts->cipher, facts->server_name, facts->client_subject, facts->resumed};
+	r->tls = tls;
+}
+
 void record_send(struct exchange *ex, enum cause cause, const char *why)
 {
 	struct worker *w = ex->worker;
 	uint64_t now = io_now_us(w->io);
+	struct record_tls tls;
 	struct exchange_record r = {
 		.started_wall_us = io_wall_us(w->io) - (now - ex->started_us),
 		.listener = ex->client->listener->config->name,
@@ -66,6 +77,8 @@ void record_send(struct exchange *ex, enum cause cause, const char *why)
 		.total_us = now - ex->started_us,
 	};
 
+	if (ex->client->h1.conn.tls != NULL)
+		record_with_tls(&r, &tls, tls_facts(&ex->client->h1.conn));
 	if (ex->route != NULL)
 		record_upstream(&r, ex);
 	w->observer.on_finished(w->observer.context, &r);

@@ -9,6 +9,15 @@
 #include "base/cause.h"
 #include "base/view.h"
 
+/* How the client's connection is protected. */
+struct record_tls {
+	struct view version;           /* "TLSv1.3" */
+	struct view cipher;
+	struct view server_name;       /* what it asked for, may be empty */
+	struct view client_subject;    /* of its verified certificate; empty: it showed none */
+	bool resumed;
+};
+
 struct exchange_record {
 	uint64_t started_wall_us;      /* Unix time of the first byte of the request head */
 
@@ -21,6 +30,8 @@ struct exchange_record {
 	struct view request_id;
 	struct view user_agent;
 	struct view referer;
+
+	const struct record_tls *tls;  /* NULL: no TLS */
 
 	struct view route;             /* empty: none */
 	struct view upstream;          /* empty: none */

@@ -58,6 +58,7 @@ static bool listeners_adopt(struct worker *w, struct held_generation *held)
 		others |= l->config != config;
 		l->held = generation_enter(held);
 		l->config = config;
+		listener_secure(l);
 	}
 	return others;
 }
@@ -127,10 +128,12 @@ bool worker_reload(struct worker *w, struct generation *generation)
 	held = generation_hold(generation);
 	if (held == NULL)
 		return false;
-	if (!upstreams_reload(w->upstreams, generation->config, generation->budgets)) {
+	if (!worker_secure(w, generation) ||
+		!upstreams_reload(w->upstreams, generation->config, generation->budgets)) {
 		held_generation_free(held);
 		return false;
 	}
+	upstreams_secure(w->upstreams, generation->tls, w->index, w->tls_scratch);
 	w->current = held;
 	/* Looking at every client takes long where there are many. */
 	if (listeners_adopt(w, held))

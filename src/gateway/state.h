@@ -20,6 +20,7 @@
 #include "http/target.h"
 #include "net/stream.h"
 #include "net/listener.h"
+#include "net/tls.h"
 #include "upstream/budgets.h"
 #include "upstream/upstream.h"
 
@@ -31,6 +32,9 @@ struct shared {
 	struct budget_registry budgets;
 	uint64_t generations;              /* made so far */
 	atomic_uint *connections;          /* by listener: open over all workers */
+	unsigned workers;                  /* for as many are contexts of TLS made */
+	struct tls_tickets *tickets;       /* NULL: TLS was never used */
+	struct tls_set *tls;               /* of the latest generation that had TLS: one reference; NULL: none has had it */
 };
 
 /*
@@ -66,6 +70,8 @@ struct worker_listener {
 	const struct config_listener *config;
 	struct held_generation *held;      /* whose `config` is */
 	atomic_uint *connections;          /* in shared */
+	struct tls_server *tls;            /* NULL: none; of `held` */
+	unsigned handshakes;               /* clients in CLIENT_HANDSHAKE */
 };
 
 /* A place for a paused exchange. */
@@ -85,6 +91,7 @@ struct worker {
 	struct h1_scratch *scratch;
 	size_t kept_bytes;                 /* memory of all exchanges' `kept` */
 	size_t kept_bytes_max;             /* KEPT_ALL_MAX */
+	struct tls_scratch *tls_scratch;   /* NULL: TLS was never used */
 	struct upstreams *upstreams;
 	struct worker_listener *listeners;
 	size_t listener_count;
@@ -130,6 +137,7 @@ void worker_client_closed(struct worker *w, struct worker_listener *listener);
 /* --- a client's connection (client.c) --------------------------------------------------------------------------------- */
 
 enum client_state {
+	CLIENT_HANDSHAKE,   /* TLS is being agreed on; no request can be there */
 	CLIENT_IDLE,        /* between requests; nothing of the next one is there */
 	CLIENT_HEAD,        /* some bytes of a request head are there */
 	CLIENT_EXCHANGE,    /* an exchange runs */
@@ -204,6 +212,12 @@ bool listener_trusts(const struct config_listener *listener, const unsigned char
 
 /* Decides anew whether the client is trusted: the listener's trusted_proxies may be others. */
 void client_retrust(struct client *client);
+
+/* The listener's side of TLS, of the generation that it is held by. */
+void listener_secure(struct worker_listener *listener);
+
+/* Memory for TLS, if the generation has it. False: there is none. */
+bool worker_secure(struct worker *w, const struct generation *generation);
 
 /* Takes one waiting connection; the result of the listener's on_accept. */
 int client_accept(struct worker_listener *listener);

@@ -110,6 +110,21 @@ static bool is_another_workers(const struct config_listener *l, unsigned index)
 	return index > 0 && l->address.u.any.sa_family == AF_UNIX;
 }
 
+void listener_secure(struct worker_listener *l)
+{
+	const struct tls_set *set = l->held->generation->tls;
+	size_t i = (size_t)(l->config - l->held->config->listeners);
+
+	l->tls = set != NULL ? tls_set_server(set, l->worker->index, i) : NULL;
+}
+
+bool worker_secure(struct worker *w, const struct generation *generation)
+{
+	if (generation->tls != NULL && w->tls_scratch == NULL)
+		w->tls_scratch = tls_scratch_create();
+	return generation->tls == NULL || w->tls_scratch != NULL;
+}
+
 static bool open_listeners(struct worker *w, unsigned index, char error_text[256])
 {
 	struct io_listen_options options = {.backlog = CONFIG_BACKLOG, .reuse_port = true};
@@ -121,6 +136,7 @@ static bool open_listeners(struct worker *w, unsigned index, char error_text[256
 		l->worker = w;
 		l->config = &config->listeners[i];
 		l->held = generation_enter(w->current);
+		listener_secure(l);
 		l->connections = &w->shared->connections[i];
 		l->listener.on_accept = on_accept;
 		l->listener.source.fd = -1;
@@ -166,11 +182,13 @@ struct worker *worker_create(struct io *io, struct shared *shared, struct genera
 	w->h2_scratch = h2_scratch_create();
 	w->kept_bytes_max = KEPT_ALL_MAX;
 	w->listeners = calloc(generation->config->listener_count, sizeof(*w->listeners));
-	if (w->current == NULL || w->scratch == NULL || w->h2_scratch == NULL || w->listeners == NULL)
+	if (w->current == NULL || w->scratch == NULL || w->h2_scratch == NULL || w->listeners == NULL ||
+		!worker_secure(w, generation))
 		goto fail;
 	w->upstreams = upstreams_create(io, w->scratch, generation->config, generation->budgets);
 	if (w->upstreams == NULL)
 		goto fail;
+	upstreams_secure(w->upstreams, generation->tls, index, w->tls_scratch);
 	upstreams_observe(w->upstreams, w->observer.on_event, w->observer.context);
 	if (!open_listeners(w, index, error_text))
 		goto fail;
@@ -205,6 +223,7 @@ void worker_free(struct worker *w)
 	slab_release(&w->stream_slab);
 	h1_scratch_free(w->scratch);
 	h2_scratch_free(w->h2_scratch);
+	tls_scratch_free(w->tls_scratch);
 	free(w->pauses);
 	free(w->listeners);
 	free(w);

@@ -33,6 +33,10 @@ struct worker_stats {
 	uint64_t connections_refused;          /* over the listener's limit */
 	uint64_t accept_paused;                /* descriptors were exhausted */
 	uint64_t connections_shed;             /* closed unserved because of that, or with no memory for one more */
+	uint64_t tls_handshakes;               /* that were completed */
+	uint64_t tls_handshakes_resumed;       /* of them, those that went on with a session of before */
+	uint64_t tls_handshakes_failed;        /* or were not over in time */
+	uint64_t tls_handshakes_refused;       /* over the listener's limit: the connection was closed */
 	uint64_t exchanges_started, exchanges_finished;
 	uint64_t exchange_double_finish;       /* a bug when not 0 */
 	uint64_t exchange_stale_resume;        /* a late answer to a finished request: counted, nothing done */

@@ -86,7 +86,10 @@ enum field_id field_id(struct view name)
 		RETURN_IF("user-agent", FIELD_USER_AGENT);
 		RETURN_IF("keep-alive", FIELD_KEEP_ALIVE);
 		break;
-	case 11: RETURN_IF("retry-after", FIELD_RETRY_AFTER); break;
+	case 11:
+		RETURN_IF("retry-after", FIELD_RETRY_AFTER);
+		RETURN_IF("client-cert", FIELD_CLIENT_CERT);
+		break;
 	case 12:
 		RETURN_IF("content-type", FIELD_CONTENT_TYPE);
 		RETURN_IF("x-request-id", FIELD_X_REQUEST_ID);
@@ -103,6 +106,7 @@ enum field_id field_id(struct view name)
 	case 17:
 		RETURN_IF("transfer-encoding", FIELD_TRANSFER_ENCODING);
 		RETURN_IF("x-forwarded-proto", FIELD_X_FORWARDED_PROTO);
+		RETURN_IF("client-cert-chain", FIELD_CLIENT_CERT_CHAIN);
 		break;
 	case 18: RETURN_IF("proxy-authenticate", FIELD_PROXY_AUTHENTICATE); break;
 	case 19: RETURN_IF("proxy-authorization", FIELD_PROXY_AUTHORIZATION); break;

@@ -33,6 +33,8 @@
 	X(X_FORWARDED_HOST, "x-forwarded-host") \
 	X(X_REQUEST_ID, "x-request-id") \
 	X(X_REAL_IP, "x-real-ip") \
+	X(CLIENT_CERT, "client-cert") \
+	X(CLIENT_CERT_CHAIN, "client-cert-chain") \
 	X(USER_AGENT, "user-agent") \
 	X(REFERER, "referer") \
 	X(DATE, "date") \

@@ -6,10 +6,15 @@
  *
  * A receive that comes back shorter than asked for has drained the socket: the next bytes make a new edge. This spares
  * the second receive that would only say EAGAIN.
+ *
+ * With TLS (tls_conn.c) the two ways have a station more; flushing and the flags are the same.
  */
 #include "net/conn.h"
 
 #include <errno.h>
+
+#include "net/tls.h"
+#include "net/tls_conn.h"
 
 static int send_failed(struct conn *conn, int error)
 {
@@ -35,6 +40,9 @@ static void conn_flush(struct conn *conn)
 		conn->taken += (size_t)sent;
 		buf_consume(&conn->out, (size_t)sent);
 	}
+	/* The last of it was close_notify. */
+	if (conn->shut && conn->tls != NULL)
+		io_shutdown_write(conn->io, &conn->source);
 }
 
 static void conn_on_event(struct io_source *source, unsigned events)
@@ -50,6 +58,8 @@ static void conn_on_event(struct io_source *source, unsigned events)
 		conn->broken = true;
 		conn->reset |= !(events & IO_HUNG_UP);
 	}
+	if (conn->tls != NULL)
+		tls_on_event(conn);
 	if (conn_blocked(conn) && (events & (IO_WRITABLE | IO_BROKEN)))
 		conn_flush(conn);
 	conn->on_ready(conn);
@@ -58,6 +68,7 @@ static void conn_on_event(struct io_source *source, unsigned events)
 static void conn_init(struct conn *conn, struct io *io)
 {
 	conn->io = io;
+	conn->tls = NULL;
 	conn->source.fd = -1;
 	conn->source.due = 0;
 	conn->taken = 0;
@@ -90,6 +101,8 @@ int conn_connect_result(struct conn *conn)
 {
 	int error = io_connect_result(conn->io, &conn->source);
 
+	if (error == 0 && conn->tls != NULL)
+		error = tls_handshake(conn);
 	if (error < 0 && error != -EINPROGRESS)
 		conn->error = conn->send_error = error;
 	return error;
@@ -103,6 +116,8 @@ ssize_t conn_recv(struct conn *conn, void *bytes, size_t n)
 		return 0;
 	if (!conn->readable)
 		return -EAGAIN;
+	if (conn->tls != NULL)
+		return tls_recv(conn, bytes, n);
 
 	ssize_t got = io_recv(conn->io, &conn->source, bytes, n);
 
@@ -121,7 +136,7 @@ ssize_t conn_recv(struct conn *conn, void *bytes, size_t n)
 	return got;
 }
 
-int conn_sendv(struct conn *conn, const struct iovec *iov, int count)
+static inline int send_or_keep(struct conn *conn, const struct iovec *iov, int count)
 {
 	size_t sent = 0;
 
@@ -149,16 +164,51 @@ int conn_sendv(struct conn *conn, const struct iovec *iov, int count)
 	return 0;
 }
 
+int conn_sendv_plain(struct conn *conn, const struct iovec *iov, int count)
+{
+	return send_or_keep(conn, iov, count);
+}
+
+int conn_sendv(struct conn *conn, const struct iovec *iov, int count)
+{
+	if (conn->tls != NULL)
+		return tls_sendv(conn, iov, count);
+	return send_or_keep(conn, iov, count);
+}
+
+bool conn_has_news(struct conn *conn)
+{
+	if (conn->tls != NULL && conn->readable && !conn->peer_closed && conn->error == 0)
+		return tls_has_news(conn);
+	return conn->readable || conn->peer_closed || conn->error != 0;
+}
+
+void conn_look_again(struct conn *conn)
+{
+	conn->readable = true;
+	if (conn->tls != NULL)
+		tls_on_event(conn);
+}
+
 void conn_shutdown_write(struct conn *conn)
 {
 	if (conn->shut || !conn_is_open(conn))
 		return;
+	if (conn->tls != NULL)
+		tls_end(conn);
 	conn->shut = true;
+	/* What is blocked is close_notify: the end goes out behind it. */
+	if (conn->tls != NULL && conn_blocked(conn))
+		return;
 	io_shutdown_write(conn->io, &conn->source);
 }
 
 void conn_close(struct conn *conn)
 {
+	if (conn->tls != NULL) {
+		tls_end(conn);
+		tls_release(conn);
+	}
 	buf_release(&conn->out);
 	conn->readable = false;
 	io_close(conn->io, &conn->source);
@@ -166,6 +216,8 @@ void conn_close(struct conn *conn)
 
 void conn_abort(struct conn *conn)
 {
+	if (conn->tls != NULL)
+		tls_release(conn);
 	buf_release(&conn->out);
 	conn->readable = false;
 	io_abort(conn->io, &conn->source);

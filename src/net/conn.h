@@ -8,6 +8,9 @@
  *
  * The loop tells once that something changed; the flags below remember it until it has been dealt with.
  *
+ * A conn may have TLS (net/tls.h). Then `out` holds ciphertext and `taken` counts its bytes; all else is the same. An end of
+ * the peer's that is not announced by close_notify is an error (-ECONNRESET) and no end: what came before it may be cut off.
+ *
  * Lifecycle: zero-initialise, then conn_accept or conn_connect; conn_close or conn_abort; free the memory from a deferred
  * task (the loop may still hold an event of this tick).
  */
@@ -17,9 +20,12 @@
 #include "base/buf.h"
 #include "io/io.h"
 
+struct tls_conn;
+
 struct conn {
 	struct io_source source;
 	struct io *io;
+	struct tls_conn *tls;                 /* NULL: none (net/tls.h) */
 	uint64_t taken;                       /* bytes that the kernel has taken; the owner may begin anew at 0 */
 	struct buf out;                       /* accepted from the owner, not yet taken by the kernel */
 	void (*on_ready)(struct conn *conn);  /* set by the owner; some of the flags changed, or `out` went empty */
@@ -39,7 +45,10 @@ struct conn {
 /* Takes the next connection of a listener and watches it. Results as io_accept and io_watch. */
 int conn_accept(struct conn *conn, struct io *io, struct io_source *listener, struct address *peer);
 
-/* As io_connect; when it is pending, on_ready is called and conn_connect_result() tells. */
+/*
+ * As io_connect; when it is pending, on_ready is called and conn_connect_result() tells. With TLS it is pending until the
+ * handshake is over (tls_connect).
+ */
 int conn_connect(struct conn *conn, struct io *io, const struct address *address);
 int conn_connect_result(struct conn *conn);
 
@@ -65,13 +74,25 @@ static inline bool conn_is_open(const struct conn *conn)
 	return conn->source.fd >= 0;
 }
 
+/*
+ * Whether something is to be read on a conn of which nothing is expected: content, the end, or an error. With TLS it looks
+ * through what came, since a peer sends more than that (session tickets).
+ */
+bool conn_has_news(struct conn *conn);
+
+/* conn_recv looks at the socket, whatever the last event told. */
+void conn_look_again(struct conn *conn);
+
 /* Ends our direction once `out` is empty (the caller sees to that). */
 void conn_shutdown_write(struct conn *conn);
 
-/* Closes and forgets what was not sent. Legal twice. */
+/*
+ * Closes and forgets what was not sent. Legal twice. With TLS the peer is told that it is the end (close_notify), unless
+ * something was not sent.
+ */
 void conn_close(struct conn *conn);
 
-/* Closes so that the peer sees a failure, not an end. */
+/* Closes (without close_notify) so that the peer sees a failure, not an end. */
 void conn_abort(struct conn *conn);
 
 #endif

@@ -13,7 +13,14 @@ struct entry_view {
 
 #define RECORD_VIEW(field, bytes_max) {offsetof(struct entry, u.record.field), bytes_max}
 
+/* The first ones are in a record with TLS only. */
+enum { TLS_VIEWS = 4 };
+
 static const struct entry_view record_views[] = {
+	{offsetof(struct entry, tls.version), 16},
+	{offsetof(struct entry, tls.cipher), 64},
+	{offsetof(struct entry, tls.server_name), 256},
+	{offsetof(struct entry, tls.client_subject), 512},
 	RECORD_VIEW(listener, 256),
 	RECORD_VIEW(client, 128),
 	RECORD_VIEW(method, 64),
@@ -35,13 +42,15 @@ static const struct entry_view event_views[] = {
 struct entry_layout {
 	const struct entry_view *views;
 	size_t count;
+	size_t bytes;        /* of the struct, as far as it is used */
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static const struct entry_layout layouts[] = {
-	[ENTRY_RECORD] = {record_views, COUNT(record_views)},
-	[ENTRY_EVENT] = {event_views, COUNT(event_views)},
+	[ENTRY_RECORD] = {record_views + TLS_VIEWS, COUNT(record_views) - TLS_VIEWS, offsetof(struct entry, tls)},
+	[ENTRY_EVENT] = {event_views, COUNT(event_views), offsetof(struct entry, tls)},
+	[ENTRY_RECORD_TLS] = {record_views, COUNT(record_views), sizeof(struct entry)},
 };
 
 static struct view *entry_view_at(struct entry *entry, size_t offset)
@@ -60,10 +69,20 @@ static struct view entry_view_cut(const struct entry *entry, const struct entry_
 	return view;
 }
 
+void entry_of_record(struct entry *entry, const struct exchange_record *record)
+{
+	entry->kind = ENTRY_RECORD;
+	entry->u.record = *record;
+	if (record->tls == NULL)
+		return;
+	entry->kind = ENTRY_RECORD_TLS;
+	entry->tls = *record->tls;
+}
+
 size_t entry_size(const struct entry *entry)
 {
 	const struct entry_layout *layout = &layouts[entry->kind];
-	size_t size = sizeof(*entry);
+	size_t size = layout->bytes;
 
 	for (size_t i = 0; i < layout->count; i++)
 		size += entry_view_cut(entry, &layout->views[i]).n;
@@ -74,9 +93,9 @@ void entry_pack(const struct entry *entry, void *to)
 {
 	const struct entry_layout *layout = &layouts[entry->kind];
 	struct entry *packed = to;
-	char *bytes = (char *)to + sizeof(*entry);
+	char *bytes = (char *)to + layout->bytes;
 
-	*packed = *entry;
+	memcpy(to, entry, layout->bytes);
 	for (size_t i = 0; i < layout->count; i++) {
 		struct view view = entry_view_cut(entry, &layout->views[i]);
 
@@ -89,11 +108,15 @@ void entry_pack(const struct entry *entry, void *to)
 
 void entry_unpack(struct entry *entry, const void *from)
 {
-	const char *bytes = (const char *)from + sizeof(*entry);
+	enum entry_kind kind = *(const enum entry_kind *)from;
+	const struct entry_layout *layout = &layouts[kind];
+	const char *bytes = (const char *)from + layout->bytes;
 
-	memcpy(entry, from, sizeof(*entry));
-	for (size_t i = 0; i < layouts[entry->kind].count; i++) {
-		struct view *view = entry_view_at(entry, layouts[entry->kind].views[i].offset);
+	memcpy(entry, from, layout->bytes);
+	if (kind != ENTRY_EVENT)
+		entry->u.record.tls = kind == ENTRY_RECORD_TLS ? &entry->tls : NULL;
+	for (size_t i = 0; i < layout->count; i++) {
+		struct view *view = entry_view_at(entry, layout->views[i].offset);
 
 		view->p = bytes;
 		bytes += view->n;

@@ -9,7 +9,7 @@
 
 #include "gateway/record.h"
 
-enum entry_kind { ENTRY_RECORD, ENTRY_EVENT };
+enum entry_kind { ENTRY_RECORD, ENTRY_EVENT, ENTRY_RECORD_TLS };
 
 struct entry {
 	enum entry_kind kind;
@@ -21,7 +21,11 @@ struct entry {
 			struct view text;
 		} event;
 	} u;
+	struct record_tls tls;                   /* ENTRY_RECORD_TLS: what u.record.tls points to once it is unpacked */
 };
+
+/* The entry that says what the record says. */
+void entry_of_record(struct entry *entry, const struct exchange_record *record);
 
 /* How many bytes the packed form takes. */
 size_t entry_size(const struct entry *entry);

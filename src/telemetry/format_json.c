@@ -1,5 +1,6 @@
 /*
- * The JSON format: one object a line (RFC 8259), the same keys in the same order in every line, null for what is absent.
+ * The JSON format: one object a line (RFC 8259), the same keys in the same order in every line, null for what is absent; and
+ * `tls` behind them where the client's connection has it.
  *
  * JSON text is UTF-8 and a request's bytes need not be: a value that is not valid UTF-8 has its bytes beyond ASCII replaced
  * by U+FFFD.
@@ -107,6 +108,23 @@ static void line_set_measures(struct line *line, const struct exchange_record *r
 	line_set(line, "upgraded", json_boolean(record->upgraded));
 }
 
+/* Only where there is TLS, so that the lines of a listener without it are what they always were. */
+static void line_set_tls(struct line *line, const struct record_tls *r)
+{
+	struct line tls = {.object = json_object()};
+
+	if (tls.object != NULL) {
+		line_set_text(&tls, "version", r->version);
+		line_set_text(&tls, "cipher", r->cipher);
+		line_set_text(&tls, "server_name", r->server_name);
+		line_set(&tls, "resumed", json_boolean(r->resumed));
+		line_set_text(&tls, "client_verify", r->client_subject.n > 0 ? VIEW("ok") : VIEW("none"));
+		line_set_text(&tls, "client_subject", r->client_subject);
+	}
+	line->failed = line->failed || tls.failed;
+	line_set(line, "tls", tls.object);
+}
+
 size_t format_record_json(const struct exchange_record *record, char *to)
 {
 	struct line line = {.object = json_object()};
@@ -117,6 +135,8 @@ size_t format_record_json(const struct exchange_record *record, char *to)
 	line_set_request(&line, record);
 	line_set_outcome(&line, record);
 	line_set_measures(&line, record);
+	if (record->tls != NULL)
+		line_set_tls(&line, record->tls);
 	if (!line.failed)
 		n = json_dumpb(line.object, to, FORMAT_LINE_MAX - 1, JSON_COMPACT);
 	CHECK(n < FORMAT_LINE_MAX);

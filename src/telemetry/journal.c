@@ -268,10 +268,12 @@ static void journal_put(struct journal *journal, unsigned source, const struct e
 
 void journal_record(struct journal *journal, unsigned source, const struct exchange_record *record)
 {
-	struct entry entry = {.kind = ENTRY_RECORD, .u.record = *record};
+	struct entry entry;
 
-	if (journal->options.access)
-		journal_put(journal, source, &entry);
+	if (!journal->options.access)
+		return;
+	entry_of_record(&entry, record);
+	journal_put(journal, source, &entry);
 }
 
 void journal_event(struct journal *journal, unsigned source, uint64_t wall_us, int level, const char *text)

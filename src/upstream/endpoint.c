@@ -25,10 +25,13 @@
 
 enum cause upstream_connect_cause(int error, const char **why)
 {
-	*why = NULL;
+	*why = tls_error_text(error);
+	if (*why != NULL)
+		return error == TLS_TIMED_OUT ? CAUSE_CONNECT_TIMEOUT : CAUSE_TLS_FAILED;
 	switch (-error) {
 	case ECONNREFUSED: return CAUSE_CONNECT_REFUSED;
 	case ETIMEDOUT: return CAUSE_CONNECT_TIMEOUT;
+	case EPROTO: return CAUSE_TLS_FAILED;
 	case EMFILE:
 	case ENFILE: return CAUSE_FILES_EXHAUSTED;
 	case ENOMEM:
@@ -124,7 +127,7 @@ static void connected(struct upstream_conn *uc)
 	io_timer_cancel(ep->ups->io, &uc->timer);
 	weir_pool_opened(ep->pool, uc->slot, uc, now);
 	/* It may have ended in the moment in which it was opened: no other event will tell. The pool may have closed it, too. */
-	if (uc->state != UPSTREAM_CONN_CLOSED && (uc->h1.conn.readable || uc->h1.conn.peer_closed))
+	if (uc->state != UPSTREAM_CONN_CLOSED && conn_has_news(&uc->h1.conn))
 		weir_pool_spoiled(ep->pool, uc->slot, now);
 }
 
@@ -175,12 +178,12 @@ void endpoint_announced(struct endpoint *ep, uint64_t idle_us)
 /* Something happened on a connection that nobody holds. */
 static void idle_conn_on_ready(struct upstream_conn *uc)
 {
-	const struct conn *conn = &uc->h1.conn;
+	struct conn *conn = &uc->h1.conn;
 	uint64_t now_us = io_now_us(uc->endpoint->ups->io);
 
 	if (conn->peer_closed && PLANTED(IDLE_CLOSE_UNNOTICED))
 		return;
-	if (!conn->readable && !conn->peer_closed && conn->error == 0)
+	if (!conn_has_news(conn))
 		return;
 	if (conn->peer_closed)
 		endpoint_saw_idle_close(uc->endpoint, uc, now_us - uc->rests_since_us);
@@ -191,7 +194,10 @@ static void idle_conn_on_ready(struct upstream_conn *uc)
 
 static void conn_on_timer(struct io_timer *timer)
 {
-	connect_failed(container_of(timer, struct upstream_conn, timer), -ETIMEDOUT);
+	struct upstream_conn *uc = container_of(timer, struct upstream_conn, timer);
+
+	/* Once something was sent it stands, and the rest is the handshake. */
+	connect_failed(uc, uc->h1.conn.taken > 0 ? TLS_TIMED_OUT : -ETIMEDOUT);
 }
 
 static void connecting_on_ready(struct upstream_conn *uc)
@@ -234,6 +240,18 @@ static void connect_never_began(struct upstream_conn *uc, int error)
 	open_failed(ep, slot, error);
 }
 
+/* `error` is what conn_connect has told. The same with TLS, which then begins. */
+static int connect_secure(struct upstream_conn *uc, int error)
+{
+	struct endpoint *ep = uc->endpoint;
+
+	if (ep->tls == NULL)
+		return -EPROTO;
+	if (tls_connect(&uc->h1.conn, ep->tls, ep->ups->tls_scratch, ep->server_name, &ep->resumption) < 0)
+		return -ENOMEM;
+	return error == 0 ? conn_connect_result(&uc->h1.conn) : error;
+}
+
 static void on_open(void *owner, uint32_t slot)
 {
 	struct endpoint *ep = owner;
@@ -255,10 +273,14 @@ static void on_open(void *owner, uint32_t slot)
 	if (error < 0 && files_were_spared(ep, error))
 		error = conn_connect(&uc->h1.conn, io, &ep->address);
 	h1_conn_init(&uc->h1, ep->ups->scratch);
+	if (ep->tls_id != 0 && conn_is_open(&uc->h1.conn))
+		error = connect_secure(uc, error);
 	if (error == 0)
 		connected(uc);
 	else if (error == -EINPROGRESS)
 		io_timer_set(io, &uc->timer, deadline_after(io_now_us(io), ep->connect_timeout_us));
+	else if (conn_is_open(&uc->h1.conn))
+		connect_failed(uc, error);
 	else
 		connect_never_began(uc, error);
 }
@@ -424,20 +446,26 @@ static void on_release(struct io_task *task)
 	endpoint_free(ep);
 }
 
-/* Copies both names to behind the endpoint. */
-static void endpoint_name_set(struct endpoint *ep, struct view upstream, struct view address_text)
+/* Copies all names to behind the endpoint. */
+static void endpoint_name_set(struct endpoint *ep, struct view upstream, struct view address_text, struct view server_name)
 {
 	char *names = (char *)(ep + 1);
 
 	memcpy(names, upstream.p, upstream.n);
 	memcpy(names + upstream.n, address_text.p, address_text.n);
 	ep->name = (struct endpoint_name){view_of(names, upstream.n), view_of(names + upstream.n, address_text.n)};
+	names += upstream.n + address_text.n;
+	if (server_name.n > 0)
+		memcpy(names, server_name.p, server_name.n);
+	ep->server_name = view_of(names, server_name.n);
 }
 
 struct endpoint *endpoint_create(struct upstreams *ups, const struct config_upstream *upstream,
 	const struct config_endpoint *config, struct endpoint_budget *budget)
 {
-	struct endpoint *ep = calloc(1, sizeof(*ep) + upstream->name.n + config->address_text.n);
+	char text[ADDRESS_TEXT_MAX];
+	struct view server_name = endpoint_server_name(upstream, config, text);
+	struct endpoint *ep = calloc(1, sizeof(*ep) + upstream->name.n + config->address_text.n + server_name.n);
 
 	if (ep == NULL)
 		return NULL;
@@ -447,7 +475,8 @@ struct endpoint *endpoint_create(struct upstreams *ups, const struct config_upst
 	ep->idle_limit_us = ep->settings.idle_timeout_us;
 	idle_close_init(&ep->idle_close);
 	idle_close_init(&ep->unused_close);
-	endpoint_name_set(ep, upstream->name, config->address_text);
+	ep->tls_id = endpoint_tls_id(upstream);
+	endpoint_name_set(ep, upstream->name, config->address_text, server_name);
 	list_init(&ep->conns);
 	ep->run.on_run = on_run;
 	ep->timer.on_fire = on_timer;
@@ -475,6 +504,8 @@ void endpoint_free(struct endpoint *ep)
 	io_defer_cancel(ep->ups->io, &ep->run);
 	io_defer_cancel(ep->ups->io, &ep->release);
 	weir_pool_free(ep->pool);
+	tls_client_unref(ep->tls);
+	tls_resumption_release(&ep->resumption);
 	endpoint_budget_unref(ep->budget);
 	free(ep);
 }

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "base/slab.h"
+#include "net/tls.h"
 #include "upstream/budgets.h"
 #include "upstream/idle_close.h"
 #include "upstream/upstream.h"
@@ -27,6 +28,10 @@ struct endpoint {
 	uint32_t weight;
 	uint64_t connect_timeout_us;
 	struct weir_pool_config settings;  /* what its pool was created with */
+	uint64_t tls_id;               /* of the TLS settings that it was created with; 0: none */
+	struct view server_name;       /* TLS: asked for and verified; in the memory behind the endpoint */
+	struct tls_client *tls;        /* one reference; NULL: none, or not told yet (upstreams_secure) */
+	struct tls_resumption resumption;
 	struct endpoint_budget *budget;    /* one reference */
 	struct weir_pool *pool;
 	uint64_t roster;               /* the number of the latest that it is in */
@@ -69,6 +74,7 @@ struct roster {
 struct upstreams {
 	struct io *io;
 	struct h1_scratch *scratch;
+	struct tls_scratch *tls_scratch;  /* NULL: no upstream has TLS */
 	const struct config *config;   /* the current one */
 	struct roster *roster;         /* in service: made from it */
 	uint64_t rosters;              /* how many have been in service */
@@ -89,6 +95,13 @@ struct upstreams {
 
 /* How the pools of the upstream's endpoints are to be. */
 struct weir_pool_config endpoint_settings(const struct config_upstream *upstream);
+
+/* The same for the same TLS settings, with the same content of their files; 0: no TLS. */
+uint64_t endpoint_tls_id(const struct config_upstream *upstream);
+
+/* The name that is asked for and verified there; empty: no TLS, or none is asked for. `text` has room for an address. */
+struct view endpoint_server_name(
+	const struct config_upstream *upstream, const struct config_endpoint *config, char text[ADDRESS_TEXT_MAX]);
 
 /* A budget's notify: `owner` is an endpoint. Any thread. */
 void endpoint_notify(void *owner);

@@ -138,7 +138,7 @@ static bool delivered_is_clean(const struct upstream_lease *lease)
 
 	if (!lease->waiter.rested || PLANTED(SURPLUS_BYTES_REUSED))
 		return true;
-	uc->h1.conn.readable = true;
+	conn_look_again(&uc->h1.conn);
 	return conn_is_clean(uc);
 }
 

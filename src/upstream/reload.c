@@ -86,7 +86,14 @@ bool upstream_keeps_pools(const struct config_upstream *before, const struct con
 {
 	struct weir_pool_config a = endpoint_settings(before), b = endpoint_settings(after);
 
-	return same_settings(&a, &b);
+	return same_settings(&a, &b) && endpoint_tls_id(before) == endpoint_tls_id(after);
+}
+
+/* Whether the endpoint goes on as it is: no other pool, and nobody else to speak to. */
+static bool endpoint_serves(const struct endpoint *ep, const struct weir_pool_config *settings, uint64_t tls_id,
+	struct view server_name)
+{
+	return same_settings(&ep->settings, settings) && ep->tls_id == tls_id && view_eq(ep->server_name, server_name);
 }
 
 /* --- making --------------------------------------------------------------------------------------------------------- */
@@ -129,6 +136,8 @@ static struct endpoint_group *group_create(struct upstreams *ups, const struct c
 {
 	struct weir_pool_config settings = endpoint_settings(upstream);
 	struct endpoint_group *group = group_alloc(upstream);
+	uint64_t tls_id = endpoint_tls_id(upstream);
+	char text[ADDRESS_TEXT_MAX];
 
 	if (group == NULL)
 		return NULL;
@@ -136,7 +145,8 @@ static struct endpoint_group *group_create(struct upstreams *ups, const struct c
 		const struct config_endpoint *config = &upstream->endpoints[i];
 		struct endpoint *ep = group_find(before, &config->address, i);
 
-		if (ep == NULL || !same_settings(&ep->settings, &settings))
+		if (ep == NULL ||
+			!endpoint_serves(ep, &settings, tls_id, endpoint_server_name(upstream, config, text)))
 			ep = endpoint_create(ups, upstream, config, budgets[i]);
 		if (ep == NULL) {
 			group_discard(group);

@@ -19,6 +19,8 @@
 
 struct endpoint;
 struct endpoint_budget;
+struct tls_scratch;
+struct tls_set;
 struct upstreams;
 
 /* What an endpoint is called. */
@@ -118,6 +120,13 @@ struct upstreams *upstreams_create(struct io *io, struct h1_scratch *scratch, co
  * Not after upstreams_close. False: out of memory, and nothing has changed.
  */
 bool upstreams_reload(struct upstreams *ups, const struct config *config, struct endpoint_budget *const *budgets);
+
+/*
+ * Behind each of the two above: how endpoints whose upstream has TLS are spoken to from now on. `set` belongs to the same
+ * configuration, and is needed during the call only; NULL: no upstream has TLS. `scratch` is borrowed. An endpoint that needs
+ * TLS and is not told how is not spoken to at all.
+ */
+void upstreams_secure(struct upstreams *ups, const struct tls_set *set, unsigned worker, struct tls_scratch *scratch);
 
 /* Nobody comes any more with a configuration from before the latest reload. Legal when nothing is unsettled. */
 void upstreams_settle(struct upstreams *ups);

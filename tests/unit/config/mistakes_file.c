@@ -156,7 +156,7 @@ static const struct mistake mistakes[] = {
 		"connect: name, address\n"},
 	{VERSION "listeners: [127.0.0.1:80]\n" UPSTREAMS ROUTES,
 		"f:2:13: listeners[0]: found \"127.0.0.1:80\"; allowed: a mapping with these keys: name, address, "
-		"trusted_proxies, half_close, limits, timeouts\n"},
+		"trusted_proxies, half_close, protocols, tls, limits, timeouts\n"},
 	{VERSION LISTENERS "upstreams: {users: 127.0.0.1:81}\n" ROUTES,
 		"f:3:12: upstreams: found a mapping; allowed: a list of 1 to 1000 items; each is a service: name, "
 		"endpoints\n"},
@@ -221,14 +221,37 @@ static const struct mistake mistakes[] = {
 		"(default lifo)\n"},
 	{ROUTE("redirect: {location: /a, status: 304}"),
 		"f:4:53: routes[0].redirect.status: found \"304\"; allowed: 301, 302, 303, 307, 308 (default 302)\n"},
+	/* TLS */
+	{LISTENER("tls: on"), "f:2:51: listeners[0].tls: found \"on\"; allowed: `off`, or a mapping with these keys: "
+			      "certificates, min_version, client_auth, client_ca\n"},
+	{LISTENER("tls: {certificates: []}"),
+		"f:2:66: listeners[0].tls.certificates: found a list without items; allowed: a list of 1 to 256 items; "
+		"each has cert and key\n"},
+	{LISTENER("tls: {certificates: [{cert: /weir/none.pem, key: \"\"}]}"),
+		"f:2:74: listeners[0].tls.certificates[0].cert: the file \"/weir/none.pem\" cannot be read: No such file or "
+		"directory\n"
+		"f:2:95: listeners[0].tls.certificates[0].key: found \"\"; allowed: the path of a file\n"},
+	{LISTENER("tls: {certificates: [{cert: /dev/null, key: /}]}"),
+		"f:2:74: listeners[0].tls.certificates[0].cert: the file \"/dev/null\" cannot be read: it is not a regular "
+		"file\n"
+		"f:2:90: listeners[0].tls.certificates[0].key: the file \"/\" cannot be read: it is not a regular file\n"},
+	{LISTENER("protocols: [h2]"),
+		"f:2:58: listeners[0].protocols[0]: found \"h2\", which is not supported by this version; allowed: a list of "
+		"protocols: [h1]\n"},
+	{UPSTREAM("tls: {cert: f}"),
+		"f:3:77: upstreams[0].tls.cert: the file \"f\" cannot be read: No such file or directory\n"
+		"f:3:77: upstreams[0].tls.cert: a certificate is shown with its `key`, which is missing\n"},
+	{UPSTREAM("tls: {server_name: 10.0.0.1}"),
+		"f:3:84: upstreams[0].tls.server_name: found \"10.0.0.1\"; allowed: a host name, such as users.internal\n"},
+	{VERSION LISTENERS "upstreams: [{name: users, endpoints: [{address: \"unix:/s\"}], tls: {}}]\n" ROUTES,
+		"f:3:67: upstreams[0].tls: an endpoint that is a unix socket has no name to be verified; write "
+		"`server_name`\n"},
 	/* not in this version */
-	{LISTENER("tls: {certificates: []}"), "f:2:46: listeners[0].tls: not supported by this version; take it out\n"},
 	{UPSTREAM("concurrency: auto"),
 		"f:3:65: upstreams[0].concurrency: not supported by this version; take it out\n"},
 	{UPSTREAM("retry: {attempts: 2}"), "f:3:65: upstreams[0].retry: not supported by this version; take it out\n"},
 	{UPSTREAM("health: {passive: {}}"),
 		"f:3:65: upstreams[0].health: not supported by this version; take it out\n"},
-	{UPSTREAM("tls: {}"), "f:3:65: upstreams[0].tls: not supported by this version; take it out\n"},
 	{ROUTE("split: [{upstream: users, weight: 1}]"),
 		"f:4:20: routes[0].split: not supported by this version; take it out\n"},
 	{FORWARD("filters: [{rate_limit: {rate: 1/s}}]"),

@@ -48,6 +48,28 @@ static void test_record_round_trip(void **state)
 	free(packed);
 }
 
+static void test_record_with_tls(void **state)
+{
+	struct record_tls tls = {VIEW("TLSv1.3"), VIEW("TLS_AES_128_GCM_SHA256"), VIEW("a.test"), VIEW(""), true};
+	struct exchange_record record = sample_record();
+	struct entry in, out;
+
+	record.tls = &tls;
+	entry_of_record(&in, &record);
+	char *packed = malloc(entry_size(&in));
+
+	assert_non_null(packed);
+	entry_pack(&in, packed);
+	memset(&in, 0, sizeof(in));
+	entry_unpack(&out, packed);
+	assert_ptr_equal(out.u.record.tls, &out.tls);
+	assert_true(view_eq(out.tls.version, tls.version) && view_eq(out.tls.cipher, tls.cipher));
+	assert_true(view_eq(out.tls.server_name, tls.server_name) && out.tls.client_subject.n == 0);
+	assert_true(out.tls.resumed);
+	assert_true(view_eq(out.u.record.target, record.target) && view_eq(out.u.record.endpoint, record.endpoint));
+	free(packed);
+}
+
 static void test_event_round_trip(void **state)
 {
 	struct entry in = {.kind = ENTRY_EVENT, .u.event = {SAMPLE_WALL_US, 2, VIEW("drain begins")}}, out;
@@ -101,6 +123,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_record_round_trip),
+		cmocka_unit_test(test_record_with_tls),
 		cmocka_unit_test(test_event_round_trip),
 		cmocka_unit_test(test_long_fields_are_cut),
 		cmocka_unit_test(test_empty_views),

@@ -68,6 +68,18 @@ static void test_json(void **state)
 		"\"referer\":\"https://example.com/\",\"upgraded\":false}\n");
 }
 
+static void test_json_of_tls(void **state)
+{
+	struct record_tls tls = {VIEW("TLSv1.3"), VIEW("TLS_AES_128_GCM_SHA256"), VIEW("a.test"), VIEW("CN=client"), true};
+	struct exchange_record record = sample_record();
+
+	record.tls = &tls;
+	line[format_record_json(&record, line)] = '\0';
+	assert_non_null(strstr(line, ",\"tls\":{\"version\":\"TLSv1.3\",\"cipher\":\"TLS_AES_128_GCM_SHA256\","
+				     "\"server_name\":\"a.test\",\"resumed\":true,\"client_verify\":\"ok\","
+				     "\"client_subject\":\"CN=client\"}}\n"));
+}
+
 static void test_json_of_nothing(void **state)
 {
 	struct exchange_record record = {.queue_us = UINT64_MAX, .connect_us = UINT64_MAX, .first_byte_us = UINT64_MAX};
@@ -174,6 +186,7 @@ int main(void)
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_text_of_nothing),
 		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_json_of_tls),
 		cmocka_unit_test(test_json_of_nothing),
 		cmocka_unit_test(test_text_cannot_be_forged),
 		cmocka_unit_test(test_json_cannot_be_forged),
