@@ -10,7 +10,8 @@ from gateway import Lines, eventually, free_port
 
 # What the tests need, and the Debian package that has it.
 PACKAGES = {"curl": "curl", "wrk": "wrk", "ab": "apache2-utils", "h2load": "nghttp2-client", "nginx": "nginx-light",
-            "node": "nodejs", "strace": "strace", "valgrind": "valgrind", "gcc": "gcc", "openssl": "openssl"}
+            "node": "nodejs", "strace": "strace", "valgrind": "valgrind", "gcc": "gcc",
+            "openssl": "openssl"}
 
 PYTHON = "/usr/bin/python3"
 

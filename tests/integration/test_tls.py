@@ -10,10 +10,11 @@ import threading
 import pytest
 
 from authority import authorities
-from gateway import configuration, eventually, free_port, run
+from gateway import configuration, eventually, free_port, run, sanitizer
 from origin import answer_all
 from raw import TIMEOUT, Wire, get, post, response
 from servers import command, tool
+from test_cost import ANSWER, serve_fixed, system_calls
 
 
 class Certificates:
@@ -635,12 +636,46 @@ def test_check_wants_the_same_rules_beside_each_other(certs, tmp_path):
     assert result.returncode == 2 and "has other rules for clients' certificates" in result.stderr
 
 
+# --- cost ------------------------------------------------------------------------------------------------------------
+
+uncounted = pytest.mark.skipif(sanitizer() is not None, reason="what a sanitizer adds is not the program's cost")
+
+
+@uncounted
+def test_system_calls(start, origin, certs, tmp_path):
+    """The same as without TLS: two receives, two sends, and the waiting in between."""
+    gateway = start(secured(certs, origin.serve(serve_fixed), log={"access": "off"}))
+    wire = connect(gateway, certs.ca.client_context())
+
+    def load(n):
+        for _ in range(n):
+            assert wire.ask(get("/", host="one.test")).body == ANSWER[-128:]
+
+    load(10)
+    calls = system_calls(gateway, lambda: load(500), tmp_path)
+    assert (calls.pop("recvfrom"), calls.pop("sendto")) == (1000, 1000)
+    assert calls.pop("epoll_pwait", 0) + calls.pop("epoll_wait", 0) <= 1050
+    assert not calls.keys() - {"restart_syscall", "rt_sigtimedwait", "poll", "ppoll", "rt_sigreturn"}
+
+
+@uncounted
+def test_memory_at_rest(start, origin, certs):
+    """A connection that rests has no buffers, neither ours nor OpenSSL's of 16 KiB each way."""
+    gateway = start(secured(certs, origin.serve()))
+    context = certs.ca.client_context()
+    connect(gateway, context).ask(get("/", host="one.test"))
+    before = gateway.anonymous_bytes()
+    for _ in range(300):
+        connect(gateway, context).ask(get("/", host="one.test"))
+    assert (gateway.anonymous_bytes() - before) / 300 < 24 * 1024
+
+
 # --- many at once ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.threads
 def test_crowd(start, origin, certs):
-    """Connections that come and go on two workers, some of them badly."""
+    """Connections that come and go on two workers, some of them badly, while the contexts are replaced."""
     gateway = start(secured(certs, origin.serve(), workers=2))
     errors = []
 
@@ -662,6 +697,8 @@ def test_crowd(start, origin, certs):
     threads = [threading.Thread(target=client, args=(n,)) for n in range(8)]
     for thread in threads:
         thread.start()
+    for _ in range(3):
+        gateway.reload()
     for thread in threads:
         thread.join(60)
     assert errors == []
