@@ -123,10 +123,10 @@ static void listener_address_read(struct load *l, const struct node *node, void 
 	address_read(l, node, &listener->address_text, &listener->address);
 }
 
-/* Which protocols there are, by their words. A protocol of a later version is refused by name. */
+/* Which protocols there are, by their words. */
 static void protocols_read(struct load *l, const struct node *node, void *out)
 {
-	static const char allowed[] = "a list of protocols: [h1]";
+	static const char allowed[] = "a list of protocols: h1, h2";
 	struct config_listener *listener = out;
 	struct quoted q;
 
@@ -138,7 +138,7 @@ static void protocols_read(struct load *l, const struct node *node, void *out)
 		if (child->kind == NODE_TEXT && view_eq(child->text, VIEW("h1")))
 			listener->protocols |= 1u << CONFIG_PROTOCOL_H1;
 		else if (child->kind == NODE_TEXT && view_eq(child->text, VIEW("h2")))
-			complain(l, child, "found \"h2\", which is not supported by this version; allowed: %s", allowed);
+			listener->protocols |= 1u << CONFIG_PROTOCOL_H2;
 		else
 			complain(l, child, "found %s; allowed: %s", node_describe(&q, child), allowed);
 	}
@@ -163,8 +163,11 @@ static void listener_check(struct load *l, const struct node *map, void *out)
 {
 	struct config_listener *listener = out;
 
-	if (listener->protocols == 0)
-		listener->protocols = 1u << CONFIG_PROTOCOL_H1;
+	if (listener->protocols != 0)
+		return;
+	listener->protocols = 1u << CONFIG_PROTOCOL_H1;
+	if (listener->tls.enabled)
+		listener->protocols |= 1u << CONFIG_PROTOCOL_H2;
 }
 
 const struct section listener_section = {KEYS(listener_keys), .check = listener_check};

@@ -290,6 +290,14 @@ static void client_refuse(struct client *c, enum cause cause, const char *why)
 	exchange_refuse(c, &c->h1.stream, cause, why);
 }
 
+static void client_head_begins(struct client *c)
+{
+	if (c->state != CLIENT_IDLE)
+		return;
+	c->state = CLIENT_HEAD;
+	c->head_us = now_us(c);
+}
+
 /* Tries to take a head from what is unread. True: it became an exchange, or was refused. */
 static bool client_take_head(struct client *c, const struct h1_limits *limits)
 {
@@ -298,14 +306,12 @@ static bool client_take_head(struct client *c, const struct h1_limits *limits)
 	/* An empty line behind the last request is no beginning of the next (RFC 9112 §2.2): the connection stays idle. */
 	if (c->state == CLIENT_IDLE && view_eq(c->h1.unread, VIEW("\r\n")))
 		return false;
-	if (c->state == CLIENT_IDLE) {
-		c->state = CLIENT_HEAD;
-		c->head_us = now_us(c);
-	}
+	client_head_begins(c);
 	struct h1_result result = h1_conn_read_request(&c->h1, limits, &m);
 
 	if (result.status == H1_MORE)
 		return false;
+	c->speaks_h1 = true;
 	if (result.status == H1_BAD) {
 		client_refuse(c, result.cause, result.why);
 		return true;
@@ -316,10 +322,25 @@ static bool client_take_head(struct client *c, const struct h1_limits *limits)
 	return true;
 }
 
-/* Its first bytes are the preface of HTTP/2. */
-static bool client_speaks_h2(const struct client *c)
+/* How far its first bytes are the preface of HTTP/2, where it may speak that: with TLS it has said so before. */
+static enum h1_status client_preface(const struct client *c)
 {
-	return c->head_us == 0 && c->h1.unread.n > 0 && h2_preface(c->h1.unread) == H1_DONE;
+	bool unknown = !c->speaks_h1 && c->h1.conn.tls == NULL && c->h1.unread.n > 0;
+
+	if (!unknown || !(c->listener->config->protocols & 1u << CONFIG_PROTOCOL_H2))
+		return H1_BAD;
+	return h2_preface(c->h1.unread);
+}
+
+/* Takes what is unread for what it is. True: the client does something else now. */
+static bool client_take(struct client *c, const struct h1_limits *limits)
+{
+	switch (client_preface(c)) {
+	case H1_DONE: client_session_begin(c); return true;
+	case H1_MORE: client_head_begins(c); return false;
+	case H1_BAD: break;
+	}
+	return c->h1.unread.n > 0 && client_take_head(c, limits);
 }
 
 static void client_serve(struct client *c)
@@ -328,11 +349,7 @@ static void client_serve(struct client *c)
 	ssize_t got;
 
 	do {
-		if (client_speaks_h2(c)) {
-			client_session_begin(c);
-			return;
-		}
-		if (c->h1.unread.n > 0 && client_take_head(c, &limits))
+		if (client_take(c, &limits))
 			return;
 		got = h1_conn_fill(&c->h1, client_input_max(c));
 	} while (got > 0);
@@ -342,6 +359,19 @@ static void client_serve(struct client *c)
 		client_refuse(c, CAUSE_HEADERS_TOO_LARGE, NULL);
 	else
 		client_close(c);
+}
+
+/* Nothing was received yet. A client that may speak both tells by its first bytes, or by TLS. */
+static void client_begin(struct client *c)
+{
+	const struct tls_facts *tls = tls_facts(&c->h1.conn);
+	unsigned protocols = c->listener->config->protocols;
+	bool h2 = tls != NULL ? tls->protocol == CONFIG_PROTOCOL_H2 : protocols == 1u << CONFIG_PROTOCOL_H2;
+
+	if (h2)
+		client_session_begin(c);
+	else
+		client_idle(c);
 }
 
 /* --- the handshake ---------------------------------------------------------------------------------------------------- */
@@ -366,7 +396,7 @@ static void client_shake(struct client *c)
 	c->listener->handshakes--;
 	c->worker->stats.tls_handshakes++;
 	c->worker->stats.tls_handshakes_resumed += tls_facts(&c->h1.conn)->resumed;
-	client_idle(c);
+	client_begin(c);
 }
 
 /* Its listener has TLS. A context that is not there is no reason to go on without. */
@@ -536,7 +566,7 @@ int client_accept(struct worker_listener *listener)
 	else if (listener->config->tls.enabled)
 		client_begin_handshake(c);
 	else
-		client_idle(c);
+		client_begin(c);
 	return 0;
 }
 

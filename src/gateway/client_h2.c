@@ -235,7 +235,8 @@ void client_session_begin(struct client *c)
 	}
 	c->session = session;
 	c->state = CLIENT_SESSION;
-	h2_conn_take(&session->h2, bytes);
+	if (bytes.n > 0)
+		h2_conn_take(&session->h2, bytes);
 	h1_conn_rest(&c->h1);
 	client_session_on_ready(c);
 }

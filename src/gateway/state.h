@@ -171,6 +171,7 @@ struct client {
 	uint8_t next;                      /* enum client_next, while FLUSHING */
 	uint8_t trusted;                   /* the peer is in trusted_proxies; of requests to come */
 	uint8_t says_close;                /* its last request will be followed by none */
+	uint8_t speaks_h1;                 /* its first bytes were a request of HTTP/1 */
 	uint8_t beyond_limit;              /* it is here only to be told so, and does not count as a connection */
 	uint8_t peer_kind;                 /* enum peer_kind */
 	uint8_t peer_len;

@@ -336,6 +336,12 @@ static inline uint64_t h2_stream_unsent(const struct h2_stream *stream)
 	return stream->unsent_bytes;
 }
 
+/* The same, but only of what a flush (h2_session_keep_out) has left. The stream will be ready when it is 0. */
+static inline uint64_t h2_stream_left(const struct h2_stream *stream)
+{
+	return stream->waiting ? stream->unsent_bytes : 0;
+}
+
 /* Whether it carries nothing more, in either direction. */
 static inline bool h2_stream_is_over(const struct h2_stream *stream)
 {

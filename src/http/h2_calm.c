@@ -72,6 +72,7 @@ void h2_earn(struct h2_session *s, uint32_t noise)
 {
 	uint32_t room = H2_NOISE_MAX - s->budget.noise;
 
+	s->budget.barren = false;
 	s->budget.barren_bytes = 0;
 	s->budget.noise += noise < room ? noise : room;
 }

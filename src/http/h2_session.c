@@ -266,13 +266,13 @@ void h2_session_receive(struct h2_session *s, struct view bytes, uint64_t now_us
 	s->now_us = now_us;
 	if (s->state != H2_OPEN || bytes.n == 0)
 		return;
-	h2_noise_of_bytes(s, bytes.n);
-	if (s->state != H2_OPEN)
-		return;
+	s->budget.barren = true;
 	ssize_t taken = nghttp2_session_mem_recv(s->engine, (const uint8_t *)bytes.p, bytes.n);
 
 	if (taken < 0)
 		engine_failed(s, taken);
+	else if (s->budget.barren)
+		h2_noise_of_bytes(s, bytes.n);
 }
 
 void h2_session_keep_in(struct h2_session *s)

@@ -93,6 +93,7 @@ struct h2_budget {
 	uint64_t debt;         /* not yet forgiven */
 	uint64_t forgiven_us;  /* until when */
 	uint64_t barren_bytes; /* received since something useful came or went */
+	bool barren;                   /* nothing of use was in what is being received */
 	uint32_t noise;        /* that the peer may still make */
 };
 

@@ -149,6 +149,9 @@ enum h1_piece h2_side_read_body(struct h2_side *s, struct view *data, const char
 {
 	enum h1_piece piece = h2_stream_read_body(&s->h2, data, why);
 
+	/* The peer may send more now, and is to be told so. */
+	if (piece == H1_PIECE_DATA)
+		h2_conn_send_soon(s->conn);
 	return piece == H1_PIECE_BAD && s->h2.fate != H2_MALFORMED ? H1_PIECE_MORE : piece;
 }
 
@@ -157,7 +160,7 @@ struct view h2_side_read_raw(struct h2_side *s)
 	struct view data;
 	const char *why;
 
-	return h2_stream_read_body(&s->h2, &data, &why) == H1_PIECE_DATA ? data : view_of(NULL, 0);
+	return h2_side_read_body(s, &data, &why) == H1_PIECE_DATA ? data : view_of(NULL, 0);
 }
 
 bool h2_side_is_unsent(const struct h2_side *s)

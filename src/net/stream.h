@@ -79,7 +79,7 @@ static inline bool stream_peer_closed(const struct stream *s)
 static inline uint32_t stream_unsent(const struct stream *s)
 {
 	if (stream_is_h2(s))
-		return (uint32_t)h2_stream_unsent(&stream_h2(s)->h2);
+		return (uint32_t)h2_stream_left(&stream_h2(s)->h2);
 	return buf_len(&stream_h1(s)->conn.out);
 }
 
@@ -87,7 +87,7 @@ static inline uint32_t stream_unsent(const struct stream *s)
 static inline bool stream_blocked(const struct stream *s)
 {
 	if (stream_is_h2(s))
-		return h2_stream_unsent(&stream_h2(s)->h2) > H2_AHEAD_BYTES;
+		return h2_stream_left(&stream_h2(s)->h2) > H2_AHEAD_BYTES;
 	return stream_unsent(s) > 0;
 }
 

@@ -235,9 +235,8 @@ static const struct mistake mistakes[] = {
 		"f:2:74: listeners[0].tls.certificates[0].cert: the file \"/dev/null\" cannot be read: it is not a regular "
 		"file\n"
 		"f:2:90: listeners[0].tls.certificates[0].key: the file \"/\" cannot be read: it is not a regular file\n"},
-	{LISTENER("protocols: [h2]"),
-		"f:2:58: listeners[0].protocols[0]: found \"h2\", which is not supported by this version; allowed: a list of "
-		"protocols: [h1]\n"},
+	{LISTENER("protocols: [h3]"),
+		"f:2:58: listeners[0].protocols[0]: found \"h3\"; allowed: a list of protocols: h1, h2\n"},
 	{UPSTREAM("tls: {cert: f}"),
 		"f:3:77: upstreams[0].tls.cert: the file \"f\" cannot be read: No such file or directory\n"
 		"f:3:77: upstreams[0].tls.cert: a certificate is shown with its `key`, which is missing\n"},

@@ -689,7 +689,7 @@ static void test_rsa_beside_ec(void **state)
 
 static void test_alpn(void **state)
 {
-	static const unsigned char h2_only[] = "\x02h2";
+	static const unsigned char h2[] = "\x02h2", h3[] = "\x02h3";
 	struct rig rig;
 	const unsigned char *chosen;
 	unsigned n;
@@ -700,7 +700,11 @@ static void test_alpn(void **state)
 	assert_view(view_of((const char *)chosen, n), "http/1.1");
 	assert_int_equal(tls_facts(&rig.server.conn)->protocol, CONFIG_PROTOCOL_H1);
 	rig_part(&rig);
-	SSL_CTX_set_alpn_protos(tls_set_client(rig.set, 0, 0)->ctx, h2_only, 3);
+	SSL_CTX_set_alpn_protos(tls_set_client(rig.set, 0, 0)->ctx, h2, 3);
+	rig_meet(&rig, 0, "one.test");
+	assert_int_equal(tls_facts(&rig.server.conn)->protocol, CONFIG_PROTOCOL_H2);
+	rig_part(&rig);
+	SSL_CTX_set_alpn_protos(tls_set_client(rig.set, 0, 0)->ctx, h3, 3);
 	rig_connect(&rig, 0, "one.test");
 	rig_shake(&rig);
 	assert_string_equal(tls_error_text(rig.client.handshake_error), "tlsv1 alert no application protocol");
