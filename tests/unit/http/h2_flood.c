@@ -1,5 +1,6 @@
 /*
- * Peers that mean harm: each flood ends the connection before it costs much, and honest peers that look like one do not.
+ * Peers that mean harm: each flood ends the connection before it costs much, and honest peers that look like one do
+ * not.
  */
 #include "h2_rig.h"
 
@@ -76,7 +77,10 @@ static void assert_ended(struct rig *rig)
 	assert_true(h2_session_must_close(rig->server.session));
 }
 
-/* --- what ends ---------------------------------------------------------------------------------------------------------- */
+/*
+ * --- what ends
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static void rapid_reset(struct bytes *frames, uint32_t n)
 {
@@ -294,6 +298,44 @@ static void a_block_without_end_ends_the_connection(void **state)
 	}
 }
 
+/* Before anything of it can be decompressed into a field: RFC 7541 §6.3, again and again. */
+static void a_block_of_nothing_ends_the_connection(void **state)
+{
+	struct rig rig;
+	struct bytes frames = {0};
+	char sizes[16384];
+	unsigned count = 0;
+
+	memset(sizes, 0x20, sizeof(sizes));
+	init(&rig);
+	put_frame(&frames, F_HEADERS, END_STREAM, 1, view_of(sizes, sizeof(sizes)));
+	for (; count < 1000 && h2_session_wants_read(rig.server.session); count++) {
+		send_frames(&rig, &frames);
+		put_frame(&frames, F_CONTINUATION, 0, 1, view_of(sizes, sizeof(sizes)));
+	}
+	assert_true(count < 8);
+	assert_ended(&rig);
+	bytes_free(&frames);
+	release(&rig);
+}
+
+static void empty_frames_of_a_block_are_glitches(void **state)
+{
+	struct rig rig;
+	struct bytes frames = {0}, block = {0};
+
+	init(&rig);
+	put_block(&block, START);
+	put_frame(&frames, F_HEADERS, END_STREAM, 1, view_of("", 0));
+	put_frame(&frames, F_CONTINUATION, 0, 1, view_of(block.p, block.n));
+	put_frame(&frames, F_CONTINUATION, END_HEADERS, 1, view_of("", 0));
+	bytes_free(&block);
+	send_frames(&rig, &frames);
+	assert_int_equal(h2_session_facts(rig.server.session).glitches, 2);
+	assert_int_equal(rig.server.asked, 1);
+	release(&rig);
+}
+
 /* One byte that stands for 4 KB, many times. */
 static void a_bomb_ends_the_connection(void **state)
 {
@@ -389,7 +431,10 @@ static void a_drain_comes_first(void **state)
 	release(&rig);
 }
 
-/* --- what does not ------------------------------------------------------------------------------------------------------ */
+/*
+ * --- what does not
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 static void time_forgives(void **state)
 {
@@ -529,6 +574,8 @@ int main(void)
 		cmocka_unit_test(floods_end_the_connection),
 		cmocka_unit_test(a_flood_in_one_piece_ends_as_soon),
 		cmocka_unit_test(a_block_without_end_ends_the_connection),
+		cmocka_unit_test(a_block_of_nothing_ends_the_connection),
+		cmocka_unit_test(empty_frames_of_a_block_are_glitches),
 		cmocka_unit_test(a_bomb_ends_the_connection),
 		cmocka_unit_test(a_bomb_of_crumbs_is_refused),
 		cmocka_unit_test(memory_has_a_cap),
