@@ -36,6 +36,7 @@ enum h2_error {
 	H2_PROTOCOL_ERROR = 0x1,
 	H2_INTERNAL_ERROR = 0x2,
 	H2_FLOW_CONTROL_ERROR = 0x3,
+	H2_STREAM_CLOSED = 0x5,
 	H2_REFUSED_STREAM = 0x7,
 	H2_CANCEL = 0x8,
 	H2_CONNECT_ERROR = 0xa,
@@ -100,7 +101,7 @@ struct h2_owner {
 	size_t scratch_bytes;
 };
 
-/* --- sessions ----------------------------------------------------------------------------------------------------- */
+/* --- sessions --------------------------------------------------------------------------------------------------- */
 
 /* H1_DONE: these are the first bytes of HTTP/2 (RFC 9113 §3.4). H1_MORE: they may become so. H1_BAD: something else. */
 enum h1_status h2_preface(struct view bytes);
@@ -186,7 +187,7 @@ struct h2_facts {
 
 struct h2_facts h2_session_facts(const struct h2_session *session);
 
-/* --- streams ------------------------------------------------------------------------------------------------------ */
+/* --- streams ---------------------------------------------------------------------------------------------------- */
 
 /* How far a direction has come. */
 enum h2_way {

@@ -52,10 +52,7 @@ void h2_block_release(struct h2_session *s)
 	*b = (struct h2_block){.since_us = UINT64_MAX};
 }
 
-/*
- * --- room
- * -------------------------------------------------------------------------------------------------------------
- */
+/* --- room ------------------------------------------------------------------------------------------------------- */
 
 /* What pointed into the text points into it again when it has moved. */
 static void rebase(struct h2_block *b, const char *from)
@@ -148,10 +145,7 @@ static bool put_pseudo(struct h2_block *b, struct view name, struct view value)
 	return true;
 }
 
-/*
- * --- limits
- * -----------------------------------------------------------------------------------------------------------
- */
+/* --- limits ----------------------------------------------------------------------------------------------------- */
 
 static void refuse(struct h2_block *b, enum cause cause, const char *why)
 {

@@ -32,10 +32,7 @@ void h2_session_forget_stream(struct h2_session *s, int32_t id)
 	nghttp2_session_set_stream_user_data(s->engine, id, &released);
 }
 
-/*
- * --- heads
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- heads ------------------------------------------------------------------------------------------------------ */
 
 /* A response's head until the final one has come, and trailers after that. */
 static enum h2_block_kind block_kind(struct h2_session *s, const nghttp2_frame *frame)
@@ -205,10 +202,7 @@ static void block_received(struct h2_session *s, const nghttp2_frame *frame)
 	h2_block_end(s);
 }
 
-/*
- * --- frames
- * -----------------------------------------------------------------------------------------------------------
- */
+/* --- frames ----------------------------------------------------------------------------------------------------- */
 
 static bool is_known(struct h2_session *s, int32_t id)
 {
@@ -368,6 +362,8 @@ static int on_stream_close(nghttp2_session *engine, int32_t id, uint32_t code, v
 
 	if (stream == NULL || stream->fate != H2_LIVE)
 		return h2_go_on(s);
+	if (code != NGHTTP2_NO_ERROR)
+		h2_wire_note_reset(s, id);
 	if (code == NGHTTP2_NO_ERROR) {
 		h2_forgive(s);
 		h2_stream_over(stream, H2_COMPLETE, code);
@@ -380,10 +376,7 @@ static int on_stream_close(nghttp2_session *engine, int32_t id, uint32_t code, v
 	return h2_go_on(s);
 }
 
-/*
- * --- what goes out
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- what goes out ---------------------------------------------------------------------------------------------- */
 
 /* nghttp2 ends the session. Its reason is kept: it knows best. */
 static void goaway_sent(struct h2_session *s, const nghttp2_frame *frame)
@@ -404,7 +397,12 @@ static int on_frame_send(nghttp2_session *engine, const nghttp2_frame *frame, vo
 
 	switch (frame->hd.type) {
 	case NGHTTP2_GOAWAY: goaway_sent(s, frame); break;
+	case NGHTTP2_RST_STREAM: h2_wire_note_reset(s, frame->hd.stream_id); break;
 	case NGHTTP2_DATA: h2_earn(s, H2_NOISE_PER_PIECE); break;
+	case NGHTTP2_HEADERS:
+		if (s->role == H2_CLIENT && frame->hd.stream_id > s->last_id)
+			s->last_id = frame->hd.stream_id;
+		break;
 	}
 	if (frame->hd.type > NGHTTP2_HEADERS || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
 		return 0;

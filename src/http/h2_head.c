@@ -77,10 +77,7 @@ static enum framing framing_of(const struct message *m, bool has_content)
 	return m->has_length ? FRAMING_LENGTH : FRAMING_CHUNKED;
 }
 
-/*
- * --- requests
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- requests --------------------------------------------------------------------------------------------------- */
 
 /*
  * RFC 9113 §8.3.1: Host must not contradict :authority. One host is routed on, and it is read as strictly as in
@@ -168,10 +165,7 @@ const char *h2_block_judge_request(struct h2_session *s, bool end_stream, struct
 	return NULL;
 }
 
-/*
- * --- responses
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- responses -------------------------------------------------------------------------------------------------- */
 
 /* RFC 9110 §15: three digits, which nghttp2 has seen to. */
 static const char *read_status(const struct h2_block *b, struct message *m)
@@ -214,10 +208,7 @@ const char *h2_block_judge_response(
 	return NULL;
 }
 
-/*
- * --- both
- * -------------------------------------------------------------------------------------------------------------
- */
+/* --- both ------------------------------------------------------------------------------------------------------- */
 
 void h2_block_judge_trailers(struct h2_session *s, struct message *m)
 {

@@ -16,10 +16,7 @@ enum {
 	PIECE_BYTES_MIN = 1024,  /* with less room than that a piece of content waits for the next write */
 };
 
-/*
- * --- heads
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- heads ------------------------------------------------------------------------------------------------------ */
 
 struct h1_writer h2_stream_begin_head(struct h2_stream *stream, size_t room)
 {
@@ -118,10 +115,7 @@ bool h2_stream_end_head(struct h2_stream *stream, struct h1_writer *w, enum fram
 	return put_response(stream, &fields, framing != FRAMING_NONE);
 }
 
-/*
- * --- content
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- content ---------------------------------------------------------------------------------------------------- */
 
 /* There is more, or the end: nghttp2 may have given up asking. */
 static void resume(struct h2_stream *stream)
@@ -181,10 +175,7 @@ void h2_stream_drop_out(struct h2_stream *stream)
 	list_remove(&stream->unsent_node);
 }
 
-/*
- * --- the end
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- the end ---------------------------------------------------------------------------------------------------- */
 
 static struct view copy_lower(struct arena *arena, struct view name)
 {
@@ -237,10 +228,7 @@ void h2_stream_put_end(struct h2_stream *stream, const struct message *trailers)
 	resume(stream);
 }
 
-/*
- * --- what nghttp2 asks for
- * ------------------------------------------------------------------------------------------------
- */
+/* --- what nghttp2 asks for -------------------------------------------------------------------------------------- */
 
 /* Everything is written with this piece: END_STREAM goes with it, or with the trailers behind it. */
 static int write_end(struct h2_session *s, const struct h2_stream *stream, uint32_t *flags)

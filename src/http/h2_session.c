@@ -40,10 +40,7 @@ enum h1_status h2_preface(struct view bytes)
 	return n == sizeof(magic) - 1 ? H1_DONE : H1_MORE;
 }
 
-/*
- * --- life
- * -----------------------------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------------------------- */
 
 /*
  * What a peer that counts as RFC 9113 §6.5.2 does may send us: 32 bytes go with each field there, and 4 in our
@@ -154,10 +151,7 @@ void h2_session_free(struct h2_session *s)
 	free(s);
 }
 
-/*
- * --- the end
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- the end ---------------------------------------------------------------------------------------------------- */
 
 static void lose_streams(struct h2_session *s)
 {
@@ -255,10 +249,17 @@ bool h2_session_must_close(const struct h2_session *s)
 	return s->streams == 0 && !h2_session_wants_write(s) && !nghttp2_session_want_read(s->engine);
 }
 
-/*
- * --- bytes
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- bytes ------------------------------------------------------------------------------------------------------ */
+
+void h2_session_give_engine(struct h2_session *s, struct view bytes)
+{
+	if (bytes.n == 0 || s->state > H2_CLOSING)
+		return;
+	ssize_t taken = nghttp2_session_mem_recv(s->engine, (const uint8_t *)bytes.p, bytes.n);
+
+	if (taken < 0)
+		engine_failed(s, taken);
+}
 
 void h2_session_receive(struct h2_session *s, struct view bytes, uint64_t now_us)
 {
@@ -267,11 +268,11 @@ void h2_session_receive(struct h2_session *s, struct view bytes, uint64_t now_us
 	if (s->state != H2_OPEN || bytes.n == 0)
 		return;
 	s->budget.barren = true;
-	ssize_t taken = nghttp2_session_mem_recv(s->engine, (const uint8_t *)bytes.p, bytes.n);
-
-	if (taken < 0)
-		engine_failed(s, taken);
-	else if (s->budget.barren)
+	if (s->role == H2_CLIENT)
+		h2_wire_receive(s, bytes);
+	else
+		h2_session_give_engine(s, bytes);
+	if (s->budget.barren && s->state == H2_OPEN)
 		h2_noise_of_bytes(s, bytes.n);
 }
 
@@ -377,10 +378,7 @@ bool h2_session_wants_read(const struct h2_session *s)
 	return nghttp2_session_get_outbound_queue_size(s->engine) < H2_QUEUE_MAX;
 }
 
-/*
- * --- questions
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- questions -------------------------------------------------------------------------------------------------- */
 
 static bool is_going_away(const struct h2_session *s)
 {

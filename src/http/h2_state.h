@@ -3,6 +3,7 @@
  * nghttp2, which does the frames, the header compression and the states of streams.
  *
  *     h2_session.c   life, receiving, writing, ending                      what the owner of a session calls
+ *     h2_wire.c      frames that a client must look at before nghttp2
  *     h2_events.c    what nghttp2 calls: frames, heads, content, closing
  *     h2_block.c     one header block being received: fields are collected
  *     h2_head.c      a whole block: judged, and made a message
@@ -30,6 +31,7 @@ enum {
 	H2_NOISE_PER_HEAD = 8,            /* that it earns with a head */
 	H2_NOISE_PER_PIECE = 3,           /* that it earns with a frame of content that it gets: two windows and a PING */
 	H2_WHY_BYTES = 96,
+	H2_RESETS_KEPT = 64,              /* streams that a client remembers to have reset */
 };
 
 enum h2_state {
@@ -97,6 +99,16 @@ struct h2_budget {
 	uint32_t noise;        /* that the peer may still make */
 };
 
+/* Where a client stands in the frames that come, and the streams that it has reset. */
+struct h2_wire {
+	unsigned char head[H2_FRAME_HEAD_BYTES];
+	uint8_t head_bytes;
+	uint32_t payload_left;
+	uint32_t resets;                    /* in all */
+	int32_t reset_ids[H2_RESETS_KEPT];  /* the last of them, going round */
+	int32_t forgotten_id;               /* the largest that was and is no longer among them */
+};
+
 struct h2_session {
 	nghttp2_session *engine;
 	enum h2_role role;
@@ -108,8 +120,8 @@ struct h2_session {
 	struct h2_owner owner;
 	uint64_t now_us;              /* of the call that is under way */
 	uint64_t stalled_since_us;
-	int32_t last_id;              /* server: the largest number of a stream that the peer has used */
-	uint32_t ids;                 /* how many it has used */
+	int32_t last_id;              /* the largest number of a stream that the client has used */
+	uint32_t ids;                 /* how many it has used: known to a server */
 	uint32_t streams;             /* not released */
 	uint32_t error;
 	const char *why;
@@ -122,6 +134,7 @@ struct h2_session {
 	struct list unsent;           /* streams with content to be written */
 	struct h2_block block;
 	struct h2_budget budget;
+	struct h2_wire wire;
 	struct view pending;          /* of a frame, in nghttp2's memory until it is asked for the next */
 	char *to;                     /* where h2_session_write has come */
 	size_t room;
@@ -131,7 +144,7 @@ struct h2_session {
 	char last[H2_GOAWAY_BYTES];   /* the last GOAWAY */
 };
 
-/* --- h2_session.c ------------------------------------------------------------------------------------------------- */
+/* --- h2_session.c ----------------------------------------------------------------------------------------------- */
 
 /* Ends it, and says why: one static sentence. Nothing when it is not open. */
 void h2_session_fail(struct h2_session *s, enum h2_error code, const char *why);
@@ -139,7 +152,18 @@ void h2_session_fail(struct h2_session *s, enum h2_error code, const char *why);
 /* The other half of a drain that has begun with a notice. */
 void h2_session_drain_finally(struct h2_session *s);
 
-/* --- h2_events.c -------------------------------------------------------------------------------------------------- */
+/* Bytes for nghttp2. */
+void h2_session_give_engine(struct h2_session *s, struct view bytes);
+
+/* --- h2_wire.c -------------------------------------------------------------------------------------------------- */
+
+/* Client: all bytes that come. */
+void h2_wire_receive(struct h2_session *s, struct view bytes);
+
+/* Client: the peer may not know yet that this stream is over. */
+void h2_wire_note_reset(struct h2_session *s, int32_t id);
+
+/* --- h2_events.c ------------------------------------------------------------------------------------------------ */
 
 /* What nghttp2 is to call. */
 void h2_events_callbacks(nghttp2_session_callbacks *callbacks);
@@ -153,7 +177,7 @@ bool h2_session_was_released(struct h2_session *s, int32_t id);
 /* Marks it so. */
 void h2_session_forget_stream(struct h2_session *s, int32_t id);
 
-/* --- h2_block.c --------------------------------------------------------------------------------------------------- */
+/* --- h2_block.c ------------------------------------------------------------------------------------------------- */
 
 void h2_block_begin(struct h2_session *s, enum h2_block_kind kind);
 
@@ -172,7 +196,7 @@ bool h2_block_put_field(struct h2_block *b, struct view name, struct view value)
 /* Room for so many more bytes of text. False: memory is out. */
 bool h2_block_room(struct h2_block *b, size_t n);
 
-/* --- h2_head.c ---------------------------------------------------------------------------------------------------- */
+/* --- h2_head.c -------------------------------------------------------------------------------------------------- */
 
 /* Judges a whole request, and makes it one of HTTP/1.1. NULL, or why it is malformed. */
 const char *h2_block_judge_request(struct h2_session *s, bool end_stream, struct message *m);
@@ -187,7 +211,7 @@ void h2_block_judge_trailers(struct h2_session *s, struct message *m);
 /* Copies a message that points into the block into the stream's arena. NULL: the arena is exhausted. */
 struct h2_head *h2_block_copy(struct h2_session *s, struct h2_stream *stream, const struct message *m);
 
-/* --- h2_stream.c -------------------------------------------------------------------------------------------------- */
+/* --- h2_stream.c ------------------------------------------------------------------------------------------------ */
 
 /* Memory of any content becomes a stream, counted. */
 void h2_stream_begin(struct h2_session *s, struct h2_stream *stream, int32_t id);
@@ -207,7 +231,7 @@ void h2_stream_take(struct h2_stream *stream, struct view data);
 /* What is borrowed of received bytes is copied. */
 void h2_stream_keep_in(struct h2_stream *stream);
 
-/* --- h2_text.c ---------------------------------------------------------------------------------------------------- */
+/* --- h2_text.c -------------------------------------------------------------------------------------------------- */
 
 /* A head as nghttp2 wants it. */
 struct h2_fields {
@@ -228,7 +252,7 @@ bool h2_text_read(struct view text, enum h2_role role, struct view scheme, struc
 /* Makes a request that asks for a WebSocket an extended CONNECT; or a 101 that grants one a 200. */
 void h2_text_extend(struct h2_fields *fields, enum h2_role role);
 
-/* --- h2_put.c ----------------------------------------------------------------------------------------------------- */
+/* --- h2_put.c --------------------------------------------------------------------------------------------------- */
 
 /* What is lent is copied. */
 void h2_stream_keep_out(struct h2_stream *stream);
@@ -239,7 +263,7 @@ void h2_stream_drop_out(struct h2_stream *stream);
 /* nghttp2 wants a frame of content written to s->to, behind its head. 0, or an error of nghttp2. */
 int h2_put_frame(struct h2_session *s, const nghttp2_frame *frame, const uint8_t *head);
 
-/* --- h2_calm.c ---------------------------------------------------------------------------------------------------- */
+/* --- h2_calm.c -------------------------------------------------------------------------------------------------- */
 
 void h2_budget_init(struct h2_session *s);
 
@@ -261,7 +285,7 @@ void h2_forgive(struct h2_session *s);
 /* An allocator that counts for the session. */
 nghttp2_mem h2_memory(struct h2_session *s);
 
-/* --- small things ------------------------------------------------------------------------------------------------- */
+/* --- small things ----------------------------------------------------------------------------------------------- */
 
 static inline struct view h2_view(const uint8_t *p, size_t n)
 {

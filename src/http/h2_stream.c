@@ -45,10 +45,7 @@ void h2_session_open(struct h2_session *s, struct h2_stream *stream)
 		h2_stream_over(stream, H2_REFUSED, s->error);
 }
 
-/*
- * --- windows
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- windows ---------------------------------------------------------------------------------------------------- */
 
 /* The peer may send so much more: on the connection, and on the stream if it goes on. */
 static void give_back(struct h2_stream *stream, size_t n)
@@ -86,10 +83,7 @@ static void drop_in(struct h2_stream *stream)
 	give_back(stream, stream->unread_bytes);
 }
 
-/*
- * --- the end
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- the end ---------------------------------------------------------------------------------------------------- */
 
 void h2_stream_over(struct h2_stream *stream, enum h2_fate fate, uint32_t code)
 {
@@ -145,10 +139,7 @@ void h2_stream_release(struct h2_stream *stream)
 	s->streams--;
 }
 
-/*
- * --- content
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- content ---------------------------------------------------------------------------------------------------- */
 
 /* Copies what is borrowed. No more than the stream's window comes together: nghttp2 sees to that. */
 void h2_stream_keep_in(struct h2_stream *stream)
@@ -243,10 +234,7 @@ bool h2_stream_has_input(const struct h2_stream *stream)
 	return has_content(stream) || stream->in == H2_WAY_ENDED || stream->fate != H2_LIVE;
 }
 
-/*
- * --- heads
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- heads ------------------------------------------------------------------------------------------------------ */
 
 struct h1_result h2_stream_read_head(struct h2_stream *stream, struct message *m, struct view *scheme)
 {

@@ -62,10 +62,7 @@ static void release(struct world *w, struct owned *owned)
 	w->streams--;
 }
 
-/*
- * --- what a message must be
- * -----------------------------------------------------------------------------------------
- */
+/* --- what a message must be ------------------------------------------------------------------------------------- */
 
 static void check_view(struct view v)
 {
@@ -114,10 +111,7 @@ static void note(struct world *w, struct view v)
 		CHECK(buf_append(&w->heads, v, UINT32_MAX / 2));
 }
 
-/*
- * --- what owners do
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- what owners do --------------------------------------------------------------------------------------------- */
 
 static void put_something(struct world *w, struct owned *owned)
 {
@@ -231,10 +225,7 @@ static void ask(struct world *w)
 	}
 }
 
-/*
- * --- the session
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- the session ------------------------------------------------------------------------------------------------ */
 
 static void check_session(struct world *w)
 {

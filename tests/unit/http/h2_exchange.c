@@ -378,10 +378,7 @@ static void text_that_is_no_head_is_refused(void **state)
 	rig_release(&rig);
 }
 
-/*
- * --- out of order
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- out of order ----------------------------------------------------------------------------------------------- */
 
 static struct h2_stream *accept(struct rig *rig)
 {
@@ -592,10 +589,7 @@ static void a_client_opens_no_more_than_it_may(void **state)
 	rig_release(&rig);
 }
 
-/*
- * --- the end of a session
- * ---------------------------------------------------------------------------------------------
- */
+/* --- the end of a session --------------------------------------------------------------------------------------- */
 
 static void a_drain_loses_nothing(void **state)
 {

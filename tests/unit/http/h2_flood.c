@@ -77,10 +77,7 @@ static void assert_ended(struct rig *rig)
 	assert_true(h2_session_must_close(rig->server.session));
 }
 
-/*
- * --- what ends
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- what ends -------------------------------------------------------------------------------------------------- */
 
 static void rapid_reset(struct bytes *frames, uint32_t n)
 {
@@ -431,10 +428,7 @@ static void a_drain_comes_first(void **state)
 	release(&rig);
 }
 
-/*
- * --- what does not
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- what does not ---------------------------------------------------------------------------------------------- */
 
 static void time_forgives(void **state)
 {

@@ -61,10 +61,7 @@ void side_receive(struct rig *rig, struct rig_side *side, struct view bytes);
 struct h2_stream *side_ready(struct rig_side *side);
 void side_drain_ready(struct rig_side *side);
 
-/*
- * --- streams
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- streams ---------------------------------------------------------------------------------------------------- */
 
 /* A client's stream with this head ("GET / HTTP/1.1\r\nHost: a\r\n"). */
 struct h2_stream *rig_request(struct rig *rig, const char *head, enum framing framing);
@@ -82,10 +79,7 @@ const char *fields_text(const struct message *m);
 enum h1_piece stream_read(struct h2_stream *stream, char *text, size_t room);
 enum h1_piece stream_skip(struct h2_stream *stream, size_t *n);
 
-/*
- * --- frames
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- frames ----------------------------------------------------------------------------------------------------- */
 
 enum { F_DATA, F_HEADERS, F_PRIORITY, F_RST_STREAM, F_SETTINGS, F_PUSH_PROMISE, F_PING, F_GOAWAY, F_WINDOW_UPDATE, F_CONTINUATION };
 enum { END_STREAM = 1, ACK = 1, END_HEADERS = 4, PADDED = 8, PRIORITY = 32 };

@@ -198,6 +198,32 @@ static void what_is_right_is_read(void **state)
 	}
 }
 
+/* In many frames, of which each arrives byte by byte. */
+static void a_head_may_come_in_pieces(void **state)
+{
+	struct rig rig;
+	struct bytes frames = {0}, block = {0};
+
+	init(&rig);
+	rig.server.step = 1;
+	put_block(&block, START "a\0b\0");
+	for (size_t at = 0; at < block.n; at += 4)
+		put_frame(&frames, at == 0 ? F_HEADERS : F_CONTINUATION, at == 0 ? END_STREAM : at + 4 >= block.n ? END_HEADERS : 0,
+			1, view_of(block.p + at, block.n - at < 4 ? block.n - at : 4));
+	assert_true(block.n / 4 > 10);
+	bytes_free(&block);
+	send_frames(&rig, &frames);
+	struct h2_stream *stream = side_ready(&rig.server);
+
+	assert_non_null(stream);
+	struct message m = stream_head(stream);
+
+	assert_string_equal(fields_text(&m), "a: b");
+	assert_int_equal(h2_session_facts(rig.server.session).glitches, 0);
+	stream_release(stream);
+	release(&rig);
+}
+
 static void an_extended_connect_needs_an_offer(void **state)
 {
 	struct rig rig;
@@ -238,10 +264,7 @@ static void other_protocols_are_no_upgrade(void **state)
 	release(&rig);
 }
 
-/*
- * --- content and trailers
- * -------------------------------------------------------------------------------------------
- */
+/* --- content and trailers --------------------------------------------------------------------------------------- */
 
 struct content {
 	const char *name;
@@ -314,10 +337,7 @@ static void malformed_content_is_never_complete(void **state)
 	}
 }
 
-/*
- * --- responses
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- responses -------------------------------------------------------------------------------------------------- */
 
 /* A client that asks for one thing, and what a server says by hand. */
 static struct h2_stream *ask_by_hand(struct rig *rig, const char *head, const struct bytes *frames)
@@ -444,10 +464,106 @@ static void a_response_head_that_is_too_large_is_refused(void **state)
 	rig_release(&rig);
 }
 
-/*
- * --- the connection
- * ---------------------------------------------------------------------------------------------------
- */
+static void put_response(struct bytes *frames, unsigned flags, uint32_t id)
+{
+	struct bytes block = {0};
+
+	put_block(&block, ":status\000200\0");
+	put_headers(frames, flags, id, &block);
+}
+
+/* A server that goes on with a stream that it has ended, however the frames arrive. */
+static void more_of_an_ended_response_ends_the_connection(void **state)
+{
+	for (unsigned i = 0; i < 8; i++) {
+		struct rig rig;
+		struct bytes frames = {0};
+		struct h2_stream *asks = ask_by_hand(&rig, "GET / HTTP/1.1\r\nHost: a\r\n", &frames);
+
+		rig.client.step = i & 4 ? 1 : 0;
+		put_response(&frames, i & 1 ? END_STREAM : 0, 1);
+		if (!(i & 1))
+			put_frame(&frames, F_RST_STREAM, 0, 1, view_of("\0\0\0\0", 4));
+		if (i & 2)
+			put_frame(&frames, F_DATA, 0, 1, VIEW("more"));
+		else
+			put_response(&frames, END_STREAM, 1);
+		side_receive(&rig, &rig.client, view_of(frames.p, frames.n));
+		assert_int_equal(h2_session_facts(rig.client.session).error, H2_STREAM_CLOSED);
+		assert_int_equal(stream_head(asks).status, 200);
+		view_free(side_output(&rig, &rig.client));
+		assert_true(h2_session_must_close(rig.client.session));
+		bytes_free(&frames);
+		stream_release(asks);
+		rig_release(&rig);
+	}
+}
+
+/* What was on its way when we reset the stream is let pass, also of streams that are long forgotten. */
+static void more_of_a_response_that_we_reset_is_let_pass(void **state)
+{
+	enum { STREAMS = 200 };
+	struct rig rig;
+	struct bytes frames = {0};
+	struct h2_stream *asks = ask_by_hand(&rig, "GET / HTTP/1.1\r\nHost: a\r\n", &frames);
+
+	for (unsigned i = 1; i < STREAMS; i++) {
+		stream_release(asks);
+		asks = rig_request(&rig, "GET / HTTP/1.1\r\nHost: a\r\n", FRAMING_NONE);
+		view_free(side_output(&rig, &rig.client));
+	}
+	for (uint32_t i = 0; i < STREAMS - 1; i++) {
+		put_response(&frames, 0, 2 * i + 1);
+		put_frame(&frames, F_DATA, END_STREAM, 2 * i + 1, VIEW("more"));
+	}
+	put_response(&frames, END_STREAM, 2 * STREAMS - 1);
+	side_receive(&rig, &rig.client, view_of(frames.p, frames.n));
+	assert_int_equal(h2_session_facts(rig.client.session).error, H2_NO_ERROR);
+	assert_int_equal(asks->fate, H2_COMPLETE);
+	bytes_free(&frames);
+	stream_release(asks);
+	rig_release(&rig);
+}
+
+/* Who says GOAWAY may have begun to answer what it says not to have processed. */
+static void more_of_a_refused_response_is_let_pass(void **state)
+{
+	struct rig rig;
+	struct bytes frames = {0};
+	struct h2_stream *first = ask_by_hand(&rig, "GET / HTTP/1.1\r\nHost: a\r\n", &frames);
+	struct h2_stream *second = rig_request(&rig, "GET / HTTP/1.1\r\nHost: a\r\n", FRAMING_NONE);
+
+	view_free(side_output(&rig, &rig.client));
+	put_frame(&frames, F_GOAWAY, 0, 0, view_of("\0\0\0\1\0\0\0\0", 8));
+	put_response(&frames, END_STREAM, 3);
+	put_response(&frames, END_STREAM, 1);
+	side_receive(&rig, &rig.client, view_of(frames.p, frames.n));
+	assert_int_equal(second->fate, H2_REFUSED);
+	assert_int_equal(first->fate, H2_COMPLETE);
+	assert_null(h2_session_facts(rig.client.session).why);
+	bytes_free(&frames);
+	stream_release(first);
+	stream_release(second);
+	rig_release(&rig);
+}
+
+static void content_of_what_was_not_asked_for_ends_the_connection(void **state)
+{
+	struct rig rig;
+	struct bytes frames = {0};
+	struct h2_stream *asks;
+
+	put_frame(&frames, F_DATA, 0, 5, VIEW("x"));
+	asks = ask_by_hand(&rig, "GET / HTTP/1.1\r\nHost: a\r\n", &frames);
+	view_free(side_output(&rig, &rig.client));
+	assert_int_equal(h2_session_facts(rig.client.session).error, H2_PROTOCOL_ERROR);
+	assert_int_equal(asks->fate, H2_LOST);
+	bytes_free(&frames);
+	stream_release(asks);
+	rig_release(&rig);
+}
+
+/* --- the connection --------------------------------------------------------------------------------------------- */
 
 struct broken {
 	const char *name;
@@ -561,10 +677,7 @@ static void other_first_bytes_end_it(void **state)
 	rig_release(&rig);
 }
 
-/*
- * --- limits
- * -----------------------------------------------------------------------------------------------------------
- */
+/* --- limits ----------------------------------------------------------------------------------------------------- */
 
 static struct h2_stream *too_large(struct rig *rig, struct bytes *block)
 {
@@ -679,12 +792,17 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(malformed_requests_are_refused),
 		cmocka_unit_test(what_is_right_is_read),
+		cmocka_unit_test(a_head_may_come_in_pieces),
 		cmocka_unit_test(an_extended_connect_needs_an_offer),
 		cmocka_unit_test(other_protocols_are_no_upgrade),
 		cmocka_unit_test(malformed_content_is_never_complete),
 		cmocka_unit_test(malformed_responses_are_refused),
 		cmocka_unit_test(some_responses_have_no_content),
 		cmocka_unit_test(a_response_head_that_is_too_large_is_refused),
+		cmocka_unit_test(more_of_an_ended_response_ends_the_connection),
+		cmocka_unit_test(more_of_a_response_that_we_reset_is_let_pass),
+		cmocka_unit_test(more_of_a_refused_response_is_let_pass),
+		cmocka_unit_test(content_of_what_was_not_asked_for_ends_the_connection),
 		cmocka_unit_test(a_broken_connection_ends),
 		cmocka_unit_test(numbers_go_up),
 		cmocka_unit_test(other_first_bytes_end_it),
