@@ -16,8 +16,8 @@
 enum {
 	TEXT_BYTES_FIRST = 2048,
 	FIELDS_FIRST = 32,
-	BOMB_FACTOR = 4,  /* of what a head may have */
-	LINE_BYTES = 4,   /* of a field beyond its name and value: colon, blank, CR, LF */
+	BOMB_FACTOR = 4, /* of what a head may have */
+	LINE_BYTES = 4,  /* of a field beyond its name and value: colon, blank, CR, LF */
 };
 
 void h2_block_begin(struct h2_session *s, enum h2_block_kind kind)
@@ -130,8 +130,12 @@ static bool put_pseudo(struct h2_block *b, struct view name, struct view value)
 		struct view name;
 		enum h2_pseudo which;
 	} known[] = {
-		{{":method", 7}, H2_METHOD}, {{":scheme", 7}, H2_SCHEME}, {{":authority", 10}, H2_AUTHORITY},
-		{{":path", 5}, H2_PATH}, {{":protocol", 9}, H2_PROTOCOL}, {{":status", 7}, H2_STATUS},
+		{{":method", 7}, H2_METHOD},
+		{{":scheme", 7}, H2_SCHEME},
+		{{":authority", 10}, H2_AUTHORITY},
+		{{":path", 5}, H2_PATH},
+		{{":protocol", 9}, H2_PROTOCOL},
+		{{":status", 7}, H2_STATUS},
 	};
 
 	if (!h2_block_room(b, value.n + 1))

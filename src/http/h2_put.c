@@ -13,7 +13,7 @@
 
 enum {
 	FIELDS_BYTES = H2_HEAD_FIELDS_MAX * sizeof(nghttp2_nv),
-	PIECE_BYTES_MIN = 1024,  /* with less room than that a piece of content waits for the next write */
+	PIECE_BYTES_MIN = 1024, /* with less room than that a piece of content waits for the next write */
 };
 
 /* --- heads ------------------------------------------------------------------------------------------------------ */
@@ -81,6 +81,7 @@ static bool put_response(struct h2_stream *stream, struct h2_fields *fields, boo
 {
 	struct h2_session *s = stream->session;
 	nghttp2_data_provider content = {.read_callback = read_content};
+	int error;
 
 	if (fields->status == 101) {
 		if (!stream->extended_connect)
@@ -89,15 +90,13 @@ static bool put_response(struct h2_stream *stream, struct h2_fields *fields, boo
 		has_content = true;
 	}
 	if (fields->status < 200) {
-		int error = nghttp2_submit_headers(
+		error = nghttp2_submit_headers(
 			s->engine, NGHTTP2_FLAG_NONE, stream->id, NULL, fields->nv, fields->count, NULL);
-
 		return error >= 0 || put_failed(stream);
 	}
-	if (nghttp2_submit_response(
-		    s->engine, stream->id, fields->nv, fields->count, has_content ? &content : NULL) != 0)
-		return put_failed(stream);
-	return head_put(stream, has_content);
+	error = nghttp2_submit_response(
+		s->engine, stream->id, fields->nv, fields->count, has_content ? &content : NULL);
+	return error == 0 ? head_put(stream, has_content) : put_failed(stream);
 }
 
 bool h2_stream_end_head(struct h2_stream *stream, struct h1_writer *w, enum framing framing, struct view scheme)

@@ -51,7 +51,7 @@ static uint32_t header_list_max(const struct h1_limits *limits)
 	return limits->head_bytes_max + 28 * limits->field_count_max;
 }
 
-enum { EXTENSION_FIRST = 0xa, EXTENSION_LAST = 0xff };  /* types of frames that RFC 9113 does not define */
+enum { EXTENSION_FIRST = 0xa, EXTENSION_LAST = 0xff }; /* types of frames that RFC 9113 does not define */
 
 static void set_options(nghttp2_option *option, const struct h2_session *s)
 {

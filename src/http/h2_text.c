@@ -14,7 +14,7 @@
 enum { PSEUDO_MAX = 5 };
 
 /* What HTTP/1.1 says of the connection, and HTTP/2 says otherwise or not at all. */
-#define OF_THE_CONNECTION                                                                          \
+#define OF_THE_CONNECTION \
 	(FIELD_BIT(FIELD_CONNECTION) | FIELD_BIT(FIELD_KEEP_ALIVE) | FIELD_BIT(FIELD_PROXY_CONNECTION) | \
 		FIELD_BIT(FIELD_TRANSFER_ENCODING) | FIELD_BIT(FIELD_UPGRADE) | FIELD_BIT(FIELD_HTTP2_SETTINGS))
 

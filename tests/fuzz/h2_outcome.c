@@ -9,10 +9,10 @@ enum { SCRATCH_BYTES = 128 * 1024, STREAMS_MAX = 20, WINDOW = 64 * 1024, SESSION
 /* What an owner has of a stream; it begins with it. */
 struct owned {
 	struct h2_stream h2;
-	bool has_head;      /* the final one was read */
+	bool has_head; /* the final one was read */
 	bool has_answered;
-	bool has_ended;     /* END was read */
-	uint64_t expected;  /* bytes of content that its head promises; UINT64_MAX: none */
+	bool has_ended;    /* END was read */
+	uint64_t expected; /* bytes of content that its head promises; UINT64_MAX: none */
 	uint64_t read;
 };
 
@@ -22,9 +22,9 @@ struct world {
 	uint32_t chance;
 	unsigned streams;
 	uint64_t now_us;
-	struct buf heads;   /* everything that heads and content were, in order */
-	bool careful;       /* owners do the same whatever the pieces are */
-	bool left;          /* the peer has said GOAWAY, and nothing was wrong */
+	struct buf heads; /* everything that heads and content were, in order */
+	bool careful;     /* owners do the same whatever the pieces are */
+	bool left;        /* the peer has said GOAWAY, and nothing was wrong */
 };
 
 static char scratch[SCRATCH_BYTES];

@@ -19,7 +19,8 @@ static void init(struct rig *rig, size_t step)
 
 static void a_request_is_answered(void **state)
 {
-	EACH_STEP(step) {
+	EACH_STEP(step)
+	{
 		struct rig rig;
 		char text[100];
 
@@ -53,7 +54,8 @@ static void a_request_is_answered(void **state)
 		assert_int_equal(stream_read(answers, text, sizeof(text)), H1_PIECE_END);
 		assert_string_equal(text, "hello");
 
-		assert_true(stream_put_head(answers, "HTTP/1.1 200 OK\r\nServer: weir\r\nContent-Length: 3\r\n", FRAMING_LENGTH));
+		assert_true(stream_put_head(
+			answers, "HTTP/1.1 200 OK\r\nServer: weir\r\nContent-Length: 3\r\n", FRAMING_LENGTH));
 		stream_put_text(answers, "yes");
 		assert_int_equal(h2_stream_unsent(answers), 3);
 		h2_stream_put_end(answers, NULL);
@@ -83,7 +85,8 @@ static void a_head_stands_as_http1_writes_it(void **state)
 	struct h1_writer w = {.p = text, .end = text + sizeof(text)};
 
 	init(&rig, 0);
-	struct h2_stream *asks = rig_request(&rig, "GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB:   2  \r\nC:\r\n", FRAMING_NONE);
+	struct h2_stream *asks =
+		rig_request(&rig, "GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB:   2  \r\nC:\r\n", FRAMING_NONE);
 
 	rig_move(&rig);
 	struct h2_stream *answers = side_ready(&rig.server);
@@ -106,8 +109,8 @@ static void cookies_are_one_field(void **state)
 	struct rig rig;
 
 	init(&rig, 0);
-	struct h2_stream *asks = rig_request(
-		&rig, "GET / HTTP/1.1\r\nHost: a\r\nCookie: a=1\r\nX: y\r\nCookie: b=2\r\nCookie: c=3\r\n", FRAMING_NONE);
+	struct h2_stream *asks = rig_request(&rig,
+		"GET / HTTP/1.1\r\nHost: a\r\nCookie: a=1\r\nX: y\r\nCookie: b=2\r\nCookie: c=3\r\n", FRAMING_NONE);
 
 	rig_move(&rig);
 	struct h2_stream *answers = side_ready(&rig.server);
@@ -141,7 +144,8 @@ static void an_expectation_is_seen(void **state)
 
 static void trailers_go_both_ways(void **state)
 {
-	EACH_STEP(step) {
+	EACH_STEP(step)
+	{
 		struct rig rig;
 		char text[100];
 		struct field fields[3] = {
@@ -197,7 +201,8 @@ static void a_head_may_be_the_whole_answer(void **state)
 	struct h2_stream *answers = side_ready(&rig.server);
 
 	assert_int_equal(stream_head(answers).framing, FRAMING_NONE);
-	assert_true(stream_put_head(answers, "HTTP/1.1 200 OK\r\nContent-Length: 77\r\ngrpc-status: 5\r\n", FRAMING_NONE));
+	assert_true(
+		stream_put_head(answers, "HTTP/1.1 200 OK\r\nContent-Length: 77\r\ngrpc-status: 5\r\n", FRAMING_NONE));
 	struct view output = side_output(&rig, &rig.server);
 	struct frame frame;
 
@@ -360,9 +365,19 @@ static void a_websocket_needs_an_offer(void **state)
 static void text_that_is_no_head_is_refused(void **state)
 {
 	static const char *const bad[] = {
-		"", "GET / HTTP/1.1", "GET / HTTP/1.0\r\n", "GET  HTTP/1.1\r\nHost a\r\n", "GET / HTTP/1.1\r\nHost\r\n",
-		"GET / HTTP/1.1\r\n: a\r\n", "GET / HTTP/1.1\r\nA: b", "GET / HTTP/1.1\r\nA: b\rc\r\n", "GET / HTTP/1.1\r\nA: b\nc\r\n",
-		"GET / HTTP/1.1\r\nA b: c\r\n", "GET / HTTP/1.1\r\n\r\n", "CONNECT a:1 HTTP/1.1\r\nHost: a\r\n", "HTTP/1.1 200 OK\r\n",
+		"",
+		"GET / HTTP/1.1",
+		"GET / HTTP/1.0\r\n",
+		"GET  HTTP/1.1\r\nHost a\r\n",
+		"GET / HTTP/1.1\r\nHost\r\n",
+		"GET / HTTP/1.1\r\n: a\r\n",
+		"GET / HTTP/1.1\r\nA: b",
+		"GET / HTTP/1.1\r\nA: b\rc\r\n",
+		"GET / HTTP/1.1\r\nA: b\nc\r\n",
+		"GET / HTTP/1.1\r\nA b: c\r\n",
+		"GET / HTTP/1.1\r\n\r\n",
+		"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n",
+		"HTTP/1.1 200 OK\r\n",
 		"GET\r\n",
 	};
 	struct rig rig;

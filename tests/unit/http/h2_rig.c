@@ -182,8 +182,8 @@ const char *fields_text(const struct message *m)
 
 		if (f->dropped)
 			continue;
-		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%.*s: %.*s", n > 0 ? ", " : "", f->name_len, f->name,
-			(int)f->value_len, f->value);
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%.*s: %.*s", n > 0 ? ", " : "", f->name_len,
+			f->name, (int)f->value_len, f->value);
 		assert_true(n < sizeof(text));
 	}
 	return text;
@@ -238,7 +238,8 @@ void bytes_put(struct bytes *b, const void *p, size_t n)
 
 void bytes_u32(struct bytes *b, uint32_t n)
 {
-	unsigned char four[4] = {(unsigned char)(n >> 24), (unsigned char)(n >> 16), (unsigned char)(n >> 8), (unsigned char)n};
+	unsigned char four[4] = {
+		(unsigned char)(n >> 24), (unsigned char)(n >> 16), (unsigned char)(n >> 8), (unsigned char)n};
 
 	bytes_put(b, four, 4);
 }
@@ -251,8 +252,8 @@ void bytes_free(struct bytes *b)
 
 void put_frame(struct bytes *to, unsigned type, unsigned flags, uint32_t id, struct view payload)
 {
-	unsigned char head[5] = {(unsigned char)(payload.n >> 16), (unsigned char)(payload.n >> 8), (unsigned char)payload.n,
-		(unsigned char)type, (unsigned char)flags};
+	unsigned char head[5] = {(unsigned char)(payload.n >> 16), (unsigned char)(payload.n >> 8),
+		(unsigned char)payload.n, (unsigned char)type, (unsigned char)flags};
 
 	bytes_put(to, head, 5);
 	bytes_u32(to, id);

@@ -89,7 +89,7 @@ static const struct malformed requests[] = {
 	BAD("TE other than trailers", START "te\0gzip\0"),
 	BAD("TE with more than trailers", START "te\0trailers, gzip\0"),
 	BAD("two lengths", START "content-length\0000\0content-length\0000\0"),
-	BAD("length as a list", START "content-length\0" "0, 0\0"),
+	BAD("length as a list", START "content-length\0000, 0\0"),
 	BAD("length with a sign", START "content-length\0+0\0"),
 	BAD("empty length", START "content-length\0\0"),
 	BAD("length beyond all numbers", START "content-length\00099999999999999999999\0"),
@@ -129,8 +129,10 @@ static const struct malformed requests[] = {
 	BAD("CONNECT with a path", ":method\0CONNECT\0:authority\0a:1\0:scheme\0https\0:path\0/\0"),
 	BAD("CONNECT without an authority", ":method\0CONNECT\0"),
 	BAD("protocol without CONNECT", START ":protocol\0websocket\0"),
-	BAD("extended CONNECT without a path", ":method\0CONNECT\0:protocol\0websocket\0:scheme\0https\0:authority\0a\0"),
-	BAD("extended CONNECT without an authority", ":method\0CONNECT\0:protocol\0websocket\0:scheme\0https\0:path\0/\0host\0a\0"),
+	BAD("extended CONNECT without a path",
+		":method\0CONNECT\0:protocol\0websocket\0:scheme\0https\0:authority\0a\0"),
+	BAD("extended CONNECT without an authority",
+		":method\0CONNECT\0:protocol\0websocket\0:scheme\0https\0:path\0/\0host\0a\0"),
 	BAD("no fields at all", ""),
 };
 
@@ -169,7 +171,8 @@ static void what_is_right_is_read(void **state)
 		{{START "te\0trailers\0", 0}, "a", "/", "te: trailers", METHOD_GET},
 		{{START "host\0A\0", 0}, "a", "/", "host: A", METHOD_GET},
 		{{":method\0GET\0:scheme\0HTTP\0:path\0/?q\0host\0a:80\0", 0}, "a:80", "/?q", "host: a:80", METHOD_GET},
-		{{":method\0OPTIONS\0:scheme\0https\0:authority\0[::1]:1\0:path\0*\0", 0}, "[::1]:1", "*", "", METHOD_OPTIONS},
+		{{":method\0OPTIONS\0:scheme\0https\0:authority\0[::1]:1\0:path\0*\0", 0}, "[::1]:1", "*", "",
+			METHOD_OPTIONS},
 		{{":method\0CONNECT\0:authority\0a:443\0", 0}, "a:443", "a:443", "", METHOD_CONNECT},
 		{{START "x\0\0y\0z\t\xff\0", 0}, "a", "/", "x: , y: z\t\xff", METHOD_GET},
 		{{START "content-length\0000\0", 0}, "a", "/", "content-length: 0", METHOD_GET},
@@ -207,9 +210,14 @@ static void a_head_may_come_in_pieces(void **state)
 	init(&rig);
 	rig.server.step = 1;
 	put_block(&block, START "a\0b\0");
-	for (size_t at = 0; at < block.n; at += 4)
-		put_frame(&frames, at == 0 ? F_HEADERS : F_CONTINUATION, at == 0 ? END_STREAM : at + 4 >= block.n ? END_HEADERS : 0,
-			1, view_of(block.p + at, block.n - at < 4 ? block.n - at : 4));
+	for (size_t at = 0; at < block.n; at += 4) {
+		unsigned flags = at == 0 ? END_STREAM : 0;
+		size_t n = block.n - at < 4 ? block.n - at : 4;
+
+		if (at + n == block.n)
+			flags |= END_HEADERS;
+		put_frame(&frames, at == 0 ? F_HEADERS : F_CONTINUATION, flags, 1, view_of(block.p + at, n));
+	}
 	assert_true(block.n / 4 > 10);
 	bytes_free(&block);
 	send_frames(&rig, &frames);
@@ -269,7 +277,7 @@ static void other_protocols_are_no_upgrade(void **state)
 struct content {
 	const char *name;
 	const char *fields;
-	const char *data[2];   /* frames; the last ends the stream unless there are trailers */
+	const char *data[2]; /* frames; the last ends the stream unless there are trailers */
 	struct view trailers;
 	unsigned trailer_flags;
 };
