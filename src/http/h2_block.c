@@ -20,16 +20,28 @@ enum {
 	LINE_BYTES = 4,  /* of a field beyond its name and value: colon, blank, CR, LF */
 };
 
-void h2_block_begin(struct h2_session *s, enum h2_block_kind kind)
+void h2_block_begin(struct h2_session *s, enum h2_block_kind kind, int32_t id)
 {
 	struct h2_block *b = &s->block;
 
+	b->id = id;
 	b->kind = (uint8_t)kind;
+	b->since_us = kind == H2_BLOCK_UNWANTED ? UINT64_MAX : s->now_us;
 	b->refusal = CAUSE_NONE;
 	b->crumbs = 0;
 	b->bytes = 0;
 	b->text_used = b->field_count = 0;
 	memset(b->pseudo, 0, sizeof(b->pseudo));
+}
+
+void h2_block_abandon(struct h2_session *s, int32_t id)
+{
+	struct h2_block *b = &s->block;
+
+	if (b->kind == H2_BLOCK_NONE || b->id != id)
+		return;
+	b->kind = H2_BLOCK_UNWANTED;
+	b->since_us = UINT64_MAX;
 }
 
 /* What most heads need is kept for the next one. */

@@ -52,7 +52,7 @@ static int on_begin_headers(nghttp2_session *engine, const nghttp2_frame *frame,
 {
 	struct h2_session *s = context;
 
-	h2_block_begin(s, block_kind(s, frame));
+	h2_block_begin(s, block_kind(s, frame), frame->hd.stream_id);
 	return h2_go_on(s);
 }
 
@@ -237,7 +237,6 @@ static void block_frame(struct h2_session *s, const nghttp2_frame_hd *hd)
 	if (hd->type == NGHTTP2_HEADERS) {
 		b->frames = 0;
 		b->wire_bytes = 0;
-		b->since_us = s->now_us;
 		judge_id(s, hd->stream_id);
 	}
 	b->wire_bytes += hd->length;

@@ -60,6 +60,7 @@ enum h2_block_kind {
  * as they are, fields behind them as "name: value CRLF", so that they go on by HTTP/1.1 in one piece.
  */
 struct h2_block {
+	int32_t id;                          /* its stream's */
 	uint8_t kind;                        /* enum h2_block_kind */
 	uint8_t refusal;                     /* enum cause: larger than the limits */
 	uint32_t crumbs;                     /* fields that are Cookie */
@@ -179,7 +180,10 @@ void h2_session_forget_stream(struct h2_session *s, int32_t id);
 
 /* --- h2_block.c ------------------------------------------------------------------------------------------------- */
 
-void h2_block_begin(struct h2_session *s, enum h2_block_kind kind);
+void h2_block_begin(struct h2_session *s, enum h2_block_kind kind, int32_t id);
+
+/* If it is this stream's: nobody waits for it any more. */
+void h2_block_abandon(struct h2_session *s, int32_t id);
 
 /* One field. False: memory is out. */
 bool h2_block_add(struct h2_session *s, struct view name, struct view value);

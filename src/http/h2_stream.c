@@ -91,6 +91,7 @@ void h2_stream_over(struct h2_stream *stream, enum h2_fate fate, uint32_t code)
 		return;
 	stream->fate = (uint8_t)fate;
 	stream->reset_code = code;
+	h2_block_abandon(session_of(stream), stream->id);
 	/* What came whole may still be read. */
 	if (stream->in != H2_WAY_ENDED)
 		drop_in(stream);
@@ -131,6 +132,7 @@ void h2_stream_release(struct h2_stream *stream)
 		submit_reset(stream, stream->out == H2_WAY_ENDED && s->role == H2_SERVER ? H2_NO_ERROR : H2_CANCEL);
 	if (s->state <= H2_CLOSING && stream->id != 0)
 		h2_session_forget_stream(s, stream->id);
+	h2_block_abandon(s, stream->id);
 	drop_in(stream);
 	h2_stream_drop_out(stream);
 	list_remove(&stream->ready_node);

@@ -232,6 +232,45 @@ static void a_head_may_come_in_pieces(void **state)
 	release(&rig);
 }
 
+/* For how long a head has been on its way, so that somebody can lose patience. */
+static void an_incomplete_head_has_a_time(void **state)
+{
+	struct rig rig;
+	struct bytes frames = {0}, block = {0};
+
+	init(&rig);
+	assert_true(h2_session_facts(rig.server.session).head_since_us == UINT64_MAX);
+	rig.now_us = 5000000;
+	put_block(&block, POST);
+	put_headers(&frames, 0, 1, &block);
+	size_t n = frames.n;
+
+	side_receive(&rig, &rig.server, view_of(frames.p, 20));
+	rig.now_us = 6000000;
+	side_receive(&rig, &rig.server, view_of(frames.p + 20, n - 21));
+	assert_int_equal(h2_session_facts(rig.server.session).head_since_us, 5000000);
+	side_receive(&rig, &rig.server, view_of(frames.p + n - 1, 1));
+	assert_true(h2_session_facts(rig.server.session).head_since_us == UINT64_MAX);
+	struct h2_stream *stream = side_ready(&rig.server);
+
+	stream_head(stream);
+	/* Trailers whose stream is let go of in their midst are waited for by nobody. */
+	frames.n = 0;
+	put_frame(&frames, F_HEADERS, END_STREAM, 1, view_of("\x10\1a", 3));
+	side_receive(&rig, &rig.server, view_of(frames.p, frames.n));
+	assert_int_equal(h2_session_facts(rig.server.session).head_since_us, 6000000);
+	stream_release(stream);
+	assert_true(h2_session_facts(rig.server.session).head_since_us == UINT64_MAX);
+	view_free(side_output(&rig, &rig.server));
+	frames.n = 0;
+	put_frame(&frames, F_CONTINUATION, END_HEADERS, 1, view_of("\1b", 2));
+	put_frame(&frames, F_HEADERS, END_HEADERS, 1, view_of("\x82", 1));
+	send_frames(&rig, &frames);
+	assert_true(h2_session_facts(rig.server.session).head_since_us == UINT64_MAX);
+	assert_goes_on(&rig, 3);
+	release(&rig);
+}
+
 static void an_extended_connect_needs_an_offer(void **state)
 {
 	struct rig rig;
@@ -801,6 +840,7 @@ int main(void)
 		cmocka_unit_test(malformed_requests_are_refused),
 		cmocka_unit_test(what_is_right_is_read),
 		cmocka_unit_test(a_head_may_come_in_pieces),
+		cmocka_unit_test(an_incomplete_head_has_a_time),
 		cmocka_unit_test(an_extended_connect_needs_an_offer),
 		cmocka_unit_test(other_protocols_are_no_upgrade),
 		cmocka_unit_test(malformed_content_is_never_complete),
