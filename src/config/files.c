@@ -63,7 +63,7 @@ static const char *size_fault(const struct stat *st)
 static void open_and_read(struct load *l, const struct node *node, struct config_file *out)
 {
 	int fd = open(out->path.p, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	struct stat st;
+	struct stat st = {0};
 	struct quoted q;
 	const char *fault = fd < 0 || fstat(fd, &st) != 0 ? strerror(errno) : size_fault(&st);
 

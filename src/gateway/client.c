@@ -376,10 +376,16 @@ static void client_begin(struct client *c)
 
 /* --- the handshake ---------------------------------------------------------------------------------------------------- */
 
-/* Here and at the timer: nobody is answered, since nobody has asked yet. An alert has told why, where there is one. */
-static void client_shake_failed(struct client *c)
+/* Nobody is answered, since nobody has asked yet. An alert has told the client why, where there is one. */
+__attribute__((noinline)) static void client_shake_failed(struct client *c, int error)
 {
+	const char *why = tls_error_text(error);
+	char text[160];
+
 	c->worker->stats.tls_handshakes_failed++;
+	snprintf(text, sizeof(text), "client %.*s: the TLS handshake failed: %s", c->peer_len, c->peer,
+		why != NULL ? why : strerror(-error));
+	c->worker->observer.on_event(c->worker->observer.context, LEVEL_DEBUG, text);
 	client_close(c);
 }
 
@@ -390,7 +396,7 @@ static void client_shake(struct client *c)
 	if (result == -EINPROGRESS)
 		return;
 	if (result != 0) {
-		client_shake_failed(c);
+		client_shake_failed(c, result);
 		return;
 	}
 	c->listener->handshakes--;
@@ -453,7 +459,7 @@ static void client_on_timer(struct io_timer *timer)
 	struct client *c = container_of(timer, struct client, timer);
 
 	switch ((enum client_state)c->state) {
-	case CLIENT_HANDSHAKE: client_shake_failed(c); return;
+	case CLIENT_HANDSHAKE: client_shake_failed(c, TLS_TIMED_OUT); return;
 	case CLIENT_IDLE:
 		if (c->head_us == 0)
 			client_close(c);

@@ -47,7 +47,7 @@ static bool certificate_set(SSL_CTX *ctx, const struct config_upstream_tls *tls,
 	if (tls->cert.path.n == 0)
 		return true;
 	good = tls_certificate_read(&certificate, &tls->cert, &tls->key, report) &&
-	       tls_certificate_use(ctx, &certificate);
+	       tls_certificate_use(ctx, &certificate, &tls->cert, report);
 	tls_certificate_release(&certificate);
 	return good;
 }

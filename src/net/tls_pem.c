@@ -147,9 +147,15 @@ void tls_certificate_release(struct tls_certificate *certificate)
 	EVP_PKEY_free(certificate->key);
 }
 
-bool tls_certificate_use(SSL_CTX *ctx, const struct tls_certificate *certificate)
+bool tls_certificate_use(SSL_CTX *ctx, const struct tls_certificate *certificate, const struct config_file *file,
+	const struct tls_report *report)
 {
-	return SSL_CTX_use_cert_and_key(ctx, certificate->cert, certificate->key, certificate->chain, 1) == 1;
+	if (SSL_CTX_use_cert_and_key(ctx, certificate->cert, certificate->key, certificate->chain, 1) == 1)
+		return true;
+	/* A key that is too short for today, for example. */
+	TELL(report->complaints, &file->place, "the certificate in \"%.*s\" cannot be used: %s", (int)file->path.n,
+		file->path.p, last_reason());
+	return false;
 }
 
 /* --- CAs ------------------------------------------------------------------------------------------------------------------ */

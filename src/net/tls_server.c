@@ -21,7 +21,7 @@
 #include "base/check.h"
 #include "net/tls_state.h"
 
-enum { SESSION_SECONDS = 3600, NAMES_MAX = 100000 };
+enum { SESSION_SECONDS = 3600, NAMES_MAX = 60000 };
 
 /* --- the choice ------------------------------------------------------------------------------------------------------- */
 
@@ -325,12 +325,16 @@ static bool group_create_context(struct tls_server *server, struct tls_group *gr
 	SSL_CTX_set_timeout(ctx, SESSION_SECONDS);
 	SSL_CTX_set_session_id_context(ctx, group->rules_id, sizeof(group->rules_id));
 	SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, tls_on_ticket);
+	SSL_CTX_set_session_ticket_cb(ctx, NULL, tls_on_ticket_taken, NULL);
 	SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
 	SSL_CTX_set_tlsext_status_cb(ctx, on_status);
-	for (unsigned i = 0; i < group->count; i++)
-		if (!tls_certificate_use(ctx, &server->certificates[group->certificates[i]]))
+	for (unsigned i = 0; i < group->count; i++) {
+		const struct tls_certificate *certificate = &server->certificates[group->certificates[i]];
+
+		if (!tls_certificate_use(ctx, certificate, &certificate->config->cert, report))
 			return false;
+	}
 	return group->rules->auth == CLIENT_AUTH_NONE || group_verifies(group, report);
 }
 

@@ -127,8 +127,9 @@ bool tls_certificate_read(struct tls_certificate *out, const struct config_file 
 	const struct tls_report *report);
 void tls_certificate_release(struct tls_certificate *certificate);
 
-/* The certificate, its chain and its key into a context. */
-bool tls_certificate_use(SSL_CTX *ctx, const struct tls_certificate *certificate);
+/* The certificate (read from `file`), its chain and its key into a context. */
+bool tls_certificate_use(SSL_CTX *ctx, const struct tls_certificate *certificate, const struct config_file *file,
+	const struct tls_report *report);
 
 /* All CAs of a file. `names`: their subjects, to be sent to clients; may be NULL. */
 bool tls_ca_read(X509_STORE *store, STACK_OF(X509_NAME) *names, const struct config_file *file,
@@ -145,5 +146,9 @@ X509_STORE *tls_system_store(const char **path);
 /* For SSL_CTX_set_tlsext_ticket_key_evp_cb, on contexts whose connections are a tls_conn's. */
 int tls_on_ticket(SSL *ssl, unsigned char name[16], unsigned char iv[EVP_MAX_IV_LENGTH], EVP_CIPHER_CTX *cipher,
 	EVP_MAC_CTX *mac, int make);
+
+/* For SSL_CTX_set_session_ticket_cb: what is done with a ticket of ours that a client shows. */
+SSL_TICKET_RETURN tls_on_ticket_taken(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t name_n,
+	SSL_TICKET_STATUS status, void *context);
 
 #endif

@@ -10,6 +10,7 @@
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
+#include <openssl/x509.h>
 #include <stdlib.h>
 
 #include "net/tls_state.h"
@@ -115,4 +116,28 @@ int tls_on_ticket(SSL *ssl, unsigned char name[16], unsigned char iv[EVP_MAX_IV_
 		return -1;
 	/* In TLS 1.3 a ticket is to be used once (RFC 8446 §C.4): each connection gets one for the next. */
 	return renew || SSL_version(ssl) == TLS1_3_VERSION ? 2 : 1;
+}
+
+/*
+ * A session has the certificate that the client once showed, and each resumption gives a ticket anew: so it is looked at again
+ * whether that is still valid, or it would be for ever.
+ */
+static bool has_expired(SSL_SESSION *session)
+{
+	const X509 *cert = session != NULL ? SSL_SESSION_get0_peer(session) : NULL;
+
+	return cert != NULL && X509_cmp_current_time(X509_get0_notAfter(cert)) < 0;
+}
+
+SSL_TICKET_RETURN tls_on_ticket_taken(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t name_n,
+	SSL_TICKET_STATUS status, void *context)
+{
+	switch (status) {
+	case SSL_TICKET_EMPTY:
+	case SSL_TICKET_NO_DECRYPT: return SSL_TICKET_RETURN_IGNORE_RENEW;
+	case SSL_TICKET_SUCCESS: return has_expired(session) ? SSL_TICKET_RETURN_IGNORE_RENEW : SSL_TICKET_RETURN_USE;
+	case SSL_TICKET_SUCCESS_RENEW:
+		return has_expired(session) ? SSL_TICKET_RETURN_IGNORE_RENEW : SSL_TICKET_RETURN_USE_RENEW;
+	default: return SSL_TICKET_RETURN_ABORT;
+	}
 }

@@ -43,13 +43,13 @@ class Authority:
     def _openssl(*arguments):
         return command("openssl", *arguments)
 
-    def issue(self, name, *names, kind="EC", expired=False):
+    def issue(self, name, *names, kind="EC", bits=2048, expired=False):
         """{"cert": ..., "key": ...} for these DNS names and addresses."""
         cert, key, request = (self._path(f"{name}.{suffix}") for suffix in ("pem", "key", "csr"))
         if kind == "EC":
             self._openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key)
         else:
-            self._openssl("genrsa", "-out", key, 2048)
+            self._openssl("genrsa", "-out", key, bits)
         san = ",".join(f"IP:{n}" if n[0].isdigit() else f"DNS:{n}" for n in names or (f"{name}.test",))
         self._openssl("req", "-new", "-key", key, "-subj", f"/CN={name}", "-addext", f"subjectAltName={san}",
             "-out", request)

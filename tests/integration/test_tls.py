@@ -622,6 +622,8 @@ def test_check_reads_the_files(certs, tmp_path):
     assert code == 0 and "has expired: it was valid until 2021-01-01 00:00:00 UTC" in text
     code, text = said({**certs.one, "ocsp": certs.one["cert"]})
     assert code == 2 and "no successful OCSP response" in text
+    code, text = said(certs.ca.issue("weak", kind="RSA", bits=1024))
+    assert code == 2 and "certificates[0].cert: the certificate in" in text and "key too small" in text
     code, text = said(certs.one, client_auth="required")
     assert code == 2 and "without `client_ca`" in text
     code, text = said(certs.one, client_auth="required", client_ca=certs.one["key"])
@@ -653,7 +655,8 @@ def test_system_calls(start, origin, certs, tmp_path):
 
     load(10)
     calls = system_calls(gateway, lambda: load(500), tmp_path)
-    assert (calls.pop("recvfrom"), calls.pop("sendto")) == (1000, 1000)
+    # The last one may still be under way when the counting ends.
+    assert calls.pop("recvfrom") in (999, 1000) and calls.pop("sendto") in (999, 1000)
     assert calls.pop("epoll_pwait", 0) + calls.pop("epoll_wait", 0) <= 1050
     assert not calls.keys() - {"restart_syscall", "rt_sigtimedwait", "poll", "ppoll", "rt_sigreturn"}
 

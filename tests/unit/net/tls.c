@@ -492,6 +492,16 @@ static void test_shutdown(void **state)
 	rig_close(&rig);
 }
 
+static void await_fin(struct conn *conn)
+{
+	ssize_t got;
+	char byte;
+
+	while ((got = __real_io_recv(fixture.io, &conn->source, &byte, 1)) == -EAGAIN)
+		io_run(fixture.io);
+	assert_int_equal(got, 0);
+}
+
 /* close_notify waits in `out` like everything, and the end goes out behind it. */
 static void test_shutdown_blocked(void **state)
 {
@@ -510,6 +520,7 @@ static void test_shutdown_blocked(void **state)
 	while (!rig.client.ended && rig.client.error == 0)
 		io_run(fixture.io);
 	assert_int_equal(rig.client.error, 0);
+	await_fin(&rig.client.conn);
 	rig_close(&rig);
 }
 
@@ -850,6 +861,54 @@ static void test_client_certificate(void **state)
 	rig_close(&rig);
 }
 
+static void on_pause(struct io_timer *timer)
+{
+	io_stop(fixture.io);
+}
+
+/* Until the certificate has expired; time alone can tell. */
+static void await_expiry(const X509 *cert)
+{
+	struct io_timer pause = {.on_fire = on_pause};
+
+	while (X509_cmp_current_time(X509_get0_notAfter(cert)) > 0) {
+		io_timer_set(fixture.io, &pause, io_now_us(fixture.io) + 50 * US_PER_MS);
+		io_run(fixture.io);
+	}
+	io_timer_cancel(fixture.io, &pause);
+}
+
+static void meet_twice(struct rig *rig, int version)
+{
+	rig_open(rig, REQUIRED, TRUST ", cert: %D/short.pem, key: %D/short.key");
+	SSL_CTX_set_max_proto_version(tls_set_client(rig->set, 0, 0)->ctx, version);
+	assert_false(meets_again(rig, "one.test"));
+	assert_true(meets_again(rig, "one.test"));
+}
+
+static void assert_expired(struct rig *rig)
+{
+	rig_connect(rig, 0, "one.test");
+	while (!is_over(&rig->server))
+		io_run(fixture.io);
+	assert_true(rig->server.handshake_error != 0);
+	assert_string_equal(tls_error_text(rig->server.handshake_error), "certificate has expired");
+	rig_close(rig);
+}
+
+/* Resuming a session does not make a client's certificate last longer. */
+static void test_expired_client_does_not_resume(void **state)
+{
+	struct rig old, new;
+
+	authority_issue(&authority, "short", &(struct wish){"short", "DNS:client.test", NULL, -DAY_S, 3});
+	meet_twice(&old, TLS1_2_VERSION);
+	meet_twice(&new, TLS1_3_VERSION);
+	await_expiry(SSL_CTX_get0_certificate(tls_set_client(old.set, 0, 0)->ctx));
+	assert_expired(&old);
+	assert_expired(&new);
+}
+
 /* In TLS 1.3 a client learns of it behind its own handshake. */
 static void assert_refused(const char *listener, const char *upstream)
 {
@@ -950,6 +1009,7 @@ int main(void)
 		LOOP_TEST(test_resumption_1_2),
 		LOOP_TEST(test_ticket_keys_rotate),
 		LOOP_TEST(test_client_certificate),
+		LOOP_TEST(test_expired_client_does_not_resume),
 		LOOP_TEST(test_client_certificate_refused),
 		LOOP_TEST(test_client_certificate_optional),
 		LOOP_TEST(test_resumption_stays_with_its_rules),
