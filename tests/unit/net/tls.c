@@ -127,7 +127,7 @@ static char *expand(const char *text)
 	return all;
 }
 
-static const struct config *configure(const char *listener, const char *upstream)
+static const struct config *configure_at(const char *endpoint, const char *listener, const char *upstream)
 {
 	char text[4096], *yaml;
 	const struct config *config;
@@ -135,9 +135,9 @@ static const struct config *configure(const char *listener, const char *upstream
 
 	snprintf(text, sizeof(text),
 		"version: 1\nlisteners: [{name: l, address: 127.0.0.1:80, tls: {%s}}]\n"
-		"upstreams: [{name: u, endpoints: [{address: 127.0.0.1:81}], tls: {%s}}]\n"
+		"upstreams: [{name: u, endpoints: [{address: %s}], tls: {%s}}]\n"
 		"routes: [{name: r, upstream: u}]\n",
-		listener, upstream);
+		listener, endpoint, upstream);
 	yaml = expand(text);
 	if (config_load_bytes("f", view_str(yaml), &config, &complaints) != CONFIG_OK) {
 		config_complaints_print(&complaints, "f", stderr);
@@ -152,6 +152,11 @@ static const struct config *configure(const char *listener, const char *upstream
 	config_complaints_release(&warnings);
 	free(yaml);
 	return config;
+}
+
+static const struct config *configure(const char *listener, const char *upstream)
+{
+	return configure_at("127.0.0.1:81", listener, upstream);
 }
 
 /* --- two conns ------------------------------------------------------------------------------------------------------ */
@@ -839,6 +844,35 @@ static void test_ticket_keys_rotate(void **state)
 	rig_close(&rig);
 }
 
+/* --- sets --------------------------------------------------------------------------------------------------------- */
+
+static size_t one_address(const void *context, struct view host, unsigned char to[CONFIG_HOST_ADDRESSES_MAX][16])
+{
+	memset(to[0], 1, 16);
+	return 1;
+}
+
+/* Other addresses of the same names need no other contexts; another reading of the file does. */
+static void test_set_outlasts_addresses(void **state)
+{
+	const struct config_answers answers = {.addresses = one_address};
+	const struct config *config = configure_at("u.test:81", ONE, TRUST), *other = configure_at("u.test:81", ONE, TRUST);
+	const struct config *expanded = config_expand(config, &answers), *again = config_expand(config, &answers);
+	struct tls_set *set = tls_set_create(expanded, 1, NULL);
+
+	assert_non_null(set);
+	config_free(expanded);
+	assert_true(again != expanded && tls_set_serves(set, again));
+	assert_false(tls_set_serves(set, other));
+	assert_non_null(tls_set_server(set, 0, 0));
+	assert_non_null(tls_set_client(set, 0, 0));
+	assert_null(tls_set_server(set, 1, 0));
+	tls_set_unref(set);
+	config_free(again);
+	config_free(config);
+	config_free(other);
+}
+
 /* --- certificates of clients -------------------------------------------------------------------------------------- */
 
 #define REQUIRED ONE ", client_auth: required, client_ca: %D/ca.pem"
@@ -1011,6 +1045,7 @@ int main(void)
 		LOOP_TEST(test_resumption_over_workers),
 		LOOP_TEST(test_resumption_1_2),
 		LOOP_TEST(test_ticket_keys_rotate),
+		cmocka_unit_test(test_set_outlasts_addresses),
 		LOOP_TEST(test_client_certificate),
 		LOOP_TEST(test_expired_client_does_not_resume),
 		LOOP_TEST(test_client_certificate_refused),
