@@ -341,16 +341,21 @@ static inline void put_forwarded(struct h1_writer *w, const struct exchange *ex,
 	if (ex->target.authority.n > 0) {
 		h1_put(w, VIEW(";host=\""));
 		h1_put(w, ex->target.authority);
-		h1_put(w, tls ? VIEW("\";proto=https\r\nX-Request-Id: ") : VIEW("\";proto=http\r\nX-Request-Id: "));
+		if (tls)
+			h1_put(w, VIEW("\";proto=https\r\nX-Request-Id: "));
+		else
+			h1_put(w, VIEW("\";proto=http\r\nX-Request-Id: "));
+	} else if (tls) {
+		h1_put(w, VIEW(";proto=https\r\nX-Request-Id: "));
 	} else {
-		h1_put(w, tls ? VIEW(";proto=https\r\nX-Request-Id: ") : VIEW(";proto=http\r\nX-Request-Id: "));
+		h1_put(w, VIEW(";proto=http\r\nX-Request-Id: "));
 	}
 	h1_put(w, ex->request_id);
 	h1_put(w, VIEW("\r\n"));
 }
 
 /* RFC 9440 §2.2. */
-static void put_client_cert(struct h1_writer *w, const struct exchange *ex)
+__attribute__((noinline)) static void put_client_cert(struct h1_writer *w, const struct exchange *ex)
 {
 	if (!shows_certificate(ex))
 		return;
@@ -361,17 +366,21 @@ static void put_client_cert(struct h1_writer *w, const struct exchange *ex)
 
 /*
  * What this hop says of itself and of the client. It is written for every request, so literals are joined where they meet,
- * the writer is worked on in a copy that the compiler can keep in registers, and `tls` is known to it.
+ * and the writer is worked on in a copy that the compiler can keep in registers.
  */
-__attribute__((always_inline)) static inline void put_identity_as(
-	struct h1_writer *to, const struct exchange *ex, bool tls)
+static void put_identity(struct h1_writer *to, const struct exchange *ex)
 {
 	const struct message *m = &ex->request;
+	bool tls = ex->client->h1.conn.tls != NULL;
 	struct h1_writer w = *to;
 
 	h1_put(&w, m->minor == 0 ? VIEW("Via: 1.0 weir\r\n") : VIEW("Via: 1.1 weir\r\n"));
-	if (message_find(m, FIELD_X_FORWARDED_PROTO) == NULL)
-		h1_put(&w, tls ? VIEW("X-Forwarded-Proto: https\r\n") : VIEW("X-Forwarded-Proto: http\r\n"));
+	if (message_find(m, FIELD_X_FORWARDED_PROTO) == NULL) {
+		if (tls)
+			h1_put(&w, VIEW("X-Forwarded-Proto: https\r\n"));
+		else
+			h1_put(&w, VIEW("X-Forwarded-Proto: http\r\n"));
+	}
 	if (ex->target.authority.n > 0 && message_find(m, FIELD_X_FORWARDED_HOST) == NULL) {
 		h1_put(&w, VIEW("X-Forwarded-Host: "));
 		h1_put(&w, ex->target.authority);
@@ -379,22 +388,9 @@ __attribute__((always_inline)) static inline void put_identity_as(
 	}
 	put_forwarded_for(&w, ex);
 	put_forwarded(&w, ex, tls);
-	if (tls)
-		put_client_cert(&w, ex);
 	*to = w;
-}
-
-__attribute__((noinline, cold)) static void put_identity_tls(struct h1_writer *w, const struct exchange *ex)
-{
-	put_identity_as(w, ex, true);
-}
-
-static void put_identity(struct h1_writer *w, const struct exchange *ex)
-{
-	if (ex->client->h1.conn.tls != NULL)
-		put_identity_tls(w, ex);
-	else
-		put_identity_as(w, ex, false);
+	if (tls)
+		put_client_cert(to, ex);
 }
 
 static void put_upgrade(struct h1_writer *w, const struct message *m)
@@ -412,9 +408,7 @@ bool forward_request(struct exchange *ex)
 	struct h1_writer w = stream_begin_head(to, HEAD_ROOM);
 
 	h1_put_request_line(&w, m->method_name, ex->forward_target);
-	h1_put(&w, VIEW("Host: "));
-	h1_put(&w, ex->forward_host);
-	h1_put(&w, VIEW("\r\n"));
+	h1_put_field(&w, VIEW("Host"), ex->forward_host);
 	h1_put_fields(&w, m);
 	if (m->framing == FRAMING_CHUNKED)
 		h1_put(&w, VIEW("Transfer-Encoding: chunked\r\n"));

@@ -211,6 +211,8 @@ void tls_on_event(struct conn *conn)
 static void input_begin(struct tls_conn *tls)
 {
 	CHECK(tls->scratch->out_used == 0);
+	/* What somebody has left in OpenSSL's queue would be taken for an error of this connection. */
+	ERR_clear_error();
 	tls->input = buf_view(&tls->held);
 }
 
@@ -450,6 +452,7 @@ int tls_sendv(struct conn *conn, const struct iovec *iov, int count)
 	if (tls->stage != TLS_OPEN)
 		return conn->send_error = -EPIPE;
 	CHECK(tls->scratch->out_used == 0);
+	ERR_clear_error();
 	do {
 		content = pieces_gather(&pieces, tls->scratch->stage, record_max(conn));
 		if (content.n > 0 && !write_record(conn, content))
@@ -564,6 +567,7 @@ static void handshake_done(struct conn *conn)
 	tls->stage = TLS_OPEN;
 	if (!facts_fill(tls))
 		tls_fail(conn, -ENOMEM);
+	ERR_clear_error();
 }
 
 int tls_handshake(struct conn *conn)
