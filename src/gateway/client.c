@@ -9,6 +9,8 @@
  *                | EOF           v                        v                   v             v
  *                `-----------> CLOSED <--------------------------------- LINGERING <--------'
  *
+ * Where the listener asks for a PROXY header, NAMING stands between accept and IDLE (naming.c).
+ *
  * FLUSHING and DISCARDING are passed through at once when there is nothing to flush or to discard. One exchange at a time:
  * pipelined requests stay unread until their turn, so answers come in order by construction.
  *
@@ -323,6 +325,7 @@ static void client_on_ready(struct conn *conn)
 	struct client *c = container_of(conn, struct client, h1.conn);
 
 	switch ((enum client_state)c->state) {
+	case CLIENT_NAMING: client_read_name(c); return;
 	case CLIENT_IDLE:
 	case CLIENT_HEAD: client_serve(c); return;
 	case CLIENT_EXCHANGE: exchange_on_client(c->exchange); return;
@@ -349,6 +352,7 @@ static void client_on_timer(struct io_timer *timer)
 	struct client *c = container_of(timer, struct client, timer);
 
 	switch ((enum client_state)c->state) {
+	case CLIENT_NAMING: client_name_is_late(c); return;
 	case CLIENT_IDLE:
 		if (c->head_us == 0)
 			client_close(c);
@@ -371,11 +375,11 @@ void client_retrust(struct client *c)
 {
 	const struct config_listener *l = c->listener->config;
 
-	/* Who may open the unix socket was decided by its permissions. */
-	c->trusted = c->peer_kind == PEER_LOCAL ? l->trusted_proxy_count > 0 : listener_trusts(l, c->peer_bytes);
+	/* Who may open the unix socket was decided by its permissions; but not who may open one of another machine. */
+	c->trusted = c->peer_kind == PEER_LOCAL ? l->trusted_proxy_count > 0 && !c->named : listener_trusts(l, c->peer_bytes);
 }
 
-static void client_identify(struct client *c, const struct address *peer)
+void client_identify(struct client *c, const struct address *peer)
 {
 	char text[ADDRESS_TEXT_MAX];
 	size_t n = address_format_host(peer, text);
@@ -384,11 +388,17 @@ static void client_identify(struct client *c, const struct address *peer)
 		n = sizeof(c->peer);
 	memcpy(c->peer, text, n);
 	c->peer_len = (uint8_t)n;
+	c->peer_port = (uint16_t)address_port(peer);
 	if (!address_bytes(peer, c->peer_bytes))
 		c->peer_kind = PEER_LOCAL;
 	else
 		c->peer_kind = memchr(c->peer, ':', n) != NULL ? PEER_IPV6 : PEER_IPV4;
 	client_retrust(c);
+}
+
+void client_begin(struct client *c)
+{
+	client_idle(c);
 }
 
 /* Whether the listener has room for one more, which is then counted. */
@@ -447,12 +457,18 @@ int client_accept(struct worker_listener *listener)
 		answer_refuse(c, CAUSE_CLIENT_CONNECTIONS_LIMITED);
 		return 0;
 	}
-	client_idle(c);
+	if (listener->config->proxy_protocol != PROXY_PROTOCOL_OFF)
+		client_await_name(c);
+	else
+		client_begin(c);
 	return 0;
 }
 
 void client_drain(struct client *c)
 {
+	/* Nobody knows that it is there: it is waited for no longer than for one that is new. */
+	if (c->state == CLIENT_NAMING)
+		arm(c, DRAIN_NEW_US);
 	if (c->state == CLIENT_IDLE && !c->h1.conn.readable)
 		client_idle(c);
 }

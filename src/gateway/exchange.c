@@ -156,6 +156,8 @@ static void exchange_send(struct exchange *ex)
 		exchange_pump(ex);
 		return;
 	}
+	if (ex->lease.conn->proxy_protocol != PROXY_PROTOCOL_OFF)
+		naming_put_header(ex);
 	if (!forward_request(ex)) {
 		exchange_finish(ex, CAUSE_HEADERS_TOO_LARGE, "the head is too large once the gateway's fields are added");
 		return;
@@ -323,6 +325,8 @@ static void exchange_route(struct exchange *ex)
 		exchange_finish(ex, CAUSE_METHOD_NOT_ALLOWED, "CONNECT is not offered: this is not a forward proxy");
 		return;
 	}
+	if (ex->client->listener->config->https_redirect.enabled && https_redirect(ex))
+		return;
 	struct route_match match = router_find(ex->held->router, &query);
 
 	if (match.route == NULL) {

@@ -127,6 +127,7 @@ void worker_client_closed(struct worker *w, struct worker_listener *listener);
 /* --- a client's connection (client.c) --------------------------------------------------------------------------------- */
 
 enum client_state {
+	CLIENT_NAMING,      /* a PROXY header is to come, which says whom the connection is from (naming.c) */
 	CLIENT_IDLE,        /* between requests; nothing of the next one is there */
 	CLIENT_HEAD,        /* some bytes of a request head are there */
 	CLIENT_EXCHANGE,    /* an exchange runs */
@@ -160,7 +161,10 @@ struct client {
 	uint8_t says_close;                /* its last request will be followed by none */
 	uint8_t beyond_limit;              /* it is here only to be told so, and does not count as a connection */
 	uint8_t peer_kind;                 /* enum peer_kind */
+	uint8_t named;                     /* the peer is the one that a PROXY header has named */
+	uint8_t proxy_versions;            /* NAMING: enum config_proxy_protocol of the listener when it was accepted */
 	uint8_t peer_len;
+	uint16_t peer_port;                /* 0 for PEER_LOCAL */
 	char peer[46];                     /* the peer's address as text, without port */
 	unsigned char peer_bytes[16];      /* and as address_bytes gives it; nothing for PEER_LOCAL */
 };
@@ -173,6 +177,19 @@ bool listener_trusts(const struct config_listener *listener, const unsigned char
 
 /* Decides anew whether the client is trusted: the listener's trusted_proxies may be others. */
 void client_retrust(struct client *client);
+
+/* Who the peer is, and whether it is trusted. */
+void client_identify(struct client *client, const struct address *peer);
+
+/* It is known who the client is: the connection begins. */
+void client_begin(struct client *client);
+
+/* Waits for the PROXY header that the listener asks for, and closes the connection if nobody may send one (naming.c). */
+void client_await_name(struct client *client);
+
+/* NAMING: something has come; or time is up. */
+void client_read_name(struct client *client);
+void client_name_is_late(struct client *client);
 
 /* Takes one waiting connection; the result of the listener's on_accept. */
 int client_accept(struct worker_listener *listener);

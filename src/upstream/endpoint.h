@@ -21,6 +21,7 @@ struct endpoint {
 	struct address address;
 	uint32_t weight;
 	uint64_t connect_timeout_us;
+	enum config_proxy_protocol proxy_protocol;
 	struct weir_pool_config settings;  /* what its pool was created with */
 	struct endpoint_budget *budget;    /* one reference */
 	struct weir_pool *pool;

@@ -43,6 +43,7 @@ struct upstream_conn {
 	uint64_t rests_since_us;       /* opened, or given back last; 0: connecting, or what it tells has been used */
 	bool connecting;
 	bool served;                   /* a whole exchange at least */
+	uint8_t proxy_protocol;        /* enum config_proxy_protocol: what its first bytes are to be; then it serves once */
 	bool reclaimed;                /* the pool takes it from its holder, and back, by itself */
 };
 

@@ -6,7 +6,7 @@
 #include "fuzz.h"
 #include "net/proxy_header.h"
 
-/* As a connection reads it: no more than what was asked for. Stops where the bytes end. */
+/* As a connection reads it: no more than what was asked for, and what there is of that. Stops where the bytes end. */
 static enum proxy_header_status read_stepwise(struct view bytes, unsigned versions, struct proxy_header *h)
 {
 	struct view so_far = view_of(bytes.p, 0);
@@ -14,9 +14,9 @@ static enum proxy_header_status read_stepwise(struct view bytes, unsigned versio
 
 	while ((status = proxy_header_read(so_far, versions, h)) == PROXY_HEADER_MORE) {
 		CHECK(h->more > 0 && so_far.n + h->more <= PROXY_HEADER_BYTES_MAX);
-		if (h->more > bytes.n - so_far.n)
+		if (so_far.n == bytes.n)
 			return status;
-		so_far.n += h->more;
+		so_far.n += h->more < bytes.n - so_far.n ? h->more : bytes.n - so_far.n;
 	}
 	if (status == PROXY_HEADER_DONE)
 		CHECK(h->consumed == so_far.n);

@@ -61,7 +61,7 @@ http {{
   client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy; fastcgi_temp_path {directory}/fastcgi;
   uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
   server {{
-    listen 127.0.0.1:{port} backlog=4096; root {directory}/root; client_max_body_size 1m; {settings}
+    listen 127.0.0.1:{port} backlog=4096 {listen}; root {directory}/root; client_max_body_size 1m; {settings}
     location = /hello {{ return 200 "hello"; }}
     location = /status/503 {{ return 503 "busy"; }}
     location = /seen {{ return 200 "$request_method $request_uri $http_host $http_x_forwarded_for $http_via"; }}
@@ -71,11 +71,12 @@ http {{
 """
 
 
-def nginx(directory, settings=""):
+def nginx(directory, settings="", listen=""):
+    """`settings` of its server, and further parameters of its `listen`."""
     port = free_port()
     directory.mkdir(exist_ok=True)
     (directory / "root").mkdir(exist_ok=True)
-    (directory / "nginx.conf").write_text(NGINX.format(directory=directory, port=port, settings=settings))
+    (directory / "nginx.conf").write_text(NGINX.format(directory=directory, port=port, settings=settings, listen=listen))
     return Server([tool("nginx"), "-p", directory, "-c", directory / "nginx.conf", "-e", "stderr"], port)
 
 
