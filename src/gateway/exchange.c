@@ -318,14 +318,14 @@ struct route_query exchange_query(const struct exchange *ex)
 
 static void exchange_route(struct exchange *ex)
 {
-	const struct config_limits *limits = &ex->client->listener->config->limits;
+	const struct config_listener *listener = ex->client->listener->config;
 	struct route_query query = exchange_query(ex);
 
 	if (ex->request.method == METHOD_CONNECT) {
 		exchange_finish(ex, CAUSE_METHOD_NOT_ALLOWED, "CONNECT is not offered: this is not a forward proxy");
 		return;
 	}
-	if (ex->client->listener->config->https_redirect.enabled && https_redirect(ex))
+	if (listener->https_redirect.enabled && https_redirect(ex))
 		return;
 	struct route_match match = router_find(ex->held->router, &query);
 
@@ -335,7 +335,7 @@ static void exchange_route(struct exchange *ex)
 	}
 	ex->route = match.route;
 	ex->route_rest = match.rest;
-	if (limits->body_bytes != 0 && ex->request.content_length > limits->body_bytes) {
+	if (listener->limits.body_bytes != 0 && ex->request.content_length > listener->limits.body_bytes) {
 		exchange_finish(ex, CAUSE_BODY_TOO_LARGE, NULL);
 		return;
 	}

@@ -127,13 +127,13 @@ void worker_client_closed(struct worker *w, struct worker_listener *listener);
 /* --- a client's connection (client.c) --------------------------------------------------------------------------------- */
 
 enum client_state {
-	CLIENT_NAMING,      /* a PROXY header is to come, which says whom the connection is from (naming.c) */
 	CLIENT_IDLE,        /* between requests; nothing of the next one is there */
 	CLIENT_HEAD,        /* some bytes of a request head are there */
 	CLIENT_EXCHANGE,    /* an exchange runs */
 	CLIENT_DISCARDING,  /* it has ended; the rest of its request content is read and thrown away */
 	CLIENT_FLUSHING,    /* it has ended; its last bytes are not sent yet */
 	CLIENT_LINGERING,   /* our side is closed; what still comes is thrown away so that the answer is not reset away */
+	CLIENT_NAMING,      /* a PROXY header is to come, which says whom the connection is from (naming.c) */
 	CLIENT_CLOSED,      /* memory is freed at the end of the tick */
 };
 
