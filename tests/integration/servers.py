@@ -1,5 +1,6 @@
 """Real servers and real clients, as children of the tests, on free ports."""
 
+import getpass
 import os
 import pathlib
 import shutil
@@ -10,7 +11,8 @@ from gateway import Lines, eventually, free_port
 
 # What the tests need, and the Debian package that has it.
 PACKAGES = {"curl": "curl", "wrk": "wrk", "ab": "apache2-utils", "h2load": "nghttp2-client", "nginx": "nginx-light",
-            "node": "nodejs", "strace": "strace", "valgrind": "valgrind", "gcc": "gcc"}
+            "node": "nodejs", "strace": "strace", "valgrind": "valgrind", "gcc": "gcc", "openssl": "openssl", "h2o": "h2o",
+            "nghttp": "nghttp2-client", "testssl": "testssl.sh"}
 
 PYTHON = "/usr/bin/python3"
 
@@ -89,3 +91,44 @@ def node(script, *arguments):
 def python(directory):
     port = free_port()
     return Server([PYTHON, "-u", "-m", "http.server", "--bind", "127.0.0.1", "--directory", directory, str(port)], port)
+
+
+# --- with TLS and HTTP/2: `certificate` of certificates.py, None: h2c with prior knowledge ---------------------------
+
+
+def nginx_h2(directory, certificate=None, settings=""):
+    if certificate is None:
+        return nginx(directory, settings, listen="http2")
+    return nginx(directory, f"ssl_certificate {certificate.cert}; ssl_certificate_key {certificate.key}; {settings}",
+        listen="ssl http2")
+
+
+# As its own user it would not see the directory of a test.
+H2O = """\
+num-threads: 1
+user: {user}
+error-log: /dev/stderr
+pid-file: {directory}/h2o.pid
+temp-buffer-path: {directory}
+listen: {{host: 127.0.0.1, port: {port}{tls}}}
+hosts:
+  default:
+    paths:
+      /: {{file.dir: {directory}/root}}
+"""
+
+
+def h2o(directory, certificate=None):
+    """Files of `directory`/root; /hello is one. Speaks HTTP/1.1 on the same port."""
+    port = free_port()
+    directory.mkdir(exist_ok=True)
+    (directory / "root").mkdir(exist_ok=True)
+    (directory / "root" / "hello").write_text("hello")
+    tls = f", ssl: {{certificate-file: {certificate.cert}, key-file: {certificate.key}}}" if certificate else ""
+    config = H2O.format(user=getpass.getuser(), directory=directory, port=port, tls=tls)
+    (directory / "h2o.conf").write_text(config)
+    return Server([tool("h2o"), "-c", directory / "h2o.conf"], port)
+
+
+def node_h2(certificate=None):
+    return node("node_h2_server.js", *([certificate.cert, certificate.key] if certificate else []))
