@@ -7,6 +7,7 @@ in them. What is read is read strictly: a frame that RFC 9113 does not allow her
 import collections
 import re
 import socket
+import ssl
 import struct
 
 import hpack
@@ -252,7 +253,7 @@ class H2Wire:
         message = self.messages[stream]
         try:
             self.read_until(lambda: message.ended or message.reset is not None or self.goaway is not None)
-        except (EOFError, OSError):
+        except (EOFError, ConnectionError, ssl.SSLError):
             return ("goaway", self.goaway[1]) if self.goaway else "closed"
         if message.reset is not None and message.status is None:
             return "reset", message.reset
@@ -263,7 +264,7 @@ class H2Wire:
         try:
             while True:
                 self.read_one()
-        except (EOFError, OSError):
+        except (EOFError, ConnectionError, ssl.SSLError):
             return self.goaway
 
     def close(self):

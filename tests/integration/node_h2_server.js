@@ -6,6 +6,8 @@ const http2 = require('http2');
 const [port, cert, key] = process.argv.slice(2);
 
 const routes = {
+	// Once all content is there.
+	'/': stream => stream.resume().on('end', () => stream.end('taken')),
 	'/hello': stream => stream.end('hello'),
 	// What came, as it came.
 	'/echo': (stream, headers) => {
