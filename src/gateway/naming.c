@@ -89,10 +89,13 @@ void client_read_name(struct client *c)
 			return;
 		}
 	}
-	if (status == PROXY_HEADER_DONE)
-		named(c, &header);
-	else
+	/* A reload may have taken the trust away meanwhile. */
+	if (status == PROXY_HEADER_BAD)
 		refuse(c, PROXY_MALFORMED);
+	else if (!c->trusted)
+		refuse(c, PROXY_UNTRUSTED);
+	else
+		named(c, &header);
 }
 
 /*
@@ -111,6 +114,7 @@ void naming_put_header(struct exchange *ex)
 		address_from_bytes(&source, c->peer_bytes, c->peer_port);
 		known = io_local_address(ex->worker->io, &c->h1.conn.source, &destination) == 0;
 	}
-	h1_conn_put_raw(&to->h1, view_of(header,
-		proxy_header_write(header, (enum proxy_header_version)to->proxy_protocol, known ? &source : NULL, &destination)));
+	h1_conn_put_raw(
+		&to->h1, view_of(header, proxy_header_write(header, (enum proxy_header_version)to->proxy_protocol,
+						 known ? &source : NULL, &destination)));
 }

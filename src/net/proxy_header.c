@@ -399,5 +399,6 @@ size_t proxy_header_write(char out[PROXY_HEADER_WRITTEN_MAX], enum proxy_header_
 	const unsigned ports[2] = {address_port(source), address_port(destination)};
 	int family = is_mapped(from) && is_mapped(to) ? AF_INET : AF_INET6;
 
-	return version == PROXY_HEADER_V1 ? v1_write(out, family, from, to, ports) : v2_write(out, family, from, to, ports);
+	return version == PROXY_HEADER_V1 ? v1_write(out, family, from, to, ports)
+	                                  : v2_write(out, family, from, to, ports);
 }

@@ -165,6 +165,15 @@ def test_reload(proxied, origin):
     assert [request.get("X-Forwarded-For") for request in origin.requests] == ["192.0.2.7"] * 3 + ["127.0.0.1"]
 
 
+def test_reload_takes_the_trust_away(proxied):
+    gateway = proxied()
+    waiting = gateway.connect().send_apart([NAMED[:20]])
+    gateway.reload(merged(gateway.config, {"listeners": [merged(gateway.config["listeners"][0],
+        {"trusted_proxies": ["192.0.2.0/24"]})]}))
+    assert waiting.send(NAMED[20:] + get()).expect_gone() == b""
+    assert eventually(lambda: refused(gateway) == {"untrusted": 1, "malformed": 0, "late": 0})
+
+
 def test_curl(proxied, origin):
     gateway = proxied()
     assert command("curl", "-sS", "--haproxy-protocol", gateway.url()) == "ok"

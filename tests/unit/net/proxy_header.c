@@ -20,7 +20,8 @@ static const char *text_of(const struct address *address)
 }
 
 /* Reads the bytes as a connection would: never more than what was asked for. Nothing behind the header is touched. */
-static enum proxy_header_status read_stepwise(struct view bytes, unsigned versions, struct proxy_header *h, unsigned *steps)
+static enum proxy_header_status read_stepwise(
+	struct view bytes, unsigned versions, struct proxy_header *h, unsigned *steps)
 {
 	struct view so_far = view_of(bytes.p, 0);
 	enum proxy_header_status status;
@@ -72,7 +73,8 @@ static void assert_bad(struct view bytes, unsigned versions)
 
 static void test_text(void **state)
 {
-	assert_named(VIEW("PROXY TCP4 192.0.2.1 198.51.100.7 51234 443\r\n"), ANY, "192.0.2.1:51234", "198.51.100.7:443");
+	assert_named(
+		VIEW("PROXY TCP4 192.0.2.1 198.51.100.7 51234 443\r\n"), ANY, "192.0.2.1:51234", "198.51.100.7:443");
 	assert_named(VIEW("PROXY TCP4 0.0.0.0 0.0.0.0 0 0\r\n"), ANY, "0.0.0.0:0", "0.0.0.0:0");
 	assert_named(VIEW("PROXY TCP4 255.255.255.255 255.255.255.255 65535 65535\r\n"), PROXY_HEADER_V1,
 		"255.255.255.255:65535", "255.255.255.255:65535");
@@ -83,10 +85,13 @@ static void test_text(void **state)
 
 static void test_longest_text(void **state)
 {
-	static const char line[] = "PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff "
-				   "65535 65535\r\n";
-	assert_named(VIEW("PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff "
-			  "65535 65535\r\n"), ANY, NULL, NULL);
+	static const char line[] =
+		"PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff "
+		"65535 65535\r\n";
+	assert_named(
+		VIEW("PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff "
+		     "65535 65535\r\n"),
+		ANY, NULL, NULL);
 	assert_named(view_str(line), ANY, "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe]:65535",
 		"[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535");
 }
@@ -103,7 +108,8 @@ static void test_text_in_few_steps(void **state)
 	struct proxy_header h;
 	unsigned steps;
 
-	assert_int_equal(read_stepwise(VIEW("PROXY TCP4 192.168.100.200 192.168.100.201 51234 443\r\n"), ANY, &h, &steps),
+	assert_int_equal(
+		read_stepwise(VIEW("PROXY TCP4 192.168.100.200 192.168.100.201 51234 443\r\n"), ANY, &h, &steps),
 		PROXY_HEADER_DONE);
 	assert_in_range(steps, 2, 12);
 }
@@ -111,18 +117,38 @@ static void test_text_in_few_steps(void **state)
 static void test_bad_text(void **state)
 {
 	static const char *const lines[] = {
-		"GET / HTTP/1.1\r\n", "proxy UNKNOWN\r\n", "PROXX", "PROXY\r\n\r\n", "PROXY \r\n", "PROXY TCP4\r\n",
-		"PROXY UNKNOWN\n", "PROXY UNKNOWN\rx", "PROXY UNKNOWNX\r\n", "PROXY TCP5 1.2.3.4 1.2.3.4 1 2\r\n",
-		"PROXY  TCP4 1.2.3.4 1.2.3.4 1 2\r\n", "PROXY TCP4  1.2.3.4 1.2.3.4 1 2\r\n",
-		"PROXY TCP4 1.2.3.4 1.2.3.4 1  2\r\n", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2 \r\n",
-		"PROXY TCP4 1.2.3.4 1.2.3.4 1 2 3\r\n", "PROXY TCP4 1.2.3.4 1.2.3.4 1\r\n", "PROXY TCP4 1.2.3.4 1.2.3.4\r\n",
+		"GET / HTTP/1.1\r\n",
+		"proxy UNKNOWN\r\n",
+		"PROXX",
+		"PROXY\r\n\r\n",
+		"PROXY \r\n",
+		"PROXY TCP4\r\n",
+		"PROXY UNKNOWN\n",
+		"PROXY UNKNOWN\rx",
+		"PROXY UNKNOWNX\r\n",
+		"PROXY TCP5 1.2.3.4 1.2.3.4 1 2\r\n",
+		"PROXY  TCP4 1.2.3.4 1.2.3.4 1 2\r\n",
+		"PROXY TCP4  1.2.3.4 1.2.3.4 1 2\r\n",
+		"PROXY TCP4 1.2.3.4 1.2.3.4 1  2\r\n",
+		"PROXY TCP4 1.2.3.4 1.2.3.4 1 2 \r\n",
+		"PROXY TCP4 1.2.3.4 1.2.3.4 1 2 3\r\n",
+		"PROXY TCP4 1.2.3.4 1.2.3.4 1\r\n",
+		"PROXY TCP4 1.2.3.4 1.2.3.4\r\n",
 		"PROXY TCP4 1.2.3.4 1.2.3.4 1 \r\n",
-		"PROXY TCP4 01.2.3.4 1.2.3.4 1 2\r\n", "PROXY TCP4 1.2.3 1.2.3.4 1 2\r\n", "PROXY TCP4 1.2.3.256 1.2.3.4 1 2\r\n",
-		"PROXY TCP4 1.2.3.4 1.2.3.4 01 2\r\n", "PROXY TCP4 1.2.3.4 1.2.3.4 00 2\r\n",
-		"PROXY TCP4 1.2.3.4 1.2.3.4 65536 2\r\n", "PROXY TCP4 1.2.3.4 1.2.3.4 1 99999\r\n",
-		"PROXY TCP4 1.2.3.4 1.2.3.4 -1 2\r\n", "PROXY TCP4 1.2.3.4 1.2.3.4 1 0x2\r\n",
-		"PROXY TCP4 ::1 ::1 1 2\r\n", "PROXY TCP6 1.2.3.4 1.2.3.4 1 2\r\n", "PROXY TCP6 ::1%lo ::1 1 2\r\n",
-		"PROXY TCP6 [::1] [::1] 1 2\r\n", "PROXY TCP6 ::1\t::1 1 2\r\n",
+		"PROXY TCP4 01.2.3.4 1.2.3.4 1 2\r\n",
+		"PROXY TCP4 1.2.3 1.2.3.4 1 2\r\n",
+		"PROXY TCP4 1.2.3.256 1.2.3.4 1 2\r\n",
+		"PROXY TCP4 1.2.3.4 1.2.3.4 01 2\r\n",
+		"PROXY TCP4 1.2.3.4 1.2.3.4 00 2\r\n",
+		"PROXY TCP4 1.2.3.4 1.2.3.4 65536 2\r\n",
+		"PROXY TCP4 1.2.3.4 1.2.3.4 1 99999\r\n",
+		"PROXY TCP4 1.2.3.4 1.2.3.4 -1 2\r\n",
+		"PROXY TCP4 1.2.3.4 1.2.3.4 1 0x2\r\n",
+		"PROXY TCP4 ::1 ::1 1 2\r\n",
+		"PROXY TCP6 1.2.3.4 1.2.3.4 1 2\r\n",
+		"PROXY TCP6 ::1%lo ::1 1 2\r\n",
+		"PROXY TCP6 [::1] [::1] 1 2\r\n",
+		"PROXY TCP6 ::1\t::1 1 2\r\n",
 	};
 
 	for (size_t i = 0; i < COUNT(lines); i++)
@@ -155,8 +181,16 @@ static void test_version_that_is_not_allowed(void **state)
 
 /* --- version 2 ------------------------------------------------------------------------------------------------------ */
 
-#define INET4 "\xc0\0\x02\x01" "\xc6\x33\x64\x07" "\xc8\x22" "\x01\xbb"
-#define INET6 "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01" "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01" "\0\x01" "\xff\xff"
+#define INET4 \
+	"\xc0\0\x02\x01" \
+	"\xc6\x33\x64\x07" \
+	"\xc8\x22" \
+	"\x01\xbb"
+#define INET6 \
+	"\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01" \
+	"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01" \
+	"\0\x01" \
+	"\xff\xff"
 
 static void test_binary(void **state)
 {
@@ -196,8 +230,9 @@ static void test_binary_that_names_nobody(void **state)
 
 static void test_binary_with_tlvs(void **state)
 {
-	assert_named(VIEW(SIGNATURE "\x21\x11\0\x16" INET4 "\x04\0\0" "\x01\0\x04h2c!"), ANY, "192.0.2.1:51234",
-		"198.51.100.7:443");
+	assert_named(VIEW(SIGNATURE "\x21\x11\0\x16" INET4 "\x04\0\0"
+				    "\x01\0\x04h2c!"),
+		ANY, "192.0.2.1:51234", "198.51.100.7:443");
 }
 
 static void test_bad_binary(void **state)
@@ -248,7 +283,8 @@ static uint32_t plain_crc32c(struct view bytes)
 
 static void test_checksum(void **state)
 {
-	char bytes[] = SIGNATURE "\x21\x11\0\x16" INET4 "\x04\0\0" "\x03\0\x04\0\0\0\0";
+	char bytes[] = SIGNATURE "\x21\x11\0\x16" INET4 "\x04\0\0"
+				 "\x03\0\x04\0\0\0\0";
 	struct view header = view_of(bytes, sizeof(bytes) - 1);
 
 	assert_int_equal(plain_crc32c(VIEW("123456789")), 0xe3069283);
@@ -297,7 +333,8 @@ static void test_write(void **state)
 {
 	assert_written("192.0.2.1:51234", "198.51.100.7:443", "PROXY TCP4 192.0.2.1 198.51.100.7 51234 443\r\n",
 		"192.0.2.1:51234", "198.51.100.7:443");
-	assert_written("[2001:db8::1]:1", "[::1]:2", "PROXY TCP6 2001:db8::1 ::1 1 2\r\n", "[2001:db8::1]:1", "[::1]:2");
+	assert_written(
+		"[2001:db8::1]:1", "[::1]:2", "PROXY TCP6 2001:db8::1 ::1 1 2\r\n", "[2001:db8::1]:1", "[::1]:2");
 	assert_written("192.0.2.1:1", "[::1]:2", "PROXY TCP6 ::ffff:192.0.2.1 ::1 1 2\r\n", "192.0.2.1:1", "[::1]:2");
 	/* A socket of both families says IPv4 so. */
 	assert_written("[::ffff:192.0.2.1]:1", "127.0.0.1:2", "PROXY TCP4 192.0.2.1 127.0.0.1 1 2\r\n", "192.0.2.1:1",
