@@ -180,12 +180,12 @@ static void proxy_protocol_check(struct load *l, const struct node *map, const s
 /* TLS is what one of them leads to, and what the other asks for. */
 static void https_check(struct load *l, const struct node *map, const struct config_listener *listener)
 {
-	const struct node *tls = node_find(map, VIEW("tls"));
+	bool tls = is_on(map, VIEW("tls"));
 
-	if (tls != NULL && listener->https_redirect.enabled)
+	if (tls && listener->https_redirect.enabled)
 		complain(l, node_find(map, VIEW("https_redirect")),
 			"this listener has `tls`, so the redirect would lead to itself; write it at the listener without");
-	if (tls == NULL && listener->hsts.enabled)
+	if (!tls && listener->hsts.enabled)
 		complain(l, node_find(map, VIEW("hsts")),
 			"this listener has no `tls`, and browsers pass over the field where it came without; take it out");
 }

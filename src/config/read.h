@@ -103,6 +103,9 @@ extern const struct section root_section, listener_section, upstream_section, ro
 /* The text of a node that must hold some; p == NULL when it does not, complained about with `allowed`. */
 struct view text_read(struct load *l, const struct node *node, const char *allowed);
 
+/* Whether the mapping has this key, and not to say `off`. */
+bool is_on(const struct node *map, struct view key);
+
 /* `name`: 1 to 64 of letters, digits, '_', '-', '.'. */
 void name_read(struct load *l, const struct node *node, struct view *out);
 

@@ -172,7 +172,7 @@ static void proxy_protocol_check(struct load *l, const struct node *map, const s
 
 	if (upstream->proxy_protocol == PROXY_PROTOCOL_OFF)
 		return;
-	if (node_find(map, VIEW("tls")) != NULL)
+	if (is_on(map, VIEW("tls")))
 		complain(l, node, "TLS is begun before it is known whom a connection is for; take out this or `tls`");
 	if (protocol != NULL && protocol->kind == NODE_TEXT && view_eq(protocol->text, VIEW("h2")))
 		complain(l, node, "the header names one client, and `protocol: h2` lets many share a connection; take out this, "

@@ -239,6 +239,18 @@ static const struct mistake mistakes[] = {
 	{LISTENER("hsts: true"),
 		"f:2:52: listeners[0].hsts: this listener has no `tls`, and browsers pass over the field where it came without; "
 		"take it out\n"},
+	{LISTENER("tls: {}, https_redirect: true"),
+		"f:2:46: listeners[0].tls: not supported by this version; take it out\n"
+		"f:2:71: listeners[0].https_redirect: this listener has `tls`, so the redirect would lead to itself; write it at the "
+		"listener without\n"},
+	{LISTENER("tls: {}, hsts: {preload: true}"),
+		"f:2:46: listeners[0].tls: not supported by this version; take it out\n"
+		"f:2:71: listeners[0].hsts.preload: a host is preloaded with its subdomains and for 8760h at least; write "
+		"`include_subdomains: true` and such a max_age, or take this out\n"},
+	{UPSTREAM("proxy_protocol: v1, tls: {}"),
+		"f:3:81: upstreams[0].proxy_protocol: TLS is begun before it is known whom a connection is for; take out this or "
+		"`tls`\n"
+		"f:3:85: upstreams[0].tls: not supported by this version; take it out\n"},
 	/* not in this version */
 	{LISTENER("tls: {certificates: []}"), "f:2:46: listeners[0].tls: not supported by this version; take it out\n"},
 	{UPSTREAM("concurrency: auto"),
