@@ -20,6 +20,13 @@ _Static_assert((int)PROXY_PROTOCOL_V1 == (int)PROXY_HEADER_V1 && (int)PROXY_PROT
 		       (int)PROXY_PROTOCOL_ANY == ((int)PROXY_HEADER_V1 | (int)PROXY_HEADER_V2),
 	"the configuration's words are sets of versions");
 
+/* Closed unserved, as where there is no memory to accept it with. */
+static void shed(struct client *c)
+{
+	c->listener->listener.shed++;
+	client_close(c);
+}
+
 static void refuse(struct client *c, enum proxy_refusal reason)
 {
 	c->worker->stats.proxy_headers_refused[reason]++;
@@ -69,6 +76,17 @@ static void named(struct client *c, const struct proxy_header *header)
 	client_begin(c);
 }
 
+/* It has ended before it was named. Whoever only looks whether somebody listens sends nothing, and is not counted. */
+static void unnamed(struct client *c, ssize_t error)
+{
+	if (error == -ENOMEM)
+		shed(c);
+	else if (buf_len(&c->h1.in) == 0)
+		client_close(c);
+	else
+		refuse(c, PROXY_MALFORMED);
+}
+
 void client_read_name(struct client *c)
 {
 	struct proxy_header header;
@@ -79,13 +97,8 @@ void client_read_name(struct client *c)
 
 		if (got == -EAGAIN)
 			return;
-		/* Whoever only looks whether somebody listens sends nothing, and is not counted. */
-		if (got <= 0 && buf_len(&c->h1.in) == 0) {
-			client_close(c);
-			return;
-		}
 		if (got <= 0) {
-			refuse(c, PROXY_MALFORMED);
+			unnamed(c, got);
 			return;
 		}
 	}
