@@ -1,13 +1,16 @@
 """The PROXY protocol: taken from trusted proxies, and told to upstreams."""
 
+import json
 import signal
 import socket
+import ssl
 import struct
 import time
 
 import pytest
 
-from gateway import configuration, eventually, free_port, merged
+from certificates import Authority
+from gateway import configuration, eventually, free_port, merged, run
 from raw import Wire, get, response
 from servers import command, nginx
 from test_admin import Admin
@@ -178,6 +181,68 @@ def test_curl(proxied, origin):
     gateway = proxied()
     assert command("curl", "-sS", "--haproxy-protocol", gateway.url()) == "ok"
     assert origin.requests[0].get("X-Forwarded-For") == "127.0.0.1"
+
+
+# --- TLS behind it ---------------------------------------------------------------------------------------------------
+
+
+def ask_by_tls(wire, context, first, request, apart):
+    """The header, a handshake and a request, all of it by hand; what came back. `apart`: the header has a segment of its own."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    if apart:
+        wire.send_apart([first, outgoing.read()])
+    else:
+        wire.send(first + outgoing.read())
+    begun, answer = False, b""
+    while not answer:
+        incoming.write(wire.sock.recv(65536) or pytest.fail("ended in the handshake"))
+        try:
+            if not begun:
+                tls.do_handshake()
+                begun = True
+                tls.write(request)
+            answer = tls.read(65536)
+        except ssl.SSLWantReadError:
+            pass
+        wire.send(outgoing.read())
+    return answer
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.mark.parametrize("apart", [True, False], ids=["apart", "at once"])
+def test_tls_of_nginx(tmp_path, authority, apart):
+    """The client of the next test is in order."""
+    certificate = authority.issue("localhost")
+    server = nginx(tmp_path, f"ssl_certificate {certificate.cert}; ssl_certificate_key {certificate.key}; "
+        'location = /who { return 200 "$proxy_protocol_addr"; }', listen="ssl proxy_protocol")
+    try:
+        wire = Wire(socket.create_connection(("127.0.0.1", server.port)))
+        assert ask_by_tls(wire, authority.context(), NAMED, get("/who"), apart).endswith(b"192.0.2.7")
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("apart", [True, False], ids=["apart", "at once"])
+@pytest.mark.parametrize("first", [NAMED, v2()], ids=["v1", "v2"])
+def test_tls(start, origin, tmp_path, authority, first, apart):
+    """Not a byte of the handshake is taken for the header, nor lost with it."""
+    certificate = authority.issue(f"localhost-{apart}-{len(first)}", "localhost")
+    config = configuration(origin.serve(), listener={**TRUSTING,
+        "tls": {"certificates": [{"cert": str(certificate.cert), "key": str(certificate.key)}]}})
+    file = tmp_path / "tls.yaml"
+    file.write_text(json.dumps(config))
+    if "tls: not supported by this version" in run("check", file).stderr:
+        pytest.skip("this version does not speak TLS")
+    gateway = start(config)
+    assert b" 200 " in ask_by_tls(gateway.connect(), authority.context(), first, get(), apart)
+    assert origin.requests[0].get("X-Forwarded-For") == "192.0.2.7"
 
 
 # --- to upstreams ----------------------------------------------------------------------------------------------------
