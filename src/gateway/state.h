@@ -181,7 +181,7 @@ void client_retrust(struct client *client);
 /* Who the peer is, and whether it is trusted. */
 void client_identify(struct client *client, const struct address *peer);
 
-/* It is known who the client is: the connection begins. */
+/* It is known who the client is: the connection begins. What has come already may have had its event (conn.readable tells). */
 void client_begin(struct client *client);
 
 /* Waits for the PROXY header that the listener asks for, and closes the connection if nobody may send one (naming.c). */

@@ -1,9 +1,13 @@
-"""Listeners that lead to https."""
+"""Listeners that lead to https, and those that keep browsers there."""
+
+import json
+import socket
 
 import pytest
 
-from gateway import configuration
-from raw import get, post
+from certificates import Authority
+from gateway import configuration, run
+from raw import TIMEOUT, Wire, get, post, response
 
 REDIRECT = {"https_redirect": True}
 
@@ -52,3 +56,30 @@ def test_who_came_by_https(start, origin):
     assert ask(trusting, get(fields=["X-Forwarded-Proto: http"]))[0] == 308
     assert ask(trusting, get())[0] == 308
     assert ask(start(configuration(origin, listener=REDIRECT)), by_https)[0] == 308
+
+
+# --- Strict-Transport-Security ---------------------------------------------------------------------------------------
+
+HSTS = {"max_age": "365d", "include_subdomains": True, "preload": True}
+
+
+@pytest.mark.parametrize("hsts, value", [(True, "max-age=31536000"), ({"max_age": "0"}, "max-age=0"),
+    (HSTS, "max-age=31536000; includeSubDomains; preload")], ids=["default", "forget", "all"])
+def test_hsts(start, origin, tmp_path, hsts, value):
+    """One field on every answer, in place of what the service says."""
+    authority = Authority(tmp_path / "authority")
+    certificate = authority.issue("localhost")
+    tls = {"certificates": [{"cert": str(certificate.cert), "key": str(certificate.key)}]}
+    config = configuration(origin, listener={"tls": tls, "hsts": hsts})
+    file = tmp_path / "tls.yaml"
+    file.write_text(json.dumps(config))
+    if "tls: not supported by this version" in run("check", file).stderr:
+        pytest.skip("this version does not speak TLS")
+    gateway = start(config)
+    sock = socket.create_connection(gateway.address(), TIMEOUT)
+    client = Wire(authority.context().wrap_socket(sock, server_hostname="localhost"))
+    gateway.wires.append(client)
+    client.send(get())
+    origin.answer(response("ok", fields=["strict-transport-security: max-age=1"]))
+    assert client.read_response().get("Strict-Transport-Security") == value
+    assert client.ask(get("/%00")).get("Strict-Transport-Security") == value
