@@ -143,6 +143,32 @@ static void protocols_read(struct load *l, const struct node *node, void *out)
 			complain(l, child, "found %s; allowed: %s", node_describe(&q, child), allowed);
 	}
 }
+static const struct word proxy_words[] = {{"off", PROXY_PROTOCOL_OFF}, {"v1", PROXY_PROTOCOL_V1},
+	{"v2", PROXY_PROTOCOL_V2}, {"any", PROXY_PROTOCOL_ANY}, {0}};
+
+static const struct word redirect_status_words[] = {{"308", 308}, {"301", 301}, {0}};
+
+static const struct key https_redirect_keys[] = {
+	{"port", KEY_NUMBER, FIELD(struct config_listener, https_redirect.port), .min = 1, .max = 65535, .preset = 443},
+	{"status", KEY_CHOICE, FIELD(struct config_listener, https_redirect.status), .words = redirect_status_words,
+		.preset = 308},
+};
+
+static const struct section https_redirect_section = {KEYS(https_redirect_keys)};
+
+static const struct word truth_words[] = {{"false", false}, {"true", true}, {0}};
+
+#define YEAR_US (365 * 24 * HOUR_US)
+
+static const struct key hsts_keys[] = {
+	{"max_age", KEY_DURATION, FIELD(struct config_listener, hsts.max_age_us), .min = US_PER_S, .max = 10 * YEAR_US,
+		.preset = YEAR_US, .zero = "browsers are to forget it"},
+	{"include_subdomains", KEY_CHOICE, FIELD(struct config_listener, hsts.include_subdomains), .words = truth_words,
+		.preset = false},
+	{"preload", KEY_CHOICE, FIELD(struct config_listener, hsts.preload), .words = truth_words, .preset = false},
+};
+
+static const struct section hsts_section = {KEYS(hsts_keys)};
 
 static const struct word half_close_words[] = {{"abort", HALF_CLOSE_ABORT}, {"serve", HALF_CLOSE_SERVE}, {0}};
 
@@ -155,19 +181,66 @@ static const struct key listener_keys[] = {
 		.preset = HALF_CLOSE_ABORT},
 	{"protocols", KEY_OWN, .read = protocols_read},
 	{"tls", KEY_SWITCH, FIELD(struct config_listener, tls.enabled), .section = &listener_tls_section, .preset = false},
+	{"proxy_protocol", KEY_CHOICE, FIELD(struct config_listener, proxy_protocol), .words = proxy_words,
+		.preset = PROXY_PROTOCOL_OFF},
+	{"https_redirect", KEY_SWITCH, FIELD(struct config_listener, https_redirect.enabled), .bare = true,
+		.section = &https_redirect_section, .preset = false},
+	{"hsts", KEY_SWITCH, FIELD(struct config_listener, hsts.enabled), .bare = true, .section = &hsts_section,
+		.preset = false},
 	{"limits", KEY_SECTION, FIELD(struct config_listener, limits), .section = &limits_section},
 	{"timeouts", KEY_SECTION, FIELD(struct config_listener, timeouts), .section = &timeouts_section},
 };
+
+/* What is believed needs somebody who is. */
+static void proxy_protocol_check(struct load *l, const struct node *map, const struct config_listener *listener)
+{
+	if (listener->proxy_protocol == PROXY_PROTOCOL_OFF || node_find(map, VIEW("trusted_proxies")) != NULL)
+		return;
+	complain(l, node_find(map, VIEW("proxy_protocol")),
+		"nobody's PROXY header would be believed, and every connection closed; name the proxies in `trusted_proxies`");
+}
+
+/* TLS is what one of them leads to, and what the other asks for. */
+static void https_check(struct load *l, const struct node *map, const struct config_listener *listener)
+{
+	bool tls = is_on(map, VIEW("tls"));
+
+	if (tls && listener->https_redirect.enabled)
+		complain(l, node_find(map, VIEW("https_redirect")),
+			"this listener has `tls`, so the redirect would lead to itself; write it at the listener without");
+	if (!tls && listener->hsts.enabled)
+		complain(l, node_find(map, VIEW("hsts")),
+			"this listener has no `tls`, and browsers pass over the field where it came without; take it out");
+}
+
+/* What the lists that browsers are delivered with ask for (https://hstspreload.org). */
+static bool hsts_check(struct load *l, const struct node *map, const struct config_hsts *hsts)
+{
+	if (!hsts->preload || (hsts->include_subdomains && hsts->max_age_us >= YEAR_US))
+		return true;
+	complain(l, node_find(node_find(map, VIEW("hsts")), VIEW("preload")),
+		"a host is preloaded with its subdomains and for 8760h at least; write `include_subdomains: true` and such "
+		"a max_age, or take this out");
+	return false;
+}
+
+static struct view hsts_line(struct load *l, const struct config_hsts *hsts)
+{
+	return load_keep(l, arena_printf(l->arena, "Strict-Transport-Security: max-age=%llu%s%s\r\n",
+		(unsigned long long)(hsts->max_age_us / US_PER_S), hsts->include_subdomains ? "; includeSubDomains" : "",
+		hsts->preload ? "; preload" : ""));
+}
 
 static void listener_check(struct load *l, const struct node *map, void *out)
 {
 	struct config_listener *listener = out;
 
-	if (listener->protocols != 0)
-		return;
-	listener->protocols = 1u << CONFIG_PROTOCOL_H1;
-	if (listener->tls.enabled)
-		listener->protocols |= 1u << CONFIG_PROTOCOL_H2;
+	proxy_protocol_check(l, map, listener);
+	https_check(l, map, listener);
+	if (listener->hsts.enabled && hsts_check(l, map, &listener->hsts))
+		listener->hsts.line = hsts_line(l, &listener->hsts);
+	if (listener->protocols == 0)
+		listener->protocols = 1u << CONFIG_PROTOCOL_H1 | (unsigned)listener->tls.enabled << CONFIG_PROTOCOL_H2;
 }
 
 const struct section listener_section = {KEYS(listener_keys), .check = listener_check};

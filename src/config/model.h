@@ -100,6 +100,28 @@ struct config_listener_timeouts {
 /* `half_close`: what becomes of a request whose client ends its direction before the answer is complete. */
 enum config_half_close { HALF_CLOSE_ABORT, HALF_CLOSE_SERVE };
 
+/*
+ * `proxy_protocol`: on a listener what its connections begin with, on an upstream what those to it begin with (there not ANY).
+ * A set of enum proxy_header_version (net/proxy_header.h).
+ */
+enum config_proxy_protocol { PROXY_PROTOCOL_OFF, PROXY_PROTOCOL_V1, PROXY_PROTOCOL_V2, PROXY_PROTOCOL_ANY };
+
+/* `https_redirect`: off (default) | true | {port: 443, status: 308} */
+struct config_https_redirect {
+	bool enabled;
+	uint16_t port;             /* 1..65535, default 443 */
+	uint16_t status;           /* 301 | 308 (default) */
+};
+
+/* `hsts` */
+struct config_hsts {
+	bool enabled;
+	uint64_t max_age_us;       /* 1s..87600h, default 365d; 0: browsers forget it */
+	bool include_subdomains;   /* false (default) | true */
+	bool preload;              /* false (default) | true; then with subdomains, and for a year at least */
+	struct view line;          /* the whole field, with CRLF; empty: not enabled */
+};
+
 /* An address block, for `trusted_proxies`. IPv4 is kept as IPv4-mapped IPv6. */
 struct config_cidr {
 	uint8_t address[16];
@@ -115,6 +137,9 @@ struct config_listener {
 	enum config_half_close half_close;  /* abort (default) | serve */
 	uint8_t protocols;         /* set of 1 << enum config_protocol; default h1 */
 	struct config_listener_tls tls;
+	enum config_proxy_protocol proxy_protocol;  /* off (default) | v1 | v2 | any; from trusted_proxies */
+	struct config_https_redirect https_redirect;
+	struct config_hsts hsts;
 	struct config_limits limits;
 	struct config_listener_timeouts timeouts;
 };
@@ -185,6 +210,7 @@ struct config_upstream {
 	size_t endpoint_count;     /* at least 1; expanded it may be 0: nothing is known of its host names yet */
 	size_t left_out;           /* endpoints beyond CONFIG_UPSTREAM_ENDPOINTS_MAX that the names would have added */
 	enum config_balance balance;
+	enum config_proxy_protocol proxy_protocol;  /* off (default) | v1 | v2; each connection then carries one request */
 	struct config_pool pool;
 	struct config_upstream_timeouts timeouts;
 	struct config_upstream_limits limits;

@@ -66,6 +66,7 @@ struct key {
 	uint64_t min, max, preset;
 	const char *zero;          /* what 0 means where it stands outside min..max: "no limit" */
 	bool required;
+	bool bare;                 /* KEY_SWITCH: `true` stands for the mapping with all its defaults */
 	const char *hint;          /* said after what is allowed */
 	const struct word *words;
 	const struct section *section;
@@ -89,7 +90,7 @@ struct section {
 /* Fills `out` (zeroed memory) with defaults, then with what the mapping says. */
 void section_read(struct load *l, const struct section *section, const struct node *map, void *out);
 
-/* "a duration from 1ms to 24h, in us, ms, s, m or h (default 10s)". Also the reference's wording, see the tests. */
+/* "a duration from 1ms to 24h, in us, ms, s, m, h or d (default 10s)". Also the reference's wording, see the tests. */
 const char *key_allowed(const struct key *key, char *text, size_t bytes);
 #define ALLOWED_TEXT_MAX 512
 
@@ -101,6 +102,9 @@ extern const struct section root_section, listener_section, upstream_section, ro
 
 /* The text of a node that must hold some; p == NULL when it does not, complained about with `allowed`. */
 struct view text_read(struct load *l, const struct node *node, const char *allowed);
+
+/* Whether the mapping has this key, and not to say `off`. */
+bool is_on(const struct node *map, struct view key);
 
 /* `name`: 1 to 64 of letters, digits, '_', '-', '.'. */
 void name_read(struct load *l, const struct node *node, struct view *out);

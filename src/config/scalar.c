@@ -17,18 +17,19 @@ struct unit {
 struct unit_table {
 	const struct unit *units;
 	size_t count;
+	size_t written_count;      /* the first of them, which values are written in */
 	const char *words;
 };
 
 static const struct unit time_units[] = {
-	{"us", 1}, {"ms", US_PER_MS}, {"s", US_PER_S}, {"m", 60 * US_PER_S}, {"h", 3600 * US_PER_S}};
+	{"us", 1}, {"ms", US_PER_MS}, {"s", US_PER_S}, {"m", 60 * US_PER_S}, {"h", 3600 * US_PER_S}, {"d", 86400 * US_PER_S}};
 static const struct unit byte_units[] = {{"B", 1}, {"KiB", KIB}, {"MiB", MIB}, {"GiB", GIB}};
 static const struct unit no_units[] = {{"", 1}};
 
 static const struct unit_table tables[] = {
-	[UNIT_NONE] = {no_units, 1, ""},
-	[UNIT_TIME] = {time_units, 5, "us, ms, s, m or h"},
-	[UNIT_BYTES] = {byte_units, 4, "B, KiB, MiB or GiB"},
+	[UNIT_NONE] = {no_units, 1, 1, ""},
+	[UNIT_TIME] = {time_units, 6, 5, "us, ms, s, m, h or d"},
+	[UNIT_BYTES] = {byte_units, 4, 4, "B, KiB, MiB or GiB"},
 };
 
 static const struct unit *unit_find(const struct unit_table *table, struct view name)
@@ -77,7 +78,7 @@ enum scalar_status scalar_parse(enum scalar_unit unit, struct view text, uint64_
 const char *scalar_format(enum scalar_unit unit, uint64_t value, char text[SCALAR_TEXT_MAX])
 {
 	const struct unit_table *table = &tables[unit];
-	size_t i = table->count - 1;
+	size_t i = table->written_count - 1;
 
 	while (value % table->units[i].factor != 0)
 		i--;

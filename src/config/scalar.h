@@ -27,7 +27,7 @@ enum scalar_status scalar_parse(enum scalar_unit unit, struct view text, uint64_
 /* The shortest exact form: 90000000 -> "90s", 65536 -> "64KiB". Returns `text`. */
 const char *scalar_format(enum scalar_unit unit, uint64_t value, char text[SCALAR_TEXT_MAX]);
 
-/* What units there are, in words: "us, ms, s, m or h"; "" for UNIT_NONE. */
+/* What units there are, in words: "us, ms, s, m, h or d"; "" for UNIT_NONE. */
 const char *scalar_units(enum scalar_unit unit);
 
 #endif

@@ -108,7 +108,7 @@ const char *key_allowed(const struct key *key, char *text, size_t bytes)
 	else if (key->kind == KEY_LIST && key->max != 0)
 		words_add(&w, "a list of %u to %u items", (unsigned)key->min, (unsigned)key->max);
 	else if (key->kind == KEY_SWITCH)
-		words_add(&w, "`off`, or ");
+		words_add(&w, key->bare ? "`off`, `true`, or " : "`off`, or ");
 	if (key->kind == KEY_SWITCH || key->kind == KEY_SECTION) {
 		words_add(&w, "a mapping with these keys: ");
 		allowed_keys(key->section, &w);
@@ -189,10 +189,11 @@ static void choice_read(struct load *l, const struct key *key, const struct node
 static void switch_read(struct load *l, const struct key *key, const struct node *node, char *out)
 {
 	bool off = node->kind == NODE_TEXT && view_eq(node->text, VIEW("off"));
+	bool bare = key->bare && node->kind == NODE_TEXT && view_eq(node->text, VIEW("true"));
 
 	if (node->kind == NODE_MAP)
 		section_read(l, key->section, node, out);
-	else if (!off)
+	else if (!off && !bare)
 		complain_value(l, node, key, "");
 	store(out + key->offset, key->width, !off);
 }

@@ -165,6 +165,20 @@ static void endpoints_check(struct load *l, const struct node *list, const struc
 	distinct_check(l, entries, n, "the endpoint");
 }
 
+/* The header names one client, and it stands in front of everything on the connection. */
+static void proxy_protocol_check(struct load *l, const struct node *map, const struct config_upstream *upstream)
+{
+	const struct node *node = node_find(map, VIEW("proxy_protocol")), *protocol = node_find(map, VIEW("protocol"));
+
+	if (upstream->proxy_protocol == PROXY_PROTOCOL_OFF)
+		return;
+	if (is_on(map, VIEW("tls")))
+		complain(l, node, "TLS is begun before it is known whom a connection is for; take out this or `tls`");
+	if (protocol != NULL && protocol->kind == NODE_TEXT && view_eq(protocol->text, VIEW("h2")))
+		complain(l, node, "the header names one client, and `protocol: h2` lets many share a connection; take out this, "
+			"or write `h1` there");
+}
+
 static void upstream_check(struct load *l, const struct node *map, void *out)
 {
 	struct config_upstream *upstream = out;
@@ -174,15 +188,21 @@ static void upstream_check(struct load *l, const struct node *map, void *out)
 	if (upstream->endpoint_count > 0)
 		endpoints_check(l, endpoints, upstream);
 	upstream_tls_check(l, map, upstream);
+	proxy_protocol_check(l, map, upstream);
 }
 
 static const struct word protocol_words[] = {{"h1", 0}, {"h2", .later = true}, {0}};
+
+static const struct word proxy_words[] = {{"off", PROXY_PROTOCOL_OFF}, {"v1", PROXY_PROTOCOL_V1},
+	{"v2", PROXY_PROTOCOL_V2}, {0}};
 
 static const struct key upstream_keys[] = {
 	{"name", KEY_OWN, .required = true, .read = upstream_name_read},
 	{"endpoints", KEY_LIST, ITEMS(struct config_upstream, endpoints, endpoint_count), .min = 1, .max = 256,
 		.section = &endpoint_section, .required = true, .hint = "each has an address"},
 	{"protocol", KEY_CHOICE, .words = protocol_words},
+	{"proxy_protocol", KEY_CHOICE, FIELD(struct config_upstream, proxy_protocol), .words = proxy_words,
+		.preset = PROXY_PROTOCOL_OFF},
 	{"balance", KEY_SECTION, .section = &balance_section},
 	{"pool", KEY_SECTION, FIELD(struct config_upstream, pool), .section = &pool_section},
 	{"timeouts", KEY_SECTION, FIELD(struct config_upstream, timeouts), .section = &timeouts_section},

@@ -29,6 +29,13 @@ static bool name_is_valid(struct view name)
 	return name.n >= 1 && name.n <= NAME_BYTES_MAX;
 }
 
+bool is_on(const struct node *map, struct view key)
+{
+	const struct node *node = node_find(map, key);
+
+	return node != NULL && !(node->kind == NODE_TEXT && view_eq(node->text, VIEW("off")));
+}
+
 void name_read(struct load *l, const struct node *node, struct view *out)
 {
 	static const char allowed[] = "1 to 64 letters, digits, '_', '-' or '.'";

@@ -62,6 +62,21 @@ static void put_causes(struct exposition *x, const struct metric *metric, const 
 	}
 }
 
+static void put_proxy_refusals(struct exposition *x, const struct metric *metric, const struct totals *totals)
+{
+	static const char *const reasons[PROXY_REFUSALS] = {
+		[PROXY_UNTRUSTED] = "untrusted",
+		[PROXY_MALFORMED] = "malformed",
+		[PROXY_LATE] = "late",
+	};
+
+	for (size_t i = 0; i < PROXY_REFUSALS; i++) {
+		const struct label label = {"reason", view_str(reasons[i])};
+
+		exposition_sample(x, metric->name, &label, 1, totals->sum->worker.proxy_headers_refused[i]);
+	}
+}
+
 static void put_classes(struct exposition *x, const struct metric *metric, const struct totals *totals)
 {
 	static const char *const classes[] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
@@ -285,6 +300,10 @@ static const struct metric metrics[] = {
 		"TLS handshakes with clients that failed, or were not over in time."),
 	WORKER_COUNTER("weir_tls_handshakes_refused_total", tls_handshakes_refused,
 		"Clients' connections closed because as many handshakes were under way as the listener allows."),
+
+	{"weir_proxy_headers_refused_total", METRIC_COUNTER,
+		"Clients' connections closed because of the PROXY header that they had to begin with, by reason.",
+		put_proxy_refusals},
 
 	WORKER_COUNTER("weir_exchanges_started_total", exchanges_started, "Requests begun."),
 	WORKER_COUNTER("weir_exchanges_finished_total", exchanges_finished, "Requests ended, however they ended."),

@@ -89,6 +89,8 @@ static bool answer_error(struct exchange *ex, enum cause cause, const char *why,
 	h1_put(&w, VIEW("Content-Type: application/json\r\n"));
 	h1_put_length(&w, n);
 	put_proxy_status(&w, info);
+	if (ex->client->listener->config->hsts.enabled)
+		https_put_hsts(&w, ex, NULL);
 	if (info->status == 405)
 		put_allow(&w, ex);
 	if (info->status == 503 || info->status == 429)
@@ -134,6 +136,8 @@ static bool answer_route(struct exchange *ex, bool keep_alive)
 	h1_put_status_line(&w, a->status, view_of("", 0));
 	if (message_find(a->head, FIELD_DATE) == NULL)
 		h1_put(&w, worker_date_line(ex->worker));
+	if (ex->client->listener->config->hsts.enabled)
+		https_put_hsts(&w, ex, a->head);
 	h1_put_fields(&w, a->head);
 	put_connection(&w, ex, keep_alive);
 	if (has_content)

@@ -10,6 +10,7 @@
  *                `-----------> CLOSED <--------------------------------- LINGERING <--------'
  *
  * With TLS a HANDSHAKE stands before the first IDLE; one that fails or is not over in time closes the connection.
+ * Where the listener asks for a PROXY header, NAMING stands between accept and IDLE (naming.c).
  *
  * FLUSHING and DISCARDING are passed through at once when there is nothing to flush or to discard. One exchange at a time:
  * pipelined requests stay unread until their turn, so answers come in order by construction.
@@ -362,7 +363,7 @@ static void client_serve(struct client *c)
 }
 
 /* Nothing was received yet. A client that may speak both tells by its first bytes, or by TLS. */
-static void client_begin(struct client *c)
+static void client_speak(struct client *c)
 {
 	const struct tls_facts *tls = tls_facts(&c->h1.conn);
 	unsigned protocols = c->listener->config->protocols;
@@ -402,7 +403,7 @@ static void client_shake(struct client *c)
 	c->listener->handshakes--;
 	c->worker->stats.tls_handshakes++;
 	c->worker->stats.tls_handshakes_resumed += tls_facts(&c->h1.conn)->resumed;
-	client_begin(c);
+	client_speak(c);
 }
 
 /* Its listener has TLS. A context that is not there is no reason to go on without. */
@@ -432,6 +433,7 @@ static void client_on_ready(struct conn *conn)
 
 	switch ((enum client_state)c->state) {
 	case CLIENT_HANDSHAKE: client_shake(c); return;
+	case CLIENT_NAMING: client_read_name(c); return;
 	case CLIENT_IDLE:
 	case CLIENT_HEAD: client_serve(c); return;
 	case CLIENT_EXCHANGE: exchange_on_client(c->exchange); return;
@@ -460,6 +462,7 @@ static void client_on_timer(struct io_timer *timer)
 
 	switch ((enum client_state)c->state) {
 	case CLIENT_HANDSHAKE: client_shake_failed(c, TLS_TIMED_OUT); return;
+	case CLIENT_NAMING: client_name_is_late(c); return;
 	case CLIENT_IDLE:
 		if (c->head_us == 0)
 			client_close(c);
@@ -483,8 +486,8 @@ void client_retrust(struct client *c)
 {
 	const struct config_listener *l = c->listener->config;
 
-	/* Who may open the unix socket was decided by its permissions. */
-	c->trusted = c->peer_kind == PEER_LOCAL ? l->trusted_proxy_count > 0 : listener_trusts(l, c->peer_bytes);
+	/* Who may open the unix socket was decided by its permissions; but not who may open one of another machine. */
+	c->trusted = c->peer_kind == PEER_LOCAL ? l->trusted_proxy_count > 0 && !c->named : listener_trusts(l, c->peer_bytes);
 }
 
 /* One more than the listener allows. With TLS it could be told so only behind a handshake, which is what it may be after. */
@@ -503,7 +506,7 @@ static void client_beyond_limit(struct client *c)
 	answer_refuse(c, &c->h1.stream, CAUSE_CLIENT_CONNECTIONS_LIMITED);
 }
 
-static void client_identify(struct client *c, const struct address *peer)
+void client_identify(struct client *c, const struct address *peer)
 {
 	char text[ADDRESS_TEXT_MAX];
 	size_t n = address_format_host(peer, text);
@@ -512,11 +515,24 @@ static void client_identify(struct client *c, const struct address *peer)
 		n = sizeof(c->peer);
 	memcpy(c->peer, text, n);
 	c->peer_len = (uint8_t)n;
+	c->peer_port = (uint16_t)address_port(peer);
 	if (!address_bytes(peer, c->peer_bytes))
 		c->peer_kind = PEER_LOCAL;
 	else
 		c->peer_kind = memchr(c->peer, ':', n) != NULL ? PEER_IPV6 : PEER_IPV4;
 	client_retrust(c);
+}
+
+void client_begin(struct client *c)
+{
+	if (!c->listener->config->tls.enabled) {
+		client_speak(c);
+		return;
+	}
+	client_begin_handshake(c);
+	/* What came together with a PROXY header has no event of its own. */
+	if (c->state == CLIENT_HANDSHAKE && c->h1.conn.readable)
+		client_shake(c);
 }
 
 /* Whether the listener has room for one more, which is then counted. */
@@ -569,8 +585,8 @@ int client_accept(struct worker_listener *listener)
 	c->state = CLIENT_IDLE;
 	if (!count_in(listener))
 		client_beyond_limit(c);
-	else if (listener->config->tls.enabled)
-		client_begin_handshake(c);
+	else if (listener->config->proxy_protocol != PROXY_PROTOCOL_OFF)
+		client_await_name(c);
 	else
 		client_begin(c);
 	return 0;
@@ -578,6 +594,9 @@ int client_accept(struct worker_listener *listener)
 
 void client_drain(struct client *c)
 {
+	/* Nobody knows that it is there: it is waited for no longer than for one that is new. */
+	if (c->state == CLIENT_NAMING)
+		arm(c, DRAIN_NEW_US);
 	if (c->state == CLIENT_IDLE && !c->h1.conn.readable)
 		client_idle(c);
 	else if (c->state == CLIENT_SESSION)

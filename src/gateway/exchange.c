@@ -151,6 +151,8 @@ static void exchange_send(struct exchange *ex)
 	ex->first_byte_us = UINT64_MAX;
 	ex->head_sent_us = io_now_us(ex->worker->io);
 	stream_begin_message(ex->lease.stream);
+	if (ex->lease.conn->proxy_protocol != PROXY_PROTOCOL_OFF)
+		naming_put_header(ex);
 	if (!forward_request(ex)) {
 		exchange_finish(ex, CAUSE_HEADERS_TOO_LARGE, "the head is too large once the gateway's fields are added");
 		return;
@@ -314,13 +316,15 @@ struct route_query exchange_query(const struct exchange *ex)
 
 static void exchange_route(struct exchange *ex)
 {
-	const struct config_limits *limits = &ex->client->listener->config->limits;
+	const struct config_listener *listener = ex->client->listener->config;
 	struct route_query query = exchange_query(ex);
 
 	if (ex->request.method == METHOD_CONNECT) {
 		exchange_finish(ex, CAUSE_METHOD_NOT_ALLOWED, "CONNECT is not offered: this is not a forward proxy");
 		return;
 	}
+	if (listener->https_redirect.enabled && https_redirect(ex))
+		return;
 	if (ex->client->h1.conn.tls != NULL && !tls_serves_host(&ex->client->h1.conn, ex->target.host)) {
 		exchange_finish(ex, CAUSE_MISDIRECTED_REQUEST, NULL);
 		return;
@@ -333,7 +337,7 @@ static void exchange_route(struct exchange *ex)
 	}
 	ex->route = match.route;
 	ex->route_rest = match.rest;
-	if (limits->body_bytes != 0 && ex->request.content_length > limits->body_bytes) {
+	if (listener->limits.body_bytes != 0 && ex->request.content_length > listener->limits.body_bytes) {
 		exchange_finish(ex, CAUSE_BODY_TOO_LARGE, NULL);
 		return;
 	}

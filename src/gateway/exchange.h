@@ -91,6 +91,19 @@ bool forward_response(struct exchange *ex, struct message *response);
 bool forward_informational(struct exchange *ex, struct message *response);
 bool forward_upgrade(struct exchange *ex, struct message *response);
 
+/* --- who it is from (naming.c) --------------------------------------------------------------------------------------- */
+
+/* Puts the PROXY header in front of everything else on the connection that was leased for this request. */
+void naming_put_header(struct exchange *ex);
+
+/* --- https (https.c) ------------------------------------------------------------------------------------------------- */
+
+/* The listener leads to https. True: the request was redirected, or refused, and has ended. */
+bool https_redirect(struct exchange *ex);
+
+/* The listener has `hsts`: writes its field, in place of what `head` (may be NULL) says itself. */
+void https_put_hsts(struct h1_writer *w, const struct exchange *ex, const struct message *head);
+
 /* --- the filter cursor (filter.c) ------------------------------------------------------------------------------------ */
 
 /* Goes on from the cursor. On FILTER_ANSWER *cause and *why are set. */

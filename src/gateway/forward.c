@@ -454,6 +454,8 @@ bool forward_response(struct exchange *ex, struct message *response)
 
 	ex->keep_client = framing != FRAMING_UNTIL_CLOSE && exchange_keeps_client(ex);
 	h1_put_status_line(&w, response->status, response->reason);
+	if (ex->client->listener->config->hsts.enabled)
+		https_put_hsts(&w, ex, response);
 	put_end_to_end(&w, ex->worker, response);
 	if (framing == FRAMING_CHUNKED)
 		h1_put(&w, VIEW("Transfer-Encoding: chunked\r\n"));

@@ -145,6 +145,7 @@ enum client_state {
 	CLIENT_DISCARDING,  /* it has ended; the rest of its request content is read and thrown away */
 	CLIENT_FLUSHING,    /* it has ended; its last bytes are not sent yet */
 	CLIENT_LINGERING,   /* our side is closed; what still comes is thrown away so that the answer is not reset away */
+	CLIENT_NAMING,      /* a PROXY header is to come, which says whom the connection is from (naming.c) */
 	CLIENT_CLOSED,      /* memory is freed at the end of the tick */
 };
 
@@ -174,7 +175,10 @@ struct client {
 	uint8_t speaks_h1;                 /* its first bytes were a request of HTTP/1 */
 	uint8_t beyond_limit;              /* it is here only to be told so, and does not count as a connection */
 	uint8_t peer_kind;                 /* enum peer_kind */
+	uint8_t named;                     /* the peer is the one that a PROXY header has named */
+	uint8_t proxy_versions;            /* NAMING: enum config_proxy_protocol of the listener when it was accepted */
 	uint8_t peer_len;
+	uint16_t peer_port;                /* 0 for PEER_LOCAL */
 	char peer[46];                     /* the peer's address as text, without port */
 	unsigned char peer_bytes[16];      /* and as address_bytes gives it; nothing for PEER_LOCAL */
 };
@@ -219,6 +223,18 @@ void listener_secure(struct worker_listener *listener);
 
 /* Memory for TLS, if the generation has it. False: there is none. */
 bool worker_secure(struct worker *w, const struct generation *generation);
+/* Who the peer is, and whether it is trusted. */
+void client_identify(struct client *client, const struct address *peer);
+
+/* It is known who the client is: the connection begins. What has come already may have had its event (conn.readable tells). */
+void client_begin(struct client *client);
+
+/* Waits for the PROXY header that the listener asks for, and closes the connection if nobody may send one (naming.c). */
+void client_await_name(struct client *client);
+
+/* NAMING: something has come; or time is up. */
+void client_read_name(struct client *client);
+void client_name_is_late(struct client *client);
 
 /* Takes one waiting connection; the result of the listener's on_accept. */
 int client_accept(struct worker_listener *listener);

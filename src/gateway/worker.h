@@ -27,6 +27,14 @@ struct worker_observer {
 	bool wants_records;
 };
 
+/* Why a connection was closed that had to begin with a PROXY header. */
+enum proxy_refusal {
+	PROXY_UNTRUSTED,                       /* it came from somebody else than a trusted proxy */
+	PROXY_MALFORMED,                       /* it does not begin with a header, or with another version's */
+	PROXY_LATE,                            /* the header was not complete in time */
+	PROXY_REFUSALS,
+};
+
 /* Counters of one worker. Written by its thread only; others may read single values (aligned 64-bit loads). */
 struct worker_stats {
 	uint64_t connections_accepted, connections_open;
@@ -37,6 +45,7 @@ struct worker_stats {
 	uint64_t tls_handshakes_resumed;       /* of them, those that went on with a session of before */
 	uint64_t tls_handshakes_failed;        /* or were not over in time */
 	uint64_t tls_handshakes_refused;       /* over the listener's limit: the connection was closed */
+	uint64_t proxy_headers_refused[PROXY_REFUSALS];
 	uint64_t exchanges_started, exchanges_finished;
 	uint64_t exchange_double_finish;       /* a bug when not 0 */
 	uint64_t exchange_stale_resume;        /* a late answer to a finished request: counted, nothing done */

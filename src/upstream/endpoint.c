@@ -262,7 +262,8 @@ static void on_open(void *owner, uint32_t slot)
 		open_failed(ep, slot, -ENOMEM);
 		return;
 	}
-	*uc = (struct upstream_conn){.endpoint = ep, .slot = slot, .began_us = io_now_us(io)};
+	*uc = (struct upstream_conn){.endpoint = ep, .slot = slot, .began_us = io_now_us(io),
+		.proxy_protocol = (uint8_t)ep->proxy_protocol};
 	uc->timer.on_fire = conn_on_timer;
 	uc->release.on_run = conn_free;
 	uc->h1.conn.on_ready = conn_on_ready;
@@ -432,6 +433,9 @@ struct weir_pool_config endpoint_settings(const struct config_upstream *upstream
 {
 	struct weir_pool_config settings = pool_config_of(&upstream->pool);
 
+	/* What it begins with names one client. */
+	if (upstream->proxy_protocol != PROXY_PROTOCOL_OFF)
+		settings.uses_max = 1;
 	if (PLANTED(BACK_OFF_IGNORED))
 		settings.backoff_min_us = settings.backoff_max_us = 0;
 	return settings;

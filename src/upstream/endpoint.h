@@ -27,6 +27,7 @@ struct endpoint {
 	struct address address;
 	uint32_t weight;
 	uint64_t connect_timeout_us;
+	enum config_proxy_protocol proxy_protocol;
 	struct weir_pool_config settings;  /* what its pool was created with */
 	uint64_t tls_id;               /* of the TLS settings that it was created with; 0: none */
 	struct view server_name;       /* TLS: asked for and verified; in the memory behind the endpoint */

@@ -191,6 +191,7 @@ static void endpoint_enter(struct endpoint *ep, const struct roster *roster, con
 	ep->roster = roster->number;
 	ep->weight = config->weight;
 	ep->connect_timeout_us = upstream->timeouts.connect_us;
+	ep->proxy_protocol = upstream->proxy_protocol;
 	/* Everybody begins anew, so that the turns add up to nothing. */
 	ep->turn = 0;
 }

@@ -55,6 +55,7 @@ struct upstream_conn {
 	uint64_t rests_since_us;       /* opened, or given back last */
 	uint8_t state;                 /* enum upstream_conn_state; changed by upstream_conn_enter only */
 	bool served;                   /* a whole exchange at least */
+	uint8_t proxy_protocol;        /* enum config_proxy_protocol: what its first bytes are to be; then it serves once */
 };
 
 struct upstream_lease {

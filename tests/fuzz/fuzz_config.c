@@ -44,6 +44,10 @@ static void check_listener(const struct config_listener *l)
 	check_address(l->address_text, &l->address);
 	for (size_t i = 0; i < l->trusted_proxy_count; i++)
 		CHECK(l->trusted_proxies[i].prefix <= 128);
+	CHECK(l->proxy_protocol == PROXY_PROTOCOL_OFF || l->trusted_proxy_count > 0);
+	CHECK(l->proxy_protocol <= PROXY_PROTOCOL_ANY);
+	CHECK(l->https_redirect.port >= 1 && (l->https_redirect.status == 301 || l->https_redirect.status == 308));
+	CHECK(l->hsts.enabled == (l->hsts.line.n > 0));
 	CHECK(l->limits.connections >= 1 && l->limits.connections <= 1000000);
 	CHECK(l->limits.header_bytes >= KIB && l->limits.header_bytes <= 256 * KIB);
 	CHECK(l->limits.header_count >= 1 && l->limits.header_count <= 1000);

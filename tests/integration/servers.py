@@ -1,5 +1,6 @@
 """Real servers and real clients, as children of the tests, on free ports."""
 
+import getpass
 import os
 import pathlib
 import shutil
@@ -10,8 +11,8 @@ from gateway import Lines, eventually, free_port
 
 # What the tests need, and the Debian package that has it.
 PACKAGES = {"curl": "curl", "wrk": "wrk", "ab": "apache2-utils", "h2load": "nghttp2-client", "nginx": "nginx-light",
-            "node": "nodejs", "strace": "strace", "valgrind": "valgrind", "gcc": "gcc",
-            "openssl": "openssl"}
+            "node": "nodejs", "strace": "strace", "valgrind": "valgrind", "gcc": "gcc", "openssl": "openssl", "h2o": "h2o",
+            "nghttp": "nghttp2-client", "testssl": "testssl.sh"}
 
 PYTHON = "/usr/bin/python3"
 
@@ -62,7 +63,7 @@ http {{
   client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy; fastcgi_temp_path {directory}/fastcgi;
   uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
   server {{
-    listen 127.0.0.1:{port} backlog=4096; root {directory}/root; client_max_body_size 1m; {settings}
+    listen 127.0.0.1:{port} backlog=4096 {listen}; root {directory}/root; client_max_body_size 1m; {settings}
     location = /hello {{ return 200 "hello"; }}
     location = /status/503 {{ return 503 "busy"; }}
     location = /seen {{ return 200 "$request_method $request_uri $http_host $http_x_forwarded_for $http_via"; }}
@@ -72,11 +73,12 @@ http {{
 """
 
 
-def nginx(directory, settings=""):
+def nginx(directory, settings="", listen=""):
+    """`settings` of its server, and further parameters of its `listen`."""
     port = free_port()
     directory.mkdir(exist_ok=True)
     (directory / "root").mkdir(exist_ok=True)
-    (directory / "nginx.conf").write_text(NGINX.format(directory=directory, port=port, settings=settings))
+    (directory / "nginx.conf").write_text(NGINX.format(directory=directory, port=port, settings=settings, listen=listen))
     return Server([tool("nginx"), "-p", directory, "-c", directory / "nginx.conf", "-e", "stderr"], port)
 
 
@@ -89,3 +91,44 @@ def node(script, *arguments):
 def python(directory):
     port = free_port()
     return Server([PYTHON, "-u", "-m", "http.server", "--bind", "127.0.0.1", "--directory", directory, str(port)], port)
+
+
+# --- with TLS and HTTP/2: `certificate` of certificates.py, None: h2c with prior knowledge ---------------------------
+
+
+def nginx_h2(directory, certificate=None, settings=""):
+    if certificate is None:
+        return nginx(directory, settings, listen="http2")
+    return nginx(directory, f"ssl_certificate {certificate.cert}; ssl_certificate_key {certificate.key}; {settings}",
+        listen="ssl http2")
+
+
+# As its own user it would not see the directory of a test.
+H2O = """\
+num-threads: 1
+user: {user}
+error-log: /dev/stderr
+pid-file: {directory}/h2o.pid
+temp-buffer-path: {directory}
+listen: {{host: 127.0.0.1, port: {port}{tls}}}
+hosts:
+  default:
+    paths:
+      /: {{file.dir: {directory}/root}}
+"""
+
+
+def h2o(directory, certificate=None):
+    """Files of `directory`/root; /hello is one. Speaks HTTP/1.1 on the same port."""
+    port = free_port()
+    directory.mkdir(exist_ok=True)
+    (directory / "root").mkdir(exist_ok=True)
+    (directory / "root" / "hello").write_text("hello")
+    tls = f", ssl: {{certificate-file: {certificate.cert}, key-file: {certificate.key}}}" if certificate else ""
+    config = H2O.format(user=getpass.getuser(), directory=directory, port=port, tls=tls)
+    (directory / "h2o.conf").write_text(config)
+    return Server([tool("h2o"), "-c", directory / "h2o.conf"], port)
+
+
+def node_h2(certificate=None):
+    return node("node_h2_server.js", *([certificate.cert, certificate.key] if certificate else []))

@@ -143,7 +143,7 @@ static const struct mistake mistakes[] = {
 		"256\n"},
 	{ROOT("drain_timeout: 30"),
 		"f:5:16: drain_timeout: found \"30\", which has no unit; allowed: a duration from 1ms to 24h, in "
-		"us, ms, s, m or h (default 30s)\n"},
+		"us, ms, s, m, h or d (default 30s)\n"},
 	/* sections and lists */
 	{VERSION LISTENERS UPSTREAMS "routes: {r: users}\n",
 		"f:4:9: routes: found a mapping; allowed: a list of 1 to 10000 items; each says what is done with "
@@ -156,7 +156,7 @@ static const struct mistake mistakes[] = {
 		"connect: name, address\n"},
 	{VERSION "listeners: [127.0.0.1:80]\n" UPSTREAMS ROUTES,
 		"f:2:13: listeners[0]: found \"127.0.0.1:80\"; allowed: a mapping with these keys: name, address, "
-		"trusted_proxies, half_close, protocols, tls, limits, timeouts\n"},
+		"trusted_proxies, half_close, protocols, tls, proxy_protocol, https_redirect, hsts, limits, timeouts\n"},
 	{VERSION LISTENERS "upstreams: {users: 127.0.0.1:81}\n" ROUTES,
 		"f:3:12: upstreams: found a mapping; allowed: a list of 1 to 1000 items; each is a service: name, "
 		"endpoints\n"},
@@ -245,6 +245,24 @@ static const struct mistake mistakes[] = {
 	{VERSION LISTENERS "upstreams: [{name: users, endpoints: [{address: \"unix:/s\"}], tls: {}}]\n" ROUTES,
 		"f:3:67: upstreams[0].tls: an endpoint that is a unix socket has no name to be verified; write "
 		"`server_name`\n"},
+	/* the PROXY protocol, and https */
+	{LISTENER("proxy_protocol: v2"),
+		"f:2:62: listeners[0].proxy_protocol: nobody's PROXY header would be believed, and every connection closed; "
+		"name the proxies in `trusted_proxies`\n"},
+	{LISTENER("trusted_proxies: [10.0.0.1], proxy_protocol: v3"),
+		"f:2:91: listeners[0].proxy_protocol: found \"v3\"; allowed: off, v1, v2, any (default off)\n"},
+	{UPSTREAM("proxy_protocol: any"),
+		"f:3:81: upstreams[0].proxy_protocol: found \"any\"; allowed: off, v1, v2 (default off)\n"},
+	{LISTENER("https_redirect: yes"),
+		"f:2:62: listeners[0].https_redirect: found \"yes\"; allowed: `off`, `true`, or a mapping with these keys: port, "
+		"status\n"},
+	{LISTENER("https_redirect: {port: 0}"),
+		"f:2:69: listeners[0].https_redirect.port: found \"0\"; allowed: a whole number from 1 to 65535 (default 443)\n"},
+	{LISTENER("https_redirect: {status: 302}"),
+		"f:2:71: listeners[0].https_redirect.status: found \"302\"; allowed: 308, 301 (default 308)\n"},
+	{LISTENER("hsts: true"),
+		"f:2:52: listeners[0].hsts: this listener has no `tls`, and browsers pass over the field where it came without; "
+		"take it out\n"},
 	/* not in this version */
 	{UPSTREAM("concurrency: auto"),
 		"f:3:65: upstreams[0].concurrency: not supported by this version; take it out\n"},

@@ -99,42 +99,42 @@ static const struct mistake mistakes[] = {
 	/* durations */
 	{LISTENER("timeouts: {header: 10}"),
 		"f:2:65: listeners[0].timeouts.header: found \"10\", which has no unit; allowed: a duration from "
-		"1ms to 24h, in us, ms, s, m or h (default 10s)\n"},
+		"1ms to 24h, in us, ms, s, m, h or d (default 10s)\n"},
 	{LISTENER("timeouts: {header: 0}"),
 		"f:2:65: listeners[0].timeouts.header: found \"0\"; allowed: a duration from 1ms to 24h, in us, ms, "
-		"s, m or h (default 10s)\n"},
+		"s, m, h or d (default 10s)\n"},
 	{LISTENER("timeouts: {header: 10sec}"),
 		"f:2:65: listeners[0].timeouts.header: found \"10sec\", whose unit is unknown; allowed: a duration "
-		"from 1ms to 24h, in us, ms, s, m or h (default 10s)\n"},
+		"from 1ms to 24h, in us, ms, s, m, h or d (default 10s)\n"},
 	{LISTENER("timeouts: {header: 1m30s}"),
 		"f:2:65: listeners[0].timeouts.header: found \"1m30s\", whose unit is unknown; allowed: a duration "
-		"from 1ms to 24h, in us, ms, s, m or h (default 10s)\n"},
+		"from 1ms to 24h, in us, ms, s, m, h or d (default 10s)\n"},
 	{LISTENER("timeouts: {header: 999us}"),
 		"f:2:65: listeners[0].timeouts.header: found \"999us\"; allowed: a duration from 1ms to 24h, in us, "
-		"ms, s, m or h (default 10s)\n"},
+		"ms, s, m, h or d (default 10s)\n"},
 	{LISTENER("timeouts: {body_idle: 25h}"),
 		"f:2:68: listeners[0].timeouts.body_idle: found \"25h\"; allowed: a duration from 1ms to 24h, in "
-		"us, ms, s, m or h (default 30s)\n"},
+		"us, ms, s, m, h or d (default 30s)\n"},
 	{LISTENER("timeouts: {keep_alive: off}"),
 		"f:2:69: listeners[0].timeouts.keep_alive: found \"off\"; allowed: a duration from 1ms to 24h, in "
-		"us, ms, s, m or h (default 75s)\n"},
+		"us, ms, s, m, h or d (default 75s)\n"},
 	{LISTENER("timeouts: {write_idle: ms}"),
 		"f:2:69: listeners[0].timeouts.write_idle: found \"ms\"; allowed: a duration from 1ms to 24h, in "
-		"us, ms, s, m or h (default 30s)\n"},
+		"us, ms, s, m, h or d (default 30s)\n"},
 	{LISTENER("half_close: ignore"),
 		"f:2:58: listeners[0].half_close: found \"ignore\"; allowed: abort, serve (default abort)\n"},
 	{UPSTREAM("timeouts: {connect: 0}"),
 		"f:3:85: upstreams[0].timeouts.connect: found \"0\"; allowed: a duration from 1ms to 24h, in us, "
-		"ms, s, m or h (default 1s)\n"},
+		"ms, s, m, h or d (default 1s)\n"},
 	{UPSTREAM("timeouts: {request: 500us}"),
 		"f:3:85: upstreams[0].timeouts.request: found \"500us\"; allowed: a duration from 1ms to 24h, in "
-		"us, ms, s, m or h, or 0 for no limit (default 30s)\n"},
+		"us, ms, s, m, h or d, or 0 for no limit (default 30s)\n"},
 	{UPSTREAM("pool: {max_pending: unlimited}"),
 		"f:3:85: upstreams[0].pool.max_pending: found \"unlimited\"; allowed: a whole number from 0 to 1000000 "
 		"(default 1000); there is no unbounded queue\n"},
 	{UPSTREAM("pool: {acquire_timeout: never}"),
 		"f:3:89: upstreams[0].pool.acquire_timeout: found \"never\"; allowed: a duration from 1ms to 1h, in "
-		"us, ms, s, m or h (default 1s); no request waits for ever\n"},
+		"us, ms, s, m, h or d (default 1s); no request waits for ever\n"},
 	{UPSTREAM("pool: {on_acquire_timeout: wait}"),
 		"f:3:92: upstreams[0].pool.on_acquire_timeout: found \"wait\"; allowed: fail, new (default fail)\n"},
 	{UPSTREAM("pool: {max_overflow: 5}"),
@@ -160,10 +160,10 @@ static const struct mistake mistakes[] = {
 		"0)\n"},
 	{UPSTREAM("pool: {leak_after: 25h}"),
 		"f:3:84: upstreams[0].pool.leak_after: found \"25h\"; allowed: a duration from 1ms to 24h, in us, ms, "
-		"s, m or h, or 0 for no watch (default 5m)\n"},
+		"s, m, h or d, or 0 for no watch (default 5m)\n"},
 	{UPSTREAM("pool: {reclaim_after: 25h}"),
 		"f:3:87: upstreams[0].pool.reclaim_after: found \"25h\"; allowed: a duration from 1ms to 24h, in us, "
-		"ms, s, m or h, or 0 for never (default 0)\n"},
+		"ms, s, m, h or d, or 0 for never (default 0)\n"},
 	{UPSTREAM("pool: {reclaim_after: 1m}"),
 		"f:3:87: upstreams[0].pool.reclaim_after: shorter than leak_after (5m), after which a lease is told of "
 		"first; make this as long at least, or that shorter\n"},
@@ -184,7 +184,7 @@ static const struct mistake mistakes[] = {
 		"(default 100); a pool without a limit would pass every surge on to the upstream\n"},
 	{UPSTREAM("pool: {leak_after: 25h, reclaim_after: 1m}"),
 		"f:3:84: upstreams[0].pool.leak_after: found \"25h\"; allowed: a duration from 1ms to 24h, in us, ms, "
-		"s, m or h, or 0 for no watch (default 5m)\n"},
+		"s, m, h or d, or 0 for no watch (default 5m)\n"},
 	{UPSTREAM("pool: {on_acquire_timeout: *a, max_overflow: 3}"),
 		"f:3:92: upstreams[0].pool.on_acquire_timeout: found the alias *a; anchors and aliases are not allowed, "
 		"write the value out\n"},
@@ -193,19 +193,19 @@ static const struct mistake mistakes[] = {
 		"256KiB, in B, KiB, MiB or GiB (default 32KiB)\n"},
 	{UPSTREAM("pool: {acquire_timeout: 0}"),
 		"f:3:89: upstreams[0].pool.acquire_timeout: found \"0\"; allowed: a duration from 1ms to 1h, in us, "
-		"ms, s, m or h (default 1s); no request waits for ever\n"},
+		"ms, s, m, h or d (default 1s); no request waits for ever\n"},
 	{UPSTREAM("pool: {acquire_timeout: 1.5s}"),
 		"f:3:89: upstreams[0].pool.acquire_timeout: found \"1.5s\", which is not a whole number; allowed: a "
-		"duration from 1ms to 1h, in us, ms, s, m or h (default 1s); no request waits for ever\n"},
+		"duration from 1ms to 1h, in us, ms, s, m, h or d (default 1s); no request waits for ever\n"},
 	{UPSTREAM("pool: {acquire_timeout: 2h}"),
 		"f:3:89: upstreams[0].pool.acquire_timeout: found \"2h\"; allowed: a duration from 1ms to 1h, in "
-		"us, ms, s, m or h (default 1s); no request waits for ever\n"},
+		"us, ms, s, m, h or d (default 1s); no request waits for ever\n"},
 	{UPSTREAM("pool: {idle_timeout: 0}"),
 		"f:3:86: upstreams[0].pool.idle_timeout: found \"0\"; allowed: a duration from 1ms to 24h, in us, "
-		"ms, s, m or h (default 55s)\n"},
+		"ms, s, m, h or d (default 55s)\n"},
 	{UPSTREAM("pool: {max_lifetime: 169h}"),
 		"f:3:86: upstreams[0].pool.max_lifetime: found \"169h\"; allowed: a duration from 1ms to 168h, in "
-		"us, ms, s, m or h, or 0 for no limit (default 30m)\n"},
+		"us, ms, s, m, h or d, or 0 for no limit (default 30m)\n"},
 	/* names */
 	{VERSION "listeners: [{address: 127.0.0.1:80}]\n" UPSTREAMS ROUTES,
 		"f:2:13: listeners[0].name: this key is missing\n"},

@@ -93,7 +93,15 @@ static void test_full_listeners(void **state)
 	assert_int_equal(l->timeouts.body_idle_us, 20 * US_PER_S);
 	assert_int_equal(l->timeouts.keep_alive_us, 60 * US_PER_S);
 	assert_int_equal(l->timeouts.write_idle_us, 15 * US_PER_S);
-	assert_address(&full->listeners[1].address, full->listeners[1].address_text, "unix:/tmp/weir-example.sock");
+	assert_int_equal(l->proxy_protocol, PROXY_PROTOCOL_ANY);
+	assert_false(l->https_redirect.enabled);
+	assert_false(l->hsts.enabled);
+	l = &full->listeners[1];
+	assert_address(&l->address, l->address_text, "unix:/tmp/weir-example.sock");
+	assert_int_equal(l->proxy_protocol, PROXY_PROTOCOL_OFF);
+	assert_true(l->https_redirect.enabled);
+	assert_int_equal(l->https_redirect.port, 8443);
+	assert_int_equal(l->https_redirect.status, 301);
 }
 
 static void test_full_upstreams(void **state)
@@ -133,6 +141,8 @@ static void test_full_upstreams(void **state)
 	assert_int_equal(u->limits.header_bytes, 32 * KIB);
 	assert_int_equal(u->limits.header_count, 50);
 	assert_int_equal(full->upstreams[1].timeouts.request_us, 0);
+	assert_int_equal(u->proxy_protocol, PROXY_PROTOCOL_OFF);
+	assert_int_equal(full->upstreams[1].proxy_protocol, PROXY_PROTOCOL_V2);
 }
 
 static void test_full_resolver(void **state)
@@ -221,6 +231,10 @@ static void test_listener_defaults(void **state)
 
 	assert_int_equal(l->trusted_proxy_count, 0);
 	assert_int_equal(l->half_close, HALF_CLOSE_ABORT);
+	assert_int_equal(l->proxy_protocol, PROXY_PROTOCOL_OFF);
+	assert_false(l->https_redirect.enabled);
+	assert_false(l->hsts.enabled);
+	assert_view(l->hsts.line, "");
 	assert_int_equal(l->limits.connections, 10000);
 	assert_int_equal(l->limits.header_bytes, 32 * KIB);
 	assert_int_equal(l->limits.header_count, 100);

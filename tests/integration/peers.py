@@ -1,0 +1,161 @@
+"""gRPC services and clients of grpcio, without generated code: messages are bytes.
+
+    with GrpcService() as service:                    # on service.port; certificate=... for TLS
+        with GrpcClient(service.address) as client:   # or through the gateway
+            client.unary(b"x")
+
+The methods of the service are those of METHODS: each echoes what it is told, or does what the first word of the message says.
+"""
+
+import concurrent.futures
+import threading
+import time
+
+import grpc
+
+from gateway import free_port
+
+SERVICE = "weir.test.Echo"
+OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), ("grpc.so_reuseport", 0)]
+PIECE = 1 << 20
+
+
+class GrpcService:
+    """`unary`, `gather` (a stream in, one message out), `scatter` (one in, a stream out), `both` (a stream each way).
+
+    What unary and scatter understand: b"fail CODE text" ends with that status, b"sleep SECONDS" answers then, and of
+    scatter b"bytes N" sends so many in pieces of up to a megabyte, b"count N" so many messages. Everything else is echoed.
+    Every answer ends with the trailer x-messages, the number of messages that came.
+    """
+
+    def __init__(self, certificate=None, threads=16):
+        self.port = free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        self.calls = []             # (method, metadata) of each call, when it begins
+        self.cancelled = 0
+        self.changed = threading.Condition()
+        self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(threads), options=OPTIONS)
+        self.server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, {
+            "unary": grpc.unary_unary_rpc_method_handler(self._unary),
+            "gather": grpc.stream_unary_rpc_method_handler(self._gather),
+            "scatter": grpc.unary_stream_rpc_method_handler(self._scatter),
+            "both": grpc.stream_stream_rpc_method_handler(self._both),
+        })])
+        if certificate:
+            pair = (certificate.key.read_bytes(), certificate.cert.read_bytes())
+            bound = self.server.add_secure_port(self.address, grpc.ssl_server_credentials([pair]))
+        else:
+            bound = self.server.add_insecure_port(self.address)
+        assert bound == self.port
+        self.server.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        self.server.stop(0).wait(10)
+
+    def wait(self, predicate, timeout=10):
+        with self.changed:
+            assert self.changed.wait_for(lambda: predicate(self), timeout), "the service never got there"
+
+    def _begin(self, method, context):
+        def ended():
+            # Also when it has ended well; then nobody had cancelled it.
+            with self.changed:
+                self.cancelled += context.code() is None and not done
+                self.changed.notify_all()
+
+        done = []
+        context.add_callback(ended)
+        with self.changed:
+            self.calls.append((method, dict(context.invocation_metadata())))
+            self.changed.notify_all()
+        return done
+
+    @staticmethod
+    def _end(context, done, count):
+        done.append(True)
+        context.set_trailing_metadata((("x-messages", str(count)),))
+
+    @staticmethod
+    def _obey(message, context):
+        words = message.split(b" ", 2)
+        if words[0] == b"fail":
+            context.set_trailing_metadata((("x-messages", "1"),))
+            context.abort(grpc.StatusCode[words[1].decode()], words[2].decode())
+        if words[0] == b"sleep":
+            time.sleep(float(words[1]))
+
+    def _unary(self, message, context):
+        done = self._begin("unary", context)
+        self._obey(message, context)
+        self._end(context, done, 1)
+        return message
+
+    def _gather(self, messages, context):
+        done = self._begin("gather", context)
+        total = count = 0
+        for message in messages:
+            total += len(message)
+            count += 1
+        self._end(context, done, count)
+        return str(total).encode()
+
+    def _scatter(self, message, context):
+        done = self._begin("scatter", context)
+        self._obey(message, context)
+        words = message.split(b" ")
+        if words[0] == b"bytes":
+            left, piece = int(words[1]), bytes(PIECE)
+            while left > 0:
+                yield piece[:left]
+                left -= min(left, PIECE)
+        elif words[0] == b"count":
+            for i in range(int(words[1])):
+                yield str(i).encode()
+        else:
+            yield message
+        self._end(context, done, 1)
+
+    def _both(self, messages, context):
+        done = self._begin("both", context)
+        count = 0
+        for message in messages:
+            count += 1
+            yield message
+        self._end(context, done, count)
+
+
+class GrpcClient:
+    """`ca`: the PEM file of the authority that the server is verified with; then by TLS."""
+
+    def __init__(self, address, ca=None, name=None):
+        options = OPTIONS + ([("grpc.ssl_target_name_override", name)] if name else [])
+        if ca:
+            self.channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(ca.read_bytes()), options)
+        else:
+            self.channel = grpc.insecure_channel(address, options)
+        self.unary = self.channel.unary_unary(f"/{SERVICE}/unary")
+        self.gather = self.channel.stream_unary(f"/{SERVICE}/gather")
+        self.scatter = self.channel.unary_stream(f"/{SERVICE}/scatter")
+        self.both = self.channel.stream_stream(f"/{SERVICE}/both")
+        self.unknown = self.channel.unary_unary(f"/{SERVICE}/unknown")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.channel.close()
+
+
+def received(messages):
+    """How many bytes and messages a stream brings, without keeping them."""
+    total = count = 0
+    for message in messages:
+        total += len(message)
+        count += 1
+    return total, count
