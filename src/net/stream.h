@@ -238,7 +238,9 @@ static inline void stream_put_end(struct stream *s, const struct message *traile
 		h2_stream_put_end(&stream_h2(s)->h2, trailers);
 		return;
 	}
-	h1_conn_put_end(stream_h1(s), trailers);
+	/* Only chunks have an end that is written. */
+	if (stream_h1(s)->out_framing == FRAMING_CHUNKED)
+		h1_conn_put_end(stream_h1(s), trailers);
 }
 
 static inline void stream_put_raw(struct stream *s, struct view data)

@@ -13,7 +13,7 @@ from certificates import Authority
 from gateway import configuration, eventually, free_port, merged, run
 from raw import Wire, get, response
 from servers import command, nginx
-from test_admin import Admin
+from admin import Admin
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 NAMED = b"PROXY TCP4 192.0.2.7 198.51.100.1 40000 443\r\n"
