@@ -4,12 +4,9 @@
 
 #include "net/conn.h"
 
-/*
- * As conn_recv and conn_sendv, for a conn that has TLS and no error yet. (Beside what these cost the branch that leads here
- * is nothing, but without TLS every instruction counts, and the compiler is told so.)
- */
-__attribute__((cold)) ssize_t tls_recv(struct conn *conn, void *bytes, size_t n);
-__attribute__((cold)) int tls_sendv(struct conn *conn, const struct iovec *iov, int count);
+/* As conn_recv and conn_sendv, for a conn that has TLS and no error yet. */
+__attribute__((hot, noinline)) ssize_t tls_recv(struct conn *conn, void *bytes, size_t n);
+__attribute__((hot, noinline)) int tls_sendv(struct conn *conn, const struct iovec *iov, int count);
 
 /* The socket has something new. */
 void tls_on_event(struct conn *conn);

@@ -263,6 +263,18 @@ def test_handshakes_are_limited(start, certs):
     second.close()
 
 
+def test_beyond_the_limit(start, certs):
+    """Nobody pays for a handshake only to be told that there is no room."""
+    config = secured(certs, route={"respond": {"body": "ok"}}, listener={"limits": {"connections": 1}})
+    gateway = start(with_admin(config))
+    first = connect(gateway, certs.ca.client_context())
+    assert first.ask(get("/", host="one.test")).body == b"ok"
+    second = gateway.connect()
+    assert not second.more()
+    assert metric(gateway, "weir_connections_refused_total") == 1
+    assert first.ask(get("/", host="one.test")).body == b"ok"
+
+
 def test_not_tls(start, origin, certs):
     gateway = start(secured(certs, origin))
     wire = gateway.connect()
