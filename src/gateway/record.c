@@ -44,7 +44,14 @@ __attribute__((noinline)) static void record_with_tls(
 {
 	if (facts == NULL)
 		return;
-	*tls = (struct record_tls){facts->version, facts->cipher, facts->server_name, facts->client_subject, facts->resumed};
+	*tls = (struct record_tls){
+		.version = facts->version,
+		.cipher = facts->cipher,
+		.server_name = facts->server_name,
+		.client_subject = facts->client_subject,
+		.resumed = facts->resumed,
+		.client_verified = facts->client_cert.n > 0,
+	};
 	r->tls = tls;
 }
 

@@ -14,8 +14,9 @@ struct record_tls {
 	struct view version;           /* "TLSv1.3" */
 	struct view cipher;
 	struct view server_name;       /* what it asked for, may be empty */
-	struct view client_subject;    /* of its verified certificate; empty: it showed none */
+	struct view client_subject;    /* of its verified certificate */
 	bool resumed;
+	bool client_verified;          /* false: it showed none */
 };
 
 struct exchange_record {

@@ -14,6 +14,7 @@ enum {
 	TLS_SCRATCH_IN_BYTES = 64 * 1024,
 	TLS_SCRATCH_OUT_BYTES = 160 * 1024,
 	TLS_RECORD_MAX = SSL3_RT_MAX_PLAIN_LENGTH,
+	TLS_RECEIVE_MIN = TLS_RECORD_MAX + 512,
 	TLS_NAME_MAX = 253,
 };
 
@@ -48,6 +49,32 @@ struct tls_conn {
 };
 
 struct tls_conn *tls_conn_of(const SSL *ssl);
+
+/* --- between the kernel and OpenSSL (tls_wire.c) --------------------------------------------------------------------------- */
+
+/* Both ways go through the scratch. NULL: out of memory. */
+struct tls_conn *tls_conn_create(struct conn *conn, SSL_CTX *ctx, struct tls_scratch *scratch);
+
+/* From now on nothing is read, nor sent. */
+void tls_fail(struct conn *conn, int error);
+
+/* What was left over by the call before comes first, and OpenSSL's queue of errors is empty. */
+void tls_input_begin(struct tls_conn *tls);
+
+/* The scratch is wanted by others now: what OpenSSL has not taken is kept. */
+void tls_input_end(struct conn *conn);
+
+/* Before the `fills`th receive of one go. A peer that sends so much and says nothing has no good intentions: it fails. */
+bool tls_input_may_fill(struct conn *conn, unsigned fills);
+
+/*
+ * Receives once, some `want` bytes; OpenSSL has taken all there was. True: there is more for it. An end is none of TLS's: content
+ * may have been cut off, so it is an error. Before the handshake is over nothing can be, and there it has a text of its own.
+ */
+bool tls_input_fill(struct conn *conn, size_t want);
+
+/* Sends what OpenSSL has written, or keeps it. 0 or the conn's send_error. */
+int tls_output_send(struct conn *conn);
 
 /* What has gone wrong in OpenSSL last, as an error that tls_error_text() knows; its queue is empty afterwards (tls_error.c). */
 int tls_error_take(const SSL *ssl);
@@ -112,6 +139,18 @@ struct tls_server *tls_server_create(const struct config *whole, const struct co
 	struct tls_tickets *tickets, const struct tls_report *report);
 struct tls_client *tls_client_create(
 	const struct config_upstream *config, X509_STORE *system, const struct tls_report *report);
+
+/* Callbacks of a listener's contexts (tls_choice.c), and what they compare with. */
+int tls_on_client_hello(SSL *ssl, int *alert, void *context);
+int tls_on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in, unsigned in_n,
+	void *context);
+int tls_on_status(SSL *ssl, void *context);
+
+/* The order of tls_server's names. */
+int tls_name_compare(struct view a, struct view b);
+
+/* Host names only, in lower case. False: it is none, and counts as absent. */
+bool tls_name_copy(char to[TLS_NAME_MAX + 1], const unsigned char *name, size_t n);
 
 /* The group for a name as it stands in a request or in a ClientHello; lower case. */
 const struct tls_group *tls_group_for(const struct tls_server *server, struct view name);

@@ -118,7 +118,7 @@ static void line_set_tls(struct line *line, const struct record_tls *r)
 		line_set_text(&tls, "cipher", r->cipher);
 		line_set_text(&tls, "server_name", r->server_name);
 		line_set(&tls, "resumed", json_boolean(r->resumed));
-		line_set_text(&tls, "client_verify", r->client_subject.n > 0 ? VIEW("ok") : VIEW("none"));
+		line_set_text(&tls, "client_verify", r->client_verified ? VIEW("ok") : VIEW("none"));
 		line_set_text(&tls, "client_subject", r->client_subject);
 	}
 	line->failed = line->failed || tls.failed;

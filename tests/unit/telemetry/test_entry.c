@@ -50,7 +50,7 @@ static void test_record_round_trip(void **state)
 
 static void test_record_with_tls(void **state)
 {
-	struct record_tls tls = {VIEW("TLSv1.3"), VIEW("TLS_AES_128_GCM_SHA256"), VIEW("a.test"), VIEW(""), true};
+	struct record_tls tls = {VIEW("TLSv1.3"), VIEW("TLS_AES_128_GCM_SHA256"), VIEW("a.test"), VIEW(""), true, false};
 	struct exchange_record record = sample_record();
 	struct entry in, out;
 

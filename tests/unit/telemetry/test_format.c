@@ -70,7 +70,7 @@ static void test_json(void **state)
 
 static void test_json_of_tls(void **state)
 {
-	struct record_tls tls = {VIEW("TLSv1.3"), VIEW("TLS_AES_128_GCM_SHA256"), VIEW("a.test"), VIEW("CN=client"), true};
+	struct record_tls tls = {VIEW("TLSv1.3"), VIEW("TLS_AES_128_GCM_SHA256"), VIEW("a.test"), VIEW("CN=client"), true, true};
 	struct exchange_record record = sample_record();
 
 	record.tls = &tls;
