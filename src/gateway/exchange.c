@@ -325,7 +325,8 @@ static void exchange_route(struct exchange *ex)
 	}
 	if (listener->https_redirect.enabled && https_redirect(ex))
 		return;
-	if (ex->client->h1.conn.tls != NULL && !tls_serves_host(&ex->client->h1.conn, ex->target.host)) {
+	if (ex->client->h1.conn.tls != NULL &&
+		!tls_serves_host(&ex->client->h1.conn, ex->client->listener->tls, ex->target.host)) {
 		exchange_finish(ex, CAUSE_MISDIRECTED_REQUEST, NULL);
 		return;
 	}

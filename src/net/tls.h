@@ -80,9 +80,10 @@ const struct tls_facts *tls_facts(const struct conn *conn);
 
 /*
  * Whether a request for this host may come on the connection: false when the host's certificate has other rules for clients'
- * certificates than the one that the connection began with (RFC 9110 §15.5.20). True without TLS.
+ * certificates, by what the listener says now (`server`), than the one that the connection began with (RFC 9110 §15.5.20).
+ * True without TLS.
  */
-bool tls_serves_host(const struct conn *conn, struct view host);
+bool tls_serves_host(const struct conn *conn, const struct tls_server *server, struct view host);
 
 /* --- contexts (tls_set.c) --------------------------------------------------------------------------------------------- */
 

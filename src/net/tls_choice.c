@@ -58,14 +58,13 @@ const struct tls_group *tls_group_for(const struct tls_server *server, struct vi
 	return &server->groups[found != NULL ? found->group : 0];
 }
 
-bool tls_serves_host(const struct conn *conn, struct view host)
+bool tls_serves_host(const struct conn *conn, const struct tls_server *server, struct view host)
 {
 	const struct tls_conn *tls = conn->tls;
 
-	if (tls == NULL || tls->server == NULL || !tls->server->mixed_rules)
+	if (tls == NULL || server == NULL || (server == tls->server && !server->mixed_rules))
 		return true;
-	return memcmp(tls_group_for(tls->server, host)->rules_id, tls->group->rules_id, sizeof(tls->group->rules_id)) ==
-	       0;
+	return memcmp(tls_group_for(server, host)->rules_id, tls->group->rules_id, sizeof(tls->group->rules_id)) == 0;
 }
 
 /* Host names only, in lower case. False: it is none, and counts as absent. */

@@ -122,11 +122,10 @@ static bool group_check(const struct tls_server *server, const struct tls_group 
 /* The same only where resuming a session of the other is harmless. */
 static bool rules_id_make(const struct tls_server *server, struct tls_group *group)
 {
-	const struct view parts[] = {server->config->name,
-		group->rules->auth == CLIENT_AUTH_NONE       ? VIEW("-")
-		: group->rules->auth == CLIENT_AUTH_OPTIONAL ? VIEW("?")
-							     : VIEW("!"),
-		group->rules->auth == CLIENT_AUTH_NONE ? VIEW("") : group->rules->ca.bytes};
+	const struct config_client_rules *rules = group->rules;
+	bool asks = rules->auth != CLIENT_AUTH_NONE;
+	const struct view parts[] = {server->config->name, rules->auth == CLIENT_AUTH_REQUIRED ? VIEW("!") : VIEW("?"),
+		asks ? rules->ca.bytes : VIEW("")};
 	EVP_MD_CTX *digest = EVP_MD_CTX_new();
 	bool good = digest != NULL && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) == 1;
 

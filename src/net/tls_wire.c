@@ -192,12 +192,17 @@ void tls_input_end(struct conn *conn)
 	tls->input = view_of(NULL, 0);
 }
 
+static size_t receive_room(size_t want)
+{
+	if (want < TLS_RECEIVE_MIN)
+		return TLS_RECEIVE_MIN;
+	return want < TLS_SCRATCH_IN_BYTES ? want : TLS_SCRATCH_IN_BYTES;
+}
+
 bool tls_input_fill(struct conn *conn, size_t want)
 {
 	struct tls_conn *tls = conn->tls;
-	size_t room = want < TLS_RECEIVE_MIN        ? TLS_RECEIVE_MIN
-	              : want < TLS_SCRATCH_IN_BYTES ? want
-	                                            : TLS_SCRATCH_IN_BYTES;
+	size_t room = receive_room(want);
 	ssize_t got;
 
 	buf_release(&tls->held);

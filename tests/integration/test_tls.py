@@ -453,6 +453,20 @@ def test_other_host_is_not_misdirected(start, origin, certs):
     assert connect(gateway, certs.ca.client_context()).ask(get("/", host="two.test")).status == 200
 
 
+def test_new_rules_hold_for_open_connections(start, origin, certs):
+    """A connection from before asks nobody for a certificate any more: it has to be opened anew."""
+    gateway = start(secured(certs, origin.serve()))
+    wire = connect(gateway, certs.ca.client_context())
+    assert wire.ask(get("/", host="one.test")).status == 200
+    config = json.loads(json.dumps(gateway.config))
+    gateway.reload(config)
+    assert wire.ask(get("/", host="one.test")).status == 200
+    config["listeners"][0]["tls"].update(client_auth="required", client_ca=certs.ca.ca)
+    gateway.reload(config)
+    assert wire.ask(get("/", host="one.test")).status == 421
+    assert connect(gateway, certs.ca.client_context(certs.client)).ask(get("/", host="one.test")).status == 200
+
+
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_session_opens_no_other_door(start, origin, certs, version):
     """A session made where nobody is asked for a certificate, shown where everybody is."""

@@ -1006,13 +1006,13 @@ static void test_hosts_with_other_rules(void **state)
 
 	rig_open(&rig, MIXED, "verify: false");
 	rig_meet(&rig, 0, "one.test");
-	assert_true(tls_serves_host(&rig.server.conn, VIEW("one.test")));
-	assert_true(tls_serves_host(&rig.server.conn, VIEW("unknown.test")));
-	assert_false(tls_serves_host(&rig.server.conn, VIEW("two.test")));
+	assert_true(tls_serves_host(&rig.server.conn, tls_set_server(rig.set, 0, 0), VIEW("one.test")));
+	assert_true(tls_serves_host(&rig.server.conn, tls_set_server(rig.set, 0, 0), VIEW("unknown.test")));
+	assert_false(tls_serves_host(&rig.server.conn, tls_set_server(rig.set, 0, 0), VIEW("two.test")));
 	rig_close(&rig);
 	rig_open(&rig, SEVERAL, "verify: false");
 	rig_meet(&rig, 0, "one.test");
-	assert_true(tls_serves_host(&rig.server.conn, VIEW("two.test")));
+	assert_true(tls_serves_host(&rig.server.conn, tls_set_server(rig.set, 0, 0), VIEW("two.test")));
 	rig_close(&rig);
 }
 
