@@ -46,11 +46,12 @@ enum h2_error {
 
 /*
  * What a peer may cost. A glitch is something that a peer may do, and that only an attacker does often: it resets a
- * stream before the answer was complete, makes us reset one, is refused a stream, sends an empty frame, or more
- * noise than it has earned. Noise is PING, SETTINGS, PRIORITY, WINDOW_UPDATE, CONTINUATION and unknown frames: a
- * peer earns some with every head that it sends and every piece of content that we send, since these are what
- * honest peers answer with noise. Glitches are forgiven slowly; when there are more than glitches_max, the session
- * ends with ENHANCE_YOUR_CALM.
+ * stream before the answer was complete, makes us reset one, is refused a stream, sends an empty frame, or more noise
+ * than it has earned. Noise is PING, SETTINGS, PRIORITY, WINDOW_UPDATE, CONTINUATION and unknown frames, and bytes that
+ * bring nothing: a peer earns some with every head that it sends and every frame of content that we send, since these
+ * are what honest peers answer with noise. Glitches are forgiven, slowly by time, and one by each stream that comes to
+ * its proper end. More than half of glitches_max: a server drains, so that an unlucky client loses nothing; more than
+ * all: the session ends with ENHANCE_YOUR_CALM.
  */
 struct h2_limits {
 	struct h1_limits head;           /* of a head after decompression, and of trailers: see h2_stream_read_head */

@@ -397,7 +397,6 @@ static int on_frame_send(nghttp2_session *engine, const nghttp2_frame *frame, vo
 	switch (frame->hd.type) {
 	case NGHTTP2_GOAWAY: goaway_sent(s, frame); break;
 	case NGHTTP2_RST_STREAM: h2_wire_note_reset(s, frame->hd.stream_id); break;
-	case NGHTTP2_DATA: h2_earn(s, H2_NOISE_PER_PIECE); break;
 	case NGHTTP2_HEADERS:
 		if (s->role == H2_CLIENT && frame->hd.stream_id > s->last_id)
 			s->last_id = frame->hd.stream_id;

@@ -30,6 +30,7 @@ enum {
 	H2_NOISE_MAX = 1000,              /* that it may have saved up */
 	H2_NOISE_PER_HEAD = 8,            /* that it earns with a head */
 	H2_NOISE_PER_PIECE = 3,           /* that it earns with a frame of content that it gets: two windows and a PING */
+	H2_NOISE_PIECE_BYTES = 256,       /* that such a frame has, or all that there is to send */
 	H2_WHY_BYTES = 96,
 	H2_RESETS_KEPT = 64,              /* streams that a client remembers to have reset */
 };

@@ -428,6 +428,39 @@ static void a_drain_comes_first(void **state)
 	release(&rig);
 }
 
+/* An answer byte by byte: each costs a frame in and a frame out. */
+static void windows_of_a_byte_end_the_connection(void **state)
+{
+	struct rig rig;
+	struct bytes frames = {0};
+	char *content = calloc(1, 100000);
+	unsigned turns = 0;
+
+	assert_non_null(content);
+	init(&rig);
+	put_frame(&frames, F_SETTINGS, 0, 0, view_of("\0\4\0\0\0\0", 6));
+	put_get(&frames, 1);
+	send_frames(&rig, &frames);
+	struct h2_stream *stream = side_ready(&rig.server);
+
+	stream_head(stream);
+	assert_true(stream_put_head(stream, "HTTP/1.1 200 OK\r\n", FRAMING_CHUNKED));
+	h2_stream_put_body(stream, view_of(content, 100000));
+	while (turns < 5000 && h2_session_wants_read(rig.server.session)) {
+		view_free(side_output(&rig, &rig.server));
+		put_frame(&frames, F_WINDOW_UPDATE, 0, 1, view_of("\0\0\0\1", 4));
+		send_frames(&rig, &frames);
+		turns++;
+	}
+	assert_true(turns < 550);
+	assert_true(h2_stream_unsent(stream) == 0);
+	assert_int_equal(stream->fate, H2_LOST);
+	assert_ended(&rig);
+	stream_release(stream);
+	free(content);
+	release(&rig);
+}
+
 /* --- what does not ---------------------------------------------------------------------------------------------- */
 
 static void time_forgives(void **state)
@@ -573,6 +606,7 @@ int main(void)
 		cmocka_unit_test(a_bomb_ends_the_connection),
 		cmocka_unit_test(a_bomb_of_crumbs_is_refused),
 		cmocka_unit_test(memory_has_a_cap),
+		cmocka_unit_test(windows_of_a_byte_end_the_connection),
 		cmocka_unit_test(a_drain_comes_first),
 		cmocka_unit_test(time_forgives),
 		cmocka_unit_test(proper_ends_forgive),
