@@ -270,12 +270,13 @@ static void pieces_of_all_sizes_keep_their_order(void **state)
 	for (unsigned round = 0; round < 2; round++) {
 		for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 			char *copy = malloc(sizes[i]);
+			bool lent = sizes[i] > H2_COPY_MAX && round == 1;
 
 			assert_non_null(copy);
 			memcpy(copy, content + put, sizes[i]);
-			h2_stream_put_body(asks, view_of(copy, sizes[i]));
+			h2_stream_put_body(asks, view_of(lent ? content + put : copy, sizes[i]));
 			/* What is small was copied; the rest is when it must be. */
-			if (sizes[i] > H2_COPY_MAX)
+			if (sizes[i] > H2_COPY_MAX && !lent)
 				h2_session_keep_out(rig.client.session);
 			free(copy);
 			put += sizes[i];
