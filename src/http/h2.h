@@ -46,12 +46,12 @@ enum h2_error {
 
 /*
  * What a peer may cost. A glitch is something that a peer may do, and that only an attacker does often: it resets a
- * stream before the answer was complete, makes us reset one, is refused a stream, sends an empty frame, or more noise
- * than it has earned. Noise is PING, SETTINGS, PRIORITY, WINDOW_UPDATE, CONTINUATION and unknown frames, and bytes that
- * bring nothing: a peer earns some with every head that it sends and every frame of content that we send, since these
- * are what honest peers answer with noise. Glitches are forgiven, slowly by time, and one by each stream that comes to
- * its proper end. More than half of glitches_max: a server drains, so that an unlucky client loses nothing; more than
- * all: the session ends with ENHANCE_YOUR_CALM.
+ * stream before the answer was complete, makes us reset one, is refused a stream, sends an empty frame, or more
+ * noise than it has earned. Noise is PING, SETTINGS, PRIORITY, WINDOW_UPDATE, CONTINUATION and unknown frames, and
+ * bytes that bring nothing: a peer earns some with every head that it sends and every frame of content that we
+ * send, since these are what honest peers answer with noise. Glitches are forgiven, slowly by time, and one by each
+ * stream that comes to its proper end. More than half of glitches_max: a server drains, so that an unlucky client
+ * loses nothing; more than all: the session ends with ENHANCE_YOUR_CALM.
  */
 struct h2_limits {
 	struct h1_limits head;           /* of a head after decompression, and of trailers: see h2_stream_read_head */
@@ -123,7 +123,11 @@ void h2_session_receive(struct h2_session *session, struct view bytes, uint64_t 
 /* The bytes of the last h2_session_receive are about to go away: what streams have not read of them is copied. */
 void h2_session_keep_in(struct h2_session *session);
 
-/* The next stream that has something new, which is then no longer in the list; NULL: none. */
+/*
+ * The next stream that has something new, which is then no longer in the list; NULL: none. New is a head, content,
+ * the end, a fate; that what a write had left over has all been written; that the end was written (out is
+ * H2_WAY_ENDED). Look after each h2_session_receive and h2_session_write.
+ */
 struct h2_stream *h2_session_next_ready(struct h2_session *session);
 
 /*
@@ -250,8 +254,8 @@ void h2_session_open(struct h2_session *session, struct h2_stream *stream);
 
 /*
  * The owner is done with it: its memory is the owner's again. One that has not ended in both directions is reset,
- * with NO_ERROR when the answer was complete (a server's early one), else with CANCEL. Unread content goes back to
- * the windows.
+ * with NO_ERROR when the answer was complete (a server's early one), else with CANCEL; what was put and not written
+ * is lost then, so wait until `out` is H2_WAY_ENDED. Unread content goes back to the windows.
  */
 void h2_stream_release(struct h2_stream *stream);
 
@@ -309,8 +313,8 @@ bool h2_stream_has_input(const struct h2_stream *stream);
  * without the blank line), so that whoever writes heads writes one kind. h2_stream_end_head makes HTTP/2 of it:
  * pseudo-fields, names in lower case; Connection, Keep-Alive, Proxy-Connection, Transfer-Encoding, Upgrade and
  * HTTP2-Settings are left out, TE but for "trailers"; Host becomes :authority. An informational head is sent as
- * such and the final one still follows. FRAMING_NONE ends the stream with the head; any other wants
- * h2_stream_put_end, when a FRAMING_LENGTH is complete, too.
+ * such and the final one still follows. FRAMING_NONE ends the stream with the head, but for an upgrade and its 101;
+ * any other wants h2_stream_put_end, also when the content of FRAMING_LENGTH is all there.
  *
  * A client's request with "Upgrade: websocket" becomes an extended CONNECT (h2_session_can_upgrade must hold), and
  * a 200 as its answer reads as 101 with has_upgrade; Sec-WebSocket-Key and Sec-WebSocket-Accept are left out on the

@@ -1,9 +1,10 @@
 /*
  * A client's look at the frames before nghttp2 has them.
  *
- * Content or heads for a stream that its peer has ended are an error (RFC 9113 §5.1). nghttp2 forgets a client's streams when
- * they are closed and lets such frames pass, since they may as well have been on their way when we reset the stream. So those
- * that we have reset are remembered here, the last of them at least; for any other the connection ends.
+ * Content or heads for a stream that its peer has ended are an error (RFC 9113 §5.1). nghttp2 forgets a client's
+ * streams when they are closed and lets such frames pass, since they may as well have been on their way when we
+ * reset the stream. So those that we have reset are remembered here, the last of them at least; for any other the
+ * connection ends.
  *
  *     bytes:  head payload | head payload | head pay...
  *                           ^ nghttp2 is given what stands before, then it knows whether this frame's stream is closed
