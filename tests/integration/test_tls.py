@@ -316,8 +316,10 @@ def test_protocols(start, origin, certs):
     gateway = start(secured(certs, origin.serve()))
     context = certs.ca.client_context()
     context.set_alpn_protocols(["h2", "http/1.1"])
+    assert connect(gateway, context).sock.selected_alpn_protocol() == "h2"
+    context.set_alpn_protocols(["http/1.1"])
     assert connect(gateway, context).sock.selected_alpn_protocol() == "http/1.1"
-    context.set_alpn_protocols(["h2"])
+    context.set_alpn_protocols(["h3"])
     with pytest.raises(ssl.SSLError, match="no application protocol"):
         connect(gateway, context)
 
