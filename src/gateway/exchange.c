@@ -163,7 +163,11 @@ static void exchange_send(struct exchange *ex)
 		exchange_enter(ex, EXCHANGE_WAITING);
 		stream_put_end(ex->lease.stream, NULL);
 		ex->sent_us = ex->head_sent_us;
-		stream_flush(ex->lease.stream);
+		/* The ordinary case: it was sent, and nothing can have come of it yet. */
+		if (stream_flush(ex->lease.stream) == 0 && !stream_has_input(ex->lease.stream)) {
+			exchange_arm(ex);
+			return;
+		}
 	} else {
 		replay_prepare(ex);
 		exchange_enter(ex, ex->request.expect_continue ? EXCHANGE_EXPECTING : EXCHANGE_REQUESTING);

@@ -33,13 +33,41 @@ static inline bool stream_is_h2(const struct stream *s)
 	return __builtin_expect(s->version == STREAM_H2, 0);
 }
 
+/* With HTTP/2 (stream.c): out of the way of HTTP/1, which is inline. */
+int stream_h2_error(const struct stream *s);
+int stream_h2_send_error(const struct stream *s);
+bool stream_h2_was_reset(const struct stream *s);
+bool stream_h2_broken(const struct stream *s);
+bool stream_h2_peer_closed(const struct stream *s);
+uint32_t stream_h2_unsent(const struct stream *s);
+bool stream_h2_blocked(const struct stream *s);
+bool stream_h2_has_input(const struct stream *s);
+bool stream_h2_has_unread(const struct stream *s);
+ssize_t stream_h2_fill(struct stream *s, size_t bytes_max);
+struct h1_result stream_h2_read_response(struct stream *s, const struct h1_limits *limits, enum method request_method,
+	struct message *m);
+enum h1_piece stream_h2_read_body(struct stream *s, struct view *data, const char **why);
+struct h1_result stream_h2_read_trailers(struct stream *s, const struct h1_limits *limits, struct message *m);
+struct view stream_h2_read_raw(struct stream *s);
+bool stream_h2_body_done(const struct stream *s);
+bool stream_h2_body_eof(struct stream *s);
+bool stream_h2_is_unsent(const struct stream *s);
+struct h1_writer stream_h2_begin_head(struct stream *s, size_t room);
+bool stream_h2_end_head(struct stream *s, struct h1_writer *w, enum framing framing);
+void stream_h2_put_body(struct stream *s, struct view data);
+int stream_h2_flush(struct stream *s);
+void stream_h2_put_end(struct stream *s, const struct message *trailers);
+void stream_h2_put_raw(struct stream *s, struct view data);
+void stream_h2_shutdown_write(struct stream *s);
+bool stream_h2_is_shut(const struct stream *s);
+
 /* --- how it stands -------------------------------------------------------------------------------------------------- */
 
 /* Negative errno once receiving has failed, 0 while it has not. A stream that its peer has reset: -ECONNRESET. */
 static inline int stream_error(const struct stream *s)
 {
 	if (stream_is_h2(s))
-		return h2_side_was_reset(stream_h2(s)) ? -ECONNRESET : 0;
+		return stream_h2_error(s);
 	return stream_h1(s)->conn.error;
 }
 
@@ -47,7 +75,7 @@ static inline int stream_error(const struct stream *s)
 static inline int stream_send_error(const struct stream *s)
 {
 	if (stream_is_h2(s))
-		return h2_side_was_reset(stream_h2(s)) ? -ECONNRESET : 0;
+		return stream_h2_send_error(s);
 	return stream_h1(s)->conn.send_error;
 }
 
@@ -55,7 +83,7 @@ static inline int stream_send_error(const struct stream *s)
 static inline bool stream_was_reset(const struct stream *s)
 {
 	if (stream_is_h2(s))
-		return h2_side_was_reset(stream_h2(s));
+		return stream_h2_was_reset(s);
 	return stream_h1(s)->conn.reset;
 }
 
@@ -63,7 +91,7 @@ static inline bool stream_was_reset(const struct stream *s)
 static inline bool stream_broken(const struct stream *s)
 {
 	if (stream_is_h2(s))
-		return h2_side_was_reset(stream_h2(s));
+		return stream_h2_broken(s);
 	return stream_h1(s)->conn.broken;
 }
 
@@ -71,7 +99,7 @@ static inline bool stream_broken(const struct stream *s)
 static inline bool stream_peer_closed(const struct stream *s)
 {
 	if (stream_is_h2(s))
-		return h2_side_was_reset(stream_h2(s));
+		return stream_h2_peer_closed(s);
 	return stream_h1(s)->conn.peer_closed;
 }
 
@@ -79,7 +107,7 @@ static inline bool stream_peer_closed(const struct stream *s)
 static inline uint32_t stream_unsent(const struct stream *s)
 {
 	if (stream_is_h2(s))
-		return (uint32_t)h2_stream_left(&stream_h2(s)->h2);
+		return stream_h2_unsent(s);
 	return buf_len(&stream_h1(s)->conn.out);
 }
 
@@ -87,7 +115,7 @@ static inline uint32_t stream_unsent(const struct stream *s)
 static inline bool stream_blocked(const struct stream *s)
 {
 	if (stream_is_h2(s))
-		return h2_stream_left(&stream_h2(s)->h2) > H2_AHEAD_BYTES;
+		return stream_h2_blocked(s);
 	return stream_unsent(s) > 0;
 }
 
@@ -96,7 +124,7 @@ static inline bool stream_blocked(const struct stream *s)
 static inline bool stream_has_input(const struct stream *s)
 {
 	if (stream_is_h2(s))
-		return h2_side_was_reset(stream_h2(s)) || h2_stream_has_input(&stream_h2(s)->h2);
+		return stream_h2_has_input(s);
 	return h1_conn_has_input(stream_h1(s));
 }
 
@@ -104,14 +132,14 @@ static inline bool stream_has_input(const struct stream *s)
 static inline bool stream_has_unread(const struct stream *s)
 {
 	if (stream_is_h2(s))
-		return stream_h2(s)->h2.heads > 0;
+		return stream_h2_has_unread(s);
 	return stream_h1(s)->unread.n > 0;
 }
 
 static inline ssize_t stream_fill(struct stream *s, size_t bytes_max)
 {
 	if (stream_is_h2(s))
-		return h2_side_fill(stream_h2(s));
+		return stream_h2_fill(s, bytes_max);
 	return h1_conn_fill(stream_h1(s), bytes_max);
 }
 
@@ -119,28 +147,28 @@ static inline struct h1_result stream_read_response(struct stream *s, const stru
 	enum method request_method, struct message *m)
 {
 	if (stream_is_h2(s))
-		return h2_stream_read_head(&stream_h2(s)->h2, m, NULL);
+		return stream_h2_read_response(s, limits, request_method, m);
 	return h1_conn_read_response(stream_h1(s), limits, request_method, m);
 }
 
 static inline enum h1_piece stream_read_body(struct stream *s, struct view *data, const char **why)
 {
 	if (stream_is_h2(s))
-		return h2_side_read_body(stream_h2(s), data, why);
+		return stream_h2_read_body(s, data, why);
 	return h1_conn_read_body(stream_h1(s), data, why);
 }
 
 static inline struct h1_result stream_read_trailers(struct stream *s, const struct h1_limits *limits, struct message *m)
 {
 	if (stream_is_h2(s))
-		return h2_stream_read_trailers(&stream_h2(s)->h2, m);
+		return stream_h2_read_trailers(s, limits, m);
 	return h1_conn_read_trailers(stream_h1(s), limits, m);
 }
 
 static inline struct view stream_read_raw(struct stream *s)
 {
 	if (stream_is_h2(s))
-		return h2_side_read_raw(stream_h2(s));
+		return stream_h2_read_raw(s);
 	return h1_conn_read_raw(stream_h1(s));
 }
 
@@ -148,7 +176,7 @@ static inline struct view stream_read_raw(struct stream *s)
 static inline bool stream_body_done(const struct stream *s)
 {
 	if (stream_is_h2(s))
-		return h2_stream_all_read(&stream_h2(s)->h2);
+		return stream_h2_body_done(s);
 	return h1_body_done(&stream_h1(s)->body);
 }
 
@@ -172,7 +200,7 @@ static inline void stream_rewind(struct stream *s, const struct h1_mark *mark)
 static inline bool stream_body_eof(struct stream *s)
 {
 	if (stream_is_h2(s))
-		return false;
+		return stream_h2_body_eof(s);
 	return h1_body_eof(&stream_h1(s)->body);
 }
 
@@ -188,7 +216,7 @@ static inline void stream_begin_message(struct stream *s)
 static inline bool stream_is_unsent(const struct stream *s)
 {
 	if (stream_is_h2(s))
-		return h2_side_is_unsent(stream_h2(s));
+		return stream_h2_is_unsent(s);
 	return h1_conn_is_unsent(stream_h1(s));
 }
 
@@ -196,21 +224,21 @@ static inline bool stream_is_unsent(const struct stream *s)
 static inline struct h1_writer stream_begin_head(struct stream *s, size_t room)
 {
 	if (stream_is_h2(s))
-		return h2_stream_begin_head(&stream_h2(s)->h2, room);
+		return stream_h2_begin_head(s, room);
 	return h1_conn_begin_head(stream_h1(s), room);
 }
 
 static inline bool stream_end_head(struct stream *s, struct h1_writer *w, enum framing framing)
 {
 	if (stream_is_h2(s))
-		return h2_stream_end_head(&stream_h2(s)->h2, w, framing, stream_h2(s)->scheme);
+		return stream_h2_end_head(s, w, framing);
 	return h1_conn_end_head(stream_h1(s), w, framing);
 }
 
 static inline void stream_put_body(struct stream *s, struct view data)
 {
 	if (stream_is_h2(s)) {
-		h2_stream_put_body(&stream_h2(s)->h2, data);
+		stream_h2_put_body(s, data);
 		return;
 	}
 	h1_conn_put_body(stream_h1(s), data);
@@ -219,7 +247,7 @@ static inline void stream_put_body(struct stream *s, struct view data)
 static inline int stream_flush(struct stream *s)
 {
 	if (stream_is_h2(s))
-		return h2_side_flush(stream_h2(s));
+		return stream_h2_flush(s);
 	return h1_conn_flush(stream_h1(s));
 }
 
@@ -235,7 +263,7 @@ static inline void stream_pass(const struct stream *from, struct stream *to, str
 static inline void stream_put_end(struct stream *s, const struct message *trailers)
 {
 	if (stream_is_h2(s)) {
-		h2_stream_put_end(&stream_h2(s)->h2, trailers);
+		stream_h2_put_end(s, trailers);
 		return;
 	}
 	/* Only chunks have an end that is written. */
@@ -246,7 +274,7 @@ static inline void stream_put_end(struct stream *s, const struct message *traile
 static inline void stream_put_raw(struct stream *s, struct view data)
 {
 	if (stream_is_h2(s)) {
-		h2_stream_put_body(&stream_h2(s)->h2, data);
+		stream_h2_put_raw(s, data);
 		return;
 	}
 	h1_conn_put_raw(stream_h1(s), data);
@@ -256,7 +284,7 @@ static inline void stream_put_raw(struct stream *s, struct view data)
 static inline void stream_shutdown_write(struct stream *s)
 {
 	if (stream_is_h2(s)) {
-		h2_stream_put_end(&stream_h2(s)->h2, NULL);
+		stream_h2_shutdown_write(s);
 		return;
 	}
 	conn_shutdown_write(&stream_h1(s)->conn);
@@ -265,7 +293,7 @@ static inline void stream_shutdown_write(struct stream *s)
 static inline bool stream_is_shut(const struct stream *s)
 {
 	if (stream_is_h2(s))
-		return stream_h2(s)->h2.out >= H2_WAY_ENDING;
+		return stream_h2_is_shut(s);
 	return stream_h1(s)->conn.shut;
 }
 

@@ -1,0 +1,128 @@
+/* The half of stream.h that is HTTP/2's: each function is what the one of its name says. */
+#include "net/stream.h"
+
+int stream_h2_error(const struct stream *s)
+{
+	return h2_side_was_reset(stream_h2(s)) ? -ECONNRESET : 0;
+}
+
+int stream_h2_send_error(const struct stream *s)
+{
+	return h2_side_was_reset(stream_h2(s)) ? -ECONNRESET : 0;
+}
+
+bool stream_h2_was_reset(const struct stream *s)
+{
+	return h2_side_was_reset(stream_h2(s));
+}
+
+bool stream_h2_broken(const struct stream *s)
+{
+	return h2_side_was_reset(stream_h2(s));
+}
+
+bool stream_h2_peer_closed(const struct stream *s)
+{
+	return h2_side_was_reset(stream_h2(s));
+}
+
+uint32_t stream_h2_unsent(const struct stream *s)
+{
+	return (uint32_t)h2_stream_left(&stream_h2(s)->h2);
+}
+
+bool stream_h2_blocked(const struct stream *s)
+{
+	return h2_stream_left(&stream_h2(s)->h2) > H2_AHEAD_BYTES;
+}
+
+bool stream_h2_has_input(const struct stream *s)
+{
+	return h2_side_was_reset(stream_h2(s)) || h2_stream_has_input(&stream_h2(s)->h2);
+}
+
+bool stream_h2_has_unread(const struct stream *s)
+{
+	return stream_h2(s)->h2.heads > 0;
+}
+
+ssize_t stream_h2_fill(struct stream *s, size_t bytes_max)
+{
+	return h2_side_fill(stream_h2(s));
+}
+
+struct h1_result stream_h2_read_response(struct stream *s, const struct h1_limits *limits, enum method request_method,
+	struct message *m)
+{
+	return h2_stream_read_head(&stream_h2(s)->h2, m, NULL);
+}
+
+enum h1_piece stream_h2_read_body(struct stream *s, struct view *data, const char **why)
+{
+	return h2_side_read_body(stream_h2(s), data, why);
+}
+
+struct h1_result stream_h2_read_trailers(struct stream *s, const struct h1_limits *limits, struct message *m)
+{
+	return h2_stream_read_trailers(&stream_h2(s)->h2, m);
+}
+
+struct view stream_h2_read_raw(struct stream *s)
+{
+	return h2_side_read_raw(stream_h2(s));
+}
+
+bool stream_h2_body_done(const struct stream *s)
+{
+	return h2_stream_all_read(&stream_h2(s)->h2);
+}
+
+bool stream_h2_body_eof(struct stream *s)
+{
+	return false;
+}
+
+bool stream_h2_is_unsent(const struct stream *s)
+{
+	return h2_side_is_unsent(stream_h2(s));
+}
+
+struct h1_writer stream_h2_begin_head(struct stream *s, size_t room)
+{
+	return h2_stream_begin_head(&stream_h2(s)->h2, room);
+}
+
+bool stream_h2_end_head(struct stream *s, struct h1_writer *w, enum framing framing)
+{
+	return h2_stream_end_head(&stream_h2(s)->h2, w, framing, stream_h2(s)->scheme);
+}
+
+void stream_h2_put_body(struct stream *s, struct view data)
+{
+	h2_stream_put_body(&stream_h2(s)->h2, data);
+}
+
+int stream_h2_flush(struct stream *s)
+{
+	return h2_side_flush(stream_h2(s));
+}
+
+void stream_h2_put_end(struct stream *s, const struct message *trailers)
+{
+	h2_stream_put_end(&stream_h2(s)->h2, trailers);
+}
+
+void stream_h2_put_raw(struct stream *s, struct view data)
+{
+	h2_stream_put_body(&stream_h2(s)->h2, data);
+}
+
+void stream_h2_shutdown_write(struct stream *s)
+{
+	h2_stream_put_end(&stream_h2(s)->h2, NULL);
+}
+
+bool stream_h2_is_shut(const struct stream *s)
+{
+	return stream_h2(s)->h2.out >= H2_WAY_ENDING;
+}
