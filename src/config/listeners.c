@@ -74,6 +74,7 @@ static const struct key limits_keys[] = {
 		.max = CONFIG_HEADER_COUNT_MAX, .preset = 100},
 	{"target_bytes", KEY_SIZE, FIELD(struct config_limits, target_bytes), .min = 64,
 		.max = CONFIG_HEADER_BYTES_MAX, .preset = 8 * KIB, .hint = "at most `header_bytes`"},
+	{"streams", KEY_NUMBER, FIELD(struct config_limits, streams), .min = 1, .max = 1000, .preset = 100},
 	{"body_bytes", KEY_SIZE, FIELD(struct config_limits, body_bytes), .min = 1, .max = 1024 * 1024 * GIB,
 		.preset = 0, .zero = "no limit"},
 };

@@ -85,6 +85,7 @@ struct config_limits {
 	uint32_t header_bytes;     /* header_bytes: request head; 1KiB..CONFIG_HEADER_BYTES_MAX, default 32KiB */
 	uint32_t header_count;     /* header_count: 1..CONFIG_HEADER_COUNT_MAX, default 100 */
 	uint32_t target_bytes;     /* target_bytes: 64..header_bytes, default 8KiB; longer: 414 */
+	uint32_t streams;          /* streams: requests at once on an HTTP/2 connection; 1..1000, default 100 */
 	uint64_t body_bytes;       /* body_bytes: 0 no limit (default) */
 };
 
@@ -135,7 +136,7 @@ struct config_listener {
 	struct config_cidr *trusted_proxies;
 	size_t trusted_proxy_count;
 	enum config_half_close half_close;  /* abort (default) | serve */
-	uint8_t protocols;         /* set of 1 << enum config_protocol; default h1 */
+	uint8_t protocols;         /* set of 1 << enum config_protocol; default h1, with TLS h1 and h2 */
 	struct config_listener_tls tls;
 	enum config_proxy_protocol proxy_protocol;  /* off (default) | v1 | v2 | any; from trusted_proxies */
 	struct config_https_redirect https_redirect;

@@ -35,6 +35,9 @@ static const struct mistake mistakes[] = {
 	{LISTENER("limits: {header_count: 1001}"),
 		"f:2:69: listeners[0].limits.header_count: found \"1001\"; allowed: a whole number from 1 to 1000 "
 		"(default 100)\n"},
+	{LISTENER("limits: {streams: 0}"),
+		"f:2:64: listeners[0].limits.streams: found \"0\"; allowed: a whole number from 1 to 1000 "
+		"(default 100)\n"},
 	{UPSTREAM("limits: {header_count: 0}"),
 		"f:3:88: upstreams[0].limits.header_count: found \"0\"; allowed: a whole number from 1 to 1000 "
 		"(default 200)\n"},

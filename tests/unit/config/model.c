@@ -88,6 +88,7 @@ static void test_full_listeners(void **state)
 	assert_int_equal(l->limits.header_bytes, 16 * KIB);
 	assert_int_equal(l->limits.header_count, 64);
 	assert_int_equal(l->limits.target_bytes, 4 * KIB);
+	assert_int_equal(l->limits.streams, 50);
 	assert_int_equal(l->limits.body_bytes, 100 * MIB);
 	assert_int_equal(l->timeouts.header_us, 5 * US_PER_S);
 	assert_int_equal(l->timeouts.body_idle_us, 20 * US_PER_S);
@@ -239,6 +240,7 @@ static void test_listener_defaults(void **state)
 	assert_int_equal(l->limits.header_bytes, 32 * KIB);
 	assert_int_equal(l->limits.header_count, 100);
 	assert_int_equal(l->limits.target_bytes, 8 * KIB);
+	assert_int_equal(l->limits.streams, 100);
 	assert_int_equal(l->limits.body_bytes, 0);
 	assert_int_equal(l->timeouts.header_us, 10 * US_PER_S);
 	assert_int_equal(l->timeouts.body_idle_us, 30 * US_PER_S);
