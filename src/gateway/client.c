@@ -495,7 +495,8 @@ static void client_beyond_limit(struct client *c)
 {
 	c->beyond_limit = true;
 	c->worker->stats.connections_refused++;
-	if (c->listener->config->tls.enabled) {
+	/* What is said here is said by HTTP/1. */
+	if (c->listener->config->tls.enabled || c->listener->config->protocols == 1u << CONFIG_PROTOCOL_H2) {
 		c->worker->stats.exchanges_by_cause[CAUSE_CLIENT_CONNECTIONS_LIMITED]++;
 		client_close(c);
 		return;

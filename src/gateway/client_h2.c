@@ -3,14 +3,15 @@
  *
  *     preface --> session --head--> stream --exchange_start--> exchange
  *                                     |                           |
- *                                     '<---- ended: stays until what it has put is sent (or lost), then released
+ *                                     '<---- ended: spent until what it has put is sent (or lost), then released
  *
  * The client is in CLIENT_SESSION until it is closed. It is closed when the session is over and everything was sent, when the
- * connection has failed, or when its timer fires, which stands at the first of these:
+ * connection has failed, or by its timer, which stands at the first of these:
  *
- *     no stream, and no request for timeouts.keep_alive              an orderly end: GOAWAY
- *     a head that is not complete within timeouts.header             the same, at once
- *     a client that takes nothing of what is sent for write_idle     reset
+ *     no stream for timeouts.keep_alive; when draining, for a second     GOAWAY, NO_ERROR
+ *     a head that is not complete within timeouts.header                 GOAWAY, ENHANCE_YOUR_CALM
+ *     a connection that takes nothing of what is sent for write_idle     closed
+ *     a spent stream of which nothing is taken for write_idle            the stream is reset; the others go on
  *
  * Each exchange has deadlines of its own besides.
  */
@@ -20,20 +21,28 @@
 #include "base/check.h"
 #include "gateway/state.h"
 
+/* How long a client may take to answer a drain. */
+#define DRAIN_SILENT_US (1 * US_PER_S)
+
 struct client_session {
 	struct h2_conn h2;
 	struct client *client;
-	struct list streams;
+	struct list streams;         /* that have an exchange, or may get one */
+	struct list spent;           /* whose exchange has ended; the one that was looked at longest ago comes first */
 	uint64_t idle_since_us;      /* no stream since then */
-	uint32_t unsent;             /* bytes that were unsent when the timer was last set */
+	uint64_t drained_us;         /* 0: not yet */
+	uint64_t unsent_since_us;    /* `unsent` has not changed since then */
+	uint32_t unsent;             /* bytes that stood in the connection when the timer was last set */
 };
 
 struct client_stream {
 	struct h2_side side;
 	struct client_session *session;
 	struct exchange *exchange;   /* NULL: not begun, or ended */
-	struct list_node node;       /* in session->streams */
+	struct list_node node;       /* in session->streams or session->spent */
 	uint64_t began_us;
+	uint64_t looked_us;          /* spent: `left` was unsent then */
+	uint64_t left;
 };
 
 size_t client_stream_bytes(void)
@@ -49,6 +58,11 @@ static struct client_stream *stream_of(struct stream *down)
 static uint64_t now_us(const struct client *c)
 {
 	return io_now_us(c->worker->io);
+}
+
+static bool is_idle(const struct client_session *session)
+{
+	return list_empty(&session->streams) && list_empty(&session->spent);
 }
 
 /* --- streams -------------------------------------------------------------------------------------------------------- */
@@ -77,7 +91,7 @@ static void stream_release(struct client_stream *cs)
 	h2_stream_release(&cs->side.h2);
 	list_remove(&cs->node);
 	slab_free(&c->worker->stream_slab, cs);
-	if (list_empty(&session->streams))
+	if (is_idle(session))
 		session->idle_since_us = now_us(c);
 }
 
@@ -114,6 +128,15 @@ static void on_stream_ready(struct h2_conn *hc, struct h2_stream *stream)
 		stream_release(cs);
 }
 
+/* What it has put stands there for the client to take. */
+static void stream_look(struct client_stream *cs)
+{
+	cs->looked_us = now_us(cs->session->client);
+	cs->left = h2_stream_unsent(&cs->side.h2);
+	list_remove(&cs->node);
+	list_push_back(&cs->session->spent, &cs->node);
+}
+
 uint64_t client_stream_began(struct stream *down, struct exchange *ex)
 {
 	struct client_stream *cs = stream_of(down);
@@ -129,61 +152,101 @@ void client_stream_ended(struct stream *down, enum client_next next)
 	cs->exchange = NULL;
 	if (next == CLIENT_ABORT)
 		h2_stream_reset(&cs->side.h2, H2_INTERNAL_ERROR);
-	if (stream_is_spent(cs))
-		stream_release(cs);
 	/* Nobody is told of a reset, or of what stands in the session, before it is written. */
 	h2_conn_send_soon(&cs->session->h2);
+	if (stream_is_spent(cs))
+		stream_release(cs);
+	else
+		stream_look(cs);
 }
 
 /* --- the timer ------------------------------------------------------------------------------------------------------- */
 
-/* When the session is to be looked at next; what it is waiting for is worked out anew then. */
-static uint64_t session_deadline(const struct client_session *session)
+static uint64_t idle_deadline(const struct client_session *session)
 {
-	const struct config_listener_timeouts *t = &session->client->listener->config->timeouts;
-	struct h2_facts facts = h2_session_facts(session->h2.session);
-	uint64_t deadline = DEADLINE_NEVER;
+	const struct client *c = session->client;
+	uint64_t deadline = deadline_after(session->idle_since_us, c->listener->config->timeouts.keep_alive_us);
 
-	if (list_empty(&session->streams))
-		deadline = deadline_after(session->idle_since_us, t->keep_alive_us);
-	if (facts.head_since_us != UINT64_MAX)
-		deadline = deadline_min(deadline, deadline_after(facts.head_since_us, t->header_us));
-	if (facts.stalled_since_us != UINT64_MAX)
-		deadline = deadline_min(deadline, deadline_after(facts.stalled_since_us, t->write_idle_us));
-	return deadline;
+	if (session->drained_us == 0)
+		return deadline;
+	/* A client that does not answer the drain's PING; whoever has answered is not waited for. */
+	if (session->idle_since_us > session->drained_us)
+		return deadline_min(deadline, deadline_after(session->idle_since_us, DRAIN_SILENT_US));
+	return deadline_min(deadline, deadline_after(session->drained_us, DRAIN_SILENT_US));
+}
+
+static uint64_t head_deadline(const struct client_session *session)
+{
+	uint64_t since_us = h2_session_facts(session->h2.session).head_since_us;
+
+	return since_us == UINT64_MAX
+		       ? DEADLINE_NEVER
+		       : deadline_after(since_us, session->client->listener->config->timeouts.header_us);
+}
+
+static uint64_t spent_deadline(const struct client_session *session)
+{
+	const struct client_stream *cs = container_of(list_first(&session->spent), struct client_stream, node);
+
+	return deadline_after(cs->looked_us, session->client->listener->config->timeouts.write_idle_us);
+}
+
+static uint64_t unsent_deadline(const struct client_session *session)
+{
+	if (session->unsent == 0)
+		return DEADLINE_NEVER;
+	return deadline_after(session->unsent_since_us, session->client->listener->config->timeouts.write_idle_us);
 }
 
 static void session_arm(struct client_session *session)
 {
 	struct client *c = session->client;
-	uint64_t deadline = session_deadline(session);
 	uint32_t unsent = buf_len(&c->h1.conn.out);
+	uint64_t deadline = head_deadline(session);
 
-	/* What stands in the connection, too, is to move within write_idle. */
-	if (unsent > 0 && unsent == session->unsent && io_timer_armed(&c->timer))
-		deadline = deadline_min(deadline, c->timer.deadline_us);
-	else if (unsent > 0)
-		deadline = deadline_min(
-			deadline, deadline_after(now_us(c), c->listener->config->timeouts.write_idle_us));
+	if (unsent != session->unsent)
+		session->unsent_since_us = now_us(c);
 	session->unsent = unsent;
+	deadline = deadline_min(deadline, unsent_deadline(session));
+	if (is_idle(session))
+		deadline = deadline_min(deadline, idle_deadline(session));
+	if (!list_empty(&session->spent))
+		deadline = deadline_min(deadline, spent_deadline(session));
 	io_timer_set(c->worker->io, &c->timer, deadline);
+}
+
+/* Spent streams of which the client has taken nothing for long. */
+static void give_up_spent(struct client_session *session)
+{
+	uint64_t now = now_us(session->client);
+
+	while (!list_empty(&session->spent) && spent_deadline(session) <= now) {
+		struct client_stream *cs = container_of(list_first(&session->spent), struct client_stream, node);
+
+		if (h2_stream_unsent(&cs->side.h2) < cs->left) {
+			stream_look(cs);
+			continue;
+		}
+		h2_stream_reset(&cs->side.h2, H2_INTERNAL_ERROR);
+		stream_release(cs);
+	}
 }
 
 void client_session_on_timer(struct client *c)
 {
 	struct client_session *session = c->session;
+	uint64_t now = now_us(c);
 
-	if (session->unsent > 0 && buf_len(&c->h1.conn.out) == session->unsent) {
+	if (buf_len(&c->h1.conn.out) == session->unsent && unsent_deadline(session) <= now) {
 		client_close(c);
-	} else if (session_deadline(session) > now_us(c)) {
-		session_arm(session);
-	} else if (list_empty(&session->streams)) {
-		h2_session_end(session->h2.session, H2_NO_ERROR);
-		client_session_on_ready(c);
-	} else {
-		h2_session_end(session->h2.session, H2_ENHANCE_YOUR_CALM);
-		client_session_on_ready(c);
+		return;
 	}
+	give_up_spent(session);
+	if (head_deadline(session) <= now)
+		h2_session_end(session->h2.session, H2_ENHANCE_YOUR_CALM);
+	else if (is_idle(session) && idle_deadline(session) <= now)
+		h2_session_end(session->h2.session, H2_NO_ERROR);
+	client_session_on_ready(c);
 }
 
 /* --- the connection -------------------------------------------------------------------------------------------------- */
@@ -210,7 +273,10 @@ void client_session_on_ready(struct client *c)
 
 static struct h2_limits session_limits(const struct client *c)
 {
-	return h2_limits_default(client_limits(c));
+	struct h2_limits limits = h2_limits_default(client_limits(c));
+
+	limits.streams_max = c->listener->config->limits.streams;
+	return limits;
 }
 
 void client_session_begin(struct client *c)
@@ -228,6 +294,7 @@ void client_session_begin(struct client *c)
 	session->h2.on_ready = on_stream_ready;
 	session->h2.on_ran = session_ran;
 	list_init(&session->streams);
+	list_init(&session->spent);
 	if (!h2_conn_open(&session->h2, &c->h1.conn, H2_SERVER, &limits, on_stream, session, c->worker->h2_scratch)) {
 		free(session);
 		client_close(c);
@@ -235,6 +302,8 @@ void client_session_begin(struct client *c)
 	}
 	c->session = session;
 	c->state = CLIENT_SESSION;
+	if (c->worker->draining)
+		client_session_drain(c);
 	if (bytes.n > 0)
 		h2_conn_take(&session->h2, bytes);
 	h1_conn_rest(&c->h1);
@@ -243,6 +312,7 @@ void client_session_begin(struct client *c)
 
 void client_session_drain(struct client *c)
 {
+	c->session->drained_us = now_us(c);
 	h2_session_drain(c->session->h2.session);
 	h2_conn_send_soon(&c->session->h2);
 }
@@ -260,6 +330,8 @@ void client_session_end(struct client *c)
 	}
 	/* An exchange that ends releases its stream, since nothing can be sent; those that had none are left. */
 	list_each_safe(&session->streams, node, next)
+		stream_release(container_of(node, struct client_stream, node));
+	list_each_safe(&session->spent, node, next)
 		stream_release(container_of(node, struct client_stream, node));
 	h2_conn_close(&session->h2);
 	free(session);

@@ -217,6 +217,13 @@ static void drop_client_cert(struct message *m)
 			m->fields[i].dropped = true;
 }
 
+/* HTTP/2 has no key for a WebSocket: one that came would stand beside the one that is made for HTTP/1.1. */
+static void drop_websocket_key(struct message *m)
+{
+	for (struct field *f; (f = message_find_name(m, VIEW("Sec-WebSocket-Key"))) != NULL;)
+		f->dropped = true;
+}
+
 const char *forward_prepare(struct exchange *ex)
 {
 	struct message *m = &ex->request;
@@ -232,6 +239,8 @@ const char *forward_prepare(struct exchange *ex)
 			m->fields[i].dropped = true;
 	if (ex->client->h1.conn.tls != NULL && shows_certificate(ex))
 		drop_client_cert(m);
+	if (m->has_upgrade && stream_is_h2(ex->down))
+		drop_websocket_key(m);
 	return NULL;
 }
 
@@ -302,6 +311,14 @@ const char *forward_rewrite(struct exchange *ex)
 }
 
 /* --- the request ------------------------------------------------------------------------------------------------------------ */
+
+/* Of a message that came on this stream. All are of one length, which the compiler makes use of. */
+static inline struct view via_line(const struct stream *from, const struct message *m)
+{
+	if (stream_is_h2(from))
+		return VIEW("Via: 2.0 weir\r\n");
+	return m->minor == 0 ? VIEW("Via: 1.0 weir\r\n") : VIEW("Via: 1.1 weir\r\n");
+}
 
 /* The received X-Forwarded-For of a trusted peer, and the peer itself behind it. */
 static inline void put_forwarded_for(struct h1_writer *w, const struct exchange *ex)
@@ -374,7 +391,7 @@ static void put_identity(struct h1_writer *to, const struct exchange *ex)
 	bool tls = ex->client->h1.conn.tls != NULL;
 	struct h1_writer w = *to;
 
-	h1_put(&w, m->minor == 0 ? VIEW("Via: 1.0 weir\r\n") : VIEW("Via: 1.1 weir\r\n"));
+	h1_put(&w, via_line(ex->down, m));
 	if (message_find(m, FIELD_X_FORWARDED_PROTO) == NULL) {
 		if (tls)
 			h1_put(&w, VIEW("X-Forwarded-Proto: https\r\n"));
@@ -401,6 +418,24 @@ static void put_upgrade(struct h1_writer *w, const struct message *m)
 	h1_put(w, VIEW("Connection: Upgrade\r\n"));
 }
 
+/* The key that the handshake of HTTP/1.1 wants (RFC 6455 §4.1): 16 bytes of chance in base64, 22 digits and a filling. */
+static void put_websocket_key(struct h1_writer *w, struct io *io)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	uint64_t bits[2] = {io_random(io), io_random(io)};
+	char key[24];
+
+	for (unsigned i = 0; i < 21; i++) {
+		key[i] = digits[bits[0] & 63];
+		bits[0] = bits[0] >> 6 | bits[1] << 58;
+		bits[1] >>= 6;
+	}
+	/* Two bits are left, and stand above four that are none. */
+	key[21] = digits[(bits[0] & 3) << 4];
+	memcpy(key + 22, "==", 2);
+	h1_put_field(w, VIEW("Sec-WebSocket-Key"), view_of(key, sizeof(key)));
+}
+
 bool forward_request(struct exchange *ex)
 {
 	struct message *m = &ex->request;
@@ -414,6 +449,8 @@ bool forward_request(struct exchange *ex)
 		h1_put(&w, VIEW("Transfer-Encoding: chunked\r\n"));
 	if (m->has_upgrade)
 		put_upgrade(&w, m);
+	if (m->has_upgrade && stream_is_h2(ex->down) && !stream_is_h2(to))
+		put_websocket_key(&w, ex->worker->io);
 	put_identity(&w, ex);
 	return stream_end_head(to, &w, (enum framing)m->framing);
 }
@@ -460,7 +497,8 @@ bool forward_response(struct exchange *ex, struct message *response)
 	if (framing == FRAMING_CHUNKED)
 		h1_put(&w, VIEW("Transfer-Encoding: chunked\r\n"));
 	put_connection(&w, ex);
-	h1_put(&w, response->minor == 0 ? VIEW("Via: 1.0 weir\r\nX-Request-Id: ") : VIEW("Via: 1.1 weir\r\nX-Request-Id: "));
+	h1_put(&w, via_line(ex->lease.stream, response));
+	h1_put(&w, VIEW("X-Request-Id: "));
 	h1_put(&w, ex->request_id);
 	h1_put(&w, VIEW("\r\n"));
 	return stream_end_head(to, &w, framing);
@@ -484,6 +522,6 @@ bool forward_upgrade(struct exchange *ex, struct message *response)
 	h1_put_status_line(&w, response->status, response->reason);
 	put_end_to_end(&w, ex->worker, response);
 	put_upgrade(&w, response);
-	h1_put(&w, VIEW("Via: 1.1 weir\r\n"));
+	h1_put(&w, via_line(ex->lease.stream, response));
 	return stream_end_head(to, &w, FRAMING_NONE);
 }

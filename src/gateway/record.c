@@ -13,9 +13,13 @@ static struct view field_or_empty(const struct message *m, enum field_id id)
 	return f == NULL ? view_of("", 0) : field_value(f);
 }
 
-/* Empty when no head was understood. */
-static struct view protocol_of(const struct message *m)
+/* Empty when no head of HTTP/1 was understood. */
+static struct view protocol_of(const struct exchange *ex)
 {
+	const struct message *m = &ex->request;
+
+	if (stream_is_h2(ex->down))
+		return VIEW("HTTP/2.0");
 	if (m->method_name.n == 0)
 		return view_of("", 0);
 	return m->minor == 0 ? VIEW("HTTP/1.0") : VIEW("HTTP/1.1");
@@ -67,7 +71,7 @@ void record_send(struct exchange *ex, enum cause cause, const char *why)
 		.method = ex->request.method_name,
 		.host = ex->target.host,
 		.target = ex->target.whole.n > 0 ? ex->target.whole : ex->request.target,
-		.protocol = protocol_of(&ex->request),
+		.protocol = protocol_of(ex),
 		.request_id = ex->request_id,
 		.user_agent = field_or_empty(&ex->request, FIELD_USER_AGENT),
 		.referer = field_or_empty(&ex->request, FIELD_REFERER),

@@ -27,7 +27,7 @@ struct exchange_record {
 	struct view method;
 	struct view host;              /* as routed on, may be empty */
 	struct view target;            /* canonical path and query; as received when it was refused */
-	struct view protocol;          /* "HTTP/1.1" */
+	struct view protocol;          /* "HTTP/1.1", "HTTP/2.0" */
 	struct view request_id;
 	struct view user_agent;
 	struct view referer;

@@ -140,9 +140,9 @@ ssize_t h2_side_fill(struct h2_side *s)
 {
 	if (h2_side_was_reset(s) && s->h2.in != H2_WAY_ENDED)
 		return -ECONNRESET;
-	if (h2_stream_has_input(&s->h2))
-		return 1;
-	return s->h2.in == H2_WAY_ENDED ? 0 : -EAGAIN;
+	if (h2_stream_all_read(&s->h2))
+		return 0;
+	return h2_stream_has_input(&s->h2) ? 1 : -EAGAIN;
 }
 
 enum h1_piece h2_side_read_body(struct h2_side *s, struct view *data, const char **why)
@@ -157,10 +157,17 @@ enum h1_piece h2_side_read_body(struct h2_side *s, struct view *data, const char
 
 struct view h2_side_read_raw(struct h2_side *s)
 {
+	struct message trailers;
 	struct view data;
 	const char *why;
 
-	return h2_side_read_body(s, &data, &why) == H1_PIECE_DATA ? data : view_of(NULL, 0);
+	switch (h2_side_read_body(s, &data, &why)) {
+	case H1_PIECE_DATA: return data;
+	/* A tunnel's other side has no place for them. */
+	case H1_PIECE_TRAILERS: h2_stream_read_trailers(&s->h2, &trailers); break;
+	default: break;
+	}
+	return view_of(NULL, 0);
 }
 
 bool h2_side_is_unsent(const struct h2_side *s)
@@ -180,4 +187,10 @@ int h2_side_flush(struct h2_side *s)
 		h2_session_keep_out(hc->session);
 	h2_conn_send_soon(hc);
 	return h2_side_was_reset(s) ? -ECONNRESET : 0;
+}
+
+void h2_side_shutdown(struct h2_side *s)
+{
+	h2_stream_put_end(&s->h2, NULL);
+	h2_conn_send_soon(s->conn);
 }

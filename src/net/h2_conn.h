@@ -104,7 +104,15 @@ static inline bool h2_side_was_reset(const struct h2_side *s)
 	return s->h2.fate != H2_LIVE && s->h2.fate != H2_COMPLETE;
 }
 
-/* As conn_recv tells, but there is nothing to receive: 1 when something can be read. */
+/* What follows the head of a request for a tunnel is none of its content. */
+static inline bool h2_side_body_done(const struct h2_side *s)
+{
+	bool asks_tunnel = s->h2.extended_connect && s->scheme.n == 0;
+
+	return asks_tunnel || h2_stream_all_read(&s->h2);
+}
+
+/* As conn_recv tells, but there is nothing to receive: 1 when something can be read, 0 when all was. */
 ssize_t h2_side_fill(struct h2_side *s);
 
 /* As h2_stream_read_body; what was cut off reads as MORE, and the fill tells. */
@@ -117,5 +125,8 @@ struct view h2_side_read_raw(struct h2_side *s);
 bool h2_side_is_unsent(const struct h2_side *s);
 
 int h2_side_flush(struct h2_side *s);
+
+/* Our direction of a tunnel ends, behind what was put. */
+void h2_side_shutdown(struct h2_side *s);
 
 #endif

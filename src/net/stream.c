@@ -74,7 +74,7 @@ struct view stream_h2_read_raw(struct stream *s)
 
 bool stream_h2_body_done(const struct stream *s)
 {
-	return h2_stream_all_read(&stream_h2(s)->h2);
+	return h2_side_body_done(stream_h2(s));
 }
 
 bool stream_h2_body_eof(struct stream *s)
@@ -119,7 +119,7 @@ void stream_h2_put_raw(struct stream *s, struct view data)
 
 void stream_h2_shutdown_write(struct stream *s)
 {
-	h2_stream_put_end(&stream_h2(s)->h2, NULL);
+	h2_side_shutdown(stream_h2(s));
 }
 
 bool stream_h2_is_shut(const struct stream *s)
