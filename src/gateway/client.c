@@ -323,12 +323,10 @@ static bool client_take_head(struct client *c, const struct h1_limits *limits)
 	return true;
 }
 
-/* How far its first bytes are the preface of HTTP/2, where it may speak that: with TLS it has said so before. */
+/* How far the first bytes of a connection are the preface of HTTP/2, where it may speak that: with TLS it has said so before. */
 static enum h1_status client_preface(const struct client *c)
 {
-	bool unknown = !c->speaks_h1 && c->h1.conn.tls == NULL && c->h1.unread.n > 0;
-
-	if (!unknown || !(c->listener->config->protocols & 1u << CONFIG_PROTOCOL_H2))
+	if (c->h1.conn.tls != NULL || !(c->listener->config->protocols & 1u << CONFIG_PROTOCOL_H2))
 		return H1_BAD;
 	return h2_preface(c->h1.unread);
 }
@@ -336,12 +334,16 @@ static enum h1_status client_preface(const struct client *c)
 /* Takes what is unread for what it is. True: the client does something else now. */
 static bool client_take(struct client *c, const struct h1_limits *limits)
 {
+	if (c->h1.unread.n == 0)
+		return false;
+	if (__builtin_expect(c->speaks_h1, 1))
+		return client_take_head(c, limits);
 	switch (client_preface(c)) {
 	case H1_DONE: client_session_begin(c); return true;
 	case H1_MORE: client_head_begins(c); return false;
 	case H1_BAD: break;
 	}
-	return c->h1.unread.n > 0 && client_take_head(c, limits);
+	return client_take_head(c, limits);
 }
 
 static void client_serve(struct client *c)

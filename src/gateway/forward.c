@@ -320,6 +320,14 @@ static inline struct view via_line(const struct stream *from, const struct messa
 	return m->minor == 0 ? VIEW("Via: 1.0 weir\r\n") : VIEW("Via: 1.1 weir\r\n");
 }
 
+/* The same with the beginning of the next line. */
+static inline struct view via_and_id(const struct stream *from, const struct message *m)
+{
+	if (stream_is_h2(from))
+		return VIEW("Via: 2.0 weir\r\nX-Request-Id: ");
+	return m->minor == 0 ? VIEW("Via: 1.0 weir\r\nX-Request-Id: ") : VIEW("Via: 1.1 weir\r\nX-Request-Id: ");
+}
+
 /* The received X-Forwarded-For of a trusted peer, and the peer itself behind it. */
 static inline void put_forwarded_for(struct h1_writer *w, const struct exchange *ex)
 {
@@ -447,10 +455,11 @@ bool forward_request(struct exchange *ex)
 	h1_put_fields(&w, m);
 	if (m->framing == FRAMING_CHUNKED)
 		h1_put(&w, VIEW("Transfer-Encoding: chunked\r\n"));
-	if (m->has_upgrade)
+	if (m->has_upgrade) {
 		put_upgrade(&w, m);
-	if (m->has_upgrade && stream_is_h2(ex->down) && !stream_is_h2(to))
-		put_websocket_key(&w, ex->worker->io);
+		if (stream_is_h2(ex->down) && !stream_is_h2(to))
+			put_websocket_key(&w, ex->worker->io);
+	}
 	put_identity(&w, ex);
 	return stream_end_head(to, &w, (enum framing)m->framing);
 }
@@ -497,8 +506,7 @@ bool forward_response(struct exchange *ex, struct message *response)
 	if (framing == FRAMING_CHUNKED)
 		h1_put(&w, VIEW("Transfer-Encoding: chunked\r\n"));
 	put_connection(&w, ex);
-	h1_put(&w, via_line(ex->lease.stream, response));
-	h1_put(&w, VIEW("X-Request-Id: "));
+	h1_put(&w, via_and_id(ex->lease.stream, response));
 	h1_put(&w, ex->request_id);
 	h1_put(&w, VIEW("\r\n"));
 	return stream_end_head(to, &w, framing);

@@ -105,7 +105,11 @@ static bool read_field(struct view line, struct view *authority, struct h2_field
 		return false;
 	for (char *p = name; p < colon; p++)
 		*p = char_lower(*p);
-	to->nv[to->count++] = nv_of(view_of(name, (size_t)(colon - name)), value);
+	to->nv[to->count] = nv_of(view_of(name, (size_t)(colon - name)), value);
+	/* No two are alike: in the table they would push out what comes again, and be searched through for each head. */
+	if (id == FIELD_X_REQUEST_ID)
+		to->nv[to->count].flags |= NGHTTP2_NV_FLAG_NO_INDEX;
+	to->count++;
 	return true;
 }
 

@@ -13,6 +13,7 @@ import subprocess
 import pytest
 
 from gateway import BINARY, Lines, configuration, eventually, sanitizer
+from h2wire import h2_connect
 from raw import get
 from servers import tool
 
@@ -25,6 +26,9 @@ INSTRUCTIONS_MAX = 6000
 # When requests have come together: 16 clients, whose requests stand in the sockets before the first answer is read.
 BATCH = 16
 BATCH_INSTRUCTIONS_MAX = 5900
+
+# By HTTP/2, as many streams on one connection at once.
+H2_INSTRUCTIONS_MAX = 23000
 
 
 def is_release():
@@ -78,6 +82,25 @@ class Load:
                     left -= len(wire.sock.recv(left))
 
 
+class Streams:
+    """The same on one HTTP/2 connection: so many requests at once, then their answers."""
+
+    def __init__(self, gateway, streams):
+        self.streams = streams
+        self.wire = h2_connect(gateway, keep=False)
+        self.send(2 * streams)
+
+    def send(self, n):
+        wire = self.wire
+        for _ in range(n // self.streams):
+            opened = [wire.open() for _ in range(self.streams)]
+            wire.send(*(frame for _, frame in opened))
+            for stream, _ in opened:
+                answer = wire.answer(stream)
+                assert (answer.status, answer.bytes) == (200, 128)
+                del wire.answers[stream]
+
+
 # --- system calls ----------------------------------------------------------------------------------------------------
 
 
@@ -122,10 +145,10 @@ def test_system_calls(start, quiet, tmp_path):
 # --- instructions ----------------------------------------------------------------------------------------------------
 
 
-def instructions(start, config, counted, requests, connections):
+def instructions(start, config, counted, requests, connections, load=Load):
     """Of a whole run, from start to end."""
     gateway = start(config, under=[tool("valgrind"), "--tool=callgrind", f"--callgrind-out-file={counted}"])
-    Load(gateway, connections).send(requests)
+    load(gateway, connections).send(requests)
     gateway.stop()
     return int(re.search(r"^(?:summary|totals): (\d+)", counted.read_text(), re.M)[1])
 
@@ -142,3 +165,13 @@ def test_instructions(start, quiet, tmp_path, connections, most):
     assert cost < most
     # Less than this is impossible: then it was not the program that was counted.
     assert cost > most / 10
+
+
+@release_only
+def test_instructions_of_http_2(start, quiet, tmp_path):
+    quiet["listeners"][0]["protocols"] = ["h2"]
+    few, many = 800, 2400
+    few_cost, many_cost = (instructions(start, quiet, tmp_path / str(n), n, BATCH, Streams) for n in (few, many))
+    cost = (many_cost - few_cost) / (many - few)
+    print(f"{cost:.0f} instructions a request")
+    assert H2_INSTRUCTIONS_MAX / 10 < cost < H2_INSTRUCTIONS_MAX
