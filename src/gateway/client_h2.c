@@ -27,21 +27,21 @@
 struct client_session {
 	struct h2_conn h2;
 	struct client *client;
-	struct list streams;         /* that have an exchange, or may get one */
-	struct list spent;           /* whose exchange has ended; the one that was looked at longest ago comes first */
-	uint64_t idle_since_us;      /* no stream since then */
-	uint64_t drained_us;         /* 0: not yet */
-	uint64_t unsent_since_us;    /* `unsent` has not changed since then */
-	uint32_t unsent;             /* bytes that stood in the connection when the timer was last set */
+	struct list streams;      /* that have an exchange, or may get one */
+	struct list spent;        /* whose exchange has ended; the one that was looked at longest ago comes first */
+	uint64_t idle_since_us;   /* no stream since then */
+	uint64_t drained_us;      /* 0: not yet */
+	uint64_t unsent_since_us; /* `unsent` has not changed since then */
+	uint32_t unsent;          /* bytes that stood in the connection when the timer was last set */
 };
 
 struct client_stream {
 	struct h2_side side;
 	struct client_session *session;
-	struct exchange *exchange;   /* NULL: not begun, or ended */
-	struct list_node node;       /* in session->streams or session->spent */
+	struct exchange *exchange; /* NULL: not begun, or ended */
+	struct list_node node;     /* in session->streams or session->spent */
 	uint64_t began_us;
-	uint64_t looked_us;          /* spent: `left` was unsent then */
+	uint64_t looked_us; /* spent: `left` was unsent then */
 	uint64_t left;
 };
 
@@ -179,9 +179,8 @@ static uint64_t head_deadline(const struct client_session *session)
 {
 	uint64_t since_us = h2_session_facts(session->h2.session).head_since_us;
 
-	return since_us == UINT64_MAX
-		       ? DEADLINE_NEVER
-		       : deadline_after(since_us, session->client->listener->config->timeouts.header_us);
+	return since_us == UINT64_MAX ? DEADLINE_NEVER
+	                              : deadline_after(since_us, session->client->listener->config->timeouts.header_us);
 }
 
 static uint64_t spent_deadline(const struct client_session *session)

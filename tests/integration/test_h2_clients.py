@@ -16,7 +16,6 @@ from admin import administered
 from authority import authorities
 from gateway import configuration, eventually, sanitizer, scale
 from h2wire import CALM, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM, Answer, H2Wire, h2_connect
-from origin import Origin
 from raw import chunk, get, response
 from servers import command, node
 from test_clients import echo, websockets
@@ -490,7 +489,8 @@ def test_unreachable_upstream(start):
     ([(f"a{i}", "b") for i in range(101)], "/", 431, "headers_too_large"),
     ([], "/" + "a" * 3000, 414, "uri_too_long")])
 def test_heads_that_are_too_large(start, origin, fields, path, status, cause):
-    gateway = start(configuration(origin, listener={**BOTH, "limits": {"header_bytes": "4KiB", "target_bytes": "2KiB"}}))
+    limits = {"header_bytes": "4KiB", "target_bytes": "2KiB"}
+    gateway = start(configuration(origin, listener={**BOTH, "limits": limits}))
     client = h2_connect(gateway)
     stream = client.request(path, fields=fields)
     assert_error(gateway, client.answer(stream), status, cause)
@@ -820,7 +820,8 @@ def open_websocket(client, path="/chat", fields=()):
     return stream
 
 
-ACCEPT = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n"
+ACCEPT = ("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    "Sec-WebSocket-Accept: x\r\n\r\n")
 
 
 def test_websocket_becomes_an_upgrade(start, origin):
@@ -973,8 +974,8 @@ def curl(*arguments):
 
 def test_curl_by_prior_knowledge(to_node, tmp_path):
     (tmp_path / "content").write_bytes(os.urandom(2_000_000))
-    told = curl("--http2-prior-knowledge", "-w", "%{http_version} %{http_code}", "--data-binary", f"@{tmp_path}/content",
-        "-o", f"{tmp_path}/back", to_node.url("/echo"))
+    told = curl("--http2-prior-knowledge", "-w", "%{http_version} %{http_code}", "--data-binary",
+        f"@{tmp_path}/content", "-o", f"{tmp_path}/back", to_node.url("/echo"))
     assert told == "2 200"
     assert (tmp_path / "back").read_bytes() == (tmp_path / "content").read_bytes()
 

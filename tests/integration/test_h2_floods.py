@@ -97,10 +97,11 @@ def attack(flooded, client, pieces):
     finally:
         over.set()
         watcher.join()
-    # The budgets are small enough to be exhausted at once: nearly all of it is what this machine takes to send and to close.
+    # The budgets are exhausted at once: nearly all of it is what this machine takes to send and to close.
     took = time.monotonic() - began
     assert took < 1 + LATE, f"{took:.1f}s"
-    print(f"closed after {sent} bytes with {[code for code, _ in client.goaway]}, at most {(most[0] - before) / MIB:.2f} MiB")
+    codes = [code for code, _ in client.goaway]
+    print(f"closed after {sent} bytes with {codes}, at most {(most[0] - before) / MIB:.2f} MiB")
     assert most[0] - before < 10 * MIB
     assert_survived(gateway, admin, before)
     return sent

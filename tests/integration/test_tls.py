@@ -312,14 +312,14 @@ def test_renegotiation_is_refused(start, origin, certs):
     assert b"RENEGOTIATING" in said and b"no renegotiation" in said
 
 
-def test_protocols(start, origin, certs):
-    gateway = start(secured(certs, origin.serve()))
+@pytest.mark.parametrize("protocols, chosen", [(None, "h2"), (["h1"], "http/1.1"), (["h2"], "h2")])
+def test_protocols(start, origin, certs, protocols, chosen):
+    """The client offers both, then only what is not spoken."""
+    gateway = start(secured(certs, origin.serve(), listener={"protocols": protocols} if protocols else {}))
     context = certs.ca.client_context()
-    context.set_alpn_protocols(["h2", "http/1.1"])
-    assert connect(gateway, context).sock.selected_alpn_protocol() == "h2"
-    context.set_alpn_protocols(["http/1.1"])
-    assert connect(gateway, context).sock.selected_alpn_protocol() == "http/1.1"
-    context.set_alpn_protocols(["h3"])
+    context.set_alpn_protocols(["http/1.1", "h2"])
+    assert connect(gateway, context).sock.selected_alpn_protocol() == chosen
+    context.set_alpn_protocols({None: ["h3"], "h2": ["http/1.1"], "h1": ["h2"]}[protocols and protocols[0]])
     with pytest.raises(ssl.SSLError, match="no application protocol"):
         connect(gateway, context)
 
