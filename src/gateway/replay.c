@@ -18,8 +18,8 @@
  *
  * MARKED lasts from the head to the first send, in one go: all content taken so far still stands where it was received, and
  * when nothing of it was sent the client's connection is put back to before it. That costs a few words and serves every
- * method. What passes is also kept, without its framing, but only where it may be needed: on a connection that was not just
- * opened, for an idempotent method, until the first byte of the answer, up to KEPT_MAX; all of a worker's requests together
+ * method of HTTP/1. What passes is also kept, without its framing, but only where it may be needed: on a connection that was not
+ * just opened, for an idempotent method or an HTTP/2 client, until the first byte of the answer, up to KEPT_MAX; all of a worker's requests together
  * KEPT_ALL_MAX, so that slow ones with content cost no more memory than that. One of which not all was kept is SPENT.
  */
 #include <errno.h>
@@ -36,6 +36,12 @@ static bool is_idempotent(const struct exchange *ex)
 	return (idempotent >> ex->request.method & 1u) != 0 || PLANTED(UNSAFE_REPLAY);
 }
 
+/* Whether content may be needed a second time: what an HTTP/2 client has sent cannot be put back to where it was. */
+static bool is_worth_keeping(const struct exchange *ex)
+{
+	return is_idempotent(ex) || !stream_can_rewind(ex->down);
+}
+
 /* Frees what was kept. */
 static void kept_release(struct exchange *ex)
 {
@@ -49,7 +55,8 @@ void replay_prepare(struct exchange *ex)
 		ex->replay = REPLAY_SPENT;
 		return;
 	}
-	stream_mark(ex->down, &ex->mark);
+	if (stream_can_rewind(ex->down))
+		stream_mark(ex->down, &ex->mark);
 	ex->replay = REPLAY_MARKED;
 }
 
@@ -58,7 +65,7 @@ void replay_keep(struct exchange *ex, struct view data)
 	struct worker *w = ex->worker;
 	uint32_t cap = ex->kept.cap;
 
-	if (!is_idempotent(ex) || ex->kept_short)
+	if (!is_worth_keeping(ex) || ex->kept_short)
 		return;
 	ex->kept_short = !buf_append(&ex->kept, data, KEPT_MAX);
 	w->kept_bytes += ex->kept.cap - cap;
@@ -88,7 +95,7 @@ static const struct message *trailers_copy(struct arena *arena, const struct mes
 
 void replay_keep_trailers(struct exchange *ex, const struct message *trailers)
 {
-	if (!is_idempotent(ex) || ex->kept_short)
+	if (!is_worth_keeping(ex) || ex->kept_short)
 		return;
 	ex->kept_trailers = trailers_copy(&ex->arena, trailers);
 	ex->kept_short = ex->kept_trailers == NULL;
@@ -110,9 +117,9 @@ void replay_settle(struct exchange *ex)
 {
 	const struct stream *up = ex->lease.stream;
 
-	if (ex->replay == REPLAY_MARKED && stream_is_unsent(up) && stream_send_error(up) != 0)
+	if (ex->replay == REPLAY_MARKED && stream_can_rewind(ex->down) && stream_is_unsent(up) && stream_send_error(up) != 0)
 		rewind_client(ex);
-	else if (is_idempotent(ex) && !ex->kept_short)
+	else if (is_worth_keeping(ex) && !ex->kept_short)
 		ex->replay = REPLAY_KEPT;
 	else
 		replay_forget(ex);
