@@ -5,39 +5,19 @@
  */
 #include "app/names.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "app/line.h"
 #include "app/process.h"
 
 enum {
-	LINE_BYTES = 1000,
 	NAMES_TOLD = 50,            /* lines at one look */
 	ADDRESSES_TOLD = 8,         /* in one line, of those that came and of those that went */
 	FIRST_ANSWERS_US = 1000000, /* how long a start or a reload waits for names that are new */
 };
 
 static const struct host_addresses nothing;
-
-struct line {
-	char text[LINE_BYTES];
-	size_t n;
-};
-
-__attribute__((format(printf, 2, 3))) static void line_put(struct line *line, const char *format, ...)
-{
-	va_list arguments;
-	int n;
-
-	va_start(arguments, format);
-	n = vsnprintf(line->text + line->n, sizeof(line->text) - line->n, format, arguments);
-	va_end(arguments);
-	if (n > 0)
-		line->n += (size_t)n;
-	if (line->n >= sizeof(line->text))
-		line->n = sizeof(line->text) - 1;
-}
 
 static const char *plural(size_t n)
 {

@@ -7,32 +7,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "app/line.h"
 #include "upstream/upstream.h"
 
 enum {
-	LINE_BYTES = 1000,
 	UPSTREAMS_TOLD = 50, /* lines about upstreams */
 	ADDRESSES_TOLD = 8,  /* in one list */
 };
-
-struct line {
-	char text[LINE_BYTES];
-	size_t n;
-};
-
-__attribute__((format(printf, 2, 3))) static void line_put(struct line *line, const char *format, ...)
-{
-	va_list arguments;
-	int n;
-
-	va_start(arguments, format);
-	n = vsnprintf(line->text + line->n, sizeof(line->text) - line->n, format, arguments);
-	va_end(arguments);
-	if (n > 0)
-		line->n += (size_t)n;
-	if (line->n >= sizeof(line->text))
-		line->n = sizeof(line->text) - 1;
-}
 
 __attribute__((format(printf, 3, 4))) static void tell(
 	const struct reload_teller *to, int level, const char *format, ...)

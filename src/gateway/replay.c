@@ -18,9 +18,10 @@
  *
  * MARKED lasts from the head to the first send, in one go: all content taken so far still stands where it was received, and
  * when nothing of it was sent the client's connection is put back to before it. That costs a few words and serves every
- * method of HTTP/1. What passes is also kept, without its framing, but only where it may be needed: on a connection that was not
- * just opened, for an idempotent method or an HTTP/2 client, until the first byte of the answer, up to KEPT_MAX; all of a worker's requests together
- * KEPT_ALL_MAX, so that slow ones with content cost no more memory than that. One of which not all was kept is SPENT.
+ * method of HTTP/1. What passes is also kept, without its framing, but only where it may be needed: on a connection that was
+ * not just opened, for an idempotent method or an HTTP/2 client, until the first byte of the answer, up to KEPT_MAX; all of a
+ * worker's requests together KEPT_ALL_MAX, so that slow ones with content cost no more memory than that. One of which not all
+ * was kept is SPENT.
  */
 #include <errno.h>
 

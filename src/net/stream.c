@@ -6,22 +6,7 @@ int stream_h2_error(const struct stream *s)
 	return h2_side_was_reset(stream_h2(s)) ? -ECONNRESET : 0;
 }
 
-int stream_h2_send_error(const struct stream *s)
-{
-	return h2_side_was_reset(stream_h2(s)) ? -ECONNRESET : 0;
-}
-
 bool stream_h2_was_reset(const struct stream *s)
-{
-	return h2_side_was_reset(stream_h2(s));
-}
-
-bool stream_h2_broken(const struct stream *s)
-{
-	return h2_side_was_reset(stream_h2(s));
-}
-
-bool stream_h2_peer_closed(const struct stream *s)
 {
 	return h2_side_was_reset(stream_h2(s));
 }
@@ -77,11 +62,6 @@ bool stream_h2_body_done(const struct stream *s)
 	return h2_side_body_done(stream_h2(s));
 }
 
-bool stream_h2_body_eof(struct stream *s)
-{
-	return false;
-}
-
 bool stream_h2_is_unsent(const struct stream *s)
 {
 	return h2_side_is_unsent(stream_h2(s));
@@ -110,11 +90,6 @@ int stream_h2_flush(struct stream *s)
 void stream_h2_put_end(struct stream *s, const struct message *trailers)
 {
 	h2_stream_put_end(&stream_h2(s)->h2, trailers);
-}
-
-void stream_h2_put_raw(struct stream *s, struct view data)
-{
-	h2_stream_put_body(&stream_h2(s)->h2, data);
 }
 
 void stream_h2_shutdown_write(struct stream *s)

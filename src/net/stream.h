@@ -35,10 +35,7 @@ static inline bool stream_is_h2(const struct stream *s)
 
 /* With HTTP/2 (stream.c): out of the way of HTTP/1, which is inline. */
 int stream_h2_error(const struct stream *s);
-int stream_h2_send_error(const struct stream *s);
 bool stream_h2_was_reset(const struct stream *s);
-bool stream_h2_broken(const struct stream *s);
-bool stream_h2_peer_closed(const struct stream *s);
 uint32_t stream_h2_unsent(const struct stream *s);
 bool stream_h2_blocked(const struct stream *s);
 bool stream_h2_has_input(const struct stream *s);
@@ -50,14 +47,12 @@ enum h1_piece stream_h2_read_body(struct stream *s, struct view *data, const cha
 struct h1_result stream_h2_read_trailers(struct stream *s, const struct h1_limits *limits, struct message *m);
 struct view stream_h2_read_raw(struct stream *s);
 bool stream_h2_body_done(const struct stream *s);
-bool stream_h2_body_eof(struct stream *s);
 bool stream_h2_is_unsent(const struct stream *s);
 struct h1_writer stream_h2_begin_head(struct stream *s, size_t room);
 bool stream_h2_end_head(struct stream *s, struct h1_writer *w, enum framing framing);
 void stream_h2_put_body(struct stream *s, struct view data);
 int stream_h2_flush(struct stream *s);
 void stream_h2_put_end(struct stream *s, const struct message *trailers);
-void stream_h2_put_raw(struct stream *s, struct view data);
 void stream_h2_shutdown_write(struct stream *s);
 bool stream_h2_is_shut(const struct stream *s);
 
@@ -75,7 +70,7 @@ static inline int stream_error(const struct stream *s)
 static inline int stream_send_error(const struct stream *s)
 {
 	if (stream_is_h2(s))
-		return stream_h2_send_error(s);
+		return stream_h2_error(s);
 	return stream_h1(s)->conn.send_error;
 }
 
@@ -91,15 +86,15 @@ static inline bool stream_was_reset(const struct stream *s)
 static inline bool stream_broken(const struct stream *s)
 {
 	if (stream_is_h2(s))
-		return stream_h2_broken(s);
+		return stream_h2_was_reset(s);
 	return stream_h1(s)->conn.broken;
 }
 
-/* The peer has ended its direction of the connection; what came before that may be unread. HTTP/2: the connection is gone. */
+/* The peer has ended its direction of the connection; what came before that may be unread. HTTP/2: it was cut off. */
 static inline bool stream_peer_closed(const struct stream *s)
 {
 	if (stream_is_h2(s))
-		return stream_h2_peer_closed(s);
+		return stream_h2_was_reset(s);
 	return stream_h1(s)->conn.peer_closed;
 }
 
@@ -196,12 +191,10 @@ static inline void stream_rewind(struct stream *s, const struct h1_mark *mark)
 	h1_conn_rewind(stream_h1(s), mark);
 }
 
-/* The connection has ended: whether that is the end of the content. */
+/* The connection has ended: whether that is the end of the content. HTTP/2 says the end itself. */
 static inline bool stream_body_eof(struct stream *s)
 {
-	if (stream_is_h2(s))
-		return stream_h2_body_eof(s);
-	return h1_body_eof(&stream_h1(s)->body);
+	return !stream_is_h2(s) && h1_body_eof(&stream_h1(s)->body);
 }
 
 /* --- writing -------------------------------------------------------------------------------------------------------- */
@@ -274,7 +267,7 @@ static inline void stream_put_end(struct stream *s, const struct message *traile
 static inline void stream_put_raw(struct stream *s, struct view data)
 {
 	if (stream_is_h2(s)) {
-		stream_h2_put_raw(s, data);
+		stream_h2_put_body(s, data);
 		return;
 	}
 	h1_conn_put_raw(stream_h1(s), data);
