@@ -27,7 +27,7 @@ enum {
 	H2_QUEUE_MAX = 200,               /* frames to be written: beyond that nothing more is received */
 	H2_NOISE_BYTES = 16 * 1024,       /* received for nothing: as good as a frame of noise */
 	H2_NOISE_FIRST = 100,             /* frames of noise that a peer may make without having earned them */
-	H2_NOISE_MAX = 1000,              /* that it may have saved up */
+	H2_NOISE_MAX = 1 << 18,           /* that it may have saved up: 5 MiB of small events, read late and all at once */
 	H2_NOISE_PER_HEAD = 8,            /* that it earns with a head */
 	H2_NOISE_PER_PIECE = 3,           /* that it earns with a frame of content that it gets: two windows and a PING */
 	H2_NOISE_PIECE_BYTES = 256,       /* that such a frame has, or all that there is to send */

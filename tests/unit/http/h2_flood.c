@@ -565,6 +565,38 @@ static void a_long_answer_may_be_acknowledged(void **state)
 	release(&rig);
 }
 
+/* It has not read for long, and now reads at once what stood in the kernel's buffers. */
+static void a_long_answer_may_be_acknowledged_late(void **state)
+{
+	enum { EVENTS = 80000, EVENT_BYTES = 60 };
+	struct rig rig;
+	struct bytes frames = {0};
+	char event[EVENT_BYTES] = {0};
+
+	init(&rig);
+	put_frame(&frames, F_SETTINGS, 0, 0, view_of("\0\4\x10\0\0\0", 6));
+	put_frame(&frames, F_WINDOW_UPDATE, 0, 0, view_of("\x10\0\0\0", 4));
+	put_get(&frames, 1);
+	send_frames(&rig, &frames);
+	struct h2_stream *stream = side_ready(&rig.server);
+
+	stream_head(stream);
+	assert_true(stream_put_head(stream, "HTTP/1.1 200 OK\r\n", FRAMING_CHUNKED));
+	for (uint32_t n = 0; n < EVENTS; n++) {
+		h2_stream_put_body(stream, view_of(event, EVENT_BYTES));
+		view_free(side_output(&rig, &rig.server));
+		assert_int_equal(h2_stream_unsent(stream), 0);
+	}
+	for (uint32_t n = 0; n < EVENTS; n++) {
+		put_frame(&frames, F_WINDOW_UPDATE, 0, 0, view_of("\0\0\0\x3c", 4));
+		put_frame(&frames, F_WINDOW_UPDATE, 0, 1, view_of("\0\0\0\x3c", 4));
+		send_frames(&rig, &frames);
+	}
+	assert_int_equal(h2_session_facts(rig.server.session).glitches, 0);
+	stream_release(stream);
+	release(&rig);
+}
+
 /* Many streams under way cost little, and nothing is left of them. */
 static void memory_comes_back(void **state)
 {
@@ -612,6 +644,7 @@ int main(void)
 		cmocka_unit_test(proper_ends_forgive),
 		cmocka_unit_test(honest_noise_is_nothing),
 		cmocka_unit_test(a_long_answer_may_be_acknowledged),
+		cmocka_unit_test(a_long_answer_may_be_acknowledged_late),
 		cmocka_unit_test(memory_comes_back),
 	};
 
