@@ -1,5 +1,7 @@
 """Fixtures. Everything that a test starts is ended after it, and the gateway's end is checked each time."""
 
+import signal
+
 import pytest
 
 from gateway import BINARY, Gateway, configuration
@@ -9,6 +11,23 @@ from origin import Origin
 def pytest_sessionstart(session):
     if not BINARY.exists():
         pytest.exit(f"{BINARY} is not there: build it, or say with WEIR_BIN where it is", 2)
+
+
+# Far more than any test takes, on a slow machine and with a sanitizer too. A test that hangs is a failed test.
+SECONDS_MAX = 300
+
+
+def _too_late(_signal, _frame):
+    raise TimeoutError(f"not done within {SECONDS_MAX} s")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol():
+    """Breaks off a test that hangs, and again what it does in the end when that hangs too."""
+    signal.signal(signal.SIGALRM, _too_late)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS_MAX, SECONDS_MAX / 10)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 @pytest.fixture

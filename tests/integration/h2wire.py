@@ -118,7 +118,7 @@ class H2Wire:
                     return self
             else:
                 assert not self.answers[stream].over, f"over while {len(data)} bytes are unsent"
-                self.receive()
+                assert self.receive(), f"the connection ended while {len(data)} bytes are unsent: {self.goaway}"
 
     def _spend(self, stream, n):
         self.window -= n
