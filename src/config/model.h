@@ -182,7 +182,11 @@ struct config_pool {
 	uint32_t min_idle;         /* per endpoint and worker; 0..max_connections, default 0 */
 	uint64_t leak_after_us;    /* 1ms..24h, default 5m; 0: no watch */
 	uint64_t reclaim_after_us; /* leak_after..24h; 0: never (default) */
+	uint32_t max_streams;      /* on one connection, with protocol h2; 1..1000, default 100 */
 };
+
+/* Connections of one endpoint times the streams on each: no pool keeps books of more. */
+#define CONFIG_STREAMS_MAX 1000000
 
 /* How long a request may have to wait for a connection at most: with `new` once more for the one that is opened for it. */
 static inline uint64_t config_pool_wait_max_us(const struct config_pool *pool)
@@ -210,6 +214,7 @@ struct config_upstream {
 	struct config_endpoint *endpoints;
 	size_t endpoint_count;     /* at least 1; expanded it may be 0: nothing is known of its host names yet */
 	size_t left_out;           /* endpoints beyond CONFIG_UPSTREAM_ENDPOINTS_MAX that the names would have added */
+	enum config_protocol protocol;  /* h1 (default) | h2 */
 	enum config_balance balance;
 	enum config_proxy_protocol proxy_protocol;  /* off (default) | v1 | v2; each connection then carries one request */
 	struct config_pool pool;

@@ -52,6 +52,7 @@ static const struct key pool_keys[] = {
 		.preset = HOUR_US / 12, .zero = "no watch"},
 	{"reclaim_after", KEY_DURATION, FIELD(struct config_pool, reclaim_after_us), .min = US_PER_MS,
 		.max = 24 * HOUR_US, .preset = 0, .zero = "never"},
+	{"max_streams", KEY_NUMBER, FIELD(struct config_pool, max_streams), .min = 1, .max = 1000, .preset = 100},
 };
 
 /* `new` and the room that it needs go together. What could not be read was complained of already. */
@@ -179,6 +180,24 @@ static void proxy_protocol_check(struct load *l, const struct node *map, const s
 			"or write `h1` there");
 }
 
+/* Only with HTTP/2 a connection has streams, and then these are what the pool counts. */
+static void streams_check(struct load *l, const struct node *map, const struct config_upstream *upstream)
+{
+	const struct config_pool *pool = &upstream->pool;
+	const struct node *where = node_find(map, VIEW("pool"));
+	const struct node *streams = where != NULL ? node_find(where, VIEW("max_streams")) : NULL;
+	uint64_t most = pool->max_connections > pool->max_overflow ? pool->max_connections : pool->max_overflow;
+
+	if (complained_of(l, node_find(map, VIEW("protocol"))) || complained_of(l, streams))
+		return;
+	if (upstream->protocol != CONFIG_PROTOCOL_H2 && streams != NULL)
+		complain(l, streams, "a connection that speaks HTTP/1.1 carries one request at a time; write `protocol: h2`, "
+			"or take this out");
+	else if (upstream->protocol == CONFIG_PROTOCOL_H2 && most * pool->max_streams > CONFIG_STREAMS_MAX)
+		complain(l, where, "%llu connections with %u streams each are more than %u streams, and no pool keeps books of "
+			"more; lower one of the two", (unsigned long long)most, pool->max_streams, CONFIG_STREAMS_MAX);
+}
+
 static void upstream_check(struct load *l, const struct node *map, void *out)
 {
 	struct config_upstream *upstream = out;
@@ -189,9 +208,10 @@ static void upstream_check(struct load *l, const struct node *map, void *out)
 		endpoints_check(l, endpoints, upstream);
 	upstream_tls_check(l, map, upstream);
 	proxy_protocol_check(l, map, upstream);
+	streams_check(l, map, upstream);
 }
 
-static const struct word protocol_words[] = {{"h1", 0}, {"h2", .later = true}, {0}};
+static const struct word protocol_words[] = {{"h1", CONFIG_PROTOCOL_H1}, {"h2", CONFIG_PROTOCOL_H2}, {0}};
 
 static const struct word proxy_words[] = {{"off", PROXY_PROTOCOL_OFF}, {"v1", PROXY_PROTOCOL_V1},
 	{"v2", PROXY_PROTOCOL_V2}, {0}};
@@ -200,7 +220,8 @@ static const struct key upstream_keys[] = {
 	{"name", KEY_OWN, .required = true, .read = upstream_name_read},
 	{"endpoints", KEY_LIST, ITEMS(struct config_upstream, endpoints, endpoint_count), .min = 1, .max = 256,
 		.section = &endpoint_section, .required = true, .hint = "each has an address"},
-	{"protocol", KEY_CHOICE, .words = protocol_words},
+	{"protocol", KEY_CHOICE, FIELD(struct config_upstream, protocol), .words = protocol_words,
+		.preset = CONFIG_PROTOCOL_H1},
 	{"proxy_protocol", KEY_CHOICE, FIELD(struct config_upstream, proxy_protocol), .words = proxy_words,
 		.preset = PROXY_PROTOCOL_OFF},
 	{"balance", KEY_SECTION, .section = &balance_section},

@@ -185,6 +185,7 @@ static void endpoint_put_retries(struct exposition *x, const struct metric *metr
 		[RETRY_CLOSED] = "closed",
 		[RETRY_RESET] = "reset",
 		[RETRY_SEND_FAILED] = "send_failed",
+		[RETRY_REFUSED] = "refused",
 	};
 
 	PUT_LIST(x, metric, sample, "reason", reasons);
@@ -345,6 +346,8 @@ static const struct metric metrics[] = {
 		"After how long the endpoint was seen to close idle connections; 0: not seen."),
 	POOL_GAUGE("weir_pool_announced_idle_seconds", seconds, announced_idle_us,
 		"After how long the endpoint says that it closes idle connections; 0: it says nothing."),
+	POOL_GAUGE("weir_upstream_sessions", value, sessions,
+		"Connections to the endpoint that speak HTTP/2; what its pool counts are their streams."),
 	POOL_COUNTER("weir_pool_leases_leaking_total", value, leaking,
 		"Requests that had their connection for leak_after and on which nothing had moved."),
 	POOL_COUNTER("weir_pool_give_backs_rejected_total", rejected, pool,

@@ -444,12 +444,25 @@ static void put_websocket_key(struct h1_writer *w, struct io *io)
 	h1_put_field(w, VIEW("Sec-WebSocket-Key"), view_of(key, sizeof(key)));
 }
 
+/*
+ * A server may ignore Upgrade (RFC 9110 §7.8), and so it is left out where it cannot be passed on. From HTTP/1 to HTTP/2 it
+ * cannot: the handshake of WebSocket proves with a key of HTTP/1 that it was understood, and HTTP/2 has none.
+ */
+static bool can_pass_upgrade(const struct exchange *ex)
+{
+	const struct stream *to = ex->lease.stream;
+
+	return !stream_is_h2(to) || (stream_is_h2(ex->down) && stream_can_upgrade(to));
+}
+
 bool forward_request(struct exchange *ex)
 {
 	struct message *m = &ex->request;
 	struct stream *to = ex->lease.stream;
 	struct h1_writer w = stream_begin_head(to, HEAD_ROOM);
 
+	if (m->has_upgrade)
+		m->has_upgrade = can_pass_upgrade(ex);
 	h1_put_request_line(&w, m->method_name, ex->forward_target);
 	h1_put_field(&w, VIEW("Host"), ex->forward_host);
 	h1_put_fields(&w, m);

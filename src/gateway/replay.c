@@ -3,9 +3,11 @@
  * The request then fails through no fault of its own, and is sent again: once, on a connection that was just opened, and
  * only where nothing can have happened through the first time (RFC 9110 §9.2.2, RFC 9112 §9.3.1):
  *
- *     the connection had rested or served before, the request was not sent again yet and its deadline has not come,
+ *     the connection had rested or served before (or the stream was refused, with HTTP/2), the request was not sent again
+ *     yet and its deadline has not come,
  *     not one byte of an answer came, a 1xx included, and
- *       either   the kernel took not one byte of the request: whatever the method
+ *       either   the kernel took not one byte of the request, or the stream was refused, by itself or by a GOAWAY (RFC 9113
+ *                §8.7): whatever the method
  *       or       the method is idempotent, it asks for no upgrade, and all of it can be sent again
  *
  * What goes out the second time is what went out the first time. A head is simply written again: the same fields make the
@@ -19,9 +21,9 @@
  * MARKED lasts from the head to the first send, in one go: all content taken so far still stands where it was received, and
  * when nothing of it was sent the client's connection is put back to before it. That costs a few words and serves every
  * method of HTTP/1. What passes is also kept, without its framing, but only where it may be needed: on a connection that was
- * not just opened, for an idempotent method or an HTTP/2 client, until the first byte of the answer, up to KEPT_MAX; all of a
- * worker's requests together KEPT_ALL_MAX, so that slow ones with content cost no more memory than that. One of which not all
- * was kept is SPENT.
+ * not just opened, for an idempotent method or where HTTP/2 is spoken (a client cannot be put back, and an upstream may refuse
+ * any stream), until the first byte of the answer, up to KEPT_MAX; all of a worker's requests together KEPT_ALL_MAX, so that
+ * slow ones with content cost no more memory than that. One of which not all was kept is SPENT.
  */
 #include <errno.h>
 
@@ -40,7 +42,7 @@ static bool is_idempotent(const struct exchange *ex)
 /* Whether content may be needed a second time: what an HTTP/2 client has sent cannot be put back to where it was. */
 static bool is_worth_keeping(const struct exchange *ex)
 {
-	return is_idempotent(ex) || !stream_can_rewind(ex->down);
+	return is_idempotent(ex) || !stream_can_rewind(ex->down) || stream_is_h2(ex->lease.stream);
 }
 
 /* Frees what was kept. */
@@ -52,7 +54,7 @@ static void kept_release(struct exchange *ex)
 
 void replay_prepare(struct exchange *ex)
 {
-	if (!ex->lease.rested || ex->retries > 0) {
+	if ((!ex->lease.rested && !stream_is_h2(ex->lease.stream)) || ex->retries > 0) {
 		ex->replay = REPLAY_SPENT;
 		return;
 	}
@@ -137,17 +139,21 @@ static bool may_replay(const struct exchange *ex)
 	const struct stream *up = ex->lease.stream;
 	bool whole = ex->replay == REPLAY_HEAD || ex->replay == REPLAY_KEPT;
 
-	if ((!ex->lease.rested && !PLANTED(REPLAY_ON_FRESH)) || ex->retries > 0 || ex->first_byte_us != UINT64_MAX || !whole)
+	if (ex->retries > 0 || ex->first_byte_us != UINT64_MAX || !whole)
+		return false;
+	if (!ex->lease.rested && !stream_was_refused(up) && !PLANTED(REPLAY_ON_FRESH))
 		return false;
 	if (stream_error(up) == -ENOMEM || stream_send_error(up) == -ENOMEM)
 		return false;
 	if (io_now_us(ex->worker->io) >= ex->request_deadline_us)
 		return false;
-	return stream_is_unsent(up) || (is_idempotent(ex) && !ex->request.has_upgrade);
+	return stream_is_unsent(up) || (is_idempotent(ex) && !ex->request.has_upgrade && stream_was_lost(up));
 }
 
 static enum upstream_retry_reason reason_of(const struct stream *up)
 {
+	if (stream_is_h2(up))
+		return stream_was_refused(up) ? RETRY_REFUSED : RETRY_CLOSED;
 	if (stream_send_error(up) != 0)
 		return RETRY_SEND_FAILED;
 	return stream_was_reset(up) || stream_error(up) != 0 ? RETRY_RESET : RETRY_CLOSED;

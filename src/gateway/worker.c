@@ -188,6 +188,7 @@ struct worker *worker_create(struct io *io, struct shared *shared, struct genera
 	w->upstreams = upstreams_create(io, w->scratch, generation->config, generation->budgets);
 	if (w->upstreams == NULL)
 		goto fail;
+	upstreams_speak_h2(w->upstreams, w->h2_scratch, shared->workers);
 	upstreams_secure(w->upstreams, generation->tls, index, w->tls_scratch);
 	upstreams_observe(w->upstreams, w->observer.on_event, w->observer.context);
 	if (!open_listeners(w, index, error_text))

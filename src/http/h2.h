@@ -172,6 +172,9 @@ void h2_session_lose(struct h2_session *session);
 /* Client: whether another stream may be opened now (the peer's limit, ours, no GOAWAY, numbers left). */
 bool h2_session_can_open(const struct h2_session *session);
 
+/* Client: how many streams it may have at a time: ours, or the peer's number if that is smaller. */
+uint32_t h2_session_streams_max(const struct h2_session *session);
+
 /* Client: the peer understands extended CONNECT (RFC 8441). Known when h2_session_settled. */
 bool h2_session_can_upgrade(const struct h2_session *session);
 

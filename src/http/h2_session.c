@@ -385,14 +385,18 @@ static bool is_going_away(const struct h2_session *s)
 	return s->state != H2_OPEN || s->drain != H2_DRAIN_NONE || s->peer_going;
 }
 
-bool h2_session_can_open(const struct h2_session *s)
+uint32_t h2_session_streams_max(const struct h2_session *s)
 {
-	uint32_t streams_max = s->limits.streams_max;
 	uint32_t peers = nghttp2_session_get_remote_settings(s->engine, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
 
+	return peers < s->limits.streams_max ? peers : s->limits.streams_max;
+}
+
+bool h2_session_can_open(const struct h2_session *s)
+{
 	if (is_going_away(s) || !nghttp2_session_check_request_allowed(s->engine))
 		return false;
-	return s->streams < streams_max && s->streams < peers;
+	return s->streams < h2_session_streams_max(s);
 }
 
 bool h2_session_can_upgrade(const struct h2_session *s)

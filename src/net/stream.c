@@ -23,12 +23,12 @@ bool stream_h2_blocked(const struct stream *s)
 
 bool stream_h2_has_input(const struct stream *s)
 {
-	return h2_side_was_reset(stream_h2(s)) || h2_stream_has_input(&stream_h2(s)->h2);
+	return h2_side_was_reset(stream_h2(s)) || stream_h2(s)->h2.heads > 0 || h2_stream_has_input(&stream_h2(s)->h2);
 }
 
 bool stream_h2_has_unread(const struct stream *s)
 {
-	return stream_h2(s)->h2.heads > 0;
+	return stream_h2(s)->h2.heads > 0 || stream_h2(s)->h2.fate == H2_MALFORMED;
 }
 
 ssize_t stream_h2_fill(struct stream *s, size_t bytes_max)

@@ -213,6 +213,24 @@ static inline bool stream_is_unsent(const struct stream *s)
 	return h1_conn_is_unsent(stream_h1(s));
 }
 
+/* HTTP/2: the peer says that it has not looked at the message, and so it may be sent again, whatever it was. */
+static inline bool stream_was_refused(const struct stream *s)
+{
+	return stream_is_h2(s) && h2_side_is_unsent(stream_h2(s));
+}
+
+/* What failed was the connection, and not the stream by itself, of which the peer then knew. */
+static inline bool stream_was_lost(const struct stream *s)
+{
+	return !stream_is_h2(s) || stream_h2(s)->h2.fate == H2_LOST;
+}
+
+/* A request to switch protocols can be written on it. */
+static inline bool stream_can_upgrade(const struct stream *s)
+{
+	return !stream_is_h2(s) || h2_session_can_upgrade(stream_h2(s)->h2.session);
+}
+
 /* The head is written as HTTP/1 text for both versions; HTTP/2 takes it apart again. */
 static inline struct h1_writer stream_begin_head(struct stream *s, size_t room)
 {

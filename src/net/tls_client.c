@@ -55,7 +55,8 @@ static bool certificate_set(SSL_CTX *ctx, const struct config_upstream_tls *tls,
 struct tls_client *tls_client_create(
 	const struct config_upstream *config, X509_STORE *system, const struct tls_report *report)
 {
-	static const unsigned char h1[] = "\x08http/1.1";
+	static const unsigned char h1[] = "\x08http/1.1", h2[] = "\x02h2";
+	bool speaks_h2 = config->protocol == CONFIG_PROTOCOL_H2;
 	struct tls_client *client = calloc(1, sizeof(*client));
 
 	if (client == NULL)
@@ -69,7 +70,8 @@ struct tls_client *tls_client_create(
 		SSL_CTX_set_session_cache_mode(client->ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 		SSL_CTX_sess_set_new_cb(client->ctx, on_session);
 		if (certificate_set(client->ctx, &config->tls, report) && verifies &&
-			SSL_CTX_set_alpn_protos(client->ctx, h1, sizeof(h1) - 1) == 0)
+			SSL_CTX_set_alpn_protos(client->ctx, speaks_h2 ? h2 : h1,
+				(unsigned)(speaks_h2 ? sizeof(h2) : sizeof(h1)) - 1) == 0)
 			return client;
 	}
 	ERR_clear_error();

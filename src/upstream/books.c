@@ -41,6 +41,7 @@ void upstream_endpoint_stats_add(struct upstream_endpoint_stats *to, const struc
 	pool_stats_add(&to->pool, &from->pool);
 	counters_add(to->retries, from->retries, sizeof(to->retries));
 	counters_add(to->open_failed, from->open_failed, sizeof(to->open_failed));
+	to->sessions += from->sessions;
 	to->leaking += from->leaking;
 	to->audits += from->audits;
 	to->audit_mismatch += from->audit_mismatch;

@@ -15,7 +15,7 @@
  * Anything that happens on an idle connection spoils it: an upstream has nothing to say unasked (RFC 9112 §9.3).
  * The pool's outcomes are collected from a task at the end of the tick, so that nobody is called back from inside a call.
  */
-#include "upstream/endpoint.h"
+#include "upstream/sessions.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -32,6 +32,7 @@ enum cause upstream_connect_cause(int error, const char **why)
 	case ECONNREFUSED: return CAUSE_CONNECT_REFUSED;
 	case ETIMEDOUT: return CAUSE_CONNECT_TIMEOUT;
 	case EPROTO: return CAUSE_TLS_FAILED;
+	case EPROTONOSUPPORT: *why = "the endpoint does not speak HTTP/2"; return CAUSE_CONNECT_REFUSED;
 	case EMFILE:
 	case ENFILE: return CAUSE_FILES_EXHAUSTED;
 	case ENOMEM:
@@ -66,11 +67,18 @@ void upstream_conn_enter(struct upstream_conn *uc, enum upstream_conn_state stat
 	uc->state = (uint8_t)state;
 }
 
-static void conn_free(struct io_task *task)
+static void conn_free(struct upstream_conn *uc)
 {
-	struct upstream_conn *uc = container_of(task, struct upstream_conn, release);
+	struct upstreams *ups = uc->endpoint->ups;
 
-	slab_free(&uc->endpoint->ups->conns, uc);
+	if (uc->place != NULL)
+		slab_free(&ups->places, uc->place);
+	slab_free(&ups->conns, uc);
+}
+
+static void conn_on_release(struct io_task *task)
+{
+	conn_free(container_of(task, struct upstream_conn, release));
 }
 
 /* Takes the connection apart, all but its memory. */
@@ -81,8 +89,12 @@ static void conn_dismantle(struct upstream_conn *uc)
 	upstream_conn_enter(uc, UPSTREAM_CONN_CLOSED);
 	io_timer_cancel(io, &uc->timer);
 	list_remove(&uc->node);
-	h1_conn_release(&uc->h1);
-	conn_close(&uc->h1.conn);
+	if (uc->place != NULL) {
+		place_leave(uc);
+	} else {
+		h1_conn_release(&uc->h1);
+		conn_close(&uc->h1.conn);
+	}
 	io_defer(io, &uc->release);
 }
 
@@ -107,7 +119,7 @@ static void open_failed(struct endpoint *ep, uint32_t slot, int error)
 	weir_pool_open_failed(ep->pool, slot, error, io_now_us(ep->ups->io));
 }
 
-static void connect_failed(struct upstream_conn *uc, int error)
+void endpoint_conn_failed(struct upstream_conn *uc, int error)
 {
 	struct endpoint *ep = uc->endpoint;
 	uint32_t slot = uc->slot;
@@ -116,7 +128,7 @@ static void connect_failed(struct upstream_conn *uc, int error)
 	open_failed(ep, slot, error);
 }
 
-static void connected(struct upstream_conn *uc)
+void endpoint_conn_opened(struct upstream_conn *uc)
 {
 	struct endpoint *ep = uc->endpoint;
 	uint64_t now = io_now_us(ep->ups->io);
@@ -127,7 +139,7 @@ static void connected(struct upstream_conn *uc)
 	io_timer_cancel(ep->ups->io, &uc->timer);
 	weir_pool_opened(ep->pool, uc->slot, uc, now);
 	/* It may have ended in the moment in which it was opened: no other event will tell. The pool may have closed it, too. */
-	if (uc->state != UPSTREAM_CONN_CLOSED && conn_has_news(&uc->h1.conn))
+	if (uc->state != UPSTREAM_CONN_CLOSED && uc->place == NULL && conn_has_news(&uc->h1.conn))
 		weir_pool_spoiled(ep->pool, uc->slot, now);
 }
 
@@ -197,7 +209,7 @@ static void conn_on_timer(struct io_timer *timer)
 	struct upstream_conn *uc = container_of(timer, struct upstream_conn, timer);
 
 	/* Once something was sent it stands, and the rest is the handshake. */
-	connect_failed(uc, uc->h1.conn.taken > 0 ? TLS_TIMED_OUT : -ETIMEDOUT);
+	endpoint_conn_failed(uc, uc->h1.conn.taken > 0 ? TLS_TIMED_OUT : -ETIMEDOUT);
 }
 
 static void connecting_on_ready(struct upstream_conn *uc)
@@ -205,9 +217,9 @@ static void connecting_on_ready(struct upstream_conn *uc)
 	int result = conn_connect_result(&uc->h1.conn);
 
 	if (result == 0)
-		connected(uc);
+		endpoint_conn_opened(uc);
 	else if (result != -EINPROGRESS)
-		connect_failed(uc, result);
+		endpoint_conn_failed(uc, result);
 }
 
 static void conn_on_ready(struct conn *conn)
@@ -236,20 +248,59 @@ static void connect_never_began(struct upstream_conn *uc, int error)
 	uint32_t slot = uc->slot;
 
 	list_remove(&uc->node);
-	slab_free(&ep->ups->conns, uc);
+	conn_free(uc);
 	open_failed(ep, slot, error);
 }
 
 /* `error` is what conn_connect has told. The same with TLS, which then begins. */
-static int connect_secure(struct upstream_conn *uc, int error)
+static int connect_secure(struct endpoint *ep, struct conn *conn, int error)
 {
-	struct endpoint *ep = uc->endpoint;
-
 	if (ep->tls == NULL)
 		return -EPROTO;
-	if (tls_connect(&uc->h1.conn, ep->tls, ep->ups->tls_scratch, ep->server_name, &ep->resumption) < 0)
+	if (tls_connect(conn, ep->tls, ep->ups->tls_scratch, ep->server_name, &ep->resumption) < 0)
 		return -ENOMEM;
-	return error == 0 ? conn_connect_result(&uc->h1.conn) : error;
+	return error == 0 ? conn_connect_result(conn) : error;
+}
+
+int endpoint_connect(struct endpoint *ep, struct conn *conn)
+{
+	int error = conn_connect(conn, ep->ups->io, &ep->address);
+
+	if (error < 0 && files_were_spared(ep, error))
+		error = conn_connect(conn, ep->ups->io, &ep->address);
+	return ep->tls_id != 0 && conn_is_open(conn) ? connect_secure(ep, conn, error) : error;
+}
+
+static void open_h1(struct upstream_conn *uc)
+{
+	struct endpoint *ep = uc->endpoint;
+	struct io *io = ep->ups->io;
+
+	uc->h1.conn.on_ready = conn_on_ready;
+	uc->stream = &uc->h1.stream;
+	h1_conn_init(&uc->h1, ep->ups->scratch);
+
+	int error = endpoint_connect(ep, &uc->h1.conn);
+
+	if (error == 0)
+		endpoint_conn_opened(uc);
+	else if (error == -EINPROGRESS)
+		io_timer_set(io, &uc->timer, deadline_after(io_now_us(io), ep->connect_timeout_us));
+	else if (conn_is_open(&uc->h1.conn))
+		endpoint_conn_failed(uc, error);
+	else
+		connect_never_began(uc, error);
+}
+
+/* The session has the timer. */
+static void open_h2(struct upstream_conn *uc)
+{
+	int error = place_open(uc);
+
+	if (error == 0)
+		endpoint_conn_opened(uc);
+	else if (error != -EINPROGRESS)
+		connect_never_began(uc, error);
 }
 
 static void on_open(void *owner, uint32_t slot)
@@ -265,25 +316,13 @@ static void on_open(void *owner, uint32_t slot)
 	*uc = (struct upstream_conn){.endpoint = ep, .slot = slot, .began_us = io_now_us(io),
 		.proxy_protocol = (uint8_t)ep->proxy_protocol};
 	uc->timer.on_fire = conn_on_timer;
-	uc->release.on_run = conn_free;
-	uc->h1.conn.on_ready = conn_on_ready;
+	uc->release.on_run = conn_on_release;
 	list_push_back(&ep->conns, &uc->node);
 
-	int error = conn_connect(&uc->h1.conn, io, &ep->address);
-
-	if (error < 0 && files_were_spared(ep, error))
-		error = conn_connect(&uc->h1.conn, io, &ep->address);
-	h1_conn_init(&uc->h1, ep->ups->scratch);
-	if (ep->tls_id != 0 && conn_is_open(&uc->h1.conn))
-		error = connect_secure(uc, error);
-	if (error == 0)
-		connected(uc);
-	else if (error == -EINPROGRESS)
-		io_timer_set(io, &uc->timer, deadline_after(io_now_us(io), ep->connect_timeout_us));
-	else if (conn_is_open(&uc->h1.conn))
-		connect_failed(uc, error);
+	if (ep->streams_max > 0)
+		open_h2(uc);
 	else
-		connect_never_began(uc, error);
+		open_h1(uc);
 }
 
 static struct upstream_conn *find_slot(const struct endpoint *ep, uint32_t slot)
@@ -304,7 +343,7 @@ static void on_close(void *owner, uint32_t slot, void *connection)
 
 	CHECK(uc != NULL && uc->lease == NULL);
 	/* Unless its peer has ended it: whatever it is closed for, it was good until now. */
-	if (uc->state == UPSTREAM_CONN_RESTING && !uc->h1.conn.peer_closed)
+	if (uc->state == UPSTREAM_CONN_RESTING && uc->place == NULL && !uc->h1.conn.peer_closed)
 		endpoint_saw_survivor(uc->endpoint, uc, io_now_us(uc->endpoint->ups->io) - uc->rests_since_us);
 	upstream_conn_close(uc);
 }
@@ -403,12 +442,14 @@ enum { TRIMS_IN_IDLE_TIMEOUT = 4 };
 #define BACKOFF_MIN_US (10 * US_PER_MS)
 #define BACKOFF_MAX_US (300 * US_PER_MS)
 
-/* The file's words in the pool's. */
-static struct weir_pool_config pool_config_of(const struct config_pool *p)
+_Static_assert(CONFIG_STREAMS_MAX <= WEIR_POOL_CONNECTIONS_MAX, "a pool can count what the configuration allows");
+
+/* The file's words in the pool's: `streams` go on one connection, and it counts them. */
+static struct weir_pool_config pool_config_of(const struct config_pool *p, uint32_t streams)
 {
 	return (struct weir_pool_config){
-		.connections_max = p->max_connections,
-		.overflow_max = p->max_overflow,
+		.connections_max = p->max_connections * streams,
+		.overflow_max = p->max_overflow * streams,
 		.waiters_max = p->max_pending,
 		.connecting_max = p->max_connecting,
 		.idle_min = p->min_idle,
@@ -429,9 +470,15 @@ static struct weir_pool_config pool_config_of(const struct config_pool *p)
 
 /* --- beginning and end -------------------------------------------------------------------------------------------- */
 
+uint32_t endpoint_streams_max(const struct config_upstream *upstream)
+{
+	return upstream->protocol == CONFIG_PROTOCOL_H2 ? upstream->pool.max_streams : 0;
+}
+
 struct weir_pool_config endpoint_settings(const struct config_upstream *upstream)
 {
-	struct weir_pool_config settings = pool_config_of(&upstream->pool);
+	uint32_t streams = endpoint_streams_max(upstream);
+	struct weir_pool_config settings = pool_config_of(&upstream->pool, streams > 0 ? streams : 1);
 
 	/* What it begins with names one client. */
 	if (upstream->proxy_protocol != PROXY_PROTOCOL_OFF)
@@ -482,6 +529,8 @@ struct endpoint *endpoint_create(struct upstreams *ups, const struct config_upst
 	ep->tls_id = endpoint_tls_id(upstream);
 	endpoint_name_set(ep, upstream->name, config->address_text, server_name);
 	list_init(&ep->conns);
+	list_init(&ep->sessions);
+	ep->streams_max = endpoint_streams_max(upstream);
 	ep->run.on_run = on_run;
 	ep->timer.on_fire = on_timer;
 	ep->freed.on_receive = on_freed;

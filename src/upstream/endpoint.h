@@ -37,6 +37,9 @@ struct endpoint {
 	struct weir_pool *pool;
 	uint64_t roster;               /* the number of the latest that it is in */
 	struct list conns;             /* every connection of the pool, also those connecting */
+	uint32_t streams_max;          /* HTTP/2: on one session; 0: HTTP/1 */
+	struct h1_limits head_limits;  /* HTTP/2: of answers, on sessions that begin from now on */
+	struct list sessions;          /* HTTP/2: the connections behind the places that are in `conns` */
 	struct io_task run;            /* collects the pool's outcomes at the end of the tick */
 	struct io_timer timer;         /* the pool's next event */
 	struct io_message freed;       /* another worker returned a unit of the budget, or needs one */
@@ -82,6 +85,9 @@ struct upstreams {
 	struct endpoint_group *gone;   /* upstreams that `config` has no more; in service for older ones until settled */
 	struct list endpoints;         /* all of them, draining ones too */
 	struct slab conns;
+	struct slab places;            /* HTTP/2: for each of `conns` one */
+	struct h2_scratch *h2_scratch; /* NULL: not told (upstreams_speak_h2) */
+	unsigned workers;
 	size_t closing;                /* endpoints whose pool has not told on_closed since upstreams_close */
 	struct io_task closed_task;
 	void (*on_closed)(void *context);  /* NULL: not closing */
@@ -99,6 +105,9 @@ struct weir_pool_config endpoint_settings(const struct config_upstream *upstream
 
 /* The same for the same TLS settings, with the same content of their files; 0: no TLS. */
 uint64_t endpoint_tls_id(const struct config_upstream *upstream);
+
+/* How many streams a connection may carry; 0: HTTP/1. */
+uint32_t endpoint_streams_max(const struct config_upstream *upstream);
 
 /* The name that is asked for and verified there; empty: no TLS, or none is asked for. `text` has room for an address. */
 struct view endpoint_server_name(
@@ -123,6 +132,13 @@ void endpoint_free(struct endpoint *ep);
 /* Changes the state; CHECKs that the diagram in endpoint.c has such an arrow. */
 void upstream_conn_enter(struct upstream_conn *uc, enum upstream_conn_state state);
 
+/* As conn_connect, with TLS where the endpoint has it. An error may leave the conn open. */
+int endpoint_connect(struct endpoint *ep, struct conn *conn);
+
+/* What was connecting is open, or has failed: the pool is told. */
+void endpoint_conn_opened(struct upstream_conn *uc);
+void endpoint_conn_failed(struct upstream_conn *uc, int error);
+
 /* Frees it at the end of the tick, once it is closed and nothing points at it any more. */
 void endpoint_free_when_done(struct endpoint *ep);
 
@@ -141,6 +157,9 @@ void endpoint_announced(struct endpoint *ep, uint64_t idle_us);
 
 /* NULL when the pool's books agree with the endpoint's own lists. */
 const char *endpoint_audit(const struct endpoint *ep);
+
+/* NULL when its sessions and the places on them agree (sessions.c). */
+const char *sessions_audit(const struct endpoint *ep);
 
 /* The self-audit, once a second, until it is stopped (watch.c). */
 void watch_start(struct upstreams *ups);

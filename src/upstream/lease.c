@@ -4,7 +4,7 @@
  * A lease counts as active on its endpoint from the moment the endpoint is picked until it is over, so that the balancer
  * sees those who wait as well as those who are served.
  */
-#include "upstream/upstream.h"
+#include "upstream/sessions.h"
 
 #include <errno.h>
 
@@ -34,6 +34,20 @@ static uint64_t waited_for_connect(const struct upstream_lease *lease, const str
 	return until_us > from_us ? until_us - from_us : 0;
 }
 
+/* HTTP/2: `h1` of it is nothing. */
+static bool is_place(const struct upstream_conn *uc)
+{
+	return __builtin_expect(uc->place != NULL, 0);
+}
+
+/* What counts is the session: places come and go. */
+static void lease_place(struct upstream_lease *lease)
+{
+	lease->reused = place_had_served(lease->conn);
+	lease->rested = place_had_rested(lease->conn);
+	place_lease(lease->conn);
+}
+
 static void lease_hold(struct upstream_lease *lease, uint64_t now_us)
 {
 	struct upstream_conn *uc = lease->waiter.connection;
@@ -42,12 +56,14 @@ static void lease_hold(struct upstream_lease *lease, uint64_t now_us)
 	upstream_conn_enter(uc, UPSTREAM_CONN_HELD);
 	uc->lease = lease;
 	lease->conn = uc;
-	lease->stream = &uc->h1.stream;
+	lease->stream = uc->stream;
 	lease->stage = LEASE_HELD;
 	lease->held_since_us = now_us;
 	lease->reused = lease->waiter.reused;
 	/* Idle for no time at all it has not rested. */
 	lease->rested = lease->reused || (lease->waiter.rested && now_us > uc->rests_since_us);
+	if (is_place(uc))
+		lease_place(lease);
 	lease->connect_us = lease->reused ? 0 : waited_for_connect(lease, uc);
 	lease->queue_us += waited_us - lease->connect_us;
 }
@@ -124,6 +140,8 @@ static bool has_untold_event(const struct upstream_lease *lease)
 {
 	const struct upstream_conn *uc = lease->waiter.connection;
 
+	if (is_place(uc))
+		return !place_is_good(uc);
 	return (uc->h1.conn.source.due & (IO_READABLE | IO_PEER_CLOSED | IO_BROKEN)) != 0;
 }
 
@@ -136,6 +154,8 @@ static bool delivered_is_clean(const struct upstream_lease *lease)
 {
 	struct upstream_conn *uc = lease->waiter.connection;
 
+	if (uc->place != NULL)
+		return place_is_good(uc);
 	if (!lease->waiter.rested || PLANTED(SURPLUS_BYTES_REUSED))
 		return true;
 	conn_look_again(&uc->h1.conn);
@@ -167,7 +187,10 @@ static void conn_is_spent(struct upstream_conn *uc)
 {
 	upstream_conn_enter(uc, UPSTREAM_CONN_SPENT);
 	uc->lease = NULL;
-	h1_conn_release(&uc->h1);
+	if (uc->place != NULL)
+		place_rest(uc, false);
+	else
+		h1_conn_release(&uc->h1);
 }
 
 /* Its connection comes back. */
@@ -292,10 +315,11 @@ enum upstream_answer upstream_acquire_again(struct upstream_lease *lease, enum u
 	struct endpoint *ep = lease->endpoint;
 	uint64_t now_us = io_now_us(ep->ups->io);
 
-	CHECK(lease->stage == LEASE_HELD && uc->lease == lease && (lease->rested || PLANTED(REPLAY_ON_FRESH)));
+	CHECK(lease->stage == LEASE_HELD && uc->lease == lease);
+	CHECK(lease->rested || reason == RETRY_REFUSED || PLANTED(REPLAY_ON_FRESH));
 	ep->stats.retries[reason]++;
 	/* Unless the request itself took time, it was closed in the moment in which it was taken. */
-	if (now_us - lease->held_since_us <= STALE_SOON_US)
+	if (uc->place == NULL && now_us - lease->held_since_us <= STALE_SOON_US)
 		endpoint_saw_idle_close(ep, uc, lease->held_since_us - uc->rests_since_us);
 	lease->conn = NULL;
 	lease->stream = NULL;
@@ -331,6 +355,13 @@ static void note_service(const struct upstream_lease *lease, uint64_t now_us)
 	uc->rests_since_us = now_us;
 }
 
+/* A stream that ended badly does not harm the others on its session, nor the next one on its place. */
+static bool place_comes_back(struct upstream_conn *uc, bool clean)
+{
+	place_rest(uc, clean);
+	return uc->state == UPSTREAM_CONN_HELD && place_is_good(uc);
+}
+
 /* Until somebody else wants it. */
 static void conn_rests(struct upstream_conn *uc)
 {
@@ -344,11 +375,17 @@ void upstream_give_back(struct upstream_lease *lease, bool clean)
 	struct upstream_conn *uc = lease->conn;
 	struct endpoint *ep = lease->endpoint;
 	uint64_t now_us = io_now_us(ep->ups->io);
+	bool reusable;
 
 	CHECK(lease->stage == LEASE_HELD && uc->lease == lease);
-	if (clean)
-		note_service(lease, now_us);
-	if (clean && conn_is_clean(uc)) {
+	if (is_place(uc)) {
+		reusable = place_comes_back(uc, clean);
+	} else {
+		if (clean)
+			note_service(lease, now_us);
+		reusable = clean && conn_is_clean(uc);
+	}
+	if (reusable) {
 		conn_rests(uc);
 		tell_pool(lease, WEIR_POOL_REUSABLE, now_us);
 	} else if (uc->state == UPSTREAM_CONN_RECLAIMED) {

@@ -86,14 +86,16 @@ bool upstream_keeps_pools(const struct config_upstream *before, const struct con
 {
 	struct weir_pool_config a = endpoint_settings(before), b = endpoint_settings(after);
 
-	return same_settings(&a, &b) && endpoint_tls_id(before) == endpoint_tls_id(after);
+	return same_settings(&a, &b) && endpoint_tls_id(before) == endpoint_tls_id(after) &&
+	       endpoint_streams_max(before) == endpoint_streams_max(after);
 }
 
 /* Whether the endpoint goes on as it is: no other pool, and nobody else to speak to. */
-static bool endpoint_serves(const struct endpoint *ep, const struct weir_pool_config *settings, uint64_t tls_id,
-	struct view server_name)
+static bool endpoint_serves(const struct endpoint *ep, const struct config_upstream *upstream,
+	const struct weir_pool_config *settings, uint64_t tls_id, struct view server_name)
 {
-	return same_settings(&ep->settings, settings) && ep->tls_id == tls_id && view_eq(ep->server_name, server_name);
+	return same_settings(&ep->settings, settings) && ep->streams_max == endpoint_streams_max(upstream) &&
+	       ep->tls_id == tls_id && view_eq(ep->server_name, server_name);
 }
 
 /* --- making --------------------------------------------------------------------------------------------------------- */
@@ -146,7 +148,7 @@ static struct endpoint_group *group_create(struct upstreams *ups, const struct c
 		struct endpoint *ep = group_find(before, &config->address, i);
 
 		if (ep == NULL ||
-			!endpoint_serves(ep, &settings, tls_id, endpoint_server_name(upstream, config, text)))
+			!endpoint_serves(ep, upstream, &settings, tls_id, endpoint_server_name(upstream, config, text)))
 			ep = endpoint_create(ups, upstream, config, budgets[i]);
 		if (ep == NULL) {
 			group_discard(group);
@@ -192,6 +194,8 @@ static void endpoint_enter(struct endpoint *ep, const struct roster *roster, con
 	ep->weight = config->weight;
 	ep->connect_timeout_us = upstream->timeouts.connect_us;
 	ep->proxy_protocol = upstream->proxy_protocol;
+	ep->head_limits = (struct h1_limits){
+		.head_bytes_max = upstream->limits.header_bytes, .field_count_max = upstream->limits.header_count};
 	/* Everybody begins anew, so that the turns add up to nothing. */
 	ep->turn = 0;
 }
@@ -272,6 +276,7 @@ static void conns_raise(struct upstreams *ups)
 		sum += 2 * ((size_t)ep->settings.connections_max + ep->settings.overflow_max);
 	}
 	slab_raise(&ups->conns, sum);
+	slab_raise(&ups->places, sum);
 }
 
 bool upstreams_reload(struct upstreams *ups, const struct config *config, struct endpoint_budget *const *budgets)

@@ -43,7 +43,8 @@ static void resters_find(struct resters *r, struct endpoint *ep)
 
 		if (++r->looked_at > FILES_LOOKED_AT)
 			return;
-		if (uc->state == UPSTREAM_CONN_RESTING)
+		/* A place on a session has no descriptor of its own. */
+		if (uc->state == UPSTREAM_CONN_RESTING && uc->place == NULL)
 			resters_add(r, uc);
 	}
 }

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-#include "upstream/endpoint.h"
+#include "upstream/sessions.h"
 
 static void on_all_closed(struct io_task *task)
 {
@@ -27,11 +27,19 @@ struct upstreams *upstreams_create(struct io *io, struct h1_scratch *scratch, co
 	ups->closed_task.on_run = on_all_closed;
 	list_init(&ups->endpoints);
 	slab_init(&ups->conns, sizeof(struct upstream_conn), 0);
+	slab_init(&ups->places, sizeof(struct upstream_place), 0);
+	ups->workers = 1;
 	watch_start(ups);
 	if (upstreams_reload(ups, config, budgets))
 		return ups;
 	upstreams_free(ups);
 	return NULL;
+}
+
+void upstreams_speak_h2(struct upstreams *ups, struct h2_scratch *scratch, unsigned workers)
+{
+	ups->h2_scratch = scratch;
+	ups->workers = workers > 0 ? workers : 1;
 }
 
 void upstreams_close(struct upstreams *ups, void (*on_closed)(void *context), void *context)
@@ -64,6 +72,7 @@ void upstreams_free(struct upstreams *ups)
 		endpoint_free(container_of(node, struct endpoint, node));
 	}
 	slab_release(&ups->conns);
+	slab_release(&ups->places);
 	free(ups);
 }
 

@@ -19,6 +19,7 @@
 
 struct endpoint;
 struct endpoint_budget;
+struct h2_scratch;
 struct tls_scratch;
 struct tls_set;
 struct upstreams;
@@ -41,9 +42,14 @@ enum upstream_conn_state {
 	UPSTREAM_CONN_CLOSED,    /* the memory is freed at the end of the tick */
 };
 
-/* A connection to an endpoint. Owned by its endpoint; borrowed by the lease that holds it. */
+/*
+ * A connection to an endpoint as the pool counts them: one that speaks HTTP/1, or a place on one that speaks HTTP/2
+ * (sessions.h). Owned by its endpoint; borrowed by the lease that holds it.
+ */
 struct upstream_conn {
-	struct h1_conn h1;
+	struct h1_conn h1;             /* HTTP/1 only */
+	struct upstream_place *place;  /* HTTP/2 only, else NULL */
+	struct stream *stream;         /* of the one or the other */
 	struct endpoint *endpoint;
 	struct upstream_lease *lease;  /* who holds it; NULL: it is neither held nor reclaimed */
 	struct list_node node;         /* in endpoint->conns */
@@ -106,7 +112,7 @@ void upstream_lease_release(struct upstream_lease *lease);
 enum upstream_answer { UPSTREAM_ACQUIRED, UPSTREAM_PENDING, UPSTREAM_FAILED };
 
 /* Why a request was sent a second time: how the connection ended on which it was sent first. */
-enum upstream_retry_reason { RETRY_CLOSED, RETRY_RESET, RETRY_SEND_FAILED, RETRY_REASONS };
+enum upstream_retry_reason { RETRY_CLOSED, RETRY_RESET, RETRY_SEND_FAILED, RETRY_REFUSED, RETRY_REASONS };
 
 /*
  * The upstreams of the configuration. `budgets` has one for each of its endpoints, in its order (budgets.h). All pointers
@@ -128,6 +134,12 @@ bool upstreams_reload(struct upstreams *ups, const struct config *config, struct
  * TLS and is not told how is not spoken to at all.
  */
 void upstreams_secure(struct upstreams *ups, const struct tls_set *set, unsigned worker, struct tls_scratch *scratch);
+
+/*
+ * Once, behind upstreams_create: how endpoints are spoken to that speak HTTP/2, and for how many workers max_connections is
+ * to be enough. The scratch is borrowed. Without it such endpoints cannot be connected to.
+ */
+void upstreams_speak_h2(struct upstreams *ups, struct h2_scratch *scratch, unsigned workers);
 
 /* Nobody comes any more with a configuration from before the latest reload. Legal when nothing is unsettled. */
 void upstreams_settle(struct upstreams *ups);
@@ -151,9 +163,9 @@ enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config
 	struct upstream_lease *lease, uint64_t deadline_us, enum cause *cause);
 
 /*
- * The held connection had rested and has turned out to be dead before anything came back on it: it is closed, and a new
- * connection to the same endpoint is asked for, until the same deadline. queue_us then is the sum of both waits. Counted by
- * reason.
+ * The held connection had rested and has turned out to be dead before anything came back on it, or its stream was refused
+ * (RETRY_REFUSED): it is closed, and a new connection to the same endpoint is asked for, until the same deadline. queue_us
+ * then is the sum of both waits. Counted by reason.
  */
 enum upstream_answer upstream_acquire_again(struct upstream_lease *lease, enum upstream_retry_reason reason,
 	enum cause *cause);
@@ -184,6 +196,7 @@ struct upstream_endpoint_stats {
 	struct weir_pool_stats pool;
 	uint64_t retries[RETRY_REASONS];
 	uint64_t open_failed[CAUSE_COUNT];   /* connections that could not be opened; the connect causes only */
+	uint64_t sessions;                   /* HTTP/2: connections, now; those that the pool counts are their streams */
 	uint64_t leaking;                    /* leases held for leak_after that were found not to be in use */
 	uint64_t audits;                     /* recounts of its books */
 	uint64_t audit_mismatch;             /* of them, those that did not agree: a bug when not 0 */

@@ -77,6 +77,9 @@ const char *endpoint_audit(const struct endpoint *ep)
 
 	if (wrong != NULL)
 		return wrong;
+	wrong = sessions_audit(ep);
+	if (wrong != NULL)
+		return wrong;
 	weir_pool_stats(ep->pool, &stats);
 	return conns_audit(ep, &stats);
 }

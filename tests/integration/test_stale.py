@@ -349,8 +349,8 @@ def test_retries_are_counted(start, origin):
         client.read_response()
         assert last(gateway, i + 2)["retries"] == 1
     told = admin.metrics()
-    assert set(told.labels("weir_pool_retries_total", "reason")) == {"closed", "reset", "send_failed"}
-    for reason, count in {"closed": 2, "reset": 1, "send_failed": 0}.items():
+    assert set(told.labels("weir_pool_retries_total", "reason")) == {"closed", "reset", "send_failed", "refused"}
+    for reason, count in {"closed": 2, "reset": 1, "send_failed": 0, "refused": 0}.items():
         assert told.get("weir_pool_retries_total", upstream="origin", endpoint=origin.address, reason=reason) == count
 
 

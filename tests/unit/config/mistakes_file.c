@@ -6,7 +6,7 @@
 
 #include "load.h"
 
-#define POOL_KEYS_END "on_acquire_timeout, max_overflow, min_idle, leak_after, reclaim_after\n"
+#define POOL_KEYS_END "on_acquire_timeout, max_overflow, min_idle, leak_after, reclaim_after, max_streams\n"
 
 static const struct mistake mistakes[] = {
 	/* the file as a whole */
@@ -197,10 +197,20 @@ static const struct mistake mistakes[] = {
 		"f:5:18: admin.address: the address \"127.0.0.1:80\" is used already at line 2; each must be "
 		"different\n"},
 	/* choices */
-	{UPSTREAM("protocol: http1"), "f:3:75: upstreams[0].protocol: found \"http1\"; allowed: h1 (default h1)\n"},
-	{UPSTREAM("protocol: h2"),
-		"f:3:75: upstreams[0].protocol: found \"h2\", which is not supported by this version; allowed: h1 "
-		"(default h1)\n"},
+	{UPSTREAM("protocol: http1"),
+		"f:3:75: upstreams[0].protocol: found \"http1\"; allowed: h1, h2 (default h1)\n"},
+	{UPSTREAM("pool: {max_streams: 5}"),
+		"f:3:85: upstreams[0].pool.max_streams: a connection that speaks HTTP/1.1 carries one request at a time; "
+		"write `protocol: h2`, or take this out\n"},
+	{UPSTREAM("protocol: h2, pool: {max_streams: 1001}"),
+		"f:3:99: upstreams[0].pool.max_streams: found \"1001\"; allowed: a whole number from 1 to 1000 "
+		"(default 100)\n"},
+	{UPSTREAM("protocol: h2, pool: {max_connections: 1001, max_streams: 1000}"),
+		"f:3:85: upstreams[0].pool: 1001 connections with 1000 streams each are more than 1000000 streams, and no "
+		"pool keeps books of more; lower one of the two\n"},
+	{UPSTREAM("protocol: h2, pool: {max_connections: 10001}"),
+		"f:3:85: upstreams[0].pool: 10001 connections with 100 streams each are more than 1000000 streams, and no "
+		"pool keeps books of more; lower one of the two\n"},
 	{UPSTREAM("balance: {policy: least_requests}"),
 		"f:3:83: upstreams[0].balance.policy: found \"least_requests\" (did you mean `least_request`?); "
 		"allowed: round_robin, least_request (default least_request)\n"},

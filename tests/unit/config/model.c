@@ -135,6 +135,8 @@ static void test_full_upstreams(void **state)
 	assert_int_equal(u->pool.min_idle, 2);
 	assert_int_equal(u->pool.leak_after_us, 120 * US_PER_S);
 	assert_int_equal(u->pool.reclaim_after_us, 600 * US_PER_S);
+	assert_int_equal(u->pool.max_streams, 20);
+	assert_int_equal(u->protocol, CONFIG_PROTOCOL_H2);
 	assert_int_equal(u->timeouts.connect_us, 250 * US_PER_MS);
 	assert_int_equal(u->timeouts.first_byte_us, 5 * US_PER_S);
 	assert_int_equal(u->timeouts.idle_us, 10 * US_PER_S);
@@ -269,6 +271,8 @@ static void test_upstream_defaults(void **state)
 	assert_int_equal(u->pool.min_idle, 0);
 	assert_int_equal(u->pool.leak_after_us, 300 * US_PER_S);
 	assert_int_equal(u->pool.reclaim_after_us, 0);
+	assert_int_equal(u->pool.max_streams, 100);
+	assert_int_equal(u->protocol, CONFIG_PROTOCOL_H1);
 	assert_int_equal(u->timeouts.connect_us, US_PER_S);
 	assert_int_equal(u->timeouts.first_byte_us, 15 * US_PER_S);
 	assert_int_equal(u->timeouts.idle_us, 30 * US_PER_S);

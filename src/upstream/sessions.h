@@ -1,0 +1,50 @@
+/*
+ * Private to the room: connections that speak HTTP/2, and their places.
+ *
+ * The pool counts streams. What it calls a connection is, with HTTP/2, a place on a session: the right to have one stream
+ * at a time there. So whoever waits, waits as with HTTP/1, and the same books tell.
+ *
+ *     pool: open  --> place_open:  on a session that has room, or on a new one
+ *     leased      --> place_lease: a stream of its own, each time
+ *     given back  --> place_rest:  the stream goes (one that has not ended is reset); the session is not harmed by that
+ *     pool: close --> place_leave: a session without places is ended
+ */
+#ifndef WEIR_UPSTREAM_SESSIONS_H
+#define WEIR_UPSTREAM_SESSIONS_H
+
+#include "net/h2_conn.h"
+#include "upstream/endpoint.h"
+
+struct session;
+
+struct upstream_place {
+	struct h2_side side;
+	struct upstream_conn *conn;    /* whose place it is */
+	struct session *session;       /* NULL: none, or left */
+	struct list_node node;         /* in session->places */
+	bool has_stream;               /* `side` is a stream of the session */
+};
+
+/*
+ * Finds a place for the connection, which is CONNECTING. 0: the session is open. -EINPROGRESS: endpoint_conn_opened or
+ * endpoint_conn_failed tells. Else an error, and there is nothing to leave.
+ */
+int place_open(struct upstream_conn *uc);
+
+/* The session carries new streams still. */
+bool place_is_good(const struct upstream_conn *uc);
+
+/* Whether the session was opened before now, and whether anybody has had an answer on it. */
+bool place_had_rested(const struct upstream_conn *uc);
+bool place_had_served(const struct upstream_conn *uc);
+
+/* A fresh stream, on a place that is good. */
+void place_lease(struct upstream_conn *uc);
+
+/* `served`: its answer was whole. The stream's memory may be used again. Legal without a stream. */
+void place_rest(struct upstream_conn *uc, bool served);
+
+/* Gives the place up, with its stream. Legal twice. The memory is the caller's. */
+void place_leave(struct upstream_conn *uc);
+
+#endif

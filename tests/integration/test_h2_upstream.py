@@ -1,0 +1,457 @@
+"""HTTP/2 towards upstreams: python3-h2 by script, and Node's http2 and nginx as they are."""
+
+import hashlib
+import select
+import threading
+
+import h2.errors
+import h2.events
+import h2.settings
+import pytest
+
+from authority import authorities
+from gateway import configuration, eventually, free_port, scale
+from h2peer import Peer
+from raw import get, post, response
+from servers import Server, command, nginx, tool
+
+MAX = h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS
+WINDOW = h2.settings.SettingCodes.INITIAL_WINDOW_SIZE
+
+
+# Their streams' windows together are more than a session's would be by default.
+SLOW = 12
+
+
+def spoken(*origins, pool=None, **more):
+    """An upstream that speaks HTTP/2, and one connection to each unless the test says otherwise."""
+    upstream = {"protocol": "h2", "pool": {"max_connections": 1, **(pool or {})}, **more.pop("upstream", {})}
+    return configuration(*origins, upstream=upstream, admin={"address": f"127.0.0.1:{free_port()}"}, **more)
+
+
+@pytest.fixture
+def speaking(start, origin):
+    return start(spoken(origin))
+
+
+def sessions(gateway):
+    port = gateway.config["admin"]["address"].rpartition(":")[2]
+    text = command("curl", "-sS", f"http://127.0.0.1:{port}/metrics")
+    return sum(int(line.split()[-1]) for line in text.splitlines() if line.startswith("weir_upstream_sessions{"))
+
+
+def test_request_and_answer(speaking, origin):
+    client = speaking.connect().send(get("/a?b", fields=["X-One: 1"]))
+    peer = Peer(origin.accept())
+    stream, fields = peer.request()
+    assert (fields[":method"], fields[":path"], fields[":authority"], fields[":scheme"]) == \
+        ("GET", "/a?b", "example.com", "http")
+    assert fields["x-one"] == "1" and "connection" not in fields
+    peer.answer(stream, b"hello", [("content-length", "5"), ("x-two", "2")])
+    answer = client.read_response()
+    assert (answer.status, answer.body, answer.get("X-Two")) == (200, b"hello", "2")
+    assert sessions(speaking) == 1
+
+
+def test_100_requests_at_once_on_one_connection(speaking, origin):
+    clients = [speaking.connect().send(post(b"%d" % i, target=f"/{i}")) for i in range(100)]
+    peer = Peer(origin.accept())
+    seen = {}
+    for _ in clients:
+        stream, fields = peer.request()
+        seen[stream] = fields[":path"]
+    assert len(seen) == 100 and origin.is_untouched()
+    for stream, path in reversed(seen.items()):
+        assert b"/" + peer.content(stream) == path.encode()
+        peer.answer(stream, path.encode())
+    for i, client in enumerate(clients):
+        assert client.read_response().body == b"/%d" % i
+    assert sessions(speaking) == 1 and origin.is_untouched()
+
+
+def test_connection_is_kept_and_ended_with_goaway_when_idle(start, origin):
+    gateway = start(spoken(origin, pool={"idle_timeout": "100ms"}))
+    client = gateway.connect().send(get())
+    peer = Peer(origin.accept())
+    peer.answer(peer.request()[0])
+    assert client.read_response().status == 200
+    assert peer.take(h2.events.ConnectionTerminated).error_code == 0
+    eventually(lambda: sessions(gateway) == 0)
+
+
+def test_refused_post_is_sent_again_on_the_same_connection(speaking, origin):
+    client = speaking.connect().send(post(b"once", target="/pay"))
+    peer = Peer(origin.accept())
+    stream, _ = peer.request()
+    assert peer.content(stream) == b"once"
+    peer.refuse(stream)
+    again, fields = peer.request()
+    assert fields[":path"] == "/pay" and peer.content(again) == b"once"
+    peer.answer(again, b"paid")
+    assert client.read_response().body == b"paid"
+    assert origin.is_untouched()
+
+
+def test_refused_twice_is_an_error(speaking, origin):
+    client = speaking.connect().send(post(b"x"))
+    peer = Peer(origin.accept())
+    for _ in range(2):
+        peer.refuse(peer.request()[0])
+    assert client.read_response().status == 502
+    assert speaking.record()["cause"] == "upstream_reset"
+
+
+def test_goaway_in_the_middle(speaking, origin):
+    """Who was taken is answered there, who was not goes to a new connection, whatever the method."""
+    first, second = speaking.connect().send(get("/1")), None
+    peer = Peer(origin.accept())
+    taken, _ = peer.request()
+    second = speaking.connect().send(post(b"two", target="/2"))
+    left, fields = peer.request()
+    assert fields[":path"] == "/2" and peer.content(left) == b"two"
+    peer.go_away(taken)
+    other = Peer(origin.accept())
+    again, fields = other.request()
+    assert fields[":path"] == "/2" and other.content(again) == b"two"
+    other.answer(again, b"second")
+    assert second.read_response().body == b"second"
+    peer.wire.sock.sendall(raw_answer(taken, b"first"))
+    assert first.read_response().body == b"first"
+    eventually(lambda: sessions(speaking) == 1)
+
+
+def raw_answer(stream, body):
+    """python3-h2 writes nothing behind a GOAWAY of its own. `:status: 200` has the number 8 in the static table."""
+    def frame(kind, flags, payload):
+        return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+    return frame(1, 4, b"\x88") + frame(0, 1, body)
+
+
+def test_reset_in_the_content(speaking, origin):
+    client = speaking.connect().send(get())
+    peer = Peer(origin.accept())
+    stream, _ = peer.request()
+    peer.head(stream, [("content-length", "10")]).data(stream, b"half")
+    assert client.read_head().status == 200 and client.take(4) == b"half"
+    peer.reset(stream)
+    assert client.expect_gone() == b""
+    assert speaking.record()["cause"] == "upstream_reset"
+    # The session is not harmed by that.
+    next_client = speaking.connect().send(get("/next"))
+    stream, fields = peer.request()
+    assert fields[":path"] == "/next"
+    peer.answer(stream)
+    assert next_client.read_response().status == 200 and origin.is_untouched()
+
+
+def test_reset_before_the_answer_is_not_repeated(speaking, origin):
+    """The server knows the request: what became of it is not known, but that the connection was stale is not why."""
+    warm = speaking.connect().send(get())
+    peer = Peer(origin.accept())
+    peer.answer(peer.request()[0])
+    assert warm.read_response().status == 200
+    client = speaking.connect().send(get())
+    peer.reset(peer.request()[0])
+    assert client.read_response().status == 502
+    assert speaking.records(2)[1]["cause"] == "upstream_reset" and origin.is_untouched()
+
+
+def test_malformed_answer(speaking, origin):
+    client = speaking.connect().send(get())
+    peer = Peer(origin.accept())
+    stream, _ = peer.request()
+    # HEADERS without :status: "content-length: 0" by its name's index, not Huffman coded.
+    peer.wire.sock.sendall(b"\x00\x00\x04\x01\x05" + stream.to_bytes(4, "big") + b"\x0f\x0d\x01\x30")
+    assert client.read_response().status == 502
+    assert speaking.record()["cause"] == "upstream_bad_response"
+
+
+def test_client_that_leaves_resets_its_stream_only(speaking, origin):
+    client = speaking.connect().send(get())
+    peer = Peer(origin.accept())
+    stream, _ = peer.request()
+    client.close()
+    assert peer.take(h2.events.StreamReset, stream).error_code == h2.errors.ErrorCodes.CANCEL
+    other = speaking.connect().send(get())
+    stream, _ = peer.request()
+    peer.answer(stream)
+    assert other.read_response().status == 200 and origin.is_untouched()
+
+
+def test_trailers_both_ways(speaking, origin):
+    client = speaking.connect().send(
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"
+        b"3\r\nabc\r\n0\r\nX-Sum: 6\r\n\r\n")
+    peer = Peer(origin.accept())
+    stream, _ = peer.request()
+    assert dict(peer.take(h2.events.TrailersReceived, stream).headers)["x-sum"] == "6"
+    peer.head(stream).data(stream, b"defg")
+    peer.h2.send_headers(stream, [("x-count", "4")], end_stream=True)
+    peer.flush()
+    answer = client.read_response()
+    assert answer.body == b"defg" and ("x-count", "4") in [(n.lower(), v) for n, v in answer.trailers]
+
+
+def test_informational_answers(speaking, origin):
+    client = speaking.connect().send(get())
+    peer = Peer(origin.accept())
+    stream, _ = peer.request()
+    peer.head(stream, [("link", "</a.css>; rel=preload")], status="103")
+    peer.answer(stream)
+    hint = client.read_head()
+    assert hint.status == 103 and hint.get("link") == "</a.css>; rel=preload"
+    assert client.read_response().status == 200
+
+
+def test_head_goes_out_before_the_content_has_come(speaking, origin):
+    client = speaking.connect().send(get())
+    peer = Peer(origin.accept())
+    stream, _ = peer.request()
+    peer.head(stream, [("content-length", "2")])
+    assert client.read_head().status == 200
+    peer.data(stream, b"ok", end=True)
+    assert client.take(2) == b"ok"
+
+
+def test_expect_continue(speaking, origin):
+    client = speaking.connect().send(post(b"", fields=["Expect: 100-continue"]).replace(b"Length: 0", b"Length: 4"))
+    peer = Peer(origin.accept())
+    stream, fields = peer.request()
+    assert fields["expect"] == "100-continue"
+    peer.head(stream, status="100")
+    assert client.read_head().status == 100
+    client.send(b"body")
+    assert peer.content(stream) == b"body"
+    peer.answer(stream)
+    assert client.read_response().status == 200
+
+
+def test_one_stream_at_a_time(start, origin):
+    """What the peer does not allow yet waits for it inside the session."""
+    gateway = start(spoken(origin))
+    clients = [gateway.connect().send(get(f"/{i}")) for i in range(10)]
+    peer = Peer(origin.accept(), {MAX: 1})
+    for _ in clients:
+        stream, fields = peer.request()
+        assert not [e for e in peer.events if isinstance(e, h2.events.RequestReceived)]
+        peer.answer(stream, fields[":path"].encode())
+    assert sorted(c.read_response().body for c in clients) == [b"/%d" % i for i in range(10)]
+    assert origin.is_untouched()
+
+
+def test_more_than_the_peer_allows_goes_to_other_connections(start, origin):
+    gateway = start(spoken(origin, pool={"max_connections": 3}))
+    clients = [gateway.connect().send(get(f"/{i}")) for i in range(3)]
+    peers = [Peer(origin.accept(), {MAX: 1})]
+    peers += [Peer(origin.accept(), {MAX: 1}) for _ in range(2)]
+    # Nobody is answered before all have come: who waits would get the first one's place.
+    requests = [peer.request() for peer in peers]
+    for peer, (stream, fields) in zip(peers, requests):
+        peer.answer(stream, fields[":path"].encode())
+    assert sorted(c.read_response().body for c in clients) == [b"/0", b"/1", b"/2"]
+    assert sessions(gateway) == 3
+
+
+def test_lost_connection_with_50_streams(speaking, origin):
+    """What is idempotent and had no answer is sent again, the rest is told; nothing hangs."""
+    warm = speaking.connect().send(get())
+    peer = Peer(origin.accept())
+    peer.answer(peer.request()[0])
+    assert warm.read_response().status == 200
+    gets = [speaking.connect().send(get("/g")) for _ in range(25)]
+    posts = [speaking.connect().send(post(b"p", target="/p")) for _ in range(25)]
+    for _ in range(50):
+        peer.request()
+    peer.wire.close()
+    other = Peer(origin.accept())
+    for _ in gets:
+        stream, fields = other.request()
+        assert fields[":path"] == "/g"
+        other.answer(stream, b"again")
+    assert all(c.read_response().body == b"again" for c in gets)
+    assert all(c.read_response().status == 502 for c in posts)
+    assert sessions(speaking) == 1
+
+
+def test_stalled_windows_end_with_the_deadlines(start, origin):
+    gateway = start(spoken(origin, upstream={"timeouts": {"idle": "300ms"}}))
+    client = gateway.connect().send(post(b"x" * 300000))
+    peer = Peer(origin.accept(), {WINDOW: 1000})
+    stream, _ = peer.request()
+    peer.take(h2.events.StreamReset, stream)
+    assert client.read_response().status == 504
+    assert gateway.record()["cause"] == "upstream_idle_timeout"
+
+
+def fill(peer, stream):
+    """Until the gateway takes no more of the stream. That it takes no more can only be seen by waiting."""
+    body = b"s" * 16384
+    while True:
+        while peer.h2.local_flow_control_window(stream) >= len(body):
+            peer.h2.send_data(stream, body)
+        peer.flush()
+        if not select.select([peer.wire.sock], [], [], 0.05)[0]:
+            return
+        peer.receive()
+
+
+def test_a_slow_client_does_not_stop_the_others(speaking, origin):
+    """Some take nothing of a large answer; the windows have room for the others."""
+    slow = [speaking.connect(receive_buffer=4096).send(get("/slow")) for _ in range(SLOW)]
+    peer = Peer(origin.accept())
+    streams = [peer.request()[0] for _ in slow]
+    for stream in streams:
+        peer.head(stream)
+    for stream in streams:
+        fill(peer, stream)
+    quick = speaking.connect().send(get("/quick"))
+    other, fields = peer.request()
+    assert fields[":path"] == "/quick"
+    peer.answer(other, b"q" * 100000)
+    assert quick.read_response().body == b"q" * 100000
+    for client in slow:
+        client.close()
+
+
+def test_big_bodies_both_ways(speaking, origin):
+    size = scale(32 << 20)
+    sent = hashlib.sha256(b"u" * size).hexdigest()
+    body = bytes(range(256)) * (size // 256)
+
+    def serve(wire, _):
+        peer = Peer(wire)
+        stream, _ = peer.request()
+        digest = hashlib.sha256(peer.content(stream)).hexdigest()
+        peer.head(stream, [("x-digest", digest)]).data(stream, body, end=True)
+        peer.take(h2.events.ConnectionTerminated)
+
+    origin.serve(serve)
+    client = speaking.connect()
+    sender = threading.Thread(target=client.send, args=(post(b"u" * size),), daemon=True)
+    sender.start()
+    answer = client.read_response()
+    sender.join()
+    assert answer.get("x-digest") == sent
+    assert hashlib.sha256(answer.body).digest() == hashlib.sha256(body).digest()
+    speaking.stop()
+    assert not origin.errors
+
+
+def test_server_that_speaks_http1_only(speaking, origin):
+    client = speaking.connect().send(get())
+    origin.accept().send(response(b"no", status="400 Bad Request"))
+    assert client.read_response().status == 502
+    record = speaking.record()
+    assert record["cause"] == "connect_refused"
+
+
+def test_connect_timeout_covers_the_settings(start, origin):
+    gateway = start(spoken(origin, upstream={"timeouts": {"connect": "200ms"}}))
+    client = gateway.connect().send(get())
+    wire = origin.accept()
+    assert client.read_response().status == 504
+    assert gateway.record()["cause"] == "connect_timeout"
+    wire.close()
+
+
+def test_reload_from_http1_to_http2(start, origin):
+    """What is under way ends by the version that it began with."""
+    config = spoken(origin, pool={"max_streams": 1})
+    before = {**config, "upstreams": [{**config["upstreams"][0], "protocol": "h1", "pool": {"max_connections": 1}}]}
+    gateway = start(before)
+    first, wire, _ = origin.asked(gateway, get("/old"))
+    gateway.reload(config)
+    second = gateway.connect().send(get("/new"))
+    # One connection is the limit of both together: the old one has to come back first.
+    wire.send(response(b"old"))
+    peer = Peer(origin.accept())
+    stream, fields = peer.request()
+    assert fields[":path"] == "/new"
+    peer.answer(stream, b"new")
+    assert (first.read_response().body, second.read_response().body) == (b"old", b"new")
+
+
+def test_drain_waits_for_streams(speaking, origin):
+    client = speaking.connect().send(get())
+    peer = Peer(origin.accept())
+    stream, _ = peer.request()
+    stopping = threading.Thread(target=speaking.stop, daemon=True)
+    speaking.signal(15)
+    peer.answer(stream, b"last")
+    assert client.read_response().body == b"last"
+    stopping.start()
+    peer.take(h2.events.ConnectionTerminated)
+    stopping.join()
+
+
+# --- real servers ------------------------------------------------------------------------------------------------------
+
+NODE = """
+const http2 = require('http2'), fs = require('fs');
+const answer = (q, r) => q.url === '/echo' ? q.pipe(r) : r.end(q.httpVersion + ' ' + q.url);
+const [, port, cert, key] = process.argv;
+const server = cert ? http2.createSecureServer({cert: fs.readFileSync(cert), key: fs.readFileSync(key)}, answer)
+                    : http2.createServer(answer);
+server.listen(Number(port), '127.0.0.1');
+"""
+
+
+def node(*arguments):
+    port = free_port()
+    return Server([tool("node"), "-e", NODE, str(port), *map(str, arguments)], port)
+
+
+def test_node(start):
+    server = node()
+    try:
+        gateway = start(spoken(server, pool={"max_connections": 2}))
+        body = b"n" * scale(8 << 20)
+        wire = gateway.connect()
+        assert wire.send(get("/x")).read_response().body == b"2.0 /x"
+        sender = threading.Thread(target=wire.send, args=(post(body, target="/echo"),), daemon=True)
+        sender.start()
+        assert wire.read_response().body == body
+        sender.join()
+    finally:
+        server.stop()
+
+
+def test_node_with_tls(start):
+    ca, _ = authorities()
+    one = ca.issue("h2", "one.test", "127.0.0.1")
+    server = node(one["cert"], one["key"])
+    try:
+        gateway = start(spoken(server, upstream={"tls": {"ca": ca.ca}}))
+        assert gateway.connect().send(get("/tls")).read_response().body == b"2.0 /tls"
+    finally:
+        server.stop()
+
+
+def test_nginx(start, tmp_path):
+    port = free_port()
+    server = nginx(tmp_path / "nginx", f"listen 127.0.0.1:{port} http2;")
+    try:
+        gateway = start(spoken(f"127.0.0.1:{port}"))
+        wire = gateway.connect()
+        assert wire.send(get("/hello")).read_response().body == b"hello"
+        assert wire.send(get("/seen", host="a.test")).read_response().body.startswith(b"GET /seen a.test 127.0.0.1 1.1 weir")
+        assert wire.send(get("/status/503")).read_response().status == 503
+        assert sessions(gateway) == 1
+    finally:
+        server.stop()
+
+
+def test_http2_on_both_sides(start, tmp_path):
+    """Content from a session to a session, on one that has rested and on one that has not."""
+    server = node()
+    body = bytes(range(256)) * (scale(4 << 20) // 256)
+    (tmp_path / "body").write_bytes(body)
+    try:
+        gateway = start(spoken(server, listener={"protocols": ["h1", "h2"]}))
+        for _ in range(2):
+            out = tmp_path / "out"
+            command("curl", "-sS", "--http2-prior-knowledge", "--data-binary", f"@{tmp_path}/body", "-o", out,
+                gateway.url("/echo"))
+            assert out.read_bytes() == body
+    finally:
+        server.stop()

@@ -1,0 +1,353 @@
+/*
+ * Places on sessions: who gets where, what a lease has, and what becomes of places when a session goes away. The service is
+ * a session of ours on the loop, at the other end of real sockets.
+ */
+#include "upstream/sessions.h"
+
+#include "bed.h"
+
+#define H2 "endpoints: [{address: \"127.0.0.1:81\"}], protocol: h2, "
+
+enum { STREAMS_HERE = 16 };
+
+/* One connection as the service has it. */
+struct service {
+	struct conn conn;
+	struct h2_conn h2;
+	struct h2_side sides[STREAMS_HERE];
+	unsigned count;              /* of streams that have come */
+};
+
+struct scene {
+	struct bed bed;
+	struct h2_scratch *scratch;
+};
+
+static void scene_open(struct scene *scene, const char *upstream_yaml, unsigned workers)
+{
+	bed_open(&scene->bed, upstream_yaml);
+	scene->scratch = h2_scratch_create();
+	assert_non_null(scene->scratch);
+	upstreams_speak_h2(scene->bed.ups, scene->scratch, workers);
+}
+
+static void scene_close(struct scene *scene)
+{
+	bed_close(&scene->bed);
+	h2_scratch_free(scene->scratch);
+}
+
+static uint64_t sessions_of(const struct scene *scene)
+{
+	step(&scene->bed);
+	return bed_endpoint(&scene->bed, 0)->stats.sessions;
+}
+
+/* --- the service ------------------------------------------------------------------------------------------------------ */
+
+static struct h2_stream *service_on_stream(void *context)
+{
+	struct service *service = context;
+
+	assert_true(service->count < STREAMS_HERE);
+	h2_side_init(&service->sides[service->count], &service->h2);
+	return &service->sides[service->count++].h2;
+}
+
+static void service_on_stream_ready(struct h2_conn *hc, struct h2_stream *stream)
+{
+	(void)hc;
+	(void)stream;
+	io_stop(fixture.io);
+}
+
+static void service_on_ran(struct h2_conn *hc)
+{
+	(void)hc;
+	io_stop(fixture.io);
+}
+
+static void service_on_conn(struct conn *conn)
+{
+	struct service *service = container_of(conn, struct service, conn);
+
+	if (service->h2.session != NULL)
+		h2_conn_run(&service->h2);
+	io_stop(fixture.io);
+}
+
+static void service_accept(struct service *service, struct scene *scene, uint32_t streams_max)
+{
+	struct h2_limits limits = h2_limits_default((struct h1_limits){.head_bytes_max = 8192, .field_count_max = 50});
+	struct address peer;
+	int result;
+
+	*service = (struct service){.conn.on_ready = service_on_conn,
+		.h2 = {.on_ready = service_on_stream_ready, .on_ran = service_on_ran}};
+	limits.streams_max = streams_max;
+	while ((result = conn_accept(&service->conn, fixture.io, &scene->bed.door.source, &peer)) == -EAGAIN)
+		io_run(fixture.io);
+	assert_int_equal(result, 0);
+	assert_true(h2_conn_open(&service->h2, &service->conn, H2_SERVER, &limits, service_on_stream, service,
+		scene->scratch));
+}
+
+static void service_close(struct service *service)
+{
+	h2_session_lose(service->h2.session);
+	for (unsigned i = 0; i < service->count; i++)
+		h2_stream_release(&service->sides[i].h2);
+	h2_conn_close(&service->h2);
+	conn_close(&service->conn);
+}
+
+/* --- users ------------------------------------------------------------------------------------------------------------ */
+
+static void user_send(struct user *user)
+{
+	struct stream *stream = user->lease.stream;
+	struct h1_writer w = stream_begin_head(stream, 4096);
+
+	h1_put(&w, VIEW("GET / HTTP/1.1\r\nHost: a\r\n"));
+	assert_true(stream_end_head(stream, &w, FRAMING_NONE));
+	assert_int_equal(stream_flush(stream), 0);
+}
+
+static void users_await(struct user *users, unsigned n, struct scene *scene)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (users[i].lease.stage == LEASE_WAITING)
+			user_await(&users[i], &scene->bed);
+		assert_int_equal(users[i].lease.stage, LEASE_HELD);
+	}
+}
+
+static void users_ask(struct user *users, unsigned n, struct scene *scene)
+{
+	for (unsigned i = 0; i < n; i++)
+		assert_int_equal(user_ask(&users[i], &scene->bed), UPSTREAM_PENDING);
+}
+
+static void users_give_back(struct user *users, unsigned n, struct scene *scene)
+{
+	for (unsigned i = 0; i < n; i++) {
+		user_give_back(&users[i], &scene->bed, true);
+		upstream_lease_release(&users[i].lease);
+	}
+}
+
+/* --- the tests -------------------------------------------------------------------------------------------------------- */
+
+static void test_places_share_a_session(void **state)
+{
+	struct scene scene;
+	struct service service;
+	struct user users[3];
+
+	scene_open(&scene, H2 "pool: {max_connections: 1, max_streams: 3}", 1);
+	users_ask(users, 3, &scene);
+	assert_int_equal(sessions_of(&scene), 1);
+	service_accept(&service, &scene, 100);
+	users_await(users, 3, &scene);
+	assert_int_equal(sessions_of(&scene), 1);
+	assert_counts(&scene.bed, 0, 3, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_true(stream_is_h2(users[i].lease.stream));
+		user_send(&users[i]);
+	}
+	while (service.count < 3)
+		io_run(fixture.io);
+	users_give_back(users, 3, &scene);
+	assert_counts(&scene.bed, 3, 0, 0);
+	service_close(&service);
+	scene_close(&scene);
+}
+
+/* The pool's limit is streams: a fourth waits for one of three, and gets a stream of its own. */
+static void test_the_pool_counts_streams(void **state)
+{
+	struct scene scene;
+	struct service service;
+	struct user users[4];
+
+	scene_open(&scene, H2 "pool: {max_connections: 1, max_streams: 3}", 1);
+	users_ask(users, 4, &scene);
+	service_accept(&service, &scene, 100);
+	users_await(users, 3, &scene);
+	assert_counts(&scene.bed, 0, 3, 1);
+	user_give_back(&users[0], &scene.bed, false);
+	users_await(users + 3, 1, &scene);
+	/* It ended badly, and nothing was opened for it. */
+	assert_int_equal(bed_stats(&scene.bed, 0).opened, 3);
+	users_give_back(users + 1, 3, &scene);
+	upstream_lease_release(&users[0].lease);
+	service_close(&service);
+	scene_close(&scene);
+}
+
+static void test_a_worker_has_its_share_of_connections(void **state)
+{
+	struct scene scene;
+	struct service services[2];
+	struct user users[5];
+
+	scene_open(&scene, H2 "pool: {max_connections: 4, max_streams: 2}", 2);
+	users_ask(users, 5, &scene);
+	assert_int_equal(sessions_of(&scene), 2);
+	service_accept(&services[0], &scene, 100);
+	service_accept(&services[1], &scene, 100);
+	users_await(users, 5, &scene);
+	assert_int_equal(sessions_of(&scene), 2);
+	users_give_back(users, 5, &scene);
+	service_close(&services[0]);
+	service_close(&services[1]);
+	scene_close(&scene);
+}
+
+static void test_who_finds_no_room_with_the_peer_is_seated_anew(void **state)
+{
+	struct scene scene;
+	struct service services[2];
+	struct user users[2];
+
+	scene_open(&scene, H2 "pool: {max_connections: 2, max_streams: 2}", 1);
+	users_ask(users, 2, &scene);
+	assert_int_equal(sessions_of(&scene), 1);
+	service_accept(&services[0], &scene, 1);
+	service_accept(&services[1], &scene, 1);
+	users_await(users, 2, &scene);
+	assert_int_equal(sessions_of(&scene), 2);
+	users_give_back(users, 2, &scene);
+	service_close(&services[0]);
+	service_close(&services[1]);
+	scene_close(&scene);
+}
+
+/* Idle places go with the session, held ones hear it by their stream; whoever comes then gets another. */
+static void test_a_lost_session_takes_its_idle_places_along(void **state)
+{
+	struct scene scene;
+	struct service services[2];
+	struct user users[3];
+
+	scene_open(&scene, H2 "pool: {max_connections: 1, max_streams: 3}", 1);
+	users_ask(users, 2, &scene);
+	service_accept(&services[0], &scene, 100);
+	users_await(users, 2, &scene);
+	user_send(&users[0]);
+	while (services[0].count < 1)
+		io_run(fixture.io);
+	user_give_back(&users[1], &scene.bed, true);
+	assert_counts(&scene.bed, 1, 1, 0);
+	service_close(&services[0]);
+	while (!stream_was_lost(users[0].lease.stream))
+		io_run(fixture.io);
+	assert_true(users[0].ready > 0);
+	assert_false(stream_was_refused(users[0].lease.stream));
+	assert_int_equal(user_ask(&users[2], &scene.bed), UPSTREAM_PENDING);
+	service_accept(&services[1], &scene, 100);
+	users_await(users + 2, 1, &scene);
+	assert_counts(&scene.bed, 0, 2, 0);
+	user_drop(&users[0], &scene.bed);
+	run_pending();
+	assert_int_equal(sessions_of(&scene), 1);
+	users_give_back(users + 2, 1, &scene);
+	upstream_lease_release(&users[0].lease);
+	upstream_lease_release(&users[1].lease);
+	service_close(&services[1]);
+	scene_close(&scene);
+}
+
+static void test_goaway_spares_what_was_taken(void **state)
+{
+	struct scene scene;
+	struct service service;
+	struct user users[2];
+
+	scene_open(&scene, H2 "pool: {max_connections: 1, max_streams: 2}", 1);
+	users_ask(users, 2, &scene);
+	service_accept(&service, &scene, 100);
+	users_await(users, 2, &scene);
+	user_send(&users[0]);
+	while (service.count < 1)
+		io_run(fixture.io);
+	user_give_back(&users[1], &scene.bed, true);
+	h2_session_drain(service.h2.session);
+	h2_conn_send_soon(&service.h2);
+	while (bed_stats(&scene.bed, 0).idle > 0)
+		io_run(fixture.io);
+	assert_false(h2_side_was_reset(stream_h2(users[0].lease.stream)));
+	assert_counts(&scene.bed, 0, 1, 0);
+	user_drop(&users[0], &scene.bed);
+	run_pending();
+	assert_int_equal(sessions_of(&scene), 0);
+	upstream_lease_release(&users[0].lease);
+	upstream_lease_release(&users[1].lease);
+	service_close(&service);
+	scene_close(&scene);
+}
+
+/* Everybody who waits for one connection hears of its failure. */
+static void test_failing_to_connect_fails_all_places(void **state)
+{
+	struct scene scene;
+	struct end end;
+	struct user users[3];
+
+	scene_open(&scene, H2 "pool: {max_connections: 1, max_streams: 3}", 1);
+	users_ask(users, 3, &scene);
+	end_accept(&end, &scene.bed.door);
+	end_send(&end, "HTTP/1.1 400 Bad Request\r\n\r\n");
+	for (unsigned i = 0; i < 3; i++) {
+		user_await(&users[i], &scene.bed);
+		assert_int_equal(users[i].cause, CAUSE_CONNECT_REFUSED);
+		assert_string_equal(users[i].lease.why, "the endpoint does not speak HTTP/2");
+		upstream_lease_release(&users[i].lease);
+	}
+	run_pending();
+	assert_int_equal(sessions_of(&scene), 0);
+	end_close(&end);
+	scene_close(&scene);
+}
+
+/* Closed in every stage: connecting, and waiting for SETTINGS. */
+static void test_closing_while_connecting(void **state)
+{
+	struct scene scene;
+	struct user user;
+
+	scene_open(&scene, H2 "pool: {max_connections: 1, min_idle: 1}", 1);
+	assert_int_equal(user_ask(&user, &scene.bed), UPSTREAM_PENDING);
+	user_drop(&user, &scene.bed);
+	upstream_lease_release(&user.lease);
+	scene_close(&scene);
+}
+
+static void test_what_makes_another_pool(void **state)
+{
+	const struct config *one = bed_config(H2 "pool: {max_streams: 2}");
+	const struct config *other = bed_config("endpoints: [{address: \"127.0.0.1:81\"}], pool: {max_connections: 200}");
+
+	/* The same books, and yet nothing in common. */
+	assert_false(upstream_keeps_pools(&one->upstreams[0], &other->upstreams[0]));
+	assert_true(upstream_keeps_pools(&one->upstreams[0], &one->upstreams[0]));
+	config_free(one);
+	config_free(other);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LOOP_TEST(test_places_share_a_session),
+		LOOP_TEST(test_the_pool_counts_streams),
+		LOOP_TEST(test_a_worker_has_its_share_of_connections),
+		LOOP_TEST(test_who_finds_no_room_with_the_peer_is_seated_anew),
+		LOOP_TEST(test_a_lost_session_takes_its_idle_places_along),
+		LOOP_TEST(test_goaway_spares_what_was_taken),
+		LOOP_TEST(test_failing_to_connect_fails_all_places),
+		LOOP_TEST(test_closing_while_connecting),
+		cmocka_unit_test(test_what_makes_another_pool),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
