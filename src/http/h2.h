@@ -163,6 +163,9 @@ bool h2_session_must_close(const struct h2_session *session);
  */
 void h2_session_drain(struct h2_session *session);
 
+/* Asks the peer for a sign of life: bytes will come. For connections that have been silent for longer than they should. */
+void h2_session_ping(struct h2_session *session);
+
 /* Ends the session now: GOAWAY with the code, then it must close. Streams that were under way are H2_LOST. */
 void h2_session_end(struct h2_session *session, enum h2_error code);
 

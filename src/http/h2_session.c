@@ -242,6 +242,12 @@ void h2_session_drain(struct h2_session *s)
 		engine_failed(s, error);
 }
 
+void h2_session_ping(struct h2_session *s)
+{
+	if (s->state == H2_OPEN && nghttp2_submit_ping(s->engine, NGHTTP2_FLAG_NONE, NULL) != 0)
+		engine_failed(s, NGHTTP2_ERR_NOMEM);
+}
+
 bool h2_session_must_close(const struct h2_session *s)
 {
 	if (s->state != H2_OPEN)

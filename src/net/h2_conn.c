@@ -34,7 +34,7 @@ static void tell(struct h2_conn *hc)
 		hc->on_ready(hc, stream);
 }
 
-static void lose(struct h2_conn *hc)
+void h2_conn_lose(struct h2_conn *hc)
 {
 	h2_session_lose(hc->session);
 	tell(hc);
@@ -64,7 +64,7 @@ static bool receive(struct h2_conn *hc)
 	if (got == -EAGAIN)
 		return false;
 	if (got <= 0) {
-		lose(hc);
+		h2_conn_lose(hc);
 		return false;
 	}
 	h2_conn_take(hc, view_of(hc->scratch->in, (size_t)got));
@@ -73,7 +73,8 @@ static bool receive(struct h2_conn *hc)
 
 void h2_conn_take(struct h2_conn *hc, struct view bytes)
 {
-	h2_session_receive(hc->session, bytes, now_us(hc));
+	hc->heard_us = now_us(hc);
+	h2_session_receive(hc->session, bytes, hc->heard_us);
 	tell(hc);
 	h2_session_keep_in(hc->session);
 }
@@ -87,7 +88,7 @@ void h2_conn_run(struct h2_conn *hc)
 	while (fills < FILLS_MAX && h2_session_wants_read(hc->session) && receive(hc))
 		fills++;
 	if (hc->conn->send_error != 0)
-		lose(hc);
+		h2_conn_lose(hc);
 	if (fills == FILLS_MAX || (!conn_blocked(hc->conn) && h2_session_wants_write(hc->session)))
 		h2_conn_send_soon(hc);
 }
@@ -109,6 +110,7 @@ bool h2_conn_open(struct h2_conn *hc, struct conn *conn, enum h2_role role, cons
 	hc->conn = conn;
 	hc->scratch = scratch;
 	hc->more.on_run = on_more;
+	hc->heard_us = now_us(hc);
 	hc->session = h2_session_create(role, limits, &owner, now_us(hc));
 	if (hc->session == NULL)
 		return false;

@@ -39,6 +39,7 @@ struct h2_conn {
 	struct conn *conn;           /* borrowed; its on_ready is the owner's, who then calls h2_conn_run */
 	struct h2_session *session;  /* NULL: closed */
 	struct h2_scratch *scratch;
+	uint64_t heard_us;           /* when bytes came last; before any have: when it was opened */
 	struct io_task more;         /* writes what was put since, or goes on receiving */
 	/* A stream has something new. It may be released, but the connection may not be closed in the call. */
 	void (*on_ready)(struct h2_conn *hc, struct h2_stream *stream);
@@ -86,6 +87,9 @@ void h2_conn_take(struct h2_conn *hc, struct view bytes);
  * its streams are lost, which their owners are told.
  */
 void h2_conn_run(struct h2_conn *hc);
+
+/* The connection is given up without a word: its streams are lost, which their owners are told. */
+void h2_conn_lose(struct h2_conn *hc);
 
 /* What was put is sent at the end of the tick. */
 static inline void h2_conn_send_soon(struct h2_conn *hc)

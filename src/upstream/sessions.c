@@ -11,6 +11,10 @@
  *
  * A session that is leaving takes no new place; its idle places are spoiled, and the streams on the others run to their end
  * (or have been told that they are lost). It counts no more against the share, so that others can take over.
+ *
+ * A path that swallows everything tells nobody, and a session that lived on would fail every request. So when a stream was
+ * given up unanswered, and nothing at all has come since it began, for as long as connecting may take, the session is in
+ * doubt: the peer is asked with a PING, and has as long again to say anything.
  */
 #include "upstream/sessions.h"
 
@@ -36,9 +40,10 @@ struct session {
 	struct list places;
 	uint32_t count;                /* of places */
 	uint32_t streams_ever;
-	struct io_timer timer;         /* until the session is open: connect timeout */
+	struct io_timer timer;         /* until the session is open: connect timeout; in doubt: to the end of that */
 	struct io_task end;            /* closes and frees it, unless it has got a place meanwhile */
 	uint64_t opened_us;
+	uint64_t doubted_us;           /* since then; 0: it is not in doubt */
 	uint8_t state;                 /* enum session_state */
 	bool served;                   /* a whole answer at least */
 };
@@ -274,10 +279,46 @@ static void on_conn_ready(struct conn *conn)
 	}
 }
 
+/* --- whether it lives ------------------------------------------------------------------------------------------------- */
+
+static void session_doubt(struct session *s)
+{
+	uint64_t patience_us = s->endpoint->connect_timeout_us;
+
+	if (s->doubted_us != 0 || !is_sound(s))
+		return;
+	s->doubted_us = now_us(s);
+	h2_session_ping(s->h2.session);
+	io_timer_set(s->endpoint->ups->io, &s->timer, deadline_after(s->doubted_us, patience_us));
+}
+
+/* The peer has had its time. */
+static void session_decide(struct session *s)
+{
+	bool lives = s->h2.heard_us > s->doubted_us;
+
+	s->doubted_us = 0;
+	if (lives || s->state != SESSION_OPEN)
+		return;
+	h2_conn_lose(&s->h2);
+	session_leave(s);
+}
+
+/* A stream that began then was given up. */
+static void note_silence(struct session *s, uint64_t since_us)
+{
+	if (s->h2.heard_us <= since_us && now_us(s) - since_us >= s->endpoint->connect_timeout_us)
+		session_doubt(s);
+}
+
 static void on_timer(struct io_timer *timer)
 {
 	struct session *s = container_of(timer, struct session, timer);
 
+	if (s->doubted_us != 0) {
+		session_decide(s);
+		return;
+	}
 	/* Once something was sent it stands, and the rest is the handshake. */
 	session_failed(s, s->state == SESSION_CONNECTING && s->conn.taken > 0 ? TLS_TIMED_OUT : -ETIMEDOUT);
 }
@@ -423,6 +464,7 @@ void place_lease(struct upstream_conn *uc)
 	place->side.scheme = s->endpoint->tls_id != 0 ? VIEW("https") : VIEW("http");
 	h2_session_open(s->h2.session, &place->side.h2);
 	place->has_stream = true;
+	place->leased_us = now_us(s);
 	s->streams_ever++;
 }
 
@@ -434,6 +476,8 @@ void place_rest(struct upstream_conn *uc, bool served)
 		return;
 	place->has_stream = false;
 	place->session->served |= served;
+	if (!served)
+		note_silence(place->session, place->leased_us);
 	h2_stream_release(&place->side.h2);
 	/* A reset, or a window that was given back, is to be written. */
 	h2_conn_send_soon(&place->session->h2);

@@ -22,6 +22,7 @@ struct upstream_place {
 	struct upstream_conn *conn;    /* whose place it is */
 	struct session *session;       /* NULL: none, or left */
 	struct list_node node;         /* in session->places */
+	uint64_t leased_us;            /* the last time */
 	bool has_stream;               /* `side` is a stream of the session */
 };
 

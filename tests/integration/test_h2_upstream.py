@@ -101,6 +101,57 @@ def test_refused_twice_is_an_error(speaking, origin):
     assert speaking.record()["cause"] == "upstream_reset"
 
 
+def impatient(origin, **pool):
+    """Patient enough for a connection, and no longer."""
+    return spoken(origin, pool=pool, upstream={"timeouts": {"connect": "300ms", "first_byte": "500ms"}})
+
+
+def test_a_connection_that_has_died_silently_is_left(start, origin):
+    """Nothing at all comes on it any more: its requests fail, and the next one goes elsewhere."""
+    gateway = start(impatient(origin))
+    client = gateway.connect().send(get("/1"))
+    peer = Peer(origin.accept())
+    peer.answer(peer.request()[0])
+    assert client.read_response().status == 200
+    client.send(get("/2"))
+    assert client.read_response().status == 504
+    eventually(lambda: sessions(gateway) == 0)
+    client.send(get("/3"))
+    peer = Peer(origin.accept())
+    peer.answer(peer.request()[0], b"here")
+    assert client.read_response().body == b"here"
+
+
+def test_a_connection_that_answers_a_ping_is_kept(start, origin):
+    """A slow request is no reason to leave it."""
+    gateway = start(impatient(origin))
+    client = gateway.connect().send(get("/1"))
+    peer = Peer(origin.accept())
+    peer.answer(peer.request()[0])
+    assert client.read_response().status == 200
+    client.send(get("/2"))
+    peer.request()
+    peer.take(h2.events.PingReceived)
+    assert client.read_response().status == 504
+    client.send(get("/3"))
+    peer.answer(peer.request()[0], b"here")
+    assert client.read_response().body == b"here"
+    assert sessions(gateway) == 1 and origin.is_untouched()
+
+
+def test_clients_that_give_up_are_no_doubt(start, origin):
+    """No PING for each of them: a service counts those."""
+    gateway = start(impatient(origin))
+    peer = None
+    for i in range(20):
+        client = gateway.connect().send(get(f"/{i}"))
+        peer = peer or Peer(origin.accept())
+        stream, _ = peer.request()
+        client.reset()
+        peer.take(h2.events.StreamReset, stream)
+    assert not any(isinstance(event, h2.events.PingReceived) for event in peer.events)
+
+
 def test_goaway_in_the_middle(speaking, origin):
     """Who was taken is answered there, who was not goes to a new connection, whatever the method."""
     first, second = speaking.connect().send(get("/1")), None
