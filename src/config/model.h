@@ -202,6 +202,18 @@ struct config_upstream_timeouts {
 	uint64_t request_us;       /* the whole exchange, head to last byte; default 30s; 0: no limit (streams) */
 };
 
+#define CONFIG_HEALTH_SERVICE_MAX 200
+
+/* `upstreams[].health.active` */
+struct config_health {
+	bool enabled;
+	struct view service;       /* type grpc: which is asked for; empty (default): the server as a whole */
+	uint64_t interval_us;      /* 100ms..1h, default 5s */
+	uint64_t timeout_us;       /* 10ms..interval, default 1s */
+	uint32_t rise;             /* passes in a row that put an endpoint back into service; 1..100, default 2 */
+	uint32_t fall;             /* failures in a row that take it out; 1..100, default 3 */
+};
+
 /* `upstreams[].limits` */
 struct config_upstream_limits {
 	uint32_t header_bytes;     /* response head; 1KiB..CONFIG_HEADER_BYTES_MAX, default 64KiB */
@@ -220,6 +232,7 @@ struct config_upstream {
 	struct config_pool pool;
 	struct config_upstream_timeouts timeouts;
 	struct config_upstream_limits limits;
+	struct config_health health;
 	struct config_upstream_tls tls;
 };
 

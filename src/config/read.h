@@ -96,7 +96,7 @@ const char *key_allowed(const struct key *key, char *text, size_t bytes);
 
 /* The tables. */
 extern const struct section root_section, listener_section, upstream_section, route_section, filter_section,
-	resolver_section, listener_tls_section, upstream_tls_section;
+	resolver_section, listener_tls_section, upstream_tls_section, health_section;
 
 /* --- values shared by sections (values.c) ----------------------------------------------------------------------- */
 
@@ -158,6 +158,9 @@ void hosts_collect(struct load *l, const struct node *list);
 
 /* TLS to endpoints that are unix sockets has a name to ask for. */
 void upstream_tls_check(struct load *l, const struct node *map, const struct config_upstream *upstream);
+
+/* The health checks fit the protocol (health.c). */
+void health_check(struct load *l, const struct node *map, const struct config_upstream *upstream);
 
 /* Every route can be reached; `list` is the value of `routes`, and was read. */
 void routes_check(struct load *l, const struct node *list);

@@ -81,7 +81,8 @@ static void allowed_choice(const struct key *key, struct words *w)
 		if (word->value == key->preset)
 			preset = word->word;
 	}
-	words_add(w, " (default %s)", preset);
+	if (!key->required)
+		words_add(w, " (default %s)", preset);
 }
 
 static void allowed_keys(const struct section *section, struct words *w)

@@ -209,6 +209,7 @@ static void upstream_check(struct load *l, const struct node *map, void *out)
 	upstream_tls_check(l, map, upstream);
 	proxy_protocol_check(l, map, upstream);
 	streams_check(l, map, upstream);
+	health_check(l, map, upstream);
 }
 
 static const struct word protocol_words[] = {{"h1", CONFIG_PROTOCOL_H1}, {"h2", CONFIG_PROTOCOL_H2}, {0}};
@@ -230,7 +231,7 @@ static const struct key upstream_keys[] = {
 	{"limits", KEY_SECTION, FIELD(struct config_upstream, limits), .section = &limits_section},
 	{"concurrency", KEY_LATER},
 	{"retry", KEY_LATER},
-	{"health", KEY_LATER},
+	{"health", KEY_SECTION, .section = &health_section},
 	{"tls", KEY_SWITCH, FIELD(struct config_upstream, tls.enabled), .section = &upstream_tls_section, .preset = false},
 };
 

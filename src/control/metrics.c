@@ -213,6 +213,13 @@ static void endpoint_put_rejected(struct exposition *x, const struct metric *met
 	put_labelled(x, metric, sample, (struct label){"kind", VIEW("foreign")}, pool->foreign_give_backs);
 }
 
+static void endpoint_put_health_checks(
+	struct exposition *x, const struct metric *metric, struct endpoint_sample *sample)
+{
+	put_labelled(x, metric, sample, (struct label){"result", VIEW("passed")}, sample->stats->health_passed);
+	put_labelled(x, metric, sample, (struct label){"result", VIEW("failed")}, sample->stats->health_failed);
+}
+
 static void endpoint_put_waiters(struct exposition *x, const struct metric *metric, struct endpoint_sample *sample)
 {
 	exposition_sample(x, metric->name, sample->labels, 2, sample->stats->pool.waiting);
@@ -261,6 +268,7 @@ PUT_EACH(closes)
 PUT_EACH(retries)
 PUT_EACH(open_failures)
 PUT_EACH(rejected)
+PUT_EACH(health_checks)
 PUT_EACH(waiters)
 PUT_EACH(value)
 PUT_EACH(seconds)
@@ -348,6 +356,10 @@ static const struct metric metrics[] = {
 		"After how long the endpoint says that it closes idle connections; 0: it says nothing."),
 	POOL_GAUGE("weir_upstream_sessions", value, sessions,
 		"Connections to the endpoint that speak HTTP/2; what its pool counts are their streams."),
+	POOL_COUNTER("weir_upstream_health_checks_total", health_checks, health_passed,
+		"Health checks of the endpoint that have ended, by result."),
+	POOL_GAUGE("weir_upstream_out_of_service", value, out,
+		"1 while the endpoint's health checks fail and it gets no requests, else 0."),
 	POOL_COUNTER("weir_pool_leases_leaking_total", value, leaking,
 		"Requests that had their connection for leak_after and on which nothing had moved."),
 	POOL_COUNTER("weir_pool_give_backs_rejected_total", rejected, pool,

@@ -191,6 +191,8 @@ struct worker *worker_create(struct io *io, struct shared *shared, struct genera
 	upstreams_speak_h2(w->upstreams, w->h2_scratch, shared->workers);
 	upstreams_secure(w->upstreams, generation->tls, index, w->tls_scratch);
 	upstreams_observe(w->upstreams, w->observer.on_event, w->observer.context);
+	if (index == 0)
+		upstreams_probe(w->upstreams);
 	if (!open_listeners(w, index, error_text))
 		goto fail;
 	worker_slabs_raise(w);

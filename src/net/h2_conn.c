@@ -93,6 +93,14 @@ void h2_conn_run(struct h2_conn *hc)
 		h2_conn_send_soon(hc);
 }
 
+void h2_conn_say_goodbye(struct h2_conn *hc)
+{
+	if (h2_conn_is_over(hc))
+		return;
+	h2_session_end(hc->session, H2_NO_ERROR);
+	h2_conn_run(hc);
+}
+
 static void on_more(struct io_task *task)
 {
 	struct h2_conn *hc = container_of(task, struct h2_conn, more);

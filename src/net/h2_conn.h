@@ -97,6 +97,9 @@ static inline void h2_conn_send_soon(struct h2_conn *hc)
 	io_defer(hc->conn->io, &hc->more);
 }
 
+/* Ends the session in order, as far as the connection takes it at once. */
+void h2_conn_say_goodbye(struct h2_conn *hc);
+
 /* Nothing more will come of it: everything was said and sent, or it has failed. */
 bool h2_conn_is_over(const struct h2_conn *hc);
 

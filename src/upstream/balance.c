@@ -3,26 +3,34 @@
  *
  * round_robin: smooth weighted round robin. Each turn every endpoint earns its weight; the richest is picked and pays the
  * sum of all. Over any `sum` picks each endpoint gets exactly its weight, spread evenly. Source: the nginx project's
- * description of its upstream module (2012).
+ * description of its upstream module (2012). One that is out of service neither earns nor pays.
  *
  * least_request: the smallest (active + 1) / weight; equals take turns, starting after the one picked last.
  */
 #include "upstream/endpoint.h"
 
+static bool serves(const struct endpoint *ep)
+{
+	return !atomic_load_explicit(&ep->budget->out, memory_order_relaxed);
+}
+
 static struct endpoint *pick_round_robin(struct endpoint_group *group)
 {
-	struct endpoint *best = group->endpoints[0];
+	struct endpoint *best = NULL;
 	int64_t sum = 0;
 
 	for (size_t i = 0; i < group->count; i++) {
 		struct endpoint *ep = group->endpoints[i];
 
+		if (!serves(ep))
+			continue;
 		ep->turn += ep->weight;
 		sum += ep->weight;
-		if (ep->turn > best->turn)
+		if (best == NULL || ep->turn > best->turn)
 			best = ep;
 	}
-	best->turn -= sum;
+	if (best != NULL)
+		best->turn -= sum;
 	return best;
 }
 
@@ -35,22 +43,24 @@ static bool less_loaded(const struct endpoint *a, const struct endpoint *b)
 static struct endpoint *pick_least_request(struct endpoint_group *group)
 {
 	size_t start = group->last + 1;
-	size_t best = start % group->count;
+	struct endpoint *best = NULL;
 
-	for (size_t i = 1; i < group->count; i++) {
+	for (size_t i = 0; i < group->count; i++) {
 		size_t at = (start + i) % group->count;
+		struct endpoint *ep = group->endpoints[at];
 
-		if (less_loaded(group->endpoints[at], group->endpoints[best]))
-			best = at;
+		if (!serves(ep) || (best != NULL && !less_loaded(ep, best)))
+			continue;
+		best = ep;
+		group->last = at;
 	}
-	group->last = best;
-	return group->endpoints[best];
+	return best;
 }
 
 struct endpoint *balance_pick(struct endpoint_group *group)
 {
 	if (group->count == 1)
-		return group->endpoints[0];
+		return serves(group->endpoints[0]) ? group->endpoints[0] : NULL;
 	if (group->balance == BALANCE_ROUND_ROBIN)
 		return pick_round_robin(group);
 	return pick_least_request(group);

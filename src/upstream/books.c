@@ -42,6 +42,9 @@ void upstream_endpoint_stats_add(struct upstream_endpoint_stats *to, const struc
 	counters_add(to->retries, from->retries, sizeof(to->retries));
 	counters_add(to->open_failed, from->open_failed, sizeof(to->open_failed));
 	to->sessions += from->sessions;
+	to->health_passed += from->health_passed;
+	to->health_failed += from->health_failed;
+	to->out |= from->out;
 	to->leaking += from->leaking;
 	to->audits += from->audits;
 	to->audit_mismatch += from->audit_mismatch;
@@ -57,6 +60,7 @@ static void endpoint_stats_add(struct upstream_endpoint_stats *to, const struct 
 	weir_pool_stats(ep->pool, &now);
 	upstream_endpoint_stats_add(to, &ep->stats);
 	pool_stats_add(&to->pool, &now);
+	to->out |= atomic_load_explicit(&ep->budget->out, memory_order_relaxed);
 }
 
 void endpoint_succeed(struct endpoint *ep, struct endpoint *before)

@@ -1,5 +1,6 @@
 /*
- * The caps of endpoints, over all workers and all generations of the configuration.
+ * What endpoints have over all workers and all generations of the configuration: their caps, and whether their health
+ * checks pass.
  *
  * An endpoint is its upstream's name and its address. All its pools draw on one budget: those of all workers, and the
  * one that a reload has put out of service beside its successor, so that together they never exceed the cap.
@@ -23,6 +24,7 @@ struct endpoint_budget {
 	struct list_node node;             /* in the registry */
 	struct weir_pool_budget *pool_budget;
 	atomic_uint references;
+	atomic_bool out;                   /* its health checks fail: it gets no requests; the first worker says so (probe.c) */
 	struct address address;
 	size_t upstream_name_n;
 	char upstream_name[];

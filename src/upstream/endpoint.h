@@ -8,6 +8,7 @@
 #include "net/tls.h"
 #include "upstream/budgets.h"
 #include "upstream/idle_close.h"
+#include "upstream/probe.h"
 #include "upstream/upstream.h"
 
 /*
@@ -34,6 +35,7 @@ struct endpoint {
 	struct tls_client *tls;        /* one reference; NULL: none, or not told yet (upstreams_secure) */
 	struct tls_resumption resumption;
 	struct endpoint_budget *budget;    /* one reference */
+	struct prober prober;          /* of the first worker */
 	struct weir_pool *pool;
 	uint64_t roster;               /* the number of the latest that it is in */
 	struct list conns;             /* every connection of the pool, also those connecting */
@@ -88,6 +90,7 @@ struct upstreams {
 	struct slab places;            /* HTTP/2: for each of `conns` one */
 	struct h2_scratch *h2_scratch; /* NULL: not told (upstreams_speak_h2) */
 	unsigned workers;
+	bool probes;                   /* this is the worker that asks for all */
 	size_t closing;                /* endpoints whose pool has not told on_closed since upstreams_close */
 	struct io_task closed_task;
 	void (*on_closed)(void *context);  /* NULL: not closing */
@@ -196,7 +199,7 @@ void groups_release(struct upstreams *ups);
 
 /* --- balance.c ------------------------------------------------------------------------------------------------------ */
 
-/* All leases go through this pick. There is one to be picked. */
+/* All leases go through this pick. NULL: there is none, or all of them are out of service. */
 struct endpoint *balance_pick(struct endpoint_group *group);
 
 #endif

@@ -68,7 +68,13 @@ static void lease_hold(struct upstream_lease *lease, uint64_t now_us)
 	lease->queue_us += waited_us - lease->connect_us;
 }
 
-#define NO_ADDRESS "no address is known of the upstream's host names"
+/* Why the upstream has no endpoint for anybody. */
+static const char *why_none(const struct endpoint_group *group)
+{
+	if (group == NULL)
+		return "the upstream is gone since a reload";
+	return group->count == 0 ? "no address is known of the upstream's host names" : "every endpoint fails its health checks";
+}
 
 /* The cause in the words of the table. */
 static enum cause outcome_cause(struct upstream_lease *lease, enum weir_pool_outcome outcome)
@@ -87,7 +93,7 @@ static enum cause outcome_cause(struct upstream_lease *lease, enum weir_pool_out
 	case WEIR_POOL_CLOSED:
 		if (lease->endpoint->ups->on_closed != NULL)
 			return CAUSE_DRAINING;
-		lease->why = NO_ADDRESS;
+		lease->why = why_none(group_named(lease->endpoint->ups, lease->endpoint->name.upstream));
 		return CAUSE_NO_HEALTHY_ENDPOINT;
 	case WEIR_POOL_TIMED_OUT:
 		if (lease->waiter.reason != 0)
@@ -207,11 +213,12 @@ static enum weir_pool_outcome ask_successor(struct upstream_lease *lease, uint64
 {
 	struct endpoint *drained = lease->endpoint;
 	struct endpoint_group *group = group_named(drained->ups, drained->name.upstream);
+	struct endpoint *ep = group != NULL && group->count > 0 ? balance_pick(group) : NULL;
 
-	if (group == NULL || group->count == 0)
+	if (ep == NULL)
 		return WEIR_POOL_CLOSED;
 	drained->active--;
-	lease->endpoint = balance_pick(group);
+	lease->endpoint = ep;
 	lease->endpoint->active++;
 	lease_name(lease, lease->endpoint);
 	return ask_pool_fresh(lease, now_us);
@@ -285,13 +292,13 @@ enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config
 	struct endpoint_group *group = group_of(ups, upstream);
 
 	CHECK(lease->stage == LEASE_NONE);
-	if (group == NULL || group->count == 0) {
-		lease->why = group == NULL ? "the upstream is gone since a reload" : NO_ADDRESS;
+	struct endpoint *ep = group != NULL && group->count > 0 ? balance_pick(group) : NULL;
+
+	if (ep == NULL) {
+		lease->why = why_none(group);
 		*cause = CAUSE_NO_HEALTHY_ENDPOINT;
 		return UPSTREAM_FAILED;
 	}
-	struct endpoint *ep = balance_pick(group);
-
 	lease->endpoint = ep;
 	lease_name(lease, ep);
 	lease->asked_us = now_us;

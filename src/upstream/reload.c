@@ -196,6 +196,8 @@ static void endpoint_enter(struct endpoint *ep, const struct roster *roster, con
 	ep->proxy_protocol = upstream->proxy_protocol;
 	ep->head_limits = (struct h1_limits){
 		.head_bytes_max = upstream->limits.header_bytes, .field_count_max = upstream->limits.header_count};
+	if (ep->ups->probes)
+		prober_begin(ep, &upstream->health);
 	/* Everybody begins anew, so that the turns add up to nothing. */
 	ep->turn = 0;
 }
@@ -216,6 +218,7 @@ static void endpoint_retire(struct endpoint *ep, struct endpoint *successor)
 		endpoint_learn_from(successor, ep);
 		endpoint_succeed(successor, ep);
 	}
+	prober_stop(ep);
 	endpoint_change(ep, ENDPOINT_DRAINING);
 	if (PLANTED(RELOAD_DROPS_WAITERS))
 		weir_pool_close(ep->pool, io_now_us(ep->ups->io));

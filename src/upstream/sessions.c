@@ -106,14 +106,6 @@ static struct upstream_conn *next_in_turn(struct session *s)
 
 /* --- its end ---------------------------------------------------------------------------------------------------------- */
 
-static void say_goodbye(struct session *s)
-{
-	if (h2_conn_is_over(&s->h2))
-		return;
-	h2_session_end(s->h2.session, H2_NO_ERROR);
-	h2_conn_run(&s->h2);
-}
-
 static void on_end(struct io_task *task)
 {
 	struct session *s = container_of(task, struct session, end);
@@ -122,7 +114,7 @@ static void on_end(struct io_task *task)
 	if (s->count > 0)
 		return;
 	if (s->h2.session != NULL)
-		say_goodbye(s);
+		h2_conn_say_goodbye(&s->h2);
 	h2_conn_close(&s->h2);
 	io_timer_cancel(ep->ups->io, &s->timer);
 	conn_close(&s->conn);

@@ -42,6 +42,14 @@ void upstreams_speak_h2(struct upstreams *ups, struct h2_scratch *scratch, unsig
 	ups->workers = workers > 0 ? workers : 1;
 }
 
+void upstreams_probe(struct upstreams *ups)
+{
+	ups->probes = true;
+	for (size_t i = 0; i < ups->roster->count; i++)
+		for (size_t j = 0; j < ups->roster->groups[i]->count; j++)
+			prober_begin(ups->roster->groups[i]->endpoints[j], &ups->config->upstreams[i].health);
+}
+
 void upstreams_close(struct upstreams *ups, void (*on_closed)(void *context), void *context)
 {
 	ups->on_closed = on_closed;
@@ -54,6 +62,7 @@ void upstreams_close(struct upstreams *ups, void (*on_closed)(void *context), vo
 		if (ep->state == ENDPOINT_CLOSED)
 			continue;
 		ups->closing++;
+		prober_stop(ep);
 		endpoint_change(ep, ENDPOINT_CLOSING);
 		weir_pool_close(ep->pool, io_now_us(ups->io));
 	}

@@ -141,6 +141,12 @@ void upstreams_secure(struct upstreams *ups, const struct tls_set *set, unsigned
  */
 void upstreams_speak_h2(struct upstreams *ups, struct h2_scratch *scratch, unsigned workers);
 
+/*
+ * Once, behind upstreams_speak_h2 and upstreams_secure: this worker does the health checks of all endpoints, for all
+ * workers.
+ */
+void upstreams_probe(struct upstreams *ups);
+
 /* Nobody comes any more with a configuration from before the latest reload. Legal when nothing is unsettled. */
 void upstreams_settle(struct upstreams *ups);
 bool upstreams_unsettled(const struct upstreams *ups);
@@ -197,6 +203,8 @@ struct upstream_endpoint_stats {
 	uint64_t retries[RETRY_REASONS];
 	uint64_t open_failed[CAUSE_COUNT];   /* connections that could not be opened; the connect causes only */
 	uint64_t sessions;                   /* HTTP/2: connections, now; those that the pool counts are their streams */
+	uint64_t health_passed, health_failed;  /* health checks */
+	uint64_t out;                        /* 1: its health checks fail, and it gets no requests */
 	uint64_t leaking;                    /* leases held for leak_after that were found not to be in use */
 	uint64_t audits;                     /* recounts of its books */
 	uint64_t audit_mismatch;             /* of them, those that did not agree: a bug when not 0 */

@@ -51,7 +51,10 @@ static void row_format(const struct key *key, char *row, size_t bytes)
 			if (word->value == key->preset)
 				chosen = word->word;
 		}
-		snprintf(row, bytes, "\n| `%s` | %s | `%s` |", key->name, words, chosen);
+		if (key->required)
+			snprintf(row, bytes, "\n| `%s` | %s | required |", key->name, words);
+		else
+			snprintf(row, bytes, "\n| `%s` | %s | `%s` |", key->name, words, chosen);
 	} else if (key->kind == KEY_LIST) {
 		snprintf(row, bytes, "\n| `%s` | list of %u to %u | %s", key->name, (unsigned)key->min,
 			(unsigned)key->max, key->required ? "required |" : "none |");

@@ -1,0 +1,273 @@
+"""Health checks by the gRPC health protocol: who is taken out of service, who comes back, and why it is said."""
+
+import concurrent.futures
+import pathlib
+import signal
+
+import grpc
+import h2.events
+import pytest
+
+from admin import administered
+from authority import authorities
+from gateway import eventually, free_port
+from h2peer import Peer
+from raw import get
+
+SERVING, NOT_SERVING = b"\x08\x01", b"\x08\x02"
+CHECK = "/grpc.health.v1.Health/Check"
+
+# As quick as it may be.
+QUICK = {"type": "grpc", "interval": "100ms", "timeout": "100ms", "rise": 2, "fall": 2}
+
+
+class Backend:
+    """A gRPC server that says of itself what `health` is, and its name to everybody else's question."""
+
+    def __init__(self, name, port=None, certificate=None):
+        self.health = SERVING
+        self.asked = []
+        self.name = name
+        self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
+        self.server.add_generic_rpc_handlers([
+            grpc.method_handlers_generic_handler("grpc.health.v1.Health",
+                {"Check": grpc.unary_unary_rpc_method_handler(self._check)}),
+            grpc.method_handlers_generic_handler("test.Name",
+                {"Say": grpc.unary_unary_rpc_method_handler(lambda request, context: self.name)})])
+        self.address = f"127.0.0.1:{port or free_port()}"
+        if certificate:
+            pair = tuple(pathlib.Path(certificate[what]).read_bytes() for what in ("key", "cert"))
+            assert self.server.add_secure_port(self.address, grpc.ssl_server_credentials([pair]))
+        else:
+            assert self.server.add_insecure_port(self.address)
+        self.server.start()
+
+    def _check(self, request, context):
+        self.asked.append(request)
+        if isinstance(self.health, grpc.StatusCode):
+            context.abort(self.health, "so it is")
+        return self.health
+
+    def stop(self):
+        self.server.stop(0).wait(10)
+
+
+@pytest.fixture
+def backend():
+    backends = []
+
+    def make(name, **options):
+        backends.append(Backend(name, **options))
+        return backends[-1]
+
+    yield make
+    for made in backends:
+        made.stop()
+
+
+def checked(start, *backends, active=None, **more):
+    upstream = {"protocol": "h2", "health": {"active": {**QUICK, **(active or {})}}, **more.pop("upstream", {})}
+    return administered(start, *backends, upstream=upstream, listener={"protocols": ["h1", "h2"]}, **more)
+
+
+def is_out(admin, backend):
+    return admin.metrics().get("weir_upstream_out_of_service", upstream="origin", endpoint=backend.address) == 1
+
+
+def results(admin, backend, result):
+    return admin.metrics().get("weir_upstream_health_checks_total", upstream="origin", endpoint=backend.address,
+        result=result)
+
+
+def names(gateway, n=10):
+    """Who answers that many calls."""
+    with grpc.insecure_channel(f"127.0.0.1:{gateway.port}") as channel:
+        say = channel.unary_unary("/test.Name/Say")
+        return {say(b"", timeout=10) for _ in range(n)}
+
+
+def told(gateway, *words):
+    assert gateway.events.wait_for(lambda lines: any(all(word in line for word in words) for line in lines)), \
+        gateway.events.text()
+
+
+def test_out_and_back(start, backend):
+    a, b = backend(b"a"), backend(b"b")
+    gateway, admin = checked(start, a, b)
+    eventually(lambda: results(admin, a, "passed") > 0)
+    assert names(gateway) == {b"a", b"b"}
+    a.health = NOT_SERVING
+    eventually(lambda: is_out(admin, a))
+    told(gateway, "warning", f"endpoint {a.address} is out of service", "it does not say SERVING")
+    assert names(gateway) == {b"b"} and not is_out(admin, b)
+    a.health = SERVING
+    eventually(lambda: not is_out(admin, a))
+    told(gateway, f"endpoint {a.address} is back in service")
+    assert names(gateway) == {b"a", b"b"}
+    assert set(a.asked) == {b""}
+
+
+def test_nobody_is_left(start, backend):
+    a = backend(b"a")
+    a.health = NOT_SERVING
+    gateway, admin = checked(start, a)
+    eventually(lambda: is_out(admin, a))
+    answer = gateway.connect().ask(get())
+    assert (answer.status, answer.get("Retry-After") is not None) == (503, True)
+    assert b"no_healthy_endpoint" in answer.body and b"every endpoint fails its health checks" in answer.body
+    a.health = SERVING
+    eventually(lambda: not is_out(admin, a))
+    assert names(gateway) == {b"a"}
+
+
+@pytest.mark.parametrize("service", ["users.v1.Users", "s" * 200])
+def test_a_service_is_asked_for(start, backend, service):
+    a = backend(b"a")
+    _, admin = checked(start, a, active={"service": service})
+    eventually(lambda: results(admin, a, "passed") > 0)
+    length = len(service)
+    varint = bytes([length]) if length < 128 else bytes([length & 127 | 128, length >> 7])
+    assert set(a.asked) == {b"\x0a" + varint + service.encode()}
+
+
+@pytest.mark.parametrize("code, why", [
+    (grpc.StatusCode.NOT_FOUND, "it knows no such service (grpc-status 5)"),
+    (grpc.StatusCode.UNIMPLEMENTED, "it has no grpc.health.v1.Health (grpc-status 12)"),
+    (grpc.StatusCode.UNAVAILABLE, "it answers with another grpc-status than 0"),
+])
+def test_refusals(start, backend, code, why):
+    a = backend(b"a")
+    a.health = code
+    gateway, admin = checked(start, a)
+    eventually(lambda: is_out(admin, a))
+    told(gateway, f"endpoint {a.address}", why)
+
+
+def test_a_dead_server_comes_back(start, backend):
+    a, b = backend(b"a"), backend(b"b")
+    gateway, admin = checked(start, a, b)
+    a.stop()
+    eventually(lambda: is_out(admin, a))
+    told(gateway, f"endpoint {a.address}", "refused")
+    assert names(gateway) == {b"b"}
+    again = backend(b"again", port=int(a.address.rpartition(":")[2]))
+    eventually(lambda: not is_out(admin, again))
+    assert names(gateway) == {b"again", b"b"}
+
+
+def test_over_tls(start, backend):
+    authority, _ = authorities()
+    a = backend(b"a", certificate=authority.issue("health", "127.0.0.1"))
+    tls = {"ca": authority.ca}
+    gateway, admin = checked(start, a, upstream={"tls": tls})
+    eventually(lambda: results(admin, a, "passed") > 1)
+    assert results(admin, a, "failed") == 0
+    assert names(gateway) == {b"a"}
+
+
+@pytest.mark.threads
+def test_all_workers_know(start, backend):
+    a, b = backend(b"a"), backend(b"b")
+    gateway, admin = checked(start, a, b, workers=2)
+    a.health = NOT_SERVING
+    eventually(lambda: is_out(admin, a))
+    for _ in range(20):
+        assert names(gateway, 2) == {b"b"}
+    before = len(b.asked)
+    eventually(lambda: len(b.asked) >= before + 3)
+
+
+def test_a_reload_can_end_it(start, backend):
+    a = backend(b"a")
+    a.health = NOT_SERVING
+    gateway, admin = checked(start, a)
+    eventually(lambda: is_out(admin, a))
+    config = {**gateway.config, "upstreams": [{k: v for k, v in gateway.config["upstreams"][0].items() if k != "health"}]}
+    gateway.reload(config)
+    eventually(lambda: not is_out(admin, a))
+    assert names(gateway) == {b"a"}
+    asked = len(a.asked)
+    gateway.reload(gateway.config)
+    eventually(lambda: is_out(admin, a))
+    assert len(a.asked) >= asked + 2
+
+
+# --- what is no answer ------------------------------------------------------------------------------------------------
+
+
+def message(body, compressed=0):
+    return bytes([compressed]) + len(body).to_bytes(4, "big") + body
+
+
+def say(peer, stream, status="200", body=b"", trailers=(("grpc-status", "0"),)):
+    peer.head(stream, [("content-type", "application/grpc")], status)
+    peer.data(stream, body)
+    peer.h2.send_headers(stream, trailers, end_stream=True)
+    peer.flush()
+
+
+STRANGE = {
+    "another status": (lambda p, s: p.head(s, status="404", end=True), "it answers with another status than 200"),
+    "no trailers": (lambda p, s: p.answer(s, message(SERVING)), "its answer has no grpc-status"),
+    "nothing": (lambda p, s: say(p, s), "what it answered is no message of gRPC"),
+    "no message": (lambda p, s: say(p, s, body=b"<html>"), "what it answered is no message of gRPC"),
+    "compressed": (lambda p, s: say(p, s, body=message(SERVING, 1)), "what it answered is no message of gRPC"),
+    "unknown": (lambda p, s: say(p, s, body=message(b"")), "it does not say SERVING"),
+    "too long": (lambda p, s: say(p, s, body=message(b"x" * 100)), "its answer is longer than any"),
+    "cut": (lambda p, s: say(p, s, body=message(SERVING)[:-1]), "it does not say SERVING"),
+    "reset": (lambda p, s: p.reset(s), "it reset the request"),
+    "late reset": (lambda p, s: (p.head(s), p.reset(s)), "it"),
+    "end": (lambda p, s: p.wire.close(), "it closed the connection"),
+    "silence": (lambda p, s: None, "it did not answer in time"),
+}
+
+
+@pytest.mark.parametrize("answer, why", STRANGE.values(), ids=STRANGE)
+def test_strange_answers(start, make_origin, answer, why):
+    origin = make_origin()
+
+    def handler(wire, _):
+        peer = Peer(wire)
+        stream, fields = peer.request()
+        assert (fields[":method"], fields[":path"], fields["te"]) == ("POST", CHECK, "trailers")
+        assert peer.content(stream) == b"\0\0\0\0\0"
+        answer(peer, stream)
+        try:
+            while peer.receive():
+                pass
+        except OSError:
+            pass
+
+    origin.serve(handler)
+    gateway, admin = checked(start, origin)
+    eventually(lambda: is_out(admin, origin))
+    told(gateway, f"endpoint {origin.address} is out of service", why)
+    assert not origin.errors, origin.errors
+
+
+def test_something_that_speaks_http1(start, origin):
+    origin.serve()
+    gateway, admin = checked(start, origin)
+    eventually(lambda: is_out(admin, origin))
+    told(gateway, f"endpoint {origin.address} is out of service")
+
+
+def test_ending_does_not_wait_for_a_probe(start, origin):
+    gateway, _ = checked(start, origin, active={"interval": "1h", "timeout": "1h"})
+    wire = origin.accept()
+    Peer(wire).request()
+    gateway.signal(signal.SIGTERM)
+    assert gateway.wait(5) == 0
+
+
+def test_connections_are_ended_in_order(start, origin):
+    """The probe's connection is closed with a GOAWAY behind its answer, and every probe has one of its own."""
+    _, admin = checked(start, origin)
+    for _ in range(3):
+        peer = Peer(origin.accept())
+        stream, _ = peer.request()
+        peer.content(stream)
+        say(peer, stream, body=message(SERVING))
+        assert peer.take(h2.events.ConnectionTerminated).error_code == 0
+    eventually(lambda: results(admin, origin, "passed") >= 3)
+    assert results(admin, origin, "failed") == 0
