@@ -336,7 +336,7 @@ static void probe_begin(struct endpoint *ep)
 	struct probe *p = calloc(1, sizeof(*p));
 	int error;
 
-	/* Of the endpoint that says nothing. */
+	/* That says nothing of the endpoint. */
 	if (p == NULL)
 		return;
 	ep->prober.probe = p;
@@ -384,7 +384,8 @@ void prober_begin(struct endpoint *ep, const struct config_health *health)
 		set_out(ep, false);
 		return;
 	}
-	memcpy(pr->service_text, health->service.p, health->service.n);
+	if (health->service.n > 0)
+		memcpy(pr->service_text, health->service.p, health->service.n);
 	pr->health.service = view_of(pr->service_text, health->service.n);
 	pr->timer.on_fire = on_due;
 	if (pr->probe == NULL)
