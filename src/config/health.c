@@ -38,19 +38,7 @@ static const struct key active_keys[] = {
 	{"path", KEY_LATER},
 };
 
-static void active_check(struct load *l, const struct node *map, void *out)
-{
-	const struct config_upstream *upstream = out;
-	const struct node *timeout = node_find(map, VIEW("timeout")), *interval = node_find(map, VIEW("interval"));
-
-	if (complained_of(l, timeout) || complained_of(l, interval) ||
-		upstream->health.timeout_us <= upstream->health.interval_us)
-		return;
-	complain(l, timeout != NULL ? timeout : interval, "a check would last longer than the interval to the next; make "
-		"`timeout` as short as `interval` at least");
-}
-
-static const struct section active_section = {KEYS(active_keys), .check = active_check};
+static const struct section active_section = {KEYS(active_keys)};
 
 static const struct key health_keys[] = {
 	{"active", KEY_SWITCH, FIELD(struct config_upstream, health.enabled), .section = &active_section, .preset = false},

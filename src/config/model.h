@@ -209,7 +209,7 @@ struct config_health {
 	bool enabled;
 	struct view service;       /* type grpc: which is asked for; empty (default): the server as a whole */
 	uint64_t interval_us;      /* 100ms..1h, default 5s */
-	uint64_t timeout_us;       /* 10ms..interval, default 1s */
+	uint64_t timeout_us;       /* 10ms..1h, default 1s */
 	uint32_t rise;             /* passes in a row that put an endpoint back into service; 1..100, default 2 */
 	uint32_t fall;             /* failures in a row that take it out; 1..100, default 3 */
 };

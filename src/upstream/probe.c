@@ -368,7 +368,6 @@ static void on_due(struct io_timer *timer)
 {
 	struct endpoint *ep = container_of(timer, struct endpoint, prober.timer);
 
-	/* No longer than the interval: `timeout` is checked to be shorter. */
 	if (ep->prober.probe == NULL)
 		probe_begin(ep);
 	prober_arm(ep);

@@ -18,7 +18,7 @@ SERVING, NOT_SERVING = b"\x08\x01", b"\x08\x02"
 CHECK = "/grpc.health.v1.Health/Check"
 
 # As quick as it may be.
-QUICK = {"type": "grpc", "interval": "100ms", "timeout": "100ms", "rise": 2, "fall": 2}
+QUICK = {"type": "grpc", "interval": "100ms", "timeout": "5s", "rise": 2, "fall": 2}
 
 
 class Backend:
@@ -239,7 +239,8 @@ def test_strange_answers(start, make_origin, answer, why):
             pass
 
     origin.serve(handler)
-    gateway, admin = checked(start, origin)
+    patience = {"timeout": "100ms"} if why == "it did not answer in time" else {}
+    gateway, admin = checked(start, origin, active=patience)
     eventually(lambda: is_out(admin, origin))
     told(gateway, f"endpoint {origin.address} is out of service", why)
     assert not origin.errors, origin.errors
