@@ -328,55 +328,73 @@ static inline struct view via_and_id(const struct stream *from, const struct mes
 	return m->minor == 0 ? VIEW("Via: 1.0 weir\r\nX-Request-Id: ") : VIEW("Via: 1.1 weir\r\nX-Request-Id: ");
 }
 
+/* A field of a trusted peer that is passed on in front of the peer's own address. */
+static inline bool is_forwarded_for(const struct field *f)
+{
+	return f->id == FIELD_X_FORWARDED_FOR && f->value_len > 0;
+}
+
+/* At most, of put_identity, without the certificate. */
+static inline size_t identity_bytes(const struct exchange *ex)
+{
+	enum { LITERALS = 320 };
+	size_t n = LITERALS + 2 * ex->target.authority.n + 2 * (size_t)ex->client->peer_len + ex->request_id.n;
+
+	for (uint32_t i = 0; ex->trusted && i < ex->request.field_count; i++)
+		if (is_forwarded_for(&ex->request.fields[i]))
+			n += ex->request.fields[i].value_len + VIEW(", ").n;
+	return n;
+}
+
 /* The received X-Forwarded-For of a trusted peer, and the peer itself behind it. */
 static inline void put_forwarded_for(struct h1_writer *w, const struct exchange *ex)
 {
 	const struct client *c = ex->client;
 
-	h1_put(w, VIEW("X-Forwarded-For: "));
+	h1_put_sure(w, VIEW("X-Forwarded-For: "));
 	for (uint32_t i = 0; ex->trusted && i < ex->request.field_count; i++) {
 		const struct field *f = &ex->request.fields[i];
 
-		if (f->id != FIELD_X_FORWARDED_FOR || f->value_len == 0)
+		if (!is_forwarded_for(f))
 			continue;
-		h1_put(w, field_value(f));
-		h1_put(w, VIEW(", "));
+		h1_put_sure(w, field_value(f));
+		h1_put_sure(w, VIEW(", "));
 	}
-	h1_put(w, c->peer_kind == PEER_LOCAL ? VIEW("unknown") : view_of(c->peer, c->peer_len));
+	h1_put_sure(w, c->peer_kind == PEER_LOCAL ? VIEW("unknown") : view_of(c->peer, c->peer_len));
 }
 
 /* RFC 7239: the peer as a node identifier, quoted where the grammar wants it. */
 static inline void put_node(struct h1_writer *w, const struct client *c)
 {
 	switch ((enum peer_kind)c->peer_kind) {
-	case PEER_IPV4: h1_put(w, view_of(c->peer, c->peer_len)); return;
-	case PEER_LOCAL: h1_put(w, VIEW("unknown")); return;
+	case PEER_IPV4: h1_put_sure(w, view_of(c->peer, c->peer_len)); return;
+	case PEER_LOCAL: h1_put_sure(w, VIEW("unknown")); return;
 	case PEER_IPV6:
-		h1_put(w, VIEW("\"["));
-		h1_put(w, view_of(c->peer, c->peer_len));
-		h1_put(w, VIEW("]\""));
+		h1_put_sure(w, VIEW("\"["));
+		h1_put_sure(w, view_of(c->peer, c->peer_len));
+		h1_put_sure(w, VIEW("]\""));
 		return;
 	}
 }
 
 static inline void put_forwarded(struct h1_writer *w, const struct exchange *ex, bool tls)
 {
-	h1_put(w, VIEW("\r\nForwarded: for="));
+	h1_put_sure(w, VIEW("\r\nForwarded: for="));
 	put_node(w, ex->client);
 	if (ex->target.authority.n > 0) {
-		h1_put(w, VIEW(";host=\""));
-		h1_put(w, ex->target.authority);
+		h1_put_sure(w, VIEW(";host=\""));
+		h1_put_sure(w, ex->target.authority);
 		if (tls)
-			h1_put(w, VIEW("\";proto=https\r\nX-Request-Id: "));
+			h1_put_sure(w, VIEW("\";proto=https\r\nX-Request-Id: "));
 		else
-			h1_put(w, VIEW("\";proto=http\r\nX-Request-Id: "));
+			h1_put_sure(w, VIEW("\";proto=http\r\nX-Request-Id: "));
 	} else if (tls) {
-		h1_put(w, VIEW(";proto=https\r\nX-Request-Id: "));
+		h1_put_sure(w, VIEW(";proto=https\r\nX-Request-Id: "));
 	} else {
-		h1_put(w, VIEW(";proto=http\r\nX-Request-Id: "));
+		h1_put_sure(w, VIEW(";proto=http\r\nX-Request-Id: "));
 	}
-	h1_put(w, ex->request_id);
-	h1_put(w, VIEW("\r\n"));
+	h1_put_sure(w, ex->request_id);
+	h1_put_sure(w, VIEW("\r\n"));
 }
 
 /* RFC 9440 §2.2. */
@@ -391,7 +409,7 @@ __attribute__((noinline)) static void put_client_cert(struct h1_writer *w, const
 
 /*
  * What this hop says of itself and of the client. It is written for every request, so literals are joined where they meet,
- * and the writer is worked on in a copy that the compiler can keep in registers.
+ * room is asked for once, and the writer is worked on in a copy that the compiler can keep in registers.
  */
 static void put_identity(struct h1_writer *to, const struct exchange *ex)
 {
@@ -399,21 +417,23 @@ static void put_identity(struct h1_writer *to, const struct exchange *ex)
 	bool tls = ex->client->h1.conn.tls != NULL;
 	struct h1_writer w = *to;
 
-	h1_put(&w, via_line(ex->down, m));
+	if (!h1_has_room(to, identity_bytes(ex)))
+		return;
+	h1_put_sure(&w, via_line(ex->down, m));
 	if (message_find(m, FIELD_X_FORWARDED_PROTO) == NULL) {
 		if (tls)
-			h1_put(&w, VIEW("X-Forwarded-Proto: https\r\n"));
+			h1_put_sure(&w, VIEW("X-Forwarded-Proto: https\r\n"));
 		else
-			h1_put(&w, VIEW("X-Forwarded-Proto: http\r\n"));
+			h1_put_sure(&w, VIEW("X-Forwarded-Proto: http\r\n"));
 	}
 	if (ex->target.authority.n > 0 && message_find(m, FIELD_X_FORWARDED_HOST) == NULL) {
-		h1_put(&w, VIEW("X-Forwarded-Host: "));
-		h1_put(&w, ex->target.authority);
-		h1_put(&w, VIEW("\r\n"));
+		h1_put_sure(&w, VIEW("X-Forwarded-Host: "));
+		h1_put_sure(&w, ex->target.authority);
+		h1_put_sure(&w, VIEW("\r\n"));
 	}
 	put_forwarded_for(&w, ex);
 	put_forwarded(&w, ex, tls);
-	*to = w;
+	to->p = w.p;
 	if (tls)
 		put_client_cert(to, ex);
 }

@@ -6,6 +6,8 @@
 #ifndef WEIR_HTTP_H1_H
 #define WEIR_HTTP_H1_H
 
+#include <assert.h>
+
 #include "base/cause.h"
 #include "http/message.h"
 
@@ -111,6 +113,22 @@ __attribute__((always_inline)) static inline void h1_put(struct h1_writer *w, st
 	if (bytes.n > 0)
 		memcpy(w->p, bytes.p, bytes.n);
 	w->p += bytes.n;
+}
+
+/* The same after h1_has_room has said that it fits, together with what else is put on its word. */
+__attribute__((always_inline)) static inline void h1_put_sure(struct h1_writer *w, struct view bytes)
+{
+	assert(bytes.n <= (size_t)(w->end - w->p));
+	if (bytes.n > 0)
+		memcpy(w->p, bytes.p, bytes.n);
+	w->p += bytes.n;
+}
+
+/* False, and `full`: so many bytes do not fit. */
+static inline bool h1_has_room(struct h1_writer *w, size_t n)
+{
+	w->full |= n > (size_t)(w->end - w->p);
+	return !w->full;
 }
 
 void h1_put_u64(struct h1_writer *w, uint64_t n);

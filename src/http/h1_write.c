@@ -22,14 +22,24 @@ void h1_put_u64(struct h1_writer *w, uint64_t n)
 
 void h1_put_request_line(struct h1_writer *w, struct view method, struct view target)
 {
-	h1_put(w, method);
-	h1_put(w, VIEW(" "));
-	h1_put(w, target);
-	h1_put(w, VIEW(" HTTP/1.1\r\n"));
+	struct h1_writer to = *w;
+
+	if (!h1_has_room(w, method.n + target.n + VIEW("  HTTP/1.1\r\n").n))
+		return;
+	h1_put_sure(&to, method);
+	h1_put_sure(&to, VIEW(" "));
+	h1_put_sure(&to, target);
+	h1_put_sure(&to, VIEW(" HTTP/1.1\r\n"));
+	w->p = to.p;
 }
 
 void h1_put_status_line(struct h1_writer *w, unsigned status, struct view reason)
 {
+	/* Most of them. */
+	if (status == 200 && reason.n == 2 && memcmp(reason.p, "OK", 2) == 0) {
+		h1_put(w, VIEW("HTTP/1.1 200 OK\r\n"));
+		return;
+	}
 	const char *standard = reason.n > 0 ? NULL : h1_reason(status);
 	/* The second space stays when there is no phrase: RFC 9112 §4. */
 	char start[] = "HTTP/1.1 000 ";
@@ -44,23 +54,15 @@ void h1_put_status_line(struct h1_writer *w, unsigned status, struct view reason
 
 void h1_put_field(struct h1_writer *w, struct view name, struct view value)
 {
-	size_t n = name.n + value.n + 4;
-	char *p = w->p;
+	struct h1_writer to = *w;
 
-	if (n > (size_t)(w->end - p)) {
-		w->full = true;
+	if (!h1_has_room(w, name.n + value.n + VIEW(": \r\n").n))
 		return;
-	}
-	memcpy(p, name.p, name.n);
-	p += name.n;
-	*p++ = ':';
-	*p++ = ' ';
-	if (value.n > 0)
-		memcpy(p, value.p, value.n);
-	p += value.n;
-	*p++ = '\r';
-	*p++ = '\n';
-	w->p = p;
+	h1_put_sure(&to, name);
+	h1_put_sure(&to, VIEW(": "));
+	h1_put_sure(&to, value);
+	h1_put_sure(&to, VIEW("\r\n"));
+	w->p = to.p;
 }
 
 void h1_put_length(struct h1_writer *w, uint64_t n)

@@ -76,14 +76,13 @@ static const char *why_none(const struct endpoint_group *group)
 	return group->count == 0 ? "no address is known of the upstream's host names" : "every endpoint fails its health checks";
 }
 
-/* The cause in the words of the table. */
+/* Why nothing was delivered, in the words of the table. */
 static enum cause outcome_cause(struct upstream_lease *lease, enum weir_pool_outcome outcome)
 {
 	struct weir_pool_stats stats;
 
 	lease->why = NULL;
 	switch (outcome) {
-	case WEIR_POOL_DELIVERED: return CAUSE_NONE;
 	case WEIR_POOL_REJECTED:
 		/* While the endpoint cannot be reached that is why so many wait, or why nobody may. */
 		if (lease->waiter.reason != 0)
@@ -101,6 +100,7 @@ static enum cause outcome_cause(struct upstream_lease *lease, enum weir_pool_out
 		/* Where nothing was ever established, the wait was for connecting. */
 		weir_pool_stats(lease->endpoint->pool, &stats);
 		return stats.connecting > 0 && stats.opened == 0 ? CAUSE_CONNECT_TIMEOUT : CAUSE_POOL_ACQUIRE_TIMEOUT;
+	case WEIR_POOL_DELIVERED:
 	case WEIR_POOL_CANCELLED:
 	case WEIR_POOL_PENDING: break;
 	}
@@ -257,14 +257,15 @@ static void on_outcome(struct weir_pool_waiter *waiter, enum weir_pool_outcome o
 	if (outcome == WEIR_POOL_PENDING)
 		return;
 
+	if (outcome == WEIR_POOL_DELIVERED) {
+		lease_hold(lease, now_us);
+		lease->on_outcome(lease, CAUSE_NONE);
+		return;
+	}
 	enum cause cause = outcome_cause(lease, outcome);
 
-	if (cause == CAUSE_NONE) {
-		lease_hold(lease, now_us);
-	} else {
-		lease->queue_us += now_us - lease->asked_us;
-		lease_end(lease);
-	}
+	lease->queue_us += now_us - lease->asked_us;
+	lease_end(lease);
 	lease->on_outcome(lease, cause);
 }
 
@@ -276,13 +277,13 @@ static enum upstream_answer lease_answer(struct upstream_lease *lease, enum weir
 		lease->stage = LEASE_WAITING;
 		return UPSTREAM_PENDING;
 	}
-	*cause = outcome_cause(lease, outcome);
-	if (*cause != CAUSE_NONE) {
-		lease_end(lease);
-		return UPSTREAM_FAILED;
+	if (outcome == WEIR_POOL_DELIVERED) {
+		lease_hold(lease, now_us);
+		return UPSTREAM_ACQUIRED;
 	}
-	lease_hold(lease, now_us);
-	return UPSTREAM_ACQUIRED;
+	*cause = outcome_cause(lease, outcome);
+	lease_end(lease);
+	return UPSTREAM_FAILED;
 }
 
 enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config_upstream *upstream,
