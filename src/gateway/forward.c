@@ -525,6 +525,14 @@ static void put_end_to_end(struct h1_writer *w, struct worker *worker, struct me
 		h1_put(w, worker_date_line(worker));
 }
 
+/* HTTP/2 ends an answer with its head and need not say that there is no content. HTTP/1.1 would wait for the close. */
+static bool lacks_length(const struct exchange *ex, const struct message *response)
+{
+	bool never_has_any = ex->request.method == METHOD_HEAD || response->status == 204 || response->status == 304;
+
+	return response->framing == FRAMING_NONE && !response->has_length && !never_has_any && !stream_is_h2(ex->down);
+}
+
 bool forward_response(struct exchange *ex, struct message *response)
 {
 	struct stream *to = ex->down;
@@ -538,6 +546,8 @@ bool forward_response(struct exchange *ex, struct message *response)
 	put_end_to_end(&w, ex->worker, response);
 	if (framing == FRAMING_CHUNKED)
 		h1_put(&w, VIEW("Transfer-Encoding: chunked\r\n"));
+	if (stream_is_h2(ex->lease.stream) && lacks_length(ex, response))
+		h1_put_length(&w, 0);
 	put_connection(&w, ex);
 	h1_put(&w, via_and_id(ex->lease.stream, response));
 	h1_put(&w, ex->request_id);

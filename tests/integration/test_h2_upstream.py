@@ -264,6 +264,19 @@ def test_head_goes_out_before_the_content_has_come(speaking, origin):
     assert client.take(2) == b"ok"
 
 
+def test_answer_that_is_only_a_head(speaking, origin):
+    """To a client of HTTP/1.1 it has to be said that there is no content, or it waits for some."""
+    client = speaking.connect()
+    peer = None
+    for method, status, length in (("GET", "200", "0"), ("GET", "304", None), ("DELETE", "204", None), ("HEAD", "200", None)):
+        client.send(get().replace(b"GET", method.encode()))
+        peer = peer or Peer(origin.accept())
+        stream, _ = peer.request()
+        peer.head(stream, status=status, end=True)
+        answer = client.read_response(method)
+        assert (answer.status, answer.body, answer.get("Content-Length")) == (int(status), b"", length)
+
+
 def test_expect_continue(speaking, origin):
     client = speaking.connect().send(post(b"", fields=["Expect: 100-continue"]).replace(b"Length: 0", b"Length: 4"))
     peer = Peer(origin.accept())
