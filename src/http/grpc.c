@@ -1,0 +1,157 @@
+/* See grpc.h. */
+#include "http/grpc.h"
+
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/units.h"
+
+/* --- statuses ------------------------------------------------------------------------------------------------------- */
+
+const char *grpc_status_word(enum grpc_status status)
+{
+#define WORD(word) #word,
+	static const char *const words[] = {GRPC_STATUSES(WORD) "none"};
+#undef WORD
+
+	CHECK(status <= GRPC_STATUS_COUNT);
+	return words[status];
+}
+
+enum grpc_status grpc_status_parse(struct view value)
+{
+	uint64_t n;
+
+	return view_parse_u64(value, &n) && n < GRPC_STATUS_COUNT ? (enum grpc_status)n : GRPC_UNKNOWN;
+}
+
+/*
+ * UNAVAILABLE is what a client may try again: the call has found no service, or has lost it. DEADLINE_EXCEEDED: somebody took
+ * too long who had it. RESOURCE_EXHAUSTED: the call is too large, or one too many of this client's.
+ */
+enum grpc_status grpc_status_of_cause(enum cause cause)
+{
+	static const uint8_t statuses[CAUSE_COUNT] = {
+		[CAUSE_NONE] = GRPC_OK,
+		[CAUSE_BAD_REQUEST] = GRPC_INTERNAL,
+		[CAUSE_URI_TOO_LONG] = GRPC_RESOURCE_EXHAUSTED,
+		[CAUSE_HEADERS_TOO_LARGE] = GRPC_RESOURCE_EXHAUSTED,
+		[CAUSE_BODY_TOO_LARGE] = GRPC_RESOURCE_EXHAUSTED,
+		[CAUSE_CLIENT_TIMEOUT] = GRPC_DEADLINE_EXCEEDED,
+		[CAUSE_CLIENT_GONE] = GRPC_CANCELLED,
+		[CAUSE_MISDIRECTED_REQUEST] = GRPC_PERMISSION_DENIED,
+		[CAUSE_NO_ROUTE] = GRPC_UNIMPLEMENTED,
+		[CAUSE_METHOD_NOT_ALLOWED] = GRPC_UNIMPLEMENTED,
+		[CAUSE_UNAUTHORIZED] = GRPC_UNAUTHENTICATED,
+		[CAUSE_FORBIDDEN] = GRPC_PERMISSION_DENIED,
+		[CAUSE_RATE_LIMITED] = GRPC_RESOURCE_EXHAUSTED,
+		[CAUSE_CLIENT_CONNECTIONS_LIMITED] = GRPC_UNAVAILABLE,
+		[CAUSE_CONCURRENCY_LIMITED] = GRPC_UNAVAILABLE,
+		[CAUSE_POOL_QUEUE_FULL] = GRPC_UNAVAILABLE,
+		[CAUSE_POOL_ACQUIRE_TIMEOUT] = GRPC_UNAVAILABLE,
+		[CAUSE_BREAKER_OPEN] = GRPC_UNAVAILABLE,
+		[CAUSE_NO_HEALTHY_ENDPOINT] = GRPC_UNAVAILABLE,
+		[CAUSE_CONNECT_REFUSED] = GRPC_UNAVAILABLE,
+		[CAUSE_CONNECT_TIMEOUT] = GRPC_UNAVAILABLE,
+		[CAUSE_TLS_FAILED] = GRPC_UNAVAILABLE,
+		[CAUSE_UPSTREAM_RESET] = GRPC_UNAVAILABLE,
+		[CAUSE_UPSTREAM_BAD_RESPONSE] = GRPC_INTERNAL,
+		[CAUSE_FIRST_BYTE_TIMEOUT] = GRPC_DEADLINE_EXCEEDED,
+		[CAUSE_UPSTREAM_IDLE_TIMEOUT] = GRPC_DEADLINE_EXCEEDED,
+		[CAUSE_REQUEST_DEADLINE] = GRPC_DEADLINE_EXCEEDED,
+		[CAUSE_FILES_EXHAUSTED] = GRPC_UNAVAILABLE,
+		[CAUSE_MEMORY_EXHAUSTED] = GRPC_UNAVAILABLE,
+		[CAUSE_DRAINING] = GRPC_UNAVAILABLE,
+		[CAUSE_FILTER_FAILED] = GRPC_INTERNAL,
+		[CAUSE_INTERNAL] = GRPC_INTERNAL,
+	};
+
+	CHECK(cause < CAUSE_COUNT);
+	/* A cause that was forgotten here is not told as a success. */
+	return statuses[cause] == GRPC_OK && cause != CAUSE_NONE ? GRPC_INTERNAL : (enum grpc_status)statuses[cause];
+}
+
+/* --- kinds of content ----------------------------------------------------------------------------------------------- */
+
+struct view grpc_kind_name(enum grpc_kind kind)
+{
+	switch (kind) {
+	case GRPC_NOT: break;
+	case GRPC_PLAIN: return VIEW("application/grpc");
+	case GRPC_WEB: return VIEW("application/grpc-web");
+	case GRPC_WEB_TEXT: return VIEW("application/grpc-web-text");
+	}
+	return VIEW("");
+}
+
+static bool is_kind(struct view content_type, enum grpc_kind kind, struct view *rest)
+{
+	struct view name = grpc_kind_name(kind);
+
+	if (content_type.n < name.n || !view_eq_nocase(view_of(content_type.p, name.n), name))
+		return false;
+	*rest = view_from(content_type, name.n);
+	return rest->n == 0 || rest->p[0] == '+' || rest->p[0] == ';' || is_blank(rest->p[0]);
+}
+
+enum grpc_kind grpc_kind_of(struct view content_type, struct view *rest)
+{
+	for (enum grpc_kind kind = GRPC_PLAIN; kind <= GRPC_WEB_TEXT; kind++)
+		if (is_kind(content_type, kind, rest))
+			return kind;
+	return GRPC_NOT;
+}
+
+/* --- timeouts ------------------------------------------------------------------------------------------------------- */
+
+enum { TIMEOUT_DIGITS_MAX = 8 };
+
+bool grpc_timeout_parse(struct view value, uint64_t *us)
+{
+	uint64_t n;
+
+	if (value.n < 2 || value.n > TIMEOUT_DIGITS_MAX + 1 || !view_parse_u64(view_of(value.p, value.n - 1), &n))
+		return false;
+	switch (value.p[value.n - 1]) {
+	case 'H': *us = n * 3600 * US_PER_S; return true;
+	case 'M': *us = n * 60 * US_PER_S; return true;
+	case 'S': *us = n * US_PER_S; return true;
+	case 'm': *us = n * US_PER_MS; return true;
+	case 'u': *us = n; return true;
+	case 'n': *us = (n + 999) / 1000; return true;
+	default: return false;
+	}
+}
+
+struct view grpc_timeout_format(char text[GRPC_TIMEOUT_TEXT_MAX], uint64_t us)
+{
+	uint64_t ms = us / US_PER_MS;
+	int n;
+
+	if (ms <= 99999999)
+		n = snprintf(text, GRPC_TIMEOUT_TEXT_MAX, "%um", (unsigned)ms);
+	else
+		n = snprintf(text, GRPC_TIMEOUT_TEXT_MAX, "%uS", (unsigned)(us / US_PER_S));
+	CHECK(n > 0 && n < GRPC_TIMEOUT_TEXT_MAX);
+	return view_of(text, (size_t)n);
+}
+
+/* --- messages ------------------------------------------------------------------------------------------------------- */
+
+size_t grpc_message_encode(struct view message, char *to)
+{
+	char *at = to;
+
+	for (size_t i = 0; i < message.n; i++) {
+		unsigned char c = (unsigned char)message.p[i];
+
+		if (c >= ' ' && c <= '~' && c != '%') {
+			*at++ = (char)c;
+			continue;
+		}
+		*at++ = '%';
+		*at++ = "0123456789ABCDEF"[c >> 4];
+		*at++ = "0123456789ABCDEF"[c & 15];
+	}
+	return (size_t)(at - to);
+}
