@@ -157,8 +157,6 @@ static const struct key https_redirect_keys[] = {
 
 static const struct section https_redirect_section = {KEYS(https_redirect_keys)};
 
-static const struct word truth_words[] = {{"false", false}, {"true", true}, {0}};
-
 #define YEAR_US (365 * 24 * HOUR_US)
 
 static const struct key hsts_keys[] = {

@@ -220,6 +220,12 @@ struct config_upstream_limits {
 	uint32_t header_count;     /* 1..CONFIG_HEADER_COUNT_MAX, default 200 */
 };
 
+/* `upstreams[].retry` */
+struct config_retry {
+	uint32_t attempts;         /* how often a call of gRPC is sent again at most; 1..3, default 1; 0 without `on` */
+	uint32_t on;               /* for which statuses: 1 << enum grpc_status (http/grpc.h) */
+};
+
 struct config_upstream {
 	struct view name;
 	uint32_t index;
@@ -233,6 +239,7 @@ struct config_upstream {
 	struct config_upstream_timeouts timeouts;
 	struct config_upstream_limits limits;
 	struct config_health health;
+	struct config_retry retry;
 	struct config_upstream_tls tls;
 };
 
@@ -300,6 +307,8 @@ struct config_route {
 	struct config_rewrite rewrite;
 	struct config_filter *filters;
 	size_t filter_count;
+
+	bool grpc_web;             /* gRPC-Web becomes gRPC; then with an upstream that speaks h2. false (default) | true */
 
 	enum config_action action;
 	const struct config_upstream *upstream;        /* ACTION_UPSTREAM */

@@ -90,6 +90,9 @@ struct section {
 /* Fills `out` (zeroed memory) with defaults, then with what the mapping says. */
 void section_read(struct load *l, const struct section *section, const struct node *map, void *out);
 
+/* A value of KEY_CHOICE; also for items of a list, with a key of their own. */
+void choice_read(struct load *l, const struct key *key, const struct node *node, char *out);
+
 /* "a duration from 1ms to 24h, in us, ms, s, m, h or d (default 10s)". Also the reference's wording, see the tests. */
 const char *key_allowed(const struct key *key, char *text, size_t bytes);
 #define ALLOWED_TEXT_MAX 512
@@ -108,6 +111,9 @@ bool is_on(const struct node *map, struct view key);
 
 /* `name`: 1 to 64 of letters, digits, '_', '-', '.'. */
 void name_read(struct load *l, const struct node *node, struct view *out);
+
+/* `false` or `true`. */
+extern const struct word truth_words[];
 
 /* "host:port" with a numeric host or localhost, "[v6]:port", "unix:/path". */
 void address_read(struct load *l, const struct node *node, struct view *text, struct address *address);

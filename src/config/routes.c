@@ -378,6 +378,20 @@ static void rest_check(struct load *l, const struct node *at, const struct confi
 		complain(l, at, "found '*', but `match.path` is exact; let that end in /*, or write the path out here");
 }
 
+/* What gRPC-Web becomes is spoken over HTTP/2 only. */
+static void grpc_web_check(struct load *l, const struct node *map, const struct config_route *route)
+{
+	const struct node *node = node_find(map, VIEW("grpc_web"));
+
+	if (!route->grpc_web || (route->upstream != NULL && route->upstream->protocol == CONFIG_PROTOCOL_H2))
+		return;
+	if (route->upstream != NULL)
+		complain_key(l, node, "it becomes gRPC, which needs an upstream with `protocol: h2`; write that there, or take "
+			"this out");
+	else if (node_find(map, VIEW("upstream")) == NULL)
+		complain_key(l, node, "it becomes gRPC for an upstream, and this route has none; take it out");
+}
+
 static void route_check(struct load *l, const struct node *map, void *out)
 {
 	struct config_route *route = out;
@@ -386,6 +400,7 @@ static void route_check(struct load *l, const struct node *map, void *out)
 
 	route->index = map->index;
 	action_check(l, map, route);
+	grpc_web_check(l, map, route);
 	if (rewrite != NULL)
 		rest_check(l, node_find(rewrite, VIEW("path")), route, route->rewrite.path_keeps_rest);
 	if (redirect != NULL)
@@ -399,6 +414,7 @@ static const struct key route_keys[] = {
 	{"filters", KEY_LIST, ITEMS(struct config_route, filters, filter_count), .min = 1, .max = 32,
 		.section = &filter_section, .hint = "each is a mapping with one key, the kind of the filter"},
 	{"upstream", KEY_OWN, .read = upstream_read},
+	{"grpc_web", KEY_CHOICE, FIELD(struct config_route, grpc_web), .words = truth_words, .preset = false},
 	{"respond", KEY_SECTION, .section = &respond_section},
 	{"redirect", KEY_SECTION, .section = &redirect_section},
 	{"split", KEY_LATER},

@@ -72,7 +72,7 @@ static void allowed_number(const struct key *key, struct words *w)
 
 static void allowed_choice(const struct key *key, struct words *w)
 {
-	const char *preset = "";
+	const char *preset = NULL;
 
 	for (const struct word *word = key->words; word->word != NULL; word++) {
 		if (word->later)
@@ -81,7 +81,8 @@ static void allowed_choice(const struct key *key, struct words *w)
 		if (word->value == key->preset)
 			preset = word->word;
 	}
-	if (!key->required)
+	/* An item of a list has none. */
+	if (preset != NULL && !key->required)
 		words_add(w, " (default %s)", preset);
 }
 
@@ -166,7 +167,7 @@ static void number_read(struct load *l, const struct key *key, const struct node
 		complain_value(l, node, key, number_fault(status));
 }
 
-static void choice_read(struct load *l, const struct key *key, const struct node *node, char *out)
+void choice_read(struct load *l, const struct key *key, const struct node *node, char *out)
 {
 	struct view text = node->kind == NODE_TEXT ? node->text : VIEW("");
 	struct nearest near;

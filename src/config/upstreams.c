@@ -3,6 +3,7 @@
  */
 #include "base/units.h"
 #include "config/read.h"
+#include "http/grpc.h"
 
 #define HOUR_US (3600 * US_PER_S)
 
@@ -133,6 +134,46 @@ static const struct key limits_keys[] = {
 
 static const struct section limits_section = {KEYS(limits_keys)};
 
+/* --- retry ------------------------------------------------------------------------------------------------------ */
+
+static const struct word retry_words[] = {{"grpc_cancelled", GRPC_CANCELLED},
+	{"grpc_deadline_exceeded", GRPC_DEADLINE_EXCEEDED}, {"grpc_resource_exhausted", GRPC_RESOURCE_EXHAUSTED},
+	{"grpc_internal", GRPC_INTERNAL}, {"grpc_unavailable", GRPC_UNAVAILABLE}, {"connect_failed", .later = true},
+	{"stale_connection", .later = true}, {0}};
+
+/* One item of `on`: choice_read with a place of its own. */
+static void retry_word_read(struct load *l, const struct node *node, struct config_retry *retry)
+{
+	uint32_t value = GRPC_STATUS_COUNT;
+	const struct key key = {.name = "on", .kind = KEY_CHOICE, .width = sizeof(value), .words = retry_words,
+		.preset = GRPC_STATUS_COUNT};
+
+	choice_read(l, &key, node, (char *)&value);
+	if (value < GRPC_STATUS_COUNT)
+		retry->on |= 1u << value;
+}
+
+static void retry_on_read(struct load *l, const struct node *list, void *out)
+{
+	struct quoted q;
+
+	if (list->kind != NODE_LIST || list->count == 0) {
+		complain(l, list, "found %s; allowed: a list of statuses of gRPC, such as [grpc_unavailable]",
+			node_describe(&q, list));
+		return;
+	}
+	node_each(list, child)
+		retry_word_read(l, child, out);
+}
+
+static const struct key retry_keys[] = {
+	{"attempts", KEY_NUMBER, FIELD(struct config_retry, attempts), .min = 1, .max = 3, .preset = 1},
+	{"on", KEY_OWN, .required = true, .read = retry_on_read, .hint = "such as [grpc_unavailable]"},
+	{"budget", KEY_LATER},
+};
+
+static const struct section retry_section = {KEYS(retry_keys)};
+
 static void upstream_name_read(struct load *l, const struct node *node, void *out)
 {
 	name_read(l, node, &((struct config_upstream *)out)->name);
@@ -204,6 +245,8 @@ static void upstream_check(struct load *l, const struct node *map, void *out)
 	const struct node *endpoints = node_find(map, VIEW("endpoints"));
 
 	upstream->index = map->index;
+	if (upstream->retry.on == 0)
+		upstream->retry.attempts = 0;
 	if (upstream->endpoint_count > 0)
 		endpoints_check(l, endpoints, upstream);
 	upstream_tls_check(l, map, upstream);
@@ -230,7 +273,7 @@ static const struct key upstream_keys[] = {
 	{"timeouts", KEY_SECTION, FIELD(struct config_upstream, timeouts), .section = &timeouts_section},
 	{"limits", KEY_SECTION, FIELD(struct config_upstream, limits), .section = &limits_section},
 	{"concurrency", KEY_LATER},
-	{"retry", KEY_LATER},
+	{"retry", KEY_SECTION, FIELD(struct config_upstream, retry), .section = &retry_section},
 	{"health", KEY_SECTION, .section = &health_section},
 	{"tls", KEY_SWITCH, FIELD(struct config_upstream, tls.enabled), .section = &upstream_tls_section, .preset = false},
 };

@@ -8,6 +8,8 @@
 
 #define NAME_BYTES_MAX 64
 
+const struct word truth_words[] = {{"false", false}, {"true", true}, {0}};
+
 struct view text_read(struct load *l, const struct node *node, const char *allowed)
 {
 	struct quoted q;

@@ -88,6 +88,15 @@ static void put_classes(struct exposition *x, const struct metric *metric, const
 	}
 }
 
+static void put_grpc_statuses(struct exposition *x, const struct metric *metric, const struct totals *totals)
+{
+	for (enum grpc_status status = 0; status <= GRPC_STATUS_COUNT; status++) {
+		const struct label label = {"code", view_str(grpc_status_word(status))};
+
+		exposition_sample(x, metric->name, &label, 1, totals->sum->worker.grpc_responses[status]);
+	}
+}
+
 /* --- by endpoint -------------------------------------------------------------------------------------------------- */
 
 /* What is told of an endpoint, and its labels; a third may follow. */
@@ -323,6 +332,9 @@ static const struct metric metrics[] = {
 	{"weir_responses_total", METRIC_COUNTER,
 		"Requests ended, by the class of the final status sent to the client; none: nothing was sent.",
 		put_classes},
+	{"weir_grpc_responses_total", METRIC_COUNTER,
+		"Calls of gRPC ended, by the status that the client was told; none: it was told none.", put_grpc_statuses},
+	WORKER_COUNTER("weir_grpc_retries_total", grpc_retries, "Times that a call of gRPC was sent again for its status."),
 	WORKER_COUNTER("weir_bytes_in_total", bytes_in, "Request content received, in bytes, of requests that ended."),
 	WORKER_COUNTER("weir_bytes_out_total", bytes_out, "Response content sent, in bytes, of requests that ended."),
 	WORKER_COUNTER("weir_exchange_double_finish_total", exchange_double_finish,

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "gateway/exchange.h"
+#include "gateway/grpc.h"
 
 enum { BODY_ROOM = 1024 };
 
@@ -106,6 +107,25 @@ static bool answer_error(struct exchange *ex, enum cause cause, const char *why,
 	return true;
 }
 
+/* The same to a client of gRPC, all of it in the head. */
+static bool answer_grpc_error(struct exchange *ex, enum cause cause, const char *why, bool keep_alive)
+{
+	struct stream *to = ex->down;
+	struct h1_writer w = stream_begin_head(to, H1_SCRATCH_OUT_BYTES / 2);
+
+	ex->status = 200;
+	put_start(&w, ex->worker, ex->status);
+	put_connection(&w, ex, keep_alive);
+	grpc_put_failure(&w, ex, cause, why);
+	if (!stream_is_h2(to))
+		h1_put_length(&w, 0);
+	put_proxy_status(&w, cause_info(cause));
+	if (ex->client->listener->config->hsts.enabled)
+		https_put_hsts(&w, ex, NULL);
+	h1_put_field(&w, VIEW("X-Request-Id"), ex->request_id);
+	return stream_end_head(to, &w, FRAMING_NONE);
+}
+
 bool answer_prepare(struct exchange *ex, enum cause *cause, const char **why)
 {
 	struct answer *a = &ex->answer;
@@ -154,8 +174,14 @@ static bool answer_route(struct exchange *ex, bool keep_alive)
 
 bool answer_write(struct exchange *ex, enum cause cause, const char *why, bool keep_alive)
 {
-	bool fits = cause != CAUSE_NONE ? answer_error(ex, cause, why, keep_alive) : answer_route(ex, keep_alive);
+	bool fits;
 
+	if (cause == CAUSE_NONE)
+		fits = answer_route(ex, keep_alive);
+	else if (ex->grpc != NULL)
+		fits = answer_grpc_error(ex, cause, why, keep_alive);
+	else
+		fits = answer_error(ex, cause, why, keep_alive);
 	if (fits)
 		stream_put_end(ex->down, NULL);
 	return fits;

@@ -36,6 +36,7 @@
 
 #include "base/check.h"
 #include "base/planted.h"
+#include "gateway/grpc.h"
 
 enum { ARENA_EXTRA_BYTES = 64 * 1024 };  /* beyond the head: added fields, targets, filter state */
 
@@ -220,11 +221,32 @@ void exchange_lease_again(struct exchange *ex, enum upstream_retry_reason reason
 	lease_answered(ex, answer, cause);
 }
 
+/* The state is LEASING. */
+static void lease_ask(struct exchange *ex)
+{
+	enum cause cause = CAUSE_NONE;
+	enum upstream_answer answer;
+
+	answer = upstream_acquire(
+		ex->worker->upstreams, ex->route->upstream, &ex->lease, ex->request_deadline_us, &cause);
+	lease_answered(ex, answer, cause);
+}
+
+void exchange_lease_anew(struct exchange *ex)
+{
+	struct stream *up = ex->lease.stream;
+
+	upstream_give_back(&ex->lease, ex->sent_us != 0 && ex->keep_upstream && stream_body_done(up));
+	exchange_enter(ex, EXCHANGE_LEASING);
+	if (exchange_client_left(ex))
+		exchange_finish(ex, CAUSE_CLIENT_GONE, NULL);
+	else
+		lease_ask(ex);
+}
+
 static void exchange_lease(struct exchange *ex)
 {
 	const struct config_upstream *upstream = ex->route->upstream;
-	enum cause cause = CAUSE_NONE;
-	enum upstream_answer answer;
 
 	/* The end may have come together with the head: then no event will tell of it. */
 	if (exchange_client_left(ex)) {
@@ -236,9 +258,12 @@ static void exchange_lease(struct exchange *ex)
 	ex->lease.on_overdue = exchange_overdue;
 	if (upstream->timeouts.request_us != 0)
 		ex->request_deadline_us = deadline_after(ex->head_us, upstream->timeouts.request_us);
+	if (ex->grpc != NULL && !grpc_bound(ex)) {
+		exchange_finish(ex, CAUSE_MEMORY_EXHAUSTED, NULL);
+		return;
+	}
 	exchange_enter(ex, EXCHANGE_LEASING);
-	answer = upstream_acquire(ex->worker->upstreams, upstream, &ex->lease, ex->request_deadline_us, &cause);
-	lease_answered(ex, answer, cause);
+	lease_ask(ex);
 }
 
 /* What the route does, once all its filters have passed. */
@@ -410,6 +435,11 @@ void exchange_start(struct client *client, struct stream *down, const struct mes
 		return;
 	}
 	why = target_read(&ex->target, &ex->request, &ex->arena);
+	if (ex->request.field_ids & FIELD_BIT(FIELD_CONTENT_TYPE)) {
+		const char *why_not = grpc_begin(ex);
+
+		why = why != NULL ? why : why_not;
+	}
 	if (why == NULL)
 		why = forward_prepare(ex);
 	if (why == target_why_memory)
@@ -508,6 +538,8 @@ static void count(struct exchange *ex, enum exchange_state reached, enum cause c
 	s->responses_by_class[ex->status >= 100 && ex->status < 600 && cause != CAUSE_CLIENT_GONE ? ex->status / 100 : 0]++;
 	s->bytes_in += ex->bytes_in;
 	s->bytes_out += ex->bytes_out;
+	if (ex->grpc != NULL)
+		s->grpc_responses[ex->grpc->status]++;
 	if (reached == EXCHANGE_TUNNELLING)
 		s->tunnels_open--;
 }

@@ -40,6 +40,9 @@ bool exchange_keeps_client(const struct exchange *ex);
 /* The lease has turned out to be dead: asks for another, on which the request is sent again (replay.c says when). */
 void exchange_lease_again(struct exchange *ex, enum upstream_retry_reason reason);
 
+/* It is given back, answered, and the request is to be sent again on another one, or on the same. It may end. */
+void exchange_lease_anew(struct exchange *ex);
+
 /* --- sending a request again (replay.c) ------------------------------------------------------------------------------ */
 
 /* The head is gathered and content will follow: from here on it is seen to that it could be sent again. */

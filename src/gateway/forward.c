@@ -13,6 +13,7 @@
 #include <arpa/inet.h>
 
 #include "gateway/exchange.h"
+#include "gateway/grpc.h"
 
 #define HEAD_ROOM (H1_SCRATCH_OUT_BYTES / 2)
 
@@ -488,6 +489,9 @@ bool forward_request(struct exchange *ex)
 	h1_put_fields(&w, m);
 	if (m->framing == FRAMING_CHUNKED)
 		h1_put(&w, VIEW("Transfer-Encoding: chunked\r\n"));
+	/* It is of this hop, and true of it: trailers are passed on. A gRPC service may refuse whoever does not say so. */
+	if (ex->grpc != NULL && stream_is_h2(to))
+		h1_put(&w, VIEW("TE: trailers\r\n"));
 	if (m->has_upgrade) {
 		put_upgrade(&w, m);
 		if (stream_is_h2(ex->down) && !stream_is_h2(to))

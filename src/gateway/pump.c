@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "base/planted.h"
 #include "gateway/exchange.h"
+#include "gateway/grpc.h"
 
 enum {
 	INFORMATIONAL_MAX = 16,  /* 1xx heads before the final one */
@@ -66,15 +67,22 @@ static bool had_its_turn(struct exchange *ex, unsigned fills)
 
 /* --- the request's way ---------------------------------------------------------------------------------------------- */
 
-/* The last byte of the request was handed over. */
-static void request_complete(struct exchange *ex, const struct message *trailers)
+static const char why_no_base64[] = "the content is not base64";
+
+/* The last byte of the request was handed over. False: ended. */
+static bool request_complete(struct exchange *ex, const struct message *trailers)
 {
+	if (grpc_translates_request(ex) && !grpc_is_whole(ex)) {
+		exchange_finish(ex, CAUSE_BAD_REQUEST, why_no_base64);
+		return false;
+	}
 	stream_put_end(upstream_side(ex), trailers);
 	if (trailers != NULL && trailers->field_count > 0 && replay_is_unsettled(ex))
 		replay_keep_trailers(ex, trailers);
 	ex->sent_us = io_now_us(ex->worker->io);
 	if (ex->state == EXCHANGE_EXPECTING || ex->state == EXCHANGE_REQUESTING)
 		exchange_enter(ex, EXCHANGE_WAITING);
+	return true;
 }
 
 /* False: ended. */
@@ -90,6 +98,12 @@ static bool request_content(struct exchange *ex, struct view data)
 	if (ex->state == EXCHANGE_EXPECTING)
 		exchange_enter(ex, EXCHANGE_REQUESTING);
 	bytes_moved(ex);
+	if (grpc_translates_request(ex)) {
+		if (grpc_take(ex, data))
+			return true;
+		exchange_finish(ex, CAUSE_BAD_REQUEST, why_no_base64);
+		return false;
+	}
 	stream_pass(client_side(ex), upstream_side(ex), data);
 	if (replay_is_unsettled(ex))
 		replay_keep(ex, data);
@@ -130,8 +144,7 @@ static int request_trailers(struct exchange *ex)
 		exchange_finish(ex, result.cause, result.why);
 		return -1;
 	}
-	request_complete(ex, &trailers);
-	return 1;
+	return request_complete(ex, &trailers) ? 1 : -1;
 }
 
 /* Client to upstream. False: ended. */
@@ -149,7 +162,10 @@ static bool pump_request(struct exchange *ex)
 			if (!request_content(ex, data))
 				return false;
 			continue;
-		case H1_PIECE_END: request_complete(ex, NULL); continue;
+		case H1_PIECE_END:
+			if (!request_complete(ex, NULL))
+				return false;
+			continue;
 		case H1_PIECE_BAD: exchange_finish(ex, CAUSE_BAD_REQUEST, why); return false;
 		case H1_PIECE_TRAILERS:
 			step = request_trailers(ex);
@@ -202,6 +218,8 @@ static enum step response_complete(struct exchange *ex, const struct message *tr
 
 	if (PLANTED(REUSE_AFTER_EARLY_RESPONSE))
 		clean = true;
+	if (ex->grpc != NULL)
+		trailers = grpc_put_end(ex, trailers);
 	stream_put_end(to, trailers);
 	if (stream_flush(to) < 0)
 		return step_finish(ex, client_failure(ex), NULL);
@@ -248,6 +266,13 @@ static enum step response_final(struct exchange *ex, struct message *m)
 
 	/* Content until the close cannot be told from content cut off: such a connection carries one answer. */
 	ex->keep_upstream = m->keep_alive && m->framing != FRAMING_UNTIL_CLOSE;
+	if (ex->grpc != NULL) {
+		if (grpc_retry(ex, m))
+			return STEP_ENDED;
+		replay_forget(ex);
+		if (!grpc_answer(ex, m))
+			return step_finish(ex, CAUSE_MEMORY_EXHAUSTED, NULL);
+	}
 	if (!filters_on_response(ex, m, &cause, &why))
 		return step_finish(ex, cause, why);
 	if (!forward_response(ex, m))
@@ -262,7 +287,7 @@ static enum step response_final(struct exchange *ex, struct message *m)
 static void response_begins(struct exchange *ex)
 {
 	ex->first_byte_us = io_now_us(ex->worker->io);
-	if (ex->replay == REPLAY_KEPT)
+	if (ex->replay == REPLAY_KEPT && !grpc_may_retry(ex))
 		replay_forget(ex);
 }
 
@@ -313,6 +338,10 @@ static enum step response_content(struct exchange *ex)
 
 	switch (stream_read_body(upstream_side(ex), &data, &why)) {
 	case H1_PIECE_DATA:
+		if (grpc_translates_answer(ex)) {
+			grpc_put(ex, data);
+			return STEP_ON;
+		}
 		ex->bytes_out += data.n;
 		stream_pass(upstream_side(ex), client_side(ex), data);
 		return STEP_ON;

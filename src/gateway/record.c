@@ -1,5 +1,5 @@
 /* What the access log is told: see record.h. */
-#include "gateway/exchange.h"
+#include "gateway/grpc.h"
 
 static uint64_t span(uint64_t from_us, uint64_t to_us)
 {
@@ -35,6 +35,8 @@ static void record_upstream(struct exchange_record *r, const struct exchange *ex
 	r->endpoint = ex->lease.picked->address_text;
 	r->queue_us = ex->lease.queue_us;
 	r->retries = ex->retries;
+	if (ex->grpc != NULL)
+		r->retries += ex->grpc->attempts;
 	if (ex->head_sent_us == 0)
 		return;
 	r->reused = ex->lease.reused;
@@ -88,6 +90,10 @@ void record_send(struct exchange *ex, enum cause cause, const char *why)
 		.total_us = now - ex->started_us,
 	};
 
+	if (ex->grpc != NULL) {
+		r.grpc = true;
+		r.grpc_status = ex->grpc->status;
+	}
 	if (ex->client->h1.conn.tls != NULL)
 		record_with_tls(&r, &tls, tls_facts(&ex->client->h1.conn));
 	if (ex->route != NULL)

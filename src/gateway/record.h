@@ -38,7 +38,9 @@ struct exchange_record {
 	struct view upstream;          /* empty: none */
 	struct view endpoint;          /* address text, empty: none was picked */
 	bool reused;                   /* the upstream connection had served before */
-	uint8_t retries;               /* times that it was sent again because the connection was stale: 0 or 1 */
+	uint8_t retries;               /* times that it was sent again: the connection was stale, or `retry` says so */
+	uint8_t grpc_status;           /* enum grpc_status that the client was told; of a call of gRPC */
+	bool grpc;                     /* it is one */
 
 	unsigned status;               /* sent to the client; 499 when it left before one was; 0: connection ended without */
 	enum cause cause;              /* CAUSE_NONE when the exchange succeeded */

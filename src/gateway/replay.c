@@ -29,6 +29,7 @@
 
 #include "base/planted.h"
 #include "gateway/exchange.h"
+#include "gateway/grpc.h"
 
 /* RFC 9110 §9.2.2. */
 static bool is_idempotent(const struct exchange *ex)
@@ -42,7 +43,7 @@ static bool is_idempotent(const struct exchange *ex)
 /* Whether content may be needed a second time: what an HTTP/2 client has sent cannot be put back to where it was. */
 static bool is_worth_keeping(const struct exchange *ex)
 {
-	return is_idempotent(ex) || !stream_can_rewind(ex->down) || stream_is_h2(ex->lease.stream);
+	return is_idempotent(ex) || !stream_can_rewind(ex->down) || stream_is_h2(ex->lease.stream) || grpc_may_retry(ex);
 }
 
 /* Frees what was kept. */
@@ -52,9 +53,17 @@ static void kept_release(struct exchange *ex)
 	buf_release(&ex->kept);
 }
 
+/* Whether the request on the connection that it has got may have to be sent again. */
+static bool may_be_needed(const struct exchange *ex)
+{
+	bool may_be_stale = ex->lease.rested || stream_is_h2(ex->lease.stream);
+
+	return (may_be_stale && ex->retries == 0) || grpc_may_retry(ex);
+}
+
 void replay_prepare(struct exchange *ex)
 {
-	if ((!ex->lease.rested && !stream_is_h2(ex->lease.stream)) || ex->retries > 0) {
+	if (!may_be_needed(ex)) {
 		ex->replay = REPLAY_SPENT;
 		return;
 	}
@@ -109,6 +118,8 @@ static void rewind_client(struct exchange *ex)
 {
 	kept_release(ex);
 	stream_rewind(ex->down, &ex->mark);
+	if (ex->grpc != NULL)
+		grpc_rewind(ex);
 	ex->kept_short = false;
 	ex->kept_trailers = NULL;
 	ex->bytes_in = 0;
@@ -177,7 +188,8 @@ void replay_send(struct exchange *ex)
 		ex->sent_us = ex->head_sent_us;
 	}
 	stream_flush(to);
-	replay_forget(ex);
+	if (!may_be_needed(ex))
+		replay_forget(ex);
 	if (ex->sent_us != 0)
 		exchange_enter(ex, EXCHANGE_WAITING);
 	else if (ex->request.expect_continue && ex->bytes_in == 0)

@@ -317,6 +317,7 @@ struct exchange {
 	struct view client_address;        /* after trusted_proxies */
 	struct view request_id;
 	struct answer answer;              /* of a route that responds by itself */
+	struct grpc_call *grpc;            /* NULL: it is no call of gRPC (grpc.h); in the arena */
 
 	void **filter_states;
 	uint16_t filter_at;                /* cursor: filters whose on_request was called */

@@ -1,6 +1,6 @@
 /*
  * The JSON format: one object a line (RFC 8259), the same keys in the same order in every line, null for what is absent; and
- * `tls` behind them where the client's connection has it.
+ * behind them `grpc_status` in those of gRPC, and `tls` where the client's connection has it.
  *
  * JSON text is UTF-8 and a request's bytes need not be: a value that is not valid UTF-8 has its bytes beyond ASCII replaced
  * by U+FFFD.
@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "base/check.h"
+#include "http/grpc.h"
 
 /* The largest field of entry.c with three bytes (U+FFFD) for each of its own. */
 #define REPLACED_MAX ((size_t)3 * 8192)
@@ -108,6 +109,14 @@ static void line_set_measures(struct line *line, const struct exchange_record *r
 	line_set(line, "upgraded", json_boolean(record->upgraded));
 }
 
+/* Only where it is a call. */
+static void line_set_grpc(struct line *line, const struct exchange_record *record)
+{
+	bool told = record->grpc_status < GRPC_STATUS_COUNT;
+
+	line_set(line, "grpc_status", told ? json_integer(record->grpc_status) : json_null());
+}
+
 /* Only where there is TLS, so that the lines of a listener without it are what they always were. */
 static void line_set_tls(struct line *line, const struct record_tls *r)
 {
@@ -135,6 +144,8 @@ size_t format_record_json(const struct exchange_record *record, char *to)
 	line_set_request(&line, record);
 	line_set_outcome(&line, record);
 	line_set_measures(&line, record);
+	if (record->grpc)
+		line_set_grpc(&line, record);
 	if (record->tls != NULL)
 		line_set_tls(&line, record->tls);
 	if (!line.failed)

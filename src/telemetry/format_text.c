@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "base/units.h"
 #include "config/model.h"
+#include "http/grpc.h"
 
 /* Where the next byte goes. The caller's room is large enough for every line, so going beyond it is a bug. */
 struct out {
@@ -198,6 +199,9 @@ size_t format_record_text(const struct exchange_record *record, char *to)
 	out_combined(&out, record);
 	out_origin(&out, record);
 	out_phases(&out, record);
+	if (record->grpc)
+		out_phase_field(&out, "grpc_status",
+			record->grpc_status < GRPC_STATUS_COUNT ? record->grpc_status : UINT64_MAX);
 	out_str(&out, "\n");
 	return (size_t)(out.at - to);
 }

@@ -8,6 +8,8 @@ The methods of the service are those of METHODS: each echoes what it is told, or
 """
 
 import concurrent.futures
+import hashlib
+import random
 import threading
 import time
 
@@ -24,7 +26,9 @@ class GrpcService:
     """`unary`, `gather` (a stream in, one message out), `scatter` (one in, a stream out), `both` (a stream each way).
 
     What unary and scatter understand: b"fail CODE text" ends with that status, b"sleep SECONDS" answers then, and of
-    scatter b"bytes N" sends so many in pieces of up to a megabyte, b"count N" so many messages. Everything else is echoed.
+    scatter b"bytes N" sends so many in pieces of up to a megabyte, b"noise N" likewise what noise() says, b"count N" so many
+    messages, and b"fail_after CODE" one and then that status. Everything else is echoed. `digest` takes a stream and answers
+    with its blake2b.
     Every answer ends with the trailer x-messages, the number of messages that came.
     """
 
@@ -38,6 +42,7 @@ class GrpcService:
         self.server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, {
             "unary": grpc.unary_unary_rpc_method_handler(self._unary),
             "gather": grpc.stream_unary_rpc_method_handler(self._gather),
+            "digest": grpc.stream_unary_rpc_method_handler(self._digest),
             "scatter": grpc.unary_stream_rpc_method_handler(self._scatter),
             "both": grpc.stream_stream_rpc_method_handler(self._both),
         })])
@@ -105,6 +110,14 @@ class GrpcService:
         self._end(context, done, count)
         return str(total).encode()
 
+    def _digest(self, messages, context):
+        done = self._begin("digest", context)
+        digest = hashlib.blake2b()
+        for message in messages:
+            digest.update(message)
+        self._end(context, done, 1)
+        return digest.hexdigest().encode()
+
     def _scatter(self, message, context):
         done = self._begin("scatter", context)
         self._obey(message, context)
@@ -114,6 +127,11 @@ class GrpcService:
             while left > 0:
                 yield piece[:left]
                 left -= min(left, PIECE)
+        elif words[0] == b"noise":
+            yield from noise(int(words[1]))
+        elif words[0] == b"fail_after":
+            yield message
+            context.abort(grpc.StatusCode[words[1].decode()], "after a message")
         elif words[0] == b"count":
             for i in range(int(words[1])):
                 yield str(i).encode()
@@ -140,6 +158,7 @@ class GrpcClient:
         else:
             self.channel = grpc.insecure_channel(address, options)
         self.unary = self.channel.unary_unary(f"/{SERVICE}/unary")
+        self.digest = self.channel.stream_unary(f"/{SERVICE}/digest")
         self.gather = self.channel.stream_unary(f"/{SERVICE}/gather")
         self.scatter = self.channel.unary_stream(f"/{SERVICE}/scatter")
         self.both = self.channel.stream_stream(f"/{SERVICE}/both")
@@ -150,6 +169,13 @@ class GrpcClient:
 
     def __exit__(self, *_):
         self.channel.close()
+
+
+def noise(n):
+    """So many bytes, no two pieces alike."""
+    block = random.Random(7).randbytes(PIECE)
+    for i in range(0, n, PIECE):
+        yield (i.to_bytes(8, "big") + block[8:])[:n - i]
 
 
 def received(messages):

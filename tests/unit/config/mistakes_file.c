@@ -276,7 +276,22 @@ static const struct mistake mistakes[] = {
 	/* not in this version */
 	{UPSTREAM("concurrency: auto"),
 		"f:3:65: upstreams[0].concurrency: not supported by this version; take it out\n"},
-	{UPSTREAM("retry: {attempts: 2}"), "f:3:65: upstreams[0].retry: not supported by this version; take it out\n"},
+	{UPSTREAM("retry: {on: [grpc_internal], budget: 20%}"),
+		"f:3:94: upstreams[0].retry.budget: not supported by this version; take it out\n"},
+	{UPSTREAM("retry: {on: [stale_connection]}"),
+		"f:3:78: upstreams[0].retry.on[0]: found \"stale_connection\", which is not supported by this "
+		"version; allowed: grpc_cancelled, grpc_deadline_exceeded, grpc_resource_exhausted, "
+		"grpc_internal, grpc_unavailable\n"},
+	{UPSTREAM("retry: {attempts: 2}"),
+		"f:3:72: upstreams[0].retry.on: this key is missing; such as [grpc_unavailable]\n"},
+	{UPSTREAM("retry: {attempts: 4, on: [grpc_internal]}"),
+		"f:3:83: upstreams[0].retry.attempts: found \"4\"; allowed: a whole number from 1 to 3 (default 1)\n"},
+	{UPSTREAM("retry: {on: [grpc_ok]}"),
+		"f:3:78: upstreams[0].retry.on[0]: found \"grpc_ok\"; allowed: grpc_cancelled, "
+		"grpc_deadline_exceeded, grpc_resource_exhausted, grpc_internal, grpc_unavailable\n"},
+	{UPSTREAM("retry: {on: grpc_internal}"),
+		"f:3:77: upstreams[0].retry.on: found \"grpc_internal\"; allowed: a list of statuses of gRPC, "
+		"such as [grpc_unavailable]\n"},
 	{UPSTREAM("health: {passive: {}}"),
 		"f:3:74: upstreams[0].health.passive: not supported by this version; take it out\n"},
 	{UPSTREAM("health: {active: {type: grpc}}"),

@@ -118,6 +118,13 @@ static const struct mistake mistakes[] = {
 	{VERSION LISTENERS ROUTES,
 		"f:3:30: routes[0].upstream: no upstream is named \"users\"; write the name of one under "
 		"`upstreams`\n"},
+	{ROUTE("upstream: users, grpc_web: true"),
+		"f:4:37: routes[0].grpc_web: it becomes gRPC, which needs an upstream with `protocol: h2`; "
+		"write that there, or take this out\n"},
+	{ROUTE("respond: {}, grpc_web: true"),
+		"f:4:33: routes[0].grpc_web: it becomes gRPC for an upstream, and this route has none; take it out\n"},
+	{ROUTE("upstream: users, grpc_web: 1"),
+		"f:4:47: routes[0].grpc_web: found \"1\"; allowed: false, true (default false)\n"},
 	{ROUTE("respond: 200"),
 		"f:4:29: routes[0].respond: found \"200\"; allowed: a mapping with these keys: status, body, "
 		"content_type\n"},

@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 
 #include "base/units.h"
+#include "http/grpc.h"
 #include "http/message.h"
 
 static void assert_address(const struct address *address, struct view written, const char *expected)
@@ -136,6 +137,8 @@ static void test_full_upstreams(void **state)
 	assert_int_equal(u->pool.leak_after_us, 120 * US_PER_S);
 	assert_int_equal(u->pool.reclaim_after_us, 600 * US_PER_S);
 	assert_int_equal(u->pool.max_streams, 20);
+	assert_int_equal(u->retry.attempts, 2);
+	assert_int_equal(u->retry.on, 1u << GRPC_UNAVAILABLE | 1u << GRPC_RESOURCE_EXHAUSTED);
 	assert_int_equal(u->protocol, CONFIG_PROTOCOL_H2);
 	assert_int_equal(u->timeouts.connect_us, 250 * US_PER_MS);
 	assert_int_equal(u->timeouts.first_byte_us, 5 * US_PER_S);
@@ -178,6 +181,8 @@ static void test_full_route_to_upstream(void **state)
 	assert_view(r->rewrite.host, "users.internal:9001");
 	assert_int_equal(r->action, ACTION_UPSTREAM);
 	assert_ptr_equal(r->upstream, &full->upstreams[0]);
+	assert_true(r->grpc_web);
+	assert_false(full->routes[3].grpc_web);
 }
 
 static void test_full_filters(void **state)
@@ -272,6 +277,8 @@ static void test_upstream_defaults(void **state)
 	assert_int_equal(u->pool.leak_after_us, 300 * US_PER_S);
 	assert_int_equal(u->pool.reclaim_after_us, 0);
 	assert_int_equal(u->pool.max_streams, 100);
+	assert_int_equal(u->retry.attempts, 0);
+	assert_int_equal(u->retry.on, 0);
 	assert_int_equal(u->protocol, CONFIG_PROTOCOL_H1);
 	assert_int_equal(u->timeouts.connect_us, US_PER_S);
 	assert_int_equal(u->timeouts.first_byte_us, 15 * US_PER_S);

@@ -1,0 +1,151 @@
+/*
+ * See grpc.h.
+ *
+ * Deadlines: grpc-timeout shortens the exchange's own, timeouts.request, and never lengthens it; what goes upstream is the
+ * shorter of the two, not what is left of it, so that a call that is sent again says the same as the first time.
+ *
+ * Failures of the gateway are told in a head without content (Trailers-Only) of HTTP status 200, which is where clients look. Once
+ * an answer's head is out there is nothing to be told any more: the stream is reset, as with every other answer that is cut off, and
+ * clients make a failure of that. Trailers of our own could stand behind half a message.
+ *
+ * A call is sent again for its status when the operator has named that (`retry.on`), the answer is nothing but its failure, so that
+ * nothing was passed on, and all that was taken of the request was kept (replay.c). Unary calls with small messages are like that;
+ * what streams is not, once more was sent than may be kept.
+ */
+#include "gateway/grpc.h"
+
+#include <stdio.h>
+
+#include "net/stream.h"
+
+/* A message of ours is a static sentence or two. */
+enum { MESSAGE_BYTES_MAX = 512 };
+
+static bool read_timeout(struct exchange *ex, struct grpc_call *call)
+{
+	const struct field *f = message_find_name(&ex->request, VIEW("grpc-timeout"));
+
+	call->timeout_us = UINT64_MAX;
+	return f == NULL || grpc_timeout_parse(field_value(f), &call->timeout_us);
+}
+
+const char *grpc_begin(struct exchange *ex)
+{
+	const struct field *f = message_find(&ex->request, FIELD_CONTENT_TYPE);
+	struct view rest;
+	enum grpc_kind kind = grpc_kind_of(field_value(f), &rest);
+
+	if (kind == GRPC_NOT)
+		return NULL;
+	struct grpc_call *call = arena_alloc(&ex->arena, sizeof(*call));
+
+	if (call == NULL)
+		return target_why_memory;
+	*call = (struct grpc_call){.kind = (uint8_t)kind, .rest = rest, .status = GRPC_STATUS_COUNT};
+	ex->grpc = call;
+	return read_timeout(ex, call) ? NULL : "grpc-timeout is malformed";
+}
+
+/* --- the deadline ---------------------------------------------------------------------------------------------------- */
+
+/* timeouts.request is shorter than what the client has said. */
+static bool say_timeout(struct exchange *ex, uint64_t timeout_us)
+{
+	struct field *f = message_find_name(&ex->request, VIEW("grpc-timeout"));
+	char text[GRPC_TIMEOUT_TEXT_MAX];
+	struct view value;
+
+	if (f == NULL)
+		return true;
+	value = arena_copy(&ex->arena, grpc_timeout_format(text, timeout_us));
+	if (value.p == NULL)
+		return false;
+	f->value = value.p;
+	f->value_len = (uint32_t)value.n;
+	return true;
+}
+
+bool grpc_bound(struct exchange *ex)
+{
+	struct grpc_call *call = ex->grpc;
+	uint64_t own_us = ex->route->upstream->timeouts.request_us;
+
+	call->bridged = ex->route->grpc_web && call->kind != GRPC_PLAIN;
+	if (call->timeout_us != UINT64_MAX)
+		ex->request_deadline_us =
+			deadline_min(ex->request_deadline_us, deadline_after(ex->head_us, call->timeout_us));
+	if (own_us != 0 && own_us < call->timeout_us && !say_timeout(ex, own_us))
+		return false;
+	return !call->bridged || grpc_web_request(ex);
+}
+
+/* --- sending again --------------------------------------------------------------------------------------------------- */
+
+/* The answer is nothing but its status. */
+static bool is_trailers_only(const struct message *head)
+{
+	return head->framing == FRAMING_NONE || (head->framing == FRAMING_LENGTH && head->content_length == 0);
+}
+
+static bool is_kept(const struct exchange *ex)
+{
+	return ex->replay == REPLAY_HEAD || ex->replay == REPLAY_KEPT;
+}
+
+bool grpc_retry(struct exchange *ex, const struct message *head)
+{
+	const struct field *f = message_find_name(head, VIEW("grpc-status"));
+
+	if (!grpc_may_retry(ex) || f == NULL || !is_trailers_only(head) || !is_kept(ex))
+		return false;
+	if (!(ex->route->upstream->retry.on >> grpc_status_parse(field_value(f)) & 1u))
+		return false;
+	if (io_now_us(ex->worker->io) >= ex->request_deadline_us)
+		return false;
+	ex->grpc->attempts++;
+	ex->worker->stats.grpc_retries++;
+	exchange_lease_anew(ex);
+	return true;
+}
+
+/* --- the answer ------------------------------------------------------------------------------------------------------ */
+
+static void note_status(struct exchange *ex, const struct message *m)
+{
+	const struct field *f = m != NULL ? message_find_name(m, VIEW("grpc-status")) : NULL;
+
+	if (f != NULL)
+		ex->grpc->status = (uint8_t)grpc_status_parse(field_value(f));
+}
+
+bool grpc_answer(struct exchange *ex, struct message *head)
+{
+	note_status(ex, head);
+	return !ex->grpc->bridged || grpc_web_head(ex, head);
+}
+
+const struct message *grpc_put_end(struct exchange *ex, const struct message *trailers)
+{
+	note_status(ex, trailers);
+	if (ex->grpc->answer == GRPC_NOT)
+		return trailers;
+	grpc_web_trailers(ex, trailers);
+	return NULL;
+}
+
+void grpc_put_failure(struct h1_writer *w, struct exchange *ex, enum cause cause, const char *why)
+{
+	enum grpc_status status = grpc_status_of_cause(cause);
+	char text[MESSAGE_BYTES_MAX], message[3 * MESSAGE_BYTES_MAX];
+	int n = snprintf(text, sizeof(text), "%s%s%s", cause_info(cause)->text, why != NULL ? ": " : "", why != NULL ? why : "");
+	size_t used = n < MESSAGE_BYTES_MAX ? (size_t)n : MESSAGE_BYTES_MAX - 1;
+
+	ex->grpc->status = (uint8_t)status;
+	h1_put(w, VIEW("Content-Type: "));
+	h1_put(w, grpc_kind_name((enum grpc_kind)ex->grpc->kind));
+	h1_put(w, ex->grpc->rest);
+	h1_put(w, VIEW("\r\nGrpc-Status: "));
+	h1_put_u64(w, status);
+	h1_put(w, VIEW("\r\n"));
+	h1_put_field(w, VIEW("Grpc-Message"), view_of(message, grpc_message_encode(view_of(text, used), message)));
+}

@@ -1,0 +1,787 @@
+"""gRPC through the gateway: python3-grpcio on both sides, and by hand what grpcio does not show."""
+
+import base64
+import functools
+import hashlib
+import pathlib
+import socket
+import struct
+import threading
+import types
+
+import grpc
+import h2.errors
+import h2.events
+import pytest
+
+from authority import authorities
+from gateway import configuration, free_port, scale
+from h2peer import Peer
+from h2wire import CANCEL, H2Wire, h2_connect
+from peers import GrpcClient, GrpcService, noise
+from raw import chunk
+
+GIB = 1 << 30
+KIND = ("content-type", "application/grpc")
+OK = grpc.StatusCode.OK
+
+
+def calls(*services, listener=None, upstream=None, **more):
+    """gRPC in clear on both sides; parts laid over it."""
+    return configuration(*services, listener={"protocols": ["h1", "h2"], **(listener or {})},
+        upstream={"protocol": "h2", **(upstream or {})}, admin={"address": f"127.0.0.1:{free_port()}"}, **more)
+
+
+def metric(gateway, name, **labels):
+    port = int(gateway.config["admin"]["address"].rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        text = b"".join(iter(lambda: sock.recv(65536), b"")).decode()
+    wanted = name + ("{" + ",".join(f'{k}="{v}"' for k, v in labels.items()) + "}" if labels else "") + " "
+    return sum(int(line.split()[-1]) for line in text.splitlines() if line.startswith(wanted))
+
+
+def client_of(gateway, **options):
+    return GrpcClient(f"127.0.0.1:{gateway.port}", **options)
+
+
+def failure(call, *arguments, **options):
+    """The status and the message that a call fails with."""
+    with pytest.raises(grpc.RpcError) as failed:
+        result = call(*arguments, timeout=options.pop("timeout", 20), **options)
+        list(result)
+    return failed.value.code(), failed.value.details()
+
+
+@functools.cache
+def issued():
+    """For the gateway and the service alike."""
+    return authorities()[0].issue("grpc", "grpc.test", "127.0.0.1")
+
+
+@pytest.fixture(params=["h2c", "TLS"])
+def pair(request, start):
+    """A service and a client with the gateway between them."""
+    if request.param == "h2c":
+        with GrpcService() as service:
+            gateway = start(calls(service, upstream={"timeouts": {"request": 0}}))
+            with client_of(gateway) as client:
+                yield service, client, gateway
+        return
+    ca, certificate = authorities()[0], issued()
+    own = types.SimpleNamespace(**{name: pathlib.Path(path) for name, path in certificate.items()})
+    with GrpcService(own) as service:
+        gateway = start(calls(service, listener={"tls": {"certificates": [certificate]}},
+            upstream={"tls": {"ca": str(ca.ca)}, "timeouts": {"request": 0}}))
+        with client_of(gateway, ca=pathlib.Path(ca.ca)) as client:
+            yield service, client, gateway
+
+
+# --- the four kinds of calls ----------------------------------------------------------------------------------------------
+
+
+def test_four_kinds(pair):
+    service, client, gateway = pair
+    answer, call = client.unary.with_call(b"one", timeout=20)
+    assert answer == b"one" and call.code() == OK and dict(call.trailing_metadata())["x-messages"] == "1"
+    answer, call = client.gather.with_call(iter([b"ab"] * 10), timeout=20)
+    assert answer == b"20" and dict(call.trailing_metadata())["x-messages"] == "10"
+    call = client.scatter(b"count 5", timeout=20)
+    assert list(call) == [b"0", b"1", b"2", b"3", b"4"] and call.code() == OK
+    call = client.both(iter([b"a", b"b", b""]), timeout=20)
+    assert list(call) == [b"a", b"b", b""] and dict(call.trailing_metadata())["x-messages"] == "3"
+    assert [name for name, _ in service.calls] == ["unary", "gather", "scatter", "both"]
+    records = gateway.records(4)
+    assert [(r["status"], r["grpc_status"], r["cause"]) for r in records] == [(200, 0, None)] * 4
+    assert metric(gateway, "weir_grpc_responses_total", code="OK") == 4
+
+
+def test_empty_and_large_messages(pair):
+    _, client, _ = pair
+    for message in (b"", b"x" * 1000, b"y" * 300_000, b"z" * 3_000_000):
+        assert client.unary(message, timeout=20) == message
+
+
+def test_takes_turns(pair):
+    """Each message flows at once: the next one is not said before the answer to this one."""
+    _, client, _ = pair
+    answered = threading.Semaphore(1)
+
+    def ask():
+        for i in range(50):
+            assert answered.acquire(timeout=10)
+            yield b"%d" % i
+
+    count = 0
+    for i, answer in enumerate(client.both(ask(), timeout=60)):
+        assert answer == b"%d" % i
+        count += 1
+        answered.release()
+    assert count == 50
+
+
+def test_metadata(pair):
+    service, client, _ = pair
+    sent = [("x-word", "value"), ("x-bytes-bin", bytes(range(256))), ("x-two", "1"), ("x-two", "2")]
+    _, call = client.unary.with_call(b"", timeout=20, metadata=sent)
+    seen = service.calls[-1][1]
+    assert seen["x-word"] == "value" and seen["x-bytes-bin"] == bytes(range(256)) and seen["x-two"] in ("1", "2", "1, 2")
+    assert dict(call.initial_metadata())["x-request-id"]
+
+
+def test_status_of_the_service(pair):
+    service, client, gateway = pair
+    assert failure(client.unary, b"fail NOT_FOUND no such thing") == (grpc.StatusCode.NOT_FOUND, "no such thing")
+    assert failure(client.unary, "fail ABORTED 100 % für dich".encode()) == (grpc.StatusCode.ABORTED, "100 % für dich")
+    assert failure(client.scatter, b"fail_after DATA_LOSS")[0] == grpc.StatusCode.DATA_LOSS
+    assert failure(client.unknown, b"")[0] == grpc.StatusCode.UNIMPLEMENTED
+    records = gateway.records(4)
+    assert [r["grpc_status"] for r in records] == [5, 10, 15, 12] and {r["cause"] for r in records} == {None}
+    assert metric(gateway, "weir_grpc_responses_total", code="ABORTED") == 1
+
+
+# --- deadlines and cancelling ----------------------------------------------------------------------------------------------
+
+
+def test_client_deadline_reaches_the_service(pair):
+    service, client, gateway = pair
+    before = service.cancelled
+    assert failure(client.unary, b"sleep 3", timeout=0.3)[0] == grpc.StatusCode.DEADLINE_EXCEEDED
+    service.wait(lambda s: s.cancelled > before)
+    record = gateway.record()
+    assert (record["grpc_status"], record["cause"]) in ((4, "request_deadline"), (None, "client_gone"))
+
+
+class Waiting:
+    """One message, and then none for as long as nobody closes it."""
+
+    def __init__(self):
+        self.begun, self.closed = False, threading.Event()
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self.begun:
+            self.closed.wait(30)
+            raise StopIteration
+        self.begun = True
+        return b"first"
+
+
+def test_cancel_reaches_the_service(pair):
+    service, client, gateway = pair
+    before, messages = service.cancelled, Waiting()
+    call = client.both(messages)
+    assert next(call) == b"first"
+    call.cancel()
+    messages.closed.set()
+    service.wait(lambda s: s.cancelled > before)
+    record = gateway.record()
+    assert (record["cause"], record["grpc_status"]) == ("client_gone", None)
+    assert client.unary(b"next", timeout=20) == b"next"
+
+
+# By hand: what goes upstream, and what the gateway itself says.
+
+
+def ask(wire, *fields, path="/weir.test.Echo/unary", body=b"\0\0\0\0\0", **options):
+    return wire.request(path, "POST", [KIND, ("te", "trailers"), *fields], body, **options)
+
+
+def told(answer):
+    """The status and the message of an answer that is only a head."""
+    assert answer.ended and answer.status == 200 and not answer.body and answer.trailers is None
+    return int(answer.get("grpc-status")), answer.get("grpc-message")
+
+
+@pytest.fixture
+def peer_of(origin):
+    return lambda: Peer(origin.accept())
+
+
+@pytest.mark.parametrize("own, said, goes", [("30s", None, None), ("30s", "5S", "5S"), ("30s", "99999999H", "30000m"),
+    ("0", "7M", "7M"), ("24h", "99999999S", "86400000m"), ("1500us", "10S", "1m")])
+def test_timeout_as_it_goes_upstream(start, origin, peer_of, own, said, goes):
+    gateway = start(calls(origin, upstream={"timeouts": {"request": own}}))
+    wire = h2_connect(gateway)
+    stream = ask(wire, *[("grpc-timeout", said)] * bool(said))
+    if own == "1500us":
+        assert told(wire.answer(stream))[0] == 4
+        return
+    _, fields = (peer := peer_of()).request()
+    assert fields.get("grpc-timeout") == goes and fields["te"] == "trailers"
+    assert fields["content-type"] == "application/grpc"
+    del peer
+
+
+def test_deadline_of_the_client_is_ours(start, origin, peer_of):
+    gateway = start(calls(origin))
+    wire = h2_connect(gateway)
+    stream = ask(wire, ("grpc-timeout", "200m"))
+    peer = peer_of()
+    upstream, _ = peer.request()
+    answer = wire.answer(stream)
+    assert told(answer)[0] == 4 and answer.get("proxy-status") == \
+        'weir; error=http_response_timeout; details="request_deadline"'
+    assert answer.get("content-type") == "application/grpc" and answer.get("x-request-id")
+    assert peer.take(h2.events.StreamReset, upstream).error_code == h2.errors.ErrorCodes.CANCEL
+    record = gateway.record()
+    assert (record["status"], record["cause"], record["grpc_status"]) == (200, "request_deadline", 4)
+    assert metric(gateway, "weir_grpc_responses_total", code="DEADLINE_EXCEEDED") == 1
+
+
+def test_deadline_that_has_come(start, origin):
+    wire = h2_connect(start(calls(origin)))
+    assert told(wire.answer(ask(wire, ("grpc-timeout", "0S"))))[0] == 4
+
+
+@pytest.mark.parametrize("timeout", ["", "5", "S", "-1S", "1.5S", "123456789S", "5s", "1 S", "5SS"])
+def test_malformed_timeout(start, origin, timeout):
+    gateway = start(calls(origin))
+    wire = h2_connect(gateway)
+    status, message = told(wire.answer(ask(wire, ("grpc-timeout", timeout))))
+    assert status == 13 and message == "the request is malformed: grpc-timeout is malformed"
+    assert gateway.record()["cause"] == "bad_request" and origin.is_untouched()
+
+
+# --- failures of the gateway ------------------------------------------------------------------------------------------------
+
+
+def test_no_service(start):
+    gateway = start(calls(f"127.0.0.1:{free_port()}"))
+    with client_of(gateway) as client:
+        code, details = failure(client.unary, b"")
+        assert code == grpc.StatusCode.UNAVAILABLE and "refused" in details
+        assert failure(client.scatter, b"")[0] == grpc.StatusCode.UNAVAILABLE
+    assert gateway.records(1)[0]["cause"] == "connect_refused"
+    assert metric(gateway, "weir_grpc_responses_total", code="UNAVAILABLE") == 2
+
+
+def test_no_route_and_limits(start, origin):
+    gateway = start(calls(origin, listener={"limits": {"body_bytes": "1000B"}}, route={"match": {"path": "/weir.test.Echo/*"}}))
+    wire = h2_connect(gateway)
+    assert told(wire.answer(ask(wire, path="/other.Service/x")))[0] == 12
+    stream = ask(wire, ("content-length", "2000"), end=False)
+    assert told(wire.answer(stream))[0] == 8
+    plain = wire.answer(wire.request("/other", "POST", [("content-type", "application/grpcx")], b""))
+    assert plain.status == 404 and plain.get("grpc-status") is None
+    assert gateway.records(3)[2].get("grpc_status", "no key") == "no key"
+
+
+def test_http1_client_is_told_the_same(start, origin):
+    gateway = start(calls(f"127.0.0.1:{free_port()}"))
+    client = gateway.connect()
+    for _ in range(2):
+        answer = client.ask(b"POST /a.B/c HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc+proto\r\n"
+            b"Content-Length: 5\r\n\r\n\0\0\0\0\0")
+        assert (answer.status, answer.body, answer.get("Grpc-Status")) == (200, b"", "14")
+        assert answer.get("Content-Type") == "application/grpc+proto"
+
+
+def test_pool_is_full(start, origin, peer_of):
+    gateway = start(calls(origin, upstream={"pool": {"max_connections": 1, "max_streams": 1, "max_pending": 0}}))
+    wire = h2_connect(gateway)
+    first = ask(wire)
+    peer = peer_of()
+    stream, _ = peer.request()
+    assert told(wire.answer(ask(wire)))[0] == 14
+    assert gateway.record()["cause"] == "pool_queue_full"
+    peer.head(stream, [KIND, ("grpc-status", "0")], end=True)
+    assert told(wire.answer(first))[0] == 0
+
+
+def test_wait_for_the_pool_is_bounded_by_the_deadline(start, origin, peer_of):
+    gateway = start(calls(origin, upstream={"pool": {"max_connections": 1, "max_streams": 1, "acquire_timeout": "20s"}}))
+    wire = h2_connect(gateway)
+    ask(wire)
+    peer = peer_of()
+    peer.request()
+    assert told(wire.answer(ask(wire, ("grpc-timeout", "100m"))))[0] == 4
+
+
+def test_reset_before_the_answer(start, origin, peer_of):
+    gateway = start(calls(origin))
+    wire = h2_connect(gateway)
+    stream = ask(wire)
+    peer = peer_of()
+    peer.reset(peer.request()[0])
+    assert told(wire.answer(stream))[0] == 14
+    assert gateway.record()["cause"] == "upstream_reset"
+
+
+def test_cut_off_in_the_answer_never_looks_complete(start, origin, peer_of):
+    gateway = start(calls(origin))
+    wire = h2_connect(gateway)
+    stream = ask(wire)
+    peer = peer_of()
+    upstream, _ = peer.request()
+    peer.head(upstream, [KIND]).data(upstream, b"\0\0\0\0\1a")
+    wire.until(lambda: wire.answers[stream].body)
+    peer.reset(upstream)
+    answer = wire.answer(stream)
+    assert answer.reset is not None and not answer.ended and answer.trailers is None
+    record = gateway.record()
+    assert (record["status"], record["cause"], record["grpc_status"]) == (200, "upstream_reset", None)
+    assert metric(gateway, "weir_grpc_responses_total", code="none") == 1
+
+
+def test_service_dies_in_the_middle(start):
+    service = GrpcService()
+    gateway = start(calls(service, upstream={"timeouts": {"request": 0}}))
+    with client_of(gateway) as client:
+        messages = Waiting()
+        call = client.both(messages, timeout=30)
+        assert next(call) == b"first"
+        service.stop()
+        with pytest.raises(grpc.RpcError) as failed:
+            next(call)
+        messages.closed.set()
+        assert failed.value.code() not in (OK, None)
+        assert failure(client.unary, b"")[0] == grpc.StatusCode.UNAVAILABLE
+
+
+def test_goaway_refuses_a_call_that_goes_elsewhere(start, origin, peer_of):
+    gateway = start(calls(origin, upstream={"pool": {"max_connections": 1}}))
+    wire = h2_connect(gateway)
+    first = ask(wire)
+    peer = peer_of()
+    taken, _ = peer.request()
+    second = ask(wire)
+    peer.request()
+    peer.go_away(taken)
+    other = peer_of()
+    again, _ = other.request()
+    other.head(again, [KIND, ("grpc-status", "0")], end=True)
+    assert told(wire.answer(second))[0] == 0
+    assert not wire.answers[first].over
+
+
+def test_other_answers_pass_as_they_are(start, origin, peer_of):
+    """Without a grpc-status the client makes its own of the HTTP status."""
+    gateway = start(calls(origin))
+    wire = h2_connect(gateway)
+    stream = ask(wire)
+    peer = peer_of()
+    upstream, _ = peer.request()
+    peer.head(upstream, [("content-type", "text/html")], status="503").data(upstream, b"busy", end=True)
+    answer = wire.answer(stream)
+    assert (answer.status, bytes(answer.body), answer.get("grpc-status")) == (503, b"busy", None)
+    assert gateway.record()["grpc_status"] is None
+
+
+def test_http1_upstream_is_passed_as_it_is(start, origin):
+    gateway = start(calls(origin, upstream={"protocol": "h1"}))
+    wire = h2_connect(gateway)
+    stream = ask(wire)
+    upstream = origin.accept()
+    head = upstream.read_request()
+    assert head.get("TE") is None and head.get("Content-Type") == "application/grpc"
+    upstream.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nTransfer-Encoding: chunked\r\n\r\n" +
+        chunk(b"\0\0\0\0\1a") + b"0\r\nGrpc-Status: 0\r\n\r\n")
+    answer = wire.answer(stream)
+    assert bytes(answer.body) == b"\0\0\0\0\1a" and dict(answer.trailers)["grpc-status"] == "0"
+    assert gateway.record()["grpc_status"] == 0
+
+
+# --- much --------------------------------------------------------------------------------------------------------------------
+
+
+class Watch:
+    """The most memory that the gateway had while it was looked at."""
+
+    def __init__(self, gateway):
+        self.gateway, self.first = gateway, gateway.anonymous_bytes()
+        self.most = self.first
+
+    def pieces(self, messages):
+        for i, message in enumerate(messages):
+            if i % 64 == 0:
+                self.most = max(self.most, self.gateway.anonymous_bytes())
+            yield message
+
+
+@pytest.mark.parametrize("way", ["up", "down"])
+def test_a_gib_with_flat_memory(pair, way):
+    _, client, gateway = pair
+    n, digest = scale(GIB), hashlib.blake2b()
+    client.unary(b"x" * 100_000, timeout=20)
+    watch = Watch(gateway)
+    if way == "up":
+        def sent():
+            for piece in watch.pieces(noise(n)):
+                digest.update(piece)
+                yield piece
+        assert client.digest(sent(), timeout=280) == digest.hexdigest().encode()
+    else:
+        wanted, count = hashlib.blake2b(), 0
+        for piece in watch.pieces(client.scatter(b"noise %d" % n, timeout=280)):
+            digest.update(piece)
+            count += len(piece)
+        for piece in noise(n):
+            wanted.update(piece)
+        assert count == n and digest.digest() == wanted.digest()
+    assert watch.most - watch.first < 16 << 20, f"{watch.first} became {watch.most}"
+
+
+# --- retries ------------------------------------------------------------------------------------------------------------------
+
+
+def retrying(origin, attempts=2, on=("grpc_unavailable",), **more):
+    return calls(origin, upstream={"retry": {"attempts": attempts, "on": list(on)}, **more})
+
+
+def fail(peer, stream, status="14"):
+    peer.head(stream, [KIND, ("grpc-status", status), ("grpc-message", "not now")], end=True)
+
+
+def test_retry_of_a_unary_call(start, origin, peer_of):
+    gateway = start(retrying(origin))
+    wire = h2_connect(gateway)
+    message = b"\0\0\0\x10\0" + b"m" * 4096
+    stream = ask(wire, body=message)
+    peer = peer_of()
+    for status in ("14", "14", "0"):
+        upstream, fields = peer.request()
+        assert peer.content(upstream) == message and fields[":path"] == "/weir.test.Echo/unary"
+        fail(peer, upstream, status)
+    assert told(wire.answer(stream))[0] == 0
+    record = gateway.record()
+    assert (record["retries"], record["grpc_status"], record["bytes_in"]) == (2, 0, len(message))
+    assert metric(gateway, "weir_grpc_retries_total") == 2 and origin.is_untouched()
+
+
+def test_retries_come_to_an_end(start, origin, peer_of):
+    gateway = start(retrying(origin))
+    wire = h2_connect(gateway)
+    stream = ask(wire)
+    peer = peer_of()
+    for _ in range(3):
+        fail(peer, peer.request()[0])
+    assert told(wire.answer(stream)) == (14, "not now")
+    assert gateway.record()["retries"] == 2
+
+
+@pytest.mark.parametrize("why", ["not configured", "another status", "a message has passed", "too long"])
+def test_no_retry(start, origin, peer_of, why):
+    gateway = start(calls(origin) if why == "not configured" else retrying(origin))
+    wire = h2_connect(gateway)
+    body = b"x" * (100_000 if why == "too long" else 5)
+    stream = ask(wire, body=body, end=False)
+    peer = peer_of()
+    upstream, _ = peer.request()
+    peer.take(h2.events.DataReceived, upstream) if why != "too long" else None
+    wire.content(stream, b"", end=True)
+    if why == "too long":
+        assert peer.content(upstream) == body
+    if why == "a message has passed":
+        peer.head(upstream, [KIND]).data(upstream, b"\0\0\0\0\0")
+        peer.h2.send_headers(upstream, [("grpc-status", "14")], end_stream=True)
+        peer.flush()
+        answer = wire.answer(stream)
+        assert dict(answer.trailers)["grpc-status"] == "14"
+    else:
+        fail(peer, upstream, "5" if why == "another status" else "14")
+        assert told(wire.answer(stream))[0] in (5, 14)
+    assert gateway.record()["retries"] == 0 and metric(gateway, "weir_grpc_retries_total") == 0
+
+
+def test_retry_of_a_call_that_is_still_said(start, origin, peer_of):
+    """Refused early: what was said is said again, and what comes then goes on to the second one."""
+    gateway = start(retrying(origin))
+    wire = h2_connect(gateway)
+    stream = ask(wire, body=b"one", end=False)
+    peer = peer_of()
+    upstream, _ = peer.request()
+    peer.take(h2.events.DataReceived, upstream)
+    fail(peer, upstream)
+    again, _ = peer.request()
+    assert peer.take(h2.events.DataReceived, again).data == b"one"
+    wire.content(stream, b"two")
+    assert peer.content(again).endswith(b"two")
+    fail(peer, again, "0")
+    assert told(wire.answer(stream))[0] == 0
+
+
+def test_retry_is_bounded_by_the_deadline(start, origin, peer_of):
+    gateway = start(retrying(origin))
+    wire = h2_connect(gateway)
+    stream = ask(wire, ("grpc-timeout", "300m"))
+    peer = peer_of()
+    fail(peer, peer.request()[0])
+    peer.request()
+    assert told(wire.answer(stream))[0] == 4
+
+
+def test_retry_when_the_client_has_left(start, origin, peer_of):
+    gateway = start(retrying(origin))
+    wire = h2_connect(gateway)
+    stream = ask(wire)
+    peer = peer_of()
+    upstream, _ = peer.request()
+    wire.reset(stream, CANCEL).ping()
+    assert peer.take(h2.events.StreamReset, upstream)
+    assert gateway.record()["cause"] == "client_gone" and metric(gateway, "weir_grpc_retries_total") == 0
+
+
+def test_retry_with_a_real_service(start):
+    """It is asked as often as `attempts` says, and its last word is passed on."""
+    with GrpcService() as service:
+        gateway = start(retrying(service, attempts=3, on=["grpc_resource_exhausted", "grpc_unavailable"]))
+        with client_of(gateway) as client:
+            assert failure(client.unary, b"fail RESOURCE_EXHAUSTED later")[1] == "later"
+            assert len(service.calls) == 4
+            assert client.unary(b"fine", timeout=20) == b"fine"
+
+
+# --- gRPC-Web -----------------------------------------------------------------------------------------------------------------
+
+
+def frame(message, flag=0):
+    return struct.pack(">BI", flag, len(message)) + message
+
+
+def frames(content):
+    """The messages in it, and the fields of its last frame."""
+    messages, at = [], 0
+    while at < len(content):
+        flag, n = struct.unpack_from(">BI", content, at)
+        part = content[at + 5:at + 5 + n]
+        assert len(part) == n
+        at += 5 + n
+        if flag == 0x80:
+            assert at == len(content)
+            return messages, [tuple(line.split(": ", 1)) for line in part.decode().split("\r\n")[:-1]]
+        messages.append(part)
+    return messages, None
+
+
+def text_decode(content):
+    """base64 with a filling behind each message."""
+    out = b""
+    for at in range(0, len(content), 4):
+        out += base64.b64decode(content[at:at + 4], validate=True)
+    return out
+
+
+WEB, TEXT = "application/grpc-web+proto", "application/grpc-web-text+proto"
+
+
+@pytest.fixture
+def web(start):
+    with GrpcService() as service:
+        yield service, start(calls(service, route={"grpc_web": True}))
+
+
+class Web:
+    """A client of gRPC-Web, by HTTP/1.1 or HTTP/2."""
+
+    def __init__(self, gateway, version, kind):
+        self.text = kind == TEXT
+        self.kind, self.version = kind, version
+        self.wire = gateway.connect() if version == "h1" else h2_connect(gateway)
+
+    def call(self, method, *messages, fields=()):
+        content = b"".join(frame(m) for m in messages)
+        content = base64.b64encode(content) if self.text else content
+        fields = [("content-type", self.kind), ("x-grpc-web", "1"), *fields]
+        if self.version == "h1":
+            lines = "".join(f"{n}: {v}\r\n" for n, v in fields)
+            answer = self.wire.ask(f"POST /weir.test.Echo/{method} HTTP/1.1\r\nHost: a\r\n{lines}"
+                f"Content-Length: {len(content)}\r\n\r\n".encode() + content)
+            assert not getattr(answer, "trailers", None)
+        else:
+            answer = self.wire.ask(f"/weir.test.Echo/{method}", "POST", fields, content)
+            assert answer.trailers is None
+        self.answer = answer
+        body = bytes(answer.body)
+        return frames(text_decode(body) if "text" in answer.get("content-type") else body)
+
+
+@pytest.fixture(params=["h1", "h2"])
+def version(request):
+    return request.param
+
+
+@pytest.fixture(params=[WEB, TEXT])
+def kind(request):
+    return request.param
+
+
+def test_web_calls(web, version, kind):
+    service, gateway = web
+    client = Web(gateway, version, kind)
+    messages, trailers = client.call("unary", b"hello")
+    assert messages == [b"hello"] and dict(trailers)["grpc-status"] == "0" and dict(trailers)["x-messages"] == "1"
+    assert client.answer.status == 200 and client.answer.get("content-type") in (kind, kind.replace("+proto", ""))
+    messages, trailers = client.call("scatter", b"count 5")
+    assert messages == [b"0", b"1", b"2", b"3", b"4"] and dict(trailers)["grpc-status"] == "0"
+    messages, trailers = client.call("gather", *[b"x" * n for n in range(100)])
+    assert messages == [b"4950"]
+    large = bytes(range(256)) * 2000
+    assert client.call("unary", large)[0] == [large]
+    assert client.call("unary", b"")[0] == [b""]
+    seen = service.calls[0][1]
+    assert "x-grpc-web" not in seen and "accept" not in seen
+    assert [r["grpc_status"] for r in gateway.records(5)] == [0] * 5
+
+
+def test_web_failures(web, version, kind):
+    _, gateway = web
+    client = Web(gateway, version, kind)
+    messages, trailers = client.call("scatter", b"fail_after DATA_LOSS")
+    assert messages == [b"fail_after DATA_LOSS"] and dict(trailers)["grpc-status"] == "15"
+    assert dict(trailers)["grpc-message"] == "after a message"
+    # Trailers-Only: told in the head.
+    messages, trailers = client.call("unary", b"fail NOT_FOUND no such thing")
+    fields = dict(trailers or [])
+    assert messages == [] and (fields.get("grpc-status") or client.answer.get("grpc-status")) == "5"
+    # Of the gateway itself.
+    assert client.call("unary", b"", fields=[("grpc-timeout", "x")]) == ([], None)
+    assert client.answer.get("grpc-status") == "13" and client.answer.get("content-type") == kind
+
+
+def test_web_text_is_asked_for_by_accept(web, version):
+    _, gateway = web
+    client = Web(gateway, version, WEB)
+    assert client.call("unary", b"hello", fields=[("accept", "application/grpc-web-text")])[0] == [b"hello"]
+    assert "grpc-web-text" in client.answer.get("content-type")
+
+
+def test_web_answers_flow_one_by_one(start, origin, peer_of, version, kind):
+    """A message is there before the next one is said, whole in its own base64."""
+    gateway = start(calls(origin, route={"grpc_web": True}))
+    client = gateway.connect() if version == "h1" else h2_connect(gateway)
+    head = [("content-type", kind), ("content-length", "0")]
+    if version == "h1":
+        client.send("POST /a.B/c HTTP/1.1\r\nHost: a\r\n" + "".join(f"{n}: {v}\r\n" for n, v in head) + "\r\n")
+    else:
+        stream = client.request("/a.B/c", "POST", head, b"")
+    peer = peer_of()
+    upstream, fields = peer.request()
+    assert fields["content-type"] == "application/grpc+proto" and fields["te"] == "trailers"
+    peer.head(upstream, [("content-type", "application/grpc+proto")])
+    if version == "h1":
+        client.read_head()
+    seen = b""
+    for n in range(1, 8):
+        message = frame(b"x" * n)
+        peer.data(upstream, message)
+        wanted = base64.b64encode(message) if kind == TEXT else message
+        if version == "h1":
+            got = b""
+            while len(got) < len(wanted):
+                got += client.read_chunk()
+        else:
+            client.until(lambda: len(client.answers[stream].body) >= len(seen) + len(wanted))
+            got = bytes(client.answers[stream].body[len(seen):])
+        assert got == wanted
+        seen += got
+
+
+def test_web_content_in_pieces_with_filling(start, origin, peer_of):
+    """What comes is decoded as it comes, and may be filled in its middle."""
+    gateway = start(calls(origin, route={"grpc_web": True}))
+    wire = h2_connect(gateway)
+    stream = wire.request("/a.B/c", "POST", [("content-type", "application/grpc-web-text")], end=False)
+    peer = peer_of()
+    upstream, _ = peer.request()
+    wanted = b""
+    for n in range(1, 6):
+        message = frame(b"y" * n)
+        text = base64.b64encode(message)
+        for at in range(len(text)):
+            wire.content(stream, text[at:at + 1], end=False)
+        wanted += message
+        got = b""
+        while len(got) < len(message):
+            got += peer.take(h2.events.DataReceived, upstream).data
+        assert got == message
+    wire.content(stream, b"")
+    assert peer.content(upstream) == b""
+
+
+@pytest.mark.parametrize("content", [b"AAA", b"A===", b"AA A", b"!!!!", b"AB=="])
+def test_web_content_that_is_no_base64(start, origin, version, content):
+    gateway = start(calls(origin, route={"grpc_web": True}))
+    origin.serve(lambda wire, _: Peer(wire).request())
+    head = [("content-type", "application/grpc-web-text")]
+    if version == "h1":
+        answer = gateway.connect().ask(b"POST /a.B/c HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc-web-text\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(content) + content)
+    else:
+        answer = h2_connect(gateway).ask("/a.B/c", "POST", head, content)
+    assert (answer.status, answer.get("grpc-status"), bytes(answer.body)) == (200, "13", b"")
+    assert gateway.record()["why"] == "the content is not base64"
+
+
+def test_web_is_untouched_without_the_setting(start, origin, peer_of):
+    gateway = start(calls(origin))
+    wire = h2_connect(gateway)
+    stream = wire.request("/a.B/c", "POST", [("content-type", TEXT), ("x-grpc-web", "1")], b"AAAAAAE=")
+    peer = peer_of()
+    upstream, fields = peer.request()
+    assert fields["content-type"] == TEXT and fields["x-grpc-web"] == "1" and peer.content(upstream) == b"AAAAAAE="
+    peer.head(upstream, [("content-type", TEXT)]).data(upstream, b"AAAAAAE=", end=True)
+    answer = wire.answer(stream)
+    assert bytes(answer.body) == b"AAAAAAE=" and answer.get("content-type") == TEXT
+
+
+def test_web_answer_that_is_not_grpc(start, origin, peer_of, version):
+    gateway = start(calls(origin, route={"grpc_web": True}))
+    origin.serve(lambda wire, _: refuse(Peer(wire)))
+    client = Web(gateway, version, TEXT)
+    if version == "h1":
+        answer = client.wire.ask(b"POST /a.B/c HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc-web-text\r\n"
+            b"Content-Length: 8\r\n\r\nAAAAAAA=")
+    else:
+        answer = client.wire.ask("/a.B/c", "POST", [("content-type", TEXT)], b"AAAAAAA=")
+    assert (answer.status, bytes(answer.body), answer.get("content-type")) == (403, b"no", "text/plain")
+
+
+def refuse(peer):
+    stream, _ = peer.request()
+    peer.head(stream, [("content-type", "text/plain")], status="403").data(stream, b"no", end=True)
+
+
+def test_web_cut_off_never_looks_complete(start, origin, peer_of, version, kind):
+    gateway = start(calls(origin, route={"grpc_web": True}))
+    client = Web(gateway, version, kind)
+    if version == "h1":
+        client.wire.send(f"POST /a.B/c HTTP/1.1\r\nHost: a\r\nContent-Type: {kind}\r\nContent-Length: 0\r\n\r\n")
+    else:
+        stream = client.wire.request("/a.B/c", "POST", [("content-type", kind)], b"")
+    peer = peer_of()
+    upstream, _ = peer.request()
+    peer.head(upstream, [KIND]).data(upstream, b"\0\0\0\0\x09part")
+    if version == "h1":
+        client.wire.read_head()
+        client.wire.read_chunk()
+    else:
+        client.wire.until(lambda: client.wire.answers[stream].body)
+    peer.reset(upstream)
+    if version == "h1":
+        client.wire.expect_abort()
+    else:
+        answer = client.wire.answer(stream)
+        assert answer.reset is not None and not answer.ended
+
+
+def test_web_retry(start, origin, peer_of, version):
+    """What is kept is what was decoded."""
+    gateway = start(retrying(origin) | {"routes": [{"name": "all", "match": {"path": "/*"}, "upstream": "origin",
+        "grpc_web": True}]})
+    origin.serve(lambda wire, _: twice(Peer(wire)))
+    client = Web(gateway, version, TEXT)
+    messages, trailers = client.call("unary", b"again")
+    assert messages == [b"again"] and dict(trailers)["grpc-status"] == "0"
+
+
+def twice(peer):
+    fail(peer, peer.request()[0])
+    stream, _ = peer.request()
+    content = peer.content(stream)
+    peer.head(stream, [("content-type", "application/grpc+proto")]).data(stream, content)
+    peer.h2.send_headers(stream, [("grpc-status", "0")], end_stream=True)
+    peer.flush()
+    peer.receive()
