@@ -4,9 +4,9 @@
  * Deadlines: grpc-timeout shortens the exchange's own, timeouts.request, and never lengthens it; what goes upstream is the
  * shorter of the two, not what is left of it, so that a call that is sent again says the same as the first time.
  *
- * Failures of the gateway are told in a head without content (Trailers-Only) of HTTP status 200, which is where clients look. Once
- * an answer's head is out there is nothing to be told any more: the stream is reset, as with every other answer that is cut off, and
- * clients make a failure of that. Trailers of our own could stand behind half a message.
+ * Failures of the gateway are told in a head without content (Trailers-Only) of HTTP status 200, which is where clients look.
+ * Once an answer's head is out there is nothing to be told any more: the stream is reset, as with every other answer that is
+ * cut off, and clients make a failure of that. Trailers of our own could stand behind half a message.
  *
  * A call is sent again for its status when the operator has named that (`retry.on`), the answer is nothing but its failure, so that
  * nothing was passed on, and all that was taken of the request was kept (replay.c). Unary calls with small messages are like that;
@@ -33,7 +33,7 @@ const char *grpc_begin(struct exchange *ex)
 {
 	const struct field *f = message_find(&ex->request, FIELD_CONTENT_TYPE);
 	struct view rest;
-	enum grpc_kind kind = grpc_kind_of(field_value(f), &rest);
+	enum grpc_kind kind = f != NULL ? grpc_kind_of(field_value(f), &rest) : GRPC_NOT;
 
 	if (kind == GRPC_NOT)
 		return NULL;
@@ -137,7 +137,8 @@ void grpc_put_failure(struct h1_writer *w, struct exchange *ex, enum cause cause
 {
 	enum grpc_status status = grpc_status_of_cause(cause);
 	char text[MESSAGE_BYTES_MAX], message[3 * MESSAGE_BYTES_MAX];
-	int n = snprintf(text, sizeof(text), "%s%s%s", cause_info(cause)->text, why != NULL ? ": " : "", why != NULL ? why : "");
+	int n = snprintf(text, sizeof(text), "%s%s%s", cause_info(cause)->text, why != NULL ? ": " : "",
+		why != NULL ? why : "");
 	size_t used = n < MESSAGE_BYTES_MAX ? (size_t)n : MESSAGE_BYTES_MAX - 1;
 
 	ex->grpc->status = (uint8_t)status;

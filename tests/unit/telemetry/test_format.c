@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "config/model.h"
+#include "http/grpc.h"
 #include "sample.h"
 #include "telemetry/format.h"
 
@@ -66,6 +67,23 @@ static void test_json(void **state)
 		"\"retries\":1,\"upstream_status\":false,\"bytes_in\":10,\"bytes_out\":234,\"queue_us\":0,\"connect_us\":null,"
 		"\"first_byte_us\":1500000,\"total_us\":1500321,\"user_agent\":\"curl/8.5\","
 		"\"referer\":\"https://example.com/\",\"upgraded\":false}\n");
+}
+
+static void test_grpc(void **state)
+{
+	struct exchange_record record = sample_record();
+
+	record.grpc = true;
+	record.grpc_status = GRPC_UNAVAILABLE;
+	line[format_record_json(&record, line)] = '\0';
+	assert_non_null(strstr(line, ",\"upgraded\":false,\"grpc_status\":14}\n"));
+	line[format_record_text(&record, line)] = '\0';
+	assert_non_null(strstr(line, " total_us=1500321 grpc_status=14\n"));
+	record.grpc_status = GRPC_STATUS_COUNT;
+	line[format_record_json(&record, line)] = '\0';
+	assert_non_null(strstr(line, ",\"grpc_status\":null}\n"));
+	line[format_record_text(&record, line)] = '\0';
+	assert_non_null(strstr(line, " grpc_status=-\n"));
 }
 
 static void test_json_of_tls(void **state)
@@ -186,6 +204,7 @@ int main(void)
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_text_of_nothing),
 		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_grpc),
 		cmocka_unit_test(test_json_of_tls),
 		cmocka_unit_test(test_json_of_nothing),
 		cmocka_unit_test(test_text_cannot_be_forged),
