@@ -1,8 +1,9 @@
 /*
  * See grpc.h.
  *
- * Deadlines: grpc-timeout shortens the exchange's own, timeouts.request, and never lengthens it; what goes upstream is the
- * shorter of the two, not what is left of it, so that a call that is sent again says the same as the first time.
+ * Deadlines: grpc-timeout shortens the exchange's own, timeouts.request, and never lengthens it. What goes upstream is the
+ * shorter of the two, and when a call is sent again what is then left of it: so does Envoy. A stale connection's second sending
+ * says the same as the first one (replay.c).
  *
  * Failures of the gateway are told in a head without content (Trailers-Only) of HTTP status 200, which is where clients look.
  * Once an answer's head is out there is nothing to be told any more: the stream is reset, as with every other answer that is
@@ -48,7 +49,7 @@ const char *grpc_begin(struct exchange *ex)
 
 /* --- the deadline ---------------------------------------------------------------------------------------------------- */
 
-/* timeouts.request is shorter than what the client has said. */
+/* Where the client has said how long, it is this now. False: the arena is exhausted. */
 static bool say_timeout(struct exchange *ex, uint64_t timeout_us)
 {
 	struct field *f = message_find_name(&ex->request, VIEW("grpc-timeout"));
@@ -63,6 +64,16 @@ static bool say_timeout(struct exchange *ex, uint64_t timeout_us)
 	f->value = value.p;
 	f->value_len = (uint32_t)value.n;
 	return true;
+}
+
+/* The call is sent again. Without memory it says what it said before. */
+static void say_left(struct exchange *ex)
+{
+	uint64_t left_us = ex->request_deadline_us - io_now_us(ex->worker->io);
+
+	/* 0 would be over before it began. */
+	if (ex->request_deadline_us != DEADLINE_NEVER)
+		say_timeout(ex, left_us > US_PER_MS ? left_us : US_PER_MS);
 }
 
 bool grpc_bound(struct exchange *ex)
@@ -102,6 +113,7 @@ bool grpc_retry(struct exchange *ex, const struct message *head)
 		return false;
 	if (io_now_us(ex->worker->io) >= ex->request_deadline_us)
 		return false;
+	say_left(ex);
 	ex->grpc->attempts++;
 	ex->worker->stats.grpc_retries++;
 	exchange_lease_anew(ex);

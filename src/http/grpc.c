@@ -1,8 +1,6 @@
 /* See grpc.h. */
 #include "http/grpc.h"
 
-#include <stdio.h>
-
 #include "base/check.h"
 #include "base/units.h"
 
@@ -104,7 +102,7 @@ enum grpc_kind grpc_kind_of(struct view content_type, struct view *rest)
 
 /* --- timeouts ------------------------------------------------------------------------------------------------------- */
 
-enum { TIMEOUT_DIGITS_MAX = 8 };
+enum { TIMEOUT_DIGITS_MAX = 8, TIMEOUT_VALUE_MAX = 99999999 };
 
 bool grpc_timeout_parse(struct view value, uint64_t *us)
 {
@@ -125,15 +123,22 @@ bool grpc_timeout_parse(struct view value, uint64_t *us)
 
 struct view grpc_timeout_format(char text[GRPC_TIMEOUT_TEXT_MAX], uint64_t us)
 {
-	uint64_t ms = us / US_PER_MS;
-	int n;
+	static const struct {
+		char unit;
+		uint64_t us;
+	} units[] = {{'m', US_PER_MS}, {'S', US_PER_S}, {'M', 60 * US_PER_S}, {'H', 3600 * US_PER_S}};
+	char *p = text + GRPC_TIMEOUT_TEXT_MAX;
+	unsigned i = 0;
 
-	if (ms <= 99999999)
-		n = snprintf(text, GRPC_TIMEOUT_TEXT_MAX, "%um", (unsigned)ms);
-	else
-		n = snprintf(text, GRPC_TIMEOUT_TEXT_MAX, "%uS", (unsigned)(us / US_PER_S));
-	CHECK(n > 0 && n < GRPC_TIMEOUT_TEXT_MAX);
-	return view_of(text, (size_t)n);
+	while (i < 3 && us / units[i].us > TIMEOUT_VALUE_MAX)
+		i++;
+	uint64_t n = us / units[i].us < TIMEOUT_VALUE_MAX ? us / units[i].us : TIMEOUT_VALUE_MAX;
+
+	*--p = units[i].unit;
+	do
+		*--p = (char)('0' + n % 10);
+	while ((n /= 10) > 0);
+	return view_of(p, (size_t)(text + GRPC_TIMEOUT_TEXT_MAX - p));
 }
 
 /* --- messages ------------------------------------------------------------------------------------------------------- */

@@ -38,9 +38,9 @@ struct view grpc_kind_name(enum grpc_kind kind);
 /* Up to eight digits and a unit; microseconds, rounded up. False: malformed. */
 bool grpc_timeout_parse(struct view value, uint64_t *us);
 
-#define GRPC_TIMEOUT_TEXT_MAX 10
+#define GRPC_TIMEOUT_TEXT_MAX 9
 
-/* The same back, in milliseconds or else in seconds; `us` is less than three years. */
+/* The same back, into `text`: whole milliseconds, or of larger units as few as they must be; the largest that can be said. */
 struct view grpc_timeout_format(char text[GRPC_TIMEOUT_TEXT_MAX], uint64_t us);
 
 /* Percent-encodes a grpc-message; `to` has room for three times its length. Returns how much was written. */

@@ -90,7 +90,8 @@ static void test_timeouts_back(void **state)
 		uint64_t us;
 		const char *text;
 	} written[] = {{0, "0m"}, {1500, "1m"}, {30000000, "30000m"}, {86400000000, "86400000m"}, {99999999000, "99999999m"},
-		{100000000000, "100000S"}};
+		{100000000000, "100000S"}, {100000000000000, "1666666M"}, {359999996400000000, "99999999H"},
+		{UINT64_MAX, "99999999H"}};
 	char text[GRPC_TIMEOUT_TEXT_MAX];
 
 	for (size_t i = 0; i < COUNT(written); i++)
