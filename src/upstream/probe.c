@@ -380,6 +380,7 @@ void prober_begin(struct endpoint *ep, const struct config_health *health)
 	pr->health = *health;
 	if (!health->enabled) {
 		prober_stop(ep);
+		pr->passes = pr->fails = 0;
 		set_out(ep, false);
 		return;
 	}

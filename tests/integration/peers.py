@@ -83,7 +83,9 @@ class GrpcService:
 
     @staticmethod
     def _end(context, done, count):
-        done.append(True)
+        # The messages of a stream end, too, when it was cancelled.
+        if context.is_active():
+            done.append(True)
         context.set_trailing_metadata((("x-messages", str(count)),))
 
     @staticmethod
