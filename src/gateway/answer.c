@@ -131,6 +131,11 @@ bool answer_prepare(struct exchange *ex, enum cause *cause, const char **why)
 	struct answer *a = &ex->answer;
 	struct message *m = arena_alloc(&ex->arena, sizeof(*m));
 
+	if (websocket_would_seem_open(ex, a->status)) {
+		*cause = CAUSE_METHOD_NOT_ALLOWED;
+		*why = "CONNECT opens no WebSocket here";
+		return false;
+	}
 	*cause = CAUSE_MEMORY_EXHAUSTED;
 	if (m == NULL)
 		return false;

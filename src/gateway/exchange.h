@@ -94,6 +94,27 @@ bool forward_response(struct exchange *ex, struct message *response);
 bool forward_informational(struct exchange *ex, struct message *response);
 bool forward_upgrade(struct exchange *ex, struct message *response);
 
+/* --- WebSockets between the versions of HTTP (websocket.c) -------------------------------------------------------------- */
+
+/* A request that came by HTTP/2 has no Sec-WebSocket-Key from here on. */
+void websocket_drop_key(struct message *m);
+
+/* Whether this upgrade can go on to the upstream that was leased; any between two sides of HTTP/1. */
+bool websocket_can_pass(struct exchange *ex);
+
+/* Writes Sec-WebSocket-Key where the client has none; Sec-WebSocket-Accept where the upstream's answer has none that counts. */
+void websocket_put_key(struct h1_writer *w, struct exchange *ex);
+void websocket_put_accept(struct h1_writer *w, const struct exchange *ex, struct message *response);
+
+/* Whether this 101 proves that the handshake was understood, where the client cannot see to that itself. */
+bool websocket_is_proven(const struct exchange *ex, const struct message *response);
+
+/* An answer with this status, which opens no WebSocket, would be taken for one that does (RFC 8441 §5). */
+static inline bool websocket_would_seem_open(const struct exchange *ex, unsigned status)
+{
+	return stream_asks_tunnel(ex->down) && status >= 200 && status < 300;
+}
+
 /* --- who it is from (naming.c) --------------------------------------------------------------------------------------- */
 
 /* Puts the PROXY header in front of everything else on the connection that was leased for this request. */

@@ -218,13 +218,6 @@ static void drop_client_cert(struct message *m)
 			m->fields[i].dropped = true;
 }
 
-/* HTTP/2 has no key for a WebSocket: one that came would stand beside the one that is made for HTTP/1.1. */
-static void drop_websocket_key(struct message *m)
-{
-	for (struct field *f; (f = message_find_name(m, VIEW("Sec-WebSocket-Key"))) != NULL;)
-		f->dropped = true;
-}
-
 const char *forward_prepare(struct exchange *ex)
 {
 	struct message *m = &ex->request;
@@ -241,7 +234,7 @@ const char *forward_prepare(struct exchange *ex)
 	if (ex->client->h1.conn.tls != NULL && shows_certificate(ex))
 		drop_client_cert(m);
 	if (m->has_upgrade && stream_is_h2(ex->down))
-		drop_websocket_key(m);
+		websocket_drop_key(m);
 	return NULL;
 }
 
@@ -447,43 +440,15 @@ static void put_upgrade(struct h1_writer *w, const struct message *m)
 	h1_put(w, VIEW("Connection: Upgrade\r\n"));
 }
 
-/* The key that the handshake of HTTP/1.1 wants (RFC 6455 §4.1): 16 bytes of chance in base64, 22 digits and a filling. */
-static void put_websocket_key(struct h1_writer *w, struct io *io)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	uint64_t bits[2] = {io_random(io), io_random(io)};
-	char key[24];
-
-	for (unsigned i = 0; i < 21; i++) {
-		key[i] = digits[bits[0] & 63];
-		bits[0] = bits[0] >> 6 | bits[1] << 58;
-		bits[1] >>= 6;
-	}
-	/* Two bits are left, and stand above four that are none. */
-	key[21] = digits[(bits[0] & 3) << 4];
-	memcpy(key + 22, "==", 2);
-	h1_put_field(w, VIEW("Sec-WebSocket-Key"), view_of(key, sizeof(key)));
-}
-
-/*
- * A server may ignore Upgrade (RFC 9110 §7.8), and so it is left out where it cannot be passed on. From HTTP/1 to HTTP/2 it
- * cannot: the handshake of WebSocket proves with a key of HTTP/1 that it was understood, and HTTP/2 has none.
- */
-static bool can_pass_upgrade(const struct exchange *ex)
-{
-	const struct stream *to = ex->lease.stream;
-
-	return !stream_is_h2(to) || (stream_is_h2(ex->down) && stream_can_upgrade(to));
-}
-
 bool forward_request(struct exchange *ex)
 {
 	struct message *m = &ex->request;
 	struct stream *to = ex->lease.stream;
 	struct h1_writer w = stream_begin_head(to, HEAD_ROOM);
 
+	/* A server may ignore Upgrade (RFC 9110 §7.8), and so it is left out where it cannot be passed on. */
 	if (m->has_upgrade)
-		m->has_upgrade = can_pass_upgrade(ex);
+		m->has_upgrade = websocket_can_pass(ex);
 	h1_put_request_line(&w, m->method_name, ex->forward_target);
 	h1_put_field(&w, VIEW("Host"), ex->forward_host);
 	h1_put_fields(&w, m);
@@ -494,8 +459,7 @@ bool forward_request(struct exchange *ex)
 		h1_put(&w, VIEW("TE: trailers\r\n"));
 	if (m->has_upgrade) {
 		put_upgrade(&w, m);
-		if (stream_is_h2(ex->down) && !stream_is_h2(to))
-			put_websocket_key(&w, ex->worker->io);
+		websocket_put_key(&w, ex);
 	}
 	put_identity(&w, ex);
 	return stream_end_head(to, &w, (enum framing)m->framing);
@@ -575,6 +539,7 @@ bool forward_upgrade(struct exchange *ex, struct message *response)
 	struct h1_writer w = stream_begin_head(to, HEAD_ROOM);
 
 	h1_put_status_line(&w, response->status, response->reason);
+	websocket_put_accept(&w, ex, response);
 	put_end_to_end(&w, ex->worker, response);
 	put_upgrade(&w, response);
 	h1_put(&w, via_line(ex->lease.stream, response));

@@ -244,10 +244,12 @@ static enum step response_informational(struct exchange *ex, struct message *m)
 	return STEP_ON;
 }
 
-static enum step response_upgrade(struct exchange *ex, struct message *m)
+__attribute__((noinline)) static enum step response_upgrade(struct exchange *ex, struct message *m)
 {
 	if (ex->state != EXCHANGE_WAITING || !ex->request.has_upgrade || !m->has_upgrade)
 		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "switched protocols unasked");
+	if (!websocket_is_proven(ex, m))
+		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "the WebSocket's handshake is not proven");
 	if (!forward_upgrade(ex, m))
 		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "the response head is too large");
 	ex->status = m->status;
@@ -264,6 +266,8 @@ static enum step response_final(struct exchange *ex, struct message *m)
 	enum cause cause = CAUSE_FILTER_FAILED;
 	const char *why = NULL;
 
+	if (websocket_would_seem_open(ex, m->status))
+		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "an answer of 2xx that opens no WebSocket");
 	/* Content until the close cannot be told from content cut off: such a connection carries one answer. */
 	ex->keep_upstream = m->keep_alive && m->framing != FRAMING_UNTIL_CLOSE;
 	if (ex->grpc != NULL) {

@@ -334,6 +334,7 @@ struct exchange {
 	uint8_t retries;                   /* times that the request was sent again: 0 or 1 */
 	struct buf kept;                   /* content as it went out, while it may have to go out again */
 	const struct message *kept_trailers;  /* behind it; NULL: none; in the arena */
+	struct view websocket_accept;      /* what proves the handshake; empty: it passes through (websocket.c) */
 
 	uint64_t request_deadline_us;
 	uint64_t moved_us;                 /* when bytes last moved, or the state changed */

@@ -89,7 +89,11 @@ int stream_h2_flush(struct stream *s)
 
 void stream_h2_put_end(struct stream *s, const struct message *trailers)
 {
-	h2_stream_put_end(&stream_h2(s)->h2, trailers);
+	const struct h2_side *side = stream_h2(s);
+	bool asks_tunnel = side->h2.extended_connect && side->scheme.n > 0;
+
+	if (!asks_tunnel)
+		h2_stream_put_end(&stream_h2(s)->h2, trailers);
 }
 
 void stream_h2_shutdown_write(struct stream *s)
@@ -99,5 +103,8 @@ void stream_h2_shutdown_write(struct stream *s)
 
 bool stream_h2_is_shut(const struct stream *s)
 {
-	return stream_h2(s)->h2.out >= H2_WAY_ENDING;
+	const struct h2_side *side = stream_h2(s);
+
+	/* A client's stream outlives the tunnel until all is out, that of an upstream does not. */
+	return side->h2.out == H2_WAY_ENDED || (side->h2.out == H2_WAY_ENDING && side->scheme.n == 0);
 }

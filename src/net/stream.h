@@ -231,6 +231,12 @@ static inline bool stream_can_upgrade(const struct stream *s)
 	return !stream_is_h2(s) || h2_session_can_upgrade(stream_h2(s)->h2.session);
 }
 
+/* It is asked for a tunnel by extended CONNECT: every answer of 2xx opens one (RFC 8441). */
+static inline bool stream_asks_tunnel(const struct stream *s)
+{
+	return stream_is_h2(s) && stream_h2(s)->h2.extended_connect;
+}
+
 /* The head is written as HTTP/1 text for both versions; HTTP/2 takes it apart again. */
 static inline struct h1_writer stream_begin_head(struct stream *s, size_t room)
 {
@@ -271,6 +277,7 @@ static inline void stream_pass(const struct stream *from, struct stream *to, str
 		stream_flush(to);
 }
 
+/* The end of a message. That of a request for a tunnel is no end of its stream: see stream_shutdown_write. */
 static inline void stream_put_end(struct stream *s, const struct message *trailers)
 {
 	if (stream_is_h2(s)) {

@@ -127,4 +127,11 @@ void tls_tickets_rotate(struct tls_tickets *tickets);
 
 #define TLS_TICKETS_ROTATE_US (3600 * US_PER_S)
 
+/* --- the handshake of WebSocket (tls_websocket.c) ------------------------------------------------------------------------ */
+
+enum { TLS_WEBSOCKET_KEY_BYTES = 24, TLS_WEBSOCKET_ACCEPT_BYTES = 28 };
+
+/* Sec-WebSocket-Accept for this Sec-WebSocket-Key (RFC 6455 §4.2.2). False: the key is not as long, or there is no SHA-1. */
+bool tls_websocket_accept(struct view key, char accept[TLS_WEBSOCKET_ACCEPT_BYTES]);
+
 #endif

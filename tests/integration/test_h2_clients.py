@@ -20,6 +20,7 @@ from raw import chunk, get, response
 from servers import command, node
 from test_clients import echo, websockets
 from timing import SHORT_TEXT, due
+from ways import proof
 
 KIB = 1024
 
@@ -822,8 +823,9 @@ def open_websocket(client, path="/chat", fields=()):
     return stream
 
 
-ACCEPT = ("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-    "Sec-WebSocket-Accept: x\r\n\r\n")
+def accept(request):
+    return ("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        f"Sec-WebSocket-Accept: {proof(request.get('Sec-WebSocket-Key'))}\r\n\r\n")
 
 
 def test_websocket_becomes_an_upgrade(start, origin):
@@ -838,7 +840,7 @@ def test_websocket_becomes_an_upgrade(start, origin):
     assert request.framing is None and request.get("Connection").lower() == "upgrade"
     client.content(stream, b"too early", end=False)
     wire.expect_silence()
-    wire.send(ACCEPT + "first")
+    wire.send(accept(request) + "first")
     answer = client.head_of(stream)
     assert (answer.status, answer.get("sec-websocket-accept"), answer.get("upgrade")) == (200, None, None)
     assert wire.take(9) == b"too early"
@@ -859,8 +861,7 @@ def test_websocket_whose_upstream_ends_first(gateway, origin):
     client = h2_connect(gateway)
     stream = open_websocket(client)
     wire = origin.accept()
-    wire.read_head()
-    wire.send(ACCEPT)
+    wire.send(accept(wire.read_head()))
     client.head_of(stream)
     wire.half_close()
     answer = client.answer(stream)
@@ -876,8 +877,7 @@ def test_half_closed_tunnel_rests(gateway, origin):
     client = h2_connect(gateway)
     stream = open_websocket(client)
     wire = origin.accept()
-    wire.read_head()
-    wire.send(ACCEPT)
+    wire.send(accept(wire.read_head()))
     client.head_of(stream)
     client.content(stream, b"", end=True)
     wire.expect_end()
@@ -890,8 +890,7 @@ def test_websocket_trailers_end_it(gateway, origin):
     client = h2_connect(gateway)
     stream = open_websocket(client)
     wire = origin.accept()
-    wire.read_head()
-    wire.send(ACCEPT)
+    wire.send(accept(wire.read_head()))
     client.head_of(stream)
     client.trailers(stream, [("x", "y")])
     wire.expect_end()
@@ -917,8 +916,7 @@ def test_websocket_is_cut_off(start, origin, who):
     client = h2_connect(gateway)
     stream = open_websocket(client)
     wire = origin.accept()
-    wire.read_head()
-    wire.send(ACCEPT)
+    wire.send(accept(wire.read_head()))
     client.head_of(stream)
     if who == "client":
         client.reset(stream)

@@ -1016,9 +1016,20 @@ static void test_hosts_with_other_rules(void **state)
 	rig_close(&rig);
 }
 
+/* The example of RFC 6455 §1.3. */
+static void test_websocket_accept(void **state)
+{
+	char accept[TLS_WEBSOCKET_ACCEPT_BYTES];
+
+	assert_true(tls_websocket_accept(VIEW("dGhlIHNhbXBsZSBub25jZQ=="), accept));
+	assert_memory_equal(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", sizeof(accept));
+	assert_false(tls_websocket_accept(VIEW("dGhlIHNhbXBsZSBub25jZQ="), accept));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_websocket_accept),
 		LOOP_TEST(test_talk),
 		LOOP_TEST(test_calls),
 		LOOP_TEST(test_large),
