@@ -295,6 +295,13 @@ static void response_begins(struct exchange *ex)
 		replay_forget(ex);
 }
 
+/* With HTTP/2 it is the connection that receives, not a fill. */
+static void notice_received(struct exchange *ex)
+{
+	if (stream_is_h2(upstream_side(ex)))
+		bytes_moved(ex);
+}
+
 static enum step response_head(struct exchange *ex)
 {
 	const struct config_upstream_limits *l = &ex->route->upstream->limits;
@@ -305,7 +312,7 @@ static enum step response_head(struct exchange *ex)
 
 	if (result.status == H1_MORE)
 		return STEP_FILL;
-	/* With HTTP/2 heads are received by the connection, not by a fill. */
+	notice_received(ex);
 	if (ex->first_byte_us == UINT64_MAX)
 		response_begins(ex);
 	if (result.status == H1_BAD)
@@ -347,6 +354,7 @@ static enum step response_content(struct exchange *ex)
 			return STEP_ON;
 		}
 		ex->bytes_out += data.n;
+		notice_received(ex);
 		stream_pass(upstream_side(ex), client_side(ex), data);
 		return STEP_ON;
 	case H1_PIECE_MORE: return STEP_FILL;

@@ -2,6 +2,8 @@
 
 import base64
 import hashlib
+import select
+import time
 
 import pytest
 
@@ -50,8 +52,8 @@ class Pipe:
     def expect_end(self):
         self.wire.expect_end()
 
-    def expect_silence(self):
-        self.wire.expect_silence()
+    def expect_silence(self, seconds=0.05):
+        self.wire.expect_silence(seconds)
 
     def cut(self):
         self.wire.reset()
@@ -89,9 +91,13 @@ class Stream:
         self.wire.read_until(lambda: message.ended or message.reset is not None)
         assert message.ended and len(message.body) == self.at, f"reset: {message.reset}, {message.body[self.at:]!r}"
 
-    def expect_silence(self):
+    def expect_silence(self, seconds=0.0):
         self.wire.ping()
-        assert len(self.message.body) == self.at
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if select.select([self.wire.sock], [], [], left)[0]:
+                self.wire.read_one()
+        assert len(self.message.body) == self.at and not self.message.ended and self.message.reset is None
 
     def cut(self):
         self.wire.send(h2raw.rst_stream(self.number, h2raw.CANCEL))
