@@ -278,8 +278,9 @@ void h2_stream_reset(struct h2_stream *stream, enum h2_error code);
  *
  * The message looks like one of HTTP/1.1: `host` is :authority or Host, `target` is :path, `minor` is 1,
  * `keep_alive` 1, cookies are one field (RFC 9113 §8.2.3), `framing` is NONE when the head was all, LENGTH with a
- * content-length, else CHUNKED, which here only says that the length is not known. The fields stand in `head` as
- * "name: value CRLF". It is valid until h2_stream_release.
+ * content-length, else CHUNKED, which here only says that the length is not known; so it does when the length is to
+ * be 0 and the end has not come, and then content-length is dropped. The fields stand in `head` as "name: value
+ * CRLF". It is valid until h2_stream_release.
  *
  * With `extended_connect` the request was an extended CONNECT for a WebSocket and is now what HTTP/1.1 would have:
  * GET with Upgrade: websocket (has_upgrade). A 101 put as its answer becomes a 200, and content goes both ways as

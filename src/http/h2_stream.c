@@ -238,12 +238,23 @@ bool h2_stream_has_input(const struct h2_stream *stream)
 
 /* --- heads ------------------------------------------------------------------------------------------------------ */
 
+/* In HTTP/1 a head with a length of 0 is the whole message; here the peer may still break its word (RFC 9113 §8.1.1). */
+static void doubt_length(const struct h2_stream *stream, struct message *m)
+{
+	if (m->framing != FRAMING_LENGTH || m->content_length > 0 || stream->in == H2_WAY_ENDED)
+		return;
+	message_drop_name(m, VIEW("Content-Length"));
+	m->has_length = 0;
+	m->framing = FRAMING_CHUNKED;
+}
+
 struct h1_result h2_stream_read_head(struct h2_stream *stream, struct message *m, struct view *scheme)
 {
 	struct h2_head *head = stream->first_head;
 
 	if (head != NULL) {
 		*m = head->message;
+		doubt_length(stream, m);
 		if (scheme != NULL)
 			*scheme = head->scheme;
 		stream->first_head = head->next;

@@ -10,7 +10,7 @@ import threading
 import time
 
 import pytest
-from hyperframe.frame import HeadersFrame
+from hyperframe.frame import DataFrame, HeadersFrame
 
 from admin import administered
 from authority import authorities
@@ -529,6 +529,30 @@ def test_malformed_requests_are_reset(gateway, origin, fields):
 
 
 # --- time -------------------------------------------------------------------------------------------------------------
+
+
+def test_length_of_0_that_proves_wrong(gateway, origin):
+    """Where the length is believed the request is whole with its head."""
+    client = h2_connect(gateway)
+    stream = client.request("/", "POST", [("content-length", "0")], end=False)
+    wire = origin.accept()
+    assert wire.read_head().framing == "chunked"
+    client.content(stream, b"more")
+    assert client.answer(stream).reset == PROTOCOL_ERROR
+    assert wire.expect_gone() == b""
+
+
+def test_length_of_0_whose_end_comes_behind_it(gateway, origin):
+    client = h2_connect(gateway)
+    stream, head = client.open("/", "POST", [("content-length", "0")], end=False)
+    client.send(head, DataFrame(stream, b"", flags=["END_STREAM"]))
+    wire, request = origin.answer(response("ok"))
+    assert request.framing == 0
+    assert client.answer(stream).status == 200
+    stream = client.request("/later", "POST", [("content-length", "0")], end=False)
+    assert wire.read_head().framing == "chunked"
+    client.content(stream, b"")
+    assert wire.take(5) == b"0\r\n\r\n"
 
 
 def test_head_that_is_never_complete(start, origin):

@@ -217,6 +217,18 @@ def test_malformed_answer(speaking, origin):
     assert speaking.record()["cause"] == "upstream_bad_response"
 
 
+def test_length_of_0_that_proves_wrong(speaking, origin):
+    """Where the length is believed the answer is whole with its head."""
+    client = speaking.connect().send(get())
+    peer = Peer(origin.accept())
+    stream, _ = peer.request()
+    peer.head(stream, [("content-length", "0")])
+    assert client.read_head().framing == "chunked"
+    peer.data(stream, b"more")
+    assert client.expect_gone() == b""
+    assert speaking.record()["cause"] in ("upstream_reset", "upstream_bad_response")
+
+
 def test_client_that_leaves_resets_its_stream_only(speaking, origin):
     client = speaking.connect().send(get())
     peer = Peer(origin.accept())
