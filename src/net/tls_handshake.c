@@ -78,6 +78,15 @@ static bool facts_fill(struct tls_conn *tls)
 
 /* --- the handshake -------------------------------------------------------------------------------------------------------- */
 
+/*
+ * All that a server says last in TLS 1.3 is a session ticket: the client is open already, and needs it for its next connection
+ * only. It goes out with the first answer, in one segment.
+ */
+static bool says_tickets(const struct tls_conn *tls, int what)
+{
+	return what == SSL_ERROR_NONE && tls->server != NULL && SSL_version(tls->ssl) == TLS1_3_VERSION;
+}
+
 /* One round: what came goes in, what OpenSSL says goes out. */
 static int handshake_step(struct conn *conn)
 {
@@ -87,7 +96,10 @@ static int handshake_step(struct conn *conn)
 	int error = what == SSL_ERROR_NONE || what == SSL_ERROR_WANT_READ ? 0 : tls_error_take(tls->ssl);
 
 	ERR_clear_error();
-	tls_output_send(conn);
+	if (says_tickets(tls, what))
+		tls_output_later(conn);
+	else
+		tls_output_send(conn);
 	if (error == 0 && conn->send_error != 0)
 		error = conn->send_error == -ENOMEM ? -ENOMEM : TLS_ERROR_EOF;
 	if (error != 0) {

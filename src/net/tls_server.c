@@ -161,6 +161,8 @@ static bool group_create_context(struct tls_server *server, struct tls_group *gr
 		return false;
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_timeout(ctx, SESSION_SECONDS);
+	/* OpenSSL gives two. Each costs about as much as sending the answer does, and whoever goes on with one gets the next. */
+	SSL_CTX_set_num_tickets(ctx, 1);
 	SSL_CTX_set_session_id_context(ctx, group->rules_id, sizeof(group->rules_id));
 	SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, tls_on_ticket);
 	SSL_CTX_set_session_ticket_cb(ctx, NULL, tls_on_ticket_taken, NULL);

@@ -38,6 +38,7 @@ struct tls_conn {
 	struct tls_resumption *resumption; /* where a client's sessions are kept */
 	struct view input;                 /* ciphertext that OpenSSL has not taken; in the scratch or in `held` */
 	struct buf held;                   /* what was left over at the end of a call; usually empty */
+	struct buf later;                  /* written, and to be sent with what is written next */
 	uint64_t sent_us;                  /* when content was last sent */
 	uint32_t burst_bytes;              /* sent without a pause */
 	uint8_t stage;                     /* enum tls_stage */
@@ -75,6 +76,9 @@ bool tls_input_fill(struct conn *conn, size_t want);
 
 /* Sends what OpenSSL has written, or keeps it. 0 or the conn's send_error. */
 int tls_output_send(struct conn *conn);
+
+/* Nobody waits for it: it goes out with what is written next, before that. */
+void tls_output_later(struct conn *conn);
 
 /* What has gone wrong in OpenSSL last, as an error that tls_error_text() knows; its queue is empty afterwards (tls_error.c). */
 int tls_error_take(const SSL *ssl);

@@ -47,24 +47,34 @@ static bool spill(struct tls_conn *tls)
 	return kept;
 }
 
+static bool write_out(struct tls_conn *tls, struct view bytes)
+{
+	struct tls_scratch *scratch = tls->scratch;
+
+	while (bytes.n > 0) {
+		size_t room = sizeof(scratch->out) - scratch->out_used;
+		size_t some = room < bytes.n ? room : bytes.n;
+
+		memcpy(scratch->out + scratch->out_used, bytes.p, some);
+		scratch->out_used += some;
+		bytes = view_from(bytes, some);
+		if (bytes.n > 0 && !spill(tls))
+			return false;
+	}
+	return true;
+}
+
 static int bio_write(BIO *bio, const char *bytes, int n)
 {
 	struct tls_conn *tls = BIO_get_data(bio);
-	struct tls_scratch *scratch = tls->scratch;
-	int left = n;
 
 	BIO_clear_retry_flags(bio);
-	while (left > 0) {
-		size_t room = sizeof(scratch->out) - scratch->out_used;
-		size_t some = room < (size_t)left ? room : (size_t)left;
-
-		memcpy(scratch->out + scratch->out_used, bytes + (n - left), some);
-		scratch->out_used += some;
-		left -= (int)some;
-		if (left > 0 && !spill(tls))
+	if (buf_len(&tls->later) > 0) {
+		if (!write_out(tls, buf_view(&tls->later)))
 			return -1;
+		buf_release(&tls->later);
 	}
-	return n;
+	return write_out(tls, view_of(bytes, (size_t)n)) ? n : -1;
 }
 
 static long bio_control(BIO *bio, int command, long number, void *pointer)
@@ -152,6 +162,7 @@ void tls_release(struct conn *conn)
 	tls_server_unref(tls->server);
 	tls_client_unref(tls->client);
 	buf_release(&tls->held);
+	buf_release(&tls->later);
 	free(tls->client_text);
 	free(tls);
 	conn->tls = NULL;
@@ -242,4 +253,15 @@ int tls_output_send(struct conn *conn)
 		return conn->send_error;
 	scratch->out_used = 0;
 	return conn_sendv_plain(conn, &piece, 1);
+}
+
+void tls_output_later(struct conn *conn)
+{
+	struct tls_conn *tls = conn->tls;
+	struct view written = view_of(tls->scratch->out, tls->scratch->out_used);
+
+	tls->scratch->out_used = 0;
+	/* It has its number among the records: without it nothing can follow. */
+	if (written.n > 0 && !buf_append(&tls->later, written, CONN_OUT_MAX))
+		tls_fail(conn, -ENOMEM);
 }
