@@ -51,22 +51,29 @@ static enum read_step read_step(struct conn *conn, int result)
 	}
 }
 
+/* Whether OpenSSL can say more than that it wants more. Asking it that costs about as much as reading does. */
+static bool has_rest(const struct tls_conn *tls)
+{
+	return tls->input.n > 0 || SSL_pending(tls->ssl) > 0;
+}
+
 /* As much as there is, up to n. */
 static size_t read_content(struct conn *conn, char *bytes, size_t n)
 {
-	enum read_step step = READ_CONTENT;
+	struct tls_conn *tls = conn->tls;
 	unsigned fills = 0;
 	size_t got = 0;
 
-	while (got < n && step == READ_CONTENT) {
+	while (got < n) {
 		size_t some = 0;
+		enum read_step step;
 
-		step = read_step(conn, SSL_read_ex(conn->tls->ssl, bytes + got, n - got, &some));
+		if (!has_rest(tls) && (got > 0 || !tls_input_may_fill(conn, ++fills) || !tls_input_fill(conn, n)))
+			break;
+		step = read_step(conn, SSL_read_ex(tls->ssl, bytes + got, n - got, &some));
 		got += some;
-		if (step != READ_MORE || got > 0)
-			continue;
-		if (tls_input_may_fill(conn, ++fills) && tls_input_fill(conn, n))
-			step = READ_CONTENT;
+		if (step == READ_END)
+			break;
 	}
 	return got;
 }
@@ -106,9 +113,11 @@ bool tls_has_news(struct conn *conn)
 	if (tls->stage == TLS_HANDSHAKING)
 		return false;
 	tls_input_begin(tls);
-	do
+	while (step == READ_MORE) {
+		if (!has_rest(tls) && (!tls_input_may_fill(conn, ++fills) || !tls_input_fill(conn, TLS_RECEIVE_MIN)))
+			break;
 		step = read_step(conn, SSL_peek_ex(tls->ssl, &byte, 1, &n));
-	while (step == READ_MORE && tls_input_may_fill(conn, ++fills) && tls_input_fill(conn, TLS_RECEIVE_MIN));
+	}
 	tls_input_end(conn);
 	tls_output_send(conn);
 	conn->readable = step != READ_MORE || conn->error != 0;
@@ -203,7 +212,7 @@ int tls_sendv(struct conn *conn, const struct iovec *iov, int count)
 	if (tls->stage != TLS_OPEN)
 		return conn->send_error = -EPIPE;
 	CHECK(tls->scratch->out_used == 0);
-	ERR_clear_error();
+	tls_errors_forget();
 	do {
 		content = pieces_gather(&pieces, tls->scratch->stage, record_max(conn));
 		if (content.n > 0 && !write_record(conn, content))

@@ -19,6 +19,13 @@ enum {
 	CODES = 10000,
 };
 
+void tls_errors_forget(void)
+{
+	/* Clearing goes over all places of the queue, empty or not. */
+	if (ERR_peek_error() != 0)
+		ERR_clear_error();
+}
+
 int tls_error_take(const SSL *ssl)
 {
 	unsigned long error = ERR_peek_last_error();

@@ -83,6 +83,9 @@ void tls_output_later(struct conn *conn);
 /* What has gone wrong in OpenSSL last, as an error that tls_error_text() knows; its queue is empty afterwards (tls_error.c). */
 int tls_error_take(const SSL *ssl);
 
+/* What somebody has left in OpenSSL's queue would be taken for an error of the next call. */
+void tls_errors_forget(void);
+
 enum { TLS_ERROR_EOF = -100000 };
 
 /* --- contexts ----------------------------------------------------------------------------------------------------------- */

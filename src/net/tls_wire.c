@@ -187,8 +187,7 @@ void tls_on_event(struct conn *conn)
 void tls_input_begin(struct tls_conn *tls)
 {
 	CHECK(tls->scratch->out_used == 0);
-	/* What somebody has left in OpenSSL's queue would be taken for an error of this connection. */
-	ERR_clear_error();
+	tls_errors_forget();
 	tls->input = buf_view(&tls->held);
 }
 
