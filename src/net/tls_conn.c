@@ -234,6 +234,6 @@ void tls_end(struct conn *conn)
 	if (conn->send_error != 0 || conn->broken || conn->error != 0 || conn_blocked(conn))
 		return;
 	SSL_shutdown(tls->ssl);
-	ERR_clear_error();
+	tls_errors_forget();
 	tls_output_send(conn);
 }

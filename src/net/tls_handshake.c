@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <openssl/err.h>
 #include <openssl/x509v3.h>
 
 #include "net/tls_state.h"
@@ -95,7 +94,7 @@ static int handshake_step(struct conn *conn)
 	int what = result == 1 ? SSL_ERROR_NONE : SSL_get_error(tls->ssl, result);
 	int error = what == SSL_ERROR_NONE || what == SSL_ERROR_WANT_READ ? 0 : tls_error_take(tls->ssl);
 
-	ERR_clear_error();
+	tls_errors_forget();
 	if (says_tickets(tls, what))
 		tls_output_later(conn);
 	else
@@ -116,7 +115,7 @@ static void handshake_done(struct conn *conn)
 	tls->stage = TLS_OPEN;
 	if (!facts_fill(tls))
 		tls_fail(conn, -ENOMEM);
-	ERR_clear_error();
+	tls_errors_forget();
 }
 
 int tls_handshake(struct conn *conn)
@@ -208,6 +207,6 @@ int tls_connect(struct conn *conn, struct tls_client *client, struct tls_scratch
 	}
 	if (resumption->session != NULL)
 		SSL_set_session(tls->ssl, resumption->session);
-	ERR_clear_error();
+	tls_errors_forget();
 	return 0;
 }

@@ -166,7 +166,7 @@ void tls_release(struct conn *conn)
 	free(tls->client_text);
 	free(tls);
 	conn->tls = NULL;
-	ERR_clear_error();
+	tls_errors_forget();
 }
 
 /* --- between the kernel and OpenSSL -------------------------------------------------------------------------------------- */
