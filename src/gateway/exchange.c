@@ -222,13 +222,12 @@ void exchange_lease_again(struct exchange *ex, enum upstream_retry_reason reason
 }
 
 /* The state is LEASING. */
-static void lease_ask(struct exchange *ex)
+static void lease_ask(struct exchange *ex, const struct config_upstream *upstream)
 {
 	enum cause cause = CAUSE_NONE;
 	enum upstream_answer answer;
 
-	answer = upstream_acquire(
-		ex->worker->upstreams, ex->route->upstream, &ex->lease, ex->request_deadline_us, &cause);
+	answer = upstream_acquire(ex->worker->upstreams, upstream, &ex->lease, ex->request_deadline_us, &cause);
 	lease_answered(ex, answer, cause);
 }
 
@@ -241,7 +240,7 @@ void exchange_lease_anew(struct exchange *ex)
 	if (exchange_client_left(ex))
 		exchange_finish(ex, CAUSE_CLIENT_GONE, NULL);
 	else
-		lease_ask(ex);
+		lease_ask(ex, ex->route->upstream);
 }
 
 static void exchange_lease(struct exchange *ex)
@@ -263,7 +262,7 @@ static void exchange_lease(struct exchange *ex)
 		return;
 	}
 	exchange_enter(ex, EXCHANGE_LEASING);
-	lease_ask(ex);
+	lease_ask(ex, upstream);
 }
 
 /* What the route does, once all its filters have passed. */

@@ -13,7 +13,6 @@
 #include <arpa/inet.h>
 
 #include "gateway/exchange.h"
-#include "gateway/grpc.h"
 
 #define HEAD_ROOM (H1_SCRATCH_OUT_BYTES / 2)
 
@@ -454,9 +453,6 @@ bool forward_request(struct exchange *ex)
 	h1_put_fields(&w, m);
 	if (m->framing == FRAMING_CHUNKED)
 		h1_put(&w, VIEW("Transfer-Encoding: chunked\r\n"));
-	/* It is of this hop, and true of it: trailers are passed on. A gRPC service may refuse whoever does not say so. */
-	if (ex->grpc != NULL && stream_is_h2(to))
-		h1_put(&w, VIEW("TE: trailers\r\n"));
 	if (m->has_upgrade) {
 		put_upgrade(&w, m);
 		websocket_put_key(&w, ex);
@@ -498,7 +494,7 @@ static bool lacks_length(const struct exchange *ex, const struct message *respon
 {
 	bool never_has_any = ex->request.method == METHOD_HEAD || response->status == 204 || response->status == 304;
 
-	return response->framing == FRAMING_NONE && !response->has_length && !never_has_any && !stream_is_h2(ex->down);
+	return stream_is_h2(ex->lease.stream) && !response->has_length && !never_has_any && !stream_is_h2(ex->down);
 }
 
 bool forward_response(struct exchange *ex, struct message *response)
@@ -514,7 +510,7 @@ bool forward_response(struct exchange *ex, struct message *response)
 	put_end_to_end(&w, ex->worker, response);
 	if (framing == FRAMING_CHUNKED)
 		h1_put(&w, VIEW("Transfer-Encoding: chunked\r\n"));
-	if (stream_is_h2(ex->lease.stream) && lacks_length(ex, response))
+	if (framing == FRAMING_NONE && lacks_length(ex, response))
 		h1_put_length(&w, 0);
 	put_connection(&w, ex);
 	h1_put(&w, via_and_id(ex->lease.stream, response));

@@ -76,6 +76,17 @@ static void say_left(struct exchange *ex)
 		say_timeout(ex, left_us > US_PER_MS ? left_us : US_PER_MS);
 }
 
+/*
+ * TE is of one hop, and so it is said anew, and it is true: trailers are passed on. A service may refuse whoever does not say so.
+ * With HTTP/1.1 it would have to be named by Connection, and nobody asks for it.
+ */
+static bool say_trailers(struct exchange *ex)
+{
+	if (ex->route->upstream->protocol != CONFIG_PROTOCOL_H2)
+		return true;
+	return message_add(&ex->request, &ex->arena, VIEW("TE"), VIEW("trailers"));
+}
+
 bool grpc_bound(struct exchange *ex)
 {
 	struct grpc_call *call = ex->grpc;
@@ -87,7 +98,7 @@ bool grpc_bound(struct exchange *ex)
 			deadline_min(ex->request_deadline_us, deadline_after(ex->head_us, call->timeout_us));
 	if (own_us != 0 && own_us < call->timeout_us && !say_timeout(ex, own_us))
 		return false;
-	return !call->bridged || grpc_web_request(ex);
+	return (!call->bridged || grpc_web_request(ex)) && say_trailers(ex);
 }
 
 /* --- sending again --------------------------------------------------------------------------------------------------- */

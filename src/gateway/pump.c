@@ -218,8 +218,6 @@ static enum step response_complete(struct exchange *ex, const struct message *tr
 
 	if (PLANTED(REUSE_AFTER_EARLY_RESPONSE))
 		clean = true;
-	if (ex->grpc != NULL)
-		trailers = grpc_put_end(ex, trailers);
 	stream_put_end(to, trailers);
 	if (stream_flush(to) < 0)
 		return step_finish(ex, client_failure(ex), NULL);
@@ -229,6 +227,12 @@ static enum step response_complete(struct exchange *ex, const struct message *tr
 	exchange_enter(ex, EXCHANGE_FLUSHING);
 	exchange_arm(ex);
 	return STEP_ENDED;
+}
+
+/* The same, of any answer: the trailers of a call may be more than that. */
+static inline enum step response_end(struct exchange *ex, const struct message *trailers)
+{
+	return response_complete(ex, ex->grpc == NULL ? trailers : grpc_put_end(ex, trailers));
 }
 
 static enum step response_informational(struct exchange *ex, struct message *m)
@@ -277,7 +281,7 @@ static enum step response_final(struct exchange *ex, struct message *m)
 		if (!grpc_answer(ex, m))
 			return step_finish(ex, CAUSE_MEMORY_EXHAUSTED, NULL);
 	}
-	if (!filters_on_response(ex, m, &cause, &why))
+	if (ex->filter_at > 0 && !filters_on_response(ex, m, &cause, &why))
 		return step_finish(ex, cause, why);
 	if (!forward_response(ex, m))
 		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "the response head is too large");
@@ -339,7 +343,7 @@ static enum step response_trailers(struct exchange *ex)
 		return STEP_FILL;
 	if (result.status == H1_BAD)
 		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, result.why);
-	return response_complete(ex, &trailers);
+	return response_end(ex, &trailers);
 }
 
 static enum step response_content(struct exchange *ex)
@@ -359,7 +363,7 @@ static enum step response_content(struct exchange *ex)
 		return STEP_ON;
 	case H1_PIECE_MORE: return STEP_FILL;
 	case H1_PIECE_TRAILERS: return response_trailers(ex);
-	case H1_PIECE_END: return response_complete(ex, NULL);
+	case H1_PIECE_END: return response_end(ex, NULL);
 	case H1_PIECE_BAD: return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, why);
 	}
 	return STEP_FILL;
@@ -375,7 +379,7 @@ static enum step response_eof(struct exchange *ex)
 	bool orderly = !stream_was_reset(from) && stream_send_error(from) == 0;
 
 	if (ex->state == EXCHANGE_RESPONDING && ((orderly && stream_body_eof(from)) || PLANTED(TRUNCATED_LOOKS_COMPLETE)))
-		return response_complete(ex, NULL);
+		return response_end(ex, NULL);
 	return step_finish(ex, upstream_failure(ex), NULL);
 }
 

@@ -4,6 +4,8 @@
 #include "base/check.h"
 #include "base/units.h"
 
+enum { NUMBER_DIGITS_MAX = 8 };
+
 /* --- statuses ------------------------------------------------------------------------------------------------------- */
 
 const char *grpc_status_word(enum grpc_status status)
@@ -16,11 +18,24 @@ const char *grpc_status_word(enum grpc_status status)
 	return words[status];
 }
 
+/* One to eight digits. False: it is something else. */
+static bool number_parse(struct view value, uint64_t *n)
+{
+	bool good = value.n >= 1 && value.n <= NUMBER_DIGITS_MAX;
+
+	*n = 0;
+	for (size_t i = 0; good && i < value.n; i++) {
+		good = value.p[i] >= '0' && value.p[i] <= '9';
+		*n = *n * 10 + (uint64_t)(value.p[i] - '0');
+	}
+	return good;
+}
+
 enum grpc_status grpc_status_parse(struct view value)
 {
 	uint64_t n;
 
-	return view_parse_u64(value, &n) && n < GRPC_STATUS_COUNT ? (enum grpc_status)n : GRPC_UNKNOWN;
+	return number_parse(value, &n) && n < GRPC_STATUS_COUNT ? (enum grpc_status)n : GRPC_UNKNOWN;
 }
 
 /*
@@ -102,13 +117,13 @@ enum grpc_kind grpc_kind_of(struct view content_type, struct view *rest)
 
 /* --- timeouts ------------------------------------------------------------------------------------------------------- */
 
-enum { TIMEOUT_DIGITS_MAX = 8, TIMEOUT_VALUE_MAX = 99999999 };
+#define TIMEOUT_VALUE_MAX 99999999
 
 bool grpc_timeout_parse(struct view value, uint64_t *us)
 {
 	uint64_t n;
 
-	if (value.n < 2 || value.n > TIMEOUT_DIGITS_MAX + 1 || !view_parse_u64(view_of(value.p, value.n - 1), &n))
+	if (value.n == 0 || !number_parse(view_of(value.p, value.n - 1), &n))
 		return false;
 	switch (value.p[value.n - 1]) {
 	case 'H': *us = n * 3600 * US_PER_S; return true;

@@ -37,6 +37,7 @@ class GrpcService:
         self.address = f"127.0.0.1:{self.port}"
         self.calls = []             # (method, metadata) of each call, when it begins
         self.cancelled = 0
+        self.ended = 0              # calls, however they ended
         self.changed = threading.Condition()
         self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(threads), options=OPTIONS)
         self.server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, {
@@ -71,6 +72,7 @@ class GrpcService:
         def ended():
             # Also when it has ended well; then nobody had cancelled it.
             with self.changed:
+                self.ended += 1
                 self.cancelled += context.code() is None and not done
                 self.changed.notify_all()
 
