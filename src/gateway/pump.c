@@ -383,18 +383,27 @@ static enum step response_eof(struct exchange *ex)
 	return step_finish(ex, upstream_failure(ex), NULL);
 }
 
+/* Of a head as much as there may be, of content as much as the client's side wants. */
+static size_t response_bytes_max(struct exchange *ex)
+{
+	uint32_t head_bytes = ex->route->upstream->limits.header_bytes;
+	size_t most = head_bytes > H1_SCRATCH_IN_BYTES ? head_bytes : H1_SCRATCH_IN_BYTES;
+	size_t wanted = stream_receive_bytes(client_side(ex));
+
+	return wanted < most && !stream_has_unread(upstream_side(ex)) ? wanted : most;
+}
+
 static enum step response_fill(struct exchange *ex)
 {
 	struct stream *from = upstream_side(ex);
 	struct stream *to = client_side(ex);
-	uint32_t head_bytes = ex->route->upstream->limits.header_bytes;
 	ssize_t got;
 
 	if (stream_flush(to) < 0)
 		return step_finish(ex, client_failure(ex), NULL);
 	if (stream_blocked(to))
 		return STEP_ENDED;
-	got = stream_fill(from, head_bytes > H1_SCRATCH_IN_BYTES ? head_bytes : H1_SCRATCH_IN_BYTES);
+	got = stream_fill(from, response_bytes_max(ex));
 	if (got == -EAGAIN)
 		return STEP_ENDED;
 	if (got == -ENOBUFS)
@@ -436,6 +445,8 @@ static void pump_response(struct exchange *ex)
 static bool pump_tunnel(struct exchange *ex, struct stream *from, struct stream *to, uint64_t *count)
 {
 	bool from_client = from == client_side(ex);
+	size_t wanted = stream_receive_bytes(to);
+	size_t most = wanted < H1_SCRATCH_IN_BYTES ? wanted : H1_SCRATCH_IN_BYTES;
 	unsigned fills = 0;
 	ssize_t got = 1;
 
@@ -450,7 +461,7 @@ static bool pump_tunnel(struct exchange *ex, struct stream *from, struct stream 
 		}
 		if (data.n > 0)
 			bytes_moved(ex);
-		got = stream_blocked(to) ? -EAGAIN : stream_fill(from, H1_SCRATCH_IN_BYTES);
+		got = stream_blocked(to) ? -EAGAIN : stream_fill(from, most);
 	}
 	if (got == 0)
 		stream_shutdown_write(to);

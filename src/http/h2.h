@@ -117,8 +117,15 @@ void h2_session_free(struct h2_session *session);
 /*
  * Takes all of the bytes that have come. They stay borrowed until h2_session_keep_in or the next h2_session_receive.
  * After this there may be ready streams and something to write. A session that is over takes them and does nothing.
+ *
+ * A server does no more at a time than others can wait for: when many heads have come it keeps the bytes that it has not
+ * looked at, and is behind. Receive nothing more then, and let it go on, with no bytes, when others have had their turn.
  */
 void h2_session_receive(struct h2_session *session, struct view bytes, uint64_t now_us);
+bool h2_session_is_behind(const struct h2_session *session);
+
+/* Nothing in the last bytes was of use: neither a head nor content. There is no hurry to receive the next. */
+bool h2_session_was_barren(const struct h2_session *session);
 
 /* The bytes of the last h2_session_receive are about to go away: what streams have not read of them is copied. */
 void h2_session_keep_in(struct h2_session *session);
@@ -183,6 +190,9 @@ bool h2_session_can_upgrade(const struct h2_session *session);
 
 /* The peer's first SETTINGS have come. */
 bool h2_session_settled(const struct h2_session *session);
+
+/* Content put to all of its streams and not yet written. */
+uint64_t h2_session_unsent(const struct h2_session *session);
 
 /* What a session has to tell of itself. A time is UINT64_MAX where the thing does not happen. */
 struct h2_facts {

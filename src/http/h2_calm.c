@@ -8,6 +8,9 @@
  * Half of the debt that is allowed begins a drain: a client that is only unlucky opens another connection and loses
  * nothing. All of it ends the session.
  *
+ * Work is not paid for but spread: it is counted in fields while bytes are being received, and when there were many of
+ * them the rest of the bytes waits, so that one connection's flood is no other's delay.
+ *
  * Memory: everything that nghttp2 asks for goes through an allocator that counts and says no.
  */
 #include <malloc.h>
@@ -75,6 +78,18 @@ void h2_earn(struct h2_session *s, uint32_t noise)
 	s->budget.barren = false;
 	s->budget.barren_bytes = 0;
 	s->budget.noise += noise < room ? noise : room;
+}
+
+/* A client has few servers, and has chosen them. */
+void h2_work_of_head(struct h2_session *s)
+{
+	if (s->role == H2_SERVER)
+		s->budget.work += H2_WORK_PER_HEAD;
+}
+
+bool h2_work_of_field(struct h2_session *s)
+{
+	return s->role != H2_SERVER || ++s->budget.work < H2_WORK_MAX;
 }
 
 void h2_forgive(struct h2_session *s)

@@ -52,6 +52,7 @@ static int on_begin_headers(nghttp2_session *engine, const nghttp2_frame *frame,
 {
 	struct h2_session *s = context;
 
+	h2_work_of_head(s);
 	h2_block_begin(s, block_kind(s, frame), frame->hd.stream_id);
 	return h2_go_on(s);
 }
@@ -63,7 +64,8 @@ static int on_header(nghttp2_session *engine, const nghttp2_frame *frame, const 
 
 	if (!h2_block_add(s, h2_view(name, name_n), h2_view(value, value_n)))
 		return NGHTTP2_ERR_NOMEM;
-	return h2_go_on(s);
+	s->paused = !h2_work_of_field(s) && s->state <= H2_CLOSING;
+	return s->paused ? NGHTTP2_ERR_PAUSE : h2_go_on(s);
 }
 
 /* nghttp2 would leave such a field out and go on. RFC 9113 §8.2.1 has the whole message malformed. */

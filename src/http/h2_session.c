@@ -132,6 +132,7 @@ struct h2_session *h2_session_create(
 	list_init(&s->ready);
 	list_init(&s->borrowing);
 	list_init(&s->unsent);
+	buf_init(&s->left);
 	h2_budget_init(s);
 	if (create_engine(s) != 0 || submit_settings(s) != 0) {
 		h2_session_free(s);
@@ -148,6 +149,7 @@ void h2_session_free(struct h2_session *s)
 	nghttp2_session_del(s->engine);
 	CHECK(s->memory_bytes == 0);
 	h2_block_release(s);
+	buf_free(&s->left);
 	free(s);
 }
 
@@ -257,29 +259,72 @@ bool h2_session_must_close(const struct h2_session *s)
 
 /* --- bytes ------------------------------------------------------------------------------------------------------ */
 
-void h2_session_give_engine(struct h2_session *s, struct view bytes)
+size_t h2_session_give_engine(struct h2_session *s, struct view bytes)
 {
-	if (bytes.n == 0 || s->state > H2_CLOSING)
-		return;
+	if (s->state > H2_CLOSING || (bytes.n == 0 && !s->paused))
+		return 0;
+	s->paused = false;
 	ssize_t taken = nghttp2_session_mem_recv(s->engine, (const uint8_t *)bytes.p, bytes.n);
 
 	if (taken < 0)
 		engine_failed(s, taken);
+	return taken < 0 ? 0 : (size_t)taken;
+}
+
+static void keep_left(struct h2_session *s, struct view bytes)
+{
+	if (!buf_append(&s->left, bytes, UINT32_MAX / 2))
+		h2_session_fail(s, H2_INTERNAL_ERROR, "no memory for what was received");
+}
+
+static void server_receive(struct h2_session *s, struct view bytes)
+{
+	size_t taken;
+
+	/* What is in front of them has been used. */
+	buf_consume(&s->left, s->given);
+	s->given = 0;
+	s->budget.work = 0;
+	if (buf_len(&s->left) > 0) {
+		keep_left(s, bytes);
+		s->given = taken = h2_session_give_engine(s, buf_view(&s->left));
+	} else {
+		taken = h2_session_give_engine(s, bytes);
+		if (s->paused)
+			keep_left(s, view_from(bytes, taken));
+	}
+	if (s->budget.barren && s->state == H2_OPEN)
+		h2_noise_of_bytes(s, taken);
+}
+
+static void client_receive(struct h2_session *s, struct view bytes)
+{
+	h2_wire_receive(s, bytes);
+	if (s->budget.barren && s->state == H2_OPEN)
+		h2_noise_of_bytes(s, bytes.n);
 }
 
 void h2_session_receive(struct h2_session *s, struct view bytes, uint64_t now_us)
 {
 	h2_session_keep_in(s);
 	s->now_us = now_us;
-	if (s->state != H2_OPEN || bytes.n == 0)
+	if (s->state != H2_OPEN || (bytes.n == 0 && !s->paused))
 		return;
 	s->budget.barren = true;
-	if (s->role == H2_CLIENT)
-		h2_wire_receive(s, bytes);
+	if (s->role == H2_SERVER)
+		server_receive(s, bytes);
 	else
-		h2_session_give_engine(s, bytes);
-	if (s->budget.barren && s->state == H2_OPEN)
-		h2_noise_of_bytes(s, bytes.n);
+		client_receive(s, bytes);
+}
+
+bool h2_session_is_behind(const struct h2_session *s)
+{
+	return s->paused && s->state == H2_OPEN;
+}
+
+bool h2_session_was_barren(const struct h2_session *s)
+{
+	return s->budget.barren;
 }
 
 void h2_session_keep_in(struct h2_session *s)
@@ -413,6 +458,11 @@ bool h2_session_can_upgrade(const struct h2_session *s)
 bool h2_session_settled(const struct h2_session *s)
 {
 	return s->settled;
+}
+
+uint64_t h2_session_unsent(const struct h2_session *s)
+{
+	return s->unsent_bytes;
 }
 
 struct h2_facts h2_session_facts(const struct h2_session *s)

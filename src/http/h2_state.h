@@ -31,6 +31,8 @@ enum {
 	H2_NOISE_PER_HEAD = 8,            /* that it earns with a head */
 	H2_NOISE_PER_PIECE = 3,           /* that it earns with a frame of content that it gets: two windows and a PING */
 	H2_NOISE_PIECE_BYTES = 256,       /* that such a frame has, or all that there is to send */
+	H2_WORK_MAX = 1024,               /* fields that a server decompresses at a time; some 50 us */
+	H2_WORK_PER_HEAD = 48,            /* a head is as much work as so many fields */
 	H2_WHY_BYTES = 96,
 	H2_RESETS_KEPT = 64,              /* streams that a client remembers to have reset */
 };
@@ -97,8 +99,9 @@ struct h2_budget {
 	uint64_t debt;         /* not yet forgiven */
 	uint64_t forgiven_us;  /* until when */
 	uint64_t barren_bytes; /* received since something useful came or went */
-	bool barren;                   /* nothing of use was in what is being received */
+	bool barren;           /* nothing of use was in what was received last */
 	uint32_t noise;        /* that the peer may still make */
+	uint32_t work;         /* done for what is being received */
 };
 
 /* Where a client stands in the frames that come, and the streams that it has reset. */
@@ -137,6 +140,9 @@ struct h2_session {
 	struct h2_block block;
 	struct h2_budget budget;
 	struct h2_wire wire;
+	bool paused;                  /* nghttp2 has been stopped, and has yet to look at `left` */
+	struct buf left;              /* received: `given` of it to nghttp2 and perhaps lent to streams, the rest not yet */
+	size_t given;
 	struct view pending;          /* of a frame, in nghttp2's memory until it is asked for the next */
 	char *to;                     /* where h2_session_write has come */
 	size_t room;
@@ -154,8 +160,8 @@ void h2_session_fail(struct h2_session *s, enum h2_error code, const char *why);
 /* The other half of a drain that has begun with a notice. */
 void h2_session_drain_finally(struct h2_session *s);
 
-/* Bytes for nghttp2. */
-void h2_session_give_engine(struct h2_session *s, struct view bytes);
+/* Bytes for nghttp2. How many it has taken: all, unless it was stopped or the session is over. */
+size_t h2_session_give_engine(struct h2_session *s, struct view bytes);
 
 /* --- h2_wire.c -------------------------------------------------------------------------------------------------- */
 
@@ -283,6 +289,10 @@ void h2_noise_of_bytes(struct h2_session *s, size_t n);
 
 /* Something useful came, or went; it may make so much more noise. */
 void h2_earn(struct h2_session *s, uint32_t noise);
+
+/* Work for one more head, and for one more field. False: it is enough for this time. */
+void h2_work_of_head(struct h2_session *s);
+bool h2_work_of_field(struct h2_session *s);
 
 /* It has let a stream come to its proper end: one glitch is forgiven. */
 void h2_forgive(struct h2_session *s);

@@ -7,7 +7,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { FILLS_MAX = 8 };  /* receives in one go, before the loop turns to other events */
+enum {
+	FILLS_MAX = 8,             /* receives in one go, before the loop turns to other events */
+	BARREN_BYTES = 8 * 1024,   /* that are received when what came before was of no use, and one receive at a time */
+};
 
 struct h2_scratch *h2_scratch_create(void)
 {
@@ -59,7 +62,13 @@ static void send_all(struct h2_conn *hc)
 /* False: nothing more for now. */
 static bool receive(struct h2_conn *hc)
 {
-	ssize_t got = conn_recv(hc->conn, hc->scratch->in, sizeof(hc->scratch->in));
+	size_t room = h2_session_was_barren(hc->session) ? BARREN_BYTES : sizeof(hc->scratch->in);
+
+	if (h2_session_is_behind(hc->session)) {
+		h2_conn_take(hc, view_of(NULL, 0));
+		return true;
+	}
+	ssize_t got = conn_recv(hc->conn, hc->scratch->in, room);
 
 	if (got == -EAGAIN)
 		return false;
@@ -75,21 +84,34 @@ void h2_conn_take(struct h2_conn *hc, struct view bytes)
 {
 	hc->heard_us = now_us(hc);
 	h2_session_receive(hc->session, bytes, hc->heard_us);
+	/* A stream that the session resets is over when that is written: nobody is to begin what it asks for. */
+	if (h2_session_wants_write(hc->session))
+		send_all(hc);
 	tell(hc);
 	h2_session_keep_in(hc->session);
 }
 
+/* True: it had its turn, and others go first before it goes on. */
+static bool receive_all(struct h2_conn *hc)
+{
+	for (int fills = 0; fills < FILLS_MAX; fills++) {
+		if (!h2_session_wants_read(hc->session) || !receive(hc))
+			return false;
+		if (h2_session_is_behind(hc->session) || h2_session_was_barren(hc->session))
+			break;
+	}
+	return h2_session_wants_read(hc->session) && (h2_session_is_behind(hc->session) || conn_has_news(hc->conn));
+}
+
 void h2_conn_run(struct h2_conn *hc)
 {
-	int fills = 0;
-
 	send_all(hc);
 	tell(hc);
-	while (fills < FILLS_MAX && h2_session_wants_read(hc->session) && receive(hc))
-		fills++;
+	bool more = receive_all(hc);
+
 	if (hc->conn->send_error != 0)
 		h2_conn_lose(hc);
-	if (fills == FILLS_MAX || (!conn_blocked(hc->conn) && h2_session_wants_write(hc->session)))
+	if (more || (!conn_blocked(hc->conn) && h2_session_wants_write(hc->session)))
 		h2_conn_send_soon(hc);
 }
 
@@ -185,13 +207,28 @@ bool h2_side_is_unsent(const struct h2_side *s)
 	return s->h2.fate == H2_REFUSED;
 }
 
+static bool is_crowded(const struct h2_conn *hc)
+{
+	return h2_session_unsent(hc->session) > H2_CROWDED_BYTES;
+}
+
+size_t h2_side_ahead(const struct h2_side *s)
+{
+	return is_crowded(s->conn) ? H2_AHEAD_CROWDED_BYTES : H2_AHEAD_BYTES;
+}
+
+size_t h2_side_receive_bytes(const struct h2_side *s)
+{
+	return is_crowded(s->conn) ? H2_AHEAD_CROWDED_BYTES : SIZE_MAX;
+}
+
 int h2_side_flush(struct h2_side *s)
 {
 	struct h2_conn *hc = s->conn;
 
 	if (h2_side_was_reset(s))
 		return -ECONNRESET;
-	if (h2_stream_unsent(&s->h2) > H2_AHEAD_BYTES)
+	if (h2_stream_unsent(&s->h2) > h2_side_ahead(s))
 		send_all(hc);
 	else
 		h2_session_keep_out(hc->session);

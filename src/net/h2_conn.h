@@ -6,7 +6,8 @@
  *     streams --put--> session --(end of the tick, or h2_conn_run)--> scratch --> socket
  *
  * Streams only put; what they have put goes out together at the end of the tick, since many answers come in one. A stream is
- * blocked only when more than H2_AHEAD_BYTES of it wait: less is no reason to stop reading for it.
+ * blocked only when more than H2_AHEAD_BYTES of it wait: less is no reason to stop reading for it. So a stream may hold that
+ * and one receive. Those of a session that has H2_CROWDED_BYTES to send hold H2_AHEAD_CROWDED_BYTES and as small a receive.
  *
  * One scratch serves all sessions of a worker. Nothing borrowed from it is left there when a function of this file returns.
  */
@@ -22,6 +23,9 @@ enum {
 	H2_SCRATCH_OUT_BYTES = 64 * 1024,
 	H2_SCRATCH_HEAD_BYTES = 640 * 1024,  /* as H1_SCRATCH_OUT_BYTES: whoever writes heads asks for the same room */
 	H2_AHEAD_BYTES = 32 * 1024,
+	/* When a session has so much to send, each of its streams reads ahead less: many of them are not to hold much memory. */
+	H2_CROWDED_BYTES = 512 * 1024,
+	H2_AHEAD_CROWDED_BYTES = 8 * 1024,
 };
 
 /* A worker's scratch memory. */
@@ -132,6 +136,12 @@ struct view h2_side_read_raw(struct h2_side *s);
 bool h2_side_is_unsent(const struct h2_side *s);
 
 int h2_side_flush(struct h2_side *s);
+
+/* How much may wait on it before it is blocked. */
+size_t h2_side_ahead(const struct h2_side *s);
+
+/* How much is to be received at a time for what is put on it. */
+size_t h2_side_receive_bytes(const struct h2_side *s);
 
 /* Our direction of a tunnel ends, behind what was put. */
 void h2_side_shutdown(struct h2_side *s);

@@ -18,7 +18,12 @@ uint32_t stream_h2_unsent(const struct stream *s)
 
 bool stream_h2_blocked(const struct stream *s)
 {
-	return h2_stream_left(&stream_h2(s)->h2) > H2_AHEAD_BYTES;
+	return h2_stream_left(&stream_h2(s)->h2) > h2_side_ahead(stream_h2(s));
+}
+
+size_t stream_h2_receive_bytes(const struct stream *s)
+{
+	return h2_side_receive_bytes(stream_h2(s));
 }
 
 bool stream_h2_has_input(const struct stream *s)

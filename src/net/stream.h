@@ -38,6 +38,7 @@ int stream_h2_error(const struct stream *s);
 bool stream_h2_was_reset(const struct stream *s);
 uint32_t stream_h2_unsent(const struct stream *s);
 bool stream_h2_blocked(const struct stream *s);
+size_t stream_h2_receive_bytes(const struct stream *s);
 bool stream_h2_has_input(const struct stream *s);
 bool stream_h2_has_unread(const struct stream *s);
 ssize_t stream_h2_fill(struct stream *s, size_t bytes_max);
@@ -112,6 +113,12 @@ static inline bool stream_blocked(const struct stream *s)
 	if (stream_is_h2(s))
 		return stream_h2_blocked(s);
 	return stream_unsent(s) > 0;
+}
+
+/* How much is to be received at a time for what is put on it: what it cannot send it has to keep. */
+static inline size_t stream_receive_bytes(const struct stream *s)
+{
+	return stream_is_h2(s) ? stream_h2_receive_bytes(s) : SIZE_MAX;
 }
 
 /* --- reading -------------------------------------------------------------------------------------------------------- */

@@ -398,6 +398,77 @@ static void memory_has_a_cap(void **state)
 	release(&rig);
 }
 
+/* Bytes in one piece, which the session may look at in several goes; what it has left after the first. */
+static void receive_once(struct rig *rig, struct bytes *frames)
+{
+	h2_session_receive(rig->server.session, view_of(frames->p, frames->n), rig->now_us);
+	h2_session_keep_in(rig->server.session);
+	bytes_free(frames);
+}
+
+/* So that others have their turn in between. Nothing is lost of it, and it takes no more bytes than there are. */
+static void many_heads_are_taken_in_turns(void **state)
+{
+	struct rig rig;
+	struct bytes frames = {0};
+	unsigned turns = 1;
+
+	init(&rig);
+	for (uint32_t n = 0; n < H2_STREAMS_MAX; n++)
+		put_get(&frames, 2 * n + 1);
+	receive_once(&rig, &frames);
+	assert_true(rig.server.asked > 5 && rig.server.asked < 50);
+	for (; h2_session_is_behind(rig.server.session); turns++)
+		receive_once(&rig, &frames);
+	assert_int_equal(rig.server.asked, H2_STREAMS_MAX);
+	assert_true(turns < 10);
+	assert_int_equal(h2_session_facts(rig.server.session).glitches, 0);
+	release(&rig);
+}
+
+/* One head of many fields is as much work as many heads. */
+static void a_head_of_many_fields_is_taken_in_turns(void **state)
+{
+	struct rig rig;
+	struct bytes frames = {0}, block = {0};
+	unsigned turns = 1;
+
+	init(&rig);
+	put_block(&block, START);
+	put_indexed_literal(&block, VIEW("cookie"), VIEW(""));
+	for (unsigned i = 0; i < 5000; i++)
+		bytes_put(&block, "\xbe", 1);
+	put_headers(&frames, END_STREAM, 1, &block);
+	put_get(&frames, 3);
+	receive_once(&rig, &frames);
+	assert_int_equal(rig.server.asked, 0);
+	for (; h2_session_is_behind(rig.server.session); turns++)
+		receive_once(&rig, &frames);
+	assert_int_equal(rig.server.asked, 2);
+	assert_in_range(turns, 5, 8);
+	release(&rig);
+}
+
+/* More comes while something is left: it stands behind that. */
+static void what_comes_while_behind_waits(void **state)
+{
+	struct rig rig;
+	struct bytes frames = {0};
+	uint32_t n = 0;
+
+	init(&rig);
+	for (unsigned piece = 0; piece < 10; piece++) {
+		for (unsigned i = 0; i < H2_STREAMS_MAX / 10; i++)
+			put_get(&frames, 2 * n++ + 1);
+		receive_once(&rig, &frames);
+	}
+	while (h2_session_is_behind(rig.server.session))
+		receive_once(&rig, &frames);
+	assert_int_equal(rig.server.asked, H2_STREAMS_MAX);
+	assert_int_equal(h2_session_facts(rig.server.session).glitches, 0);
+	release(&rig);
+}
+
 /* Half of what is allowed begins a drain, so that an unlucky client loses nothing. */
 static void a_drain_comes_first(void **state)
 {
@@ -639,6 +710,9 @@ int main(void)
 		cmocka_unit_test(a_bomb_of_crumbs_is_refused),
 		cmocka_unit_test(memory_has_a_cap),
 		cmocka_unit_test(windows_of_a_byte_end_the_connection),
+		cmocka_unit_test(many_heads_are_taken_in_turns),
+		cmocka_unit_test(a_head_of_many_fields_is_taken_in_turns),
+		cmocka_unit_test(what_comes_while_behind_waits),
 		cmocka_unit_test(a_drain_comes_first),
 		cmocka_unit_test(time_forgives),
 		cmocka_unit_test(proper_ends_forgive),

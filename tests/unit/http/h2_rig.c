@@ -66,6 +66,8 @@ void side_receive(struct rig *rig, struct rig_side *side, struct view bytes)
 		assert_non_null(copy);
 		memcpy(copy, bytes.p + at, n);
 		h2_session_receive(side->session, view_of(copy, n), rig->now_us);
+		while (h2_session_is_behind(side->session))
+			h2_session_receive(side->session, view_of(NULL, 0), rig->now_us);
 		h2_session_keep_in(side->session);
 		free(copy);
 	}
