@@ -120,15 +120,6 @@ bool websocket_can_pass(struct exchange *ex)
 	return stream_can_upgrade(to) && (stream_is_h2(ex->down) || take_over(ex));
 }
 
-/* Not by h1_put_field, which the ordinary head then has inline. */
-static void put_field(struct h1_writer *w, struct view name, struct view value)
-{
-	h1_put(w, name);
-	h1_put(w, VIEW(": "));
-	h1_put(w, value);
-	h1_put(w, VIEW("\r\n"));
-}
-
 void websocket_put_key(struct h1_writer *w, struct exchange *ex)
 {
 	char key[TLS_WEBSOCKET_KEY_BYTES];
@@ -136,7 +127,7 @@ void websocket_put_key(struct h1_writer *w, struct exchange *ex)
 	if (!stream_is_h2(ex->down) || stream_is_h2(ex->lease.stream))
 		return;
 	make_key(ex->worker->io, key);
-	put_field(w, VIEW("Sec-WebSocket-Key"), view_of(key, sizeof(key)));
+	h1_put_field(w, VIEW("Sec-WebSocket-Key"), view_of(key, sizeof(key)));
 	/* Where it fails nothing that comes will be proof. */
 	expect_accept(ex, view_of(key, sizeof(key)));
 }
@@ -146,7 +137,7 @@ void websocket_put_accept(struct h1_writer *w, const struct exchange *ex, struct
 	if (stream_is_h2(ex->down) || !stream_is_h2(ex->lease.stream))
 		return;
 	message_drop_name(response, VIEW("Sec-WebSocket-Accept"));
-	put_field(w, VIEW("Sec-WebSocket-Accept"), ex->websocket_accept);
+	h1_put_field(w, VIEW("Sec-WebSocket-Accept"), ex->websocket_accept);
 }
 
 bool websocket_is_proven(const struct exchange *ex, const struct message *response)
