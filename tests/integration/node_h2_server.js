@@ -5,16 +5,22 @@ const http2 = require('http2');
 
 const [port, cert, key] = process.argv.slice(2);
 
+// HEAD too gets an answer: end() alone would send nothing at all.
+const say = (stream, text) => {
+	stream.respond({':status': 200});
+	stream.end(text);
+};
+
 const routes = {
 	// Once all content is there.
-	'/': stream => stream.resume().on('end', () => stream.end('taken')),
-	'/hello': stream => stream.end('hello'),
+	'/': stream => stream.resume().on('end', () => say(stream, 'taken')),
+	'/hello': stream => say(stream, 'hello'),
 	// What came, as it came.
 	'/echo': (stream, headers) => {
 		stream.respond({':status': 200, 'content-type': headers['content-type'] || 'application/octet-stream'});
 		stream.pipe(stream);
 	},
-	'/seen': (stream, headers) => stream.end(JSON.stringify(headers)),
+	'/seen': (stream, headers) => say(stream, JSON.stringify(headers)),
 	'/trailers': (stream, headers, flags, query) => {
 		stream.respond({':status': 200, 'trailer': 'x-checksum'}, {waitForTrailers: true});
 		stream.on('wantTrailers', () => stream.sendTrailers({'x-checksum': query.get('value') || 'none'}));
