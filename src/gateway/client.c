@@ -32,6 +32,7 @@ enum {
 #define LINGER_US (2 * US_PER_S)
 #define LINGER_ALL_US (30 * US_PER_S)
 #define LINGER_BEYOND_LIMIT_US (250 * US_PER_MS)
+#define LINGER_SESSION_US (250 * US_PER_MS)   /* in all: a flood is not read for long */
 
 /*
  * A client that has connected before a drain and sent nothing yet: its request may be on the way, and unlike one that was
@@ -82,7 +83,7 @@ static void client_free(struct io_task *task)
 /* After the socket is closed. */
 static void client_gone(struct client *c)
 {
-	if (c->state == CLIENT_SESSION)
+	if (c->session != NULL)
 		client_session_end(c);
 	if (c->state == CLIENT_HANDSHAKE)
 		c->listener->handshakes--;
@@ -137,6 +138,27 @@ static void linger_read(struct client *c)
 	linger_arm(c);
 }
 
+/* For so long at most. */
+static void linger_begin(struct client *c, uint64_t span_us)
+{
+	c->state = CLIENT_LINGERING;
+	c->linger_until_us = deadline_after(now_us(c), span_us);
+	conn_shutdown_write(&c->h1.conn);
+	linger_read(c);
+}
+
+void client_session_over(struct client *c)
+{
+	const struct conn *conn = &c->h1.conn;
+	bool is_open = conn->error == 0 && conn->send_error == 0 && !conn->at_end;
+
+	client_session_end(c);
+	if (is_open)
+		linger_begin(c, LINGER_SESSION_US);
+	else
+		client_close(c);
+}
+
 static void client_linger(struct client *c)
 {
 	if (c->says_close && h1_body_done(&c->h1.body) && c->h1.unread.n == 0 && !c->h1.conn.readable) {
@@ -144,10 +166,7 @@ static void client_linger(struct client *c)
 		client_close(c);
 		return;
 	}
-	c->state = CLIENT_LINGERING;
-	c->linger_until_us = deadline_after(now_us(c), LINGER_ALL_US);
-	conn_shutdown_write(&c->h1.conn);
-	linger_read(c);
+	linger_begin(c, LINGER_ALL_US);
 }
 
 /* --- between exchanges ---------------------------------------------------------------------------------------------- */

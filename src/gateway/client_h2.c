@@ -257,7 +257,7 @@ static void session_ran(struct h2_conn *hc)
 	struct client *c = session->client;
 
 	if (h2_conn_is_over(hc))
-		client_close(c);
+		client_session_over(c);
 	else
 		session_arm(session);
 }

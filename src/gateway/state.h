@@ -199,6 +199,9 @@ void client_session_begin(struct client *client);
 void client_session_on_ready(struct client *client);
 void client_session_on_timer(struct client *client);
 
+/* The session has come to its end: its GOAWAY is on its way, and must not be reset away (client.c: LINGERING). */
+void client_session_over(struct client *client);
+
 /* No new requests; closes when those that there are have ended. */
 void client_session_drain(struct client *client);
 

@@ -554,6 +554,7 @@ void endpoint_learn_from(struct endpoint *ep, const struct endpoint *before)
 void endpoint_free(struct endpoint *ep)
 {
 	prober_stop(ep);
+	sessions_free(ep);
 	io_timer_cancel(ep->ups->io, &ep->timer);
 	io_defer_cancel(ep->ups->io, &ep->run);
 	io_defer_cancel(ep->ups->io, &ep->release);

@@ -10,7 +10,7 @@ import threading
 import time
 
 import pytest
-from hyperframe.frame import DataFrame, HeadersFrame
+from hyperframe.frame import DataFrame, HeadersFrame, PingFrame
 
 from admin import administered
 from authority import authorities
@@ -25,6 +25,8 @@ from ways import proof
 KIB = 1024
 
 BOTH = {"protocols": ["h1", "h2"]}
+FRAME_SIZE_ERROR = 6
+
 ONLY = {"protocols": ["h2"]}
 
 
@@ -324,6 +326,20 @@ def test_large_contents_both_ways_at_once(start, origin):
     for _ in range(pieces):
         expected.update(piece)
     assert got.hexdigest() == hashes["up"] == expected.hexdigest()
+
+
+def test_the_reason_for_the_end_is_not_reset_away(gateway):
+    """What the client sends behind its mistake is still read: it gets the GOAWAY, and an orderly end."""
+    client = h2_connect(gateway)
+    client.ping()
+    gateway.freeze()
+    # RFC 9113 §6.5: SETTINGS of a length that is no multiple of 6. What follows is more than is received at once.
+    client.send_bytes(b"\0\0\5\4\0\0\0\0\0" + b"12345" + PingFrame(0, b"unwanted").serialize() * 8000)
+    gateway.signal(signal.SIGCONT)
+    received = b""
+    while data := client.sock.recv(65536):
+        received += data
+    assert received.endswith(b"\7\0\0\0\0\0" + bytes(7) + bytes([FRAME_SIZE_ERROR]))
 
 
 # --- who goes away ----------------------------------------------------------------------------------------------------
