@@ -18,7 +18,8 @@
  *                   |
  *                  ENDED
  *
- * and once, when the leased connection turns out to be stale, from EXPECTING, REQUESTING or WAITING back to LEASING (replay.c).
+ * and from EXPECTING, REQUESTING or WAITING back to LEASING: once, when the leased connection turns out to be stale (replay.c),
+ * and as often as `retry` says when a call of gRPC was answered with nothing but its failure (grpc.c).
  *
  * The bytes are moved by the pumps (pump.c): a blocked sink is not read for, and that is the backpressure.
  *

@@ -24,6 +24,9 @@
  * not just opened, for an idempotent method or where HTTP/2 is spoken (a client cannot be put back, and an upstream may refuse
  * any stream), until the first byte of the answer, up to KEPT_MAX; all of a worker's requests together KEPT_ALL_MAX, so that
  * slow ones with content cost no more memory than that. One of which not all was kept is SPENT.
+ *
+ * What is kept also serves a call of gRPC that is to be sent again for its status (grpc.c): then it is kept on any connection, until
+ * the head of the answer has told the status.
  */
 #include <errno.h>
 

@@ -464,7 +464,8 @@ def test_retries_come_to_an_end(start, origin, peer_of):
     assert gateway.record()["retries"] == 2
 
 
-@pytest.mark.parametrize("why", ["not configured", "another status", "a message has passed", "too long"])
+@pytest.mark.parametrize("why", ["not configured", "another status", "a message has passed", "more is behind it",
+    "too long"])
 def test_no_retry(start, origin, peer_of, why):
     gateway = start(calls(origin) if why == "not configured" else retrying(origin))
     wire = h2_connect(gateway)
@@ -482,6 +483,9 @@ def test_no_retry(start, origin, peer_of, why):
         peer.flush()
         answer = wire.answer(stream)
         assert dict(answer.trailers)["grpc-status"] == "14"
+    elif why == "more is behind it":
+        peer.head(upstream, [KIND, ("grpc-status", "14")]).data(upstream, b"\0\0\0\0\0", end=True)
+        assert wire.answer(stream).get("grpc-status") == "14"
     else:
         fail(peer, upstream, "5" if why == "another status" else "14")
         assert told(wire.answer(stream))[0] in (5, 14)
