@@ -256,8 +256,13 @@ def test_no_service(start):
         code, details = failure(client.unary, b"")
         assert code == grpc.StatusCode.UNAVAILABLE and "refused" in details
         assert failure(client.scatter, b"")[0] == grpc.StatusCode.UNAVAILABLE
-    assert gateway.records(1)[0]["cause"] == "connect_refused"
-    assert metric(gateway, "weir_grpc_responses_total", code="UNAVAILABLE") == 2
+        # The answer is there before all has been said.
+        assert failure(client.gather, iter([b"x" * 1000] * 1000))[0] == grpc.StatusCode.UNAVAILABLE
+        messages = Waiting()
+        assert failure(client.both, messages)[0] == grpc.StatusCode.UNAVAILABLE
+        messages.closed.set()
+    assert [r["cause"] for r in gateway.records(4)] == ["connect_refused"] * 4
+    assert metric(gateway, "weir_grpc_responses_total", code="UNAVAILABLE") == 4
 
 
 def test_no_route_and_limits(start, origin):
