@@ -274,7 +274,7 @@ static struct h2_limits session_limits(const struct client *c)
 {
 	struct h2_limits limits = h2_limits_default(client_limits(c));
 
-	limits.streams_max = c->listener->config->limits.streams;
+	h2_limits_set_streams(&limits, c->listener->config->limits.streams);
 	return limits;
 }
 

@@ -46,7 +46,7 @@ enum h2_error {
 
 /*
  * What a peer may cost. A glitch is something that a peer may do, and that only an attacker does often: it resets a
- * stream before the answer was complete, makes us reset one, is refused a stream, sends an empty frame, or more
+ * young stream before the answer was complete, makes us reset one, is refused a stream, sends an empty frame, or more
  * noise than it has earned. Noise is PING, SETTINGS, PRIORITY, WINDOW_UPDATE, CONTINUATION and unknown frames, and
  * bytes that bring nothing: a peer earns some with every head that it sends and every frame of content that we
  * send, since these are what honest peers answer with noise. Glitches are forgiven, slowly by time, and one by each
@@ -81,6 +81,9 @@ enum {
 
 /* The limits above, with these for heads, and extended CONNECT offered. */
 struct h2_limits h2_limits_default(struct h1_limits head);
+
+/* Another number of streams, and the glitches that go with it. */
+void h2_limits_set_streams(struct h2_limits *limits, uint32_t streams_max);
 
 struct h2_stream;
 
@@ -245,6 +248,7 @@ struct h2_stream {
 	uint8_t refusal;               /* enum cause: the head was refused */
 	uint8_t heads;                 /* unread */
 	uint8_t pieces;                /* in `borrowed` */
+	uint64_t began_us;
 	bool waiting;                  /* content was left over by a write: the owner is to be told when it is gone */
 	const char *refusal_why;
 	struct h2_head *first_head;    /* unread, in order */

@@ -71,13 +71,27 @@ void h2_noise_of_bytes(struct h2_session *s, size_t n)
 		h2_noise(s);
 }
 
-void h2_earn(struct h2_session *s, uint32_t noise)
+void h2_allow(struct h2_session *s, uint32_t noise)
 {
 	uint32_t room = H2_NOISE_MAX - s->budget.noise;
 
+	s->budget.noise += noise < room ? noise : room;
+}
+
+void h2_earn(struct h2_session *s, uint32_t noise)
+{
 	s->budget.barren = false;
 	s->budget.barren_bytes = 0;
-	s->budget.noise += noise < room ? noise : room;
+	h2_allow(s, noise);
+}
+
+/* A proxy may have a crowd of requests for a new connection, before it has heard of our limit. */
+void h2_glitch_of_refusal(struct h2_session *s)
+{
+	if (!s->acknowledged && s->budget.refused_early < H2_REFUSED_EARLY_MAX)
+		s->budget.refused_early++;
+	else
+		h2_glitch(s);
 }
 
 /* A client has few servers, and has chosen them. */

@@ -80,7 +80,10 @@ static void refuse_request(struct h2_session *s, int32_t id, enum h2_error code)
 {
 	if (nghttp2_submit_rst_stream(s->engine, NGHTTP2_FLAG_NONE, id, code) != 0)
 		h2_session_fail(s, H2_INTERNAL_ERROR, "no memory to refuse a stream");
-	h2_glitch(s);
+	if (code == H2_REFUSED_STREAM)
+		h2_glitch_of_refusal(s);
+	else
+		h2_glitch(s);
 }
 
 /* A head for the queue of the stream's owner. */
@@ -291,13 +294,19 @@ static int on_extension(nghttp2_session *engine, void **payload, const nghttp2_f
 	return NGHTTP2_ERR_CANCEL;
 }
 
-/* The peer resets. A server pays for the work that it began, a client's peer only ends what was asked of it. */
+/*
+ * The peer resets. A server pays for the work that it began, a client's peer only ends what was asked of it. Work that was
+ * under way for long is not to be had in masses, and what is over for us already (answered in whole before the request was
+ * complete, or refused, which has been counted) is only told once more.
+ */
 static void reset_received(struct h2_session *s, const nghttp2_frame *frame)
 {
 	struct h2_stream *stream = h2_session_stream(s, frame->hd.stream_id);
 	uint32_t code = frame->rst_stream.error_code;
 
-	if (s->role == H2_SERVER && (stream == NULL || stream->out != H2_WAY_ENDED))
+	if (s->role == H2_SERVER && stream == NULL)
+		h2_noise(s);
+	else if (s->role == H2_SERVER && stream->out != H2_WAY_ENDED && s->now_us - stream->began_us < H2_EARLY_US)
 		h2_glitch(s);
 	if (stream != NULL)
 		h2_stream_over(stream, code == NGHTTP2_REFUSED_STREAM ? H2_REFUSED : H2_RESET_BY_PEER, code);
@@ -311,7 +320,10 @@ static int on_frame_recv(nghttp2_session *engine, const nghttp2_frame *frame, vo
 	case NGHTTP2_HEADERS: block_received(s, frame); break;
 	case NGHTTP2_DATA: content_received(s, frame); break;
 	case NGHTTP2_RST_STREAM: reset_received(s, frame); break;
-	case NGHTTP2_SETTINGS: s->settled = true; break;
+	case NGHTTP2_SETTINGS:
+		s->settled = true;
+		s->acknowledged |= frame->hd.flags & NGHTTP2_FLAG_ACK;
+		break;
 	case NGHTTP2_GOAWAY:
 		s->peer_going = true;
 		s->error = frame->goaway.error_code;
@@ -330,7 +342,10 @@ static int on_invalid_frame_recv(nghttp2_session *engine, const nghttp2_frame *f
 	struct h2_session *s = context;
 	struct h2_stream *stream = h2_session_stream(s, frame->hd.stream_id);
 
-	h2_glitch(s);
+	if (error == NGHTTP2_ERR_REFUSED_STREAM)
+		h2_glitch_of_refusal(s);
+	else
+		h2_glitch(s);
 	if (frame->hd.type == NGHTTP2_HEADERS)
 		h2_block_end(s);
 	if (stream != NULL && stream->fate == H2_LIVE) {

@@ -301,7 +301,7 @@ int h2_put_frame(struct h2_session *s, const nghttp2_frame *frame, const uint8_t
 	write_content(s, stream, n);
 	/* Not with a window of a byte, which is there to make a frame of it. */
 	if (n >= H2_NOISE_PIECE_BYTES || stream->unsent_bytes == 0)
-		h2_earn(s, H2_NOISE_PER_PIECE);
+		h2_earn(s, H2_NOISE_PER_PIECE + (uint32_t)n / H2_NOISE_PIECE_BYTES);
 	if (stream->unsent_bytes > 0)
 		return 0;
 	list_remove(&stream->unsent_node);

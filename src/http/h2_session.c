@@ -31,6 +31,13 @@ struct h2_limits h2_limits_default(struct h1_limits head)
 	};
 }
 
+/* Half of the glitches begins a drain, and whatever was under way then may still be given up. */
+void h2_limits_set_streams(struct h2_limits *limits, uint32_t streams_max)
+{
+	limits->streams_max = streams_max;
+	limits->glitches_max = streams_max > H2_GLITCHES_MAX / 4 ? 4 * streams_max : H2_GLITCHES_MAX;
+}
+
 enum h1_status h2_preface(struct view bytes)
 {
 	size_t n = bytes.n < sizeof(magic) - 1 ? bytes.n : sizeof(magic) - 1;

@@ -30,7 +30,9 @@ enum {
 	H2_NOISE_MAX = 1 << 18,           /* that it may have saved up: 5 MiB of small events, read late and all at once */
 	H2_NOISE_PER_HEAD = 8,            /* that it earns with a head */
 	H2_NOISE_PER_PIECE = 3,           /* that it earns with a frame of content that it gets: two windows and a PING */
-	H2_NOISE_PIECE_BYTES = 256,       /* that such a frame has, or all that there is to send */
+	H2_NOISE_PIECE_BYTES = 256,       /* that such a frame has, or all that there is to send; and one more for each of them */
+	H2_REFUSED_EARLY_MAX = 1000,      /* streams that a client may open beyond a limit that it cannot know yet */
+	H2_EARLY_US = 1000 * 1000,        /* a stream that is reset sooner than that cost its client nothing */
 	H2_WORK_MAX = 1024,               /* fields that a server decompresses at a time; some 50 us */
 	H2_WORK_PER_HEAD = 48,            /* a head is as much work as so many fields */
 	H2_WHY_BYTES = 96,
@@ -101,6 +103,7 @@ struct h2_budget {
 	uint64_t barren_bytes; /* received since something useful came or went */
 	bool barren;           /* nothing of use was in what was received last */
 	uint32_t noise;        /* that the peer may still make */
+	uint32_t refused_early; /* streams, before the peer knew how many there may be */
 	uint32_t work;         /* done for what is being received */
 };
 
@@ -120,6 +123,7 @@ struct h2_session {
 	enum h2_state state;
 	enum h2_drain drain;
 	bool settled;
+	bool acknowledged;            /* the peer knows our settings */
 	bool peer_going;              /* GOAWAY received */
 	struct h2_limits limits;
 	struct h2_owner owner;
@@ -287,8 +291,14 @@ void h2_noise(struct h2_session *s);
 /* It has sent so many bytes: noise, as long as nothing useful is among them. */
 void h2_noise_of_bytes(struct h2_session *s, size_t n);
 
-/* Something useful came, or went; it may make so much more noise. */
+/* It may make so much more noise. */
+void h2_allow(struct h2_session *s, uint32_t noise);
+
+/* Something useful came, or went; and the same. */
 void h2_earn(struct h2_session *s, uint32_t noise);
+
+/* It has opened more streams than there may be. */
+void h2_glitch_of_refusal(struct h2_session *s);
 
 /* Work for one more head, and for one more field. False: it is enough for this time. */
 void h2_work_of_head(struct h2_session *s);

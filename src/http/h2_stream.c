@@ -32,6 +32,7 @@ void h2_stream_begin(struct h2_session *s, struct h2_stream *stream, int32_t id)
 	memset(stream, 0, offsetof(struct h2_stream, first));
 	stream->session = s;
 	stream->id = id;
+	stream->began_us = s->now_us;
 	arena_init(&stream->arena, stream->first, sizeof(stream->first), arena_bytes_max(&s->limits.head));
 	list_push_back(&s->live, &stream->live_node);
 	s->streams++;
@@ -107,6 +108,9 @@ static void submit_reset(struct h2_stream *stream, uint32_t code)
 		return;
 	if (nghttp2_submit_rst_stream(s->engine, NGHTTP2_FLAG_NONE, stream->id, code) != 0)
 		h2_session_fail(s, H2_INTERNAL_ERROR, "no memory to reset a stream");
+	/* Content that is on its way comes for nothing, and not by the peer's fault. */
+	if (stream->in != H2_WAY_ENDED && stream->fate == H2_LIVE)
+		h2_allow(s, s->limits.stream_window_bytes / H2_NOISE_BYTES);
 }
 
 void h2_stream_abort(struct h2_stream *stream, enum h2_fate fate, uint32_t code)
