@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import socket
 import ssl
 import subprocess
@@ -300,7 +301,7 @@ def test_old_versions_and_ciphers(start, origin, certs):
 
 
 def test_renegotiation_is_refused(start, origin, certs):
-    gateway = start(secured(certs, origin.serve()))
+    gateway = start(with_admin(secured(certs, origin.serve())))
     process = subprocess.Popen([tool("openssl"), "s_client", "-connect", f"127.0.0.1:{gateway.port}", "-tls1_2", "-CAfile",
         certs.ca.ca], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
@@ -310,6 +311,7 @@ def test_renegotiation_is_refused(start, origin, certs):
     finally:
         process.kill()
     assert b"RENEGOTIATING" in said and b"no renegotiation" in said
+    assert metric(gateway, "weir_tls_handshakes_total") == 1 and gateway.process.poll() is None
 
 
 @pytest.mark.parametrize("protocols, chosen", [(None, "h2"), (["h1"], "http/1.1"), (["h2"], "h2")])
@@ -352,32 +354,81 @@ def test_stapling(start, origin, certs):
 # --- resumption ------------------------------------------------------------------------------------------------------
 
 
+VERSIONS = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLS 1.2", "TLS 1.3"])
+
+# Of the handshakes of clients who come back.
+RATE_MIN = 0.95
+
+
+class Returning:
+    """A client that comes back with what it was given last."""
+
+    def __init__(self, gateway, context):
+        self.gateway, self.context = gateway, context
+        self.session, self.came, self.resumed = None, 0, 0
+
+    def come(self, times):
+        for _ in range(times):
+            wire = connect(self.gateway, self.context, session=self.session)
+            assert wire.ask(get("/", host="one.test")).body == b"ok"
+            self.came += self.session is not None
+            self.resumed += wire.sock.session_reused
+            self.session = wire.sock.session
+            wire.close()
+
+
+def resumed_of(clients):
+    return sum(client.resumed for client in clients) / sum(client.came for client in clients)
+
+
+def crowd_of(gateway, certs, version):
+    return [Returning(gateway, certs.ca.client_context(minimum_version=version, maximum_version=version)) for _ in range(5)]
+
+
 @pytest.mark.threads
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@VERSIONS
 def test_resumption(start, origin, certs, version):
     """Whichever of two workers it comes to."""
+    gateway = start(with_admin(secured(certs, origin.serve(), workers=2)))
+    clients = crowd_of(gateway, certs, version)
+    for _ in range(10):
+        for client in clients:
+            client.come(5)
+    print(f"{100 * resumed_of(clients):.1f} % resumed")
+    assert sum(client.came for client in clients) == 245
+    assert resumed_of(clients) > RATE_MIN
+    told = sum(r["tls"]["resumed"] for r in gateway.records(250))
+    assert told == metric(gateway, "weir_tls_handshakes_resumed_total") == sum(client.resumed for client in clients)
+
+
+@pytest.mark.threads
+@VERSIONS
+def test_resumption_over_reloads(start, origin, certs, version):
+    """The certificates stay, and so do the keys of tickets: nobody notices."""
     gateway = start(secured(certs, origin.serve(), workers=2))
-    context = certs.ca.client_context(maximum_version=version)
-    session, resumed = None, 0
-    for _ in range(40):
-        wire = connect(gateway, context, session=session)
-        wire.ask(get("/", host="one.test"))
-        resumed += wire.sock.session_reused
-        session = wire.sock.session
-        wire.close()
-    assert resumed == 39
-    assert sum(r["tls"]["resumed"] for r in gateway.records(40)) == 39
+    clients = crowd_of(gateway, certs, version)
+    for _ in range(5):
+        for client in clients:
+            client.come(9)
+        before = [client.resumed for client in clients]
+        gateway.reload()
+        for client in clients:
+            client.come(1)
+        assert [client.resumed for client in clients] == [n + 1 for n in before], "the first ones behind the reload"
+    print(f"{100 * resumed_of(clients):.1f} % resumed")
+    assert sum(client.came for client in clients) == 245
+    assert resumed_of(clients) > RATE_MIN
 
 
-def test_resumption_over_a_reload(start, origin, certs):
-    gateway = start(secured(certs, origin.serve()))
-    context = certs.ca.client_context()
-    wire = connect(gateway, context)
-    wire.ask(get("/", host="one.test"))
-    gateway.reload()
-    again = connect(gateway, context, session=wire.sock.session)
-    assert again.ask(get("/", host="one.test")).body == b"ok"
-    assert again.sock.session_reused
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_resumption_by_openssl(start, certs, version):
+    """openssl s_time comes back with its session for a second, and says "r" for each connection that was resumed."""
+    gateway = start(secured(certs, workers=2, route={"respond": {"body": "ok"}}))
+    said = command("openssl", "s_time", "-connect", f"127.0.0.1:{gateway.port}", version, "-reuse", "-www", "/", "-time", "1",
+        "-CAfile", certs.ca.ca)
+    marks = re.search(r"^starting\n([r*]+)$", said, re.MULTILINE)[1]
+    print(f"{marks.count('r')} of {len(marks)} resumed")
+    assert marks.count("r") > max(RATE_MIN * len(marks), 20)
 
 
 # --- clients' certificates -------------------------------------------------------------------------------------------
@@ -469,16 +520,78 @@ def test_new_rules_hold_for_open_connections(start, origin, certs):
     assert connect(gateway, certs.ca.client_context(certs.client)).ask(get("/", host="one.test")).status == 200
 
 
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def shown(gateway, context, session, name):
+    """A session of before, and a request behind it: the answer's status. OSError: refused."""
+    wire = connect(gateway, context, name, session=session)
+    return wire.ask(get("/", host=name)).status
+
+
+def given(gateway, context, name):
+    """A session, which is good where it was made."""
+    wire = connect(gateway, context, name)
+    assert wire.ask(get("/", host=name)).status == 200
+    again = connect(gateway, context, name, session=wire.sock.session)
+    assert again.ask(get("/", host=name)).status == 200
+    assert again.sock.session_reused
+    return again.sock.session
+
+
+def visitor(certs, version, certificate=None):
+    return certs.ca.client_context(certificate, minimum_version=version, maximum_version=version, check_hostname=False)
+
+
+@VERSIONS
 def test_session_opens_no_other_door(start, origin, certs, version):
     """A session made where nobody is asked for a certificate, shown where everybody is."""
     gateway = start(mixed(certs, origin))
-    context = certs.ca.client_context(maximum_version=version, check_hostname=False)
-    wire = connect(gateway, context, "one.test")
-    wire.ask(get("/", host="one.test"))
+    context = visitor(certs, version)
+    session = given(gateway, context, "one.test")
     with pytest.raises(OSError):
-        connect(gateway, context, "two.test", session=wire.sock.session).ask(get("/", host="two.test"))
-    assert len(origin.requests) == 1
+        shown(gateway, context, session, "two.test")
+    assert len(origin.requests) == 2
+
+
+@VERSIONS
+def test_session_is_good_for_one_authority(start, origin, certs, version):
+    """Made where our CA's clients are let in, shown where only the other one's are."""
+    doors = [{**certificate, "client_auth": "required", "client_ca": authority.ca}
+        for certificate, authority in ((certs.one, certs.ca), (certs.two, certs.other))]
+    gateway = start(secured(certs, origin.serve(), tls={"certificates": doors}))
+    context = visitor(certs, version, certs.client)
+    session = given(gateway, context, "one.test")
+    with pytest.raises(OSError):
+        shown(gateway, context, session, "two.test")
+    assert len(origin.requests) == 2
+
+
+NEW_RULES = {
+    "none, then required": ({}, {"client_auth": "required", "client_ca": "ca"}, None),
+    "optional, then required": ({"client_auth": "optional", "client_ca": "ca"}, {"client_auth": "required", "client_ca": "ca"},
+        None),
+    "another authority": ({"client_auth": "required", "client_ca": "ca"}, {"client_auth": "required", "client_ca": "other"},
+        "client"),
+}
+
+
+@VERSIONS
+@pytest.mark.parametrize("name", NEW_RULES)
+def test_session_does_not_outlive_the_rules(start, origin, certs, name, version):
+    """A reload changes who is let in: sessions of before are worth nothing, and those who have what it takes come in."""
+    def rules(tls):
+        return {key: getattr(certs, value).ca if key == "client_ca" else value for key, value in tls.items()}
+
+    before, after, certificate = NEW_RULES[name]
+    gateway = start(secured(certs, origin.serve(), tls=rules(before)))
+    context = visitor(certs, version, certificate and getattr(certs, certificate))
+    session = given(gateway, context, "one.test")
+    config = json.loads(json.dumps(gateway.config))
+    config["listeners"][0]["tls"].update(rules(after))
+    gateway.reload(config)
+    with pytest.raises(OSError):
+        shown(gateway, context, session, "one.test")
+    assert len(origin.requests) == 2
+    welcome = certs.foreign if after["client_ca"] == "other" else certs.client
+    assert shown(gateway, visitor(certs, version, welcome), None, "one.test") == 200
 
 
 # --- upstreams -------------------------------------------------------------------------------------------------------
