@@ -13,7 +13,7 @@ from hyperframe.frame import (ContinuationFrame, DataFrame, HeadersFrame, PingFr
 
 from admin import administered
 from gateway import eventually, sanitizer
-from h2wire import INTERNAL_ERROR, Answer, h2_connect
+from h2wire import INTERNAL_ERROR, PROTOCOL_ERROR, Answer, h2_connect
 from raw import response
 from timing import LATE
 
@@ -153,6 +153,19 @@ def test_made_to_reset(flooded, origin, provoke):
 
     attack(flooded, client, pieces())
     assert len(origin.requests) < UPSTREAM_REQUESTS_MAX
+
+
+def test_what_is_reset_for_its_content_never_begins(flooded):
+    """One of them is no flood. nghttp2 says that it resets such a stream only when it does."""
+    gateway, admin = flooded
+    before = admin.metrics()
+    client = h2_connect(gateway)
+    stream, head = client.open("/", "POST", [("content-length", "5")], end=False)
+    client.send(head, DataFrame(stream, b"x" * 10, flags=["END_STREAM"]))
+    assert client.answer(stream).reset == PROTOCOL_ERROR
+    client.ping()
+    begun = admin.metrics().get("weir_exchanges_started_total") - before.get("weir_exchanges_started_total")
+    assert begun == 0
 
 
 def test_continuation_without_end(flooded, origin):
