@@ -78,12 +78,12 @@ static bool facts_fill(struct tls_conn *tls)
 /* --- the handshake -------------------------------------------------------------------------------------------------------- */
 
 /*
- * All that a server says last in TLS 1.3 is a session ticket: the client is open already, and needs it for its next connection
- * only. It goes out with the first answer, in one segment.
+ * All that a server says last in TLS 1.3 is a session ticket, which the client needs for its next connection only. When its
+ * first request has come already, the ticket goes out with the answer.
  */
-static bool says_tickets(const struct tls_conn *tls, int what)
+static bool may_wait(const struct tls_conn *tls, int what)
 {
-	return what == SSL_ERROR_NONE && tls->server != NULL && SSL_version(tls->ssl) == TLS1_3_VERSION;
+	return what == SSL_ERROR_NONE && tls->input.n > 0 && tls->server != NULL && SSL_version(tls->ssl) == TLS1_3_VERSION;
 }
 
 /* One round: what came goes in, what OpenSSL says goes out. */
@@ -95,7 +95,7 @@ static int handshake_step(struct conn *conn)
 	int error = what == SSL_ERROR_NONE || what == SSL_ERROR_WANT_READ ? 0 : tls_error_take(tls->ssl);
 
 	tls_errors_forget();
-	if (says_tickets(tls, what))
+	if (may_wait(tls, what))
 		tls_output_later(conn);
 	else
 		tls_output_send(conn);

@@ -77,7 +77,7 @@ bool tls_input_fill(struct conn *conn, size_t want);
 /* Sends what OpenSSL has written, or keeps it. 0 or the conn's send_error. */
 int tls_output_send(struct conn *conn);
 
-/* Nobody waits for it: it goes out with what is written next, before that. */
+/* The same, with what is written next and before that: nobody waits for it. */
 void tls_output_later(struct conn *conn);
 
 /* What has gone wrong in OpenSSL last, as an error that tls_error_text() knows; its queue is empty afterwards (tls_error.c). */
