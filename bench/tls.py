@@ -197,6 +197,15 @@ def family(pid):
     return [pid] + [one for child in children for one in family(int(child))]
 
 
+def end(process):
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 # --- load ---------------------------------------------------------------------------------------------------------------
 
 
@@ -322,7 +331,7 @@ def main():
             results = rounds(gateways, cases, arguments.rounds, processors[1])
         finally:
             for server in reversed(servers):
-                server.stop()
+                end(server.process)
     return 0 if report(results, cases) or not arguments.check else 1
 
 

@@ -39,8 +39,8 @@ struct client {
 
 static int connect_to(int port)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
-		.sin_addr = {htonl(INADDR_LOOPBACK)}};
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
 	struct timeval limit = {.tv_sec = SECONDS_MAX};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
 
@@ -149,12 +149,12 @@ static SSL_CTX *context(bool resumes, const char *version)
 	if (ctx == NULL || SSL_CTX_set_min_proto_version(ctx, number) != 1 ||
 		SSL_CTX_set_max_proto_version(ctx, number) != 1 ||
 		SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256") != 1 ||
-		SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM+AES128") != 1 ||
-		SSL_CTX_set1_groups(ctx, groups, 2) != 1) {
+		SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM+AES128") != 1 || SSL_CTX_set1_groups(ctx, groups, 2) != 1) {
 		SSL_CTX_free(ctx);
 		return NULL;
 	}
-	SSL_CTX_set_session_cache_mode(ctx, resumes ? SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL : SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_session_cache_mode(
+		ctx, resumes ? SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL : SSL_SESS_CACHE_OFF);
 	if (resumes)
 		SSL_CTX_sess_set_new_cb(ctx, on_session);
 	return ctx;

@@ -83,7 +83,8 @@ static bool facts_fill(struct tls_conn *tls)
  */
 static bool may_wait(const struct tls_conn *tls, int what)
 {
-	return what == SSL_ERROR_NONE && tls->input.n > 0 && tls->server != NULL && SSL_version(tls->ssl) == TLS1_3_VERSION;
+	return what == SSL_ERROR_NONE && tls->input.n > 0 && tls->server != NULL &&
+	       SSL_version(tls->ssl) == TLS1_3_VERSION;
 }
 
 /* One round: what came goes in, what OpenSSL says goes out. */
