@@ -1,4 +1,4 @@
-// An echo of WebSockets by HTTP/2 (RFC 8441), without TLS.
+// An echo of WebSockets by HTTP/2 (RFC 8441), and an event at /events; without TLS.
 const http2 = require('http2');
 
 const server = http2.createServer({settings: {enableConnectProtocol: true}});
@@ -30,6 +30,11 @@ function serve(stream, bytes) {
 
 server.on('stream', (stream, headers) => {
 	stream.on('error', () => {});
+	if (headers[':path'] === '/events') {
+		stream.respond({':status': 200, 'content-type': 'text/event-stream'});
+		stream.write('data: now\n\n');
+		return;
+	}
 	if (headers[':method'] !== 'CONNECT' || headers[':protocol'] !== 'websocket') {
 		stream.respond({':status': 404}, {endStream: true});
 		return;
