@@ -316,6 +316,15 @@ void client_session_drain(struct client *c)
 	h2_conn_send_soon(&c->session->h2);
 }
 
+void client_session_say_last(struct client *c)
+{
+	struct h2_conn *hc = &c->session->h2;
+
+	h2_conn_send_now(hc);
+	h2_session_end(hc->session, H2_NO_ERROR);
+	h2_conn_send_now(hc);
+}
+
 void client_session_end(struct client *c)
 {
 	struct client_session *session = c->session;

@@ -202,6 +202,9 @@ void client_session_on_timer(struct client *client);
 /* The session has come to its end: its GOAWAY is on its way, and must not be reset away (client.c: LINGERING). */
 void client_session_over(struct client *client);
 
+/* It is about to be closed: what its streams have put is sent, as far as the client takes it now. */
+void client_session_say_last(struct client *client);
+
 /* No new requests; closes when those that there are have ended. */
 void client_session_drain(struct client *client);
 

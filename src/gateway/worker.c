@@ -52,8 +52,13 @@ static void end_all(struct worker *w)
 {
 	list_each_safe(&w->exchanges, node, next)
 		exchange_finish(container_of(node, struct exchange, node), CAUSE_DRAINING, NULL);
-	list_each_safe(&w->clients, node, next)
-		client_close(container_of(node, struct client, node));
+	list_each_safe(&w->clients, node, next) {
+		struct client *c = container_of(node, struct client, node);
+
+		if (c->state == CLIENT_SESSION)
+			client_session_say_last(c);
+		client_close(c);
+	}
 }
 
 static void on_drain_deadline(struct io_timer *timer)

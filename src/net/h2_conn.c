@@ -43,8 +43,8 @@ void h2_conn_lose(struct h2_conn *hc)
 	tell(hc);
 }
 
-/* As much as the peer takes. What streams have lent is theirs again. */
-static void send_all(struct h2_conn *hc)
+/* What streams have lent is theirs again. */
+void h2_conn_send_now(struct h2_conn *hc)
 {
 	struct h2_scratch *scratch = hc->scratch;
 	size_t n = 1;
@@ -86,7 +86,7 @@ void h2_conn_take(struct h2_conn *hc, struct view bytes)
 	h2_session_receive(hc->session, bytes, hc->heard_us);
 	/* A stream that the session resets is over when that is written: nobody is to begin what it asks for. */
 	if (h2_session_wants_write(hc->session))
-		send_all(hc);
+		h2_conn_send_now(hc);
 	tell(hc);
 	h2_session_keep_in(hc->session);
 }
@@ -105,7 +105,7 @@ static bool receive_all(struct h2_conn *hc)
 
 void h2_conn_run(struct h2_conn *hc)
 {
-	send_all(hc);
+	h2_conn_send_now(hc);
 	tell(hc);
 	bool more = receive_all(hc);
 
@@ -229,7 +229,7 @@ int h2_side_flush(struct h2_side *s)
 	if (h2_side_was_reset(s))
 		return -ECONNRESET;
 	if (h2_stream_unsent(&s->h2) > h2_side_ahead(s))
-		send_all(hc);
+		h2_conn_send_now(hc);
 	else
 		h2_session_keep_out(hc->session);
 	h2_conn_send_soon(hc);

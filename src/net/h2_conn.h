@@ -95,6 +95,9 @@ void h2_conn_run(struct h2_conn *hc);
 /* The connection is given up without a word: its streams are lost, which their owners are told. */
 void h2_conn_lose(struct h2_conn *hc);
 
+/* What was put is sent, as much as the peer takes. */
+void h2_conn_send_now(struct h2_conn *hc);
+
 /* What was put is sent at the end of the tick. */
 static inline void h2_conn_send_soon(struct h2_conn *hc)
 {

@@ -694,6 +694,25 @@ def test_draining_lets_streams_finish(gateway, origin):
     assert gateway.wait() == 0
 
 
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["stop", "deadline"])
+def test_what_is_ended_with_the_program_is_told(start, origin, how):
+    """Who waits for an answer has one, who was being answered sees that it is not whole."""
+    gateway = start(configuration(origin, listener=ONLY, drain_timeout=SHORT_TEXT))
+    client = h2_connect(gateway)
+    waiting = client.request("/waits")
+    origin.accept().read_head()
+    running = client.request("/runs")
+    origin.accept().send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+    client.head_of(running)
+    gateway.signal(how)
+    assert client.answer(waiting).status == 503
+    assert json.loads(bytes(client.answers[waiting].body))["error"] == "draining"
+    assert client.answer(running).reset == INTERNAL_ERROR
+    client.read_to_end()
+    assert client.goaway[-1][0] == NO_ERROR
+    assert gateway.wait() == 0
+
+
 def test_draining_takes_requests_that_are_on_their_way(gateway, origin):
     origin.serve()
     client = h2_connect(gateway)
