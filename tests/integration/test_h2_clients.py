@@ -1,6 +1,7 @@
 """Clients that speak HTTP/2, in front of an upstream that speaks HTTP/1.1."""
 
 import asyncio
+import functools
 import hashlib
 import json
 import os
@@ -1072,6 +1073,37 @@ def test_h2load(start, origin, streams):
     gateway = start(configuration(origin, listener=BOTH, log={"access": "off"}))
     told = command("h2load", "-n", 2000, "-c", 4, "-m", streams, gateway.url("/"))
     assert "2000 succeeded, 0 failed, 0 errored, 0 timeout" in told and "2000 2xx" in told, told
+
+
+@pytest.fixture
+def to_origin_by_tls(start, origin):
+    gateway = start(configuration(origin.serve(), listener={"tls": {"certificates": [by_tls()]}}, log={"access": "off"}))
+    return f"https://127.0.0.1:{gateway.port}/"
+
+
+@functools.cache
+def by_tls():
+    return authorities()[0].issue("h2-tools", "127.0.0.1")
+
+
+def test_nghttp_over_tls(to_origin_by_tls):
+    told = command("nghttp", "-v", to_origin_by_tls, to_origin_by_tls + "2")
+    assert "The negotiated protocol: h2" in told and told.count(":status: 200") == 2, told
+
+
+def test_h2load_over_tls(to_origin_by_tls):
+    told = command("h2load", "-n", 1000, "-c", 4, "-m", 16, to_origin_by_tls)
+    assert "Application protocol: h2" in told and "1000 succeeded, 0 failed, 0 errored, 0 timeout" in told, told
+
+
+def test_curl_asks_for_http_2(to_origin_by_tls):
+    """By ALPN; in clear it would upgrade, which is not offered, and goes on with HTTP/1.1."""
+    assert curl("--http2", "--cacert", authorities()[0].ca, "-w", " %{http_version}", to_origin_by_tls) == "ok 2"
+
+
+def test_curl_asks_for_an_upgrade_to_http_2(start, origin):
+    gateway = start(configuration(origin.serve(), listener=BOTH))
+    assert curl("--http2", "-w", " %{http_version}", gateway.url("/")) == "ok 1.1"
 
 
 NODE_CLIENT = """

@@ -3,6 +3,7 @@
 import hashlib
 import select
 import threading
+from types import SimpleNamespace
 
 import h2.errors
 import h2.events
@@ -13,7 +14,7 @@ from authority import authorities
 from gateway import configuration, eventually, free_port, scale
 from h2peer import Peer
 from raw import get, post, response
-from servers import Server, command, nginx, tool
+from servers import Server, command, h2o, nginx, nginx_h2, tool
 
 MAX = h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS
 WINDOW = h2.settings.SettingCodes.INITIAL_WINDOW_SIZE
@@ -512,6 +513,30 @@ def test_nginx(start, tmp_path):
         assert wire.send(get("/hello")).read_response().body == b"hello"
         assert wire.send(get("/seen", host="a.test")).read_response().body.startswith(b"GET /seen a.test 127.0.0.1 1.1 weir")
         assert wire.send(get("/status/503")).read_response().status == 503
+        assert sessions(gateway) == 1
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("how", ["h2c", "TLS"])
+@pytest.mark.parametrize("name", ["h2o", "nginx"])
+def test_files_of_a_real_server(start, tmp_path, name, how):
+    """Small and large ones, many at once on one connection."""
+    ca, _ = authorities()
+    certificate = SimpleNamespace(**ca.issue(f"h2-{name}", "127.0.0.1")) if how == "TLS" else None
+    server = {"h2o": h2o, "nginx": nginx_h2}[name](tmp_path / name, certificate)
+    large = bytes(range(256)) * (scale(4 << 20) // 256)
+    (tmp_path / name / "root" / "large").write_bytes(large)
+    (tmp_path / name / "root" / "hello").write_text("hello")
+    try:
+        gateway = start(spoken(server, upstream={"tls": {"ca": ca.ca}} if certificate else {}))
+        clients = [gateway.connect().send(get("/large" if i % 4 == 0 else "/hello")) for i in range(20)]
+        for i, client in enumerate(clients):
+            answer = client.read_response()
+            assert (answer.status, answer.body) == (200, large if i % 4 == 0 else b"hello")
+        assert clients[0].ask(get("/missing")).status == 404
+        head = clients[0].ask(b"HEAD /large HTTP/1.1\r\nHost: a\r\n\r\n", "HEAD")
+        assert (head.status, head.get("Content-Length")) == (200, str(len(large)))
         assert sessions(gateway) == 1
     finally:
         server.stop()
