@@ -115,9 +115,10 @@ void h2_conn_run(struct h2_conn *hc)
 		h2_conn_send_soon(hc);
 }
 
+/* Not before the peer has said something: our own preface may not have gone out yet, and nothing may stand before it. */
 void h2_conn_say_goodbye(struct h2_conn *hc)
 {
-	if (h2_conn_is_over(hc))
+	if (h2_conn_is_over(hc) || !h2_session_settled(hc->session))
 		return;
 	h2_session_end(hc->session, H2_NO_ERROR);
 	h2_conn_run(hc);
