@@ -4,6 +4,7 @@ import signal
 
 import pytest
 
+import matrix
 from gateway import BINARY, Gateway, configuration
 from origin import Origin
 
@@ -11,6 +12,10 @@ from origin import Origin
 def pytest_sessionstart(session):
     if not BINARY.exists():
         pytest.exit(f"{BINARY} is not there: build it, or say with WEIR_BIN where it is", 2)
+
+
+def pytest_collection_modifyitems(config, items):
+    matrix.mark(config, items)
 
 
 # Far more than any test takes, on a slow machine and with a sanitizer too. A test that hangs is a failed test.
@@ -40,8 +45,14 @@ def make_origin():
         return origins[-1]
 
     yield make
+    errors = []
     for origin in origins:
-        origin.close()
+        try:
+            origin.close()
+        except AssertionError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 @pytest.fixture

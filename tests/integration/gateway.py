@@ -15,6 +15,7 @@ import time
 
 import pytest
 
+import translators
 from raw import TIMEOUT, Wire
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -109,6 +110,26 @@ def configuration(*origins, listener=None, upstream=None, route=None, **top):
     return merged(config, top)
 
 
+def _in_versions(config):
+    """In WEIR_MATRIX's versions of HTTP, where the test says nothing of them. Only origins that are translated speak HTTP/2."""
+    if isinstance(config, str) or (translators.CLIENT, translators.UPSTREAM) == ("h1", "h1"):
+        return config
+    config = copy.deepcopy(config)
+    for listener in config.get("listeners", []) if translators.CLIENT == "h2" else []:
+        listener.setdefault("protocols", ["h1", "h2"])
+    for upstream in config.get("upstreams", []):
+        addresses = {endpoint["address"] for endpoint in upstream["endpoints"]}
+        if addresses <= translators.OriginTranslator.everywhere and upstream.setdefault("protocol", "h2") == "h2":
+            # A connection that may be counted has one request at a time, as with HTTP/1.1.
+            if "max_connections" in upstream.get("pool", {}):
+                upstream["pool"].setdefault("max_streams", 1)
+    return config
+
+
+def _text(config):
+    return config if isinstance(config, str) else json.dumps(_in_versions(config), indent=1)
+
+
 class Lines(threading.Thread):
     """Gathers a stream's lines and lets tests wait for them."""
 
@@ -144,14 +165,14 @@ class Gateway:
     def __init__(self, config, directory, files=None, ready=True, under=()):
         """`under`: a command that runs the program, and becomes it or passes on what it is told."""
         self.file = directory / f"weir-{next(_numbers)}.yaml"
-        self.file.write_text(config if isinstance(config, str) else json.dumps(config, indent=1))
+        self.file.write_text(_text(config))
         self.config = None if isinstance(config, str) else config
         limit = None if files is None else lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
         self.process = subprocess.Popen([*under, BINARY, "run", "-c", self.file], stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=limit)
         self.pid = self.process.pid
         self.access, self.events = Lines(self.process.stdout), Lines(self.process.stderr)
-        self.wires = []
+        self.wires, self.translators = [], []
         self.checked = False
         if ready:
             started = self.events.wait_for(lambda lines: any("weir: ready" in line for line in lines))
@@ -170,13 +191,16 @@ class Gateway:
     def url(self, path="/"):
         return f"http://127.0.0.1:{self.port}{path}"
 
-    def connect(self, listener=0, receive_buffer=None):
+    def connect(self, listener=0, receive_buffer=None, translated=True):
         """A new connection. A small receive buffer makes a client that does not read block the gateway early."""
         sock = socket.socket(socket.AF_INET6 if ":" in self.address(listener)[0] else socket.AF_INET)
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         sock.settimeout(TIMEOUT)
         sock.connect(self.address(listener))
+        if translated and translators.CLIENT == "h2" and "tls" not in self.config["listeners"][listener]:
+            self.translators.append(translators.ClientTranslator(sock, receive_buffer))
+            sock = self.translators[-1].left
         wire = Wire(sock)
         self.wires.append(wire)
         return wire
@@ -221,11 +245,15 @@ class Gateway:
     def signal(self, number):
         self.process.send_signal(number)
 
+    def write(self, config):
+        """Into its file, which it does not read by itself."""
+        self.file.write_text(_text(config))
+
     def hang_up(self, config=None):
         """Has it read its configuration again, perhaps another one (a mapping, or YAML text). Returns what it says of
         it: all lines up to the one that says how it ended."""
         if config is not None:
-            self.file.write_text(config if isinstance(config, str) else json.dumps(config, indent=1))
+            self.write(config)
             self.config = self.config if isinstance(config, str) else config
         before = len(self.events.lines)
         self.signal(signal.SIGHUP)
@@ -272,6 +300,7 @@ class Gateway:
         told = self.events.text()
         assert not any(report in told for report in REPORTS), told
         assert code == 0, f"exit status {code}\n{told}"
+        translators.check(self.translators)
 
 
 _numbers = itertools.count()

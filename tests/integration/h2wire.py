@@ -267,5 +267,5 @@ class H2Wire:
 
 def h2_connect(gateway, listener=0, receive_buffer=None, **options):
     """A new connection to a running gateway that speaks HTTP/2 from its first byte on."""
-    wire = gateway.connect(listener, receive_buffer)
+    wire = gateway.connect(listener, receive_buffer, translated=False)
     return H2Wire(wire.sock, **options)

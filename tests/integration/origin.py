@@ -9,6 +9,7 @@ import select
 import socket
 import threading
 
+import translators
 from raw import TIMEOUT, Wire, get, response
 
 
@@ -24,6 +25,11 @@ class Origin:
             self.listener.bind(str(path))
             self.listener.listen(backlog)
             self.address = f"unix:{path}"
+        self.translator = None
+        # A full backlog is one that nothing stands in front of.
+        if translators.UPSTREAM == "h2" and path is None and backlog > 0:
+            self.translator = translators.OriginTranslator(host, self.port)
+            self.address = self.translator.address
         self.wires = []
         self.requests = []          # of serve(), in the order in which they were complete
         self.errors = []
@@ -122,6 +128,8 @@ class Origin:
         with self.lock:
             for wire in self.wires:
                 _end(wire.sock)
+        if self.translator:
+            self.translator.close()
 
 
 def _end(sock):

@@ -31,7 +31,7 @@ def test_max_connections_and_the_queue(start, origin):
 
 
 def test_waiters_are_served_in_the_order_in_which_they_came(start, origin):
-    gateway = start(configuration(origin, upstream={"pool": {"max_connections": 1}}))
+    gateway = start(configuration(origin, upstream={"pool": {"max_connections": 1, "acquire_timeout": "10s"}}))
     clients = []
     for i in range(6):
         clients.append(gateway.connect().send(get(f"/{i}")))
@@ -44,7 +44,8 @@ def test_waiters_are_served_in_the_order_in_which_they_came(start, origin):
 
 
 def test_max_pending(start, origin):
-    gateway = start(configuration(origin, upstream={"pool": {"max_connections": 1, "max_pending": 1}}))
+    gateway = start(configuration(origin,
+        upstream={"pool": {"max_connections": 1, "max_pending": 1, "acquire_timeout": "10s"}}))
     first, wire, _ = origin.asked(gateway, get("/1"))
     second = gateway.connect().send(get("/2"))
     second.wait_taken()
@@ -59,7 +60,8 @@ def test_max_pending(start, origin):
 
 
 def test_client_that_leaves_the_queue_frees_its_place(start, origin):
-    gateway = start(configuration(origin, upstream={"pool": {"max_connections": 1, "max_pending": 1}}))
+    gateway = start(configuration(origin,
+        upstream={"pool": {"max_connections": 1, "max_pending": 1, "acquire_timeout": "10s"}}))
     first, wire, _ = origin.asked(gateway, get("/1"))
     leaver = gateway.connect().send(get("/leaves"))
     leaver.wait_taken()

@@ -1,7 +1,6 @@
 """SIGHUP: the configuration is read again while requests run. None of them may notice."""
 
 import copy
-import json
 import os
 import re
 import signal
@@ -496,7 +495,7 @@ def test_hangup_while_a_reload_is_under_way(start):
         for upstream in config["upstreams"]:
             upstream["pool"] = {"max_uses": rounds}
         config["routes"][0]["respond"]["body"] = str(rounds)
-        gateway.file.write_text(json.dumps(config))
+        gateway.write(config)
         for _ in range(20):
             gateway.signal(signal.SIGHUP)
             time.sleep(0.002)
@@ -510,7 +509,7 @@ def test_hangups_in_a_row_are_not_lost(start):
     gateway = start(config)
     for i in range(1, 30):
         config["routes"][0]["respond"]["body"] = str(i)
-        gateway.file.write_text(json.dumps(config))
+        gateway.write(config)
         gateway.signal(signal.SIGHUP)
     eventually(lambda: ask(gateway).body == b"29")
 

@@ -119,7 +119,7 @@ def ask_websocket(way, gateway, path="/chat", fields=(), early=b""):
     """A client's request; nothing was answered yet. `early`: what it sends without waiting."""
     if way[0] == "h1":
         handshake = ["Connection: Upgrade", "Upgrade: websocket", f"Sec-WebSocket-Key: {KEY}", "Sec-WebSocket-Version: 13"]
-        return Pipe(gateway.connect().send(get(path, fields=handshake + [f"{n}: {v}" for n, v in fields]) + early))
+        return Pipe(gateway.connect(translated=False).send(get(path, fields=handshake + [f"{n}: {v}" for n, v in fields]) + early))
     wire = h2raw.connect(gateway.address()).start()
     stream, wire.next_stream = wire.next_stream, wire.next_stream + 2
     wire.send(h2raw.headers(stream, [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"),

@@ -1,0 +1,385 @@
+"""HTTP/1.1 as the tests write and read it, and HTTP/2 as the gateway then speaks it: what makes one suite four.
+
+    WEIR_MATRIX=h2-h1    the client's side is HTTP/2, the upstream's HTTP/1.1; h1-h2, h2-h2
+
+    test: Wire --h1--> ClientTranslator --h2--> gateway --h2--> OriginTranslator --h1--> Origin: test
+
+Each is a thread. It keeps the order of things and adds nothing of its own: bytes are passed on as they come, windows are given back
+when the other side has taken them, and an end is an end, a reset a reset. What it cannot say in the other version is an error,
+which fails the test: such a test is about the version itself, and stands in matrix.py.
+
+A client's connection is a session with one stream at a time. An origin's session has a connection for each stream that it has at
+a time, and takes one that is idle first; when the last is closed, so is the session.
+"""
+
+import http.client
+import os
+import select
+import socket
+import threading
+import traceback
+
+import h2.config
+import h2.connection
+import h2.events
+import h2.exceptions
+from hyperframe.frame import GoAwayFrame
+
+from h1_leg import OF_THE_CONNECTION, Leg, octets
+from raw import TIMEOUT
+
+CLIENT, UPSTREAM = os.environ.get("WEIR_MATRIX", "h1-h1").split("-")
+
+NO_ERROR, INTERNAL_ERROR, CANCEL = 0, 2, 8
+AHEAD = 65536
+
+
+class Connection(h2.connection.H2Connection):
+    """Behind a GOAWAY streams go on."""
+
+    def _receive_goaway_frame(self, frame):
+        event = h2.events.ConnectionTerminated()
+        event.error_code, event.last_stream_id, event.additional_data = frame.error_code, frame.last_stream_id, b""
+        return [], [event]
+
+
+class Translator(threading.Thread):
+    def __init__(self, sock, client_side):
+        super().__init__(daemon=True)
+        self.sock, self.legs, self.error = sock, [], None
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setblocking(False)
+        self.h2 = Connection(h2.config.H2Configuration(client_side=client_side, header_encoding="latin-1"))
+        self.h2.decoder.max_header_list_size = 1 << 20
+        self.h2.initiate_connection()
+        self.h2.increment_flow_control_window(1 << 24)
+        self.out, self.over, self.ending = bytearray(), False, False
+
+    def run(self):
+        try:
+            while not self.over:
+                self._turn()
+        except Exception:  # pylint: disable=broad-except
+            self.error = traceback.format_exc()
+            for leg in self.legs:
+                leg.reset()
+        for leg in list(self.legs):
+            leg.sock.close()
+        self.sock.close()
+
+    def _turn(self):
+        poll, socks = select.poll(), {self.sock.fileno(): None}
+        self.out += self.h2.data_to_send()
+        poll.register(self.sock, select.POLLIN | (select.POLLOUT if self.out else 0))
+        for leg in self.legs:
+            socks[leg.sock.fileno()] = leg
+            wanted = not leg.reader.closed and len(leg.reader.data) + len(leg.pending) < AHEAD
+            poll.register(leg.sock, (select.POLLIN if wanted else 0) | (select.POLLOUT if leg.out else 0))
+        for number, events in poll.poll(100):
+            leg = socks[number]
+            if leg is None:
+                self._h2_ready(events)
+            elif leg in self.legs:
+                self._leg_ready(leg, events)
+        for leg in list(self.legs):
+            self._settle(leg)
+        if self.ending and not self.out and not self.legs:
+            self.over = True
+
+    # --- HTTP/2's side -----------------------------------------------------------------------------------------------
+
+    def _h2_ready(self, events):
+        try:
+            if self.out:
+                del self.out[:self.sock.send(self.out)]
+            if events & ~select.POLLOUT:
+                data = self.sock.recv(262144)
+                if not data:
+                    return self._h2_ended(False)
+                for event in self.h2.receive_data(data):
+                    self._take(event)
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._h2_ended(True)
+
+    def _h2_ended(self, broken):
+        for leg in list(self.legs):
+            Translator.drop(self, leg, broken or (leg.stream is not None and not leg.written_done))
+        self.over = True
+
+    def _take(self, event):
+        stream = getattr(event, "stream_id", None)
+        leg = next((leg for leg in self.legs if stream and leg.stream == stream), None)
+        if isinstance(event, h2.events.RequestReceived):
+            self.on_request(stream, event)
+        elif isinstance(event, h2.events.ConnectionTerminated):
+            self.on_goaway()
+        elif leg is None:
+            if isinstance(event, h2.events.DataReceived) and event.flow_controlled_length:
+                self.h2.acknowledge_received_data(event.flow_controlled_length, stream)
+        elif isinstance(event, (h2.events.InformationalResponseReceived, h2.events.ResponseReceived)):
+            self.on_response(leg, event)
+        elif isinstance(event, h2.events.DataReceived):
+            leg.content(event.data)
+            leg.owed[stream] += event.flow_controlled_length
+        elif isinstance(event, h2.events.TrailersReceived):
+            leg.late = event.headers
+        elif isinstance(event, h2.events.StreamEnded):
+            leg.end()
+        elif isinstance(event, h2.events.StreamReset):
+            self.on_reset(leg, event)
+
+    def on_goaway(self):
+        pass
+
+    def reset_stream(self, leg, code):
+        try:
+            self.h2.reset_stream(leg.stream, code)
+        except h2.exceptions.ProtocolError:
+            pass
+
+    def go_away(self):
+        """Ends the session, and the thread with it once everything is out."""
+        if not self.ending:
+            self.out += self.h2.data_to_send()
+            self.out += GoAwayFrame(0, last_stream_id=self.h2.highest_inbound_stream_id).serialize()
+            self.ending = True
+
+    # --- HTTP/1.1's side ---------------------------------------------------------------------------------------------
+
+    def _leg_ready(self, leg, events):
+        try:
+            if events & select.POLLOUT:
+                del leg.out[:leg.sock.send(leg.out)]
+            if events & ~select.POLLOUT and not leg.reader.closed:
+                data = leg.sock.recv(65536)
+                leg.reader.data += data
+                leg.reader.closed = not data
+            elif events & (select.POLLHUP | select.POLLERR):
+                raise ConnectionResetError
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.drop(leg, True)
+
+    def _settle(self, leg):
+        """What can go on goes on."""
+        while leg in self.legs and len(leg.pending) < AHEAD and self.may_read(leg) and (event := leg.reader.next()):
+            {"head": self.on_head, "data": self.on_data, "end": self.on_end}[event[0]](leg, event[1])
+            self._push(leg)
+        if leg not in self.legs:
+            return
+        self._push(leg)
+        if not leg.out:
+            for stream, n in leg.owed.items():
+                if n:
+                    self.h2.acknowledge_received_data(n, stream)
+            leg.owed.clear()
+        if leg.read_done and leg.written_done and not leg.pending and leg.trailers is None:
+            self.on_exchanged(leg)
+        if leg in self.legs and leg.reader.closed and len(leg.pending) < AHEAD:
+            self.on_closed(leg)
+        if leg in self.legs and leg.closing and not leg.out:
+            self.drop(leg, False)
+
+    def on_data(self, leg, data):
+        leg.pending += data
+
+    def on_end(self, leg, trailers):
+        leg.read_done = True
+        if not leg.headed:
+            leg.trailers = trailers
+
+    def _push(self, leg):
+        """Content that was read goes on as the windows allow."""
+        try:
+            while leg.pending:
+                room = min(self.h2.local_flow_control_window(leg.stream), self.h2.max_outbound_frame_size, len(leg.pending))
+                if room <= 0:
+                    return
+                self.h2.send_data(leg.stream, bytes(leg.pending[:room]))
+                del leg.pending[:room]
+            if leg.trailers:
+                self.h2.send_headers(leg.stream, octets(leg.trailers), end_stream=True)
+            elif leg.trailers is not None:
+                self.h2.end_stream(leg.stream)
+        except h2.exceptions.StreamClosedError:
+            leg.pending.clear()
+        leg.trailers = None
+
+    def drop(self, leg, broken):
+        """`broken`: behind what is still to be said, it is reset."""
+        try:
+            leg.sock.send(leg.out)
+        except OSError:
+            pass
+        if broken:
+            leg.reset()
+        leg.sock.close()
+        self.legs.remove(leg)
+
+
+class ClientTranslator(Translator):
+    """In front of the gateway. `left` is the test's end."""
+
+    def __init__(self, sock, receive_buffer=None):
+        super().__init__(sock, True)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.left = socket.socket()
+            if receive_buffer:
+                self.left.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            self.left.connect(listener.getsockname())
+            right, _ = listener.accept()
+        if receive_buffer:
+            right.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, receive_buffer)
+        right.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.legs.append(Leg(right))
+        self.start()
+
+    def may_read(self, leg):
+        """The next request waits for the answer to the one before."""
+        return leg.stream is None or not leg.read_done
+
+    def on_head(self, leg, message):
+        leg.begin(self.h2.get_next_available_stream_id())
+        leg.closes = "close" in (message.get("Connection") or "")
+        leg.method, leg.headed = message.method, message.framing in (None, 0)
+        scheme = [(":method", message.method), (":scheme", "http"), (":authority", message.get("Host")),
+            (":path", message.target)]
+        fields = [(n.lower(), v) for n, v in message.fields if n.lower() not in OF_THE_CONNECTION]
+        self.h2.send_headers(leg.stream, octets(scheme + fields), end_stream=leg.headed)
+
+    def on_response(self, leg, event):
+        status = int(dict(event.headers)[":status"])
+        fields = [field for field in event.headers if field[0] != ":status"]
+        content = status >= 200 and leg.method != "HEAD" and status not in (204, 304)
+        if content and event.stream_ended and not any(n == "content-length" for n, _ in fields):
+            fields.append(("content-length", "0"))
+        leg.head(f"HTTP/1.1 {status} {http.client.responses.get(status, '')}", fields, content)
+
+    def on_reset(self, leg, event):
+        """An answer that was whole before leaves the rest of the request unread."""
+        if not leg.written_done:
+            self.drop(leg, True)
+            self.go_away()
+        leg.pending.clear()
+
+    def on_exchanged(self, leg):
+        closes = leg.closes
+        leg.begin(None)
+        if closes:
+            leg.closing = True
+            self.go_away()
+
+    def on_closed(self, leg):
+        """The test's client has left."""
+        if leg.stream is not None and not leg.written_done:
+            self.reset_stream(leg, CANCEL)
+            self.drop(leg, False)
+        if not leg.closing:
+            leg.closing = True
+            self.go_away()
+
+    def drop(self, leg, broken):
+        if broken and leg.stream is not None:
+            self.reset_stream(leg, CANCEL)
+        super().drop(leg, broken)
+        self.go_away()
+
+
+class OriginTranslator(threading.Thread):
+    """In front of a scripted origin: its `address` is what the gateway is told."""
+
+    everywhere = set()
+
+    def __init__(self, host, port):
+        super().__init__(daemon=True)
+        self.listener = socket.create_server((host, 0), backlog=4096,
+            family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        name = f"[{host}]" if ":" in host else host
+        self.to, self.address = (host, port), f"{name}:{self.listener.getsockname()[1]}"
+        self.sessions = []
+        self.everywhere.add(self.address)
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            self.sessions.append(OriginSession(sock, self.to))
+
+    def close(self):
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.listener.close()
+        self.join(TIMEOUT)
+        check(self.sessions)
+
+
+class OriginSession(Translator):
+    def __init__(self, sock, to):
+        super().__init__(sock, False)
+        self.to = to
+        self.start()
+
+    def may_read(self, leg):
+        return leg.stream is not None and not leg.read_done
+
+    def on_request(self, stream, event):
+        # Behind our GOAWAY: it is asked again on another session.
+        if self.ending:
+            return
+        fields = dict(event.headers)
+        assert ":protocol" not in fields, "an extended CONNECT cannot be translated"
+        leg = next((leg for leg in self.legs if leg.stream is None), None)
+        if leg is None:
+            leg = Leg(socket.create_connection(self.to, TIMEOUT))
+            leg.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.legs.append(leg)
+        leg.begin(stream)
+        leg.reader.method = fields[":method"]
+        start = f"{fields[':method']} {fields[':path']} HTTP/1.1\r\nHost: {fields.get(':authority', '')}"
+        leg.head(start, event.headers, not event.stream_ended)
+
+    def on_head(self, leg, message):
+        leg.closes = "close" in (message.get("Connection") or "").lower() or leg.reader.state == leg.reader._rest
+        leg.headed = message.status >= 200 and leg.reader.state == leg.reader._length and leg.reader.left == 0
+        fields = [(n.lower(), v) for n, v in message.fields if n.lower() not in OF_THE_CONNECTION]
+        self.h2.send_headers(leg.stream, octets([(":status", str(message.status)), *fields]), end_stream=leg.headed)
+
+    def on_reset(self, leg, event):
+        self.drop(leg, False)
+
+    def on_exchanged(self, leg):
+        closes = leg.closes
+        leg.begin(None)
+        if closes:
+            self.drop(leg, False)
+
+    def on_closed(self, leg):
+        if leg.stream is None or not leg.read_done:
+            self.drop(leg, False)
+
+    def drop(self, leg, broken):
+        if leg.stream is not None and not (leg.read_done and leg.written_done):
+            self.reset_stream(leg, INTERNAL_ERROR)
+        super().drop(leg, broken)
+        if not self.legs:
+            self.go_away()
+
+    def on_goaway(self):
+        self.ending = self.ending or not self.legs
+
+
+def check(translators):
+    """At the end of a test: what they could not do has failed it."""
+    for translator in translators:
+        translator.over = True
+        translator.join(TIMEOUT)
+    errors = [t.error for t in translators if t.error]
+    assert not errors, "\n".join(errors)
