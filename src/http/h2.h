@@ -127,6 +127,12 @@ void h2_session_free(struct h2_session *session);
 void h2_session_receive(struct h2_session *session, struct view bytes, uint64_t now_us);
 bool h2_session_is_behind(const struct h2_session *session);
 
+/*
+ * New streams have come, and something is to be written: it may be the reset of one of them, which is over when that is
+ * written, and not before. Write before looking for what is ready, so that nobody begins what it asked for.
+ */
+bool h2_session_writes_first(const struct h2_session *session);
+
 /* Nothing in the last bytes was of use: neither a head nor content. There is no hurry to receive the next. */
 bool h2_session_was_barren(const struct h2_session *session);
 

@@ -329,6 +329,11 @@ bool h2_session_is_behind(const struct h2_session *s)
 	return s->paused && s->state == H2_OPEN;
 }
 
+bool h2_session_writes_first(const struct h2_session *s)
+{
+	return s->budget.work > 0 && h2_session_wants_write(s);
+}
+
 bool h2_session_was_barren(const struct h2_session *s)
 {
 	return s->budget.barren;

@@ -84,8 +84,7 @@ void h2_conn_take(struct h2_conn *hc, struct view bytes)
 {
 	hc->heard_us = now_us(hc);
 	h2_session_receive(hc->session, bytes, hc->heard_us);
-	/* A stream that the session resets is over when that is written: nobody is to begin what it asks for. */
-	if (h2_session_wants_write(hc->session))
+	if (h2_session_writes_first(hc->session))
 		h2_conn_send_now(hc);
 	tell(hc);
 	h2_session_keep_in(hc->session);

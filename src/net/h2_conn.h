@@ -24,7 +24,7 @@ enum {
 	H2_SCRATCH_HEAD_BYTES = 640 * 1024,  /* as H1_SCRATCH_OUT_BYTES: whoever writes heads asks for the same room */
 	H2_AHEAD_BYTES = 32 * 1024,
 	/* When a session has so much to send, each of its streams reads ahead less: many of them are not to hold much memory. */
-	H2_CROWDED_BYTES = 512 * 1024,
+	H2_CROWDED_BYTES = 1024 * 1024,
 	H2_AHEAD_CROWDED_BYTES = 8 * 1024,
 };
 
