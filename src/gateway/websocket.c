@@ -7,10 +7,10 @@
  *     101                           =    200
  *     Sec-WebSocket-Accept: f(K)         (none)
  *
- * The key proves to the client that the server has understood it, and that no cache has answered. It belongs to HTTP/1 alone:
- * where the other side speaks HTTP/2 this gateway is the one that it is for. Towards a client of HTTP/1 it gives the
- * proof; towards an upstream of HTTP/1 it makes the key and wants to see the proof. Between two sides of one version there is
- * nothing to do. ex->websocket_accept is the proof; what comes after the handshake is the tunnel's.
+ * The key proves to the client that the server has understood it, and that no cache has answered. It belongs to HTTP/1
+ * alone: where the other side speaks HTTP/2 this gateway is the one that it is for. Towards a client of HTTP/1 it gives
+ * the proof; towards an upstream of HTTP/1 it makes the key and wants to see the proof. Between two sides of one
+ * version there is nothing to do. ex->websocket_accept is the proof; what comes after the handshake is the tunnel's.
  */
 #include "gateway/exchange.h"
 #include "http/chars.h"
@@ -21,7 +21,7 @@ void websocket_drop_key(struct message *m)
 	message_drop_name(m, VIEW("Sec-WebSocket-Key"));
 }
 
-/* --- its handshake in HTTP/1 --------------------------------------------------------------------------------------------- */
+/* --- its handshake in HTTP/1 ------------------------------------------------------------------------------------- */
 
 /* The one value of a field; empty when it is not there, or more than once. */
 static struct view only_value(const struct message *m, struct view name)
@@ -38,7 +38,7 @@ static struct view only_value(const struct message *m, struct view name)
 	return count == 1 ? value : view_of(NULL, 0);
 }
 
-/* Whether Upgrade names WebSocket and nothing else. It is dropped as every hop-by-hop field is, and read all the same. */
+/* Whether Upgrade names WebSocket and nothing else. Dropped as every hop-by-hop field is, it is read all the same. */
 static bool names_websocket(const struct message *m)
 {
 	unsigned count = 0;
@@ -98,7 +98,7 @@ static void make_key(struct io *io, char key[TLS_WEBSOCKET_KEY_BYTES])
 	memcpy(key + 22, "==", 2);
 }
 
-/* --- between the versions ------------------------------------------------------------------------------------------------- */
+/* --- between the versions ---------------------------------------------------------------------------------------- */
 
 /* The client's handshake ends here (RFC 6455 §4.2.1), and HTTP/2 has no other upgrade than this. */
 static bool take_over(struct exchange *ex)

@@ -24,6 +24,7 @@ CLOSED = "how a connection of HTTP/1.1 is ended after its answer; in HTTP/2 it g
 PIECES = "how a head comes in pieces, which are frames in HTTP/2"
 SIZES = "how a head of HTTP/1.1 is measured"
 CROWD = "the crowd speaks HTTP/1.1 (crowd.py)"
+TOGETHER = "what comes while the gateway stands still, which a translator has not passed on yet"
 LARGE = "one field of HTTP/2 has 64 KiB at most"
 LIMIT = "one too many is answered in HTTP/1.1, and closed in HTTP/2"
 SENT = "what HTTP/2 resets in the same turn has never been sent"
@@ -135,6 +136,8 @@ H1_CLIENT = BOTH | {
     "test_routing::test_absolute_target_routes_by_its_own_host": FORM,
     "test_stale::test_put_in_chunks_with_trailers": SPELLING,
     "test_stale::test_opened_ahead": MALFORMED,
+    "test_stale::test_answer_that_comes_with_the_request": TOGETHER,
+    "test_stale::test_end_that_comes_with_the_request": TOGETHER,
     "test_timeouts::test_header": PIECES,
     "test_timeouts::test_header_is_not_prolonged_by_single_bytes": PIECES,
     "test_timeouts::test_empty_line_behind_a_request_begins_no_head": PIECES,
@@ -165,6 +168,7 @@ H1_UPSTREAM = BOTH | {
     "test_leaks::test_a_stalled_request_is_ended_and_its_place_recovered": EXACT,
     "test_limits::test_out_of_descriptors_idle_connections_make_way": PLACES,
     "test_pool::test_order_of_reuse": PLACES,
+    "test_pool::test_waiting_in_vain_many_times_leaks_no_connection": "20 ms, in which a translated session may not be open yet",
     "test_pool::test_request_deadline_in_the_queue": "who waits gets a place on the session that is ended with the first request",
     "test_reload::test_cap_holds_while_pools_are_replaced": EXACT,
     "test_reload::test_cap_changes": EXACT,

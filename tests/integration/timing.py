@@ -4,11 +4,16 @@ import contextlib
 import json
 import time
 
+from translators import CLIENT, UPSTREAM
+
 SHORT = 0.15
 SHORT_TEXT = "150ms"
 
 # How much later than due something may happen on a busy machine.
 LATE = 2.0
+
+# The clock is started when something was sent, by a process that has translators to run too: then it may start late.
+EARLIEST = 0.9 if (CLIENT, UPSTREAM) == ("h1", "h1") else 0.3
 
 
 @contextlib.contextmanager
@@ -16,7 +21,7 @@ def due(seconds=SHORT):
     began = time.monotonic()
     yield
     took = time.monotonic() - began
-    assert seconds * 0.9 <= took < seconds + LATE, f"after {took:.3f}s instead of {seconds}s"
+    assert seconds * EARLIEST <= took < seconds + LATE, f"after {took:.3f}s instead of {seconds}s"
 
 
 def assert_error(gateway, answer, status, cause):
