@@ -211,6 +211,7 @@ struct h2_facts {
 	uint64_t glitches;           /* in all */
 	size_t memory_bytes;         /* of the protocol's own books, now */
 	bool going_away;             /* GOAWAY was sent or received: no new streams */
+	bool ended;                  /* by either side: all that is left is to write what is said last */
 	uint32_t error;              /* the code that the session ended with, or that the peer's GOAWAY had */
 	const char *why;             /* one static sentence: why it ended from our side; NULL when it did not */
 };

@@ -176,6 +176,28 @@ static void put_u32(char *to, uint32_t n)
 	to[3] = (char)n;
 }
 
+/*
+ * The last GOAWAY (RFC 9113 §6.8): eight bytes, type 7, no flags, of the whole connection. Nothing may come before SETTINGS
+ * (§3.4): a server that has said nothing yet says empty ones first, a client nothing at all.
+ */
+static void put_last(struct h2_session *s)
+{
+	char *p = s->last;
+
+	if (!s->has_spoken && s->role == H2_CLIENT)
+		return;
+	memset(s->last, 0, sizeof(s->last));
+	if (!s->has_spoken) {
+		p[3] = NGHTTP2_SETTINGS;
+		p += H2_FRAME_HEAD_BYTES;
+	}
+	p[2] = 8;
+	p[3] = NGHTTP2_GOAWAY;
+	put_u32(p + 9, (uint32_t)nghttp2_session_get_last_proc_stream_id(s->engine));
+	put_u32(p + 13, (uint32_t)s->error);
+	s->last_bytes = (uint32_t)(p + H2_GOAWAY_BYTES - s->last);
+}
+
 void h2_session_fail(struct h2_session *s, enum h2_error code, const char *why)
 {
 	if (s->state > H2_CLOSING)
@@ -183,13 +205,7 @@ void h2_session_fail(struct h2_session *s, enum h2_error code, const char *why)
 	s->state = H2_ENDING;
 	s->error = code;
 	s->why = why;
-	/* RFC 9113 §6.8: eight bytes, type 7, no flags, of the whole connection. */
-	memset(s->last, 0, sizeof(s->last));
-	s->last[2] = 8;
-	s->last[3] = NGHTTP2_GOAWAY;
-	put_u32(s->last + 9, (uint32_t)nghttp2_session_get_last_proc_stream_id(s->engine));
-	put_u32(s->last + 13, (uint32_t)code);
-	s->last_bytes = sizeof(s->last);
+	put_last(s);
 	lose_streams(s);
 }
 
@@ -418,6 +434,7 @@ size_t h2_session_write(struct h2_session *s, char *to, size_t room, uint64_t no
 		notice_stall(s, write_frames(s));
 	if (s->pending.n == 0 && s->state == H2_ENDING)
 		write_last(s);
+	s->has_spoken |= s->room < room;
 	return room - s->room;
 }
 
@@ -486,6 +503,7 @@ struct h2_facts h2_session_facts(const struct h2_session *s)
 		.glitches = s->budget.glitches,
 		.memory_bytes = s->memory_bytes,
 		.going_away = is_going_away(s),
+		.ended = s->state != H2_OPEN,
 		.error = s->error,
 		.why = s->why,
 	};

@@ -125,6 +125,7 @@ struct h2_session {
 	bool settled;
 	bool acknowledged;            /* the peer knows our settings */
 	bool peer_going;              /* GOAWAY received */
+	bool has_spoken;              /* something was written: the peer gets to know our SETTINGS */
 	struct h2_limits limits;
 	struct h2_owner owner;
 	uint64_t now_us;              /* of the call that is under way */
@@ -153,7 +154,7 @@ struct h2_session {
 	size_t content_written;       /* in this call */
 	uint32_t last_used;           /* of `last` */
 	uint32_t last_bytes;
-	char last[H2_GOAWAY_BYTES];   /* the last GOAWAY */
+	char last[H2_FRAME_HEAD_BYTES + H2_GOAWAY_BYTES];  /* the last GOAWAY, perhaps with empty SETTINGS before it */
 };
 
 /* --- h2_session.c ----------------------------------------------------------------------------------------------- */
