@@ -192,7 +192,7 @@ bool answer_write(struct exchange *ex, enum cause cause, const char *why, bool k
 	return fits;
 }
 
-void answer_refuse(struct client *client, struct stream *to, enum cause cause)
+void answer_refuse(struct client *client, struct stream *to, enum method method, enum cause cause)
 {
 	const struct cause_info *info = cause_info(cause);
 	struct h1_writer w = stream_begin_head(to, H1_SCRATCH_OUT_BYTES / 2);
@@ -204,7 +204,7 @@ void answer_refuse(struct client *client, struct stream *to, enum cause cause)
 	h1_put(&w, VIEW("Connection: close\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"));
 	h1_put_length(&w, n);
 	put_proxy_status(&w, info);
-	if (stream_end_head(to, &w, FRAMING_LENGTH))
+	if (stream_end_head(to, &w, FRAMING_LENGTH) && method != METHOD_HEAD)
 		stream_put_body(to, view_of(body, n));
 	/* Too large a piece would be pointed at; this one was copied. */
 	stream_put_end(to, NULL);

@@ -525,7 +525,7 @@ static void client_beyond_limit(struct client *c)
 	c->state = CLIENT_EXCHANGE;
 	/* Its request may be there already, which no event has told yet: the answer must not be reset away over it. */
 	c->h1.conn.readable = true;
-	answer_refuse(c, &c->h1.stream, CAUSE_CLIENT_CONNECTIONS_LIMITED);
+	answer_refuse(c, &c->h1.stream, METHOD_OTHER, CAUSE_CLIENT_CONNECTIONS_LIMITED);
 }
 
 void client_identify(struct client *c, const struct address *peer)

@@ -197,21 +197,29 @@ static uint64_t unsent_deadline(const struct client_session *session)
 	return deadline_after(session->unsent_since_us, session->client->listener->config->timeouts.write_idle_us);
 }
 
-static void session_arm(struct client_session *session)
+/* Of a session that goes on. One that has ended waits only for its last bytes to be taken. */
+static uint64_t carrying_deadline(const struct client_session *session)
 {
-	struct client *c = session->client;
-	uint32_t unsent = buf_len(&c->h1.conn.out);
 	uint64_t deadline = head_deadline(session);
 
-	if (unsent != session->unsent)
-		session->unsent_since_us = now_us(c);
-	session->unsent = unsent;
-	deadline = deadline_min(deadline, unsent_deadline(session));
+	if (h2_session_facts(session->h2.session).ended)
+		return DEADLINE_NEVER;
 	if (is_idle(session))
 		deadline = deadline_min(deadline, idle_deadline(session));
 	if (!list_empty(&session->spent))
 		deadline = deadline_min(deadline, spent_deadline(session));
-	io_timer_set(c->worker->io, &c->timer, deadline);
+	return deadline;
+}
+
+static void session_arm(struct client_session *session)
+{
+	struct client *c = session->client;
+	uint32_t unsent = buf_len(&c->h1.conn.out);
+
+	if (unsent != session->unsent)
+		session->unsent_since_us = now_us(c);
+	session->unsent = unsent;
+	io_timer_set(c->worker->io, &c->timer, deadline_min(unsent_deadline(session), carrying_deadline(session)));
 }
 
 /* Spent streams of which the client has taken nothing for long. */
@@ -229,6 +237,14 @@ static void give_up_spent(struct client_session *session)
 		h2_stream_reset(&cs->side.h2, H2_INTERNAL_ERROR);
 		stream_release(cs);
 	}
+}
+
+bool client_session_carries(const struct client *c)
+{
+	list_each_safe(&c->session->streams, node, next)
+		if (container_of(node, struct client_stream, node)->exchange != NULL)
+			return true;
+	return list_linked(&c->session->h2.more.node);
 }
 
 void client_session_on_timer(struct client *c)

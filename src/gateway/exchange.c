@@ -132,7 +132,11 @@ static void exchange_on_timer(struct io_timer *timer)
 {
 	struct exchange *ex = container_of(timer, struct exchange, timer);
 
-	exchange_finish(ex, (enum cause)ex->deadline_cause, NULL);
+	/* A stream of HTTP/2 tells of bytes that wait only when the last of them has gone; some may have since. */
+	if (ex->deadline_cause != CAUSE_REQUEST_DEADLINE && exchange_notices_progress(ex))
+		exchange_arm(ex);
+	else
+		exchange_finish(ex, (enum cause)ex->deadline_cause, NULL);
 }
 
 /* --- from the head to the lease ------------------------------------------------------------------------------------- */
@@ -147,6 +151,19 @@ static void exchange_on_upstream(struct upstream_lease *lease)
 	exchange_pump(container_of(lease, struct exchange, lease));
 }
 
+/* With HTTP/2 a stream that its head cannot be put to has ended with that. */
+static void head_not_taken(struct exchange *ex)
+{
+	const struct stream *to = ex->lease.stream;
+
+	if (!stream_broken(to))
+		exchange_finish(ex, CAUSE_HEADERS_TOO_LARGE, "the head is too large once the gateway's fields are added");
+	else if (stream_was_refused(to))
+		exchange_finish(ex, CAUSE_UPSTREAM_RESET, NULL);
+	else
+		exchange_finish(ex, CAUSE_MEMORY_EXHAUSTED, "no memory for the request's head");
+}
+
 /* A connection is leased: the head goes out, and whatever content is there with it. */
 static void exchange_send(struct exchange *ex)
 {
@@ -156,7 +173,7 @@ static void exchange_send(struct exchange *ex)
 	if (ex->lease.conn->proxy_protocol != PROXY_PROTOCOL_OFF)
 		naming_put_header(ex);
 	if (!forward_request(ex)) {
-		exchange_finish(ex, CAUSE_HEADERS_TOO_LARGE, "the head is too large once the gateway's fields are added");
+		head_not_taken(ex);
 		return;
 	}
 	if (ex->replay == REPLAY_KEPT) {
@@ -387,13 +404,13 @@ static void exchange_on_release(struct io_task *task)
 }
 
 /* NULL: no memory for another exchange; the client was refused. */
-static struct exchange *exchange_create(struct client *client, struct stream *down)
+static struct exchange *exchange_create(struct client *client, struct stream *down, enum method method)
 {
 	struct worker *w = client->worker;
 	struct exchange *ex = slab_alloc(&w->exchange_slab);
 
 	if (ex == NULL) {
-		answer_refuse(client, down, CAUSE_MEMORY_EXHAUSTED);
+		answer_refuse(client, down, method, CAUSE_MEMORY_EXHAUSTED);
 		return NULL;
 	}
 	memset(ex, 0, offsetof(struct exchange, request));
@@ -420,13 +437,14 @@ static struct exchange *exchange_create(struct client *client, struct stream *do
 
 void exchange_start(struct client *client, struct stream *down, const struct message *head)
 {
-	struct exchange *ex = exchange_create(client, down);
+	struct exchange *ex = exchange_create(client, down, (enum method)head->method);
 	const char *why;
 
 	if (ex == NULL)
 		return;
 	if (!message_copy(&ex->request, head, &ex->arena, 0)) {
-		ex->request = (struct message){0};
+		/* An answer to HEAD has no content, whatever it says. */
+		ex->request = (struct message){.method = head->method};
 		exchange_finish(ex, CAUSE_MEMORY_EXHAUSTED, NULL);
 		return;
 	}
@@ -452,7 +470,7 @@ void exchange_start(struct client *client, struct stream *down, const struct mes
 
 void exchange_refuse(struct client *client, struct stream *down, enum cause cause, const char *why)
 {
-	struct exchange *ex = exchange_create(client, down);
+	struct exchange *ex = exchange_create(client, down, METHOD_OTHER);
 
 	if (ex == NULL)
 		return;

@@ -16,6 +16,9 @@ void exchange_arm(struct exchange *ex);
 /* Something has changed on one of the sides: moves what can be moved (pump.c). The exchange may have ended after it. */
 void exchange_pump(struct exchange *ex);
 
+/* Whether either side has taken bytes since the last look: that too is progress (pump.c). */
+bool exchange_notices_progress(struct exchange *ex);
+
 /* What an end of the client's direction means in this state: true when it has left (pump.c). */
 bool exchange_end_is_leave(const struct exchange *ex);
 

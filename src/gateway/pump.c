@@ -486,16 +486,16 @@ static void tunnel(struct exchange *ex)
 
 /* --- both ways --------------------------------------------------------------------------------------------------------- */
 
-/* Whether either side has taken bytes since the last look: that too is progress. */
-static void notice_unblocking(struct exchange *ex)
+bool exchange_notices_progress(struct exchange *ex)
 {
-	uint32_t blocked = stream_unsent(client_side(ex));
+	uint32_t before = ex->blocked_bytes, blocked = stream_unsent(client_side(ex));
 
 	if (ex->lease.stream != NULL)
 		blocked += stream_unsent(upstream_side(ex));
-	if (blocked < ex->blocked_bytes)
+	if (blocked < before)
 		bytes_moved(ex);
 	ex->blocked_bytes = blocked;
+	return blocked < before;
 }
 
 /*
@@ -521,7 +521,7 @@ bool exchange_end_is_leave(const struct exchange *ex)
 /* Something has changed on one of the sides: move what can be moved. */
 void exchange_pump(struct exchange *ex)
 {
-	notice_unblocking(ex);
+	exchange_notices_progress(ex);
 	switch ((enum exchange_state)ex->state) {
 	case EXCHANGE_NEW:
 	case EXCHANGE_ENDED: return;

@@ -134,7 +134,10 @@ void replay_settle(struct exchange *ex)
 {
 	const struct stream *up = ex->lease.stream;
 
-	if (ex->replay == REPLAY_MARKED && stream_can_rewind(ex->down) && stream_is_unsent(up) && stream_send_error(up) != 0)
+	/* A stream of HTTP/2 gathers over several receives, each in the place of the one before: it goes by what was kept. */
+	bool stands = ex->replay == REPLAY_MARKED && stream_can_rewind(ex->down) && !stream_is_h2(up);
+
+	if (stands && stream_is_unsent(up) && stream_send_error(up) != 0)
 		rewind_client(ex);
 	else if (is_worth_keeping(ex) && !ex->kept_short)
 		ex->replay = REPLAY_KEPT;

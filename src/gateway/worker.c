@@ -282,6 +282,14 @@ void worker_listener_address(const struct worker *w, size_t i, struct address *a
 		*address = l->config->address;
 }
 
+/* Its own, or that of an exchange which it carries. */
+static bool client_has_deadline(const struct client *c)
+{
+	if (c->state == CLIENT_EXCHANGE || io_timer_armed(&c->timer))
+		return true;
+	return c->state == CLIENT_SESSION && client_session_carries(c);
+}
+
 size_t worker_stuck_count(const struct worker *w)
 {
 	size_t stuck = 0;
@@ -291,7 +299,7 @@ size_t worker_stuck_count(const struct worker *w)
 	list_each_safe(&w->clients, node, next) {
 		const struct client *c = container_of(node, struct client, node);
 
-		stuck += c->state != CLIENT_EXCHANGE && !io_timer_armed(&c->timer);
+		stuck += !client_has_deadline(c);
 	}
 	return stuck;
 }
