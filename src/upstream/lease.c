@@ -44,7 +44,7 @@ static bool is_place(const struct upstream_conn *uc)
 static void lease_place(struct upstream_lease *lease)
 {
 	lease->reused = place_had_served(lease->conn);
-	lease->rested = place_had_rested(lease->conn);
+	lease->rested = lease->reused || place_had_rested(lease->conn);
 	place_lease(lease->conn);
 }
 

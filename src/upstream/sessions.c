@@ -246,7 +246,14 @@ static void session_opened(struct session *s)
 /* Why it has ended before the peer's SETTINGS. */
 static int settling_error(const struct session *s)
 {
-	return s->conn.error != 0 ? s->conn.error : -EPROTONOSUPPORT;
+	struct h2_facts facts = h2_session_facts(s->h2.session);
+
+	if (s->conn.error != 0)
+		return s->conn.error;
+	if (s->conn.send_error != 0)
+		return s->conn.send_error;
+	/* Of its own accord: there was no memory for it. */
+	return facts.error == H2_ENHANCE_YOUR_CALM && facts.why != NULL ? -ENOMEM : -EPROTONOSUPPORT;
 }
 
 /* After each run. */
