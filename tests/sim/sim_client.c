@@ -9,6 +9,7 @@
  * writes, and decides whether the client is done.
  */
 #include "sim_actors.h"
+#include "sim_client_h2.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -16,11 +17,13 @@
 
 #include "sim_faults.h"
 #include "sim_memory.h"
+#include "sim_model.h"
 
 #define EXPECT_PATIENCE_US 300000
 #define TUNNEL_EARLY_MAX 100
 
 struct sim_client {
+	struct sim_client_h2 *h2;  /* it speaks HTTP/2, and everything else here is nothing; NULL: it does not */
 	unsigned number;
 	struct client_manners manners;
 	struct sim_request *requests[CLIENT_REQUESTS_MAX];
@@ -48,7 +51,7 @@ void manners_draw(struct client_manners *manners, uint64_t total, uint64_t answe
 {
 	*manners = (struct client_manners){.piece = 1 << 20, .read_piece = 1 << 20, .rests = 400};
 	manners->start_us = world_now_us() + (world_chance(300) ? 0 : world_below(200000));
-	manners->pipelines = world_chance(400);
+	manners->pipelines = world_chance(plan.clients_h2 ? 800 : 400);
 	manners->leaving = world_below(LEAVES_NEVER + 1);
 	manners->leaves_by_reset = world_chance(500);
 	if (world_chance(500))
@@ -437,6 +440,10 @@ struct sim_client *client_new(
 
 	SIM_CHECK(count >= 1 && count <= CLIENT_REQUESTS_MAX);
 	memset(client, 0, sizeof(*client));
+	if (plan.clients_h2) {
+		client->h2 = client_h2_new(number, manners, requests, count);
+		return client;
+	}
 	client->number = number;
 	client->manners = *manners;
 	client->count = count;
@@ -451,11 +458,15 @@ struct sim_client *client_new(
 
 bool client_is_over(const struct sim_client *client)
 {
-	return client->over;
+	return client->h2 != NULL ? client_h2_is_over(client->h2) : client->over;
 }
 
 void client_tell(const struct sim_client *client)
 {
+	if (client->h2 != NULL) {
+		client_h2_tell(client->h2);
+		return;
+	}
 	fprintf(stderr,
 		"client %u: sending %u of %u (offset %zu), answered %u, leaving %d, received %llu, close told %d\n",
 		client->number, client->sending, client->count, client->offset, client->answered,
@@ -464,6 +475,8 @@ void client_tell(const struct sim_client *client)
 
 void client_free(struct sim_client *client)
 {
-	SIM_CHECK(client->over);
+	SIM_CHECK(client_is_over(client));
+	if (client->h2 != NULL)
+		client_h2_free(client->h2);
 	sim_free(client);
 }

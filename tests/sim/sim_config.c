@@ -33,6 +33,9 @@ static struct drawn_times times_draw(void)
 	t.keep_alive = ms_between(1000, 5000);
 	t.write_idle = ms_between(1000, 4000);
 	t.acquire = world_chance(400) ? ms_between(50, 150) : ms_between(200, 2000);
+	/* With HTTP/2 opening a connection takes a way there and back, of the slowest and in the coarsest grain of time. */
+	if (plan.servers_h2)
+		t.acquire += 150;
 	t.connect = ms_between(100, 1000);
 	t.first_byte = ms_between(500, 3000);
 	t.idle = ms_between(500, 3000);
@@ -70,6 +73,8 @@ static void write_listener(struct sim_text *text, const struct drawn_times *t)
 		"%lluB}\n",
 		drawn.clients_max, (unsigned long long)plan.body_bytes);
 	plan.left_when_half_closed = plan.left_when_half_closed || aborts;
+	if (plan.clients_h2)
+		text_printf(text, "    protocols: [%sh2]\n", world_chance(500) ? "h1, " : "");
 	text_printf(text, "    half_close: %s\n", aborts ? "abort" : "serve");
 	text_printf(text, "    timeouts: {header: %ums, body_idle: %ums, keep_alive: %ums, write_idle: %ums}\n",
 		t->header, t->body_idle, t->keep_alive, t->write_idle);
@@ -78,7 +83,9 @@ static void write_listener(struct sim_text *text, const struct drawn_times *t)
 /* Those of one upstream are the same. */
 static void pool_draw(struct sim_pool *pool)
 {
-	*pool = (struct sim_pool){.connections = ms_between(1, world_chance(500) ? 2 : 10), .pending = 100};
+	*pool = (struct sim_pool){.connections = ms_between(1, world_chance(500) ? 2 : 10), .pending = 100, .streams = 1};
+	if (plan.servers_h2)
+		pool->streams = ms_between(1, world_chance(500) ? 3 : 20);
 	if (faults.tight_limits)
 		pool->pending = ms_between(0, 2);
 	if (world_chance(450))
@@ -96,6 +103,8 @@ static void write_pool(struct sim_text *text, const struct sim_pool *pool, const
 
 	text_printf(text, "    pool: {max_connections: %u, max_pending: %u, order: %s, max_uses: %u, max_connecting: %u,\n",
 		pool->connections, pool->pending, world_chance(500) ? "lifo" : "fifo", uses, connecting);
+	if (plan.servers_h2)
+		text_printf(text, "      max_streams: %u,\n", pool->streams);
 	if (pool->overflow > 0)
 		text_printf(text, "      on_acquire_timeout: new, max_overflow: %u,\n", pool->overflow);
 	if (t->lifetime > 0)
@@ -114,8 +123,8 @@ static void write_upstream(struct sim_text *text, unsigned i, struct sim_setup *
 	const struct drawn_times *t = &drawn.times;
 	struct sim_pool pool;
 
-	text_printf(text, "  - name: u%u\n    balance: {policy: %s}\n    endpoints:\n", i,
-		world_chance(500) ? "round_robin" : "least_request");
+	text_printf(text, "  - name: u%u\n    balance: {policy: %s}\n%s    endpoints:\n", i,
+		world_chance(500) ? "round_robin" : "least_request", plan.servers_h2 ? "    protocol: h2\n" : "");
 	pool_draw(&pool);
 	for (unsigned e = 0; e < drawn.count[i]; e++) {
 		struct sim_pool *own = &setup->pools[drawn.first[i] + e];

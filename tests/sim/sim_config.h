@@ -12,6 +12,7 @@
 /* The pool of an endpoint, as configured. */
 struct sim_pool {
 	unsigned connections, overflow, pending, idle_min;
+	unsigned streams;  /* HTTP/2: on one connection; else 1 */
 };
 
 struct sim_setup {

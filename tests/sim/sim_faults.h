@@ -50,6 +50,8 @@
  *	client_stalls      per client: stops sending or reading in the middle, and stays
  *	client_dawdles     per client: sends and reads very slowly
  *	client_impatient   per client: leaves at a drawn time, whatever it waits for
+ *	client_resets      per stream of HTTP/2: at a drawn byte
+ *	client_breaks      per client of HTTP/2: breaks the protocol at a drawn time, or asks more of it than it may
  *	malformed          per last request of a client
  *	answer_defect      per answer: malformed, truncated, stalled, surplus ...
  *	server_idle_close  per idle connection: at once, or at a random age
@@ -60,13 +62,16 @@
  *	server_hangs       per server: connections are not answered for a while
  *	server_stalls      per server: requests are not answered for a while
  *	server_unsolicited per idle connection: bytes that nobody asked for
+ *	server_refuses     per stream of HTTP/2: REFUSED_STREAM
+ *	server_goes_away   per connection of HTTP/2: GOAWAY at a drawn stream
  *	drain_midway       per run
  *	tight_limits       per run: pools and limits so small that refusals are expected
  */
 #define SIM_HOSTILE_ACTORS(X) \
-	X(client_leaves) X(client_stalls) X(client_dawdles) X(client_impatient) X(malformed) X(answer_defect) \
+	X(client_leaves) X(client_stalls) X(client_dawdles) X(client_impatient) X(client_resets) X(client_breaks) \
+	X(malformed) X(answer_defect) \
 	X(server_idle_close) X(server_keep_alive) X(server_hasty) X(server_head_reset) X(server_down) X(server_hangs) \
-	X(server_stalls) X(server_unsolicited) X(drain_midway) X(tight_limits)
+	X(server_stalls) X(server_unsolicited) X(server_refuses) X(server_goes_away) X(drain_midway) X(tight_limits)
 
 #define SIM_HOSTILE(X) SIM_HOSTILE_WORLD(X) SIM_HOSTILE_ACTORS(X)
 

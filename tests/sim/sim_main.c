@@ -1,11 +1,12 @@
 /*
  * The simulator's command:
  *
- *	sim --seeds FROM-TO [--planted N | --pool-planted N] [--twice] [--trace FILE] [--verbose]
+ *	sim --seeds FROM-TO [--planted N | --pool-planted N] [--twice] [--speak WHAT] [--trace FILE] [--verbose]
  *
  * Runs every seed; the first broken rule ends it with exit code 1. With --planted N the gateway has that bug
  * (base/planted.h; pool/planted.h), and the command succeeds when one of the seeds finds it. With --twice each seed runs two times and
- * must give the same trace.
+ * must give the same trace. With --speak clients and servers speak what it says (h1-h2: HTTP/1 to the gateway, HTTP/2 from it),
+ * else what the seed says.
  */
 #include <inttypes.h>
 #include <signal.h>
@@ -33,7 +34,8 @@ struct options {
 static int usage(void)
 {
 	fprintf(stderr,
-		"usage: sim --seeds FROM-TO [--planted 1..%d | --pool-planted 1..%d] [--twice] [--trace FILE] [--verbose]\n",
+		"usage: sim --seeds FROM-TO [--planted 1..%d | --pool-planted 1..%d] [--twice] [--speak h1-h1|h1-h2|h2-h1|h2-h2] "
+		"[--trace FILE] [--verbose]\n",
 		PLANTED_COUNT - 1, POOL_PLANTED_COUNT - 1);
 	return 2;
 }
@@ -57,6 +59,9 @@ static bool options_read(struct options *options, int argc, char **argv)
 			planted_bug = (enum planted_bug)atoi(value);
 		} else if (strcmp(argv[i], "--pool-planted") == 0) {
 			pool_planted_bug = (enum pool_planted_bug)atoi(value);
+		} else if (strcmp(argv[i], "--speak") == 0) {
+			if (!sim_speak(value))
+				return false;
 		} else if (strcmp(argv[i], "--trace") == 0) {
 			options->trace = fopen(value, "w");
 			if (options->trace == NULL)
@@ -116,7 +121,7 @@ static uint64_t seed_run(const struct options *options, uint64_t seed)
 	return hash;
 }
 
-/* So many seeds must have come to everything there is. */
+/* So many seeds must have come to everything there is, if they speak everything. */
 #define SEEDS_FOR_TALLY 2000
 
 static int finish(const struct options *options, uint64_t hash)
@@ -132,7 +137,7 @@ static int finish(const struct options *options, uint64_t hash)
 	}
 	if (is_planted())
 		fprintf(stderr, "planted bug %d/%d was not found\n", planted_bug, pool_planted_bug);
-	else if (seeds >= SEEDS_FOR_TALLY && !(oracle_tally_is_full(&what) && books_tally_is_full(&what)))
+	else if (seeds >= SEEDS_FOR_TALLY && !sim_speaks_as_told() && !(oracle_tally_is_full(&what) && books_tally_is_full(&what)))
 		fprintf(stderr, "but none of the runs came to this: %s\n", what);
 	else
 		return 0;

@@ -83,7 +83,8 @@ static void answer_draw_defect(struct sim_request *request)
 	/* Without a length nobody can tell these from an answer that is right. */
 	if (answer->framing == SIM_UNTIL_CLOSE && (answer->defect == DEFECT_CLOSE || answer->defect == DEFECT_SURPLUS))
 		answer->defect = DEFECT_RESET;
-	if (answer->defect == DEFECT_CHUNK && (answer->framing != SIM_CHUNKED || !answer_has_content(request)))
+	if (answer->defect == DEFECT_CHUNK &&
+		((answer->framing != SIM_CHUNKED && !plan.servers_h2) || !answer_has_content(request)))
 		answer->defect = DEFECT_STALL;
 	answer->defect_at = world_chance(300) ? world_below(60) : world_below(400 + answer->content);
 }
@@ -94,13 +95,14 @@ static void answer_draw(struct sim_request *request)
 	struct sim_answer *answer = &request->answer;
 
 	answer->status = statuses[world_below(10)];
-	answer->minor = world_chance(950);
-	answer->framing = world_chance(80)			    ? SIM_UNTIL_CLOSE
+	answer->minor = plan.servers_h2 || world_chance(950);
+	answer->framing = !plan.servers_h2 && world_chance(80)	    ? SIM_UNTIL_CLOSE
 			  : answer->minor == 1 && world_chance(450) ? SIM_CHUNKED
 								    : SIM_LENGTH;
 	answer->content = content_draw();
 	answer->has_trailers = answer->framing == SIM_CHUNKED && world_chance(250);
-	answer->closes = answer->framing == SIM_UNTIL_CLOSE || answer->minor == 0 || world_chance(100);
+	answer->closes = answer->framing == SIM_UNTIL_CLOSE || answer->minor == 0 ||
+			 (!plan.servers_h2 && world_chance(100));
 	answer->continues = request->expects && answer->minor == 1 && world_chance(700);
 	answer->hints = answer->minor == 1 && world_chance(100) ? 1 + world_below(2) : 0;
 	answer->early = request->framing != SIM_NONE && request->content > 0 && world_chance(150);
@@ -217,6 +219,7 @@ static void request_render(struct sim_request *request, const char *target)
 {
 	struct sim_text text = {0};
 
+	snprintf(request->target, sizeof(request->target), "%s", target);
 	text_printf(&text, "%s %s HTTP/1.%u\r\n", request->method, target, request->minor);
 	render_request_fields(&text, request);
 	render_framing(&text, request->framing, request->content, request->has_trailers);
@@ -279,8 +282,8 @@ static void proxied_draw(struct sim_request *request)
 
 	request->method = methods[world_below(11)];
 	request->upstream = world_below(plan.upstreams);
-	request->minor = world_chance(900);
-	request->closes = request->minor == 0 ? world_chance(500) : world_chance(60);
+	request->minor = plan.clients_h2 || world_chance(900);
+	request->closes = !plan.clients_h2 && (request->minor == 0 ? world_chance(500) : world_chance(60));
 	request->pads_fields = world_chance(500);
 	if (strcmp(request->method, "POST") == 0 || strcmp(request->method, "PUT") == 0 || world_chance(50)) {
 		request->framing = request->minor == 1 && world_chance(500) ? SIM_CHUNKED : SIM_LENGTH;
@@ -300,6 +303,12 @@ static void bad_content_draw(struct sim_request *request)
 	request->method = "POST";
 	request->framing = SIM_CHUNKED;
 	request->upstream = world_below(plan.upstreams);
+	/* A length that is never reached, or trailers that must not be. */
+	if (plan.clients_h2) {
+		request->framing = world_chance(500) ? SIM_LENGTH : SIM_CHUNKED;
+		request->has_trailers = request->framing == SIM_CHUNKED;
+		request->content = world_below(600);
+	}
 	target_draw(request, raw);
 	answer_draw(request);
 	request->answer.early = false;
@@ -356,7 +365,7 @@ struct sim_request *model_request(bool last)
 			bad_content_draw(request);
 		return request;
 	}
-	if (last && world_chance(250)) {
+	if (last && !plan.clients_h2 && !plan.servers_h2 && world_chance(250)) {
 		request = request_new(KIND_UPGRADE);
 		upgrade_draw(request);
 	} else if (world_chance(100)) {

@@ -64,7 +64,8 @@ struct sim_try {
 	unsigned carried;    /* requests that the connection had carried before */
 	uint64_t rested_us;  /* before the first that it carried; 0: that came as soon as it was open */
 	uint64_t head_hash;  /* 0: the head was never complete */
-	uint64_t heard;      /* bytes that the gateway received there since */
+	uint64_t heard;      /* bytes that the gateway received there since; HTTP/2: frames that were about it */
+	bool refused;        /* HTTP/2: the gateway was told that nobody has looked at it */
 };
 
 struct sim_request {
@@ -73,7 +74,8 @@ struct sim_request {
 	unsigned upstream;
 	const char *method;
 	unsigned minor;
-	char canonical[300];  /* the target as it must arrive */
+	char target[300];     /* as the client writes it */
+	char canonical[300];  /* as it must arrive */
 	enum sim_framing framing;
 	uint64_t content;
 	bool has_trailers, expects, closes, pads_fields;
@@ -91,6 +93,7 @@ struct sim_request {
 	unsigned arrivals;  /* heads seen by servers */
 	struct sim_try tries[TRIES_MAX];
 	unsigned try_count;  /* connections on which the gateway has written a byte of it */
+	bool reused, retried;  /* the gateway's last word: it was given a connection that had served; was sent again */
 	bool arrived_complete;
 	bool arrived_stale;  /* on a connection on which bytes stood that nobody had asked for, when it was sent */
 	bool replied_whole;  /* the server has sent its answer up to the end */
@@ -102,6 +105,7 @@ struct sim_request {
 /* How the gateway is configured, as far as the model needs it. */
 struct sim_plan {
 	bool left_when_half_closed;  /* `half_close: abort` at any time of the run */
+	bool clients_h2, servers_h2;  /* what they speak in this run */
 	unsigned upstreams;
 	bool rewrites;  /* upstream 1: "/u1/..." arrives as "/in/..." */
 	unsigned header_bytes, header_count, target_bytes;

@@ -28,7 +28,7 @@ bool oracle_run_is_rough(void)
 	struct sim_faults f = drawn;
 
 	/* These hit only the request or the client they were drawn for. */
-	f.malformed = f.client_leaves = f.client_impatient = 0;
+	f.malformed = f.client_leaves = f.client_impatient = f.client_resets = f.client_breaks = 0;
 #define SIM_FAULT_ANY(field) || f.field != 0
 	return false SIM_HOSTILE(SIM_FAULT_ANY);
 #undef SIM_FAULT_ANY
@@ -70,14 +70,21 @@ static bool cause_fits(const struct sim_request *request, enum cause cause)
 	case CAUSE_REQUEST_DEADLINE:
 		/* The times of these runs are short, pools may have one connection, and there may be ten clients. */
 		return oracle_run_is_rough();
-	case CAUSE_CONNECT_REFUSED: return drawn.connect_refused || drawn.connect_fails || drawn.server_down;
+	case CAUSE_CONNECT_REFUSED:
+		/* With HTTP/2 a connection counts as open when the first SETTINGS have come. */
+		return drawn.connect_refused || drawn.connect_fails || drawn.server_down ||
+		       (plan.servers_h2 && drawn.reset);
 	case CAUSE_CONNECT_TIMEOUT:
 		/* Also what a request is told whose wait ends while the only connection is just being opened. */
 		return oracle_run_is_rough();
 	case CAUSE_UPSTREAM_RESET:
 		return drawn.reset || drawn.answer_defect || drawn.server_unsolicited || drawn.server_head_reset ||
-		       drawn.server_down || may_go_stale();
+		       drawn.server_down || drawn.server_refuses || drawn.server_goes_away || may_go_stale() ||
+		       (plan.servers_h2 && drawn.alloc_fails); /* a session that finds no memory takes its streams with it */
 	case CAUSE_UPSTREAM_BAD_RESPONSE:
+		/* A stream that ends for want of memory looks like this. */
+		if (plan.servers_h2 && drawn.alloc_fails)
+			return true;
 		return request->answer.defect != DEFECT_NONE || drawn.server_unsolicited || drawn.answer_defect;
 	case CAUSE_FIRST_BYTE_TIMEOUT:
 	case CAUSE_UPSTREAM_IDLE_TIMEOUT: return holds_connections();
@@ -104,7 +111,8 @@ static bool is_idempotent(const struct sim_request *request)
 
 /*
  * Rule 6: the server had closed a connection that was idle; the request could be sent again, and was not. (One that has
- * carried nothing yet was idle when there was time between its opening and the request.) Memory for that may have been
+ * carried nothing yet was idle when there was time between its opening and the request; with HTTP/2 a request may wait there
+ * after it was given the connection, and only the gateway knows.) Memory for that may have been
  * refused, or the second connection have broken before the first byte (a server that is down may do that), or the request's
  * deadline come.
  */
@@ -112,8 +120,10 @@ static void check_not_stale(const struct sim_request *request)
 {
 	const struct sim_try *tried = &request->tries[0];
 
+	bool stale = plan.servers_h2 ? request->reused && !request->retried : tried->carried > 0 || tried->rested_us >= RESTED_MIN_US;
+
 	if (request->kind == KIND_PROXIED && request->framing == SIM_NONE && is_idempotent(request) &&
-		request->try_count == 1 && (tried->carried > 0 || tried->rested_us >= RESTED_MIN_US) &&
+		request->try_count == 1 && stale &&
 		tried->heard == 0 && !drawn.alloc_fails && !drawn.reset && !drawn.server_down && !drawn.clock_jumps)
 		world_violation("6: a stale connection makes no request fail", "request %u (%s) on conn %u", request->id,
 			request->method, tried->conn);
@@ -199,6 +209,8 @@ static const char *hop_by_hop(const struct sim_reader *reader)
 /* End-to-end fields arrive in order and as written, hop-by-hop fields do not. NULL: right. */
 static const char *fields_wrong(const struct sim_reader *reader)
 {
+	/* HTTP/2 knows small letters only (RFC 9113 §8.2). */
+	int (*compare)(const char *, const char *) = plan.clients_h2 || plan.servers_h2 ? strcasecmp : strcmp;
 	static const char *const order[][2] = {{"X-Multi", "a"}, {"x-CaSe", NULL}, {"X-Multi", "b"}};
 	const char *hop = hop_by_hop(reader);
 	unsigned at = 0;
@@ -206,7 +218,7 @@ static const char *fields_wrong(const struct sim_reader *reader)
 	if (hop != NULL)
 		return hop;
 	for (unsigned i = 0; i < reader->trailers_from && at < 3; i++)
-		if (strcmp(reader->fields[i].name, order[at][0]) == 0 &&
+		if (compare(reader->fields[i].name, order[at][0]) == 0 &&
 			(order[at][1] == NULL || strcmp(reader->fields[i].value, order[at][1]) == 0))
 			at++;
 	return at == 3 ? NULL : "X-Multi, x-CaSe, X-Multi";
@@ -332,12 +344,15 @@ void oracle_unanswered(const struct sim_request *request, enum sim_end_how how)
 struct sim_try *oracle_try(struct sim_request *request, unsigned conn, unsigned carried, uint64_t rested_us)
 {
 	const struct sim_try *first = &request->tries[0];
+	/* A session without memory ends in the middle of what it reads. */
+	bool forgets = plan.servers_h2 && drawn.alloc_fails;
 	const char *wrong = request->try_count == 0	      ? NULL
 			    : request->try_count == TRIES_MAX ? "a third time"
+			    : first->refused		      ? NULL
 			    : !is_idempotent(request)	      ? "of a method that is not idempotent"
 			    : first->carried == 0 && first->rested_us == 0 ? "although the first connection was new"
-			    : first->heard > 0		      ? "although something had come back"
-			    : carried > 0		      ? "on a connection that was used before"
+			    : first->heard > 0 && !forgets    ? "although something had come back"
+			    : carried > 0 && !plan.servers_h2 ? "on a connection that was used before"
 							      : NULL;
 
 	if (wrong != NULL)
@@ -366,8 +381,10 @@ static void arrival_wrong(const struct sim_request *request, const char *what)
 
 static void check_arrival_framing(const struct sim_request *request, const struct sim_reader *reader)
 {
+	bool lies = request->kind == KIND_BAD_CONTENT && request->framing == SIM_LENGTH;
+
 	if (request->framing == SIM_CHUNKED ? reader->framing != SIM_CHUNKED
-					    : reader->framing == SIM_CHUNKED || reader->length != request->content)
+					    : reader->framing == SIM_CHUNKED || reader->length != request->content + lies)
 		arrival_wrong(request, "framing");
 }
 

@@ -10,6 +10,7 @@
 #include "sim_run.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "filters/filters.h"
 #include "gateway/worker.h"
@@ -29,7 +30,12 @@
 
 /* Rule 7: what one exchange may hold, and what everything else may. */
 #define EXCHANGE_BYTES_MAX (256 * KIB)
+/* With HTTP/2 a window of content on its way in, and as much on its way out, in memory that has doubled as it grew. */
+#define EXCHANGE_H2_BYTES_MAX (1280 * KIB)
+#define SESSION_BYTES_MAX (256 * KIB)
 #define SLACK_BYTES (768 * KIB)
+/* Content up to here is kept until it is known that it need not be sent again. */
+#define KEPT_LEAST 60000
 
 /* Until the gateway has seen a client go. */
 #define PARTING_US 100000
@@ -145,22 +151,39 @@ static void reloads_finish(void)
 
 /* --- the gateway -------------------------------------------------------------------------------------------------- */
 
-/*
- * Rule 5 for a connection that went from one request straight to the next: it was never idle, so no event could tell of
- * odd bytes on it, and who had to wait for it must have looked.
- */
-static void check_handover(const struct exchange_record *record)
+/* The request that the record is of; NULL: none of the model's. */
+static struct sim_request *recorded(const struct exchange_record *record)
 {
-	bool waited = record->queue_us != UINT64_MAX && record->queue_us > 0;
-	struct sim_request *request;
 	char target[64];
 	unsigned id = 0;
 
 	snprintf(target, sizeof(target), "%.*s", (int)record->target.n, record->target.p);
-	if (!waited || !record->reused || sscanf(target, "/%*[u01]/r/%u", &id) != 1)
-		return;
-	request = model_find(id);
-	if (request != NULL && request->arrived_stale)
+	return sscanf(target, "/%*[u01]/r/%u", &id) == 1 ? model_find(id) : NULL;
+}
+
+/*
+ * Rule 6 for a request of which a server has said that it had not looked at it: it is sent again, whatever its method, as far
+ * as its content was not too long to be kept.
+ */
+static void check_refused(const struct exchange_record *record, const struct sim_request *request)
+{
+	const struct sim_try *tried = &request->tries[0];
+
+	if (record->cause == CAUSE_UPSTREAM_RESET && record->retries == 0 && tried->refused && tried->heard == 0 &&
+		request->content < KEPT_LEAST && faults.alloc_fails == 0 && faults.clock_jumps == 0)
+		world_violation("6: what nobody has looked at is sent again", "request %u (%s)", request->id,
+			request->method);
+}
+
+/*
+ * Rule 5 for a connection that went from one request straight to the next: it was never idle, so no event could tell of
+ * odd bytes on it, and who had to wait for it must have looked.
+ */
+static void check_handover(const struct exchange_record *record, const struct sim_request *request)
+{
+	bool waited = record->queue_us != UINT64_MAX && record->queue_us > 0;
+
+	if (waited && record->reused && request->arrived_stale)
 		world_violation("5: a connection is looked at before it is handed on", "request %u, status %u",
 			request->id, record->status);
 }
@@ -178,7 +201,14 @@ static void check_wait(const struct exchange_record *record)
 
 static void on_finished(void *context, const struct exchange_record *record)
 {
-	check_handover(record);
+	struct sim_request *request = recorded(record);
+
+	if (request != NULL) {
+		request->reused = record->reused;
+		request->retried = record->retries > 0;
+		check_handover(record, request);
+		check_refused(record, request);
+	}
 	check_wait(record);
 	run.finished++;
 	world_note(NOTE_FINISHED, record->status, record->cause, record->total_us);
@@ -233,6 +263,7 @@ static void gateway_create(void)
 	faults.watch_fails = 0;
 	run.shared = shared_create(filter_table);
 	SIM_CHECK(run.shared != NULL);
+	shared_set_workers(run.shared, run.setup.workers);
 	run.generation = generation_create(run.shared, run.setup.config);
 	SIM_CHECK(run.generation != NULL);
 	reloads_draw();
@@ -319,12 +350,15 @@ static void check_worker(unsigned i)
 
 static void check_turn(void)
 {
-	size_t bound = run.baseline_bytes + SLACK_BYTES + (size_t)exchanges_live() * EXCHANGE_BYTES_MAX;
+	bool h2 = plan.clients_h2 || plan.servers_h2;
+	size_t bound = run.baseline_bytes + SLACK_BYTES +
+		       (size_t)exchanges_live() * (h2 ? EXCHANGE_H2_BYTES_MAX : EXCHANGE_BYTES_MAX) +
+		       (h2 ? (size_t)(connections_live() + sim_sockets_open()) * SESSION_BYTES_MAX : 0);
 
 	for (unsigned i = 0; i < run.setup.workers; i++)
 		check_worker(i);
-	/* Other workers, and pools that were replaced, give theirs up when they are called. */
-	if (run.setup.workers == 1 && run.reloads == 0)
+	/* Other workers, and pools that were replaced, give theirs up when they are called; with HTTP/2 the pool counts streams. */
+	if (run.setup.workers == 1 && run.reloads == 0 && !plan.servers_h2)
 		books_check_excess(&run.setup, run.workers[0]);
 	if (memory_live_bytes() > bound)
 		world_violation("7: memory is bounded", "%zu bytes for %llu exchanges", memory_live_bytes(),
@@ -462,6 +496,29 @@ static void network_draw(void)
 	plan.content_max = window_min == 512 ? 30000 : latency_max_us == 20000 ? 300000 : 3000000;
 }
 
+static const char *const combinations[] = {"h1-h1", "h2-h1", "h1-h2", "h2-h2"};
+static int spoken = -1;  /* of them; -1: as the seed says */
+
+bool sim_speak(const char *what)
+{
+	for (spoken = 3; spoken >= 0 && strcmp(combinations[spoken], what) != 0; spoken--)
+		;
+	return spoken >= 0;
+}
+
+bool sim_speaks_as_told(void)
+{
+	return spoken >= 0;
+}
+
+static void speak_draw(uint64_t seed)
+{
+	int combination = spoken >= 0 ? spoken : (int)(seed % 4);
+
+	plan.clients_h2 = combination & 1;
+	plan.servers_h2 = combination >> 1;
+}
+
 static void begin(uint64_t seed)
 {
 	static const uint64_t quanta[] = {0, 0, 100, 1000, 1000, 10000};
@@ -469,6 +526,7 @@ static void begin(uint64_t seed)
 	world_begin(seed);
 	faults_draw();
 	oracle_begin();
+	speak_draw(seed);
 	world_set_quantum(quanta[world_below(6)]);
 	world_set_shuffle(world_chance(500));
 	memory_begin();
@@ -563,6 +621,9 @@ static void phase_calm(void)
 		turns_until(never, world_now_us() + run.setup.settle_us);
 		probe(i, run.setup.longest_us);
 	}
+	/* An answer may be whole by its length before its stream has ended. */
+	if (plan.servers_h2)
+		turns_until(never, world_now_us() + PARTING_US);
 	check_quiet();
 }
 
@@ -579,8 +640,8 @@ static void phase_quiet(void)
 		const struct sim_pool *pool = &run.setup.pools[i];
 		unsigned kept = pool->idle_min * run.setup.workers;
 
-		if (kept > pool->connections)
-			kept = pool->connections;
+		if (kept > pool->connections * pool->streams)
+			kept = pool->connections * pool->streams;
 		connections += kept;
 		/* Those that are kept are replaced when they are too old, and a server hears of it later. */
 		if (kept == 0 && server_connections(run.servers[i]) != 0)

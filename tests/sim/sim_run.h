@@ -4,9 +4,14 @@
 #ifndef WEIR_SIM_RUN_H
 #define WEIR_SIM_RUN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Runs a seed to its end; returns the hash of its trace. A broken rule does not return (see world_violation). */
 uint64_t sim_run(uint64_t seed);
+
+/* What clients and servers speak: "h1-h1", "h1-h2", "h2-h1" or "h2-h2"; without it the seed says. False: none of these. */
+bool sim_speak(const char *what);
+bool sim_speaks_as_told(void);
 
 #endif

@@ -15,6 +15,7 @@
 #include "sim_faults.h"
 #include "sim_memory.h"
 #include "sim_mood.h"
+#include "sim_server_h2.h"
 
 /* What a server does with a connection that is idle. */
 enum idle_act { ACT_NOTHING, ACT_CLOSE, ACT_RESET, ACT_SPEAK };
@@ -46,6 +47,7 @@ struct sim_server {
 	struct sim_mood mood;
 	struct sim_keep_alive keep_alive;
 	struct list servings;
+	struct serving_host h2;  /* its connections, in a run where servers speak that */
 };
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
@@ -411,8 +413,13 @@ static void serving_changed(struct sim_end *end, unsigned changes)
 static void server_accepts(struct sim_port *port, struct sim_end *end)
 {
 	struct sim_server *server = container_of(port, struct sim_server, port);
-	struct serving *serving = sim_alloc(sizeof(*serving));
+	struct serving *serving;
 
+	if (plan.servers_h2) {
+		serving_h2_new(&server->h2, end);
+		return;
+	}
+	serving = sim_alloc(sizeof(*serving));
 	memset(serving, 0, sizeof(*serving));
 	serving->server = server;
 	serving->end = end;
@@ -439,6 +446,7 @@ static void server_changes(struct sim_mood *mood)
 
 	server->port.refuses = mood->kind == MOOD_DOWN || mood->kind == MOOD_DOWN_AND_OUT;
 	server->port.hangs = mood->kind == MOOD_HANGS;
+	servings_h2_change(&server->h2, mood->kind == MOOD_DOWN_AND_OUT);
 	list_each_safe(&server->servings, node, next) {
 		struct serving *serving = container_of(node, struct serving, node);
 
@@ -453,6 +461,10 @@ void server_pool_changes(struct sim_server *server, const struct sim_pool *pool)
 {
 	unsigned most = pool->connections + pool->overflow;
 
+	/* A session that is leaving beside others has one stream at least; and there is one that has just lost its last. */
+	if (plan.servers_h2)
+		most = 2 * most * pool->streams;
+
 	if (most > server->port.held_max)
 		server->port.held_max = most;
 	server->port.reloaded = true;
@@ -464,8 +476,11 @@ struct sim_server *server_new(unsigned port, const struct sim_pool *pool)
 
 	*server = (struct sim_server){.port = {.port = port, .on_accept = server_accepts}};
 	list_init(&server->servings);
+	list_init(&server->h2.servings);
+	server->h2.mood = &server->mood;
 	mood_begin(&server->mood, port, server_changes);
-	keep_alive_draw(&server->keep_alive);
+	if (!plan.servers_h2)
+		keep_alive_draw(&server->keep_alive);
 	server->port.rest_max_us = server->keep_alive.told_us;
 	server_pool_changes(server, pool);
 	server->port.reloaded = false;
@@ -478,6 +493,7 @@ void server_recover(struct sim_server *server)
 	server->keep_alive.closes_us = 0;
 	list_each_safe(&server->servings, node, next)
 		container_of(node, struct serving, node)->idle_act = ACT_NOTHING;
+	servings_h2_recover(&server->h2);
 	mood_end(&server->mood);
 }
 
@@ -487,7 +503,7 @@ unsigned server_connections(const struct sim_server *server)
 
 	for (struct list_node *n = server->servings.head.next; n != &server->servings.head; n = n->next)
 		count++;
-	return count;
+	return count + servings_h2_count(&server->h2);
 }
 
 void server_free(struct sim_server *server)
@@ -495,5 +511,6 @@ void server_free(struct sim_server *server)
 	world_cancel(&server->mood.change);
 	while (!list_empty(&server->servings))
 		serving_end(container_of(list_first(&server->servings), struct serving, node), SERVING_RESETS);
+	servings_h2_free(&server->h2);
 	sim_free(server);
 }

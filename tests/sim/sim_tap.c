@@ -10,9 +10,11 @@
 
 #include "sim_memory.h"
 #include "sim_oracle.h"
+#include "sim_tap_h2.h"
 #include "sim_world.h"
 
 struct sim_tap {
+	struct tap_h2 *h2;            /* NULL: the connection speaks HTTP/1 */
 	unsigned conn;
 	unsigned carried;             /* requests that were begun before this one */
 	uint64_t opened_us, opened_turn;
@@ -32,6 +34,8 @@ struct sim_tap *tap_new(unsigned conn_number)
 
 	*tap = (struct sim_tap){.conn = conn_number, .between = true};
 	reader_next(&tap->reader);
+	if (plan.servers_h2)
+		tap->h2 = tap_h2_new(conn_number);
 	return tap;
 }
 
@@ -50,6 +54,8 @@ void tap_written(struct sim_tap *tap)
 
 void tap_free(struct sim_tap *tap)
 {
+	if (tap->h2 != NULL)
+		tap_h2_free(tap->h2);
 	sim_free(tap);
 }
 
@@ -112,6 +118,10 @@ void tap_sent(struct sim_tap *tap, const char *bytes, size_t n)
 {
 	const char *p = bytes, *end = bytes + n;
 
+	if (tap->h2 != NULL) {
+		tap_h2_sent(tap->h2, bytes, n);
+		return;
+	}
 	tap->opaque = tap->opaque || (tap->between && tap->request != NULL && tap->request->switched);
 	while (!tap->opaque && (p < end || tap->reader.state != 0)) {
 		const char *from = p;
@@ -133,8 +143,10 @@ void tap_sent(struct sim_tap *tap, const char *bytes, size_t n)
 	}
 }
 
-void tap_received(struct sim_tap *tap, size_t n)
+void tap_received(struct sim_tap *tap, const char *bytes, size_t n)
 {
+	if (tap->h2 != NULL)
+		tap_h2_received(tap->h2, bytes, n);
 	if (tap->tried != NULL)
 		tap->tried->heard += n;
 }

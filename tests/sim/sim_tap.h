@@ -24,6 +24,6 @@ void tap_written(struct sim_tap *tap);
 bool tap_rests(const struct sim_tap *tap);
 
 void tap_sent(struct sim_tap *tap, const char *bytes, size_t n);
-void tap_received(struct sim_tap *tap, size_t n);
+void tap_received(struct sim_tap *tap, const char *bytes, size_t n);
 
 #endif

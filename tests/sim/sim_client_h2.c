@@ -1,0 +1,703 @@
+/*
+ * Each request is an `asking`: a stream, once it was begun.
+ *
+ *	asking --head, content, trailers--> wire --pieces, with rests--> connection
+ *	wire --heads, content--> message -> oracle; `over` when it has its answer, was reset, or the connection has gone
+ *
+ * Everything happens in client_run(), which is scheduled whenever the socket changed or a rest is over; what the wire tells is
+ * only noted, since the connection cannot be ended from inside it.
+ */
+#include "sim_client_h2.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sim_faults.h"
+#include "sim_memory.h"
+#include "sim_message.h"
+#include "sim_model_h2.h"
+#include "sim_wire.h"
+
+#define EXPECT_PATIENCE_US 300000
+#define BACKLOG_BYTES 20000
+#define NOISE_MAX 60            /* frames; the gateway bears 100 that were not earned */
+#define FLOOD_FRAMES 3000
+
+struct asking {
+	struct sim_client_h2 *client;
+	struct sim_request *request;
+	struct wire_stream *stream;  /* NULL: not begun */
+	struct sim_message message;
+	uint64_t sent;               /* content that was put */
+	uint64_t end_at;             /* of the connection's bytes, when all was put; 0: not yet */
+	uint64_t expect_until_us;
+	uint64_t resets_at;          /* bytes of content, both ways; UINT64_MAX: never */
+	bool got_100, over;
+};
+
+/* What a client does that no client may. */
+enum breaking {
+	BREAKS_NEVER,
+	BREAKS_FRAME_SIZE,     /* a frame beyond the largest */
+	BREAKS_DATA_ON_0,
+	BREAKS_IDLE_STREAM,    /* content for a stream that was never begun */
+	BREAKS_EVEN_STREAM,
+	BREAKS_HPACK,
+	BREAKS_WINDOW,         /* makes the window too large */
+	BREAKS_SETTINGS,
+	BREAKS_CONTINUATION,   /* none where one must come */
+	BREAKS_PUSH,
+	BREAKS_FLOOD_PING,
+	BREAKS_FLOOD_SETTINGS,
+	BREAKS_FLOOD_EMPTY,    /* frames without content */
+	BREAKS_FLOOD_RESETS,
+	BREAKS_COUNT
+};
+
+struct sim_client_h2 {
+	unsigned number;
+	struct client_manners manners;
+	struct asking askings[CLIENT_REQUESTS_MAX];
+	unsigned count, begun, over_count;
+	unsigned together;  /* streams at a time */
+	struct sim_end *end;
+	struct sim_wire *wire;
+	struct sim_event wake;
+	uint64_t received;
+	uint64_t send_after_us, read_after_us, ask_after_us;
+	uint64_t patient_until_us;
+	struct wire_settings settings;
+	uint64_t give_pause_us, give_after_us;  /* how long windows are held back */
+	bool keeps_windows;  /* gives nothing back any more */
+	unsigned noise;      /* frames that bring nothing, still to be sent */
+	enum breaking breaking;
+	uint64_t break_at_us;
+	bool goaway_sent;
+	uint32_t goaway_last;  /* streams beyond it were not looked at */
+	bool refused;          /* by HTTP/1: nobody has looked at what this client speaks */
+	bool over;
+};
+
+/* --- the end ------------------------------------------------------------------------------------------------------ */
+
+static void asking_over(struct asking *asking)
+{
+	if (asking->over)
+		return;
+	asking->over = true;
+	asking->client->over_count++;
+}
+
+/* It ends without its answer. */
+static void asking_unanswered(struct asking *asking, enum sim_end_how how)
+{
+	bool excused = asking->client->wire != NULL && asking->client->wire->broken;
+
+	if (!asking->over && !asking->request->answered && asking->request->started)
+		oracle_unanswered(asking->request, excused ? ENDED_BY_CLIENT : how);
+	asking_over(asking);
+}
+
+static void client_end(struct sim_client_h2 *client, enum sim_end_how how, bool by_reset)
+{
+	SIM_CHECK(!client->over);
+	client->over = true;
+	world_cancel(&client->wake);
+	world_note(NOTE_ENDED, client->number, how, client->over_count);
+	for (unsigned i = 0; i < client->begun; i++)
+		asking_unanswered(&client->askings[i], how);
+	if (client->end == NULL)
+		return;
+	client->end->on_change = NULL;
+	wire_free(client->wire);
+	if (by_reset)
+		end_reset(client->end, world_chance(500) ? RESET_HARD : RESET_AFTER_BYTES);
+	else
+		end_close(client->end);
+	client->end = NULL;
+	client->wire = NULL;
+}
+
+static void client_leave(struct sim_client_h2 *client)
+{
+	world_note(NOTE_LEAVE, client->number, client->manners.leaving, client->over_count);
+	client_end(client, ENDED_BY_CLIENT, client->manners.leaves_by_reset);
+}
+
+/* --- answers ------------------------------------------------------------------------------------------------------ */
+
+static void answer_bad(const struct asking *asking)
+{
+	world_violation("1: an answer is well-formed", "answer to %u: %s", asking->request->id,
+		asking->message.reader.why);
+}
+
+static void answer_complete(struct asking *asking)
+{
+	struct sim_request *request = asking->request;
+
+	world_note(NOTE_ANSWER, asking->client->number, request->id, asking->message.reader.status);
+	oracle_answer_complete(request, &asking->message.reader, request->kind != KIND_MALFORMED);
+	asking->client->ask_after_us = world_now_us() + asking->client->manners.think_us;
+	/* An early answer: what is left of the request nobody wants. */
+	if (!asking->stream->out_ended && world_chance(500))
+		wire_put_reset(asking->client->wire, asking->stream, 0);
+	if (wire_stream_is_over(asking->stream))
+		asking_over(asking);
+}
+
+static void on_head(struct sim_wire *wire, struct wire_stream *stream, bool ends)
+{
+	struct asking *asking = stream->owner;
+	struct sim_message *message = &asking->message;
+
+	if (message->content) {
+		if (!ends)
+			world_violation("1: an answer is well-formed", "answer to %u: HEADERS inside", asking->request->id);
+		if (message_end(message, &wire->block) == SIM_BAD)
+			answer_bad(asking);
+		answer_complete(asking);
+		return;
+	}
+	if (message_head(message, &wire->block, ends) == SIM_BAD)
+		answer_bad(asking);
+	oracle_answer_begins(asking->request, &message->reader);
+	if (!message->content) {
+		asking->got_100 = asking->got_100 || message->reader.status == 100;
+		message_begin(message, true);
+	} else if (ends) {
+		if (message_end(message, NULL) == SIM_BAD)
+			answer_bad(asking);
+		answer_complete(asking);
+	}
+}
+
+static void on_data(struct sim_wire *wire, struct wire_stream *stream, const char *bytes, size_t n, bool ends)
+{
+	struct asking *asking = stream->owner;
+
+	if (!asking->message.content)
+		world_violation("1: an answer is well-formed", "answer to %u: content before its head", asking->request->id);
+	if (message_data(&asking->message, bytes, n) == SIM_BAD)
+		answer_bad(asking);
+	if (ends && message_end(&asking->message, NULL) == SIM_BAD)
+		answer_bad(asking);
+	if (ends)
+		answer_complete(asking);
+}
+
+/* The gateway gives the stream up. An answer that was complete stands; what cannot be a request has no other answer. */
+static void on_reset(struct sim_wire *wire, struct wire_stream *stream, uint32_t code)
+{
+	struct asking *asking = stream->owner;
+
+	world_note(NOTE_ANSWER, asking->client->number, asking->request->id, 1000 + code);
+	if (asking->request->kind == KIND_MALFORMED && code == NGHTTP2_PROTOCOL_ERROR)
+		asking_over(asking);
+	else
+		asking_unanswered(asking, ENDED_BY_RESET);
+}
+
+static void on_goaway(struct sim_wire *wire, uint32_t last, uint32_t code)
+{
+	struct sim_client_h2 *client = wire->owner;
+
+	if (last > client->goaway_last && !wire->broken)
+		world_violation("9: what the gateway writes is HTTP/2", "client %u: GOAWAY takes more than the one before",
+			client->number);
+	if (last < client->goaway_last)
+		client->goaway_last = last;
+}
+
+static const struct wire_actor actor = {on_head, on_data, on_reset, on_goaway};
+
+/* Streams that the gateway will not look at. */
+static void give_up_unprocessed(struct sim_client_h2 *client)
+{
+	for (unsigned i = 0; i < client->begun; i++)
+		if (client->askings[i].stream->id > client->goaway_last)
+			asking_unanswered(&client->askings[i], ENDED_REFUSED);
+}
+
+static uint64_t client_rest(struct sim_client_h2 *client, uint64_t pause_us)
+{
+	if (pause_us == 0 || client->manners.rests == 0)
+		return 0;
+	client->manners.rests--;
+	return world_now_us() + pause_us;
+}
+
+/* It has stopped doing something, for good. */
+static bool client_stalls(const struct sim_client_h2 *client, enum client_leaving leaving, uint64_t bytes)
+{
+	return client->manners.leaving == leaving && bytes >= client->manners.leaving_at;
+}
+
+static void client_receive(struct sim_client_h2 *client)
+{
+	static char bytes[65536];
+	size_t want = client->manners.read_piece < sizeof(bytes) ? client->manners.read_piece : sizeof(bytes);
+
+	while (!client->over && client->read_after_us <= world_now_us()) {
+		if (client_stalls(client, STALLS_AT_RECEIVED, client->received) && !client->keeps_windows &&
+			!client->end->reset && !client->end->fin_arrived)
+			return;
+		ssize_t n = end_recv(client->end, bytes, want);
+
+		if (n == -EAGAIN)
+			return;
+		if (n <= 0) {
+			client_end(client, client->refused ? ENDED_REFUSED : n == 0 && !client->end->reset ? ENDED_BY_FIN : ENDED_BY_RESET, false);
+			return;
+		}
+		client->refused = client->refused || (client->received == 0 && bytes[0] == 'H');
+		client->received += (size_t)n;
+		if (client->refused)
+			continue;
+		wire_receive(client->wire, bytes, (size_t)n);
+		give_up_unprocessed(client);
+		if (client->manners.leaving == LEAVES_AT_RECEIVED && client->received >= client->manners.leaving_at)
+			client_leave(client);
+		else
+			client->read_after_us = client_rest(client, client->manners.read_pause_us);
+	}
+}
+
+/* --- requests ----------------------------------------------------------------------------------------------------- */
+
+static unsigned client_live(const struct sim_client_h2 *client)
+{
+	return client->begun - client->over_count;
+}
+
+/* The gateway counts a stream as long as it has something of it. */
+static bool client_may_begin(const struct sim_client_h2 *client)
+{
+	return client->begun < client->count && !client->wire->going_away && !client->goaway_sent &&
+	       client_live(client) < client->together && client->wire->live < client->wire->peer_streams_max &&
+	       client->ask_after_us <= world_now_us();
+}
+
+static bool asking_ends_with_head(const struct asking *asking)
+{
+	const struct sim_request *request = asking->request;
+
+	return request->kind != KIND_BAD_CONTENT &&
+	       (request->framing == SIM_NONE || (request->framing == SIM_LENGTH && request->content == 0 && request->id % 2 == 0));
+}
+
+static void asking_put_end(struct asking *asking)
+{
+	if (asking->end_at != 0)
+		return;
+	asking->end_at = asking->client->wire->put_bytes;
+}
+
+static void asking_begin(struct sim_client_h2 *client)
+{
+	struct asking *asking = &client->askings[client->begun++];
+	struct block_writer block = {0};
+	bool ends = asking_ends_with_head(asking);
+
+	world_note(NOTE_REQUEST, client->number, asking->request->id, client->end->conn->number);
+	asking->stream = wire_open(client->wire, asking);
+	message_begin(&asking->message, true);
+	request_fields(asking->request, &block);
+	wire_put_head(client->wire, asking->stream, &block, ends);
+	asking->request->started = true;
+	asking->expect_until_us = world_now_us() + EXPECT_PATIENCE_US;
+	if (ends || (asking->request->framing == SIM_LENGTH && asking->request->content == 0))
+		asking_put_end(asking);
+}
+
+static bool asking_waits_for_100(const struct asking *asking)
+{
+	return asking->request->expects && !asking->got_100 && !asking->message.content &&
+	       world_now_us() < asking->expect_until_us;
+}
+
+static void asking_finish(struct asking *asking)
+{
+	struct block_writer block = {0};
+
+	if (asking->request->has_trailers) {
+		request_trailers(asking->request, &block);
+		wire_put_head(asking->client->wire, asking->stream, &block, true);
+	} else {
+		wire_put_data(asking->client->wire, asking->stream, NULL, 0, true);
+	}
+	asking_put_end(asking);
+}
+
+/* A frame of content. False: not now. */
+static bool asking_put_content(struct asking *asking)
+{
+	struct sim_request *request = asking->request;
+	struct sim_wire *wire = asking->client->wire;
+	size_t n = wire_may_send(wire, asking->stream);
+	char bytes[FRAME_MAX];
+	bool ends;
+
+	if (n > request->content - asking->sent)
+		n = (size_t)(request->content - asking->sent);
+	if (n > asking->client->manners.piece)
+		n = asking->client->manners.piece;
+	if (n == 0)
+		return false;
+	pattern_fill(request_key(request), asking->sent, bytes, n);
+	asking->sent += n;
+	ends = asking->sent == request->content && !request->has_trailers && world_chance(500);
+	wire_put_data(wire, asking->stream, bytes, n, ends);
+	/* The length says that this is all, whether or not the stream has ended. */
+	if (ends || (asking->sent == request->content && request->framing == SIM_LENGTH && request->kind == KIND_PROXIED)) {
+		asking_put_end(asking);
+		asking->end_at -= wire->padding;
+	}
+	return true;
+}
+
+/* False: it has nothing to put now. */
+static bool asking_put(struct asking *asking)
+{
+	if (asking->over || asking->stream->out_ended || wire_stream_is_over(asking->stream) || asking_waits_for_100(asking))
+		return false;
+	/* Who was answered while it waited for leave does not send its content now (RFC 9110 §10.1.1). */
+	if (asking->request->expects && asking->request->answered && asking->sent == 0)
+		return false;
+	if (asking->sent == asking->request->content) {
+		asking_finish(asking);
+		return true;
+	}
+	return asking_put_content(asking);
+}
+
+/* Streams that carry nothing more, and those whose time has come. */
+static void askings_settle(struct sim_client_h2 *client)
+{
+	for (unsigned i = 0; i < client->begun; i++) {
+		struct asking *asking = &client->askings[i];
+
+		if (asking->end_at != 0 && client->wire->sent_bytes >= asking->end_at)
+			asking->request->sent_complete = true;
+		if (!asking->over && asking->request->answered && asking->request->expects && asking->sent == 0)
+			wire_put_reset(client->wire, asking->stream, NGHTTP2_CANCEL);
+		if (!asking->over && asking->sent + asking->message.reader.content >= asking->resets_at) {
+			world_note(NOTE_LEAVE, client->number, 100, asking->request->id);
+			wire_put_reset(client->wire, asking->stream, NGHTTP2_CANCEL);
+			asking_unanswered(asking, ENDED_BY_CLIENT);
+		}
+		if (!asking->over && wire_stream_is_over(asking->stream))
+			asking_over(asking);
+	}
+}
+
+/* What there is to say, up to a bound; streams in drawn order, so that their frames mix. */
+static void client_put(struct sim_client_h2 *client)
+{
+	bool more = true;
+
+	while (client_may_begin(client) && wire_backlog(client->wire) < BACKLOG_BYTES)
+		asking_begin(client);
+	while (more && wire_backlog(client->wire) < BACKLOG_BYTES && client->begun > 0) {
+		unsigned first = (unsigned)world_below(client->begun);
+
+		more = false;
+		for (unsigned i = 0; i < client->begun; i++)
+			more = asking_put(&client->askings[(first + i) % client->begun]) || more;
+	}
+}
+
+/* --- noise, and worse --------------------------------------------------------------------------------------------- */
+
+static void make_noise(struct sim_client_h2 *client)
+{
+	struct sim_wire *wire = client->wire;
+
+	client->noise--;
+	switch (world_below(5)) {
+	case 0: wire_put_ping(wire); break;
+	case 1: wire_put(wire, FRAME_PRIORITY, 0, 2 * (uint32_t)world_below(9) + 1, "\0\0\0\0\20", 5); break;
+	case 2: wire_put(wire, 0xbe, 0, 0, "grease", 6); break;
+	case 3:
+		if (wire->told_count < 4 && client->breaking == BREAKS_NEVER) {
+			client->settings.window = (uint32_t)world_below(world_chance(500) ? 70000 : 1000000) + 5000;
+			wire_put_settings(wire, &client->settings);
+		}
+		break;
+	default: wire_give_back_all(wire); break;
+	}
+}
+
+static void flood(struct sim_client_h2 *client)
+{
+	struct sim_wire *wire = client->wire;
+
+	for (unsigned i = 0; i < FLOOD_FRAMES; i++) {
+		uint32_t id = 2 * (client->count + i) + 1;
+
+		if (client->breaking == BREAKS_FLOOD_PING)
+			wire_put_ping(wire);
+		else if (client->breaking == BREAKS_FLOOD_SETTINGS)
+			wire_put(wire, FRAME_SETTINGS, 0, 0, NULL, 0);
+		else if (client->breaking == BREAKS_FLOOD_EMPTY)
+			wire_put(wire, FRAME_WINDOW_UPDATE, 0, 0, "\0\0\0\1", 4);
+		else {
+			/* GET /hello, from the static table and as it is. */
+			wire_put(wire, FRAME_HEADERS, FLAG_END_HEADERS | FLAG_END_STREAM, id,
+				"\x82\x86\x04\x06/hello\x01\x08sim.test", 20);
+			wire_put(wire, FRAME_RST_STREAM, 0, id, "\0\0\0\10", 4);
+		}
+	}
+}
+
+static void client_break(struct sim_client_h2 *client)
+{
+	static const char big[FRAME_MAX + 1];
+	struct sim_wire *wire = client->wire;
+
+	world_note(NOTE_LEAVE, client->number, 200 + client->breaking, 0);
+	wire->broken = true;
+	switch (client->breaking) {
+	case BREAKS_FRAME_SIZE: wire_put(wire, FRAME_DATA, 0, 1, big, sizeof(big)); break;
+	case BREAKS_DATA_ON_0: wire_put(wire, FRAME_DATA, 0, 0, "x", 1); break;
+	case BREAKS_IDLE_STREAM: wire_put(wire, FRAME_DATA, 0, 1001, "x", 1); break;
+	case BREAKS_EVEN_STREAM: wire_put(wire, FRAME_HEADERS, FLAG_END_HEADERS, 1000, "\x82", 1); break;
+	case BREAKS_HPACK: wire_put(wire, FRAME_HEADERS, FLAG_END_HEADERS, 1001, "\xff\xff\xff\xff\x0f", 5); break;
+	case BREAKS_WINDOW: wire_put(wire, FRAME_WINDOW_UPDATE, 0, 0, "\x7f\xff\xff\xff", 4); break;
+	case BREAKS_SETTINGS: wire_put(wire, FRAME_SETTINGS, 0, 0, "\0\4\xff\xff\xff\xff", 6); break;
+	case BREAKS_CONTINUATION:
+		wire_put(wire, FRAME_HEADERS, 0, 1001, "\x82", 1);
+		wire_put_ping(wire);
+		break;
+	case BREAKS_PUSH: wire_put(wire, FRAME_PUSH_PROMISE, FLAG_END_HEADERS, 1, "\0\0\0\2\x82", 5); break;
+	default: flood(client); break;
+	}
+}
+
+/* --- life --------------------------------------------------------------------------------------------------------- */
+
+static void client_give_back(struct sim_client_h2 *client)
+{
+	if (client->keeps_windows && client_stalls(client, STALLS_AT_RECEIVED, client->received))
+		return;
+	if (client->give_after_us > world_now_us())
+		return;
+	for (unsigned i = 0; i < client->begun; i++)
+		wire_give_back(client->wire, client->askings[i].stream);
+	wire_give_back_all(client->wire);
+	client->give_after_us = client_rest(client, client->give_pause_us);
+}
+
+/* No more than the drawn byte, where it leaves or falls silent. */
+static size_t client_piece(const struct sim_client_h2 *client)
+{
+	uint64_t left = client->manners.leaving_at - client->wire->sent_bytes;
+
+	if (client->manners.leaving != LEAVES_AT_SENT && client->manners.leaving != STALLS_AT_SENT)
+		return client->manners.piece;
+	return left < client->manners.piece ? (size_t)left : client->manners.piece;
+}
+
+static void client_send(struct sim_client_h2 *client)
+{
+	struct sim_wire *wire = client->wire;
+
+	if (client->breaking != BREAKS_NEVER && !wire->broken && client->break_at_us <= world_now_us())
+		client_break(client);
+	client_give_back(client);
+	if (client->noise > 0 && !wire->broken && wire_backlog(wire) < BACKLOG_BYTES)
+		make_noise(client);
+	do {
+		if (!wire->broken)
+			client_put(client);
+		if (client->send_after_us > world_now_us() || wire_flush(wire, client_piece(client)) == 0)
+			break;
+		client->send_after_us = client_rest(client, client->manners.pause_us);
+	} while (wire_backlog(wire) > 0 || client->begun > client->over_count);
+	askings_settle(client);
+	if (client_stalls(client, LEAVES_AT_SENT, wire->sent_bytes))
+		client_leave(client);
+}
+
+/* Nothing more is to come. */
+static bool client_has_all(const struct sim_client_h2 *client)
+{
+	bool no_more = client->begun == client->count || client->wire->going_away;
+
+	return no_more && client_live(client) == 0;
+}
+
+static void client_finish(struct sim_client_h2 *client)
+{
+	bool stays = client->manners.leaving == LEAVES_NEVER || client->manners.leaving == LEAVES_HALF;
+
+	if (client->wire->broken)
+		return;
+	if (client->manners.leaving == LEAVES_HALF && !client->goaway_sent && client->begun == client->count) {
+		client->goaway_sent = true;
+		wire_put_goaway(client->wire, 0, 0);
+		world_schedule(&client->wake, world_now_us());
+	}
+	if (client_has_all(client) && (!stays || client->breaking != BREAKS_NEVER))
+		client_end(client, ENDED_BY_CLIENT, false);
+}
+
+static void earlier(uint64_t *at_us, uint64_t us)
+{
+	if (us > world_now_us() && us < *at_us)
+		*at_us = us;
+}
+
+static void client_schedule(struct sim_client_h2 *client)
+{
+	uint64_t at_us = UINT64_MAX;
+
+	earlier(&at_us, client->send_after_us);
+	earlier(&at_us, client->read_after_us);
+	earlier(&at_us, client->give_after_us);
+	earlier(&at_us, client->ask_after_us);
+	earlier(&at_us, client->patient_until_us);
+	if (client->breaking != BREAKS_NEVER && !client->wire->broken)
+		earlier(&at_us, client->break_at_us);
+	for (unsigned i = 0; i < client->begun; i++)
+		if (!client->askings[i].over)
+			earlier(&at_us, client->askings[i].expect_until_us);
+	if (client->noise > 0)
+		earlier(&at_us, world_now_us() + 100);
+	if (at_us != UINT64_MAX)
+		world_schedule(&client->wake, at_us);
+}
+
+static void client_changed(struct sim_end *end, unsigned changes)
+{
+	struct sim_client_h2 *client = end->owner;
+
+	world_schedule(&client->wake, world_now_us());
+}
+
+static void client_connect(struct sim_client_h2 *client)
+{
+	struct sim_conn *conn = sim_connect(CLIENT_PORT);
+
+	if (conn == NULL && !oracle_run_is_rough())
+		world_violation("1: every request has an answer", "client %u cannot connect", client->number);
+	if (conn == NULL) {
+		client_end(client, ENDED_REFUSED, false);
+		return;
+	}
+	client->end = &conn->end[0];
+	client->end->owner = client;
+	client->end->on_change = client_changed;
+	client->wire = wire_new(client->end, false, &client->settings, &actor, client);
+	client->wire->pad_permille = world_chance(300) ? 100 : 0;
+	client->wire->split_permille = world_chance(300) ? 300 : 0;
+}
+
+static void client_run(struct sim_event *event)
+{
+	struct sim_client_h2 *client = container_of(event, struct sim_client_h2, wake);
+
+	if (client->end == NULL)
+		client_connect(client);
+	if (!client->over)
+		client_receive(client);
+	if (!client->over)
+		client_send(client);
+	if (!client->over)
+		client_finish(client);
+	if (!client->over && client->patient_until_us != 0 && client->patient_until_us <= world_now_us())
+		client_leave(client);
+	if (!client->over)
+		client_schedule(client);
+}
+
+/* --- drawing ------------------------------------------------------------------------------------------------------ */
+
+static uint64_t answers_total(const struct sim_client_h2 *client)
+{
+	uint64_t total = 0;
+
+	for (unsigned i = 0; i < client->count; i++)
+		total += client->askings[i].request->answer.content;
+	return total;
+}
+
+static void windows_draw(struct sim_client_h2 *client)
+{
+	client->settings.window = 65535;
+	if (world_chance(300))
+		client->settings.window = (uint32_t)(answers_total(client) / 40 + 16 + world_below(2000));
+	else if (world_chance(300))
+		client->settings.window = 1 << 20;
+	if (world_chance(300))
+		client->give_pause_us = world_below(3000);
+	if (client->manners.leaving == STALLS_AT_RECEIVED)
+		client->keeps_windows = world_chance(500);
+}
+
+static void breaking_draw(struct sim_client_h2 *client)
+{
+	if (!world_chance(faults.client_breaks))
+		return;
+	client->breaking = 1 + world_below(BREAKS_COUNT - 1);
+	client->break_at_us = client->manners.start_us + world_below(200000);
+}
+
+static void asking_draw(struct asking *asking, uint64_t content)
+{
+	asking->resets_at = UINT64_MAX;
+	if (world_chance(faults.client_resets))
+		asking->resets_at = world_chance(300) ? 0 : world_below(content + 1);
+}
+
+struct sim_client_h2 *client_h2_new(
+	unsigned number, const struct client_manners *manners, struct sim_request **requests, unsigned count)
+{
+	struct sim_client_h2 *client = sim_alloc(sizeof(*client));
+
+	SIM_CHECK(count >= 1 && count <= CLIENT_REQUESTS_MAX);
+	memset(client, 0, sizeof(*client));
+	client->number = number;
+	client->manners = *manners;
+	client->count = count;
+	for (unsigned i = 0; i < count; i++) {
+		client->askings[i].client = client;
+		client->askings[i].request = requests[i];
+		asking_draw(&client->askings[i], requests[i]->content + requests[i]->answer.content);
+	}
+	client->together = manners->pipelines ? 2 + (unsigned)world_below(CLIENT_REQUESTS_MAX) : 1;
+	client->goaway_last = UINT32_MAX;
+	client->noise = world_chance(300) ? (unsigned)world_below(NOISE_MAX) : 0;
+	windows_draw(client);
+	breaking_draw(client);
+	client->wake.on_due = client_run;
+	if (manners->patience_us != 0)
+		client->patient_until_us = manners->start_us + manners->patience_us;
+	world_schedule(&client->wake, manners->start_us);
+	return client;
+}
+
+bool client_h2_is_over(const struct sim_client_h2 *client)
+{
+	return client->over;
+}
+
+void client_h2_tell(const struct sim_client_h2 *client)
+{
+	fprintf(stderr, "client %u: begun %u of %u, over %u, leaving %d, breaking %d, received %llu, GOAWAY %d\n", client->number,
+		client->begun, client->count, client->over_count, client->manners.leaving, client->breaking,
+		(unsigned long long)client->received, client->wire != NULL && client->wire->going_away);
+	for (unsigned i = 0; i < client->begun; i++)
+		if (!client->askings[i].over)
+			fprintf(stderr, "  request %u: sent %llu of %llu, answered %d\n", client->askings[i].request->id,
+				(unsigned long long)client->askings[i].sent,
+				(unsigned long long)client->askings[i].request->content,
+				client->askings[i].request->answered);
+}
+
+void client_h2_free(struct sim_client_h2 *client)
+{
+	SIM_CHECK(client->over);
+	sim_free(client);
+}

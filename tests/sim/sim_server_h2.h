@@ -1,0 +1,27 @@
+/*
+ * The connections of a server that speaks HTTP/2 (sim_server.c has the server).
+ */
+#ifndef WEIR_SIM_SERVER_H2_H
+#define WEIR_SIM_SERVER_H2_H
+
+#include "sim_mood.h"
+#include "sim_socket.h"
+#include "base/list.h"
+
+/* What connections know of their server. */
+struct serving_host {
+	const struct sim_mood *mood;
+	struct list servings;
+};
+
+/* A connection that was just accepted. */
+void serving_h2_new(struct serving_host *host, struct sim_end *end);
+
+/* The mood has changed. `out`: connections end. */
+void servings_h2_change(struct serving_host *host, bool out);
+/* They do no more harm. */
+void servings_h2_recover(struct serving_host *host);
+unsigned servings_h2_count(const struct serving_host *host);
+void servings_h2_free(struct serving_host *host);
+
+#endif
