@@ -27,6 +27,16 @@ enum planted_bug {
 	PLANTED_RELOAD_DROPS_WAITERS,        /* a pool that a reload replaces refuses those who wait in it */
 	PLANTED_GENERATION_FREED_EARLY,      /* a request does not keep the configuration that it began with */
 	PLANTED_QUEUED_FIN_UNNOTICED,        /* who waits in the pool's queue ends its direction, and stays there */
+	PLANTED_WINDOW_KEPT,                 /* what a stream has read is not given back to the windows */
+	PLANTED_REFUSED_NOT_RETRIED,         /* a refused stream is a failure */
+	PLANTED_REFUSED_RETRIED_TWICE,       /* a refused stream is tried again each time */
+	PLANTED_UNPROCESSED_TAKEN_FOR_RESET, /* streams beyond GOAWAY's last are not known to be unprocessed */
+	PLANTED_RESET_TAKEN_FOR_REFUSED,     /* any reset counts as a refusal */
+	PLANTED_CONTENT_FOR_NEXT_USER,       /* what comes after a release goes to whoever has the memory then */
+	PLANTED_END_LOST_WHEN_PARTIAL,       /* an end that is put behind what a flush has left over is forgotten */
+	PLANTED_PLACE_LOST_WITH_SESSION,     /* a place whose session has died is not given back */
+	PLANTED_TRAILERS_DROPPED,            /* trailers to HTTP/2 are left out */
+	PLANTED_LENT_TOO_LONG,               /* a large piece is pointed at when it is there no more */
 	PLANTED_COUNT
 };
 

@@ -227,7 +227,7 @@ void exchange_lease_again(struct exchange *ex, enum upstream_retry_reason reason
 	enum cause cause = CAUSE_NONE;
 	enum upstream_answer answer;
 
-	CHECK(ex->retries == 0);
+	CHECK(ex->retries == 0 || PLANTED(REFUSED_RETRIED_TWICE));
 	ex->retries++;
 	exchange_enter(ex, EXCHANGE_LEASING);
 	/* Content that could not be sent was not read either: the end behind it counts from here on. */

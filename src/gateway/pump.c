@@ -85,6 +85,14 @@ static bool request_complete(struct exchange *ex, const struct message *trailers
 	return true;
 }
 
+static void pass(const struct stream *from, struct stream *to, struct view data)
+{
+	if (PLANTED(LENT_TOO_LONG))
+		stream_put_body(to, data);
+	else
+		stream_pass(from, to, data);
+}
+
 /* False: ended. */
 static bool request_content(struct exchange *ex, struct view data)
 {
@@ -104,7 +112,7 @@ static bool request_content(struct exchange *ex, struct view data)
 		exchange_finish(ex, CAUSE_BAD_REQUEST, why_no_base64);
 		return false;
 	}
-	stream_pass(client_side(ex), upstream_side(ex), data);
+	pass(client_side(ex), upstream_side(ex), data);
 	if (replay_is_unsettled(ex))
 		replay_keep(ex, data);
 	return true;
@@ -359,7 +367,7 @@ static enum step response_content(struct exchange *ex)
 		}
 		ex->bytes_out += data.n;
 		notice_received(ex);
-		stream_pass(upstream_side(ex), client_side(ex), data);
+		pass(upstream_side(ex), client_side(ex), data);
 		return STEP_ON;
 	case H1_PIECE_MORE: return STEP_FILL;
 	case H1_PIECE_TRAILERS: return response_trailers(ex);

@@ -156,7 +156,9 @@ static bool may_replay(const struct exchange *ex)
 	const struct stream *up = ex->lease.stream;
 	bool whole = ex->replay == REPLAY_HEAD || ex->replay == REPLAY_KEPT;
 
-	if (ex->retries > 0 || ex->first_byte_us != UINT64_MAX || !whole)
+	if (stream_was_refused(up) && PLANTED(REFUSED_NOT_RETRIED))
+		return false;
+	if ((ex->retries > 0 && !PLANTED(REFUSED_RETRIED_TWICE)) || ex->first_byte_us != UINT64_MAX || !whole)
 		return false;
 	if (!ex->lease.rested && !stream_was_refused(up) && !PLANTED(REPLAY_ON_FRESH))
 		return false;

@@ -10,6 +10,7 @@
  */
 #include <stdio.h>
 
+#include "base/planted.h"
 #include "http/h2_state.h"
 
 /* What nghttp2 keeps for a stream whose owner is done with it. */
@@ -294,6 +295,11 @@ static int on_extension(nghttp2_session *engine, void **payload, const nghttp2_f
 	return NGHTTP2_ERR_CANCEL;
 }
 
+static bool is_refusal(uint32_t code)
+{
+	return code == NGHTTP2_REFUSED_STREAM || PLANTED(RESET_TAKEN_FOR_REFUSED);
+}
+
 /*
  * The peer resets. A server pays for the work that it began, a client's peer only ends what was asked of it. Work that was
  * under way for long is not to be had in masses, and what is over for us already (answered in whole before the request was
@@ -309,7 +315,7 @@ static void reset_received(struct h2_session *s, const nghttp2_frame *frame)
 	else if (s->role == H2_SERVER && stream->out != H2_WAY_ENDED && s->now_us - stream->began_us < H2_EARLY_US)
 		h2_glitch(s);
 	if (stream != NULL)
-		h2_stream_over(stream, code == NGHTTP2_REFUSED_STREAM ? H2_REFUSED : H2_RESET_BY_PEER, code);
+		h2_stream_over(stream, is_refusal(code) ? H2_REFUSED : H2_RESET_BY_PEER, code);
 }
 
 static int on_frame_recv(nghttp2_session *engine, const nghttp2_frame *frame, void *context)
@@ -383,7 +389,7 @@ static int on_stream_close(nghttp2_session *engine, int32_t id, uint32_t code, v
 	if (code == NGHTTP2_NO_ERROR) {
 		h2_forgive(s);
 		h2_stream_over(stream, H2_COMPLETE, code);
-	} else if (code == NGHTTP2_REFUSED_STREAM) {
+	} else if (code == NGHTTP2_REFUSED_STREAM && !PLANTED(UNPROCESSED_TAKEN_FOR_RESET)) {
 		h2_stream_over(stream, H2_REFUSED, code);
 	} else {
 		h2_glitch(s);

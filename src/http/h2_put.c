@@ -9,6 +9,7 @@
 #include "http/h2_state.h"
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "http/chars.h"
 
 enum {
@@ -216,7 +217,9 @@ void h2_stream_put_end(struct h2_stream *stream, const struct message *trailers)
 {
 	if (stream->fate != H2_LIVE || stream->out != H2_WAY_CONTENT || stream->session->state != H2_OPEN)
 		return;
-	if (trailers != NULL) {
+	if (PLANTED(END_LOST_WHEN_PARTIAL) && stream->waiting)
+		return;
+	if (trailers != NULL && !PLANTED(TRAILERS_DROPPED)) {
 		stream->trailers_out = copy_trailers(stream, trailers);
 		if (stream->trailers_out == NULL) {
 			put_failed(stream);

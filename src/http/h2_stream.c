@@ -9,6 +9,7 @@
 #include "http/h2_state.h"
 
 #include "base/check.h"
+#include "base/planted.h"
 
 static struct h2_session *session_of(struct h2_stream *stream)
 {
@@ -55,7 +56,7 @@ static void give_back(struct h2_stream *stream, size_t n)
 	int error;
 
 	stream->unread_bytes -= n;
-	if (s->state != H2_OPEN || n == 0)
+	if (s->state != H2_OPEN || n == 0 || PLANTED(WINDOW_KEPT))
 		return;
 	if (stream->in != H2_WAY_ENDED && stream->fate == H2_LIVE)
 		error = nghttp2_session_consume(s->engine, stream->id, n);
@@ -134,7 +135,7 @@ void h2_stream_release(struct h2_stream *stream)
 
 	if (stream->fate == H2_LIVE)
 		submit_reset(stream, stream->out == H2_WAY_ENDED && s->role == H2_SERVER ? H2_NO_ERROR : H2_CANCEL);
-	if (s->state <= H2_CLOSING && stream->id != 0)
+	if (s->state <= H2_CLOSING && stream->id != 0 && !PLANTED(CONTENT_FOR_NEXT_USER))
 		h2_session_forget_stream(s, stream->id);
 	h2_block_abandon(s, stream->id);
 	drop_in(stream);

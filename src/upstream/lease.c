@@ -400,8 +400,11 @@ void upstream_give_back(struct upstream_lease *lease, bool clean)
 		/* The pool closes it by itself. */
 		conn_is_spent(uc);
 	} else {
+		bool lost = is_place(uc) && PLANTED(PLACE_LOST_WITH_SESSION);
+
 		conn_is_spent(uc);
-		tell_pool(lease, WEIR_POOL_DISCARD, now_us);
+		if (!lost)
+			tell_pool(lease, WEIR_POOL_DISCARD, now_us);
 	}
 	lease_end(lease);
 }
