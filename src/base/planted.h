@@ -37,6 +37,7 @@ enum planted_bug {
 	PLANTED_PLACE_LOST_WITH_SESSION,     /* a place whose session has died is not given back */
 	PLANTED_TRAILERS_DROPPED,            /* trailers to HTTP/2 are left out */
 	PLANTED_LENT_TOO_LONG,               /* a large piece is pointed at when it is there no more */
+	PLANTED_FLOOD_BORNE,                 /* a peer may cost what it likes */
 	PLANTED_COUNT
 };
 

@@ -247,6 +247,25 @@ bool client_session_carries(const struct client *c)
 	return list_linked(&c->session->h2.more.node);
 }
 
+static size_t count_of(const struct list *list)
+{
+	size_t count = 0;
+
+	list_each_safe(list, node, next)
+		count++;
+	return count;
+}
+
+const char *client_session_audit(const struct client *c)
+{
+	const struct client_session *session = c->session;
+	struct h2_facts facts = h2_session_facts(session->h2.session);
+
+	if (facts.streams != count_of(&session->streams) + count_of(&session->spent))
+		return "a client's session has streams that nobody has";
+	return facts.memory_bytes > H2_MEMORY_BYTES_MAX ? "a client's session has more memory than it may have" : NULL;
+}
+
 void client_session_on_timer(struct client *c)
 {
 	struct client_session *session = c->session;

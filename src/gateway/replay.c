@@ -134,7 +134,7 @@ void replay_settle(struct exchange *ex)
 {
 	const struct stream *up = ex->lease.stream;
 
-	/* A stream of HTTP/2 gathers over several receives, each in the place of the one before: it goes by what was kept. */
+	/* A stream of HTTP/2 gathers over several receives, each in the place of the last: it goes by what was kept. */
 	bool stands = ex->replay == REPLAY_MARKED && stream_can_rewind(ex->down) && !stream_is_h2(up);
 
 	if (stands && stream_is_unsent(up) && stream_send_error(up) != 0)

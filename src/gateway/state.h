@@ -200,6 +200,8 @@ void client_session_on_ready(struct client *client);
 void client_session_on_timer(struct client *client);
 /* An exchange is under way on it, which has deadlines of its own, or it is about to run. */
 bool client_session_carries(const struct client *client);
+/* What does not balance in its books; NULL: nothing. */
+const char *client_session_audit(const struct client *client);
 
 /* The session has come to its end: its GOAWAY is on its way, and must not be reset away (client.c: LINGERING). */
 void client_session_over(struct client *client);
@@ -386,7 +388,7 @@ void exchange_on_client(struct exchange *ex);
 #define EXCHANGE_STR_(x) #x
 void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, const char *where);
 
-/* A refusal before there is an exchange: no memory for one, or too many connections (answer.c). METHOD_OTHER: not known. */
+/* A refusal before there is an exchange: no memory for one, or too many connections (answer.c). */
 void answer_refuse(struct client *client, struct stream *to, enum method method, enum cause cause);
 
 #endif

@@ -318,6 +318,9 @@ const char *worker_audit(const struct worker *w)
 		clients++;
 		if ((c->state == CLIENT_EXCHANGE) != (c->exchange != NULL))
 			return "a client's state and its exchange contradict each other";
+		const char *wrong = c->state == CLIENT_SESSION ? client_session_audit(c) : NULL;
+		if (wrong != NULL)
+			return wrong;
 	}
 	if (clients != w->stats.connections_open)
 		return "connections_open is not the number of clients";

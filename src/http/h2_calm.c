@@ -16,6 +16,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 
+#include "base/planted.h"
 #include "base/units.h"
 #include "http/h2_state.h"
 
@@ -46,6 +47,8 @@ void h2_glitch(struct h2_session *s)
 {
 	struct h2_budget *b = &s->budget;
 
+	if (PLANTED(FLOOD_BORNE))
+		return;
 	forgive_by_time(s);
 	b->glitches++;
 	b->debt++;

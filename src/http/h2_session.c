@@ -177,8 +177,8 @@ static void put_u32(char *to, uint32_t n)
 }
 
 /*
- * The last GOAWAY (RFC 9113 §6.8): eight bytes, type 7, no flags, of the whole connection. Nothing may come before SETTINGS
- * (§3.4): a server that has said nothing yet says empty ones first, a client nothing at all.
+ * The last GOAWAY (RFC 9113 §6.8): eight bytes, type 7, no flags, of the whole connection. Nothing may come before
+ * SETTINGS (§3.4): a server that has said nothing yet says empty ones first, a client nothing at all.
  */
 static void put_last(struct h2_session *s)
 {

@@ -21,36 +21,36 @@
 
 #define EXPECT_PATIENCE_US 300000
 #define BACKLOG_BYTES 20000
-#define NOISE_MAX 60            /* frames; the gateway bears 100 that were not earned */
+#define NOISE_MAX 60 /* frames; the gateway bears 100 that were not earned */
 #define FLOOD_FRAMES 3000
 
 struct asking {
 	struct sim_client_h2 *client;
 	struct sim_request *request;
-	struct wire_stream *stream;  /* NULL: not begun */
+	struct wire_stream *stream; /* NULL: not begun */
 	struct sim_message message;
-	uint64_t sent;               /* content that was put */
-	uint64_t end_at;             /* of the connection's bytes, when all was put; 0: not yet */
+	uint64_t sent;   /* content that was put */
+	uint64_t end_at; /* of the connection's bytes, when all was put; 0: not yet */
 	uint64_t expect_until_us;
-	uint64_t resets_at;          /* bytes of content, both ways; UINT64_MAX: never */
+	uint64_t resets_at; /* bytes of content, both ways; UINT64_MAX: never */
 	bool got_100, over;
 };
 
 /* What a client does that no client may. */
 enum breaking {
 	BREAKS_NEVER,
-	BREAKS_FRAME_SIZE,     /* a frame beyond the largest */
+	BREAKS_FRAME_SIZE, /* a frame beyond the largest */
 	BREAKS_DATA_ON_0,
-	BREAKS_IDLE_STREAM,    /* content for a stream that was never begun */
+	BREAKS_IDLE_STREAM, /* content for a stream that was never begun */
 	BREAKS_EVEN_STREAM,
 	BREAKS_HPACK,
-	BREAKS_WINDOW,         /* makes the window too large */
+	BREAKS_WINDOW, /* makes the window too large */
 	BREAKS_SETTINGS,
-	BREAKS_CONTINUATION,   /* none where one must come */
+	BREAKS_CONTINUATION, /* none where one must come */
 	BREAKS_PUSH,
 	BREAKS_FLOOD_PING,
 	BREAKS_FLOOD_SETTINGS,
-	BREAKS_FLOOD_EMPTY,    /* frames without content */
+	BREAKS_FLOOD_EMPTY, /* frames without content */
 	BREAKS_FLOOD_RESETS,
 	BREAKS_COUNT
 };
@@ -60,7 +60,7 @@ struct sim_client_h2 {
 	struct client_manners manners;
 	struct asking askings[CLIENT_REQUESTS_MAX];
 	unsigned count, begun, over_count;
-	unsigned together;  /* streams at a time */
+	unsigned together; /* streams at a time */
 	struct sim_end *end;
 	struct sim_wire *wire;
 	struct sim_event wake;
@@ -68,14 +68,15 @@ struct sim_client_h2 {
 	uint64_t send_after_us, read_after_us, ask_after_us;
 	uint64_t patient_until_us;
 	struct wire_settings settings;
-	uint64_t give_pause_us, give_after_us;  /* how long windows are held back */
-	bool keeps_windows;  /* gives nothing back any more */
-	unsigned noise;      /* frames that bring nothing, still to be sent */
+	uint64_t give_pause_us, give_after_us; /* how long windows are held back */
+	bool keeps_windows;                    /* gives nothing back any more */
+	unsigned noise;                        /* frames that bring nothing, still to be sent */
 	enum breaking breaking;
 	uint64_t break_at_us;
 	bool goaway_sent;
-	uint32_t goaway_last;  /* streams beyond it were not looked at */
-	bool refused;          /* by HTTP/1: nobody has looked at what this client speaks */
+	uint32_t goaway_last; /* streams beyond it were not looked at */
+	uint32_t goaway_code;
+	bool refused; /* by HTTP/1: nobody has looked at what this client speaks */
 	bool over;
 };
 
@@ -99,9 +100,33 @@ static void asking_unanswered(struct asking *asking, enum sim_end_how how)
 	asking_over(asking);
 }
 
+/* Content of its own earns a client some noise: so much does not pay for a flood. */
+#define FLOOD_EARNED_MAX 100000
+
+static uint64_t answers_total(const struct sim_client_h2 *client);
+
+/* Rule 9: who breaks the protocol, or asks too much, is ended and told so, if the gateway has read all of it. */
+static void check_broken(const struct sim_client_h2 *client, enum sim_end_how how)
+{
+	bool floods = client->breaking >= BREAKS_FLOOD_PING;
+
+	if (client->wire == NULL || !client->wire->broken || how != ENDED_BY_FIN || client->goaway_code != 0)
+		return;
+	if (wire_backlog(client->wire) > 0 || end_peer(client->end)->rx.read != client->wire->sent_bytes)
+		return;
+	/* What the gateway says last may not come through to somebody who does not read. */
+	if (client->manners.leaving == STALLS_AT_RECEIVED || client->manners.read_pause_us > 0)
+		return;
+	if (faults.drain_midway == 0 && faults.clock_jumps == 0 && faults.alloc_fails == 0 &&
+		(!floods || answers_total(client) < FLOOD_EARNED_MAX))
+		world_violation("9: who breaks the protocol is ended", "client %u, breaking %d", client->number,
+			client->breaking);
+}
+
 static void client_end(struct sim_client_h2 *client, enum sim_end_how how, bool by_reset)
 {
 	SIM_CHECK(!client->over);
+	check_broken(client, how);
 	client->over = true;
 	world_cancel(&client->wake);
 	world_note(NOTE_ENDED, client->number, how, client->over_count);
@@ -129,8 +154,8 @@ static void client_leave(struct sim_client_h2 *client)
 
 static void answer_bad(const struct asking *asking)
 {
-	world_violation("1: an answer is well-formed", "answer to %u: %s", asking->request->id,
-		asking->message.reader.why);
+	world_violation(
+		"1: an answer is well-formed", "answer to %u: %s", asking->request->id, asking->message.reader.why);
 }
 
 static void answer_complete(struct asking *asking)
@@ -154,7 +179,8 @@ static void on_head(struct sim_wire *wire, struct wire_stream *stream, bool ends
 
 	if (message->content) {
 		if (!ends)
-			world_violation("1: an answer is well-formed", "answer to %u: HEADERS inside", asking->request->id);
+			world_violation(
+				"1: an answer is well-formed", "answer to %u: HEADERS inside", asking->request->id);
 		if (message_end(message, &wire->block) == SIM_BAD)
 			answer_bad(asking);
 		answer_complete(asking);
@@ -178,7 +204,8 @@ static void on_data(struct sim_wire *wire, struct wire_stream *stream, const cha
 	struct asking *asking = stream->owner;
 
 	if (!asking->message.content)
-		world_violation("1: an answer is well-formed", "answer to %u: content before its head", asking->request->id);
+		world_violation(
+			"1: an answer is well-formed", "answer to %u: content before its head", asking->request->id);
 	if (message_data(&asking->message, bytes, n) == SIM_BAD)
 		answer_bad(asking);
 	if (ends && message_end(&asking->message, NULL) == SIM_BAD)
@@ -204,8 +231,9 @@ static void on_goaway(struct sim_wire *wire, uint32_t last, uint32_t code)
 	struct sim_client_h2 *client = wire->owner;
 
 	if (last > client->goaway_last && !wire->broken)
-		world_violation("9: what the gateway writes is HTTP/2", "client %u: GOAWAY takes more than the one before",
-			client->number);
+		world_violation("9: what the gateway writes is HTTP/2",
+			"client %u: GOAWAY takes more than the one before", client->number);
+	client->goaway_code = code;
 	if (last < client->goaway_last)
 		client->goaway_last = last;
 }
@@ -248,7 +276,11 @@ static void client_receive(struct sim_client_h2 *client)
 		if (n == -EAGAIN)
 			return;
 		if (n <= 0) {
-			client_end(client, client->refused ? ENDED_REFUSED : n == 0 && !client->end->reset ? ENDED_BY_FIN : ENDED_BY_RESET, false);
+			client_end(client,
+				client->refused                 ? ENDED_REFUSED
+				: n == 0 && !client->end->reset ? ENDED_BY_FIN
+								: ENDED_BY_RESET,
+				false);
 			return;
 		}
 		client->refused = client->refused || (client->received == 0 && bytes[0] == 'H');
@@ -284,7 +316,8 @@ static bool asking_ends_with_head(const struct asking *asking)
 	const struct sim_request *request = asking->request;
 
 	return request->kind != KIND_BAD_CONTENT &&
-	       (request->framing == SIM_NONE || (request->framing == SIM_LENGTH && request->content == 0 && request->id % 2 == 0));
+	       (request->framing == SIM_NONE ||
+		       (request->framing == SIM_LENGTH && request->content == 0 && request->id % 2 == 0));
 }
 
 static void asking_put_end(struct asking *asking)
@@ -350,7 +383,8 @@ static bool asking_put_content(struct asking *asking)
 	ends = asking->sent == request->content && !request->has_trailers && world_chance(500);
 	wire_put_data(wire, asking->stream, bytes, n, ends);
 	/* The length says that this is all, whether or not the stream has ended. */
-	if (ends || (asking->sent == request->content && request->framing == SIM_LENGTH && request->kind == KIND_PROXIED)) {
+	if (ends ||
+		(asking->sent == request->content && request->framing == SIM_LENGTH && request->kind == KIND_PROXIED)) {
 		asking_put_end(asking);
 		asking->end_at -= wire->padding;
 	}
@@ -360,7 +394,8 @@ static bool asking_put_content(struct asking *asking)
 /* False: it has nothing to put now. */
 static bool asking_put(struct asking *asking)
 {
-	if (asking->over || asking->stream->out_ended || wire_stream_is_over(asking->stream) || asking_waits_for_100(asking))
+	if (asking->over || asking->stream->out_ended || wire_stream_is_over(asking->stream) ||
+		asking_waits_for_100(asking))
 		return false;
 	/* Who was answered while it waited for leave does not send its content now (RFC 9110 §10.1.1). */
 	if (asking->request->expects && asking->request->answered && asking->sent == 0)
@@ -464,7 +499,11 @@ static void client_break(struct sim_client_h2 *client)
 	case BREAKS_IDLE_STREAM: wire_put(wire, FRAME_DATA, 0, 1001, "x", 1); break;
 	case BREAKS_EVEN_STREAM: wire_put(wire, FRAME_HEADERS, FLAG_END_HEADERS, 1000, "\x82", 1); break;
 	case BREAKS_HPACK: wire_put(wire, FRAME_HEADERS, FLAG_END_HEADERS, 1001, "\xff\xff\xff\xff\x0f", 5); break;
-	case BREAKS_WINDOW: wire_put(wire, FRAME_WINDOW_UPDATE, 0, 0, "\x7f\xff\xff\xff", 4); break;
+	case BREAKS_WINDOW:
+		/* One of them may find a window that is used up. */
+		wire_put(wire, FRAME_WINDOW_UPDATE, 0, 0, "\x7f\xff\xff\xff", 4);
+		wire_put(wire, FRAME_WINDOW_UPDATE, 0, 0, "\x7f\xff\xff\xff", 4);
+		break;
 	case BREAKS_SETTINGS: wire_put(wire, FRAME_SETTINGS, 0, 0, "\0\4\xff\xff\xff\xff", 6); break;
 	case BREAKS_CONTINUATION:
 		wire_put(wire, FRAME_HEADERS, 0, 1001, "\x82", 1);
@@ -640,7 +679,8 @@ static void breaking_draw(struct sim_client_h2 *client)
 {
 	if (!world_chance(faults.client_breaks))
 		return;
-	client->breaking = 1 + world_below(BREAKS_COUNT - 1);
+	client->breaking = world_chance(500) ? BREAKS_FLOOD_PING + world_below(BREAKS_COUNT - BREAKS_FLOOD_PING)
+	                                     : 1 + world_below(BREAKS_FLOOD_PING - 1);
 	client->break_at_us = client->manners.start_us + world_below(200000);
 }
 
@@ -685,13 +725,14 @@ bool client_h2_is_over(const struct sim_client_h2 *client)
 
 void client_h2_tell(const struct sim_client_h2 *client)
 {
-	fprintf(stderr, "client %u: begun %u of %u, over %u, leaving %d, breaking %d, received %llu, GOAWAY %d\n", client->number,
-		client->begun, client->count, client->over_count, client->manners.leaving, client->breaking,
-		(unsigned long long)client->received, client->wire != NULL && client->wire->going_away);
+	fprintf(stderr, "client %u: begun %u of %u, over %u, leaving %d, breaking %d, received %llu, GOAWAY %d\n",
+		client->number, client->begun, client->count, client->over_count, client->manners.leaving,
+		client->breaking, (unsigned long long)client->received,
+		client->wire != NULL && client->wire->going_away);
 	for (unsigned i = 0; i < client->begun; i++)
 		if (!client->askings[i].over)
-			fprintf(stderr, "  request %u: sent %llu of %llu, answered %d\n", client->askings[i].request->id,
-				(unsigned long long)client->askings[i].sent,
+			fprintf(stderr, "  request %u: sent %llu of %llu, answered %d\n",
+				client->askings[i].request->id, (unsigned long long)client->askings[i].sent,
 				(unsigned long long)client->askings[i].request->content,
 				client->askings[i].request->answered);
 }

@@ -47,14 +47,14 @@ struct frame {
 	unsigned type, flags;
 	uint32_t stream;
 	const unsigned char *payload;
-	size_t length;  /* without padding, after frame_unpad() */
+	size_t length; /* without padding, after frame_unpad() */
 };
 
 /* The bytes of one direction of a connection. Zero-initialise. */
 struct frame_cutter {
 	unsigned char bytes[FRAME_HEAD + FRAME_MAX];
 	size_t have;
-	size_t preface_left;  /* bytes of the preface that are still to come */
+	size_t preface_left; /* bytes of the preface that are still to come */
 };
 
 /*
@@ -75,15 +75,15 @@ static inline uint32_t frame_u32(const unsigned char *p)
 void frame_put(struct sim_text *out, unsigned type, unsigned flags, uint32_t stream, const void *payload, size_t n);
 
 struct block_field {
-	const char *name, *value;  /* NUL-terminated */
+	const char *name, *value; /* NUL-terminated */
 };
 
 /* Header blocks of one direction: collected from HEADERS and CONTINUATION, and decompressed. */
 struct block_reader {
 	nghttp2_hd_inflater *inflater;
 	struct sim_text bytes;
-	uint32_t stream;  /* whose block is incomplete; 0: none */
-	bool ends;        /* and it ends that stream */
+	uint32_t stream; /* whose block is incomplete; 0: none */
+	bool ends;       /* and it ends that stream */
 	char text[32768];
 	size_t text_length;
 	struct block_field fields[BLOCK_FIELDS_MAX];

@@ -58,7 +58,7 @@ static const char *write_lines(struct sim_text *text, const struct block_reader 
 {
 	for (unsigned i = from; i < block->field_count; i++) {
 		const char *wrong = block->fields[i].name[0] == ':' ? "a pseudo-field behind a field"
-								    : field_wrong(&block->fields[i], trailer);
+		                                                    : field_wrong(&block->fields[i], trailer);
 
 		if (wrong != NULL)
 			return wrong;
@@ -91,7 +91,8 @@ static const char *write_status_line(struct sim_text *text, const struct block_r
 	return NULL;
 }
 
-static const char *write_head(struct sim_text *text, const struct sim_message *message, const struct block_reader *block, bool ends)
+static const char *write_head(
+	struct sim_text *text, const struct sim_message *message, const struct block_reader *block, bool ends)
 {
 	bool answers = message->reader.answers, has_length = block_find(block, "content-length") != NULL;
 	const char *status = answers ? block_find(block, ":status") : NULL, *wrong;

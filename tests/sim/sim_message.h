@@ -11,8 +11,8 @@
 
 struct sim_message {
 	struct sim_reader reader;
-	bool content;  /* the final head has come */
-	bool whole;    /* the reader has come to the end of it */
+	bool content; /* the final head has come */
+	bool whole;   /* the reader has come to the end of it */
 };
 
 void message_begin(struct sim_message *message, bool answers);

@@ -20,7 +20,7 @@ static const char *path_of(const struct sim_request *request)
 	static const char origin[] = "http://sim.test";
 
 	return strncmp(request->target, origin, sizeof(origin) - 1) == 0 ? request->target + sizeof(origin) - 1
-									   : request->target;
+	                                                                 : request->target;
 }
 
 static void add_pseudo(const struct sim_request *request, struct block_writer *block)
@@ -51,9 +51,10 @@ static void add_sundries(const struct sim_request *request, struct block_writer 
 /* RFC 9113 §8.2, §8.3: each of them is malformed, or beyond a limit. */
 static void malformed_fields(const struct sim_request *request, struct block_writer *block)
 {
-	static const char *const bad[][2] = {{"X-Capital", "1"}, {"connection", "close"}, {"transfer-encoding", "chunked"},
-		{"te", "gzip"}, {":path", "/twice"}, {"x y", "1"}, {"x-cr", "a\rb"}, {"x-lf", "a\nb"}, {":odd", "1"},
-		{"content-length", "5, 6"}, {"host", "other.test"}, {"upgrade", "sim"}, {"", "nameless"}};
+	static const char *const bad[][2] = {{"X-Capital", "1"}, {"connection", "close"},
+		{"transfer-encoding", "chunked"}, {"te", "gzip"}, {":path", "/twice"}, {"x y", "1"}, {"x-cr", "a\rb"},
+		{"x-lf", "a\nb"}, {":odd", "1"}, {"content-length", "5, 6"}, {"host", "other.test"}, {"upgrade", "sim"},
+		{"", "nameless"}};
 	unsigned which = world_below(sizeof(bad) / sizeof(*bad) + 5);
 	char path[1200];
 	int n = snprintf(path, sizeof(path), "/u0/bad/%u", request->id);

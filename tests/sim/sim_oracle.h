@@ -5,18 +5,21 @@
  *  2. Every byte of content belongs to the message it stands in; what was cut short never looks complete.
  *  3. What a server receives is exactly the request that was intended. It is sent again once at most, the same bytes, on a
  *     new connection, when it is idempotent and the first connection had served or rested before and gave no byte of an
- *     answer.
+ *     answer; with HTTP/2 also when the gateway was told that nobody had looked at it (REFUSED_STREAM, or beyond GOAWAY's
+ *     last stream), whatever its method.
  *  4. Nothing of a refused request, and nothing of a tunnel before its 101, reaches a server.
  *  5. An upstream connection that is not at a message boundary, or that said more than its answer, is not used again;
  *     nor handed on to a request that waits for it; nor one that was closed while it was idle, or that rested longer than
  *     its server said it may.
  *  6. A failure names a cause that fits what went wrong; in a run where nothing went wrong there is no failure, and a
- *     reload is nothing that goes wrong. A stale connection makes no request fail that may be sent again.
+ *     reload is nothing that goes wrong. A stale connection makes no request fail that may be sent again, nor does a refusal.
  *  7. The books balance after every turn, no exchange is without a deadline or lives on for a client that has left, memory is bounded by what is going on, caps
  *     hold over all workers, nobody borrows or waits who is not alive, who has refused is not stormed.
  *  8. Everything ends; afterwards every count is back where it was, and everybody is served within a bounded time.
+ *  9. What the gateway writes is HTTP/2 where it speaks that: frames, states of streams, windows and limits as its peer has
+ *     told them. Who breaks the protocol, or asks too much of it, is ended and told so, and nobody else is.
  *
- * Rules 1 to 6 are here, as far as they need not be where the bytes are (io_sim.c, sim_server.c); 7 and 8 are checked by
+ * Rules 1 to 6 are here, as far as they need not be where the bytes are (io_sim.c, sim_server.c); 9 is in sim_wire.c; 7 and 8 are checked by
  * sim_run.c, sim_books.c and io_sim.c, since they are about the world as a whole.
  */
 #ifndef WEIR_SIM_ORACLE_H

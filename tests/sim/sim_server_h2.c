@@ -19,7 +19,7 @@
 #include "sim_wire.h"
 
 #define BACKLOG_BYTES 20000
-#define HEAD_DEFECT_BYTES 20  /* an answer that is to break off before so many bytes breaks off before its head */
+#define HEAD_DEFECT_BYTES 20 /* an answer that is to break off before so many bytes breaks off before its head */
 
 struct answering {
 	struct serving_h2 *serving;
@@ -27,13 +27,13 @@ struct answering {
 	struct wire_stream *stream;
 	struct sim_request *request;
 	struct sim_message message;
-	bool complete;    /* the request has been read to its end */
+	bool complete; /* the request has been read to its end */
 	bool replying, head_put, replied;
-	bool gone;        /* it carries nothing more */
-	unsigned hints;   /* that were put */
-	uint64_t sent;    /* content that was put */
-	uint64_t whole_at;  /* of the connection's bytes: all content is there, as its length says; 0: not yet */
-	uint64_t end_at;    /* the end of the stream; 0: not put */
+	bool gone;         /* it carries nothing more */
+	unsigned hints;    /* that were put */
+	uint64_t sent;     /* content that was put */
+	uint64_t whole_at; /* of the connection's bytes: all content is there, as its length says; 0: not yet */
+	uint64_t end_at;   /* the end of the stream; 0: not put */
 	uint64_t send_after_us;
 };
 
@@ -48,12 +48,12 @@ struct serving_h2 {
 	struct list answerings;
 	struct wire_settings settings;
 	uint64_t give_pause_us, give_after_us;
-	uint64_t change_settings_us;  /* 0: it does not */
-	uint32_t goes_away_at;        /* the first stream that is not looked at any more; 0: none */
+	uint64_t change_settings_us; /* 0: it does not */
+	uint32_t goes_away_at;       /* the first stream that is not looked at any more; 0: none */
 	uint32_t goaway_last;
 	bool goaway_sent, goes_when_done;
 	bool recovered;
-	uint64_t ends_us;             /* what is idle ends then; 0: it does not */
+	uint64_t ends_us; /* what is idle ends then; 0: it does not */
 	enum idle_act idle_act;
 	uint64_t accepted_us;
 	unsigned begun;
@@ -251,7 +251,8 @@ static const struct wire_actor actor = {on_head, on_data, on_reset, on_goaway};
 static uint64_t answer_limit(const struct answering *answering)
 {
 	const struct sim_answer *answer = &answering->request->answer;
-	bool breaks = answer->defect == DEFECT_CLOSE || answer->defect == DEFECT_RESET || answer->defect == DEFECT_STALL;
+	bool breaks =
+		answer->defect == DEFECT_CLOSE || answer->defect == DEFECT_RESET || answer->defect == DEFECT_STALL;
 	uint64_t content = answer_has_content(answering->request) ? answer->content : 0;
 
 	if (!breaks || (answer->defect_at >= HEAD_DEFECT_BYTES && answer->defect_at - HEAD_DEFECT_BYTES >= content))
@@ -310,7 +311,8 @@ static void answer_put_head(struct answering *answering)
 {
 	const struct sim_answer *answer = &answering->request->answer;
 	struct block_writer block = {0};
-	bool content = answer_has_content(answering->request) && (answer->content > 0 || answer->framing == SIM_CHUNKED);
+	bool content =
+		answer_has_content(answering->request) && (answer->content > 0 || answer->framing == SIM_CHUNKED);
 
 	answering->head_put = true;
 	answer_fields(answering->request, &block);
@@ -342,7 +344,8 @@ static bool answer_put_content(struct answering *answering)
 	ends = answering->sent == answer->content && !answer->has_trailers && (n == 0 || world_chance(500));
 	if (n > 0 || ends)
 		wire_put_data(wire, answering->stream, bytes, n, ends);
-	if (answering->whole_at == 0 && answering->sent == answer->content && answer->framing == SIM_LENGTH && answer->defect != DEFECT_CHUNK)
+	if (answering->whole_at == 0 && answering->sent == answer->content && answer->framing == SIM_LENGTH &&
+		answer->defect != DEFECT_CHUNK)
 		answering->whole_at = wire->put_bytes - wire->padding;
 	if (!ends && answering->sent == answer->content && answer->has_trailers) {
 		answer_put_trailers(answering);
@@ -455,7 +458,7 @@ static void serving_settle(struct serving_h2 *serving)
 		if (sent || (answering->whole_at != 0 && serving->wire->sent_bytes >= answering->whole_at))
 			answering->request->replied_whole = true;
 		if (answering->gone || answering->stream->reset_here ? answering->end_at == 0 || sent
-								      : sent && answering->stream->in_ended)
+								     : sent && answering->stream->in_ended)
 			answering_free(answering);
 	}
 	if (were && list_empty(&serving->answerings))

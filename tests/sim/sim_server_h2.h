@@ -4,9 +4,9 @@
 #ifndef WEIR_SIM_SERVER_H2_H
 #define WEIR_SIM_SERVER_H2_H
 
+#include "base/list.h"
 #include "sim_mood.h"
 #include "sim_socket.h"
-#include "base/list.h"
 
 /* What connections know of their server. */
 struct serving_host {

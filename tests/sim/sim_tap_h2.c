@@ -13,16 +13,16 @@ struct tapped {
 	uint32_t stream;
 	struct sim_request *request;
 	struct sim_try *tried;
-	bool ended;  /* by the server */
-	bool reset;  /* by the gateway, and more may be on its way */
+	bool ended; /* by the server */
+	bool reset; /* by the gateway, and more may be on its way */
 };
 
 struct tap_h2 {
 	unsigned conn;
 	unsigned carried;
-	uint64_t settled_turn, settled_us;  /* when the gateway had read the first SETTINGS; 0: not yet */
+	uint64_t settled_turn, settled_us; /* when the gateway had read the first SETTINGS; 0: not yet */
 	bool opaque_in;
-	uint32_t goaway_last;  /* streams beyond it are not looked at */
+	uint32_t goaway_last; /* streams beyond it are not looked at */
 	struct frame_cutter sent, received;
 	struct block_reader block;
 	struct tapped *tapped;
@@ -78,8 +78,9 @@ static void request_begins(struct tap_h2 *tap, uint32_t stream)
 		tap->room = 2 * tap->room + 8;
 		tap->tapped = sim_resize(tap->tapped, tap->room * sizeof(*tap->tapped));
 	}
-	tap->tapped[tap->count] = (struct tapped){
-		.stream = stream, .request = request, .tried = oracle_try(request, tap->conn, tap->carried++, rested_us)};
+	tap->tapped[tap->count] = (struct tapped){.stream = stream,
+		.request = request,
+		.tried = oracle_try(request, tap->conn, tap->carried++, rested_us)};
 	/* It was on its way when GOAWAY came. */
 	tap->tapped[tap->count].tried->refused = stream > tap->goaway_last;
 	oracle_try_head(request, tap->tapped[tap->count++].tried, block_hash(&tap->block));
@@ -125,11 +126,14 @@ static void frame_received(struct tap_h2 *tap, const struct frame *frame)
 	/* Here the session ends by a mistake of the server's, and nobody looks at what follows. */
 	bool of_message = frame->type == FRAME_DATA || frame->type == FRAME_HEADERS;
 
-	tap->opaque_in = frame->type == FRAME_PUSH_PROMISE || (of_message && (tapped == NULL || (tapped->ended && !tapped->reset)));
+	tap->opaque_in = frame->type == FRAME_PUSH_PROMISE ||
+	                 (of_message && (tapped == NULL || (tapped->ended && !tapped->reset)));
 	if (tapped == NULL || tap->opaque_in)
 		return;
-	tapped->ended = tapped->ended || frame->type == FRAME_RST_STREAM || (of_message && (frame->flags & FLAG_END_STREAM));
-	if (frame->type == FRAME_RST_STREAM && frame->length == 4 && frame_u32(frame->payload) == NGHTTP2_REFUSED_STREAM)
+	tapped->ended =
+		tapped->ended || frame->type == FRAME_RST_STREAM || (of_message && (frame->flags & FLAG_END_STREAM));
+	if (frame->type == FRAME_RST_STREAM && frame->length == 4 &&
+		frame_u32(frame->payload) == NGHTTP2_REFUSED_STREAM)
 		tapped->tried->refused = true;
 	else if (frame->type == FRAME_RST_STREAM || frame->type == FRAME_HEADERS || frame->type == FRAME_DATA)
 		tapped->tried->heard++;

@@ -11,8 +11,8 @@
 static void wrong(struct sim_wire *wire, uint32_t stream, const char *what)
 {
 	if (!wire->broken)
-		world_violation("9: what the gateway writes is HTTP/2", "conn %u, stream %u: %s", wire->end->conn->number,
-			stream, what);
+		world_violation("9: what the gateway writes is HTTP/2", "conn %u, stream %u: %s",
+			wire->end->conn->number, stream, what);
 }
 
 /* --- putting ------------------------------------------------------------------------------------------------------ */

@@ -14,12 +14,12 @@
 
 struct wire_stream {
 	uint32_t id;
-	int64_t out_window;  /* what may be sent */
-	int64_t in_window;   /* what the gateway may send */
-	uint64_t owed;       /* received, and not given back yet */
+	int64_t out_window; /* what may be sent */
+	int64_t in_window;  /* what the gateway may send */
+	uint64_t owed;      /* received, and not given back yet */
 	bool in_ended, out_ended;
 	bool reset_here, reset_there;
-	void *owner;         /* the actor's */
+	void *owner; /* the actor's */
 };
 
 struct sim_wire;
@@ -34,38 +34,38 @@ struct wire_actor {
 
 /* What it says in its SETTINGS. */
 struct wire_settings {
-	uint32_t window;       /* of a stream */
-	uint32_t streams_max;  /* a server's */
+	uint32_t window;      /* of a stream */
+	uint32_t streams_max; /* a server's */
 };
 
 struct sim_wire {
 	bool serves;
-	bool broken;  /* the actor has broken the protocol: what comes is not judged */
+	bool broken; /* the actor has broken the protocol: what comes is not judged */
 	struct sim_end *end;
 	const struct wire_actor *actor;
 	void *owner;
 
 	struct sim_text out;
 	size_t out_at;
-	uint64_t put_bytes, sent_bytes;  /* of the whole connection */
+	uint64_t put_bytes, sent_bytes; /* of the whole connection */
 
 	struct frame_cutter cutter;
 	struct block_reader block;
 	nghttp2_hd_deflater *deflater;
 
-	struct wire_stream **streams;  /* in the order of their numbers */
+	struct wire_stream **streams; /* in the order of their numbers */
 	unsigned count, room;
-	unsigned live;  /* not ended in both directions, as the gateway may have it */
+	unsigned live; /* not ended in both directions, as the gateway may have it */
 	int64_t out_window, in_window;
 	uint64_t owed;
-	uint32_t peer_window, peer_streams_max;     /* its SETTINGS */
-	struct wire_settings told[8], in_force;     /* ours: those not acknowledged yet, and the others */
+	uint32_t peer_window, peer_streams_max; /* its SETTINGS */
+	struct wire_settings told[8], in_force; /* ours: those not acknowledged yet, and the others */
 	unsigned told_count;
-	bool settled;  /* the gateway's first SETTINGS have come */
+	bool settled; /* the gateway's first SETTINGS have come */
 	bool going_away;
-	uint32_t last_seen;  /* a server: the greatest number that came */
+	uint32_t last_seen; /* a server: the greatest number that came */
 	unsigned pad_permille, split_permille;
-	size_t padding;  /* behind the content of the DATA that was put last */
+	size_t padding; /* behind the content of the DATA that was put last */
 };
 
 /* Puts the preface and SETTINGS. */
