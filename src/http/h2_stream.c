@@ -158,6 +158,11 @@ void h2_stream_keep_in(struct h2_stream *stream)
 			continue;
 		stream->pieces = 0;
 		stream->in = H2_WAY_CONTENT;
+		/* It may have ended in order: its owner is still to learn that not all of it is there. */
+		if (stream->fate == H2_COMPLETE) {
+			stream->fate = H2_LIVE;
+			h2_stream_over(stream, H2_RESET_HERE, H2_INTERNAL_ERROR);
+		}
 		h2_stream_abort(stream, H2_RESET_HERE, H2_INTERNAL_ERROR);
 		return;
 	}

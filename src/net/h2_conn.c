@@ -88,6 +88,8 @@ void h2_conn_take(struct h2_conn *hc, struct view bytes)
 		h2_conn_send_now(hc);
 	tell(hc);
 	h2_session_keep_in(hc->session);
+	/* Those for whose bytes there was no memory. */
+	tell(hc);
 }
 
 /* True: it had its turn, and others go first before it goes on. */
