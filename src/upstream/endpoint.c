@@ -493,6 +493,8 @@ static void on_release(struct io_task *task)
 	struct endpoint *ep = container_of(task, struct endpoint, release);
 
 	list_remove(&ep->node);
+	/* Those that linger are no longer counted then. */
+	sessions_free(ep);
 	endpoint_bequeath(ep);
 	endpoint_free(ep);
 }

@@ -383,6 +383,9 @@ static void check_arrival_framing(const struct sim_request *request, const struc
 {
 	bool lies = request->kind == KIND_BAD_CONTENT && request->framing == SIM_LENGTH;
 
+	/* HTTP/2 has said 0 and not yet the end: content that makes it malformed may still come, so nobody is told 0. */
+	if (plan.clients_h2 && request->framing == SIM_LENGTH && request->content == 0 && reader->framing == SIM_CHUNKED)
+		return;
 	if (request->framing == SIM_CHUNKED ? reader->framing != SIM_CHUNKED
 					    : reader->framing == SIM_CHUNKED || reader->length != request->content + lies)
 		arrival_wrong(request, "framing");
