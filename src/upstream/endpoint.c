@@ -493,8 +493,6 @@ static void on_release(struct io_task *task)
 	struct endpoint *ep = container_of(task, struct endpoint, release);
 
 	list_remove(&ep->node);
-	/* Those that linger are no longer counted then. */
-	sessions_free(ep);
 	endpoint_bequeath(ep);
 	endpoint_free(ep);
 }
@@ -556,7 +554,6 @@ void endpoint_learn_from(struct endpoint *ep, const struct endpoint *before)
 void endpoint_free(struct endpoint *ep)
 {
 	prober_stop(ep);
-	sessions_free(ep);
 	io_timer_cancel(ep->ups->io, &ep->timer);
 	io_defer_cancel(ep->ups->io, &ep->run);
 	io_defer_cancel(ep->ups->io, &ep->release);

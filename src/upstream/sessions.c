@@ -12,9 +12,6 @@
  * A session that is leaving takes no new place; its idle places are spoiled, and the streams on the others run to their end
  * (or have been told that they are lost). It counts no more against the share, so that others can take over.
  *
- * A session that we have ended for a fault of the peer's is LINGERING once it is without a place: closing a socket that has
- * unread input resets it, and the GOAWAY that says why could be lost with that.
- *
  * A path that swallows everything tells nobody, and a session that lived on would fail every request. So when a stream was
  * given up unanswered, and nothing at all has come since it began, for as long as connecting may take, the session is in
  * doubt: the peer is asked with a PING, and has as long again to say anything.
@@ -26,12 +23,10 @@
 
 #include "base/check.h"
 
-enum session_state { SESSION_CONNECTING, SESSION_SETTLING, SESSION_OPEN, SESSION_LEAVING, SESSION_LINGERING };
-
-/* How long a peer that has broken the protocol may take to read why its session was ended. */
-#define LINGER_US (250 * US_PER_MS)
+enum session_state { SESSION_CONNECTING, SESSION_SETTLING, SESSION_OPEN, SESSION_LEAVING };
 
 enum {
+	LAST_READS_MAX = 4,
 	STREAMS_EVER_MAX = 1 << 29,           /* half of the numbers that there are (RFC 9113 §5.1.1) */
 	SESSION_WINDOW_MAX = 64 * 1024 * 1024,
 	STREAM_BOOKS_BYTES = 16 * 1024,       /* of the protocol's books, for each stream that there may be */
@@ -80,7 +75,7 @@ static bool takes_places(const struct session *s)
 {
 	if (s->state == SESSION_OPEN)
 		return is_sound(s) && !is_worn(s);
-	return s->state < SESSION_OPEN;
+	return s->state != SESSION_LEAVING;
 }
 
 /* How many streams it can carry at a time. What the peer allows is not known before its SETTINGS. */
@@ -118,33 +113,16 @@ static void end_soon(struct session *s)
 	io_defer(s->endpoint->ups->io, &s->end);
 }
 
-/* It was ended by us, for cause, and the connection stands. */
-static bool has_last_word(const struct session *s)
-{
-	bool is_open = s->conn.error == 0 && s->conn.send_error == 0 && !s->conn.at_end;
-
-	return s->state != SESSION_LINGERING && is_open && s->h2.session != NULL &&
-	       h2_session_facts(s->h2.session).why != NULL;
-}
-
-static void session_linger(struct session *s)
-{
-	struct io *io = s->endpoint->ups->io;
-
-	s->state = SESSION_LINGERING;
-	h2_conn_close(&s->h2);
-	conn_shutdown_write(&s->conn);
-	io_timer_set(io, &s->timer, deadline_after(now_us(s), LINGER_US));
-}
-
-/* What still comes nobody wants. A piece at a time: there is no hurry. */
-static void linger_read(struct session *s)
+/*
+ * Closing a socket that has unread input resets it, and the GOAWAY that says why could be lost with that. The end is not waited
+ * for: the connection counts, and others need its place.
+ */
+static void read_away(struct session *s)
 {
 	struct h2_scratch *scratch = s->endpoint->ups->h2_scratch;
-	ssize_t got = conn_recv(&s->conn, scratch->in, sizeof(scratch->in));
 
-	if (got != -EAGAIN && got <= 0)
-		end_soon(s);
+	for (int i = 0; i < LAST_READS_MAX && conn_recv(&s->conn, scratch->in, sizeof(scratch->in)) > 0; i++)
+		;
 }
 
 static void session_free(struct session *s)
@@ -166,19 +144,11 @@ static void on_end(struct io_task *task)
 
 	if (s->count > 0)
 		return;
-	if (has_last_word(s)) {
-		session_linger(s);
-		return;
-	}
-	if (s->h2.session != NULL)
+	if (s->h2.session != NULL) {
 		h2_conn_say_goodbye(&s->h2);
+		read_away(s);
+	}
 	session_free(s);
-}
-
-void sessions_free(struct endpoint *ep)
-{
-	list_each_safe(&ep->sessions, node, next)
-		session_free(container_of(node, struct session, node));
 }
 
 /* No new places; those that nobody has are given up. */
@@ -324,8 +294,6 @@ static void on_conn_ready(struct conn *conn)
 
 	if (s->state == SESSION_CONNECTING) {
 		connecting_on_ready(s);
-	} else if (s->state == SESSION_LINGERING) {
-		linger_read(s);
 	} else if (s->h2.session != NULL) {
 		h2_conn_run(&s->h2);
 		session_ran(&s->h2);
@@ -368,10 +336,6 @@ static void on_timer(struct io_timer *timer)
 {
 	struct session *s = container_of(timer, struct session, timer);
 
-	if (s->state == SESSION_LINGERING) {
-		end_soon(s);
-		return;
-	}
 	if (s->doubted_us != 0) {
 		session_decide(s);
 		return;
@@ -574,7 +538,7 @@ static const char *session_audit(const struct session *s, uint64_t *places)
 	*places += count;
 	if (count != s->count)
 		return "a session's places and their count differ";
-	if (count == 0 && s->state != SESSION_LINGERING && !list_linked(&s->end.node))
+	if (count == 0 && !list_linked(&s->end.node))
 		return "a session without places is not ended";
 	return s->h2.session != NULL && h2_session_facts(s->h2.session).streams != streams ?
 		"a session has streams that nobody holds" : NULL;

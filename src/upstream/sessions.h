@@ -26,9 +26,6 @@ struct upstream_place {
 	bool has_stream;               /* `side` is a stream of the session */
 };
 
-/* The endpoint's last ones, which have no places any more. */
-void sessions_free(struct endpoint *ep);
-
 /*
  * Finds a place for the connection, which is CONNECTING. 0: the session is open. -EINPROGRESS: endpoint_conn_opened or
  * endpoint_conn_failed tells. Else an error, and there is nothing to leave.
