@@ -123,9 +123,11 @@ static void linger_arm(struct client *c)
 
 static void linger_read(struct client *c)
 {
+	/* Who speaks HTTP/2 may have been ended for a flood: others go first. */
+	int fills_max = c->speaks_h1 ? LINGER_FILLS : 1;
 	ssize_t got = 1;
 
-	for (int i = 0; got > 0 && i < LINGER_FILLS; i++) {
+	for (int i = 0; got > 0 && i < fills_max; i++) {
 		h1_conn_read_raw(&c->h1);
 		got = h1_conn_fill(&c->h1, H1_SCRATCH_IN_BYTES);
 	}
@@ -151,9 +153,11 @@ void client_session_over(struct client *c)
 {
 	const struct conn *conn = &c->h1.conn;
 	bool is_open = conn->error == 0 && conn->send_error == 0 && !conn->at_end;
+	bool has_flooded = client_session_has_flooded(c);
 
 	client_session_end(c);
-	if (is_open)
+	/* What a flood still has in the socket nobody reads. */
+	if (is_open && !has_flooded)
 		linger_begin(c, LINGER_SESSION_US);
 	else
 		client_close(c);
@@ -307,7 +311,7 @@ static void client_wait(struct client *c)
 static void client_refuse(struct client *c, enum cause cause, const char *why)
 {
 	c->state = CLIENT_EXCHANGE;
-	exchange_refuse(c, &c->h1.stream, cause, why);
+	exchange_refuse(c, &c->h1.stream, METHOD_OTHER, cause, why);
 }
 
 static void client_head_begins(struct client *c)

@@ -105,7 +105,7 @@ static void stream_begin(struct client_stream *cs)
 	if (result.status == H1_DONE)
 		exchange_start(c, &cs->side.stream, &m);
 	else if (result.status == H1_BAD)
-		exchange_refuse(c, &cs->side.stream, result.cause, result.why);
+		exchange_refuse(c, &cs->side.stream, (enum method)cs->side.h2.method, result.cause, result.why);
 	else if (h2_stream_is_over(&cs->side.h2))
 		stream_release(cs);
 }
@@ -358,6 +358,11 @@ void client_session_say_last(struct client *c)
 	h2_conn_send_now(hc);
 	h2_session_end(hc->session, H2_NO_ERROR);
 	h2_conn_send_now(hc);
+}
+
+bool client_session_has_flooded(const struct client *c)
+{
+	return h2_session_facts(c->session->h2.session).error == H2_ENHANCE_YOUR_CALM;
 }
 
 void client_session_end(struct client *c)

@@ -468,13 +468,13 @@ void exchange_start(struct client *client, struct stream *down, const struct mes
 		exchange_route(ex);
 }
 
-void exchange_refuse(struct client *client, struct stream *down, enum cause cause, const char *why)
+void exchange_refuse(struct client *client, struct stream *down, enum method method, enum cause cause, const char *why)
 {
-	struct exchange *ex = exchange_create(client, down, METHOD_OTHER);
+	struct exchange *ex = exchange_create(client, down, method);
 
 	if (ex == NULL)
 		return;
-	ex->request = (struct message){0};
+	ex->request = (struct message){.method = (uint8_t)method};
 	forward_identify(ex);
 	exchange_finish(ex, cause, why);
 }

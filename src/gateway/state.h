@@ -206,6 +206,9 @@ const char *client_session_audit(const struct client *client);
 /* The session has come to its end: its GOAWAY is on its way, and must not be reset away (client.c: LINGERING). */
 void client_session_over(struct client *client);
 
+/* It was ended for costing too much. */
+bool client_session_has_flooded(const struct client *client);
+
 /* It is about to be closed: what its streams have put is sent, as far as the client takes it now. */
 void client_session_say_last(struct client *client);
 
@@ -373,8 +376,11 @@ struct exchange {
 /* A request head is complete. `head` is copied. The client is in CLIENT_EXCHANGE until client_exchange_ended(). */
 void exchange_start(struct client *client, struct stream *down, const struct message *head);
 
-/* What came is not a request, or came too late: an exchange that ends at once, so that it is answered, logged and counted. */
-void exchange_refuse(struct client *client, struct stream *down, enum cause cause, const char *why);
+/*
+ * What came is not a request, or came too late: an exchange that ends at once, so that it is answered, logged and counted.
+ * METHOD_OTHER: it is not known.
+ */
+void exchange_refuse(struct client *client, struct stream *down, enum method method, enum cause cause, const char *why);
 
 /* The client's connection has something new. */
 void exchange_on_client(struct exchange *ex);

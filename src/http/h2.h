@@ -247,11 +247,11 @@ struct h2_stream {
 	uint8_t out;                   /* enum h2_way */
 	uint8_t fate;                  /* enum h2_fate */
 	bool extended_connect;         /* a request for a WebSocket by extended CONNECT: see h2_stream_read_head */
+	uint8_t method;                /* client: of its request; server: of one whose head was refused */
 	uint32_t reset_code;           /* enum h2_error, or a number that we have no name for */
 	uint64_t unsent_bytes;         /* content put and not yet written */
 
 	/* Private from here on. */
-	uint8_t method;                /* client: of its request */
 	uint8_t refusal;               /* enum cause: the head was refused */
 	uint8_t heads;                 /* unread */
 	uint8_t pieces;                /* in `borrowed` */

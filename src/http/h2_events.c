@@ -98,8 +98,10 @@ static void queue_head(struct h2_stream *stream, struct h2_head *head)
 	h2_stream_ready(stream);
 }
 
+/* Its method is still known, and so that an answer to HEAD has no content. */
 static void refuse_head(struct h2_stream *stream, enum cause cause, const char *why)
 {
+	stream->method = (uint8_t)method_of(stream->session->block.pseudo[H2_METHOD]);
 	stream->refusal = (uint8_t)cause;
 	stream->refusal_why = why;
 	h2_stream_ready(stream);

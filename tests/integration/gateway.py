@@ -175,7 +175,7 @@ class Gateway:
         self.wires, self.translators = [], []
         self.checked = False
         if ready:
-            started = self.events.wait_for(lambda lines: any("weir: ready" in line for line in lines))
+            started = self.events.wait_for(lambda lines: any("weir: ready" in line for line in lines), 30)
             assert started, f"did not start:\n{self.events.text()}"
 
     # --- clients -----------------------------------------------------------------------------------------------------

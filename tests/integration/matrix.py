@@ -100,6 +100,7 @@ H1_CLIENT = BOTH | {
     "test_causes::test_request_that_was_not_understood_has_no_protocol": MALFORMED,
     "test_causes::test_request_that_was_understood_has_its_protocol": VERSION_SEEN,
     "test_drain::test_running_request_is_finished": CLOSED,
+    "test_drain::test_clients_in_the_kernels_queue_are_served": "what a translator has not passed on yet; a session is told GOAWAY",
     "test_drain::test_client_that_has_just_connected_is_served": "a client that has sent no preface yet; a session is told GOAWAY",
     "test_early_response::test_client_connection_is_closed_when_much_is_left": CLOSED,
     "test_early_response::test_malformed_rest_is_not_taken_for_a_request": MALFORMED,

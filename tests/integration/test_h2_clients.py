@@ -329,6 +329,11 @@ def test_large_contents_both_ways_at_once(start, origin):
     assert got.hexdigest() == hashes["up"] == expected.hexdigest()
 
 
+def test_head_that_is_refused_has_no_content(gateway):
+    answer = h2_connect(gateway).ask(method="HEAD", fields=[(f"a{i}", "b") for i in range(500)])
+    assert answer.status == 431 and int(answer.get("content-length")) > 0 and not answer.body
+
+
 def test_the_reason_for_the_end_is_not_reset_away(gateway):
     """What the client sends behind its mistake is still read: it gets the GOAWAY, and an orderly end."""
     client = h2_connect(gateway)
