@@ -36,7 +36,8 @@ const char *grpc_begin(struct exchange *ex)
 	struct view rest;
 	enum grpc_kind kind = f != NULL ? grpc_kind_of(field_value(f), &rest) : GRPC_NOT;
 
-	if (kind == GRPC_NOT)
+	/* Calls are POST. The failure of anything else is told as what it is. */
+	if (kind == GRPC_NOT || ex->request.method != METHOD_POST)
 		return NULL;
 	struct grpc_call *call = arena_alloc(&ex->arena, sizeof(*call));
 

@@ -361,12 +361,12 @@ static enum step response_content(struct exchange *ex)
 
 	switch (stream_read_body(upstream_side(ex), &data, &why)) {
 	case H1_PIECE_DATA:
+		notice_received(ex);
 		if (grpc_translates_answer(ex)) {
 			grpc_put(ex, data);
 			return STEP_ON;
 		}
 		ex->bytes_out += data.n;
-		notice_received(ex);
 		pass(upstream_side(ex), client_side(ex), data);
 		return STEP_ON;
 	case H1_PIECE_MORE: return STEP_FILL;

@@ -236,7 +236,7 @@ enum h2_fate {
 	H2_REFUSED,         /* not processed, says the peer by RST_STREAM or GOAWAY: may safely be sent again */
 	H2_MALFORMED,       /* the peer's message was, and we have reset the stream */
 	H2_RESET_HERE,      /* by h2_stream_reset, or since memory was out */
-	H2_LOST,            /* the session has ended */
+	H2_LOST,            /* the session has ended; `reset_code` is that of the peer's GOAWAY, if there was one */
 };
 
 /* Embedded in its owner's memory. What stands here may be read; it is changed only by the session. */

@@ -334,7 +334,7 @@ static int on_frame_recv(nghttp2_session *engine, const nghttp2_frame *frame, vo
 		break;
 	case NGHTTP2_GOAWAY:
 		s->peer_going = true;
-		s->error = frame->goaway.error_code;
+		s->error = s->peer_error = frame->goaway.error_code;
 		break;
 	case NGHTTP2_PING:
 		if ((frame->hd.flags & NGHTTP2_FLAG_ACK) && s->drain == H2_DRAIN_NOTICE)

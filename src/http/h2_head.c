@@ -158,6 +158,9 @@ const char *h2_block_judge_request(struct h2_session *s, bool end_stream, struct
 	if (why != NULL)
 		return why;
 	read_length(m);
+	/* What it sends is no content (RFC 9110 §9.3.6), and an upstream of HTTP/1 would take the next request for it. */
+	if (websocket && m->has_length)
+		return "an extended CONNECT has a content-length";
 	read_expect(m);
 	m->framing = (uint8_t)framing_of(m, !end_stream);
 	if (websocket)

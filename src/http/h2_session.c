@@ -165,7 +165,7 @@ void h2_session_free(struct h2_session *s)
 static void lose_streams(struct h2_session *s)
 {
 	for (struct list_node *n = s->live.head.next; n != &s->live.head; n = n->next)
-		h2_stream_over(container_of(n, struct h2_stream, live_node), H2_LOST, s->error);
+		h2_stream_over(container_of(n, struct h2_stream, live_node), H2_LOST, s->peer_error);
 }
 
 static void put_u32(char *to, uint32_t n)

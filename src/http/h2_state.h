@@ -125,6 +125,7 @@ struct h2_session {
 	bool settled;
 	bool acknowledged;            /* the peer knows our settings */
 	bool peer_going;              /* GOAWAY received */
+	uint32_t peer_error;          /* the code that it had */
 	bool has_spoken;              /* something was written: the peer gets to know our SETTINGS */
 	struct h2_limits limits;
 	struct h2_owner owner;

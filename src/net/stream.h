@@ -226,10 +226,13 @@ static inline bool stream_was_refused(const struct stream *s)
 	return stream_is_h2(s) && h2_side_is_unsent(stream_h2(s));
 }
 
-/* What failed was the connection, and not the stream by itself, of which the peer then knew. */
+/*
+ * What failed was the connection, and not the stream by itself, of which the peer then knew; nor did the peer end it for an
+ * error, since that may have been this very message.
+ */
 static inline bool stream_was_lost(const struct stream *s)
 {
-	return !stream_is_h2(s) || stream_h2(s)->h2.fate == H2_LOST;
+	return !stream_is_h2(s) || (stream_h2(s)->h2.fate == H2_LOST && stream_h2(s)->h2.reset_code == H2_NO_ERROR);
 }
 
 /* A request to switch protocols can be written on it. */

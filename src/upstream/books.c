@@ -60,7 +60,6 @@ static void endpoint_stats_add(struct upstream_endpoint_stats *to, const struct 
 	weir_pool_stats(ep->pool, &now);
 	upstream_endpoint_stats_add(to, &ep->stats);
 	pool_stats_add(&to->pool, &now);
-	to->out |= atomic_load_explicit(&ep->budget->out, memory_order_relaxed);
 }
 
 void endpoint_succeed(struct endpoint *ep, struct endpoint *before)
@@ -100,6 +99,7 @@ bool upstreams_endpoint_stats(const struct upstreams *ups, size_t i, const struc
 			*stats = (struct upstream_endpoint_stats){0};
 			for (const struct endpoint *ep = group->endpoints[i]; ep != NULL; ep = ep->older)
 				endpoint_stats_add(stats, ep);
+			stats->out = atomic_load_explicit(&group->endpoints[i]->budget->out, memory_order_relaxed);
 			return true;
 		}
 		i -= group->count;

@@ -129,12 +129,18 @@ static void probe_end(struct probe *p, const char *why)
 		failed(p->endpoint, why);
 }
 
-static const char *why_not_connected(int error)
+/* Where it is the gateway that is short of something, that says nothing of the endpoint. */
+static void probe_could_not(struct probe *p, int error)
 {
 	const char *why;
 	enum cause cause = upstream_connect_cause(error, &why);
 
-	return why != NULL ? why : cause_info(cause)->text;
+	if (cause != CAUSE_FILES_EXHAUSTED && cause != CAUSE_MEMORY_EXHAUSTED) {
+		probe_end(p, why != NULL ? why : cause_info(cause)->text);
+		return;
+	}
+	p->state = PROBE_ENDED;
+	io_defer(p->endpoint->ups->io, &p->end);
 }
 
 /* --- the answer ------------------------------------------------------------------------------------------------------- */
@@ -319,7 +325,7 @@ static void on_conn_ready(struct conn *conn)
 		if (error == 0)
 			error = probe_ask(p);
 		if (error != 0 && error != -EINPROGRESS)
-			probe_end(p, why_not_connected(error));
+			probe_could_not(p, error);
 	} else if (p->state == PROBE_ASKED) {
 		h2_conn_run(&p->h2);
 		on_ran(&p->h2);
@@ -351,7 +357,7 @@ static void probe_begin(struct endpoint *ep)
 	if (error == 0)
 		error = probe_ask(p);
 	if (error != 0 && error != -EINPROGRESS)
-		probe_end(p, why_not_connected(error));
+		probe_could_not(p, error);
 }
 
 /* --- when ------------------------------------------------------------------------------------------------------------- */

@@ -183,10 +183,13 @@ static void session_failed(struct session *s, int error)
 static int place_seat(struct upstream_conn *uc);
 static bool has_seats_elsewhere(const struct session *s);
 
-/* The peer allows fewer than wait here: the rest is seated anew, as far as there is somewhere to go. */
+/*
+ * The peer allows fewer than wait here: the rest is seated anew, as far as there is somewhere to go. One that allows none yet
+ * is waited for: elsewhere it would be the same.
+ */
 static void session_spread(struct session *s)
 {
-	while (s->count > room_of(s) && has_seats_elsewhere(s)) {
+	while (room_of(s) > 0 && s->count > room_of(s) && has_seats_elsewhere(s)) {
 		struct upstream_conn *uc = next_in_turn(s);
 		int error;
 

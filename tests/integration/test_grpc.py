@@ -17,7 +17,7 @@ from grpcs import KIND, calls, fail, metric, retrying
 from h2peer import Peer
 from h2wire import CANCEL, h2_connect
 from peers import GrpcClient, GrpcService, noise
-from raw import chunk
+from raw import chunk, get
 
 GIB = 1 << 30
 OK = grpc.StatusCode.OK
@@ -164,6 +164,15 @@ def test_cancel_reaches_the_service(pair):
     record = gateway.record()
     assert (record["cause"], record["grpc_status"]) == ("client_gone", None)
     assert client.unary(b"next", timeout=20) == b"next"
+
+
+def test_what_is_no_post_is_no_call(start):
+    """Its failures are not told as 200."""
+    gateway = start({"version": 1, "workers": 1, "listeners": [{"name": "l", "address": f"127.0.0.1:{free_port()}"}],
+        "upstreams": [{"name": "u", "endpoints": [{"address": f"127.0.0.1:{free_port()}"}]}],
+        "routes": [{"name": "r", "match": {"path": "/*"}, "upstream": "u"}]})
+    answer = gateway.connect().ask(get(fields=["Content-Type: application/grpc", "Grpc-Timeout: x"]))
+    assert answer.status == 502 and b"connect_refused" in answer.body
 
 
 # By hand: what goes upstream, and what the gateway itself says.

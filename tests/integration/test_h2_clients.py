@@ -334,6 +334,19 @@ def test_head_that_is_refused_has_no_content(gateway):
     assert answer.status == 431 and int(answer.get("content-length")) > 0 and not answer.body
 
 
+def test_a_websocket_has_no_length(gateway, origin):
+    """An upstream of HTTP/1.1 that opens none would take the next request for its content."""
+    client = h2_connect(gateway)
+    fields = [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"), (":authority", "example.com"),
+        (":path", "/"), ("sec-websocket-version", "13"), ("content-length", "40")]
+    stream, client.next = client.next, client.next + 2
+    client.answers[stream] = Answer()
+    client.send(client.head(stream, fields, end=False))
+    assert client.answer(stream).reset == PROTOCOL_ERROR
+    client.ping()
+    assert origin.is_untouched()
+
+
 def test_the_reason_for_the_end_is_not_reset_away(gateway):
     """What the client sends behind its mistake is still read: it gets the GOAWAY, and an orderly end."""
     client = h2_connect(gateway)

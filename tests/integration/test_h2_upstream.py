@@ -153,6 +153,33 @@ def test_clients_that_give_up_are_no_doubt(start, origin):
     assert not any(isinstance(event, h2.events.PingReceived) for event in peer.events)
 
 
+def test_what_may_have_ended_a_connection_is_not_tried_on_the_next(speaking, origin):
+    """The service has had enough of one message: it would end the next connection, too, with everybody else on it."""
+    client = speaking.connect().send(get("/1"))
+    peer = Peer(origin.accept())
+    peer.answer(peer.request()[0])
+    assert client.read_response().status == 200
+    client.send(get("/poison"))
+    stream, _ = peer.request()
+    peer.h2.close_connection(h2.errors.ErrorCodes.ENHANCE_YOUR_CALM, last_stream_id=stream)
+    peer.flush().wire.close()
+    assert client.read_response().status == 502
+    assert origin.is_untouched()
+
+
+def test_a_service_that_takes_no_streams_yet_is_waited_for(start, origin):
+    gateway = start(spoken(origin, pool={"max_connections": 4, "acquire_timeout": "10s"}))
+    client = gateway.connect().send(get("/1"))
+    peer = Peer(origin.accept(), {MAX: 0})
+    peer.take(h2.events.SettingsAcknowledged)
+    assert origin.is_untouched()
+    peer.h2.update_settings({MAX: 1})
+    peer.flush()
+    peer.answer(peer.request()[0], b"now")
+    assert client.read_response().body == b"now"
+    assert origin.is_untouched()
+
+
 def test_goaway_in_the_middle(speaking, origin):
     """Who was taken is answered there, who was not goes to a new connection, whatever the method."""
     first, second = speaking.connect().send(get("/1")), None

@@ -192,6 +192,19 @@ def test_a_reload_can_end_it(start, backend):
     assert len(a.asked) >= asked + 2
 
 
+def test_a_reload_that_replaces_the_pool_forgets_nothing(start, backend):
+    a = backend(b"a")
+    a.health = NOT_SERVING
+    gateway, admin = checked(start, a)
+    eventually(lambda: is_out(admin, a))
+    upstream = {**gateway.config["upstreams"][0], "pool": {"max_connections": 7}}
+    gateway.reload({**gateway.config, "upstreams": [upstream]})
+    assert is_out(admin, a)
+    a.health = SERVING
+    eventually(lambda: not is_out(admin, a))
+    assert names(gateway) == {b"a"}
+
+
 # --- what is no answer ------------------------------------------------------------------------------------------------
 
 
