@@ -231,6 +231,20 @@ def test_drain_ends_it_when_time_is_up(start, origin, way):
 # --- when it is not to be ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("length", [0, 2, 100])
+def test_the_length_of_a_refusal_is_that_of_its_content(start, origin, length):
+    """What the service says of it beforehand is not what an HTTP/1.1 client counts by."""
+    way = ("h1", "h2")
+    gateway = start(configured(way, origin))
+    client = ask_websocket(way, gateway)
+    server = asked_websocket(way, origin)
+    split = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    server.wire.respond(server.number, 404, split, [("content-length", str(length))])
+    status, field = answered(client)
+    assert (status, field("Content-Length")) == (404, None)
+    assert client.wire.read_content(client.message).body == split
+
+
 @all_ways
 def test_refused(start, origin, way):
     """It is an answer like any other, and what it stands on goes on."""
