@@ -70,11 +70,9 @@ static void read_length(struct message *m)
 	m->has_length = f != NULL && view_parse_u64(field_value(f), &m->content_length);
 }
 
-/* nghttp2 does not look at the length of what answers a CONNECT, and so it is not passed on. */
-static void forget_length(struct message *m)
+void h2_forget_length(struct message *m)
 {
-	if (m->has_length)
-		message_find(m, FIELD_CONTENT_LENGTH)->dropped = true;
+	message_drop_name(m, VIEW("Content-Length"));
 	m->has_length = false;
 	m->content_length = 0;
 }
@@ -215,8 +213,9 @@ const char *h2_block_judge_response(
 	if (stream->extended_connect && m->status >= 200 && m->status < 300)
 		return grant_upgrade(b, m);
 	read_length(m);
+	/* nghttp2 does not hold what answers a CONNECT to its length. */
 	if (stream->extended_connect)
-		forget_length(m);
+		h2_forget_length(m);
 	has_content = has_content && m->status >= 200 && m->status != 204 && m->status != 304;
 	m->framing = (uint8_t)framing_of(m, has_content);
 	return NULL;

@@ -222,6 +222,9 @@ const char *h2_block_judge_request(struct h2_session *s, bool end_stream, struct
 const char *h2_block_judge_response(
 	struct h2_session *s, const struct h2_stream *stream, bool end_stream, struct message *m);
 
+/* The message's length cannot be believed: nobody is told it. The framing is the caller's. */
+void h2_forget_length(struct message *m);
+
 /* Trailers have nothing to be judged by: those that must not be are dropped. */
 void h2_block_judge_trailers(struct h2_session *s, struct message *m);
 

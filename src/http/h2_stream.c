@@ -253,8 +253,7 @@ static void doubt_length(const struct h2_stream *stream, struct message *m)
 {
 	if (m->framing != FRAMING_LENGTH || m->content_length > 0 || stream->in == H2_WAY_ENDED)
 		return;
-	message_drop_name(m, VIEW("Content-Length"));
-	m->has_length = 0;
+	h2_forget_length(m);
 	m->framing = FRAMING_CHUNKED;
 }
 

@@ -11,7 +11,7 @@
 
 static bool serves(const struct endpoint *ep)
 {
-	return !atomic_load_explicit(&ep->budget->out, memory_order_relaxed);
+	return !endpoint_budget_is_out(ep->budget);
 }
 
 static struct endpoint *pick_round_robin(struct endpoint_group *group)
@@ -59,6 +59,8 @@ static struct endpoint *pick_least_request(struct endpoint_group *group)
 
 struct endpoint *balance_pick(struct endpoint_group *group)
 {
+	if (group == NULL)
+		return NULL;
 	if (group->count == 1)
 		return serves(group->endpoints[0]) ? group->endpoints[0] : NULL;
 	if (group->balance == BALANCE_ROUND_ROBIN)

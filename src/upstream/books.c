@@ -99,7 +99,7 @@ bool upstreams_endpoint_stats(const struct upstreams *ups, size_t i, const struc
 			*stats = (struct upstream_endpoint_stats){0};
 			for (const struct endpoint *ep = group->endpoints[i]; ep != NULL; ep = ep->older)
 				endpoint_stats_add(stats, ep);
-			stats->out = atomic_load_explicit(&group->endpoints[i]->budget->out, memory_order_relaxed);
+			stats->out = endpoint_budget_is_out(group->endpoints[i]->budget);
 			return true;
 		}
 		i -= group->count;

@@ -58,6 +58,11 @@ static inline struct endpoint_budget *endpoint_budget_ref(struct endpoint_budget
 	return budget;
 }
 
+static inline bool endpoint_budget_is_out(const struct endpoint_budget *budget)
+{
+	return atomic_load_explicit(&budget->out, memory_order_relaxed);
+}
+
 static inline void endpoint_budget_unref(struct endpoint_budget *budget)
 {
 	atomic_fetch_sub_explicit(&budget->references, 1, memory_order_release);

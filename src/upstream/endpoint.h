@@ -199,7 +199,7 @@ void groups_release(struct upstreams *ups);
 
 /* --- balance.c ------------------------------------------------------------------------------------------------------ */
 
-/* All leases go through this pick. NULL: there is none, or all of them are out of service. */
+/* All leases go through this pick. `group` may be NULL. NULL: there is no endpoint, or all of them are out of service. */
 struct endpoint *balance_pick(struct endpoint_group *group);
 
 #endif

@@ -213,7 +213,7 @@ static enum weir_pool_outcome ask_successor(struct upstream_lease *lease, uint64
 {
 	struct endpoint *drained = lease->endpoint;
 	struct endpoint_group *group = group_named(drained->ups, drained->name.upstream);
-	struct endpoint *ep = group != NULL && group->count > 0 ? balance_pick(group) : NULL;
+	struct endpoint *ep = balance_pick(group);
 
 	if (ep == NULL)
 		return WEIR_POOL_CLOSED;
@@ -293,7 +293,7 @@ enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config
 	struct endpoint_group *group = group_of(ups, upstream);
 
 	CHECK(lease->stage == LEASE_NONE);
-	struct endpoint *ep = group != NULL && group->count > 0 ? balance_pick(group) : NULL;
+	struct endpoint *ep = balance_pick(group);
 
 	if (ep == NULL) {
 		lease->why = why_none(group);

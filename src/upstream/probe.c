@@ -58,11 +58,6 @@ static void tell(const struct endpoint *ep, int level, const char *what, const c
 	ups->on_event(ups->event_context, level, text);
 }
 
-static bool is_out(const struct endpoint *ep)
-{
-	return atomic_load_explicit(&ep->budget->out, memory_order_relaxed);
-}
-
 static void set_out(const struct endpoint *ep, bool out)
 {
 	atomic_store_explicit(&ep->budget->out, out, memory_order_relaxed);
@@ -74,7 +69,7 @@ static void passed(struct endpoint *ep)
 
 	ep->stats.health_passed++;
 	pr->fails = 0;
-	if (!is_out(ep) || ++pr->passes < pr->health.rise)
+	if (!endpoint_budget_is_out(ep->budget) || ++pr->passes < pr->health.rise)
 		return;
 	set_out(ep, false);
 	tell(ep, LEVEL_INFO, "is back in service", "its health checks pass");
@@ -86,7 +81,7 @@ static void failed(struct endpoint *ep, const char *why)
 
 	ep->stats.health_failed++;
 	pr->passes = 0;
-	if (is_out(ep) || ++pr->fails < pr->health.fall)
+	if (endpoint_budget_is_out(ep->budget) || ++pr->fails < pr->health.fall)
 		return;
 	set_out(ep, true);
 	tell(ep, LEVEL_WARNING, "is out of service, its health checks fail", why);
@@ -294,12 +289,10 @@ static int probe_ask(struct probe *p)
 {
 	struct endpoint *ep = p->endpoint;
 	struct h2_limits limits = h2_limits_default(ep->head_limits);
-	const struct tls_facts *facts = tls_facts(&p->conn);
+	int error = endpoint_speak_h2(ep, &p->conn, &p->h2, &limits);
 
-	if (facts != NULL && facts->protocol != CONFIG_PROTOCOL_H2)
-		return -EPROTONOSUPPORT;
-	if (!h2_conn_open(&p->h2, &p->conn, H2_CLIENT, &limits, NULL, NULL, ep->ups->h2_scratch))
-		return -ENOMEM;
+	if (error != 0)
+		return error;
 	h2_side_init(&p->side, &p->h2);
 	h2_session_open(p->h2.session, &p->side.h2);
 	p->has_stream = true;

@@ -265,20 +265,25 @@ static struct h2_limits session_limits(const struct endpoint *ep)
 	return limits;
 }
 
-/* The bytes can flow. What was put, and what has come, moves at the end of the tick. */
-static int session_speak(struct session *s)
+int endpoint_speak_h2(struct endpoint *ep, struct conn *conn, struct h2_conn *hc, const struct h2_limits *limits)
 {
-	struct upstreams *ups = s->endpoint->ups;
-	const struct tls_facts *facts = tls_facts(&s->conn);
-	struct h2_limits limits = session_limits(s->endpoint);
+	const struct tls_facts *facts = tls_facts(conn);
 
 	/* RFC 9113 §3.2. */
 	if (facts != NULL && facts->protocol != CONFIG_PROTOCOL_H2)
 		return -EPROTONOSUPPORT;
-	if (!h2_conn_open(&s->h2, &s->conn, H2_CLIENT, &limits, NULL, NULL, ups->h2_scratch))
-		return -ENOMEM;
-	s->state = SESSION_SETTLING;
-	return 0;
+	return h2_conn_open(hc, conn, H2_CLIENT, limits, NULL, NULL, ep->ups->h2_scratch) ? 0 : -ENOMEM;
+}
+
+/* The bytes can flow. What was put, and what has come, moves at the end of the tick. */
+static int session_speak(struct session *s)
+{
+	struct h2_limits limits = session_limits(s->endpoint);
+	int error = endpoint_speak_h2(s->endpoint, &s->conn, &s->h2, &limits);
+
+	if (error == 0)
+		s->state = SESSION_SETTLING;
+	return error;
 }
 
 static void connecting_on_ready(struct session *s)

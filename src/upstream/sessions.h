@@ -27,6 +27,12 @@ struct upstream_place {
 };
 
 /*
+ * Begins HTTP/2 on a connection to the endpoint that is open, once with TLS it is known what was agreed on. 0 or an error as of
+ * connecting.
+ */
+int endpoint_speak_h2(struct endpoint *ep, struct conn *conn, struct h2_conn *hc, const struct h2_limits *limits);
+
+/*
  * Finds a place for the connection, which is CONNECTING. 0: the session is open. -EINPROGRESS: endpoint_conn_opened or
  * endpoint_conn_failed tells. Else an error, and there is nothing to leave.
  */
