@@ -214,7 +214,10 @@ def test_answers_of_routes_are_given(start, origin):
     gateway = start(half_closing(origin, "abort", route=[
         {"name": "own", "match": {"path": "/own"}, "respond": {"body": "own"}},
         {"name": "all", "match": {"path": "/up"}, "upstream": "origin"}]))
-    client = gateway.connect().send(get("/own") + get("/none") + get("/own") + get("/up") + get("/own")).half_close()
+    client = gateway.connect()
+    gateway.freeze()
+    client.send(get("/own") + get("/none") + get("/own") + get("/up") + get("/own")).half_close()
+    gateway.signal(signal.SIGCONT)
     answers = [client.read_response() for _ in range(3)]
     assert [answer.status for answer in answers] == [200, 404, 200]
     client.expect_end()
