@@ -3,6 +3,8 @@
  *
  *     remove, then set (replaces every field of that name, or adds it), then add (beside what is there)
  *
+ * What is removed or set does not come by trailers or by a head of 1xx either: it is dropped there. Nothing is set in those.
+ *
  * Framing, Host and hop-by-hop fields cannot be edited: the configuration refuses their names.
  */
 #include "filters/filters.h"
@@ -41,8 +43,28 @@ static enum filter_verdict on_response(struct filter_call *call)
 	return apply(call, &call->config->u.headers.response, call->response);
 }
 
+static void drop_edited(const struct config_header_edits *edits, struct message *m)
+{
+	for (size_t i = 0; i < edits->remove_count; i++)
+		message_drop_name(m, edits->remove[i]);
+	for (size_t i = 0; i < edits->set_count; i++)
+		message_drop_name(m, edits->set[i].name);
+}
+
+static void on_request_aside(struct filter_call *call)
+{
+	drop_edited(&call->config->u.headers.request, call->aside);
+}
+
+static void on_response_aside(struct filter_call *call)
+{
+	drop_edited(&call->config->u.headers.response, call->aside);
+}
+
 const struct filter_ops filter_headers = {
 	.name = "headers",
 	.on_request = on_request,
 	.on_response = on_response,
+	.on_request_aside = on_request_aside,
+	.on_response_aside = on_response_aside,
 };

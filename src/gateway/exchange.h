@@ -93,6 +93,10 @@ bool forward_request(struct exchange *ex);
 /* Writes the final head of `response` to the client; decides framing and keep_client. False: it does not fit. */
 bool forward_response(struct exchange *ex, struct message *response);
 
+/* Drops of trailers what may not go upstream, or to the client, though it may be a trailer. */
+void forward_request_trailers(struct exchange *ex, struct message *trailers);
+void forward_response_trailers(struct exchange *ex, struct message *trailers);
+
 /* Writes a 1xx head, or the 101 that begins a tunnel, to the client. False: it does not fit. */
 bool forward_informational(struct exchange *ex, struct message *response);
 bool forward_upgrade(struct exchange *ex, struct message *response);
@@ -128,6 +132,9 @@ void naming_put_header(struct exchange *ex);
 /* The listener leads to https. True: the request was redirected, or refused, and has ended. */
 bool https_redirect(struct exchange *ex);
 
+/* The listener has `hsts`, so `m` does not say it. */
+void https_drop_hsts(const struct message *m);
+
 /* The listener has `hsts`: writes its field, in place of what `head` (may be NULL) says itself. */
 void https_put_hsts(struct h1_writer *w, const struct exchange *ex, const struct message *head);
 
@@ -138,6 +145,10 @@ enum filter_verdict filters_on_request(struct exchange *ex, enum cause *cause, c
 
 /* Those whose on_request was called, in reverse. False: one refused, *cause and *why are set. */
 bool filters_on_response(struct exchange *ex, struct message *response, enum cause *cause, const char **why);
+
+/* Fields beside the head are shown to the same ones: of the request its trailers, of the response a 1xx or its trailers. */
+void filters_on_request_aside(struct exchange *ex, struct message *aside);
+void filters_on_response_aside(struct exchange *ex, struct message *aside);
 
 void filters_on_finish(struct exchange *ex);
 

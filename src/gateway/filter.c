@@ -89,6 +89,28 @@ bool filters_on_response(struct exchange *ex, struct message *response, enum cau
 	return true;
 }
 
+void filters_on_request_aside(struct exchange *ex, struct message *aside)
+{
+	for (size_t i = 0; i < ex->filter_at; i++) {
+		struct filter_call call = call_for(ex, i, NULL);
+
+		call.aside = aside;
+		if (ops_of(ex, i)->on_request_aside != NULL)
+			ops_of(ex, i)->on_request_aside(&call);
+	}
+}
+
+void filters_on_response_aside(struct exchange *ex, struct message *aside)
+{
+	for (size_t i = ex->filter_at; i-- > 0;) {
+		struct filter_call call = call_for(ex, i, NULL);
+
+		call.aside = aside;
+		if (ops_of(ex, i)->on_response_aside != NULL)
+			ops_of(ex, i)->on_response_aside(&call);
+	}
+}
+
 static void pause_end(struct exchange *ex)
 {
 	struct pause_slot *slot;

@@ -9,6 +9,9 @@
  *                       reference it took by exchange_pause_ref(); the exchange's deadline goes on running
  *     FILTER_ANSWER     the exchange ends with call->cause, which the filter has set
  *
+ * Beside a head there are the trailers behind it, and before the final one those of 1xx. In these a filter only drops fields
+ * (on_request_aside, on_response_aside): what it has taken out of the head, or decided there, is not to come this way.
+ *
  * State: `state_bytes` in the exchange's arena, zeroed, in existence until the exchange ends; on_finish releases what it
  * holds elsewhere and is called exactly once for each filter whose on_request was called.
  */
@@ -34,6 +37,7 @@ struct filter_call {
 	struct message *request;      /* may be edited by on_request */
 	const struct target *target;  /* canonical */
 	struct message *response;     /* on_response: may be edited; else NULL */
+	struct message *aside;        /* on_*_aside: of which fields may be dropped; else NULL */
 	struct view client;           /* the client's address, after trusted_proxies */
 	enum cause cause;             /* for FILTER_ANSWER */
 	const char *why;              /* a static sentence with it, or NULL */
@@ -44,6 +48,8 @@ struct filter_ops {
 	size_t state_bytes;
 	enum filter_verdict (*on_request)(struct filter_call *call);   /* may be NULL */
 	enum filter_verdict (*on_response)(struct filter_call *call);  /* may be NULL */
+	void (*on_request_aside)(struct filter_call *call);            /* trailers; may be NULL */
+	void (*on_response_aside)(struct filter_call *call);           /* a head of 1xx but 101, or trailers; may be NULL */
 	void (*on_finish)(struct filter_call *call);                   /* may be NULL */
 };
 

@@ -461,6 +461,14 @@ bool forward_request(struct exchange *ex)
 	return stream_end_head(to, &w, (enum framing)m->framing);
 }
 
+void forward_request_trailers(struct exchange *ex, struct message *trailers)
+{
+	for (uint32_t i = 0; i < trailers->field_count; i++)
+		if (is_replaced(&trailers->fields[i], &ex->request, ex->trusted))
+			trailers->fields[i].dropped = true;
+	filters_on_request_aside(ex, trailers);
+}
+
 /* --- the response ----------------------------------------------------------------------------------------------------------- */
 
 /* How the content's end is told to this client. Content of unknown length closes the connection of an HTTP/1.0 client. */
@@ -519,11 +527,25 @@ bool forward_response(struct exchange *ex, struct message *response)
 	return stream_end_head(to, &w, framing);
 }
 
+/* Beside the final head: what is decided in that one is not said here. */
+static void drop_decided(struct exchange *ex, struct message *aside)
+{
+	if (ex->client->listener->config->hsts.enabled)
+		https_drop_hsts(aside);
+	filters_on_response_aside(ex, aside);
+}
+
+void forward_response_trailers(struct exchange *ex, struct message *trailers)
+{
+	drop_decided(ex, trailers);
+}
+
 bool forward_informational(struct exchange *ex, struct message *response)
 {
 	struct stream *to = ex->down;
 	struct h1_writer w = stream_begin_head(to, HEAD_ROOM);
 
+	drop_decided(ex, response);
 	h1_put_status_line(&w, response->status, response->reason);
 	put_end_to_end(&w, ex->worker, response);
 	return stream_end_head(to, &w, FRAMING_NONE);
@@ -535,6 +557,8 @@ bool forward_upgrade(struct exchange *ex, struct message *response)
 	struct h1_writer w = stream_begin_head(to, HEAD_ROOM);
 
 	h1_put_status_line(&w, response->status, response->reason);
+	if (ex->client->listener->config->hsts.enabled)
+		https_put_hsts(&w, ex, response);
 	websocket_put_accept(&w, ex, response);
 	put_end_to_end(&w, ex->worker, response);
 	put_upgrade(&w, response);

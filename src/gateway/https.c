@@ -48,11 +48,17 @@ bool https_redirect(struct exchange *ex)
 	return true;
 }
 
+void https_drop_hsts(const struct message *m)
+{
+	for (uint32_t i = 0; i < m->field_count; i++)
+		if (view_eq_nocase(field_name(&m->fields[i]), VIEW("Strict-Transport-Security")))
+			m->fields[i].dropped = true;
+}
+
 void https_put_hsts(struct h1_writer *w, const struct exchange *ex, const struct message *head)
 {
 	/* One field, and the listener's: browsers look at the first of several only (§8.1). */
-	for (uint32_t i = 0; head != NULL && i < head->field_count; i++)
-		if (view_eq_nocase(field_name(&head->fields[i]), VIEW("Strict-Transport-Security")))
-			head->fields[i].dropped = true;
+	if (head != NULL)
+		https_drop_hsts(head);
 	h1_put(w, ex->client->listener->config->hsts.line);
 }

@@ -152,6 +152,7 @@ static int request_trailers(struct exchange *ex)
 		exchange_finish(ex, result.cause, result.why);
 		return -1;
 	}
+	forward_request_trailers(ex, &trailers);
 	return request_complete(ex, &trailers) ? 1 : -1;
 }
 
@@ -258,10 +259,15 @@ static enum step response_informational(struct exchange *ex, struct message *m)
 
 __attribute__((noinline)) static enum step response_upgrade(struct exchange *ex, struct message *m)
 {
+	enum cause cause = CAUSE_FILTER_FAILED;
+	const char *why = NULL;
+
 	if (ex->state != EXCHANGE_WAITING || !ex->request.has_upgrade || !m->has_upgrade)
 		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "switched protocols unasked");
 	if (!websocket_is_proven(ex, m))
 		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "the WebSocket's handshake is not proven");
+	if (ex->filter_at > 0 && !filters_on_response(ex, m, &cause, &why))
+		return step_finish(ex, cause, why);
 	if (!forward_upgrade(ex, m))
 		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "the response head is too large");
 	ex->status = m->status;
@@ -351,6 +357,7 @@ static enum step response_trailers(struct exchange *ex)
 		return STEP_FILL;
 	if (result.status == H1_BAD)
 		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, result.why);
+	forward_response_trailers(ex, &trailers);
 	return response_end(ex, &trailers);
 }
 

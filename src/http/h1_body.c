@@ -231,26 +231,6 @@ enum h1_piece h1_body_read(struct h1_body *body, struct view *in, struct view *d
 
 /* --- trailers ---------------------------------------------------------------------------------------------------- */
 
-bool h1_trailer_allowed(const struct field *f)
-{
-	/* clang-format off */
-	static const char *const refused[] = {
-		"age", "authorization", "cache-control", "content-encoding", "content-language", "content-location",
-		"content-range", "cookie", "expires", "if-match", "if-modified-since", "if-none-match", "if-range",
-		"if-unmodified-since", "max-forwards", "pragma", "range", "set-cookie", "vary", "warning",
-		"www-authenticate",
-	};
-	/* clang-format on */
-
-	if (f->id != FIELD_OTHER)
-		return false;
-	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
-		if (view_eq_nocase(view_str(refused[i]), field_name(f)))
-			return false;
-	}
-	return true;
-}
-
 struct h1_result h1_read_trailers(
 	struct h1_body *body, struct view bytes, const struct h1_limits *limits, struct message *m)
 {
@@ -262,7 +242,7 @@ struct h1_result h1_read_trailers(
 	for (;;) {
 		switch (h1_read_line(&at, limits->field_count_max, m)) {
 		case H1_LINE_FIELD:
-			m->fields[m->field_count - 1].dropped = !h1_trailer_allowed(&m->fields[m->field_count - 1]);
+			m->fields[m->field_count - 1].dropped = !field_may_trail(&m->fields[m->field_count - 1]);
 			continue;
 		case H1_LINE_BLANK:
 			status = H1_DONE;

@@ -49,11 +49,4 @@ struct h1_result h1_result(const struct h1_cursor *at, enum h1_status status, st
 /* The cursor at the beginning of `bytes`, of which it sees bytes_max at most. */
 struct h1_cursor h1_cursor(struct view bytes, uint32_t bytes_max);
 
-/*
- * Whether a field may stand in a trailer section. Not those that mean something before the content or nothing at all (RFC 9110
- * §6.5.1): authentication, controls of the request and of the response, what the content is. Those with an id of their own are
- * none for trailers either.
- */
-bool h1_trailer_allowed(const struct field *f);
-
 #endif

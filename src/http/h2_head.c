@@ -227,7 +227,7 @@ void h2_block_judge_trailers(struct h2_session *s, struct message *m)
 {
 	message_begin(&s->block, m);
 	for (uint32_t i = 0; i < m->field_count; i++)
-		m->fields[i].dropped = !h1_trailer_allowed(&m->fields[i]);
+		m->fields[i].dropped = !field_may_trail(&m->fields[i]);
 }
 
 struct h2_head *h2_block_copy(struct h2_session *s, struct h2_stream *stream, const struct message *m)

@@ -24,6 +24,25 @@
 
 _Static_assert(FIELD_COUNT <= 64, "field ids are bits of a word");
 
+bool field_may_trail(const struct field *f)
+{
+	/* clang-format off */
+	static const char *const refused[] = {
+		"accept", "accept-charset", "accept-encoding", "accept-language", "age", "authorization", "cache-control",
+		"content-disposition", "content-encoding", "content-language", "content-location", "content-range", "cookie",
+		"expires", "if-match", "if-modified-since", "if-none-match", "if-range", "if-unmodified-since",
+		"max-forwards", "origin", "pragma", "range", "set-cookie", "vary", "warning", "www-authenticate",
+	};
+	/* clang-format on */
+
+	if (f->id != FIELD_OTHER)
+		return false;
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+		if (view_eq_nocase(view_str(refused[i]), field_name(f)))
+			return false;
+	return true;
+}
+
 /* A view of bytes inside `from` as the same bytes inside `to`; anything else stays where it is. */
 static const char *rebase(const char *p, struct view from, const char *to)
 {
@@ -86,6 +105,16 @@ struct field *message_find_name(const struct message *m, struct view name)
 			return &m->fields[i];
 	}
 	return NULL;
+}
+
+unsigned message_count_name(const struct message *m, struct view name)
+{
+	enum field_id id = field_id(name);
+	unsigned count = 0;
+
+	for (uint32_t i = 0; i < m->field_count; i++)
+		count += field_is(&m->fields[i], id, name);
+	return count;
 }
 
 /* Moves the fields to an array with room for more. */

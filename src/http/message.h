@@ -85,6 +85,13 @@ static inline struct view field_value(const struct field *f)
 	return view_of(f->value, f->value_len);
 }
 
+/*
+ * Whether a field may stand in a trailer section, of either version. Not those that mean something before the content or nothing
+ * at all (RFC 9110 §6.5.1): framing, routing, authentication, controls of the request and of the response, what the content is.
+ * Those with an id of their own are none for trailers either.
+ */
+bool field_may_trail(const struct field *f);
+
 enum method {
 	METHOD_OTHER, METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, METHOD_PATCH, METHOD_OPTIONS,
 	METHOD_CONNECT, METHOD_TRACE, METHOD_COUNT
@@ -138,6 +145,9 @@ struct field *message_find(const struct message *m, enum field_id id);
 
 /* The same by name, in any case. */
 struct field *message_find_name(const struct message *m, struct view name);
+
+/* How many fields of that name are not dropped. */
+unsigned message_count_name(const struct message *m, struct view name);
 
 /* Appends a field whose bytes stay valid as long as the message. Grows the array in the arena. False: arena exhausted. */
 bool message_add(struct message *m, struct arena *arena, struct view name, struct view value);

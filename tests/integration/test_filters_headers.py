@@ -5,7 +5,7 @@ import json
 import pytest
 
 from gateway import configuration, run
-from raw import get, post, response
+from raw import chunk, get, post, response
 
 
 def filtered(start, origin, *filters):
@@ -108,6 +108,54 @@ def test_what_the_gateway_says_of_itself_cannot_be_removed(start, origin, tmp_pa
         return
     request, _ = exchange(start(config), origin)
     assert request.all(name)
+
+
+def with_trailers(start, *trailers):
+    lines = "".join(line + "\r\n" for line in trailers)
+    return f"{start}\r\nTransfer-Encoding: chunked\r\n\r\n".encode() + chunk("x") + f"0\r\n{lines}\r\n".encode()
+
+
+EDITS = {"remove": ["X-User", "Server"], "set": {"X-Role": "guest"}, "add": {"X-Added": "1"}}
+LATE = ["x-user: root", "X-ROLE: admin", "X-Sum: 1", "X-Added: 2", "X-User: again"]
+
+
+def test_what_is_edited_does_not_come_by_trailers_of_a_request(start, origin):
+    gateway = filtered(start, origin, {"request": EDITS})
+    gateway.connect().send(with_trailers("POST / HTTP/1.1\r\nHost: a", *LATE))
+    request = origin.accept().read_request()
+    assert request.get("X-Role") == "guest" and request.body == b"x"
+    assert [(name.lower(), value) for name, value in request.trailers] == [("x-sum", "1"), ("x-added", "2")]
+
+
+def test_what_is_edited_does_not_come_by_trailers_of_a_response(start, origin):
+    gateway = filtered(start, origin, {"request": {"remove": ["X-Sum"]}}, {"response": EDITS})
+    client = gateway.connect().send(get())
+    origin.answer(with_trailers("HTTP/1.1 200 OK", *LATE))
+    answer = client.read_response()
+    assert answer.get("X-Role") == "guest" and answer.body == b"x"
+    assert [(name.lower(), value) for name, value in answer.trailers] == [("x-sum", "1"), ("x-added", "2")]
+
+
+def test_what_is_edited_does_not_come_by_informational_responses(start, origin):
+    gateway = filtered(start, origin, {"response": EDITS})
+    client = gateway.connect().send(get())
+    origin.answer(b"HTTP/1.1 103 Early Hints\r\nServer: old\r\nX-Role: admin\r\nx-user: root\r\nLink: x\r\n\r\n" + response("x"))
+    hints = client.read_response()
+    assert [(name.lower(), value) for name, value in hints.fields] == [("link", "x")]
+    assert client.read_response().get("X-Role") == "guest"
+
+
+def test_trailers_that_are_kept_to_be_sent_again_are_edited(start, origin):
+    """The connection on which they went first had died meanwhile."""
+    gateway = filtered(start, origin, {"request": EDITS})
+    client = gateway.connect().send(get())
+    wire, _ = origin.answer(response("x"))
+    client.read_response()
+    client.send(with_trailers("PUT / HTTP/1.1\r\nHost: a", *LATE))
+    wire.read_request()
+    wire.close()
+    again = origin.accept().read_request()
+    assert [(name.lower(), value) for name, value in again.trailers] == [("x-sum", "1"), ("x-added", "2")]
 
 
 def test_informational_responses_are_not_edited(start, origin):

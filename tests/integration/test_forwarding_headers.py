@@ -205,6 +205,15 @@ def test_claims_with_underscores_are_no_second_door(gateway, origin, name):
 
 
 @pytest.mark.parametrize("name", UNDERSCORES)
+def test_claims_in_trailers_are_no_second_door(gateway, origin, name):
+    """Nor do any pass that may not be trailers at all."""
+    gateway.connect().send(f"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n{name}: 9\r\n"
+        "X_Own_Field: stays\r\nX-Forwarded-For: 9\r\nCookie: 9\r\nOrigin: 9\r\nAccept-Language: 9\r\n\r\n")
+    request = origin.accept().read_request()
+    assert [(n.lower(), v) for n, v in request.trailers] == [("x_own_field", "stays")]
+
+
+@pytest.mark.parametrize("name", UNDERSCORES)
 def test_claims_with_underscores_of_trusted_proxies_pass(behind_proxy, origin, name):
     assert forwarded(behind_proxy, origin, f"{name}: 9").get(name) == "9"
 

@@ -132,6 +132,18 @@ def test_each_direction_ends_by_itself(start, origin, way):
     assert gateway.record()["cause"] is None
 
 
+@all_ways
+def test_the_head_that_opens_it_is_edited(start, origin, way):
+    edits = {"response": {"remove": ["X-Secret"], "set": {"X-Role": "guest"}}}
+    gateway = start(configured(way, origin, route={"filters": [{"headers": edits}]}))
+    client = ask_websocket(way, gateway)
+    server = asked_websocket(way, origin)
+    grant(server, [("x-secret", "1"), ("x-role", "admin"), ("x-other", "2")])
+    _, field = answered(client)
+    assert (field("x-secret"), field("x-role"), field("x-other")) == (None, "guest", "2")
+    exchange(client, server, b"open")
+
+
 # --- its end ----------------------------------------------------------------------------------------------------------
 
 

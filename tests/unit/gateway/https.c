@@ -65,11 +65,51 @@ static void test_forwarded_answers(void **state)
 	gateway_close(&g);
 }
 
+/* Nor what it says where the listener says nothing: before the answer and behind it. */
+static void test_beside_the_answer(void **state)
+{
+	struct end client, origin;
+	struct gateway g;
+
+	scene_open(&g);
+	client_open(&client, &g, "GET /proxied HTTP/1.1\r\nHost: h\r\n\r\n");
+	origin_take(&origin, &g);
+	end_send(&origin, "HTTP/1.1 103 Early Hints\r\nstrict-transport-security: max-age=1\r\nA: early\r\n\r\n"
+			  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+			  "strict-transport-security: max-age=1\r\nA: late\r\n\r\n");
+	end_await(&client, "A: late\r\n\r\n");
+	assert_true(end_has(&client, "A: early\r\n"));
+	assert_once(&client);
+	end_close(&client);
+	end_close(&origin);
+	gateway_close(&g);
+}
+
+/* A head of 101 is the final one. */
+static void test_upgrade(void **state)
+{
+	struct end client, origin;
+	struct gateway g;
+
+	scene_open(&g);
+	client_open(&client, &g, "GET /proxied HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
+	origin_take(&origin, &g);
+	end_send(&origin, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n"
+			  "strict-transport-security: max-age=1\r\n\r\nhello");
+	end_await(&client, "\r\n\r\nhello");
+	assert_once(&client);
+	end_close(&client);
+	end_close(&origin);
+	gateway_close(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LOOP_TEST(test_own_answers),
 		LOOP_TEST(test_forwarded_answers),
+		LOOP_TEST(test_beside_the_answer),
+		LOOP_TEST(test_upgrade),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

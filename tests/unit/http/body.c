@@ -336,6 +336,8 @@ static void trailers_are_read(void **state)
 		{"Content-Type: x\r\nContent-Encoding: x\r\nContent-Range: x\r\nTrailer: x\r\n\r\n", 4, 0},
 		{"TE: x\r\nRange: x\r\nIf-Match: x\r\nCache-Control: x\r\nExpect: x\r\n\r\n", 5, 0},
 		{"X-Forwarded-For: x\r\nForwarded: x\r\nVia: x\r\nX-Request-Id: x\r\n\r\n", 4, 0},
+		{"Accept: x\r\naccept-language: x\r\nOrigin: x\r\nContent-Disposition: x\r\n\r\n", 4, 0},
+		{"Content-Digest: x\r\nX-Origin: x\r\nGrpc-Status: 0\r\n\r\n", 3, 3},
 		{"WWW-Authenticate: x\r\nVary: x\r\nAge: 1\r\nExpires: x\r\nLocation: x\r\n\r\n", 5, 0},
 	};
 
