@@ -22,6 +22,17 @@
 /* A message of ours is a static sentence or two. */
 enum { MESSAGE_BYTES_MAX = 512 };
 
+/* The first content-type that makes it a call, by which some service may take it for one. */
+static enum grpc_kind kind_of(const struct message *m, struct view *rest)
+{
+	enum grpc_kind kind = GRPC_NOT;
+
+	for (uint32_t i = 0; i < m->field_count && kind == GRPC_NOT; i++)
+		if (m->fields[i].id == FIELD_CONTENT_TYPE)
+			kind = grpc_kind_of(field_value(&m->fields[i]), rest);
+	return kind;
+}
+
 static bool read_timeout(struct exchange *ex, struct grpc_call *call)
 {
 	const struct field *f = message_find_name(&ex->request, VIEW("grpc-timeout"));
@@ -32,12 +43,14 @@ static bool read_timeout(struct exchange *ex, struct grpc_call *call)
 
 const char *grpc_begin(struct exchange *ex)
 {
-	const struct field *f = message_find(&ex->request, FIELD_CONTENT_TYPE);
+	const struct message *m = &ex->request;
+	enum grpc_kind kind = GRPC_NOT;
 	struct view rest;
-	enum grpc_kind kind = f != NULL ? grpc_kind_of(field_value(f), &rest) : GRPC_NOT;
 
 	/* Calls are POST. The failure of anything else is told as what it is. */
-	if (kind == GRPC_NOT || ex->request.method != METHOD_POST)
+	if (m->method == METHOD_POST)
+		kind = kind_of(m, &rest);
+	if (kind == GRPC_NOT)
 		return NULL;
 	struct grpc_call *call = arena_alloc(&ex->arena, sizeof(*call));
 
@@ -45,6 +58,11 @@ const char *grpc_begin(struct exchange *ex)
 		return target_why_memory;
 	*call = (struct grpc_call){.kind = (uint8_t)kind, .rest = rest, .status = GRPC_STATUS_COUNT};
 	ex->grpc = call;
+	/* Of several another one may count for the service than has counted here. */
+	if (message_count_name(m, VIEW("content-type")) > 1)
+		return "a call has more than one content-type";
+	if (message_count_name(m, VIEW("grpc-timeout")) > 1)
+		return "a call has more than one grpc-timeout";
 	return read_timeout(ex, call) ? NULL : "grpc-timeout is malformed";
 }
 
@@ -117,11 +135,11 @@ static bool is_kept(const struct exchange *ex)
 
 bool grpc_retry(struct exchange *ex, const struct message *head)
 {
-	const struct field *f = message_find_name(head, VIEW("grpc-status"));
+	enum grpc_status status = grpc_status_of(head);
 
-	if (!grpc_may_retry(ex) || f == NULL || !is_trailers_only(head) || !is_kept(ex))
+	if (!grpc_may_retry(ex) || status == GRPC_STATUS_COUNT || !is_trailers_only(head) || !is_kept(ex))
 		return false;
-	if (!(ex->route->upstream->retry.on >> grpc_status_parse(field_value(f)) & 1u))
+	if (!(ex->route->upstream->retry.on >> status & 1u))
 		return false;
 	if (io_now_us(ex->worker->io) >= ex->request_deadline_us)
 		return false;
@@ -136,10 +154,10 @@ bool grpc_retry(struct exchange *ex, const struct message *head)
 
 static void note_status(struct exchange *ex, const struct message *m)
 {
-	const struct field *f = m != NULL ? message_find_name(m, VIEW("grpc-status")) : NULL;
+	enum grpc_status status = m != NULL ? grpc_status_of(m) : GRPC_STATUS_COUNT;
 
-	if (f != NULL)
-		ex->grpc->status = (uint8_t)grpc_status_parse(field_value(f));
+	if (status != GRPC_STATUS_COUNT)
+		ex->grpc->status = (uint8_t)status;
 }
 
 bool grpc_answer(struct exchange *ex, struct message *head)

@@ -38,6 +38,15 @@ enum grpc_status grpc_status_parse(struct view value)
 	return number_parse(value, &n) && n < GRPC_STATUS_COUNT ? (enum grpc_status)n : GRPC_UNKNOWN;
 }
 
+enum grpc_status grpc_status_of(const struct message *m)
+{
+	const struct field *f = message_find_name(m, VIEW("grpc-status"));
+
+	if (f == NULL)
+		return GRPC_STATUS_COUNT;
+	return message_count_name(m, VIEW("grpc-status")) == 1 ? grpc_status_parse(field_value(f)) : GRPC_UNKNOWN;
+}
+
 /*
  * UNAVAILABLE is what a client may try again: the call has found no service, or has lost it. DEADLINE_EXCEEDED: somebody took
  * too long who had it. RESOURCE_EXHAUSTED: the call is too large, or one too many of this client's.

@@ -238,6 +238,55 @@ def test_malformed_timeout(start, origin, timeout):
     assert gateway.record()["cause"] == "bad_request" and origin.is_untouched()
 
 
+TWICE = {
+    "two timeouts": ([KIND, ("grpc-timeout", "1S"), ("grpc-timeout", "99H")], "a call has more than one grpc-timeout"),
+    "the same twice": ([KIND, ("grpc-timeout", "1S"), ("Grpc-Timeout", "1S")], "a call has more than one grpc-timeout"),
+    "one is malformed": ([KIND, ("grpc-timeout", "1S"), ("grpc-timeout", "banana")], "a call has more than one grpc-timeout"),
+    "text behind it": ([KIND, ("content-type", "text/plain")], "a call has more than one content-type"),
+    "text before it": ([("content-type", "text/plain"), KIND], "a call has more than one content-type"),
+    "a call twice": ([KIND, KIND], "a call has more than one content-type"),
+}
+
+
+@pytest.mark.parametrize("version", ["h1", "h2"])
+@pytest.mark.parametrize("fields, why", TWICE.values(), ids=TWICE)
+def test_what_a_call_says_twice(start, origin, version, fields, why):
+    """The service may look at another one than the gateway."""
+    gateway = start(calls(origin))
+    if version == "h1":
+        lines = [f"{name}: {value}\r\n" for name, value in fields]
+        answer = gateway.connect().ask(f"POST /a.B/c HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n{''.join(lines)}\r\n".encode())
+    else:
+        answer = h2_connect(gateway).ask("/a.B/c", "POST", [(name.lower(), value) for name, value in fields])
+    assert (answer.status, answer.get("grpc-status")) == (200, "13")
+    record = gateway.record()
+    assert (record["cause"], record["why"]) == ("bad_request", why) and origin.is_untouched()
+
+
+def test_what_is_no_call_may_have_several_types(start, origin, peer_of):
+    gateway = start(calls(origin))
+    wire = h2_connect(gateway)
+    stream = wire.request("/", "POST", [("content-type", "text/plain"), ("content-type", "text/html"),
+        ("grpc-timeout", "1S"), ("grpc-timeout", "2S")], b"")
+    peer = peer_of()
+    peer.answer(peer.request()[0])
+    assert wire.answer(stream).status == 200
+
+
+@pytest.mark.parametrize("statuses, seen", [(["14", "0"], 2), (["0", "14"], 2), (["14", "14"], 2), (["14"], 14)])
+def test_status_that_is_said_twice(start, origin, peer_of, statuses, seen):
+    """It is nothing to go by: the call is not sent again for it, and logged as UNKNOWN."""
+    gateway = start(retrying(origin, attempts=1))
+    wire = h2_connect(gateway)
+    stream = ask(wire)
+    peer = peer_of()
+    for _ in range(2 if seen == 14 else 1):
+        peer.head(peer.request()[0], [KIND, *[("grpc-status", status) for status in statuses]], end=True)
+    assert wire.answer(stream).ended
+    record = gateway.record()
+    assert (record["grpc_status"], record["retries"]) == (seen, 1 if seen == 14 else 0)
+
+
 # --- failures of the gateway ------------------------------------------------------------------------------------------------
 
 
