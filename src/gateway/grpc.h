@@ -16,7 +16,7 @@
 #include "http/base64.h"
 #include "http/grpc.h"
 
-/* Where an answer's content stands in its messages: a flag and four bytes of length, then so many bytes. */
+/* Where an answer's content stands in its messages, where that matters (answer is not GRPC_NOT): a flag and four bytes of length, then so many bytes. */
 struct grpc_messages {
 	uint32_t left;             /* of the message */
 	uint8_t head_bytes;        /* read of what stands in front of it; 5: within the message */
@@ -56,9 +56,6 @@ bool grpc_take(struct exchange *ex, struct view data);
 /* It may end here. */
 bool grpc_is_whole(const struct exchange *ex);
 
-/* It begins again (replay.c). */
-void grpc_rewind(struct exchange *ex);
-
 /* Whether an answer that is only a failure may still have it sent again, so that it has to be kept. */
 static inline bool grpc_may_retry(const struct exchange *ex)
 {
@@ -73,14 +70,17 @@ bool grpc_retry(struct exchange *ex, const struct message *head);
 /* A final head before the response filters: notes the status; makes it one of gRPC-Web. False: the arena is exhausted. */
 bool grpc_answer(struct exchange *ex, struct message *head);
 
-/* Whether content has to be translated on its way down. */
-static inline bool grpc_translates_answer(const struct exchange *ex)
-{
-	return ex->grpc != NULL && ex->grpc->answer == GRPC_WEB_TEXT;
-}
+/* A piece of its content. False: it goes on as it is. */
+bool grpc_put(struct exchange *ex, struct view data);
 
-/* A piece of it. */
-void grpc_put(struct exchange *ex, struct view data);
+/*
+ * Its content is over, within a message, and trailers would become content of that. In gRPC proper it is the client who sees
+ * that a message is cut.
+ */
+static inline bool grpc_is_cut(const struct exchange *ex)
+{
+	return ex->grpc->messages.head_bytes > 0;
+}
 
 /* Its end: notes the status. Returns the trailers that are to be sent, NULL when they have become content. */
 const struct message *grpc_put_end(struct exchange *ex, const struct message *trailers);

@@ -8,6 +8,9 @@
  * The content of gRPC is messages with a flag and a length before each. The frame with the trailers looks like one of them whose
  * flag has the highest bit, and what stands in it is a section of fields of HTTP/1 without the empty line.
  *
+ * Where an answer stands in its messages is followed in both encodings: the frame must not stand within one, where it would be
+ * read as part of that.
+ *
  * Text is closed with its filling behind each message, so that a client can read that message before the next one comes.
  * Content passes in pieces that streams copy at once, so nothing is kept here but a group of base64. Which way the answer goes
  * `Accept` says, as the text form is a matter of what a browser may read; without a word of it, as the request came.
@@ -119,11 +122,6 @@ bool grpc_is_whole(const struct exchange *ex)
 	return base64_decoder_is_whole(&ex->grpc->in);
 }
 
-void grpc_rewind(struct exchange *ex)
-{
-	ex->grpc->in = (struct base64_decoder){0};
-}
-
 /* --- the answer's content -------------------------------------------------------------------------------------------- */
 
 static void put_out(struct exchange *ex, const char *p, size_t n)
@@ -165,16 +163,19 @@ static size_t next_of_message(struct grpc_messages *m, struct view data, bool *e
 	return n;
 }
 
-void grpc_put(struct exchange *ex, struct view data)
+bool grpc_put(struct exchange *ex, struct view data)
 {
-	while (data.n > 0) {
-		struct view some = view_of(data.p, data.n < PIECE_BYTES ? data.n : PIECE_BYTES);
-		bool ends;
+	bool is_text = ex->grpc->answer == GRPC_WEB_TEXT, ends;
+
+	while (ex->grpc->answer != GRPC_NOT && data.n > 0) {
+		struct view some = view_of(data.p, is_text && data.n > PIECE_BYTES ? PIECE_BYTES : data.n);
 
 		some.n = next_of_message(&ex->grpc->messages, some, &ends);
-		put_text(ex, some, ends);
+		if (is_text)
+			put_text(ex, some, ends);
 		data = view_from(data, some.n);
 	}
+	return is_text;
 }
 
 /* --- the trailers ---------------------------------------------------------------------------------------------------- */

@@ -241,7 +241,11 @@ static enum step response_complete(struct exchange *ex, const struct message *tr
 /* The same, of any answer: the trailers of a call may be more than that. */
 static inline enum step response_end(struct exchange *ex, const struct message *trailers)
 {
-	return response_complete(ex, ex->grpc == NULL ? trailers : grpc_put_end(ex, trailers));
+	if (ex->grpc == NULL)
+		return response_complete(ex, trailers);
+	if (grpc_is_cut(ex))
+		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "the answer of a call ends within a message");
+	return response_complete(ex, grpc_put_end(ex, trailers));
 }
 
 static enum step response_informational(struct exchange *ex, struct message *m)
@@ -369,10 +373,8 @@ static enum step response_content(struct exchange *ex)
 	switch (stream_read_body(upstream_side(ex), &data, &why)) {
 	case H1_PIECE_DATA:
 		notice_received(ex);
-		if (grpc_translates_answer(ex)) {
-			grpc_put(ex, data);
+		if (ex->grpc != NULL && grpc_put(ex, data))
 			return STEP_ON;
-		}
 		ex->bytes_out += data.n;
 		pass(upstream_side(ex), client_side(ex), data);
 		return STEP_ON;

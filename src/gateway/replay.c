@@ -121,8 +121,6 @@ static void rewind_client(struct exchange *ex)
 {
 	kept_release(ex);
 	stream_rewind(ex->down, &ex->mark);
-	if (ex->grpc != NULL)
-		grpc_rewind(ex);
 	ex->kept_short = false;
 	ex->kept_trailers = NULL;
 	ex->bytes_in = 0;

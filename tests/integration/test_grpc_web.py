@@ -10,6 +10,7 @@ from grpcs import KIND, calls, fail, retrying
 from h2peer import Peer
 from h2wire import h2_connect
 from peers import GrpcService
+from raw import chunk
 
 
 @pytest.fixture
@@ -225,7 +226,11 @@ def refuse(peer):
     peer.head(stream, [("content-type", "text/plain")], status="403").data(stream, b"no", end=True)
 
 
-def test_web_cut_off_never_looks_complete(start, origin, peer_of, version, kind):
+@pytest.mark.parametrize("how", ["reset", "trailers", "end"])
+@pytest.mark.parametrize("part", [frame(b"nine byte")[:9], frame(b"whole") + b"\0", frame(b"") + frame(b"nine byte")[:5]],
+    ids=["in a message", "in a head", "behind a head"])
+def test_web_cut_off_never_looks_complete(start, origin, peer_of, version, kind, how, part):
+    """The last frame would stand within the message, and be taken for what it still lacks."""
     gateway = start(calls(origin, route={"grpc_web": True}))
     client = Web(gateway, version, kind)
     if version == "h1":
@@ -234,18 +239,70 @@ def test_web_cut_off_never_looks_complete(start, origin, peer_of, version, kind)
         stream = client.wire.request("/a.B/c", "POST", [("content-type", kind)], b"")
     peer = peer_of()
     upstream, _ = peer.request()
-    peer.head(upstream, [KIND]).data(upstream, b"\0\0\0\0\x09part")
+    peer.head(upstream, [KIND]).data(upstream, part)
     if version == "h1":
         client.wire.read_head()
         client.wire.read_chunk()
     else:
         client.wire.until(lambda: client.wire.answers[stream].body)
-    peer.reset(upstream)
+    if how == "reset":
+        peer.reset(upstream)
+    elif how == "end":
+        peer.data(upstream, b"", end=True)
+    else:
+        peer.h2.send_headers(upstream, [("grpc-status", "0")], end_stream=True)
+        peer.flush()
     if version == "h1":
-        client.wire.expect_abort()
+        assert b"grpc-status" not in client.wire.expect_abort()
     else:
         answer = client.wire.answer(stream)
-        assert answer.reset is not None and not answer.ended
+        assert answer.reset is not None and not answer.ended and b"grpc-status" not in answer.body
+    assert gateway.record()["cause"] == ("upstream_reset" if how == "reset" else "upstream_bad_response")
+
+
+@pytest.mark.parametrize("way", ["status", "refused", "GOAWAY"])
+@pytest.mark.parametrize("said", [1, 5, 10, 30])
+def test_web_content_that_was_sent_in_part_is_whole_on_the_second_try(start, origin, peer_of, version, kind, way, said):
+    """Also where what was sent ends within a group of base64. What is behind it comes when the second try is under way."""
+    retry = {"attempts": 1, "on": ["grpc_unavailable"]}
+    gateway = start(calls(origin, upstream={"retry": retry}, route={"grpc_web": True}))
+    client = Web(gateway, version, kind)
+    message = frame(bytes(range(40)))
+    content = base64.b64encode(message) if kind == TEXT else message
+    if version == "h1":
+        client.wire.send(f"POST /a.B/c HTTP/1.1\r\nHost: a\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n")
+        client.wire.send(chunk(content[:said]))
+    else:
+        stream = client.wire.request("/a.B/c", "POST", [("content-type", kind)], content[:said], end=False)
+    peer = peer_of()
+    first, _ = peer.request()
+    there = said // 4 * 3 if kind == TEXT else said
+    taken = take(peer, first, there)
+    if way == "status":
+        fail(peer, first)
+    elif way == "refused":
+        peer.refuse(first)
+    else:
+        peer.go_away(0)
+        peer = peer_of()
+    again, _ = peer.request()
+    assert taken == take(peer, again, there) == message[:there]
+    if version == "h1":
+        client.wire.send(chunk(content[said:]) + b"0\r\nX-Late: 1\r\n\r\n")
+    else:
+        client.wire.content(stream, content[said:], end=False).trailers(stream, [("x-late", "1")])
+    assert taken + peer.content(again) == message
+    assert dict(peer.take(h2.events.TrailersReceived, again).headers) == {"x-late": "1"}
+    fail(peer, again, "0")
+    answer = client.wire.read_response() if version == "h1" else client.wire.answer(stream)
+    assert answer.get("grpc-status") == "0" and gateway.record()["retries"] == 1
+
+
+def take(peer, stream, n):
+    got = b""
+    while len(got) < n:
+        got += peer.take(h2.events.DataReceived, stream).data
+    return got
 
 
 def test_web_retry(start, origin, peer_of, version):
