@@ -18,6 +18,8 @@
 #include "upstream/sessions.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -549,6 +551,22 @@ void endpoint_learn_from(struct endpoint *ep, const struct endpoint *before)
 	ep->idle_close = before->idle_close;
 	ep->unused_close = before->unused_close;
 	idle_limit_changed(ep);
+}
+
+void endpoint_tell(const struct endpoint *ep, int level, const char *before, const char *format, ...)
+{
+	const struct upstreams *ups = ep->ups;
+	char what[256], text[768];
+	va_list arguments;
+
+	if (ups->on_event == NULL)
+		return;
+	va_start(arguments, format);
+	vsnprintf(what, sizeof(what), format, arguments);
+	va_end(arguments);
+	snprintf(text, sizeof(text), "%supstream %.*s, endpoint %.*s%s", before, (int)ep->name.upstream.n, ep->name.upstream.p,
+		(int)ep->name.address_text.n, ep->name.address_text.p, what);
+	ups->on_event(ups->event_context, level, text);
 }
 
 void endpoint_free(struct endpoint *ep)

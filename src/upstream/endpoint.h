@@ -135,6 +135,10 @@ void endpoint_free(struct endpoint *ep);
 /* Changes the state; CHECKs that the diagram in endpoint.c has such an arrow. */
 void upstream_conn_enter(struct upstream_conn *uc, enum upstream_conn_state state);
 
+/* An event, if anybody listens: `before`, "upstream NAME, endpoint ADDRESS", and what the format says. */
+__attribute__((format(printf, 4, 5))) void endpoint_tell(
+	const struct endpoint *ep, int level, const char *before, const char *format, ...);
+
 /* As conn_connect, with TLS where the endpoint has it. An error may leave the conn open. */
 int endpoint_connect(struct endpoint *ep, struct conn *conn);
 

@@ -5,7 +5,11 @@
  *                   '-----------------------'--failed, or health.active.timeout--> ENDED: failed
  *
  * `fall` failures in a row take the endpoint out of service, `rise` passes put it back. Until the first of either it serves.
- * Between two probes there is the interval, up to a tenth more by chance, so that many gateways do not ask in step.
+ * The first probe comes within the interval, and within a second, by chance, so that not all endpoints are asked in one moment;
+ * between two there is the interval, up to a tenth more by chance, so that many gateways do not ask in step.
+ *
+ * A probe answers for the settings with which it has begun. A reload that changes them ends it, and the next one is the first again;
+ * one that does not changes nothing.
  *
  * Source of the protocol: the gRPC project, "GRPC Health Checking Protocol" and "gRPC over HTTP2". The messages have one
  * field each, so they are written and read here: HealthCheckRequest {string service = 1}, HealthCheckResponse {enum status = 1;
@@ -14,21 +18,24 @@
 #include "upstream/probe.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
+#include "http/grpc.h"
 #include "upstream/sessions.h"
 
 enum probe_state { PROBE_CONNECTING, PROBE_ASKED, PROBE_ENDED };
 
 enum {
-	ANSWER_MAX = 64,                           /* bytes of the answer's message; it has 7 */
+	ANSWER_MAX = 64,                           /* bytes of the answer; it has 7 */
 	HEAD_ROOM = 1024,
 	MESSAGE_HEAD_BYTES = 5,                    /* gRPC: compressed or not, and the length */
+	MESSAGE_BYTES = 2,                         /* of HealthCheckResponse, unless it says UNKNOWN */
 	SERVICE_HEAD_BYTES = 3,                    /* the field's tag, and its length as a varint of up to two bytes */
 	TAG_BYTES = 1 << 3 | 2, TAG_VARINT = 1 << 3, /* of field 1 */
 	SERVING = 1,
 };
+
+#define FIRST_WITHIN_US (1 * US_PER_S)
 
 struct probe {
 	struct conn conn;
@@ -39,24 +46,12 @@ struct probe {
 	struct io_task end;
 	enum probe_state state;
 	bool has_stream;
-	bool has_status;                           /* grpc-status has come, and was 0 */
+	enum grpc_status status;                   /* as it was told; GRPC_STATUS_COUNT: not yet */
 	uint32_t answer_bytes;
 	unsigned char answer[ANSWER_MAX];
 };
 
 /* --- what comes of it ------------------------------------------------------------------------------------------------- */
-
-static void tell(const struct endpoint *ep, int level, const char *what, const char *why)
-{
-	const struct upstreams *ups = ep->ups;
-	char text[512];
-
-	if (ups->on_event == NULL)
-		return;
-	snprintf(text, sizeof(text), "upstream %.*s, endpoint %.*s %s: %s", (int)ep->name.upstream.n, ep->name.upstream.p,
-		(int)ep->name.address_text.n, ep->name.address_text.p, what, why);
-	ups->on_event(ups->event_context, level, text);
-}
 
 static void set_out(const struct endpoint *ep, bool out)
 {
@@ -72,7 +67,7 @@ static void passed(struct endpoint *ep)
 	if (!endpoint_budget_is_out(ep->budget) || ++pr->passes < pr->health.rise)
 		return;
 	set_out(ep, false);
-	tell(ep, LEVEL_INFO, "is back in service", "its health checks pass");
+	endpoint_tell(ep, LEVEL_INFO, "", " is back in service: its health checks pass");
 }
 
 static void failed(struct endpoint *ep, const char *why)
@@ -84,7 +79,7 @@ static void failed(struct endpoint *ep, const char *why)
 	if (endpoint_budget_is_out(ep->budget) || ++pr->fails < pr->health.fall)
 		return;
 	set_out(ep, true);
-	tell(ep, LEVEL_WARNING, "is out of service, its health checks fail", why);
+	endpoint_tell(ep, LEVEL_WARNING, "", " is out of service, its health checks fail: %s", why);
 }
 
 /* --- its end ---------------------------------------------------------------------------------------------------------- */
@@ -143,43 +138,75 @@ static void probe_could_not(struct probe *p, int error)
 /* NULL: the message says SERVING. */
 static const char *judge_message(const struct probe *p)
 {
-	const unsigned char *m = p->answer + MESSAGE_HEAD_BYTES;
+	static const unsigned char serving[] = {0, 0, 0, 0, MESSAGE_BYTES, TAG_VARINT, SERVING};
+	const unsigned char *m = p->answer;
+	bool has_head = p->answer_bytes >= MESSAGE_HEAD_BYTES && m[0] == 0;
+	uint32_t said = has_head ? (uint32_t)m[1] << 24 | (uint32_t)m[2] << 16 | (uint32_t)m[3] << 8 | m[4] : 0;
 
-	if (p->answer_bytes < MESSAGE_HEAD_BYTES || p->answer[0] != 0)
-		return "what it answered is no message of gRPC";
-	/* A message of no bytes says UNKNOWN. */
-	if (p->answer_bytes == MESSAGE_HEAD_BYTES + 2 && p->answer[4] == 2 && m[0] == TAG_VARINT && m[1] == SERVING)
+	if (!has_head || said != p->answer_bytes - MESSAGE_HEAD_BYTES)
+		return "what it answered is not one message of gRPC";
+	if (p->answer_bytes == sizeof(serving) && memcmp(m, serving, sizeof(serving)) == 0)
 		return NULL;
+	/* A message of no bytes says UNKNOWN. */
 	return "it does not say SERVING";
 }
 
-static const char *judge_status(struct view status)
+/* NULL: the call has succeeded. */
+static const char *judge_status(enum grpc_status status)
 {
-	if (view_eq(status, VIEW("5")))
-		return "it knows no such service (grpc-status 5)";
-	if (view_eq(status, VIEW("12")))
-		return "it has no grpc.health.v1.Health (grpc-status 12)";
-	return "it answers with another grpc-status than 0";
+	switch (status) {
+	case GRPC_OK: return NULL;
+	case GRPC_NOT_FOUND: return "it knows no such service (grpc-status 5)";
+	case GRPC_UNIMPLEMENTED: return "it has no grpc.health.v1.Health (grpc-status 12)";
+	default: return "it answers with another grpc-status than 0";
+	}
+}
+
+/* Messages as they are defined, whatever they are called. */
+static bool is_grpc_type(struct view content_type)
+{
+	struct view rest, proto = VIEW("+proto");
+
+	if (grpc_kind_of(content_type, &rest) != GRPC_PLAIN)
+		return false;
+	if (rest.n >= proto.n && view_eq_nocase(view_of(rest.p, proto.n), proto))
+		rest = view_from(rest, proto.n);
+	rest = view_trim(rest);
+	return rest.n == 0 || rest.p[0] == ';';
+}
+
+/* NULL: the head is one of gRPC. */
+static const char *judge_head(const struct message *m)
+{
+	const struct field *type = message_find(m, FIELD_CONTENT_TYPE);
+
+	if (m->status != 200)
+		return "it answers with another status than 200";
+	if (type == NULL || message_count_name(m, VIEW("content-type")) > 1 || !is_grpc_type(field_value(type)))
+		return "it answers with another content-type than application/grpc";
+	return NULL;
 }
 
 /* grpc-status in a head or in trailers. False: the probe has ended. */
 static bool take_status(struct probe *p, const struct message *m)
 {
-	const struct field *status = message_find_name(m, VIEW("grpc-status"));
+	enum grpc_status status = grpc_status_of(m);
+	bool again = p->status != GRPC_STATUS_COUNT || message_count_name(m, VIEW("grpc-status")) > 1;
+	const char *why;
 
-	if (status == NULL)
+	if (status == GRPC_STATUS_COUNT)
 		return true;
-	if (!view_eq(field_value(status), VIEW("0"))) {
-		probe_end(p, judge_status(field_value(status)));
-		return false;
-	}
-	p->has_status = true;
-	return true;
+	why = again ? "it says more than one grpc-status" : judge_status(status);
+	p->status = status;
+	if (why != NULL)
+		probe_end(p, why);
+	return why == NULL;
 }
 
 static bool take_head(struct probe *p)
 {
 	struct message m;
+	const char *why;
 	struct h1_result result = h2_stream_read_head(&p->side.h2, &m, NULL);
 
 	if (result.status == H1_MORE)
@@ -190,8 +217,9 @@ static bool take_head(struct probe *p)
 	}
 	if (m.status < 200)
 		return true;
-	if (m.status != 200) {
-		probe_end(p, "it answers with another status than 200");
+	why = judge_head(&m);
+	if (why != NULL) {
+		probe_end(p, why);
 		return false;
 	}
 	return take_status(p, &m);
@@ -225,7 +253,9 @@ static void take_body(struct probe *p)
 			if (!take_status(p, &trailers))
 				return;
 			break;
-		case H1_PIECE_END: probe_end(p, p->has_status ? judge_message(p) : "its answer has no grpc-status"); return;
+		case H1_PIECE_END:
+			probe_end(p, p->status == GRPC_OK ? judge_message(p) : "its answer has no grpc-status");
+			return;
 		case H1_PIECE_BAD: probe_end(p, "it broke the answer off"); return;
 		case H1_PIECE_MORE: return;
 		}
@@ -340,6 +370,7 @@ static void probe_begin(struct endpoint *ep)
 		return;
 	ep->prober.probe = p;
 	p->endpoint = ep;
+	p->status = GRPC_STATUS_COUNT;
 	p->timer.on_fire = on_timeout;
 	p->end.on_run = on_end;
 	p->conn.on_ready = on_conn_ready;
@@ -355,10 +386,10 @@ static void probe_begin(struct endpoint *ep)
 
 /* --- when ------------------------------------------------------------------------------------------------------------- */
 
-static void prober_arm(struct endpoint *ep)
+/* In `least_us`, and up to `more_us` by chance. */
+static void prober_arm(struct endpoint *ep, uint64_t least_us, uint64_t more_us)
 {
-	uint64_t interval_us = ep->prober.health.interval_us;
-	uint64_t wait_us = interval_us + io_random(ep->ups->io) % (interval_us / 10 + 1);
+	uint64_t wait_us = least_us + io_random(ep->ups->io) % (more_us + 1);
 
 	io_timer_set(ep->ups->io, &ep->prober.timer, deadline_after(io_now_us(ep->ups->io), wait_us));
 }
@@ -366,20 +397,29 @@ static void prober_arm(struct endpoint *ep)
 static void on_due(struct io_timer *timer)
 {
 	struct endpoint *ep = container_of(timer, struct endpoint, prober.timer);
+	uint64_t interval_us = ep->prober.health.interval_us;
 
 	if (ep->prober.probe == NULL)
 		probe_begin(ep);
-	prober_arm(ep);
+	prober_arm(ep, interval_us, interval_us / 10);
+}
+
+static bool same_health(const struct config_health *a, const struct config_health *b)
+{
+	return a->enabled == b->enabled && a->interval_us == b->interval_us && a->timeout_us == b->timeout_us &&
+	       a->rise == b->rise && a->fall == b->fall && view_eq(a->service, b->service);
 }
 
 void prober_begin(struct endpoint *ep, const struct config_health *health)
 {
 	struct prober *pr = &ep->prober;
 
+	if (io_timer_armed(&pr->timer) && same_health(&pr->health, health))
+		return;
+	prober_stop(ep);
 	pr->health = *health;
+	pr->passes = pr->fails = 0;
 	if (!health->enabled) {
-		prober_stop(ep);
-		pr->passes = pr->fails = 0;
 		set_out(ep, false);
 		return;
 	}
@@ -387,8 +427,7 @@ void prober_begin(struct endpoint *ep, const struct config_health *health)
 		memcpy(pr->service_text, health->service.p, health->service.n);
 	pr->health.service = view_of(pr->service_text, health->service.n);
 	pr->timer.on_fire = on_due;
-	if (pr->probe == NULL)
-		io_timer_set(ep->ups->io, &pr->timer, io_now_us(ep->ups->io));
+	prober_arm(ep, 0, health->interval_us < FIRST_WITHIN_US ? health->interval_us : FIRST_WITHIN_US);
 }
 
 void prober_stop(struct endpoint *ep)

@@ -9,9 +9,6 @@
  *
  * A lease that has been held for long is asked of by the pool; whoever holds it knows whether it is in use.
  */
-#include <stdarg.h>
-#include <stdio.h>
-
 #include "base/check.h"
 #include "base/planted.h"
 #include "upstream/endpoint.h"
@@ -19,24 +16,6 @@
 #define WATCH_US (1 * US_PER_S)
 /* Connections and waiters that are looked at in one go; some 100 us. */
 #define WATCH_COST 10000
-
-#define SHOW(v) (int)(v).n, (v).p
-
-__attribute__((format(printf, 2, 3))) static void tell_bug(const struct endpoint *ep, const char *format, ...)
-{
-	const struct upstreams *ups = ep->ups;
-	char what[256], text[768];
-	va_list arguments;
-
-	if (ups->on_event == NULL)
-		return;
-	va_start(arguments, format);
-	vsnprintf(what, sizeof(what), format, arguments);
-	va_end(arguments);
-	snprintf(text, sizeof(text), "bug: upstream %.*s, endpoint %.*s: %s", SHOW(ep->name.upstream),
-		SHOW(ep->name.address_text), what);
-	ups->on_event(ups->event_context, LEVEL_ERROR, text);
-}
 
 /* --- the self-audit ----------------------------------------------------------------------------------------------- */
 
@@ -97,7 +76,7 @@ static void endpoint_recount(struct endpoint *ep)
 	ep->stats.audits++;
 	ep->stats.audit_mismatch += wrong != NULL;
 	if (wrong != NULL && wrong != ep->mismatch)
-		tell_bug(ep, "the books do not agree: %s", wrong);
+		endpoint_tell(ep, LEVEL_ERROR, "bug: ", ": the books do not agree: %s", wrong);
 	ep->mismatch = wrong;
 }
 
@@ -171,7 +150,7 @@ void watch_overdue(void *owner, uint32_t slot, void *connection, uint64_t held_u
 	if (lease == NULL) {
 		if (reclaimed)
 			upstream_conn_enter(uc, UPSTREAM_CONN_SPENT);
-		tell_bug(ep, "connection %u has been leased for %llu ms and nobody holds it%s", slot,
+		endpoint_tell(ep, LEVEL_ERROR, "bug: ", ": connection %u has been leased for %llu ms and nobody holds it%s", slot,
 			(unsigned long long)(held_us / US_PER_MS), reclaimed ? "; it is closed" : "");
 	} else if (reclaimed && PLANTED(RECLAIM_FORGETS_HOLDER)) {
 		return;

@@ -3,6 +3,8 @@
 import concurrent.futures
 import pathlib
 import signal
+import threading
+import time
 
 import grpc
 import h2.events
@@ -11,6 +13,7 @@ import pytest
 from admin import administered
 from authority import authorities
 from gateway import eventually, free_port
+from grpcs import KIND
 from h2peer import Peer
 from raw import get
 
@@ -205,6 +208,58 @@ def test_a_reload_that_replaces_the_pool_forgets_nothing(start, backend):
     assert names(gateway) == {b"a"}
 
 
+def asked(origin):
+    """A probe that is under way: whoever has been asked."""
+    peer = Peer(origin.accept())
+    stream, _ = peer.request()
+    return peer, stream, peer.content(stream)
+
+
+def changed(gateway, **active):
+    upstream = gateway.config["upstreams"][0]
+    health = {"active": {**upstream["health"]["active"], **active}}
+    gateway.reload({**gateway.config, "upstreams": [{**upstream, "health": health}]})
+
+
+def test_a_probe_answers_for_the_settings_that_it_began_with(start, origin):
+    """A reload that changes them ends it; the next one asks by the new ones."""
+    gateway, admin = checked(start, origin, active={"service": "first", "fall": 1})
+    peer, _, question = asked(origin)
+    assert question.endswith(b"first")
+    changed(gateway, service="second")
+    assert peer.take(h2.events.ConnectionTerminated).error_code == 0
+    peer, stream, question = asked(origin)
+    assert question.endswith(b"second")
+    say(peer, stream, body=message(SERVING))
+    eventually(lambda: results(admin, origin, "passed") == 1)
+    assert results(admin, origin, "failed") == 0
+
+
+def test_a_reload_that_changes_something_else_lets_a_probe_be(start, origin):
+    gateway, admin = checked(start, origin)
+    peer, stream, _ = asked(origin)
+    gateway.reload({**gateway.config, "routes": [{**gateway.config["routes"][0], "name": "other"}]})
+    say(peer, stream, body=message(SERVING))
+    eventually(lambda: results(admin, origin, "passed") == 1)
+
+
+def test_endpoints_are_not_asked_all_at_once(start, make_origin):
+    """Of so many it is all but certain that the first and the last are asked far apart."""
+    origins = [make_origin() for _ in range(24)]
+    times, lock = [], threading.Lock()
+
+    def handler(wire, _):
+        with lock:
+            times.append(time.monotonic())
+        Peer(wire).request()
+
+    for origin in origins:
+        origin.serve(handler)
+    checked(start, *origins, active={"interval": "1h"})
+    eventually(lambda: len(times) == len(origins))
+    assert 0.3 < max(times) - min(times)
+
+
 # --- what is no answer ------------------------------------------------------------------------------------------------
 
 
@@ -212,8 +267,14 @@ def message(body, compressed=0):
     return bytes([compressed]) + len(body).to_bytes(4, "big") + body
 
 
-def say(peer, stream, status="200", body=b"", trailers=(("grpc-status", "0"),)):
-    peer.head(stream, [("content-type", "application/grpc")], status)
+OK = ("grpc-status", "0")
+NO_MESSAGE = "what it answered is not one message of gRPC"
+NO_GRPC = "it answers with another content-type than application/grpc"
+TWO_STATUSES = "it says more than one grpc-status"
+
+
+def say(peer, stream, body=b"", trailers=(OK,), kind="application/grpc", more=()):
+    peer.head(stream, [("content-type", kind), *more])
     peer.data(stream, body)
     peer.h2.send_headers(stream, trailers, end_stream=True)
     peer.flush()
@@ -221,13 +282,24 @@ def say(peer, stream, status="200", body=b"", trailers=(("grpc-status", "0"),)):
 
 STRANGE = {
     "another status": (lambda p, s: p.head(s, status="404", end=True), "it answers with another status than 200"),
-    "no trailers": (lambda p, s: p.answer(s, message(SERVING)), "its answer has no grpc-status"),
-    "nothing": (lambda p, s: say(p, s), "what it answered is no message of gRPC"),
-    "no message": (lambda p, s: say(p, s, body=b"<html>"), "what it answered is no message of gRPC"),
-    "compressed": (lambda p, s: say(p, s, body=message(SERVING, 1)), "what it answered is no message of gRPC"),
+    "no trailers": (lambda p, s: p.answer(s, message(SERVING), [KIND]), "its answer has no grpc-status"),
+    "nothing": (lambda p, s: say(p, s), NO_MESSAGE),
+    "no message": (lambda p, s: say(p, s, body=b"<html>"), NO_MESSAGE),
+    "compressed": (lambda p, s: say(p, s, body=message(SERVING, 1)), NO_MESSAGE),
+    "a length of 258": (lambda p, s: say(p, s, body=b"\0\0\0\1\2" + SERVING), NO_MESSAGE),
+    "two messages": (lambda p, s: say(p, s, body=2 * message(SERVING)), NO_MESSAGE),
+    "another field": (lambda p, s: say(p, s, body=message(b"\x10\x01")), "it does not say SERVING"),
+    "a page": (lambda p, s: say(p, s, body=message(SERVING), kind="text/html"), NO_GRPC),
+    "gRPC-Web": (lambda p, s: say(p, s, body=message(SERVING), kind="application/grpc-web+proto"), NO_GRPC),
+    "JSON": (lambda p, s: say(p, s, body=message(SERVING), kind="application/grpc+json"), NO_GRPC),
+    "no content-type": (lambda p, s: p.answer(s, message(SERVING)), NO_GRPC),
+    "two content-types": (lambda p, s: p.answer(s, message(SERVING), [KIND, KIND]), NO_GRPC),
+    "two statuses": (lambda p, s: say(p, s, body=message(SERVING), trailers=[OK, ("grpc-status", "14")]), TWO_STATUSES),
+    "one status twice": (lambda p, s: say(p, s, body=message(SERVING), trailers=[OK, OK]), TWO_STATUSES),
+    "a status in the head, too": (lambda p, s: say(p, s, body=message(SERVING), more=[OK]), TWO_STATUSES),
     "unknown": (lambda p, s: say(p, s, body=message(b"")), "it does not say SERVING"),
     "too long": (lambda p, s: say(p, s, body=message(b"x" * 100)), "its answer is longer than any"),
-    "cut": (lambda p, s: say(p, s, body=message(SERVING)[:-1]), "it does not say SERVING"),
+    "cut": (lambda p, s: say(p, s, body=message(SERVING)[:-1]), NO_MESSAGE),
     "reset": (lambda p, s: p.reset(s), "it reset the request"),
     "late reset": (lambda p, s: (p.head(s), p.reset(s)), "it"),
     "end": (lambda p, s: p.wire.close(), "it closed the connection"),
@@ -244,8 +316,8 @@ def test_strange_answers(start, make_origin, answer, why):
         stream, fields = peer.request()
         assert (fields[":method"], fields[":path"], fields["te"]) == ("POST", CHECK, "trailers")
         assert peer.content(stream) == b"\0\0\0\0\0"
-        answer(peer, stream)
         try:
+            answer(peer, stream)
             while peer.receive():
                 pass
         except OSError:
@@ -257,6 +329,16 @@ def test_strange_answers(start, make_origin, answer, why):
     eventually(lambda: is_out(admin, origin))
     told(gateway, f"endpoint {origin.address} is out of service", why)
     assert not origin.errors, origin.errors
+
+
+@pytest.mark.parametrize("kind", ["application/grpc", "application/grpc+proto", "Application/GRPC; a=b",
+    "application/grpc+proto;a=b"])
+def test_what_serves(start, origin, kind):
+    _, admin = checked(start, origin)
+    peer = Peer(origin.accept())
+    stream, _ = peer.request()
+    say(peer, stream, body=message(SERVING), kind=kind)
+    eventually(lambda: results(admin, origin, "passed") == 1)
 
 
 def test_something_that_speaks_http1(start, origin):
