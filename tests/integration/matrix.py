@@ -39,6 +39,7 @@ BOTH = {
     "test_h2_clients": ITSELF,
     "test_h2_upstream": ITSELF,
     "test_h2_floods": ITSELF,
+    "test_h2_hostile_upstream": ITSELF,
     "test_grpc": ITSELF,
     "test_grpc_web": ITSELF,
     "test_health": ITSELF,

@@ -10,8 +10,10 @@ import threading
 
 import pytest
 
+import h2raw
 from authority import authorities
 from gateway import configuration, eventually, free_port, run, sanitizer
+from h2raw import H2Wire
 from origin import answer_all
 from raw import TIMEOUT, Wire, get, post, response
 from servers import command, tool
@@ -498,6 +500,25 @@ def test_misdirected_request(start, origin, certs):
     wire = connect(gateway, certs.ca.client_context(certs.client), "two.test")
     assert wire.ask(get("/", host="two.test")).status == 200
     assert wire.ask(get("/", host="one.test")).status == 421
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["required last", "required first"])
+@pytest.mark.parametrize("host", ["two.test", "TWO.Test", "two.test.", "two.test:443", "two.test:8443"])
+def test_no_spelling_of_a_host_is_a_way_round_its_certificate(start, origin, certs, order, host):
+    rules = {"client_auth": "required", "client_ca": certs.ca.ca}
+    gateway = start(secured(certs, origin.serve(), listener={"protocols": ["h1", "h2"]},
+        tls={"certificates": [certs.one, {**certs.two, **rules}][::order]}))
+    context = certs.ca.client_context()
+    for target in ("/", f"https://{host}/"):
+        assert connect(gateway, context).ask(get(target, host=host)).status == 421
+    context.set_alpn_protocols(["h2"])
+    wire = H2Wire(connect(gateway, context).sock).start()
+    rest = [(":scheme", "https"), (":path", "/")]
+    assert wire.ask([(":method", "GET"), (":authority", host), *rest]).status == 421
+    assert wire.ask([(":method", "GET"), *rest, ("host", host)]).status == 421
+    assert wire.ask([(":method", "CONNECT"), (":protocol", "websocket"), (":authority", host), *rest], b"").status == 421
+    assert wire.ask(h2raw.get(authority="one.test", scheme="https")).status == 200
+    assert len(origin.requests) == 1
 
 
 def test_other_host_is_not_misdirected(start, origin, certs):
