@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
 from certificates import Authority  # noqa: E402
 from gateway import BINARY, eventually, free_port  # noqa: E402
-from servers import Server, tool  # noqa: E402
+from servers import H2O_HEAD, Server, tool  # noqa: E402
 
 HANDSHAKES = pathlib.Path(os.environ.get("HANDSHAKES_BIN", ROOT / "build-sim" / "bench" / "tls_handshakes"))
 
@@ -113,12 +113,7 @@ backend origin
 """
 
 # neverbleed keeps keys in another process, which none of the others does.
-H2O = """\
-num-threads: 1
-user: {user}
-error-log: /dev/stderr
-pid-file: {directory}/h2o.pid
-temp-buffer-path: {directory}
+H2O = H2O_HEAD + """\
 http2-idle-timeout: 600
 listen: {{host: 127.0.0.1, port: {ec}, ssl: {{certificate-file: {ec_cert}, key-file: {ec_key}, neverbleed: OFF,
   max-version: TLSv1.3, cipher-suite: "{ciphers}", cipher-preference: server}}}}

@@ -189,3 +189,23 @@ def received(messages):
         total += len(message)
         count += 1
     return total, count
+
+
+class Waiting:
+    """One message, and then none for as long as nobody closes it."""
+
+    def __init__(self):
+        self.begun, self.closed = False, threading.Event()
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self.begun:
+            self.closed.wait(30)
+            raise StopIteration
+        self.begun = True
+        return b"first"
+
+    def close(self):
+        self.closed.set()

@@ -104,12 +104,14 @@ def nginx_h2(directory, certificate=None, settings=""):
 
 
 # As its own user it would not see the directory of a test.
-H2O = """\
+H2O_HEAD = """\
 num-threads: 1
 user: {user}
 error-log: /dev/stderr
 pid-file: {directory}/h2o.pid
 temp-buffer-path: {directory}
+"""
+H2O = H2O_HEAD + """\
 listen: {{host: 127.0.0.1, port: {port}{tls}}}
 hosts:
   default:

@@ -16,7 +16,7 @@ from gateway import free_port, scale
 from grpcs import KIND, calls, fail, metric, retrying
 from h2peer import Peer
 from h2wire import CANCEL, h2_connect
-from peers import GrpcClient, GrpcService, noise
+from peers import GrpcClient, GrpcService, Waiting, noise
 from raw import chunk, get
 
 GIB = 1 << 30
@@ -135,23 +135,6 @@ def test_client_deadline_reaches_the_service(pair):
     assert (record["grpc_status"], record["cause"]) in ((4, None), (4, "request_deadline"), (None, "client_gone"))
 
 
-class Waiting:
-    """One message, and then none for as long as nobody closes it."""
-
-    def __init__(self):
-        self.begun, self.closed = False, threading.Event()
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        if self.begun:
-            self.closed.wait(30)
-            raise StopIteration
-        self.begun = True
-        return b"first"
-
-
 def test_cancel_reaches_the_service(pair):
     service, client, gateway = pair
     messages = Waiting()
@@ -160,7 +143,7 @@ def test_cancel_reaches_the_service(pair):
     call.cancel()
     # The client never says that it has said all.
     service.wait(lambda s: s.ended == 1)
-    messages.closed.set()
+    messages.close()
     record = gateway.record()
     assert (record["cause"], record["grpc_status"]) == ("client_gone", None)
     assert client.unary(b"next", timeout=20) == b"next"
@@ -300,7 +283,7 @@ def test_no_service(start):
         assert failure(client.gather, iter([b"x" * 1000] * 1000))[0] == grpc.StatusCode.UNAVAILABLE
         messages = Waiting()
         assert failure(client.both, messages)[0] == grpc.StatusCode.UNAVAILABLE
-        messages.closed.set()
+        messages.close()
     assert [r["cause"] for r in gateway.records(4)] == ["connect_refused"] * 4
     assert metric(gateway, "weir_grpc_responses_total", code="UNAVAILABLE") == 4
 
@@ -383,7 +366,7 @@ def test_service_dies_in_the_middle(start):
         service.stop()
         with pytest.raises(grpc.RpcError) as failed:
             next(call)
-        messages.closed.set()
+        messages.close()
         assert failed.value.code() not in (OK, None)
         assert failure(client.unary, b"")[0] == grpc.StatusCode.UNAVAILABLE
 

@@ -14,7 +14,7 @@ import h2raw
 import malformed_h2
 from certificates import Authority, server_context
 from h2raw import H2Wire, get
-from peers import GrpcClient, GrpcService, received
+from peers import GrpcClient, GrpcService, Waiting, received
 from servers import command, h2o, nginx_h2, node_h2, tool, HERE
 
 MIB = 1 << 20
@@ -244,26 +244,6 @@ def test_grpc_deadline_and_cancel(grpc_pair):
     call.cancel()
     messages.close()
     service.wait(lambda s: s.cancelled > before)
-
-
-class Waiting:
-    """One message, and then none for as long as nobody closes it."""
-
-    def __init__(self):
-        self.begun, self.closed = False, threading.Event()
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        if self.begun:
-            self.closed.wait(10)
-            raise StopIteration
-        self.begun = True
-        return b"first"
-
-    def close(self):
-        self.closed.set()
 
 
 def test_grpc_stream_of_any_size(grpc_pair):

@@ -255,21 +255,13 @@ def test_ends_with_the_request_when_that_has_a_time(start, origin, way):
 
 
 @all_ways
-def test_client_leaves(start, origin, way):
-    """The service is told at once, not with its next event."""
+@pytest.mark.parametrize("who, cause", [("client", "client_gone"), ("service", "upstream_reset")])
+def test_one_end_goes(start, origin, way, who, cause):
+    """The service is told at once, not with its next event; to the client it does not look like an end."""
     gateway, service, client = silent(way, start, origin, request="0")
-    client.cut()
-    service.expect_gone()
-    assert gateway.record()["cause"] == "client_gone"
-
-
-@all_ways
-def test_service_breaks_off(start, origin, way):
-    """It does not look like an end."""
-    gateway, service, client = silent(way, start, origin, request="0")
-    service.wire.close()
-    client.expect_gone()
-    assert gateway.record()["cause"] == "upstream_reset"
+    client.cut() if who == "client" else service.wire.close()
+    (service if who == "client" else client).expect_gone()
+    assert gateway.record()["cause"] == cause
 
 
 @all_ways

@@ -12,7 +12,7 @@ from raw import get, response
 from servers import node
 from test_clients import websockets
 from timing import SHORT_TEXT, due
-from ways import (KEY, Pipe, Stream, all_ways, answered, ask_websocket, asked_websocket, configured, frame, grant, h2_server,
+from ways import (KEY, all_ways, answered, ask_websocket, asked_websocket, configured, frame, grant, h2_server,
     next_stream, open_websocket, proof)
 
 MASK = b"\x11\x22\x33\x44"
@@ -147,6 +147,11 @@ def test_the_head_that_opens_it_is_edited(start, origin, way):
 # --- its end ----------------------------------------------------------------------------------------------------------
 
 
+def expect_gone(gateway, end, cause):
+    end.expect_gone()
+    assert gateway.record()["cause"] == cause
+
+
 @all_ways
 def test_idle(start, origin, way):
     gateway = start(configured(way, origin, upstream={"timeouts": {"idle": SHORT_TEXT}}))
@@ -167,17 +172,17 @@ def test_pings_keep_it(start, origin, way):
         exchange(client, server, frame(PONG, b"", MASK))
         client.expect_silence(0.4)
     client.cut()
-    server.expect_gone()
-    assert gateway.record()["cause"] == "client_gone"
+    expect_gone(gateway, server, "client_gone")
 
 
 @all_ways
-def test_upstream_dies(start, origin, way):
+@pytest.mark.parametrize("who, cause", [("client", "client_gone"), ("server", "upstream_reset")])
+def test_one_end_dies(start, origin, way, who, cause):
     gateway = start(configured(way, origin))
     client, server = open_websocket(way, gateway, origin)
-    server.wire.reset() if isinstance(server, Pipe) else server.wire.close()
-    client.expect_gone()
-    assert gateway.record()["cause"] == "upstream_reset"
+    dies, stays = (client, server) if who == "client" else (server, client)
+    dies.close()
+    expect_gone(gateway, stays, cause)
 
 
 @all_ways
@@ -194,22 +199,12 @@ def test_upstream_cuts_it(start, origin, way):
 
 
 @all_ways
-def test_client_dies(start, origin, way):
-    gateway = start(configured(way, origin))
-    client, server = open_websocket(way, gateway, origin)
-    client.close()
-    server.expect_gone()
-    assert gateway.record()["cause"] == "client_gone"
-
-
-@all_ways
 def test_client_leaves_before_the_answer(start, origin, way):
     gateway = start(configured(way, origin))
     client = ask_websocket(way, gateway)
     server = asked_websocket(way, origin)
     client.cut()
-    server.expect_gone()
-    assert gateway.record()["cause"] == "client_gone"
+    expect_gone(gateway, server, "client_gone")
 
 
 @all_ways

@@ -757,6 +757,19 @@ static void a_quiet_connection_may_be_kept_alive(void **state)
 	release(&rig);
 }
 
+/* The n-th request, of which the content is still to come, and the whole answer to it. */
+static void answer_early(struct rig *rig, uint32_t n)
+{
+	struct bytes frames = {0}, block = {0};
+
+	put_block(&block, START);
+	put_headers(&frames, 0, 2 * n + 1, &block);
+	send_frames(rig, &frames);
+	answer_next(rig, FRAMING_NONE);
+	view_free(side_output(rig, &rig->server));
+	release_ready(rig);
+}
+
 /* gRPC: an answer that is whole ends the call, and the client says so on its side of the stream too. */
 static void resets_behind_a_whole_answer_are_nothing(void **state)
 {
@@ -764,14 +777,9 @@ static void resets_behind_a_whole_answer_are_nothing(void **state)
 
 	init(&rig);
 	for (uint32_t n = 0; n < 5000; n++) {
-		struct bytes frames = {0}, block = {0};
+		struct bytes frames = {0};
 
-		put_block(&block, START);
-		put_headers(&frames, 0, 2 * n + 1, &block);
-		send_frames(&rig, &frames);
-		answer_next(&rig, FRAMING_NONE);
-		view_free(side_output(&rig, &rig.server));
-		release_ready(&rig);
+		answer_early(&rig, n);
 		put_frame(&frames, F_RST_STREAM, 0, 2 * n + 1, view_of("\0\0\0\x8", 4));
 		send_frames(&rig, &frames);
 		release_ready(&rig);
@@ -894,14 +902,9 @@ static void content_of_answered_requests_is_nothing(void **state)
 
 	init(&rig);
 	for (uint32_t n = 0; n < 500; n++) {
-		struct bytes frames = {0}, block = {0};
+		struct bytes frames = {0};
 
-		put_block(&block, START);
-		put_headers(&frames, 0, 2 * n + 1, &block);
-		send_frames(&rig, &frames);
-		answer_next(&rig, FRAMING_NONE);
-		view_free(side_output(&rig, &rig.server));
-		release_ready(&rig);
+		answer_early(&rig, n);
 		for (unsigned sent = 0; sent < H2_STREAM_WINDOW_BYTES; sent += sizeof(content)) {
 			put_frame(&frames, F_DATA, 0, 2 * n + 1, view_of(content, sizeof(content)));
 			send_frames(&rig, &frames);
