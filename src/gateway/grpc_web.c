@@ -249,5 +249,5 @@ void grpc_web_trailers(struct exchange *ex, const struct message *trailers)
 	}
 	frame_flush(&f);
 	if (ex->grpc->answer == GRPC_WEB_TEXT)
-		put_text(ex, view_of(NULL, 0), true);
+		put_text(ex, VIEW(""), true);
 }
