@@ -145,19 +145,6 @@ def test_what_is_edited_does_not_come_by_informational_responses(start, origin):
     assert client.read_response().get("X-Role") == "guest"
 
 
-def test_trailers_that_are_kept_to_be_sent_again_are_edited(start, origin):
-    """The connection on which they went first had died meanwhile."""
-    gateway = filtered(start, origin, {"request": EDITS})
-    client = gateway.connect().send(get())
-    wire, _ = origin.answer(response("x"))
-    client.read_response()
-    client.send(with_trailers("PUT / HTTP/1.1\r\nHost: a", *LATE))
-    wire.read_request()
-    wire.close()
-    again = origin.accept().read_request()
-    assert [(name.lower(), value) for name, value in again.trailers] == [("x-sum", "1"), ("x-added", "2")]
-
-
 def test_informational_responses_are_not_edited(start, origin):
     gateway = filtered(start, origin, {"response": {"set": {"X-A": "b"}}})
     client = gateway.connect().send(get())

@@ -117,6 +117,15 @@ def test_put_in_chunks_with_trailers(gateway, origin):
     assert (request.body, request.trailers) == (b"onetwothree", [("X-Sum", "1")])
 
 
+def test_trailers_are_kept_as_they_were_edited(start, origin):
+    edits = {"request": {"remove": ["X-User"]}}
+    gateway = start(configuration(origin, route={"filters": [{"headers": edits}]}))
+    client, wire = keep(gateway, origin)
+    client.send("PUT /p HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-User: root\r\nX-Sum: 1\r\n\r\n")
+    _, request = sent_again(gateway, origin, client, wire, END["closed"])
+    assert [(name.lower(), value) for name, value in request.trailers] == [("x-sum", "1")]
+
+
 def test_put_that_goes_on_afterwards(gateway, origin):
     """Half of the content was sent when the connection ended; the other half comes from the client."""
     client, wire = keep(gateway, origin)
