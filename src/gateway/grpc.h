@@ -16,7 +16,10 @@
 #include "http/base64.h"
 #include "http/grpc.h"
 
-/* Where an answer's content stands in its messages, where that matters (answer is not GRPC_NOT): a flag and four bytes of length, then so many bytes. */
+/*
+ * Where an answer's content stands in its messages, which are a flag and four bytes of length, then so many bytes. Followed
+ * where it is translated: `answer` is not GRPC_NOT.
+ */
 struct grpc_messages {
 	uint32_t left;             /* of the message */
 	uint8_t head_bytes;        /* read of what stands in front of it; 5: within the message */

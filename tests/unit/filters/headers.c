@@ -105,6 +105,26 @@ static void test_edits(void **state)
 		check(&edits[i]);
 }
 
+/* Beside a head nothing is added, and nothing stays that is taken out of it or decided in it. */
+static void test_aside(void **state)
+{
+	static const char *const sides[] = {"request", "response"};
+
+	for (size_t side = 0; side < 2; side++) {
+		struct scene scene;
+		char yaml[1024];
+
+		snprintf(yaml, sizeof(yaml), ROUTE("%s: {remove: [x-a, Server], set: {X-B: new}, add: {X-C: new}}"), sides[side]);
+		scene_open(&scene, yaml, "X-A: 1\nx-b: 2\nX-C: 3\nserver: 4\nX-D: 5\nx-a: 6\n", sizeof(scene.first));
+		scene.call.aside = &scene.message;
+		(side == 0 ? filter_headers.on_response_aside : filter_headers.on_request_aside)(&scene.call);
+		assert_fields(&scene.message, "X-A: 1\nx-b: 2\nX-C: 3\nserver: 4\nX-D: 5\nx-a: 6\n");
+		(side == 0 ? filter_headers.on_request_aside : filter_headers.on_response_aside)(&scene.call);
+		assert_fields(&scene.message, "X-C: 3\nX-D: 5\n");
+		scene_close(&scene);
+	}
+}
+
 /* Nothing to write the edited head into: the exchange ends with that cause. */
 static void test_no_memory(void **state)
 {
@@ -239,6 +259,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_edits),
+		cmocka_unit_test(test_aside),
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_table),
 		LOOP_TEST(test_both_ways),

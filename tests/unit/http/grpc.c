@@ -149,6 +149,21 @@ static void test_messages(void **state)
 	assert_int_equal(grpc_message_encode(VIEW(""), out), 0);
 }
 
+/* One field says it; several say nothing that could be gone by. */
+static void test_status_of(void **state)
+{
+	struct field fields[2] = {field_of(VIEW("Grpc-Status"), VIEW("5")), field_of(VIEW("grpc-status"), VIEW("5"))};
+	struct message m = {.fields = fields};
+
+	assert_int_equal(grpc_status_of(&m), GRPC_STATUS_COUNT);
+	m.field_count = 1;
+	assert_int_equal(grpc_status_of(&m), GRPC_NOT_FOUND);
+	m.field_count = 2;
+	assert_int_equal(grpc_status_of(&m), GRPC_UNKNOWN);
+	fields[0].dropped = true;
+	assert_int_equal(grpc_status_of(&m), GRPC_NOT_FOUND);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -158,6 +173,7 @@ int main(void)
 		cmocka_unit_test(test_statuses),
 		cmocka_unit_test(test_causes),
 		cmocka_unit_test(test_messages),
+		cmocka_unit_test(test_status_of),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -222,7 +222,10 @@ static void fields_are_dropped_by_name(void **state)
 {
 	struct message m = message_of("A: 1\r\na: 2\r\nB: 3\r\nVia: 4\r\nA: 5\r\n");
 
+	assert_int_equal(message_count_name(&m, VIEW("a")), 3);
+	assert_int_equal(message_count_name(&m, VIEW("via")), 1);
 	assert_int_equal(message_drop_name(&m, VIEW("a")), 3);
+	assert_int_equal(message_count_name(&m, VIEW("a")), 0);
 	assert_int_equal(message_drop_name(&m, VIEW("a")), 0);
 	assert_int_equal(message_drop_name(&m, VIEW("VIA")), 1);
 	assert_int_equal(message_drop_name(&m, VIEW("none")), 0);
