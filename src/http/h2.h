@@ -13,8 +13,8 @@
  * Memory. Content that a stream was sent stands in the bytes given to h2_session_receive, and content put to a
  * stream where its owner has it: both are borrowed, and copied only when h2_session_keep_in or h2_session_keep_out
  * says that these bytes go away. What a session can hold is bounded: unread content by the windows (a byte is given
- * back to the peer's windows when it was read), content to be sent by owners who put no more while
- * h2_stream_unsent() is not 0, heads by h1_limits, everything else by limits.memory_bytes_max.
+ * back to the peer's windows when it was read; h2_window.c says how large they are), content to be sent by owners who put
+ * no more while h2_stream_unsent() is not 0, heads by h1_limits, everything else by limits.memory_bytes_max.
  *
  * A stream lives from on_stream (server) or h2_session_open (client) to h2_stream_release, whatever the peer does:
  * one that the peer has reset counts against the streams that it may have until the owner has let go of it.
@@ -56,8 +56,9 @@ enum h2_error {
 struct h2_limits {
 	struct h1_limits head;           /* of a head after decompression, and of trailers: see h2_stream_read_head */
 	uint32_t streams_max;            /* at a time; a client opens no more than this either */
-	uint32_t stream_window_bytes;    /* content of one stream that may stand unread; 64 KiB..16 MiB */
-	uint32_t session_window_bytes;   /* content of all streams that may stand unread; 64 KiB..64 MiB */
+	uint32_t stream_window_bytes;    /* content of one stream that may stand unread; 16 KiB..16 MiB */
+	uint32_t stream_window_wide_bytes;  /* of one whose reader is fast; not more than the other: none grows */
+	uint32_t session_window_bytes;   /* content of all streams that may stand unread; 64 KiB..128 MiB */
 	uint32_t memory_bytes_max;       /* what the protocol's own books may take: header tables, queues, streams */
 	uint32_t glitches_max;
 	uint32_t glitches_forgiven_per_s;
@@ -68,6 +69,8 @@ enum {
 	H2_STREAMS_MAX = 100,
 	H2_STREAM_WINDOW_BYTES = 256 * 1024,
 	H2_SESSION_WINDOW_BYTES = 1024 * 1024,
+	H2_WINDOW_NARROW_BYTES = 16 * 1024,  /* of each stream, when the worker has more unread content than its ration */
+	H2_RATION_BYTES = 16 * 1024 * 1024,
 	H2_MEMORY_BYTES_MAX = 4 * 1024 * 1024,
 	H2_GLITCHES_MAX = 400,               /* so 100,000 rapid resets begin fewer than 500 requests */
 	H2_GLITCHES_FORGIVEN_PER_S = 10,
@@ -87,6 +90,15 @@ void h2_limits_set_streams(struct h2_limits *limits, uint32_t streams_max);
 
 struct h2_stream;
 
+/*
+ * What sessions of a worker share that fetch content for others: their streams have at most H2_RATION_BYTES of windows beyond
+ * the first ones, and with more unread content than that the first ones become narrow. Zero-initialise.
+ */
+struct h2_ration {
+	uint64_t wider_bytes;
+	uint64_t unread_bytes;
+};
+
 /* Whom the session belongs to. */
 struct h2_owner {
 	/*
@@ -103,6 +115,7 @@ struct h2_owner {
 	 */
 	char *scratch;
 	size_t scratch_bytes;
+	struct h2_ration *ration;  /* NULL: its windows stay as they are, and what it has unread is not counted */
 };
 
 /* --- sessions --------------------------------------------------------------------------------------------------- */
@@ -269,6 +282,8 @@ struct h2_stream {
 	struct view borrowed[H2_STREAM_PIECES];
 	uint32_t handed;               /* of `kept`, handed out and to be dropped at the next call */
 	uint64_t unread_bytes;         /* received content that was not given back to the windows */
+	uint64_t read_bytes;           /* content that was */
+	uint32_t wider_bytes;          /* of the ration, in its window */
 	struct buf out_kept;           /* content to be written, before what is lent */
 	struct view lent;
 	struct h2_trailers *trailers_out;
@@ -330,6 +345,12 @@ static inline bool h2_stream_all_read(const struct h2_stream *stream)
 {
 	return stream->in == H2_WAY_ENDED && stream->unread_bytes == 0 && stream->trailers_in == NULL;
 }
+
+/*
+ * Whoever reads it has taken all that came, and can take more: its window may grow. Call it when enough was read to know that
+ * (read_bytes), as often as you like. True: there is something to write.
+ */
+bool h2_stream_widen(struct h2_stream *stream);
 
 /* Whether h2_stream_read_body would have a piece, the end, or a failure to tell. */
 bool h2_stream_has_input(const struct h2_stream *stream);

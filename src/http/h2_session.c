@@ -322,6 +322,7 @@ static void server_receive(struct h2_session *s, struct view bytes)
 
 static void client_receive(struct h2_session *s, struct view bytes)
 {
+	h2_window_look(s);
 	h2_wire_receive(s, bytes);
 	if (s->budget.barren && s->state == H2_OPEN)
 		h2_noise_of_bytes(s, bytes.n);

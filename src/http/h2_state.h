@@ -8,6 +8,7 @@
  *     h2_block.c     one header block being received: fields are collected
  *     h2_head.c      a whole block: judged, and made a message
  *     h2_stream.c    a stream's life, and what its owner reads
+ *     h2_window.c    how much of that may stand unread
  *     h2_text.c      the text of a head, made pseudo-fields and fields
  *     h2_put.c       what a stream's owner writes
  *     h2_calm.c      budgets: glitches, noise, memory
@@ -127,6 +128,7 @@ struct h2_session {
 	bool peer_going;              /* GOAWAY received */
 	uint32_t peer_error;          /* the code that it had */
 	bool has_spoken;              /* something was written: the peer gets to know our SETTINGS */
+	bool narrow;                  /* the peer was told a narrow window for all streams */
 	struct h2_limits limits;
 	struct h2_owner owner;
 	uint64_t now_us;              /* of the call that is under way */
@@ -250,6 +252,27 @@ void h2_stream_take(struct h2_stream *stream, struct view data);
 
 /* What is borrowed of received bytes is copied. */
 void h2_stream_keep_in(struct h2_stream *stream);
+
+/* --- h2_window.c ------------------------------------------------------------------------------------------------ */
+
+/* So many bytes have come and are not read; they are read or dropped: the peer may send as many more. */
+void h2_window_take(struct h2_stream *stream, size_t n);
+void h2_window_give_back(struct h2_stream *stream, size_t n);
+
+/* What the stream had of the ration is free again. */
+void h2_window_release(struct h2_stream *stream);
+
+/* Before more can come: whether the peer is to be told another window for all streams. */
+void h2_window_look(struct h2_session *s);
+
+/* By how much a stream's window can grow; 0: not in this session. */
+static inline uint32_t h2_window_growth(const struct h2_session *s)
+{
+	const struct h2_limits *l = &s->limits;
+	bool grows = s->owner.ration != NULL && l->stream_window_wide_bytes > l->stream_window_bytes;
+
+	return grows ? l->stream_window_wide_bytes - l->stream_window_bytes : 0;
+}
 
 /* --- h2_text.c -------------------------------------------------------------------------------------------------- */
 

@@ -42,28 +42,10 @@ void h2_stream_begin(struct h2_session *s, struct h2_stream *stream, int32_t id)
 void h2_session_open(struct h2_session *s, struct h2_stream *stream)
 {
 	CHECK(s->role == H2_CLIENT);
+	h2_window_look(s);
 	h2_stream_begin(s, stream, 0);
 	if (s->state != H2_OPEN)
 		h2_stream_over(stream, H2_REFUSED, s->error);
-}
-
-/* --- windows ---------------------------------------------------------------------------------------------------- */
-
-/* The peer may send so much more: on the connection, and on the stream if it goes on. */
-static void give_back(struct h2_stream *stream, size_t n)
-{
-	struct h2_session *s = session_of(stream);
-	int error;
-
-	stream->unread_bytes -= n;
-	if (s->state != H2_OPEN || n == 0 || PLANTED(WINDOW_KEPT))
-		return;
-	if (stream->in != H2_WAY_ENDED && stream->fate == H2_LIVE)
-		error = nghttp2_session_consume(s->engine, stream->id, n);
-	else
-		error = nghttp2_session_consume_connection(s->engine, n);
-	if (error != 0)
-		h2_session_fail(s, H2_INTERNAL_ERROR, "no memory to give back a window");
 }
 
 /* What was handed out of the kept bytes has been used. */
@@ -82,7 +64,7 @@ static void drop_in(struct h2_stream *stream)
 	stream->pieces = 0;
 	stream->handed = 0;
 	stream->trailers_in = NULL;
-	give_back(stream, stream->unread_bytes);
+	h2_window_give_back(stream, stream->unread_bytes);
 }
 
 /* --- the end ---------------------------------------------------------------------------------------------------- */
@@ -111,7 +93,7 @@ static void submit_reset(struct h2_stream *stream, uint32_t code)
 		h2_session_fail(s, H2_INTERNAL_ERROR, "no memory to reset a stream");
 	/* Content that is on its way comes for nothing, and not by the peer's fault. */
 	if (stream->in != H2_WAY_ENDED && stream->fate == H2_LIVE)
-		h2_allow(s, s->limits.stream_window_bytes / H2_NOISE_BYTES);
+		h2_allow(s, (s->limits.stream_window_bytes + stream->wider_bytes) / H2_NOISE_BYTES);
 }
 
 void h2_stream_abort(struct h2_stream *stream, enum h2_fate fate, uint32_t code)
@@ -140,6 +122,7 @@ void h2_stream_release(struct h2_stream *stream)
 	h2_block_abandon(s, stream->id);
 	drop_in(stream);
 	h2_stream_drop_out(stream);
+	h2_window_release(stream);
 	list_remove(&stream->ready_node);
 	list_remove(&stream->live_node);
 	arena_release(&stream->arena);
@@ -171,7 +154,7 @@ void h2_stream_keep_in(struct h2_stream *stream)
 
 void h2_stream_take(struct h2_stream *stream, struct view data)
 {
-	stream->unread_bytes += data.n;
+	h2_window_take(stream, data.n);
 	if (stream->pieces == H2_STREAM_PIECES)
 		h2_stream_keep_in(stream);
 	if (stream->fate != H2_LIVE)
@@ -220,7 +203,8 @@ enum h1_piece h2_stream_read_body(struct h2_stream *stream, struct view *data, c
 	drop_handed(stream);
 	if (has_content(stream)) {
 		*data = take_content(stream);
-		give_back(stream, data->n);
+		stream->read_bytes += data->n;
+		h2_window_give_back(stream, data->n);
 		return H1_PIECE_DATA;
 	}
 	if (stream->trailers_in != NULL)

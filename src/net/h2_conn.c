@@ -15,7 +15,11 @@ enum {
 struct h2_scratch *h2_scratch_create(void)
 {
 	/* Not zeroed: pages that are never used are never touched. */
-	return malloc(sizeof(struct h2_scratch));
+	struct h2_scratch *scratch = malloc(sizeof(*scratch));
+
+	if (scratch != NULL)
+		scratch->ration = (struct h2_ration){0};
+	return scratch;
 }
 
 void h2_scratch_free(struct h2_scratch *scratch)
@@ -137,7 +141,7 @@ bool h2_conn_open(struct h2_conn *hc, struct conn *conn, enum h2_role role, cons
 	struct h2_stream *(*on_stream)(void *context), void *context, struct h2_scratch *scratch)
 {
 	struct h2_owner owner = {.on_stream = on_stream, .context = context, .scratch = scratch->head,
-		.scratch_bytes = sizeof(scratch->head)};
+		.scratch_bytes = sizeof(scratch->head), .ration = role == H2_CLIENT ? &scratch->ration : NULL};
 
 	hc->conn = conn;
 	hc->scratch = scratch;
@@ -170,13 +174,24 @@ bool h2_conn_is_over(const struct h2_conn *hc)
 
 /* --- sides ------------------------------------------------------------------------------------------------------- */
 
+/* It is asked to fill by somebody who is not blocked, which is what stream.h wants. */
+static void widen(struct h2_side *s)
+{
+	if (h2_stream_widen(&s->h2))
+		h2_conn_send_soon(s->conn);
+}
+
 ssize_t h2_side_fill(struct h2_side *s)
 {
 	if (h2_side_was_reset(s) && s->h2.in != H2_WAY_ENDED)
 		return -ECONNRESET;
 	if (h2_stream_all_read(&s->h2))
 		return 0;
-	return h2_stream_has_input(&s->h2) ? 1 : -EAGAIN;
+	if (h2_stream_has_input(&s->h2))
+		return 1;
+	if (s->h2.read_bytes >= H2_WIDEN_BYTES)
+		widen(s);
+	return -EAGAIN;
 }
 
 enum h1_piece h2_side_read_body(struct h2_side *s, struct view *data, const char **why)

@@ -26,13 +26,16 @@ enum {
 	/* When a session has so much to send, each of its streams reads ahead less: many of them are not to hold much memory. */
 	H2_CROWDED_BYTES = 1024 * 1024,
 	H2_AHEAD_CROWDED_BYTES = 8 * 1024,
+	/* More than one may read ahead: whoever has read so much of a stream and wants more has passed some of it on. */
+	H2_WIDEN_BYTES = 48 * 1024,
 };
 
-/* A worker's scratch memory. */
+/* A worker's scratch memory, and what its sessions share besides. */
 struct h2_scratch {
 	char in[H2_SCRATCH_IN_BYTES];
 	char out[H2_SCRATCH_OUT_BYTES];
 	char head[H2_SCRATCH_HEAD_BYTES];
+	struct h2_ration ration;  /* of what is fetched from upstreams; the one thing here that stays */
 };
 
 /* NULL: out of memory. */

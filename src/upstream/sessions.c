@@ -28,7 +28,7 @@ enum session_state { SESSION_CONNECTING, SESSION_SETTLING, SESSION_OPEN, SESSION
 enum {
 	LAST_READS_MAX = 4,
 	STREAMS_EVER_MAX = 1 << 29,           /* half of the numbers that there are (RFC 9113 §5.1.1) */
-	SESSION_WINDOW_MAX = 64 * 1024 * 1024,
+	STREAM_WINDOW_BYTES = 48 * 1024,      /* at first */
 	STREAM_BOOKS_BYTES = 16 * 1024,       /* of the protocol's books, for each stream that there may be */
 	GLITCHES_MAX = 10000,                 /* a service under load resets many streams, and means no harm */
 };
@@ -254,11 +254,11 @@ static void on_stream_ready(struct h2_conn *hc, struct h2_stream *stream)
 static struct h2_limits session_limits(const struct endpoint *ep)
 {
 	struct h2_limits limits = h2_limits_default(ep->head_limits);
-	uint64_t windows = (uint64_t)ep->streams_max * limits.stream_window_bytes;
 
+	limits.stream_window_wide_bytes = limits.stream_window_bytes;
+	limits.stream_window_bytes = STREAM_WINDOW_BYTES;
 	/* A client that takes its answer slowly must not stop the others': the session's window has room for all of them. */
-	if (windows > limits.session_window_bytes)
-		limits.session_window_bytes = windows < SESSION_WINDOW_MAX ? (uint32_t)windows : SESSION_WINDOW_MAX;
+	limits.session_window_bytes = ep->streams_max * limits.stream_window_bytes + H2_RATION_BYTES;
 	limits.streams_max = ep->streams_max;
 	limits.memory_bytes_max += ep->streams_max * STREAM_BOOKS_BYTES;
 	limits.glitches_max = GLITCHES_MAX;

@@ -91,6 +91,27 @@ class Peer:
             self.flush()
         return self
 
+    def pour(self, size, path=None):
+        """Answers requests (for that path) with so much content, as the windows allow, until the end."""
+        left = self.poured = {}
+        while self.receive():
+            for event in self.events:
+                if isinstance(event, h2.events.RequestReceived):
+                    is_large = path in (None, dict(event.headers)[":path"])
+                    self.h2.send_headers(event.stream_id, OK, end_stream=not is_large)
+                    if is_large:
+                        left[event.stream_id] = size
+                elif isinstance(event, h2.events.StreamReset):
+                    left.pop(event.stream_id, None)
+            self.events.clear()
+            for stream in list(left):
+                while (room := min(self.h2.local_flow_control_window(stream), 16384, left[stream])) > 0:
+                    left[stream] -= room
+                    self.h2.send_data(stream, b"x" * room, end_stream=left[stream] == 0)
+                if left[stream] == 0:
+                    del left[stream]
+            self.flush()
+
     def answer(self, stream, body=b"ok", fields=()):
         self.head(stream, fields)
         return self.data(stream, body, end=True)

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from gateway import configuration, eventually, sanitizer
+from h2peer import Peer
 from raw import get
 
 KIB = 1024
@@ -83,6 +84,32 @@ def test_clients_that_stop_reading(start, origin):
     assert each < 256 * KIB, f"{each / KIB:.0f} KiB each"
     for client in clients:
         client.reset()
+
+
+def test_clients_that_stop_reading_from_http_2(start, origin):
+    """The same when all of it comes on one connection, whose other streams go on."""
+    count = 40
+    peers = []
+
+    def pour(wire, _):
+        wire.sock.settimeout(None)
+        peers.append(Peer(wire))
+        peers[0].pour(1_000_000_000, "/large")
+
+    origin.serve(pour)
+    gateway = start(configuration(origin, upstream={"protocol": "h2"}, log={"access": "off"}))
+    client = gateway.connect()
+    assert client.ask(get("/small")).status == 200
+    before = gateway.anonymous_bytes()
+    clients = [gateway.connect(receive_buffer=4096).send(get("/large")) for _ in range(count)]
+    eventually(lambda: len(peers[0].poured) == count)
+    quiet(gateway)
+    each = (gateway.anonymous_bytes() - before) / count
+    print(f"{each / KIB:.0f} KiB each")
+    assert each < 256 * KIB, f"{each / KIB:.0f} KiB each"
+    assert client.ask(get("/small")).status == 200
+    for one in clients:
+        one.reset()
 
 
 def test_upstreams_that_stop_reading(start, origin):

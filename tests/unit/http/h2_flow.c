@@ -343,6 +343,137 @@ static void a_reset_drops_what_waits(void **state)
 	free(content);
 }
 
+/* --- windows that grow and shrink ------------------------------------------------------------------------------------ */
+
+enum { FIRST = 48 * 1024, WIDE = 256 * 1024 };
+
+/* A client whose streams have small windows at first. */
+static void init_frugal(struct rig *rig)
+{
+	struct h2_limits limits = rig_limits(), frugal = limits;
+
+	frugal.stream_window_bytes = FIRST;
+	frugal.stream_window_wide_bytes = WIDE;
+	frugal.session_window_bytes = 2 * H2_RATION_BYTES;
+	rig_init(rig, &limits, &frugal);
+	rig_move(rig);
+}
+
+/* A request whose answer is `content`. */
+static struct h2_stream *fetch(struct rig *rig, const char *content, struct h2_stream **answers)
+{
+	struct h2_stream *asks = rig_request(rig, "GET / HTTP/1.1\r\nHost: a\r\n", FRAMING_NONE);
+
+	*answers = accept(rig);
+	stream_put_head(*answers, "HTTP/1.1 200 OK\r\n", FRAMING_CHUNKED);
+	h2_stream_put_body(*answers, view_of(content, BIG));
+	rig_move(rig);
+	return asks;
+}
+
+static void who_reads_gets_a_wider_window(void **state)
+{
+	char *content = pattern(BIG);
+	struct h2_stream *answers, *asks;
+	struct rig rig;
+	size_t n = 0;
+
+	init_frugal(&rig);
+	asks = fetch(&rig, content, &answers);
+	assert_int_equal(asks->unread_bytes, FIRST);
+	stream_skip(asks, &n);
+	assert_int_equal(asks->read_bytes, FIRST);
+	assert_true(h2_stream_widen(asks));
+	/* Once. */
+	assert_false(h2_stream_widen(asks));
+	assert_int_equal(rig.client.ration.wider_bytes, WIDE - FIRST);
+	rig_move(&rig);
+	assert_int_equal(asks->unread_bytes, WIDE);
+	assert_int_equal(rig.client.ration.unread_bytes, WIDE);
+	stream_release(asks);
+	assert_int_equal(rig.client.ration.wider_bytes, 0);
+	assert_int_equal(rig.client.ration.unread_bytes, 0);
+	stream_release(answers);
+	rig_release(&rig);
+	free(content);
+}
+
+static void wider_windows_are_drawn_from_one_ration(void **state)
+{
+	enum { MOST = H2_RATION_BYTES / (WIDE - FIRST) };
+	struct h2_stream *asks[MOST + 1], *answers[MOST + 1];
+	struct rig rig;
+
+	init_frugal(&rig);
+	for (unsigned i = 0; i <= MOST; i++) {
+		asks[i] = rig_request(&rig, "GET / HTTP/1.1\r\nHost: a\r\n", FRAMING_NONE);
+		answers[i] = accept(&rig);
+		assert_int_equal(h2_stream_widen(asks[i]), i < MOST);
+	}
+	assert_true(rig.client.ration.wider_bytes <= H2_RATION_BYTES);
+	stream_release(asks[0]);
+	assert_true(h2_stream_widen(asks[MOST]));
+	for (unsigned i = 1; i <= MOST; i++)
+		stream_release(asks[i]);
+	assert_int_equal(rig.client.ration.wider_bytes, 0);
+	for (unsigned i = 0; i <= MOST; i++)
+		stream_release(answers[i]);
+	rig_release(&rig);
+}
+
+/* Who has no ration has the windows that it said. */
+static void a_server_has_one_window(void **state)
+{
+	struct h2_stream *asks, *answers;
+	struct rig rig;
+
+	init_frugal(&rig);
+	asks = rig_request(&rig, "POST / HTTP/1.1\r\nHost: a\r\n", FRAMING_CHUNKED);
+	answers = accept(&rig);
+	assert_false(h2_stream_widen(answers));
+	stream_release(asks);
+	stream_release(answers);
+	rig_release(&rig);
+}
+
+/* Somebody has left too much unread, on whatever session: the next answers have little room, until that is gone. */
+static void windows_are_narrow_while_memory_is_scarce(void **state)
+{
+	char *content = pattern(BIG);
+	struct h2_stream *answers[3], *asks[3];
+	struct rig rig;
+	size_t n = 0;
+
+	init_frugal(&rig);
+	asks[0] = fetch(&rig, content, &answers[0]);
+	rig.client.ration.unread_bytes += H2_RATION_BYTES;
+	asks[1] = fetch(&rig, content, &answers[1]);
+	assert_int_equal(asks[1]->unread_bytes, H2_WINDOW_NARROW_BYTES);
+	/* Those that have more keep it, and get more when it is read. */
+	assert_int_equal(asks[0]->unread_bytes, FIRST);
+	stream_skip(asks[0], &n);
+	rig_move(&rig);
+	assert_int_equal(asks[0]->unread_bytes, H2_WINDOW_NARROW_BYTES);
+	/* Not at the first byte less. */
+	rig.client.ration.unread_bytes -= H2_RATION_BYTES / 4;
+	asks[2] = fetch(&rig, content, &answers[2]);
+	assert_int_equal(asks[2]->unread_bytes, H2_WINDOW_NARROW_BYTES);
+	rig.client.ration.unread_bytes -= H2_RATION_BYTES / 4 * 3;
+	stream_skip(asks[2], &n);
+	rig_move(&rig);
+	stream_skip(asks[2], &n);
+	rig_move(&rig);
+	assert_int_equal(asks[1]->unread_bytes, FIRST);
+	assert_int_equal(asks[2]->unread_bytes, FIRST);
+	for (unsigned i = 0; i < 3; i++) {
+		stream_release(asks[i]);
+		stream_release(answers[i]);
+	}
+	assert_int_equal(rig.client.ration.unread_bytes, 0);
+	rig_release(&rig);
+	free(content);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -354,6 +485,10 @@ int main(void)
 		cmocka_unit_test(streams_take_turns),
 		cmocka_unit_test(pieces_of_all_sizes_keep_their_order),
 		cmocka_unit_test(what_has_ended_needs_no_window),
+		cmocka_unit_test(who_reads_gets_a_wider_window),
+		cmocka_unit_test(wider_windows_are_drawn_from_one_ration),
+		cmocka_unit_test(a_server_has_one_window),
+		cmocka_unit_test(windows_are_narrow_while_memory_is_scarce),
 		cmocka_unit_test(a_reset_drops_what_waits),
 	};
 

@@ -30,7 +30,8 @@ static void side_init(struct rig *rig, struct rig_side *side, enum h2_role role,
 	side->scratch = malloc(RIG_SCRATCH_BYTES);
 	assert_non_null(side->scratch);
 	struct h2_owner owner = {
-		.on_stream = on_stream, .context = side, .scratch = side->scratch, .scratch_bytes = RIG_SCRATCH_BYTES};
+		.on_stream = on_stream, .context = side, .scratch = side->scratch, .scratch_bytes = RIG_SCRATCH_BYTES,
+		.ration = role == H2_CLIENT ? &side->ration : NULL};
 
 	side->session = h2_session_create(role, limits, &owner, rig->now_us);
 	assert_non_null(side->session);

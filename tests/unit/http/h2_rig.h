@@ -32,6 +32,7 @@ struct rig_side {
 	size_t step;                  /* bytes that the other side sends it at a time; 0: all */
 	size_t window;                /* room for each write; 0: plenty */
 	char *scratch;
+	struct h2_ration ration;      /* of the client's */
 };
 
 struct rig {
