@@ -214,6 +214,25 @@ def test_empty_content(flooded, frame):
     attack(flooded, client, forever(frame.serialize()))
 
 
+# What a budget of 16 KiB for each frame of noise lets through, and as much again that the kernel has taken.
+DEAD_BYTES_MAX = 24 * MIB
+
+
+@pytest.mark.parametrize("frame", [DataFrame(1, b""), DataFrame(1, b"x"), DataFrame(1, b"x" * 16384)],
+    ids=["empty", "a byte", "as much as can be"])
+def test_content_for_a_stream_that_we_have_ended(flooded, frame):
+    """It may have been on its way, so it is read away; but not for ever."""
+    client = h2_connect(flooded[0])
+    client.answers[1] = Answer()
+
+    def pieces():
+        # Malformed (RFC 9113 §8.2.2): it is reset, and nothing behind it is for anybody.
+        yield client.head(1, client.fields("/", "POST", [("connection", "close")]), end=False).serialize()
+        yield from forever(frame.serialize(), 262144 // len(frame.serialize()))
+
+    assert attack(flooded, client, pieces()) < DEAD_BYTES_MAX
+
+
 def test_pings_from_a_client_that_does_not_read(flooded):
     """CVE-2019-9512: the answers would be queued for ever."""
     gateway, admin = flooded
