@@ -31,6 +31,7 @@ void shared_free(struct shared *s)
 	budgets_release(&s->budgets);
 	tls_set_unref(s->tls);
 	tls_tickets_free(s->tickets);
+	tls_libraries_free(s->libraries);
 	free(s->connections);
 	free(s);
 }
@@ -53,13 +54,15 @@ static bool tls_create(struct generation *g, struct shared *s, const struct conf
 		return true;
 	if (s->tickets == NULL)
 		s->tickets = tls_tickets_create();
-	if (s->tickets == NULL)
+	if (s->libraries == NULL)
+		s->libraries = tls_libraries_create(s->workers);
+	if (s->tickets == NULL || s->libraries == NULL)
 		return false;
 	if (s->tls != NULL && tls_set_serves(s->tls, config)) {
 		g->tls = tls_set_ref(s->tls);
 		return true;
 	}
-	g->tls = tls_set_create(config, s->workers, s->tickets);
+	g->tls = tls_set_create(config, s->libraries, s->tickets);
 	if (g->tls == NULL)
 		return false;
 	tls_set_unref(s->tls);

@@ -34,6 +34,7 @@ struct shared {
 	atomic_uint *connections;          /* by listener: open over all workers */
 	unsigned workers;                  /* for as many are contexts of TLS made */
 	struct tls_tickets *tickets;       /* NULL: TLS was never used */
+	struct tls_libraries *libraries;   /* the same; for each worker */
 	struct tls_set *tls;               /* of the latest generation that had TLS: one reference; NULL: none has had it */
 };
 

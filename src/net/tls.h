@@ -8,7 +8,8 @@
  *     conn_connect -> tls_connect, whatever it told  -> conn_connect_result until it is not -EINPROGRESS
  *
  * What is agreed on comes from contexts that the main thread makes with a configuration: a tls_set has one for each worker
- * and each listener or upstream, so that workers share none. Keys of session tickets are the one thing that all share.
+ * and each listener or upstream, made with the worker's own OpenSSL, so that workers share none. Keys of session tickets are
+ * the one thing that all share.
  *
  *     tls_set --[worker][listener]--> tls_server    certificates, chosen by the name that the client asks for
  *        `------[worker][upstream]--> tls_client    whom to believe, what to show
@@ -20,6 +21,7 @@
 #include "net/conn.h"
 
 struct tls_client;
+struct tls_libraries;
 struct tls_scratch;
 struct tls_server;
 struct tls_set;
@@ -85,6 +87,14 @@ const struct tls_facts *tls_facts(const struct conn *conn);
  */
 bool tls_serves_host(const struct conn *conn, const struct tls_server *server, struct view host);
 
+/* --- OpenSSL for each worker (tls_library.c) ---------------------------------------------------------------------------- */
+
+/* The main thread's, before there are workers. NULL: out of memory. */
+struct tls_libraries *tls_libraries_create(unsigned workers);
+
+/* When the workers' threads have ended. NULL is allowed. */
+void tls_libraries_free(struct tls_libraries *libraries);
+
 /* --- contexts (tls_set.c) --------------------------------------------------------------------------------------------- */
 
 /* Reads what the certificates and keys hold. Complaints are added; false when there is one. Warnings do not count. */
@@ -94,10 +104,11 @@ bool tls_check(const struct config *config, struct config_complaints *complaints
 bool tls_is_used(const struct config *config);
 
 /*
- * The contexts for `workers` workers, with one reference. Refers to `config` and to `tickets`, which is borrowed and outlives
- * it and all connections. NULL: out of memory, or the configuration was not checked.
+ * The contexts for each worker that has a library, with one reference. Refers to `config`, to `libraries` and to `tickets`, which
+ * are borrowed and outlive it and all connections. NULL: out of memory, or the configuration was not checked.
  */
-struct tls_set *tls_set_create(const struct config *config, unsigned workers, struct tls_tickets *tickets);
+struct tls_set *tls_set_create(
+	const struct config *config, const struct tls_libraries *libraries, struct tls_tickets *tickets);
 
 /* Any thread. NULL may be dropped. */
 struct tls_set *tls_set_ref(struct tls_set *set);

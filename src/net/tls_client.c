@@ -27,33 +27,33 @@ void tls_resumption_release(struct tls_resumption *resumption)
 }
 
 static bool verify_set(
-	SSL_CTX *ctx, const struct config_upstream_tls *tls, X509_STORE *system, const struct tls_report *report)
+	SSL_CTX *ctx, const struct config_upstream_tls *tls, X509_STORE *system, const struct tls_making *making)
 {
 	if (!tls->verify)
 		return true;
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
 	if (tls->ca.path.n > 0)
-		return tls_ca_read(SSL_CTX_get_cert_store(ctx), NULL, &tls->ca, report);
+		return tls_ca_read(SSL_CTX_get_cert_store(ctx), NULL, &tls->ca, making);
 	if (system != NULL)
 		SSL_CTX_set1_cert_store(ctx, system);
 	return system != NULL;
 }
 
-static bool certificate_set(SSL_CTX *ctx, const struct config_upstream_tls *tls, const struct tls_report *report)
+static bool certificate_set(SSL_CTX *ctx, const struct config_upstream_tls *tls, const struct tls_making *making)
 {
 	struct tls_certificate certificate = {0};
 	bool good;
 
 	if (tls->cert.path.n == 0)
 		return true;
-	good = tls_certificate_read(&certificate, &tls->cert, &tls->key, report) &&
-	       tls_certificate_use(ctx, &certificate, &tls->cert, report);
+	good = tls_certificate_read(&certificate, &tls->cert, &tls->key, making) &&
+	       tls_certificate_use(ctx, &certificate, &tls->cert, making);
 	tls_certificate_release(&certificate);
 	return good;
 }
 
 struct tls_client *tls_client_create(
-	const struct config_upstream *config, X509_STORE *system, const struct tls_report *report)
+	const struct config_upstream *config, X509_STORE *system, const struct tls_making *making)
 {
 	static const unsigned char h1[] = "\x08http/1.1", h2[] = "\x02h2";
 	bool speaks_h2 = config->protocol == CONFIG_PROTOCOL_H2;
@@ -63,13 +63,13 @@ struct tls_client *tls_client_create(
 		return NULL;
 	atomic_init(&client->references, 1);
 	client->verify = config->tls.verify;
-	client->ctx = tls_context_create(TLS_client_method(), config->tls.min_version);
+	client->ctx = tls_context_create(making->library, TLS_client_method(), config->tls.min_version);
 	if (client->ctx != NULL) {
-		bool verifies = verify_set(client->ctx, &config->tls, system, report);
+		bool verifies = verify_set(client->ctx, &config->tls, system, making);
 
 		SSL_CTX_set_session_cache_mode(client->ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 		SSL_CTX_sess_set_new_cb(client->ctx, on_session);
-		if (certificate_set(client->ctx, &config->tls, report) && verifies &&
+		if (certificate_set(client->ctx, &config->tls, making) && verifies &&
 			SSL_CTX_set_alpn_protos(client->ctx, speaks_h2 ? h2 : h1,
 				(unsigned)(speaks_h2 ? sizeof(h2) : sizeof(h1)) - 1) == 0)
 			return client;

@@ -16,9 +16,10 @@ static char curves[] = "X25519:P-256:P-384";
  * SSL_OP_ENABLE_KTLS is not among the options: the kernel takes over only from OpenSSL's own socket BIO, and there is none
  * here, since it would make system calls by itself.
  */
-SSL_CTX *tls_context_create(const SSL_METHOD *method, enum config_tls_version min_version)
+SSL_CTX *tls_context_create(
+	const struct tls_library *library, const SSL_METHOD *method, enum config_tls_version min_version)
 {
-	SSL_CTX *ctx = SSL_CTX_new(method);
+	SSL_CTX *ctx = SSL_CTX_new_ex(library->ctx, NULL, method);
 
 	if (ctx == NULL)
 		return NULL;

@@ -52,39 +52,53 @@ static int no_password(char *bytes, int n, int writing, void *context)
 
 /* --- certificates ------------------------------------------------------------------------------------------------------- */
 
+typedef X509 *pem_reader(BIO *bio, X509 **cert, pem_password_cb *password, void *context);
+
+/* Whatever is verified with it is looked up in the library that it was made with. NULL: there is none, or it is damaged. */
+static X509 *cert_read(BIO *bio, const struct tls_library *library, pem_reader *read)
+{
+	X509 *cert = X509_new_ex(library->ctx, NULL);
+
+	if (cert != NULL && read(bio, &cert, no_password, NULL) != NULL)
+		return cert;
+	X509_free(cert);
+	return NULL;
+}
+
 static bool chain_read(
-	BIO *bio, struct tls_certificate *out, const struct config_file *file, const struct tls_report *report)
+	BIO *bio, struct tls_certificate *out, const struct config_file *file, const struct tls_making *making)
 {
 	X509 *next;
 
-	out->cert = PEM_read_bio_X509(bio, NULL, no_password, NULL);
+	out->cert = cert_read(bio, making->library, PEM_read_bio_X509);
 	if (out->cert == NULL) {
 		if (ended_well())
-			TELL(report->complaints, &file->place, "the file \"%.*s\" holds no certificate in PEM form",
+			TELL(making->complaints, &file->place, "the file \"%.*s\" holds no certificate in PEM form",
 				(int)file->path.n, file->path.p);
 		else
-			TELL(report->complaints, &file->place, "the certificate in \"%.*s\" cannot be read: %s",
+			TELL(making->complaints, &file->place, "the certificate in \"%.*s\" cannot be read: %s",
 				(int)file->path.n, file->path.p, last_reason());
 		return false;
 	}
 	out->chain = sk_X509_new_null();
-	while (out->chain != NULL && (next = PEM_read_bio_X509(bio, NULL, no_password, NULL)) != NULL)
+	while (out->chain != NULL && (next = cert_read(bio, making->library, PEM_read_bio_X509)) != NULL)
 		if (sk_X509_push(out->chain, next) == 0) {
 			X509_free(next);
 			return false;
 		}
 	if (out->chain != NULL && ended_well())
 		return true;
-	TELL(report->complaints, &file->place, "a certificate behind the first in \"%.*s\" cannot be read: %s",
+	TELL(making->complaints, &file->place, "a certificate behind the first in \"%.*s\" cannot be read: %s",
 		(int)file->path.n, file->path.p, last_reason());
 	return false;
 }
 
-static bool key_read(struct tls_certificate *out, const struct config_file *file, const struct tls_report *report)
+static bool key_read(struct tls_certificate *out, const struct config_file *file, const struct tls_making *making)
 {
 	BIO *bio = file_bio(file);
 
-	out->key = bio != NULL ? PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL) : NULL;
+	if (bio != NULL)
+		out->key = PEM_read_bio_PrivateKey_ex(bio, NULL, no_password, NULL, making->library->ctx, NULL);
 	BIO_free(bio);
 	if (out->key != NULL) {
 		ERR_clear_error();
@@ -92,18 +106,18 @@ static bool key_read(struct tls_certificate *out, const struct config_file *file
 	}
 	if (ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_BAD_PASSWORD_READ ||
 		memmem(file->bytes.p, file->bytes.n, "ENCRYPTED", 9) != NULL)
-		TELL(report->complaints, &file->place,
+		TELL(making->complaints, &file->place,
 			"the key in \"%.*s\" has a password, which nobody could type; take it off", (int)file->path.n,
 			file->path.p);
 	else
-		TELL(report->complaints, &file->place,
+		TELL(making->complaints, &file->place,
 			"the file \"%.*s\" holds no private key in PEM form that can be read", (int)file->path.n,
 			file->path.p);
 	ERR_clear_error();
 	return false;
 }
 
-static void time_check(const X509 *cert, const struct config_file *file, const struct tls_report *report)
+static void time_check(const X509 *cert, const struct config_file *file, const struct tls_making *making)
 {
 	const ASN1_TIME *until = X509_get0_notAfter(cert), *from = X509_get0_notBefore(cert);
 	struct tm tm;
@@ -112,31 +126,31 @@ static void time_check(const X509 *cert, const struct config_file *file, const s
 	if (ASN1_TIME_to_tm(X509_cmp_current_time(until) < 0 ? until : from, &tm) == 1)
 		strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &tm);
 	if (X509_cmp_current_time(until) < 0)
-		TELL(report->warnings, &file->place, "the certificate in \"%.*s\" has expired: it was valid until %s",
+		TELL(making->warnings, &file->place, "the certificate in \"%.*s\" has expired: it was valid until %s",
 			(int)file->path.n, file->path.p, text);
 	else if (X509_cmp_current_time(from) > 0)
-		TELL(report->warnings, &file->place, "the certificate in \"%.*s\" is not valid yet: it will be from %s",
+		TELL(making->warnings, &file->place, "the certificate in \"%.*s\" is not valid yet: it will be from %s",
 			(int)file->path.n, file->path.p, text);
 }
 
 bool tls_certificate_read(struct tls_certificate *out, const struct config_file *cert, const struct config_file *key,
-	const struct tls_report *report)
+	const struct tls_making *making)
 {
 	BIO *bio = file_bio(cert);
-	bool good = bio != NULL && chain_read(bio, out, cert, report);
+	bool good = bio != NULL && chain_read(bio, out, cert, making);
 
 	BIO_free(bio);
-	good = key_read(out, key, report) && good;
+	good = key_read(out, key, making) && good;
 	if (!good)
 		return false;
 	if (X509_check_private_key(out->cert, out->key) != 1) {
 		ERR_clear_error();
-		TELL(report->complaints, &key->place,
+		TELL(making->complaints, &key->place,
 			"the key in \"%.*s\" does not belong to the certificate in \"%.*s\"", (int)key->path.n,
 			key->path.p, (int)cert->path.n, cert->path.p);
 		return false;
 	}
-	time_check(out->cert, cert, report);
+	time_check(out->cert, cert, making);
 	return true;
 }
 
@@ -148,12 +162,12 @@ void tls_certificate_release(struct tls_certificate *certificate)
 }
 
 bool tls_certificate_use(SSL_CTX *ctx, const struct tls_certificate *certificate, const struct config_file *file,
-	const struct tls_report *report)
+	const struct tls_making *making)
 {
 	if (SSL_CTX_use_cert_and_key(ctx, certificate->cert, certificate->key, certificate->chain, 1) == 1)
 		return true;
 	/* A key that is too short for today, for example. */
-	TELL(report->complaints, &file->place, "the certificate in \"%.*s\" cannot be used: %s", (int)file->path.n,
+	TELL(making->complaints, &file->place, "the certificate in \"%.*s\" cannot be used: %s", (int)file->path.n,
 		file->path.p, last_reason());
 	return false;
 }
@@ -176,14 +190,14 @@ static bool ca_add(X509_STORE *store, STACK_OF(X509_NAME) * names, X509 *ca)
 }
 
 bool tls_ca_read(
-	X509_STORE *store, STACK_OF(X509_NAME) * names, const struct config_file *file, const struct tls_report *report)
+	X509_STORE *store, STACK_OF(X509_NAME) * names, const struct config_file *file, const struct tls_making *making)
 {
 	BIO *bio = file_bio(file);
 	unsigned count = 0;
 	bool good = bio != NULL;
 	X509 *ca;
 
-	while (good && count < CAS_MAX && (ca = PEM_read_bio_X509_AUX(bio, NULL, no_password, NULL)) != NULL) {
+	while (good && count < CAS_MAX && (ca = cert_read(bio, making->library, PEM_read_bio_X509_AUX)) != NULL) {
 		good = ca_add(store, names, ca);
 		X509_free(ca);
 		count++;
@@ -191,15 +205,15 @@ bool tls_ca_read(
 	good = good && count < CAS_MAX && ended_well();
 	BIO_free(bio);
 	if (!good)
-		TELL(report->complaints, &file->place, "the certificates in \"%.*s\" cannot be read: %s",
+		TELL(making->complaints, &file->place, "the certificates in \"%.*s\" cannot be read: %s",
 			(int)file->path.n, file->path.p, count == CAS_MAX ? "there are too many" : last_reason());
 	else if (count == 0)
-		TELL(report->complaints, &file->place, "the file \"%.*s\" holds no certificate in PEM form",
+		TELL(making->complaints, &file->place, "the file \"%.*s\" holds no certificate in PEM form",
 			(int)file->path.n, file->path.p);
 	return good && count > 0;
 }
 
-X509_STORE *tls_system_store(const char **path)
+X509_STORE *tls_system_store(const struct tls_library *library, const char **path)
 {
 	X509_STORE *store = X509_STORE_new();
 	const char *env = getenv(X509_get_default_cert_file_env());
@@ -207,7 +221,7 @@ X509_STORE *tls_system_store(const char **path)
 
 	*path = env != NULL ? env : paths[1];
 	for (size_t i = 0; store != NULL && i < sizeof(paths) / sizeof(paths[0]); i++) {
-		if (paths[i] != NULL && X509_STORE_load_file(store, paths[i]) == 1) {
+		if (paths[i] != NULL && X509_STORE_load_file_ex(store, paths[i], library->ctx, NULL) == 1) {
 			ERR_clear_error();
 			return store;
 		}
@@ -222,7 +236,7 @@ X509_STORE *tls_system_store(const char **path)
 
 /* --- OCSP ----------------------------------------------------------------------------------------------------------------- */
 
-bool tls_ocsp_check(const struct config_file *file, const struct tls_report *report)
+bool tls_ocsp_check(const struct config_file *file, const struct tls_making *making)
 {
 	const unsigned char *bytes = (const unsigned char *)file->bytes.p;
 	OCSP_RESPONSE *response = d2i_OCSP_RESPONSE(NULL, &bytes, (long)file->bytes.n);
@@ -231,7 +245,7 @@ bool tls_ocsp_check(const struct config_file *file, const struct tls_report *rep
 	OCSP_RESPONSE_free(response);
 	ERR_clear_error();
 	if (!good)
-		TELL(report->complaints, &file->place,
+		TELL(making->complaints, &file->place,
 			"the file \"%.*s\" holds no successful OCSP response in DER form", (int)file->path.n,
 			file->path.p);
 	return good;

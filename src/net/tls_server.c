@@ -100,7 +100,7 @@ static bool same_rules(const struct config_client_rules *a, const struct config_
 
 /* Certificates beside each other for one name have the same rules: which one is chosen must not matter. */
 static bool group_check(const struct tls_server *server, const struct tls_group *group, struct view name,
-	const struct tls_report *report)
+	const struct tls_making *making)
 {
 	const struct config_certificate *first = server->certificates[group->certificates[0]].config;
 
@@ -109,8 +109,8 @@ static bool group_check(const struct tls_server *server, const struct tls_group 
 
 		if (same_rules(&first->clients, &other->clients))
 			continue;
-		if (report->complaints != NULL)
-			config_complain(report->complaints, &other->place,
+		if (making->complaints != NULL)
+			config_complain(making->complaints, &other->place,
 				"the certificate for \"%.*s\" in line %u has other rules for clients' certificates; give both the "
 				"same `client_auth` and `client_ca`",
 				(int)name.n, name.p, first->place.line);
@@ -138,12 +138,12 @@ static bool rules_id_make(const struct tls_server *server, struct tls_group *gro
 }
 
 /* Clients are asked for certificates, which one of these CAs has signed. */
-static bool group_verifies(struct tls_group *group, const struct tls_report *report)
+static bool group_verifies(struct tls_group *group, const struct tls_making *making)
 {
 	bool required = group->rules->auth == CLIENT_AUTH_REQUIRED;
 	STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
 
-	if (names == NULL || !tls_ca_read(SSL_CTX_get_cert_store(group->ctx), names, &group->rules->ca, report)) {
+	if (names == NULL || !tls_ca_read(SSL_CTX_get_cert_store(group->ctx), names, &group->rules->ca, making)) {
 		sk_X509_NAME_pop_free(names, X509_NAME_free);
 		return false;
 	}
@@ -152,9 +152,10 @@ static bool group_verifies(struct tls_group *group, const struct tls_report *rep
 	return true;
 }
 
-static bool group_create_context(struct tls_server *server, struct tls_group *group, const struct tls_report *report)
+static bool group_create_context(struct tls_server *server, struct tls_group *group, const struct tls_making *making)
 {
-	SSL_CTX *ctx = group->ctx = tls_context_create(TLS_server_method(), server->config->tls.min_version);
+	SSL_CTX *ctx = group->ctx =
+		tls_context_create(making->library, TLS_server_method(), server->config->tls.min_version);
 
 	group->rules = &server->certificates[group->certificates[0]].config->clients;
 	if (ctx == NULL || !rules_id_make(server, group))
@@ -172,15 +173,15 @@ static bool group_create_context(struct tls_server *server, struct tls_group *gr
 	for (unsigned i = 0; i < group->count; i++) {
 		const struct tls_certificate *certificate = &server->certificates[group->certificates[i]];
 
-		if (!tls_certificate_use(ctx, certificate, &certificate->config->cert, report))
+		if (!tls_certificate_use(ctx, certificate, &certificate->config->cert, making))
 			return false;
 	}
-	return group->rules->auth == CLIENT_AUTH_NONE || group_verifies(group, report);
+	return group->rules->auth == CLIENT_AUTH_NONE || group_verifies(group, making);
 }
 
 /* The group with these certificates, made when it is the first. NULL: complained about, or out of memory. */
 static struct tls_group *group_get(
-	struct tls_server *server, const struct tls_group *like, struct view name, const struct tls_report *report)
+	struct tls_server *server, const struct tls_group *like, struct view name, const struct tls_making *making)
 {
 	for (size_t i = 0; i < server->group_count; i++) {
 		struct tls_group *group = &server->groups[i];
@@ -193,7 +194,7 @@ static struct tls_group *group_get(
 
 	*group = *like;
 	server->group_count++;
-	if (!group_check(server, group, name, report) || !group_create_context(server, group, report))
+	if (!group_check(server, group, name, making) || !group_create_context(server, group, making))
 		return NULL;
 	if (!same_rules(group->rules, server->groups[0].rules))
 		server->mixed_rules = true;
@@ -202,18 +203,18 @@ static struct tls_group *group_get(
 
 /* The group of the name that stands at `from`; *to is behind its last entry. */
 static struct tls_group *group_of_name(
-	struct tls_server *server, size_t from, size_t *to, const struct tls_report *report)
+	struct tls_server *server, size_t from, size_t *to, const struct tls_making *making)
 {
 	struct view name = server->names[from].name;
 	struct tls_group like = {0};
 
 	for (*to = from; *to < server->name_count && view_eq(server->names[*to].name, name); ++*to)
 		group_add(server, &like, server->names[*to].certificate);
-	return group_get(server, &like, name, report);
+	return group_get(server, &like, name, making);
 }
 
 /* Group 0: the first name of the first certificate, or that certificate alone. */
-static bool default_group(struct tls_server *server, const struct tls_report *report)
+static bool default_group(struct tls_server *server, const struct tls_making *making)
 {
 	struct tls_group like = {.count = 1};
 	size_t to;
@@ -222,23 +223,23 @@ static bool default_group(struct tls_server *server, const struct tls_report *re
 		if (server->names[i].certificate == 0) {
 			while (i > 0 && view_eq(server->names[i - 1].name, server->names[i].name))
 				i--;
-			return group_of_name(server, i, &to, report) != NULL;
+			return group_of_name(server, i, &to, making) != NULL;
 		}
-	return group_get(server, &like, VIEW(""), report) != NULL;
+	return group_get(server, &like, VIEW(""), making) != NULL;
 }
 
 /* From one entry for each name and certificate to one for each name. */
-static bool groups_create(struct tls_server *server, const struct tls_report *report)
+static bool groups_create(struct tls_server *server, const struct tls_making *making)
 {
 	size_t kept = 0, to;
 
 	if (server->name_count > 0)
 		qsort(server->names, server->name_count, sizeof(*server->names), name_order);
 	server->groups = calloc(server->name_count + 1, sizeof(*server->groups));
-	if (server->groups == NULL || !default_group(server, report))
+	if (server->groups == NULL || !default_group(server, making))
 		return false;
 	for (size_t i = 0; i < server->name_count; i = to) {
-		const struct tls_group *group = group_of_name(server, i, &to, report);
+		const struct tls_group *group = group_of_name(server, i, &to, making);
 
 		if (group == NULL)
 			return false;
@@ -257,7 +258,7 @@ static bool groups_create(struct tls_server *server, const struct tls_report *re
 
 /* --- life ------------------------------------------------------------------------------------------------------------------- */
 
-static bool certificates_read(struct tls_server *server, const struct tls_report *report)
+static bool certificates_read(struct tls_server *server, const struct tls_making *making)
 {
 	const struct config_listener_tls *tls = &server->config->tls;
 	bool good = true;
@@ -271,8 +272,8 @@ static bool certificates_read(struct tls_server *server, const struct tls_report
 		server->certificates[i].config = config;
 		server->certificate_count++;
 		if (config->ocsp.path.n > 0)
-			good = tls_ocsp_check(&config->ocsp, report) && good;
-		if (!tls_certificate_read(&server->certificates[i], &config->cert, &config->key, report))
+			good = tls_ocsp_check(&config->ocsp, making) && good;
+		if (!tls_certificate_read(&server->certificates[i], &config->cert, &config->key, making))
 			good = false;
 		else if (!names_collect(server, (uint16_t)i))
 			return false;
@@ -281,7 +282,7 @@ static bool certificates_read(struct tls_server *server, const struct tls_report
 }
 
 struct tls_server *tls_server_create(const struct config *whole, const struct config_listener *config,
-	struct tls_tickets *tickets, const struct tls_report *report)
+	struct tls_tickets *tickets, const struct tls_making *making)
 {
 	struct tls_server *server = calloc(1, sizeof(*server));
 
@@ -291,7 +292,8 @@ struct tls_server *tls_server_create(const struct config *whole, const struct co
 	server->config = config;
 	server->whole = config_ref(whole);
 	server->tickets = tickets;
-	if (certificates_read(server, report) && groups_create(server, report))
+	server->library = making->library;
+	if (certificates_read(server, making) && groups_create(server, making))
 		return server;
 	ERR_clear_error();
 	tls_server_unref(server);

@@ -1,6 +1,6 @@
 /*
- * All contexts of a configuration: one of each for each worker, so that no two threads ever touch the same one. Keys are
- * parsed anew for each, for the same reason.
+ * All contexts of a configuration: one of each for each worker, made with that worker's own OpenSSL (tls_library.c), so that no
+ * two threads ever touch the same one. Keys and certificates are parsed anew for each, for the same reason.
  */
 #include <stdlib.h>
 
@@ -40,15 +40,15 @@ static const struct config_upstream *needs_system_first(const struct config *con
 
 /* --- the check ---------------------------------------------------------------------------------------------------------- */
 
-static bool clients_check(const struct config *config, const struct tls_report *report)
+static bool clients_check(const struct config *config, const struct tls_making *making)
 {
 	const struct config_upstream *first = needs_system_first(config);
 	const char *path;
-	X509_STORE *system = first != NULL ? tls_system_store(&path) : NULL;
+	X509_STORE *system = first != NULL ? tls_system_store(making->library, &path) : NULL;
 	bool good = first == NULL || system != NULL;
 
-	if (!good && report->complaints != NULL)
-		config_complain(report->complaints, &first->tls.place,
+	if (!good && making->complaints != NULL)
+		config_complain(making->complaints, &first->tls.place,
 			"the system has no CAs in %s to verify the upstream with; install them (ca-certificates), or write `ca`",
 			path);
 	for (size_t i = 0; i < config->upstream_count; i++) {
@@ -56,7 +56,7 @@ static bool clients_check(const struct config *config, const struct tls_report *
 
 		if (!config->upstreams[i].tls.enabled || (needs_system(&config->upstreams[i]) && system == NULL))
 			continue;
-		client = tls_client_create(&config->upstreams[i], system, report);
+		client = tls_client_create(&config->upstreams[i], system, making);
 		good = client != NULL && good;
 		tls_client_unref(client);
 	}
@@ -66,7 +66,7 @@ static bool clients_check(const struct config *config, const struct tls_report *
 
 bool tls_check(const struct config *config, struct config_complaints *complaints, struct config_complaints *warnings)
 {
-	const struct tls_report report = {complaints, warnings};
+	const struct tls_making making = {&tls_library_usual, complaints, warnings};
 	bool good = true;
 
 	for (size_t i = 0; i < config->listener_count; i++) {
@@ -74,11 +74,11 @@ bool tls_check(const struct config *config, struct config_complaints *complaints
 
 		if (!config->listeners[i].tls.enabled)
 			continue;
-		server = tls_server_create(config, &config->listeners[i], NULL, &report);
+		server = tls_server_create(config, &config->listeners[i], NULL, &making);
 		good = server != NULL && good;
 		tls_server_unref(server);
 	}
-	good = clients_check(config, &report) && good;
+	good = clients_check(config, &making) && good;
 	if (!good && complaints->count + complaints->more == 0)
 		config_complain(
 			complaints, &(struct config_place){0}, "there is not enough memory to read the certificates");
@@ -89,9 +89,8 @@ bool tls_check(const struct config *config, struct config_complaints *complaints
 
 /* --- the set -------------------------------------------------------------------------------------------------------------- */
 
-static const struct tls_report nobody;
-
-static bool worker_create_servers(struct tls_set *set, unsigned worker, struct tls_tickets *tickets)
+static bool worker_create_servers(
+	struct tls_set *set, unsigned worker, struct tls_tickets *tickets, const struct tls_making *making)
 {
 	const struct config *config = set->config;
 
@@ -100,18 +99,18 @@ static bool worker_create_servers(struct tls_set *set, unsigned worker, struct t
 
 		if (!config->listeners[i].tls.enabled)
 			continue;
-		*place = tls_server_create(config, &config->listeners[i], tickets, &nobody);
+		*place = tls_server_create(config, &config->listeners[i], tickets, making);
 		if (*place == NULL)
 			return false;
 	}
 	return true;
 }
 
-static bool worker_create_clients(struct tls_set *set, unsigned worker)
+static bool worker_create_clients(struct tls_set *set, unsigned worker, const struct tls_making *making)
 {
 	const struct config *config = set->config;
 	const char *path;
-	X509_STORE *system = needs_system_first(config) != NULL ? tls_system_store(&path) : NULL;
+	X509_STORE *system = needs_system_first(config) != NULL ? tls_system_store(making->library, &path) : NULL;
 	bool good = true;
 
 	for (size_t i = 0; good && i < config->upstream_count; i++) {
@@ -119,15 +118,25 @@ static bool worker_create_clients(struct tls_set *set, unsigned worker)
 
 		if (!config->upstreams[i].tls.enabled)
 			continue;
-		*place = tls_client_create(&config->upstreams[i], system, &nobody);
+		*place = tls_client_create(&config->upstreams[i], system, making);
 		good = *place != NULL;
 	}
 	X509_STORE_free(system);
 	return good;
 }
 
-struct tls_set *tls_set_create(const struct config *config, unsigned workers, struct tls_tickets *tickets)
+static bool worker_create(
+	struct tls_set *set, unsigned worker, const struct tls_libraries *libraries, struct tls_tickets *tickets)
 {
+	const struct tls_making making = {.library = tls_libraries_of(libraries, worker)};
+
+	return worker_create_servers(set, worker, tickets, &making) && worker_create_clients(set, worker, &making);
+}
+
+struct tls_set *tls_set_create(
+	const struct config *config, const struct tls_libraries *libraries, struct tls_tickets *tickets)
+{
+	unsigned workers = tls_libraries_count(libraries);
 	struct tls_set *set = calloc(1, sizeof(*set));
 
 	if (set == NULL)
@@ -140,7 +149,7 @@ struct tls_set *tls_set_create(const struct config *config, unsigned workers, st
 	bool good = set->servers != NULL && set->clients != NULL;
 
 	for (unsigned i = 0; good && i < workers; i++)
-		good = worker_create_servers(set, i, tickets) && worker_create_clients(set, i);
+		good = worker_create(set, i, libraries, tickets);
 	if (good)
 		return set;
 	tls_set_unref(set);

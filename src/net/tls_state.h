@@ -120,6 +120,7 @@ struct tls_server {
 	const struct config_listener *config;
 	const struct config *whole;    /* one reference */
 	struct tls_tickets *tickets;
+	const struct tls_library *library;
 	struct tls_certificate *certificates;
 	size_t certificate_count;
 	struct tls_name *names;        /* sorted, each once when it is done */
@@ -135,17 +136,30 @@ struct tls_client {
 	bool verify;
 };
 
-/* Who is told of what is wrong. Both may be NULL. */
-struct tls_report {
+/* A worker's OpenSSL. */
+struct tls_library {
+	OSSL_LIB_CTX *ctx;         /* NULL: the usual one */
+	EVP_CIPHER *ticket_cipher;
+};
+
+/* For what no worker uses. */
+extern const struct tls_library tls_library_usual;
+
+unsigned tls_libraries_count(const struct tls_libraries *libraries);
+const struct tls_library *tls_libraries_of(const struct tls_libraries *libraries, unsigned worker);
+
+/* With what contexts are made, and who is told of what is wrong; both may be NULL. */
+struct tls_making {
+	const struct tls_library *library; /* borrowed by what is made */
 	struct config_complaints *complaints;
 	struct config_complaints *warnings;
 };
 
 /* tls_server.c, tls_client.c. NULL: complained about, or out of memory. `system` is borrowed (NULL: not needed, or not there). */
 struct tls_server *tls_server_create(const struct config *whole, const struct config_listener *config,
-	struct tls_tickets *tickets, const struct tls_report *report);
+	struct tls_tickets *tickets, const struct tls_making *making);
 struct tls_client *tls_client_create(
-	const struct config_upstream *config, X509_STORE *system, const struct tls_report *report);
+	const struct config_upstream *config, X509_STORE *system, const struct tls_making *making);
 
 /* Callbacks of a listener's contexts (tls_choice.c), and what they compare with. */
 int tls_on_client_hello(SSL *ssl, int *alert, void *context);
@@ -164,28 +178,29 @@ const struct tls_group *tls_group_for(const struct tls_server *server, struct vi
 
 /* --- what both kinds of context share (tls_context.c) ------------------------------------------------------------------- */
 
-SSL_CTX *tls_context_create(const SSL_METHOD *method, enum config_tls_version min_version);
+SSL_CTX *tls_context_create(
+	const struct tls_library *library, const SSL_METHOD *method, enum config_tls_version min_version);
 
 /* --- files (tls_pem.c) ---------------------------------------------------------------------------------------------------- */
 
 /* False: complained about, or out of memory. What was read is in *out in any case, to be released. */
 bool tls_certificate_read(struct tls_certificate *out, const struct config_file *cert, const struct config_file *key,
-	const struct tls_report *report);
+	const struct tls_making *making);
 void tls_certificate_release(struct tls_certificate *certificate);
 
 /* The certificate (read from `file`), its chain and its key into a context. */
 bool tls_certificate_use(SSL_CTX *ctx, const struct tls_certificate *certificate, const struct config_file *file,
-	const struct tls_report *report);
+	const struct tls_making *making);
 
 /* All CAs of a file. `names`: their subjects, to be sent to clients; may be NULL. */
 bool tls_ca_read(X509_STORE *store, STACK_OF(X509_NAME) *names, const struct config_file *file,
-	const struct tls_report *report);
+	const struct tls_making *making);
 
 /* The response that the file holds is one. */
-bool tls_ocsp_check(const struct config_file *file, const struct tls_report *report);
+bool tls_ocsp_check(const struct config_file *file, const struct tls_making *making);
 
 /* The system's CAs. NULL: there is no such file; *path says where it was looked for. */
-X509_STORE *tls_system_store(const char **path);
+X509_STORE *tls_system_store(const struct tls_library *library, const char **path);
 
 /* --- tickets ---------------------------------------------------------------------------------------------------------------- */
 

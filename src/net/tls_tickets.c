@@ -88,13 +88,15 @@ static bool mac_init(EVP_MAC_CTX *mac, const struct ticket_key *key)
 	return EVP_MAC_CTX_set_params(mac, params) == 1;
 }
 
-static int ticket_make(const struct tls_tickets *tickets, unsigned char name[16], unsigned char *iv,
+static int ticket_make(const struct tls_server *server, unsigned char name[16], unsigned char *iv,
 	EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac)
 {
+	const struct tls_tickets *tickets = server->tickets;
+	const struct tls_library *library = server->library;
 	const struct ticket_key *key = &tickets->keys[atomic_load_explicit(&tickets->current, memory_order_acquire)];
 
-	if (RAND_bytes(iv, 16) != 1 || EVP_EncryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, key->cipher, iv) != 1 ||
-		!mac_init(mac, key))
+	if (RAND_bytes_ex(library->ctx, iv, 16, 0) != 1 ||
+		EVP_EncryptInit_ex(cipher, library->ticket_cipher, NULL, key->cipher, iv) != 1 || !mac_init(mac, key))
 		return -1;
 	memcpy(name, key->name, sizeof(key->name));
 	return 1;
@@ -103,16 +105,16 @@ static int ticket_make(const struct tls_tickets *tickets, unsigned char name[16]
 int tls_on_ticket(SSL *ssl, unsigned char name[16], unsigned char iv[EVP_MAX_IV_LENGTH], EVP_CIPHER_CTX *cipher,
 	EVP_MAC_CTX *mac, int make)
 {
-	const struct tls_tickets *tickets = tls_conn_of(ssl)->server->tickets;
+	const struct tls_server *server = tls_conn_of(ssl)->server;
 	const struct ticket_key *key;
 	bool renew;
 
 	if (make)
-		return ticket_make(tickets, name, iv, cipher, mac);
-	key = key_find(tickets, name, &renew);
+		return ticket_make(server, name, iv, cipher, mac);
+	key = key_find(server->tickets, name, &renew);
 	if (key == NULL)
 		return 0;
-	if (EVP_DecryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, key->cipher, iv) != 1 || !mac_init(mac, key))
+	if (EVP_DecryptInit_ex(cipher, server->library->ticket_cipher, NULL, key->cipher, iv) != 1 || !mac_init(mac, key))
 		return -1;
 	/* In TLS 1.3 a ticket is to be used once (RFC 8446 §C.4): each connection gets one for the next. */
 	return renew || SSL_version(ssl) == TLS1_3_VERSION ? 2 : 1;

@@ -173,6 +173,7 @@ struct rig {
 	struct door door;
 	const struct config *config;
 	struct tls_tickets *tickets;
+	struct tls_libraries *libraries;
 	struct tls_set *set;
 	struct tls_scratch *scratch;
 	struct party server, client;
@@ -221,7 +222,8 @@ static void rig_open(struct rig *rig, const char *listener, const char *upstream
 	memset(agains, 0, sizeof(agains));
 	*rig = (struct rig){.config = configure(listener, upstream)};
 	rig->tickets = tls_tickets_create();
-	rig->set = tls_set_create(rig->config, 2, rig->tickets);
+	rig->libraries = tls_libraries_create(2);
+	rig->set = tls_set_create(rig->config, rig->libraries, rig->tickets);
 	rig->scratch = tls_scratch_create();
 	assert_non_null(rig->set);
 	door_open(&rig->door);
@@ -243,6 +245,7 @@ static void rig_close(struct rig *rig)
 	door_close(&rig->door);
 	tls_set_unref(rig->set);
 	tls_tickets_free(rig->tickets);
+	tls_libraries_free(rig->libraries);
 	tls_scratch_free(rig->scratch);
 	config_free(rig->config);
 }
@@ -880,7 +883,8 @@ static void test_set_outlasts_addresses(void **state)
 	const struct config_answers answers = {.addresses = one_address};
 	const struct config *config = configure_at("u.test:81", ONE, TRUST), *other = configure_at("u.test:81", ONE, TRUST);
 	const struct config *expanded = config_expand(config, &answers), *again = config_expand(config, &answers);
-	struct tls_set *set = tls_set_create(expanded, 1, NULL);
+	struct tls_libraries *libraries = tls_libraries_create(1);
+	struct tls_set *set = tls_set_create(expanded, libraries, NULL);
 
 	assert_non_null(set);
 	config_free(expanded);
@@ -890,9 +894,66 @@ static void test_set_outlasts_addresses(void **state)
 	assert_non_null(tls_set_client(set, 0, 0));
 	assert_null(tls_set_server(set, 1, 0));
 	tls_set_unref(set);
+	tls_libraries_free(libraries);
 	config_free(again);
 	config_free(config);
 	config_free(other);
+}
+
+/* --- each worker's OpenSSL ------------------------------------------------------------------------------------------ */
+
+static const OSSL_PROVIDER *provider_of(const struct rig *rig, unsigned worker)
+{
+	return EVP_CIPHER_get0_provider(tls_libraries_of(rig->libraries, worker)->ticket_cipher);
+}
+
+/* The client is worker 0's: what each side has made for the handshake, and what it has read, is from its own. */
+static void test_workers_share_no_library(void **state)
+{
+	struct rig rig;
+
+	rig_open(&rig, ONE, TRUST);
+	assert_ptr_not_equal(provider_of(&rig, 0), provider_of(&rig, 1));
+	for (unsigned worker = 0; worker < 2; worker++) {
+		const SSL *server, *client;
+		EVP_PKEY *servers, *clients;
+
+		rig_meet(&rig, worker, "one.test");
+		server = rig.server.conn.tls->ssl;
+		client = rig.client.conn.tls->ssl;
+		assert_int_equal(SSL_get_tmp_key((SSL *)(uintptr_t)server, &servers), 1);
+		assert_int_equal(SSL_get_tmp_key((SSL *)(uintptr_t)client, &clients), 1);
+		assert_ptr_equal(EVP_PKEY_get0_provider(servers), provider_of(&rig, worker));
+		assert_ptr_equal(EVP_PKEY_get0_provider(clients), provider_of(&rig, 0));
+		EVP_PKEY_free(servers);
+		EVP_PKEY_free(clients);
+		assert_ptr_equal(EVP_PKEY_get0_provider(SSL_get_privatekey(server)), provider_of(&rig, worker));
+		assert_ptr_equal(EVP_PKEY_get0_provider(X509_get0_pubkey(SSL_get_certificate(server))),
+			provider_of(&rig, worker));
+		rig_part(&rig);
+		tls_resumption_release(&rig.client.resumption);
+	}
+	rig_close(&rig);
+}
+
+/* What the system's administrator has written counts: here nothing is good enough. */
+static void test_openssl_cnf_counts_for_each(void **state)
+{
+	char path[] = "/tmp/weir-tls-XXXXXX";
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	dprintf(fd, "openssl_conf = all\n[all]\nalg_section = algorithms\n[algorithms]\ndefault_properties = \"fips=yes\"\n");
+	close(fd);
+	setenv("OPENSSL_CONF", path, 1);
+	assert_null(tls_libraries_create(2));
+	unsetenv("OPENSSL_CONF");
+	unlink(path);
+
+	struct tls_libraries *libraries = tls_libraries_create(2);
+
+	assert_non_null(libraries);
+	tls_libraries_free(libraries);
 }
 
 /* --- certificates of clients -------------------------------------------------------------------------------------- */
@@ -1080,6 +1141,8 @@ int main(void)
 		LOOP_TEST(test_resumption_1_2),
 		LOOP_TEST(test_ticket_keys_rotate),
 		cmocka_unit_test(test_set_outlasts_addresses),
+		LOOP_TEST(test_workers_share_no_library),
+		cmocka_unit_test(test_openssl_cnf_counts_for_each),
 		LOOP_TEST(test_client_certificate),
 		LOOP_TEST(test_expired_client_does_not_resume),
 		LOOP_TEST(test_client_certificate_refused),
