@@ -263,7 +263,7 @@ const char *client_session_audit(const struct client *c)
 
 	if (facts.streams != count_of(&session->streams) + count_of(&session->spent))
 		return "a client's session has streams that nobody has";
-	return facts.memory_bytes > H2_MEMORY_BYTES_MAX ? "a client's session has more memory than it may have" : NULL;
+	return facts.memory_bytes > facts.memory_bytes_max ? "a client's session has more memory than it may have" : NULL;
 }
 
 void client_session_on_timer(struct client *c)

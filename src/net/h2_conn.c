@@ -86,8 +86,9 @@ static bool receive(struct h2_conn *hc)
 
 void h2_conn_take(struct h2_conn *hc, struct view bytes)
 {
-	hc->heard_us = now_us(hc);
-	h2_session_receive(hc->session, bytes, hc->heard_us);
+	if (bytes.n > 0)
+		hc->heard_us = now_us(hc);
+	h2_session_receive(hc->session, bytes, now_us(hc));
 	if (h2_session_writes_first(hc->session))
 		h2_conn_send_now(hc);
 	tell(hc);
