@@ -227,6 +227,7 @@ struct h2_facts {
 	bool ended;                  /* by either side: all that is left is to write what is said last */
 	uint32_t error;              /* the code that the session ended with, or that the peer's GOAWAY had */
 	const char *why;             /* one static sentence: why it ended from our side; NULL when it did not */
+	size_t memory_bytes_max;     /* that the books may have */
 };
 
 struct h2_facts h2_session_facts(const struct h2_session *session);

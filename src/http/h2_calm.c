@@ -116,8 +116,13 @@ void h2_forgive(struct h2_session *s)
 
 /* --- memory ----------------------------------------------------------------------------------------------------- */
 
+/* What malloc may give beyond what it was asked for, and is counted: a page, where it maps. */
+enum { SLACK_BYTES = 4096 + 64 };
+
 static bool has_room(const struct h2_session *s, size_t n)
 {
+	if (__builtin_add_overflow(n, SLACK_BYTES, &n))
+		return false;
 	return n <= s->limits.memory_bytes_max && s->memory_bytes <= s->limits.memory_bytes_max - n;
 }
 

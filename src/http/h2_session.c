@@ -503,6 +503,7 @@ struct h2_facts h2_session_facts(const struct h2_session *s)
 		.stalled_since_us = s->unsent_bytes > 0 ? s->stalled_since_us : UINT64_MAX,
 		.glitches = s->budget.glitches,
 		.memory_bytes = s->memory_bytes,
+		.memory_bytes_max = s->limits.memory_bytes_max,
 		.going_away = is_going_away(s),
 		.ended = s->state != H2_OPEN,
 		.error = s->error,

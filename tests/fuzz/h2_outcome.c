@@ -232,7 +232,7 @@ static void check_session(struct world *w)
 	struct h2_facts facts = h2_session_facts(w->session);
 
 	CHECK(facts.streams == w->streams);
-	CHECK(facts.memory_bytes <= H2_MEMORY_BYTES_MAX + 4096);
+	CHECK(facts.memory_bytes <= facts.memory_bytes_max);
 	CHECK(!h2_session_must_close(w->session) || !h2_session_wants_write(w->session));
 }
 
