@@ -18,7 +18,8 @@
  *                   |
  *                  ENDED
  *
- * and from EXPECTING, REQUESTING or WAITING back to LEASING: once, when the leased connection turns out to be stale (replay.c),
+ * and from EXPECTING, REQUESTING or WAITING back to LEASING: once, when the leased connection turns out to be stale (replay.c;
+ * from LEASING itself, when it does not even take the head),
  * and as often as `retry` says when a call of gRPC was answered with nothing but its failure (grpc.c).
  *
  * The bytes are moved by the pumps (pump.c): a blocked sink is not read for, and that is the backpressure.
@@ -50,7 +51,7 @@ enum { ARENA_EXTRA_BYTES = 64 * 1024 };  /* beyond the head: added fields, targe
 static const uint16_t transitions[] = {
 	[EXCHANGE_NEW] = TO(FILTERING) | TO(ENDED),
 	[EXCHANGE_FILTERING] = TO(LEASING) | TO(ENDED),
-	[EXCHANGE_LEASING] = TO(EXPECTING) | TO(REQUESTING) | TO(WAITING) | TO(ENDED),
+	[EXCHANGE_LEASING] = TO(EXPECTING) | TO(REQUESTING) | TO(WAITING) | TO(LEASING) | TO(ENDED),
 	[EXCHANGE_EXPECTING] = TO(REQUESTING) | TO(WAITING) | TO(RESPONDING) | TO(LEASING) | TO(ENDED),
 	[EXCHANGE_REQUESTING] = TO(WAITING) | TO(RESPONDING) | TO(LEASING) | TO(ENDED),
 	[EXCHANGE_WAITING] = TO(RESPONDING) | TO(TUNNELLING) | TO(LEASING) | TO(ENDED),
@@ -151,17 +152,20 @@ static void exchange_on_upstream(struct upstream_lease *lease)
 	exchange_pump(container_of(lease, struct exchange, lease));
 }
 
-/* With HTTP/2 a stream that its head cannot be put to has ended with that. */
+/*
+ * With HTTP/2 a stream that its head cannot be put to has ended with that, unless the head is too large. Where the connection
+ * takes no more streams nothing was sent, and so the request goes to another one, whatever its method.
+ */
 static void head_not_taken(struct exchange *ex)
 {
 	const struct stream *to = ex->lease.stream;
 
 	if (!stream_broken(to))
 		exchange_finish(ex, CAUSE_HEADERS_TOO_LARGE, "the head is too large once the gateway's fields are added");
-	else if (stream_was_refused(to))
-		exchange_finish(ex, CAUSE_UPSTREAM_RESET, NULL);
-	else
+	else if (!stream_was_refused(to))
 		exchange_finish(ex, CAUSE_MEMORY_EXHAUSTED, "no memory for the request's head");
+	else if (!replay_try(ex))
+		exchange_finish(ex, CAUSE_UPSTREAM_RESET, NULL);
 }
 
 /* A connection is leased: the head goes out, and whatever content is there with it. */
@@ -232,7 +236,7 @@ void exchange_lease_again(struct exchange *ex, enum upstream_retry_reason reason
 	exchange_enter(ex, EXCHANGE_LEASING);
 	/* Content that could not be sent was not read either: the end behind it counts from here on. */
 	if (exchange_client_left(ex)) {
-		exchange_finish(ex, CAUSE_CLIENT_GONE, NULL);
+		exchange_lose_client(ex);
 		return;
 	}
 	answer = upstream_acquire_again(&ex->lease, reason, &cause);
@@ -256,7 +260,7 @@ void exchange_lease_anew(struct exchange *ex)
 	upstream_give_back(&ex->lease, ex->sent_us != 0 && ex->keep_upstream && stream_body_done(up));
 	exchange_enter(ex, EXCHANGE_LEASING);
 	if (exchange_client_left(ex))
-		exchange_finish(ex, CAUSE_CLIENT_GONE, NULL);
+		exchange_lose_client(ex);
 	else
 		lease_ask(ex, ex->route->upstream);
 }
@@ -267,7 +271,7 @@ static void exchange_lease(struct exchange *ex)
 
 	/* The end may have come together with the head: then no event will tell of it. */
 	if (exchange_client_left(ex)) {
-		exchange_finish(ex, CAUSE_CLIENT_GONE, NULL);
+		exchange_lose_client(ex);
 		return;
 	}
 	ex->lease.on_outcome = exchange_on_lease;

@@ -28,6 +28,12 @@ static inline bool exchange_client_left(const struct exchange *ex)
 	return stream_peer_closed(ex->down) && exchange_end_is_leave(ex);
 }
 
+/*
+ * The client is there no more: it has left, or its stream was reset for what it sent, or for want of memory. Ends with the
+ * cause that is true (pump.c).
+ */
+void exchange_lose_client(struct exchange *ex);
+
 /* What the router is asked. */
 struct route_query exchange_query(const struct exchange *ex);
 

@@ -32,20 +32,24 @@ static struct stream *upstream_side(struct exchange *ex)
 	return ex->lease.stream;
 }
 
-/* The cause when a side's connection has failed: it went away, or there was no memory for its bytes. */
-static enum cause failure_of(const struct stream *side, enum cause gone)
+void exchange_lose_client(struct exchange *ex)
 {
-	return stream_error(side) == -ENOMEM || stream_send_error(side) == -ENOMEM ? CAUSE_MEMORY_EXHAUSTED : gone;
+	struct stream_failure failure = stream_failure(client_side(ex));
+
+	if (failure.cause == CAUSE_NONE)
+		failure.cause = CAUSE_CLIENT_GONE;
+	exchange_finish(ex, failure.cause, failure.why);
 }
 
-static enum cause client_failure(struct exchange *ex)
+/* The same of the upstream. One that ends a call at its deadline does so because of that. */
+static void lose_upstream(struct exchange *ex)
 {
-	return failure_of(client_side(ex), CAUSE_CLIENT_GONE);
-}
+	struct stream_failure failure = stream_failure(upstream_side(ex));
+	bool is_late = ex->state != EXCHANGE_TUNNELLING && io_now_us(ex->worker->io) >= ex->request_deadline_us;
 
-static enum cause upstream_failure(struct exchange *ex)
-{
-	return failure_of(upstream_side(ex), CAUSE_UPSTREAM_RESET);
+	if (failure.cause == CAUSE_NONE)
+		failure.cause = is_late ? CAUSE_REQUEST_DEADLINE : CAUSE_UPSTREAM_RESET;
+	exchange_finish(ex, failure.cause, failure.why);
 }
 
 static void bytes_moved(struct exchange *ex)
@@ -135,7 +139,7 @@ static int request_fill(struct exchange *ex)
 	if (got == -ENOBUFS)
 		exchange_finish(ex, CAUSE_HEADERS_TOO_LARGE, "the trailer section is too large");
 	else
-		exchange_finish(ex, client_failure(ex), NULL);
+		exchange_lose_client(ex);
 	return -1;
 }
 
@@ -219,6 +223,18 @@ static enum step step_finish(struct exchange *ex, enum cause cause, const char *
 	return STEP_ENDED;
 }
 
+static enum step step_lose_client(struct exchange *ex)
+{
+	exchange_lose_client(ex);
+	return STEP_ENDED;
+}
+
+static enum step step_lose_upstream(struct exchange *ex)
+{
+	lose_upstream(ex);
+	return STEP_ENDED;
+}
+
 /* The answer is whole. The lease goes back before the client has taken the last byte. */
 static enum step response_complete(struct exchange *ex, const struct message *trailers)
 {
@@ -229,7 +245,7 @@ static enum step response_complete(struct exchange *ex, const struct message *tr
 		clean = true;
 	stream_put_end(to, trailers);
 	if (stream_flush(to) < 0)
-		return step_finish(ex, client_failure(ex), NULL);
+		return step_lose_client(ex);
 	upstream_give_back(&ex->lease, clean);
 	if (!stream_blocked(to))
 		return step_finish(ex, CAUSE_NONE, NULL);
@@ -279,7 +295,7 @@ __attribute__((noinline)) static enum step response_upgrade(struct exchange *ex,
 	ex->worker->stats.tunnels_open++;
 	exchange_enter(ex, EXCHANGE_TUNNELLING);
 	if (stream_flush(client_side(ex)) < 0)
-		return step_finish(ex, client_failure(ex), NULL);
+		return step_lose_client(ex);
 	return STEP_ENDED;
 }
 
@@ -397,7 +413,7 @@ static enum step response_eof(struct exchange *ex)
 
 	if (ex->state == EXCHANGE_RESPONDING && ((orderly && stream_body_eof(from)) || PLANTED(TRUNCATED_LOOKS_COMPLETE)))
 		return response_end(ex, NULL);
-	return step_finish(ex, upstream_failure(ex), NULL);
+	return step_lose_upstream(ex);
 }
 
 /* Of a head as much as there may be, of content as much as the client's side wants. */
@@ -417,7 +433,7 @@ static enum step response_fill(struct exchange *ex)
 	ssize_t got;
 
 	if (stream_flush(to) < 0)
-		return step_finish(ex, client_failure(ex), NULL);
+		return step_lose_client(ex);
 	if (stream_blocked(to))
 		return STEP_ENDED;
 	got = stream_fill(from, response_bytes_max(ex));
@@ -430,7 +446,7 @@ static enum step response_fill(struct exchange *ex)
 	if (got == 0)
 		return response_eof(ex);
 	if (got < 0)
-		return PLANTED(TRUNCATED_LOOKS_COMPLETE) ? response_eof(ex) : step_finish(ex, upstream_failure(ex), NULL);
+		return PLANTED(TRUNCATED_LOOKS_COMPLETE) ? response_eof(ex) : step_lose_upstream(ex);
 	bytes_moved(ex);
 	if (ex->first_byte_us == UINT64_MAX)
 		response_begins(ex);
@@ -453,15 +469,22 @@ static void pump_response(struct exchange *ex)
 	}
 	/* Many small pieces may have blocked the client before all of them were out. */
 	if (ex->state != EXCHANGE_ENDED && stream_flush(client_side(ex)) < 0)
-		exchange_finish(ex, client_failure(ex), NULL);
+		exchange_lose_client(ex);
 }
 
 /* --- tunnels --------------------------------------------------------------------------------------------------------- */
 
+static void lose_side(struct exchange *ex, const struct stream *side)
+{
+	if (side == client_side(ex))
+		exchange_lose_client(ex);
+	else
+		lose_upstream(ex);
+}
+
 /* One direction. False: ended. */
 static bool pump_tunnel(struct exchange *ex, struct stream *from, struct stream *to, uint64_t *count)
 {
-	bool from_client = from == client_side(ex);
 	size_t wanted = stream_receive_bytes(to);
 	size_t most = wanted < H1_SCRATCH_IN_BYTES ? wanted : H1_SCRATCH_IN_BYTES;
 	unsigned fills = 0;
@@ -473,7 +496,7 @@ static bool pump_tunnel(struct exchange *ex, struct stream *from, struct stream 
 		*count += data.n;
 		stream_put_raw(to, data);
 		if (stream_flush(to) < 0) {
-			exchange_finish(ex, from_client ? upstream_failure(ex) : client_failure(ex), NULL);
+			lose_side(ex, to);
 			return false;
 		}
 		if (data.n > 0)
@@ -483,7 +506,7 @@ static bool pump_tunnel(struct exchange *ex, struct stream *from, struct stream 
 	if (got == 0)
 		stream_shutdown_write(to);
 	if (got < 0 && got != -EAGAIN) {
-		exchange_finish(ex, from_client ? client_failure(ex) : upstream_failure(ex), NULL);
+		lose_side(ex, from);
 		return false;
 	}
 	return true;
@@ -545,7 +568,7 @@ void exchange_pump(struct exchange *ex)
 	case EXCHANGE_FILTERING:
 	case EXCHANGE_LEASING:
 		if (exchange_client_left(ex))
-			exchange_finish(ex, CAUSE_CLIENT_GONE, NULL);
+			exchange_lose_client(ex);
 		return;
 	case EXCHANGE_EXPECTING:
 	case EXCHANGE_REQUESTING:
@@ -554,10 +577,10 @@ void exchange_pump(struct exchange *ex)
 		if (ex->sent_us == 0 && !pump_request_and_settle(ex))
 			return;
 		if (exchange_client_left(ex)) {
-			exchange_finish(ex, CAUSE_CLIENT_GONE, NULL);
+			exchange_lose_client(ex);
 			return;
 		}
-		/* No event tells of bytes that found no memory; a socket's own failure comes as one. */
+		/* With HTTP/1 no event tells of bytes that found no memory; a socket's own failure comes as one. */
 		if (stream_send_error(upstream_side(ex)) == -ENOMEM) {
 			exchange_finish(ex, CAUSE_MEMORY_EXHAUSTED, NULL);
 			return;
@@ -593,7 +616,7 @@ static bool client_is_gone(const struct exchange *ex)
 void exchange_on_client(struct exchange *ex)
 {
 	if (client_is_gone(ex)) {
-		exchange_finish(ex, client_failure(ex), NULL);
+		exchange_lose_client(ex);
 		if (PLANTED(DOUBLE_FINISH))
 			exchange_finish(ex, CAUSE_CLIENT_GONE, NULL);
 		return;

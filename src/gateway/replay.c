@@ -8,7 +8,13 @@
  *     not one byte of an answer came, a 1xx included, and
  *       either   the kernel took not one byte of the request, or the stream was refused, by itself or by a GOAWAY (RFC 9113
  *                §8.7): whatever the method
- *       or       the method is idempotent, it asks for no upgrade, and all of it can be sent again
+ *       or       the method is idempotent, it asks for no upgrade, all of it can be sent again, and it is not known to be, nor
+ *                may be, why an HTTP/2 connection has ended
+ *
+ * That last condition keeps one request from ending the connections of everybody else, one after the other. A service that ends
+ * its connection for an error may have meant any request on it. Where it is the service that breaks the rules (we end the
+ * connection then), the request whose stream the broken frame was for fails, and the others on the connection are innocent: they
+ * may be sent again. A broken frame that is for no stream may be about any of them, and none is sent again.
  *
  * What goes out the second time is what went out the first time. A head is simply written again: the same fields make the
  * same bytes. Content is harder, since it only passes through:

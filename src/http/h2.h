@@ -226,7 +226,8 @@ struct h2_facts {
 	bool going_away;             /* GOAWAY was sent or received: no new streams */
 	bool ended;                  /* by either side: all that is left is to write what is said last */
 	uint32_t error;              /* the code that the session ended with, or that the peer's GOAWAY had */
-	const char *why;             /* one static sentence: why it ended from our side; NULL when it did not */
+	enum cause cause;            /* why it ended from our side; NONE: it did not, or its owner has ended it */
+	const char *why;             /* the same in one static sentence, or NULL */
 	size_t memory_bytes_max;     /* that the books may have */
 };
 
@@ -248,9 +249,13 @@ enum h2_fate {
 	H2_COMPLETE,        /* both directions have ended in order */
 	H2_RESET_BY_PEER,   /* with `reset_code`. Content that came whole before (in == H2_WAY_ENDED) may be read */
 	H2_REFUSED,         /* not processed, says the peer by RST_STREAM or GOAWAY: may safely be sent again */
-	H2_MALFORMED,       /* the peer's message was, and we have reset the stream */
+	H2_MALFORMED,       /* the peer's message was, and we have reset the stream, or ended the session for it */
 	H2_RESET_HERE,      /* by h2_stream_reset, or since memory was out */
-	H2_LOST,            /* the session has ended; `reset_code` is that of the peer's GOAWAY, if there was one */
+	/*
+	 * The session has ended. `reset_code` says that this message may have been why: it is that of the peer's GOAWAY, or
+	 * of ours where the peer had broken the rules and it is not known for which stream. H2_NO_ERROR: it was not.
+	 */
+	H2_LOST,
 };
 
 /* Embedded in its owner's memory. What stands here may be read; it is changed only by the session. */
@@ -262,16 +267,17 @@ struct h2_stream {
 	uint8_t fate;                  /* enum h2_fate */
 	bool extended_connect;         /* a request for a WebSocket by extended CONNECT: see h2_stream_read_head */
 	uint8_t method;                /* client: of its request; server: of one whose head was refused */
+	uint8_t cause;                 /* enum cause: what we found wrong with its message, or with us; NONE: nothing */
+	bool trailers_refused;         /* larger than the limits say; unread */
 	uint32_t reset_code;           /* enum h2_error, or a number that we have no name for */
+	const char *why;               /* of `cause`: one static sentence, or NULL */
 	uint64_t unsent_bytes;         /* content put and not yet written */
 
 	/* Private from here on. */
-	uint8_t refusal;               /* enum cause: the head was refused */
 	uint8_t heads;                 /* unread */
 	uint8_t pieces;                /* in `borrowed` */
 	uint64_t began_us;
 	bool waiting;                  /* content was left over by a write: the owner is to be told when it is gone */
-	const char *refusal_why;
 	struct h2_head *first_head;    /* unread, in order */
 	struct h2_head *last_head;
 	struct h2_head *trailers_in;   /* unread */
@@ -336,15 +342,16 @@ struct h1_result h2_stream_read_head(struct h2_stream *stream, struct message *m
 enum h1_piece h2_stream_read_body(struct h2_stream *stream, struct view *data, const char **why);
 
 /*
- * The trailers, after H1_PIECE_TRAILERS: always H1_DONE (a stream with larger ones than the limits say is
- * H2_MALFORMED). Those that must not be trailers are dropped, as in HTTP/1.
+ * The trailers, after H1_PIECE_TRAILERS. H1_BAD: larger than the limits say, and the stream is alive, as with heads. Those
+ * that must not be trailers are dropped, as in HTTP/1.
  */
 struct h1_result h2_stream_read_trailers(struct h2_stream *stream, struct message *m);
 
 /* The peer's message is complete, and all of it was read. */
 static inline bool h2_stream_all_read(const struct h2_stream *stream)
 {
-	return stream->in == H2_WAY_ENDED && stream->unread_bytes == 0 && stream->trailers_in == NULL;
+	return stream->in == H2_WAY_ENDED && stream->unread_bytes == 0 && stream->trailers_in == NULL &&
+	       !stream->trailers_refused;
 }
 
 /*

@@ -52,10 +52,13 @@ void h2_glitch(struct h2_session *s)
 	forgive_by_time(s);
 	b->glitches++;
 	b->debt++;
-	if (b->debt > s->limits.glitches_max)
+	if (b->debt > s->limits.glitches_max) {
+		/* For all that it did, and not for the last of it. */
+		s->frame_id = 0;
 		h2_session_fail(s, H2_ENHANCE_YOUR_CALM, "the peer has used up what it may cost");
-	else if (b->debt > s->limits.glitches_max / 2 && s->drain == H2_DRAIN_NONE && s->role == H2_SERVER)
+	} else if (b->debt > s->limits.glitches_max / 2 && s->drain == H2_DRAIN_NONE && s->role == H2_SERVER) {
 		h2_session_drain(s);
+	}
 }
 
 void h2_noise(struct h2_session *s)

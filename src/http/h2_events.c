@@ -8,8 +8,6 @@
  * Glitches are counted where their cause is seen, not where the frame that answers it goes out: a peer that does
  * not read would never pay for them.
  */
-#include <stdio.h>
-
 #include "base/planted.h"
 #include "http/h2_state.h"
 
@@ -63,8 +61,10 @@ static int on_header(nghttp2_session *engine, const nghttp2_frame *frame, const 
 {
 	struct h2_session *s = context;
 
-	if (!h2_block_add(s, h2_view(name, name_n), h2_view(value, value_n)))
-		return NGHTTP2_ERR_NOMEM;
+	if (!h2_block_add(s, h2_view(name, name_n), h2_view(value, value_n))) {
+		h2_session_starve(s, H2_INTERNAL_ERROR, "no memory for a head");
+		return h2_go_on(s);
+	}
 	s->paused = !h2_work_of_field(s) && s->state <= H2_CLOSING;
 	return s->paused ? NGHTTP2_ERR_PAUSE : h2_go_on(s);
 }
@@ -80,7 +80,7 @@ static int on_invalid_header(nghttp2_session *engine, const nghttp2_frame *frame
 static void refuse_request(struct h2_session *s, int32_t id, enum h2_error code)
 {
 	if (nghttp2_submit_rst_stream(s->engine, NGHTTP2_FLAG_NONE, id, code) != 0)
-		h2_session_fail(s, H2_INTERNAL_ERROR, "no memory to refuse a stream");
+		h2_session_starve(s, H2_INTERNAL_ERROR, "no memory to refuse a stream");
 	if (code == H2_REFUSED_STREAM)
 		h2_glitch_of_refusal(s);
 	else
@@ -102,8 +102,8 @@ static void queue_head(struct h2_stream *stream, struct h2_head *head)
 static void refuse_head(struct h2_stream *stream, enum cause cause, const char *why)
 {
 	stream->method = (uint8_t)method_of(stream->session->block.pseudo[H2_METHOD]);
-	stream->refusal = (uint8_t)cause;
-	stream->refusal_why = why;
+	stream->cause = (uint8_t)cause;
+	stream->why = why;
 	h2_stream_ready(stream);
 }
 
@@ -148,11 +148,12 @@ static void request_received(struct h2_session *s, const nghttp2_frame *frame)
 	fill_request(s, stream, &m);
 }
 
-static void response_malformed(struct h2_stream *stream, const char *why)
+/* No copy could be made: a stream has room for one more head of the largest kind, until there were too many of them. */
+static bool lacks_memory(const struct h2_stream *stream)
 {
-	stream->refusal = CAUSE_UPSTREAM_BAD_RESPONSE;
-	stream->refusal_why = why;
-	h2_stream_abort(stream, H2_MALFORMED, H2_PROTOCOL_ERROR);
+	const struct h1_limits *l = &stream->session->limits.head;
+
+	return stream->arena.bytes_left >= 2 * (l->head_bytes_max + l->field_count_max * sizeof(struct field));
 }
 
 static void response_received(struct h2_session *s, struct h2_stream *stream, bool end_stream)
@@ -167,8 +168,13 @@ static void response_received(struct h2_session *s, struct h2_stream *stream, bo
 		why = "too many informational responses";
 	if (why == NULL)
 		head = h2_block_copy(s, stream, &m);
+	if (head == NULL && why == NULL && lacks_memory(stream)) {
+		h2_stream_starve(stream);
+		return;
+	}
 	if (head == NULL) {
-		response_malformed(stream, why != NULL ? why : "the response heads are larger than is allowed");
+		why = why != NULL ? why : "the response heads are larger than is allowed";
+		h2_stream_refuse(stream, H2_PROTOCOL_ERROR, why);
 		return;
 	}
 	stream->heads++;
@@ -179,20 +185,23 @@ static void response_received(struct h2_session *s, struct h2_stream *stream, bo
 	queue_head(stream, head);
 }
 
-/* nghttp2 has seen to it that they end the stream. */
+/* nghttp2 has seen to it that they end the stream. Who has read the content is told of those that are too large. */
 static void trailers_received(struct h2_session *s, struct h2_stream *stream)
 {
 	struct message m = {0};
 
 	stream->in = H2_WAY_ENDED;
 	h2_stream_ready(stream);
-	if (s->block.refusal == CAUSE_NONE) {
-		h2_block_judge_trailers(s, &m);
-		stream->trailers_in = h2_block_copy(s, stream, &m);
+	if (s->block.refusal != CAUSE_NONE) {
+		stream->trailers_refused = true;
+		h2_glitch(s);
+		return;
 	}
+	h2_block_judge_trailers(s, &m);
+	stream->trailers_in = h2_block_copy(s, stream, &m);
 	if (stream->trailers_in == NULL) {
 		stream->in = H2_WAY_CONTENT;
-		h2_stream_abort(stream, H2_MALFORMED, H2_ENHANCE_YOUR_CALM);
+		h2_stream_starve(stream);
 	}
 }
 
@@ -262,6 +271,7 @@ static int on_begin_frame(nghttp2_session *engine, const nghttp2_frame_hd *hd, v
 {
 	struct h2_session *s = context;
 
+	h2_session_note_frame(s, hd->stream_id);
 	switch (hd->type) {
 	case NGHTTP2_HEADERS:
 	case NGHTTP2_CONTINUATION: block_frame(s, hd); break;
@@ -341,6 +351,7 @@ static int on_frame_recv(nghttp2_session *engine, const nghttp2_frame *frame, vo
 			h2_session_drain_finally(s);
 		break;
 	}
+	h2_session_note_frame(s, 0);
 	return h2_go_on(s);
 }
 
@@ -356,10 +367,8 @@ static int on_invalid_frame_recv(nghttp2_session *engine, const nghttp2_frame *f
 		h2_glitch(s);
 	if (frame->hd.type == NGHTTP2_HEADERS)
 		h2_block_end(s);
-	if (stream != NULL && stream->fate == H2_LIVE) {
-		stream->refusal_why = "the message is malformed";
-		h2_stream_over(stream, H2_MALFORMED, NGHTTP2_PROTOCOL_ERROR);
-	}
+	if (stream != NULL)
+		h2_stream_malformed(stream, NGHTTP2_PROTOCOL_ERROR, NULL);
 	return h2_go_on(s);
 }
 
@@ -378,7 +387,10 @@ static int on_data_chunk(
 	return h2_go_on(s);
 }
 
-/* Both directions are closed, in order or not. What is not yet known of the reason is told by the code. */
+/*
+ * Both directions are closed, in order or not. What is not yet known of the reason is told by the code. Refused are those that a
+ * GOAWAY leaves out; and, while we write, one whose head there was no memory for (on_frame_not_send has the other reasons).
+ */
 static int on_stream_close(nghttp2_session *engine, int32_t id, uint32_t code, void *context)
 {
 	struct h2_session *s = context;
@@ -392,26 +404,43 @@ static int on_stream_close(nghttp2_session *engine, int32_t id, uint32_t code, v
 		h2_forgive(s);
 		h2_stream_over(stream, H2_COMPLETE, code);
 	} else if (code == NGHTTP2_REFUSED_STREAM && !PLANTED(UNPROCESSED_TAKEN_FOR_RESET)) {
+		stream->cause = s->to != NULL ? CAUSE_MEMORY_EXHAUSTED : CAUSE_NONE;
 		h2_stream_over(stream, H2_REFUSED, code);
+	} else if (stream->cause == CAUSE_MEMORY_EXHAUSTED) {
+		h2_stream_over(stream, H2_RESET_HERE, code);
 	} else {
 		h2_glitch(s);
-		h2_stream_over(stream, H2_MALFORMED, code);
+		h2_stream_malformed(stream, code, NULL);
 	}
 	return h2_go_on(s);
 }
 
 /* --- what goes out ---------------------------------------------------------------------------------------------- */
 
-/* nghttp2 ends the session. Its reason is kept: it knows best. */
+/* Static, since it outlives the session in the log; what nghttp2 writes into its GOAWAY does not. */
+static const char *why_ended(uint32_t code)
+{
+	switch (code) {
+	case NGHTTP2_PROTOCOL_ERROR: return "a frame is not one that may come there";
+	case NGHTTP2_FLOW_CONTROL_ERROR: return "more has come than the window has, or the window is larger than may be";
+	case NGHTTP2_STREAM_CLOSED: return "there is more of a stream that has ended";
+	case NGHTTP2_FRAME_SIZE_ERROR: return "a frame has a size that it may not have";
+	case NGHTTP2_COMPRESSION_ERROR: return "a head cannot be decompressed";
+	default: return nghttp2_http2_strerror(code);
+	}
+}
+
+/* nghttp2 ends the session. An internal error is that it had no memory to compress a head. */
 static void goaway_sent(struct h2_session *s, const nghttp2_frame *frame)
 {
+	bool starved = frame->goaway.error_code == NGHTTP2_INTERNAL_ERROR;
+
 	if (frame->goaway.error_code == NGHTTP2_NO_ERROR)
 		return;
 	s->state = H2_CLOSING;
 	s->error = frame->goaway.error_code;
-	snprintf(s->why_text, sizeof(s->why_text), "%.*s", (int)frame->goaway.opaque_data_len,
-		frame->goaway.opaque_data_len > 0 ? (const char *)frame->goaway.opaque_data : "");
-	s->why = s->why_text[0] != '\0' ? s->why_text : nghttp2_http2_strerror(s->error);
+	s->cause = starved ? CAUSE_MEMORY_EXHAUSTED : h2_fault_of_peer(s);
+	s->why = starved ? "no memory for a head" : why_ended(s->error);
 }
 
 static int on_frame_send(nghttp2_session *engine, const nghttp2_frame *frame, void *context)
@@ -437,7 +466,7 @@ static int on_frame_send(nghttp2_session *engine, const nghttp2_frame *frame, vo
 	return 0;
 }
 
-/* A head that could not be sent: nobody would ever hear of its stream. */
+/* A head that could not be sent: nobody would ever hear of its stream. What nghttp2 cannot compress it has no memory for. */
 static int on_frame_not_send(nghttp2_session *engine, const nghttp2_frame *frame, int error, void *context)
 {
 	struct h2_session *s = context;
@@ -447,7 +476,9 @@ static int on_frame_not_send(nghttp2_session *engine, const nghttp2_frame *frame
 		return 0;
 	stream = h2_session_stream(s, frame->hd.stream_id);
 	if (stream != NULL && frame->headers.cat != NGHTTP2_HCAT_REQUEST)
-		h2_stream_abort(stream, H2_RESET_HERE, H2_INTERNAL_ERROR);
+		h2_stream_starve(stream);
+	else if (stream != NULL && error != NGHTTP2_ERR_HEADER_COMP)
+		h2_stream_over(stream, H2_REFUSED, NGHTTP2_REFUSED_STREAM);
 	return h2_go_on(s);
 }
 

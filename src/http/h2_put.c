@@ -47,7 +47,7 @@ static bool head_put(struct h2_stream *stream, bool has_content)
 
 static bool put_failed(struct h2_stream *stream)
 {
-	h2_stream_abort(stream, H2_RESET_HERE, H2_INTERNAL_ERROR);
+	h2_stream_starve(stream);
 	return false;
 }
 
@@ -263,8 +263,10 @@ static ssize_t read_content(nghttp2_session *engine, int32_t id, uint8_t *to, si
 			n = s->room - H2_FRAME_HEAD_BYTES;
 		*flags |= NGHTTP2_DATA_FLAG_NO_COPY;
 	}
-	if (n == stream->unsent_bytes && stream->out == H2_WAY_ENDING && write_end(s, stream, flags) != 0)
+	if (n == stream->unsent_bytes && stream->out == H2_WAY_ENDING && write_end(s, stream, flags) != 0) {
+		stream->cause = CAUSE_MEMORY_EXHAUSTED;
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	}
 	return (ssize_t)n;
 }
 

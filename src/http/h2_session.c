@@ -10,7 +10,6 @@
  */
 #include "http/h2_state.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -162,10 +161,36 @@ void h2_session_free(struct h2_session *s)
 
 /* --- the end ---------------------------------------------------------------------------------------------------- */
 
+/*
+ * A client's session that ends for what its peer did: the frame that broke the rules may belong to one of the streams. Then
+ * that one is malformed, and the others have only lost their answers. Otherwise it may have been for any of them.
+ */
+static bool is_blamed_on_stream(const struct h2_session *s)
+{
+	return s->cause == CAUSE_UPSTREAM_BAD_RESPONSE && s->frame_id % 2 == 1 && s->frame_id <= s->last_id;
+}
+
+/* What the streams that are not to blame by themselves are told with H2_LOST. */
+static uint32_t lost_code(const struct h2_session *s)
+{
+	if (s->peer_error != H2_NO_ERROR || s->cause == CAUSE_NONE || is_blamed_on_stream(s))
+		return s->peer_error;
+	return s->error != H2_NO_ERROR ? s->error : H2_PROTOCOL_ERROR;
+}
+
 static void lose_streams(struct h2_session *s)
 {
-	for (struct list_node *n = s->live.head.next; n != &s->live.head; n = n->next)
-		h2_stream_over(container_of(n, struct h2_stream, live_node), H2_LOST, s->peer_error);
+	bool blamed = is_blamed_on_stream(s);
+
+	for (struct list_node *n = s->live.head.next; n != &s->live.head; n = n->next) {
+		struct h2_stream *stream = container_of(n, struct h2_stream, live_node);
+
+		if (stream->fate != H2_LIVE)
+			continue;
+		stream->cause = (uint8_t)s->cause;
+		stream->why = s->why;
+		h2_stream_over(stream, blamed && stream->id == s->frame_id ? H2_MALFORMED : H2_LOST, lost_code(s));
+	}
 }
 
 static void put_u32(char *to, uint32_t n)
@@ -198,20 +223,31 @@ static void put_last(struct h2_session *s)
 	s->last_bytes = (uint32_t)(p + H2_GOAWAY_BYTES - s->last);
 }
 
-void h2_session_fail(struct h2_session *s, enum h2_error code, const char *why)
+static void end(struct h2_session *s, enum h2_error code, enum cause cause, const char *why)
 {
 	if (s->state > H2_CLOSING)
 		return;
 	s->state = H2_ENDING;
 	s->error = code;
+	s->cause = cause;
 	s->why = why;
 	put_last(s);
 	lose_streams(s);
 }
 
+void h2_session_fail(struct h2_session *s, enum h2_error code, const char *why)
+{
+	end(s, code, h2_fault_of_peer(s), why);
+}
+
+void h2_session_starve(struct h2_session *s, enum h2_error code, const char *why)
+{
+	end(s, code, CAUSE_MEMORY_EXHAUSTED, why);
+}
+
 void h2_session_end(struct h2_session *s, enum h2_error code)
 {
-	h2_session_fail(s, code, NULL);
+	end(s, code, CAUSE_NONE, NULL);
 }
 
 void h2_session_lose(struct h2_session *s)
@@ -235,9 +271,9 @@ static void engine_failed(struct h2_session *s, ssize_t error)
 		h2_session_fail(s, H2_ENHANCE_YOUR_CALM, "a header block has too many frames");
 		break;
 	case NGHTTP2_ERR_NOMEM:
-		h2_session_fail(s, H2_ENHANCE_YOUR_CALM, "the connection needs more memory than it may have");
+		h2_session_starve(s, H2_ENHANCE_YOUR_CALM, "the connection needs more memory than it may have");
 		break;
-	default: h2_session_fail(s, H2_INTERNAL_ERROR, "HTTP/2 could not go on");
+	default: end(s, H2_INTERNAL_ERROR, CAUSE_INTERNAL, "HTTP/2 could not go on");
 	}
 }
 
@@ -282,6 +318,28 @@ bool h2_session_must_close(const struct h2_session *s)
 
 /* --- bytes ------------------------------------------------------------------------------------------------------ */
 
+/*
+ * nghttp2 has had enough of an upstream, and will say so. It may be gone before that is written: whatever becomes of the
+ * connection now, this is why.
+ */
+static void notice_verdict(struct h2_session *s)
+{
+	if (s->state != H2_OPEN || s->role != H2_CLIENT || s->peer_going || s->drain != H2_DRAIN_NONE)
+		return;
+	if (s->cause != CAUSE_NONE || nghttp2_session_check_request_allowed(s->engine))
+		return;
+	s->cause = h2_fault_of_peer(s);
+	s->why = "the upstream has broken the rules of HTTP/2";
+}
+
+void h2_session_note_frame(struct h2_session *s, int32_t id)
+{
+	notice_verdict(s);
+	/* nghttp2 may still look at frames behind the one that it has ended the session for. */
+	if (s->cause == CAUSE_NONE)
+		s->frame_id = id;
+}
+
 size_t h2_session_give_engine(struct h2_session *s, struct view bytes)
 {
 	if (s->state > H2_CLOSING || (bytes.n == 0 && !s->paused))
@@ -291,13 +349,14 @@ size_t h2_session_give_engine(struct h2_session *s, struct view bytes)
 
 	if (taken < 0)
 		engine_failed(s, taken);
+	notice_verdict(s);
 	return taken < 0 ? 0 : (size_t)taken;
 }
 
 static void keep_left(struct h2_session *s, struct view bytes)
 {
 	if (!buf_append(&s->left, bytes, UINT32_MAX / 2))
-		h2_session_fail(s, H2_INTERNAL_ERROR, "no memory for what was received");
+		h2_session_starve(s, H2_INTERNAL_ERROR, "no memory for what was received");
 }
 
 static void server_receive(struct h2_session *s, struct view bytes)
@@ -436,6 +495,7 @@ size_t h2_session_write(struct h2_session *s, char *to, size_t room, uint64_t no
 	if (s->pending.n == 0 && s->state == H2_ENDING)
 		write_last(s);
 	s->has_spoken |= s->room < room;
+	s->to = NULL;
 	return room - s->room;
 }
 
@@ -507,6 +567,7 @@ struct h2_facts h2_session_facts(const struct h2_session *s)
 		.going_away = is_going_away(s),
 		.ended = s->state != H2_OPEN,
 		.error = s->error,
+		.cause = s->cause,
 		.why = s->why,
 	};
 }

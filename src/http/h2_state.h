@@ -36,7 +36,6 @@ enum {
 	H2_EARLY_US = 1000 * 1000,        /* a stream that is reset sooner than that cost its client nothing */
 	H2_WORK_MAX = 1024,               /* fields that a server decompresses at a time; some 50 us */
 	H2_WORK_PER_HEAD = 48,            /* a head is as much work as so many fields */
-	H2_WHY_BYTES = 96,
 	H2_RESETS_KEPT = 64,              /* streams that a client remembers to have reset */
 };
 
@@ -137,8 +136,9 @@ struct h2_session {
 	uint32_t ids;                 /* how many it has used: known to a server */
 	uint32_t streams;             /* not released */
 	uint32_t error;
+	enum cause cause;             /* for which we have ended it; NONE: we have not, or for nobody's fault */
 	const char *why;
-	char why_text[H2_WHY_BYTES];  /* what nghttp2 had to complain of */
+	int32_t frame_id;             /* the stream whose frame is being read; 0: none is, or it is the connection's own */
 	size_t memory_bytes;
 	uint64_t unsent_bytes;        /* of all streams */
 	struct list live;             /* streams not released */
@@ -152,7 +152,7 @@ struct h2_session {
 	struct buf left;              /* received: `given` of it to nghttp2 and perhaps lent to streams, the rest not yet */
 	size_t given;
 	struct view pending;          /* of a frame, in nghttp2's memory until it is asked for the next */
-	char *to;                     /* where h2_session_write has come */
+	char *to;                     /* where h2_session_write has come; NULL: it is not under way */
 	size_t room;
 	size_t content_written;       /* in this call */
 	uint32_t last_used;           /* of `last` */
@@ -162,11 +162,17 @@ struct h2_session {
 
 /* --- h2_session.c ----------------------------------------------------------------------------------------------- */
 
-/* Ends it, and says why: one static sentence. Nothing when it is not open. */
+/* Ends it for what the peer did, and says why: one static sentence. Nothing when it is not open. */
 void h2_session_fail(struct h2_session *s, enum h2_error code, const char *why);
+
+/* The same for want of memory. */
+void h2_session_starve(struct h2_session *s, enum h2_error code, const char *why);
 
 /* The other half of a drain that has begun with a notice. */
 void h2_session_drain_finally(struct h2_session *s);
+
+/* A frame of this stream begins; 0: one of the connection's, or a frame has ended. */
+void h2_session_note_frame(struct h2_session *s, int32_t id);
 
 /* Bytes for nghttp2. How many it has taken: all, unless it was stopped or the session is over. */
 size_t h2_session_give_engine(struct h2_session *s, struct view bytes);
@@ -244,8 +250,12 @@ void h2_stream_ready(struct h2_stream *stream);
 /* It carries nothing more. What was not wholly received is dropped, and what is unsent. Nothing when it is over. */
 void h2_stream_over(struct h2_stream *stream, enum h2_fate fate, uint32_t code);
 
-/* The same, and the peer is told. */
-void h2_stream_abort(struct h2_stream *stream, enum h2_fate fate, uint32_t code);
+/* The peer's message is malformed, and the peer was told, or will be. Nothing when the stream is over. */
+void h2_stream_malformed(struct h2_stream *stream, uint32_t code, const char *why);
+
+/* It is reset for what the peer's message is, or for want of memory. Nothing when it is over. */
+void h2_stream_refuse(struct h2_stream *stream, enum h2_error code, const char *why);
+void h2_stream_starve(struct h2_stream *stream);
 
 /* A piece of content has come. */
 void h2_stream_take(struct h2_stream *stream, struct view data);
@@ -343,6 +353,12 @@ nghttp2_mem h2_memory(struct h2_session *s);
 static inline struct view h2_view(const uint8_t *p, size_t n)
 {
 	return view_of((const char *)p, n);
+}
+
+/* Of a message that breaks the rules. */
+static inline enum cause h2_fault_of_peer(const struct h2_session *s)
+{
+	return s->role == H2_SERVER ? CAUSE_BAD_REQUEST : CAUSE_UPSTREAM_BAD_RESPONSE;
 }
 
 static inline uint32_t h2_block_frames_max(const struct h2_session *s)

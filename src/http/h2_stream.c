@@ -64,6 +64,7 @@ static void drop_in(struct h2_stream *stream)
 	stream->pieces = 0;
 	stream->handed = 0;
 	stream->trailers_in = NULL;
+	stream->trailers_refused = false;
 	h2_window_give_back(stream, stream->unread_bytes);
 }
 
@@ -75,6 +76,9 @@ void h2_stream_over(struct h2_stream *stream, enum h2_fate fate, uint32_t code)
 		return;
 	stream->fate = (uint8_t)fate;
 	stream->reset_code = code;
+	/* Whatever we have found before: it was not for that. (What we have no memory to send is refused as well.) */
+	if (fate == H2_RESET_BY_PEER || (fate == H2_REFUSED && stream->cause != CAUSE_MEMORY_EXHAUSTED))
+		stream->cause = CAUSE_NONE;
 	h2_block_abandon(session_of(stream), stream->id);
 	/* What came whole may still be read. */
 	if (stream->in != H2_WAY_ENDED)
@@ -90,25 +94,45 @@ static void submit_reset(struct h2_stream *stream, uint32_t code)
 	if (s->state != H2_OPEN || stream->id == 0)
 		return;
 	if (nghttp2_submit_rst_stream(s->engine, NGHTTP2_FLAG_NONE, stream->id, code) != 0)
-		h2_session_fail(s, H2_INTERNAL_ERROR, "no memory to reset a stream");
+		h2_session_starve(s, H2_INTERNAL_ERROR, "no memory to reset a stream");
 	/* Content that is on its way comes for nothing, and not by the peer's fault. */
 	if (stream->in != H2_WAY_ENDED && stream->fate == H2_LIVE)
 		h2_allow(s, (s->limits.stream_window_bytes + stream->wider_bytes) / H2_NOISE_BYTES);
 }
 
-void h2_stream_abort(struct h2_stream *stream, enum h2_fate fate, uint32_t code)
+void h2_stream_malformed(struct h2_stream *stream, uint32_t code, const char *why)
 {
 	if (stream->fate != H2_LIVE)
 		return;
-	if (fate == H2_MALFORMED)
-		h2_glitch(session_of(stream));
+	stream->cause = (uint8_t)h2_fault_of_peer(session_of(stream));
+	stream->why = why;
+	h2_stream_over(stream, H2_MALFORMED, code);
+}
+
+void h2_stream_refuse(struct h2_stream *stream, enum h2_error code, const char *why)
+{
+	if (stream->fate != H2_LIVE)
+		return;
+	h2_glitch(session_of(stream));
 	submit_reset(stream, code);
-	h2_stream_over(stream, fate, code);
+	h2_stream_malformed(stream, code, why);
+}
+
+void h2_stream_starve(struct h2_stream *stream)
+{
+	if (stream->fate != H2_LIVE)
+		return;
+	stream->cause = CAUSE_MEMORY_EXHAUSTED;
+	stream->why = NULL;
+	h2_stream_reset(stream, H2_INTERNAL_ERROR);
 }
 
 void h2_stream_reset(struct h2_stream *stream, enum h2_error code)
 {
-	h2_stream_abort(stream, H2_RESET_HERE, code);
+	if (stream->fate != H2_LIVE)
+		return;
+	submit_reset(stream, code);
+	h2_stream_over(stream, H2_RESET_HERE, code);
 }
 
 void h2_stream_release(struct h2_stream *stream)
@@ -144,9 +168,10 @@ void h2_stream_keep_in(struct h2_stream *stream)
 		/* It may have ended in order: its owner is still to learn that not all of it is there. */
 		if (stream->fate == H2_COMPLETE) {
 			stream->fate = H2_LIVE;
+			stream->cause = CAUSE_MEMORY_EXHAUSTED;
 			h2_stream_over(stream, H2_RESET_HERE, H2_INTERNAL_ERROR);
 		}
-		h2_stream_abort(stream, H2_RESET_HERE, H2_INTERNAL_ERROR);
+		h2_stream_starve(stream);
 		return;
 	}
 	stream->pieces = 0;
@@ -193,7 +218,7 @@ static const char *why_over(const struct h2_stream *stream)
 	case H2_RESET_BY_PEER: return "the stream was reset";
 	case H2_REFUSED: return "the stream was refused";
 	case H2_LOST: return "the connection has ended";
-	case H2_MALFORMED: return stream->refusal_why != NULL ? stream->refusal_why : "the message is malformed";
+	case H2_MALFORMED: return stream->why != NULL ? stream->why : "the message is malformed";
 	default: return "the stream has ended early";
 	}
 }
@@ -207,7 +232,7 @@ enum h1_piece h2_stream_read_body(struct h2_stream *stream, struct view *data, c
 		h2_window_give_back(stream, data->n);
 		return H1_PIECE_DATA;
 	}
-	if (stream->trailers_in != NULL)
+	if (stream->trailers_in != NULL || stream->trailers_refused)
 		return H1_PIECE_TRAILERS;
 	if (stream->in == H2_WAY_ENDED)
 		return H1_PIECE_END;
@@ -219,6 +244,11 @@ enum h1_piece h2_stream_read_body(struct h2_stream *stream, struct view *data, c
 
 struct h1_result h2_stream_read_trailers(struct h2_stream *stream, struct message *m)
 {
+	if (stream->trailers_refused) {
+		stream->trailers_refused = false;
+		return (struct h1_result){.status = H1_BAD, .cause = CAUSE_HEADERS_TOO_LARGE,
+			.why = "the trailers are larger than is allowed"};
+	}
 	CHECK(stream->trailers_in != NULL);
 	*m = stream->trailers_in->message;
 	stream->trailers_in = NULL;
@@ -254,9 +284,8 @@ struct h1_result h2_stream_read_head(struct h2_stream *stream, struct message *m
 		stream->heads -= stream->heads > 0;
 		return (struct h1_result){.status = H1_DONE};
 	}
-	if (stream->refusal != CAUSE_NONE)
-		return (struct h1_result){
-			.status = H1_BAD, .cause = (enum cause)stream->refusal, .why = stream->refusal_why};
+	if (stream->cause != CAUSE_NONE && stream->fate == H2_LIVE)
+		return (struct h1_result){.status = H1_BAD, .cause = (enum cause)stream->cause, .why = stream->why};
 	if (stream->session->role == H2_CLIENT && stream->fate == H2_MALFORMED)
 		return (struct h1_result){
 			.status = H1_BAD, .cause = CAUSE_UPSTREAM_BAD_RESPONSE, .why = why_over(stream)};

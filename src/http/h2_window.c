@@ -38,7 +38,7 @@ void h2_window_give_back(struct h2_stream *stream, size_t n)
 	else
 		error = nghttp2_session_consume_connection(s->engine, n);
 	if (error != 0)
-		h2_session_fail(s, H2_INTERNAL_ERROR, "no memory to give back a window");
+		h2_session_starve(s, H2_INTERNAL_ERROR, "no memory to give back a window");
 }
 
 /* --- wide ------------------------------------------------------------------------------------------------------- */
@@ -86,5 +86,5 @@ void h2_window_look(struct h2_session *s)
 	s->narrow = !s->narrow;
 	window.value = s->narrow ? H2_WINDOW_NARROW_BYTES : s->limits.stream_window_bytes;
 	if (nghttp2_submit_settings(s->engine, NGHTTP2_FLAG_NONE, &window, 1) != 0)
-		h2_session_fail(s, H2_INTERNAL_ERROR, "no memory for a window");
+		h2_session_starve(s, H2_INTERNAL_ERROR, "no memory for a window");
 }

@@ -3,24 +3,13 @@
  *
  * Content or heads for a stream that its peer has ended are an error (RFC 9113 §5.1). nghttp2 forgets a client's
  * streams when they are closed and lets such frames pass, since they may as well have been on their way when we
- * reset the stream. So those that we have reset are remembered here, the last of them at least; for any other the
- * connection ends.
+ * reset the stream. So those that we have reset are remembered here, the last H2_RESETS_KEPT of them at least; for any
+ * other the connection ends.
  *
  *     bytes:  head payload | head payload | head pay...
  *                           ^ nghttp2 is given what stands before, then it knows whether this frame's stream is closed
  */
 #include "http/h2_state.h"
-
-void h2_wire_note_reset(struct h2_session *s, int32_t id)
-{
-	struct h2_wire *w = &s->wire;
-	int32_t *place = &w->reset_ids[w->resets++ % H2_RESETS_KEPT];
-
-	/* Up to here it is not known any more. */
-	if (*place > w->forgotten_id)
-		w->forgotten_id = *place;
-	*place = id;
-}
 
 static bool was_reset(const struct h2_wire *w, int32_t id)
 {
@@ -32,12 +21,28 @@ static bool was_reset(const struct h2_wire *w, int32_t id)
 	return false;
 }
 
+/* Twice for each: when RST_STREAM is written, and when the stream is closed behind it. */
+void h2_wire_note_reset(struct h2_session *s, int32_t id)
+{
+	struct h2_wire *w = &s->wire;
+
+	if (was_reset(w, id))
+		return;
+	int32_t *place = &w->reset_ids[w->resets++ % H2_RESETS_KEPT];
+
+	/* Up to here it is not known any more. */
+	if (*place > w->forgotten_id)
+		w->forgotten_id = *place;
+	*place = id;
+}
+
 /* The head of a frame is whole. */
 static void judge(struct h2_session *s)
 {
 	const unsigned char *head = s->wire.head;
 	int32_t id = (int32_t)((head[5] & 0x7fu) << 24 | (uint32_t)head[6] << 16 | (uint32_t)head[7] << 8 | head[8]);
 
+	h2_session_note_frame(s, id);
 	/* Others than those that we have opened are nghttp2's business. */
 	if (id % 2 == 0 || id > s->last_id || nghttp2_session_find_stream(s->engine, id) != NULL)
 		return;

@@ -185,7 +185,7 @@ static void widen(struct h2_side *s)
 ssize_t h2_side_fill(struct h2_side *s)
 {
 	if (h2_side_was_reset(s) && s->h2.in != H2_WAY_ENDED)
-		return -ECONNRESET;
+		return h2_side_error(s);
 	if (h2_stream_all_read(&s->h2))
 		return 0;
 	if (h2_stream_has_input(&s->h2))
@@ -245,13 +245,13 @@ int h2_side_flush(struct h2_side *s)
 	struct h2_conn *hc = s->conn;
 
 	if (h2_side_was_reset(s))
-		return -ECONNRESET;
+		return h2_side_error(s);
 	if (h2_stream_unsent(&s->h2) > h2_side_ahead(s))
 		h2_conn_send_now(hc);
 	else
 		h2_session_keep_out(hc->session);
 	h2_conn_send_soon(hc);
-	return h2_side_was_reset(s) ? -ECONNRESET : 0;
+	return h2_side_error(s);
 }
 
 void h2_side_shutdown(struct h2_side *s)

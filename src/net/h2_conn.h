@@ -14,6 +14,8 @@
 #ifndef WEIR_NET_H2_CONN_H
 #define WEIR_NET_H2_CONN_H
 
+#include <errno.h>
+
 #include "http/h2.h"
 #include "net/conn.h"
 #include "net/stream_version.h"
@@ -115,10 +117,18 @@ bool h2_conn_is_over(const struct h2_conn *hc);
 
 /* --- a side as stream.h wants it ------------------------------------------------------------------------------------ */
 
-/* The peer, or the connection's end, has cut it off. */
+/* The peer, the connection's end, or we have cut it off. */
 static inline bool h2_side_was_reset(const struct h2_side *s)
 {
 	return s->h2.fate != H2_LIVE && s->h2.fate != H2_COMPLETE;
+}
+
+/* 0, or how it looks to those who know errno: -ENOMEM, -ECONNRESET. */
+static inline int h2_side_error(const struct h2_side *s)
+{
+	if (!h2_side_was_reset(s))
+		return 0;
+	return s->h2.cause == CAUSE_MEMORY_EXHAUSTED ? -ENOMEM : -ECONNRESET;
 }
 
 /* What follows the head of a request for a tunnel is none of its content. */

@@ -1,9 +1,18 @@
-/* The half of stream.h that is HTTP/2's: each function is what the one of its name says. */
+/* The half of stream.h that is HTTP/2's: each function is what the one of its name says. And what is not asked often. */
 #include "net/stream.h"
+
+struct stream_failure stream_failure(const struct stream *s)
+{
+	bool starved = stream_error(s) == -ENOMEM || stream_send_error(s) == -ENOMEM;
+
+	if (stream_is_h2(s) && h2_side_was_reset(stream_h2(s)))
+		return (struct stream_failure){(enum cause)stream_h2(s)->h2.cause, stream_h2(s)->h2.why};
+	return (struct stream_failure){starved ? CAUSE_MEMORY_EXHAUSTED : CAUSE_NONE, NULL};
+}
 
 int stream_h2_error(const struct stream *s)
 {
-	return h2_side_was_reset(stream_h2(s)) ? -ECONNRESET : 0;
+	return h2_side_error(stream_h2(s));
 }
 
 bool stream_h2_was_reset(const struct stream *s)

@@ -59,7 +59,10 @@ bool stream_h2_is_shut(const struct stream *s);
 
 /* --- how it stands -------------------------------------------------------------------------------------------------- */
 
-/* Negative errno once receiving has failed, 0 while it has not. A stream that its peer has reset: -ECONNRESET. */
+/*
+ * Negative errno once receiving has failed, 0 while it has not. HTTP/2: -ENOMEM, or -ECONNRESET whoever has reset the stream:
+ * stream_failure tells that.
+ */
 static inline int stream_error(const struct stream *s)
 {
 	if (stream_is_h2(s))
@@ -75,7 +78,7 @@ static inline int stream_send_error(const struct stream *s)
 	return stream_h1(s)->conn.send_error;
 }
 
-/* The peer has reset it: not an orderly end. */
+/* The peer has reset it: not an orderly end. HTTP/2: or we have. */
 static inline bool stream_was_reset(const struct stream *s)
 {
 	if (stream_is_h2(s))
@@ -98,6 +101,15 @@ static inline bool stream_peer_closed(const struct stream *s)
 		return stream_h2_was_reset(s);
 	return stream_h1(s)->conn.peer_closed;
 }
+
+/* What we have ended it for ourselves. */
+struct stream_failure {
+	enum cause cause;  /* NONE: nothing, so the peer has ended it */
+	const char *why;   /* one static sentence, or NULL */
+};
+
+/* Of a stream that has failed, or ended: want of memory, and what of the peer's was malformed. */
+struct stream_failure stream_failure(const struct stream *s);
 
 /* Bytes that were flushed and have not gone out. */
 static inline uint32_t stream_unsent(const struct stream *s)
@@ -227,8 +239,8 @@ static inline bool stream_was_refused(const struct stream *s)
 }
 
 /*
- * What failed was the connection, and not the stream by itself, of which the peer then knew; nor did the peer end it for an
- * error, since that may have been this very message.
+ * What failed was the connection, and not the stream by itself, of which the peer then knew; nor was it ended for an error, by
+ * the peer or by us, which may have been about this very message.
  */
 static inline bool stream_was_lost(const struct stream *s)
 {

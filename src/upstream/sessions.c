@@ -225,8 +225,7 @@ static int settling_error(const struct session *s)
 		return s->conn.error;
 	if (s->conn.send_error != 0)
 		return s->conn.send_error;
-	/* Of its own accord: there was no memory for it. */
-	return facts.error == H2_ENHANCE_YOUR_CALM && facts.why != NULL ? -ENOMEM : -EPROTONOSUPPORT;
+	return facts.cause == CAUSE_MEMORY_EXHAUSTED ? -ENOMEM : -EPROTONOSUPPORT;
 }
 
 /* After each run. */

@@ -171,7 +171,8 @@ static bool read_piece(struct world *w, struct owned *owned)
 		note(w, data);
 		return true;
 	case H1_PIECE_TRAILERS:
-		CHECK(h2_stream_read_trailers(&owned->h2, &m).status == H1_DONE);
+		if (h2_stream_read_trailers(&owned->h2, &m).status != H1_DONE)
+			return false;
 		for (uint32_t i = 0; i < m.field_count; i++)
 			check_field(&m.fields[i]);
 		note(w, m.head);

@@ -79,12 +79,8 @@ static bool cause_fits(const struct sim_request *request, enum cause cause)
 		return oracle_run_is_rough();
 	case CAUSE_UPSTREAM_RESET:
 		return drawn.reset || drawn.answer_defect || drawn.server_unsolicited || drawn.server_head_reset ||
-		       drawn.server_down || drawn.server_refuses || drawn.server_goes_away || may_go_stale() ||
-		       (plan.servers_h2 && drawn.alloc_fails); /* a session that finds no memory takes its streams with it */
+		       drawn.server_down || drawn.server_refuses || drawn.server_goes_away || may_go_stale();
 	case CAUSE_UPSTREAM_BAD_RESPONSE:
-		/* A stream that ends for want of memory looks like this. */
-		if (plan.servers_h2 && drawn.alloc_fails)
-			return true;
 		return request->answer.defect != DEFECT_NONE || drawn.server_unsolicited || drawn.answer_defect;
 	case CAUSE_FIRST_BYTE_TIMEOUT:
 	case CAUSE_UPSTREAM_IDLE_TIMEOUT: return holds_connections();

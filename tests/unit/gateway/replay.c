@@ -266,6 +266,22 @@ static void test_closed_behind_the_loop(void **state)
 	scene_close(&s);
 }
 
+/* The upstream ends it in the moment in which its time is over, before the timer has told. */
+static void test_closed_at_the_deadline(void **state)
+{
+	struct scene s;
+
+	scene_open(&s);
+	end_send(&s.client, GET);
+	end_await(&s.stale, "\r\n\r\n");
+	exchange(&s)->request_deadline_us = io_now_us(fixture.io);
+	end_close(&s.stale);
+	gateway_await_finished(&s.g, 2);
+	assert_int_equal(s.g.cause, CAUSE_REQUEST_DEADLINE);
+	assert_int_equal(s.g.retries, 0);
+	scene_close(&s);
+}
+
 /* --- what is kept ------------------------------------------------------------------------------------------------- */
 
 #define PUT_HEAD(length) "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: " length "\r\n\r\n"
@@ -439,6 +455,7 @@ int main(void)
 		LOOP_TEST(test_unsent_and_pipelined),
 		LOOP_TEST(test_unsent_and_unfinished),
 		LOOP_TEST(test_closed_behind_the_loop),
+		LOOP_TEST(test_closed_at_the_deadline),
 		LOOP_TEST(test_kept_until_the_answer),
 		LOOP_TEST(test_too_much),
 		LOOP_TEST(test_too_much_of_all),

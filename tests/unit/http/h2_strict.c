@@ -810,30 +810,6 @@ static void a_head_at_the_limit_is_read(void **state)
 	release(&other);
 }
 
-static void trailers_that_are_too_large_reset_the_stream(void **state)
-{
-	struct rig rig;
-	struct bytes frames = {0}, block = {0};
-	char value[8000];
-	char text[10];
-
-	memset(value, 'x', sizeof(value));
-	init(&rig);
-	put_block(&block, POST);
-	put_headers(&frames, 0, 1, &block);
-	for (unsigned i = 0; i < 3; i++)
-		put_literal(&block, VIEW("a"), view_of(value, i < 2 ? 8000 : 500));
-	put_headers(&frames, END_STREAM, 1, &block);
-	send_frames(&rig, &frames);
-	struct h2_stream *stream = side_ready(&rig.server);
-
-	assert_int_equal(stream->fate, H2_MALFORMED);
-	stream_head(stream);
-	assert_int_equal(stream_read(stream, text, sizeof(text)), H1_PIECE_BAD);
-	stream_release(stream);
-	release(&rig);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -856,7 +832,6 @@ int main(void)
 		cmocka_unit_test(other_first_bytes_end_it),
 		cmocka_unit_test(a_head_that_is_too_large_is_answered),
 		cmocka_unit_test(a_head_at_the_limit_is_read),
-		cmocka_unit_test(trailers_that_are_too_large_reset_the_stream),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
