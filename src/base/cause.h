@@ -18,7 +18,7 @@ enum fault { FAULT_NOBODY, FAULT_CLIENT, FAULT_UPSTREAM, FAULT_GATEWAY };
 	X(NONE, "none", 0, FAULT_NOBODY, "", "no failure") \
 	X(BAD_REQUEST, "bad_request", 400, FAULT_CLIENT, "http_request_error", "the request is malformed") \
 	X(URI_TOO_LONG, "uri_too_long", 414, FAULT_CLIENT, "http_request_error", "the request target is longer than this listener allows") \
-	X(HEADERS_TOO_LARGE, "headers_too_large", 431, FAULT_CLIENT, "http_request_error", "the request head is larger than this listener allows") \
+	X(HEADERS_TOO_LARGE, "headers_too_large", 431, FAULT_CLIENT, "http_request_error", "the request head is larger than this listener, or the upstream, allows") \
 	X(BODY_TOO_LARGE, "body_too_large", 413, FAULT_CLIENT, "http_request_error", "the request body is larger than this listener allows") \
 	X(CLIENT_TIMEOUT, "client_timeout", 408, FAULT_CLIENT, "http_request_error", "the client took too long to send its request or to read the answer") \
 	X(CLIENT_GONE, "client_gone", 499, FAULT_CLIENT, "", "the client closed the connection before the answer was complete") \

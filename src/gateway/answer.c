@@ -10,7 +10,7 @@
 #include "gateway/exchange.h"
 #include "gateway/grpc.h"
 
-enum { BODY_ROOM = 1024 };
+enum { BODY_ROOM = 1024, WHY_ROOM = 64 };
 
 struct allow {
 	struct h1_writer *w;
@@ -76,13 +76,23 @@ static void put_connection(struct h1_writer *w, const struct exchange *ex, bool 
 		h1_put(w, VIEW("Connection: keep-alive\r\n"));
 }
 
+/* Where the reason has a number in it. The log has the one that is static. */
+static const char *told_why(const struct exchange *ex, const char *why, char text[WHY_ROOM])
+{
+	if (ex->head_limit_bytes == 0)
+		return why;
+	snprintf(text, WHY_ROOM, "the upstream takes no more than %u bytes", ex->head_limit_bytes);
+	return text;
+}
+
 static bool answer_error(struct exchange *ex, enum cause cause, const char *why, bool keep_alive)
 {
 	const struct cause_info *info = cause_info(cause);
 	struct stream *to = ex->down;
 	struct h1_writer w = stream_begin_head(to, H1_SCRATCH_OUT_BYTES / 2);
 	char body[BODY_ROOM];
-	size_t n = error_body(body, info, why, ex->request_id);
+	char text[WHY_ROOM];
+	size_t n = error_body(body, info, told_why(ex, why, text), ex->request_id);
 
 	ex->status = (unsigned)info->status;
 	put_start(&w, ex->worker, ex->status);

@@ -160,7 +160,11 @@ static void head_not_taken(struct exchange *ex)
 {
 	const struct stream *to = ex->lease.stream;
 
-	if (!stream_broken(to))
+	ex->head_limit_bytes = stream_head_limit(to);
+	if (ex->head_limit_bytes != 0)
+		exchange_finish(ex, CAUSE_HEADERS_TOO_LARGE,
+			"the head is larger than the upstream takes (SETTINGS_MAX_HEADER_LIST_SIZE)");
+	else if (!stream_broken(to))
 		exchange_finish(ex, CAUSE_HEADERS_TOO_LARGE, "the head is too large once the gateway's fields are added");
 	else if (!stream_was_refused(to))
 		exchange_finish(ex, CAUSE_MEMORY_EXHAUSTED, "no memory for the request's head");

@@ -72,12 +72,17 @@ static bool had_its_turn(struct exchange *ex, unsigned fills)
 /* --- the request's way ---------------------------------------------------------------------------------------------- */
 
 static const char why_no_base64[] = "the content is not base64";
+static const char why_trailers[] = "the trailers are larger than the upstream takes (SETTINGS_MAX_HEADER_LIST_SIZE)";
 
 /* The last byte of the request was handed over. False: ended. */
 static bool request_complete(struct exchange *ex, const struct message *trailers)
 {
 	if (grpc_translates_request(ex) && !grpc_is_whole(ex)) {
 		exchange_finish(ex, CAUSE_BAD_REQUEST, why_no_base64);
+		return false;
+	}
+	if (trailers != NULL && !stream_takes_trailers(upstream_side(ex), trailers)) {
+		exchange_finish(ex, CAUSE_HEADERS_TOO_LARGE, why_trailers);
 		return false;
 	}
 	stream_put_end(upstream_side(ex), trailers);
@@ -235,6 +240,8 @@ static enum step step_lose_upstream(struct exchange *ex)
 	return STEP_ENDED;
 }
 
+static const char why_client_takes_less[] = "the trailers are larger than the client takes (SETTINGS_MAX_HEADER_LIST_SIZE)";
+
 /* The answer is whole. The lease goes back before the client has taken the last byte. */
 static enum step response_complete(struct exchange *ex, const struct message *trailers)
 {
@@ -243,6 +250,8 @@ static enum step response_complete(struct exchange *ex, const struct message *tr
 
 	if (PLANTED(REUSE_AFTER_EARLY_RESPONSE))
 		clean = true;
+	if (trailers != NULL && !stream_takes_trailers(to, trailers))
+		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, why_client_takes_less);
 	stream_put_end(to, trailers);
 	if (stream_flush(to) < 0)
 		return step_lose_client(ex);
@@ -277,6 +286,15 @@ static enum step response_informational(struct exchange *ex, struct message *m)
 	return STEP_ON;
 }
 
+/* Its head does not go out to the client. */
+static enum step response_head_too_large(struct exchange *ex)
+{
+	const char *why = stream_head_limit(client_side(ex)) == 0 ? "the response head is too large" :
+		"the response head is larger than the client takes (SETTINGS_MAX_HEADER_LIST_SIZE)";
+
+	return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, why);
+}
+
 __attribute__((noinline)) static enum step response_upgrade(struct exchange *ex, struct message *m)
 {
 	enum cause cause = CAUSE_FILTER_FAILED;
@@ -289,7 +307,7 @@ __attribute__((noinline)) static enum step response_upgrade(struct exchange *ex,
 	if (ex->filter_at > 0 && !filters_on_response(ex, m, &cause, &why))
 		return step_finish(ex, cause, why);
 	if (!forward_upgrade(ex, m))
-		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "the response head is too large");
+		return response_head_too_large(ex);
 	ex->status = m->status;
 	ex->upstream_status = ex->upgraded = true;
 	ex->worker->stats.tunnels_open++;
@@ -318,7 +336,7 @@ static enum step response_final(struct exchange *ex, struct message *m)
 	if (ex->filter_at > 0 && !filters_on_response(ex, m, &cause, &why))
 		return step_finish(ex, cause, why);
 	if (!forward_response(ex, m))
-		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "the response head is too large");
+		return response_head_too_large(ex);
 	ex->status = m->status;
 	ex->upstream_status = true;
 	exchange_enter(ex, EXCHANGE_RESPONDING);

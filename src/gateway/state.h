@@ -354,6 +354,7 @@ struct exchange {
 	uint64_t moved_us;                 /* when bytes last moved, or the state changed */
 	uint32_t blocked_bytes;            /* unsent at the last look, to see whether they move */
 	uint32_t informational;            /* 1xx answers so far */
+	uint32_t head_limit_bytes;         /* the upstream takes no larger head, and this one is; 0: it does not say, or it is not */
 
 	/* for the record */
 	uint64_t started_us;               /* the first byte of the head */

@@ -207,6 +207,9 @@ bool h2_session_can_open(const struct h2_session *session);
 /* Client: how many streams it may have at a time: ours, or the peer's number if that is smaller. */
 uint32_t h2_session_streams_max(const struct h2_session *session);
 
+/* How large a head, or trailers, the peer takes (RFC 9113 §6.5.2: 32 bytes with each field); UINT32_MAX: it does not say. */
+uint32_t h2_session_head_max(const struct h2_session *session);
+
 /* Client: the peer understands extended CONNECT (RFC 8441). Known when h2_session_settled. */
 bool h2_session_can_upgrade(const struct h2_session *session);
 
@@ -268,6 +271,7 @@ struct h2_stream {
 	bool extended_connect;         /* a request for a WebSocket by extended CONNECT: see h2_stream_read_head */
 	uint8_t method;                /* client: of its request; server: of one whose head was refused */
 	uint8_t cause;                 /* enum cause: what we found wrong with its message, or with us; NONE: nothing */
+	bool beyond_peer;              /* a head was not put, since the peer takes none so large */
 	bool trailers_refused;         /* larger than the limits say; unread */
 	uint32_t reset_code;           /* enum h2_error, or a number that we have no name for */
 	const char *why;               /* of `cause`: one static sentence, or NULL */
@@ -378,7 +382,8 @@ bool h2_stream_has_input(const struct h2_stream *stream);
  * way.
  *
  * `scheme` is :scheme of a request ("http", "https"), else empty. False: the writer was too small, the text is not
- * what is asked for, or the stream is over; nothing was put then.
+ * what is asked for, the stream is over, or the peer takes no head so large (`beyond_peer`: what it would do to the whole
+ * connection nobody knows); nothing was put then. An informational head that is too large for the peer is left out.
  */
 struct h1_writer h2_stream_begin_head(struct h2_stream *stream, size_t room);
 bool h2_stream_end_head(struct h2_stream *stream, struct h1_writer *w, enum framing framing, struct view scheme);
@@ -389,6 +394,9 @@ bool h2_stream_end_head(struct h2_stream *stream, struct h1_writer *w, enum fram
  * stream is reset.
  */
 void h2_stream_put_body(struct h2_stream *stream, struct view data);
+
+/* Whether the peer takes trailers as large as these. Those of a stream that has none to put would be an error to it. */
+bool h2_stream_takes_trailers(const struct h2_stream *stream, const struct message *trailers);
 
 /* The end, with trailers (NULL: none). Nothing, when it was put or the stream is over. */
 void h2_stream_put_end(struct h2_stream *stream, const struct message *trailers);

@@ -51,6 +51,42 @@ static bool put_failed(struct h2_stream *stream)
 	return false;
 }
 
+/* --- what the peer takes ---------------------------------------------------------------------------------------- */
+
+enum { FIELD_BYTES = 32 }; /* that count with each field (RFC 9113 §6.5.2) */
+
+/* The setting is advice; what becomes of the connection, and of all others on it, when it is not taken is the peer's choice. */
+static bool fits_peer(struct h2_stream *stream, const struct h2_fields *fields)
+{
+	uint32_t most = h2_session_head_max(stream->session);
+	uint64_t n = (uint64_t)fields->count * FIELD_BYTES;
+
+	stream->beyond_peer = false;
+	if (most == UINT32_MAX)
+		return true;
+	for (size_t i = 0; i < fields->count; i++)
+		n += fields->nv[i].namelen + fields->nv[i].valuelen;
+	stream->beyond_peer = n > most;
+	return !stream->beyond_peer;
+}
+
+bool h2_stream_takes_trailers(const struct h2_stream *stream, const struct message *trailers)
+{
+	uint32_t most = h2_session_head_max(stream->session);
+	uint64_t n = 0;
+
+	if (most == UINT32_MAX)
+		return true;
+	for (uint32_t i = 0; i < trailers->field_count; i++) {
+		const struct field *f = &trailers->fields[i];
+
+		n += f->dropped ? 0 : FIELD_BYTES + field_name(f).n + field_value(f).n;
+	}
+	return n <= most;
+}
+
+/* --- heads of either kind ---------------------------------------------------------------------------------------- */
+
 static bool put_request(struct h2_stream *stream, struct h2_fields *fields, bool has_content)
 {
 	struct h2_session *s = stream->session;
@@ -63,10 +99,12 @@ static bool put_request(struct h2_stream *stream, struct h2_fields *fields, bool
 		h2_stream_over(stream, H2_REFUSED, NGHTTP2_REFUSED_STREAM);
 		return false;
 	}
-	if (fields->upgrade) {
+	if (fields->upgrade)
 		h2_text_extend(fields, H2_CLIENT);
+	if (!fits_peer(stream, fields))
+		return false;
+	if (fields->upgrade)
 		stream->extended_connect = has_content = true;
-	}
 	int32_t id = nghttp2_submit_request(
 		s->engine, NULL, fields->nv, fields->count, has_content ? &content : NULL, stream);
 
@@ -90,6 +128,8 @@ static bool put_response(struct h2_stream *stream, struct h2_fields *fields, boo
 		h2_text_extend(fields, H2_SERVER);
 		has_content = true;
 	}
+	if (!fits_peer(stream, fields))
+		return fields->status < 200;
 	if (fields->status < 200) {
 		error = nghttp2_submit_headers(
 			s->engine, NGHTTP2_FLAG_NONE, stream->id, NULL, fields->nv, fields->count, NULL);

@@ -540,6 +540,11 @@ bool h2_session_can_open(const struct h2_session *s)
 	return s->streams < h2_session_streams_max(s);
 }
 
+uint32_t h2_session_head_max(const struct h2_session *s)
+{
+	return nghttp2_session_get_remote_settings(s->engine, NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE);
+}
+
 bool h2_session_can_upgrade(const struct h2_session *s)
 {
 	return nghttp2_session_get_remote_settings(s->engine, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1;

@@ -274,6 +274,18 @@ static inline bool stream_end_head(struct stream *s, struct h1_writer *w, enum f
 	return h1_conn_end_head(stream_h1(s), w, framing);
 }
 
+/* How large a head the peer takes, if that is why one could not be put; else 0. */
+static inline uint32_t stream_head_limit(const struct stream *s)
+{
+	return stream_is_h2(s) && stream_h2(s)->h2.beyond_peer ? h2_session_head_max(stream_h2(s)->h2.session) : 0;
+}
+
+/* Whether the peer takes trailers as large as these; only HTTP/2 says how large that is. */
+static inline bool stream_takes_trailers(const struct stream *s, const struct message *trailers)
+{
+	return !stream_is_h2(s) || h2_stream_takes_trailers(&stream_h2(s)->h2, trailers);
+}
+
 static inline void stream_put_body(struct stream *s, struct view data)
 {
 	if (stream_is_h2(s)) {

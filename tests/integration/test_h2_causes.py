@@ -2,15 +2,19 @@
 
 import json
 
+import h2.errors
+import h2.events
+import h2.settings
 import pytest
 
 from gateway import configuration, free_port
 from h2peer import Peer
-from h2raw import CONTINUATION, DATA, END_STREAM, HEADERS, PADDED, WINDOW_UPDATE, frame
-from h2wire import PROTOCOL_ERROR, h2_connect
-from raw import get, post
+from h2raw import CONTINUATION, DATA, END_STREAM, HEADERS, MAX_HEADER_LIST_SIZE, PADDED, WINDOW_UPDATE, frame
+from h2wire import INTERNAL_ERROR, PROTOCOL_ERROR, h2_connect
+from raw import chunk, get, post, response
 
 BOTH = {"protocols": ["h1", "h2"]}
+HEAD_LIST = h2.settings.SettingCodes.MAX_HEADER_LIST_SIZE
 
 
 @pytest.fixture
@@ -119,6 +123,79 @@ def test_trailers_of_an_answer_beyond_the_limits(start, origin):
     client.expect_gone()
     record = gateway.record()
     assert (record["cause"], record["why"]) == ("upstream_bad_response", "the trailers are larger than is allowed")
+
+
+# --- what the upstream takes ------------------------------------------------------------------------------------------
+
+
+def test_a_head_that_the_upstream_does_not_take(speaking, origin):
+    """It is not sent: nobody knows what it would do to the others on the connection."""
+    client, peer = served(speaking, origin, settings={HEAD_LIST: 2000})
+    client.send(get(fields=["X-Big: " + "x" * 2000]))
+    answer = client.read_response()
+    assert error(answer) == (431, "headers_too_large")
+    assert "the upstream takes no more than 2000 bytes" in json.loads(answer.body)["message"]
+    next_client = speaking.connect().send(get("/next"))
+    stream, fields = peer.request()
+    assert (stream, fields[":path"]) == (3, "/next")
+    peer.answer(stream)
+    assert next_client.read_response().status == 200 and origin.is_untouched()
+    record = speaking.records(3)[1]
+    assert record["cause"] == "headers_too_large" and "SETTINGS_MAX_HEADER_LIST_SIZE" in record["why"]
+
+
+def test_trailers_that_the_upstream_does_not_take(speaking, origin):
+    client, peer = served(speaking, origin, settings={HEAD_LIST: 2000})
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(b"x"))
+    stream, _ = peer.request()
+    client.send(b"0\r\nX-Big: " + b"x" * 2000 + b"\r\n\r\n")
+    assert error(client.read_response()) == (431, "headers_too_large")
+    assert peer.take(h2.events.StreamReset, stream).error_code == h2.errors.ErrorCodes.CANCEL
+    assert not any(isinstance(event, h2.events.TrailersReceived) for event in peer.events)
+
+
+def test_a_replayed_head_that_the_next_connection_does_not_take(speaking, origin):
+    client, peer = served(speaking, origin)
+    client.send(get(fields=["X-Big: " + "x" * 2000]))
+    peer.request()
+    peer.wire.close()
+    Peer(origin.accept(), {HEAD_LIST: 2000})
+    assert error(client.read_response()) == (431, "headers_too_large")
+
+
+# --- what the client takes --------------------------------------------------------------------------------------------
+
+
+def test_an_answer_that_the_client_does_not_take(gateway, origin):
+    client = h2_connect(gateway, settings={MAX_HEADER_LIST_SIZE: 1500})
+    other = client.request("/other")
+    beside = origin.accept()
+    beside.read_request()
+    stream = client.request("/")
+    origin.answer(response("x", fields=["X-Big: " + "x" * 1500]))
+    assert error(client.answer(stream)) == (502, "upstream_bad_response")
+    beside.send(response("here"))
+    assert bytes(client.answer(other).body) == b"here" and client.goaway == []
+    assert "larger than the client takes" in gateway.records(2)[0]["why"]
+
+
+def test_a_hint_that_the_client_does_not_take_is_left_out(gateway, origin):
+    client = h2_connect(gateway, settings={MAX_HEADER_LIST_SIZE: 1500})
+    stream = client.request("/")
+    origin.answer(b"HTTP/1.1 103 Early Hints\r\nLink: " + b"x" * 1500 + b"\r\n\r\n" + response("x"))
+    answer = client.answer(stream)
+    assert (answer.status, answer.informational, bytes(answer.body)) == (200, [], b"x")
+
+
+def test_trailers_that_the_client_does_not_take(gateway, origin):
+    client = h2_connect(gateway, settings={MAX_HEADER_LIST_SIZE: 1500})
+    stream = client.request("/")
+    wire, _ = origin.answer(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+    assert client.head_of(stream).status == 200
+    wire.send(b"0\r\nX-Big: " + b"x" * 1500 + b"\r\n\r\n")
+    answer = client.answer(stream)
+    assert (answer.reset, answer.ended, answer.trailers) == (INTERNAL_ERROR, False, None)
+    assert gateway.record()["cause"] == "upstream_bad_response" and client.ping().goaway == []
 
 
 # --- what a client sends ----------------------------------------------------------------------------------------------

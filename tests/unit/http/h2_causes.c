@@ -1,5 +1,6 @@
 /*
- * Why a stream has ended, when it was for what its peer did: who is to blame, and who has only lost its connection.
+ * Why a stream has ended, when it was for what its peer did: who is to blame, and who has only lost its connection. And what
+ * is not put at all, since the peer has said that it takes no head so large.
  */
 #include "h2_rig.h"
 
@@ -195,6 +196,78 @@ static void trailers_that_are_too_large_can_be_answered(void **state)
 	rig_release(&rig);
 }
 
+/* --- what the peer takes ---------------------------------------------------------------------------------------- */
+
+/* ":method" "GET" ":scheme" "http" ":path" "/" ":authority" "a", with 32 bytes each. */
+enum { GET_BYTES = 10 + 11 + 6 + 11 + 4 * 32 };
+
+/* A setting of MAX_HEADER_LIST_SIZE. */
+static struct view head_list_max(char text[6], uint32_t n)
+{
+	const unsigned char bytes[6] = {0, 6, (unsigned char)(n >> 24), (unsigned char)(n >> 16), (unsigned char)(n >> 8),
+		(unsigned char)n};
+
+	memcpy(text, bytes, 6);
+	return view_of(text, 6);
+}
+
+static bool puts_get(struct rig *rig, struct h2_stream *stream)
+{
+	struct h1_writer w;
+
+	h2_session_open(rig->client.session, stream);
+	w = h2_stream_begin_head(stream, 4096);
+	h1_put(&w, VIEW(GET));
+	return h2_stream_end_head(stream, &w, FRAMING_NONE, VIEW("http"));
+}
+
+static void a_head_is_as_large_as_the_peer_takes(void **state)
+{
+	for (uint32_t less = 0; less < 2; less++) {
+		static struct h2_stream stream;
+		struct rig rig;
+		struct view output;
+		struct frame frame;
+		char text[6];
+
+		init(&rig, head_list_max(text, GET_BYTES - less));
+		view_free(side_output(&rig, &rig.client));
+		assert_int_equal(h2_session_head_max(rig.client.session), GET_BYTES - less);
+		assert_int_equal(puts_get(&rig, &stream), less == 0);
+		assert_int_equal(stream.beyond_peer, less > 0);
+		assert_int_equal(stream.fate, H2_LIVE);
+		assert_int_equal(stream.id, less == 0 ? 1 : 0);
+		output = side_output(&rig, &rig.client);
+		assert_int_equal(output_has(output, F_HEADERS, 0, &frame), less == 0);
+		view_free(output);
+		h2_stream_release(&stream);
+		/* Nothing is said of a stream that never was. */
+		output = side_output(&rig, &rig.client);
+		assert_int_equal(output_has(output, F_RST_STREAM, 0, &frame), less == 0);
+		view_free(output);
+		rig_release(&rig);
+	}
+}
+
+static void trailers_are_as_large_as_the_peer_takes(void **state)
+{
+	struct field fields[] = {field_of(VIEW("a"), VIEW("bc")), field_of(VIEW("dropped"), VIEW("by then"))};
+	struct message trailers = {.fields = fields, .field_count = 2};
+	char text[6];
+
+	fields[1].dropped = true;
+	for (uint32_t less = 0; less < 2; less++) {
+		static struct h2_stream stream;
+		struct rig rig;
+
+		init(&rig, head_list_max(text, 32 + 3 - less));
+		h2_session_open(rig.client.session, &stream);
+		assert_int_equal(h2_stream_takes_trailers(&stream, &trailers), less == 0);
+		h2_stream_release(&stream);
+		rig_release(&rig);
+	}
+}
+
 /* --- what a client remembers ------------------------------------------------------------------------------------ */
 
 /*
@@ -242,6 +315,8 @@ int main(void)
 		cmocka_unit_test(what_the_peer_ends_is_no_fault_of_ours),
 		cmocka_unit_test(a_client_is_told_by_its_own_word),
 		cmocka_unit_test(trailers_that_are_too_large_can_be_answered),
+		cmocka_unit_test(a_head_is_as_large_as_the_peer_takes),
+		cmocka_unit_test(trailers_are_as_large_as_the_peer_takes),
 		cmocka_unit_test(resets_are_remembered_once),
 	};
 
