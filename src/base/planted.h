@@ -38,6 +38,8 @@ enum planted_bug {
 	PLANTED_TRAILERS_DROPPED,            /* trailers to HTTP/2 are left out */
 	PLANTED_LENT_TOO_LONG,               /* a large piece is pointed at when it is there no more */
 	PLANTED_FLOOD_BORNE,                 /* a peer may cost what it likes */
+	PLANTED_GONE_AT_ONCE_STORMED,        /* a service that goes away as soon as it is connected to is connected to again at once */
+	PLANTED_ROOM_OUTGROWN,               /* places are handed out for which the peer allows no streams any more */
 	PLANTED_COUNT
 };
 

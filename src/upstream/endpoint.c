@@ -35,6 +35,10 @@ enum cause upstream_connect_cause(int error, const char **why)
 	case ETIMEDOUT: return CAUSE_CONNECT_TIMEOUT;
 	case EPROTO: return CAUSE_TLS_FAILED;
 	case EPROTONOSUPPORT: *why = "the endpoint does not speak HTTP/2"; return CAUSE_CONNECT_REFUSED;
+	case -SESSION_GOES_AWAY:
+		*why = "the endpoint ends its connections as soon as they are open (GOAWAY)";
+		return CAUSE_CONNECT_REFUSED;
+	case -SESSION_CLOSES: *why = "the endpoint closes its connections as soon as they are open"; return CAUSE_CONNECT_REFUSED;
 	case EMFILE:
 	case ENFILE: return CAUSE_FILES_EXHAUSTED;
 	case ENOMEM:
@@ -401,6 +405,11 @@ static void on_timer(struct io_timer *timer)
 	endpoint_run(container_of(timer, struct endpoint, timer));
 }
 
+static void on_seating(struct io_task *task)
+{
+	seats_fill(container_of(task, struct endpoint, seating));
+}
+
 static void on_freed(struct io_message *message)
 {
 	struct endpoint *ep = container_of(message, struct endpoint, freed);
@@ -534,6 +543,7 @@ struct endpoint *endpoint_create(struct upstreams *ups, const struct config_upst
 	list_init(&ep->sessions);
 	ep->streams_max = endpoint_streams_max(upstream);
 	ep->run.on_run = on_run;
+	ep->seating.on_run = on_seating;
 	ep->timer.on_fire = on_timer;
 	ep->freed.on_receive = on_freed;
 	ep->release.on_run = on_release;
@@ -574,6 +584,7 @@ void endpoint_free(struct endpoint *ep)
 	prober_stop(ep);
 	io_timer_cancel(ep->ups->io, &ep->timer);
 	io_defer_cancel(ep->ups->io, &ep->run);
+	io_defer_cancel(ep->ups->io, &ep->seating);
 	io_defer_cancel(ep->ups->io, &ep->release);
 	weir_pool_free(ep->pool);
 	tls_client_unref(ep->tls);

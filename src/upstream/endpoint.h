@@ -42,6 +42,11 @@ struct endpoint {
 	uint32_t streams_max;          /* HTTP/2: on one session; 0: HTTP/1 */
 	struct h1_limits head_limits;  /* HTTP/2: of answers, on sessions that begin from now on */
 	struct list sessions;          /* HTTP/2: the connections behind the places that are in `conns` */
+	uint32_t places_waiting;       /* of those places, how many are not open yet */
+	uint32_t sessions_useless;     /* in a row, that ended soon and had served nobody */
+	uint64_t session_after_us;     /* none is begun before */
+	uint64_t lost_us;              /* a session that had rested was found dead at that time; 0: never */
+	struct io_task seating;        /* looks after the places that wait, at the end of the tick */
 	struct io_task run;            /* collects the pool's outcomes at the end of the tick */
 	struct io_timer timer;         /* the pool's next event */
 	struct io_message freed;       /* another worker returned a unit of the budget, or needs one */
@@ -165,8 +170,14 @@ void endpoint_announced(struct endpoint *ep, uint64_t idle_us);
 /* NULL when the pool's books agree with the endpoint's own lists. */
 const char *endpoint_audit(const struct endpoint *ep);
 
-/* NULL when its sessions and the places on them agree (sessions.c). */
+/* NULL when its sessions and the places on them agree (seats.c). */
 const char *sessions_audit(const struct endpoint *ep);
+
+/* Seats those places that wait, as far as there is room (seats.c). */
+void seats_fill(struct endpoint *ep);
+
+/* Somebody waits for a place since the peer allows no more streams. */
+bool seats_are_short(const struct endpoint *ep);
 
 /* The self-audit, once a second, until it is stopped (watch.c). */
 void watch_start(struct upstreams *ups);

@@ -16,6 +16,9 @@
 /* An end that comes so soon after the request is that of the connection's rest. */
 #define STALE_SOON_US (100 * US_PER_MS)
 
+/* HTTP/2: so many places that are dead when they are told of, and the endpoint is held to be the reason. */
+enum { DEAD_MAX = 2 };
+
 static void lease_end(struct upstream_lease *lease)
 {
 	lease->endpoint->active--;
@@ -97,6 +100,10 @@ static enum cause outcome_cause(struct upstream_lease *lease, enum weir_pool_out
 	case WEIR_POOL_TIMED_OUT:
 		if (lease->waiter.reason != 0)
 			return upstream_connect_cause(lease->waiter.reason, &lease->why);
+		if (seats_are_short(lease->endpoint)) {
+			lease->why = "the endpoint allows no more streams at a time (MAX_CONCURRENT_STREAMS)";
+			return CAUSE_POOL_ACQUIRE_TIMEOUT;
+		}
 		/* Where nothing was ever established, the wait was for connecting. */
 		weir_pool_stats(lease->endpoint->pool, &stats);
 		return stats.connecting > 0 && stats.opened == 0 ? CAUSE_CONNECT_TIMEOUT : CAUSE_POOL_ACQUIRE_TIMEOUT;
@@ -129,12 +136,17 @@ static enum weir_pool_outcome ask_pool(struct upstream_lease *lease, uint64_t no
 	return weir_pool_acquire(lease->endpoint->pool, &lease->waiter, now_us, lease->deadline_us);
 }
 
-/* For a connection that is opened for it. */
+/* For a connection that is opened for it. The wait goes on that has begun when the lease was asked for. */
 static enum weir_pool_outcome ask_pool_fresh(struct upstream_lease *lease, uint64_t now_us)
 {
+	const struct weir_pool_config *settings = &lease->endpoint->settings;
+	uint64_t times = settings->on_acquire_timeout == WEIR_POOL_NEW ? 2 : 1;
+	uint64_t latest_us = deadline_after(lease->asked_us, times * settings->acquire_timeout_us);
+
 	weir_pool_waiter_init(&lease->waiter, on_outcome);
 	lease->waiter.fresh = true;
-	return weir_pool_acquire(lease->endpoint->pool, &lease->waiter, now_us, lease->deadline_us);
+	return weir_pool_acquire(lease->endpoint->pool, &lease->waiter, now_us,
+		latest_us < lease->deadline_us ? latest_us : lease->deadline_us);
 }
 
 /*
@@ -224,14 +236,20 @@ static enum weir_pool_outcome ask_successor(struct upstream_lease *lease, uint64
 	return ask_pool_fresh(lease, now_us);
 }
 
+/* The connection that was delivered, or held, is no good. */
+static void discard(struct upstream_lease *lease, uint64_t now_us)
+{
+	conn_is_spent(lease->waiter.connection);
+	tell_pool(lease, WEIR_POOL_DISCARD, now_us);
+}
+
 /*
  * What was delivered is dead: a new connection is asked for instead, since others that rest may be dead as well. The lease
  * keeps its place: who waits for a fresh one is served before all others.
  */
 static enum weir_pool_outcome ask_for_fresh(struct upstream_lease *lease, uint64_t now_us)
 {
-	conn_is_spent(lease->waiter.connection);
-	tell_pool(lease, WEIR_POOL_DISCARD, now_us);
+	discard(lease, now_us);
 
 	enum weir_pool_outcome outcome = ask_pool_fresh(lease, now_us);
 
@@ -247,13 +265,29 @@ static enum weir_pool_outcome replace_untold(struct upstream_lease *lease, uint6
 	return ask_for_fresh(lease, now_us);
 }
 
+/*
+ * What was delivered is no good when it is told. HTTP/2: where the session is dead, a connection that was just opened may be
+ * so as well, again and again; where the peer has come to allow fewer streams, the next place has room.
+ */
+static enum weir_pool_outcome replace_told(struct upstream_lease *lease, uint64_t now_us)
+{
+	const struct upstream_conn *uc = lease->waiter.connection;
+
+	if (is_place(uc) && !place_is_alive(uc) && ++lease->dead >= DEAD_MAX && !PLANTED(GONE_AT_ONCE_STORMED)) {
+		lease->waiter.reason = place_error(uc);
+		discard(lease, now_us);
+		return WEIR_POOL_OPEN_FAILED;
+	}
+	return ask_for_fresh(lease, now_us);
+}
+
 static void on_outcome(struct weir_pool_waiter *waiter, enum weir_pool_outcome outcome)
 {
 	struct upstream_lease *lease = container_of(waiter, struct upstream_lease, waiter);
 	uint64_t now_us = io_now_us(lease->endpoint->ups->io);
 
 	if (outcome == WEIR_POOL_DELIVERED && !delivered_is_clean(lease))
-		outcome = ask_for_fresh(lease, now_us);
+		outcome = replace_told(lease, now_us);
 	if (outcome == WEIR_POOL_PENDING)
 		return;
 
@@ -306,6 +340,7 @@ enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config
 	lease->queue_us = lease->connect_us = 0;
 	lease->reused = lease->rested = false;
 	lease->why = NULL;
+	lease->dead = 0;
 	lease->deadline_us = deadline_us;
 	ep->active++;
 
@@ -334,6 +369,9 @@ enum upstream_answer upstream_acquire_again(struct upstream_lease *lease, enum u
 	lease->stage = LEASE_NONE;
 	lease->reused = lease->rested = false;
 	lease->asked_us = now_us;
+	lease->dead = 0;
+	if (uc->place != NULL && reason != RETRY_REFUSED)
+		ep->lost_us = now_us;
 	return lease_answer(lease, ask_for_fresh(lease, now_us), now_us, cause);
 }
 

@@ -1,114 +1,52 @@
 /*
- * Sessions: the connections behind places (sessions.h says what those are).
+ * Sessions: the connections behind places (sessions.h says what those are; seats.c, who sits where).
  *
- *     CONNECTING --TCP, TLS--> SETTLING --the peer's SETTINGS--> OPEN --GOAWAY, lost, old, or its numbers used up--> LEAVING
- *         |                        |                               |                                                    |
- *         '--------- failed, or too late: so did all its places ---'--- without a place at the end of the tick: ended --'
- *
- * A new place goes where most are already, as far as there is room, so that others become empty and are ended. Without room a
- * new session is connected, up to this worker's share of max_connections; beyond that the emptiest takes it, and the stream
- * waits inside the session until the peer allows it, bounded by the exchange's own deadlines.
+ *     PAUSING -----> CONNECTING --TCP, TLS--> SETTLING --the peer's SETTINGS--> OPEN --GOAWAY, lost, or given up--> LEAVING
+ *        |              |                        |                               |                                   |
+ *        '-- given up --'-- failed, or too late: so did all its places ----------'-- without a place at the end of the tick: ended
  *
  * A session that is leaving takes no new place; its idle places are spoiled, and the streams on the others run to their end
  * (or have been told that they are lost). It counts no more against the share, so that others can take over.
  *
+ * A session that goes away in the moment in which it opens has failed to open: the pool backs off. One that goes away a little later
+ * and has not served anybody was of no use either, though the pool has seen it open: the next one is begun after a pause,
+ * which doubles with each such session until one serves. So a service that accepts and drains is not stormed.
+ *
  * A path that swallows everything tells nobody, and a session that lived on would fail every request. So when a stream was
  * given up unanswered, and nothing at all has come since it began, for as long as connecting may take, the session is in
- * doubt: the peer is asked with a PING, and has as long again to say anything.
+ * doubt: the peer is asked with a PING, and has as long again to say anything. Services of gRPC count PINGs that come less than
+ * five minutes apart while they have nothing to say themselves, and soon end the connection: after a doubt that was answered
+ * there is none for that time, unless a head or content has come since.
  */
-#include "upstream/sessions.h"
+#include "upstream/session.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 #include "base/check.h"
-
-enum session_state { SESSION_CONNECTING, SESSION_SETTLING, SESSION_OPEN, SESSION_LEAVING };
+#include "base/planted.h"
 
 enum {
 	LAST_READS_MAX = 4,
-	STREAMS_EVER_MAX = 1 << 29,           /* half of the numbers that there are (RFC 9113 §5.1.1) */
 	STREAM_WINDOW_BYTES = 48 * 1024,      /* at first */
 	STREAM_BOOKS_BYTES = 16 * 1024,       /* of the protocol's books, for each stream that there may be */
 	GLITCHES_MAX = 10000,                 /* a service under load resets many streams, and means no harm */
+	PAUSE_DOUBLES_MAX = 5,
 };
 
-struct session {
-	struct conn conn;
-	struct h2_conn h2;
-	struct endpoint *endpoint;
-	struct list_node node;         /* in endpoint->sessions */
-	struct list places;
-	uint32_t count;                /* of places */
-	uint32_t streams_ever;
-	struct io_timer timer;         /* until the session is open: connect timeout; in doubt: to the end of that */
-	struct io_task end;            /* closes and frees it, unless it has got a place meanwhile */
-	uint64_t opened_us;
-	uint64_t doubted_us;           /* since then; 0: it is not in doubt */
-	uint8_t state;                 /* enum session_state */
-	bool served;                   /* a whole answer at least */
-};
+#define PAUSE_MIN_US (10 * US_PER_MS)         /* 10 ms to 320 ms, and of that a half to the whole */
+#define USEFUL_AGE_US (1 * US_PER_S)          /* a session that has lived so long was no mistake */
+#define DOUBT_AGAIN_US (300 * US_PER_S)
 
-static uint64_t now_us(const struct session *s)
-{
-	return io_now_us(s->endpoint->ups->io);
-}
-
-/* --- places on it --------------------------------------------------------------------------------------------------- */
-
-static bool is_sound(const struct session *s)
+bool session_is_sound(const struct session *s)
 {
 	return s->state == SESSION_OPEN && !h2_conn_is_over(&s->h2) && !h2_session_facts(s->h2.session).going_away;
-}
-
-/* Past its lifetime it takes no new place; those that it has live as long as the pool lets them. */
-static bool is_worn(const struct session *s)
-{
-	uint64_t lifetime_us = s->endpoint->settings.lifetime_max_us;
-
-	if (s->streams_ever >= STREAMS_EVER_MAX)
-		return true;
-	return lifetime_us != 0 && s->state == SESSION_OPEN && now_us(s) - s->opened_us >= lifetime_us;
-}
-
-static bool takes_places(const struct session *s)
-{
-	if (s->state == SESSION_OPEN)
-		return is_sound(s) && !is_worn(s);
-	return s->state != SESSION_LEAVING;
-}
-
-/* How many streams it can carry at a time. What the peer allows is not known before its SETTINGS. */
-static uint32_t room_of(const struct session *s)
-{
-	uint32_t most = s->endpoint->streams_max;
-	uint32_t peers = s->state == SESSION_OPEN ? h2_session_streams_max(s->h2.session) : most;
-
-	return peers < most ? peers : most;
-}
-
-static void place_enter(struct upstream_place *place, struct session *s)
-{
-	place->session = s;
-	list_push_back(&s->places, &place->node);
-	s->count++;
-}
-
-/* The next in turn, of `s->count` there are. Others may come and go between two turns. */
-static struct upstream_conn *next_in_turn(struct session *s)
-{
-	struct list_node *node = list_pop_front(&s->places);
-
-	if (node == NULL)
-		return NULL;
-	list_push_back(&s->places, node);
-	return container_of(node, struct upstream_place, node)->conn;
 }
 
 /* --- its end ---------------------------------------------------------------------------------------------------------- */
 
 /* Called from inside the session as well, which may not be closed there. */
-static void end_soon(struct session *s)
+void session_end_soon(struct session *s)
 {
 	io_defer(s->endpoint->ups->io, &s->end);
 }
@@ -132,7 +70,9 @@ static void session_free(struct session *s)
 	h2_conn_close(&s->h2);
 	io_timer_cancel(ep->ups->io, &s->timer);
 	io_defer_cancel(ep->ups->io, &s->end);
-	conn_close(&s->conn);
+	/* One that paused has never had a socket. */
+	if (s->conn.io != NULL)
+		conn_close(&s->conn);
 	list_remove(&s->node);
 	ep->stats.sessions--;
 	free(s);
@@ -142,12 +82,14 @@ static void on_end(struct io_task *task)
 {
 	struct session *s = container_of(task, struct session, end);
 
-	if (s->count > 0)
+	if (session_places(s) > 0)
 		return;
 	if (s->h2.session != NULL) {
 		h2_conn_say_goodbye(&s->h2);
 		read_away(s);
 	}
+	/* Another may stand now. */
+	seats_changed(s->endpoint);
 	session_free(s);
 }
 
@@ -155,77 +97,82 @@ static void on_end(struct io_task *task)
 static void session_leave(struct session *s)
 {
 	s->state = SESSION_LEAVING;
-	for (uint32_t left = s->count; left > 0; left--) {
-		struct upstream_conn *uc = next_in_turn(s);
+	session_empty(s);
+}
 
-		if (uc != NULL && uc->state == UPSTREAM_CONN_RESTING)
-			weir_pool_spoiled(uc->endpoint->pool, uc->slot, now_us(s));
-	}
+/* Nobody has had an answer on it: the next one can wait. */
+static void note_useless(struct endpoint *ep)
+{
+	uint32_t doubles = ep->sessions_useless < PAUSE_DOUBLES_MAX ? ep->sessions_useless : PAUSE_DOUBLES_MAX;
+	uint64_t half_us = (PAUSE_MIN_US / 2) << doubles;
+	uint64_t now = io_now_us(ep->ups->io);
+
+	if (PLANTED(GONE_AT_ONCE_STORMED))
+		return;
+	ep->sessions_useless++;
+	ep->session_after_us = now + half_us + io_random(ep->ups->io) % half_us;
+}
+
+/* The peer wants no more streams, or the connection has gone. */
+static void session_gone(struct session *s)
+{
+	if (!s->served && session_now_us(s) - s->opened_us < USEFUL_AGE_US)
+		note_useless(s->endpoint);
+	session_leave(s);
 }
 
 /* It was never open: for each of its places connecting has failed. */
 static void session_failed(struct session *s, int error)
 {
-	struct list_node *node;
+	struct upstream_conn *uc;
 
 	s->state = SESSION_LEAVING;
 	io_timer_cancel(s->endpoint->ups->io, &s->timer);
-	end_soon(s);
-	while ((node = list_pop_front(&s->places)) != NULL) {
-		list_push_back(&s->places, node);
-		/* It leaves. */
-		endpoint_conn_failed(container_of(node, struct upstream_place, node)->conn, error);
-	}
+	session_end_soon(s);
+	/* Each leaves. */
+	while ((uc = session_first(&s->waiting)) != NULL)
+		endpoint_conn_failed(uc, error);
 }
 
 /* --- its beginning ---------------------------------------------------------------------------------------------------- */
 
-static int place_seat(struct upstream_conn *uc);
-static bool has_seats_elsewhere(const struct session *s);
-
-/*
- * The peer allows fewer than wait here: the rest is seated anew, as far as there is somewhere to go. One that allows none yet
- * is waited for: elsewhere it would be the same.
- */
-static void session_spread(struct session *s)
-{
-	while (room_of(s) > 0 && s->count > room_of(s) && has_seats_elsewhere(s)) {
-		struct upstream_conn *uc = next_in_turn(s);
-		int error;
-
-		place_leave(uc);
-		error = place_seat(uc);
-		if (error == 0)
-			endpoint_conn_opened(uc);
-		else if (error != -EINPROGRESS)
-			endpoint_conn_failed(uc, error);
-	}
-}
-
 static void session_opened(struct session *s)
 {
 	s->state = SESSION_OPEN;
-	s->opened_us = now_us(s);
+	s->opened_us = session_now_us(s);
 	io_timer_cancel(s->endpoint->ups->io, &s->timer);
-	session_spread(s);
-	for (uint32_t left = s->count; left > 0; left--) {
-		struct upstream_conn *uc = next_in_turn(s);
-
-		if (uc != NULL && uc->state == UPSTREAM_CONN_CONNECTING)
-			endpoint_conn_opened(uc);
-	}
 }
 
-/* Why it has ended before the peer's SETTINGS. */
-static int settling_error(const struct session *s)
+int session_error(const struct session *s)
 {
 	struct h2_facts facts = h2_session_facts(s->h2.session);
 
-	if (s->conn.error != 0)
+	bool settled = h2_session_settled(s->h2.session);
+
+	if (!settled && s->conn.error != 0)
 		return s->conn.error;
-	if (s->conn.send_error != 0)
+	if (!settled && s->conn.send_error != 0)
 		return s->conn.send_error;
-	return facts.cause == CAUSE_MEMORY_EXHAUSTED ? -ENOMEM : -EPROTONOSUPPORT;
+	if (facts.cause == CAUSE_MEMORY_EXHAUSTED)
+		return -ENOMEM;
+	if (!settled || facts.why != NULL)
+		return -EPROTONOSUPPORT;
+	return h2_conn_is_over(&s->h2) ? SESSION_CLOSES : SESSION_GOES_AWAY;
+}
+
+/* The peer's first SETTINGS have come, or its end: perhaps both. */
+static void settling_ran(struct session *s)
+{
+	bool settled = h2_session_settled(s->h2.session);
+	bool gone = h2_conn_is_over(&s->h2) || h2_session_facts(s->h2.session).going_away;
+
+	if (settled && (!gone || PLANTED(GONE_AT_ONCE_STORMED))) {
+		session_opened(s);
+	} else if (h2_conn_is_over(&s->h2) || (settled && gone)) {
+		if (settled)
+			note_useless(s->endpoint);
+		session_failed(s, session_error(s));
+	}
 }
 
 /* After each run. */
@@ -233,19 +180,22 @@ static void session_ran(struct h2_conn *hc)
 {
 	struct session *s = container_of(hc, struct session, h2);
 
-	if (s->state == SESSION_SETTLING && h2_session_settled(hc->session))
-		session_opened(s);
-	else if (s->state == SESSION_SETTLING && h2_conn_is_over(hc))
-		session_failed(s, settling_error(s));
-	if (s->state == SESSION_OPEN && !is_sound(s))
-		session_leave(s);
+	if (s->state == SESSION_SETTLING)
+		settling_ran(s);
+	if (s->state != SESSION_OPEN)
+		return;
+	if (!session_is_sound(s))
+		session_gone(s);
+	else if (s->waiting_count > 0 || s->granted_count > session_room(s))
+		session_room_changed(s);
 }
 
 static void on_stream_ready(struct h2_conn *hc, struct h2_stream *stream)
 {
 	struct upstream_conn *uc = container_of(h2_side_of(stream), struct upstream_place, side)->conn;
 
-	(void)hc;
+	if (stream->in != H2_WAY_HEAD && stream->fate != H2_LOST)
+		container_of(hc, struct session, h2)->said_us = hc->heard_us;
 	if (uc->state == UPSTREAM_CONN_HELD)
 		uc->lease->on_ready(uc->lease);
 }
@@ -311,11 +261,12 @@ static void on_conn_ready(struct conn *conn)
 
 static void session_doubt(struct session *s)
 {
-	uint64_t patience_us = s->endpoint->connect_timeout_us;
+	uint64_t now = session_now_us(s), patience_us = s->endpoint->connect_timeout_us;
+	bool was_answered = s->answered_us != 0 && s->said_us <= s->answered_us;
 
-	if (s->doubted_us != 0 || !is_sound(s))
+	if (s->doubted_us != 0 || !session_is_sound(s) || (was_answered && now - s->answered_us < DOUBT_AGAIN_US))
 		return;
-	s->doubted_us = now_us(s);
+	s->doubted_us = now;
 	h2_session_ping(s->h2.session);
 	io_timer_set(s->endpoint->ups->io, &s->timer, deadline_after(s->doubted_us, patience_us));
 }
@@ -325,6 +276,7 @@ static void session_decide(struct session *s)
 {
 	bool lives = s->h2.heard_us > s->doubted_us;
 
+	s->answered_us = lives ? s->doubted_us : 0;
 	s->doubted_us = 0;
 	if (lives || s->state != SESSION_OPEN)
 		return;
@@ -332,27 +284,57 @@ static void session_decide(struct session *s)
 	session_leave(s);
 }
 
-/* A stream that began then was given up. */
-static void note_silence(struct session *s, uint64_t since_us)
+void session_note_silence(struct session *s, uint64_t since_us)
 {
-	if (s->h2.heard_us <= since_us && now_us(s) - since_us >= s->endpoint->connect_timeout_us)
+	if (s->h2.heard_us <= since_us && session_now_us(s) - since_us >= s->endpoint->connect_timeout_us)
 		session_doubt(s);
+}
+
+/* 0, -EINPROGRESS or an error. */
+static int session_connect(struct session *s)
+{
+	struct endpoint *ep = s->endpoint;
+	int error;
+
+	s->state = SESSION_CONNECTING;
+	io_timer_set(ep->ups->io, &s->timer, deadline_after(session_now_us(s), ep->connect_timeout_us));
+	error = endpoint_connect(ep, &s->conn);
+	return error == 0 ? session_speak(s) : error;
+}
+
+static void pause_ended(struct session *s)
+{
+	int error = session_connect(s);
+
+	if (error != 0 && error != -EINPROGRESS)
+		session_failed(s, error);
 }
 
 static void on_timer(struct io_timer *timer)
 {
 	struct session *s = container_of(timer, struct session, timer);
 
-	if (s->doubted_us != 0) {
+	if (s->doubted_us != 0)
 		session_decide(s);
-		return;
-	}
-	/* Once something was sent it stands, and the rest is the handshake. */
-	session_failed(s, s->state == SESSION_CONNECTING && s->conn.taken > 0 ? TLS_TIMED_OUT : -ETIMEDOUT);
+	else if (s->state == SESSION_PAUSING)
+		pause_ended(s);
+	else
+		/* Once something was sent it stands, and the rest is the handshake. */
+		session_failed(s, s->state == SESSION_CONNECTING && s->conn.taken > 0 ? TLS_TIMED_OUT : -ETIMEDOUT);
 }
 
-/* Connects. NULL and *error: it could not even begin. */
-static struct session *session_create(struct endpoint *ep, int *error)
+static bool session_pauses(struct session *s)
+{
+	struct endpoint *ep = s->endpoint;
+
+	if (session_now_us(s) >= ep->session_after_us)
+		return false;
+	s->state = SESSION_PAUSING;
+	io_timer_set(ep->ups->io, &s->timer, ep->session_after_us);
+	return true;
+}
+
+struct session *session_create(struct endpoint *ep, int *error)
 {
 	struct session *s = ep->ups->h2_scratch != NULL ? calloc(1, sizeof(*s)) : NULL;
 
@@ -361,7 +343,8 @@ static struct session *session_create(struct endpoint *ep, int *error)
 		return NULL;
 	}
 	s->endpoint = ep;
-	list_init(&s->places);
+	list_init(&s->granted);
+	list_init(&s->waiting);
 	s->timer.on_fire = on_timer;
 	s->end.on_run = on_end;
 	s->conn.on_ready = on_conn_ready;
@@ -369,204 +352,10 @@ static struct session *session_create(struct endpoint *ep, int *error)
 	s->h2.on_ran = session_ran;
 	list_push_back(&ep->sessions, &s->node);
 	ep->stats.sessions++;
-	io_timer_set(ep->ups->io, &s->timer, deadline_after(now_us(s), ep->connect_timeout_us));
-	*error = endpoint_connect(ep, &s->conn);
-	if (*error == 0)
-		*error = session_speak(s);
+	*error = session_pauses(s) ? -EINPROGRESS : session_connect(s);
 	if (*error == 0 || *error == -EINPROGRESS)
 		return s;
 	s->state = SESSION_LEAVING;
-	end_soon(s);
+	session_end_soon(s);
 	return NULL;
-}
-
-/* --- who sits where --------------------------------------------------------------------------------------------------- */
-
-/* How many sessions of the endpoint this worker may have that take places. */
-static uint32_t share_of(const struct endpoint *ep)
-{
-	uint32_t share = ep->settings.connections_max / ep->streams_max / ep->ups->workers;
-
-	return share > 0 ? share : 1;
-}
-
-/* Open ones come first; of those the fullest that has room. */
-static bool is_better(const struct session *s, const struct session *than)
-{
-	if (than == NULL || (s->state == SESSION_OPEN) != (than->state == SESSION_OPEN))
-		return than == NULL || s->state == SESSION_OPEN;
-	return s->count > than->count;
-}
-
-/* What there is to choose from. */
-struct choice {
-	struct session *roomy;         /* NULL: none has room */
-	struct session *emptiest;      /* NULL: none takes places */
-	uint32_t count;                /* that take places */
-};
-
-static struct choice choose(const struct endpoint *ep)
-{
-	struct choice c = {0};
-
-	list_each_safe(&ep->sessions, node, next) {
-		struct session *s = container_of(node, struct session, node);
-
-		if (!takes_places(s))
-			continue;
-		c.count++;
-		if (s->count < room_of(s) && is_better(s, c.roomy))
-			c.roomy = s;
-		if (c.emptiest == NULL || s->count < c.emptiest->count)
-			c.emptiest = s;
-	}
-	return c;
-}
-
-static bool has_seats_elsewhere(const struct session *s)
-{
-	struct choice c = choose(s->endpoint);
-
-	return c.roomy != NULL || c.count < share_of(s->endpoint);
-}
-
-/* Results as place_open. */
-static int place_seat(struct upstream_conn *uc)
-{
-	struct choice c = choose(uc->endpoint);
-	struct session *s = c.roomy;
-	int error = -ENOMEM;
-
-	if (s == NULL && c.count < share_of(uc->endpoint))
-		s = session_create(uc->endpoint, &error);
-	else if (s == NULL)
-		s = c.emptiest;
-	if (s == NULL)
-		return error;
-	place_enter(uc->place, s);
-	return s->state == SESSION_OPEN ? 0 : -EINPROGRESS;
-}
-
-int place_open(struct upstream_conn *uc)
-{
-	struct upstream_place *place = slab_alloc(&uc->endpoint->ups->places);
-
-	if (place == NULL)
-		return -ENOMEM;
-	place->conn = uc;
-	place->session = NULL;
-	place->node = (struct list_node){0};
-	place->has_stream = false;
-	place->side.stream.version = STREAM_H2;
-	uc->place = place;
-	uc->stream = &place->side.stream;
-	return place_seat(uc);
-}
-
-/* --- leases ----------------------------------------------------------------------------------------------------------- */
-
-bool place_is_good(const struct upstream_conn *uc)
-{
-	return uc->place->session != NULL && is_sound(uc->place->session);
-}
-
-bool place_had_rested(const struct upstream_conn *uc)
-{
-	const struct session *s = uc->place->session;
-
-	return now_us(s) > s->opened_us;
-}
-
-bool place_had_served(const struct upstream_conn *uc)
-{
-	return uc->place->session->served;
-}
-
-void place_lease(struct upstream_conn *uc)
-{
-	struct upstream_place *place = uc->place;
-	struct session *s = place->session;
-
-	CHECK(s != NULL && s->h2.session != NULL && !place->has_stream);
-	h2_side_init(&place->side, &s->h2);
-	place->side.scheme = s->endpoint->tls_id != 0 ? VIEW("https") : VIEW("http");
-	h2_session_open(s->h2.session, &place->side.h2);
-	place->has_stream = true;
-	place->leased_us = now_us(s);
-	s->streams_ever++;
-}
-
-void place_rest(struct upstream_conn *uc, bool served)
-{
-	struct upstream_place *place = uc->place;
-
-	if (!place->has_stream)
-		return;
-	place->has_stream = false;
-	place->session->served |= served;
-	if (!served)
-		note_silence(place->session, place->leased_us);
-	h2_stream_release(&place->side.h2);
-	/* A reset, or a window that was given back, is to be written. */
-	h2_conn_send_soon(&place->session->h2);
-}
-
-void place_leave(struct upstream_conn *uc)
-{
-	struct upstream_place *place = uc->place;
-	struct session *s = place != NULL ? place->session : NULL;
-
-	if (s == NULL)
-		return;
-	place_rest(uc, false);
-	list_remove(&place->node);
-	place->session = NULL;
-	if (--s->count == 0)
-		end_soon(s);
-}
-
-/* --- the self-audit --------------------------------------------------------------------------------------------------- */
-
-static const char *session_audit(const struct session *s, uint64_t *places)
-{
-	uint32_t count = 0, streams = 0;
-
-	list_each_safe(&s->places, node, next) {
-		const struct upstream_place *place = container_of(node, struct upstream_place, node);
-		const struct upstream_conn *uc = place->conn;
-
-		if (place->session != s || uc->place != place)
-			return "a place is not where its session has it";
-		if (place->has_stream != (uc->lease != NULL))
-			return "a place has a stream and no holder, or a holder and no stream";
-		count++;
-		streams += place->has_stream;
-	}
-	*places += count;
-	if (count != s->count)
-		return "a session's places and their count differ";
-	if (count == 0 && !list_linked(&s->end.node))
-		return "a session without places is not ended";
-	return s->h2.session != NULL && h2_session_facts(s->h2.session).streams != streams ?
-		"a session has streams that nobody holds" : NULL;
-}
-
-const char *sessions_audit(const struct endpoint *ep)
-{
-	uint64_t sessions = 0, places = 0, conns = 0;
-
-	list_each_safe(&ep->sessions, node, next) {
-		const char *wrong = session_audit(container_of(node, struct session, node), &places);
-
-		if (wrong != NULL)
-			return wrong;
-		sessions++;
-	}
-	if (sessions != ep->stats.sessions)
-		return "the sessions and their count differ";
-	if (ep->streams_max == 0)
-		return NULL;
-	list_each_safe(&ep->conns, node, next)
-		conns++;
-	return conns != places ? "connections and places on sessions differ" : NULL;
 }

@@ -4,7 +4,7 @@
  * The pool counts streams. What it calls a connection is, with HTTP/2, a place on a session: the right to have one stream
  * at a time there. So whoever waits, waits as with HTTP/1, and the same books tell.
  *
- *     pool: open  --> place_open:  on a session that has room, or on a new one
+ *     pool: open  --> place_open:  on a session that has room, or on a new one, or waiting for room
  *     leased      --> place_lease: a stream of its own, each time
  *     given back  --> place_rest:  the stream goes (one that has not ended is reset); the session is not harmed by that
  *     pool: close --> place_leave: a session without places is ended
@@ -21,10 +21,15 @@ struct upstream_place {
 	struct h2_side side;
 	struct upstream_conn *conn;    /* whose place it is */
 	struct session *session;       /* NULL: none, or left */
-	struct list_node node;         /* in session->places */
+	struct list_node node;         /* in session->granted or ->waiting */
 	uint64_t leased_us;            /* the last time */
+	bool granted;                  /* the session has room for it: the pool knows it to be open */
 	bool has_stream;               /* `side` is a stream of the session */
 };
+
+/* Errors as of connecting: the service ends a connection before anything could be asked on it. */
+#define SESSION_GOES_AWAY (-ESHUTDOWN)   /* with GOAWAY */
+#define SESSION_CLOSES (-ECONNABORTED)   /* without a word */
 
 /*
  * Begins HTTP/2 on a connection to the endpoint that is open, once with TLS it is known what was agreed on. 0 or an error as of
@@ -33,13 +38,18 @@ struct upstream_place {
 int endpoint_speak_h2(struct endpoint *ep, struct conn *conn, struct h2_conn *hc, const struct h2_limits *limits);
 
 /*
- * Finds a place for the connection, which is CONNECTING. 0: the session is open. -EINPROGRESS: endpoint_conn_opened or
- * endpoint_conn_failed tells. Else an error, and there is nothing to leave.
+ * Finds a place for the connection, which is CONNECTING. 0: it may be used. -EINPROGRESS: endpoint_conn_opened or
+ * endpoint_conn_failed tells; it may be long in coming, where the peer allows no more streams. Else an error, and there is
+ * nothing to leave.
  */
 int place_open(struct upstream_conn *uc);
 
-/* The session carries new streams still. */
+/* The session carries new streams still. Good: and the peer allows one more beside those that it has. */
+bool place_is_alive(const struct upstream_conn *uc);
 bool place_is_good(const struct upstream_conn *uc);
+
+/* Of one that is not alive: why, as an error of connecting. */
+int place_error(const struct upstream_conn *uc);
 
 /* Whether the session was opened before now, and whether anybody has had an answer on it. */
 bool place_had_rested(const struct upstream_conn *uc);

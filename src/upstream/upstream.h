@@ -94,6 +94,7 @@ struct upstream_lease {
 	uint64_t asked_us;
 	uint64_t deadline_us;
 	uint8_t stage;                  /* enum upstream_lease_stage */
+	uint8_t dead;                   /* how many connections it was given, since it asked, that were dead */
 };
 
 /* Before the first use; memory need not be zeroed. */
@@ -170,8 +171,9 @@ enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config
 
 /*
  * The held connection had rested and has turned out to be dead before anything came back on it, or its stream was refused
- * (RETRY_REFUSED): it is closed, and a new connection to the same endpoint is asked for, until the same deadline. queue_us
- * then is the sum of both waits. Counted by reason.
+ * (RETRY_REFUSED): it is closed, and a new connection to the same endpoint is asked for, until the same deadline. With HTTP/2
+ * that is a new stream: after a loss on a connection that was opened since, or that has been heard of since, unless there may
+ * be no more connections; after a refusal perhaps on the same one. queue_us then is the sum of both waits. Counted by reason.
  */
 enum upstream_answer upstream_acquire_again(struct upstream_lease *lease, enum upstream_retry_reason reason,
 	enum cause *cause);

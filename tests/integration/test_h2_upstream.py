@@ -140,6 +140,34 @@ def test_a_connection_that_answers_a_ping_is_kept(start, origin):
     assert sessions(gateway) == 1 and origin.is_untouched()
 
 
+def test_an_answered_ping_is_not_repeated_for_nothing(start, origin):
+    """Services of gRPC count those that come while they have nothing to say, and end the connection."""
+    gateway = start(impatient(origin))
+    client = gateway.connect().send(get("/1"))
+    peer = Peer(origin.accept())
+    peer.answer(peer.request()[0])
+    assert client.read_response().status == 200
+
+    def silent(n):
+        client.send(get(f"/silent/{n}"))
+        stream, _ = peer.request()
+        peer.take(h2.events.StreamReset, stream)
+        assert client.read_response().status == 504
+
+    silent(1)
+    peer.take(h2.events.PingReceived)
+    silent(2)
+    silent(3)
+    client.send(get("/2"))
+    peer.answer(peer.request()[0], b"here")
+    assert client.read_response().body == b"here"
+    assert not any(isinstance(event, h2.events.PingReceived) for event in peer.events)
+    # It has said something since.
+    silent(4)
+    peer.take(h2.events.PingReceived)
+    assert sessions(gateway) == 1 and origin.is_untouched()
+
+
 def test_clients_that_give_up_are_no_doubt(start, origin):
     """No PING for each of them: a service counts those."""
     gateway = start(impatient(origin))
@@ -177,6 +205,72 @@ def test_a_service_that_takes_no_streams_yet_is_waited_for(start, origin):
     peer.flush()
     peer.answer(peer.request()[0], b"now")
     assert client.read_response().body == b"now"
+    assert origin.is_untouched()
+
+
+def test_a_service_that_leaves_as_soon_as_it_is_there(speaking, origin):
+    """It drains, and accepts still: the gateway does not connect again and again for one request."""
+    client = speaking.connect().send(get())
+    peer = Peer(origin.accept(), hello=False)
+    peer.h2.initiate_connection()
+    peer.go_away(0)
+    answer = client.read_response()
+    assert answer.status == 502 and b"ends its connections as soon as they are open (GOAWAY)" in answer.body
+    assert speaking.record()["cause"] == "connect_refused"
+    assert origin.is_untouched()
+    # It is back.
+    client.send(get())
+    peer = Peer(origin.accept())
+    peer.answer(peer.request()[0], b"back")
+    assert client.read_response().body == b"back"
+
+
+def test_fewer_streams_than_before(start, origin):
+    """What the service does not allow any more goes to another connection, and comes back when it may."""
+    gateway = start(spoken(origin, pool={"max_connections": 2}))
+    clients = [gateway.connect().send(get(f"/{i}")) for i in range(3)]
+    peer = Peer(origin.accept())
+    streams = [peer.request()[0] for _ in clients]
+    for stream in streams[:2]:
+        peer.answer(stream)
+    peer.h2.update_settings({MAX: 1})
+    peer.flush()
+    peer.take(h2.events.SettingsAcknowledged)
+    peer.take(h2.events.SettingsAcknowledged)
+    other = None
+    for i in range(4):
+        client = gateway.connect().send(get(f"/more/{i}"))
+        other = other or Peer(origin.accept())
+        other.answer(other.request()[0], b"there")
+        assert client.read_response().body == b"there"
+    peer.answer(streams[2])
+    assert all(client.read_response().status == 200 for client in clients)
+    assert origin.is_untouched()
+
+
+def test_no_streams_any_more(start, origin):
+    """Who waits is told why, and nobody connects again and again; when the service allows some again, all is well."""
+    gateway = start(spoken(origin, pool={"acquire_timeout": "300ms"}))
+    busy = gateway.connect().send(get("/busy"))
+    peer = Peer(origin.accept())
+    stream, _ = peer.request()
+    peer.h2.update_settings({MAX: 0})
+    peer.flush()
+    peer.take(h2.events.SettingsAcknowledged)
+    peer.take(h2.events.SettingsAcknowledged)
+    client = gateway.connect()
+    for _ in range(2):
+        client.send(get("/more"))
+        answer = client.read_response()
+        assert answer.status == 503 and b"MAX_CONCURRENT_STREAMS" in answer.body
+        assert b"pool_acquire_timeout" in answer.body
+    peer.h2.update_settings({MAX: 2})
+    peer.flush()
+    client.send(get("/more"))
+    peer.answer(peer.request()[0], b"now")
+    assert client.read_response().body == b"now"
+    peer.answer(stream, b"at last")
+    assert busy.read_response().body == b"at last"
     assert origin.is_untouched()
 
 
@@ -331,7 +425,7 @@ def test_expect_continue(speaking, origin):
 
 
 def test_one_stream_at_a_time(start, origin):
-    """What the peer does not allow yet waits for it inside the session."""
+    """What the peer does not allow yet waits for it, as for any connection."""
     gateway = start(spoken(origin))
     clients = [gateway.connect().send(get(f"/{i}")) for i in range(10)]
     peer = Peer(origin.accept(), {MAX: 1})

@@ -2,7 +2,7 @@
  * Places on sessions: who gets where, what a lease has, and what becomes of places when a session goes away. The service is
  * a session of ours on the loop, at the other end of real sockets.
  */
-#include "upstream/sessions.h"
+#include "upstream/session.h"
 
 #include "bed.h"
 
@@ -101,6 +101,36 @@ static void service_close(struct service *service)
 	conn_close(&service->conn);
 }
 
+/* --- a service of which only some frames are needed ------------------------------------------------------------------ */
+
+/* SETTINGS: so many streams at a time. */
+static void raw_settings(struct end *end, unsigned char streams_max)
+{
+	char frame[] = {0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, (char)streams_max};
+
+	end_send_view(end, view_of(frame, sizeof(frame)));
+}
+
+/* GOAWAY: no stream was looked at. */
+static const char goaway[] = {0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+
+static struct session *session_of(const struct user *user)
+{
+	return user->lease.conn->place->session;
+}
+
+static void await_idle(struct scene *scene, unsigned idle)
+{
+	while (bed_stats(&scene->bed, 0).idle != idle)
+		io_run(fixture.io);
+}
+
+static void await_no_session(struct scene *scene)
+{
+	while (sessions_of(scene) > 0)
+		io_run(fixture.io);
+}
+
 /* --- users ------------------------------------------------------------------------------------------------------------ */
 
 static void user_send(struct user *user)
@@ -185,22 +215,162 @@ static void test_the_pool_counts_streams(void **state)
 	scene_close(&scene);
 }
 
+/*
+ * A worker that has more streams than its share of connections may carry opens another one; none carries more than
+ * max_streams.
+ */
 static void test_a_worker_has_its_share_of_connections(void **state)
 {
 	struct scene scene;
-	struct service services[2];
+	struct service services[3];
 	struct user users[5];
 
 	scene_open(&scene, H2 "pool: {max_connections: 4, max_streams: 2}", 2);
 	users_ask(users, 5, &scene);
-	assert_int_equal(sessions_of(&scene), 2);
-	service_accept(&services[0], &scene, 100);
-	service_accept(&services[1], &scene, 100);
+	assert_int_equal(sessions_of(&scene), 3);
+	for (unsigned i = 0; i < 3; i++)
+		service_accept(&services[i], &scene, 100);
 	users_await(users, 5, &scene);
-	assert_int_equal(sessions_of(&scene), 2);
+	assert_int_equal(sessions_of(&scene), 3);
+	for (unsigned i = 0; i < 5; i++)
+		assert_true(session_of(&users[i])->granted_count <= 2);
 	users_give_back(users, 5, &scene);
-	service_close(&services[0]);
-	service_close(&services[1]);
+	for (unsigned i = 0; i < 3; i++)
+		service_close(&services[i]);
+	scene_close(&scene);
+}
+
+/* With less than max_streams from the peer it keeps to its share. */
+static void test_a_peer_that_allows_little_does_not_widen_the_share(void **state)
+{
+	struct scene scene;
+	struct end ends[2];
+	struct user users[3];
+
+	scene_open(&scene, H2 "pool: {max_connections: 4, max_streams: 2}", 2);
+	users_ask(users, 3, &scene);
+	for (unsigned i = 0; i < 2; i++) {
+		end_accept(&ends[i], &scene.bed.door);
+		raw_settings(&ends[i], 1);
+	}
+	users_await(users, 2, &scene);
+	assert_int_equal(sessions_of(&scene), 2);
+	assert_counts(&scene.bed, 0, 2, 1);
+	user_give_back(&users[0], &scene.bed, false);
+	users_await(users + 2, 1, &scene);
+	assert_int_equal(sessions_of(&scene), 2);
+	users_give_back(users + 1, 2, &scene);
+	upstream_lease_release(&users[0].lease);
+	end_close(&ends[0]);
+	end_close(&ends[1]);
+	scene_close(&scene);
+}
+
+/* What rests beyond the peer's new number is given up, what is held stays; and who comes then waits for room. */
+static void test_a_room_that_shrinks(void **state)
+{
+	struct scene scene;
+	struct end end;
+	struct user users[4];
+
+	scene_open(&scene, H2 "pool: {max_connections: 1, max_streams: 3}", 1);
+	users_ask(users, 3, &scene);
+	end_accept(&end, &scene.bed.door);
+	raw_settings(&end, 3);
+	users_await(users, 3, &scene);
+	user_give_back(&users[0], &scene.bed, false);
+	user_give_back(&users[1], &scene.bed, false);
+	assert_counts(&scene.bed, 2, 1, 0);
+	raw_settings(&end, 2);
+	await_idle(&scene, 1);
+	raw_settings(&end, 0);
+	await_idle(&scene, 0);
+	assert_counts(&scene.bed, 0, 1, 0);
+	assert_int_equal(user_ask(&users[3], &scene.bed), UPSTREAM_PENDING);
+	assert_int_equal(sessions_of(&scene), 1);
+	raw_settings(&end, 2);
+	users_await(users + 3, 1, &scene);
+	assert_int_equal(sessions_of(&scene), 1);
+	users_give_back(users + 2, 2, &scene);
+	upstream_lease_release(&users[0].lease);
+	upstream_lease_release(&users[1].lease);
+	end_close(&end);
+	scene_close(&scene);
+}
+
+/* A place that comes back where there is no room for it any more does not rest. */
+static void test_a_place_comes_back_where_the_room_has_shrunk(void **state)
+{
+	struct scene scene;
+	struct end ends[2];
+	struct user users[3];
+
+	scene_open(&scene, H2 "pool: {max_connections: 2, max_streams: 2}", 1);
+	users_ask(users, 2, &scene);
+	end_accept(&ends[0], &scene.bed.door);
+	raw_settings(&ends[0], 2);
+	users_await(users, 2, &scene);
+	raw_settings(&ends[0], 1);
+	while (session_room(session_of(&users[0])) > 1)
+		io_run(fixture.io);
+	user_give_back(&users[0], &scene.bed, false);
+	assert_counts(&scene.bed, 0, 1, 0);
+	/* The next goes elsewhere, as long as there may be another connection. */
+	assert_int_equal(user_ask(&users[2], &scene.bed), UPSTREAM_PENDING);
+	end_accept(&ends[1], &scene.bed.door);
+	raw_settings(&ends[1], 1);
+	users_await(users + 2, 1, &scene);
+	assert_ptr_not_equal(session_of(&users[2]), session_of(&users[1]));
+	users_give_back(users + 1, 2, &scene);
+	upstream_lease_release(&users[0].lease);
+	end_close(&ends[0]);
+	end_close(&ends[1]);
+	scene_close(&scene);
+}
+
+/* One who waits is not sent on to another connection, which would allow nothing either, while this one is ended. */
+static void test_no_room_is_waited_for_in_one_place(void **state)
+{
+	struct scene scene;
+	struct end end;
+	struct user user;
+
+	scene_open(&scene, H2 "pool: {max_connections: 4, max_streams: 2}", 1);
+	assert_int_equal(user_ask(&user, &scene.bed), UPSTREAM_PENDING);
+	end_accept(&end, &scene.bed.door);
+	raw_settings(&end, 0);
+	while (!seats_are_short(bed_endpoint(&scene.bed, 0)))
+		io_run(fixture.io);
+	run_pending();
+	assert_int_equal(sessions_of(&scene), 1);
+	assert_counts(&scene.bed, 0, 0, 1);
+	raw_settings(&end, 1);
+	users_await(&user, 1, &scene);
+	users_give_back(&user, 1, &scene);
+	end_close(&end);
+	scene_close(&scene);
+}
+
+/* Who waits for a peer that allows nothing is told so, and nothing is kept for it. */
+static void test_no_room_at_all(void **state)
+{
+	struct scene scene;
+	struct end end;
+	struct user users[2];
+
+	scene_open(&scene, H2 "pool: {max_connections: 1, max_streams: 2, acquire_timeout: 60ms}", 1);
+	users_ask(users, 2, &scene);
+	end_accept(&end, &scene.bed.door);
+	raw_settings(&end, 0);
+	for (unsigned i = 0; i < 2; i++) {
+		user_await(&users[i], &scene.bed);
+		assert_int_equal(users[i].cause, CAUSE_POOL_ACQUIRE_TIMEOUT);
+		assert_non_null(strstr(users[i].lease.why, "MAX_CONCURRENT_STREAMS"));
+		upstream_lease_release(&users[i].lease);
+	}
+	await_no_session(&scene);
+	assert_int_equal(bed_stats(&scene.bed, 0).connecting, 0);
+	end_close(&end);
 	scene_close(&scene);
 }
 
@@ -310,6 +480,121 @@ static void test_failing_to_connect_fails_all_places(void **state)
 	scene_close(&scene);
 }
 
+/* It counts as a failed opening: the pool backs off, and who waits hears why. */
+static void test_going_away_as_soon_as_it_is_open(void **state)
+{
+	struct scene scene;
+	struct end end;
+	struct user users[2];
+	char both[15 + sizeof(goaway)] = {0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 100};
+
+	scene_open(&scene, H2 "pool: {max_connections: 1, max_streams: 2}", 1);
+	memcpy(both + 15, goaway, sizeof(goaway));
+	users_ask(users, 2, &scene);
+	end_accept(&end, &scene.bed.door);
+	end_send_view(&end, view_of(both, sizeof(both)));
+	for (unsigned i = 0; i < 2; i++) {
+		user_await(&users[i], &scene.bed);
+		assert_int_equal(users[i].cause, CAUSE_CONNECT_REFUSED);
+		assert_string_equal(users[i].lease.why,
+			"the endpoint ends its connections as soon as they are open (GOAWAY)");
+		upstream_lease_release(&users[i].lease);
+	}
+	run_pending();
+	assert_int_equal(sessions_of(&scene), 0);
+	assert_int_equal(bed_stats(&scene.bed, 0).opened, 0);
+	assert_int_equal(bed_stats(&scene.bed, 0).open_failed, 2);
+	end_close(&end);
+	scene_close(&scene);
+}
+
+/* The pool has seen it open, and does not back off by itself. */
+static void test_a_session_of_no_use_is_followed_by_a_pause(void **state)
+{
+	struct scene scene;
+	struct end ends[2];
+	struct user user;
+	struct endpoint *ep;
+
+	scene_open(&scene, H2 "pool: {max_connections: 1, max_streams: 2}", 1);
+	ep = bed_endpoint(&scene.bed, 0);
+	assert_int_equal(user_ask(&user, &scene.bed), UPSTREAM_PENDING);
+	end_accept(&ends[0], &scene.bed.door);
+	raw_settings(&ends[0], 2);
+	users_await(&user, 1, &scene);
+	user_give_back(&user, &scene.bed, false);
+	end_send_view(&ends[0], view_of(goaway, sizeof(goaway)));
+	await_idle(&scene, 0);
+	run_pending();
+	assert_int_equal(sessions_of(&scene), 0);
+	assert_int_equal(ep->sessions_useless, 1);
+	assert_true(ep->session_after_us > 0);
+	ep->session_after_us = io_now_us(fixture.io) + 5000;
+	assert_int_equal(user_ask(&user, &scene.bed), UPSTREAM_PENDING);
+	assert_int_equal(container_of(list_first(&ep->sessions), struct session, node)->state, SESSION_PAUSING);
+	end_accept(&ends[1], &scene.bed.door);
+	raw_settings(&ends[1], 2);
+	users_await(&user, 1, &scene);
+	users_give_back(&user, 1, &scene);
+	/* It has served. */
+	assert_int_equal(ep->sessions_useless, 0);
+	end_close(&ends[0]);
+	end_close(&ends[1]);
+	scene_close(&scene);
+}
+
+/* Given up while it pauses: no socket was ever opened. */
+static void test_a_pause_is_given_up(void **state)
+{
+	struct scene scene;
+	struct user user;
+
+	scene_open(&scene, H2 "pool: {max_connections: 1, max_streams: 2}", 1);
+	bed_endpoint(&scene.bed, 0)->session_after_us = io_now_us(fixture.io) + 60 * US_PER_S;
+	assert_int_equal(user_ask(&user, &scene.bed), UPSTREAM_PENDING);
+	assert_int_equal(sessions_of(&scene), 1);
+	user_drop(&user, &scene.bed);
+	upstream_lease_release(&user.lease);
+	scene_close(&scene);
+}
+
+/* The service may have gone behind all sessions that have rested since: who was lost goes to one that has not. */
+static void test_who_was_lost_goes_to_a_connection_opened_since(void **state)
+{
+	struct scene scene;
+	struct end ends[3];
+	struct user users[3];
+	struct session *other;
+
+	scene_open(&scene, H2 "pool: {max_connections: 2, max_streams: 2}", 1);
+	users_ask(users, 3, &scene);
+	for (unsigned i = 0; i < 2; i++) {
+		end_accept(&ends[i], &scene.bed.door);
+		raw_settings(&ends[i], 100);
+	}
+	users_await(users, 3, &scene);
+	other = session_of(&users[2]);
+	assert_ptr_not_equal(other, session_of(&users[0]));
+	/* Its session was not opened just now. */
+	session_of(&users[0])->opened_us--;
+	user_give_back(&users[0], &scene.bed, true);
+	assert_int_equal(user_ask(&users[0], &scene.bed), UPSTREAM_ACQUIRED);
+	user_send(&users[0]);
+	end_close(&ends[0]);
+	while (!stream_was_lost(users[0].lease.stream))
+		io_run(fixture.io);
+	users[0].outcomes = 0;
+	assert_int_equal(upstream_acquire_again(&users[0].lease, RETRY_CLOSED, &users[0].cause), UPSTREAM_PENDING);
+	end_accept(&ends[2], &scene.bed.door);
+	raw_settings(&ends[2], 100);
+	users_await(users, 1, &scene);
+	assert_ptr_not_equal(session_of(&users[0]), other);
+	users_give_back(users, 3, &scene);
+	end_close(&ends[1]);
+	end_close(&ends[2]);
+	scene_close(&scene);
+}
+
 /* Closed in every stage: connecting, and waiting for SETTINGS. */
 static void test_closing_while_connecting(void **state)
 {
@@ -341,10 +626,19 @@ int main(void)
 		LOOP_TEST(test_places_share_a_session),
 		LOOP_TEST(test_the_pool_counts_streams),
 		LOOP_TEST(test_a_worker_has_its_share_of_connections),
+		LOOP_TEST(test_a_peer_that_allows_little_does_not_widen_the_share),
 		LOOP_TEST(test_who_finds_no_room_with_the_peer_is_seated_anew),
+		LOOP_TEST(test_a_room_that_shrinks),
+		LOOP_TEST(test_a_place_comes_back_where_the_room_has_shrunk),
+		LOOP_TEST(test_no_room_is_waited_for_in_one_place),
+		LOOP_TEST(test_no_room_at_all),
 		LOOP_TEST(test_a_lost_session_takes_its_idle_places_along),
 		LOOP_TEST(test_goaway_spares_what_was_taken),
 		LOOP_TEST(test_failing_to_connect_fails_all_places),
+		LOOP_TEST(test_going_away_as_soon_as_it_is_open),
+		LOOP_TEST(test_a_session_of_no_use_is_followed_by_a_pause),
+		LOOP_TEST(test_a_pause_is_given_up),
+		LOOP_TEST(test_who_was_lost_goes_to_a_connection_opened_since),
 		LOOP_TEST(test_closing_while_connecting),
 		cmocka_unit_test(test_what_makes_another_pool),
 	};
