@@ -266,14 +266,16 @@ static enum weir_pool_outcome replace_untold(struct upstream_lease *lease, uint6
 }
 
 /*
- * What was delivered is no good when it is told. HTTP/2: where the session is dead, a connection that was just opened may be
- * so as well, again and again; where the peer has come to allow fewer streams, the next place has room.
+ * What was delivered is no good when it is told. HTTP/2: where the session is dead and nobody has used it, the next may be so
+ * as well, again and again; where the peer has come to allow fewer streams, the next place has room.
  */
 static enum weir_pool_outcome replace_told(struct upstream_lease *lease, uint64_t now_us)
 {
 	const struct upstream_conn *uc = lease->waiter.connection;
 
-	if (is_place(uc) && !place_is_alive(uc) && ++lease->dead >= DEAD_MAX && !PLANTED(GONE_AT_ONCE_STORMED)) {
+	bool was_useless = is_place(uc) && !place_is_alive(uc) && !place_was_used(uc);
+
+	if (was_useless && ++lease->dead >= DEAD_MAX && !PLANTED(GONE_AT_ONCE_STORMED)) {
 		lease->waiter.reason = place_error(uc);
 		discard(lease, now_us);
 		return WEIR_POOL_OPEN_FAILED;

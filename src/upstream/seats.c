@@ -343,7 +343,7 @@ bool place_is_good(const struct upstream_conn *uc)
 
 int place_error(const struct upstream_conn *uc)
 {
-	return uc->place->session != NULL ? session_error(uc->place->session) : SESSION_CLOSES;
+	return session_error(uc->place->session);
 }
 
 bool place_had_rested(const struct upstream_conn *uc)
@@ -351,6 +351,11 @@ bool place_had_rested(const struct upstream_conn *uc)
 	const struct session *s = uc->place->session;
 
 	return session_now_us(s) > s->opened_us;
+}
+
+bool place_was_used(const struct upstream_conn *uc)
+{
+	return uc->place->session->streams_ever > 0;
 }
 
 bool place_had_served(const struct upstream_conn *uc)

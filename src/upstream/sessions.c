@@ -148,11 +148,10 @@ int session_error(const struct session *s)
 	struct h2_facts facts = h2_session_facts(s->h2.session);
 
 	bool settled = h2_session_settled(s->h2.session);
+	int error = s->conn.error != 0 ? s->conn.error : s->conn.send_error;
 
-	if (!settled && s->conn.error != 0)
-		return s->conn.error;
-	if (!settled && s->conn.send_error != 0)
-		return s->conn.send_error;
+	if (error != 0 && (!settled || error == -ENOMEM))
+		return error;
 	if (facts.cause == CAUSE_MEMORY_EXHAUSTED)
 		return -ENOMEM;
 	if (!settled || facts.why != NULL)

@@ -17,9 +17,11 @@
 #include "sim_faults.h"
 #include "sim_memory.h"
 #include "sim_model.h"
+#include "sim_oracle.h"
 #include "sim_tap.h"
 
 #define FILES_MAX 512
+#define HASTY_MAX 3
 #define BACKLOG_MAX 64
 #define NUDGE_MAX_US 2000
 #define NUDGES_MAX 500  /* of one connection: beyond it large content would take for ever */
@@ -585,10 +587,27 @@ static void attempt_begins(const struct io *io, struct sim_port *port)
 	attempts->files_short = false;
 }
 
+/*
+ * The same for a service that accepts, and ends what it accepts. What the gateway has closed by itself it may read to its end,
+ * and learn nothing from that: so one attempt alone proves nothing.
+ */
+static void check_useless(const struct io *io, struct sim_port *port)
+{
+	struct sim_attempts *attempts = &port->attempts[(io->number - 1) % 2];
+	bool hasty = attempts->useless_us != 0 && io->now_us - attempts->useless_us < BACK_OFF_MIN_US / 2;
+
+	attempts->useless_us = 0;
+	attempts->hasty = hasty ? attempts->hasty + 1 : 0;
+	if (attempts->hasty >= HASTY_MAX && !port->reloaded)
+		world_violation("7: who goes away is not stormed", "io %u: port %u, %u connections of no use in a row",
+			io->number, port->port, attempts->hasty);
+}
+
 static void check_connect(const struct io *io, struct sim_port *port)
 {
 	attempt_begins(io, port);
 	check_back_off(io, port);
+	check_useless(io, port);
 	if (port->held > port->held_max)
 		world_violation("7: the cap holds", "port %u: %u connections, at most %u", port->port, port->held,
 			port->held_max);
@@ -711,6 +730,22 @@ static size_t read_shortened(struct sim_file *file, size_t n)
 	return given;
 }
 
+/* What the gateway has read there: bytes, the end, or an error. */
+static void told_received(const struct sim_file *file, const char *bytes, ssize_t got)
+{
+	struct sim_port *port = sim_port_find(file->port);
+	bool was_useless = tap_was_useless(file->tap);
+
+	if (got > 0)
+		tap_received(file->tap, bytes, (size_t)got);
+	else if (got != -EAGAIN)
+		tap_ended(file->tap);
+	if (port == NULL || was_useless || !tap_was_useless(file->tap))
+		return;
+	oracle_connection_was_useless();
+	port->attempts[(file->io->number - 1) % 2].useless_us = file->io->now_us;
+}
+
 ssize_t io_recv(struct io *io, struct io_source *source, void *bytes, size_t n)
 {
 	struct sim_file *file = file_of(source);
@@ -727,8 +762,8 @@ ssize_t io_recv(struct io *io, struct io_source *source, void *bytes, size_t n)
 		given = 1;
 	ssize_t got = end_recv(file->end, bytes, given);
 
-	if (got > 0 && file->tap != NULL)
-		tap_received(file->tap, bytes, (size_t)got);
+	if (file->tap != NULL)
+		told_received(file, bytes, got);
 	return got;
 }
 

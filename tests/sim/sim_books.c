@@ -5,7 +5,7 @@
 #include "gateway/state.h"
 #include "sim_io.h"
 #include "sim_model.h"
-#include "upstream/upstream.h"
+#include "upstream/session.h"
 
 /* Over all runs, of the pools that were in service at the end. */
 static struct {
@@ -19,6 +19,30 @@ static bool stats_of(struct worker *worker, size_t i, struct upstream_endpoint_s
 	const struct config_endpoint *endpoint;
 
 	return upstreams_endpoint_stats(worker_upstreams(worker), i, &upstream, &endpoint, stats);
+}
+
+/* What rests is handed out as it is: a place for which the peer allows no stream would wait in vain. */
+static void session_check(unsigned worker_number, const struct session *s)
+{
+	uint32_t resting = 0;
+
+	if (!session_is_sound(s) || s->granted_count <= session_room(s))
+		return;
+	list_each_safe(&s->granted, node, next)
+		resting += container_of(node, struct upstream_place, node)->conn->state == UPSTREAM_CONN_RESTING;
+	if (resting > 0)
+		world_violation("7: nothing rests beyond what the peer allows", "worker %u: %u of %u places, %u allowed",
+			worker_number, resting, s->granted_count, session_room(s));
+}
+
+void books_check_sessions(unsigned worker_number, struct worker *worker)
+{
+	list_each_safe(&worker_upstreams(worker)->endpoints, node, next) {
+		struct endpoint *ep = container_of(node, struct endpoint, node);
+
+		list_each_safe(&ep->sessions, of_session, behind)
+			session_check(worker_number, container_of(of_session, struct session, node));
+	}
 }
 
 /* Whoever holds a lease, or waits for one, is an exchange that lives, and has one at a time. */
@@ -105,15 +129,10 @@ void books_check_quiet(unsigned worker_number, struct worker *worker)
 	}
 }
 
-/*
- * With HTTP/2 the pool counts streams, every worker has one connection at least, and those of a pool that has become smaller,
- * or that have become old, go as they become empty.
- */
+/* With HTTP/2 the pool counts streams, and each worker may have one connection that is not full. */
 static unsigned caps_of(const struct sim_setup *setup, const struct sim_pool *pool)
 {
-	unsigned cap = pool->connections * pool->streams;
-
-	return plan.servers_h2 && cap < setup->workers ? setup->workers : cap;
+	return plan.servers_h2 ? pool->connections + setup->workers - 1 : pool->connections;
 }
 
 void books_check_caps(const struct sim_setup *setup)

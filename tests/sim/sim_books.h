@@ -14,6 +14,9 @@ void books_check(unsigned worker_number, struct worker *worker, uint64_t exchang
 /* After every turn: no exchange lives on whose client has ended its direction, where that means that it has left. */
 void books_check_left(unsigned worker_number, const struct worker *worker);
 
+/* After every turn, HTTP/2 upstreams: no place rests for which the peer allows no stream. */
+void books_check_sessions(unsigned worker_number, struct worker *worker);
+
 /* After every turn of a run with one worker and one configuration: what is beyond the cap does not rest. */
 void books_check_excess(const struct sim_setup *setup, struct worker *worker);
 

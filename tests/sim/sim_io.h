@@ -17,6 +17,8 @@ struct sim_attempts {
 	uint64_t failed_us;
 	bool files_short; /* the latest failed for want of a descriptor, at the first try */
 	bool second;      /* it was the second one */
+	uint64_t useless_us;  /* HTTP/2: when the latest connection that was of no use was found to be so; 0: none since the latest attempt */
+	unsigned hasty;       /* attempts in a row that came too soon behind one */
 };
 
 /* Port numbers stand for addresses: the host part is ignored. */

@@ -18,9 +18,18 @@ static struct {
 	uint64_t malformed, unanswered[ENDED_COUNT];
 } tally;
 
+/* A connection of this run was. */
+static bool useless;
+
 void oracle_begin(void)
 {
 	drawn = faults;
+	useless = false;
+}
+
+void oracle_connection_was_useless(void)
+{
+	useless = true;
 }
 
 bool oracle_run_is_rough(void)
@@ -73,7 +82,7 @@ static bool cause_fits(const struct sim_request *request, enum cause cause)
 	case CAUSE_CONNECT_REFUSED:
 		/* With HTTP/2 a connection counts as open when the first SETTINGS have come. */
 		return drawn.connect_refused || drawn.connect_fails || drawn.server_down ||
-		       (plan.servers_h2 && drawn.reset);
+		       (plan.servers_h2 && (drawn.reset || useless));
 	case CAUSE_CONNECT_TIMEOUT:
 		/* Also what a request is told whose wait ends while the only connection is just being opened. */
 		return oracle_run_is_rough();
@@ -83,6 +92,10 @@ static bool cause_fits(const struct sim_request *request, enum cause cause)
 	case CAUSE_UPSTREAM_BAD_RESPONSE:
 		return request->answer.defect != DEFECT_NONE || drawn.server_unsolicited || drawn.answer_defect;
 	case CAUSE_FIRST_BYTE_TIMEOUT:
+		/* Who was given a place where the peer allows no stream waits in vain, and nothing of the request is written. */
+		if (plan.servers_h2 && request->try_count == 0 && !drawn.server_stalls && !drawn.clock_jumps)
+			return false;
+		return holds_connections();
 	case CAUSE_UPSTREAM_IDLE_TIMEOUT: return holds_connections();
 	case CAUSE_FILES_EXHAUSTED: return drawn.connect_fails || drawn.accept_emfile;
 	case CAUSE_MEMORY_EXHAUSTED: return drawn.alloc_fails || drawn.watch_fails || drawn.connect_fails;

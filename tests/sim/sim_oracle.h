@@ -39,6 +39,9 @@ void oracle_tell_tally(void);
 /* False when something that many runs must have come to has not been seen; *what names it. */
 bool oracle_tally_is_full(const char **what);
 
+/* The gateway has read that a connection ends that was just opened, and on which nothing was asked (HTTP/2). */
+void oracle_connection_was_useless(void);
+
 /* --- what a client sees ------------------------------------------------------------------------------------------- */
 
 /* The head of an answer where the answer to `request` is due, 1xx included. Sets the reader's key and framing. */

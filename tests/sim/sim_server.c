@@ -311,6 +311,7 @@ static bool serving_echo(struct serving *serving)
 }
 
 /* So long a connection waits for its first request. */
+#define WORKERS 2 /* at most */
 #define FIRST_REQUEST_US 10000
 
 /* The first bytes of a request are here, and the connection had been given up already. Sometimes they are read. */
@@ -461,10 +462,12 @@ void server_pool_changes(struct sim_server *server, const struct sim_pool *pool)
 {
 	unsigned most = pool->connections + pool->overflow;
 
-	/* A session that is leaving beside others has one stream at least; and there is one that has just lost its last. */
+	/* One that is leaving beside those that may be has one stream at least; and each worker may have one that is not full. */
 	if (plan.servers_h2)
-		most = 2 * most * pool->streams;
+		most += most * pool->streams + WORKERS;
 
+	if (pool->streams > server->h2.streams_most)
+		server->h2.streams_most = pool->streams;
 	if (most > server->port.held_max)
 		server->port.held_max = most;
 	server->port.reloaded = true;

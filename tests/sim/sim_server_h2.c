@@ -19,6 +19,7 @@
 #include "sim_wire.h"
 
 #define BACKLOG_BYTES 20000
+#define CHANGES_MAX 6 /* of SETTINGS; the last of them allows streams */
 #define HEAD_DEFECT_BYTES 20 /* an answer that is to break off before so many bytes breaks off before its head */
 
 struct answering {
@@ -49,6 +50,7 @@ struct serving_h2 {
 	struct wire_settings settings;
 	uint64_t give_pause_us, give_after_us;
 	uint64_t change_settings_us; /* 0: it does not */
+	unsigned changes;
 	uint32_t goes_away_at;       /* the first stream that is not looked at any more; 0: none */
 	uint32_t goaway_last;
 	bool goaway_sent, goes_when_done;
@@ -173,6 +175,9 @@ static void answering_begin(struct serving_h2 *serving, struct wire_stream *stre
 	stream->owner = answering;
 	list_push_back(&serving->answerings, &answering->node);
 	serving->begun++;
+	if (serving->wire->live > serving->host->streams_most)
+		world_violation("7: the cap holds", "server conn %u: %u streams, max_streams is %u",
+			serving->end->conn->number, serving->wire->live, serving->host->streams_most);
 	message_begin(&answering->message, false);
 	if (message_head(&answering->message, &serving->wire->block, ends) == SIM_BAD)
 		request_bad(answering);
@@ -465,14 +470,30 @@ static void serving_settle(struct serving_h2 *serving)
 		serving_idles(serving);
 }
 
+/*
+ * When it says other SETTINGS. None at all is not said for long, unless it refuses anyway: then who waits for it may wait
+ * in vain. What the gateway has not acknowledged adds up.
+ */
+static void serving_draw_change(struct serving_h2 *serving)
+{
+	bool allows = serving->settings.streams_max > 0;
+	uint64_t span_us = !allows && world_chance(faults.server_refuses) ? 5000000 : 200000;
+
+	if (serving->recovered || serving->changes == CHANGES_MAX || (allows && !world_chance(500)))
+		return;
+	serving->changes++;
+	serving->change_settings_us = world_now_us() + 1 + world_below(span_us);
+}
+
 static void serving_change_settings(struct serving_h2 *serving)
 {
 	if (serving->change_settings_us == 0 || serving->change_settings_us > world_now_us())
 		return;
 	serving->change_settings_us = 0;
-	serving->settings.streams_max = 1 + (uint32_t)world_below(4);
+	serving->settings.streams_max = serving->changes == CHANGES_MAX ? 4 : (uint32_t)world_below(5);
 	serving->settings.window = 1000 + (uint32_t)world_below(100000);
 	wire_put_settings(serving->wire, &serving->settings);
+	serving_draw_change(serving);
 }
 
 static void serving_give_back(struct serving_h2 *serving)
@@ -578,6 +599,21 @@ static void serving_draw(struct serving_h2 *serving)
 		serving->goes_away_at = 3 + 2 * (uint32_t)world_below(8);
 }
 
+/* The server is about to end, and accepts still. */
+static bool host_leaves(struct serving_host *host)
+{
+	if (world_now_us() >= host->leaves_until_us && world_chance(faults.server_goes_away) && world_chance(200))
+		host->leaves_until_us = world_now_us() + world_below(500000);
+	return world_now_us() < host->leaves_until_us;
+}
+
+static void serving_leaves(struct serving_h2 *serving)
+{
+	wire_put_goaway(serving->wire, 0, 0);
+	serving->goaway_sent = true;
+	serving->goes_when_done = world_chance(300);
+}
+
 void serving_h2_new(struct serving_host *host, struct sim_end *end)
 {
 	struct serving_h2 *serving = sim_alloc(sizeof(*serving));
@@ -593,8 +629,21 @@ void serving_h2_new(struct serving_host *host, struct sim_end *end)
 	serving->wire->pad_permille = world_chance(300) ? 100 : 0;
 	serving->wire->split_permille = world_chance(300) ? 300 : 0;
 	serving->wake.on_due = serving_run;
+	if (host_leaves(host))
+		serving_leaves(serving);
 	end->owner = serving;
 	end->on_change = serving_changed;
+	world_schedule(&serving->wake, world_now_us());
+}
+
+/* Streams, if it allowed none. */
+static void serving_allows(struct serving_h2 *serving)
+{
+	serving->change_settings_us = 0;
+	if (serving->settings.streams_max > 0)
+		return;
+	serving->settings.streams_max = 4;
+	wire_put_settings(serving->wire, &serving->settings);
 	world_schedule(&serving->wake, world_now_us());
 }
 
@@ -614,12 +663,14 @@ void servings_h2_change(struct serving_host *host, bool out)
 
 void servings_h2_recover(struct serving_host *host)
 {
+	host->leaves_until_us = 0;
 	list_each_safe(&host->servings, node, next) {
 		struct serving_h2 *serving = container_of(node, struct serving_h2, node);
 
 		serving->idle_act = ACT_NOTHING;
 		serving->recovered = true;
 		serving->goes_away_at = 0;
+		serving_allows(serving);
 	}
 }
 

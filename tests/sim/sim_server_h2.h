@@ -12,6 +12,8 @@
 struct serving_host {
 	const struct sim_mood *mood;
 	struct list servings;
+	unsigned streams_most;     /* that the gateway may ever have had on one connection */
+	uint64_t leaves_until_us;  /* whoever connects before is told at once that it goes away */
 };
 
 /* A connection that was just accepted. */

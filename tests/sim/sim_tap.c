@@ -150,3 +150,14 @@ void tap_received(struct sim_tap *tap, const char *bytes, size_t n)
 	if (tap->tried != NULL)
 		tap->tried->heard += n;
 }
+
+void tap_ended(struct sim_tap *tap)
+{
+	if (tap->h2 != NULL)
+		tap_h2_ended(tap->h2);
+}
+
+bool tap_was_useless(const struct sim_tap *tap)
+{
+	return tap->h2 != NULL && tap_h2_was_useless(tap->h2);
+}

@@ -23,6 +23,12 @@ void tap_written(struct sim_tap *tap);
 /* The next byte begins a request, and it is not the first. */
 bool tap_rests(const struct sim_tap *tap);
 
+/* Its server has ended it soon, and nothing was ever asked on it: it was of no use. */
+bool tap_was_useless(const struct sim_tap *tap);
+
+/* The end is read, or an error. */
+void tap_ended(struct sim_tap *tap);
+
 void tap_sent(struct sim_tap *tap, const char *bytes, size_t n);
 void tap_received(struct sim_tap *tap, const char *bytes, size_t n);
 

@@ -8,6 +8,8 @@
 #include "sim_oracle.h"
 #include "sim_world.h"
 
+#define SOON_US 900000
+
 /* A request on one stream. */
 struct tapped {
 	uint32_t stream;
@@ -22,6 +24,7 @@ struct tap_h2 {
 	unsigned carried;
 	uint64_t settled_turn, settled_us; /* when the gateway had read the first SETTINGS; 0: not yet */
 	bool opaque_in;
+	bool useless;
 	uint32_t goaway_last; /* streams beyond it are not looked at */
 	struct frame_cutter sent, received;
 	struct block_reader block;
@@ -106,8 +109,22 @@ void tap_h2_sent(struct tap_h2 *tap, const char *bytes, size_t n)
 	}
 }
 
+/* Soon: well within a second (sessions.c). */
+void tap_h2_ended(struct tap_h2 *tap)
+{
+	bool soon = tap->settled_turn != 0 && world_now_us() - tap->settled_us < SOON_US;
+
+	tap->useless = tap->useless || (soon && tap->carried == 0);
+}
+
+bool tap_h2_was_useless(const struct tap_h2 *tap)
+{
+	return tap->useless;
+}
+
 static void goaway_received(struct tap_h2 *tap, uint32_t last)
 {
+	tap_h2_ended(tap);
 	tap->goaway_last = last;
 	for (unsigned i = 0; i < tap->count; i++)
 		tap->tapped[i].tried->refused |= tap->tapped[i].stream > last;
