@@ -92,21 +92,45 @@ static void files_add(struct plan *p, uint64_t n)
 	p->files += n;
 }
 
+/*
+ * What may be open to one endpoint beside max_connections. With HTTP/2 the workers share streams, and each may have a connection
+ * that is not full while the others make use of all of theirs.
+ */
+static uint64_t pool_unfilled(const struct plan *p, const struct config_upstream *upstream)
+{
+	return upstream->protocol == CONFIG_PROTOCOL_H2 ? p->workers - 1 : 0;
+}
+
+static uint64_t pool_extra(const struct plan *p, const struct config_upstream *upstream)
+{
+	return upstream->pool.max_overflow + pool_unfilled(p, upstream) + upstream->health.enabled;
+}
+
 /* What may be open to one endpoint. */
-static uint64_t pool_connections(const struct config_upstream *upstream)
+static uint64_t pool_connections(const struct plan *p, const struct config_upstream *upstream)
 {
-	return (uint64_t)upstream->pool.max_connections + upstream->pool.max_overflow;
+	return upstream->pool.max_connections + pool_extra(p, upstream);
 }
 
-static uint64_t pool_files(const struct config_upstream *upstream)
+static uint64_t pool_files(const struct plan *p, const struct config_upstream *upstream)
 {
-	return upstream->endpoint_count * pool_connections(upstream);
+	return upstream->endpoint_count * pool_connections(p, upstream);
 }
 
-/* What max_connections has to be for `connections` to one endpoint, overflow among them; 0: it alone cannot do it. */
-static uint64_t pool_lowered(const struct config_upstream *upstream, uint64_t connections)
+/* What max_connections has to be for `connections` to one endpoint, all others among them; 0: it alone cannot do it. */
+static uint64_t pool_lowered(const struct plan *p, const struct config_upstream *upstream, uint64_t connections)
 {
-	return connections > upstream->pool.max_overflow ? connections - upstream->pool.max_overflow : 0;
+	uint64_t extra = pool_extra(p, upstream);
+
+	return connections > extra ? connections - extra : 0;
+}
+
+/* The same for both numbers together, when lowering the one is not enough. */
+static uint64_t pool_together(const struct plan *p, const struct config_upstream *upstream, uint64_t connections)
+{
+	uint64_t others = pool_extra(p, upstream) - upstream->pool.max_overflow;
+
+	return connections > others ? connections - others : 1;
 }
 
 /* --- open files ------------------------------------------------------------------------------------------------- */
@@ -133,17 +157,25 @@ static void files_of_listeners(struct plan *p)
 	}
 }
 
+/* " + n what"; nothing for 0. Returns how long it is. */
+static size_t addend(char *to, size_t room, uint64_t n, const char *what)
+{
+	return n == 0 ? 0 : (size_t)snprintf(to, room, " + %" PRIu64 " %s", n, what);
+}
+
 static void files_of_pools(struct plan *p)
 {
 	for (size_t i = 0; i < p->config->upstream_count; i++) {
 		const struct config_upstream *u = &p->config->upstreams[i];
-		if (u->pool.max_overflow == 0)
-			row(p->to, "pool", "%.*s: %zu x %u", (int)u->name.n, u->name.p, u->endpoint_count,
-				u->pool.max_connections);
-		else
-			row(p->to, "pool", "%.*s: %zu x (%u + %u overflow)", (int)u->name.n, u->name.p,
-				u->endpoint_count, u->pool.max_connections, u->pool.max_overflow);
-		files_add(p, pool_files(u));
+		bool alone = pool_extra(p, u) == 0;
+		char extra[96] = "";
+		size_t n = addend(extra, sizeof(extra), u->pool.max_overflow, "overflow");
+
+		n += addend(extra + n, sizeof(extra) - n, pool_unfilled(p, u), "not full");
+		addend(extra + n, sizeof(extra) - n, u->health.enabled, "check");
+		row(p->to, "pool", "%.*s: %zu x %s%u%s%s", (int)u->name.n, u->name.p, u->endpoint_count,
+			alone ? "" : "(", u->pool.max_connections, extra, alone ? "" : ")");
+		files_add(p, pool_files(p, u));
 	}
 }
 
@@ -176,7 +208,7 @@ static uint64_t files_culprit(const struct plan *p, uint64_t over, char path[PAT
 		}
 	}
 	for (size_t i = 0; i < p->config->upstream_count; i++) {
-		uint64_t n = pool_files(&p->config->upstreams[i]);
+		uint64_t n = pool_files(p, &p->config->upstreams[i]);
 		if (n > largest) {
 			largest = n;
 			pool = &p->config->upstreams[i];
@@ -185,7 +217,7 @@ static uint64_t files_culprit(const struct plan *p, uint64_t over, char path[PAT
 	}
 	uint64_t left = largest > over ? largest - over : 0;
 
-	return pool == NULL ? left : pool_lowered(pool, left / pool->endpoint_count);
+	return pool == NULL ? left : pool_lowered(p, pool, left / pool->endpoint_count);
 }
 
 static void files_plan(struct plan *p)
@@ -260,19 +292,20 @@ static void target_plan(struct plan *p, const struct target_use *uses, size_t co
 	uint64_t needed = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		needed += pool_connections(uses[i].upstream);
-		if (pool_connections(uses[i].upstream) > pool_connections(largest))
+		needed += pool_connections(p, uses[i].upstream);
+		if (pool_connections(p, uses[i].upstream) > pool_connections(p, largest))
 			largest = uses[i].upstream;
 	}
 	row(p->to, "to", "%s", uses[0].address);
 	verdict(p->to, needed, ports);
 	if (needed <= ports)
 		return;
-	uint64_t lower = pool_lowered(largest, ports / count);
+	uint64_t lower = pool_lowered(p, largest, ports / count);
 	if (lower > 0)
 		snprintf(choice, sizeof(choice), "lower this number to %" PRIu64, lower);
 	else
-		snprintf(choice, sizeof(choice), "lower this number and max_overflow to %" PRIu64 " together", ports / count);
+		snprintf(choice, sizeof(choice), "lower this number and max_overflow to %" PRIu64 " together",
+			pool_together(p, largest, ports / count));
 	snprintf(path, sizeof(path), "upstreams[%u].pool.max_connections", largest->index);
 	complain_whole(p->complaints, path,
 		"%" PRIu64 " connections to %s may be open and there are %" PRIu64 " local ports; %s%s, or widen "

@@ -1,7 +1,8 @@
 /*
  * The stale connection: an upstream may close a resting connection in the very moment in which a request is sent on it.
- * The request then fails through no fault of its own, and is sent again: once, on a connection that was just opened, and
- * only where nothing can have happened through the first time (RFC 9110 §9.2.2, RFC 9112 §9.3.1):
+ * The request then fails through no fault of its own, and is sent again: once, on a connection that was just opened (HTTP/2: or
+ * heard of since, upstream/seats.c), and only where nothing can have happened through the first time (RFC 9110 §9.2.2, RFC 9112
+ * §9.3.1):
  *
  *     the connection had rested or served before (or the stream was refused, with HTTP/2), the request was not sent again
  *     yet and its deadline has not come,

@@ -84,7 +84,8 @@ static void on_end(struct io_task *task)
 
 	if (session_places(s) > 0)
 		return;
-	if (s->h2.session != NULL) {
+	/* On one that takes nothing more nothing can be said, and nothing is read to no purpose. */
+	if (s->h2.session != NULL && s->conn.send_error == 0) {
 		h2_conn_say_goodbye(&s->h2);
 		read_away(s);
 	}

@@ -129,10 +129,17 @@ void books_check_quiet(unsigned worker_number, struct worker *worker)
 	}
 }
 
-/* With HTTP/2 the pool counts streams, and each worker may have one connection that is not full. */
+/*
+ * With HTTP/2 the pool counts streams, and each worker may have one connection that is not full. Those that are past their
+ * lifetime go as they become empty, beside those that are not.
+ */
 static unsigned caps_of(const struct sim_setup *setup, const struct sim_pool *pool)
 {
-	return plan.servers_h2 ? pool->connections + setup->workers - 1 : pool->connections;
+	unsigned most = pool->connections + setup->workers - 1;
+
+	if (!plan.servers_h2)
+		return pool->connections;
+	return setup->connections_age ? 2 * most : most;
 }
 
 void books_check_caps(const struct sim_setup *setup)

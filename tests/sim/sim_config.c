@@ -198,6 +198,7 @@ void setup_draw(struct sim_setup *setup)
 		setup->servers += drawn.count[i];
 	}
 	setup->config = setup_redraw(setup);
+	setup->connections_age = t->lifetime > 0;
 	setup->acquire_us = 1000ULL * t->acquire;
 	setup->longest_us = 1000ULL * (t->header + t->body_idle + t->keep_alive + t->write_idle + t->acquire +
 					      t->connect + t->first_byte + t->idle + t->request) +

@@ -20,6 +20,7 @@ struct sim_setup {
 	unsigned workers;
 	unsigned servers;
 	struct sim_pool pools[SERVERS_MAX];  /* by server: each is one endpoint; all 0 when it is not in service */
+	bool connections_age; /* there is a max_lifetime */
 	uint64_t acquire_us;  /* the acquire_timeout of every pool */
 	uint64_t longest_us;  /* after this time without any progress everything must have ended */
 	uint64_t recover_us;  /* a hung attempt to connect, and the longest back-off */

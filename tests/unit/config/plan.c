@@ -195,6 +195,31 @@ static void test_overflow_counts(void **state)
 		"limit to 990 (ulimit -Hn, systemd's LimitNOFILE=), or lower this number to 395\n");
 }
 
+/*
+ * With HTTP/2 each worker may have a connection that is not full, and a health check has one of its own:
+ * 64 + 5 * 3 + 5 + 10 + 2 * (400 + 4 + 1) = 904.
+ */
+static void test_sessions_and_health_checks_count(void **state)
+{
+	static const char file[] = VERSION "workers: 5\n"
+		"listeners: [{name: l, address: 127.0.0.1:80, limits: {connections: 10}}]\n"
+		"upstreams: [{name: users, protocol: h2, pool: {max_connections: 400}, health: {active: {type: grpc}}, "
+		"endpoints: [{address: 127.0.0.1:81}, {address: 127.0.0.1:82}]}]\n" ROUTES;
+	struct config_machine machine = roomy;
+
+	machine.files_max = 904;
+	assert_works(file, &machine,
+		"  pool       users: 2 x (400 + 4 not full + 1 check)             810\n"
+		"  logs       -                                                     0\n"
+		"  together                                                       904  of 904: fits\n"
+		"local ports\n"
+		"  to         127.0.0.1:81                                        405  of 28232: fits\n");
+	machine.files_max = 900;
+	assert_refused(file, &machine,
+		"f: upstreams[0].pool.max_connections: 904 open files may be needed and 900 are allowed; raise that "
+		"limit to 904 (ulimit -Hn, systemd's LimitNOFILE=), or lower this number to 398\n");
+}
+
 static void test_overflow_needs_ports(void **state)
 {
 	struct config_machine machine = roomy;
@@ -294,6 +319,7 @@ int main(void)
 		cmocka_unit_test(test_too_few_ports),
 		cmocka_unit_test(test_shared_ports),
 		cmocka_unit_test(test_overflow_counts),
+		cmocka_unit_test(test_sessions_and_health_checks_count),
 		cmocka_unit_test(test_overflow_needs_ports),
 		cmocka_unit_test(test_no_limit_on_files),
 		cmocka_unit_test(test_this_machine),
