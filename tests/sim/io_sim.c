@@ -42,6 +42,7 @@ struct sim_file {
 
 	struct sim_end *end;                   /* FILE_STREAM */
 	struct sim_tap *tap;                   /* of one that was connected from here */
+	uint64_t put_off_us;                   /* a write since the latest read was put off; 0: none was */
 	uint64_t breaks_at;                    /* bytes left until a fault breaks it; 0: never */
 	unsigned port;                         /* FILE_LISTENER, FILE_CONNECTING and what becomes of it */
 	struct sim_event attempt;              /* FILE_CONNECTING: when it is over */
@@ -731,15 +732,17 @@ static size_t read_shortened(struct sim_file *file, size_t n)
 }
 
 /* What the gateway has read there: bytes, the end, or an error. */
-static void told_received(const struct sim_file *file, const char *bytes, ssize_t got)
+static void told_received(struct sim_file *file, const char *bytes, ssize_t got)
 {
 	struct sim_port *port = sim_port_find(file->port);
 	bool was_useless = tap_was_useless(file->tap);
 
-	if (got > 0)
+	if (got > 0) {
+		file->put_off_us = 0;
 		tap_received(file->tap, bytes, (size_t)got);
-	else if (got != -EAGAIN)
+	} else if (got != -EAGAIN) {
 		tap_ended(file->tap);
+	}
 	if (port == NULL || was_useless || !tap_was_useless(file->tap))
 		return;
 	oracle_connection_was_useless();
@@ -792,10 +795,11 @@ static void check_not_over(const struct sim_file *file)
 		end->conn->number);
 }
 
-/* A connection rests no longer than its server says that it may. */
+/* A connection rests no longer than its server says that it may, until somebody wants to write on it. */
 static void check_keep_alive(const struct sim_file *file)
 {
-	uint64_t rested_us = world_now_us() - file->end->rx.read_us, max_us = sim_port_find(file->port)->rest_max_us;
+	uint64_t until_us = file->put_off_us != 0 ? file->put_off_us : world_now_us();
+	uint64_t rested_us = until_us - file->end->rx.read_us, max_us = sim_port_find(file->port)->rest_max_us;
 
 	if (max_us != 0 && tap_rests(file->tap) && rested_us >= max_us)
 		world_violation("5: Keep-Alive is honoured", "conn %u: a request after a rest of %llu us, at most %llu us",
@@ -831,6 +835,8 @@ ssize_t io_sendv(struct io *io, struct io_source *source, const struct iovec *io
 		tap_written(file->tap);
 	if (file_stints(file, faults.spurious_eagain)) {
 		world_note(NOTE_FAULT, FAULT_EAGAIN, file->end->conn->number, 1);
+		if (file->put_off_us == 0)
+			file->put_off_us = world_now_us();
 		file_nudge_later(file, IO_WRITABLE);
 		return -EAGAIN;
 	}
