@@ -140,7 +140,7 @@ void endpoint_conn_opened(struct upstream_conn *uc)
 	uint64_t now = io_now_us(ep->ups->io);
 
 	upstream_conn_enter(uc, UPSTREAM_CONN_RESTING);
-	uc->connect_us = (uint32_t)(now - uc->began_us);
+	uc->connect_us = (uint32_t)(uc->place != NULL ? place_connect_us(uc) : now - uc->began_us);
 	uc->rests_since_us = now;
 	io_timer_cancel(ep->ups->io, &uc->timer);
 	weir_pool_opened(ep->pool, uc->slot, uc, now);
@@ -560,6 +560,9 @@ void endpoint_learn_from(struct endpoint *ep, const struct endpoint *before)
 {
 	ep->idle_close = before->idle_close;
 	ep->unused_close = before->unused_close;
+	ep->sessions_useless = before->sessions_useless;
+	ep->session_after_us = before->session_after_us;
+	ep->lost_us = before->lost_us;
 	idle_limit_changed(ep);
 }
 

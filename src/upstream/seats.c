@@ -262,11 +262,18 @@ static void rest_give_up(struct session *s, uint32_t room)
 	}
 }
 
-void session_room_changed(struct session *s)
+void session_look_at_room(struct session *s)
 {
+	uint32_t room = session_room(s);
+
+	if (room == s->room_seen)
+		return;
+	s->room_seen = room;
 	if (!PLANTED(ROOM_OUTGROWN))
-		rest_give_up(s, session_room(s));
+		rest_give_up(s, room);
 	session_seat(s);
+	/* What is left of it is for those who wait elsewhere. */
+	seats_changed(s->endpoint);
 }
 
 void session_empty(struct session *s)
@@ -275,7 +282,10 @@ void session_empty(struct session *s)
 	seats_changed(s->endpoint);
 }
 
-/* It has waited for as long as anybody may. Where nobody waits for it, it is not needed: the pool hears of it and is rid of it. */
+/*
+ * It has waited for as long as anybody may. Where nobody waits for it, and it is not kept ready, it is not needed: it counts as
+ * opened, and is given up in the same step.
+ */
 static void place_on_timer(struct io_timer *timer)
 {
 	struct upstream_conn *uc = container_of(timer, struct upstream_conn, timer);
@@ -284,7 +294,9 @@ static void place_on_timer(struct io_timer *timer)
 	struct weir_pool_stats stats;
 
 	weir_pool_stats(ep->pool, &stats);
-	if (s->state < SESSION_OPEN || stats.waiting > 0 || ep->settings.idle_min > 0) {
+	bool spare = stats.waiting == 0 && stats.idle + stats.connecting > ep->settings.idle_min;
+
+	if (s->state < SESSION_OPEN || !spare) {
 		io_timer_set(ep->ups->io, timer, deadline_after(session_now_us(s), ep->settings.acquire_timeout_us));
 		return;
 	}
@@ -344,6 +356,13 @@ bool place_is_good(const struct upstream_conn *uc)
 int place_error(const struct upstream_conn *uc)
 {
 	return session_error(uc->place->session);
+}
+
+uint64_t place_connect_us(const struct upstream_conn *uc)
+{
+	const struct session *s = uc->place->session;
+
+	return s->opened_us > uc->began_us ? s->opened_us - uc->began_us : 0;
 }
 
 bool place_had_rested(const struct upstream_conn *uc)

@@ -14,6 +14,7 @@ struct session {
 	struct list granted;           /* places that the pool knows to be open */
 	struct list waiting;           /* places that wait for room, or for the session to be open */
 	uint32_t granted_count, waiting_count;
+	uint32_t room_seen;            /* when it was looked at last */
 	uint32_t streams_ever;
 	struct io_timer timer;         /* pausing; until it is open: connect timeout; in doubt: to the end of that */
 	struct io_task end;            /* closes and frees it, unless it has got a place meanwhile */
@@ -65,8 +66,11 @@ void session_note_silence(struct session *s, uint64_t since_us);
 /* How many places may be granted. What the peer allows is not known before its SETTINGS. */
 uint32_t session_room(const struct session *s);
 
-/* It is open, or the peer has allowed another number: who waits is seated, and what rests beyond the room is given up. */
-void session_room_changed(struct session *s);
+/*
+ * It is open; the peer may have allowed another number since the last time. Then who waits is seated, and what rests beyond the
+ * room is given up.
+ */
+void session_look_at_room(struct session *s);
 
 /* It is leaving: what rests is given up, and who waits is seated elsewhere. */
 void session_empty(struct session *s);

@@ -141,6 +141,7 @@ static void session_opened(struct session *s)
 {
 	s->state = SESSION_OPEN;
 	s->opened_us = session_now_us(s);
+	s->room_seen = UINT32_MAX;
 	io_timer_cancel(s->endpoint->ups->io, &s->timer);
 }
 
@@ -186,8 +187,8 @@ static void session_ran(struct h2_conn *hc)
 		return;
 	if (!session_is_sound(s))
 		session_gone(s);
-	else if (s->waiting_count > 0 || s->granted_count > session_room(s))
-		session_room_changed(s);
+	else
+		session_look_at_room(s);
 }
 
 static void on_stream_ready(struct h2_conn *hc, struct h2_stream *stream)

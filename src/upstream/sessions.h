@@ -51,6 +51,9 @@ bool place_is_good(const struct upstream_conn *uc);
 /* Of one that is not alive: why, as an error of connecting. */
 int place_error(const struct upstream_conn *uc);
 
+/* How long connecting took, for a place that is open: to wait for room is something else. */
+uint64_t place_connect_us(const struct upstream_conn *uc);
+
 /* Whether the session was opened before now, whether anybody has had a stream on it, and whether an answer. */
 bool place_had_rested(const struct upstream_conn *uc);
 bool place_was_used(const struct upstream_conn *uc);
