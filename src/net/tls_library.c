@@ -23,7 +23,7 @@ const struct tls_library tls_library_usual;
 static bool library_open(struct tls_library *library)
 {
 	const unsigned long flags = CONF_MFLAGS_DEFAULT_SECTION | CONF_MFLAGS_IGNORE_MISSING_FILE |
-		CONF_MFLAGS_IGNORE_RETURN_CODES | CONF_MFLAGS_IGNORE_ERRORS;
+	                            CONF_MFLAGS_IGNORE_RETURN_CODES | CONF_MFLAGS_IGNORE_ERRORS;
 
 	library->ctx = OSSL_LIB_CTX_new();
 	if (library->ctx == NULL)

@@ -52,10 +52,9 @@ static int no_password(char *bytes, int n, int writing, void *context)
 
 /* --- certificates ------------------------------------------------------------------------------------------------------- */
 
-typedef X509 *pem_reader(BIO *bio, X509 **cert, pem_password_cb *password, void *context);
-
 /* Whatever is verified with it is looked up in the library that it was made with. NULL: there is none, or it is damaged. */
-static X509 *cert_read(BIO *bio, const struct tls_library *library, pem_reader *read)
+static X509 *cert_read(BIO *bio, const struct tls_library *library,
+	X509 *(*read)(BIO *bio, X509 **cert, pem_password_cb *password, void *context))
 {
 	X509 *cert = X509_new_ex(library->ctx, NULL);
 

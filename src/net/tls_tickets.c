@@ -114,7 +114,8 @@ int tls_on_ticket(SSL *ssl, unsigned char name[16], unsigned char iv[EVP_MAX_IV_
 	key = key_find(server->tickets, name, &renew);
 	if (key == NULL)
 		return 0;
-	if (EVP_DecryptInit_ex(cipher, server->library->ticket_cipher, NULL, key->cipher, iv) != 1 || !mac_init(mac, key))
+	if (EVP_DecryptInit_ex(cipher, server->library->ticket_cipher, NULL, key->cipher, iv) != 1 ||
+		!mac_init(mac, key))
 		return -1;
 	/* In TLS 1.3 a ticket is to be used once (RFC 8446 §C.4): each connection gets one for the next. */
 	return renew || SSL_version(ssl) == TLS1_3_VERSION ? 2 : 1;
