@@ -88,7 +88,9 @@ static bool cause_fits(const struct sim_request *request, enum cause cause)
 		return oracle_run_is_rough();
 	case CAUSE_UPSTREAM_RESET:
 		return drawn.reset || drawn.answer_defect || drawn.server_unsolicited || drawn.server_head_reset ||
-		       drawn.server_down || drawn.server_refuses || drawn.server_goes_away || may_go_stale();
+		       drawn.server_down || drawn.server_refuses || drawn.server_goes_away || may_go_stale() ||
+		       /* A session takes its streams with it whose server leaves a PING unanswered. */
+		       (plan.servers_h2 && drawn.server_stalls);
 	case CAUSE_UPSTREAM_BAD_RESPONSE:
 		return request->answer.defect != DEFECT_NONE || drawn.server_unsolicited || drawn.answer_defect;
 	case CAUSE_FIRST_BYTE_TIMEOUT:
