@@ -471,6 +471,27 @@ def test_lost_connection_with_50_streams(speaking, origin):
     assert sessions(speaking) == 1
 
 
+def test_a_service_that_restarts_behind_two_connections(start, origin):
+    """What was lost on one that rested does not try the other one, which may be as dead."""
+    gateway = start(spoken(origin, pool={"max_connections": 2, "max_streams": 2}))
+    clients = [gateway.connect().send(get(f"/{i}")) for i in range(3)]
+    first = Peer(origin.accept())
+    streams = [first.request()[0] for _ in range(2)]
+    second = Peer(origin.accept())
+    second.answer(second.request()[0])
+    eventually(lambda: any(select.select([client.sock], [], [], 0)[0] for client in clients))
+    for stream in streams:
+        first.answer(stream)
+    assert all(client.read_response().status == 200 for client in clients)
+    # The one that was used last is used first.
+    clients[0].send(get("/again"))
+    first.request()
+    first.wire.close()
+    third = Peer(origin.accept())
+    third.answer(third.request()[0], b"there")
+    assert clients[0].read_response().body == b"there"
+
+
 def test_stalled_windows_end_with_the_deadlines(start, origin):
     gateway = start(spoken(origin, upstream={"timeouts": {"idle": "300ms"}}))
     client = gateway.connect().send(post(b"x" * 300000))
