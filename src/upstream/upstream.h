@@ -94,7 +94,7 @@ struct upstream_lease {
 	uint64_t asked_us;
 	uint64_t deadline_us;
 	uint8_t stage;                  /* enum upstream_lease_stage */
-	uint8_t dead;                   /* how many connections it was given, since it asked, that were dead */
+	uint8_t dead;                   /* HTTP/2: how many places it was given, since it asked, on sessions that were dead and had never been used */
 };
 
 /* Before the first use; memory need not be zeroed. */
