@@ -155,6 +155,9 @@ void client_session_over(struct client *c)
 	bool is_open = conn->error == 0 && conn->send_error == 0 && !conn->at_end;
 	bool has_flooded = client_session_has_flooded(c);
 
+	/* The exchange that ends last brings it here again. */
+	if (!client_session_lose(c))
+		return;
 	client_session_end(c);
 	/* What a flood still has in the socket nobody reads. */
 	if (is_open && !has_flooded)

@@ -365,17 +365,43 @@ bool client_session_has_flooded(const struct client *c)
 	return h2_session_facts(c->session->h2.session).error == H2_ENHANCE_YOUR_CALM;
 }
 
-void client_session_end(struct client *c)
+bool client_session_lose(struct client *c)
 {
-	struct client_session *session = c->session;
+	h2_conn_lose(&c->session->h2);
+	list_each_safe(&c->session->streams, node, next)
+		if (container_of(node, struct client_stream, node)->exchange != NULL)
+			return false;
+	return true;
+}
 
-	h2_session_lose(session->h2.session);
+static void tell_exchanges(struct client_session *session)
+{
 	list_each_safe(&session->streams, node, next) {
 		struct client_stream *cs = container_of(node, struct client_stream, node);
 
 		if (cs->exchange != NULL)
 			exchange_on_client(cs->exchange);
 	}
+}
+
+/* That of a tunnel might go on, but its stream does not. */
+static void end_exchanges(struct client_session *session)
+{
+	list_each_safe(&session->streams, node, next) {
+		struct client_stream *cs = container_of(node, struct client_stream, node);
+
+		if (cs->exchange != NULL)
+			exchange_finish(cs->exchange, CAUSE_CLIENT_GONE, NULL);
+	}
+}
+
+void client_session_end(struct client *c)
+{
+	struct client_session *session = c->session;
+
+	h2_session_lose(session->h2.session);
+	tell_exchanges(session);
+	end_exchanges(session);
 	/* An exchange that ends releases its stream, since nothing can be sent; those that had none are left. */
 	list_each_safe(&session->streams, node, next)
 		stream_release(container_of(node, struct client_stream, node));

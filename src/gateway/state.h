@@ -216,6 +216,12 @@ void client_session_say_last(struct client *client);
 /* No new requests; closes when those that there are have ended. */
 void client_session_drain(struct client *client);
 
+/*
+ * Nothing is sent or received any more, and exchanges are told. False: a tunnel goes on, of which both ends were said before the
+ * connection's: what the client has said in it is still passed on.
+ */
+bool client_session_lose(struct client *client);
+
 /* The connection is being closed, or gone: no stream has an exchange any more. */
 void client_session_end(struct client *client);
 
