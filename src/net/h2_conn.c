@@ -246,6 +246,8 @@ int h2_side_flush(struct h2_side *s)
 
 	if (h2_side_was_reset(s))
 		return h2_side_error(s);
+	if (hc->conn->send_error != 0)
+		return -ECONNRESET;
 	if (h2_stream_unsent(&s->h2) > h2_side_ahead(s))
 		h2_conn_send_now(hc);
 	else
@@ -258,4 +260,5 @@ void h2_side_shutdown(struct h2_side *s)
 {
 	h2_stream_put_end(&s->h2, NULL);
 	h2_conn_send_soon(s->conn);
+	s->conn->told_when_out = true;
 }

@@ -50,6 +50,7 @@ struct h2_conn {
 	struct h2_scratch *scratch;
 	uint64_t heard_us;           /* when bytes came last; before any have: when it was opened */
 	struct io_task more;         /* writes what was put since, or goes on receiving */
+	bool told_when_out;          /* a tunnel that has ended waits until the connection has taken all; owners of upstreams tell it */
 	/* A stream has something new. It may be released, but the connection may not be closed in the call. */
 	void (*on_ready)(struct h2_conn *hc, struct h2_stream *stream);
 	/* After h2_conn_run by itself (from the loop): how the connection stands may have changed. May close it. */

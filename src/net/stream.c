@@ -119,6 +119,8 @@ bool stream_h2_is_shut(const struct stream *s)
 {
 	const struct h2_side *side = stream_h2(s);
 
-	/* A client's stream outlives the tunnel until all is out, that of an upstream does not. */
-	return side->h2.out == H2_WAY_ENDED || (side->h2.out == H2_WAY_ENDING && side->scheme.n == 0);
+	/* A client's stream outlives the tunnel until all is out; that of an upstream does not, nor perhaps its connection. */
+	if (side->scheme.n == 0)
+		return side->h2.out == H2_WAY_ENDED || side->h2.out == H2_WAY_ENDING;
+	return side->h2.out == H2_WAY_ENDED && !conn_blocked(side->conn->conn);
 }

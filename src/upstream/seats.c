@@ -250,14 +250,9 @@ void seats_changed(struct endpoint *ep)
 static void rest_give_up(struct session *s, uint32_t room)
 {
 	for (uint32_t left = s->granted_count; left > 0 && s->granted_count > room; left--) {
-		struct list_node *node = list_pop_front(&s->granted);
-		struct upstream_conn *uc;
+		struct upstream_conn *uc = session_next_in_turn(&s->granted);
 
-		if (node == NULL)
-			return;
-		list_push_back(&s->granted, node);
-		uc = container_of(node, struct upstream_place, node)->conn;
-		if (uc->state == UPSTREAM_CONN_RESTING)
+		if (uc != NULL && uc->state == UPSTREAM_CONN_RESTING)
 			weir_pool_spoiled(uc->endpoint->pool, uc->slot, session_now_us(s));
 	}
 }

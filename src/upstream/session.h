@@ -44,6 +44,16 @@ static inline struct upstream_conn *session_first(const struct list *places)
 	return node != NULL ? container_of(node, struct upstream_place, node)->conn : NULL;
 }
 
+/* The same, and it goes to the end: a list of n has had its turn after n of these, though some may come and go between two. */
+static inline struct upstream_conn *session_next_in_turn(struct list *places)
+{
+	struct upstream_conn *uc = session_first(places);
+
+	if (uc != NULL)
+		list_push_back(places, list_pop_front(places));
+	return uc;
+}
+
 /* --- sessions.c ----------------------------------------------------------------------------------------------------- */
 
 /* It is open, and nothing is known against it. */

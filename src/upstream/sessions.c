@@ -246,6 +246,18 @@ static void connecting_on_ready(struct session *s)
 		session_failed(s, error);
 }
 
+/* Of the bytes that stand in front of a tunnel's end the session knows no more. */
+static void tell_ended_tunnels(struct session *s)
+{
+	s->h2.told_when_out = false;
+	for (uint32_t left = s->granted_count; left > 0; left--) {
+		struct upstream_conn *uc = session_next_in_turn(&s->granted);
+
+		if (uc != NULL && uc->state == UPSTREAM_CONN_HELD && uc->place->side.h2.out == H2_WAY_ENDED)
+			uc->lease->on_ready(uc->lease);
+	}
+}
+
 static void on_conn_ready(struct conn *conn)
 {
 	struct session *s = container_of(conn, struct session, conn);
@@ -254,6 +266,8 @@ static void on_conn_ready(struct conn *conn)
 		connecting_on_ready(s);
 	} else if (s->h2.session != NULL) {
 		h2_conn_run(&s->h2);
+		if (s->h2.told_when_out && (!conn_blocked(conn) || conn->send_error != 0))
+			tell_ended_tunnels(s);
 		session_ran(&s->h2);
 	}
 }
