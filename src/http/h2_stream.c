@@ -230,7 +230,10 @@ enum h1_piece h2_stream_read_body(struct h2_stream *stream, struct view *data, c
 		*data = take_content(stream);
 		stream->read_bytes += data->n;
 		h2_window_give_back(stream, data->n);
-		return H1_PIECE_DATA;
+		if (stream->fate == H2_LIVE || stream->in == H2_WAY_ENDED)
+			return H1_PIECE_DATA;
+		/* There was no memory to give it back, and with the session the data has gone. */
+		*data = view_of(NULL, 0);
 	}
 	if (stream->trailers_in != NULL || stream->trailers_refused)
 		return H1_PIECE_TRAILERS;
