@@ -40,6 +40,14 @@ enum planted_bug {
 	PLANTED_FLOOD_BORNE,                 /* a peer may cost what it likes */
 	PLANTED_GONE_AT_ONCE_STORMED,        /* a service that goes away as soon as it is connected to is connected to again at once */
 	PLANTED_ROOM_OUTGROWN,               /* places are handed out for which the peer allows no streams any more */
+	PLANTED_TUNNEL_GIVEN_BACK,           /* a tunnel's connection serves the next request */
+	PLANTED_TUNNEL_LEASE_KEPT,           /* who leaves a tunnel does not give its connection back */
+	PLANTED_TUNNEL_CUT_LOOKS_ENDED,      /* an upstream that breaks a tunnel off has ended it in order */
+	PLANTED_PROOF_UNCHECKED,             /* a WebSocket's handshake need not be proven */
+	PLANTED_OUT_ENDPOINT_SERVES,         /* an endpoint that is out of service gets requests */
+	PLANTED_NEVER_BACK_IN_SERVICE,       /* an endpoint that has recovered stays out of service */
+	PLANTED_SHORTAGE_FAILS_CHECK,        /* a health check for which the gateway has no descriptor has failed */
+	PLANTED_CHECK_BESIDE_CHECK,          /* a health check begins although one is under way */
 	PLANTED_COUNT
 };
 

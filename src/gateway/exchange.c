@@ -583,7 +583,10 @@ void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, 
 	}
 	exchange_enter(ex, EXCHANGE_ENDED);
 	ex->ended_at = where;
-	upstream_drop(&ex->lease);
+	if (PLANTED(TUNNEL_GIVEN_BACK) && reached == EXCHANGE_TUNNELLING)
+		upstream_give_back(&ex->lease, true);
+	if (!PLANTED(TUNNEL_LEASE_KEPT) || reached != EXCHANGE_TUNNELLING || cause != CAUSE_CLIENT_GONE)
+		upstream_drop(&ex->lease);
 	replay_forget(ex);
 
 	enum client_next next = conclude(ex, reached, cause, why);

@@ -521,6 +521,8 @@ static bool pump_tunnel(struct exchange *ex, struct stream *from, struct stream 
 			bytes_moved(ex);
 		got = stream_blocked(to) ? -EAGAIN : stream_fill(from, most);
 	}
+	if (PLANTED(TUNNEL_CUT_LOOKS_ENDED) && got == -ECONNRESET && from != client_side(ex))
+		got = 0;
 	if (got == 0)
 		stream_shutdown_write(to);
 	if (got < 0 && got != -EAGAIN) {

@@ -7,11 +7,12 @@
  *
  * least_request: the smallest (active + 1) / weight; equals take turns, starting after the one picked last.
  */
+#include "base/planted.h"
 #include "upstream/endpoint.h"
 
 static bool serves(const struct endpoint *ep)
 {
-	return !endpoint_budget_is_out(ep->budget);
+	return !endpoint_budget_is_out(ep->budget) || PLANTED(OUT_ENDPOINT_SERVES);
 }
 
 static struct endpoint *pick_round_robin(struct endpoint_group *group)

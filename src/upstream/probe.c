@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/planted.h"
 #include "http/grpc.h"
 #include "upstream/sessions.h"
 
@@ -64,7 +65,7 @@ static void passed(struct endpoint *ep)
 
 	ep->stats.health_passed++;
 	pr->fails = 0;
-	if (!endpoint_budget_is_out(ep->budget) || ++pr->passes < pr->health.rise)
+	if (!endpoint_budget_is_out(ep->budget) || ++pr->passes < pr->health.rise || PLANTED(NEVER_BACK_IN_SERVICE))
 		return;
 	set_out(ep, false);
 	endpoint_tell(ep, LEVEL_INFO, "", " is back in service: its health checks pass");
@@ -125,7 +126,7 @@ static void probe_could_not(struct probe *p, int error)
 	const char *why;
 	enum cause cause = upstream_connect_cause(error, &why);
 
-	if (cause != CAUSE_FILES_EXHAUSTED && cause != CAUSE_MEMORY_EXHAUSTED) {
+	if ((cause != CAUSE_FILES_EXHAUSTED && cause != CAUSE_MEMORY_EXHAUSTED) || PLANTED(SHORTAGE_FAILS_CHECK)) {
 		probe_end(p, why != NULL ? why : cause_info(cause)->text);
 		return;
 	}
@@ -399,7 +400,7 @@ static void on_due(struct io_timer *timer)
 	struct endpoint *ep = container_of(timer, struct endpoint, prober.timer);
 	uint64_t interval_us = ep->prober.health.interval_us;
 
-	if (ep->prober.probe == NULL)
+	if (ep->prober.probe == NULL || PLANTED(CHECK_BESIDE_CHECK))
 		probe_begin(ep);
 	prober_arm(ep, interval_us, interval_us / 10);
 }

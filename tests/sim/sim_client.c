@@ -43,7 +43,6 @@ struct sim_client {
 	unsigned answered;
 	bool told_close;  /* an answer said that it is the last one */
 	bool tunnel, ignores_rest;
-	uint64_t tunnel_sent, tunnel_echoed;
 	bool over;
 };
 
@@ -101,10 +100,21 @@ static void client_account(struct sim_client *client, enum sim_end_how how)
 	}
 }
 
+/* The one that it is in, or asks for; NULL: none. */
+static struct sim_tunnel *client_tunnel(struct sim_client *client)
+{
+	struct sim_request *last = client->requests[client->count - 1];
+
+	return last->kind == KIND_UPGRADE ? &last->tunnel : NULL;
+}
+
 static void client_end(struct sim_client *client, enum sim_end_how how, bool by_reset)
 {
 	SIM_CHECK(!client->over);
 	client->over = true;
+	/* The 101 may be on its way. */
+	if (client_tunnel(client) != NULL && !by_reset)
+		client_tunnel(client)->ways[WAY_UP].ended = true;
 	world_cancel(&client->wake);
 	world_note(NOTE_ENDED, client->number, how, client->answered);
 	client_account(client, how);
@@ -121,6 +131,8 @@ static void client_end(struct sim_client *client, enum sim_end_how how, bool by_
 static void client_leave(struct sim_client *client)
 {
 	world_note(NOTE_LEAVE, client->number, client->manners.leaving, client->answered);
+	if (client_tunnel(client) != NULL)
+		client_tunnel(client)->client_left = true;
 	client_end(client, ENDED_BY_CLIENT, client->manners.leaves_by_reset);
 }
 
@@ -134,8 +146,7 @@ static void client_peer_ended(struct sim_client *client, enum sim_end_how how)
 		oracle_answer_complete(client->requests[client->answered++], &client->reader, false);
 		client->told_close = true;
 	}
-	if (client->tunnel && client->tunnel_echoed < client->requests[client->count - 1]->tunnel_bytes &&
-		!oracle_run_is_rough())
+	if (client->tunnel && !oracle_run_is_rough())
 		world_violation(
 			"1: a tunnel carries everything", "request %u", client->requests[client->count - 1]->id);
 	client_end(client, client->half_closed && plan.left_when_half_closed ? ENDED_HALF_CLOSED : how, false);
@@ -160,9 +171,9 @@ static void client_answer_complete(struct sim_client *client, struct sim_request
 	if (client->manners.think_us != 0 && client->offset == 0)
 		client->send_after_us = world_now_us() + client->manners.think_us;
 	client->told_close = client->told_close || !keeps;
-	client->tunnel = reader->status == 101;
+	client->tunnel = request->tunnel.open = reader->status == 101;
 	/* Bytes meant for a tunnel that did not come about are nonsense to the gateway. */
-	client->ignores_rest = request->kind == KIND_UPGRADE && !client->tunnel && client->tunnel_sent > 0;
+	client->ignores_rest = !client->tunnel && request->tunnel.ways[WAY_UP].said > 0;
 	/* Who refuses a connection, or gives up on a head, before it has been read cannot know that it is a HEAD. */
 	if ((reader->status == 503 || reader->status == 408) && strcmp(request->method, "HEAD") == 0 && !keeps)
 		client->ignores_rest = true;
@@ -182,21 +193,11 @@ static struct sim_request *client_current(struct sim_client *client)
 	return request;
 }
 
-static void client_take_tunnel(struct sim_client *client, const char *p, size_t n)
-{
-	struct sim_request *request = client->requests[client->count - 1];
-
-	if (client->tunnel_echoed + n > request->tunnel_bytes ||
-		pattern_check(tunnel_key(request), client->tunnel_echoed, p, n) != n)
-		world_violation("2: every byte belongs where it is", "tunnel of request %u", request->id);
-	client->tunnel_echoed += n;
-}
-
 static void client_take(struct sim_client *client, const char *p, const char *end)
 {
 	while (!client->ignores_rest && (p < end || client->reader.state != 0)) {
 		if (client->tunnel) {
-			client_take_tunnel(client, p, (size_t)(end - p));
+			tunnel_heard(client->requests[client->count - 1], WAY_DOWN, p, (size_t)(end - p));
 			return;
 		}
 		struct sim_request *request = client_current(client);
@@ -236,6 +237,12 @@ static void client_receive(struct sim_client *client)
 
 		if (n == -EAGAIN)
 			return;
+		/* One direction of a tunnel ends by itself. */
+		if (n == 0 && client->tunnel && !client->end->reset) {
+			if (!client_tunnel(client)->ways[WAY_DOWN].seen)
+				tunnel_heard_end(client->requests[client->count - 1], WAY_DOWN);
+			return;
+		}
 		if (n <= 0) {
 			client_peer_ended(client, n == 0 && !client->end->reset ? ENDED_BY_FIN : ENDED_BY_RESET);
 			return;
@@ -253,7 +260,9 @@ static void client_receive(struct sim_client *client)
 /* Nobody sends a request behind one that may end the connection: the server's close would meet it and reset. */
 static bool client_may_pipeline(const struct sim_client *client)
 {
-	return client->manners.pipelines && !request_may_end_connection(client->requests[client->sending - 1]);
+	const struct sim_request *before = client->requests[client->sending - 1];
+
+	return client->manners.pipelines && !request_may_end_connection(before) && before->kind != KIND_UPGRADE;
 }
 
 /* How many bytes of the current request may be sent now, in view of the gates. */
@@ -306,7 +315,7 @@ static bool client_send_piece(struct sim_client *client, const char *bytes, size
 		return false;
 	client->sent += (size_t)sent;
 	if (client->tunnel || client->sending == client->count)
-		client->tunnel_sent += (size_t)sent;
+		tunnel_said(client->requests[client->count - 1], WAY_UP, (size_t)sent);
 	else
 		client->offset += (size_t)sent;
 	client->send_after_us = client_rest(client, client->manners.pause_us);
@@ -329,17 +338,16 @@ static bool client_send_request(struct sim_client *client)
 
 static bool client_send_tunnel(struct sim_client *client)
 {
-	struct sim_request *last = client->requests[client->count - 1];
-	uint64_t limit = client->tunnel ? last->tunnel_bytes : last->tunnel_early ? TUNNEL_EARLY_MAX : 0;
-	char bytes[1024];
+	const struct sim_request *last = client->requests[client->count - 1];
+	char bytes[16384];
+	size_t most = sizeof(bytes), n;
 
-	if (limit > last->tunnel_bytes)
-		limit = last->tunnel_bytes;
-	if (client->tunnel_sent >= limit || (client->answered == client->count && !client->tunnel))
+	if (!client->tunnel && (client->answered == client->count || !last->tunnel.early))
 		return false;
-	size_t n = limit - client->tunnel_sent < sizeof(bytes) ? (size_t)(limit - client->tunnel_sent) : sizeof(bytes);
-	pattern_fill(tunnel_key(last), client->tunnel_sent, bytes, n);
-	return client_send_piece(client, bytes, n);
+	if (!client->tunnel)
+		most = TUNNEL_EARLY_MAX - (size_t)last->tunnel.ways[WAY_UP].said;
+	n = tunnel_next(last, WAY_UP, bytes, most);
+	return n > 0 && client_send_piece(client, bytes, n);
 }
 
 static void client_send(struct sim_client *client)
@@ -355,17 +363,36 @@ static void client_send(struct sim_client *client)
 
 static bool client_has_all(const struct sim_client *client)
 {
-	const struct sim_request *last = client->requests[client->count - 1];
-
-	if (client->tunnel)
-		return client->tunnel_echoed == last->tunnel_bytes;
 	return client->ignores_rest || client->told_close || client->answered == client->count ||
 	       (client->no_more && client->answered >= client->sending);
+}
+
+/* Both directions end by themselves; or the whole connection, by who has nothing more to say. */
+static void client_finish_tunnel(struct sim_client *client)
+{
+	struct sim_request *request = client->requests[client->count - 1];
+	struct sim_way *up = &request->tunnel.ways[WAY_UP];
+
+	if (tunnel_may_end(request, WAY_UP)) {
+		up->ended = client->half_closed = true;
+		if (request->tunnel.end == TUNNEL_CLIENT_LAST && request->id % 2 == 0) {
+			client_end(client, ENDED_BY_CLIENT, false);
+			return;
+		}
+		end_shutdown(client->end);
+	}
+	if (up->ended && request->tunnel.ways[WAY_DOWN].seen)
+		client_end(client, ENDED_BY_CLIENT, false);
 }
 
 /* After everything is answered, or when nothing more will come. */
 static void client_finish(struct sim_client *client)
 {
+	if (client->tunnel) {
+		client_finish_tunnel(client);
+		return;
+	}
+
 	bool stays = client->manners.leaving == LEAVES_NEVER || client->manners.leaving == LEAVES_HALF;
 
 	if (client->manners.leaving == LEAVES_HALF && !client->half_closed && client->sending == client->count &&
@@ -373,7 +400,7 @@ static void client_finish(struct sim_client *client)
 		client->half_closed = true;
 		end_shutdown(client->end);
 	}
-	if (client_has_all(client) && (!stays || client->tunnel || client->no_more))
+	if (client_has_all(client) && (!stays || client->no_more))
 		client_end(client, ENDED_BY_CLIENT, false);
 }
 

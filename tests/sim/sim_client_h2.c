@@ -21,6 +21,7 @@
 
 #define EXPECT_PATIENCE_US 300000
 #define BACKLOG_BYTES 20000
+#define TUNNEL_EARLY_MAX 100
 #define NOISE_MAX 60 /* frames; the gateway bears 100 that were not earned */
 #define FLOOD_FRAMES 3000
 
@@ -147,9 +148,16 @@ static void client_end(struct sim_client_h2 *client, enum sim_end_how how, bool 
 	client->wire = NULL;
 }
 
+static void tunnels_left(struct sim_client_h2 *client)
+{
+	for (unsigned i = 0; i < client->begun; i++)
+		client->askings[i].request->tunnel.client_left = true;
+}
+
 static void client_leave(struct sim_client_h2 *client)
 {
 	world_note(NOTE_LEAVE, client->number, client->manners.leaving, client->over_count);
+	tunnels_left(client);
 	client_end(client, ENDED_BY_CLIENT, client->manners.leaves_by_reset);
 }
 
@@ -165,11 +173,12 @@ static void answer_complete(struct asking *asking)
 {
 	struct sim_request *request = asking->request;
 
+	request->tunnel.open = asking->message.reader.status == 101;
 	world_note(NOTE_ANSWER, asking->client->number, request->id, asking->message.reader.status);
 	oracle_answer_complete(request, &asking->message.reader, request->kind != KIND_MALFORMED);
 	asking->client->ask_after_us = world_now_us() + asking->client->manners.think_us;
 	/* An early answer: what is left of the request nobody wants. */
-	if (!asking->stream->out_ended && world_chance(500))
+	if (!asking->stream->out_ended && !request->tunnel.open && world_chance(500))
 		wire_put_reset(asking->client->wire, asking->stream, 0);
 	if (wire_stream_is_over(asking->stream))
 		asking_over(asking);
@@ -180,6 +189,8 @@ static void on_head(struct sim_wire *wire, struct wire_stream *stream, bool ends
 	struct asking *asking = stream->owner;
 	struct sim_message *message = &asking->message;
 
+	if (message->content && asking->request->tunnel.open)
+		world_violation("2: every byte belongs where it is", "HEADERS in the tunnel of request %u", asking->request->id);
 	if (message->content) {
 		if (!ends)
 			world_violation(
@@ -195,7 +206,7 @@ static void on_head(struct sim_wire *wire, struct wire_stream *stream, bool ends
 	if (!message->content) {
 		asking->got_100 = asking->got_100 || message->reader.status == 100;
 		message_begin(message, true);
-	} else if (ends) {
+	} else if (ends || message->reader.status == 101) {
 		if (message_end(message, NULL) == SIM_BAD)
 			answer_bad(asking);
 		answer_complete(asking);
@@ -206,6 +217,12 @@ static void on_data(struct sim_wire *wire, struct wire_stream *stream, const cha
 {
 	struct asking *asking = stream->owner;
 
+	if (asking->request->tunnel.open) {
+		tunnel_heard(asking->request, WAY_DOWN, bytes, n);
+		if (ends)
+			tunnel_heard_end(asking->request, WAY_DOWN);
+		return;
+	}
 	if (!asking->message.content)
 		world_violation(
 			"1: an answer is well-formed", "answer to %u: content before its head", asking->request->id);
@@ -306,10 +323,21 @@ static unsigned client_live(const struct sim_client_h2 *client)
 	return client->begun - client->over_count;
 }
 
+/* Extended CONNECT is asked for when it was offered, and that is always. */
+static bool may_connect(const struct sim_client_h2 *client)
+{
+	if (client->askings[client->begun].request->kind != KIND_UPGRADE)
+		return true;
+	if (client->wire->settled && !client->wire->peer_connects && !client->wire->broken && faults.alloc_fails == 0)
+		world_violation("9: what the gateway writes is HTTP/2", "client %u: extended CONNECT is not offered",
+			client->number);
+	return client->wire->settled;
+}
+
 /* The gateway counts a stream as long as it has something of it. */
 static bool client_may_begin(const struct sim_client_h2 *client)
 {
-	return client->begun < client->count && !client->wire->going_away && !client->goaway_sent &&
+	return client->begun < client->count && may_connect(client) && !client->wire->going_away && !client->goaway_sent &&
 	       client_live(client) < client->together && client->wire->live < client->wire->peer_streams_max &&
 	       client->ask_after_us <= world_now_us();
 }
@@ -318,7 +346,7 @@ static bool asking_ends_with_head(const struct asking *asking)
 {
 	const struct sim_request *request = asking->request;
 
-	return request->kind != KIND_BAD_CONTENT &&
+	return request->kind != KIND_BAD_CONTENT && request->kind != KIND_UPGRADE &&
 	       (request->framing == SIM_NONE ||
 		       (request->framing == SIM_LENGTH && request->content == 0 && request->id % 2 == 0));
 }
@@ -339,11 +367,13 @@ static void asking_begin(struct sim_client_h2 *client)
 	world_note(NOTE_REQUEST, client->number, asking->request->id, client->end->conn->number);
 	asking->stream = wire_open(client->wire, asking);
 	message_begin(&asking->message, true);
+	asking->message.asks_connect = asks_connect(asking->request);
 	request_fields(asking->request, &block);
 	wire_put_head(client->wire, asking->stream, &block, ends);
 	asking->request->started = true;
 	asking->expect_until_us = world_now_us() + EXPECT_PATIENCE_US;
-	if (ends || (asking->request->framing == SIM_LENGTH && asking->request->content == 0))
+	if (ends || asking->request->kind == KIND_UPGRADE ||
+		(asking->request->framing == SIM_LENGTH && asking->request->content == 0))
 		asking_put_end(asking);
 }
 
@@ -394,6 +424,33 @@ static bool asking_put_content(struct asking *asking)
 	return true;
 }
 
+/* What is said in a tunnel, or early. False: not now. */
+static bool asking_put_tunnel(struct asking *asking)
+{
+	struct sim_request *request = asking->request;
+	struct sim_way *up = &request->tunnel.ways[WAY_UP];
+	size_t most = wire_may_send(asking->client->wire, asking->stream);
+	char bytes[FRAME_MAX];
+	size_t n;
+
+	if (request->answered && !request->tunnel.open) {
+		asking_finish(asking);
+		return true;
+	}
+	if (!request->tunnel.open && (!request->tunnel.early || up->said >= TUNNEL_EARLY_MAX))
+		return false;
+	if (most > asking->client->manners.piece)
+		most = asking->client->manners.piece;
+	if (!request->tunnel.open && most > TUNNEL_EARLY_MAX - up->said)
+		most = TUNNEL_EARLY_MAX - (size_t)up->said;
+	n = tunnel_next(request, WAY_UP, bytes, most);
+	tunnel_said(request, WAY_UP, n);
+	up->ended = request->tunnel.open && tunnel_may_end(request, WAY_UP);
+	if (n > 0 || up->ended)
+		wire_put_data(asking->client->wire, asking->stream, bytes, n, up->ended);
+	return n > 0 && !up->ended;
+}
+
 /* False: it has nothing to put now. */
 static bool asking_put(struct asking *asking)
 {
@@ -403,11 +460,21 @@ static bool asking_put(struct asking *asking)
 	/* Who was answered while it waited for leave does not send its content now (RFC 9110 §10.1.1). */
 	if (asking->request->expects && asking->request->answered && asking->sent == 0)
 		return false;
+	if (asking->request->kind == KIND_UPGRADE)
+		return asking_put_tunnel(asking);
 	if (asking->sent == asking->request->content) {
 		asking_finish(asking);
 		return true;
 	}
 	return asking_put_content(asking);
+}
+
+/* Content, both ways. */
+static uint64_t asking_moved(const struct asking *asking)
+{
+	const struct sim_tunnel *tunnel = &asking->request->tunnel;
+
+	return asking->sent + asking->message.reader.content + tunnel->ways[WAY_UP].said + tunnel->ways[WAY_DOWN].arrived;
 }
 
 /* Streams that carry nothing more, and those whose time has come. */
@@ -420,13 +487,18 @@ static void askings_settle(struct sim_client_h2 *client)
 			asking->request->sent_complete = true;
 		if (!asking->over && asking->request->answered && asking->request->expects && asking->sent == 0)
 			wire_put_reset(client->wire, asking->stream, NGHTTP2_CANCEL);
-		if (!asking->over && asking->sent + asking->message.reader.content >= asking->resets_at) {
+		if (!asking->over && asking_moved(asking) >= asking->resets_at) {
 			world_note(NOTE_LEAVE, client->number, 100, asking->request->id);
 			wire_put_reset(client->wire, asking->stream, NGHTTP2_CANCEL);
+			asking->request->tunnel.client_left = true;
 			asking_unanswered(asking, ENDED_BY_CLIENT);
 		}
-		if (!asking->over && wire_stream_is_over(asking->stream))
+		if (!asking->over && wire_stream_is_over(asking->stream)) {
 			asking_over(asking);
+			/* Here nothing has come that would have it go on. */
+			if (asking->request->kind == KIND_UPGRADE)
+				world_schedule(&client->wake, world_now_us());
+		}
 	}
 }
 
@@ -495,6 +567,7 @@ static void client_break(struct sim_client_h2 *client)
 	struct sim_wire *wire = client->wire;
 
 	world_note(NOTE_LEAVE, client->number, 200 + client->breaking, 0);
+	tunnels_left(client);
 	wire->broken = true;
 	switch (client->breaking) {
 	case BREAKS_FRAME_SIZE: wire_put(wire, FRAME_DATA, 0, 1, big, sizeof(big)); break;
@@ -562,12 +635,21 @@ static void client_send(struct sim_client_h2 *client)
 		client_leave(client);
 }
 
+/* The end of a tunnel is what the other side waits for. */
+static bool client_has_said_all(const struct sim_client_h2 *client)
+{
+	for (unsigned i = 0; i < client->begun; i++)
+		if (client->askings[i].request->tunnel.open)
+			return wire_backlog(client->wire) == 0;
+	return true;
+}
+
 /* Nothing more is to come. */
 static bool client_has_all(const struct sim_client_h2 *client)
 {
 	bool no_more = client->begun == client->count || client->wire->going_away;
 
-	return no_more && client_live(client) == 0;
+	return no_more && client_live(client) == 0 && client_has_said_all(client);
 }
 
 static void client_finish(struct sim_client_h2 *client)
@@ -575,6 +657,9 @@ static void client_finish(struct sim_client_h2 *client)
 	bool stays = client->manners.leaving == LEAVES_NEVER || client->manners.leaving == LEAVES_HALF;
 
 	if (client->wire->broken)
+		return;
+	/* It has come to break something, and most have all their answers before that. */
+	if (client->breaking != BREAKS_NEVER && client->break_at_us > world_now_us())
 		return;
 	if (client->manners.leaving == LEAVES_HALF && !client->goaway_sent && client->begun == client->count) {
 		client->goaway_sent = true;
@@ -661,7 +746,7 @@ static uint64_t answers_total(const struct sim_client_h2 *client)
 	uint64_t total = 0;
 
 	for (unsigned i = 0; i < client->count; i++)
-		total += client->askings[i].request->answer.content;
+		total += client->askings[i].request->answer.content + client->askings[i].request->tunnel.ways[WAY_DOWN].bytes;
 	return total;
 }
 
@@ -707,7 +792,8 @@ struct sim_client_h2 *client_h2_new(
 	for (unsigned i = 0; i < count; i++) {
 		client->askings[i].client = client;
 		client->askings[i].request = requests[i];
-		asking_draw(&client->askings[i], requests[i]->content + requests[i]->answer.content);
+		asking_draw(&client->askings[i], requests[i]->content + requests[i]->answer.content +
+			requests[i]->tunnel.ways[WAY_UP].bytes + requests[i]->tunnel.ways[WAY_DOWN].bytes);
 	}
 	client->together = manners->pipelines ? 2 + (unsigned)world_below(CLIENT_REQUESTS_MAX) : 1;
 	client->goaway_last = UINT32_MAX;

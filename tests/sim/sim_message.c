@@ -67,12 +67,29 @@ static const char *write_lines(struct sim_text *text, const struct block_reader 
 	return NULL;
 }
 
+static const char upgrade_lines[] = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+
+/* Extended CONNECT reads as what HTTP/1.1 has for it. */
+static const char *write_connect_line(struct sim_text *text, const struct block_reader *block, unsigned pseudo)
+{
+	const char *path = block_find(block, ":path"), *authority = block_find(block, ":authority");
+
+	if (pseudo != 5 || path == NULL || authority == NULL || block_find(block, ":scheme") == NULL ||
+		strcmp(block_find(block, ":method"), "CONNECT") != 0 ||
+		strcmp(block_find(block, ":protocol"), "websocket") != 0)
+		return "not the five pseudo-fields of an extended CONNECT";
+	text_printf(text, "GET %s HTTP/1.1\r\nHost: %s\r\n%s", path, authority, upgrade_lines);
+	return NULL;
+}
+
 /* The start line, and Host. NULL: right. */
 static const char *write_request_line(struct sim_text *text, const struct block_reader *block, unsigned pseudo)
 {
 	const char *method = block_find(block, ":method"), *path = block_find(block, ":path");
 	const char *scheme = block_find(block, ":scheme"), *authority = block_find(block, ":authority");
 
+	if (method != NULL && block_find(block, ":protocol") != NULL)
+		return write_connect_line(text, block, pseudo);
 	if (pseudo != 4 || method == NULL || path == NULL || scheme == NULL || authority == NULL)
 		return "not the four pseudo-fields of a request";
 	if (strcmp(scheme, "http") != 0)
@@ -81,13 +98,19 @@ static const char *write_request_line(struct sim_text *text, const struct block_
 	return NULL;
 }
 
-static const char *write_status_line(struct sim_text *text, const struct block_reader *block, unsigned pseudo)
+static const char *write_status_line(
+	struct sim_text *text, const struct block_reader *block, unsigned pseudo, bool switches)
 {
 	const char *status = block_find(block, ":status");
 
 	if (pseudo != 1 || status == NULL)
 		return "not the one pseudo-field of an answer";
-	text_printf(text, "HTTP/1.1 %s \r\n", status);
+	if (strcmp(status, "101") == 0)
+		return "101, which HTTP/2 does not have";
+	if (switches)
+		text_printf(text, "HTTP/1.1 101 \r\n%s", upgrade_lines);
+	else
+		text_printf(text, "HTTP/1.1 %s \r\n", status);
 	return NULL;
 }
 
@@ -97,16 +120,20 @@ static const char *write_head(
 	bool answers = message->reader.answers, has_length = block_find(block, "content-length") != NULL;
 	const char *status = answers ? block_find(block, ":status") : NULL, *wrong;
 	bool interim = status != NULL && status[0] == '1';
+	bool switches = message->asks_connect && status != NULL && status[0] == '2';
+	bool tunnels = switches || block_find(block, ":protocol") != NULL;
 	unsigned pseudo = 0;
 
 	while (pseudo < block->field_count && block->fields[pseudo].name[0] == ':')
 		pseudo++;
 	if (interim && (ends || has_length))
 		return "an interim answer with an end or a length";
-	wrong = answers ? write_status_line(text, block, pseudo) : write_request_line(text, block, pseudo);
+	if (tunnels && (ends || has_length))
+		return "a tunnel with an end at its head, or a length";
+	wrong = answers ? write_status_line(text, block, pseudo, switches) : write_request_line(text, block, pseudo);
 	if (wrong == NULL)
 		wrong = write_lines(text, block, pseudo, false);
-	if (!ends && !has_length && !interim)
+	if (!ends && !has_length && !interim && !tunnels)
 		text_printf(text, "Transfer-Encoding: chunked\r\n");
 	text_put(text, "\r\n", 2);
 	return wrong;
@@ -124,7 +151,8 @@ enum sim_read message_head(struct sim_message *message, const struct block_reade
 	if (got == SIM_HEAD && ends && message->reader.framing == SIM_LENGTH && message->reader.length > 0 &&
 		!message->reader.answers)
 		return bad(message, "a request that ends with its head and has a length");
-	message->content = message->reader.status == 0 || message->reader.status >= 200;
+	message->content =
+		message->reader.status == 0 || message->reader.status == 101 || message->reader.status >= 200;
 	return got == SIM_HEAD ? SIM_HEAD : got == SIM_BAD ? SIM_BAD : bad(message, "a head that does not end");
 }
 

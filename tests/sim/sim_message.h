@@ -13,6 +13,7 @@ struct sim_message {
 	struct sim_reader reader;
 	bool content; /* the final head has come */
 	bool whole;   /* the reader has come to the end of it */
+	bool asks_connect; /* an answer to extended CONNECT: 2xx reads as 101 (RFC 8441); stays when it begins again */
 };
 
 void message_begin(struct sim_message *message, bool answers);

@@ -36,6 +36,11 @@ struct sim_request *model_find(unsigned id)
 	return id >= 1 && id <= model.count ? model.requests[id - 1] : NULL;
 }
 
+struct sim_request *model_at(unsigned i)
+{
+	return model_find(i + 1);
+}
+
 bool model_is_bulky(void)
 {
 	for (unsigned i = 0; i < model.count; i++)
@@ -199,7 +204,7 @@ static void render_request_fields(struct sim_text *text, struct sim_request *req
 
 	text_printf(text, "Host: sim.test\r\nX-Sim: %u\r\n", request->id);
 	if (request->kind == KIND_UPGRADE)
-		text_printf(text, "Connection: Upgrade\r\nUpgrade: sim\r\n");
+		text_printf(text, "Connection: Upgrade\r\nUpgrade: %s\r\n", request->tunnel.websocket ? "websocket" : "sim");
 	else if (request->closes)
 		text_printf(text, "Connection: close%s\r\n", hop ? ", X-Hop" : "");
 	else if (request->minor == 0)
@@ -213,6 +218,9 @@ static void render_request_fields(struct sim_text *text, struct sim_request *req
 			hop && request->kind != KIND_UPGRADE ? "X-Hop: 1\r\n" : "");
 	if (request->expects)
 		text_printf(text, "Expect: 100-continue\r\n");
+	if (request->tunnel.websocket)
+		text_printf(text, "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n",
+			request->tunnel.key[0] != '\0' ? request->tunnel.key : "c2hvcnQ=");
 }
 
 static void request_render(struct sim_request *request, const char *target)
@@ -315,23 +323,29 @@ static void bad_content_draw(struct sim_request *request)
 	request_render(request, raw);
 }
 
-static void upgrade_draw(struct sim_request *request)
+static void upgrade_draw(struct sim_request *request, bool granted)
 {
+	struct sim_answer *answer = &request->answer;
 	char raw[300];
 
 	request->upstream = world_below(plan.upstreams);
-	request->tunnel_bytes = world_below(5000);
 	target_draw(request, raw);
 	answer_draw(request);
-	if (world_chance(700)) {
-		request->answer.status = 101;
-		request->answer.minor = 1;
-		request->answer.closes = false;
-		request->answer.framing = SIM_NONE;
-		request->answer.hints = 0;
-		request->answer.defect = DEFECT_NONE;
-		request->tunnel_early = world_chance(400);
+	tunnel_draw(request);
+	if (granted && request->tunnel.passes) {
+		answer->status = 101;
+		answer->minor = 1;
+		answer->closes = false;
+		answer->framing = SIM_NONE;
+		answer->hints = 0;
+		answer->defect = DEFECT_NONE;
+	} else if (request->tunnel.passes && plan.servers_h2 && answer->status < 300) {
+		/* With HTTP/2 that would grant it. */
+		answer->status = 404;
 	}
+	/* What is said of the length of an answer to CONNECT nobody goes by. */
+	if (request->tunnel.passes && plan.servers_h2 && (answer->defect == DEFECT_CHUNK || answer->defect == DEFECT_LENGTH))
+		answer->defect = DEFECT_FIELD;
 	request_render(request, raw);
 }
 
@@ -351,6 +365,14 @@ static void own_draw(struct sim_request *request)
 	request_render(request, raw);
 }
 
+/* Where HTTP/2 is spoken there are other requests behind it, or beside it. */
+static bool upgrade_is_next(bool last)
+{
+	if (!plan.clients_h2 && !plan.servers_h2)
+		return last ? world_chance(250) : plan.tunnels && world_chance(40);
+	return plan.tunnels && world_chance(plan.clients_h2 ? 150 : last ? 400 : 60);
+}
+
 struct sim_request *model_request(bool last)
 {
 	struct sim_request *request;
@@ -365,9 +387,13 @@ struct sim_request *model_request(bool last)
 			bad_content_draw(request);
 		return request;
 	}
-	if (last && !plan.clients_h2 && !plan.servers_h2 && world_chance(250)) {
+	if (upgrade_is_next(last)) {
+		bool granted = world_chance(750) && (last || plan.clients_h2);
+
 		request = request_new(KIND_UPGRADE);
-		upgrade_draw(request);
+		upgrade_draw(request, granted);
+		/* What was said early would be taken for the next request. */
+		request->tunnel.early = request->tunnel.early && (request->answer.status == 101 || plan.clients_h2);
 	} else if (world_chance(100)) {
 		request = request_new(KIND_RESPOND + world_below(KIND_WRONG_METHOD - KIND_RESPOND + 1));
 		own_draw(request);
@@ -418,6 +444,17 @@ static void render_hints(struct sim_text *text, const struct sim_answer *answer)
 	}
 }
 
+static void render_switch(struct sim_text *text, const struct sim_request *request)
+{
+	const struct sim_tunnel *tunnel = &request->tunnel;
+	char accept[29];
+
+	text_printf(text, "Connection: Upgrade\r\nUpgrade: %s\r\n", tunnel->websocket ? "websocket" : "sim");
+	tunnel_accept(tunnel->arrived_key, tunnel->unproven, accept);
+	if (tunnel->websocket)
+		text_printf(text, "Sec-WebSocket-Accept: %s\r\n", accept);
+}
+
 static void render_answer_head(struct sim_text *text, const struct sim_request *request)
 {
 	const struct sim_answer *answer = &request->answer;
@@ -430,7 +467,7 @@ static void render_answer_head(struct sim_text *text, const struct sim_request *
 			text, "HTTP/1.%u %u %s\r\n", answer->minor, answer->status, world_chance(900) ? "Said So" : "");
 	text_printf(text, "X-Sim: %u\r\nX-Multi: a\r\nx-CaSe: VaLue\r\nX-Multi: b\r\n", request->id);
 	if (answer->status == 101)
-		text_printf(text, "Connection: Upgrade\r\nUpgrade: sim\r\n");
+		render_switch(text, request);
 	else if (answer->closes)
 		text_printf(text, "Connection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=1\r\n");
 	else if (answer->keep_alive != NULL)

@@ -7,6 +7,7 @@
 
 #include "base/cause.h"
 #include "sim_http.h"
+#include "sim_tunnel.h"
 
 #define REQUESTS_MAX 256
 #define UPSTREAMS_MAX 2
@@ -79,8 +80,7 @@ struct sim_request {
 	enum sim_framing framing;
 	uint64_t content;
 	bool has_trailers, expects, closes, pads_fields;
-	uint64_t tunnel_bytes;  /* KIND_UPGRADE: how much is sent each way */
-	bool tunnel_early;      /* some of it does not wait for the 101 */
+	struct sim_tunnel tunnel;  /* KIND_UPGRADE */
 
 	char *wire;  /* what the client sends; a tunnel's bytes not included */
 	size_t wire_length, head_length;
@@ -106,6 +106,8 @@ struct sim_request {
 struct sim_plan {
 	bool left_when_half_closed;  /* `half_close: abort` at any time of the run */
 	bool clients_h2, servers_h2;  /* what they speak in this run */
+	bool tunnels;                 /* WebSockets where HTTP/2 is spoken; HTTP/1 has tunnels in every run */
+	bool servers_tunnel;          /* servers of HTTP/2 take extended CONNECT (RFC 8441) */
 	unsigned upstreams;
 	bool rewrites;  /* upstream 1: "/u1/..." arrives as "/in/..." */
 	unsigned header_bytes, header_count, target_bytes;
@@ -143,6 +145,20 @@ static inline uint64_t tunnel_key(const struct sim_request *request)
 {
 	return request->id * 4ULL + 3;
 }
+
+static inline uint64_t tunnel_key_down(const struct sim_request *request)
+{
+	return request->id * 4ULL;
+}
+
+/* Asks for a tunnel by extended CONNECT; every answer of 2xx opens one. */
+static inline bool asks_connect(const struct sim_request *request)
+{
+	return request->kind == KIND_UPGRADE && plan.clients_h2;
+}
+
+/* For looking at all requests in turn, from 0. NULL: no more. */
+struct sim_request *model_at(unsigned i);
 
 /* True when the answer has content on the wire. */
 bool answer_has_content(const struct sim_request *request);

@@ -25,7 +25,9 @@ static const char *path_of(const struct sim_request *request)
 
 static void add_pseudo(const struct sim_request *request, struct block_writer *block)
 {
-	block_add(block, ":method", request->method);
+	block_add(block, ":method", request->kind == KIND_UPGRADE ? "CONNECT" : request->method);
+	if (request->kind == KIND_UPGRADE)
+		block_add(block, ":protocol", "websocket");
 	block_add(block, ":scheme", "http");
 	block_add(block, ":authority", "sim.test");
 	block_add(block, ":path", path_of(request));
@@ -44,6 +46,11 @@ static void add_sundries(const struct sim_request *request, struct block_writer 
 	}
 	if (request->expects)
 		block_add(block, "expect", "100-continue");
+	if (request->kind == KIND_UPGRADE)
+		block_add(block, "sec-websocket-version", "13");
+	/* HTTP/2 has none; the one that HTTP/1 needs is another. */
+	if (request->kind == KIND_UPGRADE && request->id % 4 == 0)
+		block_add(block, "sec-websocket-key", "bm90IGZvciB0aGUgc2VydmU=");
 	if (request->framing == SIM_LENGTH)
 		add_number(block, "content-length", request->content + (request->kind == KIND_BAD_CONTENT));
 }
@@ -126,7 +133,7 @@ void answer_fields(const struct sim_request *request, struct block_writer *block
 	if (answer->defect == DEFECT_STATUS_LINE)
 		block_add(block, ":status", world_chance(500) ? "99" : "2x0");
 	else
-		add_number(block, ":status", answer->status);
+		add_number(block, ":status", answer->status == 101 ? 200 : answer->status);
 	add_number(block, "x-sim", request->id);
 	block_add(block, "x-multi", "a");
 	block_add(block, "x-case", "VaLue");

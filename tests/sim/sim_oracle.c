@@ -92,6 +92,9 @@ static bool cause_fits(const struct sim_request *request, enum cause cause)
 		       /* A session takes its streams with it whose server leaves a PING unanswered. */
 		       (plan.servers_h2 && drawn.server_stalls);
 	case CAUSE_UPSTREAM_BAD_RESPONSE:
+		/* To extended CONNECT that says yes, where nobody has been asked. */
+		if (asks_connect(request) && request->answer.status / 100 == 2)
+			return true;
 		return request->answer.defect != DEFECT_NONE || drawn.server_unsolicited || drawn.answer_defect;
 	case CAUSE_FIRST_BYTE_TIMEOUT:
 		/* Who was given a place where the peer allows no stream waits in vain, and nothing of the request is written. */
@@ -115,6 +118,12 @@ static bool is_idempotent(const struct sim_request *request)
 		if (strcmp(request->method, methods[i]) == 0)
 			return true;
 	return false;
+}
+
+/* It was sent as what it is. */
+static bool asks_switch(const struct sim_request *request)
+{
+	return request->kind == KIND_UPGRADE && request->tunnel.passes;
 }
 
 /* Longer than anything that may stand between the opening of a connection and the request that it was opened for. */
@@ -255,6 +264,22 @@ static void check_interim(struct sim_request *request, const struct sim_reader *
 		world_violation("1: the answer's fields", "%u for %u", reader->status, request->id);
 }
 
+/* The handshake of a WebSocket is proven to who has asked for a proof, and was proven to the gateway where it has asked. */
+static void check_switch(const struct sim_request *request, const struct sim_reader *reader)
+{
+	const char *value = "";
+	char accept[29];
+
+	if (request->tunnel.unproven)
+		world_violation("4: a handshake that is not proven opens no tunnel", "request %u", request->id);
+	tunnel_accept(request->tunnel.key, false, accept);
+	if (request->tunnel.websocket && accept[0] != '\0' &&
+		(reader_field(reader, "Sec-WebSocket-Accept", &value) != 1 || strcmp(value, accept) != 0))
+		world_violation("1: the answer's fields", "answer to %u: Sec-WebSocket-Accept is %s", request->id, value);
+	if (plan.clients_h2 && reader_field(reader, "Sec-WebSocket-Accept", NULL) != 0)
+		world_violation("1: the answer's fields", "answer to %u: Sec-WebSocket-Accept in HTTP/2", request->id);
+}
+
 void oracle_answer_begins(struct sim_request *request, struct sim_reader *reader)
 {
 	const char *id = "";
@@ -275,6 +300,8 @@ void oracle_answer_begins(struct sim_request *request, struct sim_reader *reader
 			reader->status, request->answer.status);
 	if (reader->status == 101 && !request->switched)
 		world_violation("4: a tunnel begins with the server's 101", "request %u", request->id);
+	if (reader->status == 101)
+		check_switch(request, reader);
 	reader->key = answer_key(request);
 }
 
@@ -361,6 +388,7 @@ struct sim_try *oracle_try(struct sim_request *request, unsigned conn, unsigned 
 			    : request->try_count == TRIES_MAX ? "a third time"
 			    : first->refused		      ? NULL
 			    : !is_idempotent(request)	      ? "of a method that is not idempotent"
+			    : asks_switch(request)	      ? "and asks for a tunnel"
 			    : first->carried == 0 && first->rested_us == 0 ? "although the first connection was new"
 			    : first->heard > 0 && !forgets    ? "although something had come back"
 			    : carried > 0 && !plan.servers_h2 ? "on a connection that was used before"
@@ -426,8 +454,29 @@ static void check_arrival_fields(const struct sim_request *request, const struct
 					      reader_field(reader, "X-Removed", NULL) != 0))
 		arrival_wrong(request, "what the headers filter does");
 	bool upgrades = reader_field_has(reader, "Connection", "upgrade") && reader_field(reader, "Upgrade", NULL) == 1;
-	if (upgrades != (request->kind == KIND_UPGRADE))
+	if (upgrades != asks_switch(request) || (!upgrades && reader_field(reader, "Upgrade", NULL) != 0))
 		arrival_wrong(request, "Upgrade");
+}
+
+/* Whoever speaks HTTP/1 needs a key, the client's or the gateway's, and HTTP/2 has none. */
+static void check_arrival_key(struct sim_request *request, const struct sim_reader *reader)
+{
+	struct sim_tunnel *tunnel = &request->tunnel;
+	const char *key = "", *version = "";
+	unsigned keys = reader_field(reader, "Sec-WebSocket-Key", &key);
+
+	if (!asks_switch(request) || !tunnel->websocket)
+		return;
+	if (reader_field(reader, "Sec-WebSocket-Version", &version) != 1 || strcmp(version, "13") != 0)
+		arrival_wrong(request, "Sec-WebSocket-Version");
+	if (plan.servers_h2 ? keys != 0 : keys != 1)
+		arrival_wrong(request, "Sec-WebSocket-Key");
+	if (!plan.clients_h2 && !plan.servers_h2 && strcmp(key, tunnel->key) != 0)
+		arrival_wrong(request, "Sec-WebSocket-Key is another");
+	if (keys == 1 && strlen(key) != sizeof(tunnel->arrived_key) - 1)
+		arrival_wrong(request, "Sec-WebSocket-Key is none");
+	if (keys == 1)
+		strcpy(tunnel->arrived_key, key);
 }
 
 struct sim_request *oracle_arrival(struct sim_reader *reader)
@@ -447,6 +496,7 @@ struct sim_request *oracle_arrival(struct sim_reader *reader)
 			request->id, reader->first[1], request->canonical);
 	check_arrival_framing(request, reader);
 	check_arrival_fields(request, reader);
+	check_arrival_key(request, reader);
 	check_arrival_count(request);
 	tally.requests++;
 	tally.defects[request->answer.defect]++;

@@ -7,7 +7,8 @@
  *     new connection, when it is idempotent and the first connection had served or rested before and gave no byte of an
  *     answer; with HTTP/2 also when the gateway was told that nobody had looked at it (REFUSED_STREAM, or beyond GOAWAY's
  *     last stream), whatever its method.
- *  4. Nothing of a refused request, and nothing of a tunnel before its 101, reaches a server.
+ *  4. Nothing of a refused request, and nothing of a tunnel before its 101, reaches a server; a tunnel is opened by the server alone,
+ *     and a WebSocket's handshake is proven to who needs a proof. (What is said in it is under rule 2; see sim_tunnel.h.)
  *  5. An upstream connection that is not at a message boundary, or that said more than its answer, is not used again;
  *     nor handed on to a request that waits for it; nor one that was closed while it was idle, or that rested longer than
  *     its server said it may.

@@ -206,6 +206,8 @@ static void on_finished(void *context, const struct exchange_record *record)
 	if (request != NULL) {
 		request->reused = record->reused;
 		request->retried = record->retries > 0;
+		if (record->upgraded)
+			tunnel_check_record(request, record->cause);
 		check_handover(record, request);
 		check_refused(record, request);
 	}
@@ -447,8 +449,8 @@ static void client_draw(void)
 
 	for (unsigned i = 0; i < count; i++) {
 		requests[i] = model_request(i == count - 1);
-		total += requests[i]->wire_length + requests[i]->tunnel_bytes;
-		answers_total += 500 + requests[i]->answer.content + requests[i]->tunnel_bytes;
+		total += requests[i]->wire_length + requests[i]->tunnel.ways[WAY_UP].bytes;
+		answers_total += 500 + requests[i]->answer.content + requests[i]->tunnel.ways[WAY_DOWN].bytes;
 	}
 	manners_draw(&manners, total, answers_total);
 	client_add(&manners, requests, count);
@@ -519,6 +521,8 @@ static void speak_draw(uint64_t seed)
 
 	plan.clients_h2 = combination & 1;
 	plan.servers_h2 = combination >> 1;
+	plan.tunnels = world_also(seed, ALSO_TUNNELS) % 4 != 0;
+	plan.servers_tunnel = world_also(seed, ALSO_SERVERS_TUNNEL) % 5 != 0;
 }
 
 static void begin(uint64_t seed)
@@ -601,6 +605,14 @@ static void probe(unsigned upstream, uint64_t patience_us)
 	clients_free();
 }
 
+static void check_tunnels(void)
+{
+	const struct sim_request *request;
+
+	for (unsigned i = 0; (request = model_at(i)) != NULL; i++)
+		tunnel_check_whole(request);
+}
+
 /*
  * Whatever has gone wrong before: a gateway without faults serves everybody. The first probes come as soon as attempts
  * to connect that hang and the longest back-off are over, whoever holds idle connections; the others after times in which
@@ -615,6 +627,7 @@ static void phase_calm(void)
 	check_quiet();
 	turns_until(never, world_now_us() + run.setup.recover_us);
 	books_check_caps(&run.setup);
+	check_tunnels();
 	for (unsigned i = 0; i < 2 * plan.upstreams; i++) {
 		probe(i % plan.upstreams, run.setup.longest_us);
 		turns_until(never, world_now_us() + PARTING_US);

@@ -34,7 +34,7 @@ struct serving {
 	uint64_t spoilt_by_turn;  /* UINT64_MAX: at once; else it depends on when the gateway heard of it */
 	char *wire;               /* the answer */
 	size_t wire_length, wire_end, wire_limit, sent;
-	uint64_t send_after_us;
+	uint64_t send_after_us, read_after_us;
 	uint64_t accepted_us;
 	unsigned answered;  /* requests on it */
 	bool dies;          /* the request that is being read is its last, and has no answer */
@@ -60,6 +60,8 @@ static void serving_end(struct serving *serving, enum serving_end how)
 		NOTE_SERVER_ENDS, serving->end->conn->number, how, serving->request != NULL ? serving->request->id : 0);
 	world_cancel(&serving->wake);
 	serving->end->on_change = NULL;
+	if (serving->tunnel && how == SERVING_CLOSES)
+		serving->request->tunnel.ways[WAY_DOWN].ended = true;
 	if (how == SERVING_RESETS)
 		end_reset(serving->end, world_chance(500) ? RESET_HARD : RESET_AFTER_BYTES);
 	else
@@ -145,6 +147,8 @@ static bool serving_replied(struct serving *serving)
 	}
 	serving->request->replied_whole = true;
 	serving->tunnel = answer->status == 101;
+	if (serving->tunnel)
+		serving->read_after_us = world_now_us() + serving->request->tunnel.deaf_us;
 	if (answer->closes)
 		serving->spoilt = "an answer with Connection: close";
 	else if (answer->defect == DEFECT_SURPLUS)
@@ -290,25 +294,77 @@ static void serving_take(struct serving *serving, const char *p, const char *end
 		serving_reply(serving);
 }
 
-/* Sends back what comes. False: the connection is gone. */
-static bool serving_echo(struct serving *serving)
-{
-	char bytes[4096];
-	size_t n = end_room(serving->end);
-	ssize_t got = n == 0 ? -EAGAIN : end_recv(serving->end, bytes, n < sizeof(bytes) ? n : sizeof(bytes));
+/* --- tunnels ------------------------------------------------------------------------------------------------------ */
 
-	if (n == 0)
-		serving->end->send_blocked = true;
-	if (got > 0 && !serving->end->reset) {
-		end_send(serving->end, bytes, (size_t)got);
-		world_schedule(&serving->wake, world_now_us());
+/* A gateway that gives a tunnel up only closes: whether that was its client's end nobody can tell. */
+static void tunnel_receive(struct serving *serving)
+{
+	static char bytes[65536];
+	struct sim_way *up = &serving->request->tunnel.ways[WAY_UP];
+	ssize_t got = 1;
+
+	while (got > 0 && !up->seen && serving->read_after_us <= world_now_us()) {
+		got = end_recv(serving->end, bytes, sizeof(bytes));
+		if (got > 0)
+			tunnel_heard(serving->request, WAY_UP, bytes, (size_t)got);
+		up->seen = got == 0;
 	}
-	if (serving->end->reset || (got <= 0 && got != -EAGAIN)) {
-		serving_end(serving, SERVING_CLOSES);
-		return false;
-	}
-	return true;
 }
+
+static void tunnel_send(struct serving *serving)
+{
+	struct sim_request *request = serving->request;
+	char bytes[16384];
+	ssize_t sent = 1;
+
+	while (sent > 0 && serving->send_after_us <= world_now_us()) {
+		size_t most = request->tunnel.piece < sizeof(bytes) ? request->tunnel.piece : sizeof(bytes);
+		size_t n = tunnel_next(request, WAY_DOWN, bytes, most);
+
+		sent = n == 0 ? 0 : end_send(serving->end, bytes, n);
+		if (sent > 0)
+			tunnel_said(request, WAY_DOWN, (size_t)sent);
+		if (sent > 0 && request->tunnel.pause_us > 0)
+			serving->send_after_us = world_now_us() + request->tunnel.pause_us;
+	}
+}
+
+static void tunnel_schedule(struct serving *serving)
+{
+	uint64_t now_us = world_now_us(), at_us = UINT64_MAX;
+
+	if (serving->send_after_us > now_us)
+		at_us = serving->send_after_us;
+	if (serving->read_after_us > now_us && serving->read_after_us < at_us)
+		at_us = serving->read_after_us;
+	if (at_us != UINT64_MAX)
+		world_schedule(&serving->wake, at_us);
+}
+
+static void serving_tunnel(struct serving *serving)
+{
+	struct sim_tunnel *tunnel = &serving->request->tunnel;
+	struct sim_way *down = &tunnel->ways[WAY_DOWN];
+
+	if (serving->server->mood.kind != MOOD_DEAF)
+		tunnel_receive(serving);
+	if (serving->server->mood.kind < MOOD_STALLS && !down->ended)
+		tunnel_send(serving);
+	if (tunnel_is_cut(serving->request)) {
+		serving_end(serving, tunnel->cut_by_reset ? SERVING_RESETS : SERVING_CLOSES);
+		return;
+	}
+	if (!serving->end->reset && tunnel_may_end(serving->request, WAY_DOWN)) {
+		down->ended = true;
+		end_shutdown(serving->end);
+	}
+	if (serving->end->reset || (tunnel->ways[WAY_UP].seen && down->ended))
+		serving_end(serving, SERVING_CLOSES);
+	else
+		tunnel_schedule(serving);
+}
+
+/* --- requests, as they come --------------------------------------------------------------------------------------- */
 
 /* So long a connection waits for its first request. */
 #define WORKERS 2 /* at most */
@@ -388,8 +444,7 @@ static void serving_run(struct sim_event *event)
 	struct serving *serving = container_of(event, struct serving, wake);
 
 	if (serving->tunnel) {
-		if (serving->server->mood.kind < MOOD_STALLS)
-			serving_echo(serving);
+		serving_tunnel(serving);
 		return;
 	}
 	if (!serving_receive(serving) || !serving_send(serving))

@@ -36,6 +36,7 @@ struct answering {
 	uint64_t whole_at; /* of the connection's bytes: all content is there, as its length says; 0: not yet */
 	uint64_t end_at;   /* the end of the stream; 0: not put */
 	uint64_t send_after_us;
+	uint64_t deaf_until_us; /* a tunnel's: what comes is read, and nothing given back */
 };
 
 enum idle_act { ACT_NOTHING, ACT_CLOSE, ACT_RESET, ACT_SPEAK };
@@ -161,6 +162,11 @@ static bool serving_is_hasty(struct serving_h2 *serving)
 	return true;
 }
 
+static bool asks_tunnel(const struct answering *answering)
+{
+	return answering->request->kind == KIND_UPGRADE && answering->request->tunnel.passes;
+}
+
 static void answering_begin(struct serving_h2 *serving, struct wire_stream *stream, bool ends)
 {
 	struct answering *answering;
@@ -183,6 +189,8 @@ static void answering_begin(struct serving_h2 *serving, struct wire_stream *stre
 		request_bad(answering);
 	answering->request = oracle_arrival(&answering->message.reader);
 	world_note(NOTE_ARRIVED, serving->end->conn->number, answering->request->id, answering->request->arrivals);
+	/* What follows on its stream is none of its content. */
+	ends = ends || asks_tunnel(answering);
 	if (ends && message_end(&answering->message, NULL) == SIM_BAD)
 		request_bad(answering);
 	if (ends)
@@ -223,6 +231,13 @@ static void on_data(struct sim_wire *wire, struct wire_stream *stream, const cha
 
 	if (answering == NULL)
 		return;
+	if (asks_tunnel(answering)) {
+		if (n > 0)
+			tunnel_heard(answering->request, WAY_UP, bytes, n);
+		if (ends && answering->request->switched)
+			tunnel_heard_end(answering->request, WAY_UP);
+		return;
+	}
 	if (message_data(&answering->message, bytes, n) == SIM_BAD)
 		request_bad(answering);
 	if (ends) {
@@ -321,6 +336,12 @@ static void answer_put_head(struct answering *answering)
 
 	answering->head_put = true;
 	answer_fields(answering->request, &block);
+	if (answer->status == 101) {
+		answering->request->switched = answering->request->replied_whole = true;
+		answering->deaf_until_us = world_now_us() + answering->request->tunnel.deaf_us;
+		wire_put_head(answering->serving->wire, answering->stream, &block, false);
+		return;
+	}
 	wire_put_head(answering->serving->wire, answering->stream, &block, !content);
 	if (!content)
 		answer_put_end(answering);
@@ -361,6 +382,34 @@ static bool answer_put_content(struct answering *answering)
 	return true;
 }
 
+/* In a tunnel. False: not now. */
+static bool answer_put_tunnel(struct answering *answering)
+{
+	struct sim_request *request = answering->request;
+	struct sim_way *down = &request->tunnel.ways[WAY_DOWN];
+	struct sim_wire *wire = answering->serving->wire;
+	size_t most = wire_may_send(wire, answering->stream), n;
+	char bytes[FRAME_MAX];
+
+	n = tunnel_next(request, WAY_DOWN, bytes, most < request->tunnel.piece ? most : request->tunnel.piece);
+	tunnel_said(request, WAY_DOWN, n);
+	down->ended = !tunnel_is_cut(request) && tunnel_may_end(request, WAY_DOWN);
+	if (n > 0 || down->ended)
+		wire_put_data(wire, answering->stream, bytes, n, down->ended);
+	if (n > 0 && request->tunnel.pause_us > 0)
+		answering->send_after_us = world_now_us() + request->tunnel.pause_us;
+	if (down->ended) {
+		answering->replied = true;
+		answering->end_at = wire->put_bytes;
+	} else if (tunnel_is_cut(request) && request->tunnel.cut_by_reset) {
+		answering->serving->fate = RESETS;
+	} else if (tunnel_is_cut(request)) {
+		wire_put_reset(wire, answering->stream, NGHTTP2_INTERNAL_ERROR);
+		answering->gone = true;
+	}
+	return n > 0;
+}
+
 /* One thing to say. False: nothing now. */
 static bool answering_put(struct answering *answering)
 {
@@ -378,6 +427,8 @@ static bool answering_put(struct answering *answering)
 		answer_breaks(answering);
 	} else if (!answering->head_put) {
 		answer_put_head(answering);
+	} else if (answering->request->switched && asks_tunnel(answering)) {
+		return answer_put_tunnel(answering);
 	} else if (answering->sent == answer_limit(answering)) {
 		answer_breaks(answering);
 	} else if (!answer_put_content(answering)) {
@@ -500,8 +551,12 @@ static void serving_give_back(struct serving_h2 *serving)
 {
 	if (serving->give_after_us > world_now_us())
 		return;
-	list_each_safe(&serving->answerings, node, next)
-		wire_give_back(serving->wire, container_of(node, struct answering, node)->stream);
+	list_each_safe(&serving->answerings, node, next) {
+		struct answering *answering = container_of(node, struct answering, node);
+
+		if (answering->deaf_until_us <= world_now_us())
+			wire_give_back(serving->wire, answering->stream);
+	}
 	wire_give_back_all(serving->wire);
 	serving->give_after_us = serving->give_pause_us == 0 ? 0 : world_now_us() + serving->give_pause_us;
 }
@@ -548,6 +603,7 @@ static void serving_schedule(struct serving_h2 *serving)
 
 		if (answering->replying && !answering->replied)
 			earlier(&at_us, answering->send_after_us);
+		earlier(&at_us, answering->deaf_until_us);
 	}
 	if (serving->wire->owed > 0)
 		earlier(&at_us, serving->give_after_us);
@@ -588,7 +644,8 @@ static void serving_changed(struct sim_end *end, unsigned changes)
 
 static void serving_draw(struct serving_h2 *serving)
 {
-	serving->settings = (struct wire_settings){65535, world_chance(400) ? 1 + (uint32_t)world_below(4) : 100};
+	serving->settings = (struct wire_settings){
+		65535, world_chance(400) ? 1 + (uint32_t)world_below(4) : 100, plan.tunnels && plan.servers_tunnel};
 	if (world_chance(300))
 		serving->settings.window = 1000 + (uint32_t)world_below(20000);
 	if (world_chance(300))

@@ -56,6 +56,8 @@ void wire_put_settings(struct sim_wire *wire, const struct wire_settings *settin
 	wire->told[wire->told_count++] = *settings;
 	if (wire->serves)
 		n += put_setting(payload + n, SETTINGS_MAX_CONCURRENT_STREAMS, settings->streams_max);
+	if (settings->connects)
+		n += put_setting(payload + n, SETTINGS_ENABLE_CONNECT_PROTOCOL, 1);
 	wire_put(wire, FRAME_SETTINGS, 0, 0, payload, n);
 }
 
@@ -212,7 +214,7 @@ struct sim_wire *wire_new(struct sim_end *end, bool serves, const struct wire_se
 	block_reader_init(&wire->block);
 	wire->out_window = wire->in_window = wire->peer_window = WINDOW_FIRST;
 	wire->peer_streams_max = UINT32_MAX;
-	wire->in_force = (struct wire_settings){WINDOW_FIRST, UINT32_MAX};
+	wire->in_force = (struct wire_settings){WINDOW_FIRST, UINT32_MAX, false};
 	if (serves) {
 		wire->cutter.preface_left = sizeof(PREFACE) - 1;
 	} else {
@@ -386,6 +388,8 @@ static void take_settings(struct sim_wire *wire, const struct frame *frame)
 			wrong(wire, 0, "SETTINGS_INITIAL_WINDOW_SIZE");
 		else if (id == SETTINGS_MAX_CONCURRENT_STREAMS)
 			wire->peer_streams_max = value;
+		else if (id == SETTINGS_ENABLE_CONNECT_PROTOCOL)
+			wire->peer_connects = value == 1;
 	}
 	if (frame->length % 6 != 0)
 		wrong(wire, 0, "SETTINGS of an odd length");

@@ -36,6 +36,7 @@ struct wire_actor {
 struct wire_settings {
 	uint32_t window;      /* of a stream */
 	uint32_t streams_max; /* a server's */
+	bool connects;        /* a server's: takes extended CONNECT (RFC 8441) */
 };
 
 struct sim_wire {
@@ -62,6 +63,7 @@ struct sim_wire {
 	struct wire_settings told[8], in_force; /* ours: those not acknowledged yet, and the others */
 	unsigned told_count;
 	bool settled; /* the gateway's first SETTINGS have come */
+	bool peer_connects; /* and they take extended CONNECT */
 	bool going_away;
 	uint32_t last_seen; /* a server: the greatest number that came */
 	unsigned pad_permille, split_permille;

@@ -83,6 +83,18 @@ bool world_chance(unsigned permille)
 	return permille != 0 && world_random() % 1000 < permille;
 }
 
+/* With this the seeds of the corpus have nothing of what came later. */
+#define ALSO_SALT 2405
+
+uint64_t world_also(uint64_t seed, enum world_also what)
+{
+	uint64_t z = seed * 0x9e3779b97f4a7c15ULL + ((uint64_t)what + ALSO_SALT * 16ULL) * 0xd1342543de82ef95ULL;
+
+	z = (z ^ (z >> 29)) * 0xbf58476d1ce4e5b9ULL;
+	z = (z ^ (z >> 32)) * 0x94d049bb133111ebULL;
+	return z ^ (z >> 29);
+}
+
 /* --- begin, end --------------------------------------------------------------------------------------------------- */
 
 void world_begin(uint64_t seed)
