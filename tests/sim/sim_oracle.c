@@ -12,7 +12,8 @@ static struct sim_faults drawn;
 
 /* Over all runs. */
 static struct {
-	uint64_t planned, own, tunnels, interim, requests, replays, retries;
+	uint64_t tunnels[4];
+	uint64_t planned, own, interim, requests, replays, retries;
 	uint64_t causes[CAUSE_COUNT];
 	uint64_t defects[DEFECT_COUNT];
 	uint64_t malformed, unanswered[ENDED_COUNT];
@@ -340,7 +341,7 @@ void oracle_answer_complete(struct sim_request *request, const struct sim_reader
 		check_own_answer(request, reader);
 	tally.planned += planned;
 	tally.own += !planned && reader->status < 400;
-	tally.tunnels += reader->status == 101;
+	tally.tunnels[plan.clients_h2 + 2 * plan.servers_h2] += reader->status == 101;
 	tally.malformed += request->kind == KIND_MALFORMED;
 	tally.causes[cause_read(reader) % CAUSE_COUNT] += !planned;
 	tally.interim += request->interim_seen;
@@ -528,10 +529,13 @@ void oracle_tell_tally(void)
 	static const char *const ends[] = {"FIN", "reset", "the client", "an answer that closes", "a refusal",
 		"an end of the client's direction"};
 
-	printf("requests at servers %llu (again %llu, tried again %llu), answers passed on %llu, own %llu, tunnels %llu, interim %llu\n",
+	printf("requests at servers %llu (again %llu, tried again %llu), answers passed on %llu, own %llu, interim %llu\n",
 		(unsigned long long)tally.requests, (unsigned long long)tally.replays, (unsigned long long)tally.retries,
-		(unsigned long long)tally.planned, (unsigned long long)tally.own, (unsigned long long)tally.tunnels,
+		(unsigned long long)tally.planned, (unsigned long long)tally.own, 
 		(unsigned long long)tally.interim);
+	printf("tunnels h1-h1 %llu, h2-h1 %llu, h1-h2 %llu, h2-h2 %llu\n", (unsigned long long)tally.tunnels[0],
+		(unsigned long long)tally.tunnels[1], (unsigned long long)tally.tunnels[2],
+		(unsigned long long)tally.tunnels[3]);
 	printf("malformed and refused %llu; unanswered because of", (unsigned long long)tally.malformed);
 	for (int how = 0; how < ENDED_COUNT; how++)
 		printf(" %s %llu", ends[how], (unsigned long long)tally.unanswered[how]);
@@ -559,8 +563,12 @@ bool oracle_tally_is_full(const char **what)
 	*what = "clients that end their direction and get no answer";
 	if (tally.unanswered[ENDED_HALF_CLOSED] == 0)
 		return false;
-	*what = "tunnels, interim answers, own answers, malformed requests or a defect of an answer";
-	if (tally.tunnels == 0 || tally.interim == 0 || tally.own == 0 || tally.malformed == 0)
+	*what = "tunnels of one combination of versions";
+	for (int i = 0; i < 4; i++)
+		if (tally.tunnels[i] == 0)
+			return false;
+	*what = "interim answers, own answers, malformed requests or a defect of an answer";
+	if (tally.interim == 0 || tally.own == 0 || tally.malformed == 0)
 		return false;
 	for (int defect = 0; defect < DEFECT_COUNT; defect++)
 		if (tally.defects[defect] == 0)
