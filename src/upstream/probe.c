@@ -107,7 +107,16 @@ static void on_end(struct io_task *task)
 	probe_free(container_of(task, struct probe, end));
 }
 
-/* `why` NULL: it has passed. Only the first counts. */
+static bool was_short_of_memory(const struct probe *p)
+{
+	if (p->conn.error == -ENOMEM || p->conn.send_error == -ENOMEM)
+		return true;
+	if (p->has_stream && p->side.h2.cause == CAUSE_MEMORY_EXHAUSTED)
+		return true;
+	return p->h2.session != NULL && h2_session_facts(p->h2.session).cause == CAUSE_MEMORY_EXHAUSTED;
+}
+
+/* `why` NULL: it has passed. Only the first counts; of what the gateway is short of nothing does. */
 static void probe_end(struct probe *p, const char *why)
 {
 	if (p->state == PROBE_ENDED)
@@ -116,7 +125,7 @@ static void probe_end(struct probe *p, const char *why)
 	io_defer(p->endpoint->ups->io, &p->end);
 	if (why == NULL)
 		passed(p->endpoint);
-	else
+	else if (!was_short_of_memory(p))
 		failed(p->endpoint, why);
 }
 
