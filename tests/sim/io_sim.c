@@ -43,6 +43,7 @@ struct sim_file {
 	struct sim_end *end;                   /* FILE_STREAM */
 	struct sim_tap *tap;                   /* of one that was connected from here */
 	uint64_t put_off_us;                   /* a write since the latest read was put off; 0: none was */
+	bool checks;                           /* it is known to carry a health check */
 	uint64_t breaks_at;                    /* bytes left until a fault breaks it; 0: never */
 	unsigned port;                         /* FILE_LISTENER, FILE_CONNECTING and what becomes of it */
 	struct sim_event attempt;              /* FILE_CONNECTING: when it is over */
@@ -359,6 +360,8 @@ static struct sim_end *file_close(struct sim_file *file)
 		end_reset(file->waiting[file->waiting_first++ % BACKLOG_MAX], RESET_AFTER_BYTES);
 	if (end != NULL)
 		end->on_change = NULL;
+	if (file->checks)
+		sim_port_find(file->port)->checks--;
 	if (file->tap != NULL)
 		tap_free(file->tap);
 	file->tap = NULL;
@@ -634,7 +637,8 @@ static int connect_fault(void)
 {
 	static const int errors[] = {EMFILE, ENFILE, EADDRNOTAVAIL, ENETUNREACH, ECONNREFUSED};
 
-	return world_chance(faults.connect_fails) ? -errors[world_below(5)] : 0;
+	/* A health check fails for the others, and for these it must not. */
+	return world_chance(faults.connect_fails) ? -errors[world_below(plan.health ? 3 : 5)] : 0;
 }
 
 int io_connect(struct io *io, struct io_source *source, const struct address *address)
@@ -807,6 +811,18 @@ static void check_keep_alive(const struct sim_file *file)
 			file->end->conn->number, (unsigned long long)rested_us, (unsigned long long)max_us);
 }
 
+/* Of all workers one checks a server, and one check at a time. */
+static void check_checks(struct sim_file *file)
+{
+	struct sim_port *port = sim_port_find(file->port);
+
+	if (file->checks || !tap_checks(file->tap))
+		return;
+	file->checks = true;
+	if (++port->checks > 1)
+		world_violation("7: one health check at a time", "port %u: %u", port->port, port->checks);
+}
+
 /* One piece. As io_sendv. */
 static ssize_t file_send(struct sim_file *file, const char *bytes, size_t n)
 {
@@ -821,8 +837,10 @@ static ssize_t file_send(struct sim_file *file, const char *bytes, size_t n)
 		return -ECONNRESET;
 	ssize_t sent = end_send(file->end, bytes, taken);
 
-	if (sent > 0 && file->tap != NULL)
+	if (sent > 0 && file->tap != NULL) {
 		tap_sent(file->tap, bytes, (size_t)sent);
+		check_checks(file);
+	}
 	return sent;
 }
 

@@ -57,6 +57,8 @@ struct sim_server *server_new(unsigned port, const struct sim_pool *pool);
 void server_pool_changes(struct sim_server *server, const struct sim_pool *pool);
 /* Connections that the gateway has open to it. */
 unsigned server_connections(const struct sim_server *server);
+/* Health checks cannot have failed, for anything that it or the network did. */
+bool server_cannot_fail_checks(const struct sim_server *server);
 /* Whatever troubles it is over. */
 void server_recover(struct sim_server *server);
 void server_free(struct sim_server *server);

@@ -9,7 +9,7 @@
 
 /* Over all runs, of the pools that were in service at the end. */
 static struct {
-	uint64_t overflowed, leaking;
+	uint64_t overflowed, leaking, health_passed, health_failed;
 	uint64_t closes[WEIR_POOL_CLOSE_REASONS];
 } tally;
 
@@ -113,6 +113,19 @@ void books_check_excess(const struct sim_setup *setup, struct worker *worker)
 	}
 }
 
+void books_check_health(struct worker *worker, unsigned port)
+{
+	const struct config_upstream *upstream;
+	const struct config_endpoint *endpoint;
+	struct upstream_endpoint_stats stats;
+
+	for (size_t i = 0; upstreams_endpoint_stats(worker_upstreams(worker), i, &upstream, &endpoint, &stats); i++)
+		if (address_port(&endpoint->address) == port && stats.health_failed != 0)
+			world_violation("6: a health check fails for what the server does", "port %u: %llu of %llu failed",
+				port, (unsigned long long)stats.health_failed,
+				(unsigned long long)(stats.health_failed + stats.health_passed));
+}
+
 void books_check_quiet(unsigned worker_number, struct worker *worker)
 {
 	struct upstream_endpoint_stats stats;
@@ -146,7 +159,7 @@ void books_check_caps(const struct sim_setup *setup)
 {
 	for (unsigned i = 0; i < setup->servers; i++) {
 		const struct sim_port *port = sim_port_find(SERVER_PORT + i);
-		unsigned cap = caps_of(setup, &setup->pools[i]);
+		unsigned cap = caps_of(setup, &setup->pools[i]) + plan.health;
 
 		if (port->held > cap)
 			world_violation("8: what is beyond the cap goes", "port %u: %u connections, the cap is %u",
@@ -171,6 +184,8 @@ void books_tally(struct worker *worker)
 	for (size_t i = 0; stats_of(worker, i, &stats); i++) {
 		tally.overflowed += stats.pool.overflowed;
 		tally.leaking += stats.leaking;
+		tally.health_passed += stats.health_passed;
+		tally.health_failed += stats.health_failed;
 		for (unsigned why = 0; why < WEIR_POOL_CLOSE_REASONS; why++)
 			tally.closes[why] += stats.pool.closes[why];
 	}
@@ -178,6 +193,8 @@ void books_tally(struct worker *worker)
 
 void books_tell_tally(void)
 {
+	printf("health checks passed %llu, failed %llu\n", (unsigned long long)tally.health_passed,
+		(unsigned long long)tally.health_failed);
 	printf("opened beyond the cap %llu, leaking %llu; closed:", (unsigned long long)tally.overflowed,
 		(unsigned long long)tally.leaking);
 	for (unsigned why = 0; why < WEIR_POOL_CLOSE_REASONS; why++)

@@ -20,6 +20,9 @@ void books_check_sessions(unsigned worker_number, struct worker *worker);
 /* After every turn of a run with one worker and one configuration: what is beyond the cap does not rest. */
 void books_check_excess(const struct sim_setup *setup, struct worker *worker);
 
+/* No health check of that server has failed. */
+void books_check_health(struct worker *worker, unsigned port);
+
 /* Nobody wants anything: nothing is leased, nobody waits, nothing is left beyond the cap. */
 void books_check_quiet(unsigned worker_number, struct worker *worker);
 void books_check_caps(const struct sim_setup *setup);

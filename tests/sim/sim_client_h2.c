@@ -371,6 +371,7 @@ static void asking_begin(struct sim_client_h2 *client)
 	request_fields(asking->request, &block);
 	wire_put_head(client->wire, asking->stream, &block, ends);
 	asking->request->started = true;
+	asking->request->started_us = world_now_us();
 	asking->expect_until_us = world_now_us() + EXPECT_PATIENCE_US;
 	if (ends || asking->request->kind == KIND_UPGRADE ||
 		(asking->request->framing == SIM_LENGTH && asking->request->content == 0))

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "sim_faults.h"
+#include "sim_health.h"
 #include "sim_io.h"
 #include "sim_memory.h"
 #include "sim_model.h"
@@ -134,6 +135,10 @@ static void write_upstream(struct sim_text *text, unsigned i, struct sim_setup *
 			text_printf(text, "      - {address: \"127.0.0.1:%u\"}\n", SERVER_PORT + drawn.first[i] + e);
 	}
 	write_pool(text, &pool, t);
+	if (plan.health)
+		text_printf(text,
+			"    health: {active: {type: grpc, interval: %ums, timeout: %ums, rise: %u, fall: %u}}\n",
+			health_config.interval, health_config.timeout, health_config.rise, health_config.fall);
 	text_printf(text, "    timeouts: {connect: %ums, first_byte: %ums, idle: %ums, request: %ums}\n", t->connect,
 		t->first_byte, t->idle, t->request);
 }
@@ -187,6 +192,8 @@ void setup_draw(struct sim_setup *setup)
 	const struct drawn_times *t = &drawn.times;
 
 	drawn.times = times_draw();
+	if (plan.health)
+		health_draw_config();
 	limits_draw();
 	plan.left_when_half_closed = false;
 	plan.upstreams = ms_between(1, UPSTREAMS_MAX);
@@ -203,7 +210,7 @@ void setup_draw(struct sim_setup *setup)
 	setup->longest_us = 1000ULL * (t->header + t->body_idle + t->keep_alive + t->write_idle + t->acquire +
 					      t->connect + t->first_byte + t->idle + t->request) +
 			    20000000;
-	setup->recover_us = 1000ULL * t->connect + BACK_OFF_MAX_US + 100000;
+	setup->recover_us = 1000ULL * t->connect + BACK_OFF_MAX_US + 100000 + health_recover_us();
 	setup->settle_us = 1000ULL * (t->pool_idle + t->connect) + 1000000;
 	setup->drain_us = 1000ULL * ms_between(0, 3000);
 }

@@ -27,6 +27,7 @@ struct sim_port {
 	bool refuses;  /* nobody listens at the moment */
 	bool hangs;    /* nobody answers at the moment, for better or worse */
 	unsigned held, held_max;  /* connections and attempts of all workers, and how many there may be */
+	unsigned checks;          /* of them, those that carry a health check */
 	uint64_t rest_max_us;  /* what its server tells in Keep-Alive; 0: nothing */
 	struct sim_attempts attempts[2];  /* by worker */
 	bool reloaded;         /* several pools of a worker may connect to it, each with a back-off of its own */

@@ -88,6 +88,7 @@ struct sim_request {
 
 	/* what has happened */
 	bool started;  /* the client has sent a byte of it */
+	uint64_t started_us;
 	bool sent_complete;
 	bool switched;      /* the server has sent its 101 */
 	unsigned arrivals;  /* heads seen by servers */
@@ -107,6 +108,7 @@ struct sim_plan {
 	bool left_when_half_closed;  /* `half_close: abort` at any time of the run */
 	bool clients_h2, servers_h2;  /* what they speak in this run */
 	bool tunnels;                 /* WebSockets where HTTP/2 is spoken; HTTP/1 has tunnels in every run */
+	bool health;                  /* the gateway checks servers of HTTP/2 */
 	bool servers_tunnel;          /* servers of HTTP/2 take extended CONNECT (RFC 8441) */
 	unsigned upstreams;
 	bool rewrites;  /* upstream 1: "/u1/..." arrives as "/in/..." */

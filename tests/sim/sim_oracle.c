@@ -103,6 +103,7 @@ static bool cause_fits(const struct sim_request *request, enum cause cause)
 			return false;
 		return holds_connections();
 	case CAUSE_UPSTREAM_IDLE_TIMEOUT: return holds_connections();
+	case CAUSE_NO_HEALTHY_ENDPOINT: return plan.health && oracle_run_is_rough();
 	case CAUSE_FILES_EXHAUSTED: return drawn.connect_fails || drawn.accept_emfile;
 	case CAUSE_MEMORY_EXHAUSTED: return drawn.alloc_fails || drawn.watch_fails || drawn.connect_fails;
 	case CAUSE_DRAINING: return drawn.drain_midway;
@@ -555,7 +556,7 @@ bool oracle_tally_is_full(const char **what)
 		CAUSE_METHOD_NOT_ALLOWED, CAUSE_CLIENT_CONNECTIONS_LIMITED, CAUSE_POOL_QUEUE_FULL,
 		CAUSE_POOL_ACQUIRE_TIMEOUT, CAUSE_CONNECT_REFUSED, CAUSE_CONNECT_TIMEOUT, CAUSE_UPSTREAM_RESET,
 		CAUSE_UPSTREAM_BAD_RESPONSE, CAUSE_FIRST_BYTE_TIMEOUT, CAUSE_URI_TOO_LONG, CAUSE_HEADERS_TOO_LARGE,
-		CAUSE_BODY_TOO_LARGE, CAUSE_REQUEST_DEADLINE, CAUSE_MEMORY_EXHAUSTED};
+		CAUSE_BODY_TOO_LARGE, CAUSE_NO_HEALTHY_ENDPOINT, CAUSE_REQUEST_DEADLINE, CAUSE_MEMORY_EXHAUSTED};
 
 	*what = "requests that are sent again";
 	if (tally.retries == 0)

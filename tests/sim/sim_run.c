@@ -522,6 +522,7 @@ static void speak_draw(uint64_t seed)
 	plan.clients_h2 = combination & 1;
 	plan.servers_h2 = combination >> 1;
 	plan.tunnels = world_also(seed, ALSO_TUNNELS) % 4 != 0;
+	plan.health = plan.servers_h2 && world_also(seed, ALSO_HEALTH) % 3 == 0;
 	plan.servers_tunnel = world_also(seed, ALSO_SERVERS_TUNNEL) % 5 != 0;
 }
 
@@ -550,6 +551,13 @@ static void begin(uint64_t seed)
 	world_note(NOTE_RUN, faults_mask(), run.setup.servers, run.setup.workers);
 }
 
+static void check_health(void)
+{
+	for (unsigned i = 0; i < run.setup.servers; i++)
+		if (server_cannot_fail_checks(run.servers[i]))
+			books_check_health(run.workers[0], SERVER_PORT + i);
+}
+
 static void phase_rough(void)
 {
 	unsigned clients = 1 + (unsigned)world_below(world_chance(150) ? CLIENTS_MAX : 10);
@@ -567,6 +575,7 @@ static void phase_rough(void)
 	for (int i = 0; i < JUMPS_MAX; i++)
 		world_cancel(&run.jumps[i]);
 	world_cancel(&run.drain);
+	check_health();
 	for (unsigned i = 0; i < run.setup.servers; i++)
 		server_recover(run.servers[i]);
 	faults_stop();
@@ -659,10 +668,12 @@ static void phase_quiet(void)
 			kept = pool->connections * pool->streams;
 		connections += kept;
 		/* Those that are kept are replaced when they are too old, and a server hears of it later. */
-		if (kept == 0 && server_connections(run.servers[i]) != 0)
+		if (kept == 0 && server_connections(run.servers[i]) > plan.health)
 			world_violation("8: idle connections are closed", "server %u: %u", i,
 				server_connections(run.servers[i]));
 	}
+	if (plan.health)
+		connections += run.setup.servers;
 	if (sim_sockets_open() > run.setup.workers + connections)
 		world_violation("8: idle connections are closed", "%u sockets beyond the listeners, where %u are kept",
 			sim_sockets_open() - run.setup.workers, connections);

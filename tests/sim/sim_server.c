@@ -519,13 +519,14 @@ void server_pool_changes(struct sim_server *server, const struct sim_pool *pool)
 
 	/* One that is leaving beside those that may be has one stream at least; and each worker may have one that is not full. */
 	if (plan.servers_h2)
-		most += most * pool->streams + WORKERS;
+		most += most * pool->streams + WORKERS + plan.health;
 
 	if (pool->streams > server->h2.streams_most)
 		server->h2.streams_most = pool->streams;
 	if (most > server->port.held_max)
 		server->port.held_max = most;
 	server->port.reloaded = true;
+	health_reloaded(&server->h2.health);
 }
 
 struct sim_server *server_new(unsigned port, const struct sim_pool *pool)
@@ -536,6 +537,9 @@ struct sim_server *server_new(unsigned port, const struct sim_pool *pool)
 	list_init(&server->servings);
 	list_init(&server->h2.servings);
 	server->h2.mood = &server->mood;
+	server->h2.port = port;
+	if (plan.health)
+		health_draw(&server->h2.health);
 	mood_begin(&server->mood, port, server_changes);
 	if (!plan.servers_h2)
 		keep_alive_draw(&server->keep_alive);
@@ -549,10 +553,16 @@ struct sim_server *server_new(unsigned port, const struct sim_pool *pool)
 void server_recover(struct sim_server *server)
 {
 	server->keep_alive.closes_us = 0;
+	health_recover(&server->h2.health);
 	list_each_safe(&server->servings, node, next)
 		container_of(node, struct serving, node)->idle_act = ACT_NOTHING;
 	servings_h2_recover(&server->h2);
 	mood_end(&server->mood);
+}
+
+bool server_cannot_fail_checks(const struct sim_server *server)
+{
+	return plan.health && health_cannot_fail(&server->h2.health);
 }
 
 unsigned server_connections(const struct sim_server *server)

@@ -65,6 +65,9 @@ struct serving_h2 {
 
 static const struct wire_actor actor;
 
+/* The owner of a stream that is a health check. */
+static char health_asked;
+
 /* --- the end ------------------------------------------------------------------------------------------------------ */
 
 static void answering_free(struct answering *answering)
@@ -189,6 +192,8 @@ static void answering_begin(struct serving_h2 *serving, struct wire_stream *stre
 		request_bad(answering);
 	answering->request = oracle_arrival(&answering->message.reader);
 	world_note(NOTE_ARRIVED, serving->end->conn->number, answering->request->id, answering->request->arrivals);
+	if (plan.health)
+		health_check_arrival(&serving->host->health, answering->request, serving->host->port);
 	/* What follows on its stream is none of its content. */
 	ends = ends || asks_tunnel(answering);
 	if (ends && message_end(&answering->message, NULL) == SIM_BAD)
@@ -206,6 +211,13 @@ static void answering_begin(struct serving_h2 *serving, struct wire_stream *stre
 	answering_reply(answering);
 }
 
+static bool asks_health(const struct sim_wire *wire)
+{
+	const char *path = block_find(&wire->block, ":path");
+
+	return path != NULL && strcmp(path, HEALTH_PATH) == 0;
+}
+
 static void on_head(struct sim_wire *wire, struct wire_stream *stream, bool ends)
 {
 	struct serving_h2 *serving = wire->owner;
@@ -213,6 +225,10 @@ static void on_head(struct sim_wire *wire, struct wire_stream *stream, bool ends
 
 	if (serving->fate != LIVES)
 		return;
+	if (answering == NULL && asks_health(wire)) {
+		stream->owner = &health_asked;
+		return;
+	}
 	if (answering == NULL && block_find(&wire->block, ":method") != NULL) {
 		answering_begin(serving, stream, ends);
 		return;
@@ -231,6 +247,11 @@ static void on_data(struct sim_wire *wire, struct wire_stream *stream, const cha
 
 	if (answering == NULL)
 		return;
+	if (stream->owner == &health_asked) {
+		if (ends && !health_answer(&((struct serving_h2 *)wire->owner)->host->health, wire, stream))
+			serving_dies(wire->owner);
+		return;
+	}
 	if (asks_tunnel(answering)) {
 		if (n > 0)
 			tunnel_heard(answering->request, WAY_UP, bytes, n);
@@ -252,7 +273,7 @@ static void on_reset(struct sim_wire *wire, struct wire_stream *stream, uint32_t
 {
 	struct answering *answering = stream->owner;
 
-	if (answering != NULL)
+	if (answering != NULL && stream->owner != &health_asked)
 		answering->gone = true;
 }
 

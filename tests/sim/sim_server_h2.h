@@ -5,12 +5,15 @@
 #define WEIR_SIM_SERVER_H2_H
 
 #include "base/list.h"
+#include "sim_health.h"
 #include "sim_mood.h"
 #include "sim_socket.h"
 
 /* What connections know of their server. */
 struct serving_host {
 	const struct sim_mood *mood;
+	struct sim_health health;
+	unsigned port;
 	struct list servings;
 	unsigned streams_most;     /* that the gateway may ever have had on one connection */
 	uint64_t leaves_until_us;  /* whoever connects before is told at once that it goes away */

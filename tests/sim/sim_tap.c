@@ -114,6 +114,11 @@ bool tap_rests(const struct sim_tap *tap)
 	return tap->between && tap->request != NULL && !tap->request->switched;
 }
 
+bool tap_checks(const struct sim_tap *tap)
+{
+	return tap->h2 != NULL && tap_h2_checks(tap->h2);
+}
+
 void tap_sent(struct sim_tap *tap, const char *bytes, size_t n)
 {
 	const char *p = bytes, *end = bytes + n;

@@ -29,6 +29,9 @@ bool tap_was_useless(const struct sim_tap *tap);
 /* The end is read, or an error. */
 void tap_ended(struct sim_tap *tap);
 
+/* It carries a health check. */
+bool tap_checks(const struct sim_tap *tap);
+
 void tap_sent(struct sim_tap *tap, const char *bytes, size_t n);
 void tap_received(struct sim_tap *tap, const char *bytes, size_t n);
 

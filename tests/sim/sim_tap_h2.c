@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "sim_frames.h"
+#include "sim_health.h"
 #include "sim_memory.h"
 #include "sim_oracle.h"
 #include "sim_world.h"
@@ -25,6 +26,7 @@ struct tap_h2 {
 	uint64_t settled_turn, settled_us; /* when the gateway had read the first SETTINGS; 0: not yet */
 	bool opaque_in;
 	bool useless;
+	bool checks; /* a health check was written */
 	uint32_t goaway_last; /* streams beyond it are not looked at */
 	struct frame_cutter sent, received;
 	struct block_reader block;
@@ -71,7 +73,11 @@ static uint64_t block_hash(const struct block_reader *block)
 /* What cannot be understood is told where it arrives. */
 static void request_begins(struct tap_h2 *tap, uint32_t stream)
 {
-	const char *path = block_find(&tap->block, ":path"), *at = path != NULL ? strstr(path, "/r/") : NULL;
+	const char *path = block_find(&tap->block, ":path");
+
+	tap->checks = tap->checks || (path != NULL && strcmp(path, HEALTH_PATH) == 0);
+
+	const char *at = path != NULL ? strstr(path, "/r/") : NULL;
 	struct sim_request *request = at != NULL ? model_find((unsigned)strtoul(at + 3, NULL, 10)) : NULL;
 	uint64_t rested_us = world_turn() > tap->settled_turn ? 1 + world_now_us() - tap->settled_us : 0;
 
@@ -87,6 +93,11 @@ static void request_begins(struct tap_h2 *tap, uint32_t stream)
 	/* It was on its way when GOAWAY came. */
 	tap->tapped[tap->count].tried->refused = stream > tap->goaway_last;
 	oracle_try_head(request, tap->tapped[tap->count++].tried, block_hash(&tap->block));
+}
+
+bool tap_h2_checks(const struct tap_h2 *tap)
+{
+	return tap->checks;
 }
 
 void tap_h2_sent(struct tap_h2 *tap, const char *bytes, size_t n)

@@ -1,0 +1,51 @@
+/*
+ * Health checks (grpc.health.v1) as servers answer them: well most of the time, and in times of sickness in every wrong way.
+ *
+ * Whoever is sick for long enough is out of service, and whoever comes new gets nothing there; who is well again gets requests
+ * after some checks. A check fails for what the server does, and not for what the gateway is short of.
+ */
+#ifndef WEIR_SIM_HEALTH_H
+#define WEIR_SIM_HEALTH_H
+
+#include "sim_wire.h"
+
+struct sim_request;
+
+#define SICKNESSES_MAX 2
+#define HEALTH_PATH "/grpc.health.v1.Health/Check"
+
+/* The same for all upstreams of a run; in milliseconds. */
+struct sim_health_config {
+	unsigned interval, timeout, rise, fall;
+};
+extern struct sim_health_config health_config;
+
+/* Of one server. */
+struct sim_health {
+	struct {
+		uint64_t from_us, until_us;
+	} sick[SICKNESSES_MAX];
+	bool ever_sick;
+	uint64_t reloaded_us; /* checks may have begun anew then */
+};
+
+/* What is drawn with the configuration of a run that has checks. */
+void health_draw_config(void);
+void health_draw(struct sim_health *health);
+/* Well from now on. */
+void health_recover(struct sim_health *health);
+void health_reloaded(struct sim_health *health);
+
+/* So long after everything has become well everybody is in service again. */
+uint64_t health_recover_us(void);
+
+/* A check has been asked, to its end. False: the connection is to end. */
+bool health_answer(struct sim_health *health, struct sim_wire *wire, struct wire_stream *stream);
+
+/* A request has come: who asked so late must not get here. */
+void health_check_arrival(const struct sim_health *health, const struct sim_request *request, unsigned port);
+
+/* Nothing that servers or the network did could make a check fail. */
+bool health_cannot_fail(const struct sim_health *health);
+
+#endif
