@@ -805,8 +805,7 @@ static void check_keep_alive(const struct sim_file *file)
 	uint64_t until_us = file->put_off_us != 0 ? file->put_off_us : world_now_us();
 	uint64_t rested_us = until_us - file->end->rx.read_us, max_us = sim_port_find(file->port)->rest_max_us;
 
-	/* What was decided before a jump of the clock may be written after it. */
-	if (max_us != 0 && tap_rests(file->tap) && rested_us >= max_us && faults.clock_jumps == 0)
+	if (max_us != 0 && tap_rests(file->tap) && rested_us >= max_us)
 		world_violation("5: Keep-Alive is honoured", "conn %u: a request after a rest of %llu us, at most %llu us",
 			file->end->conn->number, (unsigned long long)rested_us, (unsigned long long)max_us);
 }

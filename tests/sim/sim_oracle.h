@@ -16,7 +16,8 @@
  *     reload is nothing that goes wrong. A stale connection makes no request fail that may be sent again, nor does a refusal.
  *  7. The books balance after every turn, no exchange is without a deadline or lives on for a client that has left, memory is bounded by what is going on, caps
  *     hold over all workers, nobody borrows or waits who is not alive, who has refused, or goes away at once, is not stormed,
- *     and nothing rests beyond what a peer allows.
+ *     and nothing rests beyond what a peer allows. Who fails its health checks gets no new requests, there is one check at a
+ *     time, and none fails for what the gateway is short of (sim_health.h).
  *  8. Everything ends; afterwards every count is back where it was, and everybody is served within a bounded time.
  *  9. What the gateway writes is HTTP/2 where it speaks that: frames, states of streams, windows and limits as its peer has
  *     told them. Who breaks the protocol, or asks too much of it, is ended and told so, and nobody else is.
