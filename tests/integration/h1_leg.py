@@ -1,12 +1,24 @@
 """HTTP/1.1 on a test's connection, taken apart and put together for a translator (translators.py)."""
 
+import base64
 import collections
+import hashlib
 import socket
 import struct
 
 from raw import Message
 
-OF_THE_CONNECTION = {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "host"}
+OF_THE_CONNECTION = {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "host",
+    "sec-websocket-key", "sec-websocket-accept"}
+
+
+# Of the WebSockets that are asked for here.
+KEY = base64.b64encode(b"sixteen bytes...").decode()
+
+
+def proof(key):
+    """Sec-WebSocket-Accept (RFC 6455 §4.2.2)."""
+    return base64.b64encode(hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()).decode()
 
 
 def capital(name):
@@ -28,6 +40,7 @@ class Reader:
         self.data = bytearray()
         self.closed = False
         self.method = None          # of the request that is answered; None: it reads requests
+        self.tunnels = False        # whether a 101 is an answer to it
         self.state, self.left = self._head, 0
 
     def next(self):
@@ -43,14 +56,24 @@ class Reader:
         at = self.data.find(b"\r\n")
         return None if at < 0 else self._take(at + 2)[:-2]
 
+    def stay(self):
+        """What was to be a tunnel is none: the next message begins where it would have begun."""
+        self.state = self._head
+
     def _head(self):
         at = self.data.find(b"\r\n\r\n")
         if at < 0:
             return None
         message = Message(self._take(at + 4))
-        assert message.status != 101 and not message.get("Upgrade"), "an upgrade cannot be translated"
         named = {n.strip().lower() for v in message.all("Connection") for n in v.split(",")}
-        assert named <= {"", "close", "keep-alive"}, f"Connection names {named}"
+        message.upgrades = "upgrade" in named
+        assert named <= {"", "close", "keep-alive", "upgrade"}, f"Connection names {named}"
+        assert message.get("Upgrade") == ("websocket" if message.upgrades else None) or message.status not in (None, 101), \
+            "an upgrade that cannot be translated"
+        assert message.status != 101 or self.tunnels, "an upgrade that nobody has asked for"
+        if message.status == 101 or (message.method and message.upgrades):
+            self.state = self._rest
+            return "head", message
         if message.status and message.status < 200:
             return "head", message
         empty = self.method == "HEAD" or message.status in (204, 304)
@@ -111,6 +134,7 @@ class Leg:
         self.sock, self.reader, self.out = sock, Reader(), bytearray()
         self.owed = collections.Counter()     # bytes of content in `out`, to be given back to their streams' windows
         self.closing = False                  # when `out` is out
+        self.ended = False                    # nothing more is written: the other side was told
         self.begin(None)
 
     def begin(self, stream):
@@ -119,12 +143,24 @@ class Leg:
         self.chunked = self.headed = False
         self.read_done = self.written_done = False        # the message that is read, that is written
         self.closes, self.late = False, []
+        self.key, self.tunnel = None, False               # of an upgrade that was asked for; it was granted
+
+    @property
+    def wants_out(self):
+        """Whether an end is to be said behind what is still in `out`."""
+        return self.tunnel and self.written_done and not self.ended
 
     def head(self, start, fields, content):
         """Writes a head, with or without content to come."""
         self.chunked = content and not any(n == "content-length" for n, _ in fields)
         coding = "Transfer-Encoding: chunked\r\n" if self.chunked else ""
         self.out += (start + "\r\n" + field_lines(fields) + coding + "\r\n").encode("latin-1")
+
+    def switch(self, fields):
+        """Writes the head behind which there is a tunnel."""
+        self.tunnel = True
+        start = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket"
+        self.head(start, [("sec-websocket-accept", proof(self.key)), *fields], False)
 
     def content(self, data):
         if data:
@@ -134,6 +170,12 @@ class Leg:
         if self.chunked:
             self.out += ("0\r\n" + field_lines(self.late) + "\r\n").encode("latin-1")
         self.written_done = True
+
+    def tell_end(self):
+        """That nothing more comes, once all of it is out."""
+        if self.wants_out and not self.out:
+            self.sock.shutdown(socket.SHUT_WR)
+            self.ended = True
 
     def reset(self):
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -8,6 +8,7 @@ import pytest
 
 from gateway import configuration, eventually
 from raw import chunk, get, post, response
+from tunnels import open_tunnel
 
 
 def drain(gateway, number=signal.SIGTERM):
@@ -124,11 +125,7 @@ def test_stop_ends_everything_at_once(gateway, origin):
 
 def test_tunnel_ends_at_the_deadline(start, origin):
     gateway = start(configuration(origin, drain_timeout="200ms"))
-    client = gateway.connect().send(get(fields=["Connection: upgrade", "Upgrade: x"]))
-    wire = origin.accept()
-    wire.read_head()
-    wire.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
-    client.read_head()
+    client, wire = open_tunnel(gateway, origin)
     drain(gateway)
     client.send("still works")
     assert wire.take(11) == b"still works"

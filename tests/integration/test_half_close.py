@@ -9,8 +9,7 @@ from books import Books
 from gateway import configuration, eventually, free_port, merged
 from origin import full_backlog
 from raw import TIMEOUT, get, post, response
-
-SWITCH = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
+from tunnels import asked_tunnel, open_tunnel
 
 
 def half_closing(origin, mode, **options):
@@ -270,11 +269,7 @@ def test_answer_that_is_complete_is_sent_to_its_end(start, origin):
 
 
 def test_tunnel_is_left_alone(gateway, origin):
-    client = gateway.connect().send(get(fields=["Connection: upgrade", "Upgrade: x"]))
-    wire = origin.accept()
-    wire.read_head()
-    wire.send(SWITCH)
-    assert client.read_head().status == 101
+    client, wire = open_tunnel(gateway, origin)
     client.send("last").half_close()
     assert wire.read_to_end() == b"last"
     wire.send("words").close()
@@ -283,9 +278,7 @@ def test_tunnel_is_left_alone(gateway, origin):
 
 
 def test_half_close_before_the_101(gateway, origin):
-    client = gateway.connect().send(get(fields=["Connection: upgrade", "Upgrade: x"]))
-    wire = origin.accept()
-    wire.read_head()
+    client, wire, _ = asked_tunnel(gateway, origin)
     client.half_close()
     wire.expect_gone()
     must_be_gone(gateway.record())

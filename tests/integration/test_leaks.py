@@ -14,7 +14,7 @@ import pytest
 from admin import administered
 from gateway import BINARY, configuration, eventually, free_port, run
 from raw import get, response
-from test_upgrade import open_tunnel
+from tunnels import open_tunnel
 
 TOLD = "a request has had its connection for"
 

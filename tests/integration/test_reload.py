@@ -14,7 +14,7 @@ import pytest
 from admin import administered
 from gateway import BINARY, configuration, eventually, free_port, merged, sanitizer
 from raw import get, response
-from test_upgrade import SWITCH
+from tunnels import open_tunnel
 
 def endpoints(config, *origins):
     """The configuration with other endpoints."""
@@ -319,9 +319,7 @@ def test_request_that_is_flushed_when_its_endpoint_is_long_gone(start, make_orig
 def test_websocket_lives_on(start, make_origin):
     old, new = make_origin(), make_origin()
     gateway = start(configuration(old))
-    client = gateway.connect().send(get(fields=["Connection: Upgrade", "Upgrade: echo/1"]))
-    wire, _ = old.answer(SWITCH)
-    assert client.read_head().status == 101
+    client, wire = open_tunnel(gateway, old)
     config = gateway.config
     for round_ in range(6):
         gateway.reload(endpoints(config, *((new,) if round_ % 2 == 0 else (new, old))))

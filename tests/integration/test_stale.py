@@ -13,6 +13,7 @@ import pytest
 from admin import administered
 from gateway import configuration, eventually
 from raw import chunk, get, post, response
+from tunnels import upgrade
 
 END = {"closed": lambda wire: wire.close(), "reset": lambda wire: wire.reset(),
     "half-closed": lambda wire: wire.half_close()}
@@ -261,7 +262,7 @@ def test_new_connection(gateway, origin, end):
 
 def test_upgrade(gateway, origin):
     client, wire = keep(gateway, origin)
-    client.send(get(fields=["Connection: Upgrade", "Upgrade: echo"]))
+    client.send(upgrade())
     wire.read_request()
     wire.close()
     assert_failed(gateway, client)

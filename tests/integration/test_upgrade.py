@@ -5,23 +5,9 @@ import socket
 
 from gateway import configuration
 from raw import TIMEOUT, Wire, get, post, response
+from tunnels import asked_tunnel, open_tunnel, switch, upgrade
 
-UPGRADE = get("/chat", fields=["Connection: Upgrade", "Upgrade: echo/1", "Sec-Key: x"])
-SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo/1\r\nSec-Accept: y\r\n\r\n"
-
-
-def open_tunnel(gateway, origin):
-    client = gateway.connect().send(UPGRADE)
-    wire = origin.accept()
-    request = wire.read_head()
-    assert (request.get("Upgrade"), request.get("Sec-Key")) == ("echo/1", "x")
-    assert request.get("Connection").lower() == "upgrade"
-    wire.send(SWITCH)
-    answer = client.read_head()
-    assert (answer.status, answer.get("Upgrade"), answer.get("Sec-Accept")) == (101, "echo/1", "y")
-    assert answer.get("Connection").lower() == "upgrade"
-    assert answer.framing is None
-    return client, wire
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo/1\r\n\r\n"
 
 
 def test_bytes_flow_both_ways_after_101(gateway, origin):
@@ -57,10 +43,9 @@ def test_client_of_a_unix_socket_closes_behind_its_last_words(start, origin, tmp
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(TIMEOUT)
         sock.connect(str(path))
-        client = Wire(sock).send(UPGRADE)
+        client = Wire(sock).send(upgrade())
         wire = origin.accept()
-        wire.read_head()
-        wire.send(SWITCH)
+        wire.send(switch(wire.read_head()))
         assert client.read_head().status == 101
         gateway.freeze()
         client.send("last words").close()
@@ -73,10 +58,9 @@ def test_client_of_a_unix_socket_closes_behind_its_last_words(start, origin, tmp
 
 def test_client_that_has_ended_its_direction_before_the_101(start, origin):
     gateway = start(configuration(origin, listener={"half_close": "serve"}))
-    client = gateway.connect().send(UPGRADE).half_close()
+    client = gateway.connect().send(upgrade()).half_close()
     wire = origin.accept()
-    wire.read_head()
-    wire.send(SWITCH)
+    wire.send(switch(wire.read_head()))
     wire.expect_end()
     wire.send("only this way").close()
     assert client.read_head().status == 101
@@ -85,11 +69,9 @@ def test_client_that_has_ended_its_direction_before_the_101(start, origin):
 
 def test_bytes_before_the_101_are_held(gateway, origin):
     """Sent too early they would be a second request to an upstream that does not switch."""
-    client = gateway.connect().send(UPGRADE + b"too early")
-    wire = origin.accept()
-    wire.read_head()
+    client, wire, request = asked_tunnel(gateway, origin, early=b"too early")
     wire.expect_silence()
-    wire.send(SWITCH)
+    wire.send(switch(request))
     assert wire.take(9) == b"too early"
     assert client.read_head().status == 101
 
@@ -97,29 +79,35 @@ def test_bytes_before_the_101_are_held(gateway, origin):
 def test_many_bytes_before_the_101_are_held_too(gateway, origin):
     """More than the gateway would ever keep: the rest waits with the client."""
     early = bytes(range(256)) * 2048
-    client = gateway.connect().send(UPGRADE)
-    wire = origin.accept()
-    wire.read_head()
+    client, wire, request = asked_tunnel(gateway, origin)
     client.send(early)
     wire.expect_silence()
-    wire.send(SWITCH)
+    wire.send(switch(request))
     assert wire.take(len(early)) == early
     assert client.read_head().status == 101
 
 
 def test_bytes_right_behind_the_101_belong_to_the_tunnel(gateway, origin):
-    client = gateway.connect().send(UPGRADE)
-    wire = origin.accept()
-    wire.read_head()
-    wire.send(SWITCH + b"HTTP/1.1 200 OK\r\n")
+    client, wire, request = asked_tunnel(gateway, origin)
+    wire.send(switch(request) + b"HTTP/1.1 200 OK\r\n")
     assert client.read_head().status == 101
     assert client.take(17) == b"HTTP/1.1 200 OK\r\n"
 
 
 def test_any_other_answer_stays_plain_http(gateway, origin):
-    client = gateway.connect().send(UPGRADE + get("/next"))
-    wire = origin.accept()
-    assert wire.read_request().target == "/chat"
+    client, wire, _ = asked_tunnel(gateway, origin)
+    wire.send(response("no", status="426 Upgrade Required", fields=["Upgrade: echo/2"]))
+    answer = client.read_response()
+    assert (answer.status, answer.body) == (426, b"no")
+    client.send(get("/next"))
+    assert wire.read_request().target == "/next"
+    wire.send(response("yes"))
+    assert client.read_response().body == b"yes"
+
+
+def test_request_behind_an_upgrade_that_is_none(gateway, origin):
+    client, wire, request = asked_tunnel(gateway, origin, early=get("/next"))
+    assert request.target == "/chat"
     wire.send(response("no", status="426 Upgrade Required", fields=["Upgrade: echo/2"]))
     assert wire.read_request().target == "/next"
     wire.send(response("yes"))
@@ -173,9 +161,7 @@ def test_unasked_101_is_an_error(gateway, origin):
 
 
 def test_101_without_upgrade_is_an_error(gateway, origin):
-    client = gateway.connect().send(UPGRADE)
-    wire = origin.accept()
-    wire.read_head()
+    client, wire, _ = asked_tunnel(gateway, origin)
     wire.send("HTTP/1.1 101 Switching Protocols\r\n\r\n")
     assert client.read_response().status == 502
     assert gateway.record()["cause"] == "upstream_bad_response"
@@ -225,9 +211,7 @@ def test_much_in_a_tunnel(gateway, origin):
 
 
 def test_101_that_takes_away_what_must_stay_is_malformed(gateway, origin):
-    client = gateway.connect().send(UPGRADE)
-    wire = origin.accept()
-    wire.read_head()
+    client, wire, _ = asked_tunnel(gateway, origin)
     wire.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade, Content-Length\r\nUpgrade: x\r\n\r\n")
     assert client.read_response().status == 502
     wire.expect_gone()

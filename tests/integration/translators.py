@@ -8,6 +8,8 @@ Each is a thread. It keeps the order of things and adds nothing of its own: byte
 when the other side has taken them, and an end is an end, a reset a reset. What it cannot say in the other version is an error,
 which fails the test: such a test is about the version itself, and stands in matrix.py.
 
+A WebSocket is an extended CONNECT (RFC 8441), whose stream is the tunnel. Other upgrades have no likeness.
+
 A client's connection is a session with one stream at a time. An origin's session has a connection for each stream that it has at
 a time, and takes one that is idle first; when the last is closed, so is the session.
 """
@@ -23,9 +25,11 @@ import h2.config
 import h2.connection
 import h2.events
 import h2.exceptions
+import h2.settings
+from h2.settings import SettingCodes
 from hyperframe.frame import GoAwayFrame
 
-from h1_leg import OF_THE_CONNECTION, Leg, octets
+from h1_leg import KEY, OF_THE_CONNECTION, Leg, octets, proof
 from raw import TIMEOUT
 
 CLIENT, UPSTREAM = os.environ.get("WEIR_MATRIX", "h1-h1").split("-")
@@ -51,6 +55,9 @@ class Translator(threading.Thread):
         sock.setblocking(False)
         self.h2 = Connection(h2.config.H2Configuration(client_side=client_side, header_encoding="latin-1"))
         self.h2.decoder.max_header_list_size = 1 << 20
+        if not client_side:
+            settings = dict(self.h2.local_settings.items())
+            self.h2.local_settings = h2.settings.Settings(False, settings | {SettingCodes.ENABLE_CONNECT_PROTOCOL: 1})
         self.h2.initiate_connection()
         self.h2.increment_flow_control_window(1 << 24)
         self.out, self.over, self.ending = bytearray(), False, False
@@ -74,7 +81,10 @@ class Translator(threading.Thread):
         for leg in self.legs:
             socks[leg.sock.fileno()] = leg
             wanted = not leg.reader.closed and len(leg.reader.data) + len(leg.pending) < AHEAD
-            poll.register(leg.sock, (select.POLLIN if wanted else 0) | (select.POLLOUT if leg.out else 0))
+            mask = (select.POLLIN if wanted else 0) | (select.POLLOUT if leg.out else 0)
+            # Of a tunnel that has ended there is nothing to hear but that, again and again.
+            if mask or not leg.tunnel:
+                poll.register(leg.sock, mask)
         for number, events in poll.poll(100):
             leg = socks[number]
             if leg is None:
@@ -171,12 +181,13 @@ class Translator(threading.Thread):
         if leg not in self.legs:
             return
         self._push(leg)
+        leg.tell_end()
         if not leg.out:
             for stream, n in leg.owed.items():
                 if n:
                     self.h2.acknowledge_received_data(n, stream)
             leg.owed.clear()
-        if leg.read_done and leg.written_done and not leg.pending and leg.trailers is None:
+        if leg.read_done and leg.written_done and not leg.pending and leg.trailers is None and not leg.wants_out:
             self.on_exchanged(leg)
         if leg in self.legs and leg.reader.closed and len(leg.pending) < AHEAD:
             self.on_closed(leg)
@@ -244,36 +255,50 @@ class ClientTranslator(Translator):
     def on_head(self, leg, message):
         leg.begin(self.h2.get_next_available_stream_id())
         leg.closes = "close" in (message.get("Connection") or "")
-        leg.method, leg.headed = message.method, message.framing in (None, 0)
-        scheme = [(":method", message.method), (":scheme", "http"), (":authority", message.get("Host")),
-            (":path", message.target)]
+        leg.method, leg.key = message.method, message.get("Sec-WebSocket-Key") if message.upgrades else None
+        leg.headed = message.framing in (None, 0) and not leg.key
+        method = [(":method", "CONNECT"), (":protocol", "websocket")] if leg.key else [(":method", message.method)]
+        scheme = [*method, (":scheme", "http"), (":authority", message.get("Host")), (":path", message.target)]
         fields = [(n.lower(), v) for n, v in message.fields if n.lower() not in OF_THE_CONNECTION]
         self.h2.send_headers(leg.stream, octets(scheme + fields), end_stream=leg.headed)
 
     def on_response(self, leg, event):
         status = int(dict(event.headers)[":status"])
         fields = [field for field in event.headers if field[0] != ":status"]
+        if leg.key and 200 <= status < 300:
+            return leg.switch(fields)
+        if leg.key and status >= 200:
+            self.stay(leg)
         content = status >= 200 and leg.method != "HEAD" and status not in (204, 304)
         if content and event.stream_ended and not any(n == "content-length" for n, _ in fields):
             fields.append(("content-length", "0"))
         leg.head(f"HTTP/1.1 {status} {http.client.responses.get(status, '')}", fields, content)
 
+    def stay(self, leg):
+        """No tunnel: the request is one without content, and whatever came behind it is the next one's."""
+        leg.reader.stay()
+        leg.reader.data[:0] = leg.pending
+        leg.pending.clear()
+        leg.read_done, leg.key, leg.trailers = True, None, []
+
     def on_reset(self, leg, event):
         """An answer that was whole before leaves the rest of the request unread."""
-        if not leg.written_done:
+        if not leg.written_done or leg.tunnel:
             self.drop(leg, True)
             self.go_away()
         leg.pending.clear()
 
     def on_exchanged(self, leg):
-        closes = leg.closes
+        closes = leg.closes or leg.tunnel
         leg.begin(None)
         if closes:
             leg.closing = True
             self.go_away()
 
     def on_closed(self, leg):
-        """The test's client has left."""
+        """The test's client has left. What it ends of a tunnel is its own direction."""
+        if leg.key:
+            return
         if leg.stream is not None and not leg.written_done:
             self.reset_stream(leg, CANCEL)
             self.drop(leg, False)
@@ -335,18 +360,27 @@ class OriginSession(Translator):
         if self.ending:
             return
         fields = dict(event.headers)
-        assert ":protocol" not in fields, "an extended CONNECT cannot be translated"
         leg = next((leg for leg in self.legs if leg.stream is None), None)
         if leg is None:
             leg = Leg(socket.create_connection(self.to, TIMEOUT))
             leg.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.legs.append(leg)
         leg.begin(stream)
-        leg.reader.method = fields[":method"]
-        start = f"{fields[':method']} {fields[':path']} HTTP/1.1\r\nHost: {fields.get(':authority', '')}"
-        leg.head(start, event.headers, not event.stream_ended)
+        leg.reader.tunnels = ":protocol" in fields
+        leg.reader.method = "GET" if leg.reader.tunnels else fields[":method"]
+        start = f"{leg.reader.method} {fields[':path']} HTTP/1.1\r\nHost: {fields.get(':authority', '')}"
+        if leg.reader.tunnels:
+            assert fields[":protocol"] == "websocket", "an upgrade that cannot be translated"
+            leg.key = KEY
+            start += f"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: {leg.key}"
+        leg.head(start, event.headers, not event.stream_ended and not leg.key)
 
     def on_head(self, leg, message):
+        if message.status == 101:
+            assert message.get("Sec-WebSocket-Accept") == proof(leg.key) and message.upgrades
+            leg.tunnel, message.status = True, 200
+        elif leg.key and message.status >= 200:
+            leg.written_done = True
         leg.closes = "close" in (message.get("Connection") or "").lower() or leg.reader.state == leg.reader._rest
         leg.headed = message.status >= 200 and leg.reader.state == leg.reader._length and leg.reader.left == 0
         fields = [(n.lower(), v) for n, v in message.fields if n.lower() not in OF_THE_CONNECTION]
@@ -356,7 +390,7 @@ class OriginSession(Translator):
         self.drop(leg, False)
 
     def on_exchanged(self, leg):
-        closes = leg.closes
+        closes = leg.closes or leg.tunnel
         leg.begin(None)
         if closes:
             self.drop(leg, False)

@@ -1,7 +1,5 @@
 """The four ways of a request: HTTP/1.1 or HTTP/2 to the gateway, and from it to the upstream."""
 
-import base64
-import hashlib
 import select
 import time
 
@@ -9,6 +7,7 @@ import pytest
 
 import h2raw
 from gateway import configuration, merged
+from h1_leg import KEY, proof
 from h2raw import H2Wire
 from raw import Message, get
 
@@ -16,19 +15,12 @@ WAYS = [(client, upstream) for client in ("h1", "h2") for upstream in ("h1", "h2
 
 all_ways = pytest.mark.parametrize("way", WAYS, ids=lambda way: f"{way[0]} to {way[1]}")
 
-KEY = base64.b64encode(b"sixteen bytes...").decode()
-
 
 def configured(way, *origins, listener=None, upstream=None, **more):
     client, up = way
     listener = merged({"protocols": ["h1", "h2"]} if client == "h2" else {}, listener)
     upstream = merged({"protocol": "h2", "pool": {"max_connections": 1}} if up == "h2" else {}, upstream)
     return configuration(*origins, listener=listener, upstream=upstream, **more)
-
-
-def proof(key):
-    """Sec-WebSocket-Accept (RFC 6455 §4.2.2)."""
-    return base64.b64encode(hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()).decode()
 
 
 # --- what goes both ways behind a head, on a connection or on a stream ------------------------------------------------
