@@ -439,6 +439,19 @@ static void put_upgrade(struct h1_writer *w, const struct message *m)
 	h1_put(w, VIEW("Connection: Upgrade\r\n"));
 }
 
+/*
+ * HTTP/2 wants an authority that is not empty (RFC 9113 §8.3.1), and servers reset the stream without one, or end the whole
+ * connection. A client of HTTP/1.0 need not have named any: then it is the service's own, as for health checks.
+ */
+static struct view host_for(const struct exchange *ex)
+{
+	struct view own = ex->lease.picked->address_text;
+
+	if (ex->forward_host.n > 0 || !stream_is_h2(ex->lease.stream))
+		return ex->forward_host;
+	return view_starts(own, VIEW("unix:")) ? VIEW("localhost") : own;
+}
+
 bool forward_request(struct exchange *ex)
 {
 	struct message *m = &ex->request;
@@ -449,7 +462,7 @@ bool forward_request(struct exchange *ex)
 	if (m->has_upgrade)
 		m->has_upgrade = websocket_can_pass(ex);
 	h1_put_request_line(&w, m->method_name, ex->forward_target);
-	h1_put_field(&w, VIEW("Host"), ex->forward_host);
+	h1_put_field(&w, VIEW("Host"), host_for(ex));
 	h1_put_fields(&w, m);
 	if (m->framing == FRAMING_CHUNKED)
 		h1_put(&w, VIEW("Transfer-Encoding: chunked\r\n"));

@@ -54,6 +54,18 @@ def test_request_and_answer(speaking, origin):
     assert sessions(speaking) == 1
 
 
+def test_client_that_names_no_host(start, make_origin, tmp_path):
+    """HTTP/1.0 does without, and a service that speaks HTTP/2 may not be asked so: it would end the connection, with all that is
+    on it."""
+    for origin, own in ((tcp := make_origin(), tcp.address), (make_origin(path=tmp_path / "origin"), "localhost")):
+        client = start(spoken(origin)).connect().send("GET / HTTP/1.0\r\n\r\n")
+        peer = Peer(origin.accept())
+        stream, fields = peer.request()
+        assert fields[":authority"] == own and "x-forwarded-host" not in fields
+        peer.answer(stream, b"hello", [("content-length", "5")])
+        assert client.read_response().body == b"hello"
+
+
 def test_100_requests_at_once_on_one_connection(speaking, origin):
     clients = [speaking.connect().send(post(b"%d" % i, target=f"/{i}")) for i in range(100)]
     peer = Peer(origin.accept())
