@@ -76,6 +76,10 @@ static bool is_help_option(const char *argument)
 
 int main(int argc, char **argv)
 {
+	static char line[4096];
+
+	/* What is said here goes out in whole lines: the logs' thread writes there as well. */
+	setvbuf(stderr, line, _IOLBF, sizeof(line));
 	if (argc < 2) {
 		usage_print(stderr);
 		return EXIT_WRONG;
