@@ -156,6 +156,7 @@ LENGTHS = {
     "as a list of equals": _length("5, 5"),
     "as a list": _length("1,2"),
     "empty": _length(""),
+    "of 2^63": _length("9223372036854775808"),
     "of 2^64": _length("18446744073709551616"),
     "of 2^64 + 5": _length("18446744073709551621"),
     "of a hundred digits": _length("9" * 100),
