@@ -445,10 +445,10 @@ static void put_upgrade(struct h1_writer *w, const struct message *m)
  */
 static struct view host_for(const struct exchange *ex)
 {
-	struct view own = ex->lease.picked->address_text;
-
 	if (ex->forward_host.n > 0 || !stream_is_h2(ex->lease.stream))
 		return ex->forward_host;
+	const struct view own = ex->lease.picked->address_text;
+
 	return view_starts(own, VIEW("unix:")) ? VIEW("localhost") : own;
 }
 

@@ -4,6 +4,7 @@ import signal
 
 import pytest
 
+import gateway as gateways
 import matrix
 from gateway import BINARY, Gateway, configuration
 from origin import Origin
@@ -16,6 +17,10 @@ def pytest_sessionstart(session):
 
 def pytest_collection_modifyitems(config, items):
     matrix.mark(config, items)
+
+
+def pytest_runtest_setup(item):
+    gateways.apart = item.get_closest_marker("apart") is not None
 
 
 # Far more than any test takes, on a slow machine and with a sanitizer too. A test that hangs is a failed test.

@@ -118,12 +118,25 @@ def _in_versions(config):
     for listener in config.get("listeners", []) if translators.CLIENT == "h2" else []:
         listener.setdefault("protocols", ["h1", "h2"])
     for upstream in config.get("upstreams", []):
-        addresses = {endpoint["address"] for endpoint in upstream["endpoints"]}
-        if addresses <= translators.OriginTranslator.everywhere and upstream.setdefault("protocol", "h2") == "h2":
-            # A connection that may be counted has one request at a time, as with HTTP/1.1.
-            if "max_connections" in upstream.get("pool", {}):
-                upstream["pool"].setdefault("max_streams", 1)
+        ports = {endpoint["address"].rpartition(":")[2] for endpoint in upstream["endpoints"]}
+        if ports <= translators.OriginTranslator.ports and upstream.setdefault("protocol", "h2") == "h2":
+            _cap_in_streams(upstream.setdefault("pool", {}))
     return config
+
+
+# Whether requests are to have connections of their own, as with HTTP/1.1 (matrix.py says which tests want that).
+apart = False
+
+
+def _cap_in_streams(pool):
+    """A cap is one of requests at a time: as many streams of one connection, or as many connections with one each. What is
+    counted in connections beside it leaves only the second."""
+    if "max_streams" in pool or not apart and "max_connections" not in pool:
+        return
+    if apart or "max_overflow" in pool or "min_idle" in pool:
+        pool["max_streams"] = 1
+    else:
+        pool["max_streams"], pool["max_connections"] = pool["max_connections"], 1
 
 
 def _text(config):
@@ -175,8 +188,17 @@ class Gateway:
         self.wires, self.translators = [], []
         self.checked = False
         if ready:
+            self._wait_until_ready()
+
+    def _wait_until_ready(self):
+        """A program that does not get there is not left behind, as nobody would have a hold on it."""
+        try:
             started = self.events.wait_for(lambda lines: any("weir: ready" in line for line in lines), 30)
             assert started, f"did not start:\n{self.events.text()}"
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
 
     # --- clients -----------------------------------------------------------------------------------------------------
 
@@ -199,9 +221,13 @@ class Gateway:
         sock.settimeout(TIMEOUT)
         sock.connect(self.address(listener))
         if translated and translators.CLIENT == "h2" and "tls" not in self.config["listeners"][listener]:
-            self.translators.append(translators.ClientTranslator(sock, receive_buffer))
-            sock = self.translators[-1].left
-        wire = Wire(sock)
+            named = self.config["listeners"][listener].get("proxy_protocol", "off") != "off"
+            translator = translators.ClientTranslator(sock, receive_buffer, named)
+            self.translators.append(translator)
+            wire = Wire(translator.left)
+            wire.translator = lambda: translator
+        else:
+            wire = Wire(sock)
         self.wires.append(wire)
         return wire
 
@@ -243,6 +269,8 @@ class Gateway:
     # --- its end -----------------------------------------------------------------------------------------------------
 
     def signal(self, number):
+        if number == signal.SIGCONT:
+            self.settle()
         self.process.send_signal(number)
 
     def write(self, config):
@@ -274,7 +302,12 @@ class Gateway:
     def freeze(self):
         """It stands still until SIGCONT, so that what is sent meanwhile comes to it in one go."""
         self.signal(signal.SIGSTOP)
-        eventually(lambda: ") T " in pathlib.Path(f"/proc/{self.pid}/stat").read_text())
+        # Each thread stops for itself, the workers after the main one.
+        eventually(lambda: all(") T " in stat.read_text() for stat in pathlib.Path(f"/proc/{self.pid}/task").glob("*/stat")))
+
+    def settle(self):
+        """Until all that was sent, by clients and by origins, has come as far as to its sockets."""
+        eventually(lambda: translators.are_settled(self.translators))
 
     def wait(self, timeout=TIMEOUT):
         code = self.process.wait(timeout)

@@ -12,6 +12,9 @@ OF_THE_CONNECTION = {"connection", "keep-alive", "proxy-connection", "transfer-e
     "sec-websocket-key", "sec-websocket-accept"}
 
 
+# What is read of content before it goes on, and what a section of fields has at most.
+AHEAD, SECTION = 65536, 1 << 20
+
 # Of the WebSockets that are asked for here.
 KEY = base64.b64encode(b"sixteen bytes...").decode()
 
@@ -33,6 +36,10 @@ def octets(fields):
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
 
 
+def reset_at_close(sock):
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
 class Reader:
     """Messages of HTTP/1.1, read strictly, one event at a time: ("head", Message), ("data", bytes), ("end", trailers)."""
 
@@ -46,6 +53,11 @@ class Reader:
     def next(self):
         """None: more is needed."""
         return self.state()
+
+    @property
+    def ahead(self):
+        """How much may be here, unread."""
+        return SECTION if self.state in (self._head, self._trailers) else AHEAD
 
     def _take(self, n):
         taken = bytes(self.data[:n])
@@ -140,7 +152,7 @@ class Leg:
     def begin(self, stream):
         self.stream = stream
         self.pending, self.trailers = bytearray(), None   # what is read and not yet put on the stream; what ends it
-        self.chunked = self.headed = False
+        self.chunked = self.headed = self.answered = False
         self.read_done = self.written_done = False        # the message that is read, that is written
         self.closes, self.late = False, []
         self.key, self.tunnel = None, False               # of an upgrade that was asked for; it was granted
@@ -178,4 +190,4 @@ class Leg:
             self.ended = True
 
     def reset(self):
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        reset_at_close(self.sock)

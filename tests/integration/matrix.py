@@ -10,26 +10,26 @@ from translators import CLIENT, UPSTREAM
 
 ITSELF = "says itself what is spoken on which side"
 NOT_ASKED = "asks no gateway by HTTP"
-COUNTED = "counts what HTTP/1.1 costs; HTTP/2's own costs are counted beside it"
+COUNTED = "counts what HTTP/1.1 costs: sessions have memory and limits of their own"
 TLS = "both ends are Python's ssl and speak HTTP/1.1"
 SPELLING = "HTTP/2 has no capitals"
-REASON = "HTTP/2 has no reason phrase"
 VERSION_SEEN = "looks at the version that was spoken"
 OLD = "HTTP/1.0"
 FORM = "a target that only HTTP/1.1 has"
 MALFORMED = "malformed as only HTTP/1.1 can be: test_malformed_matrix.py has all four ways"
-UPGRADE = "upgrades but WebSocket are HTTP/1.1's: test_websocket.py has all four ways"
+UPGRADE = "how HTTP/1.1 asks for an upgrade: test_websocket.py has all four ways"
+NEVER_BEGUN = "what is reset in one go with its head has never begun, and has no record"
+HALF_CLOSED = "the end of a connection's direction, which is no more than the end of a request in HTTP/2"
 NOMINATED = "Connection names fields in HTTP/1.1 only"
 CLOSED = "how a connection of HTTP/1.1 is ended after its answer; in HTTP/2 it goes on"
 PIECES = "how a head comes in pieces, which are frames in HTTP/2"
 SIZES = "how a head of HTTP/1.1 is measured"
 CROWD = "the crowd speaks HTTP/1.1 (crowd.py)"
-TOGETHER = "what comes while the gateway stands still, which a translator has not passed on yet"
-LARGE = "one field of HTTP/2 has 64 KiB at most"
 LIMIT = "one too many is answered in HTTP/1.1, and closed in HTTP/2"
 SENT = "what HTTP/2 resets in the same turn has never been sent"
-EXACT = "counts connections as the origin has them, which the translator closes a moment later"
 PLACES = "a place on a session is no connection: it is neither kept ready nor reused in an order"
+
+NO_HEADER = "the configuration refuses a header of the PROXY protocol before HTTP/2: it names one client of many"
 
 BOTH = {
     "test_malformed_matrix": ITSELF,
@@ -41,6 +41,7 @@ BOTH = {
     "test_h2_causes": ITSELF,
     "test_h2_floods": ITSELF,
     "test_h2_hostile_upstream": ITSELF,
+    "test_h2_beside_floods": ITSELF,
     "test_grpc": ITSELF,
     "test_grpc_web": ITSELF,
     "test_health": ITSELF,
@@ -48,52 +49,58 @@ BOTH = {
     "test_tls": TLS,
     "test_cost": COUNTED,
     "test_pool_cost": COUNTED,
-    "test_memory": COUNTED,
     "test_command_line": NOT_ASKED,
     "test_config_cli": NOT_ASKED,
     "test_standard_descriptors": NOT_ASKED,
-    "test_expect::test_http_1_0_has_no_expectations": OLD,
-    "test_expect::test_expectations_of_http_1_0_are_not_passed_on": OLD,
     "test_forwarding_headers::test_names_keep_their_case_and_fields_their_order": SPELLING,
     "test_forwarding_headers::test_response_fields_keep_case_and_order": SPELLING,
-    "test_forwarding_headers::test_via_tells_the_protocol_that_came": OLD,
-    "test_framing::test_chunked_response_for_an_http_1_0_client_ends_with_the_connection": OLD,
-    "test_framing::test_truncated_content_for_an_http_1_0_client_never_looks_complete": OLD,
-    "test_framing::test_request_trailers": SPELLING,
-    "test_framing::test_response_trailers": SPELLING,
-    "test_framing::test_trailers_of_a_request_larger_than_a_head_may_be": PIECES,
-    "test_informational::test_not_for_http_1_0": OLD,
     "test_informational::test_one_that_takes_away_what_must_stay_is_malformed": NOMINATED,
-    "test_causes::test_trailers_as_large_as_a_head_may_be": LARGE,
-    "test_proxy::test_http_1_0_client_gets_its_connection_closed": OLD,
-    "test_proxy::test_http_1_0_request_without_host_reaches_the_upstream_with_one": OLD,
-    "test_proxy::test_error_of_the_upstream_passes_untouched": REASON,
-    "test_proxy::test_many_fields_both_ways": SPELLING,
-    "test_upstreams::test_node_upgrade": UPGRADE,
-    "test_upstreams::test_node_fields": SPELLING,
-    "test_limits::test_header_bytes": SIZES,
-    "test_proxy::test_largest_heads_both_ways": LARGE,
 }
 
 H1_CLIENT = BOTH | {
-    "test_half_close": "what the end of one direction of a connection means",
+    "test_expect::test_http_1_0_has_no_expectations": OLD,
+    "test_expect::test_expectations_of_http_1_0_are_not_passed_on": OLD,
+    "test_forwarding_headers::test_via_tells_the_protocol_that_came": OLD,
+    "test_framing::test_chunked_response_for_an_http_1_0_client_ends_with_the_connection": OLD,
+    "test_framing::test_truncated_content_for_an_http_1_0_client_never_looks_complete": OLD,
+    "test_framing::test_trailers_of_a_request_larger_than_a_head_may_be": PIECES,
+    "test_informational::test_not_for_http_1_0": OLD,
+    "test_proxy::test_http_1_0_client_gets_its_connection_closed": OLD,
+    "test_proxy::test_http_1_0_request_without_host_reaches_the_upstream_with_one": OLD,
+    "test_upstreams::test_node_upgrade": UPGRADE,
+    "test_upstreams::test_node_fields": SPELLING,
+    "test_limits::test_header_bytes": SIZES,
+    "test_half_close::test_end_in_one_go_with_the_request": NEVER_BEGUN,
+    "test_half_close::test_answer_after_half_close": HALF_CLOSED,
+    "test_half_close::test_half_close_with_content": HALF_CLOSED,
+    "test_half_close::test_half_close_after_pipelined_requests": HALF_CLOSED,
+    "test_half_close::test_half_close_in_the_queue": HALF_CLOSED,
+    "test_half_close::test_half_close_while_the_answer_runs": HALF_CLOSED,
+    "test_half_close::test_answers_of_routes_are_given": HALF_CLOSED,
+    "test_half_close::test_refusals_are_given": HALF_CLOSED,
+    "test_half_close::test_reload_changes_it": HALF_CLOSED,
+    "test_half_close::test_half_close_before_the_101": HALF_CLOSED,
+    "test_memory::test_upstreams_that_stop_reading": COUNTED,
+    "test_memory::test_memory_comes_down_again": COUNTED,
+    "test_memory::test_large_head_is_not_kept_by_an_idle_connection": COUNTED,
+    "test_upstreams::test_node_breaks_off": SENT,
+    "test_upgrade::test_request_behind_an_upgrade_that_is_none": UPGRADE,
+    "test_upgrade::test_upgrade_without_connection_upgrade_is_none": UPGRADE,
+    "test_upgrade::test_h2c_is_not_passed_on": UPGRADE,
+    "test_upgrade::test_h2c_in_a_list_is_not_passed_on": UPGRADE,
+    "test_upgrade::test_upgrade_with_content_is_plain_http": UPGRADE,
     "test_strict_request": MALFORMED,
     "test_lingering": CLOSED,
     "test_soak": CROWD,
     "test_ghost": CROWD,
     "test_pool_share": CROWD,
-    "test_proxy_protocol": "what stands before the first byte of HTTP",
-    "test_admin::test_gauges_show_what_is_now": "two clients whose order is that in which they have sent, and not of their translators",
-    "test_accesslog::test_record_of_a_proxied_request": VERSION_SEEN,
+    "test_proxy_protocol::test_beyond_the_limit": LIMIT,
     "test_accesslog::test_malformed_request_is_logged": MALFORMED,
     "test_accesslog::test_nothing_a_client_sends_breaks_a_line": MALFORMED,
-    "test_accesslog::test_text_format": VERSION_SEEN,
     "test_accesslog::test_every_request_has_exactly_one_line": MALFORMED,
     "test_causes::test_request_that_was_not_understood_has_no_protocol": MALFORMED,
     "test_causes::test_request_that_was_understood_has_its_protocol": VERSION_SEEN,
-    "test_drain::test_running_request_is_finished": CLOSED,
-    "test_drain::test_clients_in_the_kernels_queue_are_served": "what a translator has not passed on yet; a session is told GOAWAY",
-    "test_drain::test_client_that_has_just_connected_is_served": "a client that has sent no preface yet; a session is told GOAWAY",
+    "test_drain::test_client_that_has_just_connected_is_served": "to a client of HTTP/2 GOAWAY says that it has to ask elsewhere",
     "test_early_response::test_client_connection_is_closed_when_much_is_left": CLOSED,
     "test_early_response::test_malformed_rest_is_not_taken_for_a_request": MALFORMED,
     "test_errors::test_bad_request": MALFORMED,
@@ -104,8 +111,6 @@ H1_CLIENT = BOTH | {
     "test_forwarding_headers::test_fields_named_by_connection_are_removed": NOMINATED,
     "test_forwarding_headers::test_several_connection_fields": NOMINATED,
     "test_forwarding_headers::test_a_client_cannot_take_away_what_the_gateway_adds": NOMINATED,
-    "test_forwarding_headers::test_fields_that_a_hop_adds": VERSION_SEEN,
-    "test_forwarding_headers::test_via_is_appended": VERSION_SEEN,
     "test_framing::test_chunks_byte_by_byte": PIECES,
     "test_https_redirect::test_redirects": FORM,
     "test_https_redirect::test_what_cannot_be_redirected": OLD,
@@ -127,46 +132,53 @@ H1_CLIENT = BOTH | {
     "test_proxy::test_empty_line_before_a_request_is_skipped": PIECES,
     "test_reload::test_limits_and_timeouts_of_a_listener": LIMIT,
     "test_routing::test_absolute_target_routes_by_its_own_host": FORM,
-    "test_stale::test_put_in_chunks_with_trailers": SPELLING,
     "test_stale::test_opened_ahead": MALFORMED,
-    "test_stale::test_answer_that_comes_with_the_request": TOGETHER,
-    "test_stale::test_end_that_comes_with_the_request": TOGETHER,
     "test_timeouts::test_header": PIECES,
     "test_timeouts::test_header_is_not_prolonged_by_single_bytes": PIECES,
     "test_timeouts::test_empty_line_behind_a_request_begins_no_head": PIECES,
     "test_timeouts::test_body_idle_while_the_rest_is_thrown_away": CLOSED,
     "test_timeouts::test_first_byte_while_100_is_expected": CLOSED,
-    "test_upstreams::test_node_breaks_off": SENT,
-    "test_upstreams::test_nginx_sees_what_was_asked": VERSION_SEEN,
 }
 
 H1_UPSTREAM = BOTH | {
-    "test_names": "origins that are known by name or by a port of their own, where no translator stands",
-    "test_proxy_protocol::test_no_address_to_tell": PLACES,
-    "test_stale": "a connection that has rested and its one request: test_h2_upstream.py has sessions",
+    "test_proxy_protocol::test_no_address_to_tell": NO_HEADER,
+    "test_memory::test_clients_that_stop_reading": COUNTED,
+    "test_memory::test_memory_comes_down_again": COUNTED,
+    "test_upgrade::test_unasked_101_is_an_error": "a 101 that HTTP/2 cannot have",
+    "test_upgrade::test_101_without_upgrade_is_an_error": "a 101 that HTTP/2 cannot have",
+    "test_upgrade::test_101_that_takes_away_what_must_stay_is_malformed": "a 101 that HTTP/2 cannot have",
+    "test_stale::test_new_connection": "a session that was lost is asked again by another, also when it was new",
+    "test_stale::test_part_of_a_head": "a head that has come in part, which is a frame that has not come",
+    "test_stale::test_answer_that_comes_with_the_request": "an answer to nobody, for which HTTP/2 has no stream",
+    "test_stale::test_opened_ahead": PLACES,
+    "test_stale::test_idle_close_is_learned": "who ends a session says so",
+    "test_stale::test_announced": "Keep-Alive is a field of HTTP/1.1",
     "test_strict_response": "malformed as only HTTP/1.1 can be",
-    "test_proxy_protocol::test_upstreams_are_told": PLACES,
-    "test_proxy_protocol::test_what_was_named_is_told_on": PLACES,
-    "test_proxy_protocol::test_each_client_by_name": PLACES,
-    "test_proxy_protocol::test_a_stale_connection_is_named_again": PLACES,
-    "test_causes::test_trailers_beyond_the_limits_of_a_head": SENT,
+    "test_proxy_protocol::test_upstreams_are_told": NO_HEADER,
+    "test_proxy_protocol::test_what_was_named_is_told_on": NO_HEADER,
+    "test_proxy_protocol::test_each_client_by_name": NO_HEADER,
+    "test_proxy_protocol::test_a_stale_connection_is_named_again": NO_HEADER,
     "test_fairness::test_tiny_chunks_do_not_lengthen_a_turn": "counts receives of chunks that come faster than they are translated",
     "test_forwarding_headers::test_hop_by_hop_fields_of_responses_are_removed": NOMINATED,
     "test_forwarding_headers::test_fields_named_by_connection_of_a_response_are_removed": NOMINATED,
-    "test_forwarding_headers::test_response_has_via_and_the_request_id": VERSION_SEEN,
     "test_forwarding_headers::test_via_of_responses_names_the_received_protocol": VERSION_SEEN,
+    "test_pool::test_order_of_reuse": PLACES,
+    "test_limits::test_out_of_descriptors_idle_connections_make_way": PLACES,
     "test_framing::test_trailers_of_a_response_larger_than_a_head_may_be": PIECES,
     "test_framing::test_response_of_an_http_1_0_upstream": OLD,
     "test_framing::test_http_1_0_upstream_that_keeps_its_connection": OLD,
     "test_informational::test_hop_by_hop_fields_are_removed": NOMINATED,
-    "test_leaks::test_a_stalled_request_is_ended_and_its_place_recovered": EXACT,
-    "test_limits::test_out_of_descriptors_idle_connections_make_way": PLACES,
-    "test_pool::test_order_of_reuse": PLACES,
-    "test_pool::test_waiting_in_vain_many_times_leaks_no_connection": "20 ms, in which a translated session may not be open yet",
-    "test_reload::test_cap_holds_while_pools_are_replaced": EXACT,
-    "test_reload::test_cap_changes": EXACT,
-    "test_reload::test_limits_and_timeouts_of_a_listener": "150 requests in a tenth of a second, which take longer translated",
-    "test_workers::test_connections_as_the_origin_sees_them_stay_below_the_cap": EXACT,
+}
+
+CAP = "counts the connections that the gateway opens"
+
+# These run with a connection for each request upstream, as with HTTP/1.1; all others have as many streams of one connection.
+APART = {
+    "test_stale": "one connection ends, and the others are as they were",
+    "test_names::test_requests_follow_the_address": "one connection rests, and another one is in use",
+    "test_reload::test_cap_holds_while_pools_are_replaced": CAP,
+    "test_reload::test_cap_changes": CAP,
+    "test_workers::test_connections_as_the_origin_sees_them_stay_below_the_cap": CAP,
 }
 
 
@@ -185,6 +197,9 @@ def mark(config, items):
                 item.add_marker(getattr(pytest.mark, name)(reason=reason))
                 if away:
                     left_out.add(item)
+    for item in items:
+        if _reason(APART, item):
+            item.add_marker(pytest.mark.apart)
     if left_out:
         config.hook.pytest_deselected(items=list(left_out))
         items[:] = [item for item in items if item not in left_out]

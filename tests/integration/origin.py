@@ -15,21 +15,22 @@ from raw import TIMEOUT, Wire, get, response
 
 class Origin:
     def __init__(self, path=None, host="127.0.0.1", port=0, backlog=4096):
+        self.translator = None
         if path is None:
+            # A full backlog is one that nothing stands in front of. The port is the one to which the gateway connects.
+            translated = translators.UPSTREAM == "h2" and backlog > 0
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            self.listener = socket.create_server((host, port), family=family, backlog=backlog)
+            self.listener = socket.create_server((host, 0 if translated else port), family=family, backlog=backlog)
             self.port = self.listener.getsockname()[1]
+            if translated:
+                self.translator = translators.OriginTranslator(host, self.port, port)
+                self.port = self.translator.port
             self.address = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
         else:
             self.listener = socket.socket(socket.AF_UNIX)
             self.listener.bind(str(path))
             self.listener.listen(backlog)
             self.address = f"unix:{path}"
-        self.translator = None
-        # A full backlog is one that nothing stands in front of.
-        if translators.UPSTREAM == "h2" and path is None and backlog > 0:
-            self.translator = translators.OriginTranslator(host, self.port)
-            self.address = self.translator.address
         self.wires = []
         self.requests = []          # of serve(), in the order in which they were complete
         self.errors = []
@@ -39,12 +40,32 @@ class Origin:
         self.threads = []
         self.closed = False
 
+    def connections_of_the_gateway(self):
+        """How many it has open at once that neither side has ended.
+
+        Those that are open when they are looked at, one after the other, have all been open when the look began: the kernel
+        ends a connection at this side before its close returns at the other one.
+        """
+        ends = self.translator.sessions if self.translator else self.wires
+        return sum(is_open(end.sock) for end in list(ends))
+
+    def refuse(self):
+        """Whoever connects from now on is refused."""
+        self.listener.close()
+        if self.translator:
+            self.translator.refuse()
+
     # --- by the test -------------------------------------------------------------------------------------------------
 
     def accept(self, timeout=TIMEOUT):
         self.listener.settimeout(timeout)
         sock, _ = self.listener.accept()
+        return self._wire(sock)
+
+    def _wire(self, sock):
         wire = Wire(sock)
+        if self.translator:
+            wire.translator = lambda: self.translator.session_of(sock)
         self.wires.append(wire)
         return wire
 
@@ -85,12 +106,11 @@ class Origin:
                 sock, _ = self.listener.accept()
             except OSError:
                 return
-            wire = Wire(sock)
             with self.lock:
                 if self.closed:
                     sock.close()
                     return
-                self.wires.append(wire)
+                wire = self._wire(sock)
                 self.accepted += 1
                 self.open += 1
                 self.open_max = max(self.open_max, self.open)
@@ -130,6 +150,14 @@ class Origin:
                 _end(wire.sock)
         if self.translator:
             self.translator.close()
+
+
+def is_open(sock):
+    try:
+        # The first byte of struct tcp_info is the state; 1: established, and neither side has ended it.
+        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == 1
+    except OSError:
+        return False
 
 
 def _end(sock):

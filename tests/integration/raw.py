@@ -5,6 +5,7 @@ that does not end in CRLF, a doubtful length or a malformed chunk is a failed te
 Clients (`Gateway.connect`) and scripted origins (`Origin.accept`) are both a Wire.
 """
 
+import errno
 import re
 import select
 import socket
@@ -12,6 +13,8 @@ import struct
 import time
 
 TIMEOUT = 10.0
+
+NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST = 4, 20, 1
 
 TOKEN = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 STATUS_LINE = re.compile(r"^HTTP/1\.1 ([1-5][0-9][0-9]) ([\t -~\x80-\xff]*)$")
@@ -73,6 +76,7 @@ class Wire:
     def __init__(self, sock):
         self.sock = sock
         self.unread = b""
+        self.translator = lambda: None      # finds who passes on what is sent (translators.py), as long as it does
         sock.settimeout(TIMEOUT)
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -91,16 +95,21 @@ class Wire:
         return self
 
     def wait_taken(self, timeout=TIMEOUT):
-        """Until nothing of what was sent (an end included) waits in the other side's receive queue, on this machine."""
-        here, there = self.sock.getsockname(), self.sock.getpeername()
-        row = "%s %s" % (_hex_address(there), _hex_address(here))
+        """Until nothing of what was sent (an end included) waits in the other side's receive queue, on this machine. Where a
+        translator stands between, its queue and then the gateway's."""
         until = time.monotonic() + timeout
-        while time.monotonic() < until:
-            with open("/proc/net/tcp", encoding="ascii") as table:
-                found = [line for line in table if row in line]
-            if not found or found[0].split()[4].endswith(":00000000"):
-                return
-        raise AssertionError("the other side does not receive")
+        sock, translator = self.sock, self.translator()
+        if translator is not None:
+            _wait(translator.is_settled, until)
+            sock = translator.sock
+        _wait(lambda: _is_taken(sock), until)
+
+    def end_by(self, end):
+        """Ends it by this function, until the kernel has told the other side's socket: on a busy machine not at once."""
+        sock = (self.translator() or self).sock
+        there, here = sock.getpeername(), sock.getsockname()
+        end(self)
+        _wait(lambda: not _is_established(there, here), time.monotonic() + TIMEOUT)
 
     def half_close(self):
         self.sock.shutdown(socket.SHUT_WR)
@@ -234,9 +243,48 @@ class Wire:
         return self.read_response(method)
 
 
-def _hex_address(address):
-    host, port = address[:2]
-    return "%08X:%04X" % (struct.unpack("<I", socket.inet_aton(host))[0], port)
+def _wait(predicate, until):
+    while not predicate():
+        assert time.monotonic() < until, "the other side does not receive"
+        time.sleep(0.001)
+
+
+def _is_taken(sock):
+    """Whether the other end of a connection has received everything. One that is gone receives nothing any more."""
+    assert sock.family == socket.AF_INET, "the kernel is asked for IPv4 only"
+    try:
+        return _told(sock.getpeername(), sock.getsockname())[1] == 0
+    except OSError:
+        return True
+
+
+def _is_established(local, remote):
+    try:
+        return _told(local, remote)[0] == 1
+    except OSError:
+        return False
+
+
+# <linux/inet_diag.h>: the request, and what it says of one socket up to its queues.
+DIAG_REQUEST = struct.Struct("=IHHII" "BBBBI")
+DIAG_ANSWER = struct.Struct("=IHHII" "4B48xI" "II")
+
+
+def _told(local, remote):
+    """Of this machine's TCP socket with these addresses: its state, and how many bytes stand in its receive queue, an end being
+    one. The kernel finds it at once, while /proc/net/tcp would have to be read to its end. OSError: there is none."""
+    any_socket = 0xffffffff
+    ident = struct.pack(">HH4s12x4s12x", local[1], remote[1], socket.inet_aton(local[0]), socket.inet_aton(remote[0])) \
+        + struct.pack("=III", 0, any_socket, any_socket)
+    request = DIAG_REQUEST.pack(DIAG_REQUEST.size + len(ident), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 1, 0, socket.AF_INET,
+        socket.IPPROTO_TCP, 0, 0, any_socket)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as netlink:
+        netlink.send(request + ident)
+        told = netlink.recv(4096)
+    if len(told) < DIAG_ANSWER.size:
+        raise OSError(errno.ENOENT, "no such connection")
+    answer = DIAG_ANSWER.unpack_from(told)
+    return answer[6], answer[10]
 
 
 def get(target="/", host="example.com", fields=()):

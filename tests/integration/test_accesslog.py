@@ -8,6 +8,7 @@ import subprocess
 
 from gateway import BINARY, Lines, configuration
 from raw import Wire, get, post, response
+from translators import CLIENT, VERSIONS
 
 PHASES = ("queue_us", "connect_us", "first_byte_us", "total_us")
 
@@ -19,7 +20,7 @@ def test_record_of_a_proxied_request(gateway, origin):
     client.read_response()
     record = gateway.record()
     expected = {"listener": "public", "client": "127.0.0.1", "method": "POST", "host": "example.com", "target": "/a?b",
-                "protocol": "HTTP/1.1", "status": 201, "cause": None, "route": "all", "upstream": "origin",
+                "protocol": f"HTTP/{VERSIONS[CLIENT]}", "status": 201, "cause": None, "route": "all", "upstream": "origin",
                 "endpoint": origin.address, "reused": False, "retries": 0, "upstream_status": True, "bytes_in": 5,
                 "bytes_out": 11,
                 "user_agent": "me/1", "referer": "http://there/", "upgraded": False}
@@ -88,8 +89,8 @@ def test_text_format(start, origin):
     origin.serve()
     gateway.connect().ask(get("/a?b=\"c\"", fields=["User-Agent: a\"b\\c"]))
     line = gateway.access.wait_for(lambda lines: lines and lines[0])
-    assert re.match(r'127\.0\.0\.1 - - \[\d{4}-\d\d-\d\dT[\d:.]+Z\] "GET /a\?b=[^ ]+ HTTP/1\.1" 200 2 "-" '
-                    r'"a\\x22b\\x5cc" ', line)
+    assert re.match(r'127\.0\.0\.1 - - \[\d{4}-\d\d-\d\dT[\d:.]+Z\] "GET /a\?b=[^ ]+ HTTP/' + VERSIONS[CLIENT] +
+                    r'" 200 2 "-" "a\\x22b\\x5cc" ', line)
     pairs = dict(re.findall(r'(\w+)=("[^"]*"|\S+)', line))
     assert pairs["route"] == '"all"' and pairs["upstream"] == '"origin"' and pairs["cause"] == "-"
     assert pairs["endpoint"] == f'"{origin.address}"'

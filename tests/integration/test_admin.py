@@ -110,9 +110,8 @@ def test_failures_by_cause(start):
 
 def test_gauges_show_what_is_now(start, origin):
     gateway, admin = administered(start, origin, upstream={"pool": {"max_connections": 1, "acquire_timeout": "10s"}})
-    first, second = gateway.connect().send(get("/1")), gateway.connect().send(get("/2"))
-    wire = origin.accept()
-    wire.read_request()
+    first, wire, _ = origin.asked(gateway, get("/1"))
+    second = gateway.connect().send(get("/2"))
     labels = {"upstream": "origin", "endpoint": origin.address}
     metrics = eventually(lambda: (m := admin.metrics()) and m.get("weir_pool_waiters", **labels) == 1 and m)
     assert metrics.get("weir_pool_connections", state="leased", **labels) == 1
@@ -182,8 +181,8 @@ def test_many_endpoints(start):
     assert admin.ask("/healthz").status == 200
     answer = client.read_response()
     assert len(answer.body) > 3_000_000
-    assert Metrics(answer.body.decode()).get("weir_pool_waiters", upstream="many-3", endpoint="127.0.3.1:80") == 0
     assert client.ask(get("/readyz")).status == 200
+    assert Metrics(answer.body.decode()).get("weir_pool_waiters", upstream="many-3", endpoint="127.0.3.1:80") == 0
     assert gateway.process.poll() is None
 
 

@@ -124,7 +124,7 @@ def test_stop_ends_everything_at_once(gateway, origin):
 
 
 def test_tunnel_ends_at_the_deadline(start, origin):
-    gateway = start(configuration(origin, drain_timeout="200ms"))
+    gateway = start(configuration(origin, drain_timeout="1s"))
     client, wire = open_tunnel(gateway, origin)
     drain(gateway)
     client.send("still works")

@@ -7,6 +7,7 @@ import pytest
 
 from gateway import configuration, free_port, needs_ipv6
 from raw import Wire, get, post, response
+from translators import CLIENT, UPSTREAM, VERSIONS
 
 OWN = ("Host", "Via", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "X-Request-Id")
 
@@ -99,7 +100,7 @@ def test_a_client_cannot_take_away_what_the_gateway_adds(gateway, origin):
 
 def test_fields_that_a_hop_adds(gateway, origin):
     request = forwarded(gateway, origin)
-    assert request.get("Via") == "1.1 weir"
+    assert request.get("Via") == f"{VERSIONS[CLIENT]} weir"
     assert request.get("X-Forwarded-For") == "127.0.0.1"
     assert request.get("X-Forwarded-Proto") == "http"
     assert request.get("X-Forwarded-Host") == "example.com"
@@ -109,7 +110,7 @@ def test_fields_that_a_hop_adds(gateway, origin):
 
 def test_via_is_appended(gateway, origin):
     request = forwarded(gateway, origin, "Via: 1.0 other")
-    assert [v.strip() for value in request.all("Via") for v in value.split(",")] == ["1.0 other", "1.1 weir"]
+    assert [v.strip() for value in request.all("Via") for v in value.split(",")] == ["1.0 other", f"{VERSIONS[CLIENT]} weir"]
 
 
 def test_via_tells_the_protocol_that_came(gateway, origin):
@@ -121,7 +122,7 @@ def test_response_has_via_and_the_request_id(gateway, origin):
     client = gateway.connect().send(get())
     _, request = origin.answer(response(fields=["Via: 1.1 other", "X-Request-Id: forged"]))
     answer = client.read_response()
-    assert [v.strip() for value in answer.all("Via") for v in value.split(",")] == ["1.1 other", "1.1 weir"]
+    assert [v.strip() for value in answer.all("Via") for v in value.split(",")] == ["1.1 other", f"{VERSIONS[UPSTREAM]} weir"]
     assert answer.get("X-Request-Id") == request.get("X-Request-Id") == gateway.record()["request_id"]
 
 

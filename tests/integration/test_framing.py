@@ -4,6 +4,7 @@ import pytest
 
 from gateway import configuration
 from raw import chunk, get, post, response
+from translators import CLIENT
 
 CHUNKED = "POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -61,11 +62,15 @@ def test_sizes_in_capitals_and_with_leading_zeros(gateway, origin):
     assert client.read_response().status == 200
 
 
+# In HTTP/2 it contradicts the content.
+LENGTH_IN_TRAILERS = b"Content-Length: 5\r\n" if CLIENT == "h1" else b""
+
+
 def test_request_trailers(gateway, origin):
     client = gateway.connect()
-    client.send(CHUNKED.encode() + chunk("x") + b"0\r\nX-Sum: 1\r\nContent-Length: 5\r\nHost: b\r\n\r\n")
+    client.send(CHUNKED.encode() + chunk("x") + b"0\r\nX-Sum: 1\r\n" + LENGTH_IN_TRAILERS + b"Host: b\r\n\r\n")
     _, request = origin.answer(response())
-    assert request.trailers == [("X-Sum", "1")]
+    assert [(name.lower(), value) for name, value in request.trailers] == [("x-sum", "1")]
     assert client.read_response().status == 200
 
 
@@ -75,14 +80,18 @@ def test_response_trailers(gateway, origin):
         b"0\r\nX-Sum: 1\r\nSet-Cookie: no\r\n\r\n")
     answer = client.read_response()
     assert answer.body == b"x"
-    assert answer.trailers == [("X-Sum", "1")]
+    assert [(name.lower(), value) for name, value in answer.trailers] == [("x-sum", "1")]
 
 
 def test_trailers_of_a_request_larger_than_a_head_may_be(gateway, origin):
     client = gateway.connect()
-    client.send(CHUNKED.encode() + chunk("x") + b"0\r\nA: " + b"b" * 40_000)
+    client.send(CHUNKED.encode() + chunk("x"))
+    wire = origin.accept()
+    wire.read_head()
+    assert wire.read_chunk() == b"x"
+    client.send(b"0\r\nA: " + b"b" * 40_000)
     assert 400 <= client.read_response().status < 500
-    assert not origin.accept().expect_gone().endswith(b"\r\n\r\n0\r\n")
+    assert not wire.expect_gone().startswith(b"0\r\n")
     assert gateway.record()["cause"] in ("bad_request", "headers_too_large")
 
 

@@ -165,6 +165,7 @@ def processor_time(pid):
 
 
 @as_it_is_run
+@pytest.mark.alone
 @pytest.mark.parametrize("flood", MUCH_WORK)
 def test_request_behind_floods(start, one_processor, flood):
     """Eight floods have come, and then a request. It is answered when a fraction of them was looked at, by the processor time

@@ -603,9 +603,8 @@ def test_head_that_is_never_complete(start, origin):
 
 def test_preface_that_is_never_complete(start, origin):
     gateway = start(configuration(origin, listener={**ONLY, "timeouts": {"keep_alive": SHORT_TEXT}}))
-    wire = gateway.connect()
     with due():
-        wire.send("PRI * HT")
+        wire = gateway.connect().send("PRI * HT")
         wire.expect_gone()
 
 
@@ -663,8 +662,8 @@ def test_idle_connection_is_told_goodbye(start, origin):
     origin.serve()
     gateway = start(configuration(origin, listener={**BOTH, "timeouts": {"keep_alive": SHORT_TEXT}}))
     client = h2_connect(gateway)
-    assert client.ask().status == 200
     with due():
+        assert client.ask().status == 200
         client.read_to_end()
     assert client.goaway == [(NO_ERROR, 1)]
 

@@ -67,10 +67,10 @@ def test_refused_clients_that_stay_take_no_place(start, origin):
 def test_refused_clients_that_stay_are_closed(start, origin):
     """They hold memory that is meant for telling others."""
     gateway, _ = with_full_listener(start, origin)
-    client = gateway.connect()
-    assert_limited(client)
-    before = gateway.open_files()
     with due(0.25):
+        client = gateway.connect()
+        assert_limited(client)
+        before = gateway.open_files()
         eventually(lambda: gateway.open_files() < before)
 
 
@@ -89,8 +89,8 @@ def trickle(client, seconds, until=lambda: False):
 def test_content_of_an_answered_request_has_one_deadline(start):
     """Not one for each piece: with single bytes a client could stay for weeks."""
     gateway = start(configuration(route=OWN, listener={"timeouts": {"body_idle": "300ms"}}))
-    client = gateway.connect().send(UNFINISHED)
     with due(0.3):
+        client = gateway.connect().send(UNFINISHED)
         assert client.read_response().body == b"own"
         trickle(client, 4, until=lambda: select.select([client.sock], [], [], 0)[0])
     assert client.expect_gone() == b""

@@ -159,13 +159,13 @@ def test_bodies(way):
     else:
         # Behind the end of a request there is nothing that could make it less whole.
         refuse_all(way, {name: case for name, case in malformed_h2.BODIES.items() if "behind the end" not in name},
-            unanswered=("client_gone",))
+            unanswered=("bad_request",))
     assert set(way.origin.requests) == {"/good"}
 
 
 def test_broken_connections(way):
     if way.client == "h1":
         pytest.skip("HTTP/1.1 has no frames")
-    refuse_all(way, malformed_h2.FRAMES, unanswered=("client_gone",))
+    refuse_all(way, malformed_h2.FRAMES, unanswered=("bad_request",))
     refuse_all(way, {name: case for name, case in malformed_h2.BODIES.items() if "behind the end" in name},
-        unanswered=("client_gone", None))
+        unanswered=("bad_request", None))

@@ -6,6 +6,7 @@ import pytest
 
 from gateway import configuration
 from raw import get, post, response
+from translators import CLIENT, UPSTREAM
 
 
 def test_get(gateway, origin):
@@ -169,7 +170,9 @@ def test_error_of_the_upstream_passes_untouched(gateway, origin):
     client = gateway.connect().send(get())
     origin.answer(response("its own words", status="503 Gone Fishing", fields=["Retry-After: 77"]))
     answer = client.read_response()
-    assert answer.start == "HTTP/1.1 503 Gone Fishing"
+    # HTTP/2 has no reason phrase.
+    assert answer.status == 503
+    assert answer.start == "HTTP/1.1 503 Gone Fishing" or (CLIENT, UPSTREAM) != ("h1", "h1")
     assert answer.body == b"its own words"
     assert answer.get("Retry-After") == "77"
     record = gateway.record()
@@ -200,28 +203,34 @@ def test_empty_line_before_a_request_is_skipped(gateway, origin):
     assert client.read_response().status == 200
 
 
+# Fields of the smallest head: Host, or pseudo-fields, of which a translator makes four.
+LEAST = 1 if (CLIENT, UPSTREAM) == ("h1", "h1") else 4
+
+
 @pytest.mark.parametrize("count", [100, 1000])
 def test_many_fields_both_ways(start, origin, count):
-    fields = [f"X-{i}: {i}" for i in range(count - 1)]
+    fields = [f"X-{i}: {i}" for i in range(count - LEAST)]
     gateway = start(configuration(origin, listener={"limits": {"header_count": 1000}},
         upstream={"limits": {"header_count": 1000}}))
     client = gateway.connect().send(get(fields=fields))
     _, request = origin.answer(response("x", fields=fields))
     answer = client.read_response()
     for message in (request, answer):
-        assert [f"{name}: {value}" for name, value in message.fields if re.match(r"X-\d", name)] == fields
+        assert [f"{name.upper()}: {value}" for name, value in message.fields if re.match(r"(?i)X-\d", name)] == fields
 
 
 def test_largest_heads_both_ways(start, origin):
     gateway = start(configuration(origin, listener={"limits": {"header_bytes": "256KiB"}},
         upstream={"limits": {"header_bytes": "256KiB"}}))
-    large = "A: " + "b" * (255 * 1024)
+    # In as many fields as HTTP/2 needs for it, which lets none be larger than 64 KiB, and of what Huffman's code makes longer.
+    large = [f"A{i}: " + "~" * (51 * 1024) for i in range(5)]
     client = gateway.connect()
     for _ in range(2):
-        client.send(get(fields=[large]))
-        wire, request = origin.answer(response("x", fields=[large, "Connection: close"]))
+        client.send(get(fields=large))
+        wire, request = origin.answer(response("x", fields=[*large, "Connection: close"]))
         answer = client.read_response()
-        assert request.get("A") == answer.get("A") == large[3:]
+        for message in (request, answer):
+            assert [f"{name.upper()}: {value}" for name, value in message.fields if re.fullmatch(r"(?i)A\d", name)] == large
 
 
 def test_response_without_a_date_gets_one(gateway, origin):

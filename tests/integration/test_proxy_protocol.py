@@ -11,11 +11,11 @@ import pytest
 
 from certificates import Authority
 from gateway import configuration, eventually, free_port, merged, run
+from proxy_header import SIGNATURE
 from raw import Wire, get, response
 from servers import command, nginx
 from admin import Admin
 
-SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 NAMED = b"PROXY TCP4 192.0.2.7 198.51.100.1 40000 443\r\n"
 TRUSTING = {"trusted_proxies": ["127.0.0.1"], "proxy_protocol": "any"}
 
@@ -31,6 +31,11 @@ def v2(source="192.0.2.7", destination="198.51.100.1", ports=(40000, 443)):
 
 
 UNIX = header(0x31, b"/run/a".ljust(108, b"\0") + b"/run/b".ljust(108, b"\0"))
+
+
+def port_of(client):
+    """As the gateway sees it."""
+    return (client.translator() or client).sock.getsockname()[1]
 
 
 @pytest.fixture
@@ -270,7 +275,7 @@ def test_upstreams_are_told(start, origin, version):
     for _ in range(2):
         client.send(get())
         wire = origin.accept()
-        assert read_header(wire) == ("127.0.0.1", "127.0.0.1", client.sock.getsockname()[1], gateway.port)
+        assert read_header(wire) == ("127.0.0.1", "127.0.0.1", port_of(client), gateway.port)
         wire.read_request()
         wire.send(response("ok"))
         assert client.read_response().body == b"ok"
@@ -317,7 +322,7 @@ def test_each_client_by_name(start, make_origin):
         for client in clients:
             client.send(get())
         for client in clients:
-            assert client.read_response().body.decode() == f"127.0.0.1 {client.sock.getsockname()[1]}"
+            assert client.read_response().body.decode() == f"127.0.0.1 {port_of(client)}"
     assert len(origin.requests) == 48 and origin.errors == []
 
 
@@ -330,7 +335,7 @@ def test_a_stale_connection_is_named_again(start, make_origin):
     client = gateway.connect().send(get())
     ready.reset()
     gateway.signal(signal.SIGCONT)
-    client_port = client.sock.getsockname()[1]
+    client_port = port_of(client)
     while True:
         wire = origin.accept()
         try:

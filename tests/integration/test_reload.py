@@ -4,7 +4,6 @@ import copy
 import os
 import re
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -14,6 +13,7 @@ import pytest
 from admin import administered
 from gateway import BINARY, configuration, eventually, free_port, merged, sanitizer
 from raw import get, response
+from translators import UPSTREAM
 from tunnels import open_tunnel
 
 def endpoints(config, *origins):
@@ -168,14 +168,15 @@ def test_limits_and_timeouts_of_a_listener(start, origin):
     assert first.ask(get()).status == 200
     second = gateway.connect()
     assert second.read_response().status == 503
-    listener = merged(gateway.config["listeners"][0], {"limits": {"connections": 300, "body_bytes": "1KiB"},
-        "timeouts": {"keep_alive": "100ms"}})
+    listener = merged(gateway.config["listeners"][0], {"limits": {"connections": 300, "body_bytes": "1KiB"}})
     gateway.reload(gateway.config | {"listeners": [listener]})
     clients = [gateway.connect() for _ in range(150)]
     assert {client.ask(get()).status for client in clients} == {200}
     # For the connection that was open before, too.
     large = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2000\r\n\r\n"
     assert first.ask(large).status == 413
+    gateway.reload(gateway.config | {"listeners": [merged(listener, {"timeouts": {"keep_alive": "100ms"}})]})
+    assert clients[0].ask(get()).status == 200
     clients[0].expect_end()
 
 
@@ -335,19 +336,14 @@ def test_websocket_lives_on(start, make_origin):
 
 
 class Watched:
-    """Serves slowly and notes how many connections were open at once.
-
-    Looked at whenever there is a new one. Those that are open when they are looked at, one after the other, have all been
-    open when the look began: the kernel ends a connection at this side before its close returns at the other one.
-    """
+    """Serves slowly and notes how many connections were open at once, looked at whenever there is a new one."""
 
     def __init__(self):
         self.most = 0
         self.lock = threading.Lock()
 
     def __call__(self, wire, origin):
-        wires = list(origin.wires)
-        count = sum(map(is_open, wires))
+        count = origin.connections_of_the_gateway()
         with self.lock:
             self.most = max(self.most, count)
         wire.sock.settimeout(None)
@@ -359,14 +355,6 @@ class Watched:
     def forget(self):
         with self.lock:
             self.most = 0
-
-
-def is_open(wire):
-    try:
-        # The first byte of struct tcp_info is the state; 1: established, and neither side has ended it.
-        return wire.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == 1
-    except OSError:
-        return False
 
 
 class Load:
@@ -420,7 +408,8 @@ def test_cap_holds_while_pools_are_replaced(start, origin, workers):
             assert i == 0 or "1 with a new pool" in said[-1]
             load.go_on()
     assert not load.errors and set(load.statuses) == {200}
-    assert 1 < watched.most <= cap
+    # A session of HTTP/2 that is on its way out has given back its places before its connection has ended.
+    assert 1 < watched.most <= (cap if UPSTREAM == "h1" else 2 * cap)
 
 
 @pytest.mark.threads

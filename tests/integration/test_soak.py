@@ -1,6 +1,5 @@
 """Everything at once: clients of every temper, an origin with every fault, two workers. Then quiet; all as before."""
 
-import json
 import signal
 import time
 
@@ -11,6 +10,7 @@ from crowd import Crowd
 from gateway import configuration, eventually, free_port
 from ledger import Ledger
 from raw import get
+from translators import UPSTREAM, OriginTranslator
 
 pytestmark = pytest.mark.threads
 
@@ -25,8 +25,14 @@ POOL = {"max_connections": 6, "max_pending": 30, "acquire_timeout": "150ms", "on
 @pytest.fixture
 def origin():
     ledger = Ledger(3)
+    translator = None
+    if UPSTREAM == "h2":
+        translator = OriginTranslator("127.0.0.1", ledger.port)
+        ledger.address = f"127.0.0.1:{translator.port}"
     yield ledger
     ledger.close()
+    if translator:
+        translator.close()
 
 
 def bad_times(gateway, origin):
@@ -35,7 +41,7 @@ def bad_times(gateway, origin):
     origin.tell("faults", FAULTS)
     time.sleep(2)
     gateway.config["upstreams"][0]["pool"]["order"] = "fifo"
-    gateway.file.write_text(json.dumps(gateway.config))
+    gateway.write(gateway.config)
     gateway.signal(signal.SIGHUP)
     time.sleep(1)
     origin.tell("refuse")
@@ -76,7 +82,10 @@ def test_soak(start, origin):
 
     # It was what it says: everything happened, and much went well.
     assert len(clients["served"]) > 500 and clients["left"] > 100 and clients["lost"] > 10
-    for outcome in ("delivered", "timed_out", "cancelled", "rejected", "open_failed"):
+    for outcome in ("delivered", "timed_out", "cancelled", "rejected"):
         assert books.total("weir_pool_acquires_total", outcome=outcome) > 0, outcome
-    assert most <= POOL["max_connections"] + POOL["max_overflow"]
+    # A translator can be connected to all the time, and closes its own connections a moment later.
+    if UPSTREAM == "h1":
+        assert books.total("weir_pool_acquires_total", outcome="open_failed") > 0
+        assert most <= POOL["max_connections"] + POOL["max_overflow"]
     assert all(gateway.connect().ask(get()).status == 200 for _ in range(20))

@@ -224,8 +224,11 @@ def test_silent_for_longer_than_every_other_time(start, origin, way):
 
 @all_ways
 def test_ends_when_it_is_silent_for_longer_than_idle(start, origin, way):
-    gateway, service, client = silent(way, start, origin, request="0", idle=SHORT_TEXT)
+    gateway = start(configured(way, origin, listener=HASTY, upstream={"timeouts": {"request": "0", "idle": SHORT_TEXT}}))
     with due():
+        asking = ask(way, gateway)
+        service = begin(way, origin)
+        client = begun(asking)
         client.expect_gone()
     service.expect_gone()
     assert gateway.record()["cause"] == "upstream_idle_timeout"

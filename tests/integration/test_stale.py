@@ -13,6 +13,7 @@ import pytest
 from admin import administered
 from gateway import configuration, eventually
 from raw import chunk, get, post, response
+from translators import UPSTREAM
 from tunnels import upgrade
 
 END = {"closed": lambda wire: wire.close(), "reset": lambda wire: wire.reset(),
@@ -20,6 +21,14 @@ END = {"closed": lambda wire: wire.close(), "reset": lambda wire: wire.reset(),
 
 # A reset is what the gateway hears when the origin closes with something unread, too.
 ends = pytest.mark.parametrize("end", END)
+
+
+@pytest.fixture
+def origin(make_origin):
+    made = make_origin()
+    if made.translator:
+        made.translator.ends_together = True
+    return made
 
 
 def put(body, fields=()):
@@ -115,7 +124,7 @@ def test_put_in_chunks_with_trailers(gateway, origin):
     head = b"PUT /p HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"
     client.send_apart([head + chunk("one") + chunk("two") + b"5\r\nth", b"ree\r\n", b"0\r\nX-Sum: 1\r\n\r\n"])
     _, request = sent_again(gateway, origin, client, wire, END["closed"])
-    assert (request.body, request.trailers) == (b"onetwothree", [("X-Sum", "1")])
+    assert (request.body, [(name.lower(), value) for name, value in request.trailers]) == (b"onetwothree", [("x-sum", "1")])
 
 
 def test_trailers_are_kept_as_they_were_edited(start, origin):
@@ -305,7 +314,7 @@ def test_failure_of_the_second_try_is_the_cause(start, origin):
     client, wire = keep(gateway, origin)
     client.send(get())
     wire.read_request()
-    origin.listener.close()
+    origin.refuse()
     wire.close()
     assert_failed(gateway, client, "connect_refused", retries=1)
 
@@ -360,7 +369,9 @@ def test_retries_are_counted(start, origin):
         assert last(gateway, i + 2)["retries"] == 1
     told = admin.metrics()
     assert set(told.labels("weir_pool_retries_total", "reason")) == {"closed", "reset", "send_failed", "refused"}
-    for reason, count in {"closed": 2, "reset": 1, "send_failed": 0, "refused": 0}.items():
+    # A session of HTTP/2 that is lost is lost, however.
+    reset = 1 if UPSTREAM == "h1" else 0
+    for reason, count in {"closed": 3 - reset, "reset": reset, "send_failed": 0, "refused": 0}.items():
         assert told.get("weir_pool_retries_total", upstream="origin", endpoint=origin.address, reason=reason) == count
 
 
@@ -374,13 +385,16 @@ def test_end_that_comes_with_the_request(gateway, origin, request_bytes, end):
     client, wire = keep(gateway, origin)
     gateway.freeze()
     client.send(request_bytes)
-    END[end](wire)
+    gateway.settle()
+    wire.end_by(END[end])
     gateway.signal(signal.SIGCONT)
     _, request = origin.answer(response("new"))
     assert request.target == "/second"
     assert client.read_response().body == b"new"
     record = last(gateway)
-    assert (record["retries"], record["reused"], record["cause"]) == (0, False, None)
+    # A stream has a place on a session before the session has anything to send for it.
+    assert record["retries"] <= (0 if UPSTREAM == "h1" else 1)
+    assert (record["reused"], record["cause"]) == (False, None)
 
 
 def test_answer_that_comes_with_the_request(gateway, origin):
@@ -388,6 +402,7 @@ def test_answer_that_comes_with_the_request(gateway, origin):
     client, wire = keep(gateway, origin)
     gateway.freeze()
     client.send(get("/second"))
+    gateway.settle()
     wire.send(response("odd"))
     gateway.signal(signal.SIGCONT)
     origin.answer(response("new"))

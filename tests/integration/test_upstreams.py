@@ -9,6 +9,7 @@ import pytest
 from gateway import configuration
 from raw import get, post
 from servers import nginx, node, python
+from translators import CLIENT, VERSIONS
 
 CONTENT = os.urandom(300_000)
 
@@ -79,7 +80,7 @@ def test_nginx_compressed_is_chunked(start, nginx_server):
 
 def test_nginx_sees_what_was_asked(start, nginx_server):
     answer = client_of(start, nginx_server).ask(get("/seen?a=b"))
-    assert answer.body == b"GET /seen?a=b example.com 127.0.0.1 1.1 weir"
+    assert answer.body == f"GET /seen?a=b example.com 127.0.0.1 {VERSIONS[CLIENT]} weir".encode()
 
 
 def test_nginx_errors_pass(start, nginx_server):

@@ -155,8 +155,8 @@ def expect_gone(gateway, end, cause):
 @all_ways
 def test_idle(start, origin, way):
     gateway = start(configured(way, origin, upstream={"timeouts": {"idle": SHORT_TEXT}}))
-    client, server = open_websocket(way, gateway, origin)
     with due():
+        client, server = open_websocket(way, gateway, origin)
         client.expect_gone()
     server.expect_gone()
     assert gateway.record()["cause"] == "upstream_idle_timeout"
@@ -228,8 +228,8 @@ def test_drain_lets_it_finish(start, origin, way):
 def test_drain_ends_it_when_time_is_up(start, origin, way):
     gateway = start(configured(way, origin, drain_timeout=SHORT_TEXT))
     client, server = open_websocket(way, gateway, origin)
-    gateway.signal(signal.SIGTERM)
     with due():
+        gateway.signal(signal.SIGTERM)
         assert gateway.wait() == 0
     assert gateway.record()["cause"] == "draining"
     assert client and server

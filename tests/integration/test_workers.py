@@ -71,10 +71,7 @@ def test_connections_as_the_origin_sees_them_stay_below_the_cap(start, origin):
     def watch():
         nonlocal most
         while not done.is_set():
-            with open("/proc/net/tcp", encoding="ascii") as table:
-                # Established, on the gateway's side: its remote address is the origin's.
-                remote = f":{origin.port:04X} 01 "
-                most = max(most, sum(line.split(None, 2)[2].startswith("0100007F" + remote) for line in table))
+            most = max(most, origin.connections_of_the_gateway())
             time.sleep(0.001)
 
     watcher = threading.Thread(target=watch)

@@ -29,13 +29,16 @@ import h2.settings
 from h2.settings import SettingCodes
 from hyperframe.frame import GoAwayFrame
 
-from h1_leg import KEY, OF_THE_CONNECTION, Leg, octets, proof
+import proxy_header
+from h1_leg import AHEAD, KEY, OF_THE_CONNECTION, Leg, octets, proof, reset_at_close
 from raw import TIMEOUT
 
 CLIENT, UPSTREAM = os.environ.get("WEIR_MATRIX", "h1-h1").split("-")
 
+# As Via, the log and others have it.
+VERSIONS = {"h1": "1.1", "h2": "2.0"}
+
 NO_ERROR, INTERNAL_ERROR, CANCEL = 0, 2, 8
-AHEAD = 65536
 
 
 class Connection(h2.connection.H2Connection):
@@ -55,12 +58,28 @@ class Translator(threading.Thread):
         sock.setblocking(False)
         self.h2 = Connection(h2.config.H2Configuration(client_side=client_side, header_encoding="latin-1"))
         self.h2.decoder.max_header_list_size = 1 << 20
+        # Huffman's code is slow in Python, and a large head would be late for it.
+        encode = self.h2.encoder.encode
+        self.h2.encoder.encode = lambda fields: encode(fields := list(fields), huffman=sum(len(f[1]) for f in fields) < AHEAD // 16)
+        settings = dict(self.h2.local_settings.items()) | {SettingCodes.MAX_HEADER_LIST_SIZE: self.h2.decoder.max_header_list_size}
         if not client_side:
-            settings = dict(self.h2.local_settings.items())
-            self.h2.local_settings = h2.settings.Settings(False, settings | {SettingCodes.ENABLE_CONNECT_PROTOCOL: 1})
+            settings[SettingCodes.ENABLE_CONNECT_PROTOCOL] = 1
+        self.h2.local_settings = h2.settings.Settings(client_side, settings)
         self.h2.initiate_connection()
         self.h2.increment_flow_control_window(1 << 24)
         self.out, self.over, self.ending = bytearray(), False, False
+        self.waiting = False        # in poll(), everything before it is done
+
+    def is_settled(self):
+        """Whether all that the test has sent was passed on: nothing stands in a socket or in here. By another thread."""
+        try:
+            unread = any(not leg.reader.closed and select.select([leg.sock], [], [], 0)[0] for leg in list(self.legs))
+        except (OSError, ValueError):
+            unread = False
+        # What was received is passed on in the same turn, so it is looked at last whether there is one.
+        if unread or not self.is_alive():
+            return not unread
+        return self.waiting and not self.out and not any(leg.pending for leg in list(self.legs))
 
     def run(self):
         try:
@@ -80,12 +99,15 @@ class Translator(threading.Thread):
         poll.register(self.sock, select.POLLIN | (select.POLLOUT if self.out else 0))
         for leg in self.legs:
             socks[leg.sock.fileno()] = leg
-            wanted = not leg.reader.closed and len(leg.reader.data) + len(leg.pending) < AHEAD
+            wanted = not leg.reader.closed and len(leg.reader.data) + len(leg.pending) < leg.reader.ahead
             mask = (select.POLLIN if wanted else 0) | (select.POLLOUT if leg.out else 0)
             # Of a tunnel that has ended there is nothing to hear but that, again and again.
             if mask or not leg.tunnel:
                 poll.register(leg.sock, mask)
-        for number, events in poll.poll(100):
+        self.waiting = True
+        ready = poll.poll(100)
+        self.waiting = False
+        for number, events in ready:
             leg = socks[number]
             if leg is None:
                 self._h2_ready(events)
@@ -234,8 +256,10 @@ class Translator(threading.Thread):
 class ClientTranslator(Translator):
     """In front of the gateway. `left` is the test's end."""
 
-    def __init__(self, sock, receive_buffer=None):
+    def __init__(self, sock, receive_buffer=None, named=False):
+        """`named`: its connection begins with a header of the PROXY protocol, which the test sends."""
         super().__init__(sock, True)
+        self.naming = proxy_header.Passing() if named else None
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.left = socket.socket()
             if receive_buffer:
@@ -247,6 +271,30 @@ class ClientTranslator(Translator):
         right.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.legs.append(Leg(right))
         self.start()
+
+    def _turn(self):
+        if self.naming:
+            self._pass_header(self.legs[0])
+        else:
+            super()._turn()
+
+    def _pass_header(self, leg):
+        """The header goes on as it comes. Where the gateway does not like it no HTTP/2 is begun."""
+        poll = select.poll()
+        for sock in [self.sock] if leg.reader.closed else [self.sock, leg.sock]:
+            poll.register(sock, select.POLLIN)
+        self.waiting = True
+        ready = {number for number, _ in poll.poll(100)}
+        self.waiting = False
+        if self.sock.fileno() in ready:
+            return self._h2_ready(select.POLLIN)
+        if leg.sock.fileno() in ready:
+            self._leg_ready(leg, select.POLLIN)
+            self.sock.sendall(self.naming.take(leg.reader.data))
+        if leg.reader.closed:
+            self.sock.shutdown(socket.SHUT_WR)
+        if self.naming.ended:
+            self.naming = None
 
     def may_read(self, leg):
         """The next request waits for the answer to the one before."""
@@ -269,9 +317,12 @@ class ClientTranslator(Translator):
             return leg.switch(fields)
         if leg.key and status >= 200:
             self.stay(leg)
+        leg.answered = status >= 200
         content = status >= 200 and leg.method != "HEAD" and status not in (204, 304)
         if content and event.stream_ended and not any(n == "content-length" for n, _ in fields):
             fields.append(("content-length", "0"))
+        if leg.closes and status >= 200:
+            fields.append(("connection", "close"))
         leg.head(f"HTTP/1.1 {status} {http.client.responses.get(status, '')}", fields, content)
 
     def stay(self, leg):
@@ -280,6 +331,11 @@ class ClientTranslator(Translator):
         leg.reader.data[:0] = leg.pending
         leg.pending.clear()
         leg.read_done, leg.key, leg.trailers = True, None, []
+
+    def on_goaway(self):
+        """The answer that is still to come is the last one."""
+        for leg in self.legs:
+            leg.closes = leg.closes or leg.stream is not None
 
     def on_reset(self, leg, event):
         """An answer that was whole before leaves the rest of the request unread."""
@@ -301,7 +357,8 @@ class ClientTranslator(Translator):
             return
         if leg.stream is not None and not leg.written_done:
             self.reset_stream(leg, CANCEL)
-            self.drop(leg, False)
+            # What has begun and never ends must not look complete.
+            self.drop(leg, leg.answered)
         if not leg.closing:
             leg.closing = True
             self.go_away()
@@ -314,18 +371,20 @@ class ClientTranslator(Translator):
 
 
 class OriginTranslator(threading.Thread):
-    """In front of a scripted origin: its `address` is what the gateway is told."""
+    """In front of a scripted origin; the gateway connects to its `port`."""
 
-    everywhere = set()
+    ports = set()           # of all that there are
+    running = set()
 
-    def __init__(self, host, port):
+    def __init__(self, host, to_port, port=0):
         super().__init__(daemon=True)
-        self.listener = socket.create_server((host, 0), backlog=4096,
+        self.listener = socket.create_server((host, port), backlog=4096,
             family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-        name = f"[{host}]" if ":" in host else host
-        self.to, self.address = (host, port), f"{name}:{self.listener.getsockname()[1]}"
+        self.to, self.port = (host, to_port), self.listener.getsockname()[1]
         self.sessions = []
-        self.everywhere.add(self.address)
+        self.ends_together = False      # a connection that ends within an answer, or before it, takes the session with it
+        self.ports.add(str(self.port))
+        self.running.add(self)
         self.start()
 
     def run(self):
@@ -334,22 +393,37 @@ class OriginTranslator(threading.Thread):
                 sock, _ = self.listener.accept()
             except OSError:
                 return
-            self.sessions.append(OriginSession(sock, self.to))
+            self.sessions.append(OriginSession(sock, self))
 
-    def close(self):
+    def refuse(self):
         try:
             self.listener.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
         self.listener.close()
         self.join(TIMEOUT)
+
+    def close(self):
+        self.refuse()
+        # The kernel may give it to somebody else.
+        self.ports.discard(str(self.port))
+        self.running.discard(self)
         check(self.sessions)
+
+    def session_of(self, sock):
+        """That which passes on what is sent on this connection of the origin's. None: none does any more."""
+        try:
+            peer = sock.getpeername()
+            return next((session for session in self.sessions for leg in list(session.legs)
+                if leg.sock.getsockname() == peer), None)
+        except OSError:
+            return None
 
 
 class OriginSession(Translator):
-    def __init__(self, sock, to):
+    def __init__(self, sock, owner):
         super().__init__(sock, False)
-        self.to = to
+        self.owner = owner
         self.start()
 
     def may_read(self, leg):
@@ -362,7 +436,7 @@ class OriginSession(Translator):
         fields = dict(event.headers)
         leg = next((leg for leg in self.legs if leg.stream is None), None)
         if leg is None:
-            leg = Leg(socket.create_connection(self.to, TIMEOUT))
+            leg = Leg(socket.create_connection(self.owner.to, TIMEOUT))
             leg.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.legs.append(leg)
         leg.begin(stream)
@@ -387,7 +461,8 @@ class OriginSession(Translator):
         self.h2.send_headers(leg.stream, octets([(":status", str(message.status)), *fields]), end_stream=leg.headed)
 
     def on_reset(self, leg, event):
-        self.drop(leg, False)
+        """The others go on, and those that are still to come."""
+        Translator.drop(self, leg, False)
 
     def on_exchanged(self, leg):
         closes = leg.closes or leg.tunnel
@@ -400,14 +475,30 @@ class OriginSession(Translator):
             self.drop(leg, False)
 
     def drop(self, leg, broken):
-        if leg.stream is not None and not (leg.read_done and leg.written_done):
+        cut_short = leg.stream is not None and not (leg.read_done and leg.written_done)
+        if cut_short and self.owner.ends_together:
+            return self.end(leg, broken)
+        if cut_short:
             self.reset_stream(leg, INTERNAL_ERROR)
         super().drop(leg, broken)
         if not self.legs:
             self.go_away()
 
+    def end(self, leg, broken):
+        """Without a word, as this connection has."""
+        super().drop(leg, False)
+        self.out += self.h2.data_to_send()
+        self.ending = True
+        if broken:
+            reset_at_close(self.sock)
+
     def on_goaway(self):
         self.ending = self.ending or not self.legs
+
+
+def are_settled(clients):
+    """Whether these and all origins' have passed on what was sent to them."""
+    return all(translator.is_settled() for translator in [*clients, *(s for o in OriginTranslator.running for s in o.sessions)])
 
 
 def check(translators):

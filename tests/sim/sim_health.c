@@ -163,7 +163,7 @@ bool health_cannot_fail(const struct sim_health *health)
 	f.alloc_fails = f.connect_fails = f.watch_fails = f.accept_emfile = f.accept_aborted = 0;
 	f.client_leaves = f.client_stalls = f.client_dawdles = f.client_impatient = f.client_resets = f.client_breaks = 0;
 	f.malformed = f.answer_defect = f.server_idle_close = f.server_keep_alive = f.server_hasty = 0;
-	f.server_head_reset = f.server_unsolicited = f.server_refuses = f.server_goes_away = 0;
+	f.server_head_reset = f.server_unsolicited = f.server_refuses = 0;
 	f.tight_limits = f.drain_midway = 0;
 #define SIM_FAULT_ANY(field) || f.field != 0
 	return !(false SIM_HOSTILE(SIM_FAULT_ANY));
