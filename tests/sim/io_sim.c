@@ -17,11 +17,10 @@
 #include "sim_faults.h"
 #include "sim_memory.h"
 #include "sim_model.h"
-#include "sim_oracle.h"
+#include "sim_ports.h"
 #include "sim_tap.h"
 
 #define FILES_MAX 512
-#define HASTY_MAX 3
 #define BACKLOG_MAX 64
 #define NUDGE_MAX_US 2000
 #define NUDGES_MAX 500  /* of one connection: beyond it large content would take for ever */
@@ -68,7 +67,6 @@ struct io {
 
 static struct {
 	struct sim_file files[FILES_MAX];
-	struct sim_port *ports;
 	unsigned ios;
 } host;
 
@@ -76,7 +74,7 @@ void sim_io_begin(void)
 {
 	for (int i = 0; i < FILES_MAX; i++)
 		SIM_CHECK(host.files[i].kind == FILE_FREE);
-	host.ports = NULL;
+	sim_ports_begin();
 	host.ios = 0;
 }
 
@@ -521,21 +519,6 @@ int io_accept_shed(struct io *io, struct io_source *listener)
 
 /* --- connecting --------------------------------------------------------------------------------------------------- */
 
-void sim_serve(struct sim_port *port)
-{
-	port->next = host.ports;
-	host.ports = port;
-}
-
-struct sim_port *sim_port_find(unsigned number)
-{
-	struct sim_port *port = host.ports;
-
-	while (port != NULL && port->port != number)
-		port = port->next;
-	return port;
-}
-
 static int attempt_finish(struct sim_file *file)
 {
 	struct sim_port *port = sim_port_find(file->port);
@@ -548,73 +531,6 @@ static int attempt_finish(struct sim_file *file)
 	file->tap = tap_new(conn->number);
 	port->on_accept(port, &conn->end[1]);
 	return 0;
-}
-
-/* The worker learns how it has ended. */
-static void attempt_told(const struct io *io, struct sim_port *port, int result)
-{
-	struct sim_attempts *attempts = &port->attempts[(io->number - 1) % 2];
-
-	attempts->failures = result == 0 ? 0 : attempts->failures + 1;
-	attempts->files_short = !attempts->second && (result == -EMFILE || result == -ENFILE);
-	/* Its own clock: between two ticks that stands still. */
-	attempts->failed_us = io->now_us;
-}
-
-/*
- * Who was refused backs off: at least half of a time that doubles (endpoint.c). What was under way before may have
- * succeeded since, or failed in turn.
- */
-static void check_back_off(const struct io *io, const struct sim_port *port)
-{
-	const struct sim_attempts *attempts = &port->attempts[(io->number - 1) % 2];
-	uint64_t span_us = BACK_OFF_MIN_US;
-
-	/* With HTTP/2 a place on a connection that stands is a success in between, of which nothing is seen here. */
-	if (attempts->failures == 0 || attempts->second || port->reloaded || plan.servers_h2)
-		return;
-	for (unsigned i = 1; i < attempts->failures && span_us < BACK_OFF_MAX_US; i++)
-		span_us = 2 * span_us < BACK_OFF_MAX_US ? 2 * span_us : BACK_OFF_MAX_US;
-	if (io->now_us - attempts->failed_us < span_us / 2)
-		world_violation("7: who has refused is not stormed",
-			"io %u: port %u again after %llu us, it has failed %u times", io->number, port->port,
-			(unsigned long long)(io->now_us - attempts->failed_us), attempts->failures);
-}
-
-/* Not the service has refused: when a descriptor was made free there is a second try, which counts with the first. */
-static void attempt_begins(const struct io *io, struct sim_port *port)
-{
-	struct sim_attempts *attempts = &port->attempts[(io->number - 1) % 2];
-
-	attempts->second = attempts->files_short && attempts->failed_us == io->now_us;
-	attempts->failures -= attempts->second;
-	attempts->files_short = false;
-}
-
-/*
- * The same for a service that accepts, and ends what it accepts. What the gateway has closed by itself it may read to its end,
- * and learn nothing from that: so one attempt alone proves nothing.
- */
-static void check_useless(const struct io *io, struct sim_port *port)
-{
-	struct sim_attempts *attempts = &port->attempts[(io->number - 1) % 2];
-	bool hasty = attempts->useless_us != 0 && io->now_us - attempts->useless_us < BACK_OFF_MIN_US / 2;
-
-	attempts->useless_us = 0;
-	attempts->hasty = hasty ? attempts->hasty + 1 : 0;
-	if (attempts->hasty >= HASTY_MAX && !port->reloaded)
-		world_violation("7: who goes away is not stormed", "io %u: port %u, %u connections of no use in a row",
-			io->number, port->port, attempts->hasty);
-}
-
-static void check_connect(const struct io *io, struct sim_port *port)
-{
-	attempt_begins(io, port);
-	check_back_off(io, port);
-	check_useless(io, port);
-	if (port->held > port->held_max)
-		world_violation("7: the cap holds", "port %u: %u connections, at most %u", port->port, port->held,
-			port->held_max);
 }
 
 static void attempt_due(struct sim_event *event)
@@ -648,14 +564,14 @@ int io_connect(struct io *io, struct io_source *source, const struct address *ad
 
 	SIM_CHECK(port != NULL);
 	port->held++;
-	check_connect(io, port);
+	port_check_connect(port, io->number, io->now_us);
 
 	struct sim_file *file = error == 0 ? file_open(io, source, FILE_CONNECTING) : NULL;
 
 	if (file == NULL) {
 		port->held--;
 		error = error != 0 ? error : -EMFILE;
-		attempt_told(io, port, error);
+		port_told(port, io->number, io->now_us, error);
 		source->fd = -1;
 		return error;
 	}
@@ -665,7 +581,7 @@ int io_connect(struct io *io, struct io_source *source, const struct address *ad
 	file->result = -EINPROGRESS;
 	if (world_chance(faults.connect_at_once)) {
 		file->result = attempt_finish(file);
-		attempt_told(io, port, file->result);
+		port_told(port, io->number, io->now_us, file->result);
 		if (file->result == 0) {
 			tap_opened(file->tap);
 			return 0;
@@ -689,7 +605,7 @@ int io_connect_result(struct io *io, struct io_source *source)
 		file->told = true;
 		if (file->result == 0)
 			tap_opened(file->tap);
-		attempt_told(io, sim_port_find(file->port), file->result);
+		port_told(sim_port_find(file->port), io->number, io->now_us, file->result);
 	}
 	return file->result;
 }
@@ -747,10 +663,8 @@ static void told_received(struct sim_file *file, const char *bytes, ssize_t got)
 	} else if (got != -EAGAIN) {
 		tap_ended(file->tap);
 	}
-	if (port == NULL || was_useless || !tap_was_useless(file->tap))
-		return;
-	oracle_connection_was_useless();
-	port->attempts[(file->io->number - 1) % 2].useless_us = file->io->now_us;
+	if (port != NULL && !was_useless && tap_was_useless(file->tap))
+		port_was_useless(port, file->io->number, file->io->now_us);
 }
 
 ssize_t io_recv(struct io *io, struct io_source *source, void *bytes, size_t n)

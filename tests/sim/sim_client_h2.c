@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sim_breaking.h"
 #include "sim_faults.h"
 #include "sim_memory.h"
 #include "sim_message.h"
@@ -23,7 +24,6 @@
 #define BACKLOG_BYTES 20000
 #define TUNNEL_EARLY_MAX 100
 #define NOISE_MAX 60 /* frames; the gateway bears 100 that were not earned */
-#define FLOOD_FRAMES 3000
 
 struct asking {
 	struct sim_client_h2 *client;
@@ -35,25 +35,6 @@ struct asking {
 	uint64_t expect_until_us;
 	uint64_t resets_at; /* bytes of content, both ways; UINT64_MAX: never */
 	bool got_100, over;
-};
-
-/* What a client does that no client may. */
-enum breaking {
-	BREAKS_NEVER,
-	BREAKS_FRAME_SIZE, /* a frame beyond the largest */
-	BREAKS_DATA_ON_0,
-	BREAKS_IDLE_STREAM, /* content for a stream that was never begun */
-	BREAKS_EVEN_STREAM,
-	BREAKS_HPACK,
-	BREAKS_WINDOW, /* makes the window too large */
-	BREAKS_SETTINGS,
-	BREAKS_CONTINUATION, /* none where one must come */
-	BREAKS_PUSH,
-	BREAKS_FLOOD_PING,
-	BREAKS_FLOOD_SETTINGS,
-	BREAKS_FLOOD_EMPTY, /* frames without content */
-	BREAKS_FLOOD_RESETS,
-	BREAKS_COUNT
 };
 
 struct sim_client_h2 {
@@ -540,55 +521,12 @@ static void make_noise(struct sim_client_h2 *client)
 	}
 }
 
-static void flood(struct sim_client_h2 *client)
-{
-	struct sim_wire *wire = client->wire;
-
-	for (unsigned i = 0; i < FLOOD_FRAMES; i++) {
-		uint32_t id = 2 * (client->count + i) + 1;
-
-		if (client->breaking == BREAKS_FLOOD_PING)
-			wire_put_ping(wire);
-		else if (client->breaking == BREAKS_FLOOD_SETTINGS)
-			wire_put(wire, FRAME_SETTINGS, 0, 0, NULL, 0);
-		else if (client->breaking == BREAKS_FLOOD_EMPTY)
-			wire_put(wire, FRAME_WINDOW_UPDATE, 0, 0, "\0\0\0\1", 4);
-		else {
-			/* GET /hello, from the static table and as it is. */
-			wire_put(wire, FRAME_HEADERS, FLAG_END_HEADERS | FLAG_END_STREAM, id,
-				"\x82\x86\x04\x06/hello\x01\x08sim.test", 20);
-			wire_put(wire, FRAME_RST_STREAM, 0, id, "\0\0\0\10", 4);
-		}
-	}
-}
-
 static void client_break(struct sim_client_h2 *client)
 {
-	static const char big[FRAME_MAX + 1];
-	struct sim_wire *wire = client->wire;
-
 	world_note(NOTE_LEAVE, client->number, 200 + client->breaking, 0);
 	tunnels_left(client);
-	wire->broken = true;
-	switch (client->breaking) {
-	case BREAKS_FRAME_SIZE: wire_put(wire, FRAME_DATA, 0, 1, big, sizeof(big)); break;
-	case BREAKS_DATA_ON_0: wire_put(wire, FRAME_DATA, 0, 0, "x", 1); break;
-	case BREAKS_IDLE_STREAM: wire_put(wire, FRAME_DATA, 0, 1001, "x", 1); break;
-	case BREAKS_EVEN_STREAM: wire_put(wire, FRAME_HEADERS, FLAG_END_HEADERS, 1000, "\x82", 1); break;
-	case BREAKS_HPACK: wire_put(wire, FRAME_HEADERS, FLAG_END_HEADERS, 1001, "\xff\xff\xff\xff\x0f", 5); break;
-	case BREAKS_WINDOW:
-		/* One of them may find a window that is used up. */
-		wire_put(wire, FRAME_WINDOW_UPDATE, 0, 0, "\x7f\xff\xff\xff", 4);
-		wire_put(wire, FRAME_WINDOW_UPDATE, 0, 0, "\x7f\xff\xff\xff", 4);
-		break;
-	case BREAKS_SETTINGS: wire_put(wire, FRAME_SETTINGS, 0, 0, "\0\4\xff\xff\xff\xff", 6); break;
-	case BREAKS_CONTINUATION:
-		wire_put(wire, FRAME_HEADERS, 0, 1001, "\x82", 1);
-		wire_put_ping(wire);
-		break;
-	case BREAKS_PUSH: wire_put(wire, FRAME_PUSH_PROMISE, FLAG_END_HEADERS, 1, "\0\0\0\2\x82", 5); break;
-	default: flood(client); break;
-	}
+	client->wire->broken = true;
+	breaking_put(client->breaking, client->wire, 2 * client->count + 1);
 }
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
@@ -764,15 +702,6 @@ static void windows_draw(struct sim_client_h2 *client)
 		client->keeps_windows = world_chance(500);
 }
 
-static void breaking_draw(struct sim_client_h2 *client)
-{
-	if (!world_chance(faults.client_breaks))
-		return;
-	client->breaking = world_chance(500) ? BREAKS_FLOOD_PING + world_below(BREAKS_COUNT - BREAKS_FLOOD_PING)
-	                                     : 1 + world_below(BREAKS_FLOOD_PING - 1);
-	client->break_at_us = client->manners.start_us + world_below(200000);
-}
-
 static void asking_draw(struct asking *asking, uint64_t content)
 {
 	asking->resets_at = UINT64_MAX;
@@ -800,7 +729,9 @@ struct sim_client_h2 *client_h2_new(
 	client->goaway_last = UINT32_MAX;
 	client->noise = world_chance(300) ? (unsigned)world_below(NOISE_MAX) : 0;
 	windows_draw(client);
-	breaking_draw(client);
+	client->breaking = breaking_draw();
+	if (client->breaking != BREAKS_NEVER)
+		client->break_at_us = manners->start_us + world_below(200000);
 	client->wake.on_due = client_run;
 	if (manners->patience_us != 0)
 		client->patient_until_us = manners->start_us + manners->patience_us;
