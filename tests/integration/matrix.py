@@ -42,6 +42,7 @@ BOTH = {
     "test_h2_floods": ITSELF,
     "test_h2_hostile_upstream": ITSELF,
     "test_h2_beside_floods": ITSELF,
+    "test_memory::test_clients_that_stop_reading_from_http_2": ITSELF,
     "test_grpc": ITSELF,
     "test_grpc_web": ITSELF,
     "test_health": ITSELF,
