@@ -113,6 +113,8 @@ void exchange_arm(struct exchange *ex)
 	struct wait wait = exchange_wait(ex);
 	uint64_t deadline = deadline_after(ex->moved_us, wait.span_us);
 
+	/* What leaves from here on prolongs it. */
+	exchange_note_unsent(ex);
 	ex->deadline_cause = (uint8_t)wait.cause;
 	/* A tunnel lives as long as something moves in it. */
 	if (ex->request_deadline_us < deadline && ex->state != EXCHANGE_TUNNELLING) {

@@ -16,7 +16,8 @@ void exchange_arm(struct exchange *ex);
 /* Something has changed on one of the sides: moves what can be moved (pump.c). The exchange may have ended after it. */
 void exchange_pump(struct exchange *ex);
 
-/* Whether either side has taken bytes since the last look: that too is progress (pump.c). */
+/* Whether either side has taken bytes since the last look: that too is progress (pump.c). The first only looks. */
+void exchange_note_unsent(struct exchange *ex);
 bool exchange_notices_progress(struct exchange *ex);
 
 /* What an end of the client's direction means in this state: true when it has left (pump.c). */

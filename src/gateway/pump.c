@@ -546,16 +546,21 @@ static void tunnel(struct exchange *ex)
 
 /* --- both ways --------------------------------------------------------------------------------------------------------- */
 
+void exchange_note_unsent(struct exchange *ex)
+{
+	ex->blocked_bytes = stream_unsent(client_side(ex));
+	if (ex->lease.stream != NULL)
+		ex->blocked_bytes += stream_unsent(upstream_side(ex));
+}
+
 bool exchange_notices_progress(struct exchange *ex)
 {
-	uint32_t before = ex->blocked_bytes, blocked = stream_unsent(client_side(ex));
+	uint32_t before = ex->blocked_bytes;
 
-	if (ex->lease.stream != NULL)
-		blocked += stream_unsent(upstream_side(ex));
-	if (blocked < before)
+	exchange_note_unsent(ex);
+	if (ex->blocked_bytes < before)
 		bytes_moved(ex);
-	ex->blocked_bytes = blocked;
-	return blocked < before;
+	return ex->blocked_bytes < before;
 }
 
 /*

@@ -282,6 +282,7 @@ struct h2_stream {
 	uint8_t pieces;                /* in `borrowed` */
 	uint64_t began_us;
 	bool waiting;                  /* content was left over by a write: the owner is to be told when it is gone */
+	bool full;                     /* the same, set by the owner: no more is put until then */
 	struct h2_head *first_head;    /* unread, in order */
 	struct h2_head *last_head;
 	struct h2_head *trailers_in;   /* unread */

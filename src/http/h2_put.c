@@ -210,7 +210,7 @@ void h2_stream_drop_out(struct h2_stream *stream)
 	stream->session->unsent_bytes -= stream->unsent_bytes;
 	stream->unsent_bytes = 0;
 	stream->lent = view_of(NULL, 0);
-	stream->waiting = false;
+	stream->waiting = stream->full = false;
 	buf_release(&stream->out_kept);
 	list_remove(&stream->unsent_node);
 }
@@ -350,6 +350,7 @@ int h2_put_frame(struct h2_session *s, const nghttp2_frame *frame, const uint8_t
 	if (stream->unsent_bytes > 0)
 		return 0;
 	list_remove(&stream->unsent_node);
+	stream->full = false;
 	if (stream->waiting) {
 		stream->waiting = false;
 		h2_stream_ready(stream);

@@ -252,6 +252,7 @@ int h2_side_flush(struct h2_side *s)
 		h2_conn_send_now(hc);
 	else
 		h2_session_keep_out(hc->session);
+	s->h2.full |= h2_stream_left(&s->h2) > h2_side_ahead(s);
 	h2_conn_send_soon(hc);
 	return h2_side_error(s);
 }

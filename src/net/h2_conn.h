@@ -6,8 +6,9 @@
  *     streams --put--> session --(end of the tick, or h2_conn_run)--> scratch --> socket
  *
  * Streams only put; what they have put goes out together at the end of the tick, since many answers come in one. A stream is
- * blocked only when more than H2_AHEAD_BYTES of it wait: less is no reason to stop reading for it. So a stream may hold that
- * and one receive. Those of a session that has H2_CROWDED_BYTES to send hold H2_AHEAD_CROWDED_BYTES and as small a receive.
+ * blocked only when more than H2_AHEAD_BYTES of it wait behind a flush, and then until all of that is gone: less is no reason
+ * to stop reading for it. So a stream may hold that and one receive. Those of a session that has H2_CROWDED_BYTES to send hold
+ * H2_AHEAD_CROWDED_BYTES and as small a receive.
  *
  * One scratch serves all sessions of a worker. Nothing borrowed from it is left there when a function of this file returns.
  */

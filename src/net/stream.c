@@ -27,7 +27,7 @@ uint32_t stream_h2_unsent(const struct stream *s)
 
 bool stream_h2_blocked(const struct stream *s)
 {
-	return h2_stream_left(&stream_h2(s)->h2) > h2_side_ahead(stream_h2(s));
+	return stream_h2(s)->h2.full;
 }
 
 size_t stream_h2_receive_bytes(const struct stream *s)

@@ -15,6 +15,7 @@ from gateway import configuration, eventually, free_port, scale
 from h2peer import Peer
 from raw import get, post, response
 from servers import Server, command, h2o, nginx, nginx_h2, tool
+from timing import LONG, LONG_TEXT, due
 
 MAX = h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS
 WINDOW = h2.settings.SettingCodes.INITIAL_WINDOW_SIZE
@@ -512,6 +513,43 @@ def test_stalled_windows_end_with_the_deadlines(start, origin):
     peer.take(h2.events.StreamReset, stream)
     assert client.read_response().status == 504
     assert gateway.record()["cause"] == "upstream_idle_timeout"
+
+
+@pytest.mark.parametrize("more", range(16384, 100_000, 16384))
+def test_window_that_opens_a_little_and_shuts_again(start, origin, more):
+    """
+    Of what was too much to go on reading some is left, by one of these steps little: and still nothing moves. That is the
+    upstream's doing, not the client's.
+    """
+    gateway = start(spoken(origin, upstream={"timeouts": {"idle": "300ms"}}))
+    client = gateway.connect().send(post(b"x" * 300_000)[:200_000])
+    peer = Peer(origin.accept(), {WINDOW: 1000})
+    stream, _ = peer.request()
+    peer.take(h2.events.DataReceived, stream)
+    client.send(b"x" * 1000)
+    # It has seen that there is more, and read none of it, when it answers somebody else.
+    assert gateway.connect().send("BAD\r\n\r\n").read_response().status == 400
+    peer.h2.increment_flow_control_window(more, stream)
+    peer.h2.increment_flow_control_window(more)
+    peer.flush()
+    peer.take(h2.events.StreamReset, stream)
+    assert client.read_response().status == 504
+    assert [record["cause"] for record in gateway.records(2)] == ["bad_request", "upstream_idle_timeout"]
+
+
+def test_taking_a_part_prolongs_the_wait(start, origin):
+    """Also when it is the first that is taken of what waits."""
+    gateway = start(spoken(origin, upstream={"timeouts": {"idle": LONG_TEXT}}))
+    client = gateway.connect().send(post(b"x" * 300_000))
+    peer = Peer(origin.accept(), {WINDOW: 1000})
+    stream, _ = peer.request()
+    peer.take(h2.events.DataReceived, stream)
+    client.expect_silence(LONG / 2)
+    with due(LONG):
+        peer.h2.increment_flow_control_window(1000, stream)
+        peer.flush()
+        peer.take(h2.events.StreamReset, stream)
+    assert client.read_response().status == 504
 
 
 def fill(peer, stream):
