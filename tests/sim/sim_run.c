@@ -640,6 +640,8 @@ static void phase_calm(void)
 	for (unsigned i = 0; i < 2 * plan.upstreams; i++) {
 		probe(i % plan.upstreams, run.setup.longest_us);
 		turns_until(never, world_now_us() + PARTING_US);
+		/* There may be no more than one connection of clients, and the gateway slow to see that it has ended. */
+		turns_until(nothing_runs, world_now_us() + run.setup.longest_us);
 	}
 	for (unsigned i = 0; i < plan.upstreams; i++) {
 		turns_until(never, world_now_us() + run.setup.settle_us);
