@@ -440,16 +440,14 @@ static void put_upgrade(struct h1_writer *w, const struct message *m)
 }
 
 /*
- * HTTP/2 wants an authority that is not empty (RFC 9113 §8.3.1), and servers reset the stream without one, or end the whole
- * connection. A client of HTTP/1.0 need not have named any: then it is the service's own, as for health checks.
+ * HTTP/2 wants an authority that is not empty (RFC 9113 §8.3.1), and servers reset the stream without one, or end the
+ * whole connection. A client of HTTP/1.0 need not have named any: then it is the service's own, as for health checks.
  */
 static struct view host_for(const struct exchange *ex)
 {
-	if (ex->forward_host.n > 0 || !stream_is_h2(ex->lease.stream))
-		return ex->forward_host;
-	const struct view own = ex->lease.picked->address_text;
+	bool is_named = ex->forward_host.n > 0 || !stream_is_h2(ex->lease.stream);
 
-	return view_starts(own, VIEW("unix:")) ? VIEW("localhost") : own;
+	return is_named ? ex->forward_host : ex->lease.picked->authority;
 }
 
 bool forward_request(struct exchange *ex)

@@ -38,7 +38,9 @@ enum cause upstream_connect_cause(int error, const char **why)
 	case -SESSION_GOES_AWAY:
 		*why = "the endpoint ends its connections as soon as they are open (GOAWAY)";
 		return CAUSE_CONNECT_REFUSED;
-	case -SESSION_CLOSES: *why = "the endpoint closes its connections as soon as they are open"; return CAUSE_CONNECT_REFUSED;
+	case -SESSION_CLOSES:
+		*why = "the endpoint closes its connections as soon as they are open";
+		return CAUSE_CONNECT_REFUSED;
 	case EMFILE:
 	case ENFILE: return CAUSE_FILES_EXHAUSTED;
 	case ENOMEM:
@@ -508,6 +510,14 @@ static void on_release(struct io_task *task)
 	endpoint_free(ep);
 }
 
+/* HTTP/2 wants one that is not empty (RFC 9113 §8.3.1). An address of IPv6 can be a name for TLS, and no authority. */
+static struct view authority_of(struct view address_text, struct view server_name)
+{
+	if (server_name.n > 0 && memchr(server_name.p, ':', server_name.n) == NULL)
+		return server_name;
+	return view_starts(address_text, VIEW("unix:")) ? VIEW("localhost") : address_text;
+}
+
 /* Copies all names to behind the endpoint. */
 static void endpoint_name_set(struct endpoint *ep, struct view upstream, struct view address_text, struct view server_name)
 {
@@ -515,11 +525,13 @@ static void endpoint_name_set(struct endpoint *ep, struct view upstream, struct 
 
 	memcpy(names, upstream.p, upstream.n);
 	memcpy(names + upstream.n, address_text.p, address_text.n);
-	ep->name = (struct endpoint_name){view_of(names, upstream.n), view_of(names + upstream.n, address_text.n)};
+	ep->name.upstream = view_of(names, upstream.n);
+	ep->name.address_text = view_of(names + upstream.n, address_text.n);
 	names += upstream.n + address_text.n;
 	if (server_name.n > 0)
 		memcpy(names, server_name.p, server_name.n);
 	ep->server_name = view_of(names, server_name.n);
+	ep->name.authority = authority_of(ep->name.address_text, ep->server_name);
 }
 
 struct endpoint *endpoint_create(struct upstreams *ups, const struct config_upstream *upstream,
@@ -566,20 +578,41 @@ void endpoint_learn_from(struct endpoint *ep, const struct endpoint *before)
 	idle_limit_changed(ep);
 }
 
-void endpoint_tell(const struct endpoint *ep, int level, const char *before, const char *format, ...)
+enum { EVENT_BYTES = 256 };  /* of what is told of an endpoint, beside its name */
+
+static void tell(const struct endpoint *ep, int level, const char *before, const char *between, const char *what)
 {
 	const struct upstreams *ups = ep->ups;
-	char what[256], text[768];
-	va_list arguments;
+	const struct endpoint_name *name = &ep->name;
+	char text[512 + EVENT_BYTES];
 
 	if (ups->on_event == NULL)
 		return;
+	snprintf(text, sizeof(text), "%supstream %.*s, endpoint %.*s%s%s", before, (int)name->upstream.n, name->upstream.p,
+		(int)name->address_text.n, name->address_text.p, between, what);
+	ups->on_event(ups->event_context, level, text);
+}
+
+void endpoint_tell(const struct endpoint *ep, int level, const char *format, ...)
+{
+	char what[EVENT_BYTES];
+	va_list arguments;
+
 	va_start(arguments, format);
 	vsnprintf(what, sizeof(what), format, arguments);
 	va_end(arguments);
-	snprintf(text, sizeof(text), "%supstream %.*s, endpoint %.*s%s", before, (int)ep->name.upstream.n, ep->name.upstream.p,
-		(int)ep->name.address_text.n, ep->name.address_text.p, what);
-	ups->on_event(ups->event_context, level, text);
+	tell(ep, level, "", " ", what);
+}
+
+void endpoint_tell_bug(const struct endpoint *ep, const char *format, ...)
+{
+	char what[EVENT_BYTES];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(what, sizeof(what), format, arguments);
+	va_end(arguments);
+	tell(ep, LEVEL_ERROR, "bug: ", ": ", what);
 }
 
 void endpoint_free(struct endpoint *ep)

@@ -140,9 +140,11 @@ void endpoint_free(struct endpoint *ep);
 /* Changes the state; CHECKs that the diagram in endpoint.c has such an arrow. */
 void upstream_conn_enter(struct upstream_conn *uc, enum upstream_conn_state state);
 
-/* An event, if anybody listens: `before`, "upstream NAME, endpoint ADDRESS", and what the format says. */
-__attribute__((format(printf, 4, 5))) void endpoint_tell(
-	const struct endpoint *ep, int level, const char *before, const char *format, ...);
+/* An event, if anybody listens: "upstream NAME, endpoint ADDRESS", and what the format says of it ("is ..."). */
+__attribute__((format(printf, 3, 4))) void endpoint_tell(const struct endpoint *ep, int level, const char *format, ...);
+
+/* The same of what must never be: an error, "bug: upstream NAME, endpoint ADDRESS: ", and what the format says. */
+__attribute__((format(printf, 2, 3))) void endpoint_tell_bug(const struct endpoint *ep, const char *format, ...);
 
 /* As conn_connect, with TLS where the endpoint has it. An error may leave the conn open. */
 int endpoint_connect(struct endpoint *ep, struct conn *conn);

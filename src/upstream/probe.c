@@ -4,12 +4,13 @@
  *     timer --> CONNECTING --TCP, TLS--> ASKED --the answer--> ENDED: passed
  *                   '-----------------------'--failed, or health.active.timeout--> ENDED: failed
  *
- * `fall` failures in a row take the endpoint out of service, `rise` passes put it back. Until the first of either it serves.
- * The first probe comes within the interval, and within a second, by chance, so that not all endpoints are asked in one moment;
- * between two there is the interval, up to a tenth more by chance, so that many gateways do not ask in step.
+ * `fall` failures in a row take the endpoint out of service, `rise` passes put it back. Until the first of either it
+ * serves. The first probe comes within the interval, and within a second, by chance, so that not all endpoints are
+ * asked in one moment; between two there is the interval, up to a tenth more by chance, so that many gateways do not
+ * ask in step.
  *
- * A probe answers for the settings with which it has begun. A reload that changes them ends it, and the next one is the first again;
- * one that does not changes nothing.
+ * A probe answers for the settings with which it has begun. A reload that changes them ends it, and the next one is the
+ * first again; one that does not changes nothing.
  *
  * Source of the protocol: the gRPC project, "GRPC Health Checking Protocol" and "gRPC over HTTP2". The messages have one
  * field each, so they are written and read here: HealthCheckRequest {string service = 1}, HealthCheckResponse {enum status = 1;
@@ -68,7 +69,7 @@ static void passed(struct endpoint *ep)
 	if (!endpoint_budget_is_out(ep->budget) || ++pr->passes < pr->health.rise || PLANTED(NEVER_BACK_IN_SERVICE))
 		return;
 	set_out(ep, false);
-	endpoint_tell(ep, LEVEL_INFO, "", " is back in service: its health checks pass");
+	endpoint_tell(ep, LEVEL_INFO, "is back in service: its health checks pass");
 }
 
 static void failed(struct endpoint *ep, const char *why)
@@ -80,7 +81,7 @@ static void failed(struct endpoint *ep, const char *why)
 	if (endpoint_budget_is_out(ep->budget) || ++pr->fails < pr->health.fall)
 		return;
 	set_out(ep, true);
-	endpoint_tell(ep, LEVEL_WARNING, "", " is out of service, its health checks fail: %s", why);
+	endpoint_tell(ep, LEVEL_WARNING, "is out of service, its health checks fail: %s", why);
 }
 
 /* --- its end ---------------------------------------------------------------------------------------------------------- */
@@ -246,9 +247,28 @@ static bool take_data(struct probe *p, struct view data)
 	return true;
 }
 
-static void take_body(struct probe *p)
+/* False: the probe has ended. */
+static bool take_trailers(struct probe *p)
 {
 	struct message trailers;
+	struct h1_result result = h2_stream_read_trailers(&p->side.h2, &trailers);
+
+	if (result.status != H1_BAD)
+		return take_status(p, &trailers);
+	probe_end(p, result.why);
+	return false;
+}
+
+/* What came of it, where it has not ended in order: who has ended it, and if that was us, for what. */
+static const char *why_cut(const struct h2_stream *stream, const char *by_peer)
+{
+	if (stream->cause == CAUSE_NONE)
+		return stream->fate == H2_LOST ? "it closed the connection" : by_peer;
+	return stream->why != NULL ? stream->why : "its answer is malformed";
+}
+
+static void take_body(struct probe *p)
+{
 	struct view data;
 	const char *why;
 
@@ -259,14 +279,13 @@ static void take_body(struct probe *p)
 				return;
 			break;
 		case H1_PIECE_TRAILERS:
-			h2_stream_read_trailers(&p->side.h2, &trailers);
-			if (!take_status(p, &trailers))
+			if (!take_trailers(p))
 				return;
 			break;
 		case H1_PIECE_END:
 			probe_end(p, p->status == GRPC_OK ? judge_message(p) : "its answer has no grpc-status");
 			return;
-		case H1_PIECE_BAD: probe_end(p, "it broke the answer off"); return;
+		case H1_PIECE_BAD: probe_end(p, why_cut(&p->side.h2, "it broke the answer off")); return;
 		case H1_PIECE_MORE: return;
 		}
 	}
@@ -282,7 +301,7 @@ static void on_stream_ready(struct h2_conn *hc, struct h2_stream *stream)
 	if (p->state == PROBE_ASKED && stream->in != H2_WAY_HEAD)
 		take_body(p);
 	else if (p->state == PROBE_ASKED && h2_side_was_reset(&p->side))
-		probe_end(p, stream->fate == H2_LOST ? "it closed the connection" : "it reset the request");
+		probe_end(p, why_cut(stream, "it reset the request"));
 }
 
 /* --- the question ----------------------------------------------------------------------------------------------------- */
@@ -311,10 +330,7 @@ static bool put_request(struct probe *p)
 	struct h1_writer w = h2_stream_begin_head(&p->side.h2, HEAD_ROOM);
 
 	h1_put_request_line(&w, VIEW("POST"), VIEW("/grpc.health.v1.Health/Check"));
-	if (ep->address.u.any.sa_family == AF_UNIX)
-		h1_put_field(&w, VIEW("Host"), ep->server_name.n > 0 ? ep->server_name : VIEW("localhost"));
-	else
-		h1_put_field(&w, VIEW("Host"), ep->server_name.n > 0 ? ep->server_name : ep->name.address_text);
+	h1_put_field(&w, VIEW("Host"), ep->name.authority);
 	h1_put_field(&w, VIEW("Content-Type"), VIEW("application/grpc"));
 	h1_put_field(&w, VIEW("TE"), VIEW("trailers"));
 	h1_put_field(&w, VIEW("User-Agent"), VIEW("weir"));

@@ -28,6 +28,7 @@ struct upstreams;
 struct endpoint_name {
 	struct view upstream;
 	struct view address_text;      /* as the configuration writes it */
+	struct view authority;         /* what to ask it for where nobody names another: its name for TLS, or its address */
 };
 
 enum upstream_lease_stage { LEASE_NONE, LEASE_WAITING, LEASE_HELD };
@@ -94,7 +95,7 @@ struct upstream_lease {
 	uint64_t asked_us;
 	uint64_t deadline_us;
 	uint8_t stage;                  /* enum upstream_lease_stage */
-	uint8_t dead;                   /* HTTP/2: how many places it was given, since it asked, on sessions that were dead and had never been used */
+	uint8_t dead;                   /* HTTP/2: places that it got on dead, unused sessions since it asked */
 };
 
 /* Before the first use; memory need not be zeroed. */
@@ -170,10 +171,11 @@ enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config
 	struct upstream_lease *lease, uint64_t deadline_us, enum cause *cause);
 
 /*
- * The held connection had rested and has turned out to be dead before anything came back on it, or its stream was refused
- * (RETRY_REFUSED): it is closed, and a new connection to the same endpoint is asked for, until the same deadline. With HTTP/2
- * that is a new stream: after a loss on a connection that was opened since, or that has been heard of since, unless there may
- * be no more connections; after a refusal perhaps on the same one. queue_us then is the sum of both waits. Counted by reason.
+ * The held connection had rested and has turned out to be dead before anything came back on it, or its stream was
+ * refused (RETRY_REFUSED): it is closed, and a new connection to the same endpoint is asked for, until the same
+ * deadline. With HTTP/2 that is a new stream: after a loss on a connection that was opened since, or that has been
+ * heard of since, unless there may be no more connections; after a refusal perhaps on the same one. queue_us then is
+ * the sum of both waits. Counted by reason.
  */
 enum upstream_answer upstream_acquire_again(struct upstream_lease *lease, enum upstream_retry_reason reason,
 	enum cause *cause);

@@ -76,7 +76,7 @@ static void endpoint_recount(struct endpoint *ep)
 	ep->stats.audits++;
 	ep->stats.audit_mismatch += wrong != NULL;
 	if (wrong != NULL && wrong != ep->mismatch)
-		endpoint_tell(ep, LEVEL_ERROR, "bug: ", ": the books do not agree: %s", wrong);
+		endpoint_tell_bug(ep, "the books do not agree: %s", wrong);
 	ep->mismatch = wrong;
 }
 
@@ -150,7 +150,7 @@ void watch_overdue(void *owner, uint32_t slot, void *connection, uint64_t held_u
 	if (lease == NULL) {
 		if (reclaimed)
 			upstream_conn_enter(uc, UPSTREAM_CONN_SPENT);
-		endpoint_tell(ep, LEVEL_ERROR, "bug: ", ": connection %u has been leased for %llu ms and nobody holds it%s", slot,
+		endpoint_tell_bug(ep, "connection %u has been leased for %llu ms and nobody holds it%s", slot,
 			(unsigned long long)(held_us / US_PER_MS), reclaimed ? "; it is closed" : "");
 	} else if (reclaimed && PLANTED(RECLAIM_FORGETS_HOLDER)) {
 		return;

@@ -10,6 +10,7 @@ import grpc
 import h2.events
 import pytest
 
+import h2raw
 from admin import administered
 from authority import authorities
 from gateway import eventually, free_port
@@ -280,6 +281,11 @@ def say(peer, stream, body=b"", trailers=(OK,), kind="application/grpc", more=()
     peer.flush()
 
 
+def pour_trailers(peer, stream):
+    """SERVING, and behind it more fields than are allowed."""
+    say(peer, stream, body=message(SERVING), trailers=[OK] + [(f"x-{i}", "v") for i in range(1000)])
+
+
 STRANGE = {
     "another status": (lambda p, s: p.head(s, status="404", end=True), "it answers with another status than 200"),
     "no trailers": (lambda p, s: p.answer(s, message(SERVING), [KIND]), "its answer has no grpc-status"),
@@ -303,6 +309,13 @@ STRANGE = {
     "reset": (lambda p, s: p.reset(s), "it reset the request"),
     "late reset": (lambda p, s: (p.head(s), p.reset(s)), "it"),
     "end": (lambda p, s: p.wire.close(), "it closed the connection"),
+    "trailers beyond the limits": (pour_trailers, "the trailers are larger than is allowed"),
+    "a head beyond the limits": (lambda p, s: p.head(s, [KIND, *[(f"x-{i}", "v") for i in range(300)]], end=True),
+        "the response head is larger than is allowed"),
+    "content before the head": (lambda p, s: p.wire.sock.sendall(h2raw.frame(h2raw.DATA, 0, s, b"early")),
+        "a frame is not one that may come there"),
+    "less content than was said": (lambda p, s: p.answer(s, message(SERVING), [KIND, ("content-length", "100")]),
+        "its answer is malformed"),
     "silence": (lambda p, s: None, "it did not answer in time"),
 }
 

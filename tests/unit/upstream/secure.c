@@ -46,6 +46,23 @@ static void test_who_is_asked_for(void **state)
 	assert_name(ENDPOINT("users.test:81") "tls: off", "");
 }
 
+static void assert_authority(const char *yaml, const char *expected)
+{
+	struct bed bed;
+
+	bed_open(&bed, yaml);
+	assert_view(bed_endpoint(&bed, 0)->name.authority, expected);
+	bed_close(&bed);
+}
+
+/* By requests and health checks that name nobody. */
+static void test_who_is_meant(void **state)
+{
+	assert_authority(ENDPOINT("127.0.0.1:81") "protocol: h2", "127.0.0.1:81");
+	assert_authority(ENDPOINT("127.0.0.1:81") "protocol: h2, tls: {server_name: other.test}", "other.test");
+	assert_authority(ENDPOINT("unix:/s") "protocol: h2", "localhost");
+}
+
 /* Without contexts the connection fails, and nothing goes over it in the clear. */
 static void test_nothing_goes_in_the_clear(void **state)
 {
@@ -64,6 +81,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_makes_another_pool),
 		cmocka_unit_test(test_who_is_asked_for),
+		LOOP_TEST(test_who_is_meant),
 		LOOP_TEST(test_nothing_goes_in_the_clear),
 	};
 
