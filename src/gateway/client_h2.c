@@ -399,7 +399,7 @@ void client_session_end(struct client *c)
 {
 	struct client_session *session = c->session;
 
-	h2_session_lose(session->h2.session);
+	h2_session_lose(session->h2.session, h2_conn_cause(&session->h2));
 	tell_exchanges(session);
 	end_exchanges(session);
 	/* An exchange that ends releases its stream, since nothing can be sent; those that had none are left. */

@@ -18,9 +18,9 @@
  *                   |
  *                  ENDED
  *
- * and from EXPECTING, REQUESTING or WAITING back to LEASING: once, when the leased connection turns out to be stale (replay.c;
- * from LEASING itself, when it does not even take the head),
- * and as often as `retry` says when a call of gRPC was answered with nothing but its failure (grpc.c).
+ * and from EXPECTING, REQUESTING or WAITING back to LEASING: once, when the leased connection turns out to be stale
+ * (replay.c; from LEASING itself, when it does not even take the head), and as often as `retry` says when a call of
+ * gRPC was answered with nothing but its failure (grpc.c).
  *
  * The bytes are moved by the pumps (pump.c): a blocked sink is not read for, and that is the backpressure.
  *
@@ -155,8 +155,8 @@ static void exchange_on_upstream(struct upstream_lease *lease)
 }
 
 /*
- * With HTTP/2 a stream that its head cannot be put to has ended with that, unless the head is too large. Where the connection
- * takes no more streams nothing was sent, and so the request goes to another one, whatever its method.
+ * With HTTP/2 a stream that its head cannot be put to has ended with that, unless the head is too large. Where the
+ * connection takes no more streams nothing was sent, and so the request goes to another one, whatever its method.
  */
 static void head_not_taken(struct exchange *ex)
 {
@@ -501,13 +501,16 @@ static void double_finish(struct exchange *ex, const char *where)
 	DEBUG_CHECK(!"exchange ended twice");
 }
 
-/* Causes after which the connection's framing, or the client's good will, is in doubt. */
-static bool closes_client(enum cause cause)
+/*
+ * Causes after which the connection's framing, or the client's good will, is in doubt. What only the upstream does not
+ * take was whole and in order.
+ */
+static bool closes_client(const struct exchange *ex, enum cause cause)
 {
 	switch (cause) {
+	case CAUSE_HEADERS_TOO_LARGE: return ex->head_limit_bytes == 0;
 	case CAUSE_BAD_REQUEST:
 	case CAUSE_URI_TOO_LONG:
-	case CAUSE_HEADERS_TOO_LARGE:
 	case CAUSE_BODY_TOO_LARGE:
 	case CAUSE_CLIENT_TIMEOUT: return true;
 	default: return false;
@@ -548,7 +551,7 @@ static enum client_next conclude(struct exchange *ex, enum exchange_state reache
 		ex->status = cause_info(cause)->status;
 		return part(ex->down);
 	}
-	bool keep = exchange_keeps_client(ex) && !closes_client(cause);
+	bool keep = exchange_keeps_client(ex) && !closes_client(ex, cause);
 
 	if (!answer_write(ex, cause, why, keep) || stream_flush(ex->down) < 0) {
 		ex->status = 0;

@@ -82,6 +82,7 @@ static bool request_complete(struct exchange *ex, const struct message *trailers
 		return false;
 	}
 	if (trailers != NULL && !stream_takes_trailers(upstream_side(ex), trailers)) {
+		ex->head_limit_bytes = stream_head_limit(upstream_side(ex));
 		exchange_finish(ex, CAUSE_HEADERS_TOO_LARGE, why_trailers);
 		return false;
 	}
@@ -240,7 +241,8 @@ static enum step step_lose_upstream(struct exchange *ex)
 	return STEP_ENDED;
 }
 
-static const char why_client_takes_less[] = "the trailers are larger than the client takes (SETTINGS_MAX_HEADER_LIST_SIZE)";
+static const char why_client_takes_less[] =
+	"the trailers are larger than the client takes (SETTINGS_MAX_HEADER_LIST_SIZE)";
 
 /* The answer is whole. The lease goes back before the client has taken the last byte. */
 static enum step response_complete(struct exchange *ex, const struct message *trailers)

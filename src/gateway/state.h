@@ -217,8 +217,8 @@ void client_session_say_last(struct client *client);
 void client_session_drain(struct client *client);
 
 /*
- * Nothing is sent or received any more, and exchanges are told. False: a tunnel goes on, of which both ends were said before the
- * connection's: what the client has said in it is still passed on.
+ * Nothing is sent or received any more, and exchanges are told. False: a tunnel goes on, of which both ends were said
+ * before the connection's: what the client has said in it is still passed on.
  */
 bool client_session_lose(struct client *client);
 
@@ -360,7 +360,7 @@ struct exchange {
 	uint64_t moved_us;                 /* when bytes last moved, or the state changed */
 	uint32_t blocked_bytes;            /* unsent at the last look, to see whether they move */
 	uint32_t informational;            /* 1xx answers so far */
-	uint32_t head_limit_bytes;         /* the upstream takes no larger head, and this one is; 0: it does not say, or it is not */
+	uint32_t head_limit_bytes;         /* the upstream takes no larger head, or trailers, and these are; else 0 */
 
 	/* for the record */
 	uint64_t started_us;               /* the first byte of the head */

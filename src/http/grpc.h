@@ -24,7 +24,10 @@ const char *grpc_status_word(enum grpc_status status);
 /* What a grpc-status says; a number that is none is GRPC_UNKNOWN, as clients read it. */
 enum grpc_status grpc_status_parse(struct view value);
 
-/* What the grpc-status of a head or of trailers says; GRPC_STATUS_COUNT without one, GRPC_UNKNOWN when there are several. */
+/*
+ * What the grpc-status of a head or of trailers says; GRPC_STATUS_COUNT without one, GRPC_UNKNOWN when there are
+ * several.
+ */
 enum grpc_status grpc_status_of(const struct message *m);
 
 /* What a client is told of a failure of the gateway. GRPC_OK for CAUSE_NONE only. */

@@ -10,11 +10,11 @@
  * What a stream has to say it keeps, and it stands once in the ready list; its owner pulls when h2_session_receive
  * or h2_session_write has returned.
  *
- * Memory. Content that a stream was sent stands in the bytes given to h2_session_receive, and content put to a
- * stream where its owner has it: both are borrowed, and copied only when h2_session_keep_in or h2_session_keep_out
- * says that these bytes go away. What a session can hold is bounded: unread content by the windows (a byte is given
- * back to the peer's windows when it was read; h2_window.c says how large they are), content to be sent by owners who put
- * no more while h2_stream_unsent() is not 0, heads by h1_limits, everything else by limits.memory_bytes_max.
+ * Memory. Content that a stream was sent stands in the bytes given to h2_session_receive, and content put to a stream
+ * where its owner has it: both are borrowed, and copied only when h2_session_keep_in or h2_session_keep_out says that
+ * these bytes go away. What a session can hold is bounded: unread content by the windows (a byte is given back to the
+ * peer's windows when it was read; h2_window.c says how large they are), content to be sent by owners who put no more
+ * while h2_stream_unsent() is not 0, heads by h1_limits, everything else by limits.memory_bytes_max.
  *
  * A stream lives from on_stream (server) or h2_session_open (client) to h2_stream_release, whatever the peer does:
  * one that the peer has reset counts against the streams that it may have until the owner has let go of it.
@@ -91,8 +91,8 @@ void h2_limits_set_streams(struct h2_limits *limits, uint32_t streams_max);
 struct h2_stream;
 
 /*
- * What sessions of a worker share that fetch content for others: their streams have at most H2_RATION_BYTES of windows beyond
- * the first ones, and with more unread content than that the first ones become narrow. Zero-initialise.
+ * What sessions of a worker share that fetch content for others: their streams have at most H2_RATION_BYTES of windows
+ * beyond the first ones, and with more unread content than that the first ones become narrow. Zero-initialise.
  */
 struct h2_ration {
 	uint64_t wider_bytes;
@@ -192,14 +192,21 @@ bool h2_session_must_close(const struct h2_session *session);
  */
 void h2_session_drain(struct h2_session *session);
 
-/* Asks the peer for a sign of life: bytes will come. For connections that have been silent for longer than they should. */
-void h2_session_ping(struct h2_session *session);
+/*
+ * Asks the peer for a sign of life with empty SETTINGS, which it must acknowledge: bytes will come. For connections
+ * that have been silent for longer than they should. What is not acknowledged is kept in the books, and so it counts as
+ * their memory.
+ */
+void h2_session_ask(struct h2_session *session);
 
 /* Ends the session now: GOAWAY with the code, then it must close. Streams that were under way are H2_LOST. */
 void h2_session_end(struct h2_session *session, enum h2_error code);
 
-/* The connection has gone: nothing more can be written. Streams that were under way are H2_LOST. */
-void h2_session_lose(struct h2_session *session);
+/*
+ * The connection has gone: nothing more can be written. Streams that were under way are H2_LOST, with the cause:
+ * MEMORY_EXHAUSTED where we had no memory for its bytes, else NONE. What was found against the peer before goes first.
+ */
+void h2_session_lose(struct h2_session *session, enum cause cause);
 
 /* Client: whether another stream may be opened now (the peer's limit, ours, no GOAWAY, numbers left). */
 bool h2_session_can_open(const struct h2_session *session);
@@ -207,7 +214,10 @@ bool h2_session_can_open(const struct h2_session *session);
 /* Client: how many streams it may have at a time: ours, or the peer's number if that is smaller. */
 uint32_t h2_session_streams_max(const struct h2_session *session);
 
-/* How large a head, or trailers, the peer takes (RFC 9113 §6.5.2: 32 bytes with each field); UINT32_MAX: it does not say. */
+/*
+ * How large a head, or trailers, the peer takes (RFC 9113 §6.5.2: 32 bytes with each field); UINT32_MAX: it does not
+ * say.
+ */
 uint32_t h2_session_head_max(const struct h2_session *session);
 
 /* Client: the peer understands extended CONNECT (RFC 8441). Known when h2_session_settled. */
@@ -271,7 +281,7 @@ struct h2_stream {
 	bool extended_connect;         /* a request for a WebSocket by extended CONNECT: see h2_stream_read_head */
 	uint8_t method;                /* client: of its request; server: of one whose head was refused */
 	uint8_t cause;                 /* enum cause: what we found wrong with its message, or with us; NONE: nothing */
-	bool beyond_peer;              /* a head was not put, since the peer takes none so large */
+	bool beyond_peer;              /* a head was not put, or trailers, since the peer takes none so large */
 	bool trailers_refused;         /* larger than the limits say; unread */
 	uint32_t reset_code;           /* enum h2_error, or a number that we have no name for */
 	const char *why;               /* of `cause`: one static sentence, or NULL */
@@ -347,8 +357,8 @@ struct h1_result h2_stream_read_head(struct h2_stream *stream, struct message *m
 enum h1_piece h2_stream_read_body(struct h2_stream *stream, struct view *data, const char **why);
 
 /*
- * The trailers, after H1_PIECE_TRAILERS. H1_BAD: larger than the limits say, and the stream is alive, as with heads. Those
- * that must not be trailers are dropped, as in HTTP/1.
+ * The trailers, after H1_PIECE_TRAILERS. H1_BAD: larger than the limits say, and the stream is alive, as with heads.
+ * Those that must not be trailers are dropped, as in HTTP/1.
  */
 struct h1_result h2_stream_read_trailers(struct h2_stream *stream, struct message *m);
 
@@ -360,8 +370,8 @@ static inline bool h2_stream_all_read(const struct h2_stream *stream)
 }
 
 /*
- * Whoever reads it has taken all that came, and can take more: its window may grow. Call it when enough was read to know that
- * (read_bytes), as often as you like. True: there is something to write.
+ * Whoever reads it has taken all that came, and can take more: its window may grow. Call it when enough was read to
+ * know that (read_bytes), as often as you like. True: there is something to write.
  */
 bool h2_stream_widen(struct h2_stream *stream);
 
@@ -382,8 +392,8 @@ bool h2_stream_has_input(const struct h2_stream *stream);
  * a 200 as its answer reads as 101 with has_upgrade; Sec-WebSocket-Key and Sec-WebSocket-Accept are left out on the
  * way.
  *
- * `scheme` is :scheme of a request ("http", "https"), else empty. False: the writer was too small, the text is not
- * what is asked for, the stream is over, or the peer takes no head so large (`beyond_peer`: what it would do to the whole
+ * `scheme` is :scheme of a request ("http", "https"), else empty. False: the writer was too small, the text is not what
+ * is asked for, the stream is over, or the peer takes no head so large (`beyond_peer`: what it would do to the whole
  * connection nobody knows); nothing was put then. An informational head that is too large for the peer is left out.
  */
 struct h1_writer h2_stream_begin_head(struct h2_stream *stream, size_t room);
@@ -396,8 +406,8 @@ bool h2_stream_end_head(struct h2_stream *stream, struct h1_writer *w, enum fram
  */
 void h2_stream_put_body(struct h2_stream *stream, struct view data);
 
-/* Whether the peer takes trailers as large as these. Those of a stream that has none to put would be an error to it. */
-bool h2_stream_takes_trailers(const struct h2_stream *stream, const struct message *trailers);
+/* Whether the peer takes trailers as large as these (else `beyond_peer`). */
+bool h2_stream_takes_trailers(struct h2_stream *stream, const struct message *trailers);
 
 /* The end, with trailers (NULL: none). Nothing, when it was put or the stream is over. */
 void h2_stream_put_end(struct h2_stream *stream, const struct message *trailers);

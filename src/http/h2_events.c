@@ -388,8 +388,9 @@ static int on_data_chunk(
 }
 
 /*
- * Both directions are closed, in order or not. What is not yet known of the reason is told by the code. Refused are those that a
- * GOAWAY leaves out; and, while we write, one whose head there was no memory for (on_frame_not_send has the other reasons).
+ * Both directions are closed, in order or not. What is not yet known of the reason is told by the code. Refused are
+ * those that a GOAWAY leaves out; and, while we write, one whose head there was no memory for (on_frame_not_send has
+ * the other reasons).
  */
 static int on_stream_close(nghttp2_session *engine, int32_t id, uint32_t code, void *context)
 {
@@ -466,7 +467,10 @@ static int on_frame_send(nghttp2_session *engine, const nghttp2_frame *frame, vo
 	return 0;
 }
 
-/* A head that could not be sent: nobody would ever hear of its stream. What nghttp2 cannot compress it has no memory for. */
+/*
+ * A head that could not be sent: nobody would ever hear of its stream. What nghttp2 cannot compress it has no memory
+ * for.
+ */
 static int on_frame_not_send(nghttp2_session *engine, const nghttp2_frame *frame, int error, void *context)
 {
 	struct h2_session *s = context;

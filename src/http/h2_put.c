@@ -55,7 +55,10 @@ static bool put_failed(struct h2_stream *stream)
 
 enum { FIELD_BYTES = 32 }; /* that count with each field (RFC 9113 §6.5.2) */
 
-/* The setting is advice; what becomes of the connection, and of all others on it, when it is not taken is the peer's choice. */
+/*
+ * The setting is advice; what becomes of the connection, and of all others on it, when it is not taken is the peer's
+ * choice.
+ */
 static bool fits_peer(struct h2_stream *stream, const struct h2_fields *fields)
 {
 	uint32_t most = h2_session_head_max(stream->session);
@@ -70,11 +73,12 @@ static bool fits_peer(struct h2_stream *stream, const struct h2_fields *fields)
 	return !stream->beyond_peer;
 }
 
-bool h2_stream_takes_trailers(const struct h2_stream *stream, const struct message *trailers)
+bool h2_stream_takes_trailers(struct h2_stream *stream, const struct message *trailers)
 {
 	uint32_t most = h2_session_head_max(stream->session);
 	uint64_t n = 0;
 
+	stream->beyond_peer = false;
 	if (most == UINT32_MAX)
 		return true;
 	for (uint32_t i = 0; i < trailers->field_count; i++) {
@@ -82,7 +86,8 @@ bool h2_stream_takes_trailers(const struct h2_stream *stream, const struct messa
 
 		n += f->dropped ? 0 : FIELD_BYTES + field_name(f).n + field_value(f).n;
 	}
-	return n <= most;
+	stream->beyond_peer = n > most;
+	return !stream->beyond_peer;
 }
 
 /* --- heads of either kind ---------------------------------------------------------------------------------------- */

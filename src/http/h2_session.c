@@ -162,8 +162,8 @@ void h2_session_free(struct h2_session *s)
 /* --- the end ---------------------------------------------------------------------------------------------------- */
 
 /*
- * A client's session that ends for what its peer did: the frame that broke the rules may belong to one of the streams. Then
- * that one is malformed, and the others have only lost their answers. Otherwise it may have been for any of them.
+ * A client's session that ends for what its peer did: the frame that broke the rules may belong to one of the streams.
+ * Then that one is malformed, and the others have only lost their answers. Otherwise it may have been for any of them.
  */
 static bool is_blamed_on_stream(const struct h2_session *s)
 {
@@ -175,7 +175,9 @@ static uint32_t lost_code(const struct h2_session *s)
 {
 	if (s->peer_error != H2_NO_ERROR || s->cause == CAUSE_NONE || is_blamed_on_stream(s))
 		return s->peer_error;
-	return s->error != H2_NO_ERROR ? s->error : H2_PROTOCOL_ERROR;
+	if (s->error != H2_NO_ERROR)
+		return s->error;
+	return s->cause == CAUSE_MEMORY_EXHAUSTED ? H2_INTERNAL_ERROR : H2_PROTOCOL_ERROR;
 }
 
 static void lose_streams(struct h2_session *s)
@@ -250,10 +252,12 @@ void h2_session_end(struct h2_session *s, enum h2_error code)
 	end(s, code, CAUSE_NONE, NULL);
 }
 
-void h2_session_lose(struct h2_session *s)
+void h2_session_lose(struct h2_session *s, enum cause cause)
 {
 	s->state = H2_OVER;
 	s->pending = view_of(NULL, 0);
+	if (s->cause == CAUSE_NONE)
+		s->cause = cause;
 	lose_streams(s);
 }
 
@@ -303,9 +307,9 @@ void h2_session_drain(struct h2_session *s)
 		engine_failed(s, error);
 }
 
-void h2_session_ping(struct h2_session *s)
+void h2_session_ask(struct h2_session *s)
 {
-	if (s->state == H2_OPEN && nghttp2_submit_ping(s->engine, NGHTTP2_FLAG_NONE, NULL) != 0)
+	if (s->state == H2_OPEN && nghttp2_submit_settings(s->engine, NGHTTP2_FLAG_NONE, NULL, 0) != 0)
 		engine_failed(s, NGHTTP2_ERR_NOMEM);
 }
 
@@ -319,8 +323,8 @@ bool h2_session_must_close(const struct h2_session *s)
 /* --- bytes ------------------------------------------------------------------------------------------------------ */
 
 /*
- * nghttp2 has had enough of an upstream, and will say so. It may be gone before that is written: whatever becomes of the
- * connection now, this is why.
+ * nghttp2 has had enough of an upstream, and will say so. It may be gone before that is written: whatever becomes of
+ * the connection now, this is why.
  */
 static void notice_verdict(struct h2_session *s)
 {

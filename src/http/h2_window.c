@@ -3,12 +3,12 @@
  *
  *     narrow  <--  at first  -->  wide
  *
- * A stream begins with a window of stream_window_bytes. Of sessions with a ration some grow and all may shrink. A stream
- * whose reader took everything and wants more gets stream_window_wide_bytes: a long path is to be used. One whose reader
- * is slow keeps what it has. Bytes that have come cannot be sent back, so what all streams of a worker have beyond their
- * first windows is drawn from one ration, and who comes too late stays as it is. When the unread content of the worker is
- * more than the ration, each session that may get more (it receives, or opens a stream) tells its peer a narrow window for
- * all of its streams, until half of that content is gone.
+ * A stream begins with a window of stream_window_bytes. Of sessions with a ration some grow and all may shrink. A
+ * stream whose reader took everything and wants more gets stream_window_wide_bytes: a long path is to be used. One
+ * whose reader is slow keeps what it has. Bytes that have come cannot be sent back, so what all streams of a worker
+ * have beyond their first windows is drawn from one ration, and who comes too late stays as it is. When the unread
+ * content of the worker is more than the ration, each session that may get more (it receives, or opens a stream) tells
+ * its peer a narrow window for all of its streams, until half of that content is gone.
  */
 #include "http/h2_state.h"
 

@@ -86,9 +86,9 @@ static inline struct view field_value(const struct field *f)
 }
 
 /*
- * Whether a field may stand in a trailer section, of either version. Not those that mean something before the content or nothing
- * at all (RFC 9110 §6.5.1): framing, routing, authentication, controls of the request and of the response, what the content is.
- * Those with an id of their own are none for trailers either.
+ * Whether a field may stand in a trailer section, of either version. Not those that mean something before the content
+ * or nothing at all (RFC 9110 §6.5.1): framing, routing, authentication, controls of the request and of the response,
+ * what the content is. Those with an id of their own are none for trailers either.
  */
 bool field_may_trail(const struct field *f);
 

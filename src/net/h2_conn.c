@@ -41,9 +41,16 @@ static void tell(struct h2_conn *hc)
 		hc->on_ready(hc, stream);
 }
 
+enum cause h2_conn_cause(const struct h2_conn *hc)
+{
+	bool starved = hc->conn->error == -ENOMEM || hc->conn->send_error == -ENOMEM;
+
+	return starved ? CAUSE_MEMORY_EXHAUSTED : CAUSE_NONE;
+}
+
 void h2_conn_lose(struct h2_conn *hc)
 {
-	h2_session_lose(hc->session);
+	h2_session_lose(hc->session, h2_conn_cause(hc));
 	tell(hc);
 }
 
@@ -247,7 +254,7 @@ int h2_side_flush(struct h2_side *s)
 	if (h2_side_was_reset(s))
 		return h2_side_error(s);
 	if (hc->conn->send_error != 0)
-		return -ECONNRESET;
+		return hc->conn->send_error == -ENOMEM ? -ENOMEM : -ECONNRESET;
 	if (h2_stream_unsent(&s->h2) > h2_side_ahead(s))
 		h2_conn_send_now(hc);
 	else

@@ -51,7 +51,12 @@ struct h2_conn {
 	struct h2_scratch *scratch;
 	uint64_t heard_us;           /* when bytes came last; before any have: when it was opened */
 	struct io_task more;         /* writes what was put since, or goes on receiving */
-	bool told_when_out;          /* a tunnel that has ended waits until the connection has taken all; owners of upstreams tell it */
+	/*
+	 * A tunnel that has ended waits until the connection has taken all: owners of upstreams tell it then, of clients'
+	 * nobody asks. They clear it before they tell, and that is not too early: a tunnel that still waits shuts down anew
+	 * whenever it is told, and so sets it again.
+	 */
+	bool told_when_out;
 	/* A stream has something new. It may be released, but the connection may not be closed in the call. */
 	void (*on_ready)(struct h2_conn *hc, struct h2_stream *stream);
 	/* After h2_conn_run by itself (from the loop): how the connection stands may have changed. May close it. */
@@ -98,6 +103,9 @@ void h2_conn_take(struct h2_conn *hc, struct view bytes);
  * its streams are lost, which their owners are told.
  */
 void h2_conn_run(struct h2_conn *hc);
+
+/* What the connection has failed for, as h2_session_lose wants it: want of memory, or nothing of ours. */
+enum cause h2_conn_cause(const struct h2_conn *hc);
 
 /* The connection is given up without a word: its streams are lost, which their owners are told. */
 void h2_conn_lose(struct h2_conn *hc);

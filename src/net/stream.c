@@ -1,4 +1,6 @@
-/* The half of stream.h that is HTTP/2's: each function is what the one of its name says. And what is not asked often. */
+/*
+ * The half of stream.h that is HTTP/2's: each function is what the one of its name says. And what is not asked often.
+ */
 #include "net/stream.h"
 
 struct stream_failure stream_failure(const struct stream *s)
@@ -7,6 +9,9 @@ struct stream_failure stream_failure(const struct stream *s)
 
 	if (stream_is_h2(s) && h2_side_was_reset(stream_h2(s)))
 		return (struct stream_failure){(enum cause)stream_h2(s)->h2.cause, stream_h2(s)->h2.why};
+	/* A flush tells before the session is lost. */
+	if (stream_is_h2(s))
+		return (struct stream_failure){h2_conn_cause(stream_h2(s)->conn), NULL};
 	return (struct stream_failure){starved ? CAUSE_MEMORY_EXHAUSTED : CAUSE_NONE, NULL};
 }
 
@@ -119,7 +124,7 @@ bool stream_h2_is_shut(const struct stream *s)
 {
 	const struct h2_side *side = stream_h2(s);
 
-	/* A client's stream outlives the tunnel until all is out; that of an upstream does not, nor perhaps its connection. */
+	/* A client's stream outlives the tunnel until all is out; an upstream's does not, nor perhaps its connection. */
 	if (side->scheme.n == 0)
 		return side->h2.out == H2_WAY_ENDED || side->h2.out == H2_WAY_ENDING;
 	return side->h2.out == H2_WAY_ENDED && !conn_blocked(side->conn->conn);

@@ -60,8 +60,8 @@ bool stream_h2_is_shut(const struct stream *s);
 /* --- how it stands -------------------------------------------------------------------------------------------------- */
 
 /*
- * Negative errno once receiving has failed, 0 while it has not. HTTP/2: -ENOMEM, or -ECONNRESET whoever has reset the stream:
- * stream_failure tells that.
+ * Negative errno once receiving has failed, 0 while it has not. HTTP/2: -ENOMEM, or -ECONNRESET whoever has reset the
+ * stream: stream_failure tells that.
  */
 static inline int stream_error(const struct stream *s)
 {
@@ -239,8 +239,8 @@ static inline bool stream_was_refused(const struct stream *s)
 }
 
 /*
- * What failed was the connection, and not the stream by itself, of which the peer then knew; nor was it ended for an error, by
- * the peer or by us, which may have been about this very message.
+ * What failed was the connection, and not the stream by itself, of which the peer then knew; nor was it ended for an
+ * error, by the peer or by us, which may have been about this very message.
  */
 static inline bool stream_was_lost(const struct stream *s)
 {
@@ -274,14 +274,14 @@ static inline bool stream_end_head(struct stream *s, struct h1_writer *w, enum f
 	return h1_conn_end_head(stream_h1(s), w, framing);
 }
 
-/* How large a head the peer takes, if that is why one could not be put; else 0. */
+/* How large a head, or trailers, the peer takes, if that is why they could not be put; else 0. */
 static inline uint32_t stream_head_limit(const struct stream *s)
 {
 	return stream_is_h2(s) && stream_h2(s)->h2.beyond_peer ? h2_session_head_max(stream_h2(s)->h2.session) : 0;
 }
 
 /* Whether the peer takes trailers as large as these; only HTTP/2 says how large that is. */
-static inline bool stream_takes_trailers(const struct stream *s, const struct message *trailers)
+static inline bool stream_takes_trailers(struct stream *s, const struct message *trailers)
 {
 	return !stream_is_h2(s) || h2_stream_takes_trailers(&stream_h2(s)->h2, trailers);
 }

@@ -1,4 +1,4 @@
-/* Private to sessions.c and seats.c: what a session consists of. */
+/* What a session consists of. For sessions.c and seats.c; whoever audits or tests them looks at it as well. */
 #ifndef WEIR_UPSTREAM_SESSION_H
 #define WEIR_UPSTREAM_SESSION_H
 
@@ -20,8 +20,6 @@ struct session {
 	struct io_task end;            /* closes and frees it, unless it has got a place meanwhile */
 	uint64_t opened_us;
 	uint64_t doubted_us;           /* since then; 0: it is not in doubt */
-	uint64_t answered_us;          /* when the latest doubt began that was answered; 0: none */
-	uint64_t said_us;              /* when a head or content came last; 0: never */
 	uint8_t state;                 /* enum session_state */
 	bool served;                   /* a whole answer at least */
 };
@@ -44,7 +42,10 @@ static inline struct upstream_conn *session_first(const struct list *places)
 	return node != NULL ? container_of(node, struct upstream_place, node)->conn : NULL;
 }
 
-/* The same, and it goes to the end: a list of n has had its turn after n of these, though some may come and go between two. */
+/*
+ * The same, and it goes to the end: a list of n has had its turn after n of these, though some may come and go between
+ * two.
+ */
 static inline struct upstream_conn *session_next_in_turn(struct list *places)
 {
 	struct upstream_conn *uc = session_first(places);
@@ -54,7 +55,7 @@ static inline struct upstream_conn *session_next_in_turn(struct list *places)
 	return uc;
 }
 
-/* --- sessions.c ----------------------------------------------------------------------------------------------------- */
+/* --- sessions.c --------------------------------------------------------------------------------------------------- */
 
 /* It is open, and nothing is known against it. */
 bool session_is_sound(const struct session *s);
@@ -71,14 +72,14 @@ void session_end_soon(struct session *s);
 /* A stream that began then was given up without an answer. */
 void session_note_silence(struct session *s, uint64_t since_us);
 
-/* --- seats.c -------------------------------------------------------------------------------------------------------- */
+/* --- seats.c ------------------------------------------------------------------------------------------------------ */
 
 /* How many places may be granted. What the peer allows is not known before its SETTINGS. */
 uint32_t session_room(const struct session *s);
 
 /*
- * It is open; the peer may have allowed another number since the last time. Then who waits is seated, and what rests beyond the
- * room is given up.
+ * It is open; the peer may have allowed another number since the last time. Then who waits is seated, and what rests
+ * beyond the room is given up.
  */
 void session_look_at_room(struct session *s);
 

@@ -1,22 +1,23 @@
 /*
  * Sessions: the connections behind places (sessions.h says what those are; seats.c, who sits where).
  *
- *     PAUSING -----> CONNECTING --TCP, TLS--> SETTLING --the peer's SETTINGS--> OPEN --GOAWAY, lost, or given up--> LEAVING
- *        |              |                        |                               |                                   |
- *        '-- given up --'-- failed, or too late: so did all its places ----------'-- without a place at the end of the tick: ended
+ *     PAUSING ---> CONNECTING --TCP, TLS--> SETTLING --the peer's SETTINGS--> OPEN --GOAWAY, lost, given up--> LEAVING
+ *        |            |                        |                               |                                  |
+ *        '- given up -'-- failed, or too late: so did all its places ----------'-- no place when the tick ends: ended
  *
  * A session that is leaving takes no new place; its idle places are spoiled, and the streams on the others run to their end
  * (or have been told that they are lost). It counts no more against the share, so that others can take over.
  *
- * A session that goes away in the moment in which it opens has failed to open: the pool backs off. One that goes away a little later
- * and has not served anybody was of no use either, though the pool has seen it open: the next one is begun after a pause,
- * which doubles with each such session until one serves. So a service that accepts and drains is not stormed.
+ * A session that goes away in the moment in which it opens has failed to open: the pool backs off. One that goes away a
+ * little later and has not served anybody was of no use either, though the pool has seen it open: the next one is begun
+ * after a pause, which doubles with each such session until one serves. So a service that accepts and drains is not
+ * stormed.
  *
- * A path that swallows everything tells nobody, and a session that lived on would fail every request. So when a stream was
- * given up unanswered, and nothing at all has come since it began, for as long as connecting may take, the session is in
- * doubt: the peer is asked with a PING, and has as long again to say anything. Services of gRPC count PINGs that come less than
- * five minutes apart while they have nothing to say themselves, and soon end the connection: after a doubt that was answered
- * there is none for that time, unless a head or content has come since.
+ * A path that swallows everything tells nobody, and a session that lived on would fail every request. So when a stream
+ * was given up unanswered, and nothing at all has come since it began, for as long as connecting may take, the session
+ * is in doubt: the peer is asked with empty SETTINGS, which it must acknowledge, and has as long again to say that or
+ * anything else. It is not asked with PING: services of gRPC count those while they have nothing to say, and soon end
+ * the connection. An answer says nothing of what comes after it, so there may be a doubt again at once.
  */
 #include "upstream/session.h"
 
@@ -36,7 +37,6 @@ enum {
 
 #define PAUSE_MIN_US (10 * US_PER_MS)         /* 10 ms to 320 ms, and of that a half to the whole */
 #define USEFUL_AGE_US (1 * US_PER_S)          /* a session that has lived so long was no mistake */
-#define DOUBT_AGAIN_US (300 * US_PER_S)
 
 bool session_is_sound(const struct session *s)
 {
@@ -195,8 +195,7 @@ static void on_stream_ready(struct h2_conn *hc, struct h2_stream *stream)
 {
 	struct upstream_conn *uc = container_of(h2_side_of(stream), struct upstream_place, side)->conn;
 
-	if (stream->in != H2_WAY_HEAD && stream->fate != H2_LOST)
-		container_of(hc, struct session, h2)->said_us = hc->heard_us;
+	(void)hc;
 	if (uc->state == UPSTREAM_CONN_HELD)
 		uc->lease->on_ready(uc->lease);
 }
@@ -276,14 +275,12 @@ static void on_conn_ready(struct conn *conn)
 
 static void session_doubt(struct session *s)
 {
-	uint64_t now = session_now_us(s), patience_us = s->endpoint->connect_timeout_us;
-	bool was_answered = s->answered_us != 0 && s->said_us <= s->answered_us;
-
-	if (s->doubted_us != 0 || !session_is_sound(s) || (was_answered && now - s->answered_us < DOUBT_AGAIN_US))
+	if (s->doubted_us != 0 || !session_is_sound(s))
 		return;
-	s->doubted_us = now;
-	h2_session_ping(s->h2.session);
-	io_timer_set(s->endpoint->ups->io, &s->timer, deadline_after(s->doubted_us, patience_us));
+	s->doubted_us = session_now_us(s);
+	h2_session_ask(s->h2.session);
+	h2_conn_send_soon(&s->h2);
+	io_timer_set(s->endpoint->ups->io, &s->timer, deadline_after(s->doubted_us, s->endpoint->connect_timeout_us));
 }
 
 /* The peer has had its time. */
@@ -291,7 +288,6 @@ static void session_decide(struct session *s)
 {
 	bool lives = s->h2.heard_us > s->doubted_us;
 
-	s->answered_us = lives ? s->doubted_us : 0;
 	s->doubted_us = 0;
 	if (lives || s->state != SESSION_OPEN)
 		return;

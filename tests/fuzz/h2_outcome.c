@@ -282,7 +282,7 @@ static void world_end(struct world *w)
 	struct h2_facts facts = h2_session_facts(w->session);
 
 	w->left = facts.going_away && facts.why == NULL;
-	h2_session_lose(w->session);
+	h2_session_lose(w->session, CAUSE_NONE);
 	while ((stream = h2_session_next_ready(w->session)) != NULL) {
 		if (w->careful) {
 			struct owned *owned = container_of(stream, struct owned, h2);

@@ -10,6 +10,7 @@ import h2.events
 import h2.settings
 import pytest
 
+import h2raw
 from authority import authorities
 from gateway import configuration, eventually, free_port, scale
 from h2peer import Peer
@@ -136,53 +137,89 @@ def test_a_connection_that_has_died_silently_is_left(start, origin):
     assert client.read_response().body == b"here"
 
 
-def test_a_connection_that_answers_a_ping_is_kept(start, origin):
-    """A slow request is no reason to leave it."""
+def is_question(event):
+    """SETTINGS that say nothing: they are to be acknowledged."""
+    return isinstance(event, h2.events.RemoteSettingsChanged) and not event.changed_settings
+
+
+def take_question(peer):
+    while not any(is_question(event) for event in peer.events):
+        assert peer.receive(), f"the connection ended before it was asked; there was {peer.events}"
+    peer.events = [event for event in peer.events if not is_question(event)]
+
+
+def give_up(client, peer, target):
+    """A request that nobody answers."""
+    client.send(get(target))
+    stream, _ = peer.request()
+    peer.take(h2.events.StreamReset, stream)
+    assert client.read_response().status == 504
+
+
+class Careless(Peer):
+    """Acknowledges no SETTINGS."""
+
+    def flush(self):
+        data = self.h2.data_to_send() or b""
+        self.wire.sock.sendall(data.replace(h2raw.frame(h2raw.SETTINGS, h2raw.ACK), b""))
+        return self
+
+
+def test_a_connection_that_answers_a_question_is_kept(start, origin):
+    """Slow requests are no reason to leave it. It is asked each time, and never with a PING: services of gRPC count those."""
     gateway = start(impatient(origin))
     client = gateway.connect().send(get("/1"))
     peer = Peer(origin.accept())
     peer.answer(peer.request()[0])
     assert client.read_response().status == 200
-    client.send(get("/2"))
-    peer.request()
-    peer.take(h2.events.PingReceived)
-    assert client.read_response().status == 504
+    for i in range(3):
+        give_up(client, peer, f"/silent/{i}")
+        take_question(peer)
     client.send(get("/3"))
     peer.answer(peer.request()[0], b"here")
     assert client.read_response().body == b"here"
+    assert not any(isinstance(event, h2.events.PingReceived) for event in peer.events)
     assert sessions(gateway) == 1 and origin.is_untouched()
 
 
-def test_an_answered_ping_is_not_repeated_for_nothing(start, origin):
-    """Services of gRPC count those that come while they have nothing to say, and end the connection."""
+def test_a_connection_that_dies_behind_an_answer_is_left(start, origin):
+    """The application hangs first, and then its host: that it has answered says nothing of what comes next."""
     gateway = start(impatient(origin))
     client = gateway.connect().send(get("/1"))
     peer = Peer(origin.accept())
     peer.answer(peer.request()[0])
     assert client.read_response().status == 200
+    give_up(client, peer, "/silent")
+    take_question(peer)
+    # From here on nothing is read any more.
+    assert client.ask(get("/swallowed")).status == 504
+    eventually(lambda: sessions(gateway) == 0)
+    client.send(get("/elsewhere"))
+    peer = Peer(origin.accept())
+    peer.answer(peer.request()[0], b"here")
+    assert client.read_response().body == b"here"
 
-    def silent(n):
-        client.send(get(f"/silent/{n}"))
-        stream, _ = peer.request()
-        peer.take(h2.events.StreamReset, stream)
-        assert client.read_response().status == 504
 
-    silent(1)
-    peer.take(h2.events.PingReceived)
-    silent(2)
-    silent(3)
+def test_a_service_that_says_something_else_lives(start, origin):
+    """It acknowledges nothing, and asks back each time."""
+    gateway = start(impatient(origin))
+    client = gateway.connect().send(get("/1"))
+    peer = Careless(origin.accept())
+    peer.answer(peer.request()[0])
+    assert client.read_response().status == 200
+    for i in range(3):
+        give_up(client, peer, f"/silent/{i}")
+        take_question(peer)
+        peer.h2.ping(b"still up")
+        peer.flush().take(h2.events.PingAckReceived)
     client.send(get("/2"))
     peer.answer(peer.request()[0], b"here")
     assert client.read_response().body == b"here"
-    assert not any(isinstance(event, h2.events.PingReceived) for event in peer.events)
-    # It has said something since.
-    silent(4)
-    peer.take(h2.events.PingReceived)
     assert sessions(gateway) == 1 and origin.is_untouched()
 
 
 def test_clients_that_give_up_are_no_doubt(start, origin):
-    """No PING for each of them: a service counts those."""
+    """None of them is a reason to ask."""
     gateway = start(impatient(origin))
     peer = None
     for i in range(20):
@@ -191,7 +228,7 @@ def test_clients_that_give_up_are_no_doubt(start, origin):
         stream, _ = peer.request()
         client.reset()
         peer.take(h2.events.StreamReset, stream)
-    assert not any(isinstance(event, h2.events.PingReceived) for event in peer.events)
+    assert not any(is_question(event) for event in peer.events)
 
 
 def test_what_may_have_ended_a_connection_is_not_tried_on_the_next(speaking, origin):

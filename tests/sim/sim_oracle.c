@@ -90,7 +90,7 @@ static bool cause_fits(const struct sim_request *request, enum cause cause)
 	case CAUSE_UPSTREAM_RESET:
 		return drawn.reset || drawn.answer_defect || drawn.server_unsolicited || drawn.server_head_reset ||
 		       drawn.server_down || drawn.server_refuses || drawn.server_goes_away || may_go_stale() ||
-		       /* A session takes its streams with it whose server leaves a PING unanswered. */
+		       /* A session takes its streams with it whose server leaves SETTINGS unanswered. */
 		       (plan.servers_h2 && drawn.server_stalls);
 	case CAUSE_UPSTREAM_BAD_RESPONSE:
 		/* To extended CONNECT that says yes, where nobody has been asked. */

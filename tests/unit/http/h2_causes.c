@@ -70,7 +70,7 @@ static void a_broken_frame_blames(const struct broken *b, bool gone)
 	put_frame(&frames, F_DATA, 0, 1, VIEW("x"));
 	receive(&rig, &frames);
 	if (gone)
-		h2_session_lose(rig.client.session);
+		h2_session_lose(rig.client.session, CAUSE_NONE);
 	else
 		view_free(side_output(&rig, &rig.client));
 	assert_lost(b, first, b->is_blamed);
@@ -123,7 +123,7 @@ static void what_the_peer_ends_is_no_fault_of_ours(void **state)
 	view_free(side_output(&rig, &rig.client));
 	put_frame(&frames, F_RST_STREAM, 0, 1, view_of("\0\0\0\2", 4));
 	receive(&rig, &frames);
-	h2_session_lose(rig.client.session);
+	h2_session_lose(rig.client.session, CAUSE_NONE);
 	assert_int_equal(reset->fate, H2_RESET_BY_PEER);
 	assert_int_equal(reset->cause, CAUSE_NONE);
 	assert_int_equal(lost->fate, H2_LOST);

@@ -722,7 +722,7 @@ static void an_end_loses_what_is_under_way(void **state)
 	assert_true(h2_session_must_close(rig.server.session));
 	assert_false(h2_session_wants_read(rig.server.session));
 	assert_int_equal(h2_session_facts(rig.client.session).error, H2_INTERNAL_ERROR);
-	h2_session_lose(rig.client.session);
+	h2_session_lose(rig.client.session, CAUSE_NONE);
 	assert_int_equal(asks->fate, H2_LOST);
 	assert_int_equal(stream_read(asks, text, sizeof(text)), H1_PIECE_BAD);
 	stream_release(asks);

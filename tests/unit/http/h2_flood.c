@@ -27,7 +27,7 @@ static void release_ready(struct rig *rig)
 
 static void release(struct rig *rig)
 {
-	h2_session_lose(rig->server.session);
+	h2_session_lose(rig->server.session, CAUSE_NONE);
 	release_ready(rig);
 	rig_release(rig);
 }

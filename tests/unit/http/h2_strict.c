@@ -21,7 +21,7 @@ static void init(struct rig *rig)
 
 static void release(struct rig *rig)
 {
-	h2_session_lose(rig->server.session);
+	h2_session_lose(rig->server.session, CAUSE_NONE);
 	for (struct h2_stream *stream; (stream = side_ready(&rig->server)) != NULL;)
 		stream_release(stream);
 	rig_release(rig);

@@ -94,7 +94,7 @@ static void service_accept(struct service *service, struct scene *scene, uint32_
 
 static void service_close(struct service *service)
 {
-	h2_session_lose(service->h2.session);
+	h2_session_lose(service->h2.session, CAUSE_NONE);
 	for (unsigned i = 0; i < service->count; i++)
 		h2_stream_release(&service->sides[i].h2);
 	h2_conn_close(&service->h2);
@@ -596,6 +596,40 @@ static void test_who_was_lost_goes_to_a_connection_opened_since(void **state)
 }
 
 /* Closed in every stage: connecting, and waiting for SETTINGS. */
+static void assert_starved(const struct user *user)
+{
+	assert_int_equal(stream_failure(user->lease.stream).cause, CAUSE_MEMORY_EXHAUSTED);
+}
+
+/* What the connection was to send found no room in our memory: the service has done nothing. */
+static void test_want_of_memory_is_no_fault_of_the_service(void **state)
+{
+	struct scene scene;
+	struct service service;
+	struct user users[2];
+
+	scene_open(&scene, H2 "pool: {max_connections: 1, max_streams: 2}", 1);
+	users_ask(users, 2, &scene);
+	service_accept(&service, &scene, 100);
+	users_await(users, 2, &scene);
+	user_send(&users[0]);
+	user_send(&users[1]);
+	struct session *session = session_of(&users[0]);
+
+	session->conn.send_error = -ENOMEM;
+	assert_int_equal(stream_flush(users[0].lease.stream), -ENOMEM);
+	assert_starved(&users[0]);
+	h2_conn_run(&session->h2);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_true(stream_was_reset(users[i].lease.stream));
+		assert_int_equal(stream_error(users[i].lease.stream), -ENOMEM);
+		assert_starved(&users[i]);
+	}
+	users_give_back(users, 2, &scene);
+	service_close(&service);
+	scene_close(&scene);
+}
+
 static void test_closing_while_connecting(void **state)
 {
 	struct scene scene;
@@ -639,6 +673,7 @@ int main(void)
 		LOOP_TEST(test_a_session_of_no_use_is_followed_by_a_pause),
 		LOOP_TEST(test_a_pause_is_given_up),
 		LOOP_TEST(test_who_was_lost_goes_to_a_connection_opened_since),
+		LOOP_TEST(test_want_of_memory_is_no_fault_of_the_service),
 		LOOP_TEST(test_closing_while_connecting),
 		cmocka_unit_test(test_what_makes_another_pool),
 	};
