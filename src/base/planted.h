@@ -38,7 +38,7 @@ enum planted_bug {
 	PLANTED_TRAILERS_DROPPED,            /* trailers to HTTP/2 are left out */
 	PLANTED_LENT_TOO_LONG,               /* a large piece is pointed at when it is there no more */
 	PLANTED_FLOOD_BORNE,                 /* a peer may cost what it likes */
-	PLANTED_GONE_AT_ONCE_STORMED,        /* a service that goes away as soon as it is connected to is connected to again at once */
+	PLANTED_GONE_AT_ONCE_STORMED,        /* a service that goes away at once is connected to again at once */
 	PLANTED_ROOM_OUTGROWN,               /* places are handed out for which the peer allows no streams any more */
 	PLANTED_TUNNEL_GIVEN_BACK,           /* a tunnel's connection serves the next request */
 	PLANTED_TUNNEL_LEASE_KEPT,           /* who leaves a tunnel does not give its connection back */

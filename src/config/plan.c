@@ -93,8 +93,8 @@ static void files_add(struct plan *p, uint64_t n)
 }
 
 /*
- * What may be open to one endpoint beside max_connections. With HTTP/2 the workers share streams, and each may have a connection
- * that is not full while the others make use of all of theirs.
+ * What may be open to one endpoint beside max_connections. With HTTP/2 the workers share streams, and each may have a
+ * connection that is not full while the others make use of all of theirs.
  */
 static uint64_t pool_unfilled(const struct plan *p, const struct config_upstream *upstream)
 {

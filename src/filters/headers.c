@@ -3,7 +3,8 @@
  *
  *     remove, then set (replaces every field of that name, or adds it), then add (beside what is there)
  *
- * What is removed or set does not come by trailers or by a head of 1xx either: it is dropped there. Nothing is set in those.
+ * What is removed or set does not come by trailers or by a head of 1xx either: it is dropped there. Nothing is set in
+ * those.
  *
  * Framing, Host and hop-by-hop fields cannot be edited: the configuration refuses their names.
  */

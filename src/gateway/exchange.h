@@ -30,8 +30,8 @@ static inline bool exchange_client_left(const struct exchange *ex)
 }
 
 /*
- * The client is there no more: it has left, or its stream was reset for what it sent, or for want of memory. Ends with the
- * cause that is true (pump.c).
+ * The client is there no more: it has left, or its stream was reset for what it sent, or for want of memory. Ends with
+ * the cause that is true (pump.c).
  */
 void exchange_lose_client(struct exchange *ex);
 
@@ -153,7 +153,10 @@ enum filter_verdict filters_on_request(struct exchange *ex, enum cause *cause, c
 /* Those whose on_request was called, in reverse. False: one refused, *cause and *why are set. */
 bool filters_on_response(struct exchange *ex, struct message *response, enum cause *cause, const char **why);
 
-/* Fields beside the head are shown to the same ones: of the request its trailers, of the response a 1xx or its trailers. */
+/*
+ * Fields beside the head are shown to the same ones: of the request its trailers, of the response a 1xx or its
+ * trailers.
+ */
 void filters_on_request_aside(struct exchange *ex, struct message *aside);
 void filters_on_response_aside(struct exchange *ex, struct message *aside);
 

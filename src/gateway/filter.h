@@ -9,8 +9,9 @@
  *                       reference it took by exchange_pause_ref(); the exchange's deadline goes on running
  *     FILTER_ANSWER     the exchange ends with call->cause, which the filter has set
  *
- * Beside a head there are the trailers behind it, and before the final one those of 1xx. In these a filter only drops fields
- * (on_request_aside, on_response_aside): what it has taken out of the head, or decided there, is not to come this way.
+ * Beside a head there are the trailers behind it, and before the final one those of 1xx. In these a filter only drops
+ * fields (on_request_aside, on_response_aside): what it has taken out of the head, or decided there, is not to come
+ * this way.
  *
  * State: `state_bytes` in the exchange's arena, zeroed, in existence until the exchange ends; on_finish releases what it
  * holds elsewhere and is called exactly once for each filter whose on_request was called.

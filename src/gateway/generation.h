@@ -1,8 +1,8 @@
 /*
  * What crosses workers: the generations of the configuration, and what outlives them.
  *
- *     shared      once: connections by listener, caps of endpoints, the table of filters, keys of session tickets, and each
- *                 worker's OpenSSL
+ *     shared      once: connections by listener, caps of endpoints, the table of filters, keys of session tickets, and
+ *                 each worker's OpenSSL
  *        |
  *     generation  one for each configuration that was ever in force: the model, the router made from it, the contexts of
  *                 TLS, and a reference to the cap of each of its endpoints. Immutable; counted; the last reference frees it

@@ -17,8 +17,8 @@
 #include "http/grpc.h"
 
 /*
- * Where an answer's content stands in its messages, which are a flag and four bytes of length, then so many bytes. Followed
- * where it is translated: `answer` is not GRPC_NOT.
+ * Where an answer's content stands in its messages, which are a flag and four bytes of length, then so many bytes.
+ * Followed where it is translated: `answer` is not GRPC_NOT.
  */
 struct grpc_messages {
 	uint32_t left;             /* of the message */
@@ -77,8 +77,8 @@ bool grpc_answer(struct exchange *ex, struct message *head);
 bool grpc_put(struct exchange *ex, struct view data);
 
 /*
- * Its content is over, within a message, and trailers would become content of that. In gRPC proper it is the client who sees
- * that a message is cut.
+ * Its content is over, within a message, and trailers would become content of that. In gRPC proper it is the client who
+ * sees that a message is cut.
  */
 static inline bool grpc_is_cut(const struct exchange *ex)
 {

@@ -8,8 +8,8 @@
  * The content of gRPC is messages with a flag and a length before each. The frame with the trailers looks like one of them whose
  * flag has the highest bit, and what stands in it is a section of fields of HTTP/1 without the empty line.
  *
- * Where an answer stands in its messages is followed in both encodings: the frame must not stand within one, where it would be
- * read as part of that.
+ * Where an answer stands in its messages is followed in both encodings: the frame must not stand within one, where it
+ * would be read as part of that.
  *
  * Text is closed with its filling behind each message, so that a client can read that message before the next one comes.
  * Content passes in pieces that streams copy at once, so nothing is kept here but a group of base64. Which way the answer goes

@@ -1,21 +1,22 @@
 /*
  * The stale connection: an upstream may close a resting connection in the very moment in which a request is sent on it.
- * The request then fails through no fault of its own, and is sent again: once, on a connection that was just opened (HTTP/2: or
- * heard of since, upstream/seats.c), and only where nothing can have happened through the first time (RFC 9110 §9.2.2, RFC 9112
- * §9.3.1):
+ * The request then fails through no fault of its own, and is sent again: once, on a connection that was just opened
+ * (HTTP/2: or heard of since, upstream/seats.c), and only where nothing can have happened through the first time (RFC
+ * 9110 §9.2.2, RFC 9112 §9.3.1):
  *
  *     the connection had rested or served before (or the stream was refused, with HTTP/2), the request was not sent again
  *     yet and its deadline has not come,
  *     not one byte of an answer came, a 1xx included, and
  *       either   the kernel took not one byte of the request, or the stream was refused, by itself or by a GOAWAY (RFC 9113
  *                §8.7): whatever the method
- *       or       the method is idempotent, it asks for no upgrade, all of it can be sent again, and it is not known to be, nor
- *                may be, why an HTTP/2 connection has ended
+ *       or       the method is idempotent, it asks for no upgrade, all of it can be sent again, and it is not known to
+ *                be, nor may be, why an HTTP/2 connection has ended
  *
- * That last condition keeps one request from ending the connections of everybody else, one after the other. A service that ends
- * its connection for an error may have meant any request on it. Where it is the service that breaks the rules (we end the
- * connection then), the request whose stream the broken frame was for fails, and the others on the connection are innocent: they
- * may be sent again. A broken frame that is for no stream may be about any of them, and none is sent again.
+ * That last condition keeps one request from ending the connections of everybody else, one after the other. A service
+ * that ends its connection for an error may have meant any request on it. Where it is the service that breaks the rules
+ * (we end the connection then), the request whose stream the broken frame was for fails, and the others on the
+ * connection are innocent: they may be sent again. A broken frame that is for no stream may be about any of them, and
+ * none is sent again.
  *
  * What goes out the second time is what went out the first time. A head is simply written again: the same fields make the
  * same bytes. Content is harder, since it only passes through:

@@ -7,9 +7,9 @@
  *     conn_accept  -> tls_accept                     -> tls_handshake until it is not -EINPROGRESS
  *     conn_connect -> tls_connect, whatever it told  -> conn_connect_result until it is not -EINPROGRESS
  *
- * What is agreed on comes from contexts that the main thread makes with a configuration: a tls_set has one for each worker
- * and each listener or upstream, made with the worker's own OpenSSL, so that workers share none. Keys of session tickets are
- * the one thing that all share.
+ * What is agreed on comes from contexts that the main thread makes with a configuration: a tls_set has one for each
+ * worker and each listener or upstream, made with the worker's own OpenSSL, so that workers share none. Keys of session
+ * tickets are the one thing that all share.
  *
  *     tls_set --[worker][listener]--> tls_server    certificates, chosen by the name that the client asks for
  *        `------[worker][upstream]--> tls_client    whom to believe, what to show
@@ -87,9 +87,12 @@ const struct tls_facts *tls_facts(const struct conn *conn);
  */
 bool tls_serves_host(const struct conn *conn, const struct tls_server *server, struct view host);
 
-/* --- OpenSSL for each worker (tls_library.c) ---------------------------------------------------------------------------- */
+/* --- OpenSSL for each worker (tls_library.c) ---------------------------------------------------------------------- */
 
-/* The main thread's, before there are workers. NULL: out of memory. */
+/*
+ * The main thread's, with the first configuration that has TLS: workers may run, and have not come to TLS yet. NULL:
+ * out of memory.
+ */
 struct tls_libraries *tls_libraries_create(unsigned workers);
 
 /* When the workers' threads have ended. NULL is allowed. */
@@ -104,8 +107,9 @@ bool tls_check(const struct config *config, struct config_complaints *complaints
 bool tls_is_used(const struct config *config);
 
 /*
- * The contexts for each worker that has a library, with one reference. Refers to `config`, to `libraries` and to `tickets`, which
- * are borrowed and outlive it and all connections. NULL: out of memory, or the configuration was not checked.
+ * The contexts for each worker that has a library, with one reference. Refers to `config`, to `libraries` and to
+ * `tickets`, which are borrowed and outlive it and all connections. NULL: out of memory, or the configuration was not
+ * checked.
  */
 struct tls_set *tls_set_create(
 	const struct config *config, const struct tls_libraries *libraries, struct tls_tickets *tickets);

@@ -1,8 +1,10 @@
 /*
- * OpenSSL, once for each worker. What it looks up for a handshake (algorithms by name, random numbers, parameters of keys) it
- * finds in tables behind locks, and everything that is made from one library context has the tables of that one. So each
- * worker has a context of its own, with its own provider and its own source of chance, and what workers still share are some
- * global tables that are read under a lock a few times for each connection (its "extra data").
+ * OpenSSL, once for each worker. What it looks up for a handshake (algorithms by name, random numbers, parameters of
+ * keys) it finds in tables behind locks, and everything that is made from one library context has the tables of that
+ * one. So each worker has a context of its own, with its own provider and its own source of chance, and what workers
+ * still share are some global tables that are read under a lock a few times for each connection (its "extra data"), and
+ * the usual context for the digest of a WebSocket's handshake, which is looked up there once for each
+ * (tls_websocket.c).
  *
  * They live as long as the program: what the system's openssl.cnf has said to a context is never taken back entirely.
  */

@@ -52,7 +52,10 @@ static int no_password(char *bytes, int n, int writing, void *context)
 
 /* --- certificates ------------------------------------------------------------------------------------------------------- */
 
-/* Whatever is verified with it is looked up in the library that it was made with. NULL: there is none, or it is damaged. */
+/*
+ * Whatever is verified with it is looked up in the library that it was made with. NULL: there is none, or it is
+ * damaged.
+ */
 static X509 *cert_read(BIO *bio, const struct tls_library *library,
 	X509 *(*read)(BIO *bio, X509 **cert, pem_password_cb *password, void *context))
 {

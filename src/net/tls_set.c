@@ -1,6 +1,6 @@
 /*
- * All contexts of a configuration: one of each for each worker, made with that worker's own OpenSSL (tls_library.c), so that no
- * two threads ever touch the same one. Keys and certificates are parsed anew for each, for the same reason.
+ * All contexts of a configuration: one of each for each worker, made with that worker's own OpenSSL (tls_library.c), so
+ * that no two threads ever touch the same one. Keys and certificates are parsed anew for each, for the same reason.
  */
 #include <stdlib.h>
 

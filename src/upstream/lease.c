@@ -266,8 +266,8 @@ static enum weir_pool_outcome replace_untold(struct upstream_lease *lease, uint6
 }
 
 /*
- * What was delivered is no good when it is told. HTTP/2: where the session is dead and nobody has used it, the next may be so
- * as well, again and again; where the peer has come to allow fewer streams, the next place has room.
+ * What was delivered is no good when it is told. HTTP/2: where the session is dead and nobody has used it, the next may
+ * be so as well, again and again; where the peer has come to allow fewer streams, the next place has room.
  */
 static enum weir_pool_outcome replace_told(struct upstream_lease *lease, uint64_t now_us)
 {

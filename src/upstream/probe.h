@@ -21,7 +21,10 @@ struct prober {
 	uint32_t passes, fails;        /* in a row */
 };
 
-/* From now on so; again with other settings, or with the same, which changes nothing. An endpoint without checks is in service. */
+/*
+ * From now on so; again with other settings, or with the same, which changes nothing. An endpoint without checks is in
+ * service.
+ */
 void prober_begin(struct endpoint *ep, const struct config_health *health);
 
 /* No more. Legal twice, and when it never began. */

@@ -39,8 +39,8 @@ int endpoint_speak_h2(struct endpoint *ep, struct conn *conn, struct h2_conn *hc
 
 /*
  * Finds a place for the connection, which is CONNECTING. 0: it may be used. -EINPROGRESS: endpoint_conn_opened or
- * endpoint_conn_failed tells; it may be long in coming, where the peer allows no more streams. Else an error, and there is
- * nothing to leave.
+ * endpoint_conn_failed tells; it may be long in coming, where the peer allows no more streams. Else an error, and there
+ * is nothing to leave.
  */
 int place_open(struct upstream_conn *uc);
 
