@@ -17,7 +17,7 @@ void health_draw_config(void)
 		return;
 	}
 	health_config.interval = (unsigned)world_between(100, 200);
-	health_config.timeout = world_chance(600) ? PATIENT_MS : (unsigned)world_between(50, 100);
+	health_config.timeout = world_chance(600) ? PATIENT_MS : (unsigned)world_between(150, 300);
 	health_config.rise = (unsigned)world_between(1, 3);
 	health_config.fall = (unsigned)world_between(1, 2);
 }
