@@ -166,6 +166,46 @@ static void users_give_back(struct user *users, unsigned n, struct scene *scene)
 	}
 }
 
+/* --- sessions that end in the tick in which they open ------------------------------------------------------------- */
+
+struct mishap {
+	struct io_task task;
+	struct endpoint *endpoint;
+	unsigned count;
+};
+
+static void mishap_on_run(struct io_task *task)
+{
+	struct mishap *mishap = container_of(task, struct mishap, task);
+
+	list_each_safe(&mishap->endpoint->sessions, node, next) {
+		struct session *s = container_of(node, struct session, node);
+
+		if (s->state != SESSION_OPEN)
+			continue;
+		h2_conn_take(&s->h2, view_of(goaway, sizeof(goaway)));
+		s->h2.on_ran(&s->h2);
+		mishap->count++;
+	}
+	io_defer(fixture.io, task);
+	io_stop(fixture.io);
+}
+
+/*
+ * GOAWAY behind SETTINGS, as when there was too much to read for one turn. The task stands always before that in which
+ * who waits is told.
+ */
+static void mishap_begin(struct mishap *mishap, struct scene *scene)
+{
+	*mishap = (struct mishap){.task.on_run = mishap_on_run, .endpoint = bed_endpoint(&scene->bed, 0)};
+	io_defer(fixture.io, &mishap->task);
+}
+
+static void mishap_end(struct mishap *mishap)
+{
+	io_defer_cancel(fixture.io, &mishap->task);
+}
+
 /* --- the tests -------------------------------------------------------------------------------------------------------- */
 
 static void test_places_share_a_session(void **state)
@@ -543,6 +583,60 @@ static void test_a_session_of_no_use_is_followed_by_a_pause(void **state)
 	scene_close(&scene);
 }
 
+/* Each was open when the pool was told; a third would be no other. */
+static void test_one_who_finds_dead_places_tries_twice(void **state)
+{
+	struct scene scene;
+	struct mishap mishap;
+	struct end ends[2];
+	struct user user;
+
+	scene_open(&scene, H2 "pool: {max_connections: 1, max_streams: 2, acquire_timeout: 5s}", 1);
+	mishap_begin(&mishap, &scene);
+	assert_int_equal(user_ask(&user, &scene.bed), UPSTREAM_PENDING);
+	for (unsigned i = 0; i < 2; i++) {
+		end_accept(&ends[i], &scene.bed.door);
+		raw_settings(&ends[i], 2);
+	}
+	user_await(&user, &scene.bed);
+	assert_int_equal(user.cause, CAUSE_CONNECT_REFUSED);
+	assert_string_equal(user.lease.why, "the endpoint closes its connections as soon as they are open");
+	assert_int_equal(mishap.count, 2);
+	assert_counts(&scene.bed, 0, 0, 0);
+	mishap_end(&mishap);
+	upstream_lease_release(&user.lease);
+	end_close(&ends[0]);
+	end_close(&ends[1]);
+	scene_close(&scene);
+}
+
+/* It has waited for the place that was dead, and waits for the next no longer than anybody may for one. */
+static void test_a_dead_place_does_not_begin_the_wait_anew(void **state)
+{
+	struct scene scene;
+	struct mishap mishap;
+	struct end end;
+	struct user user;
+	uint64_t until_us;
+
+	scene_open(&scene, H2 "pool: {max_connections: 1, max_streams: 2, acquire_timeout: 5s}", 1);
+	mishap_begin(&mishap, &scene);
+	assert_int_equal(user_ask(&user, &scene.bed), UPSTREAM_PENDING);
+	until_us = io_now_us(fixture.io) + 5 * US_PER_S;
+	end_accept(&end, &scene.bed.door);
+	raw_settings(&end, 2);
+	while (user.lease.dead == 0)
+		io_run(fixture.io);
+	assert_int_equal(user.lease.stage, LEASE_WAITING);
+	assert_true(io_now_us(fixture.io) + 5 * US_PER_S > until_us);
+	assert_int_equal(user.lease.waiter.deadline_us, until_us);
+	mishap_end(&mishap);
+	user_drop(&user, &scene.bed);
+	upstream_lease_release(&user.lease);
+	end_close(&end);
+	scene_close(&scene);
+}
+
 /* Given up while it pauses: no socket was ever opened. */
 static void test_a_pause_is_given_up(void **state)
 {
@@ -671,6 +765,8 @@ int main(void)
 		LOOP_TEST(test_failing_to_connect_fails_all_places),
 		LOOP_TEST(test_going_away_as_soon_as_it_is_open),
 		LOOP_TEST(test_a_session_of_no_use_is_followed_by_a_pause),
+		LOOP_TEST(test_one_who_finds_dead_places_tries_twice),
+		LOOP_TEST(test_a_dead_place_does_not_begin_the_wait_anew),
 		LOOP_TEST(test_a_pause_is_given_up),
 		LOOP_TEST(test_who_was_lost_goes_to_a_connection_opened_since),
 		LOOP_TEST(test_want_of_memory_is_no_fault_of_the_service),
