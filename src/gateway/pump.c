@@ -496,7 +496,7 @@ static void pump_response(struct exchange *ex)
 
 static void lose_side(struct exchange *ex, const struct stream *side)
 {
-	if (side == client_side(ex))
+	if (side == client_side(ex) || PLANTED(TUNNEL_SIDES_SWAPPED))
 		exchange_lose_client(ex);
 	else
 		lose_upstream(ex);

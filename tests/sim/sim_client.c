@@ -168,8 +168,9 @@ static void client_answer_complete(struct sim_client *client, struct sim_request
 	world_note(NOTE_ANSWER, client->number, request->id, reader->status);
 	oracle_answer_complete(request, reader, keeps);
 	client->answered++;
+	/* In a tunnel nobody thinks: it may not rest for so long. */
 	if (client->manners.think_us != 0 && client->offset == 0)
-		client->send_after_us = world_now_us() + client->manners.think_us;
+		client->send_after_us = reader->status == 101 ? 0 : world_now_us() + client->manners.think_us;
 	client->told_close = client->told_close || !keeps;
 	client->tunnel = request->tunnel.open = reader->status == 101;
 	/* Bytes meant for a tunnel that did not come about are nonsense to the gateway. */

@@ -175,6 +175,19 @@ static const struct config *setup_load(struct sim_text *text)
 	return config;
 }
 
+bool upstream_was_useless(unsigned upstream)
+{
+	for (unsigned e = 0; e < drawn.count[upstream]; e++)
+		if (sim_port_find(SERVER_PORT + drawn.first[upstream] + e)->useless)
+			return true;
+	return false;
+}
+
+bool setup_reclaims(void)
+{
+	return drawn.times.reclaim > 0;
+}
+
 const struct config *setup_redraw(struct sim_setup *setup)
 {
 	struct sim_text text = {0};

@@ -31,6 +31,12 @@ struct sim_setup {
 /* Draws, loads (a complaint is a violation), and fills in `plan`. */
 void setup_draw(struct sim_setup *setup);
 
+/* A connection to one of the upstream's servers was of no use (sim_ports.h). */
+bool upstream_was_useless(unsigned upstream);
+
+/* Who holds a connection for too long loses it (reclaim_after). */
+bool setup_reclaims(void);
+
 /* Another configuration for the same routes: endpoints come and go, their pools are others. Changes setup->pools. */
 const struct config *setup_redraw(struct sim_setup *setup);
 

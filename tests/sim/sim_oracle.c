@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "sim_config.h"
 #include "sim_faults.h"
 #include "sim_world.h"
 
@@ -19,18 +20,9 @@ static struct {
 	uint64_t malformed, unanswered[ENDED_COUNT];
 } tally;
 
-/* A connection of this run was. */
-static bool useless;
-
 void oracle_begin(void)
 {
 	drawn = faults;
-	useless = false;
-}
-
-void oracle_connection_was_useless(void)
-{
-	useless = true;
 }
 
 bool oracle_run_is_rough(void)
@@ -83,7 +75,7 @@ static bool cause_fits(const struct sim_request *request, enum cause cause)
 	case CAUSE_CONNECT_REFUSED:
 		/* With HTTP/2 a connection counts as open when the first SETTINGS have come. */
 		return drawn.connect_refused || drawn.connect_fails || drawn.server_down ||
-		       (plan.servers_h2 && (drawn.reset || useless));
+		       (plan.servers_h2 && (drawn.reset || upstream_was_useless(request->upstream)));
 	case CAUSE_CONNECT_TIMEOUT:
 		/* Also what a request is told whose wait ends while the only connection is just being opened. */
 		return oracle_run_is_rough();
@@ -107,6 +99,26 @@ static bool cause_fits(const struct sim_request *request, enum cause cause)
 	case CAUSE_FILES_EXHAUSTED: return drawn.connect_fails || drawn.accept_emfile;
 	case CAUSE_MEMORY_EXHAUSTED: return drawn.alloc_fails || drawn.watch_fails || drawn.connect_fails;
 	case CAUSE_DRAINING: return drawn.drain_midway;
+	default: return false;
+	}
+}
+
+bool oracle_tunnel_fits(const struct sim_request *request, enum cause cause)
+{
+	switch (cause) {
+	case CAUSE_CLIENT_GONE:
+		/* A session takes its streams with it whose client takes nothing, or breaks the rules. */
+		return request->tunnel.client_left || drawn.reset || drawn.client_breaks ||
+		       (plan.clients_h2 && (drawn.client_stalls || drawn.client_dawdles || drawn.clock_jumps));
+	case CAUSE_BAD_REQUEST: return plan.clients_h2 && drawn.client_breaks;
+	/* Of tunnels it is not the request's, but the pool's. */
+	case CAUSE_REQUEST_DEADLINE: return setup_reclaims();
+	case CAUSE_CLIENT_TIMEOUT:
+	case CAUSE_UPSTREAM_RESET:
+	case CAUSE_UPSTREAM_BAD_RESPONSE:
+	case CAUSE_UPSTREAM_IDLE_TIMEOUT:
+	case CAUSE_MEMORY_EXHAUSTED:
+	case CAUSE_DRAINING: return cause_fits(request, cause);
 	default: return false;
 	}
 }
@@ -532,7 +544,7 @@ void oracle_tell_tally(void)
 
 	printf("requests at servers %llu (again %llu, tried again %llu), answers passed on %llu, own %llu, interim %llu\n",
 		(unsigned long long)tally.requests, (unsigned long long)tally.replays, (unsigned long long)tally.retries,
-		(unsigned long long)tally.planned, (unsigned long long)tally.own, 
+		(unsigned long long)tally.planned, (unsigned long long)tally.own,
 		(unsigned long long)tally.interim);
 	printf("tunnels h1-h1 %llu, h2-h1 %llu, h1-h2 %llu, h2-h2 %llu\n", (unsigned long long)tally.tunnels[0],
 		(unsigned long long)tally.tunnels[1], (unsigned long long)tally.tunnels[2],

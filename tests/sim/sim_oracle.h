@@ -42,8 +42,8 @@ void oracle_tell_tally(void);
 /* False when something that many runs must have come to has not been seen; *what names it. */
 bool oracle_tally_is_full(const char **what);
 
-/* The gateway has read that a connection ends that was just opened, and on which nothing was asked (HTTP/2). */
-void oracle_connection_was_useless(void);
+/* Rule 6: whether a tunnel may end with this cause, which is none of the others' that only requests come to. */
+bool oracle_tunnel_fits(const struct sim_request *request, enum cause cause);
 
 /* --- what a client sees ------------------------------------------------------------------------------------------- */
 

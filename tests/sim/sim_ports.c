@@ -4,7 +4,6 @@
 
 #include "sim_faults.h"
 #include "sim_model.h"
-#include "sim_oracle.h"
 
 #define HASTY_MAX 3
 
@@ -102,6 +101,6 @@ void port_check_connect(struct sim_port *port, unsigned worker, uint64_t now_us)
 
 void port_was_useless(struct sim_port *port, unsigned worker, uint64_t now_us)
 {
-	oracle_connection_was_useless();
+	port->useless = true;
 	attempts_of(port, worker)->useless_us = now_us;
 }
