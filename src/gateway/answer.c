@@ -79,7 +79,7 @@ static void put_connection(struct h1_writer *w, const struct exchange *ex, bool 
 /* Where the reason has a number in it. The log has the one that is static. */
 static const char *told_why(const struct exchange *ex, const char *why, char text[WHY_ROOM])
 {
-	if (ex->head_limit_bytes == 0)
+	if (!ex->is_beyond_peer)
 		return why;
 	snprintf(text, WHY_ROOM, "the upstream takes no more than %u bytes", ex->head_limit_bytes);
 	return text;

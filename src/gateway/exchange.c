@@ -34,6 +34,7 @@
  */
 #include "gateway/exchange.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #include "base/check.h"
@@ -156,21 +157,26 @@ static void exchange_on_upstream(struct upstream_lease *lease)
 
 /*
  * With HTTP/2 a stream that its head cannot be put to has ended with that, unless the head is too large. Where the
- * connection takes no more streams nothing was sent, and so the request goes to another one, whatever its method.
+ * connection takes no more streams, or has no memory for one, nothing was sent, and so the request goes to another one,
+ * whatever its method.
  */
 static void head_not_taken(struct exchange *ex)
 {
 	const struct stream *to = ex->lease.stream;
+	bool starved = !stream_was_refused(to) || stream_error(to) == -ENOMEM;
 
+	ex->is_beyond_peer = stream_is_beyond_peer(to);
 	ex->head_limit_bytes = stream_head_limit(to);
-	if (ex->head_limit_bytes != 0)
+	if (ex->is_beyond_peer)
 		exchange_finish(ex, CAUSE_HEADERS_TOO_LARGE,
 			"the head is larger than the upstream takes (SETTINGS_MAX_HEADER_LIST_SIZE)");
 	else if (!stream_broken(to))
 		exchange_finish(ex, CAUSE_HEADERS_TOO_LARGE, "the head is too large once the gateway's fields are added");
-	else if (!stream_was_refused(to))
+	else if (stream_was_refused(to) && replay_try(ex))
+		return;
+	else if (starved)
 		exchange_finish(ex, CAUSE_MEMORY_EXHAUSTED, "no memory for the request's head");
-	else if (!replay_try(ex))
+	else
 		exchange_finish(ex, CAUSE_UPSTREAM_RESET, NULL);
 }
 
@@ -508,7 +514,7 @@ static void double_finish(struct exchange *ex, const char *where)
 static bool closes_client(const struct exchange *ex, enum cause cause)
 {
 	switch (cause) {
-	case CAUSE_HEADERS_TOO_LARGE: return ex->head_limit_bytes == 0;
+	case CAUSE_HEADERS_TOO_LARGE: return !ex->is_beyond_peer;
 	case CAUSE_BAD_REQUEST:
 	case CAUSE_URI_TOO_LONG:
 	case CAUSE_BODY_TOO_LARGE:

@@ -82,6 +82,7 @@ static bool request_complete(struct exchange *ex, const struct message *trailers
 		return false;
 	}
 	if (trailers != NULL && !stream_takes_trailers(upstream_side(ex), trailers)) {
+		ex->is_beyond_peer = true;
 		ex->head_limit_bytes = stream_head_limit(upstream_side(ex));
 		exchange_finish(ex, CAUSE_HEADERS_TOO_LARGE, why_trailers);
 		return false;
@@ -291,7 +292,7 @@ static enum step response_informational(struct exchange *ex, struct message *m)
 /* Its head does not go out to the client. */
 static enum step response_head_too_large(struct exchange *ex)
 {
-	const char *why = stream_head_limit(client_side(ex)) == 0 ? "the response head is too large" :
+	const char *why = !stream_is_beyond_peer(client_side(ex)) ? "the response head is too large" :
 		"the response head is larger than the client takes (SETTINGS_MAX_HEADER_LIST_SIZE)";
 
 	return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, why);

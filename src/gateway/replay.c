@@ -168,7 +168,7 @@ static bool may_replay(const struct exchange *ex)
 		return false;
 	if (!ex->lease.rested && !stream_was_refused(up) && !PLANTED(REPLAY_ON_FRESH))
 		return false;
-	if (stream_error(up) == -ENOMEM || stream_send_error(up) == -ENOMEM)
+	if (!stream_was_refused(up) && (stream_error(up) == -ENOMEM || stream_send_error(up) == -ENOMEM))
 		return false;
 	if (io_now_us(ex->worker->io) >= ex->request_deadline_us)
 		return false;

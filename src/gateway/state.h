@@ -351,6 +351,7 @@ struct exchange {
 
 	uint8_t replay;                    /* enum replay */
 	uint8_t kept_short;                /* something that was handed over is not kept */
+	bool is_beyond_peer;               /* a head, or trailers: larger than the upstream says that it takes */
 	uint8_t retries;                   /* times that the request was sent again: 0 or 1 */
 	struct buf kept;                   /* content as it went out, while it may have to go out again */
 	const struct message *kept_trailers;  /* behind it; NULL: none; in the arena */
@@ -360,7 +361,7 @@ struct exchange {
 	uint64_t moved_us;                 /* when bytes last moved, or the state changed */
 	uint32_t blocked_bytes;            /* unsent at the last look, to see whether they move */
 	uint32_t informational;            /* 1xx answers so far */
-	uint32_t head_limit_bytes;         /* the upstream takes no larger head, or trailers, and these are; else 0 */
+	uint32_t head_limit_bytes;         /* that it takes, if so */
 
 	/* for the record */
 	uint64_t started_us;               /* the first byte of the head */

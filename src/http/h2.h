@@ -234,6 +234,7 @@ struct h2_facts {
 	uint32_t streams;            /* not yet released */
 	uint64_t head_since_us;      /* a head is incomplete, since then: for timeouts.header */
 	uint64_t stalled_since_us;   /* content waits for windows, since then: for timeouts.write_idle */
+	uint64_t shut_since_us;      /* the same, and the window that all streams share has nothing left */
 	uint64_t glitches;           /* in all */
 	size_t memory_bytes;         /* of the protocol's own books, now */
 	bool going_away;             /* GOAWAY was sent or received: no new streams */

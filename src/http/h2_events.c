@@ -444,11 +444,19 @@ static void goaway_sent(struct h2_session *s, const nghttp2_frame *frame)
 	s->why = starved ? "no memory for a head" : why_ended(s->error);
 }
 
+/* Whatever becomes of a request's head, also of one that was cancelled before it could be written: here it leaves the queue. */
+static void note_left_queue(struct h2_session *s, const nghttp2_frame *frame)
+{
+	if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST && s->requests_queued > 0)
+		s->requests_queued--;
+}
+
 static int on_frame_send(nghttp2_session *engine, const nghttp2_frame *frame, void *context)
 {
 	struct h2_session *s = context;
 	struct h2_stream *stream;
 
+	note_left_queue(s, frame);
 	switch (frame->hd.type) {
 	case NGHTTP2_GOAWAY: goaway_sent(s, frame); break;
 	case NGHTTP2_RST_STREAM: h2_wire_note_reset(s, frame->hd.stream_id); break;
@@ -476,6 +484,7 @@ static int on_frame_not_send(nghttp2_session *engine, const nghttp2_frame *frame
 	struct h2_session *s = context;
 	struct h2_stream *stream;
 
+	note_left_queue(s, frame);
 	if (frame->hd.type != NGHTTP2_HEADERS || error == NGHTTP2_ERR_STREAM_CLOSING)
 		return 0;
 	stream = h2_session_stream(s, frame->hd.stream_id);

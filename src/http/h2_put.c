@@ -92,6 +92,15 @@ bool h2_stream_takes_trailers(struct h2_stream *stream, const struct message *tr
 
 /* --- heads of either kind ---------------------------------------------------------------------------------------- */
 
+/* The peer has not seen anything of it: another session may have the memory for it. */
+static bool request_failed(struct h2_stream *stream)
+{
+	if (stream->fate == H2_LIVE)
+		stream->cause = CAUSE_MEMORY_EXHAUSTED;
+	h2_stream_over(stream, H2_REFUSED, NGHTTP2_REFUSED_STREAM);
+	return false;
+}
+
 static bool put_request(struct h2_stream *stream, struct h2_fields *fields, bool has_content)
 {
 	struct h2_session *s = stream->session;
@@ -116,7 +125,8 @@ static bool put_request(struct h2_stream *stream, struct h2_fields *fields, bool
 	if (id == NGHTTP2_ERR_STREAM_ID_NOT_AVAILABLE)
 		h2_stream_over(stream, H2_REFUSED, NGHTTP2_REFUSED_STREAM);
 	if (id < 0)
-		return put_failed(stream);
+		return request_failed(stream);
+	s->requests_queued++;
 	stream->id = id;
 	return head_put(stream, has_content);
 }

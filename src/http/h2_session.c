@@ -133,7 +133,7 @@ struct h2_session *h2_session_create(
 	s->limits = *limits;
 	s->owner = *owner;
 	s->now_us = now_us;
-	s->stalled_since_us = s->block.since_us = UINT64_MAX;
+	s->stalled_since_us = s->shut_since_us = s->block.since_us = UINT64_MAX;
 	list_init(&s->live);
 	list_init(&s->ready);
 	list_init(&s->borrowing);
@@ -478,13 +478,30 @@ static bool write_frames(struct h2_session *s)
 	return true;
 }
 
-/* Whether content has waited for the peer's windows, and since when. */
+static bool window_is_shut(const struct h2_session *s)
+{
+	return nghttp2_session_get_remote_window_size(s->engine) <= 0;
+}
+
+/* Whether content has waited for the peer's windows, and for that of them which all streams share; and since when. */
 static void notice_stall(struct h2_session *s, bool all)
 {
 	if (s->content_written > 0 || s->unsent_bytes == 0)
-		s->stalled_since_us = UINT64_MAX;
-	if (all && s->unsent_bytes > 0 && s->stalled_since_us == UINT64_MAX && !h2_session_wants_write(s))
+		s->stalled_since_us = s->shut_since_us = UINT64_MAX;
+	if (!all || s->unsent_bytes == 0 || h2_session_wants_write(s))
+		return;
+	if (s->stalled_since_us == UINT64_MAX)
 		s->stalled_since_us = s->now_us;
+	if (s->shut_since_us == UINT64_MAX && window_is_shut(s))
+		s->shut_since_us = s->now_us;
+}
+
+/* The window may have opened since, with nothing written yet. */
+static uint64_t shut_since(const struct h2_session *s)
+{
+	if (s->shut_since_us == UINT64_MAX || s->unsent_bytes == 0 || !window_is_shut(s))
+		return UINT64_MAX;
+	return s->shut_since_us;
 }
 
 size_t h2_session_write(struct h2_session *s, char *to, size_t room, uint64_t now_us)
@@ -516,11 +533,23 @@ bool h2_session_wants_write(const struct h2_session *s)
 	return s->pending.n > 0 || s->state == H2_ENDING || nghttp2_session_want_write(s->engine);
 }
 
+/*
+ * The peer causes frames and does not take them: it is to wait. What a client asks by itself is not of its doing. A peer that
+ * does not read before it has written would wait for us, and we for it: requests wait without being counted, and each stream
+ * may have a window that is given back, and a reset.
+ */
+static size_t queue_max(const struct h2_session *s)
+{
+	if (s->role == H2_SERVER)
+		return H2_QUEUE_MAX;
+	return H2_QUEUE_MAX + s->requests_queued + 2 * (size_t)s->limits.streams_max;
+}
+
 bool h2_session_wants_read(const struct h2_session *s)
 {
 	if (s->state != H2_OPEN || !nghttp2_session_want_read(s->engine))
 		return false;
-	return nghttp2_session_get_outbound_queue_size(s->engine) < H2_QUEUE_MAX;
+	return nghttp2_session_get_outbound_queue_size(s->engine) < queue_max(s);
 }
 
 /* --- questions -------------------------------------------------------------------------------------------------- */
@@ -570,6 +599,7 @@ struct h2_facts h2_session_facts(const struct h2_session *s)
 		.streams = s->streams,
 		.head_since_us = s->block.since_us,
 		.stalled_since_us = s->unsent_bytes > 0 ? s->stalled_since_us : UINT64_MAX,
+		.shut_since_us = shut_since(s),
 		.glitches = s->budget.glitches,
 		.memory_bytes = s->memory_bytes,
 		.memory_bytes_max = s->limits.memory_bytes_max,

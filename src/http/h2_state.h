@@ -25,7 +25,7 @@ enum {
 	H2_FRAME_BYTES_MAX = 16384,       /* of a frame: nobody is asked for larger ones */
 	H2_GOAWAY_BYTES = H2_FRAME_HEAD_BYTES + 8,
 	H2_BLOCK_FRAMES_MAX = 16,         /* of a header block, and one more for each 4 KiB that a head may have */
-	H2_QUEUE_MAX = 200,               /* frames to be written: beyond that nothing more is received */
+	H2_QUEUE_MAX = 200,               /* frames that the peer has caused: beyond that nothing more is received */
 	H2_NOISE_BYTES = 16 * 1024,       /* received for nothing: as good as a frame of noise */
 	H2_NOISE_FIRST = 100,             /* frames of noise that a peer may make without having earned them */
 	H2_NOISE_MAX = 1 << 18,           /* that it may have saved up: 5 MiB of small events, read late and all at once */
@@ -132,6 +132,8 @@ struct h2_session {
 	struct h2_owner owner;
 	uint64_t now_us;              /* of the call that is under way */
 	uint64_t stalled_since_us;
+	uint64_t shut_since_us;
+	uint32_t requests_queued;     /* a client's heads that nghttp2 has yet to write, or to leave out */
 	int32_t last_id;              /* the largest number of a stream that the client has used */
 	uint32_t ids;                 /* how many it has used: known to a server */
 	uint32_t streams;             /* not released */

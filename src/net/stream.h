@@ -274,10 +274,16 @@ static inline bool stream_end_head(struct stream *s, struct h1_writer *w, enum f
 	return h1_conn_end_head(stream_h1(s), w, framing);
 }
 
-/* How large a head, or trailers, the peer takes, if that is why they could not be put; else 0. */
+/* A head, or trailers, could not be put since the peer takes none so large; which may be none at all. */
+static inline bool stream_is_beyond_peer(const struct stream *s)
+{
+	return stream_is_h2(s) && stream_h2(s)->h2.beyond_peer;
+}
+
+/* How large it takes them, if that is so. */
 static inline uint32_t stream_head_limit(const struct stream *s)
 {
-	return stream_is_h2(s) && stream_h2(s)->h2.beyond_peer ? h2_session_head_max(stream_h2(s)->h2.session) : 0;
+	return stream_is_beyond_peer(s) ? h2_session_head_max(stream_h2(s)->h2.session) : 0;
 }
 
 /* Whether the peer takes trailers as large as these; only HTTP/2 says how large that is. */

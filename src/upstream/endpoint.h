@@ -178,8 +178,8 @@ const char *sessions_audit(const struct endpoint *ep);
 /* Seats those places that wait, as far as there is room (seats.c). */
 void seats_fill(struct endpoint *ep);
 
-/* Somebody waits for a place since the peer allows no more streams. */
-bool seats_are_short(const struct endpoint *ep);
+/* Why somebody waits for a place though sessions are open, in one static sentence; NULL: nobody does. */
+const char *seats_why_short(const struct endpoint *ep);
 
 /* The self-audit, once a second, until it is stopped (watch.c). */
 void watch_start(struct upstreams *ups);

@@ -100,10 +100,9 @@ static enum cause outcome_cause(struct upstream_lease *lease, enum weir_pool_out
 	case WEIR_POOL_TIMED_OUT:
 		if (lease->waiter.reason != 0)
 			return upstream_connect_cause(lease->waiter.reason, &lease->why);
-		if (seats_are_short(lease->endpoint)) {
-			lease->why = "the endpoint allows no more streams at a time (MAX_CONCURRENT_STREAMS)";
+		lease->why = seats_why_short(lease->endpoint);
+		if (lease->why != NULL)
 			return CAUSE_POOL_ACQUIRE_TIMEOUT;
-		}
 		/* Where nothing was ever established, the wait was for connecting. */
 		weir_pool_stats(lease->endpoint->pool, &stats);
 		return stats.connecting > 0 && stats.opened == 0 ? CAUSE_CONNECT_TIMEOUT : CAUSE_POOL_ACQUIRE_TIMEOUT;

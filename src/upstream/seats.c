@@ -17,6 +17,11 @@
  * looked after, at the end of the tick. A session that allows nothing keeps one who waits for it: else it would be ended and
  * another be connected, which allows nothing either, again and again.
  *
+ * A session is stalled when for STALLED_US its socket has taken nothing of what waits, or its peer has shut the window that all
+ * content shares while some waits; or when half of its memory is in use, as by requests that were given up before they could be
+ * written. It has no room until that ends, so nobody new gets behind what stands there; a window of one stream's own stalls only
+ * that. No timer tells that it begins: whoever looks for a place sees it. That it ends is seen when the session runs.
+ *
  * When a session was lost that had rested, others that have not been heard of since are the last where a place is sought: the
  * service may have gone behind all of them.
  */
@@ -31,12 +36,52 @@
 
 enum { STREAMS_EVER_MAX = 1 << 29 };          /* half of the numbers that there are (RFC 9113 §5.1.1) */
 
+#define STALLED_US (100 * US_PER_MS)
+
+/* After a run. */
+static void look_at_socket(struct session *s)
+{
+	if (!conn_blocked(&s->conn)) {
+		s->blocked_us = UINT64_MAX;
+	} else if (s->blocked_us == UINT64_MAX || s->conn.taken != s->blocked_taken) {
+		s->blocked_us = session_now_us(s);
+		s->blocked_taken = s->conn.taken;
+	}
+}
+
+static bool is_long_ago(const struct session *s, uint64_t since_us)
+{
+	return since_us != UINT64_MAX && session_now_us(s) - since_us >= STALLED_US;
+}
+
+bool session_is_stalled(const struct session *s)
+{
+	if (s->state != SESSION_OPEN || PLANTED(STALL_SHARED))
+		return false;
+	struct h2_facts facts = h2_session_facts(s->h2.session);
+
+	if (facts.memory_bytes > facts.memory_bytes_max / 2 || is_long_ago(s, facts.shut_since_us))
+		return true;
+	return conn_blocked(&s->conn) && s->conn.taken == s->blocked_taken && is_long_ago(s, s->blocked_us);
+}
+
 uint32_t session_room(const struct session *s)
 {
 	uint32_t most = s->endpoint->streams_max;
 	uint32_t peers = s->state == SESSION_OPEN ? h2_session_streams_max(s->h2.session) : most;
 
+	if (session_is_stalled(s))
+		return 0;
 	return peers < most ? peers : most;
+}
+
+/* Nobody tells that it is stalled: it runs, so that what rests there is given up, and the end of it will be another room. */
+static void note_stall(struct session *s)
+{
+	if (s->room_seen == 0 || !session_is_stalled(s))
+		return;
+	s->room_seen = UINT32_MAX;
+	h2_conn_send_soon(&s->h2);
 }
 
 /* Past its lifetime it takes no new place; those that it has live as long as the pool lets them. */
@@ -115,6 +160,7 @@ static struct choice choose(const struct endpoint *ep)
 
 		if (!takes_places(s))
 			continue;
+		note_stall(s);
 		count++;
 		full += is_full(s);
 		if (has_room(s) && is_better(s, *roomy))
@@ -259,8 +305,10 @@ static void rest_give_up(struct session *s, uint32_t room)
 
 void session_look_at_room(struct session *s)
 {
-	uint32_t room = session_room(s);
+	uint32_t room;
 
+	look_at_socket(s);
+	room = session_room(s);
 	if (room == s->room_seen)
 		return;
 	s->room_seen = room;
@@ -301,15 +349,20 @@ static void place_on_timer(struct io_timer *timer)
 		weir_pool_spoiled(ep->pool, uc->slot, io_now_us(ep->ups->io));
 }
 
-bool seats_are_short(const struct endpoint *ep)
+/* They wait somewhere, and not always on the session that keeps them waiting. */
+const char *seats_why_short(const struct endpoint *ep)
 {
+	bool waits = false, stalled = false;
+
 	list_each_safe(&ep->sessions, node, next) {
 		const struct session *s = container_of(node, struct session, node);
 
-		if (s->state == SESSION_OPEN && s->waiting_count > 0)
-			return true;
+		waits |= s->state == SESSION_OPEN && s->waiting_count > 0;
+		stalled |= session_is_stalled(s);
 	}
-	return false;
+	if (stalled)
+		return "the endpoint takes nothing at the moment (its connections are stalled)";
+	return waits ? "the endpoint allows no more streams at a time (MAX_CONCURRENT_STREAMS)" : NULL;
 }
 
 int place_open(struct upstream_conn *uc)

@@ -19,6 +19,8 @@ struct session {
 	struct io_timer timer;         /* pausing; until it is open: connect timeout; in doubt: to the end of that */
 	struct io_task end;            /* closes and frees it, unless it has got a place meanwhile */
 	uint64_t opened_us;
+	uint64_t blocked_us;           /* the socket takes nothing of what waits, since then; UINT64_MAX: nothing waits */
+	uint64_t blocked_taken;        /* what it had taken by then */
 	uint64_t doubted_us;           /* since then; 0: it is not in doubt */
 	uint8_t state;                 /* enum session_state */
 	bool served;                   /* a whole answer at least */
@@ -74,12 +76,15 @@ void session_note_silence(struct session *s, uint64_t since_us);
 
 /* --- seats.c ------------------------------------------------------------------------------------------------------ */
 
-/* How many places may be granted. What the peer allows is not known before its SETTINGS. */
+/* It is open, and at the moment nobody new would be served on it. */
+bool session_is_stalled(const struct session *s);
+
+/* How many places may be granted: none while it is stalled. What the peer allows is not known before its SETTINGS. */
 uint32_t session_room(const struct session *s);
 
 /*
- * It is open; the peer may have allowed another number since the last time. Then who waits is seated, and what rests
- * beyond the room is given up.
+ * It has run; its peer may have taken something, or not, or have allowed another number of streams since the last time.
+ * Then who waits is seated, and what rests beyond the room is given up.
  */
 void session_look_at_room(struct session *s);
 

@@ -78,12 +78,28 @@ static void session_free(struct session *s)
 	free(s);
 }
 
+/* Nobody has had an answer on it: the next one can wait. */
+static void note_useless(struct endpoint *ep)
+{
+	uint32_t doubles = ep->sessions_useless < PAUSE_DOUBLES_MAX ? ep->sessions_useless : PAUSE_DOUBLES_MAX;
+	uint64_t half_us = (PAUSE_MIN_US / 2) << doubles;
+	uint64_t now = io_now_us(ep->ups->io);
+
+	if (PLANTED(GONE_AT_ONCE_STORMED))
+		return;
+	ep->sessions_useless++;
+	ep->session_after_us = now + half_us + io_random(ep->ups->io) % half_us;
+}
+
 static void on_end(struct io_task *task)
 {
 	struct session *s = container_of(task, struct session, end);
 
 	if (session_places(s) > 0)
 		return;
+	/* Nor will the next one serve anybody, perhaps. */
+	if (!s->served && session_is_stalled(s))
+		note_useless(s->endpoint);
 	/* On one that takes nothing more nothing can be said, and nothing is read to no purpose. */
 	if (s->h2.session != NULL && s->conn.send_error == 0) {
 		h2_conn_say_goodbye(&s->h2);
@@ -99,19 +115,6 @@ static void session_leave(struct session *s)
 {
 	s->state = SESSION_LEAVING;
 	session_empty(s);
-}
-
-/* Nobody has had an answer on it: the next one can wait. */
-static void note_useless(struct endpoint *ep)
-{
-	uint32_t doubles = ep->sessions_useless < PAUSE_DOUBLES_MAX ? ep->sessions_useless : PAUSE_DOUBLES_MAX;
-	uint64_t half_us = (PAUSE_MIN_US / 2) << doubles;
-	uint64_t now = io_now_us(ep->ups->io);
-
-	if (PLANTED(GONE_AT_ONCE_STORMED))
-		return;
-	ep->sessions_useless++;
-	ep->session_after_us = now + half_us + io_random(ep->ups->io) % half_us;
 }
 
 /* The peer wants no more streams, or the connection has gone. */
@@ -142,6 +145,7 @@ static void session_opened(struct session *s)
 	s->state = SESSION_OPEN;
 	s->opened_us = session_now_us(s);
 	s->room_seen = UINT32_MAX;
+	s->blocked_us = UINT64_MAX;
 	io_timer_cancel(s->endpoint->ups->io, &s->timer);
 }
 

@@ -38,6 +38,7 @@ BOTH = {
     "test_chromium": ITSELF,
     "test_h2_clients": ITSELF,
     "test_h2_upstream": ITSELF,
+    "test_h2_stalls": ITSELF,
     "test_h2_causes": ITSELF,
     "test_h2_floods": ITSELF,
     "test_h2_hostile_upstream": ITSELF,

@@ -379,7 +379,7 @@ static void test_no_room_is_waited_for_in_one_place(void **state)
 	assert_int_equal(user_ask(&user, &scene.bed), UPSTREAM_PENDING);
 	end_accept(&end, &scene.bed.door);
 	raw_settings(&end, 0);
-	while (!seats_are_short(bed_endpoint(&scene.bed, 0)))
+	while (seats_why_short(bed_endpoint(&scene.bed, 0)) == NULL)
 		io_run(fixture.io);
 	run_pending();
 	assert_int_equal(sessions_of(&scene), 1);
