@@ -223,6 +223,8 @@ void h2_stream_keep_out(struct h2_stream *stream)
 void h2_stream_drop_out(struct h2_stream *stream)
 {
 	stream->session->unsent_bytes -= stream->unsent_bytes;
+	if (stream->session->unsent_bytes == 0)
+		stream->session->shut_since_us = UINT64_MAX;
 	stream->unsent_bytes = 0;
 	stream->lent = view_of(NULL, 0);
 	stream->waiting = stream->full = false;

@@ -3,6 +3,8 @@
  */
 #include "h2_rig.h"
 
+#include "http/h2_state.h"
+
 enum { BIG = 3 * 1024 * 1024 };
 
 static char *pattern(size_t n)
@@ -474,6 +476,99 @@ static void windows_are_narrow_while_memory_is_scarce(void **state)
 	free(content);
 }
 
+/* The window that all share, and not that of one stream. */
+static void a_shut_window_of_all_is_seen(void **state)
+{
+	char *content = pattern(BIG);
+	struct h2_limits server = rig_limits(), client = rig_limits();
+	struct h2_stream *asks[2], *answers[2];
+	struct rig rig;
+	size_t n;
+
+	server.session_window_bytes = H2_STREAM_WINDOW_BYTES + 1000;
+	rig_init(&rig, &server, &client);
+	rig_move(&rig);
+	for (unsigned i = 0; i < 2; i++) {
+		asks[i] = rig_request(&rig, "POST / HTTP/1.1\r\nHost: a\r\n", FRAMING_CHUNKED);
+		h2_stream_put_body(asks[i], view_of(content, BIG));
+		rig.now_us += 1000;
+		answers[i] = accept(&rig);
+		assert_int_equal(h2_session_facts(rig.client.session).shut_since_us, i == 0 ? UINT64_MAX : rig.now_us);
+		assert_int_not_equal(h2_session_facts(rig.client.session).stalled_since_us, UINT64_MAX);
+	}
+	rig.now_us += 1000;
+	rig_move(&rig);
+	assert_int_equal(h2_session_facts(rig.client.session).shut_since_us, rig.now_us - 1000);
+	/* Some goes, and it is shut anew. */
+	stream_skip(answers[0], &n);
+	rig_move(&rig);
+	assert_int_equal(h2_session_facts(rig.client.session).shut_since_us, rig.now_us);
+	/* Nobody waits any more. */
+	for (unsigned i = 0; i < 2; i++) {
+		stream_release(asks[i]);
+		stream_release(answers[i]);
+	}
+	assert_int_equal(h2_session_facts(rig.client.session).shut_since_us, UINT64_MAX);
+	rig_release(&rig);
+	free(content);
+}
+
+/* What a client asks does not keep it from reading, whether it is given up or not; and each of them leaves the books. */
+static void requests_that_wait_do_not_stop_reading(void **state)
+{
+	struct h2_limits server = rig_limits(), client = rig_limits();
+	struct h2_stream *asks[RIG_STREAMS];
+	struct rig rig;
+
+	server.streams_max = client.streams_max = 10;
+	rig_init(&rig, &server, &client);
+	rig_move(&rig);
+	for (unsigned turn = 0; turn < 3; turn++) {
+		for (unsigned i = 0; i < 400; i++) {
+			asks[0] = rig_request(&rig, "GET / HTTP/1.1\r\nHost: a\r\n", FRAMING_NONE);
+			stream_release(asks[0]);
+		}
+		asks[turn] = rig_request(&rig, "GET /kept HTTP/1.1\r\nHost: a\r\n", FRAMING_NONE);
+		assert_true(h2_session_wants_read(rig.client.session));
+		assert_int_equal(rig.client.session->requests_queued, 401);
+		rig_move(&rig);
+		assert_int_equal(rig.client.session->requests_queued, 0);
+		assert_int_equal(rig.server.asked, turn + 1);
+		stream_release(asks[turn]);
+		stream_release(side_ready(&rig.server));
+		rig_move(&rig);
+	}
+	rig_release(&rig);
+}
+
+/* There is no memory for a request: nothing of it was sent, and others may have some. */
+static void a_request_without_memory_is_unsent(void **state)
+{
+	struct h2_limits limits = rig_limits();
+	struct h2_stream *asks[RIG_STREAMS], *last;
+	struct rig rig;
+	unsigned n = 0;
+
+	limits.streams_max = RIG_STREAMS;
+	limits.memory_bytes_max = 128 * 1024;
+	rig_init(&rig, &limits, &limits);
+	rig_move(&rig);
+	do {
+		struct rig_stream *stream = calloc(1, sizeof(*stream));
+
+		assert_non_null(stream);
+		assert_true(n < RIG_STREAMS);
+		h2_session_open(rig.client.session, &stream->h2);
+		asks[n++] = last = &stream->h2;
+	} while (stream_put_head(last, "GET / HTTP/1.1\r\nHost: a\r\n", FRAMING_NONE));
+	assert_int_equal(last->fate, H2_REFUSED);
+	assert_int_equal(last->cause, CAUSE_MEMORY_EXHAUSTED);
+	assert_false(h2_session_facts(rig.client.session).ended);
+	for (unsigned i = 0; i < n; i++)
+		stream_release(asks[i]);
+	rig_release(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -482,6 +577,9 @@ int main(void)
 		cmocka_unit_test(unread_content_of_the_dead_goes_back),
 		cmocka_unit_test(who_is_blocked_is_told_when_it_goes_on),
 		cmocka_unit_test(a_stall_is_seen),
+		cmocka_unit_test(a_shut_window_of_all_is_seen),
+		cmocka_unit_test(requests_that_wait_do_not_stop_reading),
+		cmocka_unit_test(a_request_without_memory_is_unsent),
 		cmocka_unit_test(streams_take_turns),
 		cmocka_unit_test(pieces_of_all_sizes_keep_their_order),
 		cmocka_unit_test(what_has_ended_needs_no_window),

@@ -414,6 +414,155 @@ static void test_no_room_at_all(void **state)
 	scene_close(&scene);
 }
 
+/* --- stalled sessions ------------------------------------------------------------------------------------------------- */
+
+static void on_pause(struct io_timer *timer)
+{
+	(void)timer;
+	io_stop(fixture.io);
+}
+
+/* That something has lasted can only be waited for. */
+static void await_stall(const struct session *s)
+{
+	struct io_timer timer = {.on_fire = on_pause};
+
+	while (!session_is_stalled(s)) {
+		io_timer_set(fixture.io, &timer, io_now_us(fixture.io) + 10000);
+		io_run(fixture.io);
+		io_timer_cancel(fixture.io, &timer);
+	}
+}
+
+static void user_post(struct user *user, size_t n)
+{
+	struct stream *stream = user->lease.stream;
+	struct h1_writer w = stream_begin_head(stream, 4096);
+	char *content = calloc(1, n);
+
+	assert_non_null(content);
+	h1_put(&w, VIEW("POST / HTTP/1.1\r\nHost: a\r\n"));
+	assert_true(stream_end_head(stream, &w, FRAMING_CHUNKED));
+	stream_put_body(stream, view_of(content, n));
+	assert_int_equal(stream_flush(stream), 0);
+	free(content);
+	run_pending();
+}
+
+/* WINDOW_UPDATE. */
+static void raw_window(struct end *end, unsigned char stream, unsigned char bytes_high)
+{
+	char frame[] = {0, 0, 4, 8, 0, 0, 0, 0, (char)stream, 0, (char)bytes_high, 0, 0};
+
+	end_send_view(end, view_of(frame, sizeof(frame)));
+}
+
+/* What rests there is given up, who comes gets another session, and what is held stays. When it ends all is as before. */
+static void test_a_stalled_session_takes_nobody(void **state)
+{
+	struct scene scene;
+	struct end ends[2];
+	struct user users[4];
+
+	scene_open(&scene, H2 "pool: {max_connections: 2, max_streams: 3}", 1);
+	users_ask(users, 3, &scene);
+	end_accept(&ends[0], &scene.bed.door);
+	raw_settings(&ends[0], 100);
+	users_await(users, 3, &scene);
+	struct session *s = session_of(&users[0]);
+
+	users_give_back(users + 1, 2, &scene);
+	assert_counts(&scene.bed, 2, 1, 0);
+	/* More than the windows take: that of the stream is shut as well as that of all. */
+	user_post(&users[0], 100000);
+	assert_int_equal(session_room(s), 3);
+	await_stall(s);
+	assert_int_equal(session_room(s), 0);
+	assert_int_equal(user_ask(&users[3], &scene.bed), UPSTREAM_PENDING);
+	end_accept(&ends[1], &scene.bed.door);
+	raw_settings(&ends[1], 100);
+	users_await(users + 3, 1, &scene);
+	assert_ptr_not_equal(session_of(&users[3]), s);
+	assert_ptr_equal(session_of(&users[0]), s);
+	assert_counts(&scene.bed, 0, 2, 0);
+	raw_window(&ends[0], 0, 1);
+	while (session_room(s) == 0)
+		io_run(fixture.io);
+	assert_int_equal(session_room(s), 3);
+	users_give_back(users, 1, &scene);
+	users_give_back(users + 3, 1, &scene);
+	end_close(&ends[0]);
+	end_close(&ends[1]);
+	scene_close(&scene);
+}
+
+/* Where there may be no other session one who comes waits for the end of it. */
+static void test_the_end_of_a_stall_seats_who_waits(void **state)
+{
+	struct scene scene;
+	struct end end;
+	struct user users[2];
+
+	scene_open(&scene, H2 "pool: {max_connections: 1, max_streams: 3, acquire_timeout: 10s}", 1);
+	users_ask(users, 1, &scene);
+	end_accept(&end, &scene.bed.door);
+	raw_settings(&end, 100);
+	users_await(users, 1, &scene);
+	struct session *s = session_of(&users[0]);
+
+	user_post(&users[0], 100000);
+	await_stall(s);
+	assert_int_equal(user_ask(&users[1], &scene.bed), UPSTREAM_PENDING);
+	run_pending();
+	assert_int_equal(sessions_of(&scene), 1);
+	assert_non_null(strstr(seats_why_short(bed_endpoint(&scene.bed, 0)), "takes nothing"));
+	raw_window(&end, 0, 1);
+	users_await(users + 1, 1, &scene);
+	assert_ptr_equal(session_of(&users[1]), s);
+	users_give_back(users, 2, &scene);
+	end_close(&end);
+	scene_close(&scene);
+}
+
+/* A peer that takes nothing of what has been sent. */
+static void test_a_socket_that_takes_nothing_is_a_stall(void **state)
+{
+	struct scene scene;
+	struct end end;
+	struct user user;
+
+	scene_open(&scene, H2 "pool: {max_connections: 1, max_streams: 3}", 1);
+	users_ask(&user, 1, &scene);
+	end_accept(&end, &scene.bed.door);
+	raw_settings(&end, 100);
+	for (unsigned i = 0; i < 100; i++)
+		raw_window(&end, 0, 255);
+	users_await(&user, 1, &scene);
+	struct session *s = session_of(&user);
+
+	end.held = true;
+	user_post(&user, 1);
+	for (unsigned i = 0; i < 100; i++)
+		raw_window(&end, 1, 255);
+	while (!conn_blocked(&s->conn)) {
+		static const char piece[500000];
+
+		stream_put_body(user.lease.stream, view_of(piece, sizeof(piece)));
+		assert_int_equal(stream_flush(user.lease.stream), 0);
+		run_pending();
+	}
+	assert_false(session_is_stalled(s));
+	await_stall(s);
+	end.held = false;
+	while (session_is_stalled(s)) {
+		end_receive(&end);
+		run_pending();
+	}
+	users_give_back(&user, 1, &scene);
+	end_close(&end);
+	scene_close(&scene);
+}
+
 static void test_who_finds_no_room_with_the_peer_is_seated_anew(void **state)
 {
 	struct scene scene;
@@ -760,6 +909,9 @@ int main(void)
 		LOOP_TEST(test_a_place_comes_back_where_the_room_has_shrunk),
 		LOOP_TEST(test_no_room_is_waited_for_in_one_place),
 		LOOP_TEST(test_no_room_at_all),
+		LOOP_TEST(test_a_stalled_session_takes_nobody),
+		LOOP_TEST(test_the_end_of_a_stall_seats_who_waits),
+		LOOP_TEST(test_a_socket_that_takes_nothing_is_a_stall),
 		LOOP_TEST(test_a_lost_session_takes_its_idle_places_along),
 		LOOP_TEST(test_goaway_spares_what_was_taken),
 		LOOP_TEST(test_failing_to_connect_fails_all_places),
