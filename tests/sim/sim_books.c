@@ -21,12 +21,35 @@ static bool stats_of(struct worker *worker, size_t i, struct upstream_endpoint_s
 	return upstreams_endpoint_stats(worker_upstreams(worker), i, &upstream, &endpoint, stats);
 }
 
-/* What rests is handed out as it is: a place for which the peer allows no stream would wait in vain. */
+#define STALLED_US 100000
+
+/* Who was seated there since has nothing to hope for. */
+static void stall_check(unsigned worker_number, const struct session *s)
+{
+	uint64_t since_us = h2_session_facts(s->h2.session).shut_since_us;
+
+	if (since_us == UINT64_MAX)
+		return;
+	list_each_safe(&s->granted, node, next) {
+		const struct upstream_place *place = container_of(node, struct upstream_place, node);
+
+		if (place->has_stream && place->leased_us > since_us + STALLED_US)
+			world_violation("7: nobody is seated where nothing is taken", "worker %u: at %llu us, shut since %llu us",
+				worker_number, (unsigned long long)place->leased_us, (unsigned long long)since_us);
+	}
+}
+
+/*
+ * What rests is handed out as it is: a place for which the peer allows no stream would wait in vain. That a session has stalled is
+ * found out only when somebody asks for a place.
+ */
 static void session_check(unsigned worker_number, const struct session *s)
 {
 	uint32_t resting = 0;
 
-	if (!session_is_sound(s) || s->granted_count <= session_room(s))
+	if (s->state == SESSION_OPEN)
+		stall_check(worker_number, s);
+	if (!session_is_sound(s) || session_is_stalled(s) || s->granted_count <= session_room(s))
 		return;
 	list_each_safe(&s->granted, node, next)
 		resting += container_of(node, struct upstream_place, node)->conn->state == UPSTREAM_CONN_RESTING;

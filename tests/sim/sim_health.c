@@ -154,6 +154,11 @@ void health_check_arrival(const struct sim_health *health, const struct sim_requ
 			(unsigned long long)request->started_us, port, (unsigned long long)since_us);
 }
 
+bool health_is_impatient(void)
+{
+	return plan.health && health_config.timeout < PATIENT_MS;
+}
+
 bool health_cannot_fail(const struct sim_health *health)
 {
 	struct sim_faults f = faults;

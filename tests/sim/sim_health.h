@@ -45,6 +45,9 @@ bool health_answer(struct sim_health *health, struct sim_wire *wire, struct wire
 /* A request has come: who asked so late must not get here. */
 void health_check_arrival(const struct sim_health *health, const struct sim_request *request, unsigned port);
 
+/* Checks have so little time that one may fail although nothing is wrong any more. */
+bool health_is_impatient(void);
+
 /* Nothing that servers or the network did could make a check fail. */
 bool health_cannot_fail(const struct sim_health *health);
 
