@@ -49,7 +49,6 @@ enum planted_bug {
 	PLANTED_SHORTAGE_FAILS_CHECK,        /* a health check for which the gateway has no descriptor has failed */
 	PLANTED_CHECK_BESIDE_CHECK,          /* a health check begins although one is under way */
 	PLANTED_TUNNEL_SIDES_SWAPPED,        /* a tunnel that its upstream breaks off was left by its client */
-	PLANTED_STALL_SHARED,                /* who comes is seated on a session that takes nothing */
 	PLANTED_COUNT
 };
 

@@ -56,7 +56,7 @@ static bool is_long_ago(const struct session *s, uint64_t since_us)
 
 bool session_is_stalled(const struct session *s)
 {
-	if (s->state != SESSION_OPEN || PLANTED(STALL_SHARED))
+	if (s->state != SESSION_OPEN)
 		return false;
 	struct h2_facts facts = h2_session_facts(s->h2.session);
 
