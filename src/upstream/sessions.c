@@ -290,7 +290,7 @@ static void session_doubt(struct session *s)
 /* The peer has had its time. */
 static void session_decide(struct session *s)
 {
-	bool lives = s->h2.heard_us > s->doubted_us;
+	bool lives = s->h2.heard_us >= s->doubted_us;
 
 	s->doubted_us = 0;
 	if (lives || s->state != SESSION_OPEN)
