@@ -48,6 +48,12 @@ enum planted_bug {
 	PLANTED_NEVER_BACK_IN_SERVICE,       /* an endpoint that has recovered stays out of service */
 	PLANTED_SHORTAGE_FAILS_CHECK,        /* a health check for which the gateway has no descriptor has failed */
 	PLANTED_CHECK_BESIDE_CHECK,          /* a health check begins although one is under way */
+	PLANTED_CALL_SENT_CUT,               /* a call that is sent again is sent without the end of its content */
+	PLANTED_CALL_SENT_ONCE_MORE,         /* a call is sent again once more than is configured */
+	PLANTED_CALL_SENT_AGAIN_UNASKED,     /* a call is sent again whatever its status */
+	PLANTED_CALL_NEVER_SENT_AGAIN,       /* a call is not sent again where that is configured */
+	PLANTED_GRPC_TIMEOUT_IGNORED,        /* grpc-timeout ends nothing */
+	PLANTED_FAILURE_TOLD_AS_SUCCESS,     /* a failure of the gateway has grpc-status 0 */
 	PLANTED_TUNNEL_SIDES_SWAPPED,        /* a tunnel that its upstream breaks off was left by its client */
 	PLANTED_COUNT
 };

@@ -112,7 +112,7 @@ bool grpc_bound(struct exchange *ex)
 	uint64_t own_us = ex->route->upstream->timeouts.request_us;
 
 	call->bridged = ex->route->grpc_web && call->kind != GRPC_PLAIN;
-	if (call->timeout_us != UINT64_MAX)
+	if (call->timeout_us != UINT64_MAX && !PLANTED(GRPC_TIMEOUT_IGNORED))
 		ex->request_deadline_us =
 			deadline_min(ex->request_deadline_us, deadline_after(ex->head_us, call->timeout_us));
 	if (own_us != 0 && own_us < call->timeout_us && !say_timeout(ex, own_us))
@@ -139,9 +139,9 @@ bool grpc_retry(struct exchange *ex, const struct message *head)
 
 	if (!grpc_may_retry(ex) || status == GRPC_STATUS_COUNT || !is_trailers_only(head) || !is_kept(ex))
 		return false;
-	if (!(ex->route->upstream->retry.on >> status & 1u))
+	if (!(ex->route->upstream->retry.on >> status & 1u) && !PLANTED(CALL_SENT_AGAIN_UNASKED))
 		return false;
-	if (io_now_us(ex->worker->io) >= ex->request_deadline_us)
+	if (io_now_us(ex->worker->io) >= ex->request_deadline_us || PLANTED(CALL_NEVER_SENT_AGAIN))
 		return false;
 	say_left(ex);
 	ex->grpc->attempts++;
@@ -183,6 +183,8 @@ void grpc_put_failure(struct h1_writer *w, struct exchange *ex, enum cause cause
 		why != NULL ? why : "");
 	size_t used = n < MESSAGE_BYTES_MAX ? (size_t)n : MESSAGE_BYTES_MAX - 1;
 
+	if (PLANTED(FAILURE_TOLD_AS_SUCCESS))
+		status = GRPC_OK;
 	ex->grpc->status = (uint8_t)status;
 	h1_put(w, VIEW("Content-Type: "));
 	h1_put(w, grpc_kind_name((enum grpc_kind)ex->grpc->kind));

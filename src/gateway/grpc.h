@@ -12,6 +12,7 @@
 #ifndef WEIR_GATEWAY_GRPC_H
 #define WEIR_GATEWAY_GRPC_H
 
+#include "base/planted.h"
 #include "gateway/exchange.h"
 #include "http/base64.h"
 #include "http/grpc.h"
@@ -62,7 +63,8 @@ bool grpc_is_whole(const struct exchange *ex);
 /* Whether an answer that is only a failure may still have it sent again, so that it has to be kept. */
 static inline bool grpc_may_retry(const struct exchange *ex)
 {
-	return ex->grpc != NULL && ex->grpc->attempts < ex->route->upstream->retry.attempts;
+	return ex->grpc != NULL &&
+	       ex->grpc->attempts < ex->route->upstream->retry.attempts + PLANTED(CALL_SENT_ONCE_MORE);
 }
 
 /* --- the answer ------------------------------------------------------------------------------------------------------ */

@@ -195,8 +195,11 @@ bool replay_try(struct exchange *ex)
 void replay_send(struct exchange *ex)
 {
 	struct stream *to = ex->lease.stream;
+	struct view kept = buf_view(&ex->kept);
 
-	stream_put_body(to, buf_view(&ex->kept));
+	if (PLANTED(CALL_SENT_CUT) && ex->grpc != NULL && ex->grpc->attempts > 0 && kept.n > 0)
+		kept.n--;
+	stream_put_body(to, kept);
 	if (ex->sent_us != 0) {
 		stream_put_end(to, ex->kept_trailers);
 		ex->sent_us = ex->head_sent_us;

@@ -139,6 +139,8 @@ static void write_upstream(struct sim_text *text, unsigned i, struct sim_setup *
 		text_printf(text,
 			"    health: {active: {type: grpc, interval: %ums, timeout: %ums, rise: %u, fall: %u}}\n",
 			health_config.interval, health_config.timeout, health_config.rise, health_config.fall);
+	if (plan.calls)
+		retry_write(text, &plan.retry[i]);
 	text_printf(text, "    timeouts: {connect: %ums, first_byte: %ums, idle: %ums, request: %ums}\n", t->connect,
 		t->first_byte, t->idle, t->request);
 }
@@ -211,6 +213,9 @@ void setup_draw(struct sim_setup *setup)
 	plan.left_when_half_closed = false;
 	plan.upstreams = ms_between(1, UPSTREAMS_MAX);
 	plan.rewrites = world_chance(500);
+	plan.request_us = 1000ULL * t->request;
+	for (unsigned i = 0; i < plan.upstreams && plan.calls; i++)
+		retry_draw(&plan.retry[i]);
 	*setup = (struct sim_setup){.workers = ms_between(1, 2), .servers = 0};
 	for (unsigned i = 0; i < plan.upstreams; i++) {
 		drawn.first[i] = setup->servers;

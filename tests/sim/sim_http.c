@@ -26,6 +26,30 @@ static uint64_t pattern_word(uint64_t key, uint64_t index)
 	return z ^ (z >> 32);
 }
 
+#define PREFIX_BYTES 5
+#define MESSAGE_MAX 2000
+
+uint64_t message_bytes(uint64_t key)
+{
+	return PREFIX_BYTES + pattern_word(key, UINT64_MAX) % MESSAGE_MAX;
+}
+
+/* Not compressed, and four bytes of length. */
+static char prefix_byte(uint64_t key, uint64_t at)
+{
+	return at == 0 ? 0 : (char)((message_bytes(key) - PREFIX_BYTES) >> (8 * (PREFIX_BYTES - 1 - at)));
+}
+
+static void put_prefixes(uint64_t key, uint64_t offset, char *bytes, size_t n)
+{
+	uint64_t size = message_bytes(key);
+
+	for (uint64_t begin = offset / size * size; begin < offset + n; begin += size)
+		for (uint64_t at = 0; at < PREFIX_BYTES; at++)
+			if (begin + at >= offset && begin + at < offset + n)
+				bytes[begin + at - offset] = prefix_byte(key, at);
+}
+
 static char pattern_byte(uint64_t key, uint64_t offset)
 {
 	return (char)(pattern_word(key, offset / 8) >> (8 * (offset % 8)));
@@ -45,6 +69,8 @@ void pattern_fill(uint64_t key, uint64_t offset, char *bytes, size_t n)
 	}
 	for (; i < n; i++)
 		bytes[i] = pattern_byte(key, offset + i);
+	if (key & KEY_CALL)
+		put_prefixes(key, offset, bytes, n);
 }
 
 size_t pattern_check(uint64_t key, uint64_t offset, const char *bytes, size_t n)
@@ -60,8 +86,11 @@ size_t pattern_check(uint64_t key, uint64_t offset, const char *bytes, size_t n)
 			break;
 		done += piece;
 	}
-	while (done < n && pattern_byte(key, offset + done) == bytes[done])
-		done++;
+	for (char byte; done < n; done++) {
+		pattern_fill(key, offset + done, &byte, 1);
+		if (byte != bytes[done])
+			break;
+	}
 	return done;
 }
 

@@ -19,6 +19,12 @@
 /* Content that follows no pattern: what the gateway itself says. Kept in reader->text. */
 #define KEY_TEXT 0
 
+/* Set in a key: the content is messages of gRPC, all of one size, each behind its flag and its length. */
+#define KEY_CALL (1ULL << 62)
+
+/* Of such content: a message with what stands in front of it. */
+uint64_t message_bytes(uint64_t key);
+
 /* Fills with the pattern from `offset` on. */
 void pattern_fill(uint64_t key, uint64_t offset, char *bytes, size_t n);
 /* Where the bytes first differ from the pattern; n: nowhere. */

@@ -216,6 +216,8 @@ static void render_request_fields(struct sim_text *text, struct sim_request *req
 			"X-Multi: a\r\nx-CaSe: VaLue; \"q, r\"\r\nX-Multi: b\r\nX-Set: by client\r\nX-Removed: 1\r\n"
 			"Proxy-Connection: keep-alive\r\nX-Empty:\r\n%s",
 			hop && request->kind != KIND_UPGRADE ? "X-Hop: 1\r\n" : "");
+	if (request->call.is)
+		call_render_fields(text, request);
 	if (request->expects)
 		text_printf(text, "Expect: 100-continue\r\n");
 	if (request->tunnel.websocket)
@@ -301,6 +303,23 @@ static void proxied_draw(struct sim_request *request)
 	}
 	target_draw(request, raw);
 	answer_draw(request);
+	request_render(request, raw);
+}
+
+static void called_draw(struct sim_request *request)
+{
+	char raw[300];
+
+	request->call.is = true;
+	request->method = "POST";
+	request->upstream = world_below(plan.upstreams);
+	request->closes = !plan.clients_h2 && world_chance(60);
+	request->framing = SIM_CHUNKED;
+	request->content = call_content(request_key(request), content_draw());
+	request->expects = request->content > 0 && world_chance(60);
+	target_draw(request, raw);
+	answer_draw(request);
+	call_draw(request);
 	request_render(request, raw);
 }
 
@@ -399,7 +418,10 @@ struct sim_request *model_request(bool last)
 		own_draw(request);
 	} else {
 		request = request_new(KIND_PROXIED);
-		proxied_draw(request);
+		if (plan.calls && world_chance(400))
+			called_draw(request);
+		else
+			proxied_draw(request);
 	}
 	return request;
 }

@@ -6,6 +6,7 @@
 #define WEIR_SIM_MODEL_H
 
 #include "base/cause.h"
+#include "sim_call.h"
 #include "sim_http.h"
 #include "sim_tunnel.h"
 
@@ -67,6 +68,7 @@ struct sim_try {
 	uint64_t head_hash;  /* 0: the head was never complete */
 	uint64_t heard;      /* bytes that the gateway received there since; HTTP/2: frames that were about it */
 	bool refused;        /* HTTP/2: the gateway was told that nobody has looked at it */
+	uint64_t at_us, heard_us;
 };
 
 struct sim_request {
@@ -81,10 +83,12 @@ struct sim_request {
 	uint64_t content;
 	bool has_trailers, expects, closes, pads_fields;
 	struct sim_tunnel tunnel;  /* KIND_UPGRADE */
+	struct sim_call call;      /* of KIND_PROXIED some */
 
 	char *wire;  /* what the client sends; a tunnel's bytes not included */
 	size_t wire_length, head_length;
 	struct sim_answer answer;
+	struct sim_answer whole;   /* a call's: to a try that is not answered with a failure alone */
 
 	/* what has happened */
 	bool started;  /* the client has sent a byte of it */
@@ -92,7 +96,7 @@ struct sim_request {
 	bool sent_complete;
 	bool switched;      /* the server has sent its 101 */
 	unsigned arrivals;  /* heads seen by servers */
-	struct sim_try tries[TRIES_MAX];
+	struct sim_try tries[TRIES_MAX + CALL_AGAIN_MAX];
 	unsigned try_count;  /* connections on which the gateway has written a byte of it */
 	bool reused, retried;  /* the gateway's last word: it was given a connection that had served; was sent again */
 	bool arrived_complete;
@@ -110,6 +114,9 @@ struct sim_plan {
 	bool tunnels;                 /* WebSockets where HTTP/2 is spoken; HTTP/1 has tunnels in every run */
 	bool health;                  /* the gateway checks servers of HTTP/2 */
 	bool servers_tunnel;          /* servers of HTTP/2 take extended CONNECT (RFC 8441) */
+	bool calls;                   /* some requests to servers of HTTP/2 are calls of gRPC */
+	struct sim_retry retry[UPSTREAMS_MAX];
+	uint64_t request_us;          /* timeouts.request; 0: none */
 	unsigned upstreams;
 	bool rewrites;  /* upstream 1: "/u1/..." arrives as "/in/..." */
 	unsigned header_bytes, header_count, target_bytes;
@@ -135,12 +142,12 @@ bool model_is_bulky(void);
 
 static inline uint64_t request_key(const struct sim_request *request)
 {
-	return request->id * 4ULL + 1;
+	return (request->id * 4ULL + 1) | (request->call.is ? KEY_CALL : 0);
 }
 
 static inline uint64_t answer_key(const struct sim_request *request)
 {
-	return request->id * 4ULL + 2;
+	return (request->id * 4ULL + 2) | (request->call.is && !request->call.plain ? KEY_CALL : 0);
 }
 
 static inline uint64_t tunnel_key(const struct sim_request *request)

@@ -44,6 +44,8 @@ static void add_sundries(const struct sim_request *request, struct block_writer 
 		block_add(block, "x-empty", "");
 		block_add(block, "te", "trailers");
 	}
+	if (request->call.is)
+		call_fields(request, block);
 	if (request->expects)
 		block_add(block, "expect", "100-continue");
 	if (request->kind == KIND_UPGRADE)
@@ -138,6 +140,8 @@ void answer_fields(const struct sim_request *request, struct block_writer *block
 	block_add(block, "x-multi", "a");
 	block_add(block, "x-case", "VaLue");
 	block_add(block, "x-multi", "b");
+	if (request->call.is)
+		call_answer_fields(request, block);
 	add_length(request, block);
 	if (answer->defect == DEFECT_FIELD)
 		block_add(block, world_chance(500) ? "X-Y" : "x y", "z");
@@ -153,7 +157,9 @@ void answer_fields(const struct sim_request *request, struct block_writer *block
 		add_nomination(block);
 }
 
-void answer_trailers(struct block_writer *block)
+void answer_trailers(const struct sim_request *request, struct block_writer *block)
 {
+	if (request->call.is)
+		call_answer_trailers(request, block);
 	block_add(block, "x-trailer", "end");
 }

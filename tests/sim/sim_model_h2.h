@@ -18,6 +18,6 @@ void hint_fields(const struct sim_request *request, unsigned number, struct bloc
 
 /* The final head as a server sends it, with the defect that was drawn for it. */
 void answer_fields(const struct sim_request *request, struct block_writer *block);
-void answer_trailers(struct block_writer *block);
+void answer_trailers(const struct sim_request *request, struct block_writer *block);
 
 #endif

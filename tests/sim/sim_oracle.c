@@ -71,7 +71,7 @@ static bool cause_fits(const struct sim_request *request, enum cause cause)
 	case CAUSE_POOL_ACQUIRE_TIMEOUT:
 	case CAUSE_REQUEST_DEADLINE:
 		/* The times of these runs are short, pools may have one connection, and there may be ten clients. */
-		return oracle_run_is_rough();
+		return oracle_run_is_rough() || (cause == CAUSE_REQUEST_DEADLINE && call_may_time_out(request));
 	case CAUSE_CONNECT_REFUSED:
 		/* With HTTP/2 a connection counts as open when the first SETTINGS have come. */
 		return drawn.connect_refused || drawn.connect_fails || drawn.server_down ||
@@ -169,6 +169,8 @@ static enum cause cause_read(const struct sim_reader *reader)
 	const char *at = strstr(reader->text, "\"error\"");
 	char word[64];
 
+	if (reader_field(reader, "grpc-message", NULL) == 1)
+		return call_cause(reader);
 	if (at == NULL || sscanf(at, "\"error\" : \"%63[a-z_]\"", word) != 1)
 		return CAUSE_COUNT;
 	for (int cause = 0; cause < CAUSE_COUNT; cause++)
@@ -205,11 +207,28 @@ static void check_failure(struct sim_request *request, const struct sim_reader *
 			request->answer.defect, reader->status, reader->text, (int)request->head_length, request->wire);
 }
 
+/* The same of a call. */
+static void check_call_failure(struct sim_request *request, const struct sim_reader *reader)
+{
+	enum cause cause = cause_read(reader);
+	const char *wrong = cause == CAUSE_COUNT ? "no cause" : call_failure_wrong(request, reader, cause);
+
+	request->failure = cause == CAUSE_COUNT ? "no cause" : cause_info(cause)->word;
+	if (wrong != NULL || reader_field(reader, "Proxy-Status", NULL) != 1)
+		world_violation("10: a call's failure is told as gRPC has it", "call %u (%s): %s", request->id,
+			request->failure, wrong != NULL ? wrong : "without Proxy-Status");
+	if (!cause_fits(request, cause))
+		world_violation("6: the cause fits what went wrong", "call %u (defect %d): %s\n%.*s", request->id,
+			request->answer.defect, request->failure, (int)request->head_length, request->wire);
+}
+
 static void check_own_answer(struct sim_request *request, const struct sim_reader *reader)
 {
 	const char *location = "";
 
-	if (reader->status >= 400) {
+	if (request->call.is) {
+		check_call_failure(request, reader);
+	} else if (reader->status >= 400) {
 		check_failure(request, reader);
 	} else if (request->kind == KIND_RESPOND) {
 		if (reader->status != 200 || strcmp(reader->text, "hello from the gateway\n") != 0)
@@ -350,7 +369,9 @@ void oracle_answer_complete(struct sim_request *request, const struct sim_reader
 	request->answered = true;
 	if (planned)
 		check_planned_answer(request, reader);
-	else
+	if (planned && request->call.is)
+		call_check_answer(request, reader);
+	if (!planned)
 		check_own_answer(request, reader);
 	tally.planned += planned;
 	tally.own += !planned && reader->status < 400;
@@ -375,7 +396,7 @@ void oracle_unanswered(const struct sim_request *request, enum sim_end_how how)
 	tally.unanswered[how]++;
 	if (how == ENDED_BY_CLIENT || how == ENDED_HALF_CLOSED || how == ENDED_AFTER_CLOSE)
 		return;
-	if (request->answered || oracle_run_is_rough())
+	if (request->answered || oracle_run_is_rough() || call_may_time_out(request))
 		return;
 	/* Content that turns out to be wrong when an answer is already on its way can only be told by breaking off. */
 	if (request->kind == KIND_BAD_CONTENT)
@@ -389,30 +410,41 @@ void oracle_unanswered(const struct sim_request *request, enum sim_end_how how)
 
 /* --- what the gateway writes to servers --------------------------------------------------------------------------- */
 
+static const char *try_wrong(const struct sim_request *request, unsigned carried)
+{
+	const struct sim_try *last = &request->tries[request->try_count - 1];
+	/* A session without memory ends in the middle of what it reads. */
+	bool forgets = plan.servers_h2 && drawn.alloc_fails;
+	bool before = request->call.is ? request->call.replayed : request->try_count == TRIES_MAX;
+
+	return before				? "a third time"
+	       : last->refused			? NULL
+	       : !is_idempotent(request)	? "of a method that is not idempotent"
+	       : asks_switch(request)		? "and asks for a tunnel"
+	       : last->carried == 0 && last->rested_us == 0 ? "although the first connection was new"
+	       : last->heard > 0 && !forgets	? "although something had come back"
+	       : carried > 0 && !plan.servers_h2 ? "on a connection that was used before"
+						: NULL;
+}
+
 /*
  * Rule 3. A try is made with the first byte that is written, whether it arrives or not: the gateway cannot know which
  * of them a server has acted on.
  */
 struct sim_try *oracle_try(struct sim_request *request, unsigned conn, unsigned carried, uint64_t rested_us)
 {
-	const struct sim_try *first = &request->tries[0];
-	/* A session without memory ends in the middle of what it reads. */
-	bool forgets = plan.servers_h2 && drawn.alloc_fails;
-	const char *wrong = request->try_count == 0	      ? NULL
-			    : request->try_count == TRIES_MAX ? "a third time"
-			    : first->refused		      ? NULL
-			    : !is_idempotent(request)	      ? "of a method that is not idempotent"
-			    : asks_switch(request)	      ? "and asks for a tunnel"
-			    : first->carried == 0 && first->rested_us == 0 ? "although the first connection was new"
-			    : first->heard > 0 && !forgets    ? "although something had come back"
-			    : carried > 0 && !plan.servers_h2 ? "on a connection that was used before"
-							      : NULL;
+	bool again = call_has_failed(request);
+	const char *wrong = request->try_count == 0 ? NULL
+			    : again		    ? call_sends_again(request)
+						    : try_wrong(request, carried);
 
 	if (wrong != NULL)
 		world_violation("3: no unsafe replay", "request %u (%s) is sent again, %s: conn %u, before conn %u",
-			request->id, request->method, wrong, conn, first->conn);
+			request->id, request->method, wrong, conn, request->tries[request->try_count - 1].conn);
+	request->call.replayed = request->call.replayed || (request->try_count > 0 && !again);
 	tally.retries += request->try_count > 0;
-	request->tries[request->try_count] = (struct sim_try){.conn = conn, .carried = carried, .rested_us = rested_us};
+	request->tries[request->try_count] = (struct sim_try){
+		.conn = conn, .carried = carried, .rested_us = rested_us, .at_us = world_now_us()};
 	return &request->tries[request->try_count++];
 }
 
@@ -447,7 +479,9 @@ static void check_arrival_framing(const struct sim_request *request, const struc
 /* Once; a second time only after a second try, which oracle_try() has judged. */
 static void check_arrival_count(struct sim_request *request)
 {
-	if (++request->arrivals > (oracle_run_is_rough() ? request->try_count : 1))
+	bool may_be_more = oracle_run_is_rough() || request->call.is;
+
+	if (++request->arrivals > (may_be_more ? request->try_count : 1))
 		world_violation("3: no unsafe replay", "request %u (%s) arrives %u times", request->id, request->method,
 			request->arrivals);
 }
@@ -456,6 +490,8 @@ static void check_arrival_fields(const struct sim_request *request, const struct
 {
 	const char *value = "", *wrong = request->pads_fields ? fields_wrong(reader) : NULL;
 
+	if (wrong == NULL && request->call.is)
+		wrong = call_arrival_wrong(request, reader);
 	if (wrong != NULL)
 		arrival_wrong(request, wrong);
 	if (reader_field(reader, "Host", &value) != 1 || strcmp(value, "sim.test") != 0)
@@ -549,6 +585,7 @@ void oracle_tell_tally(void)
 	printf("tunnels h1-h1 %llu, h2-h1 %llu, h1-h2 %llu, h2-h2 %llu\n", (unsigned long long)tally.tunnels[0],
 		(unsigned long long)tally.tunnels[1], (unsigned long long)tally.tunnels[2],
 		(unsigned long long)tally.tunnels[3]);
+	call_tell_tally();
 	printf("malformed and refused %llu; unanswered because of", (unsigned long long)tally.malformed);
 	for (int how = 0; how < ENDED_COUNT; how++)
 		printf(" %s %llu", ends[how], (unsigned long long)tally.unanswered[how]);
@@ -580,6 +617,9 @@ bool oracle_tally_is_full(const char **what)
 	for (int i = 0; i < 4; i++)
 		if (tally.tunnels[i] == 0)
 			return false;
+	*what = "calls, their failures, and what is sent again of them";
+	if (!call_tally_is_full())
+		return false;
 	*what = "interim answers, own answers, malformed requests or a defect of an answer";
 	if (tally.interim == 0 || tally.own == 0 || tally.malformed == 0)
 		return false;

@@ -211,6 +211,7 @@ static void on_finished(void *context, const struct exchange_record *record)
 			tunnel_check_record(request, record->cause);
 		check_handover(record, request);
 		check_refused(record, request);
+		call_check_record(request, record);
 	}
 	check_wait(record);
 	run.finished++;
@@ -524,6 +525,7 @@ static void speak_draw(uint64_t seed)
 	plan.servers_h2 = combination >> 1;
 	plan.tunnels = world_also(seed, ALSO_TUNNELS) % 4 != 0;
 	plan.health = plan.servers_h2 && world_also(seed, ALSO_HEALTH) % 3 == 0;
+	plan.calls = plan.servers_h2 && world_also(seed, ALSO_CALLS) % 3 == 0;
 	plan.servers_tunnel = world_also(seed, ALSO_SERVERS_TUNNEL) % 5 != 0;
 }
 

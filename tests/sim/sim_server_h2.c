@@ -28,6 +28,7 @@ struct answering {
 	struct wire_stream *stream;
 	struct sim_request *request;
 	struct sim_message message;
+	unsigned arrival; /* which one of that request */
 	bool complete; /* the request has been read to its end */
 	bool replying, head_put, replied;
 	bool gone;         /* it carries nothing more */
@@ -191,6 +192,7 @@ static void answering_begin(struct serving_h2 *serving, struct wire_stream *stre
 	if (message_head(&answering->message, &serving->wire->block, ends) == SIM_BAD)
 		request_bad(answering);
 	answering->request = oracle_arrival(&answering->message.reader);
+	answering->arrival = answering->request->arrivals;
 	world_note(NOTE_ARRIVED, serving->end->conn->number, answering->request->id, answering->request->arrivals);
 	if (plan.health)
 		health_check_arrival(&serving->host->health, answering->request, serving->host->port);
@@ -344,7 +346,7 @@ static void answer_put_trailers(struct answering *answering)
 {
 	struct block_writer block = {0};
 
-	answer_trailers(&block);
+	answer_trailers(answering->request, &block);
 	wire_put_head(answering->serving->wire, answering->stream, &block, true);
 }
 
@@ -356,6 +358,7 @@ static void answer_put_head(struct answering *answering)
 		answer_has_content(answering->request) && (answer->content > 0 || answer->framing == SIM_CHUNKED);
 
 	answering->head_put = true;
+	call_tell_failure(answering->request);
 	answer_fields(answering->request, &block);
 	if (answer->status == 101) {
 		answering->request->switched = answering->request->replied_whole = true;
@@ -532,7 +535,9 @@ static void serving_settle(struct serving_h2 *serving)
 		struct answering *answering = container_of(node, struct answering, node);
 		bool sent = answering->end_at != 0 && serving->wire->sent_bytes >= answering->end_at;
 
-		if (sent || (answering->whole_at != 0 && serving->wire->sent_bytes >= answering->whole_at))
+		/* Of a call it may be the answer to the try before. */
+		if (answering->arrival == answering->request->arrivals &&
+			(sent || (answering->whole_at != 0 && serving->wire->sent_bytes >= answering->whole_at)))
 			answering->request->replied_whole = true;
 		if (answering->gone || answering->stream->reset_here ? answering->end_at == 0 || sent
 								     : sent && answering->stream->in_ended)

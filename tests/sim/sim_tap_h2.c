@@ -61,12 +61,21 @@ static struct tapped *tapped_find(struct tap_h2 *tap, uint32_t stream)
 	return NULL;
 }
 
+static uint64_t hash_more(uint64_t hash, const char *text)
+{
+	for (const char *c = text; *c != '\0'; c++)
+		hash = (hash ^ (unsigned char)*c) * 0x100000001b3ULL;
+	return (hash ^ 0xff) * 0x100000001b3ULL;
+}
+
+/* But for what is left of a call's time. */
 static uint64_t block_hash(const struct block_reader *block)
 {
 	uint64_t hash = 0xcbf29ce484222325ULL;
 
-	for (size_t i = 0; i < block->text_length; i++)
-		hash = (hash ^ (unsigned char)block->text[i]) * 0x100000001b3ULL;
+	for (unsigned i = 0; i < block->field_count; i++)
+		if (strcmp(block->fields[i].name, "grpc-timeout") != 0)
+			hash = hash_more(hash_more(hash, block->fields[i].name), block->fields[i].value);
 	return hash;
 }
 
@@ -141,6 +150,12 @@ static void goaway_received(struct tap_h2 *tap, uint32_t last)
 		tap->tapped[i].tried->refused |= tap->tapped[i].stream > last;
 }
 
+static void tap_hears(struct tapped *tapped)
+{
+	tapped->tried->heard++;
+	tapped->tried->heard_us = world_now_us();
+}
+
 static void frame_received(struct tap_h2 *tap, const struct frame *frame)
 {
 	struct tapped *tapped = tapped_find(tap, frame->stream);
@@ -164,7 +179,7 @@ static void frame_received(struct tap_h2 *tap, const struct frame *frame)
 		frame_u32(frame->payload) == NGHTTP2_REFUSED_STREAM)
 		tapped->tried->refused = true;
 	else if (frame->type == FRAME_RST_STREAM || frame->type == FRAME_HEADERS || frame->type == FRAME_DATA)
-		tapped->tried->heard++;
+		tap_hears(tapped);
 }
 
 void tap_h2_received(struct tap_h2 *tap, const char *bytes, size_t n)

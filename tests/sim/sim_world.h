@@ -31,7 +31,7 @@ uint64_t world_between(uint64_t low, uint64_t high);
  * A number that follows from the seed beside its stream: for what came later than the seeds of the corpus (meson.build), so that
  * those still lead where they led.
  */
-enum world_also { ALSO_TUNNELS = 1, ALSO_SERVERS_TUNNEL = 2, ALSO_HEALTH = 76 };
+enum world_also { ALSO_TUNNELS = 1, ALSO_SERVERS_TUNNEL = 2, ALSO_HEALTH = 76, ALSO_CALLS = 91 };
 uint64_t world_also(uint64_t seed, enum world_also what);
 /* True `permille` times out of 1000. Draws nothing for 0, so that a fault that is off does not change the run. */
 bool world_chance(unsigned permille);
