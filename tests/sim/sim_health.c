@@ -9,6 +9,7 @@ struct sim_health_config health_config;
 #define SLACK_US 300000
 #define ANSWER_US 200000 /* and in the end an answer that is given at once */
 #define PATIENT_MS 5000
+#define GRAIN_COARSE_US 10000
 
 void health_draw_config(void)
 {
@@ -18,6 +19,9 @@ void health_draw_config(void)
 	}
 	health_config.interval = (unsigned)world_between(100, 200);
 	health_config.timeout = world_chance(600) ? PATIENT_MS : (unsigned)world_between(150, 300);
+	/* A check is some turns, of which one may bring a single byte: so many grains would be its time. */
+	if (world_quantum_us() >= GRAIN_COARSE_US)
+		health_config.timeout = PATIENT_MS;
 	health_config.rise = (unsigned)world_between(1, 3);
 	health_config.fall = (unsigned)world_between(1, 2);
 }

@@ -146,6 +146,11 @@ void world_set_quantum(uint64_t quantum_us)
 	world.quantum_us = quantum_us;
 }
 
+uint64_t world_quantum_us(void)
+{
+	return world.quantum_us;
+}
+
 void world_set_shuffle(bool shuffle)
 {
 	world.shuffle = shuffle;

@@ -55,6 +55,7 @@ void world_turn_begin(void);
 void world_advance(uint64_t at_us);
 /* The grain of time: whatever falls into one grain happens in one turn, timers and data alike. 0: none. */
 void world_set_quantum(uint64_t quantum_us);
+uint64_t world_quantum_us(void);
 /* Events of the same time happen in drawn order. */
 void world_set_shuffle(bool shuffle);
 
