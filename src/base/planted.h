@@ -54,6 +54,7 @@ enum planted_bug {
 	PLANTED_CALL_NEVER_SENT_AGAIN,       /* a call is not sent again where that is configured */
 	PLANTED_GRPC_TIMEOUT_IGNORED,        /* grpc-timeout ends nothing */
 	PLANTED_FAILURE_TOLD_AS_SUCCESS,     /* a failure of the gateway has grpc-status 0 */
+	PLANTED_CUT_MESSAGE_LOOKS_WHOLE,     /* trailers in the content of gRPC-Web stand behind half a message */
 	PLANTED_TUNNEL_SIDES_SWAPPED,        /* a tunnel that its upstream breaks off was left by its client */
 	PLANTED_COUNT
 };

@@ -84,7 +84,7 @@ bool grpc_put(struct exchange *ex, struct view data);
  */
 static inline bool grpc_is_cut(const struct exchange *ex)
 {
-	return ex->grpc->messages.head_bytes > 0;
+	return ex->grpc->messages.head_bytes > 0 && !PLANTED(CUT_MESSAGE_LOOKS_WHOLE);
 }
 
 /* Its end: notes the status. Returns the trailers that are to be sent, NULL when they have become content. */

@@ -24,7 +24,7 @@
 enum { CANCELLED = 1, DEADLINE_EXCEEDED = 4, RESOURCE_EXHAUSTED = 8, INTERNAL = 13, UNAVAILABLE = 14, STATUSES = 17 };
 
 static struct {
-	uint64_t whole, failed, again, told, late;
+	uint64_t whole, failed, again, told, late, forms[FORM_WEB_TEXT + 1][FORM_WEB_TEXT + 1];
 } tally;
 
 /* --- drawing ------------------------------------------------------------------------------------------------------ */
@@ -65,10 +65,15 @@ void retry_write(struct sim_text *text, const struct sim_retry *retry)
 	text_printf(text, "]}\n");
 }
 
-/* Where one stream is as good as its connection only those wait briefly whom everything may happen to. */
+/* Where one stream is as good as its connection others fail with it: not in runs in which nothing goes wrong. */
+static bool may_fail(void)
+{
+	return plan.clients_h2 || oracle_run_is_rough();
+}
+
 static void timeout_draw(struct sim_call *call)
 {
-	bool brief = world_chance(500) && (plan.clients_h2 || oracle_run_is_rough());
+	bool brief = world_chance(500) && may_fail();
 
 	call->timeout_us = UINT64_MAX;
 	if (world_chance(300))
@@ -98,6 +103,17 @@ static void statuses_draw(struct sim_call *call)
 		call->only[i] = world_chance(450);
 		call->statuses[i] = call->only[i] || world_chance(200) ? failure_draw() : 0;
 	}
+}
+
+void call_draw_form(struct sim_request *request)
+{
+	struct sim_call *call = &request->call;
+
+	call->is = true;
+	call->form = world_chance(600) ? FORM_GRPC : world_chance(400) ? FORM_WEB : FORM_WEB_TEXT;
+	call->answer_form = call->form;
+	if (call->form != FORM_GRPC && world_chance(300))
+		call->answer_form = FORM_WEB + FORM_WEB_TEXT - call->form;
 }
 
 uint64_t call_content(uint64_t key, uint64_t content)
@@ -137,6 +153,9 @@ void call_draw(struct sim_request *request)
 		answer->framing = SIM_CHUNKED;
 		answer->content = call_content(answer_key(request), answer->content);
 		answer->has_trailers = true;
+		call->cut = answer->content > 0 && world_chance(200) && may_fail();
+		if (call->cut)
+			answer->content -= 1 + world_below(message_bytes(answer_key(request)) - 1);
 	}
 	request->whole = *answer;
 	answer_enter(request);
@@ -147,11 +166,28 @@ bool call_may_time_out(const struct sim_request *request)
 	return request->call.is && request->call.timeout_us < PATIENT_US;
 }
 
+bool call_is_cut(const struct sim_request *request)
+{
+	const struct sim_call *call = &request->call;
+
+	return call->cut && call->form != FORM_GRPC && !call->only[call->again];
+}
+
 /* --- writing ------------------------------------------------------------------------------------------------------ */
 
-static const char *content_type(const struct sim_request *request)
+static const char *content_type(const struct sim_request *request, enum call_form form)
 {
-	return request->id % 2 == 0 ? "application/grpc" : "application/grpc+proto";
+	static const char *const types[][2] = {{"application/grpc", "application/grpc+proto"},
+		{"application/grpc-web", "application/grpc-web+proto"},
+		{"application/grpc-web-text", "application/grpc-web-text+proto"}};
+
+	return types[form][request->id % 2];
+}
+
+/* Its client asks for another form. */
+static bool says_accept(const struct sim_call *call)
+{
+	return call->answer_form != call->form;
 }
 
 static void add_status(const struct sim_request *request, struct block_writer *block)
@@ -164,14 +200,22 @@ static void add_status(const struct sim_request *request, struct block_writer *b
 
 void call_render_fields(struct sim_text *text, const struct sim_request *request)
 {
-	text_printf(text, "Content-Type: %s\r\n", content_type(request));
+	text_printf(text, "Content-Type: %s\r\n", content_type(request, request->call.form));
+	if (request->call.form != FORM_GRPC)
+		text_printf(text, "X-Grpc-Web: 1\r\n");
+	if (says_accept(&request->call))
+		text_printf(text, "Accept: text/html, %s\r\n", content_type(request, request->call.answer_form));
 	if (request->call.timeout_us != UINT64_MAX)
 		text_printf(text, "Grpc-Timeout: %s\r\n", request->call.timeout);
 }
 
 void call_fields(const struct sim_request *request, struct block_writer *block)
 {
-	block_add(block, "content-type", content_type(request));
+	block_add(block, "content-type", content_type(request, request->call.form));
+	if (request->call.form != FORM_GRPC)
+		block_add(block, "x-grpc-web", "1");
+	if (says_accept(&request->call))
+		block_add(block, "accept", content_type(request, request->call.answer_form));
 	if (request->id % 3 != 0)
 		block_add(block, "te", "trailers");
 	if (request->call.timeout_us != UINT64_MAX)
@@ -182,7 +226,7 @@ void call_answer_fields(const struct sim_request *request, struct block_writer *
 {
 	if (request->call.plain)
 		return;
-	block_add(block, "content-type", content_type(request));
+	block_add(block, "content-type", content_type(request, FORM_GRPC));
 	if (request->call.only[request->call.again])
 		add_status(request, block);
 }
@@ -258,8 +302,10 @@ const char *call_arrival_wrong(const struct sim_request *request, const struct s
 	const char *type = "", *te = "", *timeout = "";
 	unsigned timeouts = reader_field(reader, "Grpc-Timeout", &timeout);
 
-	if (reader_field(reader, "Content-Type", &type) != 1 || strcmp(type, content_type(request)) != 0)
+	if (reader_field(reader, "Content-Type", &type) != 1 || strcmp(type, content_type(request, FORM_GRPC)) != 0)
 		return "a call's Content-Type";
+	if (reader_field(reader, "X-Grpc-Web", NULL) + reader_field(reader, "Accept", NULL) != 0)
+		return "X-Grpc-Web or Accept";
 	if (reader_field(reader, "TE", &te) != 1 || strcmp(te, "trailers") != 0)
 		return "a call's TE";
 	if (timeouts != (request->call.timeout_us != UINT64_MAX))
@@ -285,6 +331,44 @@ static unsigned trailer_status(const struct sim_reader *reader, const char **val
 	return count;
 }
 
+void call_answer_begins(const struct sim_request *request, struct sim_reader *reader)
+{
+	const struct sim_call *call = &request->call;
+
+	if (call->plain || call->only[call->again] || call->form == FORM_GRPC)
+		return;
+	reader->text_follows = true;
+	reader->pattern_end = request->answer.content;
+	reader->base64 = call->answer_form == FORM_WEB_TEXT;
+}
+
+#define FRAME_PREFIX 5
+
+uint64_t call_frame_bytes(const struct sim_reader *reader)
+{
+	const unsigned char *head = (const unsigned char *)reader->text;
+
+	if (!reader->text_follows || reader->content < reader->pattern_end + FRAME_PREFIX || head[0] != 0x80)
+		return 0;
+	return FRAME_PREFIX + frame_u32(head + 1);
+}
+
+/* The same of those that are content. */
+static unsigned frame_status(const struct sim_reader *reader, const char **value)
+{
+	static const char name[] = "grpc-status: ";
+	const char *at = reader->text + FRAME_PREFIX;
+	unsigned count = 0;
+
+	if (call_frame_bytes(reader) == 0)
+		return 0;
+	for (; (at = strstr(at, name)) != NULL; count++) {
+		at += sizeof(name) - 1;
+		*value = at;
+	}
+	return count;
+}
+
 /* Nothing stood in the way of another try. */
 static bool was_to_be_sent_again(const struct sim_request *request)
 {
@@ -293,16 +377,36 @@ static bool was_to_be_sent_again(const struct sim_request *request)
 	       !oracle_run_is_rough() && !call_may_time_out(request);
 }
 
+static void check_form(const struct sim_request *request, const struct sim_reader *reader)
+{
+	const char *type = "";
+
+	if (request->call.plain)
+		return;
+	if (reader_field(reader, "Content-Type", &type) != 1 ||
+		strcmp(type, content_type(request, request->call.answer_form)) != 0)
+		world_violation("10: a call is answered in its form", "call %u: %s", request->id, type);
+	if (reader->text_follows && (reader->trailers_from != reader->field_count || reader->group_digits != 0))
+		world_violation("10: a call is answered in its form", "call %u: trailers, or half a group",
+			request->id);
+	tally.forms[request->call.form][request->call.answer_form]++;
+}
+
 void call_check_answer(const struct sim_request *request, const struct sim_reader *reader)
 {
 	const struct sim_call *call = &request->call;
 	bool only = call->only[call->again];
 	const char *value = "";
-	unsigned in_head = reader_field(reader, "grpc-status", &value), in_trailers = trailer_status(reader, &value);
+	unsigned in_head = reader_field(reader, "grpc-status", &value);
+	unsigned in_trailers = reader->text_follows ? frame_status(reader, &value) : trailer_status(reader, &value);
 
 	if (call->plain ? in_head + in_trailers != 0 : in_head != only || in_trailers != !only)
 		world_violation("10: a call has one ending", "call %u: %u statuses in the head, %u in the trailers",
 			request->id, in_head, in_trailers);
+	if (call_is_cut(request))
+		world_violation("2: what was cut short never looks complete", "call %u ends within a message",
+			request->id);
+	check_form(request, reader);
 	if (!call->plain && (unsigned)atoi(value) != call->statuses[call->again])
 		world_violation("10: a call ends as the service says", "call %u: %s instead of %u", request->id, value,
 			call->statuses[call->again]);
@@ -421,5 +525,8 @@ void call_tell_tally(void)
 
 bool call_tally_is_full(void)
 {
+	for (int i = FORM_WEB; i <= FORM_WEB_TEXT; i++)
+		if (tally.forms[i][FORM_WEB] == 0 || tally.forms[i][FORM_WEB_TEXT] == 0)
+			return false;
 	return tally.whole > 0 && tally.failed > 0 && tally.again > 0 && tally.told > tally.late && tally.late > 0;
 }

@@ -1,5 +1,6 @@
 /*
- * Calls of gRPC: what a client asks for and by when, what servers answer to each try of it, and how it may end.
+ * Calls of gRPC, and of gRPC-Web, which the gateway makes gRPC: what a client asks for and by when, what servers answer to
+ * each try of it, and how it may end.
  *
  * A call has one ending: a grpc-status, the service's own or the gateway's that fits its cause, or an abort that can be
  * seen. It is over when its grpc-timeout is, and not before. It is sent again where its upstream is configured so and as
@@ -30,9 +31,14 @@ struct sim_retry {
 	unsigned on;       /* statuses, as a mask */
 };
 
+/* How it is written on the client's side. */
+enum call_form { FORM_GRPC, FORM_WEB, FORM_WEB_TEXT };
+
 struct sim_call {
 	bool is;
+	enum call_form form, answer_form; /* another one than it has itself is asked for with Accept */
 	bool plain;  /* the answer is none of gRPC: from something in front of the service */
+	bool cut;    /* it ends in order, but within a message */
 	bool only[CALL_AGAIN_MAX + 1];             /* this try is answered with nothing but a failure */
 	unsigned char statuses[CALL_AGAIN_MAX + 1];
 	uint64_t timeout_us; /* UINT64_MAX: it says none */
@@ -48,6 +54,8 @@ struct sim_call {
 void retry_draw(struct sim_retry *retry);
 void retry_write(struct sim_text *text, const struct sim_retry *retry);
 
+/* Before anything else is drawn of it. */
+void call_draw_form(struct sim_request *request);
 /* The answer that was drawn becomes one to a call. */
 void call_draw(struct sim_request *request);
 
@@ -65,6 +73,8 @@ void call_tell_failure(struct sim_request *request);
 
 /* A client's patience may end before a fault would have anybody wait. */
 bool call_may_time_out(const struct sim_request *request);
+/* The gateway must not pass on its answer to the end: the trailers would become content of the message that is cut. */
+bool call_is_cut(const struct sim_request *request);
 
 /* The gateway has heard of a failure that it may send the call again for. */
 bool call_has_failed(const struct sim_request *request);
@@ -74,6 +84,10 @@ const char *call_sends_again(struct sim_request *request);
 /* What arrives at a server. NULL: right. */
 const char *call_arrival_wrong(const struct sim_request *request, const struct sim_reader *reader);
 
+/* The head of a planned answer has come: how its content is to be read. */
+void call_answer_begins(const struct sim_request *request, struct sim_reader *reader);
+/* The content in which it has its trailers; 0: elsewhere, or not whole. */
+uint64_t call_frame_bytes(const struct sim_reader *reader);
 /* A planned answer is complete. */
 void call_check_answer(const struct sim_request *request, const struct sim_reader *reader);
 

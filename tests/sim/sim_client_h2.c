@@ -387,19 +387,20 @@ static bool asking_put_content(struct asking *asking)
 	char bytes[FRAME_MAX];
 	bool ends;
 
-	if (n > request->content - asking->sent)
-		n = (size_t)(request->content - asking->sent);
+	if (n > sent_content(request) - asking->sent)
+		n = (size_t)(sent_content(request) - asking->sent);
 	if (n > asking->client->manners.piece)
 		n = asking->client->manners.piece;
 	if (n == 0)
 		return false;
-	pattern_fill(request_key(request), asking->sent, bytes, n);
+	pattern_fill(sent_key(request), asking->sent, bytes, n);
 	asking->sent += n;
-	ends = asking->sent == request->content && !request->has_trailers && world_chance(500);
+	ends = asking->sent == sent_content(request) && !request->has_trailers && world_chance(500);
 	wire_put_data(wire, asking->stream, bytes, n, ends);
 	/* The length says that this is all, whether or not the stream has ended. */
 	if (ends ||
-		(asking->sent == request->content && request->framing == SIM_LENGTH && request->kind == KIND_PROXIED)) {
+		(asking->sent == sent_content(request) && request->framing == SIM_LENGTH &&
+			request->kind == KIND_PROXIED)) {
 		asking_put_end(asking);
 		asking->end_at -= wire->padding;
 	}
@@ -444,7 +445,7 @@ static bool asking_put(struct asking *asking)
 		return false;
 	if (asking->request->kind == KIND_UPGRADE)
 		return asking_put_tunnel(asking);
-	if (asking->sent == asking->request->content) {
+	if (asking->sent == sent_content(asking->request)) {
 		asking_finish(asking);
 		return true;
 	}
@@ -754,7 +755,7 @@ void client_h2_tell(const struct sim_client_h2 *client)
 		if (!client->askings[i].over)
 			fprintf(stderr, "  request %u: sent %llu of %llu, answered %d\n",
 				client->askings[i].request->id, (unsigned long long)client->askings[i].sent,
-				(unsigned long long)client->askings[i].request->content,
+				(unsigned long long)sent_content(client->askings[i].request),
 				client->askings[i].request->answered);
 }
 

@@ -147,17 +147,20 @@ static void write_upstream(struct sim_text *text, unsigned i, struct sim_setup *
 
 static void write_routes(struct sim_text *text)
 {
+	const char *web = plan.calls ? "    grpc_web: true\n" : "";
+
 	text_printf(text, "routes:\n"
 			  "  - name: hello\n    match: {path: /hello}\n    respond: {status: 200, body: \"hello from "
 			  "the gateway\\n\"}\n"
 			  "  - name: old\n    match: {path: \"/old/*\"}\n"
 			  "    redirect: {location: \"https://example.com/new/*\", status: 308}\n"
 			  "  - name: readonly\n    match: {path: \"/ro/*\", methods: [GET]}\n    upstream: u0\n"
-			  "  - name: r0\n    match: {path: \"/u0/*\"}\n    upstream: u0\n    filters:\n"
+			  "  - name: r0\n    match: {path: \"/u0/*\"}\n    upstream: u0\n%s    filters:\n"
 			  "      - headers: {request: {set: {X-Set: by gateway}, remove: [X-Removed]}, response: {add: "
-			  "{X-Answer: seen}}}\n");
+			  "{X-Answer: seen}}}\n",
+		web);
 	if (plan.upstreams > 1)
-		text_printf(text, "  - name: r1\n    match: {path: \"/u1/*\"}\n    upstream: u1\n%s",
+		text_printf(text, "  - name: r1\n    match: {path: \"/u1/*\"}\n    upstream: u1\n%s%s", web,
 			plan.rewrites ? "    rewrite: {path: \"/in/*\"}\n" : "");
 	text_printf(text, "admin: off\nlog: {access: off, level: debug}\n");
 }

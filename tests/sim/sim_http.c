@@ -31,7 +31,7 @@ static uint64_t pattern_word(uint64_t key, uint64_t index)
 
 uint64_t message_bytes(uint64_t key)
 {
-	return PREFIX_BYTES + pattern_word(key, UINT64_MAX) % MESSAGE_MAX;
+	return (PREFIX_BYTES + pattern_word(key, UINT64_MAX) % MESSAGE_MAX) / 3 * 3 + 3;
 }
 
 /* Not compressed, and four bytes of length. */
@@ -55,10 +55,31 @@ static char pattern_byte(uint64_t key, uint64_t offset)
 	return (char)(pattern_word(key, offset / 8) >> (8 * (offset % 8)));
 }
 
+static const char base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+static void fill_base64(uint64_t key, uint64_t offset, char *bytes, size_t n)
+{
+	unsigned char raw[3];
+	unsigned group = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		unsigned at = (unsigned)((offset + i) % 4);
+
+		if (i == 0 || at == 0)
+			pattern_fill(key, (offset + i) / 4 * 3, (char *)raw, sizeof(raw));
+		group = (unsigned)raw[0] << 16 | (unsigned)raw[1] << 8 | raw[2];
+		bytes[i] = base64_digits[group >> (18 - 6 * at) & 63];
+	}
+}
+
 void pattern_fill(uint64_t key, uint64_t offset, char *bytes, size_t n)
 {
 	size_t i = 0;
 
+	if (key & KEY_BASE64) {
+		fill_base64(key & ~KEY_BASE64, offset, bytes, n);
+		return;
+	}
 	for (; i < n && (offset + i) % 8 != 0; i++)
 		bytes[i] = pattern_byte(key, offset + i);
 	for (; i + 8 <= n; i += 8) {
@@ -104,6 +125,9 @@ void reader_next(struct sim_reader *reader)
 	reader->content = 0;
 	reader->line_length = 0;
 	reader->text[0] = '\0';
+	reader->pattern_end = 0;
+	reader->text_follows = reader->base64 = false;
+	reader->group = reader->group_digits = reader->group_fill = 0;
 }
 
 bool reader_is_between(const struct sim_reader *reader)
@@ -285,18 +309,56 @@ static enum sim_read reader_take_head(struct sim_reader *reader, const char **p,
 
 /* --- content ------------------------------------------------------------------------------------------------------ */
 
+static void take_text(struct sim_reader *reader, uint64_t at, const char *bytes, size_t n)
+{
+	size_t room = at < READER_TEXT_MAX ? READER_TEXT_MAX - (size_t)at : 0;
+	size_t kept = n < room ? n : room;
+
+	memcpy(reader->text + (READER_TEXT_MAX - room), bytes, kept);
+	reader->text[READER_TEXT_MAX - room + kept] = '\0';
+}
+
+/* False: it is not this message's. */
+static bool take_bytes(struct sim_reader *reader, const char *bytes, size_t n)
+{
+	uint64_t left = reader->pattern_end > reader->content ? reader->pattern_end - reader->content : 0;
+	size_t checked = reader->text_follows && left < n ? (size_t)left : n;
+
+	if (reader->key == KEY_TEXT)
+		take_text(reader, reader->content, bytes, n);
+	else if (pattern_check(reader->key, reader->content, bytes, checked) != checked)
+		return false;
+	else if (n > checked)
+		take_text(reader, reader->content + checked - reader->pattern_end, bytes + checked, n - checked);
+	reader->content += n;
+	return true;
+}
+
+/* Groups of four digits; each of them may have a filling. */
+static bool take_base64(struct sim_reader *reader, const char *bytes, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const char *digit = bytes[i] != '\0' ? strchr(base64_digits, bytes[i]) : NULL;
+
+		if (bytes[i] == '=' ? reader->group_digits < 2 : digit == NULL || reader->group_fill > 0)
+			return false;
+		reader->group_fill += bytes[i] == '=';
+		reader->group = reader->group << 6 | (digit != NULL ? (unsigned)(digit - base64_digits) : 0);
+		if (++reader->group_digits < 4)
+			continue;
+		char raw[] = {(char)(reader->group >> 16), (char)(reader->group >> 8), (char)reader->group};
+
+		if (!take_bytes(reader, raw, 3 - reader->group_fill))
+			return false;
+		reader->group = reader->group_digits = reader->group_fill = 0;
+	}
+	return true;
+}
+
 static enum sim_read reader_take_content(struct sim_reader *reader, const char **p, size_t n)
 {
-	if (reader->key == KEY_TEXT) {
-		size_t room = reader->content < READER_TEXT_MAX ? READER_TEXT_MAX - (size_t)reader->content : 0;
-		size_t kept = n < room ? n : room;
-
-		memcpy(reader->text + (READER_TEXT_MAX - room), *p, kept);
-		reader->text[READER_TEXT_MAX - room + kept] = '\0';
-	} else if (pattern_check(reader->key, reader->content, *p, n) != n) {
+	if (reader->base64 ? !take_base64(reader, *p, n) : !take_bytes(reader, *p, n))
 		return reader_bad(reader, "content that is not this message's");
-	}
-	reader->content += n;
 	*p += n;
 	return SIM_MORE;
 }

@@ -21,8 +21,10 @@
 
 /* Set in a key: the content is messages of gRPC, all of one size, each behind its flag and its length. */
 #define KEY_CALL (1ULL << 62)
+/* Set in a key: the content is the digits of base64 for what the key stands for without it. */
+#define KEY_BASE64 (1ULL << 61)
 
-/* Of such content: a message with what stands in front of it. */
+/* Of messages: one with what stands in front of it. A multiple of three. */
 uint64_t message_bytes(uint64_t key);
 
 /* Fills with the pattern from `offset` on. */
@@ -65,6 +67,12 @@ struct sim_reader {
 	unsigned line_length;
 	size_t trailer_start;
 	char text[READER_TEXT_MAX + 1];  /* KEY_TEXT: content, NUL-terminated, cut */
+
+	/* An answer in gRPC-Web; reader_next() takes it back. */
+	bool text_follows;     /* behind `pattern_end` bytes of content; kept in `text` */
+	uint64_t pattern_end;
+	bool base64;           /* decoded before it is looked at, and counted as that */
+	unsigned group, group_digits, group_fill;
 };
 
 /* Makes ready for the next message. */

@@ -232,7 +232,7 @@ static void request_render(struct sim_request *request, const char *target)
 	snprintf(request->target, sizeof(request->target), "%s", target);
 	text_printf(&text, "%s %s HTTP/1.%u\r\n", request->method, target, request->minor);
 	render_request_fields(&text, request);
-	render_framing(&text, request->framing, request->content, request->has_trailers);
+	render_framing(&text, request->framing, sent_content(request), request->has_trailers);
 	text_put(&text, "\r\n", 2);
 	request->head_length = text.length;
 	if (request->kind == KIND_BAD_CONTENT) {
@@ -241,7 +241,8 @@ static void request_render(struct sim_request *request, const char *target)
 
 		text_put(&text, bad->bytes, bad->length);
 	} else {
-		render_content(&text, request_key(request), request->framing, request->content, request->has_trailers);
+		render_content(
+			&text, sent_key(request), request->framing, sent_content(request), request->has_trailers);
 	}
 	request->wire = text.bytes;
 	request->wire_length = text.length;
@@ -310,11 +311,11 @@ static void called_draw(struct sim_request *request)
 {
 	char raw[300];
 
-	request->call.is = true;
+	call_draw_form(request);
 	request->method = "POST";
 	request->upstream = world_below(plan.upstreams);
 	request->closes = !plan.clients_h2 && world_chance(60);
-	request->framing = SIM_CHUNKED;
+	request->framing = request->call.form != FORM_GRPC && world_chance(500) ? SIM_LENGTH : SIM_CHUNKED;
 	request->content = call_content(request_key(request), content_draw());
 	request->expects = request->content > 0 && world_chance(60);
 	target_draw(request, raw);

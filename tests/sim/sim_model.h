@@ -121,6 +121,7 @@ struct sim_plan {
 	bool rewrites;  /* upstream 1: "/u1/..." arrives as "/in/..." */
 	unsigned header_bytes, header_count, target_bytes;
 	uint64_t body_bytes;   /* 0: no limit */
+	bool slow;             /* the network: what is written may stand for a second behind what was written before */
 	uint64_t content_max;  /* what windows and latencies carry in reasonable time */
 };
 extern struct sim_plan plan;
@@ -143,6 +144,17 @@ bool model_is_bulky(void);
 static inline uint64_t request_key(const struct sim_request *request)
 {
 	return (request->id * 4ULL + 1) | (request->call.is ? KEY_CALL : 0);
+}
+
+/* What its client sends of that, which differs for a call in base64. */
+static inline uint64_t sent_key(const struct sim_request *request)
+{
+	return request_key(request) | (request->call.form == FORM_WEB_TEXT ? KEY_BASE64 : 0);
+}
+
+static inline uint64_t sent_content(const struct sim_request *request)
+{
+	return request->call.form == FORM_WEB_TEXT ? request->content / 3 * 4 : request->content;
 }
 
 static inline uint64_t answer_key(const struct sim_request *request)

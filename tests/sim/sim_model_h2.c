@@ -54,7 +54,7 @@ static void add_sundries(const struct sim_request *request, struct block_writer 
 	if (request->kind == KIND_UPGRADE && request->id % 4 == 0)
 		block_add(block, "sec-websocket-key", "bm90IGZvciB0aGUgc2VydmU=");
 	if (request->framing == SIM_LENGTH)
-		add_number(block, "content-length", request->content + (request->kind == KIND_BAD_CONTENT));
+		add_number(block, "content-length", sent_content(request) + (request->kind == KIND_BAD_CONTENT));
 }
 
 /* RFC 9113 §8.2, §8.3: each of them is malformed, or beyond a limit. */

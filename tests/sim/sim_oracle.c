@@ -52,7 +52,7 @@ static bool may_go_stale(void)
 
 static bool is_too_large(const struct sim_request *request)
 {
-	return plan.body_bytes != 0 && request->content > plan.body_bytes;
+	return plan.body_bytes != 0 && sent_content(request) > plan.body_bytes;
 }
 
 /* Rule 6. */
@@ -88,10 +88,12 @@ static bool cause_fits(const struct sim_request *request, enum cause cause)
 		/* To extended CONNECT that says yes, where nobody has been asked. */
 		if (asks_connect(request) && request->answer.status / 100 == 2)
 			return true;
-		return request->answer.defect != DEFECT_NONE || drawn.server_unsolicited || drawn.answer_defect;
+		return request->answer.defect != DEFECT_NONE || call_is_cut(request) || drawn.server_unsolicited ||
+		       drawn.answer_defect;
 	case CAUSE_FIRST_BYTE_TIMEOUT:
 		/* Who was given a place where the peer allows no stream waits in vain, and nothing of the request is written. */
-		if (plan.servers_h2 && request->try_count == 0 && !drawn.server_stalls && !drawn.clock_jumps)
+		if (plan.servers_h2 && request->try_count == 0 && !plan.slow && !drawn.server_stalls &&
+			!drawn.clock_jumps)
 			return false;
 		return holds_connections();
 	case CAUSE_UPSTREAM_IDLE_TIMEOUT: return holds_connections();
@@ -336,6 +338,8 @@ void oracle_answer_begins(struct sim_request *request, struct sim_reader *reader
 	if (reader->status == 101)
 		check_switch(request, reader);
 	reader->key = answer_key(request);
+	if (request->call.is)
+		call_answer_begins(request, reader);
 }
 
 static void check_planned_answer(const struct sim_request *request, const struct sim_reader *reader)
@@ -344,7 +348,8 @@ static void check_planned_answer(const struct sim_request *request, const struct
 	uint64_t content = answer_has_content(request) ? answer->content : 0;
 	const char *wrong = fields_wrong(reader);
 
-	if (reader->content != content || (!request->replied_whole && answer_has_content(request)))
+	if (reader->content != content + call_frame_bytes(reader) ||
+		(!request->replied_whole && answer_has_content(request)))
 		world_violation("2: what was cut short never looks complete",
 			"answer to %u (method %s, status %u): %llu of %llu bytes", request->id, request->method,
 			answer->status, (unsigned long long)reader->content, (unsigned long long)content);
@@ -353,7 +358,8 @@ static void check_planned_answer(const struct sim_request *request, const struct
 			answer->defect);
 	if (wrong != NULL)
 		world_violation("1: the answer's fields", "answer to %u: %s", request->id, wrong);
-	if (answer->has_trailers && content > 0 && request->minor == 1 && reader->field_count == reader->trailers_from)
+	if (answer->has_trailers && !reader->text_follows && content > 0 && request->minor == 1 &&
+		reader->field_count == reader->trailers_from)
 		world_violation("1: trailers are passed on", "answer to %u", request->id);
 	if (!oracle_run_is_rough() && request->minor == 1 && request->interim_seen != answer->hints)
 		world_violation("1: interim answers are passed on", "answer to %u: %u of %u", request->id,
@@ -396,7 +402,7 @@ void oracle_unanswered(const struct sim_request *request, enum sim_end_how how)
 	tally.unanswered[how]++;
 	if (how == ENDED_BY_CLIENT || how == ENDED_HALF_CLOSED || how == ENDED_AFTER_CLOSE)
 		return;
-	if (request->answered || oracle_run_is_rough() || call_may_time_out(request))
+	if (request->answered || oracle_run_is_rough() || call_may_time_out(request) || call_is_cut(request))
 		return;
 	/* Content that turns out to be wrong when an answer is already on its way can only be told by breaking off. */
 	if (request->kind == KIND_BAD_CONTENT)
@@ -470,6 +476,9 @@ static void check_arrival_framing(const struct sim_request *request, const struc
 
 	/* HTTP/2 has said 0 and not yet the end: content that makes it malformed may still come, so nobody is told 0. */
 	if (plan.clients_h2 && request->framing == SIM_LENGTH && request->content == 0 && reader->framing == SIM_CHUNKED)
+		return;
+	/* Its length is another one then, and not known yet. */
+	if (request->call.form == FORM_WEB_TEXT && (reader->framing == SIM_CHUNKED || request->content == 0))
 		return;
 	if (request->framing == SIM_CHUNKED ? reader->framing != SIM_CHUNKED
 					    : reader->framing == SIM_CHUNKED || reader->length != request->content + lies)

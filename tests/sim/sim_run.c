@@ -499,6 +499,7 @@ static void network_draw(void)
 	uint64_t latency_max_us = world_chance(300) ? 0 : world_chance(500) ? 1000 : 20000;
 
 	sockets_begin(window_min, window_max, latency_max_us);
+	plan.slow = latency_max_us == 20000;
 	plan.content_max = window_min == 512 ? 30000 : latency_max_us == 20000 ? 300000 : 3000000;
 }
 
