@@ -630,6 +630,9 @@ static void serving_schedule(struct serving_h2 *serving)
 		if (answering->replying && !answering->replied)
 			earlier(&at_us, answering->send_after_us);
 		earlier(&at_us, answering->deaf_until_us);
+		/* The connection's window may have been given back while it was deaf, and its own be owed still. */
+		if (answering->deaf_until_us != 0 && answering->stream->owed > 0)
+			earlier(&at_us, serving->give_after_us);
 	}
 	if (serving->wire->owed > 0)
 		earlier(&at_us, serving->give_after_us);
