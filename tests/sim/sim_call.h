@@ -1,11 +1,12 @@
 /*
- * Calls of gRPC, and of gRPC-Web, which the gateway makes gRPC: what a client asks for and by when, what servers answer to
- * each try of it, and how it may end.
+ * Calls of gRPC, and of gRPC-Web, which the gateway makes gRPC: what a client asks for and by when, what servers
+ * answer to each try of it, and how it may end.
  *
- * A call has one ending: a grpc-status, the service's own or the gateway's that fits its cause, or an abort that can be
- * seen. It is over when its grpc-timeout is, and not before. It is sent again where its upstream is configured so and as
- * often, for the statuses that are named there, and only when a server has answered with nothing but its failure. (That its
- * content is whole each time, and that what was cut short does not look complete, are the rules of every request.)
+ * A call has one ending: a grpc-status, the service's own or the gateway's that fits its cause, or an abort that
+ * can be seen. It is over when its grpc-timeout is, and not before. It is sent again where its upstream is
+ * configured so and as often, for the statuses that are named there, and only when a server has answered with
+ * nothing but its failure. (That its content is whole each time, and that what was cut short does not look
+ * complete, are the rules of every request.)
  */
 #ifndef WEIR_SIM_CALL_H
 #define WEIR_SIM_CALL_H

@@ -24,9 +24,9 @@
  * 10. A call of gRPC ends with its status, the service's or the gateway's, and by its deadline; it is sent again for a
  *     status where that is configured, and never more often.
  *
- * Rules 1 to 6 are here, as far as they need not be where the bytes are (io_sim.c, sim_server.c); 9 is in sim_wire.c, 10
- * in sim_call.c; 7 and 8 are checked by
- * sim_run.c, sim_books.c and io_sim.c, since they are about the world as a whole.
+ * Rules 1 to 6 are here, as far as they need not be where the bytes are (io_sim.c, sim_server.c); 9 is in
+ * sim_wire.c, 10 in sim_call.c; 7 and 8 are checked by sim_run.c, sim_books.c and io_sim.c, since they are about
+ * the world as a whole.
  */
 #ifndef WEIR_SIM_ORACLE_H
 #define WEIR_SIM_ORACLE_H
