@@ -57,7 +57,7 @@ void retry_write(struct sim_text *text, const struct sim_retry *retry)
 		return;
 	text_printf(text, "    retry: {attempts: %u, on: [", retry->attempts);
 	for (unsigned status = 0; status < STATUSES; status++) {
-		if ((retry->on >> status & 1) == 0)
+		if ((retry->on >> status & 1) == 0 || words[status] == NULL)
 			continue;
 		text_printf(text, "%s%s", before, words[status]);
 		before = ", ";
