@@ -213,6 +213,14 @@ class Gateway:
     def url(self, path="/"):
         return f"http://127.0.0.1:{self.port}{path}"
 
+    def refuses_connections(self):
+        """Every worker has begun to drain."""
+        try:
+            self.connect(translated=False).close()
+        except ConnectionRefusedError:
+            return True
+        return False
+
     def connect(self, listener=0, receive_buffer=None, translated=True):
         """A new connection. A small receive buffer makes a client that does not read block the gateway early."""
         sock = socket.socket(socket.AF_INET6 if ":" in self.address(listener)[0] else socket.AF_INET)

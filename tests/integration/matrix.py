@@ -82,6 +82,7 @@ H1_CLIENT = BOTH | {
     "test_half_close::test_refusals_are_given": HALF_CLOSED,
     "test_half_close::test_reload_changes_it": HALF_CLOSED,
     "test_half_close::test_half_close_before_the_101": HALF_CLOSED,
+    "test_half_close::test_answer_that_is_complete_is_sent_to_its_end": HALF_CLOSED,
     "test_memory::test_upstreams_that_stop_reading": COUNTED,
     "test_memory::test_memory_comes_down_again": COUNTED,
     "test_memory::test_large_head_is_not_kept_by_an_idle_connection": COUNTED,

@@ -16,18 +16,10 @@ def drain(gateway, number=signal.SIGTERM):
     gateway.event("draining")
 
 
-def refuses_connections(gateway):
-    try:
-        gateway.connect().close()
-    except ConnectionRefusedError:
-        return True
-    return False
-
-
 def test_running_request_is_finished(gateway, origin):
     client, wire, _ = origin.asked(gateway)
     drain(gateway)
-    eventually(lambda: refuses_connections(gateway))
+    eventually(gateway.refuses_connections)
     assert gateway.process.poll() is None
     wire.send(response("finished"))
     answer = client.read_response()
@@ -43,7 +35,7 @@ def test_answer_under_way_is_finished(gateway, origin):
     client.read_head()
     assert client.read_chunk() == b"one"
     drain(gateway)
-    eventually(lambda: refuses_connections(gateway))
+    eventually(gateway.refuses_connections)
     wire.send(chunk("two") + b"0\r\n\r\n")
     assert client.read_chunk() == b"two"
     assert client.read_chunk() == b""
@@ -56,7 +48,7 @@ def test_upload_under_way_is_finished(gateway, origin):
     wire = origin.accept()
     wire.read_head()
     drain(gateway)
-    eventually(lambda: refuses_connections(gateway))
+    eventually(gateway.refuses_connections)
     client.send(" world")
     assert wire.take(11) == b"hello world"
     wire.send(response("thanks"))
@@ -70,7 +62,7 @@ def test_waiting_request_gets_its_turn(start, origin):
     second = gateway.connect().send(get("/2"))
     second.wait_taken()
     drain(gateway)
-    eventually(lambda: refuses_connections(gateway))
+    eventually(gateway.refuses_connections)
     wire.send(response("one"))
     assert wire.read_request().target == "/2"
     wire.send(response("two"))
@@ -158,7 +150,7 @@ def test_client_that_has_just_connected_is_served(gateway, origin):
     fresh = gateway.connect()
     eventually(lambda: gateway.open_files() > before)
     drain(gateway)
-    eventually(lambda: refuses_connections(gateway))
+    eventually(gateway.refuses_connections)
     answer = fresh.ask(get())
     assert (answer.status, answer.get("Connection")) == (200, "close")
     fresh.half_close().expect_end()

@@ -114,7 +114,9 @@ def test_answer_is_not_destroyed_by_the_next_request(gateway, origin):
     client = gateway.connect(receive_buffer=4096).send(get()[:-2])
     client.wait_taken()
     gateway.signal(signal.SIGTERM)
+    # The event comes first, and then the workers hear of it.
     gateway.event("draining")
+    eventually(gateway.refuses_connections)
     client.send("\r\n")
     origin.answer(response(LARGE))
     assert gateway.record()["status"] == 200
