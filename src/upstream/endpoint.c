@@ -580,14 +580,16 @@ void endpoint_learn_from(struct endpoint *ep, const struct endpoint *before)
 
 enum { EVENT_BYTES = 256 };  /* of what is told of an endpoint, beside its name */
 
-static void tell(const struct endpoint *ep, int level, const char *before, const char *between, const char *what)
+__attribute__((format(printf, 5, 0))) static void tell(const struct endpoint *ep, int level, const char *before,
+	const char *between, const char *format, va_list arguments)
 {
 	const struct upstreams *ups = ep->ups;
 	const struct endpoint_name *name = &ep->name;
-	char text[512 + EVENT_BYTES];
+	char what[EVENT_BYTES], text[512 + EVENT_BYTES];
 
 	if (ups->on_event == NULL)
 		return;
+	vsnprintf(what, sizeof(what), format, arguments);
 	snprintf(text, sizeof(text), "%supstream %.*s, endpoint %.*s%s%s", before, (int)name->upstream.n, name->upstream.p,
 		(int)name->address_text.n, name->address_text.p, between, what);
 	ups->on_event(ups->event_context, level, text);
@@ -595,24 +597,20 @@ static void tell(const struct endpoint *ep, int level, const char *before, const
 
 void endpoint_tell(const struct endpoint *ep, int level, const char *format, ...)
 {
-	char what[EVENT_BYTES];
 	va_list arguments;
 
 	va_start(arguments, format);
-	vsnprintf(what, sizeof(what), format, arguments);
+	tell(ep, level, "", " ", format, arguments);
 	va_end(arguments);
-	tell(ep, level, "", " ", what);
 }
 
 void endpoint_tell_bug(const struct endpoint *ep, const char *format, ...)
 {
-	char what[EVENT_BYTES];
 	va_list arguments;
 
 	va_start(arguments, format);
-	vsnprintf(what, sizeof(what), format, arguments);
+	tell(ep, LEVEL_ERROR, "bug: ", ": ", format, arguments);
 	va_end(arguments);
-	tell(ep, LEVEL_ERROR, "bug: ", ": ", what);
 }
 
 void endpoint_free(struct endpoint *ep)
