@@ -4,14 +4,14 @@
         with GrpcClient(service.address) as client:   # or through the gateway
             client.unary(b"x")
 
-The methods of the service are those of METHODS: each echoes what it is told, or does what the first word of the message says.
+The methods of the service echo what they are told, or do what the first word of the message says.
 """
 
 import concurrent.futures
+import dataclasses
 import hashlib
 import random
 import threading
-import time
 
 import grpc
 
@@ -22,22 +22,27 @@ OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_leng
 PIECE = 1 << 20
 
 
+@dataclasses.dataclass
+class Call:
+    method: str
+    metadata: dict
+    ended: bool = False             # however it ended
+
+
 class GrpcService:
     """`unary`, `gather` (a stream in, one message out), `scatter` (one in, a stream out), `both` (a stream each way).
 
-    What unary and scatter understand: b"fail CODE text" ends with that status, b"sleep SECONDS" answers then, and of
-    scatter b"bytes N" sends so many in pieces of up to a megabyte, b"noise N" likewise what noise() says, b"count N" so many
-    messages, and b"fail_after CODE" one and then that status. Everything else is echoed. `digest` takes a stream and answers
-    with its blake2b.
+    What unary and scatter understand: b"fail CODE text" ends with that status, b"sleep SECONDS" answers then or when the
+    call has ended, and of scatter b"bytes N" sends so many in pieces of up to a megabyte, b"noise N" likewise what noise()
+    says, b"count N" so many messages, and b"fail_after CODE" one and then that status. Everything else is echoed. `digest`
+    takes a stream and answers with its blake2b.
     Every answer ends with the trailer x-messages, the number of messages that came.
     """
 
     def __init__(self, certificate=None, threads=16):
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
-        self.calls = []             # (method, metadata) of each call, when it begins
-        self.cancelled = 0
-        self.ended = 0              # calls, however they ended
+        self.calls = []             # in the order in which they begin
         self.changed = threading.Condition()
         self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(threads), options=OPTIONS)
         self.server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, {
@@ -70,61 +75,58 @@ class GrpcService:
 
     def _begin(self, method, context):
         def ended():
-            # Also when it has ended well; then nobody had cancelled it.
             with self.changed:
-                self.ended += 1
-                self.cancelled += context.code() is None and not done
+                call.ended = True
                 self.changed.notify_all()
 
-        done = []
-        context.add_callback(ended)
+        call = Call(method, dict(context.invocation_metadata()))
         with self.changed:
-            self.calls.append((method, dict(context.invocation_metadata())))
+            self.calls.append(call)
             self.changed.notify_all()
-        return done
+        # Before it had all: then the call has ended by now, and nobody would call.
+        if not context.add_callback(ended):
+            ended()
+        return call
 
     @staticmethod
-    def _end(context, done, count):
-        # The messages of a stream end, too, when it was cancelled.
-        if context.is_active():
-            done.append(True)
+    def _end(context, count):
         context.set_trailing_metadata((("x-messages", str(count)),))
 
-    @staticmethod
-    def _obey(message, context):
+    def _obey(self, call, message, context):
         words = message.split(b" ", 2)
         if words[0] == b"fail":
             context.set_trailing_metadata((("x-messages", "1"),))
             context.abort(grpc.StatusCode[words[1].decode()], words[2].decode())
         if words[0] == b"sleep":
-            time.sleep(float(words[1]))
+            with self.changed:
+                self.changed.wait_for(lambda: call.ended, float(words[1]))
 
     def _unary(self, message, context):
-        done = self._begin("unary", context)
-        self._obey(message, context)
-        self._end(context, done, 1)
+        call = self._begin("unary", context)
+        self._obey(call, message, context)
+        self._end(context, 1)
         return message
 
     def _gather(self, messages, context):
-        done = self._begin("gather", context)
+        self._begin("gather", context)
         total = count = 0
         for message in messages:
             total += len(message)
             count += 1
-        self._end(context, done, count)
+        self._end(context, count)
         return str(total).encode()
 
     def _digest(self, messages, context):
-        done = self._begin("digest", context)
+        self._begin("digest", context)
         digest = hashlib.blake2b()
         for message in messages:
             digest.update(message)
-        self._end(context, done, 1)
+        self._end(context, 1)
         return digest.hexdigest().encode()
 
     def _scatter(self, message, context):
-        done = self._begin("scatter", context)
-        self._obey(message, context)
+        call = self._begin("scatter", context)
+        self._obey(call, message, context)
         words = message.split(b" ")
         if words[0] == b"bytes":
             left, piece = int(words[1]), bytes(PIECE)
@@ -141,15 +143,15 @@ class GrpcService:
                 yield str(i).encode()
         else:
             yield message
-        self._end(context, done, 1)
+        self._end(context, 1)
 
     def _both(self, messages, context):
-        done = self._begin("both", context)
+        self._begin("both", context)
         count = 0
         for message in messages:
             count += 1
             yield message
-        self._end(context, done, count)
+        self._end(context, count)
 
 
 class GrpcClient:

@@ -103,7 +103,7 @@ def test_web_calls(web, version, kind):
     large = bytes(range(256)) * 2000
     assert client.call("unary", large)[0] == [large]
     assert client.call("unary", b"")[0] == [b""]
-    seen = service.calls[0][1]
+    seen = service.calls[0].metadata
     assert "x-grpc-web" not in seen and "accept" not in seen
     assert [r["grpc_status"] for r in gateway.records(5)] == [0] * 5
 

@@ -226,7 +226,7 @@ def test_grpc_failures(grpc_pair):
     with pytest.raises(grpc.RpcError) as failed:
         client.unary(b"fail NOT_FOUND no such thing", timeout=20, metadata=[("x-who", "me")])
     assert failed.value.code() == grpc.StatusCode.NOT_FOUND and failed.value.details() == "no such thing"
-    assert service.calls[-1][0] == "unary" and service.calls[-1][1]["x-who"] == "me"
+    assert service.calls[-1].method == "unary" and service.calls[-1].metadata["x-who"] == "me"
     with pytest.raises(grpc.RpcError) as failed:
         client.unknown(b"", timeout=20)
     assert failed.value.code() == grpc.StatusCode.UNIMPLEMENTED
@@ -235,15 +235,16 @@ def test_grpc_failures(grpc_pair):
 def test_grpc_deadline_and_cancel(grpc_pair):
     service, client = grpc_pair
     with pytest.raises(grpc.RpcError) as failed:
-        client.unary(b"sleep 1", timeout=0.1)
+        client.unary(b"sleep 30", timeout=0.1)
     assert failed.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-    before = service.cancelled
+    service.wait(lambda s: s.calls[-1].ended)
     messages = Waiting()
     call = client.both(messages)
     assert next(call) == b"first"
     call.cancel()
+    # The client never says that it has said all.
+    service.wait(lambda s: s.calls[-1].ended)
     messages.close()
-    service.wait(lambda s: s.cancelled > before)
 
 
 def test_grpc_stream_of_any_size(grpc_pair):
