@@ -16,7 +16,7 @@ import time
 import pytest
 
 import translators
-from raw import TIMEOUT, Wire
+from raw import TIMEOUT, Wire, wait_arrived
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = pathlib.Path(os.environ.get("WEIR_BIN", ROOT / "build" / "weir")).absolute()
@@ -316,6 +316,7 @@ class Gateway:
     def settle(self):
         """Until all that was sent, by clients and by origins, has come as far as to its sockets."""
         eventually(lambda: translators.are_settled(self.translators))
+        wait_arrived()
 
     def wait(self, timeout=TIMEOUT):
         code = self.process.wait(timeout)

@@ -10,9 +10,11 @@ import re
 import select
 import socket
 import struct
+import termios
 import time
 
-TIMEOUT = 10.0
+# For what happens at once on a machine that has nothing else to do, and late on one that has.
+TIMEOUT = 30.0
 
 NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST = 4, 20, 1
 
@@ -253,9 +255,50 @@ def _is_taken(sock):
     """Whether the other end of a connection has received everything. One that is gone receives nothing any more."""
     assert sock.family == socket.AF_INET, "the kernel is asked for IPv4 only"
     try:
-        return _told(sock.getpeername(), sock.getsockname())[1] == 0
+        _, queued, arrived = _told(sock.getpeername(), sock.getsockname())
+        return queued == 0 and (unacknowledged(sock.fileno()) == 0 or arrived is None or arrived >= _said(sock))
     except OSError:
         return True
+
+
+def unacknowledged(fd):
+    """How much of what was sent on a TCP socket, an end included, the other side's kernel has not acknowledged."""
+    return struct.unpack("i", fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)))[0]
+
+
+def wait_arrived(seconds=0.3):
+    """Until whatever this process has sent by TCP has come to the other sides' sockets. Where somebody has no room for it, that
+    goes on for as long as nothing moves."""
+    last, until = None, 0
+    while (now := _all_unacknowledged()) != last or now and time.monotonic() < until:
+        if now != last:
+            last, until = now, time.monotonic() + seconds
+        time.sleep(0.001)
+
+
+def _all_unacknowledged():
+    """By file descriptor."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        # Other threads open and close theirs meanwhile.
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+                found[name] = _unacknowledged_by_tcp(int(name))
+    return {name: n for name, n in found.items() if n}
+
+
+def _unacknowledged_by_tcp(fd):
+    with socket.socket(fileno=os.dup(fd)) as sock:
+        is_tcp = sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type == socket.SOCK_STREAM
+        return unacknowledged(fd) if is_tcp else 0
+
+
+def _said(sock):
+    """How much was sent, an end included, as the other side counts what has come: that side may acknowledge it late. (One less
+    for a connection that was accepted, where no SYN was acknowledged.) On a busy machine even the kernel takes its time from one
+    socket to the other, so an empty queue alone means nothing."""
+    acknowledged, = struct.unpack_from("Q", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES), BYTES_ACKED)
+    return acknowledged + unacknowledged(sock.fileno()) - 1
 
 
 def _is_established(local, remote):
@@ -265,26 +308,43 @@ def _is_established(local, remote):
         return False
 
 
-# <linux/inet_diag.h>: the request, and what it says of one socket up to its queues.
+# <linux/inet_diag.h>: the request, and what it says of one socket up to its queues; behind that attributes, of which the one that
+# was asked for is a struct tcp_info.
 DIAG_REQUEST = struct.Struct("=IHHII" "BBBBI")
 DIAG_ANSWER = struct.Struct("=IHHII" "4B48xI" "II")
+DIAG_ATTRIBUTES = DIAG_ANSWER.size + 8
+ATTRIBUTE = struct.Struct("=HH")
+INET_DIAG_INFO = 2
+
+# <linux/tcp.h>
+TCP_INFO_BYTES, BYTES_ACKED, BYTES_RECEIVED = 256, 120, 128
 
 
 def _told(local, remote):
-    """Of this machine's TCP socket with these addresses: its state, and how many bytes stand in its receive queue, an end being
-    one. The kernel finds it at once, while /proc/net/tcp would have to be read to its end. OSError: there is none."""
+    """Of this machine's TCP socket with these addresses: its state, how many bytes stand in its receive queue, and how many have
+    ever come (None: it is closed), an end being one. The kernel finds it at once, while /proc/net/tcp would have to be read as a
+    whole. OSError: there is none."""
     any_socket = 0xffffffff
     ident = struct.pack(">HH4s12x4s12x", local[1], remote[1], socket.inet_aton(local[0]), socket.inet_aton(remote[0])) \
         + struct.pack("=III", 0, any_socket, any_socket)
     request = DIAG_REQUEST.pack(DIAG_REQUEST.size + len(ident), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 1, 0, socket.AF_INET,
-        socket.IPPROTO_TCP, 0, 0, any_socket)
+        socket.IPPROTO_TCP, 1 << INET_DIAG_INFO - 1, 0, any_socket)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as netlink:
         netlink.send(request + ident)
         told = netlink.recv(4096)
     if len(told) < DIAG_ANSWER.size:
         raise OSError(errno.ENOENT, "no such connection")
     answer = DIAG_ANSWER.unpack_from(told)
-    return answer[6], answer[10]
+    return answer[6], answer[10], _arrived(told[DIAG_ATTRIBUTES:])
+
+
+def _arrived(attributes):
+    while attributes:
+        length, kind = ATTRIBUTE.unpack_from(attributes)
+        if kind == INET_DIAG_INFO:
+            return struct.unpack_from("Q", attributes, ATTRIBUTE.size + BYTES_RECEIVED)[0]
+        attributes = attributes[length + 3 & ~3:]
+    return None
 
 
 def get(target="/", host="example.com", fields=()):
