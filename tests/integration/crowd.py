@@ -35,7 +35,7 @@ class Crowd:
         self.process = subprocess.Popen(["/usr/bin/python3", __file__, json.dumps(options)], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE)
 
-    def stop(self, timeout=20):
+    def stop(self, timeout=60):
         """Ends it and returns its books: `served`, the times of all 200s; `statuses`; `left`; `gone`, when, by attempt;
         `lost`."""
         told, _ = self.process.communicate(b"stop\n", timeout=timeout)

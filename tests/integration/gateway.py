@@ -88,6 +88,11 @@ def merged(base, extra):
     return result
 
 
+# What takes a second at most by default, connecting and waiting for a connection, may take a busy machine longer: with scripted
+# peers, to which a connection of HTTP/2 is made when they have said their SETTINGS. Tests of such times have times of their own.
+PATIENT = {"timeouts": {"connect": "20s"}, "pool": {"acquire_timeout": "20s"}}
+
+
 def configuration(*origins, listener=None, upstream=None, route=None, **top):
     """One listener, one upstream with these origins as endpoints, one route for everything; parts laid over it."""
     config = {
@@ -99,7 +104,7 @@ def configuration(*origins, listener=None, upstream=None, route=None, **top):
     }
     if origins:
         endpoints = [{"address": o if isinstance(o, str) else o.address} for o in origins]
-        config["upstreams"] = [merged({"name": "origin", "endpoints": endpoints}, upstream)]
+        config["upstreams"] = [merged({"name": "origin", "endpoints": endpoints, **PATIENT}, upstream)]
         config["routes"][0]["upstream"] = "origin"
     if isinstance(route, list):
         config["routes"] = route
@@ -264,6 +269,21 @@ class Gateway:
         fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def is_at_rest(self):
+        """No thread of it runs or wants to."""
+        stats = pathlib.Path(f"/proc/{self.pid}/task").glob("*/stat")
+        return {stat.read_text().rpartition(") ")[2][0] for stat in stats} == {"S"}
+
+    def rest(self):
+        """Until it has done what there was to do: it has used no processor for a moment, and has not waited for one either.
+        The time counts in hundredths of a second."""
+        def rested():
+            before = self.cpu_seconds()
+            at_rest = [time.sleep(0.01) or self.is_at_rest() for _ in range(5)]
+            return all(at_rest) and self.cpu_seconds() == before
+
+        eventually(rested)
+
     def anonymous_bytes(self):
         """Resident memory that is no file's: heap and stacks."""
         for line in pathlib.Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines():
@@ -334,7 +354,7 @@ class Gateway:
         try:
             if self.process.poll() is None:
                 self.signal(signal.SIGTERM)
-            code = self.wait(20)
+            code = self.wait(60)
         finally:
             if self.process.poll() is None:
                 self.process.kill()
@@ -348,7 +368,7 @@ class Gateway:
 _numbers = itertools.count()
 
 
-def run(*arguments, timeout=20):
+def run(*arguments, timeout=60):
     """A command of the program, to its end."""
     return subprocess.run([BINARY, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
         timeout=timeout, check=False)

@@ -16,6 +16,7 @@ import threading
 import grpc
 
 from gateway import free_port
+from raw import TIMEOUT
 
 SERVICE = "weir.test.Echo"
 OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), ("grpc.so_reuseport", 0)]
@@ -67,9 +68,9 @@ class GrpcService:
         self.stop()
 
     def stop(self):
-        self.server.stop(0).wait(10)
+        self.server.stop(0).wait(TIMEOUT)
 
-    def wait(self, predicate, timeout=10):
+    def wait(self, predicate, timeout=TIMEOUT):
         with self.changed:
             assert self.changed.wait_for(lambda: predicate(self), timeout), "the service never got there"
 

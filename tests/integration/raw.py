@@ -5,7 +5,10 @@ that does not end in CRLF, a doubtful length or a malformed chunk is a failed te
 Clients (`Gateway.connect`) and scripted origins (`Origin.accept`) are both a Wire.
 """
 
+import contextlib
 import errno
+import fcntl
+import os
 import re
 import select
 import socket

@@ -8,6 +8,7 @@ import socket
 import subprocess
 
 from gateway import Lines, eventually, free_port
+from raw import TIMEOUT
 
 # What the tests need, and the Debian package that has it.
 PACKAGES = {"curl": "curl", "wrk": "wrk", "ab": "apache2-utils", "h2load": "nghttp2-client", "nginx": "nginx-light",
@@ -52,7 +53,7 @@ class Server:
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(TIMEOUT)
 
 
 NGINX = """\

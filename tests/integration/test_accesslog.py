@@ -140,7 +140,7 @@ def test_log_that_nobody_reads_stops_nobody(tmp_path):
             assert client.ask(get("/" + "a" * 4000)).status == 200
         client.close()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 1
+        assert process.wait(60) == 1
         assert "nobody reads" in events.text() or events.wait_for(lambda lines: any("nobody reads" in l for l in lines))
     finally:
         process.kill()

@@ -6,7 +6,7 @@ import select
 import pytest
 
 from gateway import configuration, eventually
-from raw import chunk, get, response
+from raw import TIMEOUT, chunk, get, response
 from tunnels import asked_tunnel, open_tunnel
 
 MIB = 1024 * 1024
@@ -25,7 +25,7 @@ def fill(wire, data, limit=KERNEL):
         except BlockingIOError:
             continue
         assert sent < limit, f"{sent} bytes were taken though nobody reads them"
-    wire.sock.settimeout(10)
+    wire.sock.settimeout(TIMEOUT)
     return sent
 
 
@@ -158,6 +158,7 @@ def test_waiting_costs_no_processor_time(start, origin):
     gateway.connect(translated=False).send(b"GET / HTTP/1.1\r\nHo")
     lingering = gateway.connect(translated=False).send(b"BAD\r\n\r\n" + b"x" * 100_000)
     lingering.read_response()
+    gateway.rest()
     before = gateway.cpu_seconds()
     wire.expect_silence(0.4)
     assert gateway.cpu_seconds() - before <= 0.05

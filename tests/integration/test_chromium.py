@@ -57,7 +57,7 @@ class Browser:
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(60)
 
 
 def serve(wire, origin):

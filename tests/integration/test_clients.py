@@ -9,6 +9,7 @@ import re
 import pytest
 
 from gateway import configuration
+from raw import TIMEOUT
 from servers import command, nginx, node, tool
 
 
@@ -153,7 +154,7 @@ def test_h2load_with_http_1_1(to_nginx, pipelined):
 
 
 def test_python_http_client(to_node):
-    connection = http.client.HTTPConnection("127.0.0.1", to_node.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", to_node.port, timeout=TIMEOUT)
     for _ in range(3):
         connection.request("GET", "/")
         assert connection.getresponse().read() == b"hello"

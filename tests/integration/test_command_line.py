@@ -40,7 +40,7 @@ def get(gateway, path):
 
 def ended_by(gateway, number=signal.SIGTERM):
     gateway.signal(number)
-    return gateway.wait(20)
+    return gateway.wait(60)
 
 
 # --- usage ------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ of the program as users run it, optimised over its files: another build has othe
 """
 
 import json
-import pathlib
 import re
 import signal
 import subprocess
@@ -14,7 +13,7 @@ import pytest
 
 from gateway import BINARY, Lines, configuration, eventually, sanitizer
 from h2wire import h2_connect
-from raw import get
+from raw import TIMEOUT, get
 from servers import tool
 
 pytestmark = pytest.mark.skipif(sanitizer() is not None, reason="what a sanitizer adds is not the program's cost")
@@ -104,11 +103,6 @@ class Streams:
 # --- system calls ----------------------------------------------------------------------------------------------------
 
 
-def thread_states(pid):
-    stats = pathlib.Path(f"/proc/{pid}/task").glob("*/stat")
-    return {stat.read_text().rpartition(") ")[2][0] for stat in stats}
-
-
 def system_calls(gateway, load, directory):
     """How often each was called while the load ran."""
     summary = directory / "strace"
@@ -118,9 +112,9 @@ def system_calls(gateway, load, directory):
     assert told.wait_for(lambda lines: any("attached" in line for line in lines)), told.text()
     load()
     # The last call is counted when its thread has gone on to wait, not when its bytes have arrived.
-    eventually(lambda: thread_states(gateway.pid) == {"S"})
+    eventually(gateway.is_at_rest)
     process.send_signal(signal.SIGINT)
-    process.wait(10)
+    process.wait(TIMEOUT)
     rows = re.findall(r"^\s*(\d+)\s+(\w+)$", summary.read_text(), re.M)
     return {name: int(calls) for calls, name in rows if name != "total"}
 

@@ -3,7 +3,7 @@
 import signal
 
 from gateway import configuration, eventually
-from raw import chunk, get, post, response
+from raw import TIMEOUT, chunk, get, post, response
 
 
 def begin(gateway, origin, length=100_000, sent=1000):
@@ -125,7 +125,7 @@ def test_upstream_that_answers_and_closes_while_much_is_under_way(gateway, origi
         return blocked > 20
 
     eventually(fill)
-    client.sock.settimeout(5)
+    client.sock.settimeout(TIMEOUT)
     wire.send(response("enough", status="413 Content Too Large", fields=["Connection: close"]))
     answer = client.read_response()
     assert (answer.status, answer.body) == (413, b"enough")

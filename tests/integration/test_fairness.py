@@ -10,7 +10,7 @@ import pytest
 
 import h2raw
 from gateway import Lines, configuration, sanitizer
-from raw import chunk, get
+from raw import TIMEOUT, chunk, get
 from servers import tool
 
 # Receives of one side between two looks at all the others.
@@ -46,7 +46,7 @@ def turns_of(gateway, tmp_path):
     assert told.wait_for(lambda lines: any("attached" in line for line in lines)), told.text()
     yield turns
     process.send_signal(signal.SIGINT)
-    process.wait(10)
+    process.wait(TIMEOUT)
     for turn in re.split(r"epoll_p?wait2?\(", trace.read_text()):
         turns.append([int(n) for n in re.findall(r"recvfrom.* = (\d+)$", turn, re.MULTILINE)])
 

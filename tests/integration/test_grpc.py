@@ -17,7 +17,7 @@ from grpcs import KIND, calls, fail, metric, retrying
 from h2peer import Peer
 from h2wire import CANCEL, h2_connect
 from peers import GrpcClient, GrpcService, Waiting, noise
-from raw import chunk, get
+from raw import TIMEOUT, chunk, get
 
 GIB = 1 << 30
 OK = grpc.StatusCode.OK
@@ -30,7 +30,7 @@ def client_of(gateway, **options):
 def failure(call, *arguments, **options):
     """The status and the message that a call fails with."""
     with pytest.raises(grpc.RpcError) as failed:
-        result = call(*arguments, timeout=options.pop("timeout", 20), **options)
+        result = call(*arguments, timeout=options.pop("timeout", 60), **options)
         list(result)
     return failed.value.code(), failed.value.details()
 
@@ -64,13 +64,13 @@ def pair(request, start):
 
 def test_four_kinds(pair):
     service, client, gateway = pair
-    answer, call = client.unary.with_call(b"one", timeout=20)
+    answer, call = client.unary.with_call(b"one", timeout=60)
     assert answer == b"one" and call.code() == OK and dict(call.trailing_metadata())["x-messages"] == "1"
-    answer, call = client.gather.with_call(iter([b"ab"] * 10), timeout=20)
+    answer, call = client.gather.with_call(iter([b"ab"] * 10), timeout=60)
     assert answer == b"20" and dict(call.trailing_metadata())["x-messages"] == "10"
-    call = client.scatter(b"count 5", timeout=20)
+    call = client.scatter(b"count 5", timeout=60)
     assert list(call) == [b"0", b"1", b"2", b"3", b"4"] and call.code() == OK
-    call = client.both(iter([b"a", b"b", b""]), timeout=20)
+    call = client.both(iter([b"a", b"b", b""]), timeout=60)
     assert list(call) == [b"a", b"b", b""] and dict(call.trailing_metadata())["x-messages"] == "3"
     assert [call.method for call in service.calls] == ["unary", "gather", "scatter", "both"]
     records = gateway.records(4)
@@ -81,7 +81,7 @@ def test_four_kinds(pair):
 def test_empty_and_large_messages(pair):
     _, client, _ = pair
     for message in (b"", b"x" * 1000, b"y" * 300_000, b"z" * 3_000_000):
-        assert client.unary(message, timeout=20) == message
+        assert client.unary(message, timeout=60) == message
 
 
 def test_takes_turns(pair):
@@ -91,7 +91,7 @@ def test_takes_turns(pair):
 
     def ask():
         for i in range(50):
-            assert answered.acquire(timeout=10)
+            assert answered.acquire(timeout=TIMEOUT)
             yield b"%d" % i
 
     count = 0
@@ -105,7 +105,7 @@ def test_takes_turns(pair):
 def test_metadata(pair):
     service, client, _ = pair
     sent = [("x-word", "value"), ("x-bytes-bin", bytes(range(256))), ("x-two", "1"), ("x-two", "2")]
-    _, call = client.unary.with_call(b"", timeout=20, metadata=sent)
+    _, call = client.unary.with_call(b"", timeout=60, metadata=sent)
     seen = service.calls[-1].metadata
     assert seen["x-word"] == "value" and seen["x-bytes-bin"] == bytes(range(256)) and seen["x-two"] in ("1", "2", "1, 2")
     assert dict(call.initial_metadata())["x-request-id"]
@@ -145,7 +145,7 @@ def test_cancel_reaches_the_service(pair):
     messages.close()
     record = gateway.record()
     assert (record["cause"], record["grpc_status"]) == ("client_gone", None)
-    assert client.unary(b"next", timeout=20) == b"next"
+    assert client.unary(b"next", timeout=60) == b"next"
 
 
 def test_what_is_no_post_is_no_call(start):
@@ -434,7 +434,7 @@ class Watch:
 def test_a_gib_with_flat_memory(pair, way):
     _, client, gateway = pair
     n, digest = scale(GIB), hashlib.blake2b()
-    client.unary(b"x" * 100_000, timeout=20)
+    client.unary(b"x" * 100_000, timeout=60)
     watch = Watch(gateway)
     if way == "up":
         def sent():
@@ -559,4 +559,4 @@ def test_retry_with_a_real_service(start):
         with client_of(gateway) as client:
             assert failure(client.unary, b"fail RESOURCE_EXHAUSTED later")[1] == "later"
             assert len(service.calls) == 4
-            assert client.unary(b"fine", timeout=20) == b"fine"
+            assert client.unary(b"fine", timeout=60) == b"fine"

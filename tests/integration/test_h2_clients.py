@@ -17,7 +17,7 @@ from admin import administered
 from authority import authorities
 from gateway import configuration, eventually, sanitizer, scale
 from h2wire import CALM, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM, Answer, H2Wire, h2_connect
-from raw import chunk, get, response
+from raw import TIMEOUT, chunk, get, response
 from servers import command, node
 from test_clients import echo, websockets
 from timing import SHORT_TEXT, due
@@ -225,7 +225,7 @@ def test_slow_streams_beside_fast_ones(gateway, origin):
         while wire.unread or wire.more():
             request = wire.read_request()
             if request.target == "/slow":
-                release.wait(10)
+                release.wait(TIMEOUT)
             wire.send(response(request.target))
 
     release = threading.Event()
@@ -629,7 +629,7 @@ def test_window_that_never_opens(start, origin, length):
         while wire.unread or wire.more():
             request = wire.read_request()
             if request.target == "/later":
-                release.wait(10)
+                release.wait(TIMEOUT)
             wire.send(response(b"x" * (length if request.target == "/stuck" else 2)))
 
     release = threading.Event()
@@ -828,15 +828,6 @@ def test_one_ending_each(start, origin):
 # --- memory -----------------------------------------------------------------------------------------------------------
 
 
-def quiet(gateway):
-    def unchanged():
-        before = gateway.cpu_seconds()
-        time.sleep(0.05)
-        return gateway.cpu_seconds() == before
-
-    eventually(unchanged)
-
-
 not_sanitized = pytest.mark.skipif(sanitizer() is not None, reason="a sanitizer has memory of its own")
 
 
@@ -847,12 +838,12 @@ def test_memory_of_idle_connections(start, origin):
     gateway = start(configuration(origin, listener=BOTH, log={"access": "off"}))
     for _ in range(20):
         assert h2_connect(gateway).ask().status == 200
-    quiet(gateway)
+    gateway.rest()
     before = gateway.anonymous_bytes()
     clients = [h2_connect(gateway) for _ in range(count)]
     for client in clients:
         assert client.ask().status == 200
-    quiet(gateway)
+    gateway.rest()
     each = (gateway.anonymous_bytes() - before) / count
     print(f"{each / KIB:.1f} KiB each")
     assert each < 24 * KIB, f"{each / KIB:.1f} KiB each"
@@ -873,7 +864,7 @@ def test_memory_of_stalled_streams(start, origin):
     origin.serve(endless)
     gateway = start(configuration(origin, listener=BOTH, log={"access": "off"},
         upstream={"pool": {"max_connections": count * connections}}))
-    quiet(gateway)
+    gateway.rest()
     before = gateway.anonymous_bytes()
     clients = [h2_connect(gateway, hold=True, settings={4: 0}) for _ in range(connections)]
     for client in clients:
@@ -881,7 +872,7 @@ def test_memory_of_stalled_streams(start, origin):
             client.request("/")
     for client in clients:
         client.until(lambda client=client: all(answer.fields for answer in client.answers.values()))
-    quiet(gateway)
+    gateway.rest()
     each = (gateway.anonymous_bytes() - before) / (count * connections)
     print(f"{each / KIB:.1f} KiB each")
     assert each < 256 * KIB, f"{each / KIB:.1f} KiB each"

@@ -16,7 +16,7 @@ from authority import authorities
 from gateway import eventually, free_port
 from grpcs import KIND
 from h2peer import Peer
-from raw import get
+from raw import TIMEOUT, get
 
 SERVING, NOT_SERVING = b"\x08\x01", b"\x08\x02"
 CHECK = "/grpc.health.v1.Health/Check"
@@ -53,7 +53,7 @@ class Backend:
         return self.health
 
     def stop(self):
-        self.server.stop(0).wait(10)
+        self.server.stop(0).wait(TIMEOUT)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def names(gateway, n=10):
     """Who answers that many calls."""
     with grpc.insecure_channel(f"127.0.0.1:{gateway.port}") as channel:
         say = channel.unary_unary("/test.Name/Say")
-        return {say(b"", timeout=10) for _ in range(n)}
+        return {say(b"", timeout=TIMEOUT) for _ in range(n)}
 
 
 def told(gateway, *words):

@@ -12,8 +12,8 @@ import time
 import pytest
 
 from admin import administered
-from gateway import BINARY, configuration, eventually, free_port, run
-from raw import get, response
+from gateway import BINARY, PATIENT, configuration, eventually, free_port, run
+from raw import TIMEOUT, get, response
 from tunnels import open_tunnel
 
 TOLD = "a request has had its connection for"
@@ -154,7 +154,7 @@ def test_no_watch_is_not_the_default(start, origin, before, after, same):
     wire, _ = origin.answer(response())
     assert client.read_response().status == 200
     config = gateway.config
-    config["upstreams"][0]["pool"] = {} if after is None else {"leak_after": after}
+    config["upstreams"][0]["pool"] = {**PATIENT["pool"], **({} if after is None else {"leak_after": after})}
     gateway.reload(config)
     if not same:
         wire.expect_end()
@@ -188,7 +188,7 @@ def on_a_terminal(*arguments):
         except OSError as error:
             # Nobody has the other end any more.
             assert error.errno == errno.EIO
-        assert process.wait(10) == 0
+        assert process.wait(TIMEOUT) == 0
     os.close(ours)
     return said.decode().replace("\r\n", "\n")
 

@@ -3,7 +3,6 @@
 import resource
 import socket
 import struct
-import time
 
 import pytest
 
@@ -16,16 +15,6 @@ IDLE = 10_000
 
 pytestmark = pytest.mark.skipif(sanitizer() is not None,
     reason="a sanitizer has memory of its own; measure a release build")
-
-
-def quiet(gateway):
-    """Until the gateway has stopped using the processor. It counts in hundredths of a second, so two looks at it."""
-    def unchanged():
-        before = gateway.cpu_seconds()
-        time.sleep(0.05)
-        return gateway.cpu_seconds() == before
-
-    eventually(unchanged)
 
 
 def test_idle_kept_alive_connections(start, origin):
@@ -43,7 +32,7 @@ def test_idle_kept_alive_connections(start, origin):
             client = gateway.connect()
             assert client.ask(get()).status == 200
             client.reset()
-        quiet(gateway)
+        gateway.rest()
         before = gateway.anonymous_bytes()
         request = get(fields=["User-Agent: idle", "Accept: */*"])
         for _ in range(IDLE):
@@ -51,7 +40,7 @@ def test_idle_kept_alive_connections(start, origin):
             sockets.append(sock)
             sock.sendall(request)
             assert sock.recv(4096).startswith(b"HTTP/1.1 200 OK\r\n")
-        quiet(gateway)
+        gateway.rest()
         each = (gateway.anonymous_bytes() - before) / IDLE
         print(f"{each:.0f} bytes each")
         assert each < 700, f"{each:.0f} bytes each"
@@ -78,7 +67,7 @@ def test_clients_that_stop_reading(start, origin):
     before = gateway.anonymous_bytes()
     clients = [gateway.connect(receive_buffer=4096).send(get()) for _ in range(count)]
     origin.wait(lambda o: o.accepted == count)
-    quiet(gateway)
+    gateway.rest()
     each = (gateway.anonymous_bytes() - before) / count
     print(f"{each / KIB:.0f} KiB each")
     assert each < 256 * KIB, f"{each / KIB:.0f} KiB each"
@@ -103,7 +92,7 @@ def test_clients_that_stop_reading_from_http_2(start, origin):
     before = gateway.anonymous_bytes()
     clients = [gateway.connect(receive_buffer=4096).send(get("/large")) for _ in range(count)]
     eventually(lambda: len(peers[0].poured) == count)
-    quiet(gateway)
+    gateway.rest()
     each = (gateway.anonymous_bytes() - before) / count
     print(f"{each / KIB:.0f} KiB each")
     assert each < 256 * KIB, f"{each / KIB:.0f} KiB each"
@@ -128,7 +117,7 @@ def test_upstreams_that_stop_reading(start, origin):
                 client.sock.send(b"x" * 262144)
         except TimeoutError:
             pass
-    quiet(gateway)
+    gateway.rest()
     each = (gateway.anonymous_bytes() - before) / count
     print(f"{each / KIB:.0f} KiB each")
     assert each < 256 * KIB, f"{each / KIB:.0f} KiB each"
@@ -150,7 +139,7 @@ def test_memory_comes_down_again(start, origin):
         for one in wave:
             one.reset()
     assert client.ask(get()).status == 200
-    quiet(gateway)
+    gateway.rest()
     assert gateway.anonymous_bytes() - before < 1024 * KIB
 
 
@@ -161,11 +150,11 @@ def test_large_head_is_not_kept_by_an_idle_connection(start, origin):
     gateway = start(configuration(origin, listener={"limits": {"header_bytes": "256KiB"}}, log={"access": "off"}))
     request = get(fields=["A: " + "b" * 200_000])
     assert gateway.connect().ask(request, "GET").status == 200
-    quiet(gateway)
+    gateway.rest()
     before = gateway.anonymous_bytes()
     for _ in range(count):
         assert gateway.connect().ask(request, "GET").body == b"ok"
-    quiet(gateway)
+    gateway.rest()
     each = (gateway.anonymous_bytes() - before) / count
     print(f"{each / KIB:.1f} KiB each")
     assert each < 8 * KIB, f"{each / KIB:.0f} KiB each"

@@ -12,7 +12,7 @@ from admin import Admin
 from gateway import configuration, eventually, free_port, needs_ipv6
 from nameserver import (A, AAAA, CNAME, NOTIMP, NXDOMAIN, REFUSED, SERVFAIL, TRUNCATED, NameServer, address_record,
     addresses, encode_name, failing, record, silent)
-from raw import get, response
+from raw import TIMEOUT, get, response
 from test_reload import Load, ask
 
 HAS_IPV6 = not needs_ipv6.args[0]
@@ -417,7 +417,7 @@ def test_slow_name_server(start, nameserver, make_twins):
     go = threading.Event()
 
     def slowly(query):
-        go.wait(10)
+        go.wait(TIMEOUT)
         return addresses(OLD)(query)
 
     nameserver.answers[NAME] = slowly
@@ -554,7 +554,7 @@ def test_many_names(start, nameserver):
         told = Admin(gateway).metrics().labels("weir_pool_waiters", "endpoint")
         return {endpoint.partition("[")[0] for endpoint in told}
 
-    eventually(lambda: known() == set(names), timeout=20)
+    eventually(lambda: known() == set(names), timeout=60)
     # The log has no room for a thousand lines at once.
     assert gateway.event(" more lines about host names")
     assert gateway.events.text().count(" resolved n") < 1000

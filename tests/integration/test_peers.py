@@ -14,6 +14,7 @@ import h2raw
 import malformed_h2
 from certificates import Authority, server_context
 from h2raw import H2Wire, get
+from raw import TIMEOUT
 from peers import GrpcClient, GrpcService, Waiting, received
 from servers import command, h2o, nginx_h2, node_h2, tool, HERE
 
@@ -178,7 +179,7 @@ def test_raw_server():
     request = wire.message(1)
     assert (request.get(":method"), request.get(":path"), len(request.body)) == ("POST", "/a", 100000)
     wire.respond(1, body=b"y" * 200000, trailers=[("x-end", "1")])
-    assert process.communicate(timeout=20)[0] == b"y" * 200000
+    assert process.communicate(timeout=60)[0] == b"y" * 200000
     assert wire.expect_end() is None or wire.goaway[1] == h2raw.NO_ERROR
     wire.close()
     listener.close()
@@ -197,12 +198,12 @@ def grpc_pair(request, authority, local):
 
 def test_grpc_calls(grpc_pair):
     _, client = grpc_pair
-    answer, call = client.unary.with_call(b"one", timeout=20)
+    answer, call = client.unary.with_call(b"one", timeout=60)
     assert answer == b"one" and dict(call.trailing_metadata()) == {"x-messages": "1"}
-    answer, call = client.gather.with_call(iter([b"ab"] * 10), timeout=20)
+    answer, call = client.gather.with_call(iter([b"ab"] * 10), timeout=60)
     assert answer == b"20" and dict(call.trailing_metadata()) == {"x-messages": "10"}
-    assert list(client.scatter(b"count 5", timeout=20)) == [b"0", b"1", b"2", b"3", b"4"]
-    call = client.both(iter([b"a", b"b", b""]), timeout=20)
+    assert list(client.scatter(b"count 5", timeout=60)) == [b"0", b"1", b"2", b"3", b"4"]
+    call = client.both(iter([b"a", b"b", b""]), timeout=60)
     assert list(call) == [b"a", b"b", b""] and dict(call.trailing_metadata()) == {"x-messages": "3"}
 
 
@@ -213,10 +214,10 @@ def test_grpc_takes_turns(grpc_pair):
 
     def ask():
         for i in range(5):
-            assert answered.acquire(timeout=10)
+            assert answered.acquire(timeout=TIMEOUT)
             yield str(i).encode()
 
-    for i, answer in enumerate(client.both(ask(), timeout=20)):
+    for i, answer in enumerate(client.both(ask(), timeout=60)):
         assert answer == str(i).encode()
         answered.release()
 
@@ -224,11 +225,11 @@ def test_grpc_takes_turns(grpc_pair):
 def test_grpc_failures(grpc_pair):
     service, client = grpc_pair
     with pytest.raises(grpc.RpcError) as failed:
-        client.unary(b"fail NOT_FOUND no such thing", timeout=20, metadata=[("x-who", "me")])
+        client.unary(b"fail NOT_FOUND no such thing", timeout=60, metadata=[("x-who", "me")])
     assert failed.value.code() == grpc.StatusCode.NOT_FOUND and failed.value.details() == "no such thing"
     assert service.calls[-1].method == "unary" and service.calls[-1].metadata["x-who"] == "me"
     with pytest.raises(grpc.RpcError) as failed:
-        client.unknown(b"", timeout=20)
+        client.unknown(b"", timeout=60)
     assert failed.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 

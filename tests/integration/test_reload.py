@@ -119,7 +119,7 @@ def test_connections_kept_ready_that_leave_no_room(start, origin):
     assert "not reloaded" in said[-1] and "upstreams[0].pool.min_idle: 60 connections are to be kept ready" in said[0]
     assert ask(gateway).status == 200
     command = ["sh", "-c", 'ulimit -n 120 && exec "$@"', "sh", BINARY, "run", "-c", gateway.file]
-    again = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    again = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert again.returncode == 2 and "kept ready" in again.stderr and "nothing was started" in again.stderr
     gateway.reload(pool(config, min_idle=10))
 

@@ -5,7 +5,7 @@ import time
 
 from gateway import configuration
 from origin import closed_port, full_backlog
-from raw import chunk, get, post, response
+from raw import TIMEOUT, chunk, get, post, response
 from timing import LONG, LONG_TEXT, SHORT, SHORT_TEXT, assert_error, due
 
 
@@ -38,7 +38,7 @@ def test_header_is_not_prolonged_by_single_bytes(start, origin):
             client.sock.settimeout(0.02)
             with contextlib.suppress(TimeoutError):
                 client.more()
-        client.sock.settimeout(5)
+        client.sock.settimeout(TIMEOUT)
         answer = client.read_response()
     assert answer.status == 408
 
@@ -248,7 +248,7 @@ def test_idle_while_the_upstream_takes_nothing(start, origin):
         while not gateway.access.lines:
             with contextlib.suppress(TimeoutError):
                 client.sock.send(b"x" * 262144)
-    client.sock.settimeout(5)
+    client.sock.settimeout(TIMEOUT)
     record = gateway.record()
     assert (record["status"], record["cause"]) == (504, "upstream_idle_timeout")
 

@@ -66,7 +66,7 @@ def serve_tls(origin, context, handler=answer_all):
 def s_client(gateway, certs, *arguments, text="", name="one.test"):
     """What openssl s_client says, whatever its exit status."""
     return subprocess.run([tool("openssl"), "s_client", "-connect", f"127.0.0.1:{gateway.port}", "-CAfile", certs.ca.ca,
-        "-servername", name, *arguments], input=text.encode(), capture_output=True, timeout=20, check=False
+        "-servername", name, *arguments], input=text.encode(), capture_output=True, timeout=60, check=False
         ).stdout.decode("latin-1")
 
 
@@ -309,7 +309,7 @@ def test_renegotiation_is_refused(start, origin, certs):
     try:
         process.stdin.write(b"R\n")
         process.stdin.flush()
-        said, _ = process.communicate(timeout=20)
+        said, _ = process.communicate(timeout=60)
     finally:
         process.kill()
     assert b"RENEGOTIATING" in said and b"no renegotiation" in said
