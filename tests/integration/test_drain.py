@@ -1,5 +1,6 @@
 """Draining: stop accepting, finish what runs, a deadline. (Plain signals: test_command_line.py.)"""
 
+import contextlib
 import json
 import signal
 import time
@@ -9,6 +10,13 @@ import pytest
 from gateway import configuration, eventually
 from raw import chunk, get, post, response
 from tunnels import open_tunnel
+
+
+# More than it takes to wait for the end of a gateway.
+FOR_EVER = "60s"
+
+# So long a client that has just connected is waited for.
+NEW_S = 1.0
 
 
 def drain(gateway, number=signal.SIGTERM):
@@ -70,19 +78,17 @@ def test_waiting_request_gets_its_turn(start, origin):
     assert gateway.wait() == 0
 
 
-def test_idle_connections_are_closed_at_once(gateway, origin):
-    origin.serve()
+def test_idle_connections_are_closed_at_once(start, origin):
+    gateway = start(configuration(origin.serve(), drain_timeout=FOR_EVER))
     client = gateway.connect()
     client.ask(get())
     fresh = gateway.connect()
     fresh.wait_taken()
-    began = time.monotonic()
     drain(gateway)
     for ended in (client, fresh):
         ended.expect_gone()
         ended.close()
     assert gateway.wait() == 0
-    assert time.monotonic() - began < 3
     origin.wait(lambda o: o.open == 0)
 
 
@@ -104,19 +110,18 @@ def test_deadline_ends_what_is_still_running(start, origin):
         {("/waits", 503, "draining"), ("/runs", 200, "draining")}
 
 
-def test_stop_ends_everything_at_once(gateway, origin):
+def test_stop_ends_everything_at_once(start, origin):
+    gateway = start(configuration(origin, drain_timeout=FOR_EVER))
     client = gateway.connect().send(get())
     origin.accept().read_request()
-    began = time.monotonic()
     gateway.signal(signal.SIGINT)
     answer = client.read_response()
     assert (answer.status, json.loads(answer.body)["error"]) == (503, "draining")
     assert gateway.wait() == 0
-    assert time.monotonic() - began < 3
 
 
 def test_tunnel_ends_at_the_deadline(start, origin):
-    gateway = start(configuration(origin, drain_timeout="1s"))
+    gateway = start(configuration(origin, drain_timeout="2s"))
     client, wire = open_tunnel(gateway, origin)
     drain(gateway)
     client.send("still works")
@@ -143,30 +148,40 @@ def test_two_workers_under_load(start, origin, number):
     assert gateway.wait() == 0
 
 
-def test_client_that_has_just_connected_is_served(gateway, origin):
-    """Its request is on the way; unlike a kept-alive one it need not expect to be closed (RFC 9112 §9.5)."""
-    origin.serve()
-    before = gateway.open_files()
-    fresh = gateway.connect()
-    eventually(lambda: gateway.open_files() > before)
-    drain(gateway)
-    eventually(gateway.refuses_connections)
-    answer = fresh.ask(get())
-    assert (answer.status, answer.get("Connection")) == (200, "close")
-    fresh.half_close().expect_end()
-    assert gateway.wait() == 0
-
-
-def test_client_that_has_connected_and_says_nothing_is_not_waited_for_long(gateway):
+def is_served_when_it_has_just_connected(gateway):
+    """Whether the test was in time for that."""
     before = gateway.open_files()
     fresh = gateway.connect()
     eventually(lambda: gateway.open_files() > before)
     began = time.monotonic()
     drain(gateway)
+    eventually(gateway.refuses_connections)
+    with contextlib.suppress(OSError):
+        fresh.send(get())
+    if time.monotonic() - began > NEW_S * 0.9:
+        return False
+    answer = fresh.read_response()
+    assert (answer.status, answer.get("Connection")) == (200, "close")
+    fresh.half_close().expect_end()
+    assert gateway.wait() == 0
+    return True
+
+
+def test_client_that_has_just_connected_is_served(start, origin):
+    """Its request is on the way; unlike a kept-alive one it need not expect to be closed (RFC 9112 §9.5)."""
+    origin.serve()
+    assert any(is_served_when_it_has_just_connected(start(configuration(origin))) for _ in range(5))
+
+
+def test_client_that_has_connected_and_says_nothing_is_not_waited_for_long(start, origin):
+    gateway = start(configuration(origin, drain_timeout=FOR_EVER))
+    before = gateway.open_files()
+    fresh = gateway.connect()
+    eventually(lambda: gateway.open_files() > before)
+    drain(gateway)
     fresh.expect_gone()
     fresh.close()
     assert gateway.wait() == 0
-    assert time.monotonic() - began < 3
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -9,8 +9,7 @@ import pytest
 from gateway import configuration, eventually
 from origin import full_backlog
 from raw import get, response
-from timing import SHORT, SHORT_TEXT, assert_error, due
-from translators import UPSTREAM
+from timing import LONG, LONG_TEXT, SHORT_TEXT, assert_error, due
 
 # --- the cap and the queue -------------------------------------------------------------------------------------------
 
@@ -143,15 +142,16 @@ def test_max_connecting(start, make_origin):
 
 
 def test_acquire(start, origin):
-    gateway = start(configuration(origin, upstream={"pool": {"max_connections": 1, "acquire_timeout": SHORT_TEXT}}))
+    """Long enough for the first one to get its connection, which with HTTP/2 means that the upstream has said its SETTINGS."""
+    gateway = start(configuration(origin, upstream={"pool": {"max_connections": 1, "acquire_timeout": LONG_TEXT}}))
     first, wire, _ = origin.asked(gateway, get("/1"))
     second = gateway.connect()
-    with due():
+    with due(LONG):
         answer = second.ask(get("/2"))
     assert_error(gateway, answer, 503, "pool_acquire_timeout")
     assert answer.get("Retry-After")
     record = gateway.record()
-    assert record["queue_us"] >= SHORT * 900_000
+    assert record["queue_us"] >= LONG * 900_000
     # The lesson of the ghost leak: who waited in vain holds nothing, and the connection goes to the next who asks.
     wire.send(response("one"))
     assert first.read_response().body == b"one"
@@ -161,12 +161,8 @@ def test_acquire(start, origin):
     assert second.read_response().body == b"three"
 
 
-# Long enough for the first ones to get their connections, which with HTTP/2 means that the upstream has said its SETTINGS.
-VAIN = "200ms" if UPSTREAM == "h1" else "1s"
-
-
 def test_waiting_in_vain_many_times_leaks_no_connection(start, origin):
-    gateway = start(configuration(origin, upstream={"pool": {"max_connections": 2, "acquire_timeout": VAIN}}))
+    gateway = start(configuration(origin, upstream={"pool": {"max_connections": 2, "acquire_timeout": LONG_TEXT}}))
     holders = [gateway.connect().send(get("/hold")) for _ in range(2)]
     wires = [origin.accept() for _ in range(2)]
     for wire in wires:

@@ -131,7 +131,7 @@ def test_write_idle(start, origin):
 
 def test_write_idle_with_everything_but_the_last_bytes_taken(start, origin):
     """The upstream is done and gone; only the client still owes its part."""
-    gateway = with_listener(start, origin, write_idle=SHORT_TEXT)
+    gateway = with_listener(start, origin, write_idle=LONG_TEXT)
     client = gateway.connect(receive_buffer=4096).send(get())
     origin.answer(response(b"x" * 3_000_000))
     record = gateway.record()
@@ -149,11 +149,11 @@ def flood(wire):
 
 def test_slow_reader_is_no_idle_one(start, origin):
     """Taking something now and then is enough."""
-    gateway = with_listener(start, origin, write_idle="400ms")
+    gateway = with_listener(start, origin, write_idle="1s")
     origin.serve(lambda wire, _: (wire.read_request(), wire.send(response(b"x" * 8_000_000))))
     client = gateway.connect(receive_buffer=65536).send(get())
     head = client.read_head()
-    until = time.monotonic() + 1.2
+    until = time.monotonic() + 2.2
     taken = len(client.unread)
     while time.monotonic() < until:
         taken += len(client.sock.recv(65536))
@@ -265,8 +265,8 @@ def test_request_deadline_before_the_answer(start, origin):
 
 
 def test_request_deadline_during_the_answer_though_bytes_flow(start, origin):
-    gateway = with_upstream(start, origin, request="300ms")
-    with due(0.3), contextlib.suppress(ConnectionError):
+    gateway = with_upstream(start, origin, request=LONG_TEXT)
+    with due(LONG), contextlib.suppress(ConnectionError):
         client = gateway.connect().send(get())
         wire, _ = origin.answer(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         client.read_head()
