@@ -145,7 +145,7 @@ def test_reset_that_sending_is_told_of_is_no_end_of_the_answer(gateway, origin):
     gateway.freeze()
     client.send(b"x" * 1000)
     wire.send(b"HTTP/1.1 200 OK\r\n\r\nhalf")
-    wire.reset()
+    wire.end_by(lambda wire: wire.reset())
     gateway.signal(signal.SIGCONT)
     assert not client.expect_abort().endswith(b"0\r\n\r\n")
     assert gateway.record()["cause"] == "upstream_reset"

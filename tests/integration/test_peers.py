@@ -15,6 +15,7 @@ import malformed_h2
 from certificates import Authority, server_context
 from h2raw import H2Wire, get
 from raw import TIMEOUT
+from timing import LONG
 from peers import GrpcClient, GrpcService, Waiting, received
 from servers import command, h2o, nginx_h2, node_h2, tool, HERE
 
@@ -236,9 +237,9 @@ def test_grpc_failures(grpc_pair):
 def test_grpc_deadline_and_cancel(grpc_pair):
     service, client = grpc_pair
     with pytest.raises(grpc.RpcError) as failed:
-        client.unary(b"sleep 30", timeout=0.1)
+        client.unary(b"sleep 60", timeout=LONG)
     assert failed.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-    service.wait(lambda s: s.calls[-1].ended)
+    service.wait(lambda s: s.calls and s.calls[-1].ended)
     messages = Waiting()
     call = client.both(messages)
     assert next(call) == b"first"

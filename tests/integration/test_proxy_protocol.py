@@ -150,7 +150,7 @@ def test_drain_waits_for_a_name_no_longer_than_for_a_request(proxied):
     gateway.connect()
     eventually(lambda: gateway.admin.metrics().get("weir_connections_open") == 1)
     gateway.signal(signal.SIGTERM)
-    assert gateway.wait(9) == 0
+    assert gateway.wait(20) == 0
 
 
 def test_beyond_the_limit(proxied):

@@ -424,6 +424,7 @@ def test_cap_changes(start, origin):
         gateway.reload(pool(config, max_connections=2))
         # Who waited for the old pool is served by it: twelve at most.
         load.go_on(60)
+        eventually(lambda: origin.connections_of_the_gateway() <= 2)
         watched.forget()
         # Another time, so that there are new connections to look at.
         gateway.reload(pool(config, max_connections=2, max_uses=7))

@@ -87,14 +87,15 @@ def test_connections_as_the_origin_sees_them_stay_below_the_cap(start, origin):
 def test_idle_connection_of_one_worker_is_no_bar_to_the_other(start, origin):
     """With a cap of 1 each worker must come to its turn, though the other one holds the only connection idle."""
     origin.serve(Counted(0))
-    pool = {"max_connections": 1, "acquire_timeout": "5s", "idle_timeout": "60s"}
+    pool = {"max_connections": 1, "acquire_timeout": "60s", "idle_timeout": "60s"}
     gateway = start(configuration(origin, workers=2, upstream={"pool": pool}))
     began = time.monotonic()
     for _ in range(30):
         client = gateway.connect()
         assert client.ask(get()).status == 200
         client.close()
-    assert time.monotonic() - began < 5
+    # Not by what happens once in a second.
+    assert time.monotonic() - began < 10
 
 
 def by_worker(gateway, count):
@@ -109,7 +110,8 @@ def by_worker(gateway, count):
 @pytest.mark.parametrize("cap", [1, 4])
 def test_worker_whose_queue_never_empties_leaves_some_to_the_other(start, origin, cap):
     origin.serve(Counted(0.005))
-    pool = {"max_connections": cap, "acquire_timeout": "1s"}
+    # Longer than this takes: what a worker gets only then is too little, and no failure.
+    pool = {"max_connections": cap, "acquire_timeout": "20s"}
     gateway = start(configuration(origin, workers=2, upstream={"pool": pool}))
     workers = by_worker(gateway, 40)
     assert len(workers) == 2 and min(map(len, workers)) > cap
