@@ -82,8 +82,8 @@ class NameServer:
 
     @property
     def config(self):
-        """The gateway's `resolver` with which it asks here. Impatient, so that failures come soon."""
-        return {"servers": [f"127.0.0.1:{self.port}"], "timeout": "200ms", "attempts": 2}
+        """The gateway's `resolver` with which it asks here."""
+        return {"servers": [f"127.0.0.1:{self.port}"], "timeout": "5s", "attempts": 2}
 
     def wait(self, predicate, timeout=TIMEOUT):
         with self.changed:
