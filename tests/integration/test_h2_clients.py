@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import socket
 import threading
 import time
 
@@ -871,6 +872,8 @@ def test_memory_of_stalled_streams(start, origin):
     def endless(wire, _):
         wire.read_request()
         wire.sock.settimeout(None)
+        # What the kernel keeps of it is nobody's here.
+        wire.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
         wire.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
         while True:
             wire.send(b"x" * 1_000_000)
