@@ -110,6 +110,8 @@ def test_page(start, tmp_path, service, protocol):
     assert report["texts"] == ["part"] * PARTS
     assert (report["page"], report["hops"], report["event"]) == ("h2", ["h2"], "now")
     assert report["ws"] == {"seen": [5, 50000], "code": 1000, "clean": True, "protocol": "echo"}
+    # A WebSocket is told of when it is over for both.
+    assert gateway.access.wait_for(lambda lines: any('"/chat"' in line for line in lines))
     records = [json.loads(line) for line in gateway.access.lines]
     assert {r["protocol"] for r in records} == {"HTTP/2.0"}
     assert [r["status"] for r in records if r["target"] == "/chat"] == [101]

@@ -53,11 +53,11 @@ def test_storm(start, bad_origin, tmp_path):
         upstream={"pool": pool, "timeouts": {"first_byte": "200ms", "idle": "200ms"}}))
     before = gateway.open_files()
     told = command("wrk", "-t", 1, "-c", 50, "-d", "2s", "-s", tmp_path / "storm.lua", gateway.url("/"))
-    assert int(re.search(r"(\d+) requests in", told)[1]) > 100
+    assert int(re.search(r"(\d+) requests in", told)[1]) > 50
     # What is idle is closed, and nothing else is left over.
     eventually(lambda: gateway.open_files() <= before)
 
-    assert successes(gateway, attempts=40) >= 20
+    assert successes(gateway, attempts=40) >= 10
     gateway.stop()
     outcomes = collections.Counter((r["status"], r["cause"]) for r in map(json.loads, gateway.access.lines))
     assert outcomes[(200, None)] > 0

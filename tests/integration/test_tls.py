@@ -430,7 +430,8 @@ def test_resumption_by_openssl(start, certs, version):
         "-CAfile", certs.ca.ca)
     marks = re.search(r"^starting\n([r*]+)$", said, re.MULTILINE)[1]
     print(f"{marks.count('r')} of {len(marks)} resumed")
-    assert marks.count("r") > max(RATE_MIN * len(marks), 20)
+    # All but the first.
+    assert marks.count("r") >= RATE_MIN * (len(marks) - 1) and len(marks) > 5
 
 
 # --- clients' certificates -------------------------------------------------------------------------------------------
