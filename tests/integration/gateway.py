@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import pathlib
-import resource
 import signal
 import socket
 import subprocess
@@ -33,8 +32,9 @@ def sanitizer():
 
 
 def scale(n):
-    """How large a large thing is: smaller by WEIR_SCALE, by default 16 under a sanitizer."""
-    divisor = int(os.environ.get("WEIR_SCALE", 16 if sanitizer() else 1))
+    """How large a large thing is: smaller by WEIR_SCALE, by default 16 under a sanitizer, and where it is translated."""
+    translated = (translators.CLIENT, translators.UPSTREAM) != ("h1", "h1")
+    divisor = int(os.environ.get("WEIR_SCALE", 16 if sanitizer() or translated else 1))
     return max(1, n // divisor)
 
 
@@ -185,9 +185,10 @@ class Gateway:
         self.file = directory / f"weir-{next(_numbers)}.yaml"
         self.file.write_text(_text(config))
         self.config = None if isinstance(config, str) else config
-        limit = None if files is None else lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-        self.process = subprocess.Popen([*under, BINARY, "run", "-c", self.file], stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=limit)
+        # Not by a function between fork and exec, where Python has its locks and other threads held them.
+        limit = () if files is None else ("sh", "-c", f'ulimit -n {files} && exec "$@"', "sh")
+        self.process = subprocess.Popen([*limit, *under, BINARY, "run", "-c", self.file], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.pid = self.process.pid
         self.access, self.events = Lines(self.process.stdout), Lines(self.process.stderr)
         self.wires, self.translators = [], []
@@ -198,7 +199,7 @@ class Gateway:
     def _wait_until_ready(self):
         """A program that does not get there is not left behind, as nobody would have a hold on it."""
         try:
-            started = self.events.wait_for(lambda lines: any("weir: ready" in line for line in lines), 30)
+            started = self.events.wait_for(lambda lines: any("weir: ready" in line for line in lines), 60)
             assert started, f"did not start:\n{self.events.text()}"
         except BaseException:
             self.process.kill()

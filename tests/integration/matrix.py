@@ -44,6 +44,7 @@ BOTH = {
     "test_h2_hostile_upstream": ITSELF,
     "test_h2_beside_floods": ITSELF,
     "test_memory::test_clients_that_stop_reading_from_http_2": ITSELF,
+    "test_memory::test_idle_kept_alive_connections": ITSELF,
     "test_grpc": ITSELF,
     "test_grpc_web": ITSELF,
     "test_health": ITSELF,
@@ -146,6 +147,7 @@ H1_CLIENT = BOTH | {
 H1_UPSTREAM = BOTH | {
     "test_proxy_protocol::test_no_address_to_tell": NO_HEADER,
     "test_memory::test_clients_that_stop_reading": COUNTED,
+    "test_memory::test_large_head_is_not_kept_by_an_idle_connection": COUNTED,
     "test_memory::test_memory_comes_down_again": COUNTED,
     "test_upgrade::test_unasked_101_is_an_error": "a 101 that HTTP/2 cannot have",
     "test_upgrade::test_101_without_upgrade_is_an_error": "a 101 that HTTP/2 cannot have",

@@ -73,7 +73,7 @@ class Concurrently:
         self.threads.append(threading.Thread(target=body, daemon=True))
         self.threads[-1].start()
 
-    def join(self, timeout=90):
+    def join(self, timeout=280):
         for thread in self.threads:
             thread.join(timeout)
         if self.errors:
