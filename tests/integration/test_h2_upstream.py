@@ -558,7 +558,7 @@ def test_window_that_opens_a_little_and_shuts_again(start, origin, more):
     Of what was too much to go on reading some is left, by one of these steps little: and still nothing moves. That is the
     upstream's doing, not the client's.
     """
-    gateway = start(spoken(origin, upstream={"timeouts": {"idle": LONG_TEXT}}))
+    gateway = start(spoken(origin, upstream={"timeouts": {"idle": "600ms"}}))
     client = gateway.connect().send(post(b"x" * 300_000)[:200_000])
     peer = Peer(origin.accept(), {WINDOW: 1000})
     stream, _ = peer.request()
