@@ -1,11 +1,13 @@
 """The program under test: its configuration, its process, its logs."""
 
+import contextlib
 import copy
 import functools
 import itertools
 import json
 import os
 import pathlib
+import select
 import signal
 import socket
 import subprocess
@@ -340,7 +342,12 @@ class Gateway:
         wait_arrived()
 
     def wait(self, timeout=TIMEOUT):
-        code = self.process.wait(timeout)
+        # subprocess itself looks now and then, by far later than the end has come.
+        with contextlib.suppress(ProcessLookupError), os.fdopen(os.pidfd_open(self.pid)) as end:
+            ended = select.poll()
+            ended.register(end, select.POLLIN)
+            ended.poll(timeout * 1000)
+        code = self.process.wait(0)
         self.access.join(TIMEOUT)
         self.events.join(TIMEOUT)
         return code
