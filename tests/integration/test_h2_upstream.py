@@ -11,6 +11,7 @@ import h2.settings
 import pytest
 
 import h2raw
+from admin import Admin
 from authority import authorities
 from gateway import configuration, eventually, free_port, scale
 from h2peer import Peer
@@ -38,9 +39,7 @@ def speaking(start, origin):
 
 
 def sessions(gateway):
-    port = gateway.config["admin"]["address"].rpartition(":")[2]
-    text = command("curl", "-sS", f"http://127.0.0.1:{port}/metrics")
-    return sum(int(line.split()[-1]) for line in text.splitlines() if line.startswith("weir_upstream_sessions{"))
+    return sum(value for (name, _), value in Admin(gateway).metrics().values.items() if name == "weir_upstream_sessions")
 
 
 def test_request_and_answer(speaking, origin):
