@@ -594,10 +594,10 @@ def test_length_of_0_whose_end_comes_behind_it(gateway, origin):
 
 def test_head_that_is_never_complete(start, origin):
     gateway = start(configuration(origin, listener={**BOTH, "timeouts": {"header": SHORT_TEXT}}))
-    client = h2_connect(gateway)
-    client.ping()
-    block = client.encoder.encode(client.fields())
     with due():
+        client = h2_connect(gateway)
+        client.ping()
+        block = client.encoder.encode(client.fields())
         client.send(HeadersFrame(1, block, flags=["END_STREAM"]))
         client.read_to_end()
     assert [code for code, _ in client.goaway] == [CALM]
@@ -612,8 +612,8 @@ def test_preface_that_is_never_complete(start, origin):
 
 def test_content_that_stops(start, origin):
     gateway, admin = administered(start, origin, listener={**BOTH, "timeouts": {"body_idle": SHORT_TEXT}})
-    client = h2_connect(gateway)
     with due():
+        client = h2_connect(gateway)
         stream = client.request("/", "POST", body=b"some", end=False)
         answer = client.answer(stream)
     assert_error(gateway, answer, 408, "client_timeout")

@@ -145,8 +145,8 @@ def test_acquire(start, origin):
     """Long enough for the first one to get its connection, which with HTTP/2 means that the upstream has said its SETTINGS."""
     gateway = start(configuration(origin, upstream={"pool": {"max_connections": 1, "acquire_timeout": LONG_TEXT}}))
     first, wire, _ = origin.asked(gateway, get("/1"))
-    second = gateway.connect()
     with due(LONG):
+        second = gateway.connect()
         answer = second.ask(get("/2"))
     assert_error(gateway, answer, 503, "pool_acquire_timeout")
     assert answer.get("Retry-After")
@@ -205,7 +205,6 @@ def test_request_deadline_in_the_queue(start, origin):
         "timeouts": {"request": "300ms"}}))
     gateway.connect().send(get("/1"))
     origin.accept().read_request()
-    second = gateway.connect()
     with due(0.3):
-        answer = second.ask(get("/2"))
+        answer = gateway.connect().ask(get("/2"))
     assert (answer.status, json.loads(answer.body)["error"]) == (504, "request_deadline")

@@ -108,9 +108,8 @@ def test_body_idle_is_prolonged_by_every_piece(start, origin):
 
 def test_body_idle_while_the_rest_is_thrown_away(start, origin):
     gateway = with_listener(start, origin, body_idle=SHORT_TEXT)
-    client = gateway.connect()
     with due():
-        client.send(post("hello world")[:-6])
+        client = gateway.connect().send(post("hello world")[:-6])
         wire = origin.accept()
         wire.read_head()
         wire.send(response("early"))
@@ -196,9 +195,8 @@ def test_first_byte_counts_from_the_end_of_the_request(start, origin):
 
 def test_first_byte_while_100_is_expected(start, origin):
     gateway = with_upstream(start, origin, first_byte=SHORT_TEXT)
-    client = gateway.connect()
     with due():
-        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+        client = gateway.connect().send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
         origin.accept().read_head()
         answer = client.read_response()
     assert_error(gateway, answer, 504, "first_byte_timeout")
@@ -289,9 +287,8 @@ def test_request_deadline_of_0_is_none(start, origin):
 def test_connect(start, make_origin):
     origin, fillers = full_backlog(make_origin)
     gateway = with_upstream(start, origin, connect=SHORT_TEXT)
-    client = gateway.connect()
     with due():
-        answer = client.ask(get())
+        answer = gateway.connect().ask(get())
     assert_error(gateway, answer, 504, "connect_timeout")
     for sock in fillers:
         sock.close()

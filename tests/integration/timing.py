@@ -19,8 +19,9 @@ EARLIEST = 0.95
 
 @contextlib.contextmanager
 def due(seconds=SHORT):
-    """Something happens so long after something else. Both are done within: the test hears late of the first, and who begins to
-    count only then takes for early what is not."""
+    """Something happens so long after something else. Both are done within, and the connecting too: the test hears late of the
+    first, and who begins to count only then takes for early what is not; and a gateway that has looked at its clock when somebody
+    connected may be kept from going on, and take what was sent then for what had come with it."""
     began = time.monotonic()
     yield
     took = time.monotonic() - began
