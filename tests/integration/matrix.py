@@ -31,7 +31,26 @@ PLACES = "a place on a session is no connection: it is neither kept ready nor re
 
 NO_HEADER = "the configuration refuses a header of the PROXY protocol before HTTP/2: it names one client of many"
 
+# Of test_admin: those in which nothing comes to the gateway but to its administration.
+ADMINISTRATION = """
+    healthy_and_ready the_process documentation_lists_every_metric many_endpoints kept_alive_and_pipelined
+    head_is_get_without_content other_methods other_paths other_spellings_of_a_path request_with_content
+    post_with_content_is_not_followed_by_another closing malformed_fields malformed_request_lines heads_too_large
+    client_that_leaves_while_the_workers_are_asked client_that_does_not_read too_many_connections unix_socket
+    address_in_use off
+""".split()
+
+# Of test_names: those in which a request is only how it is seen what a name stands for.
+NAME_SERVERS = """
+    hosts_file addresses_that_no_service_has metrics_and_labels_are_bounded order_of_answers_does_not_matter
+    start_without_a_name_server system_name_servers failure_keeps_the_addresses failure_of_one_family
+    family_that_is_never_answered late_answer_is_heard slow_name_server dead_names_do_not_keep_others_waiting
+    lies_beside_the_truth malformed_answers truncated_without_an_end end_while_asking many_names alias
+""".split()
+
 BOTH = {
+    **{f"test_admin::test_{name}": NOT_ASKED for name in ADMINISTRATION},
+    **{f"test_names::test_{name}": NOT_ASKED for name in NAME_SERVERS},
     "test_malformed_matrix": ITSELF,
     "test_websocket": ITSELF,
     "test_sse": ITSELF,
