@@ -197,7 +197,7 @@ void survey_sum(const struct survey *s, struct snapshot **sum)
 
 void survey_oldest(const struct survey *s, struct oldest *oldest)
 {
-	oldest->lease_count = oldest->exchange_count = 0;
+	oldest->at_us = oldest->lease_count = oldest->exchange_count = 0;
 	for (unsigned i = 0; i < s->count; i++)
 		if (survey_heard(s, i))
 			oldest_merge(oldest, &s->reporters[i].known->oldest);

@@ -111,12 +111,42 @@ static void insert(struct oldest_entry *entries, uint32_t *count, const struct o
 	entries[at] = *one;
 }
 
+static void time_later(uint64_t *us, uint64_t by_us)
+{
+	if (*us != UINT64_MAX)
+		*us += by_us;
+}
+
+/* As it would have been said so much later. */
+static void entries_later(struct oldest_entry *entries, uint32_t count, uint64_t by_us)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		time_later(&entries[i].age_us, by_us);
+		time_later(&entries[i].quiet_us, by_us);
+		time_later(&entries[i].held_us, by_us);
+	}
+}
+
+static void insert_later(
+	struct oldest_entry *entries, uint32_t *count, const struct oldest_entry *one, size_t by, uint64_t by_us)
+{
+	struct oldest_entry e = *one;
+
+	entries_later(&e, 1, by_us);
+	insert(entries, count, &e, by);
+}
+
 void oldest_merge(struct oldest *to, const struct oldest *from)
 {
+	uint64_t at_us = to->at_us > from->at_us ? to->at_us : from->at_us;
+
+	entries_later(to->leases, to->lease_count, at_us - to->at_us);
+	entries_later(to->exchanges, to->exchange_count, at_us - to->at_us);
+	to->at_us = at_us;
 	for (uint32_t i = 0; i < from->lease_count; i++)
-		insert(to->leases, &to->lease_count, &from->leases[i], BY(held_us));
+		insert_later(to->leases, &to->lease_count, &from->leases[i], BY(held_us), at_us - from->at_us);
 	for (uint32_t i = 0; i < from->exchange_count; i++)
-		insert(to->exchanges, &to->exchange_count, &from->exchanges[i], BY(age_us));
+		insert_later(to->exchanges, &to->exchange_count, &from->exchanges[i], BY(age_us), at_us - from->at_us);
 }
 
 void worker_oldest(const struct worker *w, struct oldest *oldest)
@@ -126,6 +156,7 @@ void worker_oldest(const struct worker *w, struct oldest *oldest)
 	struct oldest_entry entry;
 	uint32_t seen = 0;
 
+	oldest->at_us = io_now_us(w->io);
 	oldest->lease_count = oldest->exchange_count = 0;
 	for (size_t i = 0; i < count; i++) {
 		if (held[i].lease == NULL)

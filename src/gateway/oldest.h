@@ -25,6 +25,7 @@ struct oldest_entry {
 };
 
 struct oldest {
+	uint64_t at_us;                                /* io_now_us() of the moment as of which all times are */
 	uint32_t lease_count, exchange_count;
 	struct oldest_entry leases[OLDEST_MAX];        /* by held_us, the oldest first */
 	struct oldest_entry exchanges[OLDEST_MAX];     /* by age_us, the oldest first */
@@ -33,7 +34,10 @@ struct oldest {
 /* On the worker's thread. Looks at OLDEST_MAX leases of each endpoint and OLDEST_MAX exchanges, however many there are. */
 void worker_oldest(const struct worker *worker, struct oldest *oldest);
 
-/* Adds those of `from`: what there is then is the oldest of both. */
+/*
+ * Adds those of `from`: what there is then is the oldest of both, as of the later of the two moments. Workers are looked at one
+ * after the other; what has come to an end meanwhile is told of all the same.
+ */
 void oldest_merge(struct oldest *to, const struct oldest *from);
 
 #endif

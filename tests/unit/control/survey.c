@@ -305,6 +305,47 @@ static void test_only_what_is_wanted(void **state)
 	snapshot_free(sum);
 }
 
+static void add(struct oldest *oldest, uint64_t held_us, uint64_t age_us)
+{
+	oldest->leases[oldest->lease_count++] = (struct oldest_entry){
+		.age_us = age_us, .held_us = held_us, .quiet_us = 1};
+	oldest->exchanges[oldest->exchange_count++] = (struct oldest_entry){
+		.age_us = age_us, .held_us = UINT64_MAX, .quiet_us = 1};
+}
+
+/* Who answers late has looked at its clock later: what began last is not the oldest for that. */
+static void test_oldest_of_workers_that_answer_one_after_the_other(void **state)
+{
+	struct oldest early = {.at_us = 1000}, late = {.at_us = 1500}, empty = {0};
+
+	/* Begun at 100, 300 and 400; and, looked at half a millisecond later, at 200 and 600. */
+	add(&early, 890, 900);
+	add(&early, 690, 700);
+	add(&early, 590, 600);
+	add(&late, 1290, 1300);
+	add(&late, 890, 900);
+	for (int swapped = 0; swapped < 2; swapped++) {
+		static const uint64_t ages[] = {1400, 1300, 1200, 1100, 900};
+		struct oldest all = {0};
+
+		oldest_merge(&all, &empty);
+		oldest_merge(&all, swapped ? &late : &early);
+		oldest_merge(&all, swapped ? &early : &late);
+		oldest_merge(&all, &empty);
+		assert_int_equal(all.at_us, 1500);
+		assert_int_equal(all.exchange_count, 5);
+		assert_int_equal(all.lease_count, 5);
+		for (int i = 0; i < 5; i++) {
+			assert_int_equal(all.exchanges[i].age_us, ages[i]);
+			assert_int_equal(all.exchanges[i].held_us, UINT64_MAX);
+			assert_int_equal(all.leases[i].held_us, ages[i] - 10);
+			assert_int_equal(all.leases[i].age_us, ages[i]);
+		}
+		assert_int_equal(all.exchanges[0].quiet_us, 501);
+		assert_int_equal(all.exchanges[1].quiet_us, 1);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -316,6 +357,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_ended_worker_is_not_asked, begin, end),
 		cmocka_unit_test_setup_teardown(test_worker_that_ends_with_a_question_unread, begin, end),
 		cmocka_unit_test_setup_teardown(test_only_what_is_wanted, begin, end),
+		cmocka_unit_test(test_oldest_of_workers_that_answer_one_after_the_other),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
