@@ -342,12 +342,13 @@ class Gateway:
         wait_arrived()
 
     def wait(self, timeout=TIMEOUT):
-        # subprocess itself looks now and then, by far later than the end has come.
+        # subprocess itself looks now and then, by far later than the end has come. (Whoever traces it hears of that first.)
+        until = time.monotonic() + timeout
         with contextlib.suppress(ProcessLookupError), os.fdopen(os.pidfd_open(self.pid)) as end:
             ended = select.poll()
             ended.register(end, select.POLLIN)
             ended.poll(timeout * 1000)
-        code = self.process.wait(0)
+        code = self.process.wait(max(until - time.monotonic(), 1))
         self.access.join(TIMEOUT)
         self.events.join(TIMEOUT)
         return code
