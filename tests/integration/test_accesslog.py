@@ -57,6 +57,7 @@ def test_wait_in_the_queue_is_told_apart(start, origin):
     gateway = start(configuration(origin, upstream={"pool": {"max_connections": 1}}))
     first, wire, _ = origin.asked(gateway, get("/1"))
     second = gateway.connect().send(get("/2"))
+    second.wait_taken()
     second.expect_silence(0.1)
     wire.send(response())
     wire.read_request()

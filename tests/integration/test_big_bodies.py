@@ -91,7 +91,8 @@ def peak_bytes(pid):
 
 def test_a_gibibyte_up_and_down_at_once(start, origin):
     size = scale(GIB)
-    gateway = start(configuration(origin, upstream={"timeouts": {"request": "0s"}}))
+    # The answer comes when all has been looked at, down and up.
+    gateway = start(configuration(origin, upstream={"timeouts": {"request": "0s", "first_byte": "300s"}}))
     up, down = gateway.connect(), gateway.connect()
     up.send(f"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n")
     up_wire = origin.accept()
