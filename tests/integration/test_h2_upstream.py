@@ -120,13 +120,19 @@ def impatient(origin, **pool):
     return spoken(origin, pool=pool, upstream={"timeouts": {"connect": LONG_TEXT, "first_byte": LONG_TEXT}})
 
 
-def test_a_connection_that_has_died_silently_is_left(start, origin):
-    """Nothing at all comes on it any more: its requests fail, and the next one goes elsewhere."""
+def served_once(start, origin, service=Peer):
+    """An impatient gateway, a client whose request was answered, and the service's end of the connection that it was on."""
     gateway = start(impatient(origin))
     client = gateway.connect().send(get("/1"))
-    peer = Peer(origin.accept())
+    peer = service(origin.accept())
     peer.answer(peer.request()[0])
     assert client.read_response().status == 200
+    return gateway, client, peer
+
+
+def test_a_connection_that_has_died_silently_is_left(start, origin):
+    """Nothing at all comes on it any more: its requests fail, and the next one goes elsewhere."""
+    gateway, client, peer = served_once(start, origin)
     client.send(get("/2"))
     assert client.read_response().status == 504
     eventually(lambda: sessions(gateway) == 0)
@@ -166,11 +172,7 @@ class Careless(Peer):
 
 def test_a_connection_that_answers_a_question_is_kept(start, origin):
     """Slow requests are no reason to leave it. It is asked each time, and never with a PING: services of gRPC count those."""
-    gateway = start(impatient(origin))
-    client = gateway.connect().send(get("/1"))
-    peer = Peer(origin.accept())
-    peer.answer(peer.request()[0])
-    assert client.read_response().status == 200
+    gateway, client, peer = served_once(start, origin)
     for i in range(3):
         give_up(client, peer, f"/silent/{i}")
         take_question(peer)
@@ -183,11 +185,7 @@ def test_a_connection_that_answers_a_question_is_kept(start, origin):
 
 def test_a_connection_that_dies_behind_an_answer_is_left(start, origin):
     """The application hangs first, and then its host: that it has answered says nothing of what comes next."""
-    gateway = start(impatient(origin))
-    client = gateway.connect().send(get("/1"))
-    peer = Peer(origin.accept())
-    peer.answer(peer.request()[0])
-    assert client.read_response().status == 200
+    gateway, client, peer = served_once(start, origin)
     give_up(client, peer, "/silent")
     take_question(peer)
     # From here on nothing is read any more.
@@ -201,11 +199,7 @@ def test_a_connection_that_dies_behind_an_answer_is_left(start, origin):
 
 def test_a_service_that_says_something_else_lives(start, origin):
     """It acknowledges nothing, and asks back each time."""
-    gateway = start(impatient(origin))
-    client = gateway.connect().send(get("/1"))
-    peer = Careless(origin.accept())
-    peer.answer(peer.request()[0])
-    assert client.read_response().status == 200
+    gateway, client, peer = served_once(start, origin, Careless)
     for i in range(3):
         give_up(client, peer, f"/silent/{i}")
         take_question(peer)
