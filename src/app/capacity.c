@@ -38,6 +38,12 @@ void capacity_init(struct capacity *c, const struct capacity_options *options, u
 	list_init(&c->jobs);
 }
 
+void capacity_set(struct capacity *c, unsigned concurrent, uint64_t now_us)
+{
+	advance(c, now_us);
+	c->options.concurrent = concurrent;
+}
+
 bool capacity_enter(struct capacity *c, struct capacity_job *job, uint64_t now_us)
 {
 	if (c->options.reset_above != 0 && c->in_flight >= c->options.reset_above)

@@ -46,6 +46,9 @@ struct capacity {
 
 void capacity_init(struct capacity *capacity, const struct capacity_options *options, uint64_t now_us);
 
+/* So many at once from now on, and those in flight go on with that. */
+void capacity_set(struct capacity *capacity, unsigned concurrent, uint64_t now_us);
+
 /* False, and nothing has changed, when more than reset_above would be in flight. */
 bool capacity_enter(struct capacity *capacity, struct capacity_job *job, uint64_t now_us);
 

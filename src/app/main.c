@@ -1,6 +1,8 @@
 /* The program's door: the table of commands, and the help made from it. */
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "app/command.h"
 
@@ -74,12 +76,20 @@ static bool is_help_option(const char *argument)
 	return strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0;
 }
 
+/* What libraries read from files when they are first asked, which else is in the midst of serving. */
+static void read_ahead(void)
+{
+	tzset();             /* for gmtime_r() */
+	json_object_seed(0); /* of tables in which objects keep their keys: from /dev/urandom */
+}
+
 int main(int argc, char **argv)
 {
 	static char line[4096];
 
 	/* What is said here goes out in whole lines: the logs' thread writes there as well. */
 	setvbuf(stderr, line, _IOLBF, sizeof(line));
+	read_ahead();
 	if (argc < 2) {
 		usage_print(stderr);
 		return EXIT_WRONG;

@@ -8,6 +8,7 @@
 
 #include "app/origin_state.h"
 #include "base/check.h"
+#include "http/date.h"
 
 /* Pieces of the pattern that are put before they are flushed. */
 #define BODY_PIECES 4
@@ -26,10 +27,10 @@ struct answer_head {
 static void prebuild_common(struct origin *origin)
 {
 	struct h1_writer w = {.p = origin->common, .end = origin->common + sizeof(origin->common)};
-	char date[H1_DATE_BYTES];
+	char date[HTTP_DATE_BYTES];
 
 	h1_put_field(&w, VIEW("Server"), VIEW("weir-origin"));
-	h1_put_field(&w, VIEW("Date"), h1_date(date, origin->date_s));
+	h1_put_field(&w, VIEW("Date"), http_date(date, origin->date_s));
 	if (*origin->options.name != '\0')
 		h1_put_field(&w, VIEW("X-Origin"), view_str(origin->options.name));
 	CHECK(!w.full);
@@ -217,6 +218,7 @@ static void answer_kind(struct origin_conn *c)
 
 	switch ((enum origin_kind)c->plan.kind) {
 	case ORIGIN_PLAIN:
+	case ORIGIN_CAPACITY:
 	case ORIGIN_EARLY_HINTS: answer_content(c, text, VIEW(""), c->plan.chunked); return;
 	case ORIGIN_HEADERS: answer_content(c, VIEW("application/json"), VIEW(""), c->plan.chunked); return;
 	case ORIGIN_TRAILERS: answer_content(c, text, VIEW("Trailer: X-Content-Bytes\r\n"), true); return;

@@ -267,11 +267,22 @@ static bool step_content(struct origin_conn *c)
 
 /* --- serving ----------------------------------------------------------------------------------------------------- */
 
+/* The request is about the model, and not for it. */
+static void change_capacity(struct origin *origin, unsigned concurrent)
+{
+	if (concurrent == 0 || origin->options.capacity.concurrent == 0)
+		return;
+	capacity_set(&origin->capacity, concurrent, io_now_us(origin->io));
+	io_timer_set(origin->io, &origin->capacity_timer, capacity_next_us(&origin->capacity));
+}
+
 static bool step_serve(struct origin_conn *c)
 {
 	struct origin *origin = c->origin;
 
-	if (origin->options.capacity.concurrent == 0) {
+	if (c->plan.kind == ORIGIN_CAPACITY)
+		change_capacity(origin, c->plan.capacity);
+	if (c->plan.kind == ORIGIN_CAPACITY || origin->options.capacity.concurrent == 0) {
 		origin_conn_delay(c);
 		return true;
 	}

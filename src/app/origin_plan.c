@@ -7,6 +7,7 @@
 #define DELAY_MAX_US (3600 * US_PER_S)
 #define EVENT_DELAY_US (100 * US_PER_MS)
 #define EVENT_COUNT 5
+#define CAPACITY_MAX 1000000
 
 enum origin_fault origin_fault_of(struct view word)
 {
@@ -58,6 +59,16 @@ static const char *read_count(struct origin_plan *plan, struct view value)
 	return NULL;
 }
 
+static const char *read_capacity(struct origin_plan *plan, struct view value)
+{
+	uint64_t n;
+
+	if (!view_parse_u64(value, &n) || n < 1 || n > CAPACITY_MAX)
+		return "n is not a number of requests from 1 to 1000000";
+	plan->capacity = (uint32_t)n;
+	return NULL;
+}
+
 static const char *read_flag(uint8_t *flag, struct view value, const char *why)
 {
 	if (value.n != 1 || (*value.p != '0' && *value.p != '1'))
@@ -94,6 +105,7 @@ static const struct parameter {
 	{"delay", read_delay},
 	{"status", read_status},
 	{"count", read_count},
+	{"n", read_capacity},
 	{"chunked", read_chunked},
 	{"close", read_close},
 	{"fault", read_fault},
@@ -142,6 +154,8 @@ static enum origin_kind kind_of(struct view path)
 		return ORIGIN_TRAILERS;
 	if (view_eq(path, VIEW("/early-hints")))
 		return ORIGIN_EARLY_HINTS;
+	if (view_eq(path, VIEW("/capacity")))
+		return ORIGIN_CAPACITY;
 	if (view_eq(path, VIEW("/upgrade")))
 		return ORIGIN_UPGRADE;
 	return ORIGIN_PLAIN;

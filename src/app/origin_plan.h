@@ -14,6 +14,7 @@ enum origin_kind {
 	ORIGIN_EVENTS,       /* /events: `count` server-sent events */
 	ORIGIN_TRAILERS,     /* /trailers: chunked, with a trailer */
 	ORIGIN_EARLY_HINTS,  /* /early-hints: 103 first */
+	ORIGIN_CAPACITY,     /* /capacity?n=4: so many at once from now on; at once, whatever waits */
 	ORIGIN_UPGRADE,      /* /upgrade: 101, then every byte comes back */
 };
 
@@ -42,6 +43,7 @@ struct origin_plan {
 	uint8_t special;     /* something was asked for: not the default answer */
 	uint16_t status;
 	uint32_t count;      /* of events */
+	uint32_t capacity;   /* 0: stays as it is */
 	uint64_t size;
 	uint64_t delay_us;   /* before the answer, and between events */
 };

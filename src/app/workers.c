@@ -17,10 +17,13 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 #include "app/process.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "config/config.h"
+#include "control/process_stats.h"
 #include "filters/filters.h"
 #include "gateway/worker.h"
 
@@ -195,13 +198,42 @@ static void order_send(struct order *order)
 	io_post(order->to->io, &order->message);
 }
 
+/* False: the kernel gives none. So few bytes come whole, once it has any. */
+static bool secret_draw(struct shared *shared)
+{
+	unsigned char secret[16];
+
+	if (getrandom(secret, sizeof(secret), 0) != sizeof(secret))
+		return false;
+	shared_set_secret(shared, secret);
+	return true;
+}
+
+/* Each loop has three of its own beside its sockets (config/plan.c), and so has the administration's. */
+static size_t files_beside(unsigned workers)
+{
+	struct process_stats stats;
+
+	process_stats_read(&stats);
+	return stats.open_fds + 3 * ((size_t)workers + 1);
+}
+
+static bool shared_begin(struct workers *workers, unsigned count)
+{
+	struct config_machine machine;
+
+	workers->shared = shared_create(filter_table);
+	if (workers->shared == NULL)
+		return false;
+	config_machine_read(&machine);
+	shared_set_workers(workers->shared, count);
+	return secret_draw(workers->shared) && shared_set_machine(workers->shared, &machine, files_beside(count));
+}
+
 /* The first generation owns the configuration. */
 static bool generation_begin(struct workers *workers, const struct config *config, unsigned count)
 {
-	workers->shared = shared_create(filter_table);
-	if (workers->shared != NULL)
-		shared_set_workers(workers->shared, count);
-	if (workers->shared != NULL)
+	if (shared_begin(workers, count))
 		workers->current = generation_create(workers->shared, config);
 	if (workers->current == NULL) {
 		config_free(config);

@@ -12,9 +12,10 @@
 #include <string.h>
 #include <sys/un.h>
 
-#include "base/view.h"
-
 #define PORT_DIGITS_MAX 5
+
+/* What IPv4 begins with as IPv6 (RFC 4291 §2.5.5.2). */
+static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
 
 static struct sockaddr_in *v4(struct address *address)
 {
@@ -174,18 +175,40 @@ bool address_bytes(const struct address *address, unsigned char bytes[16])
 	}
 	if (address->u.any.sa_family != AF_INET)
 		return false;
-	memset(bytes, 0, 10);
-	memset(bytes + 10, 0xff, 2);
+	memcpy(bytes, mapped, sizeof(mapped));
 	memcpy(bytes + 12, &v4_const(address)->sin_addr, 4);
 	return true;
 }
 
+bool address_bytes_parse(struct view text, unsigned char bytes[16])
+{
+	char z[INET6_ADDRSTRLEN];
+
+	if (text.n == 0 || text.n >= sizeof(z) || memchr(text.p, '\0', text.n) != NULL)
+		return false;
+	memcpy(z, text.p, text.n);
+	z[text.n] = '\0';
+	if (inet_pton(AF_INET6, z, bytes) == 1)
+		return true;
+	memcpy(bytes, mapped, sizeof(mapped));
+	return inet_pton(AF_INET, z, bytes + sizeof(mapped)) == 1;
+}
+
+bool address_bytes_is_ipv4(const unsigned char bytes[16])
+{
+	return memcmp(bytes, mapped, sizeof(mapped)) == 0;
+}
+
+void address_bytes_cut(unsigned char bytes[16], unsigned prefix)
+{
+	for (unsigned i = 0; i < 16; i++, prefix = prefix > 8 ? prefix - 8 : 0)
+		bytes[i] &= prefix >= 8 ? 0xff : (unsigned char)(0xff00u >> prefix);
+}
+
 void address_from_bytes(struct address *address, const unsigned char bytes[16], unsigned port)
 {
-	static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
-
 	memset(address, 0, sizeof(*address));
-	if (memcmp(bytes, mapped, sizeof(mapped)) == 0) {
+	if (address_bytes_is_ipv4(bytes)) {
 		v4(address)->sin_family = AF_INET;
 		v4(address)->sin_port = htons((uint16_t)port);
 		memcpy(&v4(address)->sin_addr, bytes + 12, 4);

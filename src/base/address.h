@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
+#include "base/view.h"
+
 struct address {
 	socklen_t len;
 	union {
@@ -35,6 +37,15 @@ bool address_bytes(const struct address *address, unsigned char bytes[16]);
 
 /* The other way round. IPv4-mapped IPv6 becomes IPv4. */
 void address_from_bytes(struct address *address, const unsigned char bytes[16], unsigned port);
+
+/* The 16 bytes of a host as text, without port or brackets. False: it is no numeric address. */
+bool address_bytes_parse(struct view text, unsigned char bytes[16]);
+
+/* It is IPv4, of which the first 96 bits are the same for all. */
+bool address_bytes_is_ipv4(const unsigned char bytes[16]);
+
+/* Only the first `prefix` bits stay, 0 to 128. */
+void address_bytes_cut(unsigned char bytes[16], unsigned prefix);
 
 /* The same place, whatever it was written like. */
 bool address_eq(const struct address *a, const struct address *b);

@@ -44,6 +44,7 @@ enum fault { FAULT_NOBODY, FAULT_CLIENT, FAULT_UPSTREAM, FAULT_GATEWAY };
 	X(REQUEST_DEADLINE, "request_deadline", 504, FAULT_UPSTREAM, "http_response_timeout", "the request was not complete before its deadline") \
 	X(FILES_EXHAUSTED, "files_exhausted", 503, FAULT_GATEWAY, "proxy_internal_error", "the gateway is out of file descriptors or local ports") \
 	X(MEMORY_EXHAUSTED, "memory_exhausted", 503, FAULT_GATEWAY, "proxy_internal_error", "the gateway is at its memory limit") \
+	X(OVERLOADED, "overloaded", 503, FAULT_GATEWAY, "proxy_internal_response", "the gateway itself is overloaded and takes no new work") \
 	X(DRAINING, "draining", 503, FAULT_GATEWAY, "proxy_internal_response", "the gateway is shutting down") \
 	X(FILTER_FAILED, "filter_failed", 500, FAULT_GATEWAY, "proxy_internal_error", "a filter failed") \
 	X(INTERNAL, "internal", 500, FAULT_GATEWAY, "proxy_internal_error", "the gateway failed")

@@ -56,6 +56,25 @@ enum planted_bug {
 	PLANTED_FAILURE_TOLD_AS_SUCCESS,     /* a failure of the gateway has grpc-status 0 */
 	PLANTED_CUT_MESSAGE_LOOKS_WHOLE,     /* trailers in the content of gRPC-Web stand behind half a message */
 	PLANTED_TUNNEL_SIDES_SWAPPED,        /* a tunnel that its upstream breaks off was left by its client */
+	PLANTED_NEVER_BACK_FROM_EJECTION,    /* an endpoint that was ejected stays out */
+	PLANTED_RETRY_BEYOND_BUDGET,         /* what is sent again is not bounded by the budget */
+	PLANTED_RETRY_UNSAFE,                /* a method that is not idempotent is sent again for what came of it */
+	PLANTED_RETRY_LEAKS_ANSWER,          /* what stood behind a head that is not passed on is passed on as the next answer */
+	PLANTED_HALF_OPEN_ADMITS_ALL,        /* a breaker that is half open lets every call through */
+	PLANTED_TRIAL_LOST,                  /* a trial of a breaker that brings nothing does not give its place to another */
+	PLANTED_HEDGE_LOSER_KEPT,            /* who has not answered first does not give its connection back */
+	PLANTED_HEDGE_LOSER_ANSWERS,         /* who has not answered first is listened to all the same */
+	PLANTED_HEDGE_UNSAFE,                /* a method that is not idempotent is hedged */
+	PLANTED_HEDGE_BEYOND_BUDGET,         /* hedging does not ask the budget */
+	PLANTED_HEDGE_AT_SAME_SERVER,        /* a hedged request may go to the same server twice */
+	PLANTED_MOVED_COUNTS_TWICE,          /* who waits for another endpoint than before is counted at both */
+	PLANTED_CHECKED_SELDOM,              /* who is out of service is asked eight times as seldom */
+	PLANTED_NEVER_PANICS,                /* where all endpoints are out nobody is served, whatever panic_threshold says */
+	PLANTED_DATE_NEVER_GOES_BACK,        /* when the wall clock is set back the line of the date stays */
+	PLANTED_RETRY_AFTER_IGNORED,         /* an endpoint is asked again before the time that it has said */
+	PLANTED_LIMITED_PASSES,              /* what a rate limit refuses goes on */
+	PLANTED_LIMITED_PLACE_KEPT,          /* who holds a place of a rate limit does not give it back */
+	PLANTED_SPARE_SERVES,                /* backups, and who has no weight, get requests beside the others */
 	PLANTED_COUNT
 };
 

@@ -36,4 +36,10 @@ void *slab_alloc(struct slab *s);
 /* `p` came from slab_alloc of this slab. NULL is allowed and ignored. Under AddressSanitizer the object is poisoned. */
 void slab_free(struct slab *s, void *p);
 
+/* Memory that it has and nobody uses. */
+static inline size_t slab_free_bytes(const struct slab *s)
+{
+	return (s->count_made - s->count_live) * s->object_bytes;
+}
+
 #endif

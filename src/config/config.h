@@ -95,13 +95,28 @@ struct config_machine {
 	unsigned processors;
 	unsigned backlog_max;      /* net.core.somaxconn */
 	unsigned ports_from, ports_to;   /* net.ipv4.ip_local_port_range */
+	uint64_t memory_max;       /* the machine's memory, or what control groups leave of it; 0: not known */
 };
 
 void config_machine_read(struct config_machine *machine);
 
+/* memory_max of this machine, which config_machine_read() reads too. */
+uint64_t config_memory_max(void);
+
+/* The marks of `shedding` on this machine; 0: there is none. */
+struct config_shedding_marks {
+	uint64_t files;
+	uint64_t memory_bytes;
+	unsigned accept_queue_permille;  /* of what a listening socket has in fact */
+	uint64_t loop_lag_us;
+};
+
+struct config_shedding_marks config_shedding_marks(
+	const struct config_shedding *shedding, const struct config_machine *machine);
+
 /*
  * Prints the arithmetic (listeners + clients + pools + reserve against open files; pools against ephemeral ports per
- * endpoint address; backlog) and returns false when it cannot work, each reason as a complaint that says which number
+ * endpoint address; rate limits against memory; backlog) and returns false when it cannot work, each reason as a complaint that says which number
  * to change and to what. The complaints have no line; they are to be released in every case.
  */
 bool config_plan(const struct config *config, const struct config_machine *machine, FILE *to,

@@ -1,6 +1,7 @@
 /*
  * `filters` of a route: a list of mappings with one key each, the kind of the filter.
  */
+#include "config/rate_limit.h"
 #include "config/read.h"
 #include "http/chars.h"
 #include "http/message.h"
@@ -140,16 +141,24 @@ static const struct section headers_section = {KEYS(headers_keys)};
 
 static void filter_check(struct load *l, const struct node *map, void *out)
 {
-	((struct config_filter *)out)->kind = CONFIG_FILTER_HEADERS;
+	bool is_limit = node_find(map, VIEW("rate_limit")) != NULL;
+
+	((struct config_filter *)out)->kind = is_limit ? CONFIG_FILTER_RATE_LIMIT : CONFIG_FILTER_HEADERS;
 	if (map->count != 1)
 		complain(l, map,
 			"found %u keys; allowed: one, the kind of the filter; begin each filter with its own '-'",
 			map->count);
 }
 
+/* No KEY_SECTION: the defaults of one kind must not come into the union of another. */
+static void rate_limit_read(struct load *l, const struct node *node, void *out)
+{
+	section_read(l, &rate_limit_section, node, out);
+}
+
 static const struct key filter_keys[] = {
 	{"headers", KEY_SECTION, .section = &headers_section},
-	{"rate_limit", KEY_LATER},
+	{"rate_limit", KEY_OWN, .section = &rate_limit_section, .read = rate_limit_read},
 };
 
 const struct section filter_section = {KEYS(filter_keys), .check = filter_check};

@@ -67,6 +67,9 @@ static void cidr_read(struct load *l, const struct node *node, void *out)
 static const struct key limits_keys[] = {
 	{"connections", KEY_NUMBER, FIELD(struct config_limits, connections), .min = 1, .max = 1000000,
 		.preset = 10000},
+	{"connections_per_client", KEY_NUMBER, FIELD(struct config_limits, connections_per_client), .min = 1,
+		.max = 1000000, .preset = 0, .zero = "no limit"},
+	{"client_prefix", KEY_NUMBER, FIELD(struct config_limits, client_prefix), .min = 1, .max = 128, .preset = 64},
 	{"handshakes", KEY_NUMBER, FIELD(struct config_limits, handshakes), .min = 1, .max = 1000000, .preset = 1000},
 	{"header_bytes", KEY_SIZE, FIELD(struct config_limits, header_bytes), .min = 1 * KIB,
 		.max = CONFIG_HEADER_BYTES_MAX, .preset = 32 * KIB},
@@ -79,10 +82,19 @@ static const struct key limits_keys[] = {
 		.preset = 0, .zero = "no limit"},
 };
 
-/* A head holds its target. A default that would not fit gives way; what was asked for does not. */
-static void limits_check(struct load *l, const struct node *map, void *out)
+/* Who is a client matters only where something is counted by client. */
+static void client_prefix_check(struct load *l, const struct node *map, const struct config_limits *limits)
 {
-	struct config_limits *limits = out;
+	const struct node *node = node_find(map, VIEW("client_prefix"));
+
+	if (node != NULL && limits->connections_per_client == 0 &&
+		!complained_of(l, node_find(map, VIEW("connections_per_client"))))
+		complain(l, node, "nothing is counted by client here; write `connections_per_client`, or take this out");
+}
+
+/* A head holds its target. A default that would not fit gives way; what was asked for does not. */
+static void target_bytes_check(struct load *l, const struct node *map, struct config_limits *limits)
+{
 	const struct node *node = node_find(map, VIEW("target_bytes"));
 	char target[SCALAR_TEXT_MAX], header[SCALAR_TEXT_MAX];
 
@@ -94,6 +106,12 @@ static void limits_check(struct load *l, const struct node *map, void *out)
 		complain(l, node, "found %s, which is more than `header_bytes` (%s); lower it, or raise `header_bytes`",
 			scalar_format(UNIT_BYTES, limits->target_bytes, target),
 			scalar_format(UNIT_BYTES, limits->header_bytes, header));
+}
+
+static void limits_check(struct load *l, const struct node *map, void *out)
+{
+	client_prefix_check(l, map, out);
+	target_bytes_check(l, map, out);
 }
 
 static const struct section limits_section = {KEYS(limits_keys), .check = limits_check};

@@ -130,10 +130,12 @@ static const struct key root_keys[] = {
 		.section = &route_section,
 		.hint = "each says what is done with some requests: name, match, and an action"},
 	{"resolver", KEY_SECTION, FIELD(struct config, resolver), .section = &resolver_section},
+	{"shedding", KEY_SWITCH, FIELD(struct config, shedding.enabled), .section = &shedding_section, .preset = true},
 	{"admin", KEY_SWITCH, FIELD(struct config, admin.enabled), .section = &admin_section, .preset = false},
 	{"log", KEY_SECTION, .section = &log_section},
 	{"drain_timeout", KEY_DURATION, FIELD(struct config, drain_timeout_us), .min = US_PER_MS,
 		.max = 24 * 3600 * US_PER_S, .preset = 30 * US_PER_S},
+	{"zone", KEY_OWN, .read = gateway_zone_read},
 };
 
 const struct section root_section = {KEYS(root_keys), .check = root_check};
@@ -148,6 +150,7 @@ static struct owned_config *config_create(const char *name)
 		return NULL;
 	owned->config.file = arena_printf(&owned->arena, "%s", name);
 	owned->config.log.access_path = "-";
+	config_shedding_preset(&owned->config.shedding);
 	return owned;
 }
 

@@ -10,6 +10,7 @@
 #include "base/address.h"
 #include "base/units.h"
 #include "base/view.h"
+#include "limits/store.h"
 
 /* What heads are allowed at most, on either side. Whoever reads them makes room for that much. */
 #define CONFIG_HEADER_BYTES_MAX (256 * KIB)
@@ -81,6 +82,8 @@ enum config_protocol { CONFIG_PROTOCOL_H1, CONFIG_PROTOCOL_H2 };
 /* `listeners[].limits` */
 struct config_limits {
 	uint32_t connections;      /* connections: per listener, over all workers; 1..1000000, default 10000 */
+	uint32_t connections_per_client;  /* connections_per_client: over all workers; 1..1000000, 0 no limit (default) */
+	uint32_t client_prefix;    /* client_prefix: bits of an IPv6 address that make a client; 1..128, default 64 */
 	uint32_t handshakes;       /* handshakes: TLS handshakes at once, per worker; 1..1000000, default 1000 */
 	uint32_t header_bytes;     /* header_bytes: request head; 1KiB..CONFIG_HEADER_BYTES_MAX, default 32KiB */
 	uint32_t header_count;     /* header_count: 1..CONFIG_HEADER_COUNT_MAX, default 100 */
@@ -145,6 +148,28 @@ struct config_listener {
 	struct config_listener_timeouts timeouts;
 };
 
+#define CONFIG_LABELS_MAX 8
+
+/* `labels` of an endpoint, `subset` of a route: in the order of their hashes, no name twice. */
+struct config_labels {
+	uint64_t hashes[CONFIG_LABELS_MAX];  /* of "name=value" */
+	size_t count;
+};
+
+/* Whether all labels of `some` are in `all`. */
+static inline bool config_labels_include(const struct config_labels *all, const struct config_labels *some)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < some->count; i++, at++) {
+		while (at < all->count && all->hashes[at] < some->hashes[i])
+			at++;
+		if (at == all->count || all->hashes[at] != some->hashes[i])
+			return false;
+	}
+	return true;
+}
+
 /*
  * `upstreams[].endpoints[]`, as written or as config_expand() has made it. As written, one with a host name has no address
  * yet (family AF_UNSPEC); expanded there is one for each address of the name, and its text says both:
@@ -155,7 +180,10 @@ struct config_endpoint {
 	struct address address;
 	struct view host;          /* lower case; empty: the address is written as such */
 	uint16_t port;             /* with `host` */
-	uint32_t weight;           /* 1..1000, default 1 */
+	uint32_t weight;           /* 1..1000, default 1; 0: no new requests */
+	bool backup;               /* false (default) | true: only when no other is in service */
+	struct view zone;          /* zone: a name; empty: none */
+	struct config_labels labels;
 };
 
 /* Bounds of what host names may add. */
@@ -163,9 +191,54 @@ struct config_endpoint {
 #define CONFIG_HOST_ADDRESSES_MAX 64       /* addresses of one name */
 #define CONFIG_UPSTREAM_ENDPOINTS_MAX 1024 /* endpoints of one upstream, expanded */
 
-enum config_balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_REQUEST };
+enum config_policy {
+	BALANCE_ROUND_ROBIN,
+	BALANCE_LEAST_REQUEST,
+	BALANCE_RANDOM_TWO,
+	BALANCE_PEAK_EWMA,
+	BALANCE_CONSISTENT_HASH,
+	BALANCE_POLICIES
+};
+
+enum config_hash_on { HASH_ON_NOTHING, HASH_ON_HEADER, HASH_ON_COOKIE, HASH_ON_CLIENT_IP, HASH_ON_PATH, HASH_ON_QUERY };
+
+/* `sticky.secure`: auto (default): where the client came by TLS */
+enum config_secure { SECURE_AUTO, SECURE_ALWAYS, SECURE_NEVER };
+
+/* `upstreams[].balance.sticky` */
+struct config_sticky {
+	bool enabled;              /* `sticky: off` (default) or a mapping */
+	struct view cookie;        /* its name */
+	struct view path;          /* default / */
+	uint64_t max_age_us;       /* 1s..8760h; 0 (default): until the browser ends */
+	enum config_same_site { SAME_SITE_LAX, SAME_SITE_STRICT, SAME_SITE_NONE } same_site;  /* lax (default) | strict | none */
+	enum config_secure secure;
+	struct view before, after; /* the field around the value: "Set-Cookie: NAME=", "; Path=/; HttpOnly; SameSite=Lax" */
+};
+
+/* `upstreams[].balance` */
+struct config_balance {
+	enum config_policy policy; /* default least_request */
+	enum config_hash_on hash_on;  /* with consistent_hash, and only then */
+	struct view hash_name;     /* of the header, cookie or parameter */
+	uint32_t hash_load;        /* percent of the average that one endpoint may have: 101..1000, default 125; 0: any */
+	uint64_t ewma_decay_us;    /* 100ms..10m, default 10s */
+	uint64_t slow_start_us;    /* 1ms..1h; 0: none (default) */
+	bool zone_preference;      /* true (default) | false */
+	uint32_t zone_min_share;   /* percent of the own zone's weight that must be in service; 1..100, default 70 */
+	struct config_sticky sticky;
+};
 
 enum config_on_acquire_timeout { ON_ACQUIRE_TIMEOUT_FAIL, ON_ACQUIRE_TIMEOUT_NEW };
+
+/* `upstreams[].pool.queue`: who waits for a connection while others do all the time */
+struct config_queue {
+	bool enabled;              /* `queue: off`, or a mapping (default) */
+	uint64_t target_us;        /* nobody waits for longer then; 1ms..1m, default 50ms */
+	uint64_t interval_us;      /* when a queue stands; 1ms..1m, default 100ms */
+};
+
+#define CONFIG_PRIORITY_HEADER_MAX 64
 
 /* `upstreams[].pool` */
 struct config_pool {
@@ -182,11 +255,16 @@ struct config_pool {
 	uint32_t min_idle;         /* per endpoint and worker; 0..max_connections, default 0 */
 	uint64_t leak_after_us;    /* 1ms..24h, default 5m; 0: no watch */
 	uint64_t reclaim_after_us; /* leak_after..24h; 0: never (default) */
+	struct config_queue queue;
 	uint32_t max_streams;      /* on one connection, with protocol h2; 1..1000, default 100 */
 };
 
 /* Connections of one endpoint times the streams on each: no pool keeps books of more. */
 #define CONFIG_STREAMS_MAX 1000000
+
+/* `upstreams[].concurrency`: learned (default), or only what the pool's settings say. */
+#define CONFIG_CONCURRENCY_AUTO 0
+#define CONFIG_CONCURRENCY_OFF UINT32_MAX
 
 /* How long a request may have to wait for a connection at most: with `new` once more for the one that is opened for it. */
 static inline uint64_t config_pool_wait_max_us(const struct config_pool *pool)
@@ -197,21 +275,50 @@ static inline uint64_t config_pool_wait_max_us(const struct config_pool *pool)
 /* `upstreams[].timeouts`; all 1ms..24h */
 struct config_upstream_timeouts {
 	uint64_t connect_us;       /* default 1s */
-	uint64_t first_byte_us;    /* request sent -> first byte of the answer; default 15s */
+	uint64_t first_byte_us;    /* request sent -> first byte of the answer; default 15s; retry.per_try_us, if that is on */
 	uint64_t idle_us;          /* between pieces of the answer, and while it takes nothing of the request; 30s */
 	uint64_t request_us;       /* the whole exchange, head to last byte; default 30s; 0: no limit (streams) */
 };
 
+/* `upstreams[].health.active.type` */
+enum config_health_type { HEALTH_HTTP, HEALTH_TCP, HEALTH_GRPC };
+
 #define CONFIG_HEALTH_SERVICE_MAX 200
+#define CONFIG_HEALTH_PATH_MAX 500
+#define CONFIG_HEALTH_HOST_MAX 260
 
 /* `upstreams[].health.active` */
 struct config_health {
-	bool enabled;
-	struct view service;       /* type grpc: which is asked for; empty (default): the server as a whole */
+	bool enabled;              /* `active: off` (default) or a mapping */
+	enum config_health_type type;  /* http (default) | tcp | grpc */
+	struct view service;       /* grpc: which is asked for; empty (default): the server as a whole */
+	struct view path;          /* http: path and query; empty (default): "/" */
+	struct view host;          /* http: host[:port]; empty (default): the endpoint's name for TLS, or its address */
+	bool asks_head;            /* method: GET (default) | HEAD */
+	uint64_t expect[7];        /* http: the statuses that pass, a bit each from 200 on; default 200-299 */
 	uint64_t interval_us;      /* 100ms..1h, default 5s */
 	uint64_t timeout_us;       /* 10ms..1h, default 1s */
 	uint32_t rise;             /* passes in a row that put an endpoint back into service; 1..100, default 2 */
 	uint32_t fall;             /* failures in a row that take it out; 1..100, default 3 */
+};
+
+/* Whether an answer of that status passes the check. */
+static inline bool config_health_expects(const struct config_health *health, unsigned status)
+{
+	return status >= 200 && status < 600 && (health->expect[(status - 200) / 64] >> (status - 200) % 64 & 1) != 0;
+}
+
+/* `upstreams[].health.passive` */
+struct config_passive {
+	bool enabled;              /* `passive: off` or a mapping (default) */
+	uint32_t consecutive_failures;  /* 1..1000, default 5; 0: not looked at */
+	uint32_t error_rate;       /* percent beyond the others'; 1..100, default 25; 0: not looked at */
+	uint32_t slow_factor;      /* times the others' median; 2..1000, default 5; 0: not looked at */
+	uint32_t min_requests;     /* before an endpoint's share is judged; 5..100000, default 20 */
+	uint64_t max_wait_us;      /* a request without an answer is a failure then, or later where all wait; 10ms..1h, default 1s; 0: never */
+	uint64_t base_time_us;     /* out for this long, then for twice, ...; 10ms..24h, default 30s */
+	uint64_t max_time_us;      /* and at most; base_time..24h, default 5m */
+	uint32_t max_ejected;      /* percent of the upstream's endpoints, at least one and never all; 1..100, default 50 */
 };
 
 /* `upstreams[].limits` */
@@ -220,10 +327,49 @@ struct config_upstream_limits {
 	uint32_t header_count;     /* 1..CONFIG_HEADER_COUNT_MAX, default 200 */
 };
 
+/* Why a request may be sent again, beside statuses of gRPC. */
+enum config_retry_reason {
+	CONFIG_RETRY_CONNECT_FAILED,
+	CONFIG_RETRY_STALE_CONNECTION,
+	CONFIG_RETRY_RESET,
+	CONFIG_RETRY_FIRST_BYTE_TIMEOUT,
+	CONFIG_RETRY_STATUS_502,
+	CONFIG_RETRY_STATUS_503,
+	CONFIG_RETRY_STATUS_504,
+};
+
+#define CONFIG_RETRY_ATTEMPTS_MAX 5
+
+/* `upstreams[].breaker`, `routes[].breaker` (upstream/breaker.h) */
+struct config_breaker {
+	bool enabled;              /* `breaker: off` (default), `true` or a mapping */
+	uint32_t failure_percent;  /* failure_rate: of the calls in the window; 1%..100%, default 50% */
+	uint32_t slow_percent;     /* slow_rate: the same; default 100% */
+	uint64_t slow_after_us;    /* slow_after: until an answer begins; 1ms..1h; 0: no call is slow (default) */
+	uint64_t window_us;        /* window: 100ms..1h, default 10s */
+	uint32_t min_calls;        /* min_calls: with fewer in the window it does not open; 1..1000000, default 20 */
+	uint64_t open_us;          /* open_for: 10ms..1h, default 5s; doubles each time that it opens again */
+	uint64_t open_max_us;      /* open_max: up to this; 10ms..1h, default 60s */
+	uint32_t half_open_calls;  /* half_open_calls: trials; 1..1000, default 5 */
+};
+
 /* `upstreams[].retry` */
 struct config_retry {
-	uint32_t attempts;         /* how often a call of gRPC is sent again at most; 1..3, default 1; 0 without `on` */
-	uint32_t on;               /* for which statuses: 1 << enum grpc_status (http/grpc.h) */
+	uint32_t attempts;         /* how often a request is sent again at most; 0..CONFIG_RETRY_ATTEMPTS_MAX, default 1 */
+	uint32_t on;               /* why: 1 << enum config_retry_reason; the first two are always there */
+	uint32_t grpc_on;          /* and for which statuses: 1 << enum grpc_status (http/grpc.h) */
+	uint32_t budget_percent;   /* of the requests, may be sent again; 0..100, default 20 */
+	uint32_t min_per_s;        /* or so many in a second, over all workers; default 10 */
+	uint64_t per_try_us;       /* until an answer begins; 1ms..request and first_byte; 0: off (default) */
+	uint64_t backoff_base_us;  /* before the same endpoint is asked again; 1ms..backoff_max_us, default 25ms */
+	uint64_t backoff_max_us;   /* default 250ms */
+};
+
+/* `upstreams[].hedge` */
+struct config_hedge {
+	bool enabled;              /* `hedge: off` (default), `true` or a mapping */
+	uint32_t permille;         /* after: p50 to p99.9 of the latencies, lately; 0: after_us; default p95 */
+	uint64_t after_us;         /* after: 1ms..1h */
 };
 
 struct config_upstream {
@@ -233,19 +379,26 @@ struct config_upstream {
 	size_t endpoint_count;     /* at least 1; expanded it may be 0: nothing is known of its host names yet */
 	size_t left_out;           /* endpoints beyond CONFIG_UPSTREAM_ENDPOINTS_MAX that the names would have added */
 	enum config_protocol protocol;  /* h1 (default) | h2 */
-	enum config_balance balance;
+	struct config_balance balance;
 	enum config_proxy_protocol proxy_protocol;  /* off (default) | v1 | v2; each connection then carries one request */
 	struct config_pool pool;
+	uint32_t concurrency;      /* requests at once, per endpoint; 1..CONFIG_STREAMS_MAX, or one of the two below */
 	struct config_upstream_timeouts timeouts;
 	struct config_upstream_limits limits;
 	struct config_health health;
+	struct config_passive passive;
+	uint32_t panic_threshold;  /* health.panic_threshold: percent; 0..100, default 10; 0: never */
 	struct config_retry retry;
+	struct config_hedge hedge;
+	struct config_breaker breaker;  /* of each endpoint */
 	struct config_upstream_tls tls;
 };
 
 /* --- filters: one struct per kind, in the order of the file ----------------------------------------------------- */
 
-enum config_filter_kind { CONFIG_FILTER_HEADERS };
+enum config_filter_kind { CONFIG_FILTER_HEADERS, CONFIG_FILTER_RATE_LIMIT };
+
+#define CONFIG_FILTERS_MAX 32              /* of a route */
 
 struct config_field {
 	struct view name;
@@ -262,6 +415,38 @@ struct config_header_edits {
 	size_t remove_count;
 };
 
+/* What requests are told apart by. HEADER and those behind it have a name, and may be missing. */
+enum config_limit_key_kind { LIMIT_KEY_CLIENT_IP, LIMIT_KEY_ROUTE, LIMIT_KEY_HEADER, LIMIT_KEY_COOKIE };
+
+struct config_limit_key {
+	enum config_limit_key_kind kind;
+	struct view name;          /* HEADER: any case; COOKIE: as it is */
+};
+
+#define CONFIG_LIMIT_KEYS_MAX 8
+
+/* `missing`: what becomes of a request without one of the headers or cookies of `key` */
+enum config_limit_missing { LIMIT_MISSING_LIMIT, LIMIT_MISSING_ALLOW };
+
+/* `headers`: which fields tell clients of the limit; the bits are families */
+enum config_limit_headers { LIMIT_HEADERS_OFF, LIMIT_HEADERS_DRAFT, LIMIT_HEADERS_X, LIMIT_HEADERS_BOTH };
+
+/* `rate_limit`; docs/rate-limits.md says how it works */
+struct config_rate_limit {
+	struct limit_rule rule;    /* algorithm, rate, burst, max_delay, max_concurrent */
+	uint32_t max_concurrent;   /* as it was read; in the rule */
+	struct config_limit_key *keys;
+	size_t key_count;          /* at least 1; default client_ip */
+	uint8_t ipv4_prefix;       /* 1..32, default 32 */
+	uint8_t ipv6_prefix;       /* 1..128, default 64 */
+	enum config_limit_missing missing;
+	enum config_limit_headers headers;
+	uint32_t keys_max;         /* keys: 1..LIMIT_KEYS_MAX, default 100000 */
+	struct view name;          /* default: the route's, with -2, -3 of several */
+	uint32_t position;         /* among those of its route */
+	uint32_t index;            /* among all of the file */
+};
+
 struct config_filter {
 	enum config_filter_kind kind;
 	union {
@@ -269,6 +454,7 @@ struct config_filter {
 			struct config_header_edits request;
 			struct config_header_edits response;
 		} headers;
+		struct config_rate_limit rate_limit;
 	} u;
 };
 
@@ -291,6 +477,22 @@ struct config_rewrite {
 	struct view host;          /* host[:port], lower case; empty: Host is passed on as it came */
 };
 
+/* `respond: {status: 200, body: "...", content_type: "..."}` */
+struct config_respond {
+	uint16_t status;           /* 200..599 */
+	struct view body;
+	struct view content_type;  /* default text/plain; charset=utf-8 */
+};
+
+/* `routes[].fallback`: what answers instead of the upstream when that fails for one of `causes` */
+struct config_fallback {
+	bool enabled;
+	uint64_t causes;           /* on: a set of 1 << enum cause (base/cause.h) */
+	bool responds;             /* else: */
+	struct config_respond respond;
+	const struct config_upstream *upstream;
+};
+
 struct config_route {
 	struct view name;
 	uint32_t index;            /* position in the file */
@@ -308,15 +510,18 @@ struct config_route {
 	struct config_filter *filters;
 	size_t filter_count;
 
+	uint8_t priority;          /* of those who wait for a connection: 0 high, 1 normal (default), 2 low, 3 background */
+	struct view priority_header;  /* the request may say it; empty: it may not */
+
+	struct config_breaker breaker;  /* of all calls of the route; then with an upstream */
+	struct config_fallback fallback;  /* likewise */
 	bool grpc_web;             /* gRPC-Web becomes gRPC; then with an upstream that speaks h2. false (default) | true */
 
 	enum config_action action;
 	const struct config_upstream *upstream;        /* ACTION_UPSTREAM */
-	struct {
-		uint16_t status;                       /* 200..599 */
-		struct view body;
-		struct view content_type;              /* default text/plain; charset=utf-8 */
-	} respond;                                     /* `respond: {status: 200, body: "...", content_type: "..."}` */
+	struct config_labels subset;                   /* of its endpoints only those that have all of these; none: all */
+	bool has_balance_key;                          /* the upstream's balancing asks something of requests (balance_key.c) */
+	struct config_respond respond;                 /* ACTION_RESPOND */
 	struct {
 		uint16_t status;                       /* 301, 302 (default), 303, 307, 308 */
 		struct view location;                  // "https://host/path" or "/path"; with keeps_rest as in rewrite
@@ -332,6 +537,16 @@ struct config_resolver {
 	uint32_t attempts;         /* per name server; 1..10, default 3 */
 };
 
+/* `shedding`: off, or when the gateway refuses new work to protect itself; 0 in any of them: no mark */
+struct config_shedding {
+	bool enabled;              /* `shedding: off` or a mapping (default) */
+	uint8_t files_percent;     /* files: share of the open files that are allowed; off | 1%..100%, default 90% */
+	uint8_t memory_percent;    /* memory: share of the memory that the process may have; off | 1%..100%, default 90% ... */
+	uint64_t memory_bytes;     /* ... or as a size */
+	uint8_t accept_queue_percent;  /* accept_queue: share of the backlog; off | 1%..100%, default 50% */
+	uint64_t loop_lag_us;      /* loop_lag: how long events wait; off | 10ms..1m, default 500ms */
+};
+
 enum config_log_format { LOG_JSON, LOG_TEXT };
 enum config_log_level { LEVEL_ERROR, LEVEL_WARNING, LEVEL_INFO, LEVEL_DEBUG };
 
@@ -344,9 +559,11 @@ struct config {
 	size_t upstream_count;
 	struct config_route *routes;
 	size_t route_count;
+	uint32_t rate_limit_count;         /* filters of that kind, in all routes */
 	struct view *hosts;                /* every host name of the endpoints once, sorted */
 	size_t host_count;
 	struct config_resolver resolver;
+	struct config_shedding shedding;
 	struct {
 		bool enabled;              /* `admin: off` (default) or `admin: {address: ...}`; loopback or unix */
 		struct view address_text;
@@ -358,6 +575,7 @@ struct config {
 		const char *access_path;   /* "-" is standard output */
 		enum config_log_level level;   /* `level: error|warning|info|debug`, default info; to standard error */
 	} log;
+	struct view zone;                  /* `zone`: where this gateway is; empty: not said */
 	uint64_t drain_timeout_us;         /* `drain_timeout`: how long requests may finish after SIGTERM; 30s */
 };
 

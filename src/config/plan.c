@@ -3,7 +3,9 @@
  *
  *     open files:   reserve + workers + listeners + clients + pools + logs     <= RLIMIT_NOFILE
  *     local ports:  what all pools together may open to one address            <= ip_local_port_range
+ *     memory:       the keys of all rate limits                                <= half of the machine's
  *     backlog:      what a listening socket asks for, against net.core.somaxconn: it is cut, which is said but works
+ *     shedding:     at which numbers new work is refused; nothing is compared
  *
  * Each sum is the worst case: every client connected, every pool full. A gateway whose worst case fits never learns at
  * peak hour that it does not.
@@ -14,6 +16,7 @@
 #include <unistd.h>
 
 #include "config/complain.h"
+#include "base/units.h"
 #include "config/read.h"
 
 /* Standard streams, the administration's connections, libraries, and room to look around with. */
@@ -55,6 +58,7 @@ void config_machine_read(struct config_machine *machine)
 	machine->processors = processors > 0 ? (unsigned)processors : 1;
 	getrlimit(RLIMIT_NOFILE, &files);
 	machine->files_max = files.rlim_max == RLIM_INFINITY ? UINT64_MAX : files.rlim_max;
+	machine->memory_max = config_memory_max();
 	proc_read("/proc/sys/net/core/somaxconn", &machine->backlog_max, &ignored);
 	proc_read("/proc/sys/net/ipv4/ip_local_port_range", &machine->ports_from, &machine->ports_to);
 }
@@ -334,6 +338,62 @@ static void ports_plan(struct plan *p)
 	free(uses);
 }
 
+/* --- memory ------------------------------------------------------------------------------------------------------- */
+
+/* `path`: whose `keys` take the most. */
+static void memory_complain(struct plan *p, uint64_t needed, uint32_t keys, const char *path)
+{
+	uint64_t max = p->machine->memory_max / 2, others = needed - limit_store_bytes(keys);
+
+	while (keys > 1 && others + limit_store_bytes(keys) > max)
+		keys -= keys / 16 + 1;
+	complain_whole(p->complaints, path,
+		"the keys of all rate limits may take %" PRIu64 " MiB, and half of the machine's memory are %" PRIu64
+		" MiB; lower this number to %u",
+		(uint64_t)(needed / MIB), (uint64_t)(max / MIB), keys);
+}
+
+/* What its keys may take; 0 for a filter of another kind. */
+static uint64_t limit_plan(struct plan *p, const struct config_filter *filter, bool is_first)
+{
+	const struct config_rate_limit *limit = &filter->u.rate_limit;
+	uint64_t bytes;
+
+	if (filter->kind != CONFIG_FILTER_RATE_LIMIT)
+		return 0;
+	if (is_first)
+		fprintf(p->to, "memory, in KiB\n");
+	bytes = limit_store_bytes(limit->keys_max);
+	row(p->to, "rate limit", "%.*s: %u keys", (int)limit->name.n, limit->name.p, limit->keys_max);
+	fprintf(p->to, " %10" PRIu64 "\n", (uint64_t)(bytes / KIB));
+	return bytes;
+}
+
+static void memory_plan(struct plan *p)
+{
+	uint64_t needed = 0, max = p->machine->memory_max / 2;
+	uint32_t most = 0;
+	char path[2 * PATH_MAX_BYTES] = "";
+
+	for (size_t i = 0; i < p->config->route_count; i++)
+		for (size_t j = 0; j < p->config->routes[i].filter_count; j++) {
+			const struct config_filter *filter = &p->config->routes[i].filters[j];
+			uint64_t bytes = limit_plan(p, filter, needed == 0);
+
+			needed += bytes;
+			if (bytes == 0 || filter->u.rate_limit.keys_max <= most)
+				continue;
+			most = filter->u.rate_limit.keys_max;
+			snprintf(path, sizeof(path), "routes[%zu].filters[%zu].rate_limit.keys", i, j);
+		}
+	if (needed == 0 || max == 0)
+		return;
+	row(p->to, "together", "%s", "");
+	verdict(p->to, needed / KIB, max / KIB);
+	if (needed > max)
+		memory_complain(p, needed, most, path);
+}
+
 /* --- what is kept ready ------------------------------------------------------------------------------------------- */
 
 static unsigned plan_workers(const struct config *config, const struct config_machine *machine)
@@ -391,6 +451,44 @@ static void backlog_plan(struct plan *p)
 		CONFIG_BACKLOG <= max ? "fits" : "cut to that; to have it whole, raise net.core.somaxconn");
 }
 
+/* A mark, and of what it is a share. */
+static void mark_row(struct plan *p, const char *label, unsigned percent, const char *of, const char *mark)
+{
+	char text[64] = "";
+
+	if (percent > 0)
+		snprintf(text, sizeof(text), "%u%% of %s", percent, of);
+	row(p->to, label, "%s", text);
+	fprintf(p->to, " %10s\n", mark);
+}
+
+static const char *bytes_format(uint64_t bytes, char text[SCALAR_TEXT_MAX])
+{
+	return bytes == 0 ? "none" : scalar_format(UNIT_BYTES, bytes >= MIB ? bytes / MIB * MIB : bytes, text);
+}
+
+/* From which numbers on new work is refused. */
+static void shedding_plan(struct plan *p)
+{
+	const struct config_shedding *s = &p->config->shedding;
+	struct config_shedding_marks marks = config_shedding_marks(s, p->machine);
+	unsigned backlog = CONFIG_BACKLOG < p->machine->backlog_max ? CONFIG_BACKLOG : p->machine->backlog_max;
+	char of[SCALAR_TEXT_MAX], mark[SCALAR_TEXT_MAX];
+
+	if (!s->enabled)
+		return;
+	fprintf(p->to, "shedding begins at\n");
+	snprintf(of, sizeof(of), "%" PRIu64, p->machine->files_max);
+	snprintf(mark, sizeof(mark), "%" PRIu64, marks.files);
+	mark_row(p, "files", marks.files > 0 ? s->files_percent : 0, of, marks.files > 0 ? mark : "none");
+	mark_row(p, "memory", marks.memory_bytes > 0 ? s->memory_percent : 0, bytes_format(p->machine->memory_max, of),
+		bytes_format(marks.memory_bytes, mark));
+	snprintf(of, sizeof(of), "%u", backlog);
+	snprintf(mark, sizeof(mark), "%u", backlog * marks.accept_queue_permille / 1000);
+	mark_row(p, "accepting", s->accept_queue_percent, of, marks.accept_queue_permille > 0 ? mark : "none");
+	mark_row(p, "loop lag", 0, "", marks.loop_lag_us > 0 ? scalar_format(UNIT_TIME, marks.loop_lag_us, mark) : "none");
+}
+
 bool config_plan(const struct config *config, const struct config_machine *machine, FILE *to,
 	struct config_complaints *complaints)
 {
@@ -399,6 +497,8 @@ bool config_plan(const struct config *config, const struct config_machine *machi
 	*complaints = (struct config_complaints){0};
 	files_plan(&p);
 	ports_plan(&p);
+	memory_plan(&p);
 	backlog_plan(&p);
+	shedding_plan(&p);
 	return !complained(complaints);
 }

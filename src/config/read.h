@@ -41,7 +41,8 @@ struct view load_keep(struct load *l, struct view made);
 enum key_kind {
 	KEY_NUMBER,                /* whole numbers from min to max, kept in `width` bytes at `offset` ... */
 	KEY_SIZE,                  /* ... in bytes ... */
-	KEY_DURATION,              /* ... in microseconds */
+	KEY_DURATION,              /* ... in microseconds ... */
+	KEY_SHARE,                 /* ... in percent */
 	KEY_CHOICE,                /* one of `words`, its value kept likewise */
 	KEY_SECTION,               /* a mapping; its table's offsets count from `offset` */
 	KEY_SWITCH,                /* `off`, or a mapping whose table's offsets count like ours; `offset`: the bool */
@@ -65,6 +66,7 @@ struct key {
 	size_t offset, width;
 	uint64_t min, max, preset;
 	const char *zero;          /* what 0 means where it stands outside min..max: "no limit" */
+	bool or_off;               /* the number may be `off`, which is kept as 0 */
 	bool required;
 	bool bare;                 /* KEY_SWITCH: `true` stands for the mapping with all its defaults */
 	const char *hint;          /* said after what is allowed */
@@ -93,13 +95,17 @@ void section_read(struct load *l, const struct section *section, const struct no
 /* A value of KEY_CHOICE; also for items of a list, with a key of their own. */
 void choice_read(struct load *l, const struct key *key, const struct node *node, char *out);
 
+/* How a number's key is written. */
+enum scalar_unit key_unit(const struct key *key);
+
 /* "a duration from 1ms to 24h, in us, ms, s, m, h or d (default 10s)". Also the reference's wording, see the tests. */
 const char *key_allowed(const struct key *key, char *text, size_t bytes);
 #define ALLOWED_TEXT_MAX 512
 
 /* The tables. */
 extern const struct section root_section, listener_section, upstream_section, route_section, filter_section,
-	resolver_section, listener_tls_section, upstream_tls_section, health_section;
+	resolver_section, listener_tls_section, upstream_tls_section, health_section, queue_section, balance_section, retry_section,
+	upstream_breaker_section, route_breaker_section, respond_section, fallback_section, hedge_section, shedding_section;
 
 /* --- values shared by sections (values.c) ----------------------------------------------------------------------- */
 
@@ -111,6 +117,9 @@ bool is_on(const struct node *map, struct view key);
 
 /* `name`: 1 to 64 of letters, digits, '_', '-', '.'. */
 void name_read(struct load *l, const struct node *node, struct view *out);
+
+/* Whether the text is such a name. */
+bool name_is_valid(struct view name);
 
 /* `false` or `true`. */
 extern const struct word truth_words[];
@@ -130,6 +139,9 @@ const char *address_advice(struct view text);
  * `out` has its place in any case.
  */
 void config_file_read(struct load *l, const struct node *node, struct config_file *out);
+
+/* The upstream that the node names; NULL, and complained of: there is none (routes.c). */
+const struct config_upstream *upstream_named(struct load *l, const struct node *node);
 
 /* Whether the text is such a form; the port may be 0. */
 bool address_understand(struct view text, struct address *address);
@@ -165,8 +177,47 @@ void hosts_collect(struct load *l, const struct node *list);
 /* TLS to endpoints that are unix sockets has a name to ask for. */
 void upstream_tls_check(struct load *l, const struct node *map, const struct config_upstream *upstream);
 
-/* The health checks fit the protocol (health.c). */
-void health_check(struct load *l, const struct node *map, const struct config_upstream *upstream);
+/* The marks as they are where the file says nothing (shedding.c). */
+void config_shedding_preset(struct config_shedding *shedding);
+
+/* `upstreams[].concurrency`; `out` is a struct config_upstream (concurrency.c). */
+void concurrency_read(struct load *l, const struct node *node, void *out);
+
+/* The health checks fit the protocol, and each other; what they expect by default (health.c). */
+void health_check(struct load *l, const struct node *map, struct config_upstream *upstream);
+
+/* Whoever waits can reach the target, and the target is shorter than the interval (queue.c); `map` is the pool's. */
+void queue_check(struct load *l, const struct node *map, const struct config_pool *pool);
+
+/* `priority` and `priority_header` of a route, and whether it has use for them (queue.c). */
+extern const struct word priority_words[];
+void priority_header_read(struct load *l, const struct node *node, void *out);
+void priority_check(struct load *l, const struct node *map, const struct config_route *route);
+
+/* Fills in what `balance` does not say; some endpoint takes requests, and keys fit the policy (balance.c). */
+void balance_check(struct load *l, const struct node *map, struct config_upstream *upstream);
+
+/* `zone` and `labels` of an endpoint, `subset` of a route, `zone` of the gateway (balance.c). */
+void endpoint_zone_read(struct load *l, const struct node *node, void *out);
+void endpoint_labels_read(struct load *l, const struct node *node, void *out);
+void route_subset_read(struct load *l, const struct node *node, void *out);
+void gateway_zone_read(struct load *l, const struct node *node, void *out);
+
+/* The subset has endpoints; notes whether requests have a key for the balancing (balance.c). */
+void subset_check(struct load *l, const struct node *map, struct config_route *route);
+
+/* There is another endpoint, a budget, and the time has an end before that of the request (hedge.c). */
+void hedge_check(struct load *l, const struct node *map, struct config_upstream *upstream);
+
+/* A call can last until it is slow (breaker.c); `map` is the upstream's, whose retries were checked, or the route's. */
+void upstream_slow_check(struct load *l, const struct node *map, const struct config_upstream *upstream);
+void route_slow_check(struct load *l, const struct node *map, const struct config_route *route);
+
+/* A number is one that the pool can reach (concurrency.c). */
+void concurrency_check(struct load *l, const struct node *map, const struct config_upstream *upstream);
+
+/* What is always sent again is in the list, and a try's own time means something (retry.c). */
+void retry_check(struct load *l, const struct node *map, struct config_upstream *upstream);
 
 /* Every route can be reached; `list` is the value of `routes`, and was read. */
 void routes_check(struct load *l, const struct node *list);

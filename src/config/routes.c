@@ -7,13 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "config/rate_limit.h"
 #include "config/read.h"
 #include "http/authority.h"
 #include "http/chars.h"
 #include "http/message.h"
 #include "http/target.h"
 
-#define BODY_BYTES_MAX 65536
 #define TEXT_BYTES_MAX 4096
 #define METHODS_MAX 32
 #define METHOD_BYTES_MAX 32
@@ -235,74 +235,33 @@ static const struct section rewrite_section = {KEYS(rewrite_keys)};
 
 /* --- actions ---------------------------------------------------------------------------------------------------- */
 
-static void upstream_read(struct load *l, const struct node *node, void *out)
+const struct config_upstream *upstream_named(struct load *l, const struct node *node)
 {
 	struct view name = text_read(l, node, "the name of an upstream");
-	struct config_route *route = out;
 	const struct config *c = l->config;
 	struct nearest near;
 	struct quoted q;
 
 	if (name.p == NULL)
-		return;
-	for (size_t i = 0; i < c->upstream_count && route->upstream == NULL; i++)
+		return NULL;
+	for (size_t i = 0; i < c->upstream_count; i++)
 		if (view_eq(c->upstreams[i].name, name))
-			route->upstream = &c->upstreams[i];
+			return &c->upstreams[i];
 	/* When `upstreams` as a whole was refused, every route would say so again. */
-	bool refused = c->upstream_count == 0 && complained(l->complaints);
-	if (route->upstream != NULL || refused)
-		return;
+	if (c->upstream_count == 0 && complained(l->complaints))
+		return NULL;
 	nearest_init(&near, l, name);
 	for (size_t i = 0; i < c->upstream_count; i++)
 		nearest_offer(&near, c->upstreams[i].name);
 	complain(l, node, "no upstream is named %s%s; write the name of one under `upstreams`", quote(&q, name),
 		nearest_hint(&near));
+	return NULL;
 }
 
-static void body_read(struct load *l, const struct node *node, void *out)
+static void upstream_read(struct load *l, const struct node *node, void *out)
 {
-	struct view text = text_read(l, node, "a text");
-
-	if (text.n > BODY_BYTES_MAX)
-		complain(l, node, "found a text of %zu bytes; allowed: at most %u", text.n, BODY_BYTES_MAX);
-	else if (text.p != NULL)
-		((struct config_route *)out)->respond.body = load_copy(l, text);
+	((struct config_route *)out)->upstream = upstream_named(l, node);
 }
-
-static void content_type_read(struct load *l, const struct node *node, void *out)
-{
-	static const char allowed[] = "a media type such as application/json";
-	struct view text = text_read(l, node, allowed);
-	struct quoted q;
-
-	if (text.p == NULL)
-		return;
-	if (text.n > TEXT_BYTES_MAX || memchr(text.p, '/', text.n) == NULL || !field_value_is_valid(text))
-		complain(l, node, "found %s; allowed: %s", quote(&q, text), allowed);
-	else
-		((struct config_route *)out)->respond.content_type = load_copy(l, text);
-}
-
-/* RFC 9110 §15.3.5, §15.3.6, §15.4.5: these have no content. */
-static void respond_check(struct load *l, const struct node *map, void *out)
-{
-	struct config_route *route = out;
-	unsigned status = route->respond.status;
-
-	if ((status == 204 || status == 205 || status == 304) && route->respond.body.n > 0)
-		complain(l, node_find(map, VIEW("body")),
-			"an answer %u has no body; take it out, or take another status", status);
-	if (route->respond.content_type.n == 0)
-		route->respond.content_type = VIEW("text/plain; charset=utf-8");
-}
-
-static const struct key respond_keys[] = {
-	{"status", KEY_NUMBER, FIELD(struct config_route, respond.status), .min = 200, .max = 599, .preset = 200},
-	{"body", KEY_OWN, .read = body_read},
-	{"content_type", KEY_OWN, .read = content_type_read},
-};
-
-static const struct section respond_section = {KEYS(respond_keys), .check = respond_check};
 
 /* "https://host/..." or "/...", in characters that may stand in a field; "//host" would be another host by surprise. */
 static bool location_is_valid(struct view text)
@@ -392,6 +351,29 @@ static void grpc_web_check(struct load *l, const struct node *map, const struct 
 		complain_key(l, node, "it becomes gRPC for an upstream, and this route has none; take it out");
 }
 
+/* There is nothing to be called that could fail. */
+static void route_breaker_needs(struct load *l, const struct node *map, const struct config_route *route)
+{
+	if (route->breaker.enabled && node_find(map, VIEW("upstream")) == NULL)
+		complain_key(l, node_find(map, VIEW("breaker")), "it is for calls to an upstream, and this route has none; take it out");
+}
+
+/* It is asked for where the route's own upstream does not answer. */
+static void route_fallback_check(struct load *l, const struct node *map, const struct config_route *route)
+{
+	const struct node *node = node_find(map, VIEW("fallback"));
+	const struct config_upstream *second = route->fallback.upstream;
+
+	if (!route->fallback.enabled)
+		return;
+	if (node_find(map, VIEW("upstream")) == NULL)
+		complain_key(l, node, "it is for when the upstream does not answer, and this route has none; take it out");
+	else if (second != NULL && second == route->upstream)
+		complain(l, node_find(node, VIEW("upstream")), "this is the route's own upstream; write the name of another");
+	else if (second != NULL && route->grpc_web && second->protocol != CONFIG_PROTOCOL_H2)
+		complain(l, node_find(node, VIEW("upstream")), "gRPC-Web becomes gRPC, which needs an upstream with `protocol: h2`");
+}
+
 static void route_check(struct load *l, const struct node *map, void *out)
 {
 	struct config_route *route = out;
@@ -401,6 +383,12 @@ static void route_check(struct load *l, const struct node *map, void *out)
 	route->index = map->index;
 	action_check(l, map, route);
 	grpc_web_check(l, map, route);
+	priority_check(l, map, route);
+	subset_check(l, map, route);
+	route_breaker_needs(l, map, route);
+	route_slow_check(l, map, route);
+	route_fallback_check(l, map, route);
+	rate_limits_check(l, map, route);
 	if (rewrite != NULL)
 		rest_check(l, node_find(rewrite, VIEW("path")), route, route->rewrite.path_keeps_rest);
 	if (redirect != NULL)
@@ -411,12 +399,18 @@ static const struct key route_keys[] = {
 	{"name", KEY_OWN, .required = true, .read = route_name_read},
 	{"match", KEY_SECTION, .section = &match_section},
 	{"rewrite", KEY_SECTION, FIELD(struct config_route, rewrite), .section = &rewrite_section},
-	{"filters", KEY_LIST, ITEMS(struct config_route, filters, filter_count), .min = 1, .max = 32,
+	{"filters", KEY_LIST, ITEMS(struct config_route, filters, filter_count), .min = 1, .max = CONFIG_FILTERS_MAX,
 		.section = &filter_section, .hint = "each is a mapping with one key, the kind of the filter"},
 	{"upstream", KEY_OWN, .read = upstream_read},
+	{"subset", KEY_OWN, .read = route_subset_read},
 	{"grpc_web", KEY_CHOICE, FIELD(struct config_route, grpc_web), .words = truth_words, .preset = false},
-	{"respond", KEY_SECTION, .section = &respond_section},
+	{"priority", KEY_CHOICE, FIELD(struct config_route, priority), .words = priority_words, .preset = 1},
+	{"priority_header", KEY_OWN, .read = priority_header_read},
+	{"breaker", KEY_SWITCH, FIELD(struct config_route, breaker.enabled), .section = &route_breaker_section, .bare = true,
+		.preset = false},
+	{"respond", KEY_SECTION, FIELD(struct config_route, respond), .section = &respond_section},
 	{"redirect", KEY_SECTION, .section = &redirect_section},
+	{"fallback", KEY_SECTION, FIELD(struct config_route, fallback), .section = &fallback_section},
 	{"split", KEY_LATER},
 };
 

@@ -24,12 +24,14 @@ struct unit_table {
 static const struct unit time_units[] = {
 	{"us", 1}, {"ms", US_PER_MS}, {"s", US_PER_S}, {"m", 60 * US_PER_S}, {"h", 3600 * US_PER_S}, {"d", 86400 * US_PER_S}};
 static const struct unit byte_units[] = {{"B", 1}, {"KiB", KIB}, {"MiB", MIB}, {"GiB", GIB}};
+static const struct unit share_units[] = {{"%", 1}};
 static const struct unit no_units[] = {{"", 1}};
 
 static const struct unit_table tables[] = {
 	[UNIT_NONE] = {no_units, 1, 1, ""},
 	[UNIT_TIME] = {time_units, 6, 5, "us, ms, s, m, h or d"},
 	[UNIT_BYTES] = {byte_units, 4, 4, "B, KiB, MiB or GiB"},
+	[UNIT_SHARE] = {share_units, 1, 1, "%"},
 };
 
 static const struct unit *unit_find(const struct unit_table *table, struct view name)

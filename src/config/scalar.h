@@ -1,7 +1,7 @@
 /*
  * Whole numbers with and without a unit, from text and back.
  *
- * Durations become microseconds, sizes bytes. A number without its unit is refused, except 0, which is the same in all
+ * Durations become microseconds, sizes bytes, shares percent. A number without its unit is refused, except 0, which is the same in all
  * of them. There are no fractions and no sums: 1500ms, not 1.5s.
  */
 #ifndef WEIR_CONFIG_SCALAR_H
@@ -9,7 +9,7 @@
 
 #include "base/view.h"
 
-enum scalar_unit { UNIT_NONE, UNIT_TIME, UNIT_BYTES };
+enum scalar_unit { UNIT_NONE, UNIT_TIME, UNIT_BYTES, UNIT_SHARE };
 
 enum scalar_status {
 	SCALAR_OK,

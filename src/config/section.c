@@ -31,9 +31,14 @@ struct view load_copy(struct load *l, struct view text)
 
 /* --- what is allowed, in words ---------------------------------------------------------------------------------- */
 
-static enum scalar_unit key_unit(const struct key *key)
+enum scalar_unit key_unit(const struct key *key)
 {
-	return key->kind == KEY_DURATION ? UNIT_TIME : key->kind == KEY_SIZE ? UNIT_BYTES : UNIT_NONE;
+	switch (key->kind) {
+	case KEY_DURATION: return UNIT_TIME;
+	case KEY_SIZE: return UNIT_BYTES;
+	case KEY_SHARE: return UNIT_SHARE;
+	default: return UNIT_NONE;
+	}
 }
 
 /* Where text is put together piece by piece; what does not fit is cut. */
@@ -58,10 +63,10 @@ __attribute__((format(printf, 2, 3))) static void words_add(struct words *w, con
 static void allowed_number(const struct key *key, struct words *w)
 {
 	enum scalar_unit unit = key_unit(key);
-	static const char *const nouns[] = {"a whole number", "a duration", "a size"};
+	static const char *const nouns[] = {"a whole number", "a duration", "a size", "a share"};
 	char from[SCALAR_TEXT_MAX], to[SCALAR_TEXT_MAX], preset[SCALAR_TEXT_MAX];
 
-	words_add(w, "%s from %s to %s", nouns[unit], scalar_format(unit, key->min, from),
+	words_add(w, "%s%s from %s to %s", key->or_off ? "`off`, or " : "", nouns[unit], scalar_format(unit, key->min, from),
 		scalar_format(unit, key->max, to));
 	if (unit != UNIT_NONE)
 		words_add(w, ", in %s", scalar_units(unit));
@@ -105,7 +110,7 @@ const char *key_allowed(const struct key *key, char *text, size_t bytes)
 	*text = '\0';
 	if (key->kind == KEY_CHOICE)
 		allowed_choice(key, &w);
-	else if (key->kind <= KEY_DURATION)
+	else if (key->kind <= KEY_SHARE)
 		allowed_number(key, &w);
 	else if (key->kind == KEY_LIST && key->max != 0)
 		words_add(&w, "a list of %u to %u items", (unsigned)key->min, (unsigned)key->max);
@@ -153,6 +158,11 @@ static const char *number_fault(enum scalar_status status)
 	return status == SCALAR_UNKNOWN_UNIT ? ", whose unit is unknown" : "";
 }
 
+static bool is_off(const struct node *node)
+{
+	return node->kind == NODE_TEXT && view_eq(node->text, VIEW("off"));
+}
+
 static void number_read(struct load *l, const struct key *key, const struct node *node, char *out)
 {
 	enum scalar_status status = SCALAR_NOT_A_NUMBER;
@@ -161,7 +171,7 @@ static void number_read(struct load *l, const struct key *key, const struct node
 	if (node->kind == NODE_TEXT)
 		status = scalar_parse(key_unit(key), node->text, &value);
 	bool in_range = (value >= key->min && value <= key->max) || (value == 0 && key->zero != NULL);
-	if (status == SCALAR_OK && in_range)
+	if ((status == SCALAR_OK && in_range) || (key->or_off && is_off(node)))
 		store(out + key->offset, key->width, value);
 	else
 		complain_value(l, node, key, number_fault(status));
@@ -172,6 +182,9 @@ void choice_read(struct load *l, const struct key *key, const struct node *node,
 	struct view text = node->kind == NODE_TEXT ? node->text : VIEW("");
 	struct nearest near;
 
+	/* An item of a list comes here by itself. */
+	if (node->kind == NODE_REFUSED)
+		return;
 	nearest_init(&near, l, text);
 	for (const struct word *word = key->words; word->word != NULL; word++) {
 		if (!view_eq(view_str(word->word), text)) {
@@ -190,14 +203,13 @@ void choice_read(struct load *l, const struct key *key, const struct node *node,
 
 static void switch_read(struct load *l, const struct key *key, const struct node *node, char *out)
 {
-	bool off = node->kind == NODE_TEXT && view_eq(node->text, VIEW("off"));
 	bool bare = key->bare && node->kind == NODE_TEXT && view_eq(node->text, VIEW("true"));
 
 	if (node->kind == NODE_MAP)
 		section_read(l, key->section, node, out);
-	else if (!off && !bare)
+	else if (!is_off(node) && !bare)
 		complain_value(l, node, key, "");
-	store(out + key->offset, key->width, !off);
+	store(out + key->offset, key->width, !is_off(node));
 }
 
 /* --- lists ------------------------------------------------------------------------------------------------------ */
@@ -255,7 +267,8 @@ static void key_read(struct load *l, const struct key *key, const struct node *n
 	switch (key->kind) {
 	case KEY_NUMBER:
 	case KEY_SIZE:
-	case KEY_DURATION: number_read(l, key, node, out); break;
+	case KEY_DURATION:
+	case KEY_SHARE: number_read(l, key, node, out); break;
 	case KEY_CHOICE: choice_read(l, key, node, out); break;
 	case KEY_SECTION:
 		if (node->kind == NODE_MAP)

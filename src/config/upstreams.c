@@ -3,28 +3,18 @@
  */
 #include "base/units.h"
 #include "config/read.h"
-#include "http/grpc.h"
 
 #define HOUR_US (3600 * US_PER_S)
 
 static const struct key endpoint_keys[] = {
 	{"address", KEY_OWN, .required = true, .read = endpoint_address_read},
-	{"weight", KEY_NUMBER, FIELD(struct config_endpoint, weight), .min = 1, .max = 1000, .preset = 1},
+	{"weight", KEY_NUMBER, FIELD(struct config_endpoint, weight), .min = 0, .max = 1000, .preset = 1},
+	{"backup", KEY_CHOICE, FIELD(struct config_endpoint, backup), .words = truth_words, .preset = false},
+	{"zone", KEY_OWN, .read = endpoint_zone_read},
+	{"labels", KEY_OWN, .read = endpoint_labels_read},
 };
 
 static const struct section endpoint_section = {KEYS(endpoint_keys)};
-
-static const struct word balance_words[] = {{"round_robin", BALANCE_ROUND_ROBIN},
-	{"least_request", BALANCE_LEAST_REQUEST}, {"random_two", .later = true}, {"peak_ewma", .later = true},
-	{"consistent_hash", .later = true}, {0}};
-
-static const struct key balance_keys[] = {
-	{"policy", KEY_CHOICE, FIELD(struct config_upstream, balance), .words = balance_words,
-		.preset = BALANCE_LEAST_REQUEST},
-	{"hash_on", KEY_LATER},
-};
-
-static const struct section balance_section = {KEYS(balance_keys)};
 
 static const struct word order_words[] = {{"lifo", true}, {"fifo", false}, {0}};
 
@@ -53,6 +43,7 @@ static const struct key pool_keys[] = {
 		.preset = HOUR_US / 12, .zero = "no watch"},
 	{"reclaim_after", KEY_DURATION, FIELD(struct config_pool, reclaim_after_us), .min = US_PER_MS,
 		.max = 24 * HOUR_US, .preset = 0, .zero = "never"},
+	{"queue", KEY_SWITCH, FIELD(struct config_pool, queue.enabled), .section = &queue_section, .preset = true},
 	{"max_streams", KEY_NUMBER, FIELD(struct config_pool, max_streams), .min = 1, .max = 1000, .preset = 100},
 };
 
@@ -108,6 +99,7 @@ static void pool_check(struct load *l, const struct node *map, void *out)
 	overflow_check(l, map, out);
 	reclaim_check(l, map, out);
 	min_idle_check(l, map, out);
+	queue_check(l, map, out);
 }
 
 static const struct section pool_section = {KEYS(pool_keys), .check = pool_check};
@@ -133,46 +125,6 @@ static const struct key limits_keys[] = {
 };
 
 static const struct section limits_section = {KEYS(limits_keys)};
-
-/* --- retry ------------------------------------------------------------------------------------------------------ */
-
-static const struct word retry_words[] = {{"grpc_cancelled", GRPC_CANCELLED},
-	{"grpc_deadline_exceeded", GRPC_DEADLINE_EXCEEDED}, {"grpc_resource_exhausted", GRPC_RESOURCE_EXHAUSTED},
-	{"grpc_internal", GRPC_INTERNAL}, {"grpc_unavailable", GRPC_UNAVAILABLE}, {"connect_failed", .later = true},
-	{"stale_connection", .later = true}, {0}};
-
-/* One item of `on`: choice_read with a place of its own. */
-static void retry_word_read(struct load *l, const struct node *node, struct config_retry *retry)
-{
-	uint32_t value = GRPC_STATUS_COUNT;
-	const struct key key = {.name = "on", .kind = KEY_CHOICE, .width = sizeof(value), .words = retry_words,
-		.preset = GRPC_STATUS_COUNT};
-
-	choice_read(l, &key, node, (char *)&value);
-	if (value < GRPC_STATUS_COUNT)
-		retry->on |= 1u << value;
-}
-
-static void retry_on_read(struct load *l, const struct node *list, void *out)
-{
-	struct quoted q;
-
-	if (list->kind != NODE_LIST || list->count == 0) {
-		complain(l, list, "found %s; allowed: a list of statuses of gRPC, such as [grpc_unavailable]",
-			node_describe(&q, list));
-		return;
-	}
-	node_each(list, child)
-		retry_word_read(l, child, out);
-}
-
-static const struct key retry_keys[] = {
-	{"attempts", KEY_NUMBER, FIELD(struct config_retry, attempts), .min = 1, .max = 3, .preset = 1},
-	{"on", KEY_OWN, .required = true, .read = retry_on_read, .hint = "such as [grpc_unavailable]"},
-	{"budget", KEY_LATER},
-};
-
-static const struct section retry_section = {KEYS(retry_keys)};
 
 static void upstream_name_read(struct load *l, const struct node *node, void *out)
 {
@@ -245,14 +197,17 @@ static void upstream_check(struct load *l, const struct node *map, void *out)
 	const struct node *endpoints = node_find(map, VIEW("endpoints"));
 
 	upstream->index = map->index;
-	if (upstream->retry.on == 0)
-		upstream->retry.attempts = 0;
 	if (upstream->endpoint_count > 0)
 		endpoints_check(l, endpoints, upstream);
 	upstream_tls_check(l, map, upstream);
 	proxy_protocol_check(l, map, upstream);
 	streams_check(l, map, upstream);
 	health_check(l, map, upstream);
+	balance_check(l, map, upstream);
+	retry_check(l, map, upstream);
+	hedge_check(l, map, upstream);
+	upstream_slow_check(l, map, upstream);
+	concurrency_check(l, map, upstream);
 }
 
 static const struct word protocol_words[] = {{"h1", CONFIG_PROTOCOL_H1}, {"h2", CONFIG_PROTOCOL_H2}, {0}};
@@ -268,13 +223,17 @@ static const struct key upstream_keys[] = {
 		.preset = CONFIG_PROTOCOL_H1},
 	{"proxy_protocol", KEY_CHOICE, FIELD(struct config_upstream, proxy_protocol), .words = proxy_words,
 		.preset = PROXY_PROTOCOL_OFF},
-	{"balance", KEY_SECTION, .section = &balance_section},
+	{"balance", KEY_SECTION, FIELD(struct config_upstream, balance), .section = &balance_section},
 	{"pool", KEY_SECTION, FIELD(struct config_upstream, pool), .section = &pool_section},
 	{"timeouts", KEY_SECTION, FIELD(struct config_upstream, timeouts), .section = &timeouts_section},
 	{"limits", KEY_SECTION, FIELD(struct config_upstream, limits), .section = &limits_section},
-	{"concurrency", KEY_LATER},
+	{"concurrency", KEY_OWN, .read = concurrency_read},
 	{"retry", KEY_SECTION, FIELD(struct config_upstream, retry), .section = &retry_section},
 	{"health", KEY_SECTION, .section = &health_section},
+	{"hedge", KEY_SWITCH, FIELD(struct config_upstream, hedge.enabled), .section = &hedge_section, .bare = true,
+		.preset = false},
+	{"breaker", KEY_SWITCH, FIELD(struct config_upstream, breaker.enabled), .section = &upstream_breaker_section, .bare = true,
+		.preset = false},
 	{"tls", KEY_SWITCH, FIELD(struct config_upstream, tls.enabled), .section = &upstream_tls_section, .preset = false},
 };
 

@@ -21,7 +21,7 @@ struct view text_read(struct load *l, const struct node *node, const char *allow
 	return (struct view){0};
 }
 
-static bool name_is_valid(struct view name)
+bool name_is_valid(struct view name)
 {
 	for (size_t i = 0; i < name.n; i++) {
 		char c = char_lower(name.p[i]);

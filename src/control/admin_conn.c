@@ -19,6 +19,7 @@
 
 #include "base/check.h"
 #include "control/state.h"
+#include "http/date.h"
 #include "http/target.h"
 
 enum {
@@ -142,10 +143,10 @@ static void conn_send(struct admin_conn *c)
 static void put_head(struct admin_conn *c, unsigned status, struct view fields)
 {
 	struct h1_writer w = h1_conn_begin_head(&c->h1, ANSWER_HEAD_BYTES);
-	char date[H1_DATE_BYTES];
+	char date[HTTP_DATE_BYTES];
 
 	h1_put_status_line(&w, status, VIEW(""));
-	h1_put_field(&w, VIEW("Date"), h1_date(date, io_wall_us(c->control->io) / US_PER_S));
+	h1_put_field(&w, VIEW("Date"), http_date(date, io_wall_us(c->control->io) / US_PER_S));
 	h1_put(&w, fields);
 	h1_put(&w, VIEW("Cache-Control: no-store\r\n"));
 	h1_put_length(&w, buf_len(&c->content));

@@ -59,6 +59,8 @@ static void answer_metrics(struct admin_conn *c)
 		.config = generation != NULL ? generation->config : control->options.config,
 		.version = control->options.version,
 		.sum = control->sum,
+		.limits = generation != NULL ? generation->limits : NULL,
+		.breakers = generation != NULL ? generation->breakers : NULL,
 		.workers = control->survey.count,
 		.workers_unanswered = count_unheard(&control->survey),
 		.log_dropped = journal_stats(control->options.journal).dropped,

@@ -13,6 +13,8 @@ struct totals {
 	const struct config *config;  /* upstreams and endpoints are named by it */
 	const char *version;
 	const struct snapshot *sum;   /* over all workers */
+	struct limit *const *limits;  /* of that configuration (gateway/limits.h); NULL: not known yet */
+	struct route_breaker *const *breakers;  /* of its routes (gateway/breakers.h); likewise */
 	uint64_t workers;
 	uint64_t workers_unanswered;  /* whose part of the sum is what they said before */
 	uint64_t log_dropped;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -59,6 +60,9 @@ static uint64_t read_resident_bytes(void)
 
 void process_stats_read(struct process_stats *stats)
 {
+	struct rlimit files;
+
+	stats->max_fds = getrlimit(RLIMIT_NOFILE, &files) == 0 ? files.rlim_cur : 0;
 	stats->open_fds = count_open_fds();
 	stats->resident_bytes = read_resident_bytes();
 	stats->cpu_us = clock_us(CLOCK_PROCESS_CPUTIME_ID);

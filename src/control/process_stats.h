@@ -9,6 +9,7 @@
 /* What the system does not tell is 0. */
 struct process_stats {
 	uint64_t open_fds;
+	uint64_t max_fds;
 	uint64_t resident_bytes;
 	uint64_t cpu_us;    /* user and system, all threads */
 	uint64_t start_us;  /* Unix time */

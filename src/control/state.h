@@ -17,7 +17,7 @@
 enum {
 	ADMIN_CONNS_MAX = 32,                 /* that are served */
 	ADMIN_CONNS_SPARE = 8,                /* beyond them, that are just being told so; then accepting waits */
-	ADMIN_CONTENT_MAX = 64 * 1024 * 1024  /* of an answer: some 7,500 endpoints */
+	ADMIN_CONTENT_MAX = 64 * 1024 * 1024  /* of an answer: some 4,700 endpoints */
 };
 
 struct control {

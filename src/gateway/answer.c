@@ -2,7 +2,7 @@
  * Answers that the gateway gives itself: errors with their cause, and what `respond` and `redirect` say.
  *
  * An error's body is JSON, written by jansson; the same cause stands in Proxy-Status (RFC 9209). Retry-After goes with 503
- * and 429: one second, since that is the time in which a full queue or a spent limit changes.
+ * and 429: as long as whoever refused says, or else one second, in which a full queue may have changed.
  */
 #include <jansson.h>
 #include <stdio.h>
@@ -76,6 +76,13 @@ static void put_connection(struct h1_writer *w, const struct exchange *ex, bool 
 		h1_put(w, VIEW("Connection: keep-alive\r\n"));
 }
 
+static void put_retry_after(struct h1_writer *w, const struct exchange *ex)
+{
+	h1_put(w, VIEW("Retry-After: "));
+	h1_put_u64(w, ex->retry_after_s > 0 ? ex->retry_after_s : 1);
+	h1_put(w, VIEW("\r\n"));
+}
+
 /* Where the reason has a number in it. The log has the one that is static. */
 static const char *told_why(const struct exchange *ex, const char *why, char text[WHY_ROOM])
 {
@@ -102,10 +109,12 @@ static bool answer_error(struct exchange *ex, enum cause cause, const char *why,
 	put_proxy_status(&w, info);
 	if (ex->client->listener->config->hsts.enabled)
 		https_put_hsts(&w, ex, NULL);
+	if (ex->allowances != NULL)
+		allowance_put(&w, ex, NULL);
 	if (info->status == 405)
 		put_allow(&w, ex);
 	if (info->status == 503 || info->status == 429)
-		h1_put(&w, VIEW("Retry-After: 1\r\n"));
+		put_retry_after(&w, ex);
 	if (ex->request_id.n > 0)
 		h1_put_field(&w, VIEW("X-Request-Id"), ex->request_id);
 	if (!stream_end_head(to, &w, FRAMING_LENGTH))
@@ -132,6 +141,8 @@ static bool answer_grpc_error(struct exchange *ex, enum cause cause, const char 
 	put_proxy_status(&w, cause_info(cause));
 	if (ex->client->listener->config->hsts.enabled)
 		https_put_hsts(&w, ex, NULL);
+	if (ex->allowances != NULL)
+		allowance_put(&w, ex, NULL);
 	h1_put_field(&w, VIEW("X-Request-Id"), ex->request_id);
 	return stream_end_head(to, &w, FRAMING_NONE);
 }
@@ -173,6 +184,8 @@ static bool answer_route(struct exchange *ex, bool keep_alive)
 		h1_put(&w, worker_date_line(ex->worker));
 	if (ex->client->listener->config->hsts.enabled)
 		https_put_hsts(&w, ex, a->head);
+	if (ex->allowances != NULL)
+		allowance_put(&w, ex, NULL);
 	h1_put_fields(&w, a->head);
 	put_connection(&w, ex, keep_alive);
 	if (has_content)
@@ -187,7 +200,8 @@ static bool answer_route(struct exchange *ex, bool keep_alive)
 	return true;
 }
 
-bool answer_write(struct exchange *ex, enum cause cause, const char *why, bool keep_alive)
+/* Away from answers that are only passed on. */
+__attribute__((noinline)) bool answer_write(struct exchange *ex, enum cause cause, const char *why, bool keep_alive)
 {
 	bool fits;
 
@@ -202,12 +216,12 @@ bool answer_write(struct exchange *ex, enum cause cause, const char *why, bool k
 	return fits;
 }
 
-void answer_refuse(struct client *client, struct stream *to, enum method method, enum cause cause)
+void answer_refuse(struct client *client, struct stream *to, enum method method, enum cause cause, const char *why)
 {
 	const struct cause_info *info = cause_info(cause);
 	struct h1_writer w = stream_begin_head(to, H1_SCRATCH_OUT_BYTES / 2);
 	char body[BODY_ROOM];
-	size_t n = error_body(body, info, NULL, view_of("", 0));
+	size_t n = error_body(body, info, why, view_of("", 0));
 
 	client->worker->stats.exchanges_by_cause[cause]++;
 	put_start(&w, client->worker, (unsigned)info->status);

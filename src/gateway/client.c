@@ -80,6 +80,17 @@ static void client_free(struct io_task *task)
 	worker_client_closed(w, listener);
 }
 
+/* It is no longer among the connections of the listener and of its client. */
+static void client_uncount(struct client *c)
+{
+	if (c->counted)
+		atomic_fetch_sub_explicit(c->listener->connections, 1, memory_order_relaxed);
+	if (c->cap != NULL)
+		client_caps_leave(c->worker->shared->caps, c->cap);
+	c->counted = false;
+	c->cap = NULL;
+}
+
 /* After the socket is closed. */
 static void client_gone(struct client *c)
 {
@@ -91,8 +102,8 @@ static void client_gone(struct client *c)
 	h1_conn_release(&c->h1);
 	io_timer_cancel(c->worker->io, &c->timer);
 	list_remove(&c->node);
-	if (!c->beyond_limit)
-		atomic_fetch_sub_explicit(c->listener->connections, 1, memory_order_relaxed);
+	client_uncount(c);
+	c->worker->turned_away -= c->beyond_limit;
 	c->worker->stats.connections_open--;
 	c->task.on_run = client_free;
 	io_defer(c->worker->io, &c->task);
@@ -518,21 +529,27 @@ void client_retrust(struct client *c)
 	c->trusted = c->peer_kind == PEER_LOCAL ? l->trusted_proxy_count > 0 && !c->named : listener_trusts(l, c->peer_bytes);
 }
 
-/* One more than the listener allows. With TLS it could be told so only behind a handshake, which is what it may be after. */
-static void client_beyond_limit(struct client *c)
+/*
+ * One more than the listener, or its client, may have. With TLS it could be told so only behind a handshake, which is what it
+ * may be after; and not more are told at a time than there is memory kept for.
+ */
+static void client_turn_away(struct client *c, enum cause cause, const char *why)
 {
+	struct worker *w = c->worker;
+
+	client_uncount(c);
 	c->beyond_limit = true;
-	c->worker->stats.connections_refused++;
 	/* What is said here is said by HTTP/1. */
-	if (c->listener->config->tls.enabled || c->listener->config->protocols == 1u << CONFIG_PROTOCOL_H2) {
-		c->worker->stats.exchanges_by_cause[CAUSE_CLIENT_CONNECTIONS_LIMITED]++;
+	if (++w->turned_away > CLIENT_SPARE || !shedding_may_tell(&w->shedding) || c->listener->config->tls.enabled ||
+		c->listener->config->protocols == 1u << CONFIG_PROTOCOL_H2) {
+		w->stats.exchanges_by_cause[cause]++;
 		client_close(c);
 		return;
 	}
 	c->state = CLIENT_EXCHANGE;
 	/* Its request may be there already, which no event has told yet: the answer must not be reset away over it. */
 	c->h1.conn.readable = true;
-	answer_refuse(c, &c->h1.stream, METHOD_OTHER, CAUSE_CLIENT_CONNECTIONS_LIMITED);
+	answer_refuse(c, &c->h1.stream, METHOD_OTHER, cause, why);
 }
 
 void client_identify(struct client *c, const struct address *peer)
@@ -565,14 +582,79 @@ void client_begin(struct client *c)
 }
 
 /* Whether the listener has room for one more, which is then counted. */
-static bool count_in(struct worker_listener *listener)
+static bool count_in(struct client *c)
 {
+	struct worker_listener *listener = c->listener;
 	unsigned limit = listener->config->limits.connections;
 
-	if (atomic_fetch_add_explicit(listener->connections, 1, memory_order_relaxed) < limit)
+	c->counted = atomic_fetch_add_explicit(listener->connections, 1, memory_order_relaxed) < limit;
+	if (c->counted)
 		return true;
 	atomic_fetch_sub_explicit(listener->connections, 1, memory_order_relaxed);
+	c->worker->stats.connections_refused++;
+	client_turn_away(c, CAUSE_CLIENT_CONNECTIONS_LIMITED, NULL);
 	return false;
+}
+
+/* Whether the worker takes new work. */
+static bool may_come(struct client *c)
+{
+	const char *why = NULL;
+	enum cause cause = shedding_judge_connection(&c->worker->shedding, &why);
+
+	if (cause != CAUSE_NONE)
+		client_turn_away(c, cause, why);
+	return cause == CAUSE_NONE;
+}
+
+/*
+ * Whose connections are counted: not those of a unix socket, which have no address, and not those of the proxy behind which
+ * clients are named.
+ */
+static bool is_client_known(const struct client *c)
+{
+	return c->peer_kind != PEER_LOCAL && (c->listener->config->proxy_protocol == PROXY_PROTOCOL_OFF || c->named);
+}
+
+static struct client_cap_key cap_key(const struct client *c)
+{
+	uint32_t listener = (uint32_t)(c->listener - c->worker->listeners);
+
+	return client_cap_key(c->peer_bytes, listener, c->listener->config->limits.client_prefix);
+}
+
+bool client_count_peer(struct client *c)
+{
+	uint32_t max = c->listener->config->limits.connections_per_client;
+
+	if (max == 0 || !is_client_known(c))
+		return true;
+
+	struct client_cap_key key = cap_key(c);
+
+	switch (client_caps_enter(c->worker->shared->caps, &key, max, &c->cap)) {
+	case CLIENT_CAP_ENTERED: return true;
+	case CLIENT_CAP_NO_MEMORY: client_turn_away(c, CAUSE_MEMORY_EXHAUSTED, NULL); return false;
+	case CLIENT_CAP_FULL: break;
+	}
+	c->worker->stats.connections_capped++;
+	client_turn_away(c, CAUSE_CLIENT_CONNECTIONS_LIMITED, "this client alone has as many as one may have");
+	return false;
+}
+
+void client_recount_peer(struct client *c)
+{
+	bool counts = c->listener->config->limits.connections_per_client > 0 && is_client_known(c) && !c->beyond_limit;
+	struct client_cap_key key = cap_key(c);
+
+	if (c->cap != NULL && counts && client_cap_is(c->cap, &key))
+		return;
+	if (c->cap != NULL)
+		client_caps_leave(c->worker->shared->caps, c->cap);
+	c->cap = NULL;
+	/* Without memory it goes uncounted: nobody is sent away for a reload. */
+	if (counts)
+		client_caps_enter(c->worker->shared->caps, &key, UINT32_MAX, &c->cap);
 }
 
 /* There is not even room to say that there is none: the connection is closed unserved. */
@@ -612,13 +694,21 @@ int client_accept(struct worker_listener *listener)
 	w->stats.connections_accepted++;
 	w->stats.connections_open++;
 	c->state = CLIENT_IDLE;
-	if (!count_in(listener))
-		client_beyond_limit(c);
-	else if (listener->config->proxy_protocol != PROXY_PROTOCOL_OFF)
+	if (!count_in(c) || !may_come(c))
+		return 0;
+	if (listener->config->proxy_protocol != PROXY_PROTOCOL_OFF)
 		client_await_name(c);
-	else
+	else if (client_count_peer(c))
 		client_begin(c);
 	return 0;
+}
+
+bool client_part(struct client *c)
+{
+	if (c->state != CLIENT_IDLE || c->head_us == 0 || c->h1.unread.n > 0 || c->h1.conn.readable)
+		return false;
+	client_linger(c);
+	return true;
 }
 
 void client_drain(struct client *c)

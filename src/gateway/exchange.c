@@ -19,8 +19,14 @@
  *                  ENDED
  *
  * and from EXPECTING, REQUESTING or WAITING back to LEASING: once, when the leased connection turns out to be stale
- * (replay.c; from LEASING itself, when it does not even take the head), and as often as `retry` says when a call of
- * gRPC was answered with nothing but its failure (grpc.c).
+ * (replay.c; from LEASING itself, when it does not even take the head), and as often as `retry` says when nothing came of it
+ * (retry.c; from LEASING itself, when there is no connection). Before the same endpoint is asked again there is a pause:
+ *
+ *     LEASING, EXPECTING, REQUESTING, WAITING --> BACKING_OFF --> LEASING
+ *
+ * A route's fallback may take over what would end for a failure before RESPONDING (fallback.c): from where it is the exchange goes
+ * to LEASING once more, for another upstream, or to ENDED with an answer of our own. While it is WAITING it may have a second
+ * lease (hedge.c).
  *
  * The bytes are moved by the pumps (pump.c): a blocked sink is not read for, and that is the backpressure.
  *
@@ -46,16 +52,20 @@ enum { ARENA_EXTRA_BYTES = 64 * 1024 };  /* beyond the head: added fields, targe
 /* When the upstream sets no limit for the whole request, waiting for a connection still has one. */
 #define LEASING_MARGIN_US (5 * US_PER_S)
 
+/* Who has not waited for so long has learned nothing of the upstream (upstream/passive.c is as patient). */
+#define PATIENCE_LEAST_US (1 * US_PER_S)
+
 /* --- state ------------------------------------------------------------------------------------------------------------ */
 
 #define TO(state) (1u << EXCHANGE_##state)
 static const uint16_t transitions[] = {
 	[EXCHANGE_NEW] = TO(FILTERING) | TO(ENDED),
 	[EXCHANGE_FILTERING] = TO(LEASING) | TO(ENDED),
-	[EXCHANGE_LEASING] = TO(EXPECTING) | TO(REQUESTING) | TO(WAITING) | TO(LEASING) | TO(ENDED),
-	[EXCHANGE_EXPECTING] = TO(REQUESTING) | TO(WAITING) | TO(RESPONDING) | TO(LEASING) | TO(ENDED),
-	[EXCHANGE_REQUESTING] = TO(WAITING) | TO(RESPONDING) | TO(LEASING) | TO(ENDED),
-	[EXCHANGE_WAITING] = TO(RESPONDING) | TO(TUNNELLING) | TO(LEASING) | TO(ENDED),
+	[EXCHANGE_LEASING] = TO(EXPECTING) | TO(REQUESTING) | TO(WAITING) | TO(LEASING) | TO(BACKING_OFF) | TO(ENDED),
+	[EXCHANGE_BACKING_OFF] = TO(LEASING) | TO(ENDED),
+	[EXCHANGE_EXPECTING] = TO(REQUESTING) | TO(WAITING) | TO(RESPONDING) | TO(LEASING) | TO(BACKING_OFF) | TO(ENDED),
+	[EXCHANGE_REQUESTING] = TO(WAITING) | TO(RESPONDING) | TO(LEASING) | TO(BACKING_OFF) | TO(ENDED),
+	[EXCHANGE_WAITING] = TO(RESPONDING) | TO(TUNNELLING) | TO(LEASING) | TO(BACKING_OFF) | TO(ENDED),
 	[EXCHANGE_RESPONDING] = TO(FLUSHING) | TO(ENDED),
 	[EXCHANGE_TUNNELLING] = TO(ENDED),
 	[EXCHANGE_FLUSHING] = TO(ENDED),
@@ -80,14 +90,16 @@ struct wait {
 static struct wait exchange_wait(const struct exchange *ex)
 {
 	const struct config_listener_timeouts *lt = &ex->client->listener->config->timeouts;
-	const struct config_upstream_timeouts *ut = &ex->route->upstream->timeouts;
+	const struct config_upstream_timeouts *ut = &ex->upstream->timeouts;
 	bool client_blocked = stream_blocked(ex->down);
 
 	switch ((enum exchange_state)ex->state) {
 	case EXCHANGE_LEASING:
 		return (struct wait){
-			config_pool_wait_max_us(&ex->route->upstream->pool) + ut->connect_us + LEASING_MARGIN_US,
+			config_pool_wait_max_us(&ex->upstream->pool) + ut->connect_us + LEASING_MARGIN_US,
 			CAUSE_POOL_ACQUIRE_TIMEOUT};
+	case EXCHANGE_BACKING_OFF:
+		return (struct wait){ex->retry_at_us > ex->moved_us ? ex->retry_at_us - ex->moved_us : 0, CAUSE_INTERNAL};
 	case EXCHANGE_REQUESTING:
 		if (stream_blocked(ex->lease.stream))
 			return (struct wait){ut->idle_us, CAUSE_UPSTREAM_IDLE_TIMEOUT};
@@ -124,6 +136,11 @@ void exchange_arm(struct exchange *ex)
 	}
 	if (PLANTED(MISSED_DEADLINE) && ex->state == EXCHANGE_WAITING)
 		deadline = DEADLINE_NEVER;
+	if (ex->state == EXCHANGE_WAITING && __builtin_expect(ex->upstream->hedge.enabled, 0)) {
+		uint64_t hedge_us = ex->hedge_at_us != 0 ? ex->hedge_at_us : hedge_plan(ex);
+
+		deadline = hedge_us < deadline ? hedge_us : deadline;
+	}
 	io_timer_set(ex->worker->io, &ex->timer, deadline);
 }
 
@@ -136,10 +153,16 @@ static void exchange_on_timer(struct io_timer *timer)
 {
 	struct exchange *ex = container_of(timer, struct exchange, timer);
 
-	/* A stream of HTTP/2 tells of bytes that wait only when the last of them has gone; some may have since. */
-	if (ex->deadline_cause != CAUSE_REQUEST_DEADLINE && exchange_notices_progress(ex))
+	if (ex->state == EXCHANGE_BACKING_OFF) {
+		retry_resume(ex);
+	} else if (hedge_is_due(ex)) {
+		hedge_begin(ex);
 		exchange_arm(ex);
-	else
+	}
+	/* A stream of HTTP/2 tells of bytes that wait only when the last of them has gone; some may have since. */
+	else if (ex->deadline_cause != CAUSE_REQUEST_DEADLINE && exchange_notices_progress(ex))
+		exchange_arm(ex);
+	else if (!retry_for_silence(ex))
 		exchange_finish(ex, (enum cause)ex->deadline_cause, NULL);
 }
 
@@ -176,19 +199,85 @@ static void head_not_taken(struct exchange *ex)
 		return;
 	else if (starved)
 		exchange_finish(ex, CAUSE_MEMORY_EXHAUSTED, "no memory for the request's head");
-	else
+	else if (!retry_for_loss(ex))
 		exchange_finish(ex, CAUSE_UPSTREAM_RESET, NULL);
 }
 
-/* A connection is leased: the head goes out, and whatever content is there with it. */
-static void exchange_send(struct exchange *ex)
+/* That this worker was busy with others when the answer came is not the upstream's time. */
+static uint64_t waited_us(const struct exchange *ex)
 {
+	uint64_t now_us = io_now_us(ex->worker->io), until_us = ex->first_byte_us != UINT64_MAX ? ex->first_byte_us : now_us;
+
+	if (ex->sent_us == 0 || until_us <= ex->sent_us)
+		return 0;
+	uint64_t lag_us = until_us == now_us ? io_lag_us(ex->worker->io, ex->sent_us) : 0;
+
+	return until_us - ex->sent_us > lag_us ? until_us - ex->sent_us - lag_us : 1;
+}
+
+void exchange_report(struct exchange *ex, enum cause cause, unsigned status)
+{
+	struct upstream_result result = {.cause = cause, .status = status, .waited_us = waited_us(ex)};
+
+	upstream_report(&ex->lease, result);
+	if (__builtin_expect(ex->upstream->hedge.permille != 0, 0) && cause == CAUSE_NONE && result.waited_us > 0)
+		upstream_learn_latency(ex->worker->upstreams, ex->upstream, result.waited_us);
+}
+
+/* The client itself has said how long, and it was less than anybody else would have waited. */
+static bool is_clients_deadline(const struct exchange *ex)
+{
+	uint64_t own_us = ex->upstream->timeouts.request_us, since_us = ex->sent_us != 0 ? ex->sent_us : ex->head_us;
+
+	if (ex->grpc == NULL || (own_us != 0 && own_us <= ex->grpc->timeout_us))
+		return false;
+	return io_now_us(ex->worker->io) - since_us < PATIENCE_LEAST_US;
+}
+
+/* Content is to come from the client, and the upstream would take it. */
+static bool waits_for_client(const struct exchange *ex)
+{
+	return ex->lease.stage == LEASE_HELD && ex->sent_us == 0 && !stream_blocked(ex->lease.stream);
+}
+
+/* The answer was one, and only this client cannot have it: its head is too large for it, or a page where it asked for a tunnel. */
+static bool is_beyond_client(const struct exchange *ex)
+{
+	return stream_is_beyond_peer(ex->down) || (stream_asks_tunnel(ex->down) && ex->lease.reported);
+}
+
+bool exchange_blames_upstream(const struct exchange *ex, enum cause cause)
+{
+	if (cause_info(cause)->fault != FAULT_UPSTREAM || (cause == CAUSE_UPSTREAM_BAD_RESPONSE && is_beyond_client(ex)))
+		return false;
+	return cause != CAUSE_REQUEST_DEADLINE || (!waits_for_client(ex) && !is_clients_deadline(ex));
+}
+
+void exchange_report_failure(struct exchange *ex, enum cause cause)
+{
+	if (ex->lease.stage == LEASE_HELD && !ex->lease.reported && exchange_blames_upstream(ex, cause))
+		exchange_report(ex, cause, 0);
+}
+
+/*
+ * A connection is leased: the head goes out, and whatever content is there with it. Also of a second try (hedge.c): so the head
+ * is made in one place, in which it stands whole, since every request passes here.
+ */
+void exchange_send(struct exchange *ex)
+{
+	bool fits;
+
 	ex->first_byte_us = UINT64_MAX;
 	ex->head_sent_us = io_now_us(ex->worker->io);
 	stream_begin_message(ex->lease.stream);
 	if (ex->lease.conn->proxy_protocol != PROXY_PROTOCOL_OFF)
 		naming_put_header(ex);
-	if (!forward_request(ex)) {
+	fits = forward_request(ex);
+	if (__builtin_expect(ex->hedge != NULL, 0)) {
+		hedge_send_rest(ex, fits);
+		return;
+	}
+	if (!fits) {
 		head_not_taken(ex);
 		return;
 	}
@@ -213,10 +302,12 @@ static void exchange_send(struct exchange *ex)
 /* No connection. When the request's own deadline is what ended the wait, that is the cause. */
 static void lease_refused(struct exchange *ex, enum cause cause)
 {
-	if (io_now_us(ex->worker->io) >= ex->request_deadline_us)
+	if (io_now_us(ex->worker->io) >= ex->request_deadline_us) {
 		exchange_finish(ex, CAUSE_REQUEST_DEADLINE, NULL);
-	else
+	} else if (!retry_for_connect(ex, cause)) {
+		ex->retry_after_s = ex->lease.retry_after_s;
 		exchange_finish(ex, cause, ex->lease.why);
+	}
 }
 
 static void exchange_on_lease(struct upstream_lease *lease, enum cause cause)
@@ -245,6 +336,8 @@ void exchange_lease_again(struct exchange *ex, enum upstream_retry_reason reason
 
 	CHECK(ex->retries == 0 || PLANTED(REFUSED_RETRIED_TWICE));
 	ex->retries++;
+	hedge_end(ex, false);
+	hedge_plan_anew(ex);
 	exchange_enter(ex, EXCHANGE_LEASING);
 	/* Content that could not be sent was not read either: the end behind it counts from here on. */
 	if (exchange_client_left(ex)) {
@@ -267,31 +360,41 @@ static void lease_ask(struct exchange *ex, const struct config_upstream *upstrea
 
 void exchange_lease_anew(struct exchange *ex)
 {
-	struct stream *up = ex->lease.stream;
-
-	upstream_give_back(&ex->lease, ex->sent_us != 0 && ex->keep_upstream && stream_body_done(up));
 	exchange_enter(ex, EXCHANGE_LEASING);
-	if (exchange_client_left(ex))
+	/* 100 for the client stands where the next head is written, if what failed has come with it. */
+	if (exchange_client_left(ex) || stream_flush(ex->down) < 0)
 		exchange_lose_client(ex);
 	else
-		lease_ask(ex, ex->route->upstream);
+		lease_ask(ex, ex->upstream);
 }
 
-static void exchange_lease(struct exchange *ex)
+static const struct upstream_lease_ops lease_ops = {
+	.on_outcome = exchange_on_lease,
+	.on_ready = exchange_on_upstream,
+	.on_overdue = exchange_overdue,
+	.owed_since = exchange_owed_since,
+	.waits_for_user = exchange_waits_for_client,
+};
+
+/* exchange_lease(), where every request passes. */
+static inline void ask_upstream(struct exchange *ex)
 {
-	const struct config_upstream *upstream = ex->route->upstream;
+	const struct config_upstream *upstream = ex->upstream;
 
 	/* The end may have come together with the head: then no event will tell of it. */
 	if (exchange_client_left(ex)) {
 		exchange_lose_client(ex);
 		return;
 	}
-	ex->lease.on_outcome = exchange_on_lease;
-	ex->lease.on_ready = exchange_on_upstream;
-	ex->lease.on_overdue = exchange_overdue;
+	ex->lease.ops = &lease_ops;
+	ex->lease.priority = exchange_priority(ex);
 	if (upstream->timeouts.request_us != 0)
 		ex->request_deadline_us = deadline_after(ex->head_us, upstream->timeouts.request_us);
 	if (ex->grpc != NULL && !grpc_bound(ex)) {
+		exchange_finish(ex, CAUSE_MEMORY_EXHAUSTED, NULL);
+		return;
+	}
+	if (balance_key_is_wanted(ex) && !balance_key_make(ex)) {
 		exchange_finish(ex, CAUSE_MEMORY_EXHAUSTED, NULL);
 		return;
 	}
@@ -299,23 +402,48 @@ static void exchange_lease(struct exchange *ex)
 	lease_ask(ex, upstream);
 }
 
-/* What the route does, once all its filters have passed. */
-static void exchange_act(struct exchange *ex)
+void exchange_lease(struct exchange *ex)
 {
-	const char *why = forward_rewrite(ex);
-	enum cause cause = CAUSE_MEMORY_EXHAUSTED;
+	ask_upstream(ex);
+}
 
-	if (why != NULL)
-		exchange_finish(ex, cause, why);
-	else if (ex->route->action == ACTION_UPSTREAM)
-		exchange_lease(ex);
-	else if (answer_prepare(ex, &cause, &why))
+/* With ex->answer. Like the next one away from those requests that have to be quick: those that only pass through. */
+__attribute__((noinline)) static void exchange_answer(struct exchange *ex)
+{
+	enum cause cause = CAUSE_MEMORY_EXHAUSTED;
+	const char *why = NULL;
+
+	if (answer_prepare(ex, &cause, &why))
 		exchange_finish(ex, CAUSE_NONE, NULL);
 	else
 		exchange_finish(ex, cause, why);
 }
 
-void exchange_filter(struct exchange *ex)
+/* What the route does, once all its filters have passed. */
+static inline void exchange_act(struct exchange *ex)
+{
+	const char *why = forward_rewrite(ex);
+
+	if (why != NULL)
+		exchange_finish(ex, CAUSE_MEMORY_EXHAUSTED, why);
+	else if (ex->route->action != ACTION_UPSTREAM)
+		exchange_answer(ex);
+	else if (!exchange_is_admitted(ex))
+		exchange_finish(ex, CAUSE_BREAKER_OPEN, "the route's breaker is open");
+	else
+		ask_upstream(ex);
+}
+
+/* A pause counts for the time that the request has. */
+static void arm_pause(struct exchange *ex)
+{
+	uint64_t most_us = deadline_after(ex->moved_us, FILTER_PAUSE_MAX_US), end_us = exchange_must_end_us(ex);
+
+	ex->deadline_cause = end_us < most_us ? CAUSE_REQUEST_DEADLINE : CAUSE_FILTER_FAILED;
+	io_timer_set(ex->worker->io, &ex->timer, deadline_min(most_us, end_us));
+}
+
+__attribute__((noinline)) void exchange_filter(struct exchange *ex)
 {
 	enum cause cause = CAUSE_FILTER_FAILED;
 	const char *why = NULL;
@@ -323,8 +451,10 @@ void exchange_filter(struct exchange *ex)
 	switch (filters_on_request(ex, &cause, &why)) {
 	case FILTER_CONTINUE: exchange_act(ex); return;
 	case FILTER_PAUSE:
-		io_timer_set(ex->worker->io, &ex->timer, deadline_after(ex->moved_us, FILTER_PAUSE_MAX_US));
-		ex->deadline_cause = CAUSE_FILTER_FAILED;
+		arm_pause(ex);
+		/* No event will tell of an end that came together with the head. */
+		if (exchange_client_left(ex))
+			exchange_lose_client(ex);
 		return;
 	case FILTER_ANSWER: exchange_finish(ex, cause, why); return;
 	}
@@ -334,15 +464,12 @@ void exchange_filter(struct exchange *ex)
  * Max-Forwards of OPTIONS and TRACE (RFC 9110 §7.6.2): counted down on the way. False when this hop is the last one: then
  * OPTIONS has its answer here, and TRACE is refused, since reflecting a request would tell its credentials.
  */
-static bool count_forwards(struct exchange *ex)
+__attribute__((noinline)) static bool count_forwards(struct exchange *ex)
 {
-	struct message *m = &ex->request;
-	struct field *f = NULL;
+	struct field *f = message_find_name(&ex->request, VIEW("Max-Forwards"));
 	struct view less;
 	uint64_t left;
 
-	if (m->method == METHOD_OPTIONS || m->method == METHOD_TRACE)
-		f = message_find_name(m, VIEW("Max-Forwards"));
 	if (f == NULL || !view_parse_u64(field_value(f), &left))
 		return true;
 	if (left == 0)
@@ -358,16 +485,11 @@ static bool count_forwards(struct exchange *ex)
 /* What the last hop answers. */
 static void answer_last_hop(struct exchange *ex)
 {
-	enum cause cause;
-	const char *why = NULL;
-
 	ex->answer.status = 204;
 	if (ex->request.method == METHOD_TRACE)
 		exchange_finish(ex, CAUSE_METHOD_NOT_ALLOWED, "Max-Forwards is spent, and TRACE is not answered here");
-	else if (answer_prepare(ex, &cause, &why))
-		exchange_finish(ex, CAUSE_NONE, NULL);
 	else
-		exchange_finish(ex, cause, why);
+		exchange_answer(ex);
 }
 
 struct route_query exchange_query(const struct exchange *ex)
@@ -399,17 +521,21 @@ static void exchange_route(struct exchange *ex)
 		return;
 	}
 	ex->route = match.route;
+	ex->upstream = match.route->upstream;
 	ex->route_rest = match.rest;
 	if (listener->limits.body_bytes != 0 && ex->request.content_length > listener->limits.body_bytes) {
 		exchange_finish(ex, CAUSE_BODY_TOO_LARGE, NULL);
 		return;
 	}
-	if (!count_forwards(ex)) {
+	if ((ex->request.method == METHOD_OPTIONS || ex->request.method == METHOD_TRACE) && !count_forwards(ex)) {
 		answer_last_hop(ex);
 		return;
 	}
 	exchange_enter(ex, EXCHANGE_FILTERING);
-	exchange_filter(ex);
+	if (ex->route->filter_count > 0)
+		exchange_filter(ex);
+	else
+		exchange_act(ex);
 }
 
 static void exchange_on_release(struct io_task *task)
@@ -426,11 +552,10 @@ static struct exchange *exchange_create(struct client *client, struct stream *do
 	struct exchange *ex = slab_alloc(&w->exchange_slab);
 
 	if (ex == NULL) {
-		answer_refuse(client, down, method, CAUSE_MEMORY_EXHAUSTED);
+		answer_refuse(client, down, method, CAUSE_MEMORY_EXHAUSTED, NULL);
 		return NULL;
 	}
 	memset(ex, 0, offsetof(struct exchange, request));
-	ex->target = (struct target){0};
 	upstream_lease_init(&ex->lease);
 	ex->worker = w;
 	ex->client = client;
@@ -449,6 +574,17 @@ static struct exchange *exchange_create(struct client *client, struct stream *do
 	list_push_back(&w->exchanges, &ex->node);
 	w->stats.exchanges_started++;
 	return ex;
+}
+
+/* The worker takes no new work: the request was refused, and has ended. */
+__attribute__((noinline)) static bool exchange_is_shed(struct exchange *ex)
+{
+	const char *why = NULL;
+	enum cause cause = shedding_judge_request(&ex->worker->shedding, &why);
+
+	if (cause != CAUSE_NONE)
+		exchange_finish(ex, cause, why);
+	return cause != CAUSE_NONE;
 }
 
 void exchange_start(struct client *client, struct stream *down, const struct message *head)
@@ -480,7 +616,7 @@ void exchange_start(struct client *client, struct stream *down, const struct mes
 		exchange_finish(ex, CAUSE_MEMORY_EXHAUSTED, why);
 	else if (why != NULL)
 		exchange_finish(ex, CAUSE_BAD_REQUEST, why);
-	else
+	else if (!__builtin_expect(ex->worker->shedding.looks, 0) || !exchange_is_shed(ex))
 		exchange_route(ex);
 }
 
@@ -497,7 +633,7 @@ void exchange_refuse(struct client *client, struct stream *down, enum method met
 
 /* --- the one ending --------------------------------------------------------------------------------------------------- */
 
-static void double_finish(struct exchange *ex, const char *where)
+__attribute__((noinline)) static void double_finish(struct exchange *ex, const char *where)
 {
 	char text[256];
 
@@ -531,7 +667,7 @@ bool exchange_keeps_client(const struct exchange *ex)
 	/* A stream more or less says nothing of its connection. */
 	if (stream_is_h2(ex->down))
 		return true;
-	return ex->request.keep_alive && !ex->worker->draining && !content_unsure && client_can_discard(ex->client);
+	return ex->request.keep_alive && !ex->worker->draining && !ex->worker->shedding.parts && !content_unsure && client_can_discard(ex->client);
 }
 
 /* Who has only ended its direction may still be reading the answers before this one, which a reset could destroy. */
@@ -577,6 +713,8 @@ static void count(struct exchange *ex, enum exchange_state reached, enum cause c
 	s->bytes_out += ex->bytes_out;
 	if (ex->grpc != NULL)
 		s->grpc_responses[ex->grpc->status]++;
+	if (ex->tries > 0)
+		s->retried[cause == CAUSE_NONE && ex->status < 500]++;
 	if (reached == EXCHANGE_TUNNELLING)
 		s->tunnels_open--;
 }
@@ -592,8 +730,14 @@ void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, 
 		double_finish(ex, where);
 		return;
 	}
+	if (cause != CAUSE_NONE && fallback_takes_over(ex, cause))
+		return;
 	exchange_enter(ex, EXCHANGE_ENDED);
 	ex->ended_at = where;
+	exchange_leave_breaker(ex, cause);
+	if (cause != CAUSE_NONE)
+		exchange_report_failure(ex, cause);
+	hedge_end(ex, false);
 	if (PLANTED(TUNNEL_GIVEN_BACK) && reached == EXCHANGE_TUNNELLING)
 		upstream_give_back(&ex->lease, true);
 	if (!PLANTED(TUNNEL_LEASE_KEPT) || reached != EXCHANGE_TUNNELLING || cause != CAUSE_CLIENT_GONE)

@@ -2,6 +2,7 @@
 #ifndef WEIR_GATEWAY_EXCHANGE_H
 #define WEIR_GATEWAY_EXCHANGE_H
 
+#include "gateway/breakers.h"
 #include "gateway/state.h"
 
 /* How long a filter may pause an exchange when nothing else bounds it. */
@@ -12,6 +13,17 @@ void exchange_enter(struct exchange *ex, enum exchange_state state);
 
 /* Sets the timer to what the state waits for. */
 void exchange_arm(struct exchange *ex);
+
+/* The upstream is told what came of the request that its lease is held for. */
+void exchange_report(struct exchange *ex, enum cause cause, unsigned status);
+/*
+ * Whether a failure says something of the upstream. A deadline does not that has come while the client was still sending, or
+ * that the client itself has set too short, nor an answer that only this client cannot take: else anybody could put an endpoint
+ * out of service that is well.
+ */
+bool exchange_blames_upstream(const struct exchange *ex, enum cause cause);
+/* The upstream is told of what has failed, if it was its fault and it has not been told. */
+void exchange_report_failure(struct exchange *ex, enum cause cause);
 
 /* Something has changed on one of the sides: moves what can be moved (pump.c). The exchange may have ended after it. */
 void exchange_pump(struct exchange *ex);
@@ -50,8 +62,20 @@ bool exchange_keeps_client(const struct exchange *ex);
 /* The lease has turned out to be dead: asks for another, on which the request is sent again (replay.c says when). */
 void exchange_lease_again(struct exchange *ex, enum upstream_retry_reason reason);
 
-/* It is given back, answered, and the request is to be sent again on another one, or on the same. It may end. */
+/* There is no lease any more, and the request is to be sent again: asks for one. It may end. */
 void exchange_lease_anew(struct exchange *ex);
+
+/* The lease is held: sends the request on it. It may end. */
+void exchange_send(struct exchange *ex);
+
+/* It goes to ex->upstream: asks for a lease. It may end. */
+void exchange_lease(struct exchange *ex);
+
+/*
+ * It would end for `cause`, and no answer has begun: whether its route has another answer for that (fallback.c), with which it
+ * goes on, and may end.
+ */
+bool fallback_takes_over(struct exchange *ex, enum cause cause);
 
 /* --- sending a request again (replay.c) ------------------------------------------------------------------------------ */
 
@@ -77,8 +101,70 @@ void replay_forget(struct exchange *ex);
 /* The upstream has ended or failed. True: the request is being sent again. False: it may not be, nothing was done. */
 bool replay_try(struct exchange *ex);
 
+/* Nothing of it was ever sent, or all of it can be, and may be, sent again. */
+bool replay_is_possible(const struct exchange *ex);
+
 /* Sends what was kept, behind the head on the new connection. */
 void replay_send(struct exchange *ex);
+
+/* Its method is idempotent, and it asks for no upgrade: what was sent may be sent again. */
+bool replay_is_safe(const struct exchange *ex);
+
+/* --- sending it a second time beside the first (hedge.c) -------------------------------------------------------------- */
+
+/* WAITING: when a second try is to begin; DEADLINE_NEVER: never. Sets ex->hedge_at_us. */
+uint64_t hedge_plan(struct exchange *ex);
+
+/* The request will be sent again: what is planned counts from then, unless its second try has begun or none may. */
+void hedge_plan_anew(struct exchange *ex);
+
+static inline bool hedge_is_due(const struct exchange *ex)
+{
+	return ex->state == EXCHANGE_WAITING && ex->hedge_at_us != 0 && ex->hedge_at_us <= io_now_us(ex->worker->io);
+}
+
+/* It is time. */
+void hedge_begin(struct exchange *ex);
+
+/* The lease's upstream is lost: whether another try goes on in its place. */
+bool hedge_takes_over(struct exchange *ex);
+
+/* exchange_send() has put its head, or could not. */
+void hedge_send_rest(struct exchange *ex, bool fits);
+
+/* The lease was answered first, or everything ends: the other try is given up. */
+void hedge_end_other(struct exchange *ex, bool answered);
+
+static inline void hedge_end(struct exchange *ex, bool answered)
+{
+	if (__builtin_expect(ex->hedge != NULL, 0))
+		hedge_end_other(ex, answered);
+}
+
+/* What is sent has to be kept for it. */
+bool hedge_may_follow(const struct exchange *ex);
+
+/* Whose lease it is, the exchange's own or that of its second try. */
+struct exchange *exchange_of_lease(struct upstream_lease *lease);
+
+/* --- sending it again for what came of it (retry.c) ------------------------------------------------------------------- */
+
+/* Whether it may be sent again though it was sent, so that what is sent has to be kept. */
+bool retry_may_follow(const struct exchange *ex);
+
+/*
+ * There is no connection, for `cause`; the upstream has ended or failed; no answer has begun in time; this one has come, which
+ * the upstream was told of; the answer is nothing but a status of gRPC for which it is configured. True: the request is being
+ * sent again, or will be, or the exchange has ended in trying. False: nothing was done.
+ */
+bool retry_for_connect(struct exchange *ex, enum cause cause);
+bool retry_for_loss(struct exchange *ex);
+bool retry_for_silence(struct exchange *ex);
+bool retry_for_status(struct exchange *ex, const struct message *head);
+bool retry_for_call(struct exchange *ex);
+
+/* BACKING_OFF is over. It may end. */
+void retry_resume(struct exchange *ex);
 
 /* --- heads for the other side (forward.c) ---------------------------------------------------------------------------- */
 
@@ -134,6 +220,49 @@ static inline bool websocket_would_seem_open(const struct exchange *ex, unsigned
 /* Puts the PROXY header in front of everything else on the connection that was leased for this request. */
 void naming_put_header(struct exchange *ex);
 
+/* --- who is served first (priority.c) --------------------------------------------------------------------------------- */
+
+/* What a request's header says: 0 to 3, or UINT8_MAX, nothing. */
+uint8_t priority_read(struct view text);
+
+/* The priority on a route that lets its header say it. */
+uint8_t priority_named(const struct exchange *ex);
+
+static inline uint8_t exchange_priority(const struct exchange *ex)
+{
+	return __builtin_expect(ex->route->priority_header.n == 0, 1) ? ex->route->priority : priority_named(ex);
+}
+
+/* --- what balancing asks of a request (balance_key.c) ------------------------------------------------------------------ */
+
+/* Where it goes asks something of requests. */
+bool balance_key_is_wanted(const struct exchange *ex);
+
+/* Sets the lease's key, before it is asked for. False: the arena is exhausted. */
+bool balance_key_make(struct exchange *ex);
+
+/* The lease has a key: writes the cookie that binds the client to the endpoint which has answered, where it has another. */
+void balance_key_answer(struct h1_writer *w, const struct exchange *ex);
+
+/* --- the breaker of its route (breakers.c) ---------------------------------------------------------------------------- */
+
+static inline bool exchange_is_admitted(struct exchange *ex)
+{
+	return !ex->route->breaker.enabled || route_breaker_admits(ex);
+}
+
+static inline void exchange_is_answered(struct exchange *ex)
+{
+	if (__builtin_expect(ex->breaker_call != 0, 0))
+		route_breaker_answered(ex);
+}
+
+static inline void exchange_leave_breaker(struct exchange *ex, enum cause cause)
+{
+	if (ex->breaker_call != 0)
+		route_breaker_leave(ex, cause);
+}
+
 /* --- https (https.c) ------------------------------------------------------------------------------------------------- */
 
 /* The listener leads to https. True: the request was redirected, or refused, and has ended. */
@@ -175,8 +304,12 @@ bool answer_write(struct exchange *ex, enum cause cause, const char *why, bool k
 
 /* --- the watch over leases (oldest.c) --------------------------------------------------------------------------------- */
 
-/* lease->on_overdue. Tells of a lease on which nothing moves; ends the exchange when its connection is reclaimed. */
+/* lease->ops->on_overdue. Tells of a lease on which nothing moves; ends the exchange when its connection is reclaimed. */
 bool exchange_overdue(struct upstream_lease *lease, enum weir_pool_overdue what, uint64_t quiet_max_us);
+
+/* lease->ops->owed_since, ->waits_for_user. */
+uint64_t exchange_owed_since(struct upstream_lease *lease);
+bool exchange_waits_for_client(struct upstream_lease *lease);
 
 /* --- the record (record.c) --------------------------------------------------------------------------------------------- */
 

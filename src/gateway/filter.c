@@ -21,6 +21,8 @@ static struct filter_call call_for(struct exchange *ex, size_t i, struct message
 		.target = &ex->target,
 		.response = response,
 		.client = ex->client_address,
+		.io = ex->worker->io,
+		.limits = ex->held->generation->limits,
 		.cause = CAUSE_FILTER_FAILED,
 	};
 }
@@ -109,6 +111,15 @@ void filters_on_response_aside(struct exchange *ex, struct message *aside)
 		if (ops_of(ex, i)->on_response_aside != NULL)
 			ops_of(ex, i)->on_response_aside(&call);
 	}
+}
+
+uint64_t exchange_must_end_us(const struct exchange *ex)
+{
+	const struct config_upstream *upstream = ex->route->upstream;
+
+	if (upstream == NULL || upstream->timeouts.request_us == 0)
+		return DEADLINE_NEVER;
+	return deadline_after(ex->head_us, upstream->timeouts.request_us);
 }
 
 static void pause_end(struct exchange *ex)

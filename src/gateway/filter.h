@@ -21,10 +21,13 @@
 
 #include "base/cause.h"
 #include "config/model.h"
+#include "gateway/allowance.h"
 #include "http/message.h"
 #include "http/target.h"
 
 struct exchange;
+struct io;
+struct limit;
 struct worker;
 
 enum filter_verdict { FILTER_CONTINUE, FILTER_PAUSE, FILTER_ANSWER };
@@ -40,6 +43,8 @@ struct filter_call {
 	struct message *response;     /* on_response: may be edited; else NULL */
 	struct message *aside;        /* on_*_aside: of which fields may be dropped; else NULL */
 	struct view client;           /* the client's address, after trusted_proxies */
+	struct io *io;                /* the worker's loop: its time, its timers */
+	struct limit *const *limits;  /* the configuration's, by the index of a rate_limit */
 	enum cause cause;             /* for FILTER_ANSWER */
 	const char *why;              /* a static sentence with it, or NULL */
 };
@@ -63,6 +68,9 @@ struct exchange_ref {
 
 /* To be called inside on_request by a filter that is going to return FILTER_PAUSE. slot 0: out of memory, do not pause. */
 struct exchange_ref exchange_pause_ref(struct exchange *exchange);
+
+/* When the request has to be over, if nothing else ends it before (its upstream's timeouts.request). UINT64_MAX: never. */
+uint64_t exchange_must_end_us(const struct exchange *exchange);
 
 /*
  * Goes on with the exchange behind the filter that paused it, on the worker's own thread; CONTINUE or ANSWER (with cause).

@@ -10,8 +10,6 @@
  * What a client says of who it is counts only if its peer address is in trusted_proxies: otherwise X-Forwarded-*,
  * Forwarded, X-Real-IP, Client-Cert and X-Request-Id are dropped before the filters run, and written anew.
  */
-#include <arpa/inet.h>
-
 #include "gateway/exchange.h"
 
 #define HEAD_ROOM (H1_SCRATCH_OUT_BYTES / 2)
@@ -35,22 +33,6 @@ bool listener_trusts(const struct config_listener *l, const unsigned char bytes[
 	return false;
 }
 
-/* One element of X-Forwarded-For as an address; false when it is none. */
-static bool parse_forwarded(struct view element, unsigned char bytes[16])
-{
-	static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
-	char text[INET6_ADDRSTRLEN];
-
-	if (element.n == 0 || element.n >= sizeof(text))
-		return false;
-	memcpy(text, element.p, element.n);
-	text[element.n] = '\0';
-	if (inet_pton(AF_INET6, text, bytes) == 1)
-		return true;
-	memcpy(bytes, mapped, sizeof(mapped));
-	return inet_pton(AF_INET, text, bytes + 12) == 1;
-}
-
 /*
  * The rightmost address that is not one of our own proxies: each proxy appended the address it saw, and only what a
  * trusted one wrote can be believed. *client stays as it is when a list says nothing usable. False: stop looking.
@@ -66,7 +48,7 @@ static bool walk_back(const struct config_listener *l, struct view list, struct 
 
 		struct view element = view_trim(view_from(list, comma));
 
-		if (!parse_forwarded(element, bytes))
+		if (!address_bytes_parse(element, bytes))
 			return false;
 		*client = element;
 		if (!listener_trusts(l, bytes))
@@ -238,7 +220,7 @@ const char *forward_prepare(struct exchange *ex)
 }
 
 /* base + rest (+ ?query), without a copy where one of them is the whole. p == NULL: the arena is exhausted. */
-static struct view join(struct exchange *ex, struct view base, struct view rest, bool with_query)
+__attribute__((noinline)) static struct view join(struct exchange *ex, struct view base, struct view rest, bool with_query)
 {
 	struct view query = with_query && ex->target.query.p != NULL ? ex->target.query : view_of(NULL, 0);
 	size_t n = base.n + rest.n + (query.p != NULL ? 1 + query.n : 0);
@@ -431,7 +413,7 @@ static void put_identity(struct h1_writer *to, const struct exchange *ex)
 		put_client_cert(to, ex);
 }
 
-static void put_upgrade(struct h1_writer *w, const struct message *m)
+__attribute__((noinline)) static void put_upgrade(struct h1_writer *w, const struct message *m)
 {
 	for (uint32_t i = 0; i < m->field_count; i++)
 		if (m->fields[i].id == FIELD_UPGRADE)
@@ -450,6 +432,23 @@ static struct view host_for(const struct exchange *ex)
 	return is_named ? ex->forward_host : ex->lease.picked->authority;
 }
 
+/* The request line and Host, as put_identity: with what literals can be joined, and room asked for once. */
+static void put_start(struct h1_writer *to, const struct exchange *ex, struct view host)
+{
+	struct view method = ex->request.method_name, target = ex->forward_target;
+	struct h1_writer w = *to;
+
+	if (!h1_has_room(to, method.n + target.n + host.n + VIEW("  HTTP/1.1\r\nHost: \r\n").n))
+		return;
+	h1_put_sure(&w, method);
+	h1_put_sure(&w, VIEW(" "));
+	h1_put_sure(&w, target);
+	h1_put_sure(&w, VIEW(" HTTP/1.1\r\nHost: "));
+	h1_put_sure(&w, host);
+	h1_put_sure(&w, VIEW("\r\n"));
+	to->p = w.p;
+}
+
 bool forward_request(struct exchange *ex)
 {
 	struct message *m = &ex->request;
@@ -459,8 +458,7 @@ bool forward_request(struct exchange *ex)
 	/* A server may ignore Upgrade (RFC 9110 §7.8), and so it is left out where it cannot be passed on. */
 	if (m->has_upgrade)
 		m->has_upgrade = websocket_can_pass(ex);
-	h1_put_request_line(&w, m->method_name, ex->forward_target);
-	h1_put_field(&w, VIEW("Host"), host_for(ex));
+	put_start(&w, ex, host_for(ex));
 	h1_put_fields(&w, m);
 	if (m->framing == FRAMING_CHUNKED)
 		h1_put(&w, VIEW("Transfer-Encoding: chunked\r\n"));
@@ -516,6 +514,20 @@ static bool lacks_length(const struct exchange *ex, const struct message *respon
 	return stream_is_h2(ex->lease.stream) && !response->has_length && !never_has_any && !stream_is_h2(ex->down);
 }
 
+/* Via and the request's id: the end of every answer that is passed on. */
+static void put_passage(struct h1_writer *to, const struct exchange *ex, const struct message *response)
+{
+	struct view via = via_and_id(ex->lease.stream, response);
+	struct h1_writer w = *to;
+
+	if (!h1_has_room(to, via.n + ex->request_id.n + VIEW("\r\n").n))
+		return;
+	h1_put_sure(&w, via);
+	h1_put_sure(&w, ex->request_id);
+	h1_put_sure(&w, VIEW("\r\n"));
+	to->p = w.p;
+}
+
 bool forward_response(struct exchange *ex, struct message *response)
 {
 	struct stream *to = ex->down;
@@ -526,15 +538,17 @@ bool forward_response(struct exchange *ex, struct message *response)
 	h1_put_status_line(&w, response->status, response->reason);
 	if (ex->client->listener->config->hsts.enabled)
 		https_put_hsts(&w, ex, response);
+	if (ex->allowances != NULL)
+		allowance_put(&w, ex, response);
 	put_end_to_end(&w, ex->worker, response);
+	if (ex->lease.key != NULL)
+		balance_key_answer(&w, ex);
 	if (framing == FRAMING_CHUNKED)
 		h1_put(&w, VIEW("Transfer-Encoding: chunked\r\n"));
 	if (framing == FRAMING_NONE && lacks_length(ex, response))
 		h1_put_length(&w, 0);
 	put_connection(&w, ex);
-	h1_put(&w, via_and_id(ex->lease.stream, response));
-	h1_put(&w, ex->request_id);
-	h1_put(&w, VIEW("\r\n"));
+	put_passage(&w, ex, response);
 	return stream_end_head(to, &w, framing);
 }
 
@@ -570,8 +584,12 @@ bool forward_upgrade(struct exchange *ex, struct message *response)
 	h1_put_status_line(&w, response->status, response->reason);
 	if (ex->client->listener->config->hsts.enabled)
 		https_put_hsts(&w, ex, response);
+	if (ex->allowances != NULL)
+		allowance_put(&w, ex, response);
 	websocket_put_accept(&w, ex, response);
 	put_end_to_end(&w, ex->worker, response);
+	if (ex->lease.key != NULL)
+		balance_key_answer(&w, ex);
 	put_upgrade(&w, response);
 	h1_put(&w, via_line(ex->lease.stream, response));
 	return stream_end_head(to, &w, FRAMING_NONE);

@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "config/config.h"
+#include "gateway/breakers.h"
 #include "gateway/state.h"
 
 struct shared *shared_create(const struct filter_ops *const *filters)
@@ -21,6 +22,8 @@ struct shared *shared_create(const struct filter_ops *const *filters)
 	s->filters = filters;
 	s->workers = 1;
 	budgets_init(&s->budgets);
+	list_init(&s->breakers);
+	limits_init(&s->limits);
 	return s;
 }
 
@@ -29,9 +32,13 @@ void shared_free(struct shared *s)
 	if (s == NULL)
 		return;
 	budgets_release(&s->budgets);
+	route_breakers_sweep(&s->breakers);
+	limits_release(&s->limits);
 	tls_set_unref(s->tls);
 	tls_tickets_free(s->tickets);
 	tls_libraries_free(s->libraries);
+	free(s->pressure.cells);
+	client_caps_free(s->caps);
 	free(s->connections);
 	free(s);
 }
@@ -39,6 +46,27 @@ void shared_free(struct shared *s)
 void shared_set_workers(struct shared *s, unsigned workers)
 {
 	s->workers = workers;
+}
+
+void shared_set_secret(struct shared *s, const unsigned char secret[16])
+{
+	_Static_assert(sizeof(s->limits.secret) == 16, "all of it");
+	memcpy(&s->limits.secret, secret, 16);
+	/* Nothing of the secret itself: the hash that it goes into is a weak one. */
+	s->seed = siphash(s->limits.secret, VIEW("connections by client"));
+}
+
+bool shared_set_machine(struct shared *s, const struct config_machine *machine, size_t files_beside)
+{
+	struct pressure *p = &s->pressure;
+
+	p->cells = calloc(s->workers, sizeof(*p->cells));
+	if (p->cells == NULL)
+		return false;
+	p->machine = *machine;
+	p->files_beside = files_beside;
+	p->workers = s->workers;
+	return true;
 }
 
 void shared_rotate_tickets(struct shared *s)
@@ -78,6 +106,21 @@ static bool connections_create(struct shared *s, const struct config *config)
 	return s->connections != NULL;
 }
 
+/* Made with the first generation that counts by client; the workers see it with that one, or with a later one. */
+static bool caps_create(struct shared *s, const struct config *config)
+{
+	size_t connections = 0;
+	bool wanted = false;
+
+	for (size_t i = 0; i < config->listener_count; i++) {
+		connections += config->listeners[i].limits.connections;
+		wanted |= config->listeners[i].limits.connections_per_client > 0;
+	}
+	if (wanted && s->caps == NULL)
+		s->caps = client_caps_create(connections, s->seed);
+	return !wanted || s->caps != NULL;
+}
+
 struct generation *generation_create(struct shared *shared, const struct config *config)
 {
 	struct generation *g = calloc(1, sizeof(*g));
@@ -86,10 +129,15 @@ struct generation *generation_create(struct shared *shared, const struct config 
 		return NULL;
 	g->router = router_create(config);
 	g->budgets = budgets_claim(&shared->budgets, config);
-	if (g->router == NULL || g->budgets == NULL || !connections_create(shared, config) ||
-		!tls_create(g, shared, config)) {
+	route_breakers_sweep(&shared->breakers);
+	g->breakers = route_breakers_claim(&shared->breakers, config, shared->workers);
+	g->limits = limits_claim(&shared->limits, config);
+	if (g->router == NULL || g->budgets == NULL || g->breakers == NULL || g->limits == NULL ||
+		!connections_create(shared, config) || !caps_create(shared, config) || !tls_create(g, shared, config)) {
 		router_free(g->router);
 		budgets_drop(g->budgets, config_endpoint_count(config));
+		route_breakers_drop(g->breakers, config->route_count);
+		limits_drop(g->limits, config->rate_limit_count);
 		free(g);
 		return NULL;
 	}
@@ -112,6 +160,8 @@ void generation_unref(struct generation *g)
 		return;
 	router_free(g->router);
 	budgets_drop(g->budgets, config_endpoint_count(g->config));
+	route_breakers_drop(g->breakers, g->config->route_count);
+	limits_drop(g->limits, g->config->rate_limit_count);
 	tls_set_unref(g->tls);
 	config_free(g->config);
 	free(g);

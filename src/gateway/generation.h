@@ -1,7 +1,7 @@
 /*
  * What crosses workers: the generations of the configuration, and what outlives them.
  *
- *     shared      once: connections by listener, caps of endpoints, the table of filters, keys of session tickets, and
+ *     shared      once: connections by listener and by client, caps of endpoints, the table of filters, keys of session tickets, and
  *                 each worker's OpenSSL
  *        |
  *     generation  one for each configuration that was ever in force: the model, the router made from it, the contexts of
@@ -17,8 +17,11 @@
 
 #include "config/model.h"
 
+struct config_machine;
 struct endpoint_budget;
 struct filter_ops;
+struct limit;
+struct route_breaker;
 struct router;
 struct shared;
 struct tls_set;
@@ -29,6 +32,8 @@ struct generation {
 	const struct config *config;
 	struct router *router;
 	struct endpoint_budget **budgets;  /* in the configuration's order */
+	struct route_breaker **breakers;   /* of its routes; NULL where one has none */
+	struct limit **limits;             /* those of its filters rate_limit, by their index */
 	struct tls_set *tls;               /* one reference; NULL: no TLS anywhere */
 };
 
@@ -40,6 +45,18 @@ struct shared *shared_create(const struct filter_ops *const *filters);
 
 /* How many workers there are, which have contexts of TLS of their own; 1 unless told. Before the first generation. */
 void shared_set_workers(struct shared *shared, unsigned workers);
+
+/*
+ * What keys that clients choose are hashed with (of rate limits, of caps), so that nobody outside can foresee where they come to
+ * stand; zero unless told. Before the first generation.
+ */
+void shared_set_secret(struct shared *shared, const unsigned char secret[16]);
+
+/*
+ * What the process may have, for the marks of `shedding` that are shares of it: without this they are none. `files_beside`:
+ * open files that belong to no worker's loop. After shared_set_workers, before the first worker. False: out of memory.
+ */
+bool shared_set_machine(struct shared *shared, const struct config_machine *machine, size_t files_beside);
 
 /* New keys for session tickets. On the thread that makes generations, now and then. */
 void shared_rotate_tickets(struct shared *shared);

@@ -41,7 +41,8 @@ static bool read_timeout(struct exchange *ex, struct grpc_call *call)
 	return f == NULL || grpc_timeout_parse(field_value(f), &call->timeout_us);
 }
 
-const char *grpc_begin(struct exchange *ex)
+/* Here and below: away from requests that are no calls. */
+__attribute__((noinline)) const char *grpc_begin(struct exchange *ex)
 {
 	const struct message *m = &ex->request;
 	enum grpc_kind kind = GRPC_NOT;
@@ -85,8 +86,7 @@ static bool say_timeout(struct exchange *ex, uint64_t timeout_us)
 	return true;
 }
 
-/* The call is sent again. Without memory it says what it said before. */
-static void say_left(struct exchange *ex)
+void grpc_say_left(struct exchange *ex)
 {
 	uint64_t left_us = ex->request_deadline_us - io_now_us(ex->worker->io);
 
@@ -101,15 +101,15 @@ static void say_left(struct exchange *ex)
  */
 static bool say_trailers(struct exchange *ex)
 {
-	if (ex->route->upstream->protocol != CONFIG_PROTOCOL_H2)
+	if (ex->upstream->protocol != CONFIG_PROTOCOL_H2)
 		return true;
 	return message_add(&ex->request, &ex->arena, VIEW("TE"), VIEW("trailers"));
 }
 
-bool grpc_bound(struct exchange *ex)
+__attribute__((noinline)) bool grpc_bound(struct exchange *ex)
 {
 	struct grpc_call *call = ex->grpc;
-	uint64_t own_us = ex->route->upstream->timeouts.request_us;
+	uint64_t own_us = ex->upstream->timeouts.request_us;
 
 	call->bridged = ex->route->grpc_web && call->kind != GRPC_PLAIN;
 	if (call->timeout_us != UINT64_MAX && !PLANTED(GRPC_TIMEOUT_IGNORED))
@@ -128,26 +128,17 @@ static bool is_trailers_only(const struct message *head)
 	return head->framing == FRAMING_NONE || (head->framing == FRAMING_LENGTH && head->content_length == 0);
 }
 
-static bool is_kept(const struct exchange *ex)
-{
-	return ex->replay == REPLAY_HEAD || ex->replay == REPLAY_KEPT;
-}
-
-bool grpc_retry(struct exchange *ex, const struct message *head)
+__attribute__((noinline)) bool grpc_retry(struct exchange *ex, const struct message *head)
 {
 	enum grpc_status status = grpc_status_of(head);
 
-	if (!grpc_may_retry(ex) || status == GRPC_STATUS_COUNT || !is_trailers_only(head) || !is_kept(ex))
+	if (!grpc_may_retry(ex) || status == GRPC_STATUS_COUNT || !is_trailers_only(head))
 		return false;
-	if (!(ex->route->upstream->retry.on >> status & 1u) && !PLANTED(CALL_SENT_AGAIN_UNASKED))
+	if (!(ex->upstream->retry.grpc_on >> status & 1u) && !PLANTED(CALL_SENT_AGAIN_UNASKED))
 		return false;
 	if (io_now_us(ex->worker->io) >= ex->request_deadline_us || PLANTED(CALL_NEVER_SENT_AGAIN))
 		return false;
-	say_left(ex);
-	ex->grpc->attempts++;
-	ex->worker->stats.grpc_retries++;
-	exchange_lease_anew(ex);
-	return true;
+	return retry_for_call(ex);
 }
 
 /* --- the answer ------------------------------------------------------------------------------------------------------ */

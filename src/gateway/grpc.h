@@ -31,7 +31,6 @@ struct grpc_call {
 	uint8_t kind;              /* enum grpc_kind: what the client speaks */
 	uint8_t bridged;           /* kind is one of gRPC-Web and the route translates it */
 	uint8_t answer;            /* enum grpc_kind of the answer's content as it goes out; GRPC_NOT: it goes as it is */
-	uint8_t attempts;          /* times that it was sent again for its status */
 	uint8_t status;            /* enum grpc_status that the client was told */
 	struct view rest;          /* of its content-type, behind the kind's name */
 	uint64_t timeout_us;       /* UINT64_MAX: none was said */
@@ -63,13 +62,17 @@ bool grpc_is_whole(const struct exchange *ex);
 /* Whether an answer that is only a failure may still have it sent again, so that it has to be kept. */
 static inline bool grpc_may_retry(const struct exchange *ex)
 {
-	return ex->grpc != NULL &&
-	       ex->grpc->attempts < ex->route->upstream->retry.attempts + PLANTED(CALL_SENT_ONCE_MORE);
+	const struct config_retry *retry = &ex->upstream->retry;
+
+	return ex->grpc != NULL && retry->grpc_on != 0 && ex->tries < retry->attempts + PLANTED(CALL_SENT_ONCE_MORE);
 }
 
 /* --- the answer ------------------------------------------------------------------------------------------------------ */
 
-/* True: the head is not passed on, the call is being sent again (or has ended in trying). */
+/* The call is sent again now: of its time it says what is left. Without memory it says what it said before. */
+void grpc_say_left(struct exchange *ex);
+
+/* True: the head is not passed on, the call is being sent again, or will be (or has ended in trying). */
 bool grpc_retry(struct exchange *ex, const struct message *head);
 
 /* A final head before the response filters: notes the status; makes it one of gRPC-Web. False: the arena is exhausted. */

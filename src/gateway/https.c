@@ -28,7 +28,8 @@ static struct view https_location(struct exchange *ex)
 	return arena_printf(&ex->arena, "https://%.*s:%u%.*s", (int)host.n, host.p, port, (int)target.n, target.p);
 }
 
-bool https_redirect(struct exchange *ex)
+/* Away from listeners that redirect nothing. */
+__attribute__((noinline)) bool https_redirect(struct exchange *ex)
 {
 	enum cause cause = CAUSE_MEMORY_EXHAUSTED;
 	const char *why = NULL;

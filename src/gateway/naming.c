@@ -72,6 +72,8 @@ static void named(struct client *c, const struct proxy_header *header)
 	if (header->named) {
 		c->named = true;
 		client_identify(c, &header->source);
+		if (!client_count_peer(c))
+			return;
 	}
 	client_begin(c);
 }

@@ -18,6 +18,7 @@ static const char *const stages[] = {
 	[EXCHANGE_NEW] = "new",
 	[EXCHANGE_FILTERING] = "filtering",
 	[EXCHANGE_LEASING] = "leasing",
+	[EXCHANGE_BACKING_OFF] = "backing_off",
 	[EXCHANGE_EXPECTING] = "expecting",
 	[EXCHANGE_REQUESTING] = "requesting",
 	[EXCHANGE_WAITING] = "waiting",
@@ -66,7 +67,7 @@ static void entry_of_exchange(struct oldest_entry *e, const struct exchange *ex)
 	if (ex->route == NULL)
 		return;
 	TEXT_COPY(e->route, ex->route->name);
-	if (ex->route->upstream != NULL && ex->lease.picked != NULL)
+	if (ex->upstream != NULL && ex->lease.picked != NULL)
 		entry_name_endpoint(e, ex->lease.picked);
 }
 
@@ -162,7 +163,7 @@ void worker_oldest(const struct worker *w, struct oldest *oldest)
 		if (held[i].lease == NULL)
 			entry_of_nobody(&entry, w, &held[i]);
 		else
-			entry_of_exchange(&entry, container_of(held[i].lease, struct exchange, lease));
+			entry_of_exchange(&entry, exchange_of_lease(held[i].lease));
 		insert(oldest->leases, &oldest->lease_count, &entry, BY(held_us));
 	}
 	/* They stand in the order in which they began. */
@@ -247,4 +248,20 @@ bool exchange_overdue(struct upstream_lease *lease, enum weir_pool_overdue what,
 		exchange_finish(ex, CAUSE_REQUEST_DEADLINE, "it held its connection for longer than the pool's reclaim_after");
 	}
 	return false;
+}
+
+bool exchange_waits_for_client(struct upstream_lease *lease)
+{
+	const struct exchange *ex = container_of(lease, struct exchange, lease);
+
+	if (ex->state == EXCHANGE_RESPONDING)
+		return stream_blocked(ex->down);
+	return ex->state == EXCHANGE_REQUESTING && ex->sent_us == 0 && !stream_blocked(lease->stream);
+}
+
+uint64_t exchange_owed_since(struct upstream_lease *lease)
+{
+	const struct exchange *ex = container_of(lease, struct exchange, lease);
+
+	return ex->state == EXCHANGE_WAITING && ex->first_byte_us == UINT64_MAX ? ex->sent_us : 0;
 }

@@ -91,6 +91,7 @@ static bool request_complete(struct exchange *ex, const struct message *trailers
 	if (trailers != NULL && trailers->field_count > 0 && replay_is_unsettled(ex))
 		replay_keep_trailers(ex, trailers);
 	ex->sent_us = io_now_us(ex->worker->io);
+	upstream_sent(&ex->lease);
 	if (ex->state == EXCHANGE_EXPECTING || ex->state == EXCHANGE_REQUESTING)
 		exchange_enter(ex, EXCHANGE_WAITING);
 	return true;
@@ -284,6 +285,7 @@ static enum step response_informational(struct exchange *ex, struct message *m)
 		exchange_enter(ex, EXCHANGE_REQUESTING);
 	if (ex->request.minor == 0)
 		return STEP_ON;
+	ex->hints += m->status != 100;
 	if (!forward_informational(ex, m))
 		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "the head of an informational response is too large");
 	return STEP_ON;
@@ -307,14 +309,17 @@ __attribute__((noinline)) static enum step response_upgrade(struct exchange *ex,
 		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "switched protocols unasked");
 	if (!websocket_is_proven(ex, m))
 		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "the WebSocket's handshake is not proven");
+	exchange_report(ex, CAUSE_NONE, m->status);
 	if (ex->filter_at > 0 && !filters_on_response(ex, m, &cause, &why))
 		return step_finish(ex, cause, why);
 	if (!forward_upgrade(ex, m))
 		return response_head_too_large(ex);
 	ex->status = m->status;
 	ex->upstream_status = ex->upgraded = true;
+	exchange_is_answered(ex);
 	ex->worker->stats.tunnels_open++;
 	exchange_enter(ex, EXCHANGE_TUNNELLING);
+	upstream_tunnels(&ex->lease);
 	if (stream_flush(client_side(ex)) < 0)
 		return step_lose_client(ex);
 	return STEP_ENDED;
@@ -325,6 +330,7 @@ static enum step response_final(struct exchange *ex, struct message *m)
 	enum cause cause = CAUSE_FILTER_FAILED;
 	const char *why = NULL;
 
+	exchange_report(ex, CAUSE_NONE, m->status);
 	if (websocket_would_seem_open(ex, m->status))
 		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "an answer of 2xx that opens no WebSocket");
 	/* Content until the close cannot be told from content cut off: such a connection carries one answer. */
@@ -335,6 +341,10 @@ static enum step response_final(struct exchange *ex, struct message *m)
 		replay_forget(ex);
 		if (!grpc_answer(ex, m))
 			return step_finish(ex, CAUSE_MEMORY_EXHAUSTED, NULL);
+	} else if (m->status > 500 && retry_for_status(ex, m)) {
+		return STEP_ENDED;
+	} else if (ex->replay == REPLAY_KEPT) {
+		replay_forget(ex);
 	}
 	if (ex->filter_at > 0 && !filters_on_response(ex, m, &cause, &why))
 		return step_finish(ex, cause, why);
@@ -342,16 +352,26 @@ static enum step response_final(struct exchange *ex, struct message *m)
 		return response_head_too_large(ex);
 	ex->status = m->status;
 	ex->upstream_status = true;
+	exchange_is_answered(ex);
 	exchange_enter(ex, EXCHANGE_RESPONDING);
 	return STEP_ON;
+}
+
+/* Away from response_begins: most requests have no content. */
+__attribute__((noinline)) static void forget_unless_needed(struct exchange *ex)
+{
+	if (!grpc_may_retry(ex) && !retry_may_follow(ex))
+		replay_forget(ex);
 }
 
 /* The first byte of an answer. */
 static void response_begins(struct exchange *ex)
 {
 	ex->first_byte_us = io_now_us(ex->worker->io);
-	if (ex->replay == REPLAY_KEPT && !grpc_may_retry(ex))
-		replay_forget(ex);
+	if (!PLANTED(HEDGE_LOSER_ANSWERS))
+		hedge_end(ex, true);
+	if (ex->replay == REPLAY_KEPT)
+		forget_unless_needed(ex);
 }
 
 /* With HTTP/2 it is the connection that receives, not a fill. */
@@ -363,7 +383,7 @@ static void notice_received(struct exchange *ex)
 
 static enum step response_head(struct exchange *ex)
 {
-	const struct config_upstream_limits *l = &ex->route->upstream->limits;
+	const struct config_upstream_limits *l = &ex->upstream->limits;
 	struct h1_limits limits = {.head_bytes_max = l->header_bytes, .field_count_max = l->header_count};
 	struct message m;
 	struct h1_result result =
@@ -389,7 +409,7 @@ static enum step response_head(struct exchange *ex)
 
 static enum step response_trailers(struct exchange *ex)
 {
-	const struct config_upstream_limits *l = &ex->route->upstream->limits;
+	const struct config_upstream_limits *l = &ex->upstream->limits;
 	struct h1_limits limits = {.head_bytes_max = l->header_bytes, .field_count_max = l->header_count};
 	struct message trailers;
 	struct h1_result result = stream_read_trailers(upstream_side(ex), &limits, &trailers);
@@ -440,7 +460,7 @@ static enum step response_eof(struct exchange *ex)
 /* Of a head as much as there may be, of content as much as the client's side wants. */
 static size_t response_bytes_max(struct exchange *ex)
 {
-	uint32_t head_bytes = ex->route->upstream->limits.header_bytes;
+	uint32_t head_bytes = ex->upstream->limits.header_bytes;
 	size_t most = head_bytes > H1_SCRATCH_IN_BYTES ? head_bytes : H1_SCRATCH_IN_BYTES;
 	size_t wanted = stream_receive_bytes(client_side(ex));
 
@@ -462,7 +482,7 @@ static enum step response_fill(struct exchange *ex)
 		return STEP_ENDED;
 	if (got == -ENOBUFS)
 		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "the response head is too large");
-	if (got <= 0 && replay_try(ex))
+	if (got <= 0 && (hedge_takes_over(ex) || replay_try(ex) || retry_for_loss(ex)))
 		return STEP_ENDED;
 	if (got == 0)
 		return response_eof(ex);
@@ -578,6 +598,7 @@ bool exchange_end_is_leave(const struct exchange *ex)
 	switch ((enum exchange_state)ex->state) {
 	case EXCHANGE_FILTERING: return ex->route->action == ACTION_UPSTREAM;
 	case EXCHANGE_LEASING: return !PLANTED(QUEUED_FIN_UNNOTICED);
+	case EXCHANGE_BACKING_OFF: return true;
 	case EXCHANGE_EXPECTING:
 	case EXCHANGE_REQUESTING:
 	case EXCHANGE_WAITING:
@@ -595,6 +616,7 @@ void exchange_pump(struct exchange *ex)
 	case EXCHANGE_ENDED: return;
 	case EXCHANGE_FILTERING:
 	case EXCHANGE_LEASING:
+	case EXCHANGE_BACKING_OFF:
 		if (exchange_client_left(ex))
 			exchange_lose_client(ex);
 		return;

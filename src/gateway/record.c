@@ -29,14 +29,12 @@ static struct view protocol_of(const struct exchange *ex)
 static void record_upstream(struct exchange_record *r, const struct exchange *ex)
 {
 	r->route = ex->route->name;
-	if (ex->route->upstream == NULL || ex->lease.picked == NULL)
+	if (ex->upstream == NULL || ex->lease.picked == NULL)
 		return;
-	r->upstream = ex->route->upstream->name;
+	r->upstream = ex->upstream->name;
 	r->endpoint = ex->lease.picked->address_text;
 	r->queue_us = ex->lease.queue_us;
-	r->retries = ex->retries;
-	if (ex->grpc != NULL)
-		r->retries += ex->grpc->attempts;
+	r->retries = (uint8_t)(ex->retries + ex->tries);
 	if (ex->head_sent_us == 0)
 		return;
 	r->reused = ex->lease.reused;
@@ -65,6 +63,7 @@ void record_send(struct exchange *ex, enum cause cause, const char *why)
 {
 	struct worker *w = ex->worker;
 	uint64_t now = io_now_us(w->io);
+	bool fell_back = cause == CAUSE_NONE && ex->fallback_cause != CAUSE_NONE;
 	struct record_tls tls;
 	struct exchange_record r = {
 		.started_wall_us = io_wall_us(w->io) - (now - ex->started_us),
@@ -78,8 +77,8 @@ void record_send(struct exchange *ex, enum cause cause, const char *why)
 		.user_agent = field_or_empty(&ex->request, FIELD_USER_AGENT),
 		.referer = field_or_empty(&ex->request, FIELD_REFERER),
 		.status = ex->status,
-		.cause = cause,
-		.why = why,
+		.cause = fell_back ? (enum cause)ex->fallback_cause : cause,
+		.why = fell_back ? "the route's fallback has answered" : why,
 		.upstream_status = ex->upstream_status,
 		.upgraded = ex->upgraded,
 		.bytes_in = ex->bytes_in,

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "gateway/breakers.h"
 #include "gateway/exchange.h"
 
 #define SETTLE_US (100 * US_PER_MS)
@@ -65,7 +66,7 @@ static bool listeners_adopt(struct worker *w, struct held_generation *held)
 
 /*
  * Who is trusted was decided when it connected: it is decided again, for requests to come. So is what a client's end means
- * that came before.
+ * that came before, and among whose connections it counts.
  */
 static void clients_adopt(struct worker *w)
 {
@@ -73,6 +74,7 @@ static void clients_adopt(struct worker *w)
 		struct client *c = container_of(node, struct client, node);
 
 		client_retrust(c);
+		client_recount_peer(c);
 		if (c->exchange != NULL && c->h1.conn.peer_closed)
 			io_defer(w->io, &c->exchange->more);
 	}
@@ -80,7 +82,8 @@ static void clients_adopt(struct worker *w)
 
 void worker_slabs_raise(struct worker *w)
 {
-	size_t clients = CLIENT_SPARE;
+	/* Those that are closed at once keep their memory until the end of the tick: as many as are accepted in one. */
+	size_t clients = CLIENT_SPARE + w->listener_count * LISTENER_BATCH;
 
 	for (size_t i = 0; i < w->listener_count; i++)
 		clients += w->listeners[i].config->limits.connections;
@@ -133,12 +136,14 @@ bool worker_reload(struct worker *w, struct generation *generation)
 		held_generation_free(held);
 		return false;
 	}
+	route_breakers_set(generation->breakers, generation->config, io_now_us(w->io));
 	upstreams_secure(w->upstreams, generation->tls, w->index, w->tls_scratch);
 	w->current = held;
 	/* Looking at every client takes long where there are many. */
 	if (listeners_adopt(w, held))
 		clients_adopt(w);
 	worker_slabs_raise(w);
+	shedding_adopt(&w->shedding, &held->config->shedding);
 	generation_leave(before);
 	settle(w);
 	return true;

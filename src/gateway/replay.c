@@ -33,8 +33,8 @@
  * any stream), until the first byte of the answer, up to KEPT_MAX; all of a worker's requests together KEPT_ALL_MAX, so that
  * slow ones with content cost no more memory than that. One of which not all was kept is SPENT.
  *
- * What is kept also serves a call of gRPC that is to be sent again for its status (grpc.c): then it is kept on any connection, until
- * the head of the answer has told the status.
+ * What is kept also serves a request that is to be sent again for what came of it (retry.c, grpc.c): then it is kept on any
+ * connection, until the head of the answer has told the status.
  */
 #include <errno.h>
 
@@ -49,6 +49,18 @@ static bool is_idempotent(const struct exchange *ex)
 				    1u << METHOD_PUT | 1u << METHOD_DELETE;
 
 	return (idempotent >> ex->request.method & 1u) != 0 || PLANTED(UNSAFE_REPLAY);
+}
+
+bool replay_is_safe(const struct exchange *ex)
+{
+	return is_idempotent(ex) && !ex->request.has_upgrade;
+}
+
+bool replay_is_possible(const struct exchange *ex)
+{
+	bool whole = ex->replay == REPLAY_HEAD || ex->replay == REPLAY_KEPT;
+
+	return whole && (ex->head_sent_us == 0 || replay_is_safe(ex));
 }
 
 /* Whether content may be needed a second time: what an HTTP/2 client has sent cannot be put back to where it was. */
@@ -69,7 +81,8 @@ static bool may_be_needed(const struct exchange *ex)
 {
 	bool may_be_stale = ex->lease.rested || stream_is_h2(ex->lease.stream);
 
-	return (may_be_stale && ex->retries == 0) || grpc_may_retry(ex);
+	return (may_be_stale && ex->retries == 0) || grpc_may_retry(ex) || retry_may_follow(ex) ||
+	       hedge_may_follow(ex);
 }
 
 void replay_prepare(struct exchange *ex)
@@ -172,7 +185,7 @@ static bool may_replay(const struct exchange *ex)
 		return false;
 	if (io_now_us(ex->worker->io) >= ex->request_deadline_us)
 		return false;
-	return stream_is_unsent(up) || (is_idempotent(ex) && !ex->request.has_upgrade && stream_was_lost(up));
+	return stream_is_unsent(up) || (replay_is_safe(ex) && stream_was_lost(up));
 }
 
 static enum upstream_retry_reason reason_of(const struct stream *up)
@@ -197,7 +210,7 @@ void replay_send(struct exchange *ex)
 	struct stream *to = ex->lease.stream;
 	struct view kept = buf_view(&ex->kept);
 
-	if (PLANTED(CALL_SENT_CUT) && ex->grpc != NULL && ex->grpc->attempts > 0 && kept.n > 0)
+	if (PLANTED(CALL_SENT_CUT) && ex->grpc != NULL && ex->tries > 0 && kept.n > 0)
 		kept.n--;
 	stream_put_body(to, kept);
 	if (ex->sent_us != 0) {

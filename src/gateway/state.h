@@ -13,8 +13,10 @@
 #include <stdatomic.h>
 
 #include "base/slab.h"
+#include "gateway/client_caps.h"
 #include "gateway/filter.h"
 #include "gateway/generation.h"
+#include "gateway/limits.h"
 #include "gateway/router.h"
 #include "gateway/worker.h"
 #include "http/target.h"
@@ -30,8 +32,13 @@
 struct shared {
 	const struct filter_ops *const *filters;
 	struct budget_registry budgets;
+	struct list breakers;              /* of routes (breakers.h) */
+	struct limit_registry limits;
 	uint64_t generations;              /* made so far */
 	atomic_uint *connections;          /* by listener: open over all workers */
+	struct client_caps *caps;          /* connections by client; NULL: no listener has ever had a cap for one */
+	uint64_t seed;                     /* not to be guessed from outside */
+	struct pressure pressure;
 	unsigned workers;                  /* for as many are contexts of TLS made */
 	struct tls_tickets *tickets;       /* NULL: TLS was never used */
 	struct tls_libraries *libraries;   /* the same; for each worker */
@@ -100,6 +107,8 @@ struct worker {
 	struct slab client_slab, exchange_slab, stream_slab;
 	struct h2_scratch *h2_scratch;
 	struct list clients, exchanges;
+	struct shedding shedding;
+	unsigned turned_away;              /* clients that are just being told so (beyond_limit) */
 
 	struct pause_slot *pauses;
 	uint32_t pause_count;
@@ -162,6 +171,7 @@ struct client {
 	struct worker_listener *listener;
 	struct exchange *exchange;         /* CLIENT_EXCHANGE */
 	struct client_session *session;    /* CLIENT_SESSION */
+	struct client_cap *cap;            /* its place among its client's connections; NULL: those are not counted */
 	struct list_node node;             /* in worker->clients */
 	struct io_timer timer;
 	struct io_task task;               /* goes on with a pipelined request; or frees the memory */
@@ -174,6 +184,7 @@ struct client {
 	uint8_t trusted;                   /* the peer is in trusted_proxies; of requests to come */
 	uint8_t says_close;                /* its last request will be followed by none */
 	uint8_t speaks_h1;                 /* its first bytes were a request of HTTP/1 */
+	uint8_t counted;                   /* among the listener's connections */
 	uint8_t beyond_limit;              /* it is here only to be told so, and does not count as a connection */
 	uint8_t peer_kind;                 /* enum peer_kind */
 	uint8_t named;                     /* the peer is the one that a PROXY header has named */
@@ -229,11 +240,20 @@ void client_session_end(struct client *client);
 uint64_t client_stream_began(struct stream *down, struct exchange *ex);
 void client_stream_ended(struct stream *down, enum client_next next);
 
-/* Connections beyond the limit that may exist in order to be told so. */
+/* Connections beyond a limit that may exist in order to be told so; one more is closed at once. */
 enum { CLIENT_SPARE = 64 };
 
 /* Whether the address (address_bytes) is in the listener's trusted_proxies. */
 bool listener_trusts(const struct config_listener *listener, const unsigned char bytes[16]);
+
+/*
+ * Counts the connection among its client's, where the listener has a cap for those. False: it is one too many, and was turned
+ * away.
+ */
+bool client_count_peer(struct client *client);
+
+/* The same after a reload, for one that is there already, whatever the cap says now. */
+void client_recount_peer(struct client *client);
 
 /* Decides anew whether the client is trusted: the listener's trusted_proxies may be others. */
 void client_retrust(struct client *client);
@@ -268,6 +288,9 @@ void client_exchange_ended(struct client *client, struct stream *down, enum clie
 /* Whether the rest of the request's content is little enough to be read and thrown away. */
 bool client_can_discard(const struct client *client);
 
+/* Closes it if it rests between two requests. True: it did. */
+bool client_part(struct client *client);
+
 /* Draining: closes now if nothing is under way. */
 void client_drain(struct client *client);
 
@@ -286,6 +309,7 @@ enum exchange_state {
 	EXCHANGE_NEW,
 	EXCHANGE_FILTERING,
 	EXCHANGE_LEASING,
+	EXCHANGE_BACKING_OFF,
 	EXCHANGE_EXPECTING,
 	EXCHANGE_REQUESTING,
 	EXCHANGE_WAITING,
@@ -333,10 +357,13 @@ struct exchange {
 	struct view forward_target;        /* target.whole, or rewritten */
 	struct view forward_host;          /* Host as it goes upstream */
 	const struct config_route *route;
+	const struct config_upstream *upstream;  /* where it goes: the route's, or its fallback's; NULL: nowhere */
 	struct view route_rest;
 	struct view client_address;        /* after trusted_proxies */
 	struct view request_id;
+	struct target target;
 	struct answer answer;              /* of a route that responds by itself */
+	struct allowance *allowances;      /* what limits leave the client (allowance.h); NULL: no limits; in the arena */
 	struct grpc_call *grpc;            /* NULL: it is no call of gRPC (grpc.h); in the arena */
 
 	void **filter_states;
@@ -347,21 +374,32 @@ struct exchange {
 	uint8_t deadline_cause;            /* enum cause when the timer fires */
 	uint8_t keep_client;               /* what the answer's head promised */
 	uint8_t keep_upstream;             /* what the response's head promised */
+	uint8_t fallback_cause;            /* enum cause for which the route's fallback has taken over; NONE: it has not */
 	uint8_t trusted;                   /* the peer was in trusted_proxies when it began */
+
+	struct hedge *hedge;               /* a second try beside the lease (hedge.c); NULL: there is none; in the arena */
+	uint64_t hedge_at_us;              /* when one begins; 0: not thought of yet; DEADLINE_NEVER: none will */
 
 	uint8_t replay;                    /* enum replay */
 	uint8_t kept_short;                /* something that was handed over is not kept */
 	bool is_beyond_peer;               /* a head, or trailers: larger than the upstream says that it takes */
-	uint8_t retries;                   /* times that the request was sent again: 0 or 1 */
+	uint8_t retries;                   /* times that it was sent again on a stale connection's account: 0 or 1 */
+	uint8_t tries;                     /* times that it was sent again for what came of it (retry.c) */
 	struct buf kept;                   /* content as it went out, while it may have to go out again */
 	const struct message *kept_trailers;  /* behind it; NULL: none; in the arena */
 	struct view websocket_accept;      /* what proves the handshake; empty: it passes through (websocket.c) */
 
+	uint64_t retry_at_us;              /* BACKING_OFF: until then */
+	uint64_t not_before_us;            /* endpoints that were tried have said so (Retry-After) */
 	uint64_t request_deadline_us;
 	uint64_t moved_us;                 /* when bytes last moved, or the state changed */
 	uint32_t blocked_bytes;            /* unsent at the last look, to see whether they move */
 	uint32_t informational;            /* 1xx answers so far */
+	uint32_t hints;                    /* of them those that the client was told, but 100 */
 	uint32_t head_limit_bytes;         /* that it takes, if so */
+	uint32_t retry_after_s;            /* said when it is refused; 0: nobody knows, then a second */
+	uint32_t breaker_call;             /* what its route's breaker has to be told of; 0: nothing */
+	uint64_t admitted_us;              /* by that, if there is one */
 
 	/* for the record */
 	uint64_t started_us;               /* the first byte of the head */
@@ -377,7 +415,6 @@ struct exchange {
 	/* From here on memory is not zeroed for a new exchange. */
 	struct message request;            /* set before anything else looks at it */
 	struct upstream_lease lease;       /* upstream_lease_init */
-	struct target target;
 	struct h1_mark mark;               /* REPLAY_MARKED: the client's h1_conn before the content */
 	char first[EXCHANGE_ARENA_BYTES];  /* the arena's first block */
 };
@@ -403,7 +440,7 @@ void exchange_on_client(struct exchange *ex);
 #define EXCHANGE_STR_(x) #x
 void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, const char *where);
 
-/* A refusal before there is an exchange: no memory for one, or too many connections (answer.c). */
-void answer_refuse(struct client *client, struct stream *to, enum method method, enum cause cause);
+/* A refusal before there is an exchange: no memory for one, or too many connections (answer.c). `why` may be NULL. */
+void answer_refuse(struct client *client, struct stream *to, enum method method, enum cause cause, const char *why);
 
 #endif

@@ -11,8 +11,11 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "config/config.h"
+#include "gateway/breakers.h"
 #include "gateway/exchange.h"
+#include "http/date.h"
 
 /* What the configuration allows for heads fits the scratch. */
 _Static_assert(CONFIG_HEADER_COUNT_MAX <= H1_SCRATCH_FIELDS, "as many fields as a head may have");
@@ -69,6 +72,7 @@ static void on_drain_deadline(struct io_timer *timer)
 static void stop_accepting(struct worker *w)
 {
 	w->draining = true;
+	shedding_end(&w->shedding);
 	for (size_t i = 0; i < w->listener_count; i++)
 		listener_close(&w->listeners[i].listener);
 }
@@ -176,6 +180,7 @@ struct worker *worker_create(struct io *io, struct shared *shared, struct genera
 	w->drain_timer.on_fire = on_drain_deadline;
 	w->settle_timer.on_fire = worker_on_settle;
 	w->overdue_timer.on_fire = worker_on_overdue_told;
+	shedding_init(&w->shedding, w);
 	forward_init(w);
 	list_init(&w->clients);
 	list_init(&w->exchanges);
@@ -193,6 +198,7 @@ struct worker *worker_create(struct io *io, struct shared *shared, struct genera
 	w->upstreams = upstreams_create(io, w->scratch, generation->config, generation->budgets);
 	if (w->upstreams == NULL)
 		goto fail;
+	route_breakers_set(generation->breakers, generation->config, io_now_us(io));
 	upstreams_speak_h2(w->upstreams, w->h2_scratch, shared->workers);
 	upstreams_secure(w->upstreams, generation->tls, index, w->tls_scratch);
 	upstreams_observe(w->upstreams, w->observer.on_event, w->observer.context);
@@ -201,6 +207,7 @@ struct worker *worker_create(struct io *io, struct shared *shared, struct genera
 	if (!open_listeners(w, index, error_text))
 		goto fail;
 	worker_slabs_raise(w);
+	shedding_adopt(&w->shedding, &w->current->config->shedding);
 	return w;
 fail:
 	stop_accepting(w);
@@ -243,11 +250,11 @@ struct view worker_date_line(struct worker *w)
 {
 	uint64_t now_s = io_wall_us(w->io) / US_PER_S;
 
-	if (now_s != w->date_s) {
+	if (now_s != w->date_s && (now_s > w->date_s || !PLANTED(DATE_NEVER_GOES_BACK))) {
 		struct h1_writer line = {.p = w->date_line, .end = w->date_line + sizeof(w->date_line)};
-		char date[H1_DATE_BYTES];
+		char date[HTTP_DATE_BYTES];
 
-		h1_put_field(&line, VIEW("Date"), h1_date(date, now_s));
+		h1_put_field(&line, VIEW("Date"), http_date(date, now_s));
 		CHECK(line.p == w->date_line + WORKER_DATE_LINE_BYTES);
 		w->date_s = now_s;
 	}

@@ -9,6 +9,7 @@
 
 #include "gateway/generation.h"
 #include "gateway/record.h"
+#include "gateway/shedding.h"
 #include "http/grpc.h"
 #include "io/io.h"
 
@@ -40,6 +41,7 @@ enum proxy_refusal {
 struct worker_stats {
 	uint64_t connections_accepted, connections_open;
 	uint64_t connections_refused;          /* over the listener's limit */
+	uint64_t connections_capped;           /* over the client's own */
 	uint64_t accept_paused;                /* descriptors were exhausted */
 	uint64_t connections_shed;             /* closed unserved because of that, or with no memory for one more */
 	uint64_t tls_handshakes;               /* that were completed */
@@ -50,12 +52,15 @@ struct worker_stats {
 	uint64_t exchanges_started, exchanges_finished;
 	uint64_t exchange_double_finish;       /* a bug when not 0 */
 	uint64_t exchange_stale_resume;        /* a late answer to a finished request: counted, nothing done */
+	uint64_t fallbacks;                    /* requests that their route's fallback has answered, or tried to */
 	uint64_t exchanges_by_cause[CAUSE_COUNT];
 	uint64_t responses_by_class[6];        /* [1]..[5]: 1xx..5xx final statuses sent; [0] none was sent */
 	uint64_t bytes_in, bytes_out;
 	uint64_t tunnels_open;
 	uint64_t grpc_responses[GRPC_STATUS_COUNT + 1];  /* calls of gRPC that ended, by what the client was told */
+	struct shed_stats shed;
 	uint64_t grpc_retries;                 /* times that one was sent again for its status */
+	uint64_t retried[2];                   /* requests that were sent again and have ended: [1] well, [0] with a failure or 5xx */
 };
 
 /*

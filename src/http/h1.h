@@ -153,11 +153,6 @@ void h1_put_fields(struct h1_writer *w, const struct message *m);
 /* "1a2b\r\n" into `text`; returns its length. The chunk ends with "\r\n", the body with "0\r\n" trailers "\r\n". */
 size_t h1_chunk_prefix(char text[H1_CHUNK_PREFIX_MAX], size_t n);
 
-#define H1_DATE_BYTES 30
-
-/* Unix time as the value of a Date field, "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 §5.6.7): a view into `text`. */
-struct view h1_date(char text[H1_DATE_BYTES], uint64_t unix_s);
-
 /* "OK" for 200; NULL when the status has no standard phrase. */
 const char *h1_reason(unsigned status);
 

@@ -4,10 +4,6 @@
  */
 #include "http/h1.h"
 
-#include <time.h>
-
-#include "base/check.h"
-
 void h1_put_u64(struct h1_writer *w, uint64_t n)
 {
 	char digits[20];
@@ -118,17 +114,6 @@ size_t h1_chunk_prefix(char text[H1_CHUNK_PREFIX_MAX], size_t n)
 	text[digits] = '\r';
 	text[digits + 1] = '\n';
 	return digits + 2;
-}
-
-struct view h1_date(char text[H1_DATE_BYTES], uint64_t unix_s)
-{
-	time_t t = (time_t)unix_s;
-	struct tm tm;
-
-	gmtime_r(&t, &tm);
-	/* English names whatever the locale: the program never sets one. */
-	CHECK(strftime(text, H1_DATE_BYTES, "%a, %d %b %Y %H:%M:%S GMT", &tm) == H1_DATE_BYTES - 1);
-	return view_of(text, H1_DATE_BYTES - 1);
 }
 
 const char *h1_reason(unsigned status)

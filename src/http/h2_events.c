@@ -477,7 +477,7 @@ static int on_frame_send(nghttp2_session *engine, const nghttp2_frame *frame, vo
 
 /*
  * A head that could not be sent: nobody would ever hear of its stream. What nghttp2 cannot compress it has no memory
- * for.
+ * for. Where it has had enough of the peer the answer's stream ends with the session, and for its reason.
  */
 static int on_frame_not_send(nghttp2_session *engine, const nghttp2_frame *frame, int error, void *context)
 {
@@ -488,6 +488,8 @@ static int on_frame_not_send(nghttp2_session *engine, const nghttp2_frame *frame
 	if (frame->hd.type != NGHTTP2_HEADERS || error == NGHTTP2_ERR_STREAM_CLOSING)
 		return 0;
 	stream = h2_session_stream(s, frame->hd.stream_id);
+	if (stream != NULL && frame->headers.cat != NGHTTP2_HCAT_REQUEST && error == NGHTTP2_ERR_SESSION_CLOSING)
+		return h2_go_on(s);
 	if (stream != NULL && frame->headers.cat != NGHTTP2_HCAT_REQUEST)
 		h2_stream_starve(stream);
 	else if (stream != NULL && error != NGHTTP2_ERR_HEADER_COMP)

@@ -14,6 +14,11 @@
  * of the batch, so "no event after io_close()" holds even when the source is opened again at once. Every source is marked
  * with what the batch holds for it before the first event is told: so nobody begins to use what is known to have ended.
  *
+ * A tick is short, whatever comes. Of more than CROWD events in one batch only those of connections that were opened from
+ * here are told at once. The others stand in a line, of which a deferred task tells CROWD in each tick, so what is new is
+ * fetched in between. Else a thousand clients who come again at once, each time they are refused, would keep the few answers
+ * waiting of which the whole throughput is made: they would look late, and the connections they free would rest.
+ *
  * The mailbox is a stack that any thread pushes on and the loop takes whole and turns round. Only the push that finds
  * it empty wakes the loop; the loop pays one load a tick. The eventfd is edge-triggered like everything else and is
  * never read: each write is an edge of its own, and its counter lasts for 2^64 of them.
@@ -24,6 +29,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,23 +49,32 @@
 #include "io/timer.h"
 
 #define BATCH_EVENTS 256
+#define CROWD 64
 #define WALL_CHECK_US (100 * US_PER_MS)
 #define SENDV_COUNT_MAX 64
 #define CACHE_LINE 64
+#define SLEPT_US 20 /* a wait that finds events waiting is shorter */
+#define STATM "/proc/self/statm"
 
 struct io {
 	int epoll_fd;
-	int reserved_fd; /* given up for a moment by io_accept_shed; -1 while it could not be had back */
+	int reserved_fd; /* STATM; given up for a moment by io_accept_shed; -1 while it could not be had back */
 	struct io_source wake; /* the eventfd */
 	bool stopping;
 	uint64_t now_us;
+	uint64_t began_us, ended_us; /* the tick before this one; `ended` 0: there was little to do in it */
 	uint64_t wall_minus_now_us; /* modulo 2^64 */
 	uint64_t wall_check_us; /* when to measure the difference again */
 	uint64_t random_key;
 	uint64_t random_count;
+	uint64_t letter_us; /* when the letter that measures the lag was sent; 0: it has come */
+	uint64_t lag_us; /* how long the one took that came last */
 	size_t sources_open; /* descriptors handed out and not yet closed */
 	int batch_next; /* events before it are delivered */
 	int batch_count;
+	int batch_most; /* CROWD, or 0 while there is a crowd: what comes stands behind it */
+	struct list crowd; /* sources whose events are fetched and have to wait */
+	struct io_task crowd_task;
 	struct list tasks;
 	struct timer_wheel wheel;
 	struct epoll_event batch[BATCH_EVENTS];
@@ -100,14 +116,25 @@ static void io_read_clock(struct io *io)
 		io_check_wall(io);
 }
 
-/* Waking is the whole purpose: the mailbox is looked at in every tick. */
+/* Waking is the whole purpose: the mailbox is looked at in every tick. And it is the letter of io_letter_us(). */
 static void on_wake(struct io_source *source, unsigned events)
 {
+	struct io *io = container_of(source, struct io, wake);
+
+	if (io->letter_us == 0)
+		return;
+	io->lag_us = clock_us(CLOCK_MONOTONIC) - io->letter_us;
+	io->letter_us = 0;
 }
 
+static void on_crowd(struct io_task *task);
+
+/* Any file would do. This one tells of the memory, also when there is no descriptor left to open it with. */
 static int reserve_descriptor(void)
 {
-	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int fd = open(STATM, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 && errno == ENOENT ? open("/dev/null", O_RDONLY | O_CLOEXEC) : fd;
 }
 
 static void io_release(struct io *io)
@@ -141,6 +168,9 @@ struct io *io_create(void)
 	if (io_watch(io, &io->wake) != 0)
 		goto failed;
 	io_read_clock(io);
+	list_init(&io->crowd);
+	io->crowd_task.on_run = on_crowd;
+	io->batch_most = CROWD;
 	list_init(&io->tasks);
 	wheel_init(&io->wheel, io->now_us);
 	return io;
@@ -152,6 +182,7 @@ failed:
 void io_free(struct io *io)
 {
 	CHECK(io->sources_open == 0);
+	io_defer_cancel(io, &io->crowd_task);
 	CHECK(list_empty(&io->tasks));
 	wheel_release(&io->wheel);
 	io_release(io);
@@ -193,7 +224,8 @@ static void io_mark_due(struct io *io)
 	for (int i = 0; i < io->batch_count; i++) {
 		struct io_source *source = io->batch[i].data.ptr;
 
-		source->due = events_of(io->batch[i].events);
+		if (source != NULL)
+			source->due = events_of(io->batch[i].events);
 	}
 }
 
@@ -216,10 +248,47 @@ static void io_strike_events(struct io *io, struct io_source *source)
 	if (source->due == 0)
 		return;
 	source->due = 0;
+	list_remove(&source->node);
 	for (int i = io->batch_next; i < io->batch_count; i++) {
 		if (io->batch[i].data.ptr == source)
 			io->batch[i].data.ptr = NULL;
 	}
+}
+
+/* Takes those out of the batch that are not to be told first: they wait. */
+__attribute__((noinline)) static void io_join_crowd(struct io *io)
+{
+	io->batch_most = 0;
+	io_defer(io, &io->crowd_task);
+	for (int i = 0; i < io->batch_count; i++) {
+		struct io_source *source = io->batch[i].data.ptr;
+
+		if (source->first)
+			continue;
+		source->due |= events_of(io->batch[i].events);
+		if (!list_linked(&source->node))
+			list_push_back(&io->crowd, &source->node);
+		io->batch[i].data.ptr = NULL;
+	}
+}
+
+static void on_crowd(struct io_task *task)
+{
+	struct io *io = container_of(task, struct io, crowd_task);
+
+	/* As long as a batch, and so worth a look at the clock: see io_note_end(). */
+	io->batch_next = io->batch_count = CROWD;
+	for (int n = 0; n < CROWD && !list_empty(&io->crowd); n++) {
+		struct io_source *source = container_of(list_pop_front(&io->crowd), struct io_source, node);
+		unsigned events = source->due;
+
+		source->due = 0;
+		source->on_event(source, events);
+	}
+	if (list_empty(&io->crowd))
+		io->batch_most = CROWD;
+	else
+		io_defer(io, task);
 }
 
 static void io_deliver_messages(struct io *io)
@@ -258,6 +327,17 @@ static void io_run_tasks(struct io *io)
 	}
 }
 
+/* With one event a tick is over before it is worth a look at the clock. */
+static void io_note_end(struct io *io)
+{
+	if (io->batch_count > 1) {
+		io->began_us = io->now_us;
+		io->ended_us = clock_us(CLOCK_MONOTONIC);
+	} else {
+		io->ended_us = 0;
+	}
+}
+
 static void io_tick(struct io *io)
 {
 	int count = wait_for_events(io, io_wait_ms(io));
@@ -266,11 +346,14 @@ static void io_tick(struct io *io)
 	io->batch_next = 0;
 	io->batch_count = count;
 	io_read_clock(io);
+	if (count > io->batch_most)
+		io_join_crowd(io);
 	io_mark_due(io);
 	io_deliver_events(io);
 	io_deliver_messages(io);
 	wheel_advance(&io->wheel, io->now_us);
 	io_run_tasks(io);
+	io_note_end(io);
 }
 
 void io_run(struct io *io)
@@ -289,6 +372,15 @@ uint64_t io_now_us(const struct io *io)
 	return io->now_us;
 }
 
+uint64_t io_lag_us(const struct io *io, uint64_t since_us)
+{
+	if (io->ended_us == 0)
+		return 0;
+	bool slept = io->now_us > io->ended_us + SLEPT_US;
+
+	return slept && since_us < io->began_us ? 0 : io->ended_us - io->began_us;
+}
+
 uint64_t io_wall_us(const struct io *io)
 {
 	return io->now_us + io->wall_minus_now_us;
@@ -297,6 +389,46 @@ uint64_t io_wall_us(const struct io *io)
 uint64_t io_random(struct io *io)
 {
 	return hash_u64(io->random_key, io->random_count++);
+}
+
+/* --- how it is doing ---------------------------------------------------------------------------------------- */
+
+/* A write that meets one of io_post() on its way only arrives earlier. */
+static void wake(struct io *io)
+{
+	static const uint64_t one = 1;
+
+	CHECK(write(io->wake.fd, &one, sizeof(one)) == sizeof(one));
+}
+
+uint64_t io_letter_us(struct io *io)
+{
+	uint64_t now_us = clock_us(CLOCK_MONOTONIC);
+	uint64_t on_its_way_us = io->letter_us != 0 ? now_us - io->letter_us : 0;
+	uint64_t lag_us = on_its_way_us > io->lag_us ? on_its_way_us : io->lag_us;
+
+	if (io->letter_us != 0)
+		return lag_us;
+	io->letter_us = now_us;
+	wake(io);
+	return lag_us;
+}
+
+size_t io_sources_open(const struct io *io)
+{
+	return io->sources_open;
+}
+
+uint64_t io_resident_bytes(struct io *io)
+{
+	char text[64] = "", *behind_size;
+
+	if (io->reserved_fd < 0 || pread(io->reserved_fd, text, sizeof(text) - 1, 0) <= 0)
+		return 0;
+	strtoull(text, &behind_size, 10);
+	uint64_t resident = strtoull(behind_size, NULL, 10);
+
+	return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 /* --- deferred tasks, mailbox, timers ------------------------------------------------------------------------ */
@@ -314,7 +446,6 @@ void io_defer_cancel(struct io *io, struct io_task *task)
 
 void io_post(struct io *io, struct io_message *message)
 {
-	static const uint64_t one = 1;
 	struct io_message *head = atomic_load_explicit(&io->mailbox, memory_order_relaxed);
 
 	/* Once it is pushed the message is the receiver's: what was in front of it is remembered here. */
@@ -323,7 +454,7 @@ void io_post(struct io *io, struct io_message *message)
 	} while (!atomic_compare_exchange_weak_explicit(
 		&io->mailbox, &head, message, memory_order_release, memory_order_relaxed));
 	if (head == NULL)
-		CHECK(write(io->wake.fd, &one, sizeof(one)) == sizeof(one));
+		wake(io);
 }
 
 void io_timer_set(struct io *io, struct io_timer *timer, uint64_t deadline_us)
@@ -348,6 +479,8 @@ static ssize_t result_of(ssize_t result)
 static int io_adopt(struct io *io, struct io_source *source, int fd)
 {
 	source->fd = fd >= 0 ? fd : -1;
+	source->first = false;
+	source->node = (struct list_node){0};
 	io->sources_open += fd >= 0;
 	return fd >= 0 ? 0 : fd;
 }
@@ -377,6 +510,19 @@ int io_accept_shed(struct io *io, struct io_source *listener)
 	return fd >= 0 ? 0 : fd;
 }
 
+/* Of a listening socket these two have another meaning than their names (Linux, tcp_get_info). */
+int io_accept_queue(struct io *io, const struct io_source *listener, unsigned *waiting, unsigned *max)
+{
+	struct tcp_info info = {0};
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(listener->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+		return -errno;
+	*waiting = info.tcpi_unacked;
+	*max = info.tcpi_sacked;
+	return 0;
+}
+
 int io_connect(struct io *io, struct io_source *source, const struct address *address)
 {
 	int family = address->u.any.sa_family;
@@ -384,6 +530,7 @@ int io_connect(struct io *io, struct io_source *source, const struct address *ad
 
 	if (error != 0)
 		return error;
+	source->first = true;
 	if (family != AF_UNIX && !tcp_set_options(source->fd)) {
 		error = -errno;
 		goto failed;

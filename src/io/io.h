@@ -51,11 +51,33 @@ void io_stop(struct io *io);
 /* Monotonic time, read once at the start of a tick. */
 uint64_t io_now_us(const struct io *io);
 
+/*
+ * How much of the time from `since_us` (a tick's) to now this loop was late: how long the tick before this one went on after
+ * it had read its clock, if what is told now may have come meanwhile, for the loop did not sleep behind it; or if `since_us`
+ * is that tick, in which all that was sent seems to have been sent at its beginning. 0 if it had one event at most.
+ */
+uint64_t io_lag_us(const struct io *io, uint64_t since_us);
+
 /* Microseconds since the Unix epoch, consistent with io_now_us() within a tick. */
 uint64_t io_wall_us(const struct io *io);
 
 /* 64 random bits from a generator private to the loop, seeded by the kernel (by the seed in simulation). Not for keys. */
 uint64_t io_random(struct io *io);
+
+/* --- how the loop and its process are doing --------------------------------------------------------------- */
+
+/*
+ * How long an event waits at present, from when it comes until it is told: the time that a letter of the loop to itself has
+ * taken, which waits its turn among the events as everything else does. Each call tells of the letter that the call before
+ * has sent (for how long it has been on its way, when it has not come yet), and sends the next.
+ */
+uint64_t io_letter_us(struct io *io);
+
+/* Sockets that this loop has open. */
+size_t io_sources_open(const struct io *io);
+
+/* The process's resident memory; 0: the system does not tell at present. */
+uint64_t io_resident_bytes(struct io *io);
 
 /* --- deferred tasks and mailboxes --------------------------------------------------------------------------- */
 
@@ -125,8 +147,10 @@ enum io_event {
  */
 struct io_source {
 	int fd;                                                        /* -1: none */
-	unsigned due;                                                  /* events that are fetched and not yet told; to be read */
+	uint16_t due;                                                  /* events that are fetched and not yet told; to be read */
+	bool first;                                                    /* the loop's: told before others when there is a crowd */
 	void (*on_event)(struct io_source *source, unsigned events);
+	struct list_node node;                                         /* the loop's */
 };
 
 /* What io_listen() needs to know beyond the address. */
@@ -154,6 +178,11 @@ int io_accept(struct io *io, struct io_source *listener, struct io_source *sourc
  * that the client learns of it. 0 when one was shed, -EAGAIN when none waits, else the error.
  */
 int io_accept_shed(struct io *io, struct io_source *listener);
+
+/*
+ * How many connections wait to be accepted, and how many may at most. 0 or an error: unix sockets do not tell.
+ */
+int io_accept_queue(struct io *io, const struct io_source *listener, unsigned *waiting, unsigned *max);
 
 /*
  * Starts connecting (non-blocking, TCP_NODELAY) and watches. 0: connected already; -EINPROGRESS: an event with

@@ -3,16 +3,16 @@
 
 #include <string.h>
 
-/* --- sets ----------------------------------------------------------------------------------------------------------- */
+#include "base/address.h"
 
-static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
+/* --- sets ----------------------------------------------------------------------------------------------------------- */
 
 /* 0.0.0.0 would be this machine, which is what lists of unwanted names say; the rest has many receivers. */
 static bool is_usable(const unsigned char address[16])
 {
 	static const unsigned char unspecified[16], broadcast[4] = {255, 255, 255, 255};
 
-	if (memcmp(address, mapped, sizeof(mapped)) != 0)
+	if (!address_bytes_is_ipv4(address))
 		return memcmp(address, unspecified, sizeof(unspecified)) != 0 && address[0] != 0xff;
 	const unsigned char *v4 = address + 12;
 
@@ -22,10 +22,10 @@ static bool is_usable(const unsigned char address[16])
 /* IPv4 first. */
 static int address_compare(const unsigned char a[16], const unsigned char b[16])
 {
-	bool a_mapped = memcmp(a, mapped, sizeof(mapped)) == 0, b_mapped = memcmp(b, mapped, sizeof(mapped)) == 0;
+	bool a_is_ipv4 = address_bytes_is_ipv4(a), b_is_ipv4 = address_bytes_is_ipv4(b);
 
-	if (a_mapped != b_mapped)
-		return a_mapped ? -1 : 1;
+	if (a_is_ipv4 != b_is_ipv4)
+		return a_is_ipv4 ? -1 : 1;
 	return memcmp(a, b, 16);
 }
 

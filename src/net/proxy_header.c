@@ -333,13 +333,6 @@ enum proxy_header_status proxy_header_read(struct view bytes, unsigned versions,
 
 /* --- writing -------------------------------------------------------------------------------------------------------- */
 
-static bool is_mapped(const unsigned char bytes[16])
-{
-	static const unsigned char prefix[12] = {[10] = 0xff, [11] = 0xff};
-
-	return memcmp(bytes, prefix, sizeof(prefix)) == 0;
-}
-
 static size_t v1_write(char *out, int family, const unsigned char source[16], const unsigned char destination[16],
 	const unsigned ports[2])
 {
@@ -397,7 +390,7 @@ size_t proxy_header_write(char out[PROXY_HEADER_WRITTEN_MAX], enum proxy_header_
 		return write_unnamed(out, version);
 
 	const unsigned ports[2] = {address_port(source), address_port(destination)};
-	int family = is_mapped(from) && is_mapped(to) ? AF_INET : AF_INET6;
+	int family = address_bytes_is_ipv4(from) && address_bytes_is_ipv4(to) ? AF_INET : AF_INET6;
 
 	return version == PROXY_HEADER_V1 ? v1_write(out, family, from, to, ports)
 	                                  : v2_write(out, family, from, to, ports);

@@ -188,7 +188,7 @@ static const char *audit_asked(const struct weir_pool *pool)
 		return "somebody waits although there is room to open";
 	if (pool->budget == NULL && pool_open_ahead(pool) && pool_may_connect(pool) && pool->next_us > pool->now_us)
 		return "fewer are idle than there should be";
-	return NULL;
+	return pool_queue_audit(pool);
 }
 
 /* What must hold between the counts whenever a call has returned. */

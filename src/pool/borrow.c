@@ -1,5 +1,5 @@
 /*
- * The borrowers' calls: acquire, cancel, give back, touch. Each gives the time, changes one thing, lets the engine settle
+ * The borrowers' calls: acquire, move, cancel, give back, touch. Each gives the time, changes one thing, lets the engine settle
  * (engine.c), and wakes.
  *
  * Serving makes a waiter RESOLVED; weir_pool_run tells it. Until then it can be cancelled, or its deadline may come,
@@ -40,8 +40,8 @@ static enum weir_pool_outcome waiter_admit(struct weir_pool *pool, struct weir_p
 		return pool_waiter_end(pool, waiter, WEIR_POOL_DELIVERED);
 	}
 	/* From inside open, check or close nothing can be begun for the newcomer now: the queue must have room as it is. */
-	if (pool->asking && queue_full(pool, pool->waiting + 1)) {
-		waiter->reason = pool_timeout_reason(pool);
+	if (pool->asking && queue_full(pool, pool->waiting + 1) && !pool_queue_make_room(pool, waiter)) {
+		pool_queue_refuse(pool, waiter, WEIR_POOL_QUEUE_FULL);
 		return pool_waiter_end(pool, waiter, WEIR_POOL_REJECTED);
 	}
 	pool_waiter_enqueue(pool, waiter);
@@ -51,18 +51,37 @@ static enum weir_pool_outcome waiter_admit(struct weir_pool *pool, struct weir_p
 /* What has come of a queued newcomer now that the pool has settled. */
 static enum weir_pool_outcome waiter_answer(struct weir_pool *pool, struct weir_pool_waiter *waiter)
 {
+	enum weir_pool_refusal why;
+
 	if (waiter->stage == WAITER_RESOLVED)
 		return pool_waiter_end(pool, waiter, waiter->outcome);
 	if (waiter->stage == WAITER_ENDED)
 		return WEIR_POOL_CANCELLED;
-	if (queue_full(pool, pool->waiting)) {
-		waiter->reason = pool_timeout_reason(pool);
+	why = pool_queue_refusal(pool, waiter);
+	if (why == WEIR_POOL_NOT_REFUSED && queue_full(pool, pool->waiting) && !pool_queue_make_room(pool, waiter))
+		why = WEIR_POOL_QUEUE_FULL;
+	if (why != WEIR_POOL_NOT_REFUSED) {
+		pool_queue_refuse(pool, waiter, why);
 		pool_waiter_end(pool, waiter, WEIR_POOL_REJECTED);
 		/* Its hand goes down, and what is idle beside it (it wanted a fresh one) is offered again. */
 		pool_settle(pool);
 		return WEIR_POOL_REJECTED;
 	}
 	return WEIR_POOL_PENDING;
+}
+
+/* The newcomer is in its queue. Whoever waits too long leaves it after it is known whether there is a place for it. */
+static enum weir_pool_outcome waiter_settle(struct weir_pool *pool, struct weir_pool_waiter *waiter)
+{
+	enum weir_pool_outcome outcome;
+
+	/* An idle connection, which does not serve who wants a fresh one, may have to go for it. */
+	if (waiter->fresh)
+		pool_match(pool);
+	pool_ask_all(pool);
+	outcome = waiter_answer(pool, waiter);
+	pool_queue_shed(pool);
+	return outcome;
 }
 
 enum weir_pool_outcome weir_pool_acquire(struct weir_pool *pool, struct weir_pool_waiter *waiter, uint64_t now_us,
@@ -85,12 +104,10 @@ enum weir_pool_outcome weir_pool_acquire(struct weir_pool *pool, struct weir_poo
 	waiter->reason = 0;
 	pool_match(pool);
 	outcome = waiter_admit(pool, waiter);
-	/* An idle connection, which does not serve who wants a fresh one, may have to go for it. */
-	if (outcome == WEIR_POOL_PENDING && waiter->fresh)
-		pool_match(pool);
-	pool_ask(pool);
 	if (outcome == WEIR_POOL_PENDING)
-		outcome = waiter_answer(pool, waiter);
+		outcome = waiter_settle(pool, waiter);
+	else
+		pool_ask(pool);
 	pool_wake(pool);
 	return outcome;
 }
@@ -111,6 +128,35 @@ void weir_pool_cancel(struct weir_pool *pool, struct weir_pool_waiter *waiter, u
 		pool_lease_revoke(pool, waiter);
 	pool_settle(pool);
 	pool_wake(pool);
+}
+
+/* Whether it would be better off there, as far as can be told: neither refused, nor shed, nor out of time at once. */
+static bool takes_over(const struct weir_pool *pool, const struct weir_pool_waiter *waiter, uint64_t now_us)
+{
+	bool has_time = waiter->deadline_us > now_us && (waiter->patience_us > now_us || pool_overflow_has_room(pool));
+	bool stands = pool->codel.standing && pool->waiting > 0;
+
+	return has_time && !stands && pool->stage == POOL_OPEN && !pool->asking && !queue_full(pool, pool->waiting + 1);
+}
+
+bool weir_pool_move(struct weir_pool_waiter *waiter, struct weir_pool *to, uint64_t now_us)
+{
+	struct weir_pool *from = waiter->pool;
+
+	if (waiter->stage != WAITER_WAITING || from == to || from->asking || !takes_over(to, waiter, now_us))
+		return false;
+	pool_clock(from, now_us);
+	pool_clock(to, now_us);
+	pool_waiter_take_out(from, waiter);
+	waiter->pool = to;
+	/* Whoever comes may be older than the target: the queue does not stand for that. */
+	pool_codel_excuse(&to->codel, pool_time_after(to->now_us, to->codel.interval_us));
+	pool_waiter_enqueue(to, waiter);
+	pool_settle(from);
+	pool_settle(to);
+	pool_wake(from);
+	pool_wake(to);
+	return true;
 }
 
 /* A token that is no live lease: whose it was, as far as can be told. */

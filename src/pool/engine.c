@@ -5,6 +5,7 @@
  *
  *   match   what is past its time goes (expiry.c); idle connections find who waits for them, or go              no callbacks
  *   ask     one connection to close, to check or to open, again and again until there is none                   callbacks
+ *   shed    who has waited too long in a queue that stands is refused (queue.c)                                 no callbacks
  *   wake    once, if there are outcomes to tell or the next event came nearer                                   callback
  *
  * Match runs in every call, also in one made from a callback, so at the end of each nobody who may be served waits
@@ -22,17 +23,18 @@
  * of leased, its unit goes to the poorest of the hands (budget.c), and a new turn begins.
  *
  * So a pool gives up the faster the more it has, and pools that are never without waiters even out, and then keep what they
- * have; where there are fewer units than pools they take turns. It costs one connect for POOL_TURN_MAX leases, or, when leases are long, for each connection two in the
- * acquire timeout: then all hands are answered while those who wait behind them have half their patience left. A
- * connection that ends for another reason needs no turn, and none is given up for a hand that such an end will answer.
+ * have; where there are fewer units than pools they take turns. It costs one connect for POOL_TURN_MAX leases, or, when
+ * leases are long, for each connection two in the acquire timeout: then all hands are answered while those who wait behind
+ * them have half their patience left. A connection that ends for another reason needs no turn, and none is given up for a
+ * hand that such an end will answer.
  *
  * The rule for opening: while more wait than opens and checks are in flight, and there is room (own maximum, budget,
  * connecting_max, no back-off). While the latest have failed, one attempt at a time, or the next when one has hung for
- * backoff_max: an endpoint in trouble is not stormed, and is found soon when it is back. Beyond the maximum only for those who have waited through their acquire_timeout; as long as
- * one of them waits, whoever is next has what is there beyond it, and after that whatever comes back beyond it is closed.
- * What was opened beyond it, for whatever reason, serves first: closed at once it would only be opened again, here or elsewhere.
- * Ahead of need only into free room, and not for a while after an open that failed or a connection that ended before it
- * had served.
+ * backoff_max: an endpoint in trouble is not stormed, and is found soon when it is back. Beyond the maximum only for those
+ * who have waited through their acquire_timeout; as long as one of them waits, whoever is next has what is there beyond it,
+ * and after that whatever comes back beyond it is closed. What was opened beyond it, for whatever reason, serves first:
+ * closed at once it would only be opened again, here or elsewhere. Ahead of need only into free room, and not for a while
+ * after an open that failed or a connection that ended before it had served.
  *
  * Who wants a fresh connection is not served by an idle one. Where there is no room to open one, an idle one goes for it.
  */
@@ -126,8 +128,7 @@ static bool over_cap(const struct weir_pool *pool)
 	return pool_beyond(pool) > pool_ending(pool) && !POOL_PLANTED(OVERFLOW_NEVER_TRIMMED);
 }
 
-/* How many connections could be opened within the maximum. */
-static uint32_t room_left(struct weir_pool *pool)
+uint32_t pool_room_left(struct weir_pool *pool)
 {
 	uint32_t live = pool_live(pool), max = pool->config.connections_max;
 	uint32_t room = live < max ? max - live : 0;
@@ -142,7 +143,7 @@ static bool fresh_lack_room(struct weir_pool *pool)
 	uint32_t fresh = pool->queues[QUEUE_FRESH].count;
 	uint32_t coming = pool_count(pool, SLOT_CONNECTING) + pool_ending(pool);
 
-	return fresh > coming && fresh > coming + room_left(pool);
+	return fresh > coming && fresh > coming + pool_room_left(pool);
 }
 
 /* Why the connection is not to be used again, or SLOT_GOOD. */
@@ -487,6 +488,17 @@ static bool nothing_to_ask(const struct weir_pool *pool)
 	return pool->waiting + pool_count(pool, SLOT_DOOMED) + pool_count(pool, SLOT_RETURNED) + pool->config.idle_min == 0;
 }
 
+void pool_ask_all(struct weir_pool *pool)
+{
+	if (pool->asking)
+		return;
+	pool->asking = true;
+	while (ask_close(pool) || ask_check(pool) || ask_open(pool) || room_lost(pool))
+		;
+	pool->asking = false;
+	pool_forgo(pool);
+}
+
 void pool_ask(struct weir_pool *pool)
 {
 	if (pool->asking)
@@ -495,11 +507,8 @@ void pool_ask(struct weir_pool *pool)
 		pool_unit_forgo(pool->budget, pool->seat);
 		return;
 	}
-	pool->asking = true;
-	while (ask_close(pool) || ask_check(pool) || ask_open(pool) || room_lost(pool))
-		;
-	pool->asking = false;
-	pool_forgo(pool);
+	pool_ask_all(pool);
+	pool_queue_shed(pool);
 }
 
 void pool_settle(struct weir_pool *pool)

@@ -28,7 +28,9 @@
 
 #include "pool/budget.h"
 #include "pool/check.h"
+#include "pool/codel.h"
 #include "pool/deadlines.h"
+#include "pool/pace.h"
 #include "pool/planted.h"
 #include "pool/pool.h"
 
@@ -126,6 +128,8 @@ struct weir_pool {
 	bool withholds;                   /* what is idle has to rest before other pools may have it */
 	struct pool_deadlines wait_deadlines;
 	struct waiter_list outcomes;      /* resolved, to be told by weir_pool_run */
+	struct pool_codel codel;          /* of all queues together; of use while somebody waits */
+	struct pool_pace pace;            /* likewise */
 
 	uint64_t next_us;                 /* what weir_pool_next_event says; never later than the first deadline */
 	bool replanned;                   /* next_us became earlier since the owner last looked */
@@ -212,8 +216,14 @@ struct slot *pool_slot_leased(struct weir_pool *pool, struct weir_pool_lease lea
 
 /* --- waiters.c ---------------------------------------------------------------------------------------------------- */
 
-/* NEW or ENDED -> WAITING, at the end of its queue. */
+/* The queue that the waiter belongs into. */
+uint8_t pool_waiter_queue(const struct weir_pool_waiter *waiter);
+
+/* NEW or ENDED -> WAITING, in its queue behind all who have waited for longer: a newcomer at the end. */
 void pool_waiter_enqueue(struct weir_pool *pool, struct weir_pool_waiter *waiter);
+
+/* WAITING -> NEW, without an outcome. */
+void pool_waiter_take_out(struct weir_pool *pool, struct weir_pool_waiter *waiter);
 
 /* Whose turn it is; NULL when nobody waits. The first takes any connection that is fresh, the second any that is good. */
 struct weir_pool_waiter *pool_waiter_next_fresh(struct weir_pool *pool);
@@ -226,6 +236,36 @@ void pool_waiter_resolve(struct weir_pool *pool, struct weir_pool_waiter *waiter
 enum weir_pool_outcome pool_waiter_end(struct weir_pool *pool, struct weir_pool_waiter *waiter,
 	enum weir_pool_outcome outcome);
 
+/* --- queue.c ------------------------------------------------------------------------------------------------------ */
+
+/* Somebody waits, and nobody did before; somebody who waited is served. */
+void pool_queue_began(struct weir_pool *pool);
+void pool_queue_served(struct weir_pool *pool, const struct weir_pool_waiter *waiter);
+
+/* Whether the newcomer, the last of its queue, is to be told at once that it is no use to wait. */
+enum weir_pool_refusal pool_queue_refusal(struct weir_pool *pool, const struct weir_pool_waiter *waiter);
+
+/* The waiter is to end as REJECTED, for this. */
+void pool_queue_refuse(struct weir_pool *pool, struct weir_pool_waiter *waiter, enum weir_pool_refusal why);
+
+/* The queue is full: whoever has a lower priority than the newcomer loses its place. False: nobody has. */
+bool pool_queue_make_room(struct weir_pool *pool, const struct weir_pool_waiter *newcomer);
+
+/* The last part of settling: who has waited too long in a queue that stands is REJECTED. Calls nobody. */
+void pool_queue_shed_late(struct weir_pool *pool);
+
+static inline void pool_queue_shed(struct weir_pool *pool)
+{
+	if (pool->codel.standing)
+		pool_queue_shed_late(pool);
+}
+
+/* When the next of them will have; POOL_NEVER: nobody will. */
+uint64_t pool_queue_due_us(const struct weir_pool *pool);
+
+/* Part of the audit between calls. */
+const char *pool_queue_audit(const struct weir_pool *pool);
+
 /* --- expiry.c ----------------------------------------------------------------------------------------------------- */
 
 /* Everything whose time has come, if anything may be due. Calls nobody. */
@@ -233,6 +273,9 @@ void pool_expire(struct weir_pool *pool);
 
 /* weir_pool_run has something to do at due_us. */
 void pool_plan(struct weir_pool *pool, uint64_t due_us);
+
+/* A waiter whose acquire_timeout is over could have a connection beyond the maximum. */
+bool pool_overflow_has_room(const struct weir_pool *pool);
 
 /* Plans anew from all that is pending. */
 void pool_replan(struct weir_pool *pool);
@@ -257,6 +300,9 @@ uint64_t pool_time_after(uint64_t now_us, uint64_t span_us);
 uint64_t pool_draw(struct weir_pool *pool, uint64_t below);
 
 void pool_times_add(struct weir_pool_times *times, uint64_t span_us);
+
+/* How many connections could be opened within the maximum. */
+uint32_t pool_room_left(struct weir_pool *pool);
 
 /* Connections beyond the maximum: this pool's own, or the budget's. */
 uint32_t pool_beyond(const struct weir_pool *pool);
@@ -308,10 +354,11 @@ static inline void pool_match(struct weir_pool *pool)
 }
 
 /*
- * After a match: asks the owner for whatever has to be opened, checked and closed. From inside such a callback it is left
- * to the loop around it.
+ * After a match: asks the owner for whatever has to be opened, checked and closed, then sheds. From inside such a callback it
+ * is left to the loop around it. The second does not shed: first it has to be known what becomes of a newcomer.
  */
 void pool_ask(struct weir_pool *pool);
+void pool_ask_all(struct weir_pool *pool);
 
 /* Match, then ask. */
 void pool_settle(struct weir_pool *pool);

@@ -27,7 +27,7 @@ void pool_plan(struct weir_pool *pool, uint64_t due_us)
 /* --- waits -------------------------------------------------------------------------------------------------------- */
 
 /* Its acquire_timeout is over, but not its own deadline: whether it may have a connection beyond the maximum. */
-static bool overflow_has_room(const struct weir_pool *pool)
+bool pool_overflow_has_room(const struct weir_pool *pool)
 {
 	return pool->config.on_acquire_timeout == WEIR_POOL_NEW && pool->stage == POOL_OPEN &&
 		pool->overdue + pool_beyond(pool) < pool->config.overflow_max;
@@ -35,7 +35,7 @@ static bool overflow_has_room(const struct weir_pool *pool)
 
 static void wait_expire(struct weir_pool *pool, struct weir_pool_waiter *waiter)
 {
-	if (waiter->deadline_us > pool->now_us && overflow_has_room(pool)) {
+	if (waiter->deadline_us > pool->now_us && pool_overflow_has_room(pool)) {
 		pool_deadlines_remove(&pool->wait_deadlines, &waiter->deadline_at);
 		pool_deadlines_add(&pool->wait_deadlines, &waiter->deadline_at, waiter->deadline_us);
 		pool_plan(pool, waiter->deadline_us);
@@ -246,6 +246,7 @@ void pool_replan(struct weir_pool *pool)
 	if (pool_open_needed(pool) && pool_count(pool, SLOT_CONNECTING) < config->connecting_max &&
 		pool_next_attempt_us(pool) > pool->now_us)
 		due_us = earlier(due_us, pool_next_attempt_us(pool));
+	due_us = earlier(due_us, pool_queue_due_us(pool));
 	if (pool->withholds && pool_count(pool, SLOT_IDLE) > 0)
 		due_us = earlier(due_us, pool_linger_ends_us(pool));
 	pool->next_us = due_us;

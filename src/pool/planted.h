@@ -23,6 +23,9 @@ enum pool_planted_bug {
 	POOL_PLANTED_BACK_OFF_NEVER_ENDS,          /* after a failed open none is begun any more */
 	POOL_PLANTED_RECLAIMED_ACCEPTED,           /* a late give-back of a lease that was reclaimed counts */
 	POOL_PLANTED_FRESH_SERVED_BY_REUSED,       /* who wants a fresh connection is given an idle one */
+	POOL_PLANTED_SHED_STAYS_QUEUED,            /* who is refused while it waits keeps its place, and is served as well */
+	POOL_PLANTED_LATE_BESIDE_EMPTY_QUEUE,      /* a newcomer is refused for a wait behind nobody */
+	POOL_PLANTED_SHED_AFTER_EMPTY,             /* a queue stands although it was empty a moment ago */
 	POOL_PLANTED_COUNT
 };
 

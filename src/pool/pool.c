@@ -10,7 +10,8 @@
  *  3. An acquire has exactly one outcome. Whoever comes too late for a delivery gives the connection back in the same step.
  *  4. No wake-up is lost: nobody waits who could be served beside an idle connection, nor beside room to open one while no
  *     back-off runs and no open or check is in flight for it.
- *  5. First come, first served within a priority. A newcomer does not overtake.
+ *  5. First come, first served within a priority, but for who is refused. A newcomer does not overtake; who is moved here stands
+ *     where it would if it had come here in the first place.
  *  6. The queue is bounded. Who is cancelled leaves in O(1), and the place is free at once.
  *  7. Nobody waits at or after the deadline, and nothing is delivered then, whatever timers have fired.
  *  8. Cancel is legal at every stage, any number of times. An open that nobody waits for any more becomes idle, or is
@@ -19,6 +20,8 @@
  * 10. What was spoiled, discarded, outlived or beyond the maximum is not leased again.
  * 11. After close there are no waiters, and once the leases are back no connections; the owner is told once.
  * 12. Quiet, nothing is leased: a lease that nobody gives back is told, and reclaimed.
+ * 13. Nobody is refused for the time it waits, or would wait, beside room to open a connection, nor at an empty queue, nor
+ *     when the queue was empty within the interval (queue.c).
  */
 #include "pool/engine.h"
 
@@ -48,7 +51,8 @@ static bool times_valid(const struct weir_pool_config *config)
 {
 	return config->backoff_min_us <= config->backoff_max_us &&
 		(config->backoff_min_us > 0 || config->backoff_max_us == 0) &&
-		(config->reclaim_after_us == 0 || config->reclaim_after_us >= config->leak_after_us);
+		(config->reclaim_after_us == 0 || config->reclaim_after_us >= config->leak_after_us) &&
+		(config->queue_target_us > 0) == (config->queue_interval_us > 0);
 }
 
 static bool choices_valid(const struct weir_pool_config *config)
@@ -88,6 +92,7 @@ static void pool_configure(struct weir_pool *pool, const struct weir_pool_config
 	if (config->leak_after_us == 0)
 		pool->config.leak_after_us = config->reclaim_after_us;
 	pool->slots_max = config->connections_max + config->overflow_max;
+	pool_codel_init(&pool->codel, config->queue_target_us, config->queue_interval_us);
 	pool->wait_max_us = config->acquire_timeout_us;
 	if (config->on_acquire_timeout == WEIR_POOL_NEW)
 		pool->wait_max_us = pool_time_after(config->acquire_timeout_us, config->acquire_timeout_us);
@@ -227,6 +232,8 @@ void weir_pool_pause_ahead(struct weir_pool *pool, uint64_t until_us, uint64_t n
 {
 	pool_clock(pool, now_us);
 	pool_pause_ahead(pool, until_us);
+	/* The time is news, too: waiters may have come to their deadline. */
+	pool_settle(pool);
 	pool_wake(pool);
 }
 

@@ -44,10 +44,19 @@ enum weir_pool_outcome {
 	WEIR_POOL_DELIVERED,    /* the waiter's lease is valid */
 	WEIR_POOL_TIMED_OUT,    /* its deadline came first */
 	WEIR_POOL_CANCELLED,    /* weir_pool_cancel; never told through on_outcome */
-	WEIR_POOL_REJECTED,     /* the queue is full */
+	WEIR_POOL_REJECTED,     /* it is no use to wait: waiter->refusal says why */
 	WEIR_POOL_OPEN_FAILED,  /* the endpoint cannot be reached; waiter->reason is what the owner gave */
 	WEIR_POOL_CLOSED,       /* the pool is draining or closing */
 	WEIR_POOL_PENDING,      /* not an outcome: weir_pool_acquire's answer when on_outcome will follow */
+};
+
+/* Why an acquire was REJECTED. */
+enum weir_pool_refusal {
+	WEIR_POOL_NOT_REFUSED,
+	WEIR_POOL_QUEUE_FULL,  /* waiters_max wait; or it has lost its place to one of a higher priority */
+	WEIR_POOL_SHED,        /* the queue stands, and it has waited for queue_target */
+	WEIR_POOL_LATE,        /* its deadline would come first (config.refuse_late) */
+	WEIR_POOL_REFUSALS
 };
 
 /* The right to use one connection. A stale, double or foreign token is recognised and harms nobody. {0} is no lease. */
@@ -74,6 +83,7 @@ struct weir_pool_waiter {
 	void *connection;                /* the owner's connection when DELIVERED */
 	bool reused;                     /* it has served somebody before */
 	bool rested;                     /* it was not opened just now: its peer may have closed it meanwhile */
+	uint8_t refusal;                 /* REJECTED: enum weir_pool_refusal */
 	/*
 	 * OPEN_FAILED: the owner's number for the failed open. TIMED_OUT, REJECTED: that of the latest failed open if none
 	 * has succeeded since, else 0.
@@ -139,7 +149,7 @@ struct weir_pool_config {
 	 * Queue bound, 0..1000000. A waiter for whom an open or a check is in flight does not count, nor one for a unit that
 	 * another pool of the budget is asked to give up because it may have idle connections. So with 0 an acquire may wait
 	 * for what is made ready for it; but of several that come at once some may be refused although another pool has
-	 * idle connections.
+	 * idle connections. When it is full, one of a higher priority takes the place of the newest of the lowest.
 	 */
 	uint32_t waiters_max;
 	uint32_t connecting_max;      /* concurrent opens; 1.. After a failed open it is 1 until one succeeds */
@@ -153,6 +163,7 @@ struct weir_pool_config {
 	uint32_t uses_max;            /* leases per connection; 0: no limit */
 	enum weir_pool_order order;   /* of leasing idle connections: the one used last, or first */
 	enum weir_pool_on_timeout on_acquire_timeout;
+	bool refuse_late;             /* whoever could not be served by its deadline, as far as can be told, is REJECTED (LATE) */
 	unsigned checks;              /* enum weir_pool_checks, joined by |; any needs ops->check and check_timeout */
 	uint64_t check_timeout_us;    /* a check that takes as long has failed; not 0 where checks are wanted */
 	uint64_t acquire_timeout_us;  /* upper bound of any wait (twice: WEIR_POOL_NEW); not 0 */
@@ -169,6 +180,12 @@ struct weir_pool_config {
 	 * backoff_max, with n = opens failed in a row - 1. Waiters wait meanwhile. Both 0: no back-off.
 	 */
 	uint64_t backoff_min_us, backoff_max_us;
+	/*
+	 * Controlled delay. The queue stands when for queue_interval, whenever somebody is served, one at least had waited for
+	 * queue_target, and it does not get shorter. While it stands nobody waits for longer than queue_target: who has is REJECTED
+	 * (SHED), as long as more than two wait for each that has a connection. Both 0: no queue is held to stand.
+	 */
+	uint64_t queue_target_us, queue_interval_us;
 	uint64_t leak_after_us;       /* a lease held longer is told once, by ops->overdue; 0: with reclaim_after, or never */
 	uint64_t reclaim_after_us;    /* a lease held longer is ended, its connection closed; 0: never; >= leak_after */
 };
@@ -235,6 +252,7 @@ struct weir_pool_stats {
 	uint32_t waiting;                            /* now */
 	uint64_t opened, open_failed, closed;        /* totals; opened - closed are there now */
 	uint64_t acquires[WEIR_POOL_PENDING];        /* by outcome */
+	uint64_t refusals[WEIR_POOL_REFUSALS];       /* of those that were REJECTED, by reason */
 	uint64_t reused;                             /* deliveries of a connection that was used before */
 	uint64_t overflowed;                         /* opens begun beyond connections_max */
 	uint64_t closes[WEIR_POOL_CLOSE_REASONS];    /* connections that were to be closed, by reason */
@@ -271,6 +289,22 @@ void weir_pool_free(struct weir_pool *pool);
  */
 enum weir_pool_outcome weir_pool_acquire(struct weir_pool *pool, struct weir_pool_waiter *waiter, uint64_t now_us,
 	uint64_t deadline_us);
+
+/*
+ * Those who wait, in the order in which they will be served as far as can be told now, at most `count`; returns how many. They
+ * stay valid until the next call to the pool that may tell outcomes or that cancels.
+ */
+uint32_t weir_pool_waiting(const struct weir_pool *pool, struct weir_pool_waiter **waiters, uint32_t count);
+
+/*
+ * Who waits goes on waiting in another pool of the same thread, for a connection to something that serves as well: until the
+ * same deadlines, served before those of its priority who have come later, and counted only where it ends. Costs one step for
+ * each of these. on_outcome follows from weir_pool_run of the other pool, also when it can be served at once.
+ *
+ * False, and nothing has changed: it does not wait any more, or `to` could not keep it (it drains or closes, its queue is
+ * full, or stands, or the deadline has come), or it was called from inside open, check or close of one of the two.
+ */
+bool weir_pool_move(struct weir_pool_waiter *waiter, struct weir_pool *to, uint64_t now_us);
 
 /*
  * The side that asked gives up. Legal at every stage, O(1) however many wait, idempotent: before acquire (zeroed
@@ -327,6 +361,12 @@ void weir_pool_set_idle_timeout(struct weir_pool *pool, uint64_t idle_timeout_us
  */
 void weir_pool_pause_ahead(struct weir_pool *pool, uint64_t until_us, uint64_t now_us);
 
+/*
+ * Until then a queue that is late does not begin to stand: for who makes it so on purpose, say by lowering the budget for a
+ * while to measure something. A queue that stands already goes on to be shed.
+ */
+void weir_pool_excuse_queue(struct weir_pool *pool, uint64_t until_us);
+
 /* --- time --------------------------------------------------------------------------------------------------------- */
 
 /*
@@ -366,6 +406,12 @@ void weir_pool_drain(struct weir_pool *pool, uint64_t now_us);
 /* --- books -------------------------------------------------------------------------------------------------------- */
 
 void weir_pool_stats(const struct weir_pool *pool, struct weir_pool_stats *stats);
+
+/*
+ * How long it will take until those who wait now have been served, going by those who were served last; 0: nobody waits, or
+ * too few were served to say. For who is to tell others when to come again.
+ */
+uint64_t weir_pool_backlog_us(const struct weir_pool *pool, uint64_t now_us);
 
 /* Recounts every list against the counters; NULL when they agree, else what does not. For tests and the self-audit. */
 const char *weir_pool_audit(const struct weir_pool *pool);

@@ -7,12 +7,15 @@
 
 #include <stddef.h>
 
-static void list_append(struct waiter_list *list, struct weir_pool_waiter *waiter)
+/* Behind `prev`; NULL: before all. */
+static void list_insert(struct waiter_list *list, struct weir_pool_waiter *waiter, struct weir_pool_waiter *prev)
 {
-	waiter->prev = list->last;
-	waiter->next = NULL;
-	*(list->last == NULL ? &list->first : &list->last->next) = waiter;
-	list->last = waiter;
+	struct weir_pool_waiter *next = prev == NULL ? list->first : prev->next;
+
+	waiter->prev = prev;
+	waiter->next = next;
+	*(prev == NULL ? &list->first : &prev->next) = waiter;
+	*(next == NULL ? &list->last : &next->prev) = waiter;
 	list->count++;
 }
 
@@ -24,21 +27,33 @@ static void list_remove(struct waiter_list *list, struct weir_pool_waiter *waite
 	list->count--;
 }
 
-static uint8_t queue_of(const struct weir_pool_waiter *waiter)
+uint8_t pool_waiter_queue(const struct weir_pool_waiter *waiter)
 {
 	if (waiter->fresh)
 		return QUEUE_FRESH;
 	return QUEUE_FIRST + (waiter->priority < POOL_PRIORITIES ? waiter->priority : POOL_PRIORITIES - 1);
 }
 
+/* The last of those who have waited for at least as long: a newcomer's is the last of all. */
+static struct weir_pool_waiter *last_before(const struct waiter_list *queue, const struct weir_pool_waiter *waiter)
+{
+	struct weir_pool_waiter *last = queue->last;
+
+	while (last != NULL && last->queued_us > waiter->queued_us)
+		last = last->prev;
+	return last;
+}
+
 void pool_waiter_enqueue(struct weir_pool *pool, struct weir_pool_waiter *waiter)
 {
 	uint64_t due_us = waiter->patience_us < waiter->deadline_us ? waiter->patience_us : waiter->deadline_us;
 
-	waiter->queue = queue_of(waiter);
+	waiter->queue = pool_waiter_queue(waiter);
 	waiter->stage = WAITER_WAITING;
 	waiter->overdue = false;
-	list_append(&pool->queues[waiter->queue], waiter);
+	if (pool->waiting == 0)
+		pool_queue_began(pool);
+	list_insert(&pool->queues[waiter->queue], waiter, last_before(&pool->queues[waiter->queue], waiter));
 	pool->waiting++;
 	pool_deadlines_add(&pool->wait_deadlines, &waiter->deadline_at, due_us);
 	pool_plan(pool, due_us);
@@ -61,6 +76,16 @@ struct weir_pool_waiter *pool_waiter_next_fresh(struct weir_pool *pool)
 	return first != NULL ? first : pool_waiter_next(pool);
 }
 
+uint32_t weir_pool_waiting(const struct weir_pool *pool, struct weir_pool_waiter **waiters, uint32_t count)
+{
+	uint32_t n = 0;
+
+	for (int i = 0; i < QUEUES; i++)
+		for (struct weir_pool_waiter *waiter = pool->queues[i].first; waiter != NULL && n < count; waiter = waiter->next)
+			waiters[n++] = waiter;
+	return n;
+}
+
 /* Out of whatever list it is in. */
 static void waiter_leave(struct weir_pool *pool, struct weir_pool_waiter *waiter)
 {
@@ -76,10 +101,19 @@ static void waiter_leave(struct weir_pool *pool, struct weir_pool_waiter *waiter
 
 void pool_waiter_resolve(struct weir_pool *pool, struct weir_pool_waiter *waiter, enum weir_pool_outcome outcome)
 {
-	waiter_leave(pool, waiter);
+	if (outcome != WEIR_POOL_REJECTED || !POOL_PLANTED(SHED_STAYS_QUEUED))
+		waiter_leave(pool, waiter);
 	waiter->stage = WAITER_RESOLVED;
 	waiter->outcome = (uint8_t)outcome;
-	list_append(&pool->outcomes, waiter);
+	if (outcome == WEIR_POOL_DELIVERED)
+		pool_queue_served(pool, waiter);
+	list_insert(&pool->outcomes, waiter, pool->outcomes.last);
+}
+
+void pool_waiter_take_out(struct weir_pool *pool, struct weir_pool_waiter *waiter)
+{
+	waiter_leave(pool, waiter);
+	waiter->stage = WAITER_NEW;
 }
 
 enum weir_pool_outcome pool_waiter_end(struct weir_pool *pool, struct weir_pool_waiter *waiter,
@@ -88,8 +122,11 @@ enum weir_pool_outcome pool_waiter_end(struct weir_pool *pool, struct weir_pool_
 	waiter_leave(pool, waiter);
 	waiter->stage = WAITER_ENDED;
 	pool->stats.acquires[outcome]++;
-	if (outcome != WEIR_POOL_DELIVERED)
+	if (outcome != WEIR_POOL_DELIVERED) {
+		if (outcome == WEIR_POOL_REJECTED)
+			pool->stats.refusals[waiter->refusal]++;
 		return outcome;
+	}
 	pool_lease_hand_over(pool, waiter);
 	pool->stats.reused += waiter->reused;
 	pool_times_add(&pool->stats.wait, pool->now_us - waiter->queued_us);

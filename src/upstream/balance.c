@@ -1,70 +1,88 @@
 /*
- * Which endpoint is next.
+ * Which endpoint is next: all leases go through this.
  *
- * round_robin: smooth weighted round robin. Each turn every endpoint earns its weight; the richest is picked and pays the
- * sum of all. Over any `sum` picks each endpoint gets exactly its weight, spread evenly. Source: the nginx project's
- * description of its upstream module (2012). One that is out of service neither earns nor pays.
+ *     bound by a cookie (balance_sticky.c) --its endpoint is out--> who may take it (candidates.c) --> the policy picks
  *
- * least_request: the smallest (active + 1) / weight; equals take turns, starting after the one picked last.
+ * Each policy stands in a file of its own, with its source: balance_round_robin.c, balance_least_request.c,
+ * balance_random_two.c, balance_peak_ewma.c, balance_consistent_hash.c.
  */
-#include "base/planted.h"
-#include "upstream/endpoint.h"
+#include "upstream/balance.h"
 
-static bool serves(const struct endpoint *ep)
+#include "base/hash.h"
+
+/* Without memory for a list: anybody who fits. */
+static struct endpoint *pick_any(const struct endpoint_group *group, const struct config_labels *subset)
 {
-	return !endpoint_budget_is_out(ep->budget) || PLANTED(OUT_ENDPOINT_SERVES);
-}
-
-static struct endpoint *pick_round_robin(struct endpoint_group *group)
-{
-	struct endpoint *best = NULL;
-	int64_t sum = 0;
-
 	for (size_t i = 0; i < group->count; i++) {
 		struct endpoint *ep = group->endpoints[i];
+		bool fits = subset == NULL || config_labels_include(&ep->labels, subset);
 
-		if (!serves(ep))
-			continue;
-		ep->turn += ep->weight;
-		sum += ep->weight;
-		if (best == NULL || ep->turn > best->turn)
-			best = ep;
+		if (fits && ep->weight > 0 && endpoint_is_available(ep))
+			return ep;
 	}
-	if (best != NULL)
-		best->turn -= sum;
-	return best;
+	return NULL;
 }
 
-/* a is less loaded than b, compared as fractions without dividing. */
-static bool less_loaded(const struct endpoint *a, const struct endpoint *b)
+/* A request without the header, or whatever it is that is hashed, goes anywhere. */
+static uint64_t hash_of(const struct endpoint_group *group, const struct balance_key *key)
 {
-	return (uint64_t)(a->active + 1) * b->weight < (uint64_t)(b->active + 1) * a->weight;
+	return key != NULL && key->is_hashed ? hash_u64(HASH_ROOT_3, key->hash) : io_random(group->ups->io);
 }
 
-static struct endpoint *pick_least_request(struct endpoint_group *group)
+static struct endpoint *pick_by_policy(
+	struct endpoint_group *group, struct candidates *set, const struct balance_key *key)
 {
-	size_t start = group->last + 1;
-	struct endpoint *best = NULL;
+	struct io *io = group->ups->io;
 
-	for (size_t i = 0; i < group->count; i++) {
-		size_t at = (start + i) % group->count;
-		struct endpoint *ep = group->endpoints[at];
-
-		if (!serves(ep) || (best != NULL && !less_loaded(ep, best)))
-			continue;
-		best = ep;
-		group->last = at;
+	switch (group->balance.policy) {
+	case BALANCE_ROUND_ROBIN: return balance_round_robin(set);
+	case BALANCE_RANDOM_TWO: return balance_random_two(set, io_random(io));
+	case BALANCE_PEAK_EWMA: return balance_peak_ewma(set, io_random(io), io_now_us(io));
+	case BALANCE_CONSISTENT_HASH:
+		return balance_consistent_hash(set, hash_of(group, key), group->balance.hash_load);
+	default: return balance_least_request(set);
 	}
-	return best;
 }
 
-struct endpoint *balance_pick(struct endpoint_group *group)
+static struct endpoint *pick(struct endpoint_group *group, const struct balance_key *key)
 {
-	if (group == NULL)
+	const struct config_labels *subset = key != NULL ? key->subset : NULL;
+
+	if (key != NULL && key->bound != 0) {
+		struct endpoint *bound = balance_sticky(group, key);
+
+		if (bound != NULL)
+			return bound;
+	}
+	struct candidates *set = candidates_for(group, subset);
+
+	if (set == NULL)
+		return pick_any(group, subset);
+	if (set->count < 2)
+		return set->count == 1 ? set->list[0].endpoint : NULL;
+	return pick_by_policy(group, set, key);
+}
+
+__attribute__((noinline)) struct endpoint *balance_pick_among(
+	struct endpoint_group *group, const struct upstream_lease *lease)
+{
+	const struct balance_key *key = lease != NULL ? lease->key : NULL;
+
+	if (group->count == 0)
 		return NULL;
-	if (group->count == 1)
-		return serves(group->endpoints[0]) ? group->endpoints[0] : NULL;
-	if (group->balance == BALANCE_ROUND_ROBIN)
-		return pick_round_robin(group);
-	return pick_least_request(group);
+	return lease == NULL || lease->tried_count == 0 ? pick(group, key) : tried_avoid(group, lease, pick(group, key));
+}
+
+bool upstreams_set_weight(struct upstreams *ups, struct view upstream, struct view address_text, uint32_t weight)
+{
+	struct endpoint_group *group = group_named(ups, upstream);
+
+	for (size_t i = 0; group != NULL && i < group->count; i++) {
+		if (!view_eq(group->endpoints[i]->name.address_text, address_text))
+			continue;
+		group->endpoints[i]->weight = weight;
+		candidates_outdate(group);
+		return true;
+	}
+	return false;
 }

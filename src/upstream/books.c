@@ -40,14 +40,27 @@ void upstream_endpoint_stats_add(struct upstream_endpoint_stats *to, const struc
 {
 	pool_stats_add(&to->pool, &from->pool);
 	counters_add(to->retries, from->retries, sizeof(to->retries));
+	counters_add(to->tried_again, from->tried_again, sizeof(to->tried_again));
+	to->retries_denied += from->retries_denied;
 	counters_add(to->open_failed, from->open_failed, sizeof(to->open_failed));
 	to->sessions += from->sessions;
 	to->health_passed += from->health_passed;
 	to->health_failed += from->health_failed;
 	to->out |= from->out;
+	to->panic |= from->panic;
+	to->health_state |= from->health_state;
+	to->health_reason |= from->health_reason;
+	to->health_changed_us |= from->health_changed_us;
+	counters_add(to->ejections, from->ejections, sizeof(to->ejections));
+	to->hedges += from->hedges;
+	to->hedges_won += from->hedges_won;
+	to->breaker_opened += from->breaker_opened;
+	to->breaker_state = from->breaker_state;
 	to->leaking += from->leaking;
 	to->audits += from->audits;
 	to->audit_mismatch += from->audit_mismatch;
+	if (from->concurrency.told)
+		to->concurrency = from->concurrency;
 	to->learned_idle_us = idle_close_shorter(to->learned_idle_us, from->learned_idle_us);
 	to->announced_idle_us = idle_close_shorter(to->announced_idle_us, from->announced_idle_us);
 }
@@ -87,6 +100,25 @@ void endpoint_bequeath(struct endpoint *ep)
 	heir->announced_idle_us = announced_us;
 }
 
+/* What all workers would tell alike is told by the first. */
+static void health_stats(const struct endpoint *ep, struct upstream_endpoint_stats *stats)
+{
+	const struct health_record *record = &ep->budget->health;
+	unsigned out = endpoint_budget_out(ep->budget);
+	uint64_t changed_us;
+
+	stats->out = (out & ~(unsigned)OUT_PANIC) != 0;
+	stats->panic = (out & OUT_PANIC) != 0;
+	if (!ep->ups->probes)
+		return;
+	stats->health_state = health_state(ep);
+	stats->health_reason = atomic_load_explicit(&record->reason, memory_order_relaxed);
+	changed_us = atomic_load_explicit(&record->changed_us, memory_order_relaxed);
+	stats->health_changed_us = changed_us == 0 ? 0 : io_now_us(ep->ups->io) - changed_us;
+	for (size_t i = 0; i < HEALTH_REASONS; i++)
+		stats->ejections[i] = atomic_load_explicit(&record->ejections[i], memory_order_relaxed);
+}
+
 bool upstreams_endpoint_stats(const struct upstreams *ups, size_t i, const struct config_upstream **upstream,
 	const struct config_endpoint **endpoint, struct upstream_endpoint_stats *stats)
 {
@@ -99,7 +131,9 @@ bool upstreams_endpoint_stats(const struct upstreams *ups, size_t i, const struc
 			*stats = (struct upstream_endpoint_stats){0};
 			for (const struct endpoint *ep = group->endpoints[i]; ep != NULL; ep = ep->older)
 				endpoint_stats_add(stats, ep);
-			stats->out = endpoint_budget_is_out(group->endpoints[i]->budget);
+			health_stats(group->endpoints[i], stats);
+			concurrency_tell(group->endpoints[i]->budget, stats, io_now_us(ups->io));
+			stats->breaker_state = shared_breaker_state(&group->endpoints[i]->budget->breaker);
 			return true;
 		}
 		i -= group->count;

@@ -12,6 +12,7 @@
 void budgets_init(struct budget_registry *registry)
 {
 	list_init(&registry->budgets);
+	atomic_init(&registry->changes, 0);
 	registry->found_last = &registry->budgets.head;
 }
 
@@ -25,6 +26,7 @@ static void registry_sweep(struct budget_registry *registry)
 			continue;
 		list_remove(node);
 		weir_pool_budget_free(budget->pool_budget);
+		shared_breaker_release(&budget->breaker);
 		free(budget);
 	}
 	registry->found_last = &registry->budgets.head;
@@ -63,7 +65,7 @@ static struct endpoint_budget *registry_find(struct budget_registry *registry, c
 }
 
 static struct endpoint_budget *budget_create(
-	const struct config_upstream *upstream, const struct config_endpoint *endpoint)
+	const struct config_upstream *upstream, const struct config_endpoint *endpoint, atomic_uint *changes)
 {
 	struct weir_pool_config settings = endpoint_settings(upstream);
 	struct endpoint_budget *budget = calloc(1, sizeof(*budget) + upstream->name.n);
@@ -75,9 +77,12 @@ static struct endpoint_budget *budget_create(
 		free(budget);
 		return NULL;
 	}
+	budget->changes = changes;
+	shared_breaker_init(&budget->breaker);
 	budget->address = endpoint->address;
 	budget->upstream_name_n = upstream->name.n;
 	memcpy(budget->upstream_name, upstream->name.p, upstream->name.n);
+	concurrency_configure(budget, upstream);
 	return budget;
 }
 
@@ -95,7 +100,7 @@ struct endpoint_budget **budgets_claim(struct budget_registry *registry, const s
 		for (size_t j = 0; j < u->endpoint_count; j++) {
 			struct endpoint_budget *budget = registry_find(registry, u, &u->endpoints[j]);
 
-			if (budget == NULL && (budget = budget_create(u, &u->endpoints[j])) != NULL)
+			if (budget == NULL && (budget = budget_create(u, &u->endpoints[j], &registry->changes)) != NULL)
 				list_push_back(&made, &budget->node);
 			if (budget == NULL)
 				goto fail;
@@ -112,13 +117,9 @@ fail:
 
 void budgets_resize(struct endpoint_budget *const *budgets, const struct config *config)
 {
-	for (size_t i = 0; i < config->upstream_count; i++) {
-		struct weir_pool_config settings = endpoint_settings(&config->upstreams[i]);
-
+	for (size_t i = 0; i < config->upstream_count; i++)
 		for (size_t j = 0; j < config->upstreams[i].endpoint_count; j++, budgets++)
-			CHECK(weir_pool_budget_resize(
-				(*budgets)->pool_budget, settings.connections_max, settings.overflow_max));
-	}
+			concurrency_configure(*budgets, &config->upstreams[i]);
 }
 
 void budgets_drop(struct endpoint_budget **budgets, size_t count)

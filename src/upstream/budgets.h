@@ -1,6 +1,6 @@
 /*
- * What endpoints have over all workers and all generations of the configuration: their caps, and whether their health
- * checks pass.
+ * What endpoints have over all workers and all generations of the configuration: their caps, what is learned and counted of
+ * them, and why they get no requests.
  *
  * An endpoint is its upstream's name and its address. All its pools draw on one budget: those of all workers, and the
  * one that a reload has put out of service beside its successor, so that together they never exceed the cap.
@@ -19,12 +19,27 @@
 #include "base/list.h"
 #include "config/model.h"
 #include "pool/pool.h"
+#include "upstream/concurrency.h"
+#include "upstream/passive.h"
+#include "upstream/breaker.h"
+
+/* Why an endpoint gets no requests. */
+enum endpoint_out {
+	OUT_UNHEALTHY = 1 << 0,            /* its health checks fail (probe.c) */
+	OUT_EJECTED = 1 << 1,              /* it answers worse than the others (outlier.c) */
+	OUT_BREAKER = 1 << 2,              /* its breaker is open (breaker.c) */
+	OUT_PANIC = 1 << 3,                /* no reason: the first two do not count, too few others are left (passive.c) */
+};
 
 struct endpoint_budget {
 	struct list_node node;             /* in the registry */
 	struct weir_pool_budget *pool_budget;
 	atomic_uint references;
-	atomic_bool out;                   /* its health checks fail: it gets no requests; the first worker says so (probe.c) */
+	atomic_uint out;                   /* a set of enum endpoint_out, changed by endpoint_budget_set_out; empty: in service */
+	atomic_uint *changes;              /* in the registry */
+	struct concurrency concurrency;    /* how many requests at once */
+	struct health_record health;
+	struct shared_breaker breaker;
 	struct address address;
 	size_t upstream_name_n;
 	char upstream_name[];
@@ -33,6 +48,7 @@ struct endpoint_budget {
 struct budget_registry {
 	struct list budgets;
 	struct list_node *found_last;      /* the next search begins behind it: files change little */
+	atomic_uint changes;               /* how often any `out` has changed, for who has derived something from them */
 };
 
 void budgets_init(struct budget_registry *registry);
@@ -46,7 +62,7 @@ void budgets_release(struct budget_registry *registry);
  */
 struct endpoint_budget **budgets_claim(struct budget_registry *registry, const struct config *config);
 
-/* Gives every one of them the size that the configuration says. */
+/* Gives every one of them the size that the configuration says, or the range within which it is learned. */
 void budgets_resize(struct endpoint_budget *const *budgets, const struct config *config);
 
 /* Drops the references of budgets_claim(), and the array. NULL is allowed. Any thread. */
@@ -58,9 +74,21 @@ static inline struct endpoint_budget *endpoint_budget_ref(struct endpoint_budget
 	return budget;
 }
 
-static inline bool endpoint_budget_is_out(const struct endpoint_budget *budget)
+/* A set of enum endpoint_out. */
+static inline unsigned endpoint_budget_out(const struct endpoint_budget *budget)
 {
 	return atomic_load_explicit(&budget->out, memory_order_relaxed);
+}
+
+/* One of its reasons comes or goes; false: it was so already. Any thread. */
+static inline bool endpoint_budget_set_out(struct endpoint_budget *budget, enum endpoint_out reason, bool out)
+{
+	unsigned before = out ? atomic_fetch_or(&budget->out, reason) : atomic_fetch_and(&budget->out, ~(unsigned)reason);
+
+	if (((before & reason) != 0) == out)
+		return false;
+	atomic_fetch_add(budget->changes, 1);
+	return true;
 }
 
 static inline void endpoint_budget_unref(struct endpoint_budget *budget)

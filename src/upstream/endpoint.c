@@ -23,6 +23,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/hash.h"
 #include "base/planted.h"
 
 enum cause upstream_connect_cause(int error, const char **why)
@@ -237,7 +238,7 @@ static void conn_on_ready(struct conn *conn)
 	switch ((enum upstream_conn_state)uc->state) {
 	case UPSTREAM_CONN_CONNECTING: connecting_on_ready(uc); return;
 	case UPSTREAM_CONN_RESTING: idle_conn_on_ready(uc); return;
-	case UPSTREAM_CONN_HELD: uc->lease->on_ready(uc->lease); return;
+	case UPSTREAM_CONN_HELD: uc->lease->ops->on_ready(uc->lease); return;
 	case UPSTREAM_CONN_RECLAIMED:
 	case UPSTREAM_CONN_SPENT:
 	case UPSTREAM_CONN_CLOSED: return;
@@ -439,6 +440,7 @@ static void on_closed(void *owner)
 
 	endpoint_change(ep, ENDPOINT_CLOSED);
 	io_timer_cancel(ups->io, &ep->timer);
+	io_timer_cancel(ups->io, &ep->look);
 	io_defer_cancel(ups->io, &ep->run);
 	if (ups->on_closed == NULL)
 		endpoint_free_when_done(ep);
@@ -476,6 +478,9 @@ static struct weir_pool_config pool_config_of(const struct config_pool *p, uint3
 		.trim_interval_us = p->idle_timeout_us / TRIMS_IN_IDLE_TIMEOUT,
 		.backoff_min_us = BACKOFF_MIN_US,
 		.backoff_max_us = BACKOFF_MAX_US,
+		.queue_target_us = p->queue.enabled ? p->queue.target_us : 0,
+		.queue_interval_us = p->queue.enabled ? p->queue.interval_us : 0,
+		.refuse_late = p->queue.enabled,
 		.leak_after_us = p->leak_after_us,
 		.reclaim_after_us = p->reclaim_after_us,
 	};
@@ -510,53 +515,83 @@ static void on_release(struct io_task *task)
 	endpoint_free(ep);
 }
 
-/* HTTP/2 wants one that is not empty (RFC 9113 §8.3.1). An address of IPv6 can be a name for TLS, and no authority. */
-static struct view authority_of(struct view address_text, struct view server_name)
+enum { AUTHORITY_BYTES = 272 };  /* of a host name, with a port */
+
+/*
+ * HTTP/2 wants one that is not empty (RFC 9113 §8.3.1). An address of IPv6 can be a name for TLS, and no authority; nor is the
+ * text of an endpoint that has a host name, which says the address as well.
+ */
+static struct view authority_of(const struct config_endpoint *config, struct view server_name, char text[AUTHORITY_BYTES])
 {
 	if (server_name.n > 0 && memchr(server_name.p, ':', server_name.n) == NULL)
 		return server_name;
-	return view_starts(address_text, VIEW("unix:")) ? VIEW("localhost") : address_text;
+	if (config->host.n > 0) {
+		int n = snprintf(text, AUTHORITY_BYTES, "%.*s:%u", (int)config->host.n, config->host.p, config->port);
+
+		return view_of(text, n < AUTHORITY_BYTES ? (size_t)n : AUTHORITY_BYTES - 1);
+	}
+	return view_starts(config->address_text, VIEW("unix:")) ? VIEW("localhost") : config->address_text;
+}
+
+static struct view name_keep(char **at, struct view text)
+{
+	char *kept = *at;
+
+	if (text.n > 0)
+		memcpy(kept, text.p, text.n);
+	*at += text.n;
+	return view_of(kept, text.n);
+}
+
+/* The address counts in the one spelling that it has, whatever the file's. */
+static uint64_t endpoint_id(struct view upstream, const struct address *address)
+{
+	char text[ADDRESS_TEXT_MAX];
+	uint64_t hash = hash_append(HASH_BEGIN, upstream.p, upstream.n);
+
+	hash = hash_u64(HASH_ROOT_2, hash_append(hash_append(hash, " ", 1), text, address_format(address, text)));
+	return hash != 0 ? hash : 1;
 }
 
 /* Copies all names to behind the endpoint. */
-static void endpoint_name_set(struct endpoint *ep, struct view upstream, struct view address_text, struct view server_name)
+static void endpoint_name_set(struct endpoint *ep, const struct endpoint_name *name, struct view server_name)
 {
-	char *names = (char *)(ep + 1);
+	char *at = (char *)(ep + 1);
 
-	memcpy(names, upstream.p, upstream.n);
-	memcpy(names + upstream.n, address_text.p, address_text.n);
-	ep->name.upstream = view_of(names, upstream.n);
-	ep->name.address_text = view_of(names + upstream.n, address_text.n);
-	names += upstream.n + address_text.n;
-	if (server_name.n > 0)
-		memcpy(names, server_name.p, server_name.n);
-	ep->server_name = view_of(names, server_name.n);
-	ep->name.authority = authority_of(ep->name.address_text, ep->server_name);
+	ep->name.upstream = name_keep(&at, name->upstream);
+	ep->name.address_text = name_keep(&at, name->address_text);
+	ep->name.authority = name_keep(&at, name->authority);
+	ep->server_name = name_keep(&at, server_name);
+	ep->name.id = endpoint_id(name->upstream, &ep->address);
 }
 
 struct endpoint *endpoint_create(struct upstreams *ups, const struct config_upstream *upstream,
 	const struct config_endpoint *config, struct endpoint_budget *budget)
 {
-	char text[ADDRESS_TEXT_MAX];
+	char text[ADDRESS_TEXT_MAX], authority[AUTHORITY_BYTES];
 	struct view server_name = endpoint_server_name(upstream, config, text);
-	struct endpoint *ep = calloc(1, sizeof(*ep) + upstream->name.n + config->address_text.n + server_name.n);
+	struct endpoint_name name = {upstream->name, config->address_text, authority_of(config, server_name, authority)};
+	struct endpoint *ep =
+		calloc(1, sizeof(*ep) + name.upstream.n + name.address_text.n + name.authority.n + server_name.n);
 
 	if (ep == NULL)
 		return NULL;
 	ep->ups = ups;
 	ep->address = config->address;
+	ep->load = &ep->load_alone;
 	ep->settings = endpoint_settings(upstream);
 	ep->idle_limit_us = ep->settings.idle_timeout_us;
 	idle_close_init(&ep->idle_close);
 	idle_close_init(&ep->unused_close);
 	ep->tls_id = endpoint_tls_id(upstream);
-	endpoint_name_set(ep, upstream->name, config->address_text, server_name);
+	endpoint_name_set(ep, &name, server_name);
 	list_init(&ep->conns);
 	list_init(&ep->sessions);
 	ep->streams_max = endpoint_streams_max(upstream);
 	ep->run.on_run = on_run;
 	ep->seating.on_run = on_seating;
 	ep->timer.on_fire = on_timer;
+	ep->look.on_fire = waiting_on_look;
 	ep->freed.on_receive = on_freed;
 	ep->release.on_run = on_release;
 	ep->pool = weir_pool_create(&ep->settings, &pool_ops, ep, budget->pool_budget);
@@ -575,6 +610,10 @@ void endpoint_learn_from(struct endpoint *ep, const struct endpoint *before)
 	ep->sessions_useless = before->sessions_useless;
 	ep->session_after_us = before->session_after_us;
 	ep->lost_us = before->lost_us;
+	ep->ramp_from_us = before->ramp_from_us;
+	ep->was_out = before->was_out;
+	ep->latency.cost_us = before->latency.cost_us;
+	ep->latency.heard_us = before->latency.heard_us;
 	idle_limit_changed(ep);
 }
 
@@ -616,7 +655,9 @@ void endpoint_tell_bug(const struct endpoint *ep, const char *format, ...)
 void endpoint_free(struct endpoint *ep)
 {
 	prober_stop(ep);
+	endpoint_breaker_stop(ep);
 	io_timer_cancel(ep->ups->io, &ep->timer);
+	io_timer_cancel(ep->ups->io, &ep->look);
 	io_defer_cancel(ep->ups->io, &ep->run);
 	io_defer_cancel(ep->ups->io, &ep->seating);
 	io_defer_cancel(ep->ups->io, &ep->release);

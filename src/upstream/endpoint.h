@@ -4,11 +4,15 @@
 
 #include <stdatomic.h>
 
+#include "base/planted.h"
 #include "base/slab.h"
 #include "net/tls.h"
 #include "upstream/budgets.h"
 #include "upstream/idle_close.h"
+#include "upstream/latency_ewma.h"
 #include "upstream/probe.h"
+#include "upstream/quantile.h"
+#include "upstream/retry_budget.h"
 #include "upstream/upstream.h"
 
 /*
@@ -26,7 +30,13 @@ struct endpoint {
 	struct upstreams *ups;
 	struct endpoint_name name;     /* in the memory behind the endpoint */
 	struct address address;
-	uint32_t weight;
+	uint32_t weight;               /* 0: no new requests */
+	bool backup;
+	bool was_out;                  /* when a list of candidates was last made */
+	uint64_t zone;                 /* its name, hashed; 0: none */
+	struct config_labels labels;
+	uint64_t ramp_from_us;         /* since when it starts slowly; 0: it does not */
+	struct latency_ewma latency;   /* for peak_ewma only */
 	uint64_t connect_timeout_us;
 	enum config_proxy_protocol proxy_protocol;
 	struct weir_pool_config settings;  /* what its pool was created with */
@@ -35,7 +45,12 @@ struct endpoint {
 	struct tls_client *tls;        /* one reference; NULL: none, or not told yet (upstreams_secure) */
 	struct tls_resumption resumption;
 	struct endpoint_budget *budget;    /* one reference */
+	struct limiter_window window;  /* what this worker has seen of it (concurrency.h) */
+	struct io_timer look;          /* while somebody waits for a connection */
 	struct prober prober;          /* of the first worker */
+	struct health_tally tally;     /* what came of its requests */
+	struct breaker_side breaker_side;
+	struct io_timer breaker_timer; /* armed: its breaker may be tried then (breaking.c) */
 	struct weir_pool *pool;
 	uint64_t roster;               /* the number of the latest that it is in */
 	struct list conns;             /* every connection of the pool, also those connecting */
@@ -52,7 +67,9 @@ struct endpoint {
 	struct io_message freed;       /* another worker returned a unit of the budget, or needs one */
 	atomic_bool freed_posted;
 	struct io_task release;        /* frees it at the end of the tick */
-	uint32_t active;               /* leases waiting or held */
+	uint32_t active;               /* leases waiting or held; changed by endpoint_begin and endpoint_end */
+	uint32_t *load;                /* where that is counted too: in a list of candidates, or here: */
+	uint32_t load_alone;
 	struct upstream_endpoint_stats stats;  /* `pool`: only what it was left by others (books.c) */
 	struct endpoint *older, *newer;  /* whom it succeeded, and by whom it was succeeded; NULL: nobody that there is */
 	const char *mismatch;          /* what the last audit found; NULL: nothing */
@@ -60,17 +77,29 @@ struct endpoint {
 	struct idle_close idle_close;  /* when it closes connections that rest between requests */
 	struct idle_close unused_close;  /* and those that have never served, which often is another time */
 	uint64_t idle_limit_us;        /* what the pool was told of it */
-	int64_t turn;                  /* round robin: what has been earned so far */
 	uint8_t state;                 /* enum endpoint_state; changed by endpoint_change only */
+	bool learns;                   /* how many requests it takes at once */
 	bool running;                  /* weir_pool_run is telling outcomes */
 };
 
 /* The endpoints of one upstream that are in service. There is none where nothing is known of its host names yet. */
 struct endpoint_group {
 	struct endpoint_group *next;   /* in ups->gone */
+	struct upstreams *ups;
 	struct view name;              /* the upstream's, in the memory behind the endpoints */
-	enum config_balance balance;
-	size_t last;                   /* least_request: which was picked last */
+	struct group_balance {
+		enum config_policy policy;
+		uint32_t hash_load, zone_min_share;
+		uint64_t slow_start_us;
+	} balance;                     /* as in config_balance */
+	uint64_t zone;                 /* our own, hashed; 0: it makes no difference */
+	const atomic_uint *changes;    /* budget_registry's; not NULL where there are endpoints */
+	struct candidates *all;        /* who may be picked (balance.h) */
+	struct candidates *subsets;    /* and of whom, where a route says that */
+	struct config_passive passive;
+	uint32_t panic_threshold;      /* percent */
+	struct retry_budget retry_budget;
+	struct quantile *latencies;    /* of its answers, where hedging is configured; else NULL */
 	size_t count;
 	struct endpoint *endpoints[];
 };
@@ -104,6 +133,7 @@ struct upstreams {
 	void *event_context;
 	bool sparing;                  /* connections are being given up (scarce.c) */
 	struct io_timer watch;         /* armed from creation until everything is closed */
+	struct io_timer passive_timer; /* armed while any endpoint is looked at (passive.c) */
 };
 
 /* --- endpoint.c ----------------------------------------------------------------------------------------------------- */
@@ -216,7 +246,100 @@ void groups_release(struct upstreams *ups);
 
 /* --- balance.c ------------------------------------------------------------------------------------------------------ */
 
-/* All leases go through this pick. `group` may be NULL. NULL: there is no endpoint, or all of them are out of service. */
-struct endpoint *balance_pick(struct endpoint_group *group);
+/* It gets requests: nobody has taken it out of service, or too few others are left. */
+static inline bool endpoint_is_available(const struct endpoint *ep)
+{
+	unsigned out = endpoint_budget_out(ep->budget);
+
+	return out == 0 || (out & (OUT_PANIC | OUT_BREAKER)) == OUT_PANIC || PLANTED(OUT_ENDPOINT_SERVES);
+}
+
+/* A lease begins, or has ended. */
+static inline void endpoint_begin(struct endpoint *ep)
+{
+	ep->active++;
+	++*ep->load;
+}
+
+static inline void endpoint_end(struct endpoint *ep)
+{
+	ep->active--;
+	--*ep->load;
+}
+
+/*
+ * All leases go through this pick. Of `lease` what its user has set before acquiring is looked at; NULL: nothing is known of
+ * it. `group` may be NULL. NULL: there is no endpoint, or all of them are out of service.
+ */
+struct endpoint *balance_pick_among(struct endpoint_group *group, const struct upstream_lease *lease);
+static inline struct endpoint *balance_pick(struct endpoint_group *group, const struct upstream_lease *lease)
+{
+	if (group == NULL)
+		return NULL;
+	/* Who has but one endpoint does not pay for balancing. */
+	if (group->count == 1 && (lease == NULL || lease->key == NULL)) {
+		struct endpoint *only = group->endpoints[0];
+
+		return only->weight > 0 && endpoint_is_available(only) ? only : NULL;
+	}
+	return balance_pick_among(group, lease);
+}
+
+/* --- waiting.c ------------------------------------------------------------------------------------------------------ */
+
+/* How often those who wait are looked after. */
+#define WAITING_LOOK_US (100 * US_PER_MS)
+
+/* Somebody waits for a connection: from now on, as long as that is so, those who do are looked after. */
+void waiting_began(struct endpoint *ep, uint64_t now_us);
+
+/* The timer of waiting_began. */
+void waiting_on_look(struct io_timer *timer);
+
+/* --- lease.c -------------------------------------------------------------------------------------------------------- */
+
+/*
+ * The lease, which waits, goes on waiting for a connection to another endpoint of the group, if there is one that may be picked,
+ * that it has not tried and that can take it. False: there is none.
+ */
+bool lease_move(struct endpoint_group *group, struct upstream_lease *lease, uint64_t now_us);
+
+/* --- tried.c -------------------------------------------------------------------------------------------------------- */
+
+/* `picked` by the policy, or in place of one that the request has tried already another one that serves. */
+struct endpoint *tried_avoid(struct endpoint_group *group, const struct upstream_lease *lease, struct endpoint *picked);
+
+bool was_tried(const struct upstream_lease *lease, const struct endpoint *ep);
+
+/* --- breaking.c ----------------------------------------------------------------------------------------------------- */
+
+/* The settings of its breaker, also when they are the same: whoever opened it may be gone. */
+void endpoint_breaker_begin(struct endpoint *ep, const struct config_breaker *settings);
+void endpoint_breaker_stop(struct endpoint *ep);
+
+/* Whether its breaker lets the lease's request through; the lease then carries what has to be told. */
+bool endpoint_breaker_try(struct endpoint *ep, struct upstream_lease *lease);
+static inline bool endpoint_breaker_admits(struct endpoint *ep, struct upstream_lease *lease)
+{
+	return shared_breaker_admits_all(&ep->budget->breaker, &lease->breaker_call) || endpoint_breaker_try(ep, lease);
+}
+
+/* What the request has brought; and it has ended, whether it has brought anything or not. */
+void endpoint_breaker_report(struct endpoint *ep, struct upstream_lease *lease, struct upstream_result result);
+void endpoint_breaker_leave(struct endpoint *ep, struct upstream_lease *lease);
+
+/* The lease's request is one of those by which it is found out whether the endpoint is back. */
+static inline bool endpoint_breaker_tries(const struct endpoint *ep, const struct upstream_lease *lease)
+{
+	return shared_breaker_trial_counts(&ep->budget->breaker, lease->breaker_call);
+}
+
+/* When the first of the group's breakers lets somebody through again; UINT64_MAX: none of them is what keeps requests out. */
+uint64_t group_breaker_wait_us(const struct endpoint_group *group);
+
+/* --- report.c ------------------------------------------------------------------------------------------------------- */
+
+/* Tells everybody who learns from what requests bring: of a request that was sent, or that could not be. */
+void endpoint_report(struct endpoint *ep, struct upstream_lease *lease, struct upstream_result result);
 
 #endif

@@ -21,7 +21,9 @@ enum { DEAD_MAX = 2 };
 
 static void lease_end(struct upstream_lease *lease)
 {
-	lease->endpoint->active--;
+	if (lease->breaker_call != 0)
+		endpoint_breaker_leave(lease->endpoint, lease);
+	endpoint_end(lease->endpoint);
 	lease->endpoint = NULL;
 	lease->stage = LEASE_NONE;
 	lease->conn = NULL;
@@ -61,6 +63,8 @@ static void lease_hold(struct upstream_lease *lease, uint64_t now_us)
 	lease->conn = uc;
 	lease->stream = uc->stream;
 	lease->stage = LEASE_HELD;
+	lease->reported = lease->late = false;
+	concurrency_enter(&lease->endpoint->window, lease->endpoint->learns, lease, now_us);
 	lease->held_since_us = now_us;
 	lease->reused = lease->waiter.reused;
 	/* Idle for no time at all it has not rested. */
@@ -71,16 +75,63 @@ static void lease_hold(struct upstream_lease *lease, uint64_t now_us)
 	lease->queue_us += waited_us - lease->connect_us;
 }
 
-/* Why the upstream has no endpoint for anybody. */
-static const char *why_none(const struct endpoint_group *group)
+static bool any_available(const struct endpoint_group *group)
+{
+	for (size_t i = 0; i < group->count; i++)
+		if (endpoint_is_available(group->endpoints[i]))
+			return true;
+	return false;
+}
+
+/* Why the upstream has no endpoint for it. */
+static const char *why_none(const struct endpoint_group *group, const struct upstream_lease *lease)
 {
 	if (group == NULL)
 		return "the upstream is gone since a reload";
+	if (group->count > 0 && lease->key != NULL && lease->key->subset != NULL)
+		return "no endpoint of the route's subset is in service";
+	if (any_available(group))
+		return "every endpoint in service has the weight 0";
 	return group->count == 0 ? "no address is known of the upstream's host names" : "every endpoint fails its health checks";
 }
 
+/* There is no endpoint for it; where a breaker is why, it is known when the next call is made. */
+static enum cause no_endpoint(struct upstream_lease *lease, const struct endpoint_group *group)
+{
+	uint64_t wait_us = group_breaker_wait_us(group);
+
+	if (wait_us != UINT64_MAX) {
+		lease->retry_after_s = (uint32_t)((wait_us + US_PER_S - 1) / US_PER_S);
+		lease->why = NULL;
+		return CAUSE_BREAKER_OPEN;
+	}
+	lease->why = why_none(group, lease);
+	return CAUSE_NO_HEALTHY_ENDPOINT;
+}
+
+/* Whoever waits in vain is told so, and when those who wait now will have been served. */
+static enum cause refusal_cause(struct upstream_lease *lease)
+{
+	const struct endpoint *ep = lease->endpoint;
+	uint64_t backlog_us = weir_pool_backlog_us(ep->pool, io_now_us(ep->ups->io));
+
+	lease->retry_after_s = (uint32_t)(backlog_us / US_PER_S) + 1;
+	switch ((enum weir_pool_refusal)lease->waiter.refusal) {
+	case WEIR_POOL_SHED:
+		lease->why = "those who wait for a connection wait too long already";
+		return CAUSE_CONCURRENCY_LIMITED;
+	case WEIR_POOL_LATE:
+		lease->why = "it could not be served before its time is over";
+		return CAUSE_CONCURRENCY_LIMITED;
+	case WEIR_POOL_NOT_REFUSED:
+	case WEIR_POOL_QUEUE_FULL:
+	case WEIR_POOL_REFUSALS: break;
+	}
+	return CAUSE_POOL_QUEUE_FULL;
+}
+
 /* Why nothing was delivered, in the words of the table. */
-static enum cause outcome_cause(struct upstream_lease *lease, enum weir_pool_outcome outcome)
+static enum cause outcome_name(struct upstream_lease *lease, enum weir_pool_outcome outcome)
 {
 	struct weir_pool_stats stats;
 
@@ -90,13 +141,12 @@ static enum cause outcome_cause(struct upstream_lease *lease, enum weir_pool_out
 		/* While the endpoint cannot be reached that is why so many wait, or why nobody may. */
 		if (lease->waiter.reason != 0)
 			return upstream_connect_cause(lease->waiter.reason, &lease->why);
-		return CAUSE_POOL_QUEUE_FULL;
+		return refusal_cause(lease);
 	case WEIR_POOL_OPEN_FAILED: return upstream_connect_cause(lease->waiter.reason, &lease->why);
 	case WEIR_POOL_CLOSED:
 		if (lease->endpoint->ups->on_closed != NULL)
 			return CAUSE_DRAINING;
-		lease->why = why_none(group_named(lease->endpoint->ups, lease->endpoint->name.upstream));
-		return CAUSE_NO_HEALTHY_ENDPOINT;
+		return no_endpoint(lease, group_named(lease->endpoint->ups, lease->endpoint->name.upstream));
 	case WEIR_POOL_TIMED_OUT:
 		if (lease->waiter.reason != 0)
 			return upstream_connect_cause(lease->waiter.reason, &lease->why);
@@ -111,6 +161,16 @@ static enum cause outcome_cause(struct upstream_lease *lease, enum weir_pool_out
 	case WEIR_POOL_PENDING: break;
 	}
 	return CAUSE_INTERNAL;
+}
+
+/* The same. That the endpoint could not be reached is something that it has done. */
+__attribute__((noinline)) static enum cause outcome_cause(struct upstream_lease *lease, enum weir_pool_outcome outcome)
+{
+	enum cause cause = outcome_name(lease, outcome);
+
+	if (cause == CAUSE_CONNECT_REFUSED || cause == CAUSE_CONNECT_TIMEOUT || cause == CAUSE_TLS_FAILED)
+		endpoint_report(lease->endpoint, lease, (struct upstream_result){.cause = cause});
+	return cause;
 }
 
 /* Whether the connection could carry another exchange. */
@@ -132,6 +192,7 @@ static void on_outcome(struct weir_pool_waiter *waiter, enum weir_pool_outcome o
 static enum weir_pool_outcome ask_pool(struct upstream_lease *lease, uint64_t now_us)
 {
 	weir_pool_waiter_init(&lease->waiter, on_outcome);
+	lease->waiter.priority = lease->priority;
 	return weir_pool_acquire(lease->endpoint->pool, &lease->waiter, now_us, lease->deadline_us);
 }
 
@@ -143,6 +204,7 @@ static enum weir_pool_outcome ask_pool_fresh(struct upstream_lease *lease, uint6
 	uint64_t latest_us = deadline_after(lease->asked_us, times * settings->acquire_timeout_us);
 
 	weir_pool_waiter_init(&lease->waiter, on_outcome);
+	lease->waiter.priority = lease->priority;
 	lease->waiter.fresh = true;
 	return weir_pool_acquire(lease->endpoint->pool, &lease->waiter, now_us,
 		latest_us < lease->deadline_us ? latest_us : lease->deadline_us);
@@ -216,6 +278,37 @@ static void tell_pool(const struct upstream_lease *lease, enum weir_pool_give_ba
 	CHECK(weir_pool_give_back(lease->endpoint->pool, lease->waiter.lease, how, now_us));
 }
 
+/* So often another one is picked when a breaker lets no more through than those who came first. */
+enum { PICKS_MAX = 3 };
+
+/* The first was not let through. */
+__attribute__((noinline)) static struct endpoint *pick_another(struct endpoint_group *group, struct upstream_lease *lease)
+{
+	for (int i = 1; i < PICKS_MAX; i++) {
+		struct endpoint *ep = balance_pick(group, lease);
+
+		if (ep == NULL || endpoint_breaker_admits(ep, lease))
+			return ep;
+	}
+	return NULL;
+}
+
+static inline struct endpoint *pick(struct endpoint_group *group, struct upstream_lease *lease)
+{
+	struct endpoint *ep = balance_pick(group, lease);
+
+	return ep == NULL || endpoint_breaker_admits(ep, lease) ? ep : pick_another(group, lease);
+}
+
+/* It is another endpoint's from now on. */
+static void lease_change(struct upstream_lease *lease, struct endpoint *ep)
+{
+	endpoint_end(lease->endpoint);
+	lease->endpoint = ep;
+	endpoint_begin(ep);
+	lease_name(lease, ep);
+}
+
 /*
  * A reload drains the endpoint, which takes nobody back: of the pools that are in service now one is asked. Where there is
  * none everything is being closed, or no address of the upstream's is known any more.
@@ -224,15 +317,40 @@ static enum weir_pool_outcome ask_successor(struct upstream_lease *lease, uint64
 {
 	struct endpoint *drained = lease->endpoint;
 	struct endpoint_group *group = group_named(drained->ups, drained->name.upstream);
-	struct endpoint *ep = balance_pick(group);
+	struct endpoint *ep;
 
+	if (lease->breaker_call != 0)
+		endpoint_breaker_leave(drained, lease);
+	ep = pick(group, lease);
 	if (ep == NULL)
 		return WEIR_POOL_CLOSED;
-	drained->active--;
-	lease->endpoint = ep;
-	lease->endpoint->active++;
-	lease_name(lease, lease->endpoint);
+	lease_change(lease, ep);
 	return ask_pool_fresh(lease, now_us);
+}
+
+bool lease_move(struct endpoint_group *group, struct upstream_lease *lease, uint64_t now_us)
+{
+	struct endpoint *from = lease->endpoint;
+	uint32_t call = lease->breaker_call;
+
+	/* Whether the endpoint is back is found out by those who wait for it. */
+	if (endpoint_breaker_tries(from, lease))
+		return false;
+
+	struct endpoint *ep = pick(group, lease);
+
+	if (ep != NULL && ep != from && !was_tried(lease, ep) && weir_pool_move(&lease->waiter, ep->pool, now_us)) {
+		lease_change(lease, ep);
+		lease->dead = 0;
+		if (PLANTED(MOVED_COUNTS_TWICE))
+			endpoint_begin(from);
+		waiting_began(ep, now_us);
+		return true;
+	}
+	if (ep != NULL)
+		endpoint_breaker_leave(ep, lease);
+	lease->breaker_call = call;
+	return false;
 }
 
 /* The connection that was delivered, or held, is no good. */
@@ -294,14 +412,14 @@ static void on_outcome(struct weir_pool_waiter *waiter, enum weir_pool_outcome o
 
 	if (outcome == WEIR_POOL_DELIVERED) {
 		lease_hold(lease, now_us);
-		lease->on_outcome(lease, CAUSE_NONE);
+		lease->ops->on_outcome(lease, CAUSE_NONE);
 		return;
 	}
 	enum cause cause = outcome_cause(lease, outcome);
 
 	lease->queue_us += now_us - lease->asked_us;
 	lease_end(lease);
-	lease->on_outcome(lease, cause);
+	lease->ops->on_outcome(lease, cause);
 }
 
 /* The pool's answer to a question, as that of this room. */
@@ -310,6 +428,7 @@ static enum upstream_answer lease_answer(struct upstream_lease *lease, enum weir
 {
 	if (outcome == WEIR_POOL_PENDING) {
 		lease->stage = LEASE_WAITING;
+		waiting_began(lease->endpoint, now_us);
 		return UPSTREAM_PENDING;
 	}
 	if (outcome == WEIR_POOL_DELIVERED) {
@@ -328,13 +447,14 @@ enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config
 	struct endpoint_group *group = group_of(ups, upstream);
 
 	CHECK(lease->stage == LEASE_NONE);
-	struct endpoint *ep = balance_pick(group);
+	struct endpoint *ep = pick(group, lease);
 
 	if (ep == NULL) {
-		lease->why = why_none(group);
-		*cause = CAUSE_NO_HEALTHY_ENDPOINT;
+		*cause = no_endpoint(lease, group);
 		return UPSTREAM_FAILED;
 	}
+	if (lease->tried_count == 0)
+		retry_budget_note(&group->retry_budget, now_us);
 	lease->endpoint = ep;
 	lease_name(lease, ep);
 	lease->asked_us = now_us;
@@ -343,9 +463,11 @@ enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config
 	lease->why = NULL;
 	lease->dead = 0;
 	lease->deadline_us = deadline_us;
-	ep->active++;
+	endpoint_begin(ep);
 
-	enum weir_pool_outcome outcome = ask_pool(lease, now_us);
+	/* It is replayed once: what it gets now must not be stale again, whichever endpoint that is. */
+	enum weir_pool_outcome outcome =
+		__builtin_expect(lease->replayed, 0) ? ask_pool_fresh(lease, now_us) : ask_pool(lease, now_us);
 
 	if (outcome == WEIR_POOL_DELIVERED && has_untold_event(lease))
 		outcome = replace_untold(lease, now_us);
@@ -362,6 +484,7 @@ enum upstream_answer upstream_acquire_again(struct upstream_lease *lease, enum u
 	CHECK(lease->stage == LEASE_HELD && uc->lease == lease);
 	CHECK(lease->rested || reason == RETRY_REFUSED || PLANTED(REPLAY_ON_FRESH));
 	ep->stats.retries[reason]++;
+	concurrency_leave(ep, &ep->window, lease, now_us);
 	/* Unless the request itself took time, it was closed in the moment in which it was taken. */
 	if (uc->place == NULL && now_us - lease->held_since_us <= STALE_SOON_US)
 		endpoint_saw_idle_close(ep, uc, lease->held_since_us - uc->rests_since_us);
@@ -369,11 +492,32 @@ enum upstream_answer upstream_acquire_again(struct upstream_lease *lease, enum u
 	lease->stream = NULL;
 	lease->stage = LEASE_NONE;
 	lease->reused = lease->rested = false;
+	lease->replayed = true;
 	lease->asked_us = now_us;
 	lease->dead = 0;
 	if (uc->place != NULL && reason != RETRY_REFUSED)
 		ep->lost_us = now_us;
 	return lease_answer(lease, ask_for_fresh(lease, now_us), now_us, cause);
+}
+
+void upstream_report(struct upstream_lease *lease, struct upstream_result result)
+{
+	CHECK(lease->stage == LEASE_HELD && !lease->reported);
+	lease->reported = true;
+	endpoint_report(lease->endpoint, lease, result);
+}
+
+void upstream_sent(struct upstream_lease *lease)
+{
+	CHECK(lease->stage == LEASE_HELD);
+	if (!lease->reported)
+		concurrency_unpark(lease->endpoint, lease, io_now_us(lease->endpoint->ups->io));
+}
+
+void upstream_tunnels(struct upstream_lease *lease)
+{
+	CHECK(lease->stage == LEASE_HELD);
+	concurrency_park(lease->endpoint, lease, io_now_us(lease->endpoint->ups->io));
 }
 
 void upstream_heard(struct upstream_lease *lease, const struct message *response)
@@ -425,6 +569,8 @@ void upstream_give_back(struct upstream_lease *lease, bool clean)
 	bool reusable;
 
 	CHECK(lease->stage == LEASE_HELD && uc->lease == lease);
+	/* First: what was beside the limit leaves no room behind. */
+	concurrency_leave(ep, &ep->window, lease, now_us);
 	if (is_place(uc)) {
 		reusable = place_comes_back(uc, clean);
 	} else {
@@ -448,7 +594,7 @@ void upstream_give_back(struct upstream_lease *lease, bool clean)
 	lease_end(lease);
 }
 
-void upstream_drop(struct upstream_lease *lease)
+void upstream_drop_any(struct upstream_lease *lease)
 {
 	switch ((enum upstream_lease_stage)lease->stage) {
 	case LEASE_NONE: return;
@@ -458,7 +604,7 @@ void upstream_drop(struct upstream_lease *lease)
 			weir_pool_cancel(lease->endpoint->pool, &lease->waiter, io_now_us(lease->endpoint->ups->io));
 		lease->queue_us += io_now_us(lease->endpoint->ups->io) - lease->asked_us;
 		if (PLANTED(ACTIVE_COUNT_LEAKS))
-			lease->endpoint->active++;
+			endpoint_begin(lease->endpoint);
 		lease_end(lease);
 		return;
 	}

@@ -13,9 +13,12 @@
 struct endpoint;
 struct probe;
 
+/* Of a service, or of a path and a host: no kind asks for all three. */
+_Static_assert(CONFIG_HEALTH_SERVICE_MAX <= CONFIG_HEALTH_PATH_MAX, "there is room for either");
+
 struct prober {
-	struct config_health health;   /* `service` stands in `service_text` */
-	char service_text[CONFIG_HEALTH_SERVICE_MAX];
+	struct config_health health;   /* its texts stand in `texts` */
+	char texts[CONFIG_HEALTH_PATH_MAX + CONFIG_HEALTH_HOST_MAX];
 	struct io_timer timer;         /* the next probe; not armed: there are none */
 	struct probe *probe;           /* under way; NULL: none */
 	uint32_t passes, fails;        /* in a row */

@@ -13,8 +13,9 @@
  */
 #include <stdlib.h>
 
+#include "base/hash.h"
 #include "base/planted.h"
-#include "upstream/endpoint.h"
+#include "upstream/balance.h"
 
 /* --- finding -------------------------------------------------------------------------------------------------------- */
 
@@ -67,7 +68,7 @@ static struct endpoint *group_find(const struct endpoint_group *group, const str
 /* --- what stays ----------------------------------------------------------------------------------------------------- */
 
 /* Where a member has come that is not asked for here, the size is another one. */
-_Static_assert(sizeof(void *) != 8 || sizeof(struct weir_pool_config) == 112, "same_settings knows every member");
+_Static_assert(sizeof(void *) != 8 || sizeof(struct weir_pool_config) == 128, "same_settings knows every member");
 
 static bool same_settings(const struct weir_pool_config *a, const struct weir_pool_config *b)
 {
@@ -79,7 +80,8 @@ static bool same_settings(const struct weir_pool_config *a, const struct weir_po
 	       a->idle_timeout_us == b->idle_timeout_us && a->lifetime_max_us == b->lifetime_max_us &&
 	       a->trim_interval_us == b->trim_interval_us && a->backoff_min_us == b->backoff_min_us &&
 	       a->backoff_max_us == b->backoff_max_us && a->leak_after_us == b->leak_after_us &&
-	       a->reclaim_after_us == b->reclaim_after_us;
+	       a->reclaim_after_us == b->reclaim_after_us && a->queue_target_us == b->queue_target_us &&
+	       a->queue_interval_us == b->queue_interval_us && a->refuse_late == b->refuse_late;
 }
 
 bool upstream_keeps_pools(const struct config_upstream *before, const struct config_upstream *after)
@@ -100,13 +102,23 @@ static bool endpoint_serves(const struct endpoint *ep, const struct config_upstr
 
 /* --- making --------------------------------------------------------------------------------------------------------- */
 
+/* Its endpoints stay. */
+static void group_free(struct endpoint_group *group)
+{
+	candidates_release(group);
+	free(group->latencies);
+	free(group);
+}
+
 /* Those that are in the group already came with an older roster; new ones are in none. */
 static void group_discard(struct endpoint_group *group)
 {
+	/* What the lists have counted stands in the endpoints. */
+	candidates_release(group);
 	for (size_t i = 0; i < group->count; i++)
 		if (group->endpoints[i]->state == ENDPOINT_NEW)
 			endpoint_free(group->endpoints[i]);
-	free(group);
+	group_free(group);
 }
 
 static void roster_discard(struct roster *roster)
@@ -116,8 +128,25 @@ static void roster_discard(struct roster *roster)
 	free(roster);
 }
 
+static uint64_t zone_hash(struct view zone)
+{
+	return zone.n > 0 ? hash_append(HASH_BEGIN, zone.p, zone.n) | 1 : 0;
+}
+
+/* How its endpoints are picked. False: out of memory. */
+static bool group_balance(struct endpoint_group *group, const struct config *config, const struct config_upstream *upstream)
+{
+	const struct config_balance *b = &upstream->balance;
+
+	group->zone = b->zone_preference ? zone_hash(config->zone) : 0;
+	group->balance = (struct group_balance){.policy = b->policy, .hash_load = b->hash_load,
+		.zone_min_share = b->zone_min_share, .slow_start_us = b->slow_start_us};
+	group->all = candidates_create(b->policy, upstream->endpoint_count);
+	return group->all != NULL;
+}
+
 /* With room for all its endpoints. NULL: out of memory. */
-static struct endpoint_group *group_alloc(const struct config_upstream *upstream)
+static struct endpoint_group *group_alloc(const struct config *config, const struct config_upstream *upstream)
 {
 	size_t endpoints_bytes = upstream->endpoint_count * sizeof(struct endpoint *);
 	struct endpoint_group *group = calloc(1, sizeof(*group) + endpoints_bytes + upstream->name.n);
@@ -128,28 +157,52 @@ static struct endpoint_group *group_alloc(const struct config_upstream *upstream
 
 	memcpy(name, upstream->name.p, upstream->name.n);
 	group->name = view_of(name, upstream->name.n);
-	group->balance = upstream->balance;
-	return group;
+	group->passive = upstream->passive;
+	group->panic_threshold = upstream->panic_threshold;
+	if (group_balance(group, config, upstream))
+		return group;
+	free(group);
+	return NULL;
+}
+
+/* What `before` knows is still true. False: out of memory. */
+static bool group_latencies(struct endpoint_group *group, const struct config_upstream *upstream,
+	const struct endpoint_group *before)
+{
+	if (!upstream->hedge.enabled || upstream->hedge.permille == 0)
+		return true;
+	group->latencies = calloc(1, sizeof(*group->latencies));
+	if (group->latencies != NULL && before != NULL && before->latencies != NULL)
+		*group->latencies = *before->latencies;
+	return group->latencies != NULL;
 }
 
 /* `before` are the upstream's endpoints in service, NULL: it is new. */
-static struct endpoint_group *group_create(struct upstreams *ups, const struct config_upstream *upstream,
-	const struct endpoint_group *before, struct endpoint_budget *const *budgets)
+static struct endpoint_group *group_create(struct upstreams *ups, const struct config *config,
+	const struct config_upstream *upstream, const struct endpoint_group *before, struct endpoint_budget *const *budgets)
 {
 	struct weir_pool_config settings = endpoint_settings(upstream);
-	struct endpoint_group *group = group_alloc(upstream);
+	struct endpoint_group *group = group_alloc(config, upstream);
 	uint64_t tls_id = endpoint_tls_id(upstream);
 	char text[ADDRESS_TEXT_MAX];
 
 	if (group == NULL)
 		return NULL;
+	group->ups = ups;
+	group->changes = upstream->endpoint_count > 0 ? budgets[0]->changes : NULL;
+	if (before != NULL)
+		group->retry_budget = before->retry_budget;
+	if (!group_latencies(group, upstream, before)) {
+		group_free(group);
+		return NULL;
+	}
 	for (size_t i = 0; i < upstream->endpoint_count; i++) {
-		const struct config_endpoint *config = &upstream->endpoints[i];
-		struct endpoint *ep = group_find(before, &config->address, i);
+		const struct config_endpoint *ec = &upstream->endpoints[i];
+		struct endpoint *ep = group_find(before, &ec->address, i);
 
 		if (ep == NULL ||
-			!endpoint_serves(ep, upstream, &settings, tls_id, endpoint_server_name(upstream, config, text)))
-			ep = endpoint_create(ups, upstream, config, budgets[i]);
+			!endpoint_serves(ep, upstream, &settings, tls_id, endpoint_server_name(upstream, ec, text)))
+			ep = endpoint_create(ups, upstream, ec, budgets[i]);
 		if (ep == NULL) {
 			group_discard(group);
 			return NULL;
@@ -168,7 +221,7 @@ static struct roster *roster_create(
 		return NULL;
 	for (size_t i = 0; i < config->upstream_count; i++) {
 		const struct config_upstream *u = &config->upstreams[i];
-		struct endpoint_group *group = group_create(ups, u, roster_find(ups->roster, u->name, i), budgets);
+		struct endpoint_group *group = group_create(ups, config, u, roster_find(ups->roster, u->name, i), budgets);
 
 		if (group == NULL) {
 			roster_discard(roster);
@@ -182,6 +235,17 @@ static struct roster *roster_create(
 
 /* --- changing ------------------------------------------------------------------------------------------------------- */
 
+/* What balancing goes by. */
+static void endpoint_enter_balance(struct endpoint *ep, const struct config_upstream *upstream,
+	const struct config_endpoint *config)
+{
+	ep->weight = config->weight;
+	ep->backup = config->backup;
+	ep->zone = zone_hash(config->zone);
+	ep->labels = config->labels;
+	ep->latency.decay_us = upstream->balance.policy == BALANCE_PEAK_EWMA ? upstream->balance.ewma_decay_us : 0;
+}
+
 static void endpoint_enter(struct endpoint *ep, const struct roster *roster, const struct config_upstream *upstream,
 	const struct config_endpoint *config)
 {
@@ -189,17 +253,19 @@ static void endpoint_enter(struct endpoint *ep, const struct roster *roster, con
 		endpoint_change(ep, ENDPOINT_SERVING);
 		list_push_back(&ep->ups->endpoints, &ep->node);
 		io_defer(ep->ups->io, &ep->run);
+		/* Whoever is there from the beginning is no newcomer. */
+		ep->ramp_from_us = roster->number > 1 ? io_now_us(ep->ups->io) : 0;
 	}
 	ep->roster = roster->number;
-	ep->weight = config->weight;
+	endpoint_enter_balance(ep, upstream, config);
+	ep->learns = upstream->concurrency == CONFIG_CONCURRENCY_AUTO;
 	ep->connect_timeout_us = upstream->timeouts.connect_us;
 	ep->proxy_protocol = upstream->proxy_protocol;
 	ep->head_limits = (struct h1_limits){
 		.head_bytes_max = upstream->limits.header_bytes, .field_count_max = upstream->limits.header_count};
 	if (ep->ups->probes)
 		prober_begin(ep, &upstream->health);
-	/* Everybody begins anew, so that the turns add up to nothing. */
-	ep->turn = 0;
+	endpoint_breaker_begin(ep, &upstream->breaker);
 }
 
 static void roster_enter(const struct roster *roster, const struct config *config)
@@ -219,6 +285,7 @@ static void endpoint_retire(struct endpoint *ep, struct endpoint *successor)
 		endpoint_succeed(successor, ep);
 	}
 	prober_stop(ep);
+	endpoint_breaker_stop(ep);
 	endpoint_change(ep, ENDPOINT_DRAINING);
 	if (PLANTED(RELOAD_DROPS_WAITERS))
 		weir_pool_close(ep->pool, io_now_us(ep->ups->io));
@@ -231,7 +298,7 @@ static void group_retire(struct upstreams *ups, struct endpoint_group *group, co
 	for (size_t i = 0; i < group->count; i++)
 		if (group->endpoints[i]->roster != ups->roster->number)
 			endpoint_retire(group->endpoints[i], group_find(now, &group->endpoints[i]->address, i));
-	free(group);
+	group_free(group);
 }
 
 /* The upstream is gone; if it was before, and is back now, those with an older configuration find it in service. */
@@ -293,6 +360,7 @@ bool upstreams_reload(struct upstreams *ups, const struct config *config, struct
 	ups->config = config;
 	roster_enter(roster, config);
 	roster_leave(ups, before);
+	passive_begin(ups);
 	conns_raise(ups);
 	return true;
 }
@@ -316,9 +384,9 @@ void groups_release(struct upstreams *ups)
 {
 	for (struct endpoint_group *group = ups->gone, *next; group != NULL; group = next) {
 		next = group->next;
-		free(group);
+		group_free(group);
 	}
 	for (size_t i = 0; ups->roster != NULL && i < ups->roster->count; i++)
-		free(ups->roster->groups[i]);
+		group_free(ups->roster->groups[i]);
 	free(ups->roster);
 }

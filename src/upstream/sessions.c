@@ -201,7 +201,7 @@ static void on_stream_ready(struct h2_conn *hc, struct h2_stream *stream)
 
 	(void)hc;
 	if (uc->state == UPSTREAM_CONN_HELD)
-		uc->lease->on_ready(uc->lease);
+		uc->lease->ops->on_ready(uc->lease);
 }
 
 static struct h2_limits session_limits(const struct endpoint *ep)
@@ -257,7 +257,7 @@ static void tell_ended_tunnels(struct session *s)
 		struct upstream_conn *uc = session_next_in_turn(&s->granted);
 
 		if (uc != NULL && uc->state == UPSTREAM_CONN_HELD && uc->place->side.h2.out == H2_WAY_ENDED)
-			uc->lease->on_ready(uc->lease);
+			uc->lease->ops->on_ready(uc->lease);
 	}
 }
 

@@ -12,6 +12,7 @@ static void on_all_closed(struct io_task *task)
 	struct upstreams *ups = container_of(task, struct upstreams, closed_task);
 
 	watch_stop(ups);
+	passive_stop(ups);
 	ups->on_closed(ups->context);
 }
 
@@ -48,6 +49,7 @@ void upstreams_probe(struct upstreams *ups)
 	for (size_t i = 0; i < ups->roster->count; i++)
 		for (size_t j = 0; j < ups->roster->groups[i]->count; j++)
 			prober_begin(ups->roster->groups[i]->endpoints[j], &ups->config->upstreams[i].health);
+	passive_begin(ups);
 }
 
 void upstreams_close(struct upstreams *ups, void (*on_closed)(void *context), void *context)
@@ -63,6 +65,7 @@ void upstreams_close(struct upstreams *ups, void (*on_closed)(void *context), vo
 			continue;
 		ups->closing++;
 		prober_stop(ep);
+		endpoint_breaker_stop(ep);
 		endpoint_change(ep, ENDPOINT_CLOSING);
 		weir_pool_close(ep->pool, io_now_us(ups->io));
 	}
@@ -75,6 +78,7 @@ void upstreams_free(struct upstreams *ups)
 	if (ups == NULL)
 		return;
 	watch_stop(ups);
+	passive_stop(ups);
 	groups_release(ups);
 	list_each_safe(&ups->endpoints, node, next) {
 		list_remove(node);

@@ -16,6 +16,7 @@
 #include "config/model.h"
 #include "net/stream.h"
 #include "pool/pool.h"
+#include "upstream/passive.h"
 
 struct endpoint;
 struct endpoint_budget;
@@ -29,6 +30,15 @@ struct endpoint_name {
 	struct view upstream;
 	struct view address_text;      /* as the configuration writes it */
 	struct view authority;         /* what to ask it for where nobody names another: its name for TLS, or its address */
+	uint64_t id;                   /* of upstream and address, the same in every gateway; never 0 */
+};
+
+/* What balancing asks of a request. */
+struct balance_key {
+	const struct config_labels *subset;  /* only endpoints with all of these; NULL: any */
+	uint64_t bound;                /* the id of the endpoint that its client is bound to; 0: none */
+	uint64_t hash;                 /* consistent hash */
+	bool is_hashed;                /* `hash` is there: the request has what is hashed */
 };
 
 enum upstream_lease_stage { LEASE_NONE, LEASE_WAITING, LEASE_HELD };
@@ -65,8 +75,13 @@ struct upstream_conn {
 	uint8_t proxy_protocol;        /* enum config_proxy_protocol: what its first bytes are to be; then it serves once */
 };
 
-struct upstream_lease {
-	/* Set by the user before acquiring. All are called from the loop, never from inside a call to this room. */
+/* Each try may have been at another endpoint. */
+#define UPSTREAM_TRIED_MAX (1 + CONFIG_RETRY_ATTEMPTS_MAX)
+
+struct upstream_lease;
+
+/* What the user of a lease is told and asked: from the loop, never from inside a call to this room. */
+struct upstream_lease_ops {
 	void (*on_outcome)(struct upstream_lease *lease, enum cause cause);  /* CAUSE_NONE: the lease is held */
 	void (*on_ready)(struct upstream_lease *lease);                      /* its connection has something new */
 	/*
@@ -76,6 +91,23 @@ struct upstream_lease {
 	 * use.
 	 */
 	bool (*on_overdue)(struct upstream_lease *lease, enum weir_pool_overdue what, uint64_t quiet_max_us);
+	/*
+	 * Since when the request has been owed the first byte of its answer; 0: it was not sent whole yet, or the answer has
+	 * begun. NULL: it is never owed any.
+	 */
+	uint64_t (*owed_since)(struct upstream_lease *lease);
+	/*
+	 * Content of the request is still to come, and the upstream would take it; or the answer's is there, and is not taken. So
+	 * it is not the upstream that takes its time. NULL: it always is.
+	 */
+	bool (*waits_for_user)(struct upstream_lease *lease);
+};
+
+struct upstream_lease {
+	/* Set by the user before acquiring. */
+	const struct upstream_lease_ops *ops;
+	const struct balance_key *key;  /* borrowed until the lease has ended; NULL: nothing is asked */
+	uint8_t priority;               /* of the wait: 0 is served first, 3 last */
 
 	/* To be read by the user while held. */
 	struct upstream_conn *conn;
@@ -85,8 +117,13 @@ struct upstream_lease {
 	uint64_t queue_us;              /* the wait, less connecting; set once the acquire has ended */
 	uint64_t connect_us;            /* how much of the wait was connecting: 0 when it was open already */
 	uint64_t held_since_us;
+	uint32_t retry_after_s;         /* of a failure: when to come again at the earliest; 0: nothing is known */
 	const char *why;                /* of a failure, more precise than the cause: a static sentence, or NULL */
 	const struct endpoint_name *picked;    /* stays until upstream_lease_release; NULL: none was picked */
+
+	/* The ids of the names of endpoints that the request has tried already (upstream_avoid). */
+	uint64_t tried[UPSTREAM_TRIED_MAX];
+	uint8_t tried_count;
 
 	/* Private. */
 	struct weir_pool_waiter waiter;
@@ -94,18 +131,31 @@ struct upstream_lease {
 	struct endpoint *named;         /* whose name `picked` is */
 	uint64_t asked_us;
 	uint64_t deadline_us;
+	uint32_t breaker_call;          /* what its breaker has to be told of; 0: nothing */
 	uint8_t stage;                  /* enum upstream_lease_stage */
+	bool replayed;                  /* upstream_acquire_again was called: from then on only fresh connections serve */
+	bool reported;                  /* upstream_report has been told of the present request */
+	bool late;                      /* it has waited for too long and was counted for that (passive.c) */
+	uint8_t flight;                 /* enum flight (concurrency.h) */
 	uint8_t dead;                   /* HTTP/2: places that it got on dead, unused sessions since it asked */
 };
 
-/* Before the first use; memory need not be zeroed. */
+/* Both are held: each has what the other had. Who is called back (`ops`) stays with the place. */
+void upstream_lease_swap(struct upstream_lease *a, struct upstream_lease *b);
+
+/* Before the first use, and before `ops` and `priority` are set; memory need not be zeroed. */
 static inline void upstream_lease_init(struct upstream_lease *lease)
 {
+	lease->key = NULL;
 	lease->conn = NULL;
 	lease->stream = NULL;
 	lease->picked = NULL;
+	lease->retry_after_s = 0;
 	lease->endpoint = lease->named = NULL;
+	lease->breaker_call = 0;
 	lease->stage = LEASE_NONE;
+	lease->replayed = false;
+	lease->tried_count = 0;
 }
 
 /* `picked` is not needed any more. Once, behind the end of the last lease; the memory may then be anybody's. */
@@ -163,6 +213,12 @@ void upstreams_free(struct upstreams *ups);
 bool upstream_keeps_pools(const struct config_upstream *before, const struct config_upstream *after);
 
 /*
+ * Another weight for an endpoint in service, from the next pick on and until the next reload; 0: no new requests. False: there
+ * is none of that name.
+ */
+bool upstreams_set_weight(struct upstreams *ups, struct view upstream, struct view address_text, uint32_t weight);
+
+/*
  * Picks an endpoint of the upstream and asks its pool for a connection until deadline_us (and no longer than
  * acquire_timeout). When FAILED, *cause says why. `upstream` may be of an earlier configuration: then the endpoints are those
  * that the upstream of its name has now.
@@ -180,6 +236,79 @@ enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config
 enum upstream_answer upstream_acquire_again(struct upstream_lease *lease, enum upstream_retry_reason reason,
 	enum cause *cause);
 
+/* What came of a try, so that the request is sent again for it (`retry`). */
+enum upstream_try_failure {
+	TRY_CONNECT_FAILED,
+	TRY_RESET,
+	TRY_FIRST_BYTE_TIMEOUT,
+	TRY_STATUS_502,
+	TRY_STATUS_503,
+	TRY_STATUS_504,
+	TRY_GRPC_STATUS,
+	TRY_FAILURES,
+};
+
+/* Where another try would go: to an endpoint that the request has not tried, to one that it has, or nowhere. */
+enum upstream_prospect { PROSPECT_NONE, PROSPECT_SAME, PROSPECT_OTHER };
+enum upstream_prospect upstream_prospect(const struct upstreams *ups, const struct config_upstream *upstream,
+	const struct upstream_lease *lease);
+
+/* Takes one try of the upstream's budget for retries (retry_budget.h). False: it is exhausted, which is counted. */
+bool upstream_may_ask_again(struct upstreams *ups, const struct config_upstream *upstream, struct upstream_lease *lease);
+
+/*
+ * The request will be sent again for this failure of the endpoint that was picked last: counted, and as long as another one
+ * is available the next upstream_acquire picks that. The lease's stage does not matter.
+ */
+void upstream_avoid(struct upstream_lease *lease, enum upstream_try_failure failure);
+
+/* What came of a request that was sent to an endpoint, or could not be. Small enough to be handed over by value. */
+struct upstream_result {
+	enum cause cause;              /* NONE: an answer came */
+	unsigned status;               /* of the answer; 0: none came */
+	/* From the request's last byte to the answer's first, or to now, less this loop's lag; 0: not sent whole by then. */
+	uint64_t waited_us;
+};
+
+/* No answer, or one that says that the service cannot do it: 501 says something of the request. */
+static inline bool upstream_result_failed(struct upstream_result result)
+{
+	return result.cause != CAUSE_NONE || (result.status >= 500 && result.status != 501);
+}
+
+/*
+ * What came of the request on the held connection, once for each time that one was sent: when the head of its final answer
+ * has come, or when it has failed for a reason that may be the endpoint's. Nothing is told of a request whose client has
+ * left, or that is sent again because its connection had rested for too long.
+ */
+void upstream_report(struct upstream_lease *lease, struct upstream_result result);
+
+/* The last of the request's content was handed over. */
+void upstream_sent(struct upstream_lease *lease);
+
+/* The held connection is a tunnel from now on: it may last for ever, and says nothing of what else the endpoint could serve. */
+void upstream_tunnels(struct upstream_lease *lease);
+
+/*
+ * As upstream_acquire, for the request that `first` is held for, and that is to be sent a second time beside it: to an endpoint
+ * that it has not tried. FAILED also when there is none, or when the budget of what may be sent again has nothing left.
+ */
+enum upstream_answer upstream_acquire_beside(struct upstreams *ups, const struct config_upstream *upstream,
+	struct upstream_lease *second, const struct upstream_lease *first, uint64_t deadline_us, enum cause *cause);
+
+/* A request was sent a second time beside the first; `won`: it was answered first. Told of the endpoint that `second` names. */
+void upstream_count_hedge(const struct upstream_lease *second, bool won);
+
+/*
+ * The request on the held connection was answered elsewhere first, after it had waited here for so long: an answer would have taken
+ * longer still. In place of upstream_report().
+ */
+void upstream_gave_up(struct upstream_lease *lease, uint64_t waited_us);
+
+/* How long an answer took; and how long most of them do, lately: 0: not known. Only for upstreams with `hedge`. */
+void upstream_learn_latency(struct upstreams *ups, const struct config_upstream *upstream, uint64_t latency_us);
+uint64_t upstream_latency(struct upstreams *ups, const struct config_upstream *upstream, unsigned permille);
+
 /* A final response head came on the held connection. It may say how long the upstream keeps connections that rest. */
 void upstream_heard(struct upstream_lease *lease, const struct message *response);
 
@@ -190,7 +319,13 @@ void upstream_heard(struct upstream_lease *lease, const struct message *response
 void upstream_give_back(struct upstream_lease *lease, bool clean);
 
 /* Ends the lease whatever its stage: a waiting one is cancelled, a held connection is closed. Legal at any time. */
-void upstream_drop(struct upstream_lease *lease);
+void upstream_drop_any(struct upstream_lease *lease);
+static inline void upstream_drop(struct upstream_lease *lease)
+{
+	/* As a rule it has ended already. */
+	if (lease->stage != LEASE_NONE)
+		upstream_drop_any(lease);
+}
 
 /*
  * Descriptors have run out where a client wanted one. Nothing is opened ahead of need for some seconds, and connections
@@ -205,15 +340,35 @@ unsigned upstreams_spare_files(struct upstreams *ups);
 struct upstream_endpoint_stats {
 	struct weir_pool_stats pool;
 	uint64_t retries[RETRY_REASONS];
+	uint64_t tried_again[TRY_FAILURES];  /* requests that were sent again for what came of them here */
+	uint64_t retries_denied;             /* and that were not, since the budget was exhausted */
 	uint64_t open_failed[CAUSE_COUNT];   /* connections that could not be opened; the connect causes only */
 	uint64_t sessions;                   /* HTTP/2: connections, now; those that the pool counts are their streams */
 	uint64_t health_passed, health_failed;  /* health checks */
-	uint64_t out;                        /* 1: its health checks fail, and it gets no requests */
+	uint64_t out;                        /* 1: it is out of service, and gets no requests unless in panic */
+	uint64_t panic;                      /* 1: and it gets them all the same, since too few others are left */
+	uint64_t health_state;               /* enum health_state (upstream/passive.h) */
+	uint64_t health_reason;              /* enum health_reason: of its last change */
+	uint64_t health_changed_us;          /* how long ago that was; 0: it never was */
+	uint64_t ejections[HEALTH_REASONS];  /* told by the first worker only */
+	uint64_t hedges, hedges_won;         /* requests that were sent to it beside another; answered first */
+	uint64_t breaker_opened;
+	uint64_t breaker_state;              /* enum breaker_state, over all workers */
 	uint64_t leaking;                    /* leases held for leak_after that were found not to be in use */
 	uint64_t audits;                     /* recounts of its books */
 	uint64_t audit_mismatch;             /* of them, those that did not agree: a bug when not 0 */
 	uint64_t learned_idle_us;            /* after which it has been seen to close idle connections; 0: never seen */
 	uint64_t announced_idle_us;          /* what it says itself (Keep-Alive: timeout); 0: nothing */
+	struct upstream_concurrency_stats {
+		/* How many requests it gets at once, over all workers; each of them says the same. */
+		uint64_t limit;              /* without those parked */
+		uint64_t knee;               /* in millionths: from which on more only queue; 0: not reached so far */
+		uint64_t latency_us;         /* without a queue; 0: nothing is known */
+		uint64_t parked;             /* requests beside the limit: tunnels, and answers that go on for long */
+		uint64_t moved_us;           /* how long ago the limit last moved by itself; 0: it never has */
+		uint64_t reason;             /* enum limiter_reason (upstream/limiter.h): why */
+		bool told;                   /* the others are known: the endpoint is in service */
+	} concurrency;
 };
 
 /* Adds up what several workers have counted of one endpoint. */

@@ -73,6 +73,7 @@ static void endpoint_recount(struct endpoint *ep)
 {
 	const char *wrong = is_overtaken(ep) ? NULL : endpoint_audit(ep);
 
+	concurrency_sweep(ep, io_now_us(ep->ups->io));
 	ep->stats.audits++;
 	ep->stats.audit_mismatch += wrong != NULL;
 	if (wrong != NULL && wrong != ep->mismatch)
@@ -137,7 +138,7 @@ void watch_stop(struct upstreams *ups)
 /* Whoever holds it knows whether it is in use. */
 static bool in_use(const struct endpoint *ep, struct upstream_lease *lease, enum weir_pool_overdue what)
 {
-	return lease->on_overdue == NULL || lease->on_overdue(lease, what, ep->settings.leak_after_us);
+	return lease->ops->on_overdue == NULL || lease->ops->on_overdue(lease, what, ep->settings.leak_after_us);
 }
 
 void watch_overdue(void *owner, uint32_t slot, void *connection, uint64_t held_us, enum weir_pool_overdue what)

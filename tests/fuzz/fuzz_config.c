@@ -97,7 +97,7 @@ static void check_upstream(const struct config_upstream *u)
 	CHECK(u->endpoint_count >= 1);
 	for (size_t i = 0; i < u->endpoint_count; i++)
 		check_endpoint(&u->endpoints[i]);
-	CHECK(u->balance == BALANCE_ROUND_ROBIN || u->balance == BALANCE_LEAST_REQUEST);
+	CHECK(u->balance.policy < BALANCE_POLICIES);
 	check_pool(&u->pool);
 	check_span(u->timeouts.connect_us);
 	check_span(u->timeouts.first_byte_us);

@@ -1,5 +1,6 @@
 """Fixtures. Everything that a test starts is ended after it, and the gateway's end is checked each time."""
 
+import os
 import signal
 
 import pytest
@@ -15,8 +16,20 @@ def pytest_sessionstart(session):
         pytest.exit(f"{BINARY} is not there: build it, or say with WEIR_BIN where it is", 2)
 
 
+def keep_part(config, items):
+    """Of WEIR_PART=1/2 every other one: tests of a kind take about as long, and so both parts do."""
+    part, parts = map(int, os.environ.get("WEIR_PART", "1/1").split("/"))
+    kept = items[part - 1::parts]
+    config.hook.pytest_deselected(items=[item for i, item in enumerate(items) if i % parts != part - 1])
+    items[:] = kept
+
+
+@pytest.hookimpl(hookwrapper=True)
 def pytest_collection_modifyitems(config, items):
     matrix.mark(config, items)
+    yield
+    # Those that are left.
+    keep_part(config, items)
 
 
 def pytest_runtest_setup(item):

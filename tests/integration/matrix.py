@@ -67,6 +67,8 @@ BOTH = {
     "test_grpc": ITSELF,
     "test_grpc_web": ITSELF,
     "test_health": ITSELF,
+    "test_health_http": ITSELF,
+    "test_health_passive": ITSELF,
     "test_peers": ITSELF,
     "test_tls": TLS,
     "test_cost": COUNTED,
@@ -93,6 +95,7 @@ H1_CLIENT = BOTH | {
     "test_upstreams::test_node_fields": SPELLING,
     "test_limits::test_header_bytes": SIZES,
     "test_half_close::test_end_in_one_go_with_the_request": NEVER_BEGUN,
+    "test_rate_limit::test_client_is_gone_before_it_waits": NEVER_BEGUN,
     "test_half_close::test_answer_after_half_close": HALF_CLOSED,
     "test_half_close::test_half_close_with_content": HALF_CLOSED,
     "test_half_close::test_half_close_after_pipelined_requests": HALF_CLOSED,
@@ -143,6 +146,7 @@ H1_CLIENT = BOTH | {
     "test_limits::test_body_bytes_in_chunks": CLOSED,
     "test_limits::test_body_bytes_with_expectation_are_refused_before_the_content": CLOSED,
     "test_limits::test_connections": LIMIT,
+    "test_client_caps": LIMIT,
     "test_pipelining::test_malformed_second_request_comes_after_the_first_answer": MALFORMED,
     "test_pipelining::test_empty_line_in_one_piece_with_a_request": PIECES,
     "test_proxy::test_connection_close_of_the_client_is_honoured_and_not_passed_on": CLOSED,
@@ -192,6 +196,7 @@ H1_UPSTREAM = BOTH | {
     "test_framing::test_response_of_an_http_1_0_upstream": OLD,
     "test_framing::test_http_1_0_upstream_that_keeps_its_connection": OLD,
     "test_informational::test_hop_by_hop_fields_are_removed": NOMINATED,
+    "test_fallback::test_right_behind_an_interim_answer": "malformed as only HTTP/1.1 can be",
 }
 
 CAP = "counts the connections that the gateway opens"
@@ -202,6 +207,7 @@ APART = {
     "test_names::test_requests_follow_the_address": "one connection rests, and another one is in use",
     "test_reload::test_cap_holds_while_pools_are_replaced": CAP,
     "test_reload::test_cap_changes": CAP,
+    "test_concurrency::test_long_polls_lock_nobody_out": "the other side of a session has 100 streams at most",
     "test_workers::test_connections_as_the_origin_sees_them_stay_below_the_cap": CAP,
 }
 

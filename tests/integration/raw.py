@@ -367,6 +367,11 @@ def chunk(data):
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
+def ends_with_last_chunk(data):
+    """Whether content in chunks, with or without its head, looks complete. A head alone, whose last field ends in 0, does not."""
+    return (b"\r\n" + data).endswith(b"\r\n0\r\n\r\n")
+
+
 def response(body=b"", status="200 OK", fields=()):
     """A response with a length as bytes."""
     body = body if isinstance(body, bytes) else body.encode()

@@ -21,7 +21,8 @@ CONNECTIONS_MAX = 32
 
 @pytest.fixture
 def admin(start, origin):
-    return administered(start, origin)[1]
+    limits = [{"rate_limit": {"rate": "1000000/s"}}]
+    return administered(start, origin, route={"filters": limits, "breaker": True})[1]
 
 
 # --- health and readiness -----------------------------------------------------------------------------------------------
@@ -129,7 +130,8 @@ def test_gauges_show_what_is_now(start, origin):
 
 def test_workers_are_summed(start, origin):
     """So many connections that no worker has them all, while the metrics are read all the time."""
-    gateway, admin = administered(start, origin, workers=2)
+    # A limit that is learned opens and closes places on a session of HTTP/2, of which the origin sees nothing.
+    gateway, admin = administered(start, origin, workers=2, upstream={"concurrency": "off"})
     origin.serve()
     clients, each = 24, 20
 
@@ -155,7 +157,13 @@ def test_workers_are_summed(start, origin):
     assert metrics.get("weir_bytes_out_total") == 2 * clients * each
     reused = metrics.get("weir_pool_reused_total", upstream="origin", endpoint=origin.address)
     opened = metrics.get("weir_pool_opened_total", upstream="origin", endpoint=origin.address)
-    assert opened == origin.accepted and reused + opened >= clients * each
+    assert reused + opened >= clients * each
+    # A place on a session of HTTP/2 is opened where the gateway has no idle one; the origin may have one already, since it has
+    # answered before the answer has come. And it may not have accepted yet a connection that nobody has sent anything on.
+    if origin.translator:
+        assert origin.accepted <= opened
+    else:
+        origin.wait(lambda o: o.accepted == opened)
 
 
 def test_the_process(admin):

@@ -8,10 +8,11 @@ import json
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 
-from gateway import BINARY, Lines, configuration, eventually, sanitizer
+from gateway import BINARY, Lines, configuration, eventually, merged, sanitizer
 from h2wire import h2_connect
 from raw import TIMEOUT, get
 from servers import tool
@@ -53,8 +54,8 @@ def serve_fixed(wire, _):
 
 @pytest.fixture
 def quiet(origin):
-    """One worker that logs nothing and tells nobody."""
-    return configuration(origin.serve(serve_fixed), log={"access": "off"}, admin="off")
+    """One worker that logs nothing, tells nobody, and does nothing by the clock."""
+    return configuration(origin.serve(serve_fixed), log={"access": "off"}, admin="off", shedding="off")
 
 
 class Load:
@@ -136,6 +137,28 @@ def test_system_calls(start, quiet, tmp_path):
     assert calls == {}
 
 
+def test_what_looking_at_itself_costs(start, quiet, tmp_path):
+    """With the marks of `shedding`, as by default: a handful of calls each 100 ms, and none for a request."""
+    gateway = start(merged(quiet, {"shedding": {"loop_lag": "10s"}}))
+    load = Load(gateway)
+    load.send(100)
+    began = time.monotonic()
+    calls = system_calls(gateway, lambda: load.send(1000), tmp_path)
+    looks = 10 * (time.monotonic() - began) + 2
+    assert calls.pop("recvfrom") == calls.pop("sendto") == 2000
+    for name in ("openat", "read", "close", "getsockopt", "write"):
+        assert calls.pop(name, 0) <= looks
+
+
+def test_a_first_request_reads_no_file(start, origin, tmp_path):
+    """Whatever the program needs of the disk it has read before it serves: a loop waits for no disk."""
+    origin.serve()
+    gateway = start(configuration(origin))
+    calls = system_calls(gateway, lambda: gateway.connect().ask(get()), tmp_path)
+    assert calls["recvfrom"] >= 2
+    assert not {"open", "openat", "stat", "newfstatat", "statx"} & set(calls)
+
+
 # --- instructions ----------------------------------------------------------------------------------------------------
 
 
@@ -153,12 +176,27 @@ def instructions(start, config, counted, requests, connections, load=Load):
 def test_instructions(start, quiet, tmp_path, connections, most):
     """The difference of two runs: starting and ending are in both."""
     few, many = 2000, 6000
+    # This origin serves one at a time: with a limit learned most of a batch would wait, and it is not waiting that is counted.
+    if connections > 1:
+        quiet["upstreams"][0]["concurrency"] = "off"
     few_cost, many_cost = (instructions(start, quiet, tmp_path / str(n), n, connections) for n in (few, many))
     cost = (many_cost - few_cost) / (many - few)
     print(f"{cost:.0f} instructions a request")
     assert cost < most
     # Less than this is impossible: then it was not the program that was counted.
     assert cost > most / 10
+
+
+@release_only
+def test_what_learning_costs(start, quiet, tmp_path):
+    """A limit that is learned (concurrency: auto) costs less than 3 % where the backend is not what limits."""
+    few, many, cost = 1000, 4000, {}
+    for setting in ("off", "auto"):
+        quiet["upstreams"][0]["concurrency"] = setting
+        run = [instructions(start, quiet, tmp_path / f"{setting}-{n}", n, 1) for n in (few, many)]
+        cost[setting] = (run[1] - run[0]) / (many - few)
+    print(f"{cost['auto'] - cost['off']:.0f} instructions of {cost['off']:.0f}")
+    assert cost["off"] < cost["auto"] < 1.03 * cost["off"]
 
 
 @release_only

@@ -125,7 +125,7 @@ def test_p99_at_most_doubles(apart, flood, client):
     connection, ask = client(apart)
     with connection, contextlib.closing(flooder):
         p99(ask, WINDOW_S)
-        # Another round where others disturb: what is wrong stays so.
+        # Another round where others disturb, or leave the flooder no time: what is wrong stays so.
         for _ in range(ROUNDS_MAX):
             calm, flooded, ended = [], [], 0
             for _ in range(PAIRS):
@@ -135,11 +135,12 @@ def test_p99_at_most_doubles(apart, flood, client):
                 ended += flooder.ended()
             ratios = [with_it / without for with_it, without in zip(flooded, calm)]
             best = min(flooded) / min(calm)
-            if max(statistics.median(ratios), best) <= 2:
+            is_flood = flood in ENDS_LATE or ended > ENDS_MIN * PAIRS * WINDOW_S
+            if is_flood and max(statistics.median(ratios), best) <= 2:
                 break
     print(told(ratios, best, ended))
     assert statistics.median(ratios) <= 2 and best <= 2
-    assert flood in ENDS_LATE or ended > ENDS_MIN * len(ratios) * WINDOW_S
+    assert is_flood
 
 
 # --- without a clock on the wall -------------------------------------------------------------------------------------

@@ -1,13 +1,14 @@
 """What fails because of HTTP/2 itself, on either side: each failure under its own name, and nobody else's with it."""
 
 import json
+import time
 
 import h2.errors
 import h2.events
 import h2.settings
 import pytest
 
-from gateway import configuration, free_port
+from gateway import configuration, eventually, free_port
 from h2peer import Peer
 from h2raw import CONTINUATION, DATA, END_STREAM, HEADERS, MAX_HEADER_LIST_SIZE, PADDED, WINDOW_UPDATE, frame
 from h2wire import INTERNAL_ERROR, PROTOCOL_ERROR, h2_connect
@@ -205,6 +206,31 @@ def test_trailers_that_the_client_does_not_take(gateway, origin):
     answer = client.answer(stream)
     assert (answer.reset, answer.ended, answer.trailers) == (INTERNAL_ERROR, False, None)
     assert gateway.record()["cause"] == "upstream_bad_response" and client.ping().goaway == []
+
+
+def asks_websocket(client):
+    """Of a service that gives everybody a page. Answered it would look open."""
+    return client.answer(client.request("/", "CONNECT", [(":protocol", "websocket"), ("sec-websocket-version", "13")], end=False))
+
+
+@pytest.mark.parametrize("settings, ask", [({MAX_HEADER_LIST_SIZE: 1500}, lambda client: client.ask("/")), ({}, asks_websocket)],
+    ids=["head", "websocket"])
+def test_what_the_client_cannot_take_opens_no_breaker(start, origin, settings, ask):
+    def serve(wire, origin):
+        wire.sock.settimeout(None)
+        while wire.unread or wire.more():
+            origin.note(wire.read_request())
+            wire.send(response("x", fields=["X-Big: " + "x" * 1500]))
+
+    origin.serve(serve)
+    gateway = start(configuration(origin, listener=BOTH, route={"breaker": {"min_calls": 2}}))
+    client = h2_connect(gateway, settings=settings)
+    assert [error(ask(client)) for _ in range(4)] == [(502, "upstream_bad_response")] * 4
+    begun = time.monotonic()
+    # What a worker has counted is told some milliseconds later, with the next call.
+    eventually(lambda: time.monotonic() - begun > 0.05)
+    wire = gateway.connect()
+    assert [wire.ask(get()).status for _ in range(3)] == [200] * 3
 
 
 # --- what a client sends ----------------------------------------------------------------------------------------------

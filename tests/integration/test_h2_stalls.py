@@ -79,7 +79,10 @@ def test_who_asks_and_leaves_stops_nobody(start, origin):
             time.sleep(2)
 
     service = Service(origin, pause, buffer=65536)
-    gateway = start(spoken(origin, max_connections=3))
+    config = spoken(origin, max_connections=3)
+    # Beside those that are given up 100 wait, and a limit that is learned begins with so many.
+    config["upstreams"][0]["concurrency"] = "off"
+    gateway = start(config)
     others = [gateway.connect().send(post(b"abc", "/before"))]
     eventually(lambda: service.connections == 1)
     for _ in range(50):

@@ -16,6 +16,7 @@ from authority import authorities
 from gateway import eventually, free_port
 from grpcs import KIND
 from h2peer import Peer
+from health import is_out, results, told
 from raw import TIMEOUT, get
 
 SERVING, NOT_SERVING = b"\x08\x01", b"\x08\x02"
@@ -69,18 +70,10 @@ def backend():
         made.stop()
 
 
-def checked(start, *backends, active=None, **more):
-    upstream = {"protocol": "h2", "health": {"active": {**QUICK, **(active or {})}}, **more.pop("upstream", {})}
+def checked(start, *backends, active=None, health=None, **more):
+    health = {"active": {**QUICK, **(active or {})}, **(health or {})}
+    upstream = {"protocol": "h2", "health": health, **more.pop("upstream", {})}
     return administered(start, *backends, upstream=upstream, listener={"protocols": ["h1", "h2"]}, **more)
-
-
-def is_out(admin, backend):
-    return admin.metrics().get("weir_upstream_out_of_service", upstream="origin", endpoint=backend.address) == 1
-
-
-def results(admin, backend, result):
-    return admin.metrics().get("weir_upstream_health_checks_total", upstream="origin", endpoint=backend.address,
-        result=result)
 
 
 def names(gateway, n=10):
@@ -88,11 +81,6 @@ def names(gateway, n=10):
     with grpc.insecure_channel(f"127.0.0.1:{gateway.port}") as channel:
         say = channel.unary_unary("/test.Name/Say")
         return {say(b"", timeout=TIMEOUT) for _ in range(n)}
-
-
-def told(gateway, *words):
-    assert gateway.events.wait_for(lambda lines: any(all(word in line for word in words) for line in lines)), \
-        gateway.events.text()
 
 
 def test_out_and_back(start, backend):
@@ -114,7 +102,7 @@ def test_out_and_back(start, backend):
 def test_nobody_is_left(start, backend):
     a = backend(b"a")
     a.health = NOT_SERVING
-    gateway, admin = checked(start, a)
+    gateway, admin = checked(start, a, health={"panic_threshold": 0})
     eventually(lambda: is_out(admin, a))
     answer = gateway.connect().ask(get())
     assert (answer.status, answer.get("Retry-After") is not None) == (503, True)

@@ -161,7 +161,7 @@ def test_connections_far_beyond_the_limit(start, origin):
 def test_out_of_descriptors_pauses_accepting_without_spinning(start, origin):
     """The kernel's queue holds who comes then; one is shed now and then; descriptors that come free are used."""
     origin.serve()
-    gateway = start(configuration(origin), files=40)
+    gateway = start(configuration(origin, shedding={"files": "off"}), files=40)
     assert gateway.connect().ask(get()).status == 200
     clients = [gateway.connect() for _ in range(80)]
     eventually(lambda: gateway.open_files() >= 40)
@@ -178,7 +178,7 @@ def test_out_of_descriptors_pauses_accepting_without_spinning(start, origin):
 def test_out_of_descriptors_for_the_upstream_has_its_cause(start, make_origin):
     """With the last descriptors taken by clients a request cannot go anywhere, and says why."""
     origin = make_origin().serve()
-    gateway = start(configuration(origin), files=40)
+    gateway = start(configuration(origin, shedding={"files": "off"}), files=40)
     clients = [gateway.connect() for _ in range(60)]
     eventually(lambda: gateway.open_files() >= 40)
     answer = clients[0].ask(get())
@@ -201,9 +201,12 @@ def test_out_of_descriptors_idle_connections_make_way(start, make_origin):
     eventually(lambda: gateway.open_files() >= ready)
 
     # Less than it has, once it has started with more: with no room for clients it would not have started at all.
+    _, hard = resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE)
+
     def is_full():
         files = gateway.open_files()
-        resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, (files, files))
+        # The hard limit stays: where it has opened more meanwhile the next one is higher.
+        resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, (files, hard))
         time.sleep(0.2)
         return gateway.open_files() == files
 
@@ -224,11 +227,13 @@ def test_out_of_descriptors_idle_connections_make_way(start, make_origin):
 def test_out_of_descriptors_is_counted(start, origin):
     """What operators are told to watch is not always 0."""
     admin = free_port()
-    gateway = start(configuration(origin.serve(), admin={"address": f"127.0.0.1:{admin}"}), files=44)
+    gateway = start(configuration(origin.serve(), admin={"address": f"127.0.0.1:{admin}"}, shedding={"files": "off"}), files=44)
     clients = [gateway.connect() for _ in range(80)]
     eventually(lambda: gateway.open_files() >= 44)
     for client in clients:
         client.close()
+    # Those who still wait in the kernel's queue would take all descriptors once more. Who comes after them is served after them.
+    eventually(lambda: is_served(gateway))
     eventually(lambda: gateway.open_files() < 30)
     with socket.create_connection(("127.0.0.1", admin), TIMEOUT) as sock:
         metrics = Wire(sock).ask(get("/metrics")).body.decode()

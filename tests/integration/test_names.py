@@ -89,6 +89,15 @@ def test_name_stands_for_its_addresses(start, nameserver, make_twins):
     assert sorted(endpoints(gateway, 4)) == sorted(2 * [label(twin) for twin in twins])
 
 
+def test_a_health_check_asks_for_the_name(start, nameserver, make_twins):
+    """As its authority is written: not the endpoint's text, which says the address as well."""
+    twin, = make_twins(OLD)
+    nameserver.answers[NAME] = addresses(OLD)
+    start(configured(nameserver, twin.port, upstream={"health": {"active": {"interval": "100ms"}}}))
+    wire, request = twin.answer(response())
+    assert (request.start, request.get("Host")) == ("GET / HTTP/1.1", f"{NAME}:{twin.port}")
+
+
 @needs_ipv6
 def test_both_families(start, nameserver, make_twins):
     twins = make_twins("::1", OLD)

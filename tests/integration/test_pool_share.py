@@ -38,8 +38,9 @@ class Two:
     def __init__(self, directory, origin, pool):
         self.trace = None if sanitizer() else directory / "strace"
         self.path = directory / "weir.sock"
+        # How many connections are in use is what is measured, and under strace this gateway is slow.
         config = configuration(origin, workers=2, admin="off", log={"access": "off"},
-            upstream={"pool": {"max_connections": CAP, **pool}})
+            upstream={"pool": {"max_connections": CAP, **pool}, "concurrency": "off"})
         config["listeners"].append({"name": "first", "address": f"unix:{self.path}"})
         # It becomes the gateway; strace itself is a child.
         under = [tool("strace"), "-D", "-f", "-q", "--seccomp-bpf", "-e", "trace=connect,close", "-o", self.trace]

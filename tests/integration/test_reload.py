@@ -417,7 +417,8 @@ def test_cap_changes(start, origin):
     """A smaller one holds as soon as what is beyond it has come back, a larger one at once."""
     watched = Watched()
     origin.serve(watched)
-    config = configuration(origin, workers=2, upstream={"pool": {"max_connections": 6, "acquire_timeout": "10s"}})
+    config = configuration(origin, workers=2,
+        upstream={"pool": {"max_connections": 6, "acquire_timeout": "10s", "queue": "off"}})
     gateway = start(config)
     with Load(gateway, 12) as load:
         load.go_on()

@@ -17,7 +17,7 @@ OUTCOMES = {
     (200, None), (503, None),                                   # the origin's own answers
     (502, "upstream_reset"), (502, "upstream_bad_response"), (200, "upstream_reset"), (200, "upstream_bad_response"),
     (504, "first_byte_timeout"), (200, "upstream_idle_timeout"), (504, "upstream_idle_timeout"),
-    (503, "pool_queue_full"), (503, "pool_acquire_timeout"), (504, "connect_timeout"), (504, "request_deadline"),
+    (503, "pool_queue_full"), (503, "concurrency_limited"), (503, "pool_acquire_timeout"), (504, "connect_timeout"), (504, "request_deadline"),
     (499, "client_gone"), (200, "client_gone"), (503, "client_gone"),  # the load generator leaves at the end
 }
 

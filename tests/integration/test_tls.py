@@ -809,7 +809,7 @@ uncounted = pytest.mark.skipif(sanitizer() is not None, reason="what a sanitizer
 @uncounted
 def test_system_calls(start, origin, certs, tmp_path):
     """The same as without TLS: two receives, two sends, and the waiting in between."""
-    gateway = start(secured(certs, origin.serve(serve_fixed), log={"access": "off"}))
+    gateway = start(secured(certs, origin.serve(serve_fixed), log={"access": "off"}, shedding="off"))
     wire = connect(gateway, certs.ca.client_context())
 
     def load(n):

@@ -108,7 +108,7 @@ def test_nginx_that_ends_its_connections_after_a_few_requests(start, folder):
 
 
 def test_nginx_under_concurrent_clients(start, nginx_server):
-    gateway = start(configuration(nginx_server, upstream={"pool": {"max_connections": 4}}))
+    gateway = start(configuration(nginx_server, upstream={"pool": {"max_connections": 4, "queue": "off"}}))
 
     def client(_):
         wire = gateway.connect()

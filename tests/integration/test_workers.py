@@ -51,7 +51,7 @@ def requests(gateway, clients, each, request=get()):
 def test_cap_over_all_workers_is_never_exceeded(start, origin, workers, cap):
     counted = Counted()
     origin.serve(counted)
-    pool = {"max_connections": cap, "acquire_timeout": "10s"}
+    pool = {"max_connections": cap, "acquire_timeout": "10s", "queue": "off"}
     gateway = start(configuration(origin, workers=workers, upstream={"pool": pool}))
     statuses = requests(gateway, clients=16, each=10)
     assert set(statuses) == {200}
@@ -111,7 +111,7 @@ def by_worker(gateway, count):
 def test_worker_whose_queue_never_empties_leaves_some_to_the_other(start, origin, cap):
     origin.serve(Counted(0.005))
     # Longer than this takes: what a worker gets only then is too little, and no failure.
-    pool = {"max_connections": cap, "acquire_timeout": "20s"}
+    pool = {"max_connections": cap, "acquire_timeout": "20s", "queue": "off"}
     gateway = start(configuration(origin, workers=2, upstream={"pool": pool}))
     workers = by_worker(gateway, 40)
     assert len(workers) == 2 and min(map(len, workers)) > cap

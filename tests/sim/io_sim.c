@@ -4,7 +4,8 @@
  * The driver gives each loop a tick; in between the world moves bytes. Events are edge-triggered exactly as the header
  * says: a change sets bits in file->pending and puts the file on the loop's ready list, the tick hands them over once,
  * and if the owner does not drain then nobody reminds it. Where a fault makes a call give less than was there, the
- * matching change follows a moment later (file->nudge), as if the rest had only then arrived.
+ * matching change follows a moment later (file->nudge), as if the rest had only then arrived. Reading and writing is in
+ * sim_bytes.c.
  *
  * Descriptors are reused lowest first, as the kernel does, so that an owner which mixes up an old and a new socket
  * meets the wrong one.
@@ -13,57 +14,17 @@
 
 #include <errno.h>
 
-#include "io/timer.h"
 #include "sim_faults.h"
+#include "sim_file.h"
 #include "sim_memory.h"
 #include "sim_model.h"
 #include "sim_ports.h"
+#include "sim_run.h"
 #include "sim_tap.h"
+#include "sim_wall.h"
 
-#define FILES_MAX 512
-#define BACKLOG_MAX 64
 #define NUDGE_MAX_US 2000
 #define NUDGES_MAX 500  /* of one connection: beyond it large content would take for ever */
-#define WALL_AT_ZERO_US 1700000000000000ULL
-
-enum file_kind { FILE_FREE, FILE_LISTENER, FILE_CONNECTING, FILE_STREAM };
-
-struct sim_file {
-	enum file_kind kind;
-	struct io *io;
-	struct io_source *source;
-	bool watched;
-	unsigned pending;        /* events to be told */
-	struct list_node ready;  /* in io->ready while pending != 0 */
-	struct sim_event nudge;  /* tells nudge_events later */
-	unsigned nudge_events;
-	unsigned nudges;  /* how often so far */
-
-	struct sim_end *end;                   /* FILE_STREAM */
-	struct sim_tap *tap;                   /* of one that was connected from here */
-	uint64_t put_off_us;                   /* a write since the latest read was put off; 0: none was */
-	bool checks;                           /* it is known to carry a health check */
-	uint64_t breaks_at;                    /* bytes left until a fault breaks it; 0: never */
-	unsigned port;                         /* FILE_LISTENER, FILE_CONNECTING and what becomes of it */
-	struct sim_event attempt;              /* FILE_CONNECTING: when it is over */
-	int result;                            /* of the attempt */
-	bool told;                             /* and it was asked for */
-	struct sim_end *waiting[BACKLOG_MAX];  /* FILE_LISTENER */
-	unsigned waiting_first, waiting_count;
-};
-
-struct io {
-	unsigned number;
-	uint64_t now_us;  /* as of the tick */
-	struct timer_wheel wheel;
-	struct list ready;
-	struct list tasks;
-	struct io_message *mail_first, **mail_last;
-	bool stopped, in_tick;
-	struct io_source *closed[FILES_MAX];  /* closed in this tick: their memory must still be there */
-	unsigned closed_count;
-	unsigned files;
-};
 
 static struct {
 	struct sim_file files[FILES_MAX];
@@ -129,14 +90,39 @@ uint64_t io_now_us(const struct io *io)
 	return io->now_us;
 }
 
+/* Work takes no time here. */
+uint64_t io_lag_us(const struct io *io, uint64_t since_us)
+{
+	return 0;
+}
+
 uint64_t io_wall_us(const struct io *io)
 {
-	return io->now_us + WALL_AT_ZERO_US;
+	return wall_us(io->now_us);
 }
 
 uint64_t io_random(struct io *io)
 {
 	return world_random();
+}
+
+/* While faults are on, of those runs that shed: in one half of a second out of four it is far behind. */
+uint64_t io_letter_us(struct io *io)
+{
+	bool presses = plan.sheds && faults_are_on();
+
+	return presses && (io->now_us / 500000 + io->number) % 4 == 0 ? 2 * US_PER_S : 0;
+}
+
+/* As far as anybody is to be refused for it. */
+size_t io_sources_open(const struct io *io)
+{
+	return faults_are_on() ? io->files : 0;
+}
+
+uint64_t io_resident_bytes(struct io *io)
+{
+	return 0;
 }
 
 void io_defer(struct io *io, struct io_task *task)
@@ -170,7 +156,7 @@ void io_timer_cancel(struct io *io, struct io_timer *timer)
 
 /* --- events ------------------------------------------------------------------------------------------------------- */
 
-static struct sim_file *file_of(const struct io_source *source)
+struct sim_file *file_of(const struct io_source *source)
 {
 	SIM_CHECK(source->fd >= 3 && source->fd < FILES_MAX + 3);
 	struct sim_file *file = &host.files[source->fd - 3];
@@ -197,7 +183,7 @@ static void file_nudged(struct sim_event *event)
 	file_change(file, events);
 }
 
-static void file_nudge_later(struct sim_file *file, unsigned events)
+void file_nudge_later(struct sim_file *file, unsigned events)
 {
 	file->nudge_events |= events;
 	file->nudges++;
@@ -205,8 +191,7 @@ static void file_nudge_later(struct sim_file *file, unsigned events)
 		world_schedule(&file->nudge, world_now_us() + world_below(NUDGE_MAX_US));
 }
 
-/* Draws whether a call gives less than it could. */
-static bool file_stints(const struct sim_file *file, unsigned permille)
+bool file_stints(const struct sim_file *file, unsigned permille)
 {
 	return file->nudges < NUDGES_MAX && world_chance(permille);
 }
@@ -471,6 +456,13 @@ struct sim_conn *sim_connect(unsigned port)
 	return conn;
 }
 
+int io_accept_queue(struct io *io, const struct io_source *listener, unsigned *waiting, unsigned *max)
+{
+	*waiting = file_of(listener)->waiting_count;
+	*max = BACKLOG_MAX;
+	return 0;
+}
+
 static struct sim_end *listener_take(struct sim_file *listener)
 {
 	listener->waiting_count--;
@@ -517,6 +509,14 @@ int io_accept_shed(struct io *io, struct io_source *listener)
 	return 0;
 }
 
+int io_local_address(struct io *io, const struct io_source *source, struct address *address)
+{
+	char text[32] = "127.0.0.1:8080";
+
+	SIM_CHECK(file_of(source)->kind == FILE_LISTENER || file_of(source)->kind == FILE_STREAM);
+	return address_parse(address, text) ? 0 : -EINVAL;
+}
+
 /* --- connecting --------------------------------------------------------------------------------------------------- */
 
 static int attempt_finish(struct sim_file *file)
@@ -528,7 +528,7 @@ static int attempt_finish(struct sim_file *file)
 	struct sim_conn *conn = conn_open(file->port);
 
 	file_set_end(file, &conn->end[0]);
-	file->tap = tap_new(conn->number);
+	file->tap = tap_new(conn->number, file->port);
 	port->on_accept(port, &conn->end[1]);
 	return 0;
 }
@@ -557,31 +557,57 @@ static int connect_fault(void)
 	return world_chance(faults.connect_fails) ? -errors[world_below(plan.health ? 3 : 5)] : 0;
 }
 
+/* Of all workers one checks a server, and one check at a time. */
+static void check_begins(struct sim_file *file, struct sim_port *port)
+{
+	file->checks = true;
+	if (++port->checks > 1)
+		world_violation("7: one health check at a time", "port %u: %u", port->port, port->checks);
+}
+
+/* A check does not wait for the end of a back-off, which is the pool's, and ends none. */
+static bool goes_by_back_off(bool checks)
+{
+	return !checks || plan.servers_h2;
+}
+
+static void tell_port(const struct sim_file *file)
+{
+	if (goes_by_back_off(file->checks))
+		port_told(sim_port_find(file->port), file->io->number, file->io->now_us, file->result);
+}
+
 int io_connect(struct io *io, struct io_source *source, const struct address *address)
 {
 	int error = connect_fault();
 	struct sim_port *port = sim_port_find(address_port(address));
+	bool checks = run_is_check(source);
 
 	SIM_CHECK(port != NULL);
 	port->held++;
-	port_check_connect(port, io->number, io->now_us);
+	port_check_held(port);
+	if (goes_by_back_off(checks))
+		port_check_connect(port, io->number, io->now_us);
 
 	struct sim_file *file = error == 0 ? file_open(io, source, FILE_CONNECTING) : NULL;
 
 	if (file == NULL) {
 		port->held--;
 		error = error != 0 ? error : -EMFILE;
-		port_told(port, io->number, io->now_us, error);
+		if (goes_by_back_off(checks))
+			port_told(port, io->number, io->now_us, error);
 		source->fd = -1;
 		return error;
 	}
 	file->port = port->port;
 	file->watched = true;
+	if (checks)
+		check_begins(file, port);
 	file->attempt.on_due = attempt_due;
 	file->result = -EINPROGRESS;
 	if (world_chance(faults.connect_at_once)) {
 		file->result = attempt_finish(file);
-		port_told(port, io->number, io->now_us, file->result);
+		tell_port(file);
 		if (file->result == 0) {
 			tap_opened(file->tap);
 			return 0;
@@ -605,194 +631,7 @@ int io_connect_result(struct io *io, struct io_source *source)
 		file->told = true;
 		if (file->result == 0)
 			tap_opened(file->tap);
-		port_told(sim_port_find(file->port), io->number, io->now_us, file->result);
+		tell_port(file);
 	}
 	return file->result;
-}
-
-/* --- bytes -------------------------------------------------------------------------------------------------------- */
-
-/* A fault breaks the connection once so many bytes have passed. True: now. */
-static bool file_breaks(struct sim_file *file, size_t n)
-{
-	if (file->breaks_at == 0 || faults.reset == 0)
-		return false;
-	if (file->breaks_at > n) {
-		file->breaks_at -= n;
-		return false;
-	}
-	file->breaks_at = 0;
-	world_note(NOTE_FAULT, FAULT_BREAK, file->end->conn->number, 0);
-	conn_break(file->end->conn);
-	return true;
-}
-
-/* How much of `n` a read gives. Less than what is there is followed by an event. */
-static size_t read_shortened(struct sim_file *file, size_t n)
-{
-	size_t there = end_unread(file->end), want = n < there ? n : there, given = want;
-	uint64_t glued_at = file->end->rx.glued_at, parted_at = file->end->rx.parted_at;
-
-	if (want > 1 && file_stints(file, faults.one_byte_read))
-		given = 1;
-	else if (want > 1 && file_stints(file, faults.short_read))
-		given = 1 + world_below(want - 1);
-	if (given < want && glued_at != 0 && file->end->rx.read + given == glued_at)
-		given++;
-	if (parted_at > file->end->rx.read && parted_at < file->end->rx.read + given)
-		given = (size_t)(parted_at - file->end->rx.read);
-	if (given < want) {
-		/* Of what comes now nobody has been told yet. */
-		if (file->end->rx.read + given == parted_at)
-			file->end->told_turn = 0;
-		world_note(NOTE_FAULT, FAULT_SHORT_READ, file->end->conn->number, given);
-		file_nudge_later(file, IO_READABLE);
-	}
-	return given;
-}
-
-/* What the gateway has read there: bytes, the end, or an error. */
-static void told_received(struct sim_file *file, const char *bytes, ssize_t got)
-{
-	struct sim_port *port = sim_port_find(file->port);
-	bool was_useless = tap_was_useless(file->tap);
-
-	if (got > 0) {
-		file->put_off_us = 0;
-		tap_received(file->tap, bytes, (size_t)got);
-	} else if (got != -EAGAIN) {
-		tap_ended(file->tap);
-	}
-	if (port != NULL && !was_useless && tap_was_useless(file->tap))
-		port_was_useless(port, file->io->number, file->io->now_us);
-}
-
-ssize_t io_recv(struct io *io, struct io_source *source, void *bytes, size_t n)
-{
-	struct sim_file *file = file_of(source);
-
-	SIM_CHECK(file->kind == FILE_STREAM && n > 0);
-	if (file_stints(file, faults.spurious_eagain)) {
-		world_note(NOTE_FAULT, FAULT_EAGAIN, file->end->conn->number, 0);
-		file_nudge_later(file, end_level(file->end) & ~(unsigned)END_WRITABLE);
-		return -EAGAIN;
-	}
-	size_t given = read_shortened(file, n);
-
-	if (given > 0 && file_breaks(file, given))
-		given = 1;
-	ssize_t got = end_recv(file->end, bytes, given);
-
-	if (file->tap != NULL)
-		told_received(file, bytes, got);
-	return got;
-}
-
-static size_t write_shortened(struct sim_file *file, size_t n)
-{
-	size_t room = end_room(file->end), want = n < room ? n : room, taken = want;
-
-	if (want > 1 && file_stints(file, faults.short_write))
-		taken = 1 + world_below(want - 1);
-	if (taken < want) {
-		world_note(NOTE_FAULT, FAULT_SHORT_WRITE, file->end->conn->number, taken);
-		file_nudge_later(file, IO_WRITABLE);
-	}
-	return taken < want ? taken : n;
-}
-
-/* Rule 5, for a server that has closed the connection while it was idle, and the worker has been told. */
-static void check_not_over(const struct sim_file *file)
-{
-	const struct sim_end *end = file->end;
-
-	if (end->conn->faulted || end->conn->ended_idle_at != end_peer(end)->rx.sent || end->over_turn == 0 || file->pending != 0 ||
-		end->told_turn < end->over_turn || faults.spurious_eagain != 0)
-		return;
-	world_violation("5: a spoilt connection is not used again", "conn %u: a request after its end",
-		end->conn->number);
-}
-
-/* A connection rests no longer than its server says that it may, until somebody wants to write on it. */
-static void check_keep_alive(const struct sim_file *file)
-{
-	uint64_t until_us = file->put_off_us != 0 ? file->put_off_us : world_now_us();
-	uint64_t rested_us = until_us - file->end->rx.read_us, max_us = sim_port_find(file->port)->rest_max_us;
-
-	if (max_us != 0 && tap_rests(file->tap) && rested_us >= max_us)
-		world_violation("5: Keep-Alive is honoured", "conn %u: a request after a rest of %llu us, at most %llu us",
-			file->end->conn->number, (unsigned long long)rested_us, (unsigned long long)max_us);
-}
-
-/* Of all workers one checks a server, and one check at a time. */
-static void check_checks(struct sim_file *file)
-{
-	struct sim_port *port = sim_port_find(file->port);
-
-	if (file->checks || !tap_checks(file->tap))
-		return;
-	file->checks = true;
-	if (++port->checks > 1)
-		world_violation("7: one health check at a time", "port %u: %u", port->port, port->checks);
-}
-
-/* One piece. As io_sendv. */
-static ssize_t file_send(struct sim_file *file, const char *bytes, size_t n)
-{
-	if (file->tap != NULL) {
-		check_not_over(file);
-		check_keep_alive(file);
-	}
-
-	size_t taken = write_shortened(file, n);
-
-	if (taken > 0 && file_breaks(file, taken))
-		return -ECONNRESET;
-	ssize_t sent = end_send(file->end, bytes, taken);
-
-	if (sent > 0 && file->tap != NULL) {
-		tap_sent(file->tap, bytes, (size_t)sent);
-		check_checks(file);
-	}
-	return sent;
-}
-
-ssize_t io_sendv(struct io *io, struct io_source *source, const struct iovec *iov, int count)
-{
-	struct sim_file *file = file_of(source);
-	ssize_t total = 0;
-
-	SIM_CHECK(file->kind == FILE_STREAM && count > 0 && count <= 64);
-	if (file->tap != NULL)
-		tap_written(file->tap);
-	if (file_stints(file, faults.spurious_eagain)) {
-		world_note(NOTE_FAULT, FAULT_EAGAIN, file->end->conn->number, 1);
-		if (file->put_off_us == 0)
-			file->put_off_us = world_now_us();
-		file_nudge_later(file, IO_WRITABLE);
-		return -EAGAIN;
-	}
-	for (int i = 0; i < count; i++) {
-		ssize_t sent = iov[i].iov_len == 0 ? 0 : file_send(file, iov[i].iov_base, iov[i].iov_len);
-
-		if (sent < 0)
-			return total > 0 ? total : sent;
-		total += sent;
-		if ((size_t)sent < iov[i].iov_len)
-			break;
-	}
-	return total;
-}
-
-void io_shutdown_write(struct io *io, struct io_source *source)
-{
-	end_shutdown(file_of(source)->end);
-}
-
-int io_local_address(struct io *io, const struct io_source *source, struct address *address)
-{
-	char text[32] = "127.0.0.1:8080";
-
-	SIM_CHECK(file_of(source)->kind == FILE_LISTENER || file_of(source)->kind == FILE_STREAM);
-	return address_parse(address, text) ? 0 : -EINVAL;
 }

@@ -59,6 +59,8 @@ void server_pool_changes(struct sim_server *server, const struct sim_pool *pool)
 unsigned server_connections(const struct sim_server *server);
 /* Health checks cannot have failed, for anything that it or the network did. */
 bool server_cannot_fail_checks(const struct sim_server *server);
+/* After every turn: well again, it is in service after so many checks. `is_out`: its checks keep it out. */
+void server_check_back(struct sim_server *server, bool is_out);
 /* Whatever troubles it is over. */
 void server_recover(struct sim_server *server);
 void server_free(struct sim_server *server);

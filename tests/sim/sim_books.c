@@ -5,12 +5,14 @@
 #include "gateway/state.h"
 #include "sim_io.h"
 #include "sim_model.h"
+#include "upstream/probing.h"
 #include "upstream/session.h"
 
 /* Over all runs, of the pools that were in service at the end. */
 static struct {
-	uint64_t overflowed, leaking, health_passed, health_failed;
+	uint64_t overflowed, leaking, health_passed, health_failed, ejections;
 	uint64_t closes[WEIR_POOL_CLOSE_REASONS];
+	uint64_t refusals[WEIR_POOL_REFUSALS];
 } tally;
 
 static bool stats_of(struct worker *worker, size_t i, struct upstream_endpoint_stats *stats)
@@ -68,7 +70,16 @@ void books_check_sessions(unsigned worker_number, struct worker *worker)
 	}
 }
 
-/* Whoever holds a lease, or waits for one, is an exchange that lives, and has one at a time. */
+static uint64_t hedged_count(const struct worker *worker)
+{
+	uint64_t count = 0;
+
+	list_each_safe(&worker->exchanges, node, next)
+		count += container_of(node, struct exchange, node)->hedge != NULL;
+	return count;
+}
+
+/* Whoever holds a lease, or waits for one, is an exchange that lives, and has one at a time; two while it is hedged. */
 void books_check(unsigned worker_number, struct worker *worker, uint64_t exchanges)
 {
 	struct upstream_endpoint_stats stats;
@@ -84,7 +95,7 @@ void books_check(unsigned worker_number, struct worker *worker, uint64_t exchang
 			world_violation("7: the books balance", "worker %u, endpoint %zu: the self-audit has found it",
 				worker_number, i);
 	}
-	if (borrowers > exchanges)
+	if (borrowers > exchanges && borrowers > exchanges + hedged_count(worker))
 		world_violation("7: whoever borrows is alive",
 			"worker %u: %llu leases and waiters, %llu exchanges", worker_number,
 			(unsigned long long)borrowers, (unsigned long long)exchanges);
@@ -99,6 +110,7 @@ static bool lives_on(const struct exchange *ex)
 	if (plan.clients_h2 || !client->h1.conn.peer_closed || client->listener->config->half_close != HALF_CLOSE_ABORT)
 		return false;
 	switch ((enum exchange_state)ex->state) {
+	case EXCHANGE_FILTERING:
 	case EXCHANGE_LEASING:
 	case EXCHANGE_WAITING: return true;
 	case EXCHANGE_EXPECTING:
@@ -129,24 +141,69 @@ void books_check_excess(const struct sim_setup *setup, struct worker *worker)
 		const struct sim_port *port = sim_port_find(address_port(&endpoint->address));
 		unsigned cap = setup->pools[port->port - SERVER_PORT].connections;
 
-		if (stats.pool.idle > 0 && port->held > cap)
+		if (stats.pool.idle > 0 && port->held - port->checks > cap)
 			world_violation("7: what is beyond the cap goes as it comes back",
 				"port %u: %u connections, %u idle, the cap is %u", port->port, port->held,
 				stats.pool.idle, cap);
 	}
 }
 
-void books_check_health(struct worker *worker, unsigned port)
+/* False: it is not in service. */
+static bool stats_at(struct worker *worker, unsigned port, struct upstream_endpoint_stats *stats)
 {
 	const struct config_upstream *upstream;
 	const struct config_endpoint *endpoint;
+
+	for (size_t i = 0; upstreams_endpoint_stats(worker_upstreams(worker), i, &upstream, &endpoint, stats); i++)
+		if (address_port(&endpoint->address) == port)
+			return true;
+	return false;
+}
+
+void books_check_health(struct worker *worker, unsigned port)
+{
 	struct upstream_endpoint_stats stats;
 
-	for (size_t i = 0; upstreams_endpoint_stats(worker_upstreams(worker), i, &upstream, &endpoint, &stats); i++)
-		if (address_port(&endpoint->address) == port && stats.health_failed != 0)
-			world_violation("6: a health check fails for what the server does", "port %u: %llu of %llu failed",
-				port, (unsigned long long)stats.health_failed,
-				(unsigned long long)(stats.health_failed + stats.health_passed));
+	if (stats_at(worker, port, &stats) && stats.health_failed != 0)
+		world_violation("6: a health check fails for what the server does", "port %u: %llu of %llu failed",
+			port, (unsigned long long)stats.health_failed,
+			(unsigned long long)(stats.health_failed + stats.health_passed));
+}
+
+bool books_serves_since(struct worker *worker, unsigned port, uint64_t since_us)
+{
+	struct upstream_endpoint_stats stats;
+
+	return stats_at(worker, port, &stats) && stats.out == 0 &&
+	       (stats.health_reason == HEALTH_UNCHANGED || world_now_us() - stats.health_changed_us < since_us);
+}
+
+bool books_is_unhealthy(struct worker *worker, unsigned port)
+{
+	struct upstream_endpoint_stats stats;
+
+	return stats_at(worker, port, &stats) && stats.health_state == HEALTH_UNHEALTHY;
+}
+
+bool books_is_ejected(struct worker *worker, unsigned port, uint64_t *since_us)
+{
+	struct upstream_endpoint_stats stats;
+
+	if (!stats_at(worker, port, &stats) || stats.health_state != HEALTH_EJECTED || stats.panic != 0)
+		return false;
+	*since_us = world_now_us() - stats.health_changed_us;
+	return true;
+}
+
+bool books_is_check(struct worker *worker, const struct io_source *source)
+{
+	list_each_safe(&worker_upstreams(worker)->endpoints, node, next) {
+		const struct probe *probe = container_of(node, struct endpoint, node)->prober.probe;
+
+		if (probe != NULL && &probe->h1.conn.source == source)
+			return true;
+	}
+	return false;
 }
 
 void books_check_quiet(unsigned worker_number, struct worker *worker)
@@ -206,9 +263,13 @@ void books_tally(struct worker *worker)
 
 	for (size_t i = 0; stats_of(worker, i, &stats); i++) {
 		tally.overflowed += stats.pool.overflowed;
+		for (int why = 0; why < WEIR_POOL_REFUSALS; why++)
+			tally.refusals[why] += stats.pool.refusals[why];
 		tally.leaking += stats.leaking;
 		tally.health_passed += stats.health_passed;
 		tally.health_failed += stats.health_failed;
+		for (unsigned why = 0; why < HEALTH_REASONS; why++)
+			tally.ejections += stats.ejections[why];
 		for (unsigned why = 0; why < WEIR_POOL_CLOSE_REASONS; why++)
 			tally.closes[why] += stats.pool.closes[why];
 	}
@@ -216,8 +277,10 @@ void books_tally(struct worker *worker)
 
 void books_tell_tally(void)
 {
-	printf("health checks passed %llu, failed %llu\n", (unsigned long long)tally.health_passed,
-		(unsigned long long)tally.health_failed);
+	printf("health checks passed %llu, failed %llu; ejections %llu\n", (unsigned long long)tally.health_passed,
+		(unsigned long long)tally.health_failed, (unsigned long long)tally.ejections);
+	printf("refused: queue full %llu, shed %llu, late %llu\n", (unsigned long long)tally.refusals[WEIR_POOL_QUEUE_FULL],
+		(unsigned long long)tally.refusals[WEIR_POOL_SHED], (unsigned long long)tally.refusals[WEIR_POOL_LATE]);
 	printf("opened beyond the cap %llu, leaking %llu; closed:", (unsigned long long)tally.overflowed,
 		(unsigned long long)tally.leaking);
 	for (unsigned why = 0; why < WEIR_POOL_CLOSE_REASONS; why++)

@@ -6,6 +6,7 @@
 
 #include "sim_config.h"
 
+struct io_source;
 struct worker;
 
 /* After every turn. `exchanges` is how many are live in the worker. */
@@ -22,6 +23,16 @@ void books_check_excess(const struct sim_setup *setup, struct worker *worker);
 
 /* No health check of that server has failed. */
 void books_check_health(struct worker *worker, unsigned port);
+
+/* Nothing was against that server's serving, from then until now; the worker is the first one. */
+bool books_serves_since(struct worker *worker, unsigned port, uint64_t since_us);
+/* What health has made of that server; the worker is the first one. */
+bool books_is_unhealthy(struct worker *worker, unsigned port);
+/* The same, and since when. */
+bool books_is_ejected(struct worker *worker, unsigned port, uint64_t *since_us);
+
+/* The connection is that of a health check of one of the worker's endpoints. */
+bool books_is_check(struct worker *worker, const struct io_source *source);
 
 /* Nobody wants anything: nothing is leased, nobody waits, nothing is left beyond the cap. */
 void books_check_quiet(unsigned worker_number, struct worker *worker);

@@ -62,7 +62,8 @@ void retry_write(struct sim_text *text, const struct sim_retry *retry)
 		text_printf(text, "%s%s", before, words[status]);
 		before = ", ";
 	}
-	text_printf(text, "]}\n");
+	/* That a budget holds is looked at elsewhere. */
+	text_printf(text, "], budget: 100%%, min_retries_per_second: 100000, backoff: {base: 1ms, max: 4ms}}\n");
 }
 
 /* Where one stream is as good as its connection others fail with it: not in runs in which nothing goes wrong. */
@@ -151,11 +152,11 @@ void call_draw(struct sim_request *request)
 		statuses_draw(call);
 		answer->status = 200;
 		answer->framing = SIM_CHUNKED;
-		answer->content = call_content(answer_key(request), answer->content);
+		answer->content = call_content(answer_key(request, answer), answer->content);
 		answer->has_trailers = true;
 		call->cut = answer->content > 0 && world_chance(200) && may_fail();
 		if (call->cut)
-			answer->content -= 1 + world_below(message_bytes(answer_key(request)) - 1);
+			answer->content -= 1 + world_below(message_bytes(answer_key(request, answer)) - 1);
 	}
 	request->whole = *answer;
 	answer_enter(request);
@@ -247,8 +248,12 @@ void call_tell_failure(struct sim_request *request)
 
 bool call_has_failed(const struct sim_request *request)
 {
-	return request->call.is && request->try_count > 0 && request->call.said > request->call.again &&
-	       request->tries[request->try_count - 1].heard > 0;
+	if (!request->call.is || request->try_count == 0 || request->call.said <= request->call.again)
+		return false;
+
+	const struct sim_try *last = &request->tries[request->try_count - 1];
+
+	return last->heard > 0 || last->blind;
 }
 
 static bool is_configured(const struct sim_request *request)
@@ -260,7 +265,8 @@ static bool is_configured(const struct sim_request *request)
 static void left_pass(struct sim_request *request)
 {
 	const struct sim_try *last = &request->tries[request->try_count - 1];
-	uint64_t passed_us = last->heard_us - request->tries[0].at_us, all_us = request->call.timeout_us;
+	uint64_t until_us = last->heard > 0 ? last->heard_us : last->at_us;
+	uint64_t passed_us = until_us - request->tries[0].at_us, all_us = request->call.timeout_us;
 
 	request->call.left_us = 1000 + (all_us > passed_us ? all_us - passed_us : 0);
 	if (request->call.left_us > all_us && all_us >= 1000)
@@ -446,6 +452,7 @@ static int status_of(enum cause cause)
 	case CAUSE_FIRST_BYTE_TIMEOUT:
 	case CAUSE_UPSTREAM_IDLE_TIMEOUT:
 	case CAUSE_CLIENT_TIMEOUT: return DEADLINE_EXCEEDED;
+	case CAUSE_RATE_LIMITED:
 	case CAUSE_BODY_TOO_LARGE:
 	case CAUSE_HEADERS_TOO_LARGE:
 	case CAUSE_URI_TOO_LONG: return RESOURCE_EXHAUSTED;
@@ -457,10 +464,13 @@ static int status_of(enum cause cause)
 	case CAUSE_CONNECT_TIMEOUT:
 	case CAUSE_UPSTREAM_RESET:
 	case CAUSE_POOL_QUEUE_FULL:
+	case CAUSE_CONCURRENCY_LIMITED:
 	case CAUSE_POOL_ACQUIRE_TIMEOUT:
+	case CAUSE_BREAKER_OPEN:
 	case CAUSE_NO_HEALTHY_ENDPOINT:
 	case CAUSE_FILES_EXHAUSTED:
 	case CAUSE_MEMORY_EXHAUSTED:
+	case CAUSE_OVERLOADED:
 	case CAUSE_DRAINING: return UNAVAILABLE;
 	default: return -1;
 	}
@@ -469,7 +479,9 @@ static int status_of(enum cause cause)
 /* Its head was not understood, or did not come to its end. */
 static bool is_told_as_http(const struct sim_request *request, enum cause cause)
 {
-	bool fits = cause == CAUSE_MEMORY_EXHAUSTED || cause == CAUSE_CLIENT_CONNECTIONS_LIMITED ||
+	/* Connections that are turned away have said nothing yet. */
+	bool turned_away = cause == CAUSE_OVERLOADED || (plan.sheds && cause == CAUSE_FILES_EXHAUSTED);
+	bool fits = turned_away || cause == CAUSE_MEMORY_EXHAUSTED || cause == CAUSE_CLIENT_CONNECTIONS_LIMITED ||
 		    (cause == CAUSE_CLIENT_TIMEOUT && !plan.clients_h2);
 
 	return fits && request->try_count == 0;

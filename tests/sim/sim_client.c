@@ -330,8 +330,11 @@ static bool client_send_request(struct sim_client *client)
 
 	if (n > 0 && !request->started)
 		world_note(NOTE_REQUEST, client->number, request->id, client->end->conn->number);
-	if (n > 0 && !request->started)
+	if (n > 0 && !request->started) {
 		request->started_us = world_now_us();
+		again_begin(request);
+		hedge_begin_request(request);
+	}
 	request->started = request->started || n > 0;
 	if (n == 0 || !client_send_piece(client, request->wire + client->offset, n))
 		return false;

@@ -353,6 +353,8 @@ static void asking_begin(struct sim_client_h2 *client)
 	wire_put_head(client->wire, asking->stream, &block, ends);
 	asking->request->started = true;
 	asking->request->started_us = world_now_us();
+	again_begin(asking->request);
+	hedge_begin_request(asking->request);
 	asking->expect_until_us = world_now_us() + EXPECT_PATIENCE_US;
 	if (ends || asking->request->kind == KIND_UPGRADE ||
 		(asking->request->framing == SIM_LENGTH && asking->request->content == 0))
@@ -681,12 +683,17 @@ static void client_run(struct sim_event *event)
 
 /* --- drawing ------------------------------------------------------------------------------------------------------ */
 
+/* Also of those whose first tries are answered with less. */
 static uint64_t answers_total(const struct sim_client_h2 *client)
 {
 	uint64_t total = 0;
 
-	for (unsigned i = 0; i < client->count; i++)
-		total += client->askings[i].request->answer.content + client->askings[i].request->tunnel.ways[WAY_DOWN].bytes;
+	for (unsigned i = 0; i < client->count; i++) {
+		const struct sim_request *request = client->askings[i].request;
+		uint64_t whole = request->whole.content;
+
+		total += (whole > request->answer.content ? whole : request->answer.content) + request->tunnel.ways[WAY_DOWN].bytes;
+	}
 	return total;
 }
 

@@ -2,9 +2,11 @@
 
 #include <stdio.h>
 
+#include "sim_breakers.h"
 #include "sim_faults.h"
 #include "sim_health.h"
 #include "sim_io.h"
+#include "sim_limits.h"
 #include "sim_memory.h"
 #include "sim_model.h"
 #include "sim_oracle.h"
@@ -38,6 +40,9 @@ static struct drawn_times times_draw(void)
 	if (plan.servers_h2)
 		t.acquire += 150;
 	t.connect = ms_between(100, 1000);
+	/* And as many grains as read it in pieces. */
+	if (plan.servers_h2 && world_quantum_us() >= GRAIN_COARSE_US)
+		t.connect += 300;
 	t.first_byte = ms_between(500, 3000);
 	t.idle = ms_between(500, 3000);
 	t.request = world_chance(300) ? 0 : ms_between(1000, 10000);
@@ -52,7 +57,9 @@ static struct drawn_times times_draw(void)
 static struct {
 	struct drawn_times times;
 	unsigned clients_max;
+	unsigned written;  /* configurations so far */
 	unsigned first[UPSTREAMS_MAX], count[UPSTREAMS_MAX];  /* servers by upstream */
+	uint64_t spared_us;  /* since then the second one of upstream 0 gets nothing; UINT64_MAX: it gets what comes */
 } drawn;
 
 static void limits_draw(void)
@@ -64,6 +71,15 @@ static void limits_draw(void)
 	drawn.clients_max = faults.tight_limits ? ms_between(1, 4) : 1000;
 }
 
+/* All clients have the same address. Other ones after each reload. */
+static const char *client_cap(void)
+{
+	static const char *const caps[] = {", connections_per_client: 2", "", ", connections_per_client: 4",
+		", connections_per_client: 3, client_prefix: 32"};
+
+	return plan.sheds ? caps[(world_seed() + drawn.written++) % 4] : "";
+}
+
 static void write_listener(struct sim_text *text, const struct drawn_times *t)
 {
 	bool aborts = world_chance(500);
@@ -71,8 +87,8 @@ static void write_listener(struct sim_text *text, const struct drawn_times *t)
 	text_printf(text,
 		"version: 1\nlisteners:\n  - name: public\n    address: 127.0.0.1:8080\n"
 		"    limits: {connections: %u, header_bytes: 4KiB, header_count: 40, target_bytes: 512B, body_bytes: "
-		"%lluB}\n",
-		drawn.clients_max, (unsigned long long)plan.body_bytes);
+		"%lluB%s}\n",
+		drawn.clients_max, (unsigned long long)plan.body_bytes, client_cap());
 	plan.left_when_half_closed = plan.left_when_half_closed || aborts;
 	if (plan.clients_h2)
 		text_printf(text, "    protocols: [%sh2]\n", world_chance(500) ? "h1, " : "");
@@ -98,12 +114,29 @@ static void pool_draw(struct sim_pool *pool)
 		pool->idle_min = ms_between(1, pool->connections);
 }
 
+/* In half of the runs in which waiting may be what a request fails of. Drawn with that already. */
+static bool sheds(const struct drawn_times *t)
+{
+	return oracle_run_is_rough() && t->acquire % 2 == 1;
+}
+
+static void write_queue(struct sim_text *text, const struct drawn_times *t)
+{
+	unsigned target = 1 + t->acquire % 7;
+
+	if (sheds(t))
+		text_printf(text, "      queue: {target: %ums, interval: %ums},\n", target, target + t->acquire % 11);
+	else
+		text_printf(text, "      queue: off,\n");
+}
+
 static void write_pool(struct sim_text *text, const struct sim_pool *pool, const struct drawn_times *t)
 {
 	unsigned uses = world_chance(120) ? ms_between(1, 3) : 0, connecting = ms_between(1, 4);
 
 	text_printf(text, "    pool: {max_connections: %u, max_pending: %u, order: %s, max_uses: %u, max_connecting: %u,\n",
 		pool->connections, pool->pending, world_chance(500) ? "lifo" : "fifo", uses, connecting);
+	write_queue(text, t);
 	if (plan.servers_h2)
 		text_printf(text, "      max_streams: %u,\n", pool->streams);
 	if (pool->overflow > 0)
@@ -118,29 +151,83 @@ static void write_pool(struct sim_text *text, const struct sim_pool *pool, const
 		t->pool_idle);
 }
 
+/* How the upstream balances. In some runs by a policy that draws, or keeps something between requests. */
+static const char *balance_draw(void)
+{
+	static const char *const others[] = {"policy: random_two", "policy: random_two, slow_start: 500ms",
+		"policy: peak_ewma, slow_start: 500ms", "policy: consistent_hash, hash_on: path",
+		"policy: round_robin, sticky: {cookie: s}, slow_start: 1s"};
+	uint64_t also = world_also(world_seed(), ALSO_BALANCE);
+	bool in_turn = world_chance(500);
+
+	if (also % 3 == 0)
+		return others[also / 3 % (sizeof(others) / sizeof(others[0]))];
+	return in_turn ? "policy: round_robin" : "policy: least_request";
+}
+
+/* Mostly it is learned. */
+static void write_concurrency(struct sim_text *text, const struct sim_pool *pool)
+{
+	uint64_t number = world_also(world_seed(), ALSO_CONCURRENCY);
+
+	if (number % 4 != 0)
+		return;
+	number = number / 4 + pool->connections;
+	if (number % 2 == 0)
+		text_printf(text, "    concurrency: off\n");
+	else
+		text_printf(text, "    concurrency: %u\n",
+			1 + (unsigned)(number / 2 % (pool->connections * pool->streams)));
+}
+
+/* What else is said of the endpoint. Those of which there is only one serve in any case. */
+static const char *role_of(unsigned upstream, unsigned e, unsigned in_service)
+{
+	static const char *const roles[] = {", backup: true", ", weight: 0", ", weight: 3"};
+	uint64_t also = world_also(world_seed(), ALSO_SPARES);
+
+	if (upstream > 0 || e == 0)
+		return "";
+	drawn.spared_us = UINT64_MAX;
+	if (also % 4 != 0 || (in_service & 3) != 3)
+		return "";
+	if (also / 4 % 3 < 2)
+		drawn.spared_us = world_now_us();
+	return roles[also / 4 % 3];
+}
+
+bool setup_spares(unsigned port, uint64_t *since_us)
+{
+	*since_us = drawn.spared_us;
+	return drawn.spared_us != UINT64_MAX && port == SERVER_PORT + 1 && !plan.breakers;
+}
+
 /* `in_service`: which of its endpoints, as a mask. */
 static void write_upstream(struct sim_text *text, unsigned i, struct sim_setup *setup, unsigned in_service)
 {
 	const struct drawn_times *t = &drawn.times;
 	struct sim_pool pool;
 
-	text_printf(text, "  - name: u%u\n    balance: {policy: %s}\n%s    endpoints:\n", i,
-		world_chance(500) ? "round_robin" : "least_request", plan.servers_h2 ? "    protocol: h2\n" : "");
+	text_printf(text, "  - name: u%u\n    balance: {%s}\n%s    endpoints:\n", i, balance_draw(),
+		plan.servers_h2 ? "    protocol: h2\n" : "");
 	pool_draw(&pool);
 	for (unsigned e = 0; e < drawn.count[i]; e++) {
 		struct sim_pool *own = &setup->pools[drawn.first[i] + e];
 
 		*own = in_service >> e & 1 ? pool : (struct sim_pool){0};
 		if (own->connections > 0)
-			text_printf(text, "      - {address: \"127.0.0.1:%u\"}\n", SERVER_PORT + drawn.first[i] + e);
+			text_printf(text, "      - {address: \"127.0.0.1:%u\"%s}\n", SERVER_PORT + drawn.first[i] + e,
+				role_of(i, e, in_service));
 	}
 	write_pool(text, &pool, t);
-	if (plan.health)
-		text_printf(text,
-			"    health: {active: {type: grpc, interval: %ums, timeout: %ums, rise: %u, fall: %u}}\n",
-			health_config.interval, health_config.timeout, health_config.rise, health_config.fall);
+	write_concurrency(text, &pool);
+	health_write(text);
+	breaker_write(text, "    ", t->request != 0 && t->request < t->first_byte ? t->request : t->first_byte);
 	if (plan.calls)
 		retry_write(text, &plan.retry[i]);
+	else
+		again_plan_write(text, &plan.again[i]);
+	hedge_write(text, i, (unsigned)__builtin_popcount(in_service));
 	text_printf(text, "    timeouts: {connect: %ums, first_byte: %ums, idle: %ums, request: %ums}\n", t->connect,
 		t->first_byte, t->idle, t->request);
 }
@@ -148,6 +235,9 @@ static void write_upstream(struct sim_text *text, unsigned i, struct sim_setup *
 static void write_routes(struct sim_text *text)
 {
 	const char *web = plan.calls ? "    grpc_web: true\n" : "";
+	/* Requests wait, and places are taken and given back, but nobody is refused. */
+	const char *limits = "      - rate_limit: {algorithm: leaky_bucket, rate: 200/s, max_delay: 20s, key: route, headers: off}\n"
+			     "      - rate_limit: {algorithm: concurrent, max_concurrent: 1000000, keys: 1000, headers: off}\n";
 
 	text_printf(text, "routes:\n"
 			  "  - name: hello\n    match: {path: /hello}\n    respond: {status: 200, body: \"hello from "
@@ -157,11 +247,16 @@ static void write_routes(struct sim_text *text)
 			  "  - name: readonly\n    match: {path: \"/ro/*\", methods: [GET]}\n    upstream: u0\n"
 			  "  - name: r0\n    match: {path: \"/u0/*\"}\n    upstream: u0\n%s    filters:\n"
 			  "      - headers: {request: {set: {X-Set: by gateway}, remove: [X-Removed]}, response: {add: "
-			  "{X-Answer: seen}}}\n",
-		web);
-	if (plan.upstreams > 1)
+			  "{X-Answer: seen}}}\n%s",
+		web, plan.limits ? limits : "");
+	limits_write(text);
+	breaker_write(text, "    ", drawn.times.request);
+	fallback_write(text);
+	if (plan.upstreams > 1) {
 		text_printf(text, "  - name: r1\n    match: {path: \"/u1/*\"}\n    upstream: u1\n%s%s", web,
 			plan.rewrites ? "    rewrite: {path: \"/in/*\"}\n" : "");
+		breaker_write(text, "    ", drawn.times.request);
+	}
 	text_printf(text, "admin: off\nlog: {access: off, level: debug}\n");
 }
 
@@ -180,6 +275,15 @@ static const struct config *setup_load(struct sim_text *text)
 	return config;
 }
 
+unsigned setup_upstream_of(unsigned port)
+{
+	unsigned i = 0;
+
+	while (i + 1 < plan.upstreams && port - SERVER_PORT >= drawn.first[i] + drawn.count[i])
+		i++;
+	return i;
+}
+
 bool upstream_was_useless(unsigned upstream)
 {
 	for (unsigned e = 0; e < drawn.count[upstream]; e++)
@@ -188,9 +292,22 @@ bool upstream_was_useless(unsigned upstream)
 	return false;
 }
 
+bool setup_sheds(void)
+{
+	return sheds(&drawn.times);
+}
+
 bool setup_reclaims(void)
 {
 	return drawn.times.reclaim > 0;
+}
+
+/* As a mask. Where requests are hedged there are two as a rule. */
+static unsigned in_service_draw(unsigned upstream)
+{
+	unsigned all = (1u << drawn.count[upstream]) - 1;
+
+	return plan.hedges && upstream == 0 && world_chance(700) ? all : ms_between(1, all);
 }
 
 const struct config *setup_redraw(struct sim_setup *setup)
@@ -200,7 +317,7 @@ const struct config *setup_redraw(struct sim_setup *setup)
 	write_listener(&text, &drawn.times);
 	text_printf(&text, "upstreams:\n");
 	for (unsigned i = 0; i < plan.upstreams; i++)
-		write_upstream(&text, i, setup, ms_between(1, (1u << drawn.count[i]) - 1));
+		write_upstream(&text, i, setup, in_service_draw(i));
 	write_routes(&text);
 	return setup_load(&text);
 }
@@ -210,19 +327,30 @@ void setup_draw(struct sim_setup *setup)
 	const struct drawn_times *t = &drawn.times;
 
 	drawn.times = times_draw();
+	drawn.written = 0;
+	drawn.spared_us = UINT64_MAX;
 	if (plan.health)
 		health_draw_config();
 	limits_draw();
 	plan.left_when_half_closed = false;
 	plan.upstreams = ms_between(1, UPSTREAMS_MAX);
+	if (plan.upstreams == 1 && plan.fallback == FALLBACK_UPSTREAM)
+		plan.fallback = FALLBACK_ANSWER;
+	breakers_begin();
 	plan.rewrites = world_chance(500);
 	plan.request_us = 1000ULL * t->request;
 	for (unsigned i = 0; i < plan.upstreams && plan.calls; i++)
 		retry_draw(&plan.retry[i]);
+	for (unsigned i = 0; i < UPSTREAMS_MAX; i++)
+		plan.again[i] = (struct sim_again_plan){0};
+	for (unsigned i = 0; i < plan.upstreams && plan.agains; i++)
+		again_plan_draw(&plan.again[i]);
+	if (plan.hedges)
+		hedge_draw();
 	*setup = (struct sim_setup){.workers = ms_between(1, 2), .servers = 0};
 	for (unsigned i = 0; i < plan.upstreams; i++) {
 		drawn.first[i] = setup->servers;
-		drawn.count[i] = i == 0 && world_chance(400) ? 2 : 1;
+		drawn.count[i] = i == 0 && (world_chance(400) || plan.hedges) ? 2 : 1;
 		setup->servers += drawn.count[i];
 	}
 	setup->config = setup_redraw(setup);
@@ -231,7 +359,8 @@ void setup_draw(struct sim_setup *setup)
 	setup->longest_us = 1000ULL * (t->header + t->body_idle + t->keep_alive + t->write_idle + t->acquire +
 					      t->connect + t->first_byte + t->idle + t->request) +
 			    20000000;
-	setup->recover_us = 1000ULL * t->connect + BACK_OFF_MAX_US + 100000 + health_recover_us();
+	setup->recover_us = 1000ULL * t->connect + BACK_OFF_MAX_US + 100000 + health_recover_us() +
+			    breakers_recover_us();
 	setup->settle_us = 1000ULL * (t->pool_idle + t->connect) + 1000000;
 	setup->drain_us = 1000ULL * ms_between(0, 3000);
 }

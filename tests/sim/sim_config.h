@@ -31,11 +31,22 @@ struct sim_setup {
 /* Draws, loads (a complaint is a violation), and fills in `plan`. */
 void setup_draw(struct sim_setup *setup);
 
+/*
+ * It is a backup, or has no weight, beside the one at SERVER_PORT, which is to get everything since *since_us unless its health
+ * is against it. No breaker may be.
+ */
+bool setup_spares(unsigned port, uint64_t *since_us);
+
+/* The upstream that the server belongs to. */
+unsigned setup_upstream_of(unsigned port);
+
 /* A connection to one of the upstream's servers was of no use (sim_ports.h). */
 bool upstream_was_useless(unsigned upstream);
 
 /* Who holds a connection for too long loses it (reclaim_after). */
 bool setup_reclaims(void);
+/* Whoever waits in vain may be told so before its time. */
+bool setup_sheds(void);
 
 /* Another configuration for the same routes: endpoints come and go, their pools are others. Changes setup->pools. */
 const struct config *setup_redraw(struct sim_setup *setup);

@@ -26,11 +26,14 @@ static uint16_t intensity_of_actors(void)
 	return levels[world_below(3)];
 }
 
+static bool are_on;
+
 void faults_draw(void)
 {
 	bool hostile = !world_chance(BENIGN_RUN_PERMILLE);
 
 	faults = (struct sim_faults){0};
+	are_on = true;
 #define SIM_FAULT_DRAW(field)                    \
 	if (world_chance(BENIGN_FAULT_PERMILLE)) \
 		faults.field = intensity();
@@ -68,8 +71,14 @@ uint64_t faults_mask(void)
 	return mask;
 }
 
+bool faults_are_on(void)
+{
+	return are_on;
+}
+
 void faults_stop(void)
 {
+	are_on = false;
 #define SIM_FAULT_STOP(field) faults.field = 0;
 	SIM_HOSTILE(SIM_FAULT_STOP)
 #undef SIM_FAULT_STOP

@@ -103,6 +103,9 @@ void faults_draw(void);
 /* One bit for each fault that is on, for the trace. */
 uint64_t faults_mask(void);
 
+/* Until faults_stop(). */
+bool faults_are_on(void);
+
 /* Hostile faults end; benign ones stay. `faults.hostile` keeps saying what the run was like. */
 void faults_stop(void);
 

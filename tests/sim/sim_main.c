@@ -1,12 +1,12 @@
 /*
  * The simulator's command:
  *
- *	sim --seeds FROM-TO [--planted N | --pool-planted N] [--twice] [--speak WHAT] [--trace FILE] [--verbose]
+ *	sim --seeds FROM-TO [--planted N | --pool-planted N] [--twice] [--speak WHAT] [--plain] [--trace FILE] [--verbose]
  *
  * Runs every seed; the first broken rule ends it with exit code 1. With --planted N the gateway has that bug
  * (base/planted.h; pool/planted.h), and the command succeeds when one of the seeds finds it. With --twice each seed runs two times and
  * must give the same trace. With --speak clients and servers speak what it says (h1-h2: HTTP/1 to the gateway, HTTP/2 from it),
- * else what the seed says.
+ * else what the seed says. With --plain upstreams do without what watches them, sends again, sheds and limits.
  */
 #include <inttypes.h>
 #include <signal.h>
@@ -35,7 +35,7 @@ static int usage(void)
 {
 	fprintf(stderr,
 		"usage: sim --seeds FROM-TO [--planted 1..%d | --pool-planted 1..%d] [--twice] [--speak h1-h1|h1-h2|h2-h1|h2-h2] "
-		"[--trace FILE] [--verbose]\n",
+		"[--plain] [--trace FILE] [--verbose]\n",
 		PLANTED_COUNT - 1, POOL_PLANTED_COUNT - 1);
 	return 2;
 }
@@ -51,6 +51,9 @@ static bool options_read(struct options *options, int argc, char **argv)
 			continue;
 		} else if (strcmp(argv[i], "--verbose") == 0) {
 			options->verbose = true;
+			continue;
+		} else if (strcmp(argv[i], "--plain") == 0) {
+			sim_plainly();
 			continue;
 		} else if (strcmp(argv[i], "--seeds") == 0) {
 			if (sscanf(value, "%" SCNu64 "-%" SCNu64, &options->from, &options->to) == 1)
@@ -137,7 +140,7 @@ static int finish(const struct options *options, uint64_t hash)
 	}
 	if (is_planted())
 		fprintf(stderr, "planted bug %d/%d was not found\n", planted_bug, pool_planted_bug);
-	else if (seeds >= SEEDS_FOR_TALLY && !sim_speaks_as_told() && !(oracle_tally_is_full(&what) && books_tally_is_full(&what)))
+	else if (seeds >= SEEDS_FOR_TALLY && !sim_draws_as_told() && !(oracle_tally_is_full(&what) && books_tally_is_full(&what)))
 		fprintf(stderr, "but none of the runs came to this: %s\n", what);
 	else
 		return 0;

@@ -424,6 +424,8 @@ struct sim_request *model_request(bool last)
 		else
 			proxied_draw(request);
 	}
+	if (plan.agains)
+		again_draw(request);
 	return request;
 }
 
@@ -478,9 +480,16 @@ static void render_switch(struct sim_text *text, const struct sim_request *reque
 		text_printf(text, "Sec-WebSocket-Accept: %s\r\n", accept);
 }
 
-static void render_answer_head(struct sim_text *text, const struct sim_request *request)
+struct answer_name answer_name(const struct sim_request *request, const struct sim_answer *answer)
 {
-	const struct sim_answer *answer = &request->answer;
+	struct answer_name name;
+
+	snprintf(name.text, sizeof(name.text), "%u%s", request->id, answer == &request->beside.answer ? "/2" : "");
+	return name;
+}
+
+static void render_answer_head(struct sim_text *text, const struct sim_request *request, const struct sim_answer *answer)
+{
 	bool framed = answer->status != 204 && answer->status != 101;
 
 	if (answer->defect == DEFECT_STATUS_LINE)
@@ -488,13 +497,16 @@ static void render_answer_head(struct sim_text *text, const struct sim_request *
 	else
 		text_printf(
 			text, "HTTP/1.%u %u %s\r\n", answer->minor, answer->status, world_chance(900) ? "Said So" : "");
-	text_printf(text, "X-Sim: %u\r\nX-Multi: a\r\nx-CaSe: VaLue\r\nX-Multi: b\r\n", request->id);
+	text_printf(text, "X-Sim: %s\r\nX-Multi: a\r\nx-CaSe: VaLue\r\nX-Multi: b\r\n",
+		answer_name(request, answer).text);
 	if (answer->status == 101)
 		render_switch(text, request);
 	else if (answer->closes)
 		text_printf(text, "Connection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=1\r\n");
 	else if (answer->keep_alive != NULL)
 		text_printf(text, "Keep-Alive: %s\r\n", answer->keep_alive);
+	if (request->again.retry_after[0] != '\0')
+		text_printf(text, "Retry-After: %s\r\n", request->again.retry_after);
 	if (framed)
 		render_framing(text, answer->framing, answer->content, answer->has_trailers);
 	if (answer->defect == DEFECT_FIELD)
@@ -510,17 +522,16 @@ static void render_answer_head(struct sim_text *text, const struct sim_request *
 	text_put(text, "\r\n", 2);
 }
 
-char *answer_render(const struct sim_request *request, size_t *length, size_t *end)
+char *answer_render(const struct sim_request *request, const struct sim_answer *answer, size_t *length, size_t *end)
 {
-	const struct sim_answer *answer = &request->answer;
 	struct sim_text text = {0};
 
 	render_hints(&text, answer);
-	render_answer_head(&text, request);
+	render_answer_head(&text, request, answer);
 	if (answer_has_content(request)) {
 		if (answer->defect == DEFECT_CHUNK)
 			text_printf(&text, world_chance(500) ? "0x5\r\nhello\r\n" : "zz\r\n");
-		render_content(&text, answer_key(request), answer->framing, answer->content, answer->has_trailers);
+		render_content(&text, answer_key(request, answer), answer->framing, answer->content, answer->has_trailers);
 	}
 	*end = text.length;
 	if (answer->defect == DEFECT_SURPLUS)

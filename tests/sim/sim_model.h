@@ -6,7 +6,10 @@
 #define WEIR_SIM_MODEL_H
 
 #include "base/cause.h"
+#include "sim_again.h"
+#include "sim_breakers.h"
 #include "sim_call.h"
+#include "sim_hedge.h"
 #include "sim_http.h"
 #include "sim_tunnel.h"
 
@@ -60,15 +63,31 @@ struct sim_answer {
 };
 
 /* A request on one upstream connection, as the gateway wrote it. */
-#define TRIES_MAX 2
+#define TRIES_MAX 4
 struct sim_try {
 	unsigned conn;
+	unsigned port;       /* of the server */
 	unsigned carried;    /* requests that the connection had carried before */
 	uint64_t rested_us;  /* before the first that it carried; 0: that came as soon as it was open */
 	uint64_t head_hash;  /* 0: the head was never complete */
 	uint64_t heard;      /* bytes that the gateway received there since; HTTP/2: frames that were about it */
+	uint64_t not_before_us;  /* its answer has asked for nothing before; 0: it has not */
 	bool refused;        /* HTTP/2: the gateway was told that nobody has looked at it */
 	uint64_t at_us, heard_us;
+	uint64_t answered_turn; /* in which the gateway has read the first of an answer; 0: none */
+	bool over;           /* nothing more can come back: it has ended, or the gateway has given it up */
+	bool blind;          /* what comes back there cannot be followed any more */
+	bool beside;         /* it was sent while another one waited */
+	unsigned made;       /* of request->again: how often it had been sent again for an answer */
+};
+
+/* The second copy of a request that is hedged. */
+struct sim_beside {
+	bool sent;
+	bool is_unsure;      /* HTTP/2: it went out when the first had ended, and may be something else */
+	struct sim_answer answer;
+	bool replied_whole;
+	bool answers;        /* it is what the client reads */
 };
 
 struct sim_request {
@@ -84,11 +103,13 @@ struct sim_request {
 	bool has_trailers, expects, closes, pads_fields;
 	struct sim_tunnel tunnel;  /* KIND_UPGRADE */
 	struct sim_call call;      /* of KIND_PROXIED some */
+	struct sim_again again;    /* of the others some, where plan.again says so */
+	struct sim_beside beside;  /* of those to upstream 0 some, where plan.hedges says so */
 
 	char *wire;  /* what the client sends; a tunnel's bytes not included */
 	size_t wire_length, head_length;
 	struct sim_answer answer;
-	struct sim_answer whole;   /* a call's: to a try that is not answered with a failure alone */
+	struct sim_answer whole;   /* to a try that is not answered with a failure alone */
 
 	/* what has happened */
 	bool started;  /* the client has sent a byte of it */
@@ -99,6 +120,8 @@ struct sim_request {
 	struct sim_try tries[TRIES_MAX + CALL_AGAIN_MAX];
 	unsigned try_count;  /* connections on which the gateway has written a byte of it */
 	bool reused, retried;  /* the gateway's last word: it was given a connection that had served; was sent again */
+	bool fell_back;      /* to another upstream, or to the route's own answer */
+	bool answer_begun;   /* the client has read the head of a final answer that was planned */
 	bool arrived_complete;
 	bool arrived_stale;  /* on a connection on which bytes stood that nobody had asked for, when it was sent */
 	bool replied_whole;  /* the server has sent its answer up to the end */
@@ -112,15 +135,30 @@ struct sim_plan {
 	bool left_when_half_closed;  /* `half_close: abort` at any time of the run */
 	bool clients_h2, servers_h2;  /* what they speak in this run */
 	bool tunnels;                 /* WebSockets where HTTP/2 is spoken; HTTP/1 has tunnels in every run */
-	bool health;                  /* the gateway checks servers of HTTP/2 */
+	bool health;                  /* the gateway checks servers */
+	bool health_http, health_tcp; /* by a request, or by connecting alone; else by gRPC, which takes HTTP/2 */
+	bool wall_jumps;              /* the wall clock goes to and fro */
+	bool retry_afters;            /* some of those that are answered with 503 are told when to come again */
+	bool panics;                  /* where most endpoints are out all are used */
+	bool passive;                 /* endpoints are ejected soon, and come back soon */
 	bool servers_tunnel;          /* servers of HTTP/2 take extended CONNECT (RFC 8441) */
 	bool calls;                   /* some requests to servers of HTTP/2 are calls of gRPC */
+	bool limits;                  /* requests to upstream 0 pass rate limits, where they may wait */
+	bool refuses;                 /* some requests to upstream 0 are beyond a rate limit */
+	bool sheds;                   /* the gateway has marks that are passed now and then, and a cap for each client */
 	struct sim_retry retry[UPSTREAMS_MAX];
+	bool agains;                  /* some requests are answered with 503, and sent again for it */
+	struct sim_again_plan again[UPSTREAMS_MAX];
+	bool hedges;                  /* requests to upstream 0 that wait are sent to its other server as well */
+	struct sim_hedge_plan hedge;
 	uint64_t request_us;          /* timeouts.request; 0: none */
 	unsigned upstreams;
 	bool rewrites;  /* upstream 1: "/u1/..." arrives as "/in/..." */
 	unsigned header_bytes, header_count, target_bytes;
 	uint64_t body_bytes;   /* 0: no limit */
+	bool breakers;         /* of endpoints and routes */
+	enum sim_fallback fallback;  /* of requests to upstream 0 */
+	bool falls_back_often;
 	bool slow;             /* the network: what is written may stand for a second behind what was written before */
 	uint64_t content_max;  /* what windows and latencies carry in reasonable time */
 };
@@ -157,9 +195,26 @@ static inline uint64_t sent_content(const struct sim_request *request)
 	return request->call.form == FORM_WEB_TEXT ? request->content / 3 * 4 : request->content;
 }
 
-static inline uint64_t answer_key(const struct sim_request *request)
+/* The answer that the client reads. */
+static inline const struct sim_answer *request_answer(const struct sim_request *request)
 {
-	return (request->id * 4ULL + 2) | (request->call.is && !request->call.plain ? KEY_CALL : 0);
+	return request->beside.answers ? &request->beside.answer : &request->answer;
+}
+
+static inline bool request_replied_whole(const struct sim_request *request)
+{
+	return request->beside.answers ? request->beside.replied_whole : request->replied_whole;
+}
+
+/* Of `answer`, which is one of the request's. */
+static inline uint64_t answer_key(const struct sim_request *request, const struct sim_answer *answer)
+{
+	bool failed = request->again.made < request->again.failures;
+
+	/* What another try was answered with is other content. */
+	return ((request->id * 4ULL + 2) ^ (failed ? (request->again.made + 1ULL) << 20 : 0) ^
+		       (answer == &request->beside.answer ? 1ULL << 30 : 0)) |
+	       (request->call.is && !request->call.plain ? KEY_CALL : 0);
 }
 
 static inline uint64_t tunnel_key(const struct sim_request *request)
@@ -178,16 +233,32 @@ static inline bool asks_connect(const struct sim_request *request)
 	return request->kind == KIND_UPGRADE && plan.clients_h2;
 }
 
+/* The last one on that connection. */
+static inline struct sim_try *request_try_on(struct sim_request *request, unsigned conn)
+{
+	unsigned i = request->try_count - 1;
+
+	while (i > 0 && request->tries[i].conn != conn)
+		i--;
+	return &request->tries[i];
+}
+
 /* For looking at all requests in turn, from 0. NULL: no more. */
 struct sim_request *model_at(unsigned i);
 
 /* True when the answer has content on the wire. */
 bool answer_has_content(const struct sim_request *request);
 
+/* What X-Sim says in it. */
+struct answer_name {
+	char text[16];
+};
+struct answer_name answer_name(const struct sim_request *request, const struct sim_answer *answer);
+
 /*
- * The bytes of the answer, with 103s but without 100; sim_free() them. *end is where the answer ends and
- * DEFECT_SURPLUS begins.
+ * The bytes of the answer, which is one of the request's, with 103s but without 100; sim_free() them. *end is where the answer
+ * ends and DEFECT_SURPLUS begins.
  */
-char *answer_render(const struct sim_request *request, size_t *length, size_t *end);
+char *answer_render(const struct sim_request *request, const struct sim_answer *answer, size_t *length, size_t *end);
 
 #endif

@@ -110,39 +110,37 @@ static void add_nomination(struct block_writer *block)
 	block_add(block, "x-hop", "1");
 }
 
-void hint_fields(const struct sim_request *request, unsigned number, struct block_writer *block)
+void hint_fields(const struct sim_answer *answer, unsigned number, struct block_writer *block)
 {
 	block_add(block, ":status", "103");
 	block_add(block, "link", "</style.css>; rel=preload");
-	if (request->answer.defect == DEFECT_NOMINATION && number == 0)
+	if (answer->defect == DEFECT_NOMINATION && number == 0)
 		add_nomination(block);
 }
 
-static void add_length(const struct sim_request *request, struct block_writer *block)
+static void add_length(const struct sim_answer *answer, struct block_writer *block)
 {
-	const struct sim_answer *answer = &request->answer;
-
 	if (answer->defect == DEFECT_CHUNK)
 		add_number(block, "content-length", answer->content + 1 + world_below(5));
 	else if (answer->framing == SIM_LENGTH && answer->status != 204)
 		add_number(block, "content-length", answer->content);
 }
 
-void answer_fields(const struct sim_request *request, struct block_writer *block)
+void answer_fields(const struct sim_request *request, const struct sim_answer *answer, struct block_writer *block)
 {
-	const struct sim_answer *answer = &request->answer;
-
 	if (answer->defect == DEFECT_STATUS_LINE)
 		block_add(block, ":status", world_chance(500) ? "99" : "2x0");
 	else
 		add_number(block, ":status", answer->status == 101 ? 200 : answer->status);
-	add_number(block, "x-sim", request->id);
+	block_add(block, "x-sim", answer_name(request, answer).text);
 	block_add(block, "x-multi", "a");
 	block_add(block, "x-case", "VaLue");
 	block_add(block, "x-multi", "b");
+	if (request->again.retry_after[0] != '\0')
+		block_add(block, "retry-after", request->again.retry_after);
 	if (request->call.is)
 		call_answer_fields(request, block);
-	add_length(request, block);
+	add_length(answer, block);
 	if (answer->defect == DEFECT_FIELD)
 		block_add(block, world_chance(500) ? "X-Y" : "x y", "z");
 	else if (answer->defect == DEFECT_TWO_FRAMINGS)

@@ -14,10 +14,10 @@ void request_fields(const struct sim_request *request, struct block_writer *bloc
 void request_trailers(const struct sim_request *request, struct block_writer *block);
 
 /* An informational head: the one before `left` others. */
-void hint_fields(const struct sim_request *request, unsigned number, struct block_writer *block);
+void hint_fields(const struct sim_answer *answer, unsigned number, struct block_writer *block);
 
-/* The final head as a server sends it, with the defect that was drawn for it. */
-void answer_fields(const struct sim_request *request, struct block_writer *block);
+/* The final head of one of the request's answers as a server sends it, with the defect that was drawn for it. */
+void answer_fields(const struct sim_request *request, const struct sim_answer *answer, struct block_writer *block);
 void answer_trailers(const struct sim_request *request, struct block_writer *block);
 
 #endif

@@ -5,6 +5,10 @@
 
 #define EPISODES_MAX 3
 #define EPISODE_MAX_US 3000000
+#define CRASHES_MIN 10
+#define CRASHES_MAX 40
+#define CRASH_MAX_US 40000
+#define OUTAGE_MAX_US 2000000
 
 /* --- episodes ----------------------------------------------------------------------------------------------------- */
 
@@ -33,14 +37,23 @@ static void mood_set(struct sim_mood *mood, enum mood_kind kind, uint64_t until_
 	mood->on_change(mood);
 }
 
+static uint64_t span_draw(const struct sim_mood *mood)
+{
+	if (mood->down_us > 0)
+		return mood->down_us;
+	if (mood->crashes)
+		return world_between(1000, CRASH_MAX_US);
+	return world_between(1000, world_chance(500) ? 100000 : EPISODE_MAX_US);
+}
+
 static void mood_due(struct sim_event *event)
 {
 	struct sim_mood *mood = container_of(event, struct sim_mood, change);
-	uint64_t until_us = world_now_us() + world_between(1000, world_chance(500) ? 100000 : EPISODE_MAX_US);
+	uint64_t until_us = world_now_us() + span_draw(mood);
 
 	if (mood->kind == MOOD_WELL && mood->left > 0) {
 		mood->left--;
-		mood_set(mood, kind_draw(), until_us);
+		mood_set(mood, mood->crashes || mood->down_us > 0 ? MOOD_DOWN_AND_OUT : kind_draw(), until_us);
 	} else if (mood->kind != MOOD_WELL) {
 		mood_set(mood, MOOD_WELL, until_us);
 	} else {
@@ -55,12 +68,28 @@ static bool is_troubled(void)
 	       world_chance(faults.server_stalls);
 }
 
+/* The same for all servers of the run. */
+static bool outage_begin(struct sim_mood *mood)
+{
+	uint64_t also = world_also(world_seed(), ALSO_MOODS);
+
+	if (faults.server_down == 0 || also % 6 != 0)
+		return false;
+	mood->left = 1;
+	mood->down_us = 1000 + also / 6 % OUTAGE_MAX_US;
+	world_schedule(&mood->change, world_now_us() + also / 6 / OUTAGE_MAX_US % 400000);
+	return true;
+}
+
 void mood_begin(struct sim_mood *mood, unsigned port, void (*on_change)(struct sim_mood *mood))
 {
 	*mood = (struct sim_mood){.port = port, .on_change = on_change, .change.on_due = mood_due};
-	if (!is_troubled())
+	if (outage_begin(mood) || !is_troubled())
 		return;
+	mood->crashes = faults.server_down != 0 && world_also(world_seed(), ALSO_MOODS) % 6 < 3;
 	mood->left = 1 + (unsigned)world_below(EPISODES_MAX);
+	if (mood->crashes)
+		mood->left = (unsigned)world_between(CRASHES_MIN, CRASHES_MAX);
 	world_schedule(&mood->change, world_now_us() + world_below(400000));
 }
 

@@ -1,6 +1,7 @@
 /*
  * What a server as a whole goes through, apart from the single requests: times when it is down, does not answer
- * connections, or stalls; and how it treats idle connections.
+ * connections, or stalls; and how it treats idle connections. In some runs a server crashes as soon as it is up again, many
+ * times over; in some all servers are down at the same time, and come back at the same time.
  */
 #ifndef WEIR_SIM_MOOD_H
 #define WEIR_SIM_MOOD_H
@@ -20,6 +21,8 @@ struct sim_mood {
 	enum mood_kind kind;
 	unsigned port;
 	unsigned left;  /* episodes that are still to come */
+	bool crashes;   /* in short episodes, and short times between them */
+	uint64_t down_us; /* the one episode is so long: that of all servers; 0: they are drawn */
 	struct sim_event change;
 	void (*on_change)(struct sim_mood *mood);
 };

@@ -5,8 +5,11 @@
 #include <string.h>
 #include <strings.h>
 
+#include "sim_breakers.h"
 #include "sim_config.h"
 #include "sim_faults.h"
+#include "sim_limits.h"
+#include "sim_wall.h"
 #include "sim_world.h"
 
 static struct sim_faults drawn;
@@ -55,6 +58,12 @@ static bool is_too_large(const struct sim_request *request)
 	return plan.body_bytes != 0 && sent_content(request) > plan.body_bytes;
 }
 
+/* Nothing of it may have been written to the other upstream. */
+static bool may_fall_back(const struct sim_request *request)
+{
+	return plan.fallback == FALLBACK_UPSTREAM && request->upstream == 0;
+}
+
 /* Rule 6. */
 static bool cause_fits(const struct sim_request *request, enum cause cause)
 {
@@ -66,24 +75,35 @@ static bool cause_fits(const struct sim_request *request, enum cause cause)
 	case CAUSE_NO_ROUTE: return request->kind == KIND_NO_ROUTE;
 	case CAUSE_METHOD_NOT_ALLOWED: return request->kind == KIND_WRONG_METHOD || request->kind == KIND_MALFORMED;
 	case CAUSE_CLIENT_TIMEOUT: return drawn.client_stalls || drawn.client_dawdles || drawn.clock_jumps;
-	case CAUSE_CLIENT_CONNECTIONS_LIMITED: return drawn.tight_limits;
+	case CAUSE_CLIENT_CONNECTIONS_LIMITED: return drawn.tight_limits || plan.sheds;
+	/* A clock that leaps looks like a loop that has stood still. */
+	case CAUSE_OVERLOADED: return plan.sheds || drawn.clock_jumps;
+	case CAUSE_RATE_LIMITED: return limits_may_refuse(request);
 	case CAUSE_POOL_QUEUE_FULL: return holds_connections();
+	case CAUSE_CONCURRENCY_LIMITED: return setup_sheds();
 	case CAUSE_POOL_ACQUIRE_TIMEOUT:
 	case CAUSE_REQUEST_DEADLINE:
 		/* The times of these runs are short, pools may have one connection, and there may be ten clients. */
 		return oracle_run_is_rough() || (cause == CAUSE_REQUEST_DEADLINE && call_may_time_out(request));
 	case CAUSE_CONNECT_REFUSED:
-		/* With HTTP/2 a connection counts as open when the first SETTINGS have come. */
+		/*
+		 * With HTTP/2 a connection counts as open when the first SETTINGS have come. A server that goes away at once may take
+		 * nothing more before they have been read.
+		 */
 		return drawn.connect_refused || drawn.connect_fails || drawn.server_down ||
-		       (plan.servers_h2 && (drawn.reset || upstream_was_useless(request->upstream)));
+		       (plan.servers_h2 && (drawn.reset || drawn.server_goes_away || upstream_was_useless(request->upstream) ||
+					       (may_fall_back(request) && upstream_was_useless(1))));
 	case CAUSE_CONNECT_TIMEOUT:
 		/* Also what a request is told whose wait ends while the only connection is just being opened. */
 		return oracle_run_is_rough();
 	case CAUSE_UPSTREAM_RESET:
 		return drawn.reset || drawn.answer_defect || drawn.server_unsolicited || drawn.server_head_reset ||
 		       drawn.server_down || drawn.server_refuses || drawn.server_goes_away || may_go_stale() ||
-		       /* A session takes its streams with it whose server leaves SETTINGS unanswered. */
-		       (plan.servers_h2 && drawn.server_stalls);
+		       /*
+			* A session takes its streams with it whose server leaves SETTINGS unanswered; or that has no memory for a head,
+			* and those whose content was not kept, for the same want, are not sent again.
+			*/
+		       (plan.servers_h2 && (drawn.server_stalls || drawn.alloc_fails));
 	case CAUSE_UPSTREAM_BAD_RESPONSE:
 		/* To extended CONNECT that says yes, where nobody has been asked. */
 		if (asks_connect(request) && request->answer.status / 100 == 2)
@@ -97,8 +117,10 @@ static bool cause_fits(const struct sim_request *request, enum cause cause)
 			return false;
 		return holds_connections();
 	case CAUSE_UPSTREAM_IDLE_TIMEOUT: return holds_connections();
-	case CAUSE_NO_HEALTHY_ENDPOINT: return plan.health && oracle_run_is_rough();
-	case CAUSE_FILES_EXHAUSTED: return drawn.connect_fails || drawn.accept_emfile;
+	case CAUSE_BREAKER_OPEN: return plan.breakers;
+	/* Where all are used when most are out nobody is turned away; a reload may come to one worker later. */
+	case CAUSE_NO_HEALTHY_ENDPOINT: return plan.health && oracle_run_is_rough() && (!plan.panics || drawn.reloads != 0);
+	case CAUSE_FILES_EXHAUSTED: return drawn.connect_fails || drawn.accept_emfile || plan.sheds;
 	case CAUSE_MEMORY_EXHAUSTED: return drawn.alloc_fails || drawn.watch_fails || drawn.connect_fails;
 	case CAUSE_DRAINING: return drawn.drain_midway;
 	default: return false;
@@ -198,6 +220,8 @@ static void check_failure(struct sim_request *request, const struct sim_reader *
 	request->failure = cause == CAUSE_COUNT ? "no cause" : cause_info(cause)->word;
 	if (cause == CAUSE_UPSTREAM_RESET)
 		check_not_stale(request);
+	if (cause == CAUSE_RATE_LIMITED)
+		limits_check_refused(request, reader);
 	if (reader_field(reader, "Proxy-Status", NULL) != 1)
 		world_violation("6: a failure names its cause", "request %u: status %u without Proxy-Status",
 			request->id, reader->status);
@@ -228,6 +252,8 @@ static void check_own_answer(struct sim_request *request, const struct sim_reade
 {
 	const char *location = "";
 
+	if (fallback_answers(request, reader))
+		return;
 	if (request->call.is) {
 		check_call_failure(request, reader);
 	} else if (reader->status >= 400) {
@@ -286,11 +312,14 @@ static bool was_planned(const struct sim_reader *reader)
 
 static void check_interim(struct sim_request *request, const struct sim_reader *reader)
 {
+	/* What the first upstream had said is no answer yet; the fallback's says it again. */
+	unsigned hints = request->answer.hints << request->fell_back;
+
 	if (request->minor == 0)
 		world_violation("1: no interim answers for HTTP/1.0", "request %u: %u", request->id, reader->status);
 	if (reader->status == 103)
 		request->interim_seen++;
-	if ((reader->status != 100 && reader->status != 103) || request->interim_seen > request->answer.hints)
+	if ((reader->status != 100 && reader->status != 103) || request->interim_seen > hints)
 		world_violation("1: interim answers are the server's", "request %u: %u", request->id, reader->status);
 	if (reader->status == 103 && request->answer.defect == DEFECT_NOMINATION)
 		world_violation("1: a malformed answer is not passed on", "103 for %u", request->id);
@@ -337,19 +366,21 @@ void oracle_answer_begins(struct sim_request *request, struct sim_reader *reader
 		world_violation("4: a tunnel begins with the server's 101", "request %u", request->id);
 	if (reader->status == 101)
 		check_switch(request, reader);
-	reader->key = answer_key(request);
+	request->answer_begun = true;
+	hedge_answer_begins(request, id);
+	reader->key = answer_key(request, request_answer(request));
 	if (request->call.is)
 		call_answer_begins(request, reader);
 }
 
 static void check_planned_answer(const struct sim_request *request, const struct sim_reader *reader)
 {
-	const struct sim_answer *answer = &request->answer;
+	const struct sim_answer *answer = request_answer(request);
 	uint64_t content = answer_has_content(request) ? answer->content : 0;
 	const char *wrong = fields_wrong(reader);
 
 	if (reader->content != content + call_frame_bytes(reader) ||
-		(!request->replied_whole && answer_has_content(request)))
+		(!request_replied_whole(request) && answer_has_content(request)))
 		world_violation("2: what was cut short never looks complete",
 			"answer to %u (method %s, status %u): %llu of %llu bytes", request->id, request->method,
 			answer->status, (unsigned long long)reader->content, (unsigned long long)content);
@@ -366,6 +397,11 @@ static void check_planned_answer(const struct sim_request *request, const struct
 			request->interim_seen, answer->hints);
 }
 
+static bool refuses_connect(const struct sim_request *request)
+{
+	return !plan.clients_h2 && strncmp(request->wire, "CONNECT ", 8) == 0;
+}
+
 void oracle_answer_complete(struct sim_request *request, const struct sim_reader *reader, bool keeps)
 {
 	bool planned = was_planned(reader);
@@ -377,16 +413,21 @@ void oracle_answer_complete(struct sim_request *request, const struct sim_reader
 		check_planned_answer(request, reader);
 	if (planned && request->call.is)
 		call_check_answer(request, reader);
-	if (!planned)
+	if (planned && again_was_due(request, is_idempotent(request)))
+		world_violation("6: what is to be sent again is", "request %u (%s): status %u after %u tries more", request->id,
+			request->method, reader->status, request->again.made);
+	if (!planned) {
 		check_own_answer(request, reader);
+		wall_check_answer(request, reader);
+	}
 	tally.planned += planned;
 	tally.own += !planned && reader->status < 400;
 	tally.tunnels[plan.clients_h2 + 2 * plan.servers_h2] += reader->status == 101;
 	tally.malformed += request->kind == KIND_MALFORMED;
 	tally.causes[cause_read(reader) % CAUSE_COUNT] += !planned;
 	tally.interim += request->interim_seen;
-	/* CONNECT is refused for what it asks, not for how it is written. */
-	if (request->kind == KIND_MALFORMED && keeps && reader->status != 405)
+	/* CONNECT is refused for what it asks, if it comes to that, and not for how it is written. */
+	if (request->kind == KIND_MALFORMED && keeps && !refuses_connect(request))
 		world_violation("1: the connection of a refused request is closed", "request %u", request->id);
 	/*
 	 * Persistence is the rule (RFC 9112 §9.3); a gateway that closed after every answer would pass all other
@@ -416,20 +457,41 @@ void oracle_unanswered(const struct sim_request *request, enum sim_end_how how)
 
 /* --- what the gateway writes to servers --------------------------------------------------------------------------- */
 
-static const char *try_wrong(const struct sim_request *request, unsigned carried)
+/* On a connection that may have been stale. */
+static bool may_be_stale(const struct sim_try *tried)
+{
+	return tried->refused || tried->carried > 0 || tried->rested_us > 0;
+}
+
+/* The try that was lost; of two that were under way together either may have been the last one, if neither was answered. */
+static const struct sim_try *lost_try(const struct sim_request *request)
 {
 	const struct sim_try *last = &request->tries[request->try_count - 1];
+
+	for (unsigned i = 0; i < request->try_count && request->beside.sent; i++) {
+		const struct sim_try *tried = &request->tries[i];
+
+		if (tried->made == last->made && tried->answered_turn != 0)
+			return tried;
+		if (tried->made == last->made && (last->heard > 0 || !may_be_stale(last)))
+			last = tried;
+	}
+	return last;
+}
+
+static const char *try_wrong(const struct sim_request *request, const struct sim_try *made)
+{
+	const struct sim_try *last = lost_try(request);
 	/* A session without memory ends in the middle of what it reads. */
 	bool forgets = plan.servers_h2 && drawn.alloc_fails;
-	bool before = request->call.is ? request->call.replayed : request->try_count == TRIES_MAX;
 
-	return before				? "a third time"
+	return request->call.replayed		? "a third time"
 	       : last->refused			? NULL
 	       : !is_idempotent(request)	? "of a method that is not idempotent"
 	       : asks_switch(request)		? "and asks for a tunnel"
-	       : last->carried == 0 && last->rested_us == 0 ? "although the first connection was new"
+	       : !may_be_stale(last)		? "although the first connection was new"
 	       : last->heard > 0 && !forgets	? "although something had come back"
-	       : carried > 0 && !plan.servers_h2 ? "on a connection that was used before"
+	       : made->carried > 0 && !plan.servers_h2 ? "on a connection that was used before"
 						: NULL;
 }
 
@@ -437,20 +499,35 @@ static const char *try_wrong(const struct sim_request *request, unsigned carried
  * Rule 3. A try is made with the first byte that is written, whether it arrives or not: the gateway cannot know which
  * of them a server has acted on.
  */
-struct sim_try *oracle_try(struct sim_request *request, unsigned conn, unsigned carried, uint64_t rested_us)
+struct sim_try *oracle_try(struct sim_request *request, const struct sim_try *made)
 {
-	bool again = call_has_failed(request);
-	const char *wrong = request->try_count == 0 ? NULL
-			    : again		    ? call_sends_again(request)
-						    : try_wrong(request, carried);
+	bool again = call_has_failed(request) || again_has_failed(request), fell_back = request->fell_back;
+	bool is_safe = is_idempotent(request) && !asks_switch(request);
+	const char *wrong = fallback_sends(request, made->port, is_safe);
+	/* Not for what came of it, nor for a connection that was lost. */
+	bool falls_back = request->fell_back != fell_back, beside = !falls_back && !again && hedge_is_beside(request, made);
 
+	if (!beside && !falls_back && !again && request->try_count > 0 && is_safe && !request->call.is)
+		beside = hedge_is_late(request, made);
+	if (wrong == NULL && !beside && !falls_back && request->try_count > 0)
+		wrong = again && request->call.is	? call_sends_again(request)
+			: again && asks_switch(request) ? "and asks for a tunnel"
+			: again				? again_sends(request, made->port, is_idempotent(request))
+							: try_wrong(request, made);
+	if (wrong == NULL && beside)
+		wrong = hedge_sends(request, made, is_safe);
 	if (wrong != NULL)
-		world_violation("3: no unsafe replay", "request %u (%s) is sent again, %s: conn %u, before conn %u",
-			request->id, request->method, wrong, conn, request->tries[request->try_count - 1].conn);
-	request->call.replayed = request->call.replayed || (request->try_count > 0 && !again);
+		world_violation("3: no unsafe replay", "request %u (%s) is sent again, %s: conn %u, tries before %u",
+			request->id, request->method, wrong, made->conn, request->try_count);
+	if (request->try_count == 0)
+		limits_check_passed(request);
+	request->call.replayed = request->call.replayed || (request->try_count > 0 && !again && !falls_back && !beside);
 	tally.retries += request->try_count > 0;
-	request->tries[request->try_count] = (struct sim_try){
-		.conn = conn, .carried = carried, .rested_us = rested_us, .at_us = world_now_us()};
+	SIM_CHECK(request->try_count < sizeof(request->tries) / sizeof(*request->tries));
+	request->tries[request->try_count] = *made;
+	request->tries[request->try_count].at_us = world_now_us();
+	request->tries[request->try_count].beside = beside;
+	request->tries[request->try_count].made = request->again.made;
 	return &request->tries[request->try_count++];
 }
 
@@ -488,7 +565,7 @@ static void check_arrival_framing(const struct sim_request *request, const struc
 /* Once; a second time only after a second try, which oracle_try() has judged. */
 static void check_arrival_count(struct sim_request *request)
 {
-	bool may_be_more = oracle_run_is_rough() || request->call.is;
+	bool may_be_more = oracle_run_is_rough() || request->call.is || request->again.made > 0 || request->beside.sent;
 
 	if (++request->arrivals > (may_be_more ? request->try_count : 1))
 		world_violation("3: no unsafe replay", "request %u (%s) arrives %u times", request->id, request->method,
@@ -595,6 +672,8 @@ void oracle_tell_tally(void)
 		(unsigned long long)tally.tunnels[1], (unsigned long long)tally.tunnels[2],
 		(unsigned long long)tally.tunnels[3]);
 	call_tell_tally();
+	breakers_tell_tally();
+	hedge_tell_tally();
 	printf("malformed and refused %llu; unanswered because of", (unsigned long long)tally.malformed);
 	for (int how = 0; how < ENDED_COUNT; how++)
 		printf(" %s %llu", ends[how], (unsigned long long)tally.unanswered[how]);
@@ -614,10 +693,20 @@ bool oracle_tally_is_full(const char **what)
 		CAUSE_METHOD_NOT_ALLOWED, CAUSE_CLIENT_CONNECTIONS_LIMITED, CAUSE_POOL_QUEUE_FULL,
 		CAUSE_POOL_ACQUIRE_TIMEOUT, CAUSE_CONNECT_REFUSED, CAUSE_CONNECT_TIMEOUT, CAUSE_UPSTREAM_RESET,
 		CAUSE_UPSTREAM_BAD_RESPONSE, CAUSE_FIRST_BYTE_TIMEOUT, CAUSE_URI_TOO_LONG, CAUSE_HEADERS_TOO_LARGE,
-		CAUSE_BODY_TOO_LARGE, CAUSE_NO_HEALTHY_ENDPOINT, CAUSE_REQUEST_DEADLINE, CAUSE_MEMORY_EXHAUSTED};
+		CAUSE_BODY_TOO_LARGE, CAUSE_NO_HEALTHY_ENDPOINT, CAUSE_REQUEST_DEADLINE, CAUSE_MEMORY_EXHAUSTED,
+		CAUSE_OVERLOADED, CAUSE_BREAKER_OPEN, CAUSE_RATE_LIMITED};
 
 	*what = "requests that are sent again";
 	if (tally.retries == 0)
+		return false;
+	*what = "requests that are sent again for a status";
+	if (again_tally() == 0)
+		return false;
+	*what = "breakers that open, or fallbacks";
+	if (!breakers_tally_is_full())
+		return false;
+	*what = "hedged requests that the first, or the second has answered";
+	if (!hedge_tally_is_full())
 		return false;
 	*what = "clients that end their direction and get no answer";
 	if (tally.unanswered[ENDED_HALF_CLOSED] == 0)

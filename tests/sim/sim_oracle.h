@@ -6,7 +6,8 @@
  *  3. What a server receives is exactly the request that was intended. It is sent again once at most, the same bytes, on a
  *     new connection, when it is idempotent and the first connection had served or rested before and gave no byte of an
  *     answer; with HTTP/2 also when the gateway was told that nobody had looked at it (REFUSED_STREAM, or beyond GOAWAY's
- *     last stream), whatever its method.
+ *     last stream), whatever its method. Where requests are hedged one that is idempotent has one copy beside it, at another
+ *     server, within the budget, and what the gateway reads first is its answer (sim_hedge.h).
  *  4. Nothing of a refused request, and nothing of a tunnel before its 101, reaches a server; a tunnel is opened by the server alone,
  *     and a WebSocket's handshake is proven to who needs a proof. (What is said in it is under rule 2; see sim_tunnel.h.)
  *  5. An upstream connection that is not at a message boundary, or that said more than its answer, is not used again;
@@ -17,14 +18,18 @@
  *  7. The books balance after every turn, no exchange is without a deadline or lives on for a client that has left, memory is bounded by what is going on, caps
  *     hold over all workers, nobody borrows or waits who is not alive, who has refused, or goes away at once, is not stormed,
  *     and nothing rests beyond what a peer allows. Who fails its health checks gets no new requests, there is one check at a
- *     time, and none fails for what the gateway is short of (sim_health.h).
+ *     time, none fails for what the gateway is short of, and who is well again is back within the checks that this takes; where
+ *     all are used when most are out nobody is turned away for it (sim_health.h).
  *  8. Everything ends; afterwards every count is back where it was, and everybody is served within a bounded time.
  *  9. What the gateway writes is HTTP/2 where it speaks that: frames, states of streams, windows and limits as its peer has
  *     told them. Who breaks the protocol, or asks too much of it, is ended and told so, and nobody else is.
  * 10. A call of gRPC ends with its status, the service's or the gateway's, and by its deadline; it is sent again for a
  *     status where that is configured, and never more often.
+ * 11. A breaker that is open lets nothing through, one that is half open so many as it may, and both close when the service is well
+ *     again; a fallback takes over before an answer has begun, with what may be sent again (sim_breakers.h).
+ * 12. No more pass than a rate limit allows, nobody is delayed for longer than it says, and places are given back (sim_limits.h).
  *
- * Rules 1 to 6 are here, as far as they need not be where the bytes are (io_sim.c, sim_server.c); 9 is in
+ * Rules 1 to 6 are here, as far as they need not be where the bytes are (sim_bytes.c, sim_server.c); 9 is in
  * sim_wire.c, 10 in sim_call.c; 7 and 8 are checked by sim_run.c, sim_books.c and io_sim.c, since they are about
  * the world as a whole.
  */
@@ -72,8 +77,8 @@ void oracle_unanswered(const struct sim_request *request, enum sim_end_how how);
 
 /* --- what the gateway writes to servers (sim_tap.c) --------------------------------------------------------------- */
 
-/* A byte of the request is written on a connection that has carried so many before, or has rested so long (sim_try). */
-struct sim_try *oracle_try(struct sim_request *request, unsigned conn, unsigned carried, uint64_t rested_us);
+/* A byte of the request is written: on what. */
+struct sim_try *oracle_try(struct sim_request *request, const struct sim_try *made);
 /* Its head is written to the end. */
 void oracle_try_head(const struct sim_request *request, struct sim_try *tried, uint64_t head_hash);
 

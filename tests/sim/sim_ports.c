@@ -94,6 +94,10 @@ void port_check_connect(struct sim_port *port, unsigned worker, uint64_t now_us)
 	attempt_begins(port, worker, now_us);
 	check_back_off(port, worker, now_us);
 	check_useless(port, worker, now_us);
+}
+
+void port_check_held(const struct sim_port *port)
+{
 	if (port->held > port->held_max)
 		world_violation("7: the cap holds", "port %u: %u connections, at most %u", port->port, port->held,
 			port->held_max);

@@ -47,6 +47,9 @@ struct sim_port *sim_port_find(unsigned number);
 
 /* In all of these `now_us` is the worker's own clock, which stands still between two ticks. */
 
+/* There is one more that is held. */
+void port_check_held(const struct sim_port *port);
+
 /* A worker is about to connect. */
 void port_check_connect(struct sim_port *port, unsigned worker, uint64_t now_us);
 

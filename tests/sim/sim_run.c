@@ -9,25 +9,25 @@
  */
 #include "sim_run.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "filters/filters.h"
 #include "gateway/worker.h"
 #include "sim_actors.h"
 #include "sim_books.h"
+#include "sim_breakers.h"
 #include "sim_config.h"
 #include "sim_faults.h"
 #include "sim_health.h"
+#include "sim_limits.h"
 #include "sim_memory.h"
+#include "sim_record.h"
 
 #define WORKERS_MAX 2
 #define CLIENTS_MAX 24
 #define TURNS_MAX 3000000
 #define JUMPS_MAX 4
 #define RELOADS_MAX 4
-/* The grain of time, twice. */
-#define WAIT_SLACK_US 25000
 
 /* Rule 7: what one exchange may hold, and what everything else may. */
 #define EXCHANGE_BYTES_MAX (256 * KIB)
@@ -35,11 +35,15 @@
 #define EXCHANGE_H2_BYTES_MAX (1280 * KIB)
 #define SESSION_BYTES_MAX (256 * KIB)
 #define SLACK_BYTES (768 * KIB)
-/* Content up to here is kept until it is known that it need not be sent again. */
-#define KEPT_LEAST 60000
+
+/* See is_spared(). */
+#define SPARED_MAX 2
 
 /* Until the gateway has seen a client go. */
 #define PARTING_US 100000
+
+/* Until all workers have a configuration. */
+#define ADOPTED_US 50000
 
 enum phase { PHASE_ROUGH, PHASE_CALM, PHASE_QUIET, PHASE_DRAIN, PHASE_OVER };
 
@@ -59,6 +63,7 @@ static struct {
 	unsigned client_count;
 	struct sim_event jumps[JUMPS_MAX], drain;
 	uint64_t jumped_us;
+	unsigned spared[UPSTREAMS_MAX];  /* probes that a breaker has turned away */
 	size_t baseline_bytes;
 	uint64_t turns;
 } run;
@@ -152,68 +157,9 @@ static void reloads_finish(void)
 
 /* --- the gateway -------------------------------------------------------------------------------------------------- */
 
-/* The request that the record is of; NULL: none of the model's. */
-static struct sim_request *recorded(const struct exchange_record *record)
-{
-	char target[64];
-	unsigned id = 0;
-
-	snprintf(target, sizeof(target), "%.*s", (int)record->target.n, record->target.p);
-	return sscanf(target, "/%*[u01]/r/%u", &id) == 1 ? model_find(id) : NULL;
-}
-
-/*
- * Rule 6 for a request of which a server has said that it had not looked at it: it is sent again, whatever its method, as far
- * as its content was not too long to be kept.
- */
-static void check_refused(const struct exchange_record *record, const struct sim_request *request)
-{
-	const struct sim_try *tried = &request->tries[0];
-
-	if (record->cause == CAUSE_UPSTREAM_RESET && record->retries == 0 && tried->refused && tried->heard == 0 &&
-		request->content < KEPT_LEAST && faults.alloc_fails == 0 && faults.clock_jumps == 0)
-		world_violation("6: what nobody has looked at is sent again", "request %u (%s)", request->id,
-			request->method);
-}
-
-/*
- * Rule 5 for a connection that went from one request straight to the next: it was never idle, so no event could tell of
- * odd bytes on it, and who had to wait for it must have looked.
- */
-static void check_handover(const struct exchange_record *record, const struct sim_request *request)
-{
-	bool waited = record->queue_us != UINT64_MAX && record->queue_us > 0;
-
-	if (waited && record->reused && request->arrived_stale)
-		world_violation("5: a connection is looked at before it is handed on", "request %u, status %u",
-			request->id, record->status);
-}
-
-/* One wait, however many of the connections turn out to be dead, and as long a one for a second try. */
-static void check_wait(const struct exchange_record *record)
-{
-	uint64_t longest_us = 2 * run.setup.acquire_us;  /* with what is opened beyond the cap */
-
-	if (record->queue_us != UINT64_MAX && faults.clock_jumps == 0 &&
-		record->queue_us > (1 + record->retries) * longest_us + WAIT_SLACK_US)
-		world_violation("7: nobody waits beyond the deadline", "%llu us, where %llu us are the most",
-			(unsigned long long)record->queue_us, (unsigned long long)longest_us);
-}
-
 static void on_finished(void *context, const struct exchange_record *record)
 {
-	struct sim_request *request = recorded(record);
-
-	if (request != NULL) {
-		request->reused = record->reused;
-		request->retried = record->retries > 0;
-		if (record->upgraded)
-			tunnel_check_record(request, record->cause);
-		check_handover(record, request);
-		check_refused(record, request);
-		call_check_record(request, record);
-	}
-	check_wait(record);
+	record_check(record, run.setup.acquire_us);
 	run.finished++;
 	world_note(NOTE_FINISHED, record->status, record->cause, record->total_us);
 }
@@ -260,6 +206,14 @@ static struct worker *worker_try_failing(unsigned i)
 	return worker;
 }
 
+/* A machine so small that its descriptors run short. */
+static void shedding_begin(void)
+{
+	const struct config_machine machine = {.files_max = 8 + world_also(world_seed(), ALSO_SHEDDING) / 4 % 40};
+
+	SIM_CHECK(shared_set_machine(run.shared, &machine, 0));
+}
+
 static void gateway_create(void)
 {
 	struct sim_faults drawn = faults;
@@ -268,6 +222,8 @@ static void gateway_create(void)
 	run.shared = shared_create(filter_table);
 	SIM_CHECK(run.shared != NULL);
 	shared_set_workers(run.shared, run.setup.workers);
+	if (plan.sheds)
+		shedding_begin();
 	run.generation = generation_create(run.shared, run.setup.config);
 	SIM_CHECK(run.generation != NULL);
 	reloads_draw();
@@ -337,6 +293,21 @@ static uint64_t connections_live(void)
 	return live;
 }
 
+/* Whoever is out for its checks, or for what it has answered, comes back when its time has come. */
+static void check_health_back(void)
+{
+	uint64_t since_us;
+
+	for (unsigned i = 0; i < run.setup.servers; i++) {
+		unsigned port = SERVER_PORT + i;
+
+		if (plan.health)
+			server_check_back(run.servers[i], books_is_unhealthy(run.workers[0], port));
+		if (plan.passive && books_is_ejected(run.workers[0], port, &since_us))
+			health_check_ejected(port, since_us);
+	}
+}
+
 static void check_worker(unsigned i)
 {
 	const char *wrong = worker_audit(run.workers[i]);
@@ -363,6 +334,10 @@ static void check_turn(void)
 
 	for (unsigned i = 0; i < run.setup.workers; i++)
 		check_worker(i);
+	breakers_check(run.workers[0], run.generation, exchanges_live());
+	if (!run.draining)
+		check_health_back();
+	limits_check_turn(run.workers, run.setup.workers);
 	/* Other workers, and pools that were replaced, give theirs up when they are called; with HTTP/2 the pool counts streams. */
 	if (run.setup.workers == 1 && run.reloads == 0 && !plan.servers_h2)
 		books_check_excess(&run.setup, run.workers[0]);
@@ -505,6 +480,7 @@ static void network_draw(void)
 
 static const char *const combinations[] = {"h1-h1", "h2-h1", "h1-h2", "h2-h2"};
 static int spoken = -1;  /* of them; -1: as the seed says */
+static bool plainly;
 
 bool sim_speak(const char *what)
 {
@@ -513,9 +489,14 @@ bool sim_speak(const char *what)
 	return spoken >= 0;
 }
 
-bool sim_speaks_as_told(void)
+void sim_plainly(void)
 {
-	return spoken >= 0;
+	plainly = true;
+}
+
+bool sim_draws_as_told(void)
+{
+	return spoken >= 0 || plainly;
 }
 
 static void speak_draw(uint64_t seed)
@@ -525,9 +506,26 @@ static void speak_draw(uint64_t seed)
 	plan.clients_h2 = combination & 1;
 	plan.servers_h2 = combination >> 1;
 	plan.tunnels = world_also(seed, ALSO_TUNNELS) % 4 != 0;
-	plan.health = plan.servers_h2 && world_also(seed, ALSO_HEALTH) % 3 == 0;
+	plan.health = world_also(seed, plan.servers_h2 ? ALSO_HEALTH : ALSO_HEALTH_H1) % 3 == 0;
+	plan.health_http = world_also(seed, ALSO_HEALTH_HTTP) % 2 == 0;
+	plan.health_tcp = !plan.health_http && !plan.servers_h2;
+	plan.panics = world_also(seed, ALSO_PANIC) % 4 == 0;
+	plan.passive = world_also(seed, ALSO_PASSIVE) % 3 != 0;
 	plan.calls = plan.servers_h2 && world_also(seed, ALSO_CALLS) % 3 == 0;
+	plan.agains = !plan.calls && world_also(seed, ALSO_AGAINS) % 4 == 0;
+	plan.retry_afters = plan.agains && world_also(seed, ALSO_RETRY_AFTER) % 3 == 0;
+	plan.wall_jumps = world_also(seed, ALSO_WALL) % 4 == 0;
+	plan.limits = world_also(seed, ALSO_LIMITS) % 5 == 0;
+	plan.sheds = faults.hostile && world_also(seed, ALSO_SHEDDING) % 4 == 0;
+	breakers_draw_plan(seed);
+	limits_draw_plan(seed);
+	hedge_draw_plan(seed);
 	plan.servers_tunnel = world_also(seed, ALSO_SERVERS_TUNNEL) % 5 != 0;
+	if (!plainly)
+		return;
+	plan.panics = plan.passive = plan.agains = plan.retry_afters = plan.limits = plan.refuses = plan.sheds = false;
+	plan.breakers = plan.hedges = false;
+	plan.fallback = FALLBACK_NONE;
 }
 
 static void begin(uint64_t seed)
@@ -546,6 +544,7 @@ static void begin(uint64_t seed)
 	model_begin();
 	run.draining = run.drained[0] = run.drained[1] = false;
 	run.workers[0] = run.workers[1] = NULL;
+	run.spared[0] = run.spared[1] = 0;
 	run.finished = run.jumped_us = run.turns = 0;
 	setup_draw(&run.setup);
 	for (unsigned i = 0; i < run.setup.servers; i++)
@@ -587,6 +586,14 @@ static void phase_rough(void)
 	reloads_finish();
 }
 
+bool run_is_check(const struct io_source *source)
+{
+	for (unsigned i = 0; i < run.setup.workers; i++)
+		if (run.workers[i] != NULL && books_is_check(run.workers[i], source))
+			return true;
+	return false;
+}
+
 static bool nothing_runs(void)
 {
 	return exchanges_live() == 0 && connections_live() == 0;
@@ -600,11 +607,48 @@ static void check_quiet(void)
 	check_generations();
 }
 
+/* Nobody stays out for what it has done long ago. */
+static void check_ejections(void)
+{
+	uint64_t since_us;
+
+	for (unsigned i = 0; i < run.setup.servers && plan.passive; i++)
+		if (books_is_ejected(run.workers[0], SERVER_PORT + i, &since_us))
+			world_violation("7: who is ejected comes back", "port %u, since %llu us", SERVER_PORT + i,
+				(unsigned long long)since_us);
+}
+
+void run_check_arrival(const struct sim_request *request, unsigned port)
+{
+	uint64_t since_us;
+
+	if (setup_spares(port, &since_us) && faults.alloc_fails == 0 && faults.clock_jumps == 0 &&
+		request->started_us > since_us + ADOPTED_US && books_serves_since(run.workers[0], SERVER_PORT, request->started_us))
+		world_violation("7: who is spared gets no requests", "request %u, which began at %llu us, on port %u",
+			request->id, (unsigned long long)request->started_us, port);
+
+	/* With the clock nobody knows what was first. */
+	if (faults.clock_jumps == 0 && run.workers[0] != NULL && books_is_ejected(run.workers[0], port, &since_us) &&
+		request->started_us > since_us)
+		world_violation("7: who is ejected gets no requests", "request %u, which began at %llu us, on port %u, ejected at %llu us",
+			request->id, (unsigned long long)request->started_us, port, (unsigned long long)since_us);
+}
+
+/* It came when the last trial of a breaker was under way, which happens once to each: an endpoint's, and a route's. */
+static bool is_spared(const struct sim_request *request)
+{
+	bool refused = strcmp(request->failure, "breaker_open") == 0 || (request->fell_back && !request_replied_whole(request));
+
+	return plan.breakers && refused && run.spared[request->upstream]++ < SPARED_MAX;
+}
+
 static bool is_served(const struct sim_request *request)
 {
 	if (!request->answered)
 		return false;
-	return request->replied_whole || (health_is_impatient() && strcmp(request->failure, "no_healthy_endpoint") == 0);
+	if (is_spared(request))
+		return true;
+	return request_replied_whole(request) || (health_is_impatient() && strcmp(request->failure, "no_healthy_endpoint") == 0);
 }
 
 static void probe(unsigned upstream, uint64_t patience_us)
@@ -647,6 +691,7 @@ static void phase_calm(void)
 	check_quiet();
 	turns_until(never, world_now_us() + run.setup.recover_us);
 	books_check_caps(&run.setup);
+	check_ejections();
 	check_tunnels();
 	for (unsigned i = 0; i < 2 * plan.upstreams; i++) {
 		probe(i % plan.upstreams, run.setup.longest_us);
@@ -662,6 +707,7 @@ static void phase_calm(void)
 	if (plan.servers_h2)
 		turns_until(never, world_now_us() + PARTING_US);
 	check_quiet();
+	breakers_check_closed(run.workers[0], run.generation);
 }
 
 static void phase_quiet(void)

@@ -12,6 +12,21 @@ uint64_t sim_run(uint64_t seed);
 
 /* What clients and servers speak: "h1-h1", "h1-h2", "h2-h1" or "h2-h2"; without it the seed says. False: none of these. */
 bool sim_speak(const char *what);
-bool sim_speaks_as_told(void);
+bool sim_draws_as_told(void);
+
+/*
+ * From now on upstreams do without what watches them, sends again, sheds and limits: a bug that needs none of that shows itself
+ * sooner where none of it comes between.
+ */
+void sim_plainly(void);
+
+struct io_source;
+struct sim_request;
+
+/* A request has come there: who is ejected gets none that began behind that. */
+void run_check_arrival(const struct sim_request *request, unsigned port);
+
+/* The connection is that of a health check. */
+bool run_is_check(const struct io_source *source);
 
 #endif

@@ -15,6 +15,7 @@
 #include "sim_faults.h"
 #include "sim_memory.h"
 #include "sim_mood.h"
+#include "sim_run.h"
 #include "sim_server_h2.h"
 
 /* What a server does with a connection that is idle. */
@@ -29,9 +30,12 @@ struct serving {
 	struct sim_request *request;  /* NULL: between requests */
 	bool complete;                /* the request has been read to its end */
 	bool replying, replied, tunnel;
+	bool checks;              /* what is asked is a health check */
 	bool stale;               /* see serving_is_stale(); of the request that is being read */
 	const char *spoilt;       /* why it must not be used again; NULL: it may */
 	uint64_t spoilt_by_turn;  /* UINT64_MAX: at once; else it depends on when the gateway heard of it */
+	struct sim_answer answer; /* once it replies; the request's may be that of another try by then */
+	struct sim_try *tried;    /* what is being answered */
 	char *wire;               /* the answer */
 	size_t wire_length, wire_end, wire_limit, sent;
 	uint64_t send_after_us, read_after_us;
@@ -76,13 +80,15 @@ static void serving_end(struct serving *serving, enum serving_end how)
 static void serving_reply(struct serving *serving)
 {
 	struct sim_request *request = serving->request;
-	const struct sim_answer *answer = &request->answer;
+	struct sim_answer *answer = hedge_answer_to(request, serving->tried);
 
 	if (serving->replying || !(serving->complete || (answer->early && serving->reader.content >= answer->early_at)))
 		return;
 	serving->replying = true;
-	request->answer.keep_alive = serving->server->keep_alive.told;
-	serving->wire = answer_render(request, &serving->wire_length, &serving->wire_end);
+	answer->keep_alive = serving->server->keep_alive.told;
+	again_tell(request, serving->tried);
+	serving->answer = *answer;
+	serving->wire = answer_render(request, answer, &serving->wire_length, &serving->wire_end);
 	serving->wire_limit = serving->wire_length;
 	serving->sent = 0;
 	if ((answer->defect == DEFECT_CLOSE || answer->defect == DEFECT_RESET || answer->defect == DEFECT_STALL) &&
@@ -136,16 +142,18 @@ static void serving_next(struct serving *serving)
 /* Everything up to wire_limit is sent. False: the connection is gone. */
 static bool serving_replied(struct serving *serving)
 {
-	const struct sim_answer *answer = &serving->request->answer;
+	const struct sim_answer *answer = &serving->answer;
 
 	serving->replied = true;
 	if (serving->wire_limit < serving->wire_end) {
 		serving->spoilt = "an answer that was never finished";
-		if (answer->defect != DEFECT_STALL)
-			serving_end(serving, answer->defect == DEFECT_CLOSE ? SERVING_CLOSES : SERVING_RESETS);
-		return answer->defect == DEFECT_STALL;
+		if (answer->defect == DEFECT_STALL)
+			return true;
+		/* The answer is gone with it. */
+		serving_end(serving, answer->defect == DEFECT_CLOSE ? SERVING_CLOSES : SERVING_RESETS);
+		return false;
 	}
-	serving->request->replied_whole = true;
+	hedge_replied_whole(serving->request, serving->tried);
 	serving->tunnel = answer->status == 101;
 	if (serving->tunnel)
 		serving->read_after_us = world_now_us() + serving->request->tunnel.deaf_us;
@@ -165,8 +173,8 @@ static size_t serving_piece(const struct serving *serving)
 {
 	size_t n = serving->wire_limit - serving->sent, room = end_room(serving->end);
 
-	if (n > serving->request->answer.piece)
-		n = serving->request->answer.piece;
+	if (n > serving->answer.piece)
+		n = serving->answer.piece;
 	if (n > room)
 		n = room;
 	/*
@@ -190,7 +198,7 @@ static bool serving_send(struct serving *serving)
 		serving->server->mood.kind < MOOD_STALLS) {
 		size_t n = serving_piece(serving);
 
-		if (serving->request->answer.status == 101)
+		if (serving->answer.status == 101)
 			serving->request->switched = true;
 		if (serving->sent < serving->wire_limit) {
 			ssize_t sent = end_send(serving->end, serving->wire + serving->sent, n);
@@ -200,7 +208,7 @@ static bool serving_send(struct serving *serving)
 				return true;
 			serving->sent += (size_t)sent;
 		}
-		serving->send_after_us = world_now_us() + serving->request->answer.pause_us;
+		serving->send_after_us = world_now_us() + serving->answer.pause_us;
 		if (serving->sent == serving->wire_limit && !serving_replied(serving))
 			return false;
 	}
@@ -242,6 +250,10 @@ static void check_reuse(const struct serving *serving)
 static void serving_head(struct serving *serving)
 {
 	serving->request = oracle_arrival(&serving->reader);
+	serving->tried = request_try_on(serving->request, serving->end->conn->number);
+	run_check_arrival(serving->request, serving->server->port.port);
+	if (plan.health)
+		health_check_arrival(&serving->server->h2.health, serving->request, serving->server->port.port);
 	serving->request->arrived_stale = serving->stale;
 	world_note(NOTE_ARRIVED, serving->end->conn->number, serving->request->id, serving->request->arrivals);
 	serving->dies = world_chance(faults.server_head_reset);
@@ -252,10 +264,18 @@ static void serving_head(struct serving *serving)
 
 static void serving_surplus(struct serving *serving)
 {
+	if (serving->checks)
+		world_violation("7: a health check is one question", "server conn %u", serving->end->conn->number);
 	if (serving->request->kind == KIND_UPGRADE)
 		world_violation("4: nothing of a tunnel before its 101", "request %u", serving->request->id);
 	world_violation("5: a connection carries one request at a time",
 		"bytes behind request %u, before its answer is through", serving->request->id);
+}
+
+static bool asks_health(struct serving *serving)
+{
+	serving->reader.key = KEY_TEXT;
+	return plan.health_http && strcmp(serving->reader.first[1], HEALTH_HTTP_PATH) == 0;
 }
 
 static void serving_take(struct serving *serving, const char *p, const char *end)
@@ -282,11 +302,17 @@ static void serving_take(struct serving *serving, const char *p, const char *end
 			world_violation("3: what arrives is what was intended", "server conn %u, request %u: %s",
 				serving->end->conn->number, serving->request != NULL ? serving->request->id : 0,
 				serving->reader.why);
+		if (got == SIM_HEAD && asks_health(serving)) {
+			serving->checks = true;
+			continue;
+		}
 		if (got == SIM_HEAD) {
 			serving_head(serving);
 			continue;
 		}
 		serving->complete = true;
+		if (serving->checks)
+			break;
 		world_note(NOTE_COMPLETE, serving->end->conn->number, serving->request->id, serving->reader.content);
 		oracle_arrival_complete(serving->request, &serving->reader);
 	}
@@ -385,6 +411,14 @@ static bool serving_is_hasty(const struct serving *serving)
 	return true;
 }
 
+/* False: the connection is to end. */
+static bool serving_checked(struct serving *serving)
+{
+	if (!serving->checks || !serving->complete || serving->server->mood.kind >= MOOD_STALLS)
+		return true;
+	return health_answer_h1(&serving->server->h2.health, serving->end);
+}
+
 /* False: the connection is gone. */
 static bool serving_receive(struct serving *serving)
 {
@@ -404,8 +438,8 @@ static bool serving_receive(struct serving *serving)
 			return false;
 		}
 		serving_take(serving, bytes, bytes + n);
-		if (serving->dies) {
-			serving_end(serving, SERVING_RESETS);
+		if (serving->dies || !serving_checked(serving)) {
+			serving_end(serving, serving->dies ? SERVING_RESETS : SERVING_CLOSES);
 			return false;
 		}
 	}
@@ -491,7 +525,7 @@ static void server_accepts(struct sim_port *port, struct sim_end *end)
 /* An answer that ends with its connection cannot be told from a whole one when it is cut short in order. */
 static enum serving_end serving_end_draw(const struct serving *serving)
 {
-	bool until_close = serving->replying && serving->request->answer.framing == SIM_UNTIL_CLOSE;
+	bool until_close = serving->replying && serving->answer.framing == SIM_UNTIL_CLOSE;
 
 	return !until_close && world_chance(500) ? SERVING_CLOSES : SERVING_RESETS;
 }
@@ -519,7 +553,8 @@ void server_pool_changes(struct sim_server *server, const struct sim_pool *pool)
 
 	/* One that is leaving beside those that may be has one stream at least; and each worker may have one that is not full. */
 	if (plan.servers_h2)
-		most += most * pool->streams + WORKERS + plan.health;
+		most += most * pool->streams + WORKERS;
+	most += plan.health;
 
 	if (pool->streams > server->h2.streams_most)
 		server->h2.streams_most = pool->streams;
@@ -558,6 +593,11 @@ void server_recover(struct sim_server *server)
 		container_of(node, struct serving, node)->idle_act = ACT_NOTHING;
 	servings_h2_recover(&server->h2);
 	mood_end(&server->mood);
+}
+
+void server_check_back(struct sim_server *server, bool is_out)
+{
+	health_check_back(&server->h2.health, &server->port, server->mood.kind == MOOD_WELL, is_out);
 }
 
 bool server_cannot_fail_checks(const struct sim_server *server)

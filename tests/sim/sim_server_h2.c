@@ -16,6 +16,7 @@
 #include "sim_message.h"
 #include "sim_model_h2.h"
 #include "sim_oracle.h"
+#include "sim_run.h"
 #include "sim_wire.h"
 
 #define BACKLOG_BYTES 20000
@@ -27,6 +28,8 @@ struct answering {
 	struct list_node node;
 	struct wire_stream *stream;
 	struct sim_request *request;
+	struct sim_try *tried;
+	const struct sim_answer *answer; /* one of the request's */
 	struct sim_message message;
 	unsigned arrival; /* which one of that request */
 	bool complete; /* the request has been read to its end */
@@ -109,7 +112,7 @@ static void request_bad(const struct answering *answering)
 
 static void answering_reply(struct answering *answering)
 {
-	const struct sim_answer *answer = &answering->request->answer;
+	const struct sim_answer *answer = answering->answer;
 	bool early = answer->early && answering->message.reader.content >= answer->early_at;
 
 	if (answering->replying || answering->gone || !(answering->complete || early))
@@ -192,8 +195,11 @@ static void answering_begin(struct serving_h2 *serving, struct wire_stream *stre
 	if (message_head(&answering->message, &serving->wire->block, ends) == SIM_BAD)
 		request_bad(answering);
 	answering->request = oracle_arrival(&answering->message.reader);
+	answering->tried = request_try_on(answering->request, serving->end->conn->number);
+	answering->answer = hedge_answer_to(answering->request, answering->tried);
 	answering->arrival = answering->request->arrivals;
 	world_note(NOTE_ARRIVED, serving->end->conn->number, answering->request->id, answering->request->arrivals);
+	run_check_arrival(answering->request, serving->host->port);
 	if (plan.health)
 		health_check_arrival(&serving->host->health, answering->request, serving->host->port);
 	/* What follows on its stream is none of its content. */
@@ -206,7 +212,7 @@ static void answering_begin(struct serving_h2 *serving, struct wire_stream *stre
 		serving_head_resets(answering);
 		return;
 	}
-	if (answering->request->answer.continues) {
+	if (answering->answer->continues) {
 		block_add(&block, ":status", "100");
 		wire_put_head(serving->wire, stream, &block, false);
 	}
@@ -217,7 +223,7 @@ static bool asks_health(const struct sim_wire *wire)
 {
 	const char *path = block_find(&wire->block, ":path");
 
-	return path != NULL && strcmp(path, HEALTH_PATH) == 0;
+	return path != NULL && strcmp(path, plan.health_http ? HEALTH_HTTP_PATH : HEALTH_PATH) == 0;
 }
 
 static void on_head(struct sim_wire *wire, struct wire_stream *stream, bool ends)
@@ -229,6 +235,8 @@ static void on_head(struct sim_wire *wire, struct wire_stream *stream, bool ends
 		return;
 	if (answering == NULL && asks_health(wire)) {
 		stream->owner = &health_asked;
+		if (ends && !health_answer(&serving->host->health, wire, stream))
+			serving_dies(serving);
 		return;
 	}
 	if (answering == NULL && block_find(&wire->block, ":method") != NULL) {
@@ -293,7 +301,7 @@ static const struct wire_actor actor = {on_head, on_data, on_reset, on_goaway};
 /* How much content goes out before the answer breaks off; UINT64_MAX: it does not. */
 static uint64_t answer_limit(const struct answering *answering)
 {
-	const struct sim_answer *answer = &answering->request->answer;
+	const struct sim_answer *answer = answering->answer;
 	bool breaks =
 		answer->defect == DEFECT_CLOSE || answer->defect == DEFECT_RESET || answer->defect == DEFECT_STALL;
 	uint64_t content = answer_has_content(answering->request) ? answer->content : 0;
@@ -305,7 +313,7 @@ static uint64_t answer_limit(const struct answering *answering)
 
 static bool answer_stops_before_head(const struct answering *answering)
 {
-	return answer_limit(answering) == 0 && answering->request->answer.defect_at < HEAD_DEFECT_BYTES;
+	return answer_limit(answering) == 0 && answering->answer->defect_at < HEAD_DEFECT_BYTES;
 }
 
 /* Here the answer breaks off. */
@@ -315,18 +323,18 @@ static void answer_breaks(struct answering *answering)
 		NGHTTP2_INTERNAL_ERROR, NGHTTP2_CANCEL, NGHTTP2_NO_ERROR, NGHTTP2_ENHANCE_YOUR_CALM};
 	struct serving_h2 *serving = answering->serving;
 
-	if (answering->request->answer.defect == DEFECT_STALL) {
+	if (answering->answer->defect == DEFECT_STALL) {
 		answering->send_after_us = UINT64_MAX;
 		return;
 	}
-	if (answering->request->answer.defect == DEFECT_RESET && world_chance(700)) {
+	if (answering->answer->defect == DEFECT_RESET && world_chance(700)) {
 		wire_put_reset(serving->wire, answering->stream, codes[world_below(4)]);
 		answering->gone = true;
 		return;
 	}
 	if (world_chance(500))
 		wire_put_goaway(serving->wire, serving->wire->last_seen, 0);
-	serving->fate = answering->request->answer.defect == DEFECT_CLOSE ? CLOSES : RESETS;
+	serving->fate = answering->answer->defect == DEFECT_CLOSE ? CLOSES : RESETS;
 }
 
 /* An answer that is whole before its request is: the rest may be unwanted. */
@@ -338,7 +346,7 @@ static void answer_put_end(struct answering *answering)
 	answering->end_at = serving->wire->put_bytes;
 	if (!answering->stream->in_ended && world_chance(400))
 		wire_put_reset(serving->wire, answering->stream, NGHTTP2_NO_ERROR);
-	if (answering->request->answer.defect == DEFECT_SURPLUS)
+	if (answering->answer->defect == DEFECT_SURPLUS)
 		wire_put(serving->wire, FRAME_DATA, 0, answering->stream->id, "surplus", 7);
 }
 
@@ -352,14 +360,15 @@ static void answer_put_trailers(struct answering *answering)
 
 static void answer_put_head(struct answering *answering)
 {
-	const struct sim_answer *answer = &answering->request->answer;
+	const struct sim_answer *answer = answering->answer;
 	struct block_writer block = {0};
 	bool content =
 		answer_has_content(answering->request) && (answer->content > 0 || answer->framing == SIM_CHUNKED);
 
 	answering->head_put = true;
 	call_tell_failure(answering->request);
-	answer_fields(answering->request, &block);
+	again_tell(answering->request, answering->tried);
+	answer_fields(answering->request, answer, &block);
 	if (answer->status == 101) {
 		answering->request->switched = answering->request->replied_whole = true;
 		answering->deaf_until_us = world_now_us() + answering->request->tunnel.deaf_us;
@@ -374,7 +383,7 @@ static void answer_put_head(struct answering *answering)
 /* False: not now. */
 static bool answer_put_content(struct answering *answering)
 {
-	const struct sim_answer *answer = &answering->request->answer;
+	const struct sim_answer *answer = answering->answer;
 	struct sim_wire *wire = answering->serving->wire;
 	uint64_t limit = answer_limit(answering), left = answer->content - answering->sent;
 	size_t n = wire_may_send(wire, answering->stream);
@@ -389,7 +398,7 @@ static bool answer_put_content(struct answering *answering)
 		n = answer->piece;
 	if (n == 0 && left > 0)
 		return false;
-	pattern_fill(answer_key(answering->request), answering->sent, bytes, n);
+	pattern_fill(answer_key(answering->request, answer), answering->sent, bytes, n);
 	answering->sent += n;
 	ends = answering->sent == answer->content && !answer->has_trailers && (n == 0 || world_chance(500));
 	if (n > 0 || ends)
@@ -443,9 +452,9 @@ static bool answering_put(struct answering *answering)
 	if (!answering->replying || answering->replied || answering->gone || answering->stream->reset_here ||
 		answering->send_after_us > world_now_us() || answering->serving->fate != LIVES)
 		return false;
-	answer = &answering->request->answer;
+	answer = answering->answer;
 	if (answering->hints < answer->hints) {
-		hint_fields(answering->request, answering->hints++, &block);
+		hint_fields(answer, answering->hints++, &block);
 		wire_put_head(answering->serving->wire, answering->stream, &block, false);
 	} else if (!answering->head_put && answer_stops_before_head(answering)) {
 		answer_breaks(answering);
@@ -535,10 +544,10 @@ static void serving_settle(struct serving_h2 *serving)
 		struct answering *answering = container_of(node, struct answering, node);
 		bool sent = answering->end_at != 0 && serving->wire->sent_bytes >= answering->end_at;
 
-		/* Of a call it may be the answer to the try before. */
-		if (answering->arrival == answering->request->arrivals &&
+		/* Of a call it may be the answer to the try before. A replay may arrive before what it replaces. */
+		if ((answering->arrival == answering->request->arrivals || !answering->request->call.is) &&
 			(sent || (answering->whole_at != 0 && serving->wire->sent_bytes >= answering->whole_at)))
-			answering->request->replied_whole = true;
+			hedge_replied_whole(answering->request, answering->tried);
 		if (answering->gone || answering->stream->reset_here ? answering->end_at == 0 || sent
 								     : sent && answering->stream->in_ended)
 			answering_free(answering);
@@ -568,6 +577,9 @@ static void serving_change_settings(struct serving_h2 *serving)
 		return;
 	serving->change_settings_us = 0;
 	serving->settings.streams_max = serving->changes == CHANGES_MAX ? 4 : (uint32_t)world_below(5);
+	/* When all is well nobody is kept waiting for longer than pools allow. */
+	if (serving->settings.streams_max == 0 && !faults_are_on())
+		serving->settings.streams_max = 4;
 	serving->settings.window = 1000 + (uint32_t)world_below(100000);
 	wire_put_settings(serving->wire, &serving->settings);
 	serving_draw_change(serving);

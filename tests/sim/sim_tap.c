@@ -15,7 +15,7 @@
 
 struct sim_tap {
 	struct tap_h2 *h2;            /* NULL: the connection speaks HTTP/1 */
-	unsigned conn;
+	unsigned conn, port;
 	unsigned carried;             /* requests that were begun before this one */
 	uint64_t opened_us, opened_turn;
 	uint64_t rested_us;           /* from opening to the first write; 0: they were in one turn */
@@ -28,14 +28,14 @@ struct sim_tap {
 	struct sim_reader reader;
 };
 
-struct sim_tap *tap_new(unsigned conn_number)
+struct sim_tap *tap_new(unsigned conn_number, unsigned port)
 {
 	struct sim_tap *tap = sim_alloc(sizeof(*tap));
 
-	*tap = (struct sim_tap){.conn = conn_number, .between = true};
+	*tap = (struct sim_tap){.conn = conn_number, .port = port, .between = true};
 	reader_next(&tap->reader);
 	if (plan.servers_h2)
-		tap->h2 = tap_h2_new(conn_number);
+		tap->h2 = tap_h2_new(conn_number, port);
 	return tap;
 }
 
@@ -52,8 +52,17 @@ void tap_written(struct sim_tap *tap)
 	tap->written = true;
 }
 
+void tap_over(struct sim_tap *tap)
+{
+	if (tap->h2 != NULL)
+		tap_h2_over(tap->h2);
+	else if (tap->tried != NULL)
+		tap->tried->over = true;
+}
+
 void tap_free(struct sim_tap *tap)
 {
+	tap_over(tap);
 	if (tap->h2 != NULL)
 		tap_h2_free(tap->h2);
 	sim_free(tap);
@@ -75,7 +84,8 @@ static void tap_identify(struct sim_tap *tap, const char *line)
 		return;
 	tap->request = model_find((unsigned)strtoul(at + 3, NULL, 10));
 	if (tap->request != NULL)
-		tap->tried = oracle_try(tap->request, tap->conn, tap->carried, tap->rested_us);
+		tap->tried = oracle_try(tap->request,
+			&(struct sim_try){.conn = tap->conn, .port = tap->port, .carried = tap->carried, .rested_us = tap->rested_us});
 }
 
 /* The next byte begins another request. */
@@ -83,6 +93,8 @@ static void tap_begin(struct sim_tap *tap)
 {
 	if (tap->request != NULL)
 		tap->carried++;
+	if (tap->tried != NULL)
+		tap->tried->over = true;
 	tap->request = NULL;
 	tap->tried = NULL;
 	tap->between = false;
@@ -112,11 +124,6 @@ static void tap_head(struct sim_tap *tap, const char *from, const char *to)
 bool tap_rests(const struct sim_tap *tap)
 {
 	return tap->between && tap->request != NULL && !tap->request->switched;
-}
-
-bool tap_checks(const struct sim_tap *tap)
-{
-	return tap->h2 != NULL && tap_h2_checks(tap->h2);
 }
 
 void tap_sent(struct sim_tap *tap, const char *bytes, size_t n)
@@ -152,14 +159,18 @@ void tap_received(struct sim_tap *tap, const char *bytes, size_t n)
 {
 	if (tap->h2 != NULL)
 		tap_h2_received(tap->h2, bytes, n);
-	if (tap->tried != NULL)
-		tap->tried->heard += n;
+	if (tap->tried == NULL)
+		return;
+	tap->tried->heard += n;
+	if (tap->tried->answered_turn == 0)
+		tap->tried->answered_turn = world_turn();
 }
 
 void tap_ended(struct sim_tap *tap)
 {
 	if (tap->h2 != NULL)
 		tap_h2_ended(tap->h2);
+	tap_over(tap);
 }
 
 bool tap_was_useless(const struct sim_tap *tap)

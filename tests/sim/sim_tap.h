@@ -11,7 +11,7 @@
 
 struct sim_tap;
 
-struct sim_tap *tap_new(unsigned conn_number);
+struct sim_tap *tap_new(unsigned conn_number, unsigned port);
 void tap_free(struct sim_tap *tap);
 
 /* The gateway has learned that the connection is open. */
@@ -29,8 +29,8 @@ bool tap_was_useless(const struct sim_tap *tap);
 /* The end is read, or an error. */
 void tap_ended(struct sim_tap *tap);
 
-/* It carries a health check. */
-bool tap_checks(const struct sim_tap *tap);
+/* Nothing more can come on it: it has failed, or the gateway closes it. */
+void tap_over(struct sim_tap *tap);
 
 void tap_sent(struct sim_tap *tap, const char *bytes, size_t n);
 void tap_received(struct sim_tap *tap, const char *bytes, size_t n);

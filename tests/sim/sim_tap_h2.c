@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "sim_frames.h"
-#include "sim_health.h"
 #include "sim_memory.h"
 #include "sim_oracle.h"
 #include "sim_world.h"
@@ -21,12 +20,11 @@ struct tapped {
 };
 
 struct tap_h2 {
-	unsigned conn;
+	unsigned conn, port;
 	unsigned carried;
 	uint64_t settled_turn, settled_us; /* when the gateway had read the first SETTINGS; 0: not yet */
 	bool opaque_in;
 	bool useless;
-	bool checks; /* a health check was written */
 	uint32_t goaway_last; /* streams beyond it are not looked at */
 	struct frame_cutter sent, received;
 	struct block_reader block;
@@ -34,12 +32,13 @@ struct tap_h2 {
 	unsigned count, room;
 };
 
-struct tap_h2 *tap_h2_new(unsigned conn_number)
+struct tap_h2 *tap_h2_new(unsigned conn_number, unsigned port)
 {
 	struct tap_h2 *tap = sim_alloc(sizeof(*tap));
 
 	memset(tap, 0, sizeof(*tap));
 	tap->conn = conn_number;
+	tap->port = port;
 	tap->goaway_last = UINT32_MAX;
 	tap->sent.preface_left = sizeof(PREFACE) - 1;
 	block_reader_init(&tap->block);
@@ -79,13 +78,16 @@ static uint64_t block_hash(const struct block_reader *block)
 	return hash;
 }
 
+void tap_h2_over(struct tap_h2 *tap)
+{
+	for (unsigned i = 0; i < tap->count; i++)
+		tap->tapped[i].tried->over = true;
+}
+
 /* What cannot be understood is told where it arrives. */
 static void request_begins(struct tap_h2 *tap, uint32_t stream)
 {
 	const char *path = block_find(&tap->block, ":path");
-
-	tap->checks = tap->checks || (path != NULL && strcmp(path, HEALTH_PATH) == 0);
-
 	const char *at = path != NULL ? strstr(path, "/r/") : NULL;
 	struct sim_request *request = at != NULL ? model_find((unsigned)strtoul(at + 3, NULL, 10)) : NULL;
 	uint64_t rested_us = world_turn() > tap->settled_turn ? 1 + world_now_us() - tap->settled_us : 0;
@@ -98,15 +100,11 @@ static void request_begins(struct tap_h2 *tap, uint32_t stream)
 	}
 	tap->tapped[tap->count] = (struct tapped){.stream = stream,
 		.request = request,
-		.tried = oracle_try(request, tap->conn, tap->carried++, rested_us)};
+		.tried = oracle_try(request,
+			&(struct sim_try){.conn = tap->conn, .port = tap->port, .carried = tap->carried++, .rested_us = rested_us})};
 	/* It was on its way when GOAWAY came. */
 	tap->tapped[tap->count].tried->refused = stream > tap->goaway_last;
 	oracle_try_head(request, tap->tapped[tap->count++].tried, block_hash(&tap->block));
-}
-
-bool tap_h2_checks(const struct tap_h2 *tap)
-{
-	return tap->checks;
 }
 
 void tap_h2_sent(struct tap_h2 *tap, const char *bytes, size_t n)
@@ -118,7 +116,10 @@ void tap_h2_sent(struct tap_h2 *tap, const char *bytes, size_t n)
 		struct tapped *tapped = frame.type == FRAME_RST_STREAM ? tapped_find(tap, frame.stream) : NULL;
 
 		if (tapped != NULL)
-			tapped->reset = true;
+			tapped->reset = tapped->tried->over = true;
+		/* It ends the connection for what the server does. */
+		if (frame.type == FRAME_GOAWAY && frame.length >= 8 && frame_u32(frame.payload + 4) != 0)
+			tap_h2_over(tap);
 		if (frame.type != FRAME_HEADERS && frame.type != FRAME_CONTINUATION)
 			continue;
 		uint32_t stream = frame.stream;
@@ -146,8 +147,10 @@ static void goaway_received(struct tap_h2 *tap, uint32_t last)
 {
 	tap_h2_ended(tap);
 	tap->goaway_last = last;
-	for (unsigned i = 0; i < tap->count; i++)
+	for (unsigned i = 0; i < tap->count; i++) {
 		tap->tapped[i].tried->refused |= tap->tapped[i].stream > last;
+		tap->tapped[i].tried->over |= tap->tapped[i].stream > last;
+	}
 }
 
 static void tap_hears(struct tapped *tapped)
@@ -173,8 +176,14 @@ static void frame_received(struct tap_h2 *tap, const struct frame *frame)
 	                 (of_message && (tapped == NULL || (tapped->ended && !tapped->reset)));
 	if (tapped == NULL || tap->opaque_in)
 		return;
+	/* A head is none before its last piece. */
+	bool of_head = frame->type == FRAME_HEADERS || frame->type == FRAME_CONTINUATION;
+
+	if (of_head && (frame->flags & FLAG_END_HEADERS) && !tapped->reset && tapped->tried->answered_turn == 0)
+		tapped->tried->answered_turn = world_turn();
 	tapped->ended =
 		tapped->ended || frame->type == FRAME_RST_STREAM || (of_message && (frame->flags & FLAG_END_STREAM));
+	tapped->tried->over = tapped->tried->over || tapped->ended;
 	if (frame->type == FRAME_RST_STREAM && frame->length == 4 &&
 		frame_u32(frame->payload) == NGHTTP2_REFUSED_STREAM)
 		tapped->tried->refused = true;
@@ -190,4 +199,9 @@ void tap_h2_received(struct tap_h2 *tap, const char *bytes, size_t n)
 	while (!tap->opaque_in && frame_cut(&tap->received, &p, bytes + n, &frame, &why))
 		frame_received(tap, &frame);
 	tap->opaque_in = tap->opaque_in || why != NULL;
+	if (!tap->opaque_in)
+		return;
+	tap_h2_over(tap);
+	for (unsigned i = 0; i < tap->count; i++)
+		tap->tapped[i].tried->blind = true;
 }

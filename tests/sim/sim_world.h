@@ -31,7 +31,31 @@ uint64_t world_between(uint64_t low, uint64_t high);
  * A number that follows from the seed beside its stream: for what came later than the seeds of the corpus (meson.build), so that
  * those still lead where they led.
  */
-enum world_also { ALSO_TUNNELS = 1, ALSO_SERVERS_TUNNEL = 2, ALSO_HEALTH = 76, ALSO_CALLS = 91 };
+enum world_also {
+	ALSO_TUNNELS = 1,
+	ALSO_SERVERS_TUNNEL = 2,
+	ALSO_HEALTH = 76,
+	ALSO_CALLS = 91,
+	ALSO_HEALTH_HTTP = 92,
+	ALSO_PASSIVE = 93,
+	ALSO_LIMITS = 102,
+	ALSO_CONCURRENCY = 108,
+	ALSO_SHEDDING = 117,
+	ALSO_BALANCE = 118,
+	ALSO_AGAINS = 215,
+	ALSO_BREAKERS = 216,
+	ALSO_FALLBACKS = 217,
+	ALSO_MOODS = 218,
+	ALSO_SICKNESS = 219,
+	ALSO_HEALTH_H1 = 226,
+	ALSO_PANIC = 359,
+	ALSO_HEDGES = 1611,
+	ALSO_WALL = 407,
+	ALSO_SPARES = 1064,
+	ALSO_REFUSALS = 573,
+	ALSO_RETRY_AFTER = 1711,
+	ALSO_RETRY_AFTER_OF_ONE = 1712,
+};
 uint64_t world_also(uint64_t seed, enum world_also what);
 /* True `permille` times out of 1000. Draws nothing for 0, so that a fault that is off does not change the run. */
 bool world_chance(unsigned permille);
@@ -55,6 +79,7 @@ void world_turn_begin(void);
 void world_advance(uint64_t at_us);
 /* The grain of time: whatever falls into one grain happens in one turn, timers and data alike. 0: none. */
 void world_set_quantum(uint64_t quantum_us);
+#define GRAIN_COARSE_US 10000 /* the coarsest */
 uint64_t world_quantum_us(void);
 /* Events of the same time happen in drawn order. */
 void world_set_shuffle(bool shuffle);

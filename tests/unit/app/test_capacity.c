@@ -69,6 +69,21 @@ static void test_thrashing_sets_in_beyond_its_multiple(void **state)
 	assert_about(all_at_once(&options, 16), 4 * SERVICE_US * 2);
 }
 
+/* Half of the service is given with 4 at once, the other half with 2. */
+static void test_a_capacity_that_changes_is_that_of_those_in_flight_too(void **state)
+{
+	struct capacity_job jobs[4] = {0};
+	struct capacity c;
+	unsigned ended;
+
+	capacity_init(&c, &plain, 0);
+	for (unsigned i = 0; i < 4; i++)
+		assert_true(capacity_enter(&c, &jobs[i], 0));
+	capacity_set(&c, 2, SERVICE_US / 2);
+	assert_about(run_dry(&c, &ended), SERVICE_US / 2 + SERVICE_US);
+	assert_int_equal(ended, 4);
+}
+
 static void test_who_comes_later_ends_later(void **state)
 {
 	struct capacity_job first = {0}, second = {0};
@@ -124,6 +139,7 @@ int main(void)
 		cmocka_unit_test(test_within_capacity_each_takes_the_service_time),
 		cmocka_unit_test(test_beyond_it_the_time_grows_in_proportion),
 		cmocka_unit_test(test_thrashing_sets_in_beyond_its_multiple),
+		cmocka_unit_test(test_a_capacity_that_changes_is_that_of_those_in_flight_too),
 		cmocka_unit_test(test_who_comes_later_ends_later),
 		cmocka_unit_test(test_who_leaves_makes_the_others_faster),
 		cmocka_unit_test(test_above_the_limit_nobody_enters),

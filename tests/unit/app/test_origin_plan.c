@@ -80,7 +80,7 @@ static void test_wrong_values_are_told(void **state)
 {
 	const char *const targets[] = {"/?size=", "/?size=-1", "/?size=1XB", "/?size=18446744073709551615", "/?delay=5",
 		"/?delay=2h", "/?status=100", "/?status=600", "/?status=abc", "/status/", "/status/1", "/?chunked=yes",
-		"/?close=2", "/?fault=flood", "/?count=-1", "/?size=1&size=x"};
+		"/?close=2", "/capacity?n=0", "/?fault=flood", "/?count=-1", "/?size=1&size=x"};
 
 	for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++)
 		assert_non_null(read_target(targets[i]));

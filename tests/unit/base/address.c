@@ -121,6 +121,44 @@ static void test_bytes(void **state)
 	assert_false(address_bytes(&address, bytes));
 }
 
+static void assert_cut(const char *text, unsigned prefix, const char *left)
+{
+	unsigned char bytes[16], expected[16];
+
+	assert_true(address_bytes_parse(view_str(text), bytes));
+	assert_true(address_bytes_parse(view_str(left), expected));
+	address_bytes_cut(bytes, prefix);
+	assert_memory_equal(bytes, expected, 16);
+}
+
+static void test_bytes_cut(void **state)
+{
+	assert_cut("2001:db8:1:2:3:4:5:6", 128, "2001:db8:1:2:3:4:5:6");
+	assert_cut("2001:db8:1:2:3:4:5:6", 64, "2001:db8:1:2::");
+	assert_cut("2001:db8:1:ffff:3:4:5:6", 51, "2001:db8:1:e000::");
+	assert_cut("2001:db8::1", 0, "::");
+	assert_cut("10.1.2.255", 96 + 32, "10.1.2.255");
+	assert_cut("10.1.2.255", 96 + 25, "10.1.2.128");
+	assert_cut("10.1.2.255", 96, "0.0.0.0");
+}
+
+static void test_bytes_of_text(void **state)
+{
+	const struct view refused[] = {VIEW(""), VIEW("10.0.0.1:80"), VIEW("[::1]"), VIEW("10.0.0"), VIEW("10.0.0.1 "),
+		VIEW("10.0.0.1\0"), VIEW("a.example"), VIEW("fe80::1%lo"),
+		VIEW("0000:0000:0000:0000:0000:0000:0000:0000:0000:0000")};
+	unsigned char bytes[16];
+
+	assert_true(address_bytes_parse(VIEW("10.0.0.1"), bytes));
+	assert_true(address_bytes_is_ipv4(bytes));
+	assert_true(address_bytes_parse(VIEW("::ffff:10.0.0.1"), bytes));
+	assert_true(address_bytes_is_ipv4(bytes));
+	assert_true(address_bytes_parse(VIEW("::10.0.0.1"), bytes));
+	assert_false(address_bytes_is_ipv4(bytes));
+	for (size_t i = 0; i < COUNT(refused); i++)
+		assert_false(address_bytes_parse(refused[i], bytes));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -131,6 +169,8 @@ int main(void)
 		cmocka_unit_test(test_unnamed_unix),
 		cmocka_unit_test(test_host),
 		cmocka_unit_test(test_bytes),
+		cmocka_unit_test(test_bytes_cut),
+		cmocka_unit_test(test_bytes_of_text),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -51,9 +51,19 @@ static void test_spread(void **state)
 	}
 }
 
+/* Fowler, Noll and Vo's own vectors for FNV-1a; and parts are as good as the whole. */
+static void test_bytes(void **state)
+{
+	assert_true(hash_append(HASH_BEGIN, "", 0) == 0xcbf29ce484222325ULL);
+	assert_true(hash_append(HASH_BEGIN, "a", 1) == 0xaf63dc4c8601ec8cULL);
+	assert_true(hash_append(HASH_BEGIN, "foobar", 6) == 0x85944171f73967e8ULL);
+	assert_true(hash_append(hash_append(HASH_BEGIN, "foo", 3), "bar", 3) == 0x85944171f73967e8ULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_bytes),
 		cmocka_unit_test(test_avalanche),
 		cmocka_unit_test(test_spread),
 	};

@@ -6,7 +6,10 @@
 
 #include "load.h"
 
-#define POOL_KEYS_END "on_acquire_timeout, max_overflow, min_idle, leak_after, reclaim_after, max_streams\n"
+#define POOL_KEYS_END "on_acquire_timeout, max_overflow, min_idle, leak_after, reclaim_after, queue, max_streams\n"
+#define RETRY_WORDS                                                                                              \
+	"connect_failed, stale_connection, reset, first_byte_timeout, status_502, status_503, status_504, grpc_cancelled, " \
+	"grpc_deadline_exceeded, grpc_resource_exhausted, grpc_internal, grpc_unavailable"
 
 static const struct mistake mistakes[] = {
 	/* the file as a whole */
@@ -17,10 +20,10 @@ static const struct mistake mistakes[] = {
 	 "...\n",
 		"f:1:1: the file says nothing; at least `version`, `listeners` and `routes` are needed\n"},
 	{"just text", "f:1:1: found \"just text\"; allowed: a mapping with these keys: version, workers, listeners, "
-		      "upstreams, routes, resolver, admin, log, drain_timeout\n"},
+		      "upstreams, routes, resolver, shedding, admin, log, drain_timeout, zone\n"},
 	{"[a, list]",
 		"f:1:1: found a list; allowed: a mapping with these keys: version, workers, listeners, upstreams, "
-		"routes, resolver, admin, log, drain_timeout\n"},
+		"routes, resolver, shedding, admin, log, drain_timeout, zone\n"},
 	{VERSION "---\n" VERSION, "f:2:1: a second document begins here; a configuration is one document\n"},
 	{"a: [1, 2\n", "f:2:1: not readable as YAML: did not find expected ',' or ']' while parsing a flow sequence\n"},
 	{VERSION "\tworkers: 2\n",
@@ -75,23 +78,23 @@ static const struct mistake mistakes[] = {
 		"`upstreams`\n"},
 	{"Version: 1\n" LISTENERS UPSTREAMS ROUTES,
 		"f:1:1: Version: unknown key \"Version\" (did you mean `version`?); allowed here: version, workers, "
-		"listeners, upstreams, routes, resolver, admin, log, drain_timeout\n"
+		"listeners, upstreams, routes, resolver, shedding, admin, log, drain_timeout, zone\n"
 		"f:1:1: version: this key is missing; write `version: 1`\n"},
 	{ROOT("worker: 2"),
 		"f:5:1: worker: unknown key \"worker\" (did you mean `workers`?); allowed here: version, workers, "
-		"listeners, upstreams, routes, resolver, admin, log, drain_timeout\n"},
+		"listeners, upstreams, routes, resolver, shedding, admin, log, drain_timeout, zone\n"},
 	{ROOT("zzz: 2"),
 		"f:5:1: zzz: unknown key \"zzz\"; allowed here: version, workers, listeners, upstreams, routes, "
-		"resolver, admin, log, drain_timeout\n"},
+		"resolver, shedding, admin, log, drain_timeout, zone\n"},
 	{ROOT("work\303\253rs: 2"),
 		"f:5:1: work\303\253rs: unknown key \"work\303\253rs\" (did you mean `workers`?); allowed here: "
-		"version, workers, listeners, upstreams, routes, resolver, admin, log, drain_timeout\n"},
+		"version, workers, listeners, upstreams, routes, resolver, shedding, admin, log, drain_timeout, zone\n"},
 	{ROOT("\"\": 2"),
-		"f:5:1: unknown key \"\"; allowed here: version, workers, listeners, upstreams, routes, resolver, admin, log, "
-		"drain_timeout\n"},
+		"f:5:1: unknown key \"\"; allowed here: version, workers, listeners, upstreams, routes, resolver, shedding, admin, log, "
+		"drain_timeout, zone\n"},
 	{ROOT("\"a\\nb\": 2"),
 		"f:5:1: a?b: unknown key \"a\\x0ab\"; allowed here: version, workers, listeners, upstreams, routes, "
-		"resolver, admin, log, drain_timeout\n"},
+		"resolver, shedding, admin, log, drain_timeout, zone\n"},
 	{VERSION LISTENERS UPSTREAMS ROUTES
 		"? >-\n"
 		"  xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
@@ -99,11 +102,11 @@ static const struct mistake mistakes[] = {
 		": 1\n",
 		"f:5:3: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx: unknown key "
 		"\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...\"; allowed here: version, "
-		"workers, listeners, upstreams, routes, resolver, admin, log, drain_timeout\n"},
+		"workers, listeners, upstreams, routes, resolver, shedding, admin, log, drain_timeout, zone\n"},
 	{VERSION "listner: []\n" UPSTREAMS ROUTES,
 		"f:1:1: listeners: this key is missing; each says where clients connect: name, address\n"
 		"f:2:1: listner: unknown key \"listner\" (did you mean `listeners`?); allowed here: version, "
-		"workers, listeners, upstreams, routes, resolver, admin, log, drain_timeout\n"},
+		"workers, listeners, upstreams, routes, resolver, shedding, admin, log, drain_timeout, zone\n"},
 	{UPSTREAM("pool: {max_conections: 5}"),
 		"f:3:72: upstreams[0].pool.max_conections: unknown key \"max_conections\" (did you mean "
 		"`max_connections`?); allowed here: max_connections, max_pending, acquire_timeout, order, "
@@ -213,18 +216,13 @@ static const struct mistake mistakes[] = {
 		"pool keeps books of more; lower one of the two\n"},
 	{UPSTREAM("balance: {policy: least_requests}"),
 		"f:3:83: upstreams[0].balance.policy: found \"least_requests\" (did you mean `least_request`?); "
-		"allowed: round_robin, least_request (default least_request)\n"},
-	{UPSTREAM("balance: {policy: random_two}"),
-		"f:3:83: upstreams[0].balance.policy: found \"random_two\", which is not supported by this version; "
-		"allowed: round_robin, least_request (default least_request)\n"},
-	{UPSTREAM("balance: {policy: consistent_hash, hash_on: path}"),
-		"f:3:83: upstreams[0].balance.policy: found \"consistent_hash\", which is not supported by this "
-		"version; allowed: round_robin, least_request (default least_request)\n"
-		"f:3:100: upstreams[0].balance.hash_on: not supported by this version; take it out\n"},
+		"allowed: round_robin, least_request, random_two, peak_ewma, consistent_hash (default "
+		"least_request)\n"},
 	{UPSTREAM("balance: least_request"),
-		"f:3:74: upstreams[0].balance: found \"least_request\"; allowed: a mapping with these keys: policy\n"},
+		"f:3:74: upstreams[0].balance: found \"least_request\"; allowed: a mapping with these keys: policy, hash_on, "
+		"hash_load, ewma_decay, slow_start, zone_preference, zone_min_share, sticky\n"},
 	{UPSTREAM("balance: {policy: [lifo]}"),
-		"f:3:83: upstreams[0].balance.policy: found a list; allowed: round_robin, least_request (default "
+		"f:3:83: upstreams[0].balance.policy: found a list; allowed: round_robin, least_request, random_two, peak_ewma, consistent_hash (default "
 		"least_request)\n"},
 	{UPSTREAM("pool: {order: LIFO}"),
 		"f:3:79: upstreams[0].pool.order: found \"LIFO\" (did you mean `lifo`?); allowed: lifo, fifo "
@@ -273,41 +271,122 @@ static const struct mistake mistakes[] = {
 	{LISTENER("hsts: true"),
 		"f:2:52: listeners[0].hsts: this listener has no `tls`, and browsers pass over the field where it came without; "
 		"take it out\n"},
-	/* not in this version */
-	{UPSTREAM("concurrency: auto"),
-		"f:3:65: upstreams[0].concurrency: not supported by this version; take it out\n"},
-	{UPSTREAM("retry: {on: [grpc_internal], budget: 20%}"),
-		"f:3:94: upstreams[0].retry.budget: not supported by this version; take it out\n"},
-	{UPSTREAM("retry: {on: [stale_connection]}"),
-		"f:3:78: upstreams[0].retry.on[0]: found \"stale_connection\", which is not supported by this "
-		"version; allowed: grpc_cancelled, grpc_deadline_exceeded, grpc_resource_exhausted, "
-		"grpc_internal, grpc_unavailable\n"},
-	{UPSTREAM("retry: {attempts: 2}"),
-		"f:3:72: upstreams[0].retry.on: this key is missing; such as [grpc_unavailable]\n"},
-	{UPSTREAM("retry: {attempts: 4, on: [grpc_internal]}"),
-		"f:3:83: upstreams[0].retry.attempts: found \"4\"; allowed: a whole number from 1 to 3 (default 1)\n"},
+	/* sending again */
+	{UPSTREAM("retry: {attempts: 6}"),
+		"f:3:83: upstreams[0].retry.attempts: found \"6\"; allowed: a whole number from 0 to 5 (default 1)\n"},
+	{UPSTREAM("retry: {attempts: 0, on: [reset]}"),
+		"f:3:83: upstreams[0].retry.attempts: found 0, and nothing of `on` is done then; write 1 at least, or take that "
+		"out\n"},
+	{UPSTREAM("retry: {on: [status_500]}"),
+		"f:3:78: upstreams[0].retry.on[0]: found \"status_500\" (did you mean `status_502`?); allowed: "
+		RETRY_WORDS "\n"},
 	{UPSTREAM("retry: {on: [grpc_ok]}"),
-		"f:3:78: upstreams[0].retry.on[0]: found \"grpc_ok\"; allowed: grpc_cancelled, "
-		"grpc_deadline_exceeded, grpc_resource_exhausted, grpc_internal, grpc_unavailable\n"},
+		"f:3:78: upstreams[0].retry.on[0]: found \"grpc_ok\"; allowed: " RETRY_WORDS "\n"},
 	{UPSTREAM("retry: {on: grpc_internal}"),
-		"f:3:77: upstreams[0].retry.on: found \"grpc_internal\"; allowed: a list of statuses of gRPC, "
-		"such as [grpc_unavailable]\n"},
-	{UPSTREAM("health: {passive: {}}"),
-		"f:3:74: upstreams[0].health.passive: not supported by this version; take it out\n"},
+		"f:3:77: upstreams[0].retry.on: found \"grpc_internal\"; allowed: a list of reasons, such as [reset, "
+		"status_503]\n"},
+	{UPSTREAM("retry: {on: []}"),
+		"f:3:77: upstreams[0].retry.on: found a list; allowed: a list of reasons, such as [reset, status_503]\n"},
+	{UPSTREAM("retry: {on: [*x]}"),
+		"f:3:78: upstreams[0].retry.on[0]: found the alias *x; anchors and aliases are not allowed, write the value out\n"},
+	{UPSTREAM("retry: {budget: 101%}"),
+		"f:3:81: upstreams[0].retry.budget: found \"101%\"; allowed: a share from 0 to 100%, in % (default "
+		"20%)\n"},
+	{UPSTREAM("retry: {budget: 20}"),
+		"f:3:81: upstreams[0].retry.budget: found \"20\", which has no unit; allowed: a share from 0 to 100%, in % (default "
+		"20%)\n"},
+	{UPSTREAM("retry: {per_try_timeout: 20s}"),
+		"f:3:90: upstreams[0].retry.per_try_timeout: longer than timeouts.first_byte (15s), which ends a try before; make "
+		"it as short at most\n"},
+	{UPSTREAM("retry: {per_try_timeout: 40s}"),
+		"f:3:90: upstreams[0].retry.per_try_timeout: longer than timeouts.request (30s), which ends a try before; make it "
+		"as short at most\n"},
+	{UPSTREAM("retry: {backoff: {base: 1s}}"),
+		"f:3:89: upstreams[0].retry.backoff.base: base is longer than max (250ms); make it as short at most\n"},
+	{UPSTREAM("concurrency: 0"),
+		"f:3:78: upstreams[0].concurrency: found \"0\"; allowed: `auto` (it is learned), `off`, or a whole number from 1 to "
+		"1000000\n"},
+	{UPSTREAM("concurrency: on"),
+		"f:3:78: upstreams[0].concurrency: found \"on\"; allowed: `auto` (it is learned), `off`, or a whole number from 1 to "
+		"1000000\n"},
+	{UPSTREAM("timeouts: {first_byte: 2s}, health: {passive: {max_wait: 3s}}"),
+		"f:3:122: upstreams[0].health.passive.max_wait: longer than timeouts.first_byte (2s), after which a request has failed "
+		"anyway; make it as short at most\n"},
+	{UPSTREAM("concurrency: 101"),
+		"f:3:78: upstreams[0].concurrency: found 101, and pool.max_connections allows 100; lower this number, or raise that\n"},
+	{UPSTREAM("concurrency: 33, protocol: h2, pool: {max_connections: 4, max_streams: 8}"),
+		"f:3:78: upstreams[0].concurrency: found 33, and pool.max_connections times max_streams allows 32; lower this number, "
+		"or raise that\n"},
+	{VERSION LISTENERS "upstreams: [{name: users, endpoints: [{address: 127.0.0.1:81}, {address: 127.0.0.1:82}], "
+		"hedge: true, retry: {budget: 0, min_retries_per_second: 0}}]\n" ROUTES,
+		"f:3:90: upstreams[0].hedge: a second try is charged to retry.budget, and that is 0, as is min_retries_per_second; "
+		"raise one of the two, or take this out\n"},
+	{UPSTREAM("hedge: true"),
+		"f:3:65: upstreams[0].hedge: a second try goes to another endpoint, and there is one only; take this out\n"},
+	{UPSTREAM("hedge: {after: p20}"),
+		"f:3:65: upstreams[0].hedge: a second try goes to another endpoint, and there is one only; take this out\n"
+		"f:3:80: upstreams[0].hedge.after: found \"p20\"; allowed: a percentile from p50 to p99.9 of the latencies, or a duration from 1ms to 1h (default p95)\n"},
+	{UPSTREAM("hedge: {after: p99.95}"),
+		"f:3:65: upstreams[0].hedge: a second try goes to another endpoint, and there is one only; take this out\n"
+		"f:3:80: upstreams[0].hedge.after: found \"p99.95\"; allowed: a percentile from p50 to p99.9 of the latencies, or a duration from 1ms to 1h (default p95)\n"},
+	{UPSTREAM("hedge: {after: px}"),
+		"f:3:65: upstreams[0].hedge: a second try goes to another endpoint, and there is one only; take this out\n"
+		"f:3:80: upstreams[0].hedge.after: found \"px\"; allowed: a percentile from p50 to p99.9 of the latencies, or a duration from 1ms to 1h (default p95)\n"},
+	{UPSTREAM("hedge: {after: 2h}"),
+		"f:3:65: upstreams[0].hedge: a second try goes to another endpoint, and there is one only; take this out\n"
+		"f:3:80: upstreams[0].hedge.after: found \"2h\"; allowed: a percentile from p50 to p99.9 of the latencies, or a duration from 1ms to 1h (default p95)\n"},
+	{UPSTREAM("hedge: {after: 100}"),
+		"f:3:65: upstreams[0].hedge: a second try goes to another endpoint, and there is one only; take this out\n"
+		"f:3:80: upstreams[0].hedge.after: found \"100\"; allowed: a percentile from p50 to p99.9 of the latencies, or a duration from 1ms to 1h (default p95)\n"},
+	{UPSTREAM("hedge: {aftr: p95}"),
+		"f:3:65: upstreams[0].hedge: a second try goes to another endpoint, and there is one only; take this out\n"
+		"f:3:73: upstreams[0].hedge.aftr: unknown key \"aftr\" (did you mean `after`?); allowed here: after\n"},
+	/* health */
+	{UPSTREAM("health: {passive: {consecutive_failures: 0, error_rate: 0, slow_factor: 0}}"),
+		"f:3:83: upstreams[0].health.passive: nothing is looked at: consecutive_failures, error_rate and slow_factor "
+		"are 0; write `passive: off`, or one of them\n"},
+	{UPSTREAM("health: {passive: {base_time: 10m}}"),
+		"f:3:95: upstreams[0].health.passive.base_time: an endpoint would be out for longer than max_time (5m) "
+		"allows; make base_time shorter, or that longer\n"},
+	{UPSTREAM("health: {passive: {max_ejected: 120%}}"),
+		"f:3:97: upstreams[0].health.passive.max_ejected: found \"120%\"; allowed: a share from 1% to 100%, in % "
+		"(default 50%)\n"},
+	{UPSTREAM("health: {passive: {error_rate: 30}}"),
+		"f:3:96: upstreams[0].health.passive.error_rate: found \"30\", which has no unit; allowed: a share from 1% "
+		"to 99%, in %, or 0 for not looked at (default 25%)\n"},
+	{UPSTREAM("health: {panic_threshold: 60%}"),
+		"f:3:91: upstreams[0].health.panic_threshold: max_ejected (50%) may leave fewer endpoints than "
+		"panic_threshold (60%), and then none would stay out; lower one of the two\n"},
+	{UPSTREAM("health: {active: {expect: [200, 99]}}"),
+		"f:3:97: upstreams[0].health.active.expect[1]: found \"99\"; allowed: a list of statuses from 200 to 599, or "
+		"of ranges of them, such as [200-299, 401]\n"},
+	{UPSTREAM("health: {active: {expect: [299-200]}}"),
+		"f:3:92: upstreams[0].health.active.expect[0]: found \"299-200\"; allowed: a list of statuses from 200 to "
+		"599, or of ranges of them, such as [200-299, 401]\n"},
+	{UPSTREAM("health: {active: {expect: 200}}"),
+		"f:3:91: upstreams[0].health.active.expect: found \"200\"; allowed: a list of statuses from 200 to 599, or of "
+		"ranges of them, such as [200-299, 401]\n"},
+	{UPSTREAM("health: {active: {path: healthz}}"),
+		"f:3:89: upstreams[0].health.active.path: found \"healthz\"; allowed: a path such as /healthz, with a query or "
+		"without, up to 500 visible ASCII characters and no '#'\n"},
+	{UPSTREAM("health: {active: {type: tcp, path: /x}}"),
+		"f:3:100: upstreams[0].health.active.path: checks of the type `tcp` do not ask for that; take it out, or "
+		"write `type: http`\n"},
+	{UPSTREAM("health: {active: {service: a}}"),
+		"f:3:92: upstreams[0].health.active.service: checks of the type `http` do not ask for that; take it out, or "
+		"write `type: grpc`\n"},
 	{UPSTREAM("health: {active: {type: grpc}}"),
 		"f:3:89: upstreams[0].health.active.type: gRPC needs HTTP/2; write `protocol: h2`, or take this out\n"},
-	{UPSTREAM("protocol: h2, health: {active: {type: tcp}}"),
-		"f:3:103: upstreams[0].health.active.type: found \"tcp\", which is not supported by this version; allowed: grpc\n"},
-	{UPSTREAM("protocol: h2, health: {active: {}}"),
-		"f:3:96: upstreams[0].health.active.type: this key is missing\n"},
+	{UPSTREAM("health: {active: {type: ping}}"),
+		"f:3:89: upstreams[0].health.active.type: found \"ping\"; allowed: http, tcp, grpc (default http)\n"},
 	{UPSTREAM("protocol: h2, health: {active: {type: grpc, service: \"a b\"}}"),
 		"f:3:118: upstreams[0].health.active.service: this is no name of a service; allowed: the name of a gRPC service, 1 to 200 visible ASCII characters\n"},
 	{UPSTREAM("protocol: h2, health: {active: {type: grpc, path: /x}}"),
-		"f:3:109: upstreams[0].health.active.path: not supported by this version; take it out\n"},
+		"f:3:115: upstreams[0].health.active.path: checks of the type `grpc` do not ask for that; take it out, or "
+		"write `type: http`\n"},
+	/* not in this version */
 	{ROUTE("split: [{upstream: users, weight: 1}]"),
 		"f:4:20: routes[0].split: not supported by this version; take it out\n"},
-	{FORWARD("filters: [{rate_limit: {rate: 1/s}}]"),
-		"f:4:48: routes[0].filters[0].rate_limit: not supported by this version; take it out\n"},
 };
 
 static void test_mistakes(void **state)

@@ -123,6 +123,13 @@ static const struct mistake mistakes[] = {
 		"write that there, or take this out\n"},
 	{ROUTE("respond: {}, grpc_web: true"),
 		"f:4:33: routes[0].grpc_web: it becomes gRPC for an upstream, and this route has none; take it out\n"},
+	{ROUTE("upstream: users, priority: urgent"),
+		"f:4:47: routes[0].priority: found \"urgent\"; allowed: high, normal, low, background (default normal)\n"},
+	{ROUTE("upstream: users, priority_header: \"a b\""),
+		"f:4:54: routes[0].priority_header: found \"a b\"; allowed: the name of a request header, such as Priority\n"},
+	{ROUTE("respond: {}, priority: high"),
+		"f:4:33: routes[0].priority: only what waits for an upstream has a priority, and this route has none; take it "
+		"out\n"},
 	{ROUTE("upstream: users, grpc_web: 1"),
 		"f:4:47: routes[0].grpc_web: found \"1\"; allowed: false, true (default false)\n"},
 	{ROUTE("respond: 200"),
@@ -201,13 +208,14 @@ static const struct mistake mistakes[] = {
 		"f:4:46: routes[0].filters: found a list without items; allowed: a list of 1 to 32 items; each is a "
 		"mapping with one key, the kind of the filter\n"},
 	{FORWARD("filters: [headers]"),
-		"f:4:47: routes[0].filters[0]: found \"headers\"; allowed: a mapping with these keys: headers\n"},
+		"f:4:47: routes[0].filters[0]: found \"headers\"; allowed: a mapping with these keys: headers, "
+		"rate_limit\n"},
 	{FORWARD("filters: [{}]"),
 		"f:4:47: routes[0].filters[0]: found 0 keys; allowed: one, the kind of the filter; begin each "
 		"filter with its own '-'\n"},
 	{FORWARD("filters: [{header: {}}]"),
 		"f:4:48: routes[0].filters[0].header: unknown key \"header\" (did you mean `headers`?); allowed "
-		"here: headers\n"},
+		"here: headers, rate_limit\n"},
 	{HEADERS("requests: {}"),
 		"f:4:58: routes[0].filters[0].headers.requests: unknown key \"requests\" (did you mean `request`?); "
 		"allowed here: request, response\n"},

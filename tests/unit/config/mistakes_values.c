@@ -56,8 +56,8 @@ static const struct mistake mistakes[] = {
 	{UPSTREAM("pool: {max_uses: 1000000001}"),
 		"f:3:82: upstreams[0].pool.max_uses: found \"1000000001\"; allowed: a whole number from 1 to "
 		"1000000000, or 0 for no limit (default 0)\n"},
-	{VERSION LISTENERS "upstreams: [{name: users, endpoints: [{address: 127.0.0.1:81, weight: 0}]}]\n" ROUTES,
-		"f:3:71: upstreams[0].endpoints[0].weight: found \"0\"; allowed: a whole number from 1 to 1000 "
+	{VERSION LISTENERS "upstreams: [{name: users, endpoints: [{address: 127.0.0.1:81, weight: 1001}]}]\n" ROUTES,
+		"f:3:71: upstreams[0].endpoints[0].weight: found \"1001\"; allowed: a whole number from 0 to 1000 "
 		"(default 1)\n"},
 	/* sizes */
 	{LISTENER("limits: {header_bytes: 32}"),
@@ -173,6 +173,18 @@ static const struct mistake mistakes[] = {
 	{UPSTREAM("pool: {leak_after: 2s, reclaim_after: 1999ms}"),
 		"f:3:103: upstreams[0].pool.reclaim_after: shorter than leak_after (2s), after which a lease is told of "
 		"first; make this as long at least, or that shorter\n"},
+	{UPSTREAM("pool: {queue: false}"),
+		"f:3:79: upstreams[0].pool.queue: found \"false\"; allowed: `off`, or a mapping with these keys: target, "
+		"interval\n"},
+	{UPSTREAM("pool: {queue: {target: 0}}"),
+		"f:3:88: upstreams[0].pool.queue.target: found \"0\"; allowed: a duration from 1ms to 1m, in us, ms, s, m, h "
+		"or d (default 50ms)\n"},
+	{UPSTREAM("pool: {queue: {target: 1s}}"),
+		"f:3:88: upstreams[0].pool.queue.target: nobody waits for as long as that, since acquire_timeout is 1s; make "
+		"this shorter, or that longer\n"},
+	{UPSTREAM("pool: {queue: {target: 30ms, interval: 29ms}}"),
+		"f:3:104: upstreams[0].pool.queue.interval: the interval is shorter than the target (30ms), so every queue "
+		"would be taken for one that stands; make the interval longer, or the target shorter\n"},
 	{UPSTREAM("pool: {leak_after: 0, reclaim_after: 1m}"),
 		"f:3:102: upstreams[0].pool.reclaim_after: nothing is reclaimed without the watch, and `leak_after: 0` "
 		"turns it off; give that a time, or take this out\n"},

@@ -117,12 +117,20 @@ static void test_full_upstreams(void **state)
 	assert_address(&u->endpoints[0].address, u->endpoints[0].address_text, "127.0.0.1:9001");
 	assert_int_equal(u->endpoints[0].weight, 3);
 	assert_address(&u->endpoints[1].address, u->endpoints[1].address_text, "[::1]:9001");
-	assert_int_equal(u->endpoints[1].weight, 1);
+	assert_view(u->endpoints[0].zone, "east");
+	assert_int_equal(u->endpoints[0].labels.count, 2);
+	assert_int_equal(u->endpoints[1].weight, 0);
+	assert_true(u->endpoints[2].backup);
 	assert_view(u->endpoints[1].host, "");
 	assert_view(u->endpoints[2].address_text, "users.internal:9001");
 	assert_view(u->endpoints[2].host, "users.internal");
 	assert_int_equal(u->endpoints[2].port, 9001);
-	assert_int_equal(u->balance, BALANCE_ROUND_ROBIN);
+	assert_int_equal(u->balance.policy, BALANCE_CONSISTENT_HASH);
+	assert_int_equal(u->balance.hash_on, HASH_ON_HEADER);
+	assert_int_equal(u->balance.hash_load, 150);
+	assert_int_equal(u->balance.zone_min_share, 50);
+	assert_view(u->balance.sticky.cookie, "weir_users");
+	assert_int_equal(u->concurrency, 40);
 	assert_int_equal(u->pool.max_connections, 50);
 	assert_int_equal(u->pool.max_pending, 200);
 	assert_int_equal(u->pool.acquire_timeout_us, 500 * US_PER_MS);
@@ -136,12 +144,23 @@ static void test_full_upstreams(void **state)
 	assert_int_equal(u->pool.min_idle, 2);
 	assert_int_equal(u->pool.leak_after_us, 120 * US_PER_S);
 	assert_int_equal(u->pool.reclaim_after_us, 600 * US_PER_S);
+	assert_true(u->pool.queue.enabled);
+	assert_int_equal(u->pool.queue.target_us, 10 * US_PER_MS);
+	assert_int_equal(u->pool.queue.interval_us, 200 * US_PER_MS);
 	assert_int_equal(u->pool.max_streams, 20);
 	assert_int_equal(u->retry.attempts, 2);
-	assert_int_equal(u->retry.on, 1u << GRPC_UNAVAILABLE | 1u << GRPC_RESOURCE_EXHAUSTED);
+	assert_int_equal(u->retry.grpc_on, 1u << GRPC_UNAVAILABLE | 1u << GRPC_RESOURCE_EXHAUSTED);
+	assert_int_equal(u->retry.on, 1u << CONFIG_RETRY_CONNECT_FAILED | 1u << CONFIG_RETRY_STALE_CONNECTION |
+					      1u << CONFIG_RETRY_RESET | 1u << CONFIG_RETRY_STATUS_503);
+	assert_int_equal(u->retry.budget_percent, 10);
+	assert_int_equal(u->retry.min_per_s, 5);
+	assert_int_equal(u->retry.per_try_us, 2 * US_PER_S);
+	assert_int_equal(u->retry.backoff_base_us, 10 * US_PER_MS);
+	assert_int_equal(u->retry.backoff_max_us, 500 * US_PER_MS);
 	assert_int_equal(u->protocol, CONFIG_PROTOCOL_H2);
 	assert_int_equal(u->timeouts.connect_us, 250 * US_PER_MS);
-	assert_int_equal(u->timeouts.first_byte_us, 5 * US_PER_S);
+	/* What a try may take is less. */
+	assert_int_equal(u->timeouts.first_byte_us, 2 * US_PER_S);
 	assert_int_equal(u->timeouts.idle_us, 10 * US_PER_S);
 	assert_int_equal(u->timeouts.request_us, 20 * US_PER_S);
 	assert_int_equal(u->limits.header_bytes, 32 * KIB);
@@ -183,13 +202,17 @@ static void test_full_route_to_upstream(void **state)
 	assert_ptr_equal(r->upstream, &full->upstreams[0]);
 	assert_true(r->grpc_web);
 	assert_false(full->routes[3].grpc_web);
+	assert_int_equal(r->priority, 0);
+	assert_view(r->priority_header, "Priority");
+	assert_int_equal(full->routes[3].priority, 1);
+	assert_int_equal(full->routes[3].priority_header.n, 0);
 }
 
 static void test_full_filters(void **state)
 {
 	const struct config_filter *f = full->routes[0].filters;
 
-	assert_int_equal(full->routes[0].filter_count, 1);
+	assert_int_equal(full->routes[0].filter_count, 4);
 	assert_int_equal(f->kind, CONFIG_FILTER_HEADERS);
 	assert_int_equal(f->u.headers.request.remove_count, 1);
 	assert_view(f->u.headers.request.remove[0], "Cookie");
@@ -201,6 +224,87 @@ static void test_full_filters(void **state)
 	assert_view(f->u.headers.response.remove[0], "Server");
 	assert_field(&f->u.headers.response.set[0], "Strict-Transport-Security", "max-age=63072000");
 	assert_field(&f->u.headers.response.add[0], "Vary", "Origin");
+}
+
+static void test_full_rate_limits(void **state)
+{
+	const struct config_filter *f = full->routes[0].filters;
+	const struct config_rate_limit *tokens = &f[1].u.rate_limit, *leaky = &f[2].u.rate_limit, *running = &f[3].u.rate_limit;
+
+	assert_int_equal(full->rate_limit_count, 3);
+	for (unsigned i = 1; i <= 3; i++) {
+		assert_int_equal(f[i].kind, CONFIG_FILTER_RATE_LIMIT);
+		assert_int_equal(f[i].u.rate_limit.index, i - 1);
+		assert_int_equal(f[i].u.rate_limit.position, i - 1);
+	}
+	assert_int_equal(tokens->rule.kind, LIMIT_TOKEN_BUCKET);
+	assert_int_equal(tokens->rule.count, 100);
+	assert_int_equal(tokens->rule.period_us, US_PER_S);
+	assert_int_equal(tokens->rule.burst, 200);
+	assert_int_equal(tokens->rule.delay_max_us, 0);
+	assert_int_equal(tokens->key_count, 2);
+	assert_int_equal(tokens->keys[0].kind, LIMIT_KEY_CLIENT_IP);
+	assert_int_equal(tokens->keys[1].kind, LIMIT_KEY_HEADER);
+	assert_view(tokens->keys[1].name, "X-Api-Key");
+	assert_int_equal(tokens->ipv4_prefix, 32);
+	assert_int_equal(tokens->ipv6_prefix, 56);
+	assert_int_equal(tokens->missing, LIMIT_MISSING_LIMIT);
+	assert_int_equal(tokens->keys_max, 50000);
+	assert_int_equal(tokens->headers, LIMIT_HEADERS_BOTH);
+	assert_view(tokens->name, "users-rate");
+	assert_int_equal(leaky->rule.kind, LIMIT_LEAKY_BUCKET);
+	assert_int_equal(leaky->rule.delay_max_us, 100 * US_PER_MS);
+	assert_int_equal(leaky->keys[0].kind, LIMIT_KEY_ROUTE);
+	assert_view(leaky->name, "users-2");
+	assert_int_equal(running->rule.kind, LIMIT_CONCURRENT);
+	assert_int_equal(running->rule.count, 20);
+	assert_view(running->name, "users-3");
+}
+
+/* Of one filter. */
+static void check_limit(const char *text, const struct limit_rule *expected)
+{
+	char yaml[512];
+
+	snprintf(yaml, sizeof(yaml), FORWARD("filters: [{headers: {}}, {rate_limit: {%s}}]"), text);
+
+	const struct config *config = load_good(yaml);
+	const struct config_filter *f = config->routes[0].filters;
+	const struct limit_rule *rule = &f[1].u.rate_limit.rule;
+
+	/* What one kind has by default does not show in another one. */
+	assert_int_equal(f[0].u.headers.request.set_count + f[0].u.headers.response.remove_count, 0);
+	assert_int_equal(rule->kind, expected->kind);
+	assert_int_equal(rule->count, expected->count);
+	assert_int_equal(rule->period_us, expected->period_us);
+	assert_int_equal(rule->burst, expected->burst);
+	assert_int_equal(rule->delay_max_us, expected->delay_max_us);
+	config_free(config);
+}
+
+static void test_rate_limits(void **state)
+{
+	const uint64_t s = US_PER_S;
+	const struct {
+		const char *text;
+		struct limit_rule rule;
+	} limits[] = {
+		{"rate: 10/s", {LIMIT_TOKEN_BUCKET, 10, s, 10, 0}},
+		{"rate: 10/500ms, burst: 1", {LIMIT_TOKEN_BUCKET, 10, s / 2, 1, 0}},
+		{"rate: 10/m", {LIMIT_TOKEN_BUCKET, 10, 60 * s, 10, 0}},
+		{"rate: 10/2h, burst: 15", {LIMIT_TOKEN_BUCKET, 10, 7200 * s, 15, 0}},
+		{"rate: 1/30d", {LIMIT_TOKEN_BUCKET, 1, 30 * 86400 * s, 1, 0}},
+		{"algorithm: sliding_window, rate: 7/d", {LIMIT_SLIDING_WINDOW, 7, 86400 * s, 7, 0}},
+		{"algorithm: leaky_bucket, rate: 10/s", {LIMIT_LEAKY_BUCKET, 10, s, 10, s}},
+		{"algorithm: leaky_bucket, rate: 10/s, burst: 5", {LIMIT_LEAKY_BUCKET, 10, s, 5, s / 2}},
+		{"algorithm: leaky_bucket, rate: 10/s, burst: 50", {LIMIT_LEAKY_BUCKET, 10, s, 50, 5 * s}},
+		{"algorithm: leaky_bucket, rate: 10/s, burst: 50, max_delay: 2s", {LIMIT_LEAKY_BUCKET, 10, s, 50, 2 * s}},
+		{"algorithm: leaky_bucket, rate: 10/s, burst: 5, max_delay: 2s", {LIMIT_LEAKY_BUCKET, 10, s, 5, s / 2}},
+		{"algorithm: concurrent, max_concurrent: 9", {LIMIT_CONCURRENT, 9, 0, 9, 0}},
+	};
+
+	for (size_t i = 0; i < COUNT(limits); i++)
+		check_limit(limits[i].text, &limits[i].rule);
 }
 
 static void test_full_other_routes(void **state)
@@ -261,8 +365,9 @@ static void test_upstream_defaults(void **state)
 	const struct config *c = load_good(VERSION LISTENERS UPSTREAMS ROUTES);
 	const struct config_upstream *u = c->upstreams;
 
-	assert_int_equal(u->balance, BALANCE_LEAST_REQUEST);
+	assert_int_equal(u->balance.policy, BALANCE_LEAST_REQUEST);
 	assert_int_equal(u->endpoints[0].weight, 1);
+	assert_int_equal(u->concurrency, CONFIG_CONCURRENCY_AUTO);
 	assert_int_equal(u->pool.max_connections, 100);
 	assert_int_equal(u->pool.max_pending, 1000);
 	assert_int_equal(u->pool.acquire_timeout_us, US_PER_S);
@@ -276,9 +381,18 @@ static void test_upstream_defaults(void **state)
 	assert_int_equal(u->pool.min_idle, 0);
 	assert_int_equal(u->pool.leak_after_us, 300 * US_PER_S);
 	assert_int_equal(u->pool.reclaim_after_us, 0);
+	assert_true(u->pool.queue.enabled);
+	assert_int_equal(u->pool.queue.target_us, 50 * US_PER_MS);
+	assert_int_equal(u->pool.queue.interval_us, 100 * US_PER_MS);
 	assert_int_equal(u->pool.max_streams, 100);
-	assert_int_equal(u->retry.attempts, 0);
-	assert_int_equal(u->retry.on, 0);
+	assert_int_equal(u->retry.attempts, 1);
+	assert_int_equal(u->retry.grpc_on, 0);
+	assert_int_equal(u->retry.on, 1u << CONFIG_RETRY_CONNECT_FAILED | 1u << CONFIG_RETRY_STALE_CONNECTION);
+	assert_int_equal(u->retry.budget_percent, 20);
+	assert_int_equal(u->retry.min_per_s, 10);
+	assert_int_equal(u->retry.per_try_us, 0);
+	assert_int_equal(u->retry.backoff_base_us, 25 * US_PER_MS);
+	assert_int_equal(u->retry.backoff_max_us, 250 * US_PER_MS);
 	assert_int_equal(u->protocol, CONFIG_PROTOCOL_H1);
 	assert_int_equal(u->timeouts.connect_us, US_PER_S);
 	assert_int_equal(u->timeouts.first_byte_us, 15 * US_PER_S);
@@ -492,6 +606,8 @@ int main(void)
 		cmocka_unit_test(test_full_resolver),
 		cmocka_unit_test(test_full_route_to_upstream),
 		cmocka_unit_test(test_full_filters),
+		cmocka_unit_test(test_full_rate_limits),
+		cmocka_unit_test(test_rate_limits),
 		cmocka_unit_test(test_full_other_routes),
 	};
 	const struct CMUnitTest tests[] = {

@@ -306,9 +306,34 @@ static void test_this_machine(void **state)
 	assert_true(machine.ports_from > 0 && machine.ports_from <= machine.ports_to && machine.ports_to <= 65535);
 }
 
+/* Only where there are rate limits; where the machine's memory is not known nothing is refused. */
+static void test_memory(void **state)
+{
+	struct config_machine small = roomy;
+	const char *limits = FORWARD("filters: [{headers: {}}, {rate_limit: {rate: 1/s}}, {rate_limit: {rate: 1/s, keys: 4000000}}, {rate_limit: {rate: 1/s, key: route}}]");
+	char *table, *said;
+
+	assert_works(limits, &roomy,
+		"memory, in KiB\n"
+		"  rate limit r: 100000 keys                                     7411\n"
+		"  rate limit r-2: 4000000 keys                                270391\n"
+		"  rate limit r-3: 1 keys                                           0\n");
+	small.memory_max = 1 * GIB;
+	assert_works(limits, &small, "  together                                                    277803  of 524288: fits\n");
+	small.memory_max = 512 * MIB;
+	assert_refused(limits, &small,
+		"f: routes[0].filters[2].rate_limit.keys: the keys of all rate limits may take 271 MiB, and half of the machine's "
+		"memory are 256 MiB; lower this number to 3749999\n");
+	assert_true(plan(FORWARD("filters: [{headers: {}}]"), &small, &table, &said));
+	assert_null(strstr(table, "memory, in KiB"));
+	free(table);
+	free(said);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_arithmetic),
 		cmocka_unit_test(test_connections_kept_ready),
 		cmocka_unit_test(test_workers_auto),

@@ -328,6 +328,23 @@ static void test_stop_while_paused(void **state)
 	gateway_close(&g);
 }
 
+/* A pause takes of the time that the request has, and no more. */
+static void test_deadline_while_paused(void **state)
+{
+	struct end client;
+	struct gateway g;
+
+	scene_open(&g, LISTENERS "upstreams: [{name: u, endpoints: [{address: \"127.0.0.1:1\"}], timeouts: {request: 20ms}}]\n"
+		"routes: [{name: r, upstream: u, filters: [" DOES("a", "pause") "]}]\n");
+	client_open(&client, &g, GET);
+	await_pause(&g, 'a', 1);
+	end_await(&client, "request_deadline");
+	assert_string_equal(trace, "a> a! ");
+	assert_false(resume(&g, 'a', 0));
+	end_close(&client);
+	gateway_close(&g);
+}
+
 /* --- answering --------------------------------------------------------------------------------------------------- */
 
 static void test_answer_to_a_request(void **state)
@@ -456,6 +473,7 @@ int main(void)
 		LOOP_TEST(test_resume_with_a_pause),
 		LOOP_TEST(test_reference_without_a_pause),
 		LOOP_TEST(test_stop_while_paused),
+		LOOP_TEST(test_deadline_while_paused),
 		LOOP_TEST(test_answer_to_a_request),
 		LOOP_TEST(test_answer_without_a_cause),
 		LOOP_TEST(test_answer_to_a_response),

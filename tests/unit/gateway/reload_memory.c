@@ -16,7 +16,7 @@ static const struct filter_ops *const no_filters[1];
 #define AFTER \
 	LISTENERS \
 	"upstreams: [{name: x, endpoints: [{address: 127.0.0.1:84}]}, {name: u, endpoints: [{address: " \
-	"127.0.0.1:81}, {address: 127.0.0.1:85}]}, {name: v, pool: {max_uses: 3}, endpoints: [{address: " \
+	"127.0.0.1:81, weight: 1000}, {address: 127.0.0.1:85}]}, {name: v, pool: {max_uses: 3}, endpoints: [{address: " \
 	"127.0.0.1:82}]}]\nroutes: [{name: r, upstream: u}, {name: own, match: {path: /own}, respond: {body: after}}]\n"
 
 #define OWN "GET /own HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -58,6 +58,7 @@ static void test_every_allocation(void **state)
 	assert_true(needed > 15);
 	end_send(&origin, OK);
 	end_await(&client, "ok");
+	buf_release(&origin.got);
 	end_send(&client, GET OWN);
 	/* Kept, with its connection, through all of it. */
 	end_await(&origin, "GET / HTTP/1.1\r\n");

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "http/date.h"
 #include "http/h1.h"
 
 static struct h1_writer writer_of(char *p, size_t n)
@@ -140,10 +141,10 @@ static void dates(void **state)
 		{951782400, "Tue, 29 Feb 2000 00:00:00 GMT"},
 		{253402300799, "Fri, 31 Dec 9999 23:59:59 GMT"},
 	};
-	char text[H1_DATE_BYTES];
+	char text[HTTP_DATE_BYTES];
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		assert_true(view_eq(h1_date(text, cases[i].unix_s), view_str(cases[i].text)));
+		assert_true(view_eq(http_date(text, cases[i].unix_s), view_str(cases[i].text)));
 }
 
 int main(void)

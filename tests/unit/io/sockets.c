@@ -9,9 +9,12 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+
+#include "base/clock.h"
 
 /* --- ends of connections ------------------------------------------------------------------------------------ */
 
@@ -464,6 +467,65 @@ static void test_due(void **state)
 	io_close(fixture.io, &duel.listener.source);
 }
 
+/* --- lag ---------------------------------------------------------------------------------------------------- */
+
+#define SLOW_US 20000
+
+static struct {
+	struct io_message message;
+	uint64_t began_us;             /* the slow tick */
+	uint64_t of_before, of_tick;   /* the lag of what was sent before it, and in it; as the tick behind it tells */
+} late;
+
+static void spin(uint64_t us)
+{
+	uint64_t until_us = clock_us(CLOCK_MONOTONIC) + us;
+
+	while (clock_us(CLOCK_MONOTONIC) < until_us)
+		;
+}
+
+static void on_slow(struct io_source *source, unsigned events)
+{
+	late.began_us = io_now_us(fixture.io);
+	spin(SLOW_US);
+	on_event(source, events);
+}
+
+static void on_look(struct io_message *message)
+{
+	late.of_before = io_lag_us(fixture.io, late.began_us - 1);
+	late.of_tick = io_lag_us(fixture.io, late.began_us);
+}
+
+/* What is told behind a tick of two events, the one of them slow, may have come as soon as that tick had begun. */
+static void test_lag(void **state)
+{
+	struct pair pairs[2];
+
+	pair_open(&pairs[0], "127.0.0.1:0");
+	pair_open(&pairs[1], "127.0.0.1:0");
+	run_pending();
+	pairs[0].client.source.on_event = on_slow;
+	end_send(&pairs[0].server, "x");
+	end_send(&pairs[1].server, "x");
+	end_await(&pairs[0].client, IO_READABLE);
+	uint64_t lag_us = io_lag_us(fixture.io, late.began_us - 1);
+	assert_true(lag_us >= SLOW_US);
+	/* The loop slept behind it: what has come since was told at once; but not what was sent in that tick, and so when? */
+	spin(1000);
+	late.message.on_receive = on_look;
+	io_post(fixture.io, &late.message);
+	run_pending();
+	assert_int_equal(late.of_before, 0);
+	assert_int_equal(late.of_tick, lag_us);
+	/* A tick with one event is none that anybody waits for. */
+	run_pending();
+	assert_int_equal(io_lag_us(fixture.io, late.began_us), 0);
+	pair_close(&pairs[0]);
+	pair_close(&pairs[1]);
+}
+
 /* More events than a batch holds, and every second connection closed by its neighbour's event. */
 enum { CROWD = 300 };
 
@@ -507,6 +569,66 @@ static void test_crowd(void **state)
 	for (int i = 0; i < CROWD; i++) {
 		io_close(fixture.io, &crowd[i].source);
 		io_close(fixture.io, &servers[i].source);
+	}
+	io_close(fixture.io, &listener.source);
+}
+
+/* More than a tick's part of those that came, and a few that were opened from here, which became readable last. */
+enum { GUESTS = 120, PART = 64, OPENED = 3 };
+
+static struct end guests[GUESTS], opened[GUESTS];
+static int guests_told, opened_told;
+
+static void on_guest(struct io_source *source, unsigned events)
+{
+	assert_int_equal(opened_told, OPENED);
+	guests_told++;
+	on_event(source, events);
+}
+
+static void on_opened(struct io_source *source, unsigned events)
+{
+	opened_told++;
+	on_event(source, events);
+}
+
+static void test_opened_before_a_crowd(void **state)
+{
+	struct end listener, *closed = &guests[GUESTS - 1];
+	struct address peer;
+
+	guests_told = opened_told = 0;
+	end_listen(&listener, "127.0.0.1:0");
+	for (int i = 0; i < GUESTS; i++) {
+		opened[i] = end_of(on_event);
+		guests[i] = end_of(on_event);
+		end_connect(&opened[i], &listener);
+		end_accept(&guests[i], &listener, &peer);
+		end_forget(&listener);
+		opened[i].source.on_event = on_opened;
+		guests[i].source.on_event = on_guest;
+	}
+	for (int i = 0; i < GUESTS; i++)
+		end_send(&opened[i], "x");
+	for (int i = 0; i < OPENED; i++)
+		end_send(&guests[i], "y");
+	run_pending();
+	assert_int_equal(opened_told, OPENED);
+	assert_int_equal(guests_told, PART);
+	/* Those that have still to wait are not forgotten, unless they are closed. */
+	assert_true(closed->source.due & IO_READABLE);
+	io_close(fixture.io, &closed->source);
+	end_send(&guests[OPENED], "y");
+	/* That one, and the other end of what is closed, before the rest. */
+	opened_told -= 2;
+	run_pending();
+	assert_int_equal(opened_told, OPENED);
+	assert_int_equal(guests_told, GUESTS - 1);
+	assert_int_equal(closed->count, 0);
+	for (int i = 0; i < GUESTS; i++) {
+		assert_true(&guests[i] == closed || guests[i].count == 1);
+		io_close(fixture.io, &opened[i].source);
+		io_close(fixture.io, &guests[i].source);
 	}
 	io_close(fixture.io, &listener.source);
 }
@@ -598,6 +720,23 @@ static void test_opening_without_descriptors(void **state)
 	assert_int_equal(io_listen(fixture.io, &source, &address, &(struct io_listen_options){.backlog = 1}), -EMFILE);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 	assert_int_equal(source.fd, -1);
+}
+
+/* When memory is short, files may be. */
+static void test_memory_is_told_without_descriptors(void **state)
+{
+	const size_t bytes = 16 << 20;
+	/* Not from malloc(), which may have what an earlier test has touched and freed. */
+	char *block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct rlimit before = limit_descriptors_to_those_open();
+	uint64_t resident = io_resident_bytes(fixture.io);
+
+	assert_true(block != MAP_FAILED);
+	assert_true(resident > 0);
+	memset(block, 1, bytes);
+	assert_true(io_resident_bytes(fixture.io) >= resident + bytes / 2);
+	munmap(block, bytes);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
 /* --- listening addresses ------------------------------------------------------------------------------------ */
@@ -831,10 +970,13 @@ int main(void)
 		LOOP_TEST(test_backpressure),
 		LOOP_TEST(test_stale_events),
 		LOOP_TEST(test_due),
+		LOOP_TEST(test_lag),
 		LOOP_TEST(test_crowd),
+		LOOP_TEST(test_opened_before_a_crowd),
 		LOOP_TEST(test_shedding),
 		LOOP_TEST(test_shedding_without_reserve),
 		LOOP_TEST(test_opening_without_descriptors),
+		LOOP_TEST(test_memory_is_told_without_descriptors),
 		LOOP_TEST(test_taken_port),
 		LOOP_TEST(test_restart),
 		LOOP_TEST(test_same_port_in_both_families),

@@ -264,6 +264,29 @@ static void mix_waiters(struct explore_print *print, const struct weir_pool *poo
 	}
 }
 
+static uint64_t at_most(uint64_t value, uint64_t most)
+{
+	return value < most ? value : most;
+}
+
+/* How the queue goes, if there is one: as far back as it can matter. */
+static void mix_queue(struct explore_print *print, const struct weir_pool *pool)
+{
+	const struct pool_codel *codel = &pool->codel;
+	const struct pool_pace *pace = &pool->pace;
+	uint64_t most_us = 2 * pool->wait_max_us;
+
+	if (pool->waiting == 0 || (codel->target_us == 0 && !pool->config.refuse_late))
+		return;
+	mix(print, codel->standing | (codel->late_us == POOL_NEVER) << 1 | (pace->served_us == POOL_NEVER) << 2 |
+		pace->served << 3);
+	mix(print, codel->late_us == POOL_NEVER ? 0 : at_most(world.now_us - codel->late_us, codel->interval_us));
+	mix(print, codel->late_us == POOL_NEVER ? 0 : codel->mark | (uint64_t)at_most(codel->served, 16) << 32);
+	mix(print, codel->standing ? at_most(world.now_us - codel->refused_us, codel->interval_us) : 0);
+	mix(print, pace->served_us == POOL_NEVER ? 0 : at_most(world.now_us - pace->served_us, most_us));
+	mix(print, at_most(pace->mean, most_us * POOL_PACE_SCALE));
+}
+
 struct explore_print explore_fingerprint(const struct rig *rig)
 {
 	const struct weir_pool *pool = rig->pool;
@@ -277,6 +300,7 @@ struct explore_print explore_fingerprint(const struct rig *rig)
 	for (int i = 0; i < QUEUES; i++)
 		mix_waiters(&print, pool, &pool->queues[i]);
 	mix_waiters(&print, pool, &pool->outcomes);
+	mix_queue(&print, pool);
 	mix(&print, (uint64_t)pool->stage | pool->woken << 3 | pool->replanned << 4 | (pool->failures > 0) << 5 |
 		pool->withholds << 6);
 	mix(&print, pool->withholds && pool_count(pool, SLOT_IDLE) > 0 ? until(pool_linger_ends_us(pool)) : 0);

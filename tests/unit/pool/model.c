@@ -194,6 +194,8 @@ void model_resolve(struct model *m, struct model_waiter *waiter, enum weir_pool_
 	waiter->outcome = outcome;
 	waiter->number = m->number++;
 	waiter->reason = outcome == WEIR_POOL_TIMED_OUT ? model_reason(m) : 0;
+	if (outcome == WEIR_POOL_DELIVERED)
+		model_queue_served(m, waiter);
 }
 
 void model_lease(struct model *m, struct model_connection *c, struct model_waiter *waiter)
@@ -377,8 +379,7 @@ static struct model_waiter *waiter_due(struct model *m)
 	return first;
 }
 
-/* One more may be opened beyond connections_max. */
-static bool overflow_left(const struct model *m)
+bool model_overflow_left(const struct model *m)
 {
 	return m->config.on_acquire_timeout == WEIR_POOL_NEW && !m->draining && !m->closing &&
 		model_overdue_count(m) + excess(m) < m->config.overflow_max;
@@ -389,7 +390,7 @@ void model_expire_waiters(struct model *m)
 	struct model_waiter *waiter;
 
 	while ((waiter = waiter_due(m)) != NULL) {
-		if (waiter->deadline_us > m->now_us && overflow_left(m))
+		if (waiter->deadline_us > m->now_us && model_overflow_left(m))
 			waiter->overdue = true;
 		else
 			model_resolve(m, waiter, WEIR_POOL_TIMED_OUT);

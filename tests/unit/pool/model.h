@@ -7,6 +7,7 @@
  *
  *   model.c         counting, time passing, serving: what every call ends with
  *   model_calls.c   the calls of pool.h
+ *   model_queue.c   who is refused
  *   model_asked.c   the callbacks, and what must hold when a call has returned
  */
 #ifndef TESTS_POOL_MODEL_H
@@ -52,7 +53,20 @@ struct model_waiter {
 	uint64_t number;              /* when it came; when it was resolved */
 	enum weir_pool_outcome outcome;
 	int reason;
+	enum weir_pool_refusal refusal;
 	uint32_t slot;                /* RESOLVED with DELIVERED, or HOLDING */
+};
+
+/* All of it is of the present queue: from when somebody waited and nobody did before. */
+struct model_queue {
+	uint64_t began_us;
+	uint64_t served_us, gap_us;   /* the latest who was served, and how long after the one before */
+	uint32_t served;
+	uint64_t late_us;             /* UINT64_MAX: not */
+	uint32_t late_length, late_served;
+	uint64_t excused_us, no_excuse_until_us;  /* but these are of all queues */
+	bool standing;
+	uint64_t refused_us;
 };
 
 struct model_budget {
@@ -82,6 +96,7 @@ struct model {
 	uint64_t clock_us;            /* what the present call has given; only one that does something takes it */
 	uint32_t failures;            /* opens failed in a row */
 	int reason;                   /* of the latest of them */
+	struct model_queue queue;
 	uint64_t backoff_ends_us;     /* 0: none runs */
 	uint64_t ahead_from_us;       /* none is opened ahead before */
 	bool trimming;                /* an interval runs */
@@ -112,6 +127,7 @@ bool model_closed(struct model *m, uint32_t slot);
 void model_spoiled(struct model *m, uint32_t slot);
 void model_renew(struct model *m);
 void model_set_idle_timeout(struct model *m, uint64_t idle_timeout_us);
+void model_excuse(struct model *m, uint64_t until_us);
 void model_budget_freed(struct model *m);
 void model_run(struct model *m);
 bool model_drain(struct model *m);
@@ -153,6 +169,8 @@ void model_notified_by_resize(struct model *m);
  * unless enough units are on their way back. NULL, or what is wrong.
  */
 const char *model_quiet(struct model *const *models, uint32_t n);
+/* How long those who wait will. */
+uint64_t model_backlog_us(const struct model *m, uint64_t now_us);
 /* The present counts are filled in. */
 void model_stats(struct model *m, struct weir_pool_stats *stats);
 /* When something is to be done next. */

@@ -157,6 +157,7 @@ static bool open_left(const struct model *m)
 
 void model_settled(struct model *m)
 {
+	model_shed(m);
 	model_expect(m, model_count(m, MODEL_DOOMED) == 0, "a doomed connection was not asked to be closed");
 	model_expect(m, model_check_wanted(m) == NULL, "a check was not asked for");
 	model_expect(m, !open_left(m), "an open was not asked for");
@@ -359,7 +360,7 @@ static uint64_t next_of_opens(const struct model *m)
 
 uint64_t model_next_event(const struct model *m)
 {
-	uint64_t next_us = next_of_opens(m);
+	uint64_t next_us = earlier(next_of_opens(m), model_next_shed(m));
 
 	for (int w = 0; w < MODEL_WAITERS; w++) {
 		next_us = earlier(next_us, next_of_waiter(&m->waiters[w]));

@@ -31,6 +31,8 @@ static void end(struct model *m, struct model_waiter *waiter, enum weir_pool_out
 	struct model_connection *c = &m->connections[waiter->slot];
 
 	m->stats.acquires[outcome]++;
+	if (outcome == WEIR_POOL_REJECTED)
+		m->stats.refusals[waiter->refusal]++;
 	waiter->stage = outcome == WEIR_POOL_DELIVERED ? MODEL_HOLDING : MODEL_OUT;
 	waiter->outcome = outcome;
 	if (outcome != WEIR_POOL_DELIVERED)
@@ -60,10 +62,12 @@ static void admit(struct model *m, struct model_waiter *waiter, bool asking)
 	} else if (c != NULL) {
 		model_lease(m, c, waiter);
 		end(m, waiter, WEIR_POOL_DELIVERED);
-	} else if (asking && full(m, model_waiting(m) + 1)) {
-		waiter->reason = model_reason(m);
+	} else if (asking && full(m, model_waiting(m) + 1) && !model_make_room(m, waiter)) {
+		model_refuse(m, waiter, WEIR_POOL_QUEUE_FULL);
 		end(m, waiter, WEIR_POOL_REJECTED);
 	} else {
+		if (model_waiting(m) == 0)
+			model_queue_began(m);
 		waiter->stage = MODEL_WAITING;
 		waiter->number = m->number++;
 	}
@@ -88,9 +92,9 @@ void model_acquire(struct model *m, uint32_t w, uint64_t deadline_us, uint8_t pr
 	model_match(m);
 }
 
-static void reject(struct model *m, struct model_waiter *waiter)
+static void reject(struct model *m, struct model_waiter *waiter, enum weir_pool_refusal why)
 {
-	waiter->reason = model_reason(m);
+	model_refuse(m, waiter, why);
 	end(m, waiter, WEIR_POOL_REJECTED);
 	model_match(m);
 }
@@ -99,10 +103,16 @@ enum weir_pool_outcome model_acquire_answer(struct model *m, uint32_t w)
 {
 	struct model_waiter *waiter = &m->waiters[w];
 
+	enum weir_pool_refusal why = WEIR_POOL_NOT_REFUSED;
+
+	if (waiter->stage == MODEL_WAITING)
+		why = model_refusal(m, waiter);
 	if (waiter->stage == MODEL_RESOLVED)
 		end(m, waiter, waiter->outcome);
-	else if (waiter->stage == MODEL_WAITING && full(m, model_waiting(m)))
-		reject(m, waiter);
+	else if (why != WEIR_POOL_NOT_REFUSED)
+		reject(m, waiter, why);
+	else if (waiter->stage == MODEL_WAITING && full(m, model_waiting(m)) && !model_make_room(m, waiter))
+		reject(m, waiter, WEIR_POOL_QUEUE_FULL);
 	return waiter->stage == MODEL_WAITING ? WEIR_POOL_PENDING : waiter->outcome;
 }
 

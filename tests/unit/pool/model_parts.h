@@ -34,6 +34,17 @@ void model_begin_close(struct model *m);
 void model_doom_unleased(struct model *m, enum weir_pool_close_reason reason);
 bool model_hand_wanted(const struct model *m);
 void model_hand_set(struct model *m, bool raised);
+/* The queue's discipline: one comes where nobody was, one is served, the newcomer is to be refused, one is, the lowest goes. */
+void model_queue_began(struct model *m);
+void model_queue_served(struct model *m, const struct model_waiter *waiter);
+enum weir_pool_refusal model_refusal(const struct model *m, const struct model_waiter *waiter);
+void model_refuse(struct model *m, struct model_waiter *waiter, enum weir_pool_refusal why);
+bool model_make_room(struct model *m, const struct model_waiter *newcomer);
+void model_shed(struct model *m);
+uint64_t model_next_shed(const struct model *m);
+/* One more may be opened beyond connections_max for who has waited through its acquire_timeout. */
+bool model_overflow_left(const struct model *m);
+
 /* When an idle connection may be given up to a pool that is owed none. */
 uint64_t model_rested_us(const struct model *m, const struct model_connection *c);
 

@@ -82,6 +82,7 @@ static const char *statistic_differs(const struct weir_pool_stats *is, const str
 	DIFFERS(closing);
 	DIFFERS(waiting);
 	DIFFERS(acquires);
+	DIFFERS(refusals);
 	DIFFERS(overflowed);
 	DIFFERS(closes);
 	DIFFERS(leaking);
@@ -138,6 +139,8 @@ static void call_end(struct rig *rig, struct rig *before, bool effective)
 		wrong("the next event is too late");
 	if (world.depth > 0)
 		return;
+	if (weir_pool_backlog_us(rig->pool, world.now_us) != model_backlog_us(&rig->model, world.now_us))
+		wrong("another backlog");
 	if (rig->wakes > 1)
 		wrong("woken twice");
 	if (rig->wakes == 0 && (model_next_event(&rig->model) < rig->next_us || closed_due(rig)))
@@ -283,6 +286,8 @@ static void check_ended(struct rig *rig, uint32_t w, enum weir_pool_outcome outc
 		wrong("a lease without a delivery");
 	if ((outcome == WEIR_POOL_OPEN_FAILED || outcome == WEIR_POOL_TIMED_OUT) && waiter->reason != must->reason)
 		wrong("another reason");
+	if (outcome == WEIR_POOL_REJECTED && (waiter->refusal != must->refusal || waiter->reason != must->reason))
+		wrong("refused for another reason");
 	if (outcome != WEIR_POOL_DELIVERED)
 		return;
 	if (waiter->lease.slot != must->slot + 1 || waiter->connection != c)
@@ -303,10 +308,10 @@ static void on_outcome(struct weir_pool_waiter *waiter, enum weir_pool_outcome o
 	while (waiter < rig->waiters || waiter >= rig->waiters + MODEL_WAITERS)
 		rig++;
 	w = (uint32_t)(waiter - rig->waiters);
+	has_settled(rig);
 	model_told(&rig->model, w, outcome);
 	check_ended(rig, w, outcome);
 	rig->told++;
-	has_settled(rig);
 	call_back(rig, RIG_OUTCOME, w);
 }
 
@@ -481,6 +486,12 @@ void rig_set_idle_timeout(struct rig *rig, uint64_t idle_timeout_us)
 {
 	model_set_idle_timeout(&rig->model, idle_timeout_us);
 	weir_pool_set_idle_timeout(rig->pool, idle_timeout_us);
+}
+
+void rig_excuse(struct rig *rig, uint64_t until_us)
+{
+	model_excuse(&rig->model, until_us);
+	weir_pool_excuse_queue(rig->pool, until_us);
 }
 
 /* --- events: time, end, budget ------------------------------------------------------------------------------------ */

@@ -80,6 +80,7 @@ void rig_closed(struct rig *rig, uint32_t slot);
 void rig_spoiled(struct rig *rig, uint32_t slot);
 void rig_renew(struct rig *rig);
 void rig_set_idle_timeout(struct rig *rig, uint64_t idle_timeout_us);
+void rig_excuse(struct rig *rig, uint64_t until_us);
 void rig_run(struct rig *rig);
 void rig_drain(struct rig *rig);
 void rig_close(struct rig *rig);

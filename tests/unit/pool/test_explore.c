@@ -12,6 +12,9 @@
  *   the same with fresh waiters, spoiled ones, wrong give-backs, drain, answers
  *   inside the callbacks                                                               27,910 states, 13 deep
  *   the same with opens that fail inside the callback, two priorities                  37 states, 5 deep
+ *   1 slot, 4 waiters, answers inside the callbacks, a queue that is shed and
+ *   refuses who would be late                                                          16,540 states, 26 deep
+ *   the same with one place for who waits, 3 waiters, two priorities, drain, close     9,545 states, 16 deep
  *   1 slot + 1 of overflow, 2 waiters: checks on acquire and on give-back, fresh
  *   waiters, idle_min 1, back-off, leaks and reclaim, touch, spoiled ones, wrong
  *   give-backs, renewal, drain, close                                                  532,052 states, 30 deep
@@ -239,6 +242,14 @@ static const struct weir_pool_config one_slot = {.connections_max = 1,
 	.leak_after_us = 1,
 	.reclaim_after_us = 2};
 
+static const struct weir_pool_config queue_of_one = {.connections_max = 1,
+	.waiters_max = 2,
+	.connecting_max = 1,
+	.acquire_timeout_us = 2,
+	.queue_target_us = 1,
+	.queue_interval_us = 1,
+	.refuse_late = true};
+
 static void run_case(struct explore_case c, struct weir_pool_config config)
 {
 	c.config = config;
@@ -281,6 +292,28 @@ static void one_slot_two_waiters_with_everything(void **state)
 		one_slot);
 }
 
+static void queue_of_one_slot_is_shed(void **state)
+{
+	run_case((struct explore_case){.name = "1 slot, 4 waiters, a queue that is shed", .states_min = 16000,
+			 .waiters = 4,
+			 .patience_us = 2,
+			 .answers = EXPLORE_AT_ONCE},
+		queue_of_one);
+}
+
+static void queue_of_one_place_with_priorities(void **state)
+{
+	struct weir_pool_config config = queue_of_one;
+
+	config.waiters_max = 1;
+	run_case((struct explore_case){.name = "1 slot, 3 waiters, one of whom may wait, two priorities", .states_min = 9000,
+			 .waiters = 3,
+			 .patience_us = 2,
+			 .answers = EXPLORE_AT_ONCE,
+			 .events = EXPLORE_PRIORITY | EXPLORE_DRAIN | EXPLORE_CLOSE},
+		config);
+}
+
 static int search_begin(void **state)
 {
 	search.nodes = calloc(STATES_MAX, sizeof(*search.nodes));
@@ -300,6 +333,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(two_slots_three_waiters_failed_at_once, search_begin, search_end),
 		cmocka_unit_test_setup_teardown(two_slots_three_waiters_answered_at_once, search_begin, search_end),
+		cmocka_unit_test_setup_teardown(queue_of_one_slot_is_shed, search_begin, search_end),
+		cmocka_unit_test_setup_teardown(queue_of_one_place_with_priorities, search_begin, search_end),
 		cmocka_unit_test_setup_teardown(two_slots_three_waiters, search_begin, search_end),
 		cmocka_unit_test_setup_teardown(one_slot_two_waiters_with_everything, search_begin, search_end),
 	};

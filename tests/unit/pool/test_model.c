@@ -201,15 +201,16 @@ static void event_time(struct rig *rig)
 
 static void event_rare(struct rig *rig)
 {
-	switch (chance(8)) {
+	switch (chance(9)) {
 	case 0: rig_renew(rig); break;
 	case 1: rig_set_idle_timeout(rig, maybe(30, 200)); break;
+	case 3: rig_excuse(rig, world.now_us + chance(50)); break;
 	case 2: rig_resize((uint32_t)(1 + chance(6)), (uint32_t)chance(3)); break;
-	case 3:
+	case 4:
 		if (percent(40))
 			rig_drain(rig);
 		break;
-	case 4:
+	case 5:
 		if (percent(40))
 			rig_close(rig);
 		break;
@@ -290,6 +291,11 @@ static struct weir_pool_config config_random(void)
 		.reclaim_after_us = maybe(60, 600)};
 
 	config.idle_min = percent(60) ? 0 : (uint32_t)(1 + chance(config.connections_max));
+	config.refuse_late = percent(40);
+	if (percent(50)) {
+		config.queue_target_us = 1 + chance(40);
+		config.queue_interval_us = 1 + chance(60);
+	}
 	if (config.backoff_max_us > 0)
 		config.backoff_min_us = 1 + chance(config.backoff_max_us);
 	if (percent(50))

@@ -142,6 +142,24 @@ static void idle_min_can_wait(void **state)
 	owner_release(&owner);
 }
 
+/* The order to open nothing ahead may come late in a tick: then it tells the pool the time, which ends waits as well. */
+static void waits_end_with_the_time_that_a_pause_tells(void **state)
+{
+	struct weir_pool_config config = owner_config();
+	struct owner owner;
+	struct borrower a;
+
+	owner_init(&owner, &config, NULL);
+	borrower_init(&a, &owner);
+	assert_int_equal(borrower_acquire(&a, 500), WEIR_POOL_PENDING);
+	owner.now_us += 500;
+	weir_pool_pause_ahead(owner.pool, owner.now_us + 1000, owner.now_us);
+	assert_null(weir_pool_audit(owner.pool));
+	owner_run_at(&owner, owner.now_us);
+	assert_int_equal(a.outcome, WEIR_POOL_TIMED_OUT);
+	owner_release(&owner);
+}
+
 static void idle_min_takes_no_more_than_the_maximum(void **state)
 {
 	struct weir_pool_config config = owner_config();
@@ -428,6 +446,7 @@ int main(void)
 		cmocka_unit_test(own_deadline_before_the_timeout_opens_nothing_beyond),
 		cmocka_unit_test(idle_min_is_opened_by_the_first_run_and_replaced_when_it_ages),
 		cmocka_unit_test(idle_min_can_wait),
+		cmocka_unit_test(waits_end_with_the_time_that_a_pause_tells),
 		cmocka_unit_test(idle_min_takes_no_more_than_the_maximum),
 		cmocka_unit_test(half_of_what_was_not_needed_goes_each_interval),
 		cmocka_unit_test(connections_in_use_are_not_trimmed),

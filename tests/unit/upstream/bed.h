@@ -30,19 +30,36 @@ struct user {
 	unsigned ready;
 };
 
-static inline const struct config *bed_config(const char *upstream_yaml)
+/* A file with `root` in front, and this upstream. */
+static inline const struct config *bed_config_in(const char *root, const char *upstream_yaml)
 {
-	char yaml[4096];
+	char yaml[8192];
 	const struct config *config;
 	struct config_complaints complaints;
 
-	snprintf(yaml, sizeof(yaml), REST_OF_FILE "upstreams: [{name: u, %s}]\n", upstream_yaml);
+	snprintf(yaml, sizeof(yaml), "%s" REST_OF_FILE "upstreams: [{name: u, %s}]\n", root, upstream_yaml);
 	if (config_load_bytes("f", view_str(yaml), &config, &complaints) != CONFIG_OK) {
 		config_complaints_print(&complaints, "f", stderr);
 		fail_msg("refused:\n%s", yaml);
 	}
 	config_complaints_release(&complaints);
 	return config;
+}
+
+static inline const struct config *bed_config(const char *upstream_yaml)
+{
+	return bed_config_in("", upstream_yaml);
+}
+
+/* bed->config is there. */
+static inline void bed_make(struct bed *bed)
+{
+	budgets_init(&bed->registry);
+	bed->budgets = budgets_claim(&bed->registry, bed->config);
+	bed->scratch = h1_scratch_create();
+	assert_true(bed->budgets != NULL && bed->scratch != NULL);
+	bed->ups = upstreams_create(fixture.io, bed->scratch, bed->config, bed->budgets);
+	assert_non_null(bed->ups);
 }
 
 /* `upstream_yaml` is what stands in the upstream beside its name. */
@@ -52,12 +69,7 @@ static inline void bed_open(struct bed *bed, const char *upstream_yaml)
 	door_open(&bed->door);
 	for (size_t i = 0; i < bed->config->upstreams[0].endpoint_count; i++)
 		bed->config->upstreams[0].endpoints[i].address = bed->door.address;
-	budgets_init(&bed->registry);
-	bed->budgets = budgets_claim(&bed->registry, bed->config);
-	bed->scratch = h1_scratch_create();
-	assert_true(bed->budgets != NULL && bed->scratch != NULL);
-	bed->ups = upstreams_create(fixture.io, bed->scratch, bed->config, bed->budgets);
-	assert_non_null(bed->ups);
+	bed_make(bed);
 }
 
 /* The upstream's endpoint `i`, as it is in service. */
@@ -144,7 +156,9 @@ static inline void user_on_ready(struct upstream_lease *lease)
 
 static inline void user_init(struct user *user)
 {
-	*user = (struct user){.lease.on_outcome = user_on_outcome, .lease.on_ready = user_on_ready};
+	static const struct upstream_lease_ops ops = {.on_outcome = user_on_outcome, .on_ready = user_on_ready};
+
+	*user = (struct user){.lease.ops = &ops};
 }
 
 static inline enum upstream_answer user_ask_until(struct user *user, struct bed *bed, uint64_t deadline_us)

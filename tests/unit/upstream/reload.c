@@ -257,11 +257,11 @@ static void test_turns_begin_anew(void **state)
 	size_t picked[2] = {0};
 
 	set_open(&set, AT_0_AND_1);
-	balance_pick(set.bed.ups->roster->groups[0]);
+	balance_pick(set.bed.ups->roster->groups[0], NULL);
 	set_reload(&set, "{name: u, balance: {policy: round_robin}, endpoints: "
 			 "[{address: 127.0.0.1:81, weight: 3}, {address: 127.0.0.1:80}]}");
 	for (int i = 0; i < 8; i++)
-		picked[balance_pick(set.bed.ups->roster->groups[0]) == bed_endpoint(&set.bed, 1)]++;
+		picked[balance_pick(set.bed.ups->roster->groups[0], NULL) == bed_endpoint(&set.bed, 1)]++;
 	assert_int_equal(picked[0], 6);
 	assert_int_equal(picked[1], 2);
 	set_close(&set);
@@ -345,6 +345,26 @@ static void test_who_was_delivered_a_dead_connection(void **state)
 	set_accept(&set, 1);
 	upstream_lease_release(&held.lease);
 	user_end(&waiting, &set);
+	set_close(&set);
+}
+
+/* Who has come in its place is the same service. */
+static void test_replaced_was_tried(void **state)
+{
+	struct upstream_lease later;
+	struct set set;
+	struct user user;
+
+	set_open_held(&set, ONE_AT_0, &user);
+	set_reload(&set, ONE_OTHER_AT_0);
+	assert_ptr_not_equal(user.lease.named, bed_endpoint(&set.bed, 0));
+	assert_int_equal(upstream_prospect(set.bed.ups, &set.bed.config->upstreams[0], &user.lease), PROSPECT_SAME);
+	upstream_avoid(&user.lease, TRY_STATUS_503);
+	upstream_lease_init(&later);
+	assert_int_equal(upstream_prospect(set.bed.ups, &set.bed.config->upstreams[0], &later), PROSPECT_OTHER);
+	later.tried[later.tried_count++] = user.lease.tried[0];
+	assert_int_equal(upstream_prospect(set.bed.ups, &set.bed.config->upstreams[0], &later), PROSPECT_SAME);
+	user_end(&user, &set);
 	set_close(&set);
 }
 
@@ -694,6 +714,72 @@ static void test_each_that_is_gone_is_drained(void **state)
 	}
 }
 
+/* --- breakers ------------------------------------------------------------------------------------------------------ */
+
+#define BREAKER "breaker: {failure_rate: 1%, min_calls: 1, open_for: 10ms}"
+#define BREAKING_AT_0 "{name: u, endpoints: [{address: 127.0.0.1:80}], " BREAKER "}"
+#define BREAKING_OTHER_AT_0 "{name: u, endpoints: [{address: 127.0.0.1:80}], pool: {idle_timeout: 7s}, " BREAKER "}"
+
+static void stop_soon(struct io_timer *timer)
+{
+	io_stop(fixture.io);
+}
+
+/* Once its breaker may be tried the endpoint is in service; looked at each millisecond. */
+static void await_in_service(struct endpoint_budget *budget)
+{
+	struct io_timer timer = {.on_fire = stop_soon};
+
+	for (int i = 0; i < 5000 && endpoint_budget_out(budget) != 0; i++) {
+		io_timer_set(fixture.io, &timer, io_now_us(fixture.io) + US_PER_MS);
+		io_run(fixture.io);
+	}
+	assert_int_equal(endpoint_budget_out(budget), 0);
+	assert_int_equal(shared_breaker_state(&budget->breaker), BREAKER_HALF_OPEN);
+}
+
+/* And lets go of it. */
+static void open_breaker(struct user *user, struct set *set)
+{
+	upstream_report(&user->lease, (struct upstream_result){.cause = CAUSE_UPSTREAM_RESET});
+	assert_int_equal(endpoint_budget_out(user->lease.endpoint->budget), OUT_BREAKER);
+	user_end(user, set);
+}
+
+/* Who has opened it is gone when it may be tried. */
+static void test_drained_opens_its_breaker(void **state)
+{
+	struct set set;
+	struct user user;
+
+	set_open_held(&set, BREAKING_AT_0, &user);
+	set_reload(&set, BREAKING_OTHER_AT_0);
+	open_breaker(&user, &set);
+	assert_int_equal(count_endpoints(&set), 1);
+	await_in_service(set.bed.budgets[0]);
+	set_close(&set);
+}
+
+/* The time for which it is open ends while the endpoint is not in service; somebody still has its budget. */
+static void test_is_back_behind_the_time_of_its_breaker(void **state)
+{
+	struct set set;
+	struct user user;
+	struct endpoint_budget *budget;
+
+	set_open_held(&set, BREAKING_AT_0, &user);
+	budget = endpoint_budget_ref(set.bed.budgets[0]);
+	open_breaker(&user, &set);
+	set_reload(&set, AT_1);
+	while (shared_breaker_wait_us(&budget->breaker, io_now_us(fixture.io)) > 0)
+		run_pending();
+	set_reload(&set, BREAKING_AT_0);
+	assert_ptr_equal(set.bed.budgets[0], budget);
+	endpoint_budget_unref(budget);
+	await_in_service(budget);
+	set_close(&set);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -706,6 +792,7 @@ int main(void)
 		LOOP_TEST(test_unused_is_freed_at_once),
 		LOOP_TEST(test_who_waits_and_who_holds),
 		LOOP_TEST(test_who_was_delivered_a_dead_connection),
+		LOOP_TEST(test_replaced_was_tried),
 		LOOP_TEST(test_cancelled_while_draining),
 		LOOP_TEST(test_close_while_draining),
 		LOOP_TEST(test_older_request_finds_the_upstream_of_its_name),
@@ -721,6 +808,8 @@ int main(void)
 		LOOP_TEST(test_beliefs_are_not_left_behind),
 		LOOP_TEST(test_every_setting_counts),
 		LOOP_TEST(test_budgets_do_not_pile_up),
+		LOOP_TEST(test_drained_opens_its_breaker),
+		LOOP_TEST(test_is_back_behind_the_time_of_its_breaker),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

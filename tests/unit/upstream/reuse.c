@@ -515,6 +515,31 @@ static void test_uses_are_counted(void **state)
 	scene_close(&scene);
 }
 
+/* The request is replayed once, so nothing that rests is good enough for it, also when it asks anew after that. */
+static void test_replayed_gets_fresh_ones(void **state)
+{
+	struct bed bed;
+	struct user users[2];
+	struct end ends[2];
+
+	bed_open(&bed, ENDPOINT);
+	user_connect(&users[0], &bed, &ends[0]);
+	user_connect(&users[1], &bed, &ends[1]);
+	user_give_back(&users[0], &bed, true);
+	user_give_back(&users[1], &bed, true);
+	assert_int_equal(user_ask(&users[0], &bed), UPSTREAM_ACQUIRED);
+	assert_int_equal(upstream_acquire_again(&users[0].lease, RETRY_CLOSED, &users[0].cause), UPSTREAM_PENDING);
+	user_drop(&users[0], &bed);
+	assert_int_equal(bed_stats(&bed, 0).idle, 1);
+	assert_int_equal(upstream_acquire(bed.ups, &bed.config->upstreams[0], &users[0].lease, DEADLINE_NEVER,
+		&users[0].cause), UPSTREAM_PENDING);
+	user_drop(&users[0], &bed);
+	upstream_lease_release(&users[0].lease);
+	bed_close(&bed);
+	end_close(&ends[0]);
+	end_close(&ends[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -540,6 +565,7 @@ int main(void)
 		LOOP_TEST(test_the_shorter_of_both_times),
 		LOOP_TEST(test_idle_timeout),
 		LOOP_TEST(test_uses_are_counted),
+		LOOP_TEST(test_replayed_gets_fresh_ones),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

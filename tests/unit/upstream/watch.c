@@ -214,11 +214,17 @@ static bool on_overdue(struct upstream_lease *lease, enum weir_pool_overdue what
 	return in_use;
 }
 
+static const struct upstream_lease_ops keeper_ops = {
+	.on_outcome = user_on_outcome,
+	.on_ready = user_on_ready,
+	.on_overdue = on_overdue,
+};
+
 static void keeper_connect(struct keeper *keeper, struct bed *bed, struct end *end)
 {
 	*keeper = (struct keeper){.in_use = true};
 	user_connect(&keeper->user, bed, end);
-	keeper->user.lease.on_overdue = on_overdue;
+	keeper->user.lease.ops = &keeper_ops;
 }
 
 static void test_in_use_is_asked_again(void **state)

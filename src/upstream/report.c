@@ -1,0 +1,35 @@
+/*
+ * What requests bring, told to everybody who learns from it. The order is of no importance: none of them asks another.
+ */
+#include "upstream/endpoint.h"
+
+/* For the policy peak_ewma. An answer that came before the request was whole says nothing of how fast it answers. */
+static void learn_latency(struct endpoint *ep, struct upstream_result result)
+{
+	uint64_t now_us = io_now_us(ep->ups->io);
+
+	if (upstream_result_failed(result))
+		latency_ewma_failure(&ep->latency, now_us, result.waited_us);
+	else if (result.waited_us > 0)
+		latency_ewma_answer(&ep->latency, now_us, result.waited_us);
+}
+
+/* Those who learn only where the configuration says so. */
+__attribute__((noinline)) static void tell_others(
+	struct endpoint *ep, struct upstream_lease *lease, struct upstream_result result)
+{
+	if (ep->latency.decay_us != 0)
+		learn_latency(ep, result);
+	if (ep->tally.looked_at)
+		passive_report(ep, result);
+	if (lease->breaker_call != 0)
+		endpoint_breaker_report(ep, lease, result);
+}
+
+void endpoint_report(struct endpoint *ep, struct upstream_lease *lease, struct upstream_result result)
+{
+	if (ep->learns)
+		concurrency_learn(&ep->window, result);
+	if (ep->latency.decay_us != 0 || ep->tally.looked_at || lease->breaker_call != 0)
+		tell_others(ep, lease, result);
+}

@@ -1,0 +1,84 @@
+#include "sim_record.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "gateway/record.h"
+#include "sim_faults.h"
+#include "sim_model.h"
+#include "sim_world.h"
+
+/* Content up to here is kept until it is known that it need not be sent again. */
+#define KEPT_LEAST 60000
+/* The grain of time, twice. */
+#define WAIT_SLACK_US 25000
+
+/* The request that the record is of; NULL: none of the model's. */
+static struct sim_request *recorded(const struct exchange_record *record)
+{
+	char target[64];
+	unsigned id = 0;
+
+	snprintf(target, sizeof(target), "%.*s", (int)record->target.n, record->target.p);
+	return sscanf(target, "/%*[u01]/r/%u", &id) == 1 ? model_find(id) : NULL;
+}
+
+/*
+ * Rule 6 for a request of which a server has said that it had not looked at it: it is sent again, whatever its method, as far
+ * as its content was not too long to be kept.
+ */
+static void check_refused(const struct exchange_record *record, const struct sim_request *request)
+{
+	const struct sim_try *tried = &request->tries[0];
+
+	if (record->cause == CAUSE_UPSTREAM_RESET && record->retries == 0 && tried->refused && tried->heard == 0 &&
+		!request->beside.sent && request->content < KEPT_LEAST && faults.alloc_fails == 0 && faults.clock_jumps == 0)
+		world_violation("6: what nobody has looked at is sent again", "request %u (%s)", request->id,
+			request->method);
+}
+
+/*
+ * Rule 5 for a connection that went from one request straight to the next: it was never idle, so no event could tell of
+ * odd bytes on it, and who had to wait for it must have looked.
+ */
+static void check_handover(const struct exchange_record *record, const struct sim_request *request)
+{
+	bool waited = record->queue_us != UINT64_MAX && record->queue_us > 0;
+
+	if (waited && record->reused && request->arrived_stale && !request->beside.sent)
+		world_violation("5: a connection is looked at before it is handed on", "request %u, status %u",
+			request->id, record->status);
+}
+
+/* One wait, however many of the connections turn out to be dead, and as long a one for a second try. */
+static void check_wait(const struct exchange_record *record, uint64_t acquire_us)
+{
+	uint64_t longest_us = 2 * acquire_us;  /* with what is opened beyond the cap */
+
+	if (record->queue_us != UINT64_MAX && faults.clock_jumps == 0 &&
+		record->queue_us > (1 + record->retries) * longest_us + WAIT_SLACK_US)
+		world_violation("7: nobody waits beyond the deadline", "%llu us, where %llu us are the most",
+			(unsigned long long)record->queue_us, (unsigned long long)longest_us);
+}
+
+/* The cause is that for which it did; the answer was complete. */
+static bool fell_back(const struct exchange_record *record)
+{
+	return record->why != NULL && strcmp(record->why, "the route's fallback has answered") == 0;
+}
+
+void record_check(const struct exchange_record *record, uint64_t acquire_us)
+{
+	struct sim_request *request = recorded(record);
+
+	if (request != NULL) {
+		request->reused = record->reused;
+		request->retried = record->retries > 0;
+		if (record->upgraded)
+			tunnel_check_record(request, fell_back(record) ? CAUSE_NONE : record->cause);
+		check_handover(record, request);
+		check_refused(record, request);
+		call_check_record(request, record);
+	}
+	check_wait(record, acquire_us);
+}
