@@ -331,10 +331,20 @@ class Gateway:
         return said
 
     def freeze(self):
-        """It stands still until SIGCONT, so that what is sent meanwhile comes to it in one go."""
+        """It stands still until SIGCONT, so that what is sent meanwhile comes to it in one go: it is not in the midst of anything,
+        such as of what an event of earlier has told it, when it is stopped."""
+        eventually(self._rests)
         self.signal(signal.SIGSTOP)
         # Each thread stops for itself, the workers after the main one.
-        eventually(lambda: all(") T " in stat.read_text() for stat in pathlib.Path(f"/proc/{self.pid}/task").glob("*/stat")))
+        eventually(lambda: self._threads_are("T"))
+
+    def _rests(self):
+        """Whether all that was sent to it has come, and its threads sleep again. (What comes wakes them at once.)"""
+        self.settle()
+        return self._threads_are("S") and translators.are_settled(self.translators)
+
+    def _threads_are(self, state):
+        return all(f") {state} " in stat.read_text() for stat in pathlib.Path(f"/proc/{self.pid}/task").glob("*/stat"))
 
     def settle(self):
         """Until all that was sent, by clients and by origins, has come as far as to its sockets."""
