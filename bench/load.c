@@ -4,6 +4,7 @@
  *   load PORT --clients N  --seconds S     a closed loop: each client asks, waits for its answer, and asks again
  *   load PORT --rate R     --seconds S     an open loop: R requests a second, whatever becomes of those before
  *        --in-flight M                     of an open loop: connections; what would be beyond is "unsent" (1000)
+ *        --burst N                         of an open loop: N of them come together each time (1)
  *        --path PATH                       what is asked for (/)
  *        --seed N                          of the times between the requests of an open loop, which are exponential (1)
  *
@@ -65,6 +66,7 @@ struct load {
 	int port, epoll;
 	unsigned clients;
 	double rate;             /* a second; 0: a closed loop */
+	unsigned burst;          /* requests that come together */
 	double seconds;
 	const char *path;
 	uint64_t random;
@@ -291,19 +293,25 @@ static double draw(struct load *load)
 	return -log((double)(load->random >> 11) / (double)(1ULL << 53) + 1e-18);
 }
 
+static void send_one(struct load *load)
+{
+	struct client *client = load->free;
+
+	if (client == NULL) {
+		load->second.unsent++;
+		return;
+	}
+	load->free = client->next_free;
+	ask(load, client);
+}
+
 /* Sends what is due; when the next one is. */
 static double send_due(struct load *load, double due_us, uint64_t now)
 {
 	while (due_us <= (double)now) {
-		struct client *client = load->free;
-
-		due_us += draw(load) * 1e6 / load->rate;
-		if (client == NULL) {
-			load->second.unsent++;
-			continue;
-		}
-		load->free = client->next_free;
-		ask(load, client);
+		due_us += draw(load) * 1e6 / load->rate * load->burst;
+		for (unsigned i = 0; i < load->burst; i++)
+			send_one(load);
 	}
 	return due_us;
 }
@@ -371,6 +379,8 @@ static bool read_option(struct load *load, const char *name, const char *value)
 		load->clients = (unsigned)atoi(value);
 	else if (strcmp(name, "--rate") == 0)
 		load->rate = atof(value);
+	else if (strcmp(name, "--burst") == 0)
+		load->burst = (unsigned)atoi(value);
 	else if (strcmp(name, "--seconds") == 0)
 		load->seconds = atof(value);
 	else if (strcmp(name, "--path") == 0)
@@ -384,14 +394,14 @@ static bool read_option(struct load *load, const char *name, const char *value)
 
 int main(int argc, char **argv)
 {
-	struct load load = {.clients = 1000, .seconds = 10, .path = "/", .random = 0x9E3779B97F4A7C15ULL};
+	struct load load = {.clients = 1000, .burst = 1, .seconds = 10, .path = "/", .random = 0x9E3779B97F4A7C15ULL};
 	bool good = argc >= 2 && argc % 2 == 0;
 
 	for (int i = 2; good && i < argc; i += 2)
 		good = read_option(&load, argv[i], argv[i + 1]);
 	load.port = good ? atoi(argv[1]) : 0;
-	if (!good || load.port <= 0 || load.clients == 0 || load.clients > CLIENTS_MAX || load.seconds <= 0) {
-		fprintf(stderr, "usage: load PORT [--clients N | --rate R --in-flight M] --seconds S [--path PATH] [--seed N]\n");
+	if (!good || load.port <= 0 || load.clients == 0 || load.burst == 0 || load.clients > CLIENTS_MAX || load.seconds <= 0) {
+		fprintf(stderr, "usage: load PORT [--clients N | --rate R --in-flight M --burst N] --seconds S [--path PATH] [--seed N]\n");
 		return 2;
 	}
 	if (!prepare(&load)) {

@@ -29,6 +29,7 @@ static double speed(const struct capacity *c)
 static void advance(struct capacity *c, uint64_t now_us)
 {
 	c->given += (double)(now_us - c->at_us) * speed(c);
+	c->busy_us += (double)(now_us - c->at_us) * c->in_flight;
 	c->at_us = now_us;
 }
 
@@ -79,6 +80,12 @@ struct capacity_job *capacity_take_ended(struct capacity *c, uint64_t now_us)
 		return NULL;
 	capacity_leave(c, job, now_us);
 	return job;
+}
+
+double capacity_busy_us(struct capacity *c, uint64_t now_us)
+{
+	advance(c, now_us);
+	return c->busy_us;
 }
 
 uint64_t capacity_next_us(const struct capacity *c)

@@ -42,6 +42,7 @@ struct capacity {
 	unsigned in_flight_max;     /* the most there were */
 	uint64_t at_us;             /* the moment of `given` */
 	double given;               /* microseconds of service that a request in flight all the while would have got */
+	double busy_us;             /* the times that requests have been in flight so far, added up */
 };
 
 void capacity_init(struct capacity *capacity, const struct capacity_options *options, uint64_t now_us);
@@ -57,6 +58,9 @@ void capacity_leave(struct capacity *capacity, struct capacity_job *job, uint64_
 
 /* The next job that has ended, no longer in flight; NULL: none has. */
 struct capacity_job *capacity_take_ended(struct capacity *capacity, uint64_t now_us);
+
+/* busy_us up to now. Its growth in a time, by that time, is how many were in flight on average. */
+double capacity_busy_us(struct capacity *capacity, uint64_t now_us);
 
 /*
  * When capacity_take_ended() has something to take if nobody enters or leaves; DEADLINE_NEVER when nothing is in

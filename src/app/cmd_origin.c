@@ -241,6 +241,6 @@ const struct command command_origin = {
 		"\n"
 		"Kinds of faults: reset, truncate, hang, garbage, early, error.\n"
 		"A request may ask for more: /?size=1MiB&delay=50ms&status=503&chunked=1&close=1&fault=KIND,\n"
-		"/echo, /headers, /status/418, /events, /trailers, /early-hints, /upgrade.\n",
+		"/echo, /headers, /status/418, /events, /trailers, /early-hints, /books, /upgrade.\n",
 	.run = origin_run,
 };

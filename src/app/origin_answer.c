@@ -220,6 +220,7 @@ static void answer_kind(struct origin_conn *c)
 	case ORIGIN_PLAIN:
 	case ORIGIN_CAPACITY:
 	case ORIGIN_EARLY_HINTS: answer_content(c, text, VIEW(""), c->plan.chunked); return;
+	case ORIGIN_BOOKS:
 	case ORIGIN_HEADERS: answer_content(c, VIEW("application/json"), VIEW(""), c->plan.chunked); return;
 	case ORIGIN_TRAILERS: answer_content(c, text, VIEW("Trailer: X-Content-Bytes\r\n"), true); return;
 	case ORIGIN_ECHO: answer_echo(c); return;

@@ -170,7 +170,7 @@ static void plan_fault(struct origin_conn *c)
 {
 	struct origin_plan *plan = &c->plan;
 
-	if (plan->fault == ORIGIN_FAULT_NONE && c->origin->fault_percent > 0)
+	if (plan->fault == ORIGIN_FAULT_NONE && c->origin->fault_percent > 0 && plan->kind != ORIGIN_BOOKS)
 		plan->fault = (uint8_t)draw_fault(c->origin);
 	if (plan->fault == ORIGIN_FAULT_NONE)
 		return;
@@ -267,7 +267,12 @@ static bool step_content(struct origin_conn *c)
 
 /* --- serving ----------------------------------------------------------------------------------------------------- */
 
-/* The request is about the model, and not for it. */
+/* The request is about the origin, and nothing of the load on it. */
+static bool is_aside(const struct origin_conn *c)
+{
+	return c->plan.kind == ORIGIN_CAPACITY || c->plan.kind == ORIGIN_BOOKS;
+}
+
 static void change_capacity(struct origin *origin, unsigned concurrent)
 {
 	if (concurrent == 0 || origin->options.capacity.concurrent == 0)
@@ -282,7 +287,7 @@ static bool step_serve(struct origin_conn *c)
 
 	if (c->plan.kind == ORIGIN_CAPACITY)
 		change_capacity(origin, c->plan.capacity);
-	if (c->plan.kind == ORIGIN_CAPACITY || origin->options.capacity.concurrent == 0) {
+	if (is_aside(c) || origin->options.capacity.concurrent == 0) {
 		origin_conn_delay(c);
 		return true;
 	}

@@ -65,6 +65,24 @@ static char *head_as_json(const struct origin *origin, const struct message *m)
 	return text;
 }
 
+/* The text from malloc, or NULL. */
+static char *books_as_json(struct origin *origin)
+{
+	const struct origin_stats *stats = &origin->stats;
+	struct capacity *capacity = &origin->capacity;
+	uint64_t now_us = io_now_us(origin->io);
+	json_t *books = json_pack("{ss sf sI sI sI sI sI si si sf}", "origin", origin->options.name, "at_s",
+		(double)now_us / US_PER_S, "requests", (json_int_t)stats->requests, "connections",
+		(json_int_t)stats->connections, "open", (json_int_t)origin->slab.count_live, "faults",
+		(json_int_t)stats->faults, "over_capacity", (json_int_t)stats->over_capacity, "in_flight",
+		(int)capacity->in_flight, "in_flight_max", (int)capacity->in_flight_max, "busy_s",
+		capacity_busy_us(capacity, now_us) / US_PER_S);
+	char *text = books != NULL ? json_dumps(books, JSON_COMPACT) : NULL;
+
+	json_decref(books);
+	return text;
+}
+
 static bool offers_echo(const struct message *m)
 {
 	struct view token;
@@ -80,13 +98,19 @@ static bool offers_echo(const struct message *m)
 	return false;
 }
 
+/* False: there is none. */
+static bool take_text(struct origin_conn *c, char *text)
+{
+	c->owned = text;
+	c->text = view_str(text != NULL ? text : "");
+	return text != NULL;
+}
+
 bool origin_note_head(struct origin_conn *c, const struct message *m)
 {
 	switch ((enum origin_kind)c->plan.kind) {
-	case ORIGIN_HEADERS:
-		c->owned = head_as_json(c->origin, m);
-		c->text = view_str(c->owned != NULL ? c->owned : "");
-		return c->owned != NULL;
+	case ORIGIN_HEADERS: return take_text(c, head_as_json(c->origin, m));
+	case ORIGIN_BOOKS: return take_text(c, books_as_json(c->origin));
 	case ORIGIN_UPGRADE: c->may_upgrade = offers_echo(m); return true;
 	default: return true;
 	}

@@ -156,6 +156,8 @@ static enum origin_kind kind_of(struct view path)
 		return ORIGIN_EARLY_HINTS;
 	if (view_eq(path, VIEW("/capacity")))
 		return ORIGIN_CAPACITY;
+	if (view_eq(path, VIEW("/books")))
+		return ORIGIN_BOOKS;
 	if (view_eq(path, VIEW("/upgrade")))
 		return ORIGIN_UPGRADE;
 	return ORIGIN_PLAIN;
@@ -186,6 +188,8 @@ const char *origin_plan_read(struct origin_plan *plan, struct view target)
 		plan->count = EVENT_COUNT;
 		plan->delay_us = EVENT_DELAY_US;
 	}
+	if (plan->kind == ORIGIN_BOOKS)
+		plan->delay_us = 0;
 	if (view_starts(path, status)) {
 		plan->special = true;
 		const char *why = read_status(plan, view_from(path, status.n));

@@ -15,6 +15,7 @@ enum origin_kind {
 	ORIGIN_TRAILERS,     /* /trailers: chunked, with a trailer */
 	ORIGIN_EARLY_HINTS,  /* /early-hints: 103 first */
 	ORIGIN_CAPACITY,     /* /capacity?n=4: so many at once from now on; at once, whatever waits */
+	ORIGIN_BOOKS,        /* /books: what it has done so far, as JSON; at once, whatever waits */
 	ORIGIN_UPGRADE,      /* /upgrade: 101, then every byte comes back */
 };
 

@@ -53,6 +53,21 @@ static void test_within_capacity_each_takes_the_service_time(void **state)
 	assert_about(all_at_once(&plain, 4), SERVICE_US);
 }
 
+static void test_the_time_in_flight_is_added_up(void **state)
+{
+	struct capacity_job jobs[2] = {0};
+	struct capacity c;
+
+	capacity_init(&c, &plain, 0);
+	assert_true(capacity_enter(&c, &jobs[0], 10));
+	assert_true(capacity_enter(&c, &jobs[1], 30));
+	assert_int_equal((int)capacity_busy_us(&c, 50), 20 + 2 * 20);
+	capacity_leave(&c, &jobs[0], 60);
+	assert_int_equal((int)capacity_busy_us(&c, 100), 20 + 2 * 30 + 40);
+	capacity_leave(&c, &jobs[1], 100);
+	assert_int_equal((int)capacity_busy_us(&c, 1000), 120);
+}
+
 static void test_beyond_it_the_time_grows_in_proportion(void **state)
 {
 	/* Nobody comes behind them, so all end together. */
@@ -143,6 +158,7 @@ int main(void)
 		cmocka_unit_test(test_who_comes_later_ends_later),
 		cmocka_unit_test(test_who_leaves_makes_the_others_faster),
 		cmocka_unit_test(test_above_the_limit_nobody_enters),
+		cmocka_unit_test(test_the_time_in_flight_is_added_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -399,6 +399,25 @@ static void test_idle_connection_is_closed(void **state)
 	origins_stop(origins, NULL);
 }
 
+/* Whatever it does to others. */
+static void test_the_books_come_at_once(void **state)
+{
+	struct origin_options options = default_options();
+
+	options.delay_us = 3600 * US_PER_S;
+	options.fault_percent[ORIGIN_FAULT_RESET] = 100;
+	options.capacity = (struct capacity_options){.concurrent = 1, .service_us = 3600 * US_PER_S};
+	begin_with(&options, 1);
+	int fd = raw_open();
+	char text[8192];
+
+	raw_send(fd, "GET /books HTTP/1.1\r\n" HOST "\r\n");
+	raw_expect(fd, text, "\"busy_s\"", 1);
+	assert_non_null(strstr(text, "\"requests\":1,\"connections\":1,\"open\":1,\"faults\":0,"));
+	close(fd);
+	origins_stop(origins, NULL);
+}
+
 static void test_faults_by_chance(void **state)
 {
 	struct origin_options options = default_options();
@@ -469,6 +488,7 @@ int main(void)
 		ON_ORIGIN(test_echo_streams_in_both_directions),
 		cmocka_unit_test(test_too_many_in_flight_are_reset),
 		cmocka_unit_test(test_idle_connection_is_closed),
+		cmocka_unit_test(test_the_books_come_at_once),
 		cmocka_unit_test(test_faults_by_chance),
 		cmocka_unit_test(test_ends_with_connections_open),
 		cmocka_unit_test(test_address_in_use),

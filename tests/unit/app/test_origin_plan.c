@@ -38,6 +38,7 @@ static void test_paths(void **state)
 	} cases[] = {
 		{"/echo", ORIGIN_ECHO}, {"/headers?a=b", ORIGIN_HEADERS}, {"/events", ORIGIN_EVENTS},
 		{"/trailers", ORIGIN_TRAILERS}, {"/early-hints", ORIGIN_EARLY_HINTS}, {"/upgrade", ORIGIN_UPGRADE},
+		{"/books", ORIGIN_BOOKS},
 		{"http://host:1/echo?size=1", ORIGIN_ECHO},
 	};
 
@@ -76,6 +77,13 @@ static void test_events_come_with_a_pace_of_their_own(void **state)
 	assert_int_equal(plan.delay_us, 0);
 }
 
+static void test_the_books_wait_for_nothing(void **state)
+{
+	plan = (struct origin_plan){.status = 200, .size = 128, .delay_us = US_PER_S};
+	assert_null(origin_plan_read(&plan, VIEW("/books")));
+	assert_int_equal(plan.delay_us, 0);
+}
+
 static void test_wrong_values_are_told(void **state)
 {
 	const char *const targets[] = {"/?size=", "/?size=-1", "/?size=1XB", "/?size=18446744073709551615", "/?delay=5",
@@ -93,6 +101,7 @@ int main(void)
 		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_parameters),
 		cmocka_unit_test(test_events_come_with_a_pace_of_their_own),
+		cmocka_unit_test(test_the_books_wait_for_nothing),
 		cmocka_unit_test(test_wrong_values_are_told),
 	};
 
