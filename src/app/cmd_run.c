@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "net/tls.h"
 #include "control/control.h"
+#include "control/order.h"
 
 __attribute__((format(printf, 3, 4))) static void tell(struct journal *journal, int level, const char *format, ...)
 {
@@ -279,6 +280,48 @@ static void reload_look(struct gateway *gateway)
 	}
 }
 
+/* --- what the administration asks for --------------------------------------------------------------------------------- */
+
+static void order_log_level(struct gateway *gateway, struct control_order *order)
+{
+	enum config_log_level level;
+	char json[64];
+
+	if (!journal_level_of(view_str(order->argument), &level)) {
+		order_done(order, 400, "{\"error\":\"bad_request\",\"message\":\"there is no such level\"}");
+		return;
+	}
+	journal_set_level(gateway->journal, level);
+	tell(gateway->journal, LEVEL_INFO, "admin: the log's level is %s until the next start", order->argument);
+	snprintf(json, sizeof(json), "{\"level\":\"%s\"}", order->argument);
+	order_done(order, 200, json);
+}
+
+static void order_obey(struct gateway *gateway, struct control_order *order)
+{
+	switch (order->what) {
+	case ORDERED_LOG_LEVEL: order_log_level(gateway, order); return;
+	case ORDERED_REOPEN:
+		journal_reopen(gateway->journal);
+		order_done(order, 202, "{\"outcome\":\"reopening\"}");
+		return;
+	case ORDERED_DRAIN:
+		if (!gateway->draining)
+			drain(gateway, "admin");
+		order_done(order, 202, "{\"outcome\":\"draining\"}");
+		return;
+	default: order_done(order, 501, "{\"error\":\"not_implemented\",\"message\":\"this version cannot do it\"}"); return;
+	}
+}
+
+static void orders_look(struct gateway *gateway)
+{
+	struct control_order *order;
+
+	while (gateway->control != NULL && (order = control_next_order(gateway->control)) != NULL)
+		order_obey(gateway, order);
+}
+
 /* What the main thread does by the clock. How long until there is something to do. */
 static uint64_t by_the_clock(struct gateway *gateway)
 {
@@ -309,6 +352,7 @@ static void supervise(struct gateway *gateway)
 		case ORDER_LOOK:
 			reload_look(gateway);
 			addresses_look(gateway);
+			orders_look(gateway);
 			break;
 		}
 	}
@@ -326,6 +370,7 @@ static bool gateway_create(struct gateway *gateway, const struct config *config,
 		.journal = gateway->journal,
 		.workers = gateway->count,
 		.version = WEIR_VERSION,
+		.on_order = process_tell,
 	};
 
 	if (config->admin.enabled)

@@ -17,27 +17,27 @@ enum { LISTEN_BACKLOG = 128 };
 
 /* --- what is answered --------------------------------------------------------------------------------------------- */
 
-static void answer_health(struct admin_conn *c)
+void answer_health(struct admin_conn *c)
 {
 	const struct survey *survey = &c->control->survey;
 
 	for (unsigned i = 0; i < survey->count; i++)
 		if (!survey_heard(survey, i))
-			admin_conn_say(c, "worker %u did not answer within %llu ms\n", i, SURVEY_US / US_PER_MS);
+			admin_say(c, "worker %u did not answer within %llu ms\n", i, SURVEY_US / US_PER_MS);
 	if (buf_len(&c->content) > 0) {
-		admin_conn_answer(c, 503, ADMIN_TEXT);
+		admin_answer(c, 503, ADMIN_TEXT);
 		return;
 	}
-	admin_conn_say(c, "ok\n");
-	admin_conn_answer(c, 200, ADMIN_TEXT);
+	admin_say(c, "ok\n");
+	admin_answer(c, 200, ADMIN_TEXT);
 }
 
-static void answer_ready(struct admin_conn *c)
+void answer_ready(struct admin_conn *c)
 {
 	bool draining = atomic_load(&c->control->draining);
 
-	admin_conn_say(c, "%s\n", draining ? "draining" : "ready");
-	admin_conn_answer(c, draining ? 503 : 200, ADMIN_TEXT);
+	admin_say(c, "%s\n", draining ? "draining" : "ready");
+	admin_answer(c, draining ? 503 : 200, ADMIN_TEXT);
 }
 
 static uint64_t count_unheard(const struct survey *survey)
@@ -49,7 +49,7 @@ static uint64_t count_unheard(const struct survey *survey)
 	return count;
 }
 
-static void answer_metrics(struct admin_conn *c)
+void answer_metrics(struct admin_conn *c)
 {
 	struct control *control = c->control;
 
@@ -69,30 +69,14 @@ static void answer_metrics(struct admin_conn *c)
 
 	process_stats_read(&totals.process);
 	if (metrics_write(&c->content, &totals, ADMIN_CONTENT_MAX)) {
-		admin_conn_answer(c, 200, VIEW("Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
+		admin_answer(c, 200, VIEW("Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
 		return;
 	}
 	buf_release(&c->content);
-	admin_conn_say(c,
+	admin_fail(c, 500, "too_large",
 		"the metrics of %zu endpoints are longer than %d MiB, which is the most that is told, or than there is "
-		"memory for\n",
+		"memory for",
 		config_endpoint_count(totals.config), ADMIN_CONTENT_MAX >> 20);
-	admin_conn_answer(c, 500, ADMIN_TEXT);
-}
-
-static const struct resource resources[] = {
-	{{"/healthz", sizeof("/healthz") - 1}, true, SNAPSHOT_NOTHING, answer_health},
-	{{"/metrics", sizeof("/metrics") - 1}, true, SNAPSHOT_COUNTERS, answer_metrics},
-	{{"/readyz", sizeof("/readyz") - 1}, false, SNAPSHOT_NOTHING, answer_ready},
-	{{"/v1/leaks", sizeof("/v1/leaks") - 1}, true, SNAPSHOT_OLDEST, answer_leaks},
-};
-
-const struct resource *resource_find(struct view path)
-{
-	for (size_t i = 0; i < sizeof(resources) / sizeof(resources[0]); i++)
-		if (view_eq(resources[i].path, path))
-			return &resources[i];
-	return NULL;
 }
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
@@ -144,6 +128,7 @@ static void control_release(struct control *control)
 {
 	slab_release(&control->slab);
 	survey_release(&control->survey);
+	orders_release(&control->orders);
 	h1_scratch_free(control->scratch);
 	snapshot_free(control->sum);
 	if (control->io != NULL)
@@ -166,6 +151,7 @@ struct control *control_create(const struct control_options *options, char error
 	control->scratch = h1_scratch_create();
 	control->sum = snapshot_create(options->config);
 	control->io = io_create();
+	orders_init(&control->orders, control->io, options->on_order);
 	if (control->io == NULL) {
 		snprintf(error_text, 256, "the loop of the administration cannot be created: %s", strerror(errno));
 		goto failed;
@@ -206,6 +192,11 @@ void control_address(const struct control *control, struct address *address)
 {
 	if (io_local_address(control->io, &control->listener.source, address) < 0)
 		*address = control->options.config->admin.address;
+}
+
+struct control_order *control_next_order(struct control *control)
+{
+	return orders_next(&control->orders);
 }
 
 void control_drain(struct control *control)

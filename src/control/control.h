@@ -1,12 +1,8 @@
 /*
- * The administration: a listener with a thread and a loop of its own, beside the workers. It answers GET and HEAD for
+ * The administration: a listener with a thread and a loop of its own, beside the workers. resources.c has the table of what it
+ * answers, docs/admin.md says it to its users.
  *
- *     /healthz   200 while every worker's loop answers within a second
- *     /readyz    200 until draining begins, then 503
- *     /metrics   everything that is counted, in Prometheus' text format
- *     /v1/leaks  who has had a connection longest, as JSON
- *
- * It shares nothing with the workers but messages (survey.c), and has bounds of its own, so that a loaded gateway can
+ * It shares nothing with the workers but messages (survey.c), asks the main thread by messages too (order.h), and has bounds of its own, so that a loaded gateway can
  * still be looked at.
  *
  * Lifecycle, on the main thread:
@@ -25,6 +21,7 @@
 #include "telemetry/journal.h"
 
 struct control;
+struct control_order;
 
 /* Everything is borrowed and outlives the control. */
 struct control_options {
@@ -32,6 +29,7 @@ struct control_options {
 	const struct journal *journal;
 	unsigned workers;             /* at least 1 */
 	const char *version;
+	void (*on_order)(void);       /* control_next_order() has something; on control's thread */
 };
 
 /* Binds the address. NULL with error_text when that fails, or memory is out. */
@@ -45,6 +43,9 @@ bool control_start(struct control *control, char error_text[256]);
 
 /* The address it is bound to (its port when 0 was asked for). */
 void control_address(const struct control *control, struct address *address);
+
+/* What the administration asks the main thread for; NULL: nothing more (order.h). */
+struct control_order *control_next_order(struct control *control);
 
 /* From now on the gateway is not ready. May be called repeatedly. */
 void control_drain(struct control *control);

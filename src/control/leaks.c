@@ -5,9 +5,6 @@
  *     {"leases": [{"stage": "waiting", "held_s": 12.5, "age_s": 12.5, "quiet_s": 12.4, "request_id": "...", ...}],
  *      "exchanges": [...], "workers_unanswered": [1]}
  */
-#include <jansson.h>
-#include <stdlib.h>
-
 #include "control/state.h"
 
 /* UINT64_MAX stands for a time that there is none of. */
@@ -62,32 +59,13 @@ static json_t *unanswered_of(const struct survey *survey)
 	return list;
 }
 
-static char *leaks_text(const struct survey *survey, const struct oldest *oldest)
-{
-	json_t *all = json_pack("{s:o, s:o, s:o}", "leases", list_of(oldest->leases, oldest->lease_count), "exchanges",
-		list_of(oldest->exchanges, oldest->exchange_count), "workers_unanswered", unanswered_of(survey));
-	char *text = all != NULL ? json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
-
-	json_decref(all);
-	return text;
-}
-
 void answer_leaks(struct admin_conn *c)
 {
+	const struct survey *survey = &c->control->survey;
 	struct oldest oldest;
 
-	survey_oldest(&c->control->survey, &oldest);
-
-	char *text = leaks_text(&c->control->survey, &oldest);
-	bool said = text != NULL && buf_append(&c->content, view_str(text), ADMIN_CONTENT_MAX) &&
-		buf_append(&c->content, VIEW("\n"), ADMIN_CONTENT_MAX);
-
-	free(text);
-	if (said) {
-		admin_conn_answer(c, 200, VIEW("Content-Type: application/json\r\n"));
-		return;
-	}
-	buf_release(&c->content);
-	admin_conn_say(c, "there is no memory for the answer\n");
-	admin_conn_answer(c, 500, ADMIN_TEXT);
+	survey_oldest(survey, &oldest);
+	admin_answer_json(c, 200,
+		json_pack("{s:o, s:o, s:o}", "leases", list_of(oldest.leases, oldest.lease_count), "exchanges",
+			list_of(oldest.exchanges, oldest.exchange_count), "workers_unanswered", unanswered_of(survey)));
 }

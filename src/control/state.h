@@ -1,6 +1,6 @@
 /*
- * Private to the administration: what it and a connection to it consist of. control.c has the thread and what is
- * answered, admin_conn.c moves a connection through its states.
+ * Private to the administration: what it and a connection to it consist of. control.c has the thread, admin_conn.c moves a
+ * connection through its states, admin_request.c says what is asked for, admin_answer.c sends what resource.h's handlers say.
  */
 #ifndef WEIR_CONTROL_STATE_H
 #define WEIR_CONTROL_STATE_H
@@ -10,15 +10,17 @@
 
 #include "base/slab.h"
 #include "control/control.h"
+#include "control/resource.h"
 #include "control/survey.h"
 #include "net/h1_conn.h"
 #include "net/listener.h"
 
 enum {
-	ADMIN_CONNS_MAX = 32,                 /* that are served */
-	ADMIN_CONNS_SPARE = 8,                /* beyond them, that are just being told so; then accepting waits */
-	ADMIN_CONTENT_MAX = 64 * 1024 * 1024  /* of an answer: some 4,700 endpoints */
+	ADMIN_CONNS_MAX = 32,    /* that are served */
+	ADMIN_CONNS_SPARE = 8,   /* beyond them, that are just being told so; then accepting waits */
+	ADMIN_TARGET_BYTES = 4 * 1024,  /* canonical path and query */
 };
+#define ADMIN_ORDER_US (120 * US_PER_S)  /* for the main thread to do what it was asked for */
 
 struct control {
 	struct control_options options;
@@ -27,8 +29,10 @@ struct control {
 	struct h1_scratch *scratch;
 	struct slab slab;
 	struct list conns;
+	unsigned streams;        /* answers that go on */
 	struct survey survey;
 	struct snapshot *sum;    /* filled for each answer that needs it */
+	struct orders orders;
 	uint64_t start_us;       /* of the process, Unix time */
 	_Atomic(bool) draining;  /* written by the main thread */
 	struct io_message stop;
@@ -40,20 +44,27 @@ struct control {
 enum admin_state {
 	ADMIN_IDLE,       /* between requests */
 	ADMIN_HEAD,       /* a head is incomplete */
+	ADMIN_CONTENT,    /* the request's content is incomplete */
 	ADMIN_ASKING,     /* the workers are being asked */
+	ADMIN_ORDERED,    /* the main thread was asked for something */
 	ADMIN_SENDING,    /* the client takes the answer */
+	ADMIN_STREAMING,  /* the client takes an answer that goes on */
 	ADMIN_LINGERING,  /* our side is closed; what still comes is thrown away so that the answer is not reset away */
 	ADMIN_CLOSED,     /* memory is freed at the end of the tick */
 };
 
-struct admin_conn;
+struct admin_parameter {
+	struct view name, value;
+};
 
-/* What is found under a path. `answer` is called once it can be answered, and calls admin_conn_answer(). */
-struct resource {
-	struct view path;
-	bool asks_workers;
-	unsigned wants;      /* of them: enum snapshot_wants */
-	void (*answer)(struct admin_conn *c);
+/* What of a request is kept until it is answered. */
+struct admin_request {
+	const struct resource *resource;
+	struct view segments[RESOURCE_SEGMENTS_MAX];
+	struct admin_parameter parameters[RESOURCE_PARAMETERS_MAX];
+	unsigned parameter_count;
+	struct buf content;
+	char text[ADMIN_TARGET_BYTES];  /* what the views above point into */
 };
 
 struct admin_conn {
@@ -63,14 +74,21 @@ struct admin_conn {
 	struct io_timer timer;  /* every state's deadline */
 	struct io_task task;    /* the next request of a batch gets its turn; later, frees the memory */
 	struct survey_request survey;
-	const struct resource *resource;
+	struct order_asker asker;
+	struct admin_request request;
 	struct buf content;     /* of the answer; what is not yet sent of it */
 	uint64_t unsent;        /* bytes, when the client took some last */
+	uint64_t moved_us;      /* when that was */
+	bool (*on_tick)(struct admin_conn *c);  /* STREAMING */
+	uint64_t mark;          /* the stream's own */
 	uint8_t state;          /* enum admin_state */
 	uint8_t keep_alive;     /* the connection stays after this answer */
 	uint8_t minor;          /* HTTP/1.minor of the request */
 	uint8_t is_head;        /* HEAD: an answer without its content */
+	uint8_t counts_as_stream;
 };
+
+/* --- admin_conn.c ------------------------------------------------------------------------------------------------- */
 
 /* A new connection waits: the result of the listener's on_accept. */
 int admin_conn_accept(struct control *control);
@@ -78,22 +96,51 @@ int admin_conn_accept(struct control *control);
 /* Legal on a closed one. */
 void admin_conn_close(struct admin_conn *c);
 
-/* Appends to the content of the answer to come. */
-__attribute__((format(printf, 2, 3))) void admin_conn_say(struct admin_conn *c, const char *format, ...);
+/* The answer has gone out: the next request may come, or the end. */
+void admin_conn_rest(struct admin_conn *c);
+void admin_conn_linger(struct admin_conn *c);
 
-/* Answers with the content. `fields` are whole lines: Content-Type at least, where there is content. */
-void admin_conn_answer(struct admin_conn *c, unsigned status, struct view fields);
+void admin_conn_arm(struct admin_conn *c, uint64_t span_us);
 
-/* A connection's memory is free again (control.c). */
+/* --- admin_answer.c ----------------------------------------------------------------------------------------------- */
+
+/* Sends until the client takes no more, or has everything. */
+void admin_conn_send(struct admin_conn *c);
+
+/* The timer of SENDING and STREAMING. */
+void admin_conn_send_late(struct admin_conn *c);
+
+/* Refuses what cannot be served; nothing after it is believed. */
+void admin_conn_refuse(struct admin_conn *c, unsigned status, const char *error, const char *why);
+
+/* --- admin_request.c ---------------------------------------------------------------------------------------------- */
+
+/* A request whose head is complete. False: it was answered, and is not to be served. */
+bool admin_request_begin(struct admin_conn *c, const struct message *m);
+
+/* Its content is there: asks the workers, if they are to be asked, or calls the handler. */
+void admin_request_serve(struct admin_conn *c);
+
+void admin_request_release(struct admin_request *request);
+
+/* --- control.c ---------------------------------------------------------------------------------------------------- */
+
+/* A connection's memory is free again. */
 void control_conn_gone(struct control *control);
 
-/* What is found under a canonical path; NULL: nothing (control.c). */
-const struct resource *resource_find(struct view path);
+void answer_health(struct admin_conn *c);
+void answer_ready(struct admin_conn *c);
+void answer_metrics(struct admin_conn *c);
 
-/* GET /v1/leaks (leaks.c). */
-void answer_leaks(struct admin_conn *c);
+/* --- others ------------------------------------------------------------------------------------------------------- */
 
-/* Content-Type of everything that is only text. */
-#define ADMIN_TEXT VIEW("Content-Type: text/plain; charset=utf-8\r\n")
+void answer_index(struct admin_conn *c);  /* GET /v1 (resources.c) */
+void answer_leaks(struct admin_conn *c);  /* leaks.c */
+
+/* v1_process.c */
+void answer_log_level(struct admin_conn *c);
+void answer_set_log_level(struct admin_conn *c);
+void answer_reopen(struct admin_conn *c);
+void answer_drain(struct admin_conn *c);
 
 #endif

@@ -44,6 +44,7 @@ struct journal_source {
 
 struct journal {
 	struct journal_options options;
+	_Atomic(int) level;
 	struct journal_source *sources; /* the workers', then the main thread's */
 	unsigned source_count;
 
@@ -280,8 +281,36 @@ void journal_event(struct journal *journal, unsigned source, uint64_t wall_us, i
 {
 	struct entry entry = {.kind = ENTRY_EVENT, .u.event = {wall_us, level, view_str(text)}};
 
-	if (level <= (int)journal->options.level)
+	if (level <= atomic_load_explicit(&journal->level, memory_order_relaxed))
 		journal_put(journal, source, &entry);
+}
+
+void journal_set_level(struct journal *journal, enum config_log_level level)
+{
+	atomic_store(&journal->level, (int)level);
+}
+
+enum config_log_level journal_level(const struct journal *journal)
+{
+	return (enum config_log_level)atomic_load(&journal->level);
+}
+
+static const char *const level_words[] = {
+	[LEVEL_ERROR] = "error", [LEVEL_WARNING] = "warning", [LEVEL_INFO] = "info", [LEVEL_DEBUG] = "debug"};
+
+const char *journal_level_word(enum config_log_level level)
+{
+	return level_words[level];
+}
+
+bool journal_level_of(struct view word, enum config_log_level *level)
+{
+	for (size_t i = 0; i < sizeof(level_words) / sizeof(level_words[0]); i++)
+		if (view_eq(view_str(level_words[i]), word)) {
+			*level = (enum config_log_level)i;
+			return true;
+		}
+	return false;
 }
 
 void journal_reopen(struct journal *journal)
@@ -346,6 +375,7 @@ struct journal *journal_create(const struct journal_options *options, char error
 	if (journal == NULL)
 		return NULL;
 	journal->options = *options;
+	journal->level = (int)options->level;
 	journal->options.path = NULL;
 	journal->access.fd = -1;
 	if (!journal_create_sources(journal) || sink_open_fd(&journal->events, STDERR_FILENO) != 0)

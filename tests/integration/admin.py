@@ -1,5 +1,6 @@
 """The administration, as a client of it."""
 
+import json
 import re
 import socket
 
@@ -31,6 +32,11 @@ class Admin:
         answer = wire.ask(get(path, fields=fields))
         wire.close()
         return answer
+
+    def json(self, path):
+        answer = self.ask(path)
+        assert answer.status == 200 and answer.get("Content-Type") == "application/json"
+        return json.loads(answer.body)
 
     def metrics(self):
         """Of all workers: on a busy machine one may be asked again, as it does not answer within a second."""

@@ -1,0 +1,238 @@
+/*
+ * The way out of a connection to the administration: an answer whose length is known, handed over PIECE_BYTES at a time, or one
+ * that goes on, in chunks.
+ *
+ *     admin_answer --> SENDING --all taken--> IDLE or LINGERING
+ *     admin_stream --> STREAMING --tick--> on_tick says more ... --false--> SENDING
+ *
+ * A tick does nothing as long as the client has not taken what the one before has said; so what waits for a client is what one
+ * tick says, at most.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "control/state.h"
+#include "http/date.h"
+
+enum {
+	ANSWER_HEAD_BYTES = 2048,
+	PIECE_BYTES = 64 * 1024,
+	SAY_BYTES_MAX = 256,
+};
+#define SEND_US (10 * US_PER_S)
+#define TICK_US (1 * US_PER_S)
+
+/* --- sending ------------------------------------------------------------------------------------------------------ */
+
+static struct view next_piece(const struct admin_conn *c)
+{
+	struct view left = buf_view(&c->content);
+
+	return left.n < PIECE_BYTES ? left : view_of(left.p, PIECE_BYTES);
+}
+
+/* How much is left, and when some of it went last. */
+static uint64_t send_some(struct admin_conn *c)
+{
+	struct conn *conn = &c->h1.conn;
+
+	while (!conn_blocked(conn) && conn->send_error == 0 && buf_len(&c->content) > 0) {
+		struct view piece = next_piece(c);
+
+		h1_conn_put_body(&c->h1, piece);
+		h1_conn_flush(&c->h1);
+		buf_consume(&c->content, piece.n);
+	}
+	uint64_t unsent = (uint64_t)buf_len(&c->content) + buf_len(&conn->out);
+
+	if (unsent != c->unsent)
+		c->moved_us = io_now_us(c->control->io);
+	c->unsent = unsent;
+	return unsent;
+}
+
+void admin_conn_send(struct admin_conn *c)
+{
+	struct conn *conn = &c->h1.conn;
+	bool streams = c->state == ADMIN_STREAMING;
+	uint64_t before = c->unsent, unsent = send_some(c);
+
+	/* Whoever ends its direction of an answer that has no end wants no more of it. */
+	if (conn->send_error != 0 || conn->broken || (streams && conn->peer_closed))
+		admin_conn_close(c);
+	else if (streams)
+		return;
+	else if (unsent == 0 && c->keep_alive)
+		admin_conn_rest(c);
+	else if (unsent == 0)
+		admin_conn_linger(c);
+	else if (unsent != before)
+		admin_conn_arm(c, SEND_US);
+}
+
+static void put_head(struct admin_conn *c, unsigned status, struct view fields, enum framing framing)
+{
+	struct h1_writer w = h1_conn_begin_head(&c->h1, ANSWER_HEAD_BYTES);
+	char date[HTTP_DATE_BYTES];
+
+	h1_put_status_line(&w, status, VIEW(""));
+	h1_put_field(&w, VIEW("Date"), http_date(date, io_wall_us(c->control->io) / US_PER_S));
+	h1_put(&w, fields);
+	h1_put(&w, VIEW("Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"));
+	if (framing == FRAMING_LENGTH)
+		h1_put_length(&w, buf_len(&c->content));
+	else if (framing == FRAMING_CHUNKED)
+		h1_put(&w, VIEW("Transfer-Encoding: chunked\r\n"));
+	if (!c->keep_alive)
+		h1_put(&w, VIEW("Connection: close\r\n"));
+	else if (c->minor == 0)
+		h1_put(&w, VIEW("Connection: keep-alive\r\n"));
+	CHECK(h1_conn_end_head(&c->h1, &w, framing));
+}
+
+/* --- what handlers say -------------------------------------------------------------------------------------------- */
+
+void admin_put(struct admin_conn *c, struct view bytes)
+{
+	/* When memory is out the status stands alone. */
+	if (!buf_append(&c->content, bytes, ADMIN_CONTENT_MAX))
+		buf_release(&c->content);
+}
+
+void admin_say(struct admin_conn *c, const char *format, ...)
+{
+	char text[SAY_BYTES_MAX];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	admin_put(c, view_str(text));
+}
+
+void admin_answer(struct admin_conn *c, unsigned status, struct view fields)
+{
+	admin_request_release(&c->request);
+	put_head(c, status, fields, FRAMING_LENGTH);
+	if (c->is_head)
+		buf_release(&c->content);
+	c->state = ADMIN_SENDING;
+	c->unsent = UINT64_MAX;
+	if (buf_len(&c->content) == 0)
+		h1_conn_flush(&c->h1);
+	admin_conn_send(c);
+}
+
+void admin_answer_json(struct admin_conn *c, unsigned status, json_t *json)
+{
+	char *text = json != NULL ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
+
+	json_decref(json);
+	buf_release(&c->content);
+	if (text != NULL && buf_append(&c->content, view_str(text), ADMIN_CONTENT_MAX) &&
+		buf_append(&c->content, VIEW("\n"), ADMIN_CONTENT_MAX)) {
+		free(text);
+		admin_answer(c, status, ADMIN_JSON);
+		return;
+	}
+	free(text);
+	buf_release(&c->content);
+	admin_say(c, "{\"error\":\"out_of_memory\",\"message\":\"there is no memory for the answer\"}\n");
+	admin_answer(c, 500, ADMIN_JSON);
+}
+
+void admin_fail(struct admin_conn *c, unsigned status, const char *error, const char *format, ...)
+{
+	char text[2 * SAY_BYTES_MAX];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	admin_answer_json(c, status, json_pack("{s:s, s:s}", "error", error, "message", text));
+}
+
+void admin_conn_refuse(struct admin_conn *c, unsigned status, const char *error, const char *why)
+{
+	c->keep_alive = false;
+	c->is_head = false;
+	admin_fail(c, status, error, "%s", why);
+}
+
+/* --- answers that go on ------------------------------------------------------------------------------------------- */
+
+static void stream_end(struct admin_conn *c)
+{
+	c->keep_alive = false;
+	c->state = ADMIN_SENDING;
+	h1_conn_put_end(&c->h1, NULL);
+	h1_conn_flush(&c->h1);
+	c->unsent = UINT64_MAX;
+	admin_conn_send(c);
+}
+
+static void stream_tick(struct admin_conn *c)
+{
+	bool goes_on = true;
+
+	if (c->unsent == 0)
+		goes_on = c->on_tick(c);
+	admin_conn_arm(c, TICK_US);
+	admin_conn_send(c);
+	if (!goes_on && c->state == ADMIN_STREAMING)
+		stream_end(c);
+}
+
+void admin_stream(struct admin_conn *c, struct view fields, bool (*on_tick)(struct admin_conn *c))
+{
+	if (c->is_head) {
+		admin_answer(c, 200, fields);
+		return;
+	}
+	if (c->control->streams >= ADMIN_STREAMS_MAX) {
+		admin_fail(c, 503, "too_many_streams", "%d clients are being told already, which is the most at once",
+			ADMIN_STREAMS_MAX);
+		return;
+	}
+	c->control->streams++;
+	c->counts_as_stream = true;
+	c->keep_alive = false;
+	c->on_tick = on_tick;
+	c->mark = 0;
+	c->unsent = 0;
+	buf_release(&c->content);
+	put_head(c, 200, fields, c->minor == 0 ? FRAMING_UNTIL_CLOSE : FRAMING_CHUNKED);
+	h1_conn_flush(&c->h1);
+	c->state = ADMIN_STREAMING;
+	c->moved_us = io_now_us(c->control->io);
+	stream_tick(c);
+}
+
+uint64_t *admin_stream_mark(struct admin_conn *c)
+{
+	return &c->mark;
+}
+
+void admin_conn_send_late(struct admin_conn *c)
+{
+	uint64_t stalled_us = io_now_us(c->control->io) - c->moved_us;
+
+	if (c->state == ADMIN_STREAMING && (c->unsent == 0 || stalled_us < SEND_US))
+		stream_tick(c);
+	else
+		admin_conn_close(c);
+}
+
+/* --- asking the main thread --------------------------------------------------------------------------------------- */
+
+void admin_order(struct admin_conn *c, enum order_what what, struct view argument)
+{
+	if (!orders_give(&c->control->orders, what, argument, &c->asker)) {
+		admin_fail(c, 503, "busy", "too much that was asked for is still under way; ask again later");
+		return;
+	}
+	c->state = ADMIN_ORDERED;
+	admin_conn_arm(c, ADMIN_ORDER_US);
+}

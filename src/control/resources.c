@@ -1,0 +1,90 @@
+/*
+ * The table of what the administration answers, and how a path finds its row. GET /v1 tells the table itself.
+ */
+#include "control/state.h"
+
+const struct resource resources[] = {
+	{METHOD_GET, "/healthz", NULL, RESOURCE_OPEN, RESOURCE_ASKS_WORKERS, SNAPSHOT_NOTHING, answer_health,
+		"200 while the loop of every worker answers within a second"},
+	{METHOD_GET, "/readyz", NULL, RESOURCE_OPEN, RESOURCE_ASKS_NOBODY, SNAPSHOT_NOTHING, answer_ready,
+		"200 until draining begins"},
+	{METHOD_GET, "/metrics", NULL, RESOURCE_GUARDED, RESOURCE_ASKS_WORKERS, SNAPSHOT_COUNTERS, answer_metrics,
+		"everything that is counted, in Prometheus' text format"},
+	{METHOD_GET, "/v1", NULL, RESOURCE_GUARDED, RESOURCE_ASKS_NOBODY, SNAPSHOT_NOTHING, answer_index,
+		"what there is"},
+	{METHOD_GET, "/v1/leaks", NULL, RESOURCE_GUARDED, RESOURCE_ASKS_WORKERS, SNAPSHOT_OLDEST, answer_leaks,
+		"the connections that are leased longest, and the oldest requests"},
+	{METHOD_GET, "/v1/log/level", "", RESOURCE_GUARDED, RESOURCE_ASKS_NOBODY, SNAPSHOT_NOTHING, answer_log_level,
+		"how much the event log tells"},
+	{METHOD_PUT, "/v1/log/level", "", RESOURCE_GUARDED, RESOURCE_ASKS_NOBODY, SNAPSHOT_NOTHING, answer_set_log_level,
+		"have it tell more or less, until the next start"},
+	{METHOD_POST, "/v1/log/reopen", "", RESOURCE_GUARDED, RESOURCE_ASKS_NOBODY, SNAPSHOT_NOTHING, answer_reopen,
+		"open the log files anew, after they were renamed"},
+	{METHOD_POST, "/v1/drain", "", RESOURCE_GUARDED, RESOURCE_ASKS_NOBODY, SNAPSHOT_NOTHING, answer_drain,
+		"let the gateway finish what runs and end, as SIGTERM does"},
+};
+
+const size_t resource_count = sizeof(resources) / sizeof(resources[0]);
+
+/* Takes what stands for the braces at `pattern` off the front of *path. Returns where the pattern goes on; NULL: nothing does. */
+static const char *take_segment(const char *pattern, struct view *path, struct view *segment)
+{
+	const char *end = strchr(pattern, '}');
+	const char *slash = end[-1] == '*' || path->n == 0 ? NULL : memchr(path->p, '/', path->n);
+
+	*segment = view_of(path->p, slash != NULL ? (size_t)(slash - path->p) : path->n);
+	*path = view_from(*path, segment->n);
+	return segment->n > 0 ? end + 1 : NULL;
+}
+
+static bool pattern_matches(const char *pattern, struct view path, struct view *segments)
+{
+	unsigned count = 0;
+
+	memset(segments, 0, RESOURCE_SEGMENTS_MAX * sizeof(*segments));
+	while (pattern != NULL && *pattern != '\0') {
+		if (*pattern == '{') {
+			pattern = take_segment(pattern, &path, &segments[count++]);
+		} else if (path.n > 0 && *path.p == *pattern) {
+			path = view_from(path, 1);
+			pattern++;
+		} else {
+			return false;
+		}
+	}
+	return pattern != NULL && path.n == 0;
+}
+
+const struct resource *resource_find(enum method method, struct view path, struct view *segments, unsigned *methods)
+{
+	*methods = 0;
+	method = method == METHOD_HEAD ? METHOD_GET : method;
+	for (size_t i = 0; i < resource_count; i++) {
+		if (!pattern_matches(resources[i].pattern, path, segments))
+			continue;
+		if (resources[i].method == method)
+			return &resources[i];
+		*methods |= 1u << resources[i].method;
+	}
+	return NULL;
+}
+
+static json_t *row_of(const struct resource *resource)
+{
+	struct view method = method_name(resource->method);
+
+	return json_pack("{s:s%, s:s, s:s}", "method", method.p, method.n, "path", resource->pattern, "summary",
+		resource->summary);
+}
+
+void answer_index(struct admin_conn *c)
+{
+	json_t *rows = json_array();
+
+	for (size_t i = 0; i < resource_count && rows != NULL; i++)
+		if (json_array_append_new(rows, row_of(&resources[i])) < 0) {
+			json_decref(rows);
+			rows = NULL;
+		}
+	admin_answer_json(c, 200, json_pack("{s:o}", "resources", rows));
+}
