@@ -75,6 +75,8 @@ enum planted_bug {
 	PLANTED_LIMITED_PASSES,              /* what a rate limit refuses goes on */
 	PLANTED_LIMITED_PLACE_KEPT,          /* who holds a place of a rate limit does not give it back */
 	PLANTED_SPARE_SERVES,                /* backups, and who has no weight, get requests beside the others */
+	PLANTED_PHASE_CHARGED_TWICE,         /* the wait for the first byte is also charged to what comes after it */
+	PLANTED_PHASE_BEFORE_ITS_STATE,      /* what was waited for before the request was sent is charged to that wait */
 	PLANTED_COUNT
 };
 

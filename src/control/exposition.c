@@ -100,14 +100,15 @@ void exposition_histogram(struct exposition *x, const char *name, const struct l
 	uint64_t sum = 0;
 
 	CHECK(label_count < HISTOGRAM_LABELS_MAX);
-	memcpy(all, labels, label_count * sizeof(*labels));
+	if (label_count > 0)
+		memcpy(all, labels, label_count * sizeof(*labels));
 	snprintf(part, sizeof(part), "%s_bucket", name);
 	for (size_t i = 0; i < h->count; i++) {
 		bool last = i + 1 == h->count;
 
 		sum += h->counts[i];
 		all[label_count] =
-			(struct label){"le", last ? VIEW("+Inf") : millionths_format(bound, h->first_us << i)};
+			(struct label){"le", last ? VIEW("+Inf") : millionths_format(bound, h->first_us << i * h->doublings)};
 		exposition_sample(x, part, all, label_count + 1, sum);
 	}
 	snprintf(part, sizeof(part), "%s_sum", name);

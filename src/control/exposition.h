@@ -39,10 +39,11 @@ void exposition_millionths(
 
 /* How often something took how long. */
 struct histogram {
-	const uint64_t *counts;  /* [i]: below first_us * 2^i and not below the bound before; the last: the rest */
+	const uint64_t *counts;  /* [i]: below first_us * 2^(i * doublings) and not below the bound before; the last: the rest */
 	size_t count;
 	uint64_t first_us;
 	uint64_t sum_us;
+	unsigned doublings;      /* from one bound to the next */
 };
 
 enum { HISTOGRAM_LABELS_MAX = 4 };

@@ -125,7 +125,7 @@ static void put_marks(struct exposition *x, const struct metric *metric, const s
 static void put_lag(struct exposition *x, const struct metric *metric, const struct totals *totals)
 {
 	const struct shed_stats *shed = &totals->sum->worker.shed;
-	const struct histogram histogram = {shed->lag_counts, SHED_LAG_BUCKETS, SHED_LAG_FIRST_US, shed->lag_sum_us};
+	const struct histogram histogram = {shed->lag_counts, SHED_LAG_BUCKETS, SHED_LAG_FIRST_US, shed->lag_sum_us, 1};
 	const struct label none = {0};
 
 	exposition_histogram(x, metric->name, &none, 0, &histogram);
@@ -362,9 +362,25 @@ static void endpoint_put_times(struct exposition *x, const struct metric *metric
 
 	memcpy(&times, (const char *)sample->stats + metric->offset, sizeof(times));
 
-	const struct histogram histogram = {times.buckets, WEIR_POOL_TIME_BUCKETS, 16, times.sum_us};
+	const struct histogram histogram = {times.buckets, WEIR_POOL_TIME_BUCKETS, 16, times.sum_us, 1};
 
 	exposition_histogram(x, metric->name, sample->labels, 2, &histogram);
+}
+
+static struct histogram phase_histogram(const struct time_book *book, unsigned phase)
+{
+	return (struct histogram){book->phases[phase], TIME_PHASE_BUCKETS, TIME_FIRST_US, book->sum_us[phase], 2};
+}
+
+/* The phases of a try. */
+static void endpoint_put_phases(struct exposition *x, const struct metric *metric, struct endpoint_sample *sample)
+{
+	for (unsigned phase = PHASE_QUEUE; phase <= PHASE_CLIENT; phase++) {
+		struct histogram histogram = phase_histogram(&sample->stats->times, phase);
+
+		sample->labels[2] = (struct label){"phase", view_str(phase_word((enum phase)phase))};
+		exposition_histogram(x, metric->name, sample->labels, 3, &histogram);
+	}
 }
 
 /* One for each of the above: put_pool_waiters and so on, for the table. */
@@ -374,6 +390,7 @@ static void endpoint_put_times(struct exposition *x, const struct metric *metric
 		put_each_endpoint(x, metric, totals, endpoint_put_##what);                                        \
 	}
 
+PUT_EACH(phases)
 PUT_EACH(connections)
 PUT_EACH(acquires)
 PUT_EACH(refusals)
@@ -449,6 +466,33 @@ static void put_limit_value(struct exposition *x, const struct metric *metric, c
 }
 
 /* --- by route ----------------------------------------------------------------------------------------------------- */
+
+static void put_route_times(struct exposition *x, const struct metric *metric, const struct totals *totals)
+{
+	for (size_t i = 0; i < totals->config->route_count; i++) {
+		const struct time_book *book = &totals->sum->routes[i];
+		const struct label label = {"route", totals->config->routes[i].name};
+		const struct histogram whole = {book->whole, TIME_BUCKETS, TIME_FIRST_US, time_book_sum_us(book), 1};
+
+		exposition_histogram(x, metric->name, &label, 1, &whole);
+	}
+}
+
+/* A route that answers by itself asks no endpoint. */
+static void put_route_phases(struct exposition *x, const struct metric *metric, const struct totals *totals)
+{
+	for (size_t i = 0; i < totals->config->route_count; i++) {
+		const struct config_route *route = &totals->config->routes[i];
+
+		for (unsigned phase = 0; phase < PHASE_COUNT; phase++) {
+			const struct label labels[] = {{"route", route->name}, {"phase", view_str(phase_word((enum phase)phase))}};
+			struct histogram histogram = phase_histogram(&totals->sum->routes[i], phase);
+
+			if (phase < PHASE_QUEUE || route->action == ACTION_UPSTREAM)
+				exposition_histogram(x, metric->name, labels, 2, &histogram);
+		}
+	}
+}
 
 static void put_each_breaker(struct exposition *x, const struct metric *metric, const struct totals *totals,
 	uint64_t (*value)(const struct breaker *breaker))
@@ -556,6 +600,13 @@ static const struct metric metrics[] = {
 		put_classes},
 	{"weir_grpc_responses_total", METRIC_COUNTER,
 		"Calls of gRPC ended, by the status that the client was told; none: it was told none.", put_grpc_statuses},
+	{"weir_request_seconds", METRIC_HISTOGRAM,
+		"How long requests took, from the first byte of the head to the end, by route; a tunnel until it was open.",
+		put_route_times},
+	{"weir_request_phase_seconds", METRIC_HISTOGRAM,
+		"Where the time of requests went, by route and phase: what was waited for. Those that spent nothing in a phase are "
+		"not counted in it.",
+		put_route_phases},
 	WORKER_COUNTER("weir_fallbacks_total", fallbacks, "Requests that their route's fallback has taken over."),
 	WORKER_COUNTER("weir_grpc_retries_total", grpc_retries, "Times that a call of gRPC was sent again for its status."),
 	{"weir_retried_requests_total", METRIC_COUNTER,
@@ -578,6 +629,9 @@ static const struct metric metrics[] = {
 	POOL_TIMES("weir_pool_wait_seconds", pool.wait,
 		"How long it took from asking for a connection until it was there, of those that were delivered."),
 	POOL_TIMES("weir_pool_use_seconds", pool.use, "How long a request had its connection."),
+	{"weir_upstream_phase_seconds", METRIC_HISTOGRAM,
+		"Where the time of requests went that were sent to the endpoint, by phase; of one that was sent again, each try.",
+		put_pool_phases},
 	POOL_COUNTER("weir_pool_reused_total", value, pool.reused, "Deliveries of a connection that had served before."),
 	POOL_GAUGE("weir_pool_reuse_ratio", reuse_ratio, pool,
 		"Which part of all deliveries since the start was of connections that had served before; 0 to 1."),

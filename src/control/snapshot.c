@@ -6,10 +6,14 @@
 struct snapshot *snapshot_create(const struct config *config)
 {
 	size_t count = config_endpoint_count(config);
-	struct snapshot *s = calloc(1, sizeof(*s) + count * sizeof(s->endpoints[0]));
+	struct snapshot *s =
+		calloc(1, sizeof(*s) + count * sizeof(s->endpoints[0]) + config->route_count * sizeof(s->routes[0]));
 
-	if (s != NULL)
-		s->endpoint_count = count;
+	if (s == NULL)
+		return NULL;
+	s->endpoint_count = count;
+	s->route_count = config->route_count;
+	s->routes = (struct time_book *)(s->endpoints + count);
 	return s;
 }
 
@@ -39,6 +43,7 @@ void snapshot_clear(struct snapshot *s)
 {
 	memset(&s->worker, 0, sizeof(s->worker));
 	memset(s->endpoints, 0, s->endpoint_count * sizeof(s->endpoints[0]));
+	memset(s->routes, 0, s->route_count * sizeof(s->routes[0]));
 }
 
 static void snapshot_take_counters(struct snapshot *to, struct worker *worker)
@@ -53,6 +58,8 @@ static void snapshot_take_counters(struct snapshot *to, struct worker *worker)
 		return;
 	for (size_t i = 0; i < to->endpoint_count; i++)
 		upstreams_endpoint_stats(upstreams, i, &upstream, &endpoint, &to->endpoints[i]);
+	for (size_t i = 0; i < to->route_count; i++)
+		to->routes[i] = *worker_route_times(worker, i);
 }
 
 void snapshot_take(struct snapshot **to, struct worker *worker, unsigned wants)
@@ -91,6 +98,17 @@ static size_t endpoint_find(const struct config *config, struct view upstream, c
 	return SIZE_MAX;
 }
 
+/* The same of a route; `hint` is where it stands if nothing has moved. */
+static size_t route_find(const struct config *config, struct view name, size_t hint)
+{
+	if (hint < config->route_count && view_eq(config->routes[hint].name, name))
+		return hint;
+	for (size_t i = 0; i < config->route_count; i++)
+		if (view_eq(config->routes[i].name, name))
+			return i;
+	return SIZE_MAX;
+}
+
 /* While a reload is under way, workers may be of different generations: what both have is found by name. */
 static void endpoints_add_by_name(struct snapshot *to, const struct snapshot *from)
 {
@@ -107,13 +125,28 @@ static void endpoints_add_by_name(struct snapshot *to, const struct snapshot *fr
 		}
 }
 
+static void routes_add_by_name(struct snapshot *to, const struct snapshot *from)
+{
+	const struct config *config = to->generation->config, *other = from->generation->config;
+
+	for (size_t i = 0; i < config->route_count; i++) {
+		size_t at = route_find(other, config->routes[i].name, i);
+
+		if (at != SIZE_MAX)
+			time_book_add(&to->routes[i], &from->routes[at]);
+	}
+}
+
 void snapshot_add(struct snapshot *to, const struct snapshot *from)
 {
 	worker_stats_add(&to->worker, &from->worker);
 	if (to->generation != from->generation && to->generation != NULL && from->generation != NULL) {
 		endpoints_add_by_name(to, from);
+		routes_add_by_name(to, from);
 		return;
 	}
 	for (size_t i = 0; i < to->endpoint_count && i < from->endpoint_count; i++)
 		upstream_endpoint_stats_add(&to->endpoints[i], &from->endpoints[i]);
+	for (size_t i = 0; i < to->route_count && i < from->route_count; i++)
+		time_book_add(&to->routes[i], &from->routes[i]);
 }

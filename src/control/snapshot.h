@@ -14,7 +14,8 @@ struct snapshot {
 	struct worker_stats worker;
 	struct oldest oldest;    /* empty unless it was wanted */
 	struct generation *generation;   /* one reference: whose endpoints `pools` are of; NULL: of the one it was created for */
-	size_t endpoint_count;
+	size_t endpoint_count, route_count;
+	struct time_book *routes;        /* one for each route, in the configuration's order; behind the endpoints */
 	struct upstream_endpoint_stats endpoints[];  /* one for each endpoint, over all upstreams in the configuration's order */
 };
 
@@ -38,7 +39,7 @@ void snapshot_fit(struct snapshot **s, struct generation *generation);
  */
 void snapshot_take(struct snapshot **to, struct worker *worker, unsigned wants);
 
-/* Adds the counters of `from` to those of `to`. Endpoints that `to` does not have are left out. */
+/* Adds the counters of `from` to those of `to`. Endpoints and routes that `to` does not have are left out. */
 void snapshot_add(struct snapshot *to, const struct snapshot *from);
 
 #endif

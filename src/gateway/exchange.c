@@ -84,9 +84,10 @@ void exchange_enter(struct exchange *ex, enum exchange_state state)
 struct wait {
 	uint64_t span_us;
 	enum cause cause;
+	enum phase phase;
 };
 
-/* What the exchange waits for in its state, how long, and what it is called when it does not come. */
+/* What the exchange waits for in its state, how long, what it is called when it does not come, and where that time goes. */
 static struct wait exchange_wait(const struct exchange *ex)
 {
 	const struct config_listener_timeouts *lt = &ex->client->listener->config->timeouts;
@@ -97,27 +98,31 @@ static struct wait exchange_wait(const struct exchange *ex)
 	case EXCHANGE_LEASING:
 		return (struct wait){
 			config_pool_wait_max_us(&ex->upstream->pool) + ut->connect_us + LEASING_MARGIN_US,
-			CAUSE_POOL_ACQUIRE_TIMEOUT};
+			CAUSE_POOL_ACQUIRE_TIMEOUT, PHASE_QUEUE};
 	case EXCHANGE_BACKING_OFF:
-		return (struct wait){ex->retry_at_us > ex->moved_us ? ex->retry_at_us - ex->moved_us : 0, CAUSE_INTERNAL};
+		return (struct wait){ex->retry_at_us > ex->moved_us ? ex->retry_at_us - ex->moved_us : 0, CAUSE_INTERNAL,
+			PHASE_BACKOFF};
 	case EXCHANGE_REQUESTING:
 		if (stream_blocked(ex->lease.stream))
-			return (struct wait){ut->idle_us, CAUSE_UPSTREAM_IDLE_TIMEOUT};
-		return (struct wait){lt->body_idle_us, CAUSE_CLIENT_TIMEOUT};
+			return (struct wait){ut->idle_us, CAUSE_UPSTREAM_IDLE_TIMEOUT, PHASE_FIRST_BYTE};
+		return (struct wait){lt->body_idle_us, CAUSE_CLIENT_TIMEOUT, PHASE_READING};
 	case EXCHANGE_EXPECTING:
 	case EXCHANGE_WAITING:
 		if (PLANTED(MISSED_DEADLINE))
-			return (struct wait){DEADLINE_NEVER, CAUSE_FIRST_BYTE_TIMEOUT};
-		return (struct wait){ut->first_byte_us, CAUSE_FIRST_BYTE_TIMEOUT};
+			return (struct wait){DEADLINE_NEVER, CAUSE_FIRST_BYTE_TIMEOUT, PHASE_FIRST_BYTE};
+		return (struct wait){ut->first_byte_us, CAUSE_FIRST_BYTE_TIMEOUT, PHASE_FIRST_BYTE};
 	case EXCHANGE_RESPONDING:
 		if (client_blocked)
-			return (struct wait){lt->write_idle_us, CAUSE_CLIENT_TIMEOUT};
-		return (struct wait){ut->idle_us, CAUSE_UPSTREAM_IDLE_TIMEOUT};
+			return (struct wait){lt->write_idle_us, CAUSE_CLIENT_TIMEOUT, PHASE_CLIENT};
+		return (struct wait){ut->idle_us, CAUSE_UPSTREAM_IDLE_TIMEOUT, PHASE_UPSTREAM};
 	case EXCHANGE_TUNNELLING:
-		return (struct wait){ut->idle_us, client_blocked ? CAUSE_CLIENT_TIMEOUT : CAUSE_UPSTREAM_IDLE_TIMEOUT};
+		if (client_blocked)
+			return (struct wait){ut->idle_us, CAUSE_CLIENT_TIMEOUT, PHASE_CLIENT};
+		return (struct wait){ut->idle_us, CAUSE_UPSTREAM_IDLE_TIMEOUT, PHASE_UPSTREAM};
+	case EXCHANGE_FLUSHING: return (struct wait){lt->write_idle_us, CAUSE_CLIENT_TIMEOUT, PHASE_CLIENT};
 	default:
-		/* FLUSHING; and FILTERING, whose own limit is the filter's. */
-		return (struct wait){lt->write_idle_us, CAUSE_CLIENT_TIMEOUT};
+		/* FILTERING, whose own limit is the filter's. */
+		return (struct wait){lt->write_idle_us, CAUSE_CLIENT_TIMEOUT, PHASE_FILTERS};
 	}
 }
 
@@ -126,6 +131,7 @@ void exchange_arm(struct exchange *ex)
 	struct wait wait = exchange_wait(ex);
 	uint64_t deadline = deadline_after(ex->moved_us, wait.span_us);
 
+	exchange_spends(ex, wait.phase);
 	/* What leaves from here on prolongs it. */
 	exchange_note_unsent(ex);
 	ex->deadline_cause = (uint8_t)wait.cause;
@@ -302,6 +308,7 @@ void exchange_send(struct exchange *ex)
 /* No connection. When the request's own deadline is what ended the wait, that is the cause. */
 static void lease_refused(struct exchange *ex, enum cause cause)
 {
+	times_connect_failed(ex, cause);
 	if (io_now_us(ex->worker->io) >= ex->request_deadline_us) {
 		exchange_finish(ex, CAUSE_REQUEST_DEADLINE, NULL);
 	} else if (!retry_for_connect(ex, cause)) {
@@ -439,6 +446,7 @@ static void arm_pause(struct exchange *ex)
 {
 	uint64_t most_us = deadline_after(ex->moved_us, FILTER_PAUSE_MAX_US), end_us = exchange_must_end_us(ex);
 
+	exchange_spends(ex, PHASE_FILTERS);
 	ex->deadline_cause = end_us < most_us ? CAUSE_REQUEST_DEADLINE : CAUSE_FILTER_FAILED;
 	io_timer_set(ex->worker->io, &ex->timer, deadline_min(most_us, end_us));
 }
@@ -567,7 +575,7 @@ static struct exchange *exchange_create(struct client *client, struct stream *do
 	ex->release.on_run = exchange_on_release;
 	ex->request_deadline_us = DEADLINE_NEVER;
 	ex->first_byte_us = UINT64_MAX;
-	ex->started_us = client_exchange_began(client, down, ex);
+	ex->started_us = ex->phase_since_us = client_exchange_began(client, down, ex);
 	ex->head_us = ex->moved_us = io_now_us(w->io);
 	arena_init(&ex->arena, ex->first, sizeof(ex->first),
 		4 * (size_t)client->listener->config->limits.header_bytes + ARENA_EXTRA_BYTES);
@@ -747,6 +755,7 @@ void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, 
 	enum client_next next = conclude(ex, reached, cause, why);
 
 	count(ex, reached, cause);
+	times_end(ex);
 	if (w->observer.wants_records)
 		record_send(ex, cause, why);
 	filters_on_finish(ex);

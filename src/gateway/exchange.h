@@ -311,6 +311,32 @@ bool exchange_overdue(struct upstream_lease *lease, enum weir_pool_overdue what,
 uint64_t exchange_owed_since(struct upstream_lease *lease);
 bool exchange_waits_for_client(struct upstream_lease *lease);
 
+/* --- where its time goes (times.c) ------------------------------------------------------------------------------------- */
+
+/* It waits for something else from now on: what has passed was spent in the phase before. exchange_arm() says so. */
+void times_change(struct exchange *ex, enum phase phase);
+
+static inline void exchange_spends(struct exchange *ex, enum phase phase)
+{
+	if (ex->phase != phase)
+		times_change(ex, phase);
+}
+
+/* No connection came of the wait for one, for `cause`: which tells what was waited for. */
+void times_connect_failed(struct exchange *ex, enum cause cause);
+
+/* A try is over, but not the exchange: the endpoint that was picked for it is told. Before another one is. */
+void times_tell_try(struct exchange *ex, const struct upstream_lease *lease);
+
+/* The same of the first of two tries, the second of which goes on: that one's request was sent at since_us. */
+void times_tell_beside(struct exchange *ex, const struct upstream_lease *first, uint64_t since_us);
+
+/* The books are told; a tunnel's when it begins, any other's by its end. */
+void times_tell(struct exchange *ex);
+
+/* The exchange ends: nothing is spent after it. */
+void times_end(struct exchange *ex);
+
 /* --- the record (record.c) --------------------------------------------------------------------------------------------- */
 
 /* Tells the observer what is known of the exchange. */

@@ -33,6 +33,7 @@ static void leave_upstream(struct exchange *ex, enum cause cause)
 	exchange_report_failure(ex, cause);
 	hedge_end(ex, false);
 	hedge_plan_anew(ex);
+	times_tell_try(ex, &ex->lease);
 	upstream_drop(&ex->lease);
 	ex->lease.key = NULL;
 	ex->lease.tried_count = 0;

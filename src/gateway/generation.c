@@ -23,6 +23,7 @@ struct shared *shared_create(const struct filter_ops *const *filters)
 	s->workers = 1;
 	budgets_init(&s->budgets);
 	list_init(&s->breakers);
+	list_init(&s->times);
 	limits_init(&s->limits);
 	return s;
 }
@@ -33,6 +34,7 @@ void shared_free(struct shared *s)
 		return;
 	budgets_release(&s->budgets);
 	route_breakers_sweep(&s->breakers);
+	route_times_sweep(&s->times);
 	limits_release(&s->limits);
 	tls_set_unref(s->tls);
 	tls_tickets_free(s->tickets);
@@ -131,12 +133,15 @@ struct generation *generation_create(struct shared *shared, const struct config 
 	g->budgets = budgets_claim(&shared->budgets, config);
 	route_breakers_sweep(&shared->breakers);
 	g->breakers = route_breakers_claim(&shared->breakers, config, shared->workers);
+	route_times_sweep(&shared->times);
+	g->times = route_times_claim(&shared->times, config, shared->workers);
 	g->limits = limits_claim(&shared->limits, config);
-	if (g->router == NULL || g->budgets == NULL || g->breakers == NULL || g->limits == NULL ||
+	if (g->router == NULL || g->budgets == NULL || g->breakers == NULL || g->times == NULL || g->limits == NULL ||
 		!connections_create(shared, config) || !caps_create(shared, config) || !tls_create(g, shared, config)) {
 		router_free(g->router);
 		budgets_drop(g->budgets, config_endpoint_count(config));
 		route_breakers_drop(g->breakers, config->route_count);
+		route_times_drop(g->times, config->route_count);
 		limits_drop(g->limits, config->rate_limit_count);
 		free(g);
 		return NULL;
@@ -161,6 +166,7 @@ void generation_unref(struct generation *g)
 	router_free(g->router);
 	budgets_drop(g->budgets, config_endpoint_count(g->config));
 	route_breakers_drop(g->breakers, g->config->route_count);
+	route_times_drop(g->times, g->config->route_count);
 	limits_drop(g->limits, g->config->rate_limit_count);
 	tls_set_unref(g->tls);
 	config_free(g->config);

@@ -22,6 +22,7 @@ struct endpoint_budget;
 struct filter_ops;
 struct limit;
 struct route_breaker;
+struct route_times;
 struct router;
 struct shared;
 struct tls_set;
@@ -33,6 +34,7 @@ struct generation {
 	struct router *router;
 	struct endpoint_budget **budgets;  /* in the configuration's order */
 	struct route_breaker **breakers;   /* of its routes; NULL where one has none */
+	struct route_times **times;        /* of its routes */
 	struct limit **limits;             /* those of its filters rate_limit, by their index */
 	struct tls_set *tls;               /* one reference; NULL: no TLS anywhere */
 };

@@ -122,6 +122,9 @@ void hedge_end_other(struct exchange *ex, bool answered)
 		upstream_count_hedge(second, answered && h->is_first);
 	if (answered)
 		tell_wait(ex);
+	/* What was waited for it is no time of the second's. */
+	if (h->is_first)
+		times_tell_beside(ex, &h->lease, ex->head_sent_us);
 	forget(ex);
 }
 

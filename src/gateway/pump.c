@@ -314,6 +314,7 @@ __attribute__((noinline)) static enum step response_upgrade(struct exchange *ex,
 		return step_finish(ex, cause, why);
 	if (!forward_upgrade(ex, m))
 		return response_head_too_large(ex);
+	times_tell(ex);
 	ex->status = m->status;
 	ex->upstream_status = ex->upgraded = true;
 	exchange_is_answered(ex);

@@ -89,6 +89,7 @@ void record_send(struct exchange *ex, enum cause cause, const char *why)
 		.total_us = now - ex->started_us,
 	};
 
+	memcpy(r.phase_us, ex->phase_us, sizeof(r.phase_us));
 	if (ex->grpc != NULL) {
 		r.grpc = true;
 		r.grpc_status = ex->grpc->status;

@@ -7,6 +7,7 @@
 #define WEIR_GATEWAY_RECORD_H
 
 #include "base/cause.h"
+#include "base/phase.h"
 #include "base/view.h"
 
 /* How the client's connection is protected. */
@@ -56,6 +57,7 @@ struct exchange_record {
 	uint64_t connect_us;           /* opening a connection; 0 on a reused one */
 	uint64_t first_byte_us;        /* request head sent -> first byte of the answer */
 	uint64_t total_us;             /* first byte of the request -> end */
+	uint64_t phase_us[PHASE_COUNT];  /* and where all of that went */
 };
 
 #endif

@@ -116,6 +116,7 @@ static uint64_t granted_us(struct exchange *ex, enum upstream_try_failure failur
 static void try_again(struct exchange *ex, enum upstream_try_failure failure, uint64_t at_us)
 {
 	hedge_plan_anew(ex);
+	times_tell_try(ex, &ex->lease);
 	upstream_avoid(&ex->lease, failure);
 	ex->tries++;
 	if (at_us <= io_now_us(ex->worker->io)) {

@@ -17,6 +17,7 @@
 #include "gateway/filter.h"
 #include "gateway/generation.h"
 #include "gateway/limits.h"
+#include "gateway/route_times.h"
 #include "gateway/router.h"
 #include "gateway/worker.h"
 #include "http/target.h"
@@ -33,6 +34,7 @@ struct shared {
 	const struct filter_ops *const *filters;
 	struct budget_registry budgets;
 	struct list breakers;              /* of routes (breakers.h) */
+	struct list times;                 /* of routes (route_times.h) */
 	struct limit_registry limits;
 	uint64_t generations;              /* made so far */
 	atomic_uint *connections;          /* by listener: open over all workers */
@@ -377,6 +379,11 @@ struct exchange {
 	uint8_t fallback_cause;            /* enum cause for which the route's fallback has taken over; NONE: it has not */
 	uint8_t trusted;                   /* the peer was in trusted_proxies when it began */
 
+	uint8_t phase;                     /* enum phase: what its time is spent in (times.c) */
+	bool tries_told;                   /* tries that are over were told: `told_us` is theirs */
+	uint64_t phase_since_us;           /* nothing was charged since */
+	uint64_t phase_us[PHASE_COUNT];
+
 	struct hedge *hedge;               /* a second try beside the lease (hedge.c); NULL: there is none; in the arena */
 	uint64_t hedge_at_us;              /* when one begins; 0: not thought of yet; DEADLINE_NEVER: none will */
 
@@ -416,6 +423,7 @@ struct exchange {
 	struct message request;            /* set before anything else looks at it */
 	struct upstream_lease lease;       /* upstream_lease_init */
 	struct h1_mark mark;               /* REPLAY_MARKED: the client's h1_conn before the content */
+	uint64_t told_us[PHASE_COUNT];     /* tries_told: as much of phase_us as endpoints were told */
 	char first[EXCHANGE_ARENA_BYTES];  /* the arena's first block */
 };
 

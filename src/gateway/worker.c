@@ -261,6 +261,11 @@ struct view worker_date_line(struct worker *w)
 	return view_of(w->date_line, WORKER_DATE_LINE_BYTES);
 }
 
+const struct time_book *worker_route_times(const struct worker *w, size_t i)
+{
+	return &w->current->generation->times[i]->books[w->index].book;
+}
+
 const struct worker_stats *worker_stats(struct worker *w)
 {
 	w->stats.accept_paused = w->stats.connections_shed = 0;

@@ -7,6 +7,7 @@
 #ifndef WEIR_GATEWAY_WORKER_H
 #define WEIR_GATEWAY_WORKER_H
 
+#include "base/time_book.h"
 #include "gateway/generation.h"
 #include "gateway/record.h"
 #include "gateway/shedding.h"
@@ -93,6 +94,9 @@ void worker_stop(struct worker *worker);
 void worker_free(struct worker *worker);
 
 const struct worker_stats *worker_stats(struct worker *worker);
+
+/* What it has counted of the i-th route of the generation in force, and of routes of that name before. */
+const struct time_book *worker_route_times(const struct worker *worker, size_t i);
 
 /* The address listener `i` is bound to (its port when 0 was asked for). */
 void worker_listener_address(const struct worker *worker, size_t i, struct address *address);

@@ -85,7 +85,7 @@ static void conn_init(struct conn *conn, struct io *io)
 	conn->tls = NULL;
 	conn->source.fd = -1;
 	conn->source.due = 0;
-	conn->taken = 0;
+	conn->taken = conn->connected_us = 0;
 	conn->source.on_event = conn_on_event;
 	conn->readable = conn->peer_closed = conn->broken = conn->reset = conn->at_end = conn->shut = false;
 	conn->error = conn->send_error = 0;
@@ -115,6 +115,8 @@ int conn_connect_result(struct conn *conn)
 {
 	int error = io_connect_result(conn->io, &conn->source);
 
+	if (error == 0 && conn->connected_us == 0)
+		conn->connected_us = io_now_us(conn->io);
 	if (error == 0 && conn->tls != NULL)
 		error = tls_handshake(conn);
 	if (error < 0 && error != -EINPROGRESS)

@@ -27,6 +27,7 @@ struct conn {
 	struct io *io;
 	struct tls_conn *tls;                 /* NULL: none (net/tls.h) */
 	uint64_t taken;                       /* bytes that the kernel has taken; the owner may begin anew at 0 */
+	uint64_t connected_us;                /* one that was opened: since then all that is missing is TLS; 0: not yet */
 	struct buf out;                       /* accepted from the owner, not yet taken by the kernel */
 	void (*on_ready)(struct conn *conn);  /* set by the owner; some of the flags changed, or `out` went empty */
 	bool readable;                        /* conn_recv may have something */
@@ -51,6 +52,12 @@ int conn_accept(struct conn *conn, struct io *io, struct io_source *listener, st
  */
 int conn_connect(struct conn *conn, struct io *io, const struct address *address);
 int conn_connect_result(struct conn *conn);
+
+/* How much of connecting was the TLS handshake, of one for which connecting was over at that time. */
+static inline uint64_t conn_tls_us(const struct conn *conn, uint64_t opened_us)
+{
+	return conn->tls != NULL && opened_us > conn->connected_us ? opened_us - conn->connected_us : 0;
+}
 
 /*
  * > 0 bytes; 0 at the end; -EAGAIN when nothing is there now (on_ready will tell); else the error, which is also kept in

@@ -96,6 +96,17 @@ static void line_set_outcome(struct line *line, const struct exchange_record *re
 	line_set(line, "upstream_status", json_boolean(record->upstream_status));
 }
 
+/* All of them: together they are total_us. */
+static void line_set_phases(struct line *line, const struct exchange_record *record)
+{
+	struct line phases = {.object = json_object()};
+
+	for (unsigned i = 0; i < PHASE_COUNT && phases.object != NULL; i++)
+		line_set_u64(&phases, phase_word((enum phase)i), record->phase_us[i]);
+	line->failed = line->failed || phases.failed;
+	line_set(line, "phases_us", phases.object);
+}
+
 static void line_set_measures(struct line *line, const struct exchange_record *record)
 {
 	line_set_u64(line, "bytes_in", record->bytes_in);
@@ -104,6 +115,7 @@ static void line_set_measures(struct line *line, const struct exchange_record *r
 	line_set_phase(line, "connect_us", record->connect_us);
 	line_set_phase(line, "first_byte_us", record->first_byte_us);
 	line_set_phase(line, "total_us", record->total_us);
+	line_set_phases(line, record);
 	line_set_text(line, "user_agent", record->user_agent);
 	line_set_text(line, "referer", record->referer);
 	line_set(line, "upgraded", json_boolean(record->upgraded));

@@ -2,6 +2,7 @@
  * The text format: what the combined log of other servers has, in its order, then everything else as key=value.
  *
  *   203.0.113.7 - - [2026-11-21T03:25:00.123Z] "GET /a HTTP/1.1" 200 512 "-" "curl/8" listener="public" ... total_us=812
+ *   phases_us=first_byte:800,client:12
  *
  * Texts are quoted, numbers are bare, what is absent is "-". Inside texts everything but printable ASCII, and the quote
  * and the backslash, is written as \xHH. The text of an event is not quoted, so there the quote and the backslash stand
@@ -183,6 +184,24 @@ static void out_origin(struct out *out, const struct exchange_record *record)
 	out_flag_field(out, "upgraded", record->upgraded);
 }
 
+/* reading:12,first_byte:800: those in which any time was spent. */
+static void out_time_split(struct out *out, const uint64_t phase_us[PHASE_COUNT])
+{
+	const char *before = "";
+
+	for (unsigned i = 0; i < PHASE_COUNT; i++) {
+		if (phase_us[i] == 0)
+			continue;
+		out_str(out, before);
+		out_str(out, phase_word((enum phase)i));
+		out_str(out, ":");
+		out_u64(out, phase_us[i]);
+		before = ",";
+	}
+	if (*before == '\0')
+		out_str(out, "-");
+}
+
 static void out_phases(struct out *out, const struct exchange_record *record)
 {
 	out_u64_field(out, "bytes_in", record->bytes_in);
@@ -190,6 +209,8 @@ static void out_phases(struct out *out, const struct exchange_record *record)
 	out_phase_field(out, "connect_us", record->connect_us);
 	out_phase_field(out, "first_byte_us", record->first_byte_us);
 	out_phase_field(out, "total_us", record->total_us);
+	out_key(out, "phases_us");
+	out_time_split(out, record->phase_us);
 }
 
 size_t format_record_text(const struct exchange_record *record, char *to)

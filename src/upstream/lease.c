@@ -72,6 +72,7 @@ static void lease_hold(struct upstream_lease *lease, uint64_t now_us)
 	if (is_place(uc))
 		lease_place(lease);
 	lease->connect_us = lease->reused ? 0 : waited_for_connect(lease, uc);
+	lease->tls_us = uc->tls_us < lease->connect_us ? uc->tls_us : lease->connect_us;
 	lease->queue_us += waited_us - lease->connect_us;
 }
 
@@ -458,7 +459,7 @@ enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config
 	lease->endpoint = ep;
 	lease_name(lease, ep);
 	lease->asked_us = now_us;
-	lease->queue_us = lease->connect_us = 0;
+	lease->queue_us = lease->connect_us = lease->tls_us = 0;
 	lease->reused = lease->rested = false;
 	lease->why = NULL;
 	lease->dead = 0;
@@ -493,6 +494,7 @@ enum upstream_answer upstream_acquire_again(struct upstream_lease *lease, enum u
 	lease->stage = LEASE_NONE;
 	lease->reused = lease->rested = false;
 	lease->replayed = true;
+	lease->connect_us = lease->tls_us = 0;
 	lease->asked_us = now_us;
 	lease->dead = 0;
 	if (uc->place != NULL && reason != RETRY_REFUSED)

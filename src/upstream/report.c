@@ -26,6 +26,12 @@ __attribute__((noinline)) static void tell_others(
 		endpoint_breaker_report(ep, lease, result);
 }
 
+void upstream_spent(const struct upstream_lease *lease, const uint64_t phase_us[PHASE_COUNT])
+{
+	if (lease->named != NULL)
+		time_book_enter(&lease->named->stats.times, phase_us);
+}
+
 void endpoint_report(struct endpoint *ep, struct upstream_lease *lease, struct upstream_result result)
 {
 	if (ep->learns)

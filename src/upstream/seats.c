@@ -413,6 +413,13 @@ uint64_t place_connect_us(const struct upstream_conn *uc)
 	return s->opened_us > uc->began_us ? s->opened_us - uc->began_us : 0;
 }
 
+uint64_t place_tls_us(const struct upstream_conn *uc)
+{
+	const struct session *s = uc->place->session;
+
+	return conn_tls_us(&s->conn, s->opened_us);
+}
+
 bool place_had_rested(const struct upstream_conn *uc)
 {
 	const struct session *s = uc->place->session;

@@ -54,6 +54,9 @@ int place_error(const struct upstream_conn *uc);
 /* How long connecting took, for a place that is open: to wait for room is something else. */
 uint64_t place_connect_us(const struct upstream_conn *uc);
 
+/* And how much of that, at its end, was TLS, with the SETTINGS behind it. */
+uint64_t place_tls_us(const struct upstream_conn *uc);
+
 /* Whether the session was opened before now, whether anybody has had a stream on it, and whether an answer. */
 bool place_had_rested(const struct upstream_conn *uc);
 bool place_was_used(const struct upstream_conn *uc);

@@ -13,6 +13,7 @@
 #define WEIR_UPSTREAM_UPSTREAM_H
 
 #include "base/cause.h"
+#include "base/time_book.h"
 #include "config/model.h"
 #include "net/stream.h"
 #include "pool/pool.h"
@@ -67,7 +68,8 @@ struct upstream_conn {
 	struct io_timer timer;         /* connect timeout */
 	struct io_task release;        /* frees the memory at the end of the tick in which it was closed */
 	uint32_t slot;                 /* the pool's */
-	uint32_t connect_us;           /* how long connecting took */
+	uint32_t connect_us;           /* how long connecting took, */
+	uint32_t tls_us;               /* and how much of that, at its end, was TLS */
 	uint64_t began_us;
 	uint64_t rests_since_us;       /* opened, or given back last */
 	uint8_t state;                 /* enum upstream_conn_state; changed by upstream_conn_enter only */
@@ -116,6 +118,7 @@ struct upstream_lease {
 	bool rested;                    /* it was not opened just now: it may have ended unnoticed */
 	uint64_t queue_us;              /* the wait, less connecting; set once the acquire has ended */
 	uint64_t connect_us;            /* how much of the wait was connecting: 0 when it was open already */
+	uint64_t tls_us;                /* and how much of that was TLS */
 	uint64_t held_since_us;
 	uint32_t retry_after_s;         /* of a failure: when to come again at the earliest; 0: nothing is known */
 	const char *why;                /* of a failure, more precise than the cause: a static sentence, or NULL */
@@ -300,6 +303,12 @@ enum upstream_answer upstream_acquire_beside(struct upstreams *ups, const struct
 void upstream_count_hedge(const struct upstream_lease *second, bool won);
 
 /*
+ * A try at the endpoint that was picked is over, and has spent so much in each phase of it. Told before another one is picked.
+ * Legal when none was.
+ */
+void upstream_spent(const struct upstream_lease *lease, const uint64_t phase_us[PHASE_COUNT]);
+
+/*
  * The request on the held connection was answered elsewhere first, after it had waited here for so long: an answer would have taken
  * longer still. In place of upstream_report().
  */
@@ -352,6 +361,7 @@ struct upstream_endpoint_stats {
 	uint64_t health_changed_us;          /* how long ago that was; 0: it never was */
 	uint64_t ejections[HEALTH_REASONS];  /* told by the first worker only */
 	uint64_t hedges, hedges_won;         /* requests that were sent to it beside another; answered first */
+	struct time_book times;              /* of tries at it that are over */
 	uint64_t breaker_opened;
 	uint64_t breaker_state;              /* enum breaker_state, over all workers */
 	uint64_t leaking;                    /* leases held for leak_after that were found not to be in use */

@@ -67,6 +67,36 @@ static bool fell_back(const struct exchange_record *record)
 	return record->why != NULL && strcmp(record->why, "the route's fallback has answered") == 0;
 }
 
+/*
+ * Where its time went. All of it stands somewhere and none twice, and a wait is charged to what was waited for: of a request that
+ * had one lease, what the lease itself has measured.
+ */
+static void check_phases(const struct exchange_record *record)
+{
+	const uint64_t *us = record->phase_us;
+	uint64_t sum_us = 0, connecting_us = us[PHASE_CONNECT] + us[PHASE_TLS];
+	bool begun = record->upstream_status || record->upgraded;
+	bool leased_once = record->first_byte_us != UINT64_MAX && record->retries == 0 && !fell_back(record) && !plan.hedges;
+
+	for (unsigned i = 0; i < PHASE_COUNT; i++)
+		sum_us += us[i];
+	if (sum_us != record->total_us)
+		world_violation("13: every microsecond is in one phase", "%llu us in all, %llu us in phases",
+			(unsigned long long)record->total_us, (unsigned long long)sum_us);
+	if (record->endpoint.n == 0 && us[PHASE_QUEUE] + connecting_us + us[PHASE_FIRST_BYTE] > 0)
+		world_violation("13: no phase before its state", "time at an endpoint, and none was picked");
+	if (us[PHASE_UPSTREAM] + us[PHASE_CLIENT] > 0 && !begun)
+		world_violation("13: no phase before its state", "time with an answer that has not begun, status %u",
+			record->status);
+	if (us[PHASE_BACKOFF] > 0 && record->retries == 0)
+		world_violation("13: no phase before its state", "a pause before a try that was never made");
+	if (leased_once && (us[PHASE_QUEUE] != record->queue_us || connecting_us != record->connect_us))
+		world_violation("13: a wait is charged to what was waited for",
+			"queue %llu and %llu us, connecting %llu and %llu us", (unsigned long long)us[PHASE_QUEUE],
+			(unsigned long long)record->queue_us, (unsigned long long)connecting_us,
+			(unsigned long long)record->connect_us);
+}
+
 void record_check(const struct exchange_record *record, uint64_t acquire_us)
 {
 	struct sim_request *request = recorded(record);
@@ -81,4 +111,5 @@ void record_check(const struct exchange_record *record, uint64_t acquire_us)
 		call_check_record(request, record);
 	}
 	check_wait(record, acquire_us);
+	check_phases(record);
 }

@@ -45,7 +45,7 @@
 /* Until all workers have a configuration. */
 #define ADOPTED_US 50000
 
-enum phase { PHASE_ROUGH, PHASE_CALM, PHASE_QUIET, PHASE_DRAIN, PHASE_OVER };
+enum run_phase { RUN_ROUGH, RUN_CALM, RUN_QUIET, RUN_DRAIN, RUN_OVER };
 
 static struct {
 	struct sim_setup setup;
@@ -244,7 +244,7 @@ static void gateway_drain(uint64_t span_us)
 	if (run.draining)
 		return;
 	run.draining = true;
-	world_note(NOTE_PHASE, PHASE_DRAIN, span_us, 0);
+	world_note(NOTE_PHASE, RUN_DRAIN, span_us, 0);
 	for (unsigned i = 0; i < run.setup.workers; i++) {
 		if (world_chance(200))
 			worker_stop(run.workers[i]);
@@ -684,7 +684,7 @@ static void check_tunnels(void)
  */
 static void phase_calm(void)
 {
-	world_note(NOTE_PHASE, PHASE_CALM, 0, 0);
+	world_note(NOTE_PHASE, RUN_CALM, 0, 0);
 	if (!turns_until(nothing_runs, world_now_us() + run.setup.longest_us))
 		world_violation("8: everything ends", "%llu connections, %llu exchanges without clients",
 			(unsigned long long)connections_live(), (unsigned long long)exchanges_live());
@@ -714,7 +714,7 @@ static void phase_quiet(void)
 {
 	unsigned connections = 0;
 
-	world_note(NOTE_PHASE, PHASE_QUIET, 0, 0);
+	world_note(NOTE_PHASE, RUN_QUIET, 0, 0);
 	if (!turns_until(nothing_runs, world_now_us() + run.setup.longest_us))
 		world_violation("8: every count is back", "%llu connections, %llu exchanges",
 			(unsigned long long)connections_live(), (unsigned long long)exchanges_live());

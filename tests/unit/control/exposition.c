@@ -50,7 +50,7 @@ static void test_histogram(void **state)
 {
 	const struct label label = {"l", VIEW("v")};
 	const uint64_t counts[] = {1, 0, 2, 5};
-	const struct histogram histogram = {counts, 4, 16, 1500000};
+	const struct histogram histogram = {counts, 4, 16, 1500000, 1};
 	struct buf text = {0};
 	struct exposition x = {.to = &text, .bytes_max = 1000};
 
@@ -63,6 +63,18 @@ static void test_histogram(void **state)
 			"h_bucket{l=\"v\",le=\"+Inf\"} 8\n"
 			"h_sum{l=\"v\"} 1.500000\n"
 			"h_count{l=\"v\"} 8\n");
+}
+
+static void test_histogram_with_few_bounds(void **state)
+{
+	const uint64_t counts[] = {1, 2, 3};
+	const struct histogram histogram = {counts, 3, 64, 1000, 2};
+	struct buf text = {0};
+	struct exposition x = {.to = &text, .bytes_max = 1000};
+
+	exposition_histogram(&x, "h", NULL, 0, &histogram);
+	assert_text(&x, "h_bucket{le=\"0.000064\"} 1\nh_bucket{le=\"0.000256\"} 3\nh_bucket{le=\"+Inf\"} 6\n"
+			"h_sum 0.001000\nh_count 6\n");
 }
 
 static void assert_escaped(struct view value, const char *expected)
@@ -113,6 +125,7 @@ int main(void)
 		cmocka_unit_test(test_samples),
 		cmocka_unit_test(test_seconds),
 		cmocka_unit_test(test_histogram),
+		cmocka_unit_test(test_histogram_with_few_bounds),
 		cmocka_unit_test(test_escaping),
 		cmocka_unit_test(test_bound),
 	};

@@ -8,6 +8,14 @@
 #include "base/units.h"
 #include "control/metrics.h"
 
+static void book_number(struct time_book *book, uint64_t n)
+{
+	uint64_t *counters = (uint64_t *)book;
+
+	for (size_t i = 0; i < sizeof(*book) / sizeof(uint64_t); i++)
+		counters[i] = n + i;
+}
+
 /* From n + 1 on, in the order of the members; each of the long lists (n + 1000, ...) has numbers of its own. */
 static void endpoint_number(struct upstream_endpoint_stats *e, uint32_t n)
 {
@@ -47,6 +55,7 @@ static void endpoint_number(struct upstream_endpoint_stats *e, uint32_t n)
 	e->audit_mismatch = n + 62;
 	e->learned_idle_us = n + 63;
 	e->announced_idle_us = n + 64;
+	book_number(&e->times, n + 5000);
 }
 
 /* Every counter different, so that a wrong member shows. `seed` keeps workers apart. */
@@ -60,6 +69,8 @@ static struct snapshot *numbered(const struct config *config, uint64_t seed)
 		counters[i] = seed * 1000 + i;
 	for (size_t i = 0; i < s->endpoint_count; i++)
 		endpoint_number(&s->endpoints[i], (uint32_t)(seed * 10000 + i * 100));
+	for (size_t i = 0; i < s->route_count; i++)
+		book_number(&s->routes[i], seed * 7000 + i);
 	return s;
 }
 
@@ -71,6 +82,14 @@ static void assert_sample(const struct buf *text, const char *line)
 	if (occurrences(text, whole) != 1)
 		fail_msg("'%s' stands %u times in:\n%.*s", line, occurrences(text, whole), (int)buf_len(text),
 			buf_view(text).p);
+}
+
+static void assert_book_sum(const struct time_book *sum, const struct time_book *one, const struct time_book *two)
+{
+	struct time_book rest = *sum;
+
+	time_book_since(&rest, one);
+	assert_memory_equal(&rest, two, sizeof(rest));
 }
 
 #define ASSERT_SUM(member) assert_int_equal(sum->member, one->member + two->member)
@@ -111,6 +130,7 @@ static void assert_endpoint_sum(const struct upstream_endpoint_stats *sum, const
 		ASSERT_SUM(retries[i]);
 	for (size_t i = 0; i < CAUSE_COUNT; i++)
 		ASSERT_SUM(open_failed[i]);
+	assert_book_sum(&sum->times, &one->times, &two->times);
 	ASSERT_SUM(leaking);
 	ASSERT_SUM(audits);
 	ASSERT_SUM(audit_mismatch);
@@ -133,6 +153,8 @@ static void test_sum(void **state)
 	assert_int_equal(sum->worker.tunnels_open, one->worker.tunnels_open + two->worker.tunnels_open);
 	for (size_t i = 0; i < 3; i++)
 		assert_endpoint_sum(&sum->endpoints[i], &one->endpoints[i], &two->endpoints[i]);
+	assert_int_equal(sum->route_count, 1);
+	assert_book_sum(&sum->routes[0], &one->routes[0], &two->routes[0]);
 	snapshot_clear(sum);
 	snapshot_add(sum, two);
 	assert_memory_equal(&sum->worker, &two->worker, sizeof(sum->worker));

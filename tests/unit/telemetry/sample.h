@@ -36,6 +36,7 @@ static inline struct exchange_record sample_record(void)
 		.connect_us = UINT64_MAX,
 		.first_byte_us = 1500000,
 		.total_us = 1500321,
+		.phase_us = {[PHASE_READING] = 300, [PHASE_FIRST_BYTE] = 1500000, [PHASE_CLIENT] = 21},
 	};
 }
 

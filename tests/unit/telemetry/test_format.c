@@ -42,7 +42,7 @@ static void test_text(void **state)
 		"\"curl/8.5\" listener=\"public\" host=\"api.example.com\" request_id=\"0123abcd\" cause=\"first_byte_timeout\" "
 		"why=\"no byte came\" route=\"users\" upstream=\"backend\" endpoint=\"127.0.0.1:9001\" reused=true retries=1 "
 		"upstream_status=false upgraded=false bytes_in=10 queue_us=0 connect_us=- first_byte_us=1500000 "
-		"total_us=1500321\n");
+		"total_us=1500321 phases_us=reading:300,first_byte:1500000,client:21\n");
 }
 
 static void test_text_of_nothing(void **state)
@@ -52,7 +52,7 @@ static void test_text_of_nothing(void **state)
 	assert_line(format_record_text(&record, line),
 		"- - - [1970-01-01T00:00:00.000Z] \"  \" - 0 \"-\" \"-\" listener=- host=- request_id=- cause=- why=- route=- "
 		"upstream=- endpoint=- reused=false retries=0 upstream_status=false upgraded=false bytes_in=0 queue_us=- "
-		"connect_us=- first_byte_us=- total_us=0\n");
+		"connect_us=- first_byte_us=- total_us=0 phases_us=-\n");
 }
 
 static void test_json(void **state)
@@ -65,7 +65,9 @@ static void test_json(void **state)
 		"\"request_id\":\"0123abcd\",\"status\":504,\"cause\":\"first_byte_timeout\",\"why\":\"no byte came\","
 		"\"route\":\"users\",\"upstream\":\"backend\",\"endpoint\":\"127.0.0.1:9001\",\"reused\":true,"
 		"\"retries\":1,\"upstream_status\":false,\"bytes_in\":10,\"bytes_out\":234,\"queue_us\":0,\"connect_us\":null,"
-		"\"first_byte_us\":1500000,\"total_us\":1500321,\"user_agent\":\"curl/8.5\","
+		"\"first_byte_us\":1500000,\"total_us\":1500321,"
+		"\"phases_us\":{\"reading\":300,\"filters\":0,\"queue\":0,\"connect\":0,\"tls\":0,\"first_byte\":1500000,"
+		"\"upstream\":0,\"client\":21,\"backoff\":0},\"user_agent\":\"curl/8.5\","
 		"\"referer\":\"https://example.com/\",\"upgraded\":false}\n");
 }
 
@@ -78,7 +80,7 @@ static void test_grpc(void **state)
 	line[format_record_json(&record, line)] = '\0';
 	assert_non_null(strstr(line, ",\"upgraded\":false,\"grpc_status\":14}\n"));
 	line[format_record_text(&record, line)] = '\0';
-	assert_non_null(strstr(line, " total_us=1500321 grpc_status=14\n"));
+	assert_non_null(strstr(line, ",client:21 grpc_status=14\n"));
 	record.grpc_status = GRPC_STATUS_COUNT;
 	line[format_record_json(&record, line)] = '\0';
 	assert_non_null(strstr(line, ",\"grpc_status\":null}\n"));

@@ -1,0 +1,42 @@
+/*
+ * How long many requests took, and where that time went: the books of a route, or of an endpoint, that one worker keeps.
+ *
+ * Counters of 64 bits and nothing else, so that books are added up, and one is taken from another, number by number.
+ */
+#ifndef WEIR_BASE_TIME_BOOK_H
+#define WEIR_BASE_TIME_BOOK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/phase.h"
+
+/*
+ * Buckets: [0] below TIME_FIRST_US, [i] below that times 2^i (of the whole) or 4^i (of a phase) and not below the bound before, the
+ * last one the rest: from 16.8 s on.
+ */
+#define TIME_FIRST_US 64
+enum { TIME_BUCKETS = 20, TIME_PHASE_BUCKETS = 11 };
+
+struct time_book {
+	uint64_t count;                                     /* requests; of an endpoint: tries */
+	uint64_t sum_us[PHASE_COUNT];                       /* together they are the sum of the whole */
+	uint64_t whole[TIME_BUCKETS];                       /* requests by what they took in all */
+	uint64_t phases[PHASE_COUNT][TIME_PHASE_BUCKETS];   /* by what they spent in a phase; those that spent nothing are not in it */
+};
+
+/* One more request, which has spent so much in each phase. */
+void time_book_enter(struct time_book *book, const uint64_t phase_us[PHASE_COUNT]);
+
+void time_book_add(struct time_book *to, const struct time_book *from);
+
+/* What has come since `before`, which is the same book at an earlier time. */
+void time_book_since(struct time_book *book, const struct time_book *before);
+
+/* Of all phases. */
+uint64_t time_book_sum_us(const struct time_book *book);
+
+/* How many have spent any time in the phase. */
+uint64_t time_book_phase_count(const struct time_book *book, enum phase phase);
+
+#endif

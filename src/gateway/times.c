@@ -1,0 +1,117 @@
+/*
+ * Where an exchange's time goes (base/phase.h).
+ *
+ * Time passes only while something is waited for, and exchange_arm() says what that is. So it is there that the phase changes, and
+ * all that has passed since it last did was spent in the phase before. What the exchange does when it is woken costs no time on the
+ * loop's clock, which is the only one that is looked at.
+ *
+ *     started --reading--> arm(WAITING) --first_byte--> arm(RESPONDING) --upstream--> arm(RESPONDING, blocked) --client--> ended
+ *
+ * How much of the wait for a connection was connecting is known when the wait is over: until then it is the queue's.
+ *
+ * A request that is sent again was at several endpoints, each of which is told what it took itself: a try's phases are those of the
+ * exchange less what was told before. A tunnel lasts as long as its ends like, which is nobody's latency: the books say how long it
+ * took to open. The record says all.
+ */
+#include "gateway/exchange.h"
+
+#include "base/planted.h"
+
+static uint64_t less(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Of a wait for a connection. The rest was the queue's. */
+static uint64_t charge_connecting(struct exchange *ex, uint64_t us)
+{
+	uint64_t connect_us = less(ex->lease.connect_us, us), tls_us = less(ex->lease.tls_us, connect_us);
+
+	ex->phase_us[PHASE_TLS] += tls_us;
+	ex->phase_us[PHASE_CONNECT] += connect_us - tls_us;
+	return us - connect_us;
+}
+
+/* What has passed was spent in the phase that it is in. */
+static void charge(struct exchange *ex)
+{
+	uint64_t now_us = io_now_us(ex->worker->io), us = now_us - ex->phase_since_us;
+
+	if (!PLANTED(PHASE_CHARGED_TWICE) || ex->phase != PHASE_FIRST_BYTE)
+		ex->phase_since_us = now_us;
+	if (ex->phase == PHASE_QUEUE)
+		us = charge_connecting(ex, us);
+	ex->phase_us[ex->phase] += us;
+}
+
+void times_change(struct exchange *ex, enum phase phase)
+{
+	if (PLANTED(PHASE_BEFORE_ITS_STATE) && phase == PHASE_FIRST_BYTE)
+		ex->phase = (uint8_t)phase;
+	charge(ex);
+	ex->phase = (uint8_t)phase;
+}
+
+void times_connect_failed(struct exchange *ex, enum cause cause)
+{
+	if (ex->phase != PHASE_QUEUE)
+		return;
+	if (cause == CAUSE_CONNECT_REFUSED || cause == CAUSE_CONNECT_TIMEOUT)
+		ex->phase = PHASE_CONNECT;
+	else if (cause == CAUSE_TLS_FAILED)
+		ex->phase = PHASE_TLS;
+}
+
+/* --- the books ---------------------------------------------------------------------------------------------------------- */
+
+/* What was spent since the last try was told, in the phases of one. False: nothing was, of another one. */
+static bool rest_of(const struct exchange *ex, uint64_t rest_us[PHASE_COUNT])
+{
+	uint64_t sum_us = 0;
+
+	memset(rest_us, 0, PHASE_COUNT * sizeof(*rest_us));
+	for (unsigned i = PHASE_QUEUE; i <= PHASE_CLIENT; i++) {
+		rest_us[i] = ex->phase_us[i] - (ex->tries_told ? ex->told_us[i] : 0);
+		sum_us += rest_us[i];
+	}
+	return sum_us > 0 || !ex->tries_told;
+}
+
+void times_tell_try(struct exchange *ex, const struct upstream_lease *lease)
+{
+	uint64_t rest_us[PHASE_COUNT];
+
+	charge(ex);
+	if (rest_of(ex, rest_us))
+		upstream_spent(lease, rest_us);
+	memcpy(ex->told_us, ex->phase_us, sizeof(ex->told_us));
+	ex->tries_told = true;
+}
+
+void times_tell_beside(struct exchange *ex, const struct upstream_lease *first, uint64_t since_us)
+{
+	uint64_t now_us = io_now_us(ex->worker->io);
+
+	times_tell_try(ex, first);
+	ex->told_us[PHASE_FIRST_BYTE] -= less(now_us - since_us, ex->told_us[PHASE_FIRST_BYTE]);
+}
+
+void times_tell(struct exchange *ex)
+{
+	uint64_t rest_us[PHASE_COUNT];
+
+	charge(ex);
+	if (ex->route == NULL)
+		return;
+	time_book_enter(&ex->held->generation->times[ex->route->index]->books[ex->worker->index].book, ex->phase_us);
+	if (rest_of(ex, rest_us))
+		upstream_spent(&ex->lease, rest_us);
+}
+
+void times_end(struct exchange *ex)
+{
+	if (ex->upgraded)
+		charge(ex);
+	else
+		times_tell(ex);
+}
