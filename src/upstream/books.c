@@ -52,6 +52,8 @@ void upstream_endpoint_stats_add(struct upstream_endpoint_stats *to, const struc
 	to->health_reason |= from->health_reason;
 	to->health_changed_us |= from->health_changed_us;
 	counters_add(to->ejections, from->ejections, sizeof(to->ejections));
+	to->ports_exhausted += from->ports_exhausted;
+	counters_add(&to->curve, &from->curve, sizeof(to->curve));
 	to->hedges += from->hedges;
 	to->hedges_won += from->hedges_won;
 	time_book_add(&to->times, &from->times);

@@ -68,6 +68,7 @@ struct endpoint {
 	atomic_bool freed_posted;
 	struct io_task release;        /* frees it at the end of the tick */
 	uint32_t active;               /* leases waiting or held; changed by endpoint_begin and endpoint_end */
+	uint32_t held;                 /* leases held */
 	uint32_t *load;                /* where that is counted too: in a list of candidates, or here: */
 	uint32_t load_alone;
 	struct upstream_endpoint_stats stats;  /* `pool`: only what it was left by others (books.c) */

@@ -64,6 +64,7 @@ static void lease_hold(struct upstream_lease *lease, uint64_t now_us)
 	lease->stream = uc->stream;
 	lease->stage = LEASE_HELD;
 	lease->reported = lease->late = false;
+	lease->at_once = ++lease->endpoint->held;
 	concurrency_enter(&lease->endpoint->window, lease->endpoint->learns, lease, now_us);
 	lease->held_since_us = now_us;
 	lease->reused = lease->waiter.reused;
@@ -485,6 +486,7 @@ enum upstream_answer upstream_acquire_again(struct upstream_lease *lease, enum u
 	CHECK(lease->stage == LEASE_HELD && uc->lease == lease);
 	CHECK(lease->rested || reason == RETRY_REFUSED || PLANTED(REPLAY_ON_FRESH));
 	ep->stats.retries[reason]++;
+	ep->held--;
 	concurrency_leave(ep, &ep->window, lease, now_us);
 	/* Unless the request itself took time, it was closed in the moment in which it was taken. */
 	if (uc->place == NULL && now_us - lease->held_since_us <= STALE_SOON_US)
@@ -572,6 +574,7 @@ void upstream_give_back(struct upstream_lease *lease, bool clean)
 
 	CHECK(lease->stage == LEASE_HELD && uc->lease == lease);
 	/* First: what was beside the limit leaves no room behind. */
+	ep->held--;
 	concurrency_leave(ep, &ep->window, lease, now_us);
 	if (is_place(uc)) {
 		reusable = place_comes_back(uc, clean);

@@ -36,6 +36,8 @@ void endpoint_report(struct endpoint *ep, struct upstream_lease *lease, struct u
 {
 	if (ep->learns)
 		concurrency_learn(&ep->window, result);
+	if (result.waited_us > 0 && !upstream_result_failed(result))
+		load_curve_enter(&ep->stats.curve, lease->at_once, result.waited_us);
 	if (ep->latency.decay_us != 0 || ep->tally.looked_at || lease->breaker_call != 0)
 		tell_others(ep, lease, result);
 }

@@ -17,6 +17,7 @@
 #include "config/model.h"
 #include "net/stream.h"
 #include "pool/pool.h"
+#include "upstream/load_curve.h"
 #include "upstream/passive.h"
 
 struct endpoint;
@@ -138,6 +139,7 @@ struct upstream_lease {
 	uint8_t stage;                  /* enum upstream_lease_stage */
 	bool replayed;                  /* upstream_acquire_again was called: from then on only fresh connections serve */
 	bool reported;                  /* upstream_report has been told of the present request */
+	uint32_t at_once;               /* held at its endpoint by this worker when it came to be held, it among them */
 	bool late;                      /* it has waited for too long and was counted for that (passive.c) */
 	uint8_t flight;                 /* enum flight (concurrency.h) */
 	uint8_t dead;                   /* HTTP/2: places that it got on dead, unused sessions since it asked */
@@ -360,6 +362,8 @@ struct upstream_endpoint_stats {
 	uint64_t health_reason;              /* enum health_reason: of its last change */
 	uint64_t health_changed_us;          /* how long ago that was; 0: it never was */
 	uint64_t ejections[HEALTH_REASONS];  /* told by the first worker only */
+	uint64_t ports_exhausted;            /* connections that could not be opened for want of a local port */
+	struct load_curve curve;             /* of its answers that were none of failure */
 	uint64_t hedges, hedges_won;         /* requests that were sent to it beside another; answered first */
 	struct time_book times;              /* of tries at it that are over */
 	uint64_t breaker_opened;

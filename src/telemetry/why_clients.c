@@ -1,0 +1,125 @@
+/*
+ * What clients have to do with it: slow ones, and those that are refused by a rule of the operator's: a rate limit, a breaker, a
+ * listener's connections.
+ */
+#include <stdio.h>
+
+#include "telemetry/why_rules.h"
+
+static void judge_slow_clients(const struct why_evidence *e, struct why_verdicts *v)
+{
+	double blocked = e->phases_s[PHASE_CLIENT], reading = e->phases_s[PHASE_READING];
+	double share = why_share(blocked + reading, why_sum(e->phases_s));
+	struct why_verdict *verdict;
+
+	why_rule_out(v, WHY_SLOW_CLIENTS, "%.0f %% of the time of requests is waiting for clients", 100 * share);
+	verdict = share >= 0.4 ? why_name(v, WHY_SLOW_CLIENTS, 0.4 + 0.5 * share, NULL) : NULL;
+	if (verdict == NULL)
+		return;
+	verdict->number = share;
+	why_say(verdict, "Clients are slow: %.0f %% of the time of requests is waiting for them to %s. Nothing here makes that shorter.",
+		100 * share, blocked >= reading ? "take their answers" : "send their requests");
+	why_reckon(verdict, "%.1f requests wait for the client to take, %.1f to send, of %.1f in flight", blocked, reading,
+		why_sum(e->phases_s));
+}
+
+static void judge_rate_limit(const struct why_rate_limit *limit, struct why_verdicts *v)
+{
+	double asked = limit->passed_per_s + limit->delayed_per_s + limit->refused_per_s;
+	double share = why_share(limit->refused_per_s, asked), delayed = why_share(limit->delayed_per_s, asked);
+	struct why_verdict *verdict;
+
+	if (share < 0.01 && delayed < 0.2)
+		return;
+	verdict = why_name(v, WHY_RATE_LIMIT, why_greater(0.7 + 0.27 * share, 0.5 + 0.3 * delayed), NULL);
+	if (verdict == NULL)
+		return;
+	verdict->route = limit->route;
+	verdict->number = limit->refused_per_s;
+	why_say(verdict, "The rate limit of route %.*s is what holds: %.1f/s are refused, %.1f/s delayed. It does what it was told.",
+		(int)limit->route.n, limit->route.p, limit->refused_per_s, limit->delayed_per_s);
+	why_reckon(verdict, "%.1f/s asked - %.1f/s passed - %.1f/s delayed = %.1f/s refused", asked, limit->passed_per_s,
+		limit->delayed_per_s, limit->refused_per_s);
+	snprintf(verdict->key, sizeof(verdict->key), "routes[%.*s].filters[%u].rate_limit.rate", (int)limit->route.n, limit->route.p,
+		limit->filter);
+	verdict->turn = WHY_RAISE;
+	verdict->now = limit->passed_per_s + limit->delayed_per_s;
+	verdict->to = why_whole(asked);
+}
+
+static void judge_rate_limits(const struct why_evidence *e, struct why_verdicts *v)
+{
+	why_rule_out(v, WHY_RATE_LIMIT, e->rate_limit_count > 0 ? "no rate limit refuses requests" : "there is no rate limit");
+	for (size_t i = 0; i < e->rate_limit_count; i++)
+		judge_rate_limit(&e->rate_limits[i], v);
+}
+
+static const struct why_endpoint *broken(const struct why_evidence *e)
+{
+	for (size_t i = 0; i < e->endpoint_count; i++)
+		if (e->endpoints[i].breaker_open)
+			return &e->endpoints[i];
+	return NULL;
+}
+
+static void judge_breaker(const struct why_evidence *e, struct why_verdicts *v)
+{
+	double share = why_share(e->breaker_refused_per_s, e->requests_per_s);
+	struct why_verdict *verdict;
+
+	why_rule_out(v, WHY_BREAKER, "%.1f/s refused by a breaker", e->breaker_refused_per_s);
+	verdict = share >= 0.01 ? why_name(v, WHY_BREAKER, 0.7 + 0.28 * share, broken(e)) : NULL;
+	if (verdict == NULL)
+		return;
+	verdict->number = e->breaker_refused_per_s;
+	why_say(verdict, "A breaker is open: what it protects has failed too often, and %.1f/s are refused at once. Mend the backend, not the "
+			 "breaker.", e->breaker_refused_per_s);
+	why_reckon(verdict, "%.1f/s of %.1f/s refused by the breaker", e->breaker_refused_per_s, e->requests_per_s);
+	if (verdict->upstream.n > 0)
+		why_turn(verdict, "breaker", WHY_LEAVE, 0, 0);
+}
+
+static const struct why_listener *fullest(const struct why_evidence *e)
+{
+	const struct why_listener *most = NULL;
+
+	for (size_t i = 0; i < e->listener_count; i++)
+		if (most == NULL ||
+			e->listeners[i].connections * most->connections_max > most->connections * e->listeners[i].connections_max)
+			most = &e->listeners[i];
+	return most;
+}
+
+static void judge_connections(const struct why_evidence *e, struct why_verdicts *v)
+{
+	const struct why_listener *most = fullest(e);
+	double refused = e->connections_refused_per_s + e->connections_capped_per_s;
+	double used = most != NULL && most->connections_max > 0 ? most->connections / most->connections_max : 0;
+	struct why_verdict *verdict;
+
+	if (most == NULL)
+		return;
+	why_rule_out(v, WHY_CLIENT_CONNECTIONS, "%.0f of %.0f connections of listener %.*s", most->connections, most->connections_max,
+		(int)most->name.n, most->name.p);
+	verdict = why_name(v, WHY_CLIENT_CONNECTIONS, refused > 0 ? 0.92 : why_scale(used, 0.9, 1, 0.3, 0.8), NULL);
+	if (verdict == NULL)
+		return;
+	verdict->listener = most->name;
+	verdict->number = most->connections;
+	why_say(verdict, "Listener %.*s has as many connections as %s: %.1f/s are turned away.", (int)most->name.n, most->name.p,
+		e->connections_capped_per_s > e->connections_refused_per_s ? "it allows a client" : "it allows", refused);
+	why_reckon(verdict, "%.0f of %.0f connections, %.1f/s refused, %.1f/s by their client's own limit", most->connections,
+		most->connections_max, e->connections_refused_per_s, e->connections_capped_per_s);
+	snprintf(verdict->key, sizeof(verdict->key), "listeners[%.*s].limits.%s", (int)most->name.n, most->name.p,
+		e->connections_capped_per_s > e->connections_refused_per_s ? "connections_per_client" : "connections");
+	verdict->turn = WHY_RAISE;
+	verdict->now = most->connections_max;
+}
+
+void why_clients(const struct why_evidence *e, struct why_verdicts *v)
+{
+	judge_slow_clients(e, v);
+	judge_rate_limits(e, v);
+	judge_breaker(e, v);
+	judge_connections(e, v);
+}

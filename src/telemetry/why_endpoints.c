@@ -1,0 +1,268 @@
+/*
+ * What an endpoint and the places at it have to do with it: is the backend full, or the pool in front of it, or the queue in front of
+ * that, or does the learned limit hold the backend where it is best? Or is one endpoint slower than its siblings?
+ *
+ *     waits for places        latency flat                 latency rises with concurrency
+ *     ---------------------   --------------------------   ------------------------------
+ *     no                      nothing of this              backend_saturated
+ *     yes, places all taken   pool_too_small               backend_saturated: more places make it worse
+ *     yes, by learned limit   learned_limit                learned_limit
+ *     only refused at times   queue_too_small: the pool is enough on average
+ */
+#include "telemetry/why_rules.h"
+
+#define MS 1e3
+
+/* What stands in front of the endpoint. */
+struct places {
+	double allowed;            /* requests at once */
+	double needed;             /* by Little's law, so that nobody waits */
+	double refused_per_s;      /* for want of a place in time */
+	bool full;
+	bool waits;
+	bool learned;              /* the learned limit is what bounds them */
+	bool overrun;              /* `needed` is of all who have asked, those who got none among them */
+};
+
+static struct places places_of(const struct why_endpoint *ep)
+{
+	double configured = ep->connections_max * ep->streams_max;
+	struct places p = {.allowed = configured};
+
+	if (ep->is_limited && ep->limit > 0 && ep->limit + ep->parked < configured) {
+		p.allowed = ep->limit + ep->parked;
+		p.learned = ep->learns;
+	}
+	p.refused_per_s = ep->queue_full_per_s + ep->shed_per_s + ep->timed_out_per_s;
+	p.overrun = p.refused_per_s > 0.01 * ep->asked_per_s;
+	p.needed = p.overrun ? ep->asked_per_s * ep->use_s : ep->leased + ep->waiting;
+	p.waits = ep->waiting >= 0.5 || p.overrun;
+	p.full = ep->leased >= 0.85 * p.allowed;
+	return p;
+}
+
+/* Of the time of requests, that which goes by with waiting for a place; refused ones have nothing but waited. */
+static double waiting_share(const struct why_endpoint *ep, const struct places *p)
+{
+	double queue = why_share(ep->phases_s[PHASE_QUEUE], why_sum(ep->phases_s));
+	double now = why_share(ep->waiting, ep->waiting + ep->leased);
+	double refused = why_share(p->refused_per_s, ep->asked_per_s);
+
+	return why_greater(why_greater(queue, now), refused);
+}
+
+/* --- the rules ---------------------------------------------------------------------------------------------------- */
+
+static void judge_saturated(const struct why_endpoint *ep, const struct places *p, const struct why_curve *curve,
+	struct why_verdicts *v)
+{
+	double backend_s = ep->phases_s[PHASE_FIRST_BYTE] + ep->phases_s[PHASE_UPSTREAM];
+	double share = why_greater(why_share(backend_s, why_sum(ep->phases_s)), waiting_share(ep, p));
+	struct why_verdict *verdict;
+
+	if (curve->backend != BACKEND_RISES || curve->used < 0.85 || (p->learned && p->waits && p->full) || ep->leased < 1.5)
+		return;
+	verdict = why_name(v, WHY_BACKEND_SATURATED, 0.6 + 0.35 * share, ep);
+	if (verdict == NULL)
+		return;
+	verdict->number = ep->served_per_s;
+	why_say(verdict, "The backend is saturated: it does about %.0f requests/s however many it gets at once, and each takes longer the "
+			 "more there are. A larger pool makes it worse.", ep->served_per_s);
+	why_reckon(verdict, "%.1f at once: first byte after %.1f ms", ep->at_once, MS * ep->latency_s);
+	if (curve->few > 0)
+		why_reckon(verdict, "%.1f at once: first byte after %.1f ms", curve->few, MS * curve->few_s);
+	else
+		why_reckon(verdict, "without a queue inside it: first byte after %.1f ms", MS * curve->few_s);
+	why_reckon(verdict, "%.1f x %.1f / %.1f ms = %.1f are worked on, the others queue inside it", ep->leased, MS * curve->few_s,
+		MS * ep->latency_s, curve->knee);
+	if (ep->is_limited)
+		why_turn(verdict, "pool.max_connections", WHY_LEAVE, ep->connections_max, 0);
+	else
+		why_turn(verdict, "concurrency", WHY_LOWER, ep->connections_max * ep->streams_max, why_whole(curve->knee));
+}
+
+static void judge_pool(const struct why_endpoint *ep, const struct places *p, const struct why_curve *curve, bool slow,
+	struct why_verdicts *v)
+{
+	double needed = p->needed / (p->allowed < ep->connections_max * ep->streams_max ? 1 : ep->streams_max);
+	double sure = curve->backend == BACKEND_FLAT ? 0.6 : 0.5;
+	bool saturated = curve->backend == BACKEND_RISES && curve->used >= 0.85;
+	struct why_verdict *verdict;
+
+	if (!p->full || !p->waits || p->learned || saturated || p->needed <= p->allowed)
+		return;
+	verdict = why_name(v, WHY_POOL_TOO_SMALL, (sure + 0.35 * waiting_share(ep, p)) * (slow ? 0.6 : 1), ep);
+	if (verdict == NULL)
+		return;
+	verdict->number = needed;
+	why_say(verdict, "The pool is too small: %.0f of %.0f places are taken and %.1f requests wait for one, while the backend answers "
+			 "as quickly as ever.", ep->leased, p->allowed, ep->waiting);
+	why_reckon(verdict, "%.1f/s x %.1f ms = %.1f places busy of %.0f", ep->served_per_s, MS * ep->use_s,
+		ep->served_per_s * ep->use_s, p->allowed);
+	if (p->overrun)
+		why_reckon(verdict, "%.1f/s asked for (%.1f/s got none) x %.1f ms = %.1f needed", ep->asked_per_s, p->refused_per_s,
+			MS * ep->use_s, p->needed);
+	else
+		why_reckon(verdict, "%.1f busy + %.1f waiting = %.1f needed", ep->leased, ep->waiting, p->needed);
+	if (curve->backend == BACKEND_FLAT)
+		why_reckon(verdict, "first byte after %.1f ms; with few at once %.1f ms", MS * ep->latency_s, MS * curve->few_s);
+	else
+		why_reckon(verdict, "first byte after %.1f ms; it never had fewer, so whether that grows is not known", MS * ep->latency_s);
+	if (p->allowed < ep->connections_max * ep->streams_max)
+		why_turn(verdict, "concurrency", WHY_RAISE, p->allowed, why_whole(p->needed));
+	else
+		why_turn(verdict, "pool.max_connections", WHY_RAISE, ep->connections_max, why_whole(needed));
+}
+
+static void judge_queue(const struct why_endpoint *ep, const struct places *p, struct why_verdicts *v)
+{
+	double share = why_share(ep->queue_full_per_s, ep->asked_per_s);
+	struct why_verdict *verdict;
+
+	if (share < 0.005 || (p->full && p->needed > p->allowed * 1.1))
+		return;
+	verdict = why_name(v, WHY_QUEUE_TOO_SMALL, 0.65 + 0.3 * share, ep);
+	if (verdict == NULL)
+		return;
+	verdict->number = ep->queue_full_per_s;
+	why_say(verdict, "The queue is too small: requests come in bursts and are refused since %.0f wait already, while the pool has "
+			 "room for them a moment later.", ep->pending_max);
+	why_reckon(verdict, "%.1f/s of %.1f/s refused: the queue was full", ep->queue_full_per_s, ep->asked_per_s);
+	why_reckon(verdict, "%.1f/s x %.1f ms = %.1f places needed on average of %.0f", ep->asked_per_s, MS * ep->use_s,
+		ep->asked_per_s * ep->use_s, p->allowed);
+	why_turn(verdict, "pool.max_pending", WHY_RAISE, ep->pending_max, 0);
+}
+
+static void judge_limit(const struct why_endpoint *ep, const struct places *p, const struct why_curve *curve, struct why_verdicts *v)
+{
+	struct why_verdict *verdict;
+
+	if (!p->learned || !p->waits || !p->full)
+		return;
+	verdict = why_name(v, WHY_LEARNED_LIMIT, 0.62 + 0.33 * waiting_share(ep, p), ep);
+	if (verdict == NULL)
+		return;
+	verdict->number = ep->limit;
+	why_say(verdict, "The learned limit holds the backend where it is best: it gets %.0f at once, %.1f wait here. More at once would "
+			 "queue inside it. A faster backend, or another one beside it, gets more through.", ep->limit, ep->waiting);
+	why_reckon(verdict, "%.1f/s served, %.1f/s refused, %.1f busy of %.0f", ep->served_per_s, p->refused_per_s, ep->leased, ep->limit);
+	if (ep->base_s > 0)
+		why_reckon(verdict, "first byte after %.1f ms; without a queue inside it %.1f ms", MS * ep->latency_s, MS * ep->base_s);
+	if (curve->knee > 0 && ep->knee > 0)
+		why_reckon(verdict, "from %.1f at once on more only queue inside it", ep->knee);
+	why_turn(verdict, "concurrency", WHY_LEAVE, ep->limit, 0);
+}
+
+/* --- siblings ----------------------------------------------------------------------------------------------------- */
+
+enum { SIBLINGS_MAX = 64 };
+
+/* The median of what the upstream's others take; 0: there are none. */
+static double latency_of_others(const struct why_evidence *e, const struct why_endpoint *ep)
+{
+	double all[SIBLINGS_MAX];
+	size_t count = 0;
+
+	for (size_t i = 0; i < e->endpoint_count && count < SIBLINGS_MAX; i++) {
+		const struct why_endpoint *other = &e->endpoints[i];
+		size_t at = count;
+
+		if (other == ep || other->latency_s <= 0 || !view_eq(other->upstream, ep->upstream))
+			continue;
+		for (count++; at > 0 && all[at - 1] > other->latency_s; at--)
+			all[at] = all[at - 1];
+		all[at] = other->latency_s;
+	}
+	return count > 0 ? all[(count - 1) / 2] : 0;
+}
+
+#define SLOWER 2.5
+
+/* True: it is slower than its siblings, and has enough requests for that to matter. */
+static bool judge_slow(const struct why_evidence *e, const struct why_endpoint *ep, const struct why_curve *curve,
+	struct why_verdicts *v)
+{
+	double others_s = ep->latency_s > 0 ? latency_of_others(e, ep) : 0;
+	double alone_s = curve->backend == BACKEND_RISES ? curve->few_s : ep->latency_s;
+	double all_s = why_sum(e->phases_s) > 0 ? why_sum(e->phases_s) : e->in_flight;
+	double excess = why_share((ep->latency_s - others_s) * ep->served_per_s, all_s);
+	struct why_verdict *verdict;
+
+	if (others_s <= 0 || alone_s < SLOWER * others_s || alone_s - others_s < 0.001 || excess < 0.05)
+		return false;
+	verdict = why_name(v, WHY_SLOW_ENDPOINT, 0.65 + 0.3 * excess, ep);
+	if (verdict == NULL)
+		return true;
+	verdict->number = ep->latency_s;
+	why_say(verdict, "One endpoint is slow: %.*s takes %.0f times as long as its siblings, and %.0f %% of all time is lost there.",
+		(int)ep->endpoint.n, ep->endpoint.p, ep->latency_s / others_s, 100 * excess);
+	why_reckon(verdict, "first byte after %.1f ms; the others' median %.1f ms", MS * ep->latency_s, MS * others_s);
+	why_reckon(verdict, "%.1f/s of %.1f/s go there", ep->served_per_s, e->requests_per_s);
+	why_turn(verdict, "health.passive", WHY_LEAVE, 0, 0);
+	return true;
+}
+
+/* --- all of them -------------------------------------------------------------------------------------------------- */
+
+static const struct why_endpoint *busiest(const struct why_evidence *e)
+{
+	const struct why_endpoint *most = NULL;
+
+	for (size_t i = 0; i < e->endpoint_count; i++)
+		if (most == NULL || e->endpoints[i].leased + e->endpoints[i].waiting > most->leased + most->waiting)
+			most = &e->endpoints[i];
+	return most;
+}
+
+static void rule_out_backend(const struct why_endpoint *ep, const struct why_curve *curve, struct why_verdicts *v)
+{
+	switch (curve->backend) {
+	case BACKEND_FLAT:
+		why_rule_out(v, WHY_BACKEND_SATURATED, "%.*s: first byte after %.1f ms with %.1f at once, %.1f ms with few: flat",
+			(int)ep->endpoint.n, ep->endpoint.p, MS * ep->latency_s, ep->at_once, MS * curve->few_s);
+		return;
+	case BACKEND_RISES:
+		why_rule_out(v, WHY_BACKEND_SATURATED, "%.*s: it does %.0f %% of the most that it was seen to do", (int)ep->endpoint.n,
+			ep->endpoint.p, 100 * curve->used);
+		return;
+	case BACKEND_UNKNOWN:
+		why_rule_out(v, WHY_BACKEND_SATURATED, "%.*s: first byte after %.1f ms; how that moves with concurrency is not known",
+			(int)ep->endpoint.n, ep->endpoint.p, MS * ep->latency_s);
+	}
+}
+
+static void rule_out(const struct why_endpoint *ep, struct why_verdicts *v)
+{
+	struct why_curve curve = why_curve(ep);
+	struct places p = places_of(ep);
+
+	rule_out_backend(ep, &curve, v);
+	if (curve.backend == BACKEND_RISES && p.full && p.waits)
+		why_rule_out(v, WHY_POOL_TOO_SMALL, "%.1f wait, but latency rises with concurrency: more places make it worse", ep->waiting);
+	else
+		why_rule_out(v, WHY_POOL_TOO_SMALL, "%.*s: %.1f of %.0f places taken, %.1f wait", (int)ep->endpoint.n, ep->endpoint.p,
+			ep->leased, p.allowed, ep->waiting);
+	why_rule_out(v, WHY_QUEUE_TOO_SMALL, "%.1f/s refused by a full queue", ep->queue_full_per_s);
+	why_rule_out(v, WHY_LEARNED_LIMIT, ep->learns ? "%.1f busy of %.0f" : "concurrency is not learned (%.1f busy of %.0f)",
+		ep->leased, ep->limit);
+	why_rule_out(v, WHY_SLOW_ENDPOINT, "no endpoint is much slower than its siblings");
+}
+
+void why_endpoints(const struct why_evidence *e, struct why_verdicts *v)
+{
+	const struct why_endpoint *most = busiest(e);
+
+	if (most != NULL)
+		rule_out(most, v);
+	for (size_t i = 0; i < e->endpoint_count; i++) {
+		const struct why_endpoint *ep = &e->endpoints[i];
+		struct why_curve curve = why_curve(ep);
+		struct places p = places_of(ep);
+		bool slow = judge_slow(e, ep, &curve, v);
+
+		judge_saturated(ep, &p, &curve, v);
+		judge_pool(ep, &p, &curve, slow, v);
+		judge_queue(ep, &p, v);
+		judge_limit(ep, &p, &curve, v);
+	}
+}

@@ -1,0 +1,31 @@
+/*
+ * How latency moves with concurrency: how long an endpoint took to answer, by how many requests of this worker it had when one
+ * more was sent to it. What tells a backend that is full from a pool that is too small (telemetry/why_curve.c).
+ *
+ * Counters of 64 bits and nothing else. Levels of twice as many each: [0] 1, [1] 2 and 3, [2] 4 to 7, ..., the last one the rest.
+ */
+#ifndef WEIR_UPSTREAM_LOAD_CURVE_H
+#define WEIR_UPSTREAM_LOAD_CURVE_H
+
+#include <stdint.h>
+
+enum { LOAD_LEVELS = 14 };
+
+struct load_curve {
+	uint64_t answers[LOAD_LEVELS];
+	uint64_t at_once[LOAD_LEVELS];   /* the sum of how many there were */
+	uint64_t sum_us[LOAD_LEVELS];    /* of first bytes */
+};
+
+/* An answer has begun after so long; `at_once` is not 0, and the request itself is among them. */
+static inline void load_curve_enter(struct load_curve *curve, uint32_t at_once, uint64_t latency_us)
+{
+	unsigned level = 31u - (unsigned)__builtin_clz(at_once);
+
+	level = level < LOAD_LEVELS ? level : LOAD_LEVELS - 1;
+	curve->answers[level]++;
+	curve->at_once[level] += at_once;
+	curve->sum_us[level] += latency_us;
+}
+
+#endif

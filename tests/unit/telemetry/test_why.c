@@ -1,0 +1,438 @@
+/*
+ * Verdicts over evidence that is made up: one for each, and those that are easily taken for each other. The evidence of a healthy
+ * gateway is the ground; each test changes what it is about.
+ */
+#include "../base/unit.h"
+
+#include "telemetry/why.h"
+
+static struct {
+	struct why_endpoint endpoints[4];
+	struct why_rate_limit limit;
+	struct why_listener listener;
+	struct why_worker workers[2];
+	struct why_evidence e;
+	struct why_verdicts v;
+} bed;
+
+static struct view name_of(const char *text)
+{
+	return view_str(text);
+}
+
+/* 200 requests a second, 5 ms each: one is there at any time. */
+static int begin(void **state)
+{
+	static const char *const names[] = {"127.0.0.1:9001", "127.0.0.1:9002", "127.0.0.1:9003", "127.0.0.1:9004"};
+
+	memset(&bed, 0, sizeof(bed));
+	for (int i = 0; i < 4; i++)
+		bed.endpoints[i] = (struct why_endpoint){.upstream = VIEW("users"), .endpoint = name_of(names[i]), .connections_max = 100,
+			.streams_max = 1, .pending_max = 1000, .asked_per_s = 200, .served_per_s = 200, .leased = 1, .use_s = 0.005,
+			.phases_s = {[PHASE_FIRST_BYTE] = 1}, .latency_s = 0.005, .at_once = 1, .ports_max = 28232};
+	bed.listener = (struct why_listener){VIEW("public"), 10, 10000};
+	bed.workers[0].run = bed.workers[1].run = 0.1;
+	bed.e = (struct why_evidence){.window_s = 10, .requests_per_s = 200, .in_flight = 1, .phases_s = {[PHASE_FIRST_BYTE] = 1},
+		.endpoints = bed.endpoints, .endpoint_count = 1, .listeners = &bed.listener, .listener_count = 1, .workers = bed.workers,
+		.worker_count = 2, .descriptors_used = 50, .descriptors_max = 1024, .memory_used = 2e7, .memory_max = 1e9, .processors = 4};
+	return 0;
+}
+
+static const struct why_verdict *judged(void)
+{
+	why_judge(&bed.e, &bed.v);
+	assert_in_range(bed.v.count, 1, WHY_VERDICTS);
+	for (unsigned i = 1; i < bed.v.count; i++)
+		assert_true(bed.v.verdicts[i - 1].score >= bed.v.verdicts[i].score);
+	return &bed.v.verdicts[0];
+}
+
+static bool named(enum why_what what)
+{
+	for (unsigned i = 0; i < bed.v.count; i++)
+		if (bed.v.verdicts[i].what == what)
+			return true;
+	return false;
+}
+
+/* It comes first, says so, and gives that number. */
+static const struct why_verdict *expect(enum why_what what, double number)
+{
+	const struct why_verdict *first = judged();
+
+	assert_string_equal(why_info(first->what)->word, why_info(what)->word);
+	if (first->number < 0.99 * number || first->number > 1.01 * number)
+		fail_msg("%s: %f, not %f", why_info(what)->number, first->number, number);
+	assert_true(first->text[0] != '\0' && strcmp(first->text, bed.v.summary) == 0);
+	assert_true(bed.v.ruled_out[what][0] == '\0');
+	return first;
+}
+
+/* So many at once all the time, in a closed loop of so many clients. */
+static void load(struct why_endpoint *ep, double clients, double places, double latency_s)
+{
+	ep->leased = clients < places ? clients : places;
+	ep->waiting = clients - ep->leased;
+	ep->at_once = ep->leased;
+	ep->latency_s = ep->use_s = latency_s;
+	ep->served_per_s = ep->asked_per_s = ep->leased / latency_s;
+	ep->phases_s[PHASE_FIRST_BYTE] = ep->leased;
+	ep->phases_s[PHASE_QUEUE] = ep->waiting;
+	memcpy(bed.e.phases_s, ep->phases_s, sizeof(bed.e.phases_s));
+	bed.e.requests_per_s = ep->served_per_s;
+	bed.e.in_flight = clients;
+}
+
+/* Who finds n - 1 others at a backend that serves `capacity` at once waits for them. */
+static void remember(struct why_endpoint *ep, double capacity, double service_s, int levels)
+{
+	for (int i = 0; i < levels; i++) {
+		double n = 1.5 * (1 << i) - 0.5;
+
+		ep->levels[i] = (struct why_level){n, n < capacity ? service_s : service_s * n / capacity, 50};
+	}
+}
+
+/* --- nothing -------------------------------------------------------------------------------------------------------- */
+
+static void test_nothing_is_full(void **state)
+{
+	expect(WHY_OFFERED_LOAD, 200);
+	assert_int_equal(bed.v.count, 1);
+	for (int what = 0; what < WHY_OFFERED_LOAD; what++)
+		if (bed.v.ruled_out[what][0] == '\0')
+			fail_msg("%s was not ruled out", why_info((enum why_what)what)->word);
+}
+
+static void test_nobody_asks(void **state)
+{
+	memset(&bed.e.phases_s, 0, sizeof(bed.e.phases_s));
+	memset(&bed.endpoints[0].phases_s, 0, sizeof(bed.e.phases_s));
+	bed.endpoints[0].leased = bed.endpoints[0].served_per_s = bed.endpoints[0].latency_s = bed.endpoints[0].at_once = 0;
+	bed.e.requests_per_s = bed.e.in_flight = 0;
+	expect(WHY_OFFERED_LOAD, 0);
+	bed.e.endpoint_count = bed.e.listener_count = bed.e.worker_count = 0;
+	expect(WHY_OFFERED_LOAD, 0);
+}
+
+/* --- the backend, or the pool in front of it ---------------------------------------------------------------------------- */
+
+static void test_pool_too_small(void **state)
+{
+	const struct why_verdict *verdict;
+
+	bed.endpoints[0].connections_max = 10;
+	load(&bed.endpoints[0], 42, 10, 0.05);
+	remember(&bed.endpoints[0], 1000, 0.05, 4);
+	verdict = expect(WHY_POOL_TOO_SMALL, 42);
+	assert_string_equal(verdict->key, "upstreams[users].pool.max_connections");
+	assert_int_equal(verdict->turn, WHY_RAISE);
+	assert_true(verdict->now == 10 && verdict->to == 42);
+	assert_true(view_eq(verdict->endpoint, VIEW("127.0.0.1:9001")));
+	assert_false(named(WHY_BACKEND_SATURATED));
+}
+
+/* The same queue and the same pool, but what is behind it gets slower the more it has. */
+static void test_saturated_behind_a_full_pool(void **state)
+{
+	const struct why_verdict *verdict;
+
+	bed.endpoints[0].connections_max = 32;
+	load(&bed.endpoints[0], 64, 32, 0.02);
+	remember(&bed.endpoints[0], 8, 0.005, 6);
+	verdict = expect(WHY_BACKEND_SATURATED, 1600);
+	assert_int_equal(verdict->turn, WHY_LOWER);
+	assert_true(verdict->to == 8);
+	assert_false(named(WHY_POOL_TOO_SMALL));
+	assert_non_null(strstr(bed.v.ruled_out[WHY_POOL_TOO_SMALL], "worse"));
+}
+
+static void test_saturated_with_room_in_the_pool(void **state)
+{
+	load(&bed.endpoints[0], 64, 100, 0.04);
+	remember(&bed.endpoints[0], 8, 0.005, 7);
+	expect(WHY_BACKEND_SATURATED, 1600);
+}
+
+/* Many at once, and nobody knows how it is with fewer. */
+static void test_never_fewer_is_not_saturated(void **state)
+{
+	load(&bed.endpoints[0], 64, 100, 0.04);
+	expect(WHY_OFFERED_LOAD, 1600);
+	assert_non_null(strstr(bed.v.verdicts[0].arithmetic[2], "not known"));
+}
+
+/* Requests that come at random queue inside any backend now and then. */
+static void test_random_arrivals_are_not_saturation(void **state)
+{
+	struct why_endpoint *ep = &bed.endpoints[0];
+
+	load(ep, 2.33, 100, 0.0167);
+	ep->served_per_s = ep->asked_per_s = bed.e.requests_per_s = 140;
+	ep->at_once = 3.33;
+	remember(ep, 1, 0.005, 4);
+	expect(WHY_OFFERED_LOAD, 140);
+	assert_non_null(strstr(bed.v.ruled_out[WHY_BACKEND_SATURATED], "70 %"));
+}
+
+static void test_pool_too_small_for_more_than_it_gets(void **state)
+{
+	struct why_endpoint *ep = &bed.endpoints[0];
+
+	ep->connections_max = 10;
+	load(ep, 30, 10, 0.05);
+	remember(ep, 1000, 0.05, 3);
+	ep->asked_per_s = 500;
+	ep->shed_per_s = 300;
+	expect(WHY_POOL_TOO_SMALL, 25);
+}
+
+static void test_streams_are_not_connections(void **state)
+{
+	struct why_endpoint *ep = &bed.endpoints[0];
+
+	ep->connections_max = 2;
+	ep->streams_max = 10;
+	load(ep, 60, 20, 0.05);
+	remember(ep, 1000, 0.05, 4);
+	assert_true(expect(WHY_POOL_TOO_SMALL, 6)->to == 6);
+}
+
+static void test_configured_concurrency_is_the_knob(void **state)
+{
+	struct why_endpoint *ep = &bed.endpoints[0];
+
+	ep->is_limited = true;
+	ep->limit = 10;
+	load(ep, 40, 10, 0.05);
+	remember(ep, 1000, 0.05, 3);
+	assert_string_equal(expect(WHY_POOL_TOO_SMALL, 40)->key, "upstreams[users].concurrency");
+}
+
+static void test_queue_too_small(void **state)
+{
+	struct why_endpoint *ep = &bed.endpoints[0];
+
+	ep->pending_max = 5;
+	ep->connections_max = 10;
+	ep->leased = 6;
+	ep->use_s = 0.02;
+	ep->asked_per_s = 400;
+	ep->served_per_s = 300;
+	ep->queue_full_per_s = 100;
+	assert_string_equal(expect(WHY_QUEUE_TOO_SMALL, 100)->key, "upstreams[users].pool.max_pending");
+	/* With a pool that is full all the time a longer queue is only a longer wait. */
+	ep->leased = 10;
+	ep->use_s = 0.1;
+	expect(WHY_POOL_TOO_SMALL, 40);
+}
+
+static void test_learned_limit(void **state)
+{
+	struct why_endpoint *ep = &bed.endpoints[0];
+
+	ep->is_limited = ep->learns = true;
+	ep->limit = 12;
+	ep->base_s = 0.005;
+	ep->knee = 8;
+	load(ep, 64, 12, 0.0075);
+	assert_int_equal(expect(WHY_LEARNED_LIMIT, 12)->turn, WHY_LEAVE);
+	assert_false(named(WHY_BACKEND_SATURATED));
+	assert_false(named(WHY_POOL_TOO_SMALL));
+	/* What it learned is no less than the pool: then the pool is what holds. */
+	ep->connections_max = ep->limit = 10;
+	load(ep, 64, 10, 0.005);
+	expect(WHY_POOL_TOO_SMALL, 64);
+}
+
+/* --- one of several --------------------------------------------------------------------------------------------------- */
+
+static void test_slow_endpoint(void **state)
+{
+	bed.e.endpoint_count = 4;
+	load(&bed.endpoints[2], 10, 100, 0.05);
+	bed.e.requests_per_s = 800;
+	expect(WHY_SLOW_ENDPOINT, 0.05);
+	assert_true(view_eq(bed.v.verdicts[0].endpoint, VIEW("127.0.0.1:9003")));
+	/* Its pool is full since it is slow. */
+	bed.endpoints[2].connections_max = 10;
+	load(&bed.endpoints[2], 30, 10, 0.05);
+	expect(WHY_SLOW_ENDPOINT, 0.05);
+	/* All are slow: none is. */
+	for (int i = 0; i < 4; i++)
+		load(&bed.endpoints[i], 10, 100, 0.05);
+	judged();
+	assert_false(named(WHY_SLOW_ENDPOINT));
+}
+
+static void test_endpoints_alike_are_one_verdict(void **state)
+{
+	bed.e.endpoint_count = 4;
+	for (int i = 0; i < 4; i++) {
+		bed.endpoints[i].connections_max = 10;
+		load(&bed.endpoints[i], 20 + 10 * i, 10, 0.05);
+	}
+	expect(WHY_POOL_TOO_SMALL, 50);
+	assert_int_equal(bed.v.count, 1);
+	assert_int_equal(bed.v.verdicts[0].alike, 3);
+}
+
+/* --- connections ------------------------------------------------------------------------------------------------------ */
+
+static void test_connection_churn(void **state)
+{
+	bed.endpoints[0].opened_per_s = 198;
+	expect(WHY_CONNECTION_CHURN, 198);
+}
+
+static void test_ephemeral_ports(void **state)
+{
+	bed.endpoints[0].opened_per_s = 198;
+	bed.endpoints[0].ports_used = 27000;
+	expect(WHY_EPHEMERAL_PORTS, 27000);
+	bed.endpoints[0].ports_used = 2000;
+	expect(WHY_CONNECTION_CHURN, 198);
+	bed.endpoints[0].port_failures_per_s = 3;
+	expect(WHY_EPHEMERAL_PORTS, 2000);
+}
+
+static void test_slow_connects(void **state)
+{
+	struct why_endpoint *ep = &bed.endpoints[0];
+
+	ep->opened_per_s = 190;
+	ep->connect_s = 0.04;
+	ep->phases_s[PHASE_CONNECT] = 1;
+	ep->phases_s[PHASE_TLS] = 6;
+	memcpy(bed.e.phases_s, ep->phases_s, sizeof(bed.e.phases_s));
+	expect(WHY_SLOW_CONNECTS, 0.04);
+	assert_true(named(WHY_CONNECTION_CHURN));
+}
+
+/* --- clients ---------------------------------------------------------------------------------------------------------- */
+
+static void test_slow_clients(void **state)
+{
+	bed.e.phases_s[PHASE_CLIENT] = 9;
+	bed.e.phases_s[PHASE_READING] = 0.5;
+	expect(WHY_SLOW_CLIENTS, 9.5 / 10.5);
+}
+
+static void test_rate_limit(void **state)
+{
+	bed.limit = (struct why_rate_limit){.route = VIEW("all"), .name = VIEW("all"), .passed_per_s = 100, .refused_per_s = 400};
+	bed.e.rate_limits = &bed.limit;
+	bed.e.rate_limit_count = 1;
+	assert_string_equal(expect(WHY_RATE_LIMIT, 400)->key, "routes[all].filters[0].rate_limit.rate");
+	bed.limit.refused_per_s = 0;
+	judged();
+	assert_false(named(WHY_RATE_LIMIT));
+}
+
+static void test_breaker(void **state)
+{
+	bed.e.breaker_refused_per_s = 150;
+	bed.endpoints[0].breaker_open = true;
+	assert_true(view_eq(expect(WHY_BREAKER, 150)->upstream, VIEW("users")));
+}
+
+static void test_client_connections(void **state)
+{
+	bed.listener.connections = bed.listener.connections_max = 50;
+	bed.e.connections_refused_per_s = 7;
+	assert_string_equal(expect(WHY_CLIENT_CONNECTIONS, 50)->key, "listeners[public].limits.connections");
+}
+
+/* --- the process ------------------------------------------------------------------------------------------------------ */
+
+/* A full worker makes everything look slow: its pool full, its backend late. */
+static void test_gateway_processor(void **state)
+{
+	bed.workers[0].run = 0.99;
+	bed.endpoints[0].connections_max = 10;
+	load(&bed.endpoints[0], 60, 10, 0.003);
+	expect(WHY_GATEWAY_PROCESSOR, 1.09);
+	/* It is ready all the time, and another program has the processor. */
+	bed.workers[0] = (struct why_worker){.run = 0.4, .starved = 0.58};
+	assert_int_equal(expect(WHY_GATEWAY_PROCESSOR, 0.5)->turn, WHY_LEAVE);
+	/* It waits for the processor now and then, and rests most of the time. */
+	bed.workers[0] = (struct why_worker){.run = 0.2, .starved = 0.3};
+	expect(WHY_POOL_TOO_SMALL, 60);
+}
+
+static void test_descriptors(void **state)
+{
+	bed.e.descriptors_used = 1000;
+	bed.e.descriptor_failures_per_s = 4;
+	expect(WHY_DESCRIPTORS, 1000);
+}
+
+static void test_memory(void **state)
+{
+	bed.e.memory_used = 0.99e9;
+	bed.e.memory_failures_per_s = 1;
+	expect(WHY_MEMORY, 0.99e9);
+}
+
+static void test_accept_queue(void **state)
+{
+	bed.e.overflows_per_s = 12;
+	expect(WHY_ACCEPT_QUEUE, 12);
+}
+
+/* --- bounds ----------------------------------------------------------------------------------------------------------- */
+
+/* However many endpoints have something: the strongest stay. */
+static void test_many_upstreams(void **state)
+{
+	static struct why_endpoint many[100];
+	static char names[100][16];
+
+	for (int i = 0; i < 100; i++) {
+		many[i] = bed.endpoints[0];
+		many[i].connections_max = 10;
+		load(&many[i], 10.6 + i, 10, 0.05);
+		snprintf(names[i], sizeof(names[i]), "upstream-%d", i);
+		many[i].upstream = view_str(names[i]);
+	}
+	bed.e.endpoints = many;
+	bed.e.endpoint_count = 100;
+	expect(WHY_POOL_TOO_SMALL, 109.6);
+	assert_int_equal(bed.v.count, WHY_VERDICTS);
+}
+
+#define TEST(name) cmocka_unit_test_setup(test_##name, begin)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(nothing_is_full),
+		TEST(nobody_asks),
+		TEST(pool_too_small),
+		TEST(saturated_behind_a_full_pool),
+		TEST(saturated_with_room_in_the_pool),
+		TEST(never_fewer_is_not_saturated),
+		TEST(random_arrivals_are_not_saturation),
+		TEST(pool_too_small_for_more_than_it_gets),
+		TEST(streams_are_not_connections),
+		TEST(configured_concurrency_is_the_knob),
+		TEST(queue_too_small),
+		TEST(learned_limit),
+		TEST(slow_endpoint),
+		TEST(endpoints_alike_are_one_verdict),
+		TEST(connection_churn),
+		TEST(ephemeral_ports),
+		TEST(slow_connects),
+		TEST(slow_clients),
+		TEST(rate_limit),
+		TEST(breaker),
+		TEST(client_connections),
+		TEST(gateway_processor),
+		TEST(descriptors),
+		TEST(memory),
+		TEST(accept_queue),
+		TEST(many_upstreams),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
