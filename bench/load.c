@@ -5,6 +5,7 @@
  *   load PORT --rate R     --seconds S     an open loop: R requests a second, whatever becomes of those before
  *        --in-flight M                     of an open loop: connections; what would be beyond is "unsent" (1000)
  *        --burst N                         of an open loop: N of them come together each time (1)
+ *        --connection close                each request has a connection of its own (keep-alive)
  *        --path PATH                       what is asked for (/)
  *        --seed N                          of the times between the requests of an open loop, which are exponential (1)
  *
@@ -68,7 +69,7 @@ struct load {
 	double rate;             /* a second; 0: a closed loop */
 	unsigned burst;          /* requests that come together */
 	double seconds;
-	const char *path;
+	const char *path, *connection;
 	uint64_t random;
 	char request[1024];
 	int request_bytes;
@@ -360,7 +361,8 @@ static bool prepare(struct load *load)
 	load->epoll = epoll_create1(EPOLL_CLOEXEC);
 	load->all = calloc(load->clients, sizeof(*load->all));
 	load->request_bytes = snprintf(load->request, sizeof(load->request),
-		"GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n", load->path, load->port);
+		"GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nConnection: %s\r\n\r\n", load->path, load->port,
+		load->connection);
 	if (load->epoll < 0 || load->all == NULL || load->request_bytes >= (int)sizeof(load->request))
 		return false;
 	for (unsigned i = 0; i < load->clients; i++) {
@@ -385,6 +387,8 @@ static bool read_option(struct load *load, const char *name, const char *value)
 		load->seconds = atof(value);
 	else if (strcmp(name, "--path") == 0)
 		load->path = value;
+	else if (strcmp(name, "--connection") == 0)
+		load->connection = value;
 	else if (strcmp(name, "--seed") == 0)
 		load->random = strtoull(value, NULL, 10) * 0x9E3779B97F4A7C15ULL | 1;
 	else
@@ -394,14 +398,17 @@ static bool read_option(struct load *load, const char *name, const char *value)
 
 int main(int argc, char **argv)
 {
-	struct load load = {.clients = 1000, .burst = 1, .seconds = 10, .path = "/", .random = 0x9E3779B97F4A7C15ULL};
+	struct load load = {.clients = 1000, .burst = 1, .seconds = 10, .path = "/", .connection = "keep-alive",
+		.random = 0x9E3779B97F4A7C15ULL};
 	bool good = argc >= 2 && argc % 2 == 0;
 
 	for (int i = 2; good && i < argc; i += 2)
 		good = read_option(&load, argv[i], argv[i + 1]);
 	load.port = good ? atoi(argv[1]) : 0;
-	if (!good || load.port <= 0 || load.clients == 0 || load.burst == 0 || load.clients > CLIENTS_MAX || load.seconds <= 0) {
-		fprintf(stderr, "usage: load PORT [--clients N | --rate R --in-flight M --burst N] --seconds S [--path PATH] [--seed N]\n");
+	if (!good || load.port <= 0 || load.clients == 0 || load.burst == 0 || load.clients > CLIENTS_MAX ||
+		load.seconds <= 0) {
+		fprintf(stderr, "usage: load PORT [--clients N | --rate R --in-flight M --burst N] --seconds S [--path PATH]\n"
+				"            [--connection close] [--seed N]\n");
 		return 2;
 	}
 	if (!prepare(&load)) {

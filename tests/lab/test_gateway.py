@@ -1,0 +1,90 @@
+"""Bottlenecks in the gateway itself and in what the machine gives it."""
+
+import os
+import threading
+import time
+
+import pytest
+
+from clients import WARM, WINDOW
+from network import NEEDS_ROOT
+from stage import configuration
+
+FILES = 200
+
+
+def test_descriptors(stage):
+    """It may have two hundred files; each request takes two of them for a second, and three hundred come in one."""
+    origin = stage.origin("--delay", "1s")
+    gateway = stage.gateway(configuration(origin, upstream={"concurrency": "off"}), files=FILES)
+    load = stage.load(gateway.port, rate=300, in_flight=600)
+    load.wait_for_second(WARM + WINDOW)
+    stage.judge(gateway, "descriptors", gateway.open_files, turn=("raise",))
+    assert load.rate("refused", "broken") > 100, "there was room"
+
+
+@NEEDS_ROOT
+def test_ephemeral_ports(stage):
+    """There are 64 local ports for connections to the service, and it would take eighty."""
+    network = stage.in_network(**{"net.ipv4.ip_local_port_range": "40000 40063"})
+    origin = stage.origin("--delay", "200ms")
+    listeners = configuration()["listeners"] + configuration()["listeners"]
+    listeners[1]["name"] = "second"
+    config = configuration(origin, upstream={"concurrency": "off"})
+    gateway = stage.gateway({**config, "listeners": listeners})
+    # They need ports as well, but to other addresses.
+    loads = [stage.load(gateway.address(i)[1], rate=200, in_flight=60) for i in range(2)]
+    for load in loads:
+        load.wait_for_second(WARM + WINDOW)
+    stage.judge(gateway, "ephemeral_ports", lambda: network.ports_to(origin.port), upstream="backend")
+    assert network.ports_to(origin.port) == 64, "there were ports"
+
+
+@NEEDS_ROOT
+def test_accept_queue(stage):
+    """Sixteen connections may wait to be accepted; they come in crowds of 200, while the worker has no processor."""
+    network = stage.in_network(**{"net.core.somaxconn": 16})
+    cpu = max(os.sched_getaffinity(0))
+    origin = stage.origin(cpu=cpu)
+    gateway = stage.gateway(configuration(origin), cpu=cpu, under=("nice", "-n", "19"))
+    load = stage.load(gateway.port, rate=400, burst=200, in_flight=2000, connection="close", cpu=cpu)
+    load.wait_for_second(WARM)
+    began, before = time.monotonic(), network.overflows()
+    load.wait_for_second(WARM + WINDOW)
+    truth = (network.overflows() - before) / (time.monotonic() - began)
+    assert truth > 1, "it never was full"
+    stage.judge(gateway, "accept_queue", truth)
+
+
+def test_gateway_processor(stage):
+    """One worker with a processor of its own, and as much as it can take; everybody else is on the other one."""
+    processors = sorted(os.sched_getaffinity(0))
+    if len(processors) < 2:
+        pytest.skip("it takes two processors: one for the gateway, one for the others")
+    origin = stage.origin(cpu=processors[1])
+    # Something to do for it alone: names to look for in each head.
+    editing = {"headers": {"request": {"remove": [f"X-Name-{i}" for i in range(100)]}}}
+    gateway = stage.gateway(configuration(origin, route={"filters": [editing] * 32}), cpu=processors[0])
+    load = stage.load(gateway.port, clients=64, cpu=processors[1])
+    load.wait_for_second(WARM)
+    began, before = time.monotonic(), gateway.cpu_seconds()
+    load.wait_for_second(WARM + WINDOW)
+    truth = (gateway.cpu_seconds() - before) / (time.monotonic() - began)
+    stage.judge(gateway, "gateway_processor", truth)
+
+
+def test_memory(stage):
+    """Four hundred clients take nothing of their answers, and what the gateway has received of these is beyond its mark."""
+    origin = stage.origin()
+    gateway = stage.gateway(configuration(origin, shedding={"memory": "16MiB"}, upstream={"pool": {"max_connections": 1000},
+        "concurrency": "off"}))
+    stage.idlers(gateway.port, 400, "/?size=8MiB")
+    load = stage.load(gateway.port, rate=100, in_flight=400)
+    load.wait_for_second(WARM + WINDOW)
+    stage.judge(gateway, "memory", lambda: resident_bytes(gateway.pid), turn=("raise",))
+    assert load.rate("refused") > 50, "there was memory"
+
+
+def resident_bytes(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS"))

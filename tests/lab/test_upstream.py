@@ -1,0 +1,112 @@
+"""Bottlenecks behind the gateway, and in what it may ask of a service at once."""
+
+from clients import WARM, WINDOW, steady
+from stage import configuration
+
+# What a pool that is too small must not hide behind: the learned limit, and a queue that refuses before a second is over.
+ALL_AT_ONCE = {"concurrency": "off"}
+
+CAPACITY = ("--capacity", 40, "--service-time", "100ms", "--thrash", 0)
+CAPACITY_PER_S = 40 / 0.100
+
+
+def test_backend_saturated(stage):
+    """More are in it than it can work on: each takes longer, and it does no more."""
+    origin = stage.origin(*CAPACITY)
+    alone = stage.load(origin.port, 3, clients=40)
+    alone.wait_for_second(2)
+    truth = alone.rate("good", last=1)
+    gateway = stage.gateway(configuration(origin, upstream=ALL_AT_ONCE))
+    few = stage.load(gateway.port, clients=20)
+    few.wait_for_second(WARM)
+    many = stage.load(gateway.port, clients=180)
+    many.wait_for_second(WINDOW - 2)
+    stage.judge(gateway, "backend_saturated", truth, turn=("lower", "leave"), upstream="backend")
+    assert few.rate("good", last=2) + many.rate("good", last=2) < 1.1 * truth, "it could do more"
+
+
+def test_backend_saturated_behind_a_full_pool(stage):
+    """The pool is full and requests wait, but a larger one would only move the queue."""
+    origin = stage.origin(*CAPACITY)
+    gateway = stage.gateway(configuration(origin, upstream={**ALL_AT_ONCE, "pool": {"max_connections": 120}}))
+    few = stage.load(gateway.port, clients=20)
+    few.wait_for_second(WARM)
+    many = stage.load(gateway.port, clients=180)
+    many.wait_for_second(WINDOW - 2)
+    stage.judge(gateway, "backend_saturated", CAPACITY_PER_S, turn=("lower", "leave"), upstream="backend")
+
+
+def test_pool_too_small(stage):
+    """Ten connections, on each of which a request takes 100 ms: 100 a second of 200. With as many as it says all pass."""
+    origin = stage.origin("--delay", "100ms")
+    pool = {"max_connections": 10}
+    gateway = stage.gateway(configuration(origin, upstream={**ALL_AT_ONCE, "pool": pool}))
+    load = stage.load(gateway.port, rate=200, in_flight=400)
+    load.wait_for_second(WARM + WINDOW)
+    verdict = stage.judge(gateway, "pool_too_small", 200 * 0.100, turn=("raise",), upstream="backend")
+    assert load.rate("refused") > 50, "it was large enough"
+    larger = stage.gateway(configuration(origin, upstream={**ALL_AT_ONCE, "pool": {"max_connections": 2 * verdict["knob"]["to"]}}))
+    after = stage.load(larger.port, 5, rate=200, in_flight=400)
+    after.wait_for_second(3)
+    assert after.rate("refused", last=2) < 10, "it was something else"
+
+
+def test_queue_too_small(stage):
+    """Twenty connections do all that comes, and more, but it comes in crowds of forty, and two may wait."""
+    origin = stage.origin("--delay", "20ms")
+    gateway = stage.gateway(configuration(origin, upstream={**ALL_AT_ONCE, "pool": {"max_connections": 20, "max_pending": 2}}))
+    load = stage.load(gateway.port, rate=400, burst=40, in_flight=400)
+    load.wait_for_second(WARM + WINDOW)
+    stage.judge(gateway, "queue_too_small", lambda: load.rate("refused"), turn=("raise",), upstream="backend")
+
+
+def test_slow_endpoint(stage):
+    """One of five takes thirty times as long as the others, and has its turn like them."""
+    slow = stage.origin("--delay", "300ms")
+    others = [stage.origin("--delay", "10ms") for _ in range(4)]
+    gateway = stage.gateway(configuration(*others, slow, upstream={**ALL_AT_ONCE, "balance": {"policy": "round_robin"},
+        "health": {"passive": "off"}}))
+    load = stage.load(gateway.port, rate=200, in_flight=400)
+    load.wait_for_second(WARM + WINDOW)
+    stage.judge(gateway, "slow_endpoint", 0.300, upstream="backend", endpoint=slow.address)
+
+
+def test_slow_connects(stage):
+    """The service hesitates for 200 ms before each handshake, and closes after each answer."""
+    service = stage.slow_handshakes(0.200)
+    gateway = stage.gateway(configuration(service, upstream={"tls": {"verify": False}}))
+    load = stage.load(gateway.port, clients=12)
+    load.wait_for_second(WARM + WINDOW)
+    stage.judge(gateway, "slow_connects", lambda: sorted(service.connect_s() for _ in range(5))[2], upstream="backend")
+
+
+def test_connection_churn(stage):
+    """The service closes after each answer, so that each request pays for a connection."""
+    origin = stage.origin()
+    gateway = stage.gateway(configuration(origin))
+    load = stage.load(gateway.port, rate=400, in_flight=400, path="/?close=1")
+    load.wait_for_second(WARM)
+    rate = steady(origin, "connections")
+    load.wait_for_second(WARM + WINDOW)
+    stage.judge(gateway, "connection_churn", rate, upstream="backend")
+
+
+def test_learned_limit(stage):
+    """The gateway has found what the service can take, and holds it there. Nothing is to be turned."""
+    origin = stage.origin(*CAPACITY)
+    gateway = stage.gateway(configuration(origin))
+    load = stage.load(gateway.port, clients=200)
+    load.wait_for_second(WARM)
+    in_flight = steady(origin, "busy_s")
+    load.wait_for_second(WARM + WINDOW)
+    stage.judge(gateway, "learned_limit", in_flight, turn=("leave",), upstream="backend")
+    assert load.rate("good") > 0.85 * CAPACITY_PER_S, "it holds it back"
+
+
+def test_breaker(stage):
+    """The service fails each request; the breaker answers most of them."""
+    origin = stage.origin()
+    gateway = stage.gateway(configuration(origin, upstream={"breaker": {"window": "2s"}}))
+    load = stage.load(gateway.port, rate=200, in_flight=400, path="/?status=500")
+    load.wait_for_second(WARM + WINDOW)
+    stage.judge(gateway, "breaker", lambda: load.rate("refused"), upstream="backend")
