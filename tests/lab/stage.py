@@ -7,7 +7,9 @@
 Everything ends with the test.
 """
 
+import copy
 import json
+import re
 import subprocess
 
 from clients import WARM, WINDOW, Idlers, Load, SlowReaders
@@ -17,6 +19,7 @@ from raw import TIMEOUT
 from services import Origin, SlowHandshakes
 
 ERROR = 0.20            # how far its number may be from the truth
+TURNED = 3              # seconds for which it is looked at what a turned knob does
 
 
 def configuration(*endpoints, upstream=None, route=None, listener=None, **top):
@@ -30,6 +33,21 @@ def configuration(*endpoints, upstream=None, route=None, listener=None, **top):
         "routes": [merged({"name": "all", "upstream": "backend"}, route)],
         "log": {"access": "off", "level": "warning"},
     }, top)
+
+
+def turned(config, knob, otherwise):
+    """The configuration with the knob where the verdict wants it, or where it says nothing of that, at `otherwise`: "upstreams[backend].pool.max_connections"."""
+    config = copy.deepcopy(config)
+    *way, last = re.findall(r"[^.\[\]]+(?:\[[^\]]*\])?", knob["key"])
+    place = config
+    for step in way:
+        name, _, item = step.rstrip("]").partition("[")
+        place = place.setdefault(name, {})
+        if item:
+            place = next(one for i, one in enumerate(place) if item in (one.get("name"), str(i)))
+    place[last] = knob.get("to") or otherwise
+    config["listeners"][0]["address"] = f"127.0.0.1:{free_port()}"
+    return config
 
 
 def pinned(cpu):
@@ -97,6 +115,14 @@ class Stage:
         if turn is not None:
             assert verdict["knob"]["turn"] in turn, evidence
         return verdict
+
+    def refused_when_turned(self, gateway, knob, load, otherwise=None):
+        """How many a second are refused of this load when the knob is where the verdict wants it."""
+        config = turned(gateway.config, knob, otherwise)
+        config.pop("admin")
+        again = self.load(self.gateway(config).port, TURNED + 3, **load)
+        again.wait_for_second(TURNED)
+        return again.rate("refused", "bad", "broken", last=TURNED - 1)
 
     def end(self):
         errors = []

@@ -38,7 +38,9 @@ def test_client_connections(stage):
     """Fifty clients may be connected, and some eighty want to be."""
     origin = stage.origin("--delay", "200ms")
     gateway = stage.gateway(configuration(origin, listener={"limits": {"connections": 50}}))
-    load = stage.load(gateway.port, rate=400, in_flight=400)
+    offered = {"rate": 400, "in_flight": 400}
+    load = stage.load(gateway.port, **offered)
     load.wait_for_second(WARM + WINDOW)
-    stage.judge(gateway, "client_connections", 50, turn=("raise",))
+    verdict = stage.judge(gateway, "client_connections", 50, turn=("raise",), listener="public")
     assert load.rate("refused") > 50, "there was room"
+    assert stage.refused_when_turned(gateway, verdict["knob"], offered, otherwise=200) < 10, "it was something else"
