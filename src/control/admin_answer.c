@@ -80,7 +80,10 @@ static void put_head(struct admin_conn *c, unsigned status, struct view fields, 
 	h1_put_status_line(&w, status, VIEW(""));
 	h1_put_field(&w, VIEW("Date"), http_date(date, io_wall_us(c->control->io) / US_PER_S));
 	h1_put(&w, fields);
-	h1_put(&w, VIEW("Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"));
+	h1_put(&w, VIEW("X-Content-Type-Options: nosniff\r\n"));
+	/* The page says how it may be kept; of everything else nothing may. */
+	if (memmem(fields.p, fields.n, "Cache-Control:", 14) == NULL)
+		h1_put(&w, VIEW("Cache-Control: no-store\r\n"));
 	if (framing == FRAMING_LENGTH)
 		h1_put_length(&w, buf_len(&c->content));
 	else if (framing == FRAMING_CHUNKED)

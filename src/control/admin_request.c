@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 
+#include "control/page.h"
 #include "control/state.h"
 #include "http/target.h"
 
@@ -153,12 +154,27 @@ static bool form_check(struct admin_conn *c, const struct message *m)
 	return false;
 }
 
+/* What of the fields somebody may ask for later. */
+static void fields_keep(struct admin_request *r, const struct message *m)
+{
+	const struct field *encoding = message_find_name(m, VIEW("accept-encoding"));
+	const struct field *tags = message_find_name(m, VIEW("if-none-match"));
+	struct view known = tags != NULL ? field_value(tags) : VIEW("");
+
+	r->takes_gzip = encoding != NULL && page_takes_gzip(field_value(encoding));
+	if (known.n >= sizeof(r->known_tags))
+		known = VIEW("");
+	memcpy(r->known_tags, known.p, known.n);
+	r->known_tags[known.n] = '\0';
+}
+
 static void begin(struct admin_conn *c, const struct message *m, struct target *target)
 {
 	struct admin_request *r = &c->request;
 	unsigned methods = 0;
 
 	r->parameter_count = 0;
+	fields_keep(r, m);
 	if (!keep(r, target)) {
 		admin_fail(c, 414, "uri_too_long", "path and query are longer than 4 KiB");
 		return;

@@ -3,7 +3,16 @@
  */
 #include "control/state.h"
 
+/* A file of the live page: whoever may not ask for what it shows may see it empty. */
+#define PAGE_FILE(path, summary) \
+	{METHOD_GET, path, NULL, RESOURCE_OPEN, RESOURCE_ASKS_NOBODY, SNAPSHOT_NOTHING, answer_page, summary}
+
 const struct resource resources[] = {
+	PAGE_FILE("/", "the live page"),
+	PAGE_FILE("/page.js", "what the live page does"),
+	PAGE_FILE("/page.css", "how the live page looks"),
+	PAGE_FILE("/icon.svg", "the live page's icon"),
+	PAGE_FILE("/licences.txt", "of what the live page is made of"),
 	{METHOD_GET, "/healthz", NULL, RESOURCE_OPEN, RESOURCE_ASKS_WORKERS, SNAPSHOT_NOTHING, answer_health,
 		"200 while the loop of every worker answers within a second"},
 	{METHOD_GET, "/readyz", NULL, RESOURCE_OPEN, RESOURCE_ASKS_NOBODY, SNAPSHOT_NOTHING, answer_ready,

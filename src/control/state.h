@@ -64,6 +64,8 @@ struct admin_request {
 	struct admin_parameter parameters[RESOURCE_PARAMETERS_MAX];
 	unsigned parameter_count;
 	struct buf content;
+	uint8_t takes_gzip;             /* the client does */
+	char known_tags[128];           /* If-None-Match; what is longer is as good as none */
 	char text[ADMIN_TARGET_BYTES];  /* what the views above point into */
 };
 
@@ -136,6 +138,7 @@ void answer_metrics(struct admin_conn *c);
 
 void answer_index(struct admin_conn *c);  /* GET /v1 (resources.c) */
 void answer_leaks(struct admin_conn *c);  /* leaks.c */
+void answer_page(struct admin_conn *c);   /* GET / and the page's files (page.c) */
 
 /* v1_process.c */
 void answer_log_level(struct admin_conn *c);

@@ -51,6 +51,7 @@ NAME_SERVERS = """
 BOTH = {
     **{f"test_admin::test_{name}": NOT_ASKED for name in ADMINISTRATION},
     "test_admin_api": NOT_ASKED,
+    "test_page": NOT_ASKED,
     **{f"test_names::test_{name}": NOT_ASKED for name in NAME_SERVERS},
     "test_malformed_matrix": ITSELF,
     "test_websocket": ITSELF,

@@ -226,7 +226,7 @@ def test_other_methods(admin, method):
     assert client.ask(get("/readyz")).status == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics/", "/metric", "/metricsx", "/METRICS", "/healthz/x"])
+@pytest.mark.parametrize("path", ["/metrics/", "/metric", "/metricsx", "/METRICS", "/healthz/x"])
 def test_other_paths(admin, path):
     assert admin.ask(path).status == 404
 

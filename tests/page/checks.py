@@ -3,9 +3,9 @@
 import json
 import pathlib
 
-from conftest import WEB
-
-PICTURES = pathlib.Path(__file__).resolve().parents[2] / ".cache" / "page"
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+WEB = ROOT / "web"
+PICTURES = ROOT / ".cache" / "page"
 AXE = WEB / "node_modules" / "axe-core" / "axe.min.js"
 
 WAYS = {"wide-light": (1280, False), "wide-dark": (1280, True), "narrow-light": (360, False), "narrow-dark": (360, True)}

@@ -9,7 +9,6 @@ import sys
 import pytest
 
 TESTS = pathlib.Path(__file__).resolve().parents[1]
-WEB = TESTS.parent / "web"
 sys.path.insert(0, str(TESTS / "integration"))
 
 _spec = importlib.util.spec_from_file_location("integration_conftest", TESTS / "integration" / "conftest.py")
@@ -20,6 +19,7 @@ pytest_sessionstart, pytest_runtest_protocol = _theirs.pytest_sessionstart, _the
 make_origin, origin, start, gateway = _theirs.make_origin, _theirs.origin, _theirs.start, _theirs.gateway
 
 from browser import Browser  # noqa: E402 (needs the path above)
+from checks import WEB  # noqa: E402
 
 
 class Mock:
