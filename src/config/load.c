@@ -41,7 +41,7 @@ static void workers_read(struct load *l, const struct node *node, void *out)
 
 	if (text.p == NULL || view_eq(text, VIEW("auto")))
 		return;
-	if (scalar_parse(UNIT_NONE, text, &n) == SCALAR_OK && n >= 1 && n <= 256)
+	if (scalar_parse(UNIT_NONE, text, &n) == SCALAR_OK && n >= 1 && n <= CONFIG_WORKERS_MAX)
 		c->workers = (unsigned)n;
 	else
 		complain(l, node, "found %s; allowed: %s", quote(&q, text), allowed);

@@ -52,6 +52,7 @@ struct config_certificate {
 	struct config_client_rules clients;
 };
 
+#define CONFIG_WORKERS_MAX 256
 #define CONFIG_CERTIFICATES_MAX 256
 
 /* `listeners[].tls` */

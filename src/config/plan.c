@@ -400,7 +400,7 @@ static unsigned plan_workers(const struct config *config, const struct config_ma
 {
 	if (config->workers != 0)
 		return config->workers;
-	return machine->processors < 256 ? machine->processors : 256;
+	return machine->processors < CONFIG_WORKERS_MAX ? machine->processors : CONFIG_WORKERS_MAX;
 }
 
 /* Each worker keeps min_idle ready, all of them together max_connections at most. */

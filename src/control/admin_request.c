@@ -188,6 +188,13 @@ static void begin(struct admin_conn *c, const struct message *m, struct target *
 		admin_fail(c, 400, "bad_request", "the query has a parameter that is not known here, or one twice");
 }
 
+static struct view accept_of(const struct message *m)
+{
+	const struct field *f = message_find_name(m, VIEW("accept"));
+
+	return f != NULL ? field_value(f) : VIEW("");
+}
+
 bool admin_request_begin(struct admin_conn *c, const struct message *m)
 {
 	_Alignas(8) char memory[ADMIN_TARGET_BYTES];
@@ -200,6 +207,7 @@ bool admin_request_begin(struct admin_conn *c, const struct message *m)
 
 	c->minor = m->minor;
 	c->is_head = m->method == METHOD_HEAD;
+	c->format = (uint8_t)exposition_negotiate(accept_of(m));
 	/* Unless its content is read no request can follow it. */
 	c->keep_alive = m->keep_alive && !has_content(m);
 	if (why != NULL)

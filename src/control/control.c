@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "control/metrics.h"
+#include "control/process_stats.h"
 #include "control/state.h"
 
 enum { LISTEN_BACKLOG = 128 };
@@ -38,45 +38,6 @@ void answer_ready(struct admin_conn *c)
 
 	admin_say(c, "%s\n", draining ? "draining" : "ready");
 	admin_answer(c, draining ? 503 : 200, ADMIN_TEXT);
-}
-
-static uint64_t count_unheard(const struct survey *survey)
-{
-	uint64_t count = 0;
-
-	for (unsigned i = 0; i < survey->count; i++)
-		count += !survey_heard(survey, i);
-	return count;
-}
-
-void answer_metrics(struct admin_conn *c)
-{
-	struct control *control = c->control;
-
-	survey_sum(&control->survey, &control->sum);
-	const struct generation *generation = control->sum->generation;
-	struct totals totals = {
-		.config = generation != NULL ? generation->config : control->options.config,
-		.version = control->options.version,
-		.sum = control->sum,
-		.limits = generation != NULL ? generation->limits : NULL,
-		.breakers = generation != NULL ? generation->breakers : NULL,
-		.workers = control->survey.count,
-		.workers_unanswered = count_unheard(&control->survey),
-		.log_dropped = journal_stats(control->options.journal).dropped,
-		.process.start_us = control->start_us,
-	};
-
-	process_stats_read(&totals.process);
-	if (metrics_write(&c->content, &totals, ADMIN_CONTENT_MAX)) {
-		admin_answer(c, 200, VIEW("Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
-		return;
-	}
-	buf_release(&c->content);
-	admin_fail(c, 500, "too_large",
-		"the metrics of %zu endpoints are longer than %d MiB, which is the most that is told, or than there is "
-		"memory for",
-		config_endpoint_count(totals.config), ADMIN_CONTENT_MAX >> 20);
 }
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */

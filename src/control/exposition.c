@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/check.h"
 
@@ -49,35 +50,71 @@ static void put_labels(struct exposition *x, const struct label *labels, size_t 
 		put_str(x, "}");
 }
 
-static const char *const types[] = {
-	[METRIC_COUNTER] = " counter\n", [METRIC_GAUGE] = " gauge\n", [METRIC_HISTOGRAM] = " histogram\n"};
+/* What stands behind the last underscore, if that is a unit. */
+static struct view unit_of(struct view name)
+{
+	static const char *const units[] = {"seconds", "bytes", "ratio"};
+	const char *underscore = memrchr(name.p, '_', name.n);
+
+	for (size_t i = 0; underscore != NULL && i < sizeof(units) / sizeof(units[0]); i++)
+		if (view_eq(view_from(name, (size_t)(underscore + 1 - name.p)), view_str(units[i])))
+			return view_str(units[i]);
+	return view_of("", 0);
+}
+
+static void put_about(struct exposition *x, const char *what, struct view name, struct view text)
+{
+	put_str(x, what);
+	put(x, name);
+	put_str(x, " ");
+	put(x, text);
+	put_str(x, "\n");
+}
 
 void exposition_family(struct exposition *x, const char *name, enum metric_type type, const char *help)
 {
-	put_str(x, "# HELP ");
-	put_str(x, name);
-	put_str(x, " ");
-	put_str(x, help);
-	put_str(x, "\n# TYPE ");
-	put_str(x, name);
-	put_str(x, types[type]);
+	static const char *const types[] = {
+		[METRIC_COUNTER] = "counter", [METRIC_GAUGE] = "gauge", [METRIC_HISTOGRAM] = "histogram"};
+	struct view family = view_str(name), total = VIEW("_total");
+
+	if (x->format == EXPOSITION_OPENMETRICS && type == METRIC_COUNTER) {
+		CHECK(family.n > total.n && view_eq(view_from(family, family.n - total.n), total));
+		family.n -= total.n;
+	}
+	put_about(x, "# HELP ", family, view_str(help));
+	put_about(x, "# TYPE ", family, view_str(types[type]));
+	if (x->format == EXPOSITION_OPENMETRICS && unit_of(family).n > 0)
+		put_about(x, "# UNIT ", family, unit_of(family));
 }
 
-void exposition_sample(
+void exposition_end(struct exposition *x)
+{
+	if (x->format == EXPOSITION_OPENMETRICS)
+		put_str(x, "# EOF\n");
+}
+
+static void put_value(
 	struct exposition *x, const char *name, const struct label *labels, size_t label_count, uint64_t value)
 {
 	char text[32];
 
 	put_str(x, name);
 	put_labels(x, labels, label_count);
-	put(x, view_of(text, (size_t)snprintf(text, sizeof(text), " %" PRIu64 "\n", value)));
+	put(x, view_of(text, (size_t)snprintf(text, sizeof(text), " %" PRIu64, value)));
+}
+
+void exposition_sample(
+	struct exposition *x, const char *name, const struct label *labels, size_t label_count, uint64_t value)
+{
+	put_value(x, name, labels, label_count, value);
+	put_str(x, "\n");
 }
 
 /* "1.500000" */
 static struct view millionths_format(char text[48], uint64_t millionths)
 {
-	return view_of(text, (size_t)snprintf(text, 48, "%" PRIu64 ".%06" PRIu64, millionths / 1000000,
-				     millionths % 1000000));
+	return view_of(
+		text, (size_t)snprintf(text, 48, "%" PRIu64 ".%06" PRIu64, millionths / 1000000, millionths % 1000000));
 }
 
 void exposition_millionths(
@@ -90,6 +127,21 @@ void exposition_millionths(
 	put_str(x, " ");
 	put(x, millionths_format(text, millionths));
 	put_str(x, "\n");
+}
+
+/* ` # {trace_id="0af7651916cd43dd8448eb211c80319c"} 0.067000 1520879607.789000` */
+static void put_exemplar(struct exposition *x, const struct exemplar *exemplar)
+{
+	char text[48];
+
+	if (x->format != EXPOSITION_OPENMETRICS || exemplar->trace_id[0] == '\0')
+		return;
+	put_str(x, " # {trace_id=\"");
+	put(x, view_of(exemplar->trace_id, sizeof(exemplar->trace_id)));
+	put_str(x, "\"} ");
+	put(x, millionths_format(text, exemplar->value_us));
+	put_str(x, " ");
+	put(x, millionths_format(text, exemplar->wall_us));
 }
 
 void exposition_histogram(struct exposition *x, const char *name, const struct label *labels, size_t label_count,
@@ -109,7 +161,10 @@ void exposition_histogram(struct exposition *x, const char *name, const struct l
 		sum += h->counts[i];
 		all[label_count] =
 			(struct label){"le", last ? VIEW("+Inf") : millionths_format(bound, h->first_us << i * h->doublings)};
-		exposition_sample(x, part, all, label_count + 1, sum);
+		put_value(x, part, all, label_count + 1, sum);
+		if (h->exemplars != NULL)
+			put_exemplar(x, &h->exemplars[i]);
+		put_str(x, "\n");
 	}
 	snprintf(part, sizeof(part), "%s_sum", name);
 	exposition_millionths(x, part, labels, label_count, h->sum_us);

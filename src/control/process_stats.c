@@ -2,14 +2,12 @@
 #include "control/process_stats.h"
 
 #include <dirent.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "control/proc.h"
 
 enum { LINE_BYTES = 1024 };
 
@@ -27,35 +25,27 @@ static uint64_t count_open_fds(void)
 	return count - 1;
 }
 
-/* A line of a file of the system's; false when it cannot be had. */
-static bool read_line(const char *path, char line[LINE_BYTES])
+static void read_memory(struct process_stats *stats)
 {
-	FILE *file = fopen(path, "re");
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	char line[LINE_BYTES] = "";
 
-	if (file == NULL)
-		return false;
-	line[fread(line, 1, LINE_BYTES - 1, file)] = '\0';
-	fclose(file);
-	return true;
+	proc_read("/proc/self/statm", line, sizeof(line));
+	stats->virtual_bytes = proc_number(line, 0) * page;
+	stats->resident_bytes = proc_number(line, 1) * page;
 }
 
-/* The number behind `skip` others that blanks set apart; 0 when there is none. */
-static uint64_t number_at(const char *text, unsigned skip)
-{
-	for (; skip > 0; skip--) {
-		text += strspn(text, " ");
-		text += strcspn(text, " ");
-	}
-	return strtoull(text, NULL, 10);
-}
-
-static uint64_t read_resident_bytes(void)
+/* A field of /proc/self/stat by its number in the manual, from the third on; 0 when it cannot be had. */
+static uint64_t read_stat(unsigned field)
 {
 	char line[LINE_BYTES];
 
-	if (!read_line("/proc/self/statm", line))
+	if (!proc_read("/proc/self/stat", line, sizeof(line)))
 		return 0;
-	return number_at(line, 1) * (uint64_t)sysconf(_SC_PAGESIZE);
+	/* The second field is the program's name in parentheses, which may hold anything. */
+	const char *third = strrchr(line, ')');
+
+	return third != NULL ? proc_number(third + 1, field - 3) : 0;
 }
 
 void process_stats_read(struct process_stats *stats)
@@ -64,26 +54,14 @@ void process_stats_read(struct process_stats *stats)
 
 	stats->max_fds = getrlimit(RLIMIT_NOFILE, &files) == 0 ? files.rlim_cur : 0;
 	stats->open_fds = count_open_fds();
-	stats->resident_bytes = read_resident_bytes();
+	stats->threads = read_stat(20);
+	read_memory(stats);
 	stats->cpu_us = clock_us(CLOCK_PROCESS_CPUTIME_ID);
-}
-
-/* Since the system was started; 0 when it cannot be had. */
-static uint64_t read_start_ticks(void)
-{
-	char line[LINE_BYTES];
-
-	if (!read_line("/proc/self/stat", line))
-		return 0;
-	/* The second field is the program's name in parentheses, which may hold anything; what is wanted is the 22nd. */
-	const char *third = strrchr(line, ')');
-
-	return third != NULL ? number_at(third + 1, 22 - 3) : 0;
 }
 
 uint64_t process_start_us(void)
 {
-	uint64_t ticks = read_start_ticks();
+	uint64_t ticks = read_stat(22); /* since the system was started */
 
 	if (ticks == 0)
 		return 0;

@@ -10,7 +10,8 @@
 struct process_stats {
 	uint64_t open_fds;
 	uint64_t max_fds;
-	uint64_t resident_bytes;
+	uint64_t threads;
+	uint64_t resident_bytes, virtual_bytes;
 	uint64_t cpu_us;    /* user and system, all threads */
 	uint64_t start_us;  /* Unix time */
 };

@@ -18,7 +18,7 @@ const struct resource resources[] = {
 	{METHOD_GET, "/readyz", NULL, RESOURCE_OPEN, RESOURCE_ASKS_NOBODY, SNAPSHOT_NOTHING, answer_ready,
 		"200 until draining begins"},
 	{METHOD_GET, "/metrics", NULL, RESOURCE_GUARDED, RESOURCE_ASKS_WORKERS, SNAPSHOT_COUNTERS, answer_metrics,
-		"everything that is counted, in Prometheus' text format"},
+		"everything that is counted, in Prometheus' text format or in OpenMetrics"},
 	{METHOD_GET, "/v1", NULL, RESOURCE_GUARDED, RESOURCE_ASKS_NOBODY, SNAPSHOT_NOTHING, answer_index,
 		"what there is"},
 	{METHOD_GET, "/v1/leaks", NULL, RESOURCE_GUARDED, RESOURCE_ASKS_WORKERS, SNAPSHOT_OLDEST, answer_leaks,

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
+
 struct snapshot *snapshot_create(const struct config *config)
 {
 	size_t count = config_endpoint_count(config);
@@ -53,6 +55,8 @@ static void snapshot_take_counters(struct snapshot *to, struct worker *worker)
 	const struct config_endpoint *endpoint;
 
 	to->worker = *worker_stats(worker);
+	to->worker.loop = *worker_loop_stats(worker);
+	to->worker.cpu_us = clock_us(CLOCK_THREAD_CPUTIME_ID);
 	/* Without memory for another generation the pools say what they said before. */
 	if (to->generation != worker_generation(worker))
 		return;

@@ -10,6 +10,7 @@
 
 #include "base/slab.h"
 #include "control/control.h"
+#include "control/exposition.h"
 #include "control/resource.h"
 #include "control/survey.h"
 #include "net/h1_conn.h"
@@ -86,6 +87,7 @@ struct admin_conn {
 	uint8_t state;          /* enum admin_state */
 	uint8_t keep_alive;     /* the connection stays after this answer */
 	uint8_t minor;          /* HTTP/1.minor of the request */
+	uint8_t format;         /* enum exposition_format that the client asks for */
 	uint8_t is_head;        /* HEAD: an answer without its content */
 	uint8_t counts_as_stream;
 };
@@ -132,13 +134,13 @@ void control_conn_gone(struct control *control);
 
 void answer_health(struct admin_conn *c);
 void answer_ready(struct admin_conn *c);
-void answer_metrics(struct admin_conn *c);
 
 /* --- others ------------------------------------------------------------------------------------------------------- */
 
 void answer_index(struct admin_conn *c);  /* GET /v1 (resources.c) */
 void answer_leaks(struct admin_conn *c);  /* leaks.c */
 void answer_page(struct admin_conn *c);   /* GET / and the page's files (page.c) */
+void answer_metrics(struct admin_conn *c);  /* answer_metrics.c */
 
 /* v1_process.c */
 void answer_log_level(struct admin_conn *c);

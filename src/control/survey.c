@@ -195,6 +195,11 @@ void survey_sum(const struct survey *s, struct snapshot **sum)
 		snapshot_add(*sum, s->reporters[i].known);
 }
 
+const struct snapshot *survey_worker(const struct survey *s, unsigned index)
+{
+	return s->reporters[index].known;
+}
+
 void survey_oldest(const struct survey *s, struct oldest *oldest)
 {
 	oldest->at_us = oldest->lease_count = oldest->exchange_count = 0;

@@ -69,6 +69,9 @@ bool survey_heard(const struct survey *survey, unsigned index);
  */
 void survey_sum(const struct survey *survey, struct snapshot **sum);
 
+/* What one worker has said last; it may be of an older generation. */
+const struct snapshot *survey_worker(const struct survey *survey, unsigned index);
+
 /* The oldest leases and exchanges of all workers that were heard, for a request that wanted them. */
 void survey_oldest(const struct survey *survey, struct oldest *oldest);
 

@@ -288,7 +288,7 @@ static void judge_lag(struct shedding *s)
 static void judge_queue(struct shedding *s)
 {
 	struct worker *w = s->worker;
-	uint64_t worst = 0;
+	uint64_t worst = 0, together = 0;
 
 	for (size_t i = 0; s->marks.accept_queue_permille != 0 && i < w->listener_count; i++) {
 		const struct io_source *source = &w->listeners[i].listener.source;
@@ -299,7 +299,9 @@ static void judge_queue(struct shedding *s)
 		uint64_t permille = waiting * 1000ull / max;
 
 		worst = permille > worst ? permille : worst;
+		together += waiting;
 	}
+	w->stats.shed.accept_waiting = together;
 	s->queue_permille = smooth(s->queue_permille, worst);
 	judge(s, SHED_ACCEPT_QUEUE, s->queue_permille, s->marks.accept_queue_permille);
 }

@@ -40,6 +40,7 @@ struct shed_stats {
 	uint64_t requests[SHED_MARKS];
 	uint64_t lag_counts[SHED_LAG_BUCKETS];
 	uint64_t lag_sum_us;
+	uint64_t accept_waiting;           /* connections that wait to be accepted, as of the last look */
 };
 
 /* What one worker tells the others; written by it alone. */

@@ -266,6 +266,11 @@ const struct time_book *worker_route_times(const struct worker *w, size_t i)
 	return &w->current->generation->times[i]->books[w->index].book;
 }
 
+const struct io_loop_stats *worker_loop_stats(const struct worker *w)
+{
+	return io_loop_stats(w->io);
+}
+
 const struct worker_stats *worker_stats(struct worker *w)
 {
 	w->stats.accept_paused = w->stats.connections_shed = 0;

@@ -61,6 +61,8 @@ struct worker_stats {
 	uint64_t grpc_responses[GRPC_STATUS_COUNT + 1];  /* calls of gRPC that ended, by what the client was told */
 	struct shed_stats shed;
 	uint64_t grpc_retries;                 /* times that one was sent again for its status */
+	struct io_loop_stats loop;             /* as of when it was asked (control/snapshot.c), like the next one */
+	uint64_t cpu_us;                       /* processor time of its thread */
 	uint64_t retried[2];                   /* requests that were sent again and have ended: [1] well, [0] with a failure or 5xx */
 };
 
@@ -97,6 +99,9 @@ const struct worker_stats *worker_stats(struct worker *worker);
 
 /* What it has counted of the i-th route of the generation in force, and of routes of that name before. */
 const struct time_book *worker_route_times(const struct worker *worker, size_t i);
+
+/* What its loop has done so far. */
+const struct io_loop_stats *worker_loop_stats(const struct worker *worker);
 
 /* The address listener `i` is bound to (its port when 0 was asked for). */
 void worker_listener_address(const struct worker *worker, size_t i, struct address *address);

@@ -63,6 +63,7 @@ struct io {
 	bool stopping;
 	uint64_t now_us;
 	uint64_t began_us, ended_us; /* the tick before this one; `ended` 0: there was little to do in it */
+	struct io_loop_stats stats;
 	uint64_t wall_minus_now_us; /* modulo 2^64 */
 	uint64_t wall_check_us; /* when to measure the difference again */
 	uint64_t random_key;
@@ -345,6 +346,8 @@ static void io_tick(struct io *io)
 	CHECK(count >= 0 || errno == EINTR);
 	io->batch_next = 0;
 	io->batch_count = count;
+	io->stats.turns++;
+	io->stats.events += count > 0 ? (uint64_t)count : 0;
 	io_read_clock(io);
 	if (count > io->batch_most)
 		io_join_crowd(io);
@@ -417,6 +420,11 @@ uint64_t io_letter_us(struct io *io)
 size_t io_sources_open(const struct io *io)
 {
 	return io->sources_open;
+}
+
+const struct io_loop_stats *io_loop_stats(const struct io *io)
+{
+	return &io->stats;
 }
 
 uint64_t io_resident_bytes(struct io *io)

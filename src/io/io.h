@@ -76,6 +76,14 @@ uint64_t io_letter_us(struct io *io);
 /* Sockets that this loop has open. */
 size_t io_sources_open(const struct io *io);
 
+/* What a loop has done so far. Written by its own thread only. */
+struct io_loop_stats {
+	uint64_t turns;   /* ticks */
+	uint64_t events;  /* that the system has told it of */
+};
+
+const struct io_loop_stats *io_loop_stats(const struct io *io);
+
 /* The process's resident memory; 0: the system does not tell at present. */
 uint64_t io_resident_bytes(struct io *io);
 

@@ -49,6 +49,9 @@ class Admin:
         return metrics
 
 
+# Counters that move whether or not anything is asked of the gateway.
+BY_ITSELF = ("process_", "weir_machine_", "weir_worker_", "weir_pool_audits_")
+
 LABEL = r'[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\[\\"n])*"'
 SAMPLE = re.compile(rf"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{{({LABEL}(?:,{LABEL})*)\}})? ([0-9]+(?:\.[0-9]+)?)$")
 
@@ -117,7 +120,7 @@ class Metrics:
         """Every counter that traffic moved, and by how much: {(name, labels): difference}. None goes back."""
         moved = {}
         for key, value in self.values.items():
-            if self.types.get(key[0]) == "counter" and not key[0].startswith(("process_", "weir_pool_audits_")):
+            if self.types.get(key[0]) == "counter" and not key[0].startswith(BY_ITSELF):
                 assert value >= before.values[key], f"{key} went back"
                 if value != before.values[key]:
                     moved[key[0], tuple(sorted(v for _, v in key[1]))] = value - before.values[key]

@@ -120,6 +120,11 @@ size_t io_sources_open(const struct io *io)
 	return faults_are_on() ? io->files : 0;
 }
 
+const struct io_loop_stats *io_loop_stats(const struct io *io)
+{
+	return &io->stats;
+}
+
 uint64_t io_resident_bytes(struct io *io)
 {
 	return 0;
@@ -211,6 +216,7 @@ static void file_tell(struct sim_file *file)
 		file->end->told_turn = world_turn();
 	if (file->kind == FILE_STREAM && world_chance(faults.level_events))
 		events |= end_level(file->end);
+	file->io->stats.events++;
 	world_note(NOTE_EVENT, file->io->number, events, file->end != NULL ? file->end->conn->number : 0);
 	file->source->on_event(file->source, events);
 }
@@ -291,6 +297,7 @@ bool sim_io_tick(struct io *io)
 	if (sim_io_next_us(io) > world_now_us())
 		return false;
 	io->in_tick = true;
+	io->stats.turns++;
 	io->now_us = world_now_us();
 	io_tell_events(io);
 	io_take_mail(io);

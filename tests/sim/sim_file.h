@@ -49,6 +49,7 @@ struct io {
 	struct io_source *closed[FILES_MAX];  /* closed in this tick: their memory must still be there */
 	unsigned closed_count;
 	unsigned files;
+	struct io_loop_stats stats;
 };
 
 /* It is open. */

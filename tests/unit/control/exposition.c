@@ -118,6 +118,67 @@ static void test_bound(void **state)
 	}
 }
 
+/* The same family in the other format: no suffix in what is said about it, a unit, an exemplar, an end. */
+static void test_openmetrics(void **state)
+{
+	const uint64_t counts[] = {1, 2};
+	const struct exemplar exemplars[] = {
+		{.trace_id = ""}, {"0af7651916cd43dd8448eb211c80319c", 67000, 1520879607789000}};
+	const struct histogram histogram = {counts, 2, 16, 67010, 1, exemplars};
+	struct buf text = {0};
+	struct exposition x = {.to = &text, .format = EXPOSITION_OPENMETRICS, .bytes_max = 1000};
+
+	exposition_family(&x, "a_total", METRIC_COUNTER, "What it is.");
+	exposition_sample(&x, "a_total", NULL, 0, 3);
+	exposition_family(&x, "cpu_seconds_total", METRIC_COUNTER, "Spent.");
+	exposition_family(&x, "seconds", METRIC_GAUGE, "A unit alone is a name.");
+	exposition_family(&x, "h_seconds", METRIC_HISTOGRAM, "Times.");
+	exposition_histogram(&x, "h_seconds", NULL, 0, &histogram);
+	exposition_end(&x);
+	assert_text(&x, "# HELP a What it is.\n# TYPE a counter\na_total 3\n"
+			"# HELP cpu_seconds Spent.\n# TYPE cpu_seconds counter\n# UNIT cpu_seconds seconds\n"
+			"# HELP seconds A unit alone is a name.\n# TYPE seconds gauge\n"
+			"# HELP h_seconds Times.\n# TYPE h_seconds histogram\n# UNIT h_seconds seconds\n"
+			"h_seconds_bucket{le=\"0.000016\"} 1\n"
+			"h_seconds_bucket{le=\"+Inf\"} 3 # {trace_id=\"0af7651916cd43dd8448eb211c80319c\"} 0.067000 "
+			"1520879607.789000\n"
+			"h_seconds_sum 0.067010\nh_seconds_count 3\n# EOF\n");
+	x.format = EXPOSITION_TEXT;
+	exposition_histogram(&x, "h_seconds", NULL, 0, &histogram);
+	exposition_end(&x);
+	assert_null(memchr(buf_view(&text).p, '#', buf_len(&text)));
+	buf_release(&text);
+}
+
+static void test_negotiation(void **state)
+{
+	static const struct {
+		const char *accept;
+		enum exposition_format format;
+	} cases[] = {
+		{"", EXPOSITION_TEXT},
+		{"*/*", EXPOSITION_TEXT},
+		{"text/html, */*;q=0.8", EXPOSITION_TEXT},
+		{"application/openmetrics-text", EXPOSITION_OPENMETRICS},
+		{"Application/OpenMetrics-Text ; version=1.0.0 ; q=0.2", EXPOSITION_OPENMETRICS},
+		{"application/openmetrics-text;version=\"1.0.0\"", EXPOSITION_OPENMETRICS},
+		{"application/openmetrics-text;version=0.0.1,text/plain;version=0.0.4;q=0.5", EXPOSITION_TEXT},
+		{"application/openmetrics-text;q=0", EXPOSITION_TEXT},
+		{"application/openmetrics-text;q=0.000", EXPOSITION_TEXT},
+		{"application/openmetrics-text;q=x", EXPOSITION_TEXT},
+		{"application/openmetrics-text;q=0.4,text/plain;q=0.5", EXPOSITION_TEXT},
+		{"application/openmetrics-text;q=0.5,text/plain;q=0.5", EXPOSITION_OPENMETRICS},
+		{"application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+		 "text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+			EXPOSITION_OPENMETRICS},
+		{",;,=;q", EXPOSITION_TEXT},
+	};
+
+	for (size_t i = 0; i < COUNT(cases); i++)
+		if (exposition_negotiate(view_str(cases[i].accept)) != cases[i].format)
+			fail_msg("%s", cases[i].accept);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -126,6 +187,8 @@ int main(void)
 		cmocka_unit_test(test_seconds),
 		cmocka_unit_test(test_histogram),
 		cmocka_unit_test(test_histogram_with_few_bounds),
+		cmocka_unit_test(test_openmetrics),
+		cmocka_unit_test(test_negotiation),
 		cmocka_unit_test(test_escaping),
 		cmocka_unit_test(test_bound),
 	};

@@ -271,16 +271,21 @@ static void test_text(void **state)
 {
 	const struct config *config = load(three_endpoints);
 	struct snapshot *sum = numbered(config, 1);
+	const struct worker_stats *const each[] = {&sum->worker, &sum->worker, &sum->worker, &sum->worker};
+	const uint64_t ports[] = {5, 6, 0};
 	const struct totals totals = {.config = config,
 		.version = "1.2\"3",
 		.sum = sum,
+		.each = each,
+		.ports = ports,
+		.machine = {.tcp_time_wait = 9, .busy_us = 2500000},
 		.workers = 4,
 		.workers_unanswered = 1,
-		.log_dropped = 77,
+		.log.dropped = 77,
 		.process = {.open_fds = 12, .resident_bytes = 4096, .cpu_us = 1500000, .start_us = 2000001}};
 	struct buf text = {0};
 
-	assert_true(metrics_write(&text, &totals, 1000000));
+	assert_true(metrics_write(&text, &totals, EXPOSITION_TEXT, 1000000));
 	assert_worker_samples(&text, &sum->worker);
 	/* The first endpoint's times: 24 buckets, the first with 10000 + 1000. */
 	assert_sample(&text, "weir_pool_wait_seconds_bucket{" FIRST ",le=\"67.108864\"} 253253");
@@ -298,6 +303,16 @@ static void test_text(void **state)
 	assert_sample(&text, "weir_workers_unanswered 1");
 	assert_sample(&text, "weir_log_dropped_total 77");
 	assert_sample(&text, "process_open_fds 12");
+	assert_sample(&text, "weir_upstream_local_ports{upstream=\"first\",endpoint=\"127.0.0.1:9002\"} 6");
+	assert_sample(&text, "weir_machine_tcp_sockets{state=\"time_wait\"} 9");
+	assert_sample(&text, "weir_machine_cpu_busy_seconds_total 2.500000");
+	for (unsigned i = 0; i < 4; i++) {
+		char line[100];
+
+		snprintf(line, sizeof(line), "weir_worker_events_total{worker=\"%u\"} %llu", i,
+			(unsigned long long)sum->worker.loop.events);
+		assert_sample(&text, line);
+	}
 	assert_sample(&text, "process_resident_memory_bytes 4096");
 	assert_sample(&text, "process_cpu_seconds_total 1.500000");
 	assert_sample(&text, "process_start_time_seconds 2.000001");
@@ -317,13 +332,13 @@ static void test_bound(void **state)
 	const struct totals totals = {.config = config, .version = "1", .sum = sum};
 	struct buf text = {0};
 
-	assert_true(metrics_write(&text, &totals, 1000000));
+	assert_true(metrics_write(&text, &totals, EXPOSITION_TEXT, 1000000));
 	size_t whole = buf_len(&text);
 
 	buf_release(&text);
-	assert_true(metrics_write(&text, &totals, whole));
+	assert_true(metrics_write(&text, &totals, EXPOSITION_TEXT, whole));
 	buf_release(&text);
-	assert_false(metrics_write(&text, &totals, whole - 1));
+	assert_false(metrics_write(&text, &totals, EXPOSITION_TEXT, whole - 1));
 	buf_release(&text);
 	free(sum);
 	config_free(config);

@@ -1,0 +1,127 @@
+/* What is read from the system's account of itself: its texts, the machine's numbers, and local ports by destination. */
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../base/unit.h"
+#include "base/units.h"
+#include "control/machine_stats.h"
+#include "control/proc.h"
+
+static void test_words(void **state)
+{
+	assert_int_equal(proc_number("  17\t4 5\n6", 0), 17);
+	assert_int_equal(proc_number("  17\t4 5\n6", 2), 5);
+	assert_int_equal(proc_number("  17\t4 5\n6", 3), 0);
+	assert_int_equal(proc_number("x 1", 0), 0);
+	assert_int_equal(proc_number("", 4), 0);
+	assert_string_equal(proc_line("TCP6: 1\nTCP: 2", "TCP"), " 2");
+	assert_null(proc_line("TCP6: 1\nXTCP: 2\n", "TCP"));
+}
+
+static void test_columns(void **state)
+{
+	static const char text[] = "IpExt: A B\nIpExt: 8 9\nTcpExt: A ListenDrops ListenOverflows\nTcpExt: 1 22 333\n";
+
+	assert_int_equal(proc_column(text, "TcpExt", "A"), 1);
+	assert_int_equal(proc_column(text, "TcpExt", "ListenDrops"), 22);
+	assert_int_equal(proc_column(text, "TcpExt", "ListenOverflows"), 333);
+	assert_int_equal(proc_column(text, "TcpExt", "Listen"), 0);
+	assert_int_equal(proc_column(text, "TcpExt", "TcpExt:"), 0);
+	assert_int_equal(proc_column(text, "Other", "A"), 0);
+	assert_int_equal(proc_column("TcpExt: A B\n", "TcpExt", "A"), 0);
+}
+
+static void test_machine(void **state)
+{
+	struct machine_stats stats;
+
+	machine_stats_read(&stats);
+	assert_in_range(stats.processors, 1, 100000);
+	assert_in_range(stats.memory_available_bytes, 1, stats.memory_bytes);
+	assert_in_range(stats.files_open, 1, stats.files_max);
+	assert_in_range(stats.busy_us, 1, UINT64_MAX);
+	assert_in_range(stats.ports, 1, 65536);
+}
+
+/* A listener on a free port of a loopback address. */
+static int listen_at(struct address *address, const char *text)
+{
+	assert_true(address_parse(address, text));
+	int fd = socket(address->u.any.sa_family, SOCK_STREAM, 0);
+
+	assert_int_equal(bind(fd, &address->u.any, address->len), 0);
+	assert_int_equal(listen(fd, 16), 0);
+	assert_int_equal(getsockname(fd, &address->u.any, &address->len), 0);
+	return fd;
+}
+
+static int connect_to(const struct address *address)
+{
+	int fd = socket(address->u.any.sa_family, SOCK_STREAM, 0);
+
+	assert_int_equal(connect(fd, &address->u.any, address->len), 0);
+	return fd;
+}
+
+static void test_ports(void **state)
+{
+	struct address busy, idle, local;
+	int listening[] = {listen_at(&busy, "127.0.0.1:0"), listen_at(&idle, "127.0.0.1:0")};
+	int connected[] = {connect_to(&busy), connect_to(&busy), connect_to(&busy)};
+	const struct address *to[] = {&idle, &busy, &local, &busy};
+	uint64_t ports[4];
+
+	assert_true(address_parse(&local, "unix:/run/x"));
+	assert_true(machine_ports_read(to, 4, ports));
+	assert_int_equal(ports[0], 0);
+	assert_int_equal(ports[1], 3);
+	assert_int_equal(ports[2], 0);
+	assert_int_equal(ports[3], 3);
+	/* Who closes first keeps the port for a while. */
+	shutdown(connected[0], SHUT_RDWR);
+	close(connected[0]);
+	assert_true(machine_ports_read(to, 4, ports));
+	assert_int_equal(ports[1], 3);
+	for (size_t i = 1; i < COUNT(connected); i++)
+		close(connected[i]);
+	for (size_t i = 0; i < COUNT(listening); i++)
+		close(listening[i]);
+}
+
+static void test_ports_of_ipv6(void **state)
+{
+	struct address address, mapped;
+	int probe = socket(AF_INET6, SOCK_STREAM, 0), listening, connected;
+	const struct address *to[] = {&address};
+	uint64_t ports[1];
+	char text[ADDRESS_TEXT_MAX];
+
+	close(probe);
+	listening = listen_at(&address, "127.0.0.1:0");
+	snprintf(text, sizeof(text), "[::ffff:127.0.0.1]:%u", address_port(&address));
+	assert_true(address_parse(&mapped, text));
+	if (probe < 0) {
+		close(listening);
+		skip();
+	}
+	connected = connect_to(&mapped);
+	assert_true(machine_ports_read(to, 1, ports));
+	assert_int_equal(ports[0], 1);
+	close(connected);
+	close(listening);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_words),
+		cmocka_unit_test(test_columns),
+		cmocka_unit_test(test_machine),
+		cmocka_unit_test(test_ports),
+		cmocka_unit_test(test_ports_of_ipv6),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
