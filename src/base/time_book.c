@@ -5,32 +5,90 @@ _Static_assert(sizeof(struct time_book) % sizeof(uint64_t) == 0, "only counters 
 enum { BOOK_COUNTERS = sizeof(struct time_book) / sizeof(uint64_t) };
 
 /* How many bits a span has beyond the first bound: 0 below it. */
-static unsigned bits_beyond(uint64_t us)
+static inline unsigned bits_beyond(uint64_t us)
 {
 	us /= TIME_FIRST_US;
 	return us == 0 ? 0 : 64 - (unsigned)__builtin_clzll(us);
 }
 
-static unsigned least(unsigned a, unsigned b)
+static inline unsigned least(unsigned a, unsigned b)
 {
 	return a < b ? a : b;
 }
 
-void time_book_enter(struct time_book *book, const uint64_t phase_us[PHASE_COUNT])
+static inline unsigned whole_bucket(uint64_t us)
+{
+	return least(bits_beyond(us), TIME_BUCKETS - 1);
+}
+
+/* Where a span in a phase stands among all counts of phases. */
+static inline unsigned phase_place(unsigned phase, uint64_t us)
+{
+	return phase * TIME_PHASE_BUCKETS + least((bits_beyond(us) + 1) / 2, TIME_PHASE_BUCKETS - 1);
+}
+
+static inline void enter_whole(struct time_book *book, unsigned bucket)
+{
+	book->whole[bucket]++;
+	book->count++;
+}
+
+/* What it was in all. */
+static inline uint64_t enter_phases(struct time_book *book, const uint64_t phase_us[PHASE_COUNT], unsigned spent)
 {
 	uint64_t whole_us = 0;
 
-	for (unsigned i = 0; i < PHASE_COUNT; i++) {
-		uint64_t us = phase_us[i];
+	for (; spent != 0; spent &= spent - 1) {
+		unsigned phase = (unsigned)__builtin_ctz(spent);
+		uint64_t us = phase_us[phase];
 
-		if (us == 0)
-			continue;
 		whole_us += us;
-		book->sum_us[i] += us;
-		book->phases[i][least((bits_beyond(us) + 1) / 2, TIME_PHASE_BUCKETS - 1)]++;
+		book->sum_us[phase] += us;
+		book->phases[0][phase_place(phase, us)]++;
 	}
-	book->whole[least(bits_beyond(whole_us), TIME_BUCKETS - 1)]++;
-	book->count++;
+	return whole_us;
+}
+
+/* Nothing was spent but in phases of a try: the two books say the same. */
+static inline void enter_alike(struct time_book *a, struct time_book *b, const uint64_t phase_us[PHASE_COUNT], unsigned spent)
+{
+	uint64_t whole_us = 0;
+	unsigned bucket;
+
+	for (; spent != 0; spent &= spent - 1) {
+		unsigned phase = (unsigned)__builtin_ctz(spent), place;
+		uint64_t us = phase_us[phase];
+
+		place = phase_place(phase, us);
+		whole_us += us;
+		a->sum_us[phase] += us;
+		b->sum_us[phase] += us;
+		a->phases[0][place]++;
+		b->phases[0][place]++;
+	}
+	bucket = whole_bucket(whole_us);
+	enter_whole(a, bucket);
+	enter_whole(b, bucket);
+}
+
+void time_books_enter(struct time_book *book, struct time_book *tries, const uint64_t phase_us[PHASE_COUNT], unsigned spent)
+{
+	if (tries != NULL && (spent & ~TRY_PHASES) == 0) {
+		enter_alike(book, tries, phase_us, spent);
+		return;
+	}
+	enter_whole(book, whole_bucket(enter_phases(book, phase_us, spent)));
+	if (tries != NULL)
+		enter_whole(tries, whole_bucket(enter_phases(tries, phase_us, spent & TRY_PHASES)));
+}
+
+void time_book_enter_try(struct time_book *tries, const uint64_t phase_us[PHASE_COUNT])
+{
+	unsigned spent = 0;
+
+	for (unsigned i = PHASE_QUEUE; i <= PHASE_CLIENT; i++)
+		spent |= phase_us[i] > 0 ? PHASE_BIT(i) : 0;
+	enter_whole(tries, whole_bucket(enter_phases(tries, phase_us, spent)));
 }
 
 void time_book_add(struct time_book *to, const struct time_book *from)

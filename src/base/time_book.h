@@ -25,8 +25,18 @@ struct time_book {
 	uint64_t phases[PHASE_COUNT][TIME_PHASE_BUCKETS];   /* by what they spent in a phase; those that spent nothing are not in it */
 };
 
-/* One more request, which has spent so much in each phase. */
-void time_book_enter(struct time_book *book, const uint64_t phase_us[PHASE_COUNT]);
+/* One bit for each phase; and those of one try. */
+#define PHASE_BIT(phase) (1u << (phase))
+#define TRY_PHASES (PHASE_BIT(PHASE_CLIENT + 1) - PHASE_BIT(PHASE_QUEUE))
+
+/*
+ * One more request, which has spent time in the phases `spent`: so much in each. And in `tries`, unless that is NULL, its only
+ * try: with what it has spent in the phases of one. Both in one go, since every request passes here.
+ */
+void time_books_enter(struct time_book *book, struct time_book *tries, const uint64_t phase_us[PHASE_COUNT], unsigned spent);
+
+/* One more try by itself, which has spent so much in each phase of one. */
+void time_book_enter_try(struct time_book *tries, const uint64_t phase_us[PHASE_COUNT]);
 
 void time_book_add(struct time_book *to, const struct time_book *from);
 

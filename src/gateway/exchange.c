@@ -92,7 +92,6 @@ static struct wait exchange_wait(const struct exchange *ex)
 {
 	const struct config_listener_timeouts *lt = &ex->client->listener->config->timeouts;
 	const struct config_upstream_timeouts *ut = &ex->upstream->timeouts;
-	bool client_blocked = stream_blocked(ex->down);
 
 	switch ((enum exchange_state)ex->state) {
 	case EXCHANGE_LEASING:
@@ -112,11 +111,11 @@ static struct wait exchange_wait(const struct exchange *ex)
 			return (struct wait){DEADLINE_NEVER, CAUSE_FIRST_BYTE_TIMEOUT, PHASE_FIRST_BYTE};
 		return (struct wait){ut->first_byte_us, CAUSE_FIRST_BYTE_TIMEOUT, PHASE_FIRST_BYTE};
 	case EXCHANGE_RESPONDING:
-		if (client_blocked)
+		if (stream_blocked(ex->down))
 			return (struct wait){lt->write_idle_us, CAUSE_CLIENT_TIMEOUT, PHASE_CLIENT};
 		return (struct wait){ut->idle_us, CAUSE_UPSTREAM_IDLE_TIMEOUT, PHASE_UPSTREAM};
 	case EXCHANGE_TUNNELLING:
-		if (client_blocked)
+		if (stream_blocked(ex->down))
 			return (struct wait){ut->idle_us, CAUSE_CLIENT_TIMEOUT, PHASE_CLIENT};
 		return (struct wait){ut->idle_us, CAUSE_UPSTREAM_IDLE_TIMEOUT, PHASE_UPSTREAM};
 	case EXCHANGE_FLUSHING: return (struct wait){lt->write_idle_us, CAUSE_CLIENT_TIMEOUT, PHASE_CLIENT};

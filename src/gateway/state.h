@@ -380,6 +380,7 @@ struct exchange {
 	uint8_t trusted;                   /* the peer was in trusted_proxies when it began */
 
 	uint8_t phase;                     /* enum phase: what its time is spent in (times.c) */
+	uint16_t spent;                    /* PHASE_BIT of those in which any was */
 	bool tries_told;                   /* tries that are over were told: `told_us` is theirs */
 	uint64_t phase_since_us;           /* nothing was charged since */
 	uint64_t phase_us[PHASE_COUNT];

@@ -22,26 +22,34 @@ static uint64_t less(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+static inline void spend(struct exchange *ex, unsigned phase, uint64_t us)
+{
+	if (us == 0)
+		return;
+	ex->phase_us[phase] += us;
+	ex->spent |= (uint16_t)PHASE_BIT(phase);
+}
+
 /* Of a wait for a connection. The rest was the queue's. */
-static uint64_t charge_connecting(struct exchange *ex, uint64_t us)
+__attribute__((noinline)) static uint64_t spend_connecting(struct exchange *ex, uint64_t us)
 {
 	uint64_t connect_us = less(ex->lease.connect_us, us), tls_us = less(ex->lease.tls_us, connect_us);
 
-	ex->phase_us[PHASE_TLS] += tls_us;
-	ex->phase_us[PHASE_CONNECT] += connect_us - tls_us;
+	spend(ex, PHASE_TLS, tls_us);
+	spend(ex, PHASE_CONNECT, connect_us - tls_us);
 	return us - connect_us;
 }
 
 /* What has passed was spent in the phase that it is in. */
-static void charge(struct exchange *ex)
+static inline void charge(struct exchange *ex)
 {
 	uint64_t now_us = io_now_us(ex->worker->io), us = now_us - ex->phase_since_us;
 
 	if (!PLANTED(PHASE_CHARGED_TWICE) || ex->phase != PHASE_FIRST_BYTE)
 		ex->phase_since_us = now_us;
 	if (ex->phase == PHASE_QUEUE)
-		us = charge_connecting(ex, us);
-	ex->phase_us[ex->phase] += us;
+		us = spend_connecting(ex, us);
+	spend(ex, ex->phase, us);
 }
 
 void times_change(struct exchange *ex, enum phase phase)
@@ -64,26 +72,24 @@ void times_connect_failed(struct exchange *ex, enum cause cause)
 
 /* --- the books ---------------------------------------------------------------------------------------------------------- */
 
-/* What was spent since the last try was told, in the phases of one. False: nothing was, of another one. */
-static bool rest_of(const struct exchange *ex, uint64_t rest_us[PHASE_COUNT])
+/* What was spent since the last try was told is another one's, if there was one. */
+static void tell_rest(struct exchange *ex, const struct upstream_lease *lease)
 {
-	uint64_t sum_us = 0;
+	struct time_book *book = upstream_times(lease);
+	uint64_t rest_us[PHASE_COUNT], sum_us = 0;
 
-	memset(rest_us, 0, PHASE_COUNT * sizeof(*rest_us));
-	for (unsigned i = PHASE_QUEUE; i <= PHASE_CLIENT; i++) {
+	for (unsigned i = 0; i < PHASE_COUNT; i++)
 		rest_us[i] = ex->phase_us[i] - (ex->tries_told ? ex->told_us[i] : 0);
+	for (unsigned i = PHASE_QUEUE; i <= PHASE_CLIENT; i++)
 		sum_us += rest_us[i];
-	}
-	return sum_us > 0 || !ex->tries_told;
+	if (book != NULL && (sum_us > 0 || !ex->tries_told))
+		time_book_enter_try(book, rest_us);
 }
 
 void times_tell_try(struct exchange *ex, const struct upstream_lease *lease)
 {
-	uint64_t rest_us[PHASE_COUNT];
-
 	charge(ex);
-	if (rest_of(ex, rest_us))
-		upstream_spent(lease, rest_us);
+	tell_rest(ex, lease);
 	memcpy(ex->told_us, ex->phase_us, sizeof(ex->told_us));
 	ex->tries_told = true;
 }
@@ -96,16 +102,24 @@ void times_tell_beside(struct exchange *ex, const struct upstream_lease *first, 
 	ex->told_us[PHASE_FIRST_BYTE] -= less(now_us - since_us, ex->told_us[PHASE_FIRST_BYTE]);
 }
 
-void times_tell(struct exchange *ex)
+static inline struct time_book *route_book(const struct exchange *ex)
 {
-	uint64_t rest_us[PHASE_COUNT];
+	return &ex->held->generation->times[ex->route->index]->books[ex->worker->index].book;
+}
 
+static inline void tell(struct exchange *ex)
+{
 	charge(ex);
 	if (ex->route == NULL)
 		return;
-	time_book_enter(&ex->held->generation->times[ex->route->index]->books[ex->worker->index].book, ex->phase_us);
-	if (rest_of(ex, rest_us))
-		upstream_spent(&ex->lease, rest_us);
+	if (ex->tries_told)
+		tell_rest(ex, &ex->lease);
+	time_books_enter(route_book(ex), ex->tries_told ? NULL : upstream_times(&ex->lease), ex->phase_us, ex->spent);
+}
+
+void times_tell(struct exchange *ex)
+{
+	tell(ex);
 }
 
 void times_end(struct exchange *ex)
@@ -113,5 +127,5 @@ void times_end(struct exchange *ex)
 	if (ex->upgraded)
 		charge(ex);
 	else
-		times_tell(ex);
+		tell(ex);
 }

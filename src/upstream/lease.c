@@ -39,6 +39,13 @@ static uint64_t waited_for_connect(const struct upstream_lease *lease, const str
 	return until_us > from_us ? until_us - from_us : 0;
 }
 
+/* The connection has served nobody before. */
+__attribute__((noinline)) static void note_connecting(struct upstream_lease *lease, const struct upstream_conn *uc)
+{
+	lease->connect_us = waited_for_connect(lease, uc);
+	lease->tls_us = uc->tls_us < lease->connect_us ? uc->tls_us : lease->connect_us;
+}
+
 /* HTTP/2: `h1` of it is nothing. */
 static bool is_place(const struct upstream_conn *uc)
 {
@@ -72,8 +79,8 @@ static void lease_hold(struct upstream_lease *lease, uint64_t now_us)
 	lease->rested = lease->reused || (lease->waiter.rested && now_us > uc->rests_since_us);
 	if (is_place(uc))
 		lease_place(lease);
-	lease->connect_us = lease->reused ? 0 : waited_for_connect(lease, uc);
-	lease->tls_us = uc->tls_us < lease->connect_us ? uc->tls_us : lease->connect_us;
+	if (!lease->reused)
+		note_connecting(lease, uc);
 	lease->queue_us += waited_us - lease->connect_us;
 }
 

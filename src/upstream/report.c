@@ -26,10 +26,9 @@ __attribute__((noinline)) static void tell_others(
 		endpoint_breaker_report(ep, lease, result);
 }
 
-void upstream_spent(const struct upstream_lease *lease, const uint64_t phase_us[PHASE_COUNT])
+struct time_book *upstream_times(const struct upstream_lease *lease)
 {
-	if (lease->named != NULL)
-		time_book_enter(&lease->named->stats.times, phase_us);
+	return lease->named != NULL ? &lease->named->stats.times : NULL;
 }
 
 void endpoint_report(struct endpoint *ep, struct upstream_lease *lease, struct upstream_result result)

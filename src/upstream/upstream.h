@@ -305,10 +305,10 @@ enum upstream_answer upstream_acquire_beside(struct upstreams *ups, const struct
 void upstream_count_hedge(const struct upstream_lease *second, bool won);
 
 /*
- * A try at the endpoint that was picked is over, and has spent so much in each phase of it. Told before another one is picked.
- * Legal when none was.
+ * Where it is told what tries have taken at the endpoint that was picked, when they are over and before another one is. NULL: none
+ * was picked.
  */
-void upstream_spent(const struct upstream_lease *lease, const uint64_t phase_us[PHASE_COUNT]);
+struct time_book *upstream_times(const struct upstream_lease *lease);
 
 /*
  * The request on the held connection was answered elsewhere first, after it had waited here for so long: an answer would have taken

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(sanitizer() is not None, reason="what a sanitize
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 128\r\n\r\n" + b"x" * 128
 
-INSTRUCTIONS_MAX = 6000
+INSTRUCTIONS_MAX = 6150
 
 # When requests have come together: 16 clients, whose requests stand in the sockets before the first answer is read.
 BATCH = 16

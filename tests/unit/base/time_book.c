@@ -13,8 +13,17 @@ static struct time_book book_of(enum phase phase, uint64_t us)
 	struct time_book book = {0};
 
 	phase_us[phase] = us;
-	time_book_enter(&book, phase_us);
+	time_books_enter(&book, NULL, phase_us, us > 0 ? PHASE_BIT(phase) : 0);
 	return book;
+}
+
+static void enter(struct time_book *book, const uint64_t phase_us[PHASE_COUNT])
+{
+	unsigned spent = 0;
+
+	for (unsigned i = 0; i < PHASE_COUNT; i++)
+		spent |= phase_us[i] > 0 ? PHASE_BIT(i) : 0;
+	time_books_enter(book, NULL, phase_us, spent);
 }
 
 static void test_sums(void **state)
@@ -22,8 +31,8 @@ static void test_sums(void **state)
 	const uint64_t phase_us[PHASE_COUNT] = {[PHASE_READING] = 10, [PHASE_FIRST_BYTE] = 1000, [PHASE_CLIENT] = 5000000};
 	struct time_book book = {0};
 
-	time_book_enter(&book, phase_us);
-	time_book_enter(&book, phase_us);
+	enter(&book, phase_us);
+	enter(&book, phase_us);
 	assert_int_equal(book.count, 2);
 	assert_int_equal(book.sum_us[PHASE_FIRST_BYTE], 2000);
 	assert_int_equal(time_book_sum_us(&book), 2 * 5001010);
@@ -64,9 +73,9 @@ static void test_what_has_come(void **state)
 	const uint64_t first[PHASE_COUNT] = {[PHASE_QUEUE] = 70}, second[PHASE_COUNT] = {[PHASE_QUEUE] = 700, [PHASE_TLS] = 3};
 	struct time_book before = {0}, after = {0}, both = {0};
 
-	time_book_enter(&before, first);
-	time_book_enter(&after, first);
-	time_book_enter(&after, second);
+	enter(&before, first);
+	enter(&after, first);
+	enter(&after, second);
 	both = after;
 	time_book_since(&after, &before);
 	assert_int_equal(after.count, 1);
@@ -74,6 +83,25 @@ static void test_what_has_come(void **state)
 	assert_int_equal(after.phases[PHASE_QUEUE][1], 0);
 	time_book_add(&after, &before);
 	assert_memory_equal(&after, &both, sizeof(both));
+}
+
+/* A try has what was spent in its phases, whether or not the request has spent time in others. */
+static void test_tries(void **state)
+{
+	const uint64_t alike[PHASE_COUNT] = {[PHASE_QUEUE] = 70, [PHASE_CLIENT] = 700};
+	const uint64_t with_others[PHASE_COUNT] = {[PHASE_READING] = 9000, [PHASE_QUEUE] = 70, [PHASE_CLIENT] = 700,
+		[PHASE_BACKOFF] = 100};
+	struct time_book request = {0}, tries = {0}, by_itself = {0};
+
+	time_books_enter(&request, &tries, alike, PHASE_BIT(PHASE_QUEUE) | PHASE_BIT(PHASE_CLIENT));
+	assert_memory_equal(&request, &tries, sizeof(tries));
+	time_books_enter(&request, &tries, with_others,
+		PHASE_BIT(PHASE_READING) | PHASE_BIT(PHASE_QUEUE) | PHASE_BIT(PHASE_CLIENT) | PHASE_BIT(PHASE_BACKOFF));
+	assert_int_equal(time_book_sum_us(&request), 770 + 9870);
+	assert_int_equal(time_book_sum_us(&tries), 2 * 770);
+	time_book_enter_try(&by_itself, alike);
+	time_book_enter_try(&by_itself, with_others);
+	assert_memory_equal(&by_itself, &tries, sizeof(tries));
 }
 
 static void test_words(void **state)
@@ -95,6 +123,7 @@ int main(void)
 		cmocka_unit_test(test_bounds_of_phases),
 		cmocka_unit_test(test_bounds_of_the_whole),
 		cmocka_unit_test(test_what_has_come),
+		cmocka_unit_test(test_tries),
 		cmocka_unit_test(test_words),
 	};
 
