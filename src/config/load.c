@@ -131,6 +131,7 @@ static const struct key root_keys[] = {
 		.hint = "each says what is done with some requests: name, match, and an action"},
 	{"resolver", KEY_SECTION, FIELD(struct config, resolver), .section = &resolver_section},
 	{"shedding", KEY_SWITCH, FIELD(struct config, shedding.enabled), .section = &shedding_section, .preset = true},
+	{"tracing", KEY_SWITCH, FIELD(struct config, tracing.enabled), .section = &tracing_section, .preset = false},
 	{"admin", KEY_SWITCH, FIELD(struct config, admin.enabled), .section = &admin_section, .preset = false},
 	{"log", KEY_SECTION, .section = &log_section},
 	{"drain_timeout", KEY_DURATION, FIELD(struct config, drain_timeout_us), .min = US_PER_MS,

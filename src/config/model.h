@@ -548,6 +548,38 @@ struct config_shedding {
 	uint64_t loop_lag_us;      /* loop_lag: how long events wait; off | 10ms..1m, default 500ms */
 };
 
+/* Who is believed that a request belongs to a trace already, and whether that one is sampled. */
+enum config_trace_parent { TRACE_PARENT_FOLLOW, TRACE_PARENT_TRUSTED, TRACE_PARENT_IGNORE };
+
+/* A field of the requests in which spans are sent: `tracing.headers[]` */
+struct config_trace_header {
+	struct view name;
+	struct view value;
+};
+
+#define CONFIG_TRACE_HEADERS_MAX 16
+#define CONFIG_TRACE_TEXT_MAX 500
+
+/* `tracing`: off (default), or what is told of requests to a collector of traces */
+struct config_tracing {
+	bool enabled;
+	const struct config_upstream *upstream;  /* upstream: the collector */
+	struct view path;          /* path: default /v1/traces */
+	struct view service_name;  /* service_name: default weir */
+	uint32_t sample_ppm;       /* sample: 0%..100%, up to four decimals; default 1%; here in millionths */
+	uint64_t slow_us;          /* slow: 1ms..24h; so long, and it is told of though it is not sampled; 0: never (default) */
+	bool on_error;             /* on_error: true (default) | false: the same for failures */
+	enum config_trace_parent parent;  /* parent: follow (default) | trusted | ignore */
+	struct config_trace_header *headers;
+	size_t header_count;
+	/* `export` */
+	uint32_t batch;            /* batch: spans in a request; 1..4096, default 512 */
+	uint32_t queue_spans;      /* queue: spans that wait, per worker; batch..1000000, default 2048 */
+	uint64_t queue_bytes;      /* queue_bytes: memory of those; 64KiB..1GiB, default 1MiB */
+	uint64_t interval_us;      /* interval: the first of a batch waits so long; 10ms..1m, default 1s */
+	uint64_t timeout_us;       /* timeout: of a request, all in all; 10ms..5m, default 10s */
+};
+
 enum config_log_format { LOG_JSON, LOG_TEXT };
 enum config_log_level { LEVEL_ERROR, LEVEL_WARNING, LEVEL_INFO, LEVEL_DEBUG };
 
@@ -565,6 +597,7 @@ struct config {
 	size_t host_count;
 	struct config_resolver resolver;
 	struct config_shedding shedding;
+	struct config_tracing tracing;
 	struct {
 		bool enabled;              /* `admin: off` (default) or `admin: {address: ...}`; loopback or unix */
 		struct view address_text;

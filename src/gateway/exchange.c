@@ -225,6 +225,8 @@ void exchange_report(struct exchange *ex, enum cause cause, unsigned status)
 	struct upstream_result result = {.cause = cause, .status = status, .waited_us = waited_us(ex)};
 
 	upstream_report(&ex->lease, result);
+	if (ex->trace != NULL)
+		trace_reported(ex, cause, status);
 	if (__builtin_expect(ex->upstream->hedge.permille != 0, 0) && cause == CAUSE_NONE && result.waited_us > 0)
 		upstream_learn_latency(ex->worker->upstreams, ex->upstream, result.waited_us);
 }
@@ -350,8 +352,19 @@ void exchange_lease_again(struct exchange *ex, enum upstream_retry_reason reason
 		exchange_lose_client(ex);
 		return;
 	}
+	if (ex->trace != NULL) {
+		trace_try_over(ex, CAUSE_UPSTREAM_RESET);
+		trace_try(ex, TRY_REPLAY);
+	}
 	answer = upstream_acquire_again(&ex->lease, reason, &cause);
 	lease_answered(ex, answer, cause);
+}
+
+static enum trace_try_kind exchange_try_kind(const struct exchange *ex)
+{
+	if (ex->lease.tried_count > 0)
+		return TRY_RETRY;
+	return ex->fallback_cause != CAUSE_NONE ? TRY_FALLBACK : TRY_FIRST;
 }
 
 /* The state is LEASING. */
@@ -360,6 +373,8 @@ static void lease_ask(struct exchange *ex, const struct config_upstream *upstrea
 	enum cause cause = CAUSE_NONE;
 	enum upstream_answer answer;
 
+	if (ex->trace != NULL)
+		trace_try(ex, exchange_try_kind(ex));
 	answer = upstream_acquire(ex->worker->upstreams, upstream, &ex->lease, ex->request_deadline_us, &cause);
 	lease_answered(ex, answer, cause);
 }
@@ -611,6 +626,8 @@ void exchange_start(struct client *client, struct stream *down, const struct mes
 		exchange_finish(ex, CAUSE_MEMORY_EXHAUSTED, NULL);
 		return;
 	}
+	if (ex->held->config->tracing.enabled)
+		trace_begin(ex);
 	why = target_read(&ex->target, &ex->request, &ex->arena);
 	if (ex->request.field_ids & FIELD_BIT(FIELD_CONTENT_TYPE)) {
 		const char *why_not = grpc_begin(ex);
@@ -634,7 +651,8 @@ void exchange_refuse(struct client *client, struct stream *down, enum method met
 	if (ex == NULL)
 		return;
 	ex->request = (struct message){.method = (uint8_t)method};
-	forward_identify(ex);
+	if (forward_identify(ex) && ex->held->config->tracing.enabled)
+		trace_begin(ex);
 	exchange_finish(ex, cause, why);
 }
 

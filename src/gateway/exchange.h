@@ -141,6 +141,10 @@ static inline void hedge_end(struct exchange *ex, bool answered)
 		hedge_end_other(ex, answered);
 }
 
+/* The lease that is not the exchange's own at present, and when its head went out (0: not); there is a hedge. */
+const struct upstream_lease *hedge_lease(const struct exchange *ex);
+uint64_t hedge_head_sent_us(const struct exchange *ex);
+
 /* What is sent has to be kept for it. */
 bool hedge_may_follow(const struct exchange *ex);
 

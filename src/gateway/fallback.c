@@ -34,6 +34,8 @@ static void leave_upstream(struct exchange *ex, enum cause cause)
 	hedge_end(ex, false);
 	hedge_plan_anew(ex);
 	times_tell_try(ex, &ex->lease);
+	if (ex->trace != NULL)
+		trace_try_over(ex, cause);
 	upstream_drop(&ex->lease);
 	ex->lease.key = NULL;
 	ex->lease.tried_count = 0;

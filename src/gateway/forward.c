@@ -10,6 +10,7 @@
  * What a client says of who it is counts only if its peer address is in trusted_proxies: otherwise X-Forwarded-*,
  * Forwarded, X-Real-IP, Client-Cert and X-Request-Id are dropped before the filters run, and written anew.
  */
+#include "base/hex.h"
 #include "gateway/exchange.h"
 
 #define HEAD_ROOM (H1_SCRATCH_OUT_BYTES / 2)
@@ -80,21 +81,6 @@ static bool is_request_id(struct view v)
 		if (v.p[i] <= ' ' || v.p[i] > '~' || v.p[i] == '"' || v.p[i] == '\\')
 			return false;
 	return true;
-}
-
-/* 32 bits as eight hexadecimal digits, worked out side by side in one word. */
-static uint64_t hex_digits(uint32_t bits)
-{
-	uint64_t x = bits;
-
-	/* One nibble to a byte. */
-	x = (x | x << 16) & 0x0000ffff0000ffffULL;
-	x = (x | x << 8) & 0x00ff00ff00ff00ffULL;
-	x = (x | x << 4) & 0x0f0f0f0f0f0f0f0fULL;
-	/* Above 9 the carry out of +6 marks the bytes that become letters. */
-	uint64_t letters = ((x + 0x0606060606060606ULL) >> 4) & 0x0101010101010101ULL;
-
-	return x + 0x3030303030303030ULL + letters * ('a' - '0' - 10);
 }
 
 /*
@@ -467,6 +453,8 @@ bool forward_request(struct exchange *ex)
 		websocket_put_key(&w, ex);
 	}
 	put_identity(&w, ex);
+	if (ex->trace != NULL)
+		trace_put(&w, ex);
 	return stream_end_head(to, &w, (enum framing)m->framing);
 }
 

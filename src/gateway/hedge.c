@@ -76,6 +76,16 @@ static void swap_times(uint64_t *a, uint64_t *b)
 	*b = was;
 }
 
+const struct upstream_lease *hedge_lease(const struct exchange *ex)
+{
+	return &ex->hedge->lease;
+}
+
+uint64_t hedge_head_sent_us(const struct exchange *ex)
+{
+	return ex->hedge->head_sent_us;
+}
+
 /* The other one is the exchange's own from now on. */
 static void change_places(struct exchange *ex)
 {
@@ -85,12 +95,16 @@ static void change_places(struct exchange *ex)
 	swap_times(&ex->head_sent_us, &h->head_sent_us);
 	swap_times(&ex->sent_us, &h->sent_us);
 	h->is_first = !h->is_first;
+	if (ex->trace != NULL)
+		trace_hedge_swap(ex);
 }
 
 static void forget(struct exchange *ex)
 {
 	struct hedge *h = ex->hedge;
 
+	if (ex->trace != NULL)
+		trace_hedge_over(ex);
 	if (!PLANTED(HEDGE_LOSER_KEPT) || h->lease.stage != LEASE_HELD)
 		upstream_drop(&h->lease);
 	upstream_lease_release(&h->lease);
@@ -233,6 +247,8 @@ void hedge_begin(struct exchange *ex)
 	upstream_lease_init(&h->lease);
 	h->lease.ops = &second_ops;
 	ex->hedge = h;
+	if (ex->trace != NULL)
+		trace_hedge(ex);
 	switch (upstream_acquire_beside(ex->worker->upstreams, ex->upstream, &h->lease, &ex->lease, ex->request_deadline_us, &cause)) {
 	case UPSTREAM_ACQUIRED: second_is_held(ex); return;
 	case UPSTREAM_PENDING: return;

@@ -9,6 +9,7 @@
 #include "base/cause.h"
 #include "base/phase.h"
 #include "base/view.h"
+#include "tracing/context.h"
 
 /* How the client's connection is protected. */
 struct record_tls {
@@ -30,6 +31,8 @@ struct exchange_record {
 	struct view target;            /* canonical path and query; as received when it was refused */
 	struct view protocol;          /* "HTTP/1.1", "HTTP/2.0" */
 	struct view request_id;
+	struct trace_id trace;         /* both halves 0: it is not traced */
+	bool trace_exported;           /* its spans go to the collector: it is sampled, or has failed */
 	struct view user_agent;
 	struct view referer;
 

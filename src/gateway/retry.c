@@ -117,6 +117,8 @@ static void try_again(struct exchange *ex, enum upstream_try_failure failure, ui
 {
 	hedge_plan_anew(ex);
 	times_tell_try(ex, &ex->lease);
+	if (ex->trace != NULL)
+		trace_try_over(ex, CAUSE_NONE);
 	upstream_avoid(&ex->lease, failure);
 	ex->tries++;
 	if (at_us <= io_now_us(ex->worker->io)) {
@@ -153,6 +155,8 @@ AWAY bool retry_for_connect(struct exchange *ex, enum cause cause)
 	at_us = granted_us(ex, TRY_CONNECT_FAILED);
 	if (at_us == DEADLINE_NEVER)
 		return false;
+	if (ex->trace != NULL)
+		trace_try_over(ex, cause);
 	try_again(ex, TRY_CONNECT_FAILED, at_us);
 	return true;
 }

@@ -19,6 +19,7 @@
 #include "gateway/limits.h"
 #include "gateway/route_times.h"
 #include "gateway/router.h"
+#include "gateway/trace.h"
 #include "gateway/worker.h"
 #include "http/target.h"
 #include "net/stream.h"
@@ -367,6 +368,7 @@ struct exchange {
 	struct answer answer;              /* of a route that responds by itself */
 	struct allowance *allowances;      /* what limits leave the client (allowance.h); NULL: no limits; in the arena */
 	struct grpc_call *grpc;            /* NULL: it is no call of gRPC (grpc.h); in the arena */
+	struct exchange_trace *trace;      /* NULL: it is not traced (trace.h); in the arena */
 
 	void **filter_states;
 	uint16_t filter_at;                /* cursor: filters whose on_request was called */

@@ -1,7 +1,7 @@
 /*
  * Field names and method names to their ids.
  *
- * A name is looked up by its length, which leaves at most three candidates, and compared as machine words: up to eight
+ * A name is looked up by its length, which leaves at most four candidates, and compared as machine words: up to eight
  * bytes are packed into one word, a longer name is covered by overlapping words. The length of a candidate is known to
  * the compiler, which makes each comparison a few instructions with the candidate as an immediate.
  */
@@ -85,10 +85,12 @@ enum field_id field_id(struct view name)
 		RETURN_IF("connection", FIELD_CONNECTION);
 		RETURN_IF("user-agent", FIELD_USER_AGENT);
 		RETURN_IF("keep-alive", FIELD_KEEP_ALIVE);
+		RETURN_IF("tracestate", FIELD_TRACESTATE);
 		break;
 	case 11:
 		RETURN_IF("retry-after", FIELD_RETRY_AFTER);
 		RETURN_IF("client-cert", FIELD_CLIENT_CERT);
+		RETURN_IF("traceparent", FIELD_TRACEPARENT);
 		break;
 	case 12:
 		RETURN_IF("content-type", FIELD_CONTENT_TYPE);

@@ -41,7 +41,9 @@
 	X(SERVER, "server") \
 	X(LOCATION, "location") \
 	X(RETRY_AFTER, "retry-after") \
-	X(CONTENT_TYPE, "content-type")
+	X(CONTENT_TYPE, "content-type") \
+	X(TRACEPARENT, "traceparent") \
+	X(TRACESTATE, "tracestate")
 
 #define FIELD_ENUM(suffix, name) FIELD_##suffix,
 enum field_id { FIELDS(FIELD_ENUM) FIELD_COUNT };

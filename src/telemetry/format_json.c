@@ -121,6 +121,17 @@ static void line_set_measures(struct line *line, const struct exchange_record *r
 	line_set(line, "upgraded", json_boolean(record->upgraded));
 }
 
+/* Only where there is one, so that the lines of a gateway without tracing are what they always were. */
+static void line_set_trace(struct line *line, const struct exchange_record *record)
+{
+	char text[TRACE_ID_BYTES];
+
+	if ((record->trace.high | record->trace.low) == 0)
+		return;
+	trace_id_write(text, record->trace);
+	line_set_text(line, "trace_id", view_of(text, sizeof(text)));
+}
+
 /* Only where it is a call. */
 static void line_set_grpc(struct line *line, const struct exchange_record *record)
 {
@@ -156,6 +167,7 @@ size_t format_record_json(const struct exchange_record *record, char *to)
 	line_set_request(&line, record);
 	line_set_outcome(&line, record);
 	line_set_measures(&line, record);
+	line_set_trace(&line, record);
 	if (record->grpc)
 		line_set_grpc(&line, record);
 	if (record->tls != NULL)

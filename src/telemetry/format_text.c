@@ -213,6 +213,16 @@ static void out_phases(struct out *out, const struct exchange_record *record)
 	out_time_split(out, record->phase_us);
 }
 
+static void out_trace(struct out *out, const struct exchange_record *record)
+{
+	char text[TRACE_ID_BYTES];
+
+	if ((record->trace.high | record->trace.low) == 0)
+		return;
+	trace_id_write(text, record->trace);
+	out_text_field(out, "trace_id", view_of(text, sizeof(text)));
+}
+
 size_t format_record_text(const struct exchange_record *record, char *to)
 {
 	struct out out = {to, to + FORMAT_LINE_MAX};
@@ -223,6 +233,7 @@ size_t format_record_text(const struct exchange_record *record, char *to)
 	if (record->grpc)
 		out_phase_field(&out, "grpc_status",
 			record->grpc_status < GRPC_STATUS_COUNT ? record->grpc_status : UINT64_MAX);
+	out_trace(&out, record);
 	out_str(&out, "\n");
 	return (size_t)(out.at - to);
 }

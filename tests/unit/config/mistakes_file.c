@@ -20,10 +20,10 @@ static const struct mistake mistakes[] = {
 	 "...\n",
 		"f:1:1: the file says nothing; at least `version`, `listeners` and `routes` are needed\n"},
 	{"just text", "f:1:1: found \"just text\"; allowed: a mapping with these keys: version, workers, listeners, "
-		      "upstreams, routes, resolver, shedding, admin, log, drain_timeout, zone\n"},
+		      "upstreams, routes, resolver, shedding, tracing, admin, log, drain_timeout, zone\n"},
 	{"[a, list]",
 		"f:1:1: found a list; allowed: a mapping with these keys: version, workers, listeners, upstreams, "
-		"routes, resolver, shedding, admin, log, drain_timeout, zone\n"},
+		"routes, resolver, shedding, tracing, admin, log, drain_timeout, zone\n"},
 	{VERSION "---\n" VERSION, "f:2:1: a second document begins here; a configuration is one document\n"},
 	{"a: [1, 2\n", "f:2:1: not readable as YAML: did not find expected ',' or ']' while parsing a flow sequence\n"},
 	{VERSION "\tworkers: 2\n",
@@ -78,23 +78,23 @@ static const struct mistake mistakes[] = {
 		"`upstreams`\n"},
 	{"Version: 1\n" LISTENERS UPSTREAMS ROUTES,
 		"f:1:1: Version: unknown key \"Version\" (did you mean `version`?); allowed here: version, workers, "
-		"listeners, upstreams, routes, resolver, shedding, admin, log, drain_timeout, zone\n"
+		"listeners, upstreams, routes, resolver, shedding, tracing, admin, log, drain_timeout, zone\n"
 		"f:1:1: version: this key is missing; write `version: 1`\n"},
 	{ROOT("worker: 2"),
 		"f:5:1: worker: unknown key \"worker\" (did you mean `workers`?); allowed here: version, workers, "
-		"listeners, upstreams, routes, resolver, shedding, admin, log, drain_timeout, zone\n"},
+		"listeners, upstreams, routes, resolver, shedding, tracing, admin, log, drain_timeout, zone\n"},
 	{ROOT("zzz: 2"),
 		"f:5:1: zzz: unknown key \"zzz\"; allowed here: version, workers, listeners, upstreams, routes, "
-		"resolver, shedding, admin, log, drain_timeout, zone\n"},
+		"resolver, shedding, tracing, admin, log, drain_timeout, zone\n"},
 	{ROOT("work\303\253rs: 2"),
 		"f:5:1: work\303\253rs: unknown key \"work\303\253rs\" (did you mean `workers`?); allowed here: "
-		"version, workers, listeners, upstreams, routes, resolver, shedding, admin, log, drain_timeout, zone\n"},
+		"version, workers, listeners, upstreams, routes, resolver, shedding, tracing, admin, log, drain_timeout, zone\n"},
 	{ROOT("\"\": 2"),
-		"f:5:1: unknown key \"\"; allowed here: version, workers, listeners, upstreams, routes, resolver, shedding, admin, log, "
+		"f:5:1: unknown key \"\"; allowed here: version, workers, listeners, upstreams, routes, resolver, shedding, tracing, admin, log, "
 		"drain_timeout, zone\n"},
 	{ROOT("\"a\\nb\": 2"),
 		"f:5:1: a?b: unknown key \"a\\x0ab\"; allowed here: version, workers, listeners, upstreams, routes, "
-		"resolver, shedding, admin, log, drain_timeout, zone\n"},
+		"resolver, shedding, tracing, admin, log, drain_timeout, zone\n"},
 	{VERSION LISTENERS UPSTREAMS ROUTES
 		"? >-\n"
 		"  xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
@@ -102,11 +102,11 @@ static const struct mistake mistakes[] = {
 		": 1\n",
 		"f:5:3: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx: unknown key "
 		"\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...\"; allowed here: version, "
-		"workers, listeners, upstreams, routes, resolver, shedding, admin, log, drain_timeout, zone\n"},
+		"workers, listeners, upstreams, routes, resolver, shedding, tracing, admin, log, drain_timeout, zone\n"},
 	{VERSION "listner: []\n" UPSTREAMS ROUTES,
 		"f:1:1: listeners: this key is missing; each says where clients connect: name, address\n"
 		"f:2:1: listner: unknown key \"listner\" (did you mean `listeners`?); allowed here: version, "
-		"workers, listeners, upstreams, routes, resolver, shedding, admin, log, drain_timeout, zone\n"},
+		"workers, listeners, upstreams, routes, resolver, shedding, tracing, admin, log, drain_timeout, zone\n"},
 	{UPSTREAM("pool: {max_conections: 5}"),
 		"f:3:72: upstreams[0].pool.max_conections: unknown key \"max_conections\" (did you mean "
 		"`max_connections`?); allowed here: max_connections, max_pending, acquire_timeout, order, "
@@ -321,6 +321,29 @@ static const struct mistake mistakes[] = {
 		"hedge: true, retry: {budget: 0, min_retries_per_second: 0}}]\n" ROUTES,
 		"f:3:90: upstreams[0].hedge: a second try is charged to retry.budget, and that is 0, as is min_retries_per_second; "
 		"raise one of the two, or take this out\n"},
+	{ROOT("tracing: {upstream: user}"),
+		"f:5:21: tracing.upstream: no upstream is named \"user\" (did you mean `users`?); write the name of one under "
+		"`upstreams`\n"},
+	{ROOT("tracing: {sample: 1%}"), "f:5:10: tracing.upstream: this key is missing; the collector is one of `upstreams`\n"},
+	{ROOT("tracing: {upstream: users, sample: 100.1%}"),
+		"f:5:36: tracing.sample: found \"100.1%\"; allowed: a share from 0% to 100%, with up to four decimals, such as 0.1% "
+		"(default 1%)\n"},
+	{ROOT("tracing: {upstream: users, sample: 0.00001%}"),
+		"f:5:36: tracing.sample: found \"0.00001%\"; allowed: a share from 0% to 100%, with up to four decimals, such as 0.1% "
+		"(default 1%)\n"},
+	{ROOT("tracing: {upstream: users, sample: 1}"),
+		"f:5:36: tracing.sample: found \"1\"; allowed: a share from 0% to 100%, with up to four decimals, such as 0.1% "
+		"(default 1%)\n"},
+	{ROOT("tracing: {upstream: users, path: traces}"),
+		"f:5:34: tracing.path: found \"traces\"; allowed: a path such as /v1/traces, up to 500 visible ASCII characters and no "
+		"'#'\n"},
+	{ROOT("tracing: {upstream: users, headers: [{name: Host, value: a}]}"),
+		"f:5:45: tracing.headers[0].name: found \"Host\"; allowed: the name of a header that the gateway does not write "
+		"itself\n"},
+	{ROOT("tracing: {upstream: users, headers: [{name: A, value: \"a\\nb\"}]}"),
+		"f:5:55: tracing.headers[0].value: this is none; allowed: the value of a header, up to 8KiB\n"},
+	{ROOT("tracing: {upstream: users, export: {queue: 100}}"),
+		"f:5:44: tracing.export.queue: a batch is 512 spans, and 100 may wait for it; raise queue, or lower batch\n"},
 	{UPSTREAM("hedge: true"),
 		"f:3:65: upstreams[0].hedge: a second try goes to another endpoint, and there is one only; take this out\n"},
 	{UPSTREAM("hedge: {after: p20}"),
