@@ -19,6 +19,8 @@
 #include "app/process.h"
 #include "app/reload.h"
 #include "app/workers.h"
+#include "app/notify.h"
+#include "app/upgrade.h"
 #include "base/clock.h"
 #include "net/tls.h"
 #include "control/control.h"
@@ -81,6 +83,10 @@ struct gateway {
 	const struct config *loaded;   /* as the file says: one reference */
 	struct names names;
 	unsigned count;             /* of workers */
+	struct inherited inherited; /* sockets that we were started with, until everything is bound */
+	int ready;                  /* who has started us waits there to be told; -1: nobody */
+	struct upgrade upgrade;     /* to a process that takes our place */
+	struct control_order *upgrade_order;   /* who asked for it and waits; NULL: nobody */
 	uint64_t rotate_us;         /* when the keys of session tickets are next made anew */
 	bool draining;
 	bool reload_again;          /* asked for while one was under way */
@@ -110,6 +116,96 @@ static void announce(const struct gateway *gateway)
 	}
 }
 
+/* --- upgrading ------------------------------------------------------------------------------------------------------- */
+
+/* It comes to nothing. `why` has no character that JSON would escape. */
+static void upgrade_refuse(struct gateway *gateway, int level, const char *by, const char *why)
+{
+	char json[400];
+
+	tell(gateway->journal, level, "%s: no upgrade: %s", by, why);
+	if (gateway->upgrade_order == NULL)
+		return;
+	snprintf(json, sizeof(json), "{\"error\":\"not_upgraded\",\"message\":\"%s\"}", why);
+	order_done(gateway->upgrade_order, 409, json);
+	gateway->upgrade_order = NULL;
+}
+
+static void upgrade(struct gateway *gateway, const char *by)
+{
+	char why[256];
+
+	if (gateway->draining)
+		upgrade_refuse(gateway, LEVEL_WARNING, by, "the gateway is on its way out");
+	else if (!upgrade_begin(&gateway->upgrade, why))
+		upgrade_refuse(gateway, LEVEL_ERROR, by, why);
+	else
+		tell(gateway->journal, LEVEL_INFO, "%s: upgrading: process %d is starting", by, (int)gateway->upgrade.child);
+}
+
+static void upgrade_by_order(struct gateway *gateway, struct control_order *order)
+{
+	if (upgrade_is_under_way(&gateway->upgrade)) {
+		order_done(order, 409, "{\"error\":\"not_upgraded\",\"message\":\"an upgrade is under way\"}");
+		return;
+	}
+	gateway->upgrade_order = order;
+	upgrade(gateway, "admin");
+}
+
+static void upgrade_by_signal(struct gateway *gateway, const char *signal_name)
+{
+	if (upgrade_is_under_way(&gateway->upgrade))
+		tell(gateway->journal, LEVEL_INFO, "%s: an upgrade is under way", signal_name);
+	else
+		upgrade(gateway, signal_name);
+}
+
+static void upgrade_give_up(struct gateway *gateway)
+{
+	upgrade_abandon(&gateway->upgrade);
+	if (gateway->upgrade_order != NULL)
+		upgrade_refuse(gateway, LEVEL_WARNING, "admin", "the gateway is on its way out");
+}
+
+/* Who has been kept connected without a request may have sent one by now. */
+#define HANDED_IDLE_US (5 * US_PER_S)
+
+static void hand_over(struct gateway *gateway)
+{
+	tell(gateway->journal, LEVEL_INFO, "upgraded: process %d serves; requests of this one may finish for %llu ms",
+		(int)gateway->upgrade.child,
+		(unsigned long long)(workers_config(gateway->workers)->drain_timeout_us / US_PER_MS));
+	notify("MAINPID=%d", (int)gateway->upgrade.child);
+	if (gateway->upgrade_order != NULL) {
+		char json[64];
+
+		snprintf(json, sizeof(json), "{\"outcome\":\"upgraded\",\"process\":%d}", (int)gateway->upgrade.child);
+		order_done(gateway->upgrade_order, 200, json);
+		gateway->upgrade_order = NULL;
+	}
+	gateway->draining = true;
+	if (gateway->control != NULL)
+		control_hand_over(gateway->control);
+	workers_drain(gateway->workers, HANDED_IDLE_US);
+}
+
+static void upgrade_advance(struct gateway *gateway)
+{
+	char why[256];
+
+	switch (upgrade_look(&gateway->upgrade, why)) {
+	case UPGRADE_NONE:
+	case UPGRADE_STARTING: return;
+	case UPGRADE_READY: hand_over(gateway); return;
+	case UPGRADE_FAILED:
+		upgrade_refuse(gateway, LEVEL_ERROR, "upgrade", why);
+		return;
+	}
+}
+
+/* --- the end ---------------------------------------------------------------------------------------------------------- */
+
 /* Whoever asks is told that we are leaving before the first connection is closed. */
 static void gateway_not_ready(const struct gateway *gateway)
 {
@@ -131,11 +227,13 @@ static void drain(struct gateway *gateway, const char *signal_name)
 		stop(gateway, signal_name);
 		return;
 	}
+	upgrade_give_up(gateway);
 	gateway->draining = true;
+	notify("STOPPING=1");
 	tell(gateway->journal, LEVEL_INFO, "%s: draining; requests may finish for %llu ms, once more ends them", signal_name,
 		(unsigned long long)(workers_config(gateway->workers)->drain_timeout_us / US_PER_MS));
 	gateway_not_ready(gateway);
-	workers_drain(gateway->workers);
+	workers_drain(gateway->workers, 0);
 }
 
 /* --- reloading ------------------------------------------------------------------------------------------------------- */
@@ -236,15 +334,19 @@ static void reload(struct gateway *gateway, const char *signal_name)
 		gateway->reload_again = true;
 		return;
 	}
+	notify_reloading();
 	config = reload_load(gateway, signal_name);
-	if (config == NULL)
+	if (config == NULL) {
+		notify("READY=1");
 		return;
+	}
 	gateway->reload_of_addresses = false;
 	if (reload_names(gateway, config) && reload_begin(gateway, config)) {
 		config_free(gateway->loaded);
 		gateway->loaded = config;
 		return;
 	}
+	notify("READY=1");
 	tell(gateway->journal, LEVEL_ERROR, "%s: not reloaded: out of memory, or of threads", signal_name);
 	config_free(config);
 	reload_names(gateway, gateway->loaded);
@@ -274,6 +376,8 @@ static void reload_look(struct gateway *gateway)
 	else if (taken.refused > 0)
 		reload_tell_refused(&to, taken);
 	workers_reloaded(gateway->workers);
+	if (!gateway->reload_of_addresses)
+		notify("READY=1");
 	if (gateway->reload_again) {
 		gateway->reload_again = false;
 		reload(gateway, "SIGHUP");
@@ -310,6 +414,7 @@ static void order_obey(struct gateway *gateway, struct control_order *order)
 			drain(gateway, "admin");
 		order_done(order, 202, "{\"outcome\":\"draining\"}");
 		return;
+	case ORDERED_UPGRADE: upgrade_by_order(gateway, order); return;
 	default: order_done(order, 501, "{\"error\":\"not_implemented\",\"message\":\"this version cannot do it\"}"); return;
 	}
 }
@@ -332,7 +437,7 @@ static uint64_t by_the_clock(struct gateway *gateway)
 			workers_rotate_tickets(gateway->workers);
 		gateway->rotate_us = now_us + TLS_TICKETS_ROTATE_US;
 	}
-	return gateway->rotate_us - now_us;
+	return deadline_min(gateway->rotate_us, upgrade_deadline(&gateway->upgrade)) - now_us;
 }
 
 /* Obeys the signals until the last worker has ended. */
@@ -344,15 +449,19 @@ static void supervise(struct gateway *gateway)
 		switch (process_wait_for(&signal_name, by_the_clock(gateway))) {
 		case ORDER_DRAIN: drain(gateway, signal_name); break;
 		case ORDER_STOP:
+			upgrade_give_up(gateway);
 			gateway->draining = true;
+			notify("STOPPING=1");
 			stop(gateway, signal_name);
 			break;
 		case ORDER_REOPEN: journal_reopen(gateway->journal); break;
 		case ORDER_RELOAD: reload(gateway, signal_name); break;
+		case ORDER_UPGRADE: upgrade_by_signal(gateway, signal_name); break;
 		case ORDER_LOOK:
 			reload_look(gateway);
 			addresses_look(gateway);
 			orders_look(gateway);
+			upgrade_advance(gateway);
 			break;
 		}
 	}
@@ -362,7 +471,7 @@ static void supervise(struct gateway *gateway)
 /* Binds every socket. What was created by the time of a failure is there for gateway_end(). Owns `config`. */
 static bool gateway_create(struct gateway *gateway, const struct config *config, char error[256])
 {
-	gateway->workers = workers_create(config, gateway->count, gateway->journal, error);
+	gateway->workers = workers_create(config, gateway->count, gateway->journal, &gateway->inherited, error);
 	if (gateway->workers == NULL)
 		return false;
 	const struct control_options options = {
@@ -371,6 +480,7 @@ static bool gateway_create(struct gateway *gateway, const struct config *config,
 		.workers = gateway->count,
 		.version = WEIR_VERSION,
 		.on_order = process_tell,
+		.inherited = &gateway->inherited,
 	};
 
 	if (config->admin.enabled)
@@ -398,6 +508,7 @@ static void gateway_end(struct gateway *gateway)
 	if (gateway->workers != NULL)
 		workers_free(gateway->workers);
 	names_release(&gateway->names);
+	inherited_release(&gateway->inherited);
 	config_free(gateway->loaded);
 }
 
@@ -418,6 +529,18 @@ static const struct config *gateway_resolve(struct gateway *gateway, char error[
 	return expanded;
 }
 
+/* Nobody would ever accept who connects to them. */
+static void close_untaken(struct gateway *gateway)
+{
+	size_t count = inherited_release(&gateway->inherited);
+
+	if (count > 0)
+		tell(gateway->journal, LEVEL_WARNING,
+			"%zu listening socket%s that this process was started with %s closed: no listener has such an address, or there "
+			"are fewer workers now",
+			count, count == 1 ? "" : "s", count == 1 ? "was" : "were");
+}
+
 /* From bound sockets to the end. Owns `config`. */
 static enum exit_code serve(const struct config *config, const char *path, unsigned count, struct journal *journal)
 {
@@ -427,13 +550,18 @@ static enum exit_code serve(const struct config *config, const char *path, unsig
 	char error[256];
 
 	gateway.names.to = (struct reload_teller){reload_on_tell, journal};
+	if (!upgrade_inherit(&gateway.inherited, &gateway.ready, error))
+		goto end;
 	expanded = gateway_resolve(&gateway, error);
 	if (expanded == NULL || !gateway_create(&gateway, expanded, error))
 		goto end;
+	close_untaken(&gateway);
 	announce(&gateway);
 	if (!gateway_start(&gateway, error))
 		goto end;
 	command_complain("ready (%u %s)", count, count == 1 ? "worker" : "workers");
+	notify("READY=1");
+	upgrade_tell_ready(gateway.ready);
 	supervise(&gateway);
 	code = EXIT_FINE;
 end:
@@ -514,6 +642,7 @@ const struct command command_run = {
 		"SIGINT            stop at once\n"
 		"SIGHUP            read the configuration again; a bad one changes nothing\n"
 		"SIGUSR1           open the log files anew, after they were renamed\n"
+		"SIGUSR2           upgrade: start the program that stands at this one's path by now, hand over, drain\n"
 		"\n"
 		"Exit status: 0 stopped as told, 1 the machine does not let it start, 2 the configuration is wrong.\n",
 	.run = run_run,

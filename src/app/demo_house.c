@@ -134,7 +134,7 @@ static bool gateway_open(struct demo_house *house, char error_text[256])
 	house->journal = journal_create(&options, error_text);
 	if (house->journal == NULL)
 		return false;
-	house->workers = workers_create(house->config, 1, house->journal, error_text);
+	house->workers = workers_create(house->config, 1, house->journal, NULL, error_text);
 	house->config = NULL;
 	if (house->workers == NULL || !workers_start(house->workers, error_text))
 		return false;

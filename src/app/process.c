@@ -1,6 +1,6 @@
 /*
- * See process.h. ORDER_LOOK travels as a signal too, so that the main thread has one place to wait at. Sent by somebody
- * else it does nothing: the waiting thread looks, and finds nothing new.
+ * See process.h. ORDER_LOOK travels as a signal too, one that does nothing by default, so that the main thread has one place to
+ * wait at. Sent by somebody else it does nothing: the waiting thread looks, and finds nothing new.
  */
 #include "app/process.h"
 
@@ -12,6 +12,8 @@
 
 #include "base/check.h"
 #include "base/units.h"
+
+#define TELL SIGURG
 
 struct order_signal {
 	int number;
@@ -25,7 +27,9 @@ static const struct order_signal order_signals[] = {
 	{SIGINT, ORDER_STOP, "SIGINT"},
 	{SIGUSR1, ORDER_REOPEN, "SIGUSR1"},
 	{SIGHUP, ORDER_RELOAD, "SIGHUP"},
-	{SIGUSR2, ORDER_LOOK, "SIGUSR2"},
+	{SIGUSR2, ORDER_UPGRADE, "SIGUSR2"},
+	{SIGCHLD, ORDER_LOOK, "SIGCHLD"},
+	{TELL, ORDER_LOOK, "SIGURG"},
 };
 
 #define SIGNAL_COUNT (sizeof(order_signals) / sizeof(order_signals[0]))
@@ -115,5 +119,11 @@ void process_wait_for_end(void)
 
 void process_tell(void)
 {
-	kill(getpid(), SIGUSR2);
+	kill(getpid(), TELL);
+}
+
+bool process_tell_when_readable(int pipe)
+{
+	return fcntl(pipe, F_SETOWN, getpid()) == 0 && fcntl(pipe, F_SETSIG, TELL) == 0 &&
+	       fcntl(pipe, F_SETFL, O_NONBLOCK | O_ASYNC) == 0;
 }

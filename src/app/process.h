@@ -5,6 +5,7 @@
 #ifndef WEIR_APP_PROCESS_H
 #define WEIR_APP_PROCESS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* What the main thread is to do next. */
@@ -13,7 +14,8 @@ enum process_order {
 	ORDER_STOP,      /* SIGINT */
 	ORDER_REOPEN,    /* SIGUSR1 */
 	ORDER_RELOAD,    /* SIGHUP */
-	ORDER_LOOK,      /* process_tell(): look whether the workers have ended, or have reloaded */
+	ORDER_UPGRADE,   /* SIGUSR2 */
+	ORDER_LOOK,      /* process_tell(), or a child's end: look whether the workers have ended, or have reloaded */
 };
 
 /*
@@ -33,5 +35,8 @@ void process_wait_for_end(void);
 
 /* Wakes process_wait() with ORDER_LOOK. Any thread. */
 void process_tell(void);
+
+/* Has the kernel do that whenever this pipe has bytes or has come to its end; it is non-blocking from now on. False: errno. */
+bool process_tell_when_readable(int pipe);
 
 #endif

@@ -26,6 +26,7 @@
 #include "control/process_stats.h"
 #include "filters/filters.h"
 #include "gateway/worker.h"
+#include "io/inherited.h"
 
 /* A message to a worker. It stands in its receiver: it is not sent again before it was received. */
 struct order {
@@ -56,7 +57,7 @@ struct workers {
 	struct generation *next;        /* NULL: no reload is under way */
 	_Atomic(unsigned) reloading;    /* workers that have not taken `next` yet */
 	_Atomic(unsigned) refused;      /* those that could not */
-	uint64_t drain_timeout_us;
+	uint64_t drain_timeout_us, drain_idle_us;
 	struct control *control;        /* NULL: there is none */
 	_Atomic(unsigned) running;      /* threads that have not ended */
 	unsigned count;                 /* members that exist */
@@ -93,7 +94,8 @@ static void member_on_drain(struct io_message *message)
 	struct member *member = container_of(message, struct order, message)->to;
 
 	if (!member->drained)
-		worker_drain(member->worker, deadline_after(io_now_us(member->io), member->all->drain_timeout_us));
+		worker_drain(member->worker, deadline_after(io_now_us(member->io), member->all->drain_timeout_us),
+			member->all->drain_idle_us);
 }
 
 static void member_on_stop(struct io_message *message)
@@ -146,7 +148,7 @@ static int address_probe(struct io *io, const struct address *address)
 	return error;
 }
 
-static bool addresses_probe(const struct config *config, char error_text[256])
+static bool addresses_probe(const struct config *config, const struct inherited *inherited, char error_text[256])
 {
 	struct io *io = io_create();
 	int error = io != NULL ? 0 : -errno;
@@ -155,6 +157,8 @@ static bool addresses_probe(const struct config *config, char error_text[256])
 	for (size_t i = 0; i < config->listener_count && error == 0; i++) {
 		const struct config_listener *listener = &config->listeners[i];
 
+		if (inherited != NULL && inherited_has(inherited, &listener->address))
+			continue;
 		error = address_probe(io, &listener->address);
 		snprintf(error_text, 256, "cannot listen on %.*s (listener %.*s): %s", (int)listener->address_text.n,
 			listener->address_text.p, (int)listener->name.n, listener->name.p, strerror(-error));
@@ -259,7 +263,7 @@ static bool members_create(struct workers *workers, unsigned count, char error_t
 }
 
 struct workers *workers_create(const struct config *config, unsigned count, struct journal *journal,
-	char error_text[256])
+	struct inherited *inherited, char error_text[256])
 {
 	struct workers *workers = calloc(1, sizeof(*workers) + count * sizeof(workers->members[0]));
 
@@ -269,9 +273,13 @@ struct workers *workers_create(const struct config *config, unsigned count, stru
 		return NULL;
 	}
 	workers->journal = journal;
-	if (generation_begin(workers, config, count) && addresses_probe(config, error_text) &&
-		members_create(workers, count, error_text))
-		return workers;
+	if (generation_begin(workers, config, count) && addresses_probe(config, inherited, error_text)) {
+		shared_set_inherited(workers->shared, inherited);
+		if (members_create(workers, count, error_text)) {
+			shared_set_inherited(workers->shared, NULL);
+			return workers;
+		}
+	}
 	workers_stop(workers);
 	workers_free(workers);
 	return NULL;
@@ -357,11 +365,13 @@ void workers_listener_address(const struct workers *workers, size_t i, struct ad
 	worker_listener_address(workers->members[0].worker, i, address);
 }
 
-void workers_drain(struct workers *workers)
+void workers_drain(struct workers *workers, uint64_t idle_us)
 {
 	/* The workers read it when they receive the message, which is sent once. */
-	if (workers->count > 0 && !workers->members[0].drain.sent)
+	if (workers->count > 0 && !workers->members[0].drain.sent) {
 		workers->drain_timeout_us = workers->current->config->drain_timeout_us;
+		workers->drain_idle_us = idle_us;
+	}
 	for (unsigned i = 0; i < workers->count; i++)
 		order_send(&workers->members[i].drain);
 }

@@ -14,11 +14,11 @@
 struct workers;
 
 /*
- * Owns `config`, whatever the result; all else is borrowed and outlives the workers. NULL with error_text when an address
- * cannot be bound, or memory is out.
+ * Owns `config`, whatever the result; all else is borrowed and outlives the workers, but `inherited`: of that they take what they
+ * can (io/inherited.h, NULL: nothing) before this returns. NULL with error_text when an address cannot be bound, or memory is out.
  */
 struct workers *workers_create(const struct config *config, unsigned count, struct journal *journal,
-	char error_text[256]);
+	struct inherited *inherited, char error_text[256]);
 
 /*
  * Before workers_start: `control` may ask the workers once they are started, and is told of each one's end. It is freed
@@ -57,9 +57,9 @@ void workers_reloaded(struct workers *workers);
 /* New keys for session tickets of TLS, for all workers. */
 void workers_rotate_tickets(struct workers *workers);
 
-/* Lets running exchanges finish until the configured deadline, then ends them. Once the last worker has ended, on its
+/* Lets running exchanges finish until the configured deadline, then ends them; `idle_us`: see worker_drain(). Once the last worker has ended, on its
  * thread, process_tell() is called. */
-void workers_drain(struct workers *workers);
+void workers_drain(struct workers *workers, uint64_t idle_us);
 
 /* Ends everything at once; the same call when the last one has ended. Both may be called repeatedly. */
 void workers_stop(struct workers *workers);

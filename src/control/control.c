@@ -50,6 +50,11 @@ void control_conn_gone(struct control *control)
 		io_stop(control->io);
 }
 
+static void on_hand_over(struct io_message *message)
+{
+	listener_close(&container_of(message, struct control, hand_over)->listener);
+}
+
 static void on_stop(struct io_message *message)
 {
 	struct control *control = container_of(message, struct control, stop);
@@ -73,7 +78,8 @@ static int on_accept(struct listener *listener)
 static bool control_listen(struct control *control, char error_text[256])
 {
 	/* Whoever reaches it learns everything: a unix socket is its owner's alone. */
-	const struct io_listen_options listen = {.backlog = LISTEN_BACKLOG, .unix_mode = 0600};
+	const struct io_listen_options listen = {
+		.backlog = LISTEN_BACKLOG, .unix_mode = 0600, .inherited = control->options.inherited};
 	const struct config *config = control->options.config;
 	struct view text = config->admin.address_text;
 	int error;
@@ -106,6 +112,7 @@ struct control *control_create(const struct control_options *options, char error
 		return NULL;
 	control->options = *options;
 	control->start_us = process_start_us();
+	control->hand_over.on_receive = on_hand_over;
 	control->stop.on_receive = on_stop;
 	list_init(&control->conns);
 	slab_init(&control->slab, sizeof(struct admin_conn), ADMIN_CONNS_MAX + ADMIN_CONNS_SPARE);
@@ -158,6 +165,11 @@ void control_address(const struct control *control, struct address *address)
 struct control_order *control_next_order(struct control *control)
 {
 	return orders_next(&control->orders);
+}
+
+void control_hand_over(struct control *control)
+{
+	io_post(control->io, &control->hand_over);
 }
 
 void control_drain(struct control *control)

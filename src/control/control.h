@@ -30,6 +30,7 @@ struct control_options {
 	unsigned workers;             /* at least 1 */
 	const char *version;
 	void (*on_order)(void);       /* control_next_order() has something; on control's thread */
+	struct inherited *inherited;  /* only for control_create: sockets that may be bound already (io/inherited.h) */
 };
 
 /* Binds the address. NULL with error_text when that fails, or memory is out. */
@@ -46,6 +47,11 @@ void control_address(const struct control *control, struct address *address);
 
 /* What the administration asks the main thread for; NULL: nothing more (order.h). */
 struct control_order *control_next_order(struct control *control);
+
+/*
+ * Nobody new is served: another process listens on the same socket, and tells of itself. Whoever is connected may go on. Once.
+ */
+void control_hand_over(struct control *control);
 
 /* From now on the gateway is not ready. May be called repeatedly. */
 void control_drain(struct control *control);

@@ -31,6 +31,8 @@ const struct resource resources[] = {
 		"open the log files anew, after they were renamed"},
 	{METHOD_POST, "/v1/drain", "", RESOURCE_GUARDED, RESOURCE_ASKS_NOBODY, SNAPSHOT_NOTHING, answer_drain,
 		"let the gateway finish what runs and end, as SIGTERM does"},
+	{METHOD_POST, "/v1/upgrade", "", RESOURCE_GUARDED, RESOURCE_ASKS_NOBODY, SNAPSHOT_NOTHING, answer_upgrade,
+		"hand over to a new process of the program that stands at this one's path by now"},
 };
 
 const size_t resource_count = sizeof(resources) / sizeof(resources[0]);

@@ -36,7 +36,7 @@ struct control {
 	struct orders orders;
 	uint64_t start_us;       /* of the process, Unix time */
 	_Atomic(bool) draining;  /* written by the main thread */
-	struct io_message stop;
+	struct io_message hand_over, stop;
 	bool stopping;
 	pthread_t thread;
 	bool started;            /* of the main thread */
@@ -147,5 +147,6 @@ void answer_log_level(struct admin_conn *c);
 void answer_set_log_level(struct admin_conn *c);
 void answer_reopen(struct admin_conn *c);
 void answer_drain(struct admin_conn *c);
+void answer_upgrade(struct admin_conn *c);
 
 #endif

@@ -2,7 +2,7 @@
  * The process: its log's level, its log files, its end.
  *
  *     GET, PUT  /v1/log/level    {"level": "debug"}
- *     POST      /v1/log/reopen, /v1/drain
+ *     POST      /v1/log/reopen, /v1/drain, /v1/upgrade
  */
 #include "control/state.h"
 
@@ -38,4 +38,9 @@ void answer_reopen(struct admin_conn *c)
 void answer_drain(struct admin_conn *c)
 {
 	admin_order(c, ORDERED_DRAIN, VIEW(""));
+}
+
+void answer_upgrade(struct admin_conn *c)
+{
+	admin_order(c, ORDERED_UPGRADE, VIEW(""));
 }

@@ -189,16 +189,28 @@ static void client_linger(struct client *c)
 
 /* --- between exchanges ---------------------------------------------------------------------------------------------- */
 
+/* How long the next request is waited for. */
+static uint64_t client_idle_span(const struct client *c, bool is_new)
+{
+	uint64_t span_us = c->listener->config->timeouts.keep_alive_us;
+
+	if (!c->worker->draining)
+		return span_us;
+	if (!is_new || c->worker->drain_idle_us > DRAIN_NEW_US)
+		return span_us < c->worker->drain_idle_us ? span_us : c->worker->drain_idle_us;
+	return DRAIN_NEW_US;
+}
+
 static void client_idle(struct client *c)
 {
 	bool is_new = c->head_us == 0;
 
 	c->state = CLIENT_IDLE;
-	if (c->worker->draining && c->h1.unread.n == 0 && !is_new) {
+	if (c->worker->draining && c->h1.unread.n == 0 && !is_new && c->worker->drain_idle_us == 0) {
 		client_linger(c);
 		return;
 	}
-	arm(c, c->worker->draining ? DRAIN_NEW_US : c->listener->config->timeouts.keep_alive_us);
+	arm(c, client_idle_span(c, is_new));
 	if (c->h1.unread.n > 0 || c->h1.conn.readable)
 		io_defer(c->worker->io, &c->task);
 	else

@@ -71,6 +71,11 @@ bool shared_set_machine(struct shared *s, const struct config_machine *machine, 
 	return true;
 }
 
+void shared_set_inherited(struct shared *s, struct inherited *inherited)
+{
+	s->inherited = inherited;
+}
+
 void shared_rotate_tickets(struct shared *s)
 {
 	if (s->tickets != NULL)

@@ -24,6 +24,7 @@ struct limit;
 struct route_breaker;
 struct route_times;
 struct router;
+struct inherited;
 struct shared;
 struct tls_set;
 
@@ -59,6 +60,9 @@ void shared_set_secret(struct shared *shared, const unsigned char secret[16]);
  * open files that belong to no worker's loop. After shared_set_workers, before the first worker. False: out of memory.
  */
 bool shared_set_machine(struct shared *shared, const struct config_machine *machine, size_t files_beside);
+
+/* Listening sockets that the first workers take over where they can (io/inherited.h). Borrowed until they have been created. */
+void shared_set_inherited(struct shared *shared, struct inherited *inherited);
 
 /* New keys for session tickets. On the thread that makes generations, now and then. */
 void shared_rotate_tickets(struct shared *shared);

@@ -45,6 +45,7 @@ struct shared {
 	unsigned workers;                  /* for as many are contexts of TLS made */
 	struct tls_tickets *tickets;       /* NULL: TLS was never used */
 	struct tls_libraries *libraries;   /* the same; for each worker */
+	struct inherited *inherited;       /* for the first listeners; NULL: none */
 	struct tls_set *tls;               /* of the latest generation that had TLS: one reference; NULL: none has had it */
 };
 
@@ -121,6 +122,7 @@ struct worker {
 	struct io_timer settle_timer;      /* looks whether upstreams that are gone can be let go */
 	struct io_timer overdue_timer;     /* armed while lines about overdue leases are counted (oldest.c) */
 	uint32_t overdue_told, overdue_untold;
+	uint64_t drain_idle_us;            /* draining: for how long kept connections are waited for */
 	bool draining;                     /* no new connections; every answer says Connection: close */
 	bool closing_upstreams;
 	bool drained;

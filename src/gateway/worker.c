@@ -77,7 +77,7 @@ static void stop_accepting(struct worker *w)
 		listener_close(&w->listeners[i].listener);
 }
 
-void worker_drain(struct worker *w, uint64_t deadline_us)
+void worker_drain(struct worker *w, uint64_t deadline_us, uint64_t idle_us)
 {
 	if (w->drained)
 		return;
@@ -85,6 +85,7 @@ void worker_drain(struct worker *w, uint64_t deadline_us)
 	for (size_t i = 0; i < w->listener_count && !w->draining; i++)
 		listener_accept_waiting(&w->listeners[i].listener, CONFIG_BACKLOG);
 	stop_accepting(w);
+	w->drain_idle_us = idle_us;
 	list_each_safe(&w->clients, node, next)
 		client_drain(container_of(node, struct client, node));
 	io_timer_set(w->io, &w->drain_timer, deadline_us);
@@ -136,7 +137,8 @@ bool worker_secure(struct worker *w, const struct generation *generation)
 
 static bool open_listeners(struct worker *w, unsigned index, char error_text[256])
 {
-	struct io_listen_options options = {.backlog = CONFIG_BACKLOG, .reuse_port = true};
+	struct io_listen_options options = {
+		.backlog = CONFIG_BACKLOG, .reuse_port = true, .inherited = w->shared->inherited};
 	const struct config *config = w->current->config;
 
 	for (size_t i = 0; i < config->listener_count; i++) {

@@ -84,10 +84,12 @@ bool worker_reload(struct worker *worker, struct generation *generation);
 struct generation *worker_generation(const struct worker *worker);
 
 /*
- * Stops accepting, closes idle connections, lets running exchanges finish until deadline_us, then ends them (draining);
- * then on_drained. From the worker's own thread.
+ * Stops accepting, lets running exchanges finish until deadline_us, then ends them (draining); then on_drained. A connection of
+ * HTTP/1 that is kept without a request is closed after idle_us, 0: at once. A request may be on its way that then fails, so
+ * where somebody else accepts already, some seconds let each client come once more, to be told that this connection ends.
+ * From the worker's own thread.
  */
-void worker_drain(struct worker *worker, uint64_t deadline_us);
+void worker_drain(struct worker *worker, uint64_t deadline_us, uint64_t idle_us);
 
 /* Ends everything at once (within the tick and the next). Then on_drained. */
 void worker_stop(struct worker *worker);

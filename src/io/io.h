@@ -161,15 +161,18 @@ struct io_source {
 	struct list_node node;                                         /* the loop's */
 };
 
+struct inherited;
+
 /* What io_listen() needs to know beyond the address. */
 struct io_listen_options {
 	int backlog;
 	bool reuse_port;       /* several workers listen on the same address (SO_REUSEPORT) */
 	mode_t unix_mode;      /* permissions of a unix socket's file; 0: leave to umask */
+	struct inherited *inherited;   /* sockets that may be listened on already (inherited.h); NULL: none */
 };
 
 /*
- * Opens, binds and listens (not watched yet). Sets source->fd. 0, or -EADDRINUSE, -EACCES, -EMFILE, ...
+ * Opens, binds and listens (not watched yet), or takes over a socket that somebody else has bound. Sets source->fd. 0, or -EADDRINUSE, -EACCES, -EMFILE, ...
  * A unix socket's file that a dead process left behind is replaced; one that somebody listens on is -EADDRINUSE.
  */
 int io_listen(struct io *io, struct io_source *source, const struct address *address,

@@ -6,6 +6,8 @@
  */
 #include "io/listen.h"
 
+#include "io/inherited.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -80,9 +82,26 @@ static int listen_bind(int fd, const struct address *address)
 	return bind(fd, &address->u.any, address->len) == 0 ? 0 : -errno;
 }
 
+/* Whoever has bound it may not have asked for what we need. */
+static int listen_take_over(int fd, const struct address *address, const struct io_listen_options *options)
+{
+	bool is_tcp = address->u.any.sa_family != AF_UNIX;
+
+	if ((!is_tcp || tcp_set_options(fd)) && listen(fd, options->backlog) == 0)
+		return fd;
+	int error = -errno;
+
+	close(fd);
+	return error;
+}
+
 int listen_open(const struct address *address, const struct io_listen_options *options)
 {
 	int family = address->u.any.sa_family;
+	int inherited = options->inherited != NULL ? inherited_take(options->inherited, address) : -ENOENT;
+
+	if (inherited != -ENOENT)
+		return inherited < 0 ? inherited : listen_take_over(inherited, address, options);
 	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)

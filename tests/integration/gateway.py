@@ -274,8 +274,12 @@ class Gateway:
 
     def is_at_rest(self):
         """No thread of it runs or wants to."""
+        return self._states() == {"S"}
+
+    def _states(self):
+        """Of its threads."""
         stats = pathlib.Path(f"/proc/{self.pid}/task").glob("*/stat")
-        return {stat.read_text().rpartition(") ")[2][0] for stat in stats} == {"S"}
+        return {stat.read_text().rpartition(") ")[2][0] for stat in stats}
 
     def rest(self):
         """Until it has done what there was to do: it has used no processor for a moment, and has not waited for one either.
@@ -336,15 +340,12 @@ class Gateway:
         eventually(self._rests)
         self.signal(signal.SIGSTOP)
         # Each thread stops for itself, the workers after the main one.
-        eventually(lambda: self._threads_are("T"))
+        eventually(lambda: self._states() == {"T"})
 
     def _rests(self):
         """Whether all that was sent to it has come, and its threads sleep again. (What comes wakes them at once.)"""
         self.settle()
-        return self._threads_are("S") and translators.are_settled(self.translators)
-
-    def _threads_are(self, state):
-        return all(f") {state} " in stat.read_text() for stat in pathlib.Path(f"/proc/{self.pid}/task").glob("*/stat"))
+        return self.is_at_rest() and translators.are_settled(self.translators)
 
     def settle(self):
         """Until all that was sent, by clients and by origins, has come as far as to its sockets."""

@@ -249,7 +249,7 @@ static void gateway_drain(uint64_t span_us)
 		if (world_chance(200))
 			worker_stop(run.workers[i]);
 		else
-			worker_drain(run.workers[i], world_now_us() + span_us);
+			worker_drain(run.workers[i], world_now_us() + span_us, world_chance(300) ? 5 * US_PER_S : 0);
 	}
 }
 

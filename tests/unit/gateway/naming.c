@@ -113,7 +113,7 @@ static void test_drain(void **state)
 
 	scene_open(&g);
 	half_named(&client, &g);
-	worker_drain(g.worker, io_now_us(fixture.io) + 60 * US_PER_S);
+	worker_drain(g.worker, io_now_us(fixture.io) + 60 * US_PER_S, 0);
 	step(&g);
 	end_send(&client, "198.51.100.1 40000 443\r\nGET /own HTTP/1.1\r\nHost: h\r\n\r\n");
 	end_await(&client, "own");

@@ -336,7 +336,7 @@ static void test_reload_while_draining(void **state)
 	gateway_open(&g, TO_U, table);
 	client_open(&client, &g, GET);
 	origin_take(&origin, &g);
-	worker_drain(g.worker, io_now_us(fixture.io) + 60 * US_PER_S);
+	worker_drain(g.worker, io_now_us(fixture.io) + 60 * US_PER_S, 0);
 	struct generation *after = reload(&g, OWN_ANSWER);
 
 	assert_ptr_equal(worker_generation(g.worker), g.generation);

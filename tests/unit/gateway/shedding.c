@@ -314,7 +314,7 @@ static void test_drain(void **state)
 	measured.lag_us = US_PER_S;
 	assert_newcomer(&s, "HTTP/1.1 ");
 	await_passed(&s, SHED_LOOP_LAG, true);
-	worker_drain(s.g.worker, deadline_after(io_now_us(fixture.io), 5 * US_PER_S));
+	worker_drain(s.g.worker, deadline_after(io_now_us(fixture.io), 5 * US_PER_S), 0);
 	assert_int_equal(shed(&s)->passed[SHED_LOOP_LAG], 0);
 	scene_close(&s);
 }

@@ -127,9 +127,9 @@ static void test_drain_with_nobody(void **state)
 	struct gateway g;
 
 	scene_open(&g);
-	worker_drain(g.worker, in_ms(60000));
+	worker_drain(g.worker, in_ms(60000), 0);
 	gateway_await_drained(&g);
-	worker_drain(g.worker, in_ms(0));
+	worker_drain(g.worker, in_ms(0), 0);
 	worker_stop(g.worker);
 	run_pending();
 	gateway_close(&g);
@@ -147,7 +147,7 @@ static void test_drain_with_idle_clients(void **state)
 	end_send(&origin, OK);
 	end_await(&served, "ok");
 	assert_int_equal(worker_stats(g.worker)->connections_open, 2);
-	worker_drain(g.worker, in_ms(60000));
+	worker_drain(g.worker, in_ms(60000), 0);
 	end_await_end(&fresh);
 	end_await_end(&served);
 	end_await_end(&origin);
@@ -166,7 +166,7 @@ static void test_drain_with_a_running_exchange(void **state)
 
 	scene_open(&g);
 	under_way(&g, &client, &origin);
-	worker_drain(g.worker, in_ms(60000));
+	worker_drain(g.worker, in_ms(60000), 0);
 	step(&g);
 	end_init(&late);
 	int result = io_connect(fixture.io, &late.source, &g.address);
@@ -196,7 +196,7 @@ static void test_drain_with_half_a_head(void **state)
 	scene_open(&g);
 	client_open(&client, &g, "GET /own HTTP/1.1\r\nHo");
 	run_pending();
-	worker_drain(g.worker, in_ms(60000));
+	worker_drain(g.worker, in_ms(60000), 0);
 	run_pending();
 	step(&g);
 	end_send(&client, "st: h\r\n\r\n");
@@ -219,7 +219,7 @@ static void test_drain_deadline(void **state)
 	client_open(&half, &g, "GET /own HTTP/1.1\r\nHo");
 	run_pending();
 	uint64_t deadline = in_ms(40);
-	worker_drain(g.worker, deadline);
+	worker_drain(g.worker, deadline, 0);
 	end_await(&client, "draining");
 	assert_true(io_now_us(fixture.io) >= deadline);
 	assert_true(end_has(&client, "HTTP/1.1 503 "));
@@ -241,7 +241,7 @@ static void test_stop(void **state)
 	scene_open(&g);
 	under_way(&g, &client, &origin);
 	end_connect(&idle, &g.address);
-	worker_drain(g.worker, in_ms(60000));
+	worker_drain(g.worker, in_ms(60000), 0);
 	worker_stop(g.worker);
 	end_await(&client, "draining");
 	gateway_await_drained(&g);

@@ -1,0 +1,272 @@
+"""Another process in place of the one that runs: sockets handed over by an upgrade, or bound by the service manager."""
+
+import contextlib
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import sys
+import threading
+
+import pytest
+
+import gateway as gateways
+from gateway import TIMEOUT, configuration, eventually, free_port
+from raw import get, response
+
+CHANGES = 3
+ORIGINAL = gateways.BINARY
+
+
+class Successor:
+    """The process that has taken over: the test's own to end."""
+
+    def __init__(self, gateway, after=0):
+        found = gateway.events.wait_for(lambda lines: [m for line in lines if (m := re.search(r"upgraded: process (\d+) serves", line))][after:])
+        assert found, gateway.events.text()
+        self.pid = int(found[0][1])
+        self.fd = os.pidfd_open(self.pid)
+
+    def signal(self, number):
+        signal.pidfd_send_signal(self.fd, number)
+
+    def wait(self):
+        ended = select.poll()
+        ended.register(self.fd, select.POLLIN)
+        assert ended.poll(TIMEOUT * 1000), "it does not end"
+
+    def end(self):
+        with contextlib.suppress(ProcessLookupError):
+            self.signal(signal.SIGTERM)
+        self.wait()
+        os.close(self.fd)
+
+
+@pytest.fixture
+def upgrade():
+    """upgrade(gateway) hands over to a new process and returns that."""
+    made = []
+
+    def do(gateway, by=None):
+        after = len([s for s in made if s.gateway is gateway])
+        (by or gateway).signal(signal.SIGUSR2)
+        made.append(Successor(gateway, after))
+        made[-1].gateway = gateway
+        return made[-1]
+
+    yield do
+    for successor in made:
+        successor.end()
+
+
+def has_ended(gateway):
+    """As it should. (Its output goes on: the new process has it.)"""
+    return gateway.process.wait(TIMEOUT) == 0
+
+
+def test_new_process_serves(start, origin, upgrade):
+    origin.serve()
+    gateway = start(configuration(origin, workers=2))
+    new = upgrade(gateway)
+    assert has_ended(gateway)
+    assert new.pid != gateway.pid
+    assert gateway.connect().ask(get()).status == 200
+
+
+def test_what_runs_is_finished(start, origin, upgrade):
+    gateway = start(configuration(origin))
+    client, wire, _ = origin.asked(gateway)
+    upgrade(gateway)
+    wire.send(response("late"))
+    assert client.read_response().body == b"late"
+    assert has_ended(gateway)
+
+
+def test_kept_connections_are_told(start, origin, upgrade):
+    """A client that is between two requests may have sent the next one: it is answered, and told that it was the last."""
+    origin.serve()
+    gateway = start(configuration(origin))
+    client = gateway.connect()
+    assert client.ask(get()).status == 200
+    upgrade(gateway)
+    assert client.ask(get()).status == 200
+    client.expect_end()
+    assert has_ended(gateway)
+
+
+def test_clients_in_the_kernels_queue_are_served(start, origin, upgrade):
+    origin.serve()
+    gateway = start(configuration(origin))
+    gateway.freeze()
+    clients = [gateway.connect().send(get()) for _ in range(30)]
+    gateway.signal(signal.SIGUSR2)
+    gateway.signal(signal.SIGCONT)
+    assert [client.read_response().status for client in clients] == [200] * 30
+    Successor(gateway).end()
+
+
+@pytest.mark.parametrize("before, after", [(1, 2), (2, 1)])
+def test_other_number_of_workers(start, origin, upgrade, before, after):
+    origin.serve()
+    gateway = start(configuration(origin, workers=before))
+    gateway.write(configuration(origin, workers=after) | {"listeners": gateway.config["listeners"]})
+    upgrade(gateway)
+    assert has_ended(gateway)
+    assert all(gateway.connect().ask(get()).status == 200 for _ in range(20))
+
+
+def test_unix_socket(start, origin, upgrade, tmp_path):
+    origin.serve()
+    path = tmp_path / "weir.sock"
+    gateway = start(configuration(origin, listener={"address": f"unix:{path}"}, admin="off"))
+    upgrade(gateway)
+    assert has_ended(gateway)
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(path))
+
+
+def test_bad_configuration_changes_nothing(start, origin):
+    origin.serve()
+    gateway = start(configuration(origin))
+    gateway.write("version: 1\nnonsense: 1\n")
+    gateway.signal(signal.SIGUSR2)
+    assert "ended with status 2" in gateway.event("no upgrade")
+    assert gateway.connect().ask(get()).status == 200
+    # And once the file is good, it goes.
+    gateway.write(gateway.config)
+    gateway.signal(signal.SIGUSR2)
+    Successor(gateway).end()
+    assert has_ended(gateway)
+
+
+def test_program_that_is_gone(start, origin, tmp_path, monkeypatch):
+    program = tmp_path / "weir"
+    shutil.copy(ORIGINAL, program)
+    monkeypatch.setattr(gateways, "BINARY", program)
+    origin.serve()
+    gateway = start(configuration(origin))
+    program.unlink()
+    gateway.signal(signal.SIGUSR2)
+    assert "No such file" in gateway.event("no upgrade")
+    # Another one stands there.
+    shutil.copy(ORIGINAL, program)
+    gateway.signal(signal.SIGUSR2)
+    Successor(gateway).end()
+    assert has_ended(gateway)
+
+
+def test_while_draining_there_is_none(start, origin):
+    gateway = start(configuration(origin))
+    client, wire, _ = origin.asked(gateway)
+    gateway.signal(signal.SIGTERM)
+    gateway.event("draining")
+    gateway.signal(signal.SIGUSR2)
+    gateway.event("no upgrade: the gateway is on its way out")
+    wire.send(response("x"))
+    assert client.read_response().body == b"x"
+
+
+class Crowd:
+    """Clients that ask one thing after the other on kept connections, and note everything that is not 200."""
+
+    def __init__(self, gateway, count):
+        self.gateway, self.asked, self.failures, self.over = gateway, [0] * count, [], False
+        self.threads = [threading.Thread(target=self._run, args=(i,), daemon=True) for i in range(count)]
+        for thread in self.threads:
+            thread.start()
+
+    def _run(self, i):
+        client = None
+        try:
+            while not self.over:
+                client = client or self.gateway.connect()
+                answer = client.ask(get())
+                self.asked[i] += 1
+                if answer.status != 200:
+                    self.failures.append(answer.status)
+                if answer.get("connection") == "close":
+                    client.close()
+                    client = None
+        except Exception as error:  # pylint: disable=broad-except
+            self.failures.append(repr(error))
+
+    def has_asked_again(self):
+        before = list(self.asked)
+        eventually(lambda: self.failures or all(now > then for now, then in zip(self.asked, before)))
+
+    def end(self):
+        self.over = True
+        for thread in self.threads:
+            thread.join(TIMEOUT)
+
+
+def test_upgrades_under_load(start, origin, upgrade):
+    origin.serve()
+    gateway = start(configuration(origin, workers=2))
+    crowd = Crowd(gateway, 8)
+    process = None
+    for _ in range(CHANGES):
+        crowd.has_asked_again()
+        process = upgrade(gateway, process)
+        crowd.has_asked_again()
+    crowd.end()
+    assert not crowd.failures
+    assert sum(crowd.asked) > 8 * CHANGES
+
+
+# --- the service manager ------------------------------------------------------------------------------------------------
+
+ACTIVATE = """
+import os, socket, sys
+sock = socket.socket()
+sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+sock.bind(("127.0.0.1", int(sys.argv[1])))
+sock.listen(5)
+os.dup2(sock.fileno(), 3) if sock.fileno() != 3 else os.set_inheritable(3, True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="public")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_socket_activation(start, origin, workers):
+    """Its socket is not shared by SO_REUSEPORT: all workers listen on that one."""
+    origin.serve()
+    config = configuration(origin, workers=workers)
+    port = config["listeners"][0]["address"].rpartition(":")[2]
+    gateway = start(config, under=(sys.executable, "-c", ACTIVATE, port))
+    assert all(gateway.connect().ask(get()).status == 200 for _ in range(10))
+
+
+def test_socket_that_nobody_wants(start, origin):
+    origin.serve()
+    gateway = start(configuration(origin), under=(sys.executable, "-c", ACTIVATE, str(free_port())))
+    gateway.event("1 listening socket that this process was started with was closed")
+    assert gateway.connect().ask(get()).status == 200
+
+
+@pytest.mark.parametrize("value", ["nonsense", "1 9", "99999 3", "1 4"])
+def test_variable_of_somebody_else(start, origin, value):
+    gateway = start(configuration(origin), ready=False, under=("env", f"WEIR_UPGRADE={value}"))
+    assert gateway.wait() == 1
+    gateway.checked = True
+    assert "take it out of the environment" in gateway.events.text() or "no stream socket" in gateway.events.text()
+
+
+def test_service_manager_is_told(start, origin, upgrade, tmp_path):
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(str(path))
+        told.settimeout(TIMEOUT)
+        gateway = start(configuration(origin), under=("env", f"NOTIFY_SOCKET={path}"))
+        assert told.recv(4096) == b"READY=1"
+        gateway.reload()
+        assert told.recv(4096).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
+        assert told.recv(4096) == b"READY=1"
+        new = upgrade(gateway)
+        assert told.recv(4096) == b"READY=1"
+        assert told.recv(4096) == f"MAINPID={new.pid}".encode()
+        new.signal(signal.SIGTERM)
+        assert told.recv(4096) == b"STOPPING=1"
