@@ -64,7 +64,8 @@ def test_deadlines_of_the_gateway_do(start, origin, whose):
     eventually(lambda: gateway.connect().ask(get()).status == 503)
 
 
-SLOW = {**BREAKER, "slow_after": "100ms", "slow_rate": "1%"}
+# The origin itself takes its time on a machine that has other work.
+SLOW = {**BREAKER, "slow_after": "700ms", "slow_rate": "1%"}
 
 
 def test_slow_uploads_are_no_slow_calls(start, origin):
@@ -74,7 +75,7 @@ def test_slow_uploads_are_no_slow_calls(start, origin):
         wire = gateway.connect().send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nx")
         begun = time.monotonic()
         wire.wait_taken()
-        eventually(lambda begun=begun: time.monotonic() - begun > 0.15)
+        eventually(lambda begun=begun: time.monotonic() - begun > 0.75)
         assert wire.send("y").read_response().status == 200
     assert gateway.connect().ask(get()).status == 200
 
@@ -82,9 +83,9 @@ def test_slow_uploads_are_no_slow_calls(start, origin):
 def test_delays_by_a_rate_limit_are_no_slow_calls(start, origin):
     origin.serve()
     gateway, _ = administered(start, origin, workers=1, route={"breaker": SLOW, "filters": [
-        {"rate_limit": {"algorithm": "leaky_bucket", "rate": "5/s", "max_delay": "5s"}}]})
+        {"rate_limit": {"algorithm": "leaky_bucket", "rate": "1/s", "max_delay": "5s"}}]})
     wire = gateway.connect()
-    assert [wire.ask(get()).status for _ in range(5)] == [200] * 5
+    assert [wire.ask(get()).status for _ in range(4)] == [200] * 4
 
 
 def test_refusals_for_want_of_room_open_no_breaker(start, origin):

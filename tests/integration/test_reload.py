@@ -430,7 +430,8 @@ def test_cap_changes(start, origin):
         # Another time, so that there are new connections to look at.
         gateway.reload(pool(config, max_connections=2, max_uses=7))
         load.go_on(100)
-        assert 1 <= watched.most <= 2
+        # As above: a session that is on its way out has given back its places before its connection has ended.
+        assert 1 <= watched.most <= (2 if UPSTREAM == "h1" else 4)
         gateway.reload(pool(config, max_connections=8))
         origin.wait(lambda o: o.open > 2)
         load.go_on()
