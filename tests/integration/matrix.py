@@ -102,6 +102,8 @@ H1_CLIENT = BOTH | {
     "test_limits::test_header_bytes": SIZES,
     "test_handover::test_kept_connections_are_told": CLOSED,
     "test_handover::test_upgrades_under_load": CLOSED,
+    "test_phases::test_reading_a_head": PIECES,
+    "test_phases::test_head_that_never_comes": PIECES,
     "test_half_close::test_end_in_one_go_with_the_request": NEVER_BEGUN,
     "test_rate_limit::test_client_is_gone_before_it_waits": NEVER_BEGUN,
     "test_half_close::test_answer_after_half_close": HALF_CLOSED,
@@ -176,6 +178,7 @@ H1_CLIENT = BOTH | {
 }
 
 H1_UPSTREAM = BOTH | {
+    "test_phases::test_tls": TLS,
     "test_proxy_protocol::test_no_address_to_tell": NO_HEADER,
     "test_memory::test_clients_that_stop_reading": COUNTED,
     "test_memory::test_large_head_is_not_kept_by_an_idle_connection": COUNTED,
