@@ -63,6 +63,7 @@ static void on_stop(struct io_message *message)
 	listener_close(&control->listener);
 	list_each_safe(&control->conns, node, next)
 		admin_conn_close(container_of(node, struct admin_conn, node));
+	window_close(&control->window);
 	survey_close(&control->survey);
 	if (control->slab.count_live == 0)
 		io_stop(control->io);
@@ -94,6 +95,7 @@ static bool control_listen(struct control *control, char error_text[256])
 static void control_release(struct control *control)
 {
 	slab_release(&control->slab);
+	window_release(&control->window);
 	survey_release(&control->survey);
 	orders_release(&control->orders);
 	h1_scratch_free(control->scratch);
@@ -124,7 +126,8 @@ struct control *control_create(const struct control_options *options, char error
 		snprintf(error_text, 256, "the loop of the administration cannot be created: %s", strerror(errno));
 		goto failed;
 	}
-	if (!survey_init(&control->survey, control->io, options->config, options->workers))
+	if (!survey_init(&control->survey, control->io, options->config, options->workers) ||
+		!window_init(&control->window, &control->survey, options->config))
 		goto failed;
 	if (control->scratch != NULL && control->sum != NULL && control_listen(control, error_text))
 		return control;
@@ -148,6 +151,8 @@ static void *control_run(void *argument)
 
 bool control_start(struct control *control, char error_text[256])
 {
+	window_begin(&control->window);
+
 	int error = pthread_create(&control->thread, NULL, control_run, control);
 
 	if (error != 0)

@@ -23,6 +23,8 @@ const struct resource resources[] = {
 		"what there is"},
 	{METHOD_GET, "/v1/leaks", NULL, RESOURCE_GUARDED, RESOURCE_ASKS_WORKERS, SNAPSHOT_OLDEST, answer_leaks,
 		"the connections that are leased longest, and the oldest requests"},
+	{METHOD_GET, "/v1/why", "window upstream", RESOURCE_GUARDED, RESOURCE_ASKS_NOBODY, SNAPSHOT_NOTHING, answer_why,
+		"why the throughput is not higher: ranked verdicts with their arithmetic"},
 	{METHOD_GET, "/v1/log/level", "", RESOURCE_GUARDED, RESOURCE_ASKS_NOBODY, SNAPSHOT_NOTHING, answer_log_level,
 		"how much the event log tells"},
 	{METHOD_PUT, "/v1/log/level", "", RESOURCE_GUARDED, RESOURCE_ASKS_NOBODY, SNAPSHOT_NOTHING, answer_set_log_level,

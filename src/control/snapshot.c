@@ -2,6 +2,7 @@
 #include "control/snapshot.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 
@@ -9,13 +10,16 @@ struct snapshot *snapshot_create(const struct config *config)
 {
 	size_t count = config_endpoint_count(config);
 	struct snapshot *s =
-		calloc(1, sizeof(*s) + count * sizeof(s->endpoints[0]) + config->route_count * sizeof(s->routes[0]));
+		calloc(1, sizeof(*s) + count * sizeof(s->endpoints[0]) + config->route_count * sizeof(s->routes[0]) +
+				  config->listener_count * sizeof(s->listeners[0]));
 
 	if (s == NULL)
 		return NULL;
 	s->endpoint_count = count;
 	s->route_count = config->route_count;
 	s->routes = (struct time_book *)(s->endpoints + count);
+	s->listener_count = config->listener_count;
+	s->listeners = (uint64_t *)(s->routes + s->route_count);
 	return s;
 }
 
@@ -46,6 +50,7 @@ void snapshot_clear(struct snapshot *s)
 	memset(&s->worker, 0, sizeof(s->worker));
 	memset(s->endpoints, 0, s->endpoint_count * sizeof(s->endpoints[0]));
 	memset(s->routes, 0, s->route_count * sizeof(s->routes[0]));
+	memset(s->listeners, 0, s->listener_count * sizeof(s->listeners[0]));
 }
 
 static void snapshot_take_counters(struct snapshot *to, struct worker *worker)
@@ -54,6 +59,7 @@ static void snapshot_take_counters(struct snapshot *to, struct worker *worker)
 	const struct config_upstream *upstream;
 	const struct config_endpoint *endpoint;
 
+	to->thread = gettid();
 	to->worker = *worker_stats(worker);
 	to->worker.loop = *worker_loop_stats(worker);
 	to->worker.cpu_us = clock_us(CLOCK_THREAD_CPUTIME_ID);
@@ -64,6 +70,8 @@ static void snapshot_take_counters(struct snapshot *to, struct worker *worker)
 		upstreams_endpoint_stats(upstreams, i, &upstream, &endpoint, &to->endpoints[i]);
 	for (size_t i = 0; i < to->route_count; i++)
 		to->routes[i] = *worker_route_times(worker, i);
+	for (size_t i = 0; i < to->listener_count; i++)
+		to->listeners[i] = worker_listener_connections(worker, i);
 }
 
 void snapshot_take(struct snapshot **to, struct worker *worker, unsigned wants)
@@ -87,8 +95,7 @@ static void worker_stats_add(struct worker_stats *to, const struct worker_stats 
 		sum[i] += more[i];
 }
 
-/* Its place in the configuration's order; SIZE_MAX: it is not there. */
-static size_t endpoint_find(const struct config *config, struct view upstream, const struct address *address)
+size_t snapshot_find_endpoint(const struct config *config, struct view upstream, const struct address *address)
 {
 	size_t at = 0;
 
@@ -102,8 +109,7 @@ static size_t endpoint_find(const struct config *config, struct view upstream, c
 	return SIZE_MAX;
 }
 
-/* The same of a route; `hint` is where it stands if nothing has moved. */
-static size_t route_find(const struct config *config, struct view name, size_t hint)
+size_t snapshot_find_route(const struct config *config, struct view name, size_t hint)
 {
 	if (hint < config->route_count && view_eq(config->routes[hint].name, name))
 		return hint;
@@ -121,7 +127,7 @@ static void endpoints_add_by_name(struct snapshot *to, const struct snapshot *fr
 
 	for (size_t i = 0; i < config->upstream_count; i++)
 		for (size_t j = 0; j < config->upstreams[i].endpoint_count; j++, stats++) {
-			size_t at = endpoint_find(
+			size_t at = snapshot_find_endpoint(
 				other, config->upstreams[i].name, &config->upstreams[i].endpoints[j].address);
 
 			if (at != SIZE_MAX)
@@ -134,7 +140,7 @@ static void routes_add_by_name(struct snapshot *to, const struct snapshot *from)
 	const struct config *config = to->generation->config, *other = from->generation->config;
 
 	for (size_t i = 0; i < config->route_count; i++) {
-		size_t at = route_find(other, config->routes[i].name, i);
+		size_t at = snapshot_find_route(other, config->routes[i].name, i);
 
 		if (at != SIZE_MAX)
 			time_book_add(&to->routes[i], &from->routes[at]);
@@ -144,6 +150,9 @@ static void routes_add_by_name(struct snapshot *to, const struct snapshot *from)
 void snapshot_add(struct snapshot *to, const struct snapshot *from)
 {
 	worker_stats_add(&to->worker, &from->worker);
+	/* Each worker tells of all: one is not told of a little later than another. */
+	for (size_t i = 0; i < to->listener_count && i < from->listener_count; i++)
+		to->listeners[i] = from->listeners[i];
 	if (to->generation != from->generation && to->generation != NULL && from->generation != NULL) {
 		endpoints_add_by_name(to, from);
 		routes_add_by_name(to, from);

@@ -14,7 +14,9 @@ struct snapshot {
 	struct worker_stats worker;
 	struct oldest oldest;    /* empty unless it was wanted */
 	struct generation *generation;   /* one reference: whose endpoints `pools` are of; NULL: of the one it was created for */
-	size_t endpoint_count, route_count;
+	int thread;              /* of the worker: its id for the system; 0: not told yet */
+	size_t endpoint_count, route_count, listener_count;
+	uint64_t *listeners;             /* connections that each listener has, over all workers; behind the routes */
 	struct time_book *routes;        /* one for each route, in the configuration's order; behind the endpoints */
 	struct upstream_endpoint_stats endpoints[];  /* one for each endpoint, over all upstreams in the configuration's order */
 };
@@ -38,6 +40,13 @@ void snapshot_fit(struct snapshot **s, struct generation *generation);
  * worker's thread, whose clients wait meanwhile: some 10 ms for the counters of ten thousand endpoints.
  */
 void snapshot_take(struct snapshot **to, struct worker *worker, unsigned wants);
+
+/*
+ * Where the upstream's endpoint of that address stands in the configuration's order; SIZE_MAX: nowhere. The same of a route; `hint` is
+ * where it stands if nothing has moved.
+ */
+size_t snapshot_find_endpoint(const struct config *config, struct view upstream, const struct address *address);
+size_t snapshot_find_route(const struct config *config, struct view name, size_t hint);
 
 /* Adds the counters of `from` to those of `to`. Endpoints and routes that `to` does not have are left out. */
 void snapshot_add(struct snapshot *to, const struct snapshot *from);

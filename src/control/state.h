@@ -13,6 +13,7 @@
 #include "control/exposition.h"
 #include "control/resource.h"
 #include "control/survey.h"
+#include "control/window.h"
 #include "net/h1_conn.h"
 #include "net/listener.h"
 
@@ -32,6 +33,7 @@ struct control {
 	struct list conns;
 	unsigned streams;        /* answers that go on */
 	struct survey survey;
+	struct window window;
 	struct snapshot *sum;    /* filled for each answer that needs it */
 	struct orders orders;
 	uint64_t start_us;       /* of the process, Unix time */
@@ -141,6 +143,11 @@ void answer_index(struct admin_conn *c);  /* GET /v1 (resources.c) */
 void answer_leaks(struct admin_conn *c);  /* leaks.c */
 void answer_page(struct admin_conn *c);   /* GET / and the page's files (page.c) */
 void answer_metrics(struct admin_conn *c);  /* answer_metrics.c */
+
+/* v1_why.c */
+void answer_why(struct admin_conn *c);
+/* The same answer, of the last `back` samples, at least 1; `upstream` empty: of all. NULL: out of memory. */
+json_t *why_json(const struct window *window, unsigned back, struct view upstream);
 
 /* v1_process.c */
 void answer_log_level(struct admin_conn *c);

@@ -288,6 +288,11 @@ struct generation *worker_generation(const struct worker *w)
 	return w->current->generation;
 }
 
+uint64_t worker_listener_connections(const struct worker *w, size_t i)
+{
+	return i < w->listener_count ? atomic_load_explicit(w->listeners[i].connections, memory_order_relaxed) : 0;
+}
+
 const struct upstreams *worker_upstreams(const struct worker *w)
 {
 	return w->upstreams;

@@ -150,7 +150,7 @@ struct why_verdict {
 	unsigned lines;
 	char key[WHY_KEY];         /* the configuration's; empty: there is none */
 	enum why_turn turn;
-	double now, to;            /* of the key; to 0: not said */
+	double now, to;            /* of the key; 0: not said */
 };
 
 enum { WHY_VERDICTS = 16 };

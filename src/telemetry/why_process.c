@@ -59,8 +59,9 @@ static void judge_descriptors(const struct why_evidence *e, struct why_verdicts 
 			 "(LimitNOFILE= of systemd, `ulimit -n`); `weir check` says how many the configuration needs.",
 		e->descriptors_used, e->descriptors_max, e->descriptor_failures_per_s);
 	why_reckon(verdict, "%.0f / %.0f = %.0f %% of the descriptors", e->descriptors_used, e->descriptors_max, 100 * used);
-	snprintf(verdict->key, sizeof(verdict->key), "listeners[].limits.connections");
-	verdict->turn = WHY_LEAVE;
+	snprintf(verdict->key, sizeof(verdict->key), "LimitNOFILE");
+	verdict->turn = WHY_RAISE;
+	verdict->now = e->descriptors_max;
 }
 
 static void judge_memory(const struct why_evidence *e, struct why_verdicts *v)
@@ -79,7 +80,8 @@ static void judge_memory(const struct why_evidence *e, struct why_verdicts *v)
 		e->memory_max / 1048576, e->memory_failures_per_s);
 	why_reckon(verdict, "%.0f / %.0f MiB = %.0f %%", e->memory_used / 1048576, e->memory_max / 1048576, 100 * used);
 	snprintf(verdict->key, sizeof(verdict->key), "shedding.memory");
-	verdict->turn = WHY_LEAVE;
+	verdict->turn = WHY_RAISE;
+	verdict->now = e->memory_max;
 }
 
 static void judge_accept_queue(const struct why_evidence *e, struct why_verdicts *v)

@@ -1,0 +1,213 @@
+/*
+ * See window.h. Beside the ring stands what is remembered for longer: at which latency each endpoint has answered with how many
+ * requests at once. A level forgets what it knew as new answers come, and all of it when none have come for LEVEL_AGE_S.
+ */
+#include "control/window.h"
+
+#include <stdlib.h>
+
+#include "control/window_sample.h"
+#include "gateway/generation.h"
+
+#define LEVEL_ANSWERS 300      /* so many count of those before: then the mean follows the newer ones */
+#define LEVEL_AGE_S 600
+
+/* --- levels ------------------------------------------------------------------------------------------------------- */
+
+static void level_learn(struct window_level *level, uint64_t answers, uint64_t at_once, uint64_t sum_us, uint32_t now_s)
+{
+	float before, whole;
+
+	if (answers == 0) {
+		if (now_s - level->heard_s > LEVEL_AGE_S)
+			level->answers = 0;
+		return;
+	}
+	before = level->answers < LEVEL_ANSWERS ? level->answers : LEVEL_ANSWERS;
+	whole = before + (float)answers;
+	level->in_flight = (before * level->in_flight + (float)at_once) / whole;
+	level->latency_us = (before * level->latency_us + (float)sum_us) / whole;
+	level->answers = whole;
+	level->heard_s = now_s;
+}
+
+static void levels_learn(struct window *w, uint64_t now_us)
+{
+	for (size_t i = 0; i < w->sum->endpoint_count; i++) {
+		const struct load_curve *now = &w->sum->endpoints[i].curve, *before = &w->curves[i];
+
+		for (int j = 0; j < LOAD_LEVELS; j++)
+			level_learn(&w->levels[i][j], now->answers[j] - before->answers[j], now->at_once[j] - before->at_once[j],
+				now->sum_us[j] - before->sum_us[j], (uint32_t)(now_us / US_PER_S));
+		w->curves[i] = *now;
+	}
+}
+
+/* --- another generation ------------------------------------------------------------------------------------------- */
+
+static void drop_samples(struct window *w)
+{
+	for (unsigned i = 0; i < WINDOW_SAMPLES; i++) {
+		window_sample_free(w->samples[i]);
+		w->samples[i] = NULL;
+	}
+	w->count = 0;
+}
+
+static void move_samples(struct window *w, struct generation *generation)
+{
+	for (unsigned i = 0; i < WINDOW_SAMPLES; i++) {
+		struct window_sample *moved = w->samples[i] != NULL ? window_sample_move(w->samples[i], generation) : NULL;
+
+		if (w->samples[i] != NULL && moved == NULL) {
+			drop_samples(w);
+			return;
+		}
+		window_sample_free(w->samples[i]);
+		w->samples[i] = moved;
+	}
+}
+
+static void move_levels(struct window *w, const struct config *config, struct load_curve *curves,
+	struct window_level (*levels)[LOAD_LEVELS])
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < config->upstream_count && w->generation != NULL; i++)
+		for (size_t j = 0; j < config->upstreams[i].endpoint_count; j++, at++) {
+			size_t before = snapshot_find_endpoint(
+				w->generation->config, config->upstreams[i].name, &config->upstreams[i].endpoints[j].address);
+
+			if (before == SIZE_MAX)
+				continue;
+			curves[at] = w->curves[before];
+			memcpy(levels[at], w->levels[before], sizeof(levels[at]));
+		}
+}
+
+static unsigned samples_for(const struct config *config, unsigned workers)
+{
+	size_t fit = WINDOW_BYTES_MAX / window_sample_bytes(config, workers);
+
+	return fit > WINDOW_SAMPLES ? WINDOW_SAMPLES : fit < WINDOW_SAMPLES_LEAST ? WINDOW_SAMPLES_LEAST : (unsigned)fit;
+}
+
+/* False: out of memory, and it stays what it was. */
+static bool adopt(struct window *w, struct generation *generation)
+{
+	const struct config *config = generation->config;
+	size_t endpoints = config_endpoint_count(config);
+	struct load_curve *curves = calloc(endpoints + 1, sizeof(*curves));
+	struct window_level (*levels)[LOAD_LEVELS] = calloc(endpoints + 1, sizeof(*levels));
+	unsigned count_max = samples_for(config, w->survey->count);
+
+	if (curves == NULL || levels == NULL) {
+		free(curves);
+		free(levels);
+		return false;
+	}
+	if (count_max != w->count_max)
+		drop_samples(w);
+	move_samples(w, generation);
+	move_levels(w, config, curves, levels);
+	free(w->curves);
+	free(w->levels);
+	generation_unref(w->generation);
+	w->generation = generation_ref(generation);
+	w->curves = curves;
+	w->levels = levels;
+	w->count_max = count_max;
+	return true;
+}
+
+/* --- sampling ----------------------------------------------------------------------------------------------------- */
+
+static void take(struct window *w)
+{
+	struct generation *generation = w->sum->generation;
+	struct window_sample *sample;
+	unsigned next;
+
+	if (generation == NULL || (generation != w->generation && !adopt(w, generation)))
+		return;
+	next = w->count == 0 ? 0 : (w->newest + 1) % w->count_max;
+	sample = w->samples[next];
+	w->samples[next] = NULL;
+	if (sample == NULL)
+		sample = window_sample_create(generation, w->survey->count);
+	if (sample == NULL)
+		return;
+	window_sample_take(sample, w->survey, w->sum);
+	levels_learn(w, sample->at_us);
+	w->samples[next] = sample;
+	w->newest = next;
+	w->count += w->count < w->count_max;
+}
+
+static void on_surveyed(struct survey_request *request)
+{
+	struct window *w = container_of(request, struct window, request);
+
+	survey_sum(w->survey, &w->sum);
+	take(w);
+}
+
+static void on_timer(struct io_timer *timer)
+{
+	struct window *w = container_of(timer, struct window, timer);
+
+	window_begin(w);
+}
+
+void window_begin(struct window *w)
+{
+	struct io *io = w->survey->io;
+
+	/* While a worker is silent a survey takes longer than a step: then the last one is still to be told. */
+	if (w->request.node.next == NULL)
+		survey_ask(w->survey, &w->request);
+	io_timer_set(io, &w->timer, deadline_after(io_now_us(io), WINDOW_STEP_US));
+}
+
+void window_close(struct window *w)
+{
+	io_timer_cancel(w->survey->io, &w->timer);
+	survey_cancel(&w->request);
+}
+
+/* --- looking ------------------------------------------------------------------------------------------------------ */
+
+const struct window_sample *window_sample(const struct window *w, unsigned back)
+{
+	return back < w->count ? w->samples[(w->newest + w->count_max - back) % w->count_max] : NULL;
+}
+
+unsigned window_back(const struct window *w, uint64_t span_us)
+{
+	const struct window_sample *newest = window_sample(w, 0);
+	unsigned back = 1;
+
+	if (w->count < 2)
+		return 0;
+	while (back + 1 < w->count && newest->at_us - window_sample(w, back)->at_us + WINDOW_STEP_US / 2 < span_us)
+		back++;
+	return back;
+}
+
+/* --- beginning and end -------------------------------------------------------------------------------------------- */
+
+bool window_init(struct window *w, struct survey *survey, const struct config *config)
+{
+	*w = (struct window){.survey = survey, .timer.on_fire = on_timer, .request = {.on_surveyed = on_surveyed,
+		.wants = SNAPSHOT_COUNTERS}, .sum = snapshot_create(config)};
+	return w->sum != NULL;
+}
+
+void window_release(struct window *w)
+{
+	drop_samples(w);
+	snapshot_free(w->sum);
+	generation_unref(w->generation);
+	free(w->curves);
+	free(w->levels);
+}

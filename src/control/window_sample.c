@@ -1,0 +1,214 @@
+/* See window_sample.h. A sample and its arrays are one piece of memory. */
+#include "control/window_sample.h"
+
+#include <stdlib.h>
+
+#include "control/machine_stats.h"
+#include "control/thread_stats.h"
+#include "gateway/generation.h"
+#include "limits/registry.h"
+
+static size_t round_up(size_t bytes)
+{
+	return (bytes + 15) / 16 * 16;
+}
+
+/* Where the arrays stand behind the sample; `at` NULL: only how long it is. */
+static size_t lay_out(struct window_sample *s, const struct config *config, unsigned workers)
+{
+	size_t endpoints = config_endpoint_count(config), at = round_up(sizeof(*s));
+	size_t sizes[] = {workers * sizeof(*s->workers), endpoints * sizeof(*s->endpoints), config->route_count * sizeof(*s->routes),
+		config->rate_limit_count * sizeof(*s->limits), config->listener_count * sizeof(*s->listeners)};
+	size_t places[5];
+
+	for (int i = 0; i < 5; i++) {
+		places[i] = at;
+		at += round_up(sizes[i]);
+	}
+	if (s == NULL)
+		return at;
+	s->worker_count = workers;
+	s->endpoint_count = endpoints;
+	s->route_count = config->route_count;
+	s->limit_count = config->rate_limit_count;
+	s->listener_count = config->listener_count;
+	s->workers = (void *)((char *)s + places[0]);
+	s->endpoints = (void *)((char *)s + places[1]);
+	s->routes = (void *)((char *)s + places[2]);
+	s->limits = (void *)((char *)s + places[3]);
+	s->listeners = (void *)((char *)s + places[4]);
+	return at;
+}
+
+size_t window_sample_bytes(const struct config *config, unsigned workers)
+{
+	return lay_out(NULL, config, workers);
+}
+
+struct window_sample *window_sample_create(struct generation *generation, unsigned workers)
+{
+	struct window_sample *s = calloc(1, lay_out(NULL, generation->config, workers));
+
+	if (s == NULL)
+		return NULL;
+	lay_out(s, generation->config, workers);
+	s->generation = generation_ref(generation);
+	return s;
+}
+
+void window_sample_free(struct window_sample *s)
+{
+	if (s == NULL)
+		return;
+	generation_unref(s->generation);
+	free(s);
+}
+
+/* --- taking ------------------------------------------------------------------------------------------------------- */
+
+static uint64_t sum_of(const uint64_t *counts, size_t count)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < count; i++)
+		sum += counts[i];
+	return sum;
+}
+
+static void take_pool(struct window_endpoint *to, const struct weir_pool_stats *pool)
+{
+	to->delivered = pool->acquires[WEIR_POOL_DELIVERED];
+	to->timed_out = pool->acquires[WEIR_POOL_TIMED_OUT];
+	to->queue_full = pool->refusals[WEIR_POOL_QUEUE_FULL];
+	to->shed = pool->refusals[WEIR_POOL_SHED] + pool->refusals[WEIR_POOL_LATE];
+	to->asked = to->delivered + to->timed_out + to->queue_full + to->shed;
+	to->opened = pool->opened;
+	to->open_failed = pool->open_failed;
+	to->used = sum_of(pool->use.buckets, WEIR_POOL_TIME_BUCKETS);
+	to->used_us = pool->use.sum_us;
+	to->leased = pool->leased;
+	to->waiting = pool->waiting;
+	to->connecting = pool->connecting;
+}
+
+static void take_endpoint(struct window_endpoint *to, const struct upstream_endpoint_stats *from)
+{
+	uint64_t connects = time_book_phase_count(&from->times, PHASE_CONNECT), tls = time_book_phase_count(&from->times, PHASE_TLS);
+
+	take_pool(to, &from->pool);
+	to->ports_exhausted = from->ports_exhausted;
+	to->tries = from->times.count;
+	memcpy(to->phase_us, from->times.sum_us, sizeof(to->phase_us));
+	to->connects = connects > tls ? connects : tls;
+	to->answers = sum_of(from->curve.answers, LOAD_LEVELS);
+	to->at_once = sum_of(from->curve.at_once, LOAD_LEVELS);
+	to->latency_us = sum_of(from->curve.sum_us, LOAD_LEVELS);
+	to->limit = from->concurrency.limit;
+	to->knee = from->concurrency.knee;
+	to->base_us = from->concurrency.latency_us;
+	to->parked = from->concurrency.parked;
+	to->breaker_open = from->breaker_state != 0;
+}
+
+static void take_route(struct window_route *to, const struct time_book *from)
+{
+	to->count = from->count;
+	memcpy(to->phase_us, from->sum_us, sizeof(to->phase_us));
+	memcpy(to->whole, from->whole, sizeof(to->whole));
+}
+
+static void take_limits(struct window_sample *s)
+{
+	struct limit *const *limits = s->generation->limits;
+
+	for (size_t i = 0; i < s->limit_count && limits != NULL; i++) {
+		struct limit_store_stats stats = {0};
+
+		limit_store_stats(limits[i]->store, &stats);
+		memcpy(s->limits[i], stats.answers, sizeof(s->limits[i]));
+	}
+}
+
+static void take_workers(struct window_sample *s, const struct survey *survey)
+{
+	for (unsigned i = 0; i < s->worker_count; i++) {
+		s->workers[i].heard = survey_heard(survey, i);
+		s->workers[i].requests = survey_worker(survey, i)->worker.exchanges_finished;
+		thread_stats_read(survey_worker(survey, i)->thread, &s->workers[i].run_us, &s->workers[i].ready_us);
+	}
+}
+
+void window_sample_take(struct window_sample *s, const struct survey *survey, const struct snapshot *sum)
+{
+	struct machine_stats machine;
+
+	s->at_us = io_now_us(survey->io);
+	s->worker = sum->worker;
+	for (size_t i = 0; i < s->endpoint_count; i++)
+		take_endpoint(&s->endpoints[i], &sum->endpoints[i]);
+	for (size_t i = 0; i < s->route_count; i++)
+		take_route(&s->routes[i], &sum->routes[i]);
+	memcpy(s->listeners, sum->listeners, s->listener_count * sizeof(s->listeners[0]));
+	take_limits(s);
+	take_workers(s, survey);
+	machine_stats_read(&machine);
+	s->listen_overflows = machine.listen_overflows;
+}
+
+/* --- moving ------------------------------------------------------------------------------------------------------- */
+
+static void move_endpoints(struct window_sample *to, const struct window_sample *from)
+{
+	const struct config *config = to->generation->config;
+	size_t at = 0;
+
+	for (size_t i = 0; i < config->upstream_count; i++)
+		for (size_t j = 0; j < config->upstreams[i].endpoint_count; j++, at++) {
+			size_t before = snapshot_find_endpoint(
+				from->generation->config, config->upstreams[i].name, &config->upstreams[i].endpoints[j].address);
+
+			if (before != SIZE_MAX)
+				to->endpoints[at] = from->endpoints[before];
+		}
+}
+
+static void move_routes(struct window_sample *to, const struct window_sample *from)
+{
+	const struct config *config = to->generation->config;
+
+	for (size_t i = 0; i < config->route_count; i++) {
+		size_t before = snapshot_find_route(from->generation->config, config->routes[i].name, i);
+
+		if (before != SIZE_MAX)
+			to->routes[i] = from->routes[before];
+	}
+}
+
+/* A limit is the same as long as it is of the same registry's entry. */
+static void move_limits(struct window_sample *to, const struct window_sample *from)
+{
+	struct limit *const *now = to->generation->limits, *const *before = from->generation->limits;
+
+	for (size_t i = 0; i < to->limit_count && now != NULL && before != NULL; i++)
+		for (size_t j = 0; j < from->limit_count; j++)
+			if (now[i] == before[j])
+				memcpy(to->limits[i], from->limits[j], sizeof(to->limits[i]));
+}
+
+struct window_sample *window_sample_move(const struct window_sample *from, struct generation *generation)
+{
+	struct window_sample *to = window_sample_create(generation, (unsigned)from->worker_count);
+
+	if (to == NULL)
+		return NULL;
+	to->at_us = from->at_us;
+	to->worker = from->worker;
+	to->listen_overflows = from->listen_overflows;
+	memcpy(to->workers, from->workers, from->worker_count * sizeof(from->workers[0]));
+	for (size_t i = 0; i < to->listener_count && i < from->listener_count; i++)
+		to->listeners[i] = from->listeners[i];
+	move_endpoints(to, from);
+	move_routes(to, from);
+	move_limits(to, from);
+	return to;
+}

@@ -1,0 +1,22 @@
+/* A sample of the window: its memory, and how it is filled and moved to another generation. Private to window*.c. */
+#ifndef WEIR_CONTROL_WINDOW_SAMPLE_H
+#define WEIR_CONTROL_WINDOW_SAMPLE_H
+
+#include "control/window.h"
+
+/* All zero, of that generation, to which it has a reference. NULL: out of memory. */
+struct window_sample *window_sample_create(struct generation *generation, unsigned workers);
+
+/* NULL is allowed. */
+void window_sample_free(struct window_sample *sample);
+
+/* What one takes. */
+size_t window_sample_bytes(const struct config *config, unsigned workers);
+
+/* What the survey has just found, and what the system says of the workers' threads. `sum` is of the sample's generation. */
+void window_sample_take(struct window_sample *sample, const struct survey *survey, const struct snapshot *sum);
+
+/* The same of another generation: what that has too is found by name. NULL: out of memory. */
+struct window_sample *window_sample_move(const struct window_sample *sample, struct generation *generation);
+
+#endif
