@@ -57,6 +57,7 @@ BOTH = {
     "test_websocket": ITSELF,
     "test_sse": ITSELF,
     "test_chromium": ITSELF,
+    "test_every_cause": ITSELF,
     "test_h2_clients": ITSELF,
     "test_h2_upstream": ITSELF,
     "test_h2_stalls": ITSELF,
