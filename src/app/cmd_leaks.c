@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "app/command.h"
-#include "app/fetch.h"
+#include "app/admin_client.h"
 
 enum { COLUMNS = 80 };
 
@@ -126,25 +126,10 @@ static enum exit_code show(struct view content, bool as_json)
 
 static enum exit_code ask(const struct config *config, bool as_json)
 {
-	struct view address = config->admin.address_text;
-	struct fetch *f = malloc(sizeof(*f));
-	enum exit_code code = EXIT_TROUBLE;
+	enum exit_code code;
+	struct fetch *f = admin_get(config, "GET /v1/leaks", VIEW(""), &code);
 
-	if (f == NULL) {
-		command_complain("out of memory");
-		return EXIT_TROUBLE;
-	}
-	const char *why = fetch(f, &config->admin.address,
-		VIEW("GET /v1/leaks HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n"));
-
-	if (why != NULL)
-		command_complain("the administration at %.*s did not answer: %s; does the gateway run with this "
-				 "configuration?",
-			(int)address.n, address.p, why);
-	else if (f->head.status != 200)
-		command_complain("the administration at %.*s answered %u: is it a gateway of this version?",
-			(int)address.n, address.p, (unsigned)f->head.status);
-	else
+	if (f != NULL)
 		code = show(f->content, as_json);
 	free(f);
 	return code;
@@ -167,14 +152,7 @@ static enum exit_code leaks_run(int argc, char **argv)
 
 	if (code != EXIT_FINE)
 		return code;
-	if (config->admin.enabled) {
-		code = ask(config, as_json);
-	} else {
-		command_complain("%s: `admin` is off, so the gateway cannot be asked; give it an address, such as "
-				 "`admin: {address: 127.0.0.1:9180}`, and restart it",
-			path);
-		code = EXIT_WRONG;
-	}
+	code = ask(config, as_json);
 	config_free(config);
 	return code;
 }

@@ -110,10 +110,8 @@ static void announce(const struct gateway *gateway)
 		workers_listener_address(gateway->workers, i, &address);
 		announce_one(&address, config->listeners[i].name);
 	}
-	if (gateway->control != NULL) {
-		control_address(gateway->control, &address);
+	for (unsigned i = 0; gateway->control != NULL && control_address(gateway->control, i, &address); i++)
 		announce_one(&address, VIEW("admin"));
-	}
 }
 
 /* --- upgrading ------------------------------------------------------------------------------------------------------- */

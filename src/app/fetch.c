@@ -40,7 +40,7 @@ static const char *send_all(int fd, struct view bytes)
 static const char *receive(struct fetch *f, int fd, bool *ended)
 {
 	if (f->n == sizeof(f->bytes))
-		return "the answer is larger than 64 KiB";
+		return "the answer is larger than 16 MiB";
 	ssize_t got = recv(fd, f->bytes + f->n, sizeof(f->bytes) - f->n, 0);
 
 	if (got < 0)

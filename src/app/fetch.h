@@ -8,8 +8,9 @@
 #include "base/address.h"
 #include "http/h1.h"
 
-enum { FETCH_BYTES_MAX = 64 * 1024, FETCH_FIELDS_MAX = 64 };
+enum { FETCH_BYTES_MAX = 16 * 1024 * 1024, FETCH_FIELDS_MAX = 64 };
 
+/* Large, but only what an answer fills is ever touched: from malloc, not on a stack. */
 struct fetch {
 	struct message head;                     /* views point into `bytes` */
 	struct view content;                     /* without chunk framing */

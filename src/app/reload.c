@@ -166,12 +166,6 @@ static void tell_listeners(const struct reload_teller *to, const struct config *
 	}
 }
 
-static bool same_admin(const struct config *a, const struct config *b)
-{
-	return a->admin.enabled == b->admin.enabled &&
-	       (!a->admin.enabled || address_eq(&a->admin.address, &b->admin.address));
-}
-
 static bool same_access_log(const struct config *a, const struct config *b)
 {
 	if (a->log.access != b->log.access)
@@ -187,7 +181,7 @@ static void tell_start_only(const struct reload_teller *to, const struct config 
 		bool same;
 	} keys[] = {
 		{"workers", before->workers == after->workers},
-		{"admin", same_admin(before, after)},
+		{"admin", config_admin_equal(&before->admin, &after->admin)},
 		{"log.access", same_access_log(before, after)},
 		{"log.level", before->log.level == after->log.level},
 	};

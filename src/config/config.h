@@ -65,6 +65,9 @@ void config_complaints_release(struct config_complaints *complaints);
 /* "FILE:LINE:COLUMN: PATH: TEXT", a line each; without a line or a path these are left out. */
 void config_complaints_print(const struct config_complaints *complaints, const char *name, FILE *to);
 
+/* Whether nothing of it is different (admin.c). */
+bool config_admin_equal(const struct config_admin *a, const struct config_admin *b);
+
 /* --- host names (expand.c) -------------------------------------------------------------------------------------- */
 
 /* What is known of host names. */

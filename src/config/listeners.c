@@ -284,7 +284,7 @@ void listeners_check(struct load *l, const struct node *root)
 	if (list == NULL || c->listener_count == 0)
 		return;
 	names_check(l, list, "the name");
-	entries = arena_alloc(l->scratch, (c->listener_count + 1) * sizeof(*entries));
+	entries = arena_alloc(l->scratch, (c->listener_count + 2) * sizeof(*entries));
 	if (entries == NULL) {
 		l->exhausted = true;
 		return;
@@ -295,5 +295,7 @@ void listeners_check(struct load *l, const struct node *root)
 				address_key(l, &c->listeners[child->index].address), node_find(child, VIEW("address"))};
 	if (c->admin.enabled && c->admin.address_text.n > 0)
 		entries[n++] = (struct distinct){address_key(l, &c->admin.address), node_find(admin, VIEW("address"))};
+	if (c->admin.enabled && c->admin.unix_text.n > 0)
+		entries[n++] = (struct distinct){address_key(l, &c->admin.unix_address), node_find(admin, VIEW("unix"))};
 	distinct_check(l, entries, n, "the address");
 }

@@ -47,32 +47,6 @@ static void workers_read(struct load *l, const struct node *node, void *out)
 		complain(l, node, "found %s; allowed: %s", quote(&q, text), allowed);
 }
 
-static bool address_is_local(const struct address *address)
-{
-	static const unsigned char v4[13] = {[10] = 0xff, [11] = 0xff, [12] = 127};
-	static const unsigned char v6[16] = {[15] = 1};
-	unsigned char bytes[16];
-
-	return !address_bytes(address, bytes) || memcmp(bytes, v4, sizeof(v4)) == 0 ||
-	       memcmp(bytes, v6, sizeof(v6)) == 0;
-}
-
-static void admin_address_read(struct load *l, const struct node *node, void *out)
-{
-	struct config *c = out;
-	struct quoted q;
-
-	address_read(l, node, &c->admin.address_text, &c->admin.address);
-	if (c->admin.address_text.n > 0 && !address_is_local(&c->admin.address))
-		complain(l, node,
-			"found %s; allowed: a loopback address (127.0.0.1:9180, [::1]:9180) or a unix socket, because "
-			"whoever reaches it has control",
-			quote(&q, node->text));
-}
-
-static const struct key admin_keys[] = {{"address", KEY_OWN, .required = true, .read = admin_address_read}};
-static const struct section admin_section = {KEYS(admin_keys)};
-
 static void access_path_read(struct load *l, const struct node *node, void *out)
 {
 	static const char allowed[] = "the path of a file, or \"-\" for standard output";

@@ -580,6 +580,24 @@ struct config_tracing {
 	uint64_t timeout_us;       /* timeout: of a request, all in all; 10ms..5m, default 10s */
 };
 
+/* `admin`: off (default), or where it listens and for whom */
+struct config_admin {
+	bool enabled;
+	struct view address_text;  /* address: empty: it is not there, then `unix` is */
+	struct address address;
+	struct view unix_text;     /* unix: "unix:" and the path; empty: it is not there */
+	struct address unix_address;
+	struct view token;         /* token, or what stands in token_file; secret; empty: none is asked for */
+	struct config_file token_file;
+	struct view *hosts;        /* hosts: names by which clients may ask, beside addresses and localhost */
+	size_t host_count;
+	uint32_t connections;      /* limits.connections: 1..1000, default 32 */
+	uint32_t streams;          /* limits.streams: of them answers that go on; 1..connections, default 8 */
+	uint64_t header_us;        /* timeouts.header: a whole request; 1ms..1h, default 10s */
+	uint64_t keep_alive_us;    /* timeouts.keep_alive: between requests; 1ms..1h, default 75s */
+	uint64_t write_idle_us;    /* timeouts.write_idle: the client takes nothing; 1ms..1h, default 10s */
+};
+
 enum config_log_format { LOG_JSON, LOG_TEXT };
 enum config_log_level { LEVEL_ERROR, LEVEL_WARNING, LEVEL_INFO, LEVEL_DEBUG };
 
@@ -598,11 +616,7 @@ struct config {
 	struct config_resolver resolver;
 	struct config_shedding shedding;
 	struct config_tracing tracing;
-	struct {
-		bool enabled;              /* `admin: off` (default) or `admin: {address: ...}`; loopback or unix */
-		struct view address_text;
-		struct address address;
-	} admin;
+	struct config_admin admin;
 	struct {
 		bool access;               /* `log: {access: off}` or {access: {format: json|text, path: "-"}} */
 		enum config_log_format access_format;

@@ -183,13 +183,21 @@ static void files_of_pools(struct plan *p)
 	}
 }
 
+/* The administration has 32 connections in it, unless it is given more. */
+static uint64_t files_reserve(const struct config *config)
+{
+	bool more = config->admin.enabled && config->admin.connections > 32;
+
+	return FILES_RESERVE + (more ? config->admin.connections - 32 : 0);
+}
+
 static void files_count(struct plan *p)
 {
 	bool access = p->config->log.access;
 	const char *path = p->config->log.access_path;
 
 	row(p->to, "reserve", "%s", "");
-	files_add(p, FILES_RESERVE);
+	files_add(p, files_reserve(p->config));
 	row(p->to, "workers", "%u x %u", p->workers, FILES_PER_WORKER);
 	files_add(p, (uint64_t)p->workers * FILES_PER_WORKER);
 	files_of_listeners(p);
@@ -418,7 +426,7 @@ bool config_plan_idle(
 {
 	unsigned workers = plan_workers(config, machine);
 	uint64_t ready = 0, largest = 0;
-	uint64_t others = FILES_RESERVE + (uint64_t)workers * (FILES_PER_WORKER + config->listener_count);
+	uint64_t others = files_reserve(config) + (uint64_t)workers * (FILES_PER_WORKER + config->listener_count);
 	char path[PATH_MAX_BYTES] = "";
 
 	*complaints = (struct config_complaints){0};

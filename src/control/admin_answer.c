@@ -21,7 +21,6 @@ enum {
 	PIECE_BYTES = 64 * 1024,
 	SAY_BYTES_MAX = 256,
 };
-#define SEND_US (10 * US_PER_S)
 #define TICK_US (1 * US_PER_S)
 
 /* --- sending ------------------------------------------------------------------------------------------------------ */
@@ -69,7 +68,7 @@ void admin_conn_send(struct admin_conn *c)
 	else if (unsent == 0)
 		admin_conn_linger(c);
 	else if (unsent != before)
-		admin_conn_arm(c, SEND_US);
+		admin_conn_arm(c, c->control->config->admin.write_idle_us);
 }
 
 static void put_head(struct admin_conn *c, unsigned status, struct view fields, enum framing framing)
@@ -194,9 +193,9 @@ void admin_stream(struct admin_conn *c, struct view fields, bool (*on_tick)(stru
 		admin_answer(c, 200, fields);
 		return;
 	}
-	if (c->control->streams >= ADMIN_STREAMS_MAX) {
-		admin_fail(c, 503, "too_many_streams", "%d clients are being told already, which is the most at once",
-			ADMIN_STREAMS_MAX);
+	if (c->control->streams >= c->control->config->admin.streams) {
+		admin_fail(c, 503, "too_many_streams", "%u clients are being told already: admin.limits.streams",
+			c->control->streams);
 		return;
 	}
 	c->control->streams++;
@@ -222,7 +221,7 @@ void admin_conn_send_late(struct admin_conn *c)
 {
 	uint64_t stalled_us = io_now_us(c->control->io) - c->moved_us;
 
-	if (c->state == ADMIN_STREAMING && (c->unsent == 0 || stalled_us < SEND_US))
+	if (c->state == ADMIN_STREAMING && (c->unsent == 0 || stalled_us < c->control->config->admin.write_idle_us))
 		stream_tick(c);
 	else
 		admin_conn_close(c);

@@ -11,7 +11,7 @@
  * CONTENT is told 408, what is late in ORDERED 504; all else is closed.
  *
  * Bounds: a head of HEAD_BYTES_MAX, content of ADMIN_REQUEST_CONTENT_MAX, one answer at a time (pipelined requests stay
- * unread until their turn, each in a tick of its own), ADMIN_STREAMS_MAX answers that go on.
+ * unread until their turn, each in a tick of its own), `admin.limits` connections and answers that go on.
  */
 #include <errno.h>
 
@@ -22,8 +22,6 @@ enum {
 	TARGET_BYTES_MAX = 2 * 1024,
 	LINGER_FILLS = 16,     /* receives in one go, before the loop turns to other events */
 };
-#define IDLE_US (75 * US_PER_S)
-#define HEAD_US (10 * US_PER_S)
 #define LINGER_US (1 * US_PER_S)
 
 static const struct h1_limits limits = {
@@ -92,7 +90,7 @@ void admin_conn_linger(struct admin_conn *c)
 void admin_conn_rest(struct admin_conn *c)
 {
 	c->state = ADMIN_IDLE;
-	admin_conn_arm(c, IDLE_US);
+	admin_conn_arm(c, c->control->config->admin.keep_alive_us);
 	if (c->h1.unread.n > 0 || c->h1.conn.readable)
 		io_defer(c->control->io, &c->task);
 	else
@@ -147,7 +145,7 @@ static bool conn_take_head(struct admin_conn *c)
 
 	if (c->state == ADMIN_IDLE) {
 		c->state = ADMIN_HEAD;
-		admin_conn_arm(c, HEAD_US);
+		admin_conn_arm(c, c->control->config->admin.header_us);
 	}
 	struct h1_result result = h1_conn_read_request(&c->h1, &limits, &m);
 
@@ -262,7 +260,7 @@ static void conn_init(struct admin_conn *c, struct control *control)
 	c->asker.on_done = on_done;
 }
 
-int admin_conn_accept(struct control *control)
+int admin_conn_accept(struct control *control, struct admin_listener *listener)
 {
 	struct admin_conn *c = slab_alloc(&control->slab);
 	struct address peer;
@@ -270,15 +268,16 @@ int admin_conn_accept(struct control *control)
 	if (c == NULL)
 		return -ENOMEM;
 	conn_init(c, control);
-	int error = conn_accept(&c->h1.conn, control->io, &control->listener.source, &peer);
+	int error = conn_accept(&c->h1.conn, control->io, &listener->listener.source, &peer);
 
 	if (error < 0) {
 		slab_free(&control->slab, c);
 		return error;
 	}
+	c->by_unix = listener->address.u.any.sa_family == AF_UNIX;
 	h1_conn_init(&c->h1, control->scratch);
 	list_push_back(&control->conns, &c->node);
-	if (control->slab.count_live > ADMIN_CONNS_MAX)
+	if (control->slab.count_live > control->config->admin.connections)
 		admin_conn_refuse(c, 503, "too_many_connections", "the administration has as many connections as it allows");
 	else
 		admin_conn_rest(c);

@@ -184,7 +184,7 @@ static void begin(struct admin_conn *c, const struct message *m, struct target *
 		admin_fail(c, 404, "not_found", "there is nothing here; GET /v1 tells what there is");
 	else if (r->resource == NULL)
 		refuse_method(c, methods);
-	else if (form_check(c, m) && !query_read(r, target->query))
+	else if (admin_guard(c, m) && form_check(c, m) && !query_read(r, target->query))
 		admin_fail(c, 400, "bad_request", "the query has a parameter that is not known here, or one twice");
 }
 

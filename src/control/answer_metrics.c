@@ -48,7 +48,7 @@ static void totals_fill(struct totals *totals, struct control *control)
 {
 	const struct generation *generation = control->sum->generation;
 
-	totals->config = generation != NULL ? generation->config : control->options.config;
+	totals->config = generation != NULL ? generation->config : control->config;
 	totals->version = control->options.version;
 	totals->sum = control->sum;
 	totals->limits = generation != NULL ? generation->limits : NULL;

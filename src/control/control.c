@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "config/config.h"
 #include "control/process_stats.h"
 #include "control/state.h"
 
@@ -44,15 +45,21 @@ void answer_ready(struct admin_conn *c)
 
 void control_conn_gone(struct control *control)
 {
-	if (!control->stopping)
-		listener_resume(&control->listener);
-	else if (control->slab.count_live == 0)
+	for (unsigned i = 0; i < control->listener_count && !control->stopping; i++)
+		listener_resume(&control->listeners[i].listener);
+	if (control->stopping && control->slab.count_live == 0)
 		io_stop(control->io);
+}
+
+static void listeners_close(struct control *control)
+{
+	for (unsigned i = 0; i < control->listener_count; i++)
+		listener_close(&control->listeners[i].listener);
 }
 
 static void on_hand_over(struct io_message *message)
 {
-	listener_close(&container_of(message, struct control, hand_over)->listener);
+	listeners_close(container_of(message, struct control, hand_over));
 }
 
 static void on_stop(struct io_message *message)
@@ -60,7 +67,7 @@ static void on_stop(struct io_message *message)
 	struct control *control = container_of(message, struct control, stop);
 
 	control->stopping = true;
-	listener_close(&control->listener);
+	listeners_close(control);
 	list_each_safe(&control->conns, node, next)
 		admin_conn_close(container_of(node, struct admin_conn, node));
 	window_close(&control->window);
@@ -73,23 +80,35 @@ static void on_stop(struct io_message *message)
 
 static int on_accept(struct listener *listener)
 {
-	return admin_conn_accept(container_of(listener, struct control, listener));
+	struct admin_listener *l = container_of(listener, struct admin_listener, listener);
+
+	return admin_conn_accept(l->control, l);
+}
+
+static bool listen_at(
+	struct control *control, struct view text, const struct address *address, char error_text[256])
+{
+	/* Whoever reaches it has control: a unix socket is its owner's alone. */
+	const struct io_listen_options listen = {
+		.backlog = LISTEN_BACKLOG, .unix_mode = 0600, .inherited = control->options.inherited};
+	struct admin_listener *l = &control->listeners[control->listener_count];
+
+	*l = (struct admin_listener){.control = control, .listener.on_accept = on_accept, .address = *address};
+	int error = listener_open(&l->listener, control->io, address, &listen);
+
+	if (error < 0)
+		snprintf(error_text, 256, "cannot listen on %.*s (admin): %s", (int)text.n, text.p, strerror(-error));
+	control->listener_count += error == 0;
+	return error == 0;
 }
 
 static bool control_listen(struct control *control, char error_text[256])
 {
-	/* Whoever reaches it learns everything: a unix socket is its owner's alone. */
-	const struct io_listen_options listen = {
-		.backlog = LISTEN_BACKLOG, .unix_mode = 0600, .inherited = control->options.inherited};
-	const struct config *config = control->options.config;
-	struct view text = config->admin.address_text;
-	int error;
+	const struct config_admin *admin = &control->config->admin;
 
-	control->listener.on_accept = on_accept;
-	error = listener_open(&control->listener, control->io, &config->admin.address, &listen);
-	if (error < 0)
-		snprintf(error_text, 256, "cannot listen on %.*s (admin): %s", (int)text.n, text.p, strerror(-error));
-	return error == 0;
+	if (admin->address_text.n > 0 && !listen_at(control, admin->address_text, &admin->address, error_text))
+		return false;
+	return admin->unix_text.n == 0 || listen_at(control, admin->unix_text, &admin->unix_address, error_text);
 }
 
 static void control_release(struct control *control)
@@ -102,6 +121,7 @@ static void control_release(struct control *control)
 	snapshot_free(control->sum);
 	if (control->io != NULL)
 		io_free(control->io);
+	config_free(control->config);
 	free(control);
 }
 
@@ -113,11 +133,12 @@ struct control *control_create(const struct control_options *options, char error
 	if (control == NULL)
 		return NULL;
 	control->options = *options;
+	control->config = config_ref(options->config);
 	control->start_us = process_start_us();
 	control->hand_over.on_receive = on_hand_over;
 	control->stop.on_receive = on_stop;
 	list_init(&control->conns);
-	slab_init(&control->slab, sizeof(struct admin_conn), ADMIN_CONNS_MAX + ADMIN_CONNS_SPARE);
+	slab_init(&control->slab, sizeof(struct admin_conn), options->config->admin.connections + ADMIN_CONNS_SPARE);
 	control->scratch = h1_scratch_create();
 	control->sum = snapshot_create(options->config);
 	control->io = io_create();
@@ -132,6 +153,7 @@ struct control *control_create(const struct control_options *options, char error
 	if (control->scratch != NULL && control->sum != NULL && control_listen(control, error_text))
 		return control;
 failed:
+	listeners_close(control);
 	control_release(control);
 	return NULL;
 }
@@ -161,10 +183,13 @@ bool control_start(struct control *control, char error_text[256])
 	return control->started;
 }
 
-void control_address(const struct control *control, struct address *address)
+bool control_address(const struct control *control, unsigned i, struct address *address)
 {
-	if (io_local_address(control->io, &control->listener.source, address) < 0)
-		*address = control->options.config->admin.address;
+	if (i >= control->listener_count)
+		return false;
+	if (io_local_address(control->io, &control->listeners[i].listener.source, address) < 0)
+		*address = control->listeners[i].address;
+	return true;
 }
 
 struct control_order *control_next_order(struct control *control)

@@ -33,7 +33,7 @@ struct control_options {
 	struct inherited *inherited;  /* only for control_create: sockets that may be bound already (io/inherited.h) */
 };
 
-/* Binds the address. NULL with error_text when that fails, or memory is out. */
+/* Binds its addresses. NULL with error_text when that fails, or memory is out. */
 struct control *control_create(const struct control_options *options, char error_text[256]);
 
 /* For every index below options->workers, before that worker's thread and control_start. */
@@ -42,8 +42,8 @@ void control_attach(struct control *control, unsigned index, struct io *io, stru
 /* Starts the thread. False with error_text when it cannot be started: then control_free. */
 bool control_start(struct control *control, char error_text[256]);
 
-/* The address it is bound to (its port when 0 was asked for). */
-void control_address(const struct control *control, struct address *address);
+/* The i-th address that it is bound to (its port when 0 was asked for). False: there are no more. */
+bool control_address(const struct control *control, unsigned i, struct address *address);
 
 /* What the administration asks the main thread for; NULL: nothing more (order.h). */
 struct control_order *control_next_order(struct control *control);

@@ -26,7 +26,6 @@ enum {
 	RESOURCE_SEGMENTS_MAX = 4,
 	RESOURCE_PARAMETERS_MAX = 8,
 	ADMIN_REQUEST_CONTENT_MAX = 64 * 1024,
-	ADMIN_STREAMS_MAX = 8,                  /* answers that go on, at once */
 	ADMIN_CONTENT_MAX = 64 * 1024 * 1024,   /* of an answer: some 2,900 endpoints in /metrics */
 };
 
@@ -91,8 +90,8 @@ __attribute__((format(printf, 4, 5))) void admin_fail(
 
 /*
  * An answer that goes on. `on_tick` is called at once and then each second, as long as the client has taken everything: what
- * it says with admin_say() and admin_put() is sent. False ends the answer. A client that takes nothing for the time-out
- * of `write_idle` is dropped; one that leaves too.
+ * it says with admin_say() and admin_put() is sent. False ends the answer. A client that takes nothing for
+ * `admin.timeouts.write_idle` is dropped; one that leaves too. There are `admin.limits.streams` at once.
  */
 void admin_stream(struct admin_conn *c, struct view fields, bool (*on_tick)(struct admin_conn *c));
 

@@ -18,16 +18,24 @@
 #include "net/listener.h"
 
 enum {
-	ADMIN_CONNS_MAX = 32,    /* that are served */
-	ADMIN_CONNS_SPARE = 8,   /* beyond them, that are just being told so; then accepting waits */
+	ADMIN_LISTENERS_MAX = 2,
+	ADMIN_CONNS_SPARE = 8,   /* beyond those that are served, that are just being told so; then accepting waits */
 	ADMIN_TARGET_BYTES = 4 * 1024,  /* canonical path and query */
 };
 #define ADMIN_ORDER_US (120 * US_PER_S)  /* for the main thread to do what it was asked for */
 
+struct admin_listener {
+	struct listener listener;
+	struct control *control;
+	struct address address;  /* as configured */
+};
+
 struct control {
 	struct control_options options;
 	struct io *io;
-	struct listener listener;
+	const struct config *config;  /* as it was at the start: one reference */
+	struct admin_listener listeners[ADMIN_LISTENERS_MAX];
+	unsigned listener_count;
 	struct h1_scratch *scratch;
 	struct slab slab;
 	struct list conns;
@@ -92,12 +100,13 @@ struct admin_conn {
 	uint8_t format;         /* enum exposition_format that the client asks for */
 	uint8_t is_head;        /* HEAD: an answer without its content */
 	uint8_t counts_as_stream;
+	uint8_t by_unix;        /* it came by a unix socket */
 };
 
 /* --- admin_conn.c ------------------------------------------------------------------------------------------------- */
 
 /* A new connection waits: the result of the listener's on_accept. */
-int admin_conn_accept(struct control *control);
+int admin_conn_accept(struct control *control, struct admin_listener *listener);
 
 /* Legal on a closed one. */
 void admin_conn_close(struct admin_conn *c);
@@ -128,6 +137,11 @@ bool admin_request_begin(struct admin_conn *c, const struct message *m);
 void admin_request_serve(struct admin_conn *c);
 
 void admin_request_release(struct admin_request *request);
+
+/* --- guard.c ------------------------------------------------------------------------------------------------------ */
+
+/* Whether the request for request.resource may be served; false: it was answered. */
+bool admin_guard(struct admin_conn *c, const struct message *m);
 
 /* --- control.c ---------------------------------------------------------------------------------------------------- */
 

@@ -29,7 +29,7 @@ class Admin:
 
     def ask(self, path, fields=()):
         wire = self.connect()
-        answer = wire.ask(get(path, fields=fields))
+        answer = wire.ask(get(path, "localhost", fields))
         wire.close()
         return answer
 
@@ -128,5 +128,7 @@ class Metrics:
 
 
 def administered(start, *origins, **options):
-    gateway = start(configuration(*origins, **{"admin": {"address": f"127.0.0.1:{free_port()}"}, **options}))
+    """`example.com` is by what requests ask that say nothing else (raw.py)."""
+    given = options.pop("admin", {"address": f"127.0.0.1:{free_port()}"})
+    gateway = start(configuration(*origins, admin={"hosts": ["example.com"], **given}, **options))
     return gateway, Admin(gateway)

@@ -52,6 +52,7 @@ BOTH = {
     **{f"test_admin::test_{name}": NOT_ASKED for name in ADMINISTRATION},
     "test_admin_api": NOT_ASKED,
     "test_page": NOT_ASKED,
+    "test_admin_guard": NOT_ASKED,
     **{f"test_names::test_{name}": NOT_ASKED for name in NAME_SERVERS},
     "test_malformed_matrix": ITSELF,
     "test_websocket": ITSELF,

@@ -1,6 +1,7 @@
 /*
  * Views: comparison, trimming, lists of tokens, numbers.
  */
+#include "base/secret.h"
 #include "base/view.h"
 
 #include "unit.h"
@@ -90,6 +91,19 @@ static void test_numbers(void **state)
 	assert_true(view_parse_u64(VIEW("18446744073709551615"), &value) && value == UINT64_MAX);
 }
 
+static void test_secrets(void **state)
+{
+	struct view secret = VIEW("abcabc");
+
+	assert_true(secret_eq(secret, VIEW("abcabc")));
+	assert_false(secret_eq(secret, VIEW("abcabcabcabc")));
+	assert_false(secret_eq(VIEW("aa"), VIEW("aaa")));
+	assert_false(secret_eq(secret, VIEW("abcabd")));
+	assert_false(secret_eq(secret, VIEW("bbcabc")));
+	assert_false(secret_eq(secret, VIEW("abc")));
+	assert_false(secret_eq(secret, (struct view){0}));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -100,6 +114,7 @@ int main(void)
 		cmocka_unit_test(test_trim),
 		cmocka_unit_test(test_elements),
 		cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_secrets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -188,14 +188,33 @@ static const struct mistake mistakes[] = {
 	{ROOT("log: {level: warn}"),
 		"f:5:14: log.level: found \"warn\" (did you mean `warning`?); allowed: error, warning, info, debug "
 		"(default info)\n"},
-	{ROOT("admin: on"), "f:5:8: admin: found \"on\"; allowed: `off`, or a mapping with these keys: address\n"},
-	{ROOT("admin: {}"), "f:5:8: admin.address: this key is missing\n"},
+	{ROOT("admin: on"), "f:5:8: admin: found \"on\"; allowed: `off`, or a mapping with these keys: address, unix, "
+		"token, token_file, hosts, limits, timeouts\n"},
+	{ROOT("admin: {}"), "f:5:8: admin.address: this key is missing, or `unix`: there is no place where it would listen\n"},
+	{ROOT("admin: {unix: admin.sock}"), "f:5:15: admin.unix: found \"admin.sock\"; allowed: the path of a unix socket, "
+		"with up to 107 bytes, that begins with '/'\n"},
+	{ROOT("admin: {unix: /a, address: \"unix:/a\"}"),
+		"f:5:28: admin.address: the address \"unix:/a\" is used already at line 5; each must be different\n"},
+	{ROOT("admin: {unix: /a, token: 0123456789abcdef}"), "f:5:26: admin.token: nobody is asked for it: a unix socket is "
+		"its owner's alone, by its permissions\n"},
+	{ROOT("admin: {address: 0.0.0.0:1, token: secret}"), "f:5:36: admin.token: found a token of 6 characters; allowed: 16 "
+		"to 512 letters, digits, '-', '.', '_', '~', '+', '/' or '='\n"},
+	{ROOT("admin: {address: 0.0.0.0:1, token: \"0123 456789abcdef\"}"), "f:5:36: admin.token: found a character that no "
+		"token has, at place 5; allowed: 16 to 512 letters, digits, '-', '.', '_', '~', '+', '/' or '='\n"},
+	{ROOT("admin: {address: 0.0.0.0:1, token_file: /nowhere}"), "f:5:41: admin.token_file: the file \"/nowhere\" cannot be "
+		"read: No such file or directory\n"},
+	{ROOT("admin: {address: 127.0.0.1:1, hosts: [\"a b\"]}"), "f:5:39: admin.hosts[0]: found \"a b\"; allowed: a host name "
+		"without a port, such as weir.internal\n"},
+	{ROOT("admin: {address: 127.0.0.1:1, limits: {connections: 4, streams: 5}}"), "f:5:65: admin.limits.streams: found 5, "
+		"which is more than `connections`, 4; raise those, or lower this\n"},
 	{ROOT("admin: {address: 192.168.0.1:9180}"),
-		"f:5:18: admin.address: found \"192.168.0.1:9180\"; allowed: a loopback address (127.0.0.1:9180, "
-		"[::1]:9180) or a unix socket, because whoever reaches it has control\n"},
+		"f:5:18: admin.address: found \"192.168.0.1:9180\", which others can reach too, and whoever does "
+		"has control; name a file with a token in `token_file`, or write a loopback address (127.0.0.1:9180, "
+		"[::1]:9180)\n"},
 	{ROOT("admin: {address: \"[::]:9180\"}"),
-		"f:5:18: admin.address: found \"[::]:9180\"; allowed: a loopback address (127.0.0.1:9180, "
-		"[::1]:9180) or a unix socket, because whoever reaches it has control\n"},
+		"f:5:18: admin.address: found \"[::]:9180\", which others can reach too, and whoever does has "
+		"control; name a file with a token in `token_file`, or write a loopback address (127.0.0.1:9180, "
+		"[::1]:9180)\n"},
 	{ROOT("admin: {address: 127.0.0.1:80}"),
 		"f:5:18: admin.address: the address \"127.0.0.1:80\" is used already at line 2; each must be "
 		"different\n"},

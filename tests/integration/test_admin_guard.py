@@ -1,0 +1,175 @@
+"""Who may ask the administration: tokens, names, and pages in browsers."""
+
+import json
+import socket
+
+import pytest
+
+from admin import Admin, administered
+from gateway import configuration, free_port, run
+from raw import get
+from test_admin_api import JSON, error_of, request
+
+pytestmark = pytest.mark.threads
+
+TOKEN = "c0rrect-Horse.battery_~+/stapl3="
+GUARDED = ("/metrics", "/v1", "/v1/leaks", "/v1/log/level")
+OPEN = ("/healthz", "/readyz")
+
+
+def loopback(host="127.0.0.1", **more):
+    return {"address": f"{host}:{free_port()}", "hosts": ["weir.internal"], **more}
+
+
+def bearer(token):
+    return [f"Authorization: Bearer {token}"]
+
+
+# --- tokens -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["token", "token_file", "token_file without a newline"])
+def guarded(request, start, origin, tmp_path):
+    file = tmp_path / "token"
+    file.write_text(TOKEN + ("" if "without" in request.param else "\r\n"))
+    said = {"token": TOKEN} if request.param == "token" else {"token_file": str(file)}
+    return administered(start, origin, admin=loopback(**said), log={"level": "debug"})[1]
+
+
+@pytest.mark.parametrize("fields", [[], bearer(""), bearer(TOKEN[:-1]), bearer(TOKEN + "x"), bearer(TOKEN[::-1]), bearer(TOKEN.lower()),
+    [f"Authorization: Basic {TOKEN}"], [f"Authorization: {TOKEN}"], bearer(TOKEN) * 2, [f"Authorization:  Bearer, {TOKEN}"],
+    [f"X-Authorization: Bearer {TOKEN}"], bearer(TOKEN + TOKEN)])
+def test_wrong_tokens(guarded, fields):
+    client = guarded.connect()
+    for path in GUARDED:
+        answer = client.ask(get(path, "localhost", fields))
+        assert error_of(answer) == (401, "unauthorized")
+        assert answer.get("WWW-Authenticate") == 'Bearer realm="weir"'
+    assert all(client.ask(get(path, "localhost", fields)).status == 200 for path in OPEN)
+    assert error_of(client.ask(request("PUT", "/v1/log/level", {"level": "error"}, [JSON, *fields]))) == (401, "unauthorized")
+    # Its content is not read, so nothing can follow.
+    client.expect_end()
+
+
+def test_right_token(guarded):
+    client = guarded.connect()
+    for scheme in ("Bearer", "bearer", "BEARER"):
+        for path in GUARDED:
+            # By any name: a page that has led the browser here does not know the token.
+            assert client.ask(get(path, "anything.example", [f"Authorization: {scheme} {TOKEN}"])).status == 200
+    assert client.ask(request("PUT", "/v1/log/level", {"level": "debug"}, [JSON, *bearer(TOKEN)])).status == 200
+    assert TOKEN not in guarded.gateway.events.text()
+
+
+def test_addresses_of_others_need_a_token(start, origin, tmp_path):
+    config = configuration(origin, admin={"address": f"0.0.0.0:{free_port()}", "token": TOKEN})
+    gateway = start(config)
+    admin = Admin(gateway)
+    assert admin.ask("/metrics").status == 401
+    assert admin.ask("/metrics", bearer(TOKEN)).status == 200
+
+
+# --- the unix socket ----------------------------------------------------------------------------------------------------
+
+
+def test_unix_socket_beside_an_address(start, origin, tmp_path):
+    path = tmp_path / "admin.sock"
+    gateway, admin = administered(start, origin, admin=loopback(token=TOKEN, unix=str(path)))
+    gateway.event(f"listening on unix:{path} (admin)")
+    gateway.event(f"listening on {admin.address} (admin)")
+    assert path.stat().st_mode & 0o777 == 0o600
+    sock = socket.socket(socket.AF_UNIX)
+    sock.connect(str(path))
+    sock.sendall(get("/v1/leaks", "anything.example", ["Connection: close"]))
+    answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert admin.ask("/v1/leaks").status == 401
+
+
+@pytest.mark.parametrize("how", ["unix", "token", "both"])
+def test_commands_ask_by_what_there_is(start, origin, tmp_path, how):
+    said = {"unix": {"unix": str(tmp_path / "admin.sock")}, "token": loopback(token=TOKEN),
+        "both": loopback(token=TOKEN, unix=str(tmp_path / "admin.sock"))}[how]
+    said.pop("hosts", None)
+    gateway = start(configuration(origin, admin=said))
+    result = run("leaks", "-c", gateway.file, "--json")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert json.loads(result.stdout)["leases"] == []
+
+
+def test_command_with_another_token(start, origin, tmp_path):
+    gateway, admin = administered(start, origin, admin=loopback(token=TOKEN))
+    other = tmp_path / "other.yaml"
+    other.write_text(json.dumps(configuration(origin, admin={"address": admin.address, "token": TOKEN[::-1]})))
+    result = run("leaks", "-c", other)
+    assert result.returncode == 1 and "token" in result.stderr
+    assert TOKEN not in result.stderr and TOKEN[::-1] not in result.stderr
+
+
+# --- browsers -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def admin(start, origin):
+    return administered(start, origin, admin=loopback())[1]
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:9180", "127.0.0.1.evil.example", "localhost.evil.example",
+    "weir.internal.evil.example", "x.weir.internal", "127.1", "2130706433", "0x7f000001", "1.2.3"])
+def test_names_that_somebody_has_led_here(admin, host):
+    client = admin.connect()
+    for path in GUARDED:
+        assert error_of(client.ask(get(path, host))) == (403, "forbidden")
+    assert all(client.ask(get(path, host)).status == 200 for path in OPEN)
+    assert error_of(client.ask(request("PUT", "/v1/log/level", {"level": "error"}).replace(b"localhost", host.encode()))) == \
+        (403, "forbidden")
+    assert admin.json("/v1/log/level") == {"level": "info"}
+
+
+@pytest.mark.parametrize("host", ["localhost", "LocalHost:9180", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:80", "10.1.2.3",
+    "weir.internal", "WEIR.internal:9180"])
+def test_names_of_our_own(admin, host):
+    client = admin.connect()
+    assert all(client.ask(get(path, host)).status == 200 for path in GUARDED)
+    assert client.ask("GET /v1 HTTP/1.0\r\n\r\n").status == 200
+
+
+@pytest.mark.parametrize("fields", [["Origin: http://evil.example"], ["Origin: null"], ["Origin: http://localhost:1"],
+    ["Origin: localhost"], ["Sec-Fetch-Site: cross-site"], ["Sec-Fetch-Site: same-site"], ["Sec-Fetch-Site: anything"],
+    ["Origin: http://localhost", "Sec-Fetch-Site: cross-site"]])
+def test_pages_of_other_sites(admin, fields):
+    client = admin.connect()
+    for path in GUARDED:
+        assert error_of(client.ask(get(path, "localhost", fields))) == (403, "forbidden")
+    answer = client.ask(request("PUT", "/v1/log/level", {"level": "error"}, [JSON, *fields]))
+    assert error_of(answer) == (403, "forbidden")
+    assert admin.json("/v1/log/level") == {"level": "info"}
+
+
+def test_page_of_our_own(admin):
+    client = admin.connect()
+    for fields in (["Origin: http://localhost"], ["Origin: https://LOCALHOST", "Sec-Fetch-Site: same-origin"],
+            ["Sec-Fetch-Site: none"]):
+        assert client.ask(get("/v1", "localhost", fields)).status == 200
+        assert client.ask(request("PUT", "/v1/log/level", {"level": "debug"}, [JSON, *fields])).status == 200
+
+
+# --- limits and time-outs -----------------------------------------------------------------------------------------------
+
+
+def test_limits_are_configured(start, origin):
+    _, admin = administered(start, origin, admin=loopback(limits={"connections": 2}))
+    first, second = admin.connect(), admin.connect()
+    assert [c.ask(get("/readyz")).status for c in (first, second)] == [200, 200]
+    assert error_of(admin.connect().read_response()) == (503, "too_many_connections")
+
+
+def test_timeouts_are_configured(start, origin):
+    _, admin = administered(start, origin, admin=loopback(timeouts={"header": "200ms", "keep_alive": "300ms"}))
+    client = admin.connect().send("GET /readyz HT")
+    assert error_of(client.read_response()) == (408, "timeout")
+    client = admin.connect().send(request("PUT", "/v1/log/level", {"level": "debug"})[:-1])
+    assert error_of(client.read_response()) == (408, "timeout")
+    client = admin.connect()
+    assert client.ask(get("/readyz")).status == 200
+    client.expect_end()
