@@ -137,7 +137,7 @@ def test_drain(start, origin):
 
 
 def test_clients_that_leave_while_the_main_thread_is_asked(admin):
-    for number in range(40):
+    for number in range(24):
         client = admin.connect().send(request("PUT", "/v1/log/level", {"level": "debug"}))
         if number % 2:
             client.reset()
