@@ -3,8 +3,7 @@
  *
  *   load -> journal -> workers, control (all sockets bound) -> "listening" lines -> threads -> "ready" -> orders -> end
  *
- * A reload is begun by SIGHUP and told when every worker has taken it. The file is read and checked here, off the loops; a
- * bad one changes nothing. When host names have other addresses, the same file is reloaded with those.
+ * A reload is begun by SIGHUP, or by the administration, and told when every worker has taken it (reloading.c).
  *
  *   as loaded --names_expand--> with addresses --workers_create, workers_reload--> in force
  *
@@ -15,9 +14,8 @@
 #include <stdio.h>
 
 #include "app/command.h"
-#include "app/names.h"
 #include "app/process.h"
-#include "app/reload.h"
+#include "app/reloading.h"
 #include "app/workers.h"
 #include "app/notify.h"
 #include "app/upgrade.h"
@@ -37,41 +35,16 @@ __attribute__((format(printf, 3, 4))) static void tell(struct journal *journal, 
 	journal_event(journal, JOURNAL_MAIN, clock_us(CLOCK_REALTIME), level, text);
 }
 
-/* False with complaints when the limits may not hold on this machine. They are to be released in every case. */
-static bool plan_check(const struct config *config, struct config_complaints *complaints)
-{
-	struct config_machine machine;
-	FILE *nowhere = fopen("/dev/null", "w");
-	bool fits;
-
-	*complaints = (struct config_complaints){0};
-	if (nowhere == NULL)
-		return true;
-	config_machine_read(&machine);
-	fits = config_plan(config, &machine, nowhere, complaints);
-	fclose(nowhere);
-	return fits;
-}
-
 /* It is said, not refused: fewer clients than allowed may well come. */
 static void plan_warn(const struct config *config, const char *path)
 {
 	struct config_complaints complaints;
 
-	if (!plan_check(config, &complaints)) {
+	if (!reloading_plan_fits(config, &complaints)) {
 		command_complain("%s: the limits do not fit this machine ('weir check %s' shows the arithmetic):", path, path);
 		config_complaints_print(&complaints, path, stderr);
 	}
 	config_complaints_release(&complaints);
-}
-
-/* That is refused: no client could ever come. */
-static bool idle_check(const struct config *config, struct config_complaints *complaints)
-{
-	struct config_machine machine;
-
-	config_machine_read(&machine);
-	return config_plan_idle(config, &machine, complaints);
 }
 
 /* What runs. */
@@ -80,8 +53,7 @@ struct gateway {
 	struct journal *journal;
 	struct workers *workers;
 	struct control *control;    /* NULL: `admin: off` */
-	const struct config *loaded;   /* as the file says: one reference */
-	struct names names;
+	struct reloading reloading;
 	unsigned count;             /* of workers */
 	struct inherited inherited; /* sockets that we were started with, until everything is bound */
 	int ready;                  /* who has started us waits there to be told; -1: nobody */
@@ -89,8 +61,6 @@ struct gateway {
 	struct control_order *upgrade_order;   /* who asked for it and waits; NULL: nobody */
 	uint64_t rotate_us;         /* when the keys of session tickets are next made anew */
 	bool draining;
-	bool reload_again;          /* asked for while one was under way */
-	bool reload_of_addresses;   /* the one that is under way: the file is the same */
 };
 
 static void announce_one(const struct address *address, struct view name)
@@ -183,6 +153,7 @@ static void hand_over(struct gateway *gateway)
 		gateway->upgrade_order = NULL;
 	}
 	gateway->draining = true;
+	reloading_close(&gateway->reloading);
 	if (gateway->control != NULL)
 		control_hand_over(gateway->control);
 	workers_drain(gateway->workers, HANDED_IDLE_US);
@@ -205,13 +176,14 @@ static void upgrade_advance(struct gateway *gateway)
 /* --- the end ---------------------------------------------------------------------------------------------------------- */
 
 /* Whoever asks is told that we are leaving before the first connection is closed. */
-static void gateway_not_ready(const struct gateway *gateway)
+static void gateway_not_ready(struct gateway *gateway)
 {
+	reloading_close(&gateway->reloading);
 	if (gateway->control != NULL)
 		control_drain(gateway->control);
 }
 
-static void stop(const struct gateway *gateway, const char *signal_name)
+static void stop(struct gateway *gateway, const char *signal_name)
 {
 	tell(gateway->journal, LEVEL_INFO, "%s: stopping", signal_name);
 	gateway_not_ready(gateway);
@@ -236,150 +208,25 @@ static void drain(struct gateway *gateway, const char *signal_name)
 
 /* --- reloading ------------------------------------------------------------------------------------------------------- */
 
-static void reload_on_tell(void *context, int level, const char *text)
+static void on_tell(void *context, int level, const char *text)
 {
 	journal_event(context, JOURNAL_MAIN, clock_us(CLOCK_REALTIME), level, text);
 }
 
-static void reload_warn_of_plan(const struct gateway *gateway, const struct config *config)
+static void reload(struct gateway *gateway)
 {
-	const struct reload_teller to = {reload_on_tell, gateway->journal};
-	struct config_complaints complaints;
-
-	if (!plan_check(config, &complaints)) {
-		tell(gateway->journal, LEVEL_WARNING, "the limits do not fit this machine:");
-		reload_tell_complaints(&to, LEVEL_WARNING, gateway->path, &complaints);
-	}
-	config_complaints_release(&complaints);
+	if (gateway->draining)
+		tell(gateway->journal, LEVEL_WARNING, "SIGHUP: not reloaded: the gateway is on its way out");
+	else
+		reloading_ask(&gateway->reloading, "signal", NULL);
 }
 
-/* NULL: it is not good, and everybody was told why. */
-static const struct config *reload_load(const struct gateway *gateway, const char *signal_name)
+static void order_reload(struct gateway *gateway, struct control_order *order)
 {
-	const struct reload_teller to = {reload_on_tell, gateway->journal};
-	struct config_complaints complaints, warnings = {0};
-	const struct config *config;
-	bool good = config_load_again(gateway->path, &config, &complaints) == CONFIG_OK;
-
-	if (good) {
-		config_complaints_release(&complaints);
-		good = idle_check(config, &complaints) && tls_check(config, &complaints, &warnings);
-		reload_tell_complaints(&to, LEVEL_WARNING, gateway->path, &warnings);
-		config_complaints_release(&warnings);
-	}
-	if (!good) {
-		reload_tell_complaints(&to, LEVEL_ERROR, gateway->path, &complaints);
-		tell(gateway->journal, LEVEL_ERROR, "%s: not reloaded: the configuration of before stays in force", signal_name);
-		config_free(config);
-		config = NULL;
-	}
-	config_complaints_release(&complaints);
-	return config;
-}
-
-static bool reload_names(struct gateway *gateway, const struct config *config)
-{
-	char error[256];
-
-	if (names_follow(&gateway->names, config, error))
-		return true;
-	tell(gateway->journal, LEVEL_ERROR, "%s", error);
-	return false;
-}
-
-static void warn_of_left_out(const struct gateway *gateway, const struct config *config)
-{
-	for (size_t i = 0; i < config->upstream_count; i++) {
-		const struct config_upstream *u = &config->upstreams[i];
-
-		if (u->left_out > 0)
-			tell(gateway->journal, LEVEL_WARNING,
-				"upstream %.*s: %zu endpoints are not used: it has %u already, and there are no more",
-				(int)u->name.n, u->name.p, u->left_out, CONFIG_UPSTREAM_ENDPOINTS_MAX);
-	}
-}
-
-/* `config` as it was loaded, with the addresses that are known now. False: out of memory. */
-static bool reload_begin(const struct gateway *gateway, const struct config *config)
-{
-	const struct config *expanded = names_expand(&gateway->names, config);
-
-	if (expanded == NULL)
-		return false;
-	if (!gateway->reload_of_addresses ||
-		config_endpoint_count(expanded) > config_endpoint_count(workers_config(gateway->workers))) {
-		reload_warn_of_plan(gateway, expanded);
-		warn_of_left_out(gateway, expanded);
-	}
-	if (workers_reload(gateway->workers, expanded))
-		return true;
-	config_free(expanded);
-	return false;
-}
-
-static void reload(struct gateway *gateway, const char *signal_name)
-{
-	const struct config *config;
-
-	if (gateway->draining) {
-		tell(gateway->journal, LEVEL_WARNING, "%s: not reloaded: the gateway is on its way out", signal_name);
-		return;
-	}
-	if (workers_next(gateway->workers) != NULL) {
-		tell(gateway->journal, LEVEL_INFO,
-			"%s: a reload is under way, which %u of %u workers have taken; the file is read again after it",
-			signal_name, gateway->count - workers_reloading(gateway->workers), gateway->count);
-		gateway->reload_again = true;
-		return;
-	}
-	notify_reloading();
-	config = reload_load(gateway, signal_name);
-	if (config == NULL) {
-		notify("READY=1");
-		return;
-	}
-	gateway->reload_of_addresses = false;
-	if (reload_names(gateway, config) && reload_begin(gateway, config)) {
-		config_free(gateway->loaded);
-		gateway->loaded = config;
-		return;
-	}
-	notify("READY=1");
-	tell(gateway->journal, LEVEL_ERROR, "%s: not reloaded: out of memory, or of threads", signal_name);
-	config_free(config);
-	reload_names(gateway, gateway->loaded);
-}
-
-/* The names of the file may have other addresses than those in force. */
-static void addresses_look(struct gateway *gateway)
-{
-	if (gateway->draining || workers_next(gateway->workers) != NULL || !names_look(&gateway->names))
-		return;
-	gateway->reload_of_addresses = true;
-	if (!reload_begin(gateway, gateway->loaded))
-		tell(gateway->journal, LEVEL_ERROR, "the addresses of before stay in use: out of memory");
-}
-
-/* The workers may have taken what was reloaded. */
-static void reload_look(struct gateway *gateway)
-{
-	const struct reload_teller to = {reload_on_tell, gateway->journal};
-	struct reload_workers taken = {.count = gateway->count};
-
-	if (workers_next(gateway->workers) == NULL || workers_reloading(gateway->workers) > 0)
-		return;
-	taken.refused = workers_refused(gateway->workers);
-	if (!gateway->reload_of_addresses)
-		reload_tell_changes(&to, workers_config(gateway->workers), workers_next(gateway->workers), taken);
-	else if (taken.refused > 0)
-		reload_tell_refused(&to, taken);
-	workers_reloaded(gateway->workers);
-	if (!gateway->reload_of_addresses)
-		notify("READY=1");
-	if (gateway->reload_again) {
-		gateway->reload_again = false;
-		reload(gateway, "SIGHUP");
-	}
+	if (gateway->draining)
+		order_done(order, 503, "{\"error\":\"draining\",\"message\":\"the gateway is on its way out\"}");
+	else
+		reloading_ask(&gateway->reloading, "admin", order);
 }
 
 /* --- what the administration asks for --------------------------------------------------------------------------------- */
@@ -402,6 +249,7 @@ static void order_log_level(struct gateway *gateway, struct control_order *order
 static void order_obey(struct gateway *gateway, struct control_order *order)
 {
 	switch (order->what) {
+	case ORDERED_RELOAD: order_reload(gateway, order); return;
 	case ORDERED_LOG_LEVEL: order_log_level(gateway, order); return;
 	case ORDERED_REOPEN:
 		journal_reopen(gateway->journal);
@@ -430,6 +278,9 @@ static uint64_t by_the_clock(struct gateway *gateway)
 {
 	uint64_t now_us = clock_us(CLOCK_MONOTONIC);
 
+	/* The keys are the loading thread's, whose end is told. */
+	if (reloading_is_loading(&gateway->reloading))
+		return US_PER_S;
 	if (now_us >= gateway->rotate_us) {
 		if (gateway->rotate_us != 0)
 			workers_rotate_tickets(gateway->workers);
@@ -453,11 +304,12 @@ static void supervise(struct gateway *gateway)
 			stop(gateway, signal_name);
 			break;
 		case ORDER_REOPEN: journal_reopen(gateway->journal); break;
-		case ORDER_RELOAD: reload(gateway, signal_name); break;
+		case ORDER_RELOAD: reload(gateway); break;
 		case ORDER_UPGRADE: upgrade_by_signal(gateway, signal_name); break;
 		case ORDER_LOOK:
-			reload_look(gateway);
-			addresses_look(gateway);
+			if (!gateway->draining)
+				reloading_look(&gateway->reloading);
+			workers_sweep(gateway->workers);
 			orders_look(gateway);
 			upgrade_advance(gateway);
 			break;
@@ -501,13 +353,12 @@ static void gateway_end(struct gateway *gateway)
 		workers_stop(gateway->workers);
 		workers_join(gateway->workers);
 	}
+	reloading_release(&gateway->reloading);
 	if (gateway->control != NULL)
 		control_free(gateway->control);
 	if (gateway->workers != NULL)
 		workers_free(gateway->workers);
-	names_release(&gateway->names);
 	inherited_release(&gateway->inherited);
-	config_free(gateway->loaded);
 }
 
 /* What the file says, with the addresses that are known by now. NULL with error. */
@@ -515,15 +366,15 @@ static const struct config *gateway_resolve(struct gateway *gateway, char error[
 {
 	const struct config *expanded;
 
-	if (!names_follow(&gateway->names, gateway->loaded, error))
+	if (!names_follow(&gateway->reloading.names, gateway->reloading.loaded, error))
 		return NULL;
-	expanded = names_expand(&gateway->names, gateway->loaded);
+	expanded = names_expand(&gateway->reloading.names, gateway->reloading.loaded);
 	if (expanded == NULL) {
 		snprintf(error, 256, "out of memory");
 		return NULL;
 	}
 	plan_warn(expanded, gateway->path);
-	warn_of_left_out(gateway, expanded);
+	reloading_tell_left_out(&gateway->reloading.names.to, expanded);
 	return expanded;
 }
 
@@ -542,18 +393,21 @@ static void close_untaken(struct gateway *gateway)
 /* From bound sockets to the end. Owns `config`. */
 static enum exit_code serve(const struct config *config, const char *path, unsigned count, struct journal *journal)
 {
-	struct gateway gateway = {.path = path, .journal = journal, .count = count, .loaded = config};
+	struct gateway gateway = {.path = path, .journal = journal, .count = count,
+		.reloading = {.path = path, .journal = journal, .count = count, .loaded = config}};
 	const struct config *expanded;
 	enum exit_code code = EXIT_TROUBLE;
 	char error[256];
 
-	gateway.names.to = (struct reload_teller){reload_on_tell, journal};
+	gateway.reloading.names.to = (struct reload_teller){on_tell, journal};
 	if (!upgrade_inherit(&gateway.inherited, &gateway.ready, error))
 		goto end;
 	expanded = gateway_resolve(&gateway, error);
 	if (expanded == NULL || !gateway_create(&gateway, expanded, error))
 		goto end;
 	close_untaken(&gateway);
+	gateway.reloading.workers = gateway.workers;
+	gateway.reloading.control = gateway.control;
 	announce(&gateway);
 	if (!gateway_start(&gateway, error))
 		goto end;
@@ -602,7 +456,7 @@ static enum exit_code run(const struct config *config, const char *path)
 static bool idle_fits(const struct config *config, const char *path)
 {
 	struct config_complaints complaints;
-	bool fits = idle_check(config, &complaints);
+	bool fits = reloading_idle_fits(config, &complaints);
 
 	config_complaints_print(&complaints, path, stderr);
 	config_complaints_release(&complaints);

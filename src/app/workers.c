@@ -47,6 +47,7 @@ struct member {
 	struct order drain;
 	struct order stop;
 	struct order reload;
+	struct io_pause pause;  /* of the loop, in the reload that is under way; of the worker's thread until it is over */
 };
 
 struct workers {
@@ -106,15 +107,27 @@ static void member_on_stop(struct io_message *message)
 		worker_stop(member->worker);
 }
 
-static void member_on_reload(struct io_message *message)
+static void member_on_reloaded(void *context, bool taken)
 {
-	struct member *member = container_of(message, struct order, message)->to;
+	struct member *member = context;
 	struct workers *all = member->all;
 
-	if (!member->drained && !worker_reload(member->worker, all->next))
+	io_pause_end(member->io);
+	if (!taken)
 		atomic_fetch_add(&all->refused, 1);
 	if (atomic_fetch_sub(&all->reloading, 1) == 1)
 		process_tell();
+}
+
+static void member_on_reload(struct io_message *message)
+{
+	struct member *member = container_of(message, struct order, message)->to;
+	bool begun;
+
+	io_pause_begin(member->io, &member->pause);
+	begun = member->drained || worker_reload(member->worker, member->all->next);
+	if (!begun || !worker_is_reloading(member->worker))
+		member_on_reloaded(member, begun);
 }
 
 static void *member_run(void *argument)
@@ -175,6 +188,7 @@ static bool member_create(struct member *member, char error_text[256])
 		.context = member,
 		.on_finished = member_on_finished,
 		.on_event = member_on_event,
+		.on_reloaded = member_on_reloaded,
 		.on_drained = member_on_drained,
 		.wants_records = generation->config->log.access,
 	};
@@ -222,6 +236,12 @@ static size_t files_beside(unsigned workers)
 	return stats.open_fds + 3 * ((size_t)workers + 1);
 }
 
+/* The main thread has the time to free it. */
+static void on_unused(void *context)
+{
+	process_tell();
+}
+
 static bool shared_begin(struct workers *workers, unsigned count)
 {
 	struct config_machine machine;
@@ -231,6 +251,7 @@ static bool shared_begin(struct workers *workers, unsigned count)
 		return false;
 	config_machine_read(&machine);
 	shared_set_workers(workers->shared, count);
+	shared_on_unused(workers->shared, on_unused, NULL);
 	return secret_draw(workers->shared) && shared_set_machine(workers->shared, &machine, files_beside(count));
 }
 
@@ -292,17 +313,19 @@ const struct config *workers_config(const struct workers *workers)
 
 /* --- reloading ------------------------------------------------------------------------------------------------------- */
 
-bool workers_reload(struct workers *workers, const struct config *config)
+struct generation *workers_prepare(struct workers *workers, const struct config *config)
+{
+	return generation_create(workers->shared, config);
+}
+
+void workers_reload(struct workers *workers, struct generation *generation)
 {
 	CHECK(workers->next == NULL);
-	workers->next = generation_create(workers->shared, config);
-	if (workers->next == NULL)
-		return false;
+	workers->next = generation;
 	atomic_store(&workers->refused, 0);
 	atomic_store(&workers->reloading, workers->count);
 	for (unsigned i = 0; i < workers->count; i++)
 		io_post(workers->members[i].io, &workers->members[i].reload.message);
-	return true;
 }
 
 const struct config *workers_next(const struct workers *workers)
@@ -318,6 +341,24 @@ unsigned workers_reloading(const struct workers *workers)
 unsigned workers_refused(const struct workers *workers)
 {
 	return atomic_load(&workers->refused);
+}
+
+struct io_pause workers_pause(const struct workers *workers)
+{
+	struct io_pause longest = {0};
+
+	for (unsigned i = 0; i < workers->count; i++) {
+		const struct io_pause *pause = &workers->members[i].pause;
+
+		longest.longest_us = pause->longest_us > longest.longest_us ? pause->longest_us : longest.longest_us;
+		longest.busy_us = pause->busy_us > longest.busy_us ? pause->busy_us : longest.busy_us;
+	}
+	return longest;
+}
+
+void workers_sweep(struct workers *workers)
+{
+	shared_sweep(workers->shared);
 }
 
 void workers_reloaded(struct workers *workers)

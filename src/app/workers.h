@@ -9,6 +9,8 @@
 
 #include "config/model.h"
 #include "control/control.h"
+#include "gateway/generation.h"
+#include "io/io.h"
 #include "telemetry/journal.h"
 
 struct workers;
@@ -36,11 +38,16 @@ void workers_listener_address(const struct workers *workers, size_t i, struct ad
 const struct config *workers_config(const struct workers *workers);
 
 /*
- * Has every worker go on with another configuration. Owns `config` if it returns true. Once all have been reached, on the
- * last one's thread, process_tell() is called; then workers_reloading() is 0 and workers_reloaded() is to be called before
- * the next reload. False: out of memory, and nothing has changed.
+ * What the workers need of another configuration is made: that takes long where it is large, and may be done on any thread, but by
+ * one at a time, and not while keys are rotated. Owns `config` if it returns one. NULL: out of memory, and nothing has changed.
  */
-bool workers_reload(struct workers *workers, const struct config *config);
+struct generation *workers_prepare(struct workers *workers, const struct config *config);
+
+/*
+ * Has every worker go on with it, and owns it. Once all have been reached, on the last one's thread, process_tell() is called; then
+ * workers_reloading() is 0 and workers_reloaded() is to be called before the next reload.
+ */
+void workers_reload(struct workers *workers, struct generation *generation);
 
 /* How many workers it has not reached yet. */
 unsigned workers_reloading(const struct workers *workers);
@@ -50,6 +57,12 @@ unsigned workers_refused(const struct workers *workers);
 
 /* The configuration that is being reloaded, NULL: none. It is in force with workers_reloaded. */
 const struct config *workers_next(const struct workers *workers);
+
+/* The longest turn that a worker's loop has had meanwhile; when it has reached all. */
+struct io_pause workers_pause(const struct workers *workers);
+
+/* Frees what was in force before, once nobody uses it any more, of which process_tell() has told. */
+void workers_sweep(struct workers *workers);
 
 /* It is over. The configuration of before may be gone. */
 void workers_reloaded(struct workers *workers);

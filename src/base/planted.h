@@ -77,6 +77,7 @@ enum planted_bug {
 	PLANTED_SPARE_SERVES,                /* backups, and who has no weight, get requests beside the others */
 	PLANTED_PHASE_CHARGED_TWICE,         /* the wait for the first byte is also charged to what comes after it */
 	PLANTED_PHASE_BEFORE_ITS_STATE,      /* what was waited for before the request was sent is charged to that wait */
+	PLANTED_RELOAD_SLICE_SKIPPED,        /* a reload forgets to drain an endpoint that is gone */
 	PLANTED_COUNT
 };
 

@@ -117,6 +117,7 @@ static void control_release(struct control *control)
 	window_release(&control->window);
 	survey_release(&control->survey);
 	orders_release(&control->orders);
+	reloads_release(&control->reloads);
 	h1_scratch_free(control->scratch);
 	snapshot_free(control->sum);
 	if (control->io != NULL)
@@ -143,6 +144,7 @@ struct control *control_create(const struct control_options *options, char error
 	control->sum = snapshot_create(options->config);
 	control->io = io_create();
 	orders_init(&control->orders, control->io, options->on_order);
+	reloads_init(&control->reloads, control->start_us);
 	if (control->io == NULL) {
 		snprintf(error_text, 256, "the loop of the administration cannot be created: %s", strerror(errno));
 		goto failed;
@@ -200,6 +202,11 @@ struct control_order *control_next_order(struct control *control)
 void control_hand_over(struct control *control)
 {
 	io_post(control->io, &control->hand_over);
+}
+
+void control_reloaded(struct control *control, enum reload_outcome outcome, uint64_t at_us, const char *receipt)
+{
+	reloads_add(&control->reloads, outcome, at_us, receipt);
 }
 
 void control_drain(struct control *control)

@@ -18,6 +18,7 @@
 
 #include "config/model.h"
 #include "gateway/worker.h"
+#include "control/reloads.h"
 #include "telemetry/journal.h"
 
 struct control;
@@ -52,6 +53,9 @@ struct control_order *control_next_order(struct control *control);
  * Nobody new is served: another process listens on the same socket, and tells of itself. Whoever is connected may go on. Once.
  */
 void control_hand_over(struct control *control);
+
+/* A reload has ended, at that time; `receipt` is JSON, and copied. */
+void control_reloaded(struct control *control, enum reload_outcome outcome, uint64_t at_us, const char *receipt);
 
 /* From now on the gateway is not ready. May be called repeatedly. */
 void control_drain(struct control *control);

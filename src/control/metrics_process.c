@@ -27,11 +27,25 @@ static void put_build(struct exposition *x, const struct metric *metric, const s
 	exposition_sample(x, metric->name, &version, 1, 1);
 }
 
+static void put_reloads(struct exposition *x, const struct metric *metric, const struct totals *totals)
+{
+	for (int i = 0; i < RELOAD_OUTCOMES; i++) {
+		const struct label label = {"outcome", view_str(reload_outcome_name((enum reload_outcome)i))};
+
+		exposition_sample(x, metric->name, &label, 1, totals->reloads.total[i]);
+	}
+}
+
 static const struct metric build_rows[] = {
 	{"weir_build_info", METRIC_GAUGE, "The version that runs; the value is always 1.", put_build},
 	TOTAL_GAUGE("weir_workers", workers, "Workers that were started."),
 	TOTAL_GAUGE("weir_workers_unanswered", workers_unanswered,
 		"Workers that did not answer in time; their part of every sum is what they said last."),
+	TOTAL_GAUGE("weir_config_last_reload_successful", reloads.successful,
+		"1: the last reload is in force, or there was none; 0: it was refused, or has failed."),
+	GAUGE("weir_config_last_reload_success_timestamp_seconds", put_seconds, struct totals, reloads.successful_us,
+		"When the configuration in force was loaded, in seconds since the Unix epoch."),
+	{"weir_reloads_total", METRIC_COUNTER, "Reloads that have ended, by outcome.", put_reloads},
 };
 
 const struct metric_group metrics_of_build = {METRICS(build_rows)};

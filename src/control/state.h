@@ -11,6 +11,7 @@
 #include "base/slab.h"
 #include "control/control.h"
 #include "control/exposition.h"
+#include "control/reloads.h"
 #include "control/resource.h"
 #include "control/survey.h"
 #include "control/window.h"
@@ -44,6 +45,7 @@ struct control {
 	struct window window;
 	struct snapshot *sum;    /* filled for each answer that needs it */
 	struct orders orders;
+	struct reloads reloads;
 	uint64_t start_us;       /* of the process, Unix time */
 	_Atomic(bool) draining;  /* written by the main thread */
 	struct io_message hand_over, stop;
@@ -167,6 +169,8 @@ json_t *why_json(const struct window *window, unsigned back, struct view upstrea
 void answer_log_level(struct admin_conn *c);
 void answer_set_log_level(struct admin_conn *c);
 void answer_reopen(struct admin_conn *c);
+void answer_reload_receipt(struct admin_conn *c);
+void answer_reload(struct admin_conn *c);
 void answer_drain(struct admin_conn *c);
 void answer_upgrade(struct admin_conn *c);
 

@@ -32,6 +32,7 @@ void shared_free(struct shared *s)
 {
 	if (s == NULL)
 		return;
+	shared_sweep(s);
 	budgets_release(&s->budgets);
 	route_breakers_sweep(&s->breakers);
 	route_times_sweep(&s->times);
@@ -134,6 +135,7 @@ struct generation *generation_create(struct shared *shared, const struct config 
 
 	if (g == NULL)
 		return NULL;
+	g->shared = shared;
 	g->router = router_create(config);
 	g->budgets = budgets_claim(&shared->budgets, config);
 	route_breakers_sweep(&shared->breakers);
@@ -164,10 +166,8 @@ struct generation *generation_ref(struct generation *g)
 	return g;
 }
 
-void generation_unref(struct generation *g)
+static void generation_free(struct generation *g)
 {
-	if (g == NULL || atomic_fetch_sub_explicit(&g->references, 1, memory_order_acq_rel) != 1)
-		return;
 	router_free(g->router);
 	budgets_drop(g->budgets, config_endpoint_count(g->config));
 	route_breakers_drop(g->breakers, g->config->route_count);
@@ -176,4 +176,35 @@ void generation_unref(struct generation *g)
 	tls_set_unref(g->tls);
 	config_free(g->config);
 	free(g);
+}
+
+void shared_on_unused(struct shared *s, void (*on_unused)(void *context), void *context)
+{
+	s->on_unused = on_unused;
+	s->on_unused_context = context;
+}
+
+void shared_sweep(struct shared *s)
+{
+	struct generation *g = atomic_exchange_explicit(&s->unused, NULL, memory_order_acquire);
+
+	for (struct generation *next; g != NULL; g = next) {
+		next = g->next_unused;
+		generation_free(g);
+	}
+}
+
+/* Whoever is the last stays as short as others: it may be a worker, which has no time to free a hundred thousand pieces. */
+void generation_unref(struct generation *g)
+{
+	if (g == NULL || atomic_fetch_sub_explicit(&g->references, 1, memory_order_acq_rel) != 1)
+		return;
+	struct shared *s = g->shared;
+
+	g->next_unused = atomic_load_explicit(&s->unused, memory_order_relaxed);
+	while (!atomic_compare_exchange_weak_explicit(
+		&s->unused, &g->next_unused, g, memory_order_release, memory_order_relaxed))
+		;
+	if (s->on_unused != NULL)
+		s->on_unused(s->on_unused_context);
 }

@@ -5,7 +5,7 @@
  *                 each worker's OpenSSL
  *        |
  *     generation  one for each configuration that was ever in force: the model, the router made from it, the contexts of
- *                 TLS, and a reference to the cap of each of its endpoints. Immutable; counted; the last reference frees it
+ *                 TLS, and a reference to the cap of each of its endpoints. Immutable; counted; freed by whoever sweeps
  *
  * A worker has one reference to a generation, however many of its requests run on it, and drops it when the last one has
  * ended (worker.c). Requests run on the generation that they began with.
@@ -38,6 +38,8 @@ struct generation {
 	struct route_times **times;        /* of its routes */
 	struct limit **limits;             /* those of its filters rate_limit, by their index */
 	struct tls_set *tls;               /* one reference; NULL: no TLS anywhere */
+	struct shared *shared;             /* whose it is */
+	struct generation *next_unused;    /* without references: in shared->unused */
 };
 
 /*
@@ -71,9 +73,18 @@ void shared_rotate_tickets(struct shared *shared);
 void shared_free(struct shared *shared);
 
 /*
+ * on_unused(context), on the thread that dropped the last reference to a generation: shared_sweep() has something to do. Without it
+ * that is done with the end of `shared`. Before the first generation.
+ */
+void shared_on_unused(struct shared *shared, void (*on_unused)(void *context), void *context);
+
+/* Frees the generations that nobody uses any more, which takes as long as they are large. Any thread that has the time. */
+void shared_sweep(struct shared *shared);
+
+/*
  * The next generation, with one reference, which is the caller's. Owns `config` from now on, in which tls_check() has found
- * nothing. The caps of its endpoints are in force at once. On one thread, always the same. NULL: out of memory; `config` is
- * the caller's still, nothing has changed.
+ * nothing. The caps of its endpoints are in force at once. On one thread at a time, which is also the one that may rotate keys.
+ * NULL: out of memory; `config` is the caller's still, nothing has changed.
  */
 struct generation *generation_create(struct shared *shared, const struct config *config);
 

@@ -5,9 +5,14 @@
  *
  * Uses are counted by the worker alone, without atomic operations; for all of them it has one reference to the generation.
  *
- * A reload changes at once: which routes a new request finds, the endpoints (upstream/reload.c), the listeners' settings, for
- * connections that are open, too. A request that has begun keeps its route, its upstream's settings, and whether its client is
- * trusted: its head may have to be written a second time. A listener that the new configuration has no more goes on as it was:
+ * A reload changes at once: which routes a new request finds, the endpoints (upstream/reload.c), the listeners' settings. What
+ * takes long is done in slices, one in each turn of the loop:
+ *
+ *     NONE --worker_reload--> MAKING (endpoints) --all is there: the change--> FOLLOWING (clients, endpoints) --> NONE: told
+ *
+ * Behind the change connections that are open are looked at: whom they trust, and what they count among. A request that has begun
+ * keeps its route, its upstream's settings, and whether its client is trusted: its head may have to be written a second time. A
+ * listener that the new configuration has no more goes on as it was:
  * listeners are opened and closed with the process only.
  *
  * Upstreams that are gone are kept for requests of before until none of them can ask for a connection any more, which is
@@ -20,6 +25,8 @@
 #include "gateway/exchange.h"
 
 #define SETTLE_US (100 * US_PER_MS)
+
+enum { CLIENTS_SLICE = 256 };
 
 /* --- holding -------------------------------------------------------------------------------------------------------- */
 
@@ -68,15 +75,30 @@ static bool listeners_adopt(struct worker *w, struct held_generation *held)
  * Who is trusted was decided when it connected: it is decided again, for requests to come. So is what a client's end means
  * that came before, and among whose connections it counts.
  */
-static void clients_adopt(struct worker *w)
+static void client_adopt(struct client *c)
 {
-	list_each_safe(&w->clients, node, next) {
-		struct client *c = container_of(node, struct client, node);
+	client_retrust(c);
+	client_recount_peer(c);
+	if (c->exchange != NULL && c->h1.conn.peer_closed)
+		io_defer(c->worker->io, &c->exchange->more);
+}
 
-		client_retrust(c);
-		client_recount_peer(c);
-		if (c->exchange != NULL && c->h1.conn.peer_closed)
-			io_defer(w->io, &c->exchange->more);
+/*
+ * Some of those that there were. They go round: whoever was looked at stands behind all others. When some have left meanwhile, some
+ * are looked at twice.
+ */
+static void clients_adopt_some(struct worker *w)
+{
+	for (int i = 0; i < CLIENTS_SLICE && w->reload.clients_left > 0; i++) {
+		struct list_node *node = list_pop_front(&w->clients);
+
+		if (node == NULL) {
+			w->reload.clients_left = 0;
+			return;
+		}
+		list_push_back(&w->clients, node);
+		w->reload.clients_left--;
+		client_adopt(container_of(node, struct client, node));
 	}
 }
 
@@ -113,6 +135,7 @@ static void settle(struct worker *w)
 		}
 	}
 	upstreams_settle(w->upstreams);
+	io_defer(w->io, &w->reload.slice);
 }
 
 void worker_on_settle(struct io_timer *timer)
@@ -122,29 +145,118 @@ void worker_on_settle(struct io_timer *timer)
 
 /* --- the reload ----------------------------------------------------------------------------------------------------- */
 
-bool worker_reload(struct worker *w, struct generation *generation)
+static void reload_told(struct worker *w, bool taken)
 {
-	struct held_generation *before = w->current, *held;
+	w->reload.stage = WORKER_RELOAD_NONE;
+	w->observer.on_reloaded(w->observer.context, taken);
+}
 
-	if (w->draining)
-		return true;
-	held = generation_hold(generation);
-	if (held == NULL)
-		return false;
-	if (!worker_secure(w, generation) ||
-		!upstreams_reload(w->upstreams, generation->config, generation->budgets)) {
-		held_generation_free(held);
-		return false;
-	}
+/* All that is there is there in vain. */
+static void next_discard(struct worker *w)
+{
+	held_generation_free(w->reload.next);
+	w->reload.next = NULL;
+}
+
+/* What changes at once. */
+static void reload_change(struct worker *w)
+{
+	struct held_generation *before = w->current, *held = w->reload.next;
+	struct generation *generation = held->generation;
+
+	upstreams_reload_change(w->upstreams);
 	route_breakers_set(generation->breakers, generation->config, io_now_us(w->io));
 	upstreams_secure(w->upstreams, generation->tls, w->index, w->tls_scratch);
 	w->current = held;
-	/* Looking at every client takes long where there are many. */
-	if (listeners_adopt(w, held))
-		clients_adopt(w);
+	w->reload.next = NULL;
+	w->reload.stage = WORKER_RELOAD_FOLLOWING;
+	w->reload.clients_left = listeners_adopt(w, held) ? w->stats.connections_open : 0;
 	worker_slabs_raise(w);
 	shedding_adopt(&w->shedding, &held->config->shedding);
 	generation_leave(before);
+}
+
+static void reload_make(struct worker *w)
+{
+	switch (upstreams_reload_make(w->upstreams)) {
+	case UPSTREAMS_MORE: return;
+	case UPSTREAMS_DONE: reload_change(w); return;
+	case UPSTREAMS_NO_MEMORY:
+		next_discard(w);
+		reload_told(w, false);
+		return;
+	}
+}
+
+static void reload_follow(struct worker *w)
+{
+	/* What is told of clients here is heard behind this slice. */
+	if (w->reload.clients_left > 0) {
+		clients_adopt_some(w);
+		return;
+	}
+	if (upstreams_follow(w->upstreams))
+		return;
 	settle(w);
+	if (!upstreams_follows(w->upstreams))
+		reload_told(w, true);
+}
+
+void worker_on_reload_slice(struct io_task *task)
+{
+	struct worker *w = container_of(task, struct worker, reload.slice);
+
+	switch (w->reload.stage) {
+	case WORKER_RELOAD_NONE:
+		if (upstreams_follow(w->upstreams))
+			io_defer(w->io, task);
+		return;
+	case WORKER_RELOAD_MAKING: reload_make(w); break;
+	case WORKER_RELOAD_FOLLOWING: reload_follow(w); break;
+	}
+	if (w->reload.stage != WORKER_RELOAD_NONE)
+		io_defer(w->io, task);
+}
+
+bool worker_is_reloading(const struct worker *w)
+{
+	return w->reload.stage != WORKER_RELOAD_NONE;
+}
+
+bool worker_reload(struct worker *w, struct generation *generation)
+{
+	CHECK(!worker_is_reloading(w));
+	if (w->draining)
+		return true;
+	/* What a settling has left over comes first: the next roster is made from one that has settled into its place. */
+	while (upstreams_follow(w->upstreams))
+		;
+	w->reload.next = generation_hold(generation);
+	if (w->reload.next == NULL)
+		return false;
+	if (!worker_secure(w, generation) ||
+		!upstreams_reload_begin(w->upstreams, generation->config, generation->budgets)) {
+		next_discard(w);
+		return false;
+	}
+	w->reload.stage = WORKER_RELOAD_MAKING;
+	io_defer(w->io, &w->reload.slice);
 	return true;
+}
+
+void worker_reload_give_up(struct worker *w)
+{
+	if (w->reload.stage != WORKER_RELOAD_MAKING)
+		return;
+	upstreams_reload_cancel(w->upstreams);
+	next_discard(w);
+	reload_told(w, true);
+}
+
+void worker_reload_end(struct worker *w)
+{
+	worker_reload_give_up(w);
+	io_defer_cancel(w->io, &w->reload.slice);
+	if (worker_is_reloading(w))
+		reload_told(w, true);
 }

@@ -47,6 +47,9 @@ struct shared {
 	struct tls_libraries *libraries;   /* the same; for each worker */
 	struct inherited *inherited;       /* for the first listeners; NULL: none */
 	struct tls_set *tls;               /* of the latest generation that had TLS: one reference; NULL: none has had it */
+	_Atomic(struct generation *) unused;  /* that are to be freed (generation.c) */
+	void (*on_unused)(void *context);  /* NULL: nobody is told */
+	void *on_unused_context;
 };
 
 /*
@@ -93,6 +96,16 @@ struct pause_slot {
 	uint32_t next_free;                /* slot + 1 of the next free place; 0: none */
 };
 
+/* Where a reload is (reload.c). */
+enum worker_reload_stage { WORKER_RELOAD_NONE, WORKER_RELOAD_MAKING, WORKER_RELOAD_FOLLOWING };
+
+struct worker_reload {
+	enum worker_reload_stage stage;
+	struct held_generation *next;      /* MAKING */
+	uint64_t clients_left;             /* FOLLOWING: so many are still to be looked at */
+	struct io_task slice;              /* the next one; also of what follows a settling */
+};
+
 struct worker {
 	struct io *io;
 	struct shared *shared;
@@ -111,6 +124,7 @@ struct worker {
 	struct slab client_slab, exchange_slab, stream_slab;
 	struct h2_scratch *h2_scratch;
 	struct list clients, exchanges;
+	struct worker_reload reload;
 	struct shedding shedding;
 	unsigned turned_away;              /* clients that are just being told so (beyond_limit) */
 
@@ -130,6 +144,15 @@ struct worker {
 	char date_line[40];                /* WORKER_DATE_LINE_BYTES of date_s */
 	uint64_t date_s;
 };
+
+/* The task of worker->reload. */
+void worker_on_reload_slice(struct io_task *task);
+
+/* The worker is on its way out: a reload that has not changed anything is given up. */
+void worker_reload_give_up(struct worker *w);
+
+/* Everything is closed: what still followed does not any more. */
+void worker_reload_end(struct worker *w);
 
 /* settle_timer's on_fire. */
 void worker_on_settle(struct io_timer *timer);

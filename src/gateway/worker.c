@@ -39,6 +39,7 @@ static void drain_check(struct worker *w)
 	if (!w->draining || w->closing_upstreams || !list_empty(&w->clients) || w->client_slab.count_live > 0)
 		return;
 	w->closing_upstreams = true;
+	worker_reload_end(w);
 	upstreams_close(w->upstreams, on_upstreams_closed, w);
 }
 
@@ -72,6 +73,7 @@ static void on_drain_deadline(struct io_timer *timer)
 static void stop_accepting(struct worker *w)
 {
 	w->draining = true;
+	worker_reload_give_up(w);
 	shedding_end(&w->shedding);
 	for (size_t i = 0; i < w->listener_count; i++)
 		listener_close(&w->listeners[i].listener);
@@ -182,6 +184,7 @@ struct worker *worker_create(struct io *io, struct shared *shared, struct genera
 	w->drain_timer.on_fire = on_drain_deadline;
 	w->settle_timer.on_fire = worker_on_settle;
 	w->overdue_timer.on_fire = worker_on_overdue_told;
+	w->reload.slice.on_run = worker_on_reload_slice;
 	shedding_init(&w->shedding, w);
 	forward_init(w);
 	list_init(&w->clients);

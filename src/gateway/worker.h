@@ -24,6 +24,11 @@ struct worker_observer {
 	void (*on_finished)(void *context, const struct exchange_record *record);
 	/* Something the operator should read; `level` is enum config_log_level. One line, no newline. */
 	void (*on_event)(void *context, int level, const char *text);
+	/*
+	 * A reload has ended, once for each that has begun; inside worker_drain and worker_stop, too. False: out of memory, and
+	 * nothing has changed.
+	 */
+	void (*on_reloaded)(void *context, bool taken);
 	/* Draining has ended: no connection is left. Told once. */
 	void (*on_drained)(void *context);
 	/* False: no records are wanted (access log off); then on_finished is not called. */
@@ -74,11 +79,14 @@ struct worker *worker_create(struct io *io, struct shared *shared, struct genera
 	const struct worker_observer *observer, char error_text[256]);
 
 /*
- * From now on requests are served by another generation; those under way end with the one that they began with (reload.c).
- * Takes a reference of its own. From the worker's own thread, at any time; a draining worker stays as it is. False: out of
- * memory, and nothing has changed.
+ * Has requests be served by another generation, soon; those under way end with the one that they began with (reload.c). It is
+ * done in slices, so that no turn of the loop becomes long; then on_reloaded is told. Takes a reference of its own. From the
+ * worker's own thread, not while another one is under way. False: out of memory. A draining worker stays as it is: true, and
+ * worker_is_reloading() says that nothing has begun; nothing is told then.
  */
 bool worker_reload(struct worker *worker, struct generation *generation);
+
+bool worker_is_reloading(const struct worker *worker);
 
 /* The one in force. Borrowed. */
 struct generation *worker_generation(const struct worker *worker);

@@ -70,6 +70,8 @@ struct io {
 	uint64_t random_count;
 	uint64_t letter_us; /* when the letter that measures the lag was sent; 0: it has come */
 	uint64_t lag_us; /* how long the one took that came last */
+	struct io_pause *pause; /* turns are measured; NULL: they are not */
+	uint64_t busy_us; /* processor time at the beginning of this turn, while they are */
 	size_t sources_open; /* descriptors handed out and not yet closed */
 	int batch_next; /* events before it are delivered */
 	int batch_count;
@@ -339,6 +341,18 @@ static void io_note_end(struct io *io)
 	}
 }
 
+/* A turn has ended, or is looked at before its end. */
+static void io_measure(struct io *io)
+{
+	uint64_t turn_us = clock_us(CLOCK_MONOTONIC) - io->now_us, busy_us = clock_us(CLOCK_THREAD_CPUTIME_ID);
+
+	if (turn_us > io->pause->longest_us)
+		io->pause->longest_us = turn_us;
+	if (busy_us - io->busy_us > io->pause->busy_us)
+		io->pause->busy_us = busy_us - io->busy_us;
+	io->busy_us = busy_us;
+}
+
 static void io_tick(struct io *io)
 {
 	int count = wait_for_events(io, io_wait_ms(io));
@@ -357,6 +371,8 @@ static void io_tick(struct io *io)
 	wheel_advance(&io->wheel, io->now_us);
 	io_run_tasks(io);
 	io_note_end(io);
+	if (io->pause != NULL)
+		io_measure(io);
 }
 
 void io_run(struct io *io)
@@ -415,6 +431,20 @@ uint64_t io_letter_us(struct io *io)
 	io->letter_us = now_us;
 	wake(io);
 	return lag_us;
+}
+
+void io_pause_begin(struct io *io, struct io_pause *pause)
+{
+	*pause = (struct io_pause){0};
+	io->pause = pause;
+	io->busy_us = clock_us(CLOCK_THREAD_CPUTIME_ID);
+}
+
+void io_pause_end(struct io *io)
+{
+	if (io->pause != NULL)
+		io_measure(io);
+	io->pause = NULL;
 }
 
 size_t io_sources_open(const struct io *io)

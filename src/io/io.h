@@ -73,6 +73,18 @@ uint64_t io_random(struct io *io);
  */
 uint64_t io_letter_us(struct io *io);
 
+/* The longest turn of the loop in some span: from the moment at which it woke until it waits again. */
+struct io_pause {
+	uint64_t longest_us;
+	uint64_t busy_us;       /* of processor time, the most that one has taken: what the loop itself is to blame for */
+};
+
+/* From now on, beginning with the turn that is under way, turns are measured; *pause is kept up to date until io_pause_end. */
+void io_pause_begin(struct io *io, struct io_pause *pause);
+
+/* The turn that is under way counts as far as it has gone. Legal when nothing is measured. */
+void io_pause_end(struct io *io);
+
 /* Sockets that this loop has open. */
 size_t io_sources_open(const struct io *io);
 

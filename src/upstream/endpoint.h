@@ -72,6 +72,7 @@ struct endpoint {
 	uint32_t *load;                /* where that is counted too: in a list of candidates, or here: */
 	uint32_t load_alone;
 	struct upstream_endpoint_stats stats;  /* `pool`: only what it was left by others (books.c) */
+	struct endpoint *before;       /* NEW: whom it will succeed when it comes into service; NULL: nobody */
 	struct endpoint *older, *newer;  /* whom it succeeded, and by whom it was succeeded; NULL: nobody that there is */
 	const char *mismatch;          /* what the last audit found; NULL: nothing */
 	uint32_t named;                /* leases whose `picked` is this one's name */
@@ -81,11 +82,14 @@ struct endpoint {
 	uint8_t state;                 /* enum endpoint_state; changed by endpoint_change only */
 	bool learns;                   /* how many requests it takes at once */
 	bool running;                  /* weir_pool_run is telling outcomes */
+	bool stirred;                  /* its pool has begun with what it does unasked */
 };
 
 /* The endpoints of one upstream that are in service. There is none where nothing is known of its host names yet. */
 struct endpoint_group {
-	struct endpoint_group *next;   /* in ups->gone */
+	struct endpoint_group *next;   /* in ups->gone, change.gone_before, or retiring */
+	struct endpoint_group *before; /* whose place it is about to take; NULL: nobody's, or it has taken it */
+	size_t retired;                /* in ups->retiring: so many of its endpoints were looked at */
 	struct upstreams *ups;
 	struct view name;              /* the upstream's, in the memory behind the endpoints */
 	struct group_balance {
@@ -112,6 +116,25 @@ struct roster {
 	struct endpoint_group *groups[];
 };
 
+/* The next roster, which is made in slices (roster.c). */
+struct roster_making {
+	struct roster *roster;         /* as far as it is made; NULL: none is */
+	const struct config *config;
+	struct endpoint_budget *const *budgets;  /* of the group's endpoints, or of the next one's */
+	struct endpoint_group *group;  /* to be filled; NULL: the next one is to be made */
+	struct endpoint_group *before; /* the same upstream's in service; NULL: it is new */
+	uint64_t tls_id;               /* of the group's upstream */
+};
+
+/* What follows a change of rosters, in slices (reload.c). */
+struct roster_change {
+	bool entering;                 /* those in service begin with what they do by themselves: */
+	size_t group, endpoint;        /* up to here they have */
+	struct endpoint_group *gone_before;  /* upstreams that were gone before it: are they back? */
+	struct roster *leaving;        /* the roster of before; NULL: it is gone */
+	size_t left;                   /* so many of its groups are gone from there */
+};
+
 struct upstreams {
 	struct io *io;
 	struct h1_scratch *scratch;
@@ -120,6 +143,9 @@ struct upstreams {
 	struct roster *roster;         /* in service: made from it */
 	uint64_t rosters;              /* how many have been in service */
 	struct endpoint_group *gone;   /* upstreams that `config` has no more; in service for older ones until settled */
+	struct roster_making making;
+	struct roster_change change;
+	struct endpoint_group *retiring;  /* whose endpoints are drained, but for those that are in service */
 	struct list endpoints;         /* all of them, draining ones too */
 	struct slab conns;
 	struct slab places;            /* HTTP/2: for each of `conns` one */

@@ -136,11 +136,16 @@ void upstreams_observe(struct upstreams *ups, void (*on_event)(void *context, in
 
 const char *upstreams_audit(const struct upstreams *ups)
 {
+	bool is_over = !upstreams_follows(ups) && !upstreams_unsettled(ups);
 	const char *wrong = NULL;
 
 	list_each_safe(&ups->endpoints, node, next) {
+		const struct endpoint *ep = container_of(node, struct endpoint, node);
+
 		if (wrong == NULL)
-			wrong = endpoint_audit(container_of(node, struct endpoint, node));
+			wrong = endpoint_audit(ep);
+		if (wrong == NULL && is_over && ep->state == ENDPOINT_SERVING && ep->roster != ups->roster->number)
+			wrong = "an endpoint that is in service no more is not drained";
 	}
 	return wrong;
 }

@@ -179,10 +179,28 @@ struct upstreams *upstreams_create(struct io *io, struct h1_scratch *scratch, co
 	struct endpoint_budget *const *budgets);
 
 /*
- * The upstreams are those of another configuration from now on (reload.c says what becomes of connections and of those who
- * wait for one). Upstreams that are gone go on for whoever comes with the configuration of before, until upstreams_settle.
- * Not after upstreams_close. False: out of memory, and nothing has changed.
+ * Another configuration, in slices of which each is a fraction of a millisecond: what is needed for it is made
+ * (upstreams_reload_make, until it says DONE), then the upstreams are those of the new one at once (upstreams_reload_change;
+ * reload.c says what becomes of connections and of those who wait for one), and then upstreams_follow is called until it says that
+ * nothing more follows. Upstreams that are gone go on for whoever comes with the configuration of before, until
+ * upstreams_settle. `config` and `budgets` are borrowed, as by upstreams_create. Not after upstreams_close; not while something
+ * follows.
  */
+enum upstreams_progress { UPSTREAMS_MORE, UPSTREAMS_DONE, UPSTREAMS_NO_MEMORY };
+
+/* False: out of memory. Nothing has changed. */
+bool upstreams_reload_begin(struct upstreams *ups, const struct config *config, struct endpoint_budget *const *budgets);
+/* NO_MEMORY: it is cancelled. */
+enum upstreams_progress upstreams_reload_make(struct upstreams *ups);
+/* Before the change: nothing has changed. Legal when none was begun. */
+void upstreams_reload_cancel(struct upstreams *ups);
+/* Once it is made. Cannot fail. */
+void upstreams_reload_change(struct upstreams *ups);
+/* A slice of what follows a change, or upstreams_settle. False: nothing more follows. */
+bool upstreams_follow(struct upstreams *ups);
+bool upstreams_follows(const struct upstreams *ups);
+
+/* All of it in one go. False: out of memory, and nothing has changed. */
 bool upstreams_reload(struct upstreams *ups, const struct config *config, struct endpoint_budget *const *budgets);
 
 /*
@@ -204,7 +222,7 @@ void upstreams_speak_h2(struct upstreams *ups, struct h2_scratch *scratch, unsig
  */
 void upstreams_probe(struct upstreams *ups);
 
-/* Nobody comes any more with a configuration from before the latest reload. Legal when nothing is unsettled. */
+/* Nobody comes any more with a configuration from before the latest reload: upstreams_follow. Legal when nothing is unsettled. */
 void upstreams_settle(struct upstreams *ups);
 bool upstreams_unsettled(const struct upstreams *ups);
 

@@ -53,6 +53,7 @@ BOTH = {
     "test_admin_api": NOT_ASKED,
     "test_page": NOT_ASKED,
     "test_admin_guard": NOT_ASKED,
+    "test_receipt": NOT_ASKED,
     **{f"test_names::test_{name}": NOT_ASKED for name in NAME_SERVERS},
     "test_malformed_matrix": ITSELF,
     "test_websocket": ITSELF,

@@ -96,6 +96,15 @@ uint64_t io_lag_us(const struct io *io, uint64_t since_us)
 	return 0;
 }
 
+void io_pause_begin(struct io *io, struct io_pause *pause)
+{
+	*pause = (struct io_pause){0};
+}
+
+void io_pause_end(struct io *io)
+{
+}
+
 uint64_t io_wall_us(const struct io *io)
 {
 	return wall_us(io->now_us);

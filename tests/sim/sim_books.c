@@ -122,6 +122,9 @@ static bool lives_on(const struct exchange *ex)
 
 void books_check_left(unsigned worker_number, const struct worker *worker)
 {
+	/* Clients are looked at one after the other, and what their end means may be another thing now. */
+	if (worker_is_reloading(worker))
+		return;
 	list_each_safe(&worker->exchanges, node, next) {
 		const struct exchange *ex = container_of(node, struct exchange, node);
 

@@ -73,12 +73,19 @@ static struct {
 static void adopt_due(struct sim_event *event)
 {
 	unsigned i = (unsigned)(event - run.adopt);
-	bool done = worker_reload(run.workers[i], run.generation);
 
-	world_note(NOTE_RELOAD, i, run.reloads, done);
-	/* Without memory nothing has changed. */
-	if (!done)
+	/* One at a time; and without memory nothing has changed. */
+	if (worker_is_reloading(run.workers[i]) || !worker_reload(run.workers[i], run.generation))
 		world_schedule(event, world_now_us() + 10000);
+}
+
+static void on_reloaded(void *context, bool taken)
+{
+	uintptr_t i = (uintptr_t)context;
+
+	world_note(NOTE_RELOAD, i, run.reloads, taken);
+	if (!taken && !run.draining)
+		world_schedule(&run.adopt[i], world_now_us() + 10000);
 }
 
 /* Who looks at an old one holds a reference, so that it could not be seen to go too early: not always. */
@@ -150,9 +157,16 @@ static void reloads_finish(void)
 		world_cancel(&run.reload[i]);
 	for (unsigned i = 0; i < run.setup.workers; i++) {
 		world_cancel(&run.adopt[i]);
-		if (!worker_reload(run.workers[i], run.generation))
-			world_violation("8: after the faults everything works", "worker %u does not reload", i);
+		world_schedule(&run.adopt[i], world_now_us());
 	}
+}
+
+static bool all_reloaded(void)
+{
+	for (unsigned i = 0; i < run.setup.workers; i++)
+		if (worker_is_reloading(run.workers[i]) || worker_generation(run.workers[i]) != run.generation)
+			return false;
+	return true;
 }
 
 /* --- the gateway -------------------------------------------------------------------------------------------------- */
@@ -182,7 +196,8 @@ static void on_drained(void *context)
 static struct worker *worker_try(unsigned i)
 {
 	char error[256] = "";
-	struct worker_observer observer = {(void *)(uintptr_t)i, on_finished, on_event, on_drained, world_chance(700)};
+	struct worker_observer observer = {
+		(void *)(uintptr_t)i, on_finished, on_event, on_reloaded, on_drained, world_chance(700)};
 
 	struct worker *worker = worker_create(run.ios[i], run.shared, run.generation, i, &observer, error);
 
@@ -256,6 +271,7 @@ static void gateway_drain(uint64_t span_us)
 static void gateway_free(void)
 {
 	for (unsigned i = 0; i < run.setup.workers; i++) {
+		world_cancel(&run.adopt[i]);
 		books_tally(run.workers[i]);
 		worker_free(run.workers[i]);
 	}
@@ -368,6 +384,7 @@ static void turn(void)
 	world_happen();
 	for (unsigned i = 0; i < run.setup.workers; i++)
 		sim_io_tick(run.ios[(first + i) % run.setup.workers]);
+	shared_sweep(run.shared);
 	check_turn();
 }
 
@@ -685,6 +702,8 @@ static void check_tunnels(void)
 static void phase_calm(void)
 {
 	world_note(NOTE_PHASE, RUN_CALM, 0, 0);
+	if (!turns_until(all_reloaded, world_now_us() + ADOPTED_US))
+		world_violation("8: after the faults everything works", "a worker does not reload");
 	if (!turns_until(nothing_runs, world_now_us() + run.setup.longest_us))
 		world_violation("8: everything ends", "%llu connections, %llu exchanges without clients",
 			(unsigned long long)connections_live(), (unsigned long long)exchanges_live());

@@ -24,6 +24,8 @@ struct gateway {
 	enum cause cause; /* of the last record */
 	unsigned status;
 	unsigned retries;
+	unsigned reloads; /* that have ended */
+	bool reload_taken; /* the last of them */
 	char event[256]; /* the last that the operator should read */
 };
 
@@ -51,11 +53,36 @@ static inline void gateway_on_drained(void *context)
 	io_stop(fixture.io);
 }
 
+static inline void gateway_on_reloaded(void *context, bool taken)
+{
+	struct gateway *g = context;
+
+	g->reloads++;
+	g->reload_taken = taken;
+}
+
+/* All slices of it. Whether it was taken; nothing else may be under way that does not end by itself. */
+static inline bool gateway_reload(struct gateway *g, struct generation *generation)
+{
+	unsigned before = g->reloads;
+
+	g->reload_taken = true;
+	if (!worker_reload(g->worker, generation))
+		return false;
+	bool begun = worker_is_reloading(g->worker);
+
+	while (worker_is_reloading(g->worker))
+		run_pending();
+	assert_int_equal(g->reloads, before + begun);
+	return g->reload_taken;
+}
+
 static inline void gateway_open(struct gateway *g, const char *yaml, const struct filter_ops *const *filters)
 {
 	struct worker_observer observer = {.context = g,
 		.on_finished = gateway_on_finished,
 		.on_event = gateway_on_event,
+		.on_reloaded = gateway_on_reloaded,
 		.on_drained = gateway_on_drained,
 		.wants_records = true};
 	char error[256];

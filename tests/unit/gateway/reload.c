@@ -34,7 +34,7 @@ static struct generation *reload(struct gateway *g, const char *yaml)
 	struct generation *generation = generation_create(g->shared, config);
 
 	assert_non_null(generation);
-	assert_true(worker_reload(g->worker, generation));
+	assert_true(gateway_reload(g, generation));
 	step(g);
 	return generation;
 }
@@ -317,7 +317,7 @@ static void test_clients_are_not_looked_at_for_addresses(void **state)
 	struct generation *same_file = generation_create(g.shared, config_ref(g.config));
 
 	assert_non_null(same_file);
-	assert_true(worker_reload(g.worker, same_file));
+	assert_true(gateway_reload(&g, same_file));
 	step(&g);
 	assert_true(c->trusted);
 	generation_unref(reload(&g, OWN_ANSWER));
@@ -344,7 +344,7 @@ static void test_reload_while_draining(void **state)
 	end_send(&origin, OK);
 	end_await(&client, "ok");
 	gateway_await_drained(&g);
-	assert_true(worker_reload(g.worker, after));
+	assert_true(gateway_reload(&g, after));
 	generation_unref(after);
 	end_close(&client);
 	end_close(&origin);

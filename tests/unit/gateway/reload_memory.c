@@ -30,7 +30,7 @@ static bool reload_short(struct gateway *g, int allowed)
 	config->upstreams[1].endpoints[0].address = g->door.address;
 	mallocs_left = allowed;
 	struct generation *generation = generation_create(g->shared, config);
-	bool done = generation != NULL && worker_reload(g->worker, generation);
+	bool done = generation != NULL && gateway_reload(g, generation);
 
 	mallocs_left = INT_MAX;
 	assert_ptr_equal(worker_generation(g->worker), done ? generation : g->generation);

@@ -65,7 +65,7 @@ static void scene_open(struct scene *s, const char *yaml)
 	gateway_open(&s->g, yaml, no_filters);
 	/* As if the machine had been told of before the worker was made. */
 	assert_true(shared_set_machine(s->g.shared, &machine, 100));
-	assert_true(worker_reload(s->g.worker, s->g.generation));
+	assert_true(gateway_reload(&s->g, s->g.generation));
 	client_open(&s->busy, &s->g, GET);
 	origin_take(&s->origin, &s->g);
 }
@@ -296,7 +296,7 @@ static void test_off(void **state)
 	config->upstreams[0].endpoints[0].address = g.door.address;
 	generation = generation_create(g.shared, config);
 	assert_non_null(generation);
-	assert_true(worker_reload(g.worker, generation));
+	assert_true(gateway_reload(&g, generation));
 	generation_unref(generation);
 	assert_int_equal(worker_stats(g.worker)->shed.passed[SHED_MEMORY], 0);
 	assert_true(strstr(g.event, "shedding ends: memory") != NULL);

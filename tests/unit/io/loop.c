@@ -450,6 +450,39 @@ static void test_create_without_descriptors(void **state)
 	}
 }
 
+static void spin(struct io_task *task)
+{
+	uint64_t until_us = clock_us(CLOCK_THREAD_CPUTIME_ID) + 20 * US_PER_MS;
+
+	while (clock_us(CLOCK_THREAD_CPUTIME_ID) < until_us)
+		;
+}
+
+/* The longest turn counts, and only while turns are measured. */
+static void test_pauses(void **state)
+{
+	struct io_task task = {.on_run = spin};
+	struct io_pause pause = {0};
+
+	io_defer(fixture.io, &task);
+	run_pending();
+	io_pause_begin(fixture.io, &pause);
+	run_pending();
+	assert_true(pause.busy_us < 20 * US_PER_MS);
+	io_defer(fixture.io, &task);
+	run_pending();
+	io_pause_end(fixture.io);
+	assert_true(pause.busy_us >= 20 * US_PER_MS && pause.longest_us >= 20 * US_PER_MS);
+	assert_true(pause.longest_us + US_PER_MS >= pause.busy_us);
+
+	struct io_pause after = pause;
+
+	io_defer(fixture.io, &task);
+	run_pending();
+	assert_memory_equal(&pause, &after, sizeof(pause));
+	io_pause_end(fixture.io);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -468,6 +501,7 @@ int main(void)
 		LOOP_TEST(test_mailbox_between_threads),
 		LOOP_TEST(test_waking_a_sleeping_loop),
 		LOOP_TEST(test_books),
+		LOOP_TEST(test_pauses),
 		cmocka_unit_test(test_create_without_descriptors),
 	};
 

@@ -32,6 +32,8 @@ static inline void balance_reload(struct bed *bed, const char *upstream_yaml)
 	assert_non_null(bed->budgets);
 	assert_true(upstreams_reload(bed->ups, bed->config, bed->budgets));
 	upstreams_settle(bed->ups);
+	while (upstreams_follow(bed->ups))
+		;
 	run_pending();
 	budgets_drop(budgets, config_endpoint_count(before));
 	config_free(before);

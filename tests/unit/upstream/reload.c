@@ -187,6 +187,8 @@ static void test_nobody_in_service(void **state)
 	set_reload(&set, "{name: v, endpoints: [{address: 127.0.0.1:80}]}");
 	assert_true(upstreams_unsettled(set.bed.ups));
 	upstreams_settle(set.bed.ups);
+	while (upstreams_follow(set.bed.ups))
+		;
 	set_close(&set);
 }
 
@@ -233,6 +235,8 @@ static void test_unchanged_is_kept(void **state)
 	assert_true(user.lease.reused);
 	user_end(&user, &set);
 	upstreams_settle(set.bed.ups);
+	while (upstreams_follow(set.bed.ups))
+		;
 	assert_int_equal(count_endpoints(&set), 1);
 	set_close(&set);
 }
@@ -443,6 +447,8 @@ static void test_gone_upstream_serves_older_requests_until_settled(void **state)
 	user_await(&user, &set.bed);
 	set_accept(&set, 0);
 	upstreams_settle(set.bed.ups);
+	while (upstreams_follow(set.bed.ups))
+		;
 	assert_false(upstreams_unsettled(set.bed.ups));
 	user_give_back(&user, &set.bed, true);
 	end_await_end(&set.ends[0]);
@@ -461,6 +467,8 @@ static void test_gone_upstream_comes_back(void **state)
 	set_reload(&set, AT_0);
 	assert_true(upstreams_unsettled(set.bed.ups));
 	upstreams_settle(set.bed.ups);
+	while (upstreams_follow(set.bed.ups))
+		;
 	assert_int_equal(count_endpoints(&set), 1);
 	set_close(&set);
 }
@@ -709,6 +717,8 @@ static void test_each_that_is_gone_is_drained(void **state)
 			set_reload(&set, one_comes_and_goes(yaml, sizeof(yaml), turn, count));
 		assert_true(upstreams_unsettled(set.bed.ups));
 		upstreams_settle(set.bed.ups);
+		while (upstreams_follow(set.bed.ups))
+			;
 		assert_int_equal(count_endpoints(&set), count);
 		set_close(&set);
 	}

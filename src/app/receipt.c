@@ -1,0 +1,86 @@
+/* See receipt.h. Times are told in milliseconds, with what is behind the point. */
+#include "app/receipt.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "base/units.h"
+
+static double ms(uint64_t us)
+{
+	return (double)us / US_PER_MS;
+}
+
+/* Lines may hold what came from anywhere: what is no UTF-8 is left out. */
+static json_t *text_of(const char *text)
+{
+	json_t *json = json_string(text);
+
+	return json != NULL ? json : json_string("(not UTF-8)");
+}
+
+static json_t *lines_of(const struct told *told)
+{
+	json_t *lines = json_array();
+
+	for (size_t i = 0; i < told->count; i++)
+		json_array_append_new(lines, text_of(told->items[i].text));
+	return lines;
+}
+
+static json_t *complaints_of(const struct config_complaints *complaints)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < complaints->count; i++) {
+		const struct config_complaint *c = &complaints->items[i];
+
+		json_array_append_new(list, json_pack("{si si so so}", "line", (int)c->line, "column", (int)c->column, "path",
+						    text_of(c->path), "text", text_of(c->text)));
+	}
+	return list;
+}
+
+static void at_text(uint64_t at_us, char text[32])
+{
+	time_t s = (time_t)(at_us / US_PER_S);
+	struct tm tm;
+	size_t n = strftime(text, 32, "%Y-%m-%dT%H:%M:%S", gmtime_r(&s, &tm));
+
+	snprintf(text + n, 32 - n, ".%03uZ", (unsigned)(at_us % US_PER_S / US_PER_MS));
+}
+
+char *receipt_json(const struct receipt *r)
+{
+	char at[32], *text;
+	json_t *json;
+
+	at_text(r->at_us, at);
+	json = json_pack("{ss ss ss so si s{sf sf sf sf sf} sf sf so so si si}", "outcome", reload_outcome_name(r->outcome), "at",
+		at, "by", r->by, "changes", lines_of(&r->changes), "changes_left_out", (int)r->changes.more, "took_ms", "read",
+		ms(r->took.read_us), "check", ms(r->took.check_us), "resolve", ms(r->took.resolve_us), "compile",
+		ms(r->took.compile_us), "swap", ms(r->took.swap_us), "longest_pause_ms", ms(r->pause.longest_us),
+		"longest_pause_busy_ms", ms(r->pause.busy_us), "complaints", complaints_of(&r->complaints), "warnings",
+		complaints_of(&r->warnings), "workers", (int)r->workers, "refused", (int)r->refused);
+	text = json != NULL ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
+	json_decref(json);
+	return text;
+}
+
+void receipt_sum_up(const struct receipt *r, char text[200])
+{
+	snprintf(text, 200,
+		"took: read %.1f ms, check %.1f ms, names %.1f ms, compile %.1f ms, swap %.1f ms; no loop paused for longer than "
+		"%.2f ms",
+		ms(r->took.read_us), ms(r->took.check_us), ms(r->took.resolve_us), ms(r->took.compile_us), ms(r->took.swap_us),
+		ms(r->pause.longest_us));
+}
+
+void receipt_release(struct receipt *r)
+{
+	told_release(&r->changes);
+	config_complaints_release(&r->complaints);
+	config_complaints_release(&r->warnings);
+	*r = (struct receipt){0};
+}

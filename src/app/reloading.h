@@ -1,0 +1,66 @@
+/*
+ * Reloads, as the main thread sees them.
+ *
+ *     IDLE --asked--> LOADING: a thread of its own reads, checks, asks for names, compiles
+ *      ^                 |
+ *      |                 | it has ended, process_tell()
+ *      |                 v
+ *      '-- receipt -- SWAPPING: the workers take it, in slices (gateway/reload.c)
+ *
+ * Who asks meanwhile is heard behind it: once more, whoever and however many they are. While LOADING the thread has the names and
+ * all that generations are made of; nobody else touches them. Other addresses of host names take the same way, without the file.
+ */
+#ifndef WEIR_APP_RELOADING_H
+#define WEIR_APP_RELOADING_H
+
+#include "app/names.h"
+#include "app/receipt.h"
+#include "app/workers.h"
+#include "control/order.h"
+
+struct reloading {
+	/* Set by the owner before the first call, all else zero. */
+	const char *path;               /* of the configuration */
+	struct journal *journal;
+	struct workers *workers;
+	struct control *control;        /* NULL: `admin: off` */
+	unsigned count;                 /* of workers */
+	const struct config *loaded;    /* as the file says: one reference */
+	struct names names;
+
+	/* Private. */
+	enum { RELOADING_IDLE, RELOADING_LOADING, RELOADING_SWAPPING } state;
+	bool of_addresses;              /* the one that is under way: the file is the same */
+	const char *again_by;           /* who has asked meanwhile; NULL: nobody */
+	struct receipt receipt;         /* of the one that is under way */
+	struct loading *loading;        /* LOADING: the thread's, and what it leads to */
+	uint64_t swap_begun_us;
+	struct control_order *orders[ORDERS_MAX], *orders_again[ORDERS_MAX];
+	size_t order_count, order_again_count;
+};
+
+/* `by` is a static word, "signal". `order` is told the receipt; NULL: nobody waits for it. */
+void reloading_ask(struct reloading *r, const char *by, struct control_order *order);
+
+/* With ORDER_LOOK: the thread, or the workers, may have come to their end; or names to other addresses. */
+void reloading_look(struct reloading *r);
+
+/* Whether what generations are made of belongs to the thread. */
+bool reloading_is_loading(const struct reloading *r);
+
+/* The gateway is on its way out: whoever waits for a receipt is told so, and none is begun any more. */
+void reloading_close(struct reloading *r);
+
+/* After the end of the workers' threads. Before the workers are freed. */
+void reloading_release(struct reloading *r);
+
+/* False with complaints when the limits may not hold on this machine. They are to be released in every case. */
+bool reloading_plan_fits(const struct config *config, struct config_complaints *complaints);
+
+/* False with complaints: no client could ever come. */
+bool reloading_idle_fits(const struct config *config, struct config_complaints *complaints);
+
+/* Tells of endpoints that are not used. */
+void reloading_tell_left_out(const struct reload_teller *to, const struct config *config);
+
+#endif
