@@ -349,12 +349,13 @@ def assert_answer(answer, cause):
 
 
 def assert_logged(gateway, answer, cause):
-    assert gateway.access.wait_for(lambda lines: any(f'"{cause}"' in line for line in lines)), gateway.access.text()
-    records = [json.loads(line) for line in gateway.access.lines]
-    record = next(record for record in records if record["cause"] == cause)
-    assert record["status"] == (answer.status if answer else 499) and not record["upstream_status"]
-    if answer:
-        assert record["request_id"] == json.loads(answer.body)["request_id"]
+    """In the line of that very request."""
+    mark = json.loads(answer.body)["request_id"] if answer else f'"cause":"{cause}"'
+    line = gateway.access.wait_for(lambda lines: next((line for line in lines if mark in line), None))
+    assert line, gateway.access.text()
+    record = json.loads(line)
+    assert (record["cause"], record["status"]) == (cause, answer.status if answer else 499)
+    assert not record["upstream_status"]
 
 
 def test_no_cause_is_left_out(stage):
