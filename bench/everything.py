@@ -1,0 +1,150 @@
+"""What it costs to know what goes on: processor time per small request with everything that tells of it switched on, beside off.
+
+    ./dev bench everything [--check] [--rounds N] [--format json|text] [--beside BINARY]
+
+On: the access log into a file, the administration with a scrape of /metrics each second, and traces, 1 % of them sent to a collector. Off:
+none of these. The split of time by phases has no switch, so it is in both; --beside names another build of the program, one from
+before there was such a thing, that is measured with everything off as well.
+
+All are the same program with one worker on the first processor, with all its threads: the one that writes the log costs, too. Load
+(bench/load.c: 16 clients that ask again as soon as they were answered, 128 bytes a time), service, collector and whoever scrapes have the
+second one. What counts is the time that the gateway has spent on its processor, by the kernel's own books (schedstat), divided by
+requests. Rounds go over all in turn, in another order each time, and the ratio is the median of those within a round.
+
+With --check the exit status is 1 when everything on takes more than 8 % more than everything off.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "integration"))
+
+from gateway import BINARY, free_port  # noqa: E402
+from servers import Server  # noqa: E402
+from tls import end, pinned, thread_ns  # noqa: E402
+
+LOAD = pathlib.Path(os.environ.get("LOAD_BIN", ROOT / "build-sim" / "bench" / "load"))
+
+RATIO_MAX = 1.08
+CLIENTS = 16
+SECONDS = 3
+SCRAPE_S = 1.0
+
+
+class Variant:
+    """One gateway, which stays; its turn is when the load is on it."""
+
+    def __init__(self, name, binary, directory, cpu, origin, **more):
+        self.name, self.port, self.rows = name, free_port(), []
+        config = {
+            "version": 1,
+            "workers": 1,
+            "listeners": [{"name": "public", "address": f"127.0.0.1:{self.port}"}],
+            "upstreams": [{"name": "origin", "endpoints": [{"address": f"127.0.0.1:{origin}"}]}],
+            "routes": [{"name": "all", "match": {"path": "/*"}, "upstream": "origin"}],
+            "admin": "off",
+            "log": {"access": "off"},
+            **more,
+        }
+        config["upstreams"] += config.pop("more_upstreams", [])
+        self.admin = config["admin"]["address"] if config["admin"] != "off" else None
+        file = directory / f"{name.replace(' ', '-')}.yaml"
+        file.write_text(json.dumps(config))
+        self.server = Server(pinned(cpu, [binary, "run", "-c", file]), self.port)
+
+    def scrape(self):
+        with urllib.request.urlopen(f"http://{self.admin}/metrics") as answer:
+            return len(answer.read())
+
+    def turn(self, cpu, seconds):
+        """Microseconds of processor time per request."""
+        ended = threading.Event()
+
+        def scrapes():
+            while not ended.wait(SCRAPE_S):
+                self.scrape()
+
+        scraping = threading.Thread(target=scrapes if self.admin else ended.wait)
+        scraping.start()
+        before = thread_ns(self.server.process.pid)
+        said = subprocess.run(pinned(cpu, [LOAD, self.port, "--clients", CLIENTS, "--seconds", seconds]), check=True,
+            stdout=subprocess.PIPE, text=True).stdout
+        used_ns = thread_ns(self.server.process.pid) - before
+        ended.set()
+        scraping.join()
+        whole = json.loads(said.splitlines()[-1])
+        assert whole["bad"] == whole["broken"] == whole["refused"] == 0, whole
+        self.rows.append(used_ns / 1000 / whole["good"])
+        return self.rows[-1]
+
+
+def start_origin(directory, cpu):
+    port = free_port()
+    return Server(pinned(cpu, [BINARY, "origin", "--listen", f"127.0.0.1:{port}", "--size", "128"]), port), port
+
+
+def everything(directory, log_format):
+    """The settings of all that can be switched on."""
+    return {
+        "admin": {"address": f"127.0.0.1:{free_port()}"},
+        "log": {"access": {"format": log_format, "path": str(directory / "access.log")}},
+    }
+
+
+def measure(variants, cpu, rounds, seconds):
+    for variant in variants:
+        variant.turn(cpu, 1)
+        variant.rows.clear()
+    for i in range(rounds):
+        turned = variants[i % len(variants):] + variants[:i % len(variants)]
+        for variant in turned:
+            variant.turn(cpu, seconds)
+        print("  ".join(f"{variant.name} {variant.rows[-1]:6.2f} us" for variant in variants), flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./dev bench everything", description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help=f"fail when the ratio is above {RATIO_MAX}")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--seconds", type=int, default=SECONDS, help="of a turn")
+    parser.add_argument("--format", choices=("json", "text"), default="json", help="of the access log")
+    parser.add_argument("--beside", type=pathlib.Path, metavar="BINARY", help="another build, with everything off")
+    arguments = parser.parse_args()
+    processors = sorted(os.sched_getaffinity(0))
+    if len(processors) < 2:
+        raise SystemExit("it takes two processors: one for the gateway, one for load and service")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with tempfile.TemporaryDirectory(prefix="weir-bench-") as scratch:
+        directory, servers = pathlib.Path(scratch), []
+        try:
+            origin, port = start_origin(directory, processors[1])
+            servers.append(origin)
+            variants = [Variant("off", BINARY, directory, processors[0], port),
+                Variant("on", BINARY, directory, processors[0], port, **everything(directory, arguments.format))]
+            if arguments.beside:
+                variants.append(Variant("beside", arguments.beside, directory, processors[0], port))
+            servers += [variant.server for variant in variants]
+            measure(variants, processors[1], arguments.rounds, arguments.seconds)
+        finally:
+            for server in servers:
+                end(server.process)
+    ratios = {variant.name: statistics.median(row / off for row, off in zip(variant.rows, variants[0].rows)) for variant in variants}
+    for variant in variants:
+        print(f"{variant.name:8} {statistics.median(variant.rows):6.2f} us a request, {ratios[variant.name]:.3f} of off")
+    if arguments.check and ratios["on"] > RATIO_MAX:
+        raise SystemExit(f"everything on takes {ratios['on']:.3f} times what off takes; {RATIO_MAX} is the most")
+
+
+if __name__ == "__main__":
+    main()
