@@ -15,6 +15,15 @@ def test_offered_load(stage):
     stage.judge(gateway, "offered_load", lambda: load.rate("good"), turn=("leave",))
 
 
+def test_few_clients(stage):
+    """Eight clients who ask again when they are answered, and a pool of a hundred."""
+    origin = stage.origin("--delay", "100ms")
+    gateway = stage.gateway(configuration(origin))
+    load = stage.load(gateway.port, clients=8)
+    load.wait_for_second(WARM + WINDOW)
+    stage.judge(gateway, "offered_load", lambda: load.rate("good"), turn=("leave",))
+
+
 def test_slow_clients(stage):
     """Answers of 4 MiB, of which eight clients take 4 MiB a second each, after the 200 ms that the service needs."""
     origin = stage.origin("--delay", "200ms")

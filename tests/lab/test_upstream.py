@@ -49,6 +49,28 @@ def test_pool_too_small(stage):
     assert stage.refused_when_turned(gateway, verdict["knob"], offered) < 10, "it was something else"
 
 
+def test_pool_too_small_for_those_who_wait(stage):
+    """Thirty clients who ask again when they are answered, and ten connections: a third of them is served at any time."""
+    origin = stage.origin("--delay", "100ms")
+    gateway = stage.gateway(configuration(origin, upstream={**ALL_AT_ONCE, "pool": {"max_connections": 10}}))
+    load = stage.load(gateway.port, clients=30)
+    load.wait_for_second(WARM + WINDOW)
+    stage.judge(gateway, "pool_too_small", 30, turn=("raise",), upstream="backend")
+    assert load.rate("good") < 1.1 * 10 / 0.100, "it was large enough"
+
+
+def test_fixed_concurrency_too_small(stage):
+    """There are connections, but somebody has written that ten requests may be under way."""
+    origin = stage.origin("--delay", "100ms")
+    gateway = stage.gateway(configuration(origin, upstream={"concurrency": 10}))
+    offered = {"rate": 200, "in_flight": 400}
+    load = stage.load(gateway.port, **offered)
+    load.wait_for_second(WARM + WINDOW)
+    verdict = stage.judge(gateway, "pool_too_small", 200 * 0.100, turn=("raise",), upstream="backend")
+    assert verdict["knob"]["key"] == "upstreams[backend].concurrency"
+    assert stage.refused_when_turned(gateway, verdict["knob"], offered) < 10, "it was something else"
+
+
 def test_queue_too_small(stage):
     """Twenty connections do all that comes, and more, but it comes in crowds of forty, and two may wait."""
     origin = stage.origin("--delay", "20ms")
