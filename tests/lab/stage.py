@@ -45,7 +45,7 @@ def turned(config, knob, otherwise):
         place = place.setdefault(name, {})
         if item:
             place = next(one for i, one in enumerate(place) if item in (one.get("name"), str(i)))
-    place[last] = knob.get("to") or otherwise
+    place[last] = round(knob.get("to") or otherwise)
     config["listeners"][0]["address"] = f"127.0.0.1:{free_port()}"
     return config
 
