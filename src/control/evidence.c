@@ -235,8 +235,8 @@ static void gather_gateway(struct why_evidence *e, const struct span *span)
 	e->descriptor_failures_per_s = e->descriptor_failures_per_s > 0 ? e->descriptor_failures_per_s : 0;
 	e->memory_failures_per_s = RATE(shed.connections[SHED_MEMORY]) + RATE(shed.requests[SHED_MEMORY]) +
 				   RATE(exchanges_by_cause[CAUSE_MEMORY_EXHAUSTED]);
+	e->overflows_per_s = RATE(accept_overflows);
 #undef RATE
-	e->overflows_per_s = rate(span->from->listen_overflows, span->to->listen_overflows, span->s);
 }
 
 /* What is now, of the process and of the machine. */

@@ -55,6 +55,8 @@ static const struct metric rows[] = {
 		put_lag},
 	GAUGE("weir_worker_accept_queue", put_count, struct worker_stats, shed.accept_waiting,
 		"Connections that wait for the worker to accept them, as of its last look."),
+	COUNTER("weir_worker_accept_overflows_total", put_count, struct worker_stats, accept_overflows,
+		"Connections that were thrown away as too many waited for the worker to accept them."),
 	GAUGE("weir_worker_connections", put_count, struct worker_stats, connections_open,
 		"Clients' connections that the worker has open."),
 	COUNTER("weir_worker_exchanges_total", put_count, struct worker_stats, exchanges_finished,

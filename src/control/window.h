@@ -64,7 +64,6 @@ struct window_sample {
 	uint64_t at_us;               /* on control's loop's clock */
 	struct generation *generation;  /* one reference */
 	struct worker_stats worker;   /* of all of them */
-	uint64_t listen_overflows;    /* of the network namespace; counter */
 	size_t worker_count, endpoint_count, route_count, limit_count, listener_count;
 	struct window_worker *workers;
 	struct window_endpoint *endpoints;

@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 
-#include "control/machine_stats.h"
 #include "control/thread_stats.h"
 #include "gateway/generation.h"
 #include "limits/registry.h"
@@ -140,8 +139,6 @@ static void take_workers(struct window_sample *s, const struct survey *survey)
 
 void window_sample_take(struct window_sample *s, const struct survey *survey, const struct snapshot *sum)
 {
-	struct machine_stats machine;
-
 	s->at_us = io_now_us(survey->io);
 	s->worker = sum->worker;
 	for (size_t i = 0; i < s->endpoint_count; i++)
@@ -151,8 +148,6 @@ void window_sample_take(struct window_sample *s, const struct survey *survey, co
 	memcpy(s->listeners, sum->listeners, s->listener_count * sizeof(s->listeners[0]));
 	take_limits(s);
 	take_workers(s, survey);
-	machine_stats_read(&machine);
-	s->listen_overflows = machine.listen_overflows;
 }
 
 /* --- moving ------------------------------------------------------------------------------------------------------- */
@@ -203,7 +198,6 @@ struct window_sample *window_sample_move(const struct window_sample *from, struc
 		return NULL;
 	to->at_us = from->at_us;
 	to->worker = from->worker;
-	to->listen_overflows = from->listen_overflows;
 	memcpy(to->workers, from->workers, from->worker_count * sizeof(from->workers[0]));
 	for (size_t i = 0; i < to->listener_count && i < from->listener_count; i++)
 		to->listeners[i] = from->listeners[i];

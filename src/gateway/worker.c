@@ -278,10 +278,12 @@ const struct io_loop_stats *worker_loop_stats(const struct worker *w)
 
 const struct worker_stats *worker_stats(struct worker *w)
 {
-	w->stats.accept_paused = w->stats.connections_shed = 0;
+	w->stats.accept_paused = w->stats.connections_shed = w->stats.accept_overflows = 0;
 	for (size_t i = 0; i < w->listener_count; i++) {
 		w->stats.accept_paused += w->listeners[i].listener.paused;
 		w->stats.connections_shed += w->listeners[i].listener.shed;
+		listener_count_overflows(&w->listeners[i].listener);
+		w->stats.accept_overflows += w->listeners[i].listener.overflows;
 	}
 	return &w->stats;
 }

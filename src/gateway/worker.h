@@ -50,6 +50,7 @@ struct worker_stats {
 	uint64_t connections_capped;           /* over the client's own */
 	uint64_t accept_paused;                /* descriptors were exhausted */
 	uint64_t connections_shed;             /* closed unserved because of that, or with no memory for one more */
+	uint64_t accept_overflows;             /* that were thrown away as too many waited to be accepted */
 	uint64_t tls_handshakes;               /* that were completed */
 	uint64_t tls_handshakes_resumed;       /* of them, those that went on with a session of before */
 	uint64_t tls_handshakes_failed;        /* or were not over in time */

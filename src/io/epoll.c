@@ -29,6 +29,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdatomic.h>
@@ -559,6 +560,14 @@ int io_accept_queue(struct io *io, const struct io_source *listener, unsigned *w
 	*waiting = info.tcpi_unacked;
 	*max = info.tcpi_sacked;
 	return 0;
+}
+
+uint32_t io_accept_drops(struct io *io, const struct io_source *listener)
+{
+	uint32_t info[SK_MEMINFO_VARS] = {0};
+	socklen_t len = sizeof(info);
+
+	return getsockopt(listener->fd, SOL_SOCKET, SO_MEMINFO, info, &len) == 0 ? info[SK_MEMINFO_DROPS] : 0;
 }
 
 int io_connect(struct io *io, struct io_source *source, const struct address *address)

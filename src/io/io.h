@@ -208,6 +208,12 @@ int io_accept_shed(struct io *io, struct io_source *listener);
 int io_accept_queue(struct io *io, const struct io_source *listener, unsigned *waiting, unsigned *max);
 
 /*
+ * How many connections were thrown away since it listens, as its queue was full. It goes on at 0 after 2^32 - 1. 0 where that is not
+ * told.
+ */
+uint32_t io_accept_drops(struct io *io, const struct io_source *listener);
+
+/*
  * Starts connecting (non-blocking, TCP_NODELAY) and watches. 0: connected already; -EINPROGRESS: an event with
  * IO_WRITABLE or IO_BROKEN will come, then ask io_connect_result(); else the error, and source->fd is -1.
  */

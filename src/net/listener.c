@@ -69,6 +69,7 @@ int listener_open(struct listener *listener, struct io *io, const struct address
 
 	if (error < 0)
 		return error;
+	listener->drops = io_accept_drops(io, &listener->source);
 	error = io_watch(io, &listener->source);
 	if (error < 0)
 		io_close(io, &listener->source);
@@ -87,6 +88,14 @@ void listener_resume(struct listener *listener)
 		return;
 	io_timer_cancel(listener->io, &listener->timer);
 	io_defer(listener->io, &listener->more);
+}
+
+void listener_count_overflows(struct listener *listener)
+{
+	uint32_t drops = listener->source.fd >= 0 ? io_accept_drops(listener->io, &listener->source) : listener->drops;
+
+	listener->overflows += (uint32_t)(drops - listener->drops);
+	listener->drops = drops;
 }
 
 void listener_close(struct listener *listener)

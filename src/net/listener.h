@@ -25,6 +25,8 @@ struct listener {
 	 */
 	int (*on_accept)(struct listener *listener);
 	uint64_t paused;           /* how often descriptors (or memory) were exhausted */
+	uint64_t overflows;        /* connections that came while too many waited, as of listener_count_overflows() */
+	uint32_t drops;            /* what the system said of them then */
 	uint64_t shed;             /* connections closed unserved: because of that, or by the owner */
 };
 
@@ -37,6 +39,9 @@ void listener_accept_waiting(struct listener *listener, int count_max);
 
 /* Resumes a paused listener now: a descriptor came free. */
 void listener_resume(struct listener *listener);
+
+/* Looks how many `overflows` there are now: a system call. */
+void listener_count_overflows(struct listener *listener);
 
 /* Closes; connections that wait in the backlog are reset by the kernel. */
 void listener_close(struct listener *listener);

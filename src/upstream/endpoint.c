@@ -123,7 +123,7 @@ static void open_failed(struct endpoint *ep, uint32_t slot, int error)
 	const char *why;
 
 	ep->stats.open_failed[upstream_connect_cause(error, &why)]++;
-	ep->stats.ports_exhausted += error == EADDRNOTAVAIL;
+	ep->stats.ports_exhausted += error == -EADDRNOTAVAIL;
 	if (PLANTED(SLOT_LOST_ON_FAILED_OPEN))
 		return;
 	weir_pool_open_failed(ep->pool, slot, error, io_now_us(ep->ups->io));

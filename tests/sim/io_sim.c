@@ -479,6 +479,11 @@ int io_accept_queue(struct io *io, const struct io_source *listener, unsigned *w
 	return 0;
 }
 
+uint32_t io_accept_drops(struct io *io, const struct io_source *listener)
+{
+	return 0;
+}
+
 static struct sim_end *listener_take(struct sim_file *listener)
 {
 	listener->waiting_count--;

@@ -647,6 +647,26 @@ static struct rlimit limit_descriptors_to_those_open(void)
 	return before;
 }
 
+/* With a backlog of 1 two may wait. */
+static void test_a_full_accept_queue_is_told(void **state)
+{
+	struct end listener = end_of(on_event), clients[4];
+	struct address address;
+
+	assert_true(address_parse(&address, "127.0.0.1:0"));
+	assert_int_equal(io_listen(fixture.io, &listener.source, &address, &(struct io_listen_options){.backlog = 1}), 0);
+	assert_int_equal(io_local_address(fixture.io, &listener.source, &address), 0);
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(io_accept_drops(fixture.io, &listener.source), i < 3 ? 0 : 1);
+		clients[i] = end_of(on_event);
+		assert_int_equal(io_connect(fixture.io, &clients[i].source, &address), -EINPROGRESS);
+	}
+	assert_int_equal(io_accept_drops(fixture.io, &listener.source), 2);
+	for (int i = 0; i < 4; i++)
+		io_close(fixture.io, &clients[i].source);
+	io_close(fixture.io, &listener.source);
+}
+
 static void test_shedding(void **state)
 {
 	struct end listener, clients[3], server = end_of(on_event);
@@ -973,6 +993,7 @@ int main(void)
 		LOOP_TEST(test_lag),
 		LOOP_TEST(test_crowd),
 		LOOP_TEST(test_opened_before_a_crowd),
+		LOOP_TEST(test_a_full_accept_queue_is_told),
 		LOOP_TEST(test_shedding),
 		LOOP_TEST(test_shedding_without_reserve),
 		LOOP_TEST(test_opening_without_descriptors),
