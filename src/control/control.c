@@ -12,6 +12,7 @@
 
 #include "config/config.h"
 #include "control/process_stats.h"
+#include "control/live.h"
 #include "control/state.h"
 
 enum { LISTEN_BACKLOG = 128 };
@@ -114,6 +115,7 @@ static bool control_listen(struct control *control, char error_text[256])
 static void control_release(struct control *control)
 {
 	slab_release(&control->slab);
+	live_free(control->live);
 	window_release(&control->window);
 	survey_release(&control->survey);
 	orders_release(&control->orders);
@@ -152,7 +154,8 @@ struct control *control_create(const struct control_options *options, char error
 	if (!survey_init(&control->survey, control->io, options->config, options->workers) ||
 		!window_init(&control->window, &control->survey, options->config))
 		goto failed;
-	if (control->scratch != NULL && control->sum != NULL && control_listen(control, error_text))
+	control->live = live_create(control);
+	if (control->live != NULL && control->scratch != NULL && control->sum != NULL && control_listen(control, error_text))
 		return control;
 failed:
 	listeners_close(control);

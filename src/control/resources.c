@@ -23,6 +23,8 @@ const struct resource resources[] = {
 		"what there is"},
 	{METHOD_GET, "/v1/leaks", NULL, RESOURCE_GUARDED, RESOURCE_ASKS_WORKERS, SNAPSHOT_OLDEST, answer_leaks,
 		"the connections that are leased longest, and the oldest requests"},
+	{METHOD_GET, "/v1/live", "", RESOURCE_GUARDED, RESOURCE_ASKS_NOBODY, SNAPSHOT_NOTHING, answer_live,
+		"what the live page is told: an event each second"},
 	{METHOD_GET, "/v1/why", "window upstream", RESOURCE_GUARDED, RESOURCE_ASKS_NOBODY, SNAPSHOT_NOTHING, answer_why,
 		"why the throughput is not higher: ranked verdicts with their arithmetic"},
 	{METHOD_GET, "/v1/log/level", "", RESOURCE_GUARDED, RESOURCE_ASKS_NOBODY, SNAPSHOT_NOTHING, answer_log_level,

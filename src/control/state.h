@@ -43,6 +43,7 @@ struct control {
 	unsigned streams;        /* answers that go on */
 	struct survey survey;
 	struct window window;
+	struct live *live;
 	struct snapshot *sum;    /* filled for each answer that needs it */
 	struct orders orders;
 	struct reloads reloads;
@@ -157,6 +158,7 @@ void answer_ready(struct admin_conn *c);
 
 void answer_index(struct admin_conn *c);  /* GET /v1 (resources.c) */
 void answer_leaks(struct admin_conn *c);  /* leaks.c */
+void answer_live(struct admin_conn *c);   /* live.c */
 void answer_page(struct admin_conn *c);   /* GET / and the page's files (page.c) */
 void answer_metrics(struct admin_conn *c);  /* answer_metrics.c */
 

@@ -51,6 +51,7 @@ NAME_SERVERS = """
 BOTH = {
     **{f"test_admin::test_{name}": NOT_ASKED for name in ADMINISTRATION},
     "test_admin_api": NOT_ASKED,
+    "test_live": NOT_ASKED,
     "test_page": NOT_ASKED,
     "test_admin_guard": NOT_ASKED,
     "test_receipt": NOT_ASKED,

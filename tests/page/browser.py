@@ -83,8 +83,10 @@ class Page:
             self.requested.append(parameters["request"]["url"])
 
     def close(self):
-        self._until(self.wire.close())
-        self.loop.close()
+        if not self.loop.is_closed():
+            self("Page.close")
+            self._until(self.wire.close())
+            self.loop.close()
 
     def size(self, width, height):
         self("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)

@@ -110,7 +110,8 @@ const loaded = {
 		},
 		reload: {
 			outcome: "reloaded", at: "2026-11-22T06:02:11Z", by: "signal", changes: ["upstream users: endpoint 10.0.3.19:9001 is new", "route orders: timeout 30s, was 15s"],
-			took_ms: { read: 1.2, check: 3.4, compile: 8.9, swap: 0.3 }, longest_pause_ms: 0.41, complaints: [],
+			took_ms: { read: 1.2, check: 3.4, compile: 8.9, swap: 0.3 }, longest_pause_ms: 0.41, complaints: [], changes_left_out: 0,
+			warnings: [{ line: 44, column: 5, path: "listeners[0].limits.connections", text: "more than the descriptors allow at once" }],
 		},
 	}),
 };
@@ -163,7 +164,7 @@ const saturated = {
 			ruled_out: RULED_OUT,
 		},
 		reload: {
-			outcome: "refused", at: "2026-11-22T06:14:40Z", by: "admin", changes: [], took_ms: { read: 0.8, check: 1.1 }, longest_pause_ms: 0,
+			outcome: "refused", at: "2026-11-22T06:14:40Z", by: "admin", changes: [], took_ms: { read: 0.8, check: 1.1 }, longest_pause_ms: 0, changes_left_out: 0, warnings: [],
 			complaints: [{ line: 31, column: 7, path: "upstreams[0].pool.max_conections", text: "unknown key; did you mean max_connections?" }],
 		},
 	}),

@@ -24,6 +24,7 @@ interface ChartProps {
 
 const HEIGHT = 190;
 const SECONDS = 300;
+const SECONDS_LEAST = 60;
 
 export function Chart(props: ChartProps) {
 	const box = useRef<HTMLDivElement>(null);
@@ -76,7 +77,8 @@ function options(props: ChartProps, width: number): uPlot.Options {
 		cursor: { drag: { x: false, y: false }, points: { size: 6 }, y: false },
 		padding: [8, 22, 0, 0],
 		scales: {
-			x: { time: true, range: (_u, _min, max) => [max - SECONDS, max] },
+			// As long as there is, from one minute on.
+			x: { time: true, range: (_u, min, max) => [Math.max(max - SECONDS, Math.min(min, max - SECONDS_LEAST)), max] },
 			y: { range: (_u, _min, max) => [0, props.max ?? Math.max(max * 1.1, props.least ?? 1)] },
 		},
 		axes: [

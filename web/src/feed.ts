@@ -77,7 +77,7 @@ export class Feed {
 	// Returns why it has ended; "": nothing is to be done about it now.
 	private async follow(abort: AbortController): Promise<string> {
 		const answer = await fetch("v1/live", { headers: headers(), cache: "no-store", signal: abort.signal });
-		if (answer.status === 401 || answer.status === 403) {
+		if (answer.status === 401) {
 			clearTimeout(this.timer);
 			this.abort = null;
 			this.onLink({ state: "token", wrong: sessionStorage.getItem(TOKEN_KEY) !== null });

@@ -3,20 +3,23 @@ import type { Sample } from "./live.ts";
 
 export const KEPT = 300;
 
+// Two tellings of one moment may differ by what clocks are set by in between.
+const SAME_MS = 300;
+
 // The history with one more. One of a moment that is known already is left out; one of before the last (the gateway was
 // started again, or its clock was set) begins a new history.
 export function extended(history: readonly Sample[], sample: Sample, kept = KEPT): Sample[] {
 	const last = history.at(-1);
-	if (last !== undefined && sample.at_ms === last.at_ms) return [...history];
+	if (last !== undefined && Math.abs(sample.at_ms - last.at_ms) < SAME_MS) return [...history];
 	if (last !== undefined && sample.at_ms < last.at_ms) return [sample];
 	return [...history.slice(Math.max(0, history.length + 1 - kept)), sample];
 }
 
-// What a new connection tells of the past, and what is known: a gap of the connection is filled with it.
+// What a frame tells of the past, and what is known: a gap of the connection is filled with it.
 export function filled(history: readonly Sample[], past: readonly Sample[], kept = KEPT): Sample[] {
 	const first = past[0];
 	if (first === undefined) return [...history];
-	return [...history.filter((s) => s.at_ms < first.at_ms), ...past].slice(-kept);
+	return [...history.filter((s) => s.at_ms < first.at_ms - SAME_MS), ...past].slice(-kept);
 }
 
 // Those of the last so many seconds before the newest.

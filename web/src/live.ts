@@ -27,7 +27,7 @@ export interface Histogram {
 export interface Frame {
 	gateway: Gateway;
 	sample: Sample;
-	past?: Sample[];                  // first event of a connection only: the intervals before, oldest first
+	past?: Sample[];                  // in the first event, and when one was left out: the intervals before, oldest first
 	failures: Failures;
 	upstreams: Upstream[];
 	endpoints_left_out: number;       // beyond those that are told of one by one
@@ -118,7 +118,7 @@ export interface Why {
 
 export interface Verdict {
 	what: string;
-	subject: Record<string, string | number>;
+	subject: Record<string, string | number>;  // endpoints_alike: further ones of which the same is true
 	score: number;
 	number: { name: string; value: number; unit: string };
 	text: string;
@@ -132,7 +132,16 @@ export interface Receipt {
 	at: string;
 	by: string;
 	changes: string[];
+	changes_left_out: number;
 	took_ms: Record<string, number>;
 	longest_pause_ms: number;
-	complaints: { line: number; column: number; path: string; text: string }[];
+	complaints: Complaint[];
+	warnings: Complaint[];
+}
+
+export interface Complaint {
+	line: number;
+	column: number;
+	path: string;
+	text: string;
 }

@@ -29,7 +29,9 @@ export function title(verdict: Verdict): string {
 
 // users 127.0.0.1:9001
 export function subject(verdict: Verdict): string {
-	return Object.values(verdict.subject).join(" ");
+	const { endpoints_alike: alike, ...parts } = verdict.subject;
+	const text = Object.values(parts).join(" ");
+	return alike === undefined ? text : `${text} and ${alike} more`;
 }
 
 // Whether somebody may want to do something about it.

@@ -27,6 +27,12 @@ test("the past of a new connection fills the gap of the one before", () => {
 	assert.deepEqual(times(filled([], run(4, 9), 3)), [7, 8, 9]);
 });
 
+test("a moment that is told twice, by clocks that differ a little, is one", () => {
+	assert.deepEqual(times(extended(run(1, 3), at(3.02))), [1, 2, 3]);
+	assert.deepEqual(times(extended(run(1, 3), at(2.98))), [1, 2, 3]);
+	assert.deepEqual(times(filled(run(1, 3), [at(2.99), at(4)])), [1, 2, 2.99, 4]);
+});
+
 test("recent is counted from the newest", () => {
 	assert.deepEqual(times(recent(run(1, 30), 3)), [28, 29, 30]);
 	assert.deepEqual(recent([], 3), []);

@@ -26,6 +26,7 @@ test("what is said names what it is about", () => {
 	assert.equal(spoken(why(verdict({ subject: {} }))), "The connection pool is too small.");
 	assert.equal(spoken(null), "");
 	assert.equal(subject(verdict({ subject: { worker: 3 } })), "3");
+	assert.equal(subject(verdict({ subject: { upstream: "users", endpoint: "a:1", endpoints_alike: 2 } })), "users a:1 and 2 more");
 });
 
 test("a knob says from where to where", () => {

@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 import { headers } from "../feed.ts";
 import { clock, words } from "../format.ts";
-import type { Receipt } from "../live.ts";
+import type { Complaint, Receipt } from "../live.ts";
 import { Badge, Panel } from "./parts.tsx";
 
 export function Configuration({ generation, receipt }: { generation: number; receipt: Receipt | null }) {
@@ -20,17 +20,28 @@ function Reload({ receipt: r }: { receipt: Receipt }) {
 		<>
 			<p><Badge kind={kind}>{r.outcome}</Badge> at <time dateTime={r.at}>{clock(Date.parse(r.at))}</time>, asked for by {r.by}.
 				{r.outcome !== "reloaded" && " The configuration of before is in force."}</p>
-			{r.complaints.length > 0 && (
-				<ul class="complaints">
-					{r.complaints.map((c) => <li key={`${c.line}:${c.column}:${c.text}`}><b>{c.line}:{c.column}</b> <code>{c.path}</code> {c.text}</li>)}
+			<Complaints kind="bad" complaints={r.complaints} />
+			{r.changes.length > 0 && (
+				<ul class="changes">
+					{r.changes.map((c) => <li key={c}>{c}</li>)}
+					{r.changes_left_out > 0 && <li>and {r.changes_left_out} more</li>}
 				</ul>
 			)}
-			{r.changes.length > 0 && <ul class="changes">{r.changes.map((c) => <li key={c}>{c}</li>)}</ul>}
+			<Complaints kind="warn" complaints={r.warnings} />
 			<dl class="times">
 				{Object.entries(r.took_ms).map(([part, ms]) => <Time key={part} name={words(part)} ms={ms} />)}
 				<Time name="longest pause of a loop" ms={r.longest_pause_ms} />
 			</dl>
 		</>
+	);
+}
+
+function Complaints({ kind, complaints }: { kind: "bad" | "warn"; complaints: Complaint[] }) {
+	if (complaints.length === 0) return null;
+	return (
+		<ul class={`complaints ${kind}`}>
+			{complaints.map((c) => <li key={`${c.line}:${c.column}:${c.text}`}><b>{c.line}:{c.column}</b> <code>{c.path}</code> {c.text}</li>)}
+		</ul>
 	);
 }
 

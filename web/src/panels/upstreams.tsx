@@ -52,7 +52,7 @@ function row(e: Endpoint): Row {
 			duration(e.first_byte_us),
 			<Connections endpoint={e} />,
 			<span class={e.waiting > 0 ? "strong" : ""}>{count(e.waiting)}</span>,
-			e.limit === null ? "no limit" : <>{count(e.limit)}<span class="note"> {words(e.limit_reason)}</span></>,
+			e.limit === null ? "no limit" : <>{count(e.limit)}{e.limit_reason !== "none" && <span class="note"> {words(e.limit_reason)}</span>}</>,
 		],
 	};
 }

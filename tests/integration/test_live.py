@@ -1,0 +1,102 @@
+"""GET /v1/live: what whoever watches is told, each second."""
+
+import json
+
+import pytest
+
+from admin import administered
+from gateway import eventually
+from raw import get
+
+pytestmark = pytest.mark.threads
+
+STREAMS_MAX = 8
+
+
+class Watcher:
+    def __init__(self, admin):
+        self.wire = admin.connect().send(get("/v1/live"))
+        self.head = self.wire.read_head()
+        self.text = b""
+
+    def frame(self):
+        """The next one."""
+        while b"\n\n" not in self.text:
+            self.text += self.wire.read_chunk()
+        event, _, self.text = self.text.partition(b"\n\n")
+        name, data = event.split(b"\n")
+        assert name == b"event: live" and data.startswith(b"data: ")
+        return json.loads(data[6:])
+
+    def until(self, predicate):
+        while not predicate(frame := self.frame()):
+            pass
+        return frame
+
+
+def test_what_is_told(start, origin):
+    origin.serve()
+    gateway, admin = administered(start, origin, workers=2, upstream={"breaker": True},
+        route={"filters": [{"rate_limit": {"rate": "1/h", "burst": 3}}]})
+    watcher = Watcher(admin)
+    assert (watcher.head.status, watcher.head.get("Content-Type")) == (200, "text/event-stream")
+    assert watcher.head.get("Cache-Control") == "no-store"
+    first = watcher.frame()
+    client = gateway.connect()
+    for _ in range(5):
+        client.ask(get())
+    frames = [first]
+    while sum(f["sample"]["requests"] for f in frames) < 5:
+        frames.append(watcher.frame())
+    # Each is of a time of its own, and together they are what happened.
+    for before, after in zip(frames, frames[1:]):
+        assert after["sample"]["at_ms"] > before["sample"]["at_ms"] and 0.5 < after["sample"]["interval_s"] < 60
+    assert sum(f["sample"]["requests"] for f in frames) == 5
+    assert sum(f["sample"]["failed"] for f in frames) == 2
+    assert sum(sum(f["sample"]["latency"]["counts"]) for f in frames) == 5
+    last = frames[-1]
+    assert [(c["cause"], c["count"]) for c in last["failures"]["causes"]] == [("rate_limited", 2)]
+    endpoint = last["upstreams"][0]["endpoints"][0]
+    assert (last["upstreams"][0]["name"], endpoint["address"], endpoint["state"]) == ("origin", origin.address, "in_service")
+    assert [(limit["name"], limit["keys"]) for limit in last["limits"]] == [("all / all", 1)]
+    assert [(b["scope"], b["state"]) for b in last["breakers"]] == [("endpoint", "closed")]
+    assert [w["index"] for w in last["workers"]] == [0, 1] and all(w["answers"] for w in last["workers"])
+    assert last["gateway"]["state"] == "ready" and last["machine"]["descriptors"] > 0
+    assert last["why"]["verdicts"] and last["reload"] is None
+
+
+def test_who_comes_later_is_told_of_the_past(start, origin):
+    origin.serve()
+    gateway, admin = administered(start, origin)
+    watcher = Watcher(admin)
+    gateway.connect().ask(get())
+    watcher.until(lambda frame: frame["sample"]["requests"] == 1)
+    watcher.frame()
+    first = Watcher(admin).frame()
+    assert sum(sample["requests"] for sample in first["past"]) == 1
+    times = [sample["at_ms"] for sample in [*first["past"], first["sample"]]]
+    assert times == sorted(set(times))
+    # And only then.
+    assert "past" not in watcher.until(lambda frame: "past" not in frame)
+
+
+def test_few_may_watch(start, origin):
+    _, admin = administered(start, origin)
+    watchers = [Watcher(admin) for _ in range(STREAMS_MAX)]
+    answer = admin.ask("/v1/live")
+    assert answer.status == 503 and json.loads(answer.body)["message"]
+    assert admin.ask("/readyz").status == 200
+    # Who leaves makes room.
+    watchers[0].wire.close()
+    eventually(lambda: Watcher(admin).head.status == 200)
+    for watcher in watchers[1:]:
+        watcher.frame()
+
+
+def test_a_new_generation_is_told(start, origin):
+    gateway, admin = administered(start, origin)
+    watcher = Watcher(admin)
+    before = watcher.frame()["gateway"]["generation"]
+    gateway.reload()
+    assert watcher.until(lambda frame: frame["gateway"]["generation"] > before)["upstreams"][0]["endpoints"]
+    assert watcher.until(lambda frame: frame["reload"])["reload"]["outcome"] == "reloaded"
