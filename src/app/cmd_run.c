@@ -430,13 +430,16 @@ static enum exit_code run(const struct config *config, const char *path)
 	char error[256];
 
 	config_machine_read(&machine);
-	const struct journal_options options = {
+	struct journal_options options = {
 		.workers = config->workers != 0 ? config->workers : machine.processors,
 		.access = config->log.access,
 		.format = config->log.access_format,
 		.path = config->log.access_path,
 		.level = config->log.level,
+		.field_count = config->log.field_count,
 	};
+	if (options.field_count > 0)
+		memcpy(options.fields, config->log.fields, options.field_count * sizeof(options.fields[0]));
 	struct journal *journal = journal_create(&options, error);
 
 	if (journal == NULL) {

@@ -166,12 +166,24 @@ static void tell_listeners(const struct reload_teller *to, const struct config *
 	}
 }
 
+static bool same_log_fields(const struct config_log *a, const struct config_log *b)
+{
+	if (a->field_count != b->field_count)
+		return false;
+	for (size_t i = 0; i < a->field_count; i++)
+		if (strcmp(a->fields[i], b->fields[i]) != 0)
+			return false;
+	return true;
+}
+
+/* What the log's thread was started with; which requests it is told of may change at any time. */
 static bool same_access_log(const struct config *a, const struct config *b)
 {
 	if (a->log.access != b->log.access)
 		return false;
 	return !a->log.access ||
-	       (a->log.access_format == b->log.access_format && strcmp(a->log.access_path, b->log.access_path) == 0);
+	       (a->log.access_format == b->log.access_format && strcmp(a->log.access_path, b->log.access_path) == 0 &&
+		       same_log_fields(&a->log, &b->log));
 }
 
 static void tell_start_only(const struct reload_teller *to, const struct config *before, const struct config *after)

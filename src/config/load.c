@@ -16,7 +16,6 @@
 #include "config/read.h"
 
 #define SCRATCH_BYTES_MAX (128u << 20)
-#define LOG_PATH_BYTES_MAX 4096
 
 #define NO_MEMORY "there is not enough memory to read the file"
 
@@ -47,35 +46,6 @@ static void workers_read(struct load *l, const struct node *node, void *out)
 		complain(l, node, "found %s; allowed: %s", quote(&q, text), allowed);
 }
 
-static void access_path_read(struct load *l, const struct node *node, void *out)
-{
-	static const char allowed[] = "the path of a file, or \"-\" for standard output";
-	struct view text = text_read(l, node, allowed);
-	struct config *c = out;
-
-	if (text.p == NULL)
-		return;
-	if (text.n == 0 || text.n >= LOG_PATH_BYTES_MAX || memchr(text.p, '\0', text.n) != NULL) {
-		complain(l, node, "found no path that can be opened; allowed: %s", allowed);
-		return;
-	}
-	c->log.access_path = load_keep(l, arena_printf(l->arena, "%.*s", (int)text.n, text.p)).p;
-}
-
-static const struct word format_words[] = {{"json", LOG_JSON}, {"text", LOG_TEXT}, {0}};
-static const struct key access_keys[] = {
-	{"format", KEY_CHOICE, FIELD(struct config, log.access_format), .words = format_words, .preset = LOG_JSON},
-	{"path", KEY_OWN, .read = access_path_read},
-};
-static const struct section access_section = {KEYS(access_keys)};
-
-static const struct word level_words[] = {
-	{"error", LEVEL_ERROR}, {"warning", LEVEL_WARNING}, {"info", LEVEL_INFO}, {"debug", LEVEL_DEBUG}, {0}};
-static const struct key log_keys[] = {
-	{"access", KEY_SWITCH, FIELD(struct config, log.access), .section = &access_section, .preset = true},
-	{"level", KEY_CHOICE, FIELD(struct config, log.level), .words = level_words, .preset = LEVEL_INFO},
-};
-static const struct section log_section = {KEYS(log_keys)};
 
 static void root_check(struct load *l, const struct node *map, void *out)
 {
@@ -84,6 +54,7 @@ static void root_check(struct load *l, const struct node *map, void *out)
 
 	listeners_check(l, map);
 	hosts_collect(l, upstreams);
+	log_check(l, map);
 	if (l->config->upstream_count > 0)
 		names_check(l, upstreams, "the name");
 	if (l->config->route_count > 0) {
@@ -124,7 +95,7 @@ static struct owned_config *config_create(const char *name)
 	if (owned == NULL)
 		return NULL;
 	owned->config.file = arena_printf(&owned->arena, "%s", name);
-	owned->config.log.access_path = "-";
+	log_preset(&owned->config.log);
 	config_shedding_preset(&owned->config.shedding);
 	return owned;
 }

@@ -53,6 +53,8 @@ struct config_certificate {
 };
 
 #define CONFIG_WORKERS_MAX 256
+#define CONFIG_LOG_FIELDS_MAX 32
+#define CONFIG_SAMPLE_ALL 1000000   /* parts per million */
 #define CONFIG_CERTIFICATES_MAX 256
 
 /* `listeners[].tls` */
@@ -518,6 +520,11 @@ struct config_route {
 	struct config_fallback fallback;  /* likewise */
 	bool grpc_web;             /* gRPC-Web becomes gRPC; then with an upstream that speaks h2. false (default) | true */
 
+	struct {
+		bool access;       /* `log: {access: on|off}`, default on */
+		uint32_t sample_ppm;  /* `log: {sample: 1%}`, default that of `log.access` */
+	} log;
+
 	enum config_action action;
 	const struct config_upstream *upstream;        /* ACTION_UPSTREAM */
 	struct config_labels subset;                   /* of its endpoints only those that have all of these; none: all */
@@ -598,8 +605,26 @@ struct config_admin {
 	uint64_t write_idle_us;    /* timeouts.write_idle: the client takes nothing; 1ms..1h, default 10s */
 };
 
+/* Of which requests there is a line whatever the sample says; a set. */
+enum config_log_always {
+	CONFIG_LOG_ERRORS = 1,     /* that have a cause, or a status of 5xx */
+	CONFIG_LOG_SLOW = 2,       /* that took log.slow_us at least */
+};
+
 enum config_log_format { LOG_JSON, LOG_TEXT };
 enum config_log_level { LEVEL_ERROR, LEVEL_WARNING, LEVEL_INFO, LEVEL_DEBUG };
+
+struct config_log {
+	bool access;               /* `log: {access: off}` or {access: {...}} */
+	enum config_log_format access_format;  /* format: json (default) | text */
+	const char *access_path;   /* path; "-" (default) is standard output */
+	const char **fields;       /* fields: static words, all different; NULL: all, as the format has them */
+	size_t field_count;
+	uint32_t sample_ppm;       /* sample: 0%..100%, default 100%; of requests without a route, and of routes that do not say */
+	uint8_t always;            /* always: a set of enum config_log_always; default [errors] */
+	uint64_t slow_us;          /* slow: 1ms..24h, default 1s */
+	enum config_log_level level;   /* `level: error|warning|info|debug`, default info; to standard error */
+};
 
 struct config {
 	struct view file;
@@ -617,12 +642,7 @@ struct config {
 	struct config_shedding shedding;
 	struct config_tracing tracing;
 	struct config_admin admin;
-	struct {
-		bool access;               /* `log: {access: off}` or {access: {format: json|text, path: "-"}} */
-		enum config_log_format access_format;
-		const char *access_path;   /* "-" is standard output */
-		enum config_log_level level;   /* `level: error|warning|info|debug`, default info; to standard error */
-	} log;
+	struct config_log log;
 	struct view zone;                  /* `zone`: where this gateway is; empty: not said */
 	uint64_t drain_timeout_us;         /* `drain_timeout`: how long requests may finish after SIGTERM; 30s */
 };

@@ -105,7 +105,8 @@ const char *key_allowed(const struct key *key, char *text, size_t bytes);
 /* The tables. */
 extern const struct section root_section, listener_section, upstream_section, route_section, filter_section,
 	resolver_section, admin_section, listener_tls_section, upstream_tls_section, health_section, queue_section, balance_section, retry_section,
-	upstream_breaker_section, route_breaker_section, respond_section, fallback_section, hedge_section, shedding_section, tracing_section;
+	upstream_breaker_section, route_breaker_section, respond_section, fallback_section, hedge_section, shedding_section, tracing_section,
+	log_section, route_log_section;
 
 /* --- values shared by sections (values.c) ----------------------------------------------------------------------- */
 
@@ -176,6 +177,13 @@ void hosts_collect(struct load *l, const struct node *list);
 
 /* TLS to endpoints that are unix sockets has a name to ask for. */
 void upstream_tls_check(struct load *l, const struct node *map, const struct config_upstream *upstream);
+
+/* A share of requests, in parts per million (sample.c). */
+void sample_read(struct load *l, const struct node *node, uint32_t *ppm);
+
+/* The access log as it is where the file says nothing; and what `log` and the routes say together (log.c). */
+void log_preset(struct config_log *log);
+void log_check(struct load *l, const struct node *root);
 
 /* The marks as they are where the file says nothing (shedding.c). */
 void config_shedding_preset(struct config_shedding *shedding);

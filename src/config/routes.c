@@ -411,6 +411,7 @@ static const struct key route_keys[] = {
 	{"respond", KEY_SECTION, FIELD(struct config_route, respond), .section = &respond_section},
 	{"redirect", KEY_SECTION, .section = &redirect_section},
 	{"fallback", KEY_SECTION, FIELD(struct config_route, fallback), .section = &fallback_section},
+	{"log", KEY_SECTION, .section = &route_log_section},
 	{"split", KEY_LATER},
 };
 

@@ -7,7 +7,6 @@
 
 #define PATH_ALLOWED "a path such as /v1/traces, up to 500 visible ASCII characters and no '#'"
 #define SERVICE_ALLOWED "a name of 1 to 500 bytes without control characters"
-#define SAMPLE_ALLOWED "a share from 0% to 100%, with up to four decimals, such as 0.1% (default 1%)"
 #define SAMPLE_PRESET_PPM 10000
 
 /* --- what stands in one key ------------------------------------------------------------------------------------------ */
@@ -56,35 +55,9 @@ static void service_read(struct load *l, const struct node *node, void *out)
 		complain(l, node, "found %s; allowed: " SERVICE_ALLOWED, quote(&q, text));
 }
 
-/* "12.5%" in millionths. False: it is none from 0% to 100%. */
-static bool sample_parse(struct view text, uint32_t *ppm)
+static void trace_sample_read(struct load *l, const struct node *node, void *out)
 {
-	const char *dot = memchr(text.p, '.', text.n);
-	uint64_t whole, decimals = 0, scale = 10000;
-
-	if (text.n < 2 || text.p[--text.n] != '%')
-		return false;
-	if (!view_parse_u64(view_of(text.p, dot != NULL ? (size_t)(dot - text.p) : text.n), &whole) || whole > 100)
-		return false;
-	if (dot != NULL) {
-		struct view rest = view_from(text, (size_t)(dot - text.p) + 1);
-
-		if (rest.n == 0 || rest.n > 4 || !view_parse_u64(rest, &decimals))
-			return false;
-		for (size_t i = 0; i < rest.n; i++)
-			scale /= 10;
-	}
-	*ppm = (uint32_t)(whole * 10000 + decimals * scale);
-	return *ppm <= 1000000;
-}
-
-static void sample_read(struct load *l, const struct node *node, void *out)
-{
-	struct view text = text_read(l, node, SAMPLE_ALLOWED);
-	struct quoted q;
-
-	if (text.p != NULL && !sample_parse(text, &((struct config *)out)->tracing.sample_ppm))
-		complain(l, node, "found %s; allowed: %s", quote(&q, text), SAMPLE_ALLOWED);
+	sample_read(l, node, &((struct config *)out)->tracing.sample_ppm);
 }
 
 /* --- the fields of its requests ----------------------------------------------------------------------------------------- */
@@ -167,7 +140,7 @@ static const struct key tracing_keys[] = {
 	{"upstream", KEY_OWN, .required = true, .read = upstream_read, .hint = "the collector is one of `upstreams`"},
 	{"path", KEY_OWN, .read = path_read},
 	{"service_name", KEY_OWN, .read = service_read},
-	{"sample", KEY_OWN, .read = sample_read},
+	{"sample", KEY_OWN, .read = trace_sample_read},
 	{"on_error", KEY_CHOICE, FIELD(struct config, tracing.on_error), .words = truth_words, .preset = true},
 	{"slow", KEY_DURATION, FIELD(struct config, tracing.slow_us), .min = US_PER_MS, .max = 24 * 3600 * US_PER_S, .preset = 0,
 		.zero = "never"},

@@ -52,8 +52,33 @@ const struct metric_group metrics_of_build = {METRICS(build_rows)};
 
 /* --- its log ------------------------------------------------------------------------------------------------------- */
 
+static void put_skipped(struct exposition *x, const struct metric *metric, const struct totals *totals)
+{
+	exposition_sample(x, metric->name, NULL, 0, totals->sum->worker.log_skipped);
+}
+
+static void put_dropped(struct exposition *x, const struct metric *metric, const struct totals *totals)
+{
+	const struct journal_stats *log = &totals->log;
+	const struct {
+		const char *reason;
+		uint64_t count;
+	} reasons[] = {{"full", log->dropped_full}, {"memory", log->dropped_memory}, {"write_failed", log->dropped_write}};
+
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+		const struct label label = {"reason", view_str(reasons[i].reason)};
+
+		exposition_sample(x, metric->name, &label, 1, reasons[i].count);
+	}
+}
+
 static const struct metric log_rows[] = {
-	TOTAL_COUNTER("weir_log_dropped_total", log.dropped, "Log entries dropped because there was no room for them."),
+	TOTAL_COUNTER("weir_log_lines_total", log.lines, "Lines of the access log and of the event log that were made."),
+	COUNTER("weir_log_lines_skipped_total", put_skipped, struct totals, log,
+		"Requests without a line in the access log, as the sample or their route says."),
+	COUNTER("weir_log_lines_dropped_total", put_dropped, struct totals, log,
+		"Lines that there should be and are not, by reason."),
+	TOTAL_COUNTER("weir_log_write_errors_total", log.write_errors, "Writes to a log that have failed."),
 };
 
 const struct metric_group metrics_of_log = {METRICS(log_rows)};

@@ -773,7 +773,7 @@ void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, 
 
 	count(ex, reached, cause);
 	times_end(ex);
-	if (w->observer.wants_records)
+	if (w->observer.wants_records && record_is_wanted(ex, cause))
 		record_send(ex, cause, why);
 	filters_on_finish(ex);
 	io_timer_cancel(w->io, &ex->timer);

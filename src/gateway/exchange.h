@@ -346,4 +346,7 @@ void times_end(struct exchange *ex);
 /* Tells the observer what is known of the exchange. */
 void record_send(struct exchange *ex, enum cause cause, const char *why);
 
+/* Whether it is told of: its route, the sample and what is always told of say so. Asked once; counts what is not. */
+bool record_is_wanted(const struct exchange *ex, enum cause cause);
+
 #endif

@@ -59,6 +59,33 @@ __attribute__((noinline)) static void record_with_tls(
 	r->tls = tls;
 }
 
+/* Chance, and not every n-th: what comes in turns is not to be told of only in part. */
+static bool sample_draws(struct io *io, uint32_t ppm)
+{
+	return (io_random(io) >> 32) * CONFIG_SAMPLE_ALL >> 32 < ppm;
+}
+
+static bool is_always_told(const struct config_log *log, const struct exchange *ex, enum cause cause)
+{
+	if (log->always & CONFIG_LOG_ERRORS && (cause != CAUSE_NONE || ex->status >= 500))
+		return true;
+	return log->always & CONFIG_LOG_SLOW && io_now_us(ex->worker->io) - ex->started_us >= log->slow_us;
+}
+
+bool record_is_wanted(const struct exchange *ex, enum cause cause)
+{
+	struct worker *w = ex->worker;
+	const struct config_log *log = &worker_generation(w)->config->log;
+	uint32_t ppm = ex->route != NULL ? ex->route->log.sample_ppm : log->sample_ppm;
+
+	if (ex->route != NULL && !ex->route->log.access)
+		ppm = 0;
+	else if (ppm == CONFIG_SAMPLE_ALL || is_always_told(log, ex, cause) || sample_draws(w->io, ppm))
+		return true;
+	w->stats.log_skipped++;
+	return false;
+}
+
 void record_send(struct exchange *ex, enum cause cause, const char *why)
 {
 	struct worker *w = ex->worker;

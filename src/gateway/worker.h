@@ -64,6 +64,7 @@ struct worker_stats {
 	uint64_t responses_by_class[6];        /* [1]..[5]: 1xx..5xx final statuses sent; [0] none was sent */
 	uint64_t bytes_in, bytes_out;
 	uint64_t tunnels_open;
+	uint64_t log_skipped;                  /* requests of which there is no line: the sample, or their route, says so */
 	uint64_t grpc_responses[GRPC_STATUS_COUNT + 1];  /* calls of gRPC that ended, by what the client was told */
 	struct shed_stats shed;
 	uint64_t grpc_retries;                 /* times that one was sent again for its status */

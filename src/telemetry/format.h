@@ -7,8 +7,8 @@
 
 #include "gateway/record.h"
 
-/* No line is longer: the fields' limits of entry.c, every byte escaped. */
-#define FORMAT_LINE_MAX ((size_t)80 * 1024)
+/* No line is longer: the fields' limits of entry.c, every byte replaced (format_json.c) and escaped. */
+#define FORMAT_LINE_MAX ((size_t)96 * 1024)
 
 /* "2026-11-21T03:25:00.123Z", without NUL. */
 #define FORMAT_TIME_BYTES 24
@@ -16,12 +16,21 @@
 /* RFC 3339, UTC, milliseconds. */
 void format_time(uint64_t wall_us, char to[FORMAT_TIME_BYTES]);
 
+/* Some of a record's fields, in this order, by the names that they have in JSON. Whoever made them knows that they exist. */
+struct format_fields {
+	const char *const *names;
+	size_t count;              /* 0: all, as the format has them */
+};
+
 /*
  * Each writes one line with its newline to `to`, which has room for FORMAT_LINE_MAX bytes, and returns its length.
- * 0: memory is out (JSON only).
+ * 0: memory is out (never of format_record_text).
  */
-size_t format_record_json(const struct exchange_record *record, char *to);
+size_t format_record_json(const struct exchange_record *record, const struct format_fields *fields, char *to);
 size_t format_record_text(const struct exchange_record *record, char *to);
+
+/* The text format with some fields: all of them as name=value, what there is none of as name=- */
+size_t format_record_pairs(const struct exchange_record *record, const struct format_fields *fields, char *to);
 
 /* `level` is enum config_log_level; `source` names the thread that speaks: "worker=0", "main". */
 size_t format_event(uint64_t wall_us, int level, const char *source, struct view text, char *to);

@@ -11,9 +11,11 @@
 
 #include "base/check.h"
 #include "http/grpc.h"
+#include "telemetry/out.h"
 
 /* The largest field of entry.c with three bytes (U+FFFD) for each of its own. */
 #define REPLACED_MAX ((size_t)3 * 8192)
+#define PAIR_TEXT_MAX ((size_t)8192)
 
 /* An object in the making; `failed` once memory has run out. */
 struct line {
@@ -157,13 +159,13 @@ static void line_set_tls(struct line *line, const struct record_tls *r)
 	line_set(line, "tls", tls.object);
 }
 
-size_t format_record_json(const struct exchange_record *record, char *to)
+/* Everything that is known; NULL: memory is out. */
+static json_t *record_json(const struct exchange_record *record)
 {
 	struct line line = {.object = json_object()};
-	size_t n = 0;
 
 	if (line.object == NULL)
-		return 0;
+		return NULL;
 	line_set_request(&line, record);
 	line_set_outcome(&line, record);
 	line_set_measures(&line, record);
@@ -173,10 +175,97 @@ size_t format_record_json(const struct exchange_record *record, char *to)
 	if (record->tls != NULL)
 		line_set_tls(&line, record->tls);
 	if (!line.failed)
-		n = json_dumpb(line.object, to, FORMAT_LINE_MAX - 1, JSON_COMPACT);
+		return line.object;
+	json_decref(line.object);
+	return NULL;
+}
+
+/* Takes `all`; what is asked for and not in it is null. */
+static json_t *pick(json_t *all, const struct format_fields *fields)
+{
+	struct line line = {.object = json_object()};
+
+	for (size_t i = 0; i < fields->count && line.object != NULL && !line.failed; i++) {
+		json_t *value = json_object_get(all, fields->names[i]);
+
+		line_set(&line, fields->names[i], value != NULL ? json_incref(value) : json_null());
+	}
+	json_decref(all);
+	if (!line.failed)
+		return line.object;
+	json_decref(line.object);
+	return NULL;
+}
+
+size_t format_record_json(const struct exchange_record *record, const struct format_fields *fields, char *to)
+{
+	json_t *object = record_json(record);
+	size_t n = 0;
+
+	if (object != NULL && fields->count > 0)
+		object = pick(object, fields);
+	if (object != NULL)
+		n = json_dumpb(object, to, FORMAT_LINE_MAX - 1, JSON_COMPACT);
 	CHECK(n < FORMAT_LINE_MAX);
 	if (n != 0)
 		to[n++] = '\n';
-	json_decref(line.object);
+	json_decref(object);
 	return n;
+}
+
+/* --- as pairs ------------------------------------------------------------------------------------------------------ */
+
+static void pair_put(struct out *out, const json_t *value);
+
+/* first_byte:800,client:12 */
+static void members_put(struct out *out, json_t *object)
+{
+	const char *name, *before = "";
+	json_t *value;
+
+	json_object_foreach(object, name, value) {
+		out_str(out, before);
+		out_str(out, name);
+		out_str(out, ":");
+		pair_put(out, value);
+		before = ",";
+	}
+}
+
+/* As long as the longest field: what has become longer, because its bytes were replaced, would not fit when it is escaped. */
+static struct view text_cut(const json_t *value)
+{
+	size_t n = json_string_length(value);
+
+	return view_of(json_string_value(value), n < PAIR_TEXT_MAX ? n : PAIR_TEXT_MAX);
+}
+
+static void pair_put(struct out *out, const json_t *value)
+{
+	if (json_is_object(value))
+		members_put(out, (json_t *)(uintptr_t)value);
+	else if (json_is_string(value))
+		out_quoted(out, text_cut(value));
+	else if (json_is_integer(value))
+		out_u64(out, (uint64_t)json_integer_value(value));
+	else
+		out_str(out, json_is_true(value) ? "true" : json_is_false(value) ? "false" : "-");
+}
+
+size_t format_record_pairs(const struct exchange_record *record, const struct format_fields *fields, char *to)
+{
+	struct out out = {to, to + FORMAT_LINE_MAX};
+	json_t *object = record_json(record);
+
+	if (object == NULL)
+		return 0;
+	for (size_t i = 0; i < fields->count; i++) {
+		out_str(&out, i > 0 ? " " : "");
+		out_str(&out, fields->names[i]);
+		out_str(&out, "=");
+		pair_put(&out, json_object_get(object, fields->names[i]));
+	}
+	out_str(&out, "\n");
+	json_decref(object);
+	return (size_t)(out.at - to);
 }

@@ -51,7 +51,7 @@ struct journal {
 	struct bell bell;               /* the writer sleeps by it */
 	_Atomic(bool) reopen_wanted;
 	_Atomic(bool) stop_wanted;
-	_Atomic(uint64_t) lines, unformatted, write_errors, bytes_lost;
+	_Atomic(uint64_t) lines, unformatted, write_errors, lines_lost, bytes_lost;
 	pthread_t writer;
 
 	/* --- for the writer --- */
@@ -126,6 +126,15 @@ __attribute__((format(printf, 2, 3))) static void journal_complain(struct journa
 	journal_write_event(journal, clock_us(CLOCK_REALTIME), LEVEL_WARNING, "log", view_str(text));
 }
 
+static size_t journal_format(const struct journal_options *options, const struct exchange_record *record, char *line)
+{
+	const struct format_fields fields = {options->fields, options->field_count};
+
+	if (options->format == LOG_JSON)
+		return format_record_json(record, &fields, line);
+	return fields.count > 0 ? format_record_pairs(record, &fields, line) : format_record_text(record, line);
+}
+
 static void journal_write_entry(struct journal *journal, const struct journal_source *source, const void *packed)
 {
 	struct entry entry;
@@ -136,10 +145,8 @@ static void journal_write_entry(struct journal *journal, const struct journal_so
 		return;
 	}
 	char *line = sink_line(&journal->access);
-	size_t n = journal->options.format == LOG_JSON ? format_record_json(&entry.u.record, line)
-						       : format_record_text(&entry.u.record, line);
 
-	journal_line_done(journal, &journal->access, n);
+	journal_line_done(journal, &journal->access, journal_format(&journal->options, &entry.u.record, line));
 }
 
 /* Formats what waits in one ring; how many entries that were. */
@@ -199,6 +206,8 @@ static void journal_flush(struct journal *journal)
 	journal_report_error(journal);
 	sink_flush(&journal->events);
 	atomic_store_explicit(&journal->write_errors, journal->access.errors + journal->events.errors, memory_order_relaxed);
+	atomic_store_explicit(
+		&journal->lines_lost, journal->access.lines_lost + journal->events.lines_lost, memory_order_relaxed);
 	atomic_store_explicit(
 		&journal->bytes_lost, journal->access.bytes_lost + journal->events.bytes_lost, memory_order_relaxed);
 }
@@ -323,13 +332,14 @@ struct journal_stats journal_stats(const struct journal *journal)
 {
 	struct journal_stats stats = {
 		.lines = atomic_load_explicit(&journal->lines, memory_order_relaxed),
-		.dropped = atomic_load_explicit(&journal->unformatted, memory_order_relaxed),
+		.dropped_memory = atomic_load_explicit(&journal->unformatted, memory_order_relaxed),
+		.dropped_write = atomic_load_explicit(&journal->lines_lost, memory_order_relaxed),
 		.write_errors = atomic_load_explicit(&journal->write_errors, memory_order_relaxed),
 		.bytes_lost = atomic_load_explicit(&journal->bytes_lost, memory_order_relaxed),
 	};
 
 	for (unsigned i = 0; i < journal->source_count; i++)
-		stats.dropped += ring_dropped(&journal->sources[i].ring);
+		stats.dropped_full += ring_dropped(&journal->sources[i].ring);
 	return stats;
 }
 

@@ -30,15 +30,19 @@ struct journal_options {
 	unsigned workers;
 	bool access;                    /* false: records are not wanted, and ignored */
 	enum config_log_format format;
+	const char *fields[CONFIG_LOG_FIELDS_MAX];  /* of a line, in this order; static */
+	size_t field_count;             /* 0: all, as the format has them */
 	const char *path;               /* of the access log, "-" is standard output; copied */
 	enum config_log_level level;    /* events beyond it are ignored */
 };
 
 struct journal_stats {
 	uint64_t lines;                 /* formatted for either log */
-	uint64_t dropped;               /* entries for which there was no room, or no memory to format them */
+	uint64_t dropped_full;          /* entries for which there was no room */
+	uint64_t dropped_memory;        /* for which there was no memory to format them */
+	uint64_t dropped_write;         /* lines that the file did not take */
 	uint64_t write_errors;
-	uint64_t bytes_lost;            /* lines that the file did not take */
+	uint64_t bytes_lost;            /* of those lines */
 };
 
 /* NULL with error_text set when the file cannot be opened or memory or threads are out. */

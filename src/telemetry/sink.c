@@ -102,6 +102,17 @@ static ssize_t sink_write(const struct sink *sink, char *bytes, size_t n, bool n
 	return written - newline_owed;
 }
 
+/* One that was begun to be written counts as lost. */
+static uint64_t lines_count(const char *bytes, size_t n)
+{
+	const char *end = bytes + n;
+	uint64_t count = 0;
+
+	for (; (bytes = memchr(bytes, '\n', (size_t)(end - bytes))) != NULL; bytes++)
+		count++;
+	return count;
+}
+
 void sink_flush(struct sink *sink)
 {
 	size_t done = 0;
@@ -123,6 +134,7 @@ void sink_flush(struct sink *sink)
 	sink->mid_line = done != 0 ? sink->bytes[done - 1] != '\n' : newline_owed;
 	if (sink->error != 0)
 		sink->errors++;
+	sink->lines_lost += lines_count(sink->bytes + done, sink->n - done);
 	sink->bytes_lost += sink->n - done;
 	sink->n = 0;
 }

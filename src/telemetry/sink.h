@@ -17,7 +17,7 @@ struct sink {
 	int error;              /* errno of the last write; 0: it worked */
 	bool mid_line;          /* the last write ended within a line */
 	uint64_t errors;        /* failed writes */
-	uint64_t bytes_lost;
+	uint64_t lines_lost, bytes_lost;
 	char *bytes;            /* lines not written yet */
 	size_t n;
 };

@@ -176,7 +176,7 @@ static const struct mistake mistakes[] = {
 		"max_pending, acquire_timeout, order, idle_timeout, max_lifetime, max_uses, max_connecting, " POOL_KEYS_END},
 	{ROOT("log: off"), "f:5:6: log: found \"off\"; allowed: a mapping with these keys: access, level\n"},
 	{ROOT("log: {access: on}"),
-		"f:5:15: log.access: found \"on\"; allowed: `off`, or a mapping with these keys: format, path\n"},
+		"f:5:15: log.access: found \"on\"; allowed: `off`, or a mapping with these keys: format, path, fields, sample, always, slow\n"},
 	{ROOT("log: {access: {path: \"\"}}"),
 		"f:5:22: log.access.path: found no path that can be opened; allowed: the path of a file, or \"-\" "
 		"for standard output\n"},
@@ -345,14 +345,11 @@ static const struct mistake mistakes[] = {
 		"`upstreams`\n"},
 	{ROOT("tracing: {sample: 1%}"), "f:5:10: tracing.upstream: this key is missing; the collector is one of `upstreams`\n"},
 	{ROOT("tracing: {upstream: users, sample: 100.1%}"),
-		"f:5:36: tracing.sample: found \"100.1%\"; allowed: a share from 0% to 100%, with up to four decimals, such as 0.1% "
-		"(default 1%)\n"},
+		"f:5:36: tracing.sample: found \"100.1%\"; allowed: a share from 0% to 100%, with up to four decimals, such as 0.1%\n"},
 	{ROOT("tracing: {upstream: users, sample: 0.00001%}"),
-		"f:5:36: tracing.sample: found \"0.00001%\"; allowed: a share from 0% to 100%, with up to four decimals, such as 0.1% "
-		"(default 1%)\n"},
+		"f:5:36: tracing.sample: found \"0.00001%\"; allowed: a share from 0% to 100%, with up to four decimals, such as 0.1%\n"},
 	{ROOT("tracing: {upstream: users, sample: 1}"),
-		"f:5:36: tracing.sample: found \"1\"; allowed: a share from 0% to 100%, with up to four decimals, such as 0.1% "
-		"(default 1%)\n"},
+		"f:5:36: tracing.sample: found \"1\"; allowed: a share from 0% to 100%, with up to four decimals, such as 0.1%\n"},
 	{ROOT("tracing: {upstream: users, path: traces}"),
 		"f:5:34: tracing.path: found \"traces\"; allowed: a path such as /v1/traces, up to 500 visible ASCII characters and no "
 		"'#'\n"},

@@ -355,6 +355,38 @@ static const struct mistake mistakes[] = {
 	{LISTENER("trusted_proxies: [\"10.0.0.0\\0/8\"]"),
 		"f:2:64: listeners[0].trusted_proxies[0]: found \"10.0.0.0\\x00/8\"; allowed: an address block such "
 		"as 10.0.0.0/8 or fd00::/8, or one address\n"},
+
+	/* the access log */
+	{ROOT("log: {access: {fields: [tiem]}}"), 
+		"f:5:25: log.access.fields[0]: found \"tiem\"; allowed: a field of the access log (did you mean `time`?)\n"},
+	{ROOT("log: {access: {fields: [time, status, time]}}"), 
+		"f:5:39: log.access.fields[2]: the field \"time\" is used already at line 5; each must be different\n"},
+	{ROOT("log: {access: {fields: []}}"), 
+		"f:5:24: log.access.fields: found a list without items; allowed: a list of 1 to 32 items\n"},
+	{ROOT("log: {access: {fields: [[time]]}}"), 
+		"f:5:25: log.access.fields[0]: found a list; allowed: a field of the access log\n"},
+	{ROOT("log: {access: {sample: 101%}}"), 
+		"f:5:24: log.access.sample: found \"101%\"; allowed: a share from 0% to 100%, with up to four decimals, such as 0.1%\n"},
+	{ROOT("log: {access: {sample: 0.00001%}}"), 
+		"f:5:24: log.access.sample: found \"0.00001%\"; allowed: a share from 0% to 100%, with up to four decimals, such as 0.1%\n"},
+	{ROOT("log: {access: {sample: 10}}"), 
+		"f:5:24: log.access.sample: found \"10\"; allowed: a share from 0% to 100%, with up to four decimals, such as 0.1%\n"},
+	{ROOT("log: {access: {sample: .5%}}"), 
+		"f:5:24: log.access.sample: found \".5%\"; allowed: a share from 0% to 100%, with up to four decimals, such as 0.1%\n"},
+	{ROOT("log: {access: {sample: 100.0001%}}"), 
+		"f:5:24: log.access.sample: found \"100.0001%\"; allowed: a share from 0% to 100%, with up to four decimals, such as 0.1%\n"},
+	{ROOT("log: {access: {always: [error]}}"), 
+		"f:5:25: log.access.always[0]: found \"error\" (did you mean `errors`?); allowed: errors, slow\n"},
+	{ROOT("log: {access: {always: slow}}"), 
+		"f:5:24: log.access.always: found \"slow\"; allowed: a list of errors, slow\n"},
+	{ROOT("log: {access: {slow: 0}}"), 
+		"f:5:22: log.access.slow: found \"0\"; allowed: a duration from 1ms to 24h, in us, ms, s, m, h or d (default 1s)\n"},
+	{FORWARD("log: {access: maybe}"), 
+		"f:4:51: routes[0].log.access: found \"maybe\"; allowed: on, off (default on)\n"},
+	{FORWARD("log: {access: off, sample: 1%}"), 
+		"f:4:56: routes[0].log.sample: nothing is logged of this route (`access: off`); take one of the two out\n"},
+	{FORWARD("log: {sample: 1%}") "log: {access: off}\n", 
+		"f:4:43: routes[0].log.sample: there is no access log (`log: {access: off}`); take one of the two out\n"},
 };
 
 static void test_mistakes(void **state)

@@ -281,7 +281,7 @@ static void test_text(void **state)
 		.machine = {.tcp_time_wait = 9, .busy_us = 2500000},
 		.workers = 4,
 		.workers_unanswered = 1,
-		.log.dropped = 77,
+		.log = {.lines = 76, .dropped_full = 77, .dropped_write = 78},
 		.process = {.open_fds = 12, .resident_bytes = 4096, .cpu_us = 1500000, .start_us = 2000001}};
 	struct buf text = {0};
 
@@ -301,7 +301,9 @@ static void test_text(void **state)
 	assert_sample(&text, "weir_build_info{version=\"1.2\\\"3\"} 1");
 	assert_sample(&text, "weir_workers 4");
 	assert_sample(&text, "weir_workers_unanswered 1");
-	assert_sample(&text, "weir_log_dropped_total 77");
+	assert_sample(&text, "weir_log_lines_total 76");
+	assert_sample(&text, "weir_log_lines_dropped_total{reason=\"full\"} 77");
+	assert_sample(&text, "weir_log_lines_dropped_total{reason=\"write_failed\"} 78");
 	assert_sample(&text, "process_open_fds 12");
 	assert_sample(&text, "weir_upstream_local_ports{upstream=\"first\",endpoint=\"127.0.0.1:9002\"} 6");
 	assert_sample(&text, "weir_machine_tcp_sockets{state=\"time_wait\"} 9");

@@ -13,6 +13,7 @@
 #include "telemetry/format.h"
 
 static char line[FORMAT_LINE_MAX];
+static const struct format_fields everything;
 
 static void assert_line(size_t n, const char *expected)
 {
@@ -59,7 +60,7 @@ static void test_json(void **state)
 {
 	struct exchange_record record = sample_record();
 
-	assert_line(format_record_json(&record, line),
+	assert_line(format_record_json(&record, &everything, line),
 		"{\"time\":\"2026-11-21T03:25:00.123Z\",\"listener\":\"public\",\"client\":\"203.0.113.7\",\"method\":\"GET\","
 		"\"host\":\"api.example.com\",\"target\":\"/v1/users?id=7\",\"protocol\":\"HTTP/1.1\","
 		"\"request_id\":\"0123abcd\",\"status\":504,\"cause\":\"first_byte_timeout\",\"why\":\"no byte came\","
@@ -77,12 +78,12 @@ static void test_grpc(void **state)
 
 	record.grpc = true;
 	record.grpc_status = GRPC_UNAVAILABLE;
-	line[format_record_json(&record, line)] = '\0';
+	line[format_record_json(&record, &everything, line)] = '\0';
 	assert_non_null(strstr(line, ",\"upgraded\":false,\"grpc_status\":14}\n"));
 	line[format_record_text(&record, line)] = '\0';
 	assert_non_null(strstr(line, ",client:21 grpc_status=14\n"));
 	record.grpc_status = GRPC_STATUS_COUNT;
-	line[format_record_json(&record, line)] = '\0';
+	line[format_record_json(&record, &everything, line)] = '\0';
 	assert_non_null(strstr(line, ",\"grpc_status\":null}\n"));
 	line[format_record_text(&record, line)] = '\0';
 	assert_non_null(strstr(line, " grpc_status=-\n"));
@@ -94,7 +95,7 @@ static void test_json_of_tls(void **state)
 	struct exchange_record record = sample_record();
 
 	record.tls = &tls;
-	line[format_record_json(&record, line)] = '\0';
+	line[format_record_json(&record, &everything, line)] = '\0';
 	assert_non_null(strstr(line, ",\"tls\":{\"version\":\"TLSv1.3\",\"cipher\":\"TLS_AES_128_GCM_SHA256\","
 				     "\"server_name\":\"a.test\",\"resumed\":true,\"client_verify\":\"ok\","
 				     "\"client_subject\":\"CN=client\"}}\n"));
@@ -105,7 +106,7 @@ static void test_json_of_nothing(void **state)
 	struct exchange_record record = {.queue_us = UINT64_MAX, .connect_us = UINT64_MAX, .first_byte_us = UINT64_MAX};
 	json_t *object;
 
-	size_t n = format_record_json(&record, line);
+	size_t n = format_record_json(&record, &everything, line);
 	object = json_loadb(line, n, 0, NULL);
 	assert_non_null(object);
 	assert_true(json_is_null(json_object_get(object, "status")));
@@ -151,7 +152,7 @@ static void test_json_cannot_be_forged(void **state)
 	record.user_agent = hostile(bytes);
 	record.referer = VIEW("a\n\"b\\");
 	record.host = VIEW("gr\xc3\xbc\xc3\x9f");
-	size_t n = format_record_json(&record, line);
+	size_t n = format_record_json(&record, &everything, line);
 
 	assert_ptr_equal(memchr(line, '\n', n), line + n - 1);
 	json_t *object = json_loadb(line, n, JSON_ALLOW_NUL, NULL);
@@ -175,9 +176,15 @@ static void test_largest_line_fits(void **state)
 	record.target = view_of(bytes, 8192);
 	record.user_agent = record.referer = view_of(bytes, 1024);
 	assert_in_range(format_record_text(&record, line), 4 * 8192, FORMAT_LINE_MAX);
-	assert_in_range(format_record_json(&record, line), 6 * 8192, FORMAT_LINE_MAX);
+	assert_in_range(format_record_json(&record, &everything, line), 6 * 8192, FORMAT_LINE_MAX);
 	memset(bytes, 0xff, sizeof(bytes));
-	assert_in_range(format_record_json(&record, line), 3 * 8192, FORMAT_LINE_MAX);
+	assert_in_range(format_record_json(&record, &everything, line), 3 * 8192, FORMAT_LINE_MAX);
+
+	static const char *const names[] = {"listener", "client", "method", "host", "protocol", "request_id", "route", "upstream",
+		"endpoint", "target", "user_agent", "referer", "why", "cause", "phases_us", "tls", "time"};
+	const struct format_fields fields = {names, sizeof(names) / sizeof(names[0])};
+
+	assert_in_range(format_record_pairs(&record, &fields, line), 4 * 8192, FORMAT_LINE_MAX);
 }
 
 static void test_event(void **state)
@@ -199,6 +206,21 @@ static void test_event_cannot_be_forged(void **state)
 		assert_in_range((unsigned char)line[i], 0x20, 0x7e);
 }
 
+static void test_chosen_fields(void **state)
+{
+	static const char *const names[] = {"status", "target", "grpc_status", "phases_us", "reused", "connect_us", "time"};
+	const struct format_fields fields = {names, sizeof(names) / sizeof(names[0])};
+	struct exchange_record record = sample_record();
+	record.target = VIEW("/a\n\"b\xff");
+	assert_line(format_record_json(&record, &fields, line),
+		"{\"status\":504,\"target\":\"/a\\n\\\"b\xef\xbf\xbd\",\"grpc_status\":null,\"phases_us\":{\"reading\":300,\"filters\":0,"
+		"\"queue\":0,\"connect\":0,\"tls\":0,\"first_byte\":1500000,\"upstream\":0,\"client\":21,\"backoff\":0},\"reused\":true,"
+		"\"connect_us\":null,\"time\":\"2026-11-21T03:25:00.123Z\"}\n");
+	assert_line(format_record_pairs(&record, &fields, line),
+		"status=504 target=\"/a\\x0a\\x22b\\xef\\xbf\\xbd\" grpc_status=- phases_us=reading:300,filters:0,queue:0,connect:0,tls:0,"
+		"first_byte:1500000,upstream:0,client:21,backoff:0 reused=true connect_us=- time=\"2026-11-21T03:25:00.123Z\"\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -211,6 +233,7 @@ int main(void)
 		cmocka_unit_test(test_json_of_nothing),
 		cmocka_unit_test(test_text_cannot_be_forged),
 		cmocka_unit_test(test_json_cannot_be_forged),
+		cmocka_unit_test(test_chosen_fields),
 		cmocka_unit_test(test_largest_line_fits),
 		cmocka_unit_test(test_event),
 		cmocka_unit_test(test_event_cannot_be_forged),
