@@ -21,10 +21,9 @@ static inline unsigned whole_bucket(uint64_t us)
 	return least(bits_beyond(us), TIME_BUCKETS - 1);
 }
 
-/* Where a span in a phase stands among all counts of phases. */
-static inline unsigned phase_place(unsigned phase, uint64_t us)
+static inline unsigned phase_bucket(uint64_t us)
 {
-	return phase * TIME_PHASE_BUCKETS + least((bits_beyond(us) + 1) / 2, TIME_PHASE_BUCKETS - 1);
+	return least((bits_beyond(us) + 1) / 2, TIME_PHASE_BUCKETS - 1);
 }
 
 static inline void enter_whole(struct time_book *book, unsigned bucket)
@@ -44,7 +43,7 @@ static inline uint64_t enter_phases(struct time_book *book, const uint64_t phase
 
 		whole_us += us;
 		book->sum_us[phase] += us;
-		book->phases[0][phase_place(phase, us)]++;
+		book->phases[phase][phase_bucket(us)]++;
 	}
 	return whole_us;
 }
@@ -56,15 +55,15 @@ static inline void enter_alike(struct time_book *a, struct time_book *b, const u
 	unsigned bucket;
 
 	for (; spent != 0; spent &= spent - 1) {
-		unsigned phase = (unsigned)__builtin_ctz(spent), place;
+		unsigned phase = (unsigned)__builtin_ctz(spent);
 		uint64_t us = phase_us[phase];
+		unsigned at = phase_bucket(us);
 
-		place = phase_place(phase, us);
 		whole_us += us;
 		a->sum_us[phase] += us;
 		b->sum_us[phase] += us;
-		a->phases[0][place]++;
-		b->phases[0][place]++;
+		a->phases[phase][at]++;
+		b->phases[phase][at]++;
 	}
 	bucket = whole_bucket(whole_us);
 	enter_whole(a, bucket);
