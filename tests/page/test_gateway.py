@@ -1,12 +1,13 @@
 """The page before the real program: idle, loaded, saturated; ended and started again; asked for a token."""
 
+import signal
 import threading
 
 import pytest
 
 import checks
 from admin import administered
-from gateway import Gateway
+from gateway import Gateway, free_port
 from raw import get, response
 
 
@@ -109,8 +110,26 @@ def test_a_gateway_that_is_started_again_is_found_again(page, start, slow, tmp_p
         again.stop()
 
 
-def test_configuration_in_force(page, start, slow):
-    gateway, _ = administered(start, slow)
+def test_a_token_is_asked_for_and_used(page, start, slow, tmp_path):
+    (tmp_path / "token").write_text("correct-horse-battery-staple\n")
+    (tmp_path / "token").chmod(0o600)
+    gateway, _ = administered(start, slow, admin={"address": f"127.0.0.1:{free_port()}", "token_file": str(tmp_path / "token")})
+    tab = page(url_of(gateway), wait="#token")
+    submit = "document.querySelector('#token').value = '%s'; document.querySelector('form').requestSubmit()"
+    tab.run(submit % "correct-horse")
+    tab.wait("document.querySelector('form').textContent.includes('not accepted')")
+    tab.run(submit % "correct-horse-battery-staple")
+    tab.wait("document.querySelector('.tiles') !== null && document.querySelector('form') === null")
+
+
+def test_a_reload_is_told(page, start, slow):
+    gateway, _ = administered(start, slow, upstream={"pool": {"max_connections": 10}})
     tab = page(url_of(gateway))
-    tab.run("document.querySelector('#configuration summary').click()")
-    tab.wait("document.querySelector('#configuration pre').textContent.includes('listeners')")
+    assert "it was not reloaded" in tab.text()
+    gateway.reload()
+    tab.wait("document.querySelector('#configuration .badge')?.textContent === 'reloaded'")
+    gateway.file.write_text(gateway.file.read_text().replace("max_connections", "max_conections"))
+    gateway.signal(signal.SIGHUP)
+    tab.wait("document.querySelector('#configuration .badge')?.textContent === 'refused'")
+    assert "max_conections" in tab.text() and "The configuration of before is in force." in tab.text()
+    assert checks.serious(tab) == []

@@ -17,6 +17,7 @@ export class Feed {
 	private abort: AbortController | null = null;
 	private timer: ReturnType<typeof setTimeout> | undefined;
 	private failures = 0;
+	private wantsToken = false;  // what is asked for stays asked for until the gateway has accepted it
 
 	constructor(
 		private readonly onFrame: (frame: Frame) => void,
@@ -61,7 +62,7 @@ export class Feed {
 		this.abort?.abort("again");
 		const abort = new AbortController();
 		this.abort = abort;
-		this.onLink({ state: "connecting" });
+		if (!this.wantsToken) this.onLink({ state: "connecting" });
 		this.watch(abort);
 		let why: string;
 		try {
@@ -80,9 +81,11 @@ export class Feed {
 		if (answer.status === 401) {
 			clearTimeout(this.timer);
 			this.abort = null;
+			this.wantsToken = true;
 			this.onLink({ state: "token", wrong: sessionStorage.getItem(TOKEN_KEY) !== null });
 			return "";
 		}
+		this.wantsToken = false;
 		if (!answer.ok || answer.body === null) return await refusal(answer);
 		const events = new EventReader();
 		const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();

@@ -23,7 +23,7 @@ export function Tiles({ frame, history }: { frame: Frame; history: Sample[] }) {
 				<Tile name="In flight" value={count(sample.in_flight)} note={`${count(connections(frame))} client connections`} />
 				<Tile name="Latency, median" value={at(0.5)} note={`90 %: ${at(0.9)}`} />
 				<Tile name="Latency, 99 %" value={at(0.99)} note={`99.9 %: ${at(0.999)}`} />
-				<Tile name="Processors" value={count(machine.processors_used)} note={`of ${frame.workers.length} workers`} />
+				<Tile name="Processors" value={count(machine.processors_used)} note={frame.workers.length === 1 ? "with 1 worker" : `with ${frame.workers.length} workers`} />
 				<Tile name="Memory" value={bytes(machine.resident_bytes)} note={`${count(machine.descriptors)} of ${count(machine.descriptors_max)} descriptors`} />
 			</dl>
 		</section>

@@ -1,13 +1,13 @@
 // The answer to "why is it not faster?".
 import { useEffect, useState } from "preact/hooks";
-import { count, words } from "../format.ts";
+import { span, words } from "../format.ts";
 import type { Verdict, Why } from "../live.ts";
 import { isCalm, knobText, spoken, subject, title } from "../verdict.ts";
 import { Badge, Panel } from "./parts.tsx";
 
 export function VerdictPanel({ why }: { why: Why | null }) {
 	const first = why?.verdicts[0];
-	const aside = why === null ? undefined : `over the last ${count(why.window_s)} s`;
+	const aside = why === null ? undefined : `over the last ${span(Math.round(why.window_s))}`;
 	return (
 		<Panel id="verdict" title="Why is it not faster?" aside={aside}>
 			<Spoken text={spoken(why)} />
