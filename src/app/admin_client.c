@@ -7,6 +7,8 @@
 
 #define SHOW(v) (int)(v).n, (v).p
 
+enum { ASK_S = 5, WAIT_S = 75 };
+
 static struct view place_of(const struct config_admin *admin)
 {
 	return admin->unix_text.n > 0 ? admin->unix_text : admin->address_text;
@@ -26,17 +28,19 @@ static char *request_write(const struct config_admin *admin, const char *request
 	return n < 0 ? NULL : text;
 }
 
-static const char *ask(const struct config_admin *admin, const char *request, struct view content, struct fetch *f)
+static const char *ask(
+	const struct config_admin *admin, const char *request, struct view content, unsigned patience_s, struct fetch *f)
 {
 	const struct address *to = admin->unix_text.n > 0 ? &admin->unix_address : &admin->address;
 	char *text = request_write(admin, request, content);
-	const char *why = text != NULL && f != NULL ? fetch(f, to, view_str(text)) : "out of memory";
+	const char *why = text != NULL && f != NULL ? fetch_within(f, to, view_str(text), patience_s) : "out of memory";
 
 	free(text);
 	return why;
 }
 
-struct fetch *admin_ask(const struct config *config, const char *request, struct view content, enum exit_code *code)
+static struct fetch *ask_within(
+	const struct config *config, const char *request, struct view content, unsigned patience_s, enum exit_code *code)
 {
 	struct view place = place_of(&config->admin);
 
@@ -48,7 +52,7 @@ struct fetch *admin_ask(const struct config *config, const char *request, struct
 		return NULL;
 	}
 	struct fetch *f = malloc(sizeof(*f));
-	const char *why = ask(&config->admin, request, content, f);
+	const char *why = ask(&config->admin, request, content, patience_s, f);
 
 	*code = EXIT_FINE;
 	if (why == NULL)
@@ -58,6 +62,16 @@ struct fetch *admin_ask(const struct config *config, const char *request, struct
 	*code = EXIT_TROUBLE;
 	free(f);
 	return NULL;
+}
+
+struct fetch *admin_ask(const struct config *config, const char *request, struct view content, enum exit_code *code)
+{
+	return ask_within(config, request, content, ASK_S, code);
+}
+
+struct fetch *admin_wait(const struct config *config, const char *request, enum exit_code *code)
+{
+	return ask_within(config, request, VIEW("{}"), WAIT_S, code);
 }
 
 struct fetch *admin_get(const struct config *config, const char *request, struct view content, enum exit_code *code)

@@ -14,7 +14,10 @@
  */
 struct fetch *admin_ask(const struct config *config, const char *request, struct view content, enum exit_code *code);
 
-/* The same; NULL and complained of (with what the administration says) also when the status is not 2xx. */
+/* The same, for what takes the gateway a while: more than a minute is waited for the answer. */
+struct fetch *admin_wait(const struct config *config, const char *request, enum exit_code *code);
+
+/* The same as admin_ask; NULL and complained of (with what the administration says) also when the status is not 2xx. */
 struct fetch *admin_get(const struct config *config, const char *request, struct view content, enum exit_code *code);
 
 #endif

@@ -9,9 +9,9 @@
 static const struct h1_limits limits = {.head_bytes_max = FETCH_BYTES_MAX, .field_count_max = FETCH_FIELDS_MAX};
 
 /* A connected socket, or -1. */
-static int connect_to(const struct address *to)
+static int connect_to(const struct address *to, unsigned patience_s)
 {
-	const struct timeval patience = {.tv_sec = 5};
+	const struct timeval patience = {.tv_sec = patience_s};
 	int fd = socket(to->u.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
@@ -135,7 +135,12 @@ static enum method method_of_request(struct view request)
 
 const char *fetch(struct fetch *f, const struct address *to, struct view request)
 {
-	int fd = connect_to(to);
+	return fetch_within(f, to, request, 5);
+}
+
+const char *fetch_within(struct fetch *f, const struct address *to, struct view request, unsigned patience_s)
+{
+	int fd = connect_to(to, patience_s);
 	size_t at = 0;
 
 	if (fd < 0)

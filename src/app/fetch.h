@@ -26,4 +26,7 @@ struct fetch {
  */
 const char *fetch(struct fetch *f, const struct address *to, struct view request);
 
+/* The same, but for what each step may take. */
+const char *fetch_within(struct fetch *f, const struct address *to, struct view request, unsigned patience_s);
+
 #endif

@@ -85,6 +85,7 @@ BOTH = {
     "test_handover::test_variable_of_somebody_else": NOT_ASKED,
     "test_handover::test_service_manager_is_told": NOT_ASKED,
     "test_handover::test_program_that_is_gone": NOT_ASKED,
+    "test_handover::test_by_command": NOT_ASKED,
     "test_handover::test_other_number_of_workers": NOT_ASKED,
     "test_forwarding_headers::test_names_keep_their_case_and_fields_their_order": SPELLING,
     "test_forwarding_headers::test_response_fields_keep_case_and_order": SPELLING,

@@ -49,7 +49,7 @@ def ended_by(gateway, number=signal.SIGTERM):
 def test_without_a_command_the_usage_is_shown():
     result = run()
     assert result.returncode == 2 and result.stdout == ""
-    for command in ("run", "check", "explain", "leaks", "version", "help"):
+    for command in ("run", "check", "explain", "leaks", "upgrade", "version", "help"):
         assert re.search(rf"^  {command} ", result.stderr, re.M)
 
 
@@ -59,6 +59,7 @@ def test_without_a_command_the_usage_is_shown():
     (["run", "weir.yaml"], "'weir.yaml' was found where '-c FILE' is needed"),
     (["run", "-c", "a", "b"], "'b' is too much"),
     (["leaks", "-c", "a", "b"], "'b' is too much"),
+    (["upgrade", "-c", "a", "b"], "'b' is too much"),
     (["leaks", "-c", "a", "--json", "b"], "'b' is too much"),
     (["check"], "exactly one FILE is needed"),
     (["check", "a", "b"], "exactly one FILE is needed"),

@@ -13,7 +13,8 @@ import threading
 import pytest
 
 import gateway as gateways
-from gateway import TIMEOUT, configuration, eventually, free_port
+from admin import administered
+from gateway import TIMEOUT, configuration, eventually, free_port, run
 from raw import get, response
 
 CHANGES = 3
@@ -155,6 +156,26 @@ def test_program_that_is_gone(start, origin, tmp_path, monkeypatch):
     gateway.signal(signal.SIGUSR2)
     Successor(gateway).end()
     assert has_ended(gateway)
+
+
+def test_by_command(start, origin, tmp_path, monkeypatch):
+    program = tmp_path / "weir"
+    shutil.copy(ORIGINAL, program)
+    monkeypatch.setattr(gateways, "BINARY", program)
+    gateway, _ = administered(start, origin)
+    monkeypatch.undo()
+    program.unlink()
+    said = run("upgrade", "-c", gateway.file)
+    assert said.returncode == 1 and "no upgrade" in said.stderr and "No such file" in said.stderr, said
+    shutil.copy(ORIGINAL, program)
+    said = run("upgrade", "-c", gateway.file)
+    new = Successor(gateway)
+    assert said.returncode == 0 and f"process {new.pid} serves" in said.stdout, said
+    assert has_ended(gateway)
+    # The administration's address is the new one's.
+    assert run("leaks", "-c", gateway.file).returncode == 0
+    new.end()
+    assert run("upgrade", "-c", gateway.file).returncode == 1
 
 
 def test_while_draining_there_is_none(start, origin):
