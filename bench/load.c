@@ -4,7 +4,7 @@
  *   load PORT --clients N  --seconds S     a closed loop: each client asks, waits for its answer, and asks again
  *   load PORT --rate R     --seconds S     an open loop: R requests a second, whatever becomes of those before
  *        --in-flight M                     of an open loop: connections; what would be beyond is "unsent" (1000)
- *        --burst N                         of an open loop: N of them come together each time (1)
+ *        --burst N                         of an open loop: N of them come together, at even intervals (1: they come by chance)
  *        --connection close                each request has a connection of its own (keep-alive)
  *        --path PATH                       what is asked for (/)
  *        --seed N                          of the times between the requests of an open loop, which are exponential (1)
@@ -310,7 +310,7 @@ static void send_one(struct load *load)
 static double send_due(struct load *load, double due_us, uint64_t now)
 {
 	while (due_us <= (double)now) {
-		due_us += draw(load) * 1e6 / load->rate * load->burst;
+		due_us += (load->burst > 1 ? 1 : draw(load)) * 1e6 / load->rate * load->burst;
 		for (unsigned i = 0; i < load->burst; i++)
 			send_one(load);
 	}

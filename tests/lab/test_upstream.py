@@ -37,36 +37,36 @@ def test_backend_saturated_behind_a_full_pool(stage):
 
 
 def test_pool_too_small(stage):
-    """Ten connections, on each of which a request takes 100 ms: 100 a second of 200. With as many as it says, all pass."""
-    origin = stage.origin("--delay", "100ms")
+    """Ten connections, on each of which a request takes 200 ms: 50 a second of 100. With as many as it says, all pass."""
+    origin = stage.origin("--delay", "200ms")
     pool = {"max_connections": 10}
     gateway = stage.gateway(configuration(origin, upstream={**ALL_AT_ONCE, "pool": pool}))
-    offered = {"rate": 200, "in_flight": 400}
+    offered = {"rate": 100, "in_flight": 400}
     load = stage.load(gateway.port, **offered)
     load.wait_for_second(WARM + WINDOW)
-    verdict = stage.judge(gateway, "pool_too_small", 200 * 0.100, turn=("raise",), upstream="backend")
-    assert load.rate("refused") > 50, "it was large enough"
+    verdict = stage.judge(gateway, "pool_too_small", 100 * 0.200, turn=("raise",), upstream="backend")
+    assert load.rate("refused") > 25, "it was large enough"
     assert stage.refused_when_turned(gateway, verdict["knob"], offered) < 10, "it was something else"
 
 
 def test_pool_too_small_for_those_who_wait(stage):
     """Thirty clients who ask again when they are answered, and ten connections: a third of them is served at any time."""
-    origin = stage.origin("--delay", "100ms")
+    origin = stage.origin("--delay", "200ms")
     gateway = stage.gateway(configuration(origin, upstream={**ALL_AT_ONCE, "pool": {"max_connections": 10}}))
     load = stage.load(gateway.port, clients=30)
     load.wait_for_second(WARM + WINDOW)
     stage.judge(gateway, "pool_too_small", 30, turn=("raise",), upstream="backend")
-    assert load.rate("good") < 1.1 * 10 / 0.100, "it was large enough"
+    assert load.rate("good") < 1.1 * 10 / 0.200, "it was large enough"
 
 
 def test_fixed_concurrency_too_small(stage):
     """There are connections, but somebody has written that ten requests may be under way."""
-    origin = stage.origin("--delay", "100ms")
+    origin = stage.origin("--delay", "200ms")
     gateway = stage.gateway(configuration(origin, upstream={"concurrency": 10}))
-    offered = {"rate": 200, "in_flight": 400}
+    offered = {"rate": 100, "in_flight": 400}
     load = stage.load(gateway.port, **offered)
     load.wait_for_second(WARM + WINDOW)
-    verdict = stage.judge(gateway, "pool_too_small", 200 * 0.100, turn=("raise",), upstream="backend")
+    verdict = stage.judge(gateway, "pool_too_small", 100 * 0.200, turn=("raise",), upstream="backend")
     assert verdict["knob"]["key"] == "upstreams[backend].concurrency"
     assert stage.refused_when_turned(gateway, verdict["knob"], offered) < 10, "it was something else"
 
