@@ -4,6 +4,10 @@
  *
  * JSON text is UTF-8 and a request's bytes need not be: a value that is not valid UTF-8 has its bytes beyond ASCII replaced
  * by U+FFFD.
+ *
+ * A line costs its writer about as much as a request costs the gateway when it is made as a tree of values first. So it is written from
+ * left to right, numbers and texts of printable ASCII as they are; only what has to be escaped is jansson's. Some of the fields are
+ * pieces of the whole line, in another order.
  */
 #include "telemetry/format.h"
 
@@ -17,17 +21,47 @@
 #define REPLACED_MAX ((size_t)3 * 8192)
 #define PAIR_TEXT_MAX ((size_t)8192)
 
-/* An object in the making; `failed` once memory has run out. */
-struct line {
-	json_t *object;
-	bool failed;
+/* Members of a line, those behind the usual ones too. */
+enum { MEMBERS_MAX = 48 };
+
+/* "name":value, where it stands. */
+struct member {
+	struct view name;
+	size_t from, to;           /* the value's first byte, and behind its last one */
 };
 
-/* Takes the value; NULL stands for memory that was not there. */
-static void line_set(struct line *line, const char *key, json_t *value)
+/* An object in the making; `failed` once memory has run out. */
+struct line {
+	struct out out;
+	bool failed;
+	struct member *members;    /* NULL: nobody asks where they are */
+	char *begin;
+	size_t count;
+};
+
+/* A comma, and the key with its quotes and colon. */
+#define KEY(name) VIEW(",\"" name "\":")
+
+static void line_key(struct line *line, struct view key)
 {
-	if (json_object_set_new_nocheck(line->object, key, value) != 0)
-		line->failed = true;
+	size_t at = (size_t)(line->out.at - line->begin);
+
+	out_view(&line->out, key);
+	if (line->members == NULL)
+		return;
+	CHECK(line->count < MEMBERS_MAX);
+	if (line->count > 0)
+		line->members[line->count - 1].to = at;
+	line->members[line->count++] = (struct member){view_of(key.p + 2, key.n - 4), at + key.n, 0};
+}
+
+/* The first comma is the brace. */
+static void line_end(struct line *line)
+{
+	*line->begin = '{';
+	if (line->count > 0)
+		line->members[line->count - 1].to = (size_t)(line->out.at - line->begin);
+	out_view(&line->out, VIEW("}"));
 }
 
 static json_t *json_replaced(struct view v)
@@ -47,25 +81,67 @@ static json_t *json_replaced(struct view v)
 	return json_stringn(bytes, n);
 }
 
-static void line_set_text(struct line *line, const char *key, struct view v)
+/* Not for texts of printable ASCII. */
+__attribute__((noinline)) static void put_escaped(struct line *line, struct view v)
 {
-	json_t *value = v.n == 0 ? json_null() : json_stringn(v.p, v.n);
+	size_t room = (size_t)(line->out.end - line->out.at), n;
+	json_t *value = json_stringn(v.p, v.n);
 
-	line_set(line, key, value != NULL ? value : json_replaced(v));
+	if (value == NULL)
+		value = json_replaced(v);
+	n = value == NULL ? 0 : json_dumpb(value, line->out.at, room, JSON_ENCODE_ANY);
+	CHECK(n <= room);
+	json_decref(value);
+	line->out.at += n;
+	line->failed = line->failed || n == 0;
 }
 
-/* Integers of this library are signed; no count of a running program reaches the sign. */
-static void line_set_u64(struct line *line, const char *key, uint64_t value)
+/* Printable ASCII without the quote and the backslash: it stands in JSON as it is. */
+static bool is_plain(struct view v)
 {
-	line_set(line, key, json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value));
+	unsigned odd = 0;
+
+	for (size_t i = 0; i < v.n; i++) {
+		unsigned char c = (unsigned char)v.p[i];
+
+		odd |= (c < 0x20) | (c >= 0x7f) | (c == '"') | (c == '\\');
+	}
+	return odd == 0;
 }
 
-static void line_set_phase(struct line *line, const char *key, uint64_t us)
+static void line_set_text(struct line *line, struct view key, struct view v)
 {
-	if (us == UINT64_MAX)
-		line_set(line, key, json_null());
+	line_key(line, key);
+	if (v.n == 0) {
+		out_view(&line->out, VIEW("null"));
+	} else if (is_plain(v)) {
+		out_view(&line->out, VIEW("\""));
+		out_view(&line->out, v);
+		out_view(&line->out, VIEW("\""));
+	} else {
+		put_escaped(line, v);
+	}
+}
+
+static void line_set_u64(struct line *line, struct view key, uint64_t value)
+{
+	line_key(line, key);
+	out_u64(&line->out, value);
+}
+
+static void line_set_bool(struct line *line, struct view key, bool value)
+{
+	line_key(line, key);
+	out_view(&line->out, value ? VIEW("true") : VIEW("false"));
+}
+
+/* Null for `none`. */
+static void line_set_unless(struct line *line, struct view key, uint64_t value, uint64_t none)
+{
+	if (value == none)
+		line_set_text(line, key, VIEW(""));
 	else
-		line_set_u64(line, key, us);
+		line_set_u64(line, key, value);
 }
 
 static void line_set_request(struct line *line, const struct exchange_record *record)
@@ -73,54 +149,60 @@ static void line_set_request(struct line *line, const struct exchange_record *re
 	char time[FORMAT_TIME_BYTES];
 
 	format_time(record->started_wall_us, time);
-	line_set_text(line, "time", view_of(time, sizeof(time)));
-	line_set_text(line, "listener", record->listener);
-	line_set_text(line, "client", record->client);
-	line_set_text(line, "method", record->method);
-	line_set_text(line, "host", record->host);
-	line_set_text(line, "target", record->target);
-	line_set_text(line, "protocol", record->protocol);
-	line_set_text(line, "request_id", record->request_id);
+	line_set_text(line, KEY("time"), view_of(time, sizeof(time)));
+	line_set_text(line, KEY("listener"), record->listener);
+	line_set_text(line, KEY("client"), record->client);
+	line_set_text(line, KEY("method"), record->method);
+	line_set_text(line, KEY("host"), record->host);
+	line_set_text(line, KEY("target"), record->target);
+	line_set_text(line, KEY("protocol"), record->protocol);
+	line_set_text(line, KEY("request_id"), record->request_id);
 }
 
 static void line_set_outcome(struct line *line, const struct exchange_record *record)
 {
 	const char *cause = record->cause == CAUSE_NONE ? "" : cause_info(record->cause)->word;
 
-	line_set(line, "status", record->status == 0 ? json_null() : json_integer((json_int_t)record->status));
-	line_set_text(line, "cause", view_str(cause));
-	line_set_text(line, "why", view_str(record->why == NULL ? "" : record->why));
-	line_set_text(line, "route", record->route);
-	line_set_text(line, "upstream", record->upstream);
-	line_set_text(line, "endpoint", record->endpoint);
-	line_set(line, "reused", json_boolean(record->reused));
-	line_set_u64(line, "retries", record->retries);
-	line_set(line, "upstream_status", json_boolean(record->upstream_status));
+	line_set_unless(line, KEY("status"), record->status, 0);
+	line_set_text(line, KEY("cause"), view_str(cause));
+	line_set_text(line, KEY("why"), view_str(record->why == NULL ? "" : record->why));
+	line_set_text(line, KEY("route"), record->route);
+	line_set_text(line, KEY("upstream"), record->upstream);
+	line_set_text(line, KEY("endpoint"), record->endpoint);
+	line_set_bool(line, KEY("reused"), record->reused);
+	line_set_u64(line, KEY("retries"), record->retries);
+	line_set_bool(line, KEY("upstream_status"), record->upstream_status);
 }
 
 /* All of them: together they are total_us. */
 static void line_set_phases(struct line *line, const struct exchange_record *record)
 {
-	struct line phases = {.object = json_object()};
+#define PHASE_KEY(suffix, word, text) {",\"" word "\":", sizeof(",\"" word "\":") - 1},
+	static const struct view keys[PHASE_COUNT] = {PHASES(PHASE_KEY)};
+#undef PHASE_KEY
+	struct line phases = {.failed = false};
 
-	for (unsigned i = 0; i < PHASE_COUNT && phases.object != NULL; i++)
-		line_set_u64(&phases, phase_word((enum phase)i), record->phase_us[i]);
-	line->failed = line->failed || phases.failed;
-	line_set(line, "phases_us", phases.object);
+	line_key(line, KEY("phases_us"));
+	phases.out = line->out;
+	phases.begin = line->out.at;
+	for (unsigned i = 0; i < PHASE_COUNT; i++)
+		line_set_u64(&phases, keys[i], record->phase_us[i]);
+	line_end(&phases);
+	line->out = phases.out;
 }
 
 static void line_set_measures(struct line *line, const struct exchange_record *record)
 {
-	line_set_u64(line, "bytes_in", record->bytes_in);
-	line_set_u64(line, "bytes_out", record->bytes_out);
-	line_set_phase(line, "queue_us", record->queue_us);
-	line_set_phase(line, "connect_us", record->connect_us);
-	line_set_phase(line, "first_byte_us", record->first_byte_us);
-	line_set_phase(line, "total_us", record->total_us);
+	line_set_u64(line, KEY("bytes_in"), record->bytes_in);
+	line_set_u64(line, KEY("bytes_out"), record->bytes_out);
+	line_set_unless(line, KEY("queue_us"), record->queue_us, UINT64_MAX);
+	line_set_unless(line, KEY("connect_us"), record->connect_us, UINT64_MAX);
+	line_set_unless(line, KEY("first_byte_us"), record->first_byte_us, UINT64_MAX);
+	line_set_unless(line, KEY("total_us"), record->total_us, UINT64_MAX);
 	line_set_phases(line, record);
-	line_set_text(line, "user_agent", record->user_agent);
-	line_set_text(line, "referer", record->referer);
-	line_set(line, "upgraded", json_boolean(record->upgraded));
+	line_set_text(line, KEY("user_agent"), record->user_agent);
+	line_set_text(line, KEY("referer"), record->referer);
+	line_set_bool(line, KEY("upgraded"), record->upgraded);
 }
 
 /* Only where there is one, so that the lines of a gateway without tracing are what they always were. */
@@ -131,7 +213,7 @@ static void line_set_trace(struct line *line, const struct exchange_record *reco
 	if ((record->trace.high | record->trace.low) == 0)
 		return;
 	trace_id_write(text, record->trace);
-	line_set_text(line, "trace_id", view_of(text, sizeof(text)));
+	line_set_text(line, KEY("trace_id"), view_of(text, sizeof(text)));
 }
 
 /* Only where it is a call. */
@@ -139,78 +221,88 @@ static void line_set_grpc(struct line *line, const struct exchange_record *recor
 {
 	bool told = record->grpc_status < GRPC_STATUS_COUNT;
 
-	line_set(line, "grpc_status", told ? json_integer(record->grpc_status) : json_null());
+	line_set_unless(line, KEY("grpc_status"), told ? record->grpc_status : GRPC_STATUS_COUNT, GRPC_STATUS_COUNT);
 }
 
 /* Only where there is TLS, so that the lines of a listener without it are what they always were. */
 static void line_set_tls(struct line *line, const struct record_tls *r)
 {
-	struct line tls = {.object = json_object()};
+	struct line tls = {.failed = false};
 
-	if (tls.object != NULL) {
-		line_set_text(&tls, "version", r->version);
-		line_set_text(&tls, "cipher", r->cipher);
-		line_set_text(&tls, "server_name", r->server_name);
-		line_set(&tls, "resumed", json_boolean(r->resumed));
-		line_set_text(&tls, "client_verify", r->client_verified ? VIEW("ok") : VIEW("none"));
-		line_set_text(&tls, "client_subject", r->client_subject);
-	}
+	line_key(line, KEY("tls"));
+	tls.out = line->out;
+	tls.begin = line->out.at;
+	line_set_text(&tls, KEY("version"), r->version);
+	line_set_text(&tls, KEY("cipher"), r->cipher);
+	line_set_text(&tls, KEY("server_name"), r->server_name);
+	line_set_bool(&tls, KEY("resumed"), r->resumed);
+	line_set_text(&tls, KEY("client_verify"), r->client_verified ? VIEW("ok") : VIEW("none"));
+	line_set_text(&tls, KEY("client_subject"), r->client_subject);
+	line_end(&tls);
 	line->failed = line->failed || tls.failed;
-	line_set(line, "tls", tls.object);
+	line->out = tls.out;
 }
 
-/* Everything that is known; NULL: memory is out. */
-static json_t *record_json(const struct exchange_record *record)
+/* Everything that is known, to `line`, which is empty. False: memory is out. */
+static bool line_set_record(struct line *line, const struct exchange_record *record)
 {
-	struct line line = {.object = json_object()};
-
-	if (line.object == NULL)
-		return NULL;
-	line_set_request(&line, record);
-	line_set_outcome(&line, record);
-	line_set_measures(&line, record);
-	line_set_trace(&line, record);
+	line_set_request(line, record);
+	line_set_outcome(line, record);
+	line_set_measures(line, record);
+	line_set_trace(line, record);
 	if (record->grpc)
-		line_set_grpc(&line, record);
+		line_set_grpc(line, record);
 	if (record->tls != NULL)
-		line_set_tls(&line, record->tls);
-	if (!line.failed)
-		return line.object;
-	json_decref(line.object);
-	return NULL;
+		line_set_tls(line, record->tls);
+	line_end(line);
+	return !line->failed;
 }
 
-/* Takes `all`; what is asked for and not in it is null. */
-static json_t *pick(json_t *all, const struct format_fields *fields)
+static struct line line_begin(char *to)
 {
-	struct line line = {.object = json_object()};
+	return (struct line){.out = {to, to + FORMAT_LINE_MAX}, .begin = to};
+}
 
-	for (size_t i = 0; i < fields->count && line.object != NULL && !line.failed; i++) {
-		json_t *value = json_object_get(all, fields->names[i]);
+/* The value of that name; null when there is none. */
+static struct view member_value(const struct line *line, struct view name)
+{
+	for (size_t i = 0; i < line->count; i++)
+		if (view_eq(line->members[i].name, name))
+			return view_of(line->begin + line->members[i].from, line->members[i].to - line->members[i].from);
+	return VIEW("null");
+}
 
-		line_set(&line, fields->names[i], value != NULL ? json_incref(value) : json_null());
+/* What is asked for and not in it is null. 0: memory is out. */
+static size_t format_some(const struct exchange_record *record, const struct format_fields *fields, char *to)
+{
+	struct member members[MEMBERS_MAX];
+	char text[FORMAT_LINE_MAX];
+	struct line all = line_begin(text), some = line_begin(to);
+
+	all.members = members;
+	if (!line_set_record(&all, record))
+		return 0;
+	for (size_t i = 0; i < fields->count; i++) {
+		out_view(&some.out, VIEW(",\""));
+		out_str(&some.out, fields->names[i]);
+		out_view(&some.out, VIEW("\":"));
+		out_view(&some.out, member_value(&all, view_str(fields->names[i])));
 	}
-	json_decref(all);
-	if (!line.failed)
-		return line.object;
-	json_decref(line.object);
-	return NULL;
+	line_end(&some);
+	out_view(&some.out, VIEW("\n"));
+	return (size_t)(some.out.at - to);
 }
 
 size_t format_record_json(const struct exchange_record *record, const struct format_fields *fields, char *to)
 {
-	json_t *object = record_json(record);
-	size_t n = 0;
+	struct line line = line_begin(to);
 
-	if (object != NULL && fields->count > 0)
-		object = pick(object, fields);
-	if (object != NULL)
-		n = json_dumpb(object, to, FORMAT_LINE_MAX - 1, JSON_COMPACT);
-	CHECK(n < FORMAT_LINE_MAX);
-	if (n != 0)
-		to[n++] = '\n';
-	json_decref(object);
-	return n;
+	if (fields->count > 0)
+		return format_some(record, fields, to);
+	if (!line_set_record(&line, record))
+		return 0;
+	out_view(&line.out, VIEW("\n"));
+	return (size_t)(line.out.at - to);
 }
 
 /* --- as pairs ------------------------------------------------------------------------------------------------------ */
@@ -250,6 +342,15 @@ static void pair_put(struct out *out, const json_t *value)
 		out_u64(out, (uint64_t)json_integer_value(value));
 	else
 		out_str(out, json_is_true(value) ? "true" : json_is_false(value) ? "false" : "-");
+}
+
+/* As values. NULL: memory is out. */
+static json_t *record_json(const struct exchange_record *record)
+{
+	char text[FORMAT_LINE_MAX];
+	struct line line = line_begin(text);
+
+	return line_set_record(&line, record) ? json_loadb(text, (size_t)(line.out.at - text), JSON_ALLOW_NUL, NULL) : NULL;
 }
 
 size_t format_record_pairs(const struct exchange_record *record, const struct format_fields *fields, char *to)

@@ -10,9 +10,6 @@
  */
 #include "telemetry/format.h"
 
-#include <stdio.h>
-#include <time.h>
-
 #include "base/check.h"
 #include "base/units.h"
 #include "config/model.h"
@@ -64,16 +61,39 @@ static void out_time(struct out *out, uint64_t wall_us)
 	out_view(out, view_of(text, sizeof(text)));
 }
 
+/* Decimal, with zeros in front. */
+static void put_digits(char *to, unsigned value, unsigned digits)
+{
+	while (digits > 0) {
+		to[--digits] = (char)('0' + value % 10);
+		value /= 10;
+	}
+}
+
+/* Which day that is, counted from 1970-01-01 (Gregorian): years begin in March here, so that a leap day is the last of its year. */
+static void put_day(char *to, uint64_t day)
+{
+	uint64_t since = day + 719468, era = since / 146097, of_era = since % 146097;
+	uint64_t year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+	unsigned of_year = (unsigned)(of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100));
+	unsigned months = (5 * of_year + 2) / 153, month = months < 10 ? months + 3 : months - 9;
+
+	put_digits(to, (unsigned)(era * 400 + year_of_era + (month <= 2)), 4);
+	put_digits(to + 5, month, 2);
+	put_digits(to + 8, of_year - (153 * months + 2) / 5 + 1, 2);
+}
+
 void format_time(uint64_t wall_us, char to[FORMAT_TIME_BYTES])
 {
-	time_t seconds = (time_t)(wall_us / US_PER_S);
-	char text[96];
-	struct tm tm;
+	uint64_t seconds = wall_us / US_PER_S;
+	unsigned of_day = (unsigned)(seconds % 86400);
 
-	gmtime_r(&seconds, &tm);
-	snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%03uZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-		tm.tm_hour, tm.tm_min, tm.tm_sec, (unsigned)(wall_us / US_PER_MS % 1000));
-	memcpy(to, text, FORMAT_TIME_BYTES);
+	memcpy(to, "____-__-__T__:__:__.___Z", FORMAT_TIME_BYTES);
+	put_day(to, seconds / 86400);
+	put_digits(to + 11, of_day / 3600, 2);
+	put_digits(to + 14, of_day / 60 % 60, 2);
+	put_digits(to + 17, of_day % 60, 2);
+	put_digits(to + 20, (unsigned)(wall_us / US_PER_MS % 1000), 3);
 }
 
 static void out_combined(struct out *out, const struct exchange_record *record)

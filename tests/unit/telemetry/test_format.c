@@ -164,6 +164,47 @@ static void test_json_cannot_be_forged(void **state)
 	json_decref(object);
 }
 
+/* A line that is written from left to right is the one that jansson would have written. */
+static void test_json_is_as_jansson_writes_it(void **state)
+{
+	char bytes[256];
+	struct record_tls tls = {VIEW("TLSv1.3"), VIEW("a cipher"), hostile(bytes), VIEW("CN=\xc3\xbc\""), false, true};
+	struct exchange_record record = sample_record();
+
+	for (unsigned i = 0; i < 256; i++) {
+		record.host = view_of(bytes, i);
+		record.referer = view_of(bytes + i, 1);
+		record.tls = i % 2 == 0 ? &tls : NULL;
+		record.grpc = i % 3 == 0;
+		record.trace = (struct trace_id){i, i};
+		record.bytes_in = i == 0 ? INT64_MAX : 1ULL << i % 63;
+		size_t n = format_record_json(&record, &everything, line);
+		json_t *object = json_loadb(line, n, JSON_ALLOW_NUL, NULL);
+
+		assert_non_null(object);
+		char *again = json_dumps(object, JSON_COMPACT);
+
+		assert_int_equal(strlen(again), n - 1);
+		assert_memory_equal(again, line, n - 1);
+		free(again);
+		json_decref(object);
+	}
+}
+
+/* Somebody who sends a NUL is logged all the same. */
+static void test_pairs_of_anything(void **state)
+{
+	static const char *const names[] = {"user_agent", "status"};
+	const struct format_fields fields = {names, 2};
+	char bytes[256];
+	struct exchange_record record = sample_record();
+
+	record.user_agent = hostile(bytes);
+	line[format_record_pairs(&record, &fields, line)] = '\0';
+	assert_memory_equal(line, "user_agent=\"\\x00\\x01", 20);
+	assert_non_null(strstr(line, " status=504\n"));
+}
+
 static void test_largest_line_fits(void **state)
 {
 	static char bytes[8192];
@@ -234,6 +275,8 @@ int main(void)
 		cmocka_unit_test(test_text_cannot_be_forged),
 		cmocka_unit_test(test_json_cannot_be_forged),
 		cmocka_unit_test(test_chosen_fields),
+		cmocka_unit_test(test_json_is_as_jansson_writes_it),
+		cmocka_unit_test(test_pairs_of_anything),
 		cmocka_unit_test(test_largest_line_fits),
 		cmocka_unit_test(test_event),
 		cmocka_unit_test(test_event_cannot_be_forged),
