@@ -78,6 +78,7 @@ enum planted_bug {
 	PLANTED_PHASE_CHARGED_TWICE,         /* the wait for the first byte is also charged to what comes after it */
 	PLANTED_PHASE_BEFORE_ITS_STATE,      /* what was waited for before the request was sent is charged to that wait */
 	PLANTED_RELOAD_SLICE_SKIPPED,        /* a reload forgets to drain an endpoint that is gone */
+	PLANTED_DISABLED_SERVES,             /* an endpoint that the operator has taken out gets requests */
 	PLANTED_COUNT
 };
 

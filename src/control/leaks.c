@@ -5,7 +5,7 @@
  *     {"leases": [{"stage": "waiting", "held_s": 12.5, "age_s": 12.5, "quiet_s": 12.4, "request_id": "...", ...}],
  *      "exchanges": [...], "workers_unanswered": [1]}
  */
-#include "control/state.h"
+#include "control/told.h"
 
 /* UINT64_MAX stands for a time that there is none of. */
 static json_t *seconds_of(uint64_t us)
@@ -29,15 +29,6 @@ static json_t *entry_of(const struct oldest_entry *e)
 		"upstream", text_of(e->upstream), "endpoint", text_of(e->endpoint), "request_id",
 		text_of(e->request_id), "method", text_of(e->method), "path", text_of(e->path), "route",
 		text_of(e->route), "client", text_of(e->client), "worker", (int)e->worker);
-}
-
-/* A list that lost an entry would look complete: it is none then. Takes both over. */
-static json_t *list_with(json_t *list, json_t *entry)
-{
-	if (json_array_append_new(list, entry) == 0)
-		return list;
-	json_decref(list);
-	return NULL;
 }
 
 static json_t *list_of(const struct oldest_entry *entries, uint32_t count)

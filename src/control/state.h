@@ -167,6 +167,12 @@ void answer_why(struct admin_conn *c);
 /* The same answer, of the last `back` samples, at least 1; `upstream` empty: of all. NULL: out of memory. */
 json_t *why_json(const struct window *window, unsigned back, struct view upstream);
 
+/* v1_upstreams.c */
+void answer_upstreams(struct admin_conn *c);
+void answer_upstream(struct admin_conn *c);
+void answer_endpoint(struct admin_conn *c);
+void answer_set_endpoint(struct admin_conn *c);
+
 /* v1_process.c */
 void answer_log_level(struct admin_conn *c);
 void answer_set_log_level(struct admin_conn *c);

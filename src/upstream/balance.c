@@ -17,7 +17,7 @@ static struct endpoint *pick_any(const struct endpoint_group *group, const struc
 		struct endpoint *ep = group->endpoints[i];
 		bool fits = subset == NULL || config_labels_include(&ep->labels, subset);
 
-		if (fits && ep->weight > 0 && endpoint_is_available(ep))
+		if (fits && endpoint_weight(ep) > 0 && endpoint_is_available(ep))
 			return ep;
 	}
 	return NULL;

@@ -48,6 +48,10 @@ void upstream_endpoint_stats_add(struct upstream_endpoint_stats *to, const struc
 	to->health_failed += from->health_failed;
 	to->out |= from->out;
 	to->panic |= from->panic;
+	to->disabled |= from->disabled;
+	to->weight = from->weight;
+	to->set = from->set;
+	to->active += from->active;
 	to->health_state |= from->health_state;
 	to->health_reason |= from->health_reason;
 	to->health_changed_us |= from->health_changed_us;
@@ -76,6 +80,7 @@ static void endpoint_stats_add(struct upstream_endpoint_stats *to, const struct 
 	weir_pool_stats(ep->pool, &now);
 	upstream_endpoint_stats_add(to, &ep->stats);
 	pool_stats_add(&to->pool, &now);
+	to->active += ep->active;
 }
 
 void endpoint_succeed(struct endpoint *ep, struct endpoint *before)
@@ -112,6 +117,9 @@ static void health_stats(const struct endpoint *ep, struct upstream_endpoint_sta
 
 	stats->out = (out & ~(unsigned)OUT_PANIC) != 0;
 	stats->panic = (out & OUT_PANIC) != 0;
+	stats->disabled = (out & OUT_DISABLED) != 0;
+	stats->weight = endpoint_weight(ep);
+	stats->set = atomic_load_explicit(&ep->budget->set, memory_order_relaxed);
 	if (!ep->ups->probes)
 		return;
 	stats->health_state = health_state(ep);

@@ -136,7 +136,7 @@ void endpoint_breaker_leave(struct endpoint *ep, struct upstream_lease *lease)
 /* Its breaker alone keeps it from serving: in panic the others do not count. */
 static bool only_breaker(unsigned out)
 {
-	return out == OUT_BREAKER || (out & (OUT_BREAKER | OUT_PANIC)) == (OUT_BREAKER | OUT_PANIC);
+	return out == OUT_BREAKER || (out & (OUT_BREAKER | OUT_PANIC | OUT_DISABLED)) == (OUT_BREAKER | OUT_PANIC);
 }
 
 uint64_t group_breaker_wait_us(const struct endpoint_group *group)

@@ -29,6 +29,13 @@ enum endpoint_out {
 	OUT_EJECTED = 1 << 1,              /* it answers worse than the others (outlier.c) */
 	OUT_BREAKER = 1 << 2,              /* its breaker is open (breaker.c) */
 	OUT_PANIC = 1 << 3,                /* no reason: the first two do not count, too few others are left (passive.c) */
+	OUT_DISABLED = 1 << 4,             /* the operator has taken it out: no panic brings it back */
+};
+
+/* What the operator has set for an endpoint, beside OUT_DISABLED: it holds over reloads until it is taken back. */
+enum {
+	SET_WEIGHT_MASK = 0xffff,          /* one more than the weight that counts in place of the configuration's; 0: none is set */
+	SET_DRAINED = 1 << 16,             /* the weight is 0, whatever else it would be: only those who are bound to it get there */
 };
 
 struct endpoint_budget {
@@ -36,6 +43,7 @@ struct endpoint_budget {
 	struct weir_pool_budget *pool_budget;
 	atomic_uint references;
 	atomic_uint out;                   /* a set of enum endpoint_out, changed by endpoint_budget_set_out; empty: in service */
+	atomic_uint set;                   /* SET_WEIGHT_MASK, SET_DRAINED; changed by endpoint_budget_set */
 	atomic_uint *changes;              /* in the registry */
 	struct concurrency concurrency;    /* how many requests at once */
 	struct health_record health;
@@ -89,6 +97,25 @@ static inline bool endpoint_budget_set_out(struct endpoint_budget *budget, enum 
 		return false;
 	atomic_fetch_add(budget->changes, 1);
 	return true;
+}
+
+/* The bits of `mask` are `bits` from now on. Any thread, but one at a time. */
+static inline void endpoint_budget_set(struct endpoint_budget *budget, unsigned mask, unsigned bits)
+{
+	atomic_store(&budget->set, (atomic_load(&budget->set) & ~mask) | bits);
+	atomic_fetch_add(budget->changes, 1);
+}
+
+/* The weight that counts where the configuration says `weight`. */
+static inline uint32_t endpoint_budget_weight(const struct endpoint_budget *budget, uint32_t weight)
+{
+	unsigned set = atomic_load_explicit(&budget->set, memory_order_relaxed);
+
+	if (set == 0)
+		return weight;
+	if (set & SET_DRAINED)
+		return 0;
+	return (set & SET_WEIGHT_MASK) != 0 ? (set & SET_WEIGHT_MASK) - 1 : weight;
 }
 
 static inline void endpoint_budget_unref(struct endpoint_budget *budget)

@@ -41,7 +41,7 @@ struct zone_factors {
 
 static bool fits(const struct endpoint *ep, const struct config_labels *subset)
 {
-	return ep->weight > 0 && (subset == NULL || config_labels_include(&ep->labels, subset));
+	return endpoint_weight(ep) > 0 && (subset == NULL || config_labels_include(&ep->labels, subset));
 }
 
 static bool is_own(const struct endpoint_group *group, const struct endpoint *ep)
@@ -59,9 +59,9 @@ static struct tally tally_take(const struct endpoint_group *group, const struct 
 
 		if (ep->backup != backup || !fits(ep, subset))
 			continue;
-		tally.configured[own] += ep->weight;
+		tally.configured[own] += endpoint_weight(ep);
 		if (endpoint_is_available(ep))
-			tally.in_service[own] += ep->weight;
+			tally.in_service[own] += endpoint_weight(ep);
 	}
 	return tally;
 }
@@ -154,7 +154,7 @@ static void list_fill(
 
 	for (size_t i = 0; i < group->count; i++) {
 		struct endpoint *ep = group->endpoints[i];
-		uint64_t share = (uint64_t)ep->weight * factors.by_own[is_own(group, ep)];
+		uint64_t share = (uint64_t)endpoint_weight(ep) * factors.by_own[is_own(group, ep)];
 		bool may = (share > 0 && ep->backup == backup) || PLANTED(SPARE_SERVES);
 		bool is_in = may && fits(ep, subset) && endpoint_is_available(ep);
 

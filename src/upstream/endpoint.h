@@ -30,7 +30,7 @@ struct endpoint {
 	struct upstreams *ups;
 	struct endpoint_name name;     /* in the memory behind the endpoint */
 	struct address address;
-	uint32_t weight;               /* 0: no new requests */
+	uint32_t weight;               /* by the configuration: endpoint_weight() says what counts */
 	bool backup;
 	bool was_out;                  /* when a list of candidates was last made */
 	uint64_t zone;                 /* its name, hashed; 0: none */
@@ -103,6 +103,7 @@ struct endpoint_group {
 	struct candidates *subsets;    /* and of whom, where a route says that */
 	struct config_passive passive;
 	uint32_t panic_threshold;      /* percent */
+	unsigned panic_seen;           /* of *changes: when it was last looked whether too few are left */
 	struct retry_budget retry_budget;
 	struct quantile *latencies;    /* of its answers, where hedging is configured; else NULL */
 	size_t count;
@@ -278,7 +279,14 @@ static inline bool endpoint_is_available(const struct endpoint *ep)
 {
 	unsigned out = endpoint_budget_out(ep->budget);
 
-	return out == 0 || (out & (OUT_PANIC | OUT_BREAKER)) == OUT_PANIC || PLANTED(OUT_ENDPOINT_SERVES);
+	return out == 0 || (out & (OUT_PANIC | OUT_BREAKER | OUT_DISABLED)) == OUT_PANIC || PLANTED(OUT_ENDPOINT_SERVES) ||
+		(out == OUT_DISABLED && PLANTED(DISABLED_SERVES));
+}
+
+/* 0: no new requests, but of those who are bound to it. */
+static inline uint32_t endpoint_weight(const struct endpoint *ep)
+{
+	return endpoint_budget_weight(ep->budget, ep->weight);
 }
 
 /* A lease begins, or has ended. */
@@ -307,7 +315,7 @@ static inline struct endpoint *balance_pick(struct endpoint_group *group, const 
 	if (group->count == 1 && (lease == NULL || lease->key == NULL)) {
 		struct endpoint *only = group->endpoints[0];
 
-		return only->weight > 0 && endpoint_is_available(only) ? only : NULL;
+		return endpoint_weight(only) > 0 && endpoint_is_available(only) ? only : NULL;
 	}
 	return balance_pick_among(group, lease);
 }

@@ -203,14 +203,21 @@ __attribute__((format(printf, 4, 5))) static void group_tell(
 	ups->on_event(ups->event_context, level, text);
 }
 
-/* Who has no weight gets no requests, whatever happens to the others. */
+/* Who has no weight, or was taken out by the operator, gets no requests, whatever happens to the others. */
+static bool may_serve(const struct endpoint *ep)
+{
+	return endpoint_weight(ep) > 0 && (endpoint_budget_out(ep->budget) & OUT_DISABLED) == 0;
+}
+
 static void panic_look(struct upstreams *ups, struct endpoint_group *group)
 {
 	size_t available = 0, panicking = 0, serving = 0;
 
 	for (size_t i = 0; i < group->count; i++) {
-		serving += group->endpoints[i]->weight > 0;
-		available += group->endpoints[i]->weight > 0 && !is_judged_out(group->endpoints[i]);
+		bool counts = may_serve(group->endpoints[i]);
+
+		serving += counts;
+		available += counts && !is_judged_out(group->endpoints[i]);
 		panicking += (endpoint_budget_out(group->endpoints[i]->budget) & OUT_PANIC) != 0;
 	}
 	bool panics = available * 100 < (size_t)group->panic_threshold * serving && !PLANTED(NEVER_PANICS);
@@ -250,7 +257,7 @@ static bool may_be_ejected(const struct endpoint_group *group)
 		unsigned out = endpoint_budget_out(group->endpoints[i]->budget);
 
 		ejected += (out & OUT_EJECTED) != 0;
-		available += group->endpoints[i]->weight > 0 && (out & ~(unsigned)OUT_PANIC) == 0;
+		available += endpoint_weight(group->endpoints[i]) > 0 && (out & ~(unsigned)OUT_PANIC) == 0;
 	}
 	return available > 1 && ejected < (most > 0 ? most : 1);
 }
@@ -494,12 +501,27 @@ static bool is_looked_at(const struct endpoint_group *group)
 	return group->passive.enabled && group->count > 1;
 }
 
+/* The operator may have taken somebody out, or brought somebody back. */
+static void panic_look_all(struct upstreams *ups)
+{
+	for (size_t i = 0; ups->probes && i < ups->roster->count; i++) {
+		struct endpoint_group *group = ups->roster->groups[i];
+		unsigned changes = group->count > 0 ? atomic_load(group->changes) : group->panic_seen;
+
+		if (changes == group->panic_seen)
+			continue;
+		group->panic_seen = changes;
+		panic_look(ups, group);
+	}
+}
+
 static void on_tick(struct io_timer *timer)
 {
 	struct upstreams *ups = container_of(timer, struct upstreams, passive_timer);
 	uint64_t now_us = io_now_us(ups->io);
 
 	count_all(ups);
+	panic_look_all(ups);
 	for (size_t i = 0; ups->probes && i < ups->roster->count; i++)
 		if (is_looked_at(ups->roster->groups[i]))
 			group_judge(ups->roster->groups[i], now_us);
@@ -530,7 +552,7 @@ void passive_begin(struct upstreams *ups)
 
 	for (size_t i = 0; i < ups->roster->count; i++) {
 		group_begin(ups, ups->roster->groups[i]);
-		any = any || is_looked_at(ups->roster->groups[i]);
+		any = any || ups->roster->groups[i]->count > 1;
 	}
 	if (!any)
 		passive_stop(ups);

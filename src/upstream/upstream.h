@@ -376,6 +376,10 @@ struct upstream_endpoint_stats {
 	uint64_t health_passed, health_failed;  /* health checks */
 	uint64_t out;                        /* 1: it is out of service, and gets no requests unless in panic */
 	uint64_t panic;                      /* 1: and it gets them all the same, since too few others are left */
+	uint64_t disabled;                   /* 1: the operator has taken it out */
+	uint64_t weight;                     /* that counts; 0: no new requests */
+	uint64_t set;                        /* by the operator: SET_WEIGHT_MASK, SET_DRAINED (upstream/budgets.h) */
+	uint64_t active;                     /* requests that are there, or wait for a connection to it */
 	uint64_t health_state;               /* enum health_state (upstream/passive.h) */
 	uint64_t health_reason;              /* enum health_reason: of its last change */
 	uint64_t health_changed_us;          /* how long ago that was; 0: it never was */
