@@ -4,6 +4,8 @@
  *
  *     {"leases": [{"stage": "waiting", "held_s": 12.5, "age_s": 12.5, "quiet_s": 12.4, "request_id": "...", ...}],
  *      "exchanges": [...], "workers_unanswered": [1]}
+ *
+ * GET /v1/stuck: likewise the exchanges that have no deadline, or one that has long passed.
  */
 #include "control/told.h"
 
@@ -48,6 +50,17 @@ static json_t *unanswered_of(const struct survey *survey)
 		if (!survey_heard(survey, i))
 			list = list_with(list, json_integer(i));
 	return list;
+}
+
+void answer_stuck(struct admin_conn *c)
+{
+	const struct survey *survey = &c->control->survey;
+	struct oldest oldest;
+
+	survey_oldest(survey, &oldest);
+	admin_answer_json(c, 200,
+		json_pack("{s:o, s:o}", "exchanges", list_of(oldest.stuck, oldest.stuck_count), "workers_unanswered",
+			unanswered_of(survey)));
 }
 
 void answer_leaks(struct admin_conn *c)

@@ -80,9 +80,11 @@ void snapshot_take(struct snapshot **to, struct worker *worker, unsigned wants)
 		snapshot_fit(to, worker_generation(worker));
 		snapshot_take_counters(*to, worker);
 	}
-	(*to)->oldest.lease_count = (*to)->oldest.exchange_count = 0;
+	(*to)->oldest.lease_count = (*to)->oldest.exchange_count = (*to)->oldest.stuck_count = 0;
 	if (wants & SNAPSHOT_OLDEST)
 		worker_oldest(worker, &(*to)->oldest);
+	if (wants & SNAPSHOT_STUCK)
+		worker_stuck(worker, &(*to)->oldest);
 }
 
 static void worker_stats_add(struct worker_stats *to, const struct worker_stats *from)

@@ -8,7 +8,7 @@
 #include "upstream/upstream.h"
 
 /* What is told. Nothing: that the worker answers is all there is to know. */
-enum snapshot_wants { SNAPSHOT_NOTHING = 0, SNAPSHOT_COUNTERS = 1, SNAPSHOT_OLDEST = 2 };
+enum snapshot_wants { SNAPSHOT_NOTHING = 0, SNAPSHOT_COUNTERS = 1, SNAPSHOT_OLDEST = 2, SNAPSHOT_STUCK = 4 };
 
 struct snapshot {
 	struct worker_stats worker;

@@ -167,6 +167,16 @@ void answer_why(struct admin_conn *c);
 /* The same answer, of the last `back` samples, at least 1; `upstream` empty: of all. NULL: out of memory. */
 json_t *why_json(const struct window *window, unsigned back, struct view upstream);
 
+void answer_stuck(struct admin_conn *c);
+void answer_status(struct admin_conn *c);
+void answer_explain(struct admin_conn *c);
+
+/* v1_tables.c */
+void answer_routes(struct admin_conn *c);
+void answer_pools(struct admin_conn *c);
+void answer_limits(struct admin_conn *c);
+void answer_breakers(struct admin_conn *c);
+
 /* v1_upstreams.c */
 void answer_upstreams(struct admin_conn *c);
 void answer_upstream(struct admin_conn *c);

@@ -143,7 +143,10 @@ void oldest_merge(struct oldest *to, const struct oldest *from)
 
 	entries_later(to->leases, to->lease_count, at_us - to->at_us);
 	entries_later(to->exchanges, to->exchange_count, at_us - to->at_us);
+	entries_later(to->stuck, to->stuck_count, at_us - to->at_us);
 	to->at_us = at_us;
+	for (uint32_t i = 0; i < from->stuck_count; i++)
+		insert_later(to->stuck, &to->stuck_count, &from->stuck[i], BY(quiet_us), at_us - from->at_us);
 	for (uint32_t i = 0; i < from->lease_count; i++)
 		insert_later(to->leases, &to->lease_count, &from->leases[i], BY(held_us), at_us - from->at_us);
 	for (uint32_t i = 0; i < from->exchange_count; i++)
@@ -172,6 +175,26 @@ void worker_oldest(const struct worker *w, struct oldest *oldest)
 			break;
 		entry_of_exchange(&entry, container_of(node, struct exchange, node));
 		insert(oldest->exchanges, &oldest->exchange_count, &entry, BY(age_us));
+	}
+}
+
+void worker_stuck(const struct worker *w, struct oldest *oldest)
+{
+	uint64_t now_us = io_now_us(w->io);
+	struct oldest_entry entry;
+
+	oldest->at_us = now_us;
+	oldest->stuck_count = 0;
+	list_each_safe(&w->exchanges, node, next) {
+		const struct exchange *ex = container_of(node, struct exchange, node);
+
+		bool has_ended = ex->state == EXCHANGE_ENDED;
+		bool is_late = now_us >= deadline_after(ex->timer.deadline_us, STUCK_LATE_US);
+
+		if (has_ended || (exchange_has_deadline(ex) && !is_late))
+			continue;
+		entry_of_exchange(&entry, ex);
+		insert(oldest->stuck, &oldest->stuck_count, &entry, BY(quiet_us));
 	}
 }
 

@@ -29,7 +29,18 @@ struct oldest {
 	uint32_t lease_count, exchange_count;
 	struct oldest_entry leases[OLDEST_MAX];        /* by held_us, the oldest first */
 	struct oldest_entry exchanges[OLDEST_MAX];     /* by age_us, the oldest first */
+	uint32_t stuck_count;                          /* of worker_stuck */
+	struct oldest_entry stuck[OLDEST_MAX];         /* by quiet_us */
 };
+
+/* How long after its deadline an exchange is told to be stuck: a loop may lag. */
+#define STUCK_LATE_US (5 * US_PER_S)
+
+/*
+ * Fills `stuck`: exchanges that have no deadline, or one that has long passed. There is none unless the gateway has a bug, or this
+ * worker's loop hangs. Looks at all of them.
+ */
+void worker_stuck(const struct worker *worker, struct oldest *oldest);
 
 /* On the worker's thread. Looks at OLDEST_MAX leases of each endpoint and OLDEST_MAX exchanges, however many there are. */
 void worker_oldest(const struct worker *worker, struct oldest *oldest);

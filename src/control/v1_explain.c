@@ -1,0 +1,70 @@
+/*
+ * GET /v1/explain?method=GET&url=http://HOST/PATH: which route of the configuration in force a request takes, and why not the others.
+ * Nothing is sent.
+ */
+#include "control/told.h"
+#include "gateway/router.h"
+#include "http/chars.h"
+#include "http/target.h"
+
+enum { EXPLAIN_BYTES = 64 * 1024 };
+
+static void on_route(void *context, const struct config_route *route, bool chosen, const char *verdict)
+{
+	json_t **list = context;
+	json_t *name = route->name.n > 0 ? json_text(route->name) : json_sprintf("routes[%u]", route->index);
+
+	*list = list_with(*list, json_pack("{s:o, s:b, s:s}", "route", name, "chosen", chosen, "verdict", verdict));
+}
+
+/* A method is a token (RFC 9110 §9.1); CONNECT is never routed. */
+static bool method_is_routed(struct view method)
+{
+	for (size_t i = 0; i < method.n; i++)
+		if (!char_is(method.p[i], CHAR_TOKEN))
+			return false;
+	return method.n > 0 && method_of(method) != METHOD_CONNECT;
+}
+
+static json_t *explained(const struct told *told, struct view method, const struct target *target)
+{
+	const struct route_query query = {target->host, target->path, method_of(method), method};
+	struct route_match match = router_find(told->generation->router, &query);
+	enum cause cause = match.route != NULL ? CAUSE_NONE : match.wrong_method ? CAUSE_METHOD_NOT_ALLOWED : CAUSE_NO_ROUTE;
+	const struct config_route *route = match.route;
+	struct view upstream = route != NULL && route->action == ACTION_UPSTREAM ? route->upstream->name : VIEW("");
+	json_t *routes = json_array();
+
+	router_explain(told->generation->router, &query, on_route, &routes);
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "method", json_text(method), "host", json_text_or_null(target->host),
+		"path", json_text(target->path), "route", route != NULL ? json_text_or_null(route->name) : json_null(),
+		"upstream", json_text_or_null(upstream), "refused",
+		cause != CAUSE_NONE ? json_string(cause_info(cause)->word) : json_null(), "routes", routes);
+}
+
+void answer_explain(struct admin_conn *c)
+{
+	struct view method = admin_parameter(c, VIEW("method")), url = admin_parameter(c, VIEW("url"));
+	struct target target = {0};
+	struct arena arena;
+	struct told told;
+
+	method = method.p != NULL ? method : VIEW("GET");
+	if (url.n == 0 || !method_is_routed(method)) {
+		admin_fail(c, 400, "bad_request", "`url` is http://HOST/PATH or /PATH, `method` one that is routed (default GET)");
+		return;
+	}
+	if (!told_begin(&told, c))
+		return;
+	const struct message message = {
+		.minor = 1, .method = (uint8_t)method_of(method), .method_name = method, .target = url};
+
+	arena_init(&arena, NULL, 0, EXPLAIN_BYTES);
+	const char *why = target_read(&target, &message, &arena);
+
+	if (why != NULL)
+		admin_fail(c, 400, "bad_request", "a request for this URL would be refused: %s", why);
+	else
+		admin_answer_json(c, 200, explained(&told, method, &target));
+	arena_release(&arena);
+}
