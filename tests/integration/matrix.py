@@ -10,6 +10,7 @@ from translators import CLIENT, UPSTREAM
 
 ITSELF = "says itself what is spoken on which side"
 NOT_ASKED = "asks no gateway by HTTP"
+TOLD = "is about how the administration tells what it counts"
 COUNTED = "counts what HTTP/1.1 costs: sessions have memory and limits of their own"
 TLS = "both ends are Python's ssl and speak HTTP/1.1"
 SPELLING = "HTTP/2 has no capitals"
@@ -53,6 +54,7 @@ BOTH = {
     "test_admin_api": NOT_ASKED,
     "test_live": NOT_ASKED,
     "test_page": NOT_ASKED,
+    "test_prometheus": TOLD,
     "test_admin_guard": NOT_ASKED,
     "test_receipt": NOT_ASKED,
     "test_admin_endpoints::test_endpoints_with_other_addresses": NOT_ASKED,

@@ -13,7 +13,8 @@ from raw import TIMEOUT
 # What the tests need, and the Debian package that has it.
 PACKAGES = {"curl": "curl", "wrk": "wrk", "ab": "apache2-utils", "h2load": "nghttp2-client", "nginx": "nginx-light",
             "node": "nodejs", "strace": "strace", "valgrind": "valgrind", "gcc": "gcc", "openssl": "openssl", "h2o": "h2o",
-            "nghttp": "nghttp2-client", "testssl": "testssl.sh", "chromium": "chromium"}
+            "nghttp": "nghttp2-client", "testssl": "testssl.sh", "chromium": "chromium",
+            "promtool": "prometheus", "prometheus": "prometheus"}
 
 PYTHON = "/usr/bin/python3"
 
