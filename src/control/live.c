@@ -13,9 +13,9 @@
 struct live {
 	struct control *control;
 	struct live_moment moments[2];
-	unsigned newest;           /* of moments */
-	uint64_t sample_us;        /* the sample that it belongs to; 0: none */
-	char *text;                /* the frame of that sample alone; NULL: nobody has wanted it yet */
+	unsigned newest;    /* of moments */
+	uint64_t sample_us; /* the sample that it belongs to; 0: none */
+	char *text;         /* the frame of that sample alone; NULL: nobody has wanted it yet */
 };
 
 static void moment_take(struct live_moment *m, const struct control *control)
@@ -26,7 +26,8 @@ static void moment_take(struct live_moment *m, const struct control *control)
 	for (unsigned i = 0; i < control->survey.count; i++) {
 		const struct worker_stats *stats = &survey_worker(&control->survey, i)->worker;
 
-		m->workers[i] = (struct live_worker){.finished = stats->exchanges_finished, .lag_us = stats->shed.lag_sum_us,
+		m->workers[i] = (struct live_worker){.finished = stats->exchanges_finished,
+			.lag_us = stats->shed.lag_sum_us,
 			.connections = stats->connections_open};
 		for (size_t j = 0; j < SHED_LAG_BUCKETS; j++)
 			m->workers[i].looks += stats->shed.lag_counts[j];

@@ -15,7 +15,8 @@ json_t *live_with(json_t *array, json_t *value)
 /* --- samples ------------------------------------------------------------------------------------------------------ */
 
 /* What all routes together have of some counters; `at` says where they stand in a route's. */
-static void sum_up(uint64_t *sum, size_t count, size_t at, const struct window_sample *before, const struct window_sample *now)
+static void sum_up(
+	uint64_t *sum, size_t count, size_t at, const struct window_sample *before, const struct window_sample *now)
 {
 	for (size_t i = 0; i < now->route_count; i++) {
 		const uint64_t *a = (const uint64_t *)((const char *)&before->routes[i] + at);
@@ -63,16 +64,19 @@ static uint64_t failed_between(const struct worker_stats *before, const struct w
 /* The sample so many before the newest. */
 static json_t *sample_of(const struct live_scene *scene, unsigned back)
 {
-	const struct window_sample *before = window_sample(scene->window, back + 1), *now = window_sample(scene->window, back);
+	const struct window_sample *before = window_sample(scene->window, back + 1),
+				   *now = window_sample(scene->window, back);
 	const struct worker_stats *a = &before->worker, *b = &now->worker;
 	uint64_t wall_us = scene->now->wall_us - live_moved(now->at_us, scene->now->at_us);
 
-	return json_pack("{s:I, s:f, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "at_ms", (json_int_t)(wall_us / 1000), "interval_s",
-		(double)live_moved(before->at_us, now->at_us) / 1e6, "requests",
-		(json_int_t)live_moved(a->exchanges_finished, b->exchanges_finished), "failed", (json_int_t)failed_between(a, b),
-		"in_flight", (json_int_t)live_moved(b->exchanges_finished, b->exchanges_started), "bytes_in",
-		(json_int_t)live_moved(a->bytes_in, b->bytes_in), "bytes_out", (json_int_t)live_moved(a->bytes_out, b->bytes_out),
-		"latency", latency_of(before, now), "phases_us", phases_of(before, now));
+	return json_pack("{s:I, s:f, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "at_ms", (json_int_t)(wall_us / 1000),
+		"interval_s", (double)live_moved(before->at_us, now->at_us) / 1e6, "requests",
+		(json_int_t)live_moved(a->exchanges_finished, b->exchanges_finished), "failed",
+		(json_int_t)failed_between(a, b), "in_flight",
+		(json_int_t)live_moved(b->exchanges_finished, b->exchanges_started), "bytes_in",
+		(json_int_t)live_moved(a->bytes_in, b->bytes_in), "bytes_out",
+		(json_int_t)live_moved(a->bytes_out, b->bytes_out), "latency", latency_of(before, now), "phases_us",
+		phases_of(before, now));
 }
 
 /* The oldest first. */
@@ -89,12 +93,14 @@ static json_t *past_of(const struct live_scene *scene, unsigned past)
 
 static json_t *cause_of(enum cause cause, uint64_t count)
 {
-	static const char *const faults[] = {[FAULT_NOBODY] = "nobody", [FAULT_CLIENT] = "client", [FAULT_UPSTREAM] = "upstream",
+	static const char *const faults[] = {[FAULT_NOBODY] = "nobody",
+		[FAULT_CLIENT] = "client",
+		[FAULT_UPSTREAM] = "upstream",
 		[FAULT_GATEWAY] = "gateway"};
 	const struct cause_info *info = cause_info(cause);
 
-	return json_pack("{s:s, s:i, s:s, s:s, s:I}", "cause", info->word, "status", info->status, "fault", faults[info->fault],
-		"text", info->text, "count", (json_int_t)count);
+	return json_pack("{s:s, s:i, s:s, s:s, s:I}", "cause", info->word, "status", info->status, "fault",
+		faults[info->fault], "text", info->text, "count", (json_int_t)count);
 }
 
 /* Over the whole window. */
@@ -110,7 +116,8 @@ static json_t *failures_of(const struct live_scene *scene)
 		if (count > 0)
 			causes = live_with(causes, cause_of((enum cause)i, count));
 	}
-	return json_pack("{s:f, s:o}", "window_s", (double)live_moved(first->at_us, last->at_us) / 1e6, "causes", causes);
+	return json_pack(
+		"{s:f, s:o}", "window_s", (double)live_moved(first->at_us, last->at_us) / 1e6, "causes", causes);
 }
 
 /* --- workers, the machine ----------------------------------------------------------------------------------------- */
@@ -122,10 +129,13 @@ static json_t *worker_of(const struct live_scene *scene, unsigned index)
 	uint64_t looks = live_moved(was->looks, is->looks), lag_us = live_moved(was->lag_us, is->lag_us);
 	uint64_t run_us = live_moved(before->workers[index].run_us, now->workers[index].run_us);
 
-	return json_pack("{s:i, s:b, s:f, s:I, s:I, s:f}", "index", (int)index, "answers", (int)now->workers[index].heard,
-		"processor", live_rate(run_us, live_moved(before->at_us, now->at_us)) / 1e6, "lag_us",
-		(json_int_t)(looks > 0 ? lag_us / looks : 0), "connections", (json_int_t)is->connections, "requests_per_s",
-		live_rate(live_moved(was->finished, is->finished), live_moved(scene->before->at_us, scene->now->at_us)));
+	return json_pack("{s:i, s:b, s:f, s:I, s:I, s:f}", "index", (int)index, "answers",
+		(int)now->workers[index].heard, "processor",
+		live_rate(run_us, live_moved(before->at_us, now->at_us)) / 1e6, "lag_us",
+		(json_int_t)(looks > 0 ? lag_us / looks : 0), "connections", (json_int_t)is->connections,
+		"requests_per_s",
+		live_rate(
+			live_moved(was->finished, is->finished), live_moved(scene->before->at_us, scene->now->at_us)));
 }
 
 static json_t *workers_of(const struct live_scene *scene)
@@ -142,17 +152,18 @@ static json_t *machine_of(const struct live_scene *scene)
 	const struct live_moment *was = scene->before, *is = scene->now;
 	uint64_t cpu_us = live_moved(was->process.cpu_us, is->process.cpu_us);
 
-	return json_pack("{s:f, s:I, s:I, s:I}", "processors_used", live_rate(cpu_us, live_moved(was->at_us, is->at_us)) / 1e6,
-		"descriptors", (json_int_t)is->process.open_fds, "descriptors_max", (json_int_t)is->process.max_fds,
-		"resident_bytes", (json_int_t)is->process.resident_bytes);
+	return json_pack("{s:f, s:I, s:I, s:I}", "processors_used",
+		live_rate(cpu_us, live_moved(was->at_us, is->at_us)) / 1e6, "descriptors",
+		(json_int_t)is->process.open_fds, "descriptors_max", (json_int_t)is->process.max_fds, "resident_bytes",
+		(json_int_t)is->process.resident_bytes);
 }
 
 /* --- all of it ---------------------------------------------------------------------------------------------------- */
 
 static json_t *gateway_of(const struct live_scene *scene)
 {
-	return json_pack("{s:s, s:I, s:s, s:I}", "version", scene->version, "started_ms", (json_int_t)(scene->start_us / 1000),
-		"state", scene->draining ? "draining" : "ready", "generation",
+	return json_pack("{s:s, s:I, s:s, s:I}", "version", scene->version, "started_ms",
+		(json_int_t)(scene->start_us / 1000), "state", scene->draining ? "draining" : "ready", "generation",
 		(json_int_t)window_sample(scene->window, 0)->generation->number);
 }
 
@@ -160,10 +171,11 @@ json_t *live_frame(const struct live_scene *scene, unsigned past)
 {
 	size_t left_out = 0;
 	json_t *upstreams = live_upstreams(scene, &left_out);
-	json_t *frame = json_pack("{s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:O?, s:O?}", "gateway", gateway_of(scene), "sample",
-		sample_of(scene, 0), "failures", failures_of(scene), "upstreams", upstreams, "endpoints_left_out",
-		(json_int_t)left_out, "limits", live_limits(scene), "breakers", live_breakers(scene), "workers", workers_of(scene),
-		"machine", machine_of(scene), "why", scene->why, "reload", scene->reload);
+	json_t *frame = json_pack("{s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:O?, s:O?}", "gateway",
+		gateway_of(scene), "sample", sample_of(scene, 0), "failures", failures_of(scene), "upstreams",
+		upstreams, "endpoints_left_out", (json_int_t)left_out, "limits", live_limits(scene), "breakers",
+		live_breakers(scene), "workers", workers_of(scene), "machine", machine_of(scene), "why", scene->why,
+		"reload", scene->reload);
 
 	if (past > 0 && json_object_set_new(frame, "past", past_of(scene, past)) < 0) {
 		json_decref(frame);

@@ -24,12 +24,19 @@ static json_t *text_of(struct view text)
 
 /* --- endpoints ---------------------------------------------------------------------------------------------------- */
 
-static const char *const states[] = {[HEALTH_HEALTHY] = "in_service", [HEALTH_UNHEALTHY] = "unhealthy", [HEALTH_EJECTED] = "ejected",
+static const char *const states[] = {[HEALTH_HEALTHY] = "in_service",
+	[HEALTH_UNHEALTHY] = "unhealthy",
+	[HEALTH_EJECTED] = "ejected",
 	[HEALTH_PROBATION] = "probation"};
 
-static const char *const reasons[HEALTH_REASONS] = {[HEALTH_UNCHANGED] = "none", [HEALTH_CHECKS_FAIL] = "checks_fail",
-	[HEALTH_CHECKS_PASS] = "checks_pass", [HEALTH_FAILURES_IN_A_ROW] = "failures_in_a_row", [HEALTH_ERROR_RATE] = "error_rate",
-	[HEALTH_SLOW] = "slow", [HEALTH_TIME_SERVED] = "time_served", [HEALTH_PROVEN] = "proven"};
+static const char *const reasons[HEALTH_REASONS] = {[HEALTH_UNCHANGED] = "none",
+	[HEALTH_CHECKS_FAIL] = "checks_fail",
+	[HEALTH_CHECKS_PASS] = "checks_pass",
+	[HEALTH_FAILURES_IN_A_ROW] = "failures_in_a_row",
+	[HEALTH_ERROR_RATE] = "error_rate",
+	[HEALTH_SLOW] = "slow",
+	[HEALTH_TIME_SERVED] = "time_served",
+	[HEALTH_PROVEN] = "proven"};
 
 static const char *state_of(const struct config_endpoint *endpoint, const struct upstream_endpoint_stats *stats)
 {
@@ -49,7 +56,8 @@ static uint64_t refused(const struct window_endpoint *e)
 
 static json_t *first_byte_of(const struct window_endpoint *before, const struct window_endpoint *now)
 {
-	uint64_t answers = live_moved(before->answers, now->answers), us = live_moved(before->latency_us, now->latency_us);
+	uint64_t answers = live_moved(before->answers, now->answers),
+		 us = live_moved(before->latency_us, now->latency_us);
 
 	return answers > 0 ? json_integer((json_int_t)(us / answers)) : json_null();
 }
@@ -78,11 +86,12 @@ static json_t *endpoint_of(const struct live_scene *scene, const struct config_u
 	const struct weir_pool_stats *pool = &stats->pool;
 
 	return json_pack("{s:o, s:s, s:s, s:I, s:f, s:f, s:f, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:s}", "address",
-		text_of(endpoint->address_text), "state", state_of(endpoint, stats), "reason", reasons[stats->health_reason],
-		"weight", (json_int_t)endpoint->weight, "requests_per_s", rate(scene, was->delivered, now->delivered),
-		"refused_per_s", rate(scene, refused(was), refused(now)), "opened_per_s", rate(scene, was->opened, now->opened),
-		"first_byte_us", first_byte_of(was, now), "leased", (json_int_t)pool->leased, "idle", (json_int_t)pool->idle,
-		"connecting", (json_int_t)(pool->connecting + pool->checking), "max", (json_int_t)places_of(upstream), "waiting",
+		text_of(endpoint->address_text), "state", state_of(endpoint, stats), "reason",
+		reasons[stats->health_reason], "weight", (json_int_t)endpoint->weight, "requests_per_s",
+		rate(scene, was->delivered, now->delivered), "refused_per_s", rate(scene, refused(was), refused(now)),
+		"opened_per_s", rate(scene, was->opened, now->opened), "first_byte_us", first_byte_of(was, now),
+		"leased", (json_int_t)pool->leased, "idle", (json_int_t)pool->idle, "connecting",
+		(json_int_t)(pool->connecting + pool->checking), "max", (json_int_t)places_of(upstream), "waiting",
 		(json_int_t)pool->waiting, "limit", limit_of(upstream, stats), "limit_reason",
 		limiter_reason_word((enum limiter_reason)stats->concurrency.reason));
 }
@@ -111,7 +120,8 @@ json_t *live_upstreams(const struct live_scene *scene, size_t *left_out)
 
 /* --- rate limits, breakers ---------------------------------------------------------------------------------------- */
 
-static json_t *limit_row(const struct live_scene *scene, const struct config_route *route, const struct config_rate_limit *limit)
+static json_t *limit_row(
+	const struct live_scene *scene, const struct config_route *route, const struct config_rate_limit *limit)
 {
 	const struct window_sample *before = window_sample(scene->window, 1), *now = window_sample(scene->window, 0);
 	const uint64_t *was = before->limits[limit->index], *is = now->limits[limit->index];
@@ -119,8 +129,9 @@ static json_t *limit_row(const struct live_scene *scene, const struct config_rou
 
 	limit_store_stats(now->generation->limits[limit->index]->store, &stats);
 	return json_pack("{s:o, s:f, s:f, s:I, s:I}", "name",
-		json_sprintf("%.*s / %.*s", (int)route->name.n, route->name.p, (int)limit->name.n, limit->name.p), "allowed_per_s",
-		rate(scene, was[LIMIT_PASSES] + was[LIMIT_WAITS], is[LIMIT_PASSES] + is[LIMIT_WAITS]), "refused_per_s",
+		json_sprintf("%.*s / %.*s", (int)route->name.n, route->name.p, (int)limit->name.n, limit->name.p),
+		"allowed_per_s", rate(scene, was[LIMIT_PASSES] + was[LIMIT_WAITS], is[LIMIT_PASSES] + is[LIMIT_WAITS]),
+		"refused_per_s",
 		rate(scene, was[LIMIT_REFUSED] + was[LIMIT_NO_ROOM], is[LIMIT_REFUSED] + is[LIMIT_NO_ROOM]), "keys",
 		(json_int_t)stats.keys, "keys_max", (json_int_t)stats.keys_max);
 }
@@ -134,7 +145,8 @@ json_t *live_limits(const struct live_scene *scene)
 		const struct config_route *route = &config->routes[i];
 
 		for (size_t j = 0; j < route->filter_count; j++)
-			if (route->filters[j].kind == CONFIG_FILTER_RATE_LIMIT && json_array_size(array) < LIVE_ROWS_MAX)
+			if (route->filters[j].kind == CONFIG_FILTER_RATE_LIMIT &&
+				json_array_size(array) < LIVE_ROWS_MAX)
 				array = live_with(array, limit_row(scene, route, &route->filters[j].u.rate_limit));
 	}
 	return array;
@@ -142,7 +154,8 @@ json_t *live_limits(const struct live_scene *scene)
 
 static json_t *breaker_row(const char *scope, struct view name, uint64_t state, uint64_t opened)
 {
-	static const char *const words[] = {[BREAKER_CLOSED] = "closed", [BREAKER_OPEN] = "open", [BREAKER_HALF_OPEN] = "half_open"};
+	static const char *const words[] = {
+		[BREAKER_CLOSED] = "closed", [BREAKER_OPEN] = "open", [BREAKER_HALF_OPEN] = "half_open"};
 
 	return json_pack("{s:s, s:o, s:s, s:I}", "scope", scope, "name", text_of(name), "state", words[state], "opened",
 		(json_int_t)opened);
@@ -171,7 +184,8 @@ json_t *live_breakers(const struct live_scene *scene)
 	for (size_t i = 0; i < config->upstream_count; i++)
 		for (size_t j = 0; j < config->upstreams[i].endpoint_count; j++, stats++)
 			if (config->upstreams[i].breaker.enabled && json_array_size(array) < LIVE_ROWS_MAX)
-				array = live_with(array, breaker_row("endpoint", config->upstreams[i].endpoints[j].address_text,
-					stats->breaker_state, stats->breaker_opened));
+				array = live_with(
+					array, breaker_row("endpoint", config->upstreams[i].endpoints[j].address_text,
+						       stats->breaker_state, stats->breaker_opened));
 	return array;
 }

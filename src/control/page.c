@@ -10,9 +10,9 @@
 
 #include "control/state.h"
 
-#define PAGE_POLICY                                                                                                    \
-	"Content-Security-Policy: default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"    \
-	"X-Frame-Options: DENY\r\n"                                                                                        \
+#define PAGE_POLICY \
+	"Content-Security-Policy: default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n" \
+	"X-Frame-Options: DENY\r\n" \
 	"Referrer-Policy: no-referrer\r\n"
 
 static const char not_built[] =
@@ -86,7 +86,8 @@ static void reply_without(struct page_reply *reply)
 {
 	reply->status = 404;
 	reply->content = view_of(not_built, sizeof(not_built) - 1);
-	snprintf(reply->fields, sizeof(reply->fields), "Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n");
+	snprintf(reply->fields, sizeof(reply->fields),
+		"Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n");
 }
 
 void page_reply(struct page_reply *reply, const struct page_file *files, const struct page_wish *wish)
@@ -103,8 +104,8 @@ void page_reply(struct page_reply *reply, const struct page_file *files, const s
 	reply->status = is_known(wish->known_tags, tag) ? 304 : 200;
 	reply->content = wish->takes_gzip ? file->packed : file->plain;
 	snprintf(reply->fields, sizeof(reply->fields),
-		"Content-Type: %s\r\n%sETag: \"%s\"\r\nVary: Accept-Encoding\r\nCache-Control: no-cache\r\n" PAGE_POLICY, file->type,
-		wish->takes_gzip ? "Content-Encoding: gzip\r\n" : "", tag);
+		"Content-Type: %s\r\n%sETag: \"%s\"\r\nVary: Accept-Encoding\r\nCache-Control: no-cache\r\n" PAGE_POLICY,
+		file->type, wish->takes_gzip ? "Content-Encoding: gzip\r\n" : "", tag);
 }
 
 void answer_page(struct admin_conn *c)

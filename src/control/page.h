@@ -10,8 +10,8 @@
 struct page_file {
 	struct view name;
 	const char *type;
-	const char *tag;              /* of its content */
-	struct view plain, packed;    /* as it is, and as gzip */
+	const char *tag;           /* of its content */
+	struct view plain, packed; /* as it is, and as gzip */
 };
 
 /* All of them, and behind them one without a name. Only that one: the program was built without the page. */
@@ -19,15 +19,15 @@ extern const struct page_file page_files[];
 
 /* What a request says that matters here. */
 struct page_wish {
-	struct view path;             /* canonical */
+	struct view path; /* canonical */
 	bool takes_gzip;
-	struct view known_tags;       /* If-None-Match; empty: there is none */
+	struct view known_tags; /* If-None-Match; empty: there is none */
 };
 
 struct page_reply {
 	unsigned status;
-	struct view content;          /* of 304: what 200 would have had */
-	char fields[768];             /* whole lines */
+	struct view content; /* of 304: what 200 would have had */
+	char fields[768];    /* whole lines */
 };
 
 /* 200, 304, or 404: the page is not there, and `content` says what to do about it. */

@@ -32,7 +32,10 @@ static void begin(const char *text)
 	}
 	bed.before = (struct live_moment){.at_us = 99 * US_PER_S, .workers = &bed.workers[0]};
 	bed.now = (struct live_moment){.at_us = 100 * US_PER_S, .wall_us = 1000 * US_PER_S, .workers = &bed.workers[1]};
-	bed.scene = (struct live_scene){.window = &bed.window, .before = &bed.before, .now = &bed.now, .version = "0.1",
+	bed.scene = (struct live_scene){.window = &bed.window,
+		.before = &bed.before,
+		.now = &bed.now,
+		.version = "0.1",
 		.start_us = 400 * US_PER_S};
 }
 
@@ -217,7 +220,8 @@ static void workers_and_the_machine(void **state)
 	bed.workers[1] = (struct live_worker){.finished = 40, .looks = 6, .lag_us = 700, .connections = 8};
 	newest(0)->workers[0] = (struct window_worker){.run_us = 250000, .heard = true};
 	bed.before.process.cpu_us = 1000000;
-	bed.now.process = (struct process_stats){.cpu_us = 1500000, .open_fds = 30, .max_fds = 1024, .resident_bytes = 1 << 20};
+	bed.now.process =
+		(struct process_stats){.cpu_us = 1500000, .open_fds = 30, .max_fds = 1024, .resident_bytes = 1 << 20};
 	json_t *frame = live_frame(&bed.scene, 0);
 
 	assert_number(frame, "workers/0/processor", 0.25);
@@ -235,7 +239,8 @@ static void workers_and_the_machine(void **state)
 static void what_is_too_much_is_left_out(void **state)
 {
 	char *text = malloc(64 * 1024);
-	size_t n = (size_t)sprintf(text, "version: 1\nlisteners: [{name: public, address: '127.0.0.1:80'}]\nupstreams:\n");
+	size_t n =
+		(size_t)sprintf(text, "version: 1\nlisteners: [{name: public, address: '127.0.0.1:80'}]\nupstreams:\n");
 
 	for (int i = 0; i < 3; i++) {
 		n += (size_t)sprintf(text + n, "  - {name: u%d, endpoints: [", i);

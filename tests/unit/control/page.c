@@ -31,8 +31,10 @@ static void as_it_is_and_as_gzip(void **state)
 	assert_true(says("Content-Type: text/html\r\n") && says("ETag: \"aaaa\"\r\n") && !says("Content-Encoding"));
 	ask("/page.js", true, "");
 	assert_true(view_eq(reply.content, VIEW("small")));
-	assert_true(says("Content-Encoding: gzip\r\n") && says("ETag: \"bbbb-gzip\"\r\n") && says("Vary: Accept-Encoding\r\n"));
-	assert_true(says("default-src 'self'") && says("frame-ancestors 'none'") && says("Cache-Control: no-cache\r\n"));
+	assert_true(says("Content-Encoding: gzip\r\n") && says("ETag: \"bbbb-gzip\"\r\n") &&
+		    says("Vary: Accept-Encoding\r\n"));
+	assert_true(
+		says("default-src 'self'") && says("frame-ancestors 'none'") && says("Cache-Control: no-cache\r\n"));
 }
 
 static void what_is_known_is_not_sent_again(void **state)
@@ -65,8 +67,10 @@ static void without_the_page_it_is_said_what_to_run(void **state)
 
 static void who_takes_gzip(void **state)
 {
-	static const char *const yes[] = {"gzip", "deflate, gzip", "GZIP", "gzip;q=1.0", "gzip; q=0.1", "*", "br, *;q=0.5", "gzip ;q=0.001"};
-	static const char *const no[] = {"", "br", "gzip;q=0", "gzip; q=0.000", "*;q=0", "gzip;q=0, *", "xgzip", ",,;,"};
+	static const char *const yes[] = {
+		"gzip", "deflate, gzip", "GZIP", "gzip;q=1.0", "gzip; q=0.1", "*", "br, *;q=0.5", "gzip ;q=0.001"};
+	static const char *const no[] = {
+		"", "br", "gzip;q=0", "gzip; q=0.000", "*;q=0", "gzip;q=0, *", "xgzip", ",,;,"};
 
 	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++)
 		assert_true(page_takes_gzip(view_str(yes[i])));
