@@ -25,7 +25,7 @@ struct command {
 };
 
 extern const struct command command_run, command_check, command_demo, command_explain, command_leaks, command_origin,
-	command_upgrade, command_version;
+	command_upgrade, command_version, command_why;
 
 /* "weir: TEXT" on standard error. */
 __attribute__((format(printf, 1, 2))) void command_complain(const char *format, ...);

@@ -21,6 +21,7 @@ static const struct command *const commands[] = {
 	&command_check,
 	&command_explain,
 	&command_leaks,
+	&command_why,
 	&command_upgrade,
 	&command_demo,
 	&command_origin,

@@ -42,12 +42,22 @@ static json_t *lines_of(const struct why_verdict *v)
 	return lines;
 }
 
+/* 0: there is none. Whole ones are written as the configuration takes them. */
+static json_t *knob_number(double value)
+{
+	long long whole = value > 0 && value < 1e15 ? (long long)value : 0;
+
+	if (value <= 0)
+		return json_null();
+	return (double)whole == value ? json_integer(whole) : json_real(value);
+}
+
 static json_t *knob_of(const struct why_verdict *v)
 {
 	static const char *const turns[] = {[WHY_RAISE] = "raise", [WHY_LOWER] = "lower", [WHY_LEAVE] = "leave"};
 
 	return json_pack("{s:o, s:s, s:o, s:o}", "key", v->key[0] != '\0' ? json_string(v->key) : json_null(), "turn", turns[v->turn],
-		"now", v->now > 0 ? json_real(v->now) : json_null(), "to", v->to > 0 ? json_real(v->to) : json_null());
+		"now", knob_number(v->now), "to", knob_number(v->to));
 }
 
 static json_t *verdict_of(const struct why_verdict *v)

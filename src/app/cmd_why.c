@@ -1,0 +1,118 @@
+/*
+ * `weir why -c FILE`: why the throughput of the running gateway is not higher. Asks its administration (GET /v1/why), whose address
+ * stands in its configuration; why_text.c has what it looks like.
+ */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/admin_client.h"
+#include "app/why_text.h"
+#include "config/scalar.h"
+
+struct wishes {
+	const char *window, *upstream;  /* as the query says them; NULL: not given */
+	bool json;
+};
+
+/* What the query takes as it stands. */
+static bool is_plain(const char *text)
+{
+	return *text != '\0' && strlen(text) <= 64 && text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")] == '\0';
+}
+
+static enum exit_code wishes_read(struct wishes *wishes, int argc, char **argv)
+{
+	uint64_t us;
+
+	for (int i = 0; i < argc; i++) {
+		const char **value = strcmp(argv[i], "--window") == 0   ? &wishes->window :
+				     strcmp(argv[i], "--upstream") == 0 ? &wishes->upstream :
+									  NULL;
+
+		if (strcmp(argv[i], "--json") == 0) {
+			wishes->json = true;
+			continue;
+		}
+		if (value == NULL)
+			return command_refuse("why", "why: '%s' is too much; '--window', '--upstream' and '--json' are known", argv[i]);
+		if (++i == argc)
+			return command_refuse("why", "why: %s needs a value", argv[i - 1]);
+		*value = argv[i];
+	}
+	if (wishes->window != NULL && (strlen(wishes->window) > 64 || scalar_parse(UNIT_TIME, view_str(wishes->window), &us) != SCALAR_OK))
+		return command_refuse("why", "why: --window takes a time such as 10s, not '%s'", wishes->window);
+	if (wishes->upstream != NULL && !is_plain(wishes->upstream))
+		return command_refuse("why", "why: --upstream takes the name of an upstream, not '%.64s'", wishes->upstream);
+	return EXIT_FINE;
+}
+
+static enum exit_code show(struct view content, bool as_json)
+{
+	json_error_t error;
+	json_t *answer;
+
+	if (as_json) {
+		printf("%.*s", (int)content.n, content.p);
+		return EXIT_FINE;
+	}
+	answer = json_loadb(content.p, content.n, 0, &error);
+	if (answer == NULL) {
+		command_complain("the administration's answer is no JSON: %s", error.text);
+		return EXIT_TROUBLE;
+	}
+	why_text_print(answer);
+	json_decref(answer);
+	return EXIT_FINE;
+}
+
+static enum exit_code ask(const struct config *config, const struct wishes *wishes)
+{
+	char request[256];
+	enum exit_code code;
+	struct fetch *f;
+
+	snprintf(request, sizeof(request), "GET /v1/why?window=%s%s%s", wishes->window != NULL ? wishes->window : "10s",
+		wishes->upstream != NULL ? "&upstream=" : "", wishes->upstream != NULL ? wishes->upstream : "");
+	f = admin_get(config, request, VIEW(""), &code);
+	if (f == NULL)
+		return code;
+	code = show(f->content, wishes->json);
+	free(f);
+	return code;
+}
+
+static enum exit_code why_run(int argc, char **argv)
+{
+	const struct config *config;
+	struct wishes wishes = {0};
+	int rest;
+	const char *path = command_config_path(argc, argv, &rest);
+	enum exit_code code = path != NULL ? wishes_read(&wishes, argc - rest, argv + rest) : EXIT_WRONG;
+
+	if (code != EXIT_FINE)
+		return code;
+	code = command_load_config(path, &config);
+	if (code != EXIT_FINE)
+		return code;
+	code = ask(config, &wishes);
+	config_free(config);
+	return code;
+}
+
+const struct command command_why = {
+	.name = "why",
+	.arguments = "-c FILE [--window TIME] [--upstream NAME] [--json]",
+	.summary = "say why the throughput is not higher",
+	.help = "Asks the gateway that runs with this configuration, at its `admin` address, what limits it: the bottleneck first,\n"
+		"with its arithmetic and the knob to turn (or not to turn), then what else was found, where the time of\n"
+		"requests goes, and what was ruled out. docs/why.md says how each verdict is reached.\n"
+		"\n"
+		"--window TIME    look at the last so many seconds, 1s to 60s; 10s\n"
+		"--upstream NAME  look at the endpoints of one upstream only\n"
+		"--json           the administration's own answer (GET /v1/why)\n"
+		"\n"
+		"Exit status: 0 it answered, 1 it did not, 2 the configuration is wrong or has no `admin`.\n",
+	.run = why_run,
+};

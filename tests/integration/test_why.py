@@ -1,0 +1,135 @@
+"""`weir why` and GET /v1/why: the way from the workers' counters to the page. The verdicts are tests/unit/telemetry/test_why.c's and
+tests/lab's."""
+
+import json
+import subprocess
+
+import pytest
+
+from admin import administered
+from gateway import BINARY, eventually
+from raw import TIMEOUT, get, response
+
+pytestmark = pytest.mark.threads
+
+PHASES = ["reading", "filters", "queue", "connect", "tls", "first_byte", "upstream", "client", "backoff"]
+WHATS = {"backend_saturated", "pool_too_small", "queue_too_small", "descriptors", "ephemeral_ports", "connection_churn", "slow_endpoint",
+    "slow_connects", "slow_clients", "rate_limit", "gateway_processor", "accept_queue", "learned_limit", "breaker", "memory",
+    "client_connections", "offered_load"}
+
+
+def why(admin, query=""):
+    """As soon as there are two samples."""
+    answer = eventually(lambda: (a := admin.ask("/v1/why" + query)) and a.status != 503 and a)
+    assert answer.status == 200, answer.body
+    return json.loads(answer.body)
+
+
+def command(gateway, *arguments):
+    return subprocess.run([BINARY, "why", "-c", gateway.file, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=TIMEOUT, check=False)
+
+
+def test_nothing_is_asked_for(start, origin):
+    _, admin = administered(start, origin)
+    told = why(admin)
+    assert told["verdicts"][0]["what"] == "offered_load"
+    assert told["summary"] == told["verdicts"][0]["text"]
+    assert list(told["phases"]) == PHASES and not any(told["phases"].values())
+    named = {verdict["what"] for verdict in told["verdicts"]} | {entry["what"] for entry in told["ruled_out"]}
+    assert named == WHATS
+    assert all(entry["text"] for entry in told["ruled_out"])
+
+
+def test_requests_are_seen(start, origin):
+    gateway, admin = administered(start, origin)
+    origin.serve()
+    client = gateway.connect()
+    why(admin)
+    for _ in range(20):
+        assert client.ask(get()).status == 200
+    told = eventually(lambda: (t := why(admin, "?window=60s")) and t["requests_per_s"] * t["window_s"] > 19.5 and t)
+    assert sum(told["phases"].values()) == pytest.approx(1)
+    assert told["in_flight"] == 0
+
+
+def test_pool_that_is_full(start, origin):
+    """Three requests, one place: two wait, for as long as the origin lets them."""
+    gateway, admin = administered(start, origin, upstream={"pool": {"max_connections": 1, "acquire_timeout": "60s"},
+        "concurrency": "off"}, workers=1)
+    clients = [gateway.connect().send(get()) for _ in range(3)]
+    wire = origin.accept()
+    wire.read_request()
+    told = eventually(lambda: (t := why(admin, "?window=1s")) and t["verdicts"][0]["what"] == "pool_too_small" and t)
+    verdict = told["verdicts"][0]
+    assert verdict["subject"] == {"upstream": "origin", "endpoint": origin.address}
+    assert verdict["number"]["value"] == pytest.approx(3)
+    assert verdict["knob"] == {"key": "upstreams[origin].pool.max_connections", "turn": "raise", "now": 1, "to": 3}
+    assert told["in_flight"] == 3
+    for at, client in enumerate(clients):
+        if at > 0:
+            wire.read_request()
+        wire.send(response("done"))
+        assert client.read_response().body == b"done"
+
+
+def test_one_upstream(start, origin):
+    _, admin = administered(start, origin)
+    assert why(admin, "?upstream=origin")["verdicts"]
+    answer = admin.ask("/v1/why?upstream=nobody")
+    assert answer.status == 404 and json.loads(answer.body)["error"] == "not_found"
+
+
+@pytest.mark.parametrize("query", ["window=0s", "window=61s", "window=10", "window=", "window=1500us", "windows=10s"])
+def test_bad_queries(start, origin, query):
+    _, admin = administered(start, origin)
+    why(admin)
+    assert admin.ask("/v1/why?" + query).status == 400
+
+
+def test_what_is_known_outlives_a_reload(start, origin):
+    gateway, admin = administered(start, origin)
+    origin.serve()
+    why(admin)
+    client = gateway.connect()
+    for _ in range(20):
+        assert client.ask(get()).status == 200
+    eventually(lambda: why(admin, "?window=60s")["requests_per_s"] > 0)
+    another = {"name": "another", "endpoints": [{"address": "127.0.0.1:1"}]}
+    gateway.reload({**gateway.config, "upstreams": [another, *gateway.config["upstreams"]]})
+    eventually(lambda: admin.ask("/v1/why?upstream=another").status == 200)
+    told = why(admin, "?window=60s&upstream=another")
+    assert told["requests_per_s"] * told["window_s"] > 19.5
+    assert why(admin, "?window=60s&upstream=origin")["ruled_out"]
+
+
+def test_command(start, origin):
+    gateway, admin = administered(start, origin)
+    why(admin)
+    result = command(gateway)
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "requests/s" in lines[0] and lines[2].startswith("Nothing here is full")
+    assert "ruled out" in lines and any(line.startswith("  gateway_processor  busiest worker") for line in lines)
+    machine = json.loads(command(gateway, "--json", "--window", "2s", "--upstream", "origin").stdout)
+    assert machine["verdicts"][0]["what"] == "offered_load"
+
+
+@pytest.mark.parametrize("arguments, complaint", [
+    (["--window"], "needs a value"),
+    (["--window", "soon"], "takes a time"),
+    (["--upstream", "a b"], "name of an upstream"),
+    (["more"], "too much"),
+])
+def test_command_used_wrongly(start, origin, arguments, complaint):
+    gateway, _ = administered(start, origin)
+    result = command(gateway, *arguments)
+    assert result.returncode == 2 and complaint in result.stderr
+
+
+def test_command_says_what_the_administration_refuses(start, origin):
+    gateway, admin = administered(start, origin)
+    why(admin)
+    result = command(gateway, "--upstream", "nobody")
+    assert result.returncode == 1 and "no upstream of that name" in result.stderr

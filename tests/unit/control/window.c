@@ -1,0 +1,276 @@
+/*
+ * The window, on loops that the test turns by hand (see survey.c): samples, what lies between two of them, and how they are moved to
+ * another generation. Counters are the worker's own, moved by the test.
+ */
+#include "load.h"
+
+#include "control/evidence.h"
+#include "control/window.h"
+#include "gateway/generation.h"
+
+enum { WORKERS = 1 };
+
+static const char two_upstreams[] =
+	"version: 1\n"
+	"listeners: [{name: public, address: '127.0.0.1:80'}]\n"
+	"upstreams:\n"
+	"  - {name: new, endpoints: [{address: '127.0.0.1:9009'}]}\n"
+	"  - {name: first, endpoints: [{address: '127.0.0.1:9002'}, {address: '127.0.0.1:9001'}]}\n"
+	"routes: [{name: other, match: {path: /other}, upstream: new}, {name: all, upstream: first}]\n";
+
+static struct {
+	struct shared *shared;
+	struct generation *generation;
+	struct io *io, *worker_io;
+	struct survey survey;
+	struct worker *worker;
+	struct window window;
+} bed;
+
+struct turn {
+	struct io_task task;
+	struct io *io;
+};
+
+static void on_turn(struct io_task *task)
+{
+	io_stop(container_of(task, struct turn, task)->io);
+}
+
+static void turn(struct io *io)
+{
+	struct turn turn = {.task.on_run = on_turn, .io = io};
+
+	io_defer(io, &turn.task);
+	io_run(io);
+}
+
+static void on_drained(void *context)
+{
+	io_stop(context);
+}
+
+static void on_reloaded(void *context, bool taken)
+{
+	assert_true(taken);
+}
+
+static int begin(void **state)
+{
+	static const struct filter_ops *const filters[1];
+	struct worker_observer observer = {.on_drained = on_drained, .on_reloaded = on_reloaded};
+	char error[256];
+
+	memset(&bed, 0, sizeof(bed));
+	bed.shared = shared_create(filters);
+	bed.generation = generation_create(bed.shared, load(three_endpoints));
+	bed.io = io_create();
+	assert_true(survey_init(&bed.survey, bed.io, bed.generation->config, WORKERS));
+	bed.worker_io = observer.context = io_create();
+	bed.worker = worker_create(bed.worker_io, bed.shared, bed.generation, 0, &observer, error);
+	assert_non_null(bed.worker);
+	survey_attach(&bed.survey, 0, bed.worker_io, bed.worker);
+	assert_true(window_init(&bed.window, &bed.survey, bed.generation->config));
+	return 0;
+}
+
+static int end(void **state)
+{
+	window_close(&bed.window);
+	window_release(&bed.window);
+	worker_stop(bed.worker);
+	io_run(bed.worker_io);
+	survey_close(&bed.survey);
+	survey_release(&bed.survey);
+	worker_free(bed.worker);
+	io_free(bed.worker_io);
+	io_free(bed.io);
+	generation_unref(bed.generation);
+	shared_free(bed.shared);
+	return 0;
+}
+
+/* One sample more, without waiting for its second. */
+static void sample(void)
+{
+	window_begin(&bed.window);
+	turn(bed.io);
+	turn(bed.worker_io);
+	turn(bed.io);
+}
+
+/* The counters are the worker's to write; it does not run. */
+static struct worker_stats *stats(void)
+{
+	union {
+		const struct worker_stats *shown;
+		struct worker_stats *own;
+	} both = {worker_stats(bed.worker)};
+
+	return both.own;
+}
+
+static void test_empty(void **state)
+{
+	assert_null(window_sample(&bed.window, 0));
+	assert_int_equal(window_back(&bed.window, US_PER_S), 0);
+	sample();
+	assert_non_null(window_sample(&bed.window, 0));
+	assert_null(window_sample(&bed.window, 1));
+	assert_int_equal(window_back(&bed.window, US_PER_S), 0);
+}
+
+static void test_ring(void **state)
+{
+	for (unsigned i = 1; i <= 2 * WINDOW_SAMPLES + 3; i++) {
+		stats()->exchanges_started = i;
+		sample();
+		assert_int_equal(bed.window.count, i < WINDOW_SAMPLES ? i : WINDOW_SAMPLES);
+	}
+	for (unsigned back = 0; back < WINDOW_SAMPLES; back++)
+		assert_int_equal(window_sample(&bed.window, back)->worker.exchanges_started, 2 * WINDOW_SAMPLES + 3 - back);
+	assert_null(window_sample(&bed.window, WINDOW_SAMPLES));
+	stats()->exchanges_started = 0;
+}
+
+/* The sample that is nearest, and never the newest itself. */
+static void test_back(void **state)
+{
+	static const uint64_t at_s[] = {10, 9, 8, 5, 4};
+
+	for (int i = 0; i < 5; i++)
+		sample();
+	for (unsigned back = 0; back < 5; back++)
+		bed.window.samples[(bed.window.newest + WINDOW_SAMPLES - back) % WINDOW_SAMPLES]->at_us = at_s[back] * US_PER_S;
+	assert_int_equal(window_back(&bed.window, 1), 1);
+	assert_int_equal(window_back(&bed.window, 1 * US_PER_S), 1);
+	assert_int_equal(window_back(&bed.window, 2 * US_PER_S), 2);
+	assert_int_equal(window_back(&bed.window, 5 * US_PER_S), 3);
+	assert_int_equal(window_back(&bed.window, 60 * US_PER_S), 4);
+}
+
+static void test_evidence(void **state)
+{
+	struct evidence evidence;
+	struct window_sample *before;
+
+	sample();
+	before = bed.window.samples[bed.window.newest];
+	before->endpoints[1].tries = 0;
+	stats()->exchanges_started = 45;
+	stats()->exchanges_finished = 40;
+	stats()->exchanges_by_cause[CAUSE_BREAKER_OPEN] = 6;
+	sample();
+
+	struct window_sample *now = bed.window.samples[bed.window.newest];
+
+	before->at_us = 0;
+	now->at_us = 2 * US_PER_S;
+	now->endpoints[1].used = 30;
+	now->endpoints[1].used_us = 60000;
+	now->endpoints[1].leased = 7;
+	now->endpoints[1].phase_us[PHASE_FIRST_BYTE] = 1000000;
+	now->routes[0].phase_us[PHASE_QUEUE] = 3000000;
+	assert_true(evidence_gather(&evidence, &bed.window, 1, VIEW("")));
+	assert_float_equal(evidence.why.window_s, 2, 0.001);
+	assert_float_equal(evidence.why.requests_per_s, 20, 0.001);
+	assert_float_equal(evidence.why.in_flight, 5, 0.001);
+	assert_float_equal(evidence.why.breaker_refused_per_s, 3, 0.001);
+	assert_float_equal(evidence.why.phases_s[PHASE_QUEUE], 1.5, 0.001);
+	assert_int_equal(evidence.why.endpoint_count, 3);
+	assert_true(view_eq(evidence.why.endpoints[1].endpoint, VIEW("127.0.0.1:9002")));
+	assert_float_equal(evidence.why.endpoints[1].served_per_s, 15, 0.001);
+	assert_float_equal(evidence.why.endpoints[1].use_s, 0.002, 0.00001);
+	assert_float_equal(evidence.why.endpoints[1].leased, 7, 0.001);
+	assert_float_equal(evidence.why.endpoints[1].phases_s[PHASE_FIRST_BYTE], 0.5, 0.001);
+	evidence_release(&evidence);
+	assert_true(evidence_gather(&evidence, &bed.window, 1, VIEW("second")));
+	assert_int_equal(evidence.why.endpoint_count, 1);
+	evidence_release(&evidence);
+	stats()->exchanges_started = stats()->exchanges_finished = 0;
+}
+
+static void test_levels(void **state)
+{
+	struct load_curve *curve;
+	const struct window_level *level;
+
+	sample();
+	curve = &bed.window.curves[0];
+	/* As if fewer had been known before: what came since is twelve answers. */
+	curve->answers[3] -= 12;
+	curve->at_once[3] -= 120;
+	curve->sum_us[3] -= 60000;
+	sample();
+	level = &bed.window.levels[0][3];
+	assert_float_equal(level->answers, 12, 0.01);
+	assert_float_equal(level->in_flight, 10, 0.01);
+	assert_float_equal(level->latency_us, 5000, 0.1);
+	sample();
+	assert_float_equal(level->answers, 12, 0.01);
+}
+
+static void test_levels_are_forgotten(void **state)
+{
+	struct window_level *level;
+
+	sample();
+	level = &bed.window.levels[0][3];
+	*level = (struct window_level){.answers = 9, .heard_s = (uint32_t)(io_now_us(bed.io) / US_PER_S) - 590};
+	sample();
+	assert_float_equal(level->answers, 9, 0.01);
+	level->heard_s -= 20;
+	sample();
+	assert_float_equal(level->answers, 0, 0.01);
+}
+
+/* What was known of an endpoint or a route stays with it, wherever it stands now; what is new was zero. */
+static void test_another_generation(void **state)
+{
+	struct generation *next;
+
+	sample();
+	for (size_t i = 0; i < 3; i++) {
+		bed.window.samples[bed.window.newest]->endpoints[i].opened = 100 + i;
+		bed.window.levels[i][0].answers = 200 + (float)i;
+		bed.window.levels[i][0].heard_s = (uint32_t)(io_now_us(bed.io) / US_PER_S);
+	}
+	bed.window.samples[bed.window.newest]->routes[0].count = 300;
+	next = generation_create(bed.shared, load(two_upstreams));
+	generation_unref(bed.generation);
+	bed.generation = next;
+	assert_true(worker_reload(bed.worker, next));
+	while (worker_is_reloading(bed.worker))
+		turn(bed.worker_io);
+	sample();
+	assert_int_equal(bed.window.count, 2);
+
+	const struct window_sample *before = window_sample(&bed.window, 1);
+
+	assert_ptr_equal(before->generation, next);
+	assert_int_equal(before->endpoints[0].opened, 0);
+	assert_int_equal(before->endpoints[1].opened, 101);
+	assert_int_equal(before->endpoints[2].opened, 100);
+	assert_float_equal(bed.window.levels[0][0].answers, 0, 0.01);
+	assert_float_equal(bed.window.levels[1][0].answers, 201, 0.01);
+	assert_float_equal(bed.window.levels[2][0].answers, 200, 0.01);
+	assert_int_equal(before->routes[0].count, 0);
+	assert_int_equal(before->routes[1].count, 300);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(test_##name, begin, end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(empty),
+		TEST(ring),
+		TEST(back),
+		TEST(evidence),
+		TEST(levels),
+		TEST(levels_are_forgotten),
+		TEST(another_generation),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
