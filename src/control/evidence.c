@@ -91,6 +91,20 @@ static void fill_rates(struct why_endpoint *ep, const struct span *span, size_t 
 	phases_of(ep->phases_s, from->phase_us, to->phase_us, span->s);
 }
 
+/* The most that it has done in any two seconds of the span. */
+static double most_served(const struct span *span, size_t at)
+{
+	double most = rate(span->from->endpoints[at].used, span->to->endpoints[at].used, span->s);
+
+	for (unsigned i = 0; i + 2 <= span->back; i++) {
+		const struct window_sample *from = window_sample(span->window, i + 2), *to = window_sample(span->window, i);
+		double served = rate(from->endpoints[at].used, to->endpoints[at].used, (double)(to->at_us - from->at_us) / 1e6);
+
+		most = served > most ? served : most;
+	}
+	return most;
+}
+
 static void fill_endpoint(struct why_endpoint *ep, const struct span *span, size_t at, const struct config_upstream *upstream)
 {
 	const struct window_endpoint *from = &span->from->endpoints[at], *to = &span->to->endpoints[at];
@@ -102,6 +116,7 @@ static void fill_endpoint(struct why_endpoint *ep, const struct span *span, size
 	ep->learns = upstream->concurrency == CONFIG_CONCURRENCY_AUTO;
 	ep->is_limited = upstream->concurrency != CONFIG_CONCURRENCY_OFF;
 	fill_rates(ep, span, at);
+	ep->served_most_per_s = most_served(span, at);
 	fill_means(ep, span, at);
 	fill_levels(ep, span->window->levels[at], workers);
 	if (to->answers > from->answers)
@@ -208,6 +223,23 @@ static bool gather_workers(struct evidence *e, const struct span *span)
 	return e->workers != NULL;
 }
 
+/* A request fails for the same cause where there is no local port; so it counts only where there was no descriptor to connect with. */
+static double descriptor_failures(const struct span *span)
+{
+	const struct worker_stats *from = &span->from->worker, *to = &span->to->worker;
+	double shed = rate(from->connections_shed, to->connections_shed, span->s) +
+		      rate(from->shed.connections[SHED_FILES], to->shed.connections[SHED_FILES], span->s);
+	uint64_t before = 0, now = 0;
+
+	for (size_t i = 0; i < span->to->endpoint_count; i++) {
+		before += span->from->endpoints[i].files_exhausted;
+		now += span->to->endpoints[i].files_exhausted;
+	}
+	if (now <= before)
+		return shed;
+	return shed + rate(from->exchanges_by_cause[CAUSE_FILES_EXHAUSTED], to->exchanges_by_cause[CAUSE_FILES_EXHAUSTED], span->s);
+}
+
 static void gather_gateway(struct why_evidence *e, const struct span *span)
 {
 	const struct worker_stats *from = &span->from->worker, *to = &span->to->worker;
@@ -227,12 +259,7 @@ static void gather_gateway(struct why_evidence *e, const struct span *span)
 	e->breaker_refused_per_s = RATE(exchanges_by_cause[CAUSE_BREAKER_OPEN]);
 	e->connections_refused_per_s = RATE(connections_refused);
 	e->connections_capped_per_s = RATE(connections_capped);
-	e->descriptor_failures_per_s =
-		RATE(connections_shed) + RATE(shed.connections[SHED_FILES]) + RATE(exchanges_by_cause[CAUSE_FILES_EXHAUSTED]);
-	for (size_t i = 0; i < span->to->endpoint_count; i++)
-		e->descriptor_failures_per_s -=
-			rate(span->from->endpoints[i].ports_exhausted, span->to->endpoints[i].ports_exhausted, span->s);
-	e->descriptor_failures_per_s = e->descriptor_failures_per_s > 0 ? e->descriptor_failures_per_s : 0;
+	e->descriptor_failures_per_s = descriptor_failures(span);
 	e->memory_failures_per_s = RATE(shed.connections[SHED_MEMORY]) + RATE(shed.requests[SHED_MEMORY]) +
 				   RATE(exchanges_by_cause[CAUSE_MEMORY_EXHAUSTED]);
 	e->overflows_per_s = RATE(accept_overflows);

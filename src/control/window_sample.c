@@ -96,6 +96,7 @@ static void take_endpoint(struct window_endpoint *to, const struct upstream_endp
 
 	take_pool(to, &from->pool);
 	to->ports_exhausted = from->ports_exhausted;
+	to->files_exhausted = from->open_failed[CAUSE_FILES_EXHAUSTED] - from->ports_exhausted;
 	to->tries = from->times.count;
 	memcpy(to->phase_us, from->times.sum_us, sizeof(to->phase_us));
 	to->connects = connects > tls ? connects : tls;

@@ -69,6 +69,7 @@ struct why_endpoint {
 	/* Of the pool. */
 	double asked_per_s;        /* requests that wanted a place, whatever came of it */
 	double served_per_s;       /* those that had one, and have ended */
+	double served_most_per_s;  /* the most of them in any two seconds of the window */
 	double queue_full_per_s, shed_per_s, timed_out_per_s;  /* those that got none */
 	double leased, waiting, connecting;  /* on average */
 	double use_s;              /* how long a request has its place */

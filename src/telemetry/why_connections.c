@@ -7,7 +7,7 @@
 static void judge_ports(const struct why_endpoint *ep, struct why_verdicts *v)
 {
 	double used = ep->ports_max > 0 ? ep->ports_used / ep->ports_max : 0;
-	double score = ep->port_failures_per_s > 0 ? 0.96 : why_scale(used, 0.8, 1, 0.4, 0.9);
+	double score = ep->port_failures_per_s > 0 ? 0.96 : why_scale(used, 0.8, 1, 0.4, 0.95);
 	struct why_verdict *verdict;
 
 	if (ep->port_failures_per_s == 0 && used < 0.8)

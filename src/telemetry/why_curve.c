@@ -50,7 +50,7 @@ static double find_used(const struct why_endpoint *ep)
 		if (level->answers >= ANSWERS_SURE && level->latency_s > 0 && level->in_flight / level->latency_s > most)
 			most = level->in_flight / level->latency_s;
 	}
-	return why_share(ep->served_per_s, most);
+	return why_share(ep->served_most_per_s, most);
 }
 
 struct why_curve why_curve(const struct why_endpoint *ep)

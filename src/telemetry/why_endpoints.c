@@ -65,9 +65,9 @@ static void judge_saturated(const struct why_endpoint *ep, const struct places *
 	verdict = why_name(v, WHY_BACKEND_SATURATED, 0.6 + 0.35 * share, ep);
 	if (verdict == NULL)
 		return;
-	verdict->number = ep->served_per_s;
+	verdict->number = ep->served_most_per_s;
 	why_say(verdict, "The backend is saturated: it does about %.0f requests/s however many it gets at once, and each takes longer the "
-			 "more there are. A larger pool makes it worse.", ep->served_per_s);
+			 "more there are. A larger pool makes it worse.", ep->served_most_per_s);
 	why_reckon(verdict, "%.1f at once: first byte after %.1f ms", ep->at_once, MS * ep->latency_s);
 	if (curve->few > 0)
 		why_reckon(verdict, "%.1f at once: first byte after %.1f ms", curve->few, MS * curve->few_s);
@@ -124,10 +124,11 @@ static void judge_queue(const struct why_endpoint *ep, const struct places *p, s
 	verdict = why_name(v, WHY_QUEUE_TOO_SMALL, 0.65 + 0.3 * share, ep);
 	if (verdict == NULL)
 		return;
-	verdict->number = ep->queue_full_per_s;
+	verdict->number = p->refused_per_s;
 	why_say(verdict, "The queue is too small: requests come in bursts and are refused since %.0f wait already, while the pool has "
 			 "room for them a moment later.", ep->pending_max);
-	why_reckon(verdict, "%.1f/s of %.1f/s refused: the queue was full", ep->queue_full_per_s, ep->asked_per_s);
+	why_reckon(verdict, "%.1f/s of %.1f/s refused, %.1f/s of them since the queue was full", p->refused_per_s, ep->asked_per_s,
+		ep->queue_full_per_s);
 	why_reckon(verdict, "%.1f/s x %.1f ms = %.1f places needed on average of %.0f", ep->asked_per_s, MS * ep->use_s,
 		ep->asked_per_s * ep->use_s, p->allowed);
 	why_turn(verdict, "pool.max_pending", WHY_RAISE, ep->pending_max, 0);

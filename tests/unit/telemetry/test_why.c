@@ -28,7 +28,7 @@ static int begin(void **state)
 	memset(&bed, 0, sizeof(bed));
 	for (int i = 0; i < 4; i++)
 		bed.endpoints[i] = (struct why_endpoint){.upstream = VIEW("users"), .endpoint = name_of(names[i]), .connections_max = 100,
-			.streams_max = 1, .pending_max = 1000, .asked_per_s = 200, .served_per_s = 200, .leased = 1, .use_s = 0.005,
+			.streams_max = 1, .pending_max = 1000, .asked_per_s = 200, .served_per_s = 200, .served_most_per_s = 200, .leased = 1, .use_s = 0.005,
 			.phases_s = {[PHASE_FIRST_BYTE] = 1}, .latency_s = 0.005, .at_once = 1, .ports_max = 28232};
 	bed.listener = (struct why_listener){VIEW("public"), 10, 10000};
 	bed.workers[0].run = bed.workers[1].run = 0.1;
@@ -75,7 +75,7 @@ static void load(struct why_endpoint *ep, double clients, double places, double 
 	ep->waiting = clients - ep->leased;
 	ep->at_once = ep->leased;
 	ep->latency_s = ep->use_s = latency_s;
-	ep->served_per_s = ep->asked_per_s = ep->leased / latency_s;
+	ep->served_per_s = ep->served_most_per_s = ep->asked_per_s = ep->leased / latency_s;
 	ep->phases_s[PHASE_FIRST_BYTE] = ep->leased;
 	ep->phases_s[PHASE_QUEUE] = ep->waiting;
 	memcpy(bed.e.phases_s, ep->phases_s, sizeof(bed.e.phases_s));
@@ -168,7 +168,7 @@ static void test_random_arrivals_are_not_saturation(void **state)
 	struct why_endpoint *ep = &bed.endpoints[0];
 
 	load(ep, 2.33, 100, 0.0167);
-	ep->served_per_s = ep->asked_per_s = bed.e.requests_per_s = 140;
+	ep->served_per_s = ep->served_most_per_s = ep->asked_per_s = bed.e.requests_per_s = 140;
 	ep->at_once = 3.33;
 	remember(ep, 1, 0.005, 4);
 	expect(WHY_OFFERED_LOAD, 140);
