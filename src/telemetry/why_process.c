@@ -26,7 +26,7 @@ static void judge_processor(const struct why_evidence *e, struct why_verdicts *v
 	if (most == NULL)
 		return;
 	why_rule_out(v, WHY_GATEWAY_PROCESSOR, "busiest worker %.0f %% of a processor", 100 * most->run);
-	verdict = why_name(v, WHY_GATEWAY_PROCESSOR, why_scale(demand(most), 0.8, 0.95, 0.3, 0.98), NULL);
+	verdict = why_name(v, WHY_GATEWAY_PROCESSOR, why_scale(demand(most), 0.75, 0.9, 0.3, 0.98), NULL);
 	if (verdict == NULL)
 		return;
 	verdict->number = run;
