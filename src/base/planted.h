@@ -79,6 +79,7 @@ enum planted_bug {
 	PLANTED_PHASE_BEFORE_ITS_STATE,      /* what was waited for before the request was sent is charged to that wait */
 	PLANTED_RELOAD_SLICE_SKIPPED,        /* a reload forgets to drain an endpoint that is gone */
 	PLANTED_DISABLED_SERVES,             /* an endpoint that the operator has taken out gets requests */
+	PLANTED_SPANS_LOST_UNCOUNTED,        /* spans that could not be delivered are forgotten */
 	PLANTED_COUNT
 };
 

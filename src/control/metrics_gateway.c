@@ -71,6 +71,16 @@ static void put_marks(struct exposition *x, const struct metric *metric, const s
 	}
 }
 
+/* One counter for each reason. */
+static void put_trace_drops(struct exposition *x, const struct metric *metric, const struct totals *totals)
+{
+	for (size_t why = 0; why < TRACE_DROPS; why++) {
+		const struct label label = {"reason", view_str(trace_drop_word((enum trace_drop)why))};
+
+		exposition_sample(x, metric->name, &label, 1, totals->sum->worker.trace.dropped[why]);
+	}
+}
+
 static void put_lag(struct exposition *x, const struct metric *metric, const struct totals *totals)
 {
 	const struct shed_stats *shed = &totals->sum->worker.shed;
@@ -122,6 +132,12 @@ static const struct metric rows[] = {
 	{"weir_loop_lag_seconds", METRIC_HISTOGRAM,
 		"How long a worker's events wait for their turn, looked at every 100 ms while there is work.", put_lag},
 
+	WORKER_COUNTER("weir_trace_spans_exported_total", trace.exported, "Spans that the collector has taken."),
+	COUNTER("weir_trace_spans_dropped_total", put_trace_drops, struct worker_stats, trace.dropped,
+		"Spans that were given up, by reason."),
+	WORKER_COUNTER("weir_trace_export_failures_total", trace.failures,
+		"Requests to the collector of traces that have failed, each try."),
+	GAUGE("weir_trace_spans_queued", put_worker, struct worker_stats, trace.queued, "Spans that wait to be taken."),
 	WORKER_COUNTER("weir_exchanges_started_total", exchanges_started, "Requests begun."),
 	WORKER_COUNTER("weir_exchanges_finished_total", exchanges_finished, "Requests ended, however they ended."),
 	{"weir_exchanges_total", METRIC_COUNTER,

@@ -773,6 +773,8 @@ void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, 
 
 	count(ex, reached, cause);
 	times_end(ex);
+	if (ex->trace != NULL)
+		ex->trace->exported = trace_end(ex, cause, why);
 	if (w->observer.wants_records && record_is_wanted(ex, cause))
 		record_send(ex, cause, why);
 	filters_on_finish(ex);

@@ -71,13 +71,14 @@ static void entry_of_exchange(struct oldest_entry *e, const struct exchange *ex)
 		entry_name_endpoint(e, ex->lease.picked);
 }
 
-static void entry_of_nobody(struct oldest_entry *e, const struct worker *w, const struct upstream_held *held)
+/* Of a lease that no exchange has: the stage says who. */
+static void entry_of_nobody(struct oldest_entry *e, const struct worker *w, const struct upstream_held *held, struct view stage)
 {
 	*e = (struct oldest_entry){.age_us = UINT64_MAX,
 		.quiet_us = UINT64_MAX,
 		.held_us = io_now_us(w->io) - held->since_us,
 		.worker = w->index};
-	TEXT_COPY(e->stage, VIEW("nobody"));
+	TEXT_COPY(e->stage, stage);
 	entry_name_endpoint(e, held->name);
 }
 
@@ -164,7 +165,9 @@ void worker_oldest(const struct worker *w, struct oldest *oldest)
 	oldest->lease_count = oldest->exchange_count = 0;
 	for (size_t i = 0; i < count; i++) {
 		if (held[i].lease == NULL)
-			entry_of_nobody(&entry, w, &held[i]);
+			entry_of_nobody(&entry, w, &held[i], VIEW("nobody"));
+		else if (exporter_holds(held[i].lease))
+			entry_of_nobody(&entry, w, &held[i], VIEW("exporting spans"));
 		else
 			entry_of_exchange(&entry, exchange_of_lease(held[i].lease));
 		insert(oldest->leases, &oldest->lease_count, &entry, BY(held_us));

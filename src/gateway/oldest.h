@@ -15,7 +15,7 @@ struct oldest_entry {
 	uint64_t quiet_us;         /* since bytes moved last, or the stage changed */
 	uint64_t held_us;          /* since it has its connection */
 	uint32_t worker;
-	char stage[16];            /* as in the diagram of exchange.c; "nobody": a leased connection that nobody holds */
+	char stage[16];            /* as in the diagram of exchange.c; "nobody": a leased connection that nobody holds; "exporting spans" */
 	char request_id[64];
 	char method[24];
 	char path[128];

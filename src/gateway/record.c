@@ -119,6 +119,7 @@ void record_send(struct exchange *ex, enum cause cause, const char *why)
 	memcpy(r.phase_us, ex->phase_us, sizeof(r.phase_us));
 	if (ex->trace != NULL)
 		r.trace = ex->trace->id;
+	r.trace_exported = ex->trace != NULL && ex->trace->exported;
 	if (ex->grpc != NULL) {
 		r.grpc = true;
 		r.grpc_status = ex->grpc->status;

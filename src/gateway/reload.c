@@ -173,6 +173,7 @@ static void reload_change(struct worker *w)
 	w->reload.clients_left = listeners_adopt(w, held) ? w->stats.connections_open : 0;
 	worker_slabs_raise(w);
 	shedding_adopt(&w->shedding, &held->config->shedding);
+	exporter_adopt(w->exporter, &held->config->tracing);
 	generation_leave(before);
 }
 

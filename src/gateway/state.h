@@ -126,6 +126,7 @@ struct worker {
 	struct list clients, exchanges;
 	struct worker_reload reload;
 	struct shedding shedding;
+	struct exporter *exporter;         /* of spans */
 	unsigned turned_away;              /* clients that are just being told so (beyond_limit) */
 
 	struct pause_slot *pauses;

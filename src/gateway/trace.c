@@ -93,6 +93,7 @@ __attribute__((noinline)) void trace_begin(struct exchange *ex)
 	if (t == NULL)
 		return;
 	t->parent_id = 0;
+	t->exported = false;
 	t->state = view_of(NULL, 0);
 	t->current = t->beside = t->first_try = t->last_try = NULL;
 	if (!(ex->request.field_ids & said) || !continue_trace(ex, t, is_believed(ex, tracing)))

@@ -38,6 +38,7 @@ struct exchange_trace {
 	uint64_t span_id;
 	uint64_t parent_id;            /* 0: it begins here */
 	uint8_t flags;                 /* as they go on */
+	bool exported;                 /* trace_end() has said so */
 	struct view state;             /* tracestate as it goes on; empty: none */
 	struct trace_try *current;     /* of the exchange's own lease; NULL: not sent anywhere yet */
 	struct trace_try *beside;      /* of its hedge's */
@@ -61,6 +62,9 @@ void trace_reported(struct exchange *ex, enum cause cause, unsigned status);
 /* The two have changed places; the hedge's is given up. */
 void trace_hedge_swap(struct exchange *ex);
 void trace_hedge_over(struct exchange *ex);
+
+/* The exchange has ended (trace_spans.c). True: its spans were told of. Before the lease is dropped. */
+bool trace_end(struct exchange *ex, enum cause cause, const char *why);
 
 /* traceparent and tracestate for the try that is about to be sent. */
 void trace_put(struct h1_writer *w, const struct exchange *ex);

@@ -34,10 +34,23 @@ static void on_upstreams_closed(void *context)
 	w->observer.on_drained(w->observer.context);
 }
 
+static void drain_check(struct worker *w);
+
+static void on_spans_sent(void *context)
+{
+	drain_check(context);
+}
+
 static void drain_check(struct worker *w)
 {
 	if (!w->draining || w->closing_upstreams || !list_empty(&w->clients) || w->client_slab.count_live > 0)
 		return;
+	/* What was told of the last requests is still to go out, within the same time. */
+	if (!exporter_is_idle(w->exporter)) {
+		exporter_flush(w->exporter, on_spans_sent, w);
+		return;
+	}
+	exporter_stop(w->exporter);
 	w->closing_upstreams = true;
 	worker_reload_end(w);
 	upstreams_close(w->upstreams, on_upstreams_closed, w);
@@ -67,7 +80,11 @@ static void end_all(struct worker *w)
 
 static void on_drain_deadline(struct io_timer *timer)
 {
-	end_all(container_of(timer, struct worker, drain_timer));
+	struct worker *w = container_of(timer, struct worker, drain_timer);
+
+	end_all(w);
+	exporter_stop(w->exporter);
+	drain_check(w);
 }
 
 static void stop_accepting(struct worker *w)
@@ -100,6 +117,7 @@ void worker_stop(struct worker *w)
 		return;
 	stop_accepting(w);
 	end_all(w);
+	exporter_stop(w->exporter);
 	drain_check(w);
 }
 
@@ -203,6 +221,9 @@ struct worker *worker_create(struct io *io, struct shared *shared, struct genera
 	w->upstreams = upstreams_create(io, w->scratch, generation->config, generation->budgets);
 	if (w->upstreams == NULL)
 		goto fail;
+	w->exporter = exporter_create(io, w->upstreams, &w->stats.trace);
+	if (w->exporter == NULL)
+		goto fail;
 	route_breakers_set(generation->breakers, generation->config, io_now_us(io));
 	upstreams_speak_h2(w->upstreams, w->h2_scratch, shared->workers);
 	upstreams_secure(w->upstreams, generation->tls, index, w->tls_scratch);
@@ -213,6 +234,7 @@ struct worker *worker_create(struct io *io, struct shared *shared, struct genera
 		goto fail;
 	worker_slabs_raise(w);
 	shedding_adopt(&w->shedding, &w->current->config->shedding);
+	exporter_adopt(w->exporter, &w->current->config->tracing);
 	return w;
 fail:
 	stop_accepting(w);
@@ -236,6 +258,7 @@ void worker_free(struct worker *w)
 {
 	CHECK(w->drained && list_empty(&w->clients) && list_empty(&w->exchanges));
 	CHECK(w->stats.exchanges_started == w->stats.exchanges_finished);
+	exporter_free(w->exporter);
 	upstreams_free(w->upstreams);
 	generations_leave(w);
 	slab_release(&w->client_slab);

@@ -13,6 +13,7 @@
 #include "gateway/shedding.h"
 #include "http/grpc.h"
 #include "io/io.h"
+#include "tracing/exporter.h"
 
 struct upstreams;
 struct worker;
@@ -70,6 +71,7 @@ struct worker_stats {
 	uint64_t grpc_retries;                 /* times that one was sent again for its status */
 	struct io_loop_stats loop;             /* as of when it was asked (control/snapshot.c), like the next one */
 	uint64_t cpu_us;                       /* processor time of its thread */
+	struct trace_stats trace;
 	uint64_t retried[2];                   /* requests that were sent again and have ended: [1] well, [0] with a failure or 5xx */
 };
 
