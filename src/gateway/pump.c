@@ -260,7 +260,7 @@ static enum step response_complete(struct exchange *ex, const struct message *tr
 	if (stream_flush(to) < 0)
 		return step_lose_client(ex);
 	if (ex->trace != NULL)
-		trace_try_over(ex, CAUSE_NONE);
+		trace_try_answered(ex);
 	upstream_give_back(&ex->lease, clean);
 	if (!stream_blocked(to))
 		return step_finish(ex, CAUSE_NONE, NULL);

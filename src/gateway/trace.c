@@ -119,7 +119,7 @@ static struct trace_try *add_try(struct exchange *ex, enum trace_try_kind kind)
 	try->status = 0;
 	try->cause = CAUSE_NONE;
 	try->kind = (uint8_t)kind;
-	try->is_void = false;
+	try->is_noted = try->is_void = false;
 	if (t->first_try == NULL)
 		t->first_try = try;
 	else
@@ -133,7 +133,9 @@ static void note(struct exchange *ex, struct trace_try *try, const struct upstre
 {
 	bool was_sent = sent_us != 0 && sent_us >= try->asked_us;
 
-	try->ended_us = io_now_us(ex->worker->io);
+	try->is_noted = true;
+	if (try->ended_us == 0)
+		try->ended_us = io_now_us(ex->worker->io);
 	try->sent_us = was_sent ? sent_us : 0;
 	try->held_us = was_sent ? lease->held_since_us : 0;
 	try->first_byte_us = UINT64_MAX;
@@ -149,13 +151,20 @@ void trace_try_over(struct exchange *ex, enum cause cause)
 {
 	struct trace_try *try = ex->trace->current;
 
-	if (try == NULL || try->ended_us != 0)
+	if (try == NULL || try->is_noted)
 		return;
+	/* Of one that has its answer whole there is nothing more to be known. */
+	if (try->cause == CAUSE_NONE && try->ended_us == 0)
+		try->cause = (uint8_t)cause;
 	note(ex, try, &ex->lease, ex->head_sent_us);
 	if (try->sent_us != 0)
 		try->first_byte_us = ex->first_byte_us;
-	if (try->cause == CAUSE_NONE)
-		try->cause = (uint8_t)cause;
+}
+
+void trace_try_answered(struct exchange *ex)
+{
+	if (ex->trace->current != NULL)
+		ex->trace->current->ended_us = io_now_us(ex->worker->io);
 }
 
 void trace_try(struct exchange *ex, enum trace_try_kind kind)
@@ -204,15 +213,14 @@ void trace_hedge_over(struct exchange *ex)
 void trace_put(struct h1_writer *w, const struct exchange *ex)
 {
 	const struct exchange_trace *t = ex->trace;
-	char text[TRACEPARENT_BYTES];
 
 	/* A filter has set one: that is the operator's word. */
-	if (message_find(&ex->request, FIELD_TRACEPARENT) != NULL)
+	if (message_find(&ex->request, FIELD_TRACEPARENT) != NULL || !h1_has_room(w, VIEW("traceparent: \r\n").n + TRACEPARENT_BYTES))
 		return;
-	traceparent_write(text, t->id, t->current != NULL ? t->current->span_id : t->span_id, t->flags);
-	h1_put(w, VIEW("traceparent: "));
-	h1_put(w, view_of(text, sizeof(text)));
-	h1_put(w, VIEW("\r\n"));
+	h1_put_sure(w, VIEW("traceparent: "));
+	traceparent_write(w->p, t->id, t->current != NULL ? t->current->span_id : t->span_id, t->flags);
+	w->p += TRACEPARENT_BYTES;
+	h1_put_sure(w, VIEW("\r\n"));
 	if (t->state.n > 0)
 		h1_put_field(w, VIEW("tracestate"), t->state);
 }

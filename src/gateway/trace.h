@@ -30,6 +30,7 @@ struct trace_try {
 	uint16_t status;               /* of the answer; 0: none */
 	uint8_t cause;                 /* enum cause */
 	uint8_t kind;                  /* enum trace_try_kind */
+	bool is_noted;                 /* those are */
 	bool is_void;                  /* a hedge that was never sent */
 };
 
@@ -55,6 +56,9 @@ void trace_hedge(struct exchange *ex);
 
 /* The exchange's own try is over: with the answer that was told of, or for `cause`; CAUSE_NONE: nothing new is known. */
 void trace_try_over(struct exchange *ex, enum cause cause);
+
+/* It has its answer whole. What the lease knows of it is looked at when it is needed. */
+void trace_try_answered(struct exchange *ex);
 
 /* An answer has come, or the try has failed. */
 void trace_reported(struct exchange *ex, enum cause cause, unsigned status);

@@ -135,18 +135,28 @@ static json_t *json_span(const struct trace_span *s)
 
 /* --- the text ------------------------------------------------------------------------------------------------------------ */
 
-static int append(const char *bytes, size_t n, void *text)
+/* The library does not look at every result of the call, and would go on behind a gap: so the first failure is kept. */
+struct dumping {
+	struct buf *text;
+	bool failed;
+};
+
+static int append(const char *bytes, size_t n, void *context)
 {
-	return buf_append(text, view_of(bytes, n), TEXT_BYTES_MAX) ? 0 : -1;
+	struct dumping *d = context;
+
+	d->failed = d->failed || !buf_append(d->text, view_of(bytes, n), TEXT_BYTES_MAX);
+	return d->failed ? -1 : 0;
 }
 
 /* Takes the object, which may be NULL. */
 static bool dump(struct buf *text, json_t *o)
 {
-	bool good = o != NULL && json_dump_callback(o, append, text, JSON_COMPACT) == 0;
+	struct dumping d = {.text = text};
+	bool good = o != NULL && json_dump_callback(o, append, &d, JSON_COMPACT) == 0;
 
 	json_decref(o);
-	return good;
+	return good && !d.failed;
 }
 
 bool otlp_begin(struct buf *text, struct view service_name)

@@ -207,3 +207,15 @@ def test_instructions_of_http_2(start, quiet, tmp_path):
     cost = (many_cost - few_cost) / (many - few)
     print(f"{cost:.0f} instructions a request")
     assert H2_INSTRUCTIONS_MAX / 10 < cost < H2_INSTRUCTIONS_MAX
+
+
+@release_only
+def test_what_tracing_costs(start, quiet, tmp_path):
+    """Who is not sampled pays for ids, and for 70 bytes more in the request."""
+    few, many, cost = 1000, 4000, {}
+    for setting in ("off", {"upstream": "origin", "sample": "0%"}):
+        quiet["tracing"] = setting
+        run = [instructions(start, quiet, tmp_path / f"{len(str(setting))}-{n}", n, 1) for n in (few, many)]
+        cost["off" if setting == "off" else "on"] = (run[1] - run[0]) / (many - few)
+    print(f"{cost['on'] - cost['off']:.0f} instructions of {cost['off']:.0f}")
+    assert cost["off"] < cost["on"] < 1.08 * cost["off"]

@@ -549,7 +549,7 @@ static int attempt_finish(struct sim_file *file)
 	struct sim_conn *conn = conn_open(file->port);
 
 	file_set_end(file, &conn->end[0]);
-	file->tap = tap_new(conn->number, file->port);
+	file->tap = port->aside ? NULL : tap_new(conn->number, file->port);
 	port->on_accept(port, &conn->end[1]);
 	return 0;
 }
@@ -630,7 +630,8 @@ int io_connect(struct io *io, struct io_source *source, const struct address *ad
 		file->result = attempt_finish(file);
 		tell_port(file);
 		if (file->result == 0) {
-			tap_opened(file->tap);
+			if (file->tap != NULL)
+				tap_opened(file->tap);
 			return 0;
 		}
 		file->watched = false;
@@ -650,7 +651,7 @@ int io_connect_result(struct io *io, struct io_source *source)
 
 	if (file->result != -EINPROGRESS && !file->told) {
 		file->told = true;
-		if (file->result == 0)
+		if (file->result == 0 && file->tap != NULL)
 			tap_opened(file->tap);
 		tell_port(file);
 	}

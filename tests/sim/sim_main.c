@@ -1,12 +1,13 @@
 /*
  * The simulator's command:
  *
- *	sim --seeds FROM-TO [--planted N | --pool-planted N] [--twice] [--speak WHAT] [--plain] [--trace FILE] [--verbose]
+ *	sim --seeds FROM-TO [--planted N | --pool-planted N] [--twice] [--speak WHAT] [--plain] [--exporter] [--trace FILE] [--verbose]
  *
  * Runs every seed; the first broken rule ends it with exit code 1. With --planted N the gateway has that bug
  * (base/planted.h; pool/planted.h), and the command succeeds when one of the seeds finds it. With --twice each seed runs two times and
  * must give the same trace. With --speak clients and servers speak what it says (h1-h2: HTTP/1 to the gateway, HTTP/2 from it),
- * else what the seed says. With --plain upstreams do without what watches them, sends again, sheds and limits.
+ * else what the seed says. With --plain upstreams do without what watches them, sends again, sheds and limits. With
+ * --exporter it is not the gateway that runs but its exporter of spans (sim_exporter.h).
  */
 #include <inttypes.h>
 #include <signal.h>
@@ -18,6 +19,7 @@
 #include "base/planted.h"
 #include "pool/planted.h"
 #include "sim_books.h"
+#include "sim_exporter.h"
 #include "sim_oracle.h"
 #include "sim_run.h"
 #include "sim_world.h"
@@ -27,7 +29,7 @@ enum pool_planted_bug pool_planted_bug;
 
 struct options {
 	uint64_t from, to;
-	bool twice, verbose;
+	bool twice, verbose, exporter;
 	FILE *trace;
 };
 
@@ -35,7 +37,7 @@ static int usage(void)
 {
 	fprintf(stderr,
 		"usage: sim --seeds FROM-TO [--planted 1..%d | --pool-planted 1..%d] [--twice] [--speak h1-h1|h1-h2|h2-h1|h2-h2] "
-		"[--plain] [--trace FILE] [--verbose]\n",
+		"[--plain] [--exporter] [--trace FILE] [--verbose]\n",
 		PLANTED_COUNT - 1, POOL_PLANTED_COUNT - 1);
 	return 2;
 }
@@ -51,6 +53,9 @@ static bool options_read(struct options *options, int argc, char **argv)
 			continue;
 		} else if (strcmp(argv[i], "--verbose") == 0) {
 			options->verbose = true;
+			continue;
+		} else if (strcmp(argv[i], "--exporter") == 0) {
+			options->exporter = true;
 			continue;
 		} else if (strcmp(argv[i], "--plain") == 0) {
 			sim_plainly();
@@ -115,11 +120,12 @@ static void on_alarm(int signal_number)
 
 static uint64_t seed_run(const struct options *options, uint64_t seed)
 {
+	uint64_t (*run)(uint64_t) = options->exporter ? exporter_run : sim_run;
 	uint64_t hash;
 
 	alarm(60);
-	hash = sim_run(seed);
-	if (options->twice && sim_run(seed) != hash)
+	hash = run(seed);
+	if (options->twice && run(seed) != hash)
 		world_violation("a seed replays exactly", "the second run differs from the first");
 	return hash;
 }
@@ -140,7 +146,7 @@ static int finish(const struct options *options, uint64_t hash)
 	}
 	if (is_planted())
 		fprintf(stderr, "planted bug %d/%d was not found\n", planted_bug, pool_planted_bug);
-	else if (seeds >= SEEDS_FOR_TALLY && !sim_draws_as_told() && !(oracle_tally_is_full(&what) && books_tally_is_full(&what)))
+	else if (seeds >= SEEDS_FOR_TALLY && !options->exporter && !sim_draws_as_told() && !(oracle_tally_is_full(&what) && books_tally_is_full(&what)))
 		fprintf(stderr, "but none of the runs came to this: %s\n", what);
 	else
 		return 0;

@@ -31,6 +31,7 @@ struct sim_port {
 	uint64_t rest_max_us;  /* what its server tells in Keep-Alive; 0: nothing */
 	struct sim_attempts attempts[2];  /* by worker */
 	bool useless;          /* a worker has read that a connection ended soon on which nothing was asked (HTTP/2) */
+	bool aside;            /* its actor looks for itself at what is sent to it, which is no request of the model's */
 	bool reloaded;         /* several pools of a worker may connect to it, each with a back-off of its own */
 	void (*on_accept)(struct sim_port *port, struct sim_end *end);
 	struct sim_port *next;
