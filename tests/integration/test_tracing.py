@@ -316,3 +316,19 @@ def test_reload_turns_it_on_and_off(start, collector, origin):
     assert client.ask(get()).status == 200
     server, _ = collector.request_span()
     assert server.service == "other"
+
+
+@pytest.mark.skipif((CLIENT_SPEAKS, UPSTREAM_SPEAKS) != ("h1", "h1"), reason="how HTTP/1.1 asks for a tunnel")
+def test_tunnel_is_one_span_to_its_end(start, collector, origin):
+    gateway, _ = traced(start, collector, origin)
+    client = gateway.connect().send(get(fields=["Connection: Upgrade", "Upgrade: chat"]))
+    wire = origin.accept()
+    wire.read_request()
+    wire.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n")
+    assert client.read_response().status == 101
+    assert not collector.spans
+    wire.close()
+    client.close()
+    server, (attempt,) = collector.request_span()
+    assert server.attributes["http.response.status_code"] == attempt.attributes["http.response.status_code"] == 101
+    assert "weir.first_byte" in attempt.events
