@@ -125,3 +125,15 @@ uint64_t time_book_phase_count(const struct time_book *book, enum phase phase)
 		count += book->phases[phase][i];
 	return count;
 }
+
+void time_exemplars_enter(struct time_exemplars *exemplars, const struct time_exemplar *exemplar)
+{
+	exemplars->of[whole_bucket(exemplar->value_us)] = *exemplar;
+}
+
+void time_exemplars_add(struct time_exemplars *to, const struct time_exemplars *from)
+{
+	for (unsigned i = 0; i < TIME_BUCKETS; i++)
+		if (from->of[i].wall_us > to->of[i].wall_us)
+			to->of[i] = from->of[i];
+}

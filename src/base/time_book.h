@@ -30,6 +30,26 @@ struct time_book {
 #define TRY_PHASES (PHASE_BIT(PHASE_CLIENT + 1) - PHASE_BIT(PHASE_QUEUE))
 
 /*
+ * Of each bucket of the whole a request that it counts, the newest one of those that are traced: who looks at a slow bucket finds
+ * one that was so slow.
+ */
+struct time_exemplar {
+	uint64_t trace_high, trace_low;  /* both 0: there is none */
+	uint64_t value_us;
+	uint64_t wall_us;                /* Unix time of its end */
+};
+
+struct time_exemplars {
+	struct time_exemplar of[TIME_BUCKETS];
+};
+
+/* It has taken exemplar->value_us. */
+void time_exemplars_enter(struct time_exemplars *exemplars, const struct time_exemplar *exemplar);
+
+/* Of each bucket the newer one stays. */
+void time_exemplars_add(struct time_exemplars *to, const struct time_exemplars *from);
+
+/*
  * One more request, which has spent time in the phases `spent`: so much in each. And in `tries`, unless that is NULL, its only
  * try: with what it has spent in the phases of one. Both in one go, since every request passes here.
  */

@@ -4,15 +4,33 @@
 #include "control/metrics_family.h"
 #include "gateway/breakers.h"
 #include "limits/registry.h"
+#include "tracing/context.h"
 
 /* --- times -------------------------------------------------------------------------------------------------------- */
+
+/* One for each bucket; NULL: there is no tracing. */
+static const struct exemplar *exemplars_of(const struct snapshot *sum, size_t route, struct exemplar to[TIME_BUCKETS])
+{
+	if (sum->exemplars == NULL)
+		return NULL;
+	for (size_t i = 0; i < TIME_BUCKETS; i++) {
+		const struct time_exemplar *from = &sum->exemplars[route].of[i];
+
+		to[i] = (struct exemplar){.value_us = from->value_us, .wall_us = from->wall_us};
+		if ((from->trace_high | from->trace_low) != 0)
+			trace_id_write(to[i].trace_id, (struct trace_id){from->trace_high, from->trace_low});
+	}
+	return to;
+}
 
 static void put_route_times(struct exposition *x, const struct metric *metric, const struct totals *totals)
 {
 	for (size_t i = 0; i < totals->config->route_count; i++) {
 		const struct time_book *book = &totals->sum->routes[i];
 		const struct label label = {"route", totals->config->routes[i].name};
-		const struct histogram whole = {book->whole, TIME_BUCKETS, TIME_FIRST_US, time_book_sum_us(book), 1, NULL};
+		struct exemplar exemplars[TIME_BUCKETS];
+		const struct histogram whole = {book->whole, TIME_BUCKETS, TIME_FIRST_US, time_book_sum_us(book), 1,
+			exemplars_of(totals->sum, i, exemplars)};
 
 		exposition_histogram(x, metric->name, &label, 1, &whole);
 	}

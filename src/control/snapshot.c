@@ -9,9 +9,10 @@
 struct snapshot *snapshot_create(const struct config *config)
 {
 	size_t count = config_endpoint_count(config);
+	size_t exemplar_count = config->tracing.enabled ? config->route_count : 0;
 	struct snapshot *s =
 		calloc(1, sizeof(*s) + count * sizeof(s->endpoints[0]) + config->route_count * sizeof(s->routes[0]) +
-				  config->listener_count * sizeof(s->listeners[0]));
+				  config->listener_count * sizeof(s->listeners[0]) + exemplar_count * sizeof(s->exemplars[0]));
 
 	if (s == NULL)
 		return NULL;
@@ -20,6 +21,8 @@ struct snapshot *snapshot_create(const struct config *config)
 	s->routes = (struct time_book *)(s->endpoints + count);
 	s->listener_count = config->listener_count;
 	s->listeners = (uint64_t *)(s->routes + s->route_count);
+	if (exemplar_count > 0)
+		s->exemplars = (struct time_exemplars *)(void *)(s->listeners + s->listener_count);
 	return s;
 }
 
@@ -51,6 +54,8 @@ void snapshot_clear(struct snapshot *s)
 	memset(s->endpoints, 0, s->endpoint_count * sizeof(s->endpoints[0]));
 	memset(s->routes, 0, s->route_count * sizeof(s->routes[0]));
 	memset(s->listeners, 0, s->listener_count * sizeof(s->listeners[0]));
+	if (s->exemplars != NULL)
+		memset(s->exemplars, 0, s->route_count * sizeof(s->exemplars[0]));
 }
 
 static void snapshot_take_counters(struct snapshot *to, struct worker *worker)
@@ -70,6 +75,8 @@ static void snapshot_take_counters(struct snapshot *to, struct worker *worker)
 		upstreams_endpoint_stats(upstreams, i, &upstream, &endpoint, &to->endpoints[i]);
 	for (size_t i = 0; i < to->route_count; i++)
 		to->routes[i] = *worker_route_times(worker, i);
+	for (size_t i = 0; to->exemplars != NULL && i < to->route_count; i++)
+		to->exemplars[i] = *worker_route_exemplars(worker, i);
 	for (size_t i = 0; i < to->listener_count; i++)
 		to->listeners[i] = worker_listener_connections(worker, i);
 }
@@ -137,6 +144,13 @@ static void endpoints_add_by_name(struct snapshot *to, const struct snapshot *fr
 		}
 }
 
+static void route_add(struct snapshot *to, size_t i, const struct snapshot *from, size_t at)
+{
+	time_book_add(&to->routes[i], &from->routes[at]);
+	if (to->exemplars != NULL && from->exemplars != NULL)
+		time_exemplars_add(&to->exemplars[i], &from->exemplars[at]);
+}
+
 static void routes_add_by_name(struct snapshot *to, const struct snapshot *from)
 {
 	const struct config *config = to->generation->config, *other = from->generation->config;
@@ -145,7 +159,7 @@ static void routes_add_by_name(struct snapshot *to, const struct snapshot *from)
 		size_t at = snapshot_find_route(other, config->routes[i].name, i);
 
 		if (at != SIZE_MAX)
-			time_book_add(&to->routes[i], &from->routes[at]);
+			route_add(to, i, from, at);
 	}
 }
 
@@ -163,5 +177,5 @@ void snapshot_add(struct snapshot *to, const struct snapshot *from)
 	for (size_t i = 0; i < to->endpoint_count && i < from->endpoint_count; i++)
 		upstream_endpoint_stats_add(&to->endpoints[i], &from->endpoints[i]);
 	for (size_t i = 0; i < to->route_count && i < from->route_count; i++)
-		time_book_add(&to->routes[i], &from->routes[i]);
+		route_add(to, i, from, i);
 }

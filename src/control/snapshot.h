@@ -18,6 +18,7 @@ struct snapshot {
 	size_t endpoint_count, route_count, listener_count;
 	uint64_t *listeners;             /* connections that each listener has, over all workers; behind the routes */
 	struct time_book *routes;        /* one for each route, in the configuration's order; behind the endpoints */
+	struct time_exemplars *exemplars;  /* of each route; behind the listeners; NULL: there is no tracing */
 	struct upstream_endpoint_stats endpoints[];  /* one for each endpoint, over all upstreams in the configuration's order */
 };
 

@@ -16,6 +16,7 @@
 /* On cache lines of its own: its neighbours are other workers'. */
 struct worker_book {
 	_Alignas(64) struct time_book book;
+	struct time_exemplars exemplars;
 };
 
 struct route_times {

@@ -16,6 +16,7 @@
 #include "gateway/exchange.h"
 
 #include "base/planted.h"
+#include "gateway/trace.h"
 
 static uint64_t less(uint64_t a, uint64_t b)
 {
@@ -102,9 +103,26 @@ void times_tell_beside(struct exchange *ex, const struct upstream_lease *first, 
 	ex->told_us[PHASE_FIRST_BYTE] -= less(now_us - since_us, ex->told_us[PHASE_FIRST_BYTE]);
 }
 
+static inline struct worker_book *worker_book(const struct exchange *ex)
+{
+	return &ex->held->generation->times[ex->route->index]->books[ex->worker->index];
+}
+
 static inline struct time_book *route_book(const struct exchange *ex)
 {
-	return &ex->held->generation->times[ex->route->index]->books[ex->worker->index].book;
+	return &worker_book(ex)->book;
+}
+
+/* Most requests are not traced. */
+__attribute__((noinline)) static void note_exemplar(const struct exchange *ex)
+{
+	struct io *io = ex->worker->io;
+	struct time_exemplar exemplar = {
+		.trace_high = ex->trace->id.high, .trace_low = ex->trace->id.low, .wall_us = io_wall_us(io)};
+
+	for (unsigned i = 0; i < PHASE_COUNT; i++)
+		exemplar.value_us += ex->phase_us[i];
+	time_exemplars_enter(&worker_book(ex)->exemplars, &exemplar);
 }
 
 static inline void tell(struct exchange *ex)
@@ -124,8 +142,12 @@ void times_tell(struct exchange *ex)
 
 void times_end(struct exchange *ex)
 {
-	if (ex->upgraded)
+	if (ex->upgraded) {
 		charge(ex);
-	else
-		tell(ex);
+		return;
+	}
+	tell(ex);
+	/* Of one that is not sampled nobody has spans. */
+	if (ex->trace != NULL && ex->route != NULL && ex->trace->flags & TRACE_SAMPLED)
+		note_exemplar(ex);
 }

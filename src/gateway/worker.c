@@ -294,6 +294,11 @@ const struct time_book *worker_route_times(const struct worker *w, size_t i)
 	return &w->current->generation->times[i]->books[w->index].book;
 }
 
+const struct time_exemplars *worker_route_exemplars(const struct worker *w, size_t i)
+{
+	return &w->current->generation->times[i]->books[w->index].exemplars;
+}
+
 const struct io_loop_stats *worker_loop_stats(const struct worker *w)
 {
 	return io_loop_stats(w->io);

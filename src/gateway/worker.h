@@ -113,6 +113,7 @@ const struct worker_stats *worker_stats(struct worker *worker);
 
 /* What it has counted of the i-th route of the generation in force, and of routes of that name before. */
 const struct time_book *worker_route_times(const struct worker *worker, size_t i);
+const struct time_exemplars *worker_route_exemplars(const struct worker *worker, size_t i);
 
 /* What its loop has done so far. */
 const struct io_loop_stats *worker_loop_stats(const struct worker *worker);

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -11,7 +12,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from admin import Metrics, administered
-from gateway import ROOT, eventually, free_port
+from gateway import ROOT, configuration, eventually, free_port
 from raw import get
 from servers import Server, command, tool
 
@@ -210,3 +211,42 @@ def test_a_real_prometheus_knows_how_many_requests_there_were(loaded, prometheus
     alerts = prometheus.ask("rules")["groups"][0]["rules"]
     assert len(alerts) > 20
     eventually(lambda: {rule["health"] for rule in prometheus.ask("rules")["groups"][0]["rules"]} == {"ok"})
+
+
+# --- exemplars ------------------------------------------------------------------------------------------------------------
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+NOT_SAMPLED = "1af7651916cd43dd8448eb211c80319c"
+
+
+def exemplars(admin):
+    """Of the buckets of the route's latency: {trace id: (bucket's bound, value)}."""
+    families = {family.name: family for family in text_string_to_metric_families(openmetrics(admin))}
+    samples = families["weir_request_seconds"].samples
+    assert all(sample.exemplar is None or sample.name.endswith("_bucket") for sample in samples)
+    return {sample.exemplar.labels["trace_id"]: (float(sample.labels["le"]), sample.exemplar.value)
+            for sample in samples if sample.exemplar is not None}
+
+
+def test_a_slow_bucket_names_a_request_that_was_so_slow(start, origin, tmp_path):
+    """One that was sampled: of others there is nothing to look at. And only in OpenMetrics, which a real Prometheus reads."""
+    origin.serve()
+    collector = {"name": "collector", "endpoints": [{"address": f"127.0.0.1:{free_port()}"}]}
+    upstreams = [*configuration(origin)["upstreams"], collector]
+    gateway, admin = administered(start, origin, upstreams=upstreams, tracing={"upstream": "collector", "sample": "0%"})
+    client = gateway.connect()
+    for trace, flags in ((TRACE, "01"), (NOT_SAMPLED, "00")):
+        assert client.ask(get("/", fields=[f"traceparent: 00-{trace}-b7ad6b7169203331-{flags}"])).status == 200
+    found = eventually(lambda: exemplars(admin))
+    assert list(found) == [TRACE]
+    bound, value = found[TRACE]
+    assert bound / 2 <= value < bound or bound == 0.000064
+    assert b"trace_id" not in admin.ask("/metrics").body
+    server = Prometheus(tmp_path, admin.address)
+    try:
+        now = time.time()
+        ask = {"query": "weir_request_seconds_bucket", "start": now - 3600, "end": now + 3600}
+        told = eventually(lambda: server.ask("query_exemplars", **ask))
+        assert {e["labels"]["trace_id"] for series in told for e in series["exemplars"]} == {TRACE}
+    finally:
+        server.stop()

@@ -116,6 +116,27 @@ static void test_words(void **state)
 	assert_string_equal(phase_word(PHASE_FIRST_BYTE), "first_byte");
 }
 
+/* The newest of each bucket, whoever adds them up in which order. */
+static void test_exemplars(void **state)
+{
+	struct time_exemplars one = {0}, two = {0}, sum = {0};
+
+	time_exemplars_enter(&one, &(struct time_exemplar){1, 1, TIME_FIRST_US - 1, 100});
+	time_exemplars_enter(&one, &(struct time_exemplar){1, 2, TIME_FIRST_US, 100});
+	time_exemplars_enter(&one, &(struct time_exemplar){1, 3, 2 * TIME_FIRST_US - 1, 101});
+	time_exemplars_enter(&two, &(struct time_exemplar){2, 1, 1, 99});
+	time_exemplars_enter(&two, &(struct time_exemplar){2, 2, UINT64_MAX, 102});
+	time_exemplars_add(&sum, &two);
+	time_exemplars_add(&sum, &one);
+	time_exemplars_add(&sum, &two);
+	assert_int_equal(sum.of[0].trace_low, 1);
+	assert_int_equal(sum.of[0].trace_high, 1);
+	assert_int_equal(sum.of[1].trace_low, 3);
+	assert_int_equal(sum.of[1].value_us, 2 * TIME_FIRST_US - 1);
+	assert_int_equal(sum.of[2].wall_us, 0);
+	assert_int_equal(sum.of[TIME_BUCKETS - 1].trace_high, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -124,6 +145,7 @@ int main(void)
 		cmocka_unit_test(test_bounds_of_the_whole),
 		cmocka_unit_test(test_what_has_come),
 		cmocka_unit_test(test_tries),
+		cmocka_unit_test(test_exemplars),
 		cmocka_unit_test(test_words),
 	};
 
