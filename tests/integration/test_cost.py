@@ -200,6 +200,23 @@ def test_what_learning_costs(start, quiet, tmp_path):
 
 
 @release_only
+def test_what_is_not_logged_costs_next_to_nothing(start, quiet, tmp_path):
+    """By the sample, or because the route says so: the question is asked, and no line is made. (With the writer's work in it.)"""
+    few, many, cost = 500, 1500, {}
+    settings = {"off": ({"access": "off"}, {}), "route": ({"access": {"path": "/dev/null"}}, {"access": "off"}),
+                "sample": ({"access": {"path": "/dev/null", "sample": "0%"}}, {}), "on": ({"access": {"path": "/dev/null"}}, {})}
+    for name, (log, of_route) in settings.items():
+        config = merged(quiet, {"log": log})
+        config["routes"][0]["log"] = of_route
+        run = [instructions(start, config, tmp_path / f"{name}-{n}", n, 1) for n in (few, many)]
+        cost[name] = (run[1] - run[0]) / (many - few)
+    print({name: f"{value:.0f}" for name, value in cost.items()})
+    assert cost["route"] < cost["off"] + 60
+    assert cost["sample"] < cost["off"] + 120
+    assert cost["on"] > cost["off"] + 500
+
+
+@release_only
 def test_instructions_of_http_2(start, quiet, tmp_path):
     quiet["listeners"][0]["protocols"] = ["h2"]
     few, many = 800, 2400
