@@ -114,7 +114,7 @@ def test_what_is_asked_for_exists(loaded):
         for labels in re.findall(r"\b(?:by|on|ignoring|group_left) \(([^)]*)\)", expression):
             assert {label.strip() for label in labels.split(",")} <= there, where
         for name, matchers in re.findall(rf"({NAME})\{{([^}}]*)\}}", expression):
-            for label, how, value in re.findall(r'(\w+)(!?=~?)"([^"]*)"', matchers):
+            for label, value in re.findall(r'(\w+)(?:=~|!~|!=|=)"([^"]*)"', matchers):
                 assert label in {"job", "instance", *known[name]}, f"{where}: {name} has no {label}"
                 if "$" not in value:
                     assert set(value.split("|")) <= known[name][label], f"{where}: {value}"
