@@ -14,8 +14,8 @@ FILES = 200
 
 
 def test_descriptors(stage):
-    """It may have two hundred files; each request takes two of them for a second, and three hundred come in one."""
-    origin = stage.origin("--delay", "1s")
+    """It may have two hundred files; each request takes two of them for as long as this lasts, and they go on coming."""
+    origin = stage.origin("--delay", "14s")
     gateway = stage.gateway(configuration(origin, upstream={"concurrency": "off"}), files=FILES)
     load = stage.load(gateway.port, rate=300, in_flight=600)
     load.wait_for_second(WARM + WINDOW)
