@@ -3,6 +3,7 @@
 #include "gateway/breakers.h"
 #include "gateway/generation.h"
 #include "limits/registry.h"
+#include "upstream/budgets.h"
 #include "upstream/limiter.h"
 
 static const struct config *config_of(const struct live_scene *scene)
@@ -38,14 +39,17 @@ static const char *const reasons[HEALTH_REASONS] = {[HEALTH_UNCHANGED] = "none",
 	[HEALTH_TIME_SERVED] = "time_served",
 	[HEALTH_PROVEN] = "proven"};
 
-static const char *state_of(const struct config_endpoint *endpoint, const struct upstream_endpoint_stats *stats)
+static const char *state_of(
+	const struct endpoint_budget *budget, uint32_t weight, const struct upstream_endpoint_stats *stats)
 {
+	if (endpoint_budget_out(budget) & OUT_DISABLED)
+		return "disabled";
 	if (stats->panic != 0)
 		return "panic";
 	if (stats->health_state == HEALTH_HEALTHY && stats->breaker_state != 0)
 		return "breaker_open";
-	if (stats->health_state == HEALTH_HEALTHY && endpoint->weight == 0)
-		return "disabled";
+	if (stats->health_state == HEALTH_HEALTHY && weight == 0)
+		return "draining";
 	return states[stats->health_state];
 }
 
@@ -83,11 +87,13 @@ static json_t *endpoint_of(const struct live_scene *scene, const struct config_u
 	const struct upstream_endpoint_stats *stats = &scene->window->sum->endpoints[at];
 	const struct window_endpoint *now = &window_sample(scene->window, 0)->endpoints[at];
 	const struct window_endpoint *was = &window_sample(scene->window, 1)->endpoints[at];
+	const struct endpoint_budget *budget = window_sample(scene->window, 0)->generation->budgets[at];
+	uint32_t weight = endpoint_budget_weight(budget, endpoint->weight);
 	const struct weir_pool_stats *pool = &stats->pool;
 
 	return json_pack("{s:o, s:s, s:s, s:I, s:f, s:f, s:f, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:s}", "address",
-		text_of(endpoint->address_text), "state", state_of(endpoint, stats), "reason",
-		reasons[stats->health_reason], "weight", (json_int_t)endpoint->weight, "requests_per_s",
+		text_of(endpoint->address_text), "state", state_of(budget, weight, stats), "reason",
+		reasons[stats->health_reason], "weight", (json_int_t)weight, "requests_per_s",
 		rate(scene, was->delivered, now->delivered), "refused_per_s", rate(scene, refused(was), refused(now)),
 		"opened_per_s", rate(scene, was->opened, now->opened), "first_byte_us", first_byte_of(was, now),
 		"leased", (json_int_t)pool->leased, "idle", (json_int_t)pool->idle, "connecting",

@@ -133,3 +133,10 @@ def test_a_reload_is_told(page, start, slow):
     tab.wait("document.querySelector('#configuration .badge')?.textContent === 'refused'")
     assert "max_conections" in tab.text() and "The configuration of before is in force." in tab.text()
     assert checks.serious(tab) == []
+
+
+def test_configuration_in_force(page, start, slow):
+    gateway, _ = administered(start, slow)
+    tab = page(url_of(gateway))
+    tab.run("document.querySelector('#configuration summary').click()")
+    tab.wait("document.querySelector('#configuration pre').textContent.includes('listeners')")

@@ -62,7 +62,7 @@ const idle = {
 			window_s: 10, summary: "No request has come.",
 			verdicts: [{
 				what: "offered_load", subject: {}, score: 0.1, number: { name: "requests_per_s", value: 0, unit: "1/s" },
-				text: "No request came within the last 10 seconds, and nothing is full.", arithmetic: ["0 requests in 10 s"], knob: null,
+				text: "No request came within the last 10 seconds, and nothing is full.", arithmetic: ["0 requests in 10 s"], knob: { key: null, turn: "leave", now: null, to: null },
 			}],
 			ruled_out: RULED_OUT,
 		},

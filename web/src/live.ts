@@ -123,7 +123,7 @@ export interface Verdict {
 	number: { name: string; value: number; unit: string };
 	text: string;
 	arithmetic: string[];
-	knob: { key: string; turn: "raise" | "lower" | "leave"; now?: number | string | null; to?: number | string | null } | null;
+	knob: { key: string | null; turn: "raise" | "lower" | "leave"; now?: number | string | null; to?: number | string | null } | null;
 }
 
 // As GET /v1/reload.

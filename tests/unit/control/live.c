@@ -7,11 +7,13 @@
 #include "control/live.h"
 #include "control/window_sample.h"
 #include "gateway/generation.h"
+#include "upstream/budgets.h"
 
-enum { SAMPLES = 4 };
+enum { SAMPLES = 4, ENDPOINTS_MAX = 600 };
 
 static struct {
 	struct generation generation;
+	struct endpoint_budget *budgets[ENDPOINTS_MAX];
 	struct window window;
 	struct live_worker workers[2];
 	struct live_moment before, now;
@@ -23,6 +25,9 @@ static void begin(const char *text)
 {
 	memset(&bed, 0, sizeof(bed));
 	bed.generation = (struct generation){.references = 1, .number = 7, .config = load(text)};
+	bed.generation.budgets = bed.budgets;
+	for (size_t i = 0; i < config_endpoint_count(bed.generation.config); i++)
+		bed.budgets[i] = calloc(1, sizeof(*bed.budgets[i]) + 1);
 	bed.window.sum = snapshot_create(bed.generation.config);
 	bed.window.count = bed.window.count_max = SAMPLES;
 	bed.window.newest = SAMPLES - 1;
@@ -43,6 +48,8 @@ static void end(void)
 {
 	for (unsigned i = 0; i < SAMPLES; i++)
 		window_sample_free(bed.window.samples[i]);
+	for (size_t i = 0; i < ENDPOINTS_MAX; i++)
+		free(bed.budgets[i]);
 	snapshot_free(bed.window.sum);
 	config_free(bed.generation.config);
 }
@@ -213,6 +220,24 @@ static void endpoints_and_their_states(void **state)
 	end();
 }
 
+static void what_the_operator_has_set(void **state)
+{
+	begin(three_endpoints);
+	atomic_store(&bed.budgets[0]->out, OUT_DISABLED | OUT_UNHEALTHY);
+	bed.window.sum->endpoints[0].health_state = HEALTH_UNHEALTHY;
+	atomic_store(&bed.budgets[1]->set, SET_DRAINED);
+	atomic_store(&bed.budgets[2]->set, 6);
+	json_t *frame = live_frame(&bed.scene, 0);
+
+	assert_word(frame, "upstreams/0/endpoints/0/state", "disabled");
+	assert_word(frame, "upstreams/0/endpoints/1/state", "draining");
+	assert_number(frame, "upstreams/0/endpoints/1/weight", 0);
+	assert_word(frame, "upstreams/1/endpoints/0/state", "in_service");
+	assert_number(frame, "upstreams/1/endpoints/0/weight", 5);
+	json_decref(frame);
+	end();
+}
+
 static void workers_and_the_machine(void **state)
 {
 	begin(three_endpoints);
@@ -269,6 +294,7 @@ int main(void)
 		cmocka_unit_test(counters_that_go_back_have_not_moved),
 		cmocka_unit_test(failures_are_those_of_the_whole_window),
 		cmocka_unit_test(endpoints_and_their_states),
+		cmocka_unit_test(what_the_operator_has_set),
 		cmocka_unit_test(workers_and_the_machine),
 		cmocka_unit_test(what_is_too_much_is_left_out),
 	};

@@ -61,6 +61,7 @@ function Reasons({ verdict }: { verdict: Verdict }) {
 
 function Knob({ knob }: { knob: NonNullable<Verdict["knob"]> }) {
 	const { turn, values } = knobText(knob);
+	if (knob.key === null) return <p class="knob">Nothing to turn: the configuration is not what holds it.</p>;
 	return <p class="knob"><strong>{turn}</strong> <code>{knob.key}</code> {values}</p>;
 }
 
