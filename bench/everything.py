@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import signal
 import statistics
 import subprocess
@@ -67,6 +68,10 @@ class Variant:
         with urllib.request.urlopen(f"http://{self.admin}/metrics") as answer:
             return len(answer.read())
 
+    def exported(self):
+        with urllib.request.urlopen(f"http://{self.admin}/metrics") as answer:
+            return int(re.search(r"^weir_trace_spans_exported_total (\d+)", answer.read().decode(), re.M)[1])
+
     def turn(self, cpu, seconds):
         """Microseconds of processor time per request."""
         ended = threading.Event()
@@ -89,14 +94,16 @@ class Variant:
         return self.rows[-1]
 
 
-def start_origin(directory, cpu):
+def start_origin(cpu):
     port = free_port()
     return Server(pinned(cpu, [BINARY, "origin", "--listen", f"127.0.0.1:{port}", "--size", "128"]), port), port
 
 
-def everything(directory, log_format):
+def everything(directory, log_format, collector):
     """The settings of all that can be switched on."""
     return {
+        "more_upstreams": [{"name": "collector", "endpoints": [{"address": f"127.0.0.1:{collector}"}]}],
+        "tracing": {"upstream": "collector", "sample": "1%"},
         "admin": {"address": f"127.0.0.1:{free_port()}"},
         "log": {"access": {"format": log_format, "path": str(directory / "access.log")}},
     }
@@ -128,14 +135,16 @@ def main():
     with tempfile.TemporaryDirectory(prefix="weir-bench-") as scratch:
         directory, servers = pathlib.Path(scratch), []
         try:
-            origin, port = start_origin(directory, processors[1])
-            servers.append(origin)
+            # The collector takes all that is posted to it, as the service does.
+            (origin, port), (collector, collector_port) = start_origin(processors[1]), start_origin(processors[1])
+            servers += [origin, collector]
             variants = [Variant("off", BINARY, directory, processors[0], port),
-                Variant("on", BINARY, directory, processors[0], port, **everything(directory, arguments.format))]
+                Variant("on", BINARY, directory, processors[0], port, **everything(directory, arguments.format, collector_port))]
             if arguments.beside:
                 variants.append(Variant("beside", arguments.beside, directory, processors[0], port))
             servers += [variant.server for variant in variants]
             measure(variants, processors[1], arguments.rounds, arguments.seconds)
+            assert variants[1].exported() > 0, "no span has come to the collector"
         finally:
             for server in servers:
                 end(server.process)

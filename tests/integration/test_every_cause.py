@@ -1,4 +1,5 @@
-"""Each cause of the closed list staged once: the same word in the answer, in Proxy-Status, in the access log and in the metrics.
+"""Each cause of the closed list staged once: the same word in the answer, in Proxy-Status, in the access log, in the metrics, and in the
+trace.
 
 The list is the program's own, the causes of weir_exchanges_total, so that one without a staging fails here.
 """
@@ -13,7 +14,8 @@ import pytest
 
 from admin import administered
 from authority import authorities
-from gateway import eventually, merged
+from collector import SERVER, Collector
+from gateway import PATIENT, eventually, merged
 from origin import closed_port, full_backlog
 from raw import TIMEOUT, get, post, response
 from test_queue import Clients, serve_slowly
@@ -33,6 +35,9 @@ WITHOUT_REQUEST = {"client_connections_limited"}
 # It is counted when nothing is left to do, and nobody can ask any more.
 WITHOUT_SCRAPE = {"draining"}
 
+# And nobody sends spans any more.
+WITHOUT_TRACE = WITHOUT_REQUEST | WITHOUT_SCRAPE
+
 # Nobody is there who could be answered.
 WITHOUT_ANSWER = {"client_gone"}
 
@@ -48,16 +53,19 @@ class Stage:
     def __init__(self, start, make_origin):
         self.start, self.make_origin = start, make_origin
         self.origin = make_origin()
+        self.collector = Collector(make_origin())
         self.gateway = self.admin = None
         self.kept = []              # what must not end before the test does
 
     def begin(self, *origins, files=None, **options):
         """A gateway in front of `origin`, or of these."""
         def begin(config):
+            config["upstreams"].append({"name": "collector", "endpoints": [{"address": self.collector.address}], **PATIENT})
             return self.start(config, files=files)
 
+        tracing = {"upstream": "collector", "sample": "100%", "export": {"interval": "10ms"}}
         options["upstream"] = merged({"retry": {"attempts": 0}, "health": {"passive": "off"}}, options.get("upstream"))
-        self.gateway, self.admin = administered(begin, *(origins or (self.origin,)), **options)
+        self.gateway, self.admin = administered(begin, *(origins or (self.origin,)), tracing=tracing, **options)
         return self.gateway
 
     def ask(self, request=get()):
@@ -338,6 +346,8 @@ def test_same_word_everywhere(stage, cause):
         assert_answer(answer, cause)
     if cause not in WITHOUT_REQUEST:
         assert_logged(stage.gateway, answer, cause)
+    if cause not in WITHOUT_TRACE:
+        assert_traced(stage, answer, cause)
     if cause not in WITHOUT_SCRAPE:
         eventually(lambda: stage.admin.metrics().get("weir_exchanges_total", cause=cause) >= 1)
 
@@ -356,6 +366,19 @@ def assert_logged(gateway, answer, cause):
     record = json.loads(line)
     assert (record["cause"], record["status"]) == (cause, answer.status if answer else 499)
     assert not record["upstream_status"]
+
+
+def assert_traced(stage, answer, cause):
+    mark = json.loads(answer.body)["request_id"] if answer else None
+
+    def told():
+        assert not stage.collector.wrong, stage.collector.wrong
+        return next((span for span in stage.collector.spans if span.kind == SERVER and
+            (span.attributes.get("weir.cause") == cause if mark is None else span.attributes.get("weir.request_id") == mark)), None)
+
+    span = eventually(told)
+    assert (span.attributes["weir.cause"], span.attributes["error.type"]) == (cause, cause)
+    assert any(line for line in stage.gateway.access.lines if f'"trace_id":"{span.trace}"' in line)
 
 
 def test_no_cause_is_left_out(stage):
