@@ -145,9 +145,12 @@ def test_hedge(start, collector, make_origin):
     server, (first, second) = collector.request_span(3)
     may.set()
     assert [span.attributes["weir.try"] for span in (first, second)] == ["first", "hedge"]
-    assert "http.response.status_code" not in first.attributes and second.attributes["http.response.status_code"] == 200
-    assert first.end >= second.start and not server.failed and not second.failed
-    assert [origin.requests[0].get("traceparent").split("-")[2] for origin in asked] == [first.id, second.id]
+    # On a busy machine the second may arrive first: who arrives first is not answered.
+    loser, winner = [next(span for span in (first, second) if origin.requests[0].get("traceparent").split("-")[2] == span.id)
+        for origin in asked]
+    assert loser is not winner and "http.response.status_code" not in loser.attributes
+    assert winner.attributes["http.response.status_code"] == 200
+    assert first.end >= second.start and not server.failed and not loser.failed and not winner.failed
 
 
 def test_fallback(start, collector, origin, make_origin):
