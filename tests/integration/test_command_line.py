@@ -213,7 +213,7 @@ def test_hangup_reads_the_configuration_again(start, tmp_path):
     gateway = start(settings(tmp_path))
     routes = [{"name": "hello", "match": {"path": "/hello/*"}, "respond": {"body": "goodbye"}}]
     said = gateway.reload(gateway.config | {"routes": routes})
-    assert len(said) == 1 and "info main reloaded: 1 route" in said[0]
+    assert "info main reloaded: 1 route" in said[-1]
     assert get(gateway, "/hello/you") == (200, b"goodbye")
 
 
@@ -221,7 +221,7 @@ def test_hangup_reads_the_configuration_again(start, tmp_path):
 
 FIELDS = ["time", "listener", "client", "method", "host", "target", "protocol", "request_id", "status", "cause", "why",
           "route", "upstream", "endpoint", "reused", "retries", "upstream_status", "bytes_in", "bytes_out", "queue_us",
-          "connect_us", "first_byte_us", "total_us", "user_agent", "referer", "upgraded"]
+          "connect_us", "first_byte_us", "total_us", "phases_us", "user_agent", "referer", "upgraded"]
 
 
 def records(path):
@@ -250,7 +250,7 @@ def test_access_log_text(start, tmp_path):
     get(gateway, "/hello/you")
     assert ended_by(gateway) == 0
     assert re.fullmatch(r'127\.0\.0\.1 - - \[[^]]+Z\] "GET /hello/you HTTP/1\.1" 200 5 "-" "test" listener="public" .*'
-                        r'route="hello" .*queue_us=- connect_us=- first_byte_us=- total_us=\d+\n',
+                        r'route="hello" .*queue_us=- connect_us=- first_byte_us=- total_us=\d+ phases_us=-\n',
                         (tmp_path / ACCESS).read_text())
 
 

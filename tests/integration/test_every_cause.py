@@ -128,7 +128,7 @@ def client_gone(stage):
 @staging
 def misdirected_request(stage):
     ours, _ = authorities()
-    open_to_all, closed = ours.issue("one", "one.test"), ours.issue("two", "two.test")
+    open_to_all, closed = ours.issue("one.test", "one.test"), ours.issue("two.test", "two.test")
     rules = {"client_auth": "required", "client_ca": ours.ca}
     stage.begin(listener={"tls": {"certificates": [open_to_all, {**closed, **rules}]}})
     return connect_tls(stage.gateway, ours.client_context(), "one.test").ask(get(host="two.test"))

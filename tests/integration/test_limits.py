@@ -220,7 +220,7 @@ def test_out_of_descriptors_idle_connections_make_way(start, make_origin):
     for client in clients:
         assert client.send("x").read_response().status == 200
     with socket.create_connection(("127.0.0.1", admin), TIMEOUT) as sock:
-        metrics = Wire(sock).ask(get("/metrics")).body.decode()
+        metrics = Wire(sock).ask(get("/metrics", "localhost")).body.decode()
     assert int(re.search(r"^weir_connections_shed_total (\d+)$", metrics, re.M)[1]) == 0
 
 
@@ -236,6 +236,6 @@ def test_out_of_descriptors_is_counted(start, origin):
     eventually(lambda: is_served(gateway))
     eventually(lambda: gateway.open_files() < 30)
     with socket.create_connection(("127.0.0.1", admin), TIMEOUT) as sock:
-        metrics = Wire(sock).ask(get("/metrics")).body.decode()
+        metrics = Wire(sock).ask(get("/metrics", "localhost")).body.decode()
     for name in ("weir_accept_paused_total", "weir_connections_shed_total"):
         assert int(re.search(rf"^{name} (\d+)$", metrics, re.M)[1]) > 0
