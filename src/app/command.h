@@ -26,6 +26,10 @@ struct command {
 
 extern const struct command command_run, command_check, command_demo, command_explain, command_leaks, command_origin,
 	command_upgrade, command_version, command_why;
+	command_upgrade, command_version;
+extern const struct command command_status, command_stuck, command_drain, command_log_level, command_endpoint,
+	command_run, command_check, command_demo, command_explain, command_leaks, command_origin,
+	command_version;
 
 /* "weir: TEXT" on standard error. */
 __attribute__((format(printf, 1, 2))) void command_complain(const char *format, ...);

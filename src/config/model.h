@@ -628,6 +628,7 @@ struct config_log {
 
 struct config {
 	struct view file;
+	struct view shown;                 /* all of it as JSON, with defaults and without secrets; empty: it is too long */
 	unsigned workers;                  /* `workers: auto` (0) or 1..256 */
 	struct config_listener *listeners;
 	size_t listener_count;             /* at least 1 */

@@ -227,6 +227,9 @@ void concurrency_check(struct load *l, const struct node *map, const struct conf
 /* What is always sent again is in the list, and a try's own time means something (retry.c). */
 void retry_check(struct load *l, const struct node *map, struct config_upstream *upstream);
 
+/* Fills config->shown, from a tree of which nothing was complained (show.c). */
+void config_show(struct load *l, const struct node *root);
+
 /* Every route can be reached; `list` is the value of `routes`, and was read. */
 void routes_check(struct load *l, const struct node *list);
 

@@ -31,6 +31,8 @@ const struct resource resources[] = {
 		"requests without a deadline, or long beyond it: there is none unless something is wrong"},
 	{METHOD_GET, "/v1/status", "", RESOURCE_GUARDED, RESOURCE_ASKS_WORKERS, SNAPSHOT_COUNTERS, answer_status,
 		"the gateway in a few numbers"},
+	{METHOD_GET, "/v1/config", "", RESOURCE_GUARDED, RESOURCE_ASKS_WORKERS, SNAPSHOT_COUNTERS, answer_config,
+		"the configuration in force, with its defaults and without its secrets"},
 	{METHOD_GET, "/v1/routes", "", RESOURCE_GUARDED, RESOURCE_ASKS_WORKERS, SNAPSHOT_COUNTERS, answer_routes,
 		"every route, and how many requests it has had"},
 	{METHOD_GET, "/v1/pools", "", RESOURCE_GUARDED, RESOURCE_ASKS_WORKERS, SNAPSHOT_COUNTERS, answer_pools,

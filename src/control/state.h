@@ -169,6 +169,7 @@ json_t *why_json(const struct window *window, unsigned back, struct view upstrea
 
 void answer_stuck(struct admin_conn *c);
 void answer_status(struct admin_conn *c);
+void answer_config(struct admin_conn *c);
 void answer_explain(struct admin_conn *c);
 
 /* v1_tables.c */

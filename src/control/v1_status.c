@@ -1,6 +1,8 @@
 /*
  * GET /v1/status: the gateway in a few numbers. Totals count from its start.
+ * GET /v1/config: the configuration in force (config/show.c has the one list of what is masked).
  */
+#include <stdlib.h>
 #include <time.h>
 
 #include "control/process_stats.h"
@@ -81,4 +83,23 @@ void answer_status(struct admin_conn *c)
 			(json_int_t)s->connections_open, "accepted", (json_int_t)s->connections_accepted, "endpoints",
 			endpoints_of(&told), "process", process_of(), "log_level",
 			journal_level_word(journal_level(control->options.journal)), "file", json_text(told.config->file)));
+}
+
+void answer_config(struct admin_conn *c)
+{
+	struct told told;
+
+	if (!told_begin(&told, c))
+		return;
+	json_t *file = json_text(told.config->file);
+	char *text = file != NULL ? json_dumps(file, JSON_ENCODE_ANY) : NULL;
+
+	json_decref(file);
+	admin_put(c, VIEW("{\"file\":"));
+	admin_put(c, text != NULL ? view_str(text) : VIEW("null"));
+	admin_say(c, ",\"number\":%llu,\"configuration\":", (unsigned long long)told.generation->number);
+	admin_put(c, told.config->shown.n > 0 ? told.config->shown : VIEW("null"));
+	admin_put(c, VIEW("}\n"));
+	free(text);
+	admin_answer(c, 200, ADMIN_JSON);
 }

@@ -57,11 +57,12 @@ static json_t *endpoint_of(const struct told *told, const struct config_endpoint
 	uint32_t weight = endpoint_budget_weight(budget, endpoint->weight);
 	bool serves = out == 0 || (out & (OUT_PANIC | OUT_BREAKER | OUT_DISABLED)) == OUT_PANIC;
 
-	return json_pack("{s:o, s:b, s:o, s:b, s:I, s:I, s:b, s:o, s:I, s:I, s:{s:I, s:I, s:I}, s:s, s:I}",
+	return json_pack("{s:o, s:b, s:o, s:b, s:I, s:I, s:b, s:o, s:I, s:I, s:I, s:f, s:{s:I, s:I, s:I}, s:s, s:I}",
 		"address", json_text(endpoint->address_text), "in_service", serves && weight > 0, "out", reasons_of(out), "panic",
 		(out & OUT_PANIC) != 0, "weight", (json_int_t)weight, "configured_weight", (json_int_t)endpoint->weight,
 		"backup", endpoint->backup, "set", set_of(budget), "requests", (json_int_t)s->active, "waiting",
-		(json_int_t)s->pool.waiting, "connections", "leased", (json_int_t)s->pool.leased, "idle",
+		(json_int_t)s->pool.waiting, "tries", (json_int_t)s->times.count, "tries_s",
+		(double)time_book_sum_us(&s->times) / 1e6, "connections", "leased", (json_int_t)s->pool.leased, "idle",
 		(json_int_t)s->pool.idle, "connecting", (json_int_t)s->pool.connecting, "breaker",
 		breaker_word(s->breaker_state), "concurrency_limit", (json_int_t)s->concurrency.limit);
 }

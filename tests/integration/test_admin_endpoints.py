@@ -51,7 +51,7 @@ def test_disabled_and_enabled(start, two):
         assert who(gateway) == "bbbbbbbb"
     metrics = admin.metrics()
     assert metrics.get("weir_upstream_disabled", **labels) == metrics.get("weir_upstream_out_of_service", **labels) == 1
-    assert admin.json(path_of(two[0])) == {**told, **{k: admin.json(path_of(two[0]))[k] for k in ("connections", "requests", "waiting")}}
+    assert admin.json(path_of(two[0])) == {**told, **{k: admin.json(path_of(two[0]))[k] for k in ("connections", "requests", "waiting", "tries", "tries_s")}}
     assert change(admin, two[0], enabled=True)["in_service"] is True
     assert who(gateway) == "aaaabbbb"
     assert admin.metrics().get("weir_upstream_disabled", **labels) == 0

@@ -1,0 +1,96 @@
+"""What the administration tells of the gateway: the configuration without its secrets, tables, and the commands that print them."""
+
+import json
+
+import pytest
+
+from admin import Admin, administered
+from gateway import configuration, eventually, free_port, run
+from raw import get, response
+from test_admin_api import error_of
+
+pytestmark = pytest.mark.threads
+
+SECRET = "s3cret-s3cret-s3cret-s3cret"
+
+
+@pytest.fixture
+def admin(start, origin):
+    limits = [{"rate_limit": {"rate": "1000000/s"}}]
+    return administered(start, origin, route={"filters": limits, "breaker": True}, upstream={"breaker": True})[1]
+
+
+def test_configuration_has_its_defaults_and_no_secrets(start, origin, tmp_path):
+    file = tmp_path / "token"
+    file.write_text(SECRET)
+    headers = {"headers": {"request": {"set": {"Authorization": f"Bearer {SECRET}", "X-Plain": "as \"it\" is"}}}}
+    gateway = start(configuration(origin, route={"filters": [headers]},
+        admin={"address": f"127.0.0.1:{free_port()}", "token": SECRET}))
+    answer = Admin(gateway).ask("/v1/config", [f"Authorization: Bearer {SECRET}"])
+    assert SECRET.encode() not in answer.body
+    told = json.loads(answer.body)
+    assert told["file"] == str(gateway.file) and told["number"] == 1
+    config = told["configuration"]
+    assert config["admin"]["token"] == "***" and config["admin"]["limits"] == {"connections": 32, "streams": 8}
+    assert config["routes"][0]["filters"] == [{"headers": {"request": {"set": {"Authorization": "***", "X-Plain": 'as "it" is'},
+        "remove": []}, "response": {"remove": []}}}] or \
+        config["routes"][0]["filters"][0]["headers"]["request"]["set"] == {"Authorization": "***", "X-Plain": 'as "it" is'}
+    assert config["upstreams"][0]["timeouts"] == {"connect": "20s", "first_byte": "15s", "idle": "30s", "request": "30s"}
+    assert config["upstreams"][0]["hedge"] == "off" and "respond" not in config["routes"][0]
+    assert config["workers"] == 1
+
+
+def test_configuration_is_the_one_in_force(start, origin):
+    gateway, admin = administered(start, origin)
+    gateway.reload({**gateway.config, "drain_timeout": "7s"})
+    told = eventually(lambda: (t := admin.json("/v1/config"))["number"] == 2 and t)
+    assert told["configuration"]["drain_timeout"] == "7s"
+
+
+def test_tables(admin, origin):
+    client, wire, _ = origin.asked(admin.gateway)
+    assert admin.json("/v1/stuck") == {"exchanges": [], "workers_unanswered": []}
+    assert admin.json("/v1/status")["requests"]["in_flight"] == 1
+    assert admin.json("/v1/pools")["pools"][0]["leased"] == 1
+    wire.send(response("done"))
+    client.read_response()
+    eventually(lambda: admin.json("/v1/routes")["routes"][0]["requests"] == 1)
+    assert admin.json("/v1/limits")["rate_limits"][0]["passed"] == 1
+    assert [b["state"] for b in admin.json("/v1/breakers")["breakers"]] == ["closed"] * 2
+    status = admin.json("/v1/status")
+    assert (status["state"], status["workers"], status["endpoints"]) == ("running", 1, {"total": 1, "out_of_service": 0, "set": 0})
+
+
+def test_explain(admin):
+    told = admin.json("/v1/explain?url=http%3A%2F%2Fexample.com%2Fa%3Fb=c")
+    assert (told["route"], told["upstream"], told["host"], told["path"], told["refused"]) == ("all", "origin", "example.com", "/a", None)
+    assert told["routes"] == [{"route": "all", "chosen": True, "verdict": told["routes"][0]["verdict"]}]
+    for query in ("", "?url=", "?url=/&method=CONNECT", "?url=/&method=a%20b", "?url=nothing", "?url=/&url=/b", "?uri=/"):
+        assert error_of(admin.ask("/v1/explain" + query)) == (400, "bad_request")
+
+
+def test_commands(admin, origin):
+    def weir(*arguments):
+        result = run(arguments[0], "-c", admin.gateway.file, *arguments[1:])
+        assert (result.returncode, result.stderr) == (0, "")
+        return result.stdout
+
+    assert "running" in weir("status") and json.loads(weir("status", "--json"))["workers"] == 1
+    assert weir("stuck").startswith("nothing is stuck")
+    assert weir("log-level") == "info\n" and weir("log-level", "debug") == "debug\n"
+    assert weir("endpoint", "list").splitlines()[1].split()[-2:] == ["in", "service"]
+    for words, state in ((["disable"], "disabled"), (["drain"], "disabled,drained"), (["enable"], "in service"),
+            (["weight", "7"], "7"), (["weight", "auto"], "1")):
+        said = weir("endpoint", words[0], "origin", origin.address, *words[1:])
+        assert state in said and origin.address in said
+    assert "draining" in weir("drain")
+    assert admin.gateway.wait() == 0
+
+
+def test_commands_that_are_refused(admin, origin):
+    for arguments in (["endpoint", "disable", "origin", "127.0.0.1:1"], ["endpoint", "weight", "origin", origin.address, "many"],
+            ["log-level", "loud"], ["log-level", 'a","b":"']):
+        result = run(arguments[0], "-c", admin.gateway.file, *arguments[1:])
+        assert result.returncode == 1 and "refuses" in result.stderr
+    for arguments in (["endpoint"], ["endpoint", "stop", "origin", origin.address], ["status", "x"], ["drain", "x"]):
+        assert run(arguments[0], "-c", admin.gateway.file, *arguments[1:]).returncode == 2
