@@ -56,6 +56,7 @@ BOTH = {
     "test_page": NOT_ASKED,
     "test_prometheus": TOLD,
     "test_admin_guard": NOT_ASKED,
+    "test_openapi": NOT_ASKED,
     "test_admin_told": NOT_ASKED,
     "test_receipt": NOT_ASKED,
     "test_admin_endpoints::test_endpoints_with_other_addresses": NOT_ASKED,
