@@ -26,6 +26,7 @@ struct command {
 
 extern const struct command command_run, command_check, command_demo, command_explain, command_leaks, command_origin,
 	command_upgrade, command_version, command_why;
+extern const struct command command_top, command_run, command_check, command_demo, command_explain, command_leaks, command_origin,
 	command_upgrade, command_version;
 extern const struct command command_status, command_stuck, command_drain, command_log_level, command_endpoint,
 	command_run, command_check, command_demo, command_explain, command_leaks, command_origin,

@@ -102,6 +102,15 @@ static enum h1_piece take_pieces(struct fetch *f, struct h1_body *body, size_t *
 	return result.status == H1_DONE ? H1_PIECE_END : H1_PIECE_BAD;
 }
 
+/* An event is complete, of an answer that has no end. */
+static bool has_event(const struct fetch *f)
+{
+	const struct field *type = message_find(&f->head, FIELD_CONTENT_TYPE);
+
+	return type != NULL && view_starts(field_value(type), VIEW("text/event-stream")) && f->content.n > 2 &&
+		memcmp(f->content.p + f->content.n - 2, "\n\n", 2) == 0;
+}
+
 static const char *read_content(struct fetch *f, int fd, size_t at)
 {
 	const char *why = NULL;
@@ -116,6 +125,8 @@ static const char *read_content(struct fetch *f, int fd, size_t at)
 		case H1_PIECE_BAD: return why;
 		default: break;
 		}
+		if (has_event(f))
+			return NULL;
 		why = receive(f, fd, &ended);
 		if (why != NULL)
 			return why;

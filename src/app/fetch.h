@@ -22,7 +22,7 @@ struct fetch {
 
 /*
  * Connects, sends `request` (a whole one, head and content), reads the final answer and closes. NULL when there is
- * one, else what went wrong. No step waits longer than five seconds.
+ * one, else what went wrong. No step waits longer than five seconds. Of server-sent events the first is all that is read.
  */
 const char *fetch(struct fetch *f, const struct address *to, struct view request);
 

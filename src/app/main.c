@@ -25,6 +25,7 @@ static const struct command *const commands[] = {
 	&command_upgrade,
 	&command_stuck,
 	&command_status,
+	&command_top,
 	&command_endpoint,
 	&command_drain,
 	&command_log_level,

@@ -1,11 +1,18 @@
 """What the administration tells of the gateway: the configuration without its secrets, tables, and the commands that print them."""
 
+import fcntl
 import json
+import os
+import pty
+import signal
+import struct
+import subprocess
+import termios
 
 import pytest
 
 from admin import Admin, administered
-from gateway import configuration, eventually, free_port, run
+from gateway import BINARY, configuration, eventually, free_port, run
 from raw import get, response
 from test_admin_api import error_of
 
@@ -94,3 +101,47 @@ def test_commands_that_are_refused(admin, origin):
         assert result.returncode == 1 and "refuses" in result.stderr
     for arguments in (["endpoint"], ["endpoint", "stop", "origin", origin.address], ["status", "x"], ["drain", "x"]):
         assert run(arguments[0], "-c", admin.gateway.file, *arguments[1:]).returncode == 2
+
+
+# --- weir top -----------------------------------------------------------------------------------------------------------
+
+
+def test_top_is_one_frame_in_a_pipe(admin, origin):
+    client, wire, _ = origin.asked(admin.gateway)
+    eventually(lambda: "1 in flight" in run("top", "-c", admin.gateway.file).stdout)
+    result = run("top", "-c", admin.gateway.file)
+    assert (result.returncode, result.stderr) == (0, "") and "\033" not in result.stdout
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) < 80 and any(line.split()[:1] == [origin.address] and line.endswith("in_service") for line in lines)
+    assert "why        offered_load" in result.stdout
+    wire.send(response("done"))
+    client.read_response()
+
+
+def test_top_fits_a_terminal(start, make_origin):
+    """80 by 24, however many endpoints there are; frame after frame, each from the top."""
+    gateway, _ = administered(start, *[f"127.0.0.{n}:9" for n in range(1, 60)])
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    top = subprocess.Popen([BINARY, "top", "-c", gateway.file], stdout=theirs, stdin=subprocess.DEVNULL)
+    os.close(theirs)
+    said = b""
+    try:
+        while said.count(b"\033[J") < 2:
+            said += os.read(ours, 65536)
+    finally:
+        top.kill()
+        top.wait()
+        os.close(ours)
+    frames = said.decode().split("\033[H")[1:3]
+    for frame in frames:
+        lines = frame.partition("\033[J")[0].replace("\033[K", "").split("\r\n")
+        assert len(lines) <= 24 and max(map(len, lines)) < 80
+        assert lines[0].startswith("weir ") and any("requests/s" in line for line in lines)
+
+
+def test_top_without_a_gateway(admin):
+    admin.gateway.signal(signal.SIGTERM)
+    assert admin.gateway.wait() == 0
+    result = run("top", "-c", admin.gateway.file)
+    assert result.returncode == 1 and "did not answer" in result.stderr
