@@ -7,7 +7,7 @@
 
 #define SHOW(v) (int)(v).n, (v).p
 
-enum { ASK_S = 5, WAIT_S = 75 };
+enum { EVENT = 0, ASK_S = 5, WAIT_S = 75 };
 
 static struct view place_of(const struct config_admin *admin)
 {
@@ -33,7 +33,12 @@ static const char *ask(
 {
 	const struct address *to = admin->unix_text.n > 0 ? &admin->unix_address : &admin->address;
 	char *text = request_write(admin, request, content);
-	const char *why = text != NULL && f != NULL ? fetch_within(f, to, view_str(text), patience_s) : "out of memory";
+	const char *why = "out of memory";
+
+	if (text != NULL && f != NULL && patience_s == EVENT)
+		why = fetch_event(f, to, view_str(text));
+	else if (text != NULL && f != NULL)
+		why = fetch_within(f, to, view_str(text), patience_s);
 
 	free(text);
 	return why;
@@ -74,9 +79,8 @@ struct fetch *admin_wait(const struct config *config, const char *request, enum 
 	return ask_within(config, request, VIEW("{}"), WAIT_S, code);
 }
 
-struct fetch *admin_get(const struct config *config, const char *request, struct view content, enum exit_code *code)
+static struct fetch *insist(const struct config *config, struct fetch *f, enum exit_code *code)
 {
-	struct fetch *f = admin_ask(config, request, content, code);
 	struct view place = place_of(&config->admin);
 
 	if (f == NULL || f->head.status / 100 == 2)
@@ -93,4 +97,14 @@ struct fetch *admin_get(const struct config *config, const char *request, struct
 	free(f);
 	*code = EXIT_TROUBLE;
 	return NULL;
+}
+
+struct fetch *admin_get(const struct config *config, const char *request, struct view content, enum exit_code *code)
+{
+	return insist(config, admin_ask(config, request, content, code), code);
+}
+
+struct fetch *admin_event(const struct config *config, const char *request, enum exit_code *code)
+{
+	return insist(config, ask_within(config, request, VIEW(""), EVENT, code), code);
 }

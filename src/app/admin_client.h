@@ -20,4 +20,7 @@ struct fetch *admin_wait(const struct config *config, const char *request, enum 
 /* The same as admin_ask; NULL and complained of (with what the administration says) also when the status is not 2xx. */
 struct fetch *admin_get(const struct config *config, const char *request, struct view content, enum exit_code *code);
 
+/* The same of an answer that goes on: its first event. */
+struct fetch *admin_event(const struct config *config, const char *request, enum exit_code *code);
+
 #endif

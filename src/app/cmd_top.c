@@ -194,7 +194,7 @@ static json_t *event_read(struct view content)
 static enum exit_code one(const struct config *config)
 {
 	enum exit_code code;
-	struct fetch *f = admin_get(config, "GET /v1/live", VIEW(""), &code);
+	struct fetch *f = admin_event(config, "GET /v1/live", &code);
 	json_t *live = f != NULL ? event_read(f->content) : NULL;
 
 	if (live != NULL)

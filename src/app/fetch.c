@@ -105,10 +105,7 @@ static enum h1_piece take_pieces(struct fetch *f, struct h1_body *body, size_t *
 /* An event is complete, of an answer that has no end. */
 static bool has_event(const struct fetch *f)
 {
-	const struct field *type = message_find(&f->head, FIELD_CONTENT_TYPE);
-
-	return type != NULL && view_starts(field_value(type), VIEW("text/event-stream")) && f->content.n > 2 &&
-		memcmp(f->content.p + f->content.n - 2, "\n\n", 2) == 0;
+	return f->is_event && f->content.n > 2 && memcmp(f->content.p + f->content.n - 2, "\n\n", 2) == 0;
 }
 
 static const char *read_content(struct fetch *f, int fd, size_t at)
@@ -144,12 +141,7 @@ static enum method method_of_request(struct view request)
 	return method_of(view_of(request.p, n));
 }
 
-const char *fetch(struct fetch *f, const struct address *to, struct view request)
-{
-	return fetch_within(f, to, request, 5);
-}
-
-const char *fetch_within(struct fetch *f, const struct address *to, struct view request, unsigned patience_s)
+static const char *run(struct fetch *f, const struct address *to, struct view request, unsigned patience_s)
 {
 	int fd = connect_to(to, patience_s);
 	size_t at = 0;
@@ -165,4 +157,21 @@ const char *fetch_within(struct fetch *f, const struct address *to, struct view 
 		why = read_content(f, fd, at);
 	close(fd);
 	return why;
+}
+
+const char *fetch(struct fetch *f, const struct address *to, struct view request)
+{
+	return fetch_within(f, to, request, 5);
+}
+
+const char *fetch_within(struct fetch *f, const struct address *to, struct view request, unsigned patience_s)
+{
+	f->is_event = false;
+	return run(f, to, request, patience_s);
+}
+
+const char *fetch_event(struct fetch *f, const struct address *to, struct view request)
+{
+	f->is_event = true;
+	return run(f, to, request, 5);
 }

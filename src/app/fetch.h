@@ -15,6 +15,7 @@ struct fetch {
 	struct message head;                     /* views point into `bytes` */
 	struct view content;                     /* without chunk framing */
 	size_t n;
+	bool is_event;                           /* set by the functions below: the first event is enough */
 	struct field fields[FETCH_FIELDS_MAX];
 	char bytes[FETCH_BYTES_MAX];             /* the answer as it came: it must fit */
 	char content_bytes[FETCH_BYTES_MAX];
@@ -22,11 +23,14 @@ struct fetch {
 
 /*
  * Connects, sends `request` (a whole one, head and content), reads the final answer and closes. NULL when there is
- * one, else what went wrong. No step waits longer than five seconds. Of server-sent events the first is all that is read.
+ * one, else what went wrong. No step waits longer than five seconds.
  */
 const char *fetch(struct fetch *f, const struct address *to, struct view request);
 
 /* The same, but for what each step may take. */
 const char *fetch_within(struct fetch *f, const struct address *to, struct view request, unsigned patience_s);
+
+/* As fetch, of an answer that goes on: when the first of its events has come that is all of it. */
+const char *fetch_event(struct fetch *f, const struct address *to, struct view request);
 
 #endif
