@@ -115,10 +115,10 @@ static void config_read(struct load *l, struct view bytes)
 	const struct node *root = tree_read(l, bytes);
 	if (root != NULL && !node_is_nothing(root))
 		section_read(l, &root_section, root, l->config);
-	if (root != NULL && !complained(l->complaints) && !l->exhausted)
-		config_show(l, root);
 	else if (!complained(l->complaints) && !l->exhausted)
 		complain(l, &nothing, "the file says nothing; at least `version`, `listeners` and `routes` are needed");
+	if (root != NULL && !complained(l->complaints) && !l->exhausted)
+		config_show(l, root);
 }
 
 enum config_status config_load_bytes(
