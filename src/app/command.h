@@ -24,9 +24,9 @@ struct command {
 	enum exit_code (*run)(int argc, char **argv);
 };
 
-extern const struct command command_check, command_demo, command_drain, command_endpoint, command_explain,
-	command_leaks, command_log_level, command_origin, command_run, command_status, command_stuck, command_top,
-	command_upgrade, command_version, command_why;
+extern const struct command command_check, command_demo, command_diff, command_drain, command_endpoint, command_explain,
+	command_leaks, command_log_level, command_origin, command_reload, command_run, command_status, command_stuck,
+	command_top, command_upgrade, command_version, command_why;
 
 /* "weir: TEXT" on standard error. */
 __attribute__((format(printf, 1, 2))) void command_complain(const char *format, ...);

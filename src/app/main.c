@@ -19,6 +19,8 @@ static const struct command command_help = {
 static const struct command *const commands[] = {
 	&command_run,
 	&command_check,
+	&command_diff,
+	&command_reload,
 	&command_explain,
 	&command_leaks,
 	&command_why,

@@ -214,6 +214,48 @@ void reload_tell_refused(const struct reload_teller *to, struct reload_workers w
 		workers.refused, workers.count);
 }
 
+/* Where two routes have the same match, but for methods, the one that stands first is asked first. */
+static bool same_place(const struct config_route *a, const struct config_route *b)
+{
+	return a->host_match == b->host_match && a->path_match == b->path_match && view_eq(a->host, b->host) &&
+	       view_eq(a->path, b->path);
+}
+
+static const struct config_route *route_named(const struct config *config, struct view name)
+{
+	for (size_t i = 0; i < config->route_count; i++)
+		if (view_eq(config->routes[i].name, name))
+			return &config->routes[i];
+	return NULL;
+}
+
+/* `a` stands before `b` now: did it before? */
+static void tell_turned(const struct reload_teller *to, const struct config *before, const struct config_route *a,
+	const struct config_route *b)
+{
+	const struct config_route *old_a = route_named(before, a->name), *old_b = route_named(before, b->name);
+
+	if (old_a != NULL && old_b != NULL && old_a->index > old_b->index && same_place(old_a, old_b))
+		tell(to, LEVEL_INFO, "route %.*s is asked before route %.*s now, whose match is the same", (int)a->name.n, a->name.p,
+			(int)b->name.n, b->name.p);
+}
+
+void reload_tell_order(const struct reload_teller *to, const struct config *before, const struct config *after)
+{
+	for (size_t i = 0; i < after->route_count; i++)
+		for (size_t j = i + 1; after->routes[i].name.n > 0 && j < after->route_count; j++)
+			if (same_place(&after->routes[i], &after->routes[j]))
+				tell_turned(to, before, &after->routes[i], &after->routes[j]);
+}
+
+void reload_tell_effects(const struct reload_teller *to, const struct config *before, const struct config *after)
+{
+	struct endpoint_changes changes = {0};
+
+	tell_start_only(to, before, after);
+	tell_upstreams(to, &changes, before, after);
+}
+
 void reload_tell_changes(const struct reload_teller *to, const struct config *before, const struct config *after,
 	struct reload_workers workers)
 {

@@ -29,6 +29,12 @@ struct reload_workers {
 void reload_tell_changes(const struct reload_teller *to, const struct config *before, const struct config *after,
 	struct reload_workers workers);
 
+/* The same without an ending: what a reload from one to the other would do. */
+void reload_tell_effects(const struct reload_teller *to, const struct config *before, const struct config *after);
+
+/* Routes with the same match that change places: the one that stands first is asked first. */
+void reload_tell_order(const struct reload_teller *to, const struct config *before, const struct config *after);
+
 /* That some have not taken it. */
 void reload_tell_refused(const struct reload_teller *to, struct reload_workers workers);
 

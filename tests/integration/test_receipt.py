@@ -14,7 +14,7 @@ FIELDS = {"outcome", "at", "by", "changes", "changes_left_out", "took_ms", "long
     "complaints", "warnings", "workers", "refused"}
 
 
-ASKED = post("{}", "/v1/reload", ["Content-Type: application/json"])
+ASKED = post("{}", "/v1/reload", ["Content-Type: application/json"]).replace(b"example.com", b"localhost")
 
 
 def ask_reload(admin):

@@ -1,0 +1,121 @@
+/*
+ * `weir reload -c FILE`: has the gateway that runs with this configuration read it again, waits until that is over, and prints the
+ * receipt (POST /v1/reload).
+ */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/admin_client.h"
+#include "app/command.h"
+
+static double number_of(const json_t *object, const char *key)
+{
+	return json_number_value(json_object_get(object, key));
+}
+
+static void print_complaints(const json_t *complaints, const char *path, const char *kind)
+{
+	const json_t *c;
+	size_t i;
+
+	json_array_foreach(complaints, i, c)
+	{
+		const char *at = json_string_value(json_object_get(c, "path"));
+		const char *text = json_string_value(json_object_get(c, "text"));
+
+		printf("%s:%.0f:%.0f: %s%s: %s\n", path, number_of(c, "line"), number_of(c, "column"), kind, at != NULL ? at : "",
+			text != NULL ? text : "");
+	}
+}
+
+static void print_receipt(const json_t *receipt, const char *path)
+{
+	const json_t *took = json_object_get(receipt, "took_ms"), *line;
+	const char *outcome = json_string_value(json_object_get(receipt, "outcome"));
+	size_t i;
+
+	print_complaints(json_object_get(receipt, "warnings"), path, "warning: ");
+	print_complaints(json_object_get(receipt, "complaints"), path, "");
+	json_array_foreach(json_object_get(receipt, "changes"), i, line)
+		printf("%s\n", json_string_value(line));
+	if (outcome != NULL && strcmp(outcome, "refused") == 0)
+		printf("refused: the configuration of before stays in force\n");
+	else if (outcome != NULL && strcmp(outcome, "reloaded") != 0)
+		printf("%s: %.0f of %.0f workers go on as before\n", outcome, number_of(receipt, "refused"),
+			number_of(receipt, "workers"));
+	printf("took: read %.1f ms, check %.1f ms, names %.1f ms, compile %.1f ms, swap %.1f ms\n", number_of(took, "read"),
+		number_of(took, "check"), number_of(took, "resolve"), number_of(took, "compile"), number_of(took, "swap"));
+	printf("no worker paused for longer than %.2f ms\n", number_of(receipt, "longest_pause_ms"));
+}
+
+static enum exit_code code_of(unsigned status)
+{
+	switch (status) {
+	case 200: return EXIT_FINE;
+	case 422: return EXIT_WRONG;
+	default: return EXIT_TROUBLE;
+	}
+}
+
+static enum exit_code show(const struct fetch *f, const char *path, bool as_json)
+{
+	json_error_t error;
+	json_t *receipt = json_loadb(f->content.p, f->content.n, 0, &error);
+
+	if (receipt == NULL || json_object_get(receipt, "outcome") == NULL) {
+		const char *why = json_string_value(json_object_get(receipt, "message"));
+
+		command_complain("not reloaded: %s", why != NULL ? why : "the administration's answer is no receipt");
+		json_decref(receipt);
+		return EXIT_TROUBLE;
+	}
+	if (as_json)
+		printf("%.*s\n", (int)f->content.n, f->content.p);
+	else
+		print_receipt(receipt, path);
+	json_decref(receipt);
+	return code_of(f->head.status);
+}
+
+static enum exit_code reload_run(int argc, char **argv)
+{
+	const struct config *config;
+	int rest;
+	const char *path = command_config_path(argc, argv, &rest);
+
+	if (path == NULL)
+		return EXIT_WRONG;
+
+	bool as_json = rest < argc && strcmp(argv[rest], "--json") == 0;
+
+	if (rest + as_json != argc)
+		return command_refuse("reload", "reload: '%s' is too much; only '--json' is known", argv[rest + as_json]);
+	enum exit_code code = command_load_config(path, &config);
+
+	if (code != EXIT_FINE)
+		return code;
+
+	struct fetch *f = admin_ask(config, "POST /v1/reload", VIEW("{}"), &code);
+
+	if (f != NULL)
+		code = show(f, path, as_json);
+	free(f);
+	config_free(config);
+	return code;
+}
+
+const struct command command_reload = {
+	.name = "reload",
+	.arguments = "-c FILE [--json]",
+	.summary = "have the gateway read its configuration again",
+	.help = "Asks the gateway that runs with this configuration, at its `admin` address, to read it again, as SIGHUP does,\n"
+		"waits until every worker has taken it, and prints the receipt: what has changed, how long each part took, and\n"
+		"the longest pause of any worker. A bad file changes nothing. 'weir diff' says before what would change.\n"
+		"\n"
+		"--json  the receipt as the administration tells it (POST /v1/reload)\n"
+		"\n"
+		"Exit status: 0 reloaded, 1 the gateway did not answer or could not do it, 2 the configuration is wrong.\n",
+	.run = reload_run,
+};

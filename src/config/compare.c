@@ -1,0 +1,262 @@
+/*
+ * See compare.h. The files' trees are walked side by side; the model is not looked at, so a key that is new to the model is compared
+ * like all others.
+ */
+#include "config/compare.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "config/complain.h"
+#include "config/read.h"
+
+enum { PATH_BYTES = 512 };
+
+struct comparison {
+	void (*on_difference)(void *context, const struct config_difference *difference);
+	void *context;
+	char path[PATH_BYTES];
+	bool secret;  /* what stands here is not shown */
+};
+
+/* --- secrets ---------------------------------------------------------------------------------------------------------- */
+
+bool config_key_is_secret(struct view key)
+{
+	static const char *const secrets[] = {"token", "password", "secret", "authorization", "proxy-authorization", "cookie",
+		"set-cookie", "x-api-key", "api-key", "x-auth-token", "x-access-token"};
+
+	for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++)
+		if (strlen(secrets[i]) == key.n && strncasecmp(secrets[i], key.p, key.n) == 0)
+			return true;
+	return false;
+}
+
+/* Header fields for the collector of traces: whatever their names are, they are there to identify us. */
+static bool is_secret(const struct node *node)
+{
+	if (node->key.p != NULL && config_key_is_secret(node->key))
+		return true;
+	return node->key.p != NULL && view_eq(node->key, VIEW("headers")) && node->parent != NULL &&
+	       node->parent->key.p != NULL && view_eq(node->parent->key, VIEW("tracing"));
+}
+
+/* --- telling ---------------------------------------------------------------------------------------------------------- */
+
+/* In a list of texts, all of them. */
+static void describe_list(const struct node *list, char *text, size_t bytes)
+{
+	size_t n = (size_t)snprintf(text, bytes, "[");
+
+	node_each(list, item) {
+		struct quoted q;
+
+		if (n < bytes)
+			n += (size_t)snprintf(text + n, bytes - n, "%s%s", item == list->first ? "" : ", ", node_describe(&q, item));
+	}
+	if (n < bytes)
+		n += (size_t)snprintf(text + n, bytes - n, "]");
+	if (n >= bytes)
+		snprintf(text + bytes - 4, 4, "...");
+}
+
+static bool is_of_texts(const struct node *list)
+{
+	if (list->kind != NODE_LIST)
+		return false;
+	node_each(list, item) {
+		if (item->kind != NODE_TEXT)
+			return false;
+	}
+	return true;
+}
+
+enum { SHOWN_BYTES = 300 };
+
+/* NULL for NULL. */
+static const char *shown(const struct comparison *c, const struct node *node, char text[SHOWN_BYTES])
+{
+	struct quoted q;
+
+	if (node == NULL)
+		return NULL;
+	if (c->secret)
+		return CONFIG_SECRET_SHOWN;
+	if (is_of_texts(node))
+		describe_list(node, text, SHOWN_BYTES);
+	else
+		snprintf(text, SHOWN_BYTES, "%s", node_describe(&q, node));
+	return text;
+}
+
+static void tell(struct comparison *c, const struct node *before, const struct node *after)
+{
+	char texts[2][SHOWN_BYTES];
+	const struct config_difference difference = {
+		.path = c->path, .before = shown(c, before, texts[0]), .after = shown(c, after, texts[1])};
+
+	c->on_difference(c->context, &difference);
+}
+
+/* --- walking ---------------------------------------------------------------------------------------------------------- */
+
+static void compare(struct comparison *c, const struct node *before, const struct node *after);
+
+/* One step further down: ".key", "[name]". Either may be NULL. */
+static void compare_below(
+	struct comparison *c, const char *format, struct view step, const struct node *before, const struct node *after)
+{
+	size_t n = strlen(c->path);
+	bool secret = c->secret;
+
+	snprintf(c->path + n, PATH_BYTES - n, n == 0 ? "%.*s" : format, (int)step.n, step.p);
+	c->secret = secret || is_secret(before != NULL ? before : after);
+	if (before == NULL || after == NULL)
+		tell(c, before, after);
+	else
+		compare(c, before, after);
+	c->path[n] = '\0';
+	c->secret = secret;
+}
+
+static void compare_maps(struct comparison *c, const struct node *before, const struct node *after)
+{
+	node_each(before, child)
+		compare_below(c, ".%.*s", child->key, child, node_find(after, child->key));
+	node_each(after, child) {
+		if (node_find(before, child->key) == NULL)
+			compare_below(c, ".%.*s", child->key, NULL, child);
+	}
+}
+
+/* What it is called in its list; empty: nothing. */
+static struct view name_of(const struct node *item)
+{
+	static const char *const keys[] = {"name", "address", "cert"};
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		const struct node *name = node_find(item, view_str(keys[i]));
+
+		if (name != NULL && name->kind == NODE_TEXT)
+			return name->text;
+	}
+	return view_of(NULL, 0);
+}
+
+static bool is_named(const struct node *list)
+{
+	node_each(list, item) {
+		if (item->kind != NODE_MAP || name_of(item).n == 0)
+			return false;
+	}
+	return true;
+}
+
+/* Looked for from behind `from`, where it stands if nothing has moved; from the beginning then. */
+static const struct node *item_named(const struct node *list, const struct node *from, struct view name)
+{
+	for (const struct node *item = from; item != NULL; item = item->next)
+		if (view_eq(name_of(item), name))
+			return item;
+	for (const struct node *item = list->first; item != from; item = item->next)
+		if (view_eq(name_of(item), name))
+			return item;
+	return NULL;
+}
+
+static void compare_named(struct comparison *c, const struct node *before, const struct node *after)
+{
+	const struct node *from = after->first;
+
+	node_each(before, item) {
+		const struct node *other = item_named(after, from, name_of(item));
+
+		compare_below(c, "[%.*s]", name_of(item), item, other);
+		if (other != NULL)
+			from = other->next;
+	}
+	from = before->first;
+	node_each(after, item) {
+		const struct node *other = item_named(before, from, name_of(item));
+
+		if (other == NULL)
+			compare_below(c, "[%.*s]", name_of(item), NULL, item);
+		else
+			from = other->next;
+	}
+}
+
+static void compare_by_place(struct comparison *c, const struct node *before, const struct node *after)
+{
+	const struct node *a = before->first, *b = after->first;
+	char place[16];
+
+	for (unsigned i = 0; a != NULL || b != NULL; i++) {
+		snprintf(place, sizeof(place), "%u", i);
+		compare_below(c, "[%.*s]", view_str(place), a, b);
+		a = a != NULL ? a->next : NULL;
+		b = b != NULL ? b->next : NULL;
+	}
+}
+
+static bool same_texts(const struct node *a, const struct node *b)
+{
+	const struct node *y = b->first;
+
+	if (a->count != b->count)
+		return false;
+	for (const struct node *x = a->first; x != NULL; x = x->next, y = y->next)
+		if (!view_eq(x->text, y->text))
+			return false;
+	return true;
+}
+
+static void compare(struct comparison *c, const struct node *before, const struct node *after)
+{
+	if (before->kind != after->kind)
+		tell(c, before, after);
+	else if (before->kind == NODE_MAP)
+		compare_maps(c, before, after);
+	else if (before->kind == NODE_TEXT && !view_eq(before->text, after->text))
+		tell(c, before, after);
+	else if (before->kind != NODE_LIST)
+		return;
+	else if (!is_of_texts(before) || !is_of_texts(after))
+		(is_named(before) && is_named(after) ? compare_named : compare_by_place)(c, before, after);
+	else if (!same_texts(before, after))
+		tell(c, before, after);
+}
+
+/* --- reading ---------------------------------------------------------------------------------------------------------- */
+
+#define SCRATCH_BYTES_MAX (128u << 20)
+
+static const struct node *read_tree(struct arena *scratch, struct config_complaints *complaints, struct view bytes)
+{
+	struct load l = {.scratch = scratch, .arena = scratch, .complaints = complaints};
+
+	if (view_starts(bytes, VIEW("\xef\xbb\xbf")))
+		bytes = view_from(bytes, 3);
+	return tree_read(&l, bytes);
+}
+
+bool config_compare(struct view before, struct view after,
+	void (*on_difference)(void *context, const struct config_difference *difference), void *context)
+{
+	struct comparison c = {.on_difference = on_difference, .context = context};
+	struct config_complaints complaints = {0};
+	struct arena scratch[2];
+
+	for (int i = 0; i < 2; i++)
+		arena_init(&scratch[i], NULL, 0, SCRATCH_BYTES_MAX);
+
+	const struct node *a = read_tree(&scratch[0], &complaints, before), *b = read_tree(&scratch[1], &complaints, after);
+
+	if (a != NULL && b != NULL)
+		compare(&c, a, b);
+	for (int i = 0; i < 2; i++)
+		arena_release(&scratch[i]);
+	config_complaints_release(&complaints);
+	return a != NULL && b != NULL;
+}

@@ -1,0 +1,32 @@
+/*
+ * How one configuration file differs from another: every key that says something else, as it is written. What stands in a list is
+ * known by its `name`, or its `address`; where it has neither, by its place.
+ */
+#ifndef WEIR_CONFIG_COMPARE_H
+#define WEIR_CONFIG_COMPARE_H
+
+#include "config/model.h"
+
+struct config_difference {
+	const char *path;    /* "upstreams[users].pool.max_connections" */
+	const char *before;  /* what was written, in quotes; "a list", "a mapping"; NULL: nothing, it is new */
+	const char *after;   /* NULL: it is gone */
+};
+
+/*
+ * Tells each, in the order of the file; all texts die with the call. Both are files that config_load_bytes() finds good. False: out
+ * of memory, before anything was told.
+ */
+bool config_compare(struct view before, struct view after,
+	void (*on_difference)(void *context, const struct config_difference *difference), void *context);
+
+/*
+ * Whether what stands behind a key of that name is never shown, wherever it stands: tokens, passwords, and header fields that carry
+ * such. One list for all that prints configuration.
+ */
+bool config_key_is_secret(struct view key);
+
+/* What is shown instead. */
+#define CONFIG_SECRET_SHOWN "(secret)"
+
+#endif

@@ -1,0 +1,197 @@
+"""`weir diff`: what a reload would do, and which requests of the past would go elsewhere; and `weir reload`, which does it."""
+
+import json
+import subprocess
+
+import pytest
+
+from admin import administered
+from gateway import BINARY, configuration, merged
+from raw import get
+
+BASE = {
+    "version": 1,
+    "listeners": [{"name": "public", "address": "127.0.0.1:18080"}],
+    "admin": {"address": "127.0.0.1:19180", "token": "a-token-that-nobody-is-to-see-1234"},
+    "upstreams": [
+        {"name": "users", "endpoints": [{"address": "127.0.0.1:9001"}, {"address": "127.0.0.1:9002"}]},
+        {"name": "rest", "endpoints": [{"address": "127.0.0.1:9003"}], "pool": {"max_connections": 10}},
+    ],
+    "routes": [
+        {"name": "users", "match": {"path": "/users/*"}, "upstream": "users"},
+        {"name": "first", "match": {"path": "/both", "methods": ["GET", "PUT"]}, "upstream": "users"},
+        {"name": "second", "match": {"path": "/both", "methods": ["GET", "POST"]}, "upstream": "rest"},
+        {"name": "rest", "match": {"path": "/*"}, "upstream": "rest",
+            "filters": [{"headers": {"request": {"set": {"Authorization": "Bearer xyzzy"}}}}]},
+    ],
+}
+
+
+def run(*arguments, stdin=None):
+    return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False, input=stdin)
+
+
+@pytest.fixture(name="files")
+def _files(tmp_path):
+    def write(after, before=BASE):
+        paths = tmp_path / "old.yaml", tmp_path / "new.yaml"
+        for path, config in zip(paths, (before, after)):
+            path.write_text(json.dumps(config))
+        return paths
+
+    return write
+
+
+def differences(files, after):
+    done = run("diff", *files(after), "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    return {d["path"]: (d["before"], d["after"]) for d in told["differences"]}, [e["text"] for e in told["effects"]]
+
+
+def test_the_same(files):
+    done = run("diff", *files(BASE))
+    assert (done.returncode, done.stdout) == (0, "the files say the same\n")
+
+
+def test_keys_and_effects(files):
+    after = json.loads(json.dumps(BASE))
+    after["upstreams"][1]["pool"]["max_connections"] = 20
+    after["upstreams"][0]["endpoints"] = [{"address": "127.0.0.1:9002", "weight": 3}, {"address": "127.0.0.1:9005"}]
+    after["workers"] = 2
+    del after["routes"][0]
+    told, effects = differences(files, after)
+    assert told == {
+        "upstreams[users].endpoints[127.0.0.1:9001]": ("a mapping", None),
+        "upstreams[users].endpoints[127.0.0.1:9002].weight": (None, '"3"'),
+        "upstreams[users].endpoints[127.0.0.1:9005]": (None, "a mapping"),
+        "upstreams[rest].pool.max_connections": ('"10"', '"20"'),
+        "routes[users]": ("a mapping", None),
+        "workers": (None, '"2"'),
+    }
+    assert "upstream users: added: 127.0.0.1:9005; draining: 127.0.0.1:9001" in effects
+    assert any(line.startswith("upstream rest: other pool settings") for line in effects)
+    assert "workers: the change takes effect at the next start" in effects
+
+
+def test_what_is_secret_is_never_shown(files):
+    after = json.loads(json.dumps(BASE).replace("nobody-is-to-see-1234", "somebody-has-seen-567").replace("xyzzy", "plugh"))
+    for arguments in ([], ["--json"]):
+        done = run("diff", *files(after), *arguments)
+        assert done.returncode == 0 and "(secret)" in done.stdout
+        for secret in ("token-that", "xyzzy", "plugh", "1234", "567"):
+            assert secret not in done.stdout
+    assert set(differences(files, after)[0].values()) == {("(secret)", "(secret)")}
+
+
+def test_order_that_matters(files):
+    after = json.loads(json.dumps(BASE))
+    after["routes"][1], after["routes"][2] = after["routes"][2], after["routes"][1]
+    told, effects = differences(files, after)
+    assert told == {} and effects == ["route second is asked before route first now, whose match is the same"]
+    # Others may change places as they like.
+    after = json.loads(json.dumps(BASE))
+    after["routes"][0], after["routes"][3] = after["routes"][3], after["routes"][0]
+    assert differences(files, after) == ({}, [])
+
+
+def test_replay(files, tmp_path):
+    after = json.loads(json.dumps(BASE))
+    after["routes"][0]["match"]["path"] = "/people/*"
+    after["routes"][1], after["routes"][2] = after["routes"][2], after["routes"][1]
+    after["routes"][3]["match"]["path"] = "/rest/*"
+    record = {"host": "example.com", "cause": None, "status": 200}
+    asked = [("GET", "/users/7?secret=1")] * 5 + [("POST", "/users/8")] + [("GET", "/both"), ("PUT", "/both"), ("GET", "/rest/1")]
+    lines = [json.dumps({**record, "method": method, "target": target}) for method, target in asked]
+    lines += ["what is this", "", json.dumps({**record, "method": "GET", "target": "/%zz", "cause": "bad_request"}), "x" * 3_000_000]
+    lines += [json.dumps({**record, "method": "GET", "target": "/last"})]
+    for log, stdin in ((tmp_path / "access.log", None), ("-", "\n".join(lines))):
+        if stdin is None:
+            log.write_text("\n".join(lines) + "\n")
+        done = run("diff", *files(after), "--json", "--replay", log, stdin=stdin)
+        assert done.returncode == 0, done.stderr
+        replay = json.loads(done.stdout)["replay"]
+        assert (replay["requests"], replay["elsewhere"], replay["unread"], replay["others"]) == (10, 8, 3, 0)
+        assert [(move["from"], move["to"], move["count"]) for move in replay["moves"]] == [
+            ("users (upstream users)", "no route (404)", 6),
+            ("first (upstream users)", "second (upstream rest)", 1),
+            ("rest (upstream rest)", "no route (404)", 1),
+        ]
+        assert replay["moves"][0]["examples"] == ["GET example.com/users/7", "POST example.com/users/8"]
+    text = run("diff", *files(after), "--replay", tmp_path / "access.log").stdout
+    assert "of 10 past requests 8 would go elsewhere" in text and "         6  users (upstream users) -> no route (404)" in text
+
+
+def test_replay_needs_little_memory(files, tmp_path):
+    """However long the log is."""
+    log = tmp_path / "access.log"
+    line = json.dumps({"method": "GET", "host": "example.com", "target": "/users/" + "x" * 900}) + "\n"
+    log.write_text(line * 60_000)
+    script = f"ulimit -v 200000 && exec {BINARY} diff \"$@\""
+    old, new = files(BASE)
+    done = subprocess.run(["sh", "-c", script, "sh", old, new, "--replay", log], capture_output=True, text=True, timeout=120,
+        check=False)
+    assert done.returncode == 0 and "of 60000 past requests 0 would go elsewhere" in done.stdout, done.stderr
+
+
+def test_a_log_of_the_gateway_itself(start, origin, files):
+    gateway = start(configuration(origin.serve()))
+    client = gateway.connect()
+    for i in range(3):
+        assert client.ask(get(f"/here/{i}")).status == 200
+    lines = "\n".join(json.dumps(record) for record in gateway.records(3))
+    after = merged(gateway.config, {"routes": [merged(gateway.config["routes"][0], {"name": "other"})]})
+    done = run("diff", *files(after, gateway.config), "--json", "--replay", "-", stdin=lines)
+    replay = json.loads(done.stdout)["replay"]
+    assert (replay["requests"], replay["elsewhere"]) == (3, 3)
+
+
+@pytest.mark.parametrize("arguments", [[], ["one"], ["one", "two", "three"], ["one", "two", "--replay"], ["--what", "one", "two"]])
+def test_wrong_use(arguments):
+    done = run("diff", *arguments)
+    assert done.returncode == 2 and "diff: " in done.stderr
+
+
+def test_wrong_file(files, tmp_path):
+    old, new = files({**BASE, "nonsense": 1})
+    assert run("diff", old, new).returncode == 2
+    assert run("diff", old, tmp_path / "not-there").returncode in (1, 2)
+    assert run("diff", old, old, "--replay", tmp_path / "not-there").returncode == 1
+
+
+# --- weir reload -----------------------------------------------------------------------------------------------------
+
+
+def test_reload(start, origin):
+    gateway, _ = administered(start, origin.serve())
+    config = merged(gateway.config, {"routes": [*gateway.config["routes"],
+        {"name": "own", "match": {"path": "/own"}, "respond": {"body": "own"}}]})
+    gateway.write(config)
+    done = run("reload", "-c", gateway.file)
+    assert done.returncode == 0, done.stderr
+    assert "reloaded: 2 routes (1 before)" in done.stdout and "no worker paused for longer than " in done.stdout
+    assert gateway.connect().ask(get("/own")).body == b"own"
+    receipt = json.loads(run("reload", "-c", gateway.file, "--json").stdout)
+    assert receipt["outcome"] == "reloaded" and receipt["by"] == "admin"
+
+
+def test_reload_of_a_bad_file(start, origin):
+    """What the command can see by itself is not even asked for."""
+    gateway, admin = administered(start, origin.serve())
+    good = gateway.file.read_text()
+    gateway.write({**gateway.config, "nonsense": 1})
+    done = run("reload", "-c", gateway.file)
+    assert done.returncode == 2 and "unknown key" in done.stderr
+    assert admin.ask("/v1/reload").status == 404
+    # What it cannot see, since it has another file.
+    other = gateway.file.with_name("other.yaml")
+    other.write_text(good)
+    done = run("reload", "-c", other)
+    assert done.returncode == 2 and "refused: the configuration of before stays in force" in done.stdout
+    assert "unknown key" in done.stdout
+
+
+def test_reload_of_nobody(start, origin, tmp_path):
+    path = tmp_path / "nobody.yaml"
+    path.write_text(json.dumps(BASE))
+    assert run("reload", "-c", path).returncode == 1
