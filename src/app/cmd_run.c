@@ -411,6 +411,7 @@ static enum exit_code serve(const struct config *config, const char *path, unsig
 	announce(&gateway);
 	if (!gateway_start(&gateway, error))
 		goto end;
+	reloading_start(&gateway.reloading);
 	command_complain("ready (%u %s)", count, count == 1 ? "worker" : "workers");
 	notify("READY=1");
 	upgrade_tell_ready(gateway.ready);

@@ -1,6 +1,7 @@
 /* See reloading.h. What is told on the thread is kept, and told by the main thread: the journal has one place for both. */
 #include "app/reloading.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -10,6 +11,7 @@
 
 #include "app/notify.h"
 #include "app/process.h"
+#include "app/watching.h"
 #include "base/clock.h"
 #include "net/tls.h"
 
@@ -299,11 +301,24 @@ static struct loading loading_end(struct reloading *r)
 	return l;
 }
 
+void reloading_start(struct reloading *r)
+{
+	if (r->loaded->reload.watch && r->watching != NULL) {
+		watching_follow(r->watching, r->loaded);
+		return;
+	}
+	watching_end(r->watching);
+	r->watching = r->loaded->reload.watch ? watching_begin(r->path, r->loaded) : NULL;
+	if (r->watching == NULL && r->loaded->reload.watch)
+		tell(r, LEVEL_WARNING, "reload.watch: the files cannot be watched: %s", strerror(errno));
+}
+
 static void swap_begin(struct reloading *r, const struct loading *l)
 {
 	if (l->config != NULL) {
 		config_free(r->loaded);
 		r->loaded = l->config;
+		reloading_start(r);
 	}
 	r->state = RELOADING_SWAPPING;
 	r->swap_begun_us = clock_us(CLOCK_MONOTONIC);
@@ -404,6 +419,8 @@ void reloading_look(struct reloading *r)
 	if (r->state == RELOADING_SWAPPING)
 		swap_look(r);
 	ask_again(r);
+	if (r->watching != NULL && watching_take(r->watching))
+		reloading_ask(r, "watch", NULL);
 	if (r->state == RELOADING_IDLE)
 		addresses_look(r);
 }
@@ -430,6 +447,7 @@ void reloading_release(struct reloading *r)
 		generation_unref(l.generation);
 		config_free(l.config);
 	}
+	watching_end(r->watching);
 	receipt_release(&r->receipt);
 	names_release(&r->names);
 	config_free(r->loaded);

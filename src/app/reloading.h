@@ -33,11 +33,15 @@ struct reloading {
 	bool of_addresses;              /* the one that is under way: the file is the same */
 	const char *again_by;           /* who has asked meanwhile; NULL: nobody */
 	struct receipt receipt;         /* of the one that is under way */
+	struct watching *watching;      /* NULL: the files are not watched */
 	struct loading *loading;        /* LOADING: the thread's, and what it leads to */
 	uint64_t swap_begun_us;
 	struct control_order *orders[ORDERS_MAX], *orders_again[ORDERS_MAX];
 	size_t order_count, order_again_count;
 };
+
+/* Once everything runs: the files are watched from now on, if the configuration says so. */
+void reloading_start(struct reloading *r);
 
 /* `by` is a static word, "signal". `order` is told the receipt; NULL: nobody waits for it. */
 void reloading_ask(struct reloading *r, const char *by, struct control_order *order);

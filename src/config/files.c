@@ -78,6 +78,17 @@ static void open_and_read(struct load *l, const struct node *node, struct config
 		close(fd);
 }
 
+/* For who wants to know when they change. */
+static void file_note(struct load *l, struct view path)
+{
+	struct config_named_file *file = load_alloc(l, sizeof(*file));
+
+	if (file == NULL)
+		return;
+	*file = (struct config_named_file){path, l->config->files};
+	l->config->files = file;
+}
+
 void config_file_read(struct load *l, const struct node *node, struct config_file *out)
 {
 	struct view text = text_read(l, node, FILE_ALLOWED);
@@ -91,6 +102,8 @@ void config_file_read(struct load *l, const struct node *node, struct config_fil
 		return;
 	}
 	out->path = path_resolve(l, text);
-	if (out->path.p != NULL)
-		open_and_read(l, node, out);
+	if (out->path.p == NULL)
+		return;
+	file_note(l, out->path);
+	open_and_read(l, node, out);
 }

@@ -81,6 +81,7 @@ static const struct key root_keys[] = {
 	{"log", KEY_SECTION, .section = &log_section},
 	{"drain_timeout", KEY_DURATION, FIELD(struct config, drain_timeout_us), .min = US_PER_MS,
 		.max = 24 * 3600 * US_PER_S, .preset = 30 * US_PER_S},
+	{"reload", KEY_SECTION, .section = &reload_section},
 	{"zone", KEY_OWN, .read = gateway_zone_read},
 };
 

@@ -23,6 +23,11 @@ struct config_place {
 };
 
 /* A file that the configuration names, read together with it: what was checked is what is used. */
+struct config_named_file {
+	struct view path;          /* as it is opened */
+	const struct config_named_file *next;
+};
+
 struct config_file {
 	struct view path;          /* as it is opened; empty: the key is not there */
 	struct view bytes;
@@ -645,6 +650,11 @@ struct config {
 	struct config_admin admin;
 	struct config_log log;
 	struct view zone;                  /* `zone`: where this gateway is; empty: not said */
+	struct {
+		bool watch;                /* `reload.watch`: the file, and those that it names, are read again when they change; false */
+		uint64_t settle_us;        /* `reload.settle`: once nothing further has come for so long; 10ms..1m, default 500ms */
+	} reload;
+	const struct config_named_file *files;  /* every file that was read for it, as it was loaded; not of one that was expanded */
 	uint64_t drain_timeout_us;         /* `drain_timeout`: how long requests may finish after SIGTERM; 30s */
 };
 

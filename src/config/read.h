@@ -104,7 +104,7 @@ const char *key_allowed(const struct key *key, char *text, size_t bytes);
 
 /* The tables. */
 extern const struct section root_section, listener_section, upstream_section, route_section, filter_section,
-	resolver_section, admin_section, listener_tls_section, upstream_tls_section, health_section, queue_section, balance_section, retry_section,
+	reload_section, resolver_section, admin_section, listener_tls_section, upstream_tls_section, health_section, queue_section, balance_section, retry_section,
 	upstream_breaker_section, route_breaker_section, respond_section, fallback_section, hedge_section, shedding_section, tracing_section,
 	log_section, route_log_section;
 

@@ -62,6 +62,7 @@ BOTH = {
     "test_admin_endpoints::test_endpoints_with_other_addresses": NOT_ASKED,
     "test_admin_endpoints::test_wishes_that_are_none": NOT_ASKED,
     "test_diff": NOT_ASKED,
+    "test_watch": NOT_ASKED,
     "test_changes": ITSELF,
     **{f"test_names::test_{name}": NOT_ASKED for name in NAME_SERVERS},
     "test_malformed_matrix": ITSELF,

@@ -20,10 +20,10 @@ static const struct mistake mistakes[] = {
 	 "...\n",
 		"f:1:1: the file says nothing; at least `version`, `listeners` and `routes` are needed\n"},
 	{"just text", "f:1:1: found \"just text\"; allowed: a mapping with these keys: version, workers, listeners, "
-		      "upstreams, routes, resolver, shedding, tracing, admin, log, drain_timeout, zone\n"},
+		      "upstreams, routes, resolver, shedding, tracing, admin, log, drain_timeout, reload, zone\n"},
 	{"[a, list]",
 		"f:1:1: found a list; allowed: a mapping with these keys: version, workers, listeners, upstreams, "
-		"routes, resolver, shedding, tracing, admin, log, drain_timeout, zone\n"},
+		"routes, resolver, shedding, tracing, admin, log, drain_timeout, reload, zone\n"},
 	{VERSION "---\n" VERSION, "f:2:1: a second document begins here; a configuration is one document\n"},
 	{"a: [1, 2\n", "f:2:1: not readable as YAML: did not find expected ',' or ']' while parsing a flow sequence\n"},
 	{VERSION "\tworkers: 2\n",
@@ -78,23 +78,23 @@ static const struct mistake mistakes[] = {
 		"`upstreams`\n"},
 	{"Version: 1\n" LISTENERS UPSTREAMS ROUTES,
 		"f:1:1: Version: unknown key \"Version\" (did you mean `version`?); allowed here: version, workers, "
-		"listeners, upstreams, routes, resolver, shedding, tracing, admin, log, drain_timeout, zone\n"
+		"listeners, upstreams, routes, resolver, shedding, tracing, admin, log, drain_timeout, reload, zone\n"
 		"f:1:1: version: this key is missing; write `version: 1`\n"},
 	{ROOT("worker: 2"),
 		"f:5:1: worker: unknown key \"worker\" (did you mean `workers`?); allowed here: version, workers, "
-		"listeners, upstreams, routes, resolver, shedding, tracing, admin, log, drain_timeout, zone\n"},
+		"listeners, upstreams, routes, resolver, shedding, tracing, admin, log, drain_timeout, reload, zone\n"},
 	{ROOT("zzz: 2"),
 		"f:5:1: zzz: unknown key \"zzz\"; allowed here: version, workers, listeners, upstreams, routes, "
-		"resolver, shedding, tracing, admin, log, drain_timeout, zone\n"},
+		"resolver, shedding, tracing, admin, log, drain_timeout, reload, zone\n"},
 	{ROOT("work\303\253rs: 2"),
 		"f:5:1: work\303\253rs: unknown key \"work\303\253rs\" (did you mean `workers`?); allowed here: "
-		"version, workers, listeners, upstreams, routes, resolver, shedding, tracing, admin, log, drain_timeout, zone\n"},
+		"version, workers, listeners, upstreams, routes, resolver, shedding, tracing, admin, log, drain_timeout, reload, zone\n"},
 	{ROOT("\"\": 2"),
 		"f:5:1: unknown key \"\"; allowed here: version, workers, listeners, upstreams, routes, resolver, shedding, tracing, admin, log, "
-		"drain_timeout, zone\n"},
+		"drain_timeout, reload, zone\n"},
 	{ROOT("\"a\\nb\": 2"),
 		"f:5:1: a?b: unknown key \"a\\x0ab\"; allowed here: version, workers, listeners, upstreams, routes, "
-		"resolver, shedding, tracing, admin, log, drain_timeout, zone\n"},
+		"resolver, shedding, tracing, admin, log, drain_timeout, reload, zone\n"},
 	{VERSION LISTENERS UPSTREAMS ROUTES
 		"? >-\n"
 		"  xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
@@ -102,11 +102,11 @@ static const struct mistake mistakes[] = {
 		": 1\n",
 		"f:5:3: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx: unknown key "
 		"\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...\"; allowed here: version, "
-		"workers, listeners, upstreams, routes, resolver, shedding, tracing, admin, log, drain_timeout, zone\n"},
+		"workers, listeners, upstreams, routes, resolver, shedding, tracing, admin, log, drain_timeout, reload, zone\n"},
 	{VERSION "listner: []\n" UPSTREAMS ROUTES,
 		"f:1:1: listeners: this key is missing; each says where clients connect: name, address\n"
 		"f:2:1: listner: unknown key \"listner\" (did you mean `listeners`?); allowed here: version, "
-		"workers, listeners, upstreams, routes, resolver, shedding, tracing, admin, log, drain_timeout, zone\n"},
+		"workers, listeners, upstreams, routes, resolver, shedding, tracing, admin, log, drain_timeout, reload, zone\n"},
 	{UPSTREAM("pool: {max_conections: 5}"),
 		"f:3:72: upstreams[0].pool.max_conections: unknown key \"max_conections\" (did you mean "
 		"`max_connections`?); allowed here: max_connections, max_pending, acquire_timeout, order, "

@@ -6,7 +6,7 @@
 
 #include "config/read.h"
 
-#define TEXT_MAX 65536
+#define TEXT_MAX 131072
 
 static char reference[TEXT_MAX], full_example[TEXT_MAX];
 

@@ -1,0 +1,114 @@
+"""`reload.watch`: the file, and those that it names, are read again when they say something else."""
+
+import os
+
+import pytest
+
+from admin import administered
+from gateway import eventually, merged
+from raw import get
+
+WATCH = {"watch": "true", "settle": "20ms"}
+
+
+def body(gateway):
+    client = gateway.connect()
+    answer = client.ask(get("/own"))
+    client.close()
+    return answer.body.decode()
+
+
+def with_body(config, text):
+    own = {"name": "own", "match": {"path": "/own"}, "respond": {"body": text}}
+    return merged(config, {"routes": [*(route for route in config["routes"] if route["name"] != "own"), own]})
+
+
+@pytest.fixture(name="watched")
+def _watched(start, origin):
+    gateway, admin = administered(start, origin.serve(), reload=WATCH)
+    return gateway, admin
+
+
+def replace(gateway, config):
+    """As editors and tools do it."""
+    path = gateway.file
+    gateway.file = path.with_name("new.tmp")
+    gateway.write(config)
+    os.rename(gateway.file, path)
+    gateway.file = path
+
+
+def test_written_and_replaced(watched):
+    gateway, admin = watched
+    gateway.write(with_body(gateway.config, "one"))
+    eventually(lambda: body(gateway) == "one")
+    assert admin.json("/v1/reload")["by"] == "watch"
+    replace(gateway, with_body(gateway.config, "two"))
+    eventually(lambda: body(gateway) == "two")
+    # A bad one changes nothing, and is looked at once.
+    gateway.write("nonsense: [")
+    eventually(lambda: admin.metrics().get("weir_reloads_total", outcome="refused") == 1)
+    assert body(gateway) == "two"
+    replace(gateway, with_body(gateway.config, "three"))
+    eventually(lambda: body(gateway) == "three")
+    assert admin.metrics().get("weir_reloads_total", outcome="refused") == 1
+
+
+def test_same_content_is_no_change(watched):
+    gateway, admin = watched
+    gateway.write(gateway.config)
+    os.utime(gateway.file)
+    gateway.file.with_name("beside").write_text("x")
+    replace(gateway, gateway.config)
+    # What comes behind it is seen, and nothing was before.
+    gateway.write(with_body(gateway.config, "after"))
+    eventually(lambda: body(gateway) == "after")
+    assert admin.metrics().get("weir_reloads_total", outcome="reloaded") == 1
+
+
+def test_links_that_are_turned(start, origin, tmp_path):
+    """weir.yaml -> ..data/weir.yaml, ..data -> ..1: Kubernetes makes ..2, and renames a link to it over ..data."""
+    place = tmp_path / "config"
+    for name in ("..1", "..2"):
+        (place / name).mkdir(parents=True)
+    gateway, admin = administered(start, origin.serve(), reload=WATCH)
+    path = gateway.file
+    gateway.file = place / "..1" / path.name
+    gateway.write(gateway.config)
+    gateway.file = place / "..2" / path.name
+    gateway.write(with_body(gateway.config, "turned"))
+    os.symlink("..1", place / "..data")
+    os.symlink(place / "..data" / path.name, path.with_name("link"))
+    os.rename(path.with_name("link"), path)
+    gateway.file = path
+    # The same content so far; where it leads to is watched once it was looked at, which a reload does.
+    gateway.reload(None)
+    before = admin.metrics().get("weir_reloads_total", outcome="reloaded")
+    os.symlink("..2", place / "..new")
+    os.rename(place / "..new", place / "..data")
+    eventually(lambda: body(gateway) == "turned")
+    assert admin.metrics().get("weir_reloads_total", outcome="reloaded") == before + 1
+
+
+def test_files_that_it_names(start, origin, tmp_path):
+    token = tmp_path / "token"
+    token.write_text("a" * 40)
+    gateway, admin = administered(start, origin.serve(), reload=WATCH)
+    config = merged(gateway.config, {"admin": merged(gateway.config["admin"], {"token_file": str(token)})})
+    gateway.write(config)
+    eventually(lambda: any("reloaded: " in line for line in gateway.events.lines))
+    count = sum("reloaded: " in line for line in gateway.events.lines)
+    token.write_text("b" * 40)
+    eventually(lambda: sum("reloaded: " in line for line in gateway.events.lines) > count)
+
+
+def test_turned_off_by_a_reload(watched):
+    gateway, admin = watched
+    config = merged(gateway.config, {"reload": {"watch": "false"}})
+    gateway.write(config)
+    eventually(lambda: admin.metrics().get("weir_reloads_total", outcome="reloaded") == 1)
+    gateway.write(with_body(config, "unseen"))
+    assert body(gateway) != "unseen"
+    gateway.reload(None)
+    assert body(gateway) == "unseen"
+    assert admin.json("/v1/reload")["by"] == "signal"
