@@ -96,7 +96,8 @@ def test_routes_have_a_say(start):
 def test_a_reload_changes_the_sample(start):
     gateway, admin = administered(start, route=RESPOND, log={"access": {"sample": "0%"}})
     asked(gateway, "/before")
-    gateway.file.write_text(json.dumps(merged(gateway.config, {"log": {"access": {"sample": "100%"}}})))
+    config = json.loads(gateway.file.read_text())
+    gateway.file.write_text(json.dumps(merged(config, {"log": {"access": {"sample": "100%"}}})))
     gateway.signal(signal.SIGHUP)
     gateway.event("reloaded")
     asked(gateway, "/after")
