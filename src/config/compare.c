@@ -6,10 +6,10 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "config/complain.h"
 #include "config/read.h"
+#include "config/secret.h"
 
 enum { PATH_BYTES = 512 };
 
@@ -19,28 +19,6 @@ struct comparison {
 	char path[PATH_BYTES];
 	bool secret;  /* what stands here is not shown */
 };
-
-/* --- secrets ---------------------------------------------------------------------------------------------------------- */
-
-bool config_key_is_secret(struct view key)
-{
-	static const char *const secrets[] = {"token", "password", "secret", "authorization", "proxy-authorization", "cookie",
-		"set-cookie", "x-api-key", "api-key", "x-auth-token", "x-access-token"};
-
-	for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++)
-		if (strlen(secrets[i]) == key.n && strncasecmp(secrets[i], key.p, key.n) == 0)
-			return true;
-	return false;
-}
-
-/* Header fields for the collector of traces: whatever their names are, they are there to identify us. */
-static bool is_secret(const struct node *node)
-{
-	if (node->key.p != NULL && config_key_is_secret(node->key))
-		return true;
-	return node->key.p != NULL && view_eq(node->key, VIEW("headers")) && node->parent != NULL &&
-	       node->parent->key.p != NULL && view_eq(node->parent->key, VIEW("tracing"));
-}
 
 /* --- telling ---------------------------------------------------------------------------------------------------------- */
 
@@ -111,7 +89,7 @@ static void compare_below(
 	bool secret = c->secret;
 
 	snprintf(c->path + n, PATH_BYTES - n, n == 0 ? "%.*s" : format, (int)step.n, step.p);
-	c->secret = secret || is_secret(before != NULL ? before : after);
+	c->secret = secret || node_is_secret(before != NULL ? before : after);
 	if (before == NULL || after == NULL)
 		tell(c, before, after);
 	else

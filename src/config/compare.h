@@ -20,12 +20,6 @@ struct config_difference {
 bool config_compare(struct view before, struct view after,
 	void (*on_difference)(void *context, const struct config_difference *difference), void *context);
 
-/*
- * Whether what stands behind a key of that name is never shown, wherever it stands: tokens, passwords, and header fields that carry
- * such. One list for all that prints configuration.
- */
-bool config_key_is_secret(struct view key);
-
 /* What is shown instead. */
 #define CONFIG_SECRET_SHOWN "(secret)"
 

@@ -9,26 +9,10 @@
 
 #include "base/buf.h"
 #include "config/read.h"
+#include "config/secret.h"
 
 #define SHOWN_BYTES_MAX (16u << 20)
-#define PATH_BYTES_MAX 256
 #define MASK "\"***\""
-
-/*
- * Everything that is secret. `[]` is any item of a list, `*` any one key; letters of either case. Of a mapping or a list that is
- * named here everything is.
- */
-static const char *const secrets[] = {
-	"admin.token",
-	"tracing.headers[].value",
-	"routes[].filters[].headers.*.*.authorization",
-	"routes[].filters[].headers.*.*.proxy-authorization",
-	"routes[].filters[].headers.*.*.cookie",
-	"routes[].filters[].headers.*.*.set-cookie",
-	"routes[].filters[].headers.*.*.x-api-key",
-	"routes[].filters[].headers.*.*.api-key",
-	"routes[].filters[].headers.*.*.x-auth-token",
-};
 
 struct shower {
 	struct buf text;
@@ -77,64 +61,13 @@ static void put_scalar(struct shower *s, struct view text, bool plain)
 		put_text(s, text);
 }
 
-/* --- secrets ------------------------------------------------------------------------------------------------------ */
-
-/* "routes[].filters[].headers": the node's path, with no place of an item. False: it is longer than any that is secret. */
-static bool path_of(const struct node *node, char *path, size_t bytes)
-{
-	size_t n = 0;
-
-	if (node->parent == NULL) {
-		*path = '\0';
-		return true;
-	}
-	if (!path_of(node->parent, path, bytes))
-		return false;
-	n = strlen(path);
-	int more = node->key.p == NULL
-		? snprintf(path + n, bytes - n, "[]")
-		: snprintf(path + n, bytes - n, "%s%.*s", n > 0 ? "." : "", (int)node->key.n, node->key.p);
-
-	return more >= 0 && (size_t)more < bytes - n;
-}
-
-static bool pattern_is(const char *pattern, const char *path)
-{
-	for (; *pattern != '\0'; pattern++) {
-		if (*pattern == '*') {
-			size_t n = strcspn(path, ".[");
-
-			if (n == 0)
-				return false;
-			path += n;
-		} else if (!view_eq_nocase(view_of(pattern, 1), view_of(path, *path != '\0'))) {
-			return false;
-		} else {
-			path++;
-		}
-	}
-	return *path == '\0';
-}
-
-static bool is_secret(const struct node *node)
-{
-	char path[PATH_BYTES_MAX];
-
-	if (!path_of(node, path, sizeof(path)))
-		return false;
-	for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++)
-		if (pattern_is(secrets[i], path))
-			return true;
-	return false;
-}
-
 /* --- as it is written --------------------------------------------------------------------------------------------- */
 
 static void show_node(struct shower *s, const struct node *node)
 {
 	const char *comma = "";
 
-	if (is_secret(node)) {
+	if (node_is_secret(node)) {
 		put_str(s, MASK);
 		return;
 	}
@@ -206,7 +139,7 @@ static void show_absent(struct shower *s, const struct key *key)
 static void show_present(struct shower *s, const struct key *key, const struct node *node)
 {
 	const char *comma = "";
-	bool is_section = key->section != NULL && !is_secret(node);
+	bool is_section = key->section != NULL && !node_is_secret(node);
 	bool is_bare = key->kind == KEY_SWITCH && node->kind == NODE_TEXT && view_eq(node->text, VIEW("true"));
 
 	if (is_section && (node->kind == NODE_MAP || is_bare)) {
