@@ -1,24 +1,43 @@
-/* See otlp.h. The envelope is made with no spans in it, and cut where they go. */
+/*
+ * See otlp.h. A tree of values for each span costs some twenty times what a request does, so spans are written from left to right,
+ * texts of printable ASCII as they are; only what has to be escaped is jansson's (as in telemetry/format_json.c).
+ */
 #include "tracing/otlp.h"
 
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "base/hex.h"
 
 #define TEXT_BYTES_MAX ((size_t)256 * 1024 * 1024)
 
-/* What stands behind the spans. */
-#define ENVELOPE_END "]}]}]}"
+/* --- the text ------------------------------------------------------------------------------------------------------------ */
 
-/* --- pieces ------------------------------------------------------------------------------------------------------------ */
+/* `failed` once memory has run out: nothing is appended any more. */
+struct writer {
+	struct buf *text;
+	bool failed;
+};
+
+static void put(struct writer *w, struct view v)
+{
+	w->failed = w->failed || !buf_append(w->text, v, TEXT_BYTES_MAX);
+}
+
+#define PUT(w, literal) put(w, VIEW(literal))
+
+/* For json_dump_callback(), which does not look at every result and would go on behind a gap. */
+static int on_dumped(const char *bytes, size_t n, void *context)
+{
+	put(context, view_of(bytes, n));
+	return 0;
+}
 
 /* What is no UTF-8 has a question mark for each byte that is no ASCII. Cutting may have left half a character, too. */
 static json_t *json_text(struct view v)
 {
-	json_t *text = json_stringn(v.n > 0 ? v.p : "", v.n);
+	json_t *text = json_stringn(v.p, v.n);
 	char bytes[SPAN_TEXT_MAX];
 
 	if (text != NULL || v.n > sizeof(bytes))
@@ -28,157 +47,182 @@ static json_t *json_text(struct view v)
 	return json_stringn(bytes, v.n);
 }
 
-static json_t *json_hex(uint64_t number)
+__attribute__((noinline)) static void put_escaped(struct writer *w, struct view v)
+{
+	json_t *text = json_text(v);
+
+	if (text == NULL || json_dump_callback(text, on_dumped, w, JSON_ENCODE_ANY) != 0)
+		w->failed = true;
+	json_decref(text);
+}
+
+/* Printable ASCII without the quote and the backslash: it stands in JSON as it is. */
+static bool is_plain(struct view v)
+{
+	unsigned odd = 0;
+
+	for (size_t i = 0; i < v.n; i++) {
+		unsigned char c = (unsigned char)v.p[i];
+
+		odd |= (c < 0x20) | (c >= 0x7f) | (c == '"') | (c == '\\');
+	}
+	return odd == 0;
+}
+
+static void put_text(struct writer *w, struct view v)
+{
+	if (!is_plain(v)) {
+		put_escaped(w, v);
+		return;
+	}
+	PUT(w, "\"");
+	put(w, v);
+	PUT(w, "\"");
+}
+
+static void put_number(struct writer *w, uint64_t number)
+{
+	char text[24];
+
+	put(w, view_of(text, (size_t)snprintf(text, sizeof(text), "%" PRIu64, number)));
+}
+
+/* As text, as all numbers of 64 bits are. */
+static void put_long(struct writer *w, uint64_t number)
+{
+	PUT(w, "\"");
+	put_number(w, number);
+	PUT(w, "\"");
+}
+
+static void put_hex(struct writer *w, uint64_t number)
 {
 	char text[16];
 
 	hex_write(text, number);
-	return json_stringn(text, sizeof(text));
+	PUT(w, "\"");
+	put(w, view_of(text, sizeof(text)));
+	PUT(w, "\"");
 }
 
-static json_t *json_trace(struct trace_id trace)
+static void put_trace(struct writer *w, struct trace_id trace)
 {
 	char text[TRACE_ID_BYTES];
 
 	trace_id_write(text, trace);
-	return json_stringn(text, sizeof(text));
-}
-
-static json_t *json_number(uint64_t number)
-{
-	char text[24];
-
-	return json_stringn(text, (size_t)snprintf(text, sizeof(text), "%" PRIu64, number));
-}
-
-static json_t *json_nanoseconds(uint64_t us)
-{
-	return json_number(us * 1000);
-}
-
-/* Takes `value`; NULL stands for memory that was not there. */
-static json_t *json_attribute(const char *key, const char *type, json_t *value)
-{
-	return json_pack("{s:s,s:{s:o}}", "key", key, "value", type, value);
-}
-
-static json_t *json_attributes(const struct trace_span *s)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; list != NULL && i < s->attribute_count; i++) {
-		const struct span_attribute *a = &s->attributes[i];
-		json_t *one = a->text.p != NULL ? json_attribute(a->key, "stringValue", json_text(a->text)) :
-						  json_attribute(a->key, "intValue", json_number(a->number));
-
-		if (json_array_append_new(list, one) == 0)
-			continue;
-		json_decref(list);
-		list = NULL;
-	}
-	return list;
-}
-
-static json_t *json_events(const struct trace_span *s)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; list != NULL && i < s->event_count; i++) {
-		const struct span_event *e = &s->events[i];
-
-		if (json_array_append_new(list, json_pack("{s:o,s:s}", "timeUnixNano", json_nanoseconds(e->at_us), "name", e->name)) == 0)
-			continue;
-		json_decref(list);
-		list = NULL;
-	}
-	return list;
+	PUT(w, "\"");
+	put(w, view_of(text, sizeof(text)));
+	PUT(w, "\"");
 }
 
 /* --- a span -------------------------------------------------------------------------------------------------------------- */
 
-enum { STATUS_UNSET = 0, STATUS_ERROR = 2 };
+enum { STATUS_ERROR = 2 };
 enum { FLAG_HAS_IS_REMOTE = 0x100, FLAG_IS_REMOTE = 0x200 };
 
-static json_int_t flags_of(const struct trace_span *s)
+static unsigned flags_of(const struct trace_span *s)
 {
-	return s->flags | FLAG_HAS_IS_REMOTE | (s->parent_is_remote ? FLAG_IS_REMOTE : 0);
+	return s->flags | FLAG_HAS_IS_REMOTE | (s->parent_is_remote ? FLAG_IS_REMOTE : 0u);
+}
+
+static void put_attributes(struct writer *w, const struct trace_span *s)
+{
+	for (size_t i = 0; i < s->attribute_count; i++) {
+		const struct span_attribute *a = &s->attributes[i];
+
+		put(w, i > 0 ? VIEW(",{\"key\":\"") : VIEW("{\"key\":\""));
+		put(w, view_str(a->key));
+		if (a->text.p != NULL) {
+			PUT(w, "\",\"value\":{\"stringValue\":");
+			put_text(w, a->text);
+		} else {
+			PUT(w, "\",\"value\":{\"intValue\":");
+			put_long(w, a->number);
+		}
+		PUT(w, "}}");
+	}
+}
+
+static void put_events(struct writer *w, const struct trace_span *s)
+{
+	for (size_t i = 0; i < s->event_count; i++) {
+		put(w, i > 0 ? VIEW(",{\"timeUnixNano\":") : VIEW("{\"timeUnixNano\":"));
+		put_long(w, s->events[i].at_us * 1000);
+		PUT(w, ",\"name\":\"");
+		put(w, view_str(s->events[i].name));
+		PUT(w, "\"}");
+	}
 }
 
 /* What only some have. */
-static bool set_rest(json_t *o, const struct trace_span *s)
+static void put_rest(struct writer *w, const struct trace_span *s)
 {
-	bool good = true;
-
-	if (s->parent_id != 0)
-		good = json_object_set_new_nocheck(o, "parentSpanId", json_hex(s->parent_id)) == 0;
-	if (good && s->state.n > 0)
-		good = json_object_set_new_nocheck(o, "traceState", json_text(s->state)) == 0;
-	if (good && s->event_count > 0)
-		good = json_object_set_new_nocheck(o, "events", json_events(s)) == 0;
-	if (good && s->failed)
-		good = json_object_set_new_nocheck(o, "status",
-			json_pack("{s:i,s:o}", "code", STATUS_ERROR, "message", json_text(s->message))) == 0;
-	return good;
+	if (s->parent_id != 0) {
+		PUT(w, ",\"parentSpanId\":");
+		put_hex(w, s->parent_id);
+	}
+	if (s->state.n > 0) {
+		PUT(w, ",\"traceState\":");
+		put_text(w, s->state);
+	}
+	if (s->event_count > 0) {
+		PUT(w, ",\"events\":[");
+		put_events(w, s);
+		PUT(w, "]");
+	}
+	if (s->failed) {
+		PUT(w, ",\"status\":{\"code\":");
+		put_number(w, STATUS_ERROR);
+		PUT(w, ",\"message\":");
+		put_text(w, s->message);
+		PUT(w, "}");
+	}
 }
 
-static json_t *json_span(const struct trace_span *s)
+bool otlp_span(struct buf *text, const struct trace_span *s, bool is_first)
 {
-	json_t *o = json_pack("{s:o,s:o,s:I,s:o,s:i,s:o,s:o,s:o}", "traceId", json_trace(s->trace), "spanId", json_hex(s->id), "flags",
-		flags_of(s), "name", json_text(s->name), "kind", (int)s->kind, "startTimeUnixNano", json_nanoseconds(s->start_us),
-		"endTimeUnixNano", json_nanoseconds(s->end_us), "attributes", json_attributes(s));
+	struct writer w = {.text = text};
 
-	if (o == NULL || set_rest(o, s))
-		return o;
-	json_decref(o);
-	return NULL;
+	put(&w, is_first ? VIEW("{\"traceId\":") : VIEW(",{\"traceId\":"));
+	put_trace(&w, s->trace);
+	PUT(&w, ",\"spanId\":");
+	put_hex(&w, s->id);
+	PUT(&w, ",\"flags\":");
+	put_number(&w, flags_of(s));
+	PUT(&w, ",\"name\":");
+	put_text(&w, s->name);
+	PUT(&w, ",\"kind\":");
+	put_number(&w, s->kind);
+	PUT(&w, ",\"startTimeUnixNano\":");
+	put_long(&w, s->start_us * 1000);
+	PUT(&w, ",\"endTimeUnixNano\":");
+	put_long(&w, s->end_us * 1000);
+	PUT(&w, ",\"attributes\":[");
+	put_attributes(&w, s);
+	PUT(&w, "]");
+	put_rest(&w, s);
+	PUT(&w, "}");
+	return !w.failed;
 }
 
-/* --- the text ------------------------------------------------------------------------------------------------------------ */
-
-/* The library does not look at every result of the call, and would go on behind a gap: so the first failure is kept. */
-struct dumping {
-	struct buf *text;
-	bool failed;
-};
-
-static int append(const char *bytes, size_t n, void *context)
-{
-	struct dumping *d = context;
-
-	d->failed = d->failed || !buf_append(d->text, view_of(bytes, n), TEXT_BYTES_MAX);
-	return d->failed ? -1 : 0;
-}
-
-/* Takes the object, which may be NULL. */
-static bool dump(struct buf *text, json_t *o)
-{
-	struct dumping d = {.text = text};
-	bool good = o != NULL && json_dump_callback(o, append, &d, JSON_COMPACT) == 0;
-
-	json_decref(o);
-	return good && !d.failed;
-}
+/* --- around them --------------------------------------------------------------------------------------------------------- */
 
 bool otlp_begin(struct buf *text, struct view service_name)
 {
-	json_t *name = json_attribute("service.name", "stringValue", json_text(service_name));
-	json_t *envelope = json_pack("{s:[{s:{s:[o]},s:[{s:{s:s},s:[]}]}]}", "resourceSpans", "resource", "attributes", name,
-		"scopeSpans", "scope", "name", "weir", "spans");
+	struct writer w = {.text = text};
 
-	if (!dump(text, envelope))
-		return false;
-	text->end -= (uint32_t)strlen(ENVELOPE_END);
-	return true;
-}
-
-bool otlp_span(struct buf *text, const struct trace_span *span, bool is_first)
-{
-	return (is_first || buf_append(text, VIEW(","), TEXT_BYTES_MAX)) && dump(text, json_span(span));
+	PUT(&w, "{\"resourceSpans\":[{\"resource\":{\"attributes\":[{\"key\":\"service.name\",\"value\":{\"stringValue\":");
+	put_text(&w, service_name);
+	PUT(&w, "}}]},\"scopeSpans\":[{\"scope\":{\"name\":\"weir\"},\"spans\":[");
+	return !w.failed;
 }
 
 bool otlp_end(struct buf *text)
 {
-	return buf_append(text, VIEW(ENVELOPE_END), TEXT_BYTES_MAX);
+	struct writer w = {.text = text};
+
+	PUT(&w, "]}]}]}");
+	return !w.failed;
 }
 
 /* --- what comes back ------------------------------------------------------------------------------------------------------ */
