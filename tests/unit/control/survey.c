@@ -94,6 +94,7 @@ static int begin(void **state)
 
 	bed.config = load(three_endpoints);
 	bed.shared = shared_create(filters);
+	shared_set_workers(bed.shared, WORKERS);
 	bed.generation = generation_create(bed.shared, bed.config);
 	assert_non_null(bed.generation);
 	bed.io = io_create();

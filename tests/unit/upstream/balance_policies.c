@@ -61,7 +61,7 @@ static void test_two_choices_choose(void **state)
 
 static void answers(const struct bed *bed, size_t i, uint64_t waited_us)
 {
-	endpoint_report(bed_endpoint(bed, i), &(struct upstream_lease){0}, (struct upstream_result){.status = 200, .waited_us = waited_us});
+	endpoint_report(bed_endpoint(bed, i), &(struct upstream_lease){.at_once = 1}, (struct upstream_result){.status = 200, .waited_us = waited_us});
 }
 
 static void fails(const struct bed *bed, size_t i)
