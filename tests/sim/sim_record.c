@@ -67,6 +67,12 @@ static bool fell_back(const struct exchange_record *record)
 	return record->why != NULL && strcmp(record->why, "the route's fallback has answered") == 0;
 }
 
+/* It was at the route's own upstream before, and what failed behind the fallback is the cause. */
+static bool went_elsewhere(const struct exchange_record *record)
+{
+	return view_eq(record->route, VIEW("r0")) && !view_eq(record->upstream, VIEW("u0"));
+}
+
 /*
  * Where its time went. All of it stands somewhere and none twice, and a wait is charged to what was waited for: of a request that
  * had one lease, what the lease itself has measured.
@@ -76,7 +82,8 @@ static void check_phases(const struct exchange_record *record)
 	const uint64_t *us = record->phase_us;
 	uint64_t sum_us = 0, connecting_us = us[PHASE_CONNECT] + us[PHASE_TLS];
 	bool begun = record->upstream_status || record->upgraded;
-	bool leased_once = record->first_byte_us != UINT64_MAX && record->retries == 0 && !fell_back(record) && !plan.hedges;
+	bool leased_once = record->first_byte_us != UINT64_MAX && record->retries == 0 && !fell_back(record) &&
+		!went_elsewhere(record) && !plan.hedges;
 
 	for (unsigned i = 0; i < PHASE_COUNT; i++)
 		sum_us += us[i];
