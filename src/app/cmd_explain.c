@@ -129,7 +129,7 @@ static enum exit_code read_url(const char *method, const char *url, struct arena
 		return command_refuse("explain", "explain: '%s' is not a method: it would be refused with 400", method);
 	if (message.method == METHOD_CONNECT)
 		return command_refuse("explain", "explain: CONNECT is never routed");
-	const char *why = target_read(target, &message, arena);
+	const char *why = target_read(target, &message, arena, NULL);
 
 	if (why != NULL)
 		return command_refuse("explain", "explain: '%s' would be refused with 400: %s", url, why);

@@ -202,7 +202,7 @@ bool admin_request_begin(struct admin_conn *c, const struct message *m)
 	struct target target;
 
 	arena_init(&arena, memory, sizeof(memory), 8 * ADMIN_TARGET_BYTES);
-	const char *why = target_read(&target, m, &arena);
+	const char *why = target_read(&target, m, &arena, NULL);
 	uint8_t state = c->state;
 
 	c->minor = m->minor;

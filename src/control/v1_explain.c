@@ -60,7 +60,7 @@ void answer_explain(struct admin_conn *c)
 		.minor = 1, .method = (uint8_t)method_of(method), .method_name = method, .target = url};
 
 	arena_init(&arena, NULL, 0, EXPLAIN_BYTES);
-	const char *why = target_read(&target, &message, &arena);
+	const char *why = target_read(&target, &message, &arena, NULL);
 
 	if (why != NULL)
 		admin_fail(c, 400, "bad_request", "a request for this URL would be refused: %s", why);

@@ -628,7 +628,7 @@ void exchange_start(struct client *client, struct stream *down, const struct mes
 	}
 	if (ex->held->config->tracing.enabled)
 		trace_begin(ex);
-	why = target_read(&ex->target, &ex->request, &ex->arena);
+	why = target_read(&ex->target, &ex->request, &ex->arena, &ex->worker->host_memo);
 	if (ex->request.field_ids & FIELD_BIT(FIELD_CONTENT_TYPE)) {
 		const char *why_not = grpc_begin(ex);
 

@@ -223,23 +223,48 @@ static const char *set_authority(struct target *t, struct authority *a, struct a
 	return NULL;
 }
 
+static bool host_recall(struct target *t, struct view host, const struct host_memo *memo)
+{
+	if (memo == NULL || host.n != memo->n || memcmp(host.p, memo->text, host.n) != 0)
+		return false;
+	t->host = view_of(host.p, memo->host_n);
+	t->authority = host;
+	t->port = memo->port;
+	return true;
+}
+
+static void host_remember(struct host_memo *memo, const struct authority *a)
+{
+	if (memo == NULL || !a->canonical || a->text.n > sizeof(memo->text))
+		return;
+	memo->n = (uint8_t)a->text.n;
+	memo->host_n = (uint8_t)a->host.n;
+	memo->port = a->port;
+	memcpy(memo->text, a->text.p, a->text.n);
+}
+
 /* Host says where to. */
-static const char *read_host(struct target *t, struct view host, struct arena *arena)
+static const char *read_host(struct target *t, struct view host, struct arena *arena, struct host_memo *memo)
 {
 	struct authority a;
 
 	if (host.n == 0)
 		return NULL; /* HTTP/1.0 */
+	if (host_recall(t, host, memo))
+		return NULL;
 	const char *why = authority_read(&a, host);
 
-	return why != NULL ? why : set_authority(t, &a, arena);
+	if (why != NULL)
+		return why;
+	host_remember(memo, &a);
+	return set_authority(t, &a, arena);
 }
 
 /* RFC 9112 §3.2.2: the target's authority holds; a Host that says something else is a second opinion. */
 static const char *check_host(const struct target *t, struct view host, unsigned default_port, struct arena *arena)
 {
 	struct target other = {0};
-	const char *why = read_host(&other, host, arena);
+	const char *why = read_host(&other, host, arena, NULL);
 
 	if (why != NULL || host.n == 0)
 		return why;
@@ -333,23 +358,24 @@ static const char *read_asterisk(struct target *t, const struct message *m, stru
 	if (m->method != METHOD_OPTIONS)
 		return "the request target \"*\" is for OPTIONS only";
 	t->path = t->whole = m->target;
-	return read_host(t, m->host, arena);
+	return read_host(t, m->host, arena, NULL);
 }
 
-static const char *read_origin(struct target *t, const struct message *m, struct arena *arena)
+static const char *read_origin(
+	struct target *t, const struct message *m, struct arena *arena, struct host_memo *memo)
 {
 	const char *why = read_path_and_query(t, m->target, arena);
 
-	return why != NULL ? why : read_host(t, m->host, arena);
+	return why != NULL ? why : read_host(t, m->host, arena, memo);
 }
 
-const char *target_read(struct target *t, const struct message *m, struct arena *arena)
+const char *target_read(struct target *t, const struct message *m, struct arena *arena, struct host_memo *memo)
 {
 	*t = (struct target){.form = TARGET_ORIGIN};
 	if (m->method == METHOD_CONNECT)
 		return read_connect(t, m, arena);
 	if (view_starts(m->target, VIEW("/")))
-		return read_origin(t, m, arena);
+		return read_origin(t, m, arena, memo);
 	if (view_eq(m->target, VIEW("*")))
 		return read_asterisk(t, m, arena);
 	return read_absolute(t, m, arena);

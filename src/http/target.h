@@ -27,6 +27,17 @@ struct target {
 	uint16_t port;          /* 0: none given */
 };
 
+/*
+ * The Host that was read last, if it was canonical as it came: most requests have the one that the request before had, and need not
+ * have it read again. Zeroed memory is none.
+ */
+struct host_memo {
+	uint16_t port;
+	uint8_t n;              /* 0: none */
+	uint8_t host_n;         /* without the port */
+	char text[60];
+};
+
 /* What target_read() answers when the arena is exhausted: the one reason that is no fault of the client. */
 extern const char target_why_memory[];
 
@@ -34,9 +45,9 @@ extern const char target_why_memory[];
  * Reads the target of a request head and its Host field together. Results point into the message or the arena.
  * NULL when right, else one static sentence saying why it is refused with 400. An absolute target must be http or https
  * and its authority must equal Host where both are given. An absent Host (HTTP/1.0) gives an empty host.
- * Authority form is accepted for CONNECT only (which the gateway refuses by itself).
+ * Authority form is accepted for CONNECT only (which the gateway refuses by itself). `memo` may be NULL.
  */
-const char *target_read(struct target *t, const struct message *m, struct arena *arena);
+const char *target_read(struct target *t, const struct message *m, struct arena *arena, struct host_memo *memo);
 
 /*
  * A path from the configuration made canonical in place of a request: same rules, "" when refused.

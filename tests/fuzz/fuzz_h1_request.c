@@ -22,7 +22,7 @@ static void check_forwarding(const struct outcome *o)
 
 	arena_init(&arena, first, sizeof(first), 1 << 20);
 	CHECK(message_copy(&m, &o->m, &arena, 2));
-	if (m.minor == 0 || target_read(&target, &m, &arena) != NULL || !message_drop_hop_by_hop(&m))
+	if (m.minor == 0 || target_read(&target, &m, &arena, NULL) != NULL || !message_drop_hop_by_hop(&m))
 		goto out;
 	message_drop_name(&m, VIEW("content-length"));
 	CHECK(message_add(&m, &arena, VIEW("Via"), VIEW("1.1 weir")));

@@ -95,7 +95,7 @@ static void check_fixed_point(const struct target *t, const struct message *m, s
 	struct target same;
 	const char *why;
 
-	CHECK(target_read(&same, &again, arena) == NULL);
+	CHECK(target_read(&same, &again, arena, NULL) == NULL);
 	CHECK(view_eq(same.whole, t->whole) && view_eq(same.path, t->path) && view_eq(same.query, t->query));
 	CHECK(view_eq(same.host, t->host) && view_eq(same.authority, t->authority) && same.port == t->port);
 	if (t->form != TARGET_ASTERISK)
@@ -128,7 +128,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	char first[256];
 
 	arena_init(&arena, first, sizeof(first), 1 << 20);
-	if (target_read(&t, &m, &arena) == NULL) {
+	if (target_read(&t, &m, &arena, NULL) == NULL) {
 		check_host(&t);
 		if (t.form == TARGET_ORIGIN || t.form == TARGET_ABSOLUTE) {
 			check_path(t.path);

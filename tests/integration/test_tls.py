@@ -230,7 +230,7 @@ def metric(gateway, name):
     host, port = gateway.config["admin"]["address"].split(":")
     with socket.create_connection((host, int(port)), TIMEOUT) as sock:
         wire = Wire(sock)
-        text = wire.ask(get("/metrics")).body.decode()
+        text = wire.ask(get("/metrics", "localhost")).body.decode()
     return float(next(line.split()[-1] for line in text.splitlines() if line.startswith(name + " ")))
 
 

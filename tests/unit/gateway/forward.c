@@ -90,7 +90,7 @@ static const char *receive(const char *request)
 	assert_true(message_copy(&ex->request, &m, &ex->arena, 0));
 	assert_true(forward_identify(ex));
 	ex->target = (struct target){0};
-	const char *why = target_read(&ex->target, &ex->request, &ex->arena);
+	const char *why = target_read(&ex->target, &ex->request, &ex->arena, NULL);
 	if (why == NULL)
 		why = forward_prepare(ex);
 	if (why != NULL)

@@ -21,7 +21,7 @@ static const char *read_target(struct fixture *f, const char *method, struct vie
 
 	m.method = (uint8_t)method_of(m.method_name);
 	arena_init(&f->arena, f->first, sizeof(f->first), 4096);
-	return target_read(&f->target, &m, &f->arena);
+	return target_read(&f->target, &m, &f->arena, NULL);
 }
 
 static void assert_view(struct view actual, const char *expected)
@@ -448,9 +448,62 @@ static void an_empty_arena_is_a_refusal(void **state)
 		char first[1];
 
 		arena_init(&arena, first, 0, 0);
-		assert_non_null(target_read(&t, &m, &arena));
+		assert_non_null(target_read(&t, &m, &arena, NULL));
 		arena_release(&arena);
 	}
+}
+
+/* --- the memo ------------------------------------------------------------------------------------------------------ */
+
+static struct host_memo memo;
+
+/* The host that is found, and with it the port, of a request with this Host behind others. NULL: it is refused. */
+static const char *remembered(struct fixture *f, const char *host)
+{
+	struct message m = {.target = VIEW("/"), .host = view_str(host), .method = METHOD_GET};
+
+	arena_init(&f->arena, f->first, sizeof(f->first), 4096);
+	return target_read(&f->target, &m, &f->arena, &memo) == NULL ? host : NULL;
+}
+
+static void a_host_that_comes_again_is_read_alike(void **state)
+{
+	struct fixture f;
+
+	memo = (struct host_memo){0};
+	for (int i = 0; i < 2; i++) {
+		assert_non_null(remembered(&f, "example.com:8080"));
+		assert_view(f.target.host, "example.com");
+		assert_view(f.target.authority, "example.com:8080");
+		assert_int_equal(f.target.port, 8080);
+	}
+	assert_int_equal(memo.n, sizeof("example.com:8080") - 1);
+	/* As long, and others. */
+	assert_non_null(remembered(&f, "example.com:8081"));
+	assert_int_equal(f.target.port, 8081);
+	assert_non_null(remembered(&f, "example.org:8081"));
+	assert_view(f.target.host, "example.org");
+}
+
+static void what_is_not_canonical_is_not_remembered(void **state)
+{
+	struct fixture f;
+
+	memo = (struct host_memo){0};
+	for (int i = 0; i < 2; i++) {
+		assert_non_null(remembered(&f, "Example.COM."));
+		assert_view(f.target.host, "example.com");
+		assert_int_equal(memo.n, 0);
+		assert_null(remembered(&f, "a..b"));
+		assert_null(remembered(&f, "a:0"));
+		assert_int_equal(memo.n, 0);
+	}
+	assert_non_null(remembered(&f, "a-name-that-is-longer-than-what-is-kept-of-one.example.com:8080"));
+	assert_int_equal(memo.n, 0);
+	/* HTTP/1.0 without a Host has none. */
+	assert_non_null(remembered(&f, "a.b"));
+	assert_non_null(remembered(&f, ""));
+	assert_int_equal(f.target.host.n, 0);
 }
 
 static void configured_paths(void **state)
@@ -483,6 +536,8 @@ int main(void)
 		cmocka_unit_test(odd_hosts_are_refused),
 		cmocka_unit_test(hosts_are_bounded),
 		cmocka_unit_test(an_empty_arena_is_a_refusal),
+		cmocka_unit_test(a_host_that_comes_again_is_read_alike),
+		cmocka_unit_test(what_is_not_canonical_is_not_remembered),
 		cmocka_unit_test(configured_paths),
 	};
 
