@@ -26,9 +26,8 @@ static void moment_take(struct live_moment *m, const struct control *control)
 	for (unsigned i = 0; i < control->survey.count; i++) {
 		const struct worker_stats *stats = &survey_worker(&control->survey, i)->worker;
 
-		m->workers[i] = (struct live_worker){.finished = stats->exchanges_finished,
-			.lag_us = stats->shed.lag_sum_us,
-			.connections = stats->connections_open};
+		m->workers[i] = (struct live_worker){
+			.lag_us = stats->shed.lag_sum_us, .connections = stats->connections_open};
 		for (size_t j = 0; j < SHED_LAG_BUCKETS; j++)
 			m->workers[i].looks += stats->shed.lag_counts[j];
 	}

@@ -18,7 +18,6 @@ enum { LIVE_ROWS_MAX = 256 }; /* endpoints, rate limits, breakers that are told 
 
 /* What of a worker the window does not keep. */
 struct live_worker {
-	uint64_t finished;      /* requests; counter */
 	uint64_t looks, lag_us; /* at how late its loop is, and their sum; counters */
 	uint64_t connections;   /* now */
 };
