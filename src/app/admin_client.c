@@ -1,13 +1,52 @@
 /* See admin_client.h. */
 #include "app/admin_client.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "app/fetch.h"
 
 #define SHOW(v) (int)(v).n, (v).p
 
-enum { EVENT = 0, ASK_S = 5, WAIT_S = 75 };
+enum { ASK_S = 5, ORDER_S = 75, EVENT = 0 };
+
+/* --- the command line ------------------------------------------------------------------------------------------------- */
+
+/* Takes every --json out of the words, which move up. */
+static void json_take(struct admin_call *call)
+{
+	int count = 0;
+
+	for (int i = 0; i < call->count; i++) {
+		if (strcmp(call->words[i], "--json") == 0)
+			call->as_json = true;
+		else
+			call->words[count++] = call->words[i];
+	}
+	call->count = count;
+}
+
+enum exit_code admin_call_begin(struct admin_call *call, int argc, char **argv, int words_max)
+{
+	int rest;
+	const char *path = command_config_path(argc, argv, &rest);
+
+	if (path == NULL)
+		return EXIT_WRONG;
+	*call = (struct admin_call){.path = path, .words = argv + rest, .count = argc - rest};
+	json_take(call);
+	if (call->count > words_max)
+		return command_refuse(argv[0], "%s: '%s' is too much", argv[0], call->words[words_max]);
+	return command_load_config(path, &call->config);
+}
+
+void admin_call_end(struct admin_call *call)
+{
+	config_free(call->config);
+}
+
+/* --- asking ----------------------------------------------------------------------------------------------------------- */
 
 static struct view place_of(const struct config_admin *admin)
 {
@@ -28,7 +67,8 @@ static char *request_write(const struct config_admin *admin, const char *request
 	return n < 0 ? NULL : text;
 }
 
-static const char *ask(
+/* NULL, or why there is no answer. */
+static const char *exchange(
 	const struct config_admin *admin, const char *request, struct view content, unsigned patience_s, struct fetch *f)
 {
 	const struct address *to = admin->unix_text.n > 0 ? &admin->unix_address : &admin->address;
@@ -39,16 +79,14 @@ static const char *ask(
 		why = fetch_event(f, to, view_str(text));
 	else if (text != NULL && f != NULL)
 		why = fetch_within(f, to, view_str(text), patience_s);
-
 	free(text);
 	return why;
 }
 
-static struct fetch *ask_within(
+/* The answer, whatever its status; free() it. NULL: there is none, which was complained of. */
+static struct fetch *answer_fetch(
 	const struct config *config, const char *request, struct view content, unsigned patience_s, enum exit_code *code)
 {
-	struct view place = place_of(&config->admin);
-
 	if (!config->admin.enabled) {
 		command_complain("%.*s: `admin` is off, so the gateway cannot be asked; give it an address, such as "
 				 "`admin: {address: 127.0.0.1:9180}`, and restart it",
@@ -57,54 +95,112 @@ static struct fetch *ask_within(
 		return NULL;
 	}
 	struct fetch *f = malloc(sizeof(*f));
-	const char *why = ask(&config->admin, request, content, patience_s, f);
+	const char *why = exchange(&config->admin, request, content, patience_s, f);
 
 	*code = EXIT_FINE;
 	if (why == NULL)
 		return f;
-	command_complain(
-		"the administration at %.*s did not answer: %s; does the gateway run with this configuration?", SHOW(place), why);
+	command_complain("the administration at %.*s did not answer: %s; does the gateway run with this configuration?",
+		SHOW(place_of(&config->admin)), why);
 	*code = EXIT_TROUBLE;
 	free(f);
 	return NULL;
 }
 
-struct fetch *admin_ask(const struct config *config, const char *request, struct view content, enum exit_code *code)
+/* --- answers ---------------------------------------------------------------------------------------------------------- */
+
+/* The JSON of the answer, or of its first event; NULL: it is none. */
+static json_t *answer_read(const struct fetch *f)
 {
-	return ask_within(config, request, content, ASK_S, code);
+	static const char begin[] = "data: ";
+	struct view text = f->content;
+	const char *data = f->is_event && text.n > 0 ? memmem(text.p, text.n, begin, sizeof(begin) - 1) : NULL;
+
+	if (data != NULL)
+		text = view_from(text, (size_t)(data - text.p) + sizeof(begin) - 1);
+	return json_loadb(text.n > 0 ? text.p : "", text.n, data != NULL ? JSON_DISABLE_EOF_CHECK : 0, NULL);
 }
 
-struct fetch *admin_wait(const struct config *config, const char *request, enum exit_code *code)
+/* Owns `said`, which may be NULL. */
+static void complain_of(const struct config *config, unsigned status, json_t *said)
 {
-	return ask_within(config, request, VIEW("{}"), WAIT_S, code);
-}
-
-static struct fetch *insist(const struct config *config, struct fetch *f, enum exit_code *code)
-{
-	struct view place = place_of(&config->admin);
-
-	if (f == NULL || f->head.status / 100 == 2)
-		return f;
-	json_t *said = json_loadb(f->content.p, f->content.n, 0, NULL);
 	const char *message = json_string_value(json_object_get(said, "message"));
+	struct view place = place_of(&config->admin);
 
 	if (message != NULL)
 		command_complain("the administration at %.*s refuses: %s", SHOW(place), message);
 	else
-		command_complain("the administration at %.*s answered %u: is it a gateway of this version?", SHOW(place),
-			(unsigned)f->head.status);
+		command_complain("the administration at %.*s answered %u without JSON: is it a gateway of this version?",
+			SHOW(place), status);
 	json_decref(said);
+}
+
+static json_t *ask(
+	const struct admin_call *call, const char *request, struct view content, unsigned patience_s, enum exit_code *code)
+{
+	struct fetch *f = answer_fetch(call->config, request, content, patience_s, code);
+
+	if (f == NULL)
+		return NULL;
+	json_t *said = answer_read(f);
+	unsigned status = (unsigned)f->head.status;
+
 	free(f);
+	if (said != NULL && status / 100 == 2)
+		return said;
+	complain_of(call->config, status, said);
 	*code = EXIT_TROUBLE;
 	return NULL;
 }
 
-struct fetch *admin_get(const struct config *config, const char *request, struct view content, enum exit_code *code)
+json_t *admin_call_ask(const struct admin_call *call, const char *request, enum exit_code *code)
 {
-	return insist(config, admin_ask(config, request, content, code), code);
+	return ask(call, request, VIEW(""), ASK_S, code);
 }
 
-struct fetch *admin_event(const struct config *config, const char *request, enum exit_code *code)
+json_t *admin_call_tell(const struct admin_call *call, const char *request, json_t *content, enum exit_code *code)
 {
-	return insist(config, ask_within(config, request, VIEW(""), EVENT, code), code);
+	char *text = content != NULL ? json_dumps(content, JSON_COMPACT) : NULL;
+	json_t *said = NULL;
+
+	json_decref(content);
+	if (text != NULL) {
+		said = ask(call, request, view_str(text), ASK_S, code);
+	} else {
+		command_complain("what is to be said is not UTF-8, or memory is out");
+		*code = EXIT_TROUBLE;
+	}
+	free(text);
+	return said;
+}
+
+json_t *admin_call_event(const struct admin_call *call, const char *request, enum exit_code *code)
+{
+	return ask(call, request, VIEW(""), EVENT, code);
+}
+
+json_t *admin_call_order(const struct admin_call *call, const char *path, unsigned *status, enum exit_code *code)
+{
+	char request[64];
+
+	snprintf(request, sizeof(request), "POST %s", path);
+	struct fetch *f = answer_fetch(call->config, request, VIEW("{}"), ORDER_S, code);
+
+	if (f == NULL)
+		return NULL;
+	json_t *said = answer_read(f);
+
+	*status = (unsigned)f->head.status;
+	free(f);
+	if (said == NULL) {
+		complain_of(call->config, *status, NULL);
+		*code = EXIT_TROUBLE;
+	}
+	return said;
+}
+
+void answer_print(const json_t *json)
+{
+	json_dumpf(json, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
+	putchar('\n');
 }

@@ -1,26 +1,46 @@
 /*
- * The commands' way to the administration of the gateway that runs with a configuration: by its unix socket where there is one,
- * else by its address, with its token.
+ * Commands that ask the gateway that runs with a configuration: by its administration's unix socket where there is one, else by
+ * its address, with its token.
+ *
+ *     admin_call_begin -> admin_call_ask, admin_call_order or admin_call_event, as often as wanted -> admin_call_end
  */
 #ifndef WEIR_APP_ADMIN_CLIENT_H
 #define WEIR_APP_ADMIN_CLIENT_H
 
+#include <jansson.h>
+
 #include "app/command.h"
-#include "app/fetch.h"
+
+/* What the command line says: -c FILE, words of the command's own, and wherever it stands behind FILE, --json. */
+struct admin_call {
+	const char *path;             /* FILE */
+	const struct config *config;  /* what it says */
+	char **words;                 /* borrowed of argv */
+	int count;
+	bool as_json;
+};
+
+/* Reads it, with `words_max` words at most. Unless it is EXIT_FINE, what is wrong was complained of, and there is nothing to end. */
+enum exit_code admin_call_begin(struct admin_call *call, int argc, char **argv, int words_max);
+
+void admin_call_end(struct admin_call *call);
 
 /*
- * Sends "GET /v1/leaks", and `content` (JSON; empty: none), and reads the answer, whatever its status. NULL: there is none, and
- * why was complained of; *code is then what the program is to end with. Free it with free().
+ * Sends "GET /v1/leaks" and waits some seconds for the answer, whose status is to be 2xx. NULL: there is none, and why was
+ * complained of; *code is then what the program is to end with, else EXIT_FINE.
  */
-struct fetch *admin_ask(const struct config *config, const char *request, struct view content, enum exit_code *code);
+json_t *admin_call_ask(const struct admin_call *call, const char *request, enum exit_code *code);
 
-/* The same, for what takes the gateway a while: more than a minute is waited for the answer. */
-struct fetch *admin_wait(const struct config *config, const char *request, enum exit_code *code);
+/* The same with content, which it owns; NULL: it could not be made, which is complained of. */
+json_t *admin_call_tell(const struct admin_call *call, const char *request, json_t *content, enum exit_code *code);
 
-/* The same as admin_ask; NULL and complained of (with what the administration says) also when the status is not 2xx. */
-struct fetch *admin_get(const struct config *config, const char *request, struct view content, enum exit_code *code);
+/* A POST for what takes the gateway a while: more than a minute is waited, and every status is an answer. */
+json_t *admin_call_order(const struct admin_call *call, const char *path, unsigned *status, enum exit_code *code);
 
-/* The same of an answer that goes on: its first event. */
-struct fetch *admin_event(const struct config *config, const char *request, enum exit_code *code);
+/* The first event of an answer that goes on, as admin_call_ask. */
+json_t *admin_call_event(const struct admin_call *call, const char *request, enum exit_code *code);
+
+/* The whole answer, for programs. */
+void answer_print(const json_t *json);
 
 #endif

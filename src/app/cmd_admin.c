@@ -2,31 +2,12 @@
  * What an operator tells a running gateway, and asks it in a line or two: `weir status`, `weir endpoint`, `weir drain`,
  * `weir stuck`, `weir log-level`. Each is one request to the administration.
  */
-#include <jansson.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "app/admin_client.h"
 
 #define NAME_BYTES 1024
-
-/* --- asking ------------------------------------------------------------------------------------------------------- */
-
-/* Asks, and reads the answer. NULL and *code: there is none, and it was complained of. */
-static json_t *ask(const struct config *config, const char *request, struct view content, enum exit_code *code)
-{
-	struct fetch *f = admin_get(config, request, content, code);
-	json_t *json = f != NULL ? json_loadb(f->content.p, f->content.n, 0, NULL) : NULL;
-
-	if (f != NULL && json == NULL) {
-		command_complain("the administration's answer is no JSON: is it a gateway of this version?");
-		*code = EXIT_TROUBLE;
-	}
-	free(f);
-	return json;
-}
 
 static long long number(const json_t *json, const char *key)
 {
@@ -38,36 +19,6 @@ static const char *word(const json_t *json, const char *key)
 	const char *text = json_string_value(json_object_get(json, key));
 
 	return text != NULL ? text : "-";
-}
-
-/* The whole answer, for machines. */
-static void print_json(json_t *json)
-{
-	json_dumpf(json, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
-	putchar('\n');
-}
-
-struct asked {
-	const struct config *config;
-	int count;     /* arguments behind -c FILE, and without --json */
-	char **words;
-	bool as_json;
-};
-
-/* Takes -c FILE and --json off. EXIT_FINE: then config_free(asked->config). */
-static enum exit_code begin(int argc, char **argv, struct asked *asked)
-{
-	int rest;
-	const char *path = command_config_path(argc, argv, &rest);
-
-	if (path == NULL)
-		return EXIT_WRONG;
-	*asked = (struct asked){.count = argc - rest, .words = argv + rest};
-	if (asked->count > 0 && strcmp(asked->words[asked->count - 1], "--json") == 0) {
-		asked->as_json = true;
-		asked->count--;
-	}
-	return command_load_config(path, &asked->config);
 }
 
 /* --- status ------------------------------------------------------------------------------------------------------- */
@@ -112,23 +63,17 @@ static void print_stuck(const json_t *all)
 
 static enum exit_code show(int argc, char **argv, const char *request, void (*print)(const json_t *json))
 {
-	struct asked asked;
-	enum exit_code code = begin(argc, argv, &asked);
+	struct admin_call call;
+	enum exit_code code = admin_call_begin(&call, argc, argv, 0);
 
 	if (code != EXIT_FINE)
 		return code;
-	json_t *json = NULL;
+	json_t *json = admin_call_ask(&call, request, &code);
 
-	if (asked.count > 0)
-		code = command_refuse(argv[0], "%s: '%s' is too much; only '--json' is known", argv[0], asked.words[0]);
-	else
-		json = ask(asked.config, request, VIEW(""), &code);
-	if (json != NULL && asked.as_json)
-		print_json(json);
-	else if (json != NULL)
-		print(json);
+	if (json != NULL)
+		(call.as_json ? answer_print : print)(json);
 	json_decref(json);
-	config_free(asked.config);
+	admin_call_end(&call);
 	return code;
 }
 
@@ -154,29 +99,27 @@ static enum exit_code drain_run(int argc, char **argv)
 
 /* --- log-level ---------------------------------------------------------------------------------------------------- */
 
+static void print_log_level(const json_t *json)
+{
+	printf("%s\n", word(json, "level"));
+}
+
 static enum exit_code log_level_run(int argc, char **argv)
 {
-	struct asked asked;
-	enum exit_code code = begin(argc, argv, &asked);
-	char content[64];
+	struct admin_call call;
+	enum exit_code code = admin_call_begin(&call, argc, argv, 1);
+	json_t *json;
 
 	if (code != EXIT_FINE)
 		return code;
-	json_t *json = NULL;
-
-	if (asked.count > 1 || (asked.count == 1 && strlen(asked.words[0]) > 16)) {
-		code = command_refuse("log-level", "log-level: one of error, warning, info, debug, or nothing, is what it takes");
-	} else if (asked.count == 0) {
-		json = ask(asked.config, "GET /v1/log/level", VIEW(""), &code);
-	} else {
-		/* What is no level, quotes among it, the administration refuses. */
-		snprintf(content, sizeof(content), "{\"level\":\"%s\"}", asked.words[0]);
-		json = ask(asked.config, "PUT /v1/log/level", view_str(content), &code);
-	}
+	if (call.count == 0)
+		json = admin_call_ask(&call, "GET /v1/log/level", &code);
+	else
+		json = admin_call_tell(&call, "PUT /v1/log/level", json_pack("{s:s}", "level", call.words[0]), &code);
 	if (json != NULL)
-		printf("%s\n", word(json, "level"));
+		(call.as_json ? answer_print : print_log_level)(json);
 	json_decref(json);
-	config_free(asked.config);
+	admin_call_end(&call);
 	return code;
 }
 
@@ -184,16 +127,20 @@ static enum exit_code log_level_run(int argc, char **argv)
 
 static void print_endpoint(const char *upstream, const json_t *e)
 {
-	const json_t *set = json_object_get(e, "set"), *out = json_object_get(e, "out"), *reason;
-	char why[128] = "";
-	size_t i, n = 0;
+	const json_t *reason;
+	const char *before = "";
+	size_t i;
 
-	json_array_foreach(out, i, reason)
-		n += (size_t)snprintf(why + n, sizeof(why) - n, "%s%s", i > 0 ? "," : "", json_string_value(reason));
-	if (json_is_true(json_object_get(set, "drain")))
-		snprintf(why + n, sizeof(why) - n, "%sdrained", n > 0 ? "," : "");
-	printf("%-16s %-24s %6lld %9lld %8lld  %s\n", upstream, word(e, "address"), number(e, "weight"), number(e, "requests"),
-		number(e, "waiting"), *why != '\0' ? why : "in service");
+	printf("%-16s %-24s %6lld %9lld %8lld  ", upstream, word(e, "address"), number(e, "weight"), number(e, "requests"),
+		number(e, "waiting"));
+	json_array_foreach(json_object_get(e, "out"), i, reason) {
+		printf("%s%s", before, json_string_value(reason));
+		before = ",";
+	}
+	if (json_is_true(json_object_get(json_object_get(e, "set"), "drain")))
+		printf("%sdrained\n", before);
+	else
+		printf("%s\n", *before == '\0' ? "in service" : "");
 }
 
 static void print_endpoints(const json_t *all)
@@ -207,19 +154,29 @@ static void print_endpoints(const json_t *all)
 			print_endpoint(word(upstream, "name"), endpoint);
 }
 
-/* What is sent for a word; NULL: it is none. `argument` is that of "weight". */
-static const char *wish_of(const char *what, const char *argument, char content[64])
+/* "auto" takes it back. NULL: it is no weight. */
+static json_t *weight_wish(const char *argument)
 {
-	static const char *const wishes[][2] = {{"disable", "{\"enabled\":false}"},
-		{"enable", "{\"enabled\":true,\"drain\":false}"}, {"drain", "{\"drain\":true}"}};
+	uint64_t weight;
 
-	for (size_t i = 0; argument == NULL && i < sizeof(wishes) / sizeof(wishes[0]); i++)
-		if (strcmp(wishes[i][0], what) == 0)
-			return wishes[i][1];
-	if (argument == NULL || strcmp(what, "weight") != 0 || strlen(argument) > 16)
-		return NULL;
-	snprintf(content, 64, "{\"weight\":%s}", strcmp(argument, "auto") == 0 ? "null" : argument);
-	return content;
+	if (strcmp(argument, "auto") == 0)
+		return json_pack("{s:n}", "weight");
+	return view_parse_u64(view_str(argument), &weight) && weight <= INT32_MAX
+		? json_pack("{s:I}", "weight", (json_int_t)weight) : NULL;
+}
+
+/* What is sent for the words; NULL: they are not understood. */
+static json_t *wish_of(const struct admin_call *call)
+{
+	const char *what = call->words[0];
+
+	if (call->count == 4)
+		return strcmp(what, "weight") == 0 ? weight_wish(call->words[3]) : NULL;
+	if (strcmp(what, "disable") == 0)
+		return json_pack("{s:b}", "enabled", 0);
+	if (strcmp(what, "enable") == 0)
+		return json_pack("{s:b, s:b}", "enabled", 1, "drain", 0);
+	return strcmp(what, "drain") == 0 ? json_pack("{s:b}", "drain", 1) : NULL;
 }
 
 /* As it may stand in a path. False: it does not fit. */
@@ -234,47 +191,55 @@ static bool path_escape(const char *text, char *to, size_t bytes)
 	return *text == '\0';
 }
 
-static enum exit_code endpoint_change(const struct asked *asked)
+static enum exit_code endpoint_change(const struct admin_call *call)
 {
-	char upstream[NAME_BYTES], endpoint[NAME_BYTES], request[3 * NAME_BYTES], content[64];
-	const char *wish = wish_of(asked->words[0], asked->count == 4 ? asked->words[3] : NULL, content);
+	char upstream[NAME_BYTES], endpoint[NAME_BYTES], request[3 * NAME_BYTES];
+	json_t *wish = wish_of(call);
 	enum exit_code code;
 
-	if (wish == NULL || !path_escape(asked->words[1], upstream, sizeof(upstream)) ||
-		!path_escape(asked->words[2], endpoint, sizeof(endpoint)))
-		return command_refuse("endpoint", "endpoint: '%s' is not understood", asked->words[0]);
+	if (wish == NULL)
+		return command_refuse("endpoint", "endpoint: '%s' is not understood%s", call->words[call->count - 1],
+			call->count == 4 ? " as a weight" : "");
+	if (!path_escape(call->words[1], upstream, sizeof(upstream)) || !path_escape(call->words[2], endpoint, sizeof(endpoint))) {
+		json_decref(wish);
+		return command_refuse("endpoint", "endpoint: such a long name has no endpoint");
+	}
 	snprintf(request, sizeof(request), "PATCH /v1/upstreams/%s/endpoints/%s", upstream, endpoint);
-	json_t *json = ask(asked->config, request, view_str(wish), &code);
+	json_t *json = admin_call_tell(call, request, wish, &code);
 
-	if (json != NULL && asked->as_json)
-		print_json(json);
+	if (json != NULL && call->as_json)
+		answer_print(json);
 	else if (json != NULL)
-		print_endpoint(asked->words[1], json);
+		print_endpoint(call->words[1], json);
+	json_decref(json);
+	return code;
+}
+
+static enum exit_code endpoint_list(const struct admin_call *call)
+{
+	enum exit_code code;
+	json_t *json = admin_call_ask(call, "GET /v1/upstreams", &code);
+
+	if (json != NULL)
+		(call->as_json ? answer_print : print_endpoints)(json);
 	json_decref(json);
 	return code;
 }
 
 static enum exit_code endpoint_run(int argc, char **argv)
 {
-	struct asked asked;
-	enum exit_code code = begin(argc, argv, &asked);
+	struct admin_call call;
+	enum exit_code code = admin_call_begin(&call, argc, argv, 4);
 
 	if (code != EXIT_FINE)
 		return code;
-	if (asked.count == 3 || asked.count == 4) {
-		code = endpoint_change(&asked);
-	} else if (asked.count == 1 && strcmp(asked.words[0], "list") == 0) {
-		json_t *json = ask(asked.config, "GET /v1/upstreams", VIEW(""), &code);
-
-		if (json != NULL && asked.as_json)
-			print_json(json);
-		else if (json != NULL)
-			print_endpoints(json);
-		json_decref(json);
-	} else {
+	if (call.count == 3 || call.count == 4)
+		code = endpoint_change(&call);
+	else if (call.count == 1 && strcmp(call.words[0], "list") == 0)
+		code = endpoint_list(&call);
+	else
 		code = command_refuse("endpoint", "endpoint: say list, or what to do with which UPSTREAM's ADDRESS");
-	}
-	config_free(asked.config);
+	admin_call_end(&call);
 	return code;
 }
 
@@ -305,17 +270,21 @@ const struct command command_stuck = {
 
 const struct command command_drain = {
 	.name = "drain",
-	.arguments = "-c FILE",
+	.arguments = "-c FILE [--json]",
 	.summary = "let the running gateway finish what it has, and end",
-	.help = "As SIGTERM does. `weir endpoint drain` empties one endpoint.\n" EXIT_STATUS,
+	.help = "As SIGTERM does. `weir endpoint drain` empties one endpoint.\n"
+		"\n"
+		"--json  the administration's own answer (POST /v1/drain)\n" EXIT_STATUS,
 	.run = drain_run,
 };
 
 const struct command command_log_level = {
 	.name = "log-level",
-	.arguments = "-c FILE [error|warning|info|debug]",
+	.arguments = "-c FILE [error|warning|info|debug] [--json]",
 	.summary = "say, or change, how much the event log tells",
-	.help = "The change holds until the next start.\n" EXIT_STATUS,
+	.help = "The change holds until the next start.\n"
+		"\n"
+		"--json  the administration's own answer (GET or PUT /v1/log/level)\n" EXIT_STATUS,
 	.run = log_level_run,
 };
 

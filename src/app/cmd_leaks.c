@@ -7,14 +7,11 @@
  *            users 127.0.0.1:9001, route users, client 127.0.0.1
  *            request 5c0f6f0f31b30c8e0000000000000001, worker 0
  */
-#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "app/command.h"
 #include "app/admin_client.h"
 
 enum { COLUMNS = 80 };
@@ -99,61 +96,30 @@ static void print_unanswered(const json_t *workers)
 			(long long)json_integer_value(worker));
 }
 
-/* --- asking ------------------------------------------------------------------------------------------------------- */
+/* --- the command -------------------------------------------------------------------------------------------------- */
 
-static enum exit_code show(struct view content, bool as_json)
+static void print_all(const json_t *all)
 {
-	json_error_t error;
-	json_t *all;
-
-	if (as_json) {
-		printf("%.*s", (int)content.n, content.p);
-		return EXIT_FINE;
-	}
-	all = json_loadb(content.p, content.n, 0, &error);
-	if (all == NULL) {
-		command_complain("the administration's answer is no JSON: %s", error.text);
-		return EXIT_TROUBLE;
-	}
 	print_list(json_object_get(all, "leases"), "leased connections, held longest first", "HELD", "held_s");
 	putchar('\n');
 	print_list(json_object_get(all, "exchanges"), "requests, oldest first", "AGE", "age_s");
 	fflush(stdout);
 	print_unanswered(json_object_get(all, "workers_unanswered"));
-	json_decref(all);
-	return EXIT_FINE;
-}
-
-static enum exit_code ask(const struct config *config, bool as_json)
-{
-	enum exit_code code;
-	struct fetch *f = admin_get(config, "GET /v1/leaks", VIEW(""), &code);
-
-	if (f != NULL)
-		code = show(f->content, as_json);
-	free(f);
-	return code;
 }
 
 static enum exit_code leaks_run(int argc, char **argv)
 {
-	const struct config *config;
-	int rest;
-	const char *path = command_config_path(argc, argv, &rest);
-
-	if (path == NULL)
-		return EXIT_WRONG;
-
-	bool as_json = rest < argc && strcmp(argv[rest], "--json") == 0;
-
-	if (rest + as_json != argc)
-		return command_refuse("leaks", "leaks: '%s' is too much; only '--json' is known", argv[rest + as_json]);
-	enum exit_code code = command_load_config(path, &config);
+	struct admin_call call;
+	enum exit_code code = admin_call_begin(&call, argc, argv, 0);
 
 	if (code != EXIT_FINE)
 		return code;
-	code = ask(config, as_json);
-	config_free(config);
+	json_t *all = admin_call_ask(&call, "GET /v1/leaks", &code);
+
+	if (all != NULL)
+		(call.as_json ? answer_print : print_all)(all);
+	json_decref(all);
+	admin_call_end(&call);
 	return code;
 }
 

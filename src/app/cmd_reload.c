@@ -2,13 +2,10 @@
  * `weir reload -c FILE`: has the gateway that runs with this configuration read it again, waits until that is over, and prints the
  * receipt (POST /v1/reload).
  */
-#include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "app/admin_client.h"
-#include "app/command.h"
 
 static double number_of(const json_t *object, const char *key)
 {
@@ -59,50 +56,36 @@ static enum exit_code code_of(unsigned status)
 	}
 }
 
-static enum exit_code show(const struct fetch *f, const char *path, bool as_json)
+/* Everything else is an error that says why. */
+static enum exit_code show(const struct admin_call *call, const json_t *said, unsigned status)
 {
-	json_error_t error;
-	json_t *receipt = json_loadb(f->content.p, f->content.n, 0, &error);
+	const char *message = json_string_value(json_object_get(said, "message"));
 
-	if (receipt == NULL || json_object_get(receipt, "outcome") == NULL) {
-		const char *why = json_string_value(json_object_get(receipt, "message"));
-
-		command_complain("not reloaded: %s", why != NULL ? why : "the administration's answer is no receipt");
-		json_decref(receipt);
+	if (json_object_get(said, "outcome") == NULL) {
+		command_complain("not reloaded: %s", message != NULL ? message : "the administration's answer is no receipt");
 		return EXIT_TROUBLE;
 	}
-	if (as_json)
-		printf("%.*s\n", (int)f->content.n, f->content.p);
+	if (call->as_json)
+		answer_print(said);
 	else
-		print_receipt(receipt, path);
-	json_decref(receipt);
-	return code_of(f->head.status);
+		print_receipt(said, call->path);
+	return code_of(status);
 }
 
 static enum exit_code reload_run(int argc, char **argv)
 {
-	const struct config *config;
-	int rest;
-	const char *path = command_config_path(argc, argv, &rest);
-
-	if (path == NULL)
-		return EXIT_WRONG;
-
-	bool as_json = rest < argc && strcmp(argv[rest], "--json") == 0;
-
-	if (rest + as_json != argc)
-		return command_refuse("reload", "reload: '%s' is too much; only '--json' is known", argv[rest + as_json]);
-	enum exit_code code = command_load_config(path, &config);
+	struct admin_call call;
+	unsigned status;
+	enum exit_code code = admin_call_begin(&call, argc, argv, 0);
 
 	if (code != EXIT_FINE)
 		return code;
+	json_t *said = admin_call_order(&call, "/v1/reload", &status, &code);
 
-	struct fetch *f = admin_ask(config, "POST /v1/reload", VIEW("{}"), &code);
-
-	if (f != NULL)
-		code = show(f, path, as_json);
-	free(f);
-	config_free(config);
+	if (said != NULL)
+		code = show(&call, said, status);
+	json_decref(said);
+	admin_call_end(&call);
 	return code;
 }
 

@@ -8,10 +8,8 @@
  *
  * Each frame is one event of GET /v1/live. Nothing but plain ANSI: home, clear to the end of the line, clear below.
  */
-#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
@@ -175,69 +173,44 @@ static void frame(const json_t *live)
 
 /* --- the command ---------------------------------------------------------------------------------------------------- */
 
-/* The data of the event. NULL and complained of: it is none. */
-static json_t *event_read(struct view content)
-{
-	static const char begin[] = "data: ";
-	const char *data = content.n > 0 ? memmem(content.p, content.n, begin, sizeof(begin) - 1) : NULL;
-	json_t *json = NULL;
-
-	if (data != NULL) {
-		data += sizeof(begin) - 1;
-		json = json_loadb(data, (size_t)(content.p + content.n - data), JSON_DISABLE_EOF_CHECK, NULL);
-	}
-	if (json == NULL)
-		command_complain("the administration's answer is not understood: is it a gateway of this version?");
-	return json;
-}
-
-static enum exit_code one(const struct config *config)
+static enum exit_code one(const struct admin_call *call)
 {
 	enum exit_code code;
-	struct fetch *f = admin_event(config, "GET /v1/live", &code);
-	json_t *live = f != NULL ? event_read(f->content) : NULL;
+	json_t *live = admin_call_event(call, "GET /v1/live", &code);
 
 	if (live != NULL)
-		frame(live);
-	else if (f != NULL)
-		code = EXIT_TROUBLE;
+		(call->as_json ? answer_print : frame)(live);
 	json_decref(live);
-	free(f);
 	return code;
 }
 
 static enum exit_code top_run(int argc, char **argv)
 {
 	const struct timespec second = {.tv_sec = 1};
-	const struct config *config;
-	int rest;
-	const char *path = command_config_path(argc, argv, &rest);
-
-	if (path == NULL)
-		return EXIT_WRONG;
-	if (rest != argc)
-		return command_refuse("top", "top: '%s' is too much; only '-c FILE' is known", argv[rest]);
-	enum exit_code code = command_load_config(path, &config);
+	struct admin_call call;
+	enum exit_code code = admin_call_begin(&call, argc, argv, 0);
 
 	if (code != EXIT_FINE)
 		return code;
-	bool goes_on = isatty(STDOUT_FILENO) == 1;
+	bool goes_on = isatty(STDOUT_FILENO) == 1 && !call.as_json;
 
 	if (goes_on)
 		fputs("\033[2J", stdout);
-	for (code = one(config); code == EXIT_FINE && goes_on; code = one(config))
+	for (code = one(&call); code == EXIT_FINE && goes_on; code = one(&call))
 		nanosleep(&second, NULL);
-	config_free(config);
+	admin_call_end(&call);
 	return code;
 }
 
 const struct command command_top = {
 	.name = "top",
-	.arguments = "-c FILE",
+	.arguments = "-c FILE [--json]",
 	.summary = "show what the running gateway does, second by second",
 	.help = "Requests and their latency of the last second, where their time goes and what is full (the first verdict of\n"
 		"`weir why`), and every endpoint: requests a second, milliseconds to the first byte, connections in use of how many,\n"
 		"requests that wait for one. Control-C ends it. Where the output is no terminal it is one frame.\n"
+		"\n"
+		"--json  one event of the administration's (GET /v1/live)\n"
 		"\n"
 		"Exit status: 1 the administration does not answer, 2 the configuration is wrong or has no `admin`.\n",
 	.run = top_run,

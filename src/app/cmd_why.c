@@ -2,18 +2,17 @@
  * `weir why -c FILE`: why the throughput of the running gateway is not higher. Asks its administration (GET /v1/why), whose address
  * stands in its configuration; why_text.c has what it looks like.
  */
-#include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "app/admin_client.h"
 #include "app/why_text.h"
 #include "config/scalar.h"
 
+enum { WORDS_MAX = 4 };
+
 struct wishes {
 	const char *window, *upstream;  /* as the query says them; NULL: not given */
-	bool json;
 };
 
 /* What the query takes as it stands. */
@@ -31,10 +30,6 @@ static enum exit_code wishes_read(struct wishes *wishes, int argc, char **argv)
 				     strcmp(argv[i], "--upstream") == 0 ? &wishes->upstream :
 									  NULL;
 
-		if (strcmp(argv[i], "--json") == 0) {
-			wishes->json = true;
-			continue;
-		}
 		if (value == NULL)
 			return command_refuse("why", "why: '%s' is too much; '--window', '--upstream' and '--json' are known", argv[i]);
 		if (++i == argc)
@@ -48,56 +43,26 @@ static enum exit_code wishes_read(struct wishes *wishes, int argc, char **argv)
 	return EXIT_FINE;
 }
 
-static enum exit_code show(struct view content, bool as_json)
-{
-	json_error_t error;
-	json_t *answer;
-
-	if (as_json) {
-		printf("%.*s", (int)content.n, content.p);
-		return EXIT_FINE;
-	}
-	answer = json_loadb(content.p, content.n, 0, &error);
-	if (answer == NULL) {
-		command_complain("the administration's answer is no JSON: %s", error.text);
-		return EXIT_TROUBLE;
-	}
-	why_text_print(answer);
-	json_decref(answer);
-	return EXIT_FINE;
-}
-
-static enum exit_code ask(const struct config *config, const struct wishes *wishes)
-{
-	char request[256];
-	enum exit_code code;
-	struct fetch *f;
-
-	snprintf(request, sizeof(request), "GET /v1/why?window=%s%s%s", wishes->window != NULL ? wishes->window : "10s",
-		wishes->upstream != NULL ? "&upstream=" : "", wishes->upstream != NULL ? wishes->upstream : "");
-	f = admin_get(config, request, VIEW(""), &code);
-	if (f == NULL)
-		return code;
-	code = show(f->content, wishes->json);
-	free(f);
-	return code;
-}
-
 static enum exit_code why_run(int argc, char **argv)
 {
-	const struct config *config;
+	struct admin_call call;
 	struct wishes wishes = {0};
-	int rest;
-	const char *path = command_config_path(argc, argv, &rest);
-	enum exit_code code = path != NULL ? wishes_read(&wishes, argc - rest, argv + rest) : EXIT_WRONG;
+	char request[256];
+	enum exit_code code = admin_call_begin(&call, argc, argv, WORDS_MAX);
 
 	if (code != EXIT_FINE)
 		return code;
-	code = command_load_config(path, &config);
-	if (code != EXIT_FINE)
-		return code;
-	code = ask(config, &wishes);
-	config_free(config);
+	code = wishes_read(&wishes, call.count, call.words);
+	json_t *answer = NULL;
+
+	snprintf(request, sizeof(request), "GET /v1/why?window=%s%s%s", wishes.window != NULL ? wishes.window : "10s",
+		wishes.upstream != NULL ? "&upstream=" : "", wishes.upstream != NULL ? wishes.upstream : "");
+	if (code == EXIT_FINE)
+		answer = admin_call_ask(&call, request, &code);
+	if (answer != NULL)
+		(call.as_json ? answer_print : why_text_print)(answer);
+	json_decref(answer);
+	admin_call_end(&call);
 	return code;
 }
 

@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import signal
+import socket
 import struct
 import subprocess
 import termios
@@ -95,12 +96,38 @@ def test_commands(admin, origin):
 
 
 def test_commands_that_are_refused(admin, origin):
-    for arguments in (["endpoint", "disable", "origin", "127.0.0.1:1"], ["endpoint", "weight", "origin", origin.address, "many"],
+    for arguments in (["endpoint", "disable", "origin", "127.0.0.1:1"], ["endpoint", "weight", "origin", origin.address, "1001"],
             ["log-level", "loud"], ["log-level", 'a","b":"']):
         result = run(arguments[0], "-c", admin.gateway.file, *arguments[1:])
         assert result.returncode == 1 and "refuses" in result.stderr
-    for arguments in (["endpoint"], ["endpoint", "stop", "origin", origin.address], ["status", "x"], ["drain", "x"]):
+    assert "not UTF-8" in run("log-level", "-c", admin.gateway.file, "\udcff").stderr
+    for arguments in (["endpoint"], ["endpoint", "stop", "origin", origin.address], ["status", "x"], ["drain", "x"],
+            ["endpoint", "weight", "origin", origin.address, '1,"drain":true'], ["endpoint", "drain", "origin", origin.address, "1"],
+            ["log-level", "info", "debug"], ["top", "x"]):
         assert run(arguments[0], "-c", admin.gateway.file, *arguments[1:]).returncode == 2
+
+
+def test_each_command_tells_programs_the_answer_as_it_is(admin, origin):
+    for command, key in ((["status"], "workers"), (["stuck"], "exchanges"), (["leaks"], "leases"),
+            (["top"], "upstreams"), (["log-level"], "level"), (["log-level", "debug"], "level"), (["endpoint", "list"], "upstreams"),
+            (["endpoint", "enable", "origin", origin.address], "set"), (["reload"], "outcome"), (["drain"], "outcome")):
+        result = run(command[0], "-c", admin.gateway.file, "--json", *command[1:])
+        assert result.stderr == "" and key in json.loads(result.stdout), command
+
+
+def test_a_reload_that_takes_its_time_is_waited_for(tmp_path):
+    """By an administration of ours, which needs longer than any other question is given."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = configuration("127.0.0.1:1", admin={"address": "127.0.0.1:%d" % listener.getsockname()[1]})
+        (tmp_path / "weir.yaml").write_text(json.dumps(config))
+        command = subprocess.Popen([BINARY, "reload", "-c", tmp_path / "weir.yaml"], stdout=subprocess.PIPE, text=True)
+        wire, _ = listener.accept()
+        wire.recv(65536)
+        with pytest.raises(subprocess.TimeoutExpired):
+            command.wait(5.5)
+        wire.sendall(response('{"outcome": "reloaded"}'))
+        said, _ = command.communicate(timeout=60)
+        assert command.returncode == 0 and "no worker paused" in said
 
 
 # --- weir top -----------------------------------------------------------------------------------------------------------
