@@ -80,6 +80,7 @@ enum planted_bug {
 	PLANTED_RELOAD_SLICE_SKIPPED,        /* a reload forgets to drain an endpoint that is gone */
 	PLANTED_DISABLED_SERVES,             /* an endpoint that the operator has taken out gets requests */
 	PLANTED_SPANS_LOST_UNCOUNTED,        /* spans that could not be delivered are forgotten */
+	PLANTED_TRY_BEFORE_IS_TOLD,          /* what the try before has measured is told of the last one */
 	PLANTED_COUNT
 };
 

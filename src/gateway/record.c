@@ -29,13 +29,16 @@ static struct view protocol_of(const struct exchange *ex)
 static void record_upstream(struct exchange_record *r, const struct exchange *ex)
 {
 	r->route = ex->route->name;
-	if (ex->upstream == NULL || ex->lease.picked == NULL)
+	r->retries = (uint8_t)(ex->retries + ex->tries);
+	/* Set when it is asked. */
+	if (ex->lease.ops == NULL)
 		return;
 	r->upstream = ex->upstream->name;
+	if (ex->lease.picked == NULL)
+		return;
 	r->endpoint = ex->lease.picked->address_text;
 	r->queue_us = ex->lease.queue_us;
-	r->retries = (uint8_t)(ex->retries + ex->tries);
-	if (ex->head_sent_us == 0)
+	if (ex->lease.held_since_us == 0)
 		return;
 	r->reused = ex->lease.reused;
 	r->connect_us = ex->lease.connect_us;

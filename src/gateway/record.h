@@ -39,8 +39,8 @@ struct exchange_record {
 	const struct record_tls *tls;  /* NULL: no TLS */
 
 	struct view route;             /* empty: none */
-	struct view upstream;          /* empty: none */
-	struct view endpoint;          /* address text, empty: none was picked */
+	struct view upstream;          /* that was asked last; empty: none */
+	struct view endpoint;          /* that it picked for it last: address text, empty: none */
 	bool reused;                   /* the upstream connection had served before */
 	uint8_t retries;               /* times that it was sent again: the connection was stale, or `retry` says so */
 	uint8_t grpc_status;           /* enum grpc_status that the client was told; of a call of gRPC */
@@ -55,7 +55,7 @@ struct exchange_record {
 	uint64_t bytes_in;             /* request content received */
 	uint64_t bytes_out;            /* response content sent */
 
-	/* Phases in microseconds; UINT64_MAX: that phase was not reached. */
+	/* The last try's, in microseconds; UINT64_MAX: it did not come to that. */
 	uint64_t queue_us;             /* wait in the pool's queue, without connecting */
 	uint64_t connect_us;           /* opening a connection; 0 on a reused one */
 	uint64_t first_byte_us;        /* request head sent -> first byte of the answer */

@@ -131,7 +131,7 @@ static struct trace_try *add_try(struct exchange *ex, enum trace_try_kind kind)
 /* What the lease and its user know of it, before they forget. */
 static void note(struct exchange *ex, struct trace_try *try, const struct upstream_lease *lease, uint64_t sent_us)
 {
-	bool was_sent = sent_us != 0 && sent_us >= try->asked_us;
+	bool was_sent = sent_us != 0 && lease->held_since_us != 0;
 
 	try->is_noted = true;
 	if (try->ended_us == 0)

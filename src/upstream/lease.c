@@ -449,6 +449,19 @@ static enum upstream_answer lease_answer(struct upstream_lease *lease, enum weir
 	return UPSTREAM_FAILED;
 }
 
+/* Of an earlier try nothing may be told as if it were of this one. */
+static inline void lease_begin(struct upstream_lease *lease)
+{
+	lease->reused = lease->rested = false;
+	lease->why = NULL;
+	lease->retry_after_s = 0;
+	lease->dead = 0;
+	if (PLANTED(TRY_BEFORE_IS_TOLD) && lease->picked != NULL)
+		return;
+	lease->queue_us = lease->connect_us = lease->tls_us = 0;
+	lease->held_since_us = 0;
+}
+
 enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config_upstream *upstream,
 	struct upstream_lease *lease, uint64_t deadline_us, enum cause *cause)
 {
@@ -456,9 +469,13 @@ enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config
 	struct endpoint_group *group = group_of(ups, upstream);
 
 	CHECK(lease->stage == LEASE_NONE);
+	lease_begin(lease);
+
 	struct endpoint *ep = pick(group, lease);
 
 	if (ep == NULL) {
+		if (!PLANTED(TRY_BEFORE_IS_TOLD))
+			upstream_lease_release(lease);
 		*cause = no_endpoint(lease, group);
 		return UPSTREAM_FAILED;
 	}
@@ -467,10 +484,6 @@ enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config
 	lease->endpoint = ep;
 	lease_name(lease, ep);
 	lease->asked_us = now_us;
-	lease->queue_us = lease->connect_us = lease->tls_us = 0;
-	lease->reused = lease->rested = false;
-	lease->why = NULL;
-	lease->dead = 0;
 	lease->deadline_us = deadline_us;
 	endpoint_begin(ep);
 
@@ -504,6 +517,7 @@ enum upstream_answer upstream_acquire_again(struct upstream_lease *lease, enum u
 	lease->reused = lease->rested = false;
 	lease->replayed = true;
 	lease->connect_us = lease->tls_us = 0;
+	lease->held_since_us = 0;
 	lease->asked_us = now_us;
 	lease->dead = 0;
 	if (uc->place != NULL && reason != RETRY_REFUSED)

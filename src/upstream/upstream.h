@@ -120,10 +120,10 @@ struct upstream_lease {
 	uint64_t queue_us;              /* the wait, less connecting; set once the acquire has ended */
 	uint64_t connect_us;            /* how much of the wait was connecting: 0 when it was open already */
 	uint64_t tls_us;                /* and how much of that was TLS */
-	uint64_t held_since_us;
+	uint64_t held_since_us;         /* 0: this try has come to no connection yet */
 	uint32_t retry_after_s;         /* of a failure: when to come again at the earliest; 0: nothing is known */
 	const char *why;                /* of a failure, more precise than the cause: a static sentence, or NULL */
-	const struct endpoint_name *picked;    /* stays until upstream_lease_release; NULL: none was picked */
+	const struct endpoint_name *picked;    /* stays until the next acquire, or upstream_lease_release; NULL: none was picked */
 
 	/* The ids of the names of endpoints that the request has tried already (upstream_avoid). */
 	uint64_t tried[UPSTREAM_TRIED_MAX];
@@ -151,6 +151,7 @@ void upstream_lease_swap(struct upstream_lease *a, struct upstream_lease *b);
 /* Before the first use, and before `ops` and `priority` are set; memory need not be zeroed. */
 static inline void upstream_lease_init(struct upstream_lease *lease)
 {
+	lease->ops = NULL;
 	lease->key = NULL;
 	lease->conn = NULL;
 	lease->stream = NULL;

@@ -16,12 +16,12 @@ pytestmark = pytest.mark.threads
 ROUND_ROBIN = {"balance": {"policy": "round_robin"}}
 
 
-def path_of(origin):
-    return f"/v1/upstreams/origin/endpoints/{origin if isinstance(origin, str) else origin.address}"
+def path_of(origin, upstream="origin"):
+    return f"/v1/upstreams/{upstream}/endpoints/{origin if isinstance(origin, str) else origin.address}"
 
 
-def change(admin, origin, **wish):
-    answer = admin.connect().ask(request("PATCH", path_of(origin), wish))
+def change(admin, origin, upstream="origin", **wish):
+    answer = admin.connect().ask(request("PATCH", path_of(origin, upstream), wish))
     assert answer.status == 200
     return json.loads(answer.body)
 

@@ -4,6 +4,7 @@ from admin import administered
 from gateway import merged
 from origin import answer_all, closed_port
 from raw import get, post
+from test_admin_endpoints import change
 
 
 class Nobody:
@@ -126,3 +127,16 @@ def test_open_breaker(start, make_origin):
     assert set(answers[:-1]) == {500} and len(answers) >= 5
     asked = len(origin.requests)
     assert [wire.ask(get()).status for _ in range(10)] == [200] * 10 and len(origin.requests) == asked
+
+
+def test_record_where_nobody_is_left(start, make_origin):
+    """The fallback's upstream has no endpoint in service: nothing of the one before is said to have been there."""
+    origin, other = make_origin().serve(lost), make_origin().serve()
+    gateway, admin = fallen(start, origin, other, on=["upstream_reset"])
+    change(admin, other.address, upstream="other", enabled=False)
+    assert gateway.connect().ask(get()).status == 503
+    record = gateway.record()
+    told = ("cause", "upstream", "endpoint", "reused", "queue_us", "connect_us", "first_byte_us")
+    assert [record[key] for key in told] == ["no_healthy_endpoint", "other", None, False, None, None, None]
+    assert sum(record["phases_us"].values()) == record["total_us"]
+    assert len(origin.requests) == 1 and not other.requests

@@ -308,3 +308,23 @@ def test_expected_content(start, make_origin):
     assert wire.read_content(head).body == b"content"
     wire.send(OK)
     assert client.read_response().body == b"served"
+
+
+def test_record_is_of_the_last_endpoint(start, make_origin):
+    """A is slow to say 503, and B takes nobody in: what A took is not said of B."""
+    def slow(wire, origin):
+        origin.note(wire.read_request())
+        time.sleep(0.05)
+        wire.send(DOWN)
+
+    (sock, port), bad = closed_port(), make_origin().serve(slow)
+    config = configuration(bad, upstream={"balance": {"policy": "round_robin"}, "retry": {"on": ["status_503"]},
+        "health": {"passive": "off"}, "endpoints": [{"address": bad.address}, {"address": f"127.0.0.1:{port}"}]})
+    gateway = start(config)
+    # Each second request goes to A first.
+    for _ in range(2):
+        gateway.connect().ask(get())
+    record = next(r for r in gateway.records(2) if r["retries"] == 1 and r["endpoint"] != bad.address)
+    assert (record["cause"], record["reused"], record["connect_us"], record["first_byte_us"]) == ("connect_refused", False, None, None)
+    assert record["phases_us"]["first_byte"] >= 45_000
+    sock.close()

@@ -29,7 +29,7 @@
  *     again; a fallback takes over before an answer has begun, with what may be sent again (sim_breakers.h).
  * 12. No more pass than a rate limit allows, nobody is delayed for longer than it says, and places are given back (sim_limits.h).
  * 13. The phases of a request add up to its time, none is charged before its state is reached, and a wait is charged to what was
- *     waited for (sim_record.c).
+ *     waited for; what is told of the way upstream is of one try, the last one (sim_record.c).
  *
  * Rules 1 to 6 are here, as far as they need not be where the bytes are (sim_bytes.c, sim_server.c); 9 is in
  * sim_wire.c, 10 in sim_call.c; 7 and 8 are checked by sim_run.c, sim_books.c and io_sim.c, since they are about

@@ -73,6 +73,47 @@ static bool went_elsewhere(const struct exchange_record *record)
 	return view_eq(record->route, VIEW("r0")) && !view_eq(record->upstream, VIEW("u0"));
 }
 
+/* 0: none was picked. */
+static unsigned port_of(const struct exchange_record *record)
+{
+	char text[32];
+	unsigned port = 0;
+
+	snprintf(text, sizeof(text), "%.*s", (int)record->endpoint.n, record->endpoint.p);
+	sscanf(text, "127.0.0.1:%u", &port);
+	return port;
+}
+
+static bool was_heard_at(const struct sim_request *request, unsigned port)
+{
+	for (unsigned i = 0; i < request->try_count; i++)
+		if (request->tries[i].port == port && (request->tries[i].heard > 0 || request->tries[i].blind))
+			return true;
+	return false;
+}
+
+/* What is told of the way upstream is of one try, the last one. `request`: NULL: of none of the model's. */
+static void check_way(const struct exchange_record *record, const struct sim_request *request)
+{
+	unsigned port = port_of(record);
+	uint64_t us[] = {record->queue_us, record->connect_us, record->first_byte_us}, sum_us = 0;
+
+	for (int i = 0; i < 3; i++)
+		sum_us += us[i] != UINT64_MAX ? us[i] : 0;
+	if (sum_us > record->total_us)
+		world_violation("13: what is told is of one try", "it took %llu us, the whole %llu us",
+			(unsigned long long)sum_us, (unsigned long long)record->total_us);
+	if (port == 0 && (record->reused || us[0] != UINT64_MAX || us[1] != UINT64_MAX || us[2] != UINT64_MAX))
+		world_violation("13: what is told is of one try", "no endpoint was picked, and times at one are told");
+	if (port != 0 && (record->upstream.n != 2 || record->upstream.p[1] != (char)('0' + setup_upstream_of(port))))
+		world_violation("13: what is told is of one try", "port %u is no endpoint of %.*s", port,
+			(int)record->upstream.n, record->upstream.p);
+	if (us[1] == UINT64_MAX && (record->reused || us[2] != UINT64_MAX))
+		world_violation("13: what is told is of one try", "there was no connection, and it was used");
+	if (request != NULL && us[2] != UINT64_MAX && !was_heard_at(request, port))
+		world_violation("13: what is told is of one try", "request %u: port %u has said nothing", request->id, port);
+}
+
 /*
  * Where its time went. All of it stands somewhere and none twice, and a wait is charged to what was waited for: of a request that
  * had one lease, what the lease itself has measured.
@@ -90,7 +131,7 @@ static void check_phases(const struct exchange_record *record)
 	if (sum_us != record->total_us)
 		world_violation("13: every microsecond is in one phase", "%llu us in all, %llu us in phases",
 			(unsigned long long)record->total_us, (unsigned long long)sum_us);
-	if (record->endpoint.n == 0 && us[PHASE_QUEUE] + connecting_us + us[PHASE_FIRST_BYTE] > 0)
+	if (record->endpoint.n == 0 && record->retries == 0 && !went_elsewhere(record) && us[PHASE_QUEUE] + connecting_us + us[PHASE_FIRST_BYTE] > 0)
 		world_violation("13: no phase before its state", "time at an endpoint, and none was picked");
 	if (us[PHASE_UPSTREAM] + us[PHASE_CLIENT] > 0 && !begun)
 		world_violation("13: no phase before its state", "time with an answer that has not begun, status %u",
@@ -117,6 +158,7 @@ void record_check(const struct exchange_record *record, uint64_t acquire_us)
 		check_refused(record, request);
 		call_check_record(request, record);
 	}
+	check_way(record, request);
 	check_wait(record, acquire_us);
 	check_phases(record);
 }
