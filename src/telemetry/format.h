@@ -23,7 +23,8 @@ struct format_fields {
 };
 
 /*
- * Each writes one line with its newline to `to`, which has room for FORMAT_LINE_MAX bytes, and returns its length.
+ * Each writes one line with its newline to `to`, which has room for FORMAT_LINE_MAX bytes, and returns its length; what is behind
+ * it in that room has changed then, too. Configured names in the record are made of letters, digits, '_', '-' and '.'.
  * 0: memory is out (never of format_record_text).
  */
 size_t format_record_json(const struct exchange_record *record, const struct format_fields *fields, char *to);

@@ -5,15 +5,15 @@
  * JSON text is UTF-8 and a request's bytes need not be: a value that is not valid UTF-8 has its bytes beyond ASCII replaced
  * by U+FFFD.
  *
- * A line costs its writer about as much as a request costs the gateway when it is made as a tree of values first. So it is written from
- * left to right, numbers and texts of printable ASCII as they are; only what has to be escaped is jansson's. Some of the fields are
- * pieces of the whole line, in another order.
+ * There is a line for every request, and its processor time is the gateway's. So it is written from left to right with a pen
+ * (base/pen.h): keys and numbers as they are, texts of printable ASCII too; only what has to be escaped is jansson's.
  */
 #include "telemetry/format.h"
 
 #include <jansson.h>
 
 #include "base/check.h"
+#include "base/pen.h"
 #include "http/grpc.h"
 #include "telemetry/out.h"
 
@@ -21,48 +21,16 @@
 #define REPLACED_MAX ((size_t)3 * 8192)
 #define PAIR_TEXT_MAX ((size_t)8192)
 
-/* Members of a line, those behind the usual ones too. */
-enum { MEMBERS_MAX = 48 };
-
-/* "name":value, where it stands. */
-struct member {
-	struct view name;
-	size_t from, to;           /* the value's first byte, and behind its last one */
-};
+/* All keys, numbers and quotes of a line; of chosen fields too. */
+#define FIXED_MAX ((size_t)4096)
 
 /* An object in the making; `failed` once memory has run out. */
 struct line {
-	struct out out;
+	struct pen pen;
 	bool failed;
-	struct member *members;    /* NULL: nobody asks where they are */
-	char *begin;
-	size_t count;
 };
 
-/* A comma, and the key with its quotes and colon. */
-#define KEY(name) VIEW(",\"" name "\":")
-
-static void line_key(struct line *line, struct view key)
-{
-	size_t at = (size_t)(line->out.at - line->begin);
-
-	out_view(&line->out, key);
-	if (line->members == NULL)
-		return;
-	CHECK(line->count < MEMBERS_MAX);
-	if (line->count > 0)
-		line->members[line->count - 1].to = at;
-	line->members[line->count++] = (struct member){view_of(key.p + 2, key.n - 4), at + key.n, 0};
-}
-
-/* The first comma is the brace. */
-static void line_end(struct line *line)
-{
-	*line->begin = '{';
-	if (line->count > 0)
-		line->members[line->count - 1].to = (size_t)(line->out.at - line->begin);
-	out_view(&line->out, VIEW("}"));
-}
+/* --- values -------------------------------------------------------------------------------------------------------- */
 
 static json_t *json_replaced(struct view v)
 {
@@ -84,213 +52,259 @@ static json_t *json_replaced(struct view v)
 /* Not for texts of printable ASCII. */
 __attribute__((noinline)) static void put_escaped(struct line *line, struct view v)
 {
-	size_t room = (size_t)(line->out.end - line->out.at), n;
+	size_t room = (size_t)(line->pen.end - line->pen.at), n;
 	json_t *value = json_stringn(v.p, v.n);
 
 	if (value == NULL)
 		value = json_replaced(v);
-	n = value == NULL ? 0 : json_dumpb(value, line->out.at, room, JSON_ENCODE_ANY);
+	n = value == NULL ? 0 : json_dumpb(value, line->pen.at, room, JSON_ENCODE_ANY);
 	CHECK(n <= room);
 	json_decref(value);
-	line->out.at += n;
+	line->pen.at += n;
 	line->failed = line->failed || n == 0;
 }
 
-/* Printable ASCII without the quote and the backslash: it stands in JSON as it is. */
-static bool is_plain(struct view v)
+static void put_null(struct line *line)
 {
-	unsigned odd = 0;
-
-	for (size_t i = 0; i < v.n; i++) {
-		unsigned char c = (unsigned char)v.p[i];
-
-		odd |= (c < 0x20) | (c >= 0x7f) | (c == '"') | (c == '\\');
-	}
-	return odd == 0;
+	PEN_PUT(&line->pen, "null");
 }
 
-static void line_set_text(struct line *line, struct view key, struct view v)
+__attribute__((noinline)) static void put_some_text(struct line *line, struct view v)
 {
-	line_key(line, key);
-	if (v.n == 0) {
-		out_view(&line->out, VIEW("null"));
-	} else if (is_plain(v)) {
-		out_view(&line->out, VIEW("\""));
-		out_view(&line->out, v);
-		out_view(&line->out, VIEW("\""));
-	} else {
+	if (!pen_json_plain(&line->pen, v))
 		put_escaped(line, v);
+}
+
+/* Null for an empty one. */
+static inline void put_text(struct line *line, struct view v)
+{
+	if (v.n == 0)
+		put_null(line);
+	else
+		put_some_text(line, v);
+}
+
+/* Likewise, of one that is made of letters, digits, '_', '-', '.' and '/': a configured name, a word of ours. */
+static inline void put_word(struct line *line, struct view v)
+{
+	if (v.n == 0) {
+		put_null(line);
+		return;
 	}
+	PEN_PUT(&line->pen, "\"");
+	pen_view(&line->pen, v);
+	PEN_PUT(&line->pen, "\"");
 }
 
-static void line_set_u64(struct line *line, struct view key, uint64_t value)
+static void put_u64(struct line *line, uint64_t value)
 {
-	line_key(line, key);
-	out_u64(&line->out, value);
-}
-
-static void line_set_bool(struct line *line, struct view key, bool value)
-{
-	line_key(line, key);
-	out_view(&line->out, value ? VIEW("true") : VIEW("false"));
+	pen_u64(&line->pen, value);
 }
 
 /* Null for `none`. */
-static void line_set_unless(struct line *line, struct view key, uint64_t value, uint64_t none)
+static void put_unless(struct line *line, uint64_t value, uint64_t none)
 {
 	if (value == none)
-		line_set_text(line, key, VIEW(""));
+		put_null(line);
 	else
-		line_set_u64(line, key, value);
+		put_u64(line, value);
 }
 
-static void line_set_request(struct line *line, const struct exchange_record *record)
+static void put_bool(struct line *line, bool value)
 {
-	char time[FORMAT_TIME_BYTES];
-
-	format_time(record->started_wall_us, time);
-	line_set_text(line, KEY("time"), view_of(time, sizeof(time)));
-	line_set_text(line, KEY("listener"), record->listener);
-	line_set_text(line, KEY("client"), record->client);
-	line_set_text(line, KEY("method"), record->method);
-	line_set_text(line, KEY("host"), record->host);
-	line_set_text(line, KEY("target"), record->target);
-	line_set_text(line, KEY("protocol"), record->protocol);
-	line_set_text(line, KEY("request_id"), record->request_id);
+	if (value)
+		PEN_PUT(&line->pen, "true");
+	else
+		PEN_PUT(&line->pen, "false");
 }
 
-static void line_set_outcome(struct line *line, const struct exchange_record *record)
+static void put_time(struct line *line, uint64_t wall_us)
 {
-	const char *cause = record->cause == CAUSE_NONE ? "" : cause_info(record->cause)->word;
+	PEN_PUT(&line->pen, "\"");
+	format_time(wall_us, line->pen.at);
+	line->pen.at += FORMAT_TIME_BYTES;
+	PEN_PUT(&line->pen, "\"");
+}
 
-	line_set_unless(line, KEY("status"), record->status, 0);
-	line_set_text(line, KEY("cause"), view_str(cause));
-	line_set_text(line, KEY("why"), view_str(record->why == NULL ? "" : record->why));
-	line_set_text(line, KEY("route"), record->route);
-	line_set_text(line, KEY("upstream"), record->upstream);
-	line_set_text(line, KEY("endpoint"), record->endpoint);
-	line_set_bool(line, KEY("reused"), record->reused);
-	line_set_u64(line, KEY("retries"), record->retries);
-	line_set_bool(line, KEY("upstream_status"), record->upstream_status);
+static void put_cause(struct line *line, enum cause cause)
+{
+	if (cause == CAUSE_NONE)
+		put_null(line);
+	else
+		put_word(line, view_str(cause_info(cause)->word));
+}
+
+static void put_why(struct line *line, const char *why)
+{
+	if (why == NULL)
+		put_null(line);
+	else
+		put_text(line, view_str(why));
+}
+
+/* The first comma is the brace. */
+static void put_object_end(struct line *line, char *begin)
+{
+	*begin = '{';
+	PEN_PUT(&line->pen, "}");
 }
 
 /* All of them: together they are total_us. */
-static void line_set_phases(struct line *line, const struct exchange_record *record)
+static void put_phases(struct line *line, const uint64_t phase_us[PHASE_COUNT])
 {
-#define PHASE_KEY(suffix, word, text) {",\"" word "\":", sizeof(",\"" word "\":") - 1},
-	static const struct view keys[PHASE_COUNT] = {PHASES(PHASE_KEY)};
-#undef PHASE_KEY
-	struct line phases = {.failed = false};
+	char *begin = line->pen.at;
 
-	line_key(line, KEY("phases_us"));
-	phases.out = line->out;
-	phases.begin = line->out.at;
-	for (unsigned i = 0; i < PHASE_COUNT; i++)
-		line_set_u64(&phases, keys[i], record->phase_us[i]);
-	line_end(&phases);
-	line->out = phases.out;
+#define PUT_PHASE(suffix, word, text) \
+	PEN_PUT(&line->pen, ",\"" word "\":"); \
+	put_u64(line, phase_us[PHASE_##suffix]);
+	PHASES(PUT_PHASE)
+#undef PUT_PHASE
+	put_object_end(line, begin);
 }
 
-static void line_set_measures(struct line *line, const struct exchange_record *record)
+static void put_trace(struct line *line, struct trace_id trace)
 {
-	line_set_u64(line, KEY("bytes_in"), record->bytes_in);
-	line_set_u64(line, KEY("bytes_out"), record->bytes_out);
-	line_set_unless(line, KEY("queue_us"), record->queue_us, UINT64_MAX);
-	line_set_unless(line, KEY("connect_us"), record->connect_us, UINT64_MAX);
-	line_set_unless(line, KEY("first_byte_us"), record->first_byte_us, UINT64_MAX);
-	line_set_unless(line, KEY("total_us"), record->total_us, UINT64_MAX);
-	line_set_phases(line, record);
-	line_set_text(line, KEY("user_agent"), record->user_agent);
-	line_set_text(line, KEY("referer"), record->referer);
-	line_set_bool(line, KEY("upgraded"), record->upgraded);
+	PEN_PUT(&line->pen, "\"");
+	trace_id_write(line->pen.at, trace);
+	line->pen.at += TRACE_ID_BYTES;
+	PEN_PUT(&line->pen, "\"");
 }
 
-/* Only where there is one, so that the lines of a gateway without tracing are what they always were. */
-static void line_set_trace(struct line *line, const struct exchange_record *record)
-{
-	char text[TRACE_ID_BYTES];
-
-	if ((record->trace.high | record->trace.low) == 0)
-		return;
-	trace_id_write(text, record->trace);
-	line_set_text(line, KEY("trace_id"), view_of(text, sizeof(text)));
-}
-
-/* Only where it is a call. */
-static void line_set_grpc(struct line *line, const struct exchange_record *record)
+static void put_grpc_status(struct line *line, const struct exchange_record *record)
 {
 	bool told = record->grpc_status < GRPC_STATUS_COUNT;
 
-	line_set_unless(line, KEY("grpc_status"), told ? record->grpc_status : GRPC_STATUS_COUNT, GRPC_STATUS_COUNT);
+	put_unless(line, told ? record->grpc_status : GRPC_STATUS_COUNT, GRPC_STATUS_COUNT);
 }
 
-/* Only where there is TLS, so that the lines of a listener without it are what they always were. */
-static void line_set_tls(struct line *line, const struct record_tls *r)
+static void put_tls(struct line *line, const struct record_tls *tls)
 {
-	struct line tls = {.failed = false};
+	char *begin = line->pen.at;
 
-	line_key(line, KEY("tls"));
-	tls.out = line->out;
-	tls.begin = line->out.at;
-	line_set_text(&tls, KEY("version"), r->version);
-	line_set_text(&tls, KEY("cipher"), r->cipher);
-	line_set_text(&tls, KEY("server_name"), r->server_name);
-	line_set_bool(&tls, KEY("resumed"), r->resumed);
-	line_set_text(&tls, KEY("client_verify"), r->client_verified ? VIEW("ok") : VIEW("none"));
-	line_set_text(&tls, KEY("client_subject"), r->client_subject);
-	line_end(&tls);
-	line->failed = line->failed || tls.failed;
-	line->out = tls.out;
+	PEN_PUT(&line->pen, ",\"version\":");
+	put_text(line, tls->version);
+	PEN_PUT(&line->pen, ",\"cipher\":");
+	put_text(line, tls->cipher);
+	PEN_PUT(&line->pen, ",\"server_name\":");
+	put_text(line, tls->server_name);
+	PEN_PUT(&line->pen, ",\"resumed\":");
+	put_bool(line, tls->resumed);
+	PEN_PUT(&line->pen, ",\"client_verify\":");
+	put_word(line, tls->client_verified ? VIEW("ok") : VIEW("none"));
+	PEN_PUT(&line->pen, ",\"client_subject\":");
+	put_text(line, tls->client_subject);
+	put_object_end(line, begin);
 }
 
-/* Everything that is known, to `line`, which is empty. False: memory is out. */
-static bool line_set_record(struct line *line, const struct exchange_record *record)
+/* --- members ------------------------------------------------------------------------------------------------------- */
+
+static bool is_traced(const struct exchange_record *r)
 {
-	line_set_request(line, record);
-	line_set_outcome(line, record);
-	line_set_measures(line, record);
-	line_set_trace(line, record);
-	if (record->grpc)
-		line_set_grpc(line, record);
-	if (record->tls != NULL)
-		line_set_tls(line, record->tls);
-	line_end(line);
-	return !line->failed;
+	return (r->trace.high | r->trace.low) != 0;
 }
+
+/* X(name, whether a whole line has it, what its value is). Those that few requests have are absent else, so that lines stay what they were. */
+#define MEMBERS(X) \
+	X(time, true, put_time(line, r->started_wall_us)) \
+	X(listener, true, put_word(line, r->listener)) \
+	X(client, true, put_text(line, r->client)) \
+	X(method, true, put_text(line, r->method)) \
+	X(host, true, put_text(line, r->host)) \
+	X(target, true, put_text(line, r->target)) \
+	X(protocol, true, put_word(line, r->protocol)) \
+	X(request_id, true, put_text(line, r->request_id)) \
+	X(status, true, put_unless(line, r->status, 0)) \
+	X(cause, true, put_cause(line, r->cause)) \
+	X(why, true, put_why(line, r->why)) \
+	X(route, true, put_word(line, r->route)) \
+	X(upstream, true, put_word(line, r->upstream)) \
+	X(endpoint, true, put_text(line, r->endpoint)) \
+	X(reused, true, put_bool(line, r->reused)) \
+	X(retries, true, put_u64(line, r->retries)) \
+	X(upstream_status, true, put_bool(line, r->upstream_status)) \
+	X(bytes_in, true, put_u64(line, r->bytes_in)) \
+	X(bytes_out, true, put_u64(line, r->bytes_out)) \
+	X(queue_us, true, put_unless(line, r->queue_us, UINT64_MAX)) \
+	X(connect_us, true, put_unless(line, r->connect_us, UINT64_MAX)) \
+	X(first_byte_us, true, put_unless(line, r->first_byte_us, UINT64_MAX)) \
+	X(total_us, true, put_unless(line, r->total_us, UINT64_MAX)) \
+	X(phases_us, true, put_phases(line, r->phase_us)) \
+	X(user_agent, true, put_text(line, r->user_agent)) \
+	X(referer, true, put_text(line, r->referer)) \
+	X(upgraded, true, put_bool(line, r->upgraded)) \
+	X(trace_id, is_traced(r), put_trace(line, r->trace)) \
+	X(grpc_status, r->grpc, put_grpc_status(line, r)) \
+	X(tls, r->tls != NULL, put_tls(line, r->tls))
+
+/* Everything that is known. */
+static void put_record(struct line *line, const struct exchange_record *r)
+{
+	char *begin = line->pen.at;
+
+#define PUT_MEMBER(name, there, value) \
+	if (there) { \
+		PEN_PUT(&line->pen, ",\"" #name "\":"); \
+		value; \
+	}
+	MEMBERS(PUT_MEMBER)
+#undef PUT_MEMBER
+	put_object_end(line, begin);
+}
+
+/* One member's value, null for what is absent. */
+#define MEMBER_FUNCTION(name, there, value) \
+	static void member_##name(struct line *line, const struct exchange_record *r) \
+	{ \
+		if (there) \
+			value; \
+		else \
+			put_null(line); \
+	}
+MEMBERS(MEMBER_FUNCTION)
+#undef MEMBER_FUNCTION
+
+struct member {
+	struct view name;
+	void (*put)(struct line *line, const struct exchange_record *r);
+};
+
+static const struct member members[] = {
+#define MEMBER(name, there, value) {{#name, sizeof(#name) - 1}, member_##name},
+	MEMBERS(MEMBER)
+#undef MEMBER
+};
+
+/* One that does not exist is null. */
+static void put_member(struct line *line, struct view name, const struct exchange_record *record)
+{
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+		if (view_eq(members[i].name, name)) {
+			members[i].put(line, record);
+			return;
+		}
+	put_null(line);
+}
+
+static void put_chosen(struct line *line, const struct exchange_record *record, const struct format_fields *fields)
+{
+	char *begin = line->pen.at;
+
+	for (size_t i = 0; i < fields->count; i++) {
+		struct view name = view_str(fields->names[i]);
+
+		PEN_PUT(&line->pen, ",\"");
+		pen_view(&line->pen, name);
+		PEN_PUT(&line->pen, "\":");
+		put_member(line, name, record);
+	}
+	put_object_end(line, begin);
+}
+
+/* --- lines --------------------------------------------------------------------------------------------------------- */
 
 static struct line line_begin(char *to)
 {
-	return (struct line){.out = {to, to + FORMAT_LINE_MAX}, .begin = to};
-}
-
-/* The value of that name; null when there is none. */
-static struct view member_value(const struct line *line, struct view name)
-{
-	for (size_t i = 0; i < line->count; i++)
-		if (view_eq(line->members[i].name, name))
-			return view_of(line->begin + line->members[i].from, line->members[i].to - line->members[i].from);
-	return VIEW("null");
-}
-
-/* What is asked for and not in it is null. 0: memory is out. */
-static size_t format_some(const struct exchange_record *record, const struct format_fields *fields, char *to)
-{
-	struct member members[MEMBERS_MAX];
-	char text[FORMAT_LINE_MAX];
-	struct line all = line_begin(text), some = line_begin(to);
-
-	all.members = members;
-	if (!line_set_record(&all, record))
-		return 0;
-	for (size_t i = 0; i < fields->count; i++) {
-		out_view(&some.out, VIEW(",\""));
-		out_str(&some.out, fields->names[i]);
-		out_view(&some.out, VIEW("\":"));
-		out_view(&some.out, member_value(&all, view_str(fields->names[i])));
-	}
-	line_end(&some);
-	out_view(&some.out, VIEW("\n"));
-	return (size_t)(some.out.at - to);
+	return (struct line){.pen = {to, to + FORMAT_LINE_MAX - FIXED_MAX}};
 }
 
 size_t format_record_json(const struct exchange_record *record, const struct format_fields *fields, char *to)
@@ -298,11 +312,11 @@ size_t format_record_json(const struct exchange_record *record, const struct for
 	struct line line = line_begin(to);
 
 	if (fields->count > 0)
-		return format_some(record, fields, to);
-	if (!line_set_record(&line, record))
-		return 0;
-	out_view(&line.out, VIEW("\n"));
-	return (size_t)(line.out.at - to);
+		put_chosen(&line, record, fields);
+	else
+		put_record(&line, record);
+	PEN_PUT(&line.pen, "\n");
+	return line.failed ? 0 : (size_t)(line.pen.at - to);
 }
 
 /* --- as pairs ------------------------------------------------------------------------------------------------------ */
@@ -350,7 +364,8 @@ static json_t *record_json(const struct exchange_record *record)
 	char text[FORMAT_LINE_MAX];
 	struct line line = line_begin(text);
 
-	return line_set_record(&line, record) ? json_loadb(text, (size_t)(line.out.at - text), JSON_ALLOW_NUL, NULL) : NULL;
+	put_record(&line, record);
+	return line.failed ? NULL : json_loadb(text, (size_t)(line.pen.at - text), JSON_ALLOW_NUL, NULL);
 }
 
 size_t format_record_pairs(const struct exchange_record *record, const struct format_fields *fields, char *to)

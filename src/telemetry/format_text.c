@@ -10,6 +10,8 @@
  */
 #include "telemetry/format.h"
 
+#include <endian.h>
+
 #include "base/check.h"
 #include "base/units.h"
 #include "config/model.h"
@@ -61,39 +63,44 @@ static void out_time(struct out *out, uint64_t wall_us)
 	out_view(out, view_of(text, sizeof(text)));
 }
 
-/* Decimal, with zeros in front. */
-static void put_digits(char *to, unsigned value, unsigned digits)
+/* Two digits of a number below 100. */
+static void put_two(char *to, unsigned value)
 {
-	while (digits > 0) {
-		to[--digits] = (char)('0' + value % 10);
-		value /= 10;
-	}
+	unsigned tens = value / 10;
+	uint16_t digits = (uint16_t)(0x3030 + tens + ((value - 10 * tens) << 8));
+
+	digits = le16toh(digits);
+	memcpy(to, &digits, sizeof(digits));
 }
 
 /* Which day that is, counted from 1970-01-01 (Gregorian): years begin in March here, so that a leap day is the last of its year. */
-static void put_day(char *to, uint64_t day)
+static void put_day(char *to, uint32_t day)
 {
-	uint64_t since = day + 719468, era = since / 146097, of_era = since % 146097;
-	uint64_t year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-	unsigned of_year = (unsigned)(of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100));
-	unsigned months = (5 * of_year + 2) / 153, month = months < 10 ? months + 3 : months - 9;
+	uint32_t since = day + 719468, era = since / 146097, of_era = since % 146097;
+	uint32_t year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+	uint32_t of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+	uint32_t months = (5 * of_year + 2) / 153, month = months < 10 ? months + 3 : months - 9;
+	uint32_t year = era * 400 + year_of_era + (month <= 2);
 
-	put_digits(to, (unsigned)(era * 400 + year_of_era + (month <= 2)), 4);
-	put_digits(to + 5, month, 2);
-	put_digits(to + 8, of_year - (153 * months + 2) / 5 + 1, 2);
+	put_two(to, year / 100);
+	put_two(to + 2, year % 100);
+	put_two(to + 5, month);
+	put_two(to + 8, of_year - (153 * months + 2) / 5 + 1);
 }
 
+/* Until the year 9999. */
 void format_time(uint64_t wall_us, char to[FORMAT_TIME_BYTES])
 {
 	uint64_t seconds = wall_us / US_PER_S;
-	unsigned of_day = (unsigned)(seconds % 86400);
+	unsigned of_day = (unsigned)(seconds % 86400), ms = (unsigned)(wall_us - seconds * US_PER_S) / 1000;
 
 	memcpy(to, "____-__-__T__:__:__.___Z", FORMAT_TIME_BYTES);
-	put_day(to, seconds / 86400);
-	put_digits(to + 11, of_day / 3600, 2);
-	put_digits(to + 14, of_day / 60 % 60, 2);
-	put_digits(to + 17, of_day % 60, 2);
-	put_digits(to + 20, (unsigned)(wall_us / US_PER_MS % 1000), 3);
+	put_day(to, (uint32_t)(seconds / 86400));
+	put_two(to + 11, of_day / 3600);
+	put_two(to + 14, of_day / 60 % 60);
+	put_two(to + 17, of_day % 60);
+	put_two(to + 20, ms / 10);
+	to[22] = (char)('0' + ms % 10);
 }
 
 static void out_combined(struct out *out, const struct exchange_record *record)

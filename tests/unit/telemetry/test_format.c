@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <time.h>
 
 #include <jansson.h>
 
@@ -32,6 +33,21 @@ static void test_time(void **state)
 	assert_string_equal(text, "1970-01-01T00:00:00.000Z");
 	format_time(951782399999999, text);
 	assert_string_equal(text, "2000-02-28T23:59:59.999Z");
+}
+
+/* Each day of eight hundred years, as libc has it. */
+static void test_time_of_every_day(void **state)
+{
+	char text[FORMAT_TIME_BYTES + 1] = "", expected[64];
+
+	for (time_t day = 0; day < 800 * 366; day++) {
+		time_t at = day * 86400 + (day * 7919) % 86400;
+		struct tm tm;
+
+		strftime(expected, sizeof(expected), "%Y-%m-%dT%H:%M:%S.010Z", gmtime_r(&at, &tm));
+		format_time((uint64_t)at * 1000000 + 10999, text);
+		assert_string_equal(text, expected);
+	}
 }
 
 static void test_text(void **state)
@@ -207,7 +223,7 @@ static void test_pairs_of_anything(void **state)
 
 static void test_largest_line_fits(void **state)
 {
-	static char bytes[8192];
+	static char bytes[8192], letters[256];
 	struct exchange_record record = sample_record();
 	struct view *const views[] = {&record.listener, &record.client, &record.method, &record.host, &record.protocol,
 		&record.request_id, &record.route, &record.upstream, &record.endpoint};
@@ -219,6 +235,9 @@ static void test_largest_line_fits(void **state)
 	assert_in_range(format_record_text(&record, line), 4 * 8192, FORMAT_LINE_MAX);
 	assert_in_range(format_record_json(&record, &everything, line), 6 * 8192, FORMAT_LINE_MAX);
 	memset(bytes, 0xff, sizeof(bytes));
+	/* Nobody who sends a request chooses these. */
+	memset(letters, 'a', sizeof(letters));
+	record.listener = record.protocol = record.route = record.upstream = view_of(letters, sizeof(letters));
 	assert_in_range(format_record_json(&record, &everything, line), 3 * 8192, FORMAT_LINE_MAX);
 
 	static const char *const names[] = {"listener", "client", "method", "host", "protocol", "request_id", "route", "upstream",
@@ -266,6 +285,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_time),
+		cmocka_unit_test(test_time_of_every_day),
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_text_of_nothing),
 		cmocka_unit_test(test_json),

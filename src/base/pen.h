@@ -1,0 +1,101 @@
+/*
+ * A pen writes text from left to right, for what is written so often that a look at the room for every piece would be most of the work.
+ *
+ * So there is one look for each text whose length anybody else decides. What is fixed (literals, numbers) is not looked at: whoever makes the
+ * pen knows how much of that there is at most, and keeps that room and PEN_SLACK bytes behind `end`.
+ *
+ *     memory:  |............ texts and all ............|.. as much as is fixed ..|.. PEN_SLACK ..|
+ *                    ^ at                              ^ end
+ */
+#ifndef WEIR_BASE_PEN_H
+#define WEIR_BASE_PEN_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/hex.h"
+#include "base/view.h"
+
+/* Behind what is written as many bytes may change. */
+#define PEN_SLACK 24
+
+struct pen {
+	char *at;
+	char *end;
+};
+
+/* A literal, or whatever else is short and has a length that the compiler knows: it becomes a few stores. */
+#define PEN_PUT(pen, literal) pen_fixed(pen, "" literal, sizeof(literal) - 1)
+
+__attribute__((always_inline)) static inline void pen_fixed(struct pen *pen, const char *bytes, size_t n)
+{
+	memcpy(pen->at, bytes, n);
+	pen->at += n;
+}
+
+/* One that is not to be escaped. */
+static inline void pen_view(struct pen *pen, struct view v)
+{
+	CHECK(pen->at <= pen->end && v.n <= (size_t)(pen->end - pen->at));
+	if (v.n != 0)
+		memcpy(pen->at, v.p, v.n);
+	pen->at += v.n;
+}
+
+/* At most 20 digits. */
+static inline void pen_u64(struct pen *pen, uint64_t value)
+{
+	char digits[20 + 20];
+	size_t first = 20;
+
+	if (value < 10) {
+		*pen->at++ = (char)('0' + value);
+		return;
+	}
+	do
+		digits[--first] = (char)('0' + value % 10);
+	while ((value /= 10) != 0);
+	/* All twenty, since a length that is known is cheap to copy. */
+	memcpy(pen->at, digits + first, 20);
+	pen->at += 20 - first;
+}
+
+static inline void pen_hex(struct pen *pen, uint64_t number)
+{
+	hex_write(pen->at, number);
+	pen->at += 16;
+}
+
+/* Non-zero: one of the eight bytes has to be escaped in JSON, or is no ASCII. A borrow or a carry only leaves a byte that is one of those. */
+static inline uint64_t pen_odd(uint64_t x)
+{
+	const uint64_t ones = 0x0101010101010101ULL;
+	uint64_t quote = (x ^ ones * '"') - ones, backslash = (x ^ ones * '\\') - ones;
+
+	return (x | (x - ones * ' ') | (x + ones) | quote | backslash) & ones * 0x80;
+}
+
+/* As a string of JSON, when it is printable ASCII without the quote and the backslash: it stands there as it is. False: nothing is written. */
+static inline bool pen_json_plain(struct pen *pen, struct view v)
+{
+	char *text = pen->at + 1;
+	uint64_t odd = 0, eight;
+
+	CHECK(pen->at <= pen->end && v.n <= (size_t)(pen->end - pen->at));
+	if (v.n != 0)
+		memcpy(text, v.p, v.n);
+	/* Looked at eight at a time, with spaces behind the last one. */
+	memset(text + v.n, ' ', 8);
+	for (size_t i = 0; i < v.n; i += 8) {
+		memcpy(&eight, text + i, 8);
+		odd |= pen_odd(eight);
+	}
+	if (odd != 0)
+		return false;
+	text[-1] = text[v.n] = '"';
+	pen->at = text + v.n + 1;
+	return true;
+}
+
+#endif
