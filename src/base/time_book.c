@@ -26,10 +26,11 @@ static inline unsigned phase_bucket(uint64_t us)
 	return least((bits_beyond(us) + 1) / 2, TIME_PHASE_BUCKETS - 1);
 }
 
-static inline void enter_whole(struct time_book *book, unsigned bucket)
+static inline unsigned try_bucket(uint64_t us)
 {
-	book->whole[bucket]++;
-	book->count++;
+	unsigned bucket = phase_bucket(us);
+
+	return bucket < 2 ? 0 : least(bucket - 2, TRY_BUCKETS - 1);
 }
 
 /* What it was in all. */
@@ -48,55 +49,51 @@ static inline uint64_t enter_phases(struct time_book *book, const uint64_t phase
 	return whole_us;
 }
 
-/* Nothing was spent but in phases of a try: the two books say the same. */
-static inline void enter_alike(struct time_book *a, struct time_book *b, const uint64_t phase_us[PHASE_COUNT], unsigned spent)
+static inline void enter_try(struct try_book *tries, const uint64_t phase_us[PHASE_COUNT], unsigned spent)
 {
-	uint64_t whole_us = 0;
-	unsigned bucket;
-
-	for (; spent != 0; spent &= spent - 1) {
-		unsigned phase = (unsigned)__builtin_ctz(spent);
-		uint64_t us = phase_us[phase];
-		unsigned at = phase_bucket(us);
-
-		whole_us += us;
-		a->sum_us[phase] += us;
-		b->sum_us[phase] += us;
-		a->phases[phase][at]++;
-		b->phases[phase][at]++;
-	}
-	bucket = whole_bucket(whole_us);
-	enter_whole(a, bucket);
-	enter_whole(b, bucket);
+	tries->count++;
+	tries->connects += (spent & (PHASE_BIT(PHASE_CONNECT) | PHASE_BIT(PHASE_TLS))) != 0;
+	if (spent & PHASE_BIT(PHASE_FIRST_BYTE))
+		tries->first_byte[try_bucket(phase_us[PHASE_FIRST_BYTE])]++;
+	for (spent &= TRY_PHASES; spent != 0; spent &= spent - 1)
+		tries->sum_us[__builtin_ctz(spent)] += phase_us[__builtin_ctz(spent)];
 }
 
-void time_books_enter(struct time_book *book, struct time_book *tries, const uint64_t phase_us[PHASE_COUNT], unsigned spent)
+void time_books_enter(struct time_book *book, struct try_book *tries, const uint64_t phase_us[PHASE_COUNT], unsigned spent)
 {
-	if (tries != NULL && (spent & ~TRY_PHASES) == 0) {
-		enter_alike(book, tries, phase_us, spent);
-		return;
-	}
-	enter_whole(book, whole_bucket(enter_phases(book, phase_us, spent)));
+	book->count++;
+	book->whole[whole_bucket(enter_phases(book, phase_us, spent))]++;
 	if (tries != NULL)
-		enter_whole(tries, whole_bucket(enter_phases(tries, phase_us, spent & TRY_PHASES)));
+		enter_try(tries, phase_us, spent);
 }
 
-void time_book_enter_try(struct time_book *tries, const uint64_t phase_us[PHASE_COUNT])
+void try_book_enter(struct try_book *tries, const uint64_t phase_us[PHASE_COUNT])
 {
 	unsigned spent = 0;
 
 	for (unsigned i = PHASE_QUEUE; i <= PHASE_CLIENT; i++)
 		spent |= phase_us[i] > 0 ? PHASE_BIT(i) : 0;
-	enter_whole(tries, whole_bucket(enter_phases(tries, phase_us, spent)));
+	enter_try(tries, phase_us, spent);
+}
+
+static void counters_add(void *to, const void *from, size_t count)
+{
+	uint64_t *sum = to;
+	const uint64_t *more = from;
+
+	for (size_t i = 0; i < count; i++)
+		sum[i] += more[i];
 }
 
 void time_book_add(struct time_book *to, const struct time_book *from)
 {
-	uint64_t *sum = (uint64_t *)to;
-	const uint64_t *more = (const uint64_t *)from;
+	counters_add(to, from, BOOK_COUNTERS);
+}
 
-	for (size_t i = 0; i < BOOK_COUNTERS; i++)
-		sum[i] += more[i];
+void try_book_add(struct try_book *to, const struct try_book *from)
+{
+	_Static_assert(sizeof(*to) % sizeof(uint64_t) == 0, "only counters of 64 bits");
+	counters_add(to, from, sizeof(*to) / sizeof(uint64_t));
 }
 
 void time_book_since(struct time_book *book, const struct time_book *before)
@@ -108,22 +105,23 @@ void time_book_since(struct time_book *book, const struct time_book *before)
 		all[i] -= less[i];
 }
 
-uint64_t time_book_sum_us(const struct time_book *book)
+static uint64_t phases_sum(const uint64_t us[PHASE_COUNT])
 {
 	uint64_t sum_us = 0;
 
 	for (unsigned i = 0; i < PHASE_COUNT; i++)
-		sum_us += book->sum_us[i];
+		sum_us += us[i];
 	return sum_us;
 }
 
-uint64_t time_book_phase_count(const struct time_book *book, enum phase phase)
+uint64_t time_book_sum_us(const struct time_book *book)
 {
-	uint64_t count = 0;
+	return phases_sum(book->sum_us);
+}
 
-	for (unsigned i = 0; i < TIME_PHASE_BUCKETS; i++)
-		count += book->phases[phase][i];
-	return count;
+uint64_t try_book_sum_us(const struct try_book *tries)
+{
+	return phases_sum(tries->sum_us);
 }
 
 void time_exemplars_enter(struct time_exemplars *exemplars, const struct time_exemplar *exemplar)

@@ -1,5 +1,6 @@
 /*
- * How long many requests took, and where that time went: the books of a route, or of an endpoint, that one worker keeps.
+ * How long many requests took, and where that time went: the books of a route, and of an endpoint, that one worker keeps. There may
+ * be thousands of endpoints, so theirs are short.
  *
  * Counters of 64 bits and nothing else, so that books are added up, and one is taken from another, number by number.
  */
@@ -19,10 +20,22 @@
 enum { TIME_BUCKETS = 20, TIME_PHASE_BUCKETS = 11 };
 
 struct time_book {
-	uint64_t count;                                     /* requests; of an endpoint: tries */
+	uint64_t count;                                     /* requests */
 	uint64_t sum_us[PHASE_COUNT];                       /* together they are the sum of the whole */
 	uint64_t whole[TIME_BUCKETS];                       /* requests by what they took in all */
 	uint64_t phases[PHASE_COUNT][TIME_PHASE_BUCKETS];   /* by what they spent in a phase; those that spent nothing are not in it */
+};
+
+/* Buckets of the wait for an endpoint's answer: as those of a phase, but from 4^2 * TIME_FIRST_US to 4.2 s only. */
+#define TRY_FIRST_US (TIME_FIRST_US * 16)
+enum { TRY_BUCKETS = 8 };
+
+/* Of an endpoint. */
+struct try_book {
+	uint64_t count;                                     /* tries */
+	uint64_t connects;                                  /* of them, those that have waited for a connect */
+	uint64_t sum_us[PHASE_COUNT];                       /* nothing in those that are none of a try's */
+	uint64_t first_byte[TRY_BUCKETS];                   /* tries that have waited for an answer, by how long */
 };
 
 /* One bit for each phase; and those of one try. */
@@ -53,10 +66,15 @@ void time_exemplars_add(struct time_exemplars *to, const struct time_exemplars *
  * One more request, which has spent time in the phases `spent`: so much in each. And in `tries`, unless that is NULL, its only
  * try: with what it has spent in the phases of one. Both in one go, since every request passes here.
  */
-void time_books_enter(struct time_book *book, struct time_book *tries, const uint64_t phase_us[PHASE_COUNT], unsigned spent);
+void time_books_enter(struct time_book *book, struct try_book *tries, const uint64_t phase_us[PHASE_COUNT], unsigned spent);
 
 /* One more try by itself, which has spent so much in each phase of one. */
-void time_book_enter_try(struct time_book *tries, const uint64_t phase_us[PHASE_COUNT]);
+void try_book_enter(struct try_book *tries, const uint64_t phase_us[PHASE_COUNT]);
+
+void try_book_add(struct try_book *to, const struct try_book *from);
+
+/* In all phases. */
+uint64_t try_book_sum_us(const struct try_book *tries);
 
 void time_book_add(struct time_book *to, const struct time_book *from);
 
@@ -65,8 +83,5 @@ void time_book_since(struct time_book *book, const struct time_book *before);
 
 /* Of all phases. */
 uint64_t time_book_sum_us(const struct time_book *book);
-
-/* How many have spent any time in the phase. */
-uint64_t time_book_phase_count(const struct time_book *book, enum phase phase);
 
 #endif

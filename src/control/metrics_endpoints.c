@@ -1,6 +1,9 @@
 /*
- * What is told of every endpoint: its pool, its health, what it has learned. One series each, or one for each member of a
- * closed list.
+ * What is told of every endpoint: its pool, its health, what it has learned.
+ *
+ * There may be thousands, so what is 0 is not told of an endpoint, but for what says that it is there, what it serves and
+ * whether it may (put_value, put_connections): what never happened, what is not known, and which of a closed list does not hold. And
+ * there is one histogram only.
  */
 #include "control/metrics_family.h"
 #include "upstream/limiter.h"
@@ -30,12 +33,13 @@ static void put_each_endpoint(struct exposition *x, const struct metric *metric,
 	}
 }
 
-/* A sample with a third label. */
+/* A sample with a third label, unless it is 0. */
 static void put_labelled(struct exposition *x, const struct metric *metric, struct endpoint_sample *sample,
 	struct label third, uint64_t value)
 {
 	sample->labels[2] = third;
-	exposition_sample(x, metric->name, sample->labels, 3, value);
+	if (value > 0)
+		exposition_sample(x, metric->name, sample->labels, 3, value);
 }
 
 /* A closed list: words[i] is the third label's value of the i-th counter at metric->offset. */
@@ -52,14 +56,14 @@ static void put_list(struct exposition *x, const struct metric *metric, struct e
 static void endpoint_put_connections(struct exposition *x, const struct metric *metric, struct endpoint_sample *sample)
 {
 	const struct weir_pool_stats *pool = &sample->stats->pool;
-	const struct {
-		const char *state;
-		uint32_t count;
-	} states[] = {{"idle", pool->idle}, {"connecting", pool->connecting}, {"checking", pool->checking},
-		{"leased", pool->leased}, {"closing", pool->closing}};
 
-	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
-		put_labelled(x, metric, sample, (struct label){"state", view_str(states[i].state)}, states[i].count);
+	put_labelled(x, metric, sample, (struct label){"state", VIEW("connecting")}, pool->connecting);
+	put_labelled(x, metric, sample, (struct label){"state", VIEW("checking")}, pool->checking);
+	put_labelled(x, metric, sample, (struct label){"state", VIEW("closing")}, pool->closing);
+	sample->labels[2] = (struct label){"state", VIEW("idle")};
+	exposition_sample(x, metric->name, sample->labels, 3, pool->idle);
+	sample->labels[2] = (struct label){"state", VIEW("leased")};
+	exposition_sample(x, metric->name, sample->labels, 3, pool->leased);
 }
 
 static void endpoint_put_acquires(struct exposition *x, const struct metric *metric, struct endpoint_sample *sample)
@@ -161,13 +165,14 @@ static void endpoint_put_health_checks(
 	put_labelled(x, metric, sample, (struct label){"result", VIEW("failed")}, sample->stats->health_failed);
 }
 
-/* Each word of the list, 1 for the one that the value at metric->offset stands for. */
+/* 1 for the word of the list that the value at metric->offset stands for. */
 static void put_one_of(struct exposition *x, const struct metric *metric, struct endpoint_sample *sample,
 	const char *label, const char *const words[], size_t count)
 {
-	for (size_t i = 0; i < count; i++)
-		put_labelled(x, metric, sample, (struct label){label, view_str(words[i])},
-			metric_u64(sample->stats, metric->offset) == i);
+	uint64_t at = metric_u64(sample->stats, metric->offset);
+
+	if (at < count)
+		put_labelled(x, metric, sample, (struct label){label, view_str(words[at])}, 1);
 }
 
 static void endpoint_put_health(struct exposition *x, const struct metric *metric, struct endpoint_sample *sample)
@@ -216,40 +221,40 @@ static void endpoint_put_value(struct exposition *x, const struct metric *metric
 	exposition_sample(x, metric->name, sample->labels, 2, metric_u64(sample->stats, metric->offset));
 }
 
+static void endpoint_put_any(struct exposition *x, const struct metric *metric, struct endpoint_sample *sample)
+{
+	if (metric_u64(sample->stats, metric->offset) > 0)
+		endpoint_put_value(x, metric, sample);
+}
+
 static void endpoint_put_seconds(struct exposition *x, const struct metric *metric, struct endpoint_sample *sample)
 {
-	exposition_millionths(x, metric->name, sample->labels, 2, metric_u64(sample->stats, metric->offset));
-}
+	uint64_t us = metric_u64(sample->stats, metric->offset);
 
-static void endpoint_put_reuse_ratio(struct exposition *x, const struct metric *metric, struct endpoint_sample *sample)
-{
-	const struct weir_pool_stats *pool = &sample->stats->pool;
-	uint64_t delivered = pool->acquires[WEIR_POOL_DELIVERED];
-	double ratio = delivered > 0 ? (double)pool->reused / (double)delivered : 0;
-
-	exposition_millionths(x, metric->name, sample->labels, 2, (uint64_t)(ratio * 1e6 + 0.5));
-}
-
-static void endpoint_put_times(struct exposition *x, const struct metric *metric, struct endpoint_sample *sample)
-{
-	struct weir_pool_times times;
-
-	memcpy(&times, (const char *)sample->stats + metric->offset, sizeof(times));
-
-	const struct histogram histogram = {times.buckets, WEIR_POOL_TIME_BUCKETS, 16, times.sum_us, 1, NULL};
-
-	exposition_histogram(x, metric->name, sample->labels, 2, &histogram);
+	if (us > 0)
+		exposition_millionths(x, metric->name, sample->labels, 2, us);
 }
 
 /* The phases of a try. */
 static void endpoint_put_phases(struct exposition *x, const struct metric *metric, struct endpoint_sample *sample)
 {
 	for (unsigned phase = PHASE_QUEUE; phase <= PHASE_CLIENT; phase++) {
-		struct histogram histogram = metric_phase(&sample->stats->times, phase);
+		uint64_t us = sample->stats->times.sum_us[phase];
 
 		sample->labels[2] = (struct label){"phase", view_str(phase_word((enum phase)phase))};
-		exposition_histogram(x, metric->name, sample->labels, 3, &histogram);
+		if (us > 0)
+			exposition_millionths(x, metric->name, sample->labels, 3, us);
 	}
+}
+
+static void endpoint_put_first_byte(struct exposition *x, const struct metric *metric, struct endpoint_sample *sample)
+{
+	const struct try_book *tries = &sample->stats->times;
+	const struct histogram histogram = {
+		tries->first_byte, TRY_BUCKETS, TRY_FIRST_US, tries->sum_us[PHASE_FIRST_BYTE], 2, NULL};
+
+	if (tries->count > 0)
+		exposition_histogram(x, metric->name, sample->labels, 2, &histogram);
 }
 
 /* One for each of the above: put_pool_waiters and so on, for the table. */
@@ -260,6 +265,7 @@ static void endpoint_put_phases(struct exposition *x, const struct metric *metri
 	}
 
 PUT_EACH(phases)
+PUT_EACH(first_byte)
 PUT_EACH(connections)
 PUT_EACH(acquires)
 PUT_EACH(refusals)
@@ -275,28 +281,27 @@ PUT_EACH(limit_reason)
 PUT_EACH(ejections)
 PUT_EACH(waiters)
 PUT_EACH(value)
+PUT_EACH(any)
 PUT_EACH(seconds)
-PUT_EACH(reuse_ratio)
-PUT_EACH(times)
 
 #define POOL_COUNTER(name, put, member, help) COUNTER(name, put_pool_##put, struct upstream_endpoint_stats, member, help)
 #define POOL_GAUGE(name, put, member, help) GAUGE(name, put_pool_##put, struct upstream_endpoint_stats, member, help)
-#define POOL_TIMES(name, member, help) \
-	{name, METRIC_HISTOGRAM, help, put_pool_times, offsetof(struct upstream_endpoint_stats, member)}
 
 /* What is read at one time for all of them. */
 static void put_ports(struct exposition *x, const struct metric *metric, const struct totals *totals)
 {
 	const uint64_t *ports = totals->ports;
+	size_t at = 0;
 
-	for (size_t i = 0; i < totals->config->upstream_count; i++) {
+	for (size_t i = 0; i < totals->config->upstream_count; at += totals->config->upstreams[i++].endpoint_count) {
 		const struct config_upstream *upstream = &totals->config->upstreams[i];
 
 		for (size_t j = 0; j < upstream->endpoint_count; j++) {
 			const struct label labels[] = {
 				{"upstream", upstream->name}, {"endpoint", upstream->endpoints[j].address_text}};
 
-			exposition_sample(x, metric->name, labels, 2, ports != NULL ? *ports++ : 0);
+			if (ports != NULL && ports[at + j] > 0)
+				exposition_sample(x, metric->name, labels, 2, ports[at + j]);
 		}
 	}
 }
@@ -307,25 +312,23 @@ static const struct metric rows[] = {
 	POOL_COUNTER("weir_pool_acquires_total", acquires, pool.acquires, "Connections asked for, by outcome."),
 	POOL_COUNTER("weir_pool_refusals_total", refusals, pool.refusals,
 		"Connections asked for whose outcome was `rejected`, by reason."),
-	POOL_TIMES("weir_pool_wait_seconds", pool.wait,
-		"How long it took from asking for a connection until it was there, of those that were delivered."),
-	POOL_TIMES("weir_pool_use_seconds", pool.use, "How long a request had its connection."),
-	{"weir_upstream_phase_seconds", METRIC_HISTOGRAM,
+	POOL_COUNTER("weir_pool_use_seconds_total", seconds, pool.use.sum_us, "For how long requests had their connections."),
+	{"weir_upstream_phase_seconds_total", METRIC_COUNTER,
 		"Where the time of requests went that were sent to the endpoint, by phase; of one that was sent again, each try.",
 		put_pool_phases},
+	{"weir_upstream_first_byte_seconds", METRIC_HISTOGRAM,
+		"How long tries waited for the endpoint to answer, from when it had the request.", put_pool_first_byte},
 	POOL_COUNTER("weir_pool_reused_total", value, pool.reused, "Deliveries of a connection that had served before."),
-	POOL_GAUGE("weir_pool_reuse_ratio", reuse_ratio, pool,
-		"Which part of all deliveries since the start was of connections that had served before; 0 to 1."),
 	POOL_COUNTER("weir_pool_retries_total", retries, retries,
 		"Requests sent a second time because the reused connection had gone, by how that showed."),
 	POOL_COUNTER("weir_upstream_retries_total", tried_again, tried_again,
 		"Requests that were sent again for what came of them at the endpoint, by reason."),
-	POOL_COUNTER("weir_upstream_retries_denied_total", value, retries_denied,
+	POOL_COUNTER("weir_upstream_retries_denied_total", any, retries_denied,
 		"Requests that were not sent again since the budget for that was exhausted, by the endpoint where they failed."),
 	POOL_COUNTER("weir_pool_opened_total", value, pool.opened, "Connections to the endpoint that were opened."),
 	POOL_COUNTER("weir_pool_open_failures_total", open_failures, open_failed,
 		"Connections to the endpoint that could not be opened, by cause."),
-	POOL_COUNTER("weir_pool_overflow_total", value, pool.overflowed,
+	POOL_COUNTER("weir_pool_overflow_total", any, pool.overflowed,
 		"Connections that were begun to be opened beyond max_connections."),
 	POOL_COUNTER("weir_pool_closed_total", value, pool.closed, "Connections to the endpoint that were closed."),
 	POOL_COUNTER("weir_pool_closes_total", closes, pool.closes,
@@ -344,9 +347,9 @@ static const struct metric rows[] = {
 		"Why the limit is what it is: 1 for the reason of its last move."),
 	POOL_GAUGE("weir_upstream_concurrency_moved_seconds", seconds, concurrency.moved_us,
 		"How long ago the limit last moved; 0: it never has."),
-	POOL_GAUGE("weir_upstream_concurrency_parked", value, concurrency.parked,
+	POOL_GAUGE("weir_upstream_concurrency_parked", any, concurrency.parked,
 		"Requests beside the limit: tunnels, and those whose answer goes on for more than a second."),
-	POOL_GAUGE("weir_upstream_sessions", value, sessions,
+	POOL_GAUGE("weir_upstream_sessions", any, sessions,
 		"Connections to the endpoint that speak HTTP/2; what its pool counts are their streams."),
 	{"weir_upstream_local_ports", METRIC_GAUGE,
 		"Local ports that connections to the endpoint take, those that wait after their end among them.", put_ports},
@@ -355,9 +358,9 @@ static const struct metric rows[] = {
 	POOL_GAUGE("weir_upstream_out_of_service", value, out,
 		"1 while the endpoint is out of service: its health checks fail, it is ejected, its breaker is open, or it is disabled; "
 		"else 0."),
-	POOL_GAUGE("weir_upstream_panic", value, panic,
+	POOL_GAUGE("weir_upstream_panic", any, panic,
 		"1 while the endpoint is out of service and gets requests all the same, since too few others are left, else 0."),
-	POOL_GAUGE("weir_upstream_disabled", value, disabled,
+	POOL_GAUGE("weir_upstream_disabled", any, disabled,
 		"1 while the operator has taken the endpoint out of service, else 0."),
 	POOL_GAUGE("weir_upstream_weight", value, weight,
 		"The endpoint's weight that counts: the operator's, or the configuration's; 0: no new requests."),
@@ -368,19 +371,19 @@ static const struct metric rows[] = {
 		"For how long the endpoint has been in its state; 0: since it came."),
 	POOL_COUNTER("weir_upstream_ejections_total", ejections, ejections,
 		"Times that the endpoint was ejected for being worse than the others, by reason."),
-	POOL_COUNTER("weir_upstream_hedges_total", value, hedges, "Requests that were sent to the endpoint beside another one."),
-	POOL_COUNTER("weir_upstream_hedges_won_total", value, hedges_won, "Of them those that it has answered first."),
-	POOL_GAUGE("weir_upstream_breaker_state", value, breaker_state,
+	POOL_COUNTER("weir_upstream_hedges_total", any, hedges, "Requests that were sent to the endpoint beside another one."),
+	POOL_COUNTER("weir_upstream_hedges_won_total", any, hedges_won, "Of them those that it has answered first."),
+	POOL_GAUGE("weir_upstream_breaker_state", any, breaker_state,
 		"What the endpoint's breaker is: 0 closed (or there is none), 1 open, 2 half open."),
-	POOL_COUNTER("weir_upstream_breaker_opened_total", value, breaker_opened, "How often the endpoint's breaker has opened."),
-	POOL_COUNTER("weir_pool_leases_leaking_total", value, leaking,
+	POOL_COUNTER("weir_upstream_breaker_opened_total", any, breaker_opened, "How often the endpoint's breaker has opened."),
+	POOL_COUNTER("weir_pool_leases_leaking_total", any, leaking,
 		"Requests that had their connection for leak_after and on which nothing had moved."),
 	POOL_COUNTER("weir_pool_give_backs_rejected_total", rejected, pool,
 		"Connections given back by somebody who did not hold them, by kind. A bug in the gateway unless 0."),
-	POOL_COUNTER("weir_pool_bad_reports_total", value, pool.bad_reports,
+	POOL_COUNTER("weir_pool_bad_reports_total", any, pool.bad_reports,
 		"Reports of connections to the pool that could not be true. A bug in the gateway unless 0."),
 	POOL_COUNTER("weir_pool_audits_total", value, audits, "Recounts of the pool's books."),
-	POOL_COUNTER("weir_pool_audit_mismatch_total", value, audit_mismatch,
+	POOL_COUNTER("weir_pool_audit_mismatch_total", any, audit_mismatch,
 		"Recounts that did not agree with the books. A bug in the gateway unless 0."),
 };
 

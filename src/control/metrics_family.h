@@ -3,7 +3,8 @@
  *
  * One row of a group's table is one metric: what it is called, what it is, what it means, and where its value stands.
  * Label sets are bounded by the configuration and by closed lists, never by traffic; every member of a set is always
- * there, so that a rate can be taken from its first increment on.
+ * there, so that a rate can be taken from its first increment on. Of endpoints, of which there may be thousands, what is 0 is not
+ * told (metrics_endpoints.c).
  */
 #ifndef WEIR_CONTROL_METRICS_FAMILY_H
 #define WEIR_CONTROL_METRICS_FAMILY_H

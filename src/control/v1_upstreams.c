@@ -62,7 +62,7 @@ static json_t *endpoint_of(const struct told *told, const struct config_endpoint
 		(out & OUT_PANIC) != 0, "weight", (json_int_t)weight, "configured_weight", (json_int_t)endpoint->weight,
 		"backup", endpoint->backup, "set", set_of(budget), "requests", (json_int_t)s->active, "waiting",
 		(json_int_t)s->pool.waiting, "tries", (json_int_t)s->times.count, "tries_s",
-		(double)time_book_sum_us(&s->times) / 1e6, "connections", "leased", (json_int_t)s->pool.leased, "idle",
+		(double)try_book_sum_us(&s->times) / 1e6, "connections", "leased", (json_int_t)s->pool.leased, "idle",
 		(json_int_t)s->pool.idle, "connecting", (json_int_t)s->pool.connecting, "breaker",
 		breaker_word(s->breaker_state), "concurrency_limit", (json_int_t)s->concurrency.limit);
 }

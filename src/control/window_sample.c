@@ -92,14 +92,12 @@ static void take_pool(struct window_endpoint *to, const struct weir_pool_stats *
 
 static void take_endpoint(struct window_endpoint *to, const struct upstream_endpoint_stats *from)
 {
-	uint64_t connects = time_book_phase_count(&from->times, PHASE_CONNECT), tls = time_book_phase_count(&from->times, PHASE_TLS);
-
 	take_pool(to, &from->pool);
 	to->ports_exhausted = from->ports_exhausted;
 	to->files_exhausted = from->open_failed[CAUSE_FILES_EXHAUSTED] - from->ports_exhausted;
 	to->tries = from->times.count;
 	memcpy(to->phase_us, from->times.sum_us, sizeof(to->phase_us));
-	to->connects = connects > tls ? connects : tls;
+	to->connects = from->times.connects;
 	to->answers = sum_of(from->curve.answers, LOAD_LEVELS);
 	to->at_once = sum_of(from->curve.at_once, LOAD_LEVELS);
 	to->latency_us = sum_of(from->curve.sum_us, LOAD_LEVELS);

@@ -76,7 +76,7 @@ void times_connect_failed(struct exchange *ex, enum cause cause)
 /* What was spent since the last try was told is another one's, if there was one. */
 static void tell_rest(struct exchange *ex, const struct upstream_lease *lease)
 {
-	struct time_book *book = upstream_times(lease);
+	struct try_book *book = upstream_times(lease);
 	uint64_t rest_us[PHASE_COUNT], sum_us = 0;
 
 	for (unsigned i = 0; i < PHASE_COUNT; i++)
@@ -84,7 +84,7 @@ static void tell_rest(struct exchange *ex, const struct upstream_lease *lease)
 	for (unsigned i = PHASE_QUEUE; i <= PHASE_CLIENT; i++)
 		sum_us += rest_us[i];
 	if (book != NULL && (sum_us > 0 || !ex->tries_told))
-		time_book_enter_try(book, rest_us);
+		try_book_enter(book, rest_us);
 }
 
 void times_tell_try(struct exchange *ex, const struct upstream_lease *lease)

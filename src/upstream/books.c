@@ -60,7 +60,7 @@ void upstream_endpoint_stats_add(struct upstream_endpoint_stats *to, const struc
 	counters_add(&to->curve, &from->curve, sizeof(to->curve));
 	to->hedges += from->hedges;
 	to->hedges_won += from->hedges_won;
-	time_book_add(&to->times, &from->times);
+	try_book_add(&to->times, &from->times);
 	to->breaker_opened += from->breaker_opened;
 	to->breaker_state = from->breaker_state;
 	to->leaking += from->leaking;

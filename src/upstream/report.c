@@ -26,7 +26,7 @@ __attribute__((noinline)) static void tell_others(
 		endpoint_breaker_report(ep, lease, result);
 }
 
-struct time_book *upstream_times(const struct upstream_lease *lease)
+struct try_book *upstream_times(const struct upstream_lease *lease)
 {
 	return lease->named != NULL ? &lease->named->stats.times : NULL;
 }

@@ -327,7 +327,7 @@ void upstream_count_hedge(const struct upstream_lease *second, bool won);
  * Where it is told what tries have taken at the endpoint that was picked, when they are over and before another one is. NULL: none
  * was picked.
  */
-struct time_book *upstream_times(const struct upstream_lease *lease);
+struct try_book *upstream_times(const struct upstream_lease *lease);
 
 /*
  * The request on the held connection was answered elsewhere first, after it had waited here for so long: an answer would have taken
@@ -388,7 +388,7 @@ struct upstream_endpoint_stats {
 	uint64_t ports_exhausted;            /* connections that could not be opened for want of a local port */
 	struct load_curve curve;             /* of its answers that were none of failure */
 	uint64_t hedges, hedges_won;         /* requests that were sent to it beside another; answered first */
-	struct time_book times;              /* of tries at it that are over */
+	struct try_book times;               /* of tries at it that are over */
 	uint64_t breaker_opened;
 	uint64_t breaker_state;              /* enum breaker_state, over all workers */
 	uint64_t leaking;                    /* leases held for leak_after that were found not to be in use */

@@ -83,7 +83,8 @@ def test_counters_move_by_exactly_what_was_sent(start, origin):
     client.close()
     eventually(lambda: admin.metrics().get("weir_connections_open") == 0)
     endpoint = (origin.address, "origin")
-    assert admin.metrics().moved_since(before) == {
+    moved = admin.metrics().moved_since(before)
+    assert {key: by for key, by in moved.items() if "seconds" not in key[0]} == {
         ("weir_connections_accepted_total", ()): 1,
         ("weir_exchanges_started_total", ()): 3,
         ("weir_exchanges_finished_total", ()): 3,
@@ -185,15 +186,15 @@ def test_documentation_lists_every_metric(admin):
 def test_many_endpoints(start):
     """A text of several megabytes, to a client that reads slowly at first."""
     upstreams = [{"name": f"many-{i}", "pool": {"max_connections": 1, "max_pending": 1},
-        "endpoints": [{"address": f"127.0.{i}.{j + 1}:80"} for j in range(250)]} for i in range(4)]
+        "endpoints": [{"address": f"127.0.{i}.{j + 1}:80"} for j in range(250)]} for i in range(12)]
     gateway, admin = administered(start, upstreams=upstreams, routes=[{"name": "all", "upstream": "many-0"}])
     client = admin.connect().send(get("/metrics"))
     # A worker may take longer for so much than it has to say that it is well.
     eventually(lambda: admin.ask("/healthz").status == 200)
     answer = client.read_response()
-    assert len(answer.body) > 3_000_000
+    assert 1_500_000 < len(answer.body) < 3000 * 3072
     assert client.ask(get("/readyz")).status == 200
-    assert b'\nweir_pool_waiters{upstream="many-3",endpoint="127.0.3.1:80"} 0\n' in answer.body
+    assert b'\nweir_pool_waiters{upstream="many-11",endpoint="127.0.11.1:80"} 0\n' in answer.body
     assert gateway.process.poll() is None
 
 

@@ -32,7 +32,7 @@ def phases(record):
 
 def sums_us(admin, name, phases_of=PHASES, **labels):
     metrics = admin.metrics()
-    return {phase: round(metrics.get(f"{name}_sum", phase=phase, **labels) * 1_000_000) for phase in phases_of}
+    return {phase: round(metrics.get(name, phase=phase, **labels) * 1_000_000) for phase in phases_of}
 
 
 def assert_dominates(gateway, admin, phase, record=None, endpoint=None):
@@ -42,12 +42,12 @@ def assert_dominates(gateway, admin, phase, record=None, endpoint=None):
     metrics = admin.metrics()
     if len(gateway.access.lines) > 1:
         return
-    assert sums_us(admin, "weir_request_phase_seconds", route="all") == spent
+    assert sums_us(admin, "weir_request_phase_seconds_sum", route="all") == spent
     for name, us in spent.items():
         assert metrics.get("weir_request_phase_seconds_count", route="all", phase=name) == (us > 0)
     assert round(metrics.get("weir_request_seconds_sum", route="all") * 1_000_000) == sum(spent.values())
     if endpoint:
-        told = sums_us(admin, "weir_upstream_phase_seconds", OF_A_TRY, upstream="origin", endpoint=endpoint.address)
+        told = sums_us(admin, "weir_upstream_phase_seconds_total", OF_A_TRY, upstream="origin", endpoint=endpoint.address)
         assert told == {name: spent[name] for name in OF_A_TRY}
 
 
@@ -230,14 +230,14 @@ def test_backoff(start, origin):
     assert_dominates(gateway, admin, "backoff")
     # Two tries, each of which is told of what it took itself.
     metrics = admin.metrics()
-    assert metrics.get("weir_upstream_phase_seconds_count", upstream="origin", endpoint=origin.address, phase="first_byte") == 2
+    assert metrics.get("weir_upstream_first_byte_seconds_count", upstream="origin", endpoint=origin.address) == 2
 
 
 # --- who is told ------------------------------------------------------------------------------------------------------
 
 
 def first_byte_of(admin, origin, upstream="origin"):
-    return sums_us(admin, "weir_upstream_phase_seconds", ["first_byte"], upstream=upstream, endpoint=origin.address)["first_byte"]
+    return sums_us(admin, "weir_upstream_phase_seconds_total", ["first_byte"], upstream=upstream, endpoint=origin.address)["first_byte"]
 
 
 def test_each_try_is_told_of_its_own_endpoint(start, make_origin):

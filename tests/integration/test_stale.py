@@ -368,7 +368,7 @@ def test_retries_are_counted(start, origin):
         client.read_response()
         assert last(gateway, i + 2)["retries"] == 1
     told = admin.metrics()
-    assert set(told.labels("weir_pool_retries_total", "reason")) == {"closed", "reset", "send_failed", "refused"}
+    assert set(told.labels("weir_pool_retries_total", "reason")) <= {"closed", "reset"}
     # A session of HTTP/2 that is lost is lost, however.
     reset = 1 if UPSTREAM == "h1" else 0
     for reason, count in {"closed": 3 - reset, "reset": reset, "send_failed": 0, "refused": 0}.items():

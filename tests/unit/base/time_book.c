@@ -26,6 +26,15 @@ static void enter(struct time_book *book, const uint64_t phase_us[PHASE_COUNT])
 	time_books_enter(book, NULL, phase_us, spent);
 }
 
+static uint64_t sum_of(const uint64_t *counts, size_t count)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < count; i++)
+		sum += counts[i];
+	return sum;
+}
+
 static void test_sums(void **state)
 {
 	const uint64_t phase_us[PHASE_COUNT] = {[PHASE_READING] = 10, [PHASE_FIRST_BYTE] = 1000, [PHASE_CLIENT] = 5000000};
@@ -36,9 +45,9 @@ static void test_sums(void **state)
 	assert_int_equal(book.count, 2);
 	assert_int_equal(book.sum_us[PHASE_FIRST_BYTE], 2000);
 	assert_int_equal(time_book_sum_us(&book), 2 * 5001010);
-	assert_int_equal(time_book_phase_count(&book, PHASE_CLIENT), 2);
+	assert_int_equal(sum_of(book.phases[PHASE_CLIENT], TIME_PHASE_BUCKETS), 2);
 	/* Nothing was spent there: they are not in its histogram. */
-	assert_int_equal(time_book_phase_count(&book, PHASE_QUEUE), 0);
+	assert_int_equal(sum_of(book.phases[PHASE_QUEUE], TIME_PHASE_BUCKETS), 0);
 }
 
 /* In the bucket below the bound, and not in it from the bound on. */
@@ -85,23 +94,53 @@ static void test_what_has_come(void **state)
 	assert_memory_equal(&after, &both, sizeof(both));
 }
 
+static struct try_book try_of(enum phase phase, uint64_t us)
+{
+	uint64_t phase_us[PHASE_COUNT] = {0};
+	struct try_book tries = {0};
+
+	phase_us[phase] = us;
+	try_book_enter(&tries, phase_us);
+	return tries;
+}
+
 /* A try has what was spent in its phases, whether or not the request has spent time in others. */
 static void test_tries(void **state)
 {
-	const uint64_t alike[PHASE_COUNT] = {[PHASE_QUEUE] = 70, [PHASE_CLIENT] = 700};
-	const uint64_t with_others[PHASE_COUNT] = {[PHASE_READING] = 9000, [PHASE_QUEUE] = 70, [PHASE_CLIENT] = 700,
-		[PHASE_BACKOFF] = 100};
-	struct time_book request = {0}, tries = {0}, by_itself = {0};
+	const uint64_t phase_us[PHASE_COUNT] = {[PHASE_READING] = 9000, [PHASE_QUEUE] = 70, [PHASE_TLS] = 30,
+		[PHASE_CLIENT] = 700, [PHASE_BACKOFF] = 100};
+	struct time_book request = {0};
+	struct try_book tries = {0}, by_itself = {0}, both = {0};
 
-	time_books_enter(&request, &tries, alike, PHASE_BIT(PHASE_QUEUE) | PHASE_BIT(PHASE_CLIENT));
-	assert_memory_equal(&request, &tries, sizeof(tries));
-	time_books_enter(&request, &tries, with_others,
-		PHASE_BIT(PHASE_READING) | PHASE_BIT(PHASE_QUEUE) | PHASE_BIT(PHASE_CLIENT) | PHASE_BIT(PHASE_BACKOFF));
-	assert_int_equal(time_book_sum_us(&request), 770 + 9870);
-	assert_int_equal(time_book_sum_us(&tries), 2 * 770);
-	time_book_enter_try(&by_itself, alike);
-	time_book_enter_try(&by_itself, with_others);
+	time_books_enter(&request, &tries, phase_us, PHASE_BIT(PHASE_READING) | PHASE_BIT(PHASE_QUEUE) | PHASE_BIT(PHASE_TLS) |
+		PHASE_BIT(PHASE_CLIENT) | PHASE_BIT(PHASE_BACKOFF));
+	assert_int_equal(time_book_sum_us(&request), 9900);
+	assert_int_equal(try_book_sum_us(&tries), 800);
+	assert_int_equal(tries.sum_us[PHASE_QUEUE], 70);
+	assert_int_equal(tries.count, 1);
+	assert_int_equal(tries.connects, 1);
+	assert_int_equal(sum_of(tries.first_byte, TRY_BUCKETS), 0);
+	try_book_enter(&by_itself, phase_us);
 	assert_memory_equal(&by_itself, &tries, sizeof(tries));
+	try_book_add(&both, &tries);
+	try_book_add(&both, &by_itself);
+	assert_int_equal(both.count, 2);
+	assert_int_equal(try_book_sum_us(&both), 1600);
+	assert_int_equal(try_of(PHASE_CONNECT, 1).connects, 1);
+	assert_int_equal(try_of(PHASE_QUEUE, 1).connects, 0);
+}
+
+static void test_bounds_of_tries(void **state)
+{
+	uint64_t bound = TRY_FIRST_US;
+
+	for (unsigned i = 0; i + 1 < TRY_BUCKETS; i++, bound *= 4) {
+		assert_int_equal(try_of(PHASE_FIRST_BYTE, bound - 1).first_byte[i], 1);
+		assert_int_equal(try_of(PHASE_FIRST_BYTE, bound).first_byte[i + 1], 1);
+	}
+	assert_int_equal(try_of(PHASE_FIRST_BYTE, 1).first_byte[0], 1);
+	assert_int_equal(try_of(PHASE_FIRST_BYTE, UINT64_MAX).first_byte[TRY_BUCKETS - 1], 1);
+	assert_int_equal(sum_of(try_of(PHASE_UPSTREAM, bound).first_byte, TRY_BUCKETS), 0);
 }
 
 static void test_words(void **state)
@@ -145,6 +184,7 @@ int main(void)
 		cmocka_unit_test(test_bounds_of_the_whole),
 		cmocka_unit_test(test_what_has_come),
 		cmocka_unit_test(test_tries),
+		cmocka_unit_test(test_bounds_of_tries),
 		cmocka_unit_test(test_exemplars),
 		cmocka_unit_test(test_words),
 	};

@@ -8,11 +8,11 @@
 #include "base/units.h"
 #include "control/metrics.h"
 
-static void book_number(struct time_book *book, uint64_t n)
+static void counters_number(void *to, size_t bytes, uint64_t n)
 {
-	uint64_t *counters = (uint64_t *)book;
+	uint64_t *counters = to;
 
-	for (size_t i = 0; i < sizeof(*book) / sizeof(uint64_t); i++)
+	for (size_t i = 0; i < bytes / sizeof(uint64_t); i++)
 		counters[i] = n + i;
 }
 
@@ -55,7 +55,7 @@ static void endpoint_number(struct upstream_endpoint_stats *e, uint32_t n)
 	e->audit_mismatch = n + 62;
 	e->learned_idle_us = n + 63;
 	e->announced_idle_us = n + 64;
-	book_number(&e->times, n + 5000);
+	counters_number(&e->times, sizeof(e->times), n + 5000);
 }
 
 /* Every counter different, so that a wrong member shows. `seed` keeps workers apart. */
@@ -70,7 +70,7 @@ static struct snapshot *numbered(const struct config *config, uint64_t seed)
 	for (size_t i = 0; i < s->endpoint_count; i++)
 		endpoint_number(&s->endpoints[i], (uint32_t)(seed * 10000 + i * 100));
 	for (size_t i = 0; i < s->route_count; i++)
-		book_number(&s->routes[i], seed * 7000 + i);
+		counters_number(&s->routes[i], sizeof(s->routes[i]), seed * 7000 + i);
 	return s;
 }
 
@@ -130,7 +130,12 @@ static void assert_endpoint_sum(const struct upstream_endpoint_stats *sum, const
 		ASSERT_SUM(retries[i]);
 	for (size_t i = 0; i < CAUSE_COUNT; i++)
 		ASSERT_SUM(open_failed[i]);
-	assert_book_sum(&sum->times, &one->times, &two->times);
+	ASSERT_SUM(times.count);
+	ASSERT_SUM(times.connects);
+	for (size_t i = 0; i < PHASE_COUNT; i++)
+		ASSERT_SUM(times.sum_us[i]);
+	for (size_t i = 0; i < TRY_BUCKETS; i++)
+		ASSERT_SUM(times.first_byte[i]);
 	ASSERT_SUM(leaking);
 	ASSERT_SUM(audits);
 	ASSERT_SUM(audit_mismatch);
@@ -250,8 +255,7 @@ static void assert_pool_samples(const struct buf *text)
 		{"weir_pool_open_failures_total", ",reason=\"connect_timeout\"", 3000 + CAUSE_CONNECT_TIMEOUT},
 		{"weir_pool_open_failures_total", ",reason=\"files_exhausted\"", 3000 + CAUSE_FILES_EXHAUSTED},
 		{"weir_pool_open_failures_total", ",reason=\"memory_exhausted\"", 3000 + CAUSE_MEMORY_EXHAUSTED},
-		{"weir_pool_wait_seconds_bucket", ",le=\"0.000016\"", 1000},
-		{"weir_pool_use_seconds_bucket", ",le=\"0.000016\"", 2000},
+		{"weir_upstream_first_byte_seconds_bucket", ",le=\"0.001024\"", 5011},
 	};
 
 	for (unsigned i = 0; i < COUNT(samples); i++) {
@@ -287,14 +291,15 @@ static void test_text(void **state)
 
 	assert_true(metrics_write(&text, &totals, EXPOSITION_TEXT, 1000000));
 	assert_worker_samples(&text, &sum->worker);
-	/* The first endpoint's times: 24 buckets, the first with 10000 + 1000. */
-	assert_sample(&text, "weir_pool_wait_seconds_bucket{" FIRST ",le=\"67.108864\"} 253253");
-	assert_sample(&text, "weir_pool_wait_seconds_bucket{" FIRST ",le=\"+Inf\"} 264276");
-	assert_sample(&text, "weir_pool_wait_seconds_count{" FIRST "} 264276");
-	assert_sample(&text, "weir_pool_wait_seconds_sum{" FIRST "} 0.010016");
-	assert_sample(&text, "weir_pool_use_seconds_sum{" FIRST "} 0.010017");
-	assert_sample(&text, "weir_pool_use_seconds_count{" FIRST "} 288276");
-	assert_sample(&text, "weir_pool_reuse_ratio{" FIRST "} 0.999002");
+	/* Of the first endpoint's tries: 8 buckets behind the counts and the sums of the phases, from 10000 + 5000 on. */
+	assert_sample(&text, "weir_upstream_phase_seconds_total{" FIRST ",phase=\"queue\"} 0.015004");
+	assert_sample(&text, "weir_upstream_phase_seconds_total{" FIRST ",phase=\"client\"} 0.015009");
+	assert_int_equal(occurrences(&text, "weir_upstream_phase_seconds_total{"), 3 * 6);
+	assert_sample(&text, "weir_upstream_first_byte_seconds_bucket{" FIRST ",le=\"4.194304\"} 105098");
+	assert_sample(&text, "weir_upstream_first_byte_seconds_bucket{" FIRST ",le=\"+Inf\"} 120116");
+	assert_sample(&text, "weir_upstream_first_byte_seconds_count{" FIRST "} 120116");
+	assert_sample(&text, "weir_upstream_first_byte_seconds_sum{" FIRST "} 0.015007");
+	assert_sample(&text, "weir_pool_use_seconds_total{" FIRST "} 0.010017");
 	assert_sample(&text, "weir_pool_learned_idle_seconds{" FIRST "} 0.010063");
 	assert_sample(&text, "weir_pool_announced_idle_seconds{" FIRST "} 0.010064");
 	assert_pool_samples(&text);
@@ -322,6 +327,26 @@ static void test_text(void **state)
 	assert_int_equal(occurrences(&text, "weir_exchanges_total{cause="), CAUSE_COUNT);
 	assert_int_equal(occurrences(&text, "weir_responses_total{class="), 6);
 	assert_int_equal(occurrences(&text, "weir_pool_connections{"), 3 * 5);
+	buf_release(&text);
+	free(sum);
+	config_free(config);
+}
+
+/* What is 0 is not told of an endpoint, but for a few. */
+static void test_nothing_has_happened(void **state)
+{
+	const struct config *config = load(three_endpoints);
+	struct snapshot *sum = snapshot_create(config);
+	const uint64_t ports[] = {0, 0, 0};
+	const struct totals totals = {.config = config, .version = "1", .sum = sum, .ports = ports};
+	struct buf text = {0};
+
+	assert_true(metrics_write(&text, &totals, EXPOSITION_TEXT, 1000000));
+	assert_sample(&text, "weir_pool_waiters{" FIRST "} 0");
+	assert_sample(&text, "weir_pool_connections{" FIRST ",state=\"leased\"} 0");
+	assert_sample(&text, "weir_upstream_out_of_service{" FIRST "} 0");
+	assert_sample(&text, "weir_upstream_health{" FIRST ",state=\"healthy\"} 1");
+	assert_in_range(occurrences(&text, FIRST), 10, 20);
 	buf_release(&text);
 	free(sum);
 	config_free(config);
@@ -373,6 +398,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sum),
 		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_nothing_has_happened),
 		cmocka_unit_test(test_bound),
 		cmocka_unit_test(test_process),
 	};
