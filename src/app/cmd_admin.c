@@ -282,7 +282,7 @@ const struct command command_log_level = {
 	.name = "log-level",
 	.arguments = "-c FILE [error|warning|info|debug] [--json]",
 	.summary = "say, or change, how much the event log tells",
-	.help = "The change holds until the next start.\n"
+	.help = "The change holds until the next start, or until a reload brings another level.\n"
 		"\n"
 		"--json  the administration's own answer (GET or PUT /v1/log/level)\n" EXIT_STATUS,
 	.run = log_level_run,

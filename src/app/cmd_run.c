@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "app/command.h"
+#include "app/opening.h"
 #include "app/process.h"
 #include "app/reloading.h"
 #include "app/workers.h"
@@ -241,7 +242,7 @@ static void order_log_level(struct gateway *gateway, struct control_order *order
 		return;
 	}
 	journal_set_level(gateway->journal, level);
-	tell(gateway->journal, LEVEL_INFO, "admin: the log's level is %s until the next start", order->argument);
+	tell(gateway->journal, LEVEL_INFO, "admin: the log's level is %s until the next start, or a reload with another", order->argument);
 	snprintf(json, sizeof(json), "{\"level\":\"%s\"}", order->argument);
 	order_done(order, 200, json);
 }
@@ -431,16 +432,7 @@ static enum exit_code run(const struct config *config, const char *path)
 	char error[256];
 
 	config_machine_read(&machine);
-	struct journal_options options = {
-		.workers = config->workers != 0 ? config->workers : machine.processors,
-		.access = config->log.access,
-		.format = config->log.access_format,
-		.path = config->log.access_path,
-		.level = config->log.level,
-		.field_count = config->log.field_count,
-	};
-	if (options.field_count > 0)
-		memcpy(options.fields, config->log.fields, options.field_count * sizeof(options.fields[0]));
+	struct journal_options options = opening_journal(config, config->workers != 0 ? config->workers : machine.processors);
 	struct journal *journal = journal_create(&options, error);
 
 	if (journal == NULL) {

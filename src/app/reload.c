@@ -166,26 +166,6 @@ static void tell_listeners(const struct reload_teller *to, const struct config *
 	}
 }
 
-static bool same_log_fields(const struct config_log *a, const struct config_log *b)
-{
-	if (a->field_count != b->field_count)
-		return false;
-	for (size_t i = 0; i < a->field_count; i++)
-		if (strcmp(a->fields[i], b->fields[i]) != 0)
-			return false;
-	return true;
-}
-
-/* What the log's thread was started with; which requests it is told of may change at any time. */
-static bool same_access_log(const struct config *a, const struct config *b)
-{
-	if (a->log.access != b->log.access)
-		return false;
-	return !a->log.access ||
-	       (a->log.access_format == b->log.access_format && strcmp(a->log.access_path, b->log.access_path) == 0 &&
-		       same_log_fields(&a->log, &b->log));
-}
-
 static void tell_start_only(const struct reload_teller *to, const struct config *before, const struct config *after)
 {
 	const struct {
@@ -194,14 +174,30 @@ static void tell_start_only(const struct reload_teller *to, const struct config 
 	} keys[] = {
 		{"workers", before->workers == after->workers},
 		{"admin", config_admin_equal(&before->admin, &after->admin)},
-		{"log.access", same_access_log(before, after)},
-		{"log.level", before->log.level == after->log.level},
 	};
 
 	tell_listeners(to, before, after);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		if (!keys[i].same)
 			tell(to, LEVEL_WARNING, "%s: the change %s", keys[i].key, AT_THE_NEXT_START);
+}
+
+/* --- the log ---------------------------------------------------------------------------------------------------------- */
+
+static void tell_log(const struct reload_teller *to, const struct config_log *before, const struct config_log *after)
+{
+	static const char *const formats[] = {[LOG_JSON] = "json", [LOG_TEXT] = "text"};
+	static const char *const levels[] = {
+		[LEVEL_ERROR] = "error", [LEVEL_WARNING] = "warning", [LEVEL_INFO] = "info", [LEVEL_DEBUG] = "debug"};
+	bool is_stdout = after->access && strcmp(after->access_path, "-") == 0;
+
+	if (!config_log_access_equal(before, after) && after->access)
+		tell(to, LEVEL_INFO, "log.access: lines of requests go to %s, as %s, with %s fields", is_stdout ? "standard output" : after->access_path,
+			formats[after->access_format], after->field_count > 0 ? "the named" : "all");
+	else if (before->access != after->access)
+		tell(to, LEVEL_INFO, "log.access: off: there are no lines of requests any more");
+	if (before->level != after->level)
+		tell(to, LEVEL_INFO, "log.level: %s (%s before)", levels[after->level], levels[before->level]);
 }
 
 /* --- all of it ------------------------------------------------------------------------------------------------------- */
@@ -253,6 +249,7 @@ void reload_tell_effects(const struct reload_teller *to, const struct config *be
 	struct endpoint_changes changes = {0};
 
 	tell_start_only(to, before, after);
+	tell_log(to, &before->log, &after->log);
 	tell_upstreams(to, &changes, before, after);
 }
 
@@ -262,6 +259,7 @@ void reload_tell_changes(const struct reload_teller *to, const struct config *be
 	struct endpoint_changes changes = {0};
 
 	tell_start_only(to, before, after);
+	tell_log(to, &before->log, &after->log);
 	tell_upstreams(to, &changes, before, after);
 	if (workers.refused > 0) {
 		reload_tell_refused(to, workers);

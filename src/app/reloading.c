@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "app/notify.h"
+#include "app/opening.h"
 #include "app/process.h"
 #include "app/watching.h"
 #include "base/clock.h"
@@ -21,6 +22,7 @@ struct loading {
 	atomic_bool ended;
 	struct told told;
 	const struct config *config;    /* what the file says; NULL: it is not good, or it was not read */
+	struct opening opening;         /* what the configuration needs that is not open yet */
 	struct generation *generation;  /* NULL: there is none */
 };
 
@@ -176,12 +178,31 @@ static void prepare(struct loading *l, const struct config *config)
 		config_free(expanded);
 }
 
+/* The file is good, but what it says may not be there to be had. */
+static void open_all(struct loading *l, uint64_t *mark)
+{
+	struct receipt *receipt = &l->r->receipt;
+	const struct reload_teller to = told_teller(&l->told);
+	bool opened = opening_make(&l->opening, workers_config(l->r->workers), l->config, &receipt->complaints);
+
+	receipt->took.check_us += lap(mark);
+	if (opened)
+		return;
+	config_complaints_sort(&receipt->complaints);
+	receipt->outcome = RELOAD_REFUSED;
+	reload_tell_complaints(&to, LEVEL_ERROR, l->r->path, &receipt->complaints);
+	config_free(l->config);
+	l->config = NULL;
+}
+
 static void load_all(struct loading *l)
 {
 	struct receipt *receipt = &l->r->receipt;
 	uint64_t mark = clock_us(CLOCK_MONOTONIC);
 
 	load_file(l, &mark);
+	if (l->config != NULL)
+		open_all(l, &mark);
 	if (l->config == NULL)
 		return;
 	bool follows = follow_names(l, l->config);
@@ -193,6 +214,7 @@ static void load_all(struct loading *l)
 	if (l->generation != NULL)
 		return;
 	receipt->outcome = RELOAD_FAILED;
+	opening_release(&l->opening);
 	config_free(l->config);
 	l->config = NULL;
 	follow_names(l, l->r->loaded);
@@ -313,8 +335,19 @@ void reloading_start(struct reloading *r)
 		tell(r, LEVEL_WARNING, "reload.watch: the files cannot be watched: %s", strerror(errno));
 }
 
-static void swap_begin(struct reloading *r, const struct loading *l)
+/* What was opened is used from now on. */
+static void openings_take(struct reloading *r, struct opening *opening, const struct config *before, const struct config *after)
 {
+	if (opening->log != NULL)
+		journal_adopt(r->journal, opening->log);
+	if (before->log.level != after->log.level)
+		journal_set_level(r->journal, after->log.level);
+	*opening = (struct opening){0};
+}
+
+static void swap_begin(struct reloading *r, struct loading *l)
+{
+	openings_take(r, &l->opening, workers_config(r->workers), l->generation->config);
 	if (l->config != NULL) {
 		config_free(r->loaded);
 		r->loaded = l->config;
@@ -445,6 +478,7 @@ void reloading_release(struct reloading *r)
 		struct loading l = loading_end(r);
 
 		generation_unref(l.generation);
+		opening_release(&l.opening);
 		config_free(l.config);
 	}
 	watching_end(r->watching);

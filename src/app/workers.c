@@ -190,7 +190,6 @@ static bool member_create(struct member *member, char error_text[256])
 		.on_event = member_on_event,
 		.on_reloaded = member_on_reloaded,
 		.on_drained = member_on_drained,
-		.wants_records = generation->config->log.access,
 	};
 
 	member->drain = (struct order){.message.on_receive = member_on_drain, .to = member};

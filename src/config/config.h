@@ -68,6 +68,9 @@ void config_complaints_print(const struct config_complaints *complaints, const c
 /* Whether nothing of it is different (admin.c). */
 bool config_admin_equal(const struct config_admin *a, const struct config_admin *b);
 
+/* Whether lines of requests go to the same place and look alike (log.c); which requests have one may differ. */
+bool config_log_access_equal(const struct config_log *a, const struct config_log *b);
+
 /* --- host names (expand.c) -------------------------------------------------------------------------------------- */
 
 /* What is known of host names. */

@@ -85,6 +85,7 @@ static void access_path_read(struct load *l, const struct node *node, void *out)
 	struct view text = text_read(l, node, allowed);
 	struct config *c = out;
 
+	config_place_read(l, node, &c->log.access_place);
 	if (text.p == NULL)
 		return;
 	if (text.n == 0 || text.n >= LOG_PATH_BYTES_MAX || memchr(text.p, '\0', text.n) != NULL) {
@@ -138,6 +139,25 @@ static void route_log_check(struct load *l, const struct node *map, void *out)
 }
 
 const struct section route_log_section = {KEYS(route_log_keys), .check = route_log_check};
+
+/* --- compared ---------------------------------------------------------------------------------------------------------- */
+
+static bool fields_equal(const struct config_log *a, const struct config_log *b)
+{
+	if (a->field_count != b->field_count)
+		return false;
+	for (size_t i = 0; i < a->field_count; i++)
+		if (strcmp(a->fields[i], b->fields[i]) != 0)
+			return false;
+	return true;
+}
+
+bool config_log_access_equal(const struct config_log *a, const struct config_log *b)
+{
+	if (!a->access || !b->access)
+		return a->access == b->access;
+	return a->access_format == b->access_format && strcmp(a->access_path, b->access_path) == 0 && fields_equal(a, b);
+}
 
 /* --- together ------------------------------------------------------------------------------------------------------ */
 

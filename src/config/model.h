@@ -623,6 +623,7 @@ struct config_log {
 	bool access;               /* `log: {access: off}` or {access: {...}} */
 	enum config_log_format access_format;  /* format: json (default) | text */
 	const char *access_path;   /* path; "-" (default) is standard output */
+	struct config_place access_place;
 	const char **fields;       /* fields: static words, all different; NULL: all, as the format has them */
 	size_t field_count;
 	uint32_t sample_ppm;       /* sample: 0%..100%, default 100%; of requests without a route, and of routes that do not say */

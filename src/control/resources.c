@@ -54,7 +54,7 @@ const struct resource resources[] = {
 	{METHOD_GET, "/v1/log/level", "", RESOURCE_GUARDED, RESOURCE_ASKS_NOBODY, SNAPSHOT_NOTHING, answer_log_level,
 		"how much the event log tells"},
 	{METHOD_PUT, "/v1/log/level", "", RESOURCE_GUARDED, RESOURCE_ASKS_NOBODY, SNAPSHOT_NOTHING, answer_set_log_level,
-		"have it tell more or less, until the next start"},
+		"have it tell more or less, until the next start, or a reload with another"},
 	{METHOD_POST, "/v1/log/reopen", "", RESOURCE_GUARDED, RESOURCE_ASKS_NOBODY, SNAPSHOT_NOTHING, answer_reopen,
 		"open the log files anew, after they were renamed"},
 	{METHOD_GET, "/v1/reload", "", RESOURCE_GUARDED, RESOURCE_ASKS_NOBODY, SNAPSHOT_NOTHING, answer_reload_receipt,

@@ -775,7 +775,7 @@ void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, 
 	times_end(ex);
 	if (ex->trace != NULL)
 		ex->trace->exported = trace_end(ex, cause, why);
-	if (w->observer.wants_records && record_is_wanted(ex, cause))
+	if (ex->held->config->log.access && w->observer.on_finished != NULL && record_is_wanted(ex, cause))
 		record_send(ex, cause, why);
 	filters_on_finish(ex);
 	io_timer_cancel(w->io, &ex->timer);

@@ -21,7 +21,10 @@ struct worker;
 /* Where a worker tells what happened. Called on the worker's thread, must not block. */
 struct worker_observer {
 	void *context;
-	/* An exchange has ended (the one ending). `record` and its views die with the call. */
+	/*
+	 * An exchange has ended (the one ending), and its configuration has an access log. `record` and its views die with the
+	 * call. NULL: nobody wants to know.
+	 */
 	void (*on_finished)(void *context, const struct exchange_record *record);
 	/* Something the operator should read; `level` is enum config_log_level. One line, no newline. */
 	void (*on_event)(void *context, int level, const char *text);
@@ -32,8 +35,6 @@ struct worker_observer {
 	void (*on_reloaded)(void *context, bool taken);
 	/* Draining has ended: no connection is left. Told once. */
 	void (*on_drained)(void *context);
-	/* False: no records are wanted (access log off); then on_finished is not called. */
-	bool wants_records;
 };
 
 /* Why a connection was closed that had to begin with a PROXY header. */

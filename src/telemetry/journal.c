@@ -13,6 +13,7 @@
  */
 #include "telemetry/journal.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -34,6 +35,7 @@
 #define RING_BYTES_MAIN ((size_t)64 * 1024)
 #define NAP_US (5 * US_PER_MS)
 #define PASS_ENTRIES_MAX 4096           /* of one ring in one pass, so that no worker keeps the others' lines waiting */
+#define ORDER_ENTRIES_MAX (RING_BYTES_WORKER / 16)  /* before an order: more than a ring holds */
 #define DROPS_REPORT_US (1 * US_PER_S)
 
 struct journal_source {
@@ -42,30 +44,69 @@ struct journal_source {
 	uint64_t dropped_reported;
 };
 
+/* Where lines about requests go, and what they look like. */
+struct journal_output {
+	struct sink sink;               /* fd -1: nowhere */
+	enum config_log_format format;
+	struct format_fields fields;
+	const char *names[CONFIG_LOG_FIELDS_MAX];  /* those of `fields` */
+};
+
 struct journal {
-	struct journal_options options;
 	_Atomic(int) level;
+	_Atomic(bool) access;           /* records are wanted */
 	struct journal_source *sources; /* the workers', then the main thread's */
 	unsigned source_count;
 
 	struct bell bell;               /* the writer sleeps by it */
 	_Atomic(bool) reopen_wanted;
 	_Atomic(bool) stop_wanted;
+	_Atomic(struct journal_output *) next;  /* NULL: the one that there is stays */
 	_Atomic(uint64_t) lines, unformatted, write_errors, lines_lost, bytes_lost;
 	pthread_t writer;
 
 	/* --- for the writer --- */
-	struct sink access;             /* fd -1: there is none */
+	struct journal_output *output;
 	struct sink events;
 	int access_error_reported;
 	uint64_t drops_reported_us;     /* Unix time */
 };
 
+/* --- where lines go ------------------------------------------------------------------------------------------------- */
+
+struct journal_output *journal_output_open(const struct journal_options *options, char error_text[256])
+{
+	struct journal_output *output = calloc(1, sizeof(*output));
+	int error = output != NULL ? 0 : -ENOMEM;
+
+	if (error == 0 && options->access)
+		error = sink_open(&output->sink, options->path);
+	if (error != 0) {
+		snprintf(error_text, 256, "the access log cannot be opened: %s: %s", options->path, strerror(-error));
+		free(output);
+		return NULL;
+	}
+	if (!options->access)
+		output->sink.fd = -1;
+	output->format = options->format;
+	memcpy(output->names, options->fields, sizeof(output->names));
+	output->fields = (struct format_fields){output->names, options->field_count};
+	return output;
+}
+
+void journal_output_close(struct journal_output *output)
+{
+	if (output == NULL)
+		return;
+	sink_close(&output->sink);
+	free(output);
+}
+
 /* --- the writer ----------------------------------------------------------------------------------------------------- */
 
 static bool journal_has_orders(struct journal *journal)
 {
-	return atomic_load(&journal->reopen_wanted) || atomic_load(&journal->stop_wanted);
+	return atomic_load(&journal->reopen_wanted) || atomic_load(&journal->stop_wanted) || atomic_load(&journal->next) != NULL;
 }
 
 static bool journal_has_entries(struct journal *journal)
@@ -126,17 +167,16 @@ __attribute__((format(printf, 2, 3))) static void journal_complain(struct journa
 	journal_write_event(journal, clock_us(CLOCK_REALTIME), LEVEL_WARNING, "log", view_str(text));
 }
 
-static size_t journal_format(const struct journal_options *options, const struct exchange_record *record, char *line)
+static size_t output_format(const struct journal_output *output, const struct exchange_record *record, char *line)
 {
-	const struct format_fields fields = {options->fields, options->field_count};
-
-	if (options->format == LOG_JSON)
-		return format_record_json(record, &fields, line);
-	return fields.count > 0 ? format_record_pairs(record, &fields, line) : format_record_text(record, line);
+	if (output->format == LOG_JSON)
+		return format_record_json(record, &output->fields, line);
+	return output->fields.count > 0 ? format_record_pairs(record, &output->fields, line) : format_record_text(record, line);
 }
 
 static void journal_write_entry(struct journal *journal, const struct journal_source *source, const void *packed)
 {
+	struct sink *access = &journal->output->sink;
 	struct entry entry;
 
 	entry_unpack(&entry, packed);
@@ -144,18 +184,21 @@ static void journal_write_entry(struct journal *journal, const struct journal_so
 		journal_write_event(journal, entry.u.event.wall_us, entry.u.event.level, source->name, entry.u.event.text);
 		return;
 	}
-	char *line = sink_line(&journal->access);
+	/* It was told before the log was turned off. */
+	if (access->fd < 0)
+		return;
+	char *line = sink_line(access);
 
-	journal_line_done(journal, &journal->access, journal_format(&journal->options, &entry.u.record, line));
+	journal_line_done(journal, access, output_format(journal->output, &entry.u.record, line));
 }
 
-/* Formats what waits in one ring; how many entries that were. */
-static size_t journal_drain(struct journal *journal, struct journal_source *source)
+/* Formats what waits in one ring, `max` entries at most; how many that were. */
+static size_t journal_drain(struct journal *journal, struct journal_source *source, size_t max)
 {
 	size_t count = 0, n;
 	const void *packed;
 
-	while (count < PASS_ENTRIES_MAX && (packed = ring_peek(&source->ring, &n)) != NULL) {
+	while (count < max && (packed = ring_peek(&source->ring, &n)) != NULL) {
 		journal_write_entry(journal, source, packed);
 		ring_consume(&source->ring);
 		count++;
@@ -186,8 +229,9 @@ static void journal_report_drops(struct journal *journal, bool last_time)
 /* Says when writing begins to fail, fails differently, or works again. */
 static void journal_report_error(struct journal *journal)
 {
-	const char *path = journal->access.path != NULL ? journal->access.path : "standard output";
-	int error = journal->access.error;
+	const struct sink *access = &journal->output->sink;
+	const char *path = access->path != NULL ? access->path : "standard output";
+	int error = access->error;
 
 	if (error == journal->access_error_reported)
 		return;
@@ -195,48 +239,69 @@ static void journal_report_error(struct journal *journal)
 		journal_complain(journal, "the access log cannot be written, its lines are lost: %s: %s", path, strerror(error));
 	else
 		journal_complain(journal, "the access log is written again: %s (%" PRIu64 " bytes of lines were lost)", path,
-			journal->access.bytes_lost);
+			access->bytes_lost);
 	journal->access_error_reported = error;
 }
 
 static void journal_flush(struct journal *journal)
 {
-	if (journal->access.fd >= 0)
-		sink_flush(&journal->access);
+	struct sink *access = &journal->output->sink, *events = &journal->events;
+
+	if (access->fd >= 0)
+		sink_flush(access);
 	journal_report_error(journal);
-	sink_flush(&journal->events);
-	atomic_store_explicit(&journal->write_errors, journal->access.errors + journal->events.errors, memory_order_relaxed);
-	atomic_store_explicit(
-		&journal->lines_lost, journal->access.lines_lost + journal->events.lines_lost, memory_order_relaxed);
-	atomic_store_explicit(
-		&journal->bytes_lost, journal->access.bytes_lost + journal->events.bytes_lost, memory_order_relaxed);
+	sink_flush(events);
+	atomic_store_explicit(&journal->write_errors, access->errors + events->errors, memory_order_relaxed);
+	atomic_store_explicit(&journal->lines_lost, access->lines_lost + events->lines_lost, memory_order_relaxed);
+	atomic_store_explicit(&journal->bytes_lost, access->bytes_lost + events->bytes_lost, memory_order_relaxed);
 }
 
 static void journal_do_reopen(struct journal *journal)
 {
-	int error = journal->access.fd >= 0 ? sink_reopen(&journal->access) : 0;
+	struct sink *access = &journal->output->sink;
+	int error = access->fd >= 0 ? sink_reopen(access) : 0;
 
 	if (error != 0)
-		journal_complain(journal, "the access log cannot be opened anew, the old file is kept: %s: %s", journal->access.path,
+		journal_complain(journal, "the access log cannot be opened anew, the old file is kept: %s: %s", access->path,
 			strerror(-error));
+}
+
+/* The old one is written to its end and closed; what it has counted goes on. */
+static void journal_do_adopt(struct journal *journal, struct journal_output *next)
+{
+	struct sink *old = &journal->output->sink;
+
+	if (old->fd >= 0)
+		sink_flush(old);
+	journal_report_error(journal);
+	next->sink.errors += old->errors;
+	next->sink.lines_lost += old->lines_lost;
+	next->sink.bytes_lost += old->bytes_lost;
+	journal_output_close(journal->output);
+	journal->output = next;
+	journal->access_error_reported = 0;
 }
 
 /* One pass over all rings. False: there was nothing to do. */
 static bool journal_pass(struct journal *journal)
 {
-	/* The order is taken first, so that whatever was told before it is found in the rings and goes to the old file. */
+	/* Orders are taken first, so that whatever was told before them is found in the rings and goes to the old file. */
 	bool reopen = atomic_exchange(&journal->reopen_wanted, false);
+	struct journal_output *next = atomic_exchange(&journal->next, NULL);
+	bool ordered = reopen || next != NULL;
 	size_t count = 0;
 
 	for (unsigned i = 0; i < journal->source_count; i++)
-		count += journal_drain(journal, &journal->sources[i]);
+		count += journal_drain(journal, &journal->sources[i], ordered ? ORDER_ENTRIES_MAX : PASS_ENTRIES_MAX);
 	if (reopen)
 		journal_do_reopen(journal);
+	if (next != NULL)
+		journal_do_adopt(journal, next);
 	if (count != 0)
 		journal_report_drops(journal, false);
-	if (count != 0 || reopen)
+	if (count != 0 || ordered)
 		journal_flush(journal);
-	return count != 0 || reopen;
+	return count != 0 || ordered;
 }
 
 static void *journal_writer(void *argument)
@@ -280,7 +345,7 @@ void journal_record(struct journal *journal, unsigned source, const struct excha
 {
 	struct entry entry;
 
-	if (!journal->options.access)
+	if (!atomic_load_explicit(&journal->access, memory_order_relaxed))
 		return;
 	entry_of_record(&entry, record);
 	journal_put(journal, source, &entry);
@@ -328,6 +393,14 @@ void journal_reopen(struct journal *journal)
 	bell_ring(&journal->bell);
 }
 
+void journal_adopt(struct journal *journal, struct journal_output *output)
+{
+	atomic_store(&journal->access, output->sink.fd >= 0);
+	/* One that was not taken yet, as the writer is kept waiting, never is. */
+	journal_output_close(atomic_exchange(&journal->next, output));
+	bell_ring(&journal->bell);
+}
+
 struct journal_stats journal_stats(const struct journal *journal)
 {
 	struct journal_stats stats = {
@@ -348,7 +421,8 @@ struct journal_stats journal_stats(const struct journal *journal)
 /* Frees everything but the thread; legal at any stage of creation. */
 static void journal_release(struct journal *journal)
 {
-	sink_close(&journal->access);
+	journal_output_close(journal->output);
+	journal_output_close(atomic_load(&journal->next));
 	sink_close(&journal->events);
 	for (unsigned i = 0; i < journal->source_count; i++)
 		ring_release(&journal->sources[i].ring);
@@ -356,9 +430,9 @@ static void journal_release(struct journal *journal)
 	free(journal);
 }
 
-static bool journal_create_sources(struct journal *journal)
+static bool journal_create_sources(struct journal *journal, unsigned workers)
 {
-	unsigned count = journal->options.workers + 1;
+	unsigned count = workers + 1;
 
 	/* aligned_alloc because each ring keeps its two sides on cache lines of their own. */
 	journal->sources = aligned_alloc(RING_LINE, count * sizeof(*journal->sources));
@@ -379,23 +453,19 @@ static bool journal_create_sources(struct journal *journal)
 struct journal *journal_create(const struct journal_options *options, char error_text[256])
 {
 	struct journal *journal = calloc(1, sizeof(*journal));
-	int error = 0;
+	int error;
 
 	snprintf(error_text, 256, "out of memory");
 	if (journal == NULL)
 		return NULL;
-	journal->options = *options;
 	journal->level = (int)options->level;
-	journal->options.path = NULL;
-	journal->access.fd = -1;
-	if (!journal_create_sources(journal) || sink_open_fd(&journal->events, STDERR_FILENO) != 0)
+	journal->access = options->access;
+	journal->events.fd = -1;
+	if (!journal_create_sources(journal, options->workers) || sink_open_fd(&journal->events, STDERR_FILENO) != 0)
 		goto failed;
-	if (options->access)
-		error = sink_open(&journal->access, options->path);
-	if (error != 0) {
-		snprintf(error_text, 256, "the access log cannot be opened: %s: %s", options->path, strerror(-error));
+	journal->output = journal_output_open(options, error_text);
+	if (journal->output == NULL)
 		goto failed;
-	}
 	error = pthread_create(&journal->writer, NULL, journal_writer, journal);
 	if (error == 0)
 		return journal;

@@ -19,6 +19,7 @@
 #include "gateway/record.h"
 
 struct journal;
+struct journal_output;
 
 /* As `source`: the main thread. Workers are 0, 1, ... */
 #define JOURNAL_MAIN UINT32_MAX
@@ -64,6 +65,21 @@ bool journal_level_of(struct view word, enum config_log_level *level);
 
 /* What was told before this goes to the old file, what is told after to the one that has the path now. Any thread. */
 void journal_reopen(struct journal *journal);
+
+/*
+ * Another place for the access log: `access`, `format`, `fields` and `path` of the options; nothing stays borrowed. May take as long
+ * as opening the path does, so: on a thread that has the time. NULL with error_text when it cannot be opened.
+ */
+struct journal_output *journal_output_open(const struct journal_options *options, char error_text[256]);
+
+/* One that was not adopted. NULL is allowed. */
+void journal_output_close(struct journal_output *output);
+
+/*
+ * What was told before this goes to the old place, which is then written to its end and closed; what is told after, to this one. The
+ * journal owns it. On one thread at a time; does not wait.
+ */
+void journal_adopt(struct journal *journal, struct journal_output *output);
 
 /* A snapshot, any thread. */
 struct journal_stats journal_stats(const struct journal *journal);

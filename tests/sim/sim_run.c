@@ -197,7 +197,7 @@ static struct worker *worker_try(unsigned i)
 {
 	char error[256] = "";
 	struct worker_observer observer = {
-		(void *)(uintptr_t)i, on_finished, on_event, on_reloaded, on_drained, world_chance(700)};
+		(void *)(uintptr_t)i, world_chance(700) ? on_finished : NULL, on_event, on_reloaded, on_drained};
 
 	struct worker *worker = worker_create(run.ios[i], run.shared, run.generation, i, &observer, error);
 

@@ -83,8 +83,7 @@ static inline void gateway_open(struct gateway *g, const char *yaml, const struc
 		.on_finished = gateway_on_finished,
 		.on_event = gateway_on_event,
 		.on_reloaded = gateway_on_reloaded,
-		.on_drained = gateway_on_drained,
-		.wants_records = true};
+		.on_drained = gateway_on_drained};
 	char error[256];
 
 	*g = (struct gateway){.config = load_good(yaml)};

@@ -206,6 +206,43 @@ static void test_reopen(void **state)
 	free(old);
 }
 
+/* More lines than one pass takes: all that were told before go to the old place, in the old format, whole. */
+static void test_adopt(void **state)
+{
+	struct place *place = *state;
+	struct journal_options options = options_text(place), off = {.access = false, .path = "-"};
+	struct journal *journal = create(&options);
+	char error[256];
+	uint64_t lines = 0;
+
+	options.path = place->rotated;
+	options.format = LOG_JSON;
+	struct journal_output *next = journal_output_open(&options, error);
+
+	assert_non_null(next);
+	for (int i = 0; i < 6000; i++)
+		tell(journal, 0, "/before");
+	lines = 6000 - journal_stats(journal).dropped_full;
+	journal_adopt(journal, next);
+	tell(journal, 0, "/after");
+	/* The first of two may never have been taken. */
+	journal_adopt(journal, journal_output_open(&off, error));
+	tell(journal, 0, "/never");
+	assert_true(journal_free(journal, PATIENCE_US));
+	char *old = read_file(place->access), *new = read_file(place->rotated);
+	uint64_t found = 0;
+
+	for (const char *at = old; (at = strstr(at, "/before")) != NULL; at++)
+		found++;
+	assert_int_equal(found, lines);
+	assert_int_equal(old[strlen(old) - 1], '\n');
+	assert_null(strstr(old, "/never"));
+	assert_null(strstr(new, "/before"));
+	assert_null(strstr(new, "/never"));
+	free(old);
+	free(new);
+}
+
 static void test_full_disk_is_reported_once(void **state)
 {
 	struct place *place = *state;
@@ -344,6 +381,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_json_is_chosen, place_init, place_release),
 		cmocka_unit_test(test_unwritable_path_is_refused),
 		cmocka_unit_test_setup_teardown(test_reopen, place_init, place_release),
+		cmocka_unit_test_setup_teardown(test_adopt, place_init, place_release),
 		cmocka_unit_test_setup_teardown(test_full_disk_is_reported_once, place_init, place_release),
 		cmocka_unit_test_setup_teardown(test_stuck_reader_costs_lines_only, place_init, place_release),
 		cmocka_unit_test_setup_teardown(test_two_workers_and_rotation, place_init, place_release),
