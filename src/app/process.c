@@ -5,6 +5,7 @@
 #include "app/process.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -59,12 +60,20 @@ static void fill_standard_descriptors(void)
 		close(fd);
 }
 
+/*
+ * What is as large comes and goes with generations of the configuration (what the workers tell, tables of routes), and is given back to
+ * the system when it is freed. By itself malloc() would keep it from the first time on, as holes among what stays. Connections'
+ * buffers are smaller (CONN_OUT_MAX).
+ */
+enum { MAPPED_BYTES = 1024 * 1024 + 64 * 1024 };
+
 void process_prepare(void)
 {
 	struct rlimit files;
 	sigset_t set = order_set();
 
 	fill_standard_descriptors();
+	mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES);
 	/* Failing to raise it leaves a working program; how far it gets is in the limits plan. */
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
 		files.rlim_cur = files.rlim_max;

@@ -56,16 +56,20 @@ static void drop_samples(struct window *w)
 
 static void move_samples(struct window *w, struct generation *generation)
 {
-	for (unsigned i = 0; i < WINDOW_SAMPLES; i++) {
-		struct window_sample *moved = w->samples[i] != NULL ? window_sample_move(w->samples[i], generation) : NULL;
+	struct window_sample *blank = window_sample_create(generation, w->survey->count);
 
-		if (w->samples[i] != NULL && moved == NULL) {
-			drop_samples(w);
-			return;
-		}
-		window_sample_free(w->samples[i]);
-		w->samples[i] = moved;
+	for (unsigned i = 0; i < WINDOW_SAMPLES && blank != NULL; i++) {
+		struct window_sample *from = w->samples[i];
+
+		if (from == NULL)
+			continue;
+		window_sample_move(blank, from);
+		w->samples[i] = blank;
+		blank = window_sample_anew(from, generation);
 	}
+	if (blank == NULL)
+		drop_samples(w);
+	window_sample_free(blank);
 }
 
 static void move_levels(struct window *w, const struct config *config, struct load_curve *curves,

@@ -63,6 +63,22 @@ void window_sample_free(struct window_sample *s)
 	free(s);
 }
 
+struct window_sample *window_sample_anew(struct window_sample *s, struct generation *generation)
+{
+	unsigned workers = (unsigned)s->worker_count;
+	size_t bytes = lay_out(NULL, generation->config, workers);
+
+	if (bytes != lay_out(NULL, s->generation->config, workers)) {
+		window_sample_free(s);
+		return window_sample_create(generation, workers);
+	}
+	generation_unref(s->generation);
+	memset(s, 0, bytes);
+	lay_out(s, generation->config, workers);
+	s->generation = generation_ref(generation);
+	return s;
+}
+
 /* --- taking ------------------------------------------------------------------------------------------------------- */
 
 static uint64_t sum_of(const uint64_t *counts, size_t count)
@@ -189,12 +205,8 @@ static void move_limits(struct window_sample *to, const struct window_sample *fr
 				memcpy(to->limits[i], from->limits[j], sizeof(to->limits[i]));
 }
 
-struct window_sample *window_sample_move(const struct window_sample *from, struct generation *generation)
+void window_sample_move(struct window_sample *to, const struct window_sample *from)
 {
-	struct window_sample *to = window_sample_create(generation, (unsigned)from->worker_count);
-
-	if (to == NULL)
-		return NULL;
 	to->at_us = from->at_us;
 	to->worker = from->worker;
 	memcpy(to->workers, from->workers, from->worker_count * sizeof(from->workers[0]));
@@ -203,5 +215,4 @@ struct window_sample *window_sample_move(const struct window_sample *from, struc
 	move_endpoints(to, from);
 	move_routes(to, from);
 	move_limits(to, from);
-	return to;
 }

@@ -16,7 +16,13 @@ size_t window_sample_bytes(const struct config *config, unsigned workers);
 /* What the survey has just found, and what the system says of the workers' threads. `sum` is of the sample's generation. */
 void window_sample_take(struct window_sample *sample, const struct survey *survey, const struct snapshot *sum);
 
-/* The same of another generation: what that has too is found by name. NULL: out of memory. */
-struct window_sample *window_sample_move(const struct window_sample *sample, struct generation *generation);
+/*
+ * All zero, of that generation, in the memory of another sample if that is as long, which is the caller's no more in any case. A window
+ * that moves all of its samples goes through the same memory so, and leaves no holes in it. NULL: out of memory.
+ */
+struct window_sample *window_sample_anew(struct window_sample *sample, struct generation *generation);
+
+/* What `from` says, told of the generation of `to`, which is all zero: what that has too is found by name. */
+void window_sample_move(struct window_sample *to, const struct window_sample *from);
 
 #endif
