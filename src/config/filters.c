@@ -1,7 +1,7 @@
 /*
  * `filters` of a route: a list of mappings with one key each, the kind of the filter.
  */
-#include "config/rate_limit.h"
+#include "config/filters.h"
 #include "config/read.h"
 #include "http/chars.h"
 #include "http/message.h"
@@ -139,26 +139,35 @@ static const struct key headers_keys[] = {
 
 static const struct section headers_section = {KEYS(headers_keys)};
 
-static void filter_check(struct load *l, const struct node *map, void *out)
-{
-	bool is_limit = node_find(map, VIEW("rate_limit")) != NULL;
+/* --- the table ----------------------------------------------------------------------------------------------------- */
 
-	((struct config_filter *)out)->kind = is_limit ? CONFIG_FILTER_RATE_LIMIT : CONFIG_FILTER_HEADERS;
-	if (map->count != 1)
-		complain(l, map,
-			"found %u keys; allowed: one, the kind of the filter; begin each filter with its own '-'",
-			map->count);
-}
-
-/* No KEY_SECTION: the defaults of one kind must not come into the union of another. */
+/* Each KEY_OWN but the first: the defaults of one kind must not come into the union of another. */
 static void rate_limit_read(struct load *l, const struct node *node, void *out)
 {
 	section_read(l, &rate_limit_section, node, out);
 }
 
+static void access_read(struct load *l, const struct node *node, void *out)
+{
+	section_read(l, &access_section, node, out);
+}
+
+/* In the order of enum config_filter_kind. */
 static const struct key filter_keys[] = {
-	{"headers", KEY_SECTION, .section = &headers_section},
-	{"rate_limit", KEY_OWN, .section = &rate_limit_section, .read = rate_limit_read},
+	[CONFIG_FILTER_HEADERS] = {"headers", KEY_SECTION, .section = &headers_section},
+	[CONFIG_FILTER_RATE_LIMIT] = {"rate_limit", KEY_OWN, .section = &rate_limit_section, .read = rate_limit_read},
+	[CONFIG_FILTER_ACCESS] = {"access", KEY_OWN, .section = &access_section, .read = access_read},
 };
+
+static void filter_check(struct load *l, const struct node *map, void *out)
+{
+	for (size_t i = 0; i < sizeof(filter_keys) / sizeof(filter_keys[0]); i++)
+		if (node_find(map, view_str(filter_keys[i].name)) != NULL)
+			((struct config_filter *)out)->kind = (enum config_filter_kind)i;
+	if (map->count != 1)
+		complain(l, map,
+			"found %u keys; allowed: one, the kind of the filter; begin each filter with its own '-'",
+			map->count);
+}
 
 const struct section filter_section = {KEYS(filter_keys), .check = filter_check};

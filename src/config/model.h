@@ -104,6 +104,7 @@ struct config_limits {
 struct config_listener_timeouts {
 	uint64_t handshake_us;     /* handshake: from accepting to the end of the TLS handshake; default 10s */
 	uint64_t header_us;        /* header: from the first byte of a head to its end; default 10s */
+	uint64_t filters_us;       /* filters: all of a request together, from its head on; default 30s */
 	uint64_t body_idle_us;     /* body_idle: between two pieces of request content; default 30s */
 	uint64_t keep_alive_us;    /* keep_alive: idle between requests, and before the first byte; default 75s */
 	uint64_t write_idle_us;    /* write_idle: the client reads nothing of what is ready for it; default 30s */
@@ -134,7 +135,7 @@ struct config_hsts {
 	struct view line;          /* the whole field, with CRLF; empty: not enabled */
 };
 
-/* An address block, for `trusted_proxies`. IPv4 is kept as IPv4-mapped IPv6. */
+/* An address block, for `trusted_proxies` and `access`. IPv4 is kept as IPv4-mapped IPv6. */
 struct config_cidr {
 	uint8_t address[16];
 	uint8_t prefix;            /* 0..128 */
@@ -404,7 +405,7 @@ struct config_upstream {
 
 /* --- filters: one struct per kind, in the order of the file ----------------------------------------------------- */
 
-enum config_filter_kind { CONFIG_FILTER_HEADERS, CONFIG_FILTER_RATE_LIMIT };
+enum config_filter_kind { CONFIG_FILTER_HEADERS, CONFIG_FILTER_RATE_LIMIT, CONFIG_FILTER_ACCESS };
 
 #define CONFIG_FILTERS_MAX 32              /* of a route */
 
@@ -455,6 +456,26 @@ struct config_rate_limit {
 	uint32_t index;            /* among all of the file */
 };
 
+#define CONFIG_ACCESS_BLOCKS_MAX 10000     /* in each list */
+
+/* The addresses from here to the next range. */
+struct config_access_range {
+	unsigned char from[16];
+	bool allows;
+};
+
+/* `access: {allow: [10.0.0.0/8], deny: [10.1.0.0/16]}`: of the blocks that have an address the smallest one decides */
+struct config_access {
+	struct config_cidr *allow;
+	size_t allow_count;        /* with any, who is in no block is refused */
+	struct config_cidr *deny;
+	size_t deny_count;         /* some in one of the two at least */
+	struct config_access_ranges {
+		struct config_access_range *ranges;  /* in order, the first from 0 */
+		size_t count;
+	} ranges[2];               /* of IPv6, of IPv4 */
+};
+
 struct config_filter {
 	enum config_filter_kind kind;
 	union {
@@ -463,6 +484,7 @@ struct config_filter {
 			struct config_header_edits response;
 		} headers;
 		struct config_rate_limit rate_limit;
+		struct config_access access;
 	} u;
 };
 

@@ -4,12 +4,12 @@
  * Which keys there may be depends on the algorithm. A key that has no effect is refused, so that nobody relies on it; but what is wrong
  * with one value is said once, and not what follows from it.
  */
-#include "config/rate_limit.h"
+#include "config/filters.h"
 
 #include "config/read.h"
 #include "http/message.h"
 
-/* Exchanges may pause for 30s in all; the rest is for filters beside these. */
+/* `timeouts.filters` is 30s where nothing else is said; the rest is for filters beside these. */
 #define DELAYS_MAX_US (25 * US_PER_S)
 #define DELAY_MAX_US (20 * US_PER_S)
 #define DELAY_PRESET_US US_PER_S

@@ -128,6 +128,9 @@ extern const struct word truth_words[];
 /* "host:port" with a numeric host or localhost, "[v6]:port", "unix:/path". */
 void address_read(struct load *l, const struct node *node, struct view *text, struct address *address);
 
+/* An address block, or one address; `out` is a struct config_cidr (cidr.c). */
+void cidr_read(struct load *l, const struct node *node, void *out);
+
 /* The same, or NAME:PORT; `out` is a struct config_endpoint (hosts.c). */
 void endpoint_address_read(struct load *l, const struct node *node, void *out);
 

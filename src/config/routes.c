@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "config/rate_limit.h"
+#include "config/filters.h"
 #include "config/read.h"
 #include "http/authority.h"
 #include "http/chars.h"

@@ -120,7 +120,7 @@ static struct wait exchange_wait(const struct exchange *ex)
 		return (struct wait){ut->idle_us, CAUSE_UPSTREAM_IDLE_TIMEOUT, PHASE_UPSTREAM};
 	case EXCHANGE_FLUSHING: return (struct wait){lt->write_idle_us, CAUSE_CLIENT_TIMEOUT, PHASE_CLIENT};
 	default:
-		/* FILTERING, whose own limit is the filter's. */
+		/* FILTERING, whose own limit is timeouts.filters (arm_pause). */
 		return (struct wait){lt->write_idle_us, CAUSE_CLIENT_TIMEOUT, PHASE_FILTERS};
 	}
 }
@@ -458,7 +458,8 @@ static inline void exchange_act(struct exchange *ex)
 /* A pause counts for the time that the request has. */
 static void arm_pause(struct exchange *ex)
 {
-	uint64_t most_us = deadline_after(ex->moved_us, FILTER_PAUSE_MAX_US), end_us = exchange_must_end_us(ex);
+	uint64_t most_us = deadline_after(ex->moved_us, ex->client->listener->config->timeouts.filters_us);
+	uint64_t end_us = exchange_must_end_us(ex);
 
 	exchange_spends(ex, PHASE_FILTERS);
 	ex->deadline_cause = end_us < most_us ? CAUSE_REQUEST_DEADLINE : CAUSE_FILTER_FAILED;

@@ -5,9 +5,6 @@
 #include "gateway/breakers.h"
 #include "gateway/state.h"
 
-/* How long a filter may pause an exchange when nothing else bounds it. */
-#define FILTER_PAUSE_MAX_US (30 * US_PER_S)
-
 /* Changes the state; CHECKs that the diagram in exchange.c has such an arrow. Bytes count as having moved. */
 void exchange_enter(struct exchange *ex, enum exchange_state state);
 

@@ -24,8 +24,6 @@ from test_tls import connect as connect_tls
 # What no code raises, and why it is in the list.
 UNRAISED = {
     "unauthorized": "no filter asks for credentials so far",
-    "forbidden": "no filter denies access so far",
-    "filter_failed": "it would take a filter that is not done within 30 s; the longest that one waits is 20 s",
     "internal": "it would take a bug: an outcome of the pool that it never has, or an HTTP/2 session that cannot go on",
 }
 
@@ -143,6 +141,12 @@ def no_route(stage):
 @staging
 def method_not_allowed(stage):
     stage.begin(route={"match": {"path": "/*", "methods": ["POST"]}})
+    return stage.ask()
+
+
+@staging
+def forbidden(stage):
+    stage.begin(route={"filters": [{"access": {"deny": ["127.0.0.0/8"]}}]})
     return stage.ask()
 
 
@@ -313,6 +317,16 @@ def memory_exhausted(stage):
             return client.read_response()
         stage.kept += [client, stage.origin.accept()]
     return None
+
+
+@staging
+def filter_failed(stage):
+    """One that lets a request wait for longer than all of them may take."""
+    limit = {"algorithm": "leaky_bucket", "rate": "1/20s", "max_delay": "20s", "key": "route"}
+    stage.begin(listener={"timeouts": {"filters": "1s"}}, route={"filters": [{"rate_limit": limit}]})
+    stage.origin.serve()
+    assert stage.ask().status == 200
+    return stage.ask()
 
 
 @staging

@@ -180,7 +180,7 @@ static const struct mistake mistakes[] = {
 		"keys, headers, name\n"},
 	{FORWARD("filters: [{rate_limits: {rate: 1/s}}]"),
 		"f:4:48: routes[0].filters[0].rate_limits: unknown key \"rate_limits\" (did you mean "
-		"`rate_limit`?); allowed here: headers, rate_limit\n"},
+		"`rate_limit`?); allowed here: headers, rate_limit, access\n"},
 };
 
 static void test_mistakes(void **state)

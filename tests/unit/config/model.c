@@ -208,11 +208,28 @@ static void test_full_route_to_upstream(void **state)
 	assert_int_equal(full->routes[3].priority_header.n, 0);
 }
 
-static void test_full_filters(void **state)
+/* Those that ask who comes stand before the others. */
+enum { FULL_GUARDS = 1 };
+
+static void test_full_guards(void **state)
 {
 	const struct config_filter *f = full->routes[0].filters;
+	const struct config_access *access = &f[0].u.access;
 
-	assert_int_equal(full->routes[0].filter_count, 4);
+	assert_int_equal(full->routes[0].filter_count, FULL_GUARDS + 4);
+	assert_int_equal(f[0].kind, CONFIG_FILTER_ACCESS);
+	assert_int_equal(access->allow_count, 2);
+	assert_int_equal(access->deny_count, 1);
+	assert_cidr_v4(&access->deny[0], "10.66.0.0", 16);
+	/* Before, in it, in what is denied, in it again, behind. */
+	assert_int_equal(access->ranges[true].count, 5);
+	assert_int_equal(access->ranges[false].count, 3);
+}
+
+static void test_full_filters(void **state)
+{
+	const struct config_filter *f = full->routes[0].filters + FULL_GUARDS;
+
 	assert_int_equal(f->kind, CONFIG_FILTER_HEADERS);
 	assert_int_equal(f->u.headers.request.remove_count, 1);
 	assert_view(f->u.headers.request.remove[0], "Cookie");
@@ -228,7 +245,7 @@ static void test_full_filters(void **state)
 
 static void test_full_rate_limits(void **state)
 {
-	const struct config_filter *f = full->routes[0].filters;
+	const struct config_filter *f = full->routes[0].filters + FULL_GUARDS;
 	const struct config_rate_limit *tokens = &f[1].u.rate_limit, *leaky = &f[2].u.rate_limit, *running = &f[3].u.rate_limit;
 
 	assert_int_equal(full->rate_limit_count, 3);
@@ -605,6 +622,7 @@ int main(void)
 		cmocka_unit_test(test_full_upstreams),
 		cmocka_unit_test(test_full_resolver),
 		cmocka_unit_test(test_full_route_to_upstream),
+		cmocka_unit_test(test_full_guards),
 		cmocka_unit_test(test_full_filters),
 		cmocka_unit_test(test_full_rate_limits),
 		cmocka_unit_test(test_rate_limits),
