@@ -8,12 +8,8 @@
 
 #include "base/units.h"
 #include "config/read.h"
-#include "http/chars.h"
 
 #define HOUR_US (3600 * US_PER_S)
-#define TOKEN_BYTES_MIN 16
-#define TOKEN_BYTES_MAX 512
-#define TOKEN_ALLOWED "16 to 512 letters, digits, '-', '.', '_', '~', '+', '/' or '='"
 #define PATH_ALLOWED "the path of a unix socket, with up to 107 bytes, that begins with '/'"
 
 static bool address_is_local(const struct address *address)
@@ -51,49 +47,16 @@ static void admin_unix_read(struct load *l, const struct node *node, void *out)
 
 /* --- the token ---------------------------------------------------------------------------------------------------- */
 
-/* RFC 6750 §2.1 */
-static bool is_token_char(char c)
+static void admin_token_read(struct load *l, const struct node *node, void *out)
 {
-	char lower = char_lower(c);
-
-	return (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || (c != '\0' && strchr("-._~+/=", c) != NULL);
+	token_read(l, node, &((struct config *)out)->admin.token);
 }
 
-/* What was found is never shown: it may be the right one with a blank too much. */
-static void token_take(struct load *l, const struct node *node, struct view token)
+static void admin_token_file_read(struct load *l, const struct node *node, void *out)
 {
-	size_t good = 0;
+	struct config_admin *admin = &((struct config *)out)->admin;
 
-	while (good < token.n && is_token_char(token.p[good]))
-		good++;
-	if (good < token.n)
-		complain(l, node, "found a character that no token has, at place %zu; allowed: " TOKEN_ALLOWED, good + 1);
-	else if (token.n < TOKEN_BYTES_MIN || token.n > TOKEN_BYTES_MAX)
-		complain(l, node, "found a token of %zu characters; allowed: " TOKEN_ALLOWED, token.n);
-	else
-		l->config->admin.token = load_copy(l, token);
-}
-
-static void token_read(struct load *l, const struct node *node, void *out)
-{
-	struct view text = text_read(l, node, TOKEN_ALLOWED);
-
-	if (text.p != NULL)
-		token_take(l, node, text);
-}
-
-/* What editors and `echo` put behind it is not part of it. */
-static void token_file_read(struct load *l, const struct node *node, void *out)
-{
-	struct config_file *file = &((struct config *)out)->admin.token_file;
-
-	config_file_read(l, node, file);
-	struct view token = file->bytes;
-
-	while (token.n > 0 && (token.p[token.n - 1] == '\n' || token.p[token.n - 1] == '\r'))
-		token.n--;
-	if (token.p != NULL)
-		token_take(l, node, token);
+	token_file_read(l, node, &admin->token_file, &admin->token);
 }
 
 /* --- who else ----------------------------------------------------------------------------------------------------- */
@@ -174,8 +137,8 @@ static void admin_check(struct load *l, const struct node *map, void *out)
 static const struct key admin_keys[] = {
 	{"address", KEY_OWN, .read = admin_address_read},
 	{"unix", KEY_OWN, .read = admin_unix_read},
-	{"token", KEY_OWN, .read = token_read},
-	{"token_file", KEY_OWN, .read = token_file_read},
+	{"token", KEY_OWN, .read = admin_token_read},
+	{"token_file", KEY_OWN, .read = admin_token_file_read},
 	{"hosts", KEY_LIST, ITEMS(struct config, admin.hosts, admin.host_count), .min = 1, .max = 32,
 		.read = admin_host_read},
 	{"limits", KEY_SECTION, .section = &limits_section},

@@ -34,7 +34,7 @@ static bool field_is_ours(struct view name)
 	}
 }
 
-static bool field_name_check(struct load *l, const struct node *node, struct view name)
+bool field_name_check(struct load *l, const struct node *node, struct view name)
 {
 	struct quoted q;
 
@@ -152,11 +152,17 @@ static void access_read(struct load *l, const struct node *node, void *out)
 	section_read(l, &access_section, node, out);
 }
 
+static void api_key_read(struct load *l, const struct node *node, void *out)
+{
+	section_read(l, &api_key_section, node, out);
+}
+
 /* In the order of enum config_filter_kind. */
 static const struct key filter_keys[] = {
 	[CONFIG_FILTER_HEADERS] = {"headers", KEY_SECTION, .section = &headers_section},
 	[CONFIG_FILTER_RATE_LIMIT] = {"rate_limit", KEY_OWN, .section = &rate_limit_section, .read = rate_limit_read},
 	[CONFIG_FILTER_ACCESS] = {"access", KEY_OWN, .section = &access_section, .read = access_read},
+	[CONFIG_FILTER_API_KEY] = {"api_key", KEY_OWN, .section = &api_key_section, .read = api_key_read},
 };
 
 static void filter_check(struct load *l, const struct node *map, void *out)

@@ -7,7 +7,7 @@
 
 /* --- what a line has ------------------------------------------------------------------------------------------------ */
 
-static const char *const field_words[] = {"time", "listener", "client", "method", "host", "target", "protocol", "request_id",
+static const char *const field_words[] = {"time", "listener", "client", "consumer", "method", "host", "target", "protocol", "request_id",
 	"trace_id", "status", "cause", "why", "route", "upstream", "endpoint", "reused", "retries", "upstream_status", "bytes_in",
 	"bytes_out", "queue_us", "connect_us", "first_byte_us", "total_us", "phases_us", "user_agent", "referer", "upgraded",
 	"grpc_status", "tls"};

@@ -8,6 +8,7 @@
 #define WEIR_CONFIG_MODEL_H
 
 #include "base/address.h"
+#include "base/hash.h"
 #include "base/units.h"
 #include "base/view.h"
 #include "limits/store.h"
@@ -405,7 +406,7 @@ struct config_upstream {
 
 /* --- filters: one struct per kind, in the order of the file ----------------------------------------------------- */
 
-enum config_filter_kind { CONFIG_FILTER_HEADERS, CONFIG_FILTER_RATE_LIMIT, CONFIG_FILTER_ACCESS };
+enum config_filter_kind { CONFIG_FILTER_HEADERS, CONFIG_FILTER_RATE_LIMIT, CONFIG_FILTER_ACCESS, CONFIG_FILTER_API_KEY };
 
 #define CONFIG_FILTERS_MAX 32              /* of a route */
 
@@ -425,7 +426,7 @@ struct config_header_edits {
 };
 
 /* What requests are told apart by. HEADER and those behind it have a name, and may be missing. */
-enum config_limit_key_kind { LIMIT_KEY_CLIENT_IP, LIMIT_KEY_ROUTE, LIMIT_KEY_HEADER, LIMIT_KEY_COOKIE };
+enum config_limit_key_kind { LIMIT_KEY_CLIENT_IP, LIMIT_KEY_ROUTE, LIMIT_KEY_CONSUMER, LIMIT_KEY_HEADER, LIMIT_KEY_COOKIE };
 
 struct config_limit_key {
 	enum config_limit_key_kind kind;
@@ -476,6 +477,31 @@ struct config_access {
 	} ranges[2];               /* of IPv6, of IPv4 */
 };
 
+#define CONFIG_API_KEYS_MAX 1000
+
+/* `api_key.keys[]`: who comes with that key */
+struct config_consumer {
+	struct view name;
+	struct view key;           /* key, or what stands in key_file; secret */
+	struct config_file key_file;
+};
+
+/* `api_key: {header: X-Api-Key, keys: [{name: shop, key_file: shop.key}], forward: false}` */
+struct config_api_key {
+	struct view header;        /* default X-Api-Key; any case */
+	bool is_bearer;            /* it is Authorization, where "Bearer " stands before the key */
+	bool forward;              /* the upstream is shown the key too; false (default) | true */
+	struct config_consumer *consumers;
+	size_t consumer_count;     /* at least 1 */
+	uint64_t *hashes;          /* of their keys, all different */
+	struct view challenge;     /* what is said to who has none: a whole field, with CRLF */
+};
+
+static inline uint64_t config_api_key_hash(struct view key)
+{
+	return hash_u64(0, hash_append(HASH_BEGIN, key.p, key.n));
+}
+
 struct config_filter {
 	enum config_filter_kind kind;
 	union {
@@ -485,6 +511,7 @@ struct config_filter {
 		} headers;
 		struct config_rate_limit rate_limit;
 		struct config_access access;
+		struct config_api_key api_key;
 	} u;
 };
 

@@ -17,7 +17,7 @@
 #define RATE_ALLOWED \
 	"requests in a time, such as 100/s, 10/m, 1000/h or 5/10s: from 1 to 1000000 of them in 100ms to 30d, in whole " \
 	"milliseconds"
-#define KEY_ALLOWED "client_ip, route, header:NAME or cookie:NAME"
+#define KEY_ALLOWED "client_ip, consumer, route, header:NAME or cookie:NAME"
 
 /* --- rate ---------------------------------------------------------------------------------------------------------------- */
 
@@ -85,6 +85,8 @@ static bool part_parse(struct view text, struct config_limit_key *part)
 		part->kind = LIMIT_KEY_CLIENT_IP;
 	else if (view_eq(text, VIEW("route")))
 		part->kind = LIMIT_KEY_ROUTE;
+	else if (view_eq(text, VIEW("consumer")))
+		part->kind = LIMIT_KEY_CONSUMER;
 	else if (view_starts(text, VIEW("header:")))
 		*part = (struct config_limit_key){LIMIT_KEY_HEADER, view_from(text, 7)};
 	else if (view_starts(text, VIEW("cookie:")))
@@ -121,6 +123,7 @@ static void part_read(struct load *l, const struct node *node, void *out)
 	nearest_init(&near, l, text);
 	nearest_offer(&near, VIEW("client_ip"));
 	nearest_offer(&near, VIEW("route"));
+	nearest_offer(&near, VIEW("consumer"));
 	complain(l, node, "found %s%s; allowed: " KEY_ALLOWED, quote(&q, text), nearest_hint(&near));
 }
 

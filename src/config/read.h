@@ -144,6 +144,10 @@ const char *address_advice(struct view text);
  */
 void config_file_read(struct load *l, const struct node *node, struct config_file *out);
 
+/* A secret that clients show, or a file in which it stands; never shown in complaints (token.c). */
+void token_read(struct load *l, const struct node *node, struct view *out);
+void token_file_read(struct load *l, const struct node *node, struct config_file *file, struct view *out);
+
 /* The upstream that the node names; NULL, and complained of: there is none (routes.c). */
 const struct config_upstream *upstream_named(struct load *l, const struct node *node);
 

@@ -389,6 +389,7 @@ static void route_check(struct load *l, const struct node *map, void *out)
 	route_slow_check(l, map, route);
 	route_fallback_check(l, map, route);
 	rate_limits_check(l, map, route);
+	api_keys_check(l, map, route);
 	if (rewrite != NULL)
 		rest_check(l, node_find(rewrite, VIEW("path")), route, route->rewrite.path_keeps_rest);
 	if (redirect != NULL)

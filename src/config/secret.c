@@ -13,6 +13,7 @@ enum { PATH_BYTES_MAX = 256 };
 static const char *const secrets[] = {
 	"admin.token",
 	"tracing.headers[].value",
+	"routes[].filters[].api_key.keys[].key",
 	"routes[].filters[].headers.*.*.authorization",
 	"routes[].filters[].headers.*.*.proxy-authorization",
 	"routes[].filters[].headers.*.*.cookie",

@@ -10,6 +10,7 @@
 extern const struct filter_ops *const filter_table[];
 
 extern const struct filter_ops filter_access;      /* access.c */
+extern const struct filter_ops filter_api_key;     /* api_key.c */
 extern const struct filter_ops filter_headers;     /* headers.c */
 extern const struct filter_ops filter_rate_limit;  /* rate_limit.c */
 

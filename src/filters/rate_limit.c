@@ -90,6 +90,12 @@ static void put_header(struct key_part *part, const struct message *m, struct vi
 	put_hash(part, hash);
 }
 
+static void put_consumer(struct key_part *part, struct view name, struct siphash_key secret)
+{
+	part->is_there = name.n > 0;
+	put_hash(part, siphash(secret, name));
+}
+
 static void put_cookie(struct key_part *part, const struct message *m, struct view name, struct siphash_key secret)
 {
 	struct view value;
@@ -112,6 +118,7 @@ static void put_part(struct key_part *part, const struct filter_call *call, cons
 	switch (config->kind) {
 	case LIMIT_KEY_CLIENT_IP: put_client(part, call); break;
 	case LIMIT_KEY_ROUTE: part->is_there = true; break;
+	case LIMIT_KEY_CONSUMER: put_consumer(part, call->consumer, secret); break;
 	case LIMIT_KEY_HEADER: put_header(part, call->request, config->name, secret); break;
 	case LIMIT_KEY_COOKIE: put_cookie(part, call->request, config->name, secret); break;
 	}

@@ -37,6 +37,15 @@ static void put_allow(struct h1_writer *w, const struct exchange *ex)
 	h1_put(w, VIEW("\r\n"));
 }
 
+/* RFC 9110 §15.5.2: a 401 has a challenge. The filter that was asked last has refused. */
+static void put_challenge(struct h1_writer *w, const struct exchange *ex)
+{
+	const struct config_filter *filter = &ex->route->filters[ex->filter_at - 1];
+
+	if (filter->kind == CONFIG_FILTER_API_KEY)
+		h1_put(w, filter->u.api_key.challenge);
+}
+
 static void put_proxy_status(struct h1_writer *w, const struct cause_info *info)
 {
 	h1_put(w, VIEW("Proxy-Status: weir"));
@@ -111,6 +120,8 @@ static bool answer_error(struct exchange *ex, enum cause cause, const char *why,
 		https_put_hsts(&w, ex, NULL);
 	if (ex->allowances != NULL)
 		allowance_put(&w, ex, NULL);
+	if (info->status == 401)
+		put_challenge(&w, ex);
 	if (info->status == 405)
 		put_allow(&w, ex);
 	if (info->status == 503 || info->status == 429)

@@ -21,6 +21,7 @@ static struct filter_call call_for(struct exchange *ex, size_t i, struct message
 		.target = &ex->target,
 		.response = response,
 		.client = ex->client_address,
+		.consumer = ex->consumer != NULL ? ex->consumer->name : view_of("", 0),
 		.io = ex->worker->io,
 		.limits = ex->held->generation->limits,
 		.cause = CAUSE_FILTER_FAILED,
@@ -111,6 +112,11 @@ void filters_on_response_aside(struct exchange *ex, struct message *aside)
 		if (ops_of(ex, i)->on_response_aside != NULL)
 			ops_of(ex, i)->on_response_aside(&call);
 	}
+}
+
+void exchange_consumer(struct exchange *ex, const struct config_consumer *consumer)
+{
+	ex->consumer = consumer;
 }
 
 uint64_t exchange_must_end_us(const struct exchange *ex)

@@ -43,6 +43,7 @@ struct filter_call {
 	struct message *response;     /* on_response: may be edited; else NULL */
 	struct message *aside;        /* on_*_aside: of which fields may be dropped; else NULL */
 	struct view client;           /* the client's address, after trusted_proxies */
+	struct view consumer;         /* whose credentials a filter before this one has found to be right; empty: none has */
 	struct io *io;                /* the worker's loop: its time, its timers */
 	struct limit *const *limits;  /* the configuration's, by the index of a rate_limit */
 	enum cause cause;             /* for FILTER_ANSWER */
@@ -68,6 +69,9 @@ struct exchange_ref {
 
 /* To be called inside on_request by a filter that is going to return FILTER_PAUSE. slot 0: out of memory, do not pause. */
 struct exchange_ref exchange_pause_ref(struct exchange *exchange);
+
+/* Whose credentials the request has shown: the log and the filters behind are told. Lives as long as the configuration. */
+void exchange_consumer(struct exchange *exchange, const struct config_consumer *consumer);
 
 /* When the request has to be over, if nothing else ends it before (its upstream's timeouts.request). UINT64_MAX: never. */
 uint64_t exchange_must_end_us(const struct exchange *exchange);

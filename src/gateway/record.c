@@ -99,6 +99,7 @@ void record_send(struct exchange *ex, enum cause cause, const char *why)
 		.started_wall_us = io_wall_us(w->io) - (now - ex->started_us),
 		.listener = ex->client->listener->config->name,
 		.client = ex->client_address,
+		.consumer = ex->consumer != NULL ? ex->consumer->name : view_of("", 0),
 		.method = ex->request.method_name,
 		.host = ex->target.host,
 		.target = ex->target.whole.n > 0 ? ex->target.whole : ex->request.target,

@@ -26,6 +26,7 @@ struct exchange_record {
 
 	struct view listener;
 	struct view client;            /* client address, after trusted_proxies; without port */
+	struct view consumer;          /* whose credentials it has shown; empty: none that were asked for */
 	struct view method;
 	struct view host;              /* as routed on, may be empty */
 	struct view target;            /* canonical path and query; as received when it was refused */

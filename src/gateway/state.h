@@ -390,6 +390,7 @@ struct exchange {
 	const struct config_upstream *upstream;  /* where it goes: the route's, or its fallback's; NULL: nowhere */
 	struct view route_rest;
 	struct view client_address;        /* after trusted_proxies */
+	const struct config_consumer *consumer;  /* whose credentials it has shown; NULL: none that were asked for */
 	struct view request_id;
 	struct target target;
 	struct answer answer;              /* of a route that responds by itself */

@@ -130,6 +130,8 @@ static void add_outcome(struct trace_span *s, struct exchange *ex, enum cause ca
 		span_add_text(s, "weir.route", ex->route->name);
 	if (ex->upstream != NULL)
 		span_add_text(s, "weir.upstream", ex->upstream->name);
+	if (ex->consumer != NULL)
+		span_add_text(s, "weir.consumer", ex->consumer->name);
 	span_add_text(s, "weir.request_id", ex->request_id);
 	span_add_text(s, "weir.exported_for", view_str(reason));
 }

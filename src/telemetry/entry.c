@@ -23,6 +23,7 @@ static const struct entry_view record_views[] = {
 	{offsetof(struct entry, tls.client_subject), 512},
 	RECORD_VIEW(listener, 256),
 	RECORD_VIEW(client, 128),
+	RECORD_VIEW(consumer, 64),
 	RECORD_VIEW(method, 64),
 	RECORD_VIEW(host, 256),
 	RECORD_VIEW(target, 8192),

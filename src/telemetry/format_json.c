@@ -208,6 +208,7 @@ static bool is_traced(const struct exchange_record *r)
 	X(time, true, put_time(line, r->started_wall_us)) \
 	X(listener, true, put_word(line, r->listener)) \
 	X(client, true, put_text(line, r->client)) \
+	X(consumer, r->consumer.n > 0, put_word(line, r->consumer)) \
 	X(method, true, put_text(line, r->method)) \
 	X(host, true, put_text(line, r->host)) \
 	X(target, true, put_text(line, r->target)) \

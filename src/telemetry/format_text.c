@@ -106,7 +106,10 @@ void format_time(uint64_t wall_us, char to[FORMAT_TIME_BYTES])
 static void out_combined(struct out *out, const struct exchange_record *record)
 {
 	out_escaped(out, record->client.n != 0 ? record->client : VIEW("-"));
-	out_str(out, " - - [");
+	/* Who has shown credentials is a name in the configuration: nothing in it is to be escaped. */
+	out_str(out, " - ");
+	out_view(out, record->consumer.n != 0 ? record->consumer : VIEW("-"));
+	out_str(out, " [");
 	out_time(out, record->started_wall_us);
 	out_str(out, "] \"");
 	out_escaped(out, record->method);

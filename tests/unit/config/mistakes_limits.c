@@ -106,26 +106,26 @@ static const struct mistake mistakes[] = {
 		"f:4:108: routes[0].filters[0].rate_limit.max_delay: found \"21s\"; allowed: a duration from "
 		"1ms to 20s, in us, ms, s, m, h or d (default 1s)\n"},
 	{LIMIT("rate: 1/s, key: ip"),
-		"f:4:77: routes[0].filters[0].rate_limit.key: found \"ip\"; allowed: client_ip, route, "
+		"f:4:77: routes[0].filters[0].rate_limit.key: found \"ip\"; allowed: client_ip, consumer, route, "
 		"header:NAME or cookie:NAME\n"},
 	{LIMIT("rate: 1/s, key: client_up"),
 		"f:4:77: routes[0].filters[0].rate_limit.key: found \"client_up\" (did you mean "
-		"`client_ip`?); allowed: client_ip, route, header:NAME or cookie:NAME\n"},
+		"`client_ip`?); allowed: client_ip, consumer, route, header:NAME or cookie:NAME\n"},
 	{LIMIT("rate: 1/s, key: header"),
-		"f:4:77: routes[0].filters[0].rate_limit.key: found \"header\"; allowed: client_ip, route, "
+		"f:4:77: routes[0].filters[0].rate_limit.key: found \"header\"; allowed: client_ip, consumer, route, "
 		"header:NAME or cookie:NAME\n"},
 	{LIMIT("rate: 1/s, key: \"header:\""),
-		"f:4:77: routes[0].filters[0].rate_limit.key: found \"header:\"; allowed: client_ip, route, "
+		"f:4:77: routes[0].filters[0].rate_limit.key: found \"header:\"; allowed: client_ip, consumer, route, "
 		"header:NAME or cookie:NAME\n"},
 	{LIMIT("rate: 1/s, key: \"cookie:a b\""),
 		"f:4:77: routes[0].filters[0].rate_limit.key: found \"cookie:a b\"; allowed: client_ip, "
-		"route, header:NAME or cookie:NAME\n"},
+		"consumer, route, header:NAME or cookie:NAME\n"},
 	{LIMIT("rate: 1/s, key: {header: x}"),
 		"f:4:77: routes[0].filters[0].rate_limit.key: found a mapping; allowed: one of client_ip, "
-		"route, header:NAME or cookie:NAME, or a list of them\n"},
+		"consumer, route, header:NAME or cookie:NAME, or a list of them\n"},
 	{LIMIT("rate: 1/s, key: []"),
 		"f:4:77: routes[0].filters[0].rate_limit.key: found a list of 0; allowed: one of client_ip, "
-		"route, header:NAME or cookie:NAME, or a list of 1 to 8 of them\n"},
+		"consumer, route, header:NAME or cookie:NAME, or a list of 1 to 8 of them\n"},
 	{LIMIT("rate: 1/s, key: [route, client_ip, route]"),
 		"f:4:96: routes[0].filters[0].rate_limit.key[2]: the key \"route\" is used already at line "
 		"4; each must be different\n"},
@@ -134,7 +134,7 @@ static const struct mistake mistakes[] = {
 		"client is says client_ip, after trusted_proxies; write that\n"},
 	{LIMIT("rate: 1/s, key: [\"header:a\", \"header:b\", \"header:c\", \"header:d\", \"header:e\", \"header:f\", \"header:g\", \"header:h\", \"header:i\"]"),
 		"f:4:77: routes[0].filters[0].rate_limit.key: found a list of 9; allowed: one of client_ip, "
-		"route, header:NAME or cookie:NAME, or a list of 1 to 8 of them\n"},
+		"consumer, route, header:NAME or cookie:NAME, or a list of 1 to 8 of them\n"},
 	{LIMIT("rate: 1/s, missing: allow"),
 		"f:4:72: routes[0].filters[0].rate_limit.missing: has an effect only with a header or a "
 		"cookie in `key`; take it out\n"},
@@ -180,7 +180,7 @@ static const struct mistake mistakes[] = {
 		"keys, headers, name\n"},
 	{FORWARD("filters: [{rate_limits: {rate: 1/s}}]"),
 		"f:4:48: routes[0].filters[0].rate_limits: unknown key \"rate_limits\" (did you mean "
-		"`rate_limit`?); allowed here: headers, rate_limit, access\n"},
+		"`rate_limit`?); allowed here: headers, rate_limit, access, api_key\n"},
 };
 
 static void test_mistakes(void **state)

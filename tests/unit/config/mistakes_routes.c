@@ -209,13 +209,13 @@ static const struct mistake mistakes[] = {
 		"mapping with one key, the kind of the filter\n"},
 	{FORWARD("filters: [headers]"),
 		"f:4:47: routes[0].filters[0]: found \"headers\"; allowed: a mapping with these keys: headers, "
-		"rate_limit, access\n"},
+		"rate_limit, access, api_key\n"},
 	{FORWARD("filters: [{}]"),
 		"f:4:47: routes[0].filters[0]: found 0 keys; allowed: one, the kind of the filter; begin each "
 		"filter with its own '-'\n"},
 	{FORWARD("filters: [{header: {}}]"),
 		"f:4:48: routes[0].filters[0].header: unknown key \"header\" (did you mean `headers`?); allowed "
-		"here: headers, rate_limit, access\n"},
+		"here: headers, rate_limit, access, api_key\n"},
 	{HEADERS("requests: {}"),
 		"f:4:58: routes[0].filters[0].headers.requests: unknown key \"requests\" (did you mean `request`?); "
 		"allowed here: request, response\n"},

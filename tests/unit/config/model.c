@@ -209,7 +209,7 @@ static void test_full_route_to_upstream(void **state)
 }
 
 /* Those that ask who comes stand before the others. */
-enum { FULL_GUARDS = 1 };
+enum { FULL_GUARDS = 2 };
 
 static void test_full_guards(void **state)
 {
@@ -224,6 +224,14 @@ static void test_full_guards(void **state)
 	/* Before, in it, in what is denied, in it again, behind. */
 	assert_int_equal(access->ranges[true].count, 5);
 	assert_int_equal(access->ranges[false].count, 3);
+	assert_int_equal(f[1].kind, CONFIG_FILTER_API_KEY);
+	assert_view(f[1].u.api_key.header, "X-Api-Key");
+	assert_false(f[1].u.api_key.is_bearer);
+	assert_false(f[1].u.api_key.forward);
+	assert_int_equal(f[1].u.api_key.consumer_count, 2);
+	assert_view(f[1].u.api_key.consumers[1].name, "partner");
+	assert_view(f[1].u.api_key.consumers[1].key, "not-so-secret-either");
+	assert_view(f[1].u.api_key.challenge, "WWW-Authenticate: ApiKey realm=\"weir\", header=\"X-Api-Key\"\r\n");
 }
 
 static void test_full_filters(void **state)

@@ -171,7 +171,7 @@ static void test_blocks_load(void **state)
 		config_free(load_good(yaml));
 		free(yaml);
 	}
-	assert_int_equal(blocks, 5);
+	assert_int_equal(blocks, 6);
 }
 
 int main(void)

@@ -13,6 +13,7 @@ static inline struct exchange_record sample_record(void)
 		.started_wall_us = SAMPLE_WALL_US,
 		.listener = VIEW("public"),
 		.client = VIEW("203.0.113.7"),
+		.consumer = VIEW("shop"),
 		.method = VIEW("GET"),
 		.host = VIEW("api.example.com"),
 		.target = VIEW("/v1/users?id=7"),

@@ -12,6 +12,7 @@
 
 static const size_t record_views[] = {
 	offsetof(struct exchange_record, listener), offsetof(struct exchange_record, client),
+	offsetof(struct exchange_record, consumer),
 	offsetof(struct exchange_record, method), offsetof(struct exchange_record, host),
 	offsetof(struct exchange_record, target), offsetof(struct exchange_record, protocol),
 	offsetof(struct exchange_record, request_id), offsetof(struct exchange_record, user_agent),

@@ -55,7 +55,7 @@ static void test_text(void **state)
 	struct exchange_record record = sample_record();
 
 	assert_line(format_record_text(&record, line),
-		"203.0.113.7 - - [2026-11-21T03:25:00.123Z] \"GET /v1/users?id=7 HTTP/1.1\" 504 234 \"https://example.com/\" "
+		"203.0.113.7 - shop [2026-11-21T03:25:00.123Z] \"GET /v1/users?id=7 HTTP/1.1\" 504 234 \"https://example.com/\" "
 		"\"curl/8.5\" listener=\"public\" host=\"api.example.com\" request_id=\"0123abcd\" cause=\"first_byte_timeout\" "
 		"why=\"no byte came\" route=\"users\" upstream=\"backend\" endpoint=\"127.0.0.1:9001\" reused=true retries=1 "
 		"upstream_status=false upgraded=false bytes_in=10 queue_us=0 connect_us=- first_byte_us=1500000 "
@@ -77,7 +77,7 @@ static void test_json(void **state)
 	struct exchange_record record = sample_record();
 
 	assert_line(format_record_json(&record, &everything, line),
-		"{\"time\":\"2026-11-21T03:25:00.123Z\",\"listener\":\"public\",\"client\":\"203.0.113.7\",\"method\":\"GET\","
+		"{\"time\":\"2026-11-21T03:25:00.123Z\",\"listener\":\"public\",\"client\":\"203.0.113.7\",\"consumer\":\"shop\",\"method\":\"GET\","
 		"\"host\":\"api.example.com\",\"target\":\"/v1/users?id=7\",\"protocol\":\"HTTP/1.1\","
 		"\"request_id\":\"0123abcd\",\"status\":504,\"cause\":\"first_byte_timeout\",\"why\":\"no byte came\","
 		"\"route\":\"users\",\"upstream\":\"backend\",\"endpoint\":\"127.0.0.1:9001\",\"reused\":true,"
