@@ -58,40 +58,66 @@ void snapshot_clear(struct snapshot *s)
 		memset(s->exemplars, 0, s->route_count * sizeof(s->exemplars[0]));
 }
 
-static void snapshot_take_counters(struct snapshot *to, struct worker *worker)
+/* Of endpoints and routes, together: some tenths of a millisecond. */
+enum { SLICE = 128 };
+
+static size_t parts(const struct snapshot *s)
 {
-	const struct upstreams *upstreams = worker_upstreams(worker);
+	return s->endpoint_count + s->route_count;
+}
+
+static void take_part(struct snapshot *to, struct worker *worker, size_t i)
+{
 	const struct config_upstream *upstream;
 	const struct config_endpoint *endpoint;
+
+	if (i < to->endpoint_count) {
+		upstreams_endpoint_stats(worker_upstreams(worker), i, &upstream, &endpoint, &to->endpoints[i]);
+		return;
+	}
+	i -= to->endpoint_count;
+	to->routes[i] = *worker_route_times(worker, i);
+	if (to->exemplars != NULL)
+		to->exemplars[i] = *worker_route_exemplars(worker, i);
+}
+
+/* All but endpoints and routes. */
+static void begin_counters(struct snapshot **s, struct worker *worker)
+{
+	snapshot_fit(s, worker_generation(worker));
+
+	struct snapshot *to = *s;
 
 	to->thread = gettid();
 	to->worker = *worker_stats(worker);
 	to->worker.loop = *worker_loop_stats(worker);
 	to->worker.cpu_us = clock_us(CLOCK_THREAD_CPUTIME_ID);
 	/* Without memory for another generation the pools say what they said before. */
-	if (to->generation != worker_generation(worker))
-		return;
-	for (size_t i = 0; i < to->endpoint_count; i++)
-		upstreams_endpoint_stats(upstreams, i, &upstream, &endpoint, &to->endpoints[i]);
-	for (size_t i = 0; i < to->route_count; i++)
-		to->routes[i] = *worker_route_times(worker, i);
-	for (size_t i = 0; to->exemplars != NULL && i < to->route_count; i++)
-		to->exemplars[i] = *worker_route_exemplars(worker, i);
-	for (size_t i = 0; i < to->listener_count; i++)
+	to->taken = to->generation != worker_generation(worker) ? parts(to) : 0;
+	for (size_t i = 0; to->taken == 0 && i < to->listener_count; i++)
 		to->listeners[i] = worker_listener_connections(worker, i);
 }
 
-void snapshot_take(struct snapshot **to, struct worker *worker, unsigned wants)
+void snapshot_begin(struct snapshot **to, struct worker *worker, unsigned wants)
 {
-	if (wants & SNAPSHOT_COUNTERS) {
-		snapshot_fit(to, worker_generation(worker));
-		snapshot_take_counters(*to, worker);
-	}
+	(*to)->taken = parts(*to);
+	if (wants & SNAPSHOT_COUNTERS)
+		begin_counters(to, worker);
 	(*to)->oldest.lease_count = (*to)->oldest.exchange_count = (*to)->oldest.stuck_count = 0;
 	if (wants & SNAPSHOT_OLDEST)
 		worker_oldest(worker, &(*to)->oldest);
 	if (wants & SNAPSHOT_STUCK)
 		worker_stuck(worker, &(*to)->oldest);
+}
+
+bool snapshot_go_on(struct snapshot **to, struct worker *worker)
+{
+	/* Another generation has come in between: its endpoints are others. */
+	if ((*to)->taken < parts(*to) && (*to)->generation != worker_generation(worker))
+		begin_counters(to, worker);
+	for (int i = 0; i < SLICE && (*to)->taken < parts(*to); i++)
+		take_part(*to, worker, (*to)->taken++);
+	return (*to)->taken == parts(*to);
 }
 
 static void worker_stats_add(struct worker_stats *to, const struct worker_stats *from)

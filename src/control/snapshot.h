@@ -16,6 +16,7 @@ struct snapshot {
 	struct generation *generation;   /* one reference: whose endpoints `pools` are of; NULL: of the one it was created for */
 	int thread;              /* of the worker: its id for the system; 0: not told yet */
 	size_t endpoint_count, route_count, listener_count;
+	size_t taken;            /* so many of the endpoints and of the routes behind them; less than all: it is being taken */
 	uint64_t *listeners;             /* connections that each listener has, over all workers; behind the routes */
 	struct time_book *routes;        /* one for each route, in the configuration's order; behind the endpoints */
 	struct time_exemplars *exemplars;  /* of each route; behind the listeners; NULL: there is no tracing */
@@ -37,10 +38,12 @@ void snapshot_clear(struct snapshot *s);
 void snapshot_fit(struct snapshot **s, struct generation *generation);
 
 /*
- * Copies what is wanted (enum snapshot_wants): the worker's counters, of its generation, and its oldest leases. On the
- * worker's thread, whose clients wait meanwhile: some 10 ms for the counters of ten thousand endpoints.
+ * Copies what is wanted (enum snapshot_wants): the worker's counters, of its generation, and its oldest leases. On the worker's thread,
+ * whose clients wait meanwhile: so endpoints and routes follow in slices, until snapshot_go_on() says true. Between two of them
+ * the loop may turn; each is told as it is in its slice.
  */
-void snapshot_take(struct snapshot **to, struct worker *worker, unsigned wants);
+void snapshot_begin(struct snapshot **to, struct worker *worker, unsigned wants);
+bool snapshot_go_on(struct snapshot **to, struct worker *worker);
 
 /*
  * Where the upstream's endpoint of that address stands in the configuration's order; SIZE_MAX: nowhere. The same of a route; `hint` is

@@ -3,11 +3,11 @@
  *
  *     control's thread                                       a worker's thread
  *
- *     RESTING --- question, `lent` is the worker's now -->   snapshot_take(lent)
+ *     RESTING --- question, `lent` is the worker's now -->   snapshot_begin(lent), a slice in each turn of its loop
  *        ^  ASKED                                                |
  *        '------- answer: `lent` is `known`, and back -----------'   (unless no counters were wanted: reporter_learn)
  *
- *     ENDED  <--- farewell: `last` is `known` ------------   its loop has ended: snapshot_take(last)
+ *     ENDED  <--- farewell: `last` is `known` ------------   its loop has ended: `last` is taken
  *
  * A reporter has three snapshots. `known` is what the worker said last and is never anybody else's. `lent` is written by
  * the worker between question and answer. `last` is the worker's from the beginning until its farewell, because its end
@@ -34,6 +34,7 @@ struct reporter {
 	struct io *io;   /* the worker's */
 	struct worker *worker;
 	struct io_message question, answer, farewell;
+	struct io_task slice;  /* on the worker's loop */
 	struct snapshot *known, *lent, *last;
 	unsigned wants;  /* of the question; written before it is sent */
 	uint64_t asked;  /* number of the survey in which it was asked last */
@@ -43,19 +44,32 @@ struct reporter {
 
 /* --- on the worker's thread --------------------------------------------------------------------------------------- */
 
+static void on_slice(struct io_task *task)
+{
+	struct reporter *r = container_of(task, struct reporter, slice);
+
+	if (snapshot_go_on(&r->lent, r->worker))
+		io_post(r->survey->io, &r->answer);
+	else
+		io_defer(r->io, task);
+}
+
 static void on_question(struct io_message *message)
 {
 	struct reporter *r = container_of(message, struct reporter, question);
 
-	snapshot_take(&r->lent, r->worker, r->wants);
-	io_post(r->survey->io, &r->answer);
+	snapshot_begin(&r->lent, r->worker, r->wants);
+	io_defer(r->io, &r->slice);
 }
 
 void survey_farewell(struct survey *survey, unsigned index)
 {
 	struct reporter *r = &survey->reporters[index];
 
-	snapshot_take(&r->last, r->worker, SNAPSHOT_COUNTERS);
+	io_defer_cancel(r->io, &r->slice);
+	snapshot_begin(&r->last, r->worker, SNAPSHOT_COUNTERS);
+	while (!snapshot_go_on(&r->last, r->worker))
+		;
 	io_post(survey->io, &r->farewell);
 }
 
@@ -216,6 +230,7 @@ static bool reporter_init(struct reporter *r, struct survey *survey, const struc
 	r->question.on_receive = on_question;
 	r->answer.on_receive = on_answer;
 	r->farewell.on_receive = on_farewell;
+	r->slice.on_run = on_slice;
 	r->known = snapshot_create(config);
 	r->lent = snapshot_create(config);
 	r->last = snapshot_create(config);

@@ -88,11 +88,11 @@ static void worker_end(unsigned i)
 	io_run(bed.worker_io[i]);
 }
 
-static int begin(void **state)
+static int begin_with(const char *text)
 {
 	static const struct filter_ops *const filters[1];
 
-	bed.config = load(three_endpoints);
+	bed.config = load(text);
 	bed.shared = shared_create(filters);
 	shared_set_workers(bed.shared, WORKERS);
 	bed.generation = generation_create(bed.shared, bed.config);
@@ -102,6 +102,24 @@ static int begin(void **state)
 	for (unsigned i = 0; i < WORKERS; i++)
 		worker_begin(i);
 	return 0;
+}
+
+static int begin(void **state)
+{
+	return begin_with(three_endpoints);
+}
+
+enum { MANY = 256 };
+
+static int begin_many(void **state)
+{
+	char text[MANY * 40];
+	int n = snprintf(text, sizeof(text), "version: 1\nlisteners: [{name: public, address: '127.0.0.1:80'}]\n"
+		"routes: [{name: all, upstream: many}]\nupstreams:\n  - name: many\n    endpoints:\n");
+
+	for (unsigned i = 0; i < MANY; i++)
+		n += snprintf(text + n, sizeof(text) - (size_t)n, "      - {address: '127.0.0.1:%u'}\n", 9000 + i);
+	return begin_with(text);
 }
 
 static int end(void **state)
@@ -306,6 +324,49 @@ static void test_only_what_is_wanted(void **state)
 	snapshot_free(sum);
 }
 
+/* The worker's clients wait for no more than a slice at a time. */
+static void test_many_endpoints_are_copied_in_slices(void **state)
+{
+	struct snapshot *sum = snapshot_create(bed.config);
+	struct asker asker = {.request.wants = SNAPSHOT_COUNTERS};
+	unsigned turns = 0;
+
+	ask(&asker);
+	for (; asker.told == 0 && turns < 10; turns++) {
+		turn(bed.io);
+		turn(bed.worker_io[0]);
+		turn(bed.worker_io[1]);
+		turn(bed.io);
+	}
+	assert_int_equal(turns, 3);
+	survey_sum(&bed.survey, &sum);
+	assert_int_equal(sum->endpoint_count, MANY);
+	for (size_t i = 0; i < MANY; i++)
+		assert_int_equal(sum->endpoints[i].weight, 1);
+	snapshot_free(sum);
+}
+
+static void test_worker_that_ends_between_slices(void **state)
+{
+	struct snapshot *sum = snapshot_create(bed.config);
+	struct asker asker = {.request.wants = SNAPSHOT_COUNTERS};
+
+	ask(&asker);
+	turn(bed.io);
+	turn(bed.worker_io[0]);
+	turn(bed.worker_io[1]);
+	for (unsigned i = 0; i < WORKERS; i++) {
+		assert_int_equal(asker.told, 0);
+		worker_end(i);
+		survey_farewell(&bed.survey, i);
+		turn(bed.io);
+	}
+	assert_int_equal(asker.told, 1);
+	survey_sum(&bed.survey, &sum);
+	assert_int_equal(sum->endpoints[MANY - 1].weight, 1);
+	snapshot_free(sum);
+}
+
 static void add(struct oldest *oldest, uint64_t held_us, uint64_t age_us)
 {
 	oldest->leases[oldest->lease_count++] = (struct oldest_entry){
@@ -357,6 +418,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_late_answer_between_surveys, begin, end),
 		cmocka_unit_test_setup_teardown(test_ended_worker_is_not_asked, begin, end),
 		cmocka_unit_test_setup_teardown(test_worker_that_ends_with_a_question_unread, begin, end),
+		cmocka_unit_test_setup_teardown(test_many_endpoints_are_copied_in_slices, begin_many, end),
+		cmocka_unit_test_setup_teardown(test_worker_that_ends_between_slices, begin_many, end),
 		cmocka_unit_test_setup_teardown(test_only_what_is_wanted, begin, end),
 		cmocka_unit_test(test_oldest_of_workers_that_answer_one_after_the_other),
 	};
