@@ -139,6 +139,7 @@ struct sim_plan {
 	bool health_http, health_tcp; /* by a request, or by connecting alone; else by gRPC, which takes HTTP/2 */
 	bool wall_jumps;              /* the wall clock goes to and fro */
 	bool retry_afters;            /* some of those that are answered with 503 are told when to come again */
+	bool operates;                /* the operator takes endpoints out, and brings them back */
 	bool panics;                  /* where most endpoints are out all are used */
 	bool passive;                 /* endpoints are ejected soon, and come back soon */
 	bool servers_tunnel;          /* servers of HTTP/2 take extended CONNECT (RFC 8441) */

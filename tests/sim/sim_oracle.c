@@ -9,6 +9,7 @@
 #include "sim_config.h"
 #include "sim_faults.h"
 #include "sim_limits.h"
+#include "sim_operator.h"
 #include "sim_wall.h"
 #include "sim_world.h"
 
@@ -119,7 +120,10 @@ static bool cause_fits(const struct sim_request *request, enum cause cause)
 	case CAUSE_UPSTREAM_IDLE_TIMEOUT: return holds_connections();
 	case CAUSE_BREAKER_OPEN: return plan.breakers;
 	/* Where all are used when most are out nobody is turned away; a reload may come to one worker later. */
-	case CAUSE_NO_HEALTHY_ENDPOINT: return plan.health && oracle_run_is_rough() && (!plan.panics || drawn.reloads != 0);
+	case CAUSE_NO_HEALTHY_ENDPOINT:
+		if (!oracle_run_is_rough())
+			return false;
+		return operator_has_taken_out() || (plan.health && (!plan.panics || drawn.reloads != 0));
 	case CAUSE_FILES_EXHAUSTED: return drawn.connect_fails || drawn.accept_emfile || plan.sheds;
 	case CAUSE_MEMORY_EXHAUSTED: return drawn.alloc_fails || drawn.watch_fails || drawn.connect_fails;
 	case CAUSE_DRAINING: return drawn.drain_midway;
@@ -674,6 +678,7 @@ void oracle_tell_tally(void)
 	call_tell_tally();
 	breakers_tell_tally();
 	hedge_tell_tally();
+	operator_tell_tally();
 	printf("malformed and refused %llu; unanswered because of", (unsigned long long)tally.malformed);
 	for (int how = 0; how < ENDED_COUNT; how++)
 		printf(" %s %llu", ends[how], (unsigned long long)tally.unanswered[how]);
@@ -704,6 +709,9 @@ bool oracle_tally_is_full(const char **what)
 		return false;
 	*what = "breakers that open, or fallbacks";
 	if (!breakers_tally_is_full())
+		return false;
+	*what = "endpoints that the operator takes out, and brings back";
+	if (!operator_tally_is_full())
 		return false;
 	*what = "hedged requests that the first, or the second has answered";
 	if (!hedge_tally_is_full())

@@ -31,6 +31,9 @@
  * 13. The phases of a request add up to its time, none is charged before its state is reached, and a wait is charged to what was
  *     waited for; what is told of the way upstream is of one try, the last one (sim_record.c).
  *
+ * 15. Who was taken out of service by the operator gets nothing that begins behind that, over reloads too, and what is under way there
+ *     ends as it would have (sim_operator.h).
+ *
  * Rules 1 to 6 are here, as far as they need not be where the bytes are (sim_bytes.c, sim_server.c); 9 is in
  * sim_wire.c, 10 in sim_call.c; 7 and 8 are checked by sim_run.c, sim_books.c and io_sim.c, since they are about
  * the world as a whole.

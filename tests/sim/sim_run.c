@@ -21,6 +21,7 @@
 #include "sim_health.h"
 #include "sim_limits.h"
 #include "sim_memory.h"
+#include "sim_operator.h"
 #include "sim_record.h"
 
 #define WORKERS_MAX 2
@@ -94,6 +95,7 @@ static void generation_replace(struct generation *generation)
 	struct generation *before = run.generation;
 
 	run.generation = generation;
+	operator_reloaded();
 	if (world_chance(500))
 		run.before[run.reloads] = before;
 	else
@@ -479,6 +481,7 @@ static void mishaps_draw(void)
 			world_schedule(&run.jumps[i], world_now_us() + world_below(1000000));
 	}
 	run.drain.on_due = on_drain;
+	operator_begin(&run.setup, &run.generation);
 	if (faults.drain_midway != 0)
 		world_schedule(&run.drain, world_now_us() + world_below(400000));
 }
@@ -537,11 +540,12 @@ static void speak_draw(uint64_t seed)
 	breakers_draw_plan(seed);
 	limits_draw_plan(seed);
 	hedge_draw_plan(seed);
+	operator_draw_plan(seed);
 	plan.servers_tunnel = world_also(seed, ALSO_SERVERS_TUNNEL) % 5 != 0;
 	if (!plainly)
 		return;
 	plan.panics = plan.passive = plan.agains = plan.retry_afters = plan.limits = plan.refuses = plan.sheds = false;
-	plan.breakers = plan.hedges = false;
+	plan.breakers = plan.hedges = plan.operates = false;
 	plan.fallback = FALLBACK_NONE;
 }
 
@@ -595,6 +599,7 @@ static void phase_rough(void)
 	for (int i = 0; i < JUMPS_MAX; i++)
 		world_cancel(&run.jumps[i]);
 	world_cancel(&run.drain);
+	operator_end();
 	check_health();
 	for (unsigned i = 0; i < run.setup.servers; i++)
 		server_recover(run.servers[i]);
@@ -639,7 +644,8 @@ void run_check_arrival(const struct sim_request *request, unsigned port)
 {
 	uint64_t since_us;
 
-	if (setup_spares(port, &since_us) && faults.alloc_fails == 0 && faults.clock_jumps == 0 &&
+	operator_check_arrival(request, port);
+	if (setup_spares(port, &since_us) && !plan.operates && faults.alloc_fails == 0 && faults.clock_jumps == 0 &&
 		request->started_us > since_us + ADOPTED_US && books_serves_since(run.workers[0], SERVER_PORT, request->started_us))
 		world_violation("7: who is spared gets no requests", "request %u, which began at %llu us, on port %u",
 			request->id, (unsigned long long)request->started_us, port);

@@ -55,6 +55,7 @@ enum world_also {
 	ALSO_REFUSALS = 573,
 	ALSO_RETRY_AFTER = 1711,
 	ALSO_RETRY_AFTER_OF_ONE = 1712,
+	ALSO_OPERATOR = 2001,
 };
 uint64_t world_also(uint64_t seed, enum world_also what);
 /* True `permille` times out of 1000. Draws nothing for 0, so that a fault that is off does not change the run. */
@@ -123,7 +124,8 @@ uint64_t world_next_us(void);
 	X(MOOD, "server of port %llu: mood %llu until %llu us")                          \
 	X(RELOAD, "worker %llu: reloads (%llu, done %llu)")                              \
 	X(FINISHED, "worker: exchange finished, status %llu, cause %llu, total %llu us") \
-	X(DRAINED, "worker %llu: drained (%llu, %llu)")
+	X(DRAINED, "worker %llu: drained (%llu, %llu)")                                  \
+	X(OPERATOR, "operator: port %llu, out %llu, weight %llu")
 
 #define SIM_NOTE_ENUM(suffix, text) NOTE_##suffix,
 enum sim_note { SIM_NOTES(SIM_NOTE_ENUM) NOTE_COUNT };
