@@ -1,7 +1,12 @@
 /* See opening.h. */
 #include "app/opening.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "io/listen.h"
 
 /* --- the log ---------------------------------------------------------------------------------------------------------- */
 
@@ -33,20 +38,111 @@ static bool log_open(struct opening *opening, const struct config *config, struc
 	return opening->log != NULL;
 }
 
+/* --- listeners -------------------------------------------------------------------------------------------------------- */
+
+/*
+ * The workers share it among themselves (SO_REUSEPORT), and by that would share it with another running gateway; one listener that does
+ * not share finds out. Unix sockets cannot be shared.
+ */
+int opening_probe(const struct address *address)
+{
+	const struct io_listen_options alone = {.backlog = 1};
+
+	if (address->u.any.sa_family == AF_UNIX)
+		return 0;
+	int fd = listen_open(address, &alone);
+
+	if (fd >= 0)
+		close(fd);
+	return fd < 0 ? fd : 0;
+}
+
+/* Ours may stand in the way of a probe, where one of the two is all addresses of the machine. */
+static bool has_port(const struct config *config, const struct address *address)
+{
+	for (size_t i = 0; i < config->listener_count; i++)
+		if (address_port(&config->listeners[i].address) == address_port(address))
+			return true;
+	return false;
+}
+
+/* For every worker; of a unix socket there can be one only. */
+static int listener_bind(struct opening *opening, const struct address *address)
+{
+	const struct io_listen_options options = {.backlog = CONFIG_BACKLOG, .reuse_port = address->u.any.sa_family != AF_UNIX};
+	unsigned count = options.reuse_port ? opening->workers : 1;
+	int error = 0;
+
+	for (unsigned i = 0; i < count && error == 0; i++)
+		error = inherited_bind(&opening->bound[i], address, &options);
+	return error;
+}
+
+static bool listener_open_new(struct opening *opening, const struct config *before, const struct config_listener *listener,
+	struct config_complaints *complaints)
+{
+	int error = opening_probe(&listener->address);
+
+	if (error == 0 || (error == -EADDRINUSE && has_port(before, &listener->address)))
+		error = listener_bind(opening, &listener->address);
+	if (error < 0)
+		config_complain(complaints, &listener->address_place, "cannot listen on %.*s: %s", (int)listener->address_text.n,
+			listener->address_text.p, strerror(-error));
+	return error == 0;
+}
+
+static bool listeners_open(struct opening *opening, const struct config *before, const struct config *after,
+	struct config_complaints *complaints)
+{
+	bool good = true;
+
+	opening->bound = calloc(opening->workers, sizeof(*opening->bound));
+	if (opening->bound == NULL) {
+		config_complain(complaints, &(struct config_place){0}, "there is not enough memory for other listeners");
+		return false;
+	}
+	for (size_t i = 0; i < after->listener_count; i++)
+		if (config_listener_at(before, &after->listeners[i].address) == NULL)
+			good &= listener_open_new(opening, before, &after->listeners[i], complaints);
+	return good;
+}
+
+void opening_tidy(const struct config *before, const struct config *after)
+{
+	for (size_t i = 0; i < before->listener_count; i++)
+		if (config_listener_at(after, &before->listeners[i].address) == NULL)
+			listen_tidy(&before->listeners[i].address);
+}
+
+/* All that is in it was bound in vain. */
+static void bound_release(struct inherited *bound)
+{
+	for (size_t i = 0; i < bound->count; i++) {
+		close(bound->sockets[i].fd);
+		bound->sockets[i].taken = true;
+		listen_tidy(&bound->sockets[i].address);
+	}
+	inherited_release(bound);
+}
+
 /* --- all of it -------------------------------------------------------------------------------------------------------- */
 
 bool opening_make(struct opening *opening, const struct config *before, const struct config *after,
 	struct config_complaints *complaints)
 {
-	*opening = (struct opening){0};
-	if (config_log_access_equal(&before->log, &after->log) || log_open(opening, after, complaints))
-		return true;
-	opening_release(opening);
-	return false;
+	bool good = listeners_open(opening, before, after, complaints);
+
+	good = (config_log_access_equal(&before->log, &after->log) || log_open(opening, after, complaints)) && good;
+	if (!good)
+		opening_release(opening);
+	return good;
 }
 
 void opening_release(struct opening *opening)
 {
 	journal_output_close(opening->log);
+	for (unsigned i = 0; opening->bound != NULL && i < opening->workers; i++)
+		bound_release(&opening->bound[i]);
+	free(opening->bound);
 	*opening = (struct opening){0};
 }

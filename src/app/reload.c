@@ -144,28 +144,6 @@ static void tell_upstreams(const struct reload_teller *to, struct endpoint_chang
 
 #define AT_THE_NEXT_START "takes effect at the next start"
 
-static void tell_listeners(const struct reload_teller *to, const struct config *before, const struct config *after)
-{
-	for (size_t i = 0; i < after->listener_count; i++) {
-		const struct config_listener *l = &after->listeners[i], *old = config_listener_find(before, l->name);
-
-		if (old == NULL)
-			tell(to, LEVEL_WARNING,
-				"listeners[%zu]: the listener %.*s is new: it is opened at the next start", i,
-				(int)l->name.n, l->name.p);
-		else if (!address_eq(&old->address, &l->address))
-			tell(to, LEVEL_WARNING, "listeners[%zu].address: another one %s", i, AT_THE_NEXT_START);
-	}
-	for (size_t i = 0; i < before->listener_count; i++) {
-		struct view name = before->listeners[i].name;
-
-		if (config_listener_find(after, name) == NULL)
-			tell(to, LEVEL_WARNING,
-				"listeners: the listener %.*s is gone: it is closed at the next start and goes on as it was",
-				(int)name.n, name.p);
-	}
-}
-
 static void tell_start_only(const struct reload_teller *to, const struct config *before, const struct config *after)
 {
 	const struct {
@@ -176,10 +154,43 @@ static void tell_start_only(const struct reload_teller *to, const struct config 
 		{"admin", config_admin_equal(&before->admin, &after->admin)},
 	};
 
-	tell_listeners(to, before, after);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		if (!keys[i].same)
 			tell(to, LEVEL_WARNING, "%s: the change %s", keys[i].key, AT_THE_NEXT_START);
+}
+
+/* --- listeners -------------------------------------------------------------------------------------------------------- */
+
+static void tell_listener(const struct reload_teller *to, const struct config *before, const struct config_listener *l)
+{
+	const struct config_listener *same = config_listener_at(before, &l->address), *old = config_listener_find(before, l->name);
+
+	if (same == NULL && old == NULL)
+		tell(to, LEVEL_INFO, "listener %.*s: listens on %.*s", (int)l->name.n, l->name.p, (int)l->address_text.n,
+			l->address_text.p);
+	else if (same == NULL)
+		tell(to, LEVEL_INFO, "listener %.*s: listens on %.*s instead of %.*s; connections to that end with their next answer",
+			(int)l->name.n, l->name.p, (int)l->address_text.n, l->address_text.p, (int)old->address_text.n,
+			old->address_text.p);
+	else if (!view_eq(same->name, l->name))
+		tell(to, LEVEL_INFO, "listener %.*s: takes over from %.*s what listens on %.*s", (int)l->name.n, l->name.p,
+			(int)same->name.n, same->name.p, (int)l->address_text.n, l->address_text.p);
+}
+
+static void tell_listeners(const struct reload_teller *to, const struct config *before, const struct config *after)
+{
+	for (size_t i = 0; i < after->listener_count; i++)
+		tell_listener(to, before, &after->listeners[i]);
+	for (size_t i = 0; i < before->listener_count; i++) {
+		const struct config_listener *old = &before->listeners[i], *moved = config_listener_find(after, old->name);
+
+		if (config_listener_at(after, &old->address) != NULL)
+			continue;
+		/* Where it is another's name now, that one has said what has become of its own. */
+		if (moved == NULL || config_listener_at(before, &moved->address) != NULL)
+			tell(to, LEVEL_INFO, "listener %.*s: does not listen on %.*s any more; connections to it end with their next answer",
+				(int)old->name.n, old->name.p, (int)old->address_text.n, old->address_text.p);
+	}
 }
 
 /* --- the log ---------------------------------------------------------------------------------------------------------- */
@@ -249,6 +260,7 @@ void reload_tell_effects(const struct reload_teller *to, const struct config *be
 	struct endpoint_changes changes = {0};
 
 	tell_start_only(to, before, after);
+	tell_listeners(to, before, after);
 	tell_log(to, &before->log, &after->log);
 	tell_upstreams(to, &changes, before, after);
 }
@@ -259,6 +271,7 @@ void reload_tell_changes(const struct reload_teller *to, const struct config *be
 	struct endpoint_changes changes = {0};
 
 	tell_start_only(to, before, after);
+	tell_listeners(to, before, after);
 	tell_log(to, &before->log, &after->log);
 	tell_upstreams(to, &changes, before, after);
 	if (workers.refused > 0) {

@@ -183,6 +183,7 @@ static void open_all(struct loading *l, uint64_t *mark)
 {
 	struct receipt *receipt = &l->r->receipt;
 	const struct reload_teller to = told_teller(&l->told);
+	l->opening.workers = l->r->count;
 	bool opened = opening_make(&l->opening, workers_config(l->r->workers), l->config, &receipt->complaints);
 
 	receipt->took.check_us += lap(mark);
@@ -336,18 +337,20 @@ void reloading_start(struct reloading *r)
 }
 
 /* What was opened is used from now on. */
-static void openings_take(struct reloading *r, struct opening *opening, const struct config *before, const struct config *after)
+static void openings_take(struct reloading *r, struct opening *opening, const struct config *before, struct generation *after)
 {
 	if (opening->log != NULL)
 		journal_adopt(r->journal, opening->log);
-	if (before->log.level != after->log.level)
-		journal_set_level(r->journal, after->log.level);
+	if (before->log.level != after->config->log.level)
+		journal_set_level(r->journal, after->config->log.level);
+	if (opening->bound != NULL)
+		generation_bind(after, opening->bound);
 	*opening = (struct opening){0};
 }
 
 static void swap_begin(struct reloading *r, struct loading *l)
 {
-	openings_take(r, &l->opening, workers_config(r->workers), l->generation->config);
+	openings_take(r, &l->opening, workers_config(r->workers), l->generation);
 	if (l->config != NULL) {
 		config_free(r->loaded);
 		r->loaded = l->config;
@@ -398,6 +401,7 @@ static void swap_look(struct reloading *r)
 	} else if (taken.refused > 0) {
 		reload_tell_refused(&to, taken);
 	}
+	opening_tidy(workers_config(r->workers), workers_next(r->workers));
 	workers_reloaded(r->workers);
 	receipt_give(r);
 }

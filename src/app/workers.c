@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "app/opening.h"
 #include "app/process.h"
 #include "base/check.h"
 #include "base/clock.h"
@@ -144,41 +145,19 @@ static void *member_run(void *argument)
 
 /* --- on the main thread --------------------------------------------------------------------------------------------- */
 
-/*
- * 0 when nobody listens on the address. The workers share it among themselves (SO_REUSEPORT), and by that would share it
- * with another running gateway without a word; one listener that does not share finds out. Unix sockets cannot be shared.
- */
-static int address_probe(struct io *io, const struct address *address)
-{
-	const struct io_listen_options alone = {.backlog = 1};
-	struct io_source source = {.fd = -1};
-
-	if (address->u.any.sa_family == AF_UNIX)
-		return 0;
-	int error = io_listen(io, &source, address, &alone);
-
-	io_close(io, &source);
-	return error;
-}
-
 static bool addresses_probe(const struct config *config, const struct inherited *inherited, char error_text[256])
 {
-	struct io *io = io_create();
-	int error = io != NULL ? 0 : -errno;
-
-	snprintf(error_text, 256, "a loop cannot be created: %s", strerror(-error));
-	for (size_t i = 0; i < config->listener_count && error == 0; i++) {
+	for (size_t i = 0; i < config->listener_count; i++) {
 		const struct config_listener *listener = &config->listeners[i];
+		int error = inherited_has(inherited, &listener->address) ? 0 : opening_probe(&listener->address);
 
-		if (inherited != NULL && inherited_has(inherited, &listener->address))
+		if (error == 0)
 			continue;
-		error = address_probe(io, &listener->address);
 		snprintf(error_text, 256, "cannot listen on %.*s (listener %.*s): %s", (int)listener->address_text.n,
 			listener->address_text.p, (int)listener->name.n, listener->name.p, strerror(-error));
+		return false;
 	}
-	if (io != NULL)
-		io_free(io);
-	return error == 0;
+	return true;
 }
 
 static bool member_create(struct member *member, char error_text[256])

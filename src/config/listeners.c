@@ -86,6 +86,7 @@ static void listener_address_read(struct load *l, const struct node *node, void 
 {
 	struct config_listener *listener = out;
 
+	config_place_read(l, node, &listener->address_place);
 	address_read(l, node, &listener->address_text, &listener->address);
 }
 

@@ -145,7 +145,8 @@ struct config_cidr {
 struct config_listener {
 	struct view name;
 	struct view address_text;  /* as written */
-	struct address address;
+	struct address address;    /* no two listeners have the same: by it a listener is known over reloads */
+	struct config_place address_place;
 	struct config_cidr *trusted_proxies;
 	size_t trusted_proxy_count;
 	enum config_half_close half_close;  /* abort (default) | serve */
@@ -713,6 +714,15 @@ static inline const struct config_listener *config_listener_find(const struct co
 {
 	for (size_t i = 0; i < config->listener_count; i++)
 		if (view_eq(config->listeners[i].name, name))
+			return &config->listeners[i];
+	return NULL;
+}
+
+/* The listener at that address; NULL: there is none. */
+static inline const struct config_listener *config_listener_at(const struct config *config, const struct address *address)
+{
+	for (size_t i = 0; i < config->listener_count; i++)
+		if (address_eq(&config->listeners[i].address, address))
 			return &config->listeners[i];
 	return NULL;
 }

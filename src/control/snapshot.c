@@ -154,6 +154,13 @@ size_t snapshot_find_route(const struct config *config, struct view name, size_t
 	return SIZE_MAX;
 }
 
+size_t snapshot_find_listener(const struct config *config, const struct address *address)
+{
+	const struct config_listener *listener = config_listener_at(config, address);
+
+	return listener != NULL ? (size_t)(listener - config->listeners) : SIZE_MAX;
+}
+
 /* While a reload is under way, workers may be of different generations: what both have is found by name. */
 static void endpoints_add_by_name(struct snapshot *to, const struct snapshot *from)
 {
@@ -189,12 +196,23 @@ static void routes_add_by_name(struct snapshot *to, const struct snapshot *from)
 	}
 }
 
+/* Each worker tells of all: one is not told of a little later than another. */
+static void listeners_tell(struct snapshot *to, const struct snapshot *from)
+{
+	bool same = to->generation == from->generation || to->generation == NULL || from->generation == NULL;
+
+	for (size_t i = 0; i < to->listener_count; i++) {
+		size_t at = same ? i : snapshot_find_listener(from->generation->config, &to->generation->config->listeners[i].address);
+
+		if (at < from->listener_count)
+			to->listeners[i] = from->listeners[at];
+	}
+}
+
 void snapshot_add(struct snapshot *to, const struct snapshot *from)
 {
 	worker_stats_add(&to->worker, &from->worker);
-	/* Each worker tells of all: one is not told of a little later than another. */
-	for (size_t i = 0; i < to->listener_count && i < from->listener_count; i++)
-		to->listeners[i] = from->listeners[i];
+	listeners_tell(to, from);
 	if (to->generation != from->generation && to->generation != NULL && from->generation != NULL) {
 		endpoints_add_by_name(to, from);
 		routes_add_by_name(to, from);

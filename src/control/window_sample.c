@@ -194,6 +194,18 @@ static void move_routes(struct window_sample *to, const struct window_sample *fr
 	}
 }
 
+static void move_listeners(struct window_sample *to, const struct window_sample *from)
+{
+	const struct config *config = to->generation->config;
+
+	for (size_t i = 0; i < config->listener_count; i++) {
+		size_t before = snapshot_find_listener(from->generation->config, &config->listeners[i].address);
+
+		if (before != SIZE_MAX)
+			to->listeners[i] = from->listeners[before];
+	}
+}
+
 /* A limit is the same as long as it is of the same registry's entry. */
 static void move_limits(struct window_sample *to, const struct window_sample *from)
 {
@@ -210,8 +222,7 @@ void window_sample_move(struct window_sample *to, const struct window_sample *fr
 	to->at_us = from->at_us;
 	to->worker = from->worker;
 	memcpy(to->workers, from->workers, from->worker_count * sizeof(from->workers[0]));
-	for (size_t i = 0; i < to->listener_count && i < from->listener_count; i++)
-		to->listeners[i] = from->listeners[i];
+	move_listeners(to, from);
 	move_endpoints(to, from);
 	move_routes(to, from);
 	move_limits(to, from);

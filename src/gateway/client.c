@@ -23,6 +23,7 @@
 #include <stdio.h>
 
 #include "base/check.h"
+#include "gateway/listener_books.h"
 #include "gateway/state.h"
 
 enum {
@@ -84,7 +85,7 @@ static void client_free(struct io_task *task)
 static void client_uncount(struct client *c)
 {
 	if (c->counted)
-		atomic_fetch_sub_explicit(c->listener->connections, 1, memory_order_relaxed);
+		atomic_fetch_sub_explicit(&c->listener->book->connections, 1, memory_order_relaxed);
 	if (c->cap != NULL)
 		client_caps_leave(c->worker->shared->caps, c->cap);
 	c->counted = false;
@@ -189,15 +190,23 @@ static void client_linger(struct client *c)
 
 /* --- between exchanges ---------------------------------------------------------------------------------------------- */
 
+/* For how long one that is leaving is waited for. */
+static uint64_t leaving_idle_us(const struct client *c)
+{
+	return c->worker->draining ? c->worker->drain_idle_us : LEAVING_IDLE_US;
+}
+
 /* How long the next request is waited for. */
 static uint64_t client_idle_span(const struct client *c, bool is_new)
 {
 	uint64_t span_us = c->listener->config->timeouts.keep_alive_us;
 
-	if (!c->worker->draining)
+	if (!client_is_leaving(c))
 		return span_us;
-	if (!is_new || c->worker->drain_idle_us > DRAIN_NEW_US)
-		return span_us < c->worker->drain_idle_us ? span_us : c->worker->drain_idle_us;
+	uint64_t leaving_us = leaving_idle_us(c);
+
+	if (!is_new || leaving_us > DRAIN_NEW_US)
+		return span_us < leaving_us ? span_us : leaving_us;
 	return DRAIN_NEW_US;
 }
 
@@ -206,7 +215,7 @@ static void client_idle(struct client *c)
 	bool is_new = c->head_us == 0;
 
 	c->state = CLIENT_IDLE;
-	if (c->worker->draining && c->h1.unread.n == 0 && !is_new && c->worker->drain_idle_us == 0) {
+	if (c->h1.unread.n == 0 && !is_new && client_is_leaving(c) && leaving_idle_us(c) == 0) {
 		client_linger(c);
 		return;
 	}
@@ -599,10 +608,10 @@ static bool count_in(struct client *c)
 	struct worker_listener *listener = c->listener;
 	unsigned limit = listener->config->limits.connections;
 
-	c->counted = atomic_fetch_add_explicit(listener->connections, 1, memory_order_relaxed) < limit;
+	c->counted = atomic_fetch_add_explicit(&listener->book->connections, 1, memory_order_relaxed) < limit;
 	if (c->counted)
 		return true;
-	atomic_fetch_sub_explicit(listener->connections, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&listener->book->connections, 1, memory_order_relaxed);
 	c->worker->stats.connections_refused++;
 	client_turn_away(c, CAUSE_CLIENT_CONNECTIONS_LIMITED, NULL);
 	return false;
@@ -630,9 +639,7 @@ static bool is_client_known(const struct client *c)
 
 static struct client_cap_key cap_key(const struct client *c)
 {
-	uint32_t listener = (uint32_t)(c->listener - c->worker->listeners);
-
-	return client_cap_key(c->peer_bytes, listener, c->listener->config->limits.client_prefix);
+	return client_cap_key(c->peer_bytes, c->listener->book->number, c->listener->config->limits.client_prefix);
 }
 
 bool client_count_peer(struct client *c)
@@ -705,6 +712,7 @@ int client_accept(struct worker_listener *listener)
 	list_push_back(&w->clients, &c->node);
 	w->stats.connections_accepted++;
 	w->stats.connections_open++;
+	listener->clients++;
 	c->state = CLIENT_IDLE;
 	if (!count_in(c) || !may_come(c))
 		return 0;

@@ -336,7 +336,7 @@ void client_session_begin(struct client *c)
 	}
 	c->session = session;
 	c->state = CLIENT_SESSION;
-	if (c->worker->draining)
+	if (client_is_leaving(c))
 		client_session_drain(c);
 	if (bytes.n > 0)
 		h2_conn_take(&session->h2, bytes);

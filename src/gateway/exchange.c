@@ -693,7 +693,7 @@ bool exchange_keeps_client(const struct exchange *ex)
 	/* A stream more or less says nothing of its connection. */
 	if (stream_is_h2(ex->down))
 		return true;
-	return ex->request.keep_alive && !ex->worker->draining && !ex->worker->shedding.parts && !content_unsure && client_can_discard(ex->client);
+	return ex->request.keep_alive && !client_is_leaving(ex->client) && !ex->worker->shedding.parts && !content_unsure && client_can_discard(ex->client);
 }
 
 /* Who has only ended its direction may still be reading the answers before this one, which a reset could destroy. */

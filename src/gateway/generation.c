@@ -1,8 +1,5 @@
 /*
  * See generation.h.
- *
- * A listener is its name, for as long as the process lives: its count of connections stands in `shared`, where workers find
- * it when they are created. Listeners that a later generation adds are not opened, so they need none.
  */
 #include "gateway/generation.h"
 
@@ -11,7 +8,9 @@
 #include "base/check.h"
 #include "config/config.h"
 #include "gateway/breakers.h"
+#include "gateway/listener_books.h"
 #include "gateway/state.h"
+#include "io/inherited.h"
 
 struct shared *shared_create(const struct filter_ops *const *filters)
 {
@@ -24,6 +23,7 @@ struct shared *shared_create(const struct filter_ops *const *filters)
 	budgets_init(&s->budgets);
 	list_init(&s->breakers);
 	list_init(&s->times);
+	list_init(&s->listeners);
 	limits_init(&s->limits);
 	return s;
 }
@@ -36,13 +36,13 @@ void shared_free(struct shared *s)
 	budgets_release(&s->budgets);
 	route_breakers_sweep(&s->breakers);
 	route_times_sweep(&s->times);
+	listener_books_sweep(&s->listeners);
 	limits_release(&s->limits);
 	tls_set_unref(s->tls);
 	tls_tickets_free(s->tickets);
 	tls_libraries_free(s->libraries);
 	free(s->pressure.cells);
 	client_caps_free(s->caps);
-	free(s->connections);
 	free(s);
 }
 
@@ -106,14 +106,6 @@ static bool tls_create(struct generation *g, struct shared *s, const struct conf
 	return true;
 }
 
-/* Only the first generation's listeners are opened. */
-static bool connections_create(struct shared *s, const struct config *config)
-{
-	if (s->connections == NULL)
-		s->connections = calloc(config->listener_count, sizeof(*s->connections));
-	return s->connections != NULL;
-}
-
 /* Made with the first generation that counts by client; the workers see it with that one, or with a later one. */
 static bool caps_create(struct shared *s, const struct config *config)
 {
@@ -142,13 +134,16 @@ struct generation *generation_create(struct shared *shared, const struct config 
 	g->breakers = route_breakers_claim(&shared->breakers, config, shared->workers);
 	route_times_sweep(&shared->times);
 	g->times = route_times_claim(&shared->times, config, shared->workers);
+	listener_books_sweep(&shared->listeners);
+	g->listeners = listener_books_claim(&shared->listeners, config);
 	g->limits = limits_claim(&shared->limits, config);
 	if (g->router == NULL || g->budgets == NULL || g->breakers == NULL || g->times == NULL || g->limits == NULL ||
-		!connections_create(shared, config) || !caps_create(shared, config) || !tls_create(g, shared, config)) {
+		g->listeners == NULL || !caps_create(shared, config) || !tls_create(g, shared, config)) {
 		router_free(g->router);
 		budgets_drop(g->budgets, config_endpoint_count(config));
 		route_breakers_drop(g->breakers, config->route_count);
 		route_times_drop(g->times, config->route_count);
+		listener_books_drop(g->listeners, config->listener_count);
 		limits_drop(g->limits, config->rate_limit_count);
 		free(g);
 		return NULL;
@@ -158,6 +153,11 @@ struct generation *generation_create(struct shared *shared, const struct config 
 	g->number = ++shared->generations;
 	atomic_init(&g->references, 1);
 	return g;
+}
+
+void generation_bind(struct generation *g, struct inherited *bound)
+{
+	g->bound = bound;
 }
 
 struct generation *generation_ref(struct generation *g)
@@ -172,6 +172,10 @@ static void generation_free(struct generation *g)
 	budgets_drop(g->budgets, config_endpoint_count(g->config));
 	route_breakers_drop(g->breakers, g->config->route_count);
 	route_times_drop(g->times, g->config->route_count);
+	listener_books_drop(g->listeners, g->config->listener_count);
+	for (unsigned i = 0; g->bound != NULL && i < g->shared->workers; i++)
+		inherited_release(&g->bound[i]);
+	free(g->bound);
 	limits_drop(g->limits, g->config->rate_limit_count);
 	tls_set_unref(g->tls);
 	config_free(g->config);

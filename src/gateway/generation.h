@@ -21,6 +21,7 @@ struct config_machine;
 struct endpoint_budget;
 struct filter_ops;
 struct limit;
+struct listener_book;
 struct route_breaker;
 struct route_times;
 struct router;
@@ -37,6 +38,8 @@ struct generation {
 	struct route_breaker **breakers;   /* of its routes; NULL where one has none */
 	struct route_times **times;        /* of its routes */
 	struct limit **limits;             /* those of its filters rate_limit, by their index */
+	struct listener_book **listeners;  /* of its listeners */
+	struct inherited *bound;           /* a set for each worker, of sockets of its listeners; NULL: they bind what is new */
 	struct tls_set *tls;               /* one reference; NULL: no TLS anywhere */
 	struct shared *shared;             /* whose it is */
 	struct generation *next_unused;    /* without references: in shared->unused */
@@ -87,6 +90,12 @@ void shared_sweep(struct shared *shared);
  * NULL: out of memory; `config` is the caller's still, nothing has changed.
  */
 struct generation *generation_create(struct shared *shared, const struct config *config);
+
+/*
+ * What is new among its listeners has been bound already: a set for each worker, from malloc. The generation owns them from now on; each
+ * worker takes of its own what it can. Before a worker has it.
+ */
+void generation_bind(struct generation *generation, struct inherited *bound);
 
 /* Any thread. */
 struct generation *generation_ref(struct generation *generation);

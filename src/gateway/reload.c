@@ -11,9 +11,8 @@
  *     NONE --worker_reload--> MAKING (endpoints) --all is there: the change--> FOLLOWING (clients, endpoints) --> NONE: told
  *
  * Behind the change connections that are open are looked at: whom they trust, and what they count among. A request that has begun
- * keeps its route, its upstream's settings, and whether its client is trusted: its head may have to be written a second time. A
- * listener that the new configuration has no more goes on as it was:
- * listeners are opened and closed with the process only.
+ * keeps its route, its upstream's settings, and whether its client is trusted: its head may have to be written a second time. What becomes of listeners stands in
+ * listeners.c.
  *
  * Upstreams that are gone are kept for requests of before until none of them can ask for a connection any more, which is
  * looked at now and then.
@@ -23,6 +22,7 @@
 #include "base/check.h"
 #include "gateway/breakers.h"
 #include "gateway/exchange.h"
+#include "io/inherited.h"
 
 #define SETTLE_US (100 * US_PER_MS)
 
@@ -49,27 +49,7 @@ void held_generation_free(struct held_generation *held)
 	free(held);
 }
 
-/* --- listeners ------------------------------------------------------------------------------------------------------ */
-
-/* True: one of them has other settings. Where only addresses of host names are others, all are the very same. */
-static bool listeners_adopt(struct worker *w, struct held_generation *held)
-{
-	bool others = false;
-
-	for (size_t i = 0; i < w->listener_count; i++) {
-		struct worker_listener *l = &w->listeners[i];
-		const struct config_listener *config = config_listener_find(held->config, l->config->name);
-
-		if (config == NULL)
-			continue;
-		generation_leave(l->held);
-		others |= l->config != config;
-		l->held = generation_enter(held);
-		l->config = config;
-		listener_secure(l);
-	}
-	return others;
-}
+/* --- clients -------------------------------------------------------------------------------------------------------- */
 
 /*
  * Who is trusted was decided when it connected: it is decided again, for requests to come. So is what a client's end means
@@ -77,6 +57,10 @@ static bool listeners_adopt(struct worker *w, struct held_generation *held)
  */
 static void client_adopt(struct client *c)
 {
+	if (c->listener->state == LISTENER_LEAVING) {
+		client_drain(c);
+		return;
+	}
 	client_retrust(c);
 	client_recount_peer(c);
 	if (c->exchange != NULL && c->h1.conn.peer_closed)
@@ -108,7 +92,9 @@ void worker_slabs_raise(struct worker *w)
 	size_t clients = CLIENT_SPARE + w->listener_count * LISTENER_BATCH;
 
 	for (size_t i = 0; i < w->listener_count; i++)
-		clients += w->listeners[i].config->limits.connections;
+		clients += w->listeners[i]->config->limits.connections;
+	list_each_safe(&w->leaving, node, next)
+		clients += container_of(node, struct worker_listener, node)->clients + LISTENER_BATCH;
 	slab_raise(&w->client_slab, clients);
 	/* Twice: an exchange keeps its memory until the end of the tick, in which its client may begin the next one. */
 	slab_raise(&w->exchange_slab, 2 * (clients + STREAMS_MAX));
@@ -154,6 +140,8 @@ static void reload_told(struct worker *w, bool taken)
 /* All that is there is there in vain. */
 static void next_discard(struct worker *w)
 {
+	listeners_discard(w, w->reload.listeners, w->reload.next->config->listener_count);
+	w->reload.listeners = NULL;
 	held_generation_free(w->reload.next);
 	w->reload.next = NULL;
 }
@@ -170,7 +158,8 @@ static void reload_change(struct worker *w)
 	w->current = held;
 	w->reload.next = NULL;
 	w->reload.stage = WORKER_RELOAD_FOLLOWING;
-	w->reload.clients_left = listeners_adopt(w, held) ? w->stats.connections_open : 0;
+	w->reload.clients_left = listeners_adopt(w, held, w->reload.listeners) ? w->stats.connections_open : 0;
+	w->reload.listeners = NULL;
 	worker_slabs_raise(w);
 	shedding_adopt(&w->shedding, &held->config->shedding);
 	exporter_adopt(w->exporter, &held->config->tracing);
@@ -191,6 +180,8 @@ static void reload_make(struct worker *w)
 
 static void reload_follow(struct worker *w)
 {
+	if (listeners_leave_some(w))
+		return;
 	/* What is told of clients here is heard behind this slice. */
 	if (w->reload.clients_left > 0) {
 		clients_adopt_some(w);
@@ -224,6 +215,29 @@ bool worker_is_reloading(const struct worker *w)
 	return w->reload.stage != WORKER_RELOAD_NONE;
 }
 
+/* What is to be had before anything changes. False: it is not, and there is nothing of it. */
+static bool reload_prepare(struct worker *w, struct generation *generation)
+{
+	struct inherited *bound = generation->bound != NULL ? &generation->bound[w->index] : NULL;
+	char error_text[256];
+
+	w->reload.next = generation_hold(generation);
+	if (w->reload.next == NULL)
+		return false;
+	w->reload.listeners = listeners_make(w, generation, bound, error_text);
+	if (bound != NULL)
+		inherited_release(bound);
+	if (w->reload.listeners == NULL) {
+		held_generation_free(w->reload.next);
+		w->reload.next = NULL;
+		return false;
+	}
+	if (worker_secure(w, generation) && upstreams_reload_begin(w->upstreams, generation->config, generation->budgets))
+		return true;
+	next_discard(w);
+	return false;
+}
+
 bool worker_reload(struct worker *w, struct generation *generation)
 {
 	CHECK(!worker_is_reloading(w));
@@ -232,14 +246,8 @@ bool worker_reload(struct worker *w, struct generation *generation)
 	/* What a settling has left over comes first: the next roster is made from one that has settled into its place. */
 	while (upstreams_follow(w->upstreams))
 		;
-	w->reload.next = generation_hold(generation);
-	if (w->reload.next == NULL)
+	if (!reload_prepare(w, generation))
 		return false;
-	if (!worker_secure(w, generation) ||
-		!upstreams_reload_begin(w->upstreams, generation->config, generation->budgets)) {
-		next_discard(w);
-		return false;
-	}
 	w->reload.stage = WORKER_RELOAD_MAKING;
 	io_defer(w->io, &w->reload.slice);
 	return true;

@@ -291,7 +291,7 @@ static void judge_queue(struct shedding *s)
 	uint64_t worst = 0, together = 0;
 
 	for (size_t i = 0; s->marks.accept_queue_permille != 0 && i < w->listener_count; i++) {
-		const struct io_source *source = &w->listeners[i].listener.source;
+		const struct io_source *source = &w->listeners[i]->listener.source;
 		unsigned waiting, max;
 
 		if (source->fd < 0 || io_accept_queue(w->io, source, &waiting, &max) < 0 || max == 0)

@@ -38,7 +38,7 @@ struct shared {
 	struct list times;                 /* of routes (route_times.h) */
 	struct limit_registry limits;
 	uint64_t generations;              /* made so far */
-	atomic_uint *connections;          /* by listener: open over all workers */
+	struct list listeners;             /* books (listener_books.h) */
 	struct client_caps *caps;          /* connections by client; NULL: no listener has ever had a cap for one */
 	uint64_t seed;                     /* not to be guessed from outside */
 	struct pressure pressure;
@@ -79,15 +79,30 @@ static inline void generation_leave(struct held_generation *held)
 		held_generation_free(held);
 }
 
+enum worker_listener_state {
+	LISTENER_MADE,      /* for a generation that is not in force yet: whoever connects waits */
+	LISTENER_OPEN,      /* in force */
+	LISTENER_LEAVING,   /* a reload has taken it away: those whom it has brought end, each after its next answer */
+	LISTENER_GONE,      /* nobody is left of them; memory is freed at the end of the tick */
+};
+
 struct worker_listener {
 	struct listener listener;
 	struct worker *worker;
 	const struct config_listener *config;
-	struct held_generation *held;      /* whose `config` is */
-	atomic_uint *connections;          /* in shared */
+	struct held_generation *held;      /* whose `config` is; NULL: MADE */
+	struct listener_book *book;        /* of `held`; MADE: none yet */
 	struct tls_server *tls;            /* NULL: none; of `held` */
+	struct list_node node;             /* LEAVING, GONE: in worker->leaving */
+	struct io_task task;               /* GONE: frees the memory */
 	unsigned handshakes;               /* clients in CLIENT_HANDSHAKE */
+	unsigned clients;                  /* that have come by it and have memory */
+	unsigned waiting_left;             /* LEAVING, while the socket is open: so many that wait there are still taken */
+	uint8_t state;                     /* enum worker_listener_state */
 };
+
+/* How long who came by a listener that is leaving, and is kept connected, may take to send another request. */
+#define LEAVING_IDLE_US (5 * US_PER_S)
 
 /* A place for a paused exchange. */
 struct pause_slot {
@@ -102,6 +117,7 @@ enum worker_reload_stage { WORKER_RELOAD_NONE, WORKER_RELOAD_MAKING, WORKER_RELO
 struct worker_reload {
 	enum worker_reload_stage stage;
 	struct held_generation *next;      /* MAKING */
+	struct worker_listener **listeners; /* MAKING: those of `next`, in its order; some are in force already */
 	uint64_t clients_left;             /* FOLLOWING: so many are still to be looked at */
 	struct io_task slice;              /* the next one; also of what follows a settling */
 };
@@ -118,8 +134,10 @@ struct worker {
 	size_t kept_bytes_max;             /* KEPT_ALL_MAX */
 	struct tls_scratch *tls_scratch;   /* NULL: TLS was never used */
 	struct upstreams *upstreams;
-	struct worker_listener *listeners;
+	struct worker_listener **listeners;  /* those of `current`, in its order */
 	size_t listener_count;
+	struct list leaving;               /* listeners that `current` has no more */
+	struct { uint64_t paused, shed, overflows; } of_gone;  /* what listeners had counted that are gone */
 
 	struct slab client_slab, exchange_slab, stream_slab;
 	struct h2_scratch *h2_scratch;
@@ -155,6 +173,33 @@ void worker_reload_give_up(struct worker *w);
 
 /* Everything is closed: what still followed does not any more. */
 void worker_reload_end(struct worker *w);
+
+/* --- a worker's listeners (listeners.c) -------------------------------------------------------------------------------- */
+
+/*
+ * Those of the generation, in its order: those in force that it has too, and new ones, open and MADE. NULL with error_text (NULL: nobody
+ * wants it): one cannot be opened, or memory is out, and nothing has changed.
+ */
+struct worker_listener **listeners_make(struct worker *w, const struct generation *generation, struct inherited *bound, char error_text[256]);
+
+/* The generation is not to be, after all: closes and frees those that are MADE, and the array. */
+void listeners_discard(struct worker *w, struct worker_listener **made, size_t count);
+
+/* What listeners_make() has made for the generation is in force. True: clients are to be looked at, whose listeners have other settings or leave. */
+bool listeners_adopt(struct worker *w, struct held_generation *held, struct worker_listener **made);
+
+/* Takes some of those that still wait at listeners that leave, and closes these behind the last. False: all are closed. */
+bool listeners_leave_some(struct worker *w);
+
+/* A client that it has brought has no memory any more. */
+void listener_client_gone(struct worker_listener *listener);
+
+/* Draining: whoever waits in the backlog has connected, too. */
+void listeners_accept_waiting(struct worker *w);
+void listeners_close(struct worker *w);
+
+/* With the worker. All are closed. */
+void listeners_free(struct worker *w);
 
 /* settle_timer's on_fire. */
 void worker_on_settle(struct io_timer *timer);
@@ -224,6 +269,12 @@ struct client {
 	char peer[46];                     /* the peer's address as text, without port */
 	unsigned char peer_bytes[16];      /* and as address_bytes gives it; nothing for PEER_LOCAL */
 };
+
+/* It is to end: the worker drains, or its listener is leaving. */
+static inline bool client_is_leaving(const struct client *c)
+{
+	return c->worker->draining || c->listener->state == LISTENER_LEAVING;
+}
 
 /* --- a client's HTTP/2 connection (client_h2.c) ----------------------------------------------------------------------- */
 

@@ -15,6 +15,7 @@
 #include "config/config.h"
 #include "gateway/breakers.h"
 #include "gateway/exchange.h"
+#include "gateway/listener_books.h"
 #include "http/date.h"
 
 /* What the configuration allows for heads fits the scratch. */
@@ -58,6 +59,7 @@ static void drain_check(struct worker *w)
 
 void worker_client_closed(struct worker *w, struct worker_listener *listener)
 {
+	listener_client_gone(listener);
 	if (w->draining)
 		drain_check(w);
 	else
@@ -92,17 +94,15 @@ static void stop_accepting(struct worker *w)
 	w->draining = true;
 	worker_reload_give_up(w);
 	shedding_end(&w->shedding);
-	for (size_t i = 0; i < w->listener_count; i++)
-		listener_close(&w->listeners[i].listener);
+	listeners_close(w);
 }
 
 void worker_drain(struct worker *w, uint64_t deadline_us, uint64_t idle_us)
 {
 	if (w->drained)
 		return;
-	/* Whoever waits in the backlog has connected, too. */
-	for (size_t i = 0; i < w->listener_count && !w->draining; i++)
-		listener_accept_waiting(&w->listeners[i].listener, CONFIG_BACKLOG);
+	if (!w->draining)
+		listeners_accept_waiting(w);
 	stop_accepting(w);
 	w->drain_idle_us = idle_us;
 	list_each_safe(&w->clients, node, next)
@@ -123,31 +123,6 @@ void worker_stop(struct worker *w)
 
 /* --- creation ------------------------------------------------------------------------------------------------------------- */
 
-/* Out of descriptors, connections to upstreams that nobody uses make way for who has come. */
-static int on_accept(struct listener *listener)
-{
-	struct worker_listener *l = container_of(listener, struct worker_listener, listener);
-	int result = client_accept(l);
-
-	if ((result == -EMFILE || result == -ENFILE) && upstreams_spare_files(l->worker->upstreams) > 0)
-		result = client_accept(l);
-	return result;
-}
-
-/* A unix socket's path can be bound once only: the first worker serves it alone. */
-static bool is_another_workers(const struct config_listener *l, unsigned index)
-{
-	return index > 0 && l->address.u.any.sa_family == AF_UNIX;
-}
-
-void listener_secure(struct worker_listener *l)
-{
-	const struct tls_set *set = l->held->generation->tls;
-	size_t i = (size_t)(l->config - l->held->config->listeners);
-
-	l->tls = set != NULL ? tls_set_server(set, l->worker->index, i) : NULL;
-}
-
 bool worker_secure(struct worker *w, const struct generation *generation)
 {
 	if (generation->tls != NULL && w->tls_scratch == NULL)
@@ -155,36 +130,13 @@ bool worker_secure(struct worker *w, const struct generation *generation)
 	return generation->tls == NULL || w->tls_scratch != NULL;
 }
 
-static bool open_listeners(struct worker *w, unsigned index, char error_text[256])
+static bool open_listeners(struct worker *w, char error_text[256])
 {
-	struct io_listen_options options = {
-		.backlog = CONFIG_BACKLOG, .reuse_port = true, .inherited = w->shared->inherited};
-	const struct config *config = w->current->config;
+	struct worker_listener **made = listeners_make(w, w->current->generation, w->shared->inherited, error_text);
 
-	for (size_t i = 0; i < config->listener_count; i++) {
-		struct worker_listener *l = &w->listeners[i];
-
-		l->worker = w;
-		l->config = &config->listeners[i];
-		l->held = generation_enter(w->current);
-		listener_secure(l);
-		l->connections = &w->shared->connections[i];
-		l->listener.on_accept = on_accept;
-		l->listener.source.fd = -1;
-		w->listener_count++;
-		if (is_another_workers(l->config, index))
-			continue;
-
-		int error = listener_open(&l->listener, w->io, &l->config->address, &options);
-
-		if (error < 0) {
-			snprintf(error_text, 256, "cannot listen on %.*s (listener %.*s): %s",
-				(int)l->config->address_text.n, l->config->address_text.p, (int)l->config->name.n,
-				l->config->name.p, strerror(-error));
-			return false;
-		}
-	}
-	return true;
+	if (made != NULL)
+		listeners_adopt(w, w->current, made);
+	return made != NULL;
 }
 
 struct worker *worker_create(struct io *io, struct shared *shared, struct generation *generation, unsigned index,
@@ -207,6 +159,7 @@ struct worker *worker_create(struct io *io, struct shared *shared, struct genera
 	forward_init(w);
 	list_init(&w->clients);
 	list_init(&w->exchanges);
+	list_init(&w->leaving);
 	slab_init(&w->client_slab, sizeof(struct client), 0);
 	slab_init(&w->exchange_slab, sizeof(struct exchange), 0);
 	slab_init(&w->stream_slab, client_stream_bytes(), STREAMS_MAX);
@@ -214,8 +167,7 @@ struct worker *worker_create(struct io *io, struct shared *shared, struct genera
 	w->scratch = h1_scratch_create();
 	w->h2_scratch = h2_scratch_create();
 	w->kept_bytes_max = KEPT_ALL_MAX;
-	w->listeners = calloc(generation->config->listener_count, sizeof(*w->listeners));
-	if (w->current == NULL || w->scratch == NULL || w->h2_scratch == NULL || w->listeners == NULL ||
+	if (w->current == NULL || w->scratch == NULL || w->h2_scratch == NULL ||
 		!worker_secure(w, generation))
 		goto fail;
 	w->upstreams = upstreams_create(io, w->scratch, generation->config, generation->budgets);
@@ -230,7 +182,7 @@ struct worker *worker_create(struct io *io, struct shared *shared, struct genera
 	upstreams_observe(w->upstreams, w->observer.on_event, w->observer.context);
 	if (index == 0)
 		upstreams_probe(w->upstreams);
-	if (!open_listeners(w, index, error_text))
+	if (!open_listeners(w, error_text))
 		goto fail;
 	worker_slabs_raise(w);
 	shedding_adopt(&w->shedding, &w->current->config->shedding);
@@ -245,8 +197,7 @@ fail:
 
 static void generations_leave(struct worker *w)
 {
-	for (size_t i = 0; i < w->listener_count; i++)
-		generation_leave(w->listeners[i].held);
+	listeners_free(w);
 	if (w->current == NULL)
 		return;
 	/* Nothing runs on it any more. */
@@ -268,7 +219,6 @@ void worker_free(struct worker *w)
 	h2_scratch_free(w->h2_scratch);
 	tls_scratch_free(w->tls_scratch);
 	free(w->pauses);
-	free(w->listeners);
 	free(w);
 }
 
@@ -304,15 +254,23 @@ const struct io_loop_stats *worker_loop_stats(const struct worker *w)
 	return io_loop_stats(w->io);
 }
 
+static void stats_add_listener(struct worker *w, struct worker_listener *l)
+{
+	listener_count_overflows(&l->listener);
+	w->stats.accept_paused += l->listener.paused;
+	w->stats.connections_shed += l->listener.shed;
+	w->stats.accept_overflows += l->listener.overflows;
+}
+
 const struct worker_stats *worker_stats(struct worker *w)
 {
-	w->stats.accept_paused = w->stats.connections_shed = w->stats.accept_overflows = 0;
-	for (size_t i = 0; i < w->listener_count; i++) {
-		w->stats.accept_paused += w->listeners[i].listener.paused;
-		w->stats.connections_shed += w->listeners[i].listener.shed;
-		listener_count_overflows(&w->listeners[i].listener);
-		w->stats.accept_overflows += w->listeners[i].listener.overflows;
-	}
+	w->stats.accept_paused = w->of_gone.paused;
+	w->stats.connections_shed = w->of_gone.shed;
+	w->stats.accept_overflows = w->of_gone.overflows;
+	for (size_t i = 0; i < w->listener_count; i++)
+		stats_add_listener(w, w->listeners[i]);
+	list_each_safe(&w->leaving, node, next)
+		stats_add_listener(w, container_of(node, struct worker_listener, node));
 	return &w->stats;
 }
 
@@ -323,7 +281,7 @@ struct generation *worker_generation(const struct worker *w)
 
 uint64_t worker_listener_connections(const struct worker *w, size_t i)
 {
-	return i < w->listener_count ? atomic_load_explicit(w->listeners[i].connections, memory_order_relaxed) : 0;
+	return i < w->listener_count ? atomic_load_explicit(&w->listeners[i]->book->connections, memory_order_relaxed) : 0;
 }
 
 const struct upstreams *worker_upstreams(const struct worker *w)
@@ -333,7 +291,7 @@ const struct upstreams *worker_upstreams(const struct worker *w)
 
 void worker_listener_address(const struct worker *w, size_t i, struct address *address)
 {
-	const struct worker_listener *l = &w->listeners[i];
+	const struct worker_listener *l = w->listeners[i];
 
 	if (l->listener.source.fd < 0 || io_local_address(w->io, &l->listener.source, address) < 0)
 		*address = l->config->address;

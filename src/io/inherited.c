@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "io/listen.h"
+
 static bool option_read(int fd, int option, int *value)
 {
 	socklen_t n = sizeof(*value);
@@ -43,6 +45,28 @@ bool inherited_init(struct inherited *in, int first, size_t count, int *stranger
 		in->count++;
 	}
 	return true;
+}
+
+static bool inherited_grow(struct inherited *in)
+{
+	struct inherited_socket *sockets = realloc(in->sockets, (in->count + 1) * sizeof(*sockets));
+
+	if (sockets != NULL)
+		in->sockets = sockets;
+	return sockets != NULL;
+}
+
+int inherited_bind(struct inherited *in, const struct address *address, const struct io_listen_options *options)
+{
+	if (!inherited_grow(in))
+		return -ENOMEM;
+	int fd = listen_open(address, options);
+
+	if (fd < 0)
+		return fd;
+	/* As it was asked for: the port may be 0. */
+	in->sockets[in->count++] = (struct inherited_socket){.fd = fd, .address = *address, .shares = options->reuse_port};
+	return 0;
 }
 
 int inherited_take(struct inherited *in, const struct address *address)

@@ -5,6 +5,8 @@
  *
  * Several may have one address (SO_REUSEPORT): each is taken once, as each has clients waiting of its own. One that does not share
  * its address is given to everybody who asks, as duplicates.
+ *
+ * A reload binds what is new in the same way before anything changes, a set for each worker.
  */
 #ifndef WEIR_IO_INHERITED_H
 #define WEIR_IO_INHERITED_H
@@ -29,6 +31,12 @@ struct inherited {
  * descriptor, else -1. To be released in every case.
  */
 bool inherited_init(struct inherited *in, int first, size_t count, int *stranger);
+
+/*
+ * Binds another one, for others to take: so that whoever wants it later cannot fail. Everything may be zero before. 0 or a negative
+ * errno (io_listen).
+ */
+int inherited_bind(struct inherited *in, const struct address *address, const struct io_listen_options *options);
 
 /* A descriptor for this address, which is the caller's. -ENOENT: there is none (left); other negative errno: it failed. */
 int inherited_take(struct inherited *in, const struct address *address);

@@ -69,6 +69,12 @@ static bool unix_is_stale(const struct address *address)
 	return stale;
 }
 
+void listen_tidy(const struct address *address)
+{
+	if (address->u.any.sa_family == AF_UNIX && unix_is_stale(address))
+		unlink(unix_path(address));
+}
+
 static int listen_bind(int fd, const struct address *address)
 {
 	if (bind(fd, &address->u.any, address->len) == 0)

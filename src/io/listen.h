@@ -9,6 +9,9 @@
 /* A non-blocking listening descriptor, or a negative errno value (see io_listen). */
 int listen_open(const struct address *address, const struct io_listen_options *options);
 
+/* Removes the file of a unix socket at which nobody listens any more. Others are left alone. */
+void listen_tidy(const struct address *address);
+
 /* What every TCP socket is given: no delay, and a bound on what the kernel holds unsent. False: errno says why. */
 bool tcp_set_options(int fd);
 

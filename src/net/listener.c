@@ -76,10 +76,9 @@ int listener_open(struct listener *listener, struct io *io, const struct address
 	return error;
 }
 
-void listener_accept_waiting(struct listener *listener, int count_max)
+bool listener_accept_waiting(struct listener *listener, int count_max)
 {
-	if (listener->source.fd >= 0)
-		accept_some(listener, count_max);
+	return listener->source.fd >= 0 && accept_some(listener, count_max) == 0;
 }
 
 void listener_resume(struct listener *listener)

@@ -34,8 +34,11 @@ struct listener {
 int listener_open(struct listener *listener, struct io *io, const struct address *address,
 	const struct io_listen_options *options);
 
-/* Takes what waits now, at most `count_max`; before listener_close(), so that nobody who has connected is reset. */
-void listener_accept_waiting(struct listener *listener, int count_max);
+/*
+ * Takes what waits now, at most `count_max`; before listener_close(), so that nobody who has connected is reset. True: there may be more,
+ * for whom there is room.
+ */
+bool listener_accept_waiting(struct listener *listener, int count_max);
 
 /* Resumes a paused listener now: a descriptor came free. */
 void listener_resume(struct listener *listener);

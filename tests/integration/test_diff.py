@@ -59,6 +59,7 @@ def test_keys_and_effects(files):
     after["upstreams"][1]["pool"]["max_connections"] = 20
     after["upstreams"][0]["endpoints"] = [{"address": "127.0.0.1:9002", "weight": 3}, {"address": "127.0.0.1:9005"}]
     after["workers"] = 2
+    after["listeners"].append({"name": "second", "address": "127.0.0.1:8999"})
     del after["routes"][0]
     told, effects = differences(files, after)
     assert told == {
@@ -68,9 +69,11 @@ def test_keys_and_effects(files):
         "upstreams[rest].pool.max_connections": ('"10"', '"20"'),
         "routes[users]": ("a mapping", None),
         "workers": (None, '"2"'),
+        "listeners[second]": (None, "a mapping"),
     }
     assert "upstream users: added: 127.0.0.1:9005; draining: 127.0.0.1:9001" in effects
     assert any(line.startswith("upstream rest: other pool settings") for line in effects)
+    assert "listener second: listens on 127.0.0.1:8999" in effects
     assert "workers: the change takes effect at the next start" in effects
 
 

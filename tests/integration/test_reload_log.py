@@ -97,7 +97,8 @@ def test_path_that_cannot_be_opened(start, origin, tmp_path, kind):
     complaint, = receipt["complaints"]
     assert complaint["path"] == "log.access.path" and complaint["line"] > 0 and complaint["column"] > 0
     assert f"the access log cannot be opened: {path}: " in complaint["text"]
-    assert "not reloaded: the configuration of before stays in force" in gateway.hang_up()[-1]
+    gateway.event("admin: not reloaded: the configuration of before stays in force")
+    assert "SIGHUP: not reloaded: the configuration of before stays in force" in gateway.hang_up()[-1]
     before = len(lines_of(tmp_path / "access.log"))
     assert ask(gateway).body != b"other"
     has_lines(tmp_path / "access.log", before + 1)

@@ -77,6 +77,19 @@ static inline bool gateway_reload(struct gateway *g, struct generation *generati
 	return g->reload_taken;
 }
 
+/* Port 80 is the socket of the start, whatever its number; at every other port there is another one. */
+static inline void gateway_listen_again(const struct gateway *g, const struct config *config)
+{
+	for (size_t i = 0; i < config->listener_count; i++) {
+		struct config_listener *l = &config->listeners[i];
+
+		if (address_port(&l->address) == 80)
+			l->address = g->config->listeners[0].address;
+		else
+			assert_true(address_parse(&l->address, "127.0.0.2:0"));
+	}
+}
+
 static inline void gateway_open(struct gateway *g, const char *yaml, const struct filter_ops *const *filters)
 {
 	struct worker_observer observer = {.context = g,

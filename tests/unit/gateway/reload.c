@@ -4,6 +4,9 @@
  */
 #include "gateway.h"
 
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "gateway/exchange.h"
 #include "upstream/endpoint.h"
 
@@ -29,6 +32,7 @@ static struct generation *reload(struct gateway *g, const char *yaml)
 {
 	const struct config *config = load_good(yaml);
 
+	gateway_listen_again(g, config);
 	for (size_t i = 0; i < config->upstream_count; i++)
 		config->upstreams[i].endpoints[0].address = g->door.address;
 	struct generation *generation = generation_create(g->shared, config);
@@ -351,21 +355,95 @@ static void test_reload_while_draining(void **state)
 	gateway_close(&g);
 }
 
-/* A listener that the file has no more goes on as it was, and keeps what its settings stand in. */
+#define ELSEWHERE \
+	"version: 1\nlisteners: [{name: other, address: 127.0.0.2:82}]\nroutes: [{name: r, respond: {body: after}}]\n"
+
+static bool refuses(const struct address *address)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool refused = connect(fd, &address->u.any, address->len) != 0;
+
+	close(fd);
+	return refused;
+}
+
+/* Who has come by a listener that is gone is served once more, by its settings, and told that the connection ends. */
 static void test_listener_that_is_gone(void **state)
+{
+	struct end kept, fresh, waiting;
+	struct gateway g;
+
+	gateway_open(&g, LISTENERS "routes: [{name: r, respond: {body: before}}]\n", table);
+	const struct address old = g.address;
+
+	client_open(&kept, &g, GET);
+	end_await(&kept, "before");
+	client_open(&waiting, &g, "");
+	generation_unref(reload(&g, ELSEWHERE));
+	assert_true(refuses(&old));
+	assert_int_equal(g.generation->references, 2);
+	worker_listener_address(g.worker, 0, &g.address);
+	client_open(&fresh, &g, GET);
+	end_await(&fresh, "after");
+	assert_false(end_has(&fresh, "close"));
+	assert_int_equal(worker_listener_connections(g.worker, 0), 1);
+	end_send(&waiting, GET);
+	end_await(&waiting, "after");
+	assert_true(end_has(&waiting, "Connection: close"));
+	end_send(&kept, GET);
+	end_await(&kept, "after");
+	assert_true(end_has(&kept, "Connection: close"));
+	await_finished(&g, 4);
+	end_close(&waiting);
+	end_close(&kept);
+	while (g.generation->references > 1)
+		run_pending();
+	end_close(&fresh);
+	gateway_close(&g);
+}
+
+/* What cannot be bound changes nothing, and what could be is closed again. */
+static void test_listener_that_cannot_be_opened(void **state)
 {
 	struct end client;
 	struct gateway g;
 
 	gateway_open(&g, LISTENERS "routes: [{name: r, respond: {body: before}}]\n", table);
-	generation_unref(reload(&g, "version: 1\nlisteners: [{name: other, address: 127.0.0.1:82}]\n"
-				    "routes: [{name: r, respond: {body: after}}]\n"));
-	assert_int_equal(g.generation->references, 2);
+	const struct config *config = load_good("version: 1\nlisteners: [{name: a, address: 127.0.0.2:82}, {name: b, address: "
+						"127.0.0.1:81}]\nroutes: [{name: r, respond: {body: after}}]\n");
+
+	gateway_listen_again(&g, config);
+	config->listeners[1].address = g.door.address;
+	struct generation *generation = generation_create(g.shared, config);
+
+	assert_false(worker_reload(g.worker, generation));
+	assert_false(worker_is_reloading(g.worker));
+	generation_unref(generation);
 	client_open(&client, &g, GET);
-	end_await(&client, "after");
-	generation_unref(reload(&g, OWN_ANSWER));
-	assert_int_equal(g.generation->references, 1);
+	end_await(&client, "before");
+	await_finished(&g, 1);
+	assert_int_equal(worker_listener_connections(g.worker, 0), 1);
+	end_close(&client);
+	gateway_close(&g);
+}
+
+/* It is its address: with another name it keeps its socket and its connections. */
+static void test_listener_with_another_name(void **state)
+{
+	struct end client;
+	struct gateway g;
+
+	gateway_open(&g, LISTENERS "routes: [{name: r, respond: {body: before}}]\n", table);
+	client_open(&client, &g, GET);
+	end_await(&client, "before");
+	generation_unref(reload(&g, "version: 1\nlisteners: [{name: new, address: 127.0.0.2:82}, {name: renamed, address: "
+				    "127.0.0.1:80}]\nroutes: [{name: r, respond: {body: after}}]\n"));
+	assert_int_equal(worker_listener_connections(g.worker, 0), 0);
+	assert_int_equal(worker_listener_connections(g.worker, 1), 1);
+	assert_false(refuses(&g.address));
 	end_send(&client, GET);
+	end_await(&client, "after");
+	assert_false(end_has(&client, "close"));
 	await_finished(&g, 2);
 	end_close(&client);
 	gateway_close(&g);
@@ -385,6 +463,8 @@ int main(void)
 		LOOP_TEST(test_clients_are_not_looked_at_for_addresses),
 		LOOP_TEST(test_reload_while_draining),
 		LOOP_TEST(test_listener_that_is_gone),
+		LOOP_TEST(test_listener_that_cannot_be_opened),
+		LOOP_TEST(test_listener_with_another_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

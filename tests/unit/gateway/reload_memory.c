@@ -14,7 +14,7 @@ static const struct filter_ops *const no_filters[1];
 	"127.0.0.1:82}]}, {name: w, endpoints: [{address: 127.0.0.1:83}]}]\nroutes: [{name: r, upstream: u}, " \
 	"{name: own, match: {path: /own}, respond: {body: before}}]\n"
 #define AFTER \
-	LISTENERS \
+	"version: 1\nlisteners: [{name: l, address: 127.0.0.1:80}, {name: new, address: 127.0.0.2:82}]\n" \
 	"upstreams: [{name: x, endpoints: [{address: 127.0.0.1:84}]}, {name: u, endpoints: [{address: " \
 	"127.0.0.1:81, weight: 1000}, {address: 127.0.0.1:85}]}, {name: v, pool: {max_uses: 3}, endpoints: [{address: " \
 	"127.0.0.1:82}]}]\nroutes: [{name: r, upstream: u}, {name: own, match: {path: /own}, respond: {body: after}}]\n"
@@ -26,6 +26,8 @@ static bool reload_short(struct gateway *g, int allowed)
 {
 	const struct config *config = load_good(AFTER);
 
+	/* One listener stays, and one is new. */
+	gateway_listen_again(g, config);
 	/* Where the upstream of the first route stands. */
 	config->upstreams[1].endpoints[0].address = g->door.address;
 	mallocs_left = allowed;

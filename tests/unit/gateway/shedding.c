@@ -293,6 +293,7 @@ static void test_off(void **state)
 	const struct config *config = load_good(FILE_WITH("off"));
 	struct generation *generation;
 
+	gateway_listen_again(&g, config);
 	config->upstreams[0].endpoints[0].address = g.door.address;
 	generation = generation_create(g.shared, config);
 	assert_non_null(generation);
