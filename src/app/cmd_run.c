@@ -87,16 +87,12 @@ static void announce(const struct gateway *gateway)
 
 /* --- upgrading ------------------------------------------------------------------------------------------------------- */
 
-/* It comes to nothing. `why` has no character that JSON would escape. */
+/* It comes to nothing. */
 static void upgrade_refuse(struct gateway *gateway, int level, const char *by, const char *why)
 {
-	char json[400];
-
 	tell(gateway->journal, level, "%s: no upgrade: %s", by, why);
-	if (gateway->upgrade_order == NULL)
-		return;
-	snprintf(json, sizeof(json), "{\"error\":\"not_upgraded\",\"message\":\"%s\"}", why);
-	order_done(gateway->upgrade_order, 409, json);
+	if (gateway->upgrade_order != NULL)
+		order_refuse(gateway->upgrade_order, 409, "not_upgraded", why);
 	gateway->upgrade_order = NULL;
 }
 
@@ -115,11 +111,11 @@ static void upgrade(struct gateway *gateway, const char *by)
 static void upgrade_by_order(struct gateway *gateway, struct control_order *order)
 {
 	if (upgrade_is_under_way(&gateway->upgrade)) {
-		order_done(order, 409, "{\"error\":\"not_upgraded\",\"message\":\"an upgrade is under way\"}");
+		order_refuse(order, 409, "not_upgraded", "an upgrade is under way");
 		return;
 	}
 	gateway->upgrade_order = order;
-	upgrade(gateway, "admin");
+	upgrade(gateway, order->by);
 }
 
 static void upgrade_by_signal(struct gateway *gateway, const char *signal_name)
@@ -134,7 +130,7 @@ static void upgrade_give_up(struct gateway *gateway)
 {
 	upgrade_abandon(&gateway->upgrade);
 	if (gateway->upgrade_order != NULL)
-		upgrade_refuse(gateway, LEVEL_WARNING, "admin", "the gateway is on its way out");
+		upgrade_refuse(gateway, LEVEL_WARNING, gateway->upgrade_order->by, "the gateway is on its way out");
 }
 
 /* Who has been kept connected without a request may have sent one by now. */
@@ -146,13 +142,10 @@ static void hand_over(struct gateway *gateway)
 		(int)gateway->upgrade.child,
 		(unsigned long long)(workers_config(gateway->workers)->drain_timeout_us / US_PER_MS));
 	notify("MAINPID=%d", (int)gateway->upgrade.child);
-	if (gateway->upgrade_order != NULL) {
-		char json[64];
-
-		snprintf(json, sizeof(json), "{\"outcome\":\"upgraded\",\"process\":%d}", (int)gateway->upgrade.child);
-		order_done(gateway->upgrade_order, 200, json);
-		gateway->upgrade_order = NULL;
-	}
+	if (gateway->upgrade_order != NULL)
+		order_answer(gateway->upgrade_order, 200,
+			json_pack("{s:s, s:i}", "outcome", "upgraded", "process", (int)gateway->upgrade.child));
+	gateway->upgrade_order = NULL;
 	gateway->draining = true;
 	reloading_close(&gateway->reloading);
 	if (gateway->control != NULL)
@@ -224,27 +217,30 @@ static void reload(struct gateway *gateway)
 
 static void order_reload(struct gateway *gateway, struct control_order *order)
 {
-	if (gateway->draining)
-		order_done(order, 503, "{\"error\":\"draining\",\"message\":\"the gateway is on its way out\"}");
-	else
+	if (gateway->draining) {
+		order_refuse(order, 503, "draining", "the gateway is on its way out");
+	} else {
+		tell(gateway->journal, LEVEL_INFO, "%s: the configuration is to be read again", order->by);
 		reloading_ask(&gateway->reloading, "admin", order);
+	}
 }
 
 /* --- what the administration asks for --------------------------------------------------------------------------------- */
 
 static void order_log_level(struct gateway *gateway, struct control_order *order)
 {
-	enum config_log_level level;
-	char json[64];
+	enum config_log_level before = journal_level(gateway->journal), level;
 
 	if (!journal_level_of(view_str(order->argument), &level)) {
-		order_done(order, 400, "{\"error\":\"bad_request\",\"message\":\"there is no such level\"}");
+		order_refuse(order, 400, "bad_request", "there is no such level");
 		return;
 	}
+	/* Told at the more talkative one of both. */
+	journal_set_level(gateway->journal, level > before ? level : before);
+	tell(gateway->journal, LEVEL_INFO, "%s: log level %s -> %s, until the next start, or a reload with another", order->by, journal_level_word(before),
+		journal_level_word(level));
 	journal_set_level(gateway->journal, level);
-	tell(gateway->journal, LEVEL_INFO, "admin: the log's level is %s until the next start, or a reload with another", order->argument);
-	snprintf(json, sizeof(json), "{\"level\":\"%s\"}", order->argument);
-	order_done(order, 200, json);
+	order_answer(order, 200, json_pack("{s:s}", "level", journal_level_word(level)));
 }
 
 static void order_obey(struct gateway *gateway, struct control_order *order)
@@ -253,16 +249,16 @@ static void order_obey(struct gateway *gateway, struct control_order *order)
 	case ORDERED_RELOAD: order_reload(gateway, order); return;
 	case ORDERED_LOG_LEVEL: order_log_level(gateway, order); return;
 	case ORDERED_REOPEN:
+		tell(gateway->journal, LEVEL_INFO, "%s: the log files are opened anew", order->by);
 		journal_reopen(gateway->journal);
 		order_done(order, 202, "{\"outcome\":\"reopening\"}");
 		return;
 	case ORDERED_DRAIN:
 		if (!gateway->draining)
-			drain(gateway, "admin");
+			drain(gateway, order->by);
 		order_done(order, 202, "{\"outcome\":\"draining\"}");
 		return;
 	case ORDERED_UPGRADE: upgrade_by_order(gateway, order); return;
-	default: order_done(order, 501, "{\"error\":\"not_implemented\",\"message\":\"this version cannot do it\"}"); return;
 	}
 }
 

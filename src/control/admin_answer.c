@@ -231,7 +231,7 @@ void admin_conn_send_late(struct admin_conn *c)
 
 void admin_order(struct admin_conn *c, enum order_what what, struct view argument)
 {
-	if (!orders_give(&c->control->orders, what, argument, &c->asker)) {
+	if (!orders_give(&c->control->orders, what, argument, c->who, &c->asker)) {
 		admin_fail(c, 503, "busy", "too much that was asked for is still under way; ask again later");
 		return;
 	}

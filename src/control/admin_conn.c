@@ -275,6 +275,7 @@ int admin_conn_accept(struct control *control, struct admin_listener *listener)
 		return error;
 	}
 	c->by_unix = listener->address.u.any.sa_family == AF_UNIX;
+	admin_who(c, &peer);
 	h1_conn_init(&c->h1, control->scratch);
 	list_push_back(&control->conns, &c->node);
 	if (control->slab.count_live > control->config->admin.connections)

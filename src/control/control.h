@@ -27,7 +27,7 @@ struct control_order;
 /* Everything is borrowed and outlives the control. */
 struct control_options {
 	const struct config *config;  /* its admin is enabled */
-	const struct journal *journal;
+	struct journal *journal;
 	unsigned workers;             /* at least 1 */
 	const char *version;
 	void (*on_order)(void);       /* control_next_order() has something; on control's thread */

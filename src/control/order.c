@@ -46,7 +46,8 @@ void orders_release(struct orders *orders)
 	pthread_mutex_destroy(&orders->lock);
 }
 
-bool orders_give(struct orders *orders, enum order_what what, struct view argument, struct order_asker *asker)
+bool orders_give(struct orders *orders, enum order_what what, struct view argument, const char *by,
+	struct order_asker *asker)
 {
 	struct control_order *order = orders->count < ORDERS_MAX ? calloc(1, sizeof(*order)) : NULL;
 
@@ -57,6 +58,7 @@ bool orders_give(struct orders *orders, enum order_what what, struct view argume
 	order->asker = asker;
 	order->message.on_receive = on_done;
 	snprintf(order->argument, sizeof(order->argument), "%.*s", (int)argument.n, argument.p != NULL ? argument.p : "");
+	snprintf(order->by, sizeof(order->by), "%s", by);
 	asker->order = order;
 	list_push_back(&orders->all, &order->all);
 	orders->count++;
@@ -83,9 +85,28 @@ struct control_order *orders_next(struct orders *orders)
 	return node != NULL ? container_of(node, struct control_order, given) : NULL;
 }
 
-void order_done(struct control_order *order, unsigned status, const char *json)
+/* Owns `text`; NULL: memory is out. */
+static void order_end(struct control_order *order, unsigned status, char *text)
 {
 	order->status = status;
-	order->text = strdup(json);
+	order->text = text;
 	io_post(order->orders->io, &order->message);
+}
+
+void order_done(struct control_order *order, unsigned status, const char *json)
+{
+	order_end(order, status, strdup(json));
+}
+
+void order_answer(struct control_order *order, unsigned status, json_t *json)
+{
+	char *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
+
+	json_decref(json);
+	order_end(order, status, text);
+}
+
+void order_refuse(struct control_order *order, unsigned status, const char *error, const char *message)
+{
+	order_answer(order, status, json_pack("{s:s, s:s}", "error", error, "message", message));
 }

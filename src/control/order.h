@@ -13,13 +13,14 @@
 #ifndef WEIR_CONTROL_ORDER_H
 #define WEIR_CONTROL_ORDER_H
 
+#include <jansson.h>
 #include <pthread.h>
 
 #include "base/list.h"
 #include "base/view.h"
 #include "io/io.h"
 
-enum { ORDERS_MAX = 16, ORDER_ARGUMENT_BYTES = 64 };
+enum { ORDERS_MAX = 16, ORDER_ARGUMENT_BYTES = 64, ORDER_BY_BYTES = 160 };
 
 enum order_what {
 	ORDERED_RELOAD,     /* the file is read again; done when every worker has taken it, or it was refused */
@@ -50,6 +51,7 @@ struct orders {
 struct control_order {
 	enum order_what what;
 	char argument[ORDER_ARGUMENT_BYTES];
+	char by[ORDER_BY_BYTES];    /* who asks, for the event log */
 
 	/* Private. */
 	struct io_message message;
@@ -68,10 +70,11 @@ void orders_init(struct orders *orders, struct io *io, void (*wake)(void));
 void orders_release(struct orders *orders);
 
 /*
- * `argument` is cut to what fits; "" when there is none. False: as many are under way as may be, or memory is out. Otherwise
+ * `argument` is cut to what fits; "" when there is none. So is `by`, which says who asks. False: as many are under way as may be, or memory is out. Otherwise
  * on_done is called, unless it is forgotten before.
  */
-bool orders_give(struct orders *orders, enum order_what what, struct view argument, struct order_asker *asker);
+bool orders_give(struct orders *orders, enum order_what what, struct view argument, const char *by,
+	struct order_asker *asker);
 
 /* Whoever asked is gone. Legal when nothing was asked. */
 void order_forget(struct order_asker *asker);
@@ -81,7 +84,13 @@ void order_forget(struct order_asker *asker);
 /* The next one to obey, in the order in which they were given; NULL: none. It is valid until order_done. */
 struct control_order *orders_next(struct orders *orders);
 
-/* Once for each. `status` is HTTP's; `json` is copied. */
+/* One of these once for each. `status` is HTTP's; `json` is copied. */
 void order_done(struct control_order *order, unsigned status, const char *json);
+
+/* Owns `json`; NULL: there was no memory for it. */
+void order_answer(struct control_order *order, unsigned status, json_t *json);
+
+/* {"error": ..., "message": ...} */
+void order_refuse(struct control_order *order, unsigned status, const char *error, const char *message);
 
 #endif

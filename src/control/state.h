@@ -21,6 +21,7 @@
 enum {
 	ADMIN_LISTENERS_MAX = 2,
 	ADMIN_CONNS_SPARE = 8,   /* beyond those that are served, that are just being told so; then accepting waits */
+	ADMIN_TELL_BYTES = 1024,  /* of a line of the event log, cut */
 	ADMIN_TARGET_BYTES = 4 * 1024,  /* canonical path and query */
 };
 #define ADMIN_ORDER_US (120 * US_PER_S)  /* for the main thread to do what it was asked for */
@@ -104,6 +105,7 @@ struct admin_conn {
 	uint8_t is_head;        /* HEAD: an answer without its content */
 	uint8_t counts_as_stream;
 	uint8_t by_unix;        /* it came by a unix socket */
+	char who[ORDER_BY_BYTES];  /* "admin (127.0.0.1:50412)", "admin (user 0, process 412)": for the event log */
 };
 
 /* --- admin_conn.c ------------------------------------------------------------------------------------------------- */
@@ -140,6 +142,14 @@ bool admin_request_begin(struct admin_conn *c, const struct message *m);
 void admin_request_serve(struct admin_conn *c);
 
 void admin_request_release(struct admin_request *request);
+
+/* --- audit.c ------------------------------------------------------------------------------------------------------ */
+
+/* Who has connected, for c->who. */
+void admin_who(struct admin_conn *c, const struct address *peer);
+
+/* A line of the event log: who is there, and what was changed. */
+__attribute__((format(printf, 2, 3))) void admin_tell(const struct admin_conn *c, const char *format, ...);
 
 /* --- guard.c ------------------------------------------------------------------------------------------------------ */
 

@@ -190,6 +190,50 @@ static void wish_grant(const struct wish *wish, struct endpoint_budget *budget)
 		endpoint_budget_set_out(budget, OUT_DISABLED, !json_is_true(wish->enabled));
 }
 
+/* " weight 1 -> 3", where it is another one. What is set and what the configuration says look different. */
+static size_t weight_told(char *text, size_t bytes, unsigned before, unsigned after)
+{
+	char words[2][24];
+
+	if (((before ^ after) & SET_WEIGHT_MASK) == 0)
+		return 0;
+	for (int i = 0; i < 2; i++) {
+		unsigned set = (i == 0 ? before : after) & SET_WEIGHT_MASK;
+
+		snprintf(words[i], sizeof(words[i]), set != 0 ? "%u" : "as configured", set - 1);
+	}
+	return (size_t)snprintf(text, bytes, ", weight %s -> %s", words[0], words[1]);
+}
+
+static size_t switch_told(char *text, size_t bytes, const char *name, bool before, bool after)
+{
+	if (before == after)
+		return 0;
+	return (size_t)snprintf(text, bytes, ", %s %s -> %s", name, before ? "true" : "false", after ? "true" : "false");
+}
+
+/* An endpoint that is set to what it was is nothing to tell. */
+static void grant_tell(struct admin_conn *c, const struct endpoint_budget *budget, unsigned set, unsigned out)
+{
+	unsigned set_now = atomic_load(&budget->set), out_now = endpoint_budget_out(budget);
+	struct view upstream = admin_segment(c, 0), address = admin_segment(c, 1);
+	char text[160];
+	size_t n = switch_told(text, sizeof(text), "enabled", !(out & OUT_DISABLED), !(out_now & OUT_DISABLED));
+
+	n += switch_told(text + n, sizeof(text) - n, "drain", set & SET_DRAINED, set_now & SET_DRAINED);
+	n += weight_told(text + n, sizeof(text) - n, set, set_now);
+	if (n > 0)
+		admin_tell(c, "upstream %.*s: %.*s: %s", (int)upstream.n, upstream.p, (int)address.n, address.p, text + 2);
+}
+
+static void wish_grant_told(struct admin_conn *c, const struct wish *wish, struct endpoint_budget *budget)
+{
+	unsigned set = atomic_load(&budget->set), out = endpoint_budget_out(budget);
+
+	wish_grant(wish, budget);
+	grant_tell(c, budget, set, out);
+}
+
 void answer_set_endpoint(struct admin_conn *c)
 {
 	json_t *content = admin_content(c);
@@ -206,7 +250,7 @@ void answer_set_endpoint(struct admin_conn *c)
 			"them at least",
 			WEIGHT_MAX);
 	} else if (told_begin(&told, c) && (endpoint = endpoint_find(c, &told, &at)) != NULL) {
-		wish_grant(&wish, told.generation->budgets[at]);
+		wish_grant_told(c, &wish, told.generation->budgets[at]);
 		admin_answer_json(c, 200, endpoint_of(&told, endpoint, at));
 	}
 	json_decref(content);

@@ -562,6 +562,18 @@ int io_accept_queue(struct io *io, const struct io_source *listener, unsigned *w
 	return 0;
 }
 
+bool io_peer_read(struct io *io, const struct io_source *source, struct io_peer *peer)
+{
+	struct ucred credentials;
+	socklen_t len = sizeof(credentials);
+
+	/* Of TCP it tells of nobody: process 0. */
+	if (getsockopt(source->fd, SOL_SOCKET, SO_PEERCRED, &credentials, &len) != 0 || credentials.pid <= 0)
+		return false;
+	*peer = (struct io_peer){(uint32_t)credentials.uid, (uint32_t)credentials.pid};
+	return true;
+}
+
 uint32_t io_accept_drops(struct io *io, const struct io_source *listener)
 {
 	uint32_t info[SK_MEMINFO_VARS] = {0};

@@ -202,6 +202,13 @@ int io_accept(struct io *io, struct io_source *listener, struct io_source *sourc
  */
 int io_accept_shed(struct io *io, struct io_source *listener);
 
+/* Who has the other end of a unix socket, since it was connected. False: it is no unix socket, or that is not told. */
+struct io_peer {
+	uint32_t user;
+	uint32_t process;
+};
+bool io_peer_read(struct io *io, const struct io_source *source, struct io_peer *peer);
+
 /*
  * How many connections wait to be accepted, and how many may at most. 0 or an error: unix sockets do not tell.
  */

@@ -32,7 +32,8 @@
 #include "telemetry/sink.h"
 
 #define RING_BYTES_WORKER ((size_t)1024 * 1024)
-#define RING_BYTES_MAIN ((size_t)64 * 1024)
+#define RING_BYTES_OTHER ((size_t)64 * 1024)
+#define OTHERS 2                        /* threads that are no workers: the administration's, the main thread */
 #define NAP_US (5 * US_PER_MS)
 #define PASS_ENTRIES_MAX 4096           /* of one ring in one pass, so that no worker keeps the others' lines waiting */
 #define ORDER_ENTRIES_MAX (RING_BYTES_WORKER / 16)  /* before an order: more than a ring holds */
@@ -55,7 +56,7 @@ struct journal_output {
 struct journal {
 	_Atomic(int) level;
 	_Atomic(bool) access;           /* records are wanted */
-	struct journal_source *sources; /* the workers', then the main thread's */
+	struct journal_source *sources; /* the workers', the administration's, the main thread's */
 	unsigned source_count;
 
 	struct bell bell;               /* the writer sleeps by it */
@@ -328,7 +329,7 @@ static void *journal_writer(void *argument)
 
 static void journal_put(struct journal *journal, unsigned source, const struct entry *entry)
 {
-	unsigned index = source == JOURNAL_MAIN ? journal->source_count - 1 : source;
+	unsigned index = source >= JOURNAL_ADMIN ? journal->source_count - OTHERS + (source - JOURNAL_ADMIN) : source;
 
 	CHECK(index < journal->source_count);
 	struct ring *ring = &journal->sources[index].ring;
@@ -432,7 +433,7 @@ static void journal_release(struct journal *journal)
 
 static bool journal_create_sources(struct journal *journal, unsigned workers)
 {
-	unsigned count = workers + 1;
+	unsigned count = workers + OTHERS;
 
 	/* aligned_alloc because each ring keeps its two sides on cache lines of their own. */
 	journal->sources = aligned_alloc(RING_LINE, count * sizeof(*journal->sources));
@@ -443,9 +444,9 @@ static bool journal_create_sources(struct journal *journal, unsigned workers)
 		struct journal_source *source = &journal->sources[i];
 
 		journal->source_count = i + 1;
-		if (!ring_init(&source->ring, i + 1 < count ? RING_BYTES_WORKER : RING_BYTES_MAIN))
+		if (!ring_init(&source->ring, i < workers ? RING_BYTES_WORKER : RING_BYTES_OTHER))
 			return false;
-		snprintf(source->name, sizeof(source->name), i + 1 < count ? "worker=%u" : "main", i);
+		snprintf(source->name, sizeof(source->name), i < workers ? "worker=%u" : i == workers ? "control" : "main", i);
 	}
 	return true;
 }

@@ -1,8 +1,9 @@
 /*
- * The journal: what the workers and the main thread have to tell, written by one thread of its own.
+ * The journal: what the workers, the administration and the main thread have to tell, written by one thread of its own.
  *
  *   worker 0 --> ring --+
  *   worker 1 --> ring --+--> writer thread --> access log (JSON or text), event log (standard error)
+ *   admin    --> ring --+
  *   main     --> ring --+
  *
  * Telling never blocks and, while the writer is awake, makes no system call. When a ring is full the entry is dropped and
@@ -21,8 +22,9 @@
 struct journal;
 struct journal_output;
 
-/* As `source`: the main thread. Workers are 0, 1, ... */
+/* As `source`: the main thread, and the administration's. Workers are 0, 1, ... */
 #define JOURNAL_MAIN UINT32_MAX
+#define JOURNAL_ADMIN (UINT32_MAX - 1)
 
 /* For journal_free(): how long the log may take to write what is left after the last worker has ended. */
 #define JOURNAL_END_US (2 * US_PER_S)

@@ -111,7 +111,7 @@ def test_log_level(start, origin):
         answer = admin.connect().ask(request("PUT", "/v1/log/level", {"level": level}))
         assert (answer.status, json.loads(answer.body)) == (200, {"level": level})
         assert admin.json("/v1/log/level") == {"level": level}
-    gateway.event("admin: the log's level is info")
+    gateway.event("log level error -> info")
 
 
 def test_log_files_are_opened_anew(start, origin, tmp_path):

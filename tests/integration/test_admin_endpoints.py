@@ -2,11 +2,13 @@
 
 import functools
 import json
+import os
+import socket
 
 import pytest
 
 from admin import administered
-from gateway import eventually, merged
+from gateway import eventually, free_port, merged
 from origin import answer_all
 from raw import get, response
 from test_admin_api import error_of, request
@@ -55,6 +57,28 @@ def test_disabled_and_enabled(start, two):
     assert change(admin, two[0], enabled=True)["in_service"] is True
     assert who(gateway) == "aaaabbbb"
     assert admin.metrics().get("weir_upstream_disabled", **labels) == 0
+
+
+def test_who_has_changed_what_is_in_the_event_log(start, origin, tmp_path):
+    gateway, admin = administered(start, origin, admin={"unix": str(tmp_path / "admin.sock"), "address": f"127.0.0.1:{free_port()}"})
+    with socket.socket(socket.AF_UNIX) as wire:
+        wire.connect(str(tmp_path / "admin.sock"))
+        for wish in ({"weight": 3, "drain": True}, {"weight": 3}, {"enabled": False}, {"weight": None}):
+            wire.sendall(request("PATCH", path_of(origin), wish))
+            assert wire.recv(65536).startswith(b"HTTP/1.1 200 ")
+    by = f"control admin (user {os.getuid()}, process {os.getpid()}): upstream origin: {origin.address}: "
+    gateway.event(by + "drain false -> true, weight as configured -> 3")
+    gateway.event(by + "enabled true -> false")
+    gateway.event(by + "weight 3 -> as configured")
+    # What changes nothing is nothing to tell.
+    assert len([line for line in gateway.events.text().splitlines() if by in line]) == 3
+    for method, path, said in (("POST", "/v1/log/reopen", "the log files are opened anew"), ("PUT", "/v1/log/level", "log level info -> error, "),
+            ("PUT", "/v1/log/level", "log level error -> info, "), ("POST", "/v1/reload", "the configuration is to be read again"),
+            ("POST", "/v1/drain", "draining; ")):
+        client = admin.connect()
+        content = {"level": "error" if "-> error" in said else "info"} if path.endswith("level") else {}
+        assert client.ask(request(method, path, content)).status // 100 == 2
+        gateway.event("main admin (%s:%d): %s" % (*client.sock.getsockname(), said))
 
 
 def test_requests_under_way_finish(start, origin):

@@ -479,6 +479,11 @@ int io_accept_queue(struct io *io, const struct io_source *listener, unsigned *w
 	return 0;
 }
 
+bool io_peer_read(struct io *io, const struct io_source *source, struct io_peer *peer)
+{
+	return false;
+}
+
 uint32_t io_accept_drops(struct io *io, const struct io_source *listener)
 {
 	return 0;

@@ -75,11 +75,12 @@ static void orders_are_obeyed_in_order(void **state)
 	orders_init(&orders, io, wake);
 	assert_null(orders_next(&orders));
 	for (unsigned i = 0; i < 3; i++)
-		assert_true(orders_give(&orders, ORDERED_LOG_LEVEL, view_of("abc", i), &askers[i]));
+		assert_true(orders_give(&orders, ORDERED_LOG_LEVEL, view_of("abc", i), "me", &askers[i]));
 	assert_int_equal(woken, 3);
 	for (unsigned i = 0; i < 3; i++) {
 		taken[i] = orders_next(&orders);
 		assert_int_equal(strlen(taken[i]->argument), i);
+		assert_string_equal(taken[i]->by, "me");
 	}
 	assert_null(orders_next(&orders));
 	/* The second one's asker leaves; the first is told last. */
@@ -88,7 +89,7 @@ static void orders_are_obeyed_in_order(void **state)
 	order_done(taken[2], 200, "{}");
 	io_run(io);
 	assert_int_equal(told, 1);
-	order_done(taken[0], 200, "{}");
+	order_answer(taken[0], 200, json_object());
 	io_run(io);
 	assert_int_equal(told, 2);
 	assert_int_equal(orders.count, 0);
@@ -104,8 +105,8 @@ static void orders_are_bounded(void **state)
 	io = io_create();
 	orders_init(&orders, io, wake);
 	for (unsigned i = 0; i < ORDERS_MAX; i++)
-		assert_true(orders_give(&orders, ORDERED_REOPEN, VIEW(""), &askers[i]));
-	assert_false(orders_give(&orders, ORDERED_REOPEN, VIEW(""), &askers[ORDERS_MAX]));
+		assert_true(orders_give(&orders, ORDERED_REOPEN, VIEW(""), "me", &askers[i]));
+	assert_false(orders_give(&orders, ORDERED_REOPEN, VIEW(""), "me", &askers[ORDERS_MAX]));
 	/* Some are with the main thread, some are not, when the end comes. */
 	orders_next(&orders);
 	order_forget(&askers[3]);

@@ -132,12 +132,14 @@ static void test_everything_told_is_written(void **state)
 	tell(journal, 0, "/first");
 	tell(journal, 1, "/second");
 	journal_event(journal, 0, SAMPLE_WALL_US, LEVEL_WARNING, "from a worker");
+	journal_event(journal, JOURNAL_ADMIN, SAMPLE_WALL_US, LEVEL_INFO, "from the administration");
 	journal_event(journal, JOURNAL_MAIN, SAMPLE_WALL_US, LEVEL_INFO, "from main");
 	journal_event(journal, JOURNAL_MAIN, SAMPLE_WALL_US, LEVEL_DEBUG, "nobody asked");
 	assert_true(journal_free(journal, PATIENCE_US));
 	assert_file_has(place->access, "\"GET /first HTTP/1.1\" 504 234");
 	assert_file_has(place->access, "\"GET /second HTTP/1.1\" 504 234");
 	assert_file(place->events, "2026-11-21T03:25:00.123Z warning worker=0 from a worker\n"
+				   "2026-11-21T03:25:00.123Z info control from the administration\n"
 				   "2026-11-21T03:25:00.123Z info main from main\n");
 }
 
