@@ -38,6 +38,8 @@ static json_t *with_item(json_t *list, json_t *value)
 {
 	if (list != NULL && json_array_append_new(list, value) == 0)
 		return list;
+	if (list == NULL)
+		json_decref(value);
 	json_decref(list);
 	return NULL;
 }
@@ -47,7 +49,7 @@ static json_t *with_member(json_t *map, struct view key, json_t *value)
 	char *name = strndup(key.p, key.n);
 	bool is_set = name != NULL && map != NULL && json_object_set_new(map, name, value) == 0;
 
-	if (name == NULL)
+	if (name == NULL || map == NULL)
 		json_decref(value);
 	free(name);
 	if (is_set)
