@@ -57,9 +57,6 @@ static inline double live_rate(uint64_t more, uint64_t span_us)
 	return span_us > 0 ? (double)more * 1e6 / (double)span_us : 0;
 }
 
-/* Takes `value` over; on failure the array is freed. Either may be NULL: then so is the result. */
-json_t *live_with(json_t *array, json_t *value);
-
 /* *left_out: endpoints that are not in it. */
 json_t *live_upstreams(const struct live_scene *scene, size_t *left_out);
 json_t *live_limits(const struct live_scene *scene);

@@ -1,16 +1,7 @@
 /* See live.h: one frame of it. Pure. */
 #include "base/cause.h"
 #include "control/live.h"
-
-json_t *live_with(json_t *array, json_t *value)
-{
-	if (array != NULL && json_array_append_new(array, value) == 0)
-		return array;
-	if (array == NULL)
-		json_decref(value);
-	json_decref(array);
-	return NULL;
-}
+#include "control/told.h"
 
 /* --- samples ------------------------------------------------------------------------------------------------------ */
 
@@ -34,7 +25,7 @@ static json_t *latency_of(const struct window_sample *before, const struct windo
 
 	sum_up(whole, TIME_BUCKETS, offsetof(struct window_route, whole), before, now);
 	for (size_t i = 0; i < TIME_BUCKETS; i++)
-		counts = live_with(counts, json_integer((json_int_t)whole[i]));
+		counts = list_with(counts, json_integer((json_int_t)whole[i]));
 	return json_pack("{s:i, s:o}", "first_us", TIME_FIRST_US, "counts", counts);
 }
 
@@ -85,7 +76,7 @@ static json_t *past_of(const struct live_scene *scene, unsigned past)
 	json_t *array = json_array();
 
 	for (unsigned back = past; back > 0; back--)
-		array = live_with(array, sample_of(scene, back));
+		array = list_with(array, sample_of(scene, back));
 	return array;
 }
 
@@ -114,7 +105,7 @@ static json_t *failures_of(const struct live_scene *scene)
 		uint64_t count = live_moved(first->worker.exchanges_by_cause[i], last->worker.exchanges_by_cause[i]);
 
 		if (count > 0)
-			causes = live_with(causes, cause_of((enum cause)i, count));
+			causes = list_with(causes, cause_of((enum cause)i, count));
 	}
 	return json_pack(
 		"{s:f, s:o}", "window_s", (double)live_moved(first->at_us, last->at_us) / 1e6, "causes", causes);
@@ -141,7 +132,7 @@ static json_t *workers_of(const struct live_scene *scene)
 	json_t *array = json_array();
 
 	for (unsigned i = 0; i < window_sample(scene->window, 0)->worker_count; i++)
-		array = live_with(array, worker_of(scene, i));
+		array = list_with(array, worker_of(scene, i));
 	return array;
 }
 

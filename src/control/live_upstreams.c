@@ -1,5 +1,6 @@
 /* See live.h: endpoints, rate limits and breakers as a frame tells of them. */
 #include "control/live.h"
+#include "control/told.h"
 #include "gateway/breakers.h"
 #include "gateway/generation.h"
 #include "limits/registry.h"
@@ -29,15 +30,6 @@ static const char *const states[] = {[HEALTH_HEALTHY] = "in_service",
 	[HEALTH_UNHEALTHY] = "unhealthy",
 	[HEALTH_EJECTED] = "ejected",
 	[HEALTH_PROBATION] = "probation"};
-
-static const char *const reasons[HEALTH_REASONS] = {[HEALTH_UNCHANGED] = "none",
-	[HEALTH_CHECKS_FAIL] = "checks_fail",
-	[HEALTH_CHECKS_PASS] = "checks_pass",
-	[HEALTH_FAILURES_IN_A_ROW] = "failures_in_a_row",
-	[HEALTH_ERROR_RATE] = "error_rate",
-	[HEALTH_SLOW] = "slow",
-	[HEALTH_TIME_SERVED] = "time_served",
-	[HEALTH_PROVEN] = "proven"};
 
 static const char *state_of(
 	const struct endpoint_budget *budget, uint32_t weight, const struct upstream_endpoint_stats *stats)
@@ -93,7 +85,7 @@ static json_t *endpoint_of(const struct live_scene *scene, const struct config_u
 
 	return json_pack("{s:o, s:s, s:s, s:I, s:f, s:f, s:f, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:s}", "address",
 		text_of(endpoint->address_text), "state", state_of(budget, weight, stats), "reason",
-		reasons[stats->health_reason], "weight", (json_int_t)weight, "requests_per_s",
+		health_reason_word((enum health_reason)stats->health_reason), "weight", (json_int_t)weight, "requests_per_s",
 		rate(scene, was->delivered, now->delivered), "refused_per_s", rate(scene, refused(was), refused(now)),
 		"opened_per_s", rate(scene, was->opened, now->opened), "first_byte_us", first_byte_of(was, now),
 		"leased", (json_int_t)pool->leased, "idle", (json_int_t)pool->idle, "connecting",
@@ -107,7 +99,7 @@ static json_t *upstream_of(const struct live_scene *scene, const struct config_u
 	json_t *endpoints = json_array();
 
 	for (size_t i = 0; i < upstream->endpoint_count && at + i < LIVE_ROWS_MAX; i++)
-		endpoints = live_with(endpoints, endpoint_of(scene, upstream, &upstream->endpoints[i], at + i));
+		endpoints = list_with(endpoints, endpoint_of(scene, upstream, &upstream->endpoints[i], at + i));
 	return json_pack("{s:o, s:o}", "name", text_of(upstream->name), "endpoints", endpoints);
 }
 
@@ -119,7 +111,7 @@ json_t *live_upstreams(const struct live_scene *scene, size_t *left_out)
 
 	for (size_t i = 0; i < config->upstream_count; at += config->upstreams[i++].endpoint_count)
 		if (at < LIVE_ROWS_MAX)
-			array = live_with(array, upstream_of(scene, &config->upstreams[i], at));
+			array = list_with(array, upstream_of(scene, &config->upstreams[i], at));
 	*left_out = at > LIVE_ROWS_MAX ? at - LIVE_ROWS_MAX : 0;
 	return array;
 }
@@ -153,17 +145,14 @@ json_t *live_limits(const struct live_scene *scene)
 		for (size_t j = 0; j < route->filter_count; j++)
 			if (route->filters[j].kind == CONFIG_FILTER_RATE_LIMIT &&
 				json_array_size(array) < LIVE_ROWS_MAX)
-				array = live_with(array, limit_row(scene, route, &route->filters[j].u.rate_limit));
+				array = list_with(array, limit_row(scene, route, &route->filters[j].u.rate_limit));
 	}
 	return array;
 }
 
 static json_t *breaker_row(const char *scope, struct view name, uint64_t state, uint64_t opened)
 {
-	static const char *const words[] = {
-		[BREAKER_CLOSED] = "closed", [BREAKER_OPEN] = "open", [BREAKER_HALF_OPEN] = "half_open"};
-
-	return json_pack("{s:s, s:o, s:s, s:I}", "scope", scope, "name", text_of(name), "state", words[state], "opened",
+	return json_pack("{s:s, s:o, s:s, s:I}", "scope", scope, "name", text_of(name), "state", breaker_word(state), "opened",
 		(json_int_t)opened);
 }
 
@@ -175,7 +164,7 @@ static json_t *route_breakers(const struct generation *generation, json_t *array
 		if (!generation->config->routes[i].breaker.enabled || json_array_size(array) >= LIVE_ROWS_MAX)
 			continue;
 		shared_breaker_look(&generation->breakers[i]->breaker, &breaker);
-		array = live_with(array,
+		array = list_with(array,
 			breaker_row("route", generation->config->routes[i].name, breaker.state, breaker.opened_total));
 	}
 	return array;
@@ -190,7 +179,7 @@ json_t *live_breakers(const struct live_scene *scene)
 	for (size_t i = 0; i < config->upstream_count; i++)
 		for (size_t j = 0; j < config->upstreams[i].endpoint_count; j++, stats++)
 			if (config->upstreams[i].breaker.enabled && json_array_size(array) < LIVE_ROWS_MAX)
-				array = live_with(
+				array = list_with(
 					array, breaker_row("endpoint", config->upstreams[i].endpoints[j].address_text,
 						       stats->breaker_state, stats->breaker_opened));
 	return array;

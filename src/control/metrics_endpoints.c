@@ -183,15 +183,14 @@ static void endpoint_put_health(struct exposition *x, const struct metric *metri
 	put_one_of(x, metric, sample, "state", states, HEALTH_STATES);
 }
 
-static const char *const health_reasons[HEALTH_REASONS] = {[HEALTH_UNCHANGED] = "none", [HEALTH_CHECKS_FAIL] = "checks_fail",
-	[HEALTH_CHECKS_PASS] = "checks_pass", [HEALTH_FAILURES_IN_A_ROW] = "failures_in_a_row",
-	[HEALTH_ERROR_RATE] = "error_rate", [HEALTH_SLOW] = "slow", [HEALTH_TIME_SERVED] = "time_served",
-	[HEALTH_PROVEN] = "proven"};
-
 static void endpoint_put_health_reason(
 	struct exposition *x, const struct metric *metric, struct endpoint_sample *sample)
 {
-	put_one_of(x, metric, sample, "reason", health_reasons, HEALTH_REASONS);
+	const char *words[HEALTH_REASONS];
+
+	for (size_t i = 0; i < HEALTH_REASONS; i++)
+		words[i] = health_reason_word((enum health_reason)i);
+	put_one_of(x, metric, sample, "reason", words, HEALTH_REASONS);
 }
 
 static void endpoint_put_limit_reason(
@@ -207,7 +206,7 @@ static void endpoint_put_limit_reason(
 static void endpoint_put_ejections(struct exposition *x, const struct metric *metric, struct endpoint_sample *sample)
 {
 	for (size_t i = HEALTH_FAILURES_IN_A_ROW; i <= HEALTH_SLOW; i++)
-		put_labelled(x, metric, sample, (struct label){"reason", view_str(health_reasons[i])},
+		put_labelled(x, metric, sample, (struct label){"reason", view_str(health_reason_word((enum health_reason)i))},
 			sample->stats->ejections[i]);
 }
 

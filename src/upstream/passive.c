@@ -39,6 +39,16 @@
 #include "base/planted.h"
 #include "upstream/endpoint.h"
 
+const char *health_reason_word(enum health_reason reason)
+{
+	static const char *const words[HEALTH_REASONS] = {[HEALTH_UNCHANGED] = "none", [HEALTH_CHECKS_FAIL] = "checks_fail",
+		[HEALTH_CHECKS_PASS] = "checks_pass", [HEALTH_FAILURES_IN_A_ROW] = "failures_in_a_row",
+		[HEALTH_ERROR_RATE] = "error_rate", [HEALTH_SLOW] = "slow", [HEALTH_TIME_SERVED] = "time_served",
+		[HEALTH_PROVEN] = "proven"};
+
+	return words[reason];
+}
+
 #define TICK_US (250 * US_PER_MS)
 /* A window is that long at least, and longer while it has few results. Judged is what this one and the one before hold. */
 #define WINDOW_US (1 * US_PER_S)

@@ -16,7 +16,7 @@ struct endpoint_group;
 struct upstream_result;
 struct upstreams;
 
-/* What the operator is told of an endpoint. The words are in control/metrics.c. */
+/* What the operator is told of an endpoint. */
 enum health_state { HEALTH_HEALTHY, HEALTH_UNHEALTHY, HEALTH_EJECTED, HEALTH_PROBATION, HEALTH_STATES };
 enum health_reason {
 	HEALTH_UNCHANGED,                  /* since it came */
@@ -26,6 +26,9 @@ enum health_reason {
 	HEALTH_PROVEN,                     /* on probation, and was well */
 	HEALTH_REASONS
 };
+
+/* "checks_fail": in metrics, and on the live page. */
+const char *health_reason_word(enum health_reason reason);
 
 /* What an endpoint has of it over all workers; stands in its budget. */
 struct health_record {
