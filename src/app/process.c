@@ -93,7 +93,8 @@ static enum process_order order_of(int number, const char **signal_name)
 	return found->order;
 }
 
-enum process_order process_wait(const char **signal_name)
+/* Waits for the next order. *signal_name is what it came by, "SIGTERM". */
+static enum process_order process_wait(const char **signal_name)
 {
 	sigset_t set = order_set();
 	int number;

@@ -24,16 +24,13 @@ enum process_order {
  */
 void process_prepare(void);
 
-/* Waits for the next order. *signal_name is what it came by, "SIGTERM". */
-enum process_order process_wait(const char **signal_name);
-
-/* The same, for `wait_us` at most: then it is ORDER_LOOK. */
+/* Waits for the next order, for `wait_us` at most: then it is ORDER_LOOK. *signal_name is what it came by, "SIGTERM". */
 enum process_order process_wait_for(const char **signal_name, uint64_t wait_us);
 
 /* Waits for ORDER_DRAIN or ORDER_STOP: for what has nothing to drain, reopen or reload. */
 void process_wait_for_end(void);
 
-/* Wakes process_wait() with ORDER_LOOK. Any thread. */
+/* Wakes process_wait_for() with ORDER_LOOK. Any thread. */
 void process_tell(void);
 
 /* Has the kernel do that whenever this pipe has bytes or has come to its end; it is non-blocking from now on. False: errno. */

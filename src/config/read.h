@@ -98,8 +98,6 @@ void choice_read(struct load *l, const struct key *key, const struct node *node,
 /* How a number's key is written. */
 enum scalar_unit key_unit(const struct key *key);
 
-/* "a duration from 1ms to 24h, in us, ms, s, m, h or d (default 10s)". Also the reference's wording, see the tests. */
-const char *key_allowed(const struct key *key, char *text, size_t bytes);
 #define ALLOWED_TEXT_MAX 512
 
 /* The tables. */

@@ -103,7 +103,8 @@ static void allowed_keys(const struct section *section, struct words *w)
 	}
 }
 
-const char *key_allowed(const struct key *key, char *text, size_t bytes)
+/* "a duration from 1ms to 24h, in us, ms, s, m, h or d (default 10s)". Also the reference's wording, see the tests. */
+static const char *key_allowed(const struct key *key, char *text, size_t bytes)
 {
 	struct words w = {text, bytes, 0};
 

@@ -1,7 +1,7 @@
 /*
  * `listeners[].tls` and `upstreams[].tls`: which files, which versions, whose certificates are believed.
  *
- * This room reads the files and knows nothing of what is in them; net/tls_check.c does.
+ * This room reads the files and knows nothing of what is in them; net/tls_set.c does.
  */
 #include "config/read.h"
 

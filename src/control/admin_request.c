@@ -246,11 +246,6 @@ void admin_request_release(struct admin_request *request)
 
 /* --- what handlers ask -------------------------------------------------------------------------------------------- */
 
-struct control *admin_control(struct admin_conn *c)
-{
-	return c->control;
-}
-
 struct view admin_segment(const struct admin_conn *c, unsigned i)
 {
 	return c->request.segments[i];

@@ -105,9 +105,4 @@ void admin_order(struct admin_conn *c, enum order_what what, struct view argumen
 #define ADMIN_TEXT VIEW("Content-Type: text/plain; charset=utf-8\r\n")
 #define ADMIN_JSON VIEW("Content-Type: application/json\r\n")
 
-/* --- what there is to tell ---------------------------------------------------------------------------------------- */
-
-struct control;
-struct control *admin_control(struct admin_conn *c);
-
 #endif

@@ -31,9 +31,6 @@ json_t *list_with(json_t *list, json_t *item);
 
 /* --- v1_upstreams.c ----------------------------------------------------------------------------------------------- */
 
-/* Where the upstream stands; SIZE_MAX: nowhere. *first is the place of its first endpoint among all. */
-size_t told_upstream(const struct told *told, struct view name, size_t *first);
-
 /* "closed", "open", "half_open" */
 const char *breaker_word(uint64_t state);
 

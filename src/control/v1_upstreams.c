@@ -99,7 +99,8 @@ void answer_upstreams(struct admin_conn *c)
 
 /* --- found -------------------------------------------------------------------------------------------------------- */
 
-size_t told_upstream(const struct told *told, struct view name, size_t *first)
+/* Where the upstream stands; SIZE_MAX: nowhere. *first is the place of its first endpoint among all. */
+static size_t told_upstream(const struct told *told, struct view name, size_t *first)
 {
 	*first = 0;
 	for (size_t i = 0; i < told->config->upstream_count; i++) {

@@ -21,11 +21,6 @@ struct h2_stream *h2_session_stream(struct h2_session *s, int32_t id)
 	return stream == &released ? NULL : stream;
 }
 
-bool h2_session_was_released(struct h2_session *s, int32_t id)
-{
-	return nghttp2_session_get_stream_user_data(s->engine, id) == &released;
-}
-
 void h2_session_forget_stream(struct h2_session *s, int32_t id)
 {
 	nghttp2_session_set_stream_user_data(s->engine, id, &released);

@@ -195,9 +195,6 @@ void h2_events_callbacks(nghttp2_session_callbacks *callbacks);
 /* The stream with that number which has an owner, or NULL. */
 struct h2_stream *h2_session_stream(struct h2_session *s, int32_t id);
 
-/* Whether it had an owner, who has released it. */
-bool h2_session_was_released(struct h2_session *s, int32_t id);
-
 /* Marks it so. */
 void h2_session_forget_stream(struct h2_session *s, int32_t id);
 

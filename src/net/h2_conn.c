@@ -237,7 +237,8 @@ static bool is_crowded(const struct h2_conn *hc)
 	return h2_session_unsent(hc->session) > H2_CROWDED_BYTES;
 }
 
-size_t h2_side_ahead(const struct h2_side *s)
+/* How much may wait on it before it is blocked. */
+static size_t h2_side_ahead(const struct h2_side *s)
 {
 	return is_crowded(s->conn) ? H2_AHEAD_CROWDED_BYTES : H2_AHEAD_BYTES;
 }

@@ -163,9 +163,6 @@ bool h2_side_is_unsent(const struct h2_side *s);
 
 int h2_side_flush(struct h2_side *s);
 
-/* How much may wait on it before it is blocked. */
-size_t h2_side_ahead(const struct h2_side *s);
-
 /* How much is to be received at a time for what is put on it. */
 size_t h2_side_receive_bytes(const struct h2_side *s);
 

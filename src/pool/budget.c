@@ -391,7 +391,8 @@ void pool_unit_forgo(struct weir_pool_budget *budget, struct pool_seat *seat)
 		hand_lower(budget, seat);
 }
 
-uint32_t pool_units_missed(struct weir_pool_budget *budget, struct pool_seat *seat)
+/* How many other pools have their hands raised. There must be a budget. A load or two. */
+static uint32_t pool_units_missed(struct weir_pool_budget *budget, struct pool_seat *seat)
 {
 	uint32_t raised = atomic_load(&budget->raised);
 

@@ -55,9 +55,6 @@ void pool_unit_forgo(struct weir_pool_budget *budget, struct pool_seat *seat);
  */
 uint32_t pool_units_owed(struct weir_pool_budget *budget, const struct pool_seat *seat);
 
-/* How many other pools have their hands raised. There must be a budget. A load or two. */
-uint32_t pool_units_missed(struct weir_pool_budget *budget, struct pool_seat *seat);
-
 /*
  * The pool has idle connections, and so needs no unit. How many hands are raised; when one goes up later the pool may
  * be notified, and then calls this again if it still has idle connections. There must be a budget. Two loads while the

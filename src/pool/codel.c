@@ -70,8 +70,6 @@ static bool is_excused(const struct pool_codel *c, uint64_t now_us)
 
 void pool_codel_served(struct pool_codel *c, uint64_t now_us, uint64_t waited_us, uint32_t left)
 {
-	if (c->target_us == 0)
-		return;
 	if (c->standing && now_us - c->refused_us >= c->interval_us) {
 		c->standing = false;
 		c->late_us = UINT64_MAX;

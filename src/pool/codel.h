@@ -33,7 +33,7 @@ void pool_codel_init(struct pool_codel *c, uint64_t target_us, uint64_t interval
 /* Somebody waits, and nobody did before. */
 void pool_codel_begin(struct pool_codel *c);
 
-/* Somebody was served; the longest that anybody had waited then is `waited_us`. `left` are waiting still. */
+/* Somebody was served, with a target (not 0); the longest that anybody had waited then is `waited_us`. `left` are waiting still. */
 void pool_codel_served(struct pool_codel *c, uint64_t now_us, uint64_t waited_us, uint32_t left);
 
 /* Somebody was refused a place, or lost it. */

@@ -216,9 +216,6 @@ struct slot *pool_slot_leased(struct weir_pool *pool, struct weir_pool_lease lea
 
 /* --- waiters.c ---------------------------------------------------------------------------------------------------- */
 
-/* The queue that the waiter belongs into. */
-uint8_t pool_waiter_queue(const struct weir_pool_waiter *waiter);
-
 /* NEW or ENDED -> WAITING, in its queue behind all who have waited for longer: a newcomer at the end. */
 void pool_waiter_enqueue(struct weir_pool *pool, struct weir_pool_waiter *waiter);
 

@@ -27,7 +27,8 @@ static void list_remove(struct waiter_list *list, struct weir_pool_waiter *waite
 	list->count--;
 }
 
-uint8_t pool_waiter_queue(const struct weir_pool_waiter *waiter)
+/* The queue that the waiter belongs into. */
+static uint8_t pool_waiter_queue(const struct weir_pool_waiter *waiter)
 {
 	if (waiter->fresh)
 		return QUEUE_FRESH;

@@ -72,17 +72,3 @@ __attribute__((noinline)) struct endpoint *balance_pick_among(
 		return NULL;
 	return lease == NULL || lease->tried_count == 0 ? pick(group, key) : tried_avoid(group, lease, pick(group, key));
 }
-
-bool upstreams_set_weight(struct upstreams *ups, struct view upstream, struct view address_text, uint32_t weight)
-{
-	struct endpoint_group *group = group_named(ups, upstream);
-
-	for (size_t i = 0; group != NULL && i < group->count; i++) {
-		if (!view_eq(group->endpoints[i]->name.address_text, address_text))
-			continue;
-		group->endpoints[i]->weight = weight;
-		candidates_outdate(group);
-		return true;
-	}
-	return false;
-}

@@ -77,9 +77,6 @@ struct endpoint *balance_sticky(const struct endpoint_group *group, const struct
 /* The table from which weighted chance is drawn. */
 void balance_random_prepare(struct candidates *set);
 
-/* One by weight. 32 random bits. */
-size_t balance_random_draw(const struct candidates *set, uint32_t random);
-
 /* Two different ones by weight, where there are two. 64 random bits. */
 void balance_random_pair(const struct candidates *set, uint64_t random, size_t pair[2]);
 

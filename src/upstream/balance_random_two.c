@@ -59,7 +59,8 @@ void balance_random_prepare(struct candidates *set)
 		box_fill(set, light, set->weight_sum, light);
 }
 
-size_t balance_random_draw(const struct candidates *set, uint32_t random)
+/* One by weight. 32 random bits. */
+static size_t balance_random_draw(const struct candidates *set, uint32_t random)
 {
 	uint64_t spread = (uint64_t)random * set->count;
 	size_t box = (size_t)(spread >> 32);

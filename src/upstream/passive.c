@@ -180,7 +180,8 @@ enum health_state health_state(const struct endpoint *ep)
 	return atomic_load_explicit(&ep->budget->health.on_probation, memory_order_relaxed) ? HEALTH_PROBATION : HEALTH_HEALTHY;
 }
 
-void health_note(const struct endpoint *ep, enum health_reason reason)
+/* An endpoint's state has changed for that reason. Of the first worker. */
+static void health_note(const struct endpoint *ep, enum health_reason reason)
 {
 	struct health_record *record = &ep->budget->health;
 

@@ -72,9 +72,6 @@ void passive_begin(struct upstreams *ups);
 /* No more. Legal twice, and when it never began. */
 void passive_stop(struct upstreams *ups);
 
-/* An endpoint's state has changed for that reason. Of the first worker. */
-void health_note(const struct endpoint *ep, enum health_reason reason);
-
 /* Its health checks put the endpoint out or back: whether too few are left is looked at. Of the first worker. */
 void health_changed(struct endpoint *ep, enum health_reason reason);
 

@@ -237,12 +237,6 @@ void upstreams_free(struct upstreams *ups);
 bool upstream_keeps_pools(const struct config_upstream *before, const struct config_upstream *after);
 
 /*
- * Another weight for an endpoint in service, from the next pick on and until the next reload; 0: no new requests. False: there
- * is none of that name.
- */
-bool upstreams_set_weight(struct upstreams *ups, struct view upstream, struct view address_text, uint32_t weight);
-
-/*
  * Picks an endpoint of the upstream and asks its pool for a connection until deadline_us (and no longer than
  * acquire_timeout). When FAILED, *cause says why. `upstream` may be of an earlier configuration: then the endpoints are those
  * that the upstream of its name has now.
