@@ -1,12 +1,15 @@
 /*
- * `weir explain -c FILE METHOD URL`: which route a request would take, and why not the others.
+ * `weir explain -c FILE [--client ADDRESS] METHOD URL`: which route a request would take, why not the others, and what its filters do.
  *
  * The URL goes through the same canonicalisation and the same router as a request does; nothing is sent.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "app/command.h"
+#include "base/address.h"
 #include "base/cause.h"
+#include "filters/filters.h"
 #include "gateway/router.h"
 #include "http/chars.h"
 #include "http/target.h"
@@ -87,21 +90,43 @@ static void print_action(const struct route_match *match, const struct target *t
 	}
 }
 
-static enum exit_code explain(const struct router *router, const struct route_query *query, const struct target *target)
+/* What each does, in their order. The cause for which the first one would refuse it. */
+static enum cause print_filters(const struct config_route *route, struct view client)
+{
+	enum cause cause = CAUSE_NONE;
+
+	if (route->filter_count > 0)
+		puts("filters, in their order:");
+	for (size_t i = 0; i < route->filter_count; i++) {
+		const struct filter_ops *ops = filter_table[route->filters[i].kind];
+		char told[FILTER_TOLD_BYTES];
+		enum cause refusal = ops->explain(&route->filters[i], client, told);
+
+		printf("     %-12s %s\n", ops->name, told);
+		cause = cause != CAUSE_NONE ? cause : refusal;
+	}
+	return cause;
+}
+
+static enum exit_code explain(
+	const struct router *router, const struct route_query *query, const struct target *target, struct view client)
 {
 	struct route_match match = router_find(router, query);
+	enum cause cause = match.wrong_method ? CAUSE_METHOD_NOT_ALLOWED : CAUSE_NO_ROUTE;
 
 	printf("host %.*s, path %.*s\nroutes, in the order of the file:\n", SHOW(query->host.n != 0 ? query->host : VIEW("-")),
 		SHOW(query->path));
 	router_explain(router, query, on_route, NULL);
+	if (match.route != NULL)
+		cause = print_filters(match.route, client);
 	printf("%.*s %.*s ", SHOW(query->method_name), SHOW(target->whole));
-	if (match.route != NULL) {
+	if (cause == CAUSE_NONE) {
 		print_action(&match, target);
 		return EXIT_FINE;
 	}
-	const struct cause_info *cause = cause_info(match.wrong_method ? CAUSE_METHOD_NOT_ALLOWED : CAUSE_NO_ROUTE);
+	const struct cause_info *info = cause_info(cause);
 
-	printf("is refused: %d %s (%s)\n", cause->status, cause->word, cause->text);
+	printf("is refused: %d %s (%s)\n", info->status, info->word, info->text);
 	return EXIT_TROUBLE;
 }
 
@@ -136,7 +161,7 @@ static enum exit_code read_url(const char *method, const char *url, struct arena
 	return EXIT_FINE;
 }
 
-static enum exit_code explain_request(const struct config *config, const char *method, const char *url)
+static enum exit_code explain_request(const struct config *config, const char *client, const char *method, const char *url)
 {
 	struct arena arena;
 	struct target target = {0};
@@ -152,11 +177,27 @@ static enum exit_code explain_request(const struct config *config, const char *m
 	if (code == EXIT_FINE) {
 		const struct route_query query = {target.host, target.path, method_of(view_str(method)), view_str(method)};
 
-		code = explain(router, &query, &target);
+		code = explain(router, &query, &target, view_str(client));
 	}
 	arena_release(&arena);
 	router_free(router);
 	return code;
+}
+
+/* Takes `--client ADDRESS` off the arguments from *rest on. NULL: there is no address, which was complained of; empty: it is not there. */
+static const char *client_option(int argc, char **argv, int *rest)
+{
+	unsigned char bytes[16];
+	const char *address;
+
+	if (*rest >= argc || strcmp(argv[*rest], "--client") != 0)
+		return "";
+	address = *rest + 1 < argc ? argv[*rest + 1] : "";
+	*rest += 2;
+	if (address_bytes_parse(view_str(address), bytes))
+		return address;
+	command_refuse("explain", "explain: --client needs an address such as 203.0.113.7, and found '%s'", address);
+	return NULL;
 }
 
 static enum exit_code explain_run(int argc, char **argv)
@@ -167,22 +208,27 @@ static enum exit_code explain_run(int argc, char **argv)
 
 	if (path == NULL)
 		return EXIT_WRONG;
+	const char *client = client_option(argc, argv, &rest);
+
+	if (client == NULL)
+		return EXIT_WRONG;
 	if (argc - rest != 2)
 		return command_refuse("explain", "explain: a METHOD and a URL are needed after the configuration");
 	enum exit_code code = command_load_config(path, &config);
 
 	if (code != EXIT_FINE)
 		return code;
-	code = explain_request(config, argv[rest], argv[rest + 1]);
+	code = explain_request(config, client, argv[rest], argv[rest + 1]);
 	config_free(config);
 	return code;
 }
 
 const struct command command_explain = {
 	.name = "explain",
-	.arguments = "-c FILE METHOD URL",
-	.summary = "say which route a request takes, and why not the others",
+	.arguments = "-c FILE [--client ADDRESS] METHOD URL",
+	.summary = "say which route a request takes, why not the others, and what its filters do",
 	.help = "URL is http://HOST/PATH, or only /PATH for a request without a host. Nothing is sent.\n"
-		"Exit status: 0 a route takes it, 1 none does, 2 the configuration or the URL is wrong.\n",
+		"--client is the address that it comes from, after trusted_proxies: `access` is judged by it.\n"
+		"Exit status: 0 a route takes it, 1 none does or it is refused, 2 the configuration or the URL is wrong.\n",
 	.run = explain_run,
 };

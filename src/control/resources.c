@@ -41,7 +41,7 @@ const struct resource resources[] = {
 		"rate limits of routes, and how many requests at once endpoints get"},
 	{METHOD_GET, "/v1/breakers", "", RESOURCE_GUARDED, RESOURCE_ASKS_WORKERS, SNAPSHOT_COUNTERS, answer_breakers,
 		"breakers of routes and endpoints"},
-	{METHOD_GET, "/v1/explain", "method url", RESOURCE_GUARDED, RESOURCE_ASKS_WORKERS, SNAPSHOT_COUNTERS, answer_explain,
+	{METHOD_GET, "/v1/explain", "method url client", RESOURCE_GUARDED, RESOURCE_ASKS_WORKERS, SNAPSHOT_COUNTERS, answer_explain,
 		"which route a request takes, and why not the others"},
 	{METHOD_GET, "/v1/upstreams", "", RESOURCE_GUARDED, RESOURCE_ASKS_WORKERS, SNAPSHOT_COUNTERS, answer_upstreams,
 		"every upstream with its endpoints"},

@@ -7,6 +7,8 @@
  * How long it takes says nothing of the keys. All of them are looked at by their hashes, whichever is right, and the one whose hash is
  * that of the key that is shown is compared with it in full (base/secret.h); when there is none, another one is.
  */
+#include <stdio.h>
+
 #include "base/secret.h"
 #include "filters/filters.h"
 
@@ -72,8 +74,18 @@ static void on_request_aside(struct filter_call *call)
 		message_drop_name(call->aside, call->config->u.api_key.header);
 }
 
+static enum cause explain(const struct config_filter *config, struct view client, char told[FILTER_TOLD_BYTES])
+{
+	const struct config_api_key *k = &config->u.api_key;
+
+	snprintf(told, FILTER_TOLD_BYTES, "asks for a key in %.*s, of which %zu %s known", (int)(k->header.n < 100 ? k->header.n : 100),
+		k->header.p, k->consumer_count, k->consumer_count == 1 ? "is" : "are");
+	return CAUSE_NONE;
+}
+
 const struct filter_ops filter_api_key = {
 	.name = "api_key",
+	.explain = explain,
 	.on_request = on_request,
 	.on_request_aside = on_request_aside,
 };

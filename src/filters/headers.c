@@ -8,6 +8,8 @@
  *
  * Framing, Host and hop-by-hop fields cannot be edited: the configuration refuses their names.
  */
+#include <stdio.h>
+
 #include "filters/filters.h"
 
 static bool edit(const struct config_header_edits *edits, struct message *m, struct arena *arena)
@@ -62,8 +64,21 @@ static void on_response_aside(struct filter_call *call)
 	drop_edited(&call->config->u.headers.response, call->aside);
 }
 
+static size_t edit_count(const struct config_header_edits *edits)
+{
+	return edits->remove_count + edits->set_count + edits->add_count;
+}
+
+static enum cause explain(const struct config_filter *config, struct view client, char told[FILTER_TOLD_BYTES])
+{
+	snprintf(told, FILTER_TOLD_BYTES, "changes fields: of the request %zu, of the response %zu", edit_count(&config->u.headers.request),
+		edit_count(&config->u.headers.response));
+	return CAUSE_NONE;
+}
+
 const struct filter_ops filter_headers = {
 	.name = "headers",
+	.explain = explain,
 	.on_request = on_request,
 	.on_response = on_response,
 	.on_request_aside = on_request_aside,

@@ -15,6 +15,8 @@
  *
  * A request that was refused by one limit has been counted by those before it.
  */
+#include <stdio.h>
+
 #include "base/address.h"
 #include "base/check.h"
 #include "base/planted.h"
@@ -350,8 +352,22 @@ static void on_finish(struct filter_call *call)
 		leave(state);
 }
 
+static enum cause explain(const struct config_filter *config, struct view client, char told[FILTER_TOLD_BYTES])
+{
+	const struct config_rate_limit *limit = &config->u.rate_limit;
+	int n = (int)limit->name.n;
+
+	if (limit->rule.kind == LIMIT_CONCURRENT)
+		snprintf(told, FILTER_TOLD_BYTES, "%.*s: lets %u pass at once", n, limit->name.p, limit->rule.count);
+	else
+		snprintf(told, FILTER_TOLD_BYTES, "%.*s: lets %u pass in %llums", n, limit->name.p, limit->rule.count,
+			(unsigned long long)(limit->rule.period_us / US_PER_MS));
+	return CAUSE_NONE;
+}
+
 const struct filter_ops filter_rate_limit = {
 	.name = "rate_limit",
+	.explain = explain,
 	.state_bytes = sizeof(struct rate_state),
 	.on_request = on_request,
 	.on_finish = on_finish,

@@ -50,8 +50,15 @@ struct filter_call {
 	const char *why;              /* a static sentence with it, or NULL */
 };
 
+#define FILTER_TOLD_BYTES 256
+
 struct filter_ops {
 	const char *name;
+	/*
+	 * Says in a few words what it does to a request of that client (no address: to anybody's), and for which cause it would certainly be
+	 * refused; CAUSE_NONE: that is not known before.
+	 */
+	enum cause (*explain)(const struct config_filter *config, struct view client, char told[FILTER_TOLD_BYTES]);
 	size_t state_bytes;
 	enum filter_verdict (*on_request)(struct filter_call *call);   /* may be NULL */
 	enum filter_verdict (*on_response)(struct filter_call *call);  /* may be NULL */

@@ -77,6 +77,16 @@ def test_explain(admin):
         assert error_of(admin.ask("/v1/explain" + query)) == (400, "bad_request")
 
 
+def test_explain_says_what_filters_do(start, origin):
+    access = {"access": {"allow": ["10.0.0.0/8"]}}
+    _, admin = administered(start, origin, route={"filters": [access, {"rate_limit": {"rate": "9/m"}}]})
+    for client, refused, verdict in (("", None, "goes by"), ("&client=10.1.2.3", None, "lets pass 10.1.2.3"), ("&client=%3A%3A1", "forbidden", "refuses ::1")):
+        told = admin.json("/v1/explain?url=/a" + client)
+        assert (told["route"], told["refused"]) == ("all", refused)
+        assert [f["filter"] for f in told["filters"]] == ["access", "rate_limit"] and told["filters"][0]["does"].startswith(verdict)
+    assert error_of(admin.ask("/v1/explain?url=/a&client=here")) == (400, "bad_request")
+
+
 def test_commands(admin, origin):
     def weir(*arguments):
         result = run(arguments[0], "-c", admin.gateway.file, *arguments[1:])

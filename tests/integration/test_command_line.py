@@ -123,6 +123,23 @@ def test_explain(tmp_path):
     assert wrong.returncode == 2 and "would be refused with 400" in wrong.stderr
 
 
+def test_explain_says_what_filters_do(tmp_path):
+    config = settings(tmp_path)
+    keys = [{"name": "shop", "key": "4f0c1e9a7d5b42c8a1e6"}]
+    config["routes"][0]["filters"] = [{"access": {"allow": ["10.0.0.0/8"]}}, {"api_key": {"keys": keys}}, {"rate_limit": {"rate": "9/m"}},
+        {"headers": {"request": {"set": {"A": "b"}}}}]
+    path = file_of(tmp_path, config)
+    for client, code, verdict in (((), 0, "blocks allowed 1, denied 0"), (("--client", "10.1.2.3"), 0, "lets pass 10.1.2.3"),
+            (("--client", "::1"), 1, "refuses ::1")):
+        told = run("explain", "-c", path, *client, "GET", "http://example.com/hello/you")
+        assert told.returncode == code and "access       " in told.stdout and verdict in told.stdout
+        assert ("is refused: 403 forbidden" in told.stdout) == (code == 1)
+        assert "asks for a key in X-Api-Key, of which 1 is known" in told.stdout and keys[0]["key"] not in told.stdout
+        assert "lets 9 pass in 60000ms" in told.stdout and "changes fields: of the request 1, of the response 0" in told.stdout
+    for wrong in (("--client",), ("--client", "here"), ("--client", "10.0.0.0/8")):
+        assert run("explain", "-c", path, *wrong, "GET", "/").returncode == 2
+
+
 @pytest.mark.parametrize("method", ["", "G T", "G/T", "GET\t", "G\u00c4T"])
 def test_explain_of_what_no_method_can_be(tmp_path, method):
     told = run("explain", "-c", file_of(tmp_path, settings(tmp_path)), method, "http://example.com/hello/you")
