@@ -122,8 +122,8 @@ static void fill_endpoint(struct why_endpoint *ep, const struct span *span, size
 	if (to->answers > from->answers)
 		ep->at_once = workers * (double)(to->at_once - from->at_once) / (double)(to->answers - from->answers);
 	/* With HTTP/2 what the pool opens are streams. */
-	if (upstream->protocol != CONFIG_PROTOCOL_H2)
-		ep->opened_per_s = rate(from->opened, to->opened, span->s);
+	ep->opened_per_s = upstream->protocol == CONFIG_PROTOCOL_H2 ? rate(from->sessions_opened, to->sessions_opened, span->s)
+								    : rate(from->opened, to->opened, span->s);
 }
 
 static void fill_ports(struct evidence *e, const struct address *const addresses[], size_t count)
@@ -203,7 +203,8 @@ static bool gather_listeners(struct evidence *e, const struct span *span)
 	e->listeners = calloc(span->to->listener_count + 1, sizeof(*e->listeners));
 	for (size_t i = 0; i < span->to->listener_count && e->listeners != NULL; i++)
 		e->listeners[i] = (struct why_listener){.name = span->config->listeners[i].name,
-			.connections = (double)span->to->listeners[i], .connections_max = span->config->listeners[i].limits.connections};
+			.connections = (double)span->to->listeners[i], .connections_max = span->config->listeners[i].limits.connections,
+			.per_client_max = span->config->listeners[i].limits.connections_per_client};
 	e->why.listeners = e->listeners;
 	e->why.listener_count = span->to->listener_count;
 	return e->listeners != NULL;
@@ -256,6 +257,7 @@ static void gather_gateway(struct why_evidence *e, const struct span *span)
 	}
 	for (size_t i = 0; i < span->to->route_count; i++)
 		phases_of(e->phases_s, span->from->routes[i].phase_us, span->to->routes[i].phase_us, span->s);
+	e->connections_accepted_per_s = RATE(connections_accepted);
 	e->breaker_refused_per_s = RATE(exchanges_by_cause[CAUSE_BREAKER_OPEN]);
 	e->connections_refused_per_s = RATE(connections_refused);
 	e->connections_capped_per_s = RATE(connections_capped);

@@ -350,6 +350,8 @@ static const struct metric rows[] = {
 		"Requests beside the limit: tunnels, and those whose answer goes on for more than a second."),
 	POOL_GAUGE("weir_upstream_sessions", any, sessions,
 		"Connections to the endpoint that speak HTTP/2; what its pool counts are their streams."),
+	POOL_COUNTER("weir_upstream_sessions_opened_total", value, sessions_opened,
+		"Connections to the endpoint that speak HTTP/2 and were opened."),
 	{"weir_upstream_local_ports", METRIC_GAUGE,
 		"Local ports that connections to the endpoint take, those that wait after their end among them.", put_ports},
 	POOL_COUNTER("weir_upstream_health_checks_total", health_checks, health_passed,

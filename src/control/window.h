@@ -29,7 +29,7 @@ enum {
 struct window_endpoint {
 	uint64_t asked;               /* for a place, less those who gave up by themselves */
 	uint64_t delivered, queue_full, shed, timed_out;
-	uint64_t opened, open_failed, files_exhausted, ports_exhausted;
+	uint64_t opened, sessions_opened, open_failed, files_exhausted, ports_exhausted;
 	uint64_t used, used_us;       /* places that came back, and how long they were held */
 	uint64_t tries, phase_us[PHASE_COUNT];
 	uint64_t connects;            /* tries that have waited for a connect */

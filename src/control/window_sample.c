@@ -109,6 +109,7 @@ static void take_pool(struct window_endpoint *to, const struct weir_pool_stats *
 static void take_endpoint(struct window_endpoint *to, const struct upstream_endpoint_stats *from)
 {
 	take_pool(to, &from->pool);
+	to->sessions_opened = from->sessions_opened;
 	to->ports_exhausted = from->ports_exhausted;
 	to->files_exhausted = from->open_failed[CAUSE_FILES_EXHAUSTED] - from->ports_exhausted;
 	to->tries = from->times.count;

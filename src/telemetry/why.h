@@ -99,6 +99,7 @@ struct why_rate_limit {
 struct why_listener {
 	struct view name;
 	double connections, connections_max;
+	double per_client_max;     /* 0: no limit */
 };
 
 struct why_worker {
@@ -125,7 +126,8 @@ struct why_evidence {
 	size_t worker_count;
 
 	double breaker_refused_per_s;
-	double connections_refused_per_s, connections_capped_per_s;  /* clients': by the listeners' limits, by the clients' own */
+	double connections_accepted_per_s;  /* clients'; the next two are among them, and closed at once */
+	double connections_refused_per_s, connections_capped_per_s;  /* by the listeners' limits, by the clients' own */
 	double descriptors_used, descriptors_max;
 	double descriptor_failures_per_s;  /* connections and requests that were refused for want of one */
 	double memory_used, memory_max;    /* 0: there is no mark */

@@ -90,8 +90,30 @@ static const struct why_listener *fullest(const struct why_evidence *e)
 	return most;
 }
 
+/*
+ * How many connections there would have to be. By Little's law each stays as long as it takes those that get in to fill the listener;
+ * where none ends nobody knows, and those who were turned away are taken to come again after a second.
+ */
+static void reckon_connections(const struct why_evidence *e, const struct why_listener *most, struct why_verdict *verdict)
+{
+	double refused = e->connections_refused_per_s;
+	double came = e->connections_accepted_per_s - refused - e->connections_capped_per_s;
+
+	if (refused == 0)
+		return;
+	if (came >= 0.1) {
+		verdict->to = why_whole(most->connections * (came + refused) / came);
+		why_reckon(verdict, "%.0f / %.1f/s that got in = %.1f s each; x (%.1f + %.1f)/s = %.0f needed", most->connections, came,
+			most->connections / came, came, refused, verdict->to);
+	} else {
+		verdict->to = why_whole(most->connections + refused);
+		why_reckon(verdict, "none of them ends: %.0f + %.1f/s x 1 s = %.0f needed at least", most->connections, refused, verdict->to);
+	}
+}
+
 static void judge_connections(const struct why_evidence *e, struct why_verdicts *v)
 {
+	bool by_client = e->connections_capped_per_s > e->connections_refused_per_s;
 	const struct why_listener *most = fullest(e);
 	double refused = e->connections_refused_per_s + e->connections_capped_per_s;
 	double used = most != NULL && most->connections_max > 0 ? most->connections / most->connections_max : 0;
@@ -107,13 +129,15 @@ static void judge_connections(const struct why_evidence *e, struct why_verdicts 
 	verdict->listener = most->name;
 	verdict->number = most->connections;
 	why_say(verdict, "Listener %.*s has as many connections as %s: %.1f/s are turned away.", (int)most->name.n, most->name.p,
-		e->connections_capped_per_s > e->connections_refused_per_s ? "it allows a client" : "it allows", refused);
+		by_client ? "it allows a client" : "it allows", refused);
 	why_reckon(verdict, "%.0f of %.0f connections, %.1f/s refused, %.1f/s by their client's own limit", most->connections,
 		most->connections_max, e->connections_refused_per_s, e->connections_capped_per_s);
 	snprintf(verdict->key, sizeof(verdict->key), "listeners[%.*s].limits.%s", (int)most->name.n, most->name.p,
-		e->connections_capped_per_s > e->connections_refused_per_s ? "connections_per_client" : "connections");
+		by_client ? "connections_per_client" : "connections");
 	verdict->turn = WHY_RAISE;
-	verdict->now = most->connections_max;
+	verdict->now = by_client ? most->per_client_max : most->connections_max;
+	if (!by_client)
+		reckon_connections(e, most, verdict);
 }
 
 void why_clients(const struct why_evidence *e, struct why_verdicts *v)

@@ -56,19 +56,28 @@ static void judge_slow_connects(const struct why_endpoint *ep, struct why_verdic
 	why_turn(verdict, "pool.min_idle", WHY_RAISE, 0, 0);
 }
 
+/* Connections that are opened for each request, where that is called churn. One of HTTP/2 is meant to carry many, at once and for long. */
+static double churn_least(const struct why_endpoint *ep)
+{
+	return ep->streams_max > 1 ? 0.1 : 0.5;
+}
+
 static void judge_churn(const struct why_endpoint *ep, struct why_verdicts *v)
 {
 	double ratio = ep->served_per_s > 0 ? ep->opened_per_s / ep->served_per_s : 0;
+	double score = why_scale(ratio, churn_least(ep), 1, 0.54, 0.58) + 0.25 * connecting_share(ep);
 	struct why_verdict *verdict;
 
-	if (ratio < 0.5 || ep->opened_per_s < 5)
+	if (ratio < churn_least(ep) || ep->opened_per_s < 5)
 		return;
-	verdict = why_name(v, WHY_CONNECTION_CHURN, 0.5 + 0.08 * why_share(ratio, 1) + 0.25 * connecting_share(ep), ep);
+	verdict = why_name(v, WHY_CONNECTION_CHURN, score, ep);
 	if (verdict == NULL)
 		return;
 	verdict->number = ep->opened_per_s;
-	why_say(verdict, "Connections do not last: %.*s ends them after %.1f requests on average, so nearly every request pays for a connect. "
-			 "Let it keep them alive.", (int)ep->endpoint.n, ep->endpoint.p, 1 / why_greater(ratio, 0.01));
+	why_say(verdict, "Connections do not last: %.*s ends them after %.1f requests on average, %s. Let it keep them alive.",
+		(int)ep->endpoint.n, ep->endpoint.p, 1 / why_greater(ratio, 0.01),
+		ep->streams_max > 1 ? "and each new one is a connect, and SETTINGS, before its first stream"
+				    : "so nearly every request pays for a connect");
 	why_reckon(verdict, "%.1f connections/s opened / %.1f requests/s = %.2f for each", ep->opened_per_s, ep->served_per_s, ratio);
 	if (ep->ports_max > 0)
 		why_reckon(verdict, "%.0f of %.0f local ports taken", ep->ports_used, ep->ports_max);

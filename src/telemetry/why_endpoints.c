@@ -114,7 +114,13 @@ static void judge_pool(const struct why_endpoint *ep, const struct places *p, co
 		why_turn(verdict, "pool.max_connections", WHY_RAISE, ep->connections_max, why_whole(needed));
 }
 
-static void judge_queue(const struct why_endpoint *ep, const struct places *p, struct why_verdicts *v)
+/* Each worker has a queue of its own. How the refused came within a second is not known: as one crowd, which is the worst. */
+static double pending_needed(const struct why_endpoint *ep, double workers)
+{
+	return why_whole(ep->pending_max + ep->queue_full_per_s / workers);
+}
+
+static void judge_queue(const struct why_endpoint *ep, const struct places *p, double workers, struct why_verdicts *v)
 {
 	double share = why_share(ep->queue_full_per_s, ep->asked_per_s);
 	struct why_verdict *verdict;
@@ -131,7 +137,9 @@ static void judge_queue(const struct why_endpoint *ep, const struct places *p, s
 		ep->queue_full_per_s);
 	why_reckon(verdict, "%.1f/s x %.1f ms = %.1f places needed on average of %.0f", ep->asked_per_s, MS * ep->use_s,
 		ep->asked_per_s * ep->use_s, p->allowed);
-	why_turn(verdict, "pool.max_pending", WHY_RAISE, ep->pending_max, 0);
+	why_reckon(verdict, "%.0f + %.1f/s x 1 s / %.0f workers = %.0f, should those of a second come at once", ep->pending_max,
+		ep->queue_full_per_s, workers, pending_needed(ep, workers));
+	why_turn(verdict, "pool.max_pending", WHY_RAISE, ep->pending_max, pending_needed(ep, workers));
 }
 
 static void judge_limit(const struct why_endpoint *ep, const struct places *p, const struct why_curve *curve, struct why_verdicts *v)
@@ -263,7 +271,7 @@ void why_endpoints(const struct why_evidence *e, struct why_verdicts *v)
 
 		judge_saturated(ep, &p, &curve, v);
 		judge_pool(ep, &p, &curve, slow, v);
-		judge_queue(ep, &p, v);
+		judge_queue(ep, &p, e->worker_count > 0 ? (double)e->worker_count : 1, v);
 		judge_limit(ep, &p, &curve, v);
 	}
 }

@@ -44,6 +44,7 @@ void upstream_endpoint_stats_add(struct upstream_endpoint_stats *to, const struc
 	to->retries_denied += from->retries_denied;
 	counters_add(to->open_failed, from->open_failed, sizeof(to->open_failed));
 	to->sessions += from->sessions;
+	to->sessions_opened += from->sessions_opened;
 	to->health_passed += from->health_passed;
 	to->health_failed += from->health_failed;
 	to->out |= from->out;

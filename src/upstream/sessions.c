@@ -143,6 +143,7 @@ static void session_failed(struct session *s, int error)
 static void session_opened(struct session *s)
 {
 	s->state = SESSION_OPEN;
+	s->endpoint->stats.sessions_opened++;
 	s->opened_us = session_now_us(s);
 	s->room_seen = UINT32_MAX;
 	s->blocked_us = UINT64_MAX;

@@ -368,6 +368,7 @@ struct upstream_endpoint_stats {
 	uint64_t retries_denied;             /* and that were not, since the budget was exhausted */
 	uint64_t open_failed[CAUSE_COUNT];   /* connections that could not be opened; the connect causes only */
 	uint64_t sessions;                   /* HTTP/2: connections, now; those that the pool counts are their streams */
+	uint64_t sessions_opened;            /* of these, since ever; up to the peer's SETTINGS */
 	uint64_t health_passed, health_failed;  /* health checks */
 	uint64_t out;                        /* 1: it is out of service, and gets no requests unless in panic */
 	uint64_t panic;                      /* 1: and it gets them all the same, since too few others are left */

@@ -70,6 +70,7 @@ BOTH = {
     "test_sse": ITSELF,
     "test_chromium": ITSELF,
     "test_every_cause": ITSELF,
+    "test_why::test_sessions_that_do_not_last": ITSELF,
     "test_h2_clients": ITSELF,
     "test_h2_upstream": ITSELF,
     "test_h2_stalls": ITSELF,

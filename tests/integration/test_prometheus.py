@@ -149,6 +149,22 @@ def test_the_dashboard_is_whole():
             assert target["expr"].count('instance=~"$instance"') == len(re.findall(NAME, target["expr"])), panel["title"]
 
 
+def test_the_dashboard_is_understood(tmp_path):
+    """Each of its expressions, with values in the place of Grafana's variables, is one of PromQL: as a rule promtool reads it."""
+    def filled(expression):
+        return expression.replace("$__rate_interval", "5m").replace("$job", ".*").replace("$instance", ".*").replace(
+            "$upstream", "a|b").replace("$route", "a")
+
+    dashboard = json.loads(DASHBOARD.read_text())
+    asked = [filled(target["expr"]) for panel in dashboard["panels"] for target in panel.get("targets", [])]
+    asked += [filled(annotation["expr"]) for annotation in dashboard["annotations"]["list"]]
+    assert len(asked) > 30 and not any("$" in expression for expression in asked)
+    rules = [{"record": f"asked:{i}", "expr": expression} for i, expression in enumerate(asked)]
+    file = tmp_path / "rules.yaml"
+    file.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
+    assert f"SUCCESS: {len(asked)} rules found" in command("promtool", "check", "rules", file)
+
+
 # --- a real one ---------------------------------------------------------------------------------------------------------
 
 CONFIG = """\

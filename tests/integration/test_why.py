@@ -1,6 +1,7 @@
 """`weir why` and GET /v1/why: the way from the workers' counters to the page. The verdicts are tests/unit/telemetry/test_why.c's and
 tests/lab's."""
 
+import contextlib
 import json
 import subprocess
 
@@ -8,6 +9,7 @@ import pytest
 
 from admin import administered
 from gateway import BINARY, eventually
+from h2raw import H2Wire, goaway
 from raw import TIMEOUT, get, response
 
 pytestmark = pytest.mark.threads
@@ -72,6 +74,34 @@ def test_pool_that_is_full(start, origin):
             wire.read_request()
         wire.send(response("done"))
     assert [client.read_response().body for client in clients] == [b"done"] * 3
+
+
+def test_sessions_that_do_not_last(start, origin):
+    """Each serves one request: what is counted are sessions, and not streams."""
+    def serve_one(wire, _):
+        wire = H2Wire(wire.sock, server=True)
+        wire.start()
+        with contextlib.suppress(EOFError, OSError):
+            while not any(message.fields is not None for message in wire.messages.values()):
+                wire.read_one()
+            wire.respond(1, body=b"done")
+            wire.send(goaway(last=1))
+
+    origin.serve(serve_one)
+    gateway, admin = administered(start, origin, upstream={"protocol": "h2"})
+    client = gateway.connect()
+
+    def churns():
+        for _ in range(20):
+            assert client.ask(get()).status == 200
+        return next((v for v in why(admin, "?window=60s")["verdicts"] if v["what"] == "connection_churn"), None)
+
+    verdict = eventually(churns)
+    assert verdict["subject"] == {"upstream": "origin", "endpoint": origin.address}
+    assert "before its first stream" in verdict["text"]
+    metrics = admin.metrics()
+    opened = metrics.get("weir_upstream_sessions_opened_total", upstream="origin", endpoint=origin.address)
+    assert opened >= metrics.get("weir_exchanges_total", cause="none") > 0
 
 
 def test_one_upstream(start, origin):

@@ -221,6 +221,8 @@ static void test_queue_too_small(void **state)
 	ep->served_per_s = 300;
 	ep->queue_full_per_s = 100;
 	assert_string_equal(expect(WHY_QUEUE_TOO_SMALL, 100)->key, "upstreams[users].pool.max_pending");
+	/* Of each of two workers. */
+	assert_true(judged()->now == 5 && judged()->to == 55);
 	/* With a pool that is full all the time a longer queue is only a longer wait. */
 	ep->leased = 10;
 	ep->use_s = 0.1;
@@ -285,6 +287,19 @@ static void test_connection_churn(void **state)
 	expect(WHY_CONNECTION_CHURN, 198);
 }
 
+/* A connection of HTTP/2 that ends after five requests is one too many; in HTTP/1 it is in order. */
+static void test_churn_of_sessions(void **state)
+{
+	bed.endpoints[0].opened_per_s = 40;
+	judged();
+	assert_false(named(WHY_CONNECTION_CHURN));
+	bed.endpoints[0].streams_max = 100;
+	assert_non_null(strstr(expect(WHY_CONNECTION_CHURN, 40)->text, "after 5.0 requests"));
+	bed.endpoints[0].opened_per_s = 19;
+	judged();
+	assert_false(named(WHY_CONNECTION_CHURN));
+}
+
 static void test_ephemeral_ports(void **state)
 {
 	bed.endpoints[0].opened_per_s = 198;
@@ -340,7 +355,19 @@ static void test_client_connections(void **state)
 {
 	bed.listener.connections = bed.listener.connections_max = 50;
 	bed.e.connections_refused_per_s = 7;
+	bed.e.connections_accepted_per_s = 7;
 	assert_string_equal(expect(WHY_CLIENT_CONNECTIONS, 50)->key, "listeners[public].limits.connections");
+	/* None of them ends. */
+	assert_true(judged()->now == 50 && judged()->to == 57);
+	/* Each stays for five seconds, and 17 come in one. */
+	bed.e.connections_accepted_per_s = 17;
+	assert_true(judged()->to == 85);
+	assert_non_null(strstr(judged()->arithmetic[1], "50 / 10.0/s that got in = 5.0 s each; x (10.0 + 7.0)/s = 85 needed"));
+	/* Of one client, how many it would need is not known. */
+	bed.e.connections_capped_per_s = 8;
+	bed.listener.per_client_max = 3;
+	assert_string_equal(expect(WHY_CLIENT_CONNECTIONS, 50)->key, "listeners[public].limits.connections_per_client");
+	assert_true(judged()->now == 3 && judged()->to == 0);
 }
 
 /* --- the process ------------------------------------------------------------------------------------------------------ */
@@ -421,6 +448,7 @@ int main(void)
 		TEST(slow_endpoint),
 		TEST(endpoints_alike_are_one_verdict),
 		TEST(connection_churn),
+		TEST(churn_of_sessions),
 		TEST(ephemeral_ports),
 		TEST(slow_connects),
 		TEST(slow_clients),
