@@ -81,6 +81,9 @@ enum planted_bug {
 	PLANTED_DISABLED_SERVES,             /* an endpoint that the operator has taken out gets requests */
 	PLANTED_SPANS_LOST_UNCOUNTED,        /* spans that could not be delivered are forgotten */
 	PLANTED_TRY_BEFORE_IS_TOLD,          /* what the try before has measured is told of the last one */
+	PLANTED_TRY_SPAN_ASTRAY,             /* a try's span stands beside its request's, not under it */
+	PLANTED_TRY_WITHOUT_SPAN,            /* a request that is sent again has no span for that */
+	PLANTED_SPANS_UNBOUNDED,             /* as many spans wait as come */
 	PLANTED_COUNT
 };
 

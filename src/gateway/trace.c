@@ -4,6 +4,7 @@
  */
 #include "gateway/trace.h"
 
+#include "base/planted.h"
 #include "gateway/exchange.h"
 
 /* --- whose it is -------------------------------------------------------------------------------------------------------- */
@@ -169,6 +170,8 @@ void trace_try_answered(struct exchange *ex)
 
 void trace_try(struct exchange *ex, enum trace_try_kind kind)
 {
+	if (PLANTED(TRY_WITHOUT_SPAN) && ex->trace->current != NULL)
+		return;
 	if (ex->trace->current != NULL)
 		trace_try_over(ex, CAUSE_NONE);
 	ex->trace->current = add_try(ex, kind);

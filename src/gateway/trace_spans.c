@@ -9,6 +9,7 @@
  * long, whose trace everybody else takes for not sampled.
  */
 #include "base/phase.h"
+#include "base/planted.h"
 #include "gateway/exchange.h"
 #include "tracing/exporter.h"
 
@@ -199,7 +200,8 @@ static void tell_try(struct exchange *ex, const struct trace_try *try, unsigned 
 	uint64_t less_us = wall_us - io_now_us(ex->worker->io);
 	struct span_attribute attributes[SPAN_ATTRIBUTES_MAX];
 	struct span_event events[SPAN_EVENTS_MAX];
-	struct trace_span s = {.trace = t->id, .id = try->span_id, .parent_id = t->span_id, .start_us = try->asked_us + less_us,
+	uint64_t parent_id = PLANTED(TRY_SPAN_ASTRAY) ? t->parent_id : t->span_id;
+	struct trace_span s = {.trace = t->id, .id = try->span_id, .parent_id = parent_id, .start_us = try->asked_us + less_us,
 		.end_us = try->ended_us + less_us, .state = t->state, .name = span_name(ex, false), .attributes = attributes,
 		.events = events, .kind = SPAN_CLIENT, .flags = t->flags};
 

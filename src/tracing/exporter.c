@@ -592,7 +592,7 @@ void exporter_offer(struct exporter *e, const struct trace_span *span)
 		e->stats->dropped[e->stopped ? TRACE_DROP_SHUTDOWN : TRACE_DROP_OFF]++;
 		return;
 	}
-	if (!span_queue_put(&e->queue, span, e->settings->queue_spans, e->settings->queue_bytes)) {
+	if (!span_queue_put(&e->queue, span, PLANTED(SPANS_UNBOUNDED) ? SIZE_MAX : e->settings->queue_spans, e->settings->queue_bytes)) {
 		e->stats->dropped[TRACE_DROP_QUEUE_FULL]++;
 		return;
 	}

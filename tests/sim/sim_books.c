@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "gateway/state.h"
+#include "sim_collector.h"
 #include "sim_io.h"
 #include "sim_model.h"
 #include "upstream/probing.h"
@@ -15,12 +16,19 @@ static struct {
 	uint64_t refusals[WEIR_POOL_REFUSALS];
 } tally;
 
-static bool stats_of(struct worker *worker, size_t i, struct upstream_endpoint_stats *stats)
+/* Of the i-th that serves requests; that of the collector stands behind them. */
+static const struct config_endpoint *endpoint_at(struct worker *worker, size_t i, struct upstream_endpoint_stats *stats)
 {
 	const struct config_upstream *upstream;
 	const struct config_endpoint *endpoint;
+	bool is_there = upstreams_endpoint_stats(worker_upstreams(worker), i, &upstream, &endpoint, stats);
 
-	return upstreams_endpoint_stats(worker_upstreams(worker), i, &upstream, &endpoint, stats);
+	return is_there && address_port(&endpoint->address) != COLLECTOR_PORT ? endpoint : NULL;
+}
+
+static bool stats_of(struct worker *worker, size_t i, struct upstream_endpoint_stats *stats)
+{
+	return endpoint_at(worker, i, stats) != NULL;
 }
 
 #define STALLED_US 100000
@@ -136,11 +144,10 @@ void books_check_left(unsigned worker_number, const struct worker *worker)
 
 void books_check_excess(const struct sim_setup *setup, struct worker *worker)
 {
-	const struct config_upstream *upstream;
 	const struct config_endpoint *endpoint;
 	struct upstream_endpoint_stats stats;
 
-	for (size_t i = 0; upstreams_endpoint_stats(worker_upstreams(worker), i, &upstream, &endpoint, &stats); i++) {
+	for (size_t i = 0; (endpoint = endpoint_at(worker, i, &stats)) != NULL; i++) {
 		const struct sim_port *port = sim_port_find(address_port(&endpoint->address));
 		unsigned cap = setup->pools[port->port - SERVER_PORT].connections;
 
@@ -154,10 +161,9 @@ void books_check_excess(const struct sim_setup *setup, struct worker *worker)
 /* False: it is not in service. */
 static bool stats_at(struct worker *worker, unsigned port, struct upstream_endpoint_stats *stats)
 {
-	const struct config_upstream *upstream;
 	const struct config_endpoint *endpoint;
 
-	for (size_t i = 0; upstreams_endpoint_stats(worker_upstreams(worker), i, &upstream, &endpoint, stats); i++)
+	for (size_t i = 0; (endpoint = endpoint_at(worker, i, stats)) != NULL; i++)
 		if (address_port(&endpoint->address) == port)
 			return true;
 	return false;

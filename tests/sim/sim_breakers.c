@@ -159,7 +159,7 @@ void breakers_check_closed(struct worker *worker, const struct generation *gener
 	/* Of two endpoints one may get nothing. */
 	for (size_t i = 0; i < config_endpoint_count(generation->config); i++)
 		closed_check("an endpoint's", &generation->budgets[i]->breaker,
-			config_endpoint_count(generation->config) == plan.upstreams);
+			config_endpoint_count(generation->config) == plan.upstreams + plan.traces);
 	for (size_t i = 0; i < generation->config->route_count; i++)
 		if (generation->breakers[i] != NULL && generation->config->routes[i].name.p[0] == 'r' &&
 			generation->config->routes[i].name.n == 2)

@@ -318,7 +318,9 @@ const struct config *setup_redraw(struct sim_setup *setup)
 	text_printf(&text, "upstreams:\n");
 	for (unsigned i = 0; i < plan.upstreams; i++)
 		write_upstream(&text, i, setup, in_service_draw(i));
+	traces_write_upstream(&text);
 	write_routes(&text);
+	traces_write(&text);
 	return setup_load(&text);
 }
 

@@ -201,6 +201,7 @@ static void render_framing(struct sim_text *text, enum sim_framing framing, uint
 static void render_request_fields(struct sim_text *text, struct sim_request *request)
 {
 	bool hop = request->minor == 1 && request->pads_fields;
+	char parent[64];
 
 	text_printf(text, "Host: sim.test\r\nX-Sim: %u\r\n", request->id);
 	if (request->kind == KIND_UPGRADE)
@@ -216,6 +217,8 @@ static void render_request_fields(struct sim_text *text, struct sim_request *req
 			"X-Multi: a\r\nx-CaSe: VaLue; \"q, r\"\r\nX-Multi: b\r\nX-Set: by client\r\nX-Removed: 1\r\n"
 			"Proxy-Connection: keep-alive\r\nX-Empty:\r\n%s",
 			hop && request->kind != KIND_UPGRADE ? "X-Hop: 1\r\n" : "");
+	if (traces_parent(request, parent))
+		text_printf(text, "Traceparent: %s\r\n", parent);
 	if (request->call.is)
 		call_render_fields(text, request);
 	if (request->expects)

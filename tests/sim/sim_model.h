@@ -11,6 +11,7 @@
 #include "sim_call.h"
 #include "sim_hedge.h"
 #include "sim_http.h"
+#include "sim_traces.h"
 #include "sim_tunnel.h"
 
 #define REQUESTS_MAX 256
@@ -104,6 +105,7 @@ struct sim_request {
 	struct sim_tunnel tunnel;  /* KIND_UPGRADE */
 	struct sim_call call;      /* of KIND_PROXIED some */
 	struct sim_again again;    /* of the others some, where plan.again says so */
+	struct sim_traced traced;
 	struct sim_beside beside;  /* of those to upstream 0 some, where plan.hedges says so */
 
 	char *wire;  /* what the client sends; a tunnel's bytes not included */
@@ -139,6 +141,7 @@ struct sim_plan {
 	bool health_http, health_tcp; /* by a request, or by connecting alone; else by gRPC, which takes HTTP/2 */
 	bool wall_jumps;              /* the wall clock goes to and fro */
 	bool retry_afters;            /* some of those that are answered with 503 are told when to come again */
+	bool traces;                  /* requests belong to traces, and a collector gets spans */
 	bool operates;                /* the operator takes endpoints out, and brings them back */
 	bool panics;                  /* where most endpoints are out all are used */
 	bool passive;                 /* endpoints are ejected soon, and come back soon */

@@ -35,6 +35,10 @@ static void add_pseudo(const struct sim_request *request, struct block_writer *b
 
 static void add_sundries(const struct sim_request *request, struct block_writer *block)
 {
+	char parent[64];
+
+	if (traces_parent(request, parent))
+		block_add(block, "traceparent", parent);
 	if (request->pads_fields) {
 		block_add(block, "x-multi", "a");
 		block_add(block, "x-case", "VaLue; \"q, r\"");

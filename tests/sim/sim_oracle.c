@@ -638,6 +638,7 @@ struct sim_request *oracle_arrival(struct sim_reader *reader)
 	check_arrival_fields(request, reader);
 	check_arrival_key(request, reader);
 	check_arrival_count(request);
+	traces_check_arrival(request, reader);
 	tally.requests++;
 	tally.defects[request->answer.defect]++;
 	tally.replays += request->arrivals > 1;
@@ -679,6 +680,7 @@ void oracle_tell_tally(void)
 	breakers_tell_tally();
 	hedge_tell_tally();
 	operator_tell_tally();
+	traces_tell_tally();
 	printf("malformed and refused %llu; unanswered because of", (unsigned long long)tally.malformed);
 	for (int how = 0; how < ENDED_COUNT; how++)
 		printf(" %s %llu", ends[how], (unsigned long long)tally.unanswered[how]);
@@ -709,6 +711,9 @@ bool oracle_tally_is_full(const char **what)
 		return false;
 	*what = "breakers that open, or fallbacks";
 	if (!breakers_tally_is_full())
+		return false;
+	*what = "traces, their spans exported and dropped";
+	if (!traces_tally_is_full())
 		return false;
 	*what = "endpoints that the operator takes out, and brings back";
 	if (!operator_tally_is_full())

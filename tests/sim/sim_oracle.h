@@ -31,6 +31,8 @@
  * 13. The phases of a request add up to its time, none is charged before its state is reached, and a wait is charged to what was
  *     waited for; what is told of the way upstream is of one try, the last one (sim_record.c).
  *
+ * 14. A request is told of once, its tries under it, as their servers were told; every span is exported, dropped for a reason, or
+ *     waits, within bounds (sim_traces.h, sim_exporter.h).
  * 15. Who was taken out of service by the operator gets nothing that begins behind that, over reloads too, and what is under way there
  *     ends as it would have (sim_operator.h).
  *

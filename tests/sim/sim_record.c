@@ -161,6 +161,7 @@ void record_check(const struct exchange_record *record, uint64_t acquire_us)
 		check_refused(record, request);
 		call_check_record(request, record);
 	}
+	traces_check_record(record, request);
 	check_way(record, request);
 	check_wait(record, acquire_us);
 	check_phases(record);

@@ -23,6 +23,7 @@
 #include "sim_memory.h"
 #include "sim_operator.h"
 #include "sim_record.h"
+#include "sim_traces.h"
 
 #define WORKERS_MAX 2
 #define CLIENTS_MAX 24
@@ -275,6 +276,7 @@ static void gateway_free(void)
 	for (unsigned i = 0; i < run.setup.workers; i++) {
 		world_cancel(&run.adopt[i]);
 		books_tally(run.workers[i]);
+		traces_check_left(run.workers[i]);
 		worker_free(run.workers[i]);
 	}
 	check_generations();
@@ -348,7 +350,8 @@ static void check_turn(void)
 	bool h2 = plan.clients_h2 || plan.servers_h2;
 	size_t bound = run.baseline_bytes + SLACK_BYTES +
 		       (size_t)exchanges_live() * (h2 ? EXCHANGE_H2_BYTES_MAX : EXCHANGE_BYTES_MAX) +
-		       (h2 ? (size_t)(connections_live() + sim_sockets_open()) * SESSION_BYTES_MAX : 0);
+		       (h2 ? (size_t)(connections_live() + sim_sockets_open()) * SESSION_BYTES_MAX : 0) +
+		       (plan.traces ? run.setup.workers * TRACES_BYTES_MAX : 0);
 
 	for (unsigned i = 0; i < run.setup.workers; i++)
 		check_worker(i);
@@ -356,6 +359,7 @@ static void check_turn(void)
 	if (!run.draining)
 		check_health_back();
 	limits_check_turn(run.workers, run.setup.workers);
+	traces_check_turn(run.workers, run.setup.workers);
 	/* Other workers, and pools that were replaced, give theirs up when they are called; with HTTP/2 the pool counts streams. */
 	if (run.setup.workers == 1 && run.reloads == 0 && !plan.servers_h2)
 		books_check_excess(&run.setup, run.workers[0]);
@@ -541,11 +545,12 @@ static void speak_draw(uint64_t seed)
 	limits_draw_plan(seed);
 	hedge_draw_plan(seed);
 	operator_draw_plan(seed);
+	traces_draw_plan(seed);
 	plan.servers_tunnel = world_also(seed, ALSO_SERVERS_TUNNEL) % 5 != 0;
 	if (!plainly)
 		return;
 	plan.panics = plan.passive = plan.agains = plan.retry_afters = plan.limits = plan.refuses = plan.sheds = false;
-	plan.breakers = plan.hedges = plan.operates = false;
+	plan.breakers = plan.hedges = plan.operates = plan.traces = false;
 	plan.fallback = FALLBACK_NONE;
 }
 
@@ -570,6 +575,7 @@ static void begin(uint64_t seed)
 	setup_draw(&run.setup);
 	for (unsigned i = 0; i < run.setup.servers; i++)
 		run.servers[i] = server_new(SERVER_PORT + i, &run.setup.pools[i]);
+	traces_begin();
 	gateway_create();
 	run.baseline_bytes = memory_live_bytes();
 	world_note(NOTE_RUN, faults_mask(), run.setup.servers, run.setup.workers);
@@ -603,6 +609,7 @@ static void phase_rough(void)
 	check_health();
 	for (unsigned i = 0; i < run.setup.servers; i++)
 		server_recover(run.servers[i]);
+	traces_recover();
 	faults_stop();
 	memory_fail(0);
 	reloads_finish();
@@ -758,6 +765,8 @@ static void phase_quiet(void)
 	}
 	if (plan.health)
 		connections += run.setup.servers;
+	if (plan.traces)
+		connections += COLLECTOR_CONNECTIONS;
 	if (sim_sockets_open() > run.setup.workers + connections)
 		world_violation("8: idle connections are closed", "%u sockets beyond the listeners, where %u are kept",
 			sim_sockets_open() - run.setup.workers, connections);
@@ -773,6 +782,7 @@ static void phase_end(void)
 		world_violation("8: drained means that nothing is left", "%llu connections, %llu exchanges",
 			(unsigned long long)connections_live(), (unsigned long long)exchanges_live());
 	gateway_free();
+	traces_end();
 	for (unsigned i = 0; i < run.setup.servers; i++)
 		server_free(run.servers[i]);
 	model_end();

@@ -56,6 +56,8 @@ enum world_also {
 	ALSO_RETRY_AFTER = 1711,
 	ALSO_RETRY_AFTER_OF_ONE = 1712,
 	ALSO_OPERATOR = 2001,
+	ALSO_TRACES = 2002,
+	ALSO_TRACE_OF_ONE = 2003,
 };
 uint64_t world_also(uint64_t seed, enum world_also what);
 /* True `permille` times out of 1000. Draws nothing for 0, so that a fault that is off does not change the run. */
