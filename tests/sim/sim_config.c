@@ -257,7 +257,7 @@ static void write_routes(struct sim_text *text)
 			plan.rewrites ? "    rewrite: {path: \"/in/*\"}\n" : "");
 		breaker_write(text, "    ", drawn.times.request);
 	}
-	text_printf(text, "admin: off\nlog: {access: off, level: debug}\n");
+	text_printf(text, "admin: off\nlog: {level: debug}\n");
 }
 
 static const struct config *setup_load(struct sim_text *text)
