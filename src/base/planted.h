@@ -84,6 +84,7 @@ enum planted_bug {
 	PLANTED_TRY_SPAN_ASTRAY,             /* a try's span stands beside its request's, not under it */
 	PLANTED_TRY_WITHOUT_SPAN,            /* a request that is sent again has no span for that */
 	PLANTED_SPANS_UNBOUNDED,             /* as many spans wait as come */
+	PLANTED_TRY_TOLD_AGAIN,              /* the endpoint of a second try is told what the first has taken, too */
 	PLANTED_COUNT
 };
 

@@ -80,7 +80,7 @@ static void tell_rest(struct exchange *ex, const struct upstream_lease *lease)
 	uint64_t rest_us[PHASE_COUNT], sum_us = 0;
 
 	for (unsigned i = 0; i < PHASE_COUNT; i++)
-		rest_us[i] = ex->phase_us[i] - (ex->tries_told ? ex->told_us[i] : 0);
+		rest_us[i] = ex->phase_us[i] - (ex->tries_told && !PLANTED(TRY_TOLD_AGAIN) ? ex->told_us[i] : 0);
 	for (unsigned i = PHASE_QUEUE; i <= PHASE_CLIENT; i++)
 		sum_us += rest_us[i];
 	if (book != NULL && (sum_us > 0 || !ex->tries_told))

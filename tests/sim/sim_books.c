@@ -222,9 +222,9 @@ void books_check_quiet(unsigned worker_number, struct worker *worker)
 	for (size_t i = 0; stats_of(worker, i, &stats); i++) {
 		const struct weir_pool_stats *pool = &stats.pool;
 
-		if (pool->leased != 0 || pool->waiting != 0)
-			world_violation("8: every count is back", "worker %u, endpoint %zu: %u leased, %u waiting",
-				worker_number, i, pool->leased, pool->waiting);
+		if (pool->leased != 0 || pool->waiting != 0 || stats.active != 0)
+			world_violation("8: every count is back", "worker %u, endpoint %zu: %u leased, %u waiting, %llu there",
+				worker_number, i, pool->leased, pool->waiting, (unsigned long long)stats.active);
 		if (pool->opened - pool->closed != pool->idle + pool->checking + pool->closing)
 			world_violation("8: every count is back", "worker %u, endpoint %zu: %llu open, %u idle",
 				worker_number, i, (unsigned long long)(pool->opened - pool->closed), pool->idle);
@@ -265,6 +265,16 @@ static const char *const close_words[WEIR_POOL_CLOSE_REASONS] = {
 	[WEIR_POOL_CLOSE_CHECK_FAILED] = "check failed", [WEIR_POOL_CLOSE_YIELDED] = "yielded",
 	[WEIR_POOL_CLOSE_RECLAIMED] = "reclaimed", [WEIR_POOL_CLOSE_RENEWED] = "renewed",
 	[WEIR_POOL_CLOSE_POOL] = "pool"};
+
+struct try_book books_tries(struct worker *worker)
+{
+	struct upstream_endpoint_stats stats;
+	struct try_book sum = {0};
+
+	for (size_t i = 0; stats_of(worker, i, &stats); i++)
+		try_book_add(&sum, &stats.times);
+	return sum;
+}
 
 void books_tally(struct worker *worker)
 {

@@ -4,6 +4,7 @@
 #ifndef WEIR_SIM_BOOKS_H
 #define WEIR_SIM_BOOKS_H
 
+#include "base/time_book.h"
 #include "sim_config.h"
 
 struct io_source;
@@ -37,6 +38,9 @@ bool books_is_check(struct worker *worker, const struct io_source *source);
 /* Nobody wants anything: nothing is leased, nobody waits, nothing is left beyond the cap. */
 void books_check_quiet(unsigned worker_number, struct worker *worker);
 void books_check_caps(const struct sim_setup *setup);
+
+/* What all its endpoints' books of time hold. */
+struct try_book books_tries(struct worker *worker);
 
 /* Adds what the worker's pools have come to, at the end of a run. */
 void books_tally(struct worker *worker);

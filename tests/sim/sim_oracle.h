@@ -29,7 +29,8 @@
  *     again; a fallback takes over before an answer has begun, with what may be sent again (sim_breakers.h).
  * 12. No more pass than a rate limit allows, nobody is delayed for longer than it says, and places are given back (sim_limits.h).
  * 13. The phases of a request add up to its time, none is charged before its state is reached, and a wait is charged to what was
- *     waited for; what is told of the way upstream is of one try, the last one (sim_record.c).
+ *     waited for; what is told of the way upstream is of one try, the last one (sim_record.c). At rest the books
+ *     of time of routes, of endpoints and the records agree (sim_times.h).
  *
  * 14. A request is told of once, its tries under it, as their servers were told; every span is exported, dropped for a reason, or
  *     waits, within bounds (sim_traces.h, sim_exporter.h).

@@ -23,6 +23,7 @@
 #include "sim_memory.h"
 #include "sim_operator.h"
 #include "sim_record.h"
+#include "sim_times.h"
 #include "sim_traces.h"
 
 #define WORKERS_MAX 2
@@ -59,6 +60,7 @@ static struct {
 	struct io *ios[WORKERS_MAX];
 	struct worker *workers[WORKERS_MAX];
 	bool draining, drained[WORKERS_MAX];
+	bool tells[WORKERS_MAX];  /* the worker hands records over */
 	uint64_t finished;  /* records that were handed over */
 	struct sim_server *servers[SERVERS_MAX];
 	struct sim_client *clients[CLIENTS_MAX];
@@ -177,6 +179,7 @@ static bool all_reloaded(void)
 static void on_finished(void *context, const struct exchange_record *record)
 {
 	record_check(record, run.setup.acquire_us);
+	times_note((unsigned)(uintptr_t)context, record);
 	run.finished++;
 	world_note(NOTE_FINISHED, record->status, record->cause, record->total_us);
 }
@@ -201,6 +204,8 @@ static struct worker *worker_try(unsigned i)
 	char error[256] = "";
 	struct worker_observer observer = {
 		(void *)(uintptr_t)i, world_chance(700) ? on_finished : NULL, on_event, on_reloaded, on_drained};
+
+	run.tells[i] = observer.on_finished != NULL;
 
 	struct worker *worker = worker_create(run.ios[i], run.shared, run.generation, i, &observer, error);
 
@@ -576,6 +581,7 @@ static void begin(uint64_t seed)
 	for (unsigned i = 0; i < run.setup.servers; i++)
 		run.servers[i] = server_new(SERVER_PORT + i, &run.setup.pools[i]);
 	traces_begin();
+	times_begin();
 	gateway_create();
 	run.baseline_bytes = memory_live_bytes();
 	world_note(NOTE_RUN, faults_mask(), run.setup.servers, run.setup.workers);
@@ -631,8 +637,10 @@ static bool nothing_runs(void)
 /* Nobody asks for anything any more: whoever still waited for a connection has been told, the books are even. */
 static void check_quiet(void)
 {
-	for (unsigned i = 0; i < run.setup.workers; i++)
+	for (unsigned i = 0; i < run.setup.workers; i++) {
 		books_check_quiet(i, run.workers[i]);
+		times_check_quiet(i, run.workers[i], run.tells[i], run.reloads == 0);
+	}
 	check_generations();
 }
 
