@@ -93,13 +93,8 @@ static void read_ahead(void)
 	json_object_seed(0); /* of tables in which objects keep their keys: from /dev/urandom */
 }
 
-int main(int argc, char **argv)
+static enum exit_code run(int argc, char **argv)
 {
-	static char line[4096];
-
-	/* What is said here goes out in whole lines: the logs' thread writes there as well. */
-	setvbuf(stderr, line, _IOLBF, sizeof(line));
-	read_ahead();
 	if (argc < 2) {
 		usage_print(stderr);
 		return EXIT_WRONG;
@@ -109,12 +104,31 @@ int main(int argc, char **argv)
 		return EXIT_FINE;
 	}
 	if (strcmp(argv[1], "--version") == 0)
-		return (int)command_version.run(1, argv);
+		return command_version.run(1, argv);
 	const struct command *command = command_find(argv[1]);
 
 	if (command == NULL)
-		return (int)command_unknown(argv[1]);
+		return command_unknown(argv[1]);
 	if (argc == 3 && is_help_option(argv[2]))
-		return (int)command_explain_itself(command);
-	return (int)command->run(argc - 1, argv + 1);
+		return command_explain_itself(command);
+	return command->run(argc - 1, argv + 1);
+}
+
+/* What was said has to have got there: a full disk may refuse the last of it only now. */
+static enum exit_code ended(enum exit_code code)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return code;
+	command_complain("standard output could not be written");
+	return code == EXIT_FINE ? EXIT_TROUBLE : code;
+}
+
+int main(int argc, char **argv)
+{
+	static char line[4096];
+
+	/* What is said here goes out in whole lines: the logs' thread writes there as well. */
+	setvbuf(stderr, line, _IOLBF, sizeof(line));
+	read_ahead();
+	return (int)ended(run(argc, argv));
 }

@@ -90,7 +90,8 @@ static bool keep(struct admin_request *r, struct target *target)
 
 	if (n + target->query.n > sizeof(r->text))
 		return false;
-	memcpy(r->text, target->path.p, n);
+	if (n > 0)
+		memcpy(r->text, target->path.p, n);
 	if (target->query.n > 0)
 		memcpy(r->text + n, target->query.p, target->query.n);
 	target->path = view_of(r->text, n);

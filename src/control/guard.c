@@ -78,6 +78,8 @@ static bool is_foreign(const struct message *m)
 {
 	struct view site = field_of_name(m, VIEW("sec-fetch-site")), origin = field_of_name(m, VIEW("origin"));
 
+	if (message_count_name(m, VIEW("origin")) > 1 || message_count_name(m, VIEW("sec-fetch-site")) > 1)
+		return true;
 	if (site.p != NULL && !view_eq(site, VIEW("same-origin")) && !view_eq(site, VIEW("none")))
 		return true;
 	return origin.p != NULL && !origin_is_host(origin, m->host);

@@ -47,6 +47,12 @@ def test_failures_are_json(admin):
     assert client.ask(get("/readyz")).status == 200
 
 
+def test_targets_without_a_path(admin):
+    client = admin.connect()
+    assert error_of(client.ask("OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n")) == (404, "not_found")
+    assert error_of(client.ask("CONNECT localhost:80 HTTP/1.1\r\nHost: localhost:80\r\n\r\n")) == (404, "not_found")
+
+
 def test_allowed_methods_are_named(admin):
     client = admin.connect()
     assert client.ask(request("DELETE", "/v1/log/level")).get("Allow") == "GET, HEAD, PUT"

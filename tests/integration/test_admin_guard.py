@@ -136,7 +136,8 @@ def test_names_of_our_own(admin, host):
 
 @pytest.mark.parametrize("fields", [["Origin: http://evil.example"], ["Origin: null"], ["Origin: http://localhost:1"],
     ["Origin: localhost"], ["Sec-Fetch-Site: cross-site"], ["Sec-Fetch-Site: same-site"], ["Sec-Fetch-Site: anything"],
-    ["Origin: http://localhost", "Sec-Fetch-Site: cross-site"]])
+    ["Origin: http://localhost", "Sec-Fetch-Site: cross-site"], ["Origin: http://localhost", "Origin: http://evil.example"],
+    ["Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: cross-site"]])
 def test_pages_of_other_sites(admin, fields):
     client = admin.connect()
     for path in GUARDED:

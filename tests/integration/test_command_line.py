@@ -6,10 +6,11 @@ import json
 import re
 import signal
 import socket
+import subprocess
 
 import pytest
 
-from gateway import configuration, eventually, run
+from gateway import BINARY, configuration, eventually, run
 from raw import TIMEOUT
 
 HELLO = [{"name": "hello", "match": {"path": "/hello/*"}, "respond": {"status": 200, "body": "hello"}}]
@@ -86,6 +87,14 @@ def test_version(arguments):
 
 
 # --- configuration ------------------------------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_said_is_a_failure(tmp_path):
+    file = file_of(tmp_path, settings(tmp_path))
+    for arguments in (["version"], ["help"], ["check", str(file)]):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            result = subprocess.run([BINARY, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        assert (result.returncode, result.stderr) == (1, "weir: standard output could not be written\n")
 
 
 def test_check_says_ok_and_the_plan(tmp_path):
