@@ -241,6 +241,21 @@ static double descriptor_failures(const struct span *span)
 	return shed + rate(from->exchanges_by_cause[CAUSE_FILES_EXHAUSTED], to->exchanges_by_cause[CAUSE_FILES_EXHAUSTED], span->s);
 }
 
+static void gather_failures(struct why_evidence *e, const struct span *span)
+{
+	const struct worker_stats *from = &span->from->worker, *to = &span->to->worker;
+
+	for (int i = CAUSE_NONE + 1; i < CAUSE_COUNT; i++) {
+		double failed_per_s = rate(from->exchanges_by_cause[i], to->exchanges_by_cause[i], span->s);
+
+		e->failed_per_s += failed_per_s;
+		if (failed_per_s <= e->failed_most_per_s)
+			continue;
+		e->failed_most_per_s = failed_per_s;
+		e->failed_most = cause_info((enum cause)i)->word;
+	}
+}
+
 static void gather_gateway(struct why_evidence *e, const struct span *span)
 {
 	const struct worker_stats *from = &span->from->worker, *to = &span->to->worker;
@@ -248,8 +263,7 @@ static void gather_gateway(struct why_evidence *e, const struct span *span)
 #define RATE(member) rate(from->member, to->member, span->s)
 	e->window_s = span->s;
 	e->requests_per_s = RATE(exchanges_finished);
-	for (int i = 0; i < CAUSE_COUNT; i++)
-		e->failed_per_s += i != CAUSE_NONE ? RATE(exchanges_by_cause[i]) : 0;
+	gather_failures(e, span);
 	for (unsigned i = 0; i < span->back; i++) {
 		const struct worker_stats *now = &window_sample(span->window, i)->worker;
 

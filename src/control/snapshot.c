@@ -44,6 +44,7 @@ void snapshot_fit(struct snapshot **s, struct generation *generation)
 	if (fitting == NULL)
 		return;
 	fitting->generation = generation_ref(generation);
+	fitting->oldest = (*s)->oldest;
 	snapshot_free(*s);
 	*s = fitting;
 }

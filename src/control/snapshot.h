@@ -32,8 +32,8 @@ void snapshot_free(struct snapshot *s);
 void snapshot_clear(struct snapshot *s);
 
 /*
- * Makes it one of that generation, all zero, unless it is already: then it stays as it is. Out of memory: it stays what it
- * was.
+ * Makes it one of that generation, all zero but for what it says of the oldest, unless it is already: then it stays as it is. Out
+ * of memory: it stays what it was.
  */
 void snapshot_fit(struct snapshot **s, struct generation *generation);
 

@@ -10,6 +10,9 @@
 #include "base/check.h"
 #include "telemetry/why_rules.h"
 
+/* From which share of the requests on their failures are told of when nothing is full. */
+#define FAILS_SHARE 0.1
+
 #define WHY_INFO(suffix, word, name, unit) [WHY_##suffix] = {word, name, unit},
 
 static const struct why_info infos[WHY_COUNT] = {WHY_WHATS(WHY_INFO)};
@@ -131,6 +134,20 @@ static const struct why_endpoint *never_less(const struct why_evidence *e)
 	return most;
 }
 
+/* Nobody needs more of what fails. */
+static void say_of_offered_load(const struct why_evidence *e, struct why_verdict *verdict)
+{
+	if (why_share(e->failed_per_s, e->requests_per_s) < FAILS_SHARE) {
+		why_say(verdict, "Nothing here is full: the offered load is the limit. More clients, or clients that ask for more at once, "
+				 "would get more through.");
+		return;
+	}
+	why_say(verdict, "Nothing here is full, but %.0f %% of the requests fail, most of them as %s. Mend that first: more load would only "
+			 "fail more often.", 100 * why_share(e->failed_per_s, e->requests_per_s), e->failed_most);
+	why_reckon(verdict, "%.1f of %.1f requests/s fail, %.1f as %s", e->failed_per_s, e->requests_per_s, e->failed_most_per_s,
+		e->failed_most);
+}
+
 static void judge_offered_load(const struct why_evidence *e, struct why_verdicts *v)
 {
 	struct why_verdict *verdict;
@@ -147,8 +164,7 @@ static void judge_offered_load(const struct why_evidence *e, struct why_verdicts
 		why_say(verdict, "Nothing here is full, and nothing is asked for: no request has ended in this window.");
 		return;
 	}
-	why_say(verdict, "Nothing here is full: the offered load is the limit. More clients, or clients that ask for more at once, "
-			 "would get more through.");
+	say_of_offered_load(e, verdict);
 	why_reckon(verdict, "%.1f requests/s, %.1f in flight on average", e->requests_per_s, e->in_flight);
 	if (why_sum(e->phases_s) > 0)
 		why_reckon(verdict, "%.0f %% of their time is %s", 100 * why_share(e->phases_s[longest], why_sum(e->phases_s)),

@@ -113,6 +113,8 @@ struct why_evidence {
 	double window_s;
 	double requests_per_s;     /* that have ended */
 	double failed_per_s;       /* with a cause of the gateway's */
+	double failed_most_per_s;  /* of these with the most frequent cause, ... */
+	const char *failed_most;   /* ... its word; NULL: none has failed */
 	double in_flight;          /* on average */
 	double phases_s[PHASE_COUNT];
 

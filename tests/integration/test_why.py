@@ -11,6 +11,7 @@ from admin import administered
 from gateway import BINARY, eventually
 from h2raw import H2Wire, goaway
 from raw import TIMEOUT, get, response
+from test_admin_api import request
 
 pytestmark = pytest.mark.threads
 
@@ -102,6 +103,19 @@ def test_sessions_that_do_not_last(start, origin):
     metrics = admin.metrics()
     opened = metrics.get("weir_upstream_sessions_opened_total", upstream="origin", endpoint=origin.address)
     assert opened >= metrics.get("weir_exchanges_total", cause="none") > 0
+
+
+def test_requests_that_fail_are_no_lack_of_load(start, origin):
+    gateway, admin = administered(start, origin)
+    path = f"/v1/upstreams/origin/endpoints/{origin.address}"
+    assert admin.connect().ask(request("PATCH", path, {"enabled": False})).status == 200
+    client = gateway.connect()
+    why(admin)
+    for _ in range(20):
+        assert client.ask(get()).status == 503
+    told = eventually(lambda: (t := why(admin, "?window=60s")) and t["failed_per_s"] * t["window_s"] > 19.5 and t)
+    assert told["verdicts"][0]["what"] == "offered_load"
+    assert "100 % of the requests fail, most of them as no_healthy_endpoint" in told["summary"]
 
 
 def test_one_upstream(start, origin):

@@ -65,9 +65,15 @@ static void worker_on_drained(void *context)
 	io_stop(context);
 }
 
+static void worker_on_reloaded(void *context, bool taken)
+{
+	assert_true(taken);
+	io_stop(context);
+}
+
 static void worker_begin(unsigned i)
 {
-	struct worker_observer observer = {.on_drained = worker_on_drained};
+	struct worker_observer observer = {.on_drained = worker_on_drained, .on_reloaded = worker_on_reloaded};
 	char error[256];
 
 	bed.worker_io[i] = observer.context = io_create();
@@ -367,6 +373,27 @@ static void test_worker_that_ends_between_slices(void **state)
 	snapshot_free(sum);
 }
 
+/* What was copied before is of nothing that there is now; what was said of the oldest stays true. */
+static void test_reload_between_slices(void **state)
+{
+	struct generation *smaller = generation_create(bed.shared, load(three_endpoints));
+	struct snapshot *mine = snapshot_create(bed.config);
+
+	snapshot_begin(&mine, bed.worker[0], SNAPSHOT_COUNTERS | SNAPSHOT_OLDEST);
+	mine->oldest.lease_count = 1;
+	assert_false(snapshot_go_on(&mine, bed.worker[0]));
+	assert_true(worker_reload(bed.worker[0], smaller));
+	while (worker_is_reloading(bed.worker[0]))
+		io_run(bed.worker_io[0]);
+	assert_true(snapshot_go_on(&mine, bed.worker[0]));
+	assert_ptr_equal(mine->generation, smaller);
+	assert_int_equal(mine->endpoint_count, 3);
+	assert_int_equal(mine->endpoints[2].weight, 1);
+	assert_int_equal(mine->oldest.lease_count, 1);
+	snapshot_free(mine);
+	generation_unref(smaller);
+}
+
 static void add(struct oldest *oldest, uint64_t held_us, uint64_t age_us)
 {
 	oldest->leases[oldest->lease_count++] = (struct oldest_entry){
@@ -420,6 +447,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_worker_that_ends_with_a_question_unread, begin, end),
 		cmocka_unit_test_setup_teardown(test_many_endpoints_are_copied_in_slices, begin_many, end),
 		cmocka_unit_test_setup_teardown(test_worker_that_ends_between_slices, begin_many, end),
+		cmocka_unit_test_setup_teardown(test_reload_between_slices, begin_many, end),
 		cmocka_unit_test_setup_teardown(test_only_what_is_wanted, begin, end),
 		cmocka_unit_test(test_oldest_of_workers_that_answer_one_after_the_other),
 	};

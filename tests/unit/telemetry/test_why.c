@@ -115,6 +115,20 @@ static void test_nobody_asks(void **state)
 	expect(WHY_OFFERED_LOAD, 0);
 }
 
+/* Who has no endpoint left does not lack clients. */
+static void test_what_fails_is_no_lack_of_load(void **state)
+{
+	bed.e.failed_per_s = 19;
+	bed.e.failed_most_per_s = 18;
+	bed.e.failed_most = "no_healthy_endpoint";
+	assert_null(strstr(expect(WHY_OFFERED_LOAD, 200)->text, "fail"));
+	bed.e.failed_per_s = 50;
+	const struct why_verdict *verdict = expect(WHY_OFFERED_LOAD, 200);
+
+	assert_non_null(strstr(verdict->text, "25 % of the requests fail, most of them as no_healthy_endpoint"));
+	assert_string_equal(verdict->arithmetic[0], "50.0 of 200.0 requests/s fail, 18.0 as no_healthy_endpoint");
+}
+
 /* --- the backend, or the pool in front of it ---------------------------------------------------------------------------- */
 
 static void test_pool_too_small(void **state)
@@ -435,6 +449,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(nothing_is_full),
 		TEST(nobody_asks),
+		TEST(what_fails_is_no_lack_of_load),
 		TEST(pool_too_small),
 		TEST(saturated_behind_a_full_pool),
 		TEST(saturated_with_room_in_the_pool),
