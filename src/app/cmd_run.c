@@ -10,6 +10,7 @@
  * What fails before "ready" is one line on standard error and undoes what was begun. After it, everything is told through
  * the event log.
  */
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -57,9 +58,10 @@ struct gateway {
 	struct reloading reloading;
 	unsigned count;             /* of workers */
 	struct inherited inherited; /* sockets that we were started with, until everything is bound */
-	int ready;                  /* who has started us waits there to be told; -1: nobody */
+	struct upgrade_legacy legacy;  /* of the process before this one, which waits to be told that we serve */
 	struct upgrade upgrade;     /* to a process that takes our place */
 	struct control_order *upgrade_order;   /* who asked for it and waits; NULL: nobody */
+	bool reload_again;          /* a reload was asked for while the new process was starting: it may have read the file before */
 	uint64_t rotate_us;         /* when the keys of session tickets are next made anew */
 	bool draining;
 };
@@ -96,13 +98,25 @@ static void upgrade_refuse(struct gateway *gateway, int level, const char *by, c
 	gateway->upgrade_order = NULL;
 }
 
+/* The new process gets the keys of session tickets, so that it knows clients who come back. */
+static bool upgrade_start(struct gateway *gateway, char why[256])
+{
+	struct upgrade_secrets secrets = {.rotate_us = gateway->rotate_us};
+	bool some = workers_write_tickets(gateway->workers, &secrets.tickets);
+	bool begun = upgrade_begin(&gateway->upgrade, some ? &secrets : NULL, why);
+
+	tls_ticket_keys_wipe(&secrets.tickets);
+	return begun;
+}
+
 static void upgrade(struct gateway *gateway, const char *by)
 {
 	char why[256];
 
+	gateway->reload_again = false;
 	if (gateway->draining)
 		upgrade_refuse(gateway, LEVEL_WARNING, by, "the gateway is on its way out");
-	else if (!upgrade_begin(&gateway->upgrade, why))
+	else if (!upgrade_start(gateway, why))
 		upgrade_refuse(gateway, LEVEL_ERROR, by, why);
 	else
 		tell(gateway->journal, LEVEL_INFO, "%s: upgrading: process %d is starting", by, (int)gateway->upgrade.child);
@@ -142,6 +156,8 @@ static void hand_over(struct gateway *gateway)
 		(int)gateway->upgrade.child,
 		(unsigned long long)(workers_config(gateway->workers)->drain_timeout_us / US_PER_MS));
 	notify("MAINPID=%d", (int)gateway->upgrade.child);
+	if (gateway->reload_again)
+		kill(gateway->upgrade.child, SIGHUP);
 	if (gateway->upgrade_order != NULL)
 		order_answer(gateway->upgrade_order, 200,
 			json_pack("{s:s, s:i}", "outcome", "upgraded", "process", (int)gateway->upgrade.child));
@@ -209,6 +225,7 @@ static void on_tell(void *context, int level, const char *text)
 
 static void reload(struct gateway *gateway)
 {
+	gateway->reload_again |= upgrade_is_under_way(&gateway->upgrade);
 	if (gateway->draining)
 		tell(gateway->journal, LEVEL_WARNING, "SIGHUP: not reloaded: the gateway is on its way out");
 	else
@@ -217,6 +234,7 @@ static void reload(struct gateway *gateway)
 
 static void order_reload(struct gateway *gateway, struct control_order *order)
 {
+	gateway->reload_again |= upgrade_is_under_way(&gateway->upgrade);
 	if (gateway->draining) {
 		order_refuse(order, 503, "draining", "the gateway is on its way out");
 	} else {
@@ -278,12 +296,18 @@ static uint64_t by_the_clock(struct gateway *gateway)
 	/* The keys are the loading thread's, whose end is told. */
 	if (reloading_is_loading(&gateway->reloading))
 		return US_PER_S;
+	/* Keys that were handed over are not made anew here: the new process would not know them. */
+	if (gateway->draining || upgrade_is_under_way(&gateway->upgrade)) {
+		uint64_t until_us = upgrade_deadline(&gateway->upgrade), longest_us = 60 * US_PER_S;
+
+		return until_us <= now_us ? 0 : until_us - now_us < longest_us ? until_us - now_us : longest_us;
+	}
 	if (now_us >= gateway->rotate_us) {
 		if (gateway->rotate_us != 0)
 			workers_rotate_tickets(gateway->workers);
 		gateway->rotate_us = now_us + TLS_TICKETS_ROTATE_US;
 	}
-	return deadline_min(gateway->rotate_us, upgrade_deadline(&gateway->upgrade)) - now_us;
+	return gateway->rotate_us - now_us;
 }
 
 /* Obeys the signals until the last worker has ended. */
@@ -387,6 +411,17 @@ static void close_untaken(struct gateway *gateway)
 			count, count == 1 ? "" : "s", count == 1 ? "was" : "were");
 }
 
+/* Whoever was known to the process before is known to this one. Without that handshakes are whole ones, once. */
+static void adopt_secrets(struct gateway *gateway)
+{
+	uint64_t latest_us = clock_us(CLOCK_MONOTONIC) + TLS_TICKETS_ROTATE_US;
+	struct upgrade_secrets secrets = {0};
+
+	if (upgrade_read_secrets(&gateway->legacy, &secrets) && workers_adopt_tickets(gateway->workers, &secrets.tickets))
+		gateway->rotate_us = deadline_min(secrets.rotate_us, latest_us);
+	tls_ticket_keys_wipe(&secrets.tickets);
+}
+
 /* From bound sockets to the end. Owns `config`. */
 static enum exit_code serve(const struct config *config, const char *path, unsigned count, struct journal *journal)
 {
@@ -397,12 +432,13 @@ static enum exit_code serve(const struct config *config, const char *path, unsig
 	char error[256];
 
 	gateway.reloading.names.to = (struct reload_teller){on_tell, journal};
-	if (!upgrade_inherit(&gateway.inherited, &gateway.ready, error))
+	if (!upgrade_inherit(&gateway.inherited, &gateway.legacy, error))
 		goto end;
 	expanded = gateway_resolve(&gateway, error);
 	if (expanded == NULL || !gateway_create(&gateway, expanded, error))
 		goto end;
 	close_untaken(&gateway);
+	adopt_secrets(&gateway);
 	gateway.reloading.workers = gateway.workers;
 	gateway.reloading.control = gateway.control;
 	announce(&gateway);
@@ -411,7 +447,7 @@ static enum exit_code serve(const struct config *config, const char *path, unsig
 	reloading_start(&gateway.reloading);
 	command_complain("ready (%u %s)", count, count == 1 ? "worker" : "workers");
 	notify("READY=1");
-	upgrade_tell_ready(gateway.ready);
+	upgrade_tell_ready(gateway.legacy.ready);
 	supervise(&gateway);
 	code = EXIT_FINE;
 end:

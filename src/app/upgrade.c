@@ -17,7 +17,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -35,10 +37,17 @@ extern char **environ;
 
 /* --- what the new process is given ------------------------------------------------------------------------------------- */
 
-/* Duplicates, with numbers beyond those that they are given in the new process: the sockets, and behind them the pipe. */
+/* Behind the sockets. */
+enum { HANDED_READY, HANDED_SECRETS, HANDED_MORE };
+
+/*
+ * Duplicates, with numbers beyond those that they are given in the new process: the sockets, and behind them the pipe, and the secrets
+ * if there are some.
+ */
 struct handed {
-	int fds[SOCKETS_MAX + 1];
+	int fds[SOCKETS_MAX + HANDED_MORE];
 	size_t count;
+	size_t sockets;            /* of these */
 };
 
 static bool is_listening(int fd)
@@ -75,31 +84,51 @@ static int listening_find(struct handed *found)
 	return entry == NULL ? 0 : E2BIG;
 }
 
-/* 0 or an errno. */
-static int handed_init(struct handed *handed, int ready)
+/* A socket may have been closed since: it is not missed. 0 or an errno. */
+static int handed_add(struct handed *handed, int fd, int beyond)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, beyond);
+
+	if (copy >= 0)
+		handed->fds[handed->count++] = copy;
+	return copy >= 0 || errno == EBADF ? 0 : errno;
+}
+
+/* `more`: -1 where there is none. 0 or an errno. */
+static int handed_init(struct handed *handed, const int more[HANDED_MORE])
 {
 	struct handed found;
 	int error = listening_find(&found);
 
-	handed->count = 0;
+	*handed = (struct handed){0};
 	if (error != 0)
 		return error;
-	int beyond = FIRST + (int)found.count + 1;
+	int beyond = FIRST + (int)found.count + HANDED_MORE;
 
-	found.fds[found.count++] = ready;
-	for (size_t i = 0; i < found.count; i++) {
-		int copy = fcntl(found.fds[i], F_DUPFD_CLOEXEC, beyond);
+	for (size_t i = 0; i < found.count && error == 0; i++)
+		error = handed_add(handed, found.fds[i], beyond);
+	handed->sockets = handed->count;
+	for (size_t i = 0; i < HANDED_MORE && error == 0; i++)
+		error = more[i] >= 0 ? handed_add(handed, more[i], beyond) : 0;
+	if (error != 0)
+		handed_release(handed);
+	return error;
+}
 
-		if (copy >= 0) {
-			handed->fds[handed->count++] = copy;
-		} else if (errno != EBADF || i + 1 == found.count) {
-			/* A socket may have been closed since: it is not missed. */
-			error = errno;
-			handed_release(handed);
-			return error;
-		}
-	}
-	return 0;
+/*
+ * Memory with the secrets in it, which nobody can change any more. It has no name; who may look into this process finds them in its
+ * memory as well. -1: there is none (errno).
+ */
+static int secrets_open(const struct upgrade_secrets *secrets)
+{
+	int fd = memfd_create("weir-upgrade", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd >= 0 && write(fd, secrets, sizeof(*secrets)) == (ssize_t)sizeof(*secrets) &&
+		fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
 }
 
 /* --- starting it ------------------------------------------------------------------------------------------------------- */
@@ -169,7 +198,11 @@ static bool environment_make(struct launch *l)
 	for (size_t i = 0; i < count; i++)
 		if (!is_about_descriptors(environ[i]))
 			l->environment[kept++] = environ[i];
-	snprintf(l->told, sizeof(l->told), "WEIR_UPGRADE=%zu %zu", l->handed.count - 1, FIRST + l->handed.count - 1);
+	size_t ready = FIRST + l->handed.sockets + HANDED_READY;
+	int n = snprintf(l->told, sizeof(l->told), "WEIR_UPGRADE=%zu %zu", l->handed.sockets, ready);
+
+	if (l->handed.count > l->handed.sockets + HANDED_SECRETS)
+		snprintf(l->told + n, sizeof(l->told) - (size_t)n, " %zu", ready + HANDED_SECRETS);
 	l->environment[kept] = l->told;
 	return true;
 }
@@ -201,12 +234,12 @@ static int launch_spawn(struct launch *l, pid_t *child)
 	return error;
 }
 
-/* `ready` is the pipe's end for the new process. 0 or an errno. */
-static int launch(struct launch *l, int ready, pid_t *child)
+/* `more`: the pipe's end for the new process, and what is secret. 0 or an errno. */
+static int launch(struct launch *l, const int more[HANDED_MORE], pid_t *child)
 {
 	if (!path_read(l) || !arguments_read(l))
 		return errno;
-	int error = handed_init(&l->handed, ready);
+	int error = handed_init(&l->handed, more);
 
 	if (error != 0)
 		return error;
@@ -228,7 +261,7 @@ static bool pipe_open(int ends[2])
 	return false;
 }
 
-bool upgrade_begin(struct upgrade *upgrade, char why[256])
+bool upgrade_begin(struct upgrade *upgrade, const struct upgrade_secrets *secrets, char why[256])
 {
 	struct launch *l = calloc(1, sizeof(*l));
 	int ends[2], error = ENOMEM;
@@ -238,8 +271,13 @@ bool upgrade_begin(struct upgrade *upgrade, char why[256])
 		free(l);
 		return false;
 	}
-	error = launch(l, ends[1], &upgrade->child);
+	const int more[HANDED_MORE] = {
+		[HANDED_READY] = ends[1], [HANDED_SECRETS] = secrets != NULL ? secrets_open(secrets) : -1};
+
+	error = launch(l, more, &upgrade->child);
 	close(ends[1]);
+	if (more[HANDED_SECRETS] >= 0)
+		close(more[HANDED_SECRETS]);
 	if (error != 0) {
 		snprintf(why, 256, "%.200s cannot be started: %s", l->path, strerror(error));
 		close(ends[0]);
@@ -322,15 +360,27 @@ static size_t count_of_systemd(void)
 	return n <= SOCKETS_MAX ? n : 0;
 }
 
-bool upgrade_inherit(struct inherited *in, int *ready, char why[256])
+/* What WEIR_UPGRADE says. False: nothing that is meant for us. */
+static bool told_read(const char *told, size_t *count, struct upgrade_legacy *legacy)
+{
+	int found = sscanf(told, "%zu %d %d", count, &legacy->ready, &legacy->secrets);
+
+	if (found < 2 || *count > SOCKETS_MAX || legacy->ready != FIRST + (int)*count + HANDED_READY)
+		return false;
+	if (found > 2 && (legacy->secrets != legacy->ready + 1 || fcntl(legacy->secrets, F_SETFD, FD_CLOEXEC) != 0))
+		return false;
+	return fcntl(legacy->ready, F_SETFD, FD_CLOEXEC) == 0;
+}
+
+bool upgrade_inherit(struct inherited *in, struct upgrade_legacy *legacy, char why[256])
 {
 	const char *told = getenv("WEIR_UPGRADE");
 	size_t count = count_of_systemd();
 	int stranger;
 
-	*ready = -1;
-	if (told != NULL && (sscanf(told, "%zu %d", &count, ready) != 2 || count > SOCKETS_MAX ||
-				    *ready != FIRST + (int)count || fcntl(*ready, F_SETFD, FD_CLOEXEC) != 0)) {
+	*legacy = (struct upgrade_legacy){.ready = -1, .secrets = -1};
+	if (told != NULL && !told_read(told, &count, legacy)) {
+		*legacy = (struct upgrade_legacy){.ready = -1, .secrets = -1};
 		*in = (struct inherited){0};
 		snprintf(why, 256, "WEIR_UPGRADE is set, but not by an upgrade: take it out of the environment");
 		return false;
@@ -347,6 +397,20 @@ bool upgrade_inherit(struct inherited *in, int *ready, char why[256])
 	else
 		snprintf(why, 256, "out of memory");
 	return false;
+}
+
+bool upgrade_read_secrets(struct upgrade_legacy *legacy, struct upgrade_secrets *secrets)
+{
+	struct stat file;
+
+	if (legacy->secrets < 0)
+		return false;
+	bool good = fstat(legacy->secrets, &file) == 0 && file.st_size == (off_t)sizeof(*secrets) &&
+		    pread(legacy->secrets, secrets, sizeof(*secrets), 0) == (ssize_t)sizeof(*secrets);
+
+	close(legacy->secrets);
+	legacy->secrets = -1;
+	return good;
 }
 
 void upgrade_tell_ready(int ready)

@@ -6,8 +6,9 @@
  *   new:                 inherit, start, serve --"ready"--> serves on
  *
  * The new program is whatever stands at this one's path by now, with the same arguments, directory and environment. It is told by
- * WEIR_UPGRADE="SOCKETS READY": how many sockets there are from descriptor 3 on, and the descriptor of a pipe to which it writes
- * a byte when it is ready.
+ * WEIR_UPGRADE="SOCKETS READY [SECRETS]": how many sockets there are from descriptor 3 on, the descriptor of a pipe to which it writes
+ * a byte when it is ready, and one of memory that nobody else has a name for, with the keys of session tickets. (A version that does not
+ * know of the third leaves it alone.)
  */
 #ifndef WEIR_APP_UPGRADE_H
 #define WEIR_APP_UPGRADE_H
@@ -16,9 +17,16 @@
 
 #include "base/units.h"
 #include "io/inherited.h"
+#include "net/tls.h"
 
 /* How long the new process may take until it is ready. */
 #define UPGRADE_READY_US (60 * US_PER_S)
+
+/* What the new process is told that nobody else may know. */
+struct upgrade_secrets {
+	uint64_t rotate_us;        /* when the keys are to be made anew; CLOCK_MONOTONIC */
+	struct tls_ticket_keys tickets;
+};
 
 /* All zero: none was begun. */
 struct upgrade {
@@ -36,8 +44,11 @@ enum upgrade_state {
 
 /* --- in the process that is replaced ---------------------------------------------------------------------------------- */
 
-/* Starts the new process. process_tell() whenever there is something to look at. False with why: nothing was started. */
-bool upgrade_begin(struct upgrade *upgrade, char why[256]);
+/*
+ * Starts the new process. process_tell() whenever there is something to look at. False with why: nothing was started. `secrets` NULL: it
+ * makes its own.
+ */
+bool upgrade_begin(struct upgrade *upgrade, const struct upgrade_secrets *secrets, char why[256]);
 
 /* How far it is. A process that is not ready by the deadline is ended. */
 enum upgrade_state upgrade_look(struct upgrade *upgrade, char why[256]);
@@ -58,12 +69,20 @@ void upgrade_abandon(struct upgrade *upgrade);
 
 /* --- in the process that replaces it ----------------------------------------------------------------------------------- */
 
+/* Descriptors; -1: nobody waits to be told, and there are no secrets. */
+struct upgrade_legacy {
+	int ready, secrets;
+};
+
 /*
  * What this process was started with: by an upgrade, or by systemd (sd_listen_fds(3)). Takes the variables out of the environment.
- * *ready is the descriptor for upgrade_tell_ready(), -1: nobody waits for that. False with why: one of the descriptors is no
- * listening socket, or out of memory. Before any other thread is started. `in` is to be released in every case.
+ * False with why: one of the descriptors is no listening socket, or out of memory. Before any other thread is started. `in` is to be
+ * released in every case.
  */
-bool upgrade_inherit(struct inherited *in, int *ready, char why[256]);
+bool upgrade_inherit(struct inherited *in, struct upgrade_legacy *legacy, char why[256]);
+
+/* Reads them, once. False: there are none, or they are not as long as ours. */
+bool upgrade_read_secrets(struct upgrade_legacy *legacy, struct upgrade_secrets *secrets);
 
 /* We serve. -1 is allowed. */
 void upgrade_tell_ready(int ready);

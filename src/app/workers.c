@@ -352,6 +352,16 @@ void workers_rotate_tickets(struct workers *workers)
 	shared_rotate_tickets(workers->shared);
 }
 
+bool workers_write_tickets(const struct workers *workers, struct tls_ticket_keys *keys)
+{
+	return shared_write_tickets(workers->shared, keys);
+}
+
+bool workers_adopt_tickets(struct workers *workers, const struct tls_ticket_keys *keys)
+{
+	return shared_adopt_tickets(workers->shared, keys);
+}
+
 /* --- their life ------------------------------------------------------------------------------------------------------ */
 
 void workers_attach(struct workers *workers, struct control *control)

@@ -70,6 +70,10 @@ void workers_reloaded(struct workers *workers);
 /* New keys for session tickets of TLS, for all workers. */
 void workers_rotate_tickets(struct workers *workers);
 
+/* As shared_write_tickets(), shared_adopt_tickets(). */
+bool workers_write_tickets(const struct workers *workers, struct tls_ticket_keys *keys);
+bool workers_adopt_tickets(struct workers *workers, const struct tls_ticket_keys *keys);
+
 /* Lets running exchanges finish until the configured deadline, then ends them; `idle_us`: see worker_drain(). Once the last worker has ended, on its
  * thread, process_tell() is called. */
 void workers_drain(struct workers *workers, uint64_t idle_us);

@@ -83,6 +83,20 @@ void shared_rotate_tickets(struct shared *s)
 		tls_tickets_rotate(s->tickets);
 }
 
+bool shared_write_tickets(const struct shared *s, struct tls_ticket_keys *keys)
+{
+	const struct tls_tickets *tickets = s->tickets;
+
+	if (tickets != NULL)
+		tls_tickets_write(tickets, keys);
+	return tickets != NULL;
+}
+
+bool shared_adopt_tickets(struct shared *s, const struct tls_ticket_keys *keys)
+{
+	return s->tickets != NULL && tls_tickets_adopt(s->tickets, keys);
+}
+
 /* Parsing certificates takes time, so other addresses of the same endpoints need no new contexts. False: out of memory. */
 static bool tls_create(struct generation *g, struct shared *s, const struct config *config)
 {

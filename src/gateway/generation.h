@@ -28,6 +28,7 @@ struct router;
 struct inherited;
 struct shared;
 struct tls_set;
+struct tls_ticket_keys;
 
 struct generation {
 	atomic_uint references;
@@ -71,6 +72,13 @@ void shared_set_inherited(struct shared *shared, struct inherited *inherited);
 
 /* New keys for session tickets. On the thread that makes generations, now and then. */
 void shared_rotate_tickets(struct shared *shared);
+
+/*
+ * Keys of session tickets, from the process that is replaced and to the one that replaces us (net/tls.h), on the thread that rotates them.
+ * False: there are none here, as TLS is not used; or they are not understood. Taken before the first connection.
+ */
+bool shared_write_tickets(const struct shared *shared, struct tls_ticket_keys *keys);
+bool shared_adopt_tickets(struct shared *shared, const struct tls_ticket_keys *keys);
 
 /* Every generation and every worker must be gone. NULL is allowed. */
 void shared_free(struct shared *shared);

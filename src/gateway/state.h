@@ -43,7 +43,7 @@ struct shared {
 	uint64_t seed;                     /* not to be guessed from outside */
 	struct pressure pressure;
 	unsigned workers;                  /* for as many are contexts of TLS made */
-	struct tls_tickets *tickets;       /* NULL: TLS was never used */
+	struct tls_tickets *_Atomic tickets;  /* NULL: TLS was never used */
 	struct tls_libraries *libraries;   /* the same; for each worker */
 	struct inherited *inherited;       /* for the first listeners; NULL: none */
 	struct tls_set *tls;               /* of the latest generation that had TLS: one reference; NULL: none has had it */

@@ -140,6 +140,20 @@ void tls_tickets_free(struct tls_tickets *tickets);
 /* New tickets are made with a new key from now on; those of the key before are still taken. One thread, always the same. */
 void tls_tickets_rotate(struct tls_tickets *tickets);
 
+/* The keys that are in use, for another process of this program, perhaps another version of it. Secret. */
+struct tls_ticket_keys {
+	uint32_t version;          /* of what follows: the newest first */
+	unsigned char bytes[2][80];
+};
+
+/* On the thread that rotates them. To be wiped by tls_ticket_keys_wipe(). */
+void tls_tickets_write(const struct tls_tickets *tickets, struct tls_ticket_keys *keys);
+
+/* Those instead of its own, before there is any connection. False: they say nothing that is understood; nothing has changed. */
+bool tls_tickets_adopt(struct tls_tickets *tickets, const struct tls_ticket_keys *keys);
+
+void tls_ticket_keys_wipe(struct tls_ticket_keys *keys);
+
 #define TLS_TICKETS_ROTATE_US (3600 * US_PER_S)
 
 /* --- the handshake of WebSocket (tls_websocket.c) ------------------------------------------------------------------------ */

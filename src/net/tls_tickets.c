@@ -15,7 +15,7 @@
 
 #include "net/tls_state.h"
 
-enum { KEYS_COUNT = 8 };
+enum { KEYS_COUNT = 8, KEYS_TAKEN = 2, KEYS_VERSION = 1 };
 
 struct ticket_key {
 	unsigned char name[16];
@@ -35,8 +35,10 @@ struct tls_tickets *tls_tickets_create(void)
 
 	if (tickets == NULL)
 		return NULL;
-	tls_tickets_rotate(tickets);
-	if (tickets->made == 1)
+	/* Twice: the place of the key before is looked at too, and zeros in it would be a key that everybody knows. */
+	for (unsigned age = 0; age < KEYS_TAKEN; age++)
+		tls_tickets_rotate(tickets);
+	if (tickets->made == KEYS_TAKEN)
 		return tickets;
 	free(tickets);
 	return NULL;
@@ -60,12 +62,41 @@ void tls_tickets_rotate(struct tls_tickets *tickets)
 	atomic_store_explicit(&tickets->current, next, memory_order_release);
 }
 
+/* --- for another process ------------------------------------------------------------------------------------------- */
+
+void tls_tickets_write(const struct tls_tickets *tickets, struct tls_ticket_keys *keys)
+{
+	_Static_assert(sizeof(struct ticket_key) == sizeof(keys->bytes[0]), "a key as it is");
+	_Static_assert(KEYS_TAKEN == sizeof(keys->bytes) / sizeof(keys->bytes[0]), "all that are still taken");
+	keys->version = KEYS_VERSION;
+	for (unsigned age = 0; age < KEYS_TAKEN; age++)
+		memcpy(keys->bytes[age], &tickets->keys[(tickets->made - 1 - age) % KEYS_COUNT], sizeof(keys->bytes[age]));
+}
+
+bool tls_tickets_adopt(struct tls_tickets *tickets, const struct tls_ticket_keys *keys)
+{
+	if (keys->version != KEYS_VERSION)
+		return false;
+	for (unsigned age = 0; age < KEYS_TAKEN; age++)
+		memcpy(&tickets->keys[KEYS_TAKEN - 1 - age], keys->bytes[age], sizeof(keys->bytes[age]));
+	tickets->made = KEYS_TAKEN;
+	atomic_store_explicit(&tickets->current, KEYS_TAKEN - 1, memory_order_release);
+	return true;
+}
+
+void tls_ticket_keys_wipe(struct tls_ticket_keys *keys)
+{
+	OPENSSL_cleanse(keys, sizeof(*keys));
+}
+
+/* --- tickets ------------------------------------------------------------------------------------------------------- */
+
 /* NULL: the ticket is too old, or was never ours. *renew: it should be made anew. */
 static const struct ticket_key *key_find(const struct tls_tickets *tickets, const unsigned char name[16], bool *renew)
 {
 	unsigned current = atomic_load_explicit(&tickets->current, memory_order_acquire);
 
-	for (unsigned age = 0; age < 2; age++) {
+	for (unsigned age = 0; age < KEYS_TAKEN; age++) {
 		const struct ticket_key *key = &tickets->keys[(current + KEYS_COUNT - age) % KEYS_COUNT];
 
 		*renew = age > 0;

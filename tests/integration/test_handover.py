@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pathlib
 import re
 import select
 import shutil
@@ -9,6 +10,7 @@ import signal
 import socket
 import sys
 import threading
+import types
 
 import pytest
 
@@ -16,6 +18,7 @@ import gateway as gateways
 from admin import administered
 from gateway import TIMEOUT, configuration, eventually, free_port, run
 from raw import get, response
+from test_tls import VERSIONS, Certificates, crowd_of, resumed_of, secured
 
 CHANGES = 3
 ORIGINAL = gateways.BINARY
@@ -237,6 +240,116 @@ def test_upgrades_under_load(start, origin, upgrade):
     assert sum(crowd.asked) > 8 * CHANGES
 
 
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    """A program that the gateway is started from, and that can be replaced: program.replace(script) (of the shell; $WEIR is the real one)."""
+    path = tmp_path / "weir"
+    shutil.copy(ORIGINAL, path)
+    monkeypatch.setattr(gateways, "BINARY", path)
+
+    def replace(script):
+        new = tmp_path / "new"
+        new.write_text(f"#!/bin/sh\nWEIR={ORIGINAL}\n{script}\n")
+        new.chmod(0o755)
+        new.rename(path)
+
+    return types.SimpleNamespace(replace=replace, go=tmp_path / "go",
+        waiting=f"while [ ! -e {tmp_path / 'go'} ]; do sleep 0.01; done; exec $WEIR \"$@\"")
+
+
+def test_reload_meanwhile(start, origin, program):
+    """Asked for while the new process starts, which may have read the file by then: it reads it again."""
+    gateway = start(configuration(origin.serve()))
+    program.replace(program.waiting)
+    gateway.signal(signal.SIGUSR2)
+    gateway.event("upgrading: process")
+    gateway.reload()
+    program.go.touch()
+    new = Successor(gateway)
+    assert gateway.events.wait_for(lambda lines: [line for line in lines if "reloaded: " in line][1:])
+    new.end()
+
+
+def test_two_at_once(start, origin, program):
+    gateway = start(configuration(origin.serve()))
+    program.replace(program.waiting)
+    gateway.signal(signal.SIGUSR2)
+    gateway.event("upgrading: process")
+    gateway.signal(signal.SIGUSR2)
+    gateway.event("an upgrade is under way")
+    program.go.touch()
+    Successor(gateway).end()
+    assert has_ended(gateway)
+
+
+def test_new_process_that_hangs(start, origin, program):
+    """Until somebody ends it, or the gateway is ended, nothing has changed. (The deadline is in tests/changes.)"""
+    gateway = start(configuration(origin.serve()))
+    program.replace(program.waiting)
+    gateway.signal(signal.SIGUSR2)
+    process = int(re.search(r"process (\d+) is starting", gateway.event("upgrading: process"))[1])
+    assert gateway.connect().ask(get()).status == 200
+    os.kill(process, signal.SIGKILL)
+    gateway.event(f"no upgrade: process {process} was ended by signal 9")
+    assert gateway.connect().ask(get()).status == 200
+    gateway.signal(signal.SIGUSR2)
+    found = gateway.events.wait_for(lambda lines: [m for line in lines if (m := re.search(r"process (\d+) is starting", line))][1:])
+    gateway.signal(signal.SIGTERM)
+    assert gateway.wait() == 0
+    assert not pathlib.Path(f"/proc/{found[0][1]}").exists()
+
+
+# What it does one after the other: it is loaded, reads the file, looks at the sockets, makes loops, takes the sockets over, starts threads.
+CALLS = ("brk", "openat", "getsockname", "epoll_create1", "listen", "clone,?clone3")
+
+
+@pytest.mark.parametrize("calls", CALLS)
+def test_new_process_that_is_killed(start, origin, program, calls):
+    """The sockets are the old one's still, and nobody who connects notices."""
+    gateway = start(configuration(origin.serve(), workers=2))
+    program.replace(f"exec strace -f -qq -o /dev/null -e inject={calls}:signal=KILL $WEIR \"$@\"")
+    gateway.signal(signal.SIGUSR2)
+    said = gateway.events.wait_for(lambda lines: next((line for line in lines if "no upgrade:" in line or "upgraded:" in line), None))
+    assert said and "no upgrade:" in said, gateway.events.text()
+    assert all(gateway.connect().ask(get()).status == 200 for _ in range(10))
+
+
+# --- what else the new process is given -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certs():
+    return Certificates()
+
+
+@VERSIONS
+def test_sessions_are_resumed(start, origin, upgrade, certs, version):
+    """Clients who come back are known, whoever has given them their ticket; over several upgrades, too."""
+    origin.serve()
+    gateway = start(secured(certs, origin, workers=2))
+    clients = crowd_of(gateway, certs, version)
+    process = None
+    for _ in range(CHANGES):
+        for client in clients:
+            client.come(2)
+        process = upgrade(gateway, process)
+        for client in clients:
+            client.come(2)
+    assert resumed_of(clients) == 1
+
+
+def test_secrets_are_nobodys(start, origin, upgrade, certs):
+    """Neither in the environment nor open any more."""
+    gateway = start(secured(certs, origin))
+    new = upgrade(gateway)
+    assert has_ended(gateway)
+    environment = pathlib.Path(f"/proc/{new.pid}/environ").read_bytes()
+    told = next(text for text in environment.split(b"\0") if text.startswith(b"WEIR_UPGRADE="))
+    assert re.fullmatch(rb"WEIR_UPGRADE=\d+ \d+ \d+", told)
+    names = [os.readlink(entry) for entry in pathlib.Path(f"/proc/{new.pid}/fd").iterdir()]
+    assert not any("memfd" in name or name.startswith("pipe") and name in told.decode() for name in names), names
+
+
 # --- the service manager ------------------------------------------------------------------------------------------------
 
 ACTIVATE = """
@@ -268,7 +381,7 @@ def test_socket_that_nobody_wants(start, origin):
     assert gateway.connect().ask(get()).status == 200
 
 
-@pytest.mark.parametrize("value", ["nonsense", "1 9", "99999 3", "1 4"])
+@pytest.mark.parametrize("value", ["nonsense", "1 9", "99999 3", "1 4", "1 4 9"])
 def test_variable_of_somebody_else(start, origin, value):
     gateway = start(configuration(origin), ready=False, under=("env", f"WEIR_UPGRADE={value}"))
     assert gateway.wait() == 1

@@ -869,6 +869,41 @@ static void test_ticket_keys_rotate(void **state)
 	rig_close(&rig);
 }
 
+/* Another process with the keys of this one knows its clients: those of an hour ago, too. */
+static void test_ticket_keys_are_handed_over(void **state)
+{
+	static const unsigned char nothing[80];
+	struct tls_tickets *others = tls_tickets_create();
+	struct tls_ticket_keys keys, before;
+	struct rig rig;
+
+	rig_open(&rig, ONE, TRUST);
+	assert_false(meets_again(&rig, "one.test"));
+	tls_tickets_write(rig.tickets, &keys);
+	for (unsigned i = 0; i < 20; i++)
+		tls_tickets_rotate(rig.tickets);
+	assert_true(tls_tickets_adopt(rig.tickets, &keys));
+	assert_true(meets_again(&rig, "one.test"));
+	tls_tickets_rotate(rig.tickets);
+	tls_tickets_write(rig.tickets, &before);
+	assert_memory_equal(before.bytes[1], keys.bytes[0], sizeof(keys.bytes[0]));
+	tls_tickets_write(others, &keys);
+	assert_true(tls_tickets_adopt(rig.tickets, &keys));
+	assert_false(meets_again(&rig, "one.test"));
+	assert_true(tls_tickets_adopt(rig.tickets, &before));
+	/* What is of another version says nothing here. */
+	keys.version++;
+	assert_false(tls_tickets_adopt(rig.tickets, &keys));
+	tls_tickets_write(rig.tickets, &keys);
+	assert_memory_equal(&keys, &before, sizeof(keys));
+	/* No key is one that anybody could guess, from the beginning. */
+	tls_tickets_write(others, &keys);
+	for (int age = 0; age < 2; age++)
+		assert_memory_not_equal(keys.bytes[age], nothing, sizeof(nothing));
+	tls_tickets_free(others);
+	rig_close(&rig);
+}
+
 /* --- sets --------------------------------------------------------------------------------------------------------- */
 
 static size_t one_address(const void *context, struct view host, unsigned char to[CONFIG_HOST_ADDRESSES_MAX][16])
@@ -1140,6 +1175,7 @@ int main(void)
 		LOOP_TEST(test_resumption_over_workers),
 		LOOP_TEST(test_resumption_1_2),
 		LOOP_TEST(test_ticket_keys_rotate),
+		LOOP_TEST(test_ticket_keys_are_handed_over),
 		cmocka_unit_test(test_set_outlasts_addresses),
 		LOOP_TEST(test_workers_share_no_library),
 		cmocka_unit_test(test_openssl_cnf_counts_for_each),
