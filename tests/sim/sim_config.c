@@ -238,17 +238,19 @@ static void write_routes(struct sim_text *text)
 	/* Requests wait, and places are taken and given back, but nobody is refused. */
 	const char *limits = "      - rate_limit: {algorithm: leaky_bucket, rate: 200/s, max_delay: 20s, key: route, headers: off}\n"
 			     "      - rate_limit: {algorithm: concurrent, max_concurrent: 1000000, keys: 1000, headers: off}\n";
+	const char *access = plan.guards ? "    filters: [access: {deny: [0.0.0.0/0, \"::/0\"]}]\n" : "";
+	const char *api_key = plan.guards ? "    filters: [api_key: {keys: [{name: nobody, key: nobody-has-this-one}]}]\n" : "";
 
 	text_printf(text, "routes:\n"
 			  "  - name: hello\n    match: {path: /hello}\n    respond: {status: 200, body: \"hello from "
-			  "the gateway\\n\"}\n"
+			  "the gateway\\n\"}\n%s"
 			  "  - name: old\n    match: {path: \"/old/*\"}\n"
-			  "    redirect: {location: \"https://example.com/new/*\", status: 308}\n"
+			  "    redirect: {location: \"https://example.com/new/*\", status: 308}\n%s"
 			  "  - name: readonly\n    match: {path: \"/ro/*\", methods: [GET]}\n    upstream: u0\n"
 			  "  - name: r0\n    match: {path: \"/u0/*\"}\n    upstream: u0\n%s    filters:\n"
 			  "      - headers: {request: {set: {X-Set: by gateway}, remove: [X-Removed]}, response: {add: "
 			  "{X-Answer: seen}}}\n%s",
-		web, plan.limits ? limits : "");
+		access, api_key, web, plan.limits ? limits : "");
 	limits_write(text);
 	breaker_write(text, "    ", drawn.times.request);
 	fallback_write(text);

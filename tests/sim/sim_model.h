@@ -149,6 +149,7 @@ struct sim_plan {
 	bool calls;                   /* some requests to servers of HTTP/2 are calls of gRPC */
 	bool limits;                  /* requests to upstream 0 pass rate limits, where they may wait */
 	bool refuses;                 /* some requests to upstream 0 are beyond a rate limit */
+	bool guards;                  /* nobody may come to routes that answer by themselves: for their address, or without a key */
 	bool sheds;                   /* the gateway has marks that are passed now and then, and a cap for each client */
 	struct sim_retry retry[UPSTREAMS_MAX];
 	bool agains;                  /* some requests are answered with 503, and sent again for it */

@@ -79,6 +79,8 @@ static bool cause_fits(const struct sim_request *request, enum cause cause)
 	case CAUSE_CLIENT_CONNECTIONS_LIMITED: return drawn.tight_limits || plan.sheds;
 	/* A clock that leaps looks like a loop that has stood still. */
 	case CAUSE_OVERLOADED: return plan.sheds || drawn.clock_jumps;
+	case CAUSE_FORBIDDEN: return plan.guards && request->kind == KIND_RESPOND;
+	case CAUSE_UNAUTHORIZED: return plan.guards && request->kind == KIND_REDIRECT;
 	case CAUSE_RATE_LIMITED: return limits_may_refuse(request);
 	case CAUSE_POOL_QUEUE_FULL: return holds_connections();
 	case CAUSE_CONCURRENCY_LIMITED: return setup_sheds();
@@ -229,6 +231,9 @@ static void check_failure(struct sim_request *request, const struct sim_reader *
 	if (reader_field(reader, "Proxy-Status", NULL) != 1)
 		world_violation("6: a failure names its cause", "request %u: status %u without Proxy-Status",
 			request->id, reader->status);
+	if (reader_field(reader, "WWW-Authenticate", NULL) != (reader->status == 401))
+		world_violation("6: a failure names its cause", "request %u: status %u with %u challenges", request->id, reader->status,
+			reader_field(reader, "WWW-Authenticate", NULL));
 	if (to_head ? !any_cause_fits(request, reader->status)
 		    : cause == CAUSE_COUNT || (int)reader->status != cause_info(cause)->status ||
 				!cause_fits(request, cause))
@@ -262,6 +267,8 @@ static void check_own_answer(struct sim_request *request, const struct sim_reade
 		check_call_failure(request, reader);
 	} else if (reader->status >= 400) {
 		check_failure(request, reader);
+	} else if (plan.guards) {
+		world_violation("1: the answer is the request's", "request %u: %u, where nobody may come", request->id, reader->status);
 	} else if (request->kind == KIND_RESPOND) {
 		if (reader->status != 200 || strcmp(reader->text, "hello from the gateway\n") != 0)
 			world_violation("1: the answer is the request's", "request %u: %u %s", request->id,

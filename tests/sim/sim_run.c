@@ -545,6 +545,7 @@ static void speak_draw(uint64_t seed)
 	plan.retry_afters = plan.agains && world_also(seed, ALSO_RETRY_AFTER) % 3 == 0;
 	plan.wall_jumps = world_also(seed, ALSO_WALL) % 4 == 0;
 	plan.limits = world_also(seed, ALSO_LIMITS) % 5 == 0;
+	plan.guards = world_also(seed, ALSO_GUARDS) % 6 == 0;
 	plan.sheds = faults.hostile && world_also(seed, ALSO_SHEDDING) % 4 == 0;
 	breakers_draw_plan(seed);
 	limits_draw_plan(seed);
