@@ -54,7 +54,7 @@ struct gateway {
 	const char *path;           /* of the configuration */
 	struct journal *journal;
 	struct workers *workers;
-	struct control *control;    /* NULL: `admin: off` */
+	struct control *control;    /* NULL: it could not be created */
 	struct reloading reloading;
 	unsigned count;             /* of workers */
 	struct inherited inherited; /* sockets that we were started with, until everything is bound */
@@ -83,7 +83,7 @@ static void announce(const struct gateway *gateway)
 		workers_listener_address(gateway->workers, i, &address);
 		announce_one(&address, config->listeners[i].name);
 	}
-	for (unsigned i = 0; gateway->control != NULL && control_address(gateway->control, i, &address); i++)
+	for (unsigned i = 0; control_address(gateway->control, i, &address); i++)
 		announce_one(&address, VIEW("admin"));
 }
 
@@ -164,8 +164,7 @@ static void hand_over(struct gateway *gateway)
 	gateway->upgrade_order = NULL;
 	gateway->draining = true;
 	reloading_close(&gateway->reloading);
-	if (gateway->control != NULL)
-		control_hand_over(gateway->control);
+	control_hand_over(gateway->control);
 	workers_drain(gateway->workers, HANDED_IDLE_US);
 }
 
@@ -189,8 +188,7 @@ static void upgrade_advance(struct gateway *gateway)
 static void gateway_not_ready(struct gateway *gateway)
 {
 	reloading_close(&gateway->reloading);
-	if (gateway->control != NULL)
-		control_drain(gateway->control);
+	control_drain(gateway->control);
 }
 
 static void stop(struct gateway *gateway, const char *signal_name)
@@ -284,7 +282,7 @@ static void orders_look(struct gateway *gateway)
 {
 	struct control_order *order;
 
-	while (gateway->control != NULL && (order = control_next_order(gateway->control)) != NULL)
+	while ((order = control_next_order(gateway->control)) != NULL)
 		order_obey(gateway, order);
 }
 
@@ -354,17 +352,14 @@ static bool gateway_create(struct gateway *gateway, const struct config *config,
 		.inherited = &gateway->inherited,
 	};
 
-	if (config->admin.enabled)
-		gateway->control = control_create(&options, error);
-	return gateway->control != NULL || !config->admin.enabled;
+	gateway->control = control_create(&options, error);
+	return gateway->control != NULL;
 }
 
 static bool gateway_start(struct gateway *gateway, char error[256])
 {
-	if (gateway->control != NULL)
-		workers_attach(gateway->workers, gateway->control);
-	return workers_start(gateway->workers, error) &&
-	       (gateway->control == NULL || control_start(gateway->control, error));
+	workers_attach(gateway->workers, gateway->control);
+	return workers_start(gateway->workers, error) && control_start(gateway->control, error);
 }
 
 /* The control asks the workers until its own end; so that comes between the end of their threads and of their memory. */

@@ -114,15 +114,33 @@ void opening_tidy(const struct config *before, const struct config *after)
 			listen_tidy(&before->listeners[i].address);
 }
 
-/* All that is in it was bound in vain. */
-static void bound_release(struct inherited *bound)
+/* --- the administration ----------------------------------------------------------------------------------------------- */
+
+static bool admin_open_at(struct opening *opening, const struct address *address, struct view text, const struct config_place *place,
+	struct config_complaints *complaints)
 {
-	for (size_t i = 0; i < bound->count; i++) {
-		close(bound->sockets[i].fd);
-		bound->sockets[i].taken = true;
-		listen_tidy(&bound->sockets[i].address);
+	int error = control_change_bind(opening->control, address);
+
+	if (error < 0)
+		config_complain(complaints, place, "cannot listen on %.*s: %s", (int)text.n, text.p, strerror(-error));
+	return error == 0;
+}
+
+static bool admin_open(struct opening *opening, const struct config_admin *before, const struct config_admin *after,
+	struct config_complaints *complaints)
+{
+	bool good = true;
+
+	opening->control = control_change_create();
+	if (opening->control == NULL) {
+		config_complain(complaints, &(struct config_place){0}, "there is not enough memory for another administration");
+		return false;
 	}
-	inherited_release(bound);
+	if (config_admin_listens_at(after, &after->address) && !config_admin_listens_at(before, &after->address))
+		good &= admin_open_at(opening, &after->address, after->address_text, &after->address_place, complaints);
+	if (config_admin_listens_at(after, &after->unix_address) && !config_admin_listens_at(before, &after->unix_address))
+		good &= admin_open_at(opening, &after->unix_address, after->unix_text, &after->unix_place, complaints);
+	return good;
 }
 
 /* --- all of it -------------------------------------------------------------------------------------------------------- */
@@ -132,6 +150,7 @@ bool opening_make(struct opening *opening, const struct config *before, const st
 {
 	bool good = listeners_open(opening, before, after, complaints);
 
+	good = admin_open(opening, &before->admin, &after->admin, complaints) && good;
 	good = (config_log_access_equal(&before->log, &after->log) || log_open(opening, after, complaints)) && good;
 	if (!good)
 		opening_release(opening);
@@ -141,8 +160,9 @@ bool opening_make(struct opening *opening, const struct config *before, const st
 void opening_release(struct opening *opening)
 {
 	journal_output_close(opening->log);
+	control_change_free(opening->control);
 	for (unsigned i = 0; opening->bound != NULL && i < opening->workers; i++)
-		bound_release(&opening->bound[i]);
+		inherited_unbind(&opening->bound[i]);
 	free(opening->bound);
 	*opening = (struct opening){0};
 }

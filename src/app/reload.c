@@ -142,21 +142,44 @@ static void tell_upstreams(const struct reload_teller *to, struct endpoint_chang
 
 /* --- what is read at the start only ---------------------------------------------------------------------------------- */
 
-#define AT_THE_NEXT_START "takes effect at the next start"
-
 static void tell_start_only(const struct reload_teller *to, const struct config *before, const struct config *after)
 {
-	const struct {
-		const char *key;
-		bool same;
-	} keys[] = {
-		{"workers", before->workers == after->workers},
-		{"admin", config_admin_equal(&before->admin, &after->admin)},
-	};
+	if (before->workers != after->workers)
+		tell(to, LEVEL_WARNING, "workers: the change takes effect at the next start");
+}
 
-	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-		if (!keys[i].same)
-			tell(to, LEVEL_WARNING, "%s: the change %s", keys[i].key, AT_THE_NEXT_START);
+/* --- the administration ----------------------------------------------------------------------------------------------- */
+
+/* One of the two places where it may listen; an empty text: it does not. */
+static void tell_admin_place(const struct reload_teller *to, struct view before, struct view after)
+{
+	if (view_eq(before, after))
+		return;
+	if (before.n == 0)
+		tell(to, LEVEL_INFO, "admin: listens on %.*s", (int)after.n, after.p);
+	else if (after.n == 0)
+		tell(to, LEVEL_INFO, "admin: does not listen on %.*s any more; connections to it end with the answer that is under way",
+			(int)before.n, before.p);
+	else
+		tell(to, LEVEL_INFO, "admin: listens on %.*s instead of %.*s; connections to that end with the answer that is under way",
+			(int)after.n, after.p, (int)before.n, before.p);
+}
+
+static struct view place_of(const struct config_admin *admin, struct view text)
+{
+	return admin->enabled ? text : (struct view){0};
+}
+
+static void tell_admin(const struct reload_teller *to, const struct config_admin *before, const struct config_admin *after)
+{
+	struct config_admin moved = *before;
+
+	tell_admin_place(to, place_of(before, before->address_text), place_of(after, after->address_text));
+	tell_admin_place(to, place_of(before, before->unix_text), place_of(after, after->unix_text));
+	moved.address_text = after->address_text;
+	moved.unix_text = after->unix_text;
+	if (before->enabled && after->enabled && !config_admin_equal(&moved, after))
+		tell(to, LEVEL_INFO, "admin: other settings hold from the next request on");
 }
 
 /* --- listeners -------------------------------------------------------------------------------------------------------- */
@@ -261,6 +284,7 @@ void reload_tell_effects(const struct reload_teller *to, const struct config *be
 
 	tell_start_only(to, before, after);
 	tell_listeners(to, before, after);
+	tell_admin(to, &before->admin, &after->admin);
 	tell_log(to, &before->log, &after->log);
 	tell_upstreams(to, &changes, before, after);
 }
@@ -272,6 +296,7 @@ void reload_tell_changes(const struct reload_teller *to, const struct config *be
 
 	tell_start_only(to, before, after);
 	tell_listeners(to, before, after);
+	tell_admin(to, &before->admin, &after->admin);
 	tell_log(to, &before->log, &after->log);
 	tell_upstreams(to, &changes, before, after);
 	if (workers.refused > 0) {

@@ -267,7 +267,7 @@ static void receipt_give(struct reloading *r)
 	receipt->at_us = clock_us(CLOCK_REALTIME);
 	receipt->workers = r->count;
 	json = receipt_json(receipt);
-	if (json != NULL && r->control != NULL)
+	if (json != NULL)
 		control_reloaded(r->control, receipt->outcome, receipt->at_us, json);
 	orders_answer(r->orders, &r->order_count, status_of(receipt->outcome),
 		json != NULL ? json : "{\"error\":\"internal\",\"message\":\"out of memory\"}");
@@ -345,6 +345,8 @@ static void openings_take(struct reloading *r, struct opening *opening, const st
 		journal_set_level(r->journal, after->config->log.level);
 	if (opening->bound != NULL)
 		generation_bind(after, opening->bound);
+	if (opening->control != NULL)
+		control_adopt(r->control, opening->control, after->config);
 	*opening = (struct opening){0};
 }
 
@@ -387,7 +389,7 @@ static void swap_look(struct reloading *r)
 	struct reload_workers taken = {.count = r->count};
 	char text[200];
 
-	if (workers_reloading(r->workers) > 0)
+	if (workers_reloading(r->workers) > 0 || control_is_changing(r->control))
 		return;
 	r->receipt.took.swap_us = clock_us(CLOCK_MONOTONIC) - r->swap_begun_us;
 	r->receipt.pause = workers_pause(r->workers);

@@ -23,7 +23,7 @@ struct reloading {
 	const char *path;               /* of the configuration */
 	struct journal *journal;
 	struct workers *workers;
-	struct control *control;        /* NULL: `admin: off` */
+	struct control *control;
 	unsigned count;                 /* of workers */
 	const struct config *loaded;    /* as the file says: one reference */
 	struct names names;

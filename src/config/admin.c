@@ -26,6 +26,7 @@ static void admin_address_read(struct load *l, const struct node *node, void *ou
 {
 	struct config_admin *admin = &((struct config *)out)->admin;
 
+	config_place_read(l, node, &admin->address_place);
 	address_read(l, node, &admin->address_text, &admin->address);
 }
 
@@ -34,6 +35,8 @@ static void admin_unix_read(struct load *l, const struct node *node, void *out)
 	struct config_admin *admin = &((struct config *)out)->admin;
 	struct view path = text_read(l, node, PATH_ALLOWED);
 	struct quoted q;
+
+	config_place_read(l, node, &admin->unix_place);
 
 	if (path.p == NULL)
 		return;

@@ -647,6 +647,7 @@ struct config_admin {
 	bool enabled;
 	struct view address_text;  /* address: empty: it is not there, then `unix` is */
 	struct address address;
+	struct config_place address_place, unix_place;
 	struct view unix_text;     /* unix: "unix:" and the path; empty: it is not there */
 	struct address unix_address;
 	struct view token;         /* token, or what stands in token_file; secret; empty: none is asked for */
@@ -725,6 +726,13 @@ static inline const struct config_listener *config_listener_at(const struct conf
 		if (address_eq(&config->listeners[i].address, address))
 			return &config->listeners[i];
 	return NULL;
+}
+
+/* Whether the administration listens there. */
+static inline bool config_admin_listens_at(const struct config_admin *admin, const struct address *address)
+{
+	return admin->enabled && ((admin->address_text.n > 0 && address_eq(&admin->address, address)) ||
+					 (admin->unix_text.n > 0 && address_eq(&admin->unix_address, address)));
 }
 
 /* The endpoints of all upstreams together. */

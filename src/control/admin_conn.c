@@ -87,6 +87,16 @@ void admin_conn_linger(struct admin_conn *c)
 	linger_read(c);
 }
 
+void admin_conn_part(struct admin_conn *c)
+{
+	c->listener = NULL;
+	c->keep_alive = false;
+	if (c->state == ADMIN_STREAMING)
+		admin_conn_close(c);
+	else if (c->state == ADMIN_IDLE && c->h1.unread.n == 0 && !c->h1.conn.readable)
+		admin_conn_linger(c);
+}
+
 void admin_conn_rest(struct admin_conn *c)
 {
 	c->state = ADMIN_IDLE;
@@ -274,6 +284,7 @@ int admin_conn_accept(struct control *control, struct admin_listener *listener)
 		slab_free(&control->slab, c);
 		return error;
 	}
+	c->listener = listener;
 	c->by_unix = listener->address.u.any.sa_family == AF_UNIX;
 	admin_who(c, &peer);
 	h1_conn_init(&c->h1, control->scratch);

@@ -210,7 +210,7 @@ bool admin_request_begin(struct admin_conn *c, const struct message *m)
 	c->is_head = m->method == METHOD_HEAD;
 	c->format = (uint8_t)exposition_negotiate(accept_of(m));
 	/* Unless its content is read no request can follow it. */
-	c->keep_alive = m->keep_alive && !has_content(m);
+	c->keep_alive = m->keep_alive && c->listener != NULL && !has_content(m);
 	if (why != NULL)
 		admin_conn_refuse(c, 400, "bad_request", why);
 	else
@@ -218,7 +218,7 @@ bool admin_request_begin(struct admin_conn *c, const struct message *m)
 	arena_release(&arena);
 	if (c->state != state)
 		return false;
-	c->keep_alive = m->keep_alive;
+	c->keep_alive = m->keep_alive && c->listener != NULL;
 	for (unsigned i = 0; i < RESOURCE_SEGMENTS_MAX; i++)
 		c->request.segments[i] = decode(c->request.segments[i], '+');
 	return true;

@@ -14,8 +14,7 @@
 #include "control/process_stats.h"
 #include "control/live.h"
 #include "control/state.h"
-
-enum { LISTEN_BACKLOG = 128 };
+#include "io/inherited.h"
 
 /* --- what is answered --------------------------------------------------------------------------------------------- */
 
@@ -46,21 +45,16 @@ void answer_ready(struct admin_conn *c)
 
 void control_conn_gone(struct control *control)
 {
-	for (unsigned i = 0; i < control->listener_count && !control->stopping; i++)
-		listener_resume(&control->listeners[i].listener);
+	list_each_safe(&control->listeners, node, next)
+		if (!control->stopping)
+			listener_resume(&container_of(node, struct admin_listener, node)->listener);
 	if (control->stopping && control->slab.count_live == 0)
 		io_stop(control->io);
 }
 
-static void listeners_close(struct control *control)
-{
-	for (unsigned i = 0; i < control->listener_count; i++)
-		listener_close(&control->listeners[i].listener);
-}
-
 static void on_hand_over(struct io_message *message)
 {
-	listeners_close(container_of(message, struct control, hand_over));
+	control_listen_no_more(container_of(message, struct control, hand_over));
 }
 
 static void on_stop(struct io_message *message)
@@ -68,7 +62,7 @@ static void on_stop(struct io_message *message)
 	struct control *control = container_of(message, struct control, stop);
 
 	control->stopping = true;
-	listeners_close(control);
+	control_listen_no_more(control);
 	list_each_safe(&control->conns, node, next)
 		admin_conn_close(container_of(node, struct admin_conn, node));
 	window_close(&control->window);
@@ -77,43 +71,76 @@ static void on_stop(struct io_message *message)
 		io_stop(control->io);
 }
 
+/* --- another configuration ---------------------------------------------------------------------------------------- */
+
+struct control_change {
+	struct io_message message;
+	struct control *control;
+	const struct config *config;
+	struct inherited bound;
+};
+
+static void on_change(struct io_message *message)
+{
+	struct control_change *change = container_of(message, struct control_change, message);
+	struct control *control = change->control;
+	const struct config *before = control->config;
+
+	control->config = change->config;
+	change->config = before;
+	if (!control->stopping) {
+		slab_raise(&control->slab, control->config->admin.connections + ADMIN_CONNS_SPARE);
+		control_listen_again(control, &change->bound);
+		if (control->config->admin.enabled && !before->admin.enabled)
+			window_begin(&control->window);
+		else if (!control->config->admin.enabled)
+			window_close(&control->window);
+	}
+	control_change_free(change);
+	atomic_store(&control->changing, false);
+	control->options.on_order();
+}
+
+struct control_change *control_change_create(void)
+{
+	return calloc(1, sizeof(struct control_change));
+}
+
+int control_change_bind(struct control_change *change, const struct address *address)
+{
+	const struct io_listen_options options = {.backlog = CONTROL_BACKLOG, .unix_mode = CONTROL_UNIX_MODE};
+
+	return inherited_bind(&change->bound, address, &options);
+}
+
+void control_change_free(struct control_change *change)
+{
+	if (change == NULL)
+		return;
+	inherited_unbind(&change->bound);
+	config_free(change->config);
+	free(change);
+}
+
+void control_adopt(struct control *control, struct control_change *change, const struct config *config)
+{
+	change->control = control;
+	change->config = config_ref(config);
+	change->message.on_receive = on_change;
+	atomic_store(&control->changing, true);
+	io_post(control->io, &change->message);
+}
+
+bool control_is_changing(const struct control *control)
+{
+	return atomic_load(&control->changing);
+}
+
 /* --- on the main thread ------------------------------------------------------------------------------------------- */
-
-static int on_accept(struct listener *listener)
-{
-	struct admin_listener *l = container_of(listener, struct admin_listener, listener);
-
-	return admin_conn_accept(l->control, l);
-}
-
-static bool listen_at(
-	struct control *control, struct view text, const struct address *address, char error_text[256])
-{
-	/* Whoever reaches it has control: a unix socket is its owner's alone. */
-	const struct io_listen_options listen = {
-		.backlog = LISTEN_BACKLOG, .unix_mode = 0600, .inherited = control->options.inherited};
-	struct admin_listener *l = &control->listeners[control->listener_count];
-
-	*l = (struct admin_listener){.control = control, .listener.on_accept = on_accept, .address = *address};
-	int error = listener_open(&l->listener, control->io, address, &listen);
-
-	if (error < 0)
-		snprintf(error_text, 256, "cannot listen on %.*s (admin): %s", (int)text.n, text.p, strerror(-error));
-	control->listener_count += error == 0;
-	return error == 0;
-}
-
-static bool control_listen(struct control *control, char error_text[256])
-{
-	const struct config_admin *admin = &control->config->admin;
-
-	if (admin->address_text.n > 0 && !listen_at(control, admin->address_text, &admin->address, error_text))
-		return false;
-	return admin->unix_text.n == 0 || listen_at(control, admin->unix_text, &admin->unix_address, error_text);
-}
 
 static void control_release(struct control *control)
 {
+	control_listeners_free(control);
 	slab_release(&control->slab);
 	live_free(control->live);
 	window_release(&control->window);
@@ -141,6 +168,8 @@ struct control *control_create(const struct control_options *options, char error
 	control->hand_over.on_receive = on_hand_over;
 	control->stop.on_receive = on_stop;
 	list_init(&control->conns);
+	list_init(&control->listeners);
+	list_init(&control->gone);
 	slab_init(&control->slab, sizeof(struct admin_conn), options->config->admin.connections + ADMIN_CONNS_SPARE);
 	control->scratch = h1_scratch_create();
 	control->sum = snapshot_create(options->config);
@@ -158,7 +187,7 @@ struct control *control_create(const struct control_options *options, char error
 	if (control->live != NULL && control->scratch != NULL && control->sum != NULL && control_listen(control, error_text))
 		return control;
 failed:
-	listeners_close(control);
+	control_listen_no_more(control);
 	control_release(control);
 	return NULL;
 }
@@ -178,7 +207,8 @@ static void *control_run(void *argument)
 
 bool control_start(struct control *control, char error_text[256])
 {
-	window_begin(&control->window);
+	if (control->config->admin.enabled)
+		window_begin(&control->window);
 
 	int error = pthread_create(&control->thread, NULL, control_run, control);
 
@@ -190,11 +220,16 @@ bool control_start(struct control *control, char error_text[256])
 
 bool control_address(const struct control *control, unsigned i, struct address *address)
 {
-	if (i >= control->listener_count)
-		return false;
-	if (io_local_address(control->io, &control->listeners[i].listener.source, address) < 0)
-		*address = control->listeners[i].address;
-	return true;
+	list_each_safe(&control->listeners, node, next) {
+		const struct admin_listener *l = container_of(node, struct admin_listener, node);
+
+		if (i-- > 0)
+			continue;
+		if (io_local_address(control->io, &l->listener.source, address) < 0)
+			*address = l->address;
+		return true;
+	}
+	return false;
 }
 
 struct control_order *control_next_order(struct control *control)

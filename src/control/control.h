@@ -22,19 +22,20 @@
 #include "telemetry/journal.h"
 
 struct control;
+struct control_change;
 struct control_order;
 
 /* Everything is borrowed and outlives the control. */
 struct control_options {
-	const struct config *config;  /* its admin is enabled */
+	const struct config *config;
 	struct journal *journal;
 	unsigned workers;             /* at least 1 */
 	const char *version;
-	void (*on_order)(void);       /* control_next_order() has something; on control's thread */
+	void (*on_order)(void);       /* control_next_order() has something, or a change is over; on control's thread */
 	struct inherited *inherited;  /* only for control_create: sockets that may be bound already (io/inherited.h) */
 };
 
-/* Binds its addresses. NULL with error_text when that fails, or memory is out. */
+/* Binds its addresses; `admin: off` has none, until a reload. NULL with error_text when that fails, or memory is out. */
 struct control *control_create(const struct control_options *options, char error_text[256]);
 
 /* For every index below options->workers, before that worker's thread and control_start. */
@@ -45,6 +46,25 @@ bool control_start(struct control *control, char error_text[256]);
 
 /* The i-th address that it is bound to (its port when 0 was asked for). False: there are no more. */
 bool control_address(const struct control *control, unsigned i, struct address *address);
+
+/*
+ * What a reload changes: where the administration listens, whom it lets in, and its limits. What is new is bound before anything changes,
+ * on any thread; the control takes it over and frees the change. NULL: out of memory.
+ */
+struct control_change *control_change_create(void);
+
+/* 0 or a negative errno. */
+int control_change_bind(struct control_change *change, const struct address *address);
+
+/* One that was not adopted: nobody listens where it has bound. NULL is allowed. */
+void control_change_free(struct control_change *change);
+
+/*
+ * Soon the configuration is this one: when control_is_changing() is false, of which on_order() tells. What has been asked for is
+ * answered. Not while it is changing.
+ */
+void control_adopt(struct control *control, struct control_change *change, const struct config *config);
+bool control_is_changing(const struct control *control);
 
 /* What the administration asks the main thread for; NULL: nothing more (order.h). */
 struct control_order *control_next_order(struct control *control);

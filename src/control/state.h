@@ -19,7 +19,8 @@
 #include "net/listener.h"
 
 enum {
-	ADMIN_LISTENERS_MAX = 2,
+	CONTROL_BACKLOG = 128,
+	CONTROL_UNIX_MODE = 0600,  /* whoever reaches it has control: a unix socket is its owner's alone */
 	ADMIN_CONNS_SPARE = 8,   /* beyond those that are served, that are just being told so; then accepting waits */
 	ADMIN_TELL_BYTES = 1024,  /* of a line of the event log, cut */
 	ADMIN_TARGET_BYTES = 4 * 1024,  /* canonical path and query */
@@ -30,14 +31,15 @@ struct admin_listener {
 	struct listener listener;
 	struct control *control;
 	struct address address;  /* as configured */
+	struct list_node node;   /* in control->listeners, or ->gone */
+	struct io_task task;     /* gone: frees the memory at the end of the tick */
 };
 
 struct control {
 	struct control_options options;
 	struct io *io;
-	const struct config *config;  /* as it was at the start: one reference */
-	struct admin_listener listeners[ADMIN_LISTENERS_MAX];
-	unsigned listener_count;
+	const struct config *config;  /* as of the last reload: one reference */
+	struct list listeners, gone;  /* in force; and closed, but not freed yet */
 	struct h1_scratch *scratch;
 	struct slab slab;
 	struct list conns;
@@ -50,6 +52,7 @@ struct control {
 	struct reloads reloads;
 	uint64_t start_us;       /* of the process, Unix time */
 	_Atomic(bool) draining;  /* written by the main thread */
+	_Atomic(bool) changing;  /* control_adopt() has told, and it is not done yet */
 	struct io_message hand_over, stop;
 	bool stopping;
 	pthread_t thread;
@@ -87,6 +90,7 @@ struct admin_request {
 struct admin_conn {
 	struct h1_conn h1;
 	struct control *control;
+	struct admin_listener *listener;  /* by which it came; NULL: a reload has taken that away, and the next answer is its last */
 	struct list_node node;  /* in control->conns */
 	struct io_timer timer;  /* every state's deadline */
 	struct io_task task;    /* the next request of a batch gets its turn; later, frees the memory */
@@ -108,6 +112,19 @@ struct admin_conn {
 	char who[ORDER_BY_BYTES];  /* "admin (127.0.0.1:50412)", "admin (user 0, process 412)": for the event log */
 };
 
+/* --- control_listen.c ----------------------------------------------------------------------------------------------- */
+
+/* Listens where the configuration says. False with error_text: it cannot. What it has opened is to be closed in every case. */
+bool control_listen(struct control *control, char error_text[256]);
+
+/* Other listeners; connections that came by those that are gone end. `bound`: the sockets of new ones. */
+void control_listen_again(struct control *control, struct inherited *bound);
+
+/* Nobody new is taken. */
+void control_listen_no_more(struct control *control);
+
+void control_listeners_free(struct control *control);
+
 /* --- admin_conn.c ------------------------------------------------------------------------------------------------- */
 
 /* A new connection waits: the result of the listener's on_accept. */
@@ -115,6 +132,9 @@ int admin_conn_accept(struct control *control, struct admin_listener *listener);
 
 /* Legal on a closed one. */
 void admin_conn_close(struct admin_conn *c);
+
+/* Its listener is gone: it ends, behind the answer that is under way if there is one. */
+void admin_conn_part(struct admin_conn *c);
 
 /* The answer has gone out: the next request may come, or the end. */
 void admin_conn_rest(struct admin_conn *c);

@@ -69,6 +69,20 @@ int inherited_bind(struct inherited *in, const struct address *address, const st
 	return 0;
 }
 
+void inherited_unbind(struct inherited *in)
+{
+	for (size_t i = 0; i < in->count; i++) {
+		struct inherited_socket *s = &in->sockets[i];
+
+		if (s->taken)
+			continue;
+		close(s->fd);
+		s->taken = true;
+		listen_tidy(&s->address);
+	}
+	inherited_release(in);
+}
+
 int inherited_take(struct inherited *in, const struct address *address)
 {
 	for (size_t i = 0; i < in->count; i++) {

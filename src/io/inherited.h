@@ -38,6 +38,9 @@ bool inherited_init(struct inherited *in, int first, size_t count, int *stranger
  */
 int inherited_bind(struct inherited *in, const struct address *address, const struct io_listen_options *options);
 
+/* Closes those that were bound in vain, without a trace: files of unix sockets are removed. */
+void inherited_unbind(struct inherited *in);
+
 /* A descriptor for this address, which is the caller's. -ENOENT: there is none (left); other negative errno: it failed. */
 int inherited_take(struct inherited *in, const struct address *address);
 
