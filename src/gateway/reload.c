@@ -241,8 +241,12 @@ static bool reload_prepare(struct worker *w, struct generation *generation)
 bool worker_reload(struct worker *w, struct generation *generation)
 {
 	CHECK(!worker_is_reloading(w));
-	if (w->draining)
+	if (w->draining) {
+		/* Nobody would take who connects there. */
+		if (generation->bound != NULL)
+			inherited_release(&generation->bound[w->index]);
 		return true;
+	}
 	/* What a settling has left over comes first: the next roster is made from one that has settled into its place. */
 	while (upstreams_follow(w->upstreams))
 		;
