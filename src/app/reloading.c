@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "app/notify.h"
 #include "app/opening.h"
@@ -15,6 +17,9 @@
 #include "app/watching.h"
 #include "base/clock.h"
 #include "net/tls.h"
+
+/* As nice(2) means it: a reload takes longer where others have work for all processors, and takes nothing from them. */
+enum { LOADING_NICE = 10 };
 
 struct loading {
 	pthread_t thread;
@@ -225,6 +230,8 @@ static void *load_run(void *argument)
 {
 	struct loading *l = argument;
 
+	/* Of this thread alone: where processors are few, workers do not wait for it. Nothing is lost when it is refused. */
+	setpriority(PRIO_PROCESS, (id_t)gettid(), LOADING_NICE);
 	if (l->r->of_addresses)
 		prepare(l, l->r->loaded);
 	else

@@ -10,13 +10,13 @@ import signal
 import socket
 import sys
 import threading
-import types
 
 import pytest
 
 import gateway as gateways
 from admin import administered
 from gateway import TIMEOUT, configuration, eventually, free_port, run
+from programs import program  # pylint: disable=unused-import
 from raw import get, response
 from test_tls import VERSIONS, Certificates, crowd_of, resumed_of, secured
 
@@ -238,23 +238,6 @@ def test_upgrades_under_load(start, origin, upgrade):
     crowd.end()
     assert not crowd.failures
     assert sum(crowd.asked) > 8 * CHANGES
-
-
-@pytest.fixture
-def program(tmp_path, monkeypatch):
-    """A program that the gateway is started from, and that can be replaced: program.replace(script) (of the shell; $WEIR is the real one)."""
-    path = tmp_path / "weir"
-    shutil.copy(ORIGINAL, path)
-    monkeypatch.setattr(gateways, "BINARY", path)
-
-    def replace(script):
-        new = tmp_path / "new"
-        new.write_text(f"#!/bin/sh\nWEIR={ORIGINAL}\n{script}\n")
-        new.chmod(0o755)
-        new.rename(path)
-
-    return types.SimpleNamespace(replace=replace, go=tmp_path / "go",
-        waiting=f"while [ ! -e {tmp_path / 'go'} ]; do sleep 0.01; done; exec $WEIR \"$@\"")
 
 
 def test_reload_meanwhile(start, origin, program):
