@@ -46,6 +46,6 @@ void bell_ring_for_work(struct bell *bell)
 
 void bell_ring(struct bell *bell)
 {
-	if (atomic_exchange(&bell->state, BELL_AWAKE) != BELL_AWAKE)
+	if (atomic_load(&bell->state) != BELL_AWAKE && atomic_exchange(&bell->state, BELL_AWAKE) != BELL_AWAKE)
 		bell_wake(bell);
 }

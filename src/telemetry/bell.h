@@ -1,8 +1,8 @@
 /*
  * A bell by the bed of one thread that the others ring when there is work for it.
  *
- * The sleeper either sleeps until it is rung for, or naps: for a short fixed time, in which work is no reason to ring. So
- * under load nobody makes a system call to wake it, and it makes one for many pieces of work.
+ * The sleeper either sleeps until it is rung for, or naps: for a short fixed time, in which work is no reason to ring unless it
+ * is urgent. So nobody makes a system call to wake it for each piece of work, and it makes one for many.
  *
  *     sleeper:  bell_lie_down(bell, BELL_ASLEEP); if (no work) bell_wait(bell, ...);
  *     others:   publish work; bell_ring_for_work(bell);
@@ -36,7 +36,7 @@ void bell_get_up(struct bell *bell);
 /* Wakes the sleeper unless it is awake or only naps. Costs one load otherwise. */
 void bell_ring_for_work(struct bell *bell);
 
-/* Wakes the sleeper from whatever sleep. */
+/* Wakes the sleeper from whatever sleep. Costs one load when it is awake. */
 void bell_ring(struct bell *bell);
 
 #endif

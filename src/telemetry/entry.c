@@ -1,125 +1,184 @@
 /*
- * The packed form is the struct itself, then the bytes of its views in the order of the table below. Packing cuts the
- * views to their limits; unpacking points them at the bytes again. Both threads are of one program, so layout is no
- * question.
+ * The packed form is a struct, then the bytes of its views in the order of the lists below. Whoever packs has cut the views
+ * to their limits; unpacking points them at the bytes again. Both threads are of one program, so layout is no question.
+ *
+ * A worker packs one for each of its requests, so the lists become straight code.
  */
 #include "telemetry/entry.h"
 
-/* A view inside struct entry, and how much of it is kept. */
-struct entry_view {
-	size_t offset;
-	size_t bytes_max;
+/* X(view, how many of its bytes are kept). */
+#define RECORD_VIEWS(X, r) \
+	X((r)->listener, 256) \
+	X((r)->client, 128) \
+	X((r)->consumer, 64) \
+	X((r)->method, 64) \
+	X((r)->host, 256) \
+	X((r)->target, 8192) \
+	X((r)->protocol, 16) \
+	X((r)->request_id, 256) \
+	X((r)->user_agent, 1024) \
+	X((r)->referer, 1024) \
+	X((r)->route, 256) \
+	X((r)->upstream, 256) \
+	X((r)->endpoint, 128)
+
+#define TLS_VIEWS(X, t) \
+	X((t)->version, 16) \
+	X((t)->cipher, 64) \
+	X((t)->server_name, 256) \
+	X((t)->client_subject, 512)
+
+#define EVENT_VIEWS(X, e) X((e)->text, 1024)
+
+/* Each begins with its kind. */
+struct packed_record {
+	enum entry_kind kind;
+	struct exchange_record record;
+	struct record_tls tls[];         /* one, when the record points to one */
 };
 
-#define RECORD_VIEW(field, bytes_max) {offsetof(struct entry, u.record.field), bytes_max}
-
-/* The first ones are in a record with TLS only. */
-enum { TLS_VIEWS = 4 };
-
-static const struct entry_view record_views[] = {
-	{offsetof(struct entry, tls.version), 16},
-	{offsetof(struct entry, tls.cipher), 64},
-	{offsetof(struct entry, tls.server_name), 256},
-	{offsetof(struct entry, tls.client_subject), 512},
-	RECORD_VIEW(listener, 256),
-	RECORD_VIEW(client, 128),
-	RECORD_VIEW(consumer, 64),
-	RECORD_VIEW(method, 64),
-	RECORD_VIEW(host, 256),
-	RECORD_VIEW(target, 8192),
-	RECORD_VIEW(protocol, 16),
-	RECORD_VIEW(request_id, 256),
-	RECORD_VIEW(user_agent, 1024),
-	RECORD_VIEW(referer, 1024),
-	RECORD_VIEW(route, 256),
-	RECORD_VIEW(upstream, 256),
-	RECORD_VIEW(endpoint, 128),
+struct packed_event {
+	enum entry_kind kind;
+	struct entry_event event;
 };
 
-static const struct entry_view event_views[] = {
-	{offsetof(struct entry, u.event.text), 1024},
-};
+/* --- packing -------------------------------------------------------------------------------------------------------- */
 
-struct entry_layout {
-	const struct entry_view *views;
-	size_t count;
-	size_t bytes;        /* of the struct, as far as it is used */
-};
+#define ADD_SIZE(view, bytes_max) size += (view).n;
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+/* The highest bit of `over` is set once one is too long. */
+#define ADD_OVER(view, bytes_max) over |= (size_t)(bytes_max) - (view).n;
 
-static const struct entry_layout layouts[] = {
-	[ENTRY_RECORD] = {record_views + TLS_VIEWS, COUNT(record_views) - TLS_VIEWS, offsetof(struct entry, tls)},
-	[ENTRY_EVENT] = {event_views, COUNT(event_views), offsetof(struct entry, tls)},
-	[ENTRY_RECORD_TLS] = {record_views, COUNT(record_views), sizeof(struct entry)},
-};
+#define CUT(view, bytes_max) \
+	if ((view).n > (bytes_max)) \
+		(view).n = bytes_max;
 
-static struct view *entry_view_at(struct entry *entry, size_t offset)
+static inline char *copy(struct view view, char *to)
 {
-	return (struct view *)(void *)((char *)entry + offset);
+	if (view.n != 0)
+		memcpy(to, view.p, view.n);
+	return to + view.n;
 }
 
-/* A copy of the i-th view, cut to its limit. */
-static struct view entry_view_cut(const struct entry *entry, const struct entry_view *which)
-{
-	struct view view;
+#define COPY(view, bytes_max) bytes = copy(view, bytes);
 
-	memcpy(&view, (const char *)entry + which->offset, sizeof(view));
-	if (view.n > which->bytes_max)
-		view.n = which->bytes_max;
-	return view;
+__attribute__((noinline, cold)) static const struct exchange_record *cut(
+	const struct exchange_record *record, struct entry *memory)
+{
+	memory->u.record = *record;
+	RECORD_VIEWS(CUT, &memory->u.record)
+	if (record->tls != NULL) {
+		memory->tls = *record->tls;
+		memory->u.record.tls = &memory->tls;
+		TLS_VIEWS(CUT, &memory->tls)
+	}
+	return &memory->u.record;
 }
 
-void entry_of_record(struct entry *entry, const struct exchange_record *record)
+const struct exchange_record *entry_cut_record(const struct exchange_record *record, struct entry *memory)
 {
-	entry->kind = ENTRY_RECORD;
-	entry->u.record = *record;
-	if (record->tls == NULL)
-		return;
-	entry->kind = ENTRY_RECORD_TLS;
-	entry->tls = *record->tls;
+	size_t over = 0;
+
+	RECORD_VIEWS(ADD_OVER, record)
+	if (record->tls != NULL) {
+		TLS_VIEWS(ADD_OVER, record->tls)
+	}
+	return over <= SIZE_MAX / 2 ? record : cut(record, memory);
 }
 
-size_t entry_size(const struct entry *entry)
+size_t entry_record_size(const struct exchange_record *record)
 {
-	const struct entry_layout *layout = &layouts[entry->kind];
-	size_t size = layout->bytes;
+	size_t size = sizeof(struct packed_record);
 
-	for (size_t i = 0; i < layout->count; i++)
-		size += entry_view_cut(entry, &layout->views[i]).n;
+	RECORD_VIEWS(ADD_SIZE, record)
+	if (record->tls != NULL) {
+		size += sizeof(struct record_tls);
+		TLS_VIEWS(ADD_SIZE, record->tls)
+	}
 	return size;
 }
 
-void entry_pack(const struct entry *entry, void *to)
+void entry_pack_record(const struct exchange_record *record, void *to)
 {
-	const struct entry_layout *layout = &layouts[entry->kind];
-	struct entry *packed = to;
-	char *bytes = (char *)to + layout->bytes;
+	struct packed_record *packed = to;
+	char *bytes = (char *)(packed + 1);
 
-	memcpy(to, entry, layout->bytes);
-	for (size_t i = 0; i < layout->count; i++) {
-		struct view view = entry_view_cut(entry, &layout->views[i]);
-
-		if (view.n != 0)
-			memcpy(bytes, view.p, view.n);
-		bytes += view.n;
-		entry_view_at(packed, layout->views[i].offset)->n = view.n;
+	packed->kind = ENTRY_RECORD;
+	packed->record = *record;
+	if (record->tls != NULL) {
+		packed->tls[0] = *record->tls;
+		bytes += sizeof(struct record_tls);
+		TLS_VIEWS(COPY, record->tls)
 	}
+	RECORD_VIEWS(COPY, record)
+	(void)bytes;
+}
+
+struct entry_event entry_cut_event(struct entry_event event)
+{
+	EVENT_VIEWS(CUT, &event)
+	return event;
+}
+
+size_t entry_event_size(const struct entry_event *event)
+{
+	size_t size = sizeof(struct packed_event);
+
+	EVENT_VIEWS(ADD_SIZE, event)
+	return size;
+}
+
+void entry_pack_event(const struct entry_event *event, void *to)
+{
+	struct packed_event *packed = to;
+	char *bytes = (char *)(packed + 1);
+
+	packed->kind = ENTRY_EVENT;
+	packed->event = *event;
+	EVENT_VIEWS(COPY, event)
+	(void)bytes;
+}
+
+/* --- unpacking ------------------------------------------------------------------------------------------------------ */
+
+/* Points the view to its bytes again; behind them. */
+static inline const char *find(struct view *view, const char *bytes)
+{
+	view->p = bytes;
+	return bytes + view->n;
+}
+
+#define FIND(view, bytes_max) bytes = find(&(view), bytes);
+
+static void unpack_record(struct entry *entry, const struct packed_record *packed)
+{
+	const char *bytes = (const char *)(packed + 1);
+
+	entry->u.record = packed->record;
+	if (packed->record.tls != NULL) {
+		entry->tls = packed->tls[0];
+		entry->u.record.tls = &entry->tls;
+		bytes += sizeof(struct record_tls);
+		TLS_VIEWS(FIND, &entry->tls)
+	}
+	RECORD_VIEWS(FIND, &entry->u.record)
+	(void)bytes;
+}
+
+static void unpack_event(struct entry *entry, const struct packed_event *packed)
+{
+	const char *bytes = (const char *)(packed + 1);
+
+	entry->u.event = packed->event;
+	EVENT_VIEWS(FIND, &entry->u.event)
+	(void)bytes;
 }
 
 void entry_unpack(struct entry *entry, const void *from)
 {
-	enum entry_kind kind = *(const enum entry_kind *)from;
-	const struct entry_layout *layout = &layouts[kind];
-	const char *bytes = (const char *)from + layout->bytes;
-
-	memcpy(entry, from, layout->bytes);
-	if (kind != ENTRY_EVENT)
-		entry->u.record.tls = kind == ENTRY_RECORD_TLS ? &entry->tls : NULL;
-	for (size_t i = 0; i < layout->count; i++) {
-		struct view *view = entry_view_at(entry, layout->views[i].offset);
-
-		view->p = bytes;
-		bytes += view->n;
-	}
+	entry->kind = *(const enum entry_kind *)from;
+	if (entry->kind == ENTRY_EVENT)
+		unpack_event(entry, from);
+	else
+		unpack_record(entry, from);
 }

@@ -9,29 +9,37 @@
 
 #include "gateway/record.h"
 
-enum entry_kind { ENTRY_RECORD, ENTRY_EVENT, ENTRY_RECORD_TLS };
+enum entry_kind { ENTRY_RECORD, ENTRY_EVENT };
+
+struct entry_event {
+	uint64_t wall_us;        /* Unix time */
+	int level;               /* enum config_log_level */
+	struct view text;
+};
 
 struct entry {
 	enum entry_kind kind;
 	union {
-		struct exchange_record record;   /* its views point behind the entry once it is unpacked */
-		struct {
-			uint64_t wall_us;        /* Unix time */
-			int level;               /* enum config_log_level */
-			struct view text;
-		} event;
+		struct exchange_record record;   /* its views point into the packed form */
+		struct entry_event event;
 	} u;
-	struct record_tls tls;                   /* ENTRY_RECORD_TLS: what u.record.tls points to once it is unpacked */
+	struct record_tls tls;                   /* what u.record.tls points to, if it does */
 };
 
-/* The entry that says what the record says. */
-void entry_of_record(struct entry *entry, const struct exchange_record *record);
+/*
+ * The same, with no view longer than is kept. Few have to be cut, so what comes back is the record itself, or one in `memory`, which has
+ * to live as long.
+ */
+const struct exchange_record *entry_cut_record(const struct exchange_record *record, struct entry *memory);
+struct entry_event entry_cut_event(struct entry_event event);
 
-/* How many bytes the packed form takes. */
-size_t entry_size(const struct entry *entry);
+/* Of what was cut: how many bytes the packed form takes. */
+size_t entry_record_size(const struct exchange_record *record);
+size_t entry_event_size(const struct entry_event *event);
 
-/* Copies the entry and the bytes of its views to `to`, which has room for entry_size(), aligned to 8. */
-void entry_pack(const struct entry *entry, void *to);
+/* Copies it and the bytes of its views to `to`, which has room for as many, aligned to 8. */
+void entry_pack_record(const struct exchange_record *record, void *to);
+void entry_pack_event(const struct entry_event *event, void *to);
 
 /* The entry from its packed form, which it borrows: views point into `from`. */
 void entry_unpack(struct entry *entry, const void *from);

@@ -34,7 +34,6 @@
 #define RING_BYTES_WORKER ((size_t)1024 * 1024)
 #define RING_BYTES_OTHER ((size_t)64 * 1024)
 #define OTHERS 2                        /* threads that are no workers: the administration's, the main thread */
-#define NAP_US (5 * US_PER_MS)
 #define PASS_ENTRIES_MAX 4096           /* of one ring in one pass, so that no worker keeps the others' lines waiting */
 #define ORDER_ENTRIES_MAX (RING_BYTES_WORKER / 16)  /* before an order: more than a ring holds */
 #define DROPS_REPORT_US (1 * US_PER_S)
@@ -60,6 +59,7 @@ struct journal {
 	unsigned source_count;
 
 	struct bell bell;               /* the writer sleeps by it */
+	_Atomic(bool) is_urgent;        /* there is an entry that does not wait until a nap is over */
 	_Atomic(bool) reopen_wanted;
 	_Atomic(bool) stop_wanted;
 	_Atomic(struct journal_output *) next;  /* NULL: the one that there is stays */
@@ -129,8 +129,8 @@ static void journal_sleep(struct journal *journal)
 static void journal_nap(struct journal *journal)
 {
 	bell_lie_down(&journal->bell, BELL_NAPPING);
-	if (!journal_has_orders(journal))
-		bell_wait(&journal->bell, NAP_US);
+	if (!journal_has_orders(journal) && !atomic_load(&journal->is_urgent))
+		bell_wait(&journal->bell, JOURNAL_LINGER_US);
 	bell_get_up(&journal->bell);
 }
 
@@ -204,6 +204,8 @@ static size_t journal_drain(struct journal *journal, struct journal_source *sour
 		ring_consume(&source->ring);
 		count++;
 	}
+	if (count == max)
+		atomic_store(&journal->is_urgent, true);
 	return count;
 }
 
@@ -292,6 +294,7 @@ static bool journal_pass(struct journal *journal)
 	bool ordered = reopen || next != NULL;
 	size_t count = 0;
 
+	atomic_store(&journal->is_urgent, false);
 	for (unsigned i = 0; i < journal->source_count; i++)
 		count += journal_drain(journal, &journal->sources[i], ordered ? ORDER_ENTRIES_MAX : PASS_ENTRIES_MAX);
 	if (reopen)
@@ -327,37 +330,60 @@ static void *journal_writer(void *argument)
 
 /* --- the others' side ----------------------------------------------------------------------------------------------- */
 
-static void journal_put(struct journal *journal, unsigned source, const struct entry *entry)
+static struct ring *journal_ring(struct journal *journal, unsigned source)
 {
 	unsigned index = source >= JOURNAL_ADMIN ? journal->source_count - OTHERS + (source - JOURNAL_ADMIN) : source;
 
 	CHECK(index < journal->source_count);
-	struct ring *ring = &journal->sources[index].ring;
-	void *room = ring_reserve(ring, entry_size(entry));
+	return &journal->sources[index].ring;
+}
 
-	if (room == NULL)
+/* What is committed by now is found in the pass that takes the word back. */
+static void journal_hurry(struct journal *journal)
+{
+	if (atomic_load(&journal->is_urgent))
 		return;
-	entry_pack(entry, room);
-	ring_commit(ring);
-	bell_ring_for_work(&journal->bell);
+	atomic_store(&journal->is_urgent, true);
+	bell_ring(&journal->bell);
 }
 
 void journal_record(struct journal *journal, unsigned source, const struct exchange_record *record)
 {
-	struct entry entry;
+	struct ring *ring = journal_ring(journal, source);
+	struct entry memory;
+	void *room;
 
 	if (!atomic_load_explicit(&journal->access, memory_order_relaxed))
 		return;
-	entry_of_record(&entry, record);
-	journal_put(journal, source, &entry);
+	record = entry_cut_record(record, &memory);
+	room = ring_reserve(ring, entry_record_size(record));
+	if (room == NULL)
+		return;
+	entry_pack_record(record, room);
+	ring_commit(ring);
+	if (ring_is_filling(ring))
+		journal_hurry(journal);
+	else
+		bell_ring_for_work(&journal->bell);
 }
 
 void journal_event(struct journal *journal, unsigned source, uint64_t wall_us, int level, const char *text)
 {
-	struct entry entry = {.kind = ENTRY_EVENT, .u.event = {wall_us, level, view_str(text)}};
+	const struct entry_event event = entry_cut_event((struct entry_event){wall_us, level, view_str(text)});
+	struct ring *ring = journal_ring(journal, source);
+	void *room;
 
-	if (level <= atomic_load_explicit(&journal->level, memory_order_relaxed))
-		journal_put(journal, source, &entry);
+	if (level > atomic_load_explicit(&journal->level, memory_order_relaxed))
+		return;
+	room = ring_reserve(ring, entry_event_size(&event));
+	if (room == NULL)
+		return;
+	entry_pack_event(&event, room);
+	ring_commit(ring);
+	if (level < LEVEL_DEBUG)
+		journal_hurry(journal);
+	else
+		bell_ring_for_work(&journal->bell);
 }
 
 void journal_set_level(struct journal *journal, enum config_log_level level)

@@ -6,8 +6,10 @@
  *   admin    --> ring --+
  *   main     --> ring --+
  *
- * Telling never blocks and, while the writer is awake, makes no system call. When a ring is full the entry is dropped and
- * counted. Lines of one thread keep their order; those of different threads may be a few milliseconds out of order.
+ * Telling never blocks and hardly ever makes a system call: the writer naps for JOURNAL_LINGER_US when it has written something, so
+ * that it is woken, and writes, once for many lines. It is woken from that by events that an operator may wait for, and by a ring that
+ * fills. When a ring is full the entry is dropped and counted. Lines of one thread keep their order; those of different threads may be
+ * as far out of order as that.
  *
  * Lifecycle: journal_create (opens the files, starts the writer), any use, and after every other thread has ended
  * journal_free (writes what is left).
@@ -25,6 +27,9 @@ struct journal_output;
 /* As `source`: the main thread, and the administration's. Workers are 0, 1, ... */
 #define JOURNAL_MAIN UINT32_MAX
 #define JOURNAL_ADMIN (UINT32_MAX - 1)
+
+/* How long a line of the access log may linger until it is written. The first one after a quiet time does not. */
+#define JOURNAL_LINGER_US (100 * US_PER_MS)
 
 /* For journal_free(): how long the log may take to write what is left after the last worker has ended. */
 #define JOURNAL_END_US (2 * US_PER_S)

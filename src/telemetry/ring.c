@@ -82,6 +82,13 @@ void ring_commit(struct ring *ring)
 	atomic_store(&ring->written, ring->reserved);
 }
 
+bool ring_is_filling(struct ring *ring)
+{
+	uint64_t written = atomic_load_explicit(&ring->written, memory_order_relaxed);
+
+	return !ring_has_room(ring, written + (ring->mask + 1) / 4 * 3 + 1);
+}
+
 const void *ring_peek(struct ring *ring, size_t *n)
 {
 	uint64_t at = atomic_load_explicit(&ring->consumed, memory_order_relaxed);

@@ -41,6 +41,9 @@ void *ring_reserve(struct ring *ring, size_t n);
 /* Hands the reserved entry to the reader. */
 void ring_commit(struct ring *ring);
 
+/* Whether a quarter of it or more is taken: time for the reader to come. Looks at the reader's side only when it has to. */
+bool ring_is_filling(struct ring *ring);
+
 /* --- the reader's side ---------------------------------------------------------------------------------------------- */
 
 /* The oldest entry, *n its size as reserved; NULL when the ring is empty. It stays valid until ring_consume(). */

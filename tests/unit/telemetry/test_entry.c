@@ -29,23 +29,24 @@ static struct view *view_at(struct exchange_record *record, size_t i)
 
 static void test_record_round_trip(void **state)
 {
-	struct entry in = {.kind = ENTRY_RECORD, .u.record = sample_record()}, out;
-	size_t size = entry_size(&in);
+	struct exchange_record in = sample_record();
+	struct entry out;
+	size_t size = entry_record_size(&in);
 	char *packed = malloc(size);
 
 	assert_non_null(packed);
-	entry_pack(&in, packed);
+	entry_pack_record(&in, packed);
 	entry_unpack(&out, packed);
 	assert_int_equal(out.kind, ENTRY_RECORD);
 	for (size_t i = 0; i < VIEW_COUNT; i++) {
 		struct view *got = view_at(&out.u.record, i);
 
-		assert_true(view_eq(*got, *view_at(&in.u.record, i)));
+		assert_true(view_eq(*got, *view_at(&in, i)));
 		assert_true(got->p >= packed && got->p + got->n <= packed + size);
 		/* The rest of the record must be equal as it stands. */
-		*got = *view_at(&in.u.record, i);
+		*got = *view_at(&in, i);
 	}
-	assert_memory_equal(&in.u.record, &out.u.record, sizeof(in.u.record));
+	assert_memory_equal(&in, &out.u.record, sizeof(in));
 	free(packed);
 }
 
@@ -53,15 +54,14 @@ static void test_record_with_tls(void **state)
 {
 	struct record_tls tls = {VIEW("TLSv1.3"), VIEW("TLS_AES_128_GCM_SHA256"), VIEW("a.test"), VIEW(""), true, false};
 	struct exchange_record record = sample_record();
-	struct entry in, out;
+	struct entry out;
 
 	record.tls = &tls;
-	entry_of_record(&in, &record);
-	char *packed = malloc(entry_size(&in));
+	char *packed = malloc(entry_record_size(&record));
 
 	assert_non_null(packed);
-	entry_pack(&in, packed);
-	memset(&in, 0, sizeof(in));
+	entry_pack_record(&record, packed);
+	record.tls = NULL;
 	entry_unpack(&out, packed);
 	assert_ptr_equal(out.u.record.tls, &out.tls);
 	assert_true(view_eq(out.tls.version, tls.version) && view_eq(out.tls.cipher, tls.cipher));
@@ -73,11 +73,12 @@ static void test_record_with_tls(void **state)
 
 static void test_event_round_trip(void **state)
 {
-	struct entry in = {.kind = ENTRY_EVENT, .u.event = {SAMPLE_WALL_US, 2, VIEW("drain begins")}}, out;
-	char *packed = malloc(entry_size(&in));
+	const struct entry_event in = {SAMPLE_WALL_US, 2, VIEW("drain begins")};
+	struct entry out;
+	char *packed = malloc(entry_event_size(&in));
 
 	assert_non_null(packed);
-	entry_pack(&in, packed);
+	entry_pack_event(&in, packed);
 	entry_unpack(&out, packed);
 	assert_int_equal(out.kind, ENTRY_EVENT);
 	assert_int_equal(out.u.event.wall_us, SAMPLE_WALL_US);
@@ -89,31 +90,63 @@ static void test_event_round_trip(void **state)
 static void test_long_fields_are_cut(void **state)
 {
 	static char bytes[300000];
-	struct entry in = {.kind = ENTRY_RECORD, .u.record = sample_record()}, out;
+	struct record_tls tls = {.cipher = view_of(bytes, 65)};
+	struct exchange_record in = sample_record();
+	struct entry out, memory;
 
+	in.tls = &tls;
 	memset(bytes, 'x', sizeof(bytes));
 	for (size_t i = 0; i < VIEW_COUNT; i++)
-		*view_at(&in.u.record, i) = view_of(bytes, sizeof(bytes));
-	size_t size = entry_size(&in);
+		*view_at(&in, i) = view_of(bytes, sizeof(bytes));
+	const struct exchange_record *cut = entry_cut_record(&in, &memory);
+	size_t size = entry_record_size(cut);
 	char *packed = malloc(size);
 
 	assert_non_null(packed);
 	assert_in_range(size, 8192, 16384);
-	entry_pack(&in, packed);
+	entry_pack_record(cut, packed);
 	entry_unpack(&out, packed);
 	assert_int_equal(out.u.record.target.n, 8192);
 	assert_int_equal(out.u.record.user_agent.n, 1024);
+	assert_int_equal(out.tls.cipher.n, 64);
 	assert_ptr_equal(out.u.record.endpoint.p + out.u.record.endpoint.n, packed + size);
 	free(packed);
 }
 
+/* One byte too many, in any one of them; and not one. */
+static void test_only_what_is_long_is_cut(void **state)
+{
+	static char bytes[8192 + 1];
+	static const size_t bytes_max[VIEW_COUNT] = {256, 128, 64, 64, 256, 8192, 16, 256, 1024, 1024, 256, 256, 128};
+	struct entry memory;
+
+	for (size_t i = 0; i < VIEW_COUNT; i++) {
+		struct exchange_record in = sample_record();
+
+		*view_at(&in, i) = view_of(bytes, bytes_max[i]);
+		assert_ptr_equal(entry_cut_record(&in, &memory), &in);
+		*view_at(&in, i) = view_of(bytes, bytes_max[i] + 1);
+		assert_ptr_equal(entry_cut_record(&in, &memory), &memory.u.record);
+		assert_int_equal(view_at(&memory.u.record, i)->n, bytes_max[i]);
+	}
+}
+
+static void test_long_event_is_cut(void **state)
+{
+	static char bytes[2000];
+	struct entry_event event = entry_cut_event((struct entry_event){.text = view_of(bytes, sizeof(bytes))});
+
+	assert_int_equal(event.text.n, 1024);
+}
+
 static void test_empty_views(void **state)
 {
-	struct entry in = {.kind = ENTRY_RECORD}, out;
-	char *packed = malloc(entry_size(&in));
+	const struct exchange_record in = {.status = 0};
+	struct entry out;
+	char *packed = malloc(entry_record_size(&in));
 
 	assert_non_null(packed);
-	entry_pack(&in, packed);
+	entry_pack_record(&in, packed);
 	entry_unpack(&out, packed);
 	for (size_t i = 0; i < VIEW_COUNT; i++)
 		assert_int_equal(view_at(&out.u.record, i)->n, 0);
@@ -127,6 +160,8 @@ int main(void)
 		cmocka_unit_test(test_record_with_tls),
 		cmocka_unit_test(test_event_round_trip),
 		cmocka_unit_test(test_long_fields_are_cut),
+		cmocka_unit_test(test_only_what_is_long_is_cut),
+		cmocka_unit_test(test_long_event_is_cut),
 		cmocka_unit_test(test_empty_views),
 	};
 

@@ -347,7 +347,7 @@ static void test_two_workers_and_rotation(void **state)
 /* That the writer has gone from its naps to sleep cannot be seen from outside: four naps' time is given to it. */
 static void let_it_fall_asleep(void)
 {
-	const struct timespec time = {0, 20 * 1000 * 1000};
+	const struct timespec time = {0, 4 * JOURNAL_LINGER_US * 1000};
 
 	nanosleep(&time, NULL);
 }
@@ -364,7 +364,7 @@ static void test_sleeping_writer_is_woken(void **state)
 	struct journal *journal = create(&options);
 	struct pollfd pollfd = {.fd = reader, .events = POLLIN};
 
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < 30; i++) {
 		if (i % 10 == 0)
 			let_it_fall_asleep();
 		tell(journal, 0, "/awaited");
@@ -373,6 +373,63 @@ static void test_sleeping_writer_is_woken(void **state)
 	}
 	assert_true(journal_free(journal, PATIENCE_US));
 	close(reader);
+}
+
+static uint64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * US_PER_S + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void await_lines(struct journal *journal, uint64_t lines)
+{
+	const struct timespec moment = {0, 100 * 1000};
+	uint64_t until_us = now_us() + PATIENCE_US;
+
+	while (journal_stats(journal).lines < lines && now_us() < until_us)
+		nanosleep(&moment, NULL);
+	assert_int_equal(journal_stats(journal).lines, lines);
+}
+
+enum { HURRIES = 100 };
+
+/* A hundred in a row, each awaited, would take ten seconds if they had to wait for naps to end. */
+static void test_events_do_not_linger(void **state)
+{
+	struct place *place = *state;
+	struct journal_options options = options_text(place);
+	struct journal *journal = create(&options);
+	uint64_t began_us = now_us();
+
+	for (unsigned i = 0; i < HURRIES; i++) {
+		journal_event(journal, i % 2 == 0 ? 0 : JOURNAL_MAIN, SAMPLE_WALL_US, LEVEL_INFO, "at once");
+		await_lines(journal, i + 1);
+	}
+	assert_true(now_us() - began_us < HURRIES * JOURNAL_LINGER_US / 2);
+	assert_true(journal_free(journal, PATIENCE_US));
+}
+
+/* A ring that fills faster than naps end: half of it at a time, each awaited. */
+static void test_filling_ring_ends_a_nap(void **state)
+{
+	enum { RECORDS = 700 };
+	struct place *place = *state;
+	struct journal_options options = options_text(place);
+	struct journal *journal = create(&options);
+	uint64_t began_us = now_us();
+
+	for (unsigned i = 0; i < HURRIES; i++) {
+		for (unsigned n = 0; n < RECORDS; n++)
+			tell(journal, 0, "/many");
+		/* The last ones may be in what is a quarter of the ring again. */
+		while (journal_stats(journal).lines < (uint64_t)RECORDS * i + 1)
+			nanosleep(&(struct timespec){0, 100 * 1000}, NULL);
+	}
+	assert_true(now_us() - began_us < HURRIES * JOURNAL_LINGER_US / 2);
+	assert_int_equal(journal_stats(journal).dropped_full, 0);
+	assert_true(journal_free(journal, PATIENCE_US));
 }
 
 int main(void)
@@ -388,6 +445,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_stuck_reader_costs_lines_only, place_init, place_release),
 		cmocka_unit_test_setup_teardown(test_two_workers_and_rotation, place_init, place_release),
 		cmocka_unit_test_setup_teardown(test_sleeping_writer_is_woken, place_init, place_release),
+		cmocka_unit_test_setup_teardown(test_events_do_not_linger, place_init, place_release),
+		cmocka_unit_test_setup_teardown(test_filling_ring_ends_a_nap, place_init, place_release),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
