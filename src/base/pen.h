@@ -1,11 +1,11 @@
 /*
  * A pen writes text from left to right, for what is written so often that a look at the room for every piece would be most of the work.
  *
- * So there is one look for each text whose length anybody else decides. What is fixed (literals, numbers) is not looked at: whoever makes the
- * pen knows how much of that there is at most, and keeps that room and PEN_SLACK bytes behind `end`.
+ * So there is one look for each text whose length anybody else decides. What is fixed (literals, numbers) is not looked at: whoever makes
+ * the pen knows how much of that there is at most, and has that room, and PEN_SLACK bytes, behind what the texts may take.
  *
- *     memory:  |............ texts and all ............|.. as much as is fixed ..|.. PEN_SLACK ..|
- *                    ^ at                              ^ end
+ *     memory:  |......... texts, and what is fixed between them .........|.. what is fixed ..|.. PEN_SLACK ..|
+ *                    ^ at                                                ^ end
  */
 #ifndef WEIR_BASE_PEN_H
 #define WEIR_BASE_PEN_H
@@ -22,7 +22,7 @@
 
 struct pen {
 	char *at;
-	char *end;
+	char *end;  /* no text goes beyond */
 };
 
 /* A literal, or whatever else is short and has a length that the compiler knows: it becomes a few stores. */

@@ -1,37 +1,41 @@
 /*
- * See otlp.h. A tree of values for each span costs some twenty times what a request does, so spans are written from left to right,
- * texts of printable ASCII as they are; only what has to be escaped is jansson's (as in telemetry/format_json.c).
+ * See otlp.h. A tree of values for each span costs some twenty times what a request does, so spans are written from left to right with a
+ * pen (base/pen.h), texts of printable ASCII as they are; only what has to be escaped is jansson's (as in telemetry/format_json.c).
  */
 #include "tracing/otlp.h"
 
-#include <inttypes.h>
 #include <jansson.h>
-#include <stdio.h>
 
-#include "base/hex.h"
+#include "base/pen.h"
 
 #define TEXT_BYTES_MAX ((size_t)256 * 1024 * 1024)
 
+/* What of a text is escaped becomes at most so many bytes. */
+#define ESCAPED_MAX 6
+
 /* --- the text ------------------------------------------------------------------------------------------------------------ */
 
-/* `failed` once memory has run out: nothing is appended any more. */
+/* `failed` once memory has run out. */
 struct writer {
-	struct buf *text;
+	struct pen pen;
 	bool failed;
 };
 
-static void put(struct writer *w, struct view v)
+/* False: there is no memory for so many bytes of texts beside so much that is fixed. */
+static bool writer_begin(struct writer *w, struct buf *text, size_t texts, size_t fixed)
 {
-	w->failed = w->failed || !buf_append(w->text, v, TEXT_BYTES_MAX);
+	size_t most = ESCAPED_MAX * texts + fixed;
+
+	if (!buf_reserve(text, most + PEN_SLACK, TEXT_BYTES_MAX))
+		return false;
+	*w = (struct writer){.pen = {text->p + text->end, text->p + text->end + most}};
+	return true;
 }
 
-#define PUT(w, literal) put(w, VIEW(literal))
-
-/* For json_dump_callback(), which does not look at every result and would go on behind a gap. */
-static int on_dumped(const char *bytes, size_t n, void *context)
+static bool writer_end(struct writer *w, struct buf *text)
 {
-	put(context, view_of(bytes, n));
-	return 0;
+	text->end = (uint32_t)(w->pen.at - text->p);
+	return !w->failed;
 }
 
 /* What is no UTF-8 has a question mark for each byte that is no ASCII. Cutting may have left half a character, too. */
@@ -50,70 +54,47 @@ static json_t *json_text(struct view v)
 __attribute__((noinline)) static void put_escaped(struct writer *w, struct view v)
 {
 	json_t *text = json_text(v);
+	size_t room = ESCAPED_MAX * v.n + 2;
+	size_t n = text != NULL ? json_dumpb(text, w->pen.at, room, JSON_ENCODE_ANY) : 0;
 
-	if (text == NULL || json_dump_callback(text, on_dumped, w, JSON_ENCODE_ANY) != 0)
-		w->failed = true;
+	CHECK(n <= room);
+	w->failed = w->failed || n == 0;
+	w->pen.at += n;
 	json_decref(text);
 }
 
-/* Printable ASCII without the quote and the backslash: it stands in JSON as it is. */
-static bool is_plain(struct view v)
+__attribute__((noinline)) static void put_text(struct writer *w, struct view v)
 {
-	unsigned odd = 0;
-
-	for (size_t i = 0; i < v.n; i++) {
-		unsigned char c = (unsigned char)v.p[i];
-
-		odd |= (c < 0x20) | (c >= 0x7f) | (c == '"') | (c == '\\');
-	}
-	return odd == 0;
-}
-
-static void put_text(struct writer *w, struct view v)
-{
-	if (!is_plain(v)) {
+	if (!pen_json_plain(&w->pen, v))
 		put_escaped(w, v);
-		return;
-	}
-	PUT(w, "\"");
-	put(w, v);
-	PUT(w, "\"");
-}
-
-static void put_number(struct writer *w, uint64_t number)
-{
-	char text[24];
-
-	put(w, view_of(text, (size_t)snprintf(text, sizeof(text), "%" PRIu64, number)));
 }
 
 /* As text, as all numbers of 64 bits are. */
 static void put_long(struct writer *w, uint64_t number)
 {
-	PUT(w, "\"");
-	put_number(w, number);
-	PUT(w, "\"");
+	PEN_PUT(&w->pen, "\"");
+	pen_u64(&w->pen, number);
+	PEN_PUT(&w->pen, "\"");
 }
 
 static void put_hex(struct writer *w, uint64_t number)
 {
-	char text[16];
-
-	hex_write(text, number);
-	PUT(w, "\"");
-	put(w, view_of(text, sizeof(text)));
-	PUT(w, "\"");
+	PEN_PUT(&w->pen, "\"");
+	pen_hex(&w->pen, number);
+	PEN_PUT(&w->pen, "\"");
 }
 
 static void put_trace(struct writer *w, struct trace_id trace)
 {
-	char text[TRACE_ID_BYTES];
-
-	trace_id_write(text, trace);
-	PUT(w, "\"");
-	put(w, view_of(text, sizeof(text)));
-	PUT(w, "\"");
+	PEN_PUT(&w->pen, "\"");
+	pen_hex(&w->pen, trace.high);
+	pen_hex(&w->pen, trace.low);
+	PEN_PUT(&w->pen, "\"");
 }
+
+/* Everything but the texts, the quotes of texts and the keys: of a span, of what is around them. */
+#define SPAN_FIXED_MAX ((size_t)1024 + SPAN_ATTRIBUTES_MAX * 128 + SPAN_EVENTS_MAX * 128)
+#define AROUND_FIXED_MAX ((size_t)512)
 
 /* --- a span -------------------------------------------------------------------------------------------------------------- */
 
@@ -125,104 +106,133 @@ static unsigned flags_of(const struct trace_span *s)
 	return s->flags | FLAG_HAS_IS_REMOTE | (s->parent_is_remote ? FLAG_IS_REMOTE : 0u);
 }
 
+/* The bracket is the first comma. */
 static void put_attributes(struct writer *w, const struct trace_span *s)
 {
+	char *begin = w->pen.at;
+
+	if (s->attribute_count == 0)
+		w->pen.at++;
 	for (size_t i = 0; i < s->attribute_count; i++) {
 		const struct span_attribute *a = &s->attributes[i];
 
-		put(w, i > 0 ? VIEW(",{\"key\":\"") : VIEW("{\"key\":\""));
-		put(w, view_str(a->key));
+		PEN_PUT(&w->pen, ",{\"key\":\"");
+		pen_view(&w->pen, a->key);
 		if (a->text.p != NULL) {
-			PUT(w, "\",\"value\":{\"stringValue\":");
+			PEN_PUT(&w->pen, "\",\"value\":{\"stringValue\":");
 			put_text(w, a->text);
 		} else {
-			PUT(w, "\",\"value\":{\"intValue\":");
+			PEN_PUT(&w->pen, "\",\"value\":{\"intValue\":");
 			put_long(w, a->number);
 		}
-		PUT(w, "}}");
+		PEN_PUT(&w->pen, "}}");
 	}
+	*begin = '[';
+	PEN_PUT(&w->pen, "]");
 }
 
 static void put_events(struct writer *w, const struct trace_span *s)
 {
+	char *begin = w->pen.at;
+
 	for (size_t i = 0; i < s->event_count; i++) {
-		put(w, i > 0 ? VIEW(",{\"timeUnixNano\":") : VIEW("{\"timeUnixNano\":"));
+		PEN_PUT(&w->pen, ",{\"timeUnixNano\":");
 		put_long(w, s->events[i].at_us * 1000);
-		PUT(w, ",\"name\":\"");
-		put(w, view_str(s->events[i].name));
-		PUT(w, "\"}");
+		PEN_PUT(&w->pen, ",\"name\":\"");
+		pen_view(&w->pen, s->events[i].name);
+		PEN_PUT(&w->pen, "\"}");
 	}
+	*begin = '[';
+	PEN_PUT(&w->pen, "]");
 }
 
 /* What only some have. */
 static void put_rest(struct writer *w, const struct trace_span *s)
 {
 	if (s->parent_id != 0) {
-		PUT(w, ",\"parentSpanId\":");
+		PEN_PUT(&w->pen, ",\"parentSpanId\":");
 		put_hex(w, s->parent_id);
 	}
 	if (s->state.n > 0) {
-		PUT(w, ",\"traceState\":");
+		PEN_PUT(&w->pen, ",\"traceState\":");
 		put_text(w, s->state);
 	}
 	if (s->event_count > 0) {
-		PUT(w, ",\"events\":[");
+		PEN_PUT(&w->pen, ",\"events\":");
 		put_events(w, s);
-		PUT(w, "]");
 	}
 	if (s->failed) {
-		PUT(w, ",\"status\":{\"code\":");
-		put_number(w, STATUS_ERROR);
-		PUT(w, ",\"message\":");
+		PEN_PUT(&w->pen, ",\"status\":{\"code\":");
+		pen_u64(&w->pen, STATUS_ERROR);
+		PEN_PUT(&w->pen, ",\"message\":");
 		put_text(w, s->message);
-		PUT(w, "}");
+		PEN_PUT(&w->pen, "}");
 	}
+}
+
+/* How long they are together, with keys. */
+static size_t texts_of(const struct trace_span *s)
+{
+	size_t n = s->name.n + s->state.n + s->message.n;
+
+	for (size_t i = 0; i < s->attribute_count; i++)
+		n += s->attributes[i].key.n + s->attributes[i].text.n;
+	for (size_t i = 0; i < s->event_count; i++)
+		n += s->events[i].name.n;
+	return n;
 }
 
 bool otlp_span(struct buf *text, const struct trace_span *s, bool is_first)
 {
-	struct writer w = {.text = text};
+	struct writer w;
 
-	put(&w, is_first ? VIEW("{\"traceId\":") : VIEW(",{\"traceId\":"));
+	if (!writer_begin(&w, text, texts_of(s), SPAN_FIXED_MAX))
+		return false;
+	if (!is_first)
+		PEN_PUT(&w.pen, ",");
+	PEN_PUT(&w.pen, "{\"traceId\":");
 	put_trace(&w, s->trace);
-	PUT(&w, ",\"spanId\":");
+	PEN_PUT(&w.pen, ",\"spanId\":");
 	put_hex(&w, s->id);
-	PUT(&w, ",\"flags\":");
-	put_number(&w, flags_of(s));
-	PUT(&w, ",\"name\":");
+	PEN_PUT(&w.pen, ",\"flags\":");
+	pen_u64(&w.pen, flags_of(s));
+	PEN_PUT(&w.pen, ",\"name\":");
 	put_text(&w, s->name);
-	PUT(&w, ",\"kind\":");
-	put_number(&w, s->kind);
-	PUT(&w, ",\"startTimeUnixNano\":");
+	PEN_PUT(&w.pen, ",\"kind\":");
+	pen_u64(&w.pen, s->kind);
+	PEN_PUT(&w.pen, ",\"startTimeUnixNano\":");
 	put_long(&w, s->start_us * 1000);
-	PUT(&w, ",\"endTimeUnixNano\":");
+	PEN_PUT(&w.pen, ",\"endTimeUnixNano\":");
 	put_long(&w, s->end_us * 1000);
-	PUT(&w, ",\"attributes\":[");
+	PEN_PUT(&w.pen, ",\"attributes\":");
 	put_attributes(&w, s);
-	PUT(&w, "]");
 	put_rest(&w, s);
-	PUT(&w, "}");
-	return !w.failed;
+	PEN_PUT(&w.pen, "}");
+	return writer_end(&w, text);
 }
 
 /* --- around them --------------------------------------------------------------------------------------------------------- */
 
 bool otlp_begin(struct buf *text, struct view service_name)
 {
-	struct writer w = {.text = text};
+	struct writer w;
 
-	PUT(&w, "{\"resourceSpans\":[{\"resource\":{\"attributes\":[{\"key\":\"service.name\",\"value\":{\"stringValue\":");
+	if (!writer_begin(&w, text, service_name.n, AROUND_FIXED_MAX))
+		return false;
+	PEN_PUT(&w.pen, "{\"resourceSpans\":[{\"resource\":{\"attributes\":[{\"key\":\"service.name\",\"value\":{\"stringValue\":");
 	put_text(&w, service_name);
-	PUT(&w, "}}]},\"scopeSpans\":[{\"scope\":{\"name\":\"weir\"},\"spans\":[");
-	return !w.failed;
+	PEN_PUT(&w.pen, "}}]},\"scopeSpans\":[{\"scope\":{\"name\":\"weir\"},\"spans\":[");
+	return writer_end(&w, text);
 }
 
 bool otlp_end(struct buf *text)
 {
-	struct writer w = {.text = text};
+	struct writer w;
 
-	PUT(&w, "]}]}]}");
-	return !w.failed;
+	if (!writer_begin(&w, text, 0, AROUND_FIXED_MAX))
+		return false;
+	PEN_PUT(&w.pen, "]}]}]}");
+	return writer_end(&w, text);
 }
 
 /* --- what comes back ------------------------------------------------------------------------------------------------------ */

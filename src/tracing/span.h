@@ -18,13 +18,13 @@ enum {
 };
 
 struct span_attribute {
-	const char *key;               /* static */
+	struct view key;               /* static, to stand in JSON as it is */
 	struct view text;              /* p == NULL: it is ... */
 	uint64_t number;               /* ... this */
 };
 
 struct span_event {
-	const char *name;              /* static */
+	struct view name;              /* static, likewise */
 	uint64_t at_us;                /* Unix time, as all of these */
 };
 
@@ -48,19 +48,19 @@ struct trace_span {
 static inline void span_add_text(struct trace_span *s, const char *key, struct view text)
 {
 	if (text.n > 0 && s->attribute_count < SPAN_ATTRIBUTES_MAX)
-		s->attributes[s->attribute_count++] = (struct span_attribute){.key = key, .text = text};
+		s->attributes[s->attribute_count++] = (struct span_attribute){.key = view_str(key), .text = text};
 }
 
 static inline void span_add_number(struct trace_span *s, const char *key, uint64_t number)
 {
 	if (s->attribute_count < SPAN_ATTRIBUTES_MAX)
-		s->attributes[s->attribute_count++] = (struct span_attribute){.key = key, .number = number};
+		s->attributes[s->attribute_count++] = (struct span_attribute){.key = view_str(key), .number = number};
 }
 
 static inline void span_add_event(struct trace_span *s, const char *name, uint64_t at_us)
 {
 	if (s->event_count < SPAN_EVENTS_MAX)
-		s->events[s->event_count++] = (struct span_event){name, at_us};
+		s->events[s->event_count++] = (struct span_event){view_str(name), at_us};
 }
 
 struct span_node;

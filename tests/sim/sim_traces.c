@@ -178,7 +178,7 @@ static struct sim_request *request_of(const struct trace_span *span)
 	unsigned id = 0;
 
 	for (unsigned i = 0; i < span->attribute_count; i++)
-		if (strcmp(span->attributes[i].key, "url.path") == 0)
+		if (view_eq(span->attributes[i].key, VIEW("url.path")))
 			snprintf(path, sizeof(path), "%.*s", (int)span->attributes[i].text.n, span->attributes[i].text.p);
 	return sscanf(path, "/%*[u01]/r/%u", &id) == 1 ? model_find(id) : NULL;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #include "tracing/otlp.h"
 
@@ -41,6 +42,31 @@ static void a_span_is_written_as_otlp_has_it(void **state)
 	snprintf(expected, sizeof(expected), "{\"resourceSpans\":[{\"resource\":{\"attributes\":[{\"key\":\"service.name\",\"value\":"
 		"{\"stringValue\":\"edge\"}}]},\"scopeSpans\":[{\"scope\":{\"name\":\"weir\"},\"spans\":[%s,%s]}]}]}", one, one);
 	assert_string_equal(text.p, expected);
+	buf_release(&text);
+}
+
+/* As many of everything as there may be, and nothing of it plain: the room was reckoned for that. */
+static void the_largest_span_fits(void **state)
+{
+	static char control[SPAN_TEXT_MAX], odd[SPAN_TEXT_MAX];
+	struct trace_span s = span_made();
+	struct buf text = {0};
+
+	memset(control, 1, sizeof(control));
+	memset(odd, 0xff, sizeof(odd));
+	s.name = s.message = s.state = view_of(control, sizeof(control));
+	while (s.attribute_count < SPAN_ATTRIBUTES_MAX) {
+		span_add_text(&s, "a.control", view_of(control, sizeof(control)));
+		span_add_text(&s, "an.odd", view_of(odd, sizeof(odd)));
+		span_add_number(&s, "a.number", UINT64_MAX);
+	}
+	while (s.event_count < SPAN_EVENTS_MAX)
+		span_add_event(&s, "an.event", UINT64_MAX / 1000);
+	assert_true(otlp_begin(&text, view_of(control, sizeof(control))) && otlp_span(&text, &s, true) && otlp_end(&text));
+	json_t *read = json_loadb(text.p, buf_len(&text), 0, NULL);
+
+	assert_non_null(read);
+	json_decref(read);
 	buf_release(&text);
 }
 
@@ -88,6 +114,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_span_is_written_as_otlp_has_it),
+		cmocka_unit_test(the_largest_span_fits),
 		cmocka_unit_test(what_the_collector_refuses_is_counted),
 		cmocka_unit_test(a_queue_keeps_copies_within_its_bounds),
 	};
