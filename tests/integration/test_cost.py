@@ -27,6 +27,9 @@ INSTRUCTIONS_MAX = 6000
 BATCH = 16
 BATCH_INSTRUCTIONS_MAX = 5750
 
+# The same with all that is told of it: most of it is the line of JSON, on the log's thread.
+TELLING_INSTRUCTIONS_MAX = 4000
+
 # By HTTP/2, as many streams on one connection at once.
 H2_INSTRUCTIONS_MAX = 22000
 
@@ -214,6 +217,19 @@ def test_what_is_not_logged_costs_next_to_nothing(start, quiet, tmp_path):
     assert cost["route"] < cost["off"] + 60
     assert cost["sample"] < cost["off"] + 120
     assert cost["on"] > cost["off"] + 500
+
+
+@release_only
+def test_what_telling_everything_costs(start, quiet, tmp_path):
+    """The access log into a file and traces of 1 %: on the worker and on the log's thread together, the collector's share too."""
+    few, many, cost = 1000, 5000, {}
+    quiet["upstreams"][0]["concurrency"] = "off"
+    everything = {"log": {"access": {"format": "json", "path": str(tmp_path / "access.log")}}, "tracing": {"upstream": "origin", "sample": "1%"}}
+    for name, more in (("off", {}), ("on", everything)):
+        run = [instructions(start, merged(quiet, more), tmp_path / f"{name}-{n}", n, BATCH) for n in (few, many)]
+        cost[name] = (run[1] - run[0]) / (many - few)
+    print(f"{cost['on'] - cost['off']:.0f} instructions beside {cost['off']:.0f}")
+    assert 1500 < cost["on"] - cost["off"] < TELLING_INSTRUCTIONS_MAX
 
 
 @release_only
