@@ -11,7 +11,8 @@
  * CONTENT is told 408, what is late in ORDERED 504; all else is closed.
  *
  * Bounds: a head of HEAD_BYTES_MAX, content of ADMIN_REQUEST_CONTENT_MAX, one answer at a time (pipelined requests stay
- * unread until their turn, each in a tick of its own), `admin.limits` connections and answers that go on.
+ * unread until their turn, each in a tick of its own), `admin.limits` connections and answers that go on. A connection beyond
+ * those takes the place of the one that has been IDLE for longest; without one it is refused.
  */
 #include <errno.h>
 
@@ -97,9 +98,12 @@ void admin_conn_part(struct admin_conn *c)
 		admin_conn_linger(c);
 }
 
+/* Those that rest stand in the list in the order in which they have begun to. */
 void admin_conn_rest(struct admin_conn *c)
 {
 	c->state = ADMIN_IDLE;
+	list_remove(&c->node);
+	list_push_back(&c->control->conns, &c->node);
 	admin_conn_arm(c, c->control->config->admin.keep_alive_us);
 	if (c->h1.unread.n > 0 || c->h1.conn.readable)
 		io_defer(c->control->io, &c->task);
@@ -270,6 +274,20 @@ static void conn_init(struct admin_conn *c, struct control *control)
 	c->asker.on_done = on_done;
 }
 
+/* Who only holds connections shuts nobody out. False: none rests. */
+static bool close_longest_at_rest(struct control *control)
+{
+	list_each_safe(&control->conns, node, next) {
+		struct admin_conn *c = container_of(node, struct admin_conn, node);
+
+		if (c->state != ADMIN_IDLE || c->h1.unread.n > 0 || c->h1.conn.readable)
+			continue;
+		admin_conn_close(c);
+		return true;
+	}
+	return false;
+}
+
 int admin_conn_accept(struct control *control, struct admin_listener *listener)
 {
 	struct admin_conn *c = slab_alloc(&control->slab);
@@ -288,8 +306,11 @@ int admin_conn_accept(struct control *control, struct admin_listener *listener)
 	c->by_unix = listener->address.u.any.sa_family == AF_UNIX;
 	admin_who(c, &peer);
 	h1_conn_init(&c->h1, control->scratch);
+
+	bool has_room = control->slab.count_live <= control->config->admin.connections || close_longest_at_rest(control);
+
 	list_push_back(&control->conns, &c->node);
-	if (control->slab.count_live > control->config->admin.connections)
+	if (!has_room)
 		admin_conn_refuse(c, 503, "too_many_connections", "the administration has as many connections as it allows");
 	else
 		admin_conn_rest(c);

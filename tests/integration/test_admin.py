@@ -327,21 +327,36 @@ def test_client_that_does_not_read(admin):
     assert admin.gateway.anonymous_bytes() - before < (16 if sanitizer() else 1) * 1024 * 1024
 
 
-def test_too_many_connections(admin):
+def test_too_many_connections(start, origin):
+    address = f"127.0.0.1:{free_port()}"
+    _, admin = administered(start, origin, admin={"address": address, "timeouts": {"header": "1m"}})
     clients = [admin.connect() for _ in range(CONNECTIONS_MAX)]
+    question = get("/readyz")
     for client in clients:
-        assert client.ask(get("/readyz")).status == 200
+        client.send(question[:5]).wait_taken()
     refused = admin.connect()
     answer = refused.read_response()
     assert (answer.status, answer.get("Connection")) == (503, "close")
     refused.expect_end()
     refused.close()
     more = [admin.connect() for _ in range(20)]
-    assert clients[0].ask(get("/healthz")).status == 200
+    assert clients[0].ask(question[5:]).status == 200
     for client in more + clients[1:]:
         client.close()
     eventually(lambda: serves(admin))
-    assert clients[0].ask(get("/metrics")).status == 200
+
+
+def test_who_rests_makes_room(admin):
+    """However many connections somebody holds, others are answered; who has rested for longest goes first."""
+    clients = [admin.connect() for _ in range(CONNECTIONS_MAX)]
+    for client in clients:
+        assert client.ask(get("/readyz")).status == 200
+    assert clients[0].ask(get("/readyz")).status == 200
+    newcomers = [admin.connect() for _ in range(3)]
+    assert all(client.ask(get("/healthz")).status == 200 for client in newcomers)
+    for client in clients[1:4]:
+        client.expect_end()
+    assert all(client.ask(get("/readyz")).status == 200 for client in clients[:1] + clients[4:] + newcomers)
 
 
 def test_unix_socket(start, origin, tmp_path):
