@@ -90,6 +90,9 @@ static bool replay(struct diff *diff)
 	fine = replay_run(&diff->replay, diff->config[0], diff->config[1], log);
 	if (!fine)
 		command_complain("out of memory");
+	else if (ferror(log))
+		command_complain("%s cannot be read", diff->replay_path);
+	fine = fine && !ferror(log);
 	if (!is_stdin)
 		fclose(log);
 	return fine;

@@ -140,6 +140,10 @@ static bool replay_record(struct replay *r, const struct sides *sides, const jso
 	}
 	/* Without the query: it may hold anything. */
 	snprintf(example, sizeof(example), "%s %s%.*s", method, host != NULL ? host : "", (int)query.path.n, query.path.p);
+	/* It goes to a terminal, and anybody may have written the file. */
+	for (char *p = example; *p != '\0'; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
 	count(r, labels[0], labels[1], example);
 	return true;
 }
@@ -154,21 +158,26 @@ static void replay_line(struct replay *r, const struct sides *sides, const char 
 	json_decref(record);
 }
 
-/* What is longer than a line can be is passed over. */
+/* One line without its newline; what is beyond LINE_BYTES_MAX of it is only counted. False: there is none any more. */
+static bool line_read(FILE *log, char *line, size_t *n)
+{
+	int c;
+
+	for (*n = 0; (c = getc_unlocked(log)) != EOF && c != '\n'; ++*n)
+		if (*n < LINE_BYTES_MAX)
+			line[*n] = (char)c;
+	return c != EOF || *n > 0;
+}
+
 static void replay_lines(struct replay *r, const struct sides *sides, FILE *log, char *line)
 {
-	bool is_rest = false;
+	size_t n;
 
-	while (fgets(line, LINE_BYTES_MAX, log) != NULL) {
-		size_t n = strlen(line);
-		bool is_whole = n > 0 && (line[n - 1] == '\n' || feof(log));
-
-		if (is_rest || !is_whole)
-			r->unread += is_whole;
-		else if (n > 1)
+	while (line_read(log, line, &n))
+		if (n > LINE_BYTES_MAX)
+			r->unread++;
+		else if (n > 0)
 			replay_line(r, sides, line, n);
-		is_rest = !is_whole;
-	}
 }
 
 bool replay_run(struct replay *r, const struct config *before, const struct config *after, FILE *log)

@@ -125,6 +125,21 @@ def test_replay(files, tmp_path):
     assert "of 10 past requests 8 would go elsewhere" in text and "         6  users (upstream users) -> no route (404)" in text
 
 
+def test_replay_of_what_is_no_log(files, tmp_path):
+    """Each line stands for itself, whatever the one before it was; and none can speak to the terminal."""
+    after = json.loads(json.dumps(BASE))
+    after["routes"][0]["match"]["path"] = "/elsewhere/*"
+    record = json.dumps({"method": "GET", "host": "example.com", "target": "/users/7"})
+    escaping = json.dumps({"method": "GET", "host": "example.com", "target": "/users/\x1b[2J"})
+    log = tmp_path / "access.log"
+    log.write_bytes("\n".join([record, "x" * 3_000_000, record, "\0" * 9, record, "\xff", "[1]", escaping, record[:9]]).encode("latin-1"))
+    done = run("diff", *files(after), "--replay", log)
+    assert "of 4 past requests 4 would go elsewhere" in done.stdout and "5 lines were no record" in done.stdout
+    assert "GET example.com/users/?[2J" in done.stdout and "\x1b" not in done.stdout
+    done = run("diff", *files(after), "--replay", tmp_path)
+    assert (done.returncode, done.stderr) == (1, f"weir: {tmp_path} cannot be read\n")
+
+
 @pytest.mark.skipif(sanitizer() is not None, reason="a sanitizer reserves more address space than that")
 def test_replay_needs_little_memory(files, tmp_path):
     """However long the log is."""
