@@ -205,7 +205,7 @@ def test_what_learning_costs(start, quiet, tmp_path):
 @release_only
 def test_what_is_not_logged_costs_next_to_nothing(start, quiet, tmp_path):
     """By the sample, or because the route says so: the question is asked, and no line is made. (With the writer's work in it.)"""
-    few, many, cost = 500, 1500, {}
+    few, many, cost = 500, 2500, {}
     settings = {"off": ({"access": "off"}, {}), "route": ({"access": {"path": "/dev/null"}}, {"access": "off"}),
                 "sample": ({"access": {"path": "/dev/null", "sample": "0%"}}, {}), "on": ({"access": {"path": "/dev/null"}}, {})}
     for name, (log, of_route) in settings.items():
