@@ -101,6 +101,10 @@ void admin_conn_part(struct admin_conn *c)
 /* Those that rest stand in the list in the order in which they have begun to. */
 void admin_conn_rest(struct admin_conn *c)
 {
+	if (c->control->stopping) {
+		admin_conn_linger(c);
+		return;
+	}
 	c->state = ADMIN_IDLE;
 	list_remove(&c->node);
 	list_push_back(&c->control->conns, &c->node);
@@ -109,6 +113,12 @@ void admin_conn_rest(struct admin_conn *c)
 		io_defer(c->control->io, &c->task);
 	else
 		h1_conn_rest(&c->h1);
+}
+
+void admin_conn_finish(struct admin_conn *c)
+{
+	if (c->state == ADMIN_ORDERED || c->state == ADMIN_STREAMING)
+		admin_conn_close(c);
 }
 
 /* --- content ------------------------------------------------------------------------------------------------------ */

@@ -43,13 +43,22 @@ void answer_ready(struct admin_conn *c)
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
 
+#define GRACE_US (200 * US_PER_MS)
+
+static void end(struct control *control)
+{
+	io_timer_cancel(control->io, &control->grace);
+	survey_close(&control->survey);
+	io_stop(control->io);
+}
+
 void control_conn_gone(struct control *control)
 {
 	list_each_safe(&control->listeners, node, next)
 		if (!control->stopping)
 			listener_resume(&container_of(node, struct admin_listener, node)->listener);
 	if (control->stopping && control->slab.count_live == 0)
-		io_stop(control->io);
+		end(control);
 }
 
 static void on_hand_over(struct io_message *message)
@@ -57,6 +66,15 @@ static void on_hand_over(struct io_message *message)
 	control_listen_no_more(container_of(message, struct control, hand_over));
 }
 
+static void on_grace_over(struct io_timer *timer)
+{
+	struct control *control = container_of(timer, struct control, grace);
+
+	list_each_safe(&control->conns, node, next)
+		admin_conn_close(container_of(node, struct admin_conn, node));
+}
+
+/* Who has asked by now, or has just connected, is answered still: it may have come to us while another process took over. */
 static void on_stop(struct io_message *message)
 {
 	struct control *control = container_of(message, struct control, stop);
@@ -64,11 +82,11 @@ static void on_stop(struct io_message *message)
 	control->stopping = true;
 	control_listen_no_more(control);
 	list_each_safe(&control->conns, node, next)
-		admin_conn_close(container_of(node, struct admin_conn, node));
+		admin_conn_finish(container_of(node, struct admin_conn, node));
 	window_close(&control->window);
-	survey_close(&control->survey);
+	io_timer_set(control->io, &control->grace, deadline_after(io_now_us(control->io), GRACE_US));
 	if (control->slab.count_live == 0)
-		io_stop(control->io);
+		end(control);
 }
 
 /* --- another configuration ---------------------------------------------------------------------------------------- */
@@ -166,6 +184,7 @@ struct control *control_create(const struct control_options *options, char error
 	control->config = config_ref(options->config);
 	control->start_us = process_start_us();
 	control->hand_over.on_receive = on_hand_over;
+	control->grace.on_fire = on_grace_over;
 	control->stop.on_receive = on_stop;
 	list_init(&control->conns);
 	list_init(&control->listeners);

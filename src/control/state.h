@@ -54,6 +54,7 @@ struct control {
 	_Atomic(bool) draining;  /* written by the main thread */
 	_Atomic(bool) changing;  /* control_adopt() has told, and it is not done yet */
 	struct io_message hand_over, stop;
+	struct io_timer grace;   /* stopping: who is still connected when it fires is closed */
 	bool stopping;
 	pthread_t thread;
 	bool started;            /* of the main thread */
@@ -135,6 +136,9 @@ void admin_conn_close(struct admin_conn *c);
 
 /* Its listener is gone: it ends, behind the answer that is under way if there is one. */
 void admin_conn_part(struct admin_conn *c);
+
+/* The process ends: closes who is owed no answer, or one that has no end, or that nobody gives any more. */
+void admin_conn_finish(struct admin_conn *c);
 
 /* The answer has gone out: the next request may come, or the end. */
 void admin_conn_rest(struct admin_conn *c);
