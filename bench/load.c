@@ -16,6 +16,8 @@
  *
  *   {"at": 3.0, "good": 1510, "refused": 320, "bad": 0, "broken": 0, "unsent": 0, "p50": 5120, "p99": 7300, "refused_p99": 900}
  *
+ * When anything was not good, the first such answer goes to the standard error: it says why.
+ *
  * `good` are answers of 2xx, `refused` those of 503 and 429, `bad` all others, `broken` requests whose connection has ended
  * without an answer; times are microseconds from a request's first byte to its answer's last, of good ones, and of refused ones.
  * They come from a histogram of 64 steps an octave: 1.1 %.
@@ -75,6 +77,7 @@ struct load {
 	int request_bytes;
 	struct client *all, *free;
 	struct tally second, whole;
+	bool has_complained;
 };
 
 static uint64_t now_us(void)
@@ -229,6 +232,13 @@ static int answer_bytes(const struct client *client)
 	return bytes <= client->used ? bytes : 0;
 }
 
+static void complain(struct load *load, const struct client *client)
+{
+	if (!load->has_complained)
+		fprintf(stderr, "%s\n", client->answer);
+	load->has_complained = true;
+}
+
 static void count_answer(struct load *load, const struct client *client)
 {
 	uint64_t took_us = now_us() - client->asked_us;
@@ -237,7 +247,10 @@ static void count_answer(struct load *load, const struct client *client)
 	if (status >= 200 && status < 300) {
 		load->second.good++;
 		times_add(&load->second.good_times, took_us);
-	} else if (status == 503 || status == 429) {
+		return;
+	}
+	complain(load, client);
+	if (status == 503 || status == 429) {
 		load->second.refused++;
 		times_add(&load->second.refused_times, took_us);
 	} else {
