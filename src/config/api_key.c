@@ -17,11 +17,31 @@ static bool is_authorization(struct view header)
 	return view_eq_nocase(header, VIEW("Authorization"));
 }
 
+/* Only a proxy that is trusted may say these, or nobody behind the gateway hears them. */
+static bool is_hidden(struct view header)
+{
+	switch (field_id(header)) {
+	case FIELD_PROXY_AUTHORIZATION:
+	case FIELD_X_REAL_IP:
+	case FIELD_X_FORWARDED_PROTO:
+	case FIELD_X_FORWARDED_HOST:
+	case FIELD_CLIENT_CERT:
+	case FIELD_CLIENT_CERT_CHAIN: return true;
+	default: return false;
+	}
+}
+
 static void header_read(struct load *l, const struct node *node, void *out)
 {
 	struct view text = text_read(l, node, HEADER_ALLOWED);
 
-	if (text.p != NULL && field_name_check(l, node, text))
+	struct quoted q;
+
+	if (text.p == NULL || !field_name_check(l, node, text))
+		return;
+	if (is_hidden(text))
+		complain(l, node, "found %s; filters do not see what clients write there: choose another one", quote(&q, text));
+	else
 		((struct config_filter *)out)->u.api_key.header = load_copy(l, text);
 }
 
@@ -141,28 +161,56 @@ const struct section api_key_section = {KEYS(api_key_keys), .check = api_key_che
 
 /* --- of a route ------------------------------------------------------------------------------------------------------ */
 
-static bool has_consumer_key(const struct config_rate_limit *limit)
+static bool counts_by(const struct config_rate_limit *limit, enum config_limit_key_kind kind, struct view header)
 {
-	for (size_t i = 0; i < limit->key_count; i++)
-		if (limit->keys[i].kind == LIMIT_KEY_CONSUMER)
+	for (size_t i = 0; i < limit->key_count && limit->keys != NULL; i++)
+		if (limit->keys[i].kind == kind && (kind != LIMIT_KEY_HEADER || view_eq_nocase(limit->keys[i].name, header)))
 			return true;
 	return false;
+}
+
+/* `asked`: what has asked for a key before it; NULL: nothing. */
+static void limit_check(struct load *l, const struct node *at, const struct config_rate_limit *limit, const struct config_api_key *asked)
+{
+	struct quoted q;
+
+	if (asked == NULL && counts_by(limit, LIMIT_KEY_CONSUMER, view_of(NULL, 0)))
+		complain(l, at, "nobody has asked for the key before it, and so nobody has a name; put an `api_key` before it, or "
+			"count by something else than `consumer`");
+	if (asked != NULL && !asked->forward && counts_by(limit, LIMIT_KEY_HEADER, asked->header))
+		complain(l, at, "the `api_key` before it takes %s out, and so nobody has it here; count by `consumer`", quote(&q, asked->header));
+}
+
+static void upstream_check(
+	struct load *l, const struct node *at, const struct config_upstream *upstream, const struct config_api_key *asked)
+{
+	struct quoted header, name;
+
+	if (upstream == NULL || asked->forward || upstream->balance.hash_on != HASH_ON_HEADER ||
+		!view_eq_nocase(upstream->balance.hash_name, asked->header))
+		return;
+	complain(l, at, "it takes %s out, by which the upstream %s is to choose endpoints (`hash_on`); hash on something else, or say "
+		"`forward: true`", quote(&header, asked->header), quote(&name, upstream->name));
 }
 
 void api_keys_check(struct load *l, const struct node *map, const struct config_route *route)
 {
 	const struct node *list = node_find(map, VIEW("filters"));
-	unsigned asked = 0;
+	const struct config_api_key *asked = NULL;
 
 	if (list == NULL || route->filter_count == 0)
 		return;
 	node_each(list, child) {
 		const struct config_filter *filter = &route->filters[child->index];
 
-		if (filter->kind == CONFIG_FILTER_API_KEY && asked++ > 0)
+		if (filter->kind == CONFIG_FILTER_RATE_LIMIT)
+			limit_check(l, child, &filter->u.rate_limit, asked);
+		if (filter->kind != CONFIG_FILTER_API_KEY)
+			continue;
+		if (asked != NULL)
 			complain(l, child, "a route asks for one key: put those of all its clients into one `api_key`");
-		if (filter->kind == CONFIG_FILTER_RATE_LIMIT && asked == 0 && has_consumer_key(&filter->u.rate_limit))
-			complain(l, child, "nobody has asked for the key before it, and so nobody has a name; put an `api_key` before it, or "
-				"count by something else than `consumer`");
+		asked = &filter->u.api_key;
+		upstream_check(l, child, route->upstream, asked);
+		upstream_check(l, child, route->fallback.upstream, asked);
 	}
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "config/read.h"
+#include "config/secret.h"
 
 #define PATH_TEXT_MAX 512
 #define COMPLAINT_TEXT_MAX 1024
@@ -277,5 +278,7 @@ const char *node_describe(struct quoted *q, const struct node *node)
 		return "a list";
 	if (node->kind == NODE_MAP)
 		return "a mapping";
-	return node_is_nothing(node) ? "nothing" : quote(q, node->text);
+	if (node_is_nothing(node))
+		return "nothing";
+	return node_may_be_secret(node) ? "a text" : quote(q, node->text);
 }

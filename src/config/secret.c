@@ -24,6 +24,15 @@ static const char *const secrets[] = {
 	"routes[].filters[].headers.*.*.x-access-token",
 };
 
+/* Where one may write what is secret itself, instead of that which has it. */
+static const char *const around[] = {
+	"tracing.headers",
+	"tracing.headers[]",
+	"routes[].filters[].api_key",
+	"routes[].filters[].api_key.keys",
+	"routes[].filters[].api_key.keys[]",
+};
+
 /* "routes[].filters[].headers": the node's path, with no place of an item. False: it is longer than any that is secret. */
 static bool path_of(const struct node *node, char *path, size_t bytes)
 {
@@ -61,14 +70,24 @@ static bool pattern_is(const char *pattern, const char *path)
 	return *path == '\0';
 }
 
-bool node_is_secret(const struct node *node)
+static bool is_one_of(const struct node *node, const char *const *patterns, size_t count)
 {
 	char path[PATH_BYTES_MAX];
 
 	if (!path_of(node, path, sizeof(path)))
 		return false;
-	for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++)
-		if (pattern_is(secrets[i], path))
+	for (size_t i = 0; i < count; i++)
+		if (pattern_is(patterns[i], path))
 			return true;
 	return false;
+}
+
+bool node_is_secret(const struct node *node)
+{
+	return is_one_of(node, secrets, sizeof(secrets) / sizeof(secrets[0]));
+}
+
+bool node_may_be_secret(const struct node *node)
+{
+	return node->kind == NODE_TEXT && (node_is_secret(node) || is_one_of(node, around, sizeof(around) / sizeof(around[0])));
 }

@@ -8,4 +8,10 @@
 
 bool node_is_secret(const struct node *node);
 
+/*
+ * It is a text that is secret, or stands where a mapping or a list with such in it is expected, as a key does that was written without
+ * its name: so it may well be one.
+ */
+bool node_may_be_secret(const struct node *node);
+
 #endif

@@ -178,6 +178,8 @@ static void check_route(const struct config *c, const struct config_route *r)
 	check_match(r);
 	check_action(c, r);
 	for (size_t i = 0; i < r->filter_count; i++) {
+		if (r->filters[i].kind != CONFIG_FILTER_HEADERS)
+			continue;
 		check_edits(&r->filters[i].u.headers.request);
 		check_edits(&r->filters[i].u.headers.response);
 	}

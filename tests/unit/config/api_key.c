@@ -7,6 +7,13 @@
 #define FILTERS(x) FORWARD("filters: [" x "]")
 #define AT "routes[0].filters[0].api_key"
 #define GOOD "0123456789abcdef"
+#define ONE "keys: [{name: a, key: " GOOD "}]"
+
+/* Of two upstreams one goes by a header. */
+#define HASHED(header, action) \
+	VERSION LISTENERS "upstreams: [{name: users, endpoints: [{address: 127.0.0.1:81}]}, {name: h, endpoints: [{address: 127.0.0.1:82}], " \
+		"balance: {policy: consistent_hash, hash_on: \"header:" header "\"}}]\nroutes: [{name: r, " action \
+		", filters: [{api_key: {" ONE "}}]}]\n"
 
 static const struct mistake mistakes[] = {
 	{FILTERS("{api_key: {}}"), "f:4:57: " AT ".keys: this key is missing\n"},
@@ -35,7 +42,55 @@ static const struct mistake mistakes[] = {
 	{FILTERS("{rate_limit: {rate: 1/s, key: consumer}}, {api_key: {keys: [{name: a, key: " GOOD "}]}}"),
 		"f:4:47: routes[0].filters[0]: nobody has asked for the key before it, and so nobody has a name; put an `api_key` "
 		"before it, or count by something else than `consumer`\n"},
+	/* What stands where a key belongs, or where its mapping does, may be one. */
+	{KEYS(GOOD),
+		"f:4:65: " AT ".keys[0]: found a text; allowed: a mapping with these keys: name, key, key_file\n"},
+	{FILTERS("{api_key: {keys: " GOOD "}}"),
+		"f:4:64: " AT ".keys: found a text; allowed: a list of 1 to 1000 items\n"},
+	{FILTERS("{api_key: " GOOD "}"),
+		"f:4:57: " AT ": found a text; allowed: a mapping with these keys: header, keys, forward\n"},
+	{KEYS("{name: a, key: [" GOOD "]}"),
+		"f:4:80: " AT ".keys[0].key: found a list; allowed: 16 to 512 letters, digits, '-', '.', '_', '~', '+', '/' or '='\n"},
+	/* Whom filters do not see. */
+	{FILTERS("{api_key: {header: Proxy-Authorization, " ONE "}}"),
+		"f:4:66: " AT ".header: found \"Proxy-Authorization\"; filters do not see what clients write there: choose another one\n"},
+	{FILTERS("{api_key: {header: x-real-ip, " ONE "}}"),
+		"f:4:66: " AT ".header: found \"x-real-ip\"; filters do not see what clients write there: choose another one\n"},
+	{FILTERS("{api_key: {header: X-Forwarded-Host, " ONE "}}"),
+		"f:4:66: " AT ".header: found \"X-Forwarded-Host\"; filters do not see what clients write there: choose another one\n"},
+	{FILTERS("{api_key: {header: X-Forwarded-Proto, " ONE "}}"),
+		"f:4:66: " AT ".header: found \"X-Forwarded-Proto\"; filters do not see what clients write there: choose another one\n"},
+	{FILTERS("{api_key: {header: X-Forwarded-For, " ONE "}}"),
+		"f:4:58: " AT ".header: found \"X-Forwarded-For\"; the gateway itself decides on this field\n"},
+	{FILTERS("{api_key: {header: Client-Cert, " ONE "}}"),
+		"f:4:66: " AT ".header: found \"Client-Cert\"; filters do not see what clients write there: choose another one\n"},
+	{FILTERS("{api_key: {header: Client-Cert-Chain, " ONE "}}"),
+		"f:4:66: " AT ".header: found \"Client-Cert-Chain\"; filters do not see what clients write there: choose another one\n"},
+	/* What is taken out is not there for others. */
+	{FILTERS("{api_key: {" ONE "}}, {rate_limit: {rate: 1/s, key: [route, \"header:x-api-key\"]}}"),
+		"f:4:102: routes[0].filters[1]: the `api_key` before it takes \"X-Api-Key\" out, and so nobody has it here; count by `consumer`\n"},
+	{FILTERS("{api_key: {header: X-Key, " ONE "}}, {rate_limit: {rate: 1/s, key: \"header:X-Key\"}}"),
+		"f:4:117: routes[0].filters[1]: the `api_key` before it takes \"X-Key\" out, and so nobody has it here; count by `consumer`\n"},
+	{HASHED("x-api-key", "upstream: h"),
+		"f:4:43: routes[0].filters[0]: it takes \"X-Api-Key\" out, by which the upstream \"h\" is to choose endpoints (`hash_on`); "
+		"hash on something else, or say `forward: true`\n"},
+	{HASHED("X-Api-Key", "upstream: users, fallback: {upstream: h}"),
+		"f:4:72: routes[0].filters[0]: it takes \"X-Api-Key\" out, by which the upstream \"h\" is to choose endpoints (`hash_on`); "
+		"hash on something else, or say `forward: true`\n"},
 };
+
+static const char *const good[] = {
+	FILTERS("{rate_limit: {rate: 1/s, key: \"header:X-Api-Key\"}}, {api_key: {" ONE "}}"),
+	FILTERS("{api_key: {forward: true, " ONE "}}, {rate_limit: {rate: 1/s, key: \"header:X-Api-Key\"}}"),
+	FILTERS("{api_key: {header: X-Key, " ONE "}}, {rate_limit: {rate: 1/s, key: \"header:X-Api-Key\"}}"),
+	HASHED("X-Other", "upstream: h"),
+};
+
+static void test_good(void **state)
+{
+	for (size_t i = 0; i < COUNT(good); i++)
+		config_free((struct config *)(uintptr_t)load_good(good[i]));
+}
 
 static void test_mistakes(void **state)
 {
@@ -67,7 +122,7 @@ static void test_model(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_mistakes), cmocka_unit_test(test_model)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_mistakes), cmocka_unit_test(test_good), cmocka_unit_test(test_model)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -270,7 +270,7 @@ static void test_full_rate_limits(void **state)
 	assert_int_equal(tokens->key_count, 2);
 	assert_int_equal(tokens->keys[0].kind, LIMIT_KEY_CLIENT_IP);
 	assert_int_equal(tokens->keys[1].kind, LIMIT_KEY_HEADER);
-	assert_view(tokens->keys[1].name, "X-Api-Key");
+	assert_view(tokens->keys[1].name, "X-Tenant");
 	assert_int_equal(tokens->ipv4_prefix, 32);
 	assert_int_equal(tokens->ipv6_prefix, 56);
 	assert_int_equal(tokens->missing, LIMIT_MISSING_LIMIT);
