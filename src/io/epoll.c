@@ -519,6 +519,7 @@ static int io_adopt(struct io *io, struct io_source *source, int fd)
 {
 	source->fd = fd >= 0 ? fd : -1;
 	source->first = false;
+	source->shared = false;
 	source->node = (struct list_node){0};
 	io->sources_open += fd >= 0;
 	return fd >= 0 ? 0 : fd;
@@ -527,7 +528,10 @@ static int io_adopt(struct io *io, struct io_source *source, int fd)
 int io_listen(
 	struct io *io, struct io_source *source, const struct address *address, const struct io_listen_options *options)
 {
-	return io_adopt(io, source, listen_open(address, options));
+	int error = io_adopt(io, source, listen_open(address, options));
+
+	source->shared = true;
+	return error;
 }
 
 int io_accept(struct io *io, struct io_source *listener, struct io_source *source, struct address *peer)
@@ -654,7 +658,9 @@ void io_close(struct io *io, struct io_source *source)
 	if (source->fd < 0)
 		return;
 	io_strike_events(io, source);
-	/* The epoll set forgets the descriptor by itself: nobody holds a second one for the same socket. */
+	/* A connection is forgotten by itself, as nobody holds a second descriptor for it. Whom a listener is shared with may keep it. */
+	if (source->shared)
+		epoll_ctl(io->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
 	close(source->fd);
 	source->fd = -1;
 	io->sources_open--;

@@ -169,6 +169,7 @@ struct io_source {
 	int fd;                                                        /* -1: none */
 	uint16_t due;                                                  /* events that are fetched and not yet told; to be read */
 	bool first;                                                    /* the loop's: told before others when there is a crowd */
+	bool shared;                                                   /* the loop's: other processes may have the socket too */
 	void (*on_event)(struct io_source *source, unsigned events);
 	struct list_node node;                                         /* the loop's */
 };

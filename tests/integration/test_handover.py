@@ -335,16 +335,19 @@ def test_secrets_are_nobodys(start, origin, upgrade, certs):
 
 # --- the service manager ------------------------------------------------------------------------------------------------
 
-ACTIVATE = """
+BIND = """
 import os, socket, sys
 sock = socket.socket()
 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 sock.bind(("127.0.0.1", int(sys.argv[1])))
 sock.listen(5)
+"""
+BEQUEATH = """
 os.dup2(sock.fileno(), 3) if sock.fileno() != 3 else os.set_inheritable(3, True)
 os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="public")
 os.execv(sys.argv[2], sys.argv[2:])
 """
+ACTIVATE = BIND + BEQUEATH
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -355,6 +358,33 @@ def test_socket_activation(start, origin, workers):
     port = config["listeners"][0]["address"].rpartition(":")[2]
     gateway = start(config, under=(sys.executable, "-c", ACTIVATE, port))
     assert all(gateway.connect().ask(get()).status == 200 for _ in range(10))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_activated_socket_that_a_reload_gives_up(start, origin, workers, tmp_path):
+    """A service manager goes on listening: connections that come then are none of the gateway's business."""
+    origin.serve()
+    config = configuration(origin, workers=workers)
+    port = int(config["listeners"][0]["address"].rpartition(":")[2])
+    with socket.socket(socket.AF_UNIX) as manager:
+        manager.bind(str(tmp_path / "manager"))
+        manager.listen(1)
+        keep = f"""
+manager = socket.socket(socket.AF_UNIX)
+manager.connect({str(tmp_path / "manager")!r})
+socket.send_fds(manager, [b"0"], [sock.fileno()])
+"""
+        gateway = start(config, under=(sys.executable, "-c", BIND + keep + BEQUEATH, str(port)))
+        with manager.accept()[0] as launcher:
+            kept = socket.recv_fds(launcher, 1, 1)[1]
+    with socket.socket(fileno=kept[0]) as sock:
+        sock.settimeout(TIMEOUT)
+        assert gateway.connect().ask(get()).status == 200
+        gateway.reload(config | {"listeners": [config["listeners"][0] | {"address": f"127.0.0.1:{free_port()}"}]})
+        assert gateway.connect().ask(get()).status == 200
+        for _ in range(8):
+            with socket.create_connection(("127.0.0.1", port), TIMEOUT), sock.accept()[0]:
+                assert gateway.connect().ask(get()).status == 200
 
 
 def test_socket_that_nobody_wants(start, origin):

@@ -647,6 +647,26 @@ static struct rlimit limit_descriptors_to_those_open(void)
 	return before;
 }
 
+/* Another process goes on listening: a connection that comes then is none of this loop's business. */
+static void test_a_closed_listener_that_others_have(void **state)
+{
+	struct end listener, client = end_of(on_event);
+	struct address address;
+
+	end_listen(&listener, "127.0.0.1:0");
+	assert_int_equal(io_local_address(fixture.io, &listener.source, &address), 0);
+	int others = dup(listener.source.fd);
+
+	assert_true(others >= 0);
+	io_close(fixture.io, &listener.source);
+	assert_int_equal(io_connect(fixture.io, &client.source, &address), -EINPROGRESS);
+	end_await(&client, IO_WRITABLE);
+	run_pending();
+	assert_int_equal(listener.count, 0);
+	io_close(fixture.io, &client.source);
+	close(others);
+}
+
 /* With a backlog of 1 two may wait. */
 static void test_a_full_accept_queue_is_told(void **state)
 {
@@ -993,6 +1013,7 @@ int main(void)
 		LOOP_TEST(test_lag),
 		LOOP_TEST(test_crowd),
 		LOOP_TEST(test_opened_before_a_crowd),
+		LOOP_TEST(test_a_closed_listener_that_others_have),
 		LOOP_TEST(test_a_full_accept_queue_is_told),
 		LOOP_TEST(test_shedding),
 		LOOP_TEST(test_shedding_without_reserve),
