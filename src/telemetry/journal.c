@@ -121,7 +121,8 @@ static bool journal_has_entries(struct journal *journal)
 static void journal_sleep(struct journal *journal)
 {
 	bell_lie_down(&journal->bell, BELL_ASLEEP);
-	if (!journal_has_orders(journal) && !journal_has_entries(journal))
+	/* What is urgent may be written already, by one pass; the next takes the word back. Else nobody would ring again. */
+	if (!journal_has_orders(journal) && !journal_has_entries(journal) && !atomic_load(&journal->is_urgent))
 		bell_wait(&journal->bell, DEADLINE_NEVER);
 	bell_get_up(&journal->bell);
 }
