@@ -16,6 +16,7 @@
 #include "base/check.h"
 #include "base/hex.h"
 #include "base/view.h"
+#include "base/wide.h"
 
 /* Behind what is written as many bytes may change. */
 #define PEN_SLACK 24
@@ -67,31 +68,38 @@ static inline void pen_hex(struct pen *pen, uint64_t number)
 	pen->at += 16;
 }
 
-/* Non-zero: one of the eight bytes has to be escaped in JSON, or is no ASCII. A borrow or a carry only leaves a byte that is one of those. */
-static inline uint64_t pen_odd(uint64_t x)
+/* All bits of a byte: it has to be escaped in JSON, or is no ASCII (those are negative). */
+static inline wide pen_odd(wide x)
 {
-	const uint64_t ones = 0x0101010101010101ULL;
-	uint64_t quote = (x ^ ones * '"') - ones, backslash = (x ^ ones * '\\') - ones;
+	return (x < ' ') | (x == '"') | (x == '\\') | (x == 0x7f);
+}
 
-	return (x | (x - ones * ' ') | (x + ones) | quote | backslash) & ones * 0x80;
+/* Copies a text, and what is odd in it. */
+static inline wide pen_copy(char *to, const char *from, size_t n)
+{
+	wide odd, last;
+
+	if (n < sizeof(odd))
+		return pen_odd(wide_copy_few(to, from, n));
+	last = wide_load(from + n - sizeof(last));
+	odd = pen_odd(last);
+	wide_store(to + n - sizeof(last), last);
+	for (size_t i = 0; i + sizeof(last) < n; i += sizeof(last)) {
+		wide next = wide_load(from + i);
+
+		odd |= pen_odd(next);
+		wide_store(to + i, next);
+	}
+	return odd;
 }
 
 /* As a string of JSON, when it is printable ASCII without the quote and the backslash: it stands there as it is. False: nothing is written. */
 static inline bool pen_json_plain(struct pen *pen, struct view v)
 {
 	char *text = pen->at + 1;
-	uint64_t odd = 0, eight;
 
 	CHECK(pen->at <= pen->end && v.n <= (size_t)(pen->end - pen->at));
-	if (v.n != 0)
-		memcpy(text, v.p, v.n);
-	/* Looked at eight at a time, with spaces behind the last one. */
-	memset(text + v.n, ' ', 8);
-	for (size_t i = 0; i < v.n; i += 8) {
-		memcpy(&eight, text + i, 8);
-		odd |= pen_odd(eight);
-	}
-	if (odd != 0)
+	if (!wide_is_zero(pen_copy(text, v.p, v.n)))
 		return false;
 	text[-1] = text[v.n] = '"';
 	pen->at = text + v.n + 1;

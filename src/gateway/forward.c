@@ -91,21 +91,17 @@ static struct view make_request_id(struct exchange *ex)
 {
 	char *text = arena_alloc(&ex->arena, 32);
 	uint64_t bits = io_random(ex->worker->io);
-	uint64_t digits[2] = {hex_digits((uint32_t)bits), hex_digits((uint32_t)(bits >> 32))};
 
 	if (text == NULL)
 		return view_of(NULL, 0);
-	memcpy(text, ex->worker->id_half, 16);
-	memcpy(text + 16, digits, 16);
+	memcpy(text, ex->worker->id_half, sizeof(ex->worker->id_half));
+	hex_write(text + 16, bits);
 	return view_of(text, 32);
 }
 
 void forward_init(struct worker *w)
 {
-	uint64_t bits = io_random(w->io);
-
-	w->id_half[0] = hex_digits((uint32_t)bits);
-	w->id_half[1] = hex_digits((uint32_t)(bits >> 32));
+	hex_write(w->id_half, io_random(w->io));
 }
 
 bool forward_identify(struct exchange *ex)

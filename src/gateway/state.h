@@ -160,7 +160,7 @@ struct worker {
 	bool closing_upstreams;
 	bool drained;
 	struct host_memo host_memo;
-	uint64_t id_half[2];               /* the first 16 characters of every request id */
+	char id_half[16];                  /* the first 16 characters of every request id */
 	char date_line[40];                /* WORKER_DATE_LINE_BYTES of date_s */
 	uint64_t date_s;
 };

@@ -59,11 +59,11 @@ static void test_numbers(void **state)
 /* Every byte at every place of texts of every length, among bytes that pass: whether it passes depends on itself only. */
 static void test_plain(void **state)
 {
-	for (size_t n = 1; n <= 20; n++)
+	for (size_t n = 1; n <= 50; n++)
 		for (size_t at = 0; at < n; at++)
 			for (unsigned c = 0; c < 256; c++) {
 				bool is_plain = c >= ' ' && c < 0x7f && c != '"' && c != '\\';
-				char text[20], expected[24] = "";
+				char text[50], expected[54] = "";
 				struct pen pen = pen_begin();
 
 				memset(text, c % 2 ? '~' : ' ', sizeof(text));

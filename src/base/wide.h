@@ -1,0 +1,75 @@
+/*
+ * Sixteen bytes worked on at once: what the compiler makes of vectors is an instruction of every processor that has some, and
+ * several of those that have none.
+ */
+#ifndef WEIR_BASE_WIDE_H
+#define WEIR_BASE_WIDE_H
+
+#include <stdint.h>
+#include <string.h>
+
+typedef int8_t wide __attribute__((vector_size(16)));
+
+static inline wide wide_load(const char from[16])
+{
+	wide bytes;
+
+	memcpy(&bytes, from, sizeof(bytes));
+	return bytes;
+}
+
+static inline void wide_store(char to[16], wide bytes)
+{
+	memcpy(to, &bytes, sizeof(bytes));
+}
+
+/* Two words, as they stand in memory. */
+static inline wide wide_of(uint64_t first, uint64_t second)
+{
+	typedef uint64_t words __attribute__((vector_size(16)));
+
+	return (wide)(words){first, second};
+}
+
+/* Whether all bits are 0. */
+static inline int wide_is_zero(wide bytes)
+{
+	uint64_t halves[2];
+
+	memcpy(halves, &bytes, sizeof(halves));
+	return (halves[0] | halves[1]) == 0;
+}
+
+/*
+ * Copies fewer than 16 bytes, and no other is touched. What comes back are those bytes, in any order and some of them twice, with
+ * spaces for what there is not.
+ */
+static inline wide wide_copy_few(char *to, const char *from, size_t n)
+{
+	uint64_t first = 0x2020202020202020ULL, last = first;
+
+	if (n >= 8) {
+		memcpy(&first, from, 8);
+		memcpy(&last, from + n - 8, 8);
+		memcpy(to, &first, 8);
+		memcpy(to + n - 8, &last, 8);
+	} else if (n >= 4) {
+		uint32_t four[2];
+
+		memcpy(&four[0], from, 4);
+		memcpy(&four[1], from + n - 4, 4);
+		memcpy(to, &four[0], 4);
+		memcpy(to + n - 4, &four[1], 4);
+		memcpy(&first, four, 8);
+	} else if (n > 0) {
+		char three[4] = {from[0], from[n / 2], from[n - 1], ' '};
+
+		to[0] = three[0];
+		to[n / 2] = three[1];
+		to[n - 1] = three[2];
+		memcpy(&first, three, 4);
+	}
+	return wide_of(first, last);
+}
+
+#endif
