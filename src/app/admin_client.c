@@ -89,7 +89,7 @@ static struct fetch *answer_fetch(
 {
 	if (!config->admin.enabled) {
 		command_complain("%.*s: `admin` is off, so the gateway cannot be asked; give it an address, such as "
-				 "`admin: {address: 127.0.0.1:9180}`, and restart it",
+				 "`admin: {address: 127.0.0.1:9180}`, and send it SIGHUP",
 			SHOW(config->file));
 		*code = EXIT_WRONG;
 		return NULL;

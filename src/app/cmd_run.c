@@ -60,8 +60,8 @@ struct gateway {
 	struct inherited inherited; /* sockets that we were started with, until everything is bound */
 	struct upgrade_legacy legacy;  /* of the process before this one, which waits to be told that we serve */
 	struct upgrade upgrade;     /* to a process that takes our place */
+	const char *upgrade_by;     /* who wants one as soon as no reload is under way; NULL: nobody */
 	struct control_order *upgrade_order;   /* who asked for it and waits; NULL: nobody */
-	bool reload_again;          /* a reload was asked for while the new process was starting: it may have read the file before */
 	uint64_t rotate_us;         /* when the keys of session tickets are next made anew */
 	bool draining;
 };
@@ -96,6 +96,7 @@ static void upgrade_refuse(struct gateway *gateway, int level, const char *by, c
 	if (gateway->upgrade_order != NULL)
 		order_refuse(gateway->upgrade_order, 409, "not_upgraded", why);
 	gateway->upgrade_order = NULL;
+	reloading_resume(&gateway->reloading);
 }
 
 /* The new process gets the keys of session tickets, so that it knows clients who come back. */
@@ -109,22 +110,42 @@ static bool upgrade_start(struct gateway *gateway, char why[256])
 	return begun;
 }
 
-static void upgrade(struct gateway *gateway, const char *by)
+/* One that is wanted begins between two reloads: what the new process is given is what the file says that it reads. */
+static void upgrade_if_wanted(struct gateway *gateway)
 {
+	const char *by = gateway->upgrade_by;
 	char why[256];
 
-	gateway->reload_again = false;
-	if (gateway->draining)
-		upgrade_refuse(gateway, LEVEL_WARNING, by, "the gateway is on its way out");
-	else if (!upgrade_start(gateway, why))
-		upgrade_refuse(gateway, LEVEL_ERROR, by, why);
-	else
+	if (by == NULL || !reloading_is_idle(&gateway->reloading))
+		return;
+	gateway->upgrade_by = NULL;
+	if (upgrade_start(gateway, why))
 		tell(gateway->journal, LEVEL_INFO, "%s: upgrading: process %d is starting", by, (int)gateway->upgrade.child);
+	else
+		upgrade_refuse(gateway, LEVEL_ERROR, by, why);
+}
+
+static void upgrade(struct gateway *gateway, const char *by)
+{
+	if (gateway->draining) {
+		upgrade_refuse(gateway, LEVEL_WARNING, by, "the gateway is on its way out");
+		return;
+	}
+	reloading_hold(&gateway->reloading);
+	gateway->upgrade_by = by;
+	if (!reloading_is_idle(&gateway->reloading))
+		tell(gateway->journal, LEVEL_INFO, "%s: a reload is under way; the upgrade begins after it", by);
+	upgrade_if_wanted(gateway);
+}
+
+static bool is_upgrading(const struct gateway *gateway)
+{
+	return gateway->upgrade_by != NULL || upgrade_is_under_way(&gateway->upgrade);
 }
 
 static void upgrade_by_order(struct gateway *gateway, struct control_order *order)
 {
-	if (upgrade_is_under_way(&gateway->upgrade)) {
+	if (is_upgrading(gateway)) {
 		order_refuse(order, 409, "not_upgraded", "an upgrade is under way");
 		return;
 	}
@@ -134,7 +155,7 @@ static void upgrade_by_order(struct gateway *gateway, struct control_order *orde
 
 static void upgrade_by_signal(struct gateway *gateway, const char *signal_name)
 {
-	if (upgrade_is_under_way(&gateway->upgrade))
+	if (is_upgrading(gateway))
 		tell(gateway->journal, LEVEL_INFO, "%s: an upgrade is under way", signal_name);
 	else
 		upgrade(gateway, signal_name);
@@ -143,6 +164,7 @@ static void upgrade_by_signal(struct gateway *gateway, const char *signal_name)
 static void upgrade_give_up(struct gateway *gateway)
 {
 	upgrade_abandon(&gateway->upgrade);
+	gateway->upgrade_by = NULL;
 	if (gateway->upgrade_order != NULL)
 		upgrade_refuse(gateway, LEVEL_WARNING, gateway->upgrade_order->by, "the gateway is on its way out");
 }
@@ -156,8 +178,6 @@ static void hand_over(struct gateway *gateway)
 		(int)gateway->upgrade.child,
 		(unsigned long long)(workers_config(gateway->workers)->drain_timeout_us / US_PER_MS));
 	notify("MAINPID=%d", (int)gateway->upgrade.child);
-	if (gateway->reload_again)
-		kill(gateway->upgrade.child, SIGHUP);
 	if (gateway->upgrade_order != NULL)
 		order_answer(gateway->upgrade_order, 200,
 			json_pack("{s:s, s:i}", "outcome", "upgraded", "process", (int)gateway->upgrade.child));
@@ -166,6 +186,9 @@ static void hand_over(struct gateway *gateway)
 	reloading_close(&gateway->reloading);
 	control_hand_over(gateway->control);
 	workers_drain(gateway->workers, HANDED_IDLE_US);
+	/* It may have read the file before that was changed. */
+	if (gateway->reloading.missed)
+		kill(gateway->upgrade.child, SIGHUP);
 }
 
 static void upgrade_advance(struct gateway *gateway)
@@ -184,10 +207,14 @@ static void upgrade_advance(struct gateway *gateway)
 
 /* --- the end ---------------------------------------------------------------------------------------------------------- */
 
-/* Whoever asks is told that we are leaving before the first connection is closed. */
+/* Whoever asks is told that we are leaving before the first connection is closed. After a hand-over the service stays. */
 static void gateway_not_ready(struct gateway *gateway)
 {
 	reloading_close(&gateway->reloading);
+	upgrade_give_up(gateway);
+	if (!gateway->draining)
+		notify("STOPPING=1");
+	gateway->draining = true;
 	control_drain(gateway->control);
 }
 
@@ -205,9 +232,6 @@ static void drain(struct gateway *gateway, const char *signal_name)
 		stop(gateway, signal_name);
 		return;
 	}
-	upgrade_give_up(gateway);
-	gateway->draining = true;
-	notify("STOPPING=1");
 	tell(gateway->journal, LEVEL_INFO, "%s: draining; requests may finish for %llu ms, once more ends them", signal_name,
 		(unsigned long long)(workers_config(gateway->workers)->drain_timeout_us / US_PER_MS));
 	gateway_not_ready(gateway);
@@ -223,7 +247,6 @@ static void on_tell(void *context, int level, const char *text)
 
 static void reload(struct gateway *gateway)
 {
-	gateway->reload_again |= upgrade_is_under_way(&gateway->upgrade);
 	if (gateway->draining)
 		tell(gateway->journal, LEVEL_WARNING, "SIGHUP: not reloaded: the gateway is on its way out");
 	else
@@ -232,7 +255,6 @@ static void reload(struct gateway *gateway)
 
 static void order_reload(struct gateway *gateway, struct control_order *order)
 {
-	gateway->reload_again |= upgrade_is_under_way(&gateway->upgrade);
 	if (gateway->draining) {
 		order_refuse(order, 503, "draining", "the gateway is on its way out");
 	} else {
@@ -316,18 +338,13 @@ static void supervise(struct gateway *gateway)
 	while (workers_running(gateway->workers)) {
 		switch (process_wait_for(&signal_name, by_the_clock(gateway))) {
 		case ORDER_DRAIN: drain(gateway, signal_name); break;
-		case ORDER_STOP:
-			upgrade_give_up(gateway);
-			gateway->draining = true;
-			notify("STOPPING=1");
-			stop(gateway, signal_name);
-			break;
+		case ORDER_STOP: stop(gateway, signal_name); break;
 		case ORDER_REOPEN: journal_reopen(gateway->journal); break;
 		case ORDER_RELOAD: reload(gateway); break;
 		case ORDER_UPGRADE: upgrade_by_signal(gateway, signal_name); break;
 		case ORDER_LOOK:
-			if (!gateway->draining)
-				reloading_look(&gateway->reloading);
+			reloading_look(&gateway->reloading);
+			upgrade_if_wanted(gateway);
 			workers_sweep(gateway->workers);
 			orders_look(gateway);
 			upgrade_advance(gateway);

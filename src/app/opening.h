@@ -1,7 +1,7 @@
 /*
  * What another configuration needs opened before anything of it is in force: where requests are logged to, and the sockets of
- * listeners that are new, those of the administration too. It is opened by who loads the configuration, which may wait for it, and refused with the place in the file
- * when it cannot be.
+ * listeners that are new, those of the administration too. It is opened by who loads the configuration, which may wait for it, and
+ * refused with the place in the file when it cannot be.
  */
 #ifndef WEIR_APP_OPENING_H
 #define WEIR_APP_OPENING_H
@@ -14,7 +14,7 @@
 /* All zero: nothing. */
 struct opening {
 	struct journal_output *log;     /* NULL: the one that there is stays */
-	struct inherited *bound;        /* a set for each worker (generation_bind); NULL: no listener is new */
+	struct inherited *bound;        /* a set for each worker (generation_bind), empty where no listener is new */
 	unsigned workers;               /* so many */
 	struct control_change *control; /* of the administration */
 };

@@ -28,6 +28,7 @@ struct loading {
 	struct told told;
 	const struct config *config;    /* what the file says; NULL: it is not good, or it was not read */
 	struct opening opening;         /* what the configuration needs that is not open yet */
+	atomic_bool opened;             /* it is to be released by who sets this to false */
 	struct generation *generation;  /* NULL: there is none */
 };
 
@@ -183,22 +184,45 @@ static void prepare(struct loading *l, const struct config *config)
 		config_free(expanded);
 }
 
+/* Also by the main thread, while this one goes on. */
+static void openings_close(struct loading *l)
+{
+	if (atomic_exchange(&l->opened, false))
+		opening_release(&l->opening);
+}
+
+/* Comes to nothing. */
+static void config_drop(struct loading *l)
+{
+	openings_close(l);
+	config_free(l->config);
+	l->config = NULL;
+}
+
 /* The file is good, but what it says may not be there to be had. */
 static void open_all(struct loading *l, uint64_t *mark)
 {
 	struct receipt *receipt = &l->r->receipt;
 	const struct reload_teller to = told_teller(&l->told);
+
+	if (atomic_load(&l->r->closed)) {
+		config_drop(l);
+		return;
+	}
 	l->opening.workers = l->r->count;
 	bool opened = opening_make(&l->opening, workers_config(l->r->workers), l->config, &receipt->complaints);
 
 	receipt->took.check_us += lap(mark);
+	atomic_store(&l->opened, opened);
+	/* Whoever has closed it meanwhile has not seen what is open, or has closed that, too. */
+	if (atomic_load(&l->r->closed))
+		config_drop(l);
 	if (opened)
 		return;
 	config_complaints_sort(&receipt->complaints);
 	receipt->outcome = RELOAD_REFUSED;
 	reload_tell_complaints(&to, LEVEL_ERROR, l->r->path, &receipt->complaints);
-	config_free(l->config);
-	l->config = NULL;
+	config_drop(l);
 }
 
 static void load_all(struct loading *l)
@@ -220,9 +244,7 @@ static void load_all(struct loading *l)
 	if (l->generation != NULL)
 		return;
 	receipt->outcome = RELOAD_FAILED;
-	opening_release(&l->opening);
-	config_free(l->config);
-	l->config = NULL;
+	config_drop(l);
 	follow_names(l, l->r->loaded);
 }
 
@@ -282,20 +304,6 @@ static void receipt_give(struct reloading *r)
 	receipt_release(receipt);
 }
 
-/* Whoever asked meanwhile is heard. */
-static void ask_again(struct reloading *r)
-{
-	const char *by = r->again_by;
-
-	if (by == NULL || r->state != RELOADING_IDLE)
-		return;
-	r->again_by = NULL;
-	memcpy(r->orders, r->orders_again, sizeof(r->orders));
-	r->order_count = r->order_again_count;
-	r->order_again_count = 0;
-	reloading_ask(r, by, NULL);
-}
-
 /* False: no memory for it, or no thread. */
 static bool loading_begin(struct reloading *r)
 {
@@ -314,6 +322,35 @@ static bool loading_begin(struct reloading *r)
 	r->loading = NULL;
 	free(l);
 	return false;
+}
+
+/* Of the file. It is IDLE. */
+static void reload_begin(struct reloading *r, const char *by, struct control_order *order)
+{
+	if (order != NULL)
+		r->orders[r->order_count++] = order;
+	r->receipt = (struct receipt){.by = by};
+	r->of_addresses = false;
+	notify_reloading();
+	if (loading_begin(r))
+		return;
+	tell(r, LEVEL_ERROR, "%s: not reloaded: out of memory, or of threads", log_name(by));
+	r->receipt.outcome = RELOAD_FAILED;
+	receipt_give(r);
+}
+
+/* Whoever asked meanwhile is heard. */
+static void ask_again(struct reloading *r)
+{
+	const char *by = r->again_by;
+
+	if (by == NULL || r->state != RELOADING_IDLE)
+		return;
+	r->again_by = NULL;
+	memcpy(r->orders, r->orders_again, sizeof(r->orders));
+	r->order_count = r->order_again_count;
+	r->order_again_count = 0;
+	reload_begin(r, by, NULL);
 }
 
 /* The thread has ended, or is waited for. Its generation and what the file said are the caller's. */
@@ -415,7 +452,25 @@ static void swap_look(struct reloading *r)
 	receipt_give(r);
 }
 
+/* What a thread that has ended, or is waited for, has made is not used. */
+static void loading_drop(struct reloading *r)
+{
+	struct loading l = loading_end(r);
+
+	generation_unref(l.generation);
+	config_drop(&l);
+	r->state = RELOADING_IDLE;
+}
+
 /* --- for the main thread -------------------------------------------------------------------------------------------- */
+
+static void hold_back(struct reloading *r, const char *by, struct control_order *order)
+{
+	r->missed = true;
+	tell(r, LEVEL_INFO, "%s: an upgrade is under way; the file is read again after it", log_name(by));
+	if (order != NULL)
+		order_refuse(order, 409, "not_reloaded", "an upgrade is under way; the new process reads the file again by itself");
+}
 
 static void wait_behind(struct reloading *r, const char *by, struct control_order *order)
 {
@@ -431,20 +486,15 @@ static void wait_behind(struct reloading *r, const char *by, struct control_orde
 
 void reloading_ask(struct reloading *r, const char *by, struct control_order *order)
 {
+	if (r->held) {
+		hold_back(r, by, order);
+		return;
+	}
 	if (r->state != RELOADING_IDLE) {
 		wait_behind(r, by, order);
 		return;
 	}
-	if (order != NULL)
-		r->orders[r->order_count++] = order;
-	r->receipt = (struct receipt){.by = by};
-	r->of_addresses = false;
-	notify_reloading();
-	if (loading_begin(r))
-		return;
-	tell(r, LEVEL_ERROR, "%s: not reloaded: out of memory, or of threads", log_name(by));
-	r->receipt.outcome = RELOAD_FAILED;
-	receipt_give(r);
+	reload_begin(r, by, order);
 }
 
 /* The names of the file may have other addresses than those in force. */
@@ -460,6 +510,11 @@ static void addresses_look(struct reloading *r)
 
 void reloading_look(struct reloading *r)
 {
+	if (atomic_load(&r->closed)) {
+		if (r->state == RELOADING_LOADING && atomic_load(&r->loading->ended))
+			loading_drop(r);
+		return;
+	}
 	if (r->state == RELOADING_LOADING)
 		loading_look(r);
 	if (r->state == RELOADING_SWAPPING)
@@ -476,10 +531,43 @@ bool reloading_is_loading(const struct reloading *r)
 	return r->state == RELOADING_LOADING;
 }
 
+bool reloading_is_idle(const struct reloading *r)
+{
+	return r->state == RELOADING_IDLE && r->again_by == NULL;
+}
+
+void reloading_hold(struct reloading *r)
+{
+	r->held = true;
+	r->missed = false;
+}
+
+void reloading_resume(struct reloading *r)
+{
+	r->held = false;
+	if (r->missed && !atomic_load(&r->closed))
+		reloading_ask(r, "signal", NULL);
+}
+
+/* The service manager is not to wait for the end of what has none. */
+static void end_is_told(struct reloading *r)
+{
+	if (r->state == RELOADING_IDLE || r->of_addresses)
+		return;
+	notify("READY=1");
+	if (r->state == RELOADING_LOADING)
+		tell(r, LEVEL_WARNING, "%s: not reloaded: the gateway is on its way out", log_name(r->receipt.by));
+}
+
 void reloading_close(struct reloading *r)
 {
 	const char *json = "{\"error\":\"draining\",\"message\":\"the gateway is on its way out\"}";
 
+	if (atomic_exchange(&r->closed, true))
+		return;
+	end_is_told(r);
+	if (r->state == RELOADING_LOADING)
+		openings_close(r->loading);
 	r->again_by = NULL;
 	orders_answer(r->orders, &r->order_count, 503, json);
 	orders_answer(r->orders_again, &r->order_again_count, 503, json);
@@ -487,13 +575,8 @@ void reloading_close(struct reloading *r)
 
 void reloading_release(struct reloading *r)
 {
-	if (r->state == RELOADING_LOADING) {
-		struct loading l = loading_end(r);
-
-		generation_unref(l.generation);
-		opening_release(&l.opening);
-		config_free(l.config);
-	}
+	if (r->state == RELOADING_LOADING)
+		loading_drop(r);
 	watching_end(r->watching);
 	receipt_release(&r->receipt);
 	names_release(&r->names);

@@ -9,9 +9,14 @@
  *
  * Who asks meanwhile is heard behind it: once more, whoever and however many they are. While LOADING the thread has the names and
  * all that generations are made of; nobody else touches them. Other addresses of host names take the same way, without the file.
+ *
+ * A reload of the file and an upgrade never meet: both open sockets, maybe the same ones. While an upgrade is wanted or under way
+ * none is begun (held), and who asks is heard by the process that is there after it.
  */
 #ifndef WEIR_APP_RELOADING_H
 #define WEIR_APP_RELOADING_H
+
+#include <stdatomic.h>
 
 #include "app/names.h"
 #include "app/receipt.h"
@@ -31,6 +36,9 @@ struct reloading {
 	/* Private. */
 	enum { RELOADING_IDLE, RELOADING_LOADING, RELOADING_SWAPPING } state;
 	bool of_addresses;              /* the one that is under way: the file is the same */
+	bool held;                      /* none of the file is begun */
+	bool missed;                    /* one was asked for while held */
+	atomic_bool closed;             /* none is begun, and none goes on */
 	const char *again_by;           /* who has asked meanwhile; NULL: nobody */
 	struct receipt receipt;         /* of the one that is under way */
 	struct watching *watching;      /* NULL: the files are not watched */
@@ -52,7 +60,18 @@ void reloading_look(struct reloading *r);
 /* Whether what generations are made of belongs to the thread. */
 bool reloading_is_loading(const struct reloading *r);
 
-/* The gateway is on its way out: whoever waits for a receipt is told so, and none is begun any more. */
+bool reloading_is_idle(const struct reloading *r);
+
+/* No reload of the file is begun from now on, but one that waits for the one under way. Who asks for one is refused. */
+void reloading_hold(struct reloading *r);
+
+/* They are again, and one at once if it was asked for meanwhile. */
+void reloading_resume(struct reloading *r);
+
+/*
+ * The gateway is on its way out: whoever waits for a receipt is told so, none is begun any more, and what one that is being loaded has
+ * opened is closed. May be called repeatedly.
+ */
 void reloading_close(struct reloading *r);
 
 /* After the end of the workers' threads. Before the workers are freed. */

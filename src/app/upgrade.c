@@ -1,7 +1,7 @@
 /*
  * See upgrade.h. Which sockets listen is asked of the kernel, not of the rooms that have opened them: workers open and close
- * listeners on threads of their own. One that is closed meanwhile is passed on all the same, and closed by the new process, whose
- * configuration does not have it.
+ * listeners on threads of their own. No reload of the file is under way while the new process starts (reloading_hold), so those that
+ * it is given are those of a file that was in force; one that is closed in that moment all the same is not passed on.
  *
  * The new program's name is taken from /proc/self/exe. When its file was replaced that says "(deleted)" behind the path, at which
  * the new one stands.
@@ -94,6 +94,17 @@ static int handed_add(struct handed *handed, int fd, int beyond)
 	return copy >= 0 || errno == EBADF ? 0 : errno;
 }
 
+/* By now its number may be another one's, such as a client's: then it is let go of. 0 or an errno. */
+static int handed_add_socket(struct handed *handed, int fd, int beyond)
+{
+	size_t before = handed->count;
+	int error = handed_add(handed, fd, beyond);
+
+	if (handed->count > before && !is_listening(handed->fds[before]))
+		close(handed->fds[--handed->count]);
+	return error;
+}
+
 /* `more`: -1 where there is none. 0 or an errno. */
 static int handed_init(struct handed *handed, const int more[HANDED_MORE])
 {
@@ -106,7 +117,7 @@ static int handed_init(struct handed *handed, const int more[HANDED_MORE])
 	int beyond = FIRST + (int)found.count + HANDED_MORE;
 
 	for (size_t i = 0; i < found.count && error == 0; i++)
-		error = handed_add(handed, found.fds[i], beyond);
+		error = handed_add_socket(handed, found.fds[i], beyond);
 	handed->sockets = handed->count;
 	for (size_t i = 0; i < HANDED_MORE && error == 0; i++)
 		error = more[i] >= 0 ? handed_add(handed, more[i], beyond) : 0;

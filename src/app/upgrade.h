@@ -1,6 +1,7 @@
 /*
  * Another program in place of this one, without a client noticing: the new process gets every socket that this one listens on,
- * and once it serves, this one drains. Until then nothing has changed: if the new one fails, this one goes on.
+ * and once it serves, this one drains. Until then nothing has changed: if the new one fails, this one goes on. A reload of the file and an
+ * upgrade keep out of each other's way (reloading.h).
  *
  *   old:  begin --fork, exec--> look ... look --"ready"--> drain ----------> exit
  *   new:                 inherit, start, serve --"ready"--> serves on

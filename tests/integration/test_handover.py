@@ -18,6 +18,7 @@ from admin import administered
 from gateway import TIMEOUT, configuration, eventually, free_port, run
 from programs import program  # pylint: disable=unused-import
 from raw import get, response
+from test_receipt import ask_reload
 from test_tls import VERSIONS, Certificates, crowd_of, resumed_of, secured
 
 CHANGES = 3
@@ -63,6 +64,13 @@ def upgrade():
     yield do
     for successor in made:
         successor.end()
+
+
+def asked(gateway, listener=0):
+    client = gateway.connect(listener)
+    answer = client.ask(get())
+    client.close()
+    return answer.status
 
 
 def has_ended(gateway):
@@ -241,15 +249,61 @@ def test_upgrades_under_load(start, origin, upgrade):
 
 
 def test_reload_meanwhile(start, origin, program):
-    """Asked for while the new process starts, which may have read the file by then: it reads it again."""
-    gateway = start(configuration(origin.serve()))
+    """Asked for while the new process starts, which may have read the file by then: that one reads it again, and this one leaves it alone."""
+    gateway, admin = administered(start, origin.serve())
+    second = gateway.config["listeners"][0] | {"name": "second", "address": f"127.0.0.1:{free_port()}"}
     program.replace(program.waiting)
     gateway.signal(signal.SIGUSR2)
     gateway.event("upgrading: process")
-    gateway.reload()
+    gateway.config = gateway.config | {"listeners": [*gateway.config["listeners"], second]}
+    gateway.write(gateway.config)
+    gateway.signal(signal.SIGHUP)
+    gateway.event("SIGHUP: an upgrade is under way; the file is read again after it")
+    status, said = ask_reload(admin)
+    assert (status, said["error"]) == (409, "not_reloaded")
+    assert "listener second: listens on" not in gateway.events.text()
     program.go.touch()
     new = Successor(gateway)
-    assert gateway.events.wait_for(lambda lines: [line for line in lines if "reloaded: " in line][1:])
+    assert has_ended(gateway)
+    gateway.event("main reloaded: ")
+    assert {asked(gateway, i) for i in (0, 1) for _ in range(4)} == {200}
+    assert "in use" not in gateway.events.text()
+    new.end()
+
+
+def test_reload_meanwhile_and_no_new_process(start, origin, program):
+    gateway = start(configuration(origin.serve()))
+    program.replace(program.waiting)
+    gateway.signal(signal.SIGUSR2)
+    process = int(re.search(r"process (\d+) is starting", gateway.event("upgrading: process"))[1])
+    gateway.write(gateway.config | {"routes": [{"name": "all", "respond": {"body": "other"}}]})
+    gateway.signal(signal.SIGHUP)
+    gateway.event("the file is read again after it")
+    assert gateway.connect().ask(get()).body != b"other"
+    os.kill(process, signal.SIGKILL)
+    gateway.event("no upgrade: process")
+    gateway.event("main reloaded: ")
+    assert gateway.connect().ask(get()).body == b"other"
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_upgrade_during_a_reload(start, origin, workers):
+    """It begins after it: every socket that the reload opens is the new process's."""
+    gateway = start(configuration(origin.serve(), workers=workers))
+    first = gateway.config["listeners"][0]
+    gateway.config = gateway.config | {"listeners": [first, first | {"name": "second", "address": f"127.0.0.1:{free_port()}"}]}
+    gateway.write(gateway.config)
+    gateway.freeze()
+    gateway.signal(signal.SIGHUP)
+    gateway.signal(signal.SIGUSR2)
+    gateway.signal(signal.SIGCONT)
+    new = Successor(gateway)
+    assert has_ended(gateway)
+    lines = gateway.events.text().splitlines()
+    at = [next(i for i, line in enumerate(lines) if text in line)
+        for text in ("a reload is under way; the upgrade begins after it", "main reloaded: ", "upgrading: process")]
+    assert at == sorted(at), gateway.events.text()
+    assert {asked(gateway, i) for i in (0, 1) for _ in range(4)} == {200}
     new.end()
 
 
@@ -415,5 +469,6 @@ def test_service_manager_is_told(start, origin, upgrade, tmp_path):
         new = upgrade(gateway)
         assert told.recv(4096) == b"READY=1"
         assert told.recv(4096) == f"MAINPID={new.pid}".encode()
+        assert has_ended(gateway)
         new.signal(signal.SIGTERM)
         assert told.recv(4096) == b"STOPPING=1"

@@ -3,6 +3,7 @@
 import copy
 import os
 import pathlib
+import signal
 import socket
 import threading
 
@@ -10,8 +11,9 @@ import pytest
 
 from admin import administered
 from gateway import configuration, eventually, free_port
+from nameserver import NameServer, silent
 from raw import TIMEOUT, Wire, get, response
-from test_handover import has_ended, upgrade  # noqa: F401: a fixture
+from test_handover import asked, has_ended, upgrade  # noqa: F401: a fixture
 from test_receipt import ask_reload
 from translators import CLIENT
 from tunnels import open_tunnel
@@ -28,13 +30,6 @@ def listening(config, *listeners):
 def refuses(port):
     with socket.socket() as sock:
         return sock.connect_ex(("127.0.0.1", port)) != 0
-
-
-def asked(gateway, listener=0):
-    client = gateway.connect(listener)
-    answer = client.ask(get())
-    client.close()
-    return answer.status
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -280,3 +275,26 @@ def test_upgrade_hands_over_what_listens_now(start, origin, upgrade):  # noqa: F
     assert "were closed: no listener has such an address" not in gateway.events.text()
     assert {asked(gateway, i) for i in (0, 1) for _ in range(4)} == {200}
     assert refuses(gone)
+
+
+def test_end_in_the_midst_of_a_reload(start, origin):
+    """What it has opened is closed at once, however long a request of before runs: nobody would ever take who connects there."""
+    nameserver = NameServer()
+    nameserver.answers["slow.test"] = silent
+    try:
+        gateway = start(configuration(origin, resolver={**nameserver.config, "timeout": "10s"}))
+        client, wire, _ = origin.asked(gateway)
+        port = free_port()
+        config = listening(gateway.config, gateway.config["listeners"][0], at("second", port))
+        config["upstreams"].append({"name": "slow", "endpoints": [{"address": "slow.test:80"}]})
+        gateway.write(config)
+        gateway.signal(signal.SIGHUP)
+        eventually(lambda: not refuses(port))
+        gateway.signal(signal.SIGTERM)
+        eventually(lambda: refuses(port))
+        with socket.create_server(("127.0.0.1", port)):
+            wire.send(response("late"))
+            assert client.read_response().body == b"late"
+        assert gateway.wait() == 0
+    finally:
+        nameserver.close()

@@ -85,6 +85,8 @@ def test_links_that_are_turned(start, origin, tmp_path):
     gateway.file = path
     # The same content so far; where it leads to is watched once it was looked at, which a reload does.
     gateway.reload(None)
+    # It is counted behind the line that tells of it.
+    eventually(lambda: admin.metrics().get("weir_reloads_total", outcome="reloaded") > 0)
     before = admin.metrics().get("weir_reloads_total", outcome="reloaded")
     os.symlink("..2", place / "..new")
     os.rename(place / "..new", place / "..data")
@@ -114,4 +116,4 @@ def test_turned_off_by_a_reload(watched):
     assert body(gateway) != "unseen"
     gateway.reload(None)
     assert body(gateway) == "unseen"
-    assert admin.json("/v1/reload")["by"] == "signal"
+    eventually(lambda: admin.json("/v1/reload")["by"] == "signal")
