@@ -63,7 +63,7 @@ static void put_hash(struct key_part *part, uint64_t hash)
 	memcpy(part->bytes, &hash, sizeof(hash));
 }
 
-/* All clients of a unix socket are one. */
+/* All clients of a unix socket are one, and so are those of whom nobody knows the address. */
 static void put_client(struct key_part *part, const struct filter_call *call)
 {
 	const struct config_rate_limit *config = &call->config->u.rate_limit;

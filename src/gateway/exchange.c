@@ -440,11 +440,26 @@ __attribute__((noinline)) static void exchange_answer(struct exchange *ex)
 		exchange_finish(ex, cause, why);
 }
 
+/* What the last hop answers. */
+__attribute__((noinline)) static void answer_last_hop(struct exchange *ex)
+{
+	ex->answer.status = 204;
+	if (ex->request.method == METHOD_TRACE)
+		exchange_finish(ex, CAUSE_METHOD_NOT_ALLOWED, "Max-Forwards is spent, and TRACE is not answered here");
+	else
+		exchange_answer(ex);
+}
+
 /* What the route does, once all its filters have passed. */
 static inline void exchange_act(struct exchange *ex)
 {
-	const char *why = forward_rewrite(ex);
+	const char *why;
 
+	if (__builtin_expect(ex->is_last_hop, 0)) {
+		answer_last_hop(ex);
+		return;
+	}
+	why = forward_rewrite(ex);
 	if (why != NULL)
 		exchange_finish(ex, CAUSE_MEMORY_EXHAUSTED, why);
 	else if (ex->route->action != ACTION_UPSTREAM)
@@ -505,16 +520,6 @@ __attribute__((noinline)) static bool count_forwards(struct exchange *ex)
 	return true;
 }
 
-/* What the last hop answers. */
-static void answer_last_hop(struct exchange *ex)
-{
-	ex->answer.status = 204;
-	if (ex->request.method == METHOD_TRACE)
-		exchange_finish(ex, CAUSE_METHOD_NOT_ALLOWED, "Max-Forwards is spent, and TRACE is not answered here");
-	else
-		exchange_answer(ex);
-}
-
 struct route_query exchange_query(const struct exchange *ex)
 {
 	return (struct route_query){.host = ex->target.host, .path = ex->target.path,
@@ -550,10 +555,8 @@ static void exchange_route(struct exchange *ex)
 		exchange_finish(ex, CAUSE_BODY_TOO_LARGE, NULL);
 		return;
 	}
-	if ((ex->request.method == METHOD_OPTIONS || ex->request.method == METHOD_TRACE) && !count_forwards(ex)) {
-		answer_last_hop(ex);
-		return;
-	}
+	if (ex->request.method == METHOD_OPTIONS || ex->request.method == METHOD_TRACE)
+		ex->is_last_hop = !count_forwards(ex);
 	exchange_enter(ex, EXCHANGE_FILTERING);
 	if (ex->route->filter_count > 0)
 		exchange_filter(ex);

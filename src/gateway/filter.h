@@ -42,13 +42,16 @@ struct filter_call {
 	const struct target *target;  /* canonical */
 	struct message *response;     /* on_response: may be edited; else NULL */
 	struct message *aside;        /* on_*_aside: of which fields may be dropped; else NULL */
-	struct view client;           /* the client's address, after trusted_proxies */
+	struct view client;           /* the client's address, after trusted_proxies; or CLIENT_UNKNOWN */
 	struct view consumer;         /* whose credentials a filter before this one has found to be right; empty: none has */
 	struct io *io;                /* the worker's loop: its time, its timers */
 	struct limit *const *limits;  /* the configuration's, by the index of a rate_limit */
 	enum cause cause;             /* for FILTER_ANSWER */
 	const char *why;              /* a static sentence with it, or NULL */
 };
+
+/* The client's address, where a trusted proxy names it by something that is no address. */
+#define CLIENT_UNKNOWN VIEW("unknown")
 
 #define FILTER_TOLD_BYTES 256
 

@@ -34,9 +34,31 @@ bool listener_trusts(const struct config_listener *l, const unsigned char bytes[
 	return false;
 }
 
+/* ":443", or nothing. */
+static bool is_port(struct view text)
+{
+	uint64_t port;
+
+	return text.n == 0 || (text.p[0] == ':' && view_parse_u64(view_from(text, 1), &port) && port <= 65535);
+}
+
+/* Some proxies write the port too: "203.0.113.9:51234", "[2001:db8::1]:443", "[2001:db8::1]". False: it is nothing of that. */
+__attribute__((noinline)) static bool endpoint_parse(struct view *element, unsigned char bytes[16])
+{
+	bool in_brackets = element->n > 0 && element->p[0] == '[';
+	const char *end = element->n > 0 ? memchr(element->p, in_brackets ? ']' : ':', element->n) : NULL;
+	size_t n = end != NULL ? (size_t)(end - element->p) : 0;
+
+	if (end == NULL || !is_port(view_from(*element, n + in_brackets)))
+		return false;
+	*element = view_of(element->p + in_brackets, n - in_brackets);
+	return address_bytes_parse(*element, bytes) && in_brackets == (memchr(element->p, ':', element->n) != NULL);
+}
+
 /*
  * The rightmost address that is not one of our own proxies: each proxy appended the address it saw, and only what a
- * trusted one wrote can be believed. *client stays as it is when a list says nothing usable. False: stop looking.
+ * trusted one wrote can be believed. Where that is none, nobody knows the client: what stands right of it is a proxy, and what
+ * stands left of it is hearsay. False: stop looking.
  */
 static bool walk_back(const struct config_listener *l, struct view list, struct view *client)
 {
@@ -49,8 +71,10 @@ static bool walk_back(const struct config_listener *l, struct view list, struct 
 
 		struct view element = view_trim(view_from(list, comma));
 
-		if (!address_bytes_parse(element, bytes))
+		if (!address_bytes_parse(element, bytes) && !endpoint_parse(&element, bytes)) {
+			*client = CLIENT_UNKNOWN;
 			return false;
+		}
 		*client = element;
 		if (!listener_trusts(l, bytes))
 			return false;

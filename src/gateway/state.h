@@ -440,7 +440,7 @@ struct exchange {
 	const struct config_route *route;
 	const struct config_upstream *upstream;  /* where it goes: the route's, or its fallback's; NULL: nowhere */
 	struct view route_rest;
-	struct view client_address;        /* after trusted_proxies */
+	struct view client_address;        /* after trusted_proxies; or CLIENT_UNKNOWN */
 	const struct config_consumer *consumer;  /* whose credentials it has shown; NULL: none that were asked for */
 	struct view request_id;
 	struct target target;
@@ -459,6 +459,7 @@ struct exchange {
 	uint8_t keep_upstream;             /* what the response's head promised */
 	uint8_t fallback_cause;            /* enum cause for which the route's fallback has taken over; NONE: it has not */
 	uint8_t trusted;                   /* the peer was in trusted_proxies when it began */
+	bool is_last_hop;                  /* Max-Forwards is spent: it is answered here, once all filters have passed */
 
 	uint8_t phase;                     /* enum phase: what its time is spent in (times.c) */
 	uint16_t spent;                    /* PHASE_BIT of those in which any was */

@@ -50,6 +50,25 @@ def test_what_a_trusted_proxy_says_counts(start, origin):
     assert status(gateway, said(f"{SOMEBODY}, 198.51.100.1")) == 403
 
 
+@pytest.mark.parametrize("deny", [{}, {"deny": ["0.0.0.0/0", "::/0"]}])
+def test_the_port_is_not_the_client(start, origin, deny):
+    gateway = guarded(start, origin, {"allow": [SOMEBODY, "2001:db8::1"], **deny}, listener={"trusted_proxies": ["127.0.0.1"]})
+    claims = (f"{SOMEBODY}:51234", "[2001:db8::1]:443", "[2001:db8::1]", "198.51.100.1:51234", "[2001:db8::2]:443")
+    assert [status(gateway, said(claim)) for claim in claims] == [200, 200, 200, 403, 403]
+    assert {record["client"] for record in gateway.records(5)} == {SOMEBODY, "2001:db8::1", "198.51.100.1", "2001:db8::2"}
+
+
+@pytest.mark.parametrize("access", [{"allow": [LOOPBACK]}, {"deny": [ELSEWHERE]}, {"allow": ["0.0.0.0/0", "::/0"]}])
+def test_whom_nobody_knows_does_not_come_in(start, origin, access):
+    """What a proxy says is no address: that of the proxy itself is not the client's."""
+    gateway = guarded(start, origin, access, listener={"trusted_proxies": ["127.0.0.1"]})
+    assert status(gateway) == 200
+    claims = ("unknown", "_hidden", "198.51.100.1, unknown", "unknown, 127.0.0.1", "198.51.100.1:99999")
+    assert [status(gateway, said(claim)) for claim in claims] == [403] * 5
+    assert sorted(record["client"] for record in gateway.records(6)) == ["127.0.0.1", *["unknown"] * 5]
+    assert len(origin.requests) == 1
+
+
 def test_what_a_proxy_header_says_counts(start, origin):
     gateway = guarded(start, origin, {"allow": [ELSEWHERE]}, listener={"trusted_proxies": ["127.0.0.1"], "proxy_protocol": "v1"})
 

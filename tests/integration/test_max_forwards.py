@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from gateway import configuration
 from raw import response
 
 
@@ -39,3 +40,14 @@ def test_last_hop_reflects_no_trace(gateway, origin):
 def test_other_methods_pass_it_on_untouched(gateway, origin, method):
     gateway.connect().send(request(method, 0))
     assert origin.accept().read_request().all("Max-Forwards") == ["0"]
+
+
+@pytest.mark.parametrize("method, passed", [("OPTIONS", 204), ("TRACE", 405)])
+def test_filters_are_asked_before_the_last_hop_answers(start, origin, method, passed):
+    limit = {"rate": "1/h", "burst": 1, "key": "route"}
+    gateway = start(configuration(origin, route={"filters": [{"access": {"allow": ["127.0.0.1"]}}, {"rate_limit": limit}]}))
+    assert [gateway.connect().ask(request(method, 0)).status for _ in range(2)] == [passed, 429]
+    gateway.config["routes"][0]["filters"][0] = {"access": {"deny": ["127.0.0.1"]}}
+    gateway.reload(gateway.config)
+    assert gateway.connect().ask(request(method, 0)).status == 403
+    assert origin.is_untouched()

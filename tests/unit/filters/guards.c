@@ -10,6 +10,7 @@
 #define OTHER "91d3c7aa5f2e4b60b8d1"
 #define API_KEY(more) "{api_key: {" more "keys: [{name: shop, key: " KEY "}, {name: partner, key: " OTHER "}]}}"
 #define ROUTE(filters) LISTENERS UPSTREAMS "routes: [{name: r, upstream: u, filters: [" filters "]}]\n"
+#define LAST_HOP(method) method " / HTTP/1.1\r\nHost: h\r\nMax-Forwards: 0\r\n\r\n"
 #define HEAD "GET / HTTP/1.1\r\nHost: h\r\n"
 
 struct refusal {
@@ -27,6 +28,10 @@ static void test_refused(void **state)
 		{"{access: {deny: [127.0.0.1]}}, " API_KEY(""), GET, "\"forbidden\""},
 		{API_KEY("") ", {access: {deny: [127.0.0.1]}}", GET, "\"unauthorized\""},
 		{API_KEY("") ", {access: {deny: [127.0.0.1]}}", HEAD "X-Api-Key: " KEY "\r\n\r\n", "\"forbidden\""},
+		/* Also where the answer would be the gateway's own. */
+		{"{access: {deny: [127.0.0.1]}}", LAST_HOP("OPTIONS"), "\"forbidden\""},
+		{"{access: {deny: [127.0.0.1]}}", LAST_HOP("TRACE"), "\"forbidden\""},
+		{API_KEY(""), LAST_HOP("OPTIONS"), "there is no key"},
 		{API_KEY(""), GET, "there is no key"},
 		{API_KEY(""), HEAD "X-Api-Key: " KEY "\r\nx-api-key: " KEY "\r\n\r\n", "there are several keys"},
 		{API_KEY(""), HEAD "X-Api-Key: " KEY "0\r\n\r\n", "the key is not known"},
