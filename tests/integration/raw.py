@@ -211,6 +211,10 @@ class Wire:
             gathered += data
         return bytes(gathered)
 
+    def has_more(self):
+        """Whether there is something to be read already."""
+        return self.unread != b"" or select.select([self.sock], [], [], 0)[0] != []
+
     # --- expecting ---------------------------------------------------------------------------------------------------
 
     def expect_end(self):

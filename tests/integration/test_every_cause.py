@@ -268,7 +268,7 @@ def upstream_idle_timeout(stage):
     stage.origin.accept()
     client.sock.settimeout(0.05)
     with contextlib.suppress(ConnectionError):
-        while not stage.gateway.access.lines:
+        while not client.has_more():
             with contextlib.suppress(TimeoutError):
                 client.sock.send(b"x" * 262144)
     client.sock.settimeout(TIMEOUT)

@@ -243,7 +243,7 @@ def test_idle_while_the_upstream_takes_nothing(start, origin):
     origin.accept()
     client.sock.settimeout(0.05)
     with contextlib.suppress(ConnectionError):
-        while not gateway.access.lines:
+        while not client.has_more():
             with contextlib.suppress(TimeoutError):
                 client.sock.send(b"x" * 262144)
     client.sock.settimeout(TIMEOUT)
