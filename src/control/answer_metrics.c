@@ -6,6 +6,7 @@
 #include "config/config.h"
 #include "control/metrics.h"
 #include "control/state.h"
+#include "control/told.h"
 
 static uint64_t count_unheard(const struct survey *survey)
 {
@@ -44,15 +45,13 @@ static void answer_too_long(struct admin_conn *c, const struct config *config)
 }
 
 /* All that needs no memory of its own. */
-static void totals_fill(struct totals *totals, struct control *control)
+static void totals_fill(struct totals *totals, struct control *control, const struct generation *generation)
 {
-	const struct generation *generation = control->sum->generation;
-
-	totals->config = generation != NULL ? generation->config : control->config;
+	totals->config = generation->config;
 	totals->version = control->options.version;
 	totals->sum = control->sum;
-	totals->limits = generation != NULL ? generation->limits : NULL;
-	totals->breakers = generation != NULL ? generation->breakers : NULL;
+	totals->limits = generation->limits;
+	totals->breakers = generation->breakers;
 	totals->workers = control->survey.count;
 	totals->workers_unanswered = count_unheard(&control->survey);
 	totals->reloads = reloads_counts(&control->reloads);
@@ -67,9 +66,11 @@ void answer_metrics(struct admin_conn *c)
 	struct control *control = c->control;
 	struct totals totals = {0};
 	const struct worker_stats *each[CONFIG_WORKERS_MAX];
+	struct told told;
 
-	survey_sum(&control->survey, &control->sum);
-	totals_fill(&totals, control);
+	if (!told_begin(&told, c))
+		return;
+	totals_fill(&totals, control, told.generation);
 	for (unsigned i = 0; i < control->survey.count; i++)
 		each[i] = &survey_worker(&control->survey, i)->worker;
 	uint64_t *ports = count_ports(totals.config);
