@@ -54,7 +54,6 @@ struct member {
 struct workers {
 	struct journal *journal;
 	struct shared *shared;
-	struct generation *first;       /* the control looks at its configuration to the end */
 	struct generation *current;
 	struct generation *next;        /* NULL: no reload is under way */
 	_Atomic(unsigned) reloading;    /* workers that have not taken `next` yet */
@@ -242,7 +241,6 @@ static bool generation_begin(struct workers *workers, const struct config *confi
 		config_free(config);
 		return false;
 	}
-	workers->first = generation_ref(workers->current);
 	workers->drain_timeout_us = config->drain_timeout_us;
 	return true;
 }
@@ -440,7 +438,6 @@ void workers_free(struct workers *workers)
 	}
 	generation_unref(workers->next);
 	generation_unref(workers->current);
-	generation_unref(workers->first);
 	shared_free(workers->shared);
 	free(workers);
 }
