@@ -78,19 +78,25 @@ static int listener_bind(struct opening *opening, const struct address *address)
 	return error;
 }
 
-static bool listener_open_new(struct opening *opening, const struct config *before, const struct config_listener *listener,
-	struct config_complaints *complaints)
+/* `error`: 0 or a negative errno. True: there is none. */
+static bool listener_check(const struct config_listener *listener, int error, struct config_complaints *complaints)
 {
-	int error = opening_probe(&listener->address);
-
-	if (error == 0 || (error == -EADDRINUSE && has_port(before, &listener->address)))
-		error = listener_bind(opening, &listener->address);
 	if (error < 0)
 		config_complain(complaints, &listener->address_place, "cannot listen on %.*s: %s", (int)listener->address_text.n,
 			listener->address_text.p, strerror(-error));
 	return error == 0;
 }
 
+static bool listener_probe_new(
+	const struct config *before, const struct config_listener *listener, struct config_complaints *complaints)
+{
+	int error = opening_probe(&listener->address);
+
+	return listener_check(
+		listener, error == -EADDRINUSE && has_port(before, &listener->address) ? 0 : error, complaints);
+}
+
+/* All are probed before the first is bound, which may be on the same port of all addresses of the machine. */
 static bool listeners_open(struct opening *opening, const struct config *before, const struct config *after,
 	struct config_complaints *complaints)
 {
@@ -103,7 +109,11 @@ static bool listeners_open(struct opening *opening, const struct config *before,
 	}
 	for (size_t i = 0; i < after->listener_count; i++)
 		if (config_listener_at(before, &after->listeners[i].address) == NULL)
-			good &= listener_open_new(opening, before, &after->listeners[i], complaints);
+			good &= listener_probe_new(before, &after->listeners[i], complaints);
+	for (size_t i = 0, count = good ? after->listener_count : 0; i < count; i++)
+		if (config_listener_at(before, &after->listeners[i].address) == NULL)
+			good &= listener_check(
+				&after->listeners[i], listener_bind(opening, &after->listeners[i].address), complaints);
 	return good;
 }
 

@@ -184,6 +184,16 @@ def test_all_addresses_of_the_machine_instead_of_one(start, origin):
     assert asked(gateway) == 200
 
 
+@pytest.mark.parametrize("all_first", [True, False])
+def test_all_addresses_of_the_machine_beside_one(start, origin, all_first):
+    """Both are new: what a start accepts, a reload does."""
+    gateway = start(configuration(origin.serve(), workers=2))
+    first, port = gateway.config["listeners"][0], free_port()
+    both = [first | at("all", port) | {"address": f"0.0.0.0:{port}"}, first | at("one", port)]
+    gateway.reload(listening(gateway.config, first, *(both if all_first else both[::-1])))
+    assert {asked(gateway, i) for i in range(3)} == {200}
+
+
 def test_unix_sockets(start, origin, tmp_path):
     gateway = start(configuration(origin.serve(), workers=2))
     first = gateway.config["listeners"][0]
