@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "control/state.h"
 #include "io/listen.h"
 
@@ -91,15 +92,28 @@ static void listener_end(struct control *control, struct admin_listener *l)
 	io_defer(control->io, &l->task);
 }
 
+/* It is bound: all that could fail now is memory of the system's, and then this address is not served. */
+static void listen_next(
+	struct control *control, const struct address *address, struct view text, struct inherited *bound)
+{
+	char line[ADMIN_TELL_BYTES];
+	int error;
+
+	if (!config_admin_listens_at(&control->config->admin, address) || listener_find(control, address) != NULL)
+		return;
+	error = listen_at(control, address, bound);
+	if (error == 0)
+		return;
+	snprintf(line, sizeof(line), "admin: does not listen on %.*s: %s", (int)text.n, text.p, strerror(-error));
+	journal_event(control->options.journal, JOURNAL_ADMIN, clock_us(CLOCK_REALTIME), LEVEL_ERROR, line);
+}
+
 void control_listen_again(struct control *control, struct inherited *bound)
 {
 	const struct config_admin *admin = &control->config->admin;
 
-	/* They are bound: all that could fail now is memory of the system's, and then this address is not served. */
-	if (config_admin_listens_at(admin, &admin->address) && listener_find(control, &admin->address) == NULL)
-		listen_at(control, &admin->address, bound);
-	if (config_admin_listens_at(admin, &admin->unix_address) && listener_find(control, &admin->unix_address) == NULL)
-		listen_at(control, &admin->unix_address, bound);
+	listen_next(control, &admin->address, admin->address_text, bound);
+	listen_next(control, &admin->unix_address, admin->unix_text, bound);
 	list_each_safe(&control->listeners, node, next) {
 		struct admin_listener *l = container_of(node, struct admin_listener, node);
 
