@@ -440,6 +440,8 @@ static void swap_look(struct reloading *r)
 	r->receipt.refused = taken.refused = workers_refused(r->workers);
 	if (taken.refused > 0)
 		r->receipt.outcome = RELOAD_FAILED;
+	/* Before it is told: who reads that nobody listens there finds it so. */
+	opening_tidy(workers_config(r->workers), workers_next(r->workers));
 	if (!r->of_addresses) {
 		receipt_sum_up(&r->receipt, text);
 		journal_tell(r, LEVEL_INFO, text);
@@ -447,7 +449,6 @@ static void swap_look(struct reloading *r)
 	} else if (taken.refused > 0) {
 		reload_tell_refused(&to, taken);
 	}
-	opening_tidy(workers_config(r->workers), workers_next(r->workers));
 	workers_reloaded(r->workers);
 	receipt_give(r);
 }
