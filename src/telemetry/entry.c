@@ -63,19 +63,19 @@ static inline char *copy(struct view view, char *to)
 #define COPY(view, bytes_max) bytes = copy(view, bytes);
 
 __attribute__((noinline, cold)) static const struct exchange_record *cut(
-	const struct exchange_record *record, struct entry *memory)
+	const struct exchange_record *record, struct entry_memory *memory)
 {
-	memory->u.record = *record;
-	RECORD_VIEWS(CUT, &memory->u.record)
+	memory->record = *record;
+	RECORD_VIEWS(CUT, &memory->record)
 	if (record->tls != NULL) {
 		memory->tls = *record->tls;
-		memory->u.record.tls = &memory->tls;
+		memory->record.tls = &memory->tls;
 		TLS_VIEWS(CUT, &memory->tls)
 	}
-	return &memory->u.record;
+	return &memory->record;
 }
 
-const struct exchange_record *entry_cut_record(const struct exchange_record *record, struct entry *memory)
+const struct exchange_record *entry_cut_record(const struct exchange_record *record, struct entry_memory *memory)
 {
 	size_t over = 0;
 
@@ -150,19 +150,20 @@ static inline const char *find(struct view *view, const char *bytes)
 
 #define FIND(view, bytes_max) bytes = find(&(view), bytes);
 
-static void unpack_record(struct entry *entry, const struct packed_record *packed)
+/* In its place: a copy would be most of the work. */
+static const struct exchange_record *unpack_record(struct packed_record *packed)
 {
+	struct exchange_record *record = &packed->record;
 	const char *bytes = (const char *)(packed + 1);
 
-	entry->u.record = packed->record;
-	if (packed->record.tls != NULL) {
-		entry->tls = packed->tls[0];
-		entry->u.record.tls = &entry->tls;
+	if (record->tls != NULL) {
+		record->tls = packed->tls;
 		bytes += sizeof(struct record_tls);
-		TLS_VIEWS(FIND, &entry->tls)
+		TLS_VIEWS(FIND, packed->tls)
 	}
-	RECORD_VIEWS(FIND, &entry->u.record)
+	RECORD_VIEWS(FIND, record)
 	(void)bytes;
+	return record;
 }
 
 static void unpack_event(struct entry *entry, const struct packed_event *packed)
@@ -174,11 +175,11 @@ static void unpack_event(struct entry *entry, const struct packed_event *packed)
 	(void)bytes;
 }
 
-void entry_unpack(struct entry *entry, const void *from)
+void entry_unpack(struct entry *entry, void *from)
 {
 	entry->kind = *(const enum entry_kind *)from;
 	if (entry->kind == ENTRY_EVENT)
 		unpack_event(entry, from);
 	else
-		unpack_record(entry, from);
+		entry->u.record = unpack_record(from);
 }

@@ -20,17 +20,22 @@ struct entry_event {
 struct entry {
 	enum entry_kind kind;
 	union {
-		struct exchange_record record;   /* its views point into the packed form */
+		const struct exchange_record *record;
 		struct entry_event event;
 	} u;
-	struct record_tls tls;                   /* what u.record.tls points to, if it does */
+};
+
+/* A record that is cut, and what its `tls` points to, if it does. */
+struct entry_memory {
+	struct exchange_record record;
+	struct record_tls tls;
 };
 
 /*
  * The same, with no view longer than is kept. Few have to be cut, so what comes back is the record itself, or one in `memory`, which has
  * to live as long.
  */
-const struct exchange_record *entry_cut_record(const struct exchange_record *record, struct entry *memory);
+const struct exchange_record *entry_cut_record(const struct exchange_record *record, struct entry_memory *memory);
 struct entry_event entry_cut_event(struct entry_event event);
 
 /* Of what was cut: how many bytes the packed form takes. */
@@ -41,7 +46,10 @@ size_t entry_event_size(const struct entry_event *event);
 void entry_pack_record(const struct exchange_record *record, void *to);
 void entry_pack_event(const struct entry_event *event, void *to);
 
-/* The entry from its packed form, which it borrows: views point into `from`. */
-void entry_unpack(struct entry *entry, const void *from);
+/*
+ * The entry from its packed form, which it borrows: the record stands in `from`, and views point into it. That is where they are set, so
+ * what was packed stays where it is from then on.
+ */
+void entry_unpack(struct entry *entry, void *from);
 
 #endif

@@ -176,7 +176,7 @@ static size_t output_format(const struct journal_output *output, const struct ex
 	return output->fields.count > 0 ? format_record_pairs(record, &output->fields, line) : format_record_text(record, line);
 }
 
-static void journal_write_entry(struct journal *journal, const struct journal_source *source, const void *packed)
+static void journal_write_entry(struct journal *journal, const struct journal_source *source, void *packed)
 {
 	struct sink *access = &journal->output->sink;
 	struct entry entry;
@@ -191,14 +191,14 @@ static void journal_write_entry(struct journal *journal, const struct journal_so
 		return;
 	char *line = sink_line(access);
 
-	journal_line_done(journal, access, output_format(journal->output, &entry.u.record, line));
+	journal_line_done(journal, access, output_format(journal->output, entry.u.record, line));
 }
 
 /* Formats what waits in one ring, `max` entries at most; how many that were. */
 static size_t journal_drain(struct journal *journal, struct journal_source *source, size_t max)
 {
 	size_t count = 0, n;
-	const void *packed;
+	void *packed;
 
 	while (count < max && (packed = ring_peek(&source->ring, &n)) != NULL) {
 		journal_write_entry(journal, source, packed);
@@ -351,7 +351,7 @@ static void journal_hurry(struct journal *journal)
 void journal_record(struct journal *journal, unsigned source, const struct exchange_record *record)
 {
 	struct ring *ring = journal_ring(journal, source);
-	struct entry memory;
+	struct entry_memory memory;
 	void *room;
 
 	if (!atomic_load_explicit(&journal->access, memory_order_relaxed))

@@ -89,7 +89,7 @@ bool ring_is_filling(struct ring *ring)
 	return !ring_has_room(ring, written + (ring->mask + 1) / 4 * 3 + 1);
 }
 
-const void *ring_peek(struct ring *ring, size_t *n)
+void *ring_peek(struct ring *ring, size_t *n)
 {
 	uint64_t at = atomic_load_explicit(&ring->consumed, memory_order_relaxed);
 

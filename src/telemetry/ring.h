@@ -46,8 +46,8 @@ bool ring_is_filling(struct ring *ring);
 
 /* --- the reader's side ---------------------------------------------------------------------------------------------- */
 
-/* The oldest entry, *n its size as reserved; NULL when the ring is empty. It stays valid until ring_consume(). */
-const void *ring_peek(struct ring *ring, size_t *n);
+/* The oldest entry, *n its size as reserved; NULL when the ring is empty. It is the reader's until ring_consume(). */
+void *ring_peek(struct ring *ring, size_t *n);
 
 /* Gives up the entry that the last ring_peek() returned. */
 void ring_consume(struct ring *ring);
