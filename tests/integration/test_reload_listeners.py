@@ -287,12 +287,16 @@ def test_upgrade_hands_over_what_listens_now(start, origin, upgrade):  # noqa: F
     assert refuses(gone)
 
 
-def test_end_in_the_midst_of_a_reload(start, origin):
+def test_end_in_the_midst_of_a_reload(start, origin, tmp_path):
     """What it has opened is closed at once, however long a request of before runs: nobody would ever take who connects there."""
     nameserver = NameServer()
     nameserver.answers["slow.test"] = silent
+    told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    told.bind(str(tmp_path / "notify"))
+    told.settimeout(TIMEOUT)
     try:
-        gateway = start(configuration(origin, resolver={**nameserver.config, "timeout": "10s"}))
+        gateway = start(configuration(origin, resolver={**nameserver.config, "timeout": "10s"}),
+            under=("env", f"NOTIFY_SOCKET={tmp_path / 'notify'}"))
         client, wire, _ = origin.asked(gateway)
         port = free_port()
         config = listening(gateway.config, gateway.config["listeners"][0], at("second", port))
@@ -306,5 +310,8 @@ def test_end_in_the_midst_of_a_reload(start, origin):
             wire.send(response("late"))
             assert client.read_response().body == b"late"
         assert gateway.wait() == 0
+        words = [told.recv(4096).partition(b"\n")[0] for _ in range(4)]
+        assert words == [b"READY=1", b"RELOADING=1", b"READY=1", b"STOPPING=1"]
     finally:
+        told.close()
         nameserver.close()
