@@ -368,6 +368,34 @@ static void names_differ_check(struct load *l, const struct node *list, const st
 	distinct_check(l, entries, n, "the name of a rate limit");
 }
 
+/* Who waits that long ends with filter_failed, where 429 would be meant. */
+static void span_check(struct load *l, const struct node *at, const struct config_rate_limit *limit)
+{
+	char delay[SCALAR_TEXT_MAX], span[SCALAR_TEXT_MAX];
+	struct quoted q;
+
+	for (size_t i = 0; i < l->config->listener_count; i++) {
+		const struct config_listener *listener = &l->config->listeners[i];
+
+		if (listener->timeouts.filters_us == 0 || limit->rule.delay_max_us < listener->timeouts.filters_us)
+			continue;
+		complain(l, at, "a request may wait %s here, and `timeouts.filters` of the listener %s is %s; let it wait for less (`max_delay`), or "
+			"raise that", scalar_format(UNIT_TIME, limit->rule.delay_max_us, delay), quote(&q, listener->name),
+			scalar_format(UNIT_TIME, listener->timeouts.filters_us, span));
+		return;
+	}
+}
+
+static void spans_check(struct load *l, const struct node *list, const struct config_route *route)
+{
+	node_each(list, child) {
+		const struct config_filter *filter = &route->filters[child->index];
+
+		if (filter->kind == CONFIG_FILTER_RATE_LIMIT && filter->u.rate_limit.rule.delay_max_us > 0 && !child->troubled)
+			span_check(l, child, &filter->u.rate_limit);
+	}
+}
+
 void rate_limits_check(struct load *l, const struct node *map, struct config_route *route)
 {
 	const struct node *list = node_find(map, VIEW("filters"));
@@ -385,6 +413,8 @@ void rate_limits_check(struct load *l, const struct node *map, struct config_rou
 		limit->index = l->config->rate_limit_count++;
 		delays_us += limit->rule.delay_max_us;
 	}
+	if (position > 0)
+		spans_check(l, list, route);
 	if (position > 1)
 		names_differ_check(l, list, route);
 	if (delays_us > DELAYS_MAX_US)

@@ -325,12 +325,17 @@ def memory_exhausted(stage):
 
 @staging
 def filter_failed(stage):
-    """One that lets a request wait for longer than all of them may take."""
-    limit = {"algorithm": "leaky_bucket", "rate": "1/20s", "max_delay": "20s", "key": "route"}
-    stage.begin(listener={"timeouts": {"filters": "1s"}}, route={"filters": [{"rate_limit": limit}]})
+    """Two let a request wait, each for less than both may take together."""
+    def limit(key):
+        return {"rate_limit": {"algorithm": "leaky_bucket", "rate": "1/3s", "max_delay": "3s", "key": key}}
+
+    stage.begin(listener={"timeouts": {"filters": "4s"}}, route={"filters": [limit("header:X-Key"), limit("route")]})
     stage.origin.serve()
-    assert stage.ask().status == 200
-    return stage.ask()
+    first, other, client = [stage.gateway.connect() for _ in range(3)]
+    assert first.ask(get(fields=["X-Key: a"])).status == 200
+    # For the second limit at once, whose next turn it takes from the one that still waits for the first limit.
+    stage.kept.append(other.send(get(fields=["X-Key: b"])))
+    return client.ask(get(fields=["X-Key: a"]))
 
 
 @staging

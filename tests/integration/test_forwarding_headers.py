@@ -248,8 +248,10 @@ def test_trusted_proxy_is_believed(behind_proxy, origin):
     ("10.1.1.1, 10.2.2.2", "10.1.1.1"),                 # nobody but own proxies: the first of them
     ("2001:db8::1", "2001:db8::1"),
     ("2a00::7, 2001:db8::1", "2a00::7"),
-    ("nonsense", "127.0.0.1"),
-    ("1.2.3.4, nonsense, 10.1.1.1", "10.1.1.1"),        # nothing beyond what cannot be understood
+    ("6.6.6.6, 1.2.3.4:4711, 10.1.1.1", "1.2.3.4"),
+    ("[2001:db8::1]:443", "2001:db8::1"),
+    ("nonsense", "unknown"),                            # neither the proxy
+    ("1.2.3.4, nonsense, 10.1.1.1", "unknown"),         # nor whoever stands beyond it
     ("", "127.0.0.1"),
 ])
 def test_client_is_the_rightmost_address_that_is_not_trusted(behind_proxy, origin, claimed, client):

@@ -120,7 +120,13 @@ def test_nobody_chooses_its_address(start, origin):
 def test_who_is_not_named_is_the_peer(start, origin):
     gateway = limited(start, origin, {"rate": "1/h"}, listener=TRUSTED)
     origin.serve()
-    assert statuses(gateway, get(), from_("127.0.0.1"), from_("unknown"), from_("192.0.2.1")) == [200, 429, 429, 200]
+    assert statuses(gateway, get(), from_("127.0.0.1"), from_("127.0.0.1:1000"), from_("192.0.2.1")) == [200, 429, 429, 200]
+
+
+def test_whom_nobody_knows_is_one(start, origin):
+    gateway = limited(start, origin, {"rate": "1/h"}, listener=TRUSTED)
+    origin.serve()
+    assert statuses(gateway, get(), from_("unknown"), from_("_hidden"), from_("192.0.2.1")) == [200, 200, 429, 200]
 
 
 @pytest.mark.parametrize("limit, requests, expected", [

@@ -5,6 +5,11 @@
 
 #define LIMIT(x) FORWARD("filters: [{rate_limit: {" x "}}]")
 
+/* One of the listeners does not give filters as long as they may take elsewhere. */
+#define BRIEF(x) \
+	VERSION "listeners: [{name: l, address: 127.0.0.1:80}, {name: m, address: 127.0.0.1:82, timeouts: {filters: 2s}}]\n" UPSTREAMS \
+		"routes: [{name: r, upstream: users, filters: [{rate_limit: {algorithm: leaky_bucket, " x "}}]}]\n"
+
 static const struct mistake mistakes[] = {
 	{LIMIT("rate: 0/s"),
 		"f:4:67: routes[0].filters[0].rate_limit.rate: found \"0/s\"; allowed: requests in a time, "
@@ -171,6 +176,12 @@ static const struct mistake mistakes[] = {
 	{FORWARD("filters: [{rate_limit: {rate: 1/s}}, {rate_limit: {rate: 2/s, name: r}}]"),
 		"f:4:74: routes[0].filters[1]: the name of a rate limit \"r\" is used already at line 4; "
 		"each must be different\n"},
+	{BRIEF("rate: 1/s, max_delay: 2s"),
+		"f:4:47: routes[0].filters[0]: a request may wait 2s here, and `timeouts.filters` of the listener \"m\" is 2s; let it wait "
+		"for less (`max_delay`), or raise that\n"},
+	{BRIEF("rate: 1/s, burst: 3"),
+		"f:4:47: routes[0].filters[0]: a request may wait 3s here, and `timeouts.filters` of the listener \"m\" is 2s; let it wait "
+		"for less (`max_delay`), or raise that\n"},
 	{FORWARD("filters: [{rate_limit: {algorithm: leaky_bucket, rate: 1/s, max_delay: 13s}}, {rate_limit: {algorithm: leaky_bucket, rate: 1/s, max_delay: 13s}}]"),
 		"f:4:46: routes[0].filters: a request may wait 26000ms in these, one after the other; "
 		"allowed: 25s in all filters of a route\n"},
@@ -188,9 +199,15 @@ static void test_mistakes(void **state)
 	mistakes_check(mistakes, COUNT(mistakes));
 }
 
+static void test_good(void **state)
+{
+	config_free(load_good(BRIEF("rate: 1/s, max_delay: 1999ms")));
+	config_free(load_good(BRIEF("rate: 1/s, max_delay: 1s, burst: 3")));
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_mistakes)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_mistakes), cmocka_unit_test(test_good)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
