@@ -26,15 +26,30 @@
 #include "control/control.h"
 #include "control/order.h"
 
+enum { TELL_BYTES = 256 };
+
 __attribute__((format(printf, 3, 4))) static void tell(struct journal *journal, int level, const char *format, ...)
 {
-	char text[256];
+	char text[TELL_BYTES];
 	va_list arguments;
 
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
 	journal_event(journal, JOURNAL_MAIN, clock_us(CLOCK_REALTIME), level, text);
+}
+
+/* What somebody, `by`, has the gateway do: told whatever the level. */
+__attribute__((format(printf, 4, 5))) static void tell_of(struct journal *journal, int level, const char *by, const char *format, ...)
+{
+	char text[TELL_BYTES];
+	va_list arguments;
+	int n = snprintf(text, sizeof(text), "%.*s: ", TELL_BYTES / 2, by);
+
+	va_start(arguments, format);
+	vsnprintf(text + n, sizeof(text) - (size_t)n, format, arguments);
+	va_end(arguments);
+	journal_audit(journal, JOURNAL_MAIN, clock_us(CLOCK_REALTIME), level, text);
 }
 
 /* It is said, not refused: fewer clients than allowed may well come. */
@@ -92,7 +107,7 @@ static void announce(const struct gateway *gateway)
 /* It comes to nothing. */
 static void upgrade_refuse(struct gateway *gateway, int level, const char *by, const char *why)
 {
-	tell(gateway->journal, level, "%s: no upgrade: %s", by, why);
+	tell_of(gateway->journal, level, by, "no upgrade: %s", why);
 	if (gateway->upgrade_order != NULL)
 		order_refuse(gateway->upgrade_order, 409, "not_upgraded", why);
 	gateway->upgrade_order = NULL;
@@ -120,7 +135,7 @@ static void upgrade_if_wanted(struct gateway *gateway)
 		return;
 	gateway->upgrade_by = NULL;
 	if (upgrade_start(gateway, why))
-		tell(gateway->journal, LEVEL_INFO, "%s: upgrading: process %d is starting", by, (int)gateway->upgrade.child);
+		tell_of(gateway->journal, LEVEL_INFO, by, "upgrading: process %d is starting", (int)gateway->upgrade.child);
 	else
 		upgrade_refuse(gateway, LEVEL_ERROR, by, why);
 }
@@ -134,7 +149,7 @@ static void upgrade(struct gateway *gateway, const char *by)
 	reloading_hold(&gateway->reloading);
 	gateway->upgrade_by = by;
 	if (!reloading_is_idle(&gateway->reloading))
-		tell(gateway->journal, LEVEL_INFO, "%s: a reload is under way; the upgrade begins after it", by);
+		tell_of(gateway->journal, LEVEL_INFO, by, "a reload is under way; the upgrade begins after it");
 	upgrade_if_wanted(gateway);
 }
 
@@ -156,7 +171,7 @@ static void upgrade_by_order(struct gateway *gateway, struct control_order *orde
 static void upgrade_by_signal(struct gateway *gateway, const char *signal_name)
 {
 	if (is_upgrading(gateway))
-		tell(gateway->journal, LEVEL_INFO, "%s: an upgrade is under way", signal_name);
+		tell_of(gateway->journal, LEVEL_INFO, signal_name, "an upgrade is under way");
 	else
 		upgrade(gateway, signal_name);
 }
@@ -220,7 +235,7 @@ static void gateway_not_ready(struct gateway *gateway)
 
 static void stop(struct gateway *gateway, const char *signal_name)
 {
-	tell(gateway->journal, LEVEL_INFO, "%s: stopping", signal_name);
+	tell_of(gateway->journal, LEVEL_INFO, signal_name, "stopping");
 	gateway_not_ready(gateway);
 	workers_stop(gateway->workers);
 }
@@ -232,7 +247,7 @@ static void drain(struct gateway *gateway, const char *signal_name)
 		stop(gateway, signal_name);
 		return;
 	}
-	tell(gateway->journal, LEVEL_INFO, "%s: draining; requests may finish for %llu ms, once more ends them", signal_name,
+	tell_of(gateway->journal, LEVEL_INFO, signal_name, "draining; requests may finish for %llu ms, once more ends them",
 		(unsigned long long)(workers_config(gateway->workers)->drain_timeout_us / US_PER_MS));
 	gateway_not_ready(gateway);
 	workers_drain(gateway->workers, 0);
@@ -248,7 +263,7 @@ static void on_tell(void *context, int level, const char *text)
 static void reload(struct gateway *gateway)
 {
 	if (gateway->draining)
-		tell(gateway->journal, LEVEL_WARNING, "SIGHUP: not reloaded: the gateway is on its way out");
+		tell_of(gateway->journal, LEVEL_WARNING, "SIGHUP", "not reloaded: the gateway is on its way out");
 	else
 		reloading_ask(&gateway->reloading, "signal", NULL);
 }
@@ -258,7 +273,7 @@ static void order_reload(struct gateway *gateway, struct control_order *order)
 	if (gateway->draining) {
 		order_refuse(order, 503, "draining", "the gateway is on its way out");
 	} else {
-		tell(gateway->journal, LEVEL_INFO, "%s: the configuration is to be read again", order->by);
+		tell_of(gateway->journal, LEVEL_INFO, order->by, "the configuration is to be read again");
 		reloading_ask(&gateway->reloading, "admin", order);
 	}
 }
@@ -269,16 +284,14 @@ static void order_log_level(struct gateway *gateway, struct control_order *order
 {
 	enum config_log_level before = journal_level(gateway->journal), level;
 
-	if (!journal_level_of(view_str(order->argument), &level)) {
+	if (!config_log_level_of(view_str(order->argument), &level)) {
 		order_refuse(order, 400, "bad_request", "there is no such level");
 		return;
 	}
-	/* Told at the more talkative one of both. */
-	journal_set_level(gateway->journal, level > before ? level : before);
-	tell(gateway->journal, LEVEL_INFO, "%s: log level %s -> %s, until the next start, or a reload with another", order->by, journal_level_word(before),
-		journal_level_word(level));
+	tell_of(gateway->journal, LEVEL_INFO, order->by, "log level %s -> %s, until the next start, or a reload with another",
+		config_log_level_word(before), config_log_level_word(level));
 	journal_set_level(gateway->journal, level);
-	order_answer(order, 200, json_pack("{s:s}", "level", journal_level_word(level)));
+	order_answer(order, 200, json_pack("{s:s}", "level", config_log_level_word(level)));
 }
 
 static void order_obey(struct gateway *gateway, struct control_order *order)
@@ -287,7 +300,7 @@ static void order_obey(struct gateway *gateway, struct control_order *order)
 	case ORDERED_RELOAD: order_reload(gateway, order); return;
 	case ORDERED_LOG_LEVEL: order_log_level(gateway, order); return;
 	case ORDERED_REOPEN:
-		tell(gateway->journal, LEVEL_INFO, "%s: the log files are opened anew", order->by);
+		tell_of(gateway->journal, LEVEL_INFO, order->by, "the log files are opened anew");
 		journal_reopen(gateway->journal);
 		order_done(order, 202, "{\"outcome\":\"reopening\"}");
 		return;

@@ -221,8 +221,6 @@ static void tell_listeners(const struct reload_teller *to, const struct config *
 static void tell_log(const struct reload_teller *to, const struct config_log *before, const struct config_log *after)
 {
 	static const char *const formats[] = {[LOG_JSON] = "json", [LOG_TEXT] = "text"};
-	static const char *const levels[] = {
-		[LEVEL_ERROR] = "error", [LEVEL_WARNING] = "warning", [LEVEL_INFO] = "info", [LEVEL_DEBUG] = "debug"};
 	bool is_stdout = after->access && strcmp(after->access_path, "-") == 0;
 
 	if (!config_log_access_equal(before, after) && after->access)
@@ -231,7 +229,8 @@ static void tell_log(const struct reload_teller *to, const struct config_log *be
 	else if (before->access != after->access)
 		tell(to, LEVEL_INFO, "log.access: off: there are no lines of requests any more");
 	if (before->level != after->level)
-		tell(to, LEVEL_INFO, "log.level: %s (%s before)", levels[after->level], levels[before->level]);
+		tell(to, LEVEL_INFO, "log.level: %s (%s before)", config_log_level_word(after->level),
+			config_log_level_word(before->level));
 }
 
 /* --- all of it ------------------------------------------------------------------------------------------------------- */

@@ -96,15 +96,6 @@ void try_book_add(struct try_book *to, const struct try_book *from)
 	counters_add(to, from, sizeof(*to) / sizeof(uint64_t));
 }
 
-void time_book_since(struct time_book *book, const struct time_book *before)
-{
-	uint64_t *all = (uint64_t *)book;
-	const uint64_t *less = (const uint64_t *)before;
-
-	for (size_t i = 0; i < BOOK_COUNTERS; i++)
-		all[i] -= less[i];
-}
-
 static uint64_t phases_sum(const uint64_t us[PHASE_COUNT])
 {
 	uint64_t sum_us = 0;

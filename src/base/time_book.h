@@ -78,9 +78,6 @@ uint64_t try_book_sum_us(const struct try_book *tries);
 
 void time_book_add(struct time_book *to, const struct time_book *from);
 
-/* What has come since `before`, which is the same book at an earlier time. */
-void time_book_since(struct time_book *book, const struct time_book *before);
-
 /* Of all phases. */
 uint64_t time_book_sum_us(const struct time_book *book);
 

@@ -71,6 +71,10 @@ bool config_admin_equal(const struct config_admin *a, const struct config_admin 
 /* Whether lines of requests go to the same place and look alike (log.c); which requests have one may differ. */
 bool config_log_access_equal(const struct config_log *a, const struct config_log *b);
 
+/* "warning", and back; false: it is none. */
+const char *config_log_level_word(enum config_log_level level);
+bool config_log_level_of(struct view word, enum config_log_level *level);
+
 /* Whether who comes from there may pass; `address` is 16 bytes, or NULL: it has none, as of a unix socket (access.c). */
 bool config_access_allows(const struct config_access *access, const unsigned char *address);
 

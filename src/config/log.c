@@ -111,12 +111,28 @@ static const struct key access_keys[] = {
 static const struct section access_section = {KEYS(access_keys)};
 
 static const struct word level_words[] = {
-	{"error", LEVEL_ERROR}, {"warning", LEVEL_WARNING}, {"info", LEVEL_INFO}, {"debug", LEVEL_DEBUG}, {0}};
+	[LEVEL_ERROR] = {"error", LEVEL_ERROR}, [LEVEL_WARNING] = {"warning", LEVEL_WARNING}, [LEVEL_INFO] = {"info", LEVEL_INFO},
+	[LEVEL_DEBUG] = {"debug", LEVEL_DEBUG}, {0}};
 static const struct key log_keys[] = {
 	{"access", KEY_SWITCH, FIELD(struct config, log.access), .section = &access_section, .preset = true},
 	{"level", KEY_CHOICE, FIELD(struct config, log.level), .words = level_words, .preset = LEVEL_INFO},
 };
 const struct section log_section = {KEYS(log_keys)};
+
+const char *config_log_level_word(enum config_log_level level)
+{
+	return level_words[level].word;
+}
+
+bool config_log_level_of(struct view word, enum config_log_level *level)
+{
+	for (const struct word *w = level_words; w->word != NULL; w++)
+		if (view_eq(view_str(w->word), word)) {
+			*level = (enum config_log_level)w->value;
+			return true;
+		}
+	return false;
+}
 
 static void route_sample_read(struct load *l, const struct node *node, void *out)
 {

@@ -31,5 +31,5 @@ void admin_tell(const struct admin_conn *c, const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(text + n, sizeof(text) - (size_t)n, format, arguments);
 	va_end(arguments);
-	journal_event(c->control->options.journal, JOURNAL_ADMIN, clock_us(CLOCK_REALTIME), LEVEL_INFO, text);
+	journal_audit(c->control->options.journal, JOURNAL_ADMIN, clock_us(CLOCK_REALTIME), LEVEL_INFO, text);
 }

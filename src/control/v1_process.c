@@ -10,7 +10,7 @@ void answer_log_level(struct admin_conn *c)
 {
 	enum config_log_level level = journal_level(c->control->options.journal);
 
-	admin_answer_json(c, 200, json_pack("{s:s}", "level", journal_level_word(level)));
+	admin_answer_json(c, 200, json_pack("{s:s}", "level", config_log_level_word(level)));
 }
 
 void answer_set_log_level(struct admin_conn *c)
@@ -22,7 +22,7 @@ void answer_set_log_level(struct admin_conn *c)
 		return;
 	const char *word = json_string_value(json_object_get(content, "level"));
 
-	if (word != NULL && json_object_size(content) == 1 && journal_level_of(view_str(word), &level))
+	if (word != NULL && json_object_size(content) == 1 && config_log_level_of(view_str(word), &level))
 		admin_order(c, ORDERED_LOG_LEVEL, view_str(word));
 	else
 		admin_fail(c, 400, "bad_request",

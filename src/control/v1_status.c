@@ -82,7 +82,7 @@ void answer_status(struct admin_conn *c)
 			"workers_unanswered", unheard_of(&control->survey), "requests", requests_of(s), "connections", "open",
 			(json_int_t)s->connections_open, "accepted", (json_int_t)s->connections_accepted, "endpoints",
 			endpoints_of(&told), "process", process_of(), "log_level",
-			journal_level_word(journal_level(control->options.journal)), "file", json_text(told.config->file)));
+			config_log_level_word(journal_level(control->options.journal)), "file", json_text(told.config->file)));
 }
 
 void answer_config(struct admin_conn *c)

@@ -14,7 +14,7 @@
 
 #include "base/check.h"
 #include "base/units.h"
-#include "config/model.h"
+#include "config/config.h"
 #include "http/grpc.h"
 #include "telemetry/out.h"
 
@@ -204,14 +204,12 @@ size_t format_record_text(const struct exchange_record *record, char *to)
 
 size_t format_event(uint64_t wall_us, int level, const char *source, struct view text, char *to)
 {
-	static const char *const words[] = {
-		[LEVEL_ERROR] = "error", [LEVEL_WARNING] = "warning", [LEVEL_INFO] = "info", [LEVEL_DEBUG] = "debug"};
 	struct out out = {to, to + FORMAT_LINE_MAX};
 
 	CHECK(level >= LEVEL_ERROR && level <= LEVEL_DEBUG);
 	out_time(&out, wall_us);
 	out_str(&out, " ");
-	out_str(&out, words[level]);
+	out_str(&out, config_log_level_word((enum config_log_level)level));
 	out_str(&out, " ");
 	out_str(&out, source);
 	out_str(&out, " ");

@@ -278,9 +278,7 @@ static void journal_do_adopt(struct journal *journal, struct journal_output *nex
 	if (old->fd >= 0)
 		sink_flush(old);
 	journal_report_error(journal);
-	next->sink.errors += old->errors;
-	next->sink.lines_lost += old->lines_lost;
-	next->sink.bytes_lost += old->bytes_lost;
+	sink_follow(&next->sink, old);
 	journal_output_close(journal->output);
 	journal->output = next;
 	journal->access_error_reported = 0;
@@ -368,23 +366,26 @@ void journal_record(struct journal *journal, unsigned source, const struct excha
 		bell_ring_for_work(&journal->bell);
 }
 
-void journal_event(struct journal *journal, unsigned source, uint64_t wall_us, int level, const char *text)
+void journal_audit(struct journal *journal, unsigned source, uint64_t wall_us, int level, const char *text)
 {
 	const struct entry_event event = entry_cut_event((struct entry_event){wall_us, level, view_str(text)});
 	struct ring *ring = journal_ring(journal, source);
-	void *room;
+	void *room = ring_reserve(ring, entry_event_size(&event));
 
-	if (level > atomic_load_explicit(&journal->level, memory_order_relaxed))
-		return;
-	room = ring_reserve(ring, entry_event_size(&event));
 	if (room == NULL)
 		return;
 	entry_pack_event(&event, room);
 	ring_commit(ring);
-	if (level < LEVEL_DEBUG)
+	if (level < LEVEL_DEBUG || ring_is_filling(ring))
 		journal_hurry(journal);
 	else
 		bell_ring_for_work(&journal->bell);
+}
+
+void journal_event(struct journal *journal, unsigned source, uint64_t wall_us, int level, const char *text)
+{
+	if (level <= atomic_load_explicit(&journal->level, memory_order_relaxed))
+		journal_audit(journal, source, wall_us, level, text);
 }
 
 void journal_set_level(struct journal *journal, enum config_log_level level)
@@ -395,24 +396,6 @@ void journal_set_level(struct journal *journal, enum config_log_level level)
 enum config_log_level journal_level(const struct journal *journal)
 {
 	return (enum config_log_level)atomic_load(&journal->level);
-}
-
-static const char *const level_words[] = {
-	[LEVEL_ERROR] = "error", [LEVEL_WARNING] = "warning", [LEVEL_INFO] = "info", [LEVEL_DEBUG] = "debug"};
-
-const char *journal_level_word(enum config_log_level level)
-{
-	return level_words[level];
-}
-
-bool journal_level_of(struct view word, enum config_log_level *level)
-{
-	for (size_t i = 0; i < sizeof(level_words) / sizeof(level_words[0]); i++)
-		if (view_eq(view_str(level_words[i]), word)) {
-			*level = (enum config_log_level)i;
-			return true;
-		}
-	return false;
 }
 
 void journal_reopen(struct journal *journal)

@@ -62,13 +62,12 @@ void journal_record(struct journal *journal, unsigned source, const struct excha
 /* One line for the operator, without newline; `level` is enum config_log_level, `wall_us` Unix time. */
 void journal_event(struct journal *journal, unsigned source, uint64_t wall_us, int level, const char *text);
 
+/* The same, told whatever the level: who has the gateway do what. */
+void journal_audit(struct journal *journal, unsigned source, uint64_t wall_us, int level, const char *text);
+
 /* From now on events beyond it are ignored. Any thread. */
 void journal_set_level(struct journal *journal, enum config_log_level level);
 enum config_log_level journal_level(const struct journal *journal);
-
-/* "warning", and back; false: it is none. */
-const char *journal_level_word(enum config_log_level level);
-bool journal_level_of(struct view word, enum config_log_level *level);
 
 /* What was told before this goes to the old file, what is told after to the one that has the path now. Any thread. */
 void journal_reopen(struct journal *journal);

@@ -93,7 +93,7 @@ void *ring_peek(struct ring *ring, size_t *n)
 {
 	uint64_t at = atomic_load_explicit(&ring->consumed, memory_order_relaxed);
 
-	if (at == atomic_load_explicit(&ring->written, memory_order_acquire))
+	if (at == atomic_load(&ring->written))
 		return NULL;
 	if (*ring_word(ring, at) == SKIP) {
 		at += ring->mask + 1 - (at & ring->mask);

@@ -46,7 +46,7 @@ bool ring_is_filling(struct ring *ring);
 
 /* --- the reader's side ---------------------------------------------------------------------------------------------- */
 
-/* The oldest entry, *n its size as reserved; NULL when the ring is empty. It is the reader's until ring_consume(). */
+/* The oldest entry, *n its size as reserved; NULL when the ring is empty. It is the reader's until ring_consume(). Orders as ring_empty(). */
 void *ring_peek(struct ring *ring, size_t *n);
 
 /* Gives up the entry that the last ring_peek() returned. */

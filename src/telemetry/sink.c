@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -155,4 +156,20 @@ int sink_reopen(struct sink *sink)
 	sink->fd = fd;
 	sink->mid_line = false;
 	return 0;
+}
+
+/* Whatever the path: it may have been renamed since. */
+static bool is_same_file(int a, int b)
+{
+	struct stat one, two;
+
+	return fstat(a, &one) == 0 && fstat(b, &two) == 0 && one.st_dev == two.st_dev && one.st_ino == two.st_ino;
+}
+
+void sink_follow(struct sink *sink, const struct sink *old)
+{
+	sink->mid_line = old->mid_line && is_same_file(sink->fd, old->fd);
+	sink->errors += old->errors;
+	sink->lines_lost += old->lines_lost;
+	sink->bytes_lost += old->bytes_lost;
 }

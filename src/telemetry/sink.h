@@ -43,4 +43,7 @@ void sink_flush(struct sink *sink);
 /* Writes what is there and opens the path anew (it was renamed). On failure the old file stays; 0 or a negative errno. */
 int sink_reopen(struct sink *sink);
 
+/* Goes on behind `old`, which is flushed: with what that has counted, and, in the same file, behind the line that it has torn. */
+void sink_follow(struct sink *sink, const struct sink *old);
+
 #endif

@@ -59,8 +59,11 @@ def test_disabled_and_enabled(start, two):
     assert admin.metrics().get("weir_upstream_disabled", **labels) == 0
 
 
-def test_who_has_changed_what_is_in_the_event_log(start, origin, tmp_path):
-    gateway, admin = administered(start, origin, admin={"unix": str(tmp_path / "admin.sock"), "address": f"127.0.0.1:{free_port()}"})
+@pytest.mark.parametrize("level", ["info", "error"])
+def test_who_has_changed_what_is_in_the_event_log(start, origin, tmp_path, level):
+    """Whatever the level."""
+    gateway, admin = administered(start, origin, log={"level": level},
+        admin={"unix": str(tmp_path / "admin.sock"), "address": f"127.0.0.1:{free_port()}"})
     with socket.socket(socket.AF_UNIX) as wire:
         wire.connect(str(tmp_path / "admin.sock"))
         for wish in ({"weight": 3, "drain": True}, {"weight": 3}, {"enabled": False}, {"weight": None}):
@@ -72,11 +75,11 @@ def test_who_has_changed_what_is_in_the_event_log(start, origin, tmp_path):
     gateway.event(by + "weight 3 -> as configured")
     # What changes nothing is nothing to tell.
     assert len([line for line in gateway.events.text().splitlines() if by in line]) == 3
-    for method, path, said in (("POST", "/v1/log/reopen", "the log files are opened anew"), ("PUT", "/v1/log/level", "log level info -> error, "),
-            ("PUT", "/v1/log/level", "log level error -> info, "), ("POST", "/v1/reload", "the configuration is to be read again"),
+    for method, path, said in (("POST", "/v1/log/reopen", "the log files are opened anew"), ("PUT", "/v1/log/level", f"log level {level} -> warning, "),
+            ("PUT", "/v1/log/level", "log level warning -> error, "), ("POST", "/v1/reload", "the configuration is to be read again"),
             ("POST", "/v1/drain", "draining; ")):
         client = admin.connect()
-        content = {"level": "error" if "-> error" in said else "info"} if path.endswith("level") else {}
+        content = {"level": "error" if "-> error" in said else "warning"} if path.endswith("level") else {}
         assert client.ask(request(method, path, content)).status // 100 == 2
         gateway.event("main admin (%s:%d): %s" % (*client.sock.getsockname(), said))
 

@@ -77,23 +77,6 @@ static void test_bounds_of_the_whole(void **state)
 	assert_int_equal(book_of(PHASE_TLS, UINT64_MAX).whole[TIME_BUCKETS - 1], 1);
 }
 
-static void test_what_has_come(void **state)
-{
-	const uint64_t first[PHASE_COUNT] = {[PHASE_QUEUE] = 70}, second[PHASE_COUNT] = {[PHASE_QUEUE] = 700, [PHASE_TLS] = 3};
-	struct time_book before = {0}, after = {0}, both = {0};
-
-	enter(&before, first);
-	enter(&after, first);
-	enter(&after, second);
-	both = after;
-	time_book_since(&after, &before);
-	assert_int_equal(after.count, 1);
-	assert_int_equal(time_book_sum_us(&after), 703);
-	assert_int_equal(after.phases[PHASE_QUEUE][1], 0);
-	time_book_add(&after, &before);
-	assert_memory_equal(&after, &both, sizeof(both));
-}
-
 static struct try_book try_of(enum phase phase, uint64_t us)
 {
 	uint64_t phase_us[PHASE_COUNT] = {0};
@@ -182,7 +165,6 @@ int main(void)
 		cmocka_unit_test(test_sums),
 		cmocka_unit_test(test_bounds_of_phases),
 		cmocka_unit_test(test_bounds_of_the_whole),
-		cmocka_unit_test(test_what_has_come),
 		cmocka_unit_test(test_tries),
 		cmocka_unit_test(test_bounds_of_tries),
 		cmocka_unit_test(test_exemplars),

@@ -143,6 +143,21 @@ static void test_everything_told_is_written(void **state)
 				   "2026-11-21T03:25:00.123Z info main from main\n");
 }
 
+/* Who has done what, whatever the level. */
+static void test_audits_are_told_at_every_level(void **state)
+{
+	struct place *place = *state;
+	struct journal_options options = options_text(place);
+
+	options.level = LEVEL_ERROR;
+	struct journal *journal = create(&options);
+
+	journal_event(journal, JOURNAL_MAIN, SAMPLE_WALL_US, LEVEL_WARNING, "nobody asked");
+	journal_audit(journal, JOURNAL_ADMIN, SAMPLE_WALL_US, LEVEL_INFO, "somebody has changed it");
+	assert_true(journal_free(journal, PATIENCE_US));
+	assert_file(place->events, "2026-11-21T03:25:00.123Z info control somebody has changed it\n");
+}
+
 static void test_access_log_off(void **state)
 {
 	struct place *place = *state;
@@ -412,19 +427,19 @@ static void test_events_do_not_linger(void **state)
 }
 
 /* A ring that fills faster than naps end: half of it at a time, each awaited. */
-static void test_filling_ring_ends_a_nap(void **state)
+static void fill(struct place *place, unsigned count, void (*tell_one)(struct journal *journal))
 {
-	enum { RECORDS = 700 };
-	struct place *place = *state;
 	struct journal_options options = options_text(place);
+
+	options.level = LEVEL_DEBUG;
 	struct journal *journal = create(&options);
 	uint64_t began_us = now_us();
 
 	for (unsigned i = 0; i < HURRIES; i++) {
-		for (unsigned n = 0; n < RECORDS; n++)
-			tell(journal, 0, "/many");
+		for (unsigned n = 0; n < count; n++)
+			tell_one(journal);
 		/* The last ones may be in what is a quarter of the ring again. */
-		while (journal_stats(journal).lines < (uint64_t)RECORDS * i + 1)
+		while (journal_stats(journal).lines < (uint64_t)count * i + 1)
 			nanosleep(&(struct timespec){0, 100 * 1000}, NULL);
 	}
 	assert_true(now_us() - began_us < HURRIES * JOURNAL_LINGER_US / 2);
@@ -432,10 +447,36 @@ static void test_filling_ring_ends_a_nap(void **state)
 	assert_true(journal_free(journal, PATIENCE_US));
 }
 
+static void tell_record(struct journal *journal)
+{
+	tell(journal, 0, "/many");
+}
+
+/* About as long: of short ones a pass takes no more than some, and then there is no nap. */
+static void tell_detail(struct journal *journal)
+{
+	char text[600];
+
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	journal_event(journal, 0, SAMPLE_WALL_US, LEVEL_DEBUG, text);
+}
+
+static void test_filling_ring_ends_a_nap(void **state)
+{
+	fill(*state, 700, tell_record);
+}
+
+static void test_details_that_fill_the_ring_end_a_nap(void **state)
+{
+	fill(*state, 700, tell_detail);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_everything_told_is_written, place_init, place_release),
+		cmocka_unit_test_setup_teardown(test_audits_are_told_at_every_level, place_init, place_release),
 		cmocka_unit_test_setup_teardown(test_access_log_off, place_init, place_release),
 		cmocka_unit_test_setup_teardown(test_json_is_chosen, place_init, place_release),
 		cmocka_unit_test(test_unwritable_path_is_refused),
@@ -447,6 +488,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_sleeping_writer_is_woken, place_init, place_release),
 		cmocka_unit_test_setup_teardown(test_events_do_not_linger, place_init, place_release),
 		cmocka_unit_test_setup_teardown(test_filling_ring_ends_a_nap, place_init, place_release),
+		cmocka_unit_test_setup_teardown(test_details_that_fill_the_ring_end_a_nap, place_init, place_release),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

@@ -148,29 +148,64 @@ static void test_full_disk_is_counted(void **state)
 	sink_close(&sink);
 }
 
-/* The file may grow to 6 bytes only: the second line is cut, the third starts on a line of its own. */
-static void test_lines_are_whole_after_a_cut(void **state)
+/* The file may grow to 6 bytes only: of two lines the second is cut. */
+static void tear(struct sink *sink)
 {
-	struct sink sink;
 	struct rlimit before, limit;
 
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
 	limit = before;
 	limit.rlim_cur = 6;
 	signal(SIGXFSZ, SIG_IGN);
-	assert_int_equal(sink_open(&sink, path), 0);
-	put(&sink, "one\n");
-	put(&sink, "two\n");
+	assert_int_equal(sink_open(sink, path), 0);
+	put(sink, "one\n");
+	put(sink, "two\n");
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-	sink_flush(&sink);
+	sink_flush(sink);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
-	assert_int_equal(sink.error, EFBIG);
-	assert_int_equal(sink.bytes_lost, 2);
+	assert_int_equal(sink->error, EFBIG);
+	assert_int_equal(sink->bytes_lost, 2);
+}
+
+/* The third starts on a line of its own. */
+static void test_lines_are_whole_after_a_cut(void **state)
+{
+	struct sink sink;
+
+	tear(&sink);
 	put(&sink, "three\n");
 	sink_flush(&sink);
 	assert_int_equal(sink.error, 0);
 	sink_close(&sink);
 	assert_string_equal(read_file(path), "one\ntw\nthree\n");
+}
+
+/* Also where another sink on the file takes over, by whatever name it has it; but not at the beginning of another file. */
+static void test_another_goes_on_after_a_cut(void **state)
+{
+	char link_path[96], other_path[96];
+	struct sink torn, same, other;
+
+	tear(&torn);
+	snprintf(link_path, sizeof(link_path), "%s.link", path);
+	snprintf(other_path, sizeof(other_path), "%s.other", path);
+	assert_int_equal(link(path, link_path), 0);
+	assert_int_equal(sink_open(&same, link_path), 0);
+	assert_int_equal(sink_open(&other, other_path), 0);
+	sink_follow(&same, &torn);
+	sink_follow(&other, &torn);
+	put(&same, "three\n");
+	put(&other, "four\n");
+	sink_close(&torn);
+	assert_int_equal(same.errors, 1);
+	assert_int_equal(same.lines_lost, 1);
+	assert_int_equal(same.bytes_lost, 2);
+	sink_close(&same);
+	sink_close(&other);
+	assert_string_equal(read_file(path), "one\ntw\nthree\n");
+	assert_string_equal(read_file(other_path), "four\n");
+	unlink(link_path);
+	unlink(other_path);
 }
 
 int main(void)
@@ -184,6 +219,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_failed_reopen_keeps_the_old_file, make_file, remove_file),
 		cmocka_unit_test(test_full_disk_is_counted),
 		cmocka_unit_test_setup_teardown(test_lines_are_whole_after_a_cut, make_file, remove_file),
+		cmocka_unit_test_setup_teardown(test_another_goes_on_after_a_cut, make_file, remove_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
