@@ -201,10 +201,16 @@ static bool gather_limits(struct evidence *e, const struct span *span)
 static bool gather_listeners(struct evidence *e, const struct span *span)
 {
 	e->listeners = calloc(span->to->listener_count + 1, sizeof(*e->listeners));
-	for (size_t i = 0; i < span->to->listener_count && e->listeners != NULL; i++)
-		e->listeners[i] = (struct why_listener){.name = span->config->listeners[i].name,
-			.connections = (double)span->to->listeners[i], .connections_max = span->config->listeners[i].limits.connections,
-			.per_client_max = span->config->listeners[i].limits.connections_per_client};
+	for (size_t i = 0; i < span->to->listener_count && e->listeners != NULL; i++) {
+		const struct listener_stats *from = &span->from->listeners[i], *to = &span->to->listeners[i];
+		const struct config_listener *config = &span->config->listeners[i];
+
+		e->listeners[i] = (struct why_listener){.name = config->name, .connections = (double)to->connections,
+			.connections_max = config->limits.connections, .per_client_max = config->limits.connections_per_client,
+			.accepted_per_s = rate(from->accepted, to->accepted, span->s),
+			.refused_per_s = rate(from->refused, to->refused, span->s),
+			.capped_per_s = rate(from->capped, to->capped, span->s)};
+	}
 	e->why.listeners = e->listeners;
 	e->why.listener_count = span->to->listener_count;
 	return e->listeners != NULL;
@@ -271,10 +277,7 @@ static void gather_gateway(struct why_evidence *e, const struct span *span)
 	}
 	for (size_t i = 0; i < span->to->route_count; i++)
 		phases_of(e->phases_s, span->from->routes[i].phase_us, span->to->routes[i].phase_us, span->s);
-	e->connections_accepted_per_s = RATE(connections_accepted);
 	e->breaker_refused_per_s = RATE(exchanges_by_cause[CAUSE_BREAKER_OPEN]);
-	e->connections_refused_per_s = RATE(connections_refused);
-	e->connections_capped_per_s = RATE(connections_capped);
 	e->descriptor_failures_per_s = descriptor_failures(span);
 	e->memory_failures_per_s = RATE(shed.connections[SHED_MEMORY]) + RATE(shed.requests[SHED_MEMORY]) +
 				   RATE(exchanges_by_cause[CAUSE_MEMORY_EXHAUSTED]);

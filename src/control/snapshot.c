@@ -20,7 +20,7 @@ struct snapshot *snapshot_create(const struct config *config)
 	s->route_count = config->route_count;
 	s->routes = (struct time_book *)(s->endpoints + count);
 	s->listener_count = config->listener_count;
-	s->listeners = (uint64_t *)(s->routes + s->route_count);
+	s->listeners = (struct listener_stats *)(s->routes + s->route_count);
 	if (exemplar_count > 0)
 		s->exemplars = (struct time_exemplars *)(void *)(s->listeners + s->listener_count);
 	return s;
@@ -96,7 +96,7 @@ static void begin_counters(struct snapshot **s, struct worker *worker)
 	/* Without memory for another generation the pools say what they said before. */
 	to->taken = to->generation != worker_generation(worker) ? parts(to) : 0;
 	for (size_t i = 0; to->taken == 0 && i < to->listener_count; i++)
-		to->listeners[i] = worker_listener_connections(worker, i);
+		to->listeners[i] = worker_listener_stats(worker, i);
 }
 
 void snapshot_begin(struct snapshot **to, struct worker *worker, unsigned wants)

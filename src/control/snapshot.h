@@ -17,7 +17,7 @@ struct snapshot {
 	int thread;              /* of the worker: its id for the system; 0: not told yet */
 	size_t endpoint_count, route_count, listener_count;
 	size_t taken;            /* so many of the endpoints and of the routes behind them; less than all: it is being taken */
-	uint64_t *listeners;             /* connections that each listener has, over all workers; behind the routes */
+	struct listener_stats *listeners;  /* of each, over all workers; behind the routes */
 	struct time_book *routes;        /* one for each route, in the configuration's order; behind the endpoints */
 	struct time_exemplars *exemplars;  /* of each route; behind the listeners; NULL: there is no tracing */
 	struct upstream_endpoint_stats endpoints[];  /* one for each endpoint, over all upstreams in the configuration's order */

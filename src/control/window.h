@@ -69,7 +69,7 @@ struct window_sample {
 	struct window_endpoint *endpoints;
 	struct window_route *routes;
 	uint64_t (*limits)[LIMIT_VERDICTS];  /* by the filter's index; counters */
-	uint64_t *listeners;          /* connections that are open */
+	struct listener_stats *listeners;
 };
 
 struct window {

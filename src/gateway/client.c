@@ -608,10 +608,12 @@ static bool count_in(struct client *c)
 	struct worker_listener *listener = c->listener;
 	unsigned limit = listener->config->limits.connections;
 
+	atomic_fetch_add_explicit(&listener->book->accepted, 1, memory_order_relaxed);
 	c->counted = atomic_fetch_add_explicit(&listener->book->connections, 1, memory_order_relaxed) < limit;
 	if (c->counted)
 		return true;
 	atomic_fetch_sub_explicit(&listener->book->connections, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&listener->book->refused, 1, memory_order_relaxed);
 	c->worker->stats.connections_refused++;
 	client_turn_away(c, CAUSE_CLIENT_CONNECTIONS_LIMITED, NULL);
 	return false;
@@ -656,6 +658,7 @@ bool client_count_peer(struct client *c)
 	case CLIENT_CAP_NO_MEMORY: client_turn_away(c, CAUSE_MEMORY_EXHAUSTED, NULL); return false;
 	case CLIENT_CAP_FULL: break;
 	}
+	atomic_fetch_add_explicit(&c->listener->book->capped, 1, memory_order_relaxed);
 	c->worker->stats.connections_capped++;
 	client_turn_away(c, CAUSE_CLIENT_CONNECTIONS_LIMITED, "this client alone has as many as one may have");
 	return false;

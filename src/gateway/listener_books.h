@@ -1,5 +1,5 @@
 /*
- * What of a listener outlives generations: how many connections it has, over all workers. A listener is its address, so a name may
+ * What of a listener outlives generations: how many connections it has and what became of those that came, over all workers. A listener is its address, so a name may
  * change and a listener whose settings change goes on counting. The books are made and freed by the thread that makes generations.
  */
 #ifndef WEIR_GATEWAY_LISTENER_BOOKS_H
@@ -14,6 +14,7 @@ struct listener_book {
 	struct list_node node;
 	atomic_uint references;    /* generations */
 	atomic_uint connections;   /* open */
+	_Atomic(uint64_t) accepted, refused, capped;  /* as struct listener_stats */
 	uint32_t number;           /* no other book has it */
 	struct address address;
 };

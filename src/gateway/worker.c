@@ -279,9 +279,18 @@ struct generation *worker_generation(const struct worker *w)
 	return w->current->generation;
 }
 
-uint64_t worker_listener_connections(const struct worker *w, size_t i)
+struct listener_stats worker_listener_stats(const struct worker *w, size_t i)
 {
-	return i < w->listener_count ? atomic_load_explicit(&w->listeners[i]->book->connections, memory_order_relaxed) : 0;
+	const struct listener_book *book = i < w->listener_count ? w->listeners[i]->book : NULL;
+
+	if (book == NULL)
+		return (struct listener_stats){0};
+	return (struct listener_stats){
+		.connections = atomic_load_explicit(&book->connections, memory_order_relaxed),
+		.accepted = atomic_load_explicit(&book->accepted, memory_order_relaxed),
+		.refused = atomic_load_explicit(&book->refused, memory_order_relaxed),
+		.capped = atomic_load_explicit(&book->capped, memory_order_relaxed),
+	};
 }
 
 const struct upstreams *worker_upstreams(const struct worker *w)

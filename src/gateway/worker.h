@@ -122,8 +122,14 @@ const struct io_loop_stats *worker_loop_stats(const struct worker *worker);
 /* The address listener `i` is bound to (its port when 0 was asked for). */
 void worker_listener_address(const struct worker *worker, size_t i, struct address *address);
 
-/* Connections that listener `i` has, over all workers; 0: there is none. */
-uint64_t worker_listener_connections(const struct worker *worker, size_t i);
+struct listener_stats {
+	uint64_t connections;       /* that it has */
+	uint64_t accepted;          /* the next two are among them */
+	uint64_t refused, capped;   /* over its limit, over the client's own */
+};
+
+/* Of listener `i`, over all workers; all zero: there is none. */
+struct listener_stats worker_listener_stats(const struct worker *worker, size_t i);
 
 /* The worker's upstreams, for their books (upstream/upstream.h). */
 const struct upstreams *worker_upstreams(const struct worker *worker);

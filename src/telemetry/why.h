@@ -100,6 +100,8 @@ struct why_listener {
 	struct view name;
 	double connections, connections_max;
 	double per_client_max;     /* 0: no limit */
+	double accepted_per_s;     /* the next two are among them, and closed at once */
+	double refused_per_s, capped_per_s;  /* by its limit, by the client's own */
 };
 
 struct why_worker {
@@ -128,8 +130,6 @@ struct why_evidence {
 	size_t worker_count;
 
 	double breaker_refused_per_s;
-	double connections_accepted_per_s;  /* clients'; the next two are among them, and closed at once */
-	double connections_refused_per_s, connections_capped_per_s;  /* by the listeners' limits, by the clients' own */
 	double descriptors_used, descriptors_max;
 	double descriptor_failures_per_s;  /* connections and requests that were refused for want of one */
 	double memory_used, memory_max;    /* 0: there is no mark */

@@ -79,13 +79,25 @@ static void judge_breaker(const struct why_evidence *e, struct why_verdicts *v)
 		why_turn(verdict, "breaker", WHY_LEAVE, 0, 0);
 }
 
-static const struct why_listener *fullest(const struct why_evidence *e)
+static double turned_away(const struct why_listener *l)
+{
+	return l->refused_per_s + l->capped_per_s;
+}
+
+static bool is_worse(const struct why_listener *a, const struct why_listener *b)
+{
+	if (turned_away(a) != turned_away(b))
+		return turned_away(a) > turned_away(b);
+	return a->connections * b->connections_max > b->connections * a->connections_max;
+}
+
+/* The one that turns away most, else the fullest; NULL: there is none. */
+static const struct why_listener *worst(const struct why_evidence *e)
 {
 	const struct why_listener *most = NULL;
 
 	for (size_t i = 0; i < e->listener_count; i++)
-		if (most == NULL ||
-			e->listeners[i].connections * most->connections_max > most->connections * e->listeners[i].connections_max)
+		if (most == NULL || is_worse(&e->listeners[i], most))
 			most = &e->listeners[i];
 	return most;
 }
@@ -94,50 +106,56 @@ static const struct why_listener *fullest(const struct why_evidence *e)
  * How many connections there would have to be. By Little's law each stays as long as it takes those that get in to fill the listener;
  * where none ends nobody knows, and those who were turned away are taken to come again after a second.
  */
-static void reckon_connections(const struct why_evidence *e, const struct why_listener *most, struct why_verdict *verdict)
+static void reckon_connections(const struct why_listener *l, struct why_verdict *verdict)
 {
-	double refused = e->connections_refused_per_s;
-	double came = e->connections_accepted_per_s - refused - e->connections_capped_per_s;
+	double refused = l->refused_per_s;
+	double came = l->accepted_per_s - refused - l->capped_per_s;
 
 	if (refused == 0)
 		return;
 	if (came >= 0.1) {
-		verdict->to = why_whole(most->connections * (came + refused) / came);
-		why_reckon(verdict, "%.0f / %.1f/s that got in = %.1f s each; x (%.1f + %.1f)/s = %.0f needed", most->connections, came,
-			most->connections / came, came, refused, verdict->to);
+		verdict->to = why_whole(l->connections * (came + refused) / came);
+		why_reckon(verdict, "%.0f / %.1f/s that got in = %.1f s each; x (%.1f + %.1f)/s = %.0f needed", l->connections, came,
+			l->connections / came, came, refused, verdict->to);
 	} else {
-		verdict->to = why_whole(most->connections + refused);
-		why_reckon(verdict, "none of them ends: %.0f + %.1f/s x 1 s = %.0f needed at least", most->connections, refused, verdict->to);
+		verdict->to = why_whole(l->connections + refused);
+		why_reckon(verdict, "none of them ends: %.0f + %.1f/s x 1 s = %.0f needed at least", l->connections, refused, verdict->to);
 	}
+}
+
+static void say_connections(const struct why_listener *l, struct why_verdict *verdict)
+{
+	/* Not where a reload has just taken that limit away. */
+	bool by_client = l->capped_per_s > l->refused_per_s && l->per_client_max > 0;
+
+	verdict->listener = l->name;
+	verdict->number = l->connections;
+	why_say(verdict, "Listener %.*s has as many connections as %s: %.1f/s are turned away.", (int)l->name.n, l->name.p,
+		by_client ? "it allows a client" : "it allows", turned_away(l));
+	why_reckon(verdict, "%.0f of %.0f connections, %.1f/s refused, %.1f/s by their client's own limit", l->connections,
+		l->connections_max, l->refused_per_s, l->capped_per_s);
+	snprintf(verdict->key, sizeof(verdict->key), "listeners[%.*s].limits.%s", (int)l->name.n, l->name.p,
+		by_client ? "connections_per_client" : "connections");
+	verdict->turn = WHY_RAISE;
+	verdict->now = by_client ? l->per_client_max : l->connections_max;
+	if (!by_client)
+		reckon_connections(l, verdict);
 }
 
 static void judge_connections(const struct why_evidence *e, struct why_verdicts *v)
 {
-	bool by_client = e->connections_capped_per_s > e->connections_refused_per_s;
-	const struct why_listener *most = fullest(e);
-	double refused = e->connections_refused_per_s + e->connections_capped_per_s;
-	double used = most != NULL && most->connections_max > 0 ? most->connections / most->connections_max : 0;
+	const struct why_listener *l = worst(e);
 	struct why_verdict *verdict;
 
-	if (most == NULL)
+	if (l == NULL)
 		return;
-	why_rule_out(v, WHY_CLIENT_CONNECTIONS, "%.0f of %.0f connections of listener %.*s", most->connections, most->connections_max,
-		(int)most->name.n, most->name.p);
-	verdict = why_name(v, WHY_CLIENT_CONNECTIONS, refused > 0 ? 0.92 : why_scale(used, 0.9, 1, 0.3, 0.8), NULL);
-	if (verdict == NULL)
-		return;
-	verdict->listener = most->name;
-	verdict->number = most->connections;
-	why_say(verdict, "Listener %.*s has as many connections as %s: %.1f/s are turned away.", (int)most->name.n, most->name.p,
-		by_client ? "it allows a client" : "it allows", refused);
-	why_reckon(verdict, "%.0f of %.0f connections, %.1f/s refused, %.1f/s by their client's own limit", most->connections,
-		most->connections_max, e->connections_refused_per_s, e->connections_capped_per_s);
-	snprintf(verdict->key, sizeof(verdict->key), "listeners[%.*s].limits.%s", (int)most->name.n, most->name.p,
-		by_client ? "connections_per_client" : "connections");
-	verdict->turn = WHY_RAISE;
-	verdict->now = by_client ? most->per_client_max : most->connections_max;
-	if (!by_client)
-		reckon_connections(e, most, verdict);
+	double used = l->connections_max > 0 ? l->connections / l->connections_max : 0;
+
+	why_rule_out(v, WHY_CLIENT_CONNECTIONS, "%.0f of %.0f connections of listener %.*s", l->connections, l->connections_max,
+		(int)l->name.n, l->name.p);
+	verdict = why_name(v, WHY_CLIENT_CONNECTIONS, turned_away(l) > 0 ? 0.92 : why_scale(used, 0.9, 1, 0.3, 0.8), NULL);
+	if (verdict != NULL)
+		say_connections(l, verdict);
 }
 
 void why_clients(const struct why_evidence *e, struct why_verdicts *v)

@@ -171,7 +171,12 @@ static void test_evidence(void **state)
 	now->endpoints[1].leased = 7;
 	now->endpoints[1].phase_us[PHASE_FIRST_BYTE] = 1000000;
 	now->routes[0].phase_us[PHASE_QUEUE] = 3000000;
+	now->listeners[0] = (struct listener_stats){.connections = 8, .accepted = 40, .refused = 6, .capped = 4};
 	assert_true(evidence_gather(&evidence, &bed.window, 1, VIEW("")));
+	assert_float_equal(evidence.why.listeners[0].connections, 8, 0.001);
+	assert_float_equal(evidence.why.listeners[0].accepted_per_s, 20, 0.001);
+	assert_float_equal(evidence.why.listeners[0].refused_per_s, 3, 0.001);
+	assert_float_equal(evidence.why.listeners[0].capped_per_s, 2, 0.001);
 	assert_float_equal(evidence.why.window_s, 2, 0.001);
 	assert_float_equal(evidence.why.requests_per_s, 20, 0.001);
 	assert_float_equal(evidence.why.in_flight, 5, 0.001);

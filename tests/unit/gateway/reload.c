@@ -386,7 +386,7 @@ static void test_listener_that_is_gone(void **state)
 	client_open(&fresh, &g, GET);
 	end_await(&fresh, "after");
 	assert_false(end_has(&fresh, "close"));
-	assert_int_equal(worker_listener_connections(g.worker, 0), 1);
+	assert_int_equal(worker_listener_stats(g.worker, 0).connections, 1);
 	end_send(&waiting, GET);
 	end_await(&waiting, "after");
 	assert_true(end_has(&waiting, "Connection: close"));
@@ -422,7 +422,7 @@ static void test_listener_that_cannot_be_opened(void **state)
 	client_open(&client, &g, GET);
 	end_await(&client, "before");
 	await_finished(&g, 1);
-	assert_int_equal(worker_listener_connections(g.worker, 0), 1);
+	assert_int_equal(worker_listener_stats(g.worker, 0).connections, 1);
 	end_close(&client);
 	gateway_close(&g);
 }
@@ -438,8 +438,8 @@ static void test_listener_with_another_name(void **state)
 	end_await(&client, "before");
 	generation_unref(reload(&g, "version: 1\nlisteners: [{name: new, address: 127.0.0.2:82}, {name: renamed, address: "
 				    "127.0.0.1:80}]\nroutes: [{name: r, respond: {body: after}}]\n"));
-	assert_int_equal(worker_listener_connections(g.worker, 0), 0);
-	assert_int_equal(worker_listener_connections(g.worker, 1), 1);
+	assert_int_equal(worker_listener_stats(g.worker, 0).connections, 0);
+	assert_int_equal(worker_listener_stats(g.worker, 1).connections, 1);
 	assert_false(refuses(&g.address));
 	end_send(&client, GET);
 	end_await(&client, "after");

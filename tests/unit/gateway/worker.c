@@ -71,6 +71,8 @@ static void test_connection_limit(void **state)
 	end_await_gone(&second);
 	end_close(&second);
 	assert_int_equal(worker_stats(g.worker)->connections_refused, 1);
+	assert_int_equal(worker_listener_stats(g.worker, 0).refused, 1);
+	assert_int_equal(worker_listener_stats(g.worker, 0).accepted, 2);
 	end_close(&first);
 	while (worker_stats(g.worker)->connections_open > 0)
 		run_pending();

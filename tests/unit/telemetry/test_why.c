@@ -368,20 +368,38 @@ static void test_breaker(void **state)
 static void test_client_connections(void **state)
 {
 	bed.listener.connections = bed.listener.connections_max = 50;
-	bed.e.connections_refused_per_s = 7;
-	bed.e.connections_accepted_per_s = 7;
+	bed.listener.refused_per_s = 7;
+	bed.listener.accepted_per_s = 7;
 	assert_string_equal(expect(WHY_CLIENT_CONNECTIONS, 50)->key, "listeners[public].limits.connections");
 	/* None of them ends. */
 	assert_true(judged()->now == 50 && judged()->to == 57);
 	/* Each stays for five seconds, and 17 come in one. */
-	bed.e.connections_accepted_per_s = 17;
+	bed.listener.accepted_per_s = 17;
 	assert_true(judged()->to == 85);
 	assert_non_null(strstr(judged()->arithmetic[1], "50 / 10.0/s that got in = 5.0 s each; x (10.0 + 7.0)/s = 85 needed"));
 	/* Of one client, how many it would need is not known. */
-	bed.e.connections_capped_per_s = 8;
+	bed.listener.capped_per_s = 8;
 	bed.listener.per_client_max = 3;
 	assert_string_equal(expect(WHY_CLIENT_CONNECTIONS, 50)->key, "listeners[public].limits.connections_per_client");
 	assert_true(judged()->now == 3 && judged()->to == 0);
+}
+
+/* Of several the one that turns clients away is named, however full the others are, and reckoned by what came to it alone. */
+static void test_connections_of_several_listeners(void **state)
+{
+	struct why_listener listeners[] = {
+		{.name = VIEW("full"), .connections = 100, .connections_max = 100, .accepted_per_s = 500},
+		{.name = VIEW("refusing"), .connections = 49, .connections_max = 50, .accepted_per_s = 17, .refused_per_s = 7},
+		{.name = VIEW("capping"), .connections = 5, .connections_max = 100, .per_client_max = 3, .accepted_per_s = 9, .capped_per_s = 2},
+	};
+
+	bed.e.listeners = listeners;
+	bed.e.listener_count = 3;
+	assert_string_equal(expect(WHY_CLIENT_CONNECTIONS, 49)->key, "listeners[refusing].limits.connections");
+	assert_non_null(strstr(judged()->arithmetic[1], "49 / 10.0/s that got in = 4.9 s each; x (10.0 + 7.0)/s = 84 needed"));
+	listeners[2].capped_per_s = 8;
+	assert_string_equal(expect(WHY_CLIENT_CONNECTIONS, 5)->key, "listeners[capping].limits.connections_per_client");
+	assert_true(judged()->now == 3);
 }
 
 /* --- the process ------------------------------------------------------------------------------------------------------ */
@@ -470,6 +488,7 @@ int main(void)
 		TEST(rate_limit),
 		TEST(breaker),
 		TEST(client_connections),
+		TEST(connections_of_several_listeners),
 		TEST(gateway_processor),
 		TEST(descriptors),
 		TEST(memory),
