@@ -74,6 +74,7 @@ static void begin(void)
 	CHECK(options.journal != NULL);
 	control = control_create(&options, error);
 	CHECK(control != NULL);
+	config_free(config);
 	atexit(at_the_end);
 }
 

@@ -13,6 +13,7 @@ import malformed
 from admin import administered
 from gateway import ROOT, configuration, eventually, free_port, run, sanitizer
 from raw import get, post, response
+from translators import UPSTREAM
 
 pytestmark = pytest.mark.threads
 
@@ -97,6 +98,7 @@ def test_counters_move_by_exactly_what_was_sent(start, origin):
         ("weir_pool_acquires_total", tuple(sorted(("delivered", *endpoint)))): 3,
         ("weir_pool_opened_total", endpoint): 1,
         ("weir_pool_reused_total", endpoint): 2,
+        **({("weir_upstream_sessions_opened_total", endpoint): 1} if UPSTREAM == "h2" else {}),
     }
 
 
@@ -188,9 +190,10 @@ def test_many_endpoints(start):
     upstreams = [{"name": f"many-{i}", "pool": {"max_connections": 1, "max_pending": 1},
         "endpoints": [{"address": f"127.0.{i}.{j + 1}:80"} for j in range(250)]} for i in range(12)]
     gateway, admin = administered(start, upstreams=upstreams, routes=[{"name": "all", "upstream": "many-0"}])
-    client = admin.connect().send(get("/metrics"))
     # A worker may take longer for so much than it has to say that it is well.
-    eventually(lambda: admin.ask("/healthz").status == 200)
+    eventually(lambda: admin.ask("/healthz").status == admin.ask("/metrics").status == 200)
+    client = admin.connect().send(get("/metrics"))
+    assert admin.ask("/v1/status").status == 200
     answer = client.read_response()
     assert 1_500_000 < len(answer.body) < 3000 * 3072
     assert client.ask(get("/readyz")).status == 200

@@ -19,7 +19,7 @@ from gateway import TIMEOUT, configuration, eventually, free_port, run
 from programs import program  # pylint: disable=unused-import
 from raw import get, response
 from test_receipt import ask_reload
-from test_tls import VERSIONS, Certificates, crowd_of, resumed_of, secured
+from test_tls import VERSIONS, certificates, crowd_of, resumed_of, secured
 
 CHANGES = 3
 ORIGINAL = gateways.BINARY
@@ -356,7 +356,7 @@ def test_new_process_that_is_killed(start, origin, program, calls):
 
 @pytest.fixture(scope="module")
 def certs():
-    return Certificates()
+    return certificates()
 
 
 @VERSIONS

@@ -319,7 +319,8 @@ def test_record_is_of_the_last_endpoint(start, make_origin):
 
     (sock, port), bad = closed_port(), make_origin().serve(slow)
     config = configuration(bad, upstream={"balance": {"policy": "round_robin"}, "retry": {"on": ["status_503"]},
-        "health": {"passive": "off"}, "endpoints": [{"address": bad.address}, {"address": f"127.0.0.1:{port}"}]})
+        "health": {"passive": "off"}, "protocol": UPSTREAM,
+        "endpoints": [{"address": bad.address}, {"address": f"127.0.0.1:{port}"}]})
     gateway = start(config)
     # Each second request goes to A first.
     for _ in range(2):

@@ -1,6 +1,7 @@
 """TLS on both sides: with Python's ssl, curl and openssl s_client as clients, Python's ssl as origin."""
 
 import base64
+import functools
 import json
 import re
 import socket
@@ -31,9 +32,15 @@ class Certificates:
         self.foreign = self.other.issue("client")
 
 
-@pytest.fixture(scope="session")
-def certs():
+@functools.cache
+def certificates():
+    """Made once: an authority certifies a name once."""
     return Certificates()
+
+
+@pytest.fixture
+def certs():
+    return certificates()
 
 
 def secured(certs, *origins, tls=None, listener=None, **more):

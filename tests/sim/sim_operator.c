@@ -90,6 +90,7 @@ static void say(unsigned server, struct setting wanted)
 	struct endpoint_budget *budget = budget_of(server);
 	struct setting *s = &op.settings[server];
 
+	SIM_CHECK(budget != NULL);
 	wanted.out_us = s->out_us;
 	*s = wanted;
 	endpoint_budget_set(budget, SET_WEIGHT_MASK, wanted.weight);
