@@ -9,7 +9,7 @@
 
 #define SHOW(v) (int)(v).n, (v).p
 
-enum { ASK_S = 5, ORDER_S = 75, EVENT = 0 };
+enum { ASK_S = FETCH_PATIENCE_S, ORDER_S = 75, EVENT = 0 };
 
 /* --- the command line ------------------------------------------------------------------------------------------------- */
 

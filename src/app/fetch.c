@@ -6,31 +6,41 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/units.h"
+
 static const struct h1_limits limits = {.head_bytes_max = FETCH_BYTES_MAX, .field_count_max = FETCH_FIELDS_MAX};
 
-/* A connected socket, or -1. */
-static int connect_to(const struct address *to, unsigned patience_s)
+/* The next call may take what is left until then, so that a peer which sends byte after byte holds nobody. False: nothing is. */
+static bool has_time(int fd, int option, uint64_t until_us)
 {
-	const struct timeval patience = {.tv_sec = patience_s};
+	uint64_t now_us = clock_us(CLOCK_MONOTONIC), left_us = until_us > now_us ? until_us - now_us : 0;
+	const struct timeval left = {.tv_sec = (time_t)(left_us / US_PER_S), .tv_usec = (suseconds_t)(left_us % US_PER_S)};
+
+	errno = EAGAIN;
+	return left_us > 0 && setsockopt(fd, SOL_SOCKET, option, &left, sizeof(left)) == 0;
+}
+
+/* A connected socket, or -1. */
+static int connect_to(const struct address *to, uint64_t until_us)
+{
 	int fd = socket(to->u.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return -1;
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == 0 &&
-		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) == 0 &&
-		connect(fd, &to->u.any, to->len) == 0)
+	if (has_time(fd, SO_SNDTIMEO, until_us) && connect(fd, &to->u.any, to->len) == 0)
 		return fd;
 	close(fd);
 	return -1;
 }
 
-static const char *send_all(int fd, struct view bytes)
+static const char *send_all(int fd, struct view bytes, uint64_t until_us)
 {
 	while (bytes.n > 0) {
-		ssize_t sent = send(fd, bytes.p, bytes.n, MSG_NOSIGNAL);
+		ssize_t sent = has_time(fd, SO_SNDTIMEO, until_us) ? send(fd, bytes.p, bytes.n, MSG_NOSIGNAL) : -1;
 
 		if (sent < 0)
-			return strerror(errno);
+			return errno == EAGAIN ? "the request was not taken in time" : strerror(errno);
 		bytes = view_from(bytes, (size_t)sent);
 	}
 	return NULL;
@@ -41,7 +51,7 @@ static const char *receive(struct fetch *f, int fd, bool *ended)
 {
 	if (f->n == sizeof(f->bytes))
 		return "the answer is larger than 16 MiB";
-	ssize_t got = recv(fd, f->bytes + f->n, sizeof(f->bytes) - f->n, 0);
+	ssize_t got = has_time(fd, SO_RCVTIMEO, f->until_us) ? recv(fd, f->bytes + f->n, sizeof(f->bytes) - f->n, 0) : -1;
 
 	if (got < 0)
 		return errno == EAGAIN ? "no answer came in time" : strerror(errno);
@@ -143,13 +153,15 @@ static enum method method_of_request(struct view request)
 
 static const char *run(struct fetch *f, const struct address *to, struct view request, unsigned patience_s)
 {
-	int fd = connect_to(to, patience_s);
+	f->until_us = deadline_after(clock_us(CLOCK_MONOTONIC), patience_s * US_PER_S);
+	f->n = 0;
+
+	int fd = connect_to(to, f->until_us);
 	size_t at = 0;
 
 	if (fd < 0)
 		return strerror(errno);
-	f->n = 0;
-	const char *why = send_all(fd, request);
+	const char *why = send_all(fd, request, f->until_us);
 
 	if (why == NULL)
 		why = read_head(f, fd, method_of_request(request), &at);
@@ -161,7 +173,7 @@ static const char *run(struct fetch *f, const struct address *to, struct view re
 
 const char *fetch(struct fetch *f, const struct address *to, struct view request)
 {
-	return fetch_within(f, to, request, 5);
+	return fetch_within(f, to, request, FETCH_PATIENCE_S);
 }
 
 const char *fetch_within(struct fetch *f, const struct address *to, struct view request, unsigned patience_s)
@@ -173,5 +185,5 @@ const char *fetch_within(struct fetch *f, const struct address *to, struct view 
 const char *fetch_event(struct fetch *f, const struct address *to, struct view request)
 {
 	f->is_event = true;
-	return run(f, to, request, 5);
+	return run(f, to, request, FETCH_PATIENCE_S);
 }

@@ -8,13 +8,14 @@
 #include "base/address.h"
 #include "http/h1.h"
 
-enum { FETCH_BYTES_MAX = 16 * 1024 * 1024, FETCH_FIELDS_MAX = 64 };
+enum { FETCH_BYTES_MAX = 16 * 1024 * 1024, FETCH_FIELDS_MAX = 64, FETCH_PATIENCE_S = 10 };
 
 /* Large, but only what an answer fills is ever touched: from malloc, not on a stack. */
 struct fetch {
 	struct message head;                     /* views point into `bytes` */
 	struct view content;                     /* without chunk framing */
 	size_t n;
+	uint64_t until_us;                       /* it must have come by then */
 	bool is_event;                           /* set by the functions below: the first event is enough */
 	struct field fields[FETCH_FIELDS_MAX];
 	char bytes[FETCH_BYTES_MAX];             /* the answer as it came: it must fit */
@@ -23,11 +24,11 @@ struct fetch {
 
 /*
  * Connects, sends `request` (a whole one, head and content), reads the final answer and closes. NULL when there is
- * one, else what went wrong. No step waits longer than five seconds.
+ * one, else what went wrong. All of it takes FETCH_PATIENCE_S at most.
  */
 const char *fetch(struct fetch *f, const struct address *to, struct view request);
 
-/* The same, but for what each step may take. */
+/* The same, but for what all of it may take. */
 const char *fetch_within(struct fetch *f, const struct address *to, struct view request, unsigned patience_s);
 
 /* As fetch, of an answer that goes on: when the first of its events has come that is all of it. */
