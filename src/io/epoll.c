@@ -351,7 +351,6 @@ static void io_measure(struct io *io)
 		io->pause->longest_us = turn_us;
 	if (busy_us - io->busy_us > io->pause->busy_us)
 		io->pause->busy_us = busy_us - io->busy_us;
-	io->busy_us = busy_us;
 }
 
 static void io_tick(struct io *io)
@@ -364,6 +363,8 @@ static void io_tick(struct io *io)
 	io->stats.turns++;
 	io->stats.events += count > 0 ? (uint64_t)count : 0;
 	io_read_clock(io);
+	if (io->pause != NULL)
+		io->busy_us = clock_us(CLOCK_THREAD_CPUTIME_ID);
 	if (count > io->batch_most)
 		io_join_crowd(io);
 	io_mark_due(io);
