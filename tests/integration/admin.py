@@ -4,7 +4,7 @@ import json
 import re
 import socket
 
-from gateway import configuration, free_port
+from gateway import configuration, eventually, free_port
 from raw import TIMEOUT, Wire, get
 
 
@@ -36,6 +36,12 @@ class Admin:
     def json(self, path):
         answer = self.ask(path)
         assert answer.status == 200 and answer.get("Content-Type") == "application/json"
+        return json.loads(answer.body)
+
+    def why(self, query=""):
+        """As soon as the gateway has been watched for long enough."""
+        answer = eventually(lambda: (a := self.ask("/v1/why" + query)) and a.status != 503 and a)
+        assert answer.status == 200, answer.body
         return json.loads(answer.body)
 
     def metrics(self):

@@ -118,7 +118,7 @@ def fill_window(admin, tunnels):
     Tunnels in which nothing is said are closed meanwhile."""
     whole, since = 0, time.monotonic()
     while time.monotonic() - since < 5:
-        span = admin.json("/v1/why?window=60s")["window_s"]
+        span = admin.why("?window=60s")["window_s"]
         if span > whole + 0.5:
             whole, since = span, time.monotonic()
         for tunnel in tunnels:

@@ -21,13 +21,6 @@ WHATS = {"backend_saturated", "pool_too_small", "queue_too_small", "descriptors"
     "client_connections", "offered_load"}
 
 
-def why(admin, query=""):
-    """As soon as there are two samples."""
-    answer = eventually(lambda: (a := admin.ask("/v1/why" + query)) and a.status != 503 and a)
-    assert answer.status == 200, answer.body
-    return json.loads(answer.body)
-
-
 def command(gateway, *arguments):
     return subprocess.run([BINARY, "why", "-c", gateway.file, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True,
         timeout=TIMEOUT, check=False)
@@ -35,7 +28,7 @@ def command(gateway, *arguments):
 
 def test_nothing_is_asked_for(start, origin):
     _, admin = administered(start, origin)
-    told = why(admin)
+    told = admin.why()
     assert told["verdicts"][0]["what"] == "offered_load"
     assert told["summary"] == told["verdicts"][0]["text"]
     assert list(told["phases"]) == PHASES and not any(told["phases"].values())
@@ -48,10 +41,10 @@ def test_requests_are_seen(start, origin):
     gateway, admin = administered(start, origin)
     origin.serve()
     client = gateway.connect()
-    why(admin)
+    admin.why()
     for _ in range(20):
         assert client.ask(get()).status == 200
-    told = eventually(lambda: (t := why(admin, "?window=60s")) and t["requests_per_s"] * t["window_s"] > 19.5 and t)
+    told = eventually(lambda: (t := admin.why("?window=60s")) and t["requests_per_s"] * t["window_s"] > 19.5 and t)
     assert sum(told["phases"].values()) == pytest.approx(1)
     assert told["in_flight"] == 0
 
@@ -63,7 +56,7 @@ def test_pool_that_is_full(start, origin):
     clients = [gateway.connect().send(get()) for _ in range(3)]
     wire = origin.accept()
     wire.read_request()
-    told = eventually(lambda: (t := why(admin, "?window=1s")) and t["verdicts"][0]["what"] == "pool_too_small" and t)
+    told = eventually(lambda: (t := admin.why("?window=1s")) and t["verdicts"][0]["what"] == "pool_too_small" and t)
     verdict = told["verdicts"][0]
     assert verdict["subject"] == {"upstream": "origin", "endpoint": origin.address}
     assert verdict["number"]["value"] == pytest.approx(3)
@@ -95,7 +88,7 @@ def test_sessions_that_do_not_last(start, origin):
     def churns():
         for _ in range(20):
             assert client.ask(get()).status == 200
-        return next((v for v in why(admin, "?window=60s")["verdicts"] if v["what"] == "connection_churn"), None)
+        return next((v for v in admin.why("?window=60s")["verdicts"] if v["what"] == "connection_churn"), None)
 
     verdict = eventually(churns)
     assert verdict["subject"] == {"upstream": "origin", "endpoint": origin.address}
@@ -110,17 +103,17 @@ def test_requests_that_fail_are_no_lack_of_load(start, origin):
     path = f"/v1/upstreams/origin/endpoints/{origin.address}"
     assert admin.connect().ask(request("PATCH", path, {"enabled": False})).status == 200
     client = gateway.connect()
-    why(admin)
+    admin.why()
     for _ in range(20):
         assert client.ask(get()).status == 503
-    told = eventually(lambda: (t := why(admin, "?window=60s")) and t["failed_per_s"] * t["window_s"] > 19.5 and t)
+    told = eventually(lambda: (t := admin.why("?window=60s")) and t["failed_per_s"] * t["window_s"] > 19.5 and t)
     assert told["verdicts"][0]["what"] == "offered_load"
     assert "100 % of the requests fail, most of them as no_healthy_endpoint" in told["summary"]
 
 
 def test_one_upstream(start, origin):
     _, admin = administered(start, origin)
-    assert why(admin, "?upstream=origin")["verdicts"]
+    assert admin.why("?upstream=origin")["verdicts"]
     answer = admin.ask("/v1/why?upstream=nobody")
     assert answer.status == 404 and json.loads(answer.body)["error"] == "not_found"
 
@@ -128,29 +121,29 @@ def test_one_upstream(start, origin):
 @pytest.mark.parametrize("query", ["window=0s", "window=61s", "window=10", "window=", "window=1500us", "windows=10s"])
 def test_bad_queries(start, origin, query):
     _, admin = administered(start, origin)
-    why(admin)
+    admin.why()
     assert admin.ask("/v1/why?" + query).status == 400
 
 
 def test_what_is_known_outlives_a_reload(start, origin):
     gateway, admin = administered(start, origin)
     origin.serve()
-    why(admin)
+    admin.why()
     client = gateway.connect()
     for _ in range(20):
         assert client.ask(get()).status == 200
-    eventually(lambda: why(admin, "?window=60s")["requests_per_s"] > 0)
+    eventually(lambda: admin.why("?window=60s")["requests_per_s"] > 0)
     another = {"name": "another", "endpoints": [{"address": "127.0.0.1:1"}]}
     gateway.reload({**gateway.config, "upstreams": [another, *gateway.config["upstreams"]]})
     eventually(lambda: admin.ask("/v1/why?upstream=another").status == 200)
-    told = why(admin, "?window=60s&upstream=another")
+    told = admin.why("?window=60s&upstream=another")
     assert told["requests_per_s"] * told["window_s"] > 19.5
-    assert why(admin, "?window=60s&upstream=origin")["ruled_out"]
+    assert admin.why("?window=60s&upstream=origin")["ruled_out"]
 
 
 def test_command(start, origin):
     gateway, admin = administered(start, origin)
-    why(admin)
+    admin.why()
     result = command(gateway)
     assert (result.returncode, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
@@ -175,6 +168,6 @@ def test_command_used_wrongly(start, origin, arguments, complaint):
 
 def test_command_says_what_the_administration_refuses(start, origin):
     gateway, admin = administered(start, origin)
-    why(admin)
+    admin.why()
     result = command(gateway, "--upstream", "nobody")
     assert result.returncode == 1 and "no upstream of that name" in result.stderr
