@@ -10,6 +10,7 @@
 #ifndef WEIR_BASE_PEN_H
 #define WEIR_BASE_PEN_H
 
+#include <endian.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -20,6 +21,9 @@
 
 /* Behind what is written as many bytes may change. */
 #define PEN_SLACK 24
+
+/* The first number that has more than eight digits. */
+#define PEN_EIGHT_END 100000000
 
 struct pen {
 	char *at;
@@ -44,22 +48,54 @@ static inline void pen_view(struct pen *pen, struct view v)
 	pen->at += v.n;
 }
 
+/*
+ * The eight digits of a number below 10^8, the first in the lowest byte: halves of it are parted side by side, then halves of those, and
+ * so on, each by a multiplication that is exact for numbers so small.
+ */
+static inline uint64_t pen_eight(uint32_t value)
+{
+	uint64_t fours = value / 10000 | (uint64_t)(value % 10000) << 32;
+	uint64_t hundreds = fours * 10486 >> 20 & 0x0000007f0000007fULL;
+	uint64_t twos = hundreds | (fours - 100 * hundreds) << 16;
+	uint64_t tens = twos * 103 >> 10 & 0x000f000f000f000fULL;
+
+	return tens | (twos - 10 * tens) << 8;
+}
+
+/* Without the first ones, in room for all. Behind them. */
+static inline char *pen_digits(char *at, uint64_t eight, unsigned skipped)
+{
+	uint64_t text = htole64((eight | 0x3030303030303030ULL) >> 8 * skipped);
+
+	memcpy(at, &text, sizeof(text));
+	return at + 8 - skipped;
+}
+
+/* A number below PEN_EIGHT_END, and not 0, without leading zeros. */
+static inline char *pen_few_digits(char *at, uint32_t value)
+{
+	uint64_t eight = pen_eight(value);
+
+	return pen_digits(at, eight, (unsigned)__builtin_ctzll(eight) / 8);
+}
+
+__attribute__((noinline, unused)) static char *pen_many_digits(char *at, uint64_t value)
+{
+	uint64_t before = value / PEN_EIGHT_END;
+
+	at = before < PEN_EIGHT_END ? pen_few_digits(at, (uint32_t)before) : pen_many_digits(at, before);
+	return pen_digits(at, pen_eight((uint32_t)(value % PEN_EIGHT_END)), 0);
+}
+
 /* At most 20 digits. */
 static inline void pen_u64(struct pen *pen, uint64_t value)
 {
-	char digits[20 + 20];
-	size_t first = 20;
-
-	if (value < 10) {
+	if (value < 10)
 		*pen->at++ = (char)('0' + value);
-		return;
-	}
-	do
-		digits[--first] = (char)('0' + value % 10);
-	while ((value /= 10) != 0);
-	/* All twenty, since a length that is known is cheap to copy. */
-	memcpy(pen->at, digits + first, 20);
-	pen->at += 20 - first;
+	else if (value < PEN_EIGHT_END)
+		pen->at = pen_few_digits(pen->at, (uint32_t)value);
+	else
+		pen->at = pen_many_digits(pen->at, value);
 }
 
 static inline void pen_hex(struct pen *pen, uint64_t number)
@@ -68,10 +104,13 @@ static inline void pen_hex(struct pen *pen, uint64_t number)
 	pen->at += 16;
 }
 
-/* All bits of a byte: it has to be escaped in JSON, or is no ASCII (those are negative). */
+/* All bits of a byte: it has to be escaped in JSON, or is no ASCII (those are negative, and 0x7f becomes so). */
 static inline wide pen_odd(wide x)
 {
-	return (x < ' ') | (x == '"') | (x == '\\') | (x == 0x7f);
+	typedef uint8_t bytes __attribute__((vector_size(16)));
+	wide next = (wide)((bytes)x + 1);
+
+	return (next < ' ' + 1) | (x == '"') | (x == '\\');
 }
 
 /* Copies a text, and what is odd in it. */
@@ -93,17 +132,28 @@ static inline wide pen_copy(char *to, const char *from, size_t n)
 	return odd;
 }
 
+/* As a string of JSON, if it may be one as it stands there: what comes back says so, as pen_odd() does. */
+static inline wide pen_json(struct pen *pen, struct view v)
+{
+	char *text = pen->at + 1;
+	wide odd;
+
+	CHECK(pen->at <= pen->end && v.n <= (size_t)(pen->end - pen->at));
+	odd = pen_copy(text, v.p, v.n);
+	text[-1] = text[v.n] = '"';
+	pen->at = text + v.n + 1;
+	return odd;
+}
+
 /* As a string of JSON, when it is printable ASCII without the quote and the backslash: it stands there as it is. False: nothing is written. */
 static inline bool pen_json_plain(struct pen *pen, struct view v)
 {
-	char *text = pen->at + 1;
+	struct pen before = *pen;
 
-	CHECK(pen->at <= pen->end && v.n <= (size_t)(pen->end - pen->at));
-	if (!wide_is_zero(pen_copy(text, v.p, v.n)))
-		return false;
-	text[-1] = text[v.n] = '"';
-	pen->at = text + v.n + 1;
-	return true;
+	if (wide_is_zero(pen_json(pen, v)))
+		return true;
+	*pen = before;
+	return false;
 }
 
 #endif

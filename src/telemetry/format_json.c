@@ -24,10 +24,12 @@
 /* All keys, numbers and quotes of a line; of chosen fields too. */
 #define FIXED_MAX ((size_t)4096)
 
-/* An object in the making; `failed` once memory has run out. */
+/* An object in the making. */
 struct line {
 	struct pen pen;
-	bool failed;
+	struct format_second *second;
+	bool failed;    /* memory has run out */
+	wide odd;       /* not 0: something has to be escaped that was taken for plain */
 };
 
 /* --- values -------------------------------------------------------------------------------------------------------- */
@@ -93,6 +95,15 @@ static inline void put_text(struct line *line, struct view v)
 		put_some_text(line, v);
 }
 
+/* The same, taken for plain. */
+static inline void put_plain(struct line *line, struct view v)
+{
+	if (v.n == 0)
+		put_null(line);
+	else
+		line->odd |= pen_json(&line->pen, v);
+}
+
 /* Likewise, of one that is made of letters, digits, '_', '-', '.' and '/': a configured name, a word of ours. */
 static inline void put_word(struct line *line, struct view v)
 {
@@ -100,9 +111,7 @@ static inline void put_word(struct line *line, struct view v)
 		put_null(line);
 		return;
 	}
-	PEN_PUT(&line->pen, "\"");
-	pen_view(&line->pen, v);
-	PEN_PUT(&line->pen, "\"");
+	(void)pen_json(&line->pen, v);
 }
 
 static void put_u64(struct line *line, uint64_t value)
@@ -130,7 +139,7 @@ static void put_bool(struct line *line, bool value)
 static void put_time(struct line *line, uint64_t wall_us)
 {
 	PEN_PUT(&line->pen, "\"");
-	format_time(wall_us, line->pen.at);
+	format_time_in(line->second, wall_us, line->pen.at);
 	line->pen.at += FORMAT_TIME_BYTES;
 	PEN_PUT(&line->pen, "\"");
 }
@@ -158,16 +167,21 @@ static void put_object_end(struct line *line, char *begin)
 	PEN_PUT(&line->pen, "}");
 }
 
-/* All of them: together they are total_us. */
+/* Those in which any time was spent: together they are total_us. */
 static void put_phases(struct line *line, const uint64_t phase_us[PHASE_COUNT])
 {
 	char *begin = line->pen.at;
 
 #define PUT_PHASE(suffix, word, text) \
-	PEN_PUT(&line->pen, ",\"" word "\":"); \
-	put_u64(line, phase_us[PHASE_##suffix]);
+	if (phase_us[PHASE_##suffix] != 0) { \
+		PEN_PUT(&line->pen, ",\"" word "\":"); \
+		put_u64(line, phase_us[PHASE_##suffix]); \
+	}
 	PHASES(PUT_PHASE)
 #undef PUT_PHASE
+	/* The brace stands where a comma would. */
+	if (line->pen.at == begin)
+		line->pen.at++;
 	put_object_end(line, begin);
 }
 
@@ -212,8 +226,11 @@ static bool is_traced(const struct exchange_record *r)
 	return (r->trace.high | r->trace.low) != 0;
 }
 
-/* X(name, whether a whole line has it, what its value is). Those that few requests have are absent else, so that lines stay what they were. */
-#define MEMBERS(X) \
+/*
+ * X(name, whether a whole line has it, what its value is); what may have to be escaped goes by `put_text`. Those that few requests have
+ * are absent else, so that lines stay what they were.
+ */
+#define MEMBERS(X, put_text) \
 	X(time, true, put_time(line, r->started_wall_us)) \
 	X(listener, true, put_word(line, r->listener)) \
 	X(client, true, put_text(line, r->client)) \
@@ -246,25 +263,40 @@ static bool is_traced(const struct exchange_record *r)
 	X(grpc_status, r->grpc, put_grpc_status(line, r)) \
 	X(tls, r->tls != NULL, put_tls(line, r->tls))
 
+#define PUT_MEMBER(name, there, value) \
+	if (there) { \
+		PEN_PUT(&line->pen, ",\"" #name "\":"); \
+		value; \
+	}
+
+__attribute__((noinline, cold)) static void put_odd_record(struct line *line, const struct exchange_record *r)
+{
+	char *begin = line->pen.at;
+
+	MEMBERS(PUT_MEMBER, put_text)
+	put_object_end(line, begin);
+}
+
 /*
- * Everything that is known. In one function, with a line of its own of which nobody else has the address: so where the pen is stays in a
- * register, while each byte that is written could change one in memory.
+ * Everything that is known. As if all of it were plain, since that is so nearly always: whether it was is asked once, at the end.
+ *
+ * In one function, with a line of its own of which nobody else has the address: so where the pen is stays in a register, while each byte
+ * that is written could change one in memory.
  */
 __attribute__((flatten)) static void put_record(struct line *to, const struct exchange_record *r)
 {
 	struct line own = *to, *line = &own;
 	char *begin = line->pen.at;
 
-#define PUT_MEMBER(name, there, value) \
-	if (there) { \
-		PEN_PUT(&line->pen, ",\"" #name "\":"); \
-		value; \
-	}
-	MEMBERS(PUT_MEMBER)
-#undef PUT_MEMBER
+	MEMBERS(PUT_MEMBER, put_plain)
 	put_object_end(line, begin);
+	if (!wide_is_zero(own.odd)) {
+		put_odd_record(to, r);
+		return;
+	}
 	*to = own;
 }
+#undef PUT_MEMBER
 
 /* One member's value, null for what is absent. */
 #define MEMBER_FUNCTION(name, there, value) \
@@ -275,7 +307,7 @@ __attribute__((flatten)) static void put_record(struct line *to, const struct ex
 		else \
 			put_null(line); \
 	}
-MEMBERS(MEMBER_FUNCTION)
+MEMBERS(MEMBER_FUNCTION, put_text)
 #undef MEMBER_FUNCTION
 
 struct member {
@@ -285,7 +317,7 @@ struct member {
 
 static const struct member members[] = {
 #define MEMBER(name, there, value) {{#name, sizeof(#name) - 1}, member_##name},
-	MEMBERS(MEMBER)
+	MEMBERS(MEMBER, put_text)
 #undef MEMBER
 };
 
@@ -317,14 +349,14 @@ static void put_chosen(struct line *line, const struct exchange_record *record, 
 
 /* --- lines --------------------------------------------------------------------------------------------------------- */
 
-static struct line line_begin(char *to)
+static struct line line_begin(char *to, struct format_second *second)
 {
-	return (struct line){.pen = {to, to + FORMAT_LINE_MAX - FIXED_MAX}};
+	return (struct line){.pen = {to, to + FORMAT_LINE_MAX - FIXED_MAX}, .second = second};
 }
 
-size_t format_record_json(const struct exchange_record *record, const struct format_fields *fields, char *to)
+size_t format_record_json(const struct exchange_record *record, const struct format_fields *fields, struct format_second *second, char *to)
 {
-	struct line line = line_begin(to);
+	struct line line = line_begin(to, second);
 
 	if (fields->count > 0)
 		put_chosen(&line, record, fields);
@@ -338,12 +370,14 @@ size_t format_record_json(const struct exchange_record *record, const struct for
 
 static void pair_put(struct out *out, const json_t *value);
 
-/* first_byte:800,client:12 */
+/* first_byte:800,client:12; "-" when there is nothing. */
 static void members_put(struct out *out, json_t *object)
 {
 	const char *name, *before = "";
 	json_t *value;
 
+	if (json_object_size(object) == 0)
+		out_str(out, "-");
 	json_object_foreach(object, name, value) {
 		out_str(out, before);
 		out_str(out, name);
@@ -377,7 +411,8 @@ static void pair_put(struct out *out, const json_t *value)
 static json_t *record_json(const struct exchange_record *record)
 {
 	char text[FORMAT_LINE_MAX];
-	struct line line = line_begin(text);
+	struct format_second second = {0};
+	struct line line = line_begin(text, &second);
 
 	put_record(&line, record);
 	return line.failed ? NULL : json_loadb(text, (size_t)(line.pen.at - text), JSON_ALLOW_NUL, NULL);

@@ -49,6 +49,7 @@ struct journal_output {
 	struct sink sink;               /* fd -1: nowhere */
 	enum config_log_format format;
 	struct format_fields fields;
+	struct format_second second;
 	const char *names[CONFIG_LOG_FIELDS_MAX];  /* those of `fields` */
 };
 
@@ -169,10 +170,10 @@ __attribute__((format(printf, 2, 3))) static void journal_complain(struct journa
 	journal_write_event(journal, clock_us(CLOCK_REALTIME), LEVEL_WARNING, "log", view_str(text));
 }
 
-static size_t output_format(const struct journal_output *output, const struct exchange_record *record, char *line)
+static size_t output_format(struct journal_output *output, const struct exchange_record *record, char *line)
 {
 	if (output->format == LOG_JSON)
-		return format_record_json(record, &output->fields, line);
+		return format_record_json(record, &output->fields, &output->second, line);
 	return output->fields.count > 0 ? format_record_pairs(record, &output->fields, line) : format_record_text(record, line);
 }
 

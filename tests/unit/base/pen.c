@@ -56,6 +56,22 @@ static void test_numbers(void **state)
 	assert_number(UINT64_MAX);
 }
 
+/* Each digit at each place, beside each other; and all that have few. */
+static void test_digits(void **state)
+{
+	for (uint32_t number = 0; number < 1000000; number++) {
+		uint64_t eight = pen_eight(number * 97 % PEN_EIGHT_END), back = 0;
+
+		for (int i = 0; i < 8; i++)
+			back = 10 * back + (eight >> 8 * i & 0xff);
+		assert_int_equal(back, number * 97 % PEN_EIGHT_END);
+	}
+	for (uint64_t number = 0; number < 20000; number++)
+		assert_number(number);
+	for (uint64_t number = 1; number < UINT64_MAX / 7; number = 7 * number + 3)
+		assert_number(number);
+}
+
 /* Every byte at every place of texts of every length, among bytes that pass: whether it passes depends on itself only. */
 static void test_plain(void **state)
 {
@@ -94,6 +110,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pieces),
 		cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_digits),
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_plain_ends),
 	};
