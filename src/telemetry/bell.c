@@ -3,15 +3,25 @@
 
 #include <limits.h>
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/units.h"
+
+void bell_init(struct bell *bell)
+{
+	*bell = (struct bell){.has_kernel = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0};
+}
 
 void bell_lie_down(struct bell *bell, enum bell_state how)
 {
-	atomic_store(&bell->state, how);
+	atomic_exchange(&bell->state, how);
+	/* Those who nap are not rung for. */
+	if (how == BELL_ASLEEP && bell->has_kernel)
+		CHECK(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0);
 }
 
 void bell_wait(struct bell *bell, uint64_t timeout_us)
@@ -36,11 +46,17 @@ static void bell_wake(struct bell *bell)
 
 void bell_ring_for_work(struct bell *bell)
 {
-	uint32_t asleep = BELL_ASLEEP;
+	uint32_t asleep = BELL_ASLEEP, state;
 
+	if (bell->has_kernel) {
+		/* The compiler keeps the order, too. */
+		atomic_signal_fence(memory_order_seq_cst);
+		state = atomic_load_explicit(&bell->state, memory_order_relaxed);
+	} else {
+		state = atomic_fetch_or(&bell->state, 0);
+	}
 	/* Only one of several who ring at once makes the system call. */
-	if (atomic_load(&bell->state) == BELL_ASLEEP &&
-		atomic_compare_exchange_strong(&bell->state, &asleep, BELL_AWAKE))
+	if (state == BELL_ASLEEP && atomic_compare_exchange_strong(&bell->state, &asleep, BELL_AWAKE))
 		bell_wake(bell);
 }
 

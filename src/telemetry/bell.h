@@ -7,22 +7,29 @@
  *     sleeper:  bell_lie_down(bell, BELL_ASLEEP); if (no work) bell_wait(bell, ...);
  *     others:   publish work; bell_ring_for_work(bell);
  *
- * Nothing is missed when both sides publish with sequentially consistent stores: the sleeper lies down before it looks for
- * work, the others publish before they look at the sleeper; one of the two sees the other.
+ * Nothing is missed: the sleeper lies down before it looks for work, the others publish before they look at the sleeper; one of the two
+ * sees the other. For that neither's load may overtake its store, which takes a barrier on both sides. Those who have work have it for
+ * every request, and a barrier waits until all that they have written is in the cache; so the sleeper, who hardly ever falls asleep, has
+ * the kernel make theirs then, wherever they run (membarrier(2)). Where the kernel does not do that they make their own.
  *
- * Zeroed memory is a bell whose sleeper is awake.
+ * Zeroed memory is a bell whose sleeper is awake, with barriers of everybody's own.
  */
 #ifndef WEIR_TELEMETRY_BELL_H
 #define WEIR_TELEMETRY_BELL_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum bell_state { BELL_AWAKE, BELL_ASLEEP, BELL_NAPPING };
 
 struct bell {
 	_Atomic(uint32_t) state;  /* enum bell_state; also what the sleeper sleeps on (a futex) */
+	bool has_kernel;          /* to make barriers for the others */
 };
+
+/* Before others know of it. */
+void bell_init(struct bell *bell);
 
 /* Announces that the sleeper is going to sleep or to nap. Look for work afterwards, then wait or get up. */
 void bell_lie_down(struct bell *bell, enum bell_state how);

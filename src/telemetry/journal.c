@@ -473,6 +473,7 @@ struct journal *journal_create(const struct journal_options *options, char error
 	journal->level = (int)options->level;
 	journal->access = options->access;
 	journal->events.fd = -1;
+	bell_init(&journal->bell);
 	if (!journal_create_sources(journal, options->workers) || sink_open_fd(&journal->events, STDERR_FILENO) != 0)
 		goto failed;
 	journal->output = journal_output_open(options, error_text);

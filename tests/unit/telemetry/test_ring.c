@@ -114,6 +114,67 @@ static void test_oversize_is_dropped(void **state)
 	ring_release(&ring);
 }
 
+/* As long as it is emptied it does not go on through all of its memory; and what waits stays where it is. */
+static void test_an_empty_one_begins_anew(void **state)
+{
+	static struct ring ring;
+	char *first;
+
+	assert_true(ring_init(&ring, 1024));
+	first = ring_reserve(&ring, 24);
+	for (unsigned i = 0; i < 1000; i++) {
+		assert_true(put(&ring, 1, 24));
+		assert_true(put(&ring, 2, 24));
+		assert_true((char *)ring_reserve(&ring, 24) <= first + 64 + 32);
+		take(&ring, 1, 24);
+		assert_true((char *)ring_reserve(&ring, 24) > first);
+		take(&ring, 2, 24);
+		assert_true(ring_empty(&ring));
+	}
+	ring_release(&ring);
+}
+
+/* Then as much fits as into a new one, whether or not the reader has seen it. */
+static void test_all_of_it_is_there_anew(void **state)
+{
+	static struct ring ring;
+
+	assert_true(ring_init(&ring, 1024));
+	for (unsigned char i = 0; i < 3; i++)
+		assert_true(put(&ring, i, 24));
+	for (unsigned char i = 0; i < 3; i++)
+		take(&ring, i, 24);
+	size_t n;
+
+	assert_null(ring_peek(&ring, &n));
+	for (unsigned char i = 0; i < 32; i++)
+		assert_true(put(&ring, i, 24));
+	assert_false(put(&ring, 99, 0));
+	assert_int_equal(ring_dropped(&ring), 1);
+	for (unsigned char i = 0; i < 32; i++)
+		take(&ring, i, 24);
+	assert_true(ring_empty(&ring));
+	ring_release(&ring);
+}
+
+static void test_filling(void **state)
+{
+	static struct ring ring;
+	size_t n;
+
+	assert_true(ring_init(&ring, 1024));
+	for (unsigned i = 0; i < 100; i++) {
+		assert_true(put(&ring, 1, 24));
+		assert_false(ring_is_filling(&ring));
+		assert_true(put(&ring, 2, 24));
+		assert_true(ring_is_filling(&ring));
+		take(&ring, 1, 24);
+		take(&ring, 2, 24);
+		assert_null(ring_peek(&ring, &n));
+	}
+	ring_release(&ring);
+}
+
 enum { THREAD_ENTRIES = 200000 };
 
 static void *produce(void *argument)
@@ -169,6 +230,9 @@ int main(void)
 		cmocka_unit_test(test_every_size_around_the_end),
 		cmocka_unit_test(test_full_drops_and_counts),
 		cmocka_unit_test(test_oversize_is_dropped),
+		cmocka_unit_test(test_an_empty_one_begins_anew),
+		cmocka_unit_test(test_all_of_it_is_there_anew),
+		cmocka_unit_test(test_filling),
 		cmocka_unit_test(test_two_threads),
 	};
 
