@@ -5,6 +5,7 @@
 #ifndef WEIR_BASE_WIDE_H
 #define WEIR_BASE_WIDE_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -70,6 +71,18 @@ static inline wide wide_copy_few(char *to, const char *from, size_t n)
 		memcpy(&first, three, 4);
 	}
 	return wide_of(first, last);
+}
+
+/* Copies a text, which has few bytes nearly always: a call would take longer. */
+static inline void wide_copy(char *to, const char *from, size_t n)
+{
+	if (n < sizeof(wide)) {
+		(void)wide_copy_few(to, from, n);
+		return;
+	}
+	for (size_t i = 0; i + sizeof(wide) < n; i += sizeof(wide))
+		wide_store(to + i, wide_load(from + i));
+	wide_store(to + n - sizeof(wide), wide_load(from + n - sizeof(wide)));
 }
 
 #endif

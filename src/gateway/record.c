@@ -25,32 +25,11 @@ static struct view protocol_of(const struct exchange *ex)
 	return m->minor == 0 ? VIEW("HTTP/1.0") : VIEW("HTTP/1.1");
 }
 
-/* Where it went, as far as it got. */
-static void record_upstream(struct exchange_record *r, const struct exchange *ex)
-{
-	r->route = ex->route->name;
-	r->retries = (uint8_t)(ex->retries + ex->tries);
-	/* Set when it is asked. */
-	if (ex->lease.ops == NULL)
-		return;
-	r->upstream = ex->upstream->name;
-	if (ex->lease.picked == NULL)
-		return;
-	r->endpoint = ex->lease.picked->address_text;
-	r->queue_us = ex->lease.queue_us;
-	if (ex->lease.held_since_us == 0)
-		return;
-	r->reused = ex->lease.reused;
-	r->connect_us = ex->lease.connect_us;
-	r->first_byte_us = span(ex->head_sent_us, ex->first_byte_us);
-}
-
-/* Away from the record itself: most have none. */
-__attribute__((noinline)) static void record_with_tls(
-	struct exchange_record *r, struct record_tls *tls, const struct tls_facts *facts)
+/* Away from the record itself: most have none. NULL: nothing is known yet. */
+__attribute__((noinline)) static const struct record_tls *record_of_tls(struct record_tls *tls, const struct tls_facts *facts)
 {
 	if (facts == NULL)
-		return;
+		return NULL;
 	*tls = (struct record_tls){
 		.version = facts->version,
 		.cipher = facts->cipher,
@@ -59,7 +38,7 @@ __attribute__((noinline)) static void record_with_tls(
 		.resumed = facts->resumed,
 		.client_verified = facts->client_cert.n > 0,
 	};
-	r->tls = tls;
+	return tls;
 }
 
 /* Chance, and not every n-th: what comes in turns is not to be told of only in part. */
@@ -89,24 +68,39 @@ bool record_is_wanted(const struct exchange *ex, enum cause cause)
 	return false;
 }
 
+/* One expression gives all of it its values: so none is zeroed before. */
 void record_send(struct exchange *ex, enum cause cause, const char *why)
 {
 	struct worker *w = ex->worker;
 	uint64_t now = io_now_us(w->io);
 	bool fell_back = cause == CAUSE_NONE && ex->fallback_cause != CAUSE_NONE;
+	const struct view none = VIEW("");
+	/* Where it went, as far as it got. */
+	bool was_asked = ex->route != NULL && ex->lease.ops != NULL, was_picked = was_asked && ex->lease.picked != NULL;
+	bool was_held = was_picked && ex->lease.held_since_us != 0;
 	struct record_tls tls;
-	struct exchange_record r = {
+	const struct exchange_record r = {
 		.started_wall_us = io_wall_us(w->io) - (now - ex->started_us),
 		.listener = ex->client->listener->config->name,
 		.client = ex->client_address,
-		.consumer = ex->consumer != NULL ? ex->consumer->name : view_of("", 0),
+		.consumer = ex->consumer != NULL ? ex->consumer->name : none,
 		.method = ex->request.method_name,
 		.host = ex->target.host,
 		.target = ex->target.whole.n > 0 ? ex->target.whole : ex->request.target,
 		.protocol = protocol_of(ex),
 		.request_id = ex->request_id,
+		.trace = ex->trace != NULL ? ex->trace->id : (struct trace_id){0, 0},
+		.trace_exported = ex->trace != NULL && ex->trace->exported,
 		.user_agent = field_or_empty(&ex->request, FIELD_USER_AGENT),
 		.referer = field_or_empty(&ex->request, FIELD_REFERER),
+		.tls = ex->client->h1.conn.tls != NULL ? record_of_tls(&tls, tls_facts(&ex->client->h1.conn)) : NULL,
+		.route = ex->route != NULL ? ex->route->name : none,
+		.upstream = was_asked ? ex->upstream->name : none,
+		.endpoint = was_picked ? ex->lease.picked->address_text : none,
+		.reused = was_held && ex->lease.reused,
+		.retries = ex->route != NULL ? (uint8_t)(ex->retries + ex->tries) : 0,
+		.grpc_status = ex->grpc != NULL ? ex->grpc->status : 0,
+		.grpc = ex->grpc != NULL,
 		.status = ex->status,
 		.cause = fell_back ? (enum cause)ex->fallback_cause : cause,
 		.why = fell_back ? "the route's fallback has answered" : why,
@@ -114,23 +108,14 @@ void record_send(struct exchange *ex, enum cause cause, const char *why)
 		.upgraded = ex->upgraded,
 		.bytes_in = ex->bytes_in,
 		.bytes_out = ex->bytes_out,
-		.queue_us = UINT64_MAX,
-		.connect_us = UINT64_MAX,
-		.first_byte_us = UINT64_MAX,
+		.queue_us = was_picked ? ex->lease.queue_us : UINT64_MAX,
+		.connect_us = was_held ? ex->lease.connect_us : UINT64_MAX,
+		.first_byte_us = was_held ? span(ex->head_sent_us, ex->first_byte_us) : UINT64_MAX,
 		.total_us = now - ex->started_us,
+#define OF_PHASE(suffix, word, text) [PHASE_##suffix] = ex->phase_us[PHASE_##suffix],
+		.phase_us = {PHASES(OF_PHASE)},
+#undef OF_PHASE
 	};
 
-	memcpy(r.phase_us, ex->phase_us, sizeof(r.phase_us));
-	if (ex->trace != NULL)
-		r.trace = ex->trace->id;
-	r.trace_exported = ex->trace != NULL && ex->trace->exported;
-	if (ex->grpc != NULL) {
-		r.grpc = true;
-		r.grpc_status = ex->grpc->status;
-	}
-	if (ex->client->h1.conn.tls != NULL)
-		record_with_tls(&r, &tls, tls_facts(&ex->client->h1.conn));
-	if (ex->route != NULL)
-		record_upstream(&r, ex);
 	w->observer.on_finished(w->observer.context, &r);
 }

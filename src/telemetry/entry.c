@@ -6,6 +6,8 @@
  */
 #include "telemetry/entry.h"
 
+#include "base/wide.h"
+
 /* X(view, how many of its bytes are kept). */
 #define RECORD_VIEWS(X, r) \
 	X((r)->listener, 256) \
@@ -55,14 +57,27 @@ struct packed_event {
 
 static inline char *copy(struct view view, char *to)
 {
-	if (view.n != 0)
-		memcpy(to, view.p, view.n);
+	wide_copy(to, view.p, view.n);
 	return to + view.n;
 }
 
 #define COPY(view, bytes_max) bytes = copy(view, bytes);
 
-__attribute__((noinline, cold)) static const struct exchange_record *cut(
+#define MEASURE(view, bytes_max) ADD_SIZE(view, bytes_max) ADD_OVER(view, bytes_max)
+
+size_t entry_record_size(const struct exchange_record *record)
+{
+	size_t size = sizeof(struct packed_record), over = 0;
+
+	RECORD_VIEWS(MEASURE, record)
+	if (record->tls != NULL) {
+		size += sizeof(struct record_tls);
+		TLS_VIEWS(MEASURE, record->tls)
+	}
+	return over <= SIZE_MAX / 2 ? size : 0;
+}
+
+__attribute__((noinline, cold)) const struct exchange_record *entry_cut_record(
 	const struct exchange_record *record, struct entry_memory *memory)
 {
 	memory->record = *record;
@@ -73,29 +88,6 @@ __attribute__((noinline, cold)) static const struct exchange_record *cut(
 		TLS_VIEWS(CUT, &memory->tls)
 	}
 	return &memory->record;
-}
-
-const struct exchange_record *entry_cut_record(const struct exchange_record *record, struct entry_memory *memory)
-{
-	size_t over = 0;
-
-	RECORD_VIEWS(ADD_OVER, record)
-	if (record->tls != NULL) {
-		TLS_VIEWS(ADD_OVER, record->tls)
-	}
-	return over <= SIZE_MAX / 2 ? record : cut(record, memory);
-}
-
-size_t entry_record_size(const struct exchange_record *record)
-{
-	size_t size = sizeof(struct packed_record);
-
-	RECORD_VIEWS(ADD_SIZE, record)
-	if (record->tls != NULL) {
-		size += sizeof(struct record_tls);
-		TLS_VIEWS(ADD_SIZE, record->tls)
-	}
-	return size;
 }
 
 void entry_pack_record(const struct exchange_record *record, void *to)

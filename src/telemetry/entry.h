@@ -31,18 +31,18 @@ struct entry_memory {
 	struct record_tls tls;
 };
 
-/*
- * The same, with no view longer than is kept. Few have to be cut, so what comes back is the record itself, or one in `memory`, which has
- * to live as long.
- */
+/* How many bytes the packed form takes. 0: a view is longer than is kept, which few are. */
+size_t entry_record_size(const struct exchange_record *record);
+
+/* Then: the same with views that are cut, in `memory`. */
 const struct exchange_record *entry_cut_record(const struct exchange_record *record, struct entry_memory *memory);
+
 struct entry_event entry_cut_event(struct entry_event event);
 
-/* Of what was cut: how many bytes the packed form takes. */
-size_t entry_record_size(const struct exchange_record *record);
+/* Of one that was cut. */
 size_t entry_event_size(const struct entry_event *event);
 
-/* Copies it and the bytes of its views to `to`, which has room for as many, aligned to 8. */
+/* Copies it and the bytes of its views, none too long, to `to`, which has room for as many, aligned to 8. */
 void entry_pack_record(const struct exchange_record *record, void *to);
 void entry_pack_event(const struct entry_event *event, void *to);
 

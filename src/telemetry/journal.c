@@ -351,12 +351,17 @@ void journal_record(struct journal *journal, unsigned source, const struct excha
 {
 	struct ring *ring = journal_ring(journal, source);
 	struct entry_memory memory;
+	size_t size;
 	void *room;
 
 	if (!atomic_load_explicit(&journal->access, memory_order_relaxed))
 		return;
-	record = entry_cut_record(record, &memory);
-	room = ring_reserve(ring, entry_record_size(record));
+	size = entry_record_size(record);
+	if (size == 0) {
+		record = entry_cut_record(record, &memory);
+		size = entry_record_size(record);
+	}
+	room = ring_reserve(ring, size);
 	if (room == NULL)
 		return;
 	entry_pack_record(record, room);
