@@ -36,8 +36,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
 from gateway import BINARY, free_port  # noqa: E402
+from processes import end, pinned, thread_ns  # noqa: E402
 from servers import Server  # noqa: E402
-from tls import end, pinned, thread_ns  # noqa: E402
 
 LOAD = pathlib.Path(os.environ.get("LOAD_BIN", ROOT / "build-sim" / "bench" / "load"))
 

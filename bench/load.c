@@ -22,6 +22,8 @@
  * without an answer; times are microseconds from a request's first byte to its answer's last, of good ones, and of refused ones.
  * They come from a histogram of 64 steps an octave: 1.1 %.
  */
+#include "times.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <math.h>
@@ -39,17 +41,10 @@
 enum {
 	ANSWER_MAX = 16384,
 	EVENTS = 512,
-	STEPS = 64,              /* of the histogram, in an octave */
-	BUCKETS = 40 * STEPS,
 	CLIENTS_MAX = 20000,
 };
 
 #define US_PER_S 1000000ULL
-
-struct times {
-	uint64_t count;
-	uint64_t buckets[BUCKETS];
-};
 
 struct tally {
 	uint64_t good, refused, bad, broken, unsent;
@@ -89,30 +84,6 @@ static uint64_t now_us(void)
 }
 
 /* --- what is told ------------------------------------------------------------------------------------------------------ */
-
-static void times_add(struct times *times, uint64_t us)
-{
-	unsigned octave = us < STEPS ? 0 : 58 - (unsigned)__builtin_clzll(us);
-	size_t at = octave * STEPS + (us >> (octave > 0 ? octave - 1 : 0)) - (octave > 0 ? STEPS : 0);
-
-	times->count++;
-	times->buckets[at < BUCKETS ? at : BUCKETS - 1]++;
-}
-
-/* The upper end of the bucket in which it is; 0: there are none. */
-static uint64_t times_quantile(const struct times *times, double quantile)
-{
-	uint64_t rank = (uint64_t)ceil(quantile * (double)times->count), seen = 0;
-
-	for (size_t at = 0; at < BUCKETS && rank > 0; at++) {
-		size_t octave = at / STEPS, step = at % STEPS;
-
-		seen += times->buckets[at];
-		if (seen >= rank)
-			return octave == 0 ? step : (STEPS + step + 1) << (octave - 1);
-	}
-	return 0;
-}
 
 static void tally_add(struct tally *to, const struct tally *from)
 {

@@ -28,6 +28,7 @@ sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
 from certificates import Authority  # noqa: E402
 from gateway import BINARY, eventually, free_port  # noqa: E402
+from processes import end, family_ns, is_quiet, pinned  # noqa: E402
 from servers import H2O_HEAD, Server, tool  # noqa: E402
 
 HANDSHAKES = pathlib.Path(os.environ.get("HANDSHAKES_BIN", ROOT / "build-sim" / "bench" / "tls_handshakes"))
@@ -147,10 +148,6 @@ COMMANDS = {
 CONFIGS = {"weir": WEIR, "nginx": NGINX.replace("{rest}", NGINX_PROXY), "haproxy": HAPROXY, "h2o": H2O}
 
 
-def pinned(cpu, arguments):
-    return [tool("taskset"), "-c", str(cpu), *map(str, arguments)]
-
-
 def start_origin(directory, cpu):
     port = free_port()
     file = directory / "origin.conf"
@@ -176,33 +173,10 @@ class Gateway:
         self.server = Server(pinned(cpu, COMMANDS[name](file)), self.ports["ec"])
 
     def used_ns(self):
-        """What its threads, and those of its children, have had of the processor."""
-        return sum(thread_ns(pid) for pid in family(self.server.process.pid))
+        return family_ns(self.server.process.pid)
 
     def is_quiet(self):
-        return all(b") S " in stat for pid in family(self.server.process.pid) for stat in thread_stats(pid))
-
-
-def thread_stats(pid):
-    return [path.read_bytes() for path in pathlib.Path(f"/proc/{pid}/task").glob("*/stat")]
-
-
-def thread_ns(pid):
-    return sum(int(path.read_text().split()[0]) for path in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat"))
-
-
-def family(pid):
-    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid] + [one for child in children for one in family(int(child))]
-
-
-def end(process):
-    process.terminate()
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        return is_quiet(self.server.process.pid)
 
 
 # --- load ---------------------------------------------------------------------------------------------------------------

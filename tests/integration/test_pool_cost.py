@@ -1,6 +1,6 @@
 """What it costs to borrow a connection and to give it back: no allocation, and instructions in user space.
 
-Both are counted, not timed, so they are the same on every machine with the same compiler; `./dev bench` tells the time.
+Both are counted, not timed, so they are the same on every machine with the same compiler; `./dev bench pool` tells the time.
 """
 
 import re

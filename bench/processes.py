@@ -1,0 +1,53 @@
+"""What programs have had of the processor, by the kernel's own books, and where they run."""
+
+import contextlib
+import pathlib
+import resource
+import subprocess
+
+from servers import tool
+
+
+def pinned(cpu, arguments):
+    return [tool("taskset"), "-c", str(cpu), *map(str, arguments)]
+
+
+def raise_limit(files):
+    """So many descriptors for everything that is started from here, or as many as may be had."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(ValueError, PermissionError):
+        hard = max(hard, files)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def thread_stats(pid):
+    return [path.read_bytes() for path in pathlib.Path(f"/proc/{pid}/task").glob("*/stat")]
+
+
+def thread_ns(pid):
+    return sum(int(path.read_text().split()[0]) for path in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat"))
+
+
+def family(pid):
+    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid] + [one for child in children for one in family(int(child))]
+
+
+def end(process):
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def family_ns(pid):
+    """What its threads, and those of its children, have had of the processor."""
+    return sum(thread_ns(one) for one in family(pid))
+
+
+def is_quiet(pid):
+    return all(b") S " in stat for one in family(pid) for stat in thread_stats(one))

@@ -1,0 +1,60 @@
+"""What came of it: for people, and as JSON."""
+
+import datetime
+import os
+import pathlib
+import platform
+import re
+
+from gateways import CONFIGS, RELAYS, version
+from works import WHAT
+
+NAMES_MAX = 12
+ORDER = [*CONFIGS, *RELAYS]
+
+
+def number(value):
+    """Three digits that mean something, more where the number has them."""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def rows(results, figure):
+    """One for each gateway: its name, quartiles, and the median ratio of Weir to it within the rounds."""
+    for gateway in sorted(results.gateways(figure), key=ORDER.index):
+        ratio = results.ratio(figure, "weir", gateway) if "weir" in results.gateways(figure) else None
+        yield gateway, results.spread(figure, gateway), ratio
+
+
+def table(results):
+    lines = []
+    for figure in results.figures():
+        count = max(len(values) for values in results.values[figure].values())
+        lines.append(f"\n{figure}: {WHAT[figure]}, {results.units[figure]}; {count} round{'s' if count > 1 else ''}")
+        for gateway, (low, median, high), ratio in rows(results, figure):
+            line = f"  {gateway:{NAMES_MAX}} {number(median):>8}   ({number(low)} to {number(high)})"
+            if (busy := results.busy(figure, gateway)) is not None:
+                line = f"{line:42} {busy:4.0%} busy"
+            if ratio and gateway != "weir":
+                line = f"{line:56} weir / {gateway}: {ratio[1]:.3f} ({ratio[0]:.3f} to {ratio[2]:.3f})"
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def machine():
+    processor = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
+    memory = re.search(r"MemTotal:\s*(\d+) kB", pathlib.Path("/proc/meminfo").read_text())
+    return {"processor": processor[1] if processor else platform.machine(), "processors": len(os.sched_getaffinity(0)),
+        "memory_mib": int(memory[1]) // 1024, "kernel": platform.release(), "load_average": os.getloadavg()[0]}
+
+
+def as_json(results, verdicts, settings):
+    figures = [{"figure": figure, "what": WHAT[figure], "unit": results.units[figure], "gateway": gateway,
+            "median": median, "quartiles": [low, high], "values": results.values[figure][gateway],
+            "busy": results.busy(figure, gateway),
+            "weir_ratio": {"median": ratio[1], "quartiles": [ratio[0], ratio[2]]} if ratio else None}
+        for figure in results.figures() for gateway, (low, median, high), ratio in rows(results, figure)]
+    measured = {gateway for figure in results.figures() for gateway in results.gateways(figure)}
+    return {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "machine": machine(),
+        "versions": {name: version(name) for name in CONFIGS if name in measured}, "settings": settings, "rows": figures,
+        "goals": [{"goal": verdict.goal.text(), "met": verdict.met, "reached": verdict.reached, "beside": verdict.beside}
+            for verdict in verdicts]}

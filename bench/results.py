@@ -1,0 +1,52 @@
+"""What was measured: figures of gateways, one value in each round, and what follows from them."""
+
+import statistics
+
+
+class Results:
+    """Values stand in the order of the rounds, so that those of one round can be compared: what the machine did besides has met all."""
+
+    def __init__(self):
+        self.values, self.units, self.shares = {}, {}, {}
+
+    def add(self, figure, unit, gateway, value):
+        self.values.setdefault(figure, {}).setdefault(gateway, []).append(value)
+        self.units[figure] = unit
+
+    def add_share(self, figure, gateway, share):
+        """How much of a turn its processor had to do for it: what has little to do takes its requests one by one, which costs more."""
+        self.shares.setdefault(figure, {}).setdefault(gateway, []).append(share)
+
+    def busy(self, figure, gateway):
+        """The median share; None: it was not looked at."""
+        shares = self.shares.get(figure, {}).get(gateway)
+        return statistics.median(shares) if shares else None
+
+    def figures(self):
+        return list(self.values)
+
+    def gateways(self, figure):
+        return list(self.values.get(figure, {}))
+
+    def spread(self, figure, gateway):
+        """Quartiles: the middle one is the median."""
+        return quartiles(self.values[figure][gateway])
+
+    def median(self, figure, gateway):
+        return statistics.median(self.values[figure][gateway])
+
+    def ratio(self, figure, one, other):
+        """Quartiles of the ratio within the rounds."""
+        pairs = zip(self.values[figure][one], self.values[figure][other], strict=True)
+        return quartiles([value / of_other for value, of_other in pairs])
+
+    def best(self, figure, names):
+        """Which of these needs least; None: none of them was measured."""
+        there = [name for name in names if name in self.values.get(figure, {})]
+        return min(there, key=lambda name: self.median(figure, name), default=None)
+
+
+def quartiles(values):
+    if len(values) < 2:
+        return tuple(values * 3)
+    return tuple(statistics.quantiles(values, n=4, method="inclusive"))

@@ -1,0 +1,247 @@
+"""The bench's own parts: what measures wrongly is worse than nothing. A few seconds; nothing here looks at how long anything takes."""
+
+import contextlib
+import json
+import pathlib
+import random
+import re
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+
+HERE = pathlib.Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "tests" / "integration")]
+
+from gateway import free_port  # noqa: E402
+from gateways import PROGRAMS, RELAYS, runs_here  # noqa: E402
+from goals import GOALS, Goal, judge, verdicts  # noqa: E402
+from processes import end  # noqa: E402
+from results import Results  # noqa: E402
+from servers import Server  # noqa: E402
+
+TIMEOUT = 60
+MIB = 1 << 20
+
+
+@pytest.fixture
+def start():
+    """Runs one of the bench's programs on a port of its own."""
+    servers = []
+
+    def start(program, *arguments):
+        port = free_port()
+        servers.append(Server([PROGRAMS / program, str(port), *map(str, arguments)], port))
+        return port
+
+    yield start
+    for server in servers:
+        end(server.process)
+
+
+def connect(port):
+    return socket.create_connection(("127.0.0.1", port), TIMEOUT)
+
+
+def read_all(sock):
+    pieces = []
+    while piece := sock.recv(MIB):
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+# --- the relays ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", RELAYS)
+def test_relays_bytes_in_both_directions_and_the_end(start, name):
+    """More than sockets hold, at the same time, past readers that begin late."""
+    if not runs_here(name):
+        pytest.skip("no io_uring here")
+    up, down = random.randbytes(7 * MIB + 1), random.randbytes(9 * MIB + 3)
+    seen = []
+
+    with socket.create_server(("127.0.0.1", 0)) as service:
+        port = start(name.replace("-", "_"), service.getsockname()[1])
+        # Whoever looked whether it listens has come first, and gone.
+        def send(sock):
+            with contextlib.suppress(OSError):
+                sock.sendall(down)
+
+        def serve(sock):
+            sender = threading.Thread(target=send, args=(sock,))
+            sender.start()
+            got = b""
+            while len(got) < len(up) and (piece := sock.recv(MIB)):
+                got += piece
+            sender.join()
+            seen.append(got)
+            sock.close()
+
+        def accept():
+            with contextlib.suppress(OSError):
+                while True:
+                    threading.Thread(target=serve, args=(service.accept()[0],), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        with connect(port) as client:
+            client.settimeout(TIMEOUT)
+            sender = threading.Thread(target=client.sendall, args=(up,))
+            sender.start()
+            sender.join(0.2)
+            assert read_all(client) == down
+            sender.join()
+    assert up in seen
+
+
+# --- the service ----------------------------------------------------------------------------------------------------------
+
+
+def split(answers):
+    """Heads and contents of answers that stand one behind the other."""
+    while answers:
+        head, _, rest = answers.partition(b"\r\n\r\n")
+        length = int(re.search(rb"Content-Length: (\d+)", head)[1])
+        yield head, rest[:length]
+        answers = rest[length:]
+
+
+def test_origin(start):
+    """Pipelined requests, content of any size, and uploads in pieces; the last one says that the connection ends."""
+    with connect(start("origin")) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 40 + b"GET /bytes/3000000 HTTP/1.1\r\nHost: a\r\n\r\n")
+        sock.sendall(b"POST / HTTP/1.1\r\nHost: a\r\ncontent-length: 200000\r\n\r\n" + b"u" * 50000)
+        sock.sendall(b"u" * 150000 + b"GET /bytes/0 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        answers = list(split(read_all(sock)))
+    assert [len(content) for _, content in answers] == [128] * 40 + [3000000, 128, 0]
+    assert b"Connection: close" in answers[-1][0]
+
+
+# --- the loads ----------------------------------------------------------------------------------------------------------
+
+
+def load(port, *options, program="load_h1"):
+    return subprocess.run([PROGRAMS / program, str(port), *map(str, options)], input="\n", capture_output=True, text=True,
+        timeout=TIMEOUT, check=False)
+
+
+@pytest.mark.parametrize("options", [
+    (), ("--path", "/bytes/70000", "--length", 70000), ("--upload", 100000), ("--pipeline", 16), ("--connection", "close"),
+    ("--path", "/r#####/", "--paths", 10)], ids=["usual", "long", "upload", "pipelined", "close", "paths"])
+def test_load_counts_every_answer(start, options):
+    run = load(start("origin"), "--clients", 5, "--requests", 320 if "--pipeline" not in options else 20, *options)
+    assert run.returncode == 0, run.stderr
+    said = run.stdout.splitlines()
+    assert said[0] == "ready"
+    assert json.loads(said[1])["answers"] == 320
+
+
+def test_load_at_a_rate(start):
+    told = json.loads(load(start("origin"), "--rate", 2000, "--seconds", 0.5).stdout.splitlines()[1])
+    # They come by chance: five times the deviation.
+    assert abs(told["answers"] - 1000) < 160
+    assert 0 < told["p50"] <= told["p99"] <= told["p99.9"] <= told["longest"]
+
+
+def test_time_counts_from_when_a_request_was_due(start):
+    """A server that stands still for half a second has had half a second's requests wait for it, not one."""
+    stood = threading.Event()
+
+    def serve(sock):
+        answered = 0
+        while piece := sock.recv(65536):
+            for _ in range(piece.count(b"\r\n\r\n")):
+                answered += 1
+                if answered == 200:
+                    stood.wait(0.5)
+                sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as service:
+        threading.Thread(target=lambda: serve(service.accept()[0]), daemon=True).start()
+        run = load(service.getsockname()[1], "--clients", 1, "--rate", 400, "--seconds", 1, "--length", 0)
+    told = json.loads(run.stdout.splitlines()[1])
+    assert told["longest"] > 450_000
+    assert told["p99"] > 300_000
+
+
+WRONG = {
+    "status": b"HTTP/1.1 503 Busy\r\nContent-Length: 128\r\n\r\n" + b"x" * 128,
+    "shorter": b"HTTP/1.1 200 OK\r\nContent-Length: 127\r\n\r\n" + b"x" * 127,
+    "more": b"HTTP/1.1 200 OK\r\nContent-Length: 128\r\n\r\n" + b"x" * 129,
+    "no length": b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 128,
+    "closing": b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 128\r\n\r\n" + b"x" * 128,
+    "cut off": b"HTTP/1.1 200 OK\r\nContent-Length: 128\r\n\r\n" + b"x" * 100,
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+def test_wrong_answer_spoils_the_turn(wrong):
+    def serve(sock):
+        sock.recv(65536)
+        sock.sendall(wrong)
+        sock.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as service:
+        threading.Thread(target=lambda: serve(service.accept()[0]), daemon=True).start()
+        run = load(service.getsockname()[1], "--clients", 1)
+    assert run.returncode == 1
+    assert run.stderr
+
+
+# --- the goals ------------------------------------------------------------------------------------------------------------
+
+
+def results(**gateways):
+    told = Results()
+    for name, values in gateways.items():
+        for value in values:
+            told.add("h1", "us", name, value)
+    return told
+
+
+def test_ratios_are_those_within_a_round():
+    """The machine was half as fast in the second and third rounds, for both."""
+    told = results(weir=[10, 22, 20], nginx=[10, 20, 20])
+    assert told.ratio("h1", "weir", "nginx")[1] == 1
+    assert judge(Goal("h1", 1.0, ("nginx",)), told).met
+
+
+def test_goals_are_met_or_missed():
+    told = results(weir=[10, 10, 10], nginx=[9.99, 9.99, 9.99], haproxy=[20, 20, 20])
+    assert not judge(Goal("h1", 1.0, ("nginx", "haproxy")), told).met, "the best of them counts, and nothing is rounded"
+    assert judge(Goal("h1", 0.5, ("haproxy",)), told).met
+    assert judge(Goal("h1", 10), told).met
+    assert not judge(Goal("h1", 9.999), told).met
+    assert judge(Goal("h1", 10, least=True), told).met
+    assert not judge(Goal("h1", 10.001, least=True), told).met
+
+
+def test_goals_of_what_was_not_measured():
+    told = results(weir=[1, 1], haproxy=[5, 5])
+    assert judge(Goal("h1", 1.0, ("nginx",)), told).met is None
+    assert {verdict.goal.figure for verdict in verdicts(told)} == {"h1"}
+    assert {goal.figure for goal in GOALS} > {"h1"}
+
+
+# --- all of it --------------------------------------------------------------------------------------------------------------
+
+
+def bench(*arguments):
+    return subprocess.run([sys.executable, HERE / "speed.py", *map(str, arguments)], capture_output=True, text=True, timeout=TIMEOUT,
+        check=False)
+
+
+def test_a_short_run(tmp_path):
+    run = bench("h1", "close", "--peers", "relay-epoll,relay-splice", "--rounds", 2, "--seconds", 0.05, "--json", tmp_path / "run.json")
+    assert run.returncode == 0, run.stderr
+    told = json.loads((tmp_path / "run.json").read_text())
+    assert {(row["figure"], row["gateway"]) for row in told["rows"]} == {
+        (figure, gateway) for figure in ("h1", "close") for gateway in ("weir", "relay-epoll", "relay-splice")}
+    assert all(len(row["values"]) == 2 and row["median"] > 0 for row in told["rows"])
+    assert {"date", "machine", "versions", "goals"} <= told.keys()
+    for row in told["rows"]:
+        assert row["figure"] in run.stdout and row["gateway"] in run.stdout
+    met = {goal["met"] for goal in told["goals"]}
+    assert met <= {True, False, None}
