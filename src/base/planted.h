@@ -85,6 +85,8 @@ enum planted_bug {
 	PLANTED_TRY_WITHOUT_SPAN,            /* a request that is sent again has no span for that */
 	PLANTED_SPANS_UNBOUNDED,             /* as many spans wait as come */
 	PLANTED_TRY_TOLD_AGAIN,              /* the endpoint of a second try is told what the first has taken, too */
+	PLANTED_SUBSET_IGNORED,              /* a route that asks for some of the endpoints gets any */
+	PLANTED_ZONE_IGNORED,                /* endpoints of other zones get requests beside those of our own */
 	PLANTED_COUNT
 };
 

@@ -41,7 +41,8 @@ struct zone_factors {
 
 static bool fits(const struct endpoint *ep, const struct config_labels *subset)
 {
-	return endpoint_weight(ep) > 0 && (subset == NULL || config_labels_include(&ep->labels, subset));
+	return endpoint_weight(ep) > 0 &&
+	       (subset == NULL || config_labels_include(&ep->labels, subset) || PLANTED(SUBSET_IGNORED));
 }
 
 static bool is_own(const struct endpoint_group *group, const struct endpoint *ep)
@@ -70,6 +71,8 @@ static struct zone_factors zones_weigh(const struct endpoint_group *group, const
 {
 	uint64_t wanted = tally->configured[true] * group->balance.zone_min_share, have = tally->in_service[true] * 100;
 
+	if (PLANTED(ZONE_IGNORED))
+		return (struct zone_factors){{WEIGHT_ONE, WEIGHT_ONE}};
 	if (tally->in_service[true] == 0)
 		return (struct zone_factors){{WEIGHT_ONE, 0}};
 	if (have >= wanted || tally->in_service[false] == 0)

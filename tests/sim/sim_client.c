@@ -332,6 +332,7 @@ static bool client_send_request(struct sim_client *client)
 		world_note(NOTE_REQUEST, client->number, request->id, client->end->conn->number);
 	if (n > 0 && !request->started) {
 		request->started_us = world_now_us();
+		shapes_request_begins(request);
 		again_begin(request);
 		hedge_begin_request(request);
 	}

@@ -353,6 +353,7 @@ static void asking_begin(struct sim_client_h2 *client)
 	wire_put_head(client->wire, asking->stream, &block, ends);
 	asking->request->started = true;
 	asking->request->started_us = world_now_us();
+	shapes_request_begins(asking->request);
 	again_begin(asking->request);
 	hedge_begin_request(asking->request);
 	asking->expect_until_us = world_now_us() + EXPECT_PATIENCE_US;

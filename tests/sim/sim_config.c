@@ -85,7 +85,7 @@ static void write_listener(struct sim_text *text, const struct drawn_times *t)
 	bool aborts = world_chance(500);
 
 	text_printf(text,
-		"version: 1\nlisteners:\n  - name: public\n    address: 127.0.0.1:8080\n"
+		"listeners:\n  - name: public\n    address: 127.0.0.1:8080\n"
 		"    limits: {connections: %u, header_bytes: 4KiB, header_count: 40, target_bytes: 512B, body_bytes: "
 		"%lluB%s}\n",
 		drawn.clients_max, (unsigned long long)plan.body_bytes, client_cap());
@@ -202,6 +202,15 @@ bool setup_spares(unsigned port, uint64_t *since_us)
 	return drawn.spared_us != UINT64_MAX && port == SERVER_PORT + 1 && !plan.breakers;
 }
 
+static void write_endpoint(struct sim_text *text, unsigned upstream, unsigned e, unsigned in_service)
+{
+	text_printf(text, "      - {address: \"127.0.0.1:%u\"%s", SERVER_PORT + drawn.first[upstream] + e,
+		role_of(upstream, e, in_service));
+	if (upstream == 0)
+		shape_write_endpoint(text, e);
+	text_printf(text, "}\n");
+}
+
 /* `in_service`: which of its endpoints, as a mask. */
 static void write_upstream(struct sim_text *text, unsigned i, struct sim_setup *setup, unsigned in_service)
 {
@@ -216,8 +225,7 @@ static void write_upstream(struct sim_text *text, unsigned i, struct sim_setup *
 
 		*own = in_service >> e & 1 ? pool : (struct sim_pool){0};
 		if (own->connections > 0)
-			text_printf(text, "      - {address: \"127.0.0.1:%u\"%s}\n", SERVER_PORT + drawn.first[i] + e,
-				role_of(i, e, in_service));
+			write_endpoint(text, i, e, in_service);
 	}
 	write_pool(text, &pool, t);
 	write_concurrency(text, &pool);
@@ -232,7 +240,7 @@ static void write_upstream(struct sim_text *text, unsigned i, struct sim_setup *
 		t->first_byte, t->idle, t->request);
 }
 
-static void write_routes(struct sim_text *text)
+static void write_routes(struct sim_text *text, const struct sim_shape *shape)
 {
 	const char *web = plan.calls ? "    grpc_web: true\n" : "";
 	/* Requests wait, and places are taken and given back, but nobody is refused. */
@@ -254,6 +262,7 @@ static void write_routes(struct sim_text *text)
 	limits_write(text);
 	breaker_write(text, "    ", drawn.times.request);
 	fallback_write(text);
+	shape_write_route(text, shape);
 	if (plan.upstreams > 1) {
 		text_printf(text, "  - name: r1\n    match: {path: \"/u1/*\"}\n    upstream: u1\n%s%s", web,
 			plan.rewrites ? "    rewrite: {path: \"/in/*\"}\n" : "");
@@ -304,11 +313,13 @@ bool setup_reclaims(void)
 	return drawn.times.reclaim > 0;
 }
 
-/* As a mask. Where requests are hedged there are two as a rule. */
+/* As a mask. Where requests are hedged there are two as a rule; a subset is never without its endpoint, which requests may wait for. */
 static unsigned in_service_draw(unsigned upstream)
 {
 	unsigned all = (1u << drawn.count[upstream]) - 1;
 
+	if (plan.subsets && upstream == 0)
+		return all;
 	return plan.hedges && upstream == 0 && world_chance(700) ? all : ms_between(1, all);
 }
 
@@ -316,12 +327,19 @@ const struct config *setup_redraw(struct sim_setup *setup)
 {
 	struct sim_text text = {0};
 
+	text_printf(&text, "version: 1\n");
 	write_listener(&text, &drawn.times);
 	text_printf(&text, "upstreams:\n");
-	for (unsigned i = 0; i < plan.upstreams; i++)
-		write_upstream(&text, i, setup, in_service_draw(i));
+	for (unsigned i = 0; i < plan.upstreams; i++) {
+		unsigned in_service = in_service_draw(i);
+
+		if (i == 0)
+			shape_draw(&setup->shape, in_service);
+		write_upstream(&text, i, setup, in_service);
+	}
 	traces_write_upstream(&text);
-	write_routes(&text);
+	write_routes(&text, &setup->shape);
+	shape_write_root(&text, &setup->shape);
 	traces_write(&text);
 	return setup_load(&text);
 }
@@ -354,7 +372,7 @@ void setup_draw(struct sim_setup *setup)
 	*setup = (struct sim_setup){.workers = ms_between(1, 2), .servers = 0};
 	for (unsigned i = 0; i < plan.upstreams; i++) {
 		drawn.first[i] = setup->servers;
-		drawn.count[i] = i == 0 && (world_chance(400) || plan.hedges) ? 2 : 1;
+		drawn.count[i] = i == 0 && (world_chance(400) || plan.hedges || plan.subsets || plan.zones) ? 2 : 1;
 		setup->servers += drawn.count[i];
 	}
 	setup->config = setup_redraw(setup);

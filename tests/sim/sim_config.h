@@ -5,6 +5,7 @@
 #define WEIR_SIM_CONFIG_H
 
 #include "config/config.h"
+#include "sim_shapes.h"
 
 #define SERVERS_MAX 3
 #define SERVER_PORT 9000  /* and the ones that follow */
@@ -20,6 +21,7 @@ struct sim_setup {
 	unsigned workers;
 	unsigned servers;
 	struct sim_pool pools[SERVERS_MAX];  /* by server: each is one endpoint; all 0 when it is not in service */
+	struct sim_shape shape;
 	bool connections_age; /* there is a max_lifetime */
 	uint64_t acquire_us;  /* the acquire_timeout of every pool */
 	uint64_t longest_us;  /* after this time without any progress everything must have ended */

@@ -100,6 +100,8 @@ void health_write(struct sim_text *text)
 			"      passive: {consecutive_failures: 2, max_wait: 200ms, min_requests: 5, base_time: %ums, "
 			"max_time: %ums}\n",
 			EJECTED_US / 1000, EJECTED_MAX_US / 1000);
+	else if (plan.subsets)
+		text_printf(text, "      passive: off\n");
 }
 
 /* With a tenth more by chance, and the tick in which it is seen. */

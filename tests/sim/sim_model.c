@@ -66,6 +66,10 @@ static uint64_t content_draw(void)
 {
 	uint64_t bulk = plan.content_max;
 
+	if (plan.bulks > 0) {
+		plan.bulks--;
+		return BULK_BYTES;
+	}
 	switch (world_below(8)) {
 	case 0: return 0;
 	case 1: return world_between(1, 8);

@@ -16,6 +16,7 @@
 
 #define REQUESTS_MAX 256
 #define UPSTREAMS_MAX 2
+#define BULK_BYTES 600000  /* larger than any window */
 
 enum sim_kind {
 	KIND_PROXIED,
@@ -116,6 +117,7 @@ struct sim_request {
 	/* what has happened */
 	bool started;  /* the client has sent a byte of it */
 	uint64_t started_us;
+	unsigned oldest;    /* the number of the oldest generation that was in force then */
 	bool sent_complete;
 	bool switched;      /* the server has sent its 101 */
 	unsigned arrivals;  /* heads seen by servers */
@@ -143,6 +145,7 @@ struct sim_plan {
 	bool retry_afters;            /* some of those that are answered with 503 are told when to come again */
 	bool traces;                  /* requests belong to traces, and a collector gets spans */
 	bool operates;                /* the operator takes endpoints out, and brings them back */
+	bool subsets, zones;          /* routes ask for some of the endpoints; those of the gateway's own zone come first */
 	bool panics;                  /* where most endpoints are out all are used */
 	bool passive;                 /* endpoints are ejected soon, and come back soon */
 	bool servers_tunnel;          /* servers of HTTP/2 take extended CONNECT (RFC 8441) */
@@ -166,6 +169,7 @@ struct sim_plan {
 	bool falls_back_often;
 	bool slow;             /* the network: what is written may stand for a second behind what was written before */
 	uint64_t content_max;  /* what windows and latencies carry in reasonable time */
+	unsigned bulks;        /* contents to come that are larger than any window */
 };
 extern struct sim_plan plan;
 

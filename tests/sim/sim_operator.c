@@ -81,7 +81,7 @@ static bool may_go_unnoticed(unsigned server)
 	unsigned other = 1 - server;
 	uint64_t since_us;
 
-	return server < 2 && setup_upstream_of(SERVER_PORT + 1) == 0 && op.setup->servers > 1 && !setup_spares(SERVER_PORT + 1, &since_us) &&
+	return server < 2 && !plan.subsets && setup_upstream_of(SERVER_PORT + 1) == 0 && op.setup->servers > 1 && !setup_spares(SERVER_PORT + 1, &since_us) &&
 		op.settings[other].is_known && !is_barred(&op.settings[other]) && endpoint_budget_out(budget_of(other)) == 0;
 }
 

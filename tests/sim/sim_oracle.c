@@ -125,6 +125,9 @@ static bool cause_fits(const struct sim_request *request, enum cause cause)
 	case CAUSE_NO_HEALTHY_ENDPOINT:
 		if (!oracle_run_is_rough())
 			return false;
+		/* The only endpoint of a subset may be out. */
+		if (plan.subsets && (plan.passive || plan.health || plan.breakers))
+			return true;
 		return operator_has_taken_out() || (plan.health && (!plan.panics || drawn.reloads != 0));
 	case CAUSE_FILES_EXHAUSTED: return drawn.connect_fails || drawn.accept_emfile || plan.sheds;
 	case CAUSE_MEMORY_EXHAUSTED: return drawn.alloc_fails || drawn.watch_fails || drawn.connect_fails;

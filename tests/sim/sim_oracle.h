@@ -36,6 +36,8 @@
  *     waits, within bounds (sim_traces.h, sim_exporter.h).
  * 15. Who was taken out of service by the operator gets nothing that begins behind that, over reloads too, and what is under way there
  *     ends as it would have (sim_operator.h).
+ * 16. A request gets to what its configuration has for it: to endpoints of its route's subset, and to those of the gateway's zone while
+ *     they serve (sim_shapes.h).
  *
  * Rules 1 to 6 are here, as far as they need not be where the bytes are (sim_bytes.c, sim_server.c); 9 is in
  * sim_wire.c, 10 in sim_call.c; 7 and 8 are checked by sim_run.c, sim_books.c and io_sim.c, since they are about

@@ -31,6 +31,7 @@
 #define TURNS_MAX 3000000
 #define JUMPS_MAX 4
 #define RELOADS_MAX 4
+#define BULKS 3
 
 /* Rule 7: what one exchange may hold, and what everything else may. */
 #define EXCHANGE_BYTES_MAX (256 * KIB)
@@ -98,6 +99,7 @@ static void generation_replace(struct generation *generation)
 	struct generation *before = run.generation;
 
 	run.generation = generation;
+	shapes_enter(generation, &run.setup.shape);
 	operator_reloaded();
 	if (world_chance(500))
 		run.before[run.reloads] = before;
@@ -164,6 +166,16 @@ static void reloads_finish(void)
 		world_cancel(&run.adopt[i]);
 		world_schedule(&run.adopt[i], world_now_us());
 	}
+}
+
+unsigned run_oldest_generation(void)
+{
+	uint64_t oldest = run.generation->number;
+
+	for (unsigned i = 0; i < run.setup.workers; i++)
+		if (worker_generation(run.workers[i])->number < oldest)
+			oldest = worker_generation(run.workers[i])->number;
+	return (unsigned)oldest;
 }
 
 static bool all_reloaded(void)
@@ -249,6 +261,7 @@ static void gateway_create(void)
 		shedding_begin();
 	run.generation = generation_create(run.shared, run.setup.config);
 	SIM_CHECK(run.generation != NULL);
+	shapes_enter(run.generation, &run.setup.shape);
 	reloads_draw();
 	for (unsigned i = 0; i < run.setup.workers; i++) {
 		run.ios[i] = io_create();
@@ -497,6 +510,14 @@ static void mishaps_draw(void)
 
 /* --- phases ------------------------------------------------------------------------------------------------------- */
 
+/* In runs where nothing may excuse that it stops somewhere. */
+static void bulks_draw(void)
+{
+	bool is_due = world_also(world_seed(), ALSO_BULK) % 4 == 0 && (plan.clients_h2 || plan.servers_h2);
+
+	plan.bulks = is_due && !oracle_run_is_rough() && plan.content_max > BULK_BYTES ? BULKS : 0;
+}
+
 static void network_draw(void)
 {
 	size_t window_min = world_chance(300) ? 512 : 4096, window_max = world_chance(300) ? 4096 : 65536;
@@ -505,6 +526,7 @@ static void network_draw(void)
 	sockets_begin(window_min, window_max, latency_max_us);
 	plan.slow = latency_max_us == 20000;
 	plan.content_max = window_min == 512 ? 30000 : latency_max_us == 20000 ? 300000 : 3000000;
+	bulks_draw();
 }
 
 static const char *const combinations[] = {"h1-h1", "h2-h1", "h1-h2", "h2-h2"};
@@ -551,6 +573,7 @@ static void speak_draw(uint64_t seed)
 	limits_draw_plan(seed);
 	hedge_draw_plan(seed);
 	operator_draw_plan(seed);
+	shapes_draw_plan(seed);
 	traces_draw_plan(seed);
 	plan.servers_tunnel = world_also(seed, ALSO_SERVERS_TUNNEL) % 5 != 0;
 	if (!plainly)
@@ -656,11 +679,17 @@ static void check_ejections(void)
 				(unsigned long long)since_us);
 }
 
+bool run_serves_since(unsigned port, uint64_t since_us)
+{
+	return books_serves_since(run.workers[0], port, since_us);
+}
+
 void run_check_arrival(const struct sim_request *request, unsigned port)
 {
 	uint64_t since_us;
 
 	operator_check_arrival(request, port);
+	shapes_check_arrival(request, port);
 	if (setup_spares(port, &since_us) && !plan.operates && faults.alloc_fails == 0 && faults.clock_jumps == 0 &&
 		request->started_us > since_us + ADOPTED_US && books_serves_since(run.workers[0], SERVER_PORT, request->started_us))
 		world_violation("7: who is spared gets no requests", "request %u, which began at %llu us, on port %u",

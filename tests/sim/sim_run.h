@@ -23,6 +23,12 @@ void sim_plainly(void);
 struct io_source;
 struct sim_request;
 
+/* The number of the oldest generation that a worker has in force. */
+unsigned run_oldest_generation(void);
+
+/* Nothing was against that server's serving, from then until now. */
+bool run_serves_since(unsigned port, uint64_t since_us);
+
 /* A request has come there: who is ejected gets none that began behind that. */
 void run_check_arrival(const struct sim_request *request, unsigned port);
 

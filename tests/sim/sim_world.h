@@ -59,6 +59,10 @@ enum world_also {
 	ALSO_OPERATOR = 2001,
 	ALSO_TRACES = 2002,
 	ALSO_TRACE_OF_ONE = 2003,
+	ALSO_SHAPES = 3001,
+	ALSO_SUBSETS = 3155,
+	ALSO_ZONES = 3297,
+	ALSO_BULK = 3033,
 };
 uint64_t world_also(uint64_t seed, enum world_also what);
 /* True `permille` times out of 1000. Draws nothing for 0, so that a fault that is off does not change the run. */

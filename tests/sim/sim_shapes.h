@@ -1,0 +1,44 @@
+/*
+ * What configurations of a run differ in, drawn anew at each reload in runs that have some of it: which endpoints may get a route's
+ * requests (subsets), and in which zone the gateway stands.
+ *
+ * A request is served by one configuration: one that was in force when it began, or has come since. What becomes of it must be right by
+ * one of these.
+ */
+#ifndef WEIR_SIM_SHAPES_H
+#define WEIR_SIM_SHAPES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct generation;
+struct sim_request;
+struct sim_text;
+
+struct sim_shape {
+	unsigned serving;  /* servers of upstream 0 in service, as a mask */
+	unsigned subset;   /* of route r0: 1 + the one server that may get its requests; 0: all may */
+	unsigned zone;     /* the gateway's: 1 + the server of upstream 0 that stands there; 0: none */
+};
+
+/* Whether the run has them. After its faults. */
+void shapes_draw_plan(uint64_t seed);
+
+/* Of the next configuration, in which `serving` are in service. */
+void shape_draw(struct sim_shape *shape, unsigned serving);
+
+/* What stands in the configuration: at its root, behind the address of an endpoint of upstream 0, in route r0. */
+void shape_write_root(struct sim_text *text, const struct sim_shape *shape);
+void shape_write_endpoint(struct sim_text *text, unsigned server);
+void shape_write_route(struct sim_text *text, const struct sim_shape *shape);
+
+/* That generation has that shape, and is the newest. */
+void shapes_enter(const struct generation *generation, const struct sim_shape *shape);
+
+/* Its client begins to send it. */
+void shapes_request_begins(struct sim_request *request);
+
+/* It has come to that port. */
+void shapes_check_arrival(const struct sim_request *request, unsigned port);
+
+#endif
