@@ -2,23 +2,18 @@
  * The JSON format: one object a line (RFC 8259), the same keys in the same order in every line, null for what is absent; and
  * behind them `grpc_status` in those of gRPC, and `tls` where the client's connection has it.
  *
- * JSON text is UTF-8 and a request's bytes need not be: a value that is not valid UTF-8 has its bytes beyond ASCII replaced
- * by U+FFFD.
- *
  * There is a line for every request, and its processor time is the gateway's. So it is written from left to right with a pen
- * (base/pen.h): keys and numbers as they are, texts of printable ASCII too; only what has to be escaped is jansson's.
+ * (base/pen.h): keys and numbers as they are, texts as tracing/json_text.h has them.
  */
 #include "telemetry/format.h"
 
 #include <jansson.h>
 
-#include "base/check.h"
 #include "base/pen.h"
 #include "http/grpc.h"
 #include "telemetry/out.h"
+#include "tracing/json_text.h"
 
-/* The largest field of entry.c with three bytes (U+FFFD) for each of its own. */
-#define REPLACED_MAX ((size_t)3 * 8192)
 #define PAIR_TEXT_MAX ((size_t)8192)
 
 /* All keys, numbers and quotes of a line; of chosen fields too. */
@@ -34,43 +29,6 @@ struct line {
 
 /* --- values -------------------------------------------------------------------------------------------------------- */
 
-static json_t *json_replaced(struct view v)
-{
-	static const char replacement[] = "\xef\xbf\xbd";
-	char bytes[REPLACED_MAX];
-	size_t n = 0;
-
-	for (size_t i = 0; i < v.n && n + 3 <= sizeof(bytes); i++) {
-		if ((unsigned char)v.p[i] < 0x80) {
-			bytes[n++] = v.p[i];
-			continue;
-		}
-		memcpy(bytes + n, replacement, 3);
-		n += 3;
-	}
-	return json_stringn(bytes, n);
-}
-
-/* Not for texts of printable ASCII. Behind it; NULL: memory is out. */
-__attribute__((noinline, cold)) static char *write_escaped(struct pen pen, struct view v)
-{
-	size_t room = (size_t)(pen.end - pen.at), n;
-	json_t *value = json_stringn(v.p, v.n);
-
-	if (value == NULL)
-		value = json_replaced(v);
-	n = value == NULL ? 0 : json_dumpb(value, pen.at, room, JSON_ENCODE_ANY);
-	CHECK(n <= room);
-	json_decref(value);
-	return n == 0 ? NULL : pen.at + n;
-}
-
-/* Likewise, of any. */
-__attribute__((noinline)) static char *write_text(struct pen pen, struct view v)
-{
-	return pen_json_plain(&pen, v) ? pen.at : write_escaped(pen, v);
-}
-
 static void put_null(struct line *line)
 {
 	PEN_PUT(&line->pen, "null");
@@ -78,7 +36,7 @@ static void put_null(struct line *line)
 
 static inline void put_some_text(struct line *line, struct view v)
 {
-	char *behind = write_text(line->pen, v);
+	char *behind = json_text_write(line->pen, v);
 
 	if (behind == NULL)
 		line->failed = true;

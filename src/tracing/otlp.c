@@ -1,17 +1,15 @@
 /*
  * See otlp.h. A tree of values for each span costs some twenty times what a request does, so spans are written from left to right with a
- * pen (base/pen.h), texts of printable ASCII as they are; only what has to be escaped is jansson's (as in telemetry/format_json.c).
+ * pen (base/pen.h), as lines of the access log are.
  */
 #include "tracing/otlp.h"
 
 #include <jansson.h>
 
 #include "base/pen.h"
+#include "tracing/json_text.h"
 
 #define TEXT_BYTES_MAX ((size_t)256 * 1024 * 1024)
-
-/* What of a text is escaped becomes at most so many bytes. */
-#define ESCAPED_MAX 6
 
 /* --- the text ------------------------------------------------------------------------------------------------------------ */
 
@@ -24,7 +22,7 @@ struct writer {
 /* False: there is no memory for so many bytes of texts beside so much that is fixed. */
 static bool writer_begin(struct writer *w, struct buf *text, size_t texts, size_t fixed)
 {
-	size_t most = ESCAPED_MAX * texts + fixed;
+	size_t most = JSON_TEXT_MAX * texts + fixed;
 
 	if (!buf_reserve(text, most + PEN_SLACK, TEXT_BYTES_MAX))
 		return false;
@@ -38,35 +36,14 @@ static bool writer_end(struct writer *w, struct buf *text)
 	return !w->failed;
 }
 
-/* What is no UTF-8 has a question mark for each byte that is no ASCII. Cutting may have left half a character, too. */
-static json_t *json_text(struct view v)
+static void put_text(struct writer *w, struct view v)
 {
-	json_t *text = json_stringn(v.p, v.n);
-	char bytes[SPAN_TEXT_MAX];
+	char *behind = json_text_write(w->pen, v);
 
-	if (text != NULL || v.n > sizeof(bytes))
-		return text;
-	for (size_t i = 0; i < v.n; i++)
-		bytes[i] = (unsigned char)v.p[i] < 0x80 ? v.p[i] : '?';
-	return json_stringn(bytes, v.n);
-}
-
-__attribute__((noinline)) static void put_escaped(struct writer *w, struct view v)
-{
-	json_t *text = json_text(v);
-	size_t room = ESCAPED_MAX * v.n + 2;
-	size_t n = text != NULL ? json_dumpb(text, w->pen.at, room, JSON_ENCODE_ANY) : 0;
-
-	CHECK(n <= room);
-	w->failed = w->failed || n == 0;
-	w->pen.at += n;
-	json_decref(text);
-}
-
-__attribute__((noinline)) static void put_text(struct writer *w, struct view v)
-{
-	if (!pen_json_plain(&w->pen, v))
-		put_escaped(w, v);
+	if (behind == NULL)
+		w->failed = true;
+	else
+		w->pen.at = behind;
 }
 
 /* As text, as all numbers of 64 bits are. */

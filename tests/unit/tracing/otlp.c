@@ -34,7 +34,7 @@ static void a_span_is_written_as_otlp_has_it(void **state)
 	assert_true(buf_append(&text, view_of("", 1), SIZE_MAX / 4));
 	const char one[] = "{\"traceId\":\"00000000000000010000000000000002\",\"spanId\":\"0000000000000003\",\"flags\":769,\"name\":\"GET\","
 		"\"kind\":2,\"startTimeUnixNano\":\"1500000\",\"endTimeUnixNano\":\"1800000000000000000\",\"attributes\":[{\"key\":\"a.text\","
-		"\"value\":{\"stringValue\":\"\\\"?\\n\"}},{\"key\":\"a.number\",\"value\":{\"intValue\":\"18446744073709551615\"}}],"
+		"\"value\":{\"stringValue\":\"\\\"\xef\xbf\xbd\\n\"}},{\"key\":\"a.number\",\"value\":{\"intValue\":\"18446744073709551615\"}}],"
 		"\"parentSpanId\":\"0000000000000004\",\"traceState\":\"a=1\",\"events\":[{\"timeUnixNano\":\"7000\",\"name\":\"an.event\"}],"
 		"\"status\":{\"code\":2,\"message\":\"no\"}}";
 	char expected[4096];
