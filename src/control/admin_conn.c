@@ -320,9 +320,11 @@ int admin_conn_accept(struct control *control, struct admin_listener *listener)
 	bool has_room = control->slab.count_live <= control->config->admin.connections || close_longest_at_rest(control);
 
 	list_push_back(&control->conns, &c->node);
-	if (!has_room)
-		admin_conn_refuse(c, 503, "too_many_connections", "the administration has as many connections as it allows");
-	else
+	if (has_room) {
 		admin_conn_rest(c);
+		return 0;
+	}
+	control->refused[ADMIN_TOO_MANY]++;
+	admin_conn_refuse(c, 503, "too_many_connections", "the administration has as many connections as it allows");
 	return 0;
 }

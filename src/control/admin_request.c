@@ -138,6 +138,13 @@ static bool is_json(const struct message *m)
 		view_eq_nocase(view_trim(cut(&type, ';')), VIEW("application/json"));
 }
 
+static void refuse_content_type(struct admin_conn *c)
+{
+	c->control->refused[ADMIN_NO_JSON]++;
+	admin_fail(c, 415, "unsupported_media_type",
+		"what changes something says Content-Type: application/json, which no form of a web page can");
+}
+
 /* What is wrong with the request's form, beside its path; false: something was, and was answered. */
 static bool form_check(struct admin_conn *c, const struct message *m)
 {
@@ -148,8 +155,7 @@ static bool form_check(struct admin_conn *c, const struct message *m)
 	else if (m->framing == FRAMING_LENGTH && m->content_length > ADMIN_REQUEST_CONTENT_MAX)
 		admin_fail(c, 413, "content_too_large", "the content is larger than 64 KiB");
 	else if (!is_get && !is_json(m))
-		admin_fail(c, 415, "unsupported_media_type",
-			"what changes something says Content-Type: application/json, which no form of a web page can");
+		refuse_content_type(c);
 	else
 		return true;
 	return false;

@@ -55,6 +55,7 @@ static void totals_fill(struct totals *totals, struct control *control, const st
 	totals->workers = control->survey.count;
 	totals->workers_unanswered = count_unheard(&control->survey);
 	totals->reloads = reloads_counts(&control->reloads);
+	memcpy(totals->refused, control->refused, sizeof(totals->refused));
 	totals->log = journal_stats(control->options.journal);
 	totals->process.start_us = control->start_us;
 	process_stats_read(&totals->process);

@@ -85,8 +85,15 @@ static bool is_foreign(const struct message *m)
 	return origin.p != NULL && !origin_is_host(origin, m->host);
 }
 
+static void refuse(struct admin_conn *c, enum admin_refusal why, const char *text)
+{
+	c->control->refused[why]++;
+	admin_fail(c, 403, "forbidden", "%s", text);
+}
+
 static void refuse_without_token(struct admin_conn *c)
 {
+	c->control->refused[ADMIN_NO_TOKEN]++;
 	admin_say(c, "{\"error\":\"unauthorized\",\"message\":\"this address asks for a token: Authorization: Bearer TOKEN\"}\n");
 	admin_answer(c, 401,
 		VIEW("Content-Type: application/json\r\nWWW-Authenticate: Bearer realm=\"weir\"\r\n"));
@@ -101,10 +108,10 @@ bool admin_guard(struct admin_conn *c, const struct message *m)
 	if (config->token.n > 0 && !has_token(m, config->token))
 		refuse_without_token(c);
 	else if (config->token.n == 0 && !is_ours(config, m->host))
-		admin_fail(c, 403, "forbidden",
+		refuse(c, ADMIN_FOREIGN_HOST,
 			"Host is neither an address nor localhost; name it in `admin.hosts` if it is meant to lead here");
 	else if (is_foreign(m))
-		admin_fail(c, 403, "forbidden", "pages of other sites may not ask");
+		refuse(c, ADMIN_FOREIGN_PAGE, "pages of other sites may not ask");
 	else
 		return true;
 	return false;

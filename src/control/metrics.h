@@ -8,6 +8,7 @@
 #include "control/exposition.h"
 #include "control/machine_stats.h"
 #include "control/process_stats.h"
+#include "control/refusal.h"
 #include "control/reloads.h"
 #include "control/snapshot.h"
 #include "telemetry/journal.h"
@@ -25,6 +26,7 @@ struct totals {
 	uint64_t workers_unanswered;  /* whose part of the sum is what they said before */
 	struct journal_stats log;
 	struct reload_counts reloads;
+	uint64_t refused[ADMIN_REFUSALS];
 	struct process_stats process;
 	struct machine_stats machine;
 };

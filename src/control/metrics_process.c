@@ -36,6 +36,23 @@ static void put_reloads(struct exposition *x, const struct metric *metric, const
 	}
 }
 
+static void put_refusals(struct exposition *x, const struct metric *metric, const struct totals *totals)
+{
+	static const char *const reasons[ADMIN_REFUSALS] = {
+		[ADMIN_NO_TOKEN] = "token",
+		[ADMIN_FOREIGN_HOST] = "host",
+		[ADMIN_FOREIGN_PAGE] = "page",
+		[ADMIN_NO_JSON] = "content_type",
+		[ADMIN_TOO_MANY] = "connections",
+	};
+
+	for (int i = 0; i < ADMIN_REFUSALS; i++) {
+		const struct label label = {"reason", view_str(reasons[i])};
+
+		exposition_sample(x, metric->name, &label, 1, totals->refused[i]);
+	}
+}
+
 static const struct metric build_rows[] = {
 	{"weir_build_info", METRIC_GAUGE, "The version that runs; the value is always 1.", put_build},
 	TOTAL_GAUGE("weir_workers", workers, "Workers that were started."),
@@ -46,6 +63,9 @@ static const struct metric build_rows[] = {
 	GAUGE("weir_config_last_reload_success_timestamp_seconds", put_seconds, struct totals, reloads.successful_us,
 		"When the configuration in force was loaded, in seconds since the Unix epoch."),
 	{"weir_reloads_total", METRIC_COUNTER, "Reloads that have ended, by outcome.", put_reloads},
+	{"weir_admin_refused_total", METRIC_COUNTER,
+		"Requests to the administration that were refused before anything was looked up or done for them, by reason.",
+		put_refusals},
 };
 
 const struct metric_group metrics_of_build = {METRICS(build_rows)};

@@ -11,6 +11,7 @@
 #include "base/slab.h"
 #include "control/control.h"
 #include "control/exposition.h"
+#include "control/refusal.h"
 #include "control/reloads.h"
 #include "control/resource.h"
 #include "control/survey.h"
@@ -44,6 +45,7 @@ struct control {
 	struct slab slab;
 	struct list conns;
 	unsigned streams;        /* answers that go on */
+	uint64_t refused[ADMIN_REFUSALS];  /* enum admin_refusal */
 	struct survey survey;
 	struct window window;
 	struct live *live;

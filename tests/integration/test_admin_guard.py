@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from admin import Admin, administered
+from admin import Admin, Metrics, administered
 from gateway import configuration, free_port, run
 from raw import get
 from test_admin_api import JSON, error_of, request
@@ -174,3 +174,40 @@ def test_timeouts_are_configured(start, origin):
     client = admin.connect()
     assert client.ask(get("/readyz")).status == 200
     client.expect_end()
+
+
+# --- counted ------------------------------------------------------------------------------------------------------------
+
+
+def refusals(admin, fields=()):
+    metrics, name = Metrics(admin.ask("/metrics", fields).body.decode()), "weir_admin_refused_total"
+    return {reason: metrics.get(name, reason=reason) for reason in metrics.labels(name, "reason") if metrics.get(name, reason=reason)}
+
+
+def test_refusals_are_counted(start, origin):
+    _, admin = administered(start, origin, admin=loopback(limits={"connections": 2}))
+    client = admin.connect()
+    # What is no refusal, but a mistake or an answer.
+    for path in ("/readyz", "/v1", "/nothing", "/v1/why?a=b"):
+        client.ask(get(path, "localhost"))
+    client.ask(get("/readyz", "evil.example"))
+    assert not refusals(admin)
+    for _ in range(2):
+        client.ask(get("/v1", "evil.example"))
+    for fields in (["Origin: null"], ["Sec-Fetch-Site: cross-site"], ["Origin: null", JSON]):
+        client.ask(get("/v1", "localhost", fields))
+    admin.connect().ask(request("PUT", "/v1/log/level", fields=[]))
+    busy = [admin.connect().send("GET") for _ in range(2)]
+    for wire in busy:
+        wire.wait_taken()
+    admin.connect().read_response()
+    for wire in busy:
+        wire.send(" /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n").read_response()
+    assert refusals(admin) == {"host": 2, "page": 3, "content_type": 1, "connections": 1}
+
+
+def test_wrong_tokens_are_counted(start, origin):
+    _, admin = administered(start, origin, admin=loopback(token=TOKEN))
+    for fields in ([], bearer(TOKEN[::-1]), ["Origin: null"]):
+        assert admin.ask("/v1", fields).status == 401
+    assert refusals(admin, bearer(TOKEN)) == {"token": 3}

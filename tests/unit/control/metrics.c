@@ -286,6 +286,7 @@ static void test_text(void **state)
 		.workers = 4,
 		.workers_unanswered = 1,
 		.log = {.lines = 76, .dropped_full = 77, .dropped_write = 78},
+		.refused = {[ADMIN_NO_TOKEN] = 79, [ADMIN_TOO_MANY] = 80},
 		.process = {.open_fds = 12, .resident_bytes = 4096, .cpu_us = 1500000, .start_us = 2000001}};
 	struct buf text = {0};
 
@@ -309,6 +310,8 @@ static void test_text(void **state)
 	assert_sample(&text, "weir_log_lines_total 76");
 	assert_sample(&text, "weir_log_lines_dropped_total{reason=\"full\"} 77");
 	assert_sample(&text, "weir_log_lines_dropped_total{reason=\"write_failed\"} 78");
+	assert_sample(&text, "weir_admin_refused_total{reason=\"token\"} 79");
+	assert_sample(&text, "weir_admin_refused_total{reason=\"connections\"} 80");
 	assert_sample(&text, "process_open_fds 12");
 	assert_sample(&text, "weir_upstream_local_ports{upstream=\"first\",endpoint=\"127.0.0.1:9002\"} 6");
 	assert_sample(&text, "weir_machine_tcp_sockets{state=\"time_wait\"} 9");
