@@ -15,41 +15,30 @@
 #include <stdio.h>
 
 #include "app/command.h"
+#include "app/notify.h"
 #include "app/opening.h"
 #include "app/process.h"
 #include "app/reloading.h"
-#include "app/workers.h"
-#include "app/notify.h"
 #include "app/upgrade.h"
+#include "app/workers.h"
 #include "base/clock.h"
-#include "net/tls.h"
 #include "control/control.h"
 #include "control/order.h"
+#include "net/tls.h"
 
 enum { TELL_BYTES = 256 };
 
-__attribute__((format(printf, 3, 4))) static void tell(struct journal *journal, int level, const char *format, ...)
+/* `by`: who has the gateway do what is told, which is told whatever the level; NULL: nobody has. */
+__attribute__((format(printf, 4, 5))) static void tell(struct journal *journal, int level, const char *by, const char *format, ...)
 {
 	char text[TELL_BYTES];
 	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(text, sizeof(text), format, arguments);
-	va_end(arguments);
-	journal_event(journal, JOURNAL_MAIN, clock_us(CLOCK_REALTIME), level, text);
-}
-
-/* What somebody, `by`, has the gateway do: told whatever the level. */
-__attribute__((format(printf, 4, 5))) static void tell_of(struct journal *journal, int level, const char *by, const char *format, ...)
-{
-	char text[TELL_BYTES];
-	va_list arguments;
-	int n = snprintf(text, sizeof(text), "%.*s: ", TELL_BYTES / 2, by);
+	int n = by != NULL ? snprintf(text, sizeof(text), "%.*s: ", TELL_BYTES / 2, by) : 0;
 
 	va_start(arguments, format);
 	vsnprintf(text + n, sizeof(text) - (size_t)n, format, arguments);
 	va_end(arguments);
-	journal_audit(journal, JOURNAL_MAIN, clock_us(CLOCK_REALTIME), level, text);
+	(by != NULL ? journal_audit : journal_event)(journal, JOURNAL_MAIN, clock_us(CLOCK_REALTIME), level, text);
 }
 
 /* It is said, not refused: fewer clients than allowed may well come. */
@@ -107,7 +96,7 @@ static void announce(const struct gateway *gateway)
 /* It comes to nothing. */
 static void upgrade_refuse(struct gateway *gateway, int level, const char *by, const char *why)
 {
-	tell_of(gateway->journal, level, by, "no upgrade: %s", why);
+	tell(gateway->journal, level, by, "no upgrade: %s", why);
 	if (gateway->upgrade_order != NULL)
 		order_refuse(gateway->upgrade_order, 409, "not_upgraded", why);
 	gateway->upgrade_order = NULL;
@@ -135,7 +124,7 @@ static void upgrade_if_wanted(struct gateway *gateway)
 		return;
 	gateway->upgrade_by = NULL;
 	if (upgrade_start(gateway, why))
-		tell_of(gateway->journal, LEVEL_INFO, by, "upgrading: process %d is starting", (int)gateway->upgrade.child);
+		tell(gateway->journal, LEVEL_INFO, by, "upgrading: process %d is starting", (int)gateway->upgrade.child);
 	else
 		upgrade_refuse(gateway, LEVEL_ERROR, by, why);
 }
@@ -149,7 +138,7 @@ static void upgrade(struct gateway *gateway, const char *by)
 	reloading_hold(&gateway->reloading);
 	gateway->upgrade_by = by;
 	if (!reloading_is_idle(&gateway->reloading))
-		tell_of(gateway->journal, LEVEL_INFO, by, "a reload is under way; the upgrade begins after it");
+		tell(gateway->journal, LEVEL_INFO, by, "a reload is under way; the upgrade begins after it");
 	upgrade_if_wanted(gateway);
 }
 
@@ -171,7 +160,7 @@ static void upgrade_by_order(struct gateway *gateway, struct control_order *orde
 static void upgrade_by_signal(struct gateway *gateway, const char *signal_name)
 {
 	if (is_upgrading(gateway))
-		tell_of(gateway->journal, LEVEL_INFO, signal_name, "an upgrade is under way");
+		tell(gateway->journal, LEVEL_INFO, signal_name, "an upgrade is under way");
 	else
 		upgrade(gateway, signal_name);
 }
@@ -189,7 +178,7 @@ static void upgrade_give_up(struct gateway *gateway)
 
 static void hand_over(struct gateway *gateway)
 {
-	tell(gateway->journal, LEVEL_INFO, "upgraded: process %d serves; requests of this one may finish for %llu ms",
+	tell(gateway->journal, LEVEL_INFO, NULL, "upgraded: process %d serves; requests of this one may finish for %llu ms",
 		(int)gateway->upgrade.child,
 		(unsigned long long)(workers_config(gateway->workers)->drain_timeout_us / US_PER_MS));
 	notify("MAINPID=%d", (int)gateway->upgrade.child);
@@ -235,7 +224,7 @@ static void gateway_not_ready(struct gateway *gateway)
 
 static void stop(struct gateway *gateway, const char *signal_name)
 {
-	tell_of(gateway->journal, LEVEL_INFO, signal_name, "stopping");
+	tell(gateway->journal, LEVEL_INFO, signal_name, "stopping");
 	gateway_not_ready(gateway);
 	workers_stop(gateway->workers);
 }
@@ -247,7 +236,7 @@ static void drain(struct gateway *gateway, const char *signal_name)
 		stop(gateway, signal_name);
 		return;
 	}
-	tell_of(gateway->journal, LEVEL_INFO, signal_name, "draining; requests may finish for %llu ms, once more ends them",
+	tell(gateway->journal, LEVEL_INFO, signal_name, "draining; requests may finish for %llu ms, once more ends them",
 		(unsigned long long)(workers_config(gateway->workers)->drain_timeout_us / US_PER_MS));
 	gateway_not_ready(gateway);
 	workers_drain(gateway->workers, 0);
@@ -263,7 +252,7 @@ static void on_tell(void *context, int level, const char *text)
 static void reload(struct gateway *gateway)
 {
 	if (gateway->draining)
-		tell_of(gateway->journal, LEVEL_WARNING, "SIGHUP", "not reloaded: the gateway is on its way out");
+		tell(gateway->journal, LEVEL_WARNING, "SIGHUP", "not reloaded: the gateway is on its way out");
 	else
 		reloading_ask(&gateway->reloading, "signal", NULL);
 }
@@ -273,7 +262,7 @@ static void order_reload(struct gateway *gateway, struct control_order *order)
 	if (gateway->draining) {
 		order_refuse(order, 503, "draining", "the gateway is on its way out");
 	} else {
-		tell_of(gateway->journal, LEVEL_INFO, order->by, "the configuration is to be read again");
+		tell(gateway->journal, LEVEL_INFO, order->by, "the configuration is to be read again");
 		reloading_ask(&gateway->reloading, "admin", order);
 	}
 }
@@ -288,7 +277,7 @@ static void order_log_level(struct gateway *gateway, struct control_order *order
 		order_refuse(order, 400, "bad_request", "there is no such level");
 		return;
 	}
-	tell_of(gateway->journal, LEVEL_INFO, order->by, "log level %s -> %s, until the next start, or a reload with another",
+	tell(gateway->journal, LEVEL_INFO, order->by, "log level %s -> %s, until the next start, or a reload with another",
 		config_log_level_word(before), config_log_level_word(level));
 	journal_set_level(gateway->journal, level);
 	order_answer(order, 200, json_pack("{s:s}", "level", config_log_level_word(level)));
@@ -300,7 +289,7 @@ static void order_obey(struct gateway *gateway, struct control_order *order)
 	case ORDERED_RELOAD: order_reload(gateway, order); return;
 	case ORDERED_LOG_LEVEL: order_log_level(gateway, order); return;
 	case ORDERED_REOPEN:
-		tell_of(gateway->journal, LEVEL_INFO, order->by, "the log files are opened anew");
+		tell(gateway->journal, LEVEL_INFO, order->by, "the log files are opened anew");
 		journal_reopen(gateway->journal);
 		order_done(order, 202, "{\"outcome\":\"reopening\"}");
 		return;
@@ -364,7 +353,7 @@ static void supervise(struct gateway *gateway)
 			break;
 		}
 	}
-	tell(gateway->journal, LEVEL_INFO, "stopped");
+	tell(gateway->journal, LEVEL_INFO, NULL, "stopped");
 }
 
 /* Binds every socket. What was created by the time of a failure is there for gateway_end(). Owns `config`. */
@@ -430,7 +419,7 @@ static void close_untaken(struct gateway *gateway)
 	size_t count = inherited_release(&gateway->inherited);
 
 	if (count > 0)
-		tell(gateway->journal, LEVEL_WARNING,
+		tell(gateway->journal, LEVEL_WARNING, NULL,
 			"%zu listening socket%s that this process was started with %s closed: no listener has such an address, or there "
 			"are fewer workers now",
 			count, count == 1 ? "" : "s", count == 1 ? "was" : "were");

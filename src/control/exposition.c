@@ -117,6 +117,13 @@ static struct view millionths_format(char text[48], uint64_t millionths)
 		text, (size_t)snprintf(text, 48, "%" PRIu64 ".%06" PRIu64, millionths / 1000000, millionths % 1000000));
 }
 
+void exposition_words(
+	struct exposition *x, const char *name, const char *label, const char *const *words, const uint64_t *values, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		exposition_sample(x, name, &(struct label){label, view_str(words[i])}, 1, values[i]);
+}
+
 void exposition_millionths(
 	struct exposition *x, const char *name, const struct label *labels, size_t label_count, uint64_t millionths)
 {

@@ -51,7 +51,11 @@ void exposition_family(struct exposition *x, const char *name, enum metric_type 
 void exposition_sample(
 	struct exposition *x, const char *name, const struct label *labels, size_t label_count, uint64_t value);
 
-/* The same, given in millionths and written in ones: microseconds become seconds. */
+/* A sample for each word of a closed list, which is the only label's value. */
+void exposition_words(
+	struct exposition *x, const char *name, const char *label, const char *const *words, const uint64_t *values, size_t count);
+
+/* As exposition_sample(), given in millionths and written in ones: microseconds become seconds. */
 void exposition_millionths(
 	struct exposition *x, const char *name, const struct label *labels, size_t label_count, uint64_t millionths);
 

@@ -18,11 +18,7 @@ static void put_retried(struct exposition *x, const struct metric *metric, const
 {
 	static const char *const outcomes[] = {"failed", "succeeded"};
 
-	for (size_t i = 0; i < 2; i++) {
-		const struct label label = {"outcome", view_str(outcomes[i])};
-
-		exposition_sample(x, metric->name, &label, 1, totals->sum->worker.retried[i]);
-	}
+	exposition_words(x, metric->name, "outcome", outcomes, totals->sum->worker.retried, 2);
 }
 
 static void put_proxy_refusals(struct exposition *x, const struct metric *metric, const struct totals *totals)
@@ -33,22 +29,14 @@ static void put_proxy_refusals(struct exposition *x, const struct metric *metric
 		[PROXY_LATE] = "late",
 	};
 
-	for (size_t i = 0; i < PROXY_REFUSALS; i++) {
-		const struct label label = {"reason", view_str(reasons[i])};
-
-		exposition_sample(x, metric->name, &label, 1, totals->sum->worker.proxy_headers_refused[i]);
-	}
+	exposition_words(x, metric->name, "reason", reasons, totals->sum->worker.proxy_headers_refused, PROXY_REFUSALS);
 }
 
 static void put_classes(struct exposition *x, const struct metric *metric, const struct totals *totals)
 {
 	static const char *const classes[] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
 
-	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
-		const struct label label = {"class", view_str(classes[i])};
-
-		exposition_sample(x, metric->name, &label, 1, totals->sum->worker.responses_by_class[i]);
-	}
+	exposition_words(x, metric->name, "class", classes, totals->sum->worker.responses_by_class, 6);
 }
 
 static void put_grpc_statuses(struct exposition *x, const struct metric *metric, const struct totals *totals)
@@ -133,11 +121,10 @@ static const struct metric rows[] = {
 		"How long a worker's events wait for their turn, looked at every 100 ms while there is work.", put_lag},
 
 	WORKER_COUNTER("weir_trace_spans_exported_total", trace.exported, "Spans that the collector has taken."),
-	COUNTER("weir_trace_spans_dropped_total", put_trace_drops, struct worker_stats, trace.dropped,
-		"Spans that were given up, by reason."),
+	{"weir_trace_spans_dropped_total", METRIC_COUNTER, "Spans that were given up, by reason.", put_trace_drops},
 	WORKER_COUNTER("weir_trace_export_failures_total", trace.failures,
 		"Requests to the collector of traces that have failed, each try."),
-	GAUGE("weir_trace_spans_queued", put_worker, struct worker_stats, trace.queued, "Spans that wait to be taken."),
+	WORKER_GAUGE("weir_trace_spans_queued", trace.queued, "Spans that wait to be taken."),
 	WORKER_COUNTER("weir_exchanges_started_total", exchanges_started, "Requests begun."),
 	WORKER_COUNTER("weir_exchanges_finished_total", exchanges_finished, "Requests ended, however they ended."),
 	{"weir_exchanges_total", METRIC_COUNTER,

@@ -46,11 +46,7 @@ static void put_refusals(struct exposition *x, const struct metric *metric, cons
 		[ADMIN_TOO_MANY] = "connections",
 	};
 
-	for (int i = 0; i < ADMIN_REFUSALS; i++) {
-		const struct label label = {"reason", view_str(reasons[i])};
-
-		exposition_sample(x, metric->name, &label, 1, totals->refused[i]);
-	}
+	exposition_words(x, metric->name, "reason", reasons, totals->refused, ADMIN_REFUSALS);
 }
 
 static const struct metric build_rows[] = {
@@ -80,16 +76,10 @@ static void put_skipped(struct exposition *x, const struct metric *metric, const
 static void put_dropped(struct exposition *x, const struct metric *metric, const struct totals *totals)
 {
 	const struct journal_stats *log = &totals->log;
-	const struct {
-		const char *reason;
-		uint64_t count;
-	} reasons[] = {{"full", log->dropped_full}, {"memory", log->dropped_memory}, {"write_failed", log->dropped_write}};
+	static const char *const reasons[] = {"full", "memory", "write_failed"};
+	const uint64_t counts[] = {log->dropped_full, log->dropped_memory, log->dropped_write};
 
-	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
-		const struct label label = {"reason", view_str(reasons[i].reason)};
-
-		exposition_sample(x, metric->name, &label, 1, reasons[i].count);
-	}
+	exposition_words(x, metric->name, "reason", reasons, counts, 3);
 }
 
 static const struct metric log_rows[] = {
@@ -124,16 +114,10 @@ const struct metric_group metrics_of_process = {METRICS(process_rows)};
 static void put_sockets(struct exposition *x, const struct metric *metric, const struct totals *totals)
 {
 	const struct machine_stats *m = &totals->machine;
-	const struct {
-		const char *state;
-		uint64_t count;
-	} states[] = {{"in_use", m->tcp_in_use}, {"time_wait", m->tcp_time_wait}, {"orphaned", m->tcp_orphaned}};
+	static const char *const states[] = {"in_use", "time_wait", "orphaned"};
+	const uint64_t counts[] = {m->tcp_in_use, m->tcp_time_wait, m->tcp_orphaned};
 
-	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
-		const struct label label = {"state", view_str(states[i].state)};
-
-		exposition_sample(x, metric->name, &label, 1, states[i].count);
-	}
+	exposition_words(x, metric->name, "state", states, counts, 3);
 }
 
 static const struct metric machine_rows[] = {
