@@ -153,6 +153,27 @@ def test_bad_configuration_changes_nothing(start, origin):
     assert has_ended(gateway)
 
 
+@pytest.mark.parametrize("where", ["address", "unix"])
+def test_administration_that_cannot_be_taken_over(start, origin, upgrade, tmp_path, where):
+    """Somebody else has the place where the file says by now that it listens: the old one goes on, there too."""
+    origin.serve()
+    gateway, admin = administered(start, origin)
+    other = tmp_path / "other.sock"
+    with socket.create_server(("127.0.0.1", 0)) if where == "address" else socket.socket(socket.AF_UNIX) as keeper:
+        if where == "unix":
+            keeper.bind(str(other))
+            keeper.listen()
+        taken = f"127.0.0.1:{keeper.getsockname()[1]}" if where == "address" else str(other)
+        gateway.write(gateway.config | {"admin": {"hosts": ["example.com"], "address": admin.address, where: taken}})
+        gateway.signal(signal.SIGUSR2)
+        assert "ended with status 1" in gateway.event("no upgrade")
+        assert f"{taken} (admin): Address already in use" in gateway.event("cannot listen on")
+        assert gateway.connect().ask(get()).status == 200 and admin.ask("/readyz").status == 200
+    gateway.write(gateway.config)
+    upgrade(gateway)
+    assert has_ended(gateway) and admin.ask("/readyz").status == 200
+
+
 def test_program_that_is_gone(start, origin, tmp_path, monkeypatch):
     program = tmp_path / "weir"
     shutil.copy(ORIGINAL, program)
