@@ -11,19 +11,33 @@
 #include "base/phase.h"
 #include "base/planted.h"
 #include "gateway/exchange.h"
+#include "gateway/grpc.h"
 #include "tracing/exporter.h"
 
 /* --- whether -------------------------------------------------------------------------------------------------------------- */
+
+/* What the client was told at the end of a call of gRPC is the service's fault. */
+static bool is_failed_call(const struct exchange *ex)
+{
+	return ex->grpc != NULL && grpc_status_is_fault((enum grpc_status)ex->grpc->status);
+}
+
+/* By the gateway's doing, or by the upstream's. */
+static bool has_failed(const struct exchange *ex, enum cause cause)
+{
+	if (cause != CAUSE_NONE && cause_info(cause)->fault != FAULT_CLIENT)
+		return true;
+	return ex->status >= 500 || (cause == CAUSE_NONE && is_failed_call(ex));
+}
 
 /* NULL: it is not told of. */
 static const char *reason_of(const struct exchange *ex, enum cause cause)
 {
 	const struct config_tracing *t = &ex->held->config->tracing;
-	bool failed = ex->status >= 500 || (cause != CAUSE_NONE && cause_info(cause)->fault != FAULT_CLIENT);
 
 	if (ex->trace->flags & TRACE_SAMPLED)
 		return "sampled";
-	if (t->on_error && failed)
+	if (t->on_error && has_failed(ex, cause))
 		return "error";
 	if (t->slow_us != 0 && io_now_us(ex->worker->io) - ex->started_us >= t->slow_us)
 		return "slow";
@@ -113,6 +127,15 @@ static void add_request(struct trace_span *s, const struct exchange *ex, struct 
 		span_add_text(s, "user_agent.original", field_value(agent));
 }
 
+static void add_call(struct trace_span *s, const struct exchange *ex)
+{
+	if (ex->grpc == NULL)
+		return;
+	span_add_text(s, "rpc.system", VIEW("grpc"));
+	if (ex->grpc->status < GRPC_STATUS_COUNT)
+		span_add_number(s, "rpc.grpc.status_code", ex->grpc->status);
+}
+
 static void add_outcome(struct trace_span *s, struct exchange *ex, enum cause cause, const char *reason)
 {
 	if (ex->status != 0 && cause != CAUSE_CLIENT_GONE)
@@ -124,7 +147,10 @@ static void add_outcome(struct trace_span *s, struct exchange *ex, enum cause ca
 		span_add_text(s, "weir.cause", view_str(cause_info(cause)->word));
 	} else if (ex->status >= 500) {
 		span_add_text(s, "error.type", arena_printf(&ex->arena, "%u", ex->status));
+	} else if (is_failed_call(ex)) {
+		span_add_text(s, "error.type", view_str(grpc_status_word((enum grpc_status)ex->grpc->status)));
 	}
+	add_call(s, ex);
 	if (ex->fallback_cause != CAUSE_NONE)
 		span_add_text(s, "weir.fallback_cause", view_str(cause_info((enum cause)ex->fallback_cause)->word));
 	if (ex->route != NULL)
@@ -151,7 +177,7 @@ static void tell_request(struct exchange *ex, enum cause cause, const char *why,
 	for (int i = 0; i < PHASE_COUNT; i++)
 		if (ex->phase_us[i] != 0)
 			span_add_number(&s, phase_keys[i], ex->phase_us[i]);
-	s.failed = ex->status >= 500 || (cause != CAUSE_NONE && cause_info(cause)->fault != FAULT_CLIENT);
+	s.failed = has_failed(ex, cause);
 	s.message = view_str(why != NULL ? why : cause != CAUSE_NONE ? cause_info(cause)->text : "");
 	exporter_offer(ex->worker->exporter, &s);
 }

@@ -47,6 +47,14 @@ enum grpc_status grpc_status_of(const struct message *m)
 	return message_count_name(m, VIEW("grpc-status")) == 1 ? grpc_status_parse(field_value(f)) : GRPC_UNKNOWN;
 }
 
+bool grpc_status_is_fault(enum grpc_status status)
+{
+	const unsigned faults = 1u << GRPC_UNKNOWN | 1u << GRPC_DEADLINE_EXCEEDED | 1u << GRPC_UNIMPLEMENTED | 1u << GRPC_INTERNAL |
+				1u << GRPC_UNAVAILABLE | 1u << GRPC_DATA_LOSS;
+
+	return (faults >> status & 1u) != 0;
+}
+
 /*
  * UNAVAILABLE is what a client may try again: the call has found no service, or has lost it. DEADLINE_EXCEEDED: somebody took
  * too long who had it. RESOURCE_EXHAUSTED: the call is too large, or one too many of this client's.

@@ -33,6 +33,9 @@ enum grpc_status grpc_status_of(const struct message *m);
 /* What a client is told of a failure of the gateway. GRPC_OK for CAUSE_NONE only. */
 enum grpc_status grpc_status_of_cause(enum cause cause);
 
+/* A call has ended so by the service's doing, not by its caller's (OpenTelemetry's conventions for servers). */
+bool grpc_status_is_fault(enum grpc_status status);
+
 /* Kinds of content. */
 enum grpc_kind { GRPC_NOT, GRPC_PLAIN, GRPC_WEB, GRPC_WEB_TEXT };
 

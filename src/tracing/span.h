@@ -12,7 +12,7 @@
 enum span_kind { SPAN_SERVER = 2, SPAN_CLIENT = 3 };
 
 enum {
-	SPAN_ATTRIBUTES_MAX = 32,
+	SPAN_ATTRIBUTES_MAX = 36,
 	SPAN_EVENTS_MAX = 8,
 	SPAN_TEXT_MAX = 2048,          /* of one text; the rest is cut */
 };

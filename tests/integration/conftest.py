@@ -7,6 +7,7 @@ import pytest
 
 import gateway as gateways
 import matrix
+from collector import Collector
 from gateway import BINARY, Gateway, configuration
 from origin import Origin
 
@@ -76,6 +77,14 @@ def make_origin():
 @pytest.fixture
 def origin(make_origin):
     return make_origin()
+
+
+@pytest.fixture
+def collector(make_origin):
+    """Of traces; what it was told was well-formed."""
+    found = Collector(make_origin())
+    yield found
+    assert not found.wrong, found.wrong
 
 
 @pytest.fixture

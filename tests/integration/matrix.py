@@ -67,6 +67,7 @@ BOTH = {
     **{f"test_names::test_{name}": NOT_ASKED for name in NAME_SERVERS},
     "test_malformed_matrix": ITSELF,
     "test_websocket": ITSELF,
+    "test_tracing_kinds": ITSELF,
     "test_sse": ITSELF,
     "test_chromium": ITSELF,
     "test_every_cause": ITSELF,

@@ -5,33 +5,18 @@ import threading
 import pytest
 
 from admin import administered
-from collector import CLIENT, Collector
-from gateway import eventually, merged
+from collector import CLIENT, Collector, telling
+from gateway import PATIENT, eventually, merged
 from origin import closed_port
 from raw import get, post, response
 from translators import CLIENT as CLIENT_SPEAKS, UPSTREAM as UPSTREAM_SPEAKS
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-PATIENT = {"timeouts": {"connect": "20s"}, "pool": {"acquire_timeout": "20s"}}
 
 
-@pytest.fixture
-def collector(make_origin):
-    found = Collector(make_origin())
-    yield found
-    assert not found.wrong, found.wrong
-
-
-def traced(start, collector, *origins, upstream=None, tracing=None, **options):
+def traced(start, collector, *origins, tracing=None, **options):
     """A gateway that tells the collector soon, and of every request unless it is told otherwise."""
-    how = merged({"upstream": "collector", "sample": "100%", "export": {"interval": "10ms"}}, tracing)
-    config = {"name": "collector", "endpoints": [{"address": collector.address}], **PATIENT}
-
-    def begin(config_, **more):
-        config_["upstreams"].append(config)
-        return start(config_, **more)
-
-    return administered(begin, *origins, upstream=upstream, tracing=how, workers=1, **options)
+    return administered(lambda config, **more: start(telling(config, collector, tracing), **more), *origins, workers=1, **options)
 
 
 def dropped(admin):

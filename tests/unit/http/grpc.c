@@ -116,6 +116,18 @@ static void test_statuses(void **state)
 	assert_string_equal(grpc_status_word(GRPC_STATUS_COUNT), "none");
 }
 
+static void test_faults(void **state)
+{
+	unsigned count = 0;
+
+	for (enum grpc_status status = GRPC_OK; status <= GRPC_STATUS_COUNT; status++)
+		count += grpc_status_is_fault(status);
+	assert_int_equal(count, 6);
+	assert_true(grpc_status_is_fault(GRPC_UNKNOWN) && grpc_status_is_fault(GRPC_DEADLINE_EXCEEDED));
+	assert_true(grpc_status_is_fault(GRPC_UNIMPLEMENTED) && grpc_status_is_fault(GRPC_INTERNAL));
+	assert_true(grpc_status_is_fault(GRPC_UNAVAILABLE) && grpc_status_is_fault(GRPC_DATA_LOSS));
+}
+
 /* What docs/grpc.md says. */
 static void test_causes(void **state)
 {
@@ -171,6 +183,7 @@ int main(void)
 		cmocka_unit_test(test_timeouts),
 		cmocka_unit_test(test_timeouts_back),
 		cmocka_unit_test(test_statuses),
+		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_causes),
 		cmocka_unit_test(test_messages),
 		cmocka_unit_test(test_status_of),
