@@ -85,6 +85,7 @@ static void admin_host_read(struct load *l, const struct node *node, void *out)
 static const struct key limits_keys[] = {
 	{"connections", KEY_NUMBER, ADMIN(connections), .min = 1, .max = 1000, .preset = 32},
 	{"streams", KEY_NUMBER, ADMIN(streams), .min = 1, .max = 1000, .preset = 8, .hint = "at most `connections`"},
+	{"answer_bytes", KEY_SIZE, ADMIN(answer_bytes), .min = MIB, .max = GIB, .preset = 64 * MIB},
 };
 static const struct section limits_section = {KEYS(limits_keys)};
 
@@ -166,6 +167,6 @@ bool config_admin_equal(const struct config_admin *a, const struct config_admin 
 		return a->enabled == b->enabled;
 	return view_eq(a->address_text, b->address_text) && view_eq(a->unix_text, b->unix_text) &&
 		view_eq(a->token, b->token) && hosts_equal(a, b) && a->connections == b->connections &&
-		a->streams == b->streams && a->header_us == b->header_us && a->keep_alive_us == b->keep_alive_us &&
+		a->streams == b->streams && a->answer_bytes == b->answer_bytes && a->header_us == b->header_us && a->keep_alive_us == b->keep_alive_us &&
 		a->write_idle_us == b->write_idle_us;
 }

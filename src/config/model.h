@@ -656,6 +656,7 @@ struct config_admin {
 	size_t host_count;
 	uint32_t connections;      /* limits.connections: 1..1000, default 32 */
 	uint32_t streams;          /* limits.streams: of them answers that go on; 1..connections, default 8 */
+	uint64_t answer_bytes;     /* limits.answer_bytes: that clients have not taken, of all together; 1MiB..1GiB, default 64MiB */
 	uint64_t header_us;        /* timeouts.header: a whole request; 1ms..1h, default 10s */
 	uint64_t keep_alive_us;    /* timeouts.keep_alive: between requests; 1ms..1h, default 75s */
 	uint64_t write_idle_us;    /* timeouts.write_idle: the client takes nothing; 1ms..1h, default 10s */

@@ -94,6 +94,18 @@ static void put_head(struct admin_conn *c, unsigned status, struct view fields, 
 	CHECK(h1_conn_end_head(&c->h1, &w, framing));
 }
 
+uint64_t admin_answer_bytes(struct control *control)
+{
+	uint64_t bytes = 0;
+
+	list_each_safe(&control->conns, node, next) {
+		const struct admin_conn *c = container_of(node, struct admin_conn, node);
+
+		bytes += (uint64_t)c->content.cap + c->h1.conn.out.cap;
+	}
+	return bytes;
+}
+
 /* --- what handlers say -------------------------------------------------------------------------------------------- */
 
 void admin_put(struct admin_conn *c, struct view bytes)

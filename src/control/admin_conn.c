@@ -11,8 +11,8 @@
  * CONTENT is told 408, what is late in ORDERED 504; all else is closed.
  *
  * Bounds: a head of HEAD_BYTES_MAX, content of ADMIN_REQUEST_CONTENT_MAX, one answer at a time (pipelined requests stay
- * unread until their turn, each in a tick of its own), `admin.limits` connections and answers that go on. A connection beyond
- * those takes the place of the one that has been IDLE for longest; without one it is refused.
+ * unread until their turn, each in a tick of its own), `admin.limits` connections, answers that go on, and bytes of answers that clients
+ * have not taken: once there are so many no other answer is made (admin_request_answer). A connection beyond those takes the place of the one that has been IDLE for longest; without one it is refused.
  */
 #include <errno.h>
 
@@ -256,9 +256,7 @@ static void on_timer(struct io_timer *timer)
 
 static void on_surveyed(struct survey_request *request)
 {
-	struct admin_conn *c = container_of(request, struct admin_conn, survey);
-
-	c->request.resource->answer(c);
+	admin_request_answer(container_of(request, struct admin_conn, survey));
 }
 
 static void on_done(struct order_asker *asker, unsigned status, struct view text)

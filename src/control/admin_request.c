@@ -230,12 +230,27 @@ bool admin_request_begin(struct admin_conn *c, const struct message *m)
 	return true;
 }
 
+/* What everybody may ask is small, and load balancers live by it. */
+void admin_request_answer(struct admin_conn *c)
+{
+	struct control *control = c->control;
+	uint64_t bytes = c->request.resource->access != RESOURCE_OPEN ? admin_answer_bytes(control) : 0;
+
+	if (bytes < control->config->admin.answer_bytes) {
+		c->request.resource->answer(c);
+		return;
+	}
+	control->refused[ADMIN_TOO_MUCH]++;
+	admin_fail(c, 503, "too_many_bytes", "clients have not taken %llu bytes of answers yet: admin.limits.answer_bytes",
+		(unsigned long long)bytes);
+}
+
 void admin_request_serve(struct admin_conn *c)
 {
 	const struct resource *resource = c->request.resource;
 
 	if (resource->asks == RESOURCE_ASKS_NOBODY) {
-		resource->answer(c);
+		admin_request_answer(c);
 		return;
 	}
 	c->state = ADMIN_ASKING;

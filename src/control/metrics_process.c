@@ -44,6 +44,7 @@ static void put_refusals(struct exposition *x, const struct metric *metric, cons
 		[ADMIN_FOREIGN_PAGE] = "page",
 		[ADMIN_NO_JSON] = "content_type",
 		[ADMIN_TOO_MANY] = "connections",
+		[ADMIN_TOO_MUCH] = "answer_bytes",
 	};
 
 	exposition_words(x, metric->name, "reason", reasons, totals->refused, ADMIN_REFUSALS);

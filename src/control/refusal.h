@@ -10,6 +10,7 @@ enum admin_refusal {
 	ADMIN_FOREIGN_PAGE,   /* a page of another site has made a browser ask */
 	ADMIN_NO_JSON,        /* what changes something has a Content-Type that a form can send */
 	ADMIN_TOO_MANY,       /* connections */
+	ADMIN_TOO_MUCH,       /* of answers that clients do not take */
 	ADMIN_REFUSALS,
 };
 

@@ -156,6 +156,9 @@ void admin_conn_send(struct admin_conn *c);
 /* The timer of SENDING and STREAMING. */
 void admin_conn_send_late(struct admin_conn *c);
 
+/* Memory of all answers that clients have not taken yet. */
+uint64_t admin_answer_bytes(struct control *control);
+
 /* Refuses what cannot be served; nothing after it is believed. */
 void admin_conn_refuse(struct admin_conn *c, unsigned status, const char *error, const char *why);
 
@@ -166,6 +169,9 @@ bool admin_request_begin(struct admin_conn *c, const struct message *m);
 
 /* Its content is there: asks the workers, if they are to be asked, or calls the handler. */
 void admin_request_serve(struct admin_conn *c);
+
+/* Calls the handler, unless as much of answers waits for clients as may wait: then that is the answer. */
+void admin_request_answer(struct admin_conn *c);
 
 void admin_request_release(struct admin_request *request);
 

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from admin import Admin, Metrics, administered
-from gateway import configuration, free_port, run
+from gateway import configuration, eventually, free_port, run
 from raw import get
 from test_admin_api import JSON, error_of, request
 
@@ -163,6 +163,24 @@ def test_limits_are_configured(start, origin):
     for client in (admin.connect(), admin.connect()):
         client.send("GET").wait_taken()
     assert error_of(admin.connect().read_response()) == (503, "too_many_connections")
+
+
+def test_what_clients_do_not_take_is_bounded(start, origin, tmp_path):
+    """Of all together. What is open to everybody is answered, and everything again once they have taken theirs."""
+    endpoints = [{"address": f"127.1.{n >> 8}.{n & 255}:9"} for n in range(256)]
+    upstreams = [{"name": f"u{n}", "endpoints": endpoints} for n in range(8)]
+    config = configuration(origin, admin={"address": f"unix:{tmp_path / 'admin.sock'}", "limits": {"answer_bytes": "1MiB"}})
+    admin = Admin(start({**config, "upstreams": config["upstreams"] + upstreams}))
+    # Of a unix socket the kernel takes some 200 KiB, whoever reads.
+    slow = [admin.connect().send(get("/metrics", "localhost")) for _ in range(2)]
+    asker = admin.connect()
+    eventually(lambda: asker.ask(get("/v1/status")).status == 503)
+    assert error_of(asker.ask(get("/v1/pools"))) == (503, "too_many_bytes")
+    assert asker.ask(get("/readyz")).status == 200
+    for wire in slow:
+        assert wire.read_response().status in (200, 503)
+    assert asker.ask(get("/v1/status")).status == 200
+    assert refusals(admin)["answer_bytes"] >= 2
 
 
 def test_timeouts_are_configured(start, origin):

@@ -39,7 +39,7 @@ def test_configuration_has_its_defaults_and_no_secrets(start, origin, tmp_path):
     told = json.loads(answer.body)
     assert told["file"] == str(gateway.file) and told["number"] == 1
     config = told["configuration"]
-    assert config["admin"]["token"] == "***" and config["admin"]["limits"] == {"connections": 32, "streams": 8}
+    assert config["admin"]["token"] == "***" and config["admin"]["limits"] == {"connections": 32, "streams": 8, "answer_bytes": "64MiB"}
     assert config["routes"][0]["filters"] == [{"headers": {"request": {"set": {"Authorization": "***", "X-Plain": 'as "it" is'},
         "remove": []}, "response": {"remove": []}}}] or \
         config["routes"][0]["filters"][0]["headers"]["request"]["set"] == {"Authorization": "***", "X-Plain": 'as "it" is'}
