@@ -313,6 +313,7 @@ uint64_t client_exchange_began(struct client *c, struct stream *down, struct exc
 	if (stream_is_h2(down))
 		return client_stream_began(down, ex);
 	c->exchange = ex;
+	ex->timer = &c->timer;
 	return c->head_us;
 }
 
@@ -530,8 +531,7 @@ static void client_on_timer(struct io_timer *timer)
 			client_linger(c);
 		return;
 	case CLIENT_HEAD: client_refuse(c, CAUSE_CLIENT_TIMEOUT, "the request head was not complete in time"); return;
-	/* Left armed from the idle time before; the exchange has a timer of its own. */
-	case CLIENT_EXCHANGE: return;
+	case CLIENT_EXCHANGE: exchange_on_timer(c->exchange); return;
 	case CLIENT_SESSION: client_session_on_timer(c); return;
 	case CLIENT_DISCARDING:
 	case CLIENT_FLUSHING:

@@ -40,6 +40,7 @@ struct client_stream {
 	struct client_session *session;
 	struct exchange *exchange; /* NULL: not begun, or ended */
 	struct list_node node;     /* in session->streams or session->spent */
+	struct io_timer timer;     /* the exchange's */
 	uint64_t began_us;
 	uint64_t looked_us; /* spent: `left` was unsent then */
 	uint64_t left;
@@ -67,6 +68,11 @@ static bool is_idle(const struct client_session *session)
 
 /* --- streams -------------------------------------------------------------------------------------------------------- */
 
+static void stream_on_timer(struct io_timer *timer)
+{
+	exchange_on_timer(container_of(timer, struct client_stream, timer)->exchange);
+}
+
 /* The memory for a request's stream. Called from inside the session. */
 static struct h2_stream *on_stream(void *context)
 {
@@ -78,6 +84,7 @@ static struct h2_stream *on_stream(void *context)
 	h2_side_init(&cs->side, &session->h2);
 	cs->session = session;
 	cs->exchange = NULL;
+	cs->timer = (struct io_timer){.on_fire = stream_on_timer};
 	cs->began_us = now_us(session->client);
 	list_push_back(&session->streams, &cs->node);
 	return &cs->side.h2;
@@ -142,6 +149,7 @@ uint64_t client_stream_began(struct stream *down, struct exchange *ex)
 	struct client_stream *cs = stream_of(down);
 
 	cs->exchange = ex;
+	ex->timer = &cs->timer;
 	return cs->began_us;
 }
 
@@ -150,6 +158,7 @@ void client_stream_ended(struct stream *down, enum client_next next)
 	struct client_stream *cs = stream_of(down);
 
 	cs->exchange = NULL;
+	io_timer_cancel(cs->session->client->worker->io, &cs->timer);
 	if (next == CLIENT_ABORT)
 		h2_stream_reset(&cs->side.h2, H2_INTERNAL_ERROR);
 	/* Nobody is told of a reset, or of what stands in the session, before it is written. */

@@ -87,6 +87,14 @@ struct wait {
 	enum phase phase;
 };
 
+/* For the answer, once the request was sent. */
+static inline struct wait wait_for_answer(const struct exchange *ex)
+{
+	if (PLANTED(MISSED_DEADLINE))
+		return (struct wait){DEADLINE_NEVER, CAUSE_FIRST_BYTE_TIMEOUT, PHASE_FIRST_BYTE};
+	return (struct wait){ex->upstream->timeouts.first_byte_us, CAUSE_FIRST_BYTE_TIMEOUT, PHASE_FIRST_BYTE};
+}
+
 /* What the exchange waits for in its state, how long, what it is called when it does not come, and where that time goes. */
 static struct wait exchange_wait(const struct exchange *ex)
 {
@@ -106,10 +114,7 @@ static struct wait exchange_wait(const struct exchange *ex)
 			return (struct wait){ut->idle_us, CAUSE_UPSTREAM_IDLE_TIMEOUT, PHASE_FIRST_BYTE};
 		return (struct wait){lt->body_idle_us, CAUSE_CLIENT_TIMEOUT, PHASE_READING};
 	case EXCHANGE_EXPECTING:
-	case EXCHANGE_WAITING:
-		if (PLANTED(MISSED_DEADLINE))
-			return (struct wait){DEADLINE_NEVER, CAUSE_FIRST_BYTE_TIMEOUT, PHASE_FIRST_BYTE};
-		return (struct wait){ut->first_byte_us, CAUSE_FIRST_BYTE_TIMEOUT, PHASE_FIRST_BYTE};
+	case EXCHANGE_WAITING: return wait_for_answer(ex);
 	case EXCHANGE_RESPONDING:
 		if (stream_blocked(ex->down))
 			return (struct wait){lt->write_idle_us, CAUSE_CLIENT_TIMEOUT, PHASE_CLIENT};
@@ -125,9 +130,9 @@ static struct wait exchange_wait(const struct exchange *ex)
 	}
 }
 
-void exchange_arm(struct exchange *ex)
+/* Where every request passes: in place of a call of its own. */
+__attribute__((always_inline)) static inline void arm(struct exchange *ex, struct wait wait)
 {
-	struct wait wait = exchange_wait(ex);
 	uint64_t deadline = deadline_after(ex->moved_us, wait.span_us);
 
 	exchange_spends(ex, wait.phase);
@@ -146,18 +151,24 @@ void exchange_arm(struct exchange *ex)
 
 		deadline = hedge_us < deadline ? hedge_us : deadline;
 	}
-	io_timer_set(ex->worker->io, &ex->timer, deadline);
+	io_timer_set(ex->worker->io, ex->timer, deadline);
+}
+
+void exchange_arm(struct exchange *ex)
+{
+	arm(ex, exchange_wait(ex));
 }
 
 bool exchange_has_deadline(const struct exchange *ex)
 {
-	return ex->state == EXCHANGE_ENDED || io_timer_armed(&ex->timer);
+	return ex->state == EXCHANGE_ENDED || (ex->deadline_cause != CAUSE_NONE && io_timer_armed(ex->timer));
 }
 
-static void exchange_on_timer(struct io_timer *timer)
+void exchange_on_timer(struct exchange *ex)
 {
-	struct exchange *ex = container_of(timer, struct exchange, timer);
-
+	/* What the client had waited for before. */
+	if (ex->deadline_cause == CAUSE_NONE)
+		return;
 	if (ex->state == EXCHANGE_BACKING_OFF) {
 		retry_resume(ex);
 	} else if (hedge_is_due(ex)) {
@@ -296,7 +307,7 @@ void exchange_send(struct exchange *ex)
 		ex->sent_us = ex->head_sent_us;
 		/* The ordinary case: it was sent, and nothing can have come of it yet. */
 		if (stream_flush(ex->lease.stream) == 0 && !stream_has_input(ex->lease.stream)) {
-			exchange_arm(ex);
+			arm(ex, wait_for_answer(ex));
 			return;
 		}
 	} else {
@@ -478,7 +489,7 @@ static void arm_pause(struct exchange *ex)
 
 	exchange_spends(ex, PHASE_FILTERS);
 	ex->deadline_cause = end_us < most_us ? CAUSE_REQUEST_DEADLINE : CAUSE_FILTER_FAILED;
-	io_timer_set(ex->worker->io, &ex->timer, deadline_min(most_us, end_us));
+	io_timer_set(ex->worker->io, ex->timer, deadline_min(most_us, end_us));
 }
 
 __attribute__((noinline)) void exchange_filter(struct exchange *ex)
@@ -588,7 +599,6 @@ static struct exchange *exchange_create(struct client *client, struct stream *do
 	ex->down = down;
 	ex->trusted = client->trusted;
 	ex->held = PLANTED(GENERATION_FREED_EARLY) ? w->current : generation_enter(w->current);
-	ex->timer.on_fire = exchange_on_timer;
 	ex->more.on_run = exchange_on_more;
 	ex->release.on_run = exchange_on_release;
 	ex->request_deadline_us = DEADLINE_NEVER;
@@ -782,7 +792,6 @@ void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, 
 	if (ex->held->config->log.access && w->observer.on_finished != NULL && record_is_wanted(ex, cause))
 		record_send(ex, cause, why);
 	filters_on_finish(ex);
-	io_timer_cancel(w->io, &ex->timer);
 	io_defer_cancel(w->io, &ex->more);
 	list_remove(&ex->node);
 	arena_release(&ex->arena);

@@ -39,7 +39,7 @@ static void leave_upstream(struct exchange *ex, enum cause cause)
 	upstream_drop(&ex->lease);
 	ex->lease.key = NULL;
 	ex->lease.tried_count = 0;
-	io_timer_cancel(ex->worker->io, &ex->timer);
+	io_timer_cancel(ex->worker->io, ex->timer);
 	io_defer_cancel(ex->worker->io, &ex->more);
 }
 

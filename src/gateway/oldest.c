@@ -192,7 +192,7 @@ void worker_stuck(const struct worker *w, struct oldest *oldest)
 		const struct exchange *ex = container_of(node, struct exchange, node);
 
 		bool has_ended = ex->state == EXCHANGE_ENDED;
-		bool is_late = now_us >= deadline_after(ex->timer.deadline_us, STUCK_LATE_US);
+		bool is_late = now_us >= deadline_after(ex->timer->deadline_us, STUCK_LATE_US);
 
 		if (has_ended || (exchange_has_deadline(ex) && !is_late))
 			continue;

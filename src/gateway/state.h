@@ -360,7 +360,7 @@ void client_name_is_late(struct client *client);
 /* Takes one waiting connection; the result of the listener's on_accept. */
 int client_accept(struct worker_listener *listener);
 
-/* An exchange begins on one of its streams. When the first byte of its request came. */
+/* An exchange begins on one of its streams: is lent a timer, and told when the first byte of its request came. */
 uint64_t client_exchange_began(struct client *client, struct stream *down, struct exchange *ex);
 
 /* It has ended; everything of its answer is in the stream. Called by exchange_finish and answer_refuse only. */
@@ -430,7 +430,7 @@ struct exchange {
 	struct client *client;             /* whose request it is */
 	struct stream *down;               /* the request is read there, the answer written; borrowed */
 	struct held_generation *held;      /* what it began with: `route` and all below it */
-	struct io_timer timer;
+	struct io_timer *timer;            /* lent by the client, whose connection or stream has nothing else to wait for */
 	struct io_task more;               /* goes on pumping after the other events of the loop had their turn */
 	struct io_task release;            /* frees the memory at the end of the tick */
 	struct arena arena;
@@ -521,6 +521,9 @@ void exchange_refuse(struct client *client, struct stream *down, enum method met
 
 /* The client's connection has something new. */
 void exchange_on_client(struct exchange *ex);
+
+/* The timer that it was lent has fired. */
+void exchange_on_timer(struct exchange *ex);
 
 /*
  * The one ending. Writes the answer if one is still owed, or makes the failure visible if it has begun; logs, counts, and

@@ -214,6 +214,9 @@ static unsigned events_of(uint32_t epoll_events)
 
 	events |= epoll_events & EPOLLIN ? IO_READABLE : 0;
 	events |= epoll_events & EPOLLOUT ? IO_WRITABLE : 0;
+	/* Most tell of nothing else. */
+	if (__builtin_expect((epoll_events & ~(uint32_t)(EPOLLIN | EPOLLOUT)) == 0, 1))
+		return events;
 	events |= epoll_events & EPOLLRDHUP ? IO_PEER_CLOSED : 0;
 	events |= epoll_events & (EPOLLERR | EPOLLHUP) ? IO_BROKEN : 0;
 	events |= (epoll_events & (EPOLLERR | EPOLLHUP)) == EPOLLHUP ? IO_HUNG_UP : 0;
@@ -322,6 +325,8 @@ static void io_run_tasks(struct io *io)
 {
 	struct list posted;
 
+	if (list_empty(&io->tasks))
+		return;
 	list_init(&posted);
 	list_splice_back(&posted, &io->tasks);
 	for (struct list_node *node; (node = list_pop_front(&posted)) != NULL;) {

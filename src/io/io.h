@@ -126,8 +126,9 @@ void io_post(struct io *io, struct io_message *message);
 
 /*
  * A timer. Zero-initialise; set on_fire. Resolution is 1 ms: it never fires early and at most 1 ms late, plus the
- * loop's lag (its waits end on whole milliseconds too). Setting a later deadline on an armed timer costs one store (the
- * wheel is corrected when the old place comes up), so idle timers may be pushed back on every byte.
+ * loop's lag (its waits end on whole milliseconds too). Setting a deadline on an armed timer that is not before the place
+ * where it stands costs one store (the wheel is corrected when that comes up), so idle timers may be pushed back on every byte,
+ * and one whose deadline goes to and fro stands at the earliest and is not moved.
  */
 struct io_timer {
 	struct list_node node;

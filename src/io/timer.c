@@ -15,6 +15,8 @@
  *
  * What comes up is placed anew if its deadline is still ahead: it steps down to a finer level, or its deadline was
  * pushed back meanwhile (lazy re-arming: that cost one store).
+ *
+ * When the next slot begins that has timers is kept in next_us, so a turn in which nothing comes up costs a comparison.
  */
 #include "io/timer.h"
 
@@ -50,6 +52,7 @@ static uint64_t slots_through(unsigned slot)
 void wheel_init(struct timer_wheel *w, uint64_t now_us)
 {
 	w->now_ms = now_us / US_PER_MS;
+	w->next_us = DEADLINE_NEVER;
 	list_init(&w->due);
 	for (unsigned level = 0; level < WHEEL_LEVELS; level++) {
 		w->occupied[level] = 0;
@@ -68,49 +71,24 @@ void wheel_release(struct timer_wheel *w)
 /* Puts an unlinked timer where its deadline says. */
 static void wheel_place(struct timer_wheel *w, struct io_timer *timer)
 {
-	uint64_t ms = ms_at_or_after(timer->deadline_us);
+	uint64_t ms = ms_at_or_after(timer->deadline_us), from_ms = w->now_ms;
 
 	timer->placed_ms = ms;
 	if (ms <= w->now_ms) {
 		list_push_back(&w->due, &timer->node);
-		return;
+	} else {
+		unsigned level = level_between(ms, w->now_ms);
+		unsigned slot = digit(ms, level);
+
+		list_push_back(&w->slots[level][slot], &timer->node);
+		w->occupied[level] |= (uint64_t)1 << slot;
+		from_ms = ms >> (DIGIT_BITS * level) << (DIGIT_BITS * level);
 	}
-	unsigned level = level_between(ms, w->now_ms);
-	unsigned slot = digit(ms, level);
-
-	list_push_back(&w->slots[level][slot], &timer->node);
-	w->occupied[level] |= (uint64_t)1 << slot;
+	w->next_us = deadline_min(w->next_us, from_ms * US_PER_MS);
 }
 
-void wheel_set(struct timer_wheel *w, struct io_timer *timer, uint64_t deadline_us)
-{
-	/* Where it stands it comes up early enough for any later deadline. */
-	if (io_timer_armed(timer) && deadline_us >= timer->deadline_us && deadline_us != DEADLINE_NEVER) {
-		timer->deadline_us = deadline_us;
-		return;
-	}
-	wheel_cancel(w, timer);
-	if (deadline_us == DEADLINE_NEVER)
-		return;
-	timer->deadline_us = deadline_us;
-	wheel_place(w, timer);
-}
-
-void wheel_cancel(struct timer_wheel *w, struct io_timer *timer)
-{
-	if (!io_timer_armed(timer))
-		return;
-	list_remove(&timer->node);
-	if (timer->placed_ms <= w->now_ms)
-		return;
-	unsigned level = level_between(timer->placed_ms, w->now_ms);
-	unsigned slot = digit(timer->placed_ms, level);
-
-	if (list_empty(&w->slots[level][slot]))
-		w->occupied[level] &= ~((uint64_t)1 << slot);
-}
-
-uint64_t wheel_next_due_us(const struct timer_wheel *w)
+/* When the first slot begins that has timers. */
+static uint64_t first_slot_us(const struct timer_wheel *w)
 {
 	if (!list_empty(&w->due))
 		return w->now_ms * US_PER_MS;
@@ -125,6 +103,50 @@ uint64_t wheel_next_due_us(const struct timer_wheel *w)
 	return DEADLINE_NEVER;
 }
 
+/* Where it stands it comes up early enough for the deadline. */
+static bool stands_before(const struct io_timer *timer, uint64_t deadline_us)
+{
+	return io_timer_armed(timer) && (timer->placed_ms - 1) * US_PER_MS < deadline_us && deadline_us != DEADLINE_NEVER;
+}
+
+__attribute__((noinline)) static void set_anew(struct timer_wheel *w, struct io_timer *timer, uint64_t deadline_us)
+{
+	wheel_cancel(w, timer);
+	if (deadline_us == DEADLINE_NEVER)
+		return;
+	timer->deadline_us = deadline_us;
+	wheel_place(w, timer);
+}
+
+void wheel_set(struct timer_wheel *w, struct io_timer *timer, uint64_t deadline_us)
+{
+	if (stands_before(timer, deadline_us))
+		timer->deadline_us = deadline_us;
+	else
+		set_anew(w, timer, deadline_us);
+}
+
+void wheel_cancel(struct timer_wheel *w, struct io_timer *timer)
+{
+	if (!io_timer_armed(timer))
+		return;
+	list_remove(&timer->node);
+	if (timer->placed_ms > w->now_ms) {
+		unsigned level = level_between(timer->placed_ms, w->now_ms);
+		unsigned slot = digit(timer->placed_ms, level);
+
+		if (!list_empty(&w->slots[level][slot]))
+			return;
+		w->occupied[level] &= ~((uint64_t)1 << slot);
+	}
+	w->next_us = first_slot_us(w);
+}
+
+uint64_t wheel_next_due_us(const struct timer_wheel *w)
+{
+	return w->next_us;
+}
+
 /* Moves the timers of the level's slots in `mask` to the end of `to`. */
 static void wheel_collect(struct timer_wheel *w, unsigned level, uint64_t mask, struct list *to)
 {
@@ -135,9 +157,9 @@ static void wheel_collect(struct timer_wheel *w, unsigned level, uint64_t mask, 
 		list_splice_back(to, &w->slots[level][__builtin_ctzll(passed)]);
 }
 
-void wheel_advance(struct timer_wheel *w, uint64_t now_us)
+/* Something comes up. */
+__attribute__((noinline)) static void wheel_turn(struct timer_wheel *w, uint64_t now_ms)
 {
-	uint64_t now_ms = now_us / US_PER_MS;
 	struct list up;
 
 	list_init(&up);
@@ -158,4 +180,13 @@ void wheel_advance(struct timer_wheel *w, uint64_t now_us)
 		else
 			timer->on_fire(timer);
 	}
+	w->next_us = first_slot_us(w);
+}
+
+void wheel_advance(struct timer_wheel *w, uint64_t now_us)
+{
+	if (now_us >= w->next_us)
+		wheel_turn(w, now_us / US_PER_MS);
+	else
+		w->now_ms = now_us / US_PER_MS;
 }

@@ -84,15 +84,21 @@ static enum weir_pool_outcome waiter_settle(struct weir_pool *pool, struct weir_
 	return outcome;
 }
 
-enum weir_pool_outcome weir_pool_acquire(struct weir_pool *pool, struct weir_pool_waiter *waiter, uint64_t now_us,
-	uint64_t deadline_us)
+/* The ordinary case: nobody waits, nothing is due or has to be asked, and what is idle is to be had. */
+static bool is_served_at_once(struct weir_pool *pool, const struct weir_pool_waiter *waiter, uint64_t deadline_us)
+{
+	bool quiet = pool->next_us > pool->now_us && pool->stage == POOL_OPEN && pool_nothing_to_ask(pool);
+
+	return quiet && deadline_us > pool->now_us && served_by_idle(pool, waiter) && pool_may_rest(pool);
+}
+
+/* What settling would find to do. */
+__attribute__((noinline)) static enum weir_pool_outcome acquire_settled(struct weir_pool *pool,
+	struct weir_pool_waiter *waiter, uint64_t deadline_us)
 {
 	enum weir_pool_outcome outcome;
 	uint64_t latest_us;
 
-	POOL_CHECK(waiter->on_outcome != NULL);
-	POOL_CHECK(waiter->stage == WAITER_NEW || waiter->stage == WAITER_ENDED);
-	pool_clock(pool, now_us);
 	latest_us = pool_time_after(pool->now_us, pool->wait_max_us);
 	waiter->pool = pool;
 	waiter->patience_us = pool_time_after(pool->now_us, pool->config.acquire_timeout_us);
@@ -108,6 +114,21 @@ enum weir_pool_outcome weir_pool_acquire(struct weir_pool *pool, struct weir_poo
 		outcome = waiter_settle(pool, waiter);
 	else
 		pool_ask(pool);
+	return outcome;
+}
+
+enum weir_pool_outcome weir_pool_acquire(struct weir_pool *pool, struct weir_pool_waiter *waiter, uint64_t now_us,
+	uint64_t deadline_us)
+{
+	enum weir_pool_outcome outcome = WEIR_POOL_DELIVERED;
+
+	POOL_CHECK(waiter->on_outcome != NULL);
+	POOL_CHECK(waiter->stage == WAITER_NEW || waiter->stage == WAITER_ENDED);
+	pool_clock(pool, now_us);
+	if (is_served_at_once(pool, waiter, deadline_us))
+		pool_lease_at_once(pool, pool_idle_pick(pool), waiter);
+	else
+		outcome = acquire_settled(pool, waiter, deadline_us);
 	pool_wake(pool);
 	return outcome;
 }

@@ -103,6 +103,16 @@ void pool_lease_hand_over(struct weir_pool *pool, struct weir_pool_waiter *waite
 	waiter->reused = slot->uses > 1;
 }
 
+void pool_lease_at_once(struct weir_pool *pool, struct slot *slot, struct weir_pool_waiter *waiter)
+{
+	pool_lease_grant(pool, slot, waiter);
+	pool_lease_hand_over(pool, waiter);
+	waiter->stage = WAITER_ENDED;
+	pool->stats.acquires[WEIR_POOL_DELIVERED]++;
+	pool->stats.reused += waiter->reused;
+	pool_times_add(&pool->stats.wait, 0);
+}
+
 void pool_lease_revoke(struct weir_pool *pool, struct weir_pool_waiter *waiter)
 {
 	struct slot *slot = &pool->slots[waiter->slot];
@@ -482,12 +492,6 @@ void pool_forgo(struct weir_pool *pool)
 		pool_unit_forgo(pool->budget, pool->seat);
 }
 
-/* The ordinary case: nobody waits, and nothing is on its way out. */
-static bool nothing_to_ask(const struct weir_pool *pool)
-{
-	return pool->waiting + pool_count(pool, SLOT_DOOMED) + pool_count(pool, SLOT_RETURNED) + pool->config.idle_min == 0;
-}
-
 void pool_ask_all(struct weir_pool *pool)
 {
 	if (pool->asking)
@@ -503,7 +507,7 @@ void pool_ask(struct weir_pool *pool)
 {
 	if (pool->asking)
 		return;
-	if (nothing_to_ask(pool)) {
+	if (pool_nothing_to_ask(pool)) {
 		pool_unit_forgo(pool->budget, pool->seat);
 		return;
 	}

@@ -326,6 +326,9 @@ struct slot *pool_idle_pick(struct weir_pool *pool);
 void pool_lease_grant(struct weir_pool *pool, struct slot *slot, struct weir_pool_waiter *waiter);
 void pool_lease_hand_over(struct weir_pool *pool, struct weir_pool_waiter *waiter);
 
+/* Both in one, for a newcomer who need not wait: its acquire has ended. */
+void pool_lease_at_once(struct weir_pool *pool, struct slot *slot, struct weir_pool_waiter *waiter);
+
 /* Takes back a connection that was kept for a waiter and not handed over: not a use of the connection. */
 void pool_lease_revoke(struct weir_pool *pool, struct weir_pool_waiter *waiter);
 
@@ -348,6 +351,12 @@ static inline void pool_match(struct weir_pool *pool)
 
 	if (!quiet || (pool_count(pool, SLOT_IDLE) > 0 && !pool_may_rest(pool)))
 		pool_match_all(pool);
+}
+
+/* The ordinary case: nobody waits, and nothing is on its way out. */
+static inline bool pool_nothing_to_ask(const struct weir_pool *pool)
+{
+	return pool->waiting + pool_count(pool, SLOT_DOOMED) + pool_count(pool, SLOT_RETURNED) + pool->config.idle_min == 0;
 }
 
 /*

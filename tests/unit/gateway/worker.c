@@ -327,8 +327,8 @@ static void test_leasing_waits_for_the_pool(void **state)
 	const struct exchange *ex = container_of(g.worker->exchanges.head.prev, struct exchange, node);
 
 	assert_int_equal(ex->state, EXCHANGE_LEASING);
-	assert_true(ex->timer.deadline_us - ex->moved_us > 40 * US_PER_S);
-	assert_true(ex->timer.deadline_us - ex->moved_us < 60 * US_PER_S);
+	assert_true(ex->timer->deadline_us - ex->moved_us > 40 * US_PER_S);
+	assert_true(ex->timer->deadline_us - ex->moved_us < 60 * US_PER_S);
 	worker_stop(g.worker);
 	gateway_await_drained(&g);
 	end_close(&client);

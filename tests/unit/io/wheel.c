@@ -212,6 +212,31 @@ static void test_pushing_back_is_one_store(void **state)
 	world_release(&w);
 }
 
+/* 75 s between requests and 15 s for each answer, by one timer: it stands for the nearest of them, and comes up late for none. */
+static void test_to_and_fro_is_one_store(void **state)
+{
+	static struct world w;
+	struct subject *s = &w.subjects[0];
+	int moves = 0;
+
+	world_init(&w, 1000000);
+	subject_set(s, w.now_us + 75 * US_PER_S);
+	for (int i = 0; i < 100000; i++) {
+		struct list_node before = s->timer.node;
+
+		world_advance(&w, w.now_us + 1000);
+		world_check(&w);
+		subject_set(s, w.now_us + (i % 2 ? 75 : 15) * US_PER_S);
+		moves += memcmp(&before, &s->timer.node, sizeof(before)) != 0;
+	}
+	assert_int_equal(s->fired, 0);
+	assert_true(moves <= 40);
+	subject_set(s, w.now_us + 15 * US_PER_S);
+	world_advance(&w, w.now_us + 15 * US_PER_S + 999);
+	assert_int_equal(s->fired, 1);
+	world_release(&w);
+}
+
 /* Some fire together; one of them cancels, moves and re-arms the others. */
 static struct world *among;
 
@@ -303,6 +328,7 @@ int main(void)
 		cmocka_unit_test(test_random_from_callbacks),
 		cmocka_unit_test(test_exact_and_few_wakeups),
 		cmocka_unit_test(test_pushing_back_is_one_store),
+		cmocka_unit_test(test_to_and_fro_is_one_store),
 		cmocka_unit_test(test_meddling_among_the_due),
 		cmocka_unit_test(test_jump_of_years),
 		cmocka_unit_test(test_the_end_of_time),
