@@ -27,18 +27,76 @@ static void json_take(struct admin_call *call)
 	call->count = count;
 }
 
+/* What is wrong, as far as it concerns who asks. */
+static enum exit_code config_take(
+	struct admin_call *call, enum config_status status, struct config_complaints *complaints, const char *name)
+{
+	config_complaints_print(complaints, name, stderr);
+	config_complaints_release(complaints);
+	if (status == CONFIG_OK)
+		return EXIT_FINE;
+	if (call->path != NULL)
+		command_complain("%s does not say where the administration is; ask with '--at PLACE' instead of '-c FILE'", call->path);
+	return status == CONFIG_UNREADABLE ? EXIT_TROUBLE : EXIT_WRONG;
+}
+
+static enum exit_code by_file(struct admin_call *call)
+{
+	struct config_complaints complaints;
+	enum config_status status = config_load_admin(call->path, &call->config, &complaints);
+
+	return config_take(call, status, &complaints, call->path);
+}
+
+/* As a file with nothing but `admin` would say it: JSON is YAML. */
+static enum exit_code by_place(struct admin_call *call, const char *place, const char *token_file)
+{
+	json_t *said = json_pack("{s:{s:s, s:s*}}", "admin", "address", place, "token_file", token_file);
+	char *text = said != NULL ? json_dumps(said, JSON_COMPACT) : NULL;
+	struct config_complaints complaints;
+	enum config_status status = CONFIG_BAD;
+
+	json_decref(said);
+	if (text == NULL) {
+		command_complain("--at: what is said is not UTF-8, or memory is out");
+		return EXIT_WRONG;
+	}
+	status = config_load_admin_bytes("--at", view_str(text), &call->config, &complaints);
+	free(text);
+	for (size_t i = 0; i < complaints.count; i++)
+		complaints.items[i].line = 0;
+	return config_take(call, status, &complaints, "--at");
+}
+
+/* Takes `NAME VALUE` off the front of the words. NULL: it is not there. */
+static const char *option_take(struct admin_call *call, const char *name)
+{
+	if (call->count < 2 || strcmp(call->words[0], name) != 0)
+		return NULL;
+	call->words += 2;
+	call->count -= 2;
+	return call->words[-1];
+}
+
 enum exit_code admin_call_begin(struct admin_call *call, int argc, char **argv, int words_max)
 {
-	int rest;
-	const char *path = command_config_path(argc, argv, &rest);
+	const char *place, *token_file;
+	int rest = 1;
 
-	if (path == NULL)
-		return EXIT_WRONG;
-	*call = (struct admin_call){.path = path, .words = argv + rest, .count = argc - rest};
+	*call = (struct admin_call){.words = argv + 1, .count = argc - 1};
+	place = option_take(call, "--at");
+	token_file = place != NULL ? option_take(call, "--token-file") : NULL;
+	if (place == NULL) {
+		call->path = command_config_path(argc, argv, &rest);
+		if (call->path == NULL)
+			return EXIT_WRONG;
+		call->words = argv + rest;
+		call->count = argc - rest;
+	}
 	json_take(call);
 	if (call->count > words_max)
 		return command_refuse(argv[0], "%s: '%s' is too much", argv[0], call->words[words_max]);
-	return command_load_config(path, &call->config);
+	return place != NULL ? by_place(call, place, token_file) : by_file(call);
 }
 
 void admin_call_end(struct admin_call *call)
@@ -100,7 +158,7 @@ static struct fetch *answer_fetch(
 	*code = EXIT_FINE;
 	if (why == NULL)
 		return f;
-	command_complain("the administration at %.*s did not answer: %s; does the gateway run with this configuration?",
+	command_complain("the administration at %.*s did not answer: %s; does the gateway run with it there?",
 		SHOW(place_of(&config->admin)), why);
 	*code = EXIT_TROUBLE;
 	free(f);

@@ -1,6 +1,7 @@
 /*
- * Commands that ask the gateway that runs with a configuration: by its administration's unix socket where there is one, else by
- * its address, with its token.
+ * Commands that ask a gateway that runs: where its configuration says that the administration is, by the unix socket where there is
+ * one, else by the address with its token; or where the command line says so. Nothing else of the file is looked at, so that one that is
+ * bad by now, or names keys that the operator may not read, is no reason not to ask.
  *
  *     admin_call_begin -> admin_call_ask, admin_call_order or admin_call_event, as often as wanted -> admin_call_end
  */
@@ -11,10 +12,16 @@
 
 #include "app/command.h"
 
-/* What the command line says: -c FILE, words of the command's own, and wherever it stands behind FILE, --json. */
+/* What every one of them takes, for its usage line and its help. */
+#define ADMIN_CALL_ARGUMENTS "(-c FILE | --at PLACE [--token-file FILE])"
+#define ADMIN_CALL_HELP \
+	"-c FILE     ask where this configuration's `admin` says; whatever else is wrong with the file does not matter\n" \
+	"--at PLACE  ask there: unix:/PATH or ADDRESS:PORT, with --token-file FILE where a token is asked for\n"
+
+/* What the command line says: where to ask, words of the command's own, and wherever it stands behind FILE, --json. */
 struct admin_call {
-	const char *path;             /* FILE */
-	const struct config *config;  /* what it says */
+	const char *path;             /* FILE; NULL: --at */
+	const struct config *config;  /* what is said of `admin`, and nothing else */
 	char **words;                 /* borrowed of argv */
 	int count;
 	bool as_json;

@@ -246,13 +246,13 @@ static enum exit_code endpoint_run(int argc, char **argv)
 /* --- the commands ------------------------------------------------------------------------------------------------- */
 
 #define EXIT_STATUS \
+	ADMIN_CALL_HELP \
 	"\n" \
-	"It asks the administration (`admin`) of the gateway that runs with this configuration.\n" \
-	"Exit status: 0 it answered, 1 it did not or refused, 2 the configuration or the usage is wrong.\n"
+	"Exit status: 0 it answered, 1 it did not or refused, 2 it was not said where to ask, or the usage is wrong.\n"
 
 const struct command command_status = {
 	.name = "status",
-	.arguments = "-c FILE [--json]",
+	.arguments = ADMIN_CALL_ARGUMENTS " [--json]",
 	.summary = "say how the running gateway is, in a few numbers",
 	.help = "--json  the administration's own answer (GET /v1/status)\n" EXIT_STATUS,
 	.run = status_run,
@@ -260,7 +260,7 @@ const struct command command_status = {
 
 const struct command command_stuck = {
 	.name = "stuck",
-	.arguments = "-c FILE [--json]",
+	.arguments = ADMIN_CALL_ARGUMENTS " [--json]",
 	.summary = "say which requests have no deadline, or are beyond it",
 	.help = "There are none, unless the gateway has a bug or a worker hangs.\n"
 		"\n"
@@ -270,7 +270,7 @@ const struct command command_stuck = {
 
 const struct command command_drain = {
 	.name = "drain",
-	.arguments = "-c FILE [--json]",
+	.arguments = ADMIN_CALL_ARGUMENTS " [--json]",
 	.summary = "let the running gateway finish what it has, and end",
 	.help = "As SIGTERM does. `weir endpoint drain` empties one endpoint.\n"
 		"\n"
@@ -280,7 +280,7 @@ const struct command command_drain = {
 
 const struct command command_log_level = {
 	.name = "log-level",
-	.arguments = "-c FILE [error|warning|info|debug] [--json]",
+	.arguments = ADMIN_CALL_ARGUMENTS " [error|warning|info|debug] [--json]",
 	.summary = "say, or change, how much the event log tells",
 	.help = "The change holds until the next start, or until a reload brings another level.\n"
 		"\n"
@@ -290,7 +290,7 @@ const struct command command_log_level = {
 
 const struct command command_endpoint = {
 	.name = "endpoint",
-	.arguments = "-c FILE list | disable|enable|drain UPSTREAM ADDRESS | weight UPSTREAM ADDRESS N|auto [--json]",
+	.arguments = ADMIN_CALL_ARGUMENTS " list | disable|enable|drain UPSTREAM ADDRESS | weight UPSTREAM ADDRESS N|auto [--json]",
 	.summary = "list endpoints, take them out of service, drain or weigh them",
 	.help = "disable  no new request goes there\n"
 		"drain    only those of clients that are bound to it by a cookie\n"

@@ -125,14 +125,15 @@ static enum exit_code leaks_run(int argc, char **argv)
 
 const struct command command_leaks = {
 	.name = "leaks",
-	.arguments = "-c FILE [--json]",
+	.arguments = ADMIN_CALL_ARGUMENTS " [--json]",
 	.summary = "say who has had a connection longest",
-	.help = "Asks the gateway that runs with this configuration, at its `admin` address, for the leased connections that\n"
+	.help = "Asks the gateway that runs, at its administration, for the leased connections that\n"
 		"are held longest and the requests that are oldest, at most 20 each, over all workers: for how long, since\n"
 		"when nothing has moved (QUIET), what they wait for (STAGE), and whose they are.\n"
 		"\n"
+		ADMIN_CALL_HELP
 		"--json  the administration's own answer (GET /v1/leaks)\n"
 		"\n"
-		"Exit status: 0 it answered, 1 it did not, 2 the configuration is wrong or has no `admin`.\n",
+		"Exit status: 0 it answered, 1 it did not, 2 it was not said where to ask.\n",
 	.run = leaks_run,
 };

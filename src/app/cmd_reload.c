@@ -68,7 +68,7 @@ static enum exit_code show(const struct admin_call *call, const json_t *said, un
 	if (call->as_json)
 		answer_print(said);
 	else
-		print_receipt(said, call->path);
+		print_receipt(said, call->path != NULL ? call->path : "configuration");
 	return code_of(status);
 }
 
@@ -91,14 +91,16 @@ static enum exit_code reload_run(int argc, char **argv)
 
 const struct command command_reload = {
 	.name = "reload",
-	.arguments = "-c FILE [--json]",
+	.arguments = ADMIN_CALL_ARGUMENTS " [--json]",
 	.summary = "have the gateway read its configuration again",
-	.help = "Asks the gateway that runs with this configuration, at its `admin` address, to read it again, as SIGHUP does,\n"
+	.help = "Asks the gateway that runs, at its administration, to read it again, as SIGHUP does,\n"
 		"waits until every worker has taken it, and prints the receipt: what has changed, how long each part took, and\n"
 		"the longest pause of any worker. A bad file changes nothing. 'weir diff' says before what would change.\n"
 		"\n"
+		ADMIN_CALL_HELP
 		"--json  the receipt as the administration tells it (POST /v1/reload)\n"
 		"\n"
-		"Exit status: 0 reloaded, 1 the gateway did not answer or could not do it, 2 the configuration is wrong.\n",
+		"Exit status: 0 reloaded, 1 the gateway did not answer or could not do it, 2 the configuration is wrong, or it was not\n"
+		"said where to ask.\n",
 	.run = reload_run,
 };

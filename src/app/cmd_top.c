@@ -204,14 +204,15 @@ static enum exit_code top_run(int argc, char **argv)
 
 const struct command command_top = {
 	.name = "top",
-	.arguments = "-c FILE [--json]",
+	.arguments = ADMIN_CALL_ARGUMENTS " [--json]",
 	.summary = "show what the running gateway does, second by second",
 	.help = "Requests and their latency of the last second, where their time goes and what is full (the first verdict of\n"
 		"`weir why`), and every endpoint: requests a second, milliseconds to the first byte, connections in use of how many,\n"
 		"requests that wait for one. Control-C ends it. Where the output is no terminal it is one frame.\n"
 		"\n"
+		ADMIN_CALL_HELP
 		"--json  one event of the administration's (GET /v1/live)\n"
 		"\n"
-		"Exit status: 1 the administration does not answer, 2 the configuration is wrong or has no `admin`.\n",
+		"Exit status: 1 the administration does not answer, 2 it was not said where to ask.\n",
 	.run = top_run,
 };

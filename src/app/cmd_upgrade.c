@@ -41,15 +41,17 @@ static enum exit_code upgrade_run(int argc, char **argv)
 
 const struct command command_upgrade = {
 	.name = "upgrade",
-	.arguments = "-c FILE [--json]",
+	.arguments = ADMIN_CALL_ARGUMENTS " [--json]",
 	.summary = "have a new process take the gateway's place",
-	.help = "Asks the gateway that runs with this configuration, at its `admin` address, to start the program that stands at\n"
+	.help = "Asks the gateway that runs, at its administration, to start the program that stands at\n"
 		"its own path by now, with the same arguments. The new process gets every socket that is listened on, so no\n"
 		"client is refused or lost; once it serves, the old one finishes its requests and ends. If it does not start\n"
 		"within a minute, the old one goes on, and this says why. SIGUSR2 does the same.\n"
 		"\n"
+		ADMIN_CALL_HELP
 		"--json  the administration's own answer (POST /v1/upgrade)\n"
 		"\n"
-		"Exit status: 0 the new process serves, 1 it does not, or the gateway did not answer, 2 the configuration is wrong.\n",
+		"Exit status: 0 the new process serves, 1 it does not, or the gateway did not answer, 2 it was not\n"
+		"said where to ask.\n",
 	.run = upgrade_run,
 };

@@ -68,16 +68,17 @@ static enum exit_code why_run(int argc, char **argv)
 
 const struct command command_why = {
 	.name = "why",
-	.arguments = "-c FILE [--window TIME] [--upstream NAME] [--json]",
+	.arguments = ADMIN_CALL_ARGUMENTS " [--window TIME] [--upstream NAME] [--json]",
 	.summary = "say why the throughput is not higher",
-	.help = "Asks the gateway that runs with this configuration, at its `admin` address, what limits it: the bottleneck first,\n"
-		"with its arithmetic and the knob to turn (or not to turn), then what else was found, where the time of\n"
-		"requests goes, and what was ruled out. docs/why.md says how each verdict is reached.\n"
+	.help = "Asks the gateway that runs, at its administration, what limits it: the bottleneck first, with its arithmetic and\n"
+		"the knob to turn (or not to turn), then what else was found, where the time of requests goes, and what was\n"
+		"ruled out. docs/why.md says how each verdict is reached.\n"
 		"\n"
+		ADMIN_CALL_HELP
 		"--window TIME    look at the last so many seconds, 1s to 60s; 10s\n"
 		"--upstream NAME  look at the endpoints of one upstream only\n"
 		"--json           the administration's own answer (GET /v1/why)\n"
 		"\n"
-		"Exit status: 0 it answered, 1 it did not, 2 the configuration is wrong or has no `admin`.\n",
+		"Exit status: 0 it answered, 1 it did not, 2 it was not said where to ask.\n",
 	.run = why_run,
 };

@@ -41,7 +41,15 @@ enum config_status config_load(const char *path, const struct config **out, stru
 /* The same for who runs already and must not wait for a writer: what is no regular file cannot be read. */
 enum config_status config_load_again(const char *path, const struct config **out, struct config_complaints *complaints);
 
-/* The same from memory; `name` stands in the complaints' place. For tests, fuzzing and the demonstration. */
+/*
+ * Only `admin`, for who asks a gateway that runs: nothing else of the model is filled, and whatever else is wrong with the file is
+ * not complained of, as long as it is YAML.
+ */
+enum config_status config_load_admin(const char *path, const struct config **out, struct config_complaints *complaints);
+enum config_status config_load_admin_bytes(const char *name, struct view bytes, const struct config **out,
+	struct config_complaints *complaints);
+
+/* The whole from memory; `name` stands in the complaints' place. For tests, fuzzing and the demonstration. */
 enum config_status config_load_bytes(const char *name, struct view bytes, const struct config **out,
 	struct config_complaints *complaints);
 

@@ -101,29 +101,54 @@ static struct owned_config *config_create(const char *name)
 	return owned;
 }
 
-/* Fills the model, or complains. */
-static void config_read(struct load *l, struct view bytes)
+/* NULL: it cannot be read at all, or says nothing, which was complained of. */
+static const struct node *root_read(struct load *l, struct view bytes)
 {
 	const struct node nothing = {.kind = NODE_TEXT, .plain = true, .line = 1, .column = 1};
 
 	if (bytes.n > TREE_BYTES_MAX) {
 		complain_whole(l->complaints, "", "the file is larger than %u MiB; split it", TREE_BYTES_MAX >> 20);
-		return;
+		return NULL;
 	}
 	/* Some editors begin every file with a byte order mark; libyaml reads it, but takes what follows for a second document. */
 	if (view_starts(bytes, VIEW("\xef\xbb\xbf")))
 		bytes = view_from(bytes, 3);
 	const struct node *root = tree_read(l, bytes);
 	if (root != NULL && !node_is_nothing(root))
-		section_read(l, &root_section, root, l->config);
-	else if (!complained(l->complaints) && !l->exhausted)
+		return root;
+	if (!complained(l->complaints) && !l->exhausted)
 		complain(l, &nothing, "the file says nothing; at least `version`, `listeners` and `routes` are needed");
+	return NULL;
+}
+
+/* Fills the model, or complains. */
+static void config_read(struct load *l, struct view bytes)
+{
+	const struct node *root = root_read(l, bytes);
+
+	if (root != NULL)
+		section_read(l, &root_section, root, l->config);
 	if (root != NULL && !complained(l->complaints) && !l->exhausted)
 		config_show(l, root);
 }
 
-enum config_status config_load_bytes(
-	const char *name, struct view bytes, const struct config **out, struct config_complaints *complaints)
+/* What is wrong elsewhere is nobody's business here. */
+static void admin_read(struct load *l, struct view bytes)
+{
+	const struct node *root = root_read(l, bytes);
+
+	if (root == NULL)
+		return;
+	config_complaints_release(l->complaints);
+	*l->complaints = (struct config_complaints){0};
+	section_read_only(l, &root_section, VIEW("admin"), root, l->config);
+}
+
+/* What is read of a file. */
+typedef void load_reader(struct load *l, struct view bytes);
+
+static enum config_status load_bytes(const char *name, struct view bytes, load_reader *reader, const struct config **out,
+	struct config_complaints *complaints)
 {
 	struct owned_config *owned = config_create(name);
 	struct config *config = owned != NULL ? &owned->config : NULL;
@@ -133,7 +158,7 @@ enum config_status config_load_bytes(
 	arena_init(&scratch, NULL, 0, SCRATCH_BYTES_MAX);
 	if (config != NULL) {
 		struct load l = {config, &owned->arena, &scratch, complaints, .exhausted = config->file.p == NULL};
-		config_read(&l, bytes);
+		reader(&l, bytes);
 		if (l.exhausted)
 			complain_whole(complaints, "", NO_MEMORY);
 	} else {
@@ -146,6 +171,18 @@ enum config_status config_load_bytes(
 		config_free(config);
 	*out = good ? config : NULL;
 	return good ? CONFIG_OK : CONFIG_BAD;
+}
+
+enum config_status config_load_bytes(
+	const char *name, struct view bytes, const struct config **out, struct config_complaints *complaints)
+{
+	return load_bytes(name, bytes, config_read, out, complaints);
+}
+
+enum config_status config_load_admin_bytes(
+	const char *name, struct view bytes, const struct config **out, struct config_complaints *complaints)
+{
+	return load_bytes(name, bytes, admin_read, out, complaints);
 }
 
 /* All there is, but at most `max` bytes of it. -1 with errno when that fails. */
@@ -165,14 +202,14 @@ static ssize_t read_all(int fd, char *bytes, size_t max)
 
 /* Owns `fd`; -1: it could not be opened, and errno says why. */
 static enum config_status load_descriptor(
-	const char *path, int fd, const struct config **out, struct config_complaints *complaints)
+	const char *path, int fd, load_reader *reader, const struct config **out, struct config_complaints *complaints)
 {
 	enum config_status status = CONFIG_UNREADABLE;
 	char *bytes = fd >= 0 ? malloc(TREE_BYTES_MAX + 1) : NULL;
 	ssize_t n = bytes != NULL ? read_all(fd, bytes, TREE_BYTES_MAX + 1) : -1;
 
 	if (n >= 0)
-		status = config_load_bytes(path, view_of(bytes, (size_t)n), out, complaints);
+		status = load_bytes(path, view_of(bytes, (size_t)n), reader, out, complaints);
 	else
 		complain_whole(complaints, "", "cannot be read: %s", strerror(errno));
 	free(bytes);
@@ -181,11 +218,22 @@ static enum config_status load_descriptor(
 	return status;
 }
 
-enum config_status config_load(const char *path, const struct config **out, struct config_complaints *complaints)
+static enum config_status load_path(
+	const char *path, load_reader *reader, const struct config **out, struct config_complaints *complaints)
 {
 	*out = NULL;
 	*complaints = (struct config_complaints){0};
-	return load_descriptor(path, open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), out, complaints);
+	return load_descriptor(path, open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), reader, out, complaints);
+}
+
+enum config_status config_load(const char *path, const struct config **out, struct config_complaints *complaints)
+{
+	return load_path(path, config_read, out, complaints);
+}
+
+enum config_status config_load_admin(const char *path, const struct config **out, struct config_complaints *complaints)
+{
+	return load_path(path, admin_read, out, complaints);
 }
 
 enum config_status config_load_again(const char *path, const struct config **out, struct config_complaints *complaints)
@@ -197,7 +245,7 @@ enum config_status config_load_again(const char *path, const struct config **out
 	*out = NULL;
 	*complaints = (struct config_complaints){0};
 	if (fd < 0 || fstat(fd, &st) != 0 || S_ISREG(st.st_mode))
-		return load_descriptor(path, fd, out, complaints);
+		return load_descriptor(path, fd, config_read, out, complaints);
 	complain_whole(complaints, "", "cannot be read again: it is not a regular file");
 	close(fd);
 	return CONFIG_UNREADABLE;

@@ -92,6 +92,9 @@ struct section {
 /* Fills `out` (zeroed memory) with defaults, then with what the mapping says. */
 void section_read(struct load *l, const struct section *section, const struct node *map, void *out);
 
+/* The same of one key alone; whatever else the mapping says is not looked at. */
+void section_read_only(struct load *l, const struct section *section, struct view name, const struct node *map, void *out);
+
 /* A value of KEY_CHOICE; also for items of a list, with a key of their own. */
 void choice_read(struct load *l, const struct key *key, const struct node *node, char *out);
 

@@ -319,6 +319,26 @@ static bool map_expected(struct load *l, const struct section *section, const st
 	return false;
 }
 
+/* What the mapping says of one key of its table. */
+static void row_read(struct load *l, const struct key *key, const struct node *map, void *out)
+{
+	const struct node *node = node_find(map, view_str(key->name));
+
+	if (node != NULL)
+		key_read(l, key, node, out);
+	else if (key->required)
+		complain_missing(l, map, key->name, "this key is missing%s%s", key->hint != NULL ? "; " : "",
+			key->hint != NULL ? key->hint : "");
+}
+
+void section_read_only(struct load *l, const struct section *section, struct view name, const struct node *map, void *out)
+{
+	section_preset(section, out);
+	for (size_t i = 0; map_expected(l, section, map) && i < section->key_count; i++)
+		if (view_eq(view_str(section->keys[i].name), name))
+			row_read(l, &section->keys[i], map, out);
+}
+
 void section_read(struct load *l, const struct section *section, const struct node *map, void *out)
 {
 	section_preset(section, out);
@@ -327,15 +347,8 @@ void section_read(struct load *l, const struct section *section, const struct no
 	node_each(map, child)
 		if (!section_has(section, child->key))
 			unknown_key(l, section, child);
-	for (size_t i = 0; i < section->key_count; i++) {
-		const struct key *key = &section->keys[i];
-		const struct node *node = node_find(map, view_str(key->name));
-		if (node != NULL)
-			key_read(l, key, node, out);
-		else if (key->required)
-			complain_missing(l, map, key->name, "this key is missing%s%s", key->hint != NULL ? "; " : "",
-				key->hint != NULL ? key->hint : "");
-	}
+	for (size_t i = 0; i < section->key_count; i++)
+		row_read(l, &section->keys[i], map, out);
 	if (section->check != NULL)
 		section->check(l, map, out);
 }

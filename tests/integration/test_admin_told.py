@@ -125,6 +125,52 @@ def test_each_command_tells_programs_the_answer_as_it_is(admin, origin):
         assert result.stderr == "" and key in json.loads(result.stdout), command
 
 
+ASKING = (["status"], ["stuck"], ["leaks"], ["top"], ["why"], ["log-level"], ["endpoint", "list"])
+
+
+def asked_by(*where):
+    """By every command that asks; what it needs to know of the file is where."""
+    for command, *words in ASKING:
+        result = run(command, *where, *words)
+        assert (result.returncode, result.stderr) == (0, "") and result.stdout, command
+
+
+def test_each_command_asks_while_the_file_is_bad(admin):
+    """Keys that cannot be read, nonsense, a key twice: what is said of `admin` is all that counts."""
+    admin.why()
+    tls = {"certificates": [{"certificate": "/nowhere", "key": "/nowhere"}]}
+    bad = json.dumps({**admin.gateway.config, "listeners": [{"name": "a", "address": "x", "tls": tls}], "nonsense": 1, "routes": 7})
+    admin.gateway.file.write_text(bad[:-1] + ', "nonsense": 2}')
+    asked_by("-c", admin.gateway.file)
+    refused = run("reload", "-c", admin.gateway.file)
+    assert refused.returncode == 2 and f"{admin.gateway.file}:1:" in refused.stdout and "refused: " in refused.stdout
+    for text, complaint in (("a: [", "does not say where"), (json.dumps({"admin": {"address": "nowhere"}}), "admin.address: found"),
+            (json.dumps({"routes": []}), "`admin` is off")):
+        admin.gateway.file.write_text(text)
+        result = run("status", "-c", admin.gateway.file)
+        assert result.returncode == 2 and complaint in result.stderr
+    asked_by("--at", admin.address)
+
+
+def test_each_command_asks_where_it_is_told(start, origin, tmp_path):
+    (tmp_path / "token").write_text(SECRET)
+    path = tmp_path / "admin.sock"
+    _, admin = administered(start, origin,
+        admin={"address": f"127.0.0.1:{free_port()}", "token_file": str(tmp_path / "token"), "unix": str(path)})
+    eventually(lambda: run("why", "--at", f"unix:{path}").returncode == 0)
+    asked_by("--at", f"unix:{path}")
+    asked_by("--at", admin.address, "--token-file", tmp_path / "token")
+    refused = run("status", "--at", admin.address)
+    assert refused.returncode == 1 and "refuses" in refused.stderr
+    for where, complaint in (([admin.address, "--token-file", "/nowhere"], "token_file: the file"), (["here"], "the port is missing"),
+            (["192.0.2.1:80"], "others can reach"), ([f"unix:{path}", "--token-file", tmp_path / "token"], "nobody is asked for it"),
+            (["\udcff"], "not UTF-8"), ([], "'--at' was found where")):
+        result = run("status", "--at", *where)
+        assert (result.returncode, result.stdout) == (2, "") and complaint in result.stderr
+    result = run("reload", "--at", f"unix:{path}")
+    assert result.returncode == 0 and "reloaded: " in result.stdout
+
+
 def test_a_reload_that_takes_its_time_is_waited_for(tmp_path):
     """By an administration of ours, which needs longer than any other question is given."""
     with socket.create_server(("127.0.0.1", 0)) as listener:

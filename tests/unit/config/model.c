@@ -622,6 +622,45 @@ static void test_model_owns_its_strings(void **state)
 	config_free(NULL);
 }
 
+/* --- only `admin` ------------------------------------------------------------------------------------------------ */
+
+static void test_admin_alone(void **state)
+{
+	static const char file[] = "nonsense: 1\nroutes: 7\nroutes: 8\nadmin: {unix: /run/a, limits: {connections: 4}}\n";
+	struct config_complaints complaints;
+	const struct config *c;
+
+	assert_int_equal(config_load_admin_bytes("a", view_str(file), &c, &complaints), CONFIG_OK);
+	assert_int_equal(complaints.count, 0);
+	assert_true(c->admin.enabled);
+	assert_view(c->admin.unix_text, "unix:/run/a");
+	assert_int_equal(c->admin.connections, 4);
+	assert_int_equal(c->route_count, 0);
+	config_complaints_release(&complaints);
+	config_free(c);
+}
+
+static void assert_admin_bad(const char *file, const char *path)
+{
+	struct config_complaints complaints;
+	const struct config *c;
+
+	assert_int_equal(config_load_admin_bytes("a", view_str(file), &c, &complaints), CONFIG_BAD);
+	assert_null(c);
+	assert_int_equal(complaints.count, 1);
+	assert_string_equal(complaints.items[0].path, path);
+	config_complaints_release(&complaints);
+}
+
+static void test_admin_alone_is_checked(void **state)
+{
+	assert_admin_bad("nonsense: 1\nadmin: {address: x}\n", "admin.address");
+	assert_admin_bad("admin: {address: '10.0.0.1:1'}\n", "admin.address");
+	assert_admin_bad("routes: [\n", "");
+	assert_admin_bad("- a\n", "");
+	assert_admin_bad("", "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests_full[] = {
@@ -652,6 +691,8 @@ int main(void)
 		cmocka_unit_test(test_rewrites),
 		cmocka_unit_test(test_methods_tell_routes_apart),
 		cmocka_unit_test(test_model_owns_its_strings),
+		cmocka_unit_test(test_admin_alone),
+		cmocka_unit_test(test_admin_alone_is_checked),
 	};
 	int failed = cmocka_run_group_tests(tests_full, full_load, full_free);
 
