@@ -104,6 +104,8 @@ struct endpoint_group {
 	struct config_passive passive;
 	uint32_t panic_threshold;      /* percent */
 	unsigned panic_seen;           /* of *changes: when it was last looked whether too few are left */
+	unsigned judged_seen;          /* likewise: when its endpoints were last compared; passive.c */
+	bool was_awake;                /* something was known of them then */
 	struct retry_budget retry_budget;
 	struct quantile *latencies;    /* of its answers, where hedging is configured; else NULL */
 	size_t count;

@@ -149,6 +149,7 @@ static void hand_over(struct endpoint *ep)
 	add(&record->unmeasured, &tally->unmeasured);
 	for (size_t i = 0; i < OUTLIER_WAITS; i++)
 		add(&record->waits[i], &tally->waits[i]);
+	atomic_store_explicit(&record->handed_over, true, memory_order_release);
 }
 
 static void count_all(struct upstreams *ups)
@@ -256,6 +257,7 @@ void health_changed(struct endpoint *ep, enum health_reason reason)
 static void windows_begin(struct health_record *record, uint64_t now_us)
 {
 	record->past = record->now = (struct outlier_tally){0};
+	record->past_results = record->now_results = 0;
 	record->window_since_us = now_us;
 	atomic_store_explicit(&record->in_a_row, 0, memory_order_relaxed);
 }
@@ -317,14 +319,13 @@ static void take_back(struct endpoint *ep, bool on_probation)
 static void time_passes(const struct endpoint_group *group, struct endpoint *ep, uint64_t now_us)
 {
 	struct health_record *record = &ep->budget->health;
-	const struct outlier_tally *past = &record->past, *now = &record->now;
 
 	if (endpoint_budget_out(ep->budget) & OUT_EJECTED) {
 		if (now_us >= record->until_us && !PLANTED(NEVER_BACK_FROM_EJECTION))
 			take_back(ep, true);
 		return;
 	}
-	bool is_tried = outlier_results(past) + outlier_results(now) >= group->passive.min_requests;
+	bool is_tried = record->past_results + record->now_results >= group->passive.min_requests;
 	bool is_forgiven = now_us - record->well_since_us >= group->passive.base_time_us;
 
 	if ((is_tried || is_forgiven) && atomic_load_explicit(&record->on_probation, memory_order_relaxed)) {
@@ -350,23 +351,33 @@ static uint32_t take(atomic_uint *shared, uint32_t *seen)
 /* What all workers have handed over goes into the window. */
 static void absorb(struct health_record *record)
 {
-	uint64_t before = outlier_results(&record->now);
+	uint64_t before = record->now_results;
 
+	record->has_news = false;
+	if (!atomic_load_explicit(&record->handed_over, memory_order_relaxed))
+		return;
+	/* First: what comes while it is taken is for the next time, too. */
+	atomic_exchange_explicit(&record->handed_over, false, memory_order_acquire);
 	record->now.failures += take(&record->failures, &record->seen.failures);
 	record->now.unmeasured += take(&record->unmeasured, &record->seen.unmeasured);
 	for (size_t i = 0; i < OUTLIER_WAITS; i++)
 		record->now.waits[i] += take(&record->waits[i], &record->seen.waits[i]);
-	record->has_news = outlier_results(&record->now) != before;
+	record->now_results = outlier_results(&record->now);
+	record->has_news = record->now_results != before;
 }
 
 static void window_turns(struct health_record *record, uint32_t results_min, uint64_t now_us)
 {
 	uint64_t age_us = now_us - record->window_since_us;
 
-	if (age_us < WINDOW_US || (age_us < WINDOW_LONGEST_US && outlier_results(&record->now) < results_min))
+	if (age_us < WINDOW_US || (age_us < WINDOW_LONGEST_US && record->now_results < results_min))
 		return;
-	record->past = record->now;
-	record->now = (struct outlier_tally){0};
+	if (record->past_results + record->now_results > 0) {
+		record->past = record->now;
+		record->now = (struct outlier_tally){0};
+	}
+	record->past_results = record->now_results;
+	record->now_results = 0;
 	record->window_since_us = now_us;
 }
 
@@ -485,9 +496,10 @@ static bool endpoint_judge(struct endpoint_group *group, size_t i, const struct 
 	return eject(group, ep, verdict == OUTLIER_FAILS ? HEALTH_ERROR_RATE : HEALTH_SLOW, why);
 }
 
-static void group_judge(struct endpoint_group *group, uint64_t now_us)
+/* True: there is something in them. */
+static bool windows_look(struct endpoint_group *group, uint64_t now_us)
 {
-	struct picture picture;
+	uint64_t results = 0;
 
 	for (size_t i = 0; i < group->count; i++) {
 		struct health_record *record = &group->endpoints[i]->budget->health;
@@ -495,7 +507,28 @@ static void group_judge(struct endpoint_group *group, uint64_t now_us)
 		absorb(record);
 		window_turns(record, group->passive.min_requests, now_us);
 		time_passes(group, group->endpoints[i], now_us);
+		results += record->past_results + record->now_results;
 	}
+	return results > 0;
+}
+
+/* Of a thousand endpoints nearly all may be at rest. Who falls asleep, or has others in service, is looked at once more. */
+static bool has_to_be_judged(struct endpoint_group *group, bool is_awake)
+{
+	unsigned changes = atomic_load(group->changes);
+	bool has_to_be = is_awake || group->was_awake || changes != group->judged_seen;
+
+	group->was_awake = is_awake;
+	group->judged_seen = changes;
+	return has_to_be;
+}
+
+static void group_judge(struct endpoint_group *group, uint64_t now_us)
+{
+	struct picture picture;
+
+	if (!has_to_be_judged(group, windows_look(group, now_us)))
+		return;
 	picture_make(&picture, group);
 	if (picture.count < 2)
 		return;

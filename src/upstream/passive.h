@@ -35,6 +35,7 @@ struct health_record {
 	/* Counted by all workers; these wrap. */
 	atomic_uint in_a_row;              /* failures */
 	atomic_uint failures, unmeasured, waits[OUTLIER_WAITS];
+	atomic_bool handed_over;           /* some of these, since the first worker has taken them */
 
 	/* Said by the first worker to the others, and to whoever asks. */
 	_Atomic uint64_t patience_us;      /* a request that waits for longer has failed; 0: not known yet */
@@ -46,6 +47,7 @@ struct health_record {
 	/* The first worker's. */
 	struct outlier_tally seen;         /* of what was counted above */
 	struct outlier_tally past, now;    /* the window before, and the one that runs */
+	uint64_t past_results, now_results;  /* in them */
 	uint64_t window_since_us;
 	bool has_news;                     /* something was counted since it was judged last */
 	uint32_t times;                    /* how often it was ejected lately */
