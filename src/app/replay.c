@@ -142,7 +142,7 @@ static bool replay_record(struct replay *r, const struct sides *sides, const jso
 	snprintf(example, sizeof(example), "%s %s%.*s", method, host != NULL ? host : "", (int)query.path.n, query.path.p);
 	/* It goes to a terminal, and anybody may have written the file. */
 	for (char *p = example; *p != '\0'; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
+		if (*p < ' ' || *p > '~')
 			*p = '?';
 	count(r, labels[0], labels[1], example);
 	return true;

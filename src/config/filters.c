@@ -67,7 +67,7 @@ static void field_read(struct load *l, const struct node *node, struct config_fi
 	if (!field_name_check(l, node, node->key) || value.p == NULL)
 		return;
 	if (value.n > VALUE_BYTES_MAX || !field_value_is_valid(value))
-		complain(l, node, "found %s; allowed: %s", quote(&q, value), allowed);
+		complain(l, node, "found %s; allowed: %s", node_describe(&q, node), allowed);
 	field->name = load_copy(l, node->key);
 	field->value = load_copy(l, value);
 }

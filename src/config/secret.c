@@ -14,15 +14,13 @@ static const char *const secrets[] = {
 	"admin.token",
 	"tracing.headers[].value",
 	"routes[].filters[].api_key.keys[].key",
-	"routes[].filters[].headers.*.*.authorization",
-	"routes[].filters[].headers.*.*.proxy-authorization",
 	"routes[].filters[].headers.*.*.cookie",
 	"routes[].filters[].headers.*.*.set-cookie",
-	"routes[].filters[].headers.*.*.x-api-key",
-	"routes[].filters[].headers.*.*.api-key",
-	"routes[].filters[].headers.*.*.x-auth-token",
-	"routes[].filters[].headers.*.*.x-access-token",
 };
+
+/* A header field that is set or added carries a secret when its name has one of these in it, as X-Vault-Token and Authorization have. */
+static const char *const fields[] = {"routes[].filters[].headers.*.set", "routes[].filters[].headers.*.add"};
+static const char *const words[] = {"token", "key", "secret", "auth", "passw", "credential"};
 
 /* Where one may write what is secret itself, instead of that which has it. */
 static const char *const around[] = {
@@ -82,9 +80,27 @@ static bool is_one_of(const struct node *node, const char *const *patterns, size
 	return false;
 }
 
+static bool has_word(struct view name)
+{
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		struct view word = view_str(words[i]);
+
+		for (size_t at = 0; at + word.n <= name.n; at++)
+			if (view_eq_nocase(view_of(name.p + at, word.n), word))
+				return true;
+	}
+	return false;
+}
+
+static bool is_secret_field(const struct node *node)
+{
+	return node->parent != NULL && has_word(node->key) &&
+	       is_one_of(node->parent, fields, sizeof(fields) / sizeof(fields[0]));
+}
+
 bool node_is_secret(const struct node *node)
 {
-	return is_one_of(node, secrets, sizeof(secrets) / sizeof(secrets[0]));
+	return is_one_of(node, secrets, sizeof(secrets) / sizeof(secrets[0])) || is_secret_field(node);
 }
 
 bool node_may_be_secret(const struct node *node)

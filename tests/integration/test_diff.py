@@ -131,11 +131,15 @@ def test_replay_of_what_is_no_log(files, tmp_path):
     after["routes"][0]["match"]["path"] = "/elsewhere/*"
     record = json.dumps({"method": "GET", "host": "example.com", "target": "/users/7"})
     escaping = json.dumps({"method": "GET", "host": "example.com", "target": "/users/\x1b[2J"})
+    # U+009B is the same to some.
+    as_one_character = json.dumps({"method": "GET", "host": "example.com", "target": "/users/\x9b2J"})
     log = tmp_path / "access.log"
-    log.write_bytes("\n".join([record, "x" * 3_000_000, record, "\0" * 9, record, "\xff", "[1]", escaping, record[:9]]).encode("latin-1"))
+    lines = [record, "x" * 3_000_000, record, "\0" * 9, record, "\xff", "[1]", escaping, as_one_character, record[:9]]
+    log.write_bytes("\n".join(lines).encode("latin-1"))
     done = run("diff", *files(after), "--replay", log)
-    assert "of 4 past requests 4 would go elsewhere" in done.stdout and "5 lines were no record" in done.stdout
+    assert "of 5 past requests 5 would go elsewhere" in done.stdout and "5 lines were no record" in done.stdout
     assert "GET example.com/users/?[2J" in done.stdout and "\x1b" not in done.stdout
+    assert "GET example.com/users/??2J" in done.stdout and "\x9b" not in done.stdout
     done = run("diff", *files(after), "--replay", tmp_path)
     assert (done.returncode, done.stderr) == (1, f"weir: {tmp_path} cannot be read\n")
 

@@ -237,6 +237,13 @@ static const struct mistake mistakes[] = {
 	{HEADERS("response: {set: {A: \" b\"}}"),
 		"f:4:78: routes[0].filters[0].headers.response.set.A: found \" b\"; allowed: a field value on one "
 		"line, of at most 4096 bytes, without blanks around it\n"},
+	/* What may be a credential is not said, whatever is wrong with it. */
+	{HEADERS("request: {set: {Authorization: \"Bearer xyzzy \"}}"),
+		"f:4:89: routes[0].filters[0].headers.request.set.Authorization: found a text; allowed: a field value on "
+		"one line, of at most 4096 bytes, without blanks around it\n"},
+	{HEADERS("request: {add: {X-Vault-Token: \"a\\nb\"}}"),
+		"f:4:89: routes[0].filters[0].headers.request.add.X-Vault-Token: found a text; allowed: a field value on "
+		"one line, of at most 4096 bytes, without blanks around it\n"},
 	{HEADERS("response: {set: {A: }}"),
 		"f:4:78: routes[0].filters[0].headers.response.set.A: found nothing; allowed: a field value on one "
 		"line, of at most 4096 bytes, without blanks around it\n"},

@@ -84,11 +84,14 @@ static void test_what_is_not_said_has_its_default(void **state)
 
 #define TOKEN "abcdefgh-abcdefgh-abcdefgh-abcdefgh"
 #define MASKED "\"***\""
+#define A_64 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define LONG_SECRET_NAME A_64 A_64 A_64 A_64 "-secret"
 
 static void test_secrets_are_not_shown(void **state)
 {
 	const struct config *config = load_good(VERSION LISTENERS UPSTREAMS
-		"routes: [{name: r, upstream: users, filters: [{headers: {request: {set: {AUTHORIZATION: '" TOKEN "', x-plain: plain}},\n"
+		"routes: [{name: r, upstream: users, filters: [{headers: {request: {set: {AUTHORIZATION: '" TOKEN "', x-plain: plain,\n"
+		"    X-Vault-Token: '" TOKEN "', X.Private-KEY: '" TOKEN "', " LONG_SECRET_NAME ": '" TOKEN "'}},\n"
 		"  response: {add: {Set-Cookie: '" TOKEN "'}}}}]}]\n"
 		"admin: {address: 127.0.0.1:90, token: '" TOKEN "'}\n"
 		"tracing: {upstream: users, headers: [{name: x-key, value: '" TOKEN "'}]}\n");
@@ -99,6 +102,7 @@ static void test_secrets_are_not_shown(void **state)
 	assert_at(all, "tracing.headers[0].name", "\"x-key\"");
 	assert_at(all, "tracing.headers[0].value", MASKED);
 	assert_at(all, "routes[0].filters[0].headers.request.set.AUTHORIZATION", MASKED);
+	assert_at(all, "routes[0].filters[0].headers.request.set.X-Vault-Token", MASKED);
 	assert_at(all, "routes[0].filters[0].headers.request.set.x-plain", "\"plain\"");
 	assert_at(all, "routes[0].filters[0].headers.response.add.Set-Cookie", MASKED);
 	json_decref(all);
