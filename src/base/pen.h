@@ -62,6 +62,16 @@ static inline uint64_t pen_eight(uint32_t value)
 	return tens | (twos - 10 * tens) << 8;
 }
 
+/* Likewise the four of one below 10^4: most numbers have no more. */
+static inline uint32_t pen_four(uint32_t value)
+{
+	uint32_t hundreds = value * 5243 >> 19;
+	uint32_t twos = hundreds | (value - 100 * hundreds) << 16;
+	uint32_t tens = twos * 103 >> 10 & 0x000f000f;
+
+	return tens | (twos - 10 * tens) << 8;
+}
+
 /* Without the first ones, in room for all. Behind them. */
 static inline char *pen_digits(char *at, uint64_t eight, unsigned skipped)
 {
@@ -74,7 +84,7 @@ static inline char *pen_digits(char *at, uint64_t eight, unsigned skipped)
 /* A number below PEN_EIGHT_END, and not 0, without leading zeros. */
 static inline char *pen_few_digits(char *at, uint32_t value)
 {
-	uint64_t eight = pen_eight(value);
+	uint64_t eight = value < 10000 ? (uint64_t)pen_four(value) << 32 : pen_eight(value);
 
 	return pen_digits(at, eight, (unsigned)__builtin_ctzll(eight) / 8);
 }
@@ -104,56 +114,74 @@ static inline void pen_hex(struct pen *pen, uint64_t number)
 	pen->at += 16;
 }
 
-/* All bits of a byte: it has to be escaped in JSON, or is no ASCII (those are negative, and 0x7f becomes so). */
-static inline wide pen_odd(wide x)
+/* All bits of a byte: it is printable ASCII that JSON need not escape. (Others are negative, and 0x7f becomes so.) */
+static inline wide pen_fine(wide x)
 {
 	typedef uint8_t bytes __attribute__((vector_size(16)));
 	wide next = (wide)((bytes)x + 1);
 
-	return (next < ' ' + 1) | (x == '"') | (x == '\\');
+	return (next > ' ') & (x != '"') & (x != '\\');
 }
 
-/* Copies a text, and what is odd in it. */
+/* Copies a text, and what is fine in it. */
 static inline wide pen_copy(char *to, const char *from, size_t n)
 {
-	wide odd, last;
+	wide fine, last;
 
-	if (n < sizeof(odd))
-		return pen_odd(wide_copy_few(to, from, n));
+	if (n < sizeof(fine))
+		return pen_fine(wide_copy_few(to, from, n));
 	last = wide_load(from + n - sizeof(last));
-	odd = pen_odd(last);
+	fine = pen_fine(last);
 	wide_store(to + n - sizeof(last), last);
 	for (size_t i = 0; i + sizeof(last) < n; i += sizeof(last)) {
 		wide next = wide_load(from + i);
 
-		odd |= pen_odd(next);
+		fine &= pen_fine(next);
 		wide_store(to + i, next);
 	}
-	return odd;
-}
-
-/* As a string of JSON, if it may be one as it stands there: what comes back says so, as pen_odd() does. */
-static inline wide pen_json(struct pen *pen, struct view v)
-{
-	char *text = pen->at + 1;
-	wide odd;
-
-	CHECK(pen->at <= pen->end && v.n <= (size_t)(pen->end - pen->at));
-	odd = pen_copy(text, v.p, v.n);
-	text[-1] = text[v.n] = '"';
-	pen->at = text + v.n + 1;
-	return odd;
+	return fine;
 }
 
 /* As a string of JSON, when it is printable ASCII without the quote and the backslash: it stands there as it is. False: nothing is written. */
 static inline bool pen_json_plain(struct pen *pen, struct view v)
 {
-	struct pen before = *pen;
+	char *text = pen->at + 1;
 
-	if (wide_is_zero(pen_json(pen, v)))
-		return true;
-	*pen = before;
-	return false;
+	CHECK(pen->at <= pen->end && v.n <= (size_t)(pen->end - pen->at));
+	if (!wide_is_full(pen_copy(text, v.p, v.n)))
+		return false;
+	text[-1] = text[v.n] = '"';
+	pen->at = text + v.n + 1;
+	return true;
+}
+
+/*
+ * Likewise, of one that is known to be such, and to fit, and behind which other bytes may be read, up to the end of the last sixteen: so
+ * there are no few bytes that need care.
+ */
+static inline void pen_json_known(struct pen *pen, struct view v)
+{
+	char *text = pen->at + 1;
+
+	text[-1] = '"';
+	for (size_t i = 0; i < v.n; i += sizeof(wide))
+		wide_store(text + i, wide_load(v.p + i));
+	text[v.n] = '"';
+	pen->at = text + v.n + 1;
+}
+
+/* Whether such bytes may stand in a string of JSON as they are. */
+static inline bool pen_is_plain(const char *from, size_t n)
+{
+	char few[sizeof(wide)];
+	wide fine;
+
+	if (n < sizeof(wide))
+		return wide_is_full(pen_fine(wide_copy_few(few, from, n)));
+	fine = pen_fine(wide_load(from + n - sizeof(wide)));
+	for (size_t i = 0; i + sizeof(wide) < n; i += sizeof(wide))
+		fine &= pen_fine(wide_load(from + i));
+	return wide_is_full(fine);
 }
 
 #endif

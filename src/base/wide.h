@@ -5,6 +5,7 @@
 #ifndef WEIR_BASE_WIDE_H
 #define WEIR_BASE_WIDE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -32,20 +33,20 @@ static inline wide wide_of(uint64_t first, uint64_t second)
 	return (wide)(words){first, second};
 }
 
-/* Whether all bits are 0. */
-static inline int wide_is_zero(wide bytes)
+/* Whether all bits are 1. */
+static inline bool wide_is_full(wide bytes)
 {
 	uint64_t halves[2];
 
 	memcpy(halves, &bytes, sizeof(halves));
-	return (halves[0] | halves[1]) == 0;
+	return (halves[0] & halves[1]) == UINT64_MAX;
 }
 
 /*
  * Copies fewer than 16 bytes, and no other is touched. What comes back are those bytes, in any order and some of them twice, with
  * spaces for what there is not.
  */
-static inline wide wide_copy_few(char *to, const char *from, size_t n)
+__attribute__((always_inline)) static inline wide wide_copy_few(char *to, const char *from, size_t n)
 {
 	uint64_t first = 0x2020202020202020ULL, last = first;
 
@@ -74,7 +75,7 @@ static inline wide wide_copy_few(char *to, const char *from, size_t n)
 }
 
 /* Copies a text, which has few bytes nearly always: a call would take longer. */
-static inline void wide_copy(char *to, const char *from, size_t n)
+__attribute__((always_inline)) static inline void wide_copy(char *to, const char *from, size_t n)
 {
 	if (n < sizeof(wide)) {
 		(void)wide_copy_few(to, from, n);

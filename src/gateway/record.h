@@ -22,26 +22,29 @@ struct record_tls {
 };
 
 struct exchange_record {
-	uint64_t started_wall_us;      /* Unix time of the first byte of the request head */
-
-	struct view listener;
+	/* Texts that others have chosen. */
 	struct view client;            /* client address, after trusted_proxies; without port */
-	struct view consumer;          /* whose credentials it has shown; empty: none that were asked for */
 	struct view method;
 	struct view host;              /* as routed on, may be empty */
 	struct view target;            /* canonical path and query; as received when it was refused */
-	struct view protocol;          /* "HTTP/1.1", "HTTP/2.0" */
 	struct view request_id;
-	struct trace_id trace;         /* both halves 0: it is not traced */
-	bool trace_exported;           /* its spans go to the collector: it is sampled, or has failed */
 	struct view user_agent;
 	struct view referer;
 
-	const struct record_tls *tls;  /* NULL: no TLS */
-
+	/* Texts of the configuration. */
+	struct view endpoint;          /* that the upstream picked for it last: address text, empty: none */
+	struct view listener;
+	struct view consumer;          /* whose credentials it has shown; empty: none that were asked for */
 	struct view route;             /* empty: none */
 	struct view upstream;          /* that was asked last; empty: none */
-	struct view endpoint;          /* that it picked for it last: address text, empty: none */
+
+	const struct record_tls *tls;  /* NULL: no TLS */
+
+	uint64_t started_wall_us;      /* Unix time of the first byte of the request head */
+	struct view protocol;          /* "HTTP/1.1", "HTTP/2.0": static text; empty: none was understood */
+	struct trace_id trace;         /* both halves 0: it is not traced */
+	bool trace_exported;           /* its spans go to the collector: it is sampled, or has failed */
+
 	bool reused;                   /* the upstream connection had served before */
 	uint8_t retries;               /* times that it was sent again: the connection was stale, or `retry` says so */
 	uint8_t grpc_status;           /* enum grpc_status that the client was told; of a call of gRPC */

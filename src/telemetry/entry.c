@@ -1,6 +1,7 @@
 /*
- * The packed form is a struct, then the bytes of its views in the order of the lists below. Whoever packs has cut the views
- * to their limits; unpacking points them at the bytes again. Both threads are of one program, so layout is no question.
+ * The packed form is a struct with everything but the texts' places, then the bytes of the texts in the order of the lists below. Whoever
+ * packs has cut the texts to their limits; unpacking points views at the bytes again. Both threads are of one program, so layout is no
+ * question.
  *
  * A worker packs one for each of its requests, so the lists become straight code.
  */
@@ -8,21 +9,27 @@
 
 #include "base/wide.h"
 
-/* X(view, how many of its bytes are kept). */
+/* X(view, how many of its bytes are kept), as they stand in the record. */
 #define RECORD_VIEWS(X, r) \
-	X((r)->listener, 256) \
 	X((r)->client, 128) \
-	X((r)->consumer, 64) \
 	X((r)->method, 64) \
 	X((r)->host, 256) \
 	X((r)->target, 8192) \
-	X((r)->protocol, 16) \
 	X((r)->request_id, 256) \
 	X((r)->user_agent, 1024) \
 	X((r)->referer, 1024) \
+	X((r)->endpoint, 128) \
+	X((r)->listener, 256) \
+	X((r)->consumer, 64) \
 	X((r)->route, 256) \
-	X((r)->upstream, 256) \
-	X((r)->endpoint, 128)
+	X((r)->upstream, 256)
+
+/* What of a record is no view of these: from `tls` to its end. */
+#define RECORD_REST offsetof(struct exchange_record, tls)
+#define RECORD_VIEW_COUNT (RECORD_REST / sizeof(struct view))
+
+#define AND_ONE(view, bytes_max) +1
+_Static_assert(0 RECORD_VIEWS(AND_ONE, 0) == RECORD_VIEW_COUNT, "every view before `tls` is in the list");
 
 #define TLS_VIEWS(X, t) \
 	X((t)->version, 16) \
@@ -35,7 +42,8 @@
 /* Each begins with its kind. */
 struct packed_record {
 	enum entry_kind kind;
-	struct exchange_record record;
+	uint16_t lengths[RECORD_VIEW_COUNT];
+	_Alignas(8) char rest[sizeof(struct exchange_record) - RECORD_REST];
 	struct record_tls tls[];         /* one, when the record points to one */
 };
 
@@ -55,7 +63,7 @@ struct packed_event {
 	if ((view).n > (bytes_max)) \
 		(view).n = bytes_max;
 
-static inline char *copy(struct view view, char *to)
+__attribute__((always_inline)) static inline char *copy(struct view view, char *to)
 {
 	wide_copy(to, view.p, view.n);
 	return to + view.n;
@@ -90,19 +98,25 @@ __attribute__((noinline, cold)) const struct exchange_record *entry_cut_record(
 	return &memory->record;
 }
 
+#define PACK(view, bytes_max) \
+	*length++ = (uint16_t)(view).n; \
+	bytes = copy(view, bytes);
+
 void entry_pack_record(const struct exchange_record *record, void *to)
 {
 	struct packed_record *packed = to;
-	char *bytes = (char *)(packed + 1);
+	uint16_t *length = packed->lengths;
+	char *bytes = (char *)packed->tls;
 
 	packed->kind = ENTRY_RECORD;
-	packed->record = *record;
+	memcpy(packed->rest, (const char *)record + RECORD_REST, sizeof(packed->rest));
+	if (record->tls != NULL)
+		bytes += sizeof(struct record_tls);
+	RECORD_VIEWS(PACK, record)
 	if (record->tls != NULL) {
 		packed->tls[0] = *record->tls;
-		bytes += sizeof(struct record_tls);
 		TLS_VIEWS(COPY, record->tls)
 	}
-	RECORD_VIEWS(COPY, record)
 	(void)bytes;
 }
 
@@ -142,20 +156,24 @@ static inline const char *find(struct view *view, const char *bytes)
 
 #define FIND(view, bytes_max) bytes = find(&(view), bytes);
 
-/* In its place: a copy would be most of the work. */
-static const struct exchange_record *unpack_record(struct packed_record *packed)
-{
-	struct exchange_record *record = &packed->record;
-	const char *bytes = (const char *)(packed + 1);
+#define UNPACK(view, bytes_max) \
+	(view) = view_of(bytes, *length++); \
+	bytes += (view).n;
 
+static void unpack_record(struct exchange_record *record, struct packed_record *packed)
+{
+	const uint16_t *length = packed->lengths;
+	const char *bytes = (const char *)packed->tls;
+
+	memcpy((char *)record + RECORD_REST, packed->rest, sizeof(packed->rest));
+	if (record->tls != NULL)
+		bytes += sizeof(struct record_tls);
+	RECORD_VIEWS(UNPACK, record)
 	if (record->tls != NULL) {
 		record->tls = packed->tls;
-		bytes += sizeof(struct record_tls);
 		TLS_VIEWS(FIND, packed->tls)
 	}
-	RECORD_VIEWS(FIND, record)
 	(void)bytes;
-	return record;
 }
 
 static void unpack_event(struct entry *entry, const struct packed_event *packed)
@@ -173,5 +191,5 @@ void entry_unpack(struct entry *entry, void *from)
 	if (entry->kind == ENTRY_EVENT)
 		unpack_event(entry, from);
 	else
-		entry->u.record = unpack_record(from);
+		unpack_record(&entry->u.record, from);
 }

@@ -20,7 +20,7 @@ struct entry_event {
 struct entry {
 	enum entry_kind kind;
 	union {
-		const struct exchange_record *record;
+		struct exchange_record record;
 		struct entry_event event;
 	} u;
 };
@@ -47,8 +47,8 @@ void entry_pack_record(const struct exchange_record *record, void *to);
 void entry_pack_event(const struct entry_event *event, void *to);
 
 /*
- * The entry from its packed form, which it borrows: the record stands in `from`, and views point into it. That is where they are set, so
- * what was packed stays where it is from then on.
+ * The entry from its packed form, which it borrows: views point into it (those of `tls` are set in it, so it stays where it is from then
+ * on). A record's texts stand one behind the other there, in the order that they have in struct exchange_record.
  */
 void entry_unpack(struct entry *entry, void *from);
 

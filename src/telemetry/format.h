@@ -10,6 +10,9 @@
 /* No line is longer: the fields' limits of entry.c, every byte replaced (format_json.c) and escaped. */
 #define FORMAT_LINE_MAX ((size_t)96 * 1024)
 
+/* Texts are read by so many bytes. */
+#define FORMAT_READ_SLACK 16
+
 /* "2026-11-21T03:25:00.123Z", without NUL. */
 #define FORMAT_TIME_BYTES 24
 
@@ -32,6 +35,8 @@ struct format_fields {
 };
 
 /*
+ * Records are as entry_unpack() makes them, and FORMAT_READ_SLACK bytes behind their last text can be read, whatever they are.
+ *
  * Each writes one line with its newline to `to`, which has room for FORMAT_LINE_MAX bytes, and returns its length; what is behind
  * it in that room has changed then, too. Configured names in the record are made of letters, digits, '_', '-' and '.'.
  * 0: memory is out (never of format_record_text).

@@ -24,7 +24,6 @@ struct line {
 	struct pen pen;
 	struct format_second *second;
 	bool failed;    /* memory has run out */
-	wide odd;       /* not 0: something has to be escaped that was taken for plain */
 };
 
 /* --- values -------------------------------------------------------------------------------------------------------- */
@@ -53,13 +52,13 @@ static inline void put_text(struct line *line, struct view v)
 		put_some_text(line, v);
 }
 
-/* The same, taken for plain. */
-static inline void put_plain(struct line *line, struct view v)
+/* The same, of one that is known to be plain. */
+static inline void put_known(struct line *line, struct view v)
 {
 	if (v.n == 0)
 		put_null(line);
 	else
-		line->odd |= pen_json(&line->pen, v);
+		pen_json_known(&line->pen, v);
 }
 
 /* Likewise, of one that is made of letters, digits, '_', '-', '.' and '/': a configured name, a word of ours. */
@@ -69,7 +68,23 @@ static inline void put_word(struct line *line, struct view v)
 		put_null(line);
 		return;
 	}
-	(void)pen_json(&line->pen, v);
+	PEN_PUT(&line->pen, "\"");
+	pen_view(&line->pen, v);
+	PEN_PUT(&line->pen, "\"");
+}
+
+/* Always the same few bytes long, and static. */
+static void put_protocol(struct line *line, struct view v)
+{
+	const size_t n = sizeof("HTTP/1.1") - 1;
+
+	if (v.n == n) {
+		PEN_PUT(&line->pen, "\"");
+		pen_fixed(&line->pen, v.p, n);
+		PEN_PUT(&line->pen, "\"");
+	} else {
+		put_word(line, v);
+	}
 }
 
 static void put_u64(struct line *line, uint64_t value)
@@ -185,10 +200,10 @@ static bool is_traced(const struct exchange_record *r)
 }
 
 /*
- * X(name, whether a whole line has it, what its value is); what may have to be escaped goes by `put_text`. Those that few requests have
- * are absent else, so that lines stay what they were.
+ * X(name, whether a whole line has it, what its value is); the record's own texts go by `put_text` and `put_word`. Those that few requests
+ * have are absent else, so that lines stay what they were.
  */
-#define MEMBERS(X, put_text) \
+#define MEMBERS(X, put_text, put_word) \
 	X(time, true, put_time(line, r->started_wall_us)) \
 	X(listener, true, put_word(line, r->listener)) \
 	X(client, true, put_text(line, r->client)) \
@@ -196,7 +211,7 @@ static bool is_traced(const struct exchange_record *r)
 	X(method, true, put_text(line, r->method)) \
 	X(host, true, put_text(line, r->host)) \
 	X(target, true, put_text(line, r->target)) \
-	X(protocol, true, put_word(line, r->protocol)) \
+	X(protocol, true, put_protocol(line, r->protocol)) \
 	X(request_id, true, put_text(line, r->request_id)) \
 	X(status, true, put_unless(line, r->status, 0)) \
 	X(cause, true, put_cause(line, r->cause)) \
@@ -227,32 +242,47 @@ static bool is_traced(const struct exchange_record *r)
 		value; \
 	}
 
-__attribute__((noinline, cold)) static void put_odd_record(struct line *line, const struct exchange_record *r)
+/* As far as anything in it may have to be escaped: entry_unpack() says how its texts stand. */
+static bool is_plain(const struct exchange_record *r)
 {
-	char *begin = line->pen.at;
-
-	MEMBERS(PUT_MEMBER, put_text)
-	put_object_end(line, begin);
+	return pen_is_plain(r->client.p, (size_t)(r->endpoint.p + r->endpoint.n - r->client.p));
 }
 
-/*
- * Everything that is known. As if all of it were plain, since that is so nearly always: whether it was is asked once, at the end.
- *
- * In one function, with a line of its own of which nobody else has the address: so where the pen is stays in a register, while each byte
- * that is written could change one in memory.
- */
-__attribute__((flatten)) static void put_record(struct line *to, const struct exchange_record *r)
+static bool fits(const struct pen *pen, const struct exchange_record *r)
 {
-	struct line own = *to, *line = &own;
-	char *begin = line->pen.at;
+	return r->upstream.p + r->upstream.n - r->client.p < pen->end - pen->at;
+}
 
-	MEMBERS(PUT_MEMBER, put_plain)
-	put_object_end(line, begin);
-	if (!wide_is_zero(own.odd)) {
-		put_odd_record(to, r);
+/* In one function, and the pen's place in a register: each byte that is written could change one in memory. */
+__attribute__((flatten)) static char *put_plain_members(struct line own, const struct exchange_record *r)
+{
+	struct line *line = &own;
+
+	MEMBERS(PUT_MEMBER, put_known, put_known)
+	return own.failed ? NULL : own.pen.at;
+}
+
+__attribute__((noinline, cold)) static char *put_odd_members(struct line own, const struct exchange_record *r)
+{
+	struct line *line = &own;
+
+	MEMBERS(PUT_MEMBER, put_text, put_word)
+	return own.failed ? NULL : own.pen.at;
+}
+
+/* Everything that is known. */
+static void put_record(struct line *line, const struct exchange_record *r)
+{
+	char *begin = line->pen.at, *behind;
+
+	CHECK(fits(&line->pen, r));
+	behind = is_plain(r) ? put_plain_members(*line, r) : put_odd_members(*line, r);
+	if (behind == NULL) {
+		line->failed = true;
 		return;
 	}
-	*to = own;
+	line->pen.at = behind;
+	put_object_end(line, begin);
 }
 #undef PUT_MEMBER
 
@@ -265,7 +295,7 @@ __attribute__((flatten)) static void put_record(struct line *to, const struct ex
 		else \
 			put_null(line); \
 	}
-MEMBERS(MEMBER_FUNCTION, put_text)
+MEMBERS(MEMBER_FUNCTION, put_text, put_word)
 #undef MEMBER_FUNCTION
 
 struct member {
@@ -275,7 +305,7 @@ struct member {
 
 static const struct member members[] = {
 #define MEMBER(name, there, value) {{#name, sizeof(#name) - 1}, member_##name},
-	MEMBERS(MEMBER, put_text)
+	MEMBERS(MEMBER, put_text, put_word)
 #undef MEMBER
 };
 

@@ -94,8 +94,8 @@ static void put_ms(char to[FORMAT_TIME_BYTES], unsigned ms)
 	to[22] = (char)('0' + ms % 10);
 }
 
-/* Until the year 9999. */
-void format_time(uint64_t wall_us, char to[FORMAT_TIME_BYTES])
+/* Until the year 9999. Apart from what is done for each line. */
+__attribute__((noinline)) void format_time(uint64_t wall_us, char to[FORMAT_TIME_BYTES])
 {
 	uint64_t seconds = wall_us / US_PER_S;
 	unsigned of_day = (unsigned)(seconds % 86400), ms = (unsigned)(wall_us - seconds * US_PER_S) / 1000;

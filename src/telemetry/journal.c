@@ -192,7 +192,7 @@ static void journal_write_entry(struct journal *journal, const struct journal_so
 		return;
 	char *line = sink_line(access);
 
-	journal_line_done(journal, access, output_format(journal->output, entry.u.record, line));
+	journal_line_done(journal, access, output_format(journal->output, &entry.u.record, line));
 }
 
 /* Formats what waits in one ring, `max` entries at most; how many that were. */

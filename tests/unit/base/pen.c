@@ -66,6 +66,8 @@ static void test_digits(void **state)
 			back = 10 * back + (eight >> 8 * i & 0xff);
 		assert_int_equal(back, number * 97 % PEN_EIGHT_END);
 	}
+	for (uint32_t number = 0; number < 10000; number++)
+		assert_int_equal((uint64_t)pen_four(number) << 32, pen_eight(number));
 	for (uint64_t number = 0; number < 20000; number++)
 		assert_number(number);
 	for (uint64_t number = 1; number < UINT64_MAX / 7; number = 7 * number + 3)
@@ -88,7 +90,25 @@ static void test_plain(void **state)
 				if (is_plain)
 					snprintf(expected, sizeof(expected), "\"%.*s\"", (int)n, text);
 				assert_written(&pen, expected);
+				assert_true(pen_is_plain(text, n) == is_plain);
 			}
+}
+
+/* Whatever stands behind it. */
+static void test_known(void **state)
+{
+	static const char text[] = "a text of three times sixteen, or forty-eight ch\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"";
+	char expected[64];
+
+	for (size_t n = 0; n <= 48; n++) {
+		struct pen pen = pen_begin();
+
+		pen_json_known(&pen, view_of(text, n));
+		snprintf(expected, sizeof(expected), "\"%.*s\"", (int)n, text);
+		assert_written(&pen, expected);
+		for (size_t i = n + PEN_SLACK; i < sizeof(memory); i++)
+			assert_int_equal(memory[i], '#');
+	}
 }
 
 /* What was in the memory before does not matter, and nothing is written beyond the slack. */
@@ -113,6 +133,7 @@ int main(void)
 		cmocka_unit_test(test_digits),
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_plain_ends),
+		cmocka_unit_test(test_known),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
