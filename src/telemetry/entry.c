@@ -1,7 +1,6 @@
 /*
- * The packed form is a struct with everything but the texts' places, then the bytes of the texts in the order of the lists below. Whoever
- * packs has cut the texts to their limits; unpacking points views at the bytes again. Both threads are of one program, so layout is no
- * question.
+ * The packed form is a struct with everything but the texts' places, then the bytes of the texts in the order of the lists below. Unpacking
+ * points views at the bytes again. Both threads are of one program, so layout is no question.
  *
  * A worker packs one for each of its requests, so the lists become straight code.
  */
@@ -52,16 +51,12 @@ struct packed_event {
 	struct entry_event event;
 };
 
+#define ADD_MAX(view, bytes_max) +(bytes_max)
+_Static_assert(sizeof(struct packed_record) + sizeof(struct record_tls) RECORD_VIEWS(ADD_MAX, 0) TLS_VIEWS(ADD_MAX, 0) <= ENTRY_RECORD_MAX,
+	"the largest record");
+_Static_assert(sizeof(struct packed_event) EVENT_VIEWS(ADD_MAX, 0) <= ENTRY_EVENT_MAX, "the largest event");
+
 /* --- packing -------------------------------------------------------------------------------------------------------- */
-
-#define ADD_SIZE(view, bytes_max) size += (view).n;
-
-/* The highest bit of `over` is set once one is too long. */
-#define ADD_OVER(view, bytes_max) over |= (size_t)(bytes_max) - (view).n;
-
-#define CUT(view, bytes_max) \
-	if ((view).n > (bytes_max)) \
-		(view).n = bytes_max;
 
 __attribute__((always_inline)) static inline char *copy(struct view view, char *to)
 {
@@ -69,44 +64,26 @@ __attribute__((always_inline)) static inline char *copy(struct view view, char *
 	return to + view.n;
 }
 
-#define COPY(view, bytes_max) bytes = copy(view, bytes);
-
-#define MEASURE(view, bytes_max) ADD_SIZE(view, bytes_max) ADD_OVER(view, bytes_max)
-
-size_t entry_record_size(const struct exchange_record *record)
+static inline struct view cut(struct view view, size_t bytes_max)
 {
-	size_t size = sizeof(struct packed_record), over = 0;
-
-	RECORD_VIEWS(MEASURE, record)
-	if (record->tls != NULL) {
-		size += sizeof(struct record_tls);
-		TLS_VIEWS(MEASURE, record->tls)
-	}
-	return over <= SIZE_MAX / 2 ? size : 0;
-}
-
-__attribute__((noinline, cold)) const struct exchange_record *entry_cut_record(
-	const struct exchange_record *record, struct entry_memory *memory)
-{
-	memory->record = *record;
-	RECORD_VIEWS(CUT, &memory->record)
-	if (record->tls != NULL) {
-		memory->tls = *record->tls;
-		memory->record.tls = &memory->tls;
-		TLS_VIEWS(CUT, &memory->tls)
-	}
-	return &memory->record;
+	return view_of(view.p, view.n < bytes_max ? view.n : bytes_max);
 }
 
 #define PACK(view, bytes_max) \
-	*length++ = (uint16_t)(view).n; \
+	text = cut(view, bytes_max); \
+	*length++ = (uint16_t)text.n; \
+	bytes = copy(text, bytes);
+
+#define PACK_IN_PLACE(view, bytes_max) \
+	(view) = cut(view, bytes_max); \
 	bytes = copy(view, bytes);
 
-void entry_pack_record(const struct exchange_record *record, void *to)
+size_t entry_pack_record(const struct exchange_record *record, void *to)
 {
 	struct packed_record *packed = to;
 	uint16_t *length = packed->lengths;
 	char *bytes = (char *)packed->tls;
+	struct view text;
 
 	packed->kind = ENTRY_RECORD;
 	memcpy(packed->rest, (const char *)record + RECORD_REST, sizeof(packed->rest));
@@ -115,34 +92,20 @@ void entry_pack_record(const struct exchange_record *record, void *to)
 	RECORD_VIEWS(PACK, record)
 	if (record->tls != NULL) {
 		packed->tls[0] = *record->tls;
-		TLS_VIEWS(COPY, record->tls)
+		TLS_VIEWS(PACK_IN_PLACE, packed->tls)
 	}
-	(void)bytes;
+	return (size_t)(bytes - (char *)to);
 }
 
-struct entry_event entry_cut_event(struct entry_event event)
-{
-	EVENT_VIEWS(CUT, &event)
-	return event;
-}
-
-size_t entry_event_size(const struct entry_event *event)
-{
-	size_t size = sizeof(struct packed_event);
-
-	EVENT_VIEWS(ADD_SIZE, event)
-	return size;
-}
-
-void entry_pack_event(const struct entry_event *event, void *to)
+size_t entry_pack_event(const struct entry_event *event, void *to)
 {
 	struct packed_event *packed = to;
 	char *bytes = (char *)(packed + 1);
 
 	packed->kind = ENTRY_EVENT;
 	packed->event = *event;
-	EVENT_VIEWS(COPY, event)
-	(void)bytes;
+	EVENT_VIEWS(PACK_IN_PLACE, &packed->event)
+	return (size_t)(bytes - (char *)to);
 }
 
 /* --- unpacking ------------------------------------------------------------------------------------------------------ */

@@ -25,26 +25,13 @@ struct entry {
 	} u;
 };
 
-/* A record that is cut, and what its `tls` points to, if it does. */
-struct entry_memory {
-	struct exchange_record record;
-	struct record_tls tls;
-};
+/* No packed form takes more bytes than so many. */
+#define ENTRY_RECORD_MAX ((size_t)14 * 1024)
+#define ENTRY_EVENT_MAX ((size_t)1024 + 64)
 
-/* How many bytes the packed form takes. 0: a view is longer than is kept, which few are. */
-size_t entry_record_size(const struct exchange_record *record);
-
-/* Then: the same with views that are cut, in `memory`. */
-const struct exchange_record *entry_cut_record(const struct exchange_record *record, struct entry_memory *memory);
-
-struct entry_event entry_cut_event(struct entry_event event);
-
-/* Of one that was cut. */
-size_t entry_event_size(const struct entry_event *event);
-
-/* Copies it and the bytes of its views, none too long, to `to`, which has room for as many, aligned to 8. */
-void entry_pack_record(const struct exchange_record *record, void *to);
-void entry_pack_event(const struct entry_event *event, void *to);
+/* Copies it and the bytes of its views to `to`, which has room for the largest, aligned to 8; how many bytes that has taken. */
+size_t entry_pack_record(const struct exchange_record *record, void *to);
+size_t entry_pack_event(const struct entry_event *event, void *to);
 
 /*
  * The entry from its packed form, which it borrows: views point into it (those of `tls` are set in it, so it stays where it is from then

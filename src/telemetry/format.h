@@ -19,14 +19,14 @@
 /* RFC 3339, UTC, milliseconds. */
 void format_time(uint64_t wall_us, char to[FORMAT_TIME_BYTES]);
 
-/* The second that was written last, which the next lines are nearly always of, too. Zeroed memory is none. */
-struct format_second {
+/* The millisecond that was written last: when there are many lines the next is mostly of the same. Zeroed memory is none. */
+struct format_moment {
 	uint64_t begin_us;
 	char text[FORMAT_TIME_BYTES];
 };
 
-/* The same, with what is known of the second. */
-void format_time_in(struct format_second *second, uint64_t wall_us, char to[FORMAT_TIME_BYTES]);
+/* The same, with what is known of that. */
+void format_time_again(struct format_moment *moment, uint64_t wall_us, char to[FORMAT_TIME_BYTES]);
 
 /* Some of a record's fields, in this order, by the names that they have in JSON. Whoever made them knows that they exist. */
 struct format_fields {
@@ -41,7 +41,7 @@ struct format_fields {
  * it in that room has changed then, too. Configured names in the record are made of letters, digits, '_', '-' and '.'.
  * 0: memory is out (never of format_record_text).
  */
-size_t format_record_json(const struct exchange_record *record, const struct format_fields *fields, struct format_second *second, char *to);
+size_t format_record_json(const struct exchange_record *record, const struct format_fields *fields, struct format_moment *moment, char *to);
 size_t format_record_text(const struct exchange_record *record, char *to);
 
 /* The text format with some fields: all of them as name=value, what there is none of as name=- */

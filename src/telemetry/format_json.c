@@ -22,7 +22,7 @@
 /* An object in the making. */
 struct line {
 	struct pen pen;
-	struct format_second *second;
+	struct format_moment *moment;
 	bool failed;    /* memory has run out */
 };
 
@@ -112,7 +112,7 @@ static void put_bool(struct line *line, bool value)
 static void put_time(struct line *line, uint64_t wall_us)
 {
 	PEN_PUT(&line->pen, "\"");
-	format_time_in(line->second, wall_us, line->pen.at);
+	format_time_again(line->moment, wall_us, line->pen.at);
 	line->pen.at += FORMAT_TIME_BYTES;
 	PEN_PUT(&line->pen, "\"");
 }
@@ -337,14 +337,14 @@ static void put_chosen(struct line *line, const struct exchange_record *record, 
 
 /* --- lines --------------------------------------------------------------------------------------------------------- */
 
-static struct line line_begin(char *to, struct format_second *second)
+static struct line line_begin(char *to, struct format_moment *moment)
 {
-	return (struct line){.pen = {to, to + FORMAT_LINE_MAX - FIXED_MAX}, .second = second};
+	return (struct line){.pen = {to, to + FORMAT_LINE_MAX - FIXED_MAX}, .moment = moment};
 }
 
-size_t format_record_json(const struct exchange_record *record, const struct format_fields *fields, struct format_second *second, char *to)
+size_t format_record_json(const struct exchange_record *record, const struct format_fields *fields, struct format_moment *moment, char *to)
 {
-	struct line line = line_begin(to, second);
+	struct line line = line_begin(to, moment);
 
 	if (fields->count > 0)
 		put_chosen(&line, record, fields);
@@ -399,8 +399,8 @@ static void pair_put(struct out *out, const json_t *value)
 static json_t *record_json(const struct exchange_record *record)
 {
 	char text[FORMAT_LINE_MAX];
-	struct format_second second = {0};
-	struct line line = line_begin(text, &second);
+	struct format_moment moment = {0};
+	struct line line = line_begin(text, &moment);
 
 	put_record(&line, record);
 	return line.failed ? NULL : json_loadb(text, (size_t)(line.pen.at - text), JSON_ALLOW_NUL, NULL);

@@ -88,12 +88,6 @@ static void put_day(char *to, uint32_t day)
 	put_two(to + 8, of_year - (153 * months + 2) / 5 + 1);
 }
 
-static void put_ms(char to[FORMAT_TIME_BYTES], unsigned ms)
-{
-	put_two(to + 20, ms / 10);
-	to[22] = (char)('0' + ms % 10);
-}
-
 /* Until the year 9999. Apart from what is done for each line. */
 __attribute__((noinline)) void format_time(uint64_t wall_us, char to[FORMAT_TIME_BYTES])
 {
@@ -105,17 +99,17 @@ __attribute__((noinline)) void format_time(uint64_t wall_us, char to[FORMAT_TIME
 	put_two(to + 11, of_day / 3600);
 	put_two(to + 14, of_day / 60 % 60);
 	put_two(to + 17, of_day % 60);
-	put_ms(to, ms);
+	put_two(to + 20, ms / 10);
+	to[22] = (char)('0' + ms % 10);
 }
 
-void format_time_in(struct format_second *second, uint64_t wall_us, char to[FORMAT_TIME_BYTES])
+void format_time_again(struct format_moment *moment, uint64_t wall_us, char to[FORMAT_TIME_BYTES])
 {
-	if (second->text[0] == '\0' || wall_us - second->begin_us >= US_PER_S) {
-		second->begin_us = wall_us - wall_us % US_PER_S;
-		format_time(wall_us, second->text);
+	if (moment->text[0] == '\0' || wall_us - moment->begin_us >= US_PER_MS) {
+		moment->begin_us = wall_us - wall_us % US_PER_MS;
+		format_time(wall_us, moment->text);
 	}
-	memcpy(to, second->text, FORMAT_TIME_BYTES);
-	put_ms(to, (unsigned)(wall_us - second->begin_us) / 1000);
+	memcpy(to, moment->text, FORMAT_TIME_BYTES);
 }
 
 static void out_combined(struct out *out, const struct exchange_record *record)

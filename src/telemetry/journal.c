@@ -49,7 +49,7 @@ struct journal_output {
 	struct sink sink;               /* fd -1: nowhere */
 	enum config_log_format format;
 	struct format_fields fields;
-	struct format_second second;
+	struct format_moment moment;
 	const char *names[CONFIG_LOG_FIELDS_MAX];  /* those of `fields` */
 };
 
@@ -173,7 +173,7 @@ __attribute__((format(printf, 2, 3))) static void journal_complain(struct journa
 static size_t output_format(struct journal_output *output, const struct exchange_record *record, char *line)
 {
 	if (output->format == LOG_JSON)
-		return format_record_json(record, &output->fields, &output->second, line);
+		return format_record_json(record, &output->fields, &output->moment, line);
 	return output->fields.count > 0 ? format_record_pairs(record, &output->fields, line) : format_record_text(record, line);
 }
 
@@ -350,22 +350,14 @@ static void journal_hurry(struct journal *journal)
 void journal_record(struct journal *journal, unsigned source, const struct exchange_record *record)
 {
 	struct ring *ring = journal_ring(journal, source);
-	struct entry_memory memory;
-	size_t size;
 	void *room;
 
 	if (!atomic_load_explicit(&journal->access, memory_order_relaxed))
 		return;
-	size = entry_record_size(record);
-	if (size == 0) {
-		record = entry_cut_record(record, &memory);
-		size = entry_record_size(record);
-	}
-	room = ring_reserve(ring, size);
+	room = ring_reserve(ring, ENTRY_RECORD_MAX);
 	if (room == NULL)
 		return;
-	entry_pack_record(record, room);
-	ring_commit(ring);
+	ring_commit(ring, entry_pack_record(record, room));
 	if (ring_is_filling(ring))
 		journal_hurry(journal);
 	else
@@ -374,14 +366,13 @@ void journal_record(struct journal *journal, unsigned source, const struct excha
 
 void journal_audit(struct journal *journal, unsigned source, uint64_t wall_us, int level, const char *text)
 {
-	const struct entry_event event = entry_cut_event((struct entry_event){wall_us, level, view_str(text)});
+	const struct entry_event event = {wall_us, level, view_str(text)};
 	struct ring *ring = journal_ring(journal, source);
-	void *room = ring_reserve(ring, entry_event_size(&event));
+	void *room = ring_reserve(ring, ENTRY_EVENT_MAX);
 
 	if (room == NULL)
 		return;
-	entry_pack_event(&event, room);
-	ring_commit(ring);
+	ring_commit(ring, entry_pack_event(&event, room));
 	if (level < LEVEL_DEBUG || ring_is_filling(ring))
 		journal_hurry(journal);
 	else

@@ -95,14 +95,14 @@ void *ring_reserve(struct ring *ring, size_t n)
 	}
 	if (skipped != 0)
 		*ring_word(ring, start) = SKIP;
-	*ring_word(ring, start + skipped) = n;
-	ring->reserved = start + skipped + footprint;
+	ring->reserved = start + skipped;
 	return ring_word(ring, start + skipped) + 1;
 }
 
-void ring_commit(struct ring *ring)
+void ring_commit(struct ring *ring, size_t n)
 {
-	atomic_store_explicit(&ring->written, ring->reserved, memory_order_release);
+	*ring_word(ring, ring->reserved) = n;
+	atomic_store_explicit(&ring->written, ring->reserved + ring_footprint(n), memory_order_release);
 }
 
 bool ring_is_filling(struct ring *ring)

@@ -28,7 +28,7 @@ struct ring {
 	_Alignas(RING_LINE) _Atomic(uint64_t) written;   /* the writer's position, ever growing */
 	uint64_t consumed_seen;                          /* the writer's last look at `consumed`; nothing before it is wanted */
 	_Atomic(uint64_t) begun;                         /* where the writer has last begun at the ring's first byte, as it was empty */
-	uint64_t reserved;                               /* where the entry in progress ends */
+	uint64_t reserved;                               /* where the entry in progress begins */
 	_Atomic(uint64_t) dropped;
 
 	_Alignas(RING_LINE) _Atomic(uint64_t) consumed;  /* the reader's position, never ahead of `written`; told now and then */
@@ -42,18 +42,18 @@ void ring_release(struct ring *ring);
 
 /* --- the writer's side ---------------------------------------------------------------------------------------------- */
 
-/* Room for an entry of `n` bytes, aligned to 8; NULL (and counted as dropped) when it does not fit now or ever. */
+/* Room for an entry of up to `n` bytes, aligned to 8; NULL (and counted as dropped) when so many do not fit now or ever. */
 void *ring_reserve(struct ring *ring, size_t n);
 
-/* Hands the reserved entry to the reader. Orders nothing after it (see bell.h). */
-void ring_commit(struct ring *ring);
+/* Hands the entry to the reader, which has become `n` bytes long. Orders nothing after it (see bell.h). */
+void ring_commit(struct ring *ring, size_t n);
 
 /* Whether a sixteenth of it or more is taken: time for the reader to come. Looks at the reader's side only when it has to. */
 bool ring_is_filling(struct ring *ring);
 
 /* --- the reader's side ---------------------------------------------------------------------------------------------- */
 
-/* The oldest entry, *n its size as reserved; NULL when the ring is empty. It is the reader's until ring_consume(). */
+/* The oldest entry, *n its size; NULL when the ring is empty. It is the reader's until ring_consume(). */
 void *ring_peek(struct ring *ring, size_t *n);
 
 /* Gives up the entry that the last ring_peek() returned. The writer is told of it soon, at the latest when the ring is found empty. */

@@ -28,7 +28,7 @@ BATCH = 16
 BATCH_INSTRUCTIONS_MAX = 5750
 
 # The same with all that is told of it: most of it is the line of JSON, on the log's thread.
-TELLING_INSTRUCTIONS_MAX = 2150
+TELLING_INSTRUCTIONS_MAX = 2030
 
 # By HTTP/2, as many streams on one connection at once.
 H2_INSTRUCTIONS_MAX = 22000

@@ -16,18 +16,14 @@
 
 static char line[FORMAT_LINE_MAX];
 static const struct format_fields everything;
-static struct format_second second;
+static struct format_moment moment;
 
 /* As it comes to be written. Until the next one. */
 static const struct exchange_record *unpacked(const struct exchange_record *record)
 {
-	static uint64_t packed[16384 / 8];
+	static uint64_t packed[(ENTRY_RECORD_MAX + FORMAT_READ_SLACK) / 8];
 	static struct entry entry;
-	struct entry_memory memory;
 
-	if (entry_record_size(record) == 0)
-		record = entry_cut_record(record, &memory);
-	assert_true(entry_record_size(record) <= sizeof(packed) - FORMAT_READ_SLACK);
 	/* What stands behind does not matter. */
 	memset(packed, '"', sizeof(packed));
 	entry_pack_record(record, packed);
@@ -69,17 +65,17 @@ static void test_time_of_every_day(void **state)
 	}
 }
 
-/* Whatever was written before: the same second, the next, the one before, another day. */
+/* Whatever was written before: the same moment, the next, the one before, another day. */
 static void test_time_after_another(void **state)
 {
 	const uint64_t times_us[] = {0, 999999, 1000000, 999999, SAMPLE_WALL_US, SAMPLE_WALL_US + 1000, SAMPLE_WALL_US + 876543,
 		SAMPLE_WALL_US + 876544, SAMPLE_WALL_US, SAMPLE_WALL_US - 123457, 951782399999999, 951782400000000};
-	struct format_second one = {0};
+	struct format_moment one = {0};
 	char text[FORMAT_TIME_BYTES], expected[FORMAT_TIME_BYTES];
 
 	for (size_t i = 0; i < sizeof(times_us) / sizeof(times_us[0]); i++) {
 		format_time(times_us[i], expected);
-		format_time_in(&one, times_us[i], text);
+		format_time_again(&one, times_us[i], text);
 		assert_memory_equal(text, expected, sizeof(text));
 	}
 }
@@ -110,7 +106,7 @@ static void test_json(void **state)
 {
 	struct exchange_record record = sample_record();
 
-	assert_line(format_record_json(unpacked(&record), &everything, &second, line),
+	assert_line(format_record_json(unpacked(&record), &everything, &moment, line),
 		"{\"time\":\"2026-11-21T03:25:00.123Z\",\"listener\":\"public\",\"client\":\"203.0.113.7\",\"consumer\":\"shop\",\"method\":\"GET\","
 		"\"host\":\"api.example.com\",\"target\":\"/v1/users?id=7\",\"protocol\":\"HTTP/1.1\","
 		"\"request_id\":\"0123abcd\",\"status\":504,\"cause\":\"first_byte_timeout\",\"why\":\"no byte came\","
@@ -127,12 +123,12 @@ static void test_grpc(void **state)
 
 	record.grpc = true;
 	record.grpc_status = GRPC_UNAVAILABLE;
-	line[format_record_json(unpacked(&record), &everything, &second, line)] = '\0';
+	line[format_record_json(unpacked(&record), &everything, &moment, line)] = '\0';
 	assert_non_null(strstr(line, ",\"upgraded\":false,\"grpc_status\":14}\n"));
 	line[format_record_text(&record, line)] = '\0';
 	assert_non_null(strstr(line, ",client:21 grpc_status=14\n"));
 	record.grpc_status = GRPC_STATUS_COUNT;
-	line[format_record_json(unpacked(&record), &everything, &second, line)] = '\0';
+	line[format_record_json(unpacked(&record), &everything, &moment, line)] = '\0';
 	assert_non_null(strstr(line, ",\"grpc_status\":null}\n"));
 	line[format_record_text(&record, line)] = '\0';
 	assert_non_null(strstr(line, " grpc_status=-\n"));
@@ -144,7 +140,7 @@ static void test_json_of_tls(void **state)
 	struct exchange_record record = sample_record();
 
 	record.tls = &tls;
-	line[format_record_json(unpacked(&record), &everything, &second, line)] = '\0';
+	line[format_record_json(unpacked(&record), &everything, &moment, line)] = '\0';
 	assert_non_null(strstr(line, ",\"tls\":{\"version\":\"TLSv1.3\",\"cipher\":\"TLS_AES_128_GCM_SHA256\","
 				     "\"server_name\":\"a.test\",\"resumed\":true,\"client_verify\":\"ok\","
 				     "\"client_subject\":\"CN=client\"}}\n"));
@@ -155,7 +151,7 @@ static void test_json_of_nothing(void **state)
 	struct exchange_record record = {.queue_us = UINT64_MAX, .connect_us = UINT64_MAX, .first_byte_us = UINT64_MAX};
 	json_t *object;
 
-	size_t n = format_record_json(unpacked(&record), &everything, &second, line);
+	size_t n = format_record_json(unpacked(&record), &everything, &moment, line);
 	object = json_loadb(line, n, 0, NULL);
 	assert_non_null(object);
 	assert_true(json_is_null(json_object_get(object, "status")));
@@ -202,7 +198,7 @@ static void test_json_cannot_be_forged(void **state)
 	record.user_agent = hostile(bytes);
 	record.referer = VIEW("a\n\"b\\");
 	record.host = VIEW("gr\xc3\xbc\xc3\x9f");
-	size_t n = format_record_json(unpacked(&record), &everything, &second, line);
+	size_t n = format_record_json(unpacked(&record), &everything, &moment, line);
 
 	assert_ptr_equal(memchr(line, '\n', n), line + n - 1);
 	json_t *object = json_loadb(line, n, JSON_ALLOW_NUL, NULL);
@@ -228,7 +224,7 @@ static void test_json_is_as_jansson_writes_it(void **state)
 		record.grpc = i % 3 == 0;
 		record.trace = (struct trace_id){i, i};
 		record.bytes_in = i == 0 ? INT64_MAX : 1ULL << i % 63;
-		size_t n = format_record_json(unpacked(&record), &everything, &second, line);
+		size_t n = format_record_json(unpacked(&record), &everything, &moment, line);
 		json_t *object = json_loadb(line, n, JSON_ALLOW_NUL, NULL);
 
 		assert_non_null(object);
@@ -267,12 +263,12 @@ static void test_largest_line_fits(void **state)
 	record.target = view_of(bytes, 8192);
 	record.user_agent = record.referer = view_of(bytes, 1024);
 	assert_in_range(format_record_text(&record, line), 4 * 8192, FORMAT_LINE_MAX);
-	assert_in_range(format_record_json(unpacked(&record), &everything, &second, line), 6 * 8192, FORMAT_LINE_MAX);
+	assert_in_range(format_record_json(unpacked(&record), &everything, &moment, line), 6 * 8192, FORMAT_LINE_MAX);
 	memset(bytes, 0xff, sizeof(bytes));
 	/* Nobody who sends a request chooses these. */
 	memset(letters, 'a', sizeof(letters));
 	record.listener = record.protocol = record.route = record.upstream = view_of(letters, sizeof(letters));
-	assert_in_range(format_record_json(unpacked(&record), &everything, &second, line), 3 * 8192, FORMAT_LINE_MAX);
+	assert_in_range(format_record_json(unpacked(&record), &everything, &moment, line), 3 * 8192, FORMAT_LINE_MAX);
 
 	static const char *const names[] = {"listener", "client", "method", "host", "protocol", "request_id", "route", "upstream",
 		"endpoint", "target", "user_agent", "referer", "why", "cause", "phases_us", "tls", "time"};
@@ -306,7 +302,7 @@ static void test_chosen_fields(void **state)
 	const struct format_fields fields = {names, sizeof(names) / sizeof(names[0])};
 	struct exchange_record record = sample_record();
 	record.target = VIEW("/a\n\"b\xff");
-	assert_line(format_record_json(unpacked(&record), &fields, &second, line),
+	assert_line(format_record_json(unpacked(&record), &fields, &moment, line),
 		"{\"status\":504,\"target\":\"/a\\n\\\"b\xef\xbf\xbd\",\"grpc_status\":null,\"phases_us\":{\"reading\":300,\"first_byte\":1500000,"
 		"\"client\":21},\"reused\":true,"
 		"\"connect_us\":null,\"time\":\"2026-11-21T03:25:00.123Z\"}\n");
@@ -322,7 +318,7 @@ static void test_phases_of_no_time(void **state)
 	struct exchange_record record = sample_record();
 
 	memset(record.phase_us, 0, sizeof(record.phase_us));
-	assert_line(format_record_json(unpacked(&record), &fields, &second, line), "{\"phases_us\":{},\"status\":504}\n");
+	assert_line(format_record_json(unpacked(&record), &fields, &moment, line), "{\"phases_us\":{},\"status\":504}\n");
 	assert_line(format_record_pairs(unpacked(&record), &fields, line), "phases_us=- status=504\n");
 }
 

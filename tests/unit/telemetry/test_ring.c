@@ -19,7 +19,7 @@ static bool put(struct ring *ring, unsigned char mark, size_t n)
 		return false;
 	assert_int_equal((uintptr_t)room % 8, 0);
 	memset(room, mark, n);
-	ring_commit(ring);
+	ring_commit(ring, n);
 	return true;
 }
 
@@ -54,7 +54,7 @@ static void test_uncommitted_is_unseen(void **state)
 	assert_true(ring_init(&ring, 64));
 	assert_non_null(ring_reserve(&ring, 8));
 	assert_null(ring_peek(&ring, &n));
-	ring_commit(&ring);
+	ring_commit(&ring, 8);
 	assert_non_null(ring_peek(&ring, &n));
 	ring_release(&ring);
 }
@@ -111,6 +111,26 @@ static void test_oversize_is_dropped(void **state)
 	assert_null(ring_reserve(&ring, SIZE_MAX));
 	assert_null(ring_reserve(&ring, SIZE_MAX - 7));
 	assert_int_equal(ring_dropped(&ring), 4);
+	ring_release(&ring);
+}
+
+/* What was reserved and is not needed is there for the next. */
+static void test_less_than_reserved(void **state)
+{
+	static struct ring ring;
+
+	assert_true(ring_init(&ring, 256));
+	for (unsigned char i = 0; i < 8; i++) {
+		char *room = ring_reserve(&ring, 32);
+
+		assert_non_null(room);
+		memset(room, i, 5);
+		ring_commit(&ring, 5);
+	}
+	for (unsigned char i = 0; i < 8; i++)
+		take(&ring, i, 5);
+	assert_true(ring_empty(&ring));
+	assert_int_equal(ring_dropped(&ring), 0);
 	ring_release(&ring);
 }
 
@@ -189,7 +209,7 @@ static void *produce(void *argument)
 			continue;
 		memset(room, (int)(i & 0xff), n);
 		memcpy(room, &i, sizeof(i));
-		ring_commit(ring);
+		ring_commit(ring, n);
 		i++;
 	}
 	return NULL;
@@ -230,6 +250,7 @@ int main(void)
 		cmocka_unit_test(test_every_size_around_the_end),
 		cmocka_unit_test(test_full_drops_and_counts),
 		cmocka_unit_test(test_oversize_is_dropped),
+		cmocka_unit_test(test_less_than_reserved),
 		cmocka_unit_test(test_an_empty_one_begins_anew),
 		cmocka_unit_test(test_all_of_it_is_there_anew),
 		cmocka_unit_test(test_filling),
