@@ -87,6 +87,10 @@ enum planted_bug {
 	PLANTED_TRY_TOLD_AGAIN,              /* the endpoint of a second try is told what the first has taken, too */
 	PLANTED_SUBSET_IGNORED,              /* a route that asks for some of the endpoints gets any */
 	PLANTED_ZONE_IGNORED,                /* endpoints of other zones get requests beside those of our own */
+	PLANTED_LISTENER_BREAKS_OFF,         /* a listener that a reload takes away ends what is under way there */
+	PLANTED_LISTENER_KEPT,               /* one that is taken away outlives its last client */
+	PLANTED_REFUSED_RELOAD_KEPT,         /* what a refused reload has held it holds */
+	PLANTED_REFUSED_LISTENER_KEPT,       /* a listener of a refused reload stays open */
 	PLANTED_COUNT
 };
 

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/planted.h"
 #include "gateway/listener_books.h"
 #include "gateway/state.h"
 #include "io/inherited.h"
@@ -71,7 +72,7 @@ static void listener_end(struct worker_listener *l)
 void listener_client_gone(struct worker_listener *l)
 {
 	l->clients--;
-	if (l->state == LISTENER_LEAVING && l->clients == 0 && l->listener.source.fd < 0)
+	if (l->state == LISTENER_LEAVING && l->clients == 0 && l->listener.source.fd < 0 && !PLANTED(LISTENER_KEPT))
 		listener_go(l);
 }
 
@@ -186,7 +187,7 @@ struct worker_listener **listeners_make(struct worker *w, const struct generatio
 void listeners_discard(struct worker *w, struct worker_listener **made, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (made[i]->state != LISTENER_MADE)
+		if (made[i]->state != LISTENER_MADE || PLANTED(REFUSED_LISTENER_KEPT))
 			continue;
 		list_push_back(&w->leaving, &made[i]->node);
 		listener_end(made[i]);

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "gateway/breakers.h"
 #include "gateway/exchange.h"
 #include "io/inherited.h"
@@ -58,6 +59,8 @@ void held_generation_free(struct held_generation *held)
 static void client_adopt(struct client *c)
 {
 	if (c->listener->state == LISTENER_LEAVING) {
+		if (PLANTED(LISTENER_BREAKS_OFF) && c->exchange != NULL)
+			exchange_finish(c->exchange, CAUSE_DRAINING, NULL);
 		client_drain(c);
 		return;
 	}
@@ -142,7 +145,8 @@ static void next_discard(struct worker *w)
 {
 	listeners_discard(w, w->reload.listeners, w->reload.next->config->listener_count);
 	w->reload.listeners = NULL;
-	held_generation_free(w->reload.next);
+	if (!PLANTED(REFUSED_RELOAD_KEPT))
+		held_generation_free(w->reload.next);
 	w->reload.next = NULL;
 }
 

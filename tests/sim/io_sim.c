@@ -19,6 +19,7 @@
 #include "sim_memory.h"
 #include "sim_model.h"
 #include "sim_ports.h"
+#include "sim_refusals.h"
 #include "sim_run.h"
 #include "sim_tap.h"
 #include "sim_wall.h"
@@ -46,6 +47,20 @@ unsigned sim_sockets_open(void)
 	for (int i = 0; i < FILES_MAX; i++)
 		open += host.files[i].kind != FILE_FREE;
 	return open;
+}
+
+unsigned sim_listening(const struct io *io, unsigned port)
+{
+	return io->listening[port - CLIENT_PORT];
+}
+
+unsigned sim_listening_all(const struct io *io)
+{
+	unsigned all = 0;
+
+	for (unsigned door = 0; door < DOORS_MAX; door++)
+		all += io->listening[door];
+	return all;
 }
 
 /* --- loop --------------------------------------------------------------------------------------------------------- */
@@ -355,6 +370,10 @@ static struct sim_end *file_close(struct sim_file *file)
 		file->source->due = 0;
 	world_cancel(&file->nudge);
 	world_cancel(&file->attempt);
+	if (file->kind == FILE_LISTENER) {
+		doors_check_close(file->port, file->waiting_count);
+		io->listening[file->port - CLIENT_PORT]--;
+	}
 	for (; file->waiting_count > 0; file->waiting_count--)
 		end_reset(file->waiting[file->waiting_first++ % BACKLOG_MAX], RESET_AFTER_BYTES);
 	if (end != NULL)
@@ -431,6 +450,8 @@ int io_listen(
 {
 	struct sim_file *file;
 
+	if (refusals_listen())
+		return -EADDRINUSE;
 	for (int i = 0; i < FILES_MAX; i++)
 		if (host.files[i].kind == FILE_LISTENER && host.files[i].port == address_port(address) &&
 			!options->reuse_port)
@@ -439,6 +460,7 @@ int io_listen(
 	if (file == NULL)
 		return -EMFILE;
 	file->port = address_port(address);
+	io->listening[file->port - CLIENT_PORT]++;
 	world_note(NOTE_LISTEN, io->number, file->port, 0);
 	return 0;
 }

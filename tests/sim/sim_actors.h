@@ -9,7 +9,6 @@
 #include "sim_io.h"
 #include "sim_oracle.h"
 
-#define CLIENT_PORT 8080
 #define CLIENT_REQUESTS_MAX 8
 
 /* How a client leaves. The first three are what well-behaved clients do. */

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "sim_breaking.h"
+#include "sim_doors.h"
 #include "sim_faults.h"
 #include "sim_memory.h"
 #include "sim_message.h"
@@ -648,7 +649,7 @@ static void client_changed(struct sim_end *end, unsigned changes)
 
 static void client_connect(struct sim_client_h2 *client)
 {
-	struct sim_conn *conn = sim_connect(CLIENT_PORT);
+	struct sim_conn *conn = doors_connect();
 
 	if (conn == NULL && !oracle_run_is_rough())
 		world_violation("1: every request has an answer", "client %u cannot connect", client->number);

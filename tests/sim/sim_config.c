@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "sim_breakers.h"
+#include "sim_doors.h"
 #include "sim_faults.h"
 #include "sim_health.h"
 #include "sim_io.h"
@@ -80,21 +81,33 @@ static const char *client_cap(void)
 	return plan.sheds ? caps[(world_seed() + drawn.written++) % 4] : "";
 }
 
-static void write_listener(struct sim_text *text, const struct drawn_times *t)
+static void write_listener(struct sim_text *text, const struct drawn_times *t, const char *name, unsigned port)
 {
 	bool aborts = world_chance(500);
 
 	text_printf(text,
-		"listeners:\n  - name: public\n    address: 127.0.0.1:8080\n"
+		"  - name: %s\n    address: 127.0.0.1:%u\n"
 		"    limits: {connections: %u, header_bytes: 4KiB, header_count: 40, target_bytes: 512B, body_bytes: "
 		"%lluB%s}\n",
-		drawn.clients_max, (unsigned long long)plan.body_bytes, client_cap());
+		name, port, drawn.clients_max, (unsigned long long)plan.body_bytes, client_cap());
 	plan.left_when_half_closed = plan.left_when_half_closed || aborts;
 	if (plan.clients_h2)
 		text_printf(text, "    protocols: [%sh2]\n", world_chance(500) ? "h1, " : "");
 	text_printf(text, "    half_close: %s\n", aborts ? "abort" : "serve");
 	text_printf(text, "    timeouts: {header: %ums, body_idle: %ums, keep_alive: %ums, write_idle: %ums}\n",
 		t->header, t->body_idle, t->keep_alive, t->write_idle);
+}
+
+/* Whichever is the first has always been called so. */
+static void write_listeners(struct sim_text *text, const struct sim_shape *shape)
+{
+	static const char *const names[DOORS_MAX] = {"public", "second", "third"};
+	unsigned count = 0;
+
+	text_printf(text, "listeners:\n");
+	for (unsigned door = 0; door < DOORS_MAX; door++)
+		if (shape->doors >> door & 1)
+			write_listener(text, &drawn.times, names[count++], CLIENT_PORT + door);
 }
 
 /* Those of one upstream are the same. */
@@ -328,7 +341,8 @@ const struct config *setup_redraw(struct sim_setup *setup)
 	struct sim_text text = {0};
 
 	text_printf(&text, "version: 1\n");
-	write_listener(&text, &drawn.times);
+	setup->shape.doors = doors_draw();
+	write_listeners(&text, &setup->shape);
 	text_printf(&text, "upstreams:\n");
 	for (unsigned i = 0; i < plan.upstreams; i++) {
 		unsigned in_service = in_service_draw(i);

@@ -6,6 +6,7 @@
 
 #include "io/io.h"
 #include "io/timer.h"
+#include "sim_doors.h"
 #include "sim_socket.h"
 #include "sim_world.h"
 
@@ -49,6 +50,7 @@ struct io {
 	struct io_source *closed[FILES_MAX];  /* closed in this tick: their memory must still be there */
 	unsigned closed_count;
 	unsigned files;
+	unsigned listening[DOORS_MAX];  /* by door */
 	struct io_loop_stats stats;
 };
 

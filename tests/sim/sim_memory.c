@@ -182,9 +182,12 @@ void memory_fail(unsigned permille)
 	memory.fail_permille = permille;
 }
 
-void memory_fail_nth(unsigned n)
+unsigned memory_fail_nth(unsigned n)
 {
+	unsigned left = memory.fail_nth;
+
 	memory.fail_nth = n;
+	return left;
 }
 
 uint64_t memory_failed_count(void)

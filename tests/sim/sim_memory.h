@@ -23,8 +23,8 @@ size_t memory_live_count(void);
 /* So many of 1000 allocations fail from now on. */
 void memory_fail(unsigned permille);
 
-/* The next n-th allocation fails, once; 0: none. */
-void memory_fail_nth(unsigned n);
+/* The next n-th allocation fails, once; 0: none. Returns how many it was until the one said before; 0: that has failed. */
+unsigned memory_fail_nth(unsigned n);
 
 /* Whether an allocation has been refused since memory_begin(). */
 uint64_t memory_failed_count(void);

@@ -146,6 +146,8 @@ struct sim_plan {
 	bool traces;                  /* requests belong to traces, and a collector gets spans */
 	bool operates;                /* the operator takes endpoints out, and brings them back */
 	bool subsets, zones;          /* routes ask for some of the endpoints; those of the gateway's own zone come first */
+	bool doors;                   /* listeners open, close and move */
+	bool refuses_reloads;         /* workers refuse some of the reloads, and are told again */
 	bool panics;                  /* where most endpoints are out all are used */
 	bool passive;                 /* endpoints are ejected soon, and come back soon */
 	bool servers_tunnel;          /* servers of HTTP/2 take extended CONNECT (RFC 8441) */

@@ -7,9 +7,11 @@
 
 #include "sim_breakers.h"
 #include "sim_config.h"
+#include "sim_doors.h"
 #include "sim_faults.h"
 #include "sim_limits.h"
 #include "sim_operator.h"
+#include "sim_refusals.h"
 #include "sim_wall.h"
 #include "sim_world.h"
 
@@ -447,7 +449,7 @@ void oracle_answer_complete(struct sim_request *request, const struct sim_reader
 	 * Persistence is the rule (RFC 9112 §9.3); a gateway that closed after every answer would pass all other
 	 * checks.
 	 */
-	if (!oracle_run_is_rough() && planned && request->minor == 1 && !request->closes && !request->answer.early &&
+	if (!oracle_run_is_rough() && !plan.doors && planned && request->minor == 1 && !request->closes && !request->answer.early &&
 		request->kind == KIND_PROXIED && request->sent_complete && !keeps)
 		world_violation("1: a connection without fault is kept", "after request %u", request->id);
 }
@@ -691,6 +693,8 @@ void oracle_tell_tally(void)
 	hedge_tell_tally();
 	operator_tell_tally();
 	traces_tell_tally();
+	doors_tell_tally();
+	refusals_tell_tally();
 	printf("malformed and refused %llu; unanswered because of", (unsigned long long)tally.malformed);
 	for (int how = 0; how < ENDED_COUNT; how++)
 		printf(" %s %llu", ends[how], (unsigned long long)tally.unanswered[how]);
@@ -721,6 +725,12 @@ bool oracle_tally_is_full(const char **what)
 		return false;
 	*what = "breakers that open, or fallbacks";
 	if (!breakers_tally_is_full())
+		return false;
+	*what = "clients at listeners that leave";
+	if (!doors_tally_is_full())
+		return false;
+	*what = "reloads that are refused late, for whatever is missing";
+	if (!refusals_tally_is_full())
 		return false;
 	*what = "traces, their spans exported and dropped";
 	if (!traces_tally_is_full())

@@ -38,6 +38,9 @@
  *     ends as it would have (sim_operator.h).
  * 16. A request gets to what its configuration has for it: to endpoints of its route's subset, and to those of the gateway's zone while
  *     they serve (sim_shapes.h).
+ * 17. A worker listens where its configuration says, and nowhere else; a listener that goes takes whoever has connected to it, answers
+ *     what is under way, and is gone with its last client (sim_doors.h).
+ * 18. A reload that is refused, at once or in the middle, changes nothing and leaves nothing (sim_refusals.h).
  *
  * Rules 1 to 6 are here, as far as they need not be where the bytes are (sim_bytes.c, sim_server.c); 9 is in
  * sim_wire.c, 10 in sim_call.c; 7 and 8 are checked by sim_run.c, sim_books.c and io_sim.c, since they are about

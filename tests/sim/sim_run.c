@@ -17,12 +17,14 @@
 #include "sim_books.h"
 #include "sim_breakers.h"
 #include "sim_config.h"
+#include "sim_doors.h"
 #include "sim_faults.h"
 #include "sim_health.h"
 #include "sim_limits.h"
 #include "sim_memory.h"
 #include "sim_operator.h"
 #include "sim_record.h"
+#include "sim_refusals.h"
 #include "sim_times.h"
 #include "sim_traces.h"
 
@@ -79,9 +81,9 @@ static void adopt_due(struct sim_event *event)
 {
 	unsigned i = (unsigned)(event - run.adopt);
 
-	/* One at a time; and without memory nothing has changed. */
-	if (worker_is_reloading(run.workers[i]) || !worker_reload(run.workers[i], run.generation))
-		world_schedule(event, world_now_us() + 10000);
+	/* One at a time. */
+	if (worker_is_reloading(run.workers[i]) || !refusals_reload(run.workers[i], i, run.generation))
+		world_schedule(event, world_now_us() + refusals_pause_us());
 }
 
 static void on_reloaded(void *context, bool taken)
@@ -89,8 +91,9 @@ static void on_reloaded(void *context, bool taken)
 	uintptr_t i = (uintptr_t)context;
 
 	world_note(NOTE_RELOAD, i, run.reloads, taken);
+	refusals_told(run.workers[i], (unsigned)i, taken);
 	if (!taken && !run.draining)
-		world_schedule(&run.adopt[i], world_now_us() + 10000);
+		world_schedule(&run.adopt[i], world_now_us() + refusals_pause_us());
 }
 
 /* Who looks at an old one holds a reference, so that it could not be seen to go too early: not always. */
@@ -121,7 +124,7 @@ static void on_reload(struct sim_event *event)
 	memory_fail(0);
 	config = setup_redraw(&setup);
 	memory_fail(faults.alloc_fails);
-	generation = generation_create(run.shared, config);
+	generation = refusals_create(run.shared, config);
 	if (generation == NULL) {
 		config_free(config);
 		return;
@@ -378,6 +381,7 @@ static void check_turn(void)
 		check_health_back();
 	limits_check_turn(run.workers, run.setup.workers);
 	traces_check_turn(run.workers, run.setup.workers);
+	doors_check_turn(run.workers, run.setup.workers);
 	/* Other workers, and pools that were replaced, give theirs up when they are called; with HTTP/2 the pool counts streams. */
 	if (run.setup.workers == 1 && run.reloads == 0 && !plan.servers_h2)
 		books_check_excess(&run.setup, run.workers[0]);
@@ -574,6 +578,8 @@ static void speak_draw(uint64_t seed)
 	hedge_draw_plan(seed);
 	operator_draw_plan(seed);
 	shapes_draw_plan(seed);
+	doors_draw_plan(seed);
+	refusals_draw_plan(seed);
 	traces_draw_plan(seed);
 	plan.servers_tunnel = world_also(seed, ALSO_SERVERS_TUNNEL) % 5 != 0;
 	if (!plainly)
@@ -645,6 +651,11 @@ static void phase_rough(void)
 	reloads_finish();
 }
 
+bool run_is_draining(void)
+{
+	return run.draining;
+}
+
 bool run_is_check(const struct io_source *source)
 {
 	for (unsigned i = 0; i < run.setup.workers; i++)
@@ -655,6 +666,9 @@ bool run_is_check(const struct io_source *source)
 
 static bool nothing_runs(void)
 {
+	for (unsigned i = 0; i < run.setup.workers; i++)
+		if (doors_are_leaving(run.workers[i]))
+			return false;
 	return exchanges_live() == 0 && connections_live() == 0;
 }
 
@@ -690,7 +704,7 @@ void run_check_arrival(const struct sim_request *request, unsigned port)
 
 	operator_check_arrival(request, port);
 	shapes_check_arrival(request, port);
-	if (setup_spares(port, &since_us) && !plan.operates && faults.alloc_fails == 0 && faults.clock_jumps == 0 &&
+	if (setup_spares(port, &since_us) && !plan.operates && !plan.refuses_reloads && faults.alloc_fails == 0 && faults.clock_jumps == 0 &&
 		request->started_us > since_us + ADOPTED_US && books_serves_since(run.workers[0], SERVER_PORT, request->started_us))
 		world_violation("7: who is spared gets no requests", "request %u, which began at %llu us, on port %u",
 			request->id, (unsigned long long)request->started_us, port);
@@ -782,7 +796,7 @@ static void phase_calm(void)
 
 static void phase_quiet(void)
 {
-	unsigned connections = 0;
+	unsigned connections = 0, listening = 0;
 
 	world_note(NOTE_PHASE, RUN_QUIET, 0, 0);
 	if (!turns_until(nothing_runs, world_now_us() + run.setup.longest_us))
@@ -805,9 +819,11 @@ static void phase_quiet(void)
 		connections += run.setup.servers;
 	if (plan.traces)
 		connections += COLLECTOR_CONNECTIONS;
-	if (sim_sockets_open() > run.setup.workers + connections)
+	for (unsigned i = 0; i < run.setup.workers; i++)
+		listening += sim_listening_all(run.ios[i]);
+	if (sim_sockets_open() > listening + connections)
 		world_violation("8: idle connections are closed", "%u sockets beyond the listeners, where %u are kept",
-			sim_sockets_open() - run.setup.workers, connections);
+			sim_sockets_open() - listening, connections);
 }
 
 static void phase_end(void)

@@ -32,6 +32,9 @@ bool run_serves_since(unsigned port, uint64_t since_us);
 /* A request has come there: who is ejected gets none that began behind that. */
 void run_check_arrival(const struct sim_request *request, unsigned port);
 
+/* The gateway is told to end. */
+bool run_is_draining(void);
+
 /* The connection is that of a health check. */
 bool run_is_check(const struct io_source *source);
 

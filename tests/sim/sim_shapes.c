@@ -40,7 +40,7 @@ static unsigned draw(unsigned n)
 
 void shape_draw(struct sim_shape *shape, unsigned serving)
 {
-	*shape = (struct sim_shape){.serving = serving};
+	*shape = (struct sim_shape){.serving = serving, .doors = shape->doors};
 	if (plan.subsets)
 		shape->subset = draw(3);
 	if (plan.zones)
@@ -91,6 +91,34 @@ static bool any(const struct sim_request *request, unsigned value, bool (*is)(co
 		if (is(&run.shapes[i], value))
 			return true;
 	return false;
+}
+
+unsigned shapes_doors_of(const struct generation *generation)
+{
+	return run.shapes[generation->number].doors;
+}
+
+unsigned shapes_doors_newest(void)
+{
+	return run.shapes[run.newest].doors;
+}
+
+unsigned shapes_doors_all(void)
+{
+	unsigned all = shapes_doors_newest();
+
+	for (unsigned i = run_oldest_generation(); i < run.newest; i++)
+		all &= run.shapes[i].doors;
+	return all;
+}
+
+unsigned shapes_doors_any(void)
+{
+	unsigned any = shapes_doors_newest();
+
+	for (unsigned i = run_oldest_generation(); i < run.newest; i++)
+		any |= run.shapes[i].doors;
+	return any;
 }
 
 /* --- rules -------------------------------------------------------------------------------------------------------- */

@@ -1,6 +1,6 @@
 /*
  * What configurations of a run differ in, drawn anew at each reload in runs that have some of it: which endpoints may get a route's
- * requests (subsets), and in which zone the gateway stands.
+ * requests (subsets), in which zone the gateway stands, and where it listens (sim_doors.h).
  *
  * A request is served by one configuration: one that was in force when it began, or has come since. What becomes of it must be right by
  * one of these.
@@ -16,6 +16,7 @@ struct sim_request;
 struct sim_text;
 
 struct sim_shape {
+	unsigned doors;    /* listeners, as a mask */
 	unsigned serving;  /* servers of upstream 0 in service, as a mask */
 	unsigned subset;   /* of route r0: 1 + the one server that may get its requests; 0: all may */
 	unsigned zone;     /* the gateway's: 1 + the server of upstream 0 that stands there; 0: none */
@@ -37,6 +38,12 @@ void shapes_enter(const struct generation *generation, const struct sim_shape *s
 
 /* Its client begins to send it. */
 void shapes_request_begins(struct sim_request *request);
+
+/* Listeners of that generation, of the newest, and of all or any of those that are in force, as a mask. */
+unsigned shapes_doors_of(const struct generation *generation);
+unsigned shapes_doors_newest(void);
+unsigned shapes_doors_all(void);
+unsigned shapes_doors_any(void);
 
 /* It has come to that port. */
 void shapes_check_arrival(const struct sim_request *request, unsigned port);

@@ -63,6 +63,8 @@ enum world_also {
 	ALSO_SUBSETS = 3155,
 	ALSO_ZONES = 3297,
 	ALSO_BULK = 3033,
+	ALSO_DOORS = 5063319,
+	ALSO_LATE_REFUSALS = 16790,
 };
 uint64_t world_also(uint64_t seed, enum world_also what);
 /* True `permille` times out of 1000. Draws nothing for 0, so that a fault that is off does not change the run. */
