@@ -11,6 +11,7 @@ import os
 import pathlib
 import re
 import subprocess
+import time
 
 from gateway import BINARY, ROOT, free_port
 from processes import end, family_ns, is_quiet, pinned
@@ -22,7 +23,7 @@ PROGRAMS = pathlib.Path(os.environ.get("BENCH_BIN", ROOT / "build-sim" / "bench"
 CIPHER = "TLS_AES_128_GCM_SHA256"
 CURVE = "X25519"
 
-CONNECTIONS = 10500
+CONNECTIONS = 12000       # a sixteenth has to stay free, or nginx ends idle ones
 
 
 @dataclasses.dataclass
@@ -36,6 +37,7 @@ class Place:
     tls: int = dataclasses.field(default_factory=free_port)
     routes: int = 0             # beside the one for everything
     workers: int = 1
+    weir: dict = dataclasses.field(default_factory=dict)    # more of Weir's settings
     generation: int = 0         # what /generation answers, when it is not 0: so it is seen that a configuration has come into force
 
     def paths(self):
@@ -62,7 +64,8 @@ def weir(place):
         "routes": [*routes, {"name": "all", "match": {"path": "/*"}, "upstream": "origin"}],
         # The others have nobody listening for their operator, either.
         "admin": "off",
-        "log": {"access": "off", "level": "warning" if not place.generation else "info"},
+        "log": {"access": "off", "level": "warning"},
+        **place.weir,
     })
 
 
@@ -208,6 +211,7 @@ class Gateway:
         else:
             self.write()
             command = COMMANDS[name](self.file, place)
+        self.began_ms = time.monotonic() * 1000
         self.server = Server(pinned(cpu, [*under, *command]), place.plain)
         self.pid = self.server.process.pid
 
@@ -224,8 +228,8 @@ class Gateway:
     def is_quiet(self):
         return is_quiet(self.pid)
 
-    def stop(self):
-        end(self.server.process)
+    def stop(self, seconds=10):
+        end(self.server.process, seconds)
 
 
 def runs_here(name):

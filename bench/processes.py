@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+import re
 import resource
 import subprocess
 
@@ -35,10 +36,11 @@ def family(pid):
     return [pid] + [one for child in children for one in family(int(child))]
 
 
-def end(process):
+def end(process, seconds=10):
+    """As long as it may take before it is killed."""
     process.terminate()
     try:
-        process.wait(10)
+        process.wait(seconds)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
@@ -47,6 +49,12 @@ def end(process):
 def family_ns(pid):
     """What its threads, and those of its children, have had of the processor."""
     return sum(thread_ns(one) for one in family(pid))
+
+
+def anonymous_bytes(pid):
+    """Resident memory of it and its children that is no file's: heap and stacks."""
+    rollups = [pathlib.Path(f"/proc/{one}/smaps_rollup").read_text() for one in family(pid)]
+    return sum(int(re.search(r"^Anonymous:\s+(\d+) kB", rollup, re.M)[1]) * 1024 for rollup in rollups)
 
 
 def is_quiet(pid):

@@ -7,7 +7,14 @@ import platform
 import re
 
 from gateways import CONFIGS, RELAYS, version
-from works import WHAT
+import counts
+import idle
+import latency
+import starts
+import workers
+import works
+
+WHAT = works.WHAT | idle.WHAT | latency.WHAT | starts.WHAT | counts.WHAT | workers.WHAT
 
 NAMES_MAX = 12
 ORDER = [*CONFIGS, *RELAYS]
@@ -36,8 +43,16 @@ def table(results):
                 line = f"{line:42} {busy:4.0%} busy"
             if ratio and gateway != "weir":
                 line = f"{line:56} weir / {gateway}: {ratio[1]:.3f} ({ratio[0]:.3f} to {ratio[2]:.3f})"
+            if detail := results.details.get((figure, gateway)):
+                line = f"{line}   {detail}"
             lines.append(line)
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *results.notes])
+
+
+def panels(results):
+    """For plot.py."""
+    return [(f"{figure}: {WHAT[figure]} ({results.units[figure]})", [(gateway, spread) for gateway, spread, _ in rows(results, figure)])
+        for figure in results.figures()]
 
 
 def machine():
@@ -50,11 +65,11 @@ def machine():
 def as_json(results, verdicts, settings):
     figures = [{"figure": figure, "what": WHAT[figure], "unit": results.units[figure], "gateway": gateway,
             "median": median, "quartiles": [low, high], "values": results.values[figure][gateway],
-            "busy": results.busy(figure, gateway),
+            "busy": results.busy(figure, gateway), "detail": results.details.get((figure, gateway)),
             "weir_ratio": {"median": ratio[1], "quartiles": [ratio[0], ratio[2]]} if ratio else None}
         for figure in results.figures() for gateway, (low, median, high), ratio in rows(results, figure)]
     measured = {gateway for figure in results.figures() for gateway in results.gateways(figure)}
     return {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "machine": machine(),
-        "versions": {name: version(name) for name in CONFIGS if name in measured}, "settings": settings, "rows": figures,
+        "versions": {name: version(name) for name in CONFIGS if name in measured}, "settings": settings, "notes": results.notes, "rows": figures,
         "goals": [{"goal": verdict.goal.text(), "met": verdict.met, "reached": verdict.reached, "beside": verdict.beside}
             for verdict in verdicts]}

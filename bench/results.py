@@ -8,10 +8,19 @@ class Results:
 
     def __init__(self):
         self.values, self.units, self.shares = {}, {}, {}
+        self.details, self.notes = {}, []
 
     def add(self, figure, unit, gateway, value):
         self.values.setdefault(figure, {}).setdefault(gateway, []).append(value)
         self.units[figure] = unit
+
+    def tell(self, figure, gateway, detail):
+        """What it consists of."""
+        self.details[figure, gateway] = detail
+
+    def note(self, text):
+        """What has to be known of the figures beside them."""
+        self.notes.append(text)
 
     def add_share(self, figure, gateway, share):
         """How much of a turn its processor had to do for it: what has little to do takes its requests one by one, which costs more."""

@@ -20,18 +20,25 @@ sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
 from certificates import Authority  # noqa: E402
 from gateway import free_port  # noqa: E402
+from counts import calls, instructions  # noqa: E402
 from goals import verdicts  # noqa: E402
 from gateways import PEERS, PROGRAMS, RELAYS, Gateway, Place, runs_here  # noqa: E402
+from idle import idle  # noqa: E402
+from latency import latency  # noqa: E402
+from plot import svg  # noqa: E402
 from processes import end, pinned, raise_limit  # noqa: E402
-from report import as_json, table  # noqa: E402
+from report import as_json, panels, table  # noqa: E402
 from results import Results  # noqa: E402
 from servers import Server  # noqa: E402
+from starts import starts  # noqa: E402
+from workers import workers  # noqa: E402
 from works import WORKS, timed  # noqa: E402
 
 FILES = 40000               # descriptors: HAProxy wants two for each connection that it may have
 SECONDS_MAX = 90            # of one work: then no other round begins
 
-MEASURES = {name: timed for name in WORKS}
+MEASURES = {**{name: timed for name in WORKS}, "idle": idle, "latency": latency, "starts": starts, "instructions": instructions,
+    "calls": calls, "workers": workers}
 
 
 class Bench:
@@ -53,11 +60,11 @@ class Bench:
     def place(self, name, **settings):
         return Place(self.directory / f"{name}-{len(list(self.directory.iterdir()))}", self.origin.port, self.certificate, **settings)
 
-    def gateway(self, name, **settings):
+    def gateway(self, name, cpu=None, **settings):
         """It stays until the end, so that its next turn finds it warm."""
-        key = (name, *sorted(settings.items()))
+        key = (name, cpu, *sorted(settings.items()))
         if key not in self.running:
-            self.running[key] = Gateway(name, self.place(name, **settings), self.gateway_cpu)
+            self.running[key] = Gateway(name, self.place(name, **settings), cpu or self.gateway_cpu)
         return self.running[key]
 
     def rounds(self):
@@ -86,6 +93,7 @@ def read_arguments():
     parser.add_argument("--seconds", type=float, default=1, help="of a turn")
     parser.add_argument("--peers", type=lambda text: text.split(","), default=[*PEERS, *RELAYS], help="beside which: " + ", ".join([*PEERS, *RELAYS]))
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE")
+    parser.add_argument("--svg", type=pathlib.Path, metavar="FILE", help="bars")
     parser.add_argument("--check", action="store_true", help="fail when a goal is missed (bench/goals.py)")
     arguments = parser.parse_args()
     for name in arguments.names:
@@ -120,6 +128,8 @@ def main():
     if arguments.json:
         settings = {"rounds": arguments.rounds, "seconds": arguments.seconds}
         arguments.json.write_text(json.dumps(as_json(bench.results, judged, settings), indent=1) + "\n")
+    if arguments.svg:
+        arguments.svg.write_text(svg(panels(bench.results)))
     return 1 if arguments.check and any(verdict.met is False for verdict in judged) else 0
 
 

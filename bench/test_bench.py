@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import xml.etree.ElementTree as ElementTree
 
 import pytest
 
@@ -18,11 +19,12 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "tests" / "integration")]
 from gateway import free_port  # noqa: E402
 from gateways import PROGRAMS, RELAYS, runs_here  # noqa: E402
 from goals import GOALS, Goal, judge, verdicts  # noqa: E402
+from plot import BAR  # noqa: E402
 from processes import end  # noqa: E402
 from results import Results  # noqa: E402
 from servers import Server  # noqa: E402
 
-TIMEOUT = 60
+TIMEOUT = 300
 MIB = 1 << 20
 
 
@@ -234,7 +236,8 @@ def bench(*arguments):
 
 
 def test_a_short_run(tmp_path):
-    run = bench("h1", "close", "--peers", "relay-epoll,relay-splice", "--rounds", 2, "--seconds", 0.05, "--json", tmp_path / "run.json")
+    run = bench("h1", "close", "--peers", "relay-epoll,relay-splice", "--rounds", 2, "--seconds", 0.05, "--json", tmp_path / "run.json",
+        "--svg", tmp_path / "run.svg")
     assert run.returncode == 0, run.stderr
     told = json.loads((tmp_path / "run.json").read_text())
     assert {(row["figure"], row["gateway"]) for row in told["rows"]} == {
@@ -243,5 +246,33 @@ def test_a_short_run(tmp_path):
     assert {"date", "machine", "versions", "goals"} <= told.keys()
     for row in told["rows"]:
         assert row["figure"] in run.stdout and row["gateway"] in run.stdout
-    met = {goal["met"] for goal in told["goals"]}
-    assert met <= {True, False, None}
+    assert {goal["met"] for goal in told["goals"]} <= {True, False, None}
+    picture = ElementTree.parse(tmp_path / "run.svg").getroot()
+    bars = [one for one in picture.iter("{http://www.w3.org/2000/svg}rect") if one.get("height") == str(BAR)]
+    assert len(bars) == len(told["rows"])
+    assert all(float(one.get("width")) > 0 for one in bars)
+
+
+PROGRAM = "import sys; sys.path.insert(0, {here!r}); import speed; import goals; goals.GOALS += [goals.Goal('calls', 1)]; sys.exit(speed.main())"
+
+
+@pytest.mark.parametrize("more, status", [([], 0), (["--check"], 1)], ids=["told", "checked"])
+def test_a_missed_goal(tmp_path, more, status):
+    """No gateway does with one system call for a request, and a relay with four."""
+    file = tmp_path / "run.json"
+    run = subprocess.run([sys.executable, "-c", PROGRAM.format(here=str(HERE)), "calls", "--peers", "relay-epoll", "--json", file, *more],
+        capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert run.returncode == status, run.stderr
+    assert "calls: at most 1: MISSED" in run.stdout
+    calls = {row["gateway"]: row["median"] for row in json.loads(file.read_text())["rows"]}
+    assert 4 <= calls["relay-epoll"] < 5.1
+    assert calls["weir"] >= 4
+
+
+def test_other_works_in_short(tmp_path):
+    run = bench("latency", "starts", "workers", "--peers", "relay-epoll", "--rounds", 1, "--seconds", 0.05, "--json", tmp_path / "run.json")
+    assert run.returncode == 0, run.stderr
+    told = json.loads((tmp_path / "run.json").read_text())
+    figures = {row["figure"]: row["median"] for row in told["rows"] if row["gateway"] == "weir"}
+    assert {"p50 at 50 %", "p99.9 at 80 %", "start", "reload", "workers"} <= figures.keys()
+    assert all(value > 0 for value in figures.values())

@@ -76,9 +76,9 @@ class Load:
         return json.loads(self.read())
 
 
-def turn(bench, gateway, load, tls=False):
+def turn(bench, gateway, load, tls=False, cpu=None):
     """What the load tells, and what the gateway took, in ns."""
-    with Load(gateway, bench.load_cpu, *load, tls=tls) as running:
+    with Load(gateway, cpu or bench.load_cpu, *load, tls=tls) as running:
         running.ready()
         eventually(gateway.is_quiet)
         before = gateway.used_ns()
