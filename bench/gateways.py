@@ -5,6 +5,7 @@ but for what is said beside a line. What a line is for is told again, for users,
 """
 
 import dataclasses
+import functools
 import getpass
 import json
 import os
@@ -47,7 +48,7 @@ class Place:
 # --- Weir ------------------------------------------------------------------------------------------------------------------
 
 
-def weir(place):
+def weir(place, upstream=None):
     tls = {"certificates": [{"cert": str(place.certificate.cert), "key": str(place.certificate.key)}]}
     common = {"limits": {"connections": CONNECTIONS}, "timeouts": {"keep_alive": "600s"}}
     routes = [{"name": f"r{number}", "match": {"path": path + "*"}, "upstream": "origin"}
@@ -60,7 +61,7 @@ def weir(place):
         "workers": place.workers,
         "listeners": [{"name": "plain", "address": f"127.0.0.1:{place.plain}", **common},
             {"name": "tls", "address": f"127.0.0.1:{place.tls}", "tls": tls, **common}],
-        "upstreams": [{"name": "origin", "endpoints": [{"address": f"127.0.0.1:{place.origin}"}]}],
+        "upstreams": [{"name": "origin", "endpoints": [{"address": f"127.0.0.1:{place.origin}"}], **(upstream or {})}],
         "routes": [*routes, {"name": "all", "match": {"path": "/*"}, "upstream": "origin"}],
         # The others have nobody listening for their operator, either.
         "admin": "off",
@@ -184,10 +185,20 @@ def is_led(place):
     return place.workers > 1 or place.generation > 0
 
 
-CONFIGS = {"weir": weir, "nginx": nginx, "haproxy": haproxy, "h2o": h2o}
+# Weir with other settings, measured when they are named: what does a default cost?
+VARIANTS = {"weir-unlimited": {"concurrency": "off"}}
+
+CONFIGS = {"weir": weir, "nginx": nginx, "haproxy": haproxy, "h2o": h2o,
+    **{name: functools.partial(weir, upstream=upstream) for name, upstream in VARIANTS.items()}}
+
+
+def run_weir(file, place):
+    return [BINARY, "run", "-c", file]
+
 
 COMMANDS = {
-    "weir": lambda file, place: [BINARY, "run", "-c", file],
+    "weir": run_weir,
+    **{name: run_weir for name in VARIANTS},
     "nginx": lambda file, place: [tool("nginx"), "-p", place.directory, "-c", file, "-e", "stderr"],
     "haproxy": lambda file, place: [tool("haproxy"), *(["-W"] if place.generation else ["-db"]), "-f", file],
     "h2o": lambda file, place: [tool("h2o"), "-c", file],
@@ -196,7 +207,7 @@ COMMANDS = {
 # One connection to the service for each client, and nothing looked at.
 RELAYS = {name: PROGRAMS / name.replace("-", "_") for name in ("relay-epoll", "relay-splice", "relay-uring")}
 
-PEERS = [name for name in CONFIGS if name != "weir"]
+PEERS = ["nginx", "haproxy", "h2o"]
 
 
 class Gateway:

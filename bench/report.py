@@ -5,7 +5,9 @@ import os
 import pathlib
 import platform
 import re
+import subprocess
 
+from gateway import ROOT
 from gateways import CONFIGS, RELAYS, version
 import counts
 import idle
@@ -16,7 +18,7 @@ import works
 
 WHAT = works.WHAT | idle.WHAT | latency.WHAT | starts.WHAT | counts.WHAT | workers.WHAT
 
-NAMES_MAX = 12
+NAMES_MAX = 14
 ORDER = [*CONFIGS, *RELAYS]
 
 
@@ -68,8 +70,10 @@ def as_json(results, verdicts, settings):
             "busy": results.busy(figure, gateway), "detail": results.details.get((figure, gateway)),
             "weir_ratio": {"median": ratio[1], "quartiles": [ratio[0], ratio[2]]} if ratio else None}
         for figure in results.figures() for gateway, (low, median, high), ratio in rows(results, figure)]
+    commit = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
     measured = {gateway for figure in results.figures() for gateway in results.gateways(figure)}
     return {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "machine": machine(),
+        "commit": commit.stdout.strip(),
         "versions": {name: version(name) for name in CONFIGS if name in measured}, "settings": settings, "notes": results.notes, "rows": figures,
         "goals": [{"goal": verdict.goal.text(), "met": verdict.met, "reached": verdict.reached, "beside": verdict.beside}
             for verdict in verdicts]}

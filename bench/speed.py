@@ -22,7 +22,7 @@ from certificates import Authority  # noqa: E402
 from gateway import free_port  # noqa: E402
 from counts import calls, instructions  # noqa: E402
 from goals import verdicts  # noqa: E402
-from gateways import PEERS, PROGRAMS, RELAYS, Gateway, Place, runs_here  # noqa: E402
+from gateways import PEERS, PROGRAMS, RELAYS, VARIANTS, Gateway, Place, runs_here  # noqa: E402
 from idle import idle  # noqa: E402
 from latency import latency  # noqa: E402
 from plot import svg  # noqa: E402
@@ -62,10 +62,15 @@ class Bench:
 
     def gateway(self, name, cpu=None, **settings):
         """It stays until the end, so that its next turn finds it warm."""
-        key = (name, cpu, *sorted(settings.items()))
+        key = (name, cpu, *sorted(item for item in settings.items() if item[1]))
         if key not in self.running:
             self.running[key] = Gateway(name, self.place(name, **settings), cpu or self.gateway_cpu)
         return self.running[key]
+
+    def end_special(self):
+        """Those with settings of their own, which the next work has no use for: the processor is for who is measured."""
+        for key in [key for key in self.running if len(key) > 2 or key[1]]:
+            self.running.pop(key).stop()
 
     def rounds(self):
         """The first, in which everything is done for the first time, does not count."""
@@ -91,7 +96,8 @@ def read_arguments():
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these works: " + ", ".join(MEASURES))
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=1, help="of a turn")
-    parser.add_argument("--peers", type=lambda text: text.split(","), default=[*PEERS, *RELAYS], help="beside which: " + ", ".join([*PEERS, *RELAYS]))
+    parser.add_argument("--peers", type=lambda text: text.split(","), default=[*PEERS, *RELAYS], 
+        help="beside which: " + ", ".join([*PEERS, *RELAYS, *VARIANTS]))
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE")
     parser.add_argument("--svg", type=pathlib.Path, metavar="FILE", help="bars")
     parser.add_argument("--check", action="store_true", help="fail when a goal is missed (bench/goals.py)")
@@ -108,6 +114,7 @@ def measure(arguments, directory):
         for name in arguments.names or MEASURES:
             print(f"{name} ...", file=sys.stderr, flush=True)
             MEASURES[name](bench, name)
+            bench.end_special()
     finally:
         bench.end()
     return bench

@@ -10,10 +10,10 @@ import random
 import subprocess
 
 from gateway import eventually
-from gateways import PEERS, PROGRAMS, RELAYS
+from gateways import PEERS, PROGRAMS, RELAYS, VARIANTS
 from processes import pinned
 
-ALL = ["weir", *PEERS]
+ALL = ["weir", *PEERS, *VARIANTS]
 # Beside the one for everything, and in some works one that tells which configuration is in force: 10,000 in all.
 ROUTES = 9998
 US = "us of processor time per request"
