@@ -33,8 +33,9 @@ static inline unsigned try_bucket(uint64_t us)
 	return bucket < 2 ? 0 : least(bucket - 2, TRY_BUCKETS - 1);
 }
 
-/* What it was in all. */
-static inline uint64_t enter_phases(struct time_book *book, const uint64_t phase_us[PHASE_COUNT], unsigned spent)
+/* What it was in all. `tries` may be NULL. */
+static inline uint64_t enter_phases(
+	struct time_book *book, struct try_book *tries, const uint64_t phase_us[PHASE_COUNT], unsigned spent)
 {
 	uint64_t whole_us = 0;
 
@@ -45,35 +46,37 @@ static inline uint64_t enter_phases(struct time_book *book, const uint64_t phase
 		whole_us += us;
 		book->sum_us[phase] += us;
 		book->phases[phase][phase_bucket(us)]++;
+		if (tries != NULL && PHASE_BIT(phase) & TRY_PHASES)
+			tries->sum_us[phase] += us;
 	}
 	return whole_us;
 }
 
-static inline void enter_try(struct try_book *tries, const uint64_t phase_us[PHASE_COUNT], unsigned spent)
+static inline void count_try(struct try_book *tries, const uint64_t phase_us[PHASE_COUNT], unsigned spent)
 {
 	tries->count++;
 	tries->connects += (spent & (PHASE_BIT(PHASE_CONNECT) | PHASE_BIT(PHASE_TLS))) != 0;
 	if (spent & PHASE_BIT(PHASE_FIRST_BYTE))
 		tries->first_byte[try_bucket(phase_us[PHASE_FIRST_BYTE])]++;
-	for (spent &= TRY_PHASES; spent != 0; spent &= spent - 1)
-		tries->sum_us[__builtin_ctz(spent)] += phase_us[__builtin_ctz(spent)];
 }
 
 void time_books_enter(struct time_book *book, struct try_book *tries, const uint64_t phase_us[PHASE_COUNT], unsigned spent)
 {
 	book->count++;
-	book->whole[whole_bucket(enter_phases(book, phase_us, spent))]++;
+	book->whole[whole_bucket(enter_phases(book, tries, phase_us, spent))]++;
 	if (tries != NULL)
-		enter_try(tries, phase_us, spent);
+		count_try(tries, phase_us, spent);
 }
 
 void try_book_enter(struct try_book *tries, const uint64_t phase_us[PHASE_COUNT])
 {
 	unsigned spent = 0;
 
-	for (unsigned i = PHASE_QUEUE; i <= PHASE_CLIENT; i++)
+	for (unsigned i = PHASE_QUEUE; i <= PHASE_CLIENT; i++) {
 		spent |= phase_us[i] > 0 ? PHASE_BIT(i) : 0;
-	enter_try(tries, phase_us, spent);
+		tries->sum_us[i] += phase_us[i];
+	}
+	count_try(tries, phase_us, spent);
 }
 
 static void counters_add(void *to, const void *from, size_t count)

@@ -196,14 +196,10 @@ static uint64_t leaving_idle_us(const struct client *c)
 	return c->worker->draining ? c->worker->drain_idle_us : LEAVING_IDLE_US;
 }
 
-/* How long the next request is waited for. */
-static uint64_t client_idle_span(const struct client *c, bool is_new)
+/* How long the next request is waited for of one that is leaving. */
+static uint64_t leaving_span_us(const struct client *c, bool is_new)
 {
-	uint64_t span_us = c->listener->config->timeouts.keep_alive_us;
-
-	if (!client_is_leaving(c))
-		return span_us;
-	uint64_t leaving_us = leaving_idle_us(c);
+	uint64_t span_us = c->listener->config->timeouts.keep_alive_us, leaving_us = leaving_idle_us(c);
 
 	if (!is_new || leaving_us > DRAIN_NEW_US)
 		return span_us < leaving_us ? span_us : leaving_us;
@@ -212,14 +208,14 @@ static uint64_t client_idle_span(const struct client *c, bool is_new)
 
 static void client_idle(struct client *c)
 {
-	bool is_new = c->head_us == 0;
+	bool is_new = c->head_us == 0, is_leaving = __builtin_expect(client_is_leaving(c), 0);
 
 	c->state = CLIENT_IDLE;
-	if (c->h1.unread.n == 0 && !is_new && client_is_leaving(c) && leaving_idle_us(c) == 0) {
+	if (is_leaving && c->h1.unread.n == 0 && !is_new && leaving_idle_us(c) == 0) {
 		client_linger(c);
 		return;
 	}
-	arm(c, client_idle_span(c, is_new));
+	arm(c, is_leaving ? leaving_span_us(c, is_new) : c->listener->config->timeouts.keep_alive_us);
 	if (c->h1.unread.n > 0 || c->h1.conn.readable)
 		io_defer(c->worker->io, &c->task);
 	else
@@ -308,6 +304,14 @@ static void client_flush_on(struct client *c)
 	}
 }
 
+/* Nothing has failed, and its request was read to its end. */
+static bool client_is_whole(const struct client *c)
+{
+	const struct conn *conn = &c->h1.conn;
+
+	return conn->send_error == 0 && !conn->broken && h1_body_done(&c->h1.body);
+}
+
 uint64_t client_exchange_began(struct client *c, struct stream *down, struct exchange *ex)
 {
 	if (stream_is_h2(down))
@@ -325,6 +329,11 @@ void client_exchange_ended(struct client *c, struct stream *down, enum client_ne
 	}
 	CHECK(c->state == CLIENT_EXCHANGE);
 	c->exchange = NULL;
+	/* The ordinary case: there is nothing to flush, nor to discard. */
+	if (next == CLIENT_KEEP && !conn_blocked(&c->h1.conn) && client_is_whole(c)) {
+		client_idle(c);
+		return;
+	}
 	c->state = CLIENT_FLUSHING;
 	c->next = (uint8_t)next;
 	c->flushing = 0;

@@ -378,8 +378,8 @@ static enum trace_try_kind exchange_try_kind(const struct exchange *ex)
 	return ex->fallback_cause != CAUSE_NONE ? TRY_FALLBACK : TRY_FIRST;
 }
 
-/* The state is LEASING. */
-static void lease_ask(struct exchange *ex, const struct config_upstream *upstream)
+/* The state is LEASING. Every request passes. */
+__attribute__((always_inline)) static inline void lease_ask(struct exchange *ex, const struct config_upstream *upstream)
 {
 	enum cause cause = CAUSE_NONE;
 	enum upstream_answer answer;
@@ -583,7 +583,7 @@ static void exchange_on_release(struct io_task *task)
 }
 
 /* NULL: no memory for another exchange; the client was refused. */
-static struct exchange *exchange_create(struct client *client, struct stream *down, enum method method)
+__attribute__((always_inline)) static inline struct exchange *exchange_create(struct client *client, struct stream *down, enum method method)
 {
 	struct worker *w = client->worker;
 	struct exchange *ex = slab_alloc(&w->exchange_slab);
@@ -781,7 +781,8 @@ void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, 
 		upstream_give_back(&ex->lease, true);
 	if (!PLANTED(TUNNEL_LEASE_KEPT) || reached != EXCHANGE_TUNNELLING || cause != CAUSE_CLIENT_GONE)
 		upstream_drop(&ex->lease);
-	replay_forget(ex);
+	if (ex->kept.cap > 0)
+		replay_forget(ex);
 
 	enum client_next next = conclude(ex, reached, cause, why);
 
@@ -791,7 +792,8 @@ void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, 
 		ex->trace->exported = trace_end(ex, cause, why);
 	if (ex->held->config->log.access && w->observer.on_finished != NULL && record_is_wanted(ex, cause))
 		record_send(ex, cause, why);
-	filters_on_finish(ex);
+	if (ex->filter_at > 0 || ex->pause_slot != 0)
+		filters_on_finish(ex);
 	io_defer_cancel(w->io, &ex->more);
 	list_remove(&ex->node);
 	arena_release(&ex->arena);

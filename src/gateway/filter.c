@@ -142,7 +142,7 @@ static void pause_end(struct exchange *ex)
 	ex->pause_slot = 0;
 }
 
-void filters_on_finish(struct exchange *ex)
+__attribute__((noinline)) void filters_on_finish(struct exchange *ex)
 {
 	pause_end(ex);
 	for (size_t i = 0; i < ex->filter_at; i++) {

@@ -83,13 +83,17 @@ static bool walk_back(const struct config_listener *l, struct view list, struct 
 	return true;
 }
 
-static struct view client_address(const struct exchange *ex)
+static struct view peer_address(const struct exchange *ex)
 {
-	struct view client = view_of(ex->client->peer, ex->client->peer_len);
+	return view_of(ex->client->peer, ex->client->peer_len);
+}
+
+/* Of a trusted peer. */
+static struct view told_address(const struct exchange *ex)
+{
+	struct view client = peer_address(ex);
 	const struct message *m = &ex->request;
 
-	if (!ex->trusted)
-		return client;
 	for (uint32_t i = m->field_count; i-- > 0;)
 		if (m->fields[i].id == FIELD_X_FORWARDED_FOR &&
 			!walk_back(ex->client->listener->config, field_value(&m->fields[i]), &client))
@@ -128,15 +132,25 @@ void forward_init(struct worker *w)
 	hex_write(w->id_half, io_random(w->io));
 }
 
+/* What a trusted peer says of both. False: there is no id. */
+__attribute__((noinline)) static bool take_identity(struct exchange *ex)
+{
+	const struct field *id = message_find(&ex->request, FIELD_X_REQUEST_ID);
+
+	ex->client_address = told_address(ex);
+	if (id == NULL || !is_request_id(field_value(id)))
+		return false;
+	ex->request_id = field_value(id);
+	return true;
+}
+
 bool forward_identify(struct exchange *ex)
 {
-	const struct field *id = ex->trusted ? message_find(&ex->request, FIELD_X_REQUEST_ID) : NULL;
-
-	ex->client_address = client_address(ex);
-	if (id != NULL && is_request_id(field_value(id)))
-		ex->request_id = field_value(id);
-	else
-		ex->request_id = make_request_id(ex);
+	if (!ex->trusted)
+		ex->client_address = peer_address(ex);
+	else if (take_identity(ex))
+		return true;
+	ex->request_id = make_request_id(ex);
 	return ex->request_id.p != NULL;
 }
 

@@ -425,6 +425,12 @@ static enum step response_trailers(struct exchange *ex)
 	return response_end(ex, &trailers);
 }
 
+/* This piece was the last, and nothing else can follow: HTTP/2 may have trailers still. */
+static bool is_read_out(const struct stream *from)
+{
+	return !stream_is_h2(from) && stream_body_done(from);
+}
+
 static enum step response_content(struct exchange *ex)
 {
 	struct view data;
@@ -437,7 +443,7 @@ static enum step response_content(struct exchange *ex)
 			return STEP_ON;
 		ex->bytes_out += data.n;
 		pass(upstream_side(ex), client_side(ex), data);
-		return STEP_ON;
+		return is_read_out(upstream_side(ex)) ? response_end(ex, NULL) : STEP_ON;
 	case H1_PIECE_MORE: return STEP_FILL;
 	case H1_PIECE_TRAILERS: return response_trailers(ex);
 	case H1_PIECE_END: return response_end(ex, NULL);
@@ -613,7 +619,8 @@ bool exchange_end_is_leave(const struct exchange *ex)
 /* Something has changed on one of the sides: move what can be moved. */
 void exchange_pump(struct exchange *ex)
 {
-	exchange_notices_progress(ex);
+	if (ex->blocked_bytes > 0)
+		exchange_notices_progress(ex);
 	switch ((enum exchange_state)ex->state) {
 	case EXCHANGE_NEW:
 	case EXCHANGE_ENDED: return;

@@ -8,6 +8,7 @@
  * A look-up tries the hosts from the most to the least specific, and in each the exact path, then the prefixes from the
  * longest to the shortest, then any path. The hashes of all prefixes of the path come from one pass over it, and only as
  * many prefixes are tried as the deepest configured one has segments, so the cost does not grow with what a client sends.
+ * Where all requests go one way, whatever they say, nothing is looked up.
  */
 #include "gateway/router.h"
 
@@ -38,6 +39,7 @@ struct router {
 	bool has_exact, has_suffix;        /* whether any host of that kind is configured */
 	bool has_paths;                    /* whether any host has */
 	unsigned depth_max;                /* most segments in any configured prefix */
+	const struct config_route *only;   /* takes every request; NULL: no route does, or there are more specific ones */
 };
 
 /* --- hashing (FNV-1a: it can be read off at every prefix of the path; the keys come from the configuration only) --- */
@@ -152,6 +154,16 @@ static bool add_route(struct router *r, const struct config_route *route)
 	return pb != NULL && bucket_add(pb, route);
 }
 
+/* Once all routes are added. */
+static const struct config_route *route_of_all(const struct router *r)
+{
+	const struct bucket *any = r->any_host != NULL ? r->any_host->any_path : NULL;
+
+	if (any == NULL || r->has_exact || r->has_suffix || r->has_paths || route_has_methods(any->routes[0]))
+		return NULL;
+	return any->routes[0];
+}
+
 struct router *router_create(const struct config *config)
 {
 	struct router *r = calloc(1, sizeof(*r));
@@ -170,6 +182,7 @@ struct router *router_create(const struct config *config)
 	for (size_t i = 0; i < config->route_count; i++)
 		if (!add_route(r, &config->routes[i]))
 			goto fail;
+	r->only = route_of_all(r);
 	return r;
 fail:
 	router_free(r);
@@ -306,7 +319,7 @@ static bool try_suffixes(const struct router *r, const struct prefixes *p, const
 	return false;
 }
 
-struct route_match router_find(const struct router *r, const struct route_query *q)
+__attribute__((noinline)) static struct route_match look_up(const struct router *r, const struct route_query *q)
 {
 	struct route_match m = {0};
 	struct prefixes p;
@@ -319,6 +332,11 @@ struct route_match router_find(const struct router *r, const struct route_query 
 		try_host(r, r->any_host, &p, q, &m))
 		m.wrong_method = false;
 	return m;
+}
+
+struct route_match router_find(const struct router *r, const struct route_query *q)
+{
+	return r->only != NULL ? (struct route_match){.route = r->only, .rest = q->path} : look_up(r, q);
 }
 
 /* --- explaining ------------------------------------------------------------------------------------------------------ */

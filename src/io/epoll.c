@@ -39,13 +39,13 @@
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "io/io.h"
+#include "io/kernel.h"
 #include "io/listen.h"
 #include "io/timer.h"
 
@@ -86,23 +86,20 @@ struct io {
 	_Alignas(CACHE_LINE) _Atomic(struct io_message *) mailbox;
 };
 
-/*
- * The three calls of the hot path without libc's wrappers. Those are cancellation points, and in a program with threads
- * each pays thirty instructions for it; nothing here is ever cancelled. Results are as the wrappers'.
- */
+/* The three calls of the hot path. Errors are negative errno values. */
 static int wait_for_events(struct io *io, int wait_ms)
 {
-	return (int)syscall(SYS_epoll_pwait, io->epoll_fd, io->batch, BATCH_EVENTS, wait_ms, NULL, 0);
+	return (int)kernel_call(SYS_epoll_pwait, io->epoll_fd, kernel_address(io->batch), BATCH_EVENTS, wait_ms, 0, 0);
 }
 
 static ssize_t receive(int fd, void *bytes, size_t n)
 {
-	return syscall(SYS_recvfrom, fd, bytes, n, 0, NULL, NULL);
+	return kernel_call(SYS_recvfrom, fd, kernel_address(bytes), (long)n, 0, 0, 0);
 }
 
 static ssize_t transmit(int fd, const void *bytes, size_t n)
 {
-	return syscall(SYS_sendto, fd, bytes, n, MSG_NOSIGNAL, NULL, 0);
+	return kernel_call(SYS_sendto, fd, kernel_address(bytes), (long)n, MSG_NOSIGNAL, 0, 0);
 }
 
 /* --- loop --------------------------------------------------------------------------------------------------- */
@@ -224,10 +221,8 @@ static unsigned events_of(uint32_t epoll_events)
 }
 
 /* Whoever is told first may look at what the others have still to hear; one alone has nobody to look at. */
-static void io_mark_due(struct io *io)
+__attribute__((noinline)) static void io_mark_due(struct io *io)
 {
-	if (io->batch_count < 2)
-		return;
 	for (int i = 0; i < io->batch_count; i++) {
 		struct io_source *source = io->batch[i].data.ptr;
 
@@ -320,20 +315,36 @@ static void io_deliver_messages(struct io *io)
 	}
 }
 
+static void io_run_task(struct list_node *node)
+{
+	struct io_task *task = container_of(node, struct io_task, node);
+
+	list_remove(node);
+	task->on_run(task);
+}
+
 /* Those that are posted meanwhile run in the next tick, so that a task that posts itself leaves room for the rest. */
-static void io_run_tasks(struct io *io)
+__attribute__((noinline)) static void io_run_several(struct io *io)
 {
 	struct list posted;
 
-	if (list_empty(&io->tasks))
-		return;
 	list_init(&posted);
 	list_splice_back(&posted, &io->tasks);
-	for (struct list_node *node; (node = list_pop_front(&posted)) != NULL;) {
-		struct io_task *task = container_of(node, struct io_task, node);
+	for (struct list_node *node; (node = list_first(&posted)) != NULL;)
+		io_run_task(node);
+}
 
-		task->on_run(task);
-	}
+/* As a rule there is one at most. */
+static void io_run_tasks(struct io *io)
+{
+	struct list_node *first = io->tasks.head.next;
+
+	if (first == &io->tasks.head)
+		return;
+	if (first->next == &io->tasks.head)
+		io_run_task(first);
+	else
+		io_run_several(io);
 }
 
 /* With one event a tick is over before it is worth a look at the clock. */
@@ -362,7 +373,7 @@ static void io_tick(struct io *io)
 {
 	int count = wait_for_events(io, io_wait_ms(io));
 
-	CHECK(count >= 0 || errno == EINTR);
+	CHECK(count >= 0 || count == -EINTR);
 	io->batch_next = 0;
 	io->batch_count = count;
 	io->stats.turns++;
@@ -372,7 +383,8 @@ static void io_tick(struct io *io)
 		io->busy_us = clock_us(CLOCK_THREAD_CPUTIME_ID);
 	if (count > io->batch_most)
 		io_join_crowd(io);
-	io_mark_due(io);
+	if (count > 1)
+		io_mark_due(io);
 	io_deliver_events(io);
 	io_deliver_messages(io);
 	wheel_advance(&io->wheel, io->now_us);
@@ -635,13 +647,11 @@ int io_watch(struct io *io, struct io_source *source)
 
 ssize_t io_recv(struct io *io, struct io_source *source, void *bytes, size_t n)
 {
-	return result_of(receive(source->fd, bytes, n));
+	return receive(source->fd, bytes, n);
 }
 
-ssize_t io_sendv(struct io *io, struct io_source *source, const struct iovec *iov, int count)
+__attribute__((noinline)) static ssize_t transmit_all(int fd, const struct iovec *iov, int count)
 {
-	if (count == 1)
-		return result_of(transmit(source->fd, iov->iov_base, iov->iov_len));
 	/* sendmsg() does not write to the vector; its type is only shared with recvmsg(). */
 	union {
 		const struct iovec *given;
@@ -650,7 +660,14 @@ ssize_t io_sendv(struct io *io, struct io_source *source, const struct iovec *io
 	struct msghdr message = {.msg_iov = vector.taken, .msg_iovlen = (size_t)count};
 
 	CHECK(count > 0 && count <= SENDV_COUNT_MAX);
-	return result_of(sendmsg(source->fd, &message, MSG_NOSIGNAL));
+	return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
+ssize_t io_sendv(struct io *io, struct io_source *source, const struct iovec *iov, int count)
+{
+	if (count == 1)
+		return transmit(source->fd, iov->iov_base, iov->iov_len);
+	return result_of(transmit_all(source->fd, iov, count));
 }
 
 void io_shutdown_write(struct io *io, struct io_source *source)

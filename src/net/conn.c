@@ -152,6 +152,23 @@ ssize_t conn_recv(struct conn *conn, void *bytes, size_t n)
 	return got;
 }
 
+/* All but the first `sent` bytes, for later. */
+__attribute__((noinline)) static int keep_rest(struct conn *conn, const struct iovec *iov, int count, size_t sent)
+{
+	for (int i = 0; i < count; i++) {
+		size_t n = iov[i].iov_len;
+
+		if (sent >= n) {
+			sent -= n;
+			continue;
+		}
+		if (!buf_append(&conn->out, view_of((const char *)iov[i].iov_base + sent, n - sent), CONN_OUT_MAX))
+			return send_failed(conn, -ENOMEM);
+		sent = 0;
+	}
+	return 0;
+}
+
 static inline int send_or_keep(struct conn *conn, const struct iovec *iov, int count)
 {
 	size_t sent = 0;
@@ -166,18 +183,8 @@ static inline int send_or_keep(struct conn *conn, const struct iovec *iov, int c
 		sent = result < 0 ? 0 : (size_t)result;
 		conn->taken += sent;
 	}
-	for (int i = 0; i < count; i++) {
-		size_t n = iov[i].iov_len;
-
-		if (sent >= n) {
-			sent -= n;
-			continue;
-		}
-		if (!buf_append(&conn->out, view_of((const char *)iov[i].iov_base + sent, n - sent), CONN_OUT_MAX))
-			return send_failed(conn, -ENOMEM);
-		sent = 0;
-	}
-	return 0;
+	/* The ordinary case: one piece, and it was taken. */
+	return count == 1 && sent == iov->iov_len ? 0 : keep_rest(conn, iov, count, sent);
 }
 
 int conn_sendv_plain(struct conn *conn, const struct iovec *iov, int count)

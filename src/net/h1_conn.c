@@ -353,12 +353,9 @@ void h1_conn_put_end(struct h1_conn *hc, const struct message *trailers)
 	CHECK(h1_conn_end_head(hc, &w, FRAMING_NONE));
 }
 
-int h1_conn_flush(struct h1_conn *hc)
+int h1_conn_flush_gathered(struct h1_conn *hc)
 {
 	struct h1_scratch *scratch = hc->scratch;
-
-	if (scratch->writer != hc)
-		return hc->conn.send_error;
 
 	/* A head that did not fit leaves nothing behind. */
 	int error = scratch->iov_count == 0 ? hc->conn.send_error

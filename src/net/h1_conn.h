@@ -145,6 +145,10 @@ void h1_conn_put_end(struct h1_conn *hc, const struct message *trailers);
 void h1_conn_put_raw(struct h1_conn *hc, struct view data);
 
 /* Sends what was gathered. 0 or the conn's send_error. */
-int h1_conn_flush(struct h1_conn *hc);
+int h1_conn_flush_gathered(struct h1_conn *hc);
+static inline int h1_conn_flush(struct h1_conn *hc)
+{
+	return hc->scratch->writer == hc ? h1_conn_flush_gathered(hc) : hc->conn.send_error;
+}
 
 #endif

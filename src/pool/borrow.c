@@ -4,6 +4,9 @@
  *
  * Serving makes a waiter RESOLVED; weir_pool_run tells it. Until then it can be cancelled, or its deadline may come,
  * and the connection goes back as if it had never been leased.
+ *
+ * Every lease passes through acquire and give_back: where the linker optimises they are one piece of code each ("flatten"), and
+ * what is not done for a pool at rest stands apart ("noinline").
  */
 #include "pool/engine.h"
 
@@ -84,12 +87,10 @@ static enum weir_pool_outcome waiter_settle(struct weir_pool *pool, struct weir_
 	return outcome;
 }
 
-/* The ordinary case: nobody waits, nothing is due or has to be asked, and what is idle is to be had. */
-static bool is_served_at_once(struct weir_pool *pool, const struct weir_pool_waiter *waiter, uint64_t deadline_us)
+/* The ordinary case. */
+static bool is_served_at_once(const struct weir_pool *pool, const struct weir_pool_waiter *waiter, uint64_t deadline_us)
 {
-	bool quiet = pool->next_us > pool->now_us && pool->stage == POOL_OPEN && pool_nothing_to_ask(pool);
-
-	return quiet && deadline_us > pool->now_us && served_by_idle(pool, waiter) && pool_may_rest(pool);
+	return deadline_us > pool->now_us && served_by_idle(pool, waiter) && pool_is_at_rest(pool);
 }
 
 /* What settling would find to do. */
@@ -117,8 +118,8 @@ __attribute__((noinline)) static enum weir_pool_outcome acquire_settled(struct w
 	return outcome;
 }
 
-enum weir_pool_outcome weir_pool_acquire(struct weir_pool *pool, struct weir_pool_waiter *waiter, uint64_t now_us,
-	uint64_t deadline_us)
+__attribute__((flatten)) enum weir_pool_outcome weir_pool_acquire(struct weir_pool *pool, struct weir_pool_waiter *waiter,
+	uint64_t now_us, uint64_t deadline_us)
 {
 	enum weir_pool_outcome outcome = WEIR_POOL_DELIVERED;
 
@@ -181,7 +182,7 @@ bool weir_pool_move(struct weir_pool_waiter *waiter, struct weir_pool *to, uint6
 }
 
 /* A token that is no live lease: whose it was, as far as can be told. */
-static void give_back_refuse(struct weir_pool *pool, struct weir_pool_lease lease)
+__attribute__((noinline)) static void give_back_refuse(struct weir_pool *pool, struct weir_pool_lease lease)
 {
 	const struct slot *slot = pool_slot_named(pool, lease.slot - 1);
 
@@ -193,8 +194,8 @@ static void give_back_refuse(struct weir_pool *pool, struct weir_pool_lease leas
 		pool->stats.stale_give_backs++;
 }
 
-bool weir_pool_give_back(struct weir_pool *pool, struct weir_pool_lease lease, enum weir_pool_give_back how,
-	uint64_t now_us)
+__attribute__((flatten)) bool weir_pool_give_back(struct weir_pool *pool, struct weir_pool_lease lease,
+	enum weir_pool_give_back how, uint64_t now_us)
 {
 	struct slot *slot = pool_slot_leased(pool, lease);
 

@@ -51,7 +51,7 @@ static void sift_down(struct pool_deadlines *d, uint32_t i, struct pool_deadline
 }
 
 /* Drops every blank and restores the order. */
-static void blanks_sweep(struct pool_deadlines *d)
+__attribute__((noinline)) static void blanks_sweep(struct pool_deadlines *d)
 {
 	uint32_t kept = 0;
 

@@ -183,7 +183,7 @@ void pool_slot_park(struct weir_pool *pool, struct slot *slot)
 }
 
 /* Whether it stays if the check finds it good. */
-static bool worth_checking(struct weir_pool *pool, const struct slot *slot)
+__attribute__((noinline)) static bool worth_checking(struct weir_pool *pool, const struct slot *slot)
 {
 	bool excess = over_cap(pool) && pool->overdue == 0;
 
@@ -515,7 +515,7 @@ void pool_ask(struct weir_pool *pool)
 	pool_queue_shed(pool);
 }
 
-void pool_settle(struct weir_pool *pool)
+__attribute__((noinline)) void pool_settle_all(struct weir_pool *pool)
 {
 	pool_match(pool);
 	pool_ask(pool);
@@ -544,7 +544,7 @@ bool pool_close_due(const struct weir_pool *pool)
 	return pool->stage == POOL_CLOSING && pool_live(pool) == 0 && pool->outcomes.count == 0;
 }
 
-void pool_wake_owner(struct weir_pool *pool)
+__attribute__((noinline)) void pool_wake_owner(struct weir_pool *pool)
 {
 	if (pool->woken || pool->calling > 0)
 		return;

@@ -366,8 +366,23 @@ static inline bool pool_nothing_to_ask(const struct weir_pool *pool)
 void pool_ask(struct weir_pool *pool);
 void pool_ask_all(struct weir_pool *pool);
 
+/*
+ * Nobody waits here or elsewhere, nothing is due, nothing has to be asked, and there is room: settling would find nothing to do,
+ * as after most calls.
+ */
+static inline bool pool_is_at_rest(const struct weir_pool *pool)
+{
+	return pool->next_us > pool->now_us && pool->stage == POOL_OPEN && pool_nothing_to_ask(pool) && pool_may_rest(pool);
+}
+
 /* Match, then ask. */
-void pool_settle(struct weir_pool *pool);
+void pool_settle_all(struct weir_pool *pool);
+
+static inline void pool_settle(struct weir_pool *pool)
+{
+	if (!pool_is_at_rest(pool))
+		pool_settle_all(pool);
+}
 
 /* Somebody waits for whom an open has to be begun; one is to be begun for nobody, so that idle_min is there. */
 bool pool_open_needed(const struct weir_pool *pool);

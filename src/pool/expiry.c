@@ -73,11 +73,10 @@ static void idle_time(struct weir_pool *pool, struct slot *slot)
 	pool_plan(pool, due_us);
 }
 
-static void trim_begin(struct weir_pool *pool)
+__attribute__((noinline)) static void trim_begin(struct weir_pool *pool)
 {
 	uint32_t idle = pool_count(pool, SLOT_IDLE);
 
-	/* The half of one is none: the last is left to idle_timeout. */
 	if (pool->config.trim_interval_us == 0 || idle <= pool->config.idle_min + 1)
 		return;
 	pool->idle_low = idle;
@@ -88,7 +87,8 @@ static void trim_begin(struct weir_pool *pool)
 void pool_idle_began(struct weir_pool *pool, struct slot *slot)
 {
 	idle_time(pool, slot);
-	if (pool->trim_us == POOL_NEVER)
+	/* The half of one is none: the last is left to idle_timeout. */
+	if (pool->trim_us == POOL_NEVER && pool_count(pool, SLOT_IDLE) > pool->config.idle_min + 1)
 		trim_begin(pool);
 }
 

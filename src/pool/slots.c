@@ -81,7 +81,7 @@ void pool_slot_move(struct weir_pool *pool, struct slot *slot, enum slot_state t
 		pool->idle_low = pool_count(pool, SLOT_IDLE);
 }
 
-void pool_slot_doom(struct weir_pool *pool, struct slot *slot, enum weir_pool_close_reason why)
+__attribute__((noinline)) void pool_slot_doom(struct weir_pool *pool, struct slot *slot, enum weir_pool_close_reason why)
 {
 	bool died = why == WEIR_POOL_CLOSE_SPOILED || why == WEIR_POOL_CLOSE_CHECK_FAILED || why == WEIR_POOL_CLOSE_IDLE;
 

@@ -53,14 +53,14 @@ static bool is_place(const struct upstream_conn *uc)
 }
 
 /* What counts is the session: places come and go. */
-static void lease_place(struct upstream_lease *lease)
+__attribute__((noinline)) static void lease_place(struct upstream_lease *lease)
 {
 	lease->reused = place_had_served(lease->conn);
 	lease->rested = lease->reused || place_had_rested(lease->conn);
 	place_lease(lease->conn);
 }
 
-static void lease_hold(struct upstream_lease *lease, uint64_t now_us)
+__attribute__((always_inline)) static inline void lease_hold(struct upstream_lease *lease, uint64_t now_us)
 {
 	struct upstream_conn *uc = lease->waiter.connection;
 	uint64_t waited_us = now_us - lease->asked_us;
@@ -182,18 +182,24 @@ __attribute__((noinline)) static enum cause outcome_cause(struct upstream_lease 
 	return cause;
 }
 
+/* A receive that filled the buffer to the last byte leaves open whether there is more. */
+__attribute__((noinline)) static bool is_drained(struct conn *conn)
+{
+	char byte;
+
+	return conn_recv(conn, &byte, 1) == -EAGAIN;
+}
+
 /* Whether the connection could carry another exchange. */
 static bool conn_is_clean(struct upstream_conn *uc)
 {
 	struct conn *conn = &uc->h1.conn;
-	char byte;
 
 	if (conn->error != 0 || conn->send_error != 0 || conn->peer_closed || conn_blocked(conn))
 		return false;
 	if (uc->h1.unread.n > 0 && !PLANTED(SURPLUS_BYTES_REUSED))
 		return false;
-	/* A receive that filled the buffer to the last byte leaves open whether there is more. */
-	return !conn->readable || conn_recv(conn, &byte, 1) == -EAGAIN;
+	return !conn->readable || is_drained(conn);
 }
 
 static void on_outcome(struct weir_pool_waiter *waiter, enum weir_pool_outcome outcome);
@@ -432,7 +438,7 @@ static void on_outcome(struct weir_pool_waiter *waiter, enum weir_pool_outcome o
 }
 
 /* The pool's answer to a question, as that of this room. */
-static enum upstream_answer lease_answer(struct upstream_lease *lease, enum weir_pool_outcome outcome, uint64_t now_us,
+__attribute__((always_inline)) static inline enum upstream_answer lease_answer(struct upstream_lease *lease, enum weir_pool_outcome outcome, uint64_t now_us,
 	enum cause *cause)
 {
 	if (outcome == WEIR_POOL_PENDING) {
