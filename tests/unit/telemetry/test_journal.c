@@ -426,52 +426,6 @@ static void test_events_do_not_linger(void **state)
 	assert_true(journal_free(journal, PATIENCE_US));
 }
 
-/* A ring that fills faster than naps end: half of it at a time, each awaited. */
-static void fill(struct place *place, unsigned count, void (*tell_one)(struct journal *journal))
-{
-	struct journal_options options = options_text(place);
-
-	options.level = LEVEL_DEBUG;
-	struct journal *journal = create(&options);
-	uint64_t began_us = now_us();
-
-	for (unsigned i = 0; i < HURRIES; i++) {
-		for (unsigned n = 0; n < count; n++)
-			tell_one(journal);
-		/* The last ones may be in what is a quarter of the ring again. */
-		while (journal_stats(journal).lines < (uint64_t)count * i + 1)
-			nanosleep(&(struct timespec){0, 100 * 1000}, NULL);
-	}
-	assert_true(now_us() - began_us < HURRIES * JOURNAL_LINGER_US / 2);
-	assert_int_equal(journal_stats(journal).dropped_full, 0);
-	assert_true(journal_free(journal, PATIENCE_US));
-}
-
-static void tell_record(struct journal *journal)
-{
-	tell(journal, 0, "/many");
-}
-
-/* About as long: of short ones a pass takes no more than some, and then there is no nap. */
-static void tell_detail(struct journal *journal)
-{
-	char text[600];
-
-	memset(text, 'x', sizeof(text) - 1);
-	text[sizeof(text) - 1] = '\0';
-	journal_event(journal, 0, SAMPLE_WALL_US, LEVEL_DEBUG, text);
-}
-
-static void test_filling_ring_ends_a_nap(void **state)
-{
-	fill(*state, 700, tell_record);
-}
-
-static void test_details_that_fill_the_ring_end_a_nap(void **state)
-{
-	fill(*state, 700, tell_detail);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -487,8 +441,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_two_workers_and_rotation, place_init, place_release),
 		cmocka_unit_test_setup_teardown(test_sleeping_writer_is_woken, place_init, place_release),
 		cmocka_unit_test_setup_teardown(test_events_do_not_linger, place_init, place_release),
-		cmocka_unit_test_setup_teardown(test_filling_ring_ends_a_nap, place_init, place_release),
-		cmocka_unit_test_setup_teardown(test_details_that_fill_the_ring_end_a_nap, place_init, place_release),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
