@@ -126,17 +126,34 @@ static void fill_endpoint(struct why_endpoint *ep, const struct span *span, size
 								    : rate(from->opened, to->opened, span->s);
 }
 
+/*
+ * Whether any endpoint may have taken so many that it matters. To know which has how many all sockets of the machine are walked through,
+ * which takes some 10 ms; how many there are together is told at once, and to one endpoint there are no more.
+ */
+static bool ports_matter(const struct evidence *e, size_t count, const struct machine_stats *machine)
+{
+	uint64_t sockets = machine->tcp_in_use + machine->tcp_time_wait;
+
+	for (size_t i = 0; i < count; i++)
+		if (e->endpoints[i].port_failures_per_s > 0)
+			return true;
+	return sockets == 0 || 2 * sockets >= machine->ports;
+}
+
 static void fill_ports(struct evidence *e, const struct address *const addresses[], size_t count)
 {
-	uint64_t *ports = calloc(count + 1, sizeof(*ports));
-	struct config_machine machine;
+	struct machine_stats machine = {0};
 
-	config_machine_read(&machine);
-	if (ports != NULL && machine_ports_read(addresses, count, ports))
-		for (size_t i = 0; i < count; i++) {
-			e->endpoints[i].ports_used = (double)ports[i];
-			e->endpoints[i].ports_max = machine.ports_to - machine.ports_from + 1;
-		}
+	machine_stats_read(&machine);
+
+	bool matter = ports_matter(e, count, &machine);
+	uint64_t *ports = matter ? calloc(count + 1, sizeof(*ports)) : NULL;
+	bool known = !matter || (ports != NULL && machine_ports_read(addresses, count, ports));
+
+	for (size_t i = 0; i < count && known; i++) {
+		e->endpoints[i].ports_used = (double)(matter ? ports[i] : machine.tcp_in_use + machine.tcp_time_wait);
+		e->endpoints[i].ports_max = (double)machine.ports;
+	}
 	free(ports);
 }
 

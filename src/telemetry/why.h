@@ -76,7 +76,7 @@ struct why_endpoint {
 	double opened_per_s, open_failed_per_s;
 	double port_failures_per_s;  /* of these: there was no local port */
 	double connect_s;          /* what opening one took, with TLS, of those for which a request has waited; 0: none */
-	double ports_used, ports_max;  /* local ports of connections to it, ended ones too; 0: not known */
+	double ports_used, ports_max;  /* local ports of connections to it, ended ones too; where they are few, at most so many; 0: not known */
 	/* Of its answers. */
 	double phases_s[PHASE_COUNT];
 	double latency_s;          /* from the request's last byte to the answer's first; 0: nothing was answered */

@@ -80,7 +80,7 @@ static void judge_churn(const struct why_endpoint *ep, struct why_verdicts *v)
 				    : "so nearly every request pays for a connect");
 	why_reckon(verdict, "%.1f connections/s opened / %.1f requests/s = %.2f for each", ep->opened_per_s, ep->served_per_s, ratio);
 	if (ep->ports_max > 0)
-		why_reckon(verdict, "%.0f of %.0f local ports taken", ep->ports_used, ep->ports_max);
+		why_reckon(verdict, "%.0f of %.0f local ports taken at most", ep->ports_used, ep->ports_max);
 	why_turn(verdict, "pool.max_connections", WHY_LEAVE, ep->connections_max, 0);
 }
 
