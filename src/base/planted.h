@@ -91,6 +91,9 @@ enum planted_bug {
 	PLANTED_LISTENER_KEPT,               /* one that is taken away outlives its last client */
 	PLANTED_REFUSED_RELOAD_KEPT,         /* what a refused reload has held it holds */
 	PLANTED_REFUSED_LISTENER_KEPT,       /* a listener of a refused reload stays open */
+	PLANTED_LOSS_PASSED_ON,              /* a request whose connection is lost is not sent again, where that is configured */
+	PLANTED_SILENT_REUSED,               /* a connection that has not answered in time serves the next request */
+	PLANTED_TRIES_UNCOUNTED,             /* what is sent again for a loss, or for silence, is sent again as often as it takes */
 	PLANTED_COUNT
 };
 

@@ -170,8 +170,9 @@ static bool retry_failed(struct exchange *ex, enum upstream_try_failure failure,
 		return false;
 	exchange_report(ex, cause, 0);
 	hedge_end(ex, false);
-	upstream_give_back(&ex->lease, false);
+	upstream_give_back(&ex->lease, failure == TRY_FIRST_BYTE_TIMEOUT && PLANTED(SILENT_REUSED));
 	try_again(ex, failure, at_us);
+	ex->tries -= PLANTED(TRIES_UNCOUNTED);
 	return true;
 }
 
@@ -179,7 +180,7 @@ AWAY bool retry_for_loss(struct exchange *ex)
 {
 	const struct stream *up = ex->lease.stream;
 
-	if ((settings(ex)->on & ON(RESET)) == 0 || stream_failure(up).cause != CAUSE_NONE)
+	if ((settings(ex)->on & ON(RESET)) == 0 || PLANTED(LOSS_PASSED_ON) || stream_failure(up).cause != CAUSE_NONE)
 		return false;
 	if (stream_error(up) == -ENOMEM || stream_send_error(up) == -ENOMEM)
 		return false;

@@ -359,6 +359,55 @@ static struct sim_file *file_open(struct io *io, struct io_source *source, enum 
 	return NULL;
 }
 
+static struct sim_end *listener_take(struct sim_file *listener)
+{
+	listener->waiting_count--;
+	return listener->waiting[listener->waiting_first++ % BACKLOG_MAX];
+}
+
+static void listener_add(struct sim_file *listener, struct sim_end *end)
+{
+	listener->waiting[(listener->waiting_first + listener->waiting_count++) % BACKLOG_MAX] = end;
+	file_change(listener, IO_READABLE);
+}
+
+/* The kernel spreads connections over all listeners of an address. */
+static struct sim_file *listener_draw(unsigned port)
+{
+	struct sim_file *drawn = NULL;
+	unsigned found = 0;
+
+	for (int i = 0; i < FILES_MAX; i++) {
+		struct sim_file *file = &host.files[i];
+
+		if (file->kind == FILE_LISTENER && file->port == port && file->waiting_count < BACKLOG_MAX &&
+			(drawn == NULL || faults.uneven_accept == 0) && world_below(++found) == 0)
+			drawn = file;
+	}
+	return drawn;
+}
+
+/* Where a reload is given up the kernel hands whoever waits to another one of the address, if there is one (tcp_migrate_req). */
+static void listener_closes(struct sim_file *file)
+{
+	bool given_up = doors_are_given_up(file->source);
+
+	file->kind = FILE_CONNECTING;
+	file->io->listening[file->port - CLIENT_PORT]--;
+	if (!given_up)
+		doors_check_close(file->port, file->waiting_count);
+	while (file->waiting_count > 0) {
+		struct sim_end *end = listener_take(file);
+		struct sim_file *other = given_up ? listener_draw(file->port) : NULL;
+
+		if (other != NULL)
+			listener_add(other, end);
+		else
+			end_reset(end, RESET_AFTER_BYTES);
+	}
+	file->kind = FILE_LISTENER;
+}
+
 /* Takes the file away from its end, which is returned to be closed; NULL when it has none. */
 static struct sim_end *file_close(struct sim_file *file)
 {
@@ -370,16 +419,15 @@ static struct sim_end *file_close(struct sim_file *file)
 		file->source->due = 0;
 	world_cancel(&file->nudge);
 	world_cancel(&file->attempt);
-	if (file->kind == FILE_LISTENER) {
-		doors_check_close(file->port, file->waiting_count);
-		io->listening[file->port - CLIENT_PORT]--;
-	}
-	for (; file->waiting_count > 0; file->waiting_count--)
-		end_reset(file->waiting[file->waiting_first++ % BACKLOG_MAX], RESET_AFTER_BYTES);
+	if (file->kind == FILE_LISTENER)
+		listener_closes(file);
 	if (end != NULL)
 		end->on_change = NULL;
 	if (file->checks)
 		sim_port_find(file->port)->checks--;
+	/* It may have been told so by an event alone. */
+	if (file->tap != NULL && end != NULL && (end->reset || end->fin_arrived))
+		tap_failed(file->tap);
 	if (file->tap != NULL)
 		tap_free(file->tap);
 	file->tap = NULL;
@@ -465,22 +513,6 @@ int io_listen(
 	return 0;
 }
 
-/* The kernel spreads connections over all listeners of an address. */
-static struct sim_file *listener_draw(unsigned port)
-{
-	struct sim_file *drawn = NULL;
-	unsigned found = 0;
-
-	for (int i = 0; i < FILES_MAX; i++) {
-		struct sim_file *file = &host.files[i];
-
-		if (file->kind == FILE_LISTENER && file->port == port && file->waiting_count < BACKLOG_MAX &&
-			(drawn == NULL || faults.uneven_accept == 0) && world_below(++found) == 0)
-			drawn = file;
-	}
-	return drawn;
-}
-
 struct sim_conn *sim_connect(unsigned port)
 {
 	struct sim_file *listener = listener_draw(port);
@@ -489,8 +521,7 @@ struct sim_conn *sim_connect(unsigned port)
 		return NULL;
 	struct sim_conn *conn = conn_open(port);
 
-	listener->waiting[(listener->waiting_first + listener->waiting_count++) % BACKLOG_MAX] = &conn->end[1];
-	file_change(listener, IO_READABLE);
+	listener_add(listener, &conn->end[1]);
 	return conn;
 }
 
@@ -509,12 +540,6 @@ bool io_peer_read(struct io *io, const struct io_source *source, struct io_peer 
 uint32_t io_accept_drops(struct io *io, const struct io_source *listener)
 {
 	return 0;
-}
-
-static struct sim_end *listener_take(struct sim_file *listener)
-{
-	listener->waiting_count--;
-	return listener->waiting[listener->waiting_first++ % BACKLOG_MAX];
 }
 
 int io_accept(struct io *io, struct io_source *listener, struct io_source *source, struct address *peer)

@@ -133,13 +133,13 @@ static ssize_t file_send(struct sim_file *file, const char *bytes, size_t n)
 
 	if (taken > 0 && file_breaks(file, taken)) {
 		if (file->tap != NULL)
-			tap_over(file->tap);
+			tap_failed(file->tap);
 		return -ECONNRESET;
 	}
 	ssize_t sent = end_send(file->end, bytes, taken);
 
 	if (sent < 0 && sent != -EAGAIN && file->tap != NULL)
-		tap_over(file->tap);
+		tap_failed(file->tap);
 	if (sent > 0 && file->tap != NULL)
 		tap_sent(file->tap, bytes, (size_t)sent);
 	return sent;

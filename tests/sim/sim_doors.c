@@ -59,16 +59,16 @@ static struct sim_conn *connect_to(unsigned mask)
 /* While a reload is under way it may find the new ones closed, and the old ones open still. */
 struct sim_conn *doors_connect(void)
 {
-	unsigned newest = shapes_doors_newest(), any = shapes_doors_any();
+	unsigned latest = shapes_doors_latest(), any = shapes_doors_any();
 	struct sim_conn *conn;
 
 	if (!plan.doors)
 		return sim_connect(CLIENT_PORT);
-	conn = connect_to(newest);
+	conn = connect_to(latest);
 	if (conn != NULL)
 		return conn;
-	if ((newest & shapes_doors_all()) != 0 && !oracle_run_is_rough())
-		world_violation("1: every request has an answer", "no listener lets anybody in, and a reload has kept some: %x", newest);
+	if ((latest & shapes_doors_all()) != 0 && !oracle_run_is_rough())
+		world_violation("1: every request has an answer", "no listener lets anybody in, and a reload has kept some: %x", latest);
 	tally.elsewhere++;
 	return connect_to(any);
 }
@@ -126,6 +126,13 @@ void doors_check_turn(struct worker *const *workers, unsigned count)
 bool doors_are_leaving(const struct worker *worker)
 {
 	return !list_empty(&worker->leaving);
+}
+
+bool doors_are_given_up(struct io_source *source)
+{
+	struct listener *listener = container_of(source, struct listener, source);
+
+	return container_of(listener, struct worker_listener, listener)->state == LISTENER_MADE;
 }
 
 void doors_check_close(unsigned port, unsigned waiting)

@@ -15,6 +15,7 @@
 #define CLIENT_PORT 8080  /* and the ones that follow */
 #define DOORS_MAX 3
 
+struct io_source;
 struct sim_conn;
 struct worker;
 
@@ -33,7 +34,10 @@ void doors_check_turn(struct worker *const *workers, unsigned count);
 /* Some that are gone are there still. */
 bool doors_are_leaving(const struct worker *worker);
 
-/* A listener is closed, with so many that have connected to it. */
+/* The listener is that of a reload which is given up. */
+bool doors_are_given_up(struct io_source *source);
+
+/* Another listener is closed, with so many that have connected to it. */
 void doors_check_close(unsigned port, unsigned waiting);
 
 /* Over all runs. */

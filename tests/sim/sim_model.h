@@ -77,6 +77,7 @@ struct sim_try {
 	bool refused;        /* HTTP/2: the gateway was told that nobody has looked at it */
 	uint64_t at_us, heard_us;
 	uint64_t answered_turn; /* in which the gateway has read the first of an answer; 0: none */
+	bool lost;           /* HTTP/1: its server, or the network has ended it, as far as the gateway could see */
 	bool over;           /* nothing more can come back: it has ended, or the gateway has given it up */
 	bool blind;          /* what comes back there cannot be followed any more */
 	bool beside;         /* it was sent while another one waited */

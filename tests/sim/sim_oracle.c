@@ -120,7 +120,7 @@ static bool cause_fits(const struct sim_request *request, enum cause cause)
 		if (plan.servers_h2 && request->try_count == 0 && !plan.slow && !drawn.server_stalls &&
 			!drawn.clock_jumps)
 			return false;
-		return holds_connections();
+		return holds_connections() || plan.again[request->upstream].try_ms > 0;
 	case CAUSE_UPSTREAM_IDLE_TIMEOUT: return holds_connections();
 	case CAUSE_BREAKER_OPEN: return plan.breakers;
 	/* Where all are used when most are out nobody is turned away; a reload may come to one worker later. */
@@ -159,7 +159,7 @@ bool oracle_tunnel_fits(const struct sim_request *request, enum cause cause)
 }
 
 /* RFC 9110 §9.2.2. */
-static bool is_idempotent(const struct sim_request *request)
+bool oracle_is_idempotent(const struct sim_request *request)
 {
 	static const char *const methods[] = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"};
 
@@ -191,7 +191,7 @@ static void check_not_stale(const struct sim_request *request)
 
 	bool stale = plan.servers_h2 ? request->reused && !request->retried : tried->carried > 0 || tried->rested_us >= RESTED_MIN_US;
 
-	if (request->kind == KIND_PROXIED && request->framing == SIM_NONE && is_idempotent(request) &&
+	if (request->kind == KIND_PROXIED && request->framing == SIM_NONE && oracle_is_idempotent(request) &&
 		request->try_count == 1 && stale &&
 		tried->heard == 0 && !drawn.alloc_fails && !drawn.reset && !drawn.server_down && !drawn.clock_jumps)
 		world_violation("6: a stale connection makes no request fail", "request %u (%s) on conn %u", request->id,
@@ -429,7 +429,7 @@ void oracle_answer_complete(struct sim_request *request, const struct sim_reader
 		check_planned_answer(request, reader);
 	if (planned && request->call.is)
 		call_check_answer(request, reader);
-	if (planned && again_was_due(request, is_idempotent(request)))
+	if (planned && again_was_due(request, oracle_is_idempotent(request)))
 		world_violation("6: what is to be sent again is", "request %u (%s): status %u after %u tries more", request->id,
 			request->method, reader->status, request->again.made);
 	if (!planned) {
@@ -503,7 +503,7 @@ static const char *try_wrong(const struct sim_request *request, const struct sim
 
 	return request->call.replayed		? "a third time"
 	       : last->refused			? NULL
-	       : !is_idempotent(request)	? "of a method that is not idempotent"
+	       : !oracle_is_idempotent(request)	? "of a method that is not idempotent"
 	       : asks_switch(request)		? "and asks for a tunnel"
 	       : !may_be_stale(last)		? "although the first connection was new"
 	       : last->heard > 0 && !forgets	? "although something had come back"
@@ -518,8 +518,12 @@ static const char *try_wrong(const struct sim_request *request, const struct sim
 struct sim_try *oracle_try(struct sim_request *request, const struct sim_try *made)
 {
 	bool again = call_has_failed(request) || again_has_failed(request), fell_back = request->fell_back;
-	bool is_safe = is_idempotent(request) && !asks_switch(request);
+	bool is_safe = oracle_is_idempotent(request) && !asks_switch(request);
 	const char *wrong = fallback_sends(request, made->port, is_safe);
+
+	/* What may be sent again on a connection that is stale is not counted. */
+	if (!again && request->try_count > 0 && again_was_in_vain(request))
+		again = try_wrong(request, made) != NULL;
 	/* Not for what came of it, nor for a connection that was lost. */
 	bool falls_back = request->fell_back != fell_back, beside = !falls_back && !again && hedge_is_beside(request, made);
 
@@ -528,7 +532,7 @@ struct sim_try *oracle_try(struct sim_request *request, const struct sim_try *ma
 	if (wrong == NULL && !beside && !falls_back && request->try_count > 0)
 		wrong = again && request->call.is	? call_sends_again(request)
 			: again && asks_switch(request) ? "and asks for a tunnel"
-			: again				? again_sends(request, made->port, is_idempotent(request))
+			: again				? again_sends(request, made->port, oracle_is_idempotent(request))
 							: try_wrong(request, made);
 	if (wrong == NULL && beside)
 		wrong = hedge_sends(request, made, is_safe);

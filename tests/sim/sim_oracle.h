@@ -63,6 +63,9 @@ void oracle_tell_tally(void);
 /* False when something that many runs must have come to has not been seen; *what names it. */
 bool oracle_tally_is_full(const char **what);
 
+/* RFC 9110 §9.2.2. */
+bool oracle_is_idempotent(const struct sim_request *request);
+
 /* Rule 6: whether a tunnel may end with this cause, which is none of the others' that only requests come to. */
 bool oracle_tunnel_fits(const struct sim_request *request, enum cause cause);
 

@@ -6,6 +6,7 @@
 #include "gateway/record.h"
 #include "sim_faults.h"
 #include "sim_model.h"
+#include "sim_oracle.h"
 #include "sim_world.h"
 
 /* Content up to here is kept until it is known that it need not be sent again. */
@@ -160,6 +161,7 @@ void record_check(const struct exchange_record *record, uint64_t acquire_us)
 		check_handover(record, request);
 		check_refused(record, request);
 		call_check_record(request, record);
+		again_check_record(request, record, oracle_is_idempotent(request));
 	}
 	traces_check_record(record, request);
 	check_way(record, request);

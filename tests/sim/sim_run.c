@@ -181,6 +181,16 @@ unsigned run_oldest_generation(void)
 	return (unsigned)oldest;
 }
 
+unsigned run_latest_generation(void)
+{
+	uint64_t latest = 0;
+
+	for (unsigned i = 0; i < run.setup.workers; i++)
+		if (worker_generation(run.workers[i])->number > latest)
+			latest = worker_generation(run.workers[i])->number;
+	return (unsigned)latest;
+}
+
 static bool all_reloaded(void)
 {
 	for (unsigned i = 0; i < run.setup.workers; i++)

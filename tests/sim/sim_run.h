@@ -25,6 +25,8 @@ struct sim_request;
 
 /* The number of the oldest generation that a worker has in force. */
 unsigned run_oldest_generation(void);
+/* Of the latest. */
+unsigned run_latest_generation(void);
 
 /* Nothing was against that server's serving, from then until now. */
 bool run_serves_since(unsigned port, uint64_t since_us);

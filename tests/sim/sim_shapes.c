@@ -98,25 +98,25 @@ unsigned shapes_doors_of(const struct generation *generation)
 	return run.shapes[generation->number].doors;
 }
 
-unsigned shapes_doors_newest(void)
+unsigned shapes_doors_latest(void)
 {
-	return run.shapes[run.newest].doors;
+	return run.shapes[run_latest_generation()].doors;
 }
 
 unsigned shapes_doors_all(void)
 {
-	unsigned all = shapes_doors_newest();
+	unsigned all = shapes_doors_latest();
 
-	for (unsigned i = run_oldest_generation(); i < run.newest; i++)
+	for (unsigned i = run_oldest_generation(); i < run_latest_generation(); i++)
 		all &= run.shapes[i].doors;
 	return all;
 }
 
 unsigned shapes_doors_any(void)
 {
-	unsigned any = shapes_doors_newest();
+	unsigned any = shapes_doors_latest();
 
-	for (unsigned i = run_oldest_generation(); i < run.newest; i++)
+	for (unsigned i = run_oldest_generation(); i < run_latest_generation(); i++)
 		any |= run.shapes[i].doors;
 	return any;
 }

@@ -39,9 +39,9 @@ void shapes_enter(const struct generation *generation, const struct sim_shape *s
 /* Its client begins to send it. */
 void shapes_request_begins(struct sim_request *request);
 
-/* Listeners of that generation, of the newest, and of all or any of those that are in force, as a mask. */
+/* Listeners of that generation, of the latest that a worker has, and of all or any of those that workers may have, as a mask. */
 unsigned shapes_doors_of(const struct generation *generation);
-unsigned shapes_doors_newest(void);
+unsigned shapes_doors_latest(void);
 unsigned shapes_doors_all(void);
 unsigned shapes_doors_any(void);
 

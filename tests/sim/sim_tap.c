@@ -61,6 +61,13 @@ void tap_over(struct sim_tap *tap)
 		tap->tried->over = true;
 }
 
+void tap_failed(struct sim_tap *tap)
+{
+	tap_over(tap);
+	if (tap->tried != NULL)
+		tap->tried->lost = true;
+}
+
 void tap_free(struct sim_tap *tap)
 {
 	tap_over(tap);
@@ -189,7 +196,7 @@ void tap_ended(struct sim_tap *tap)
 {
 	if (tap->h2 != NULL)
 		tap_h2_ended(tap->h2);
-	tap_over(tap);
+	tap_failed(tap);
 }
 
 bool tap_was_useless(const struct sim_tap *tap)

@@ -29,6 +29,9 @@ bool tap_was_useless(const struct sim_tap *tap);
 /* The end is read, or an error. */
 void tap_ended(struct sim_tap *tap);
 
+/* It is seen to have ended by itself. */
+void tap_failed(struct sim_tap *tap);
+
 /* Nothing more can come on it: it has failed, or the gateway closes it. */
 void tap_over(struct sim_tap *tap);
 

@@ -64,6 +64,7 @@ enum world_also {
 	ALSO_ZONES = 3297,
 	ALSO_BULK = 3033,
 	ALSO_DOORS = 5063319,
+	ALSO_LOSSES = 3157,
 	ALSO_LATE_REFUSALS = 16790,
 };
 uint64_t world_also(uint64_t seed, enum world_also what);
