@@ -531,7 +531,7 @@ struct sim_try *oracle_try(struct sim_request *request, const struct sim_try *ma
 		beside = hedge_is_late(request, made);
 	if (wrong == NULL && !beside && !falls_back && request->try_count > 0)
 		wrong = again && request->call.is	? call_sends_again(request)
-			: again && asks_switch(request) ? "and asks for a tunnel"
+			: again && asks_switch(request) && !lost_try(request)->refused ? "and asks for a tunnel"
 			: again				? again_sends(request, made->port, oracle_is_idempotent(request))
 							: try_wrong(request, made);
 	if (wrong == NULL && beside)
