@@ -5,7 +5,6 @@
  */
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "app/command.h"
@@ -16,8 +15,6 @@
 struct diff {
 	const char *paths[2];
 	const struct config *config[2];
-	char *bytes[2];
-	size_t sizes[2];
 	const char *replay_path;  /* NULL: none */
 	bool as_json;
 	json_t *differences;
@@ -42,33 +39,12 @@ static void on_difference(void *context, const struct config_difference *d)
 							 text_or_null(d->before), "after", text_or_null(d->after)));
 }
 
-/* The file a second time, as it is written. */
-static bool read_bytes(struct diff *diff, int side)
-{
-	FILE *file = fopen(diff->paths[side], "re");
-	FILE *to = open_memstream(&diff->bytes[side], &diff->sizes[side]);
-	char piece[4096];
-	size_t n;
-
-	while (file != NULL && to != NULL && (n = fread(piece, 1, sizeof(piece), file)) > 0)
-		fwrite(piece, 1, n, to);
-	if (file != NULL)
-		fclose(file);
-	if (to != NULL)
-		fclose(to);
-	if (file == NULL)
-		command_complain("%s cannot be read a second time", diff->paths[side]);
-	return file != NULL && to != NULL;
-}
-
 static bool compare(struct diff *diff)
 {
 	struct reload_teller to = told_teller(&diff->effects);
 
 	diff->differences = json_array();
-	if (!read_bytes(diff, 0) || !read_bytes(diff, 1))
-		return false;
-	if (!config_compare(view_of(diff->bytes[0], diff->sizes[0]), view_of(diff->bytes[1], diff->sizes[1]), on_difference, diff)) {
+	if (!config_compare(diff->config[0]->written, diff->config[1]->written, on_difference, diff)) {
 		command_complain("out of memory");
 		return false;
 	}
@@ -106,12 +82,10 @@ static void print_difference(const json_t *d)
 	const char *before = json_string_value(json_object_get(d, "before"));
 	const char *after = json_string_value(json_object_get(d, "after"));
 
-	if (before == NULL)
-		printf("+ %s: %s\n", path, after);
-	else if (after == NULL)
-		printf("- %s: %s\n", path, before);
-	else
-		printf("~ %s: %s -> %s\n", path, before, after);
+	struct line line = {.n = 0};
+
+	reload_difference_put(&line, &(struct config_difference){path, before, after});
+	puts(line.text);
 }
 
 static void print_replay(const struct replay *r)
@@ -230,10 +204,8 @@ static enum exit_code diff_run(int argc, char **argv)
 
 	if (code == EXIT_FINE)
 		code = diff_all(&diff);
-	for (int side = 0; side < 2; side++) {
+	for (int side = 0; side < 2; side++)
 		config_free(diff.config[side]);
-		free(diff.bytes[side]);
-	}
 	json_decref(diff.differences);
 	told_release(&diff.effects);
 	replay_release(&diff.replay);

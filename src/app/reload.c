@@ -7,12 +7,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "app/line.h"
 #include "upstream/upstream.h"
 
 enum {
 	UPSTREAMS_TOLD = 50, /* lines about upstreams */
 	ADDRESSES_TOLD = 8,  /* in one list */
+	KEYS_TOLD = 100,     /* lines about what the file says */
+	TURNS_TOLD = 50,     /* lines about routes that changed places */
 };
 
 __attribute__((format(printf, 3, 4))) static void tell(
@@ -233,15 +234,7 @@ static void tell_log(const struct reload_teller *to, const struct config_log *be
 			config_log_level_word(before->level));
 }
 
-/* --- all of it ------------------------------------------------------------------------------------------------------- */
-
-void reload_tell_refused(const struct reload_teller *to, struct reload_workers workers)
-{
-	tell(to, LEVEL_ERROR,
-		"not reloaded by %u of %u workers: they lacked the memory and go on with the configuration of before; "
-		"another SIGHUP tries again",
-		workers.refused, workers.count);
-}
+/* --- routes ----------------------------------------------------------------------------------------------------------- */
 
 /* Where two routes have the same match, but for methods, the one that stands first is asked first. */
 static bool same_place(const struct config_route *a, const struct config_route *b)
@@ -258,26 +251,82 @@ static const struct config_route *route_named(const struct config *config, struc
 	return NULL;
 }
 
-/* `a` stands before `b` now: did it before? */
-static void tell_turned(const struct reload_teller *to, const struct config *before, const struct config_route *a,
-	const struct config_route *b)
+/* `a` stands before `b` now, and did not before. */
+static bool has_turned(const struct config *before, const struct config_route *a, const struct config_route *b)
 {
 	const struct config_route *old_a = route_named(before, a->name), *old_b = route_named(before, b->name);
 
-	if (old_a != NULL && old_b != NULL && old_a->index > old_b->index && same_place(old_a, old_b))
-		tell(to, LEVEL_INFO, "route %.*s is asked before route %.*s now, whose match is the same", (int)a->name.n, a->name.p,
-			(int)b->name.n, b->name.p);
+	return old_a != NULL && old_b != NULL && old_a->index > old_b->index && same_place(old_a, old_b);
+}
+
+static void tell_turned(const struct reload_teller *to, const struct config_route *a, const struct config_route *b)
+{
+	tell(to, LEVEL_INFO, "route %.*s is asked before route %.*s now, whose match is the same", (int)a->name.n, a->name.p,
+		(int)b->name.n, b->name.p);
 }
 
 void reload_tell_order(const struct reload_teller *to, const struct config *before, const struct config *after)
 {
+	size_t turned = 0;
+
 	for (size_t i = 0; i < after->route_count; i++)
 		for (size_t j = i + 1; after->routes[i].name.n > 0 && j < after->route_count; j++)
-			if (same_place(&after->routes[i], &after->routes[j]))
-				tell_turned(to, before, &after->routes[i], &after->routes[j]);
+			if (same_place(&after->routes[i], &after->routes[j]) &&
+				has_turned(before, &after->routes[i], &after->routes[j]) && ++turned <= TURNS_TOLD)
+				tell_turned(to, &after->routes[i], &after->routes[j]);
+	if (turned > TURNS_TOLD)
+		tell(to, LEVEL_INFO, "and %zu more pairs of routes", turned - TURNS_TOLD);
 }
 
-void reload_tell_effects(const struct reload_teller *to, const struct config *before, const struct config *after)
+/* --- what the file says ---------------------------------------------------------------------------------------------- */
+
+void reload_difference_put(struct line *line, const struct config_difference *d)
+{
+	if (d->before == NULL)
+		line_put(line, "+ %s: %s", d->path, d->after);
+	else if (d->after == NULL)
+		line_put(line, "- %s: %s", d->path, d->before);
+	else
+		line_put(line, "~ %s: %s -> %s", d->path, d->before, d->after);
+}
+
+struct keys_told {
+	const struct reload_teller *to;
+	size_t count;
+};
+
+static void on_difference(void *context, const struct config_difference *d)
+{
+	struct keys_told *keys = context;
+	struct line line = {.n = 0};
+
+	if (keys->count++ >= KEYS_TOLD)
+		return;
+	reload_difference_put(&line, d);
+	keys->to->tell(keys->to->context, LEVEL_INFO, line.text);
+}
+
+void reload_tell_keys(const struct reload_teller *to, const struct config *before, const struct config *after)
+{
+	struct keys_told keys = {.to = to};
+
+	config_compare(before->written, after->written, on_difference, &keys);
+	if (keys.count > KEYS_TOLD)
+		tell(to, LEVEL_INFO, "and %zu more keys", keys.count - KEYS_TOLD);
+}
+
+/* --- all of it ------------------------------------------------------------------------------------------------------- */
+
+void reload_tell_refused(const struct reload_teller *to, struct reload_workers workers)
+{
+	tell(to, LEVEL_ERROR,
+		"not reloaded by %u of %u workers: they lacked the memory and go on with the configuration of before; "
+		"another SIGHUP tries again",
+		workers.refused, workers.count);
+}
+
+static struct endpoint_changes tell_effects(
+	const struct reload_teller *to, const struct config *before, const struct config *after)
 {
 	struct endpoint_changes changes = {0};
 
@@ -286,18 +335,19 @@ void reload_tell_effects(const struct reload_teller *to, const struct config *be
 	tell_admin(to, &before->admin, &after->admin);
 	tell_log(to, &before->log, &after->log);
 	tell_upstreams(to, &changes, before, after);
+	return changes;
+}
+
+void reload_tell_effects(const struct reload_teller *to, const struct config *before, const struct config *after)
+{
+	tell_effects(to, before, after);
 }
 
 void reload_tell_changes(const struct reload_teller *to, const struct config *before, const struct config *after,
 	struct reload_workers workers)
 {
-	struct endpoint_changes changes = {0};
+	struct endpoint_changes changes = tell_effects(to, before, after);
 
-	tell_start_only(to, before, after);
-	tell_listeners(to, before, after);
-	tell_admin(to, &before->admin, &after->admin);
-	tell_log(to, &before->log, &after->log);
-	tell_upstreams(to, &changes, before, after);
 	if (workers.refused > 0) {
 		reload_tell_refused(to, workers);
 		return;

@@ -225,6 +225,15 @@ static void open_all(struct loading *l, uint64_t *mark)
 	config_drop(l);
 }
 
+/* What its keeper is told, if it is taken. */
+static void changes_keep(struct loading *l)
+{
+	const struct reload_teller to = told_teller(&l->r->receipt.changes);
+
+	reload_tell_keys(&to, l->r->loaded, l->config);
+	reload_tell_order(&to, l->r->loaded, l->config);
+}
+
 static void load_all(struct loading *l)
 {
 	struct receipt *receipt = &l->r->receipt;
@@ -241,6 +250,8 @@ static void load_all(struct loading *l)
 	if (follows)
 		prepare(l, l->config);
 	receipt->took.compile_us = lap(&mark);
+	if (l->generation != NULL)
+		changes_keep(l);
 	if (l->generation != NULL)
 		return;
 	receipt->outcome = RELOAD_FAILED;

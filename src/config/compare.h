@@ -14,7 +14,7 @@ struct config_difference {
 };
 
 /*
- * Tells each, in the order of the file; all texts die with the call. Both are files that config_load_bytes() finds good. False: out
+ * Tells each, in the order of the file; all texts die with the call. Both are as config_load_bytes() found them good: `written` of the model. False: out
  * of memory, before anything was told.
  */
 bool config_compare(struct view before, struct view after,

@@ -128,8 +128,10 @@ static void config_read(struct load *l, struct view bytes)
 
 	if (root != NULL)
 		section_read(l, &root_section, root, l->config);
-	if (root != NULL && !complained(l->complaints) && !l->exhausted)
-		config_show(l, root);
+	if (root == NULL || complained(l->complaints) || l->exhausted)
+		return;
+	config_show(l, root);
+	l->config->written = load_copy(l, bytes);
 }
 
 /* What is wrong elsewhere is nobody's business here. */

@@ -686,6 +686,7 @@ struct config_log {
 
 struct config {
 	struct view file;
+	struct view written;               /* the file's bytes, to be compared with another's (compare.h) */
 	struct view shown;                 /* all of it as JSON, with defaults and without secrets; empty: it is too long */
 	unsigned workers;                  /* `workers: auto` (0) or 1..256 */
 	struct config_listener *listeners;

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from admin import administered
-from gateway import merged
+from gateway import eventually, merged
 from raw import get, post
 
 FIELDS = {"outcome", "at", "by", "changes", "changes_left_out", "took_ms", "longest_pause_ms", "longest_pause_busy_ms",
@@ -47,7 +47,8 @@ def test_by_the_administration(started):
     status, receipt = ask_reload(admin)
     assert status == 200 and set(receipt) == FIELDS
     assert (receipt["outcome"], receipt["by"], receipt["workers"], receipt["refused"]) == ("reloaded", "admin", 2, 0)
-    assert receipt["changes"][-1].startswith("reloaded: 2 routes (1 before)") and receipt["complaints"] == []
+    assert receipt["changes"][0] == "+ routes[own]: a mapping" and receipt["complaints"] == []
+    assert receipt["changes"][-1].startswith("reloaded: 2 routes (1 before)")
     assert set(receipt["took_ms"]) == {"read", "check", "resolve", "compile", "swap"}
     assert receipt["took_ms"]["read"] > 0 and receipt["took_ms"]["swap"] > 0
     assert receipt["longest_pause_ms"] >= receipt["longest_pause_busy_ms"] / 2 > 0, receipt
@@ -56,6 +57,49 @@ def test_by_the_administration(started):
     metrics = admin.metrics()
     assert metrics.get("weir_reloads_total", outcome="reloaded") == 1
     assert metrics.get("weir_config_last_reload_success_timestamp_seconds") > metrics.get("process_start_time_seconds")
+
+
+TOKENS = ["t0ken-t0ken-t0ken-t0ken-one", "t0ken-t0ken-t0ken-t0ken-two"]
+
+
+def test_what_has_changed(start, origin):
+    """Every key that says something else, none of its secrets; then what becomes of it."""
+    ways = [{"name": name, "match": {"path": "/same", "methods": [method]}, "respond": {"body": name}}
+        for name, method in (("a", "GET"), ("b", "POST"))]
+    limited = {"name": "limited", "match": {"path": "/limited"}, "upstream": "origin",
+        "filters": [{"rate_limit": {"rate": "10/s"}}, {"headers": {"request": {"set": {"Authorization": TOKENS[0]}}}}]}
+    gateway, admin = administered(start, origin.serve(), route=[limited, *ways], listener={"limits": {"connections": 4000}})
+    config = copy.deepcopy(gateway.config)
+    routes = config["routes"]
+    routes[0]["match"]["path"] = "/bounded"
+    routes[0]["filters"][0]["rate_limit"]["rate"] = "20/s"
+    routes[0]["filters"][1]["headers"]["request"]["set"]["Authorization"] = TOKENS[1]
+    config["routes"] = [routes[0], *routes[:0:-1], {"name": "new", "match": {"path": "/new"}, "respond": {"body": "new"}}]
+    config["listeners"][0]["limits"]["connections"] = 4321
+    config["drain_timeout"] = "7s"
+    gateway.write(config)
+    status, receipt = ask_reload(admin)
+    changes = receipt["changes"]
+    assert status == 200 and receipt["changes_left_out"] == 0
+    for line in ('~ routes[limited].match.path: "/limited" -> "/bounded"', '~ routes[limited].filters[0].rate_limit.rate: "10/s" -> "20/s"',
+            '~ routes[limited].filters[1].headers.request.set.Authorization: (secret) -> (secret)', "+ routes[new]: a mapping",
+            "route b is asked before route a now, whose match is the same", '~ drain_timeout: "5s" -> "7s"',
+            '~ listeners[public].limits.connections: "4000" -> "4321"'):
+        assert line in changes, changes
+    assert not any(token in json.dumps(receipt) for token in TOKENS)
+    assert changes[-1].startswith("reloaded: 4 routes (3 before)")
+    # Nothing else is told: the file of then is what the next one is compared with.
+    assert [line for line in ask_reload(admin)[1]["changes"] if not line.startswith("reloaded: ")] == []
+
+
+def test_changes_are_bounded(started):
+    gateway, admin = started
+    config = copy.deepcopy(gateway.config)
+    config["routes"] += [{"name": f"r{i}", "match": {"path": f"/{i}"}, "respond": {"body": "x"}} for i in range(130)]
+    gateway.write(config)
+    changes = ask_reload(admin)[1]["changes"]
+    assert len(changes) == 102 and changes[:2] == ["+ routes[r0]: a mapping", "+ routes[r1]: a mapping"]
+    assert changes[-2] == "and 30 more keys" and changes[-1].startswith("reloaded: 131 routes (1 before)")
 
 
 def test_refused(started):
@@ -85,6 +129,8 @@ def test_by_a_signal(started):
     said = gateway.reload(gateway.config)
     took = [line for line in said if " main took: read " in line]
     assert len(took) == 1 and re.search(r"no loop paused for longer than \d+\.\d\d ms$", took[0])
+    # It is told first, and kept then.
+    eventually(lambda: admin.ask("/v1/reload").status == 200)
     assert admin.json("/v1/reload")["by"] == "signal"
 
 
