@@ -4,11 +4,12 @@
  */
 #include "load.h"
 
+#include "base/cause.h"
 #include "config/read.h"
 
 #define TEXT_MAX 131072
 
-static char reference[TEXT_MAX], full_example[TEXT_MAX];
+static char reference[TEXT_MAX], full_example[TEXT_MAX], operations[TEXT_MAX];
 
 static void file_read(const char *path, char text[TEXT_MAX])
 {
@@ -25,6 +26,7 @@ static int files_read(void **state)
 {
 	file_read(REFERENCE, reference);
 	file_read(EXAMPLES "/full.yaml", full_example);
+	file_read(OPERATIONS, operations);
 	return 0;
 }
 
@@ -124,6 +126,35 @@ static void test_reference_says_required(void **state)
 	assert_int_equal(rows, keys);
 }
 
+/* --- the table of causes ---------------------------------------------------------------------------------------- */
+
+/* Its row says the word, the status and whose turn it is. */
+static void assert_cause_row(const char *table, const struct cause_info *info)
+{
+	static const char *const turns[] = {[FAULT_CLIENT] = "the client",
+		[FAULT_UPSTREAM] = "the service",
+		[FAULT_GATEWAY] = "this machine or its configuration"};
+	char row[128];
+
+	snprintf(row, sizeof(row), "\n| `%s` | %d%s | %s | ", info->word, info->status,
+		info->status == 499 ? ", in the log only" : "", turns[info->fault]);
+	if (strstr(table, row) == NULL)
+		fail_msg("the table of causes has no row %s", row);
+}
+
+static void test_every_cause_is_told(void **state)
+{
+	const char *table = strstr(operations, "\n## The causes\n");
+	unsigned rows = 0;
+
+	assert_non_null(table);
+	for (int i = CAUSE_NONE + 1; i < CAUSE_COUNT; i++)
+		assert_cause_row(table, cause_info((enum cause)i));
+	for (const char *p = table; (p = strstr(p, "\n| `")) != NULL; p++)
+		rows++;
+	assert_int_equal(rows, CAUSE_COUNT - 1);
+}
+
 /* --- examples --------------------------------------------------------------------------------------------------- */
 
 static void assert_used(const struct section *section)
@@ -179,6 +210,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reference_is_complete),
 		cmocka_unit_test(test_reference_says_required),
+		cmocka_unit_test(test_every_cause_is_told),
 		cmocka_unit_test(test_full_example_shows_every_key),
 		cmocka_unit_test(test_examples_load),
 		cmocka_unit_test(test_blocks_load),
