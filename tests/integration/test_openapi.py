@@ -1,15 +1,22 @@
 """docs/openapi.yaml says what the administration answers: every resource and no other, and answers are of their schemas."""
 
 import json
+import re
+import shutil
 
 import jsonschema
 import pytest
 import yaml
 
+import gateway as gateways
 from admin import administered
 from gateway import ROOT, eventually
 from raw import get, response
+from servers import command
 from test_admin_api import request
+from test_handover import ORIGINAL, Successor
+from test_live import Watcher
+from test_receipt import ask_reload
 
 pytestmark = pytest.mark.threads
 
@@ -28,7 +35,12 @@ def schema_of(path, method, status):
     return resolved(answer["content"]["application/json"]["schema"])
 
 
+def check_is(name, value):
+    jsonschema.Draft202012Validator(resolved({"$ref": f"#/components/schemas/{name}"})).validate(value)
+
+
 def check(path, answer, method="GET"):
+    assert str(answer.status) in DOCUMENT["paths"][path][method.lower()]["responses"] or "error" in json.loads(answer.body)
     jsonschema.Draft202012Validator(schema_of(path, method, answer.status)).validate(json.loads(answer.body))
 
 
@@ -85,3 +97,86 @@ def test_failures_are_of_their_schema(admin):
         answer = admin.ask(path)
         assert answer.status >= 400
         jsonschema.Draft202012Validator(resolved(DOCUMENT["components"]["schemas"]["Error"])).validate(json.loads(answer.body))
+
+
+def test_reload_that_is_refused(admin):
+    admin.gateway.write({**admin.gateway.config, "nonsense": 1})
+    answer = admin.connect().ask(request("POST", "/v1/reload"))
+    assert answer.status == 422 and json.loads(answer.body)["complaints"]
+    check("/v1/reload", answer, "POST")
+
+
+def test_upgrades(start, origin, tmp_path, monkeypatch):
+    program = tmp_path / "weir"
+    shutil.copy(ORIGINAL, program)
+    monkeypatch.setattr(gateways, "BINARY", program)
+    gateway, admin = administered(start, origin)
+    monkeypatch.undo()
+    program.unlink()
+    failed = admin.connect().ask(request("POST", "/v1/upgrade"))
+    assert failed.status == 409
+    check("/v1/upgrade", failed, "POST")
+    shutil.copy(ORIGINAL, program)
+    done = admin.connect().ask(request("POST", "/v1/upgrade"))
+    new = Successor(gateway)
+    assert (done.status, json.loads(done.body)["process"]) == (200, new.pid)
+    check("/v1/upgrade", done, "POST")
+    new.end()
+
+
+def test_verdict_of_endpoints_that_are_alike(start, make_origin):
+    """One place at each of two, and five requests that want one."""
+    origins = [make_origin(), make_origin()]
+    gateway, admin = administered(start, *origins, workers=1, upstream={"pool": {"max_connections": 1, "acquire_timeout": "60s"},
+        "concurrency": "off", "balance": {"policy": "round_robin"}})
+    clients = [gateway.connect().send(get()) for _ in range(6)]
+    wires = [origin.accept() for origin in origins]
+    told = eventually(lambda: (t := admin.why("?window=1s")) and t["verdicts"][0]["subject"].get("endpoints_alike") and t)
+    assert told["verdicts"][0]["subject"]["endpoints_alike"] == 1
+    check_is("Why", told)
+    for one in (*clients, *wires):
+        one.close()
+
+
+def test_what_is_live(admin):
+    """The first event, which has a past, with a verdict and a receipt; and those behind it."""
+    admin.why()
+    assert ask_reload(admin)[0] == 200
+    watcher = Watcher(admin)
+    check_is("Live", watcher.until(lambda frame: frame["why"] and frame["reload"]))
+    check_is("Live", watcher.frame())
+    # By now there is something before.
+    first = Watcher(admin).frame()
+    check_is("Live", first)
+    assert first["upstreams"] and first["limits"] and len(first["breakers"]) == 2 and first["workers"] and first["past"]
+
+
+def names_of(schema):
+    """Of all that an event says, but for what is another answer."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return set() if name in ("Why", "Receipt", "Phases") else names_of(DOCUMENT["components"]["schemas"][name])
+    own = schema.get("properties", {})
+    return set(own).union(*(names_of(each) for each in (*own.values(), *filter(None, [schema.get("items")]))))
+
+
+def test_what_is_live_is_told_to_readers():
+    names = names_of({"$ref": "#/components/schemas/Live"})
+    page, types = ((ROOT / path).read_text() for path in ("docs/live.md", "web/src/live.ts"))
+    assert len(names) > 50
+    for name in names:
+        assert re.search(rf"[`.]{name}[`.\[]", page), name
+        assert re.search(rf"\b{name}\??:", types), name
+
+
+def test_gateways_that_are_made_up():
+    """Those with which the page is worked on say what a gateway would."""
+    module = (ROOT / "web" / "mock" / "scenes.mjs").as_uri()
+    frames = command("node", "--input-type=module", "--eval", f"""
+        import {{ frame }} from "{module}";
+        for (const name of ["idle", "loaded", "saturated"])
+            for (const first of [true, false])
+                console.log(JSON.stringify(frame(name, 1.7e12, first)));""").splitlines()
+    assert len(frames) == 6
+    for frame in frames:
+        check_is("Live", json.loads(frame))

@@ -34,12 +34,18 @@ function sample(at_ms, { per_s, failed, in_flight, median_us, spread, phases }) 
 function endpoint(address, more = {}) {
 	return {
 		address, state: "in_service", reason: "none", weight: 1, requests_per_s: 0, refused_per_s: 0, opened_per_s: 0, first_byte_us: null,
-		leased: 0, idle: 0, connecting: 0, max: 100, waiting: 0, limit: 100, limit_reason: "starting", ...more,
+		leased: 0, idle: 0, connecting: 0, max: 100, waiting: 0, limit: 100, limit_reason: "none", ...more,
 	};
 }
 
 const worker = (index, processor, lag_us, connections, requests_per_s) =>
 	({ index, answers: true, processor: about(processor), lag_us: about(lag_us), connections, requests_per_s });
+
+// What the verdict's numbers come with.
+function why(requests_per_s, failed_per_s, in_flight, phases, more) {
+	const all = Object.fromEntries(PHASES.map((p) => [p, phases[p] ?? 0]));
+	return { window_s: 10, requests_per_s, failed_per_s, in_flight, phases: all, ...more };
+}
 
 const RULED_OUT = [
 	{ what: "gateway_processor", text: "the busiest worker uses 31 % of a processor" },
@@ -58,14 +64,14 @@ const idle = {
 		limits: [], breakers: [],
 		workers: [worker(0, 0.002, 12, 0, 0), worker(1, 0.001, 11, 0, 0)],
 		machine: { processors_used: 0.003, descriptors: 31, descriptors_max: 65536, resident_bytes: 21e6 },
-		why: {
-			window_s: 10, summary: "No request has come.",
+		why: why(0, 0, 0, {}, {
+			summary: "No request has come.",
 			verdicts: [{
-				what: "offered_load", subject: {}, score: 0.1, number: { name: "requests_per_s", value: 0, unit: "1/s" },
+				what: "offered_load", subject: {}, score: 0.1, number: { name: "requests_per_s", value: 0, unit: "requests/s" },
 				text: "No request came within the last 10 seconds, and nothing is full.", arithmetic: ["0 requests in 10 s"], knob: { key: null, turn: "leave", now: null, to: null },
 			}],
 			ruled_out: RULED_OUT,
-		},
+		}),
 		reload: null,
 	}),
 };
@@ -87,30 +93,31 @@ const loaded = {
 		upstreams: [
 			{
 				name: "users", endpoints: [
-					endpoint("10.0.3.17:9001", { requests_per_s: about(1210), first_byte_us: about(6900), leased: whole(about(13)), idle: 24, limit: 64, limit_reason: "steady" }),
-					endpoint("10.0.3.18:9001", { requests_per_s: about(1190), first_byte_us: about(7100), leased: whole(about(14)), idle: 22, limit: 61, limit_reason: "steady" }),
-					endpoint("10.0.3.19:9001", { state: "probation", reason: "time_served", requests_per_s: about(140), first_byte_us: about(7900), leased: 2, idle: 4, limit: 60, limit_reason: "steady" }),
+					endpoint("10.0.3.17:9001", { requests_per_s: about(1210), first_byte_us: about(6900), leased: whole(about(13)), idle: 24, limit: 64, limit_reason: "measured" }),
+					endpoint("10.0.3.18:9001", { requests_per_s: about(1190), first_byte_us: about(7100), leased: whole(about(14)), idle: 22, limit: 61, limit_reason: "measured" }),
+					endpoint("10.0.3.19:9001", { state: "probation", reason: "time_served", requests_per_s: about(140), first_byte_us: about(7900), leased: 2, idle: 4, limit: 60, limit_reason: "measured" }),
 				],
 			},
-			{ name: "orders", endpoints: [endpoint("orders.internal:8443", { requests_per_s: about(860), first_byte_us: about(11400), leased: whole(about(10)), idle: 31, max: 200, limit: null, limit_reason: "off" })] },
+			{ name: "orders", endpoints: [endpoint("orders.internal:8443", { requests_per_s: about(860), first_byte_us: about(11400), leased: whole(about(10)), idle: 31, max: 200, limit: null, limit_reason: "none" })] },
 		],
 		limits: [{ name: "users / rate_limit", allowed_per_s: about(2540), refused_per_s: about(2), keys: 8412, keys_max: 100000 }],
 		breakers: [{ scope: "route", name: "orders", state: "closed", opened: 1 }],
 		workers: [worker(0, 0.24, 61, 208, about(1690)), worker(1, 0.22, 58, 201, about(1710))],
 		machine: { processors_used: about(0.47), descriptors: 498, descriptors_max: 65536, resident_bytes: 58e6 },
-		why: {
-			window_s: 10, summary: "Nothing here is full: the offered load is the limit.",
+		why: why(3402, 6, 38, loaded.sample.phases, {
+			summary: "Nothing here is full: the offered load is the limit.",
 			verdicts: [{
-				what: "offered_load", subject: {}, score: 0.86, number: { name: "requests_per_s", value: 3402, unit: "1/s" },
+				what: "offered_load", subject: {}, score: 0.86, number: { name: "requests_per_s", value: 3402, unit: "requests/s" },
 				text: "Clients send 3,400 requests a second and every one is served at once. More would be served if more came.",
 				arithmetic: ["3,402/s x 11.2 ms = 38 requests at once", "users: 29 of 300 connections busy", "queue: 3 % of the time of requests"],
 				knob: { key: "upstreams[users].pool.max_connections", turn: "leave", now: 100, to: null },
 			}],
 			ruled_out: RULED_OUT,
-		},
+		}),
 		reload: {
-			outcome: "reloaded", at: "2026-11-22T06:02:11Z", by: "signal", changes: ["upstream users: endpoint 10.0.3.19:9001 is new", "route orders: timeout 30s, was 15s"],
-			took_ms: { read: 1.2, check: 3.4, compile: 8.9, swap: 0.3 }, longest_pause_ms: 0.41, complaints: [], changes_left_out: 0,
+			outcome: "reloaded", at: "2026-11-22T06:02:11Z", by: "signal", changes: ['~ upstreams[orders].timeouts.request: "15s" -> "30s"', "upstream users: added: 10.0.3.19:9001"],
+			took_ms: { read: 1.2, check: 3.4, resolve: 0.2, compile: 8.9, swap: 0.3 }, longest_pause_ms: 0.41, longest_pause_busy_ms: 0.32, complaints: [], changes_left_out: 0,
+			workers: 2, refused: 0,
 			warnings: [{ line: 44, column: 5, path: "listeners[0].limits.connections", text: "more than the descriptors allow at once" }],
 		},
 	}),
@@ -135,18 +142,18 @@ const saturated = {
 		upstreams: [
 			{
 				name: "users", endpoints: [
-					endpoint("127.0.0.1:9001", { requests_per_s: about(806), refused_per_s: about(104), first_byte_us: about(12400), leased: 10, idle: 0, max: 10, waiting: whole(about(142)), limit: null, limit_reason: "off" }),
-					endpoint("127.0.0.1:9002", { state: "ejected", reason: "failures_in_a_row", idle: 1, max: 10, limit: null, limit_reason: "off" }),
+					endpoint("127.0.0.1:9001", { requests_per_s: about(806), refused_per_s: about(104), first_byte_us: about(12400), leased: 10, idle: 0, max: 10, waiting: whole(about(142)), limit: null, limit_reason: "none" }),
+					endpoint("127.0.0.1:9002", { state: "ejected", reason: "failures_in_a_row", idle: 1, max: 10, limit: null, limit_reason: "none" }),
 				],
 			},
-			{ name: "reports", endpoints: [endpoint("[fd00::17]:8080", { state: "breaker_open", reason: "none", requests_per_s: 0, idle: 2, max: 100, limit: 4, limit_reason: "latency_rose" })] },
+			{ name: "reports", endpoints: [endpoint("[fd00::17]:8080", { state: "breaker_open", reason: "none", requests_per_s: 0, idle: 2, max: 100, limit: 4, limit_reason: "queue_grew" })] },
 		],
 		limits: [{ name: "users / rate_limit", allowed_per_s: about(960), refused_per_s: about(5), keys: 96120, keys_max: 100000 }],
 		breakers: [{ scope: "route", name: "reports", state: "open", opened: 3 }, { scope: "endpoint", name: "[fd00::17]:8080", state: "half_open", opened: 12 }],
 		workers: [worker(0, 0.23, 88, 164, about(400)), worker(1, 0.19, 71, 160, about(410))],
 		machine: { processors_used: about(0.42), descriptors: 412, descriptors_max: 65536, resident_bytes: 84e6 },
-		why: {
-			window_s: 10, summary: "The pool of users is too small: its 10 connections are always busy while its backend stays fast.",
+		why: why(810, 160, 166, saturated.sample.phases, {
+			summary: "The pool of users is too small: its 10 connections are always busy while its backend stays fast.",
 			verdicts: [
 				{
 					what: "pool_too_small", subject: { upstream: "users", endpoint: "127.0.0.1:9001" }, score: 0.93,
@@ -157,14 +164,15 @@ const saturated = {
 				},
 				{
 					what: "queue_too_small", subject: { upstream: "users", endpoint: "127.0.0.1:9001" }, score: 0.41,
-					number: { name: "refused_per_s", value: 49.8, unit: "1/s" }, text: "The queue is full at times. A longer one would only let requests wait longer, as long as the pool is this small.",
+					number: { name: "refused_per_s", value: 49.8, unit: "requests/s" }, text: "The queue is full at times. A longer one would only let requests wait longer, as long as the pool is this small.",
 					arithmetic: ["49.8/s are refused at 150 waiting"], knob: { key: "upstreams[users].pool.max_pending", turn: "leave", now: 150, to: null },
 				},
 			],
 			ruled_out: RULED_OUT,
-		},
+		}),
 		reload: {
-			outcome: "refused", at: "2026-11-22T06:14:40Z", by: "admin", changes: [], took_ms: { read: 0.8, check: 1.1 }, longest_pause_ms: 0, changes_left_out: 0, warnings: [],
+			outcome: "refused", at: "2026-11-22T06:14:40Z", by: "admin", changes: [], took_ms: { read: 0.8, check: 1.1, resolve: 0, compile: 0, swap: 0 }, longest_pause_ms: 0, longest_pause_busy_ms: 0, changes_left_out: 0, warnings: [],
+			workers: 2, refused: 0,
 			complaints: [{ line: 31, column: 7, path: "upstreams[0].pool.max_conections", text: "unknown key; did you mean max_connections?" }],
 		},
 	}),

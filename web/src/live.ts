@@ -111,7 +111,11 @@ export interface Machine {
 // As GET /v1/why.
 export interface Why {
 	window_s: number;
+	requests_per_s: number;
+	failed_per_s: number;
+	in_flight: number;
 	summary: string;
+	phases: Record<Phase, number>;    // shares of the time of requests
 	verdicts: Verdict[];
 	ruled_out: { what: string; text: string }[];
 }
@@ -135,8 +139,11 @@ export interface Receipt {
 	changes_left_out: number;
 	took_ms: Record<string, number>;
 	longest_pause_ms: number;
+	longest_pause_busy_ms: number;
 	complaints: Complaint[];
 	warnings: Complaint[];
+	workers: number;
+	refused: number;                  // of them: go on as before
 }
 
 export interface Complaint {
