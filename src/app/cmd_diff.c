@@ -88,21 +88,35 @@ static void print_difference(const json_t *d)
 	puts(line.text);
 }
 
-static void print_replay(const struct replay *r)
+static void print_pairs(const struct replay *r, enum replay_outcome outcome)
 {
-	printf("\nof %llu past requests %llu would go elsewhere\n", (unsigned long long)r->requests,
-		(unsigned long long)r->elsewhere);
 	for (size_t i = 0; i < r->pair_count; i++) {
 		const struct replay_pair *pair = &r->pairs[i];
 
+		if (pair->outcome != outcome)
+			continue;
 		printf("%10llu  %s -> %s\n", (unsigned long long)pair->count, pair->from, pair->to);
 		for (unsigned k = 0; k < pair->example_count; k++)
 			printf("%12s%s\n", "", pair->examples[k]);
 	}
+}
+
+static void print_replay(const struct replay *r)
+{
+	printf("\nof %llu past requests %llu would go elsewhere\n", (unsigned long long)r->requests,
+		(unsigned long long)r->counts[REPLAY_ELSEWHERE]);
+	print_pairs(r, REPLAY_ELSEWHERE);
+	if (r->counts[REPLAY_RENAMED] > 0)
+		printf("%llu would take a route of another name to the same place\n",
+			(unsigned long long)r->counts[REPLAY_RENAMED]);
+	print_pairs(r, REPLAY_RENAMED);
 	if (r->others > 0)
 		printf("%10llu  between others\n", (unsigned long long)r->others);
 	if (r->unread > 0)
 		printf("%llu lines were no record of a request that can be routed\n", (unsigned long long)r->unread);
+	if (r->lacking > 0)
+		printf("%llu of them do not say `method`, `host` or `target`: log.access.fields leaves these out\n",
+			(unsigned long long)r->lacking);
 }
 
 static void print_text(const struct diff *diff)
@@ -134,19 +148,26 @@ static json_t *pair_json(const struct replay_pair *pair)
 		(json_int_t)pair->count, "examples", examples);
 }
 
+static json_t *pairs_json(const struct replay *r, enum replay_outcome outcome)
+{
+	json_t *pairs = json_array();
+
+	for (size_t i = 0; i < r->pair_count; i++)
+		if (r->pairs[i].outcome == outcome)
+			json_array_append_new(pairs, pair_json(&r->pairs[i]));
+	return pairs;
+}
+
 static json_t *replay_json(const struct diff *diff)
 {
 	const struct replay *r = &diff->replay;
-	json_t *pairs = json_array();
 
-	if (diff->replay_path == NULL) {
-		json_decref(pairs);
+	if (diff->replay_path == NULL)
 		return json_null();
-	}
-	for (size_t i = 0; i < r->pair_count; i++)
-		json_array_append_new(pairs, pair_json(&r->pairs[i]));
-	return json_pack("{sI sI sI sI so}", "requests", (json_int_t)r->requests, "elsewhere", (json_int_t)r->elsewhere, "others",
-		(json_int_t)r->others, "unread", (json_int_t)r->unread, "moves", pairs);
+	return json_pack("{sI sI sI sI sI sI so so}", "requests", (json_int_t)r->requests, "elsewhere",
+		(json_int_t)r->counts[REPLAY_ELSEWHERE], "renamed", (json_int_t)r->counts[REPLAY_RENAMED], "others",
+		(json_int_t)r->others, "unread", (json_int_t)r->unread, "lacking", (json_int_t)r->lacking, "moves",
+		pairs_json(r, REPLAY_ELSEWHERE), "renames", pairs_json(r, REPLAY_RENAMED));
 }
 
 static void print_json(const struct diff *diff)
@@ -220,7 +241,8 @@ const struct command command_diff = {
 		"endpoints and their pools, and what takes effect at the next start only.\n"
 		"\n"
 		"--replay FILE  reads an access log of format json, '-' is standard input, and says which of its requests would\n"
-		"               take another route, or go to another upstream: how many, from where to where, with examples\n"
+		"               go elsewhere: to another upstream, with another target or host, or to none; how many, from where to\n"
+		"               where, with examples. It needs the fields method, host and target\n"
 		"--json         the same for programs\n"
 		"\n"
 		"Exit status: 0 compared, 1 a file cannot be read, 2 a configuration is wrong.\n",

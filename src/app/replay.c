@@ -1,10 +1,15 @@
-/* See replay.h. A record holds the canonical target, and the host as it was routed on: so the routers are asked as they were then. */
+/*
+ * See replay.h. A record holds the canonical target, and the host as it was routed on: so the routers are asked as they were then. Where
+ * a request goes is what is done with it, the upstream, and the target and host as they are rewritten; what the route is called is not.
+ */
 #include "app/replay.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "gateway/router.h"
+
+#define SHOW(v) (int)(v).n, (v).p
 
 enum { LINE_BYTES_MAX = 1 << 20, LABEL_BYTES = 160 };
 
@@ -23,7 +28,9 @@ static char *label_of(const struct config_route *route)
 		snprintf(name, sizeof(name), "routes[%u]", route->index);
 	switch (route->action) {
 	case ACTION_UPSTREAM:
-		snprintf(text, sizeof(text), "%s (upstream %.*s)", name, (int)route->upstream->name.n, route->upstream->name.p);
+		snprintf(text, sizeof(text), "%s (upstream %.*s%s%.*s%s%s%.*s)", name, SHOW(route->upstream->name),
+			route->rewrite.path_set ? ", path " : "", SHOW(route->rewrite.path), route->rewrite.path_keeps_rest ? "/*" : "",
+			route->rewrite.host.n > 0 ? ", host " : "", SHOW(route->rewrite.host));
 		break;
 	case ACTION_RESPOND: snprintf(text, sizeof(text), "%s (responds %u)", name, route->respond.status); break;
 	case ACTION_REDIRECT:
@@ -59,42 +66,108 @@ static const char *label_at(const struct replay *r, int side, const struct confi
 	return r->labels[side][at];
 }
 
+/* --- where a request goes ------------------------------------------------------------------------------------------------ */
+
+/* What is configured, with what the '*' of the match stands for behind it. */
+struct joined {
+	struct view base, rest;
+};
+
+static struct joined joined_of(struct view base, bool keeps_rest, const struct route_match *match)
+{
+	if (!keeps_rest)
+		return (struct joined){base, VIEW("")};
+	/* No rest behind no base is the root. */
+	return (struct joined){base, base.n == 0 && match->rest.n == 0 ? VIEW("/") : match->rest};
+}
+
+static bool joined_eq(struct joined a, struct joined b)
+{
+	if (a.base.n > b.base.n)
+		return joined_eq(b, a);
+	struct view over = view_from(b.base, a.base.n);
+
+	return a.base.n + a.rest.n == b.base.n + b.rest.n && view_eq(a.base, view_of(b.base.p, a.base.n)) &&
+	       view_starts(a.rest, over) && view_eq(view_from(a.rest, over.n), b.rest);
+}
+
+static struct joined target_of(const struct route_match *match, struct view path)
+{
+	const struct config_rewrite *rewrite = &match->route->rewrite;
+
+	if (!rewrite->path_set || view_eq(path, VIEW("*")))
+		return (struct joined){path, VIEW("")};
+	return joined_of(rewrite->path, rewrite->path_keeps_rest, match);
+}
+
+static struct joined location_of(const struct route_match *match)
+{
+	return joined_of(match->route->redirect.location, match->route->redirect.location_keeps_rest, match);
+}
+
+static bool same_place(const struct route_match *a, const struct route_match *b, struct view path)
+{
+	if (a->route == NULL || b->route == NULL)
+		return a->route == b->route && a->wrong_method == b->wrong_method;
+	if (a->route->action != b->route->action)
+		return false;
+	switch (a->route->action) {
+	case ACTION_UPSTREAM:
+		return view_eq(a->route->upstream->name, b->route->upstream->name) &&
+		       view_eq(a->route->rewrite.host, b->route->rewrite.host) && joined_eq(target_of(a, path), target_of(b, path));
+	case ACTION_RESPOND: return a->route->respond.status == b->route->respond.status;
+	case ACTION_REDIRECT:
+		return a->route->redirect.status == b->route->redirect.status &&
+		       a->route->redirect.location_keeps_rest == b->route->redirect.location_keeps_rest &&
+		       joined_eq(location_of(a), location_of(b));
+	}
+	return false;
+}
+
+/* What has no name is not known by it. */
+static bool same_name(const struct route_match *a, const struct route_match *b)
+{
+	return a->route == NULL || b->route == NULL || view_eq(a->route->name, b->route->name);
+}
+
 /* --- counting ------------------------------------------------------------------------------------------------------------ */
 
-static struct replay_pair *pair_of(struct replay *r, const char *from, const char *to)
+static struct replay_pair *pair_of(struct replay *r, enum replay_outcome outcome, const char *from, const char *to)
 {
 	for (size_t i = 0; i < r->pair_count; i++)
-		if (r->pairs[i].from == from && r->pairs[i].to == to)
+		if (r->pairs[i].from == from && r->pairs[i].to == to && r->pairs[i].outcome == outcome)
 			return &r->pairs[i];
 	if (r->pair_count == REPLAY_PAIRS_MAX)
 		return NULL;
 	struct replay_pair *pair = &r->pairs[r->pair_count++];
 
-	*pair = (struct replay_pair){.from = from, .to = to};
+	*pair = (struct replay_pair){.outcome = outcome, .from = from, .to = to};
 	return pair;
 }
 
-static void count(struct replay *r, const char *from, const char *to, const char *example)
+static void example_keep(struct replay_pair *pair, const char *example)
 {
-	struct replay_pair *pair;
-
-	r->requests++;
-	if (strcmp(from, to) == 0) {
-		r->same++;
-		return;
-	}
-	r->elsewhere++;
-	pair = pair_of(r, from, to);
-	if (pair == NULL) {
-		r->others++;
-		return;
-	}
 	pair->count++;
 	for (unsigned i = 0; i < pair->example_count; i++)
 		if (strcmp(pair->examples[i], example) == 0)
 			return;
 	if (pair->example_count < REPLAY_EXAMPLES)
 		snprintf(pair->examples[pair->example_count++], REPLAY_EXAMPLE_BYTES, "%s", example);
+}
+
+static void count(struct replay *r, enum replay_outcome outcome, const char *from, const char *to, const char *example)
+{
+	struct replay_pair *pair;
+
+	r->requests++;
+	r->counts[outcome]++;
+	if (outcome == REPLAY_SAME)
+		return;
+	pair = pair_of(r, outcome, from, to);
+	if (pair != NULL)
+		example_keep(pair, example);
+	else
+		r->others++;
 }
 
 static int most_first(const void *a, const void *b)
@@ -116,11 +189,26 @@ static const char *text_at(const json_t *record, const char *key)
 	return json_string_value(json_object_get(record, key));
 }
 
+/* Whether it has what routing asks for; that may be null. */
+static bool has_fields(const json_t *record)
+{
+	return json_object_get(record, "method") != NULL && json_object_get(record, "host") != NULL &&
+	       json_object_get(record, "target") != NULL;
+}
+
+static enum replay_outcome outcome_of(const struct route_match matches[2], struct view path)
+{
+	if (!same_place(&matches[0], &matches[1], path))
+		return REPLAY_ELSEWHERE;
+	return same_name(&matches[0], &matches[1]) ? REPLAY_SAME : REPLAY_RENAMED;
+}
+
 /* False: there is nothing to be routed. */
 static bool replay_record(struct replay *r, const struct sides *sides, const json_t *record)
 {
 	const char *method = text_at(record, "method"), *host = text_at(record, "host"), *target = text_at(record, "target");
 	const char *cause = text_at(record, "cause"), *labels[2];
+	struct route_match matches[2];
 	char example[REPLAY_EXAMPLE_BYTES];
 
 	if (method == NULL || target == NULL || (*target != '/' && strcmp(target, "*") != 0) ||
@@ -134,9 +222,8 @@ static bool replay_record(struct replay *r, const struct sides *sides, const jso
 	};
 
 	for (int i = 0; i < 2; i++) {
-		const struct route_match match = router_find(sides->router[i], &query);
-
-		labels[i] = label_at(r, i, sides->config[i], &match);
+		matches[i] = router_find(sides->router[i], &query);
+		labels[i] = label_at(r, i, sides->config[i], &matches[i]);
 	}
 	/* Without the query: it may hold anything. */
 	snprintf(example, sizeof(example), "%s %s%.*s", method, host != NULL ? host : "", (int)query.path.n, query.path.p);
@@ -144,7 +231,7 @@ static bool replay_record(struct replay *r, const struct sides *sides, const jso
 	for (char *p = example; *p != '\0'; p++)
 		if (*p < ' ' || *p > '~')
 			*p = '?';
-	count(r, labels[0], labels[1], example);
+	count(r, outcome_of(matches, query.path), labels[0], labels[1], example);
 	return true;
 }
 
@@ -153,7 +240,9 @@ static void replay_line(struct replay *r, const struct sides *sides, const char 
 	json_error_t error;
 	json_t *record = json_loadb(line, n, 0, &error);
 
-	if (record == NULL || !replay_record(r, sides, record))
+	if (json_is_object(record) && !has_fields(record))
+		r->lacking++;
+	if (!json_is_object(record) || !has_fields(record) || !replay_record(r, sides, record))
 		r->unread++;
 	json_decref(record);
 }

@@ -12,8 +12,16 @@
 
 enum { REPLAY_PAIRS_MAX = 1000, REPLAY_EXAMPLES = 3, REPLAY_EXAMPLE_BYTES = 160 };
 
-/* Where requests have gone from, and to, that go elsewhere. */
+enum replay_outcome {
+	REPLAY_SAME,
+	REPLAY_RENAMED,   /* a route of another name leads to the same place */
+	REPLAY_ELSEWHERE, /* something else is done with it, at another upstream, or with another target or host */
+	REPLAY_OUTCOMES,
+};
+
+/* By which route requests have gone, and would go. */
 struct replay_pair {
+	enum replay_outcome outcome;    /* not SAME */
 	const char *from, *to;          /* "users (upstream users)", "no route" */
 	uint64_t count;
 	char examples[REPLAY_EXAMPLES][REPLAY_EXAMPLE_BYTES];
@@ -21,11 +29,13 @@ struct replay_pair {
 };
 
 struct replay {
-	uint64_t requests, same, elsewhere;
+	uint64_t requests;
+	uint64_t counts[REPLAY_OUTCOMES];
 	uint64_t unread;                /* lines that are no record of a request, or of one that never had a target */
+	uint64_t lacking;               /* of them, records that do not say the method, host or target: the log leaves these out */
 	struct replay_pair *pairs;      /* the most frequent first */
 	size_t pair_count;
-	uint64_t others;                /* of `elsewhere`, those of pairs that were not kept */
+	uint64_t others;                /* of those that are not the same, those of pairs that were not kept */
 	/* Private. */
 	char **labels[2];               /* of the routes of either configuration, and two more */
 	size_t label_count[2];

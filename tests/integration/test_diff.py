@@ -166,7 +166,57 @@ def test_a_log_of_the_gateway_itself(start, origin, files):
     after = merged(gateway.config, {"routes": [merged(gateway.config["routes"][0], {"name": "other"})]})
     done = run("diff", *files(after, gateway.config), "--json", "--replay", "-", stdin=lines)
     replay = json.loads(done.stdout)["replay"]
-    assert (replay["requests"], replay["elsewhere"]) == (3, 3)
+    assert (replay["requests"], replay["elsewhere"], replay["renamed"]) == (3, 0, 3)
+
+
+def replayed(files, before, after, *records):
+    lines = "\n".join(json.dumps({"host": "example.com", "method": "GET", **record}) for record in records)
+    texts = [run("diff", *files(after, before), *json_, "--replay", "-", stdin=lines).stdout for json_ in (["--json"], [])]
+    return json.loads(texts[0])["replay"], texts[1]
+
+
+def routes(*given):
+    return {**BASE, "routes": [{"match": {"path": "/a/*"}, "upstream": "users", **route} for route in given]}
+
+
+def test_replay_of_routes_that_are_renamed(files):
+    """It is where a request goes that counts; a route without a name has none to change."""
+    told, text = replayed(files, routes({"name": "old"}), routes({"name": "new"}), {"target": "/a/1"}, {"target": "/a/2"})
+    assert (told["elsewhere"], told["renamed"], told["moves"]) == (0, 2, [])
+    assert [(r["from"], r["to"], r["count"]) for r in told["renames"]] == [("old (upstream users)", "new (upstream users)", 2)]
+    assert "0 would go elsewhere\n2 would take a route of another name to the same place\n" in text
+    # The same targets by another pattern.
+    told, _ = replayed(files, routes({"name": "a", "rewrite": {"path": "/b/*"}}),
+        routes({"name": "one", "match": {"path": "/a/1"}, "rewrite": {"path": "/b/1"}}, {"name": "a", "rewrite": {"path": "/b/*"}}),
+        {"target": "/a/1"}, {"target": "/a/2"})
+    assert (told["elsewhere"], told["renamed"]) == (0, 1)
+
+
+@pytest.mark.parametrize("before, after", [({}, {"rewrite": {"path": "/v2/*"}}), ({"rewrite": {"path": "/v1/*"}}, {"rewrite": {"path": "/v2/*"}}),
+    ({"rewrite": {"path": "/v1/*"}}, {"rewrite": {"path": "/v1"}}), ({}, {"rewrite": {"host": "other.example"}}), ({}, {"upstream": "rest"})])
+def test_replay_of_another_rewrite(files, before, after):
+    told, text = replayed(files, routes({"name": "a", **before}), routes({"name": "a", **after}), {"target": "/a/7"}, {"target": "/a/8?x"})
+    assert (told["elsewhere"], told["renamed"], len(told["moves"])) == (2, 0, 1)
+    assert told["moves"][0]["from"] != told["moves"][0]["to"] and "2 would go elsewhere" in text
+
+
+def test_replay_of_other_redirects(files):
+    def to(location, status=302):
+        return {**BASE, "routes": [{"name": "a", "match": {"path": "/a/*"}, "redirect": {"location": location, "status": status}}]}
+
+    for before, after, elsewhere in ((to("/b/*"), to("/b/*"), 0), (to("/b/*"), to("/c/*"), 1), (to("/b/*"), to("/b/*", 308), 1)):
+        assert replayed(files, before, after, {"target": "/a/7"})[0]["elsewhere"] == elsewhere
+
+
+def test_replay_of_records_that_lack_what_is_needed(files, tmp_path):
+    """With `log.access.fields` they may: nothing is known of them, which is not that they go to the same place."""
+    other = routes({"name": "a", "match": {"path": "/other/*"}})
+    log = tmp_path / "access.log"
+    whole = {"method": "GET", "host": None, "target": "/a/1"}
+    log.write_text("\n".join(json.dumps({k: v for k, v in whole.items() if k != left_out}) for left_out in ("", *whole)))
+    done = run("diff", *files(other, routes({"name": "a"})), "--replay", log)
+    assert "of 1 past requests 1 would go elsewhere" in done.stdout
+    assert "3 lines were no record" in done.stdout and "3 of them do not say `method`, `host` or `target`" in done.stdout
 
 
 @pytest.mark.parametrize("arguments", [[], ["one"], ["one", "two", "three"], ["one", "two", "--replay"], ["--what", "one", "two"]])
