@@ -119,7 +119,7 @@ static void fill_endpoint(struct why_endpoint *ep, const struct span *span, size
 	ep->served_most_per_s = most_served(span, at);
 	fill_means(ep, span, at);
 	fill_levels(ep, span->window->levels[at], workers);
-	if (to->answers > from->answers)
+	if (to->answers > from->answers && to->at_once > from->at_once)
 		ep->at_once = workers * (double)(to->at_once - from->at_once) / (double)(to->answers - from->answers);
 	/* With HTTP/2 what the pool opens are streams. */
 	ep->opened_per_s = upstream->protocol == CONFIG_PROTOCOL_H2 ? rate(from->sessions_opened, to->sessions_opened, span->s)
@@ -239,8 +239,11 @@ static bool gather_workers(struct evidence *e, const struct span *span)
 	for (size_t i = 0; i < span->to->worker_count && e->workers != NULL; i++) {
 		const struct window_worker *from = &span->from->workers[i], *to = &span->to->workers[i];
 
-		e->workers[i] = (struct why_worker){.run = rate(from->run_us, to->run_us, span->s) / 1e6,
-			.starved = rate(from->ready_us, to->ready_us, span->s) / 1e6, .silent = !to->heard};
+		e->workers[i].silent = !to->heard;
+		if (!from->accounted || !to->accounted)
+			continue;
+		e->workers[i].run = rate(from->run_us, to->run_us, span->s) / 1e6;
+		e->workers[i].starved = rate(from->ready_us, to->ready_us, span->s) / 1e6;
 	}
 	e->why.workers = e->workers;
 	e->why.worker_count = span->to->worker_count;
@@ -302,6 +305,19 @@ static void gather_gateway(struct why_evidence *e, const struct span *span)
 #undef RATE
 }
 
+/* The most of the span: those that were all taken may be free by the time that somebody asks. */
+static uint64_t most_open(const struct span *span, uint64_t now)
+{
+	uint64_t most = now;
+
+	for (unsigned i = 0; i <= span->back; i++) {
+		uint64_t open = window_sample(span->window, i)->open_fds;
+
+		most = open > most ? open : most;
+	}
+	return most;
+}
+
 /* What is now, of the process and of the machine. */
 static void gather_process(struct why_evidence *e, const struct span *span)
 {
@@ -312,7 +328,7 @@ static void gather_process(struct why_evidence *e, const struct span *span)
 	process_stats_read(&process);
 	config_machine_read(&machine);
 	marks = config_shedding_marks(&span->config->shedding, &machine);
-	e->descriptors_used = (double)process.open_fds;
+	e->descriptors_used = (double)most_open(span, process.open_fds);
 	e->descriptors_max = (double)process.max_fds;
 	e->memory_used = (double)process.resident_bytes;
 	e->memory_max = (double)(marks.memory_bytes != 0 ? marks.memory_bytes : machine.memory_max);

@@ -120,9 +120,10 @@ static json_t *worker_of(const struct live_scene *scene, unsigned index)
 	uint64_t looks = live_moved(was->looks, is->looks), lag_us = live_moved(was->lag_us, is->lag_us);
 	const struct window_worker *told = &before->workers[index], *tells = &now->workers[index];
 	uint64_t span_us = live_moved(before->at_us, now->at_us);
+	uint64_t run_us = told->accounted && tells->accounted ? live_moved(told->run_us, tells->run_us) : 0;
 
 	return json_pack("{s:i, s:b, s:f, s:I, s:I, s:f}", "index", (int)index, "answers",
-		(int)tells->heard, "processor", live_rate(live_moved(told->run_us, tells->run_us), span_us) / 1e6, "lag_us",
+		(int)tells->heard, "processor", live_rate(run_us, span_us) / 1e6, "lag_us",
 		(json_int_t)(looks > 0 ? lag_us / looks : 0), "connections", (json_int_t)is->connections,
 		"requests_per_s", live_rate(live_moved(told->requests, tells->requests), span_us));
 }

@@ -2,8 +2,10 @@
 #include "control/process_stats.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -11,18 +13,34 @@
 
 enum { LINE_BYTES = 1024 };
 
+static uint64_t max_fds(void)
+{
+	struct rlimit files;
+
+	return getrlimit(RLIMIT_NOFILE, &files) == 0 ? files.rlim_cur : 0;
+}
+
+/* Before Linux 6.2, which tells the number itself. */
 static uint64_t count_open_fds(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
 	uint64_t count = 0;
 
+	/* There is none left to look with. */
 	if (dir == NULL)
-		return 0;
+		return errno == EMFILE ? max_fds() : 0;
 	for (const struct dirent *entry; (entry = readdir(dir)) != NULL;)
 		count += entry->d_name[0] != '.';
 	closedir(dir);
 	/* The one that looked is gone. */
 	return count - 1;
+}
+
+uint64_t process_open_fds(void)
+{
+	struct stat dir;
+
+	return stat("/proc/self/fd", &dir) == 0 && dir.st_size > 0 ? (uint64_t)dir.st_size : count_open_fds();
 }
 
 static void read_memory(struct process_stats *stats)
@@ -50,10 +68,8 @@ static uint64_t read_stat(unsigned field)
 
 void process_stats_read(struct process_stats *stats)
 {
-	struct rlimit files;
-
-	stats->max_fds = getrlimit(RLIMIT_NOFILE, &files) == 0 ? files.rlim_cur : 0;
-	stats->open_fds = count_open_fds();
+	stats->max_fds = max_fds();
+	stats->open_fds = process_open_fds();
 	stats->threads = read_stat(20);
 	read_memory(stats);
 	stats->cpu_us = clock_us(CLOCK_PROCESS_CPUTIME_ID);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "control/finder.h"
 
 struct snapshot *snapshot_create(const struct config *config)
 {
@@ -131,30 +132,6 @@ static void worker_stats_add(struct worker_stats *to, const struct worker_stats 
 		sum[i] += more[i];
 }
 
-size_t snapshot_find_endpoint(const struct config *config, struct view upstream, const struct address *address)
-{
-	size_t at = 0;
-
-	for (size_t i = 0; i < config->upstream_count; at += config->upstreams[i++].endpoint_count) {
-		const struct config_upstream *u = &config->upstreams[i];
-
-		for (size_t j = 0; j < u->endpoint_count && view_eq(u->name, upstream); j++)
-			if (address_eq(&u->endpoints[j].address, address))
-				return at + j;
-	}
-	return SIZE_MAX;
-}
-
-size_t snapshot_find_route(const struct config *config, struct view name, size_t hint)
-{
-	if (hint < config->route_count && view_eq(config->routes[hint].name, name))
-		return hint;
-	for (size_t i = 0; i < config->route_count; i++)
-		if (view_eq(config->routes[i].name, name))
-			return i;
-	return SIZE_MAX;
-}
-
 size_t snapshot_find_listener(const struct config *config, const struct address *address)
 {
 	const struct config_listener *listener = config_listener_at(config, address);
@@ -167,11 +144,12 @@ static void endpoints_add_by_name(struct snapshot *to, const struct snapshot *fr
 {
 	const struct config *config = to->generation->config, *other = from->generation->config;
 	struct upstream_endpoint_stats *stats = to->endpoints;
+	struct finder finder = {.config = other};
 
 	for (size_t i = 0; i < config->upstream_count; i++)
 		for (size_t j = 0; j < config->upstreams[i].endpoint_count; j++, stats++) {
-			size_t at = snapshot_find_endpoint(
-				other, config->upstreams[i].name, &config->upstreams[i].endpoints[j].address);
+			size_t at = finder_endpoint(
+				&finder, config->upstreams[i].name, &config->upstreams[i].endpoints[j].address);
 
 			if (at != SIZE_MAX)
 				upstream_endpoint_stats_add(stats, &from->endpoints[at]);
@@ -187,10 +165,11 @@ static void route_add(struct snapshot *to, size_t i, const struct snapshot *from
 
 static void routes_add_by_name(struct snapshot *to, const struct snapshot *from)
 {
-	const struct config *config = to->generation->config, *other = from->generation->config;
+	const struct config *config = to->generation->config;
+	struct finder finder = {.config = from->generation->config};
 
 	for (size_t i = 0; i < config->route_count; i++) {
-		size_t at = snapshot_find_route(other, config->routes[i].name, i);
+		size_t at = finder_route(&finder, config->routes[i].name);
 
 		if (at != SIZE_MAX)
 			route_add(to, i, from, at);

@@ -45,12 +45,7 @@ void snapshot_fit(struct snapshot **s, struct generation *generation);
 void snapshot_begin(struct snapshot **to, struct worker *worker, unsigned wants);
 bool snapshot_go_on(struct snapshot **to, struct worker *worker);
 
-/*
- * Where the upstream's endpoint of that address stands in the configuration's order; SIZE_MAX: nowhere. The same of a route (`hint` is
- * where it stands if nothing has moved), and of a listener.
- */
-size_t snapshot_find_endpoint(const struct config *config, struct view upstream, const struct address *address);
-size_t snapshot_find_route(const struct config *config, struct view name, size_t hint);
+/* Where the listener at that address stands; SIZE_MAX: nowhere. */
 size_t snapshot_find_listener(const struct config *config, const struct address *address);
 
 /* Adds the counters of `from` to those of `to`. Endpoints and routes that `to` does not have are left out. */

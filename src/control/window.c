@@ -31,11 +31,22 @@ static void level_learn(struct window_level *level, uint64_t answers, uint64_t a
 	level->heard_s = now_s;
 }
 
+/* It was taken away and came back since: what it counts it counts from 0 again. */
+static bool counts_anew(const struct load_curve *before, const struct load_curve *now)
+{
+	for (int i = 0; i < LOAD_LEVELS; i++)
+		if (now->answers[i] < before->answers[i] || now->at_once[i] < before->at_once[i] || now->sum_us[i] < before->sum_us[i])
+			return true;
+	return false;
+}
+
 static void levels_learn(struct window *w, uint64_t now_us)
 {
 	for (size_t i = 0; i < w->sum->endpoint_count; i++) {
 		const struct load_curve *now = &w->sum->endpoints[i].curve, *before = &w->curves[i];
 
+		if (counts_anew(before, now))
+			w->curves[i] = (struct load_curve){0};
 		for (int j = 0; j < LOAD_LEVELS; j++)
 			level_learn(&w->levels[i][j], now->answers[j] - before->answers[j], now->at_once[j] - before->at_once[j],
 				now->sum_us[j] - before->sum_us[j], (uint32_t)(now_us / US_PER_S));
@@ -54,7 +65,7 @@ static void drop_samples(struct window *w)
 	w->count = 0;
 }
 
-static void move_samples(struct window *w, struct generation *generation)
+static void move_samples(struct window *w, struct generation *generation, const struct window_moves *moves)
 {
 	struct window_sample *blank = window_sample_create(generation, w->survey->count);
 
@@ -63,7 +74,7 @@ static void move_samples(struct window *w, struct generation *generation)
 
 		if (from == NULL)
 			continue;
-		window_sample_move(blank, from);
+		window_sample_move(blank, from, moves);
 		w->samples[i] = blank;
 		blank = window_sample_anew(from, generation);
 	}
@@ -72,21 +83,17 @@ static void move_samples(struct window *w, struct generation *generation)
 	window_sample_free(blank);
 }
 
-static void move_levels(struct window *w, const struct config *config, struct load_curve *curves,
-	struct window_level (*levels)[LOAD_LEVELS])
+static void move_levels(
+	struct window *w, const struct window_moves *moves, struct load_curve *curves, struct window_level (*levels)[LOAD_LEVELS])
 {
-	size_t at = 0;
+	for (size_t i = 0; i < w->sum->endpoint_count; i++) {
+		size_t before = moves->endpoints[i];
 
-	for (size_t i = 0; i < config->upstream_count && w->generation != NULL; i++)
-		for (size_t j = 0; j < config->upstreams[i].endpoint_count; j++, at++) {
-			size_t before = snapshot_find_endpoint(
-				w->generation->config, config->upstreams[i].name, &config->upstreams[i].endpoints[j].address);
-
-			if (before == SIZE_MAX)
-				continue;
-			curves[at] = w->curves[before];
-			memcpy(levels[at], w->levels[before], sizeof(levels[at]));
-		}
+		if (before == SIZE_MAX)
+			continue;
+		curves[i] = w->curves[before];
+		memcpy(levels[i], w->levels[before], sizeof(levels[i]));
+	}
 }
 
 static unsigned samples_for(const struct config *config, unsigned workers)
@@ -96,24 +103,34 @@ static unsigned samples_for(const struct config *config, unsigned workers)
 	return fit > WINDOW_SAMPLES ? WINDOW_SAMPLES : fit < WINDOW_SAMPLES_LEAST ? WINDOW_SAMPLES_LEAST : (unsigned)fit;
 }
 
-/* False: out of memory, and it stays what it was. */
+/* What was known of the generation before. False: out of memory. */
+static bool move(struct window *w, struct generation *generation, struct load_curve *curves, struct window_level (*levels)[LOAD_LEVELS])
+{
+	struct window_moves *moves = window_moves_create(generation, w->generation);
+
+	if (moves == NULL)
+		return false;
+	move_samples(w, generation, moves);
+	move_levels(w, moves, curves, levels);
+	free(moves);
+	return true;
+}
+
+/* False: out of memory, and it is of the generation that it was of. */
 static bool adopt(struct window *w, struct generation *generation)
 {
-	const struct config *config = generation->config;
-	size_t endpoints = config_endpoint_count(config);
+	size_t endpoints = config_endpoint_count(generation->config);
 	struct load_curve *curves = calloc(endpoints + 1, sizeof(*curves));
 	struct window_level (*levels)[LOAD_LEVELS] = calloc(endpoints + 1, sizeof(*levels));
-	unsigned count_max = samples_for(config, w->survey->count);
+	unsigned count_max = samples_for(generation->config, w->survey->count);
 
-	if (curves == NULL || levels == NULL) {
+	if (count_max != w->count_max)
+		drop_samples(w);
+	if (curves == NULL || levels == NULL || (w->generation != NULL && !move(w, generation, curves, levels))) {
 		free(curves);
 		free(levels);
 		return false;
 	}
-	if (count_max != w->count_max)
-		drop_samples(w);
-	move_samples(w, generation);
-	move_levels(w, config, curves, levels);
 	free(w->curves);
 	free(w->levels);
 	generation_unref(w->generation);
@@ -132,8 +149,13 @@ static void take(struct window *w)
 	struct window_sample *sample;
 	unsigned next;
 
-	if (generation == NULL || (generation != w->generation && !adopt(w, generation)))
+	if (generation == NULL)
 		return;
+	if (generation != w->generation && !adopt(w, generation)) {
+		/* The sum is of another generation than they are: who looks at both would find what is not there. */
+		drop_samples(w);
+		return;
+	}
 	next = w->count == 0 ? 0 : (w->newest + 1) % w->count_max;
 	sample = w->samples[next];
 	w->samples[next] = NULL;

@@ -50,6 +50,7 @@ struct window_worker {
 	uint64_t ready_us;            /* ready for one, and without; counter */
 	uint64_t requests;            /* that have ended; counter */
 	bool heard;
+	bool accounted;               /* run_us and ready_us are known */
 };
 
 /* How long an endpoint took to answer with so many at once, lately. */
@@ -64,6 +65,7 @@ struct window_sample {
 	uint64_t at_us;               /* on control's loop's clock */
 	struct generation *generation;  /* one reference */
 	struct worker_stats worker;   /* of all of them */
+	uint64_t open_fds;            /* of the process, now */
 	size_t worker_count, endpoint_count, route_count, limit_count, listener_count;
 	struct window_worker *workers;
 	struct window_endpoint *endpoints;

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "control/finder.h"
+#include "control/process_stats.h"
 #include "control/thread_stats.h"
 #include "gateway/generation.h"
 #include "limits/registry.h"
@@ -149,13 +151,15 @@ static void take_workers(struct window_sample *s, const struct survey *survey)
 	for (unsigned i = 0; i < s->worker_count; i++) {
 		s->workers[i].heard = survey_heard(survey, i);
 		s->workers[i].requests = survey_worker(survey, i)->worker.exchanges_finished;
-		thread_stats_read(survey_worker(survey, i)->thread, &s->workers[i].run_us, &s->workers[i].ready_us);
+		s->workers[i].accounted = thread_stats_read(
+			survey_worker(survey, i)->thread, &s->workers[i].run_us, &s->workers[i].ready_us);
 	}
 }
 
 void window_sample_take(struct window_sample *s, const struct survey *survey, const struct snapshot *sum)
 {
 	s->at_us = io_now_us(survey->io);
+	s->open_fds = process_open_fds();
 	s->worker = sum->worker;
 	for (size_t i = 0; i < s->endpoint_count; i++)
 		take_endpoint(&s->endpoints[i], &sum->endpoints[i]);
@@ -168,31 +172,54 @@ void window_sample_take(struct window_sample *s, const struct survey *survey, co
 
 /* --- moving ------------------------------------------------------------------------------------------------------- */
 
-static void move_endpoints(struct window_sample *to, const struct window_sample *from)
+static void find_endpoints(struct window_moves *moves, const struct config *config, struct finder *finder)
 {
-	const struct config *config = to->generation->config;
 	size_t at = 0;
 
 	for (size_t i = 0; i < config->upstream_count; i++)
-		for (size_t j = 0; j < config->upstreams[i].endpoint_count; j++, at++) {
-			size_t before = snapshot_find_endpoint(
-				from->generation->config, config->upstreams[i].name, &config->upstreams[i].endpoints[j].address);
-
-			if (before != SIZE_MAX)
-				to->endpoints[at] = from->endpoints[before];
-		}
+		for (size_t j = 0; j < config->upstreams[i].endpoint_count; j++)
+			moves->endpoints[at++] =
+				finder_endpoint(finder, config->upstreams[i].name, &config->upstreams[i].endpoints[j].address);
 }
 
-static void move_routes(struct window_sample *to, const struct window_sample *from)
+static size_t limits_of(const struct generation *generation)
 {
-	const struct config *config = to->generation->config;
+	return generation->limits != NULL ? generation->config->rate_limit_count : 0;
+}
 
-	for (size_t i = 0; i < config->route_count; i++) {
-		size_t before = snapshot_find_route(from->generation->config, config->routes[i].name, i);
+/* A limit is the same as long as it is of the same registry's entry. Looked for from behind the last one that was found. */
+static void find_limits(struct window_moves *moves, const struct generation *to, const struct generation *from)
+{
+	size_t count = limits_of(from), next = 0;
 
-		if (before != SIZE_MAX)
-			to->routes[i] = from->routes[before];
+	for (size_t i = 0; i < limits_of(to); i++) {
+		moves->limits[i] = SIZE_MAX;
+		for (size_t n = 0; n < count && moves->limits[i] == SIZE_MAX; n++)
+			if (from->limits[(next + n) % count] == to->limits[i])
+				moves->limits[i] = (next + n) % count;
+		if (moves->limits[i] != SIZE_MAX)
+			next = moves->limits[i] + 1;
 	}
+}
+
+struct window_moves *window_moves_create(const struct generation *to, const struct generation *from)
+{
+	const struct config *config = to->config;
+	size_t endpoints = config_endpoint_count(config);
+	size_t count = endpoints + config->route_count + config->rate_limit_count;
+	struct window_moves *moves = malloc(sizeof(*moves) + count * sizeof(size_t));
+	struct finder finder = {.config = from->config};
+
+	if (moves == NULL)
+		return NULL;
+	moves->endpoints = (size_t *)(moves + 1);
+	moves->routes = moves->endpoints + endpoints;
+	moves->limits = moves->routes + config->route_count;
+	find_endpoints(moves, config, &finder);
+	for (size_t i = 0; i < config->route_count; i++)
+		moves->routes[i] = finder_route(&finder, config->routes[i].name);
+	find_limits(moves, to, from);
+	return moves;
 }
 
 static void move_listeners(struct window_sample *to, const struct window_sample *from)
@@ -207,24 +234,20 @@ static void move_listeners(struct window_sample *to, const struct window_sample 
 	}
 }
 
-/* A limit is the same as long as it is of the same registry's entry. */
-static void move_limits(struct window_sample *to, const struct window_sample *from)
-{
-	struct limit *const *now = to->generation->limits, *const *before = from->generation->limits;
-
-	for (size_t i = 0; i < to->limit_count && now != NULL && before != NULL; i++)
-		for (size_t j = 0; j < from->limit_count; j++)
-			if (now[i] == before[j])
-				memcpy(to->limits[i], from->limits[j], sizeof(to->limits[i]));
-}
-
-void window_sample_move(struct window_sample *to, const struct window_sample *from)
+void window_sample_move(struct window_sample *to, const struct window_sample *from, const struct window_moves *moves)
 {
 	to->at_us = from->at_us;
 	to->worker = from->worker;
+	to->open_fds = from->open_fds;
 	memcpy(to->workers, from->workers, from->worker_count * sizeof(from->workers[0]));
 	move_listeners(to, from);
-	move_endpoints(to, from);
-	move_routes(to, from);
-	move_limits(to, from);
+	for (size_t i = 0; i < to->endpoint_count; i++)
+		if (moves->endpoints[i] != SIZE_MAX)
+			to->endpoints[i] = from->endpoints[moves->endpoints[i]];
+	for (size_t i = 0; i < to->route_count; i++)
+		if (moves->routes[i] != SIZE_MAX)
+			to->routes[i] = from->routes[moves->routes[i]];
+	for (size_t i = 0; i < limits_of(to->generation); i++)
+		if (moves->limits[i] != SIZE_MAX)
+			memcpy(to->limits[i], from->limits[moves->limits[i]], sizeof(to->limits[i]));
 }

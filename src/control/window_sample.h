@@ -22,7 +22,15 @@ void window_sample_take(struct window_sample *sample, const struct survey *surve
  */
 struct window_sample *window_sample_anew(struct window_sample *sample, struct generation *generation);
 
-/* What `from` says, told of the generation of `to`, which is all zero: what that has too is found by name. */
-void window_sample_move(struct window_sample *to, const struct window_sample *from);
+/* Where what a generation has stands in the one before it; SIZE_MAX: nowhere. One piece of memory. */
+struct window_moves {
+	size_t *endpoints, *routes, *limits;
+};
+
+/* Found by name once, for all samples. NULL: out of memory. To be freed. */
+struct window_moves *window_moves_create(const struct generation *to, const struct generation *from);
+
+/* What `from` says, told of the generation of `to`, which is all zero. */
+void window_sample_move(struct window_sample *to, const struct window_sample *from, const struct window_moves *moves);
 
 #endif

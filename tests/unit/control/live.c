@@ -243,7 +243,8 @@ static void workers_and_the_machine(void **state)
 	begin(three_endpoints);
 	bed.workers[0] = (struct live_worker){.looks = 4, .lag_us = 100};
 	bed.workers[1] = (struct live_worker){.looks = 6, .lag_us = 700, .connections = 8};
-	newest(0)->workers[0] = (struct window_worker){.run_us = 250000, .requests = 30, .heard = true};
+	newest(0)->workers[0] = (struct window_worker){.run_us = 250000, .requests = 30, .heard = true, .accounted = true};
+	newest(1)->workers[0].accounted = true;
 	bed.before.process.cpu_us = 1000000;
 	bed.now.process =
 		(struct process_stats){.cpu_us = 1500000, .open_fds = 30, .max_fds = 1024, .resident_bytes = 1 << 20};

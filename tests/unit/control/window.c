@@ -2,11 +2,17 @@
  * The window, on loops that the test turns by hand (see survey.c): samples, what lies between two of them, and how they are moved to
  * another generation. Counters are the worker's own, moved by the test.
  */
+#include <stdlib.h>
+#include <sys/resource.h>
+
 #include "load.h"
 
+#include "base/clock.h"
 #include "control/evidence.h"
+#include "control/finder.h"
 #include "control/window.h"
 #include "gateway/generation.h"
+#include "upstream/endpoint.h"
 
 enum { WORKERS = 1 };
 
@@ -195,17 +201,24 @@ static void test_evidence(void **state)
 	stats()->exchanges_started = stats()->exchanges_finished = 0;
 }
 
+/* The first endpoint's, which are the worker's to write, too. */
+static struct load_curve *curve(void)
+{
+	return &worker_upstreams(bed.worker)->roster->groups[0]->endpoints[0]->stats.curve;
+}
+
+static void curve_enter(unsigned answers, uint32_t at_once, uint64_t latency_us)
+{
+	for (unsigned i = 0; i < answers; i++)
+		load_curve_enter(curve(), at_once, latency_us);
+}
+
 static void test_levels(void **state)
 {
-	struct load_curve *curve;
 	const struct window_level *level;
 
 	sample();
-	curve = &bed.window.curves[0];
-	/* As if fewer had been known before: what came since is twelve answers. */
-	curve->answers[3] -= 12;
-	curve->at_once[3] -= 120;
-	curve->sum_us[3] -= 60000;
+	curve_enter(12, 10, 5000);
 	sample();
 	level = &bed.window.levels[0][3];
 	assert_float_equal(level->answers, 12, 0.01);
@@ -213,6 +226,23 @@ static void test_levels(void **state)
 	assert_float_equal(level->latency_us, 5000, 0.1);
 	sample();
 	assert_float_equal(level->answers, 12, 0.01);
+}
+
+/* An endpoint that was taken away and came back within one step counts from 0 again. */
+static void test_levels_of_an_endpoint_that_counts_anew(void **state)
+{
+	const struct window_level *level;
+
+	sample();
+	curve_enter(12, 10, 5000);
+	sample();
+	*curve() = (struct load_curve){0};
+	curve_enter(6, 13, 8000);
+	sample();
+	level = &bed.window.levels[0][3];
+	assert_float_equal(level->answers, 18, 0.01);
+	assert_float_equal(level->in_flight, 11, 0.01);
+	assert_float_equal(level->latency_us, 6000, 0.1);
 }
 
 static void test_levels_are_forgotten(void **state)
@@ -227,6 +257,76 @@ static void test_levels_are_forgotten(void **state)
 	level->heard_s -= 20;
 	sample();
 	assert_float_equal(level->answers, 0, 0.01);
+}
+
+/* What has counted anew between two samples says nothing of what was between them. */
+static void test_evidence_of_counters_that_begin_anew(void **state)
+{
+	struct window_sample *before, *now;
+	struct evidence evidence;
+
+	sample();
+	sample();
+	before = bed.window.samples[bed.window.newest - 1];
+	now = bed.window.samples[bed.window.newest];
+	before->endpoints[0].answers = 10;
+	before->endpoints[0].at_once = 900;
+	now->endpoints[0].answers = 30;
+	now->endpoints[0].at_once = 40;
+	assert_true(evidence_gather(&evidence, &bed.window, 1, VIEW("first")));
+	assert_float_equal(evidence.why.endpoints[0].at_once, 0, 0.001);
+	evidence_release(&evidence);
+}
+
+/* Without a descriptor to read /proc with nothing is known of a thread, and not what the memory held before. */
+static void test_workers_without_descriptors(void **state)
+{
+	struct rlimit before, none;
+	struct evidence evidence;
+
+	for (unsigned i = 0; i < WINDOW_SAMPLES; i++)
+		sample();
+	assert_true(bed.window.samples[0]->workers[0].accounted);
+	bed.window.samples[0]->workers[0].run_us = 7;
+	bed.window.samples[1]->workers[0].run_us = 1;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){0, before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	sample();
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_ptr_equal(window_sample(&bed.window, 0), bed.window.samples[0]);
+	assert_false(bed.window.samples[0]->workers[0].accounted);
+	bed.window.samples[0]->open_fds = 900;
+	sample();
+	assert_true(bed.window.samples[1]->workers[0].accounted);
+	assert_true(evidence_gather(&evidence, &bed.window, 1, VIEW("")));
+	assert_float_equal(evidence.why.workers[0].run, 0, 0.001);
+	assert_float_equal(evidence.why.workers[0].starved, 0, 0.001);
+	assert_float_equal(evidence.why.descriptors_used, 900, 0.001);
+	evidence_release(&evidence);
+}
+
+/* Of the same names in about the same order; 20,000 of them, of which one is new and stands first. */
+static void test_finding_takes_as_long_as_there_are(void **state)
+{
+	enum { N = 20000 };
+	struct config now = {.route_count = N}, was = {.route_count = N - 1};
+	struct finder finder = {.config = &was};
+	char (*names)[16] = malloc(N * sizeof(*names));
+	uint64_t begin_us = clock_us(CLOCK_THREAD_CPUTIME_ID);
+
+	now.routes = calloc(N, sizeof(now.routes[0]));
+	for (int i = 0; i < N; i++)
+		now.routes[i].name = view_of(names[i], (size_t)snprintf(names[i], sizeof(names[i]), "r%05d", i));
+	was.routes = now.routes + 1;
+	assert_true(finder_route(&finder, now.routes[0].name) == SIZE_MAX);
+	for (size_t i = 1; i < N; i++)
+		assert_int_equal(finder_route(&finder, now.routes[i].name), i - 1);
+	assert_int_equal(finder_route(&finder, now.routes[1].name), 0);
+	/* Each from the beginning it were half a second and more. */
+	assert_in_range(clock_us(CLOCK_THREAD_CPUTIME_ID) - begin_us, 0, 200 * US_PER_MS);
+	free(names);
+	free(now.routes);
 }
 
 /* What was known of an endpoint or a route stays with it, wherever it stands now; what is new was zero. */
@@ -273,7 +373,11 @@ int main(void)
 		TEST(back),
 		TEST(evidence),
 		TEST(levels),
+		TEST(levels_of_an_endpoint_that_counts_anew),
 		TEST(levels_are_forgotten),
+		TEST(evidence_of_counters_that_begin_anew),
+		TEST(workers_without_descriptors),
+		cmocka_unit_test(test_finding_takes_as_long_as_there_are),
 		TEST(another_generation),
 	};
 
