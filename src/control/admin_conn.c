@@ -12,7 +12,9 @@
  *
  * Bounds: a head of HEAD_BYTES_MAX, content of ADMIN_REQUEST_CONTENT_MAX, one answer at a time (pipelined requests stay
  * unread until their turn, each in a tick of its own), `admin.limits` connections, answers that go on, and bytes of answers that clients
- * have not taken: once there are so many no other answer is made (admin_request_answer). A connection beyond those takes the place of the one that has been IDLE for longest; without one it is refused.
+ * have not taken: once there are so many no other answer is made (admin_request_answer); and ADMIN_CONNS_UNIX by the unix socket beside
+ * them. A connection beyond those takes the place of the one that has been IDLE for longest, or has not been said a whole request in
+ * for longest; without one it is refused.
  */
 #include <errno.h>
 
@@ -40,6 +42,7 @@ static void conn_free(struct io_task *task)
 	struct admin_conn *c = container_of(task, struct admin_conn, task);
 	struct control *control = c->control;
 
+	control->unix_conns -= c->by_unix;
 	slab_free(&control->slab, c);
 	control_conn_gone(control);
 }
@@ -96,6 +99,12 @@ void admin_conn_part(struct admin_conn *c)
 		admin_conn_close(c);
 	else if (c->state == ADMIN_IDLE && c->h1.unread.n == 0 && !c->h1.conn.readable)
 		admin_conn_linger(c);
+}
+
+void admin_conn_revoke(struct admin_conn *c)
+{
+	if (c->state == ADMIN_STREAMING || c->state == ADMIN_CONTENT)
+		admin_conn_close(c);
 }
 
 /* Those that rest stand in the list in the order in which they have begun to. */
@@ -282,23 +291,54 @@ static void conn_init(struct admin_conn *c, struct control *control)
 	c->asker.on_done = on_done;
 }
 
-/* Who only holds connections shuts nobody out. False: none rests. */
-static bool close_longest_at_rest(struct control *control)
+/* Of those that count. */
+static size_t conns_counted(const struct control *control)
 {
+	unsigned apart = control->unix_conns < ADMIN_CONNS_UNIX ? control->unix_conns : ADMIN_CONNS_UNIX;
+
+	return control->slab.count_live - apart;
+}
+
+/* What there is to be read of it has been, and it is owed nothing. Those by the unix socket give way only to each other. */
+static bool may_give_way(const struct admin_conn *c, const struct admin_conn *to)
+{
+	bool waits = c->state == ADMIN_HEAD || c->state == ADMIN_CONTENT || (c->state == ADMIN_IDLE && c->h1.unread.n == 0);
+
+	return waits && !c->h1.conn.readable && (to->by_unix || !c->by_unix);
+}
+
+/* Who only holds connections shuts nobody out, whether it says nothing or half a request. False: all are being answered. */
+static bool make_room(struct control *control, const struct admin_conn *for_whom)
+{
+	struct admin_conn *half = NULL;
+
 	list_each_safe(&control->conns, node, next) {
 		struct admin_conn *c = container_of(node, struct admin_conn, node);
 
-		if (c->state != ADMIN_IDLE || c->h1.unread.n > 0 || c->h1.conn.readable)
+		if (!may_give_way(c, for_whom))
 			continue;
-		admin_conn_close(c);
-		return true;
+		if (c->state == ADMIN_IDLE) {
+			admin_conn_close(c);
+			return true;
+		}
+		half = half != NULL ? half : c;
 	}
-	return false;
+	if (half != NULL)
+		admin_conn_close(half);
+	return half != NULL;
+}
+
+static bool has_room(struct control *control, const struct admin_conn *c)
+{
+	return (c->by_unix && control->unix_conns <= ADMIN_CONNS_UNIX) ||
+	       conns_counted(control) <= control->config->admin.connections || make_room(control, c);
 }
 
 int admin_conn_accept(struct control *control, struct admin_listener *listener)
 {
-	struct admin_conn *c = slab_alloc(&control->slab);
+	bool by_unix = listener->address.u.any.sa_family == AF_UNIX;
+	bool waits = !by_unix && conns_counted(control) >= control->config->admin.connections + ADMIN_CONNS_SPARE;
+	struct admin_conn *c = waits ? NULL : slab_alloc(&control->slab);
 	struct address peer;
 
 	if (c == NULL)
@@ -311,14 +351,15 @@ int admin_conn_accept(struct control *control, struct admin_listener *listener)
 		return error;
 	}
 	c->listener = listener;
-	c->by_unix = listener->address.u.any.sa_family == AF_UNIX;
+	c->by_unix = by_unix;
+	control->unix_conns += by_unix;
 	admin_who(c, &peer);
 	h1_conn_init(&c->h1, control->scratch);
 
-	bool has_room = control->slab.count_live <= control->config->admin.connections || close_longest_at_rest(control);
+	bool fits = has_room(control, c);
 
 	list_push_back(&control->conns, &c->node);
-	if (has_room) {
+	if (fits) {
 		admin_conn_rest(c);
 		return 0;
 	}

@@ -98,6 +98,25 @@ struct control_change {
 	struct inherited bound;
 };
 
+/* Who comes by an address has not the last of the spare ones. */
+static size_t conns_max(const struct config *config)
+{
+	return config->admin.connections + ADMIN_CONNS_UNIX + 2 * ADMIN_CONNS_SPARE;
+}
+
+/* Who has said a token that is none any more, or was not asked for one, is told no more. */
+static void revoke(struct control *control, const struct config *before)
+{
+	if (view_eq(control->config->admin.token, before->admin.token))
+		return;
+	list_each_safe(&control->conns, node, next) {
+		struct admin_conn *c = container_of(node, struct admin_conn, node);
+
+		if (!c->by_unix)
+			admin_conn_revoke(c);
+	}
+}
+
 static void on_change(struct io_message *message)
 {
 	struct control_change *change = container_of(message, struct control_change, message);
@@ -107,8 +126,9 @@ static void on_change(struct io_message *message)
 	control->config = change->config;
 	change->config = before;
 	if (!control->stopping) {
-		slab_raise(&control->slab, control->config->admin.connections + ADMIN_CONNS_SPARE);
+		slab_raise(&control->slab, conns_max(control->config));
 		control_listen_again(control, &change->bound);
+		revoke(control, before);
 		if (control->config->admin.enabled && !before->admin.enabled)
 			window_begin(&control->window);
 		else if (!control->config->admin.enabled)
@@ -189,7 +209,7 @@ struct control *control_create(const struct control_options *options, char error
 	list_init(&control->conns);
 	list_init(&control->listeners);
 	list_init(&control->gone);
-	slab_init(&control->slab, sizeof(struct admin_conn), options->config->admin.connections + ADMIN_CONNS_SPARE);
+	slab_init(&control->slab, sizeof(struct admin_conn), conns_max(options->config));
 	control->scratch = h1_scratch_create();
 	control->sum = snapshot_create(options->config);
 	control->io = io_create();

@@ -23,6 +23,7 @@ enum {
 	CONTROL_BACKLOG = 128,
 	CONTROL_UNIX_MODE = 0600,  /* whoever reaches it has control: a unix socket is its owner's alone */
 	ADMIN_CONNS_SPARE = 8,   /* beyond those that are served, that are just being told so; then accepting waits */
+	ADMIN_CONNS_UNIX = 8,    /* by the unix socket, which do not count: whoever else asks cannot shut its owner out */
 	ADMIN_TELL_BYTES = 1024,  /* of a line of the event log, cut */
 	ADMIN_TARGET_BYTES = 4 * 1024,  /* canonical path and query */
 };
@@ -44,6 +45,7 @@ struct control {
 	struct h1_scratch *scratch;
 	struct slab slab;
 	struct list conns;
+	unsigned unix_conns;     /* of them, and of those whose memory is not free yet: by the unix socket */
 	unsigned streams;        /* answers that go on */
 	uint64_t refused[ADMIN_REFUSALS];  /* enum admin_refusal */
 	struct survey survey;
@@ -138,6 +140,9 @@ void admin_conn_close(struct admin_conn *c);
 
 /* Its listener is gone: it ends, behind the answer that is under way if there is one. */
 void admin_conn_part(struct admin_conn *c);
+
+/* What it was let in by is no more: ends what was let in and goes on. What has been asked for is answered; the next request is looked at anew. */
+void admin_conn_revoke(struct admin_conn *c);
 
 /* The process ends: closes who is owed no answer, or one that has no end, or that nobody gives any more. */
 void admin_conn_finish(struct admin_conn *c);

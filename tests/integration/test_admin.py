@@ -10,7 +10,7 @@ import signal
 import pytest
 
 import malformed
-from admin import administered
+from admin import Admin, administered
 from gateway import ROOT, configuration, eventually, free_port, run, sanitizer
 from raw import get, post, response
 from translators import UPSTREAM
@@ -330,23 +330,57 @@ def test_client_that_does_not_read(admin):
     assert admin.gateway.anonymous_bytes() - before < (16 if sanitizer() else 1) * 1024 * 1024
 
 
-def test_too_many_connections(start, origin):
-    address = f"127.0.0.1:{free_port()}"
-    _, admin = administered(start, origin, admin={"address": address, "timeouts": {"header": "1m"}})
-    clients = [admin.connect() for _ in range(CONNECTIONS_MAX)]
-    question = get("/readyz")
-    for client in clients:
-        client.send(question[:5]).wait_taken()
+def holding(admin, count):
+    """So many that are being told something, once a second: none of them gives way."""
+    clients = [admin.connect().send(get("/v1/live", "localhost")) for _ in range(count)]
+    assert all(client.read_head().status == 200 for client in clients)
+    return clients
+
+
+def test_too_many_connections(start, origin, tmp_path):
+    limits = {"connections": 4, "streams": 4}
+    unix = tmp_path / "admin"
+    _, admin = administered(start, origin, admin={"address": f"127.0.0.1:{free_port()}", "unix": str(unix), "limits": limits})
+    clients = holding(admin, 4)
     refused = admin.connect()
     answer = refused.read_response()
     assert (answer.status, answer.get("Connection")) == (503, "close")
     refused.expect_end()
     refused.close()
     more = [admin.connect() for _ in range(20)]
-    assert clients[0].ask(question[5:]).status == 200
-    for client in more + clients[1:]:
+    # Its owner has places of his own, however many wait at the other.
+    owner = by_unix(admin, unix)
+    for _ in range(10):
+        assert owner.connect().ask(get("/readyz")).status == 200
+    for client in more + clients:
         client.close()
     eventually(lambda: serves(admin))
+
+
+def by_unix(admin, path):
+    other = Admin(admin.gateway)
+    other.address = f"unix:{path}"
+    return other
+
+
+def test_who_says_half_a_request_shuts_nobody_out(start, origin, tmp_path):
+    """Neither at the address nor, above all, at the unix socket, however many of them there are."""
+    unix = tmp_path / "admin"
+    given = {"address": f"127.0.0.1:{free_port()}", "unix": str(unix), "timeouts": {"header": "1h"}}
+    _, admin = administered(start, origin, admin=given)
+    head, content = get("/readyz")[:5], b"PUT /v1/log/level HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+    clients = []
+    for i in range(3 * CONNECTIONS_MAX):
+        clients.append(admin.connect().send((head, content)[i % 2]))
+        clients[-1].wait_taken()
+    owner = by_unix(admin, unix)
+    half = owner.connect().send(head)
+    for path in ("/healthz", "/v1/status"):
+        assert owner.connect().ask(get(path)).status == 200
+        assert admin.connect().ask(get(path)).status == 200
+    # Who came by the unix socket does not give way to those; of the others who has waited for longest does.
+    assert half.ask(get("/readyz")[5:]).status == 200
+    assert clients[-2].ask(get("/readyz")[5:]).status == 200
 
 
 def test_who_rests_makes_room(admin):

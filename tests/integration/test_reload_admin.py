@@ -98,6 +98,31 @@ def test_token_and_hosts(start, origin):
     assert wire.ask(get("/v1/status", "other.example")).status == 200
 
 
+def test_another_token_ends_what_the_last_one_has_let_in(start, origin, tmp_path):
+    """Streams, and requests whose content is to come; not what came by the unix socket, nor the answer of the reload itself."""
+    admin = {"address": f"127.0.0.1:{free_port()}", "unix": str(tmp_path / "admin"), "token": "a-token-of-sixteen-letters"}
+    gateway, by_address = administered(start, origin.serve(), admin=admin)
+    by_unix = Admin(gateway)
+    by_unix.address = f"unix:{admin['unix']}"
+    bearer = [f"Authorization: Bearer {admin['token']}"]
+    told, owner = (where.connect().send(get("/v1/live", "localhost", bearer)) for where in (by_address, by_unix))
+    assert told.read_head().status == owner.read_head().status == 200
+    asked = ASKED.replace(b"Host:", f"{bearer[0]}\r\nHost:".encode())
+    half = by_address.connect().send(asked[:-1])
+    half.wait_taken()
+    gateway.config["admin"]["token"] = "another-one-of-so-many-letters"
+    gateway.write(gateway.config)
+    answer = by_address.connect().ask(asked)
+    assert (answer.status, json.loads(answer.body)["outcome"]) == (200, "reloaded")
+    told.read_to_end()
+    half.expect_end()
+    while owner.has_more():
+        assert owner.more()
+        owner.unread = b""
+    assert owner.more()
+    assert by_address.connect().ask(get("/v1/status", "localhost", bearer)).status == 401
+
+
 def test_unix_socket(start, origin, tmp_path):
     gateway, _ = administered(start, origin.serve())
     paths = [tmp_path / name for name in ("a", "b")]
