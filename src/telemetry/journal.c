@@ -3,11 +3,11 @@
  *
  *             nothing found                     entries found
  *    asleep <----------------- a pass over all rings -----------> napping
- *      |  an entry, an order     ^     ^         5 ms, an order    |
+ *      |  an entry, an order     ^     ^       100 ms, an order    |
  *      +-------------------------+     +---------------------------+
  *
- * Under load it naps between passes, so workers make no system call to wake it, and one write takes the lines of 5 ms.
- * Only the first entry after a quiet time rings the bell.
+ * Under load it naps between passes, so workers hardly ever make a system call to wake it: the first entry after a quiet time rings the
+ * bell, and whoever finds a ring filling. One write takes the lines of a nap, or as many as a large write takes.
  *
  * Everything below the line "for the writer" in struct journal belongs to the writer thread.
  */
@@ -70,6 +70,7 @@ struct journal {
 	/* --- for the writer --- */
 	struct journal_output *output;
 	struct sink events;
+	uint64_t flushed_us, passed_us; /* monotonic: when lines of the access log were last written, and when rings were last looked at */
 	int access_error_reported;
 	uint64_t drops_reported_us;     /* Unix time */
 };
@@ -128,11 +129,14 @@ static void journal_sleep(struct journal *journal)
 	bell_get_up(&journal->bell);
 }
 
+/* Until lines that wait have waited for long enough. */
 static void journal_nap(struct journal *journal)
 {
+	uint64_t waited_us = journal->output->sink.n > 0 ? journal->passed_us - journal->flushed_us : 0;
+
 	bell_lie_down(&journal->bell, BELL_NAPPING);
 	if (!journal_has_orders(journal) && !atomic_load(&journal->is_urgent))
-		bell_wait(&journal->bell, JOURNAL_LINGER_US);
+		bell_wait(&journal->bell, JOURNAL_LINGER_US - waited_us);
 	bell_get_up(&journal->bell);
 }
 
@@ -252,8 +256,10 @@ static void journal_flush(struct journal *journal)
 {
 	struct sink *access = &journal->output->sink, *events = &journal->events;
 
-	if (access->fd >= 0)
+	if (access->n > 0) {
 		sink_flush(access);
+		journal->flushed_us = journal->passed_us;
+	}
 	journal_report_error(journal);
 	sink_flush(events);
 	atomic_store_explicit(&journal->write_errors, access->errors + events->errors, memory_order_relaxed);
@@ -303,8 +309,12 @@ static bool journal_pass(struct journal *journal)
 		journal_do_adopt(journal, next);
 	if (count != 0)
 		journal_report_drops(journal, false);
-	if (count != 0 || ordered)
+	journal->passed_us = clock_us(CLOCK_MONOTONIC);
+	/* A ring that fills ends naps long before lines have to be written: the more are, the less each costs. */
+	if (count == 0 || ordered || journal->passed_us - journal->flushed_us >= JOURNAL_LINGER_US)
 		journal_flush(journal);
+	else
+		sink_flush(&journal->events);
 	return count != 0 || ordered;
 }
 

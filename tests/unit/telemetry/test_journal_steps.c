@@ -5,6 +5,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include "sample.h"
 #include "telemetry/journal.c"
 
@@ -16,7 +19,8 @@
  */
 static void test_late_word_is_taken_back(void **state)
 {
-	struct journal journal = {0};
+	struct journal_output nowhere = {.sink = {.fd = -1}};
+	struct journal journal = {.output = &nowhere};
 
 	assert_false(journal_pass(&journal));
 	journal_hurry(&journal);
@@ -73,12 +77,58 @@ static void test_details_that_fill_the_ring_end_a_nap(void **state)
 	fill(tell_detail);
 }
 
+/* How long the file is after a pass. */
+static off_t pass(struct journal *journal)
+{
+	struct stat st;
+
+	journal_pass(journal);
+	assert_int_equal(fstat(journal->output->sink.fd, &st), 0);
+	return st.st_size;
+}
+
+/* Lines are written together: not because the writer has come before its time, but when it is time, when no more come, and the first. */
+static void test_lines_wait_for_more(void **state)
+{
+	char path[] = "/tmp/weir-journal-steps-XXXXXX", error[256];
+	const struct journal_options options = {.access = true, .format = LOG_JSON, .path = path};
+	struct journal journal = {.access = true};
+	int null = open("/dev/null", O_WRONLY);
+
+	close(mkstemp(path));
+	assert_true(journal_create_sources(&journal, 1));
+	assert_int_equal(sink_open_fd(&journal.events, null), 0);
+	journal.output = journal_output_open(&options, error);
+	assert_non_null(journal.output);
+	tell_record(&journal);
+	off_t one = pass(&journal);
+
+	assert_true(one > 0);
+	tell_record(&journal);
+	assert_int_equal(pass(&journal), one);
+	journal.flushed_us -= JOURNAL_LINGER_US;
+	journal_event(&journal, 0, SAMPLE_WALL_US, LEVEL_ERROR, "something else");
+	assert_int_equal(pass(&journal), 2 * one);
+	tell_record(&journal);
+	assert_int_equal(pass(&journal), 2 * one);
+	assert_int_equal(pass(&journal), 3 * one);
+	sink_close(&journal.events);
+	sink_close(&journal.output->sink);
+	free(journal.output);
+	for (unsigned i = 0; i < journal.source_count; i++)
+		ring_release(&journal.sources[i].ring);
+	free(journal.sources);
+	close(null);
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_late_word_is_taken_back),
 		cmocka_unit_test(test_records_that_fill_the_ring_end_a_nap),
 		cmocka_unit_test(test_details_that_fill_the_ring_end_a_nap),
+		cmocka_unit_test(test_lines_wait_for_more),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
