@@ -8,7 +8,7 @@
  *
  * Everything is a multiple of 8 bytes, so there is always room for a size word, and SKIP at the end of the ring too.
  *
- * A ring that is empty beyond its first sixteenth begins anew as if it had come round, at the next multiple of its capacity:
+ * A ring that is empty beyond its first quarter begins anew as if it had come round, at the next multiple of its capacity:
  *
  *   |[n|entry....]......written.......consumed.................|
  *    ^ begun                          ^ nothing is read from here to `begun`, so it may be overwritten before the reader goes on
@@ -23,8 +23,8 @@
 #define SIZE_WORD sizeof(uint64_t)
 #define SKIP UINT64_MAX
 
-/* So much of a ring is enough as long as the reader comes in time. */
-#define FEW(ring) (((ring)->mask + 1) / 16)
+/* So much of a ring is enough as long as the reader comes in time. Less would have it come more often, which costs more than the cache. */
+#define FEW(ring) (((ring)->mask + 1) / 4)
 
 bool ring_init(struct ring *ring, size_t capacity)
 {

@@ -3,7 +3,7 @@
  *
  * The writer never waits: when an entry does not fit it is dropped and counted. Entries are contiguous, so the reader
  * works on them in place. Neither side calls the operating system. A ring that is emptied before it fills uses little more than its
- * first sixteenth, over and over: that stays in the processor's cache.
+ * first quarter, over and over: that stays in the processor's cache.
  *
  * Lifecycle: ring_init, then reserve + commit on one thread and peek + consume on the other, ring_release when both are
  * done.
@@ -48,7 +48,7 @@ void *ring_reserve(struct ring *ring, size_t n);
 /* Hands the entry to the reader, which has become `n` bytes long. Orders nothing after it (see bell.h). */
 void ring_commit(struct ring *ring, size_t n);
 
-/* Whether a sixteenth of it or more is taken: time for the reader to come. Looks at the reader's side only when it has to. */
+/* Whether a quarter of it or more is taken: time for the reader to come. Looks at the reader's side only when it has to. */
 bool ring_is_filling(struct ring *ring);
 
 /* --- the reader's side ---------------------------------------------------------------------------------------------- */
