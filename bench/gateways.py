@@ -38,7 +38,7 @@ class Place:
     tls: int = dataclasses.field(default_factory=free_port)
     routes: int = 0             # beside the one for everything
     workers: int = 1
-    weir: dict = dataclasses.field(default_factory=dict)    # more of Weir's settings
+    weir: dict = dataclasses.field(default_factory=dict)    # more of Weir's settings; "upstream": of its upstream
     generation: int = 0         # what /generation answers, when it is not 0: so it is seen that a configuration has come into force
 
     def paths(self):
@@ -49,6 +49,8 @@ class Place:
 
 
 def weir(place, upstream=None):
+    more = dict(place.weir)
+    upstream = {**(upstream or {}), **more.pop("upstream", {})}
     tls = {"certificates": [{"cert": str(place.certificate.cert), "key": str(place.certificate.key)}]}
     common = {"limits": {"connections": CONNECTIONS}, "timeouts": {"keep_alive": "600s"}}
     routes = [{"name": f"r{number}", "match": {"path": path + "*"}, "upstream": "origin"}
@@ -61,12 +63,12 @@ def weir(place, upstream=None):
         "workers": place.workers,
         "listeners": [{"name": "plain", "address": f"127.0.0.1:{place.plain}", **common},
             {"name": "tls", "address": f"127.0.0.1:{place.tls}", "tls": tls, **common}],
-        "upstreams": [{"name": "origin", "endpoints": [{"address": f"127.0.0.1:{place.origin}"}], **(upstream or {})}],
+        "upstreams": [{"name": "origin", "endpoints": [{"address": f"127.0.0.1:{place.origin}"}], **upstream}],
         "routes": [*routes, {"name": "all", "match": {"path": "/*"}, "upstream": "origin"}],
         # The others have nobody listening for their operator, either.
         "admin": "off",
         "log": {"access": "off", "level": "warning"},
-        **place.weir,
+        **more,
     })
 
 
@@ -184,6 +186,10 @@ def is_led(place):
     """Whether there is a process beside the one that works."""
     return place.workers > 1 or place.generation > 0
 
+
+# For tests on machines that are short of processor time: nobody is refused for having waited.
+PATIENT = {"shedding": "off", "upstream": {"concurrency": "off", "pool": {"acquire_timeout": "60s"},
+    "timeouts": {"connect": "60s", "first_byte": "60s"}}}
 
 # Weir with other settings, measured when they are named: what does a default cost?
 VARIANTS = {"weir-unlimited": {"concurrency": "off"}}

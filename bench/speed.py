@@ -22,7 +22,7 @@ from certificates import Authority  # noqa: E402
 from gateway import free_port  # noqa: E402
 from counts import calls, instructions  # noqa: E402
 from goals import verdicts  # noqa: E402
-from gateways import PEERS, PROGRAMS, RELAYS, VARIANTS, Gateway, Place, runs_here  # noqa: E402
+from gateways import PATIENT, PEERS, PROGRAMS, RELAYS, VARIANTS, Gateway, Place, runs_here  # noqa: E402
 from idle import idle  # noqa: E402
 from latency import latency  # noqa: E402
 from plot import svg  # noqa: E402
@@ -47,6 +47,7 @@ class Bench:
     def __init__(self, directory, arguments):
         self.directory = directory
         self.count, self.seconds = arguments.rounds, arguments.seconds
+        self.weir = PATIENT if arguments.patient else {}
         self.peers = [name for name in arguments.peers if runs_here(name)]
         self.gateway_cpu, self.load_cpu = sorted(os.sched_getaffinity(0))[:2]
         self.results = Results()
@@ -57,8 +58,9 @@ class Bench:
     def chosen(self, names):
         return [name for name in names if name == "weir" or name in self.peers]
 
-    def place(self, name, **settings):
-        return Place(self.directory / f"{name}-{len(list(self.directory.iterdir()))}", self.origin.port, self.certificate, **settings)
+    def place(self, name, weir=None, **settings):
+        directory = self.directory / f"{name}-{len(list(self.directory.iterdir()))}"
+        return Place(directory, self.origin.port, self.certificate, weir={**self.weir, **(weir or {})}, **settings)
 
     def gateway(self, name, cpu=None, **settings):
         """It stays until the end, so that its next turn finds it warm."""
@@ -101,6 +103,7 @@ def read_arguments():
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE")
     parser.add_argument("--svg", type=pathlib.Path, metavar="FILE", help="bars")
     parser.add_argument("--check", action="store_true", help="fail when a goal is missed (bench/goals.py)")
+    parser.add_argument("--patient", action="store_true", help="for tests: Weir refuses nobody for having waited, as on a busy machine it would")
     arguments = parser.parse_args()
     for name in arguments.names:
         if name not in MEASURES:
@@ -133,7 +136,7 @@ def main():
     print(table(bench.results))
     print("\n" + "\n".join(verdict.text() for verdict in judged))
     if arguments.json:
-        settings = {"rounds": arguments.rounds, "seconds": arguments.seconds}
+        settings = {"rounds": arguments.rounds, "seconds": arguments.seconds, "patient": arguments.patient}
         arguments.json.write_text(json.dumps(as_json(bench.results, judged, settings), indent=1) + "\n")
     if arguments.svg:
         arguments.svg.write_text(svg(panels(bench.results)))

@@ -11,7 +11,7 @@ from gateway import eventually
 from gateways import Gateway
 from works import ALL, ROUTES
 
-PATIENCE_S = 30
+PATIENCE_S = 120
 
 WHAT = {
     "start": "from the command to the first answer, with 10,000 routes",

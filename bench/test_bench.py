@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import pathlib
 import random
 import re
@@ -16,8 +17,9 @@ import pytest
 HERE = pathlib.Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "tests" / "integration")]
 
+from certificates import Authority  # noqa: E402
 from gateway import free_port  # noqa: E402
-from gateways import PROGRAMS, RELAYS, runs_here  # noqa: E402
+from gateways import PATIENT, PROGRAMS, RELAYS, Gateway, Place, runs_here  # noqa: E402
 from goals import GOALS, Goal, judge, verdicts  # noqa: E402
 from plot import BAR  # noqa: E402
 from processes import end  # noqa: E402
@@ -26,6 +28,7 @@ from servers import Server  # noqa: E402
 
 TIMEOUT = 300
 MIB = 1 << 20
+CPUS = ",".join(map(str, os.sched_getaffinity(0)))
 
 
 @pytest.fixture
@@ -192,6 +195,24 @@ def test_wrong_answer_spoils_the_turn(wrong):
     assert run.stderr
 
 
+@pytest.mark.parametrize("program", ["load_h1", "load_h2"])
+def test_load_over_tls(start, tmp_path, program):
+    """Through Weir, which ends it. An answer of another length, or another status, spoils the turn here, too."""
+    place = Place(tmp_path / "weir", start("origin"), Authority(tmp_path / "ca").issue("bench", "bench.example"), weir=PATIENT)
+    more = ("--tls", "on") if program == "load_h1" else ("--streams", 8)
+    gateway = Gateway("weir", place, CPUS)
+    try:
+        run = load(place.tls, "--clients", 4, "--requests", 200, "--path", "/bytes/20000", "--length", 20000, *more, program=program)
+        assert run.returncode == 0, run.stderr
+        assert json.loads(run.stdout.splitlines()[1])["answers"] == 200
+        for wrong in (("--length", 127), ("--path", "/generation/%", "--length", 128)):
+            run = load(place.tls, "--requests", 10, *wrong, *more, program=program)
+            assert run.returncode == 1
+            assert run.stderr
+    finally:
+        gateway.stop(TIMEOUT)
+
+
 # --- the goals ------------------------------------------------------------------------------------------------------------
 
 
@@ -231,17 +252,17 @@ def test_goals_of_what_was_not_measured():
 
 
 def bench(*arguments):
-    return subprocess.run([sys.executable, HERE / "speed.py", *map(str, arguments)], capture_output=True, text=True, timeout=TIMEOUT,
+    return subprocess.run([sys.executable, HERE / "speed.py", "--patient", *map(str, arguments)], capture_output=True, text=True, timeout=TIMEOUT,
         check=False)
 
 
 def test_a_short_run(tmp_path):
-    run = bench("h1", "close", "--peers", "relay-epoll,relay-splice", "--rounds", 2, "--seconds", 0.05, "--json", tmp_path / "run.json",
+    run = bench("h1", "close", "h2-tls", "--peers", "relay-epoll,relay-splice", "--rounds", 2, "--seconds", 0.05, "--json", tmp_path / "run.json",
         "--svg", tmp_path / "run.svg")
     assert run.returncode == 0, run.stderr
     told = json.loads((tmp_path / "run.json").read_text())
     assert {(row["figure"], row["gateway"]) for row in told["rows"]} == {
-        (figure, gateway) for figure in ("h1", "close") for gateway in ("weir", "relay-epoll", "relay-splice")}
+        ("h2-tls", "weir"), *((figure, gateway) for figure in ("h1", "close") for gateway in ("weir", "relay-epoll", "relay-splice"))}
     assert all(len(row["values"]) == 2 and row["median"] > 0 for row in told["rows"])
     assert {"date", "machine", "versions", "goals"} <= told.keys()
     for row in told["rows"]:
@@ -260,7 +281,7 @@ PROGRAM = "import sys; sys.path.insert(0, {here!r}); import speed; import goals;
 def test_a_missed_goal(tmp_path, more, status):
     """No gateway does with one system call for a request, and a relay with four."""
     file = tmp_path / "run.json"
-    run = subprocess.run([sys.executable, "-c", PROGRAM.format(here=str(HERE)), "calls", "--peers", "relay-epoll", "--json", file, *more],
+    run = subprocess.run([sys.executable, "-c", PROGRAM.format(here=str(HERE)), "calls", "--patient", "--peers", "relay-epoll", "--json", file, *more],
         capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert run.returncode == status, run.stderr
     assert "calls: at most 1: MISSED" in run.stdout
