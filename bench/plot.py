@@ -2,6 +2,8 @@
 
 import xml.sax.saxutils
 
+from results import number
+
 WIDTH, LEFT, RIGHT = 760, 130, 90
 BAR, GAP, TITLE, BELOW = 16, 6, 40, 18
 COLOURS = {"weir": "#1f6f8b", "relay": "#9aa5ab", "peer": "#d98e4a"}
@@ -24,7 +26,7 @@ def bar(y, gateway, spread, scale):
         text(LEFT - 8, y + BAR - 4, gateway, anchor="end"),
         f'<rect x="{LEFT}" y="{y:.1f}" width="{median * scale:.1f}" height="{BAR}" fill="{colour(gateway)}"/>',
         f'<path d="M{LEFT + low * scale:.1f} {middle:.1f}H{LEFT + high * scale:.1f}" stroke="#222"/>',
-        text(LEFT + high * scale + 6, y + BAR - 4, f"{median:.4g}", "value"),
+        text(LEFT + high * scale + 6, y + BAR - 4, number(median), "value"),
     ]
 
 

@@ -7,24 +7,20 @@ import platform
 import re
 import subprocess
 
-from gateway import ROOT
-from gateways import CONFIGS, RELAYS, version
 import counts
 import idle
 import latency
 import starts
 import workers
 import works
+from gateway import ROOT
+from gateways import CONFIGS, RELAYS, version
+from results import number
 
 WHAT = works.WHAT | idle.WHAT | latency.WHAT | starts.WHAT | counts.WHAT | workers.WHAT
 
 NAMES_MAX = 14
 ORDER = [*CONFIGS, *RELAYS]
-
-
-def number(value):
-    """Three digits that mean something, more where the number has them."""
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def rows(results, figure):

@@ -59,3 +59,8 @@ def quartiles(values):
     if len(values) < 2:
         return tuple(values * 3)
     return tuple(statistics.quantiles(values, n=4, method="inclusive"))
+
+
+def number(value):
+    """Three digits that mean something, more where the number has them."""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"

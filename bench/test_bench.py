@@ -25,6 +25,7 @@ from plot import BAR  # noqa: E402
 from processes import end  # noqa: E402
 from results import Results  # noqa: E402
 from servers import Server  # noqa: E402
+from works import Load  # noqa: E402
 
 TIMEOUT = 300
 MIB = 1 << 20
@@ -193,6 +194,23 @@ def test_wrong_answer_spoils_the_turn(wrong):
         run = load(service.getsockname()[1], "--clients", 1)
     assert run.returncode == 1
     assert run.stderr
+
+
+def test_a_spoilt_turn_ends_the_run():
+    class Refusing:
+        name = "refusing"
+
+        def port(self, tls):
+            return service.getsockname()[1]
+
+    def serve(sock):
+        sock.recv(65536)
+        sock.sendall(WRONG["status"])
+
+    with socket.create_server(("127.0.0.1", 0)) as service:
+        threading.Thread(target=lambda: serve(service.accept()[0]), daemon=True).start()
+        with pytest.raises(SystemExit, match="refusing has spoilt"), Load(Refusing(), CPUS, "load_h1", "--clients", 1) as running:
+            running.ready()
 
 
 @pytest.mark.parametrize("program", ["load_h1", "load_h2"])
