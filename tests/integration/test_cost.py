@@ -21,17 +21,17 @@ pytestmark = pytest.mark.skipif(sanitizer() is not None, reason="what a sanitize
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 128\r\n\r\n" + b"x" * 128
 
-INSTRUCTIONS_MAX = 6000
+INSTRUCTIONS_MAX = 5330
 
 # When requests have come together: 16 clients, whose requests stand in the sockets before the first answer is read.
 BATCH = 16
-BATCH_INSTRUCTIONS_MAX = 5750
+BATCH_INSTRUCTIONS_MAX = 5180
 
 # The same with all that is told of it: most of it is the line of JSON, on the log's thread.
 TELLING_INSTRUCTIONS_MAX = 2030
 
 # By HTTP/2, as many streams on one connection at once.
-H2_INSTRUCTIONS_MAX = 22000
+H2_INSTRUCTIONS_MAX = 21800
 
 
 def is_release():

@@ -124,6 +124,23 @@ static void test_paths(void **state)
 		questions, COUNT(questions));
 }
 
+/* What takes everything is found without looking, but only where nothing else stands beside it that could be more specific. */
+static void test_one_for_all(void **state)
+{
+	static const struct question questions[] = {
+		{"GET", "h", "/a/b", "all", "/a/b", NULL},
+		{"PURGE", "", "/", "all", "/", NULL},
+		{"OPTIONS", "h", "*", "all", "*", NULL},
+	};
+	static const struct question of_two[] = {
+		{"GET", "h", "/a", "get", "/a", NULL},
+		{"POST", "h", "/a", "all", "/a", NULL},
+	};
+
+	ask_all("- {name: all, upstream: u}\n", questions, COUNT(questions));
+	ask_all("- {name: all, upstream: u}\n- {name: get, match: {methods: [GET]}, upstream: u}\n", of_two, COUNT(of_two));
+}
+
 /* The host decides before the path does. */
 static void test_host_before_path(void **state)
 {
@@ -486,6 +503,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_hosts),
 		cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_one_for_all),
 		cmocka_unit_test(test_host_before_path),
 		cmocka_unit_test(test_methods),
 		cmocka_unit_test(test_allow_over_all_hosts),
