@@ -10,21 +10,21 @@
 /* Field values may hold any byte (RFC 9110 §5.5, obs-text); JSON only takes UTF-8. Others are told as Latin-1. */
 static json_t *json_latin1(struct view bytes)
 {
-	char *wide = malloc(2 * bytes.n);
+	char *doubled = malloc(2 * bytes.n);
 	size_t n = 0;
 
-	if (wide == NULL)
+	if (doubled == NULL)
 		return NULL;
 	for (size_t i = 0; i < bytes.n; i++) {
 		unsigned char byte = (unsigned char)bytes.p[i];
 
 		if (byte >= 0x80)
-			wide[n++] = (char)(0xc0 | byte >> 6);
-		wide[n++] = (char)(byte < 0x80 ? byte : 0x80 | (byte & 0x3f));
+			doubled[n++] = (char)(0xc0 | byte >> 6);
+		doubled[n++] = (char)(byte < 0x80 ? byte : 0x80 | (byte & 0x3f));
 	}
-	json_t *string = json_stringn(wide, n);
+	json_t *string = json_stringn(doubled, n);
 
-	free(wide);
+	free(doubled);
 	return string;
 }
 

@@ -47,11 +47,20 @@ bool view_next_element(struct view *list, struct view *element)
 
 bool view_parse_u64(struct view v, uint64_t *out)
 {
+	enum { DIGITS_SURE = 19 };  /* so many fit, whatever they are */
 	uint64_t value = 0;
+	size_t i = 0;
 
 	if (v.n == 0)
 		return false;
-	for (size_t i = 0; i < v.n; i++) {
+	for (; i < v.n && i < DIGITS_SURE; i++) {
+		unsigned digit = (unsigned char)v.p[i] - (unsigned)'0';
+
+		if (digit > 9)
+			return false;
+		value = value * 10 + digit;
+	}
+	for (; i < v.n; i++) {
 		if (v.p[i] < '0' || v.p[i] > '9')
 			return false;
 		if (__builtin_mul_overflow(value, 10, &value) ||

@@ -171,23 +171,25 @@ static bool is_second_spelling(struct view name)
 	return field_id(view_of(folded, name.n)) != FIELD_OTHER;
 }
 
-/* What is not passed on as it came: this hop writes it itself, or only a trusted peer may say it. */
-static bool is_replaced(const struct field *f, const struct message *m, bool trusted)
+/* What is not passed on as it came: this hop writes it itself. */
+#define REPLACED (FIELD_BIT(FIELD_HOST) | FIELD_BIT(FIELD_X_REQUEST_ID) | FIELD_BIT(FIELD_X_FORWARDED_FOR))
+
+/* What only a trusted peer may say. */
+#define BELIEVED                                                                                                            \
+	(FIELD_BIT(FIELD_X_FORWARDED_PROTO) | FIELD_BIT(FIELD_X_FORWARDED_HOST) | FIELD_BIT(FIELD_FORWARDED) |              \
+		FIELD_BIT(FIELD_CLIENT_CERT) | FIELD_BIT(FIELD_CLIENT_CERT_CHAIN) | FIELD_BIT(FIELD_X_REAL_IP))
+
+/* Drops of the fields what is not passed on; `m` is the head that they belong to. */
+static void drop_replaced(struct message *fields, const struct message *m, bool trusted)
 {
-	switch ((enum field_id)f->id) {
-	case FIELD_HOST:
-	case FIELD_X_REQUEST_ID:
-	case FIELD_X_FORWARDED_FOR: return true;
-	case FIELD_X_FORWARDED_PROTO:
-	case FIELD_X_FORWARDED_HOST:
-	case FIELD_FORWARDED:
-	case FIELD_CLIENT_CERT:
-	case FIELD_CLIENT_CERT_CHAIN:
-	case FIELD_X_REAL_IP: return !trusted;
 	/* RFC 9110 §10.1.1: a 1.0 client cannot be sent the 100 that it would ask for. */
-	case FIELD_EXPECT: return m->minor == 0;
-	case FIELD_OTHER: return !trusted && is_second_spelling(field_name(f));
-	default: return false;
+	uint64_t dropped = REPLACED | (trusted ? 0 : BELIEVED) | (m->minor == 0 ? FIELD_BIT(FIELD_EXPECT) : 0);
+
+	for (uint32_t i = 0; i < fields->field_count; i++) {
+		struct field *f = &fields->fields[i];
+
+		if (FIELD_BIT(f->id) & dropped || (f->id == FIELD_OTHER && !trusted && is_second_spelling(field_name(f))))
+			f->dropped = true;
 	}
 }
 
@@ -229,9 +231,7 @@ const char *forward_prepare(struct exchange *ex)
 	if (!message_drop_hop_by_hop(m))
 		return "Connection names a field that must not be removed";
 	/* Before the filters: what they set is the operator's word, and stays. */
-	for (uint32_t i = 0; i < m->field_count; i++)
-		if (is_replaced(&m->fields[i], m, ex->trusted))
-			m->fields[i].dropped = true;
+	drop_replaced(m, m, ex->trusted);
 	if (ex->client->h1.conn.tls != NULL && shows_certificate(ex))
 		drop_client_cert(m);
 	if (m->has_upgrade && stream_is_h2(ex->down))
@@ -494,9 +494,7 @@ bool forward_request(struct exchange *ex)
 
 void forward_request_trailers(struct exchange *ex, struct message *trailers)
 {
-	for (uint32_t i = 0; i < trailers->field_count; i++)
-		if (is_replaced(&trailers->fields[i], &ex->request, ex->trusted))
-			trailers->fields[i].dropped = true;
+	drop_replaced(trailers, &ex->request, ex->trusted);
 	filters_on_request_aside(ex, trailers);
 }
 

@@ -9,6 +9,7 @@
 #include <assert.h>
 
 #include "base/cause.h"
+#include "base/wide.h"
 #include "http/message.h"
 
 /* What a reader says of the bytes it was given. */
@@ -115,12 +116,26 @@ __attribute__((always_inline)) static inline void h1_put(struct h1_writer *w, st
 	w->p += bytes.n;
 }
 
+/* Names and values are mostly short: for those a call costs more than the copying. */
+__attribute__((always_inline)) static inline void h1_copy(char *to, struct view bytes)
+{
+	if (bytes.n > 2 * sizeof(wide) || (__builtin_constant_p(bytes.n) && bytes.n > 0)) {
+		memcpy(to, bytes.p, bytes.n);
+	} else if (bytes.n >= sizeof(wide)) {
+		wide first = wide_load(bytes.p), last = wide_load(bytes.p + bytes.n - sizeof(wide));
+
+		wide_store(to, first);
+		wide_store(to + bytes.n - sizeof(wide), last);
+	} else {
+		wide_copy_few(to, bytes.p, bytes.n);
+	}
+}
+
 /* The same after h1_has_room has said that it fits, together with what else is put on its word. */
 __attribute__((always_inline)) static inline void h1_put_sure(struct h1_writer *w, struct view bytes)
 {
 	assert(bytes.n <= (size_t)(w->end - w->p));
-	if (bytes.n > 0)
-		memcpy(w->p, bytes.p, bytes.n);
+	h1_copy(w->p, bytes);
 	w->p += bytes.n;
 }
 
@@ -137,7 +152,16 @@ void h1_put_u64(struct h1_writer *w, uint64_t n);
 void h1_put_request_line(struct h1_writer *w, struct view method, struct view target);
 
 /* "HTTP/1.1 200 OK\r\n"; an empty reason takes the standard phrase (RFC 9110 §15), or nothing. */
-void h1_put_status_line(struct h1_writer *w, unsigned status, struct view reason);
+void h1_put_any_status_line(struct h1_writer *w, unsigned status, struct view reason);
+
+static inline void h1_put_status_line(struct h1_writer *w, unsigned status, struct view reason)
+{
+	/* Most of them. */
+	if (status == 200 && reason.n == 2 && memcmp(reason.p, "OK", 2) == 0)
+		h1_put(w, VIEW("HTTP/1.1 200 OK\r\n"));
+	else
+		h1_put_any_status_line(w, status, reason);
+}
 
 /* "Name: value\r\n" */
 void h1_put_field(struct h1_writer *w, struct view name, struct view value);

@@ -103,19 +103,20 @@ static enum byte_class class_of(char c)
 
 void h1_body_init(struct h1_body *body, enum framing framing, uint64_t content_length)
 {
-	*body = (struct h1_body){.framing = (uint8_t)framing, .left = content_length};
-	switch (framing) {
-	case FRAMING_NONE: body->state = STATE_DONE; break;
-	case FRAMING_LENGTH: body->state = content_length > 0 ? STATE_PLAIN : STATE_DONE; break;
-	case FRAMING_CHUNKED:
-		body->state = STATE_SIZE_FIRST;
-		body->left = 0;
-		break;
-	case FRAMING_UNTIL_CLOSE:
-		body->state = STATE_PLAIN;
+	static const uint8_t first[] = {
+		[FRAMING_NONE] = STATE_DONE,
+		[FRAMING_LENGTH] = STATE_PLAIN,
+		[FRAMING_CHUNKED] = STATE_SIZE_FIRST,
+		[FRAMING_UNTIL_CLOSE] = STATE_PLAIN,
+	};
+
+	*body = (struct h1_body){.framing = (uint8_t)framing, .state = first[framing]};
+	if (framing == FRAMING_UNTIL_CLOSE)
 		body->left = UINT64_MAX;
-		break;
-	}
+	else if (framing == FRAMING_LENGTH && content_length > 0)
+		body->left = content_length;
+	else if (framing == FRAMING_LENGTH)
+		body->state = STATE_DONE;
 }
 
 bool h1_body_done(const struct h1_body *body)
@@ -204,13 +205,13 @@ static enum h1_piece read_data_end(struct h1_body *body, struct view *in, char c
 	return H1_PIECE_MORE;
 }
 
-enum h1_piece h1_body_read(struct h1_body *body, struct view *in, struct view *data, const char **why)
+/* Of chunked content, or of none that can be read any more. */
+static enum h1_piece read_on(struct h1_body *body, struct view *in, struct view *data, const char **why)
 {
 	for (;;) {
 		enum h1_piece piece = H1_PIECE_MORE;
 
 		switch ((enum state)body->state) {
-		case STATE_DONE: return H1_PIECE_END;
 		case STATE_TRAILERS: return H1_PIECE_TRAILERS;
 		case STATE_BAD: return refuse(body, why, "the content was malformed already");
 		default: break;
@@ -218,7 +219,6 @@ enum h1_piece h1_body_read(struct h1_body *body, struct view *in, struct view *d
 		if (in->n == 0)
 			return H1_PIECE_MORE;
 		switch ((enum state)body->state) {
-		case STATE_PLAIN:
 		case STATE_DATA: return take_data(body, in, data);
 		case STATE_DATA_CR: piece = read_data_end(body, in, '\r', why); break;
 		case STATE_DATA_LF: piece = read_data_end(body, in, '\n', why); break;
@@ -227,6 +227,15 @@ enum h1_piece h1_body_read(struct h1_body *body, struct view *in, struct view *d
 		if (piece == H1_PIECE_BAD)
 			return piece;
 	}
+}
+
+enum h1_piece h1_body_read(struct h1_body *body, struct view *in, struct view *data, const char **why)
+{
+	if (body->state == STATE_DONE)
+		return H1_PIECE_END;
+	if (body->state != STATE_PLAIN)
+		return read_on(body, in, data, why);
+	return in->n > 0 ? take_data(body, in, data) : H1_PIECE_MORE;
 }
 
 /* --- trailers ---------------------------------------------------------------------------------------------------- */

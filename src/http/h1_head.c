@@ -6,10 +6,12 @@
  *
  * One pass, no state between calls: a head that has grown is read again from its beginning. A rule about one field is
  * checked when that field has been read, a rule about the whole when the blank line has; nothing is decided by bytes
- * that a shorter input would not have shown, so splitting the input never changes the outcome.
+ * that a shorter input would not have shown, so splitting the input never changes the outcome. Lines that are as nearly all are
+ * take a shorter way (h1_plain.h).
  */
 #include "base/check.h"
 #include "http/h1_field.h"
+#include "http/h1_plain.h"
 #include "http/scan.h"
 
 /* What the fields read so far have said. */
@@ -134,18 +136,50 @@ static enum h1_status read_request_field(struct head *h, const struct field *f)
 	(FIELD_BIT(FIELD_HOST) | FIELD_BIT(FIELD_EXPECT) | FIELD_BIT(FIELD_CONTENT_LENGTH) | FIELD_BIT(FIELD_TRANSFER_ENCODING) | \
 		FIELD_BIT(FIELD_CONNECTION) | FIELD_BIT(FIELD_UPGRADE))
 
+/* Whether as much stands before the end as h1_plain.h wants: only of the shortest heads it does not. */
+static inline bool may_be_plain(const struct head *h)
+{
+	return h->at.end - h->m->head.p >= SCAN_BEFORE;
+}
+
+/* The line at the cursor, which is not a plain field. */
+static enum h1_line read_line(struct head *h, uint32_t count_max)
+{
+	if (H1_STANDS(h->at.p, h->at.end, "\r\n")) {
+		h->at.p += 2;
+		return H1_LINE_BLANK;
+	}
+	return h1_read_line(&h->at, count_max, h->m);
+}
+
 /* All field lines and the blank line. */
 static inline enum h1_status read_fields(
 	struct head *h, uint32_t count_max, enum h1_status (*read_field)(struct head *h, const struct field *f))
 {
+	struct message *m = h->m;
+	/* None where there is too little for h1_plain.h to look at. */
+	struct field *f = m->fields, *plain_end = may_be_plain(h) ? f + count_max : f;
+	const char *p = h->at.p, *end = h->at.end;
+	uint64_t ids = 0;
 	enum h1_line line;
 
-	while ((line = h1_read_line(&h->at, count_max, h->m)) == H1_LINE_FIELD) {
-		const struct field *f = &h->m->fields[h->m->field_count - 1];
+	for (;; f++) {
+		const char *next = f < plain_end && p < end && *p != '\r' ? h1_plain_field(p, end, f) : NULL;
 
+		if (next == NULL) {
+			h->at.p = p;
+			m->field_count = (uint32_t)(f - m->fields);
+			line = read_line(h, count_max);
+			if (line != H1_LINE_FIELD)
+				break;
+			next = h->at.p;
+		}
+		p = next;
+		ids |= FIELD_BIT(f->id);
 		if ((FIELD_BIT(f->id) & TELLING) && read_field(h, f) == H1_BAD)
 			return H1_BAD;
 	}
+	m->field_ids = ids;
 	switch (line) {
 	case H1_LINE_BLANK: return H1_DONE;
 	case H1_LINE_MORE: return H1_MORE;
@@ -178,6 +212,15 @@ static enum h1_status read_version(struct head *h)
 	h->m->minor = (uint8_t)(p[7] - '0');
 	h->at.p = p + 8;
 	return H1_DONE;
+}
+
+/* A start line that h1_plain.h has read: what follows it, or NULL. */
+static inline bool is_plain(struct head *h, const char *next)
+{
+	if (next == NULL)
+		return false;
+	h->at.p = next;
+	return true;
 }
 
 /* The method and the one space after it (RFC 9112 §3.1). */
@@ -228,6 +271,8 @@ static enum h1_status read_request_line(struct head *h, const struct h1_limits *
 			return status;
 	}
 	h->m->head.p = h->at.p;
+	if (may_be_plain(h) && is_plain(h, h1_plain_request_line(h->at.p, h->at.end, limits->target_bytes_max, h->m)))
+		return H1_DONE;
 	status = read_method(h);
 	if (status == H1_DONE)
 		status = read_target(h, limits->target_bytes_max);
@@ -280,6 +325,8 @@ static enum h1_status read_reason(struct head *h)
 static enum h1_status read_status_line(struct head *h)
 {
 	h->m->head.p = h->at.p;
+	if (is_plain(h, h1_plain_status_line(h->at.p, h->at.end, h->m)))
+		return H1_DONE;
 	enum h1_status status = read_version(h);
 
 	if (status == H1_DONE)

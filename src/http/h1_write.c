@@ -29,13 +29,8 @@ void h1_put_request_line(struct h1_writer *w, struct view method, struct view ta
 	w->p = to.p;
 }
 
-void h1_put_status_line(struct h1_writer *w, unsigned status, struct view reason)
+void h1_put_any_status_line(struct h1_writer *w, unsigned status, struct view reason)
 {
-	/* Most of them. */
-	if (status == 200 && reason.n == 2 && memcmp(reason.p, "OK", 2) == 0) {
-		h1_put(w, VIEW("HTTP/1.1 200 OK\r\n"));
-		return;
-	}
 	const char *standard = reason.n > 0 ? NULL : h1_reason(status);
 	/* The second space stays when there is no phrase: RFC 9112 §4. */
 	char start[] = "HTTP/1.1 000 ";
@@ -69,7 +64,7 @@ void h1_put_length(struct h1_writer *w, uint64_t n)
 }
 
 /* Whether the field still stands in the received head just as it would be written: "Name: value CRLF". */
-static bool stands_as_written(const struct message *m, const struct field *f)
+static inline bool stands_as_written(const struct message *m, const struct field *f)
 {
 	size_t at = (size_t)((uintptr_t)f->name - (uintptr_t)m->head.p);
 
@@ -81,28 +76,21 @@ static bool stands_as_written(const struct message *m, const struct field *f)
 /* Neighbours that go on unchanged, which is most fields of most heads, are copied as the one run of bytes that they are. */
 void h1_put_fields(struct h1_writer *w, const struct message *m)
 {
-	struct view run = view_of(NULL, 0);
+	const struct field *f = m->fields, *end = f + m->field_count;
 
-	for (uint32_t i = 0; i < m->field_count; i++) {
-		const struct field *f = &m->fields[i];
+	while (f < end) {
+		struct view run = view_of(f->name, 0);
 
-		if (f->dropped)
-			continue;
-		if (stands_as_written(m, f)) {
-			size_t line = f->name_len + f->value_len + 4u;
-
-			if (run.p == NULL || run.p + run.n != f->name) {
-				h1_put(w, run);
-				run = view_of(f->name, 0);
-			}
-			run.n += line;
+		for (; f < end && !f->dropped && f->name == run.p + run.n && stands_as_written(m, f); f++)
+			run.n += f->name_len + f->value_len + (size_t)4;
+		if (run.n > 0) {
+			h1_put(w, run);
 			continue;
 		}
-		h1_put(w, run);
-		run = view_of(NULL, 0);
-		h1_put_field(w, field_name(f), field_value(f));
+		if (!f->dropped)
+			h1_put_field(w, field_name(f), field_value(f));
+		f++;
 	}
-	h1_put(w, run);
 }
 
 size_t h1_chunk_prefix(char text[H1_CHUNK_PREFIX_MAX], size_t n)

@@ -43,40 +43,38 @@ bool field_may_trail(const struct field *f)
 	return true;
 }
 
-/* A view of bytes inside `from` as the same bytes inside `to`; anything else stays where it is. */
-static const char *rebase(const char *p, struct view from, const char *to)
+/* Where a byte of `from` stands in the copy that begins at `to`; what is no byte of it stays where it is. */
+static inline const char *rebase(const char *p, struct view from, const char *to)
 {
-	uintptr_t offset = (uintptr_t)p - (uintptr_t)from.p;
+	size_t offset = (size_t)((uintptr_t)p - (uintptr_t)from.p);
 
-	return p != NULL && offset < from.n ? to + offset : p;
-}
-
-static struct view view_rebase(struct view v, struct view from, const char *to)
-{
-	return view_of(rebase(v.p, from, to), v.n);
+	return offset < from.n ? to + offset : p;
 }
 
 bool message_copy(struct message *to, const struct message *from, struct arena *arena, uint32_t extra_fields)
 {
+	struct view head = from->head;
 	size_t field_max = (size_t)from->field_count + extra_fields;
-	struct view head = arena_copy(arena, from->head);
-	struct field *fields = arena_alloc(arena, field_max * sizeof(*fields));
+	struct field *fields = arena_alloc(arena, field_max * sizeof(*fields) + head.n);
+	char *copy = (char *)(fields + field_max);
 
-	if (head.p == NULL || fields == NULL)
+	if (fields == NULL)
 		return false;
+	if (head.n > 0)
+		memcpy(copy, head.p, head.n);
 	for (uint32_t i = 0; i < from->field_count; i++) {
 		fields[i] = from->fields[i];
-		fields[i].name = rebase(fields[i].name, from->head, head.p);
-		fields[i].value = rebase(fields[i].value, from->head, head.p);
+		fields[i].name = rebase(fields[i].name, head, copy);
+		fields[i].value = rebase(fields[i].value, head, copy);
 	}
 	*to = *from;
 	to->fields = fields;
 	to->field_max = (uint32_t)field_max;
-	to->method_name = view_rebase(from->method_name, from->head, head.p);
-	to->target = view_rebase(from->target, from->head, head.p);
-	to->reason = view_rebase(from->reason, from->head, head.p);
-	to->host = view_rebase(from->host, from->head, head.p);
-	to->head = head;
+	to->method_name.p = rebase(from->method_name.p, head, copy);
+	to->target.p = rebase(from->target.p, head, copy);
+	to->reason.p = rebase(from->reason.p, head, copy);
+	to->host.p = rebase(from->host.p, head, copy);
+	to->head.p = copy;
 	return true;
 }
 

@@ -3,11 +3,16 @@
  *
  * Each function returns the first byte in [p, end) that does not belong to the run, or `end`. Sixteen bytes at a time
  * where the machine can (SSE2 is part of x86-64), byte by byte through the table elsewhere and near the end.
+ *
+ * Those called scan_late_* are for bytes late in what there is: the SCAN_BEFORE bytes before `end` may be read, though they may lie
+ * before `p`. So fewer than sixteen are looked at in one step too, as the last of the sixteen before `end`.
  */
 #ifndef WEIR_HTTP_SCAN_H
 #define WEIR_HTTP_SCAN_H
 
 #include "http/chars.h"
+
+#define SCAN_BEFORE 16
 
 static inline const char *scan_class(const char *p, const char *end, enum char_class class)
 {
@@ -71,6 +76,58 @@ static inline const char *scan_above(const char *p, const char *end, char limit)
 	return p;
 }
 
+/* Whether n (<= 16) letters and dashes are `lower`, which is a name in lower case. Sixteen bytes of both may be read. */
+static inline bool scan_is_name(const char *name, const char *lower, size_t n)
+{
+	__m128i same = _mm_cmpeq_epi8(_mm_or_si128(scan_load(name), _mm_set1_epi8(0x20)), scan_load(lower));
+
+	return ((unsigned)_mm_movemask_epi8(same) | ~0u << n) == ~0u;
+}
+
+/*
+ * Where in the `left` (< 16) bytes before the end the first stop is, of the stops in the sixteen bytes before the end; `left`: nowhere.
+ */
+static inline unsigned scan_first_of_last(unsigned stops, size_t left)
+{
+	return (unsigned)__builtin_ctz((stops | 1u << 16) >> (16 - left));
+}
+
+/* How many letters and "-" the sixteen bytes at p begin with. */
+static inline size_t scan_name_16(const char *p)
+{
+	return (size_t)__builtin_ctz(scan_not_name(scan_load(p))); /* 16 when all are: bit 16 is set then */
+}
+
+/* With how many bytes above `limit` and other than DEL the sixteen at p begin. */
+static inline size_t scan_above_16(const char *p, char limit)
+{
+	return (size_t)__builtin_ctz(scan_controls(scan_load(p), limit) | 1u << 16);
+}
+
+/* Letters and "-". */
+static inline const char *scan_late_name(const char *p, const char *end)
+{
+	for (; end - p >= 16; p += 16) {
+		unsigned stops = scan_not_name(scan_load(p)) & 0xffff;
+
+		if (stops != 0)
+			return p + __builtin_ctz(stops);
+	}
+	return p + scan_first_of_last(scan_not_name(scan_load(end - 16)), (size_t)(end - p));
+}
+
+/* Bytes above `limit` and other than DEL. */
+static inline const char *scan_late_above(const char *p, const char *end, char limit)
+{
+	for (; end - p >= 16; p += 16) {
+		unsigned stops = scan_controls(scan_load(p), limit);
+
+		if (stops != 0)
+			return p + __builtin_ctz(stops);
+	}
+	return p + scan_first_of_last(scan_controls(scan_load(end - 16), limit), (size_t)(end - p));
+}
+
 /* CHAR_TEXT */
 static inline const char *scan_text(const char *p, const char *end)
 {
@@ -95,6 +152,43 @@ static inline const char *scan_token(const char *p, const char *end)
 }
 
 #else
+
+/* Whether n letters and dashes are `lower`, which is a name in lower case. */
+static inline bool scan_is_name(const char *name, const char *lower, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if ((name[i] | 0x20) != lower[i])
+			return false;
+	return true;
+}
+
+/* Letters and "-". */
+static inline const char *scan_late_name(const char *p, const char *end)
+{
+	while (p < end && (*p == '-' || ((*p | 0x20) >= 'a' && (*p | 0x20) <= 'z')))
+		p++;
+	return p;
+}
+
+/* Bytes above `limit` and other than DEL. */
+static inline const char *scan_late_above(const char *p, const char *end, char limit)
+{
+	while (p < end && (unsigned char)*p > (unsigned char)limit && *p != 0x7f)
+		p++;
+	return p;
+}
+
+/* How many letters and "-" the sixteen bytes at p begin with. */
+static inline size_t scan_name_16(const char *p)
+{
+	return (size_t)(scan_late_name(p, p + 16) - p);
+}
+
+/* With how many bytes above `limit` and other than DEL the sixteen at p begin. */
+static inline size_t scan_above_16(const char *p, char limit)
+{
+	return (size_t)(scan_late_above(p, p + 16, limit) - p);
+}
 
 /* CHAR_TEXT */
 static inline const char *scan_text(const char *p, const char *end)

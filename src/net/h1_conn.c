@@ -143,11 +143,11 @@ ssize_t h1_conn_fill(struct h1_conn *hc, size_t bytes_max)
 }
 
 /* Whether parsing an incomplete head again can bring something new. */
-static bool head_worth_parsing(struct h1_conn *hc)
+static bool head_worth_parsing_again(struct h1_conn *hc)
 {
 	size_t from = hc->head_tried;
 
-	if (from == 0 || hc->unread.n >= 2 * from)
+	if (hc->unread.n >= 2 * from)
 		return true;
 	if (hc->unread.n <= from)
 		return false;
@@ -161,7 +161,13 @@ static bool head_worth_parsing(struct h1_conn *hc)
 	       memmem(hc->unread.p + from, hc->unread.n - from, "\n\n", 2) != NULL;
 }
 
-static void head_parsed(struct h1_conn *hc, const struct h1_result *result, const struct message *m)
+/* There is something, and it was not looked at yet, or it is worth it. */
+static inline bool head_worth_parsing(struct h1_conn *hc)
+{
+	return hc->unread.n > 0 && (hc->head_tried == 0 || head_worth_parsing_again(hc));
+}
+
+static inline void head_parsed(struct h1_conn *hc, const struct h1_result *result, const struct message *m)
 {
 	if (result->status == H1_MORE) {
 		hc->head_tried = (uint32_t)hc->unread.n;
@@ -178,7 +184,7 @@ static const struct h1_result RESULT_MORE = {.status = H1_MORE};
 
 struct h1_result h1_conn_read_request(struct h1_conn *hc, const struct h1_limits *limits, struct message *m)
 {
-	if (hc->unread.n == 0 || !head_worth_parsing(hc))
+	if (!head_worth_parsing(hc))
 		return RESULT_MORE;
 	m->fields = hc->scratch->fields;
 	m->field_max = H1_SCRATCH_FIELDS;
@@ -192,7 +198,7 @@ struct h1_result h1_conn_read_request(struct h1_conn *hc, const struct h1_limits
 struct h1_result h1_conn_read_response(struct h1_conn *hc, const struct h1_limits *limits, enum method request_method,
 	struct message *m)
 {
-	if (hc->unread.n == 0 || !head_worth_parsing(hc))
+	if (!head_worth_parsing(hc))
 		return RESULT_MORE;
 	m->fields = hc->scratch->fields;
 	m->field_max = H1_SCRATCH_FIELDS;
@@ -210,7 +216,7 @@ enum h1_piece h1_conn_read_body(struct h1_conn *hc, struct view *data, const cha
 
 struct h1_result h1_conn_read_trailers(struct h1_conn *hc, const struct h1_limits *limits, struct message *m)
 {
-	if (hc->unread.n == 0 || !head_worth_parsing(hc))
+	if (!head_worth_parsing(hc))
 		return RESULT_MORE;
 	m->fields = hc->scratch->fields;
 	m->field_max = H1_SCRATCH_FIELDS;
@@ -255,19 +261,7 @@ struct view h1_conn_read_raw(struct h1_conn *hc)
 
 /* --- writing ---------------------------------------------------------------------------------------------------- */
 
-static void gather_point(struct h1_scratch *scratch, const char *p, size_t n)
-{
-	struct iovec *last = scratch->iov_count > 0 ? &scratch->iov[scratch->iov_count - 1] : NULL;
-
-	if (last != NULL && (char *)last->iov_base + last->iov_len == p) {
-		last->iov_len += n;
-		return;
-	}
-	scratch->iov[scratch->iov_count++] = (struct iovec){(void *)(uintptr_t)p, n};
-}
-
-/* Makes the gather this connection's, with `room` bytes and places for two more pieces. */
-static void gather_for(struct h1_conn *hc, size_t room)
+void h1_conn_gather(struct h1_conn *hc, size_t room)
 {
 	struct h1_scratch *scratch = hc->scratch;
 
@@ -278,65 +272,40 @@ static void gather_for(struct h1_conn *hc, size_t room)
 	scratch->writer = hc;
 }
 
-static void gather_copy(struct h1_conn *hc, struct view bytes)
+static inline void gather_copy(struct h1_conn *hc, struct view bytes)
 {
-	struct h1_scratch *scratch = hc->scratch;
-	char *at = scratch->out + scratch->out_used;
-
-	memcpy(at, bytes.p, bytes.n);
-	scratch->out_used += bytes.n;
-	gather_point(scratch, at, bytes.n);
+	memcpy(hc->scratch->out + hc->scratch->out_used, bytes.p, bytes.n);
+	h1_conn_gathered(hc, bytes.n);
 }
 
-struct h1_writer h1_conn_begin_head(struct h1_conn *hc, size_t room)
+/* A small piece is copied, a large one is only pointed at. */
+static void gather_piece(struct h1_conn *hc, struct view data)
 {
 	struct h1_scratch *scratch = hc->scratch;
 
-	gather_for(hc, room);
-	return (struct h1_writer){.p = scratch->out + scratch->out_used, .end = scratch->out + sizeof(scratch->out)};
-}
-
-bool h1_conn_end_head(struct h1_conn *hc, struct h1_writer *w, enum framing framing)
-{
-	struct h1_scratch *scratch = hc->scratch;
-	char *at = scratch->out + scratch->out_used;
-
-	h1_put(w, VIEW("\r\n"));
-	if (w->full)
-		return false;
-	gather_point(scratch, at, (size_t)(w->p - at));
-	scratch->out_used += (size_t)(w->p - at);
-	hc->out_framing = (uint8_t)framing;
-	return true;
+	if (data.n <= H1_COPY_MAX)
+		gather_copy(hc, data);
+	else
+		scratch->iov[scratch->iov_count++] = (struct iovec){(void *)(uintptr_t)data.p, data.n};
 }
 
 void h1_conn_put_raw(struct h1_conn *hc, struct view data)
 {
 	if (data.n == 0)
 		return;
-	gather_for(hc, H1_COPY_MAX);
-	if (data.n <= H1_COPY_MAX)
-		gather_copy(hc, data);
-	else
-		gather_point(hc->scratch, data.p, data.n);
+	h1_conn_gather(hc, H1_COPY_MAX);
+	gather_piece(hc, data);
 }
 
-void h1_conn_put_body(struct h1_conn *hc, struct view data)
+void h1_conn_put_chunk(struct h1_conn *hc, struct view data)
 {
 	char prefix[H1_CHUNK_PREFIX_MAX];
 
 	if (data.n == 0)
 		return;
-	if (hc->out_framing != FRAMING_CHUNKED) {
-		h1_conn_put_raw(hc, data);
-		return;
-	}
-	gather_for(hc, H1_COPY_MAX + sizeof(prefix) + 2);
+	h1_conn_gather(hc, H1_COPY_MAX + sizeof(prefix) + 2);
 	gather_copy(hc, view_of(prefix, h1_chunk_prefix(prefix, data.n)));
-	if (data.n <= H1_COPY_MAX)
-		gather_copy(hc, data);
-	else
-		gather_point(hc->scratch, data.p, data.n);
+	gather_piece(hc, data);
 	gather_copy(hc, VIEW("\r\n"));
 }
 
@@ -356,11 +325,11 @@ void h1_conn_put_end(struct h1_conn *hc, const struct message *trailers)
 int h1_conn_flush_gathered(struct h1_conn *hc)
 {
 	struct h1_scratch *scratch = hc->scratch;
+	int error = hc->conn.send_error;
 
 	/* A head that did not fit leaves nothing behind. */
-	int error = scratch->iov_count == 0 ? hc->conn.send_error
-					    : conn_sendv(&hc->conn, scratch->iov, scratch->iov_count);
-
+	if (scratch->iov_count > 0)
+		error = conn_sendv(&hc->conn, scratch->iov, scratch->iov_count);
 	scratch->writer = NULL;
 	scratch->out_used = 0;
 	scratch->iov_count = 0;

@@ -128,24 +128,67 @@ static inline bool h1_conn_is_unsent(const struct h1_conn *hc)
 	return hc->conn.taken == 0;
 }
 
+/* The gather becomes this connection's, with `room` bytes and places for two more pieces. */
+void h1_conn_gather(struct h1_conn *hc, size_t room);
+
+/* The next `n` bytes of the scratch's output memory, which are written, go out with what is gathered. */
+static inline void h1_conn_gathered(struct h1_conn *hc, size_t n)
+{
+	struct h1_scratch *scratch = hc->scratch;
+	char *at = scratch->out + scratch->out_used;
+	struct iovec *last = scratch->iov_count > 0 ? &scratch->iov[scratch->iov_count - 1] : NULL;
+
+	scratch->out_used += n;
+	if (last != NULL && (char *)last->iov_base + last->iov_len == at)
+		last->iov_len += n;
+	else
+		scratch->iov[scratch->iov_count++] = (struct iovec){at, n};
+}
+
 /*
  * Begins a head: a writer with at least `room` bytes (<= H1_SCRATCH_OUT_BYTES/2). h1_conn_end_head() closes it with the
  * blank line and remembers the framing of the content that follows. False when the writer was too small.
  */
-struct h1_writer h1_conn_begin_head(struct h1_conn *hc, size_t room);
-bool h1_conn_end_head(struct h1_conn *hc, struct h1_writer *w, enum framing framing);
+static inline struct h1_writer h1_conn_begin_head(struct h1_conn *hc, size_t room)
+{
+	struct h1_scratch *scratch = hc->scratch;
 
-/* A piece of content in the framing of the head. `data` must stay valid until the flush. Empty pieces are nothing. */
-void h1_conn_put_body(struct h1_conn *hc, struct view data);
+	h1_conn_gather(hc, room);
+	return (struct h1_writer){.p = scratch->out + scratch->out_used, .end = scratch->out + sizeof(scratch->out)};
+}
 
-/* The end of the content; trailers (may be NULL) only go with chunked framing. */
-void h1_conn_put_end(struct h1_conn *hc, const struct message *trailers);
+static inline bool h1_conn_end_head(struct h1_conn *hc, struct h1_writer *w, enum framing framing)
+{
+	h1_put(w, VIEW("\r\n"));
+	if (w->full)
+		return false;
+	h1_conn_gathered(hc, (size_t)(w->p - hc->scratch->out) - hc->scratch->out_used);
+	hc->out_framing = (uint8_t)framing;
+	return true;
+}
 
 /* Bytes as they are (tunnels). */
 void h1_conn_put_raw(struct h1_conn *hc, struct view data);
 
-/* Sends what was gathered. 0 or the conn's send_error. */
+/* The half of h1_conn_put_body that writes chunks. */
+void h1_conn_put_chunk(struct h1_conn *hc, struct view data);
+
+/* A piece of content in the framing of the head. `data` must stay valid until the flush. Empty pieces are nothing. */
+static inline void h1_conn_put_body(struct h1_conn *hc, struct view data)
+{
+	if (hc->out_framing == FRAMING_CHUNKED)
+		h1_conn_put_chunk(hc, data);
+	else
+		h1_conn_put_raw(hc, data);
+}
+
+/* The end of the content; trailers (may be NULL) only go with chunked framing. */
+void h1_conn_put_end(struct h1_conn *hc, const struct message *trailers);
+
+/* The half of h1_conn_flush that has something to send, perhaps. */
 int h1_conn_flush_gathered(struct h1_conn *hc);
+
+/* Sends what was gathered. 0 or the conn's send_error. */
 static inline int h1_conn_flush(struct h1_conn *hc)
 {
 	return hc->scratch->writer == hc ? h1_conn_flush_gathered(hc) : hc->conn.send_error;

@@ -497,7 +497,7 @@ static void bytes_behind_the_limit_do_not_count(void **state)
 
 static void a_name_of_64_kib_is_refused(void **state)
 {
-	const struct h1_limits wide = {.head_bytes_max = 256 * 1024, .field_count_max = 10, .target_bytes_max = 100};
+	const struct h1_limits large = {.head_bytes_max = 256 * 1024, .field_count_max = 10, .target_bytes_max = 100};
 	static const char start[] = "GET / HTTP/1.1\r\nHost: a\r\n";
 	size_t n = sizeof(start) - 1 + 65536 + 7;
 	char *bytes = malloc(n);
@@ -508,14 +508,14 @@ static void a_name_of_64_kib_is_refused(void **state)
 	memcpy(bytes, start, sizeof(start) - 1);
 	memcpy(bytes + n - 7, ": v\r\n\r\n", 7);
 	struct message m = {.fields = fields, .field_max = FIELD_MAX};
-	struct h1_result r = h1_read_request(view_of(bytes, n), &wide, &m);
+	struct h1_result r = h1_read_request(view_of(bytes, n), &large, &m);
 
 	assert_int_equal(r.status, H1_BAD);
 	assert_int_equal(r.cause, CAUSE_HEADERS_TOO_LARGE);
 	/* One byte less is a name like any other. */
 	memcpy(bytes + n - 8, ": v\r\n\r\n", 7);
 	m = (struct message){.fields = fields, .field_max = FIELD_MAX};
-	assert_int_equal(h1_read_request(view_of(bytes, n - 1), &wide, &m).status, H1_DONE);
+	assert_int_equal(h1_read_request(view_of(bytes, n - 1), &large, &m).status, H1_DONE);
 	assert_int_equal(fields[1].name_len, 65535);
 	free(bytes);
 }
