@@ -160,7 +160,7 @@ bool forward_identify(struct exchange *ex)
  * Services that make variables of fields read '_' and '-' alike, so X_Forwarded_For is a second spelling of a field that is
  * replaced: it would be believed as one.
  */
-static bool is_second_spelling(struct view name)
+__attribute__((noinline)) static bool is_second_spelling(struct view name)
 {
 	char folded[20];
 

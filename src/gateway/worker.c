@@ -224,18 +224,23 @@ void worker_free(struct worker *w)
 
 /* --- looking in ------------------------------------------------------------------------------------------------------------- */
 
+/* Once a second. */
+__attribute__((noinline)) static void date_line_write(struct worker *w, uint64_t now_s)
+{
+	struct h1_writer line = {.p = w->date_line, .end = w->date_line + sizeof(w->date_line)};
+	char date[HTTP_DATE_BYTES];
+
+	h1_put_field(&line, VIEW("Date"), http_date(date, now_s));
+	CHECK(line.p == w->date_line + WORKER_DATE_LINE_BYTES);
+	w->date_s = now_s;
+}
+
 struct view worker_date_line(struct worker *w)
 {
 	uint64_t now_s = io_wall_us(w->io) / US_PER_S;
 
-	if (now_s != w->date_s && (now_s > w->date_s || !PLANTED(DATE_NEVER_GOES_BACK))) {
-		struct h1_writer line = {.p = w->date_line, .end = w->date_line + sizeof(w->date_line)};
-		char date[HTTP_DATE_BYTES];
-
-		h1_put_field(&line, VIEW("Date"), http_date(date, now_s));
-		CHECK(line.p == w->date_line + WORKER_DATE_LINE_BYTES);
-		w->date_s = now_s;
-	}
+	if (now_s != w->date_s && (now_s > w->date_s || !PLANTED(DATE_NEVER_GOES_BACK)))
+		date_line_write(w, now_s);
 	return view_of(w->date_line, WORKER_DATE_LINE_BYTES);
 }
 

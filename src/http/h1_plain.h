@@ -82,20 +82,18 @@ __attribute__((noinline)) static const char *h1_plain_late_field(const char *p, 
 }
 
 /*
- * A name of letters and dashes, ": ", and a value without TAB and without blanks around it, which is not empty. Where the name is short,
- * and the end is far, the end need not be asked for so often.
+ * A name of letters and dashes, ": ", and a value without TAB and without blanks around it, which is not empty. Where sixteen bytes are
+ * left for the name, and for the value and the CRLF as many and two, the end need not be asked for so often.
  */
 static inline const char *h1_plain_field(const char *p, const char *end, struct field *f)
 {
-	enum { NAME_MAX = 15, ROOM = NAME_MAX + 2 + 16 + 2 };
-
-	if (end - p < ROOM)
+	if (end - p < 16)
 		return h1_plain_late_field(p, end, f);
 	size_t name_len = scan_name_16(p);
-	const char *value = p + name_len + 2;
 
-	if (name_len > NAME_MAX)
+	if (name_len > 15 || (size_t)(end - p) < name_len + 2 + 16 + 2)
 		return h1_plain_late_field(p, end, f);
+	const char *value = p + name_len + 2;
 	const char *stop = value + scan_above_16(value, 0x1f);
 
 	if (stop == value + 16)

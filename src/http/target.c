@@ -29,18 +29,21 @@ struct path {
 	size_t segment;
 };
 
-/* True when the path, which begins with '/', is surely canonical: no segment is empty or begins with a dot. */
-static bool path_is_plain(struct view path)
+/*
+ * Where the path of a target that begins with '/' ends: at the '?', or at the end. NULL: it is not surely canonical: a segment is empty or
+ * begins with a dot, or there is a byte that is no part of a canonical path.
+ */
+static inline const char *plain_path_end(struct view raw)
 {
-	const char *end = path.p + path.n;
+	const char *p = raw.p, *end = raw.p + raw.n;
 
-	for (const char *p = path.p; p < end; p++) {
+	for (; p < end && *p != '?'; p++) {
 		if (char_is(*p, CHAR_PATH))
 			continue;
 		if (*p != '/' || (p + 1 < end && (p[1] == '/' || p[1] == '.')))
-			return false;
+			return NULL;
 	}
-	return true;
+	return p;
 }
 
 static void put_encoded(struct path *path, unsigned char byte)
@@ -174,8 +177,11 @@ static size_t encoded_bytes_max(struct view v, enum char_class raw)
 }
 
 /* Writes both anew. */
-static const char *rewrite(struct target *t, struct view raw_path, struct view query, struct arena *arena)
+__attribute__((noinline)) static const char *rewrite(struct target *t, struct view raw, struct arena *arena)
 {
+	const char *mark = memchr(raw.p, '?', raw.n);
+	struct view raw_path = view_of(raw.p, mark != NULL ? (size_t)(mark - raw.p) : raw.n);
+	struct view query = mark != NULL ? view_from(raw, raw_path.n + 1) : view_of(NULL, 0);
 	size_t bytes_max = encoded_bytes_max(raw_path, CHAR_PATH) + 1 + encoded_bytes_max(query, CHAR_QUERY);
 	struct path path = {.out = arena_alloc(arena, bytes_max)};
 
@@ -197,15 +203,16 @@ static const char *rewrite(struct target *t, struct view raw_path, struct view q
 }
 
 /* `raw` begins with '/'. Sets path, query and whole. */
-static const char *read_path_and_query(struct target *t, struct view raw, struct arena *arena)
+static inline const char *read_path_and_query(struct target *t, struct view raw, struct arena *arena)
 {
-	const char *mark = memchr(raw.p, '?', raw.n);
-	struct view path = view_of(raw.p, mark != NULL ? (size_t)(mark - raw.p) : raw.n);
-	struct view query = mark != NULL ? view_from(raw, path.n + 1) : view_of(NULL, 0);
+	const char *path_end = plain_path_end(raw);
+	struct view query = view_of(NULL, 0);
 
-	if (!path_is_plain(path) || !query_is_plain(query))
-		return rewrite(t, path, query, arena);
-	t->path = path;
+	if (path_end != NULL && path_end < raw.p + raw.n)
+		query = view_from(raw, (size_t)(path_end + 1 - raw.p));
+	if (path_end == NULL || !query_is_plain(query))
+		return rewrite(t, raw, arena);
+	t->path = view_of(raw.p, (size_t)(path_end - raw.p));
 	t->query = query;
 	t->whole = raw;
 	return NULL;
@@ -243,21 +250,25 @@ static void host_remember(struct host_memo *memo, const struct authority *a)
 	memcpy(memo->text, a->text.p, a->text.n);
 }
 
-/* Host says where to. */
-static const char *read_host(struct target *t, struct view host, struct arena *arena, struct host_memo *memo)
+/* It is another one than before. */
+__attribute__((noinline)) static const char *read_new_host(
+	struct target *t, struct view host, struct arena *arena, struct host_memo *memo)
 {
 	struct authority a;
-
-	if (host.n == 0)
-		return NULL; /* HTTP/1.0 */
-	if (host_recall(t, host, memo))
-		return NULL;
 	const char *why = authority_read(&a, host);
 
 	if (why != NULL)
 		return why;
 	host_remember(memo, &a);
 	return set_authority(t, &a, arena);
+}
+
+/* Host says where to. */
+static inline const char *read_host(struct target *t, struct view host, struct arena *arena, struct host_memo *memo)
+{
+	if (host.n == 0 || host_recall(t, host, memo))
+		return NULL; /* none in HTTP/1.0 */
+	return read_new_host(t, host, arena, memo);
 }
 
 /* RFC 9112 §3.2.2: the target's authority holds; a Host that says something else is a second opinion. */
@@ -314,7 +325,7 @@ static const char *read_absolute_path(struct target *t, struct view raw, bool op
 	return NULL;
 }
 
-static const char *read_absolute(struct target *t, const struct message *m, struct arena *arena)
+__attribute__((noinline)) static const char *read_absolute(struct target *t, const struct message *m, struct arena *arena)
 {
 	struct view raw = m->target;
 	unsigned default_port = cut_scheme(&raw);
@@ -338,7 +349,7 @@ static const char *read_absolute(struct target *t, const struct message *m, stru
 }
 
 /* host:port, for CONNECT (RFC 9112 §3.2.3). */
-static const char *read_connect(struct target *t, const struct message *m, struct arena *arena)
+__attribute__((noinline)) static const char *read_connect(struct target *t, const struct message *m, struct arena *arena)
 {
 	struct authority a;
 	const char *why = authority_read(&a, m->target);
@@ -361,7 +372,7 @@ static const char *read_asterisk(struct target *t, const struct message *m, stru
 	return read_host(t, m->host, arena, NULL);
 }
 
-static const char *read_origin(
+static inline const char *read_origin(
 	struct target *t, const struct message *m, struct arena *arena, struct host_memo *memo)
 {
 	const char *why = read_path_and_query(t, m->target, arena);

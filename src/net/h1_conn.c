@@ -274,8 +274,10 @@ void h1_conn_gather(struct h1_conn *hc, size_t room)
 
 static inline void gather_copy(struct h1_conn *hc, struct view bytes)
 {
-	memcpy(hc->scratch->out + hc->scratch->out_used, bytes.p, bytes.n);
+	char *at = hc->scratch->out + hc->scratch->out_used;
+
 	h1_conn_gathered(hc, bytes.n);
+	memcpy(at, bytes.p, bytes.n);
 }
 
 /* A small piece is copied, a large one is only pointed at. */
