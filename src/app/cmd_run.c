@@ -13,12 +13,14 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "app/command.h"
 #include "app/notify.h"
 #include "app/opening.h"
 #include "app/process.h"
 #include "app/reloading.h"
+#include "app/settings.h"
 #include "app/upgrade.h"
 #include "app/workers.h"
 #include "base/clock.h"
@@ -103,14 +105,27 @@ static void upgrade_refuse(struct gateway *gateway, int level, const char *by, c
 	reloading_resume(&gateway->reloading);
 }
 
-/* The new process gets the keys of session tickets, so that it knows clients who come back. */
+static struct settings_of settings_of(const struct gateway *gateway)
+{
+	return (struct settings_of){workers_config(gateway->workers), workers_budgets(gateway->workers)};
+}
+
+/* The new process gets the keys of session tickets, so that it knows clients who come back, and what the operator has set. */
 static bool upgrade_start(struct gateway *gateway, char why[256])
 {
-	struct upgrade_secrets secrets = {.rotate_us = gateway->rotate_us};
-	bool some = workers_write_tickets(gateway->workers, &secrets.tickets);
-	bool begun = upgrade_begin(&gateway->upgrade, some ? &secrets : NULL, why);
+	struct upgrade_secrets secrets = {.form = UPGRADE_FORM, .rotate_us = gateway->rotate_us};
+	const struct settings_of of = settings_of(gateway);
+	char *settings;
+
+	if (!settings_write(&of, journal_level(gateway->journal), &settings)) {
+		snprintf(why, 256, "what is set of endpoints cannot be handed over: out of memory, or more than %d bytes", SETTINGS_BYTES_MAX);
+		return false;
+	}
+	secrets.has_tickets = workers_write_tickets(gateway->workers, &secrets.tickets);
+	bool begun = upgrade_begin(&gateway->upgrade, &secrets, view_str(settings != NULL ? settings : ""), why);
 
 	tls_ticket_keys_wipe(&secrets.tickets);
+	free(settings);
 	return begun;
 }
 
@@ -425,15 +440,49 @@ static void close_untaken(struct gateway *gateway)
 			count, count == 1 ? "" : "s", count == 1 ? "was" : "were");
 }
 
+/* What the operator has set for the process before holds for this one. */
+static void adopt_settings(struct gateway *gateway, const char *text)
+{
+	enum config_log_level before = journal_level(gateway->journal);
+	const struct settings_of of = settings_of(gateway);
+	struct settings_read read;
+
+	if (!settings_read(&of, view_str(text), &read)) {
+		tell(gateway->journal, LEVEL_WARNING, "upgrade", "what was set of endpoints and of the log's level ends: it is told in another form");
+		return;
+	}
+	if (read.endpoints > 0)
+		tell(gateway->journal, LEVEL_INFO, "upgrade", "what was set of %zu endpoint%s holds on", read.endpoints,
+			read.endpoints == 1 ? "" : "s");
+	if (read.left_out > 0)
+		tell(gateway->journal, LEVEL_WARNING, "upgrade", "what was set of %zu endpoint%s ends: there is none of such an address any more",
+			read.left_out, read.left_out == 1 ? "" : "s");
+	if (read.level != before)
+		tell(gateway->journal, LEVEL_INFO, "upgrade", "log level %s -> %s, as it was set", config_log_level_word(before),
+			config_log_level_word(read.level));
+	journal_set_level(gateway->journal, read.level);
+}
+
 /* Whoever was known to the process before is known to this one. Without that handshakes are whole ones, once. */
 static void adopt_secrets(struct gateway *gateway)
 {
 	uint64_t latest_us = clock_us(CLOCK_MONOTONIC) + TLS_TICKETS_ROTATE_US;
 	struct upgrade_secrets secrets = {0};
+	bool given = gateway->legacy.secrets >= 0;
+	char *settings;
 
-	if (upgrade_read_secrets(&gateway->legacy, &secrets) && workers_adopt_tickets(gateway->workers, &secrets.tickets))
-		gateway->rotate_us = deadline_min(secrets.rotate_us, latest_us);
+	if (!upgrade_read_secrets(&gateway->legacy, &secrets, &settings)) {
+		if (given)
+			tell(gateway->journal, LEVEL_WARNING, "upgrade", "what was set of endpoints and of the log's level ends: "
+				"the program before this one hands it over in another form, or memory is out");
+	} else {
+		if (secrets.has_tickets != 0 && workers_adopt_tickets(gateway->workers, &secrets.tickets))
+			gateway->rotate_us = deadline_min(secrets.rotate_us, latest_us);
+		if (settings != NULL)
+			adopt_settings(gateway, settings);
+	}
 	tls_ticket_keys_wipe(&secrets.tickets);
+	free(settings);
 }
 
 /* From bound sockets to the end. Owns `config`. */

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "app/process.h"
+#include "app/settings.h"
 #include "base/clock.h"
 
 enum {
@@ -130,11 +131,12 @@ static int handed_init(struct handed *handed, const int more[HANDED_MORE])
  * Memory with the secrets in it, which nobody can change any more. It has no name; who may look into this process finds them in its
  * memory as well. -1: there is none (errno).
  */
-static int secrets_open(const struct upgrade_secrets *secrets)
+static int secrets_open(const struct upgrade_secrets *secrets, struct view settings)
 {
 	int fd = memfd_create("weir-upgrade", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	if (fd >= 0 && write(fd, secrets, sizeof(*secrets)) == (ssize_t)sizeof(*secrets) &&
+		write(fd, settings.p, settings.n) == (ssize_t)settings.n &&
 		fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0)
 		return fd;
 	if (fd >= 0)
@@ -272,7 +274,7 @@ static bool pipe_open(int ends[2])
 	return false;
 }
 
-bool upgrade_begin(struct upgrade *upgrade, const struct upgrade_secrets *secrets, char why[256])
+bool upgrade_begin(struct upgrade *upgrade, const struct upgrade_secrets *secrets, struct view settings, char why[256])
 {
 	struct launch *l = calloc(1, sizeof(*l));
 	int ends[2], error = ENOMEM;
@@ -283,9 +285,11 @@ bool upgrade_begin(struct upgrade *upgrade, const struct upgrade_secrets *secret
 		return false;
 	}
 	const int more[HANDED_MORE] = {
-		[HANDED_READY] = ends[1], [HANDED_SECRETS] = secrets != NULL ? secrets_open(secrets) : -1};
+		[HANDED_READY] = ends[1], [HANDED_SECRETS] = secrets_open(secrets, settings)};
 
-	error = launch(l, more, &upgrade->child);
+	/* What the operator has taken out of service must not come back unasked. */
+	snprintf(l->path, sizeof(l->path), "the new process");
+	error = more[HANDED_SECRETS] >= 0 ? launch(l, more, &upgrade->child) : errno != 0 ? errno : ENOMEM;
 	close(ends[1]);
 	if (more[HANDED_SECRETS] >= 0)
 		close(more[HANDED_SECRETS]);
@@ -410,15 +414,26 @@ bool upgrade_inherit(struct inherited *in, struct upgrade_legacy *legacy, char w
 	return false;
 }
 
-bool upgrade_read_secrets(struct upgrade_legacy *legacy, struct upgrade_secrets *secrets)
+static bool settings_read_from(int fd, size_t n, char **settings)
 {
+	*settings = calloc(1, n + 1);
+	return *settings != NULL && pread(fd, *settings, n, sizeof(struct upgrade_secrets)) == (ssize_t)n;
+}
+
+bool upgrade_read_secrets(struct upgrade_legacy *legacy, struct upgrade_secrets *secrets, char **settings)
+{
+	const off_t least = (off_t)sizeof(*secrets);
 	struct stat file;
 
+	*settings = NULL;
 	if (legacy->secrets < 0)
 		return false;
-	bool good = fstat(legacy->secrets, &file) == 0 && file.st_size == (off_t)sizeof(*secrets) &&
-		    pread(legacy->secrets, secrets, sizeof(*secrets), 0) == (ssize_t)sizeof(*secrets);
+	bool good = fstat(legacy->secrets, &file) == 0 && file.st_size >= least && file.st_size - least <= SETTINGS_BYTES_MAX &&
+		    pread(legacy->secrets, secrets, sizeof(*secrets), 0) == (ssize_t)sizeof(*secrets) &&
+		    secrets->form == UPGRADE_FORM;
 
+	if (good && file.st_size > least)
+		good = settings_read_from(legacy->secrets, (size_t)(file.st_size - least), settings);
 	close(legacy->secrets);
 	legacy->secrets = -1;
 	return good;

@@ -8,8 +8,8 @@
  *
  * The new program is whatever stands at this one's path by now, with the same arguments, directory and environment. It is told by
  * WEIR_UPGRADE="SOCKETS READY [SECRETS]": how many sockets there are from descriptor 3 on, the descriptor of a pipe to which it writes
- * a byte when it is ready, and one of memory that nobody else has a name for, with the keys of session tickets. (A version that does not
- * know of the third leaves it alone.)
+ * a byte when it is ready, and one of memory that nobody else has a name for, with the keys of session tickets and behind them what the
+ * operator has set (settings.h). (A version that does not know of the third leaves it alone; one that has another form of it takes nothing.)
  */
 #ifndef WEIR_APP_UPGRADE_H
 #define WEIR_APP_UPGRADE_H
@@ -24,7 +24,10 @@
 #define UPGRADE_READY_US (60 * US_PER_S)
 
 /* What the new process is told that nobody else may know. */
+#define UPGRADE_FORM 2             /* another number with every other struct */
 struct upgrade_secrets {
+	uint64_t form;             /* UPGRADE_FORM */
+	uint64_t has_tickets;      /* 0: there are none */
 	uint64_t rotate_us;        /* when the keys are to be made anew; CLOCK_MONOTONIC */
 	struct tls_ticket_keys tickets;
 };
@@ -46,10 +49,10 @@ enum upgrade_state {
 /* --- in the process that is replaced ---------------------------------------------------------------------------------- */
 
 /*
- * Starts the new process. process_tell() whenever there is something to look at. False with why: nothing was started. `secrets` NULL: it
- * makes its own.
+ * Starts the new process. process_tell() whenever there is something to look at. False with why: nothing was started. `settings` may be
+ * empty.
  */
-bool upgrade_begin(struct upgrade *upgrade, const struct upgrade_secrets *secrets, char why[256]);
+bool upgrade_begin(struct upgrade *upgrade, const struct upgrade_secrets *secrets, struct view settings, char why[256]);
 
 /* How far it is. A process that is not ready by the deadline is ended. */
 enum upgrade_state upgrade_look(struct upgrade *upgrade, char why[256]);
@@ -82,8 +85,8 @@ struct upgrade_legacy {
  */
 bool upgrade_inherit(struct inherited *in, struct upgrade_legacy *legacy, char why[256]);
 
-/* Reads them, once. False: there are none, or they are not as long as ours. */
-bool upgrade_read_secrets(struct upgrade_legacy *legacy, struct upgrade_secrets *secrets);
+/* Reads them, once. *settings: to be freed; NULL: nothing is set. False: there are none, or of another form, or memory is out. */
+bool upgrade_read_secrets(struct upgrade_legacy *legacy, struct upgrade_secrets *secrets, char **settings);
 
 /* We serve. -1 is allowed. */
 void upgrade_tell_ready(int ready);

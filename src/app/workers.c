@@ -282,6 +282,11 @@ struct workers *workers_create(const struct config *config, unsigned count, stru
 	return NULL;
 }
 
+struct endpoint_budget *const *workers_budgets(const struct workers *workers)
+{
+	return workers->current->budgets;
+}
+
 const struct config *workers_config(const struct workers *workers)
 {
 	return workers->current->config;

@@ -37,6 +37,9 @@ void workers_listener_address(const struct workers *workers, size_t i, struct ad
 /* The configuration in force. Valid until workers_reloaded. */
 const struct config *workers_config(const struct workers *workers);
 
+/* Its endpoints' budgets, in its order; as long as it. */
+struct endpoint_budget *const *workers_budgets(const struct workers *workers);
+
 /*
  * What the workers need of another configuration is made: that takes long where it is large, and may be done on any thread, but by
  * one at a time, and not while keys are rotated. Owns `config` if it returns one. NULL: out of memory, and nothing has changed.

@@ -38,6 +38,7 @@ ADMINISTRATION = """
     head_is_get_without_content other_methods other_paths other_spellings_of_a_path request_with_content
     post_with_content_is_not_followed_by_another closing malformed_fields malformed_request_lines heads_too_large
     client_that_leaves_while_the_workers_are_asked client_that_does_not_read too_many_connections unix_socket
+    who_says_half_a_request_shuts_nobody_out
     address_in_use off
 """.split()
 

@@ -1,6 +1,7 @@
 """Another process in place of the one that runs: sockets handed over by an upgrade, or bound by the service manager."""
 
 import contextlib
+import functools
 import os
 import pathlib
 import re
@@ -16,8 +17,11 @@ import pytest
 import gateway as gateways
 from admin import administered
 from gateway import TIMEOUT, configuration, eventually, free_port, run
+from origin import answer_all
 from programs import program  # pylint: disable=unused-import
 from raw import get, response
+from test_admin_api import request
+from test_admin_endpoints import ROUND_ROBIN, change, path_of, who
 from test_receipt import ask_reload
 from test_tls import VERSIONS, certificates, crowd_of, resumed_of, secured
 
@@ -394,6 +398,31 @@ def test_sessions_are_resumed(start, origin, upgrade, certs, version):
         for client in clients:
             client.come(2)
     assert resumed_of(clients) == 1
+
+
+def test_what_was_set_holds(start, make_origin, upgrade):
+    """Of endpoints and of the log's level, as over a reload; what the new file does not have any more is told."""
+    two = [make_origin().serve(functools.partial(answer_all, body=name)) for name in (b"a", b"b")]
+    gateway, admin = administered(start, *two, upstream=ROUND_ROBIN, workers=2)
+    change(admin, two[0], enabled=False)
+    change(admin, two[1], weight=3)
+    assert admin.connect().ask(request("PUT", "/v1/log/level", {"level": "debug"})).status == 200
+    process = upgrade(gateway)
+    assert gateway.event("upgrade: what was set of 2 endpoints holds on") and gateway.event("upgrade: log level info -> debug, as it was set")
+    assert has_ended(gateway)
+    assert who(gateway) == "bbbbbbbb"
+    assert admin.json(path_of(two[0]))["set"] == {"enabled": False, "drain": False, "weight": None}
+    assert admin.json(path_of(two[1]))["weight"] == 3
+    assert admin.json("/v1/log/level") == {"level": "debug"}
+    # Over the next one, too.
+    gateway.config["upstreams"][0]["endpoints"].pop(0)
+    gateway.config.setdefault("log", {})["level"] = "warning"
+    gateway.write(gateway.config)
+    upgrade(gateway, process)
+    process.wait()
+    assert gateway.event("upgrade: what was set of 1 endpoint ends")
+    assert admin.json(path_of(two[1]))["set"]["weight"] == 3
+    assert admin.json("/v1/log/level") == {"level": "warning"}
 
 
 def test_secrets_are_nobodys(start, origin, upgrade, certs):
