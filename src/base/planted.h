@@ -94,6 +94,8 @@ enum planted_bug {
 	PLANTED_LOSS_PASSED_ON,              /* a request whose connection is lost is not sent again, where that is configured */
 	PLANTED_SILENT_REUSED,               /* a connection that has not answered in time serves the next request */
 	PLANTED_TRIES_UNCOUNTED,             /* what is sent again for a loss, or for silence, is sent again as often as it takes */
+	PLANTED_ROUTE_TIMES_FORGOTTEN,       /* a route's book of time begins anew with each reload */
+	PLANTED_SETTLED_EARLY,               /* an upstream that is gone is let go while requests may still ask for it */
 	PLANTED_COUNT
 };
 

@@ -118,7 +118,7 @@ static void settle(struct worker *w)
 	list_each_safe(&w->exchanges, node, next) {
 		const struct exchange *ex = container_of(node, struct exchange, node);
 
-		if (ex->held != w->current && may_still_lease(ex)) {
+		if (ex->held != w->current && may_still_lease(ex) && !PLANTED(SETTLED_EARLY)) {
 			io_timer_set(w->io, &w->settle_timer, deadline_after(io_now_us(w->io), SETTLE_US));
 			return;
 		}

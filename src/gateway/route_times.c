@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "base/planted.h"
+
 void route_times_sweep(struct list *all)
 {
 	list_each_safe(all, node, next) {
@@ -21,7 +23,7 @@ static struct route_times *times_find(struct list *all, struct view name)
 	list_each_safe(all, node, next) {
 		struct route_times *t = container_of(node, struct route_times, node);
 
-		if (view_eq(view_of(t->name, t->name_n), name))
+		if (view_eq(view_of(t->name, t->name_n), name) && !PLANTED(ROUTE_TIMES_FORGOTTEN))
 			return t;
 	}
 	return NULL;

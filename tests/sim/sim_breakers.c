@@ -10,6 +10,7 @@
 #include "sim_http.h"
 #include "sim_model.h"
 #include "sim_oracle.h"
+#include "sim_shapes.h"
 #include "sim_text.h"
 #include "sim_world.h"
 #include "upstream/endpoint.h"
@@ -190,8 +191,11 @@ const char *fallback_sends(struct sim_request *request, unsigned port, bool is_s
 
 	bool is_back = request->fell_back && plan.fallback == FALLBACK_UPSTREAM;
 
+	if (last != NULL && !request->fell_back && plan.fallback != FALLBACK_UPSTREAM &&
+		setup_upstream_of(last->port) != setup_upstream_of(port))
+		return "to another upstream than it has begun with";
 	/* What HTTP/2 has queued may go out when its exchange has gone on already. */
-	if (setup_upstream_of(port) == request->upstream)
+	if (shapes_lead_to(request, setup_upstream_of(port)))
 		return is_back && !is_safe ? "and back from the fallback's upstream" : NULL;
 	if (plan.fallback != FALLBACK_UPSTREAM || request->upstream != 0)
 		return "to another upstream";

@@ -21,7 +21,7 @@
 #define PATIENT_US 3600000000ULL
 
 /* Numbers of gRPC that are looked at here. */
-enum { CANCELLED = 1, DEADLINE_EXCEEDED = 4, RESOURCE_EXHAUSTED = 8, INTERNAL = 13, UNAVAILABLE = 14, STATUSES = 17 };
+enum { CANCELLED = 1, DEADLINE_EXCEEDED = 4, RESOURCE_EXHAUSTED = 8, UNIMPLEMENTED = 12, INTERNAL = 13, UNAVAILABLE = 14, STATUSES = 17 };
 
 static struct {
 	uint64_t whole, failed, again, told, late, forms[FORM_WEB_TEXT + 1][FORM_WEB_TEXT + 1];
@@ -460,6 +460,7 @@ static int status_of(enum cause cause)
 	case CAUSE_UPSTREAM_BAD_RESPONSE:
 	case CAUSE_FILTER_FAILED:
 	case CAUSE_INTERNAL: return INTERNAL;
+	case CAUSE_NO_ROUTE: return UNIMPLEMENTED;
 	case CAUSE_CONNECT_REFUSED:
 	case CAUSE_CONNECT_TIMEOUT:
 	case CAUSE_UPSTREAM_RESET:

@@ -59,7 +59,7 @@ static struct {
 	struct drawn_times times;
 	unsigned clients_max;
 	unsigned written;  /* configurations so far */
-	unsigned first[UPSTREAMS_MAX], count[UPSTREAMS_MAX];  /* servers by upstream */
+	unsigned first[UPSTREAM_MOVED + 1], count[UPSTREAM_MOVED + 1];  /* servers by upstream */
 	uint64_t spared_us;  /* since then the second one of upstream 0 gets nothing; UINT64_MAX: it gets what comes */
 } drawn;
 
@@ -245,9 +245,9 @@ static void write_upstream(struct sim_text *text, unsigned i, struct sim_setup *
 	health_write(text);
 	breaker_write(text, "    ", t->request != 0 && t->request < t->first_byte ? t->request : t->first_byte);
 	if (plan.calls)
-		retry_write(text, &plan.retry[i]);
+		retry_write(text, &plan.retry[i % UPSTREAM_MOVED]);
 	else
-		again_plan_write(text, &plan.again[i]);
+		again_plan_write(text, &plan.again[i % UPSTREAM_MOVED]);
 	hedge_write(text, i, (unsigned)__builtin_popcount(in_service));
 	text_printf(text, "    timeouts: {connect: %ums, first_byte: %ums, idle: %ums, request: %ums}\n", t->connect,
 		t->first_byte, t->idle, t->request);
@@ -268,15 +268,15 @@ static void write_routes(struct sim_text *text, const struct sim_shape *shape)
 			  "  - name: old\n    match: {path: \"/old/*\"}\n"
 			  "    redirect: {location: \"https://example.com/new/*\", status: 308}\n%s"
 			  "  - name: readonly\n    match: {path: \"/ro/*\", methods: [GET]}\n    upstream: u0\n"
-			  "  - name: r0\n    match: {path: \"/u0/*\"}\n    upstream: u0\n%s    filters:\n"
+			  "  - name: r0\n    match: {path: \"/u0/*\"}\n    upstream: u%u\n%s    filters:\n"
 			  "      - headers: {request: {set: {X-Set: by gateway}, remove: [X-Removed]}, response: {add: "
 			  "{X-Answer: seen}}}\n%s",
-		access, api_key, web, plan.limits ? limits : "");
+		access, api_key, shape->moved ? UPSTREAM_MOVED : 0, web, plan.limits ? limits : "");
 	limits_write(text);
 	breaker_write(text, "    ", drawn.times.request);
 	fallback_write(text);
 	shape_write_route(text, shape);
-	if (plan.upstreams > 1) {
+	if (plan.upstreams > 1 && !shape->gone) {
 		text_printf(text, "  - name: r1\n    match: {path: \"/u1/*\"}\n    upstream: u1\n%s%s", web,
 			plan.rewrites ? "    rewrite: {path: \"/in/*\"}\n" : "");
 		breaker_write(text, "    ", drawn.times.request);
@@ -303,7 +303,7 @@ unsigned setup_upstream_of(unsigned port)
 {
 	unsigned i = 0;
 
-	while (i + 1 < plan.upstreams && port - SERVER_PORT >= drawn.first[i] + drawn.count[i])
+	while (i < UPSTREAM_MOVED && port - SERVER_PORT - drawn.first[i] >= drawn.count[i])
 		i++;
 	return i;
 }
@@ -351,6 +351,10 @@ const struct config *setup_redraw(struct sim_setup *setup)
 			shape_draw(&setup->shape, in_service);
 		write_upstream(&text, i, setup, in_service);
 	}
+	if (plan.reroutes)
+		setup->pools[drawn.first[UPSTREAM_MOVED]] = (struct sim_pool){0};
+	if (setup->shape.moved)
+		write_upstream(&text, UPSTREAM_MOVED, setup, 1);
 	traces_write_upstream(&text);
 	write_routes(&text, &setup->shape);
 	shape_write_root(&text, &setup->shape);
@@ -389,6 +393,11 @@ void setup_draw(struct sim_setup *setup)
 		drawn.count[i] = i == 0 && (world_chance(400) || plan.hedges || plan.subsets || plan.zones) ? 2 : 1;
 		setup->servers += drawn.count[i];
 	}
+	if (plan.upstreams == 1)
+		drawn.count[1] = 0;
+	drawn.first[UPSTREAM_MOVED] = setup->servers;
+	drawn.count[UPSTREAM_MOVED] = plan.reroutes;
+	setup->servers += plan.reroutes;
 	setup->config = setup_redraw(setup);
 	setup->connections_age = t->lifetime > 0;
 	setup->acquire_us = 1000ULL * t->acquire;

@@ -7,7 +7,7 @@
 #include "config/config.h"
 #include "sim_shapes.h"
 
-#define SERVERS_MAX 3
+#define SERVERS_MAX 4
 #define SERVER_PORT 9000  /* and the ones that follow */
 
 /* The pool of an endpoint, as configured. */

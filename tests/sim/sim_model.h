@@ -16,6 +16,7 @@
 
 #define REQUESTS_MAX 256
 #define UPSTREAMS_MAX 2
+#define UPSTREAM_MOVED 2  /* beside these: route r0 leads there in some configurations, with the settings of upstream 0 */
 #define BULK_BYTES 600000  /* larger than any window */
 
 enum sim_kind {
@@ -147,6 +148,7 @@ struct sim_plan {
 	bool traces;                  /* requests belong to traces, and a collector gets spans */
 	bool operates;                /* the operator takes endpoints out, and brings them back */
 	bool subsets, zones;          /* routes ask for some of the endpoints; those of the gateway's own zone come first */
+	bool reroutes;                /* routes come and go, and lead elsewhere */
 	bool doors;                   /* listeners open, close and move */
 	bool refuses_reloads;         /* workers refuse some of the reloads, and are told again */
 	bool panics;                  /* where most endpoints are out all are used */

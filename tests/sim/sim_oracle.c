@@ -12,6 +12,7 @@
 #include "sim_limits.h"
 #include "sim_operator.h"
 #include "sim_refusals.h"
+#include "sim_shapes.h"
 #include "sim_wall.h"
 #include "sim_world.h"
 
@@ -75,7 +76,7 @@ static bool cause_fits(const struct sim_request *request, enum cause cause)
 	case CAUSE_BAD_REQUEST:
 	case CAUSE_URI_TOO_LONG:
 	case CAUSE_HEADERS_TOO_LARGE: return request->kind == KIND_MALFORMED || request->kind == KIND_BAD_CONTENT;
-	case CAUSE_NO_ROUTE: return request->kind == KIND_NO_ROUTE;
+	case CAUSE_NO_ROUTE: return request->kind == KIND_NO_ROUTE || shapes_may_lack_route(request);
 	case CAUSE_METHOD_NOT_ALLOWED: return request->kind == KIND_WRONG_METHOD || request->kind == KIND_MALFORMED;
 	case CAUSE_CLIENT_TIMEOUT: return drawn.client_stalls || drawn.client_dawdles || drawn.clock_jumps;
 	case CAUSE_CLIENT_CONNECTIONS_LIMITED: return drawn.tight_limits || plan.sheds;
@@ -97,6 +98,7 @@ static bool cause_fits(const struct sim_request *request, enum cause cause)
 		 */
 		return drawn.connect_refused || drawn.connect_fails || drawn.server_down ||
 		       (plan.servers_h2 && (drawn.reset || drawn.server_goes_away || upstream_was_useless(request->upstream) ||
+					       (plan.reroutes && upstream_was_useless(UPSTREAM_MOVED)) ||
 					       (may_fall_back(request) && upstream_was_useless(1))));
 	case CAUSE_CONNECT_TIMEOUT:
 		/* Also what a request is told whose wait ends while the only connection is just being opened. */

@@ -37,7 +37,7 @@
  * 15. Who was taken out of service by the operator gets nothing that begins behind that, over reloads too, and what is under way there
  *     ends as it would have (sim_operator.h).
  * 16. A request gets to what its configuration has for it: to endpoints of its route's subset, and to those of the gateway's zone while
- *     they serve (sim_shapes.h).
+ *     they serve (sim_shapes.h); where its route led when it began, or since, and all of its tries to the same upstream.
  * 17. A worker listens where its configuration says, and nowhere else; a listener that goes takes whoever has connected to it, answers
  *     what is under way, and is gone with its last client (sim_doors.h).
  * 18. A reload that is refused, at once or in the middle, changes nothing and leaves nothing (sim_refusals.h).

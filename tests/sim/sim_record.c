@@ -71,7 +71,8 @@ static bool fell_back(const struct exchange_record *record)
 /* It was at the route's own upstream before, and what failed behind the fallback is the cause. */
 static bool went_elsewhere(const struct exchange_record *record)
 {
-	return view_eq(record->route, VIEW("r0")) && !view_eq(record->upstream, VIEW("u0"));
+	return view_eq(record->route, VIEW("r0")) && !view_eq(record->upstream, VIEW("u0")) &&
+	       !view_eq(record->upstream, VIEW("u2"));
 }
 
 /* 0: none was picked. */

@@ -788,6 +788,8 @@ static void phase_calm(void)
 	check_ejections();
 	check_tunnels();
 	for (unsigned i = 0; i < 2 * plan.upstreams; i++) {
+		if (!shapes_newest_has(i % plan.upstreams))
+			continue;
 		probe(i % plan.upstreams, run.setup.longest_us);
 		turns_until(never, world_now_us() + PARTING_US);
 		/* There may be no more than one connection of clients, and the gateway slow to see that it has ended. */
@@ -795,7 +797,8 @@ static void phase_calm(void)
 	}
 	for (unsigned i = 0; i < plan.upstreams; i++) {
 		turns_until(never, world_now_us() + run.setup.settle_us);
-		probe(i, run.setup.longest_us);
+		if (shapes_newest_has(i))
+			probe(i, run.setup.longest_us);
 	}
 	/* An answer may be whole by its length before its stream has ended. */
 	if (plan.servers_h2)

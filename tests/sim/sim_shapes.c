@@ -25,6 +25,9 @@ void shapes_draw_plan(uint64_t seed)
 	bool has_roles = world_also(seed, ALSO_SPARES) % 4 == 0;
 
 	run.number = world_also(seed, ALSO_SHAPES);
+	plan.reroutes = faults.reloads != 0 && !plan.hedges && world_also(seed, ALSO_REROUTES) % 3 == 0;
+	/* Who waits in a filter has no connection yet. */
+	plan.limits = plan.limits || plan.reroutes;
 	plan.subsets = !has_roles && world_also(seed, ALSO_SUBSETS) % 5 == 0;
 	plan.zones = !has_roles && world_also(seed, ALSO_ZONES) % 5 == 0;
 	/* The only endpoint of a subset would be ejected for what it answers. */
@@ -41,7 +44,11 @@ static unsigned draw(unsigned n)
 void shape_draw(struct sim_shape *shape, unsigned serving)
 {
 	*shape = (struct sim_shape){.serving = serving, .doors = shape->doors};
-	if (plan.subsets)
+	if (plan.reroutes) {
+		shape->moved = draw(2) == 0;
+		shape->gone = draw(3) == 0;
+	}
+	if (plan.subsets && !shape->moved)
 		shape->subset = draw(3);
 	if (plan.zones)
 		shape->zone = draw(3);
@@ -89,6 +96,41 @@ static bool any(const struct sim_request *request, unsigned value, bool (*is)(co
 {
 	for (unsigned i = request->oldest; i <= run.newest; i++)
 		if (is(&run.shapes[i], value))
+			return true;
+	return false;
+}
+
+static bool is_led_to(const struct sim_shape *shape, unsigned upstream)
+{
+	if (upstream == 1)
+		return !shape->gone;
+	return shape->moved == (upstream == UPSTREAM_MOVED);
+}
+
+bool shapes_lead_to(const struct sim_request *request, unsigned upstream)
+{
+	return (upstream == 1) == (request->upstream == 1) && any(request, upstream, is_led_to);
+}
+
+static bool lacks_route(const struct sim_shape *shape, unsigned upstream)
+{
+	return upstream == 1 && shape->gone;
+}
+
+bool shapes_may_lack_route(const struct sim_request *request)
+{
+	return any(request, request->upstream, lacks_route);
+}
+
+bool shapes_newest_has(unsigned upstream)
+{
+	return !lacks_route(&run.shapes[run.newest], upstream);
+}
+
+bool shapes_have_lost_route(void)
+{
+	for (unsigned i = 1; i <= run.newest; i++)
+		if (run.shapes[i].gone)
 			return true;
 	return false;
 }

@@ -65,6 +65,7 @@ enum world_also {
 	ALSO_BULK = 3033,
 	ALSO_DOORS = 5063319,
 	ALSO_LOSSES = 3157,
+	ALSO_REROUTES = 16874,
 	ALSO_LATE_REFUSALS = 16790,
 };
 uint64_t world_also(uint64_t seed, enum world_also what);
