@@ -48,15 +48,17 @@ static void print_status(const json_t *s)
 
 static void print_stuck(const json_t *all)
 {
-	const json_t *list = json_object_get(all, "exchanges"), *e;
+	const json_t *list = json_object_get(all, "exchanges"), *clients = json_object_get(all, "clients"), *e;
 	size_t i;
 
-	if (json_array_size(list) == 0)
-		printf("nothing is stuck: every request has a deadline that is not over\n");
+	if (json_array_size(list) == 0 && json_array_size(clients) == 0)
+		printf("nothing is stuck: every request and every connection of a client has a deadline that is not over\n");
 	json_array_foreach(list, i, e)
 		printf("%8.1f s  %-12s %s %s\n           %s %s, request %s, worker %lld\n",
 			json_number_value(json_object_get(e, "quiet_s")), word(e, "stage"), word(e, "method"), word(e, "path"),
 			word(e, "upstream"), word(e, "endpoint"), word(e, "request_id"), number(e, "worker"));
+	json_array_foreach(clients, i, e)
+		printf("%10s  %-12s client %s, worker %lld\n", "-", word(e, "stage"), word(e, "client"), number(e, "worker"));
 }
 
 /* --- what asks and prints ------------------------------------------------------------------------------------------ */
@@ -261,7 +263,7 @@ const struct command command_status = {
 const struct command command_stuck = {
 	.name = "stuck",
 	.arguments = ADMIN_CALL_ARGUMENTS " [--json]",
-	.summary = "say which requests have no deadline, or are beyond it",
+	.summary = "say which requests and clients have no deadline, or are beyond it",
 	.help = "There are none, unless the gateway has a bug or a worker hangs.\n"
 		"\n"
 		"--json  the administration's own answer (GET /v1/stuck)\n" EXIT_STATUS,

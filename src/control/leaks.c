@@ -5,7 +5,7 @@
  *     {"leases": [{"stage": "waiting", "held_s": 12.5, "age_s": 12.5, "quiet_s": 12.4, "request_id": "...", ...}],
  *      "exchanges": [...], "workers_unanswered": [1]}
  *
- * GET /v1/stuck: likewise the exchanges that have no deadline, or one that has long passed.
+ * GET /v1/stuck: likewise what has no deadline, or one that has long passed: exchanges, and clients between them.
  */
 #include "control/told.h"
 
@@ -59,8 +59,8 @@ void answer_stuck(struct admin_conn *c)
 
 	survey_oldest(survey, &oldest);
 	admin_answer_json(c, 200,
-		json_pack("{s:o, s:o}", "exchanges", list_of(oldest.stuck, oldest.stuck_count), "workers_unanswered",
-			unanswered_of(survey)));
+		json_pack("{s:o, s:o, s:o}", "exchanges", list_of(oldest.stuck, oldest.stuck_count), "clients",
+			list_of(oldest.stuck_clients, oldest.stuck_client_count), "workers_unanswered", unanswered_of(survey)));
 }
 
 void answer_leaks(struct admin_conn *c)

@@ -105,7 +105,7 @@ void snapshot_begin(struct snapshot **to, struct worker *worker, unsigned wants)
 	(*to)->taken = parts(*to);
 	if (wants & SNAPSHOT_COUNTERS)
 		begin_counters(to, worker);
-	(*to)->oldest.lease_count = (*to)->oldest.exchange_count = (*to)->oldest.stuck_count = 0;
+	oldest_clear(&(*to)->oldest);
 	if (wants & SNAPSHOT_OLDEST)
 		worker_oldest(worker, &(*to)->oldest);
 	if (wants & SNAPSHOT_STUCK)

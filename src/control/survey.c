@@ -216,7 +216,8 @@ const struct snapshot *survey_worker(const struct survey *s, unsigned index)
 
 void survey_oldest(const struct survey *s, struct oldest *oldest)
 {
-	oldest->at_us = oldest->lease_count = oldest->exchange_count = oldest->stuck_count = 0;
+	oldest->at_us = 0;
+	oldest_clear(oldest);
 	for (unsigned i = 0; i < s->count; i++)
 		if (survey_heard(s, i))
 			oldest_merge(oldest, &s->reporters[i].known->oldest);

@@ -28,6 +28,19 @@ static const char *const stages[] = {
 	[EXCHANGE_ENDED] = "ended",
 };
 
+static const char *const client_stages[] = {
+	[CLIENT_HANDSHAKE] = "handshake",
+	[CLIENT_IDLE] = "idle",
+	[CLIENT_HEAD] = "head",
+	[CLIENT_EXCHANGE] = "exchange",
+	[CLIENT_SESSION] = "session",
+	[CLIENT_DISCARDING] = "discarding",
+	[CLIENT_FLUSHING] = "flushing",
+	[CLIENT_LINGERING] = "lingering",
+	[CLIENT_NAMING] = "naming",
+	[CLIENT_CLOSED] = "closed",
+};
+
 /* Cut to what fits, with "..." where that is less; what is not printable ASCII becomes '?'. */
 static void text_copy(char *to, size_t bytes, struct view text)
 {
@@ -69,6 +82,16 @@ static void entry_of_exchange(struct oldest_entry *e, const struct exchange *ex)
 	TEXT_COPY(e->route, ex->route->name);
 	if (ex->upstream != NULL && ex->lease.picked != NULL)
 		entry_name_endpoint(e, ex->lease.picked);
+}
+
+static void entry_of_client(struct oldest_entry *e, const struct client *c)
+{
+	*e = (struct oldest_entry){.age_us = c->head_us != 0 ? io_now_us(c->worker->io) - c->head_us : UINT64_MAX,
+		.quiet_us = UINT64_MAX,
+		.held_us = UINT64_MAX,
+		.worker = c->worker->index};
+	TEXT_COPY(e->stage, view_str(client_stages[c->state]));
+	TEXT_COPY(e->client, view_str(c->peer));
 }
 
 /* Of a lease that no exchange has: the stage says who. */
@@ -138,6 +161,11 @@ static void insert_later(
 	insert(entries, count, &e, by);
 }
 
+void oldest_clear(struct oldest *oldest)
+{
+	oldest->lease_count = oldest->exchange_count = oldest->stuck_count = oldest->stuck_client_count = 0;
+}
+
 void oldest_merge(struct oldest *to, const struct oldest *from)
 {
 	uint64_t at_us = to->at_us > from->at_us ? to->at_us : from->at_us;
@@ -145,7 +173,10 @@ void oldest_merge(struct oldest *to, const struct oldest *from)
 	entries_later(to->leases, to->lease_count, at_us - to->at_us);
 	entries_later(to->exchanges, to->exchange_count, at_us - to->at_us);
 	entries_later(to->stuck, to->stuck_count, at_us - to->at_us);
+	entries_later(to->stuck_clients, to->stuck_client_count, at_us - to->at_us);
 	to->at_us = at_us;
+	for (uint32_t i = 0; i < from->stuck_client_count; i++)
+		insert_later(to->stuck_clients, &to->stuck_client_count, &from->stuck_clients[i], BY(age_us), at_us - from->at_us);
 	for (uint32_t i = 0; i < from->stuck_count; i++)
 		insert_later(to->stuck, &to->stuck_count, &from->stuck[i], BY(quiet_us), at_us - from->at_us);
 	for (uint32_t i = 0; i < from->lease_count; i++)
@@ -181,23 +212,49 @@ void worker_oldest(const struct worker *w, struct oldest *oldest)
 	}
 }
 
+/* --- stuck -------------------------------------------------------------------------------------------------------- */
+
+static bool is_late(const struct io_timer *timer, uint64_t now_us)
+{
+	return now_us >= deadline_after(timer->deadline_us, STUCK_LATE_US);
+}
+
+static bool exchange_is_stuck(const struct exchange *ex, uint64_t now_us)
+{
+	return ex->state != EXCHANGE_ENDED && (!exchange_has_deadline(ex) || is_late(ex->timer, now_us));
+}
+
+/* Where an exchange runs it is the exchange that has a deadline. */
+static bool client_is_stuck(const struct client *c, uint64_t now_us)
+{
+	if (c->state == CLIENT_EXCHANGE || c->state == CLIENT_CLOSED)
+		return false;
+	if (io_timer_armed(&c->timer))
+		return is_late(&c->timer, now_us);
+	return c->state != CLIENT_SESSION || !client_session_carries(c);
+}
+
 void worker_stuck(const struct worker *w, struct oldest *oldest)
 {
-	uint64_t now_us = io_now_us(w->io);
 	struct oldest_entry entry;
 
-	oldest->at_us = now_us;
-	oldest->stuck_count = 0;
+	oldest->at_us = io_now_us(w->io);
+	oldest->stuck_count = oldest->stuck_client_count = 0;
 	list_each_safe(&w->exchanges, node, next) {
 		const struct exchange *ex = container_of(node, struct exchange, node);
 
-		bool has_ended = ex->state == EXCHANGE_ENDED;
-		bool is_late = now_us >= deadline_after(ex->timer->deadline_us, STUCK_LATE_US);
-
-		if (has_ended || (exchange_has_deadline(ex) && !is_late))
+		if (!exchange_is_stuck(ex, oldest->at_us))
 			continue;
 		entry_of_exchange(&entry, ex);
 		insert(oldest->stuck, &oldest->stuck_count, &entry, BY(quiet_us));
+	}
+	list_each_safe(&w->clients, node, next) {
+		const struct client *c = container_of(node, struct client, node);
+
+		if (!client_is_stuck(c, oldest->at_us))
+			continue;
+		entry_of_client(&entry, c);
+		insert(oldest->stuck_clients, &oldest->stuck_client_count, &entry, BY(age_us));
 	}
 }
 

@@ -9,13 +9,14 @@
 
 enum { OLDEST_MAX = 20 };
 
-/* An exchange, or a connection that is leased. Times in microseconds; UINT64_MAX: there is none. */
+/* An exchange, a connection that is leased, or a client's. Times in microseconds; UINT64_MAX: there is none. */
 struct oldest_entry {
 	uint64_t age_us;           /* since the first byte of the request */
 	uint64_t quiet_us;         /* since bytes moved last, or the stage changed */
 	uint64_t held_us;          /* since it has its connection */
 	uint32_t worker;
-	char stage[16];            /* as in the diagram of exchange.c; "nobody": a leased connection that nobody holds; "exporting spans" */
+	char stage[16];            /* as in the diagram of exchange.c; "nobody": a leased connection that nobody holds; "exporting spans";
+	                              of a client: enum client_state */
 	char request_id[64];
 	char method[24];
 	char path[128];
@@ -29,16 +30,20 @@ struct oldest {
 	uint32_t lease_count, exchange_count;
 	struct oldest_entry leases[OLDEST_MAX];        /* by held_us, the oldest first */
 	struct oldest_entry exchanges[OLDEST_MAX];     /* by age_us, the oldest first */
-	uint32_t stuck_count;                          /* of worker_stuck */
-	struct oldest_entry stuck[OLDEST_MAX];         /* by quiet_us */
+	uint32_t stuck_count, stuck_client_count;      /* of worker_stuck */
+	struct oldest_entry stuck[OLDEST_MAX];         /* exchanges, by quiet_us */
+	struct oldest_entry stuck_clients[OLDEST_MAX]; /* by age_us, of the last request; those first that have begun none */
 };
 
-/* How long after its deadline an exchange is told to be stuck: a loop may lag. */
+/* No entries. */
+void oldest_clear(struct oldest *oldest);
+
+/* How long after its deadline something is told to be stuck: a loop may lag. */
 #define STUCK_LATE_US (5 * US_PER_S)
 
 /*
- * Fills `stuck`: exchanges that have no deadline, or one that has long passed. There is none unless the gateway has a bug, or this
- * worker's loop hangs. Looks at all of them.
+ * Fills `stuck` and `stuck_clients`: exchanges, and clients without one, that have no deadline, or one that has long passed. There is
+ * none between ticks unless the gateway has a bug, or this worker's loop hangs. Looks at all of them.
  */
 void worker_stuck(const struct worker *worker, struct oldest *oldest);
 

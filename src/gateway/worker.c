@@ -311,28 +311,6 @@ void worker_listener_address(const struct worker *w, size_t i, struct address *a
 		*address = l->config->address;
 }
 
-/* Its own, or that of an exchange which it carries. */
-static bool client_has_deadline(const struct client *c)
-{
-	if (c->state == CLIENT_EXCHANGE || io_timer_armed(&c->timer))
-		return true;
-	return c->state == CLIENT_SESSION && client_session_carries(c);
-}
-
-size_t worker_stuck_count(const struct worker *w)
-{
-	size_t stuck = 0;
-
-	list_each_safe(&w->exchanges, node, next)
-		stuck += !exchange_has_deadline(container_of(node, struct exchange, node));
-	list_each_safe(&w->clients, node, next) {
-		const struct client *c = container_of(node, struct client, node);
-
-		stuck += !client_has_deadline(c);
-	}
-	return stuck;
-}
-
 const char *worker_audit(const struct worker *w)
 {
 	size_t clients = 0, exchanges = 0, kept_bytes = 0;

@@ -134,9 +134,6 @@ struct listener_stats worker_listener_stats(const struct worker *worker, size_t 
 /* The worker's upstreams, for their books (upstream/upstream.h). */
 const struct upstreams *worker_upstreams(const struct worker *worker);
 
-/* Live exchanges and clients without an armed deadline: always 0. For tests and the self-audit. */
-size_t worker_stuck_count(const struct worker *worker);
-
 /* Recounts pools and lists; NULL when all agree, else what does not. */
 const char *worker_audit(const struct worker *worker);
 

@@ -16,6 +16,7 @@ from admin import Admin, administered
 from gateway import BINARY, configuration, eventually, free_port, run
 from raw import get, response
 from test_admin_api import error_of
+from test_openapi import check_is
 
 pytestmark = pytest.mark.threads
 
@@ -57,7 +58,7 @@ def test_configuration_is_the_one_in_force(start, origin):
 
 def test_tables(admin, origin):
     client, wire, _ = origin.asked(admin.gateway)
-    assert admin.json("/v1/stuck") == {"exchanges": [], "workers_unanswered": []}
+    assert admin.json("/v1/stuck") == {"exchanges": [], "clients": [], "workers_unanswered": []}
     assert admin.json("/v1/status")["requests"]["in_flight"] == 1
     assert admin.json("/v1/pools")["pools"][0]["leased"] == 1
     wire.send(response("done"))
@@ -184,6 +185,25 @@ def test_a_reload_that_takes_its_time_is_waited_for(tmp_path):
         wire.sendall(response('{"outcome": "reloaded"}'))
         said, _ = command.communicate(timeout=60)
         assert command.returncode == 0 and "no worker paused" in said
+
+
+def test_stuck_prints_requests_and_clients():
+    """By an administration of ours: the gateway has none unless it is broken. The times are null where there is none."""
+    none = dict.fromkeys(("stage", "held_s", "age_s", "quiet_s", "upstream", "endpoint", "request_id", "method", "path", "route", "client"))
+    request = {**none, "stage": "waiting", "quiet_s": 61.5, "request_id": "abc", "method": "GET", "path": "/a", "upstream": "u",
+        "endpoint": "192.0.2.1:80", "client": "192.0.2.9", "worker": 1}
+    client = {**none, "stage": "handshake", "client": "192.0.2.8", "worker": 0}
+    for stuck, lines in (({"exchanges": [request], "clients": []}, [f"{61.5:8.1f} s  waiting      GET /a",
+            "           u 192.0.2.1:80, request abc, worker 1"]),
+            ({"exchanges": [], "clients": [client]}, [f"{'-':>10}  handshake    client 192.0.2.8, worker 0"])):
+        check_is("Stuck", {**stuck, "workers_unanswered": []})
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            command = subprocess.Popen([BINARY, "stuck", "--at", "127.0.0.1:%d" % listener.getsockname()[1]], stdout=subprocess.PIPE, text=True)
+            wire, _ = listener.accept()
+            wire.recv(65536)
+            wire.sendall(response(json.dumps({**stuck, "workers_unanswered": []})))
+            said, _ = command.communicate(timeout=60)
+        assert command.returncode == 0 and said.splitlines() == lines
 
 
 # --- weir top -----------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@
  *     its server said it may.
  *  6. A failure names a cause that fits what went wrong; in a run where nothing went wrong there is no failure, and a
  *     reload is nothing that goes wrong. A stale connection makes no request fail that may be sent again, nor does a refusal.
- *  7. The books balance after every turn, no exchange is without a deadline or lives on for a client that has left, memory is bounded by what is going on, caps
+ *  7. The books balance after every turn, nothing is without a deadline, no exchange lives on for a client that has left, memory is bounded by what is going on, caps
  *     hold over all workers, nobody borrows or waits who is not alive, who has refused, or goes away at once, is not stormed,
  *     and nothing rests beyond what a peer allows. Who fails its health checks gets no new requests, there is one check at a
  *     time, none fails for what the gateway is short of, and who is well again is back within the checks that this takes; where

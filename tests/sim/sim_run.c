@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "filters/filters.h"
+#include "gateway/oldest.h"
 #include "gateway/worker.h"
 #include "sim_actors.h"
 #include "sim_books.h"
@@ -362,12 +363,14 @@ static void check_health_back(void)
 static void check_worker(unsigned i)
 {
 	const char *wrong = worker_audit(run.workers[i]);
+	struct oldest stuck;
 
 	if (wrong != NULL)
 		world_violation("7: the books balance", "worker %u: %s", i, wrong);
-	if (worker_stuck_count(run.workers[i]) != 0)
-		world_violation("7: no exchange is without a deadline", "worker %u: %zu", i,
-			worker_stuck_count(run.workers[i]));
+	worker_stuck(run.workers[i], &stuck);
+	if (stuck.stuck_count + stuck.stuck_client_count > 0)
+		world_violation("7: nothing is without a deadline", "worker %u: %u exchanges, %u clients", i, stuck.stuck_count,
+			stuck.stuck_client_count);
 	if (worker_stats(run.workers[i])->exchange_double_finish != 0)
 		world_violation("7: one ending", "worker %u: an exchange was finished twice", i);
 	books_check(i, run.workers[i], exchanges_of(i));

@@ -400,6 +400,8 @@ static void add(struct oldest *oldest, uint64_t held_us, uint64_t age_us)
 		.age_us = age_us, .held_us = held_us, .quiet_us = 1};
 	oldest->exchanges[oldest->exchange_count++] = (struct oldest_entry){
 		.age_us = age_us, .held_us = UINT64_MAX, .quiet_us = 1};
+	oldest->stuck_clients[oldest->stuck_client_count++] = (struct oldest_entry){
+		.age_us = age_us, .held_us = UINT64_MAX, .quiet_us = UINT64_MAX};
 }
 
 /* Who answers late has looked at its clock later: what began last is not the oldest for that. */
@@ -424,11 +426,13 @@ static void test_oldest_of_workers_that_answer_one_after_the_other(void **state)
 		assert_int_equal(all.at_us, 1500);
 		assert_int_equal(all.exchange_count, 5);
 		assert_int_equal(all.lease_count, 5);
+		assert_int_equal(all.stuck_client_count, 5);
 		for (int i = 0; i < 5; i++) {
 			assert_int_equal(all.exchanges[i].age_us, ages[i]);
 			assert_int_equal(all.exchanges[i].held_us, UINT64_MAX);
 			assert_int_equal(all.leases[i].held_us, ages[i] - 10);
 			assert_int_equal(all.leases[i].age_us, ages[i]);
+			assert_int_equal(all.stuck_clients[i].age_us, ages[i]);
 		}
 		assert_int_equal(all.exchanges[0].quiet_us, 501);
 		assert_int_equal(all.exchanges[1].quiet_us, 1);

@@ -9,6 +9,7 @@
 #include "load.h"
 
 #include "gateway/filter.h"
+#include "gateway/oldest.h"
 #include "gateway/worker.h"
 #include "upstream/upstream.h"
 
@@ -118,10 +119,12 @@ static inline void gateway_open(struct gateway *g, const char *yaml, const struc
 static inline void step(const struct gateway *g)
 {
 	const char *wrong = worker_audit(g->worker);
+	struct oldest stuck;
 
 	if (wrong != NULL)
 		fail_msg("the books: %s", wrong);
-	assert_int_equal(worker_stuck_count(g->worker), 0);
+	worker_stuck(g->worker, &stuck);
+	assert_int_equal(stuck.stuck_count + stuck.stuck_client_count, 0);
 }
 
 static inline void gateway_await_drained(struct gateway *g)
