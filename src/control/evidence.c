@@ -224,13 +224,36 @@ static bool gather_listeners(struct evidence *e, const struct span *span)
 
 		e->listeners[i] = (struct why_listener){.name = config->name, .connections = (double)to->connections,
 			.connections_max = config->limits.connections, .per_client_max = config->limits.connections_per_client,
+			.handshakes_max = config->limits.handshakes,
 			.accepted_per_s = rate(from->accepted, to->accepted, span->s),
 			.refused_per_s = rate(from->refused, to->refused, span->s),
-			.capped_per_s = rate(from->capped, to->capped, span->s)};
+			.capped_per_s = rate(from->capped, to->capped, span->s),
+			.handshakes_refused_per_s = rate(from->handshakes_refused, to->handshakes_refused, span->s)};
 	}
 	e->why.listeners = e->listeners;
 	e->why.listener_count = span->to->listener_count;
 	return e->listeners != NULL;
+}
+
+/* So long it has not been heard: a loop that stands still does not tell that it does. */
+static double silent_s(const struct span *span, size_t index)
+{
+	unsigned back = 0;
+
+	while (back < span->back && !window_sample(span->window, back)->workers[index].heard)
+		back++;
+	return (double)(span->to->at_us - window_sample(span->window, back)->at_us) / 1e6;
+}
+
+static void fill_lag(struct why_worker *w, const struct span *span, size_t index)
+{
+	const struct window_worker *from = &span->from->workers[index], *to = &span->to->workers[index];
+	double quiet_s = silent_s(span, index), late = rate(from->lag_us, to->lag_us, span->s) / 1e6 + quiet_s / span->s;
+
+	w->lag_s = mean_us(from->lag_us, to->lag_us, from->looks, to->looks);
+	if (w->lag_s < quiet_s)
+		w->lag_s = quiet_s;
+	w->late = late < 1 ? late : 1;
 }
 
 static bool gather_workers(struct evidence *e, const struct span *span)
@@ -240,6 +263,7 @@ static bool gather_workers(struct evidence *e, const struct span *span)
 		const struct window_worker *from = &span->from->workers[i], *to = &span->to->workers[i];
 
 		e->workers[i].silent = !to->heard;
+		fill_lag(&e->workers[i], span, i);
 		if (!from->accounted || !to->accounted)
 			continue;
 		e->workers[i].run = rate(from->run_us, to->run_us, span->s) / 1e6;
@@ -302,6 +326,7 @@ static void gather_gateway(struct why_evidence *e, const struct span *span)
 	e->memory_failures_per_s = RATE(shed.connections[SHED_MEMORY]) + RATE(shed.requests[SHED_MEMORY]) +
 				   RATE(exchanges_by_cause[CAUSE_MEMORY_EXHAUSTED]);
 	e->overflows_per_s = RATE(accept_overflows);
+	e->lag_refused_per_s = RATE(shed.connections[SHED_LOOP_LAG]) + RATE(shed.requests[SHED_LOOP_LAG]);
 #undef RATE
 }
 

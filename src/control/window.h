@@ -49,6 +49,7 @@ struct window_worker {
 	uint64_t run_us;              /* on a processor; counter */
 	uint64_t ready_us;            /* ready for one, and without; counter */
 	uint64_t requests;            /* that have ended; counter */
+	uint64_t looks, lag_us;       /* at how late its loop is, and their sum; counters */
 	bool heard;
 	bool accounted;               /* run_us and ready_us are known */
 };

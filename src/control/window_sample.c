@@ -149,10 +149,14 @@ static void take_limits(struct window_sample *s)
 static void take_workers(struct window_sample *s, const struct survey *survey)
 {
 	for (unsigned i = 0; i < s->worker_count; i++) {
-		s->workers[i].heard = survey_heard(survey, i);
-		s->workers[i].requests = survey_worker(survey, i)->worker.exchanges_finished;
-		s->workers[i].accounted = thread_stats_read(
-			survey_worker(survey, i)->thread, &s->workers[i].run_us, &s->workers[i].ready_us);
+		const struct worker_stats *stats = &survey_worker(survey, i)->worker;
+		struct window_worker *w = &s->workers[i];
+
+		w->heard = survey_heard(survey, i);
+		w->requests = stats->exchanges_finished;
+		w->looks = sum_of(stats->shed.lag_counts, SHED_LAG_BUCKETS);
+		w->lag_us = stats->shed.lag_sum_us;
+		w->accounted = thread_stats_read(survey_worker(survey, i)->thread, &w->run_us, &w->ready_us);
 	}
 }
 

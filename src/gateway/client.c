@@ -484,6 +484,7 @@ static void client_begin_handshake(struct client *c)
 
 	if (l->handshakes >= l->config->limits.handshakes) {
 		w->stats.tls_handshakes_refused++;
+		atomic_fetch_add_explicit(&l->book->handshakes_refused, 1, memory_order_relaxed);
 		client_close(c);
 	} else if (l->tls == NULL || tls_accept(&c->h1.conn, l->tls, w->tls_scratch) < 0) {
 		l->listener.shed++;

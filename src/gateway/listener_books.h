@@ -14,7 +14,7 @@ struct listener_book {
 	struct list_node node;
 	atomic_uint references;    /* generations */
 	atomic_uint connections;   /* open */
-	_Atomic(uint64_t) accepted, refused, capped;  /* as struct listener_stats */
+	_Atomic(uint64_t) accepted, refused, capped, handshakes_refused;  /* as struct listener_stats */
 	uint32_t number;           /* no other book has it */
 	struct address address;
 };

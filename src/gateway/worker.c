@@ -295,6 +295,7 @@ struct listener_stats worker_listener_stats(const struct worker *w, size_t i)
 		.accepted = atomic_load_explicit(&book->accepted, memory_order_relaxed),
 		.refused = atomic_load_explicit(&book->refused, memory_order_relaxed),
 		.capped = atomic_load_explicit(&book->capped, memory_order_relaxed),
+		.handshakes_refused = atomic_load_explicit(&book->handshakes_refused, memory_order_relaxed),
 	};
 }
 

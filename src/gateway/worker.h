@@ -124,8 +124,9 @@ void worker_listener_address(const struct worker *worker, size_t i, struct addre
 
 struct listener_stats {
 	uint64_t connections;       /* that it has */
-	uint64_t accepted;          /* the next two are among them */
+	uint64_t accepted;          /* the next three are among them */
 	uint64_t refused, capped;   /* over its limit, over the client's own */
+	uint64_t handshakes_refused;  /* over its limit of them */
 };
 
 /* Of listener `i`, over all workers; all zero: there is none. */

@@ -27,6 +27,7 @@
 	X(SLOW_CLIENTS, "slow_clients", "client_share", "of the time") \
 	X(RATE_LIMIT, "rate_limit", "refused_per_s", "requests/s") \
 	X(GATEWAY_PROCESSOR, "gateway_processor", "processors_used", "processors") \
+	X(LOOP_LAG, "loop_lag", "loop_lag", "s") \
 	X(ACCEPT_QUEUE, "accept_queue", "overflows_per_s", "connections/s") \
 	X(LEARNED_LIMIT, "learned_limit", "limit", "requests at once") \
 	X(BREAKER, "breaker", "refused_per_s", "requests/s") \
@@ -100,13 +101,17 @@ struct why_listener {
 	struct view name;
 	double connections, connections_max;
 	double per_client_max;     /* 0: no limit */
-	double accepted_per_s;     /* the next two are among them, and closed at once */
+	double handshakes_max;     /* of one worker */
+	double accepted_per_s;     /* the next three are among them, and closed at once */
 	double refused_per_s, capped_per_s;  /* by its limit, by the client's own */
+	double handshakes_refused_per_s;  /* by its limit of TLS handshakes at once */
 };
 
 struct why_worker {
 	double run;                /* share of a processor that it has had */
 	double starved;            /* and that it was ready for, and did not get */
+	double lag_s;              /* how long events have waited for its loop, on average */
+	double late;               /* share of the time that some event has waited so */
 	bool silent;               /* it did not answer */
 };
 
@@ -135,6 +140,7 @@ struct why_evidence {
 	double memory_used, memory_max;    /* 0: there is no mark */
 	double memory_failures_per_s;
 	double overflows_per_s;    /* connections that came to a full accept queue */
+	double lag_refused_per_s;  /* connections and requests that were refused because a loop was late */
 	double processors;         /* of the machine */
 };
 

@@ -79,9 +79,12 @@ static void judge_breaker(const struct why_evidence *e, struct why_verdicts *v)
 		why_turn(verdict, "breaker", WHY_LEAVE, 0, 0);
 }
 
+/* What of a listener turns connections away. */
+enum why_door { DOOR_LISTENER, DOOR_CLIENT, DOOR_HANDSHAKES };
+
 static double turned_away(const struct why_listener *l)
 {
-	return l->refused_per_s + l->capped_per_s;
+	return l->refused_per_s + l->capped_per_s + l->handshakes_refused_per_s;
 }
 
 static bool is_worse(const struct why_listener *a, const struct why_listener *b)
@@ -109,7 +112,7 @@ static const struct why_listener *worst(const struct why_evidence *e)
 static void reckon_connections(const struct why_listener *l, struct why_verdict *verdict)
 {
 	double refused = l->refused_per_s;
-	double came = l->accepted_per_s - refused - l->capped_per_s;
+	double came = l->accepted_per_s - turned_away(l);
 
 	if (refused == 0)
 		return;
@@ -123,22 +126,36 @@ static void reckon_connections(const struct why_listener *l, struct why_verdict 
 	}
 }
 
+/* Which of its limits turns away most. Not one that a reload has just taken away. */
+static enum why_door door_of(const struct why_listener *l)
+{
+	if (l->handshakes_refused_per_s > l->refused_per_s && l->handshakes_refused_per_s > l->capped_per_s)
+		return DOOR_HANDSHAKES;
+	return l->capped_per_s > l->refused_per_s && l->per_client_max > 0 ? DOOR_CLIENT : DOOR_LISTENER;
+}
+
 static void say_connections(const struct why_listener *l, struct why_verdict *verdict)
 {
-	/* Not where a reload has just taken that limit away. */
-	bool by_client = l->capped_per_s > l->refused_per_s && l->per_client_max > 0;
+	static const struct {
+		const char *text, *key;
+	} doors[] = {[DOOR_LISTENER] = {"connections as it allows", "connections"},
+		[DOOR_CLIENT] = {"connections as it allows a client", "connections_per_client"},
+		[DOOR_HANDSHAKES] = {"TLS handshakes under way as it allows a worker", "handshakes"}};
+	enum why_door door = door_of(l);
 
 	verdict->listener = l->name;
 	verdict->number = l->connections;
-	why_say(verdict, "Listener %.*s has as many connections as %s: %.1f/s are turned away.", (int)l->name.n, l->name.p,
-		by_client ? "it allows a client" : "it allows", turned_away(l));
+	why_say(verdict, "Listener %.*s has as many %s: %.1f/s are turned away.", (int)l->name.n, l->name.p, doors[door].text,
+		turned_away(l));
 	why_reckon(verdict, "%.0f of %.0f connections, %.1f/s refused, %.1f/s by their client's own limit", l->connections,
 		l->connections_max, l->refused_per_s, l->capped_per_s);
-	snprintf(verdict->key, sizeof(verdict->key), "listeners[%.*s].limits.%s", (int)l->name.n, l->name.p,
-		by_client ? "connections_per_client" : "connections");
+	if (l->handshakes_refused_per_s > 0)
+		why_reckon(verdict, "%.1f/s refused while %.0f handshakes of a worker are under way", l->handshakes_refused_per_s,
+			l->handshakes_max);
+	snprintf(verdict->key, sizeof(verdict->key), "listeners[%.*s].limits.%s", (int)l->name.n, l->name.p, doors[door].key);
 	verdict->turn = WHY_RAISE;
-	verdict->now = by_client ? l->per_client_max : l->connections_max;
-	if (!by_client)
+	verdict->now = door == DOOR_CLIENT ? l->per_client_max : door == DOOR_HANDSHAKES ? l->handshakes_max : l->connections_max;
+	if (door == DOOR_LISTENER)
 		reckon_connections(l, verdict);
 }
 

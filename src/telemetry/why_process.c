@@ -1,14 +1,23 @@
 /*
- * What the process itself is short of: processor, descriptors, memory, and the queue of those who wait to be accepted.
+ * What the process itself is short of: processor, time of its loops, descriptors, memory, and the queue of those who wait to be accepted.
  */
 #include <stdio.h>
 
 #include "telemetry/why_rules.h"
 
+/* What a loop is late by beyond that share of the time is told of. */
+#define HELD 0.1
+
 /* A worker that hardly ever sleeps is full, whether it has had the processor or has only been ready for it. */
 static double demand(const struct why_worker *w)
 {
 	return w->run + w->starved;
+}
+
+static void reckon_lag(const struct why_evidence *e, const struct why_worker *w, struct why_verdict *verdict)
+{
+	why_reckon(verdict, "its loop is late %.0f %% of the time, by %.1f ms on average; %.1f/s are refused for that", 100 * w->late,
+		1000 * w->lag_s, e->lag_refused_per_s);
 }
 
 static void judge_processor(const struct why_evidence *e, struct why_verdicts *v)
@@ -37,12 +46,57 @@ static void judge_processor(const struct why_evidence *e, struct why_verdicts *v
 	why_reckon(verdict, "busiest worker: %.0f %% of a processor, and %.0f %% waiting for one", 100 * most->run, 100 * most->starved);
 	why_reckon(verdict, "%.2f processors used by %zu workers, of %.0f; %.0f us a request", run, e->worker_count, e->processors,
 		e->requests_per_s > 0 ? 1e6 * run / e->requests_per_s : 0);
+	reckon_lag(e, most, verdict);
 	if (silent > 0)
 		why_reckon(verdict, "%.0f workers have not answered in time", silent);
 	snprintf(verdict->key, sizeof(verdict->key), "workers");
 	verdict->turn = e->worker_count < e->processors && most->starved <= 0.3 ? WHY_RAISE : WHY_LEAVE;
 	verdict->now = (double)e->worker_count;
 	verdict->to = verdict->turn == WHY_RAISE ? e->processors : 0;
+}
+
+/* Share of the time that its loop was late without need of a processor: something has held it. */
+static double held(const struct why_worker *w)
+{
+	return w->late - demand(w);
+}
+
+static void say_lag(const struct why_evidence *e, const struct why_worker *w, struct why_verdict *verdict)
+{
+	if (held(w) >= HELD)
+		why_say(verdict, "A worker's loop stands still for %.0f %% of the time without use of a processor, and all that it serves waits: "
+				 "a call blocks (a slow disk, memory that is swapped), or the process or the machine is stopped now and then.",
+			100 * held(w));
+	else
+		why_say(verdict, "Events wait for a worker's loop, and %.1f/s are refused as overloaded, as `shedding.loop_lag` says. It works in "
+				 "bursts: more workers make them shorter, a higher mark lets more wait.",
+			e->lag_refused_per_s);
+	reckon_lag(e, w, verdict);
+	why_reckon(verdict, "%.0f %% late - %.0f %% on a processor - %.0f %% waiting for one = %.0f %% held", 100 * w->late, 100 * w->run,
+		100 * w->starved, 100 * why_greater(held(w), 0));
+	if (w->silent)
+		why_reckon(verdict, "it does not answer at present");
+}
+
+static void judge_lag(const struct why_evidence *e, struct why_verdicts *v)
+{
+	const struct why_worker *most = NULL;
+	struct why_verdict *verdict;
+
+	for (size_t i = 0; i < e->worker_count; i++)
+		if (most == NULL || held(&e->workers[i]) > held(most))
+			most = &e->workers[i];
+	if (most == NULL)
+		return;
+	why_rule_out(v, WHY_LOOP_LAG, "loops are late by %.1f ms, and nothing holds them", 1000 * most->lag_s);
+	/* Connections are refused too, which are no requests. */
+	verdict = why_name(v, WHY_LOOP_LAG,
+		e->lag_refused_per_s > 0.01 * e->requests_per_s ? 0.94 : why_scale(held(most), HELD, 0.5, 0.3, 0.9), NULL);
+	if (verdict == NULL)
+		return;
+	verdict->number = most->lag_s;
+	say_lag(e, most, verdict);
+	snprintf(verdict->key, sizeof(verdict->key), "shedding.loop_lag");
 }
 
 static void judge_descriptors(const struct why_evidence *e, struct why_verdicts *v)
@@ -103,6 +157,7 @@ static void judge_accept_queue(const struct why_evidence *e, struct why_verdicts
 void why_process(const struct why_evidence *e, struct why_verdicts *v)
 {
 	judge_processor(e, v);
+	judge_lag(e, v);
 	judge_descriptors(e, v);
 	judge_memory(e, v);
 	judge_accept_queue(e, v);

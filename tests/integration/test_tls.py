@@ -12,6 +12,7 @@ import threading
 import pytest
 
 import h2raw
+from admin import Admin
 from authority import authorities
 from gateway import configuration, eventually, free_port, run, sanitizer
 from h2raw import H2Wire
@@ -265,6 +266,13 @@ def test_handshakes_are_limited(start, certs):
     third = gateway.connect()
     assert not third.more()
     assert metric(gateway, "weir_tls_handshakes_refused_total") == 1
+
+    def turned_away():
+        assert not gateway.connect().more()
+        return next((v for v in Admin(gateway).why("?window=60s")["verdicts"] if v["what"] == "client_connections"), None)
+
+    verdict = eventually(turned_away)
+    assert verdict["knob"]["key"].endswith(".limits.handshakes") and verdict["knob"]["now"] == 2
     first.close()
     eventually(lambda: metric(gateway, "weir_connections_open") == 1)
     wires = [connect(gateway, certs.ca.client_context()) for _ in range(3)]

@@ -3,7 +3,9 @@ tests/lab's."""
 
 import contextlib
 import json
+import signal
 import subprocess
+import time
 
 import pytest
 
@@ -17,7 +19,7 @@ pytestmark = pytest.mark.threads
 
 PHASES = ["reading", "filters", "queue", "connect", "tls", "first_byte", "upstream", "client", "backoff"]
 WHATS = {"backend_saturated", "pool_too_small", "queue_too_small", "descriptors", "ephemeral_ports", "connection_churn", "slow_endpoint",
-    "slow_connects", "slow_clients", "rate_limit", "gateway_processor", "accept_queue", "learned_limit", "breaker", "memory",
+    "slow_connects", "slow_clients", "rate_limit", "gateway_processor", "loop_lag", "accept_queue", "learned_limit", "breaker", "memory",
     "client_connections", "offered_load"}
 
 
@@ -109,6 +111,27 @@ def test_requests_that_fail_are_no_lack_of_load(start, origin):
     told = eventually(lambda: (t := admin.why("?window=60s")) and t["failed_per_s"] * t["window_s"] > 19.5 and t)
     assert told["verdicts"][0]["what"] == "offered_load"
     assert "100 % of the requests fail, most of them as no_healthy_endpoint" in told["summary"]
+
+
+def test_a_loop_that_is_held(start, origin):
+    """It is stopped for most of the time, so its loops are late, and use no processor for that."""
+    gateway, admin = administered(start, origin, workers=1)
+    origin.serve()
+    client = gateway.connect()
+
+    def held():
+        for _ in range(3):
+            gateway.signal(signal.SIGSTOP)
+            time.sleep(0.4)
+            gateway.signal(signal.SIGCONT)
+            assert client.ask(get()).status == 200
+            time.sleep(0.1)
+        return next((v for v in admin.why()["verdicts"] if v["what"] == "loop_lag"), None)
+
+    verdict = eventually(held)
+    assert verdict["number"]["name"] == "loop_lag" and verdict["number"]["value"] > 0.01
+    assert "without use of a processor" in verdict["text"] and "late" in verdict["arithmetic"][0]
+    assert verdict["knob"] == {"key": "shedding.loop_lag", "turn": "leave", "now": None, "to": None}
 
 
 def test_one_upstream(start, origin):

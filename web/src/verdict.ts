@@ -14,6 +14,7 @@ const TITLES: Record<string, string> = {
 	slow_clients: "Clients are slow",
 	rate_limit: "A rate limit refuses requests",
 	gateway_processor: "The gateway's processor is the limit",
+	loop_lag: "A worker's loop stands still",
 	accept_queue: "The accept queue overflows",
 	learned_limit: "The learned limit holds the backend at its knee",
 	breaker: "A breaker is open",

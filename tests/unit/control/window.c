@@ -177,12 +177,22 @@ static void test_evidence(void **state)
 	now->endpoints[1].leased = 7;
 	now->endpoints[1].phase_us[PHASE_FIRST_BYTE] = 1000000;
 	now->routes[0].phase_us[PHASE_QUEUE] = 3000000;
-	now->listeners[0] = (struct listener_stats){.connections = 8, .accepted = 40, .refused = 6, .capped = 4};
+	now->listeners[0] = (struct listener_stats){.connections = 8, .accepted = 40, .refused = 6, .capped = 4, .handshakes_refused = 2};
+	stats()->shed.lag_counts[3] = stats()->shed.lag_sum_us = 0;
+	now->worker.shed.requests[SHED_LOOP_LAG] = 3;
+	now->worker.shed.connections[SHED_LOOP_LAG] = 1;
+	now->workers[0].looks = before->workers[0].looks + 10;
+	now->workers[0].lag_us = before->workers[0].lag_us + 500000;
 	assert_true(evidence_gather(&evidence, &bed.window, 1, VIEW("")));
 	assert_float_equal(evidence.why.listeners[0].connections, 8, 0.001);
 	assert_float_equal(evidence.why.listeners[0].accepted_per_s, 20, 0.001);
 	assert_float_equal(evidence.why.listeners[0].refused_per_s, 3, 0.001);
 	assert_float_equal(evidence.why.listeners[0].capped_per_s, 2, 0.001);
+	assert_float_equal(evidence.why.listeners[0].handshakes_refused_per_s, 1, 0.001);
+	assert_float_equal(evidence.why.listeners[0].handshakes_max, 1000, 0.001);
+	assert_float_equal(evidence.why.lag_refused_per_s, 2, 0.001);
+	assert_float_equal(evidence.workers[0].lag_s, 0.05, 0.0001);
+	assert_float_equal(evidence.workers[0].late, 0.25, 0.0001);
 	assert_float_equal(evidence.why.window_s, 2, 0.001);
 	assert_float_equal(evidence.why.requests_per_s, 20, 0.001);
 	assert_float_equal(evidence.why.in_flight, 5, 0.001);
@@ -199,6 +209,26 @@ static void test_evidence(void **state)
 	assert_int_equal(evidence.why.endpoint_count, 1);
 	evidence_release(&evidence);
 	stats()->exchanges_started = stats()->exchanges_finished = 0;
+}
+
+/* A worker that does not answer has been late at least since it last did. */
+static void test_evidence_of_a_silent_worker(void **state)
+{
+	struct evidence evidence;
+
+	for (int i = 0; i < 4; i++)
+		sample();
+	for (unsigned back = 0; back < 4; back++) {
+		struct window_sample *s = bed.window.samples[(bed.window.newest + WINDOW_SAMPLES - back) % WINDOW_SAMPLES];
+
+		s->at_us = (10 - back) * US_PER_S;
+		s->workers[0].heard = back >= 2;
+	}
+	assert_true(evidence_gather(&evidence, &bed.window, 3, VIEW("")));
+	assert_true(evidence.workers[0].silent);
+	assert_float_equal(evidence.workers[0].lag_s, 2, 0.0001);
+	assert_float_equal(evidence.workers[0].late, 2.0 / 3, 0.01);
+	evidence_release(&evidence);
 }
 
 /* The first endpoint's, which are the worker's to write, too. */
@@ -372,6 +402,7 @@ int main(void)
 		TEST(ring),
 		TEST(back),
 		TEST(evidence),
+		TEST(evidence_of_a_silent_worker),
 		TEST(levels),
 		TEST(levels_of_an_endpoint_that_counts_anew),
 		TEST(levels_are_forgotten),

@@ -384,6 +384,21 @@ static void test_client_connections(void **state)
 	assert_true(judged()->now == 3 && judged()->to == 0);
 }
 
+static void test_handshakes(void **state)
+{
+	bed.listener.accepted_per_s = 20;
+	bed.listener.handshakes_max = 5;
+	bed.listener.handshakes_refused_per_s = 8;
+	assert_string_equal(expect(WHY_CLIENT_CONNECTIONS, 10)->key, "listeners[public].limits.handshakes");
+	assert_true(judged()->now == 5 && judged()->to == 0);
+	assert_non_null(strstr(judged()->text, "as many TLS handshakes under way as it allows a worker: 8.0/s are turned away"));
+	assert_string_equal(judged()->arithmetic[1], "8.0/s refused while 5 handshakes of a worker are under way");
+	/* Connections are turned away more often; those of handshakes did not get in either. */
+	bed.listener.refused_per_s = 10;
+	assert_string_equal(expect(WHY_CLIENT_CONNECTIONS, 10)->key, "listeners[public].limits.connections");
+	assert_non_null(strstr(judged()->arithmetic[2], "10 / 2.0/s that got in"));
+}
+
 /* Of several the one that turns clients away is named, however full the others are, and reckoned by what came to it alone. */
 static void test_connections_of_several_listeners(void **state)
 {
@@ -417,6 +432,40 @@ static void test_gateway_processor(void **state)
 	/* It waits for the processor now and then, and rests most of the time. */
 	bed.workers[0] = (struct why_worker){.run = 0.2, .starved = 0.3};
 	expect(WHY_POOL_TOO_SMALL, 60);
+}
+
+/* Late without use of a processor: something holds it. */
+static void test_loop_lag(void **state)
+{
+	bed.workers[0].late = 0.05;
+	bed.workers[0].lag_s = 0.005;
+	bed.workers[1] = (struct why_worker){.run = 0.02, .starved = 0.01, .late = 0.63, .lag_s = 0.17};
+	assert_string_equal(expect(WHY_LOOP_LAG, 0.17)->key, "shedding.loop_lag");
+	assert_int_equal(judged()->turn, WHY_LEAVE);
+	assert_non_null(strstr(judged()->text, "stands still for 60 % of the time without use of a processor"));
+	assert_string_equal(judged()->arithmetic[0], "its loop is late 63 % of the time, by 170.0 ms on average; 0.0/s are refused for that");
+	assert_string_equal(judged()->arithmetic[1], "63 % late - 2 % on a processor - 1 % waiting for one = 60 % held");
+	/* It was late because it ran, or had to wait for a processor. */
+	bed.workers[1] = (struct why_worker){.run = 0.3, .starved = 0.3, .late = 0.63, .lag_s = 0.17};
+	judged();
+	assert_false(named(WHY_LOOP_LAG));
+	bed.workers[1] = (struct why_worker){.run = 0.97, .starved = 0.01, .late = 0.99, .lag_s = 0.9};
+	bed.e.lag_refused_per_s = 50;
+	expect(WHY_GATEWAY_PROCESSOR, 1.07);
+	assert_non_null(strstr(judged()->arithmetic[2], "late 99 % of the time, by 900.0 ms on average; 50.0/s are refused for that"));
+}
+
+/* Requests that are refused because a loop is late have a cause, and are no lack of load. */
+static void test_refused_for_lag(void **state)
+{
+	bed.e.failed_per_s = bed.e.failed_most_per_s = bed.e.lag_refused_per_s = 80;
+	bed.e.failed_most = "overloaded";
+	bed.workers[1] = (struct why_worker){.run = 0.02, .late = 0.9, .lag_s = 0.8, .silent = true};
+	assert_non_null(strstr(expect(WHY_LOOP_LAG, 0.8)->text, "stands still"));
+	assert_string_equal(judged()->arithmetic[2], "it does not answer at present");
+	bed.workers[0] = bed.workers[1] = (struct why_worker){.run = 0.5, .late = 0.4, .lag_s = 0.06};
+	assert_non_null(strstr(expect(WHY_LOOP_LAG, 0.06)->text, "80.0/s are refused as overloaded"));
+	assert_non_null(strstr(judged()->arithmetic[1], "= 0 % held"));
 }
 
 static void test_descriptors(void **state)
@@ -488,8 +537,11 @@ int main(void)
 		TEST(rate_limit),
 		TEST(breaker),
 		TEST(client_connections),
+		TEST(handshakes),
 		TEST(connections_of_several_listeners),
 		TEST(gateway_processor),
+		TEST(loop_lag),
+		TEST(refused_for_lag),
 		TEST(descriptors),
 		TEST(memory),
 		TEST(accept_queue),
