@@ -134,11 +134,18 @@ static const char *exchange(
 	const char *why = "out of memory";
 
 	if (text != NULL && f != NULL && patience_s == EVENT)
-		why = fetch_event(f, to, view_str(text));
+		why = fetch_begin(f, to, view_str(text));
 	else if (text != NULL && f != NULL)
 		why = fetch_within(f, to, view_str(text), patience_s);
 	free(text);
 	return why;
+}
+
+static enum exit_code complain_of_silence(const struct config *config, const char *why)
+{
+	command_complain("the administration at %.*s did not answer: %s; does the gateway run with it there?",
+		SHOW(place_of(&config->admin)), why);
+	return EXIT_TROUBLE;
 }
 
 /* The answer, whatever its status; free() it. NULL: there is none, which was complained of. */
@@ -158,20 +165,18 @@ static struct fetch *answer_fetch(
 	*code = EXIT_FINE;
 	if (why == NULL)
 		return f;
-	command_complain("the administration at %.*s did not answer: %s; does the gateway run with it there?",
-		SHOW(place_of(&config->admin)), why);
-	*code = EXIT_TROUBLE;
+	*code = complain_of_silence(config, why);
 	free(f);
 	return NULL;
 }
 
 /* --- answers ---------------------------------------------------------------------------------------------------------- */
 
-/* The JSON of the answer, or of its first event; NULL: it is none. */
+/* The JSON of the answer, or of the event that has come; NULL: it is none. */
 static json_t *answer_read(const struct fetch *f)
 {
 	static const char begin[] = "data: ";
-	struct view text = f->content;
+	struct view text = f->is_event ? view_of(f->content.p, f->event_n) : f->content;
 	const char *data = f->is_event && text.n > 0 ? memmem(text.p, text.n, begin, sizeof(begin) - 1) : NULL;
 
 	if (data != NULL)
@@ -232,9 +237,35 @@ json_t *admin_call_tell(const struct admin_call *call, const char *request, json
 	return said;
 }
 
-json_t *admin_call_event(const struct admin_call *call, const char *request, enum exit_code *code)
+enum exit_code admin_events_open(struct admin_events *events, const struct admin_call *call, const char *request)
 {
-	return ask(call, request, VIEW(""), EVENT, code);
+	enum exit_code code;
+	struct fetch *f = answer_fetch(call->config, request, VIEW(""), EVENT, &code);
+
+	*events = (struct admin_events){.call = call, .fetch = f};
+	if (f == NULL || f->head.status / 100 == 2)
+		return code;
+	complain_of(call->config, (unsigned)f->head.status, answer_read(f));
+	admin_events_close(events);
+	return EXIT_TROUBLE;
+}
+
+json_t *admin_events_next(struct admin_events *events, enum exit_code *code)
+{
+	const char *why = fetch_next(events->fetch);
+	json_t *said = why == NULL ? answer_read(events->fetch) : NULL;
+
+	*code = EXIT_FINE;
+	if (said == NULL && events->told == 0)
+		*code = complain_of_silence(events->call->config, why != NULL ? why : "its event is no JSON");
+	events->told += said != NULL;
+	return said;
+}
+
+void admin_events_close(struct admin_events *events)
+{
+	fetch_end(events->fetch);
+	free(events->fetch);
 }
 
 json_t *admin_call_order(const struct admin_call *call, const char *path, unsigned *status, enum exit_code *code)

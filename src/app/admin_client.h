@@ -3,7 +3,7 @@
  * one, else by the address with its token; or where the command line says so. Nothing else of the file is looked at, so that one that is
  * bad by now, or names keys that the operator may not read, is no reason not to ask.
  *
- *     admin_call_begin -> admin_call_ask, admin_call_order or admin_call_event, as often as wanted -> admin_call_end
+ *     admin_call_begin -> admin_call_ask, admin_call_order or admin_events_*, as often as wanted -> admin_call_end
  */
 #ifndef WEIR_APP_ADMIN_CLIENT_H
 #define WEIR_APP_ADMIN_CLIENT_H
@@ -44,8 +44,20 @@ json_t *admin_call_tell(const struct admin_call *call, const char *request, json
 /* A POST for what takes the gateway a while: more than a minute is waited, and every status is an answer. */
 json_t *admin_call_order(const struct admin_call *call, const char *path, unsigned *status, enum exit_code *code);
 
-/* The first event of an answer that goes on, as admin_call_ask. */
-json_t *admin_call_event(const struct admin_call *call, const char *request, enum exit_code *code);
+/* The events of an answer that goes on, over one connection. */
+struct admin_events {
+	const struct admin_call *call;
+	struct fetch *fetch;
+	unsigned told;
+};
+
+/* Unless it is EXIT_FINE, why there is no such answer was complained of, and there is nothing to close. */
+enum exit_code admin_events_open(struct admin_events *events, const struct admin_call *call, const char *request);
+
+/* The next one. NULL: there are no more; *code is EXIT_FINE unless there was none at all, which was complained of. */
+json_t *admin_events_next(struct admin_events *events, enum exit_code *code);
+
+void admin_events_close(struct admin_events *events);
 
 /* The whole answer, for programs. */
 void answer_print(const json_t *json);

@@ -9,6 +9,8 @@
 #include "base/clock.h"
 #include "base/units.h"
 
+#define TOO_LARGE "the answer is larger than 16 MiB"
+
 static const struct h1_limits limits = {.head_bytes_max = FETCH_BYTES_MAX, .field_count_max = FETCH_FIELDS_MAX};
 
 /* The next call may take what is left until then, so that a peer which sends byte after byte holds nobody. False: nothing is. */
@@ -50,7 +52,7 @@ static const char *send_all(int fd, struct view bytes, uint64_t until_us)
 static const char *receive(struct fetch *f, int fd, bool *ended)
 {
 	if (f->n == sizeof(f->bytes))
-		return "the answer is larger than 16 MiB";
+		return TOO_LARGE;
 	ssize_t got = has_time(fd, SO_RCVTIMEO, f->until_us) ? recv(fd, f->bytes + f->n, sizeof(f->bytes) - f->n, 0) : -1;
 
 	if (got < 0)
@@ -97,7 +99,11 @@ static enum h1_piece take_pieces(struct fetch *f, struct h1_body *body, size_t *
 	struct view data;
 
 	while ((piece = h1_body_read(body, &in, &data, why)) == H1_PIECE_DATA) {
-		/* Content is never longer than the bytes it came in, so there is room. */
+		/* Content is never longer than the bytes it came in; but events that were not told of yet may stand before it. */
+		if (data.n > sizeof(f->content_bytes) - f->content.n) {
+			*why = TOO_LARGE;
+			return H1_PIECE_BAD;
+		}
 		memcpy(f->content_bytes + f->content.n, data.p, data.n);
 		f->content.n += data.n;
 	}
@@ -112,33 +118,35 @@ static enum h1_piece take_pieces(struct fetch *f, struct h1_body *body, size_t *
 	return result.status == H1_DONE ? H1_PIECE_END : H1_PIECE_BAD;
 }
 
-/* An event is complete, of an answer that has no end. */
-static bool has_event(const struct fetch *f)
+/* So long is the first event of the content, of an answer that has no end; 0: it is not complete. */
+static size_t event_length(const struct fetch *f)
 {
-	return f->is_event && f->content.n > 2 && memcmp(f->content.p + f->content.n - 2, "\n\n", 2) == 0;
+	const char *end = f->is_event && f->content.n > 0 ? memmem(f->content.p, f->content.n, "\n\n", 2) : NULL;
+
+	return end != NULL ? (size_t)(end - f->content.p) + 2 : 0;
 }
 
-static const char *read_content(struct fetch *f, int fd, size_t at)
+static const char *read_content(struct fetch *f)
 {
 	const char *why = NULL;
-	struct h1_body body;
 	bool ended = false;
 
-	h1_body_init(&body, (enum framing)f->head.framing, f->head.content_length);
-	f->content = view_of(f->content_bytes, 0);
 	for (;;) {
-		switch (take_pieces(f, &body, &at, &why)) {
-		case H1_PIECE_END: return NULL;
+		enum h1_piece piece = take_pieces(f, &f->body, &f->at, &why);
+
+		f->event_n = event_length(f);
+		if (f->event_n > 0)
+			return NULL;
+		switch (piece) {
+		case H1_PIECE_END: return f->is_event ? "it has ended" : NULL;
 		case H1_PIECE_BAD: return why;
 		default: break;
 		}
-		if (has_event(f))
-			return NULL;
-		why = receive(f, fd, &ended);
+		why = receive(f, f->fd, &ended);
 		if (why != NULL)
 			return why;
 		if (ended)
-			return h1_body_eof(&body) ? NULL : "the connection was closed before the answer was complete";
+			return !f->is_event && h1_body_eof(&f->body) ? NULL : "the connection was closed before the answer was complete";
 	}
 }
 
@@ -151,24 +159,24 @@ static enum method method_of_request(struct view request)
 	return method_of(view_of(request.p, n));
 }
 
-static const char *run(struct fetch *f, const struct address *to, struct view request, unsigned patience_s)
+/* To the end of the head. */
+static const char *begin(struct fetch *f, const struct address *to, struct view request, unsigned patience_s)
 {
 	f->until_us = deadline_after(clock_us(CLOCK_MONOTONIC), patience_s * US_PER_S);
-	f->n = 0;
-
-	int fd = connect_to(to, f->until_us);
-	size_t at = 0;
-
-	if (fd < 0)
+	f->n = f->at = f->event_n = 0;
+	f->is_event = false;
+	f->fd = connect_to(to, f->until_us);
+	if (f->fd < 0)
 		return strerror(errno);
-	const char *why = send_all(fd, request, f->until_us);
+	const char *why = send_all(f->fd, request, f->until_us);
 
 	if (why == NULL)
-		why = read_head(f, fd, method_of_request(request), &at);
-	if (why == NULL)
-		why = read_content(f, fd, at);
-	close(fd);
-	return why;
+		why = read_head(f, f->fd, method_of_request(request), &f->at);
+	if (why != NULL)
+		return why;
+	h1_body_init(&f->body, (enum framing)f->head.framing, f->head.content_length);
+	f->content = view_of(f->content_bytes, 0);
+	return NULL;
 }
 
 const char *fetch(struct fetch *f, const struct address *to, struct view request)
@@ -178,12 +186,47 @@ const char *fetch(struct fetch *f, const struct address *to, struct view request
 
 const char *fetch_within(struct fetch *f, const struct address *to, struct view request, unsigned patience_s)
 {
-	f->is_event = false;
-	return run(f, to, request, patience_s);
+	const char *why = begin(f, to, request, patience_s);
+
+	if (why == NULL)
+		why = read_content(f);
+	fetch_end(f);
+	return why;
 }
 
-const char *fetch_event(struct fetch *f, const struct address *to, struct view request)
+const char *fetch_begin(struct fetch *f, const struct address *to, struct view request)
 {
-	f->is_event = true;
-	return run(f, to, request, FETCH_PATIENCE_S);
+	const char *why = begin(f, to, request, FETCH_PATIENCE_S);
+
+	if (why == NULL && f->head.status / 100 == 2)
+		f->is_event = true;
+	else if (why == NULL)
+		why = read_content(f);
+	if (why != NULL)
+		fetch_end(f);
+	return why;
+}
+
+/* What was told of makes room. */
+static void drop_told(struct fetch *f)
+{
+	f->content.n -= f->event_n;
+	memmove(f->content_bytes, f->content_bytes + f->event_n, f->content.n);
+	memmove(f->bytes, f->bytes + f->at, f->n - f->at);
+	f->n -= f->at;
+	f->at = 0;
+}
+
+const char *fetch_next(struct fetch *f)
+{
+	f->until_us = deadline_after(clock_us(CLOCK_MONOTONIC), FETCH_PATIENCE_S * US_PER_S);
+	drop_told(f);
+	return read_content(f);
+}
+
+void fetch_end(struct fetch *f)
+{
+	if (f->fd >= 0)
+		close(f->fd);
+	f->fd = -1;
 }

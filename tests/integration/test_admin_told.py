@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import signal
 import socket
 import struct
@@ -16,6 +17,7 @@ from admin import Admin, administered
 from gateway import BINARY, configuration, eventually, free_port, run
 from raw import get, response
 from test_admin_api import error_of
+from test_handover import Successor
 from test_openapi import check_is
 
 pytestmark = pytest.mark.threads
@@ -215,10 +217,21 @@ def test_top_is_one_frame_in_a_pipe(admin, origin):
     result = run("top", "-c", admin.gateway.file)
     assert (result.returncode, result.stderr) == (0, "") and "\033" not in result.stdout
     lines = result.stdout.splitlines()
-    assert max(map(len, lines)) < 80 and any(line.split()[:1] == [origin.address] and line.endswith("in_service") for line in lines)
+    assert max(map(len, lines)) < 80 and any(line.split()[1:2] == [origin.address] and line.endswith("in_service") for line in lines)
     assert "why        offered_load" in result.stdout
     wire.send(response("done"))
     client.read_response()
+
+
+def sockets_of(pid):
+    """Of a process: the numbers of those it has open."""
+    found = set()
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found.add(os.readlink(f"/proc/{pid}/fd/{number}"))
+        except FileNotFoundError:
+            continue
+    return {name for name in found if name.startswith("socket:")}
 
 
 def test_top_fits_a_terminal(start, make_origin):
@@ -229,18 +242,59 @@ def test_top_fits_a_terminal(start, make_origin):
     top = subprocess.Popen([BINARY, "top", "-c", gateway.file], stdout=theirs, stdin=subprocess.DEVNULL)
     os.close(theirs)
     said = b""
+    streams = set()
     try:
-        while said.count(b"\033[J") < 2:
+        while said.count(b"\033[J") < 3:
             said += os.read(ours, 65536)
+            streams |= sockets_of(top.pid)
     finally:
         top.kill()
         top.wait()
         os.close(ours)
-    frames = said.decode().split("\033[H")[1:3]
+    assert len(streams) == 1, "each frame has a connection of its own"
+    frames = said.decode().split("\033[H")[1:4]
     for frame in frames:
         lines = frame.partition("\033[J")[0].replace("\033[K", "").split("\r\n")
         assert len(lines) <= 24 and max(map(len, lines)) < 80
         assert lines[0].startswith("weir ") and any("requests/s" in line for line in lines)
+        assert re.fullmatch(r"and \d+ more, none full", [line for line in lines if line][-1])
+
+
+def test_top_shows_what_is_used_first(start, origin):
+    """However many endpoints stand before it in the file."""
+    gateway, admin = administered(start, origin)
+    others = [{"address": f"127.0.0.{n}:9"} for n in range(2, 60)]
+    gateway.reload({**gateway.config, "upstreams": [{"name": "others", "endpoints": others}, *gateway.config["upstreams"]]})
+    client, wire, _ = origin.asked(gateway)
+
+    def first():
+        lines = run("top", "-c", gateway.file).stdout.splitlines()
+        return lines[next(n for n, line in enumerate(lines) if line.startswith("UPSTREAM")) + 1].split()[:2] == ["origin", origin.address]
+
+    eventually(first)
+    wire.send(response("done"))
+    client.read_response()
+
+
+def test_top_outlives_an_upgrade(start, origin):
+    """Its stream ends with the process that it was of; it asks the next one."""
+    gateway, _ = administered(start, origin)
+    ours, theirs = pty.openpty()
+    top = subprocess.Popen([BINARY, "top", "-c", gateway.file], stdout=theirs, stdin=subprocess.DEVNULL)
+    os.close(theirs)
+    try:
+        os.read(ours, 65536)
+        before = sockets_of(top.pid)
+        assert run("upgrade", "-c", gateway.file).returncode == 0
+        new = Successor(gateway)
+        said = b""
+        while said.count(b"\033[J") < 2 or not sockets_of(top.pid) - before:
+            said += os.read(ours, 65536)
+        new.end()
+    finally:
+        top.kill()
+        top.wait()
+        os.close(ours)
 
 
 def test_top_without_a_gateway(admin):
