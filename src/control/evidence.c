@@ -215,6 +215,30 @@ static bool gather_limits(struct evidence *e, const struct span *span)
 	return e->rate_limits != NULL;
 }
 
+/* Of routes of which a breaker has refused requests. */
+static bool gather_breakers(struct evidence *e, const struct span *span)
+{
+	size_t count = 0;
+
+	e->breakers = calloc(span->to->route_count + 1, sizeof(*e->breakers));
+	for (size_t i = 0; i < span->to->route_count && e->breakers != NULL; i++) {
+		const struct config_route *route = &span->config->routes[i];
+		const struct config_upstream *fallback = route->fallback.upstream;
+		struct why_breaker b = {.route = route->name,
+			.upstream = route->upstream != NULL ? route->upstream->name : VIEW(""),
+			.fallback = fallback != NULL ? fallback->name : VIEW("")};
+
+		for (int whose = 0; whose < BREAKER_SCOPES; whose++)
+			b.refused_per_s[whose] =
+				rate(span->from->routes[i].refused[whose], span->to->routes[i].refused[whose], span->s);
+		if (b.refused_per_s[BREAKER_OF_ROUTE] + b.refused_per_s[BREAKER_OF_ENDPOINT] > 0)
+			e->breakers[count++] = b;
+	}
+	e->why.breakers = e->breakers;
+	e->why.breaker_count = count;
+	return e->breakers != NULL;
+}
+
 static bool gather_listeners(struct evidence *e, const struct span *span)
 {
 	e->listeners = calloc(span->to->listener_count + 1, sizeof(*e->listeners));
@@ -368,13 +392,15 @@ bool evidence_gather(struct evidence *e, const struct window *window, unsigned b
 	memset(e, 0, sizeof(*e));
 	gather_gateway(&e->why, &span);
 	gather_process(&e->why, &span);
-	return gather_endpoints(e, &span, upstream) && gather_limits(e, &span) && gather_listeners(e, &span) && gather_workers(e, &span);
+	return gather_endpoints(e, &span, upstream) && gather_limits(e, &span) && gather_breakers(e, &span) &&
+	       gather_listeners(e, &span) && gather_workers(e, &span);
 }
 
 void evidence_release(struct evidence *e)
 {
 	free(e->endpoints);
 	free(e->rate_limits);
+	free(e->breakers);
 	free(e->listeners);
 	free(e->workers);
 }

@@ -12,6 +12,7 @@ struct evidence {
 	/* Private: what `why` points at. */
 	struct why_endpoint *endpoints;
 	struct why_rate_limit *rate_limits;
+	struct why_breaker *breakers;
 	struct why_listener *listeners;
 	struct why_worker *workers;
 };

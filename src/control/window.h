@@ -41,6 +41,7 @@ struct window_endpoint {
 
 struct window_route {
 	uint64_t count;
+	uint64_t refused[BREAKER_SCOPES];
 	uint64_t phase_us[PHASE_COUNT];
 	uint64_t whole[TIME_BUCKETS];
 };

@@ -130,6 +130,7 @@ static void take_endpoint(struct window_endpoint *to, const struct upstream_endp
 static void take_route(struct window_route *to, const struct time_book *from)
 {
 	to->count = from->count;
+	memcpy(to->refused, from->refused, sizeof(to->refused));
 	memcpy(to->phase_us, from->sum_us, sizeof(to->phase_us));
 	memcpy(to->whole, from->whole, sizeof(to->whole));
 }

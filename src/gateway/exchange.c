@@ -771,6 +771,9 @@ void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, 
 	}
 	if (cause != CAUSE_NONE && fallback_takes_over(ex, cause))
 		return;
+	/* Its route's breaker is asked before any endpoint's is. */
+	if (cause == CAUSE_BREAKER_OPEN)
+		times_refused(ex, reached < EXCHANGE_LEASING ? BREAKER_OF_ROUTE : BREAKER_OF_ENDPOINT);
 	exchange_enter(ex, EXCHANGE_ENDED);
 	ex->ended_at = where;
 	exchange_leave_breaker(ex, cause);

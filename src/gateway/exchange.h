@@ -335,6 +335,9 @@ void times_tell_beside(struct exchange *ex, const struct upstream_lease *first, 
 /* The books are told; a tunnel's when it begins, any other's by its end. */
 void times_tell(struct exchange *ex);
 
+/* It ends, with a route, because a breaker does not let it through. */
+void times_refused(struct exchange *ex, enum breaker_scope whose);
+
 /* The exchange ends: nothing is spent after it. */
 void times_end(struct exchange *ex);
 

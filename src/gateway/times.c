@@ -113,6 +113,11 @@ static inline struct time_book *route_book(const struct exchange *ex)
 	return &worker_book(ex)->book;
 }
 
+void times_refused(struct exchange *ex, enum breaker_scope whose)
+{
+	route_book(ex)->refused[whose]++;
+}
+
 /* Most requests are not traced. */
 __attribute__((noinline)) static void note_exemplar(const struct exchange *ex)
 {

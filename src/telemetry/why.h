@@ -12,6 +12,7 @@
 #define WEIR_TELEMETRY_WHY_H
 
 #include "base/phase.h"
+#include "base/time_book.h"
 #include "base/view.h"
 
 /* X(enum suffix, the word, what its number is called, its unit) */
@@ -97,6 +98,13 @@ struct why_rate_limit {
 	double passed_per_s, delayed_per_s, refused_per_s;
 };
 
+/* A route of which a breaker has refused requests: its own, or those of its upstream's endpoints. */
+struct why_breaker {
+	struct view route, upstream;
+	struct view fallback;      /* its other upstream, whose endpoints it may have been; empty: there is none */
+	double refused_per_s[BREAKER_SCOPES];
+};
+
 struct why_listener {
 	struct view name;
 	double connections, connections_max;
@@ -129,6 +137,8 @@ struct why_evidence {
 	size_t endpoint_count;
 	const struct why_rate_limit *rate_limits;
 	size_t rate_limit_count;
+	const struct why_breaker *breakers;
+	size_t breaker_count;
 	const struct why_listener *listeners;
 	size_t listener_count;
 	const struct why_worker *workers;

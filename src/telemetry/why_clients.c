@@ -54,30 +54,83 @@ static void judge_rate_limits(const struct why_evidence *e, struct why_verdicts 
 		judge_rate_limit(&e->rate_limits[i], v);
 }
 
-static const struct why_endpoint *broken(const struct why_evidence *e)
+/* --- breakers ----------------------------------------------------------------------------------------------------- */
+
+static const struct why_endpoint *broken_of(const struct why_evidence *e, struct view upstream)
 {
 	for (size_t i = 0; i < e->endpoint_count; i++)
-		if (e->endpoints[i].breaker_open)
+		if (e->endpoints[i].breaker_open && view_eq(e->endpoints[i].upstream, upstream))
 			return &e->endpoints[i];
 	return NULL;
 }
 
-static void judge_breaker(const struct why_evidence *e, struct why_verdicts *v)
+/* NULL: none of those that may have refused them is open any more. */
+static const struct why_endpoint *broken(const struct why_evidence *e, const struct why_breaker *b)
 {
-	double share = why_share(e->breaker_refused_per_s, e->requests_per_s);
+	const struct why_endpoint *ep = broken_of(e, b->upstream);
+
+	return ep != NULL ? ep : broken_of(e, b->fallback);
+}
+
+/* The route of which most are refused. NULL: there is none. */
+static const struct why_breaker *most_refused(const struct why_evidence *e, enum breaker_scope whose)
+{
+	const struct why_breaker *most = NULL;
+
+	for (size_t i = 0; i < e->breaker_count; i++)
+		if (e->breakers[i].refused_per_s[whose] > (most != NULL ? most->refused_per_s[whose] : 0))
+			most = &e->breakers[i];
+	return most;
+}
+
+static double refused_by(const struct why_evidence *e, enum breaker_scope whose)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < e->breaker_count; i++)
+		sum += e->breakers[i].refused_per_s[whose];
+	return sum;
+}
+
+static void turn_breaker(struct why_verdict *verdict, const struct why_breaker *b, enum breaker_scope whose)
+{
+	if (whose == BREAKER_OF_ENDPOINT) {
+		verdict->upstream = verdict->upstream.n > 0 ? verdict->upstream : b->upstream;
+		why_turn(verdict, "breaker", WHY_LEAVE, 0, 0);
+		return;
+	}
+	verdict->route = b->route;
+	snprintf(verdict->key, sizeof(verdict->key), "routes[%.*s].breaker", (int)b->route.n, b->route.p);
+}
+
+/* Of routes' own breakers the one that refuses most is named, and of endpoints' those of the route that they refuse most of. */
+static void judge_breakers_of(const struct why_evidence *e, struct why_verdicts *v, enum breaker_scope whose)
+{
+	const struct why_breaker *most = most_refused(e, whose);
+	double refused = refused_by(e, whose), share = why_share(refused, e->requests_per_s);
 	struct why_verdict *verdict;
 
-	why_rule_out(v, WHY_BREAKER, "%.1f/s refused by a breaker", e->breaker_refused_per_s);
-	verdict = share >= 0.01 ? why_name(v, WHY_BREAKER, 0.7 + 0.28 * share, broken(e)) : NULL;
+	if (most == NULL || share < 0.01)
+		return;
+	verdict = why_name(v, WHY_BREAKER, 0.7 + 0.28 * share, whose == BREAKER_OF_ENDPOINT ? broken(e, most) : NULL);
 	if (verdict == NULL)
 		return;
-	verdict->number = e->breaker_refused_per_s;
-	why_say(verdict, "A breaker is open: what it protects has failed too often, and %.1f/s are refused at once. Mend the backend, not the "
-			 "breaker.", e->breaker_refused_per_s);
-	why_reckon(verdict, "%.1f/s of %.1f/s refused by the breaker", e->breaker_refused_per_s, e->requests_per_s);
-	if (verdict->upstream.n > 0)
-		why_turn(verdict, "breaker", WHY_LEAVE, 0, 0);
+	turn_breaker(verdict, most, whose);
+	verdict->number = refused;
+	why_say(verdict, "%s is open: what it protects has failed too often, and %.1f/s are refused at once. Mend the backend, not the "
+			 "breaker.", whose == BREAKER_OF_ROUTE ? "A route's breaker" : "An endpoint's breaker", refused);
+	why_reckon(verdict, "%.1f/s of %.1f/s refused, %.1f/s of them of route %.*s", refused, e->requests_per_s,
+		most->refused_per_s[whose], (int)most->route.n, most->route.p);
 }
+
+static void judge_breakers(const struct why_evidence *e, struct why_verdicts *v)
+{
+	why_rule_out(v, WHY_BREAKER, "%.1f/s refused by a breaker", e->breaker_refused_per_s);
+	judge_breakers_of(e, v, BREAKER_OF_ROUTE);
+	judge_breakers_of(e, v, BREAKER_OF_ENDPOINT);
+}
+
+/* --- connections -------------------------------------------------------------------------------------------------- */
 
 /* What of a listener turns connections away. */
 enum why_door { DOOR_LISTENER, DOOR_CLIENT, DOOR_HANDSHAKES };
@@ -179,6 +232,6 @@ void why_clients(const struct why_evidence *e, struct why_verdicts *v)
 {
 	judge_slow_clients(e, v);
 	judge_rate_limits(e, v);
-	judge_breaker(e, v);
+	judge_breakers(e, v);
 	judge_connections(e, v);
 }

@@ -45,9 +45,16 @@ def ask(wire, n, path="/"):
     return [wire.ask(get(path)).status for _ in range(n)]
 
 
+def blamed(admin):
+    """What `weir why` says of breakers: whose they are, and the keys."""
+    verdicts = eventually(lambda: [v for v in admin.why("?window=60s")["verdicts"] if v["what"] == "breaker"])
+    return [(verdict["subject"], verdict["knob"]["key"]) for verdict in verdicts]
+
+
 def test_opens_and_closes(start, services):
     service = services[0]
     gateway, admin = administered(start, service, workers=1, upstream={"breaker": BREAKER})
+    admin.why()
     wire = gateway.connect()
     assert ask(wire, 20) == [200] * 20
     service.status = "500 Oops"
@@ -55,6 +62,8 @@ def test_opens_and_closes(start, services):
     answer = wire.ask(get())
     assert answer.status == 503 and b"breaker_open" in answer.body and answer.get("Retry-After") == "1"
     gateway.event("its breaker has opened: of ")
+    [(subject, key)] = blamed(admin)
+    assert subject["upstream"] == "origin" and "route" not in subject and key == "upstreams[origin].breaker"
     assert admin.metrics().get("weir_upstream_breaker_opened_total", upstream="origin", endpoint=service.address) >= 1
     # It is tried with two at a time, which fail, too; then they do not.
     gateway.event("is half open, for 2 calls")
@@ -128,6 +137,7 @@ def test_route(start, make_origin):
         {"name": "bad", "match": {"path": "/bad/*"}, "upstream": "origin",
             "breaker": {**BREAKER, "open_for": "30s", "open_max": "30s"}},
         {"name": "all", "upstream": "origin"}])
+    admin.why()
     wire = gateway.connect()
     assert ask(wire, 10, "/bad/1") == [200] * 10
     assert admin.metrics().get("weir_route_breaker_state", route="bad") == 0
@@ -139,6 +149,7 @@ def test_route(start, make_origin):
     assert b"the route's breaker is open" in answer.body and 20 <= int(answer.get("Retry-After")) <= 36
     assert ask(wire, 10, "/good") == [200] * 10
     gateway.event("route bad: its breaker has opened")
+    assert blamed(admin) == [({"route": "bad"}, "routes[bad].breaker")]
     gateway.reload()
     # A reload keeps it, and the route without one has none to tell of.
     told = admin.metrics()

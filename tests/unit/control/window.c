@@ -177,6 +177,8 @@ static void test_evidence(void **state)
 	now->endpoints[1].leased = 7;
 	now->endpoints[1].phase_us[PHASE_FIRST_BYTE] = 1000000;
 	now->routes[0].phase_us[PHASE_QUEUE] = 3000000;
+	now->routes[0].refused[BREAKER_OF_ROUTE] = before->routes[0].refused[BREAKER_OF_ROUTE] + 4;
+	now->routes[0].refused[BREAKER_OF_ENDPOINT] = 2;
 	now->listeners[0] = (struct listener_stats){.connections = 8, .accepted = 40, .refused = 6, .capped = 4, .handshakes_refused = 2};
 	stats()->shed.lag_counts[3] = stats()->shed.lag_sum_us = 0;
 	now->worker.shed.requests[SHED_LOOP_LAG] = 3;
@@ -197,6 +199,10 @@ static void test_evidence(void **state)
 	assert_float_equal(evidence.why.requests_per_s, 20, 0.001);
 	assert_float_equal(evidence.why.in_flight, 5, 0.001);
 	assert_float_equal(evidence.why.breaker_refused_per_s, 3, 0.001);
+	assert_int_equal(evidence.why.breaker_count, 1);
+	assert_true(view_eq(evidence.why.breakers[0].route, bed.generation->config->routes[0].name));
+	assert_float_equal(evidence.why.breakers[0].refused_per_s[BREAKER_OF_ROUTE], 2, 0.001);
+	assert_float_equal(evidence.why.breakers[0].refused_per_s[BREAKER_OF_ENDPOINT], 1, 0.001);
 	assert_float_equal(evidence.why.phases_s[PHASE_QUEUE], 1.5, 0.001);
 	assert_int_equal(evidence.why.endpoint_count, 3);
 	assert_true(view_eq(evidence.why.endpoints[1].endpoint, VIEW("127.0.0.1:9002")));

@@ -360,9 +360,45 @@ static void test_rate_limit(void **state)
 
 static void test_breaker(void **state)
 {
+	struct why_breaker breakers[] = {
+		{.route = VIEW("small"), .upstream = VIEW("users"), .refused_per_s = {[BREAKER_OF_ROUTE] = 20}},
+		{.route = VIEW("all"), .upstream = VIEW("users"), .fallback = VIEW("spare"), .refused_per_s = {[BREAKER_OF_ROUTE] = 130}}};
+	const struct why_verdict *verdict;
+
+	/* A route's own, whatever breaker of an endpoint is open elsewhere. */
 	bed.e.breaker_refused_per_s = 150;
+	bed.e.breakers = breakers;
+	bed.e.breaker_count = 2;
 	bed.endpoints[0].breaker_open = true;
-	assert_true(view_eq(expect(WHY_BREAKER, 150)->upstream, VIEW("users")));
+	verdict = expect(WHY_BREAKER, 150);
+	assert_true(view_eq(verdict->route, VIEW("all")));
+	assert_true(verdict->upstream.n == 0 && verdict->endpoint.n == 0 && verdict->turn == WHY_LEAVE);
+	assert_string_equal(verdict->key, "routes[all].breaker");
+	assert_non_null(strstr(verdict->arithmetic[0], "130.0/s of them of route all"));
+	/* Those of endpoints of that route's upstream; another upstream's are not to blame. */
+	breakers[1].refused_per_s[BREAKER_OF_ROUTE] = breakers[0].refused_per_s[BREAKER_OF_ROUTE] = 0;
+	breakers[1].refused_per_s[BREAKER_OF_ENDPOINT] = 150;
+	bed.e.endpoint_count = 2;
+	bed.endpoints[0].upstream = VIEW("others");
+	bed.endpoints[1].breaker_open = true;
+	verdict = expect(WHY_BREAKER, 150);
+	assert_true(view_eq(verdict->upstream, VIEW("users")) && view_eq(verdict->endpoint, bed.endpoints[1].endpoint));
+	assert_true(verdict->route.n == 0);
+	assert_string_equal(verdict->key, "upstreams[users].breaker");
+	bed.endpoints[1].upstream = VIEW("spare");
+	assert_true(view_eq(expect(WHY_BREAKER, 150)->upstream, VIEW("spare")));
+	/* It has closed since. */
+	bed.endpoints[1].breaker_open = false;
+	verdict = expect(WHY_BREAKER, 150);
+	assert_true(view_eq(verdict->upstream, VIEW("users")) && verdict->endpoint.n == 0);
+	/* Both at once are two. */
+	breakers[0].refused_per_s[BREAKER_OF_ROUTE] = 100;
+	judged();
+	assert_true(bed.v.verdicts[0].what == WHY_BREAKER && bed.v.verdicts[1].what == WHY_BREAKER);
+	assert_true(view_eq(bed.v.verdicts[1].route, VIEW("small")));
+	breakers[0].refused_per_s[BREAKER_OF_ROUTE] = breakers[1].refused_per_s[BREAKER_OF_ENDPOINT] = 1;
+	judged();
+	assert_false(named(WHY_BREAKER));
 }
 
 static void test_client_connections(void **state)
