@@ -360,7 +360,7 @@ static uint64_t most_open(const struct span *span, uint64_t now)
 	uint64_t most = now;
 
 	for (unsigned i = 0; i <= span->back; i++) {
-		uint64_t open = window_sample(span->window, i)->open_fds;
+		uint64_t open = window_sample(span->window, i)->process.open_fds;
 
 		most = open > most ? open : most;
 	}

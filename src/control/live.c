@@ -12,26 +12,9 @@
 
 struct live {
 	struct control *control;
-	struct live_moment moments[2];
-	unsigned newest;    /* of moments */
-	uint64_t sample_us; /* the sample that it belongs to; 0: none */
+	uint64_t sample_us; /* the sample that `text` belongs to; 0: none */
 	char *text;         /* the frame of that sample alone; NULL: nobody has wanted it yet */
 };
-
-static void moment_take(struct live_moment *m, const struct control *control)
-{
-	m->at_us = io_now_us(control->io);
-	m->wall_us = io_wall_us(control->io);
-	process_stats_read(&m->process);
-	for (unsigned i = 0; i < control->survey.count; i++) {
-		const struct worker_stats *stats = &survey_worker(&control->survey, i)->worker;
-
-		m->workers[i] = (struct live_worker){
-			.lag_us = stats->shed.lag_sum_us, .connections = stats->connections_open};
-		for (size_t j = 0; j < SHED_LAG_BUCKETS; j++)
-			m->workers[i].looks += stats->shed.lag_counts[j];
-	}
-}
 
 /* NULL: there was no reload. */
 static json_t *receipt_of(struct reloads *reloads)
@@ -49,8 +32,6 @@ static char *frame_text(const struct live *live, unsigned past)
 	struct control *control = live->control;
 	struct live_scene scene = {
 		.window = &control->window,
-		.before = &live->moments[!live->newest],
-		.now = &live->moments[live->newest],
 		.version = control->options.version,
 		.start_us = control->start_us,
 		.draining = atomic_load(&control->draining),
@@ -91,8 +72,6 @@ static void live_refresh(struct live *live, uint64_t sample_us)
 	if (live->sample_us == sample_us)
 		return;
 	live->sample_us = sample_us;
-	live->newest = !live->newest;
-	moment_take(&live->moments[live->newest], live->control);
 	free(live->text);
 	live->text = NULL;
 }
@@ -130,25 +109,15 @@ struct live *live_create(struct control *control)
 {
 	struct live *live = calloc(1, sizeof(*live));
 
-	if (live == NULL)
-		return NULL;
-	live->control = control;
-	for (int i = 0; i < 2; i++)
-		live->moments[i].workers = calloc(control->survey.count, sizeof(struct live_worker));
-	if (live->moments[0].workers != NULL && live->moments[1].workers != NULL) {
-		moment_take(&live->moments[0], control);
-		return live;
-	}
-	live_free(live);
-	return NULL;
+	if (live != NULL)
+		live->control = control;
+	return live;
 }
 
 void live_free(struct live *live)
 {
 	if (live == NULL)
 		return;
-	for (int i = 0; i < 2; i++)
-		free(live->moments[i].workers);
 	free(live->text);
 	free(live);
 }

@@ -11,29 +11,13 @@
 
 #include <jansson.h>
 
-#include "control/process_stats.h"
 #include "control/window.h"
 
 enum { LIVE_ROWS_MAX = 256 }; /* endpoints, rate limits, breakers that are told of, each */
 
-/* What of a worker the window does not keep. */
-struct live_worker {
-	uint64_t looks, lag_us; /* at how late its loop is, and their sum; counters */
-	uint64_t connections;   /* now */
-};
-
-/* What of a moment the window does not keep. */
-struct live_moment {
-	uint64_t at_us;   /* on the loop's clock */
-	uint64_t wall_us; /* Unix time */
-	struct process_stats process;
-	struct live_worker *workers;
-};
-
 /* What a frame is made of. Borrowed. */
 struct live_scene {
-	const struct window *window;            /* two samples at least */
-	const struct live_moment *before, *now; /* the former may be of long before */
+	const struct window *window; /* two samples at least */
 	const char *version;
 	uint64_t start_us; /* of the process, Unix time */
 	bool draining;

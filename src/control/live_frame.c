@@ -58,9 +58,8 @@ static json_t *sample_of(const struct live_scene *scene, unsigned back)
 	const struct window_sample *before = window_sample(scene->window, back + 1),
 				   *now = window_sample(scene->window, back);
 	const struct worker_stats *a = &before->worker, *b = &now->worker;
-	uint64_t wall_us = scene->now->wall_us - live_moved(now->at_us, scene->now->at_us);
 
-	return json_pack("{s:I, s:f, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "at_ms", (json_int_t)(wall_us / 1000),
+	return json_pack("{s:I, s:f, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "at_ms", (json_int_t)(now->wall_us / 1000),
 		"interval_s", (double)live_moved(before->at_us, now->at_us) / 1e6, "requests",
 		(json_int_t)live_moved(a->exchanges_finished, b->exchanges_finished), "failed",
 		(json_int_t)failed_between(a, b), "in_flight",
@@ -116,15 +115,14 @@ static json_t *failures_of(const struct live_scene *scene)
 static json_t *worker_of(const struct live_scene *scene, unsigned index)
 {
 	const struct window_sample *before = window_sample(scene->window, 1), *now = window_sample(scene->window, 0);
-	const struct live_worker *was = &scene->before->workers[index], *is = &scene->now->workers[index];
-	uint64_t looks = live_moved(was->looks, is->looks), lag_us = live_moved(was->lag_us, is->lag_us);
 	const struct window_worker *told = &before->workers[index], *tells = &now->workers[index];
+	uint64_t looks = live_moved(told->looks, tells->looks), lag_us = live_moved(told->lag_us, tells->lag_us);
 	uint64_t span_us = live_moved(before->at_us, now->at_us);
 	uint64_t run_us = told->accounted && tells->accounted ? live_moved(told->run_us, tells->run_us) : 0;
 
 	return json_pack("{s:i, s:b, s:f, s:I, s:I, s:f}", "index", (int)index, "answers",
 		(int)tells->heard, "processor", live_rate(run_us, span_us) / 1e6, "lag_us",
-		(json_int_t)(looks > 0 ? lag_us / looks : 0), "connections", (json_int_t)is->connections,
+		(json_int_t)(looks > 0 ? lag_us / looks : 0), "connections", (json_int_t)tells->connections,
 		"requests_per_s", live_rate(live_moved(told->requests, tells->requests), span_us));
 }
 
@@ -139,7 +137,7 @@ static json_t *workers_of(const struct live_scene *scene)
 
 static json_t *machine_of(const struct live_scene *scene)
 {
-	const struct live_moment *was = scene->before, *is = scene->now;
+	const struct window_sample *was = window_sample(scene->window, 1), *is = window_sample(scene->window, 0);
 	uint64_t cpu_us = live_moved(was->process.cpu_us, is->process.cpu_us);
 
 	return json_pack("{s:f, s:I, s:I, s:I}", "processors_used",

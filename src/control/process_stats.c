@@ -36,7 +36,7 @@ static uint64_t count_open_fds(void)
 	return count - 1;
 }
 
-uint64_t process_open_fds(void)
+static uint64_t open_fds(void)
 {
 	struct stat dir;
 
@@ -69,7 +69,7 @@ static uint64_t read_stat(unsigned field)
 void process_stats_read(struct process_stats *stats)
 {
 	stats->max_fds = max_fds();
-	stats->open_fds = process_open_fds();
+	stats->open_fds = open_fds();
 	stats->threads = read_stat(20);
 	read_memory(stats);
 	stats->cpu_us = clock_us(CLOCK_PROCESS_CPUTIME_ID);

@@ -19,9 +19,6 @@ struct process_stats {
 /* All but start_us, which does not change and is left as it is. Reads /proc: not for a worker's thread. */
 void process_stats_read(struct process_stats *stats);
 
-/* How many descriptors are open. */
-uint64_t process_open_fds(void);
-
 /* When the process was started, Unix time. The wall clock may be set later; so this is asked once. */
 uint64_t process_start_us(void);
 

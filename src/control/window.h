@@ -4,7 +4,7 @@
  *
  *     survey, each second --> sample --> ring of WINDOW_SAMPLES
  *                                          |
- *         window_since(10 s) ... newest ---'   two samples: what the newer one's counters have more has come in between
+ *         window_back(10 s) ... newest ----'   two samples: what the newer one's counters have more has come in between
  *
  * A sample keeps only what is asked for here, so the ring stays small: some 300 bytes for an endpoint and a second. With so many
  * endpoints and routes that it would take more than WINDOW_BYTES_MAX it has fewer samples, WINDOW_SAMPLES_LEAST at least.
@@ -15,6 +15,7 @@
 #ifndef WEIR_CONTROL_WINDOW_H
 #define WEIR_CONTROL_WINDOW_H
 
+#include "control/process_stats.h"
 #include "control/survey.h"
 #include "limits/rule.h"
 
@@ -50,6 +51,7 @@ struct window_worker {
 	uint64_t run_us;              /* on a processor; counter */
 	uint64_t ready_us;            /* ready for one, and without; counter */
 	uint64_t requests;            /* that have ended; counter */
+	uint64_t connections;         /* now */
 	uint64_t looks, lag_us;       /* at how late its loop is, and their sum; counters */
 	bool heard;
 	bool accounted;               /* run_us and ready_us are known */
@@ -67,7 +69,8 @@ struct window_sample {
 	uint64_t at_us;               /* on control's loop's clock */
 	struct generation *generation;  /* one reference */
 	struct worker_stats worker;   /* of all of them */
-	uint64_t open_fds;            /* of the process, now */
+	uint64_t wall_us;             /* Unix time */
+	struct process_stats process; /* cpu_us is a counter; now */
 	size_t worker_count, endpoint_count, route_count, limit_count, listener_count;
 	struct window_worker *workers;
 	struct window_endpoint *endpoints;

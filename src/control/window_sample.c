@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "control/finder.h"
-#include "control/process_stats.h"
 #include "control/thread_stats.h"
 #include "gateway/generation.h"
 #include "limits/registry.h"
@@ -155,6 +154,7 @@ static void take_workers(struct window_sample *s, const struct survey *survey)
 
 		w->heard = survey_heard(survey, i);
 		w->requests = stats->exchanges_finished;
+		w->connections = stats->connections_open;
 		w->looks = sum_of(stats->shed.lag_counts, SHED_LAG_BUCKETS);
 		w->lag_us = stats->shed.lag_sum_us;
 		w->accounted = thread_stats_read(survey_worker(survey, i)->thread, &w->run_us, &w->ready_us);
@@ -164,7 +164,8 @@ static void take_workers(struct window_sample *s, const struct survey *survey)
 void window_sample_take(struct window_sample *s, const struct survey *survey, const struct snapshot *sum)
 {
 	s->at_us = io_now_us(survey->io);
-	s->open_fds = process_open_fds();
+	s->wall_us = io_wall_us(survey->io);
+	process_stats_read(&s->process);
 	s->worker = sum->worker;
 	for (size_t i = 0; i < s->endpoint_count; i++)
 		take_endpoint(&s->endpoints[i], &sum->endpoints[i]);
@@ -243,7 +244,8 @@ void window_sample_move(struct window_sample *to, const struct window_sample *fr
 {
 	to->at_us = from->at_us;
 	to->worker = from->worker;
-	to->open_fds = from->open_fds;
+	to->wall_us = from->wall_us;
+	to->process = from->process;
 	memcpy(to->workers, from->workers, from->worker_count * sizeof(from->workers[0]));
 	move_listeners(to, from);
 	for (size_t i = 0; i < to->endpoint_count; i++)

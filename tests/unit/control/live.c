@@ -15,8 +15,6 @@ static struct {
 	struct generation generation;
 	struct endpoint_budget *budgets[ENDPOINTS_MAX];
 	struct window window;
-	struct live_worker workers[2];
-	struct live_moment before, now;
 	struct live_scene scene;
 } bed;
 
@@ -34,12 +32,9 @@ static void begin(const char *text)
 	for (unsigned i = 0; i < SAMPLES; i++) {
 		bed.window.samples[i] = window_sample_create(&bed.generation, 1);
 		bed.window.samples[i]->at_us = (97 + i) * US_PER_S;
+		bed.window.samples[i]->wall_us = (997 + i) * US_PER_S;
 	}
-	bed.before = (struct live_moment){.at_us = 99 * US_PER_S, .workers = &bed.workers[0]};
-	bed.now = (struct live_moment){.at_us = 100 * US_PER_S, .wall_us = 1000 * US_PER_S, .workers = &bed.workers[1]};
 	bed.scene = (struct live_scene){.window = &bed.window,
-		.before = &bed.before,
-		.now = &bed.now,
 		.version = "0.1",
 		.start_us = 400 * US_PER_S};
 }
@@ -241,12 +236,11 @@ static void what_the_operator_has_set(void **state)
 static void workers_and_the_machine(void **state)
 {
 	begin(three_endpoints);
-	bed.workers[0] = (struct live_worker){.looks = 4, .lag_us = 100};
-	bed.workers[1] = (struct live_worker){.looks = 6, .lag_us = 700, .connections = 8};
-	newest(0)->workers[0] = (struct window_worker){.run_us = 250000, .requests = 30, .heard = true, .accounted = true};
-	newest(1)->workers[0].accounted = true;
-	bed.before.process.cpu_us = 1000000;
-	bed.now.process =
+	newest(0)->workers[0] = (struct window_worker){.run_us = 250000, .requests = 30, .looks = 6, .lag_us = 700, .connections = 8,
+		.heard = true, .accounted = true};
+	newest(1)->workers[0] = (struct window_worker){.looks = 4, .lag_us = 100, .accounted = true};
+	newest(1)->process.cpu_us = 1000000;
+	newest(0)->process =
 		(struct process_stats){.cpu_us = 1500000, .open_fds = 30, .max_fds = 1024, .resident_bytes = 1 << 20};
 	json_t *frame = live_frame(&bed.scene, 0);
 

@@ -332,7 +332,7 @@ static void test_workers_without_descriptors(void **state)
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 	assert_ptr_equal(window_sample(&bed.window, 0), bed.window.samples[0]);
 	assert_false(bed.window.samples[0]->workers[0].accounted);
-	bed.window.samples[0]->open_fds = 900;
+	bed.window.samples[0]->process.open_fds = 900;
 	sample();
 	assert_true(bed.window.samples[1]->workers[0].accounted);
 	assert_true(evidence_gather(&evidence, &bed.window, 1, VIEW("")));
