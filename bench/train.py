@@ -130,6 +130,7 @@ class Program:
                 return
             except OSError:
                 if self.process.poll() is not None or time.monotonic() > until:
+                    self.process.kill()
                     raise SystemExit(f"train.py: {' '.join(map(str, arguments))} does not serve") from None
                 time.sleep(0.02)
 
@@ -140,7 +141,7 @@ class Program:
             raise SystemExit("train.py: a program ended badly")
 
 
-def train(binary, directory, log):
+def train(binary, directory, log, programs):
     origin, off, on, admin, tls, front, front_h1 = free_ports(7)
     service, secret = (origin, {}), {"tls": {"certificates": [certify(directory)]}}
     trusting = {"tls": {"verify": False}}
@@ -151,7 +152,7 @@ def train(binary, directory, log):
         front: gateway((front, {}), (tls, {"protocol": "h2", **trusting})),
         front_h1: gateway((front_h1, {}), (tls, trusting)),
     }
-    programs = [Program(binary, "origin", "--listen", f"127.0.0.1:{origin}", "--size", 128, port=origin, log=log)]
+    programs.append(Program(binary, "origin", "--listen", f"127.0.0.1:{origin}", "--size", 128, port=origin, log=log))
     for port, config in gateways.items():
         file = directory / f"{port}.yaml"
         file.write_text(json.dumps(config))
@@ -169,12 +170,16 @@ def main():
     with tempfile.TemporaryDirectory(prefix="weir-train-") as scratch:
         directory = pathlib.Path(scratch)
         with open(directory / "said", "w+", encoding="utf-8") as log:
+            programs = []
             try:
-                train(pathlib.Path(sys.argv[1]).resolve(), directory, log)
+                train(pathlib.Path(sys.argv[1]).resolve(), directory, log, programs)
             except SystemExit:
                 log.seek(0)
                 sys.stderr.write(log.read())
                 raise
+            finally:
+                for program in programs:
+                    program.process.kill()
 
 
 if __name__ == "__main__":
