@@ -265,7 +265,7 @@ static bool read_option(struct load *load, const char *name, const char *value)
 
 int main(int argc, char **argv)
 {
-	struct load load = {.clients = 16, .streams = 16, .length = 128, .path = "/", .turn.seconds = 1};
+	static struct load load = {.clients = 16, .streams = 16, .length = 128, .path = "/", .turn.seconds = 1};
 	bool good = argc >= 2 && argc % 2 == 0;
 	SSL_CTX *ctx;
 

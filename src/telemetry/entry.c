@@ -52,7 +52,8 @@ struct packed_event {
 };
 
 #define ADD_MAX(view, bytes_max) +(bytes_max)
-_Static_assert(sizeof(struct packed_record) + sizeof(struct record_tls) RECORD_VIEWS(ADD_MAX, 0) TLS_VIEWS(ADD_MAX, 0) <= ENTRY_RECORD_MAX,
+_Static_assert(sizeof(struct packed_record) + sizeof(struct record_tls) RECORD_VIEWS(ADD_MAX, 0) TLS_VIEWS(ADD_MAX, 0) + ENTRY_READ_SLACK
+	<= ENTRY_RECORD_MAX,
 	"the largest record");
 _Static_assert(sizeof(struct packed_event) EVENT_VIEWS(ADD_MAX, 0) <= ENTRY_EVENT_MAX, "the largest event");
 
@@ -94,7 +95,7 @@ size_t entry_pack_record(const struct exchange_record *record, void *to)
 		packed->tls[0] = *record->tls;
 		TLS_VIEWS(PACK_IN_PLACE, packed->tls)
 	}
-	return (size_t)(bytes - (char *)to);
+	return (size_t)(bytes - (char *)to) + ENTRY_READ_SLACK;
 }
 
 size_t entry_pack_event(const struct entry_event *event, void *to)

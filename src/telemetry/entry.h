@@ -25,6 +25,9 @@ struct entry {
 	} u;
 };
 
+/* Behind a record's last text so many bytes are its own as well, whatever they are: who reads texts by many bytes reads no other entry. */
+#define ENTRY_READ_SLACK 16
+
 /* No packed form takes more bytes than so many. */
 #define ENTRY_RECORD_MAX ((size_t)14 * 1024)
 #define ENTRY_EVENT_MAX ((size_t)1024 + 64)

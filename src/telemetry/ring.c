@@ -30,7 +30,7 @@ bool ring_init(struct ring *ring, size_t capacity)
 {
 	CHECK(capacity >= RING_LINE && (capacity & (capacity - 1)) == 0);
 	*ring = (struct ring){.mask = capacity - 1};
-	ring->bytes = malloc(capacity + RING_READ_SLACK);
+	ring->bytes = malloc(capacity);
 	return ring->bytes != NULL;
 }
 

@@ -18,9 +18,6 @@
 
 #define RING_LINE 64  /* a cache line: what one side writes stands apart from what the other writes */
 
-/* So many bytes behind any entry can be read, whatever they are. */
-#define RING_READ_SLACK 16
-
 struct ring {
 	char *bytes;
 	size_t mask;                                     /* capacity - 1 */

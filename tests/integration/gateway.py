@@ -227,6 +227,8 @@ class Gateway:
             self.connect(translated=False).close()
         except ConnectionRefusedError:
             return True
+        except ConnectionResetError:
+            pass    # It came in the moment of the closing.
         return False
 
     def connect(self, listener=0, receive_buffer=None, translated=True):

@@ -200,7 +200,8 @@ def test_what_learning_costs(start, quiet, tmp_path):
         run = [instructions(start, quiet, tmp_path / f"{setting}-{n}", n, 1) for n in (few, many)]
         cost[setting] = (run[1] - run[0]) / (many - few)
     print(f"{cost['auto'] - cost['off']:.0f} instructions of {cost['off']:.0f}")
-    assert cost["off"] < cost["auto"] < 1.03 * cost["off"]
+    # The program is trained with a limit that is learned, and laid out for it.
+    assert 0.98 * cost["off"] < cost["auto"] < 1.03 * cost["off"]
 
 
 @release_only
