@@ -165,7 +165,8 @@ def test_a_black_hole(start, backends):
     """Long before any timeout."""
     several = backends(4)
     several[3].manner = lambda wire, request: None
-    gateway, admin = watched(start, several, {"max_wait": "200ms"}, upstream={"timeouts": {"first_byte": "1h", "request": 0}})
+    gateway, admin = watched(start, several, {**ALONE, "consecutive_failures": 5, "max_wait": "200ms"},
+        upstream={"timeouts": {"first_byte": "1h", "request": 0}})
     ended = threading.Event()
 
     def run():
@@ -214,9 +215,10 @@ def test_those_that_all_answer_late_are_not_late(start, backends):
 
 
 def test_it_comes_back_and_is_out_again_soon(start, backends):
+    """Probation lasts for base_time at most: what is asked then must be judged before that."""
     a, b = backends(2)
     a.manner = refuses
-    gateway, admin = watched(start, (a, b), {**ALONE, "consecutive_failures": 4, "base_time": "500ms", "max_time": "1h"})
+    gateway, admin = watched(start, (a, b), {**ALONE, "consecutive_failures": 4, "base_time": "3s", "max_time": "1h"})
     asked_until(gateway, lambda: state(admin, a) == "ejected")
     eventually(lambda: state(admin, a) == "probation")
     told(gateway, f"endpoint {a.address} is not ejected any more")
@@ -224,7 +226,7 @@ def test_it_comes_back_and_is_out_again_soon(start, backends):
     # Two are enough now, and it is out for longer.
     ask(gateway, 4)
     eventually(lambda: state(admin, a) == "ejected")
-    told(gateway, f"endpoint {a.address} is ejected for 1000 ms")
+    told(gateway, f"endpoint {a.address} is ejected for 6000 ms")
     a.manner = None
     eventually(lambda: state(admin, a) == "probation")
     asked_until(gateway, lambda: state(admin, a) == "healthy")
