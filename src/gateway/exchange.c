@@ -164,22 +164,36 @@ bool exchange_has_deadline(const struct exchange *ex)
 	return ex->state == EXCHANGE_ENDED || (ex->deadline_cause != CAUSE_NONE && io_timer_armed(ex->timer));
 }
 
+/* Whether the answer has been waited for as long as it may be; the timer of one that may be hedged fires before. */
+static bool answer_is_overdue(const struct exchange *ex, uint64_t now_us)
+{
+	return now_us >= deadline_min(ex->request_deadline_us, deadline_after(ex->moved_us, wait_for_answer(ex).span_us));
+}
+
+/* Where the loop has lagged several deadlines may have passed. Nothing begins then that another one ends at once. */
 void exchange_on_timer(struct exchange *ex)
 {
+	uint64_t now_us = io_now_us(ex->worker->io);
+	bool has_progress;
+
 	/* What the client had waited for before. */
 	if (ex->deadline_cause == CAUSE_NONE)
 		return;
 	if (ex->state == EXCHANGE_BACKING_OFF) {
 		retry_resume(ex);
-	} else if (hedge_is_due(ex)) {
-		hedge_begin(ex);
-		exchange_arm(ex);
+		return;
 	}
 	/* A stream of HTTP/2 tells of bytes that wait only when the last of them has gone; some may have since. */
-	else if (ex->deadline_cause != CAUSE_REQUEST_DEADLINE && exchange_notices_progress(ex))
+	has_progress = exchange_notices_progress(ex);
+	if (has_progress && now_us >= ex->request_deadline_us && ex->state != EXCHANGE_TUNNELLING) {
+		exchange_finish(ex, CAUSE_REQUEST_DEADLINE, NULL);
+	} else if (has_progress || (hedge_is_due(ex) && !answer_is_overdue(ex, now_us))) {
+		if (hedge_is_due(ex))
+			hedge_begin(ex);
 		exchange_arm(ex);
-	else if (!retry_for_silence(ex))
+	} else if (!retry_for_silence(ex)) {
 		exchange_finish(ex, (enum cause)ex->deadline_cause, NULL);
+	}
 }
 
 /* --- from the head to the lease ------------------------------------------------------------------------------------- */
