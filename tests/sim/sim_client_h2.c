@@ -97,8 +97,11 @@ static void check_broken(const struct sim_client_h2 *client, enum sim_end_how ho
 		return;
 	if (wire_backlog(client->wire) > 0 || end_peer(client->end)->rx.read != client->wire->sent_bytes)
 		return;
-	/* Its session has ended with its last stream, and what comes behind that is read and thrown away. */
-	if (client->goaway_sent)
+	/*
+	 * Its session has ended with its last stream, and what comes behind that is read and thrown away. Whose listener a reload has
+	 * closed has been told to go.
+	 */
+	if (client->goaway_sent || (plan.doors && client->wire->going_away))
 		return;
 	/* What the gateway says last may not come through to somebody who does not read. */
 	if (client->manners.leaving == STALLS_AT_RECEIVED || client->manners.read_pause_us > 0)
