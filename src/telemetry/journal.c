@@ -300,7 +300,7 @@ static bool journal_pass(struct journal *journal)
 	bool ordered = reopen || next != NULL;
 	size_t count = 0;
 
-	atomic_store(&journal->is_urgent, false);
+	atomic_exchange(&journal->is_urgent, false);
 	for (unsigned i = 0; i < journal->source_count; i++)
 		count += journal_drain(journal, &journal->sources[i], ordered ? ORDER_ENTRIES_MAX : PASS_ENTRIES_MAX);
 	if (reopen)
@@ -348,13 +348,14 @@ static struct ring *journal_ring(struct journal *journal, unsigned source)
 	return &journal->sources[index].ring;
 }
 
-/* What is committed by now is found in the pass that takes the word back. */
+/*
+ * What is committed by now is found in the pass that takes the word back: both exchange it, so either this one finds it taken back, and rings,
+ * or the pass begins behind the commit. A mere look could come before the commit is seen.
+ */
 static void journal_hurry(struct journal *journal)
 {
-	if (atomic_load(&journal->is_urgent))
-		return;
-	atomic_store(&journal->is_urgent, true);
-	bell_ring(&journal->bell);
+	if (!atomic_exchange(&journal->is_urgent, true))
+		bell_ring(&journal->bell);
 }
 
 void journal_record(struct journal *journal, unsigned source, const struct exchange_record *record)
