@@ -148,7 +148,8 @@ static bool addresses_probe(const struct config *config, const struct inherited 
 {
 	for (size_t i = 0; i < config->listener_count; i++) {
 		const struct config_listener *listener = &config->listeners[i];
-		int error = inherited_has(inherited, &listener->address) ? 0 : opening_probe(&listener->address);
+		bool is_there = inherited != NULL && inherited_has(inherited, &listener->address);
+		int error = is_there ? 0 : opening_probe(&listener->address);
 
 		if (error == 0)
 			continue;

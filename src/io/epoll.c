@@ -361,7 +361,8 @@ static void io_note_end(struct io *io)
 /* A turn has ended, or is looked at before its end. */
 static void io_measure(struct io *io)
 {
-	uint64_t turn_us = clock_us(CLOCK_MONOTONIC) - io->now_us, busy_us = clock_us(CLOCK_THREAD_CPUTIME_ID);
+	/* In this order, so that it is never busy for longer than the turn took. */
+	uint64_t busy_us = clock_us(CLOCK_THREAD_CPUTIME_ID), turn_us = clock_us(CLOCK_MONOTONIC) - io->now_us;
 
 	if (turn_us > io->pause->longest_us)
 		io->pause->longest_us = turn_us;

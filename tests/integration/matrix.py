@@ -92,6 +92,7 @@ BOTH = {
     "test_cost": COUNTED,
     "test_pool_cost": COUNTED,
     "test_command_line": NOT_ASKED,
+    "test_demo": NOT_ASKED,
     "test_config_cli": NOT_ASKED,
     "test_standard_descriptors": NOT_ASKED,
     "test_handover::test_variable_of_somebody_else": NOT_ASKED,
