@@ -7,7 +7,10 @@ const verdict = (more: Partial<Verdict>): Verdict => ({
 	what: "pool_too_small", subject: { upstream: "users", endpoint: "127.0.0.1:9001" }, score: 0.9,
 	number: { name: "connections_needed", value: 42, unit: "connections" }, text: "", arithmetic: [], knob: null, ...more,
 });
-const why = (...verdicts: Verdict[]): Why => ({ window_s: 10, summary: "", verdicts, ruled_out: [] });
+const why = (...verdicts: Verdict[]): Why => ({
+	window_s: 10, requests_per_s: 100, failed_per_s: 0, in_flight: 1, summary: "",
+	phases: { reading: 0, filters: 0, queue: 0, connect: 0, tls: 0, first_byte: 1, upstream: 0, client: 0, backoff: 0 }, verdicts, ruled_out: [],
+});
 
 test("a verdict that is not known is told all the same", () => {
 	assert.equal(title(verdict({ what: "moon_phase" })), "Moon phase");
