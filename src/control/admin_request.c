@@ -230,12 +230,11 @@ bool admin_request_begin(struct admin_conn *c, const struct message *m)
 	return true;
 }
 
-/* What everybody may ask is small, and load balancers live by it. Nobody else's slowness shuts the unix socket's owner out. */
+/* What everybody may ask is small, and load balancers live by it. */
 void admin_request_answer(struct admin_conn *c)
 {
 	struct control *control = c->control;
-	bool bounded = c->request.resource->access != RESOURCE_OPEN && !c->by_unix;
-	uint64_t bytes = bounded ? admin_answer_bytes(control) : 0;
+	uint64_t bytes = c->request.resource->access != RESOURCE_OPEN ? admin_answer_bytes(control) : 0;
 
 	if (bytes < control->config->admin.answer_bytes) {
 		c->request.resource->answer(c);

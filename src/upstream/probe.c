@@ -63,7 +63,7 @@ static void failed(struct endpoint *ep, const char *why)
 
 /* --- its end ---------------------------------------------------------------------------------------------------------- */
 
-static void probe_free(struct probe *p)
+static void probe_close(struct probe *p)
 {
 	struct io *io = p->endpoint->ups->io;
 
@@ -77,13 +77,18 @@ static void probe_free(struct probe *p)
 	h1_conn_release(&p->h1);
 	conn_close(&p->h1.conn);
 	p->endpoint->prober.probe = NULL;
-	free(p);
+}
+
+static void on_free(struct io_task *task)
+{
+	free(container_of(task, struct probe, end));
 }
 
 /* Not from inside the session. */
 static void on_end(struct io_task *task)
 {
-	probe_free(container_of(task, struct probe, end));
+	probe_close(container_of(task, struct probe, end));
+	on_free(task);
 }
 
 static bool was_short_of_memory(const struct probe *p)
@@ -306,7 +311,13 @@ void prober_begin(struct endpoint *ep, const struct config_health *health)
 
 void prober_stop(struct endpoint *ep)
 {
+	struct probe *p = ep->prober.probe;
+
 	io_timer_cancel(ep->ups->io, &ep->prober.timer);
-	if (ep->prober.probe != NULL)
-		probe_free(ep->prober.probe);
+	if (p == NULL)
+		return;
+	probe_close(p);
+	/* The loop may look at its connection until the turn is over. */
+	p->end.on_run = on_free;
+	io_defer(ep->ups->io, &p->end);
 }
