@@ -19,9 +19,8 @@ def test_a_hundred_reloads(start, capsys):
     assert not outcome.failures and len(outcome.times) > 1000
     assert len(outcome.undisturbed) >= 50, "this machine is too busy to see how long a pause is"
     assert outcome.worst("longest_pause_ms") < 5
-    # Of it what the loops themselves are to blame for. A processor's time goes on, too, while its host is elsewhere for less than a tick,
-    # which is why a few are longer.
-    assert outcome.percentile("longest_pause_busy_ms", 0.9) < 1
+    # Of it what the loops themselves are to blame for.
+    assert outcome.worst("longest_pause_busy_ms") < 2
     # From outside: a client that asks all the time.
     assert percentile(outcome.times, 0.5) < 0.005
     # A generation is 2 MiB, and with what the workers make of it, and hold beside the one before, 10: a leak of a fiftieth of it is
