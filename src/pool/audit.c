@@ -47,6 +47,15 @@ static bool deadline_agrees(const struct pool_deadlines *d, const uint32_t *plac
 	return *place < d->count && d->entries[*place].place == place;
 }
 
+/* The entry of one that is idle comes up no later than its time is over. */
+static bool idle_ends(const struct weir_pool *pool, const struct slot *slot)
+{
+	if (slot->state != SLOT_IDLE || slot->idle_until_us == POOL_NEVER)
+		return true;
+	return slot->deadline_at < pool->idle_deadlines.count &&
+		pool_deadlines_of(&pool->idle_deadlines, &slot->deadline_at) <= slot->idle_until_us;
+}
+
 static const char *audit_slot_list(const struct weir_pool *pool, enum slot_state state)
 {
 	const struct slot_list *list = &pool->in[state];
@@ -82,14 +91,16 @@ static const char *audit_slots(const struct weir_pool *pool)
 		const struct slot *slot = &pool->slots[i];
 
 		opened += slot->state != SLOT_FREE && slot->opened;
+		if (!idle_ends(pool, slot))
+			return "an idle connection is not closed in time";
 		if (slot->deadline_at == POOL_NO_DEADLINE)
 			continue;
 		timed++;
-		if (slot->state != SLOT_IDLE || !deadline_agrees(&pool->idle_deadlines, &slot->deadline_at))
+		if (!deadline_agrees(&pool->idle_deadlines, &slot->deadline_at))
 			return "the deadline of an idle connection is not its own";
 	}
 	if (timed != pool->idle_deadlines.members)
-		return "more idle deadlines than idle connections";
+		return "more idle deadlines than connections";
 	return pool->stats.opened - pool->stats.closed == opened ? NULL : "opened - closed is not what is there";
 }
 

@@ -40,6 +40,12 @@ void pool_deadlines_remove(struct pool_deadlines *d, uint32_t *place);
 /* The member that is due first, if it is due at now_us; else NULL. It stays a member. */
 uint32_t *pool_deadlines_due(struct pool_deadlines *d, uint64_t now_us);
 
+/* When this member is due. */
+static inline uint64_t pool_deadlines_of(const struct pool_deadlines *d, const uint32_t *place)
+{
+	return d->entries[*place].due_us;
+}
+
 /* When the first member is due; UINT64_MAX when there is none. */
 uint64_t pool_deadlines_next(struct pool_deadlines *d);
 

@@ -190,13 +190,28 @@ __attribute__((noinline)) static bool worth_checking(struct weir_pool *pool, con
 	return slot_verdict(pool, slot) == SLOT_GOOD && !excess && !fresh_lack_room(pool);
 }
 
+/*
+ * Somebody waits, and so nothing is idle that could serve them: it goes to the next as it is, without having been idle, once
+ * those are gone whose time is over.
+ */
+__attribute__((noinline)) static void pass_on(struct weir_pool *pool, struct slot *slot)
+{
+	pool_expire(pool);
+	if (pool->config.checks & WEIR_POOL_CHECK_ON_ACQUIRE)
+		pool_slot_park(pool, slot);
+	else
+		pool_slot_offer(pool, slot);
+}
+
 void pool_slot_return(struct weir_pool *pool, struct slot *slot)
 {
 	pool_times_add(&pool->stats.use, pool->now_us - slot->leased_us);
 	if ((pool->config.checks & WEIR_POOL_CHECK_ON_GIVE_BACK) && worth_checking(pool, slot))
 		pool_slot_move(pool, slot, SLOT_RETURNED);
-	else
+	else if (pool->waiting == 0)
 		pool_slot_park(pool, slot);
+	else
+		pass_on(pool, slot);
 }
 
 void pool_slot_free(struct weir_pool *pool, struct slot *slot)
@@ -497,7 +512,7 @@ void pool_ask_all(struct weir_pool *pool)
 	if (pool->asking)
 		return;
 	pool->asking = true;
-	while (ask_close(pool) || ask_check(pool) || ask_open(pool) || room_lost(pool))
+	while (!pool_is_in_use(pool) && (ask_close(pool) || ask_check(pool) || ask_open(pool) || room_lost(pool)))
 		;
 	pool->asking = false;
 	pool_forgo(pool);

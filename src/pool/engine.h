@@ -16,7 +16,7 @@
  *   any of these, when not to be used (again) ---> DOOMED ---close---> CLOSING ---closed---> FREE
  *   CONNECTING, and what was doomed while connecting ---failed---> FREE
  *
- * What was opened, or checked and found good, goes straight to LEASED when somebody waits for it. RETURNED: the owner has
+ * What was opened, or checked and found good, or comes back, goes straight to LEASED when somebody waits for it. RETURNED: the owner has
  * still to be asked to check it; DOOMED: to close it. For the outside RETURNED and CHECKING are both "checking", LEASED and
  * LEAKING "leased", DOOMED and CLOSING "closing".
  *
@@ -65,10 +65,13 @@ struct slot {
 	uint64_t expires_us;   /* not leased again from then on; POOL_NEVER: never */
 	uint64_t uses;         /* leases so far */
 	uint64_t since_us;     /* in its list; a lease: granted or touched */
-	uint64_t leased_us;    /* when its lease was handed over */
+	union {
+		uint64_t leased_us;      /* leased: when its lease was handed over */
+		uint64_t idle_until_us;  /* idle: closed then; POOL_NEVER: it has no limit */
+	};
 	uint32_t prev, next;   /* in the list of its state */
 	uint32_t generation;   /* of its latest lease */
-	uint32_t deadline_at;  /* place in idle_deadlines, while idle */
+	uint32_t deadline_at;  /* place in idle_deadlines, which may be that of an earlier rest (expiry.c) */
 	uint8_t state;
 	uint8_t verdict;       /* why it is to be closed when it comes back (enum weir_pool_close_reason), or SLOT_GOOD */
 	bool opened;
@@ -343,13 +346,13 @@ void pool_match_all(struct weir_pool *pool);
 
 /*
  * Brings waiters and connections together: afterwards nobody waits beside an idle connection. Calls nobody. In the ordinary
- * case there is nothing to do: nothing is due, nobody waits here or elsewhere, and there is room.
+ * case there is nothing to do: nothing is due, and nothing is idle, or nobody waits here or elsewhere, and there is room.
  */
 static inline void pool_match(struct weir_pool *pool)
 {
-	bool quiet = pool->next_us > pool->now_us && pool->waiting == 0 && pool->stage != POOL_DRAINING;
+	bool quiet = pool->next_us > pool->now_us && pool->stage != POOL_DRAINING;
 
-	if (!quiet || (pool_count(pool, SLOT_IDLE) > 0 && !pool_may_rest(pool)))
+	if (!quiet || (pool_count(pool, SLOT_IDLE) > 0 && (pool->waiting > 0 || !pool_may_rest(pool))))
 		pool_match_all(pool);
 }
 
@@ -357,6 +360,17 @@ static inline void pool_match(struct weir_pool *pool)
 static inline bool pool_nothing_to_ask(const struct weir_pool *pool)
 {
 	return pool->waiting + pool_count(pool, SLOT_DOOMED) + pool_count(pool, SLOT_RETURNED) + pool->config.idle_min == 0;
+}
+
+/*
+ * The ordinary case of a queue: somebody waits, and all connections that there may be are in use. Nothing is to be closed or
+ * checked, whatever is wanted there is no room for it, and no attempt to open is waited for.
+ */
+static inline bool pool_is_in_use(const struct weir_pool *pool)
+{
+	uint32_t other = pool_count(pool, SLOT_DOOMED) | pool_count(pool, SLOT_RETURNED) | pool_count(pool, SLOT_IDLE);
+
+	return (other | pool->overdue | pool->failures) == 0 && pool_live(pool) >= pool->config.connections_max;
 }
 
 /*

@@ -5,6 +5,9 @@
  * one plans it), the owner calls weir_pool_run by then, and every other call that comes later than next_us looks as well:
  * so nothing is served at or after its deadline, even if no timer has fired yet.
  *
+ * A connection that is lent keeps its entry among the idle deadlines, and has it still when it rests again, later then: when the
+ * entry comes up, it is put where it belongs. So lending and giving back does not touch the heap.
+ *
  * Trimming: idle_low is the fewest connections that were idle at once since the interval began, so at its end that many
  * were not needed at any moment of it. Half of them are closed. What a surge has left behind decays by half each interval.
  *
@@ -60,6 +63,37 @@ static void waits_expire(struct weir_pool *pool)
 
 /* --- idle connections --------------------------------------------------------------------------------------------- */
 
+/* It has an entry of an earlier rest that comes up in time: as nearly all have that are lent again and again. */
+static bool comes_up_before(const struct weir_pool *pool, const struct slot *slot, uint64_t due_us)
+{
+	return slot->deadline_at != POOL_NO_DEADLINE && pool_deadlines_of(&pool->idle_deadlines, &slot->deadline_at) <= due_us;
+}
+
+/* Its entry, if it has one, is an earlier rest's. */
+__attribute__((noinline)) static void idle_enlist(struct weir_pool *pool, struct slot *slot)
+{
+	pool_deadlines_remove(&pool->idle_deadlines, &slot->deadline_at);
+	if (slot->state != SLOT_IDLE || slot->idle_until_us == POOL_NEVER)
+		return;
+	pool_deadlines_add(&pool->idle_deadlines, &slot->deadline_at, slot->idle_until_us);
+	pool_plan(pool, slot->idle_until_us);
+}
+
+/* Who is the first to have been idle for too long, if it is so by then; NULL: nobody. What is out of date is put right. */
+static struct slot *idle_due(struct weir_pool *pool, uint64_t by_us)
+{
+	uint32_t *place;
+
+	while ((place = pool_deadlines_due(&pool->idle_deadlines, by_us)) != NULL) {
+		struct slot *slot = (struct slot *)(void *)((char *)place - offsetof(struct slot, deadline_at));
+
+		if (slot->state == SLOT_IDLE && slot->idle_until_us == pool_deadlines_of(&pool->idle_deadlines, place))
+			return slot;
+		idle_enlist(pool, slot);
+	}
+	return NULL;
+}
+
 static void idle_time(struct weir_pool *pool, struct slot *slot)
 {
 	uint64_t timeout_us = pool->config.idle_timeout_us;
@@ -67,10 +101,9 @@ static void idle_time(struct weir_pool *pool, struct slot *slot)
 
 	if (timeout_us > 0 && pool_time_after(pool->now_us, timeout_us) < due_us)
 		due_us = pool_time_after(pool->now_us, timeout_us);
-	if (due_us == POOL_NEVER)
-		return;
-	pool_deadlines_add(&pool->idle_deadlines, &slot->deadline_at, due_us);
-	pool_plan(pool, due_us);
+	slot->idle_until_us = due_us;
+	if (!comes_up_before(pool, slot, due_us))
+		idle_enlist(pool, slot);
 }
 
 __attribute__((noinline)) static void trim_begin(struct weir_pool *pool)
@@ -94,14 +127,11 @@ void pool_idle_began(struct weir_pool *pool, struct slot *slot)
 
 static void idle_expire(struct weir_pool *pool)
 {
-	uint32_t *place;
 	struct slot *slot;
 
-	while ((place = pool_deadlines_due(&pool->idle_deadlines, pool->now_us)) != NULL) {
-		slot = (struct slot *)(void *)((char *)place - offsetof(struct slot, deadline_at));
+	while ((slot = idle_due(pool, pool->now_us)) != NULL)
 		pool_slot_doom(pool, slot,
 			slot->expires_us <= pool->now_us ? WEIR_POOL_CLOSE_LIFETIME : WEIR_POOL_CLOSE_IDLE);
-	}
 }
 
 static void idle_trim(struct weir_pool *pool)
@@ -229,7 +259,8 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 void pool_replan(struct weir_pool *pool)
 {
 	const struct weir_pool_config *config = &pool->config;
-	uint64_t due_us = earlier(pool_deadlines_next(&pool->wait_deadlines), pool_deadlines_next(&pool->idle_deadlines));
+	const struct slot *idle = idle_due(pool, POOL_NEVER);
+	uint64_t due_us = earlier(pool_deadlines_next(&pool->wait_deadlines), idle != NULL ? idle->idle_until_us : POOL_NEVER);
 
 	due_us = earlier(due_us, pool->trim_us);
 	due_us = earlier(due_us, list_due_us(pool, SLOT_CHECKING, config->check_timeout_us));

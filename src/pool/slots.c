@@ -72,7 +72,6 @@ struct slot *pool_slot_take(struct weir_pool *pool)
 void pool_slot_move(struct weir_pool *pool, struct slot *slot, enum slot_state to)
 {
 	POOL_CHECK(slot_steps[slot->state] & (1U << to));
-	pool_deadlines_remove(&pool->idle_deadlines, &slot->deadline_at);
 	slot_unlink(pool, slot);
 	slot_link(pool, slot, to);
 	slot->since_us = pool->now_us;
@@ -88,6 +87,7 @@ __attribute__((noinline)) void pool_slot_doom(struct weir_pool *pool, struct slo
 	/* A service that takes connections and ends them at once, or soon, is not given one after the other. */
 	if (died && slot->uses == 0)
 		pool_pause_ahead(pool, pool_time_after(pool->now_us, POOL_AHEAD_RETRY_US));
+	pool_deadlines_remove(&pool->idle_deadlines, &slot->deadline_at);
 	slot->verdict = (uint8_t)why;
 	pool->stats.closes[why] += slot->opened;
 	pool_slot_move(pool, slot, SLOT_DOOMED);

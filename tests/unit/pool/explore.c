@@ -221,10 +221,9 @@ static uint64_t until(uint64_t due_us)
 	return due_us > world.now_us ? due_us - world.now_us : 0;
 }
 
-static uint64_t idle_due(const struct weir_pool *pool, const struct slot *slot)
+static uint64_t idle_due(const struct slot *slot)
 {
-	return slot->state == SLOT_IDLE && slot->deadline_at != POOL_NO_DEADLINE
-		? pool->idle_deadlines.entries[slot->deadline_at].due_us : POOL_NEVER;
+	return slot->state == SLOT_IDLE ? slot->idle_until_us : POOL_NEVER;
 }
 
 /* When it has been there too long, if that matters in its state. */
@@ -246,7 +245,7 @@ static void mix_slot(struct explore_print *print, const struct weir_pool *pool, 
 	mix(print, slot->verdict | slot->opened << 8 | slot->held << 9 | (slot->uses > 0) << 10);
 	mix(print, used_up ? slot->uses : 0);
 	mix(print, until(slot->opened ? slot->expires_us : POOL_NEVER));
-	mix(print, until(idle_due(pool, slot)));
+	mix(print, until(idle_due(slot)));
 	mix(print, until(since_due(pool, slot)));
 }
 
