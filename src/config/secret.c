@@ -14,13 +14,16 @@ static const char *const secrets[] = {
 	"admin.token",
 	"tracing.headers[].value",
 	"routes[].filters[].api_key.keys[].key",
-	"routes[].filters[].headers.*.*.cookie",
-	"routes[].filters[].headers.*.*.set-cookie",
 };
 
-/* A header field that is set or added carries a secret when its name has one of these in it, as X-Vault-Token and Authorization have. */
+/*
+ * A header field that is set or added carries a secret when its name has one of the first in it, as X-Vault-Token and Authorization
+ * have, or one of the others as a word: those stand in the middle of harmless ones as well, as in X-Bypass-Cache and X-Design.
+ */
 static const char *const fields[] = {"routes[].filters[].headers.*.set", "routes[].filters[].headers.*.add"};
-static const char *const words[] = {"token", "key", "secret", "auth", "passw", "credential"};
+static const char *const parts[] = {"token", "key", "secret", "auth", "passw", "passphrase", "passcode", "credential", "cookie",
+	"session", "bearer", "jwt", "signature"};
+static const char *const words[] = {"pass", "pwd", "sign", "signed"};
 
 /* Where one may write what is secret itself, instead of that which has it. */
 static const char *const around[] = {
@@ -80,21 +83,54 @@ static bool is_one_of(const struct node *node, const char *const *patterns, size
 	return false;
 }
 
-static bool has_word(struct view name)
+static bool is_upper(char c)
 {
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		struct view word = view_str(words[i]);
+	return c >= 'A' && c <= 'Z';
+}
 
-		for (size_t at = 0; at + word.n <= name.n; at++)
-			if (view_eq_nocase(view_of(name.p + at, word.n), word))
-				return true;
-	}
+static bool is_lower(char c)
+{
+	return c >= 'a' && c <= 'z';
+}
+
+/* Whether a word ends, and another begins, before the name's byte `at`: "api|-|pass", "Api|Pass", "pass|2". */
+static bool is_boundary(struct view name, size_t at)
+{
+	if (at == 0 || at == name.n)
+		return true;
+	char before = name.p[at - 1], behind = name.p[at];
+	bool both_letters = (is_upper(before) || is_lower(before)) && (is_upper(behind) || is_lower(behind));
+
+	return !both_letters || (is_lower(before) && is_upper(behind));
+}
+
+static bool has_part(struct view name, struct view part, bool (*is_edge)(struct view name, size_t at))
+{
+	for (size_t at = 0; at + part.n <= name.n; at++)
+		if (view_eq_nocase(view_of(name.p + at, part.n), part) && is_edge(name, at) && is_edge(name, at + part.n))
+			return true;
+	return false;
+}
+
+static bool anywhere(struct view name, size_t at)
+{
+	return true;
+}
+
+static bool says_secret(struct view name)
+{
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		if (has_part(name, view_str(parts[i]), anywhere))
+			return true;
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (has_part(name, view_str(words[i]), is_boundary))
+			return true;
 	return false;
 }
 
 static bool is_secret_field(const struct node *node)
 {
-	return node->parent != NULL && has_word(node->key) &&
+	return node->parent != NULL && says_secret(node->key) &&
 	       is_one_of(node->parent, fields, sizeof(fields) / sizeof(fields[0]));
 }
 

@@ -2,6 +2,7 @@
  * The configuration as it is shown: what the file says, the defaults of what it does not say, and no secrets.
  */
 #include <jansson.h>
+#include <stdio.h>
 
 #include "load.h"
 
@@ -109,12 +110,41 @@ static void test_secrets_are_not_shown(void **state)
 	config_free(config);
 }
 
+/* A field's name says whether its value is a secret; what only looks like such a name is shown. */
+static void test_fields_that_carry_secrets(void **state)
+{
+	static const char *const secret[] = {"Cookie", "Set-Cookie", "X-Vault-Token", "X-Api-Key", "Proxy-Authorization", "X-Client-Secret",
+		"X-Password", "X-Pass", "X-Proxy-Pass", "PASS", "X_PASS_1", "ProxyPass", "X-Pass2", "X-DB-Pwd", "X-Passphrase", "X-Passcode",
+		"X-JWT-Assertion", "XJwt", "Mcp-Session-Id", "JSESSIONID", "X-Sign", "Sign", "X-Signed-Request", "X-Hub-Signature-256",
+		"X-Bearer", "X-Aws-Credentials", "X-Legacy-Cookies"};
+	static const char *const plain[] = {"X-Bypass-Cache", "Compass", "X-Passenger", "X-Passed", "X-Trespass", "X-Signal", "X-Design",
+		"X-Assign", "Signals", "X-Resigned", "Consign", "X-Plain", "Accept-Language", "Spwdr"};
+
+	for (size_t i = 0; i < sizeof(secret) / sizeof(secret[0]) + sizeof(plain) / sizeof(plain[0]); i++) {
+		bool masked = i < sizeof(secret) / sizeof(secret[0]);
+		const char *name = masked ? secret[i] : plain[i - sizeof(secret) / sizeof(secret[0])];
+		char yaml[512], path[128];
+
+		snprintf(yaml, sizeof(yaml), VERSION LISTENERS UPSTREAMS
+			"routes: [{name: r, upstream: users, filters: [{headers: {request: {set: {%s: v}}, response: {add: {%s: v}}}}]}]\n", name,
+			name);
+		json_t *all = shown(yaml);
+
+		snprintf(path, sizeof(path), "routes[0].filters[0].headers.request.set.%s", name);
+		assert_at(all, path, masked ? MASKED : "\"v\"");
+		snprintf(path, sizeof(path), "routes[0].filters[0].headers.response.add.%s", name);
+		assert_at(all, path, masked ? MASKED : "\"v\"");
+		json_decref(all);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_is_said_is_shown_as_it_is_said),
 		cmocka_unit_test(test_what_is_not_said_has_its_default),
 		cmocka_unit_test(test_secrets_are_not_shown),
+		cmocka_unit_test(test_fields_that_carry_secrets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
