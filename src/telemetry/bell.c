@@ -8,9 +8,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/check.h"
-#include "base/units.h"
-
 void bell_init(struct bell *bell)
 {
 	*bell = (struct bell){.has_kernel = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0};
@@ -20,12 +17,15 @@ void bell_lie_down(struct bell *bell, enum bell_state how)
 {
 	atomic_exchange(&bell->state, how);
 	/* Those who nap are not rung for. */
-	if (how == BELL_ASLEEP && bell->has_kernel)
-		CHECK(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0);
+	bell->unsure = how == BELL_ASLEEP && bell->has_kernel &&
+		       syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0;
 }
 
 void bell_wait(struct bell *bell, uint64_t timeout_us)
 {
+	if (bell->unsure && timeout_us > BELL_UNSURE_US)
+		timeout_us = BELL_UNSURE_US;
+
 	struct timespec timeout = {(time_t)(timeout_us / US_PER_S), (long)(timeout_us % US_PER_S * 1000)};
 	uint32_t state = atomic_load(&bell->state);
 

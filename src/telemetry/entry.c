@@ -8,35 +8,40 @@
 
 #include "base/wide.h"
 
-/* X(view, how many of its bytes are kept), as they stand in the record. */
+/* X(what has it, view, how many of its bytes are kept), as they stand in the record. */
 #define RECORD_VIEWS(X, r) \
-	X((r)->client, 128) \
-	X((r)->method, 64) \
-	X((r)->host, 256) \
-	X((r)->target, 8192) \
-	X((r)->request_id, 256) \
-	X((r)->user_agent, 1024) \
-	X((r)->referer, 1024) \
-	X((r)->endpoint, 128) \
-	X((r)->listener, 256) \
-	X((r)->consumer, 64) \
-	X((r)->route, 256) \
-	X((r)->upstream, 256)
+	X(r, client, 128) \
+	X(r, method, 64) \
+	X(r, host, 256) \
+	X(r, target, 8192) \
+	X(r, request_id, 256) \
+	X(r, user_agent, 1024) \
+	X(r, referer, 1024) \
+	X(r, endpoint, 128) \
+	X(r, listener, 256) \
+	X(r, consumer, 64) \
+	X(r, route, 256) \
+	X(r, upstream, 256)
 
 /* What of a record is no view of these: from `tls` to its end. */
 #define RECORD_REST offsetof(struct exchange_record, tls)
 #define RECORD_VIEW_COUNT (RECORD_REST / sizeof(struct view))
 
-#define AND_ONE(view, bytes_max) +1
-_Static_assert(0 RECORD_VIEWS(AND_ONE, 0) == RECORD_VIEW_COUNT, "every view before `tls` is in the list");
+/* Each at its place, once: so none is missing, and none packed for another. */
+#define PLACE(r, name, bytes_max) PLACE_##name,
+enum { RECORD_VIEWS(PLACE, 0) PLACES };
+#define IN_PLACE(r, name, bytes_max) \
+	_Static_assert(offsetof(struct exchange_record, name) == PLACE_##name * sizeof(struct view), #name " is not where the list has it");
+RECORD_VIEWS(IN_PLACE, 0)
+_Static_assert(PLACES == RECORD_VIEW_COUNT, "every view before `tls` is in the list");
 
 #define TLS_VIEWS(X, t) \
-	X((t)->version, 16) \
-	X((t)->cipher, 64) \
-	X((t)->server_name, 256) \
-	X((t)->client_subject, 512)
+	X(t, version, 16) \
+	X(t, cipher, 64) \
+	X(t, server_name, 256) \
+	X(t, client_subject, 512)
 
-#define EVENT_VIEWS(X, e) X((e)->text, 1024)
+#define EVENT_VIEWS(X, e) X(e, text, 1024)
 
 /* Each begins with its kind. */
 struct packed_record {
@@ -51,7 +56,7 @@ struct packed_event {
 	struct entry_event event;
 };
 
-#define ADD_MAX(view, bytes_max) +(bytes_max)
+#define ADD_MAX(r, view, bytes_max) +(bytes_max)
 _Static_assert(sizeof(struct packed_record) + sizeof(struct record_tls) RECORD_VIEWS(ADD_MAX, 0) TLS_VIEWS(ADD_MAX, 0) + ENTRY_READ_SLACK
 	<= ENTRY_RECORD_MAX,
 	"the largest record");
@@ -70,14 +75,14 @@ static inline struct view cut(struct view view, size_t bytes_max)
 	return view_of(view.p, view.n < bytes_max ? view.n : bytes_max);
 }
 
-#define PACK(view, bytes_max) \
-	text = cut(view, bytes_max); \
+#define PACK(r, view, bytes_max) \
+	text = cut((r)->view, bytes_max); \
 	*length++ = (uint16_t)text.n; \
 	bytes = copy(text, bytes);
 
-#define PACK_IN_PLACE(view, bytes_max) \
-	(view) = cut(view, bytes_max); \
-	bytes = copy(view, bytes);
+#define PACK_IN_PLACE(r, view, bytes_max) \
+	(r)->view = cut((r)->view, bytes_max); \
+	bytes = copy((r)->view, bytes);
 
 size_t entry_pack_record(const struct exchange_record *record, void *to)
 {
@@ -118,11 +123,11 @@ static inline const char *find(struct view *view, const char *bytes)
 	return bytes + view->n;
 }
 
-#define FIND(view, bytes_max) bytes = find(&(view), bytes);
+#define FIND(r, view, bytes_max) bytes = find(&(r)->view, bytes);
 
-#define UNPACK(view, bytes_max) \
-	(view) = view_of(bytes, *length++); \
-	bytes += (view).n;
+#define UNPACK(r, view, bytes_max) \
+	(r)->view = view_of(bytes, *length++); \
+	bytes += (r)->view.n;
 
 static void unpack_record(struct exchange_record *record, struct packed_record *packed)
 {

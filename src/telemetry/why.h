@@ -133,7 +133,7 @@ struct why_evidence {
 	double in_flight;          /* on average */
 	double phases_s[PHASE_COUNT];
 
-	const struct why_endpoint *endpoints;
+	const struct why_endpoint *endpoints;  /* those of one upstream stand together */
 	size_t endpoint_count;
 	const struct why_rate_limit *rate_limits;
 	size_t rate_limit_count;

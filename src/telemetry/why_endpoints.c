@@ -164,34 +164,62 @@ static void judge_limit(const struct why_endpoint *ep, const struct places *p, c
 
 /* --- siblings ----------------------------------------------------------------------------------------------------- */
 
-enum { SIBLINGS_MAX = 64 };
+enum { SIBLINGS_MAX = 65 };
+
+/* What the endpoints of one upstream take, in order; of a large one so many of the first as a median needs. */
+struct siblings {
+	double latency_s[SIBLINGS_MAX];
+	size_t count;
+	size_t known_end;          /* behind the last endpoint that is among them */
+	size_t end;                /* behind the upstream's last */
+};
+
+static void siblings_insert(struct siblings *s, double latency_s)
+{
+	size_t at = s->count++;
+
+	for (; at > 0 && s->latency_s[at - 1] > latency_s; at--)
+		s->latency_s[at] = s->latency_s[at - 1];
+	s->latency_s[at] = latency_s;
+}
+
+/* Those of the upstream whose first endpoint this is. */
+static void siblings_gather(struct siblings *s, const struct why_evidence *e, size_t first)
+{
+	s->count = 0;
+	s->known_end = s->end = first;
+	for (; s->end < e->endpoint_count && view_eq(e->endpoints[s->end].upstream, e->endpoints[first].upstream); s->end++) {
+		double latency_s = e->endpoints[s->end].latency_s;
+
+		if (latency_s <= 0 || s->count == SIBLINGS_MAX)
+			continue;
+		siblings_insert(s, latency_s);
+		s->known_end = s->end + 1;
+	}
+}
 
 /* The median of what the upstream's others take; 0: there are none. */
-static double latency_of_others(const struct why_evidence *e, const struct why_endpoint *ep)
+static double latency_of_others(const struct siblings *s, const struct why_evidence *e, const struct why_endpoint *ep)
 {
-	double all[SIBLINGS_MAX];
-	size_t count = 0;
+	size_t own = 0, others = s->count, at;
 
-	for (size_t i = 0; i < e->endpoint_count && count < SIBLINGS_MAX; i++) {
-		const struct why_endpoint *other = &e->endpoints[i];
-		size_t at = count;
-
-		if (other == ep || other->latency_s <= 0 || !view_eq(other->upstream, ep->upstream))
-			continue;
-		for (count++; at > 0 && all[at - 1] > other->latency_s; at--)
-			all[at] = all[at - 1];
-		all[at] = other->latency_s;
-	}
-	return count > 0 ? all[(count - 1) / 2] : 0;
+	if ((size_t)(ep - e->endpoints) >= s->known_end)
+		return s->latency_s[(others - 1) / 2];
+	while (s->latency_s[own] < ep->latency_s)
+		own++;
+	if (--others == 0)
+		return 0;
+	at = (others - 1) / 2;
+	return s->latency_s[at < own ? at : at + 1];
 }
 
 #define SLOWER 2.5
 
 /* True: it is slower than its siblings, and has enough requests for that to matter. */
-static bool judge_slow(const struct why_evidence *e, const struct why_endpoint *ep, const struct why_curve *curve,
-	struct why_verdicts *v)
+static bool judge_slow(const struct why_evidence *e, const struct why_endpoint *ep, const struct siblings *siblings,
+	const struct why_curve *curve, struct why_verdicts *v)
 {
-	double others_s = ep->latency_s > 0 ? latency_of_others(e, ep) : 0;
+	double others_s = ep->latency_s > 0 ? latency_of_others(siblings, e, ep) : 0;
 	double alone_s = curve->backend == BACKEND_RISES ? curve->few_s : ep->latency_s;
 	double all_s = why_sum(e->phases_s) > 0 ? why_sum(e->phases_s) : e->in_flight;
 	double excess = why_share((ep->latency_s - others_s) * ep->served_per_s, all_s);
@@ -260,6 +288,7 @@ static void rule_out(const struct why_endpoint *ep, struct why_verdicts *v)
 void why_endpoints(const struct why_evidence *e, struct why_verdicts *v)
 {
 	const struct why_endpoint *most = busiest(e);
+	struct siblings siblings = {.end = 0};
 
 	if (most != NULL)
 		rule_out(most, v);
@@ -267,7 +296,10 @@ void why_endpoints(const struct why_evidence *e, struct why_verdicts *v)
 		const struct why_endpoint *ep = &e->endpoints[i];
 		struct why_curve curve = why_curve(ep);
 		struct places p = places_of(ep);
-		bool slow = judge_slow(e, ep, &curve, v);
+
+		if (i == siblings.end)
+			siblings_gather(&siblings, e, i);
+		bool slow = judge_slow(e, ep, &siblings, &curve, v);
 
 		judge_saturated(ep, &p, &curve, v);
 		judge_pool(ep, &p, &curve, slow, v);

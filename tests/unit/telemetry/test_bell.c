@@ -5,9 +5,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
+#include <linux/membarrier.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #include "base/units.h"
@@ -15,6 +18,25 @@
 
 /* As many rounds as fit into some seconds: with one processor, and others who want it, each may take milliseconds. */
 enum { ROUNDS_MIN = 100, ROUNDS_MAX = 20000, ENOUGH_S = 5, PATIENCE_S = 20 };
+
+/* Of membarrier(2): what the kernel refuses from now on, as for a container's seccomp profile, or for want of memory. 0: nothing. */
+static _Atomic(long) refused_command;
+static _Atomic(unsigned) refusals;
+
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f);
+
+long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+	if (number != SYS_membarrier)
+		return __real_syscall(number, a, b, c, d, e, f);
+	/* The others of its arguments are what happened to stand there. */
+	if ((int)a != refused_command)
+		return __real_syscall(number, (int)a, 0, 0);
+	refusals++;
+	errno = ENOMEM;
+	return -1;
+}
 
 struct bedroom {
 	struct bell bell;
@@ -77,6 +99,49 @@ static void test_no_work_is_missed_without_the_kernel(void **state)
 	no_work_is_missed(&room);
 }
 
+/* From the start: as on a kernel that has none. */
+static void test_no_work_is_missed_where_barriers_are_forbidden(void **state)
+{
+	static struct bedroom room;
+
+	refused_command = MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED;
+	bell_init(&room.bell);
+	refused_command = 0;
+	assert_false(room.bell.has_kernel);
+	no_work_is_missed(&room);
+}
+
+/* Only later: then a ring may be missed, but not for long. */
+static void test_no_work_is_missed_when_barriers_fail(void **state)
+{
+	static struct bedroom room;
+	unsigned before = refusals;
+
+	bell_init(&room.bell);
+	refused_command = MEMBARRIER_CMD_PRIVATE_EXPEDITED;
+	no_work_is_missed(&room);
+	refused_command = 0;
+	assert_true(!room.bell.has_kernel || refusals > before);
+}
+
+static void test_nobody_oversleeps_when_barriers_fail(void **state)
+{
+	struct bell bell;
+
+	bell_init(&bell);
+	bell.has_kernel = true;
+	refused_command = MEMBARRIER_CMD_PRIVATE_EXPEDITED;
+	bell_lie_down(&bell, BELL_ASLEEP);
+	refused_command = 0;
+	/* Nobody rings. */
+	bell_wait(&bell, DEADLINE_NEVER);
+	assert_int_equal(bell.state, BELL_ASLEEP);
+	bell_get_up(&bell);
+	/* That was that sleep: once they do not fail any more it is as long as it is. */
+	bell_lie_down(&bell, BELL_ASLEEP);
+	assert_false(bell.unsure);
+}
+
 static void test_work_does_not_end_a_nap(void **state)
 {
 	struct bell bell = {0};
@@ -122,6 +187,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_no_work_is_missed),
 		cmocka_unit_test(test_no_work_is_missed_without_the_kernel),
+		cmocka_unit_test(test_no_work_is_missed_where_barriers_are_forbidden),
+		cmocka_unit_test(test_no_work_is_missed_when_barriers_fail),
+		cmocka_unit_test(test_nobody_oversleeps_when_barriers_fail),
 		cmocka_unit_test(test_work_does_not_end_a_nap),
 		cmocka_unit_test(test_work_ends_sleep),
 		cmocka_unit_test(test_early_ring_is_not_lost),
