@@ -318,14 +318,14 @@ static void *tell_many(void *argument)
 	return NULL;
 }
 
-/* The lines of `source` in the file, which must be in order. */
-static size_t count_in_order(char *bytes, unsigned source)
+/* The lines of `source` in the file, which must be in order; `before` is what stands before the target in one. */
+static size_t count_in_order(char *bytes, const char *before, unsigned source)
 {
 	char prefix[32];
 	size_t count = 0;
 	long last = -1;
 
-	snprintf(prefix, sizeof(prefix), "\"GET /w%u/", source);
+	snprintf(prefix, sizeof(prefix), "%s/w%u/", before, source);
 	for (char *at = bytes; (at = strstr(at, prefix)) != NULL; count++) {
 		at += strlen(prefix);
 		long index = strtol(at, NULL, 10);
@@ -336,11 +336,10 @@ static size_t count_in_order(char *bytes, unsigned source)
 	return count;
 }
 
-static void test_two_workers_and_rotation(void **state)
+/* While they tell, the log is opened anew again and again. Then the whole file; the caller frees it. */
+static char *told_by_two(const struct place *place, const struct journal_options *options, uint64_t *dropped)
 {
-	struct place *place = *state;
-	struct journal_options options = options_text(place);
-	struct journal *journal = create(&options);
+	struct journal *journal = create(options);
 	struct teller tellers[2] = {{journal, 0}, {journal, 1}};
 	pthread_t threads[2];
 
@@ -350,12 +349,39 @@ static void test_two_workers_and_rotation(void **state)
 		journal_reopen(journal);
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(pthread_join(threads[i], NULL), 0);
-	uint64_t dropped = journal_stats(journal).dropped_full;
-
+	*dropped = journal_stats(journal).dropped_full;
 	assert_true(journal_free(journal, PATIENCE_US));
-	char *bytes = read_file(place->access);
+	return read_file(place->access);
+}
 
-	assert_int_equal(count_in_order(bytes, 0) + count_in_order(bytes, 1) + dropped, 2 * THREAD_RECORDS);
+static void test_two_workers_and_rotation(void **state)
+{
+	struct place *place = *state;
+	struct journal_options options = options_text(place);
+	uint64_t dropped;
+	char *bytes = told_by_two(place, &options, &dropped);
+
+	assert_int_equal(count_in_order(bytes, "\"GET ", 0) + count_in_order(bytes, "\"GET ", 1) + dropped, 2 * THREAD_RECORDS);
+	free(bytes);
+}
+
+/* Each line is an object of its own, whole. */
+static void test_two_workers_in_json(void **state)
+{
+	struct place *place = *state;
+	struct journal_options options = options_text(place);
+	const char *before = "\"target\":\"";
+	uint64_t dropped;
+
+	options.format = LOG_JSON;
+	char *bytes = told_by_two(place, &options, &dropped);
+	size_t lines = 0;
+
+	for (char *line = bytes, *end; (end = strchr(line, '\n')) != NULL; line = end + 1, lines++)
+		if (line[0] != '{' || end[-1] != '}')
+			fail_msg("line %zu: %.*s", lines, (int)(end - line), line);
+	assert_int_equal(lines + dropped, 2 * THREAD_RECORDS);
+	assert_int_equal(count_in_order(bytes, before, 0) + count_in_order(bytes, before, 1), lines);
 	free(bytes);
 }
 
@@ -439,6 +465,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_full_disk_is_reported_once, place_init, place_release),
 		cmocka_unit_test_setup_teardown(test_stuck_reader_costs_lines_only, place_init, place_release),
 		cmocka_unit_test_setup_teardown(test_two_workers_and_rotation, place_init, place_release),
+		cmocka_unit_test_setup_teardown(test_two_workers_in_json, place_init, place_release),
 		cmocka_unit_test_setup_teardown(test_sleeping_writer_is_woken, place_init, place_release),
 		cmocka_unit_test_setup_teardown(test_events_do_not_linger, place_init, place_release),
 	};
