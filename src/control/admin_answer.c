@@ -94,14 +94,15 @@ static void put_head(struct admin_conn *c, unsigned status, struct view fields, 
 	CHECK(h1_conn_end_head(&c->h1, &w, framing));
 }
 
-uint64_t admin_answer_bytes(struct control *control)
+uint64_t admin_answer_bytes(const struct admin_conn *like)
 {
 	uint64_t bytes = 0;
 
-	list_each_safe(&control->conns, node, next) {
+	list_each_safe(&like->control->conns, node, next) {
 		const struct admin_conn *c = container_of(node, struct admin_conn, node);
 
-		bytes += (uint64_t)c->content.cap + c->h1.conn.out.cap;
+		if (c->by_unix == like->by_unix)
+			bytes += (uint64_t)c->content.cap + c->h1.conn.out.cap;
 	}
 	return bytes;
 }
@@ -110,9 +111,10 @@ uint64_t admin_answer_bytes(struct control *control)
 
 void admin_put(struct admin_conn *c, struct view bytes)
 {
-	/* When memory is out the status stands alone. */
-	if (!buf_append(&c->content, bytes, ADMIN_CONTENT_MAX))
-		buf_release(&c->content);
+	if (c->is_lost || buf_append(&c->content, bytes, ADMIN_CONTENT_MAX))
+		return;
+	c->is_lost = true;
+	buf_release(&c->content);
 }
 
 void admin_say(struct admin_conn *c, const char *format, ...)
@@ -126,9 +128,30 @@ void admin_say(struct admin_conn *c, const char *format, ...)
 	admin_put(c, view_str(text));
 }
 
+static void forget_content(struct admin_conn *c)
+{
+	buf_release(&c->content);
+	c->is_lost = false;
+}
+
+/* What is to be told in place of an answer that is lost; when there is no memory even for that, the status stands alone. */
+static void put_lost(struct admin_conn *c)
+{
+	forget_content(c);
+	/* A handler that sends no content (304) may have said so. */
+	if (!c->is_head)
+		admin_put(c, VIEW("{\"error\":\"out_of_memory\",\"message\":\"there is no memory for the answer, or it is too long\"}\n"));
+	c->is_lost = false;
+}
+
 void admin_answer(struct admin_conn *c, unsigned status, struct view fields)
 {
 	admin_request_release(&c->request);
+	if (c->is_lost) {
+		put_lost(c);
+		status = 500;
+		fields = ADMIN_JSON;
+	}
 	put_head(c, status, fields, FRAMING_LENGTH);
 	if (c->is_head)
 		buf_release(&c->content);
@@ -144,17 +167,15 @@ void admin_answer_json(struct admin_conn *c, unsigned status, json_t *json)
 	char *text = json != NULL ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
 
 	json_decref(json);
-	buf_release(&c->content);
-	if (text != NULL && buf_append(&c->content, view_str(text), ADMIN_CONTENT_MAX) &&
-		buf_append(&c->content, VIEW("\n"), ADMIN_CONTENT_MAX)) {
-		free(text);
-		admin_answer(c, status, ADMIN_JSON);
-		return;
+	forget_content(c);
+	if (text != NULL) {
+		admin_put(c, view_str(text));
+		admin_put(c, VIEW("\n"));
+	} else {
+		c->is_lost = true;
 	}
 	free(text);
-	buf_release(&c->content);
-	admin_say(c, "{\"error\":\"out_of_memory\",\"message\":\"there is no memory for the answer\"}\n");
-	admin_answer(c, 500, ADMIN_JSON);
+	admin_answer(c, status, ADMIN_JSON);
 }
 
 void admin_fail(struct admin_conn *c, unsigned status, const char *error, const char *format, ...)
@@ -193,6 +214,11 @@ static void stream_tick(struct admin_conn *c)
 
 	if (c->unsent == 0)
 		goes_on = c->on_tick(c);
+	/* Its status is out: whoever reads sees that it has broken off. */
+	if (c->is_lost) {
+		admin_conn_close(c);
+		return;
+	}
 	admin_conn_arm(c, TICK_US);
 	admin_conn_send(c);
 	if (!goes_on && c->state == ADMIN_STREAMING)
@@ -205,18 +231,19 @@ void admin_stream(struct admin_conn *c, struct view fields, bool (*on_tick)(stru
 		admin_answer(c, 200, fields);
 		return;
 	}
-	if (c->control->streams >= c->control->config->admin.streams) {
-		admin_fail(c, 503, "too_many_streams", "%u clients are being told already: admin.limits.streams",
-			c->control->streams);
+	unsigned *streams = &c->control->streams[c->by_unix];
+
+	if (*streams >= c->control->config->admin.streams) {
+		admin_fail(c, 503, "too_many_streams", "%u clients are being told already: admin.limits.streams", *streams);
 		return;
 	}
-	c->control->streams++;
+	(*streams)++;
 	c->counts_as_stream = true;
 	c->keep_alive = false;
 	c->on_tick = on_tick;
 	c->mark = 0;
 	c->unsent = 0;
-	buf_release(&c->content);
+	forget_content(c);
 	put_head(c, 200, fields, c->minor == 0 ? FRAMING_UNTIL_CLOSE : FRAMING_CHUNKED);
 	h1_conn_flush(&c->h1);
 	c->state = ADMIN_STREAMING;

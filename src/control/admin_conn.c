@@ -13,8 +13,8 @@
  * Bounds: a head of HEAD_BYTES_MAX, content of ADMIN_REQUEST_CONTENT_MAX, one answer at a time (pipelined requests stay
  * unread until their turn, each in a tick of its own), `admin.limits` connections, answers that go on, and bytes of answers that clients
  * have not taken: once there are so many no other answer is made (admin_request_answer); and ADMIN_CONNS_UNIX by the unix socket beside
- * them. A connection beyond those takes the place of the one that has been IDLE for longest, or has not been said a whole request in
- * for longest; without one it is refused.
+ * them, which has as many answers and bytes of its own. A connection beyond those takes the place of the one that has been IDLE for
+ * longest, or has not been said a whole request in for longest; without one it is refused.
  */
 #include <errno.h>
 
@@ -58,7 +58,7 @@ void admin_conn_close(struct admin_conn *c)
 	admin_request_release(&c->request);
 	survey_cancel(&c->survey);
 	order_forget(&c->asker);
-	c->control->streams -= c->counts_as_stream;
+	c->control->streams[c->by_unix] -= c->counts_as_stream;
 	io_timer_cancel(c->control->io, &c->timer);
 	list_remove(&c->node);
 	io_defer_cancel(c->control->io, &c->task);

@@ -234,7 +234,7 @@ bool admin_request_begin(struct admin_conn *c, const struct message *m)
 void admin_request_answer(struct admin_conn *c)
 {
 	struct control *control = c->control;
-	uint64_t bytes = c->request.resource->access != RESOURCE_OPEN ? admin_answer_bytes(control) : 0;
+	uint64_t bytes = c->request.resource->access != RESOURCE_OPEN ? admin_answer_bytes(c) : 0;
 
 	if (bytes < control->config->admin.answer_bytes) {
 		c->request.resource->answer(c);

@@ -74,7 +74,10 @@ json_t *admin_content(struct admin_conn *c);
 
 /* --- the answer --------------------------------------------------------------------------------------------------- */
 
-/* Appends to the content of the answer to come: text, up to 255 bytes at a time; bytes. */
+/*
+ * Appends to the content of the answer to come: text, up to 255 bytes at a time; bytes. When there is no memory for them, or they are
+ * more than ADMIN_CONTENT_MAX, the answer as a whole is lost: a 500 says so in its place, and an answer that goes on breaks off.
+ */
 __attribute__((format(printf, 2, 3))) void admin_say(struct admin_conn *c, const char *format, ...);
 void admin_put(struct admin_conn *c, struct view bytes);
 

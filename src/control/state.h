@@ -23,7 +23,7 @@ enum {
 	CONTROL_BACKLOG = 128,
 	CONTROL_UNIX_MODE = 0600,  /* whoever reaches it has control: a unix socket is its owner's alone */
 	ADMIN_CONNS_SPARE = 8,   /* beyond those that are served, that are just being told so; then accepting waits */
-	ADMIN_CONNS_UNIX = 8,    /* by the unix socket, which do not count: whoever else asks cannot shut its owner out */
+	ADMIN_CONNS_UNIX = 8,    /* by the unix socket, which do not count, nor do their answers: nobody else can shut its owner out */
 	ADMIN_TELL_BYTES = 1024,  /* of a line of the event log, cut */
 	ADMIN_TARGET_BYTES = 4 * 1024,  /* canonical path and query */
 };
@@ -46,7 +46,7 @@ struct control {
 	struct slab slab;
 	struct list conns;
 	unsigned unix_conns;     /* of them, and of those whose memory is not free yet: by the unix socket */
-	unsigned streams;        /* answers that go on */
+	unsigned streams[2];     /* answers that go on: by addresses, and by the unix socket */
 	uint64_t refused[ADMIN_REFUSALS];  /* enum admin_refusal */
 	struct survey survey;
 	struct window window;
@@ -113,6 +113,7 @@ struct admin_conn {
 	uint8_t format;         /* enum exposition_format that the client asks for */
 	uint8_t is_head;        /* HEAD: an answer without its content */
 	uint8_t counts_as_stream;
+	uint8_t is_lost;        /* what was said of the answer: there was no memory for it, or it was too long. So is what is said yet */
 	uint8_t by_unix;        /* it came by a unix socket */
 	char who[ORDER_BY_BYTES];  /* "admin (127.0.0.1:50412)", "admin (user 0, process 412)": for the event log */
 };
@@ -161,8 +162,8 @@ void admin_conn_send(struct admin_conn *c);
 /* The timer of SENDING and STREAMING. */
 void admin_conn_send_late(struct admin_conn *c);
 
-/* Memory of all answers that clients have not taken yet. */
-uint64_t admin_answer_bytes(struct control *control);
+/* Memory of all answers that clients have not taken yet, of those who came as this one has: by an address, or by the unix socket. */
+uint64_t admin_answer_bytes(const struct admin_conn *like);
 
 /* Refuses what cannot be served; nothing after it is believed. */
 void admin_conn_refuse(struct admin_conn *c, unsigned status, const char *error, const char *why);

@@ -165,22 +165,61 @@ def test_limits_are_configured(start, origin):
     assert error_of(admin.connect().read_response()) == (503, "too_many_connections")
 
 
-def test_what_clients_do_not_take_is_bounded(start, origin, tmp_path):
-    """Of all together. What is open to everybody is answered, and everything again once they have taken theirs."""
+HOGGED = 12    # answers that are asked for at once: of the first ones the kernel takes some MiB, whoever reads
+
+
+@pytest.fixture
+def ways(start, origin, tmp_path):
+    """To an administration with much to tell and little room for it: by its address, and by its unix socket."""
     endpoints = [{"address": f"127.1.{n >> 8}.{n & 255}:9"} for n in range(256)]
     upstreams = [{"name": f"u{n}", "endpoints": endpoints} for n in range(8)]
-    config = configuration(origin, admin={"address": f"unix:{tmp_path / 'admin.sock'}", "limits": {"answer_bytes": "1MiB"}})
+    unix = tmp_path / "admin.sock"
+    config = configuration(origin, admin=loopback(unix=str(unix), limits={"answer_bytes": "1MiB", "streams": 1}))
     admin = Admin(start({**config, "upstreams": config["upstreams"] + upstreams}))
-    # Of a unix socket the kernel takes some 200 KiB, whoever reads.
-    slow = [admin.connect().send(get("/metrics", "localhost")) for _ in range(2)]
+    owner = Admin(admin.gateway)
+    owner.address = f"unix:{unix}"
+    return admin, owner
+
+
+def hogs(admin):
+    """Who ask for much and take nothing of it."""
+    return [admin.connect().send(get("/metrics", "localhost") * HOGGED) for _ in range(2)]
+
+
+def test_what_clients_do_not_take_is_bounded(ways):
+    """Of all together. What is open to everybody is answered, everything by the unix socket, and everything again once they have taken
+    theirs."""
+    admin, owner = ways
+    slow = hogs(admin)
     asker = admin.connect()
-    eventually(lambda: asker.ask(get("/v1/status")).status == 503)
-    assert error_of(asker.ask(get("/v1/pools"))) == (503, "too_many_bytes")
-    assert asker.ask(get("/readyz")).status == 200
+    eventually(lambda: asker.ask(get("/v1/status", "localhost")).status == 503)
+    assert error_of(asker.ask(get("/v1/pools", "localhost"))) == (503, "too_many_bytes")
+    assert asker.ask(get("/readyz", "localhost")).status == 200
+    assert owner.ask("/v1/status").status == 200
     for wire in slow:
-        assert wire.read_response().status in (200, 503)
+        assert {wire.read_response().status for _ in range(HOGGED)} <= {200, 503}
+    assert asker.ask(get("/v1/status", "localhost")).status == 200
+    assert refusals(owner)["answer_bytes"] >= 2
+
+
+def test_what_the_owner_does_not_take_is_bounded(ways):
+    """By the unix socket there is as much, apart from the others."""
+    admin, owner = ways
+    slow = hogs(owner)
+    asker = owner.connect()
+    eventually(lambda: asker.ask(get("/v1/status")).status == 503)
+    assert admin.ask("/v1/status").status == 200
+    for wire in slow:
+        assert {wire.read_response().status for _ in range(HOGGED)} <= {200, 503}
     assert asker.ask(get("/v1/status")).status == 200
-    assert refusals(admin)["answer_bytes"] >= 2
+
+
+def test_who_watches_shuts_no_owner_out(ways):
+    """One may by each way."""
+    for one in ways:
+        assert one.connect().send(get("/v1/live", "localhost")).read_head().status == 200
+    for one in ways:
+        assert error_of(one.ask("/v1/live")) == (503, "too_many_streams")
 
 
 def test_timeouts_are_configured(start, origin):
