@@ -13,21 +13,32 @@
 struct live {
 	struct control *control;
 	uint64_t sample_us; /* the sample that `text` belongs to; 0: none */
+	uint64_t reloads, reloads_before; /* that had ended when it was first looked at, and at the one before */
 	char *text;         /* the frame of that sample alone; NULL: nobody has wanted it yet */
 };
 
-/* NULL: there was no reload. */
+static uint64_t count_reloads(struct reloads *reloads)
+{
+	struct reload_counts counts = reloads_counts(reloads);
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < RELOAD_OUTCOMES; i++)
+		sum += counts.total[i];
+	return sum;
+}
+
+/* JSON's null: there was no reload. */
 static json_t *receipt_of(struct reloads *reloads)
 {
 	char *text = reloads_receipt(reloads);
 	json_t *receipt = text != NULL ? json_loads(text, 0, NULL) : NULL;
 
 	free(text);
-	return receipt;
+	return receipt != NULL ? receipt : json_null();
 }
 
-/* The text from malloc; NULL: out of memory. */
-static char *frame_text(const struct live *live, unsigned past)
+/* Owns `reload`. The text from malloc; NULL: out of memory. */
+static char *frame_text(const struct live *live, unsigned past, json_t *reload)
 {
 	struct control *control = live->control;
 	struct live_scene scene = {
@@ -36,7 +47,7 @@ static char *frame_text(const struct live *live, unsigned past)
 		.start_us = control->start_us,
 		.draining = atomic_load(&control->draining),
 		.why = why_json(&control->window, window_back(&control->window, WHY_SPAN_US), VIEW("")),
-		.reload = receipt_of(&control->reloads),
+		.reload = reload,
 	};
 	json_t *frame = live_frame(&scene, past);
 	char *text = frame != NULL ? json_dumps(frame, JSON_COMPACT | JSON_REAL_PRECISION(7)) : NULL;
@@ -59,8 +70,6 @@ static unsigned count_since(const struct window *window, uint64_t mark_us)
 
 static void say_frame(struct admin_conn *c, const char *text)
 {
-	if (text == NULL)
-		return;
 	admin_put(c, VIEW("event: live\ndata: "));
 	admin_put(c, view_str(text));
 	admin_put(c, VIEW("\n\n"));
@@ -72,31 +81,44 @@ static void live_refresh(struct live *live, uint64_t sample_us)
 	if (live->sample_us == sample_us)
 		return;
 	live->sample_us = sample_us;
+	live->reloads_before = live->reloads;
+	live->reloads = count_reloads(&live->control->reloads);
 	free(live->text);
 	live->text = NULL;
+}
+
+/* For everybody who was told of the sample before: so they know of every reload that had ended when that was looked at. */
+static const char *frame_of_all(struct live *live)
+{
+	bool has_new = live->reloads != live->reloads_before;
+
+	if (live->text == NULL)
+		live->text = frame_text(live, 0, has_new ? receipt_of(&live->control->reloads) : NULL);
+	return live->text;
 }
 
 static bool live_tick(struct admin_conn *c)
 {
 	struct live *live = c->control->live;
 	const struct window *window = &c->control->window;
-	uint64_t *mark = admin_stream_mark(c);
+	uint64_t *mark = admin_stream_mark(c), newest_us;
 	unsigned count = count_since(window, *mark);
 
 	if (count == 0)
 		return true;
-	*mark = window_sample(window, 0)->at_us;
-	live_refresh(live, *mark);
-	if (count == 1) {
-		if (live->text == NULL)
-			live->text = frame_text(live, 0);
-		say_frame(c, live->text);
-	} else {
-		char *text = frame_text(live, count - 1);
+	newest_us = window_sample(window, 0)->at_us;
+	live_refresh(live, newest_us);
 
+	bool knows_last = count == 1 && *mark != 0;
+	char *own = knows_last ? NULL : frame_text(live, count - 1, receipt_of(&live->control->reloads));
+	const char *text = knows_last ? frame_of_all(live) : own;
+
+	/* What there was no memory for is told in a second, as of the past. */
+	if (text != NULL) {
 		say_frame(c, text);
-		free(text);
+		*mark = newest_us;
 	}
+	free(own);
 	return true;
 }
 

@@ -21,7 +21,8 @@ struct live_scene {
 	const char *version;
 	uint64_t start_us; /* of the process, Unix time */
 	bool draining;
-	json_t *why, *reload; /* NULL: there is none */
+	json_t *why;    /* NULL: there is none */
+	json_t *reload; /* the receipt of the last one, or JSON's null; NULL: it is known, and left out */
 };
 
 /* The newest sample, and so many before it; at most the window's samples less two. NULL: out of memory. */

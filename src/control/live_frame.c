@@ -159,7 +159,7 @@ json_t *live_frame(const struct live_scene *scene, unsigned past)
 {
 	size_t left_out = 0;
 	json_t *upstreams = live_upstreams(scene, &left_out);
-	json_t *frame = json_pack("{s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:O?, s:O?}", "gateway",
+	json_t *frame = json_pack("{s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:O?, s:O*}", "gateway",
 		gateway_of(scene), "sample", sample_of(scene, 0), "failures", failures_of(scene), "upstreams",
 		upstreams, "endpoints_left_out", (json_int_t)left_out, "limits", live_limits(scene), "breakers",
 		live_breakers(scene), "workers", workers_of(scene), "machine", machine_of(scene), "why", scene->why,

@@ -56,6 +56,83 @@ def test_schemas_are_schemas():
         jsonschema.Draft202012Validator.check_schema(resolved(schema))
 
 
+# --- words that are told, and the tables that the program has them from ---------------------------------------------------
+
+
+def source(file):
+    return (ROOT / "src" / file).read_text()
+
+
+def rows(file, table):
+    """The texts of each row of a list such as WHY_WHATS(X)."""
+    body = re.search(rf"#define {table}\(X\)((?:.*\\\n)*.*)", source(file))[1]
+    return [re.findall(r'"([^"]*)"', row) for row in re.findall(r"X\((.*)\)", body)]
+
+
+def words(file, table):
+    """The texts of an array, whose elements may be structures with one each."""
+    body = re.search(rf"\b{table}\[\w*\] = \{{(.*?)\}};", source(file), re.DOTALL)[1]
+    return re.findall(r'"([^"]*)"', body)
+
+
+def asked_by():
+    return re.findall(r'reloading_ask\([^"\n]*"(\w+)"', source("app/reloading.c") + source("app/cmd_run.c"))
+
+
+def levels():
+    return re.findall(r'\[LEVEL_\w+\] = \{"(\w+)"', source("config/log.c"))
+
+
+# As many as an endpoint may be in that are not its health's own.
+STATES = [*words("control/live_upstreams.c", "states"), "disabled", "panic", "breaker_open", "draining"]
+BREAKERS = words("control/v1_upstreams.c", "words")
+
+TABLES = {
+    "What": [row[0] for row in rows("telemetry/why.h", "WHY_WHATS")],
+    "Verdict/number/name": [row[1] for row in rows("telemetry/why.h", "WHY_WHATS")],
+    "Verdict/knob/turn": words("control/v1_why.c", "turns"),
+    "Receipt/outcome": words("control/reloads.c", "names"),
+    "Receipt/by": asked_by(),
+    "LiveCause/cause": [row[0] for row in rows("base/cause.h", "CAUSES") if row[0] != "none"],
+    "LiveCause/fault": words("control/live_frame.c", "faults"),
+    "LiveEndpoint/state": STATES,
+    "LiveEndpoint/reason": words("upstream/passive.c", "words"),
+    "LiveEndpoint/limit_reason": [row[0] for row in rows("upstream/limiter.h", "LIMITER_REASONS")],
+    "LiveBreaker/state": BREAKERS,
+    "Endpoint/breaker": BREAKERS,
+    "Endpoint/out/items": words("control/v1_upstreams.c", "reasons"),
+    "Breakers/breakers/items/state": BREAKERS,
+    "Routes/routes/items/action": words("control/v1_tables.c", "actions"),
+    "LogLevel/level": levels(),
+    "Status/log_level": levels(),
+}
+
+
+def schema_at(place):
+    name, *steps = place.split("/")
+    schema = DOCUMENT["components"]["schemas"][name]
+    for step in steps:
+        schema = schema["items"] if step == "items" else schema["properties"][step]
+    return schema
+
+
+@pytest.mark.parametrize("place", TABLES)
+def test_words_are_the_programs(place):
+    told = schema_at(place)["enum"]
+    assert sorted(told) == sorted(set(TABLES[place])) and len(told) >= 2
+
+
+def test_phases_are_the_programs():
+    phases = [row[0] for row in rows("base/phase.h", "PHASES")]
+    schema = DOCUMENT["components"]["schemas"]["Phases"]
+    assert schema["required"] == list(schema["properties"]) == phases and len(phases) > 5
+    types = (ROOT / "web" / "src" / "live.ts").read_text()
+    assert re.findall(r'"(\w+)"', re.search(r"PHASES = \[(.*?)\]", types, re.DOTALL)[1]) == phases
+
+
+# --- what there is ------------------------------------------------------------------------------------------------------
+
+
 def test_every_resource_and_no_other(admin):
     told = {(r["method"], r["path"].replace("*}", "}")) for r in admin.json("/v1")["resources"]}
     # The page's own files are no interface.
@@ -143,7 +220,9 @@ def test_what_is_live(admin):
     admin.why()
     assert ask_reload(admin)[0] == 200
     watcher = Watcher(admin)
-    check_is("Live", watcher.until(lambda frame: frame["why"] and frame["reload"]))
+    frame = watcher.frame()
+    assert frame["why"] and frame["reload"]
+    check_is("Live", frame)
     check_is("Live", watcher.frame())
     # By now there is something before.
     first = Watcher(admin).frame()

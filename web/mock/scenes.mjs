@@ -192,11 +192,12 @@ export function frame(name, at_ms, first) {
 			...(calm ? { failed: 0, median_us: 13000, phases: { ...scene.sample.phases, queue: 0.04, first_byte: 0.7 } } : {}),
 		}));
 	}
+	const { reload, ...rest } = scene.frame();
 	return {
 		gateway: { version: "0.1.0", started_ms: at_ms - 9_400_000, state: "ready", generation: 3 },
 		sample: sample(at_ms, scene.sample),
-		...(first ? { past } : {}),
+		...(first ? { past, reload } : {}),
 		endpoints_left_out: 0,
-		...scene.frame(),
+		...rest,
 	};
 }

@@ -1,8 +1,8 @@
 // The page: what the feed says, kept, and shown panel by panel.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Feed, type Link } from "./feed.ts";
-import { extended, filled } from "./history.ts";
-import type { Frame, Sample } from "./live.ts";
+import { extended, filled, lastReload } from "./history.ts";
+import type { Frame, Receipt, Sample } from "./live.ts";
 import { Configuration } from "./panels/configuration.tsx";
 import { FailuresPanel } from "./panels/failures.tsx";
 import { Header } from "./panels/header.tsx";
@@ -18,11 +18,12 @@ import { applyTheme, savedTheme, type Theme } from "./theme.ts";
 interface Seen {
 	frame: Frame;
 	history: Sample[];
+	receipt: Receipt | null;
 }
 
 function withFrame(seen: Seen | null, frame: Frame): Seen {
 	const history = filled(seen?.history ?? [], frame.past ?? []);
-	return { frame, history: extended(history, frame.sample) };
+	return { frame, history: extended(history, frame.sample), receipt: lastReload(seen?.receipt ?? null, frame) };
 }
 
 export function App() {
@@ -52,7 +53,7 @@ export function App() {
 				{link.state === "token" && <TokenForm wrong={link.wrong} onToken={(token) => feed.useToken(token)} />}
 				{link.state === "lost" && <LostNotice link={link} last={seen?.frame.sample.at_ms ?? null} onRetry={() => feed.retry()} />}
 				{now === null ? link.state !== "token" && <p class="empty">Waiting for the gateway …</p>
-					: <Panels key={theme} frame={now.frame} history={now.history} />}
+					: <Panels key={theme} {...now} />}
 			</main>
 			<footer>
 				<p>The same for machines: <a href="metrics">metrics</a>, <a href="v1/why">v1/why</a>, <a href="v1/live">v1/live</a>.
@@ -62,7 +63,7 @@ export function App() {
 	);
 }
 
-function Panels({ frame, history }: Seen) {
+function Panels({ frame, history, receipt }: Seen) {
 	return (
 		<>
 			<VerdictPanel why={frame.why} />
@@ -79,7 +80,7 @@ function Panels({ frame, history }: Seen) {
 			</div>
 			<div class="pair">
 				<WorkersPanel frame={frame} />
-				<Configuration generation={frame.gateway.generation} receipt={frame.reload} />
+				<Configuration generation={frame.gateway.generation} receipt={receipt} />
 			</div>
 		</>
 	);

@@ -1,5 +1,5 @@
-// What is kept of the past: the samples of the last five minutes, oldest first, each moment once.
-import type { Sample } from "./live.ts";
+// What is kept of what was told: the samples of the last five minutes, oldest first, each moment once; and the last reload.
+import type { Frame, Receipt, Sample } from "./live.ts";
 
 export const KEPT = 300;
 
@@ -48,4 +48,9 @@ export function gapped<T>(history: readonly Sample[], value: (s: Sample) => T): 
 export function perSecond(samples: readonly Sample[], value: (s: Sample) => number): number {
 	const seconds = samples.reduce((sum, s) => sum + s.interval_s, 0);
 	return seconds > 0 ? samples.reduce((sum, s) => sum + value(s), 0) / seconds : 0;
+}
+
+// Of the last reload, which is told when it is new.
+export function lastReload(known: Receipt | null, frame: Pick<Frame, "reload">): Receipt | null {
+	return frame.reload === undefined ? known : frame.reload;
 }

@@ -36,7 +36,7 @@ export interface Frame {
 	workers: Worker[];
 	machine: Machine;
 	why: Why | null;                  // null: the window is not filled yet
-	reload: Receipt | null;           // null: it was never reloaded
+	reload?: Receipt | null;          // null: it was never reloaded; left out: the last that was told is still the last
 }
 
 export interface Gateway {
@@ -134,7 +134,7 @@ export interface Verdict {
 export interface Receipt {
 	outcome: "reloaded" | "refused" | "failed";
 	at: string;
-	by: string;
+	by: "signal" | "admin" | "watch";
 	changes: string[];
 	changes_left_out: number;
 	took_ms: Record<string, number>;

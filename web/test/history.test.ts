@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { extended, filled, gapped, perSecond, recent } from "../src/history.ts";
-import type { Sample } from "../src/live.ts";
+import { extended, filled, gapped, lastReload, perSecond, recent } from "../src/history.ts";
+import type { Receipt, Sample } from "../src/live.ts";
 
 const at = (s: number, requests = 0) => ({ at_ms: s * 1000, interval_s: 1, requests }) as Sample;
 const times = (samples: readonly Sample[]) => samples.map((s) => s.at_ms / 1000);
@@ -47,4 +47,13 @@ test("a gap breaks the line", () => {
 test("rates are over the time that was seen", () => {
 	assert.equal(perSecond([{ ...at(1, 10), interval_s: 2 }, at(2, 20)], (s) => s.requests), 10);
 	assert.equal(perSecond([], (s) => s.requests), 0);
+});
+
+test("the last reload is the last one that was told of", () => {
+	const receipt = { outcome: "refused" } as Receipt;
+	assert.equal(lastReload(null, { reload: receipt }), receipt);
+	assert.equal(lastReload(receipt, {}), receipt);
+	assert.equal(lastReload(null, {}), null);
+	// The gateway was started again.
+	assert.equal(lastReload(receipt, { reload: null }), null);
 });

@@ -116,8 +116,27 @@ static void what_happened_is_told_of_the_newest_sample(void **state)
 	assert_number(frame, "gateway/started_ms", 400e3);
 	assert_number(frame, "gateway/generation", 7);
 	assert_word(frame, "gateway/state", "ready");
-	assert_true(json_is_null(at(frame, "why")) && json_is_null(at(frame, "reload")));
+	assert_true(json_is_null(at(frame, "why")));
 	json_decref(frame);
+	end();
+}
+
+static void a_reload_is_told_of_when_it_is_new(void **state)
+{
+	begin(three_endpoints);
+	json_t *frame = live_frame(&bed.scene, 0);
+
+	assert_null(json_object_get(frame, "reload"));
+	json_decref(frame);
+	bed.scene.reload = json_null();
+	frame = live_frame(&bed.scene, 0);
+	assert_true(json_is_null(at(frame, "reload")));
+	json_decref(frame);
+	bed.scene.reload = json_pack("{s:s}", "outcome", "refused");
+	frame = live_frame(&bed.scene, 0);
+	assert_word(frame, "reload/outcome", "refused");
+	json_decref(frame);
+	json_decref(bed.scene.reload);
 	end();
 }
 
@@ -285,6 +304,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_happened_is_told_of_the_newest_sample),
+		cmocka_unit_test(a_reload_is_told_of_when_it_is_new),
 		cmocka_unit_test(what_was_before_is_told_oldest_first),
 		cmocka_unit_test(counters_that_go_back_have_not_moved),
 		cmocka_unit_test(failures_are_those_of_the_whole_window),
