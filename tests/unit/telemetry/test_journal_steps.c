@@ -10,6 +10,7 @@
 
 #include "sample.h"
 #include "telemetry/journal.c"
+#include "telemetry/journal_writer.c"
 
 #define PATIENCE_S 20
 
