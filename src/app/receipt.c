@@ -3,8 +3,8 @@
 
 #include <jansson.h>
 #include <stdio.h>
-#include <time.h>
 
+#include "base/rfc3339.h"
 #include "base/units.h"
 
 static double ms(uint64_t us)
@@ -42,23 +42,19 @@ static json_t *complaints_of(const struct config_complaints *complaints)
 	return list;
 }
 
-static void at_text(uint64_t at_us, char text[32])
+static json_t *at_of(uint64_t at_us)
 {
-	time_t s = (time_t)(at_us / US_PER_S);
-	struct tm tm;
-	size_t n = strftime(text, 32, "%Y-%m-%dT%H:%M:%S", gmtime_r(&s, &tm));
+	char text[RFC3339_BYTES];
 
-	snprintf(text + n, 32 - n, ".%03uZ", (unsigned)(at_us % US_PER_S / US_PER_MS));
+	rfc3339_write(at_us, text);
+	return json_stringn(text, sizeof(text));
 }
 
 char *receipt_json(const struct receipt *r)
 {
-	char at[32], *text;
-	json_t *json;
-
-	at_text(r->at_us, at);
-	json = json_pack("{ss ss ss so si s{sf sf sf sf sf} sf sf so so si si}", "outcome", reload_outcome_name(r->outcome), "at",
-		at, "by", r->by, "changes", lines_of(&r->changes), "changes_left_out", (int)r->changes.more, "took_ms", "read",
+	char *text;
+	json_t *json = json_pack("{ss so ss so si s{sf sf sf sf sf} sf sf so so si si}", "outcome", reload_outcome_name(r->outcome), "at",
+		at_of(r->at_us), "by", r->by, "changes", lines_of(&r->changes), "changes_left_out", (int)r->changes.more, "took_ms", "read",
 		ms(r->took.read_us), "check", ms(r->took.check_us), "resolve", ms(r->took.resolve_us), "compile",
 		ms(r->took.compile_us), "swap", ms(r->took.swap_us), "longest_pause_ms", ms(r->pause.longest_us),
 		"longest_pause_busy_ms", ms(r->pause.busy_us), "complaints", complaints_of(&r->complaints), "warnings",

@@ -3,21 +3,18 @@
  * GET /v1/config: the configuration in force (config/show.c has the one list of what is masked).
  */
 #include <stdlib.h>
-#include <time.h>
 
+#include "base/rfc3339.h"
 #include "control/process_stats.h"
 #include "control/told.h"
 #include "upstream/budgets.h"
 
 static json_t *time_of(uint64_t wall_us)
 {
-	time_t seconds = (time_t)(wall_us / US_PER_S);
-	char text[32];
-	struct tm tm;
+	char text[RFC3339_SECONDS_BYTES];
 
-	gmtime_r(&seconds, &tm);
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	return json_string(text);
+	rfc3339_write_seconds(wall_us, text);
+	return json_stringn(text, sizeof(text));
 }
 
 static json_t *unheard_of(const struct survey *survey)

@@ -5,6 +5,7 @@
 #ifndef WEIR_TELEMETRY_FORMAT_H
 #define WEIR_TELEMETRY_FORMAT_H
 
+#include "base/rfc3339.h"
 #include "gateway/record.h"
 
 /* No line is longer: the fields' limits of entry.c, every byte replaced (format_json.c) and escaped. */
@@ -13,20 +14,14 @@
 /* Texts are read by so many bytes. */
 #define FORMAT_READ_SLACK 16
 
-/* "2026-11-21T03:25:00.123Z", without NUL. */
-#define FORMAT_TIME_BYTES 24
-
-/* RFC 3339, UTC, milliseconds. */
-void format_time(uint64_t wall_us, char to[FORMAT_TIME_BYTES]);
-
 /* The millisecond that was written last: when there are many lines the next is mostly of the same. Zeroed memory is none. */
 struct format_moment {
 	uint64_t begin_us;
-	char text[FORMAT_TIME_BYTES];
+	char text[RFC3339_BYTES];
 };
 
-/* The same, with what is known of that. */
-void format_time_again(struct format_moment *moment, uint64_t wall_us, char to[FORMAT_TIME_BYTES]);
+/* rfc3339_write(), with what is known of that. */
+void format_time_again(struct format_moment *moment, uint64_t wall_us, char to[RFC3339_BYTES]);
 
 /* Some of a record's fields, in this order, by the names that they have in JSON. Whoever made them knows that they exist. */
 struct format_fields {

@@ -113,7 +113,7 @@ static void put_time(struct line *line, uint64_t wall_us)
 {
 	PEN_PUT(&line->pen, "\"");
 	format_time_again(line->moment, wall_us, line->pen.at);
-	line->pen.at += FORMAT_TIME_BYTES;
+	line->pen.at += RFC3339_BYTES;
 	PEN_PUT(&line->pen, "\"");
 }
 

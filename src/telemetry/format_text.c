@@ -10,8 +10,6 @@
  */
 #include "telemetry/format.h"
 
-#include <endian.h>
-
 #include "base/check.h"
 #include "base/units.h"
 #include "config/config.h"
@@ -57,59 +55,19 @@ static void out_phase_field(struct out *out, const char *key, uint64_t us)
 
 static void out_time(struct out *out, uint64_t wall_us)
 {
-	char text[FORMAT_TIME_BYTES];
+	char text[RFC3339_BYTES];
 
-	format_time(wall_us, text);
+	rfc3339_write(wall_us, text);
 	out_view(out, view_of(text, sizeof(text)));
 }
 
-/* Two digits of a number below 100. */
-static void put_two(char *to, unsigned value)
-{
-	unsigned tens = value / 10;
-	uint16_t digits = (uint16_t)(0x3030 + tens + ((value - 10 * tens) << 8));
-
-	digits = le16toh(digits);
-	memcpy(to, &digits, sizeof(digits));
-}
-
-/* Which day that is, counted from 1970-01-01 (Gregorian): years begin in March here, so that a leap day is the last of its year. */
-static void put_day(char *to, uint32_t day)
-{
-	uint32_t since = day + 719468, era = since / 146097, of_era = since % 146097;
-	uint32_t year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-	uint32_t of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-	uint32_t months = (5 * of_year + 2) / 153, month = months < 10 ? months + 3 : months - 9;
-	uint32_t year = era * 400 + year_of_era + (month <= 2);
-
-	put_two(to, year / 100);
-	put_two(to + 2, year % 100);
-	put_two(to + 5, month);
-	put_two(to + 8, of_year - (153 * months + 2) / 5 + 1);
-}
-
-/* Until the year 9999. Apart from what is done for each line. */
-__attribute__((noinline)) void format_time(uint64_t wall_us, char to[FORMAT_TIME_BYTES])
-{
-	uint64_t seconds = wall_us / US_PER_S;
-	unsigned of_day = (unsigned)(seconds % 86400), ms = (unsigned)(wall_us - seconds * US_PER_S) / 1000;
-
-	memcpy(to, "____-__-__T__:__:__.___Z", FORMAT_TIME_BYTES);
-	put_day(to, (uint32_t)(seconds / 86400));
-	put_two(to + 11, of_day / 3600);
-	put_two(to + 14, of_day / 60 % 60);
-	put_two(to + 17, of_day % 60);
-	put_two(to + 20, ms / 10);
-	to[22] = (char)('0' + ms % 10);
-}
-
-void format_time_again(struct format_moment *moment, uint64_t wall_us, char to[FORMAT_TIME_BYTES])
+void format_time_again(struct format_moment *moment, uint64_t wall_us, char to[RFC3339_BYTES])
 {
 	if (moment->text[0] == '\0' || wall_us - moment->begin_us >= US_PER_MS) {
 		moment->begin_us = wall_us - wall_us % US_PER_MS;
-		format_time(wall_us, moment->text);
+		rfc3339_write(wall_us, moment->text);
 	}
-	memcpy(to, moment->text, FORMAT_TIME_BYTES);
+	memcpy(to, moment->text, RFC3339_BYTES);
 }
 
 static void out_combined(struct out *out, const struct exchange_record *record)

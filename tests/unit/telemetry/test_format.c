@@ -38,43 +38,16 @@ static void assert_line(size_t n, const char *expected)
 	assert_string_equal(line, expected);
 }
 
-static void test_time(void **state)
-{
-	char text[FORMAT_TIME_BYTES + 1] = "";
-
-	format_time(SAMPLE_WALL_US, text);
-	assert_string_equal(text, "2026-11-21T03:25:00.123Z");
-	format_time(0, text);
-	assert_string_equal(text, "1970-01-01T00:00:00.000Z");
-	format_time(951782399999999, text);
-	assert_string_equal(text, "2000-02-28T23:59:59.999Z");
-}
-
-/* Each day of eight hundred years, as libc has it. */
-static void test_time_of_every_day(void **state)
-{
-	char text[FORMAT_TIME_BYTES + 1] = "", expected[64];
-
-	for (time_t day = 0; day < 800 * 366; day++) {
-		time_t at = day * 86400 + (day * 7919) % 86400;
-		struct tm tm;
-
-		strftime(expected, sizeof(expected), "%Y-%m-%dT%H:%M:%S.010Z", gmtime_r(&at, &tm));
-		format_time((uint64_t)at * 1000000 + 10999, text);
-		assert_string_equal(text, expected);
-	}
-}
-
 /* Whatever was written before: the same moment, the next, the one before, another day. */
 static void test_time_after_another(void **state)
 {
 	const uint64_t times_us[] = {0, 999999, 1000000, 999999, SAMPLE_WALL_US, SAMPLE_WALL_US + 1000, SAMPLE_WALL_US + 876543,
 		SAMPLE_WALL_US + 876544, SAMPLE_WALL_US, SAMPLE_WALL_US - 123457, 951782399999999, 951782400000000};
 	struct format_moment one = {0};
-	char text[FORMAT_TIME_BYTES], expected[FORMAT_TIME_BYTES];
+	char text[RFC3339_BYTES], expected[RFC3339_BYTES];
 
 	for (size_t i = 0; i < sizeof(times_us) / sizeof(times_us[0]); i++) {
-		format_time(times_us[i], expected);
+		rfc3339_write(times_us[i], expected);
 		format_time_again(&one, times_us[i], text);
 		assert_memory_equal(text, expected, sizeof(text));
 	}
@@ -325,8 +298,6 @@ static void test_phases_of_no_time(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_time),
-		cmocka_unit_test(test_time_of_every_day),
 		cmocka_unit_test(test_time_after_another),
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_text_of_nothing),
