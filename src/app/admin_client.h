@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "app/command.h"
+#include "app/json_at.h"
 
 /* What every one of them takes, for its usage line and its help. */
 #define ADMIN_CALL_ARGUMENTS "(-c FILE | --at PLACE [--token-file FILE])"

@@ -9,18 +9,6 @@
 
 #define NAME_BYTES 1024
 
-static long long number(const json_t *json, const char *key)
-{
-	return (long long)json_integer_value(json_object_get(json, key));
-}
-
-static const char *word(const json_t *json, const char *key)
-{
-	const char *text = json_string_value(json_object_get(json, key));
-
-	return text != NULL ? text : "-";
-}
-
 /* --- status ------------------------------------------------------------------------------------------------------- */
 
 static void print_status(const json_t *s)
@@ -28,20 +16,20 @@ static void print_status(const json_t *s)
 	const json_t *requests = json_object_get(s, "requests"), *endpoints = json_object_get(s, "endpoints");
 	const json_t *process = json_object_get(s, "process");
 
-	printf("%-14s %s, version %s, since %s (%.0f s)\n", "gateway", word(s, "state"), word(s, "version"), word(s, "started_at"),
-		json_number_value(json_object_get(s, "uptime_s")));
-	printf("%-14s %s, the %lld. since the start\n", "configuration", word(s, "file"), number(s, "configuration"));
-	printf("%-14s %lld, %zu of them do not answer\n", "workers", number(s, "workers"),
+	printf("%-14s %s, version %s, since %s (%.0f s)\n", "gateway", word_at(s, "state"), word_at(s, "version"), word_at(s, "started_at"),
+		number_at(s, "uptime_s"));
+	printf("%-14s %s, the %lld. since the start\n", "configuration", word_at(s, "file"), integer_at(s, "configuration"));
+	printf("%-14s %lld, %zu of them do not answer\n", "workers", integer_at(s, "workers"),
 		json_array_size(json_object_get(s, "workers_unanswered")));
-	printf("%-14s %lld under way, %lld in all, %lld of them failed\n", "requests", number(requests, "in_flight"),
-		number(requests, "total"), number(requests, "failed"));
-	printf("%-14s %lld from clients\n", "connections", number(json_object_get(s, "connections"), "open"));
-	printf("%-14s %lld, %lld out of service, %lld set by the operator\n", "endpoints", number(endpoints, "total"),
-		number(endpoints, "out_of_service"), number(endpoints, "set"));
-	printf("%-14s %lld of %lld open files, %lld MiB, %.1f s of processor time\n", "process", number(process, "open_files"),
-		number(process, "open_files_max"), number(process, "memory_bytes") >> 20,
-		json_number_value(json_object_get(process, "processor_s")));
-	printf("%-14s %s\n", "log level", word(s, "log_level"));
+	printf("%-14s %lld under way, %lld in all, %lld of them failed\n", "requests", integer_at(requests, "in_flight"),
+		integer_at(requests, "total"), integer_at(requests, "failed"));
+	printf("%-14s %lld from clients\n", "connections", integer_at(json_object_get(s, "connections"), "open"));
+	printf("%-14s %lld, %lld out of service, %lld set by the operator\n", "endpoints", integer_at(endpoints, "total"),
+		integer_at(endpoints, "out_of_service"), integer_at(endpoints, "set"));
+	printf("%-14s %lld of %lld open files, %lld MiB, %.1f s of processor time\n", "process", integer_at(process, "open_files"),
+		integer_at(process, "open_files_max"), integer_at(process, "memory_bytes") >> 20,
+		number_at(process, "processor_s"));
+	printf("%-14s %s\n", "log level", word_at(s, "log_level"));
 }
 
 /* --- stuck -------------------------------------------------------------------------------------------------------- */
@@ -55,10 +43,10 @@ static void print_stuck(const json_t *all)
 		printf("nothing is stuck: every request and every connection of a client has a deadline that is not over\n");
 	json_array_foreach(list, i, e)
 		printf("%8.1f s  %-12s %s %s\n           %s %s, request %s, worker %lld\n",
-			json_number_value(json_object_get(e, "quiet_s")), word(e, "stage"), word(e, "method"), word(e, "path"),
-			word(e, "upstream"), word(e, "endpoint"), word(e, "request_id"), number(e, "worker"));
+			number_at(e, "quiet_s"), word_at(e, "stage"), word_at(e, "method"), word_at(e, "path"),
+			word_at(e, "upstream"), word_at(e, "endpoint"), word_at(e, "request_id"), integer_at(e, "worker"));
 	json_array_foreach(clients, i, e)
-		printf("%10s  %-12s client %s, worker %lld\n", "-", word(e, "stage"), word(e, "client"), number(e, "worker"));
+		printf("%10s  %-12s client %s, worker %lld\n", "-", word_at(e, "stage"), word_at(e, "client"), integer_at(e, "worker"));
 }
 
 /* --- what asks and prints ------------------------------------------------------------------------------------------ */
@@ -103,7 +91,7 @@ static enum exit_code drain_run(int argc, char **argv)
 
 static void print_log_level(const json_t *json)
 {
-	printf("%s\n", word(json, "level"));
+	printf("%s\n", word_at(json, "level"));
 }
 
 static enum exit_code log_level_run(int argc, char **argv)
@@ -133,8 +121,8 @@ static void print_endpoint(const char *upstream, const json_t *e)
 	const char *before = "";
 	size_t i;
 
-	printf("%-16s %-24s %6lld %9lld %8lld  ", upstream, word(e, "address"), number(e, "weight"), number(e, "requests"),
-		number(e, "waiting"));
+	printf("%-16s %-24s %6lld %9lld %8lld  ", upstream, word_at(e, "address"), integer_at(e, "weight"), integer_at(e, "requests"),
+		integer_at(e, "waiting"));
 	json_array_foreach(json_object_get(e, "out"), i, reason) {
 		printf("%s%s", before, json_string_value(reason));
 		before = ",";
@@ -153,7 +141,7 @@ static void print_endpoints(const json_t *all)
 	printf("%-16s %-24s %6s %9s %8s  %s\n", "UPSTREAM", "ENDPOINT", "WEIGHT", "REQUESTS", "WAITING", "STATE");
 	json_array_foreach(json_object_get(all, "upstreams"), i, upstream)
 		json_array_foreach(json_object_get(upstream, "endpoints"), j, endpoint)
-			print_endpoint(word(upstream, "name"), endpoint);
+			print_endpoint(word_at(upstream, "name"), endpoint);
 }
 
 /* "auto" takes it back. NULL: it is no weight. */

@@ -32,13 +32,6 @@ __attribute__((format(printf, 1, 2))) static void print_line(const char *format,
 
 /* --- the table ---------------------------------------------------------------------------------------------------- */
 
-static const char *text_of(const json_t *entry, const char *key)
-{
-	const char *text = json_string_value(json_object_get(entry, key));
-
-	return text != NULL ? text : "-";
-}
-
 /* "12.3 s", "12m03s", "3h12m"; "-" where there is no such time. */
 static const char *span_of(const json_t *entry, const char *key, char text[24])
 {
@@ -63,12 +56,12 @@ static void print_entry(const json_t *entry, const char *time_key)
 
 	span_of(entry, time_key, time);
 	span_of(entry, "quiet_s", quiet);
-	print_line("%10s %8s  %-12s %s %s", time, quiet, text_of(entry, "stage"), text_of(entry, "method"),
-		text_of(entry, "path"));
-	print_line("%10s %s %s, route %s, client %s", "", text_of(entry, "upstream"), text_of(entry, "endpoint"),
-		text_of(entry, "route"), text_of(entry, "client"));
-	print_line("%10s request %s, worker %lld", "", text_of(entry, "request_id"),
-		(long long)json_integer_value(json_object_get(entry, "worker")));
+	print_line("%10s %8s  %-12s %s %s", time, quiet, word_at(entry, "stage"), word_at(entry, "method"),
+		word_at(entry, "path"));
+	print_line("%10s %s %s, route %s, client %s", "", word_at(entry, "upstream"), word_at(entry, "endpoint"),
+		word_at(entry, "route"), word_at(entry, "client"));
+	print_line("%10s request %s, worker %lld", "", word_at(entry, "request_id"),
+		integer_at(entry, "worker"));
 }
 
 static void print_list(const json_t *list, const char *title, const char *time_head, const char *time_key)

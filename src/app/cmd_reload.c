@@ -7,44 +7,34 @@
 
 #include "app/admin_client.h"
 
-static double number_of(const json_t *object, const char *key)
-{
-	return json_number_value(json_object_get(object, key));
-}
-
 static void print_complaints(const json_t *complaints, const char *path, const char *kind)
 {
 	const json_t *c;
 	size_t i;
 
 	json_array_foreach(complaints, i, c)
-	{
-		const char *at = json_string_value(json_object_get(c, "path"));
-		const char *text = json_string_value(json_object_get(c, "text"));
-
-		printf("%s:%.0f:%.0f: %s%s: %s\n", path, number_of(c, "line"), number_of(c, "column"), kind, at != NULL ? at : "",
-			text != NULL ? text : "");
-	}
+		printf("%s:%.0f:%.0f: %s%s: %s\n", path, number_at(c, "line"), number_at(c, "column"), kind, text_at(c, "path"),
+			text_at(c, "text"));
 }
 
 static void print_receipt(const json_t *receipt, const char *path)
 {
 	const json_t *took = json_object_get(receipt, "took_ms"), *line;
-	const char *outcome = json_string_value(json_object_get(receipt, "outcome"));
+	const char *outcome = text_or(receipt, "outcome", "reloaded");
 	size_t i;
 
 	print_complaints(json_object_get(receipt, "warnings"), path, "warning: ");
 	print_complaints(json_object_get(receipt, "complaints"), path, "");
 	json_array_foreach(json_object_get(receipt, "changes"), i, line)
 		printf("%s\n", json_string_value(line));
-	if (outcome != NULL && strcmp(outcome, "refused") == 0)
+	if (strcmp(outcome, "refused") == 0)
 		printf("refused: the configuration of before stays in force\n");
-	else if (outcome != NULL && strcmp(outcome, "reloaded") != 0)
-		printf("%s: %.0f of %.0f workers go on as before\n", outcome, number_of(receipt, "refused"),
-			number_of(receipt, "workers"));
-	printf("took: read %.1f ms, check %.1f ms, names %.1f ms, compile %.1f ms, swap %.1f ms\n", number_of(took, "read"),
-		number_of(took, "check"), number_of(took, "resolve"), number_of(took, "compile"), number_of(took, "swap"));
-	printf("no worker paused for longer than %.2f ms\n", number_of(receipt, "longest_pause_ms"));
+	else if (strcmp(outcome, "reloaded") != 0)
+		printf("%s: %.0f of %.0f workers go on as before\n", outcome, number_at(receipt, "refused"),
+			number_at(receipt, "workers"));
+	printf("took: read %.1f ms, check %.1f ms, names %.1f ms, compile %.1f ms, swap %.1f ms\n", number_at(took, "read"),
+		number_at(took, "check"), number_at(took, "resolve"), number_at(took, "compile"), number_at(took, "swap"));
+	printf("no worker paused for longer than %.2f ms\n", number_at(receipt, "longest_pause_ms"));
 }
 
 static enum exit_code code_of(unsigned status)
@@ -59,10 +49,8 @@ static enum exit_code code_of(unsigned status)
 /* Everything else is an error that says why. */
 static enum exit_code show(const struct admin_call *call, const json_t *said, unsigned status)
 {
-	const char *message = json_string_value(json_object_get(said, "message"));
-
 	if (json_object_get(said, "outcome") == NULL) {
-		command_complain("not reloaded: %s", message != NULL ? message : "the administration's answer is no receipt");
+		command_complain("not reloaded: %s", text_or(said, "message", "the administration's answer is no receipt"));
 		return EXIT_TROUBLE;
 	}
 	if (call->as_json)

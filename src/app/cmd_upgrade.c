@@ -8,17 +8,15 @@
 
 static enum exit_code show(const struct admin_call *call, const json_t *said, unsigned status)
 {
-	const char *message = json_string_value(json_object_get(said, "message"));
-
 	if (status != 200) {
-		command_complain("no upgrade: %s", message != NULL ? message : "the administration's answer says nothing");
+		command_complain("no upgrade: %s", text_or(said, "message", "the administration's answer says nothing"));
 		return EXIT_TROUBLE;
 	}
 	if (call->as_json)
 		answer_print(said);
 	else
 		printf("upgraded: process %lld serves; requests of the old one end in their own time\n",
-			(long long)json_integer_value(json_object_get(said, "process")));
+			integer_at(said, "process"));
 	return EXIT_FINE;
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/json_at.h"
 #include "gateway/router.h"
 
 #define SHOW(v) (int)(v).n, (v).p
@@ -184,11 +185,6 @@ struct sides {
 	struct router *router[2];
 };
 
-static const char *text_at(const json_t *record, const char *key)
-{
-	return json_string_value(json_object_get(record, key));
-}
-
 /* Whether it has what routing asks for; that may be null. */
 static bool has_fields(const json_t *record)
 {
@@ -206,8 +202,9 @@ static enum replay_outcome outcome_of(const struct route_match matches[2], struc
 /* False: there is nothing to be routed. */
 static bool replay_record(struct replay *r, const struct sides *sides, const json_t *record)
 {
-	const char *method = text_at(record, "method"), *host = text_at(record, "host"), *target = text_at(record, "target");
-	const char *cause = text_at(record, "cause"), *labels[2];
+	const char *method = text_or(record, "method", NULL), *host = text_or(record, "host", NULL);
+	const char *target = text_or(record, "target", NULL);
+	const char *cause = text_or(record, "cause", NULL), *labels[2];
 	struct route_match matches[2];
 	char example[REPLAY_EXAMPLE_BYTES];
 

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/json_at.h"
+
 enum { COLUMNS_MAX = 80, WRAPPED_MAX = 4, LINE_MAX_BYTES = 512 };
 
 /* Where lines go: so many, each cut to COLUMNS_MAX. */
@@ -53,23 +55,11 @@ static void put_wrapped(struct screen *s, const char *text)
 
 /* --- reading the event ---------------------------------------------------------------------------------------------- */
 
-static double real(const json_t *json, const char *key)
-{
-	return json_number_value(json_object_get(json, key));
-}
-
-static const char *word(const json_t *json, const char *key)
-{
-	const char *text = json_string_value(json_object_get(json, key));
-
-	return text != NULL ? text : "";
-}
-
 /* The bound in milliseconds below which that share of the requests was; 0: there was none. */
 static double quantile_ms(const json_t *latency, double share)
 {
 	const json_t *counts = json_object_get(latency, "counts");
-	double bound_us = real(latency, "first_us"), sum = 0, seen = 0;
+	double bound_us = number_at(latency, "first_us"), sum = 0, seen = 0;
 	const json_t *count;
 	size_t i;
 
@@ -92,13 +82,13 @@ static void put_head(struct screen *s, const json_t *live)
 {
 	const json_t *gateway = json_object_get(live, "gateway"), *sample = json_object_get(live, "sample");
 	const json_t *latency = json_object_get(sample, "latency"), *machine = json_object_get(live, "machine");
-	double interval_s = real(sample, "interval_s") > 0 ? real(sample, "interval_s") : 1;
+	double interval_s = number_at(sample, "interval_s") > 0 ? number_at(sample, "interval_s") : 1;
 
-	put_line(s, "weir %s  %s   %.2f processors   %.0f MiB   %.0f of %.0f descriptors", word(gateway, "version"),
-		word(gateway, "state"), real(machine, "processors_used"), real(machine, "resident_bytes") / 1048576,
-		real(machine, "descriptors"), real(machine, "descriptors_max"));
-	put_line(s, "%10.1f requests/s   %8.1f failed/s   %8.0f in flight", real(sample, "requests") / interval_s,
-		real(sample, "failed") / interval_s, real(sample, "in_flight"));
+	put_line(s, "weir %s  %s   %.2f processors   %.0f MiB   %.0f of %.0f descriptors", text_at(gateway, "version"),
+		text_at(gateway, "state"), number_at(machine, "processors_used"), number_at(machine, "resident_bytes") / 1048576,
+		number_at(machine, "descriptors"), number_at(machine, "descriptors_max"));
+	put_line(s, "%10.1f requests/s   %8.1f failed/s   %8.0f in flight", number_at(sample, "requests") / interval_s,
+		number_at(sample, "failed") / interval_s, number_at(sample, "in_flight"));
 	put_line(s, "latency    half < %.1f ms   90 %% < %.1f ms   99 %% < %.1f ms", quantile_ms(latency, 0.5),
 		quantile_ms(latency, 0.9), quantile_ms(latency, 0.99));
 }
@@ -125,8 +115,8 @@ static void put_why(struct screen *s, const json_t *live)
 	put_line(s, "%s", "");
 	if (first == NULL)
 		return;
-	put_line(s, "why        %s %s %s", word(first, "what"), word(subject, "upstream"), word(subject, "endpoint"));
-	put_wrapped(s, word(first, "text"));
+	put_line(s, "why        %s %s %s", text_at(first, "what"), text_at(subject, "upstream"), text_at(subject, "endpoint"));
+	put_wrapped(s, text_at(first, "text"));
 }
 
 /* --- what refuses --------------------------------------------------------------------------------------------------- */
@@ -139,14 +129,14 @@ static int put_limits(char *text, size_t size, const json_t *limits)
 	size_t i;
 
 	json_array_foreach(limits, i, limit) {
-		count += real(limit, "refused_per_s") > 0;
-		if (real(limit, "refused_per_s") > 0 && (most == NULL || real(limit, "refused_per_s") > real(most, "refused_per_s")))
+		count += number_at(limit, "refused_per_s") > 0;
+		if (number_at(limit, "refused_per_s") > 0 && (most == NULL || number_at(limit, "refused_per_s") > number_at(most, "refused_per_s")))
 			most = limit;
 	}
 	if (most == NULL)
 		return 0;
-	return count == 1 ? snprintf(text, size, "limit %.30s %.1f/s   ", word(most, "name"), real(most, "refused_per_s"))
-			  : snprintf(text, size, "limit %.30s %.1f/s and %u more   ", word(most, "name"), real(most, "refused_per_s"),
+	return count == 1 ? snprintf(text, size, "limit %.30s %.1f/s   ", text_at(most, "name"), number_at(most, "refused_per_s"))
+			  : snprintf(text, size, "limit %.30s %.1f/s and %u more   ", text_at(most, "name"), number_at(most, "refused_per_s"),
 				    count - 1);
 }
 
@@ -158,16 +148,16 @@ static void put_breakers(char *text, size_t size, const json_t *breakers)
 	size_t i;
 
 	json_array_foreach(breakers, i, breaker) {
-		if (strcmp(word(breaker, "state"), "closed") == 0)
+		if (strcmp(text_at(breaker, "state"), "closed") == 0)
 			continue;
 		count++;
-		if (first == NULL || (strcmp(word(first, "state"), "open") != 0 && strcmp(word(breaker, "state"), "open") == 0))
+		if (first == NULL || (strcmp(text_at(first, "state"), "open") != 0 && strcmp(text_at(breaker, "state"), "open") == 0))
 			first = breaker;
 	}
 	if (count == 1)
-		snprintf(text, size, "breaker %.30s %s", word(first, "name"), word(first, "state"));
+		snprintf(text, size, "breaker %.30s %s", text_at(first, "name"), text_at(first, "state"));
 	else if (count > 1)
-		snprintf(text, size, "breaker %.30s %s and %u more", word(first, "name"), word(first, "state"), count - 1);
+		snprintf(text, size, "breaker %.30s %s and %u more", text_at(first, "name"), text_at(first, "state"), count - 1);
 }
 
 static void put_refusing(struct screen *s, const json_t *live)
@@ -225,11 +215,11 @@ static void rows_fill(struct row *rows, const json_t *upstreams)
 
 	json_array_foreach(upstreams, i, upstream)
 		json_array_foreach(json_object_get(upstream, "endpoints"), j, e) {
-			double max = real(e, "max");
+			double max = number_at(e, "max");
 
-			rows[at] = (struct row){.upstream = word(upstream, "name"), .endpoint = e, .at = at,
-				.waiting = real(e, "waiting"), .used = max > 0 ? real(e, "leased") / max : 0,
-				.is_out = strcmp(word(e, "state"), "in_service") != 0};
+			rows[at] = (struct row){.upstream = text_at(upstream, "name"), .endpoint = e, .at = at,
+				.waiting = number_at(e, "waiting"), .used = max > 0 ? number_at(e, "leased") / max : 0,
+				.is_out = strcmp(text_at(e, "state"), "in_service") != 0};
 			at++;
 		}
 }
@@ -238,8 +228,8 @@ static void put_row(struct screen *s, const struct row *r)
 {
 	const json_t *e = r->endpoint;
 
-	put_line(s, "%-10.10s %-21.21s %7.1f %7.1f %5.0f/%-5.0f %5.0f %s", r->upstream, word(e, "address"), real(e, "requests_per_s"),
-		real(e, "first_byte_us") / 1000, real(e, "leased"), real(e, "max"), r->waiting, word(e, "state"));
+	put_line(s, "%-10.10s %-21.21s %7.1f %7.1f %5.0f/%-5.0f %5.0f %s", r->upstream, text_at(e, "address"), number_at(e, "requests_per_s"),
+		number_at(e, "first_byte_us") / 1000, number_at(e, "leased"), number_at(e, "max"), r->waiting, text_at(e, "state"));
 }
 
 /* `beyond`: endpoints that the event does not tell of. */
@@ -261,7 +251,7 @@ static void put_left_out(struct screen *s, const struct row *rows, size_t count,
 static void put_endpoints(struct screen *s, const json_t *live)
 {
 	const json_t *upstreams = json_object_get(live, "upstreams");
-	double beyond = real(live, "endpoints_left_out");
+	double beyond = number_at(live, "endpoints_left_out");
 	size_t count = rows_count(upstreams), shown;
 	struct row *rows = calloc(count + 1, sizeof(*rows));
 

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app/json_at.h"
+
 enum { COLUMNS = 80, LINE = 1024, BAR = 50, WORD = 18 };
 
 /* Text in lines of 80 columns: the first begins with `first`, the others with as many blanks. */
@@ -44,18 +46,6 @@ __attribute__((format(printf, 2, 3))) static void print_format(const char *first
 	print_wrapped(first, text);
 }
 
-static const char *text_of(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text != NULL ? text : "";
-}
-
-static double number_of(const json_t *object, const char *key)
-{
-	return json_number_value(json_object_get(object, key));
-}
-
 /* "12.4", "1600", "0.0075": what is small with more digits. */
 static const char *number_text(double value, char text[32])
 {
@@ -70,13 +60,13 @@ static void print_head(const char *first, const json_t *verdict)
 {
 	static const char *const keys[] = {"upstream", "endpoint", "route", "listener"};
 	const json_t *subject = json_object_get(verdict, "subject");
-	long long alike = json_integer_value(json_object_get(subject, "endpoints_alike"));
+	long long alike = integer_at(subject, "endpoints_alike");
 	char text[LINE];
-	size_t n = (size_t)snprintf(text, sizeof(text), "%s", text_of(verdict, "what"));
+	size_t n = (size_t)snprintf(text, sizeof(text), "%s", text_at(verdict, "what"));
 	const char *lead = ": ";
 
 	for (size_t i = 0; i < 4; i++) {
-		const char *value = text_of(subject, keys[i]);
+		const char *value = text_at(subject, keys[i]);
 
 		if (*value == '\0' || n >= sizeof(text))
 			continue;
@@ -92,12 +82,12 @@ static void print_number(const json_t *number)
 {
 	char value[32];
 
-	print_format("    ", "%s: %s %s", text_of(number, "name"), number_text(number_of(number, "value"), value), text_of(number, "unit"));
+	print_format("    ", "%s: %s %s", text_at(number, "name"), number_text(number_at(number, "value"), value), text_at(number, "unit"));
 }
 
 static void print_knob(const json_t *knob)
 {
-	const char *key = text_of(knob, "key"), *turn = text_of(knob, "turn");
+	const char *key = text_at(knob, "key"), *turn = text_at(knob, "turn");
 	char now[32], to[32];
 
 	if (*key == '\0')
@@ -105,8 +95,8 @@ static void print_knob(const json_t *knob)
 	if (strcmp(turn, "leave") == 0)
 		print_format("  knob: ", "leave %s as it is", key);
 	else if (json_is_number(json_object_get(knob, "to")) && json_is_number(json_object_get(knob, "now")))
-		print_format("  knob: ", "%s %s from %s to %s", turn, key, number_text(number_of(knob, "now"), now),
-			number_text(number_of(knob, "to"), to));
+		print_format("  knob: ", "%s %s from %s to %s", turn, key, number_text(number_at(knob, "now"), now),
+			number_text(number_at(knob, "to"), to));
 	else
 		print_format("  knob: ", "%s %s", turn, key);
 }
@@ -116,7 +106,7 @@ static void print_first(const json_t *verdict)
 	const json_t *line;
 	size_t i;
 
-	print_wrapped("", text_of(verdict, "text"));
+	print_wrapped("", text_at(verdict, "text"));
 	putchar('\n');
 	print_head("  ", verdict);
 	print_number(json_object_get(verdict, "number"));
@@ -137,7 +127,7 @@ static void print_others(const json_t *verdicts)
 		if (i == 0)
 			continue;
 		print_head("  ", verdict);
-		print_wrapped("    ", text_of(verdict, "text"));
+		print_wrapped("    ", text_at(verdict, "text"));
 		print_knob(json_object_get(verdict, "knob"));
 	}
 }
@@ -169,8 +159,8 @@ static void print_ruled_out(const json_t *list)
 	json_array_foreach(list, i, entry) {
 		char first[WORD + 4];
 
-		snprintf(first, sizeof(first), "  %-*s ", WORD, text_of(entry, "what"));
-		print_wrapped(first, text_of(entry, "text"));
+		snprintf(first, sizeof(first), "  %-*s ", WORD, text_at(entry, "what"));
+		print_wrapped(first, text_at(entry, "text"));
 	}
 }
 
@@ -178,8 +168,8 @@ void why_text_print(const json_t *answer)
 {
 	const json_t *verdicts = json_object_get(answer, "verdicts");
 
-	printf("%.1f requests/s, %.1f in flight, over %.1f s\n\n", number_of(answer, "requests_per_s"), number_of(answer, "in_flight"),
-		number_of(answer, "window_s"));
+	printf("%.1f requests/s, %.1f in flight, over %.1f s\n\n", number_at(answer, "requests_per_s"), number_at(answer, "in_flight"),
+		number_at(answer, "window_s"));
 	print_first(json_array_get(verdicts, 0));
 	print_others(verdicts);
 	print_phases(json_object_get(answer, "phases"));
