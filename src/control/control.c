@@ -1,5 +1,5 @@
 /*
- * See control.h. The thread's beginning and end, and what is answered. Its end, like a worker's, waits for the
+ * See control.h. The thread's beginning and end. Its end, like a worker's, waits for the
  * connections' memory, which the loop may point at until the end of the tick in which they were closed:
  *
  *     stop -> listener closed, connections closed -> their memory is free -> io_stop
@@ -15,31 +15,6 @@
 #include "control/live.h"
 #include "control/state.h"
 #include "io/inherited.h"
-
-/* --- what is answered --------------------------------------------------------------------------------------------- */
-
-void answer_health(struct admin_conn *c)
-{
-	const struct survey *survey = &c->control->survey;
-
-	for (unsigned i = 0; i < survey->count; i++)
-		if (!survey_heard(survey, i))
-			admin_say(c, "worker %u did not answer within %llu ms\n", i, SURVEY_US / US_PER_MS);
-	if (buf_len(&c->content) > 0) {
-		admin_answer(c, 503, ADMIN_TEXT);
-		return;
-	}
-	admin_say(c, "ok\n");
-	admin_answer(c, 200, ADMIN_TEXT);
-}
-
-void answer_ready(struct admin_conn *c)
-{
-	bool draining = atomic_load(&c->control->draining);
-
-	admin_say(c, "%s\n", draining ? "draining" : "ready");
-	admin_answer(c, draining ? 503 : 200, ADMIN_TEXT);
-}
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
 

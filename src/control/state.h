@@ -199,12 +199,11 @@ bool admin_guard(struct admin_conn *c, const struct message *m);
 /* A connection's memory is free again. */
 void control_conn_gone(struct control *control);
 
-void answer_health(struct admin_conn *c);
-void answer_ready(struct admin_conn *c);
-
 /* --- others ------------------------------------------------------------------------------------------------------- */
 
 void answer_index(struct admin_conn *c);  /* GET /v1 (resources.c) */
+void answer_health(struct admin_conn *c); /* probes.c */
+void answer_ready(struct admin_conn *c);
 void answer_leaks(struct admin_conn *c);  /* leaks.c */
 void answer_live(struct admin_conn *c);   /* live.c */
 void answer_page(struct admin_conn *c);   /* GET / and the page's files (page.c) */
