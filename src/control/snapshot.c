@@ -32,6 +32,7 @@ void snapshot_free(struct snapshot *s)
 	if (s == NULL)
 		return;
 	generation_unref(s->generation);
+	generation_unref(s->in_force);
 	free(s);
 }
 
@@ -46,6 +47,8 @@ void snapshot_fit(struct snapshot **s, struct generation *generation)
 		return;
 	fitting->generation = generation_ref(generation);
 	fitting->oldest = (*s)->oldest;
+	fitting->in_force = (*s)->in_force;
+	(*s)->in_force = NULL;
 	snapshot_free(*s);
 	*s = fitting;
 }
@@ -100,9 +103,18 @@ static void begin_counters(struct snapshot **s, struct worker *worker)
 		to->listeners[i] = worker_listener_stats(worker, i);
 }
 
+static void note_in_force(struct snapshot *s, struct generation *generation)
+{
+	if (s->in_force == generation)
+		return;
+	generation_unref(s->in_force);
+	s->in_force = generation_ref(generation);
+}
+
 void snapshot_begin(struct snapshot **to, struct worker *worker, unsigned wants)
 {
 	(*to)->taken = parts(*to);
+	note_in_force(*to, worker_generation(worker));
 	if (wants & SNAPSHOT_COUNTERS)
 		begin_counters(to, worker);
 	oldest_clear(&(*to)->oldest);

@@ -7,13 +7,14 @@
 #include "gateway/oldest.h"
 #include "upstream/upstream.h"
 
-/* What is told. Nothing: that the worker answers is all there is to know. */
+/* What is told. Nothing: that the worker answers, and by which generation, is all there is to know. */
 enum snapshot_wants { SNAPSHOT_NOTHING = 0, SNAPSHOT_COUNTERS = 1, SNAPSHOT_OLDEST = 2, SNAPSHOT_STUCK = 4 };
 
 struct snapshot {
 	struct worker_stats worker;
 	struct oldest oldest;    /* empty unless it was wanted */
 	struct generation *generation;   /* one reference: whose endpoints `pools` are of; NULL: of the one it was created for */
+	struct generation *in_force;     /* one reference: the worker's, whatever was wanted; NULL: not told yet, or it is a sum */
 	int thread;              /* of the worker: its id for the system; 0: not told yet */
 	size_t endpoint_count, route_count, listener_count;
 	size_t taken;            /* so many of the endpoints and of the routes behind them; less than all: it is being taken */

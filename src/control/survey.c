@@ -111,7 +111,11 @@ static void reporter_learn(struct reporter *r)
 	struct snapshot *said = r->lent;
 
 	if (!(r->wants & SNAPSHOT_COUNTERS)) {
+		struct generation *before = r->known->in_force;
+
 		r->known->oldest = said->oldest;
+		r->known->in_force = said->in_force;
+		said->in_force = before;
 		return;
 	}
 	r->lent = r->known;
@@ -184,23 +188,33 @@ bool survey_heard(const struct survey *s, unsigned index)
 	return r->state == REPORTER_ENDED || r->heard == s->number;
 }
 
-/* The newest that any worker has told of. */
-static struct generation *newest_generation(const struct survey *s)
+static struct generation *newer(struct generation *a, struct generation *b)
+{
+	return a == NULL || (b != NULL && b->number > a->number) ? b : a;
+}
+
+/* Of those that counters are of. */
+static struct generation *newest_counted(const struct survey *s)
 {
 	struct generation *newest = NULL;
 
-	for (unsigned i = 0; i < s->count; i++) {
-		struct generation *g = s->reporters[i].known->generation;
+	for (unsigned i = 0; i < s->count; i++)
+		newest = newer(newest, s->reporters[i].known->generation);
+	return newest;
+}
 
-		if (g != NULL && (newest == NULL || g->number > newest->number))
-			newest = g;
-	}
+const struct generation *survey_generation(const struct survey *s)
+{
+	struct generation *newest = NULL;
+
+	for (unsigned i = 0; i < s->count; i++)
+		newest = newer(newest, s->reporters[i].known->in_force);
 	return newest;
 }
 
 void survey_sum(const struct survey *s, struct snapshot **sum)
 {
-	struct generation *newest = newest_generation(s);
+	struct generation *newest = newest_counted(s);
 
 	if (newest != NULL)
 		snapshot_fit(sum, newest);

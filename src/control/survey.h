@@ -69,6 +69,9 @@ bool survey_heard(const struct survey *survey, unsigned index);
  */
 void survey_sum(const struct survey *survey, struct snapshot **sum);
 
+/* The newest that a worker had in force when it was heard last, whatever was wanted; borrowed. NULL: none was heard yet. */
+const struct generation *survey_generation(const struct survey *survey);
+
 /* What one worker has said last; it may be of an older generation. */
 const struct snapshot *survey_worker(const struct survey *survey, unsigned index);
 

@@ -1,18 +1,27 @@
 /* See told.h. */
 #include "control/told.h"
 
+static bool tell_of(struct told *told, struct admin_conn *c, const struct generation *generation, const struct snapshot *sum)
+{
+	if (generation == NULL) {
+		admin_fail(c, 503, "busy", "no worker has answered yet");
+		return false;
+	}
+	*told = (struct told){generation, generation->config, sum};
+	return true;
+}
+
 bool told_begin(struct told *told, struct admin_conn *c)
 {
 	struct control *control = c->control;
 
 	survey_sum(&control->survey, &control->sum);
-	*told = (struct told){control->sum->generation, NULL, control->sum};
-	if (told->generation == NULL) {
-		admin_fail(c, 503, "busy", "no worker has answered yet");
-		return false;
-	}
-	told->config = told->generation->config;
-	return true;
+	return tell_of(told, c, control->sum->generation, control->sum);
+}
+
+bool told_configuration(struct told *told, struct admin_conn *c)
+{
+	return tell_of(told, c, survey_generation(&c->control->survey), NULL);
 }
 
 json_t *json_text(struct view text)

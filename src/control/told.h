@@ -17,6 +17,9 @@ struct told {
 /* Sums up, for a handler whose row asks the workers for their counters. False: no worker has answered yet, and that is answered. */
 bool told_begin(struct told *told, struct admin_conn *c);
 
+/* The same without the sum, which is NULL, for a handler whose row asks for no counters. */
+bool told_configuration(struct told *told, struct admin_conn *c);
+
 /* Text of any bytes: what is no UTF-8 stands as "?". */
 json_t *json_text(struct view text);
 

@@ -78,7 +78,7 @@ void answer_explain(struct admin_conn *c)
 		admin_fail(c, 400, "bad_request", "`client` is an address such as 203.0.113.7 or 2001:db8::7");
 		return;
 	}
-	if (!told_begin(&told, c))
+	if (!told_configuration(&told, c))
 		return;
 	const struct message message = {
 		.minor = 1, .method = (uint8_t)method_of(method), .method_name = method, .target = url};

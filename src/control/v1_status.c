@@ -86,7 +86,7 @@ void answer_config(struct admin_conn *c)
 {
 	struct told told;
 
-	if (!told_begin(&told, c))
+	if (!told_configuration(&told, c))
 		return;
 	json_t *file = json_text(told.config->file);
 	char *text = file != NULL ? json_dumps(file, JSON_ENCODE_ANY) : NULL;

@@ -311,6 +311,7 @@ static void test_only_what_is_wanted(void **state)
 	survey_sum(&bed.survey, &sum);
 	assert_null(sum->generation);
 	assert_int_equal(sum->worker.bytes_in, 0);
+	assert_ptr_equal(survey_generation(&bed.survey), bed.generation);
 	ask_and_await(&asker, SNAPSHOT_COUNTERS);
 	survey_sum(&bed.survey, &sum);
 	assert_ptr_equal(sum->generation, bed.generation);
@@ -394,6 +395,27 @@ static void test_reload_between_slices(void **state)
 	generation_unref(smaller);
 }
 
+/* Counters may be of one before; who asks for the configuration is told of the newest that any worker has. */
+static void test_newest_generation_without_counters(void **state)
+{
+	struct generation *newer = generation_create(bed.shared, load(three_endpoints));
+	struct asker asker = {0};
+
+	assert_null(survey_generation(&bed.survey));
+	ask_and_await(&asker, SNAPSHOT_COUNTERS);
+	assert_ptr_equal(survey_generation(&bed.survey), bed.generation);
+	assert_true(worker_reload(bed.worker[0], newer));
+	while (worker_is_reloading(bed.worker[0]))
+		io_run(bed.worker_io[0]);
+	for (int i = 0; i < 3; i++) {
+		ask_and_await(&asker, SNAPSHOT_NOTHING);
+		assert_ptr_equal(survey_generation(&bed.survey), newer);
+	}
+	ask_and_await(&asker, SNAPSHOT_COUNTERS);
+	assert_ptr_equal(survey_generation(&bed.survey), newer);
+	generation_unref(newer);
+}
+
 static void add(struct oldest *oldest, uint64_t held_us, uint64_t age_us)
 {
 	oldest->leases[oldest->lease_count++] = (struct oldest_entry){
@@ -453,6 +475,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_worker_that_ends_between_slices, begin_many, end),
 		cmocka_unit_test_setup_teardown(test_reload_between_slices, begin_many, end),
 		cmocka_unit_test_setup_teardown(test_only_what_is_wanted, begin, end),
+		cmocka_unit_test_setup_teardown(test_newest_generation_without_counters, begin, end),
 		cmocka_unit_test(test_oldest_of_workers_that_answer_one_after_the_other),
 	};
 
