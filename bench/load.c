@@ -22,6 +22,7 @@
  * without an answer; times are microseconds from a request's first byte to its answer's last, of good ones, and of refused ones.
  * They come from a histogram of 64 steps an octave: 1.1 %.
  */
+#include "options.h"
 #include "times.h"
 
 #include <arpa/inet.h>
@@ -359,37 +360,24 @@ static bool prepare(struct load *load)
 	return true;
 }
 
-static bool read_option(struct load *load, const char *name, const char *value)
-{
-	if (strcmp(name, "--clients") == 0 || strcmp(name, "--in-flight") == 0)
-		load->clients = (unsigned)atoi(value);
-	else if (strcmp(name, "--rate") == 0)
-		load->rate = atof(value);
-	else if (strcmp(name, "--burst") == 0)
-		load->burst = (unsigned)atoi(value);
-	else if (strcmp(name, "--seconds") == 0)
-		load->seconds = atof(value);
-	else if (strcmp(name, "--path") == 0)
-		load->path = value;
-	else if (strcmp(name, "--connection") == 0)
-		load->connection = value;
-	else if (strcmp(name, "--seed") == 0)
-		load->random = strtoull(value, NULL, 10) * 0x9E3779B97F4A7C15ULL | 1;
-	else
-		return false;
-	return true;
-}
-
 int main(int argc, char **argv)
 {
-	struct load load = {.clients = 1000, .burst = 1, .seconds = 10, .path = "/", .connection = "keep-alive",
-		.random = 0x9E3779B97F4A7C15ULL};
-	bool good = argc >= 2 && argc % 2 == 0;
+	struct load load = {.clients = 1000, .burst = 1, .seconds = 10, .path = "/", .connection = "keep-alive"};
+	uint64_t seed = 1;
+	const struct option options[] = {
+		{"--clients", OPTION_UNSIGNED, &load.clients},
+		{"--in-flight", OPTION_UNSIGNED, &load.clients},
+		{"--rate", OPTION_REAL, &load.rate},
+		{"--burst", OPTION_UNSIGNED, &load.burst},
+		{"--seconds", OPTION_REAL, &load.seconds},
+		{"--path", OPTION_TEXT, &load.path},
+		{"--connection", OPTION_TEXT, &load.connection},
+		{"--seed", OPTION_U64, &seed},
+	};
 
-	for (int i = 2; good && i < argc; i += 2)
-		good = read_option(&load, argv[i], argv[i + 1]);
-	load.port = good ? atoi(argv[1]) : 0;
-	if (!good || load.port <= 0 || load.clients == 0 || load.burst == 0 || load.clients > CLIENTS_MAX ||
+	load.port = options_read(options, sizeof(options) / sizeof(options[0]), argc, argv);
+	load.random = seed * 0x9E3779B97F4A7C15ULL | 1;
+	if (load.port <= 0 || load.clients == 0 || load.burst == 0 || load.clients > CLIENTS_MAX ||
 		load.seconds <= 0) {
 		fprintf(stderr, "usage: load PORT [--clients N | --rate R --in-flight M --burst N] --seconds S [--path PATH]\n"
 				"            [--connection close] [--seed N]\n");

@@ -20,6 +20,7 @@
  * have come is in the figures: p50, p99, p99.9 and the longest, in microseconds.
  */
 #include "head.h"
+#include "options.h"
 #include "sockets.h"
 #include "times.h"
 #include "turn.h"
@@ -372,35 +373,6 @@ static void prepare(struct load *load)
 	}
 }
 
-static bool read_option(struct load *load, const char *name, const char *value)
-{
-	if (strcmp(name, "--clients") == 0)
-		load->clients = (unsigned)atoi(value);
-	else if (strcmp(name, "--seconds") == 0)
-		load->turn.seconds = atof(value);
-	else if (strcmp(name, "--requests") == 0)
-		load->turn.requests = strtoull(value, NULL, 10);
-	else if (strcmp(name, "--path") == 0)
-		load->path = value;
-	else if (strcmp(name, "--paths") == 0)
-		load->paths = (unsigned)atoi(value);
-	else if (strcmp(name, "--length") == 0)
-		load->length = atoll(value);
-	else if (strcmp(name, "--upload") == 0)
-		load->upload = atoll(value);
-	else if (strcmp(name, "--pipeline") == 0)
-		load->pipeline = (unsigned)atoi(value);
-	else if (strcmp(name, "--connection") == 0)
-		load->connection = value;
-	else if (strcmp(name, "--tls") == 0)
-		load->ctx = strcmp(value, "on") == 0 ? wire_context("http/1.1") : NULL;
-	else if (strcmp(name, "--rate") == 0)
-		load->rate = atof(value);
-	else
-		return false;
-	return true;
-}
-
 static bool makes_sense(const struct load *load)
 {
 	return load->port > 0 && load->clients > 0 && load->pipeline > 0 && load->pipeline <= PIPELINE_MAX &&
@@ -417,15 +389,27 @@ int main(int argc, char **argv)
 		.connection = "keep-alive",
 		.turn.seconds = 1,
 		.random = 0x9E3779B97F4A7C15ULL};
-	bool good = argc >= 2 && argc % 2 == 0;
+	const char *tls = "off";
+	const struct option options[] = {
+		{"--clients", OPTION_UNSIGNED, &load.clients},
+		{"--seconds", OPTION_REAL, &load.turn.seconds},
+		{"--requests", OPTION_U64, &load.turn.requests},
+		{"--path", OPTION_TEXT, &load.path},
+		{"--paths", OPTION_UNSIGNED, &load.paths},
+		{"--length", OPTION_I64, &load.length},
+		{"--upload", OPTION_I64, &load.upload},
+		{"--pipeline", OPTION_UNSIGNED, &load.pipeline},
+		{"--connection", OPTION_TEXT, &load.connection},
+		{"--tls", OPTION_TEXT, &tls},
+		{"--rate", OPTION_REAL, &load.rate},
+	};
 
-	for (int i = 2; good && i < argc; i += 2)
-		good = read_option(&load, argv[i], argv[i + 1]);
-	load.port = good ? atoi(argv[1]) : 0;
-	if (!good || !makes_sense(&load)) {
+	load.port = options_read(options, sizeof(options) / sizeof(options[0]), argc, argv);
+	if (!makes_sense(&load)) {
 		fprintf(stderr, "usage: load_h1 PORT [OPTION VALUE]... (see bench/load_h1.c)\n");
 		return 2;
 	}
+	load.ctx = strcmp(tls, "on") == 0 ? wire_context("http/1.1") : NULL;
 	prepare(&load);
 	warm_up(&load);
 	run(&load);

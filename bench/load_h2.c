@@ -10,6 +10,7 @@
  *        --path PATH      what is asked for (/)
  *        --length N       what the content of an answer must have (128)
  */
+#include "options.h"
 #include "sockets.h"
 #include "turn.h"
 #include "wire.h"
@@ -244,35 +245,21 @@ static void run(struct load *load)
 	serve_events(load);
 }
 
-static bool read_option(struct load *load, const char *name, const char *value)
-{
-	if (strcmp(name, "--clients") == 0)
-		load->clients = (unsigned)atoi(value);
-	else if (strcmp(name, "--streams") == 0)
-		load->streams = (unsigned)atoi(value);
-	else if (strcmp(name, "--seconds") == 0)
-		load->turn.seconds = atof(value);
-	else if (strcmp(name, "--requests") == 0)
-		load->turn.requests = strtoull(value, NULL, 10);
-	else if (strcmp(name, "--path") == 0)
-		load->path = value;
-	else if (strcmp(name, "--length") == 0)
-		load->length = atoll(value);
-	else
-		return false;
-	return true;
-}
-
 int main(int argc, char **argv)
 {
 	static struct load load = {.clients = 16, .streams = 16, .length = 128, .path = "/", .turn.seconds = 1};
-	bool good = argc >= 2 && argc % 2 == 0;
+	const struct option options[] = {
+		{"--clients", OPTION_UNSIGNED, &load.clients},
+		{"--streams", OPTION_UNSIGNED, &load.streams},
+		{"--seconds", OPTION_REAL, &load.turn.seconds},
+		{"--requests", OPTION_U64, &load.turn.requests},
+		{"--path", OPTION_TEXT, &load.path},
+		{"--length", OPTION_I64, &load.length},
+	};
 	SSL_CTX *ctx;
 
-	for (int i = 2; good && i < argc; i += 2)
-		good = read_option(&load, argv[i], argv[i + 1]);
-	load.port = good ? atoi(argv[1]) : 0;
-	if (!good || load.port <= 0 || load.clients == 0 || load.streams == 0 || load.streams > STREAMS_MAX) {
+	load.port = options_read(options, sizeof(options) / sizeof(options[0]), argc, argv);
+	if (load.port <= 0 || load.clients == 0 || load.streams == 0 || load.streams > STREAMS_MAX) {
 		fprintf(stderr, "usage: load_h2 PORT [OPTION VALUE]... (see bench/load_h2.c)\n");
 		return 2;
 	}
