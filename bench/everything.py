@@ -24,7 +24,6 @@ import os
 import pathlib
 import random
 import re
-import signal
 import statistics
 import subprocess
 import sys
@@ -36,7 +35,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
 from gateway import BINARY, free_port  # noqa: E402
-from processes import end, pinned, thread_ns  # noqa: E402
+from processes import end, pinned, thread_ns, two_processors  # noqa: E402
 from servers import Server  # noqa: E402
 
 LOAD = pathlib.Path(os.environ.get("LOAD_BIN", ROOT / "build-sim" / "bench" / "load"))
@@ -156,10 +155,7 @@ def main():
     parser.add_argument("--format", choices=("json", "text"), default="json", help="of the access log")
     parser.add_argument("--beside", type=pathlib.Path, metavar="BINARY", help="another build, with everything off")
     arguments = parser.parse_args()
-    processors = sorted(os.sched_getaffinity(0))
-    if len(processors) < 2:
-        raise SystemExit("it takes two processors: one for the gateway, one for load and service")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    processors = two_processors()
     with tempfile.TemporaryDirectory(prefix="weir-bench-") as scratch:
         directory, servers = pathlib.Path(scratch), []
         try:

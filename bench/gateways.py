@@ -110,6 +110,17 @@ def nginx(place):
 
 # --- HAProxy ---------------------------------------------------------------------------------------------------------------
 
+HAPROXY_DEFAULTS = """\
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 600s
+  timeout server 600s
+  timeout http-keep-alive 600s
+  # Any connection to the service is good for any request; by default a client's first one gets none that was used before.
+  http-reuse always
+"""
+
 HAPROXY = """\
 global
   nbthread {workers}
@@ -119,14 +130,7 @@ global
   ssl-default-bind-ciphersuites {cipher}
   ssl-default-bind-curves {curve}
   ssl-default-bind-options ssl-min-ver TLSv1.3
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 600s
-  timeout server 600s
-  timeout http-keep-alive 600s
-  # Any connection to the service is good for any request; by default a client's first one gets none that was used before.
-  http-reuse always
+""" + HAPROXY_DEFAULTS + """\
 frontend public
   bind 127.0.0.1:{plain} backlog 4096
   bind 127.0.0.1:{tls} backlog 4096 ssl crt {directory}/both.pem alpn h2,http/1.1

@@ -21,7 +21,6 @@ import json
 import os
 import pathlib
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -33,7 +32,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
 from gateway import BINARY, free_port  # noqa: E402
-from processes import end, pinned  # noqa: E402
+from processes import end, pinned, two_processors  # noqa: E402
 from servers import Server, tool  # noqa: E402
 
 LOAD = pathlib.Path(os.environ.get("LOAD_BIN", ROOT / "build-sim" / "bench" / "load"))
@@ -314,11 +313,7 @@ def main():
     parser.add_argument("--case", action="append", choices=CASES, help="only these")
     parser.add_argument("--server", action="append", choices=GATEWAYS, help="only these")
     arguments = parser.parse_args()
-    processors = sorted(os.sched_getaffinity(0))
-    if len(processors) < 2:
-        raise SystemExit("it takes two processors: one for the gateway, one for load and service")
-    # Ended from outside, it ends what it has started.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    processors = two_processors()
     broken = []
     with tempfile.TemporaryDirectory(prefix="weir-bench-") as scratch:
         bench = Bench(pathlib.Path(scratch), processors)

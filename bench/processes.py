@@ -1,12 +1,24 @@
 """What programs have had of the processor, by the kernel's own books, and where they run."""
 
 import contextlib
+import os
 import pathlib
 import re
 import resource
+import signal
 import subprocess
+import sys
 
 from servers import tool
+
+
+def two_processors():
+    """For who is measured, and for load and service. From now on the bench, ended from outside, ends what it has started."""
+    processors = sorted(os.sched_getaffinity(0))
+    if len(processors) < 2:
+        raise SystemExit("it takes two processors: one for who is measured, one for load and service")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    return processors[:2]
 
 
 def pinned(cpu, arguments):

@@ -8,9 +8,7 @@ for itself, load and service have the second. docs/PERFORMANCE.md says how each 
 
 import argparse
 import json
-import os
 import pathlib
-import signal
 import sys
 import tempfile
 import time
@@ -26,7 +24,7 @@ from gateways import PATIENT, PEERS, PROGRAMS, RELAYS, VARIANTS, Gateway, Place,
 from idle import idle  # noqa: E402
 from latency import latency  # noqa: E402
 from plot import svg  # noqa: E402
-from processes import end, pinned, raise_limit  # noqa: E402
+from processes import end, pinned, raise_limit, two_processors  # noqa: E402
 from report import as_json, panels, table  # noqa: E402
 from results import Results  # noqa: E402
 from servers import Server  # noqa: E402
@@ -49,7 +47,7 @@ class Bench:
         self.count, self.seconds = arguments.rounds, arguments.seconds
         self.weir = PATIENT if arguments.patient else {}
         self.peers = [name for name in arguments.peers if runs_here(name)]
-        self.gateway_cpu, self.load_cpu = sorted(os.sched_getaffinity(0))[:2]
+        self.gateway_cpu, self.load_cpu = two_processors()
         self.results = Results()
         self.certificate = Authority(directory / "ca").issue("bench", "bench.example", key="ec")
         self.origin = Server(pinned(self.load_cpu, [PROGRAMS / "origin", port := free_port()]), port)
@@ -125,10 +123,6 @@ def measure(arguments, directory):
 
 def main():
     arguments = read_arguments()
-    if len(os.sched_getaffinity(0)) < 2:
-        raise SystemExit("it takes two processors: one for the gateway, one for load and service")
-    # Ended from outside, it ends what it has started.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     raise_limit(FILES)
     with tempfile.TemporaryDirectory(prefix="weir-bench-") as scratch:
         bench = measure(arguments, pathlib.Path(scratch))

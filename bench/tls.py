@@ -16,7 +16,6 @@ import getpass
 import os
 import pathlib
 import re
-import signal
 import statistics
 import subprocess
 import sys
@@ -28,14 +27,13 @@ sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
 from certificates import Authority  # noqa: E402
 from gateway import BINARY, eventually, free_port  # noqa: E402
-from processes import end, family_ns, is_quiet, pinned  # noqa: E402
+from gateways import CIPHER, CURVE, HAPROXY_DEFAULTS  # noqa: E402
+from processes import end, family_ns, is_quiet, pinned, two_processors  # noqa: E402
 from servers import H2O_HEAD, Server, tool  # noqa: E402
 
 HANDSHAKES = pathlib.Path(os.environ.get("HANDSHAKES_BIN", ROOT / "build-sim" / "bench" / "tls_handshakes"))
 
-CIPHER = "TLS_AES_128_GCM_SHA256"
 CIPHERS_1_2 = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256"
-CURVE = "X25519"
 
 SECONDS_MAX = 220           # then no other round begins
 TOLERANCE = 1.02            # of --check: medians of the same program differ by as much
@@ -99,12 +97,7 @@ global
   ssl-default-bind-ciphers {ciphers}
   ssl-default-bind-curves {curve}
   ssl-default-bind-options ssl-min-ver TLSv1.2
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 600s
-  timeout server 600s
-  http-reuse always
+""" + HAPROXY_DEFAULTS + """\
 frontend public
   bind 127.0.0.1:{ec} ssl crt {directory}/ec.both alpn h2,http/1.1
   bind 127.0.0.1:{rsa} ssl crt {directory}/rsa.both alpn h2,http/1.1
@@ -282,11 +275,7 @@ def main():
     parser.add_argument("--case", action="append", choices=CASES, help="only these; usual: " + ", ".join(CASES_USUAL))
     parser.add_argument("--server", action="append", choices=CONFIGS, help="only these")
     arguments = parser.parse_args()
-    processors = sorted(os.sched_getaffinity(0))
-    if len(processors) < 2:
-        raise SystemExit("it takes two processors: one for the server, one for the load")
-    # Ended from outside, it ends what it has started.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    processors = two_processors()
     servers = []
     with tempfile.TemporaryDirectory(prefix="weir-bench-") as scratch:
         directory = pathlib.Path(scratch)
