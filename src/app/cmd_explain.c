@@ -8,11 +8,7 @@
 
 #include "app/command.h"
 #include "base/address.h"
-#include "base/cause.h"
-#include "filters/filters.h"
-#include "gateway/router.h"
-#include "http/chars.h"
-#include "http/target.h"
+#include "filters/explain.h"
 
 /* Enough for any URL that fits on a command line and could be sent (targets are at most 256 KiB). */
 #define EXPLAIN_ARENA_BYTES ((size_t)1024 * 1024)
@@ -90,36 +86,24 @@ static void print_action(const struct route_match *match, const struct target *t
 	}
 }
 
-/* What each does, in their order. The cause for which the first one would refuse it. */
-static enum cause print_filters(const struct config_route *route, struct view client)
+static void on_filter(void *context, size_t i, const char *filter, const char *does)
 {
-	enum cause cause = CAUSE_NONE;
-
-	if (route->filter_count > 0)
+	if (i == 0)
 		puts("filters, in their order:");
-	for (size_t i = 0; i < route->filter_count; i++) {
-		const struct filter_ops *ops = filter_table[route->filters[i].kind];
-		char told[FILTER_TOLD_BYTES];
-		enum cause refusal = ops->explain(&route->filters[i], client, told);
-
-		printf("     %-12s %s\n", ops->name, told);
-		cause = cause != CAUSE_NONE ? cause : refusal;
-	}
-	return cause;
+	printf("     %-12s %s\n", filter, does);
 }
 
-static enum exit_code explain(
-	const struct router *router, const struct route_query *query, const struct target *target, struct view client)
+static enum exit_code print_all(const struct router *router, const struct explain_request *request)
 {
-	struct route_match match = router_find(router, query);
-	enum cause cause = match.wrong_method ? CAUSE_METHOD_NOT_ALLOWED : CAUSE_NO_ROUTE;
+	static const struct explain_listener listener = {on_route, on_filter, NULL};
+	const struct target *target = &request->target;
+	enum cause cause;
 
-	printf("host %.*s, path %.*s\nroutes, in the order of the file:\n", SHOW(query->host.n != 0 ? query->host : VIEW("-")),
-		SHOW(query->path));
-	router_explain(router, query, on_route, NULL);
-	if (match.route != NULL)
-		cause = print_filters(match.route, client);
-	printf("%.*s %.*s ", SHOW(query->method_name), SHOW(target->whole));
+	printf("host %.*s, path %.*s\nroutes, in the order of the file:\n", SHOW(target->host.n != 0 ? target->host : VIEW("-")),
+		SHOW(target->path));
+	struct route_match match = explain(router, request, &listener, &cause);
+
+	printf("%.*s %.*s ", SHOW(request->method), SHOW(target->whole));
 	if (cause == CAUSE_NONE) {
 		print_action(&match, target);
 		return EXIT_FINE;
@@ -130,31 +114,14 @@ static enum exit_code explain(
 	return EXIT_TROUBLE;
 }
 
-static bool is_token(const char *text)
+/* EXIT_FINE, or EXIT_WRONG with the reason told. */
+static enum exit_code read_request(struct explain_request *request, const char *url, struct arena *arena)
 {
-	const char *p = text;
-
-	while (char_is(*p, CHAR_TOKEN))
-		p++;
-	return p > text && *p == '\0';
-}
-
-/* The URL as a request would carry it. EXIT_FINE, or EXIT_WRONG with the reason told. */
-static enum exit_code read_url(const char *method, const char *url, struct arena *arena, struct target *target)
-{
-	struct message message = {
-		.minor = 1,
-		.method = (uint8_t)method_of(view_str(method)),
-		.method_name = view_str(method),
-		.target = view_str(url),
-	};
-
-	/* RFC 9110 §9.1 */
-	if (!is_token(method))
-		return command_refuse("explain", "explain: '%s' is not a method: it would be refused with 400", method);
-	if (message.method == METHOD_CONNECT)
+	if (!explain_is_method(request->method))
+		return command_refuse("explain", "explain: '%s' is not a method: it would be refused with 400", request->method.p);
+	if (method_of(request->method) == METHOD_CONNECT)
 		return command_refuse("explain", "explain: CONNECT is never routed");
-	const char *why = target_read(target, &message, arena, NULL);
+	const char *why = explain_read(request, view_str(url), arena);
 
 	if (why != NULL)
 		return command_refuse("explain", "explain: '%s' would be refused with 400: %s", url, why);
@@ -163,8 +130,8 @@ static enum exit_code read_url(const char *method, const char *url, struct arena
 
 static enum exit_code explain_request(const struct config *config, const char *client, const char *method, const char *url)
 {
+	struct explain_request request = {.method = view_str(method), .client = view_str(client)};
 	struct arena arena;
-	struct target target = {0};
 	struct router *router = router_create(config);
 
 	if (router == NULL) {
@@ -172,13 +139,10 @@ static enum exit_code explain_request(const struct config *config, const char *c
 		return EXIT_TROUBLE;
 	}
 	arena_init(&arena, NULL, 0, EXPLAIN_ARENA_BYTES);
-	enum exit_code code = read_url(method, url, &arena, &target);
+	enum exit_code code = read_request(&request, url, &arena);
 
-	if (code == EXIT_FINE) {
-		const struct route_query query = {target.host, target.path, method_of(view_str(method)), view_str(method)};
-
-		code = explain(router, &query, &target, view_str(client));
-	}
+	if (code == EXIT_FINE)
+		code = print_all(router, &request);
 	arena_release(&arena);
 	router_free(router);
 	return code;
