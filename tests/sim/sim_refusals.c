@@ -6,6 +6,7 @@
 #include "sim_refusals.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "gateway/state.h"
 #include "sim_faults.h"
@@ -55,6 +56,8 @@ void refusals_draw_plan(uint64_t seed)
 	refusals.no_socket = false;
 	for (unsigned i = 0; i < WORKERS_MAX; i++)
 		refusals.fails_at[i] = 0;
+	/* Those of the run before are gone, and others may stand at their addresses. */
+	memset(refusals.upstreams, 0, sizeof(refusals.upstreams));
 }
 
 /* 0..n-1. */
