@@ -4,11 +4,13 @@
  */
 #include "gateway.h"
 
+#include "../net/authority.h"
 #include "gateway/exchange.h"
 
 #define FILE_WITH_ALL \
 	"version: 1\nlisteners: [{name: l, address: 127.0.0.1:80, trusted_proxies: [127.0.0.1], protocols: [h1, h2], " \
-	"proxy_protocol: any}]\n" UPSTREAMS "routes: [{name: r, upstream: u}]\n"
+	"proxy_protocol: any}]\n" UPSTREAMS \
+	"routes: [{name: r, match: {path: /}, upstream: u}, {name: own, match: {path: /own}, respond: {body: own}}]\n"
 
 #define NAMED "PROXY TCP4 192.0.2.7 198.51.100.1 40000 443\r\n"
 
@@ -119,6 +121,72 @@ static void test_session(void **state)
 	scene_close(&g, &client);
 }
 
+/* A request of which the content is not complete, and nobody wants it. */
+#define OWN(more) "POST /own HTTP/1.1\r\nHost: h\r\n" more "Content-Length: 10\r\n\r\n12345"
+
+static void test_discarding(void **state)
+{
+	struct end client;
+	struct gateway g;
+
+	scene_open(&g, &client, NAMED OWN(""));
+	await_state(&g, CLIENT_DISCARDING);
+	assert_client_told(&g, "discarding", "192.0.2.7");
+	end_send(&client, "67890");
+	await_state(&g, CLIENT_IDLE);
+	scene_close(&g, &client);
+}
+
+static void test_lingering(void **state)
+{
+	struct end client;
+	struct gateway g;
+
+	scene_open(&g, &client, NAMED OWN("Connection: close\r\n"));
+	await_state(&g, CLIENT_LINGERING);
+	assert_client_told(&g, "lingering", "192.0.2.7");
+	scene_close(&g, &client);
+}
+
+/* It asks on and on, and reads nothing: what the kernel does not take of an answer stands in the connection. */
+static void test_flushing(void **state)
+{
+	struct end client;
+	struct gateway g;
+
+	scene_open(&g, &client, NAMED);
+	client.held = true;
+	await_state(&g, CLIENT_IDLE);
+	while (the_client(&g)->state != CLIENT_FLUSHING) {
+		end_send(&client, "GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n");
+		run_pending();
+	}
+	assert_client_told(&g, "flushing", "192.0.2.7");
+	scene_close(&g, &client);
+}
+
+/* A client that has come and says nothing. */
+static void test_handshake(void **state)
+{
+	static const char file[] =
+		"version: 1\nlisteners: [{name: l, address: 127.0.0.1:80, tls: {certificates: [{cert: %s/a.pem, key: %s/a.key}]}}]\n"
+		UPSTREAMS "routes: [{name: r, upstream: u}]\n";
+	struct authority authority;
+	struct end client;
+	struct gateway g;
+	char text[1024];
+
+	authority_open(&authority, "an authority");
+	authority_issue(&authority, "a", &(struct wish){.common_name = "a", .names = "DNS:a.test"});
+	snprintf(text, sizeof(text), file, authority.directory, authority.directory);
+	gateway_open(&g, text, no_filters);
+	client_open(&client, &g, "");
+	await_state(&g, CLIENT_HANDSHAKE);
+	assert_client_told(&g, "handshake", "127.0.0.1");
+	scene_close(&g, &client);
+	authority_close(&authority);
+}
+
 /* It is told of once: its client waits for it. */
 static void test_exchange(void **state)
 {
@@ -145,6 +213,10 @@ int main(void)
 		LOOP_TEST(test_idle),
 		LOOP_TEST(test_head),
 		LOOP_TEST(test_session),
+		LOOP_TEST(test_discarding),
+		LOOP_TEST(test_lingering),
+		LOOP_TEST(test_flushing),
+		LOOP_TEST(test_handshake),
 		LOOP_TEST(test_exchange),
 	};
 
