@@ -176,7 +176,8 @@ class H2Wire:
 
     def ask(self, *arguments, **options):
         answer = self.answer(self.request(*arguments, **options))
-        assert answer.reset is None, f"reset with {answer.reset}"
+        # Behind the end of an answer that came before the request's it may be reset with NO_ERROR (RFC 9113 §8.1).
+        assert answer.ended and answer.reset in (None, NO_ERROR), f"reset with {answer.reset}, ended: {answer.ended}"
         return answer
 
     def ping(self):
