@@ -135,6 +135,7 @@ static const struct key passive_keys[] = {
 		.zero = "not looked at"},
 	{"error_rate", KEY_SHARE, PASSIVE(error_rate), .min = 1, .max = 99, .preset = 25, .zero = "not looked at"},
 	{"slow_factor", KEY_NUMBER, PASSIVE(slow_factor), .min = 2, .max = 1000, .preset = 5, .zero = "not looked at"},
+	{"slow_margin", KEY_DURATION, PASSIVE(slow_margin_us), .min = US_PER_MS, .max = HOUR_US, .preset = 10 * US_PER_MS},
 	{"max_wait", KEY_DURATION, PASSIVE(max_wait_us), .min = 10 * US_PER_MS, .max = HOUR_US, .preset = US_PER_S,
 		.zero = "not looked at"},
 	{"min_requests", KEY_NUMBER, PASSIVE(min_requests), .min = 5, .max = 100000, .preset = 20},

@@ -325,6 +325,7 @@ struct config_passive {
 	uint32_t consecutive_failures;  /* 1..1000, default 5; 0: not looked at */
 	uint32_t error_rate;       /* percent beyond the others'; 1..100, default 25; 0: not looked at */
 	uint32_t slow_factor;      /* times the others' median; 2..1000, default 5; 0: not looked at */
+	uint64_t slow_margin_us;   /* and longer than it by so much; 1ms..1h, default 10ms */
 	uint32_t min_requests;     /* before an endpoint's share is judged; 5..100000, default 20 */
 	uint64_t max_wait_us;      /* a request without an answer is a failure then, or later where all wait; 10ms..1h, default 1s; 0: never */
 	uint64_t base_time_us;     /* out for this long, then for twice, ...; 10ms..24h, default 30s */

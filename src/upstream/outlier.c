@@ -2,8 +2,8 @@
  * See outlier.h. An endpoint is compared with all others together, itself left out:
  *
  *   failing   the share of its requests that fail is beyond the others' by `error_percent`
- *   slow      more than half of its answers take longer than `slow_factor` times what is typical of the others, and that share
- *             is beyond the others' as well. Typical is the median of the others' medians
+ *   slow      more than half of its answers take longer than `slow_factor` times what is typical of the others, and longer by
+ *             `slow_margin`, and that share is beyond the others' as well. Typical is the median of the others' medians
  *
  * and what it has beyond the others must be more than chance: DEVIATIONS times the standard deviation that so many requests
  * would have with the others' share.
@@ -15,6 +15,10 @@
  * much traffic differences that harm nobody are beyond chance. Waits are judged by how many are long and not by their mean:
  * one pause makes a mean as long as it likes, and only some requests.
  *
+ * Slow must last: most of what comes in OUTLIER_SLOW_US is, without a break. Few answers make a window, and all of them may have
+ * waited through one pause, of a garbage collector or of a machine that had no processor to give; what failed in a pause has failed
+ * all the same. And fractions of what a scheduler gives at a time are no slowness at all, which is what the margin is for.
+ *
  * Weak points: what is wrong with half of the endpoints at once is not seen. Where each endpoint serves another kind of
  * requests (a consistent hash), one kind that takes `slow_factor` times as long as all others looks like a slow endpoint. With
  * less than `results_min` requests in a window nothing is judged; failures in a row are (passive.c).
@@ -22,9 +26,6 @@
 #include "upstream/outlier.h"
 
 enum { DEVIATIONS = 4, SLOW_PERCENT = 25 };
-
-/* A wait must be longer than typical by this at least: below, the scheduler makes the difference. */
-#define SLOW_LEAST_US 1000
 
 void outlier_sum(struct outlier_tally *to, const struct outlier_tally *from)
 {
@@ -126,15 +127,39 @@ static bool fails(const struct outlier_rules *rules, const struct outlier_tally 
 	return rules->error_percent > 0 && stands_out(e, rules->error_percent, rules->results_min);
 }
 
+uint64_t outlier_slow_mark_us(const struct outlier_rules *rules, uint32_t typical_us)
+{
+	uint64_t by_factor_us = (uint64_t)typical_us * rules->slow_factor, by_margin_us = typical_us + rules->slow_margin_us;
+
+	if (by_factor_us == 0)
+		return 0;
+	return by_factor_us > by_margin_us ? by_factor_us : by_margin_us;
+}
+
+void outlier_slowness_note(struct outlier_slowness *slowness, const struct outlier_tally *fresh, uint64_t now_us)
+{
+	uint64_t answers = answers_measured(fresh);
+
+	if (answers == 0)
+		return;
+	if (slowness->mark_us == 0 || 2 * slower_than(fresh, slowness->mark_us) <= answers)
+		slowness->since_us = 0;
+	else if (slowness->since_us == 0)
+		slowness->since_us = now_us;
+}
+
+bool outlier_slowness_lasts(const struct outlier_slowness *slowness, uint64_t now_us)
+{
+	return slowness->since_us != 0 && now_us - slowness->since_us >= OUTLIER_SLOW_US;
+}
+
 static bool is_slow(const struct outlier_rules *rules, const struct outlier_tally *own, const struct outlier_tally *all,
 	uint32_t typical_us, struct outlier_evidence *e)
 {
-	uint64_t mark_us = (uint64_t)typical_us * rules->slow_factor;
+	uint64_t mark_us = outlier_slow_mark_us(rules, typical_us);
 
-	if (rules->slow_factor == 0 || typical_us == 0)
+	if (mark_us == 0)
 		return false;
-	if (mark_us < typical_us + SLOW_LEAST_US)
-		mark_us = typical_us + SLOW_LEAST_US;
 	*e = (struct outlier_evidence){.bad = slower_than(own, mark_us), .count = answers_measured(own)};
 	e->others_bad = slower_than(all, mark_us) - e->bad;
 	e->others = answers_measured(all) - e->count;

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/units.h"
+
 /*
  * Waits are counted in steps of a quarter of an octave, from 64 us to 32 s: a step is at most a quarter longer than it is
  * said to be.
@@ -29,6 +31,7 @@ struct outlier_tally {
 struct outlier_rules {
 	uint32_t error_percent;            /* failures beyond the share of the others'; 0: not looked at */
 	uint32_t slow_factor;              /* times the others' median; 0: not looked at */
+	uint64_t slow_margin_us;           /* and longer than it by this */
 	uint32_t results_min;              /* both sides must have as many; half of it for waits */
 };
 
@@ -39,6 +42,15 @@ struct outlier_evidence {
 	uint64_t bad, count, others_bad, others;
 	uint32_t median_us, others_median_us;  /* SLOW */
 };
+
+/* For how long an endpoint has been slow without a break. Zero-initialise. */
+struct outlier_slowness {
+	uint64_t mark_us;                  /* longer than that is slow; 0: not known */
+	uint64_t since_us;                 /* most of what has come since then was; 0: of what came last it was not */
+};
+
+/* It is slow for so long before it is judged to be. */
+#define OUTLIER_SLOW_US (1 * US_PER_S)
 
 static inline unsigned outlier_step(uint64_t wait_us)
 {
@@ -72,6 +84,13 @@ uint32_t outlier_median_us(const struct outlier_tally *tally, uint32_t least);
  * The median of all medians but one, which is `own`; those that are 0 do not count. 0: there is none. `medians` are sorted.
  */
 uint32_t outlier_typical_us(const uint32_t *medians, size_t count, uint32_t own);
+
+/* From when on an answer is slow, where that is typical of the others; 0: not looked at, or not known. */
+uint64_t outlier_slow_mark_us(const struct outlier_rules *rules, uint32_t typical_us);
+
+/* What has come since the last time, now. */
+void outlier_slowness_note(struct outlier_slowness *slowness, const struct outlier_tally *fresh, uint64_t now_us);
+bool outlier_slowness_lasts(const struct outlier_slowness *slowness, uint64_t now_us);
 
 /* `all` is the sum of everybody's tallies, `own` among them; `typical_us` what is typical of the others. */
 enum outlier_verdict outlier_judge(const struct outlier_rules *rules, const struct outlier_tally *own,

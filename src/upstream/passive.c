@@ -17,7 +17,8 @@
  *
  * Of each upstream at most max_ejected percent are ejected, one at least, and never the last that is available; one in each
  * tick, since each makes the others another picture. Of who is ejected once more soon the time grows; in service it is
- * forgiven, once each base_time.
+ * forgiven, once each base_time. Probation ends with as many requests as are judged by, or with base_time; that is counted from when
+ * something has come of a request: a service that nobody asks may be as sick as it was.
  *
  * Panic: where fewer endpoints are available than panic_threshold says, all of them are used, those that are out as well.
  * Either they are well and the judgement is wrong, or there is nothing to lose. By default that is when less than a tenth is
@@ -258,6 +259,8 @@ static void windows_begin(struct health_record *record, uint64_t now_us)
 {
 	record->past = record->now = (struct outlier_tally){0};
 	record->past_results = record->now_results = 0;
+	record->slowness = (struct outlier_slowness){0};
+	record->serves = false;
 	record->window_since_us = now_us;
 	atomic_store_explicit(&record->in_a_row, 0, memory_order_relaxed);
 }
@@ -315,6 +318,15 @@ static void take_back(struct endpoint *ep, bool on_probation)
 	health_changed(ep, HEALTH_TIME_SERVED);
 }
 
+/* Who was asked nothing since it came back, or has failed last, has proven nothing, however long that may last. */
+static void probation_waits(struct health_record *record, uint64_t now_us)
+{
+	bool is_on_probation = atomic_load_explicit(&record->on_probation, memory_order_relaxed);
+
+	if (is_on_probation && (!record->serves || atomic_load_explicit(&record->in_a_row, memory_order_relaxed) != 0))
+		record->well_since_us = now_us;
+}
+
 /* Its time goes by, whether it is out or in. */
 static void time_passes(const struct endpoint_group *group, struct endpoint *ep, uint64_t now_us)
 {
@@ -325,6 +337,8 @@ static void time_passes(const struct endpoint_group *group, struct endpoint *ep,
 			take_back(ep, true);
 		return;
 	}
+	probation_waits(record, now_us);
+
 	bool is_tried = record->past_results + record->now_results >= group->passive.min_requests;
 	bool is_forgiven = now_us - record->well_since_us >= group->passive.base_time_us;
 
@@ -349,21 +363,24 @@ static uint32_t take(atomic_uint *shared, uint32_t *seen)
 }
 
 /* What all workers have handed over goes into the window. */
-static void absorb(struct health_record *record)
+static void absorb(struct health_record *record, uint64_t now_us)
 {
-	uint64_t before = record->now_results;
+	struct outlier_tally fresh;
 
 	record->has_news = false;
 	if (!atomic_load_explicit(&record->handed_over, memory_order_relaxed))
 		return;
 	/* First: what comes while it is taken is for the next time, too. */
 	atomic_exchange_explicit(&record->handed_over, false, memory_order_acquire);
-	record->now.failures += take(&record->failures, &record->seen.failures);
-	record->now.unmeasured += take(&record->unmeasured, &record->seen.unmeasured);
+	fresh.failures = take(&record->failures, &record->seen.failures);
+	fresh.unmeasured = take(&record->unmeasured, &record->seen.unmeasured);
 	for (size_t i = 0; i < OUTLIER_WAITS; i++)
-		record->now.waits[i] += take(&record->waits[i], &record->seen.waits[i]);
-	record->now_results = outlier_results(&record->now);
-	record->has_news = record->now_results != before;
+		fresh.waits[i] = take(&record->waits[i], &record->seen.waits[i]);
+	outlier_sum(&record->now, &fresh);
+	outlier_slowness_note(&record->slowness, &fresh, now_us);
+	record->has_news = outlier_results(&fresh) > 0;
+	record->now_results += outlier_results(&fresh);
+	record->serves |= record->has_news;
 }
 
 static void window_turns(struct health_record *record, uint32_t results_min, uint64_t now_us)
@@ -455,6 +472,7 @@ static struct outlier_rules rules_of(const struct endpoint_group *group, const s
 	const struct config_passive *passive = &group->passive;
 
 	return (struct outlier_rules){.error_percent = passive->error_rate, .slow_factor = passive->slow_factor,
+		.slow_margin_us = passive->slow_margin_us,
 		.results_min = is_on_probation(ep) ? passive->min_requests / 2 : passive->min_requests};
 }
 
@@ -469,9 +487,10 @@ static void tell_why(enum outlier_verdict verdict, const struct outlier_evidence
 }
 
 /* True: it is ejected. */
-static bool endpoint_judge(struct endpoint_group *group, size_t i, const struct picture *p)
+static bool endpoint_judge(struct endpoint_group *group, size_t i, const struct picture *p, uint64_t now_us)
 {
 	struct endpoint *ep = group->endpoints[i];
+	struct health_record *record = &ep->budget->health;
 	struct outlier_tally own = window_of(ep);
 	struct outlier_rules rules = rules_of(group, ep);
 	struct outlier_evidence evidence;
@@ -479,18 +498,19 @@ static bool endpoint_judge(struct endpoint_group *group, size_t i, const struct 
 	char why[160];
 
 	say_patience(group, ep, typical_us);
+	record->slowness.mark_us = outlier_slow_mark_us(&rules, typical_us);
 	/*
 	 * For what it does, not for what it did: the windows of a group do not turn at the same time, and what failed everywhere
 	 * would seem to have failed here alone when those of the others have turned.
 	 */
-	if (!ep->budget->health.has_news)
+	if (!record->has_news)
 		return false;
 	if (fails_in_a_row(group, ep, p, &own, why, sizeof(why)))
 		return eject(group, ep, HEALTH_FAILURES_IN_A_ROW, why);
 
 	enum outlier_verdict verdict = outlier_judge(&rules, &own, &p->all, typical_us, &evidence);
 
-	if (verdict == OUTLIER_NONE)
+	if (verdict == OUTLIER_NONE || (verdict == OUTLIER_SLOW && !outlier_slowness_lasts(&record->slowness, now_us)))
 		return false;
 	tell_why(verdict, &evidence, why, sizeof(why));
 	return eject(group, ep, verdict == OUTLIER_FAILS ? HEALTH_ERROR_RATE : HEALTH_SLOW, why);
@@ -504,7 +524,7 @@ static bool windows_look(struct endpoint_group *group, uint64_t now_us)
 	for (size_t i = 0; i < group->count; i++) {
 		struct health_record *record = &group->endpoints[i]->budget->health;
 
-		absorb(record);
+		absorb(record, now_us);
 		window_turns(record, group->passive.min_requests, now_us);
 		time_passes(group, group->endpoints[i], now_us);
 		results += record->past_results + record->now_results;
@@ -533,7 +553,7 @@ static void group_judge(struct endpoint_group *group, uint64_t now_us)
 	if (picture.count < 2)
 		return;
 	for (size_t i = 0; i < group->count && i < CONFIG_UPSTREAM_ENDPOINTS_MAX; i++)
-		if (!is_judged_out(group->endpoints[i]) && endpoint_judge(group, i, &picture))
+		if (!is_judged_out(group->endpoints[i]) && endpoint_judge(group, i, &picture, now_us))
 			return;
 }
 

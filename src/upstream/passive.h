@@ -48,11 +48,13 @@ struct health_record {
 	struct outlier_tally seen;         /* of what was counted above */
 	struct outlier_tally past, now;    /* the window before, and the one that runs */
 	uint64_t past_results, now_results;  /* in them */
+	struct outlier_slowness slowness;
 	uint64_t window_since_us;
 	bool has_news;                     /* something was counted since it was judged last */
 	uint32_t times;                    /* how often it was ejected lately */
 	uint64_t until_us;                 /* ejected: until then */
-	uint64_t well_since_us;            /* in service: `times` was lowered last, or it came back */
+	uint64_t well_since_us;            /* in service: `times` was lowered last, or it came back and serves */
+	bool serves;                       /* something has come of a request since it came back */
 };
 
 /* Of one worker. */

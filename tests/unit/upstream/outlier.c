@@ -7,7 +7,7 @@
 
 #define MS 1000u
 
-static const struct outlier_rules rules = {.error_percent = 25, .slow_factor = 5, .results_min = 20};
+static const struct outlier_rules rules = {.error_percent = 25, .slow_factor = 5, .slow_margin_us = 10 * MS, .results_min = 20};
 
 enum { ENDPOINTS = 10 };
 
@@ -191,14 +191,67 @@ static void test_few_others_are_taken_with_doubt(void **state)
 	assert_int_equal(judge(0, 2), OUTLIER_FAILS);
 }
 
-/* Twenty times as long, and nobody could tell: fractions of a millisecond are the scheduler's. */
-static void test_less_than_a_millisecond_is_nothing(void **state)
+static enum outlier_verdict judge_among(uint64_t others_us, uint64_t us)
 {
-	begin(9);
+	begin(0);
 	for (unsigned i = 0; i < ENDPOINTS; i++)
 		for (unsigned n = 0; n < 100; n++)
-			outlier_count_answer(&tallies[i], i == 0 ? 900 : 70);
-	assert_int_equal(judge(0, ENDPOINTS), OUTLIER_NONE);
+			outlier_count_answer(&tallies[i], i == 0 ? us : others_us);
+	return judge(0, ENDPOINTS);
+}
+
+/* Forty times as long, and nobody could tell: fractions of what a scheduler gives at a time. */
+static void test_less_than_the_margin_is_nothing(void **state)
+{
+	assert_int_equal(judge_among(200, 8 * MS), OUTLIER_NONE);
+	assert_int_equal(judge_among(200, 16 * MS), OUTLIER_SLOW);
+	/* The factor counts where it says more. */
+	assert_int_equal(judge_among(8 * MS, 30 * MS), OUTLIER_NONE);
+	assert_int_equal(judge_among(8 * MS, 60 * MS), OUTLIER_SLOW);
+}
+
+static void note(struct outlier_slowness *s, unsigned quick, unsigned slow, uint64_t now_us)
+{
+	struct outlier_tally fresh = {0};
+
+	serve_two_kinds(&fresh, quick, slow);
+	outlier_slowness_note(s, &fresh, now_us);
+}
+
+/* One pause makes as many slow answers as wait for its end, all at once. */
+static void test_slow_must_last(void **state)
+{
+	struct outlier_slowness s = {0};
+	uint64_t now_us = 7 * US_PER_S;
+
+	/* What is slow is not known yet. */
+	note(&s, 0, 100, now_us);
+	assert_false(outlier_slowness_lasts(&s, now_us + 2 * OUTLIER_SLOW_US));
+	s.mark_us = outlier_slow_mark_us(&rules, 2 * MS);
+	note(&s, 0, 100, now_us);
+	assert_false(outlier_slowness_lasts(&s, now_us + OUTLIER_SLOW_US - 1));
+	assert_true(outlier_slowness_lasts(&s, now_us + OUTLIER_SLOW_US));
+	/* Nothing came, or what came has failed: that tells nothing of times. */
+	outlier_slowness_note(&s, &(struct outlier_tally){.failures = 5, .unmeasured = 5}, now_us + 1);
+	note(&s, 0, 0, now_us + 1);
+	note(&s, 4, 5, now_us + 2);
+	assert_true(outlier_slowness_lasts(&s, now_us + OUTLIER_SLOW_US));
+	/* Half of them is not most. It begins anew then. */
+	note(&s, 5, 5, now_us + 3);
+	assert_false(outlier_slowness_lasts(&s, now_us + 2 * OUTLIER_SLOW_US));
+	note(&s, 0, 1, now_us + 4);
+	assert_false(outlier_slowness_lasts(&s, now_us + OUTLIER_SLOW_US + 3));
+	assert_true(outlier_slowness_lasts(&s, now_us + OUTLIER_SLOW_US + 4));
+}
+
+static void test_what_is_slow(void **state)
+{
+	struct outlier_rules off = {.slow_margin_us = 10 * MS};
+
+	assert_int_equal(outlier_slow_mark_us(&rules, 1 * MS), 11 * MS);
+	assert_int_equal(outlier_slow_mark_us(&rules, 4 * MS), 20 * MS);
+	assert_int_equal(outlier_slow_mark_us(&rules, 0), 0);
+	assert_int_equal(outlier_slow_mark_us(&off, 1 * MS), 0);
 }
 
 static void test_too_few_say_nothing(void **state)
@@ -250,7 +303,9 @@ int main(void)
 		cmocka_unit_test(test_a_pause_is_not_slow),
 		cmocka_unit_test(test_what_is_slow_everywhere_is_not_slow),
 		cmocka_unit_test(test_few_others_are_taken_with_doubt),
-		cmocka_unit_test(test_less_than_a_millisecond_is_nothing),
+		cmocka_unit_test(test_less_than_the_margin_is_nothing),
+		cmocka_unit_test(test_slow_must_last),
+		cmocka_unit_test(test_what_is_slow),
 		cmocka_unit_test(test_too_few_say_nothing),
 		cmocka_unit_test(test_each_rule_can_be_off),
 		cmocka_unit_test(test_what_all_have_in_common),
