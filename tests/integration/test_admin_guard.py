@@ -9,6 +9,7 @@ from admin import Admin, Metrics, administered
 from gateway import configuration, eventually, free_port, run
 from raw import get
 from test_admin_api import JSON, error_of, request
+from timing import LONG_TEXT
 
 pytestmark = pytest.mark.threads
 
@@ -223,7 +224,7 @@ def test_who_watches_shuts_no_owner_out(ways):
 
 
 def test_timeouts_are_configured(start, origin):
-    _, admin = administered(start, origin, admin=loopback(timeouts={"header": "200ms", "keep_alive": "300ms"}))
+    _, admin = administered(start, origin, admin=loopback(timeouts={"header": "200ms", "keep_alive": LONG_TEXT}))
     client = admin.connect().send("GET /readyz HT")
     assert error_of(client.read_response()) == (408, "timeout")
     client = admin.connect().send(request("PUT", "/v1/log/level", {"level": "debug"})[:-1])

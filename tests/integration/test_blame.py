@@ -8,6 +8,7 @@ import pytest
 from admin import administered
 from gateway import eventually
 from raw import get, post, response
+from timing import LONG_TEXT
 from tunnels import switch, upgrade
 
 BREAKER = {"min_calls": 2, "open_for": "30s", "open_max": "30s"}
@@ -43,7 +44,7 @@ def wait_in_vain(wire):
 def with_breaker(start, origin, whose):
     """What fails for its deadline does so soon."""
     parts = {**BREAKERS[whose]}
-    parts["upstream"] = {"timeouts": {"request": "300ms"}, **parts.get("upstream", {})}
+    parts["upstream"] = {"timeouts": {"request": LONG_TEXT}, **parts.get("upstream", {})}
     return administered(start, origin.serve(serve_some), workers=1, **parts)[0]
 
 
@@ -135,7 +136,7 @@ def test_answers_that_last_keep_no_trial(start, origin, whose):
         eventually(lambda: gateway.connect().ask(get()).status == 503)
         mode["fails"] = False
         eventually(lambda request=request: gateway.connect().send(request).read_head().status in (101, 200))
-        eventually(lambda: gateway.connect().ask(get()).status == 200, timeout=5)
+        eventually(lambda: gateway.connect().ask(get()).status == 200)
 
 
 @pytest.mark.parametrize("whose", BREAKERS)
@@ -163,7 +164,7 @@ def test_trial_that_is_never_sent_whole(start, origin, whose):
     eventually(lambda: gateway.connect().ask(get()).status == 503)
     eventually(takes_the_place)
     mode["fails"] = False
-    eventually(lambda: gateway.connect().ask(get()).status == 200, timeout=10)
+    eventually(lambda: gateway.connect().ask(get()).status == 200)
 
 
 @pytest.mark.parametrize("whose", BREAKERS)
