@@ -226,11 +226,12 @@ static bool reload_prepare(struct worker *w, struct generation *generation)
 	char error_text[256];
 
 	w->reload.next = generation_hold(generation);
-	if (w->reload.next == NULL)
-		return false;
-	w->reload.listeners = listeners_make(w, generation, bound, error_text);
+	w->reload.listeners = w->reload.next != NULL ? listeners_make(w, generation, bound, error_text) : NULL;
+	/* Nobody would take who connects to what is left of them. */
 	if (bound != NULL)
 		inherited_release(bound);
+	if (w->reload.next == NULL)
+		return false;
 	if (w->reload.listeners == NULL) {
 		held_generation_free(w->reload.next);
 		w->reload.next = NULL;

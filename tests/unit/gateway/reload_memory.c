@@ -5,6 +5,8 @@
 #include "../base/short_memory.h"
 #include "gateway.h"
 
+#include "io/inherited.h"
+
 static const struct filter_ops *const no_filters[1];
 
 /* One endpoint stays, one has another pool, one is gone, two are new. */
@@ -21,6 +23,17 @@ static const struct filter_ops *const no_filters[1];
 
 #define OWN "GET /own HTTP/1.1\r\nHost: h\r\n\r\n"
 
+/* What the thread that loads a configuration has bound for the only worker. */
+static struct inherited *bound_for(const struct config_listener *listener)
+{
+	const struct io_listen_options options = {.backlog = 1, .reuse_port = true};
+	struct inherited *bound = calloc(1, sizeof(*bound));
+
+	assert_non_null(bound);
+	assert_int_equal(inherited_bind(bound, &listener->address, &options), 0);
+	return bound;
+}
+
 /* Reloads with `allowed` allocations. Whether it succeeded. */
 static bool reload_short(struct gateway *g, int allowed)
 {
@@ -30,11 +43,23 @@ static bool reload_short(struct gateway *g, int allowed)
 	gateway_listen_again(g, config);
 	/* Where the upstream of the first route stands. */
 	config->upstreams[1].endpoints[0].address = g->door.address;
+	struct inherited *bound = bound_for(&config->listeners[1]);
+
 	mallocs_left = allowed;
 	struct generation *generation = generation_create(g->shared, config);
+
+	if (generation != NULL)
+		generation_bind(generation, bound);
 	bool done = generation != NULL && gateway_reload(g, generation);
 
 	mallocs_left = INT_MAX;
+	/* Taken or closed: nobody may connect where nobody accepts, even while the generation is kept. */
+	if (generation != NULL)
+		assert_null(generation->bound[0].sockets);
+	if (generation == NULL) {
+		inherited_unbind(bound);
+		free(bound);
+	}
 	assert_ptr_equal(worker_generation(g->worker), done ? generation : g->generation);
 	step(g);
 	if (generation != NULL)
