@@ -12,16 +12,37 @@
 
 #define SHOW(v) (int)(v).n, (v).p
 
-enum { LINE_BYTES_MAX = 1 << 20, LABEL_BYTES = 160 };
+enum { LINE_BYTES_MAX = 1 << 20, LABEL_BYTES = 160, BODY_SHOWN = 32 };
 
 /* Behind the routes' labels. */
 enum { NO_ROUTE, WRONG_METHOD, BESIDE_ROUTES };
 
+/* It goes to a terminal, and anybody may have written the file. */
+static void printable(char *text)
+{
+	for (; *text != '\0'; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+}
+
 /* --- what routes are called ---------------------------------------------------------------------------------------------- */
+
+/* What an answer says, as far as there is room and it can be printed. */
+static const char *beginning(const struct config_respond *respond, char text[BODY_SHOWN + 6])
+{
+	struct view body = respond->body;
+	size_t n = body.n < BODY_SHOWN ? body.n : BODY_SHOWN;
+
+	if (body.n == 0)
+		return "no body";
+	snprintf(text, BODY_SHOWN + 6, "\"%.*s\"%s", (int)n, body.p, n < body.n ? "..." : "");
+	printable(text);
+	return text;
+}
 
 static char *label_of(const struct config_route *route)
 {
-	char text[LABEL_BYTES], name[64];
+	char text[LABEL_BYTES], name[64], body[BODY_SHOWN + 6];
 
 	if (route->name.n > 0)
 		snprintf(name, sizeof(name), "%.*s", (int)route->name.n, route->name.p);
@@ -33,10 +54,13 @@ static char *label_of(const struct config_route *route)
 			route->rewrite.path_set ? ", path " : "", SHOW(route->rewrite.path), route->rewrite.path_keeps_rest ? "/*" : "",
 			route->rewrite.host.n > 0 ? ", host " : "", SHOW(route->rewrite.host));
 		break;
-	case ACTION_RESPOND: snprintf(text, sizeof(text), "%s (responds %u)", name, route->respond.status); break;
+	case ACTION_RESPOND:
+		snprintf(text, sizeof(text), "%s (responds %u, %s)", name, route->respond.status,
+			beginning(&route->respond, body));
+		break;
 	case ACTION_REDIRECT:
-		snprintf(text, sizeof(text), "%s (redirects to %.*s)", name, (int)route->redirect.location.n,
-			route->redirect.location.p);
+		snprintf(text, sizeof(text), "%s (redirects with %u to %.*s%s)", name, route->redirect.status,
+			SHOW(route->redirect.location), route->redirect.location_keeps_rest ? "/*" : "");
 		break;
 	}
 	return strdup(text);
@@ -106,6 +130,11 @@ static struct joined location_of(const struct route_match *match)
 	return joined_of(match->route->redirect.location, match->route->redirect.location_keeps_rest, match);
 }
 
+static bool same_answer(const struct config_respond *a, const struct config_respond *b)
+{
+	return a->status == b->status && view_eq(a->body, b->body) && view_eq(a->content_type, b->content_type);
+}
+
 static bool same_place(const struct route_match *a, const struct route_match *b, struct view path)
 {
 	if (a->route == NULL || b->route == NULL)
@@ -116,7 +145,7 @@ static bool same_place(const struct route_match *a, const struct route_match *b,
 	case ACTION_UPSTREAM:
 		return view_eq(a->route->upstream->name, b->route->upstream->name) &&
 		       view_eq(a->route->rewrite.host, b->route->rewrite.host) && joined_eq(target_of(a, path), target_of(b, path));
-	case ACTION_RESPOND: return a->route->respond.status == b->route->respond.status;
+	case ACTION_RESPOND: return same_answer(&a->route->respond, &b->route->respond);
 	case ACTION_REDIRECT:
 		return a->route->redirect.status == b->route->redirect.status &&
 		       a->route->redirect.location_keeps_rest == b->route->redirect.location_keeps_rest &&
@@ -224,10 +253,7 @@ static bool replay_record(struct replay *r, const struct sides *sides, const jso
 	}
 	/* Without the query: it may hold anything. */
 	snprintf(example, sizeof(example), "%s %s%.*s", method, host != NULL ? host : "", (int)query.path.n, query.path.p);
-	/* It goes to a terminal, and anybody may have written the file. */
-	for (char *p = example; *p != '\0'; p++)
-		if (*p < ' ' || *p > '~')
-			*p = '?';
+	printable(example);
 	count(r, outcome_of(matches, query.path), labels[0], labels[1], example);
 	return true;
 }

@@ -15,7 +15,7 @@ enum { REPLAY_PAIRS_MAX = 1000, REPLAY_EXAMPLES = 3, REPLAY_EXAMPLE_BYTES = 160 
 enum replay_outcome {
 	REPLAY_SAME,
 	REPLAY_RENAMED,   /* a route of another name leads to the same place */
-	REPLAY_ELSEWHERE, /* something else is done with it, at another upstream, or with another target or host */
+	REPLAY_ELSEWHERE, /* something else is done with it, at another upstream, with another target or host, or another answer */
 	REPLAY_OUTCOMES,
 };
 

@@ -208,6 +208,21 @@ def test_replay_of_other_redirects(files):
         assert replayed(files, before, after, {"target": "/a/7"})[0]["elsewhere"] == elsewhere
 
 
+def test_replay_of_other_answers(files):
+    """What a client would read counts, whatever the route is called that says it."""
+    def says(body, status=200, content_type="text/plain", name="a"):
+        return {**BASE, "routes": [{"name": name, "match": {"path": "/a/*"},
+            "respond": {"body": body, "status": status, "content_type": content_type}}]}
+
+    for after, elsewhere, renamed in ((says("one"), 0, 0), (says("one", name="b"), 0, 1), (says("two"), 1, 0), (says("one", 201), 1, 0),
+            (says("one", content_type="text/html"), 1, 0), (says("two", name="b"), 1, 0), (says("one more"), 1, 0)):
+        told, _ = replayed(files, says("one"), after, {"target": "/a/7"})
+        assert (told["elsewhere"], told["renamed"]) == (elsewhere, renamed)
+    told, text = replayed(files, says("one"), says("\x1b[2J" + 100 * "x"), {"target": "/a/7"})
+    assert 'a (responds 200, "one") -> a (responds 200, "?[2J' + 28 * "x" + '"...)' in text
+    assert told["moves"][0]["to"] == 'a (responds 200, "?[2J' + 28 * "x" + '"...)'
+
+
 def test_replay_of_records_that_lack_what_is_needed(files, tmp_path):
     """With `log.access.fields` they may: nothing is known of them, which is not that they go to the same place."""
     other = routes({"name": "a", "match": {"path": "/other/*"}})
