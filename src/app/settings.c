@@ -4,7 +4,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 
-#include "control/finder.h"
+#include "config/finder.h"
 #include "upstream/budgets.h"
 
 #define FORM 1
@@ -78,15 +78,15 @@ static struct view text_at(const json_t *object, const char *key)
 }
 
 /* False: there is no such endpoint. */
-static bool endpoint_set(const struct settings_of *of, struct finder *finder, const json_t *row)
+static bool endpoint_set(const struct settings_of *of, const struct finder *finder, const json_t *row)
 {
 	const json_t *weight = json_object_get(row, "weight");
-	struct address address;
+	struct config_endpoint endpoint = {0};
 	size_t at;
 
-	if (!address_parse(&address, text_at(row, "address").p))
+	if (!address_parse(&endpoint.address, text_at(row, "address").p))
 		return false;
-	at = finder_endpoint(finder, text_at(row, "upstream"), &address);
+	at = finder_endpoint(finder, text_at(row, "upstream"), &endpoint);
 	if (at == SIZE_MAX)
 		return false;
 	if (json_is_false(json_object_get(row, "enabled")))
@@ -111,17 +111,18 @@ bool settings_read(const struct settings_of *of, struct view text, struct settin
 {
 	json_t *all = json_loadb(text.p, text.n, 0, NULL);
 	const json_t *endpoints = json_object_get(all, "endpoints");
-	struct finder finder = {.config = of->config};
-	bool good = json_integer_value(json_object_get(all, "form")) == FORM && json_is_array(endpoints);
+	struct finder *finder = finder_create(of->config);
+	bool good = finder != NULL && json_integer_value(json_object_get(all, "form")) == FORM && json_is_array(endpoints);
 
 	*read = (struct settings_read){.level = of->config->log.level};
 	if (good)
 		read->level = level_of(all, read->level);
 	for (size_t i = 0; good && i < json_array_size(endpoints); i++)
-		if (endpoint_set(of, &finder, json_array_get(endpoints, i)))
+		if (endpoint_set(of, finder, json_array_get(endpoints, i)))
 			read->endpoints++;
 		else
 			read->left_out++;
+	finder_free(finder);
 	json_decref(all);
 	return good;
 }

@@ -31,7 +31,7 @@ struct settings_read {
 	enum config_log_level level;  /* that the log shall have: the file's own unless another was set */
 };
 
-/* Sets them. False: it is no such text, and nothing was set. */
+/* Sets them. False: it is no such text, or memory is out, and nothing was set. */
 bool settings_read(const struct settings_of *of, struct view text, struct settings_read *read);
 
 #endif

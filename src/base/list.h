@@ -68,6 +68,15 @@ static inline struct list_node *list_pop_front(struct list *l)
 	return n;
 }
 
+static inline size_t list_count(const struct list *l)
+{
+	size_t count = 0;
+
+	for (const struct list_node *n = l->head.next; n != &l->head; n = n->next)
+		count++;
+	return count;
+}
+
 /* Moves everything from `from` to the end of `to`; `from` is empty afterwards. */
 static inline void list_splice_back(struct list *to, struct list *from)
 {

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/index.h"
 #include "config/complain.h"
 #include "config/read.h"
 #include "config/secret.h"
@@ -17,7 +18,8 @@ struct comparison {
 	void (*on_difference)(void *context, const struct config_difference *difference);
 	void *context;
 	char path[PATH_BYTES];
-	bool secret;  /* what stands here is not shown */
+	bool secret;     /* what stands here is not shown */
+	bool exhausted;  /* memory is out: nothing more is told */
 };
 
 /* --- telling ---------------------------------------------------------------------------------------------------------- */
@@ -74,7 +76,8 @@ static void tell(struct comparison *c, const struct node *before, const struct n
 	const struct config_difference difference = {
 		.path = c->path, .before = shown(c, before, texts[0]), .after = shown(c, after, texts[1])};
 
-	c->on_difference(c->context, &difference);
+	if (!c->exhausted)
+		c->on_difference(c->context, &difference);
 }
 
 /* --- walking ---------------------------------------------------------------------------------------------------------- */
@@ -122,46 +125,38 @@ static struct view name_of(const struct node *item)
 	return view_of(NULL, 0);
 }
 
-static bool is_named(const struct node *list)
+/* Its items by name. False: some have none, or the same one; or memory is out. It is to be released in every case. */
+static bool list_index(struct comparison *c, const struct node *list, struct index *index)
 {
+	bool named = true;
+
+	if (!index_init(index, list->count)) {
+		c->exhausted = true;
+		return false;
+	}
 	node_each(list, item) {
-		if (item->kind != NODE_MAP || name_of(item).n == 0)
-			return false;
+		struct view name = item->kind == NODE_MAP ? name_of(item) : VIEW("");
+
+		named = named && name.n > 0;
+		index_put(index, name, VIEW(""), (void *)(uintptr_t)item);
 	}
-	return true;
+	return named && index_sort(index);
 }
 
-/* Looked for from behind `from`, where it stands if nothing has moved; from the beginning then. */
-static const struct node *item_named(const struct node *list, const struct node *from, struct view name)
+static const struct node *item_named(const struct index *index, struct view name)
 {
-	for (const struct node *item = from; item != NULL; item = item->next)
-		if (view_eq(name_of(item), name))
-			return item;
-	for (const struct node *item = list->first; item != from; item = item->next)
-		if (view_eq(name_of(item), name))
-			return item;
-	return NULL;
+	const struct indexed *found = index_find(index, name, VIEW(""));
+
+	return found != NULL ? found->thing : NULL;
 }
 
-static void compare_named(struct comparison *c, const struct node *before, const struct node *after)
+static void compare_named(struct comparison *c, const struct index lists[2], const struct node *before, const struct node *after)
 {
-	const struct node *from = after->first;
-
-	node_each(before, item) {
-		const struct node *other = item_named(after, from, name_of(item));
-
-		compare_below(c, "[%.*s]", name_of(item), item, other);
-		if (other != NULL)
-			from = other->next;
-	}
-	from = before->first;
+	node_each(before, item)
+		compare_below(c, "[%.*s]", name_of(item), item, item_named(&lists[1], name_of(item)));
 	node_each(after, item) {
-		const struct node *other = item_named(before, from, name_of(item));
-
-		if (other == NULL)
+		if (item_named(&lists[0], name_of(item)) == NULL)
 			compare_below(c, "[%.*s]", name_of(item), NULL, item);
-		else
-			from = other->next;
 	}
 }
 
@@ -176,6 +171,18 @@ static void compare_by_place(struct comparison *c, const struct node *before, co
 		a = a != NULL ? a->next : NULL;
 		b = b != NULL ? b->next : NULL;
 	}
+}
+
+static void compare_lists(struct comparison *c, const struct node *before, const struct node *after)
+{
+	struct index lists[2] = {0};
+
+	if (list_index(c, before, &lists[0]) && list_index(c, after, &lists[1]))
+		compare_named(c, lists, before, after);
+	else
+		compare_by_place(c, before, after);
+	index_release(&lists[0]);
+	index_release(&lists[1]);
 }
 
 static bool same_texts(const struct node *a, const struct node *b)
@@ -201,7 +208,7 @@ static void compare(struct comparison *c, const struct node *before, const struc
 	else if (before->kind != NODE_LIST)
 		return;
 	else if (!is_of_texts(before) || !is_of_texts(after))
-		(is_named(before) && is_named(after) ? compare_named : compare_by_place)(c, before, after);
+		compare_lists(c, before, after);
 	else if (!same_texts(before, after))
 		tell(c, before, after);
 }
@@ -236,5 +243,5 @@ bool config_compare(struct view before, struct view after,
 	for (int i = 0; i < 2; i++)
 		arena_release(&scratch[i]);
 	config_complaints_release(&complaints);
-	return a != NULL && b != NULL;
+	return a != NULL && b != NULL && !c.exhausted;
 }

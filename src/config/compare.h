@@ -1,6 +1,6 @@
 /*
  * How one configuration file differs from another: every key that says something else, as it is written. What stands in a list is
- * known by its `name`, or its `address`; where it has neither, by its place.
+ * known by its `name`, or its `address`; where it has neither, or some have the same, by its place.
  */
 #ifndef WEIR_CONFIG_COMPARE_H
 #define WEIR_CONFIG_COMPARE_H
@@ -15,7 +15,7 @@ struct config_difference {
 
 /*
  * Tells each, in the order of the file; all texts die with the call. Both are as config_load_bytes() found them good: `written` of the model. False: out
- * of memory, before anything was told.
+ * of memory, and not all was told.
  */
 bool config_compare(struct view before, struct view after,
 	void (*on_difference)(void *context, const struct config_difference *difference), void *context);

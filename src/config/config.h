@@ -79,12 +79,18 @@ bool config_admin_equal(const struct config_admin *a, const struct config_admin 
 /* Whether lines of requests go to the same place and look alike (log.c); which requests have one may differ. */
 bool config_log_access_equal(const struct config_log *a, const struct config_log *b);
 
+/* An order by host and path of `match`: 0 when no request can tell the two apart but by its method (reach.c). */
+int config_match_compare(const struct config_route *a, const struct config_route *b);
+
 /* "warning", and back; false: it is none. */
 const char *config_log_level_word(enum config_log_level level);
 bool config_log_level_of(struct view word, enum config_log_level *level);
 
 /* Whether who comes from there may pass; `address` is 16 bytes, or NULL: it has none, as of a unix socket (access.c). */
 bool config_access_allows(const struct config_access *access, const unsigned char *address);
+
+/* By which it is known that a file says something else. Not 0. */
+uint64_t config_content_hash(struct view bytes);
 
 /* --- host names (expand.c) -------------------------------------------------------------------------------------- */
 

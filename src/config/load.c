@@ -163,6 +163,7 @@ static enum config_status load_bytes(const char *name, struct view bytes, load_r
 		reader(&l, bytes);
 		if (l.exhausted)
 			complain_whole(complaints, "", NO_MEMORY);
+		index_release(&l.upstreams);
 	} else {
 		complain_whole(complaints, "", NO_MEMORY);
 	}

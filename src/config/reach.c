@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 
+#include "config/config.h"
 #include "config/read.h"
 
 struct reach {
@@ -21,8 +22,7 @@ static int view_compare(struct view a, struct view b)
 	return a.n > 0 ? memcmp(a.p, b.p, a.n) : 0;
 }
 
-/* By host and path alone: 0 when no request can tell the two apart but by its method. */
-static int match_compare(const struct config_route *a, const struct config_route *b)
+int config_match_compare(const struct config_route *a, const struct config_route *b)
 {
 	if (a->host_match != b->host_match)
 		return a->host_match < b->host_match ? -1 : 1;
@@ -35,7 +35,7 @@ static int match_compare(const struct config_route *a, const struct config_route
 static int reach_compare(const void *x, const void *y)
 {
 	const struct config_route *a = ((const struct reach *)x)->route, *b = ((const struct reach *)y)->route;
-	int order = match_compare(a, b);
+	int order = config_match_compare(a, b);
 
 	return order != 0 ? order : a->index < b->index ? -1 : 1;
 }
@@ -96,7 +96,7 @@ void routes_check(struct load *l, const struct node *list)
 	}
 	qsort(all, n, sizeof(*all), reach_compare);
 	for (size_t i = 0, first = 0; i < n; i++) {
-		if (match_compare(all[first].route, all[i].route) != 0)
+		if (config_match_compare(all[first].route, all[i].route) != 0)
 			first = i;
 		reach_check(l, &all[first], &all[i]);
 	}

@@ -15,6 +15,7 @@
 #ifndef WEIR_CONFIG_READ_H
 #define WEIR_CONFIG_READ_H
 
+#include "base/index.h"
 #include "config/complain.h"
 #include "config/scalar.h"
 
@@ -24,6 +25,7 @@ struct load {
 	struct arena *arena;       /* the model's: lives as long as it */
 	struct arena *scratch;     /* the tree's: gone when the load is over */
 	struct config_complaints *complaints;
+	struct index upstreams;    /* by name, once one was asked for (upstream_named) */
 	bool exhausted;
 };
 

@@ -235,6 +235,25 @@ static const struct section rewrite_section = {KEYS(rewrite_keys)};
 
 /* --- actions ---------------------------------------------------------------------------------------------------- */
 
+/* All of them have been read. Made when the first is asked for. */
+static struct config_upstream *upstream_find(struct load *l, struct view name)
+{
+	struct config *c = l->config;
+
+	if (l->upstreams.items == NULL) {
+		if (!index_init(&l->upstreams, c->upstream_count)) {
+			l->exhausted = true;
+			return NULL;
+		}
+		for (size_t i = 0; i < c->upstream_count; i++)
+			index_put(&l->upstreams, c->upstreams[i].name, VIEW(""), &c->upstreams[i]);
+		index_sort(&l->upstreams);
+	}
+	const struct indexed *found = index_find(&l->upstreams, name, VIEW(""));
+
+	return found != NULL ? found->thing : NULL;
+}
+
 const struct config_upstream *upstream_named(struct load *l, const struct node *node)
 {
 	struct view name = text_read(l, node, "the name of an upstream");
@@ -244,9 +263,10 @@ const struct config_upstream *upstream_named(struct load *l, const struct node *
 
 	if (name.p == NULL)
 		return NULL;
-	for (size_t i = 0; i < c->upstream_count; i++)
-		if (view_eq(c->upstreams[i].name, name))
-			return &c->upstreams[i];
+	const struct config_upstream *upstream = upstream_find(l, name);
+
+	if (upstream != NULL || l->exhausted)
+		return upstream;
 	/* When `upstreams` as a whole was refused, every route would say so again. */
 	if (c->upstream_count == 0 && complained(l->complaints))
 		return NULL;

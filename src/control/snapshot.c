@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "control/finder.h"
+#include "config/finder.h"
 
 struct snapshot *snapshot_create(const struct config *config)
 {
@@ -154,14 +154,13 @@ size_t snapshot_find_listener(const struct config *config, const struct address 
 /* While a reload is under way, workers may be of different generations: what both have is found by name. */
 static void endpoints_add_by_name(struct snapshot *to, const struct snapshot *from)
 {
-	const struct config *config = to->generation->config, *other = from->generation->config;
+	const struct config *config = to->generation->config;
+	const struct finder *finder = from->generation->finder;
 	struct upstream_endpoint_stats *stats = to->endpoints;
-	struct finder finder = {.config = other};
 
 	for (size_t i = 0; i < config->upstream_count; i++)
 		for (size_t j = 0; j < config->upstreams[i].endpoint_count; j++, stats++) {
-			size_t at = finder_endpoint(
-				&finder, config->upstreams[i].name, &config->upstreams[i].endpoints[j].address);
+			size_t at = finder_endpoint(finder, config->upstreams[i].name, &config->upstreams[i].endpoints[j]);
 
 			if (at != SIZE_MAX)
 				upstream_endpoint_stats_add(stats, &from->endpoints[at]);
@@ -178,10 +177,9 @@ static void route_add(struct snapshot *to, size_t i, const struct snapshot *from
 static void routes_add_by_name(struct snapshot *to, const struct snapshot *from)
 {
 	const struct config *config = to->generation->config;
-	struct finder finder = {.config = from->generation->config};
 
 	for (size_t i = 0; i < config->route_count; i++) {
-		size_t at = finder_route(&finder, config->routes[i].name);
+		size_t at = finder_route(from->generation->finder, config->routes[i].name);
 
 		if (at != SIZE_MAX)
 			route_add(to, i, from, at);

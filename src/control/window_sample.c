@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "control/finder.h"
+#include "config/finder.h"
 #include "control/thread_stats.h"
 #include "gateway/generation.h"
 #include "limits/registry.h"
@@ -178,14 +178,13 @@ void window_sample_take(struct window_sample *s, const struct survey *survey, co
 
 /* --- moving ------------------------------------------------------------------------------------------------------- */
 
-static void find_endpoints(struct window_moves *moves, const struct config *config, struct finder *finder)
+static void find_endpoints(struct window_moves *moves, const struct config *config, const struct finder *finder)
 {
 	size_t at = 0;
 
 	for (size_t i = 0; i < config->upstream_count; i++)
 		for (size_t j = 0; j < config->upstreams[i].endpoint_count; j++)
-			moves->endpoints[at++] =
-				finder_endpoint(finder, config->upstreams[i].name, &config->upstreams[i].endpoints[j].address);
+			moves->endpoints[at++] = finder_endpoint(finder, config->upstreams[i].name, &config->upstreams[i].endpoints[j]);
 }
 
 static size_t limits_of(const struct generation *generation)
@@ -193,19 +192,28 @@ static size_t limits_of(const struct generation *generation)
 	return generation->limits != NULL ? generation->config->rate_limit_count : 0;
 }
 
-/* A limit is the same as long as it is of the same registry's entry. Looked for from behind the last one that was found. */
-static void find_limits(struct window_moves *moves, const struct generation *to, const struct generation *from)
+static struct view limit_name(struct limit *const *limit)
 {
-	size_t count = limits_of(from), next = 0;
+	return view_of((const char *)limit, sizeof(*limit));
+}
 
+/* A limit is the same as long as it is of the same registry's entry. False: out of memory. */
+static bool find_limits(struct window_moves *moves, const struct generation *to, const struct generation *from)
+{
+	struct index known;
+
+	if (!index_init(&known, limits_of(from)))
+		return false;
+	for (size_t i = 0; i < limits_of(from); i++)
+		index_put(&known, limit_name(&from->limits[i]), VIEW(""), NULL);
+	index_sort(&known);
 	for (size_t i = 0; i < limits_of(to); i++) {
-		moves->limits[i] = SIZE_MAX;
-		for (size_t n = 0; n < count && moves->limits[i] == SIZE_MAX; n++)
-			if (from->limits[(next + n) % count] == to->limits[i])
-				moves->limits[i] = (next + n) % count;
-		if (moves->limits[i] != SIZE_MAX)
-			next = moves->limits[i] + 1;
+		const struct indexed *found = index_find(&known, limit_name(&to->limits[i]), VIEW(""));
+
+		moves->limits[i] = found != NULL ? found->place : SIZE_MAX;
 	}
+	index_release(&known);
+	return true;
 }
 
 struct window_moves *window_moves_create(const struct generation *to, const struct generation *from)
@@ -214,18 +222,19 @@ struct window_moves *window_moves_create(const struct generation *to, const stru
 	size_t endpoints = config_endpoint_count(config);
 	size_t count = endpoints + config->route_count + config->rate_limit_count;
 	struct window_moves *moves = malloc(sizeof(*moves) + count * sizeof(size_t));
-	struct finder finder = {.config = from->config};
 
 	if (moves == NULL)
 		return NULL;
 	moves->endpoints = (size_t *)(moves + 1);
 	moves->routes = moves->endpoints + endpoints;
 	moves->limits = moves->routes + config->route_count;
-	find_endpoints(moves, config, &finder);
+	find_endpoints(moves, config, from->finder);
 	for (size_t i = 0; i < config->route_count; i++)
-		moves->routes[i] = finder_route(&finder, config->routes[i].name);
-	find_limits(moves, to, from);
-	return moves;
+		moves->routes[i] = finder_route(from->finder, config->routes[i].name);
+	if (find_limits(moves, to, from))
+		return moves;
+	free(moves);
+	return NULL;
 }
 
 static void move_listeners(struct window_sample *to, const struct window_sample *from)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/index.h"
 #include "gateway/allowance.h"
 #include "gateway/exchange.h"
 
@@ -28,15 +29,18 @@ void route_breakers_sweep(struct list *all)
 	}
 }
 
-static struct route_breaker *breaker_find(struct list *all, struct view name)
+/* Those there are, by name. False: out of memory. */
+static bool breakers_index(struct list *all, struct index *index)
 {
+	if (!index_init(index, list_count(all)))
+		return false;
 	list_each_safe(all, node, next) {
 		struct route_breaker *b = container_of(node, struct route_breaker, node);
 
-		if (view_eq(view_of(b->name, b->name_n), name))
-			return b;
+		index_put(index, view_of(b->name, b->name_n), VIEW(""), b);
 	}
-	return NULL;
+	index_sort(index);
+	return true;
 }
 
 static struct route_breaker *breaker_create(struct list *all, struct view name, unsigned workers)
@@ -58,26 +62,35 @@ static struct route_breaker *breaker_create(struct list *all, struct view name, 
 	return b;
 }
 
-struct route_breaker **route_breakers_claim(struct list *all, const struct config *config, unsigned workers)
+/* False: out of memory. */
+static bool breakers_fill(
+	struct route_breaker **breakers, struct list *all, const struct index *known, const struct config *config, unsigned workers)
 {
-	struct route_breaker **breakers = calloc(config->route_count + 1, sizeof(struct route_breaker *));
-
-	for (size_t i = 0; breakers != NULL && i < config->route_count; i++) {
+	for (size_t i = 0; i < config->route_count; i++) {
 		const struct config_route *route = &config->routes[i];
-		struct route_breaker *b;
 
 		if (!route->breaker.enabled)
 			continue;
-		b = breaker_find(all, route->name);
-		if (b == NULL)
-			b = breaker_create(all, route->name, workers);
-		if (b == NULL) {
-			route_breakers_drop(breakers, i);
-			return NULL;
-		}
-		atomic_fetch_add_explicit(&b->references, 1, memory_order_relaxed);
-		breakers[i] = b;
+		const struct indexed *found = index_find(known, route->name, VIEW(""));
+
+		breakers[i] = found != NULL ? found->thing : breaker_create(all, route->name, workers);
+		if (breakers[i] == NULL)
+			return false;
+		atomic_fetch_add_explicit(&breakers[i]->references, 1, memory_order_relaxed);
 	}
+	return true;
+}
+
+struct route_breaker **route_breakers_claim(struct list *all, const struct config *config, unsigned workers)
+{
+	struct route_breaker **breakers = calloc(config->route_count + 1, sizeof(struct route_breaker *));
+	struct index known = {0};
+
+	if (breakers == NULL || !breakers_index(all, &known) || !breakers_fill(breakers, all, &known, config, workers)) {
+		route_breakers_drop(breakers, config->route_count);
+		breakers = NULL;
+	}
+	index_release(&known);
 	return breakers;
 }
 

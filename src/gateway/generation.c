@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "config/config.h"
+#include "config/finder.h"
 #include "gateway/breakers.h"
 #include "gateway/listener_books.h"
 #include "gateway/state.h"
@@ -143,6 +144,7 @@ struct generation *generation_create(struct shared *shared, const struct config 
 		return NULL;
 	g->shared = shared;
 	g->router = router_create(config);
+	g->finder = finder_create(config);
 	g->budgets = budgets_claim(&shared->budgets, config);
 	route_breakers_sweep(&shared->breakers);
 	g->breakers = route_breakers_claim(&shared->breakers, config, shared->workers);
@@ -151,9 +153,10 @@ struct generation *generation_create(struct shared *shared, const struct config 
 	listener_books_sweep(&shared->listeners);
 	g->listeners = listener_books_claim(&shared->listeners, config);
 	g->limits = limits_claim(&shared->limits, config);
-	if (g->router == NULL || g->budgets == NULL || g->breakers == NULL || g->times == NULL || g->limits == NULL ||
+	if (g->router == NULL || g->finder == NULL || g->budgets == NULL || g->breakers == NULL || g->times == NULL || g->limits == NULL ||
 		g->listeners == NULL || !caps_create(shared, config) || !tls_create(g, shared, config)) {
 		router_free(g->router);
+		finder_free(g->finder);
 		budgets_drop(g->budgets, config_endpoint_count(config));
 		route_breakers_drop(g->breakers, config->route_count);
 		route_times_drop(g->times, config->route_count);
@@ -183,6 +186,7 @@ struct generation *generation_ref(struct generation *g)
 static void generation_free(struct generation *g)
 {
 	router_free(g->router);
+	finder_free(g->finder);
 	budgets_drop(g->budgets, config_endpoint_count(g->config));
 	route_breakers_drop(g->breakers, g->config->route_count);
 	route_times_drop(g->times, g->config->route_count);

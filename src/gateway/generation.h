@@ -20,6 +20,7 @@
 struct config_machine;
 struct endpoint_budget;
 struct filter_ops;
+struct finder;
 struct limit;
 struct listener_book;
 struct route_breaker;
@@ -35,6 +36,7 @@ struct generation {
 	uint64_t number;                   /* 1, 2, ... in the order of their making */
 	const struct config *config;
 	struct router *router;
+	struct finder *finder;             /* of the configuration */
 	struct endpoint_budget **budgets;  /* in the configuration's order */
 	struct route_breaker **breakers;   /* of its routes; NULL where one has none */
 	struct route_times **times;        /* of its routes */

@@ -28,8 +28,8 @@ static struct view identity_of(
 	return text;
 }
 
-static struct limit *claim(
-	struct limit_registry *registry, const struct config_route *route, const struct config_rate_limit *config)
+static struct limit *claim(struct limit_registry *registry, const struct index *known, const struct config_route *route,
+	const struct config_rate_limit *config)
 {
 	char first[IDENTITY_FIRST_BYTES];
 	struct arena arena;
@@ -40,32 +40,42 @@ static struct limit *claim(
 	struct view identity = identity_of(&arena, route, config);
 
 	if (identity.p != NULL)
-		limit = limit_claim(registry, identity, &config->rule, config->keys_max);
+		limit = limit_claim(registry, known, identity, &config->rule, config->keys_max);
 	arena_release(&arena);
 	return limit;
+}
+
+/* Those of one route. False: out of memory. */
+static bool claim_route(
+	struct limit **limits, struct limit_registry *registry, const struct index *known, const struct config_route *route)
+{
+	for (size_t i = 0; i < route->filter_count; i++) {
+		const struct config_rate_limit *limit = &route->filters[i].u.rate_limit;
+
+		if (route->filters[i].kind != CONFIG_FILTER_RATE_LIMIT)
+			continue;
+		limits[limit->index] = claim(registry, known, route, limit);
+		if (limits[limit->index] == NULL)
+			return false;
+	}
+	return true;
 }
 
 struct limit **limits_claim(struct limit_registry *registry, const struct config *config)
 {
 	struct limit **limits = calloc((size_t)config->rate_limit_count + 1, sizeof(struct limit *));
+	struct index known = {0};
 
 	limits_sweep(registry);
-	for (size_t i = 0; limits != NULL && i < config->route_count; i++) {
-		const struct config_route *route = &config->routes[i];
+	bool good = limits != NULL && limits_index(registry, &known);
 
-		for (size_t j = 0; j < route->filter_count; j++) {
-			const struct config_rate_limit *limit = &route->filters[j].u.rate_limit;
-
-			if (route->filters[j].kind != CONFIG_FILTER_RATE_LIMIT)
-				continue;
-			limits[limit->index] = claim(registry, route, limit);
-			if (limits[limit->index] == NULL) {
-				limits_drop(limits, config->rate_limit_count);
-				return NULL;
-			}
-		}
-	}
-	return limits;
+	for (size_t i = 0; i < config->route_count && good; i++)
+		good = claim_route(limits, registry, &known, &config->routes[i]);
+	index_release(&known);
+	if (good)
+		return limits;
+	limits_drop(limits, config->rate_limit_count);
+	return NULL;
 }
 
 void limits_drop(struct limit **limits, size_t count)

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/index.h"
 #include "base/planted.h"
 
 void route_times_sweep(struct list *all)
@@ -18,15 +19,25 @@ void route_times_sweep(struct list *all)
 	}
 }
 
-static struct route_times *times_find(struct list *all, struct view name)
+/* Those there are, by name. False: out of memory. */
+static bool times_index(struct list *all, struct index *index)
 {
+	if (!index_init(index, list_count(all)))
+		return false;
 	list_each_safe(all, node, next) {
 		struct route_times *t = container_of(node, struct route_times, node);
 
-		if (view_eq(view_of(t->name, t->name_n), name) && !PLANTED(ROUTE_TIMES_FORGOTTEN))
-			return t;
+		index_put(index, view_of(t->name, t->name_n), VIEW(""), t);
 	}
-	return NULL;
+	index_sort(index);
+	return true;
+}
+
+static struct route_times *times_find(const struct index *known, struct view name)
+{
+	const struct indexed *found = index_find(known, name, VIEW(""));
+
+	return found != NULL && !PLANTED(ROUTE_TIMES_FORGOTTEN) ? found->thing : NULL;
 }
 
 static struct worker_book *books_create(unsigned workers)
@@ -55,26 +66,38 @@ static struct route_times *times_create(struct list *all, struct view name, unsi
 	return t;
 }
 
+/* False: out of memory. */
+static bool times_fill(
+	struct route_times **times, struct list *all, const struct index *known, const struct config *config, unsigned workers)
+{
+	for (size_t i = 0; i < config->route_count; i++) {
+		times[i] = times_find(known, config->routes[i].name);
+		if (times[i] == NULL)
+			times[i] = times_create(all, config->routes[i].name, workers);
+		if (times[i] == NULL)
+			return false;
+		atomic_fetch_add_explicit(&times[i]->references, 1, memory_order_relaxed);
+	}
+	return true;
+}
+
 struct route_times **route_times_claim(struct list *all, const struct config *config, unsigned workers)
 {
 	struct route_times **times = calloc(config->route_count + 1, sizeof(struct route_times *));
+	struct index known = {0};
 
-	for (size_t i = 0; times != NULL && i < config->route_count; i++) {
-		times[i] = times_find(all, config->routes[i].name);
-		if (times[i] == NULL)
-			times[i] = times_create(all, config->routes[i].name, workers);
-		if (times[i] == NULL) {
-			route_times_drop(times, i);
-			return NULL;
-		}
-		atomic_fetch_add_explicit(&times[i]->references, 1, memory_order_relaxed);
+	if (times == NULL || !times_index(all, &known) || !times_fill(times, all, &known, config, workers)) {
+		route_times_drop(times, config->route_count);
+		times = NULL;
 	}
+	index_release(&known);
 	return times;
 }
 
 void route_times_drop(struct route_times **times, size_t count)
 {
 	for (size_t i = 0; times != NULL && i < count; i++)
-		atomic_fetch_sub_explicit(&times[i]->references, 1, memory_order_release);
+		if (times[i] != NULL)
+			atomic_fetch_sub_explicit(&times[i]->references, 1, memory_order_release);
 	free(times);
 }

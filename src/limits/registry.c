@@ -1,4 +1,4 @@
-/* See registry.h. There are few limits, and they are looked for when the configuration is read: one list is enough. */
+/* See registry.h. */
 #include "limits/registry.h"
 
 #include <stdlib.h>
@@ -30,15 +30,17 @@ void limits_release(struct limit_registry *registry)
 	CHECK(list_empty(&registry->limits));
 }
 
-static struct limit *limit_find(const struct limit_registry *registry, struct view identity)
+bool limits_index(const struct limit_registry *registry, struct index *index)
 {
+	if (!index_init(index, list_count(&registry->limits)))
+		return false;
 	list_each_safe(&registry->limits, node, next) {
 		struct limit *limit = container_of(node, struct limit, node);
 
-		if (view_eq(view_of(limit->identity, limit->identity_n), identity))
-			return limit;
+		index_put(index, view_of(limit->identity, limit->identity_n), VIEW(""), limit);
 	}
-	return NULL;
+	index_sort(index);
+	return true;
 }
 
 static struct limit *limit_create(
@@ -59,10 +61,11 @@ static struct limit *limit_create(
 	return limit;
 }
 
-struct limit *limit_claim(
-	struct limit_registry *registry, struct view identity, const struct limit_rule *rule, size_t keys_max)
+struct limit *limit_claim(struct limit_registry *registry, const struct index *known, struct view identity,
+	const struct limit_rule *rule, size_t keys_max)
 {
-	struct limit *limit = limit_find(registry, identity);
+	const struct indexed *found = index_find(known, identity, VIEW(""));
+	struct limit *limit = found != NULL ? found->thing : NULL;
 
 	if (limit == NULL) {
 		limit = limit_create(registry, identity, rule, keys_max);

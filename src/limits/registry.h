@@ -12,6 +12,7 @@
 
 #include <stdatomic.h>
 
+#include "base/index.h"
 #include "base/list.h"
 #include "limits/siphash.h"
 #include "limits/store.h"
@@ -38,9 +39,15 @@ void limits_release(struct limit_registry *registry);
 /* Frees those that nobody uses any more. */
 void limits_sweep(struct limit_registry *registry);
 
-/* The limit with this identity, or a new one, with one reference more. NULL: out of memory. */
-struct limit *limit_claim(
-	struct limit_registry *registry, struct view identity, const struct limit_rule *rule, size_t keys_max);
+/* All of them, by identity, until the next sweep. False: out of memory. It is to be released in every case. */
+bool limits_index(const struct limit_registry *registry, struct index *index);
+
+/*
+ * The limit with this identity of those `known`, or a new one, with one reference more. No identity is asked for twice that was not
+ * known. NULL: out of memory.
+ */
+struct limit *limit_claim(struct limit_registry *registry, const struct index *known, struct view identity,
+	const struct limit_rule *rule, size_t keys_max);
 
 /* Any thread. */
 static inline void limit_unref(struct limit *limit)

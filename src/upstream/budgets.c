@@ -1,19 +1,16 @@
-/*
- * See budgets.h. A budget is looked for from behind the one that was found last: as long as a file keeps its order, each
- * is found at the first look, however many there are.
- */
+/* See budgets.h. */
 #include "upstream/budgets.h"
 
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/index.h"
 #include "upstream/endpoint.h"
 
 void budgets_init(struct budget_registry *registry)
 {
 	list_init(&registry->budgets);
 	atomic_init(&registry->changes, 0);
-	registry->found_last = &registry->budgets.head;
 }
 
 /* Frees those that nobody uses any more. */
@@ -29,7 +26,6 @@ static void registry_sweep(struct budget_registry *registry)
 		shared_breaker_release(&budget->breaker);
 		free(budget);
 	}
-	registry->found_last = &registry->budgets.head;
 }
 
 void budgets_release(struct budget_registry *registry)
@@ -38,30 +34,23 @@ void budgets_release(struct budget_registry *registry)
 	CHECK(list_empty(&registry->budgets));
 }
 
-static bool budget_is_of(const struct endpoint_budget *budget, const struct config_upstream *upstream,
-	const struct config_endpoint *endpoint)
+static struct view view_of_address(const struct address *address)
 {
-	return view_eq(view_of(budget->upstream_name, budget->upstream_name_n), upstream->name) &&
-	       address_eq(&budget->address, &endpoint->address);
+	return view_of((const char *)&address->u, address->len);
 }
 
-static struct endpoint_budget *registry_find(struct budget_registry *registry, const struct config_upstream *upstream,
-	const struct config_endpoint *endpoint)
+/* Those there are, by upstream and address. False: out of memory. */
+static bool registry_index(struct budget_registry *registry, struct index *index)
 {
-	struct list_node *begin = registry->found_last, *node = begin;
-
-	do {
-		node = node->next;
-		if (node == &registry->budgets.head)
-			continue;
+	if (!index_init(index, list_count(&registry->budgets)))
+		return false;
+	list_each_safe(&registry->budgets, node, next) {
 		struct endpoint_budget *budget = container_of(node, struct endpoint_budget, node);
 
-		if (budget_is_of(budget, upstream, endpoint)) {
-			registry->found_last = node;
-			return budget;
-		}
-	} while (node != begin);
-	return NULL;
+		index_put(index, view_of(budget->upstream_name, budget->upstream_name_n), view_of_address(&budget->address), budget);
+	}
+	index_sort(index);
+	return true;
 }
 
 static struct endpoint_budget *budget_create(
@@ -86,32 +75,56 @@ static struct endpoint_budget *budget_create(
 	return budget;
 }
 
-struct endpoint_budget **budgets_claim(struct budget_registry *registry, const struct config *config)
+/* The endpoint's, with one reference more. NULL: out of memory. */
+static struct endpoint_budget *budget_claim(struct budget_registry *registry, const struct index *known,
+	const struct config_upstream *upstream, const struct config_endpoint *endpoint)
 {
-	size_t count = config_endpoint_count(config), at = 0;
-	struct endpoint_budget **budgets = calloc(count + 1, sizeof(struct endpoint_budget *));
-	struct list made;
+	const struct indexed *found = index_find(known, upstream->name, view_of_address(&endpoint->address));
+	struct endpoint_budget *budget = found != NULL ? found->thing : NULL;
 
-	registry_sweep(registry);
-	list_init(&made);
-	for (size_t i = 0; budgets != NULL && i < config->upstream_count; i++) {
+	if (budget == NULL) {
+		budget = budget_create(upstream, endpoint, &registry->changes);
+		if (budget == NULL)
+			return NULL;
+		list_push_back(&registry->budgets, &budget->node);
+	}
+	return endpoint_budget_ref(budget);
+}
+
+/* Returns how many there are: fewer than the configuration has, memory is out. */
+static size_t budgets_fill(
+	struct endpoint_budget **budgets, struct budget_registry *registry, const struct index *known, const struct config *config)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < config->upstream_count; i++) {
 		const struct config_upstream *u = &config->upstreams[i];
 
 		for (size_t j = 0; j < u->endpoint_count; j++) {
-			struct endpoint_budget *budget = registry_find(registry, u, &u->endpoints[j]);
-
-			if (budget == NULL && (budget = budget_create(u, &u->endpoints[j], &registry->changes)) != NULL)
-				list_push_back(&made, &budget->node);
-			if (budget == NULL)
-				goto fail;
-			budgets[at++] = endpoint_budget_ref(budget);
+			budgets[at] = budget_claim(registry, known, u, &u->endpoints[j]);
+			if (budgets[at] == NULL)
+				return at;
+			at++;
 		}
 	}
-	list_splice_back(&registry->budgets, &made);
-	return budgets;
-fail:
-	list_splice_back(&registry->budgets, &made);
-	budgets_drop(budgets, at);
+	return at;
+}
+
+struct endpoint_budget **budgets_claim(struct budget_registry *registry, const struct config *config)
+{
+	size_t count = config_endpoint_count(config), filled = 0;
+	struct endpoint_budget **budgets = calloc(count + 1, sizeof(struct endpoint_budget *));
+	struct index known = {0};
+
+	registry_sweep(registry);
+	bool good = budgets != NULL && registry_index(registry, &known);
+
+	if (good)
+		filled = budgets_fill(budgets, registry, &known, config);
+	index_release(&known);
+	if (good && filled == count)
+		return budgets;
+	budgets_drop(budgets, filled);
 	return NULL;
 }
 

@@ -55,7 +55,6 @@ struct endpoint_budget {
 
 struct budget_registry {
 	struct list budgets;
-	struct list_node *found_last;      /* the next search begins behind it: files change little */
 	atomic_uint changes;               /* how often any `out` has changed, for who has derived something from them */
 };
 

@@ -9,7 +9,6 @@
 
 #include "base/clock.h"
 #include "control/evidence.h"
-#include "control/finder.h"
 #include "control/window.h"
 #include "gateway/generation.h"
 #include "upstream/endpoint.h"
@@ -342,29 +341,6 @@ static void test_workers_without_descriptors(void **state)
 	evidence_release(&evidence);
 }
 
-/* Of the same names in about the same order; 20,000 of them, of which one is new and stands first. */
-static void test_finding_takes_as_long_as_there_are(void **state)
-{
-	enum { N = 20000 };
-	struct config now = {.route_count = N}, was = {.route_count = N - 1};
-	struct finder finder = {.config = &was};
-	char (*names)[16] = malloc(N * sizeof(*names));
-	uint64_t begin_us = clock_us(CLOCK_THREAD_CPUTIME_ID);
-
-	now.routes = calloc(N, sizeof(now.routes[0]));
-	for (int i = 0; i < N; i++)
-		now.routes[i].name = view_of(names[i], (size_t)snprintf(names[i], sizeof(names[i]), "r%05d", i));
-	was.routes = now.routes + 1;
-	assert_true(finder_route(&finder, now.routes[0].name) == SIZE_MAX);
-	for (size_t i = 1; i < N; i++)
-		assert_int_equal(finder_route(&finder, now.routes[i].name), i - 1);
-	assert_int_equal(finder_route(&finder, now.routes[1].name), 0);
-	/* Each from the beginning it were half a second and more. */
-	assert_in_range(clock_us(CLOCK_THREAD_CPUTIME_ID) - begin_us, 0, 200 * US_PER_MS);
-	free(names);
-	free(now.routes);
-}
-
 /* What was known of an endpoint or a route stays with it, wherever it stands now; what is new was zero. */
 static void test_another_generation(void **state)
 {
@@ -414,7 +390,6 @@ int main(void)
 		TEST(levels_are_forgotten),
 		TEST(evidence_of_counters_that_begin_anew),
 		TEST(workers_without_descriptors),
-		cmocka_unit_test(test_finding_takes_as_long_as_there_are),
 		TEST(another_generation),
 	};
 

@@ -147,16 +147,27 @@ static void test_memory(void **state)
 	assert_in_range(limit_store_bytes(LIMIT_KEYS_MAX), 640000000, 960000000);
 }
 
+static struct limit *claim(struct limit_registry *registry, struct view identity)
+{
+	struct index known;
+	struct limit *limit;
+
+	assert_true(limits_index(registry, &known));
+	limit = limit_claim(registry, &known, identity, &ten, 10);
+	index_release(&known);
+	return limit;
+}
+
 static void test_registry(void **state)
 {
 	struct limit_registry registry;
 	struct limit *first, *again, *other;
 
 	limits_init(&registry);
-	first = limit_claim(&registry, VIEW("r 0: 10/s"), &ten, 10);
+	first = claim(&registry, VIEW("r 0: 10/s"));
 	assert_int_equal(ask(first->store, 1, BEGIN_US).remaining, 9);
-	other = limit_claim(&registry, VIEW("r 0: 10/m"), &ten, 10);
-	again = limit_claim(&registry, VIEW("r 0: 10/s"), &ten, 10);
+	other = claim(&registry, VIEW("r 0: 10/m"));
+	again = claim(&registry, VIEW("r 0: 10/s"));
 	assert_ptr_equal(first, again);
 	assert_ptr_not_equal(first, other);
 	assert_int_equal(ask(again->store, 1, BEGIN_US).remaining, 8);
@@ -167,7 +178,7 @@ static void test_registry(void **state)
 	assert_int_equal(ask(again->store, 1, BEGIN_US).remaining, 7);
 	limit_unref(again);
 	limits_sweep(&registry);
-	again = limit_claim(&registry, VIEW("r 0: 10/s"), &ten, 10);
+	again = claim(&registry, VIEW("r 0: 10/s"));
 	assert_int_equal(ask(again->store, 1, BEGIN_US).remaining, 9);
 	limit_unref(again);
 	limit_unref(other);
