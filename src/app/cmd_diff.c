@@ -9,7 +9,7 @@
 
 #include "app/command.h"
 #include "app/replay.h"
-#include "app/told.h"
+#include "app/kept_lines.h"
 #include "config/compare.h"
 
 struct diff {
@@ -18,7 +18,7 @@ struct diff {
 	const char *replay_path;  /* NULL: none */
 	bool as_json;
 	json_t *differences;
-	struct told effects;
+	struct kept_lines effects;
 	struct replay replay;
 };
 
@@ -41,7 +41,7 @@ static void on_difference(void *context, const struct config_difference *d)
 
 static bool compare(struct diff *diff)
 {
-	struct reload_teller to = told_teller(&diff->effects);
+	struct reload_teller to = kept_lines_teller(&diff->effects);
 
 	diff->differences = json_array();
 	if (!config_compare(diff->config[0]->written, diff->config[1]->written, on_difference, diff)) {
@@ -228,7 +228,7 @@ static enum exit_code diff_run(int argc, char **argv)
 	for (int side = 0; side < 2; side++)
 		config_free(diff.config[side]);
 	json_decref(diff.differences);
-	told_release(&diff.effects);
+	kept_lines_release(&diff.effects);
 	replay_release(&diff.replay);
 	return code;
 }
@@ -241,8 +241,8 @@ const struct command command_diff = {
 		"endpoints and their pools, and what takes effect at the next start only.\n"
 		"\n"
 		"--replay FILE  reads an access log of format json, '-' is standard input, and says which of its requests would\n"
-		"               go elsewhere: to another upstream, with another target or host, or to none; how many, from where to\n"
-		"               where, with examples. It needs the fields method, host and target\n"
+		"               go elsewhere: to another upstream, with another target or host, to another answer, or to none; how many,\n"
+		"               from where to where, with examples. It needs the fields method, host and target\n"
 		"--json         the same for programs\n"
 		"\n"
 		"Exit status: 0 compared, 1 a file cannot be read, 2 a configuration is wrong.\n",

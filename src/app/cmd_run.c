@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "app/command.h"
+#include "app/fits.h"
 #include "app/notify.h"
 #include "app/opening.h"
 #include "app/process.h"
@@ -43,16 +44,10 @@ __attribute__((format(printf, 4, 5))) static void tell(struct journal *journal, 
 	(by != NULL ? journal_audit : journal_event)(journal, JOURNAL_MAIN, clock_us(CLOCK_REALTIME), level, text);
 }
 
-/* It is said, not refused: fewer clients than allowed may well come. */
-static void plan_warn(const struct config *config, const char *path)
+/* What is told of the configuration before it is in force. */
+static void on_print(void *context, int level, const char *text)
 {
-	struct config_complaints complaints;
-
-	if (!reloading_plan_fits(config, &complaints)) {
-		command_complain("%s: the limits do not fit this machine ('weir check %s' shows the arithmetic):", path, path);
-		config_complaints_print(&complaints, path, stderr);
-	}
-	config_complaints_release(&complaints);
+	fprintf(stderr, "%s\n", text);
 }
 
 /* What runs. */
@@ -414,6 +409,7 @@ static void gateway_end(struct gateway *gateway)
 /* What the file says, with the addresses that are known by now. NULL with error. */
 static const struct config *gateway_resolve(struct gateway *gateway, char error[256])
 {
+	const struct reload_teller printed = {on_print, NULL};
 	const struct config *expanded;
 
 	if (!names_follow(&gateway->reloading.names, gateway->reloading.loaded, error))
@@ -423,8 +419,8 @@ static const struct config *gateway_resolve(struct gateway *gateway, char error[
 		snprintf(error, 256, "out of memory");
 		return NULL;
 	}
-	plan_warn(expanded, gateway->path);
-	reloading_tell_left_out(&gateway->reloading.names.to, expanded);
+	fits_warn(&printed, expanded, gateway->path);
+	fits_tell_left_out(&gateway->reloading.names.to, expanded);
 	return expanded;
 }
 
@@ -547,7 +543,7 @@ static enum exit_code run(const struct config *config, const char *path)
 static bool idle_fits(const struct config *config, const char *path)
 {
 	struct config_complaints complaints;
-	bool fits = reloading_idle_fits(config, &complaints);
+	bool fits = fits_idle(config, &complaints);
 
 	config_complaints_print(&complaints, path, stderr);
 	config_complaints_release(&complaints);

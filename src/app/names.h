@@ -6,7 +6,7 @@
 #ifndef WEIR_APP_NAMES_H
 #define WEIR_APP_NAMES_H
 
-#include "app/reload.h"
+#include "app/reload_words.h"
 #include "net/resolver.h"
 
 struct names {

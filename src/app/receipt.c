@@ -20,12 +20,12 @@ static json_t *text_of(const char *text)
 	return json != NULL ? json : json_string("(not UTF-8)");
 }
 
-static json_t *lines_of(const struct told *told)
+static json_t *lines_of(const struct kept_lines *kept)
 {
 	json_t *lines = json_array();
 
-	for (size_t i = 0; i < told->count; i++)
-		json_array_append_new(lines, text_of(told->items[i].text));
+	for (size_t i = 0; i < kept->count; i++)
+		json_array_append_new(lines, text_of(kept->items[i].text));
 	return lines;
 }
 
@@ -75,7 +75,7 @@ void receipt_sum_up(const struct receipt *r, char text[200])
 
 void receipt_release(struct receipt *r)
 {
-	told_release(&r->changes);
+	kept_lines_release(&r->changes);
 	config_complaints_release(&r->complaints);
 	config_complaints_release(&r->warnings);
 	*r = (struct receipt){0};

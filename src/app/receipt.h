@@ -5,7 +5,7 @@
 #ifndef WEIR_APP_RECEIPT_H
 #define WEIR_APP_RECEIPT_H
 
-#include "app/told.h"
+#include "app/kept_lines.h"
 #include "control/reloads.h"
 #include "io/io.h"
 
@@ -14,7 +14,7 @@ struct receipt {
 	enum reload_outcome outcome;
 	const char *by;                      /* "signal", "admin", "watch", "names" */
 	uint64_t at_us;                      /* of its end: Unix time */
-	struct told changes;                 /* lines */
+	struct kept_lines changes;                 /* lines */
 	struct config_complaints complaints; /* why it was refused */
 	struct config_complaints warnings;   /* what is worth a look all the same */
 	struct {

@@ -1,36 +1,15 @@
-/* See reloading.h. What is told on the thread is kept, and told by the main thread: the journal has one place for both. */
+/* See reloading.h. */
 #include "app/reloading.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include "app/notify.h"
-#include "app/opening.h"
-#include "app/process.h"
 #include "app/watching.h"
 #include "base/clock.h"
-#include "net/tls.h"
-
-/* As nice(2) means it: a reload takes longer where others have work for all processors, and takes nothing from them. */
-enum { LOADING_NICE = 10 };
-
-struct loading {
-	pthread_t thread;
-	struct reloading *r;
-	atomic_bool ended;
-	struct told told;
-	const struct config *config;    /* what the file says; NULL: it is not good, or it was not read */
-	struct opening opening;         /* what the configuration needs that is not open yet */
-	atomic_bool opened;             /* it is to be released by who sets this to false */
-	struct generation *generation;  /* NULL: there is none */
-};
 
 /* --- telling -------------------------------------------------------------------------------------------------------- */
 
@@ -56,7 +35,7 @@ __attribute__((format(printf, 3, 4))) static void tell(struct reloading *r, int 
 static void change_tell(void *context, int level, const char *text)
 {
 	struct reloading *r = context;
-	struct reload_teller kept = told_teller(&r->receipt.changes);
+	struct reload_teller kept = kept_lines_teller(&r->receipt.changes);
 
 	journal_tell(r, level, text);
 	kept.tell(kept.context, level, text);
@@ -65,213 +44,6 @@ static void change_tell(void *context, int level, const char *text)
 static const char *log_name(const char *by)
 {
 	return strcmp(by, "signal") == 0 ? "SIGHUP" : by;
-}
-
-/* --- on the thread: looking at it ----------------------------------------------------------------------------------- */
-
-bool reloading_plan_fits(const struct config *config, struct config_complaints *complaints)
-{
-	struct config_machine machine;
-	FILE *nowhere = fopen("/dev/null", "w");
-	bool fits;
-
-	*complaints = (struct config_complaints){0};
-	if (nowhere == NULL)
-		return true;
-	config_machine_read(&machine);
-	fits = config_plan(config, &machine, nowhere, complaints);
-	fclose(nowhere);
-	return fits;
-}
-
-bool reloading_idle_fits(const struct config *config, struct config_complaints *complaints)
-{
-	struct config_machine machine;
-
-	config_machine_read(&machine);
-	return config_plan_idle(config, &machine, complaints);
-}
-
-void reloading_tell_left_out(const struct reload_teller *to, const struct config *config)
-{
-	for (size_t i = 0; i < config->upstream_count; i++) {
-		const struct config_upstream *u = &config->upstreams[i];
-		char text[256];
-
-		if (u->left_out == 0)
-			continue;
-		snprintf(text, sizeof(text),
-			"upstream %.*s: %zu endpoints are not used: it has %u already, and there are no more", (int)u->name.n,
-			u->name.p, u->left_out, CONFIG_UPSTREAM_ENDPOINTS_MAX);
-		to->tell(to->context, LEVEL_WARNING, text);
-	}
-}
-
-static void plan_warn(struct loading *l, const struct config *config)
-{
-	const struct reload_teller to = told_teller(&l->told);
-	struct config_complaints complaints;
-
-	if (!reloading_plan_fits(config, &complaints)) {
-		to.tell(to.context, LEVEL_WARNING, "the limits do not fit this machine:");
-		reload_tell_complaints(&to, LEVEL_WARNING, l->r->path, &complaints);
-	}
-	config_complaints_release(&complaints);
-}
-
-/* The time since *mark, which is now. */
-static uint64_t lap(uint64_t *mark)
-{
-	uint64_t before = *mark;
-
-	*mark = clock_us(CLOCK_MONOTONIC);
-	return *mark - before;
-}
-
-/* What the file says, if it is good. */
-static void load_file(struct loading *l, uint64_t *mark)
-{
-	struct receipt *receipt = &l->r->receipt;
-	const struct reload_teller to = told_teller(&l->told);
-	const struct config *config;
-	bool good = config_load_again(l->r->path, &config, &receipt->complaints) == CONFIG_OK;
-
-	receipt->took.read_us = lap(mark);
-	if (good) {
-		config_complaints_release(&receipt->complaints);
-		good = reloading_idle_fits(config, &receipt->complaints) &&
-		       tls_check(config, &receipt->complaints, &receipt->warnings);
-		reload_tell_complaints(&to, LEVEL_WARNING, l->r->path, &receipt->warnings);
-	}
-	receipt->took.check_us = lap(mark);
-	if (good) {
-		l->config = config;
-		return;
-	}
-	receipt->outcome = RELOAD_REFUSED;
-	reload_tell_complaints(&to, LEVEL_ERROR, l->r->path, &receipt->complaints);
-	config_free(config);
-}
-
-/* --- on the thread: making what the workers need of it -------------------------------------------------------------- */
-
-static bool follow_names(struct loading *l, const struct config *config)
-{
-	const struct reload_teller to = told_teller(&l->told);
-	char error[256];
-
-	if (names_follow(&l->r->names, config, error))
-		return true;
-	to.tell(to.context, LEVEL_ERROR, error);
-	return false;
-}
-
-/* `config` as it was loaded, with the addresses that are known now. */
-static void prepare(struct loading *l, const struct config *config)
-{
-	const struct reload_teller to = told_teller(&l->told);
-	struct reloading *r = l->r;
-	const struct config *expanded = names_expand(&r->names, config);
-
-	if (expanded == NULL)
-		return;
-	if (!r->of_addresses || config_endpoint_count(expanded) > config_endpoint_count(workers_config(r->workers))) {
-		plan_warn(l, expanded);
-		reloading_tell_left_out(&to, expanded);
-	}
-	l->generation = workers_prepare(r->workers, expanded);
-	if (l->generation == NULL)
-		config_free(expanded);
-}
-
-/* Also by the main thread, while this one goes on. */
-static void openings_close(struct loading *l)
-{
-	if (atomic_exchange(&l->opened, false))
-		opening_release(&l->opening);
-}
-
-/* Comes to nothing. */
-static void config_drop(struct loading *l)
-{
-	openings_close(l);
-	config_free(l->config);
-	l->config = NULL;
-}
-
-/* The file is good, but what it says may not be there to be had. */
-static void open_all(struct loading *l, uint64_t *mark)
-{
-	struct receipt *receipt = &l->r->receipt;
-	const struct reload_teller to = told_teller(&l->told);
-
-	if (atomic_load(&l->r->closed)) {
-		config_drop(l);
-		return;
-	}
-	l->opening.workers = l->r->count;
-	bool opened = opening_make(&l->opening, workers_config(l->r->workers), l->config, &receipt->complaints);
-
-	receipt->took.check_us += lap(mark);
-	atomic_store(&l->opened, opened);
-	/* Whoever has closed it meanwhile has not seen what is open, or has closed that, too. */
-	if (atomic_load(&l->r->closed))
-		config_drop(l);
-	if (opened)
-		return;
-	config_complaints_sort(&receipt->complaints);
-	receipt->outcome = RELOAD_REFUSED;
-	reload_tell_complaints(&to, LEVEL_ERROR, l->r->path, &receipt->complaints);
-	config_drop(l);
-}
-
-/* What its keeper is told, if it is taken. */
-static void changes_keep(struct loading *l)
-{
-	const struct reload_teller to = told_teller(&l->r->receipt.changes);
-
-	reload_tell_keys(&to, l->r->loaded, l->config);
-	reload_tell_order(&to, l->r->loaded, l->config);
-}
-
-static void load_all(struct loading *l)
-{
-	struct receipt *receipt = &l->r->receipt;
-	uint64_t mark = clock_us(CLOCK_MONOTONIC);
-
-	load_file(l, &mark);
-	if (l->config != NULL)
-		open_all(l, &mark);
-	if (l->config == NULL)
-		return;
-	bool follows = follow_names(l, l->config);
-
-	receipt->took.resolve_us = lap(&mark);
-	if (follows)
-		prepare(l, l->config);
-	receipt->took.compile_us = lap(&mark);
-	if (l->generation != NULL)
-		changes_keep(l);
-	if (l->generation != NULL)
-		return;
-	receipt->outcome = RELOAD_FAILED;
-	config_drop(l);
-	follow_names(l, l->r->loaded);
-}
-
-static void *load_run(void *argument)
-{
-	struct loading *l = argument;
-
-	/* Of this thread alone: where processors are few, workers do not wait for it. Nothing is lost when it is refused. */
-	setpriority(PRIO_PROCESS, (id_t)gettid(), LOADING_NICE);
-	if (l->r->of_addresses)
-		prepare(l, l->r->loaded);
-	else
-		load_all(l);
-	atomic_store(&l->ended, true);
-	process_tell();
-	return NULL;
 }
 
 /* --- beginning and end ------------------------------------------------------------------------------------------------ */
@@ -316,23 +88,22 @@ static void receipt_give(struct reloading *r)
 }
 
 /* False: no memory for it, or no thread. */
-static bool loading_begin(struct reloading *r)
+static bool begin(struct reloading *r, const char *by, bool of_addresses)
 {
-	struct loading *l = calloc(1, sizeof(*l));
+	const struct loading_task task = {.path = r->path,
+		.by = by,
+		.before = r->loaded,
+		.workers = r->workers,
+		.names = &r->names,
+		.count = r->count,
+		.of_addresses = of_addresses};
 
-	if (l == NULL)
-		return false;
-	l->r = r;
-	r->loading = l;
-	r->names.to = told_teller(&l->told);
-	r->state = RELOADING_LOADING;
-	if (pthread_create(&l->thread, NULL, load_run, l) == 0)
-		return true;
-	r->state = RELOADING_IDLE;
-	r->names.to = (struct reload_teller){journal_tell, r};
-	r->loading = NULL;
-	free(l);
-	return false;
+	r->receipt = (struct receipt){.by = by};
+	r->of_addresses = of_addresses;
+	r->loading = loading_begin(&task);
+	if (r->loading != NULL)
+		r->state = RELOADING_LOADING;
+	return r->loading != NULL;
 }
 
 /* Of the file. It is IDLE. */
@@ -340,10 +111,8 @@ static void reload_begin(struct reloading *r, const char *by, struct control_ord
 {
 	if (order != NULL)
 		r->orders[r->order_count++] = order;
-	r->receipt = (struct receipt){.by = by};
-	r->of_addresses = false;
 	notify_reloading();
-	if (loading_begin(r))
+	if (begin(r, by, false))
 		return;
 	tell(r, LEVEL_ERROR, "%s: not reloaded: out of memory, or of threads", log_name(by));
 	r->receipt.outcome = RELOAD_FAILED;
@@ -362,21 +131,6 @@ static void ask_again(struct reloading *r)
 	r->order_count = r->order_again_count;
 	r->order_again_count = 0;
 	reload_begin(r, by, NULL);
-}
-
-/* The thread has ended, or is waited for. Its generation and what the file said are the caller's. */
-static struct loading loading_end(struct reloading *r)
-{
-	const struct reload_teller to = {journal_tell, r};
-	struct loading l;
-
-	pthread_join(r->loading->thread, NULL);
-	r->names.to = to;
-	l = *r->loading;
-	free(r->loading);
-	r->loading = NULL;
-	told_pass(&l.told, &to);
-	return l;
 }
 
 void reloading_start(struct reloading *r)
@@ -405,8 +159,9 @@ static void openings_take(struct reloading *r, struct opening *opening, const st
 	*opening = (struct opening){0};
 }
 
-static void swap_begin(struct reloading *r, struct loading *l)
+static void swap_begin(struct reloading *r, struct loaded *l)
 {
+	r->swap_begun_us = clock_us(CLOCK_MONOTONIC);
 	openings_take(r, &l->opening, workers_config(r->workers), l->generation);
 	if (l->config != NULL) {
 		config_free(r->loaded);
@@ -414,27 +169,45 @@ static void swap_begin(struct reloading *r, struct loading *l)
 		reloading_start(r);
 	}
 	r->state = RELOADING_SWAPPING;
-	r->swap_begun_us = clock_us(CLOCK_MONOTONIC);
 	workers_reload(r->workers, l->generation);
 }
 
-static void loading_look(struct reloading *r)
+static void not_reloaded_tell(struct reloading *r)
 {
-	if (!atomic_load(&r->loading->ended))
-		return;
-	struct loading l = loading_end(r);
-
-	if (l.generation != NULL) {
-		swap_begin(r, &l);
-		return;
-	}
 	if (r->of_addresses)
 		tell(r, LEVEL_ERROR, "the addresses of before stay in use: out of memory");
 	else if (r->receipt.outcome == RELOAD_REFUSED)
 		tell(r, LEVEL_ERROR, "%s: not reloaded: the configuration of before stays in force", log_name(r->receipt.by));
 	else
 		tell(r, LEVEL_ERROR, "%s: not reloaded: out of memory, or of threads", log_name(r->receipt.by));
+}
+
+static void loading_look(struct reloading *r)
+{
+	const struct reload_teller to = {journal_tell, r};
+	struct loaded l;
+
+	if (!loading_has_ended(r->loading))
+		return;
+	l = loading_end(r->loading);
+	r->loading = NULL;
+	r->receipt = l.receipt;
+	kept_lines_pass(&l.lines, &to);
+	if (l.generation != NULL) {
+		swap_begin(r, &l);
+		return;
+	}
+	not_reloaded_tell(r);
 	receipt_give(r);
+}
+
+static void changes_tell(struct reloading *r, struct reload_workers taken)
+{
+	const struct config *before = workers_config(r->workers), *after = workers_next(r->workers);
+	const struct reload_teller to = {change_tell, r};
+	const struct reload_endpoints endpoints = reload_tell_effects(&to, before, after);
+
+	reload_tell_end(&to, before, after, &endpoints, taken);
 }
 
 /* The workers may have taken it. */
@@ -456,7 +229,7 @@ static void swap_look(struct reloading *r)
 	if (!r->of_addresses) {
 		receipt_sum_up(&r->receipt, text);
 		journal_tell(r, LEVEL_INFO, text);
-		reload_tell_changes(&to, workers_config(r->workers), workers_next(r->workers), taken);
+		changes_tell(r, taken);
 	} else if (taken.refused > 0) {
 		reload_tell_refused(&to, taken);
 	}
@@ -464,13 +237,11 @@ static void swap_look(struct reloading *r)
 	receipt_give(r);
 }
 
-/* What a thread that has ended, or is waited for, has made is not used. */
-static void loading_drop(struct reloading *r)
+/* What is being loaded is not used. */
+static void drop(struct reloading *r)
 {
-	struct loading l = loading_end(r);
-
-	generation_unref(l.generation);
-	config_drop(&l);
+	loading_drop(r->loading);
+	r->loading = NULL;
 	r->state = RELOADING_IDLE;
 }
 
@@ -514,17 +285,15 @@ static void addresses_look(struct reloading *r)
 {
 	if (!names_look(&r->names))
 		return;
-	r->receipt = (struct receipt){.by = "names"};
-	r->of_addresses = true;
-	if (!loading_begin(r))
+	if (!begin(r, "names", true))
 		tell(r, LEVEL_ERROR, "the addresses of before stay in use: out of memory");
 }
 
 void reloading_look(struct reloading *r)
 {
-	if (atomic_load(&r->closed)) {
-		if (r->state == RELOADING_LOADING && atomic_load(&r->loading->ended))
-			loading_drop(r);
+	if (r->closed) {
+		if (r->state == RELOADING_LOADING && loading_has_ended(r->loading))
+			drop(r);
 		return;
 	}
 	if (r->state == RELOADING_LOADING)
@@ -557,7 +326,7 @@ void reloading_hold(struct reloading *r)
 void reloading_resume(struct reloading *r)
 {
 	r->held = false;
-	if (r->missed && !atomic_load(&r->closed))
+	if (r->missed && !r->closed)
 		reloading_ask(r, "signal", NULL);
 }
 
@@ -575,11 +344,12 @@ void reloading_close(struct reloading *r)
 {
 	const char *json = "{\"error\":\"draining\",\"message\":\"the gateway is on its way out\"}";
 
-	if (atomic_exchange(&r->closed, true))
+	if (r->closed)
 		return;
+	r->closed = true;
 	end_is_told(r);
 	if (r->state == RELOADING_LOADING)
-		openings_close(r->loading);
+		loading_close(r->loading);
 	r->again_by = NULL;
 	orders_answer(r->orders, &r->order_count, 503, json);
 	orders_answer(r->orders_again, &r->order_again_count, 503, json);
@@ -588,7 +358,7 @@ void reloading_close(struct reloading *r)
 void reloading_release(struct reloading *r)
 {
 	if (r->state == RELOADING_LOADING)
-		loading_drop(r);
+		drop(r);
 	watching_end(r->watching);
 	receipt_release(&r->receipt);
 	names_release(&r->names);

@@ -1,14 +1,14 @@
 /*
  * Reloads, as the main thread sees them.
  *
- *     IDLE --asked--> LOADING: a thread of its own reads, checks, asks for names, compiles
+ *     IDLE --asked--> LOADING: a thread of its own comes from the file to a generation (loading.h)
  *      ^                 |
  *      |                 | it has ended, process_tell()
  *      |                 v
  *      '-- receipt -- SWAPPING: the workers take it, in slices (gateway/reload.c)
  *
- * Who asks meanwhile is heard behind it: once more, whoever and however many they are. While LOADING the thread has the names and
- * all that generations are made of; nobody else touches them. Other addresses of host names take the same way, without the file.
+ * Who asks meanwhile is heard behind it: once more, whoever and however many they are. While LOADING the names and
+ * all that generations are made of are the thread's. Other addresses of host names take the same way, without the file.
  *
  * A reload of the file and an upgrade never meet: both open sockets, maybe the same ones. While an upgrade is wanted or under way
  * none is begun (held), and who asks is heard by the process that is there after it.
@@ -16,11 +16,7 @@
 #ifndef WEIR_APP_RELOADING_H
 #define WEIR_APP_RELOADING_H
 
-#include <stdatomic.h>
-
-#include "app/names.h"
-#include "app/receipt.h"
-#include "app/workers.h"
+#include "app/loading.h"
 #include "control/order.h"
 
 struct reloading {
@@ -38,11 +34,11 @@ struct reloading {
 	bool of_addresses;              /* the one that is under way: the file is the same */
 	bool held;                      /* none of the file is begun */
 	bool missed;                    /* one was asked for while held */
-	atomic_bool closed;             /* none is begun, and none goes on */
+	bool closed;                    /* none is begun, and none goes on */
 	const char *again_by;           /* who has asked meanwhile; NULL: nobody */
 	struct receipt receipt;         /* of the one that is under way */
 	struct watching *watching;      /* NULL: the files are not watched */
-	struct loading *loading;        /* LOADING: the thread's, and what it leads to */
+	struct loading *loading;        /* LOADING */
 	uint64_t swap_begun_us;
 	struct control_order *orders[ORDERS_MAX], *orders_again[ORDERS_MAX];
 	size_t order_count, order_again_count;
@@ -76,14 +72,5 @@ void reloading_close(struct reloading *r);
 
 /* After the end of the workers' threads. Before the workers are freed. */
 void reloading_release(struct reloading *r);
-
-/* False with complaints when the limits may not hold on this machine. They are to be released in every case. */
-bool reloading_plan_fits(const struct config *config, struct config_complaints *complaints);
-
-/* False with complaints: no client could ever come. */
-bool reloading_idle_fits(const struct config *config, struct config_complaints *complaints);
-
-/* Tells of endpoints that are not used. */
-void reloading_tell_left_out(const struct reload_teller *to, const struct config *config);
 
 #endif

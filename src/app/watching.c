@@ -1,8 +1,11 @@
-/* See watching.h. What is known of the files stands behind a lock, which nobody holds for longer than it takes to read them. */
+/*
+ * See watching.h. The main thread asks nothing of a file system: one that does not answer, as of a server that is gone, would keep it
+ * from everything else. It tells the thread which files there are and what they said when they were loaded, and does not wait for its
+ * end.
+ */
 #include "app/watching.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
 #include <poll.h>
@@ -16,51 +19,27 @@
 #include <unistd.h>
 
 #include "app/process.h"
+#include "app/watched.h"
 #include "base/clock.h"
-#include "base/hash.h"
 
 #define TOLD (IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF)
 #define LOOK_US (10 * US_PER_S)
 
 enum {
 	SETTLES_MAX = 10, /* whatever else goes on in the directory, after so many times `settle` they are looked at */
-	FILES_MAX = 2000,
 	LINKS_MAX = 8,    /* that lead to one another */
 };
 
-struct watched_file {
-	char *path;
-	uint64_t content; /* its hash; 0: it cannot be read */
-};
-
 struct watching {
-	pthread_mutex_t lock;
-	char *path;                 /* of the configuration */
-	struct watched_file *files; /* it is the first */
-	size_t count;
-	uint64_t settle_us;
+	atomic_uint owners;              /* the main thread and its own; whoever is the last frees it */
+	char *path;                      /* of the configuration */
+	_Atomic(struct watched *) next;  /* told by the main thread, and not taken by the other yet; NULL: nothing */
+	struct watched *now;             /* the thread's; NULL: nothing yet */
 	int notify_fd, wake_fd;
 	atomic_bool changed, ending;
-	pthread_t thread;
 };
 
 /* --- files ------------------------------------------------------------------------------------------------------------ */
-
-/* A file that is not there for the moment is no other content: who replaces it is about to. */
-static uint64_t content_of(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	uint64_t hash = HASH_BEGIN;
-	char piece[16384];
-	ssize_t n = -1;
-
-	while (fd >= 0 && ((n = read(fd, piece, sizeof(piece))) > 0 || (n < 0 && errno == EINTR)))
-		if (n > 0)
-			hash = hash_append(hash, piece, (size_t)n);
-	if (fd >= 0)
-		close(fd);
-	return n == 0 ? hash | 1 : 0;
-}
 
 static void watch_directory_of(const struct watching *w, const char *path)
 {
@@ -115,69 +94,22 @@ static void watch(const struct watching *w, const char *path)
 		watch_directory_of(w, real);
 }
 
-static const struct watched_file *file_find(const struct watched_file *files, size_t count, const char *path)
-{
-	for (size_t i = 0; i < count; i++)
-		if (strcmp(files[i].path, path) == 0)
-			return &files[i];
-	return NULL;
-}
-
-static void file_add(struct watching *w, const struct watched_file *before, size_t before_count, const char *path)
-{
-	const struct watched_file *known = file_find(before, before_count, path);
-	char *copy;
-
-	if (w->count == FILES_MAX || file_find(w->files, w->count, path) != NULL || (copy = strdup(path)) == NULL)
-		return;
-	w->files[w->count++] = (struct watched_file){copy, known != NULL ? known->content : content_of(path)};
-	watch(w, path);
-}
-
-static void files_free(struct watched_file *files, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		free(files[i].path);
-	free(files);
-}
-
-void watching_follow(struct watching *w, const struct config *config)
-{
-	struct watched_file *files = calloc(FILES_MAX, sizeof(*files));
-
-	if (files == NULL)
-		return;
-	pthread_mutex_lock(&w->lock);
-	struct watched_file *before = w->files;
-	size_t before_count = w->count;
-
-	w->files = files;
-	w->count = 0;
-	w->settle_us = config->reload.settle_us;
-	file_add(w, before, before_count, w->path);
-	for (const struct config_named_file *file = config->files; file != NULL; file = file->next)
-		file_add(w, before, before_count, file->path.p);
-	pthread_mutex_unlock(&w->lock);
-	files_free(before, before_count);
-}
-
 /* Whether a file says something else; `take`: that is what it says from now on. */
 static bool files_differ(struct watching *w, bool take)
 {
 	bool differ = false;
 
-	pthread_mutex_lock(&w->lock);
-	for (size_t i = 0; i < w->count; i++) {
-		uint64_t content = content_of(w->files[i].path);
+	for (size_t i = 0; i < w->now->count; i++) {
+		struct watched_file *file = &w->now->files[i];
+		uint64_t content = watched_content(file->path);
 
-		watch(w, w->files[i].path);
-		if (content == 0 || content == w->files[i].content)
+		watch(w, file->path);
+		if (content == 0 || content == file->content)
 			continue;
 		differ = true;
 		if (take)
-			w->files[i].content = content;
+			file->content = content;
 	}
-	pthread_mutex_unlock(&w->lock);
 	return differ;
 }
 
@@ -188,7 +120,7 @@ struct stir {
 	uint64_t first_us, last_us;
 };
 
-static bool drain_events(int fd)
+static bool drain(int fd)
 {
 	char events[4096];
 	bool any = false;
@@ -198,11 +130,32 @@ static bool drain_events(int fd)
 	return any;
 }
 
+/* Whether the main thread has told of others. */
+static bool next_take(struct watching *w)
+{
+	struct watched *next = atomic_exchange(&w->next, NULL);
+
+	if (next == NULL)
+		return false;
+	watched_take_over(next, w->now);
+	watched_free(w->now);
+	w->now = next;
+	for (size_t i = 0; i < next->count; i++)
+		watch(w, next->files[i].path);
+	return true;
+}
+
 static uint64_t stir_ends_us(const struct stir *stir, uint64_t settle_us)
 {
 	uint64_t settled_us = stir->last_us + settle_us, latest_us = stir->first_us + SETTLES_MAX * settle_us;
 
 	return settled_us < latest_us ? settled_us : latest_us;
+}
+
+static void stir_up(struct stir *stir, uint64_t now_us)
+{
+	stir->first_us = stir->first_us != 0 ? stir->first_us : now_us;
+	stir->last_us = now_us;
 }
 
 /* One round: waits, and looks. */
@@ -211,21 +164,17 @@ static void round_go(struct watching *w, struct stir *stir)
 	struct pollfd fds[2] = {{.fd = w->notify_fd, .events = POLLIN}, {.fd = w->wake_fd, .events = POLLIN}};
 	uint64_t now_us = clock_us(CLOCK_MONOTONIC), until_us = now_us + LOOK_US;
 
-	pthread_mutex_lock(&w->lock);
-	uint64_t settle_us = w->settle_us;
-
-	pthread_mutex_unlock(&w->lock);
 	if (stir->first_us != 0)
-		until_us = stir_ends_us(stir, settle_us);
+		until_us = stir_ends_us(stir, w->now->settle_us);
 	poll(fds, 2, until_us > now_us ? (int)((until_us - now_us) / US_PER_MS + 1) : 0);
 	now_us = clock_us(CLOCK_MONOTONIC);
-	if (drain_events(w->notify_fd)) {
-		stir->first_us = stir->first_us != 0 ? stir->first_us : now_us;
-		stir->last_us = now_us;
-	}
-	if (stir->first_us == 0 && now_us >= until_us && files_differ(w, false))
-		stir->first_us = stir->last_us = now_us;
-	if (stir->first_us == 0 || now_us < stir_ends_us(stir, settle_us))
+	drain(w->wake_fd);
+	/* What has changed before they were watched was not told. */
+	bool look = next_take(w) || now_us >= until_us;
+
+	if (drain(w->notify_fd) || (stir->first_us == 0 && look && files_differ(w, false)))
+		stir_up(stir, now_us);
+	if (stir->first_us == 0 || now_us < stir_ends_us(stir, w->now->settle_us))
 		return;
 	stir->first_us = 0;
 	if (files_differ(w, true)) {
@@ -234,47 +183,102 @@ static void round_go(struct watching *w, struct stir *stir)
 	}
 }
 
-static void *run(void *argument)
-{
-	struct watching *w = argument;
-	struct stir stir = {0};
-
-	while (!atomic_load(&w->ending))
-		round_go(w, &stir);
-	return NULL;
-}
-
-/* --- on the main thread ------------------------------------------------------------------------------------------------- */
-
 static void watching_free(struct watching *w)
 {
 	if (w->notify_fd >= 0)
 		close(w->notify_fd);
 	if (w->wake_fd >= 0)
 		close(w->wake_fd);
-	files_free(w->files, w->count);
-	pthread_mutex_destroy(&w->lock);
+	watched_free(w->next);
+	watched_free(w->now);
 	free(w->path);
 	free(w);
+}
+
+static void watching_leave(struct watching *w)
+{
+	if (atomic_fetch_sub(&w->owners, 1) == 1)
+		watching_free(w);
+}
+
+static void *run(void *argument)
+{
+	struct watching *w = argument;
+	struct stir stir = {0};
+
+	next_take(w);
+	if (files_differ(w, false))
+		stir_up(&stir, clock_us(CLOCK_MONOTONIC));
+	while (!atomic_load(&w->ending))
+		round_go(w, &stir);
+	watching_leave(w);
+	return NULL;
+}
+
+/* --- on the main thread ------------------------------------------------------------------------------------------------- */
+
+static void wake(const struct watching *w)
+{
+	static const uint64_t one = 1;
+
+	/* Full of such: then it wakes as well. */
+	if (write(w->wake_fd, &one, sizeof(one)) != sizeof(one))
+		return;
+}
+
+void watching_follow(struct watching *w, const struct config *config)
+{
+	struct watched *next = watched_create(w->path, config);
+
+	if (next == NULL)
+		return;
+	watched_free(atomic_exchange(&w->next, next));
+	wake(w);
+}
+
+/* 0 or an errno. */
+static int watching_init(struct watching *w, const char *path, const struct config *config)
+{
+	w->owners = 2;
+	w->notify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (w->notify_fd < 0)
+		return errno;
+	w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (w->wake_fd < 0)
+		return errno;
+	w->path = strdup(path);
+	if (w->path == NULL)
+		return ENOMEM;
+	w->next = watched_create(path, config);
+	return w->next != NULL ? 0 : ENOMEM;
+}
+
+/* 0 or an errno. */
+static int thread_begin(struct watching *w)
+{
+	pthread_attr_t detached;
+	pthread_t thread;
+	int error = pthread_attr_init(&detached);
+
+	if (error != 0)
+		return error;
+	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+	error = pthread_create(&thread, &detached, run, w);
+	pthread_attr_destroy(&detached);
+	return error;
 }
 
 struct watching *watching_begin(const char *path, const struct config *config)
 {
 	struct watching *w = calloc(1, sizeof(*w));
-	int error = ENOMEM;
+	int error;
 
 	if (w == NULL)
 		return NULL;
-	pthread_mutex_init(&w->lock, NULL);
-	w->path = strdup(path);
-	w->notify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	w->wake_fd = w->notify_fd >= 0 ? eventfd(0, EFD_CLOEXEC) : -1;
-	if (w->path != NULL && w->wake_fd >= 0) {
-		watching_follow(w, config);
-		error = pthread_create(&w->thread, NULL, run, w);
-	} else if (w->path != NULL) {
-		error = errno;
-	}
+	w->notify_fd = w->wake_fd = -1;
+	error = watching_init(w, path, config);
+	if (error == 0)
+		error = thread_begin(w);
 	if (error == 0)
 		return w;
 	watching_free(w);
@@ -289,12 +293,9 @@ bool watching_take(struct watching *w)
 
 void watching_end(struct watching *w)
 {
-	static const uint64_t one = 1;
-
 	if (w == NULL)
 		return;
 	atomic_store(&w->ending, true);
-	if (write(w->wake_fd, &one, sizeof(one)) == sizeof(one))
-		pthread_join(w->thread, NULL);
-	watching_free(w);
+	wake(w);
+	watching_leave(w);
 }

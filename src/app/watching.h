@@ -5,7 +5,8 @@
  *
  * A thread of its own waits for what the kernel tells of the directories in which the files stand, and of those that they lead to by
  * symbolic links: so a file that is replaced by renaming is seen, and a link that is turned elsewhere, as Kubernetes does it with a
- * ConfigMap. As not every file system tells, it looks every ten seconds all the same. Only content counts: who writes the same again,
+ * ConfigMap. As not every file system tells, it looks every ten seconds all the same. It may hang in a file system that does not answer:
+ * nobody waits for it. Only content counts: who writes the same again,
  * or writes something else beside the files, changes nothing.
  */
 #ifndef WEIR_APP_WATCHING_H
@@ -27,7 +28,7 @@ void watching_follow(struct watching *watching, const struct config *config);
 /* True once for each time that they have changed. */
 bool watching_take(struct watching *watching);
 
-/* NULL is allowed. */
+/* The thread ends as soon as it can, and is not waited for. NULL is allowed. */
 void watching_end(struct watching *watching);
 
 #endif

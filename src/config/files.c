@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "base/units.h"
 #include "config/read.h"
 
@@ -78,14 +79,20 @@ static void open_and_read(struct load *l, const struct node *node, struct config
 		close(fd);
 }
 
+uint64_t config_content_hash(struct view bytes)
+{
+	return hash_append(HASH_BEGIN, bytes.p, bytes.n) | 1;
+}
+
 /* For who wants to know when they change. */
-static void file_note(struct load *l, struct view path)
+static void file_note(struct load *l, const struct config_file *from)
 {
 	struct config_named_file *file = load_alloc(l, sizeof(*file));
 
 	if (file == NULL)
 		return;
-	*file = (struct config_named_file){path, l->config->files};
+	*file = (struct config_named_file){
+		from->path, from->bytes.p != NULL ? config_content_hash(from->bytes) : 0, l->config->files};
 	l->config->files = file;
 }
 
@@ -104,6 +111,6 @@ void config_file_read(struct load *l, const struct node *node, struct config_fil
 	out->path = path_resolve(l, text);
 	if (out->path.p == NULL)
 		return;
-	file_note(l, out->path);
 	open_and_read(l, node, out);
+	file_note(l, out);
 }

@@ -26,6 +26,7 @@ struct config_place {
 /* A file that the configuration names, read together with it: what was checked is what is used. */
 struct config_named_file {
 	struct view path;          /* as it is opened */
+	uint64_t content;          /* config_content_hash() of what was read; 0: it could not be */
 	const struct config_named_file *next;
 };
 

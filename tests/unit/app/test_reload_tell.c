@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "app/reload.h"
+#include "app/reload_words.h"
 
 #define YAML(endpoints) \
 	"version: 1\n" \
@@ -49,7 +49,9 @@ static struct told tell(struct reload_workers workers)
 	struct told told = {.text = ""};
 	const struct reload_teller to = {on_tell, &told};
 
-	reload_tell_changes(&to, before, after, workers);
+	const struct reload_endpoints endpoints = reload_tell_effects(&to, before, after);
+
+	reload_tell_end(&to, before, after, &endpoints, workers);
 	config_free(before);
 	config_free(after);
 	return told;

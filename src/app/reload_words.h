@@ -1,8 +1,8 @@
 /*
  * What a reload tells the operator.
  */
-#ifndef WEIR_APP_RELOAD_H
-#define WEIR_APP_RELOAD_H
+#ifndef WEIR_APP_RELOAD_WORDS_H
+#define WEIR_APP_RELOAD_WORDS_H
 
 #include "app/line.h"
 #include "config/compare.h"
@@ -14,6 +14,9 @@ struct reload_teller {
 	void *context;
 };
 
+/* One line; what is longer is cut. */
+__attribute__((format(printf, 3, 4))) void reload_tell(const struct reload_teller *to, int level, const char *format, ...);
+
 /* Each complaint with its place; `name` is the file's. */
 void reload_tell_complaints(const struct reload_teller *to, int level, const char *name,
 	const struct config_complaints *complaints);
@@ -24,15 +27,23 @@ struct reload_workers {
 	unsigned refused;  /* lacked the memory, and go on as before */
 };
 
-/*
- * What has changed, what of it takes effect at the next start only, and then how it ended: "reloaded: ..." only when every
- * worker has taken it.
- */
-void reload_tell_changes(const struct reload_teller *to, const struct config *before, const struct config *after,
-	struct reload_workers workers);
+/* What becomes of endpoints. */
+struct reload_endpoints {
+	size_t added, kept, drained;
+	size_t renewed;    /* with a new pool */
+};
 
-/* The same without an ending: what a reload from one to the other would do. */
-void reload_tell_effects(const struct reload_teller *to, const struct config *before, const struct config *after);
+/* What a reload from one to the other does beside what the keys say: to endpoints, listeners, the log; and what waits for the next start. */
+struct reload_endpoints reload_tell_effects(const struct reload_teller *to, const struct config *before, const struct config *after);
+
+/* How it has ended: "reloaded: ..." only when every worker has taken it. */
+void reload_tell_end(const struct reload_teller *to, const struct config *before, const struct config *after,
+	const struct reload_endpoints *endpoints, struct reload_workers workers);
+
+/* That some have not taken it. */
+void reload_tell_refused(const struct reload_teller *to, struct reload_workers workers);
+
+/* --- what the file says (reload_keys.c) ------------------------------------------------------------------------------ */
 
 /* Every key of the files that says something else, the first hundred of them; secrets are not shown. */
 void reload_tell_keys(const struct reload_teller *to, const struct config *before, const struct config *after);
@@ -42,8 +53,5 @@ void reload_difference_put(struct line *line, const struct config_difference *di
 
 /* Routes with the same match that change places: the one that stands first is asked first. */
 void reload_tell_order(const struct reload_teller *to, const struct config *before, const struct config *after);
-
-/* That some have not taken it. */
-void reload_tell_refused(const struct reload_teller *to, struct reload_workers workers);
 
 #endif

@@ -1,0 +1,57 @@
+/*
+ * From the file to a generation, on a thread of its own, which may take its time:
+ *
+ *     read --> check --> open (opening.h) --> names --> generation --> what has changed; process_tell()
+ *
+ * From behind the reading on, until it has ended, the names and all that generations are made of are the thread's. Other addresses of
+ * host names take the same way, without the file.
+ */
+#ifndef WEIR_APP_LOADING_H
+#define WEIR_APP_LOADING_H
+
+#include "app/names.h"
+#include "app/opening.h"
+#include "app/receipt.h"
+#include "app/workers.h"
+
+/* All borrowed; the path for ever. */
+struct loading_task {
+	const char *path;
+	const char *by;                 /* a static word for the receipt */
+	const struct config *before;    /* what the file has said so far */
+	struct workers *workers;
+	struct names *names;
+	unsigned count;                 /* of workers */
+	bool of_addresses;              /* the file is the same */
+};
+
+/* What has come of it; the caller's. */
+struct loaded {
+	struct receipt receipt;         /* as far as there is anything to tell */
+	struct kept_lines lines;        /* for the journal, which has one writer */
+	const struct config *config;    /* what the file says; NULL: it is not good, or was not read */
+	struct opening opening;         /* what that needs that is not open yet */
+	struct generation *generation;  /* NULL: there is none */
+};
+
+struct loading;
+
+/* NULL: no memory for it, or no thread. */
+struct loading *loading_begin(const struct loading_task *task);
+
+/* process_tell() has told so. */
+bool loading_has_ended(const struct loading *loading);
+
+/* Nothing of it will be used: what it has opened is closed at once. It goes on to its end. */
+void loading_close(struct loading *loading);
+
+/* Waits for its end, and frees it. */
+struct loaded loading_end(struct loading *loading);
+
+/*
+ * The same, and nothing of it is used. It is not waited for while it reads the file, whose file system may never answer: then it frees
+ * itself, should it come back.
+ */
+void loading_drop(struct loading *loading);
+
+#endif
