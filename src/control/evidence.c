@@ -272,7 +272,7 @@ static double silent_s(const struct span *span, size_t index)
 static void fill_lag(struct why_worker *w, const struct span *span, size_t index)
 {
 	const struct window_worker *from = &span->from->workers[index], *to = &span->to->workers[index];
-	double quiet_s = silent_s(span, index), late = rate(from->lag_us, to->lag_us, span->s) / 1e6 + quiet_s / span->s;
+	double quiet_s = silent_s(span, index), late = rate(from->late_us, to->late_us, span->s) / 1e6 + quiet_s / span->s;
 
 	w->lag_s = mean_us(from->lag_us, to->lag_us, from->looks, to->looks);
 	if (w->lag_s < quiet_s)

@@ -52,7 +52,8 @@ struct window_worker {
 	uint64_t ready_us;            /* ready for one, and without; counter */
 	uint64_t requests;            /* that have ended; counter */
 	uint64_t connections;         /* now */
-	uint64_t looks, lag_us;       /* at how late its loop is, and their sum; counters */
+	uint64_t looks, lag_us;       /* at how long events wait for its loop, and the sum of that; counters */
+	uint64_t late_us;             /* for which its loop was late; counter */
 	bool heard;
 	bool accounted;               /* run_us and ready_us are known */
 };

@@ -157,6 +157,7 @@ static void take_workers(struct window_sample *s, const struct survey *survey)
 		w->connections = stats->connections_open;
 		w->looks = sum_of(stats->shed.lag_counts, SHED_LAG_BUCKETS);
 		w->lag_us = stats->shed.lag_sum_us;
+		w->late_us = stats->shed.late_us;
 		w->accounted = thread_stats_read(survey_worker(survey, i)->thread, &w->run_us, &w->ready_us);
 	}
 }

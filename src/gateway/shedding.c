@@ -261,26 +261,43 @@ static uint64_t smooth(uint64_t before, uint64_t value)
 	return before - (before + 3) / 4 + value / 4;
 }
 
+/* The look that is due. */
+static uint64_t late_by(const struct shedding *s)
+{
+	uint64_t now_us = io_now_us(s->worker->io);
+
+	return s->due_us != 0 && now_us > s->due_us ? now_us - s->due_us : 0;
+}
+
 /* The letter tells how long events wait behind others; the timer, when the loop has stood still as a whole. */
 static uint64_t lag_measure(const struct shedding *s)
 {
-	uint64_t now_us = io_now_us(s->worker->io), lag_us = io_letter_us(s->worker->io);
-	uint64_t late_us = s->due_us != 0 && now_us > s->due_us ? now_us - s->due_us : 0;
+	uint64_t late_us = late_by(s), lag_us = io_letter_us(s->worker->io);
 
 	/* A timer is late by up to two milliseconds as it is. */
 	return late_us > lag_us && late_us > 2 * US_PER_MS ? late_us : lag_us;
 }
 
+static void note_wait(struct shed_stats *stats, uint64_t wait_us)
+{
+	unsigned bucket = 0;
+
+	while (bucket + 1 < SHED_LAG_BUCKETS && wait_us >= (uint64_t)SHED_LAG_FIRST_US << bucket)
+		bucket++;
+	stats->lag_counts[bucket]++;
+	stats->lag_sum_us += wait_us;
+}
+
 static void judge_lag(struct shedding *s)
 {
 	struct shed_stats *stats = &s->worker->stats.shed;
-	uint64_t lag_us = lag_measure(s);
-	unsigned bucket = 0;
+	uint64_t lag_us = lag_measure(s), wait_us = lag_us;
 
-	while (bucket + 1 < SHED_LAG_BUCKETS && lag_us >= (uint64_t)SHED_LAG_FIRST_US << bucket)
-		bucket++;
-	stats->lag_counts[bucket]++;
-	stats->lag_sum_us += lag_us;
+	stats->late_us += lag_us;
+	note_wait(stats, wait_us);
+	/* Looks that could not be made, as the loop stood still: what came at their time has waited for the rest of it. */
+	for (; wait_us >= WATCH_US; wait_us -= WATCH_US)
+		note_wait(stats, wait_us - WATCH_US);
 	s->lag_us = smooth(s->lag_us, lag_us);
 	judge(s, SHED_LOOP_LAG, s->lag_us, s->marks.loop_lag_us);
 }
@@ -320,6 +337,12 @@ static void part_some(struct shedding *s)
 	}
 }
 
+/* In step with the ones before, so that looks which could not be made and those that are lie at one distance from each other. */
+static uint64_t next_look_us(const struct shedding *s)
+{
+	return deadline_after(io_now_us(s->worker->io), WATCH_US - late_by(s) % WATCH_US);
+}
+
 static void watch(struct shedding *s)
 {
 	publish(s);
@@ -327,7 +350,7 @@ static void watch(struct shedding *s)
 	judge_memory(s);
 	judge_lag(s);
 	judge_queue(s);
-	s->due_us = deadline_after(io_now_us(s->worker->io), WATCH_US);
+	s->due_us = next_look_us(s);
 	io_timer_set(s->worker->io, &s->timer, s->due_us);
 	settle(s);
 	if (s->parts)

@@ -38,8 +38,9 @@ struct shed_stats {
 	uint64_t begun[SHED_MARKS];
 	uint64_t connections[SHED_MARKS];  /* refused */
 	uint64_t requests[SHED_MARKS];
-	uint64_t lag_counts[SHED_LAG_BUCKETS];
+	uint64_t lag_counts[SHED_LAG_BUCKETS];  /* of what comes every WATCH_US: how long it waits for the loop */
 	uint64_t lag_sum_us;
+	uint64_t late_us;                  /* for which the loop was late */
 	uint64_t accept_waiting;           /* connections that wait to be accepted, as of the last look */
 };
 

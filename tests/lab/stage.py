@@ -60,7 +60,8 @@ class Stage:
         self.network = None
         self.ending = []
 
-    def _keep(self, one):
+    def keep(self, one):
+        """It ends with the stage."""
         self.ending.append(one.end)
         return one
 
@@ -69,14 +70,14 @@ class Stage:
         return self.network.inside if self.network else ()
 
     def in_network(self, **limits):
-        self.network = self._keep(Network(**limits))
+        self.network = self.keep(Network(**limits))
         return self.network
 
     def origin(self, *options, cpu=None):
-        return self._keep(Origin(options, (*self.under, *pinned(cpu))))
+        return self.keep(Origin(options, (*self.under, *pinned(cpu))))
 
     def slow_handshakes(self, hesitation_s):
-        return self._keep(SlowHandshakes(self.directory, hesitation_s))
+        return self.keep(SlowHandshakes(self.directory, hesitation_s))
 
     def gateway(self, config, files=None, cpu=None, under=()):
         admin = {"admin": {"address": f"unix:{self.directory}/admin-{len(self.ending)}"}}
@@ -85,13 +86,13 @@ class Stage:
         return gateway
 
     def load(self, port, seconds=WARM + WINDOW + 8, cpu=None, **options):
-        return self._keep(Load(port, seconds, (*self.under, *pinned(cpu)), options))
+        return self.keep(Load(port, seconds, (*self.under, *pinned(cpu)), options))
 
     def slow_readers(self, *arguments):
-        return self._keep(SlowReaders(*arguments))
+        return self.keep(SlowReaders(*arguments))
 
     def idlers(self, *arguments):
-        return self._keep(Idlers(*arguments))
+        return self.keep(Idlers(*arguments))
 
     def why(self, gateway, window=WINDOW):
         result = subprocess.run([BINARY, "why", "-c", gateway.file, "--window", f"{window}s", "--json"], stdin=subprocess.DEVNULL,

@@ -1,6 +1,8 @@
 """Bottlenecks in the gateway itself and in what the machine gives it."""
 
+import itertools
 import os
+import signal
 import threading
 import time
 
@@ -8,6 +10,7 @@ import pytest
 
 from clients import WARM, WINDOW
 from network import NEEDS_ROOT
+from raw import TIMEOUT
 from stage import configuration
 
 FILES = 200
@@ -72,6 +75,49 @@ def test_gateway_processor(stage):
     load.wait_for_second(WARM + WINDOW)
     truth = (gateway.cpu_seconds() - before) / (time.monotonic() - began)
     stage.judge(gateway, "gateway_processor", truth)
+
+
+class Halts:
+    """The process stands still now and then, as one does that waits for a disk, or whose machine is paused; then it goes on at once. It
+    notes from when to when."""
+
+    def __init__(self, pid, still_s, between_s):
+        self.pid, self.still_s, self.between_s, self.over = pid, still_s, between_s, threading.Event()
+        self.noted = []
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        # Never in step with what looks ten times a second.
+        for i in itertools.count():
+            if self.over.wait(self.between_s + 0.013 * (i % 8)):
+                return
+            os.kill(self.pid, signal.SIGSTOP)
+            began = time.monotonic()
+            self.over.wait(self.still_s)
+            os.kill(self.pid, signal.SIGCONT)
+            self.noted.append((began, time.monotonic()))
+
+    def mean_wait(self, since):
+        """Of what comes at a steady pace: whoever comes during a halt waits for its end, on average for half of it."""
+        return sum((end - began) ** 2 / 2 for began, end in self.noted if began > since) / (time.monotonic() - since)
+
+    def end(self):
+        self.over.set()
+        self.thread.join(TIMEOUT)
+
+
+def test_loop_lag(stage):
+    """It stands still for two fifths of the time, and hardly needs a processor."""
+    origin = stage.origin()
+    gateway = stage.gateway(configuration(origin))
+    load = stage.load(gateway.port, rate=200, in_flight=200)
+    load.wait_for_second(1)
+    halts = stage.keep(Halts(gateway.pid, still_s=0.25, between_s=0.3))
+    load.wait_for_second(WARM)
+    began = time.monotonic()
+    load.wait_for_second(WARM + WINDOW)
+    stage.judge(gateway, "loop_lag", lambda: halts.mean_wait(began), turn=("leave",))
 
 
 def test_memory(stage):

@@ -179,11 +179,12 @@ static void test_evidence(void **state)
 	now->routes[0].refused[BREAKER_OF_ROUTE] = before->routes[0].refused[BREAKER_OF_ROUTE] + 4;
 	now->routes[0].refused[BREAKER_OF_ENDPOINT] = 2;
 	now->listeners[0] = (struct listener_stats){.connections = 8, .accepted = 40, .refused = 6, .capped = 4, .handshakes_refused = 2};
-	stats()->shed.lag_counts[3] = stats()->shed.lag_sum_us = 0;
+	stats()->shed.lag_counts[3] = stats()->shed.lag_sum_us = stats()->shed.late_us = 0;
 	now->worker.shed.requests[SHED_LOOP_LAG] = 3;
 	now->worker.shed.connections[SHED_LOOP_LAG] = 1;
 	now->workers[0].looks = before->workers[0].looks + 10;
 	now->workers[0].lag_us = before->workers[0].lag_us + 500000;
+	now->workers[0].late_us = before->workers[0].late_us + 400000;
 	assert_true(evidence_gather(&evidence, &bed.window, 1, VIEW("")));
 	assert_float_equal(evidence.why.listeners[0].connections, 8, 0.001);
 	assert_float_equal(evidence.why.listeners[0].accepted_per_s, 20, 0.001);
@@ -193,7 +194,7 @@ static void test_evidence(void **state)
 	assert_float_equal(evidence.why.listeners[0].handshakes_max, 1000, 0.001);
 	assert_float_equal(evidence.why.lag_refused_per_s, 2, 0.001);
 	assert_float_equal(evidence.workers[0].lag_s, 0.05, 0.0001);
-	assert_float_equal(evidence.workers[0].late, 0.25, 0.0001);
+	assert_float_equal(evidence.workers[0].late, 0.2, 0.0001);
 	assert_float_equal(evidence.why.window_s, 2, 0.001);
 	assert_float_equal(evidence.why.requests_per_s, 20, 0.001);
 	assert_float_equal(evidence.why.in_flight, 5, 0.001);
