@@ -341,6 +341,13 @@ static inline size_t identity_bytes(const struct exchange *ex)
 	return n;
 }
 
+/* One of IPv4 is shorter than sixteen bytes, of which as many are written. There is room, and what follows goes over them. */
+static inline void put_ipv4(struct h1_writer *w, const struct client *c)
+{
+	wide_store(w->p, wide_load(c->peer));
+	w->p += c->peer_len;
+}
+
 /* The received X-Forwarded-For of a trusted peer, and the peer itself behind it. */
 static inline void put_forwarded_for(struct h1_writer *w, const struct exchange *ex)
 {
@@ -355,14 +362,17 @@ static inline void put_forwarded_for(struct h1_writer *w, const struct exchange 
 		h1_put_sure(w, field_value(f));
 		h1_put_sure(w, VIEW(", "));
 	}
-	h1_put_sure(w, c->peer_kind == PEER_LOCAL ? VIEW("unknown") : view_of(c->peer, c->peer_len));
+	if (__builtin_expect(c->peer_kind == PEER_IPV4, 1))
+		put_ipv4(w, c);
+	else
+		h1_put_sure(w, c->peer_kind == PEER_LOCAL ? VIEW("unknown") : view_of(c->peer, c->peer_len));
 }
 
 /* RFC 7239: the peer as a node identifier, quoted where the grammar wants it. */
 static inline void put_node(struct h1_writer *w, const struct client *c)
 {
 	switch ((enum peer_kind)c->peer_kind) {
-	case PEER_IPV4: h1_put_sure(w, view_of(c->peer, c->peer_len)); return;
+	case PEER_IPV4: put_ipv4(w, c); return;
 	case PEER_LOCAL: h1_put_sure(w, VIEW("unknown")); return;
 	case PEER_IPV6:
 		h1_put_sure(w, VIEW("\"["));
@@ -460,8 +470,12 @@ static void put_start(struct h1_writer *to, const struct exchange *ex, struct vi
 
 	if (!h1_has_room(to, method.n + target.n + host.n + VIEW("  HTTP/1.1\r\nHost: \r\n").n))
 		return;
-	h1_put_sure(&w, method);
-	h1_put_sure(&w, VIEW(" "));
+	if (ex->request.method == METHOD_GET) {
+		h1_put_sure(&w, VIEW("GET "));
+	} else {
+		h1_put_sure(&w, method);
+		h1_put_sure(&w, VIEW(" "));
+	}
 	h1_put_sure(&w, target);
 	h1_put_sure(&w, VIEW(" HTTP/1.1\r\nHost: "));
 	h1_put_sure(&w, host);

@@ -319,8 +319,9 @@ static bool try_suffixes(const struct router *r, const struct prefixes *p, const
 	return false;
 }
 
-__attribute__((noinline)) static struct route_match look_up(const struct router *r, const struct route_query *q)
+__attribute__((noinline)) static struct route_match look_up(const struct router *r, struct route_query query)
 {
+	const struct route_query *q = &query;
 	struct route_match m = {0};
 	struct prefixes p;
 
@@ -336,7 +337,7 @@ __attribute__((noinline)) static struct route_match look_up(const struct router 
 
 struct route_match router_find(const struct router *r, const struct route_query *q)
 {
-	return r->only != NULL ? (struct route_match){.route = r->only, .rest = q->path} : look_up(r, q);
+	return r->only != NULL ? (struct route_match){.route = r->only, .rest = q->path} : look_up(r, *q);
 }
 
 /* --- explaining ------------------------------------------------------------------------------------------------------ */

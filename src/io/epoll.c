@@ -378,7 +378,6 @@ static void io_tick(struct io *io)
 	io->batch_next = 0;
 	io->batch_count = count;
 	io->stats.turns++;
-	io->stats.events += count > 0 ? (uint64_t)count : 0;
 	io_read_clock(io);
 	if (io->pause != NULL)
 		io->busy_us = clock_us(CLOCK_THREAD_CPUTIME_ID);
@@ -386,6 +385,7 @@ static void io_tick(struct io *io)
 		io_join_crowd(io);
 	if (count > 1)
 		io_mark_due(io);
+	io->stats.events += count > 0 ? (uint64_t)count : 0;
 	io_deliver_events(io);
 	io_deliver_messages(io);
 	wheel_advance(&io->wheel, io->now_us);

@@ -16,7 +16,8 @@
  * What comes up is placed anew if its deadline is still ahead: it steps down to a finer level, or its deadline was
  * pushed back meanwhile (lazy re-arming: that cost one store).
  *
- * When the next slot begins that has timers is kept in next_us, so a turn in which nothing comes up costs a comparison.
+ * When the next slot begins that has timers is kept in next_us, so a turn in which nothing comes up costs a comparison. The time is
+ * kept as it is told, and read as a millisecond (now_ms above) only where a timer is placed or comes up.
  */
 #include "io/timer.h"
 
@@ -30,6 +31,11 @@ _Static_assert(UINT64_MAX / US_PER_MS >> (DIGIT_BITS * WHEEL_LEVELS) == 0, "ever
 static uint64_t ms_at_or_after(uint64_t us)
 {
 	return us / US_PER_MS + (us % US_PER_MS != 0);
+}
+
+static uint64_t now_ms(const struct timer_wheel *w)
+{
+	return w->now_us / US_PER_MS;
 }
 
 /* The highest digit in which two different times differ. */
@@ -51,7 +57,7 @@ static uint64_t slots_through(unsigned slot)
 
 void wheel_init(struct timer_wheel *w, uint64_t now_us)
 {
-	w->now_ms = now_us / US_PER_MS;
+	w->now_us = now_us;
 	w->next_us = DEADLINE_NEVER;
 	list_init(&w->due);
 	for (unsigned level = 0; level < WHEEL_LEVELS; level++) {
@@ -71,13 +77,13 @@ void wheel_release(struct timer_wheel *w)
 /* Puts an unlinked timer where its deadline says. */
 static void wheel_place(struct timer_wheel *w, struct io_timer *timer)
 {
-	uint64_t ms = ms_at_or_after(timer->deadline_us), from_ms = w->now_ms;
+	uint64_t ms = ms_at_or_after(timer->deadline_us), from_ms = now_ms(w);
 
 	timer->placed_ms = ms;
-	if (ms <= w->now_ms) {
+	if (ms <= now_ms(w)) {
 		list_push_back(&w->due, &timer->node);
 	} else {
-		unsigned level = level_between(ms, w->now_ms);
+		unsigned level = level_between(ms, now_ms(w));
 		unsigned slot = digit(ms, level);
 
 		list_push_back(&w->slots[level][slot], &timer->node);
@@ -91,12 +97,12 @@ static void wheel_place(struct timer_wheel *w, struct io_timer *timer)
 static uint64_t first_slot_us(const struct timer_wheel *w)
 {
 	if (!list_empty(&w->due))
-		return w->now_ms * US_PER_MS;
+		return now_ms(w) * US_PER_MS;
 	for (unsigned level = 0; level < WHEEL_LEVELS; level++) {
 		if (w->occupied[level] == 0)
 			continue;
 		unsigned shift = DIGIT_BITS * level;
-		uint64_t above = w->now_ms >> shift >> DIGIT_BITS << DIGIT_BITS;
+		uint64_t above = now_ms(w) >> shift >> DIGIT_BITS << DIGIT_BITS;
 
 		return ((above | (unsigned)__builtin_ctzll(w->occupied[level])) << shift) * US_PER_MS;
 	}
@@ -131,8 +137,8 @@ void wheel_cancel(struct timer_wheel *w, struct io_timer *timer)
 	if (!io_timer_armed(timer))
 		return;
 	list_remove(&timer->node);
-	if (timer->placed_ms > w->now_ms) {
-		unsigned level = level_between(timer->placed_ms, w->now_ms);
+	if (timer->placed_ms > now_ms(w)) {
+		unsigned level = level_between(timer->placed_ms, now_ms(w));
 		unsigned slot = digit(timer->placed_ms, level);
 
 		if (!list_empty(&w->slots[level][slot]))
@@ -158,24 +164,25 @@ static void wheel_collect(struct timer_wheel *w, unsigned level, uint64_t mask, 
 }
 
 /* Something comes up. */
-__attribute__((noinline)) static void wheel_turn(struct timer_wheel *w, uint64_t now_ms)
+__attribute__((noinline)) static void wheel_turn(struct timer_wheel *w, uint64_t now_us)
 {
+	uint64_t before_ms = now_ms(w);
 	struct list up;
 
 	list_init(&up);
 	list_splice_back(&up, &w->due);
-	if (now_ms > w->now_ms) {
-		unsigned highest = level_between(now_ms, w->now_ms);
+	w->now_us = now_us;
+	if (now_ms(w) > before_ms) {
+		unsigned highest = level_between(now_ms(w), before_ms);
 
 		for (unsigned level = 0; level < highest; level++)
 			wheel_collect(w, level, ~(uint64_t)0, &up);
-		wheel_collect(w, highest, slots_through(digit(now_ms, highest)), &up);
-		w->now_ms = now_ms;
+		wheel_collect(w, highest, slots_through(digit(now_ms(w), highest)), &up);
 	}
 	for (struct list_node *node; (node = list_pop_front(&up)) != NULL;) {
 		struct io_timer *timer = container_of(node, struct io_timer, node);
 
-		if (ms_at_or_after(timer->deadline_us) > w->now_ms)
+		if (ms_at_or_after(timer->deadline_us) > now_ms(w))
 			wheel_place(w, timer);
 		else
 			timer->on_fire(timer);
@@ -186,7 +193,7 @@ __attribute__((noinline)) static void wheel_turn(struct timer_wheel *w, uint64_t
 void wheel_advance(struct timer_wheel *w, uint64_t now_us)
 {
 	if (now_us >= w->next_us)
-		wheel_turn(w, now_us / US_PER_MS);
+		wheel_turn(w, now_us);
 	else
-		w->now_ms = now_us / US_PER_MS;
+		w->now_us = now_us;
 }

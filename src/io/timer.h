@@ -14,7 +14,7 @@
 #define WHEEL_SLOTS 64
 
 struct timer_wheel {
-	uint64_t now_ms; /* everything placed up to here is in `due` or has been fired */
+	uint64_t now_us; /* everything placed up to its millisecond is in `due` or has been fired */
 	uint64_t next_us; /* when the first slot begins that has timers, or `due` has */
 	struct list due; /* fired by the next wheel_advance */
 	uint64_t occupied[WHEEL_LEVELS]; /* bit i: slots[level][i] is not empty */
