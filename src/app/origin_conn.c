@@ -241,23 +241,29 @@ static bool step_head(struct origin_conn *c)
 	return true;
 }
 
+/* The next piece of the content, or the trailers behind it. */
+static enum h1_piece conn_read_body(struct origin_conn *c, struct view *data, struct message *trailers, const char **why)
+{
+	enum h1_piece piece = h1_conn_read_body(&c->h1, data, why);
+	struct h1_result result;
+
+	if (piece != H1_PIECE_TRAILERS)
+		return piece;
+	result = h1_conn_read_trailers(&c->h1, &limits, trailers);
+	*why = result.why;
+	return result.status == H1_MORE ? H1_PIECE_MORE : result.status == H1_BAD ? H1_PIECE_BAD : H1_PIECE_TRAILERS;
+}
+
 static bool step_content(struct origin_conn *c)
 {
-	struct h1_result result;
 	struct message trailers;
 	struct view data;
 	const char *why;
 
-	switch (h1_conn_read_body(&c->h1, &data, &why)) {
-	case H1_PIECE_DATA: return true;
+	switch (conn_read_body(c, &data, &trailers, &why)) {
+	case H1_PIECE_DATA:
+	case H1_PIECE_TRAILERS: return true;
 	case H1_PIECE_MORE: return conn_fill(c);
-	case H1_PIECE_TRAILERS:
-		result = h1_conn_read_trailers(&c->h1, &limits, &trailers);
-		if (result.status == H1_MORE)
-			return conn_fill(c);
-		if (result.status == H1_BAD)
-			return conn_refuse(c, result.why);
-		return true;
 	case H1_PIECE_BAD: return conn_refuse(c, why);
 	case H1_PIECE_END: break;
 	}
@@ -318,28 +324,19 @@ static bool step_hang(struct origin_conn *c)
 /* The content was announced with the framing of the request's, so every piece can go at once. */
 static bool step_echo(struct origin_conn *c)
 {
-	struct h1_result result;
 	struct message trailers;
 	struct view data;
 	const char *why;
 
-	switch (h1_conn_read_body(&c->h1, &data, &why)) {
+	switch (conn_read_body(c, &data, &trailers, &why)) {
 	case H1_PIECE_DATA: h1_conn_put_body(&c->h1, data); return true;
 	case H1_PIECE_MORE: return conn_fill(c);
-	case H1_PIECE_TRAILERS:
-		result = h1_conn_read_trailers(&c->h1, &limits, &trailers);
-		if (result.status == H1_MORE)
-			return conn_fill(c);
-		if (result.status == H1_BAD)
-			break;
-		h1_conn_put_end(&c->h1, &trailers);
-		origin_conn_answered(c);
-		return true;
-	case H1_PIECE_BAD: break;
-	case H1_PIECE_END: origin_conn_answered(c); return true;
+	case H1_PIECE_TRAILERS: h1_conn_put_end(&c->h1, &trailers); break;
+	case H1_PIECE_END: break;
+	case H1_PIECE_BAD: origin_conn_abort(c); return false;
 	}
-	origin_conn_abort(c);
-	return false;
+	origin_conn_answered(c);
+	return true;
 }
 
 static bool step_tunnel(struct origin_conn *c)
