@@ -435,27 +435,14 @@ static void client_changed(struct sim_end *end, unsigned changes)
 	world_schedule(&client->wake, world_now_us());
 }
 
-static void client_connect(struct sim_client *client)
-{
-	struct sim_conn *conn = doors_connect();
-
-	if (conn == NULL && !oracle_run_is_rough())
-		world_violation("1: every request has an answer", "client %u cannot connect", client->number);
-	if (conn == NULL) {
-		client_end(client, ENDED_REFUSED, false);
-		return;
-	}
-	client->end = &conn->end[0];
-	client->end->owner = client;
-	client->end->on_change = client_changed;
-}
-
 static void client_run(struct sim_event *event)
 {
 	struct sim_client *client = container_of(event, struct sim_client, wake);
 
 	if (client->end == NULL)
-		client_connect(client);
+		client->end = doors_connect(client->number, client, client_changed);
+	if (client->end == NULL)
+		client_end(client, ENDED_REFUSED, false);
 	if (!client->over)
 		client_receive(client);
 	if (!client->over)

@@ -652,17 +652,11 @@ static void client_changed(struct sim_end *end, unsigned changes)
 
 static void client_connect(struct sim_client_h2 *client)
 {
-	struct sim_conn *conn = doors_connect();
-
-	if (conn == NULL && !oracle_run_is_rough())
-		world_violation("1: every request has an answer", "client %u cannot connect", client->number);
-	if (conn == NULL) {
+	client->end = doors_connect(client->number, client, client_changed);
+	if (client->end == NULL) {
 		client_end(client, ENDED_REFUSED, false);
 		return;
 	}
-	client->end = &conn->end[0];
-	client->end->owner = client;
-	client->end->on_change = client_changed;
 	client->wire = wire_new(client->end, false, &client->settings, &actor, client);
 	client->wire->pad_permille = world_chance(300) ? 100 : 0;
 	client->wire->split_permille = world_chance(300) ? 300 : 0;

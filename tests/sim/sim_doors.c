@@ -57,7 +57,7 @@ static struct sim_conn *connect_to(unsigned mask)
 }
 
 /* While a reload is under way it may find the new ones closed, and the old ones open still. */
-struct sim_conn *doors_connect(void)
+static struct sim_conn *connect_somewhere(void)
 {
 	unsigned latest = shapes_doors_latest(), any = shapes_doors_any();
 	struct sim_conn *conn;
@@ -71,6 +71,19 @@ struct sim_conn *doors_connect(void)
 		world_violation("1: every request has an answer", "no listener lets anybody in, and a reload has kept some: %x", latest);
 	tally.elsewhere++;
 	return connect_to(any);
+}
+
+struct sim_end *doors_connect(unsigned client, void *owner, void (*on_change)(struct sim_end *end, unsigned changes))
+{
+	struct sim_conn *conn = connect_somewhere();
+
+	if (conn == NULL && !oracle_run_is_rough())
+		world_violation("1: every request has an answer", "client %u cannot connect", client);
+	if (conn == NULL)
+		return NULL;
+	conn->end[0].owner = owner;
+	conn->end[0].on_change = on_change;
+	return &conn->end[0];
 }
 
 /* --- rules -------------------------------------------------------------------------------------------------------- */

@@ -25,8 +25,8 @@ void doors_draw_plan(uint64_t seed);
 /* Those of the next configuration, as a mask. */
 unsigned doors_draw(void);
 
-/* A client connects. NULL: it was refused, which may be. */
-struct sim_conn *doors_connect(void);
+/* A client connects; its end of the connection. NULL: it was refused, which may be. */
+struct sim_end *doors_connect(unsigned client, void *owner, void (*on_change)(struct sim_end *end, unsigned changes));
 
 /* After every turn in which nobody drains. */
 void doors_check_turn(struct worker *const *workers, unsigned count);
