@@ -1,10 +1,11 @@
-/* What the tests of this room share: a configuration, and a look into a text. */
+/* What the tests of this room share: a configuration, a turn of a loop, and a look into a text. */
 #ifndef WEIR_TESTS_CONTROL_LOAD_H
 #define WEIR_TESTS_CONTROL_LOAD_H
 
 #include "../base/unit.h"
 #include "base/buf.h"
 #include "config/config.h"
+#include "io/io.h"
 
 /* Two upstreams, three endpoints; one of them with a name that has to be escaped. */
 static const char three_endpoints[] =
@@ -27,6 +28,25 @@ static inline const struct config *load(const char *text)
 	assert_non_null(config);
 	assert_true(address_parse(&config->listeners[0].address, "127.0.0.1:0"));
 	return config;
+}
+
+struct turn {
+	struct io_task task;
+	struct io *io;
+};
+
+static inline void on_turn(struct io_task *task)
+{
+	io_stop(container_of(task, struct turn, task)->io);
+}
+
+/* One tick, without waiting. */
+static inline void turn(struct io *io)
+{
+	struct turn turn = {.task.on_run = on_turn, .io = io};
+
+	io_defer(io, &turn.task);
+	io_run(io);
 }
 
 /* How often `part` stands in the text. */

@@ -8,11 +8,6 @@
 
 enum { WORKERS = 2 };
 
-struct turn {
-	struct io_task task;
-	struct io *io;
-};
-
 struct asker {
 	struct survey_request request;
 	unsigned told;
@@ -29,20 +24,6 @@ static struct {
 	struct worker *worker[WORKERS];
 	bool ended[WORKERS];
 } bed;
-
-static void on_turn(struct io_task *task)
-{
-	io_stop(container_of(task, struct turn, task)->io);
-}
-
-/* One tick, without waiting. */
-static void turn(struct io *io)
-{
-	struct turn turn = {.task.on_run = on_turn, .io = io};
-
-	io_defer(io, &turn.task);
-	io_run(io);
-}
 
 static void on_surveyed(struct survey_request *request)
 {

@@ -32,24 +32,6 @@ static struct {
 	struct window window;
 } bed;
 
-struct turn {
-	struct io_task task;
-	struct io *io;
-};
-
-static void on_turn(struct io_task *task)
-{
-	io_stop(container_of(task, struct turn, task)->io);
-}
-
-static void turn(struct io *io)
-{
-	struct turn turn = {.task.on_run = on_turn, .io = io};
-
-	io_defer(io, &turn.task);
-	io_run(io);
-}
-
 static void on_drained(void *context)
 {
 	io_stop(context);
