@@ -395,17 +395,6 @@ static void text_that_is_no_head_is_refused(void **state)
 
 /* --- out of order ----------------------------------------------------------------------------------------------- */
 
-static struct h2_stream *accept(struct rig *rig)
-{
-	struct h2_stream *stream;
-
-	rig_move(rig);
-	stream = side_ready(&rig->server);
-	assert_non_null(stream);
-	stream_head(stream);
-	return stream;
-}
-
 static void a_reset_is_heard(void **state)
 {
 	struct rig rig;
@@ -415,7 +404,7 @@ static void a_reset_is_heard(void **state)
 	struct h2_stream *asks = rig_request(&rig, "POST / HTTP/1.1\r\nHost: a\r\n", FRAMING_CHUNKED);
 
 	stream_put_text(asks, "never read");
-	struct h2_stream *answers = accept(&rig);
+	struct h2_stream *answers = rig_accept(&rig);
 
 	h2_stream_reset(asks, H2_CANCEL);
 	assert_int_equal(asks->fate, H2_RESET_HERE);
@@ -438,7 +427,7 @@ static void a_switch_unasked_is_not_put(void **state)
 
 	init(&rig, 0);
 	struct h2_stream *asks = rig_request(&rig, "GET / HTTP/1.1\r\nHost: a\r\n", FRAMING_NONE);
-	struct h2_stream *answers = accept(&rig);
+	struct h2_stream *answers = rig_accept(&rig);
 
 	assert_false(stream_put_head(answers, "HTTP/1.1 101 Switching Protocols\r\n", FRAMING_NONE));
 	assert_true(stream_put_head(answers, "HTTP/1.1 200 OK\r\n", FRAMING_NONE));
@@ -454,7 +443,7 @@ static void an_answer_cut_off_is_not_complete(void **state)
 
 	init(&rig, 0);
 	struct h2_stream *asks = rig_request(&rig, "GET / HTTP/1.1\r\nHost: a\r\n", FRAMING_NONE);
-	struct h2_stream *answers = accept(&rig);
+	struct h2_stream *answers = rig_accept(&rig);
 
 	assert_true(stream_put_head(answers, "HTTP/1.1 200 OK\r\n", FRAMING_CHUNKED));
 	stream_put_text(answers, "half");
@@ -481,7 +470,7 @@ static void an_early_answer_is_whole(void **state)
 	struct h2_stream *asks = rig_request(&rig, "POST / HTTP/1.1\r\nHost: a\r\n", FRAMING_CHUNKED);
 
 	stream_put_text(asks, "some");
-	struct h2_stream *answers = accept(&rig);
+	struct h2_stream *answers = rig_accept(&rig);
 
 	assert_true(stream_put_head(answers, "HTTP/1.1 413 Content Too Large\r\n", FRAMING_CHUNKED));
 	stream_put_text(answers, "too much");
@@ -515,7 +504,7 @@ static void released_streams_take_what_still_comes(void **state)
 	init(&rig, 0);
 	for (unsigned i = 0; i < 20; i++) {
 		struct h2_stream *asks = rig_request(&rig, "POST / HTTP/1.1\r\nHost: a\r\n", FRAMING_CHUNKED);
-		struct h2_stream *answers = accept(&rig);
+		struct h2_stream *answers = rig_accept(&rig);
 
 		h2_stream_put_body(asks, view_of(piece, PIECE));
 		struct view output = side_output(&rig, &rig.client);
@@ -563,7 +552,7 @@ static void streams_count_until_they_are_released(void **state)
 	for (unsigned i = 0; i < 2; i++) {
 		struct h2_stream *asks = rig_request(&rig, "GET / HTTP/1.1\r\nHost: a\r\n", FRAMING_NONE);
 
-		held[i] = accept(&rig);
+		held[i] = rig_accept(&rig);
 		stream_release(asks);
 		rig_move(&rig);
 		assert_ptr_equal(side_ready(&rig.server), held[i]);
@@ -578,7 +567,7 @@ static void streams_count_until_they_are_released(void **state)
 	stream_release(third);
 	stream_release(held[0]);
 	third = rig_request(&rig, "GET / HTTP/1.1\r\nHost: a\r\n", FRAMING_NONE);
-	held[2] = accept(&rig);
+	held[2] = rig_accept(&rig);
 	assert_int_equal(third->fate, H2_LIVE);
 	stream_release(held[1]);
 	stream_release(held[2]);
@@ -612,7 +601,7 @@ static void a_drain_loses_nothing(void **state)
 
 	init(&rig, 0);
 	struct h2_stream *first = rig_request(&rig, "GET /1 HTTP/1.1\r\nHost: a\r\n", FRAMING_NONE);
-	struct h2_stream *answers_first = accept(&rig);
+	struct h2_stream *answers_first = rig_accept(&rig);
 	/* Under way while the server begins to drain. */
 	struct h2_stream *second = rig_request(&rig, "GET /2 HTTP/1.1\r\nHost: a\r\n", FRAMING_NONE);
 	struct view output = side_output(&rig, &rig.client);
@@ -679,7 +668,7 @@ static void a_goaway_refuses_what_was_not_processed(void **state)
 
 	init(&rig, 0);
 	struct h2_stream *first = rig_request(&rig, "GET /1 HTTP/1.1\r\nHost: a\r\n", FRAMING_NONE);
-	struct h2_stream *answers = accept(&rig);
+	struct h2_stream *answers = rig_accept(&rig);
 	struct h2_stream *second = rig_request(&rig, "GET /2 HTTP/1.1\r\nHost: a\r\n", FRAMING_NONE);
 
 	view_free(side_output(&rig, &rig.client));
@@ -711,7 +700,7 @@ static void an_end_loses_what_is_under_way(void **state)
 
 	init(&rig, 0);
 	struct h2_stream *asks = rig_request(&rig, "GET / HTTP/1.1\r\nHost: a\r\n", FRAMING_NONE);
-	struct h2_stream *answers = accept(&rig);
+	struct h2_stream *answers = rig_accept(&rig);
 
 	h2_session_end(rig.server.session, H2_INTERNAL_ERROR);
 	assert_false(h2_session_must_close(rig.server.session));

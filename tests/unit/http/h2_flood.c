@@ -8,28 +8,10 @@
 
 enum { MANY = 100000, MEMORY_MAX = 1024 * 1024 };
 
-static void init(struct rig *rig)
-{
-	struct h2_limits limits = rig_limits();
-	struct bytes preface = {0};
-
-	rig_init(rig, &limits, NULL);
-	put_preface(&preface);
-	send_frames(rig, &preface);
-	view_free(side_output(rig, &rig->server));
-}
-
 static void release_ready(struct rig *rig)
 {
 	for (struct h2_stream *stream; (stream = side_ready(&rig->server)) != NULL;)
 		stream_release(stream);
-}
-
-static void release(struct rig *rig)
-{
-	h2_session_lose(rig->server.session, CAUSE_NONE);
-	release_ready(rig);
-	rig_release(rig);
 }
 
 /* One turn of a flood: frames for the n-th time. */
@@ -224,7 +206,7 @@ static void floods_end_the_connection(void **state)
 		struct rig rig;
 		bool reads = i % 2 == 0;
 
-		init(&rig);
+		rig_init_raw(&rig);
 		unsigned turns = flood(&rig, &floods[i / 2], reads);
 
 		if (turns > floods[i / 2].turns_max)
@@ -236,7 +218,7 @@ static void floods_end_the_connection(void **state)
 			assert_ended(&rig);
 		else
 			assert_true(!reads || h2_session_must_close(rig.server.session));
-		release(&rig);
+		rig_lose(&rig);
 	}
 }
 
@@ -246,14 +228,14 @@ static void a_flood_in_one_piece_ends_as_soon(void **state)
 	struct rig rig;
 	struct bytes frames = {0};
 
-	init(&rig);
+	rig_init_raw(&rig);
 	for (uint32_t n = 0; n < 5000; n++)
 		rapid_reset(&frames, n);
 	send_frames(&rig, &frames);
 	/* Nobody has released one: the first hundred fill what a client may have, and the rest is refused. */
 	assert_int_equal(rig.server.asked, H2_STREAMS_MAX);
 	assert_ended(&rig);
-	release(&rig);
+	rig_lose(&rig);
 }
 
 /* RFC 9113 §10.5.1, CVE-2024-28182: a block that never ends. */
@@ -278,7 +260,7 @@ static void a_block_without_end_ends_the_connection(void **state)
 
 		for (unsigned n = 0; n < cases[i].times; n++)
 			bytes_put(&piece, cases[i].fields.p, cases[i].fields.n);
-		init(&rig);
+		rig_init_raw(&rig);
 		put_frame(&frames, F_HEADERS, END_STREAM, 1, view_of("\x82", 1));
 		send_frames(&rig, &frames);
 		assert_int_equal(h2_session_facts(rig.server.session).head_since_us, rig.now_us);
@@ -291,7 +273,7 @@ static void a_block_without_end_ends_the_connection(void **state)
 		assert_int_equal(rig.server.asked, 0);
 		assert_ended(&rig);
 		bytes_free(&piece);
-		release(&rig);
+		rig_lose(&rig);
 	}
 }
 
@@ -304,7 +286,7 @@ static void a_block_of_nothing_ends_the_connection(void **state)
 	unsigned count = 0;
 
 	memset(sizes, 0x20, sizeof(sizes));
-	init(&rig);
+	rig_init_raw(&rig);
 	put_frame(&frames, F_HEADERS, END_STREAM, 1, view_of(sizes, sizeof(sizes)));
 	for (; count < 1000 && h2_session_wants_read(rig.server.session); count++) {
 		send_frames(&rig, &frames);
@@ -313,7 +295,7 @@ static void a_block_of_nothing_ends_the_connection(void **state)
 	assert_true(count < 8);
 	assert_ended(&rig);
 	bytes_free(&frames);
-	release(&rig);
+	rig_lose(&rig);
 }
 
 static void empty_frames_of_a_block_are_glitches(void **state)
@@ -321,7 +303,7 @@ static void empty_frames_of_a_block_are_glitches(void **state)
 	struct rig rig;
 	struct bytes frames = {0}, block = {0};
 
-	init(&rig);
+	rig_init_raw(&rig);
 	put_block(&block, START);
 	put_frame(&frames, F_HEADERS, END_STREAM, 1, view_of("", 0));
 	put_frame(&frames, F_CONTINUATION, 0, 1, view_of(block.p, block.n));
@@ -330,7 +312,7 @@ static void empty_frames_of_a_block_are_glitches(void **state)
 	send_frames(&rig, &frames);
 	assert_int_equal(h2_session_facts(rig.server.session).glitches, 2);
 	assert_int_equal(rig.server.asked, 1);
-	release(&rig);
+	rig_lose(&rig);
 }
 
 /* One byte that stands for 4 KB, many times. */
@@ -341,7 +323,7 @@ static void a_bomb_ends_the_connection(void **state)
 	char value[3900];
 
 	memset(value, 'x', sizeof(value));
-	init(&rig);
+	rig_init_raw(&rig);
 	put_block(&block, START);
 	put_indexed_literal(&block, VIEW("a"), view_of(value, sizeof(value)));
 	for (unsigned i = 0; i < 10000; i++)
@@ -351,7 +333,7 @@ static void a_bomb_ends_the_connection(void **state)
 	assert_int_equal(rig.server.asked, 0);
 	assert_true(h2_session_facts(rig.server.session).memory_bytes < 100000);
 	assert_ended(&rig);
-	release(&rig);
+	rig_lose(&rig);
 }
 
 /* The smallest fields there are, by their number. */
@@ -361,7 +343,7 @@ static void a_bomb_of_crumbs_is_refused(void **state)
 	struct bytes frames = {0}, block = {0};
 	struct message m;
 
-	init(&rig);
+	rig_init_raw(&rig);
 	put_block(&block, START);
 	put_indexed_literal(&block, VIEW("cookie"), VIEW(""));
 	for (unsigned i = 0; i < 5000; i++)
@@ -373,7 +355,7 @@ static void a_bomb_of_crumbs_is_refused(void **state)
 	assert_non_null(stream);
 	assert_int_equal(h2_stream_read_head(stream, &m, NULL).cause, CAUSE_HEADERS_TOO_LARGE);
 	stream_release(stream);
-	release(&rig);
+	rig_lose(&rig);
 }
 
 static void assert_memory_has_a_cap(uint32_t memory_bytes_max)
@@ -395,7 +377,7 @@ static void assert_memory_has_a_cap(uint32_t memory_bytes_max)
 	}
 	assert_true(n < 1000);
 	assert_ended(&rig);
-	release(&rig);
+	rig_lose(&rig);
 }
 
 /* Wherever the bound falls in what is asked for. */
@@ -420,7 +402,7 @@ static void many_heads_are_taken_in_turns(void **state)
 	struct bytes frames = {0};
 	unsigned turns = 1;
 
-	init(&rig);
+	rig_init_raw(&rig);
 	for (uint32_t n = 0; n < H2_STREAMS_MAX; n++)
 		put_get(&frames, 2 * n + 1);
 	receive_once(&rig, &frames);
@@ -430,7 +412,7 @@ static void many_heads_are_taken_in_turns(void **state)
 	assert_int_equal(rig.server.asked, H2_STREAMS_MAX);
 	assert_true(turns < 10);
 	assert_int_equal(h2_session_facts(rig.server.session).glitches, 0);
-	release(&rig);
+	rig_lose(&rig);
 }
 
 /* One head of many fields is as much work as many heads. */
@@ -440,7 +422,7 @@ static void a_head_of_many_fields_is_taken_in_turns(void **state)
 	struct bytes frames = {0}, block = {0};
 	unsigned turns = 1;
 
-	init(&rig);
+	rig_init_raw(&rig);
 	put_block(&block, START);
 	put_indexed_literal(&block, VIEW("cookie"), VIEW(""));
 	for (unsigned i = 0; i < 5000; i++)
@@ -453,7 +435,7 @@ static void a_head_of_many_fields_is_taken_in_turns(void **state)
 		receive_once(&rig, &frames);
 	assert_int_equal(rig.server.asked, 2);
 	assert_in_range(turns, 5, 8);
-	release(&rig);
+	rig_lose(&rig);
 }
 
 /* More comes while something is left: it stands behind that. */
@@ -463,7 +445,7 @@ static void what_comes_while_behind_waits(void **state)
 	struct bytes frames = {0};
 	uint32_t n = 0;
 
-	init(&rig);
+	rig_init_raw(&rig);
 	for (unsigned piece = 0; piece < 4; piece++) {
 		for (unsigned i = 0; i < H2_STREAMS_MAX / 4; i++)
 			put_get(&frames, 2 * n++ + 1);
@@ -473,7 +455,7 @@ static void what_comes_while_behind_waits(void **state)
 		receive_once(&rig, &frames);
 	assert_int_equal(rig.server.asked, H2_STREAMS_MAX);
 	assert_int_equal(h2_session_facts(rig.server.session).glitches, 0);
-	release(&rig);
+	rig_lose(&rig);
 }
 
 /* Half of what is allowed begins a drain, so that an unlucky client loses nothing. */
@@ -482,7 +464,7 @@ static void a_drain_comes_first(void **state)
 	struct rig rig;
 	struct frame frame;
 
-	init(&rig);
+	rig_init_raw(&rig);
 	for (uint32_t n = 0; n < H2_GLITCHES_MAX / 2; n++) {
 		struct bytes frames = {0};
 
@@ -503,7 +485,7 @@ static void a_drain_comes_first(void **state)
 	assert_true(output_has(output, F_GOAWAY, 0, &frame));
 	assert_int_equal(read_u32(frame.payload.p + 4), H2_NO_ERROR);
 	view_free(output);
-	release(&rig);
+	rig_lose(&rig);
 }
 
 /* An answer byte by byte: each costs a frame in and a frame out. */
@@ -515,7 +497,7 @@ static void windows_of_a_byte_end_the_connection(void **state)
 	unsigned turns = 0;
 
 	assert_non_null(content);
-	init(&rig);
+	rig_init_raw(&rig);
 	put_frame(&frames, F_SETTINGS, 0, 0, view_of("\0\4\0\0\0\0", 6));
 	put_get(&frames, 1);
 	send_frames(&rig, &frames);
@@ -536,7 +518,7 @@ static void windows_of_a_byte_end_the_connection(void **state)
 	assert_ended(&rig);
 	stream_release(stream);
 	free(content);
-	release(&rig);
+	rig_lose(&rig);
 }
 
 /* --- what does not ---------------------------------------------------------------------------------------------- */
@@ -566,7 +548,7 @@ static void time_forgives(void **state)
 {
 	struct rig rig;
 
-	init(&rig);
+	rig_init_raw(&rig);
 	for (uint32_t n = 0; n < 5000; n++) {
 		struct bytes frames = {0};
 
@@ -578,7 +560,7 @@ static void time_forgives(void **state)
 	}
 	assert_int_equal(h2_session_facts(rig.server.session).glitches, 5000);
 	assert_false(h2_session_facts(rig.server.session).going_away);
-	release(&rig);
+	rig_lose(&rig);
 }
 
 /* A client that gives up every other request, and has the rest answered. */
@@ -586,7 +568,7 @@ static void proper_ends_forgive(void **state)
 {
 	struct rig rig;
 
-	init(&rig);
+	rig_init_raw(&rig);
 	for (uint32_t n = 0; n < 5000; n++) {
 		struct bytes frames = {0};
 
@@ -603,7 +585,7 @@ static void proper_ends_forgive(void **state)
 		release_ready(&rig);
 	}
 	assert_false(h2_session_facts(rig.server.session).going_away);
-	release(&rig);
+	rig_lose(&rig);
 }
 
 /* What browsers and gRPC do around a request: priorities, windows, a PING. */
@@ -611,7 +593,7 @@ static void honest_noise_is_nothing(void **state)
 {
 	struct rig rig;
 
-	init(&rig);
+	rig_init_raw(&rig);
 	for (uint32_t n = 0; n < 5000; n++) {
 		struct bytes frames = {0};
 
@@ -631,7 +613,7 @@ static void honest_noise_is_nothing(void **state)
 		release_ready(&rig);
 	}
 	assert_int_equal(h2_session_facts(rig.server.session).glitches, 0);
-	release(&rig);
+	rig_lose(&rig);
 }
 
 /* Two windows and a PING for each frame of content that it gets. */
@@ -642,7 +624,7 @@ static void a_long_answer_may_be_acknowledged(void **state)
 	char *content = calloc(1, 16384);
 
 	assert_non_null(content);
-	init(&rig);
+	rig_init_raw(&rig);
 	put_get(&frames, 1);
 	send_frames(&rig, &frames);
 	struct h2_stream *stream = side_ready(&rig.server);
@@ -661,7 +643,7 @@ static void a_long_answer_may_be_acknowledged(void **state)
 	assert_int_equal(h2_session_facts(rig.server.session).glitches, 0);
 	stream_release(stream);
 	free(content);
-	release(&rig);
+	rig_lose(&rig);
 }
 
 /* It has not read for long, and now reads at once what stood in the kernel's buffers. */
@@ -672,7 +654,7 @@ static void a_long_answer_may_be_acknowledged_late(void **state)
 	struct bytes frames = {0};
 	char event[EVENT_BYTES] = {0};
 
-	init(&rig);
+	rig_init_raw(&rig);
 	put_frame(&frames, F_SETTINGS, 0, 0, view_of("\0\4\x10\0\0\0", 6));
 	put_frame(&frames, F_WINDOW_UPDATE, 0, 0, view_of("\x10\0\0\0", 4));
 	put_get(&frames, 1);
@@ -693,7 +675,7 @@ static void a_long_answer_may_be_acknowledged_late(void **state)
 	}
 	assert_int_equal(h2_session_facts(rig.server.session).glitches, 0);
 	stream_release(stream);
-	release(&rig);
+	rig_lose(&rig);
 }
 
 /* Go acknowledges each 4 KiB that are read of 16, others every 512 bytes, on the stream and on the connection. */
@@ -705,7 +687,7 @@ static void tiny_reads_may_be_acknowledged(void **state)
 	char *content = calloc(1, FRAME);
 
 	assert_non_null(content);
-	init(&rig);
+	rig_init_raw(&rig);
 	struct h2_stream *stream = answered(&rig, 1, FRAMING_CHUNKED);
 
 	for (uint32_t n = 0; n < 1000; n++) {
@@ -721,7 +703,7 @@ static void tiny_reads_may_be_acknowledged(void **state)
 	assert_int_equal(h2_session_facts(rig.server.session).glitches, 0);
 	stream_release(stream);
 	free(content);
-	release(&rig);
+	rig_lose(&rig);
 }
 
 /* gRPC: small messages for long, and for each of them two windows and a PING that measures the way. */
@@ -730,7 +712,7 @@ static void each_message_may_be_answered_by_a_ping(void **state)
 	struct rig rig;
 	struct bytes frames = {0};
 
-	init(&rig);
+	rig_init_raw(&rig);
 	struct h2_stream *stream = answered(&rig, 1, FRAMING_CHUNKED);
 
 	for (uint32_t n = 0; n < 5000; n++) {
@@ -743,7 +725,7 @@ static void each_message_may_be_answered_by_a_ping(void **state)
 	}
 	assert_int_equal(h2_session_facts(rig.server.session).glitches, 0);
 	stream_release(stream);
-	release(&rig);
+	rig_lose(&rig);
 }
 
 /* A day of PINGs, one each second, and nothing else. */
@@ -751,7 +733,7 @@ static void a_quiet_connection_may_be_kept_alive(void **state)
 {
 	struct rig rig;
 
-	init(&rig);
+	rig_init_raw(&rig);
 	for (uint32_t n = 0; n < 86400; n++) {
 		struct bytes frames = {0};
 
@@ -761,7 +743,7 @@ static void a_quiet_connection_may_be_kept_alive(void **state)
 		view_free(side_output(&rig, &rig.server));
 	}
 	assert_false(h2_session_facts(rig.server.session).going_away);
-	release(&rig);
+	rig_lose(&rig);
 }
 
 /* The n-th request, of which the content is still to come, and the whole answer to it. */
@@ -782,7 +764,7 @@ static void resets_behind_a_whole_answer_are_nothing(void **state)
 {
 	struct rig rig;
 
-	init(&rig);
+	rig_init_raw(&rig);
 	for (uint32_t n = 0; n < 5000; n++) {
 		struct bytes frames = {0};
 
@@ -792,7 +774,7 @@ static void resets_behind_a_whole_answer_are_nothing(void **state)
 		release_ready(&rig);
 	}
 	assert_int_equal(h2_session_facts(rig.server.session).glitches, 0);
-	release(&rig);
+	rig_lose(&rig);
 }
 
 /* A proxy whose users watch something and go: none of their requests ever comes to its end. */
@@ -800,7 +782,7 @@ static void what_was_under_way_for_long_may_be_given_up(void **state)
 {
 	struct rig rig;
 
-	init(&rig);
+	rig_init_raw(&rig);
 	for (uint32_t round = 0; round < 100; round++) {
 		struct bytes frames = {0};
 		uint32_t first = 2 * round * H2_STREAMS_MAX + 1;
@@ -817,7 +799,7 @@ static void what_was_under_way_for_long_may_be_given_up(void **state)
 	}
 	assert_int_equal(rig.server.asked, 100 * H2_STREAMS_MAX);
 	assert_int_equal(h2_session_facts(rig.server.session).glitches, 0);
-	release(&rig);
+	rig_lose(&rig);
 }
 
 /* A browser, page after page: most of the pictures are given up at once, some come. */
@@ -827,7 +809,7 @@ static void pages_may_be_left_early(void **state)
 	struct rig rig;
 	uint32_t id = 1;
 
-	init(&rig);
+	rig_init_raw(&rig);
 	for (uint32_t page = 0; page < 100; page++) {
 		struct bytes frames = {0};
 		uint32_t first = id;
@@ -846,7 +828,7 @@ static void pages_may_be_left_early(void **state)
 	}
 	assert_int_equal(rig.server.asked, 100 * PICTURES);
 	assert_false(h2_session_facts(rig.server.session).going_away);
-	release(&rig);
+	rig_lose(&rig);
 }
 
 /* It is drained for what it gave up before, and then gives up everything that is under way, as many as there may be. */
@@ -878,7 +860,7 @@ static void what_a_drain_leaves_may_be_given_up(void **state)
 			put_frame(&frames, F_RST_STREAM, 0, 2 * first + 1, view_of("\0\0\0\x8", 4));
 		send_frames(&rig, &frames);
 		assert_int_equal(h2_session_facts(rig.server.session).error, H2_NO_ERROR);
-		release(&rig);
+		rig_lose(&rig);
 	}
 }
 
@@ -889,7 +871,7 @@ static void a_crowd_before_our_settings_is_refused_and_no_more(void **state)
 	struct rig rig;
 	struct bytes frames = {0};
 
-	init(&rig);
+	rig_init_raw(&rig);
 	for (uint32_t n = 0; n < CROWD; n++)
 		put_get(&frames, 2 * n + 1);
 	send_frames(&rig, &frames);
@@ -898,7 +880,7 @@ static void a_crowd_before_our_settings_is_refused_and_no_more(void **state)
 	view_free(side_output(&rig, &rig.server));
 	for (unsigned n = 0; n < H2_STREAMS_MAX; n++)
 		answer_next(&rig, FRAMING_NONE);
-	release(&rig);
+	rig_lose(&rig);
 }
 
 /* Uploads that are refused before they were sent, each with as much on its way as its window lets. */
@@ -907,7 +889,7 @@ static void content_of_answered_requests_is_nothing(void **state)
 	static const char content[16384];
 	struct rig rig;
 
-	init(&rig);
+	rig_init_raw(&rig);
 	for (uint32_t n = 0; n < 500; n++) {
 		struct bytes frames = {0};
 
@@ -919,7 +901,7 @@ static void content_of_answered_requests_is_nothing(void **state)
 		}
 	}
 	assert_int_equal(h2_session_facts(rig.server.session).glitches, 0);
-	release(&rig);
+	rig_lose(&rig);
 }
 
 /* Many streams under way cost little, and nothing is left of them. */
@@ -930,7 +912,7 @@ static void memory_comes_back(void **state)
 	struct bytes frames = {0};
 	size_t idle, busy;
 
-	init(&rig);
+	rig_init_raw(&rig);
 	idle = h2_session_facts(rig.server.session).memory_bytes;
 	for (uint32_t round = 0; round < 100; round++) {
 		for (uint32_t n = 0; n < H2_STREAMS_MAX; n++)
@@ -949,7 +931,7 @@ static void memory_comes_back(void **state)
 	}
 	/* nghttp2 remembers as many that are closed as may be open. */
 	assert_true(h2_session_facts(rig.server.session).memory_bytes < idle + 60000);
-	release(&rig);
+	rig_lose(&rig);
 }
 
 int main(void)

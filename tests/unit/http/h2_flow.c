@@ -17,17 +17,6 @@ static char *pattern(size_t n)
 	return p;
 }
 
-static struct h2_stream *accept(struct rig *rig)
-{
-	struct h2_stream *stream;
-
-	rig_move(rig);
-	stream = side_ready(&rig->server);
-	assert_non_null(stream);
-	stream_head(stream);
-	return stream;
-}
-
 static void init(struct rig *rig)
 {
 	struct h2_limits limits = rig_limits();
@@ -67,7 +56,7 @@ static void every_byte_comes_through(void **state)
 
 		h2_stream_put_body(asks, view_of(content, BIG));
 		h2_stream_put_end(asks, NULL);
-		struct h2_stream *answers = accept(&rig);
+		struct h2_stream *answers = rig_accept(&rig);
 
 		/* The window is full, and no byte more is here. */
 		assert_int_equal(h2_stream_unsent(asks), BIG - H2_STREAM_WINDOW_BYTES);
@@ -99,7 +88,7 @@ static void unread_content_is_bounded(void **state)
 	init(&rig);
 	for (unsigned i = 0; i < STREAMS; i++) {
 		asks[i] = rig_request(&rig, "POST / HTTP/1.1\r\nHost: a\r\n", FRAMING_CHUNKED);
-		answers[i] = accept(&rig);
+		answers[i] = rig_accept(&rig);
 	}
 	for (unsigned i = 0; i < STREAMS; i++)
 		h2_stream_put_body(asks[i], view_of(content, BIG));
@@ -142,7 +131,7 @@ static void unread_content_of_the_dead_goes_back(void **state)
 		h2_stream_put_body(asks, view_of(content, 200000));
 		if (i % 2 == 0)
 			h2_stream_put_end(asks, NULL);
-		struct h2_stream *answers = accept(&rig);
+		struct h2_stream *answers = rig_accept(&rig);
 
 		assert_int_equal(answers->unread_bytes, 200000);
 		if (i % 4 >= 2)
@@ -170,7 +159,7 @@ static void who_is_blocked_is_told_when_it_goes_on(void **state)
 
 	init(&rig);
 	asks = rig_request(&rig, "GET / HTTP/1.1\r\nHost: a\r\n", FRAMING_NONE);
-	answers = accept(&rig);
+	answers = rig_accept(&rig);
 	assert_true(stream_put_head(answers, "HTTP/1.1 200 OK\r\n", FRAMING_CHUNKED));
 	h2_stream_put_body(answers, view_of(content, 300 * 1024));
 	rig_move(&rig);
@@ -202,7 +191,7 @@ static void a_stall_is_seen(void **state)
 
 	init(&rig);
 	asks = rig_request(&rig, "GET / HTTP/1.1\r\nHost: a\r\n", FRAMING_NONE);
-	answers = accept(&rig);
+	answers = rig_accept(&rig);
 	assert_true(stream_put_head(answers, "HTTP/1.1 200 OK\r\n", FRAMING_CHUNKED));
 	assert_true(h2_session_facts(rig.server.session).stalled_since_us == UINT64_MAX);
 	h2_stream_put_body(answers, view_of(content, BIG));
@@ -237,7 +226,7 @@ static void streams_take_turns(void **state)
 	init(&rig);
 	for (unsigned i = 0; i < 2; i++) {
 		asks[i] = rig_request(&rig, "GET / HTTP/1.1\r\nHost: a\r\n", FRAMING_NONE);
-		answers[i] = accept(&rig);
+		answers[i] = rig_accept(&rig);
 		assert_true(stream_put_head(answers[i], "HTTP/1.1 200 OK\r\n", FRAMING_CHUNKED));
 	}
 	for (unsigned i = 0; i < 2; i++)
@@ -285,7 +274,7 @@ static void pieces_of_all_sizes_keep_their_order(void **state)
 		}
 	}
 	assert_int_equal(h2_stream_unsent(asks), put);
-	struct h2_stream *answers = accept(&rig);
+	struct h2_stream *answers = rig_accept(&rig);
 
 	read_and_compare(answers, content, &at);
 	assert_int_equal(at, put);
@@ -307,7 +296,7 @@ static void what_has_ended_needs_no_window(void **state)
 
 	h2_stream_put_body(asks, view_of(content, 200000));
 	h2_stream_put_end(asks, NULL);
-	struct h2_stream *answers = accept(&rig);
+	struct h2_stream *answers = rig_accept(&rig);
 
 	assert_int_equal(stream_skip(answers, &n), H1_PIECE_END);
 	struct view output = side_output(&rig, &rig.server);
@@ -330,7 +319,7 @@ static void a_reset_drops_what_waits(void **state)
 	struct h2_stream *asks = rig_request(&rig, "POST / HTTP/1.1\r\nHost: a\r\n", FRAMING_CHUNKED);
 
 	h2_stream_put_body(asks, view_of(content, BIG));
-	struct h2_stream *answers = accept(&rig);
+	struct h2_stream *answers = rig_accept(&rig);
 
 	h2_stream_reset(answers, H2_CANCEL);
 	assert_int_equal(answers->unread_bytes, 0);
@@ -366,7 +355,7 @@ static struct h2_stream *fetch(struct rig *rig, const char *content, struct h2_s
 {
 	struct h2_stream *asks = rig_request(rig, "GET / HTTP/1.1\r\nHost: a\r\n", FRAMING_NONE);
 
-	*answers = accept(rig);
+	*answers = rig_accept(rig);
 	stream_put_head(*answers, "HTTP/1.1 200 OK\r\n", FRAMING_CHUNKED);
 	h2_stream_put_body(*answers, view_of(content, BIG));
 	rig_move(rig);
@@ -409,7 +398,7 @@ static void wider_windows_are_drawn_from_one_ration(void **state)
 	init_frugal(&rig);
 	for (unsigned i = 0; i <= MOST; i++) {
 		asks[i] = rig_request(&rig, "GET / HTTP/1.1\r\nHost: a\r\n", FRAMING_NONE);
-		answers[i] = accept(&rig);
+		answers[i] = rig_accept(&rig);
 		assert_int_equal(h2_stream_widen(asks[i]), i < MOST);
 	}
 	assert_true(rig.client.ration.wider_bytes <= H2_RATION_BYTES);
@@ -431,7 +420,7 @@ static void a_server_has_one_window(void **state)
 
 	init_frugal(&rig);
 	asks = rig_request(&rig, "POST / HTTP/1.1\r\nHost: a\r\n", FRAMING_CHUNKED);
-	answers = accept(&rig);
+	answers = rig_accept(&rig);
 	assert_false(h2_stream_widen(answers));
 	stream_release(asks);
 	stream_release(answers);
@@ -492,7 +481,7 @@ static void a_shut_window_of_all_is_seen(void **state)
 		asks[i] = rig_request(&rig, "POST / HTTP/1.1\r\nHost: a\r\n", FRAMING_CHUNKED);
 		h2_stream_put_body(asks[i], view_of(content, BIG));
 		rig.now_us += 1000;
-		answers[i] = accept(&rig);
+		answers[i] = rig_accept(&rig);
 		assert_int_equal(h2_session_facts(rig.client.session).shut_since_us, i == 0 ? UINT64_MAX : rig.now_us);
 		assert_int_not_equal(h2_session_facts(rig.client.session).stalled_since_us, UINT64_MAX);
 	}

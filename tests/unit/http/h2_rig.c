@@ -374,3 +374,35 @@ bool output_has(struct view output, unsigned type, uint32_t id, struct frame *fr
 			return true;
 	return false;
 }
+
+/* --- what most tests begin and end with -------------------------------------------------------------------------- */
+
+void rig_init_raw(struct rig *rig)
+{
+	struct h2_limits limits = rig_limits();
+	struct bytes preface = {0};
+
+	rig_init(rig, &limits, NULL);
+	put_preface(&preface);
+	send_frames(rig, &preface);
+	view_free(side_output(rig, &rig->server));
+}
+
+void rig_lose(struct rig *rig)
+{
+	h2_session_lose(rig->server.session, CAUSE_NONE);
+	for (struct h2_stream *stream; (stream = side_ready(&rig->server)) != NULL;)
+		stream_release(stream);
+	rig_release(rig);
+}
+
+struct h2_stream *rig_accept(struct rig *rig)
+{
+	struct h2_stream *stream;
+
+	rig_move(rig);
+	stream = side_ready(&rig->server);
+	assert_non_null(stream);
+	stream_head(stream);
+	return stream;
+}

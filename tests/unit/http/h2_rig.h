@@ -47,6 +47,10 @@ struct h2_limits rig_limits(void);
 void rig_init(struct rig *rig, const struct h2_limits *server, const struct h2_limits *client);
 void rig_release(struct rig *rig);
 
+/* The server alone, which has had the client's first bytes; and the end of that: the connection is lost, streams that are ready are freed. */
+void rig_init_raw(struct rig *rig);
+void rig_lose(struct rig *rig);
+
 /* Bytes go both ways until there are none. */
 void rig_move(struct rig *rig);
 
@@ -57,6 +61,9 @@ void view_free(struct view bytes);
 
 /* Receives bytes that are gone afterwards. */
 void side_receive(struct rig *rig, struct rig_side *side, struct view bytes);
+
+/* Bytes go both ways; the server's next stream, whose head was read. */
+struct h2_stream *rig_accept(struct rig *rig);
 
 /* The next ready stream; NULL: none. */
 struct h2_stream *side_ready(struct rig_side *side);

@@ -8,25 +8,6 @@
 #define POST ":method\0POST\0:scheme\0https\0:authority\0a\0:path\0/\0"
 #define WEBSOCKET ":method\0CONNECT\0:protocol\0websocket\0:scheme\0https\0:authority\0a\0:path\0/chat\0"
 
-static void init(struct rig *rig)
-{
-	struct h2_limits limits = rig_limits();
-	struct bytes preface = {0};
-
-	rig_init(rig, &limits, NULL);
-	put_preface(&preface);
-	send_frames(rig, &preface);
-	view_free(side_output(rig, &rig->server));
-}
-
-static void release(struct rig *rig)
-{
-	h2_session_lose(rig->server.session, CAUSE_NONE);
-	for (struct h2_stream *stream; (stream = side_ready(&rig->server)) != NULL;)
-		stream_release(stream);
-	rig_release(rig);
-}
-
 /* The connection still serves. */
 static void assert_goes_on(struct rig *rig, uint32_t id)
 {
@@ -143,7 +124,7 @@ static void malformed_requests_are_refused(void **state)
 		struct bytes frames = {0}, block = {0};
 		struct frame frame;
 
-		init(&rig);
+		rig_init_raw(&rig);
 		put_block_any(&block, requests[i].fields);
 		put_headers(&frames, END_STREAM, 1, &block);
 		send_frames(&rig, &frames);
@@ -157,7 +138,7 @@ static void malformed_requests_are_refused(void **state)
 			fail_msg("%s: it cost nothing", requests[i].name);
 		view_free(output);
 		assert_goes_on(&rig, 3);
-		release(&rig);
+		rig_lose(&rig);
 	}
 }
 
@@ -182,7 +163,7 @@ static void what_is_right_is_read(void **state)
 		struct rig rig;
 		struct bytes frames = {0}, block = {0};
 
-		init(&rig);
+		rig_init_raw(&rig);
 		put_block(&block, cases[i].fields.p);
 		put_headers(&frames, END_STREAM, 1, &block);
 		send_frames(&rig, &frames);
@@ -197,7 +178,7 @@ static void what_is_right_is_read(void **state)
 		assert_string_equal(fields_text(&m), cases[i].text);
 		assert_int_equal(m.framing, FRAMING_NONE);
 		stream_release(stream);
-		release(&rig);
+		rig_lose(&rig);
 	}
 }
 
@@ -207,7 +188,7 @@ static void a_head_may_come_in_pieces(void **state)
 	struct rig rig;
 	struct bytes frames = {0}, block = {0};
 
-	init(&rig);
+	rig_init_raw(&rig);
 	rig.server.step = 1;
 	put_block(&block, START "a\0b\0");
 	for (size_t at = 0; at < block.n; at += 4) {
@@ -229,7 +210,7 @@ static void a_head_may_come_in_pieces(void **state)
 	assert_string_equal(fields_text(&m), "a: b");
 	assert_int_equal(h2_session_facts(rig.server.session).glitches, 0);
 	stream_release(stream);
-	release(&rig);
+	rig_lose(&rig);
 }
 
 /* For how long a head has been on its way, so that somebody can lose patience. */
@@ -238,7 +219,7 @@ static void an_incomplete_head_has_a_time(void **state)
 	struct rig rig;
 	struct bytes frames = {0}, block = {0};
 
-	init(&rig);
+	rig_init_raw(&rig);
 	assert_true(h2_session_facts(rig.server.session).head_since_us == UINT64_MAX);
 	rig.now_us = 5000000;
 	put_block(&block, POST);
@@ -268,7 +249,7 @@ static void an_incomplete_head_has_a_time(void **state)
 	send_frames(&rig, &frames);
 	assert_true(h2_session_facts(rig.server.session).head_since_us == UINT64_MAX);
 	assert_goes_on(&rig, 3);
-	release(&rig);
+	rig_lose(&rig);
 }
 
 static void an_extended_connect_needs_an_offer(void **state)
@@ -289,7 +270,7 @@ static void an_extended_connect_needs_an_offer(void **state)
 	assert_true(output_has(output, F_RST_STREAM, 1, &frame));
 	assert_int_equal(rig.server.asked, 0);
 	view_free(output);
-	release(&rig);
+	rig_lose(&rig);
 }
 
 /* Another protocol than a WebSocket stays the CONNECT that it is, which nobody serves. */
@@ -298,7 +279,7 @@ static void other_protocols_are_no_upgrade(void **state)
 	struct rig rig;
 	struct bytes frames = {0}, block = {0};
 
-	init(&rig);
+	rig_init_raw(&rig);
 	put_block(&block, ":method\0CONNECT\0:protocol\0connect-udp\0:scheme\0https\0:authority\0a\0:path\0/x\0");
 	put_headers(&frames, 0, 1, &block);
 	send_frames(&rig, &frames);
@@ -308,7 +289,7 @@ static void other_protocols_are_no_upgrade(void **state)
 	assert_false(stream->extended_connect || m.has_upgrade);
 	assert_int_equal(m.method, METHOD_CONNECT);
 	stream_release(stream);
-	release(&rig);
+	rig_lose(&rig);
 }
 
 /* --- content and trailers --------------------------------------------------------------------------------------- */
@@ -360,7 +341,7 @@ static void malformed_content_is_never_complete(void **state)
 		struct frame frame;
 		char text[100];
 
-		init(&rig);
+		rig_init_raw(&rig);
 		put_content(&frames, &contents[i]);
 		send_frames(&rig, &frames);
 		struct h2_stream *stream = side_ready(&rig.server);
@@ -380,7 +361,7 @@ static void malformed_content_is_never_complete(void **state)
 		view_free(output);
 		stream_release(stream);
 		assert_goes_on(&rig, 3);
-		release(&rig);
+		rig_lose(&rig);
 	}
 }
 
@@ -653,7 +634,7 @@ static void a_broken_connection_ends(void **state)
 		struct bytes frames = {0};
 		struct frame frame;
 
-		init(&rig);
+		rig_init_raw(&rig);
 		put_get(&frames, 1);
 		put_frame(&frames, b->type, b->flags, b->id, b->payload);
 		send_frames(&rig, &frames);
@@ -676,7 +657,7 @@ static void a_broken_connection_ends(void **state)
 		assert_true(h2_stream_is_over(stream) && stream->fate != H2_COMPLETE);
 		view_free(output);
 		stream_release(stream);
-		release(&rig);
+		rig_lose(&rig);
 	}
 }
 
@@ -686,7 +667,7 @@ static void numbers_go_up(void **state)
 	struct rig rig;
 	struct bytes frames = {0};
 
-	init(&rig);
+	rig_init_raw(&rig);
 	for (uint32_t id = 1; id < 1000; id += 2) {
 		put_get(&frames, id);
 		send_frames(&rig, &frames);
@@ -704,7 +685,7 @@ static void numbers_go_up(void **state)
 	assert_int_equal(rig.server.asked, 501);
 	view_free(side_output(&rig, &rig.server));
 	assert_true(h2_session_must_close(rig.server.session));
-	release(&rig);
+	rig_lose(&rig);
 }
 
 static void other_first_bytes_end_it(void **state)
@@ -761,7 +742,7 @@ static void a_head_that_is_too_large_is_answered(void **state)
 		struct message m;
 		struct frame frame;
 
-		init(&rig);
+		rig_init_raw(&rig);
 		struct h2_stream *stream = too_large(&rig, &cases[i].block);
 		struct h1_result result = h2_stream_read_head(stream, &m, NULL);
 
@@ -777,7 +758,7 @@ static void a_head_that_is_too_large_is_answered(void **state)
 		view_free(output);
 		stream_release(stream);
 		assert_goes_on(&rig, 3);
-		release(&rig);
+		rig_lose(&rig);
 	}
 }
 
@@ -792,7 +773,7 @@ static void a_head_at_the_limit_is_read(void **state)
 	put_block(&block, START);
 	/* ":method" "GET" ":scheme" "https" ":authority" "a" ":path" "/", and 4 bytes with each. */
 	put_literal(&block, VIEW("a"), view_of(value, 16384 - 29 - 10 - 16 - 1 - 4));
-	init(&rig);
+	rig_init_raw(&rig);
 	struct h2_stream *stream = too_large(&rig, &block);
 
 	assert_int_equal(stream_head(stream).field_count, 1);
@@ -802,12 +783,12 @@ static void a_head_at_the_limit_is_read(void **state)
 	struct rig other;
 	struct message m;
 
-	init(&other);
+	rig_init_raw(&other);
 	stream = too_large(&other, &block);
 	assert_int_equal(h2_stream_read_head(stream, &m, NULL).status, H1_BAD);
 	stream_release(stream);
-	release(&rig);
-	release(&other);
+	rig_lose(&rig);
+	rig_lose(&other);
 }
 
 int main(void)
