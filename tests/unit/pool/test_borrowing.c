@@ -129,29 +129,6 @@ static void the_queue_is_bounded(void **state)
 	pool_end(&owner, &a, NULL);
 }
 
-static void a_give_back_to_another_pool_harms_neither(void **state)
-{
-	struct weir_pool_config config = one_connection();
-	struct owner one, two;
-	struct borrower a, b;
-
-	owner_init(&one, &config, NULL);
-	owner_init(&two, &config, NULL);
-	borrower_init(&a, &one);
-	borrower_init(&b, &two);
-	borrower_lease(&a);
-	borrower_lease(&b);
-	assert_false(weir_pool_give_back(two.pool, a.waiter.lease, WEIR_POOL_REUSABLE, two.now_us));
-	owner_audit(&two);
-	assert_int_equal(owner_stats(&two).foreign_give_backs, 1);
-	assert_int_equal(owner_stats(&one).leased, 1);
-	assert_int_equal(owner_stats(&two).leased, 1);
-	assert_true(borrower_give_back(&a, WEIR_POOL_REUSABLE));
-	assert_true(borrower_give_back(&b, WEIR_POOL_REUSABLE));
-	owner_release(&one);
-	owner_release(&two);
-}
-
 static void a_give_back_after_close_is_accepted_and_closes_the_connection(void **state)
 {
 	struct owner owner;
@@ -452,7 +429,6 @@ int main(void)
 		cmocka_unit_test(after_the_timeout_a_new_connection_is_opened_beyond_the_maximum),
 		cmocka_unit_test(a_connection_that_died_while_it_was_out_makes_room_for_a_new_one),
 		cmocka_unit_test(the_queue_is_bounded),
-		cmocka_unit_test(a_give_back_to_another_pool_harms_neither),
 		cmocka_unit_test(a_give_back_after_close_is_accepted_and_closes_the_connection),
 		cmocka_unit_test(a_dead_connection_is_given_back_without_an_error),
 		cmocka_unit_test(close_is_told_when_everything_is_back),

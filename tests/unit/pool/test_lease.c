@@ -53,6 +53,8 @@ static void token_of_another_pool_is_foreign(void **state)
 	assert_int_equal(a.waiter.lease.slot, b.waiter.lease.slot);
 	assert_int_equal(a.waiter.lease.generation, b.waiter.lease.generation);
 	assert_false(weir_pool_give_back(two.pool, a.waiter.lease, WEIR_POOL_REUSABLE, two.now_us));
+	owner_audit(&two);
+	assert_int_equal(owner_stats(&one).leased, 1);
 	assert_int_equal(owner_stats(&two).leased, 1);
 	assert_int_equal(owner_stats(&two).foreign_give_backs, 1);
 	assert_true(borrower_give_back(&a, WEIR_POOL_REUSABLE));
