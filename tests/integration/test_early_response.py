@@ -44,7 +44,8 @@ def test_client_connection_goes_on_when_little_is_left(gateway, origin):
     assert client.read_response().body == b"next"
 
 
-def test_rest_of_chunked_content_is_thrown_away(gateway, origin):
+def answered_early(gateway, origin):
+    """A client that has had its answer in the midst of its chunked content."""
     client = gateway.connect()
     client.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk("some"))
     wire = origin.accept()
@@ -52,18 +53,17 @@ def test_rest_of_chunked_content_is_thrown_away(gateway, origin):
     wire.read_chunk()
     wire.send(response("early"))
     assert client.read_response().body == b"early"
+    return client
+
+
+def test_rest_of_chunked_content_is_thrown_away(gateway, origin):
+    client = answered_early(gateway, origin)
     client.send(chunk("more") + b"0\r\nT: x\r\n\r\n" + get("/next"))
     assert origin.accept().read_request().target == "/next"
 
 
 def test_malformed_rest_is_not_taken_for_a_request(gateway, origin):
-    client = gateway.connect()
-    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk("some"))
-    wire = origin.accept()
-    wire.read_head()
-    wire.read_chunk()
-    wire.send(response("early"))
-    assert client.read_response().body == b"early"
+    client = answered_early(gateway, origin)
     client.send(b"zz\r\n\r\n" + get("/smuggled"))
     client.half_close()
     client.expect_gone()

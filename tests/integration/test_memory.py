@@ -59,6 +59,14 @@ def flood(wire):
         wire.send(b"x" * 1_000_000)
 
 
+def assert_each_below(most, gateway, before, count):
+    """What has come since `before`, for each of so many."""
+    gateway.rest()
+    each = (gateway.anonymous_bytes() - before) / count
+    print(f"{each / KIB:.1f} KiB each")
+    assert each < most, f"{each / KIB:.1f} KiB each"
+
+
 def test_clients_that_stop_reading(start, origin):
     """Each holds under 256 KiB, however much is ready for it."""
     count = 40
@@ -67,10 +75,7 @@ def test_clients_that_stop_reading(start, origin):
     before = gateway.anonymous_bytes()
     clients = [gateway.connect(receive_buffer=4096).send(get()) for _ in range(count)]
     origin.wait(lambda o: o.accepted == count)
-    gateway.rest()
-    each = (gateway.anonymous_bytes() - before) / count
-    print(f"{each / KIB:.0f} KiB each")
-    assert each < 256 * KIB, f"{each / KIB:.0f} KiB each"
+    assert_each_below(256 * KIB, gateway, before, count)
     for client in clients:
         client.reset()
 
@@ -92,10 +97,7 @@ def test_clients_that_stop_reading_from_http_2(start, origin):
     before = gateway.anonymous_bytes()
     clients = [gateway.connect(receive_buffer=4096).send(get("/large")) for _ in range(count)]
     eventually(lambda: len(peers[0].poured) == count)
-    gateway.rest()
-    each = (gateway.anonymous_bytes() - before) / count
-    print(f"{each / KIB:.0f} KiB each")
-    assert each < 256 * KIB, f"{each / KIB:.0f} KiB each"
+    assert_each_below(256 * KIB, gateway, before, count)
     assert client.ask(get("/small")).status == 200
     for one in clients:
         one.reset()
@@ -117,10 +119,7 @@ def test_upstreams_that_stop_reading(start, origin):
                 client.sock.send(b"x" * 262144)
         except TimeoutError:
             pass
-    gateway.rest()
-    each = (gateway.anonymous_bytes() - before) / count
-    print(f"{each / KIB:.0f} KiB each")
-    assert each < 256 * KIB, f"{each / KIB:.0f} KiB each"
+    assert_each_below(256 * KIB, gateway, before, count)
     for client in clients:
         client.reset()
 
@@ -154,7 +153,4 @@ def test_large_head_is_not_kept_by_an_idle_connection(start, origin):
     before = gateway.anonymous_bytes()
     for _ in range(count):
         assert gateway.connect().ask(request, "GET").body == b"ok"
-    gateway.rest()
-    each = (gateway.anonymous_bytes() - before) / count
-    print(f"{each / KIB:.1f} KiB each")
-    assert each < 8 * KIB, f"{each / KIB:.0f} KiB each"
+    assert_each_below(8 * KIB, gateway, before, count)

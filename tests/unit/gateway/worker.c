@@ -26,6 +26,16 @@ static void under_way(struct gateway *g, struct end *client, struct end *origin)
 	origin_take(origin, g);
 }
 
+/* And another one behind it, where there is no connection for its request. */
+static void one_waits(struct gateway *g, struct end *client, struct end *second, struct end *origin)
+{
+	under_way(g, client, origin);
+	client_open(second, g, GET);
+	while (worker_stats(g->worker)->exchanges_started < 2)
+		run_pending();
+	step(g);
+}
+
 /* --- serving ----------------------------------------------------------------------------------------------------- */
 
 static void test_counts(void **state)
@@ -288,11 +298,7 @@ static void test_stop_while_leasing(void **state)
 		"acquire_timeout: 1h}}]\n"
 		"routes: [{name: r, upstream: u}]\n",
 		no_filters);
-	under_way(&g, &client, &origin);
-	client_open(&second, &g, GET);
-	while (worker_stats(g.worker)->exchanges_started < 2)
-		run_pending();
-	step(&g);
+	one_waits(&g, &client, &second, &origin);
 	worker_stop(g.worker);
 	end_await(&client, "draining");
 	end_await(&second, "draining");
@@ -318,11 +324,7 @@ static void test_leasing_waits_for_the_pool(void **state)
 		"pool: {max_connections: 1, acquire_timeout: 20s, on_acquire_timeout: new, max_overflow: 1}}]\n"
 		"routes: [{name: r, upstream: u}]\n",
 		no_filters);
-	under_way(&g, &client, &origin);
-	client_open(&second, &g, GET);
-	while (worker_stats(g.worker)->exchanges_started < 2)
-		run_pending();
-	step(&g);
+	one_waits(&g, &client, &second, &origin);
 
 	const struct exchange *ex = container_of(g.worker->exchanges.head.prev, struct exchange, node);
 
