@@ -248,6 +248,19 @@ def test_it_comes_back_and_is_out_again_soon(start, backends):
     assert reason(admin, a) == "proven" and ejections(admin, a, "failures_in_a_row") == 2
 
 
+def test_who_is_asked_nothing_proves_nothing(start, backends):
+    """Probation goes on for as long as no request tells how it is. That nothing changes in a time can only be waited for."""
+    a, b = backends(2)
+    a.manner = refuses
+    gateway, admin = watched(start, (a, b), {**ALONE, "consecutive_failures": 4, "base_time": "100ms", "max_time": "1h"})
+    asked_until(gateway, lambda: ejections(admin, a, "failures_in_a_row") > 0)
+    eventually(lambda: state(admin, a) == "probation")
+    time.sleep(1)
+    assert state(admin, a) == "probation"
+    a.manner = None
+    asked_until(gateway, lambda: state(admin, a) == "healthy")
+
+
 @pytest.mark.parametrize("share, out", [("1%", 1), ("50%", 2), ("100%", 3)])
 def test_no_more_than_a_share(start, backends, share, out):
     """One at least, and never the last."""
