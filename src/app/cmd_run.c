@@ -97,6 +97,7 @@ static void upgrade_refuse(struct gateway *gateway, int level, const char *by, c
 	if (gateway->upgrade_order != NULL)
 		order_refuse(gateway->upgrade_order, 409, "not_upgraded", why);
 	gateway->upgrade_order = NULL;
+	control_resume_settings(gateway->control);
 	reloading_resume(&gateway->reloading);
 }
 
@@ -105,13 +106,17 @@ static struct settings_of settings_of(const struct gateway *gateway)
 	return (struct settings_of){workers_config(gateway->workers), workers_budgets(gateway->workers)};
 }
 
-/* The new process gets the keys of session tickets, so that it knows clients who come back, and what the operator has set. */
+/*
+ * The new process gets the keys of session tickets, so that it knows clients who come back, and what the operator has set. From here on
+ * nothing is set: it would be told to nobody.
+ */
 static bool upgrade_start(struct gateway *gateway, char why[256])
 {
 	struct upgrade_secrets secrets = {.form = UPGRADE_FORM, .rotate_us = gateway->rotate_us};
 	const struct settings_of of = settings_of(gateway);
 	char *settings;
 
+	control_hold_settings(gateway->control);
 	if (!settings_write(&of, journal_level(gateway->journal), &settings)) {
 		snprintf(why, 256, "what is set of endpoints cannot be handed over: out of memory, or more than %d bytes", SETTINGS_BYTES_MAX);
 		return false;
@@ -178,6 +183,7 @@ static void upgrade_by_signal(struct gateway *gateway, const char *signal_name)
 static void upgrade_give_up(struct gateway *gateway)
 {
 	upgrade_abandon(&gateway->upgrade);
+	control_resume_settings(gateway->control);
 	gateway->upgrade_by = NULL;
 	if (gateway->upgrade_order != NULL)
 		upgrade_refuse(gateway, LEVEL_WARNING, gateway->upgrade_order->by, "the gateway is on its way out");
@@ -285,6 +291,10 @@ static void order_log_level(struct gateway *gateway, struct control_order *order
 
 	if (!config_log_level_of(view_str(order->argument), &level)) {
 		order_refuse(order, 400, "bad_request", "there is no such level");
+		return;
+	}
+	if (upgrade_has_successor(&gateway->upgrade)) {
+		order_refuse(order, 409, "not_set", CONTROL_SETTINGS_HELD);
 		return;
 	}
 	tell(gateway->journal, LEVEL_INFO, order->by, "log level %s -> %s, until the next start, or a reload with another",

@@ -62,6 +62,12 @@ static inline bool upgrade_is_under_way(const struct upgrade *upgrade)
 	return upgrade->child != 0 && upgrade->ready >= 0;
 }
 
+/* It is under way, or the new process serves already. */
+static inline bool upgrade_has_successor(const struct upgrade *upgrade)
+{
+	return upgrade->child != 0;
+}
+
 /* When it is to be looked at at the latest; DEADLINE_NEVER: nothing is awaited. */
 static inline uint64_t upgrade_deadline(const struct upgrade *upgrade)
 {

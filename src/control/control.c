@@ -10,11 +10,46 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "config/config.h"
 #include "control/process_stats.h"
 #include "control/live.h"
 #include "control/state.h"
 #include "io/inherited.h"
+
+/* --- what is set ---------------------------------------------------------------------------------------------------- */
+
+bool control_setting_begin(struct admin_conn *c)
+{
+	pthread_mutex_lock(&c->control->setting);
+	if (!c->control->settings_held)
+		return true;
+	pthread_mutex_unlock(&c->control->setting);
+	admin_fail(c, 409, "not_set", CONTROL_SETTINGS_HELD);
+	return false;
+}
+
+void control_setting_end(struct admin_conn *c)
+{
+	pthread_mutex_unlock(&c->control->setting);
+}
+
+static void settings_hold(struct control *control, bool held)
+{
+	pthread_mutex_lock(&control->setting);
+	control->settings_held = held;
+	pthread_mutex_unlock(&control->setting);
+}
+
+void control_hold_settings(struct control *control)
+{
+	settings_hold(control, true);
+}
+
+void control_resume_settings(struct control *control)
+{
+	settings_hold(control, false);
+}
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
 
@@ -160,6 +195,7 @@ static void control_release(struct control *control)
 	survey_release(&control->survey);
 	orders_release(&control->orders);
 	reloads_release(&control->reloads);
+	pthread_mutex_destroy(&control->setting);
 	h1_scratch_free(control->scratch);
 	snapshot_free(control->sum);
 	if (control->io != NULL)
@@ -181,6 +217,7 @@ struct control *control_create(const struct control_options *options, char error
 	control->hand_over.on_receive = on_hand_over;
 	control->grace.on_fire = on_grace_over;
 	control->stop.on_receive = on_stop;
+	CHECK(pthread_mutex_init(&control->setting, NULL) == 0);
 	list_init(&control->conns);
 	list_init(&control->listeners);
 	list_init(&control->gone);

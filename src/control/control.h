@@ -66,6 +66,13 @@ void control_change_free(struct control_change *change);
 void control_adopt(struct control *control, struct control_change *change, const struct config *config);
 bool control_is_changing(const struct control *control);
 
+/*
+ * Another process is told what is set of endpoints, and begins with that: from when this returns nothing is set here, and who asks for it is
+ * refused, until control_resume_settings().
+ */
+void control_hold_settings(struct control *control);
+void control_resume_settings(struct control *control);
+
 /* What the administration asks the main thread for; NULL: nothing more (order.h). */
 struct control_order *control_next_order(struct control *control);
 

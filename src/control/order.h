@@ -90,6 +90,10 @@ void order_done(struct control_order *order, unsigned status, const char *json);
 /* Owns `json`; NULL: there was no memory for it. */
 void order_answer(struct control_order *order, unsigned status, json_t *json);
 
+/* Why nothing is set while another process begins with what was set before (409, not_set). */
+#define CONTROL_SETTINGS_HELD \
+	"another process takes this one's place, and begins with what was set before; ask again, on a new connection, when that serves or has failed"
+
 /* {"error": ..., "message": ...} */
 void order_refuse(struct control_order *order, unsigned status, const char *error, const char *message);
 

@@ -57,6 +57,8 @@ struct control {
 	uint64_t start_us;       /* of the process, Unix time */
 	_Atomic(bool) draining;  /* written by the main thread */
 	_Atomic(bool) changing;  /* control_adopt() has told, and it is not done yet */
+	pthread_mutex_t setting; /* held by this thread while it sets something that another process would be told */
+	bool settings_held;      /* behind it: nothing is set; written by the main thread */
 	struct io_message hand_over, stop;
 	struct io_timer grace;   /* stopping: who is still connected when it fires is closed */
 	bool stopping;
@@ -198,6 +200,10 @@ bool admin_guard(struct admin_conn *c, const struct message *m);
 
 /* A connection's memory is free again. */
 void control_conn_gone(struct control *control);
+
+/* Around what is set of endpoints. False: nothing may be set now, which was answered, and there is nothing to end. */
+bool control_setting_begin(struct admin_conn *c);
+void control_setting_end(struct admin_conn *c);
 
 /* --- others ------------------------------------------------------------------------------------------------------- */
 

@@ -227,12 +227,17 @@ static void grant_tell(struct admin_conn *c, const struct endpoint_budget *budge
 		admin_tell(c, "upstream %.*s: %.*s: %s", (int)upstream.n, upstream.p, (int)address.n, address.p, text + 2);
 }
 
-static void wish_grant_told(struct admin_conn *c, const struct wish *wish, struct endpoint_budget *budget)
+/* False: it cannot be granted now, and that was answered. */
+static bool wish_grant_told(struct admin_conn *c, const struct wish *wish, struct endpoint_budget *budget)
 {
 	unsigned set = atomic_load(&budget->set), out = endpoint_budget_out(budget);
 
+	if (!control_setting_begin(c))
+		return false;
 	wish_grant(wish, budget);
+	control_setting_end(c);
 	grant_tell(c, budget, set, out);
+	return true;
 }
 
 void answer_set_endpoint(struct admin_conn *c)
@@ -250,8 +255,8 @@ void answer_set_endpoint(struct admin_conn *c)
 			"allowed are {\"enabled\": true or false, \"drain\": true or false, \"weight\": 0 to %d or null}, one of "
 			"them at least",
 			WEIGHT_MAX);
-	} else if (told_begin(&told, c) && (endpoint = endpoint_find(c, &told, &at)) != NULL) {
-		wish_grant_told(c, &wish, told.generation->budgets[at]);
+	} else if (told_begin(&told, c) && (endpoint = endpoint_find(c, &told, &at)) != NULL &&
+		wish_grant_told(c, &wish, told.generation->budgets[at])) {
 		admin_answer_json(c, 200, endpoint_of(&told, endpoint, at));
 	}
 	json_decref(content);

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import json
 import os
 import pathlib
 import re
@@ -9,6 +10,7 @@ import select
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import threading
 
@@ -423,6 +425,48 @@ def test_what_was_set_holds(start, make_origin, upgrade):
     assert gateway.event("upgrade: what was set of 1 endpoint ends")
     assert admin.json(path_of(two[1]))["set"]["weight"] == 3
     assert admin.json("/v1/log/level") == {"level": "warning"}
+
+
+def wishes_of(admin, origin, connection=None):
+    """What becomes of everything that can be set: status, and why not."""
+    client = connection or admin.connect()
+    answers = [client.ask(request(*what)) for what in (("PATCH", path_of(origin), {"enabled": False}), ("PATCH", path_of(origin), {"weight": 3}),
+        ("PUT", "/v1/log/level", {"level": "debug"}))]
+    return {(answer.status, json.loads(answer.body).get("error")) for answer in answers}
+
+
+def test_nothing_is_set_while_it_starts(start, origin, program):
+    """The new process begins with what was set before it: what is set then would be lost, so it is refused."""
+    gateway, admin = administered(start, origin.serve())
+    before, level = admin.json(path_of(origin)), admin.json("/v1/log/level")
+    program.replace(program.waiting)
+    gateway.signal(signal.SIGUSR2)
+    process = int(re.search(r"process (\d+) is starting", gateway.event("upgrading: process"))[1])
+    assert wishes_of(admin, origin) == {(409, "not_set")}
+    refused = subprocess.run([ORIGINAL, "endpoint", "-c", gateway.file, "drain", "origin", origin.address], capture_output=True, text=True,
+        timeout=TIMEOUT, check=False)
+    assert refused.returncode == 1 and "another process takes this one's place" in refused.stderr
+    assert admin.json(path_of(origin))["set"] == before["set"] and admin.json("/v1/log/level") == level
+    assert "admin (" not in gateway.events.text()
+    # It fails: this one goes on, and is set.
+    os.kill(process, signal.SIGKILL)
+    gateway.event("no upgrade: process")
+    assert wishes_of(admin, origin) == {(200, None)}
+
+
+def test_nothing_is_set_in_a_process_that_has_handed_over(start, origin, upgrade):
+    """Who is still connected to it is refused; the new one is there to be set."""
+    gateway, admin = administered(start, origin)
+    kept = admin.connect()
+    assert kept.ask(get("/readyz", "localhost")).status == 200
+    client, wire, _ = origin.asked(gateway)
+    upgrade(gateway)
+    assert wishes_of(admin, origin, kept) == {(409, "not_set")}
+    assert wishes_of(admin, origin) == {(200, None)}
+    kept.close()
+    wire.send(response("late"))
+    assert client.read_response().body == b"late"
+    assert has_ended(gateway)
 
 
 def test_secrets_are_nobodys(start, origin, upgrade, certs):

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import signal
 
 import jsonschema
 import pytest
@@ -11,9 +12,11 @@ import yaml
 import gateway as gateways
 from admin import administered
 from gateway import ROOT, eventually
+from programs import program  # pylint: disable=unused-import
 from raw import get, response
 from servers import command
 from test_admin_api import request
+from test_admin_endpoints import path_of
 from test_handover import ORIGINAL, Successor
 from test_live import Watcher
 from test_receipt import ask_reload
@@ -199,6 +202,20 @@ def test_upgrades(start, origin, tmp_path, monkeypatch):
     assert (done.status, json.loads(done.body)["process"]) == (200, new.pid)
     check("/v1/upgrade", done, "POST")
     new.end()
+
+
+def test_what_is_set_during_an_upgrade(start, origin, program):
+    gateway, admin = administered(start, origin)
+    program.replace(program.waiting)
+    gateway.signal(signal.SIGUSR2)
+    gateway.event("upgrading: process")
+    for path, target, method, wish in (("/v1/log/level", "/v1/log/level", "PUT", {"level": "debug"}),
+            ("/v1/upstreams/{upstream}/endpoints/{address}", path_of(origin), "PATCH", {"drain": True})):
+        answer = admin.connect().ask(request(method, target, wish))
+        assert answer.status == 409 and "409" in DOCUMENT["paths"][path][method.lower()]["responses"]
+        check(path, answer, method)
+    gateway.signal(signal.SIGTERM)
+    assert gateway.wait() == 0
 
 
 def test_verdict_of_endpoints_that_are_alike(start, make_origin):
