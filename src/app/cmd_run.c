@@ -401,19 +401,24 @@ static bool gateway_start(struct gateway *gateway, char error[256])
 	return workers_start(gateway->workers, error) && control_start(gateway->control, error);
 }
 
-/* The control asks the workers until its own end; so that comes between the end of their threads and of their memory. */
-static void gateway_end(struct gateway *gateway)
+/*
+ * The control asks the workers until its own end; so that comes between the end of their threads and of their memory. False: a thread goes
+ * on that has to do with what is left of it.
+ */
+static bool gateway_end(struct gateway *gateway)
 {
 	if (gateway->workers != NULL) {
 		workers_stop(gateway->workers);
 		workers_join(gateway->workers);
 	}
-	reloading_release(&gateway->reloading);
+	bool is_over = reloading_release(&gateway->reloading);
+
 	if (gateway->control != NULL)
 		control_free(gateway->control);
-	if (gateway->workers != NULL)
+	if (gateway->workers != NULL && is_over)
 		workers_free(gateway->workers);
 	inherited_release(&gateway->inherited);
+	return is_over;
 }
 
 /* What the file says, with the addresses that are known by now. NULL with error. */
@@ -491,39 +496,41 @@ static void adopt_secrets(struct gateway *gateway)
 	free(settings);
 }
 
-/* From bound sockets to the end. Owns `config`. */
-static enum exit_code serve(const struct config *config, const char *path, unsigned count, struct journal *journal)
+/* From bound sockets to the end of the last worker. False with error: it did not get there. */
+static bool gateway_serve(struct gateway *gateway, char error[256])
 {
-	struct gateway gateway = {.path = path, .journal = journal, .count = count,
-		.reloading = {.path = path, .journal = journal, .count = count, .loaded = config}};
 	const struct config *expanded;
-	enum exit_code code = EXIT_TROUBLE;
-	char error[256];
 
-	gateway.reloading.names.to = (struct reload_teller){on_tell, journal};
-	if (!upgrade_inherit(&gateway.inherited, &gateway.legacy, error))
-		goto end;
-	expanded = gateway_resolve(&gateway, error);
-	if (expanded == NULL || !gateway_create(&gateway, expanded, error))
-		goto end;
-	close_untaken(&gateway);
-	adopt_secrets(&gateway);
-	gateway.reloading.workers = gateway.workers;
-	gateway.reloading.control = gateway.control;
-	announce(&gateway);
-	if (!gateway_start(&gateway, error))
-		goto end;
-	reloading_start(&gateway.reloading);
-	command_complain("ready (%u %s)", count, count == 1 ? "worker" : "workers");
+	if (!upgrade_inherit(&gateway->inherited, &gateway->legacy, error))
+		return false;
+	expanded = gateway_resolve(gateway, error);
+	if (expanded == NULL || !gateway_create(gateway, expanded, error))
+		return false;
+	close_untaken(gateway);
+	adopt_secrets(gateway);
+	gateway->reloading.workers = gateway->workers;
+	gateway->reloading.control = gateway->control;
+	announce(gateway);
+	if (!gateway_start(gateway, error))
+		return false;
+	reloading_start(&gateway->reloading);
+	command_complain("ready (%u %s)", gateway->count, gateway->count == 1 ? "worker" : "workers");
 	notify("READY=1");
-	upgrade_tell_ready(gateway.legacy.ready);
-	supervise(&gateway);
-	code = EXIT_FINE;
-end:
-	if (code != EXIT_FINE)
+	upgrade_tell_ready(gateway->legacy.ready);
+	supervise(gateway);
+	return true;
+}
+
+/* *is_over: as gateway_end() says it. */
+static enum exit_code serve(struct gateway *gateway, bool *is_over)
+{
+	char error[256];
+	bool served = gateway_serve(gateway, error);
+
+	if (!served)
 		command_complain("%s", error);
-	gateway_end(&gateway);
-	return code;
+	*is_over = gateway_end(gateway);
+	return served ? EXIT_FINE : EXIT_TROUBLE;
 }
 
 /* Owns `config`. */
@@ -541,12 +548,18 @@ static enum exit_code run(const struct config *config, const char *path)
 		config_free(config);
 		return EXIT_TROUBLE;
 	}
-	enum exit_code code = serve(config, path, options.workers, journal);
+	struct gateway gateway = {.path = path, .journal = journal, .count = options.workers,
+		.reloading = {.path = path, .journal = journal, .count = options.workers, .loaded = config,
+			.names.to = {on_tell, journal}}};
+	bool is_over;
+	enum exit_code code = serve(&gateway, &is_over);
 
 	if (!journal_free(journal, JOURNAL_END_US)) {
 		command_complain("the log could not be written to its end: nobody reads it");
 		code = EXIT_TROUBLE;
 	}
+	if (!is_over)
+		process_leave((int)code);
 	return code;
 }
 

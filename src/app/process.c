@@ -8,6 +8,7 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -125,6 +126,13 @@ void process_wait_for_end(void)
 	do
 		order = process_wait(&signal_name);
 	while (order != ORDER_DRAIN && order != ORDER_STOP);
+}
+
+void process_leave(int code)
+{
+	bool said = fflush(stdout) == 0 && fflush(stderr) == 0;
+
+	_exit(code == 0 && !said ? 1 : code);
 }
 
 void process_tell(void)

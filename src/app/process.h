@@ -30,6 +30,12 @@ enum process_order process_wait_for(const char **signal_name, uint64_t wait_us);
 /* Waits for ORDER_DRAIN or ORDER_STOP: for what has nothing to drain, reopen or reload. */
 void process_wait_for_end(void);
 
+/*
+ * Ends the process beneath threads that go on: what they look at is not freed, and nothing that exit() would have called is. What was printed goes
+ * out; a failure of that makes `code` 1, if it was 0.
+ */
+_Noreturn void process_leave(int code);
+
 /* Wakes process_wait_for() with ORDER_LOOK. Any thread. */
 void process_tell(void);
 

@@ -355,12 +355,15 @@ void reloading_close(struct reloading *r)
 	orders_answer(r->orders_again, &r->order_again_count, 503, json);
 }
 
-void reloading_release(struct reloading *r)
+bool reloading_release(struct reloading *r)
 {
+	if (r->state == RELOADING_LOADING && !loading_has_ended(r->loading))
+		return false;
 	if (r->state == RELOADING_LOADING)
 		drop(r);
 	watching_end(r->watching);
 	receipt_release(&r->receipt);
 	names_release(&r->names);
 	config_free(r->loaded);
+	return true;
 }

@@ -70,7 +70,10 @@ void reloading_resume(struct reloading *r);
  */
 void reloading_close(struct reloading *r);
 
-/* After the end of the workers' threads. Before the workers are freed. */
-void reloading_release(struct reloading *r);
+/*
+ * After the end of the workers' threads. Before the workers are freed. False: the thread is at work still, and nobody waits for it, since what
+ * it reads may be large, or slow to come. Then nothing that it looks at is freed, the workers neither, and the process ends by process_leave().
+ */
+bool reloading_release(struct reloading *r);
 
 #endif

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from admin import administered
 from gateway import BINARY, configuration, eventually, merged, sanitizer
 from raw import get, response
+from servers import tool
 from translators import UPSTREAM
 from tunnels import open_tunnel
 
@@ -109,6 +111,24 @@ def test_file_that_is_a_pipe_now(start, origin):
     assert ask(gateway).status == 200
     gateway.file.unlink()
     gateway.reload(gateway.config)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_end_during_a_reload_that_takes_long(start, origin, tmp_path, number):
+    """Whatever the thread does that loads the file, here nothing (hanging.c): nobody waits for it."""
+    hanging = tmp_path / "hanging.so"
+    subprocess.run([tool("gcc"), "-shared", "-fPIC", "-o", hanging, pathlib.Path(__file__).with_name("hanging.c")], check=True)
+    gateway = start(configuration(origin), under=("env", f"LD_PRELOAD={hanging}", "ASAN_OPTIONS=verify_asan_link_order=0"))
+    client, wire, _ = origin.asked(gateway)
+    gateway.signal(signal.SIGHUP)
+    gateway.signal(number)
+    gateway.event("SIGHUP: not reloaded: the gateway is on its way out")
+    # What runs is still finished, but for a stop.
+    if number == signal.SIGTERM:
+        wire.send(response("late"))
+        assert client.read_response().body == b"late"
+    assert gateway.wait() == 0
+    assert "main stopped" in gateway.events.text()
 
 
 def test_connections_kept_ready_that_leave_no_room(start, origin):
