@@ -13,20 +13,6 @@ enum { ASK_S = FETCH_PATIENCE_S, ORDER_S = 75, EVENT = 0 };
 
 /* --- the command line ------------------------------------------------------------------------------------------------- */
 
-/* Takes every --json out of the words, which move up. */
-static void json_take(struct admin_call *call)
-{
-	int count = 0;
-
-	for (int i = 0; i < call->count; i++) {
-		if (strcmp(call->words[i], "--json") == 0)
-			call->as_json = true;
-		else
-			call->words[count++] = call->words[i];
-	}
-	call->count = count;
-}
-
 /* What is wrong, as far as it concerns who asks. */
 static enum exit_code config_take(
 	struct admin_call *call, enum config_status status, struct config_complaints *complaints, const char *name)
@@ -68,32 +54,21 @@ static enum exit_code by_place(struct admin_call *call, const char *place, const
 	return config_take(call, status, &complaints, "--at");
 }
 
-/* Takes `NAME VALUE` off the front of the words. NULL: it is not there. */
-static const char *option_take(struct admin_call *call, const char *name)
-{
-	if (call->count < 2 || strcmp(call->words[0], name) != 0)
-		return NULL;
-	call->words += 2;
-	call->count -= 2;
-	return call->words[-1];
-}
-
 enum exit_code admin_call_begin(struct admin_call *call, int argc, char **argv, int words_max)
 {
-	const char *place, *token_file;
-	int rest = 1;
+	const char *place = NULL, *token_file = NULL;
 
-	*call = (struct admin_call){.words = argv + 1, .count = argc - 1};
-	place = option_take(call, "--at");
-	token_file = place != NULL ? option_take(call, "--token-file") : NULL;
-	if (place == NULL) {
-		call->path = command_config_path(argc, argv, &rest);
-		if (call->path == NULL)
-			return EXIT_WRONG;
-		call->words = argv + rest;
-		call->count = argc - rest;
-	}
-	json_take(call);
+	*call = (struct admin_call){.as_json = command_take_flag(&argc, argv, "--json")};
+	if (!command_take_option(&argc, argv, "--at", &place) || !command_take_option(&argc, argv, "--token-file", &token_file) ||
+		!command_take_config(&argc, argv, &call->path))
+		return EXIT_WRONG;
+	if ((place != NULL) == (call->path != NULL))
+		return command_refuse(argv[0], "%s: say where to ask, with '-c FILE' or with '--at PLACE'%s", argv[0],
+			place != NULL ? ", not with both" : "");
+	if (token_file != NULL && place == NULL)
+		return command_refuse(argv[0], "%s: --token-file belongs to '--at PLACE'; the configuration says its own", argv[0]);
+	call->words = argv + 1;
+	call->count = argc - 1;
 	if (call->count > words_max)
 		return command_refuse(argv[0], "%s: '%s' is too much", argv[0], call->words[words_max]);
 	return place != NULL ? by_place(call, place, token_file) : by_file(call);

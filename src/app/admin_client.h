@@ -17,9 +17,10 @@
 #define ADMIN_CALL_ARGUMENTS "(-c FILE | --at PLACE [--token-file FILE])"
 #define ADMIN_CALL_HELP \
 	"-c FILE     ask where this configuration's `admin` says; whatever else is wrong with the file does not matter\n" \
-	"--at PLACE  ask there: unix:/PATH or ADDRESS:PORT, with --token-file FILE where a token is asked for\n"
+	"--at PLACE  ask there: unix:/PATH or ADDRESS:PORT, with --token-file FILE where a token is asked for\n" \
+	"Options may stand before or behind the other words.\n"
 
-/* What the command line says: where to ask, words of the command's own, and wherever it stands behind FILE, --json. */
+/* What the command line says: where to ask, --json, and words of the command's own. */
 struct admin_call {
 	const char *path;             /* FILE; NULL: --at */
 	const struct config *config;  /* what is said of `admin`, and nothing else */
@@ -28,7 +29,7 @@ struct admin_call {
 	bool as_json;
 };
 
-/* Reads it, with `words_max` words at most. Unless it is EXIT_FINE, what is wrong was complained of, and there is nothing to end. */
+/* Reads it, and takes what it knows out of `argv`; `words_max` words may be left. Unless it is EXIT_FINE, what is wrong was complained of, and there is nothing to end. */
 enum exit_code admin_call_begin(struct admin_call *call, int argc, char **argv, int words_max);
 
 void admin_call_end(struct admin_call *call);

@@ -148,16 +148,16 @@ static enum exit_code explain_request(const struct config *config, const char *c
 	return code;
 }
 
-/* Takes `--client ADDRESS` off the arguments from *rest on. NULL: there is no address, which was complained of; empty: it is not there. */
-static const char *client_option(int argc, char **argv, int *rest)
+/* NULL: it is no address, or said wrongly, which was complained of; empty: it is not there. */
+static const char *client_option(int *argc, char **argv)
 {
 	unsigned char bytes[16];
-	const char *address;
+	const char *address = NULL;
 
-	if (*rest >= argc || strcmp(argv[*rest], "--client") != 0)
+	if (!command_take_option(argc, argv, "--client", &address))
+		return NULL;
+	if (address == NULL)
 		return "";
-	address = *rest + 1 < argc ? argv[*rest + 1] : "";
-	*rest += 2;
 	if (address_bytes_parse(view_str(address), bytes))
 		return address;
 	command_refuse("explain", "explain: --client needs an address such as 203.0.113.7, and found '%s'", address);
@@ -167,22 +167,18 @@ static const char *client_option(int argc, char **argv, int *rest)
 static enum exit_code explain_run(int argc, char **argv)
 {
 	const struct config *config;
-	int rest;
-	const char *path = command_config_path(argc, argv, &rest);
-
-	if (path == NULL)
-		return EXIT_WRONG;
-	const char *client = client_option(argc, argv, &rest);
+	const char *path = command_need_config(&argc, argv);
+	const char *client = path != NULL ? client_option(&argc, argv) : NULL;
 
 	if (client == NULL)
 		return EXIT_WRONG;
-	if (argc - rest != 2)
-		return command_refuse("explain", "explain: a METHOD and a URL are needed after the configuration");
+	if (argc != 3)
+		return command_refuse("explain", "explain: a METHOD and a URL are needed beside the configuration");
 	enum exit_code code = command_load_config(path, &config);
 
 	if (code != EXIT_FINE)
 		return code;
-	code = explain_request(config, client, argv[rest], argv[rest + 1]);
+	code = explain_request(config, client, argv[1], argv[2]);
 	config_free(config);
 	return code;
 }

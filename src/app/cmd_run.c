@@ -578,13 +578,12 @@ static bool idle_fits(const struct config *config, const char *path)
 static enum exit_code run_run(int argc, char **argv)
 {
 	const struct config *config;
-	int rest;
-	const char *path = command_config_path(argc, argv, &rest);
+	const char *path = command_need_config(&argc, argv);
 
 	if (path == NULL)
 		return EXIT_WRONG;
-	if (rest != argc)
-		return command_refuse("run", "run: '%s' is too much; only '-c FILE' is known", argv[rest]);
+	if (argc != 1)
+		return command_refuse("run", "run: '%s' is too much; only '-c FILE' is known", argv[1]);
 	process_prepare();
 	enum exit_code code = command_load_config(path, &config);
 

@@ -9,8 +9,6 @@
 #include "app/why_text.h"
 #include "config/scalar.h"
 
-enum { WORDS_MAX = 4 };
-
 struct wishes {
 	const char *window, *upstream;  /* as the query says them; NULL: not given */
 };
@@ -21,21 +19,13 @@ static bool is_plain(const char *text)
 	return *text != '\0' && strlen(text) <= 64 && text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")] == '\0';
 }
 
-static enum exit_code wishes_read(struct wishes *wishes, int argc, char **argv)
+/* Takes them out of the arguments. */
+static enum exit_code wishes_take(struct wishes *wishes, int *argc, char **argv)
 {
 	uint64_t us;
 
-	for (int i = 0; i < argc; i++) {
-		const char **value = strcmp(argv[i], "--window") == 0   ? &wishes->window :
-				     strcmp(argv[i], "--upstream") == 0 ? &wishes->upstream :
-									  NULL;
-
-		if (value == NULL)
-			return command_refuse("why", "why: '%s' is too much; '--window', '--upstream' and '--json' are known", argv[i]);
-		if (++i == argc)
-			return command_refuse("why", "why: %s needs a value", argv[i - 1]);
-		*value = argv[i];
-	}
+	if (!command_take_option(argc, argv, "--window", &wishes->window) || !command_take_option(argc, argv, "--upstream", &wishes->upstream))
+		return EXIT_WRONG;
 	if (wishes->window != NULL && (strlen(wishes->window) > 64 || scalar_parse(UNIT_TIME, view_str(wishes->window), &us) != SCALAR_OK))
 		return command_refuse("why", "why: --window takes a time such as 10s, not '%s'", wishes->window);
 	if (wishes->upstream != NULL && !is_plain(wishes->upstream))
@@ -48,17 +38,16 @@ static enum exit_code why_run(int argc, char **argv)
 	struct admin_call call;
 	struct wishes wishes = {0};
 	char request[256];
-	enum exit_code code = admin_call_begin(&call, argc, argv, WORDS_MAX);
+	enum exit_code code = wishes_take(&wishes, &argc, argv);
 
+	if (code == EXIT_FINE)
+		code = admin_call_begin(&call, argc, argv, 0);
 	if (code != EXIT_FINE)
 		return code;
-	code = wishes_read(&wishes, call.count, call.words);
-	json_t *answer = NULL;
-
 	snprintf(request, sizeof(request), "GET /v1/why?window=%s%s%s", wishes.window != NULL ? wishes.window : "10s",
 		wishes.upstream != NULL ? "&upstream=" : "", wishes.upstream != NULL ? wishes.upstream : "");
-	if (code == EXIT_FINE)
-		answer = admin_call_ask(&call, request, &code);
+	json_t *answer = admin_call_ask(&call, request, &code);
+
 	if (answer != NULL)
 		(call.as_json ? answer_print : why_text_print)(answer);
 	json_decref(answer);

@@ -34,23 +34,79 @@ enum exit_code command_refuse(const char *command, const char *format, ...)
 	return EXIT_WRONG;
 }
 
-const char *command_config_path(int argc, char **argv, int *rest)
+/* --- options -------------------------------------------------------------------------------------------------------- */
+
+/* Takes `count` of them out, from the i-th on. */
+static void arguments_cut(int *argc, char **argv, int i, int count)
 {
-	if (argc >= 2 && strncmp(argv[1], "--config=", 9) == 0) {
-		*rest = 2;
-		return argv[1] + 9;
-	}
-	if (argc >= 2 && strcmp(argv[1], "-c") != 0 && strcmp(argv[1], "--config") != 0) {
-		command_refuse(argv[0], "%s: '%s' was found where '-c FILE' is needed", argv[0], argv[1]);
-		return NULL;
-	}
-	if (argc < 3) {
-		command_refuse(argv[0], "%s: the configuration is missing; say which with '-c FILE'", argv[0]);
-		return NULL;
-	}
-	*rest = 3;
-	return argv[2];
+	*argc -= count;
+	memmove(&argv[i], &argv[i + count], (size_t)(*argc - i) * sizeof(*argv));
 }
+
+/* Whether the option stands at the i-th. *value: what is said behind it, or with '='; NULL: nothing. */
+static bool option_at(int argc, char **argv, int i, const char *name, const char **value)
+{
+	size_t n = strlen(name);
+	bool is_long = name[1] == '-';
+
+	*value = NULL;
+	if (is_long && strncmp(argv[i], name, n) == 0 && argv[i][n] == '=')
+		*value = argv[i] + n + 1;
+	else if (strcmp(argv[i], name) != 0)
+		return false;
+	else if (i + 1 < argc)
+		*value = argv[i + 1];
+	return true;
+}
+
+bool command_take_option(int *argc, char **argv, const char *name, const char **value)
+{
+	const char *found;
+
+	for (int i = 1; i < *argc;) {
+		if (!option_at(*argc, argv, i, name, &found)) {
+			i++;
+			continue;
+		}
+		if (found == NULL || *value != NULL) {
+			command_refuse(argv[0], "%s: %s %s", argv[0], name, found == NULL ? "needs a value" : "is said twice");
+			return false;
+		}
+		*value = found;
+		arguments_cut(argc, argv, i, strcmp(argv[i], name) == 0 ? 2 : 1);
+	}
+	return true;
+}
+
+bool command_take_flag(int *argc, char **argv, const char *name)
+{
+	bool taken = false;
+
+	for (int i = *argc - 1; i > 0; i--)
+		if (strcmp(argv[i], name) == 0) {
+			arguments_cut(argc, argv, i, 1);
+			taken = true;
+		}
+	return taken;
+}
+
+bool command_take_config(int *argc, char **argv, const char **path)
+{
+	return command_take_option(argc, argv, "-c", path) && command_take_option(argc, argv, "--config", path);
+}
+
+const char *command_need_config(int *argc, char **argv)
+{
+	const char *path = NULL;
+
+	if (!command_take_config(argc, argv, &path))
+		return NULL;
+	if (path == NULL)
+		command_refuse(argv[0], "%s: the configuration is missing; say which with '-c FILE'", argv[0]);
+	return path;
+}
+
+/* --- the configuration ---------------------------------------------------------------------------------------------- */
 
 /* What the files of TLS hold. Warnings are told at once. */
 static bool certificates_check(const char *path, const struct config *config, struct config_complaints *complaints)

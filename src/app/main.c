@@ -109,7 +109,7 @@ static enum exit_code run(int argc, char **argv)
 
 	if (command == NULL)
 		return command_unknown(argv[1]);
-	if (argc == 3 && is_help_option(argv[2]))
+	if (argc > 2 && is_help_option(argv[argc - 1]))
 		return command_explain_itself(command);
 	return command->run(argc - 1, argv + 1);
 }

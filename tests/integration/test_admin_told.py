@@ -17,6 +17,7 @@ from admin import Admin, administered
 from gateway import BINARY, configuration, eventually, free_port, run
 from raw import get, response
 from test_admin_api import error_of
+from test_admin_endpoints import path_of
 from test_handover import Successor
 from test_openapi import check_is
 
@@ -155,6 +156,22 @@ def test_each_command_asks_while_the_file_is_bad(admin):
     asked_by("--at", admin.address)
 
 
+def test_options_stand_where_they_are_put(start, origin):
+    gateway, admin = administered(start, origin)
+    file, at, where = gateway.file, admin.address, ("origin", origin.address)
+    for arguments in (("list", "-c", file), ("-c", file, "list"), ("list", f"--config={file}"), (f"--at={at}", "list"), ("list", "--at", at)):
+        told = run("endpoint", *arguments)
+        assert told.returncode == 0 and origin.address in told.stdout, told.stderr
+    assert json.loads(run("endpoint", "--json", "list", "-c", file).stdout) == json.loads(run("endpoint", "-c", file, "list", "--json").stdout)
+    assert run("endpoint", "disable", *where, "-c", file).returncode == 0
+    assert run("endpoint", "weight", "origin", "-c", file, origin.address, "--json", "3").returncode == 0
+    assert admin.json(path_of(origin))["set"] == {"enabled": False, "drain": False, "weight": 3}
+    assert run("log-level", "debug", "--at", at).stdout == run("log-level", "--at", at).stdout == "debug\n"
+    admin.why()
+    told = run("why", "--window=2s", "-c", file, "--upstream", "origin", "--json")
+    assert told.returncode == 0 and json.loads(told.stdout)["verdicts"], told.stderr
+
+
 def test_each_command_asks_where_it_is_told(start, origin, tmp_path):
     (tmp_path / "token").write_text(SECRET)
     path = tmp_path / "admin.sock"
@@ -167,7 +184,7 @@ def test_each_command_asks_where_it_is_told(start, origin, tmp_path):
     assert refused.returncode == 1 and "refuses" in refused.stderr
     for where, complaint in (([admin.address, "--token-file", "/nowhere"], "token_file: the file"), (["here"], "the port is missing"),
             (["192.0.2.1:80"], "others can reach"), ([f"unix:{path}", "--token-file", tmp_path / "token"], "nobody is asked for it"),
-            (["\udcff"], "not UTF-8"), ([], "'--at' was found where")):
+            (["\udcff"], "not UTF-8"), ([], "--at needs a value")):
         result = run("status", "--at", *where)
         assert (result.returncode, result.stdout) == (2, "") and complaint in result.stderr
     result = run("reload", "--at", f"unix:{path}")

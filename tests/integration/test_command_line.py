@@ -57,7 +57,15 @@ def test_without_a_command_the_usage_is_shown():
 @pytest.mark.parametrize("arguments, complaint", [
     (["walk"], "there is no command 'walk'"),
     (["run"], "the configuration is missing"),
-    (["run", "weir.yaml"], "'weir.yaml' was found where '-c FILE' is needed"),
+    (["run", "-c"], "-c needs a value"),
+    (["run", "weir.yaml"], "the configuration is missing"),
+    (["run", "-c", "a", "-c", "b"], "-c is said twice"),
+    (["run", "-c", "a", "--config=b"], "--config is said twice"),
+    (["run", "b", "-c", "a"], "'b' is too much"),
+    (["status"], "say where to ask"),
+    (["endpoint", "list"], "say where to ask"),
+    (["endpoint", "list", "-c", "a", "--at", "b"], "not with both"),
+    (["endpoint", "-c", "a", "--token-file", "b", "list"], "--token-file belongs to '--at PLACE'"),
     (["run", "-c", "a", "b"], "'b' is too much"),
     (["leaks", "-c", "a", "b"], "'b' is too much"),
     (["upgrade", "-c", "a", "b"], "'b' is too much"),
@@ -73,7 +81,7 @@ def test_wrong_usage_ends_with_2(arguments, complaint):
     assert complaint in result.stderr and "weir help" in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [["help"], ["--help"], ["help", "run"], ["run", "--help"], ["check", "-h"]])
+@pytest.mark.parametrize("arguments", [["help"], ["--help"], ["help", "run"], ["run", "--help"], ["check", "-h"], ["endpoint", "list", "--help"]])
 def test_help_goes_to_standard_output(arguments):
     result = run(*arguments)
     assert result.returncode == 0 and "usage: weir" in result.stdout and result.stderr == ""
@@ -126,6 +134,7 @@ def test_explain(tmp_path):
     taken = run("explain", "-c", path, "GET", "http://example.com/hello//you?x=1")
     assert taken.returncode == 0, taken.stderr
     assert "-> hello" in taken.stdout and "GET /hello/you?x=1 is answered by the route itself: 200" in taken.stdout
+    assert run("explain", "GET", "http://example.com/hello//you?x=1", "-c", path, "--client=10.1.2.3").stdout == taken.stdout
     refused = run("explain", "-c", path, "GET", "/bye")
     assert refused.returncode == 1 and "404 no_route" in refused.stdout
     wrong = run("explain", "-c", path, "GET", "/%00")
