@@ -462,6 +462,10 @@ def test_nothing_is_set_in_a_process_that_has_handed_over(start, origin, upgrade
     client, wire, _ = origin.asked(gateway)
     upgrade(gateway)
     assert wishes_of(admin, origin, kept) == {(409, "not_set")}
+    # An upgrade that comes to nothing here changes nothing of it.
+    gateway.signal(signal.SIGUSR2)
+    gateway.event("no upgrade: the gateway is on its way out")
+    assert wishes_of(admin, origin, kept) == {(409, "not_set")}
     assert wishes_of(admin, origin) == {(200, None)}
     kept.close()
     wire.send(response("late"))

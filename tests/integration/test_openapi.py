@@ -79,7 +79,7 @@ def words(file, table):
 
 
 def asked_by():
-    return re.findall(r'reloading_ask\([^"\n]*"(\w+)"', source("app/reloading.c") + source("app/cmd_run.c"))
+    return re.findall(r'reloading_ask\([^"\n]*"(\w+)"', source("app/reloading.c") + source("app/obeying.c"))
 
 
 def levels():
