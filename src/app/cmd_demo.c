@@ -70,23 +70,16 @@ static enum exit_code demo(unsigned port, bool once)
 
 static enum exit_code demo_run(int argc, char **argv)
 {
+	bool once = command_take_flag(&argc, argv, "--once");
+	const char *value = NULL;
 	uint64_t port = PORT_DEFAULT;
-	bool once = false;
 
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--once") == 0) {
-			once = true;
-			continue;
-		}
-		bool is_port = strncmp(argv[i], "--port", 6) == 0 && (argv[i][6] == '\0' || argv[i][6] == '=');
-
-		if (!is_port)
-			return command_refuse("demo", "demo: there is no option '%s'", argv[i]);
-		const char *value = argv[i][6] == '=' ? argv[i] + 7 : i + 1 < argc ? argv[++i] : "";
-
-		if (!view_parse_u64(view_str(value), &port) || port < 1 || port > UINT16_MAX)
-			return command_refuse("demo", "demo: --port takes a number from 1 to 65535, not '%s'", value);
-	}
+	if (!command_take_option(&argc, argv, "--port", &value))
+		return EXIT_WRONG;
+	if (argc > 1)
+		return command_refuse("demo", "demo: there is no option '%s'", argv[1]);
+	if (value != NULL && (!view_parse_u64(view_str(value), &port) || port < 1 || port > UINT16_MAX))
+		return command_refuse("demo", "demo: --port takes a number from 1 to 65535, not '%s'", value);
 	return demo((unsigned)port, once);
 }
 

@@ -189,19 +189,15 @@ static void print_json(const struct diff *diff)
 
 static enum exit_code read_arguments(struct diff *diff, int argc, char **argv)
 {
-	unsigned files = 0;
-
+	diff->as_json = command_take_flag(&argc, argv, "--json");
+	if (!command_take_option(&argc, argv, "--replay", &diff->replay_path))
+		return EXIT_WRONG;
 	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--json") == 0)
-			diff->as_json = true;
-		else if (strcmp(argv[i], "--replay") == 0 && i + 1 < argc)
-			diff->replay_path = argv[++i];
-		else if (files < 2 && argv[i][0] != '-')
-			diff->paths[files++] = argv[i];
-		else
+		if (i > 2 || argv[i][0] == '-')
 			return command_refuse("diff", "diff: '%s' is not known here", argv[i]);
+		diff->paths[i - 1] = argv[i];
 	}
-	return files == 2 ? EXIT_FINE : command_refuse("diff", "diff: OLD and NEW are needed");
+	return argc == 3 ? EXIT_FINE : command_refuse("diff", "diff: OLD and NEW are needed");
 }
 
 static enum exit_code diff_all(struct diff *diff)
