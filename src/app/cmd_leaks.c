@@ -56,12 +56,10 @@ static void print_entry(const json_t *entry, const char *time_key)
 
 	span_of(entry, time_key, time);
 	span_of(entry, "quiet_s", quiet);
-	print_line("%10s %8s  %-12s %s %s", time, quiet, word_at(entry, "stage"), word_at(entry, "method"),
-		word_at(entry, "path"));
+	print_line("%10s %8s  %-12s %s %s", time, quiet, word_at(entry, "stage"), word_at(entry, "method"), word_at(entry, "path"));
 	print_line("%10s %s %s, route %s, client %s", "", word_at(entry, "upstream"), word_at(entry, "endpoint"),
 		word_at(entry, "route"), word_at(entry, "client"));
-	print_line("%10s request %s, worker %lld", "", word_at(entry, "request_id"),
-		integer_at(entry, "worker"));
+	print_line("%10s request %s, worker %lld", "", word_at(entry, "request_id"), integer_at(entry, "worker"));
 }
 
 static void print_list(const json_t *list, const char *title, const char *time_head, const char *time_key)

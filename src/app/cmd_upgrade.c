@@ -15,8 +15,7 @@ static enum exit_code show(const struct admin_call *call, const json_t *said, un
 	if (call->as_json)
 		answer_print(said);
 	else
-		printf("upgraded: process %lld serves; requests of the old one end in their own time\n",
-			integer_at(said, "process"));
+		printf("upgraded: process %lld serves; requests of the old one end in their own time\n", integer_at(said, "process"));
 	return EXIT_FINE;
 }
 

@@ -1,6 +1,6 @@
 /*
- * See control.h. The thread's beginning and end. Its end, like a worker's, waits for the
- * connections' memory, which the loop may point at until the end of the tick in which they were closed:
+ * See control.h. The thread's beginning and end. Its end, like a worker's, waits for the connections' memory, which the loop may point at
+ * until the end of the tick in which they were closed:
  *
  *     stop -> listener closed, connections closed -> their memory is free -> io_stop
  */
