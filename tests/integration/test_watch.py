@@ -1,13 +1,19 @@
 """`reload.watch`: the file, and those that it names, are read again when they say something else."""
 
+import contextlib
 import json
 import os
+import signal
+import subprocess
+import time
+from pathlib import Path
 
 import pytest
 
 from admin import administered
-from gateway import eventually, merged
-from raw import get
+from gateway import Lines, eventually, free_port, merged, sanitizer
+from raw import TIMEOUT, get
+from servers import tool
 
 WATCH = {"watch": "true", "settle": "20ms"}
 
@@ -107,6 +113,51 @@ def test_files_that_it_names(start, origin, tmp_path):
     count = sum("reloaded: " in line for line in gateway.events.lines)
     token.write_text("b" * 40)
     eventually(lambda: sum("reloaded: " in line for line in gateway.events.lines) > count)
+
+
+def states(pid):
+    return {task.name: (task / "stat").read_text().rsplit(")", 1)[1].split()[0] for task in Path(f"/proc/{pid}/task").iterdir()}
+
+
+def held(pid):
+    """Its threads that stand still where strace holds them, and did so a while ago."""
+    before = states(pid).items()
+    time.sleep(0.2)
+    return [name for name, state in before & states(pid).items() if state == "t"]
+
+
+@contextlib.contextmanager
+def unanswered(gateway, path, directory):
+    """Who opens the file waits for ten minutes."""
+    trace = subprocess.Popen([tool("strace"), "-f", "-o", directory / "strace", "-P", path, "-e", "trace=openat", "-e",
+        "inject=openat:delay_enter=600000000", "-p", str(gateway.pid)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE)
+    told = Lines(trace.stderr)
+    try:
+        assert told.wait_for(lambda lines: any("attached" in line for line in lines)), told.text()
+        yield
+    finally:
+        trace.kill()
+        trace.wait(TIMEOUT)
+
+
+@pytest.mark.skipif(sanitizer() is not None, reason="strace and LeakSanitizer would both trace it")
+def test_a_file_system_that_does_not_answer(start, origin, tmp_path):
+    """The gateway serves all the same, and ends when it is told to, whatever waits for the file."""
+    token = tmp_path / "token"
+    token.write_text("a" * 40)
+    gateway, _ = administered(start, origin.serve(), reload=WATCH,
+        admin={"address": f"127.0.0.1:{free_port()}", "token_file": str(token)})
+    with unanswered(gateway, token, tmp_path):
+        token.write_text("b" * 40)
+        eventually(lambda: len(held(gateway.pid)) == 1)
+        gateway.signal(signal.SIGHUP)
+        eventually(lambda: len(held(gateway.pid)) == 2)
+        assert gateway.connect().ask(get()).status == 200
+        gateway.signal(signal.SIGTERM)
+        # It has ended, but for what strace holds.
+        eventually(lambda: states(gateway.pid)[str(gateway.pid)] == "Z")
+    assert gateway.wait() == 0
 
 
 def test_turned_off_by_a_reload(watched):
