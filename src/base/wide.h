@@ -86,4 +86,21 @@ __attribute__((always_inline)) static inline void wide_copy(char *to, const char
 	wide_store(to + n - sizeof(wide), wide_load(from + n - sizeof(wide)));
 }
 
+/* Whether n bytes are the same, mostly 8 to 32 of them: for those a call would take longer. */
+__attribute__((always_inline)) static inline bool wide_same(const char *a, const char *b, size_t n)
+{
+	if (n >= 8 && n <= 16) {
+		uint64_t words[4];
+
+		memcpy(&words[0], a, 8);
+		memcpy(&words[1], b, 8);
+		memcpy(&words[2], a + n - 8, 8);
+		memcpy(&words[3], b + n - 8, 8);
+		return ((words[0] ^ words[1]) | (words[2] ^ words[3])) == 0;
+	}
+	if (n > 16 && n <= 32)
+		return wide_is_full((wide_load(a) == wide_load(b)) & (wide_load(a + n - 16) == wide_load(b + n - 16)));
+	return memcmp(a, b, n) == 0;
+}
+
 #endif

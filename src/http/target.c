@@ -14,6 +14,7 @@
  */
 #include "http/target.h"
 
+#include "base/wide.h"
 #include "http/authority.h"
 #include "http/scan.h"
 
@@ -232,7 +233,7 @@ static const char *set_authority(struct target *t, struct authority *a, struct a
 
 static bool host_recall(struct target *t, struct view host, const struct host_memo *memo)
 {
-	if (memo == NULL || host.n != memo->n || memcmp(host.p, memo->text, host.n) != 0)
+	if (memo == NULL || host.n != memo->n || !wide_same(host.p, memo->text, host.n))
 		return false;
 	t->host = view_of(host.p, memo->host_n);
 	t->authority = host;
