@@ -15,17 +15,10 @@
 /* As nice(2) means it: a reload takes longer where others have work for all processors, and takes nothing from them. */
 enum { LOADING_NICE = 10 };
 
-enum loading_stage {
-	LOADING_READING,
-	LOADING_MAKING,
-	LOADING_LEFT,              /* by the main thread, while it was reading: it ends where it notices */
-};
-
 struct loading {
 	struct loading_task task;
 	struct reload_teller names_to;  /* of the names, until it has begun and when it has ended */
 	pthread_t thread;
-	atomic_int stage;               /* enum loading_stage */
 	atomic_bool ended;
 	atomic_bool closed;             /* nothing of it will be used */
 	atomic_bool opened;             /* the opening is to be released by who sets this to false */
@@ -163,16 +156,12 @@ static void make_all(struct loading *l, uint64_t *mark)
 
 /* --- the thread --------------------------------------------------------------------------------------------------------- */
 
-/* False: it was left meanwhile. */
-static bool load_all(struct loading *l)
+static void load_all(struct loading *l)
 {
 	struct receipt *receipt = &l->loaded.receipt;
 	uint64_t mark = clock_us(CLOCK_MONOTONIC);
-	int reading = LOADING_READING;
 	bool good = config_load_again(l->task.path, &l->loaded.config, &receipt->complaints) == CONFIG_OK;
 
-	if (!atomic_compare_exchange_strong(&l->stage, &reading, LOADING_MAKING))
-		return false;
 	receipt->took.read_us = lap(&mark);
 	if (!good || !check(l, l->loaded.config)) {
 		refuse(l);
@@ -182,7 +171,6 @@ static bool load_all(struct loading *l)
 	receipt->took.check_us = lap(&mark);
 	if (good)
 		make_all(l, &mark);
-	return true;
 }
 
 static void loaded_release(struct loaded *loaded)
@@ -199,13 +187,10 @@ static void *load_run(void *argument)
 
 	/* Of this thread alone: where processors are few, workers do not wait for it. Nothing is lost when it is refused. */
 	setpriority(PRIO_PROCESS, (id_t)gettid(), LOADING_NICE);
-	if (l->task.of_addresses) {
+	if (l->task.of_addresses)
 		make(l, l->task.before);
-	} else if (!load_all(l)) {
-		loaded_release(&l->loaded);
-		free(l);
-		return NULL;
-	}
+	else
+		load_all(l);
 	atomic_store(&l->ended, true);
 	process_tell();
 	return NULL;
@@ -221,7 +206,6 @@ struct loading *loading_begin(const struct loading_task *task)
 		return NULL;
 	l->task = *task;
 	l->loaded.receipt.by = task->by;
-	l->stage = task->of_addresses ? LOADING_MAKING : LOADING_READING;
 	l->names_to = task->names->to;
 	task->names->to = kept_lines_teller(&l->loaded.lines);
 	if (pthread_create(&l->thread, NULL, load_run, l) == 0)
@@ -253,27 +237,10 @@ struct loaded loading_end(struct loading *l)
 	return loaded;
 }
 
-/* False: it does not read any more. Else nobody but the thread itself has anything to do with it from now on. */
-static bool leave(struct loading *l)
-{
-	const struct reload_teller names_to = l->names_to;
-	struct names *names = l->task.names;
-	pthread_t thread = l->thread;
-	int reading = LOADING_READING;
-
-	if (!atomic_compare_exchange_strong(&l->stage, &reading, LOADING_LEFT))
-		return false;
-	names->to = names_to;
-	pthread_detach(thread);
-	return true;
-}
-
 void loading_drop(struct loading *l)
 {
 	struct loaded loaded;
 
-	if (leave(l))
-		return;
 	loading_close(l);
 	loaded = loading_end(l);
 	loaded_release(&loaded);

@@ -48,10 +48,7 @@ void loading_close(struct loading *loading);
 /* Waits for its end, and frees it. */
 struct loaded loading_end(struct loading *loading);
 
-/*
- * The same, and nothing of it is used. It is not waited for while it reads the file, whose file system may never answer: then it frees
- * itself, should it come back.
- */
+/* The same, and nothing of it is used. */
 void loading_drop(struct loading *loading);
 
 #endif

@@ -357,10 +357,11 @@ void reloading_close(struct reloading *r)
 
 bool reloading_release(struct reloading *r)
 {
-	if (r->state == RELOADING_LOADING && !loading_has_ended(r->loading))
-		return false;
-	if (r->state == RELOADING_LOADING)
+	if (r->state == RELOADING_LOADING) {
+		if (!loading_has_ended(r->loading))
+			return false;
 		drop(r);
+	}
 	watching_end(r->watching);
 	receipt_release(&r->receipt);
 	names_release(&r->names);

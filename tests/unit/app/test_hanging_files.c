@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#include "app/loading.h"
+#include "app/reloading.h"
 #include "app/watching.h"
 
 #define YAML(settle, port) \
@@ -155,24 +155,24 @@ static void on_tell(void *context, int level, const char *text)
 {
 }
 
-/* Nobody waits for a file that is not read to its end: it is left to the thread, which frees what there is. */
+/* Nobody waits for a file that is not read to its end: what the thread looks at stays. */
 static void test_loading(void **state)
 {
-	struct names names = {.to = {on_tell, NULL}};
-	const struct loading_task task = {.path = bed.path, .by = "signal", .before = bed.config, .names = &names, .count = 1};
-	struct loading *loading;
+	struct reloading r = {.names.to = {on_tell, NULL}, .state = RELOADING_LOADING};
+	const struct loading_task task = {.path = bed.path, .by = "signal", .before = bed.config, .names = &r.names, .count = 1};
+	const struct timespec moment = {.tv_nsec = 1000000};
 
 	hangs(true);
-	loading = loading_begin(&task);
-	assert_non_null(loading);
+	r.loading = loading_begin(&task);
+	assert_non_null(r.loading);
 	await_hanging(1);
-	assert_false(loading_has_ended(loading));
-	loading_close(loading);
-	loading_drop(loading);
-	assert_ptr_equal(names.to.tell, on_tell);
-	await_hanging(1);
+	loading_close(r.loading);
+	assert_false(reloading_release(&r));
 	hangs(false);
-	await_hanging(0);
+	while (!loading_has_ended(r.loading))
+		nanosleep(&moment, NULL);
+	assert_true(reloading_release(&r));
+	assert_ptr_equal(r.names.to.tell, on_tell);
 }
 
 int main(void)
