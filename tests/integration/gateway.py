@@ -344,6 +344,16 @@ class Gateway:
         # Each thread stops for itself, the workers after the main one.
         eventually(lambda: self._states() == {"T"})
 
+    def stand_still(self, seconds):
+        """It is given no processor for so long, as soon as it has taken a client: it watches its loop while work comes, and stops
+        a tenth of a second later. There is no event for time that passes."""
+        before = self.open_files()
+        self.connect(translated=False)
+        eventually(lambda: self.open_files() > before)
+        self.signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        self.signal(signal.SIGCONT)
+
     def _rests(self):
         """Whether all that was sent to it has come, and its threads sleep again. (What comes wakes them at once.)"""
         self.settle()

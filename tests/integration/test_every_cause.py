@@ -11,7 +11,6 @@ import select
 import shutil
 import signal
 import subprocess
-import time
 
 import pytest
 
@@ -340,13 +339,11 @@ def filter_failed(stage):
 
 @staging
 def overloaded(stage):
-    """It is given no processor for a while, with work to do. There is no event for time that passes."""
+    """It is given no processor for a while, with work to do."""
     stage.begin(shedding={"loop_lag": "100ms"})
     client = stage.gateway.connect()
     stage.occupied()
-    stage.gateway.freeze()
-    time.sleep(3)
-    stage.gateway.signal(signal.SIGCONT)
+    stage.gateway.stand_still(3)
     stage.gateway.event("shedding begins: loop_lag is at")
     return client.ask(get())
 

@@ -36,10 +36,12 @@ def sums_us(admin, name, phases_of=PHASES, **labels):
     return {phase: round(metrics.get(name, phase=phase, **labels) * 1_000_000) for phase in phases_of}
 
 
-def assert_dominates(gateway, admin, phase, record=None, endpoint=None):
-    """In the log; the metrics of the route, and of the one endpoint, say the same, to the microsecond."""
+def assert_dominates(gateway, admin, phase, record=None, endpoint=None, but_for=None):
+    """In the log; the metrics of the route, and of the one endpoint, say the same, to the microsecond. `but_for`: a phase that a busy
+    machine may have more of."""
     spent = phases(record or gateway.record())
-    assert spent[phase] >= LONG_US and max(spent, key=spent.get) == phase, spent
+    others = {name: us for name, us in spent.items() if name != but_for}
+    assert spent[phase] >= LONG_US and max(others, key=others.get) == phase, spent
     metrics = admin.metrics()
     if len(gateway.access.lines) > 1:
         return
@@ -217,7 +219,8 @@ def test_client(start, origin, upstream_is_done):
     time.sleep(LONG * 1.5)
     client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_000_000)
     assert client.take(size) == b"x" * size
-    assert_dominates(gateway, admin, "client", endpoint=origin)
+    # While all of it passes through, whoever is late is waited for.
+    assert_dominates(gateway, admin, "client", endpoint=origin, but_for=None if upstream_is_done else "upstream")
 
 
 def test_backoff(start, origin):

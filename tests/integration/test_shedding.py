@@ -179,19 +179,12 @@ def test_memory(begin, origin):
 # --- the loop ----------------------------------------------------------------------------------------------------------
 
 
-def stand_still(gateway, seconds):
-    """It is given no processor. There is no event for time that passes."""
-    gateway.freeze()
-    time.sleep(seconds)
-    gateway.signal(signal.SIGCONT)
-
-
 def test_loop_lag(begin, origin):
     gateway = begin({"loop_lag": "100ms"}, route={"match": {"path": "/*"}})
     busy, to = under_way(gateway, origin)
     client = connect(gateway)
     origin.serve()
-    stand_still(gateway, 3)
+    gateway.stand_still(3)
     gateway.event("shedding begins: loop_lag is at")
     assert cause_of(client.ask(get())) == "overloaded"
     assert newcomer(gateway) == "overloaded"
@@ -211,7 +204,7 @@ def test_one_pause_sheds_nobody(begin, origin):
     _, _ = under_way(gateway, origin)
     client = connect(gateway)
     origin.serve()
-    stand_still(gateway, 1)
+    gateway.stand_still(1)
     assert client.ask(get()).status == 200
     assert shed(gateway, "begun", "loop_lag") == 0
 
@@ -246,7 +239,7 @@ def test_off(begin, origin):
     busy, _ = under_way(gateway, origin)
     client = connect(gateway)
     origin.serve()
-    stand_still(gateway, 2)
+    gateway.stand_still(2)
     assert client.ask(get()).status == 200
     assert "shedding" not in gateway.events.text()
     busy.close()
