@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include "../base/short_memory.h"
 #include "load.h"
 
 #include "base/clock.h"
@@ -358,6 +359,61 @@ static void test_another_generation(void **state)
 	assert_int_equal(before->routes[1].count, 300);
 }
 
+/* All that stands in the window is of one generation, also behind a step that has found no memory for another one. */
+static void assert_of_one_generation(void)
+{
+	const struct window_sample *newest = window_sample(&bed.window, 0);
+
+	if (newest == NULL) {
+		assert_int_equal(window_back(&bed.window, US_PER_S), 0);
+		return;
+	}
+	assert_ptr_equal(newest->generation, bed.window.sum->generation);
+	assert_ptr_equal(newest->generation, bed.window.generation);
+	assert_int_equal(newest->endpoint_count, bed.window.sum->endpoint_count);
+	for (unsigned back = 0; back < bed.window.count; back++)
+		assert_ptr_equal(window_sample(&bed.window, back)->generation, newest->generation);
+}
+
+/* The worker has answered; of what the window does with that, so many allocations succeed. How many it has made. */
+static int sample_short(int allowed)
+{
+	int before;
+
+	window_begin(&bed.window);
+	turn(bed.io);
+	turn(bed.worker_io);
+	before = mallocs_made;
+	mallocs_left = allowed;
+	turn(bed.io);
+	mallocs_left = INT_MAX;
+	return mallocs_made - before;
+}
+
+/* Each of its allocations fails once, on the way to another generation and back. */
+static void test_another_generation_without_memory(void **state)
+{
+	int allowed = 0;
+
+	for (bool all = false; !all; allowed++) {
+		struct generation *next = generation_create(bed.shared, load(allowed % 2 == 0 ? two_upstreams : three_endpoints));
+
+		sample();
+		sample();
+		generation_unref(bed.generation);
+		bed.generation = next;
+		assert_true(worker_reload(bed.worker, next));
+		while (worker_is_reloading(bed.worker))
+			turn(bed.worker_io);
+		all = sample_short(allowed) < allowed;
+		assert_of_one_generation();
+		sample();
+		assert_of_one_generation();
+		assert_ptr_equal(bed.window.generation, next);
+	}
+	assert_true(allowed > 5);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, begin, end)
 
 int main(void)
@@ -374,6 +430,7 @@ int main(void)
 		TEST(evidence_of_counters_that_begin_anew),
 		TEST(workers_without_descriptors),
 		TEST(another_generation),
+		TEST(another_generation_without_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
