@@ -218,6 +218,18 @@ void weir_pool_close(struct weir_pool *pool, uint64_t now_us)
 	pool_wake(pool);
 }
 
+uint32_t weir_pool_close_idle(struct weir_pool *pool, uint32_t count, uint64_t now_us)
+{
+	struct slot *slot;
+
+	pool_clock(pool, now_us);
+	for (; count > 0 && (slot = pool_slot_last(pool, SLOT_IDLE)) != NULL; count--)
+		pool_slot_doom(pool, slot, WEIR_POOL_CLOSE_POOL);
+	pool_settle(pool);
+	pool_wake(pool);
+	return pool_count(pool, SLOT_IDLE);
+}
+
 void weir_pool_drain(struct weir_pool *pool, uint64_t now_us)
 {
 	if (pool->stage != POOL_OPEN)

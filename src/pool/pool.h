@@ -237,7 +237,7 @@ enum weir_pool_close_reason {
 	WEIR_POOL_CLOSE_YIELDED,       /* for another pool of the budget, or for a fresh one that somebody waits for */
 	WEIR_POOL_CLOSE_RECLAIMED,     /* reclaim_after */
 	WEIR_POOL_CLOSE_RENEWED,       /* weir_pool_renew */
-	WEIR_POOL_CLOSE_POOL,          /* weir_pool_close, the end of weir_pool_drain */
+	WEIR_POOL_CLOSE_POOL,          /* weir_pool_close, the end of weir_pool_drain, weir_pool_close_idle */
 	WEIR_POOL_CLOSE_REASONS
 };
 
@@ -396,6 +396,13 @@ uint64_t weir_pool_next_event(const struct weir_pool *pool);
  * on_closed. A second time it does nothing.
  */
 void weir_pool_close(struct weir_pool *pool, uint64_t now_us);
+
+/*
+ * Closes the idle connections that have rested longest, at most `count`; returns how many idle ones are left. For who is about to
+ * drain the pool and has no time to close a thousand connections in one go. Where idle_min would have others opened in their place,
+ * weir_pool_pause_ahead() comes first.
+ */
+uint32_t weir_pool_close_idle(struct weir_pool *pool, uint32_t count, uint64_t now_us);
 
 /*
  * Refuses new acquires, and serves those who wait for as long as they do; when the last has its outcome the pool closes as

@@ -245,7 +245,20 @@ static void endpoint_retire(struct endpoint *ep, struct endpoint *successor)
 	weir_pool_drain(ep->pool, io_now_us(ep->ups->io));
 }
 
-/* Drains it if it is no longer in service. Returns what that costs. */
+/* Closing a connection takes the system some ten microseconds. */
+enum { IDLE_SLICE = 12, CLOSE_COST = 4 };
+
+/* Nobody new is sent there, so those will not be used. Returns what that costs. */
+static int idle_close_some(struct endpoint *ep)
+{
+	uint64_t now_us = io_now_us(ep->ups->io);
+
+	weir_pool_pause_ahead(ep->pool, deadline_after(now_us, US_PER_S), now_us);
+	weir_pool_close_idle(ep->pool, IDLE_SLICE, now_us);
+	return CLOSE_COST * IDLE_SLICE;
+}
+
+/* Drains it if it is no longer in service; of one with many idle connections only some are closed at first. Returns what that costs. */
 static int group_retire_next(struct upstreams *ups, struct endpoint_group *group)
 {
 	struct endpoint *ep = group->endpoints[group->retired++];
@@ -256,8 +269,12 @@ static int group_retire_next(struct upstreams *ups, struct endpoint_group *group
 	if (PLANTED(RELOAD_SLICE_SKIPPED) && group->retired > 1)
 		return 1;
 	weir_pool_stats(ep->pool, &stats);
+	if (stats.idle > IDLE_SLICE) {
+		group->retired--;
+		return idle_close_some(ep);
+	}
 	endpoint_retire(ep, group_find(roster_find(ups->roster, group->name, 0), &ep->address, group->retired - 1));
-	return 2 + 2 * (int)stats.idle;
+	return 2 + CLOSE_COST * (int)stats.idle;
 }
 
 static void follow_retiring(struct upstreams *ups, int *cost)

@@ -160,6 +160,36 @@ static void waits_end_with_the_time_that_a_pause_tells(void **state)
 	owner_release(&owner);
 }
 
+/* A pool that is about to be drained closes what rests in portions: those first that have rested longest. */
+static void idle_ones_are_closed_in_portions(void **state)
+{
+	struct weir_pool_config config = owner_config();
+	struct owner owner;
+	struct borrower b[5];
+
+	config.connections_max = config.connecting_max = 5;
+	owner_init(&owner, &config, NULL);
+	for (int i = 0; i < 5; i++) {
+		borrower_init(&b[i], &owner);
+		borrower_lease(&b[i]);
+	}
+	for (int i = 1; i < 5; i++)
+		borrower_give_back(&b[i], WEIR_POOL_REUSABLE);
+	assert_int_equal(weir_pool_close_idle(owner.pool, 3, owner.now_us), 1);
+	assert_null(weir_pool_audit(owner.pool));
+	assert_int_equal(owner_stats(&owner).closes[WEIR_POOL_CLOSE_POOL], 3);
+	assert_int_equal(weir_pool_close_idle(owner.pool, 0, owner.now_us), 1);
+	/* It serves as before. */
+	borrower_lease(&b[1]);
+	assert_int_equal(owner.opens_n, 5);
+	assert_int_equal(weir_pool_close_idle(owner.pool, 3, owner.now_us), 0);
+	borrower_give_back(&b[0], WEIR_POOL_REUSABLE);
+	borrower_give_back(&b[1], WEIR_POOL_REUSABLE);
+	assert_int_equal(weir_pool_close_idle(owner.pool, 3, owner.now_us), 0);
+	assert_int_equal(owner_stats(&owner).closes[WEIR_POOL_CLOSE_POOL], 5);
+	owner_release(&owner);
+}
+
 static void idle_min_takes_no_more_than_the_maximum(void **state)
 {
 	struct weir_pool_config config = owner_config();
@@ -447,6 +477,7 @@ int main(void)
 		cmocka_unit_test(idle_min_is_opened_by_the_first_run_and_replaced_when_it_ages),
 		cmocka_unit_test(idle_min_can_wait),
 		cmocka_unit_test(waits_end_with_the_time_that_a_pause_tells),
+		cmocka_unit_test(idle_ones_are_closed_in_portions),
 		cmocka_unit_test(idle_min_takes_no_more_than_the_maximum),
 		cmocka_unit_test(half_of_what_was_not_needed_goes_each_interval),
 		cmocka_unit_test(connections_in_use_are_not_trimmed),

@@ -724,6 +724,45 @@ static void test_each_that_is_gone_is_drained(void **state)
 	}
 }
 
+/* --- slices --------------------------------------------------------------------------------------------------------- */
+
+#define MANY_AT_0 \
+	"{name: u, endpoints: [{address: 127.0.0.1:80}], pool: {max_connections: 100, min_idle: 100, max_connecting: 100}}"
+
+static uint32_t idle_of(const struct endpoint *ep)
+{
+	struct weir_pool_stats stats;
+
+	weir_pool_stats(ep->pool, &stats);
+	return stats.idle;
+}
+
+/* An endpoint that is gone closes its many idle connections in portions, and opens none in their place. */
+static void test_idle_connections_are_closed_in_portions(void **state)
+{
+	enum { MANY = 100, PORTION_MOST = 40 };
+	unsigned slices = 0;
+	struct set set;
+
+	set_open(&set, MANY_AT_0);
+	const struct endpoint *ep = bed_endpoint(&set.bed, 0);
+
+	while (idle_of(ep) < MANY)
+		run_pending();
+	set_reload(&set, "{name: v, endpoints: [{address: 127.0.0.1:81}]}");
+	assert_int_equal(idle_of(ep), MANY);
+	upstreams_settle(set.bed.ups);
+	for (uint32_t before = MANY; upstreams_follow(set.bed.ups); slices++) {
+		assert_in_range(before - idle_of(ep), 1, PORTION_MOST);
+		before = idle_of(ep);
+		step(&set.bed);
+	}
+	assert_in_range(slices, MANY / PORTION_MOST, MANY);
+	assert_int_equal(idle_of(ep), 0);
+	assert_int_equal(count_endpoints(&set), 1);
+	set_close(&set);
+}
+
 /* --- breakers ------------------------------------------------------------------------------------------------------ */
 
 #define BREAKER "breaker: {failure_rate: 1%, min_calls: 1, open_for: 10ms}"
@@ -810,6 +849,7 @@ int main(void)
 		LOOP_TEST(test_gone_upstream_comes_back),
 		LOOP_TEST(test_close_unsettled),
 		LOOP_TEST(test_each_that_is_gone_is_drained),
+		LOOP_TEST(test_idle_connections_are_closed_in_portions),
 		LOOP_TEST(test_cap_over_a_pool_and_its_successor),
 		LOOP_TEST(test_cap_grows),
 		LOOP_TEST(test_cap_shrinks),
