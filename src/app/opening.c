@@ -46,11 +46,11 @@ static bool log_open(struct opening *opening, const struct config *config, struc
  */
 int opening_probe(const struct address *address)
 {
-	const struct io_listen_options alone = {.backlog = 1};
+	const struct io_bind_options alone = {0};
 
 	if (address->u.any.sa_family == AF_UNIX)
 		return 0;
-	int fd = listen_open(address, &alone);
+	int fd = listen_bind(address, &alone);
 
 	if (fd >= 0)
 		close(fd);
@@ -66,10 +66,10 @@ static bool has_port(const struct config *config, const struct address *address)
 	return false;
 }
 
-/* For every worker; of a unix socket there can be one only. */
+/* For every worker; of a unix socket there can be one only. They do not listen yet: a worker may refuse to use its own. */
 static int listener_bind(struct opening *opening, const struct address *address)
 {
-	const struct io_listen_options options = {.backlog = CONFIG_BACKLOG, .reuse_port = address->u.any.sa_family != AF_UNIX};
+	const struct io_bind_options options = {.reuse_port = address->u.any.sa_family != AF_UNIX};
 	unsigned count = options.reuse_port ? opening->workers : 1;
 	int error = 0;
 

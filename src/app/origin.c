@@ -43,7 +43,7 @@ static unsigned sum(const unsigned *percent)
 
 struct origin *origin_create(struct io *io, const struct origin_options *options, char error_text[256])
 {
-	const struct io_listen_options listen = {.backlog = LISTEN_BACKLOG, .reuse_port = options->address_shared};
+	const struct io_bind_options listen = {.reuse_port = options->address_shared};
 	struct origin *origin = calloc(1, sizeof(*origin));
 	char text[ADDRESS_TEXT_MAX];
 
@@ -62,7 +62,7 @@ struct origin *origin_create(struct io *io, const struct origin_options *options
 	slab_init(&origin->slab, sizeof(struct origin_conn), CONNECTIONS_MAX);
 	capacity_init(&origin->capacity, &options->capacity, io_now_us(io));
 	origin_answer_init(origin);
-	int error = listener_open(&origin->listener, io, &options->address, &listen);
+	int error = listener_open(&origin->listener, io, &options->address, LISTEN_BACKLOG, &listen);
 
 	if (error == 0)
 		return origin;

@@ -251,7 +251,8 @@ static void tell_log(const struct reload_teller *to, const struct config_log *be
 void reload_tell_refused(const struct reload_teller *to, struct reload_workers workers)
 {
 	reload_tell(to, LEVEL_ERROR,
-		"not reloaded by %u of %u workers: they lacked the memory and go on with the configuration of before; "
+		"not reloaded by %u of %u workers: they lacked the memory, or could not listen, and go on with the configuration of "
+		"before; "
 		"another SIGHUP tries again",
 		workers.refused, workers.count);
 }

@@ -24,7 +24,7 @@ void reload_tell_complaints(const struct reload_teller *to, int level, const cha
 /* Who has taken it. */
 struct reload_workers {
 	unsigned count;
-	unsigned refused;  /* lacked the memory, and go on as before */
+	unsigned refused;  /* lacked the memory, or could not listen, and go on as before */
 };
 
 /* What becomes of endpoints. */

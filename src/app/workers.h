@@ -55,7 +55,7 @@ void workers_reload(struct workers *workers, struct generation *generation);
 /* How many workers it has not reached yet. */
 unsigned workers_reloading(const struct workers *workers);
 
-/* How many it has reached that lacked the memory, and go on as before. */
+/* How many it has reached that lacked the memory, or could not listen, and go on as before. */
 unsigned workers_refused(const struct workers *workers);
 
 /* The configuration that is being reloaded, NULL: none. It is in force with workers_reloaded. */

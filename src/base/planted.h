@@ -96,6 +96,7 @@ enum planted_bug {
 	PLANTED_TRIES_UNCOUNTED,             /* what is sent again for a loss, or for silence, is sent again as often as it takes */
 	PLANTED_ROUTE_TIMES_FORGOTTEN,       /* a route's book of time begins anew with each reload */
 	PLANTED_SETTLED_EARLY,               /* an upstream that is gone is let go while requests may still ask for it */
+	PLANTED_LISTENS_EARLY,               /* a listener of a reload lets clients in before it is known whether the reload is taken */
 	PLANTED_COUNT
 };
 

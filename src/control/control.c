@@ -156,7 +156,7 @@ struct control_change *control_change_create(void)
 
 int control_change_bind(struct control_change *change, const struct address *address)
 {
-	const struct io_listen_options options = {.backlog = CONTROL_BACKLOG, .unix_mode = CONTROL_UNIX_MODE};
+	const struct io_bind_options options = {.unix_mode = CONTROL_UNIX_MODE};
 
 	return inherited_bind(&change->bound, address, &options);
 }

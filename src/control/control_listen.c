@@ -41,8 +41,7 @@ static struct admin_listener *listener_find(const struct control *control, const
 /* 0 or a negative errno. */
 static int listen_at(struct control *control, const struct address *address, struct inherited *bound)
 {
-	const struct io_listen_options options = {
-		.backlog = CONTROL_BACKLOG, .unix_mode = CONTROL_UNIX_MODE, .inherited = bound};
+	const struct io_bind_options options = {.unix_mode = CONTROL_UNIX_MODE, .inherited = bound};
 	struct admin_listener *l = calloc(1, sizeof(*l));
 
 	if (l == NULL)
@@ -51,7 +50,7 @@ static int listen_at(struct control *control, const struct address *address, str
 	l->address = *address;
 	l->listener.on_accept = on_accept;
 	l->task.on_run = on_gone;
-	int error = listener_open(&l->listener, control->io, address, &options);
+	int error = listener_open(&l->listener, control->io, address, CONTROL_BACKLOG, &options);
 
 	if (error < 0)
 		free(l);
@@ -92,7 +91,7 @@ static void listener_end(struct control *control, struct admin_listener *l)
 	io_defer(control->io, &l->task);
 }
 
-/* It is bound: all that could fail now is memory of the system's, and then this address is not served. */
+/* It is bound: it fails only for want of the system's memory, or if somebody listens there meanwhile. Then this address is not served. */
 static void listen_next(
 	struct control *control, const struct address *address, struct view text, struct inherited *bound)
 {

@@ -2,10 +2,11 @@
  * A worker's listeners, and what a reload makes of them. A listener is its address: one that stays keeps its socket, whatever else is
  * said of it.
  *
- *     listeners_make --> MADE --the change--> OPEN --a reload without it--> LEAVING --its last client is gone--> GONE
+ *     listeners_make --> MADE --listeners_begin, the change--> OPEN --a reload without it--> LEAVING --its last client is gone--> GONE
  *                          `--no change, after all--> GONE
  *
- * A new one listens before the change, so that it cannot fail any more, and takes whom it has then. One that leaves takes whoever has
+ * A new one is bound first of all, and listens when nothing else can fail any more: until then nobody can connect, so nobody is
+ * lost when the reload is refused, or given up. One that leaves takes whoever has
  * connected to it by then, some in each slice; then its socket is closed. Its clients have its settings to their end: it holds the
  * generation that these are of.
  */
@@ -23,9 +24,6 @@
 static int on_accept(struct listener *listener)
 {
 	struct worker_listener *l = container_of(listener, struct worker_listener, listener);
-
-	if (l->state == LISTENER_MADE)
-		return -EAGAIN;
 	int result = client_accept(l);
 
 	if ((result == -EMFILE || result == -ENFILE) && upstreams_spare_files(l->worker->upstreams) > 0)
@@ -145,7 +143,7 @@ static bool is_another_workers(const struct config_listener *config, unsigned in
 static int listener_make(struct worker *w, const struct config_listener *config, struct inherited *bound,
 	struct worker_listener **made)
 {
-	const struct io_listen_options options = {.backlog = CONFIG_BACKLOG, .reuse_port = true, .inherited = bound};
+	const struct io_bind_options options = {.reuse_port = true, .inherited = bound};
 	struct worker_listener *l = calloc(1, sizeof(*l));
 
 	if (l == NULL)
@@ -153,13 +151,21 @@ static int listener_make(struct worker *w, const struct config_listener *config,
 	l->worker = w;
 	l->listener.on_accept = on_accept;
 	l->listener.source.fd = -1;
-	int error = is_another_workers(config, w->index) ? 0 : listener_open(&l->listener, w->io, &config->address, &options);
+	int error = is_another_workers(config, w->index) ? 0 : listener_bind(&l->listener, w->io, &config->address, &options);
 
+	if (error == 0 && PLANTED(LISTENS_EARLY))
+		error = io_listen(w->io, &l->listener.source, CONFIG_BACKLOG);
 	if (error < 0)
 		free(l);
 	else
 		*made = l;
 	return error;
+}
+
+static void tell_error(char error_text[256], const struct config_listener *listener, int error)
+{
+	snprintf(error_text, 256, "cannot listen on %.*s (listener %.*s): %s", (int)listener->address_text.n,
+		listener->address_text.p, (int)listener->name.n, listener->name.p, strerror(-error));
 }
 
 struct worker_listener **listeners_make(struct worker *w, const struct generation *generation, struct inherited *bound, char error_text[256])
@@ -176,12 +182,26 @@ struct worker_listener **listeners_make(struct worker *w, const struct generatio
 			error = listener_make(w, listener, bound, &made[i]);
 		if (error == 0)
 			continue;
-		snprintf(error_text, 256, "cannot listen on %.*s (listener %.*s): %s", (int)listener->address_text.n,
-			listener->address_text.p, (int)listener->name.n, listener->name.p, strerror(-error));
+		tell_error(error_text, listener, error);
 		listeners_discard(w, made, i);
 		return NULL;
 	}
 	return made;
+}
+
+bool listeners_begin(const struct config *config, struct worker_listener *const *made, char error_text[256])
+{
+	for (size_t i = 0; i < config->listener_count; i++) {
+		struct worker_listener *l = made[i];
+		bool is_new = l->state == LISTENER_MADE && l->listener.source.fd >= 0;
+		int error = is_new ? listener_begin(&l->listener, CONFIG_BACKLOG) : 0;
+
+		if (error == 0)
+			continue;
+		tell_error(error_text, &config->listeners[i], error);
+		return false;
+	}
+	return true;
 }
 
 void listeners_discard(struct worker *w, struct worker_listener **made, size_t count)
@@ -215,8 +235,6 @@ static bool listener_adopt(struct worker_listener *l, struct held_generation *he
 	l->config = config;
 	l->book = held->generation->listeners[i];
 	listener_secure(l);
-	if (l->state == LISTENER_MADE && l->listener.source.fd >= 0)
-		io_defer(l->worker->io, &l->listener.more);
 	l->state = LISTENER_OPEN;
 	return others;
 }

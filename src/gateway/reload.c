@@ -8,7 +8,12 @@
  * A reload changes at once: which routes a new request finds, the endpoints (upstream/reload.c), the listeners' settings. What
  * takes long is done in slices, one in each turn of the loop:
  *
- *     NONE --worker_reload--> MAKING (endpoints) --all is there: the change--> FOLLOWING (clients, endpoints) --> NONE: told
+ *     NONE --worker_reload--> SETTLING --> MAKING (endpoints) --all is there: the change--> FOLLOWING (clients, endpoints) --> NONE: told
+ *
+ * SETTLING is left out unless endpoints of before are being let go, which comes first: the next roster is made from one that has
+ * settled into its place.
+ *
+ * New listeners begin to listen at the end of MAKING: a reload that is refused, or given up, has let nobody in who would be lost with it.
  *
  * Behind the change connections that are open are looked at: whom they trust, and what they count among. A request that has begun
  * keeps its route, its upstream's settings, and whether its client is trusted: its head may have to be written a second time. What becomes of listeners stands in
@@ -17,6 +22,7 @@
  * Upstreams that are gone are kept for requests of before until none of them can ask for a connection any more, which is
  * looked at now and then.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -27,7 +33,8 @@
 
 #define SETTLE_US (100 * US_PER_MS)
 
-enum { CLIENTS_SLICE = 256 };
+/* Of a slice: 1 is looking at a client; one that is told to go, and may be closed at once, is more. */
+enum { CLIENTS_SLICE = 256, CLIENT_GOES = 16 };
 
 /* --- holding -------------------------------------------------------------------------------------------------------- */
 
@@ -54,20 +61,21 @@ void held_generation_free(struct held_generation *held)
 
 /*
  * Who is trusted was decided when it connected: it is decided again, for requests to come. So is what a client's end means
- * that came before, and among whose connections it counts.
+ * that came before, and among whose connections it counts. Returns what that costs.
  */
-static void client_adopt(struct client *c)
+static int client_adopt(struct client *c)
 {
 	if (c->listener->state == LISTENER_LEAVING) {
 		if (PLANTED(LISTENER_BREAKS_OFF) && c->exchange != NULL)
 			exchange_finish(c->exchange, CAUSE_DRAINING, NULL);
 		client_drain(c);
-		return;
+		return CLIENT_GOES;
 	}
 	client_retrust(c);
 	client_recount_peer(c);
 	if (c->exchange != NULL && c->h1.conn.peer_closed)
 		io_defer(c->worker->io, &c->exchange->more);
+	return 1;
 }
 
 /*
@@ -76,7 +84,7 @@ static void client_adopt(struct client *c)
  */
 static void clients_adopt_some(struct worker *w)
 {
-	for (int i = 0; i < CLIENTS_SLICE && w->reload.clients_left > 0; i++) {
+	for (int cost = 0; cost < CLIENTS_SLICE && w->reload.clients_left > 0;) {
 		struct list_node *node = list_pop_front(&w->clients);
 
 		if (node == NULL) {
@@ -85,7 +93,7 @@ static void clients_adopt_some(struct worker *w)
 		}
 		list_push_back(&w->clients, node);
 		w->reload.clients_left--;
-		client_adopt(container_of(node, struct client, node));
+		cost += client_adopt(container_of(node, struct client, node));
 	}
 }
 
@@ -140,6 +148,14 @@ static void reload_told(struct worker *w, bool taken)
 	w->observer.on_reloaded(w->observer.context, taken);
 }
 
+static void refusal_tell(struct worker *w, const char *why)
+{
+	char text[300];
+
+	snprintf(text, sizeof(text), "worker %u refuses the reload: %s", w->index, why);
+	w->observer.on_event(w->observer.context, LEVEL_ERROR, text);
+}
+
 /* All that is there is there in vain. */
 static void next_discard(struct worker *w)
 {
@@ -170,16 +186,30 @@ static void reload_change(struct worker *w)
 	generation_leave(before);
 }
 
+/* Between this and the change nothing can fail, and no turn of the loop lies. */
+static bool reload_listen(struct worker *w)
+{
+	char text[256];
+
+	if (listeners_begin(w->reload.next->config, w->reload.listeners, text))
+		return true;
+	refusal_tell(w, text);
+	upstreams_reload_cancel(w->upstreams);
+	return false;
+}
+
 static void reload_make(struct worker *w)
 {
-	switch (upstreams_reload_make(w->upstreams)) {
-	case UPSTREAMS_MORE: return;
-	case UPSTREAMS_DONE: reload_change(w); return;
-	case UPSTREAMS_NO_MEMORY:
-		next_discard(w);
-		reload_told(w, false);
+	enum upstreams_progress progress = upstreams_reload_make(w->upstreams);
+
+	if (progress == UPSTREAMS_MORE)
+		return;
+	if (progress == UPSTREAMS_DONE && reload_listen(w)) {
+		reload_change(w);
 		return;
 	}
+	next_discard(w);
+	reload_told(w, false);
 }
 
 static void reload_follow(struct worker *w)
@@ -198,6 +228,55 @@ static void reload_follow(struct worker *w)
 		reload_told(w, true);
 }
 
+static void bound_release(const struct worker *w, struct generation *generation)
+{
+	if (generation->bound != NULL)
+		inherited_release(&generation->bound[w->index]);
+}
+
+/* What is to be had before anything changes. False: it is not, and there is nothing of it. */
+static bool reload_prepare(struct worker *w, struct generation *generation)
+{
+	struct inherited *bound = generation->bound != NULL ? &generation->bound[w->index] : NULL;
+	char error_text[256] = "out of memory";
+
+	w->reload.next = generation_hold(generation);
+	w->reload.listeners = w->reload.next != NULL ? listeners_make(w, generation, bound, error_text) : NULL;
+	/* Those that are left are for nobody. */
+	bound_release(w, generation);
+	if (w->reload.next == NULL)
+		return false;
+	if (w->reload.listeners == NULL) {
+		refusal_tell(w, error_text);
+		held_generation_free(w->reload.next);
+		w->reload.next = NULL;
+		return false;
+	}
+	if (worker_secure(w, generation) && upstreams_reload_begin(w->upstreams, generation->config, generation->budgets))
+		return true;
+	next_discard(w);
+	return false;
+}
+
+static void asked_drop(struct worker *w)
+{
+	generation_unref(w->reload.asked);
+	w->reload.asked = NULL;
+}
+
+static void reload_settle(struct worker *w)
+{
+	if (upstreams_follow(w->upstreams))
+		return;
+	bool prepared = reload_prepare(w, w->reload.asked);
+
+	asked_drop(w);
+	if (prepared)
+		w->reload.stage = WORKER_RELOAD_MAKING;
+	else
+		reload_told(w, false);
+}
+
 void worker_on_reload_slice(struct io_task *task)
 {
 	struct worker *w = container_of(task, struct worker, reload.slice);
@@ -207,6 +286,7 @@ void worker_on_reload_slice(struct io_task *task)
 		if (upstreams_follow(w->upstreams))
 			io_defer(w->io, task);
 		return;
+	case WORKER_RELOAD_SETTLING: reload_settle(w); break;
 	case WORKER_RELOAD_MAKING: reload_make(w); break;
 	case WORKER_RELOAD_FOLLOWING: reload_follow(w); break;
 	}
@@ -219,55 +299,40 @@ bool worker_is_reloading(const struct worker *w)
 	return w->reload.stage != WORKER_RELOAD_NONE;
 }
 
-/* What is to be had before anything changes. False: it is not, and there is nothing of it. */
-static bool reload_prepare(struct worker *w, struct generation *generation)
-{
-	struct inherited *bound = generation->bound != NULL ? &generation->bound[w->index] : NULL;
-	char error_text[256];
-
-	w->reload.next = generation_hold(generation);
-	w->reload.listeners = w->reload.next != NULL ? listeners_make(w, generation, bound, error_text) : NULL;
-	/* Nobody would take who connects to what is left of them. */
-	if (bound != NULL)
-		inherited_release(bound);
-	if (w->reload.next == NULL)
-		return false;
-	if (w->reload.listeners == NULL) {
-		held_generation_free(w->reload.next);
-		w->reload.next = NULL;
-		return false;
-	}
-	if (worker_secure(w, generation) && upstreams_reload_begin(w->upstreams, generation->config, generation->budgets))
-		return true;
-	next_discard(w);
-	return false;
-}
-
 bool worker_reload(struct worker *w, struct generation *generation)
 {
 	CHECK(!worker_is_reloading(w));
 	if (w->draining) {
 		/* Nobody would take who connects there. */
-		if (generation->bound != NULL)
-			inherited_release(&generation->bound[w->index]);
+		bound_release(w, generation);
 		return true;
 	}
-	/* What a settling has left over comes first: the next roster is made from one that has settled into its place. */
-	while (upstreams_follow(w->upstreams))
-		;
-	if (!reload_prepare(w, generation))
+	if (upstreams_follows(w->upstreams)) {
+		w->reload.asked = generation_ref(generation);
+		w->reload.stage = WORKER_RELOAD_SETTLING;
+	} else if (reload_prepare(w, generation)) {
+		w->reload.stage = WORKER_RELOAD_MAKING;
+	} else {
 		return false;
-	w->reload.stage = WORKER_RELOAD_MAKING;
+	}
 	io_defer(w->io, &w->reload.slice);
 	return true;
 }
 
 void worker_reload_give_up(struct worker *w)
 {
-	if (w->reload.stage != WORKER_RELOAD_MAKING)
-		return;
-	upstreams_reload_cancel(w->upstreams);
-	next_discard(w);
+	switch (w->reload.stage) {
+	case WORKER_RELOAD_NONE:
+	case WORKER_RELOAD_FOLLOWING: return;
+	case WORKER_RELOAD_SETTLING:
+		bound_release(w, w->reload.asked);
+		asked_drop(w);
+		break;
+	case WORKER_RELOAD_MAKING:
+		upstreams_reload_cancel(w->upstreams);
+		next_discard(w);
+		break;
+	}
 	reload_told(w, true);
 }
 

@@ -80,7 +80,7 @@ static inline void generation_leave(struct held_generation *held)
 }
 
 enum worker_listener_state {
-	LISTENER_MADE,      /* for a generation that is not in force yet: whoever connects waits */
+	LISTENER_MADE,      /* for a generation that is not in force yet: nobody can connect */
 	LISTENER_OPEN,      /* in force */
 	LISTENER_LEAVING,   /* a reload has taken it away: those whom it has brought end, each after its next answer */
 	LISTENER_GONE,      /* nobody is left of them; memory is freed at the end of the tick */
@@ -112,10 +112,11 @@ struct pause_slot {
 };
 
 /* Where a reload is (reload.c). */
-enum worker_reload_stage { WORKER_RELOAD_NONE, WORKER_RELOAD_MAKING, WORKER_RELOAD_FOLLOWING };
+enum worker_reload_stage { WORKER_RELOAD_NONE, WORKER_RELOAD_SETTLING, WORKER_RELOAD_MAKING, WORKER_RELOAD_FOLLOWING };
 
 struct worker_reload {
 	enum worker_reload_stage stage;
+	struct generation *asked;          /* SETTLING: one reference */
 	struct held_generation *next;      /* MAKING */
 	struct worker_listener **listeners; /* MAKING: those of `next`, in its order; some are in force already */
 	uint64_t clients_left;             /* FOLLOWING: so many are still to be looked at */
@@ -177,10 +178,13 @@ void worker_reload_end(struct worker *w);
 /* --- a worker's listeners (listeners.c) -------------------------------------------------------------------------------- */
 
 /*
- * Those of the generation, in its order: those in force that it has too, and new ones, open and MADE. NULL with error_text (NULL: nobody
- * wants it): one cannot be opened, or memory is out, and nothing has changed.
+ * Those of the generation, in its order: those in force that it has too, and new ones, bound and MADE. NULL with error_text: one cannot be
+ * bound, or memory is out, and nothing has changed.
  */
 struct worker_listener **listeners_make(struct worker *w, const struct generation *generation, struct inherited *bound, char error_text[256]);
+
+/* Those that are MADE listen, directly before they are adopted. False with error_text: one cannot; they are to be discarded. */
+bool listeners_begin(const struct config *config, struct worker_listener *const *made, char error_text[256]);
 
 /* The generation is not to be, after all: closes and frees those that are MADE, and the array. */
 void listeners_discard(struct worker *w, struct worker_listener **made, size_t count);

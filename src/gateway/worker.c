@@ -134,9 +134,14 @@ static bool open_listeners(struct worker *w, char error_text[256])
 {
 	struct worker_listener **made = listeners_make(w, w->current->generation, w->shared->inherited, error_text);
 
-	if (made != NULL)
-		listeners_adopt(w, w->current, made);
-	return made != NULL;
+	if (made == NULL)
+		return false;
+	if (!listeners_begin(w->current->config, made, error_text)) {
+		listeners_discard(w, made, w->current->config->listener_count);
+		return false;
+	}
+	listeners_adopt(w, w->current, made);
+	return true;
 }
 
 struct worker *worker_create(struct io *io, struct shared *shared, struct generation *generation, unsigned index,

@@ -544,13 +544,18 @@ static int io_adopt(struct io *io, struct io_source *source, int fd)
 	return fd >= 0 ? 0 : fd;
 }
 
-int io_listen(
-	struct io *io, struct io_source *source, const struct address *address, const struct io_listen_options *options)
+int io_bind(
+	struct io *io, struct io_source *source, const struct address *address, const struct io_bind_options *options)
 {
-	int error = io_adopt(io, source, listen_open(address, options));
+	int error = io_adopt(io, source, listen_bind(address, options));
 
 	source->shared = true;
 	return error;
+}
+
+int io_listen(struct io *io, struct io_source *source, int backlog)
+{
+	return (int)result_of(listen(source->fd, backlog));
 }
 
 int io_accept(struct io *io, struct io_source *listener, struct io_source *source, struct address *peer)

@@ -56,11 +56,11 @@ static bool inherited_grow(struct inherited *in)
 	return sockets != NULL;
 }
 
-int inherited_bind(struct inherited *in, const struct address *address, const struct io_listen_options *options)
+int inherited_bind(struct inherited *in, const struct address *address, const struct io_bind_options *options)
 {
 	if (!inherited_grow(in))
 		return -ENOMEM;
-	int fd = listen_open(address, options);
+	int fd = listen_bind(address, options);
 
 	if (fd < 0)
 		return fd;

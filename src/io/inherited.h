@@ -6,7 +6,8 @@
  * Several may have one address (SO_REUSEPORT): each is taken once, as each has clients waiting of its own. One that does not share
  * its address is given to everybody who asks, as duplicates.
  *
- * A reload binds what is new in the same way before anything changes, a set for each worker.
+ * A reload binds what is new in the same way before anything changes, a set for each worker. These do not listen before they are used:
+ * if they never are, nobody has connected.
  */
 #ifndef WEIR_IO_INHERITED_H
 #define WEIR_IO_INHERITED_H
@@ -34,9 +35,9 @@ bool inherited_init(struct inherited *in, int first, size_t count, int *stranger
 
 /*
  * Binds another one, for others to take: so that whoever wants it later cannot fail. Everything may be zero before. 0 or a negative
- * errno (io_listen).
+ * errno (io_bind).
  */
-int inherited_bind(struct inherited *in, const struct address *address, const struct io_listen_options *options);
+int inherited_bind(struct inherited *in, const struct address *address, const struct io_bind_options *options);
 
 /* Closes those that were bound in vain, without a trace: files of unix sockets are removed. */
 void inherited_unbind(struct inherited *in);

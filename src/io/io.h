@@ -177,20 +177,25 @@ struct io_source {
 
 struct inherited;
 
-/* What io_listen() needs to know beyond the address. */
-struct io_listen_options {
-	int backlog;
+/* What io_bind() needs to know beyond the address. */
+struct io_bind_options {
 	bool reuse_port;       /* several workers listen on the same address (SO_REUSEPORT) */
 	mode_t unix_mode;      /* permissions of a unix socket's file; 0: leave to umask */
 	struct inherited *inherited;   /* sockets that may be listened on already (inherited.h); NULL: none */
 };
 
 /*
- * Opens, binds and listens (not watched yet), or takes over a socket that somebody else has bound. Sets source->fd. 0, or -EADDRINUSE, -EACCES, -EMFILE, ...
+ * Opens and binds, or takes over a socket that somebody else has bound. Sets source->fd. 0, or -EADDRINUSE, -EACCES, -EMFILE, ...
+ * Nobody can connect yet: that is refused as if nothing were there. Who has connected to one that is taken over, and listens, waits.
  * A unix socket's file that a dead process left behind is replaced; one that somebody listens on is -EADDRINUSE.
  */
-int io_listen(struct io *io, struct io_source *source, const struct address *address,
-	const struct io_listen_options *options);
+int io_bind(struct io *io, struct io_source *source, const struct address *address, const struct io_bind_options *options);
+
+/*
+ * From now on who connects waits to be accepted (not watched yet), `backlog` of them at most. 0; or there is no memory for it, or
+ * somebody who shares no address listens there meanwhile: -EADDRINUSE. Then it is bound still.
+ */
+int io_listen(struct io *io, struct io_source *source, int backlog);
 
 /*
  * Accepts one connection into `source` (non-blocking, TCP_NODELAY; not watched yet) and tells the peer's address.

@@ -1,5 +1,5 @@
 /*
- * TCP: bind and listen; the options set here are inherited by every accepted connection, so accepting costs one call.
+ * TCP: open and bind; the options set here are inherited by every accepted connection, so accepting costs one call.
  *
  * Unix: a socket's file outlives its process. When the path is taken, somebody is asked to answer there: if nobody
  * does, the file is a leftover and is removed. Only a socket's file ever is.
@@ -38,7 +38,7 @@ bool tcp_set_options(int fd)
 	       option_set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX);
 }
 
-static bool listen_set_options(int fd, int family, const struct io_listen_options *options)
+static bool listen_set_options(int fd, int family, const struct io_bind_options *options)
 {
 	if (family == AF_UNIX)
 		return true;
@@ -75,7 +75,7 @@ void listen_tidy(const struct address *address)
 		unlink(unix_path(address));
 }
 
-static int listen_bind(int fd, const struct address *address)
+static int bind_to(int fd, const struct address *address)
 {
 	if (bind(fd, &address->u.any, address->len) == 0)
 		return 0;
@@ -89,11 +89,11 @@ static int listen_bind(int fd, const struct address *address)
 }
 
 /* Whoever has bound it may not have asked for what we need. */
-static int listen_take_over(int fd, const struct address *address, const struct io_listen_options *options)
+static int take_over(int fd, const struct address *address)
 {
 	bool is_tcp = address->u.any.sa_family != AF_UNIX;
 
-	if ((!is_tcp || tcp_set_options(fd)) && listen(fd, options->backlog) == 0)
+	if (!is_tcp || tcp_set_options(fd))
 		return fd;
 	int error = -errno;
 
@@ -101,23 +101,21 @@ static int listen_take_over(int fd, const struct address *address, const struct 
 	return error;
 }
 
-int listen_open(const struct address *address, const struct io_listen_options *options)
+int listen_bind(const struct address *address, const struct io_bind_options *options)
 {
 	int family = address->u.any.sa_family;
 	int inherited = options->inherited != NULL ? inherited_take(options->inherited, address) : -ENOENT;
 
 	if (inherited != -ENOENT)
-		return inherited < 0 ? inherited : listen_take_over(inherited, address, options);
+		return inherited < 0 ? inherited : take_over(inherited, address);
 	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return -errno;
-	int error = listen_set_options(fd, family, options) ? listen_bind(fd, address) : -errno;
-	/* Before listen(): until then nobody can connect, whatever the file's permissions were at first. */
+	int error = listen_set_options(fd, family, options) ? bind_to(fd, address) : -errno;
+	/* Until it listens nobody can connect, whatever the file's permissions were at first. */
 	if (error == 0 && family == AF_UNIX && options->unix_mode != 0)
 		error = chmod(unix_path(address), options->unix_mode) == 0 ? 0 : -errno;
-	if (error == 0)
-		error = listen(fd, options->backlog) == 0 ? 0 : -errno;
 	if (error == 0)
 		return fd;
 	close(fd);

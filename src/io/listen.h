@@ -6,8 +6,8 @@
 
 #include "io/io.h"
 
-/* A non-blocking listening descriptor, or a negative errno value (see io_listen). */
-int listen_open(const struct address *address, const struct io_listen_options *options);
+/* A non-blocking descriptor that is bound, and listens only if it was taken over; or a negative errno value (see io_bind). */
+int listen_bind(const struct address *address, const struct io_bind_options *options);
 
 /* Removes the file of a unix socket at which nobody listens any more. Others are left alone. */
 void listen_tidy(const struct address *address);

@@ -56,21 +56,34 @@ static void listener_on_more(struct io_task *task)
 	listener_accept_all(container_of(task, struct listener, more));
 }
 
-int listener_open(struct listener *listener, struct io *io, const struct address *address,
-	const struct io_listen_options *options)
+int listener_bind(struct listener *listener, struct io *io, const struct address *address,
+	const struct io_bind_options *options)
 {
 	listener->io = io;
 	listener->source.fd = -1;
 	listener->source.on_event = listener_on_event;
 	listener->timer.on_fire = listener_on_timer;
 	listener->more.on_run = listener_on_more;
+	return io_bind(io, &listener->source, address, options);
+}
 
-	int error = io_listen(io, &listener->source, address, options);
+int listener_begin(struct listener *listener, int backlog)
+{
+	int error = io_listen(listener->io, &listener->source, backlog);
 
 	if (error < 0)
 		return error;
-	listener->drops = io_accept_drops(io, &listener->source);
-	error = io_watch(io, &listener->source);
+	listener->drops = io_accept_drops(listener->io, &listener->source);
+	return io_watch(listener->io, &listener->source);
+}
+
+int listener_open(struct listener *listener, struct io *io, const struct address *address, int backlog,
+	const struct io_bind_options *options)
+{
+	int error = listener_bind(listener, io, address, options);
+
+	if (error == 0)
+		error = listener_begin(listener, backlog);
 	if (error < 0)
 		io_close(io, &listener->source);
 	return error;

@@ -30,9 +30,16 @@ struct listener {
 	uint64_t shed;             /* connections closed unserved: because of that, or by the owner */
 };
 
-/* Opens and watches. 0 or the error of io_listen. */
-int listener_open(struct listener *listener, struct io *io, const struct address *address,
-	const struct io_listen_options *options);
+/* Binds: nobody can connect yet. 0 or the error of io_bind. */
+int listener_bind(struct listener *listener, struct io *io, const struct address *address,
+	const struct io_bind_options *options);
+
+/* Listens and watches. 0 or the error of io_listen or io_watch: it is to be closed then. */
+int listener_begin(struct listener *listener, int backlog);
+
+/* Both in one. 0 or the error, and it is closed. */
+int listener_open(struct listener *listener, struct io *io, const struct address *address, int backlog,
+	const struct io_bind_options *options);
 
 /*
  * Takes what waits now, at most `count_max`; before listener_close(), so that nobody who has connected is reset. True: there may be more,

@@ -1,6 +1,7 @@
 """A reload opens listeners that are new and closes those that are gone; nobody's request fails for it."""
 
 import copy
+import json
 import os
 import pathlib
 import signal
@@ -11,10 +12,10 @@ import pytest
 
 from admin import administered
 from gateway import configuration, eventually, free_port
-from nameserver import NameServer, silent
+from nameserver import NameServer, addresses, silent
 from raw import TIMEOUT, Wire, get, response
 from test_handover import asked, has_ended, upgrade  # noqa: F401: a fixture
-from test_receipt import ask_reload
+from test_receipt import ASKED, ask_reload
 from translators import CLIENT
 from tunnels import open_tunnel
 
@@ -30,6 +31,27 @@ def listening(config, *listeners):
 def refuses(port):
     with socket.socket() as sock:
         return sock.connect_ex(("127.0.0.1", port)) != 0
+
+
+def is_bound(port):
+    """Also one at which nobody listens yet."""
+    with socket.socket() as sock:
+        try:
+            sock.bind(("127.0.0.1", port))
+            return False
+        except OSError:
+            return True
+
+
+@pytest.fixture(name="slow")
+def _slow():
+    """A name server: slow.test has its address only once it is let go."""
+    nameserver, nameserver.let_go = NameServer(), threading.Event()
+    nameserver.answers["slow.test"] = (
+        lambda query: addresses("127.0.0.1")(query) if nameserver.let_go.wait(TIMEOUT) else [])
+    yield nameserver
+    nameserver.let_go.set()
+    nameserver.close()
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -287,6 +309,38 @@ def test_upgrade_hands_over_what_listens_now(start, origin, upgrade):  # noqa: F
     assert refuses(gone)
 
 
+def test_nobody_is_let_in_before_it_is_taken(start, origin, slow):
+    """What is new is bound from the beginning, so that nobody else gets it, but who connects is refused: a client that had connected
+    would be reset if the reload came to nothing.
+
+    Here it does, as a program that shares its addresses listens there meanwhile. All goes on as before; nobody is lost."""
+    gateway, admin = administered(start, origin.serve(), workers=2, resolver={**slow.config, "timeout": "20s"})
+    first, port, other = gateway.config["listeners"][0], free_port(), free_port()
+    client = gateway.connect()
+    assert client.ask(get()).status == 200
+    config = listening(gateway.config, first, at("taken", port), at("other", other))
+    config["upstreams"].append({"name": "slow", "endpoints": [{"address": "slow.test:80"}]})
+    gateway.write(config)
+    asking = admin.connect().send(ASKED)
+    eventually(lambda: is_bound(port) and is_bound(other))
+    assert refuses(port) and refuses(other)
+    with socket.create_server(("127.0.0.1", port)) as stranger:
+        slow.let_go.set()
+        answer = asking.read_response()
+        receipt = json.loads(answer.body)
+        assert (answer.status, receipt["outcome"], receipt["refused"]) == (500, "failed", 2), receipt
+        for worker in (0, 1):
+            gateway.event(f"worker {worker} refuses the reload: cannot listen on 127.0.0.1:{port} (listener taken): Address already in use")
+        assert refuses(other) and not is_bound(other)
+        with socket.create_connection(("127.0.0.1", port), TIMEOUT) as theirs, stranger.accept()[0] as ours:
+            ours.sendall(b"theirs")
+            assert theirs.recv(6) == b"theirs"
+        assert client.ask(get()).status == 200 and asked(gateway) == 200
+    assert ask_reload(admin)[1]["outcome"] == "reloaded"
+    gateway.config = config
+    assert {asked(gateway, i) for i in range(3) for _ in range(8)} == {200}
+
+
 def test_end_in_the_midst_of_a_reload(start, origin, tmp_path):
     """What it has opened is closed at once, however long a request of before runs: nobody would ever take who connects there."""
     nameserver = NameServer()
@@ -303,9 +357,9 @@ def test_end_in_the_midst_of_a_reload(start, origin, tmp_path):
         config["upstreams"].append({"name": "slow", "endpoints": [{"address": "slow.test:80"}]})
         gateway.write(config)
         gateway.signal(signal.SIGHUP)
-        eventually(lambda: not refuses(port))
+        eventually(lambda: is_bound(port))
         gateway.signal(signal.SIGTERM)
-        eventually(lambda: refuses(port))
+        eventually(lambda: not is_bound(port))
         with socket.create_server(("127.0.0.1", port)):
             wire.send(response("late"))
             assert client.read_response().body == b"late"

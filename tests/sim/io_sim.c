@@ -54,13 +54,9 @@ unsigned sim_listening(const struct io *io, unsigned port)
 	return io->listening[port - CLIENT_PORT];
 }
 
-unsigned sim_listening_all(const struct io *io)
+unsigned sim_bound(const struct io *io)
 {
-	unsigned all = 0;
-
-	for (unsigned door = 0; door < DOORS_MAX; door++)
-		all += io->listening[door];
-	return all;
+	return io->bound;
 }
 
 /* --- loop --------------------------------------------------------------------------------------------------------- */
@@ -380,32 +376,23 @@ static struct sim_file *listener_draw(unsigned port)
 	for (int i = 0; i < FILES_MAX; i++) {
 		struct sim_file *file = &host.files[i];
 
-		if (file->kind == FILE_LISTENER && file->port == port && file->waiting_count < BACKLOG_MAX &&
+		if (file->kind == FILE_LISTENER && file->listens && file->port == port && file->waiting_count < BACKLOG_MAX &&
 			(drawn == NULL || faults.uneven_accept == 0) && world_below(++found) == 0)
 			drawn = file;
 	}
 	return drawn;
 }
 
-/* Where a reload is given up the kernel hands whoever waits to another one of the address, if there is one (tcp_migrate_req). */
+/* Whoever waits still is lost, as nothing hands them to another one of the address unless the system is told to (tcp_migrate_req). */
 static void listener_closes(struct sim_file *file)
 {
-	bool given_up = doors_are_given_up(file->source);
-
-	file->kind = FILE_CONNECTING;
+	file->io->bound--;
+	if (!file->listens)
+		return;
 	file->io->listening[file->port - CLIENT_PORT]--;
-	if (!given_up)
-		doors_check_close(file->port, file->waiting_count);
-	while (file->waiting_count > 0) {
-		struct sim_end *end = listener_take(file);
-		struct sim_file *other = given_up ? listener_draw(file->port) : NULL;
-
-		if (other != NULL)
-			listener_add(other, end);
-		else
-			end_reset(end, RESET_AFTER_BYTES);
-	}
-	file->kind = FILE_LISTENER;
+	doors_check_close(file->port, file->waiting_count);
+	while (file->waiting_count > 0)
+		end_reset(listener_take(file), RESET_AFTER_BYTES);
 }
 
 /* Takes the file away from its end, which is returned to be closed; NULL when it has none. */
@@ -493,12 +480,12 @@ int io_watch(struct io *io, struct io_source *source)
 
 /* --- listening ---------------------------------------------------------------------------------------------------- */
 
-int io_listen(
-	struct io *io, struct io_source *source, const struct address *address, const struct io_listen_options *options)
+int io_bind(
+	struct io *io, struct io_source *source, const struct address *address, const struct io_bind_options *options)
 {
 	struct sim_file *file;
 
-	if (refusals_listen())
+	if (refusals_bind())
 		return -EADDRINUSE;
 	for (int i = 0; i < FILES_MAX; i++)
 		if (host.files[i].kind == FILE_LISTENER && host.files[i].port == address_port(address) &&
@@ -508,6 +495,20 @@ int io_listen(
 	if (file == NULL)
 		return -EMFILE;
 	file->port = address_port(address);
+	io->bound++;
+	return 0;
+}
+
+int io_listen(struct io *io, struct io_source *source, int backlog)
+{
+	struct sim_file *file = file_of(source);
+
+	SIM_CHECK(file->kind == FILE_LISTENER);
+	if (refusals_listen(io))
+		return -EADDRINUSE;
+	if (file->listens)
+		return 0;
+	file->listens = true;
 	io->listening[file->port - CLIENT_PORT]++;
 	world_note(NOTE_LISTEN, io->number, file->port, 0);
 	return 0;

@@ -88,7 +88,7 @@ struct sim_end *doors_connect(unsigned client, void *owner, void (*on_change)(st
 
 /* --- rules -------------------------------------------------------------------------------------------------------- */
 
-/* Where it is not about to change. */
+/* Where it is not letting go of what was before. */
 static void check_sockets(const struct worker *worker)
 {
 	unsigned wanted = shapes_doors_of(worker_generation(worker));
@@ -131,7 +131,7 @@ void doors_check_turn(struct worker *const *workers, unsigned count)
 	if (!plan.doors)
 		return;
 	for (unsigned i = 0; i < count; i++)
-		if (!worker_is_reloading(workers[i]) && !workers[i]->draining)
+		if (workers[i]->reload.stage != WORKER_RELOAD_FOLLOWING && !workers[i]->draining)
 			check_sockets(workers[i]);
 	check_books(workers, count);
 }
@@ -139,13 +139,6 @@ void doors_check_turn(struct worker *const *workers, unsigned count)
 bool doors_are_leaving(const struct worker *worker)
 {
 	return !list_empty(&worker->leaving);
-}
-
-bool doors_are_given_up(struct io_source *source)
-{
-	struct listener *listener = container_of(source, struct listener, source);
-
-	return container_of(listener, struct worker_listener, listener)->state == LISTENER_MADE;
 }
 
 void doors_check_close(unsigned port, unsigned waiting)

@@ -4,7 +4,7 @@
  *
  * A listener that the configurations before and behind a reload have lets everybody in all the while. One that is gone takes whoever has
  * connected to it by then, answers what is under way, and is there no longer than its last client. A worker listens where its
- * configuration says, and nowhere else.
+ * configuration says, and nowhere else: not before it has taken a reload, since who connects would be lost when it refuses that.
  */
 #ifndef WEIR_SIM_DOORS_H
 #define WEIR_SIM_DOORS_H
@@ -15,7 +15,6 @@
 #define CLIENT_PORT 8080  /* and the ones that follow */
 #define DOORS_MAX 3
 
-struct io_source;
 struct sim_conn;
 struct worker;
 
@@ -34,10 +33,7 @@ void doors_check_turn(struct worker *const *workers, unsigned count);
 /* Some that are gone are there still. */
 bool doors_are_leaving(const struct worker *worker);
 
-/* The listener is that of a reload which is given up. */
-bool doors_are_given_up(struct io_source *source);
-
-/* Another listener is closed, with so many that have connected to it. */
+/* A listener is closed, with so many that have connected to it; also that of a reload which is refused, or given up. */
 void doors_check_close(unsigned port, unsigned waiting);
 
 /* Over all runs. */

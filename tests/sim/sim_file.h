@@ -35,7 +35,8 @@ struct sim_file {
 	struct sim_event attempt;              /* FILE_CONNECTING: when it is over */
 	int result;                            /* of the attempt */
 	bool told;                             /* and it was asked for */
-	struct sim_end *waiting[BACKLOG_MAX];  /* FILE_LISTENER */
+	bool listens;                          /* FILE_LISTENER: bound, and open for clients */
+	struct sim_end *waiting[BACKLOG_MAX];
 	unsigned waiting_first, waiting_count;
 };
 
@@ -51,6 +52,7 @@ struct io {
 	unsigned closed_count;
 	unsigned files;
 	unsigned listening[DOORS_MAX];  /* by door */
+	unsigned bound;                 /* those that listen, and those that do not yet */
 	struct io_loop_stats stats;
 };
 

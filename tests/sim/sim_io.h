@@ -18,9 +18,9 @@ uint64_t sim_io_next_us(const struct io *io);
 /* An actor connects to a worker's listener. NULL: refused. The client's end is end[0]. */
 struct sim_conn *sim_connect(unsigned port);
 
-/* Sockets of the loop that listen: on that port, and on any. */
+/* Sockets of the loop: that listen on that port, and that are bound to any. */
 unsigned sim_listening(const struct io *io, unsigned port);
-unsigned sim_listening_all(const struct io *io);
+unsigned sim_bound(const struct io *io);
 
 /* Sockets that workers hold. */
 unsigned sim_sockets_open(void);

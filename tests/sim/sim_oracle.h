@@ -38,7 +38,7 @@
  *     ends as it would have (sim_operator.h).
  * 16. A request gets to what its configuration has for it: to endpoints of its route's subset, and to those of the gateway's zone while
  *     they serve (sim_shapes.h); where its route led when it began, or since, and all of its tries to the same upstream.
- * 17. A worker listens where its configuration says, and nowhere else; a listener that goes takes whoever has connected to it, answers
+ * 17. A worker listens where its configuration says, and nowhere else, and not before it has taken a reload; a listener that goes takes whoever has connected to it, answers
  *     what is under way, and is gone with its last client (sim_doors.h).
  * 18. A reload that is refused, at once or in the middle, changes nothing and leaves nothing (sim_refusals.h).
  *

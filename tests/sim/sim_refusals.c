@@ -1,13 +1,14 @@
 /*
  * An allocation is made to fail by its number, counted over worker_reload() and the slices in which endpoints are made
  * (upstreams_reload_make, which the linker routes here), and over nothing else that the worker does meanwhile: who asks for something
- * has memory.
+ * has memory. In some turns of the loop nothing is made, so that clients come in between.
  */
 #include "sim_refusals.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "gateway/state.h"
 #include "sim_faults.h"
 #include "sim_io.h"
@@ -34,15 +35,18 @@ struct standing {
 
 static struct {
 	uint64_t number;  /* what is drawn is drawn from it */
+	uint64_t pace;    /* and how long making takes */
 	unsigned left;    /* so many may be refused still */
 	bool no_socket;
+	bool no_listening[WORKERS_MAX];
 	unsigned fails_at[WORKERS_MAX];  /* so many allocations from now; 0: none fails */
 	struct standing before[WORKERS_MAX];
 	const struct upstreams *upstreams[WORKERS_MAX];
+	const struct io *ios[WORKERS_MAX];
 } refusals;
 
 static struct {
-	uint64_t at_once, in_slices, sockets, generations;
+	uint64_t at_once, in_slices, sockets, taken, generations;
 } tally;
 
 enum upstreams_progress __real_upstreams_reload_make(struct upstreams *upstreams);
@@ -52,12 +56,16 @@ void refusals_draw_plan(uint64_t seed)
 {
 	refusals.number = world_also(seed, ALSO_LATE_REFUSALS);
 	plan.refuses_reloads = faults.reloads != 0 && refusals.number % 3 == 0;
+	refusals.pace = hash_u64(seed, ALSO_LATE_REFUSALS);
 	refusals.left = REFUSALS_MAX;
 	refusals.no_socket = false;
-	for (unsigned i = 0; i < WORKERS_MAX; i++)
+	for (unsigned i = 0; i < WORKERS_MAX; i++) {
 		refusals.fails_at[i] = 0;
+		refusals.no_listening[i] = false;
+	}
 	/* Those of the run before are gone, and others may stand at their addresses. */
 	memset(refusals.upstreams, 0, sizeof(refusals.upstreams));
+	memset(refusals.ios, 0, sizeof(refusals.ios));
 }
 
 /* 0..n-1. */
@@ -100,7 +108,7 @@ static struct standing standing_of(struct worker *worker)
 		.listeners = worker->listener_count,
 		.leaving = count_of(&worker->leaving),
 		.endpoints = count_of(&worker->upstreams->endpoints),
-		.sockets = sim_listening_all(worker->io),
+		.sockets = sim_bound(worker->io),
 	};
 }
 
@@ -137,8 +145,10 @@ bool refusals_reload(struct worker *worker, unsigned index, struct generation *g
 
 	refusals.before[index] = standing_of(worker);
 	refusals.upstreams[index] = worker->upstreams;
+	refusals.ios[index] = worker->io;
 	refusals.fails_at[index] = refuses ? 1 + draw(draw(2) == 0 ? ALLOCATIONS_FEW : ALLOCATIONS_MAX) : 0;
 	refusals.no_socket = refuses && plan.doors && draw(3) == 0;
+	refusals.no_listening[index] = !refuses && plan.doors && faults_are_on() && plan.refuses_reloads && hash_u64(refusals.pace++, 1) % 6 == 0;
 	memory_fail_nth(refusals.fails_at[index]);
 	bool begun = worker_reload(worker, generation);
 	refusals.fails_at[index] = memory_fail_nth(0);
@@ -154,6 +164,9 @@ enum upstreams_progress __wrap_upstreams_reload_make(struct upstreams *upstreams
 	unsigned index = upstreams == refusals.upstreams[0] ? 0 : 1;
 	enum upstreams_progress progress;
 
+	if (plan.refuses_reloads && hash_u64(refusals.pace++, 0) % 4 != 0)
+		return UPSTREAMS_MORE;
+
 	memory_fail_nth(refusals.fails_at[index]);
 	progress = __real_upstreams_reload_make(upstreams);
 	refusals.fails_at[index] = memory_fail_nth(0);
@@ -165,6 +178,7 @@ void refusals_told(struct worker *worker, unsigned index, bool taken)
 	struct standing now;
 
 	refusals.fails_at[index] = 0;
+	refusals.no_listening[index] = false;
 	if (taken)
 		return;
 	now = standing_of(worker);
@@ -172,7 +186,18 @@ void refusals_told(struct worker *worker, unsigned index, bool taken)
 	check_standing(worker, &refusals.before[index], &now);
 }
 
-bool refusals_listen(void)
+bool refusals_listen(const struct io *io)
+{
+	for (unsigned i = 0; i < WORKERS_MAX; i++)
+		if (refusals.no_listening[i] && refusals.ios[i] == io) {
+			refusals.no_listening[i] = false;
+			tally.taken++;
+			return true;
+		}
+	return false;
+}
+
+bool refusals_bind(void)
 {
 	bool refuses = refusals.no_socket;
 
@@ -206,12 +231,13 @@ struct generation *refusals_create(struct shared *shared, const struct config *c
 
 void refusals_tell_tally(void)
 {
-	printf("reloads refused: at once %llu, of them for want of a socket %llu, while making %llu; generations %llu\n",
+	printf("reloads refused: at once %llu, of them for want of a socket %llu, in slices %llu, of them as somebody else listens %llu; "
+	       "generations %llu\n",
 		(unsigned long long)tally.at_once, (unsigned long long)tally.sockets, (unsigned long long)tally.in_slices,
-		(unsigned long long)tally.generations);
+		(unsigned long long)tally.taken, (unsigned long long)tally.generations);
 }
 
 bool refusals_tally_is_full(void)
 {
-	return tally.at_once > 0 && tally.sockets > 0 && tally.in_slices > 0 && tally.generations > 0;
+	return tally.at_once > 0 && tally.sockets > 0 && tally.in_slices > 0 && tally.taken > 0 && tally.generations > 0;
 }

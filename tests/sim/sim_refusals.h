@@ -1,6 +1,6 @@
 /*
- * Reloads that a worker refuses, in some runs: there is no memory for what it has to make, at any moment up to the change, or no socket
- * for a new listener. Then it is as it was: it serves on with what it had, beside others that have taken the reload, and nothing is
+ * Reloads that a worker refuses, in some runs: there is no memory for what it has to make, at any moment up to the change, no socket for a
+ * new listener, or somebody else listens at its address by the time that it is to. Then it is as it was: it serves on with what it had, beside others that have taken the reload, and nothing is
  * left of what it had made. It is told again, later. Nobody who asks for something notices.
  *
  * The same where there is no memory for the generation itself.
@@ -13,6 +13,7 @@
 
 struct config;
 struct generation;
+struct io;
 struct shared;
 struct worker;
 
@@ -31,8 +32,11 @@ void refusals_told(struct worker *worker, unsigned index, bool taken);
 /* Until the worker is told again. */
 uint64_t refusals_pause_us(void);
 
-/* A worker is to listen: there is no socket. */
-bool refusals_listen(void);
+/* A worker is to have a listener: there is no socket. */
+bool refusals_bind(void);
+
+/* The worker of that loop is to listen: somebody else does. */
+bool refusals_listen(const struct io *io);
 
 /* Over all runs. */
 void refusals_tell_tally(void);

@@ -288,7 +288,7 @@ static void phase_quiet(void)
 	if (plan.traces)
 		connections += COLLECTOR_CONNECTIONS;
 	for (unsigned i = 0; i < run.setup.workers; i++)
-		listening += sim_listening_all(run.ios[i]);
+		listening += sim_bound(run.ios[i]);
 	if (sim_sockets_open() > listening + connections)
 		world_violation("8: idle connections are closed", "%u sockets beyond the listeners, where %u are kept",
 			sim_sockets_open() - listening, connections);

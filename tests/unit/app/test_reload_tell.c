@@ -74,7 +74,7 @@ static void test_refused_by_one(void **state)
 
 	assert_string_equal(told.text,
 		"upstream u: added: 127.0.0.1:82\n"
-		"not reloaded by 1 of 2 workers: they lacked the memory and go on with the configuration of before; "
+		"not reloaded by 1 of 2 workers: they lacked the memory, or could not listen, and go on with the configuration of before; "
 		"another SIGHUP tries again\n");
 	assert_int_equal(told.level, LEVEL_ERROR);
 }

@@ -25,7 +25,6 @@ static void on_event(struct io_source *source, unsigned events)
 /* Somebody has connected, and has asked for something that is not answered yet. */
 static void begin(void)
 {
-	const struct io_listen_options options = {.backlog = 8};
 	struct address any;
 	char text[1024];
 
@@ -39,7 +38,7 @@ static void begin(void)
 	slab_init(&bed.control.slab, sizeof(struct admin_conn), 4);
 	bed.listener.listener.source = (struct io_source){.fd = -1, .on_event = on_event};
 	assert_true(address_parse(&any, "127.0.0.1:0"));
-	assert_int_equal(io_listen(fixture.io, &bed.listener.listener.source, &any, &options), 0);
+	assert_int_equal(fixture_listen(&bed.listener.listener.source, &any, 8, &(struct io_bind_options){0}), 0);
 	assert_int_equal(io_watch(fixture.io, &bed.listener.listener.source), 0);
 	assert_int_equal(io_local_address(fixture.io, &bed.listener.listener.source, &bed.listener.address), 0);
 	end_connect(&bed.end, &bed.listener.address);

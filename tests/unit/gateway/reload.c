@@ -427,6 +427,87 @@ static void test_listener_that_cannot_be_opened(void **state)
 	gateway_close(&g);
 }
 
+#define ONE_MORE \
+	"version: 1\nlisteners: [{name: l, address: 127.0.0.1:80}, {name: new, address: 127.0.0.2:82}]\n" \
+	"routes: [{name: r, respond: {body: after}}]\n"
+
+/* A port that is free now. */
+static struct address free_address(void)
+{
+	struct io_source source = {.fd = -1};
+	struct address address;
+
+	assert_true(address_parse(&address, "127.0.0.2:0"));
+	assert_int_equal(io_bind(fixture.io, &source, &address, &(struct io_bind_options){0}), 0);
+	assert_int_equal(io_local_address(fixture.io, &source, &address), 0);
+	io_close(fixture.io, &source);
+	return address;
+}
+
+/* From now on the worker makes what it needs for it; the turn in which all of that is there is still to come. */
+static struct generation *reload_begin(struct gateway *g, const struct address *fresh)
+{
+	const struct config *config = load_good(ONE_MORE);
+
+	gateway_listen_again(g, config);
+	config->listeners[1].address = *fresh;
+	struct generation *generation = generation_create(g->shared, config);
+
+	g->reload_taken = true;
+	assert_true(worker_reload(g->worker, generation));
+	assert_true(worker_is_reloading(g->worker));
+	return generation;
+}
+
+/* Who could connect would be lost if the reload were refused. */
+static void test_listener_lets_in_nobody_before_the_change(void **state)
+{
+	const struct address fresh = free_address();
+	struct end client;
+	struct gateway g;
+
+	gateway_open(&g, LISTENERS "routes: [{name: r, respond: {body: before}}]\n", table);
+	struct generation *generation = reload_begin(&g, &fresh);
+
+	assert_true(refuses(&fresh));
+	while (worker_is_reloading(g.worker))
+		run_pending();
+	assert_true(g.reload_taken);
+	generation_unref(generation);
+	g.address = fresh;
+	client_open(&client, &g, GET);
+	end_await(&client, "after");
+	await_finished(&g, 1);
+	end_close(&client);
+	gateway_close(&g);
+}
+
+/* Somebody who does not share the address listens there by then: nothing changes. */
+static void test_listener_that_somebody_else_has_by_then(void **state)
+{
+	const struct address fresh = free_address();
+	struct io_source stranger = {.fd = -1};
+	struct end client;
+	struct gateway g;
+
+	gateway_open(&g, LISTENERS "routes: [{name: r, respond: {body: before}}]\n", table);
+	struct generation *generation = reload_begin(&g, &fresh);
+
+	assert_int_equal(fixture_listen(&stranger, &fresh, 1, &(struct io_bind_options){0}), 0);
+	while (worker_is_reloading(g.worker))
+		run_pending();
+	assert_false(g.reload_taken);
+	assert_ptr_equal(worker_generation(g.worker), g.generation);
+	assert_int_equal(generation->references, 1);
+	generation_unref(generation);
+	client_open(&client, &g, GET);
+	end_await(&client, "before");
+	await_finished(&g, 1);
+	end_close(&client);
+	io_close(fixture.io, &stranger);
+	gateway_close(&g);
+}
+
 /* It is its address: with another name it keeps its socket and its connections. */
 static void test_listener_with_another_name(void **state)
 {
@@ -464,6 +545,8 @@ int main(void)
 		LOOP_TEST(test_reload_while_draining),
 		LOOP_TEST(test_listener_that_is_gone),
 		LOOP_TEST(test_listener_that_cannot_be_opened),
+		LOOP_TEST(test_listener_lets_in_nobody_before_the_change),
+		LOOP_TEST(test_listener_that_somebody_else_has_by_then),
 		LOOP_TEST(test_listener_with_another_name),
 	};
 

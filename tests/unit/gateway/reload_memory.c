@@ -26,7 +26,7 @@ static const struct filter_ops *const no_filters[1];
 /* What the thread that loads a configuration has bound for the only worker. */
 static struct inherited *bound_for(const struct config_listener *listener)
 {
-	const struct io_listen_options options = {.backlog = 1, .reuse_port = true};
+	const struct io_bind_options options = {.reuse_port = true};
 	struct inherited *bound = calloc(1, sizeof(*bound));
 
 	assert_non_null(bound);

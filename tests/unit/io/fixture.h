@@ -38,6 +38,17 @@ static inline void fixture_close(void)
 	io_free(fixture.io);
 }
 
+/* 0 or the error of whichever fails. */
+static inline int fixture_listen(struct io_source *source, const struct address *address, int backlog,
+	const struct io_bind_options *options)
+{
+	int error = io_bind(fixture.io, source, address, options);
+
+	if (error == 0)
+		error = io_listen(fixture.io, source, backlog);
+	return error;
+}
+
 struct loop_test {
 	void (*run)(void **state);
 };

@@ -404,7 +404,7 @@ static void test_books(void **state)
 	assert_check_fails(free_loop, NULL, "tasks");
 	io_defer_cancel(fixture.io, &s.task);
 	assert_true(address_parse(&address, "127.0.0.1:0"));
-	assert_int_equal(io_listen(fixture.io, &source, &address, &(struct io_listen_options){.backlog = 1}), 0);
+	assert_int_equal(fixture_listen(&source, &address, 1, &(struct io_bind_options){0}), 0);
 	assert_check_fails(free_loop, NULL, "sources_open == 0");
 	io_close(fixture.io, &source);
 }

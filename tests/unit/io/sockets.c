@@ -59,12 +59,11 @@ static void end_await(struct end *end, unsigned events)
 
 static void end_listen(struct end *end, const char *text)
 {
-	static const struct io_listen_options options = {.backlog = 512};
 	struct address address;
 
 	*end = end_of(on_event);
 	assert_true(address_parse(&address, text));
-	assert_int_equal(io_listen(fixture.io, &end->source, &address, &options), 0);
+	assert_int_equal(fixture_listen(&end->source, &address, 512, &(struct io_bind_options){0}), 0);
 	assert_int_equal(io_watch(fixture.io, &end->source), 0);
 }
 
@@ -184,7 +183,7 @@ static bool ipv6_works(void)
 	struct address address;
 
 	assert_true(address_parse(&address, "[::1]:0"));
-	int error = io_listen(fixture.io, &source, &address, &(struct io_listen_options){.backlog = 1});
+	int error = fixture_listen(&source, &address, 1, &(struct io_bind_options){0});
 	io_close(fixture.io, &source);
 	return error == 0;
 }
@@ -674,7 +673,7 @@ static void test_a_full_accept_queue_is_told(void **state)
 	struct address address;
 
 	assert_true(address_parse(&address, "127.0.0.1:0"));
-	assert_int_equal(io_listen(fixture.io, &listener.source, &address, &(struct io_listen_options){.backlog = 1}), 0);
+	assert_int_equal(fixture_listen(&listener.source, &address, 1, &(struct io_bind_options){0}), 0);
 	assert_int_equal(io_local_address(fixture.io, &listener.source, &address), 0);
 	for (int i = 0; i < 4; i++) {
 		assert_int_equal(io_accept_drops(fixture.io, &listener.source), i < 3 ? 0 : 1);
@@ -757,7 +756,7 @@ static void test_opening_without_descriptors(void **state)
 	assert_true(address_parse(&address, "127.0.0.1:1"));
 	struct rlimit before = limit_descriptors_to_those_open();
 	assert_int_equal(io_connect(fixture.io, &source, &address), -EMFILE);
-	assert_int_equal(io_listen(fixture.io, &source, &address, &(struct io_listen_options){.backlog = 1}), -EMFILE);
+	assert_int_equal(fixture_listen(&source, &address, 1, &(struct io_bind_options){0}), -EMFILE);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 	assert_int_equal(source.fd, -1);
 }
@@ -784,8 +783,7 @@ static void test_memory_is_told_without_descriptors(void **state)
 static int listen_at(struct io_source *source, const struct address *address, bool reuse_port)
 {
 	*source = (struct io_source){.fd = -1, .on_event = on_event};
-	return io_listen(
-		fixture.io, source, address, &(struct io_listen_options){.backlog = 5, .reuse_port = reuse_port});
+	return fixture_listen(source, address, 5, &(struct io_bind_options){.reuse_port = reuse_port});
 }
 
 static void test_taken_port(void **state)
@@ -928,7 +926,7 @@ static void test_unix_busy_server_is_left_alone(void **state)
 	struct io_source listener = {.fd = -1}, second;
 	int result = 0;
 
-	assert_int_equal(io_listen(fixture.io, &listener, &path_address, &(struct io_listen_options){.backlog = 0}), 0);
+	assert_int_equal(fixture_listen(&listener, &path_address, 0, &(struct io_bind_options){0}), 0);
 	for (size_t i = 0; i < COUNT(clients) && result == 0; i++)
 		result = io_connect(fixture.io, &clients[i].source, &path_address);
 	assert_int_equal(result, -EAGAIN);
@@ -966,10 +964,10 @@ static void test_unix_mode(void **state)
 	struct stat file;
 
 	for (size_t i = 0; i < COUNT(modes); i++) {
-		const struct io_listen_options options = {.backlog = 5, .unix_mode = modes[i]};
+		const struct io_bind_options options = {.unix_mode = modes[i]};
 
 		source = (struct io_source){.fd = -1};
-		assert_int_equal(io_listen(fixture.io, &source, &path_address, &options), 0);
+		assert_int_equal(fixture_listen(&source, &path_address, 5, &options), 0);
 		assert_int_equal(stat(path, &file), 0);
 		assert_int_equal(file.st_mode & 07777, modes[i]);
 		io_close(fixture.io, &source);

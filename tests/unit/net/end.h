@@ -60,12 +60,11 @@ static inline void door_on_event(struct io_source *source, unsigned events)
 
 static inline void door_open_backlog(struct door *door, int backlog)
 {
-	struct io_listen_options options = {.backlog = backlog};
 	struct address any;
 
 	*door = (struct door){.source = {.fd = -1, .on_event = door_on_event}};
 	assert_true(address_parse(&any, "127.0.0.1:0"));
-	assert_int_equal(io_listen(fixture.io, &door->source, &any, &options), 0);
+	assert_int_equal(fixture_listen(&door->source, &any, backlog, &(struct io_bind_options){0}), 0);
 	assert_int_equal(io_watch(fixture.io, &door->source), 0);
 	assert_int_equal(io_local_address(fixture.io, &door->source, &door->address), 0);
 }

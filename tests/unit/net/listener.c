@@ -26,12 +26,12 @@ static int on_accept(struct listener *listener)
 
 static struct address owner_open(struct owner *owner)
 {
-	struct io_listen_options options = {.backlog = 64};
+	struct io_bind_options options = {0};
 	struct address any, bound;
 
 	*owner = (struct owner){.listener.on_accept = on_accept};
 	assert_true(address_parse(&any, "127.0.0.1:0"));
-	assert_int_equal(listener_open(&owner->listener, fixture.io, &any, &options), 0);
+	assert_int_equal(listener_open(&owner->listener, fixture.io, &any, 64, &options), 0);
 	assert_int_equal(io_local_address(fixture.io, &owner->listener.source, &bound), 0);
 	return bound;
 }
@@ -186,11 +186,11 @@ static void test_resume(void **state)
 
 static void test_open_fails(void **state)
 {
-	struct io_listen_options options = {.backlog = 64};
+	struct io_bind_options options = {0};
 	struct owner owner, second = {.listener.on_accept = on_accept};
 	struct address address = owner_open(&owner);
 
-	assert_int_equal(listener_open(&second.listener, fixture.io, &address, &options), -EADDRINUSE);
+	assert_int_equal(listener_open(&second.listener, fixture.io, &address, 64, &options), -EADDRINUSE);
 	listener_close(&second.listener);
 	listener_close(&owner.listener);
 	listener_close(&owner.listener);
