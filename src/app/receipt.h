@@ -14,7 +14,7 @@ struct receipt {
 	enum reload_outcome outcome;
 	const char *by;                      /* "signal", "admin", "watch", "names" */
 	uint64_t at_us;                      /* of its end: Unix time */
-	struct kept_lines changes;                 /* lines */
+	struct kept_lines changes;
 	struct config_complaints complaints; /* why it was refused */
 	struct config_complaints warnings;   /* what is worth a look all the same */
 	struct {

@@ -77,6 +77,16 @@ def test_keys_and_effects(files):
     assert "workers: the change takes effect at the next start" in effects
 
 
+def test_other_host_names(files):
+    """They have no addresses here, and are told by their names."""
+    def asks(*names):
+        return {**BASE, "upstreams": [{"name": "users", "endpoints": [{"address": name} for name in names]}, BASE["upstreams"][1]]}
+
+    paths = files(asks("a.internal:80", "c.internal:80"), asks("a.internal:80", "b.internal:80"))
+    told = json.loads(run("diff", *paths, "--json").stdout)
+    assert [e["text"] for e in told["effects"]] == ["upstream users: added: c.internal:80; draining: b.internal:80"]
+
+
 def test_what_is_secret_is_never_shown(files):
     after = json.loads(json.dumps(BASE).replace("nobody-is-to-see-1234", "somebody-has-seen-567").replace("xyzzy", "plugh"))
     for arguments in ([], ["--json"]):
