@@ -162,7 +162,7 @@ static json_t *answer_read(const struct fetch *f)
 /* Owns `said`, which may be NULL. */
 static void complain_of(const struct config *config, unsigned status, json_t *said)
 {
-	const char *message = json_string_value(json_object_get(said, "message"));
+	const char *message = text_or(said, "message", NULL);
 	struct view place = place_of(&config->admin);
 
 	if (message != NULL)
@@ -265,6 +265,18 @@ json_t *admin_call_order(const struct admin_call *call, const char *path, unsign
 
 void answer_print(const json_t *json)
 {
-	json_dumpf(json, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
+	char *text = json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(12) | JSON_ENSURE_ASCII);
+
+	if (text == NULL) {
+		command_complain("out of memory");
+		return;
+	}
+	/* DEL is ASCII, and stands as it is. */
+	for (const char *p = text; *p != '\0'; p++)
+		if (*p == 0x7f)
+			fputs("\\u007f", stdout);
+		else
+			putchar(*p);
 	putchar('\n');
+	free(text);
 }

@@ -61,7 +61,7 @@ json_t *admin_events_next(struct admin_events *events, enum exit_code *code);
 
 void admin_events_close(struct admin_events *events);
 
-/* The whole answer, for programs. */
+/* The whole answer, for programs: as it was said, with escapes for what is not printable ASCII. */
 void answer_print(const json_t *json);
 
 #endif

@@ -124,7 +124,7 @@ static void print_endpoint(const char *upstream, const json_t *e)
 	printf("%-16s %-24s %6lld %9lld %8lld  ", upstream, word_at(e, "address"), integer_at(e, "weight"), integer_at(e, "requests"),
 		integer_at(e, "waiting"));
 	json_array_foreach(json_object_get(e, "out"), i, reason) {
-		printf("%s%s", before, json_string_value(reason));
+		printf("%s%s", before, text_of(reason, "-"));
 		before = ",";
 	}
 	if (json_is_true(json_object_get(json_object_get(e, "set"), "drain")))

@@ -26,7 +26,7 @@ static void print_receipt(const json_t *receipt, const char *path)
 	print_complaints(json_object_get(receipt, "warnings"), path, "warning: ");
 	print_complaints(json_object_get(receipt, "complaints"), path, "");
 	json_array_foreach(json_object_get(receipt, "changes"), i, line)
-		printf("%s\n", json_string_value(line));
+		printf("%s\n", text_of(line, "-"));
 	if (strcmp(outcome, "refused") == 0)
 		printf("refused: the configuration of before stays in force\n");
 	else if (strcmp(outcome, "reloaded") != 0)

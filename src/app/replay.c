@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "app/json_at.h"
 #include "gateway/router.h"
 
 #define SHOW(v) (int)(v).n, (v).p
@@ -221,6 +220,12 @@ static bool has_fields(const json_t *record)
 	       json_object_get(record, "target") != NULL;
 }
 
+/* As it stands: it is routed by it. NULL: it is no text. */
+static const char *as_said(const json_t *record, const char *key)
+{
+	return json_string_value(json_object_get(record, key));
+}
+
 static enum replay_outcome outcome_of(const struct route_match matches[2], struct view path)
 {
 	if (!same_place(&matches[0], &matches[1], path))
@@ -231,9 +236,8 @@ static enum replay_outcome outcome_of(const struct route_match matches[2], struc
 /* False: there is nothing to be routed. */
 static bool replay_record(struct replay *r, const struct sides *sides, const json_t *record)
 {
-	const char *method = text_or(record, "method", NULL), *host = text_or(record, "host", NULL);
-	const char *target = text_or(record, "target", NULL);
-	const char *cause = text_or(record, "cause", NULL), *labels[2];
+	const char *method = as_said(record, "method"), *host = as_said(record, "host"), *target = as_said(record, "target");
+	const char *cause = as_said(record, "cause"), *labels[2];
 	struct route_match matches[2];
 	char example[REPLAY_EXAMPLE_BYTES];
 

@@ -103,6 +103,7 @@ static void put_phases(struct screen *s, const json_t *why)
 	json_object_foreach(phases, name, share)
 		if (json_number_value(share) >= 0.005 && n < sizeof(text))
 			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s %.0f %%   ", name, 100 * json_number_value(share));
+	text_tame(text);
 	put_line(s, "time       %s", text);
 }
 

@@ -49,7 +49,7 @@ __attribute__((format(printf, 2, 3))) static void print_format(const char *first
 /* "12.4", "1600", "0.0075": what is small with more digits. */
 static const char *number_text(double value, char text[32])
 {
-	snprintf(text, 32, value >= 100 || value == (double)(long long)value ? "%.0f" : value >= 1 ? "%.1f" : "%.3g", value);
+	snprintf(text, 32, value >= 100 || value <= -100 || value == (double)(int)value ? "%.0f" : value >= 1 ? "%.1f" : "%.3g", value);
 	return text;
 }
 
@@ -111,7 +111,7 @@ static void print_first(const json_t *verdict)
 	print_head("  ", verdict);
 	print_number(json_object_get(verdict, "number"));
 	json_array_foreach(json_object_get(verdict, "arithmetic"), i, line)
-		print_wrapped("    ", json_string_value(line));
+		print_wrapped("    ", text_of(line, "-"));
 	print_knob(json_object_get(verdict, "knob"));
 }
 
@@ -143,10 +143,12 @@ static void print_phases(json_t *phases)
 	printf("\nwhere the time of requests goes\n");
 	json_object_foreach(phases, word, share) {
 		double part = json_number_value(share);
-		int n = (int)(part * BAR + 0.5);
+		char name[WORD + 1];
 
+		snprintf(name, sizeof(name), "%s", word);
+		text_tame(name);
 		if (part > 0)
-			printf("  %-*s %5.1f %% %.*s\n", WORD, word, 100 * part, n < BAR ? n : BAR, marks);
+			printf("  %-*s %5.1f %% %.*s\n", WORD, name, 100 * part, part < 1 ? (int)(part * BAR + 0.5) : BAR, marks);
 	}
 }
 

@@ -57,6 +57,7 @@ BOTH = {
     "test_page": NOT_ASKED,
     "test_prometheus": TOLD,
     "test_admin_guard": NOT_ASKED,
+    "test_lying_admin": NOT_ASKED,
     "test_openapi": NOT_ASKED,
     "test_admin_told": NOT_ASKED,
     "test_receipt": NOT_ASKED,
