@@ -54,12 +54,20 @@ static void fill_means(struct why_endpoint *ep, const struct span *span, size_t 
 	for (unsigned i = 0; i < span->back; i++) {
 		const struct window_endpoint *now = &window_sample(span->window, i)->endpoints[at];
 
-		ep->leased += (double)now->leased / span->back;
-		ep->waiting += (double)now->waiting / span->back;
-		ep->connecting += (double)now->connecting / span->back;
-		ep->limit += (double)now->limit / span->back;
-		ep->parked += (double)now->parked / span->back;
+		ep->leased += (double)now->leased;
+		ep->waiting += (double)now->waiting;
+		ep->connecting += (double)now->connecting;
+		ep->owed += (double)now->owed;
+		ep->limit += (double)now->limit;
+		ep->parked += (double)now->parked;
 	}
+	/* Once only: a limit that is all that there is must not come out a little less. */
+	ep->leased /= span->back;
+	ep->waiting /= span->back;
+	ep->connecting /= span->back;
+	ep->owed /= span->back;
+	ep->limit /= span->back;
+	ep->parked /= span->back;
 }
 
 static void fill_levels(struct why_endpoint *ep, const struct window_level *levels, double workers)
@@ -79,6 +87,10 @@ static void fill_rates(struct why_endpoint *ep, const struct span *span, size_t 
 	ep->queue_full_per_s = rate(from->queue_full, to->queue_full, span->s);
 	ep->shed_per_s = rate(from->shed, to->shed, span->s);
 	ep->timed_out_per_s = rate(from->timed_out, to->timed_out, span->s);
+	ep->answers_per_s = rate(from->answers + from->early, to->answers + to->early, span->s);
+	ep->silent_per_s = rate(from->silent, to->silent, span->s);
+	ep->broken_per_s = rate(from->broken, to->broken, span->s);
+	ep->errors_per_s = rate(from->errors, to->errors, span->s);
 	ep->use_s = mean_us(from->used_us, to->used_us, from->used, to->used);
 	ep->open_failed_per_s = rate(from->open_failed, to->open_failed, span->s);
 	ep->port_failures_per_s = rate(from->ports_exhausted, to->ports_exhausted, span->s);
@@ -343,6 +355,7 @@ static void gather_gateway(struct why_evidence *e, const struct span *span)
 
 		e->in_flight += (double)(now->exchanges_started - now->exchanges_finished) / span->back;
 	}
+	e->tunnels = (double)to->tunnels_open;
 	for (size_t i = 0; i < span->to->route_count; i++)
 		phases_of(e->phases_s, span->from->routes[i].phase_us, span->to->routes[i].phase_us, span->s);
 	e->breaker_refused_per_s = RATE(exchanges_by_cause[CAUSE_BREAKER_OPEN]);

@@ -35,8 +35,9 @@ struct window_endpoint {
 	uint64_t tries, phase_us[PHASE_COUNT];
 	uint64_t connects;            /* tries that have waited for a connect */
 	uint64_t answers, at_once, latency_us;  /* sums of the load curve */
+	uint64_t early, silent, broken, errors; /* as upstream_endpoint_stats */
 	uint64_t limit, knee, base_us, parked;  /* now, as upstream_concurrency_stats */
-	uint32_t leased, waiting, connecting;   /* now */
+	uint32_t leased, waiting, connecting, owed;  /* now */
 	bool breaker_open;            /* now */
 };
 

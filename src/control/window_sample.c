@@ -119,6 +119,11 @@ static void take_endpoint(struct window_endpoint *to, const struct upstream_endp
 	to->answers = sum_of(from->curve.answers, LOAD_LEVELS);
 	to->at_once = sum_of(from->curve.at_once, LOAD_LEVELS);
 	to->latency_us = sum_of(from->curve.sum_us, LOAD_LEVELS);
+	to->early = from->early;
+	to->silent = from->silent;
+	to->broken = from->broken;
+	to->errors = from->errors;
+	to->owed = (uint32_t)from->owed;
 	to->limit = from->concurrency.limit;
 	to->knee = from->concurrency.knee;
 	to->base_us = from->concurrency.latency_us;

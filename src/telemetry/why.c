@@ -134,6 +134,17 @@ static const struct why_endpoint *never_less(const struct why_evidence *e)
 	return most;
 }
 
+/* Who has the most requests for which nothing comes, though there is room for more. */
+static const struct why_endpoint *most_lost(const struct why_evidence *e)
+{
+	const struct why_endpoint *most = NULL;
+
+	for (size_t i = 0; i < e->endpoint_count; i++)
+		if (why_lost(e, &e->endpoints[i]) > (most != NULL ? why_lost(e, most) : 0))
+			most = &e->endpoints[i];
+	return most;
+}
+
 /* Nobody needs more of what fails. */
 static void say_of_offered_load(const struct why_evidence *e, struct why_verdict *verdict)
 {
@@ -152,7 +163,7 @@ static void judge_offered_load(const struct why_evidence *e, struct why_verdicts
 {
 	struct why_verdict *verdict;
 	enum phase longest = longest_phase(e->phases_s);
-	const struct why_endpoint *unknown = never_less(e);
+	const struct why_endpoint *unknown = never_less(e), *lost = most_lost(e);
 
 	if (v->count > 0) {
 		why_rule_out(v, WHY_OFFERED_LOAD, "something is full: more load would wait, or be refused");
@@ -169,7 +180,10 @@ static void judge_offered_load(const struct why_evidence *e, struct why_verdicts
 	if (why_sum(e->phases_s) > 0)
 		why_reckon(verdict, "%.0f %% of their time is %s", 100 * why_share(e->phases_s[longest], why_sum(e->phases_s)),
 			phase_word(longest));
-	if (unknown != NULL)
+	if (lost != NULL)
+		why_reckon(verdict, "endpoint %.*s: %.1f requests wait for a first byte, %.1f/s get one", (int)lost->endpoint.n,
+			lost->endpoint.p, lost->owed, lost->answers_per_s);
+	else if (unknown != NULL)
 		why_reckon(verdict, "endpoint %.*s has had about %.0f at once all the time: how fast it is with fewer is not known",
 			(int)unknown->endpoint.n, unknown->endpoint.p, unknown->leased);
 }

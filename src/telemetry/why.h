@@ -74,6 +74,7 @@ struct why_endpoint {
 	double served_most_per_s;  /* the most of them in any two seconds of the window */
 	double queue_full_per_s, shed_per_s, timed_out_per_s;  /* those that got none */
 	double leased, waiting, connecting;  /* on average */
+	double owed;               /* of those leased, the ones that wait for the first byte of their answer */
 	double use_s;              /* how long a request has its place */
 	double opened_per_s, open_failed_per_s;
 	double port_failures_per_s;  /* of these: there was no local port */
@@ -81,6 +82,10 @@ struct why_endpoint {
 	double ports_used, ports_max;  /* local ports of connections to it, ended ones too; where they are few, at most so many; 0: not known */
 	/* Of its answers. */
 	double phases_s[PHASE_COUNT];
+	double answers_per_s;      /* that were none of failure */
+	double silent_per_s;       /* requests that got none before their time was up, ... */
+	double broken_per_s;       /* ... whose connection was broken off, or the like, ... */
+	double errors_per_s;       /* ... and that were answered 5xx */
 	double latency_s;          /* from the request's last byte to the answer's first; 0: nothing was answered */
 	double at_once;            /* how many were there, each itself among them, when it was sent: on average */
 	struct why_level levels[WHY_LEVELS];  /* lately */
@@ -131,6 +136,7 @@ struct why_evidence {
 	double failed_most_per_s;  /* of these with the most frequent cause, ... */
 	const char *failed_most;   /* ... its word; NULL: none has failed */
 	double in_flight;          /* on average */
+	double tunnels;            /* now */
 	double phases_s[PHASE_COUNT];
 
 	const struct why_endpoint *endpoints;  /* those of one upstream stand together */

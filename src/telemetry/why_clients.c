@@ -140,14 +140,45 @@ static double turned_away(const struct why_listener *l)
 	return l->refused_per_s + l->capped_per_s + l->handshakes_refused_per_s;
 }
 
+/* By those of its limits that are for all clients together. */
+static double shut_out(const struct why_listener *l)
+{
+	return l->refused_per_s + l->handshakes_refused_per_s;
+}
+
+static double full_score(const struct why_listener *l)
+{
+	double used = l->connections_max > 0 ? l->connections / l->connections_max : 0;
+
+	if (shut_out(l) == 0)
+		return why_scale(used, 0.9, 1, 0.3, 0.8);
+	return why_scale(why_share(shut_out(l), l->accepted_per_s), 0, 0.1, 0.6, 0.92);
+}
+
+/*
+ * A listener that is full keeps everybody out. A client at its own limit is kept out alone, and the others go on: so that is named only
+ * where hardly anything else is, however often it knocks.
+ */
+static double capped_score(const struct why_listener *l)
+{
+	return l->capped_per_s > 0 ? 0.42 + 0.12 * why_share(l->capped_per_s, l->accepted_per_s) : 0;
+}
+
+static double connections_score(const struct why_listener *l)
+{
+	return why_greater(full_score(l), capped_score(l));
+}
+
 static bool is_worse(const struct why_listener *a, const struct why_listener *b)
 {
+	if (connections_score(a) != connections_score(b))
+		return connections_score(a) > connections_score(b);
 	if (turned_away(a) != turned_away(b))
 		return turned_away(a) > turned_away(b);
 	return a->connections * b->connections_max > b->connections * a->connections_max;
 }
 
-/* The one that turns away most, else the fullest; NULL: there is none. */
+/* Whose limits stand most in the way, else the fullest; NULL: there is none. */
 static const struct why_listener *worst(const struct why_evidence *e)
 {
 	const struct why_listener *most = NULL;
@@ -179,12 +210,19 @@ static void reckon_connections(const struct why_listener *l, struct why_verdict 
 	}
 }
 
-/* Which of its limits turns away most. Not one that a reload has just taken away. */
+/* Which of its limits it is: of those for all clients the one that turns away most. Not one that a reload has just taken away. */
 static enum why_door door_of(const struct why_listener *l)
 {
-	if (l->handshakes_refused_per_s > l->refused_per_s && l->handshakes_refused_per_s > l->capped_per_s)
-		return DOOR_HANDSHAKES;
-	return l->capped_per_s > l->refused_per_s && l->per_client_max > 0 ? DOOR_CLIENT : DOOR_LISTENER;
+	if (capped_score(l) > full_score(l) && l->per_client_max > 0)
+		return DOOR_CLIENT;
+	return l->handshakes_refused_per_s > l->refused_per_s ? DOOR_HANDSHAKES : DOOR_LISTENER;
+}
+
+/* It may be meant: whoever holds so many may be many clients behind one address, or one that wants too much. */
+static void say_capped(const struct why_listener *l, struct why_verdict *verdict)
+{
+	why_say(verdict, "A client has as many connections as listener %.*s allows each of them: %.1f/s are turned away, and the other "
+			 "clients' are not. Raise it only if one address stands for many clients.", (int)l->name.n, l->name.p, l->capped_per_s);
 }
 
 static void say_connections(const struct why_listener *l, struct why_verdict *verdict)
@@ -192,21 +230,24 @@ static void say_connections(const struct why_listener *l, struct why_verdict *ve
 	static const struct {
 		const char *text, *key;
 	} doors[] = {[DOOR_LISTENER] = {"connections as it allows", "connections"},
-		[DOOR_CLIENT] = {"connections as it allows a client", "connections_per_client"},
+		[DOOR_CLIENT] = {"", "connections_per_client"},
 		[DOOR_HANDSHAKES] = {"TLS handshakes under way as it allows a worker", "handshakes"}};
 	enum why_door door = door_of(l);
 
 	verdict->listener = l->name;
 	verdict->number = l->connections;
-	why_say(verdict, "Listener %.*s has as many %s: %.1f/s are turned away.", (int)l->name.n, l->name.p, doors[door].text,
-		turned_away(l));
+	if (door == DOOR_CLIENT)
+		say_capped(l, verdict);
+	else
+		why_say(verdict, "Listener %.*s has as many %s: %.1f/s are turned away.", (int)l->name.n, l->name.p, doors[door].text,
+			turned_away(l));
 	why_reckon(verdict, "%.0f of %.0f connections, %.1f/s refused, %.1f/s by their client's own limit", l->connections,
 		l->connections_max, l->refused_per_s, l->capped_per_s);
 	if (l->handshakes_refused_per_s > 0)
 		why_reckon(verdict, "%.1f/s refused while %.0f handshakes of a worker are under way", l->handshakes_refused_per_s,
 			l->handshakes_max);
 	snprintf(verdict->key, sizeof(verdict->key), "listeners[%.*s].limits.%s", (int)l->name.n, l->name.p, doors[door].key);
-	verdict->turn = WHY_RAISE;
+	verdict->turn = door == DOOR_CLIENT ? WHY_LEAVE : WHY_RAISE;
 	verdict->now = door == DOOR_CLIENT ? l->per_client_max : door == DOOR_HANDSHAKES ? l->handshakes_max : l->connections_max;
 	if (door == DOOR_LISTENER)
 		reckon_connections(l, verdict);
@@ -219,11 +260,10 @@ static void judge_connections(const struct why_evidence *e, struct why_verdicts 
 
 	if (l == NULL)
 		return;
-	double used = l->connections_max > 0 ? l->connections / l->connections_max : 0;
 
 	why_rule_out(v, WHY_CLIENT_CONNECTIONS, "%.0f of %.0f connections of listener %.*s", l->connections, l->connections_max,
 		(int)l->name.n, l->name.p);
-	verdict = why_name(v, WHY_CLIENT_CONNECTIONS, turned_away(l) > 0 ? 0.92 : why_scale(used, 0.9, 1, 0.3, 0.8), NULL);
+	verdict = why_name(v, WHY_CLIENT_CONNECTIONS, connections_score(l), NULL);
 	if (verdict != NULL)
 		say_connections(l, verdict);
 }

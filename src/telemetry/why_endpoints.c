@@ -8,13 +8,17 @@
  *     yes, places all taken   pool_too_small               backend_saturated: more places make it worse
  *     yes, by learned limit   learned_limit                learned_limit
  *     only refused at times   queue_too_small: the pool is enough on average
+ *
+ * All of that is about requests that are answered. Those for which nothing comes hold places, too (why_lost.c).
  */
 #include "telemetry/why_rules.h"
 
 #define MS 1e3
+#define LEARNED 0.95           /* of what is configured: what was learned beyond that holds nothing back */
 
 /* What stands in front of the endpoint. */
 struct places {
+	const struct why_evidence *e;  /* borrowed */
 	double allowed;            /* requests at once */
 	double needed;             /* by Little's law, so that nobody waits */
 	double refused_per_s;      /* for want of a place in time */
@@ -22,20 +26,37 @@ struct places {
 	bool waits;
 	bool learned;              /* the learned limit is what bounds them */
 	bool overrun;              /* `needed` is of all who have asked, those who got none among them */
+	double kept;               /* by requests that go on for longer than the window */
+	bool is_least;             /* that is what most do, so nobody knows how many would come meanwhile: `needed` is the least */
 };
 
-static struct places places_of(const struct why_endpoint *ep)
+/* By Little's law `served_per_s * use_s` are busy with requests that end; what is left goes on. A tenth is noise. */
+static double kept_of(const struct why_endpoint *ep)
+{
+	double kept = ep->leased - ep->served_per_s * ep->use_s;
+
+	return kept >= why_greater(0.5, 0.1 * ep->leased) ? kept : 0;
+}
+
+static double needed_of(const struct why_endpoint *ep, const struct places *p)
+{
+	return p->overrun && !p->is_least ? ep->asked_per_s * ep->use_s + p->kept : ep->leased + ep->waiting;
+}
+
+static struct places places_of(const struct why_evidence *e, const struct why_endpoint *ep)
 {
 	double configured = ep->connections_max * ep->streams_max;
-	struct places p = {.allowed = configured};
+	struct places p = {.e = e, .allowed = configured};
 
-	if (ep->is_limited && ep->limit > 0 && ep->limit + ep->parked < configured) {
+	if (ep->is_limited && ep->limit > 0 && ep->limit + ep->parked < (ep->learns ? LEARNED : 1) * configured) {
 		p.allowed = ep->limit + ep->parked;
 		p.learned = ep->learns;
 	}
 	p.refused_per_s = ep->queue_full_per_s + ep->shed_per_s + ep->timed_out_per_s;
 	p.overrun = p.refused_per_s > 0.01 * ep->asked_per_s;
-	p.needed = p.overrun ? ep->asked_per_s * ep->use_s : ep->leased + ep->waiting;
+	p.kept = kept_of(ep);
+	p.is_least = ep->served_per_s == 0 || ep->use_s >= e->window_s;
+	p.needed = needed_of(ep, &p);
 	p.waits = ep->waiting >= 0.5 || p.overrun;
 	p.full = ep->leased >= 0.85 * p.allowed;
 	return p;
@@ -53,16 +74,18 @@ static double waiting_share(const struct why_endpoint *ep, const struct places *
 
 /* --- the rules ---------------------------------------------------------------------------------------------------- */
 
+static bool is_saturated(const struct why_endpoint *ep, const struct places *p, const struct why_curve *curve)
+{
+	return curve->backend == BACKEND_RISES && curve->used >= 0.85 && !(p->learned && p->waits && p->full) && ep->leased >= 1.5;
+}
+
 static void judge_saturated(const struct why_endpoint *ep, const struct places *p, const struct why_curve *curve,
 	struct why_verdicts *v)
 {
 	double backend_s = ep->phases_s[PHASE_FIRST_BYTE] + ep->phases_s[PHASE_UPSTREAM];
 	double share = why_greater(why_share(backend_s, why_sum(ep->phases_s)), waiting_share(ep, p));
-	struct why_verdict *verdict;
+	struct why_verdict *verdict = why_name(v, WHY_BACKEND_SATURATED, 0.6 + 0.35 * share, ep);
 
-	if (curve->backend != BACKEND_RISES || curve->used < 0.85 || (p->learned && p->waits && p->full) || ep->leased < 1.5)
-		return;
-	verdict = why_name(v, WHY_BACKEND_SATURATED, 0.6 + 0.35 * share, ep);
 	if (verdict == NULL)
 		return;
 	verdict->number = ep->served_most_per_s;
@@ -81,6 +104,35 @@ static void judge_saturated(const struct why_endpoint *ep, const struct places *
 		why_turn(verdict, "concurrency", WHY_LOWER, ep->connections_max * ep->streams_max, why_whole(curve->knee));
 }
 
+static void say_pool(const struct why_endpoint *ep, const struct places *p, struct why_verdict *verdict)
+{
+	if (p->kept > 0)
+		why_say(verdict, "The pool is too small: %.0f of %.0f places are taken, %.1f of them by requests that go on for longer than these "
+				 "%.0f s, and %.1f requests wait for one.", ep->leased, p->allowed, p->kept, p->e->window_s, ep->waiting);
+	else
+		why_say(verdict, "The pool is too small: %.0f of %.0f places are taken and %.1f requests wait for one, while the backend answers "
+				 "as quickly as ever.", ep->leased, p->allowed, ep->waiting);
+}
+
+static void reckon_pool(const struct why_endpoint *ep, const struct places *p, struct why_verdict *verdict)
+{
+	if (p->kept > 0)
+		why_reckon(verdict, "%.1f taken - %.1f/s x %.1f ms = %.1f kept; %.0f tunnels are open", ep->leased, ep->served_per_s,
+			MS * ep->use_s, p->kept, p->e->tunnels);
+	else
+		why_reckon(verdict, "%.1f/s x %.1f ms = %.1f places busy of %.0f", ep->served_per_s, MS * ep->use_s,
+			ep->served_per_s * ep->use_s, p->allowed);
+	if (!p->overrun || p->is_least)
+		why_reckon(verdict, "%.1f busy + %.1f waiting = %.1f needed%s", ep->leased, ep->waiting, p->needed,
+			p->overrun ? " at least" : "");
+	else if (p->kept > 0)
+		why_reckon(verdict, "%.1f/s asked for (%.1f/s got none) x %.1f ms + %.1f kept = %.1f needed", ep->asked_per_s,
+			p->refused_per_s, MS * ep->use_s, p->kept, p->needed);
+	else
+		why_reckon(verdict, "%.1f/s asked for (%.1f/s got none) x %.1f ms = %.1f needed", ep->asked_per_s, p->refused_per_s,
+			MS * ep->use_s, p->needed);
+}
+
 static void judge_pool(const struct why_endpoint *ep, const struct places *p, const struct why_curve *curve, bool slow,
 	struct why_verdicts *v)
 {
@@ -95,18 +147,11 @@ static void judge_pool(const struct why_endpoint *ep, const struct places *p, co
 	if (verdict == NULL)
 		return;
 	verdict->number = needed;
-	why_say(verdict, "The pool is too small: %.0f of %.0f places are taken and %.1f requests wait for one, while the backend answers "
-			 "as quickly as ever.", ep->leased, p->allowed, ep->waiting);
-	why_reckon(verdict, "%.1f/s x %.1f ms = %.1f places busy of %.0f", ep->served_per_s, MS * ep->use_s,
-		ep->served_per_s * ep->use_s, p->allowed);
-	if (p->overrun)
-		why_reckon(verdict, "%.1f/s asked for (%.1f/s got none) x %.1f ms = %.1f needed", ep->asked_per_s, p->refused_per_s,
-			MS * ep->use_s, p->needed);
-	else
-		why_reckon(verdict, "%.1f busy + %.1f waiting = %.1f needed", ep->leased, ep->waiting, p->needed);
+	say_pool(ep, p, verdict);
+	reckon_pool(ep, p, verdict);
 	if (curve->backend == BACKEND_FLAT)
 		why_reckon(verdict, "first byte after %.1f ms; with few at once %.1f ms", MS * ep->latency_s, MS * curve->few_s);
-	else
+	else if (ep->latency_s > 0)
 		why_reckon(verdict, "first byte after %.1f ms; it never had fewer, so whether that grows is not known", MS * ep->latency_s);
 	if (p->allowed < ep->connections_max * ep->streams_max)
 		why_turn(verdict, "concurrency", WHY_RAISE, p->allowed, why_whole(p->needed));
@@ -152,10 +197,14 @@ static void judge_limit(const struct why_endpoint *ep, const struct places *p, c
 	if (verdict == NULL)
 		return;
 	verdict->number = ep->limit;
-	why_say(verdict, "The learned limit holds the backend where it is best: it gets %.0f at once, %.1f wait here. More at once would "
-			 "queue inside it. A faster backend, or another one beside it, gets more through.", ep->limit, ep->waiting);
+	if (ep->latency_s > 0)
+		why_say(verdict, "The learned limit holds the backend where it is best: it gets %.0f at once, %.1f wait here. More at once would "
+				 "queue inside it. A faster backend, or another one beside it, gets more through.", ep->limit, ep->waiting);
+	else
+		why_say(verdict, "The learned limit lets the backend have %.0f at once, %.1f wait here, and no answer has begun from which more "
+				 "could be learned. While none does it grows by itself.", ep->limit, ep->waiting);
 	why_reckon(verdict, "%.1f/s served, %.1f/s refused, %.1f busy of %.0f", ep->served_per_s, p->refused_per_s, ep->leased, ep->limit);
-	if (ep->base_s > 0)
+	if (ep->latency_s > 0 && ep->base_s > 0)
 		why_reckon(verdict, "first byte after %.1f ms; without a queue inside it %.1f ms", MS * ep->latency_s, MS * ep->base_s);
 	if (curve->knee > 0 && ep->knee > 0)
 		why_reckon(verdict, "from %.1f at once on more only queue inside it", ep->knee);
@@ -263,15 +312,18 @@ static void rule_out_backend(const struct why_endpoint *ep, const struct why_cur
 			ep->endpoint.p, 100 * curve->used);
 		return;
 	case BACKEND_UNKNOWN:
-		why_rule_out(v, WHY_BACKEND_SATURATED, "%.*s: first byte after %.1f ms; how that moves with concurrency is not known",
-			(int)ep->endpoint.n, ep->endpoint.p, MS * ep->latency_s);
+		if (ep->latency_s > 0)
+			why_rule_out(v, WHY_BACKEND_SATURATED, "%.*s: first byte after %.1f ms; how that moves with concurrency is not known",
+				(int)ep->endpoint.n, ep->endpoint.p, MS * ep->latency_s);
+		else
+			why_rule_out(v, WHY_BACKEND_SATURATED, "%.*s: nothing was answered in this window", (int)ep->endpoint.n, ep->endpoint.p);
 	}
 }
 
-static void rule_out(const struct why_endpoint *ep, struct why_verdicts *v)
+static void rule_out(const struct why_evidence *e, const struct why_endpoint *ep, struct why_verdicts *v)
 {
 	struct why_curve curve = why_curve(ep);
-	struct places p = places_of(ep);
+	struct places p = places_of(e, ep);
 
 	rule_out_backend(ep, &curve, v);
 	if (curve.backend == BACKEND_RISES && p.full && p.waits)
@@ -285,25 +337,35 @@ static void rule_out(const struct why_endpoint *ep, struct why_verdicts *v)
 	why_rule_out(v, WHY_SLOW_ENDPOINT, "no endpoint is much slower than its siblings");
 }
 
+/* Those of its answers, and of the places in front of it. */
+static void judge_places(const struct why_evidence *e, const struct why_endpoint *ep, bool slow, struct why_verdicts *v)
+{
+	struct why_curve curve = why_curve(ep);
+	struct places p = places_of(e, ep);
+	bool saturated = is_saturated(ep, &p, &curve);
+
+	if (saturated)
+		judge_saturated(ep, &p, &curve, v);
+	else if (why_judge_lost(e, ep, p.waits && p.full ? waiting_share(ep, &p) : 0, v))
+		return;
+	judge_pool(ep, &p, &curve, slow, v);
+	judge_queue(ep, &p, e->worker_count > 0 ? (double)e->worker_count : 1, v);
+	judge_limit(ep, &p, &curve, v);
+}
+
 void why_endpoints(const struct why_evidence *e, struct why_verdicts *v)
 {
 	const struct why_endpoint *most = busiest(e);
 	struct siblings siblings = {.end = 0};
 
 	if (most != NULL)
-		rule_out(most, v);
+		rule_out(e, most, v);
 	for (size_t i = 0; i < e->endpoint_count; i++) {
 		const struct why_endpoint *ep = &e->endpoints[i];
 		struct why_curve curve = why_curve(ep);
-		struct places p = places_of(ep);
 
 		if (i == siblings.end)
 			siblings_gather(&siblings, e, i);
-		bool slow = judge_slow(e, ep, &siblings, &curve, v);
-
-		judge_saturated(ep, &p, &curve, v);
-		judge_pool(ep, &p, &curve, slow, v);
-		judge_queue(ep, &p, e->worker_count > 0 ? (double)e->worker_count : 1, v);
-		judge_limit(ep, &p, &curve, v);
+		judge_places(e, ep, judge_slow(e, ep, &siblings, &curve, v), v);
 	}
 }

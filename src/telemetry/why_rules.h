@@ -46,6 +46,12 @@ struct why_curve {
 
 struct why_curve why_curve(const struct why_endpoint *ep);
 
+/* Of the endpoint's places, those held by requests for which nothing comes; 0: it answers what it gets (why_lost.c). */
+double why_lost(const struct why_evidence *e, const struct why_endpoint *ep);
+
+/* `waiting` is the share of the time that goes by with waiting for its places; 0: there are some. True: what it lacks is an answer. */
+bool why_judge_lost(const struct why_evidence *e, const struct why_endpoint *ep, double waiting, struct why_verdicts *v);
+
 static inline double why_greater(double a, double b)
 {
 	return a > b ? a : b;

@@ -59,6 +59,11 @@ void upstream_endpoint_stats_add(struct upstream_endpoint_stats *to, const struc
 	counters_add(to->ejections, from->ejections, sizeof(to->ejections));
 	to->ports_exhausted += from->ports_exhausted;
 	counters_add(&to->curve, &from->curve, sizeof(to->curve));
+	to->early += from->early;
+	to->silent += from->silent;
+	to->broken += from->broken;
+	to->errors += from->errors;
+	to->owed += from->owed;
 	to->hedges += from->hedges;
 	to->hedges_won += from->hedges_won;
 	try_book_add(&to->times, &from->times);
@@ -101,12 +106,13 @@ void endpoint_bequeath(struct endpoint *ep)
 	ep->newer->older = ep->older;
 
 	struct upstream_endpoint_stats *heir = &ep->newer->stats;
-	uint64_t learned_us = heir->learned_idle_us, announced_us = heir->announced_idle_us;
+	uint64_t learned_us = heir->learned_idle_us, announced_us = heir->announced_idle_us, owed = heir->owed;
 
 	endpoint_stats_add(heir, ep);
 	/* These are no counts: the heir has had them since it came, and may know better meanwhile. */
 	heir->learned_idle_us = learned_us;
 	heir->announced_idle_us = announced_us;
+	heir->owed = owed;
 }
 
 /* What all workers would tell alike is told by the first. */

@@ -31,12 +31,27 @@ struct try_book *upstream_times(const struct upstream_lease *lease)
 	return lease->named != NULL ? &lease->named->stats.times : NULL;
 }
 
+/* What came of it, where that is no good answer to a whole request. */
+__attribute__((noinline)) static void count_unusual(struct upstream_endpoint_stats *stats, struct upstream_result result)
+{
+	if (!upstream_result_failed(result))
+		stats->early++;
+	else if (result.status != 0)
+		stats->errors++;
+	else if (cause_info(result.cause)->status == 504)
+		stats->silent++;
+	else
+		stats->broken++;
+}
+
 void endpoint_report(struct endpoint *ep, struct upstream_lease *lease, struct upstream_result result)
 {
 	if (ep->learns)
 		concurrency_learn(&ep->window, result);
 	if (result.waited_us > 0 && !upstream_result_failed(result))
 		load_curve_enter(&ep->stats.curve, lease->at_once, result.waited_us);
+	else
+		count_unusual(&ep->stats, result);
 	if (ep->latency.decay_us != 0 || ep->tally.looked_at || lease->breaker_call != 0)
 		tell_others(ep, lease, result);
 }

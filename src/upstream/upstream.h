@@ -381,7 +381,12 @@ struct upstream_endpoint_stats {
 	uint64_t health_changed_us;          /* how long ago that was; 0: it never was */
 	uint64_t ejections[HEALTH_REASONS];  /* told by the first worker only */
 	uint64_t ports_exhausted;            /* connections that could not be opened for want of a local port */
-	struct load_curve curve;             /* of its answers that were none of failure */
+	struct load_curve curve;             /* of its answers that were none of failure, to requests that were sent whole */
+	uint64_t early;                      /* such answers to requests that were not whole yet */
+	uint64_t silent;                     /* requests that were waited for until their time was up */
+	uint64_t broken;                     /* that failed otherwise without an answer */
+	uint64_t errors;                     /* that were answered with a failure */
+	uint64_t owed;                       /* requests that wait for the first byte of their answer: when last recounted */
 	uint64_t hedges, hedges_won;         /* requests that were sent to it beside another; answered first */
 	struct try_book times;               /* of tries at it that are over */
 	uint64_t breaker_opened;

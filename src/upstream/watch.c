@@ -69,11 +69,28 @@ static bool is_overtaken(const struct endpoint *ep)
 	return io_timer_armed(&ep->timer) && ep->timer.deadline_us <= io_now_us(ep->ups->io);
 }
 
+/* Of its requests, those that wait for the first byte of their answer. */
+static uint64_t count_owed(const struct endpoint *ep)
+{
+	uint64_t owed = 0;
+
+	if (ep->held == 0)
+		return 0;
+	list_each_safe(&ep->conns, node, next) {
+		struct upstream_lease *lease = container_of(node, struct upstream_conn, node)->lease;
+
+		if (lease != NULL && !lease->reported && lease->ops->owed_since != NULL)
+			owed += lease->ops->owed_since(lease) != 0;
+	}
+	return owed;
+}
+
 static void endpoint_recount(struct endpoint *ep)
 {
 	const char *wrong = is_overtaken(ep) ? NULL : endpoint_audit(ep);
 
 	concurrency_sweep(ep, io_now_us(ep->ups->io));
+	ep->stats.owed = count_owed(ep);
 	ep->stats.audits++;
 	ep->stats.audit_mismatch += wrong != NULL;
 	if (wrong != NULL && wrong != ep->mismatch)

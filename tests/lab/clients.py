@@ -107,6 +107,48 @@ class Idlers:
             sock.close()
 
 
+class Tunnels:
+    """Clients that have a tunnel each through the gateway, and leave it at that."""
+
+    def __init__(self, port, count):
+        self.sockets = []
+        for _ in range(count):
+            sock = socket.create_connection(("127.0.0.1", port), TIMEOUT)
+            sock.sendall(b"GET /upgrade HTTP/1.1\r\nHost: lab\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+            assert sock.recv(4096).startswith(b"HTTP/1.1 101"), "there was no place for it"
+            self.sockets.append(sock)
+
+    def end(self):
+        for sock in self.sockets:
+            sock.close()
+
+
+class Knocker:
+    """A client with an address of its own, that has all the connections that it may have, asks for nothing, and comes for more."""
+
+    def __init__(self, port, count, every_s):
+        self.port, self.every_s = port, every_s
+        self.ended = threading.Event()
+        self.sockets = [self._come() for _ in range(count)]
+        self.thread = threading.Thread(target=self._knock, daemon=True)
+        self.thread.start()
+
+    def _come(self):
+        sock = socket.create_connection(("127.0.0.1", self.port), TIMEOUT, source_address=("127.0.0.2", 0))
+        sock.sendall(b"G")
+        return sock
+
+    def _knock(self):
+        while not self.ended.wait(self.every_s):
+            self._come().close()
+
+    def end(self):
+        self.ended.set()
+        self.thread.join(TIMEOUT)
+        for sock in self.sockets:
+            sock.close()
+
+
 def steady(origin, name, seconds=3):
     """By how much a number in a service's books grows in a second."""
     before = origin.books()

@@ -12,7 +12,7 @@ import json
 import re
 import subprocess
 
-from clients import WARM, WINDOW, Idlers, Load, SlowReaders
+from clients import WARM, WINDOW, Idlers, Knocker, Load, SlowReaders, Tunnels
 from gateway import BINARY, Gateway, free_port, merged
 from network import Network
 from raw import TIMEOUT
@@ -94,6 +94,12 @@ class Stage:
     def idlers(self, *arguments):
         return self.keep(Idlers(*arguments))
 
+    def tunnels(self, *arguments):
+        return self._keep(Tunnels(*arguments))
+
+    def knocker(self, *arguments):
+        return self._keep(Knocker(*arguments))
+
     def why(self, gateway, window=WINDOW):
         result = subprocess.run([BINARY, "why", "-c", gateway.file, "--window", f"{window}s", "--json"], stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=TIMEOUT, check=False)
@@ -106,7 +112,7 @@ class Stage:
         known = truth() if callable(truth) else truth
         verdict = told["verdicts"][0]
         number = verdict["number"]["value"]
-        off = abs(number - known) / known
+        off = abs(number - known) / (known or 1)
         self.note(verdict["what"], verdict["number"], known, off)
         evidence = json.dumps(told, indent=1)
         assert verdict["what"] == what, evidence

@@ -53,3 +53,17 @@ def test_client_connections(stage):
     verdict = stage.judge(gateway, "client_connections", 50, turn=("raise",), listener="public")
     assert load.rate("refused") > 50, "there was room"
     assert stage.refused_when_turned(gateway, verdict["knob"], offered, otherwise=200) < 10, "it was something else"
+
+
+def test_client_at_its_own_limit(stage):
+    """It has its forty connections and comes for more; what holds the thirty others is the pool."""
+    origin = stage.origin("--delay", "200ms")
+    gateway = stage.gateway(configuration(origin, upstream={"concurrency": "off", "pool": {"max_connections": 10}},
+        listener={"limits": {"connections_per_client": 40}, "timeouts": {"header": "60s"}}))
+    load = stage.load(gateway.port, clients=30)
+    load.wait_for_second(1)
+    stage.knocker(gateway.port, 40, 0.2)
+    load.wait_for_second(WARM + WINDOW)
+    stage.judge(gateway, "pool_too_small", 30, turn=("raise",), upstream="backend")
+    capped = next(one for one in stage.why(gateway)["verdicts"] if one["what"] == "client_connections")
+    assert capped["knob"]["key"].endswith("connections_per_client") and capped["knob"]["turn"] == "leave"

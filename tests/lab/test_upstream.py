@@ -60,6 +60,75 @@ def test_pool_too_small_for_those_who_wait(stage):
     assert load.rate("good") < 1.1 * 10 / 0.200, "it was large enough"
 
 
+def test_pool_too_small_for_tunnels(stage):
+    """Four tunnels have the four places, for longer than anybody looks; sixteen clients get none, and come again."""
+    origin = stage.origin("--delay", "50ms")
+    gateway = stage.gateway(configuration(origin, upstream={"pool": {"max_connections": 4}}))
+    stage.tunnels(gateway.port, 4)
+    load = stage.load(gateway.port, clients=16)
+    load.wait_for_second(WARM + WINDOW)
+    stage.judge(gateway, "pool_too_small", 4 + 16, turn=("raise",), upstream="backend")
+    assert load.rate("good") == 0, "it was large enough"
+
+
+def test_pool_too_small_beside_tunnels(stage):
+    """Four tunnels have four of ten places, and what else comes needs twelve."""
+    origin = stage.origin("--delay", "50ms")
+    gateway = stage.gateway(configuration(origin, upstream={**ALL_AT_ONCE, "pool": {"max_connections": 10}}))
+    stage.tunnels(gateway.port, 4)
+    load = stage.load(gateway.port, rate=240, in_flight=800)
+    load.wait_for_second(WARM + WINDOW)
+    stage.judge(gateway, "pool_too_small", 4 + 240 * 0.050, turn=("raise",), upstream="backend")
+
+
+def test_pool_too_small_for_long_answers(stage):
+    """Each answer takes longer than anybody looks, and no wait for a place is as long."""
+    origin = stage.origin("--delay", "8s")
+    gateway = stage.gateway(configuration(origin, upstream={**ALL_AT_ONCE, "pool": {"max_connections": 4}}))
+    load = stage.load(gateway.port, clients=20, seconds=30)
+    load.wait_for_second(WARM + WINDOW + 3)
+    stage.judge(gateway, "pool_too_small", 20, turn=("raise",), upstream="backend")
+
+
+def test_backend_that_answers_half(stage):
+    """Every second request is never answered, and has its place until its time is up: the pool is full of those."""
+    origin = stage.origin("--delay", "20ms", "--fault", "hang=50")
+    gateway = stage.gateway(configuration(origin, upstream={**ALL_AT_ONCE, "pool": {"max_connections": 40},
+        "timeouts": {"first_byte": "500ms"}}))
+    load = stage.load(gateway.port, clients=100)
+    load.wait_for_second(WARM + WINDOW)
+    stage.judge(gateway, "backend_saturated", lambda: load.rate("good"), turn=("leave",), upstream="backend")
+
+
+def test_backend_that_never_answers(stage):
+    """Nothing is, and what the gateway has learned from that is nothing either."""
+    origin = stage.origin("--fault", "hang=100")
+    gateway = stage.gateway(configuration(origin, upstream={"pool": {"max_connections": 4}, "timeouts": {"first_byte": "2s"}}))
+    load = stage.load(gateway.port, clients=20)
+    load.wait_for_second(WARM + WINDOW)
+    stage.judge(gateway, "backend_saturated", 0, turn=("leave",), upstream="backend", endpoint=origin.address)
+    assert load.rate("good") == 0, "it answers"
+
+
+def test_backend_that_hangs(stage):
+    """Nothing is answered, and nobody's time is up: the verdict does not wait for that."""
+    origin = stage.origin("--fault", "hang=100")
+    gateway = stage.gateway(configuration(origin, upstream={**ALL_AT_ONCE, "pool": {"max_connections": 4}}))
+    stage.load(gateway.port, clients=20).wait_for_second(WARM + WINDOW)
+    stage.judge(gateway, "backend_saturated", 0, turn=("leave",), upstream="backend", endpoint=origin.address)
+
+
+def test_half_of_the_endpoints_do_not_answer(stage):
+    """There is room for all, and half of the requests fail."""
+    dead = [stage.origin("--fault", "hang=100") for _ in range(2)]
+    alive = [stage.origin("--delay", "10ms") for _ in range(2)]
+    gateway = stage.gateway(configuration(*alive, *dead, upstream={**ALL_AT_ONCE, "balance": {"policy": "round_robin"},
+        "timeouts": {"first_byte": "500ms"}, "health": {"passive": "off"}}))
+    stage.load(gateway.port, rate=200, in_flight=800).wait_for_second(WARM + WINDOW)
+    verdict = stage.judge(gateway, "backend_saturated", 0, turn=("leave",), upstream="backend", endpoints_alike=1)
+    assert verdict["subject"]["endpoint"] in [one.address for one in dead]
+
+
 def test_fixed_concurrency_too_small(stage):
     """There are connections, but somebody has written that ten requests may be under way."""
     origin = stage.origin("--delay", "200ms")

@@ -261,6 +261,172 @@ static void test_learned_limit(void **state)
 	expect(WHY_POOL_TOO_SMALL, 64);
 }
 
+/* --- places that are held for long, or for nothing ------------------------------------------------------------------------ */
+
+/* Twenty clients who come again when they are refused after a second, and four places that nobody gives back. */
+static struct why_endpoint *hold_all(void)
+{
+	struct why_endpoint *ep = &bed.endpoints[0];
+
+	memset(ep->levels, 0, sizeof(ep->levels));
+	load(ep, 19, 4, 0.05);
+	ep->connections_max = 4;
+	ep->served_per_s = ep->served_most_per_s = ep->use_s = ep->latency_s = ep->at_once = ep->answers_per_s = ep->owed = 0;
+	ep->phases_s[PHASE_FIRST_BYTE] = 0;
+	ep->asked_per_s = ep->timed_out_per_s = 15;
+	bed.e.phases_s[PHASE_FIRST_BYTE] = 0;
+	bed.e.requests_per_s = bed.e.failed_per_s = bed.e.failed_most_per_s = 15;
+	bed.e.failed_most = "pool_acquire_timeout";
+	return ep;
+}
+
+/* Tunnels, and answers that go on: what has not ended says nothing of how long it takes. */
+static void test_places_that_are_kept(void **state)
+{
+	struct why_endpoint *ep = hold_all();
+	const struct why_verdict *verdict;
+
+	bed.e.tunnels = 4;
+	verdict = expect(WHY_POOL_TOO_SMALL, 19);
+	assert_non_null(strstr(verdict->text, "4 of 4 places are taken, 4.0 of them by requests that go on for longer than these 10 s"));
+	assert_string_equal(verdict->arithmetic[0], "4.0 taken - 0.0/s x 0.0 ms = 4.0 kept; 4 tunnels are open");
+	assert_string_equal(verdict->arithmetic[1], "4.0 busy + 15.0 waiting = 19.0 needed at least");
+	assert_int_equal(verdict->lines, 2);
+	assert_true(verdict->turn == WHY_RAISE && verdict->now == 4 && verdict->to == 19);
+	assert_null(strstr(verdict->text, "quickly"));
+	/* One has ended, after 40 s: nobody has counted those who come in as long. */
+	ep->served_per_s = ep->answers_per_s = 0.1;
+	ep->use_s = ep->latency_s = 40;
+	ep->owed = 4;
+	verdict = expect(WHY_POOL_TOO_SMALL, 19);
+	assert_string_equal(verdict->arithmetic[1], "4.0 busy + 15.0 waiting = 19.0 needed at least");
+	/* What it learns is no less than the pool. */
+	ep->is_limited = ep->learns = true;
+	ep->limit = 3.9999999;
+	expect(WHY_POOL_TOO_SMALL, 19);
+}
+
+/* Four tunnels beside quick requests, which have the other six places. */
+static void test_places_that_are_kept_beside_others(void **state)
+{
+	struct why_endpoint *ep = &bed.endpoints[0];
+	const struct why_verdict *verdict;
+
+	ep->connections_max = 10;
+	load(ep, 30, 10, 0.05);
+	remember(ep, 1000, 0.05, 3);
+	ep->served_per_s = ep->answers_per_s = 120;
+	ep->owed = 6;
+	ep->asked_per_s = 240;
+	ep->timed_out_per_s = 120;
+	bed.e.tunnels = 4;
+	verdict = expect(WHY_POOL_TOO_SMALL, 16);
+	assert_string_equal(verdict->arithmetic[0], "10.0 taken - 120.0/s x 50.0 ms = 4.0 kept; 4 tunnels are open");
+	assert_string_equal(verdict->arithmetic[1], "240.0/s asked for (120.0/s got none) x 50.0 ms + 4.0 kept = 16.0 needed");
+}
+
+/* Each request has its place until its time is up: neither more places nor the limit that was learned from that are worth anything. */
+static void test_backend_that_never_answers(void **state)
+{
+	struct why_endpoint *ep = hold_all();
+	const struct why_verdict *verdict;
+
+	ep->owed = 4;
+	ep->served_per_s = ep->served_most_per_s = ep->silent_per_s = 2;
+	ep->use_s = 2.0013;
+	verdict = expect(WHY_BACKEND_SATURATED, 0);
+	assert_int_equal(bed.v.count, 1);
+	assert_non_null(strstr(verdict->text, "of 4.0 places at 127.0.0.1:9001 4.0 are held by requests that come to nothing"));
+	assert_string_equal(verdict->arithmetic[0],
+		"0.0/s are answered; 2.0/s are not before their time is up, 0.0/s broken off, 0.0/s answered 5xx");
+	assert_string_equal(verdict->arithmetic[1], "4.0 wait for a first byte - 0.0/s x 0.0 ms = 4.0 of 4.0 places lost");
+	assert_string_equal(verdict->arithmetic[2], "15.0 more wait for a place; 15.0/s get none in time");
+	assert_true(verdict->turn == WHY_LEAVE && verdict->now == 4 && verdict->to == 0);
+	ep->is_limited = ep->learns = true;
+	ep->limit = 4;
+	ep->connections_max = 100;
+	ep->base_s = 2.0013;
+	expect(WHY_BACKEND_SATURATED, 0);
+	assert_int_equal(bed.v.count, 1);
+	/* The clients' patience is shorter than the gateway's. */
+	ep->silent_per_s = 0;
+	expect(WHY_BACKEND_SATURATED, 0);
+	/* It breaks off, or says that it cannot. */
+	ep->broken_per_s = 1;
+	ep->errors_per_s = 1;
+	assert_non_null(strstr(expect(WHY_BACKEND_SATURATED, 0)->arithmetic[0], "1.0/s broken off, 1.0/s answered 5xx"));
+}
+
+/* Nobody's time is up yet. */
+static void test_backend_that_hangs(void **state)
+{
+	struct why_endpoint *ep = hold_all();
+
+	ep->owed = 4;
+	remember(ep, 1000, 0.05, 2);
+	assert_non_null(strstr(expect(WHY_BACKEND_SATURATED, 0)->text, "4.0 requests wait for the first byte of 127.0.0.1:9001, and none has come in 10 s"));
+	/* It is known to take that long. */
+	ep->levels[0].latency_s = 40;
+	expect(WHY_POOL_TOO_SMALL, 19);
+	ep->is_limited = ep->learns = true;
+	ep->connections_max = 100;
+	ep->limit = 4;
+	assert_non_null(strstr(expect(WHY_LEARNED_LIMIT, 4)->text, "no answer has begun from which more could be learned"));
+	assert_int_equal(judged()->lines, 1);
+}
+
+/* A fifth is never answered, and has most of the places. */
+static void test_places_lost_to_a_few(void **state)
+{
+	struct why_endpoint *ep = &bed.endpoints[0];
+
+	ep->connections_max = 10;
+	load(ep, 30, 10, 0.05);
+	remember(ep, 1000, 0.05, 3);
+	ep->served_per_s = 6;
+	ep->use_s = 1.65;
+	ep->owed = 10;
+	ep->answers_per_s = 4.8;
+	ep->silent_per_s = 1.2;
+	bed.e.requests_per_s = 6;
+	expect(WHY_BACKEND_SATURATED, 4.8);
+	assert_non_null(strstr(judged()->arithmetic[1], "10.0 wait for a first byte - 4.8/s x 50.0 ms = 9.8 of 10.0 places lost"));
+	/* Accidents are none of that, and neither is what samples miss. */
+	load(ep, 30, 10, 0.05);
+	ep->answers_per_s = 200;
+	ep->silent_per_s = 0.1;
+	ep->owed = 10;
+	expect(WHY_POOL_TOO_SMALL, 30);
+}
+
+/* There is room; half of the upstream does not answer, and half of the requests fail. */
+static void test_endpoints_that_do_not_answer(void **state)
+{
+	bed.e.endpoint_count = 4;
+	bed.e.requests_per_s = 40;
+	bed.e.failed_per_s = bed.e.failed_most_per_s = 20;
+	bed.e.failed_most = "first_byte_timeout";
+	for (int i = 0; i < 4; i++) {
+		load(&bed.endpoints[i], i < 2 ? 0.05 : 20, 100, i < 2 ? 0.005 : 2);
+		bed.endpoints[i].served_per_s = bed.endpoints[i].asked_per_s = 10;
+		bed.endpoints[i].answers_per_s = i < 2 ? 10 : 0;
+		bed.endpoints[i].owed = bed.endpoints[i].leased;
+	}
+	for (int i = 2; i < 4; i++) {
+		bed.endpoints[i].latency_s = bed.endpoints[i].at_once = 0;
+		bed.endpoints[i].silent_per_s = 10;
+	}
+	bed.e.requests_per_s = 40;
+	assert_true(view_eq(expect(WHY_BACKEND_SATURATED, 0)->endpoint, VIEW("127.0.0.1:9003")));
+	assert_int_equal(judged()->alike, 1);
+	assert_int_equal(judged()->lines, 2);
+	/* Nobody's time is up, and nothing fails: that may be as it is meant. */
+	bed.e.endpoint_count = 3;
+	bed.e.failed_per_s = bed.endpoints[2].silent_per_s = bed.endpoints[2].served_per_s = 0;
+	assert_string_equal(expect(WHY_OFFERED_LOAD, 40)->arithmetic[2],
+		"endpoint 127.0.0.1:9003: 20.0 requests wait for a first byte, 0.0/s get one");
+}
+
 /* --- one of several --------------------------------------------------------------------------------------------------- */
 
 static void test_slow_endpoint(void **state)
@@ -413,11 +579,36 @@ static void test_client_connections(void **state)
 	bed.listener.accepted_per_s = 17;
 	assert_true(judged()->to == 85);
 	assert_non_null(strstr(judged()->arithmetic[1], "50 / 10.0/s that got in = 5.0 s each; x (10.0 + 7.0)/s = 85 needed"));
-	/* Of one client, how many it would need is not known. */
-	bed.listener.capped_per_s = 8;
-	bed.listener.per_client_max = 3;
-	assert_string_equal(expect(WHY_CLIENT_CONNECTIONS, 50)->key, "listeners[public].limits.connections_per_client");
-	assert_true(judged()->now == 3 && judged()->to == 0);
+	/* One in a while is no bottleneck beside a real one. */
+	bed.listener.accepted_per_s = 1000;
+	bed.endpoints[0].connections_max = 10;
+	load(&bed.endpoints[0], 42, 10, 0.05);
+	remember(&bed.endpoints[0], 1000, 0.05, 4);
+	expect(WHY_POOL_TOO_SMALL, 42);
+	assert_true(named(WHY_CLIENT_CONNECTIONS));
+}
+
+/* It keeps out nobody but that client, who may knock as often as it likes: what holds the others is something else. */
+static void test_client_at_its_own_limit(void **state)
+{
+	const struct why_verdict *verdict;
+
+	bed.listener.connections = 50;
+	bed.listener.accepted_per_s = bed.listener.capped_per_s = 8;
+	bed.listener.per_client_max = 30;
+	verdict = expect(WHY_CLIENT_CONNECTIONS, 50);
+	assert_string_equal(verdict->key, "listeners[public].limits.connections_per_client");
+	assert_true(verdict->turn == WHY_LEAVE && verdict->now == 30 && verdict->to == 0);
+	assert_non_null(strstr(verdict->text, "8.0/s are turned away, and the other clients' are not"));
+	bed.endpoints[0].connections_max = 4;
+	load(&bed.endpoints[0], 20, 4, 0.05);
+	expect(WHY_POOL_TOO_SMALL, 20);
+	assert_true(named(WHY_CLIENT_CONNECTIONS));
+	/* The listener's own limit keeps out everybody, even where the client's turns away more. */
+	bed.listener.connections_max = 50;
+	bed.listener.accepted_per_s = 17;
+	bed.listener.refused_per_s = 7;
+	assert_string_equal(expect(WHY_CLIENT_CONNECTIONS, 50)->key, "listeners[public].limits.connections");
 }
 
 static void test_handshakes(void **state)
@@ -448,7 +639,11 @@ static void test_connections_of_several_listeners(void **state)
 	bed.e.listener_count = 3;
 	assert_string_equal(expect(WHY_CLIENT_CONNECTIONS, 49)->key, "listeners[refusing].limits.connections");
 	assert_non_null(strstr(judged()->arithmetic[1], "49 / 10.0/s that got in = 4.9 s each; x (10.0 + 7.0)/s = 84 needed"));
+	/* However many a client's own limit turns away elsewhere. */
 	listeners[2].capped_per_s = 8;
+	assert_string_equal(expect(WHY_CLIENT_CONNECTIONS, 49)->key, "listeners[refusing].limits.connections");
+	listeners[0].connections = listeners[1].connections = 10;
+	listeners[1].refused_per_s = 0;
 	assert_string_equal(expect(WHY_CLIENT_CONNECTIONS, 5)->key, "listeners[capping].limits.connections_per_client");
 	assert_true(judged()->now == 3);
 }
@@ -563,6 +758,12 @@ int main(void)
 		TEST(configured_concurrency_is_the_knob),
 		TEST(queue_too_small),
 		TEST(learned_limit),
+		TEST(places_that_are_kept),
+		TEST(places_that_are_kept_beside_others),
+		TEST(backend_that_never_answers),
+		TEST(backend_that_hangs),
+		TEST(places_lost_to_a_few),
+		TEST(endpoints_that_do_not_answer),
 		TEST(slow_endpoint),
 		TEST(endpoints_alike_are_one_verdict),
 		TEST(connection_churn),
@@ -573,6 +774,7 @@ int main(void)
 		TEST(rate_limit),
 		TEST(breaker),
 		TEST(client_connections),
+		TEST(client_at_its_own_limit),
 		TEST(handshakes),
 		TEST(connections_of_several_listeners),
 		TEST(gateway_processor),

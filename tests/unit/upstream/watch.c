@@ -75,6 +75,78 @@ static void test_books_that_agree(void **state)
 	end_close(&end);
 }
 
+/* --- what came of requests ----------------------------------------------------------------------------------------- */
+
+static uint64_t owed_us;
+
+static uint64_t owed_since(struct upstream_lease *lease)
+{
+	return owed_us;
+}
+
+/* Who waits for an answer's first byte is found when the books are recounted. */
+static void test_answers_that_are_owed(void **state)
+{
+	struct upstream_lease_ops ops = {.on_outcome = user_on_outcome, .on_ready = user_on_ready, .owed_since = owed_since};
+	struct user users[2];
+	struct end ends[2];
+	struct bed bed;
+
+	watched_open(&bed, ENDPOINT);
+	for (int i = 0; i < 2; i++) {
+		user_connect(&users[i], &bed, &ends[i]);
+		users[i].lease.ops = &ops;
+	}
+	owed_us = 1;
+	recount(&bed);
+	assert_int_equal(stats_of(&bed, 0)->owed, 2);
+	upstream_report(&users[0].lease, (struct upstream_result){.status = 200, .waited_us = 5});
+	recount(&bed);
+	assert_int_equal(stats_of(&bed, 0)->owed, 1);
+	/* Its request is not whole yet. */
+	owed_us = 0;
+	recount(&bed);
+	assert_int_equal(stats_of(&bed, 0)->owed, 0);
+	owed_us = 1;
+	for (int i = 0; i < 2; i++)
+		user_give_back(&users[i], &bed, true);
+	recount(&bed);
+	assert_int_equal(stats_of(&bed, 0)->owed, 0);
+	bed_close(&bed);
+	for (int i = 0; i < 2; i++)
+		end_close(&ends[i]);
+}
+
+static void test_what_came_of_requests(void **state)
+{
+	static const struct upstream_result results[] = {
+		{.status = 200, .waited_us = 5}, {.status = 501, .waited_us = 5}, {.status = 401},
+		{.status = 503, .waited_us = 5}, {.status = 500},
+		{.cause = CAUSE_FIRST_BYTE_TIMEOUT, .waited_us = 5}, {.cause = CAUSE_REQUEST_DEADLINE}, {.cause = CAUSE_UPSTREAM_IDLE_TIMEOUT},
+		{.cause = CAUSE_UPSTREAM_RESET, .waited_us = 5}, {.cause = CAUSE_UPSTREAM_BAD_RESPONSE}, {.cause = CAUSE_UPSTREAM_RESET},
+		{.cause = CAUSE_UPSTREAM_RESET}};
+	const struct upstream_endpoint_stats *stats;
+	struct bed bed;
+
+	watched_open(&bed, ENDPOINT);
+	for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++) {
+		struct user user;
+		struct end end;
+
+		user_connect(&user, &bed, &end);
+		upstream_report(&user.lease, results[i]);
+		user_give_back(&user, &bed, false);
+		end_close(&end);
+	}
+	stats = stats_of(&bed, 0);
+	assert_int_equal(stats->curve.answers[0], 2);
+	assert_int_equal(stats->early, 1);
+	assert_int_equal(stats->errors, 2);
+	assert_int_equal(stats->silent, 3);
+	assert_int_equal(stats->broken, 4);
+	bed_close(&bed);
+}
+
 static void test_recounted_by_itself(void **state)
 {
 	struct bed bed;
@@ -510,6 +582,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LOOP_TEST(test_books_that_agree),
+		LOOP_TEST(test_answers_that_are_owed),
+		LOOP_TEST(test_what_came_of_requests),
 		LOOP_TEST(test_recounted_by_itself),
 		LOOP_TEST(test_planted_count_is_found),
 		LOOP_TEST(test_nobody_is_told),
