@@ -21,6 +21,9 @@ def test_a_hundred_reloads(start, capsys):
     assert outcome.worst("longest_pause_ms") < 5
     # Of it what the loops themselves are to blame for.
     assert outcome.worst("longest_pause_busy_ms") < 2
+    # What a reload does by itself comes again in the next one: as a rule it is 0.2 to 0.4 ms, two thirds of it first touches of memory.
+    # Where one of many is longer, it may be what a guest does not see: its host, or packets of others that were dealt with on the way.
+    assert outcome.percentile("longest_pause_busy_ms", 0.9) < 1
     # From outside: a client that asks all the time.
     assert percentile(outcome.times, 0.5) < 0.005
     # A generation is 2 MiB, and with what the workers make of it, and hold beside the one before, 10: a leak of a fiftieth of it is

@@ -162,7 +162,7 @@ class Outcome:
         return (f"{len(self.receipts)} reloads ({len(self.undisturbed)} on a machine that was there for them), {len(self.times)} requests, {len(self.failures)} failed\n"
             f"longest turn of a loop: {self.worst('longest_pause_ms'):.2f} ms at worst, "
             f"{self.median('longest_pause_ms'):.2f} ms in the middle; of processor time "
-            f"{self.worst('longest_pause_busy_ms'):.2f} ms at worst\n"
+            f"{self.worst('longest_pause_busy_ms'):.2f} ms at worst, {self.percentile('longest_pause_busy_ms', 0.9):.2f} ms in nine of ten\n"
             f"as a client sees it: {1000 * percentile(self.times, 0.5):.2f} ms, 99%: {1000 * percentile(self.times, 0.99):.2f} ms, "
             f"99.9%: {1000 * percentile(self.times, 0.999):.2f} ms\n"
             f"memory: {self.memory[:: max(1, len(self.memory) // 10)]} and {self.memory[-1]} KiB")
