@@ -12,6 +12,9 @@ enum {
 	HANDED_SOCKETS_MAX = 4096,
 };
 
+/* What the new process writes to the pipe once it serves. Never another: older and newer versions agree on it. */
+#define HANDED_READY_BYTE '+'
+
 /* Behind the sockets. */
 enum { HANDED_READY, HANDED_SECRETS, HANDED_MORE };
 

@@ -141,7 +141,7 @@ void legacy_tell_ready(struct legacy *legacy)
 	if (legacy->ready < 0)
 		return;
 	/* Whoever waits for it may have gone: then nobody is left to drain. */
-	if (write(legacy->ready, "+", 1) < 0)
+	if (write(legacy->ready, &(char){HANDED_READY_BYTE}, 1) < 0)
 		errno = 0;
 	close(legacy->ready);
 	legacy->ready = -1;

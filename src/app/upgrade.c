@@ -190,20 +190,15 @@ bool upgrade_begin(struct upgrade *upgrade, const struct secrets *secrets, struc
 /* --- waiting for it ---------------------------------------------------------------------------------------------------- */
 
 /* It is to end. One that has closed the pipe without a word is ending by itself, with a status that this does not change. */
-static void child_end(struct upgrade *upgrade, char why[256], bool is_late)
+static int child_end(struct upgrade *upgrade)
 {
 	int status = 0;
 
 	kill(upgrade->child, SIGKILL);
 	if (waitpid(upgrade->child, &status, 0) != upgrade->child)
 		status = 0;
-	if (is_late)
-		snprintf(why, 256, "process %d was not ready within %llu s", (int)upgrade->child, UPGRADE_READY_US / US_PER_S);
-	else if (WIFSIGNALED(status))
-		snprintf(why, 256, "process %d was ended by signal %d", (int)upgrade->child, WTERMSIG(status));
-	else
-		snprintf(why, 256, "process %d ended with status %d; what it has said stands above", (int)upgrade->child,
-			WEXITSTATUS(status));
+	upgrade->child = 0;
+	return status;
 }
 
 static enum upgrade_state upgrade_over(struct upgrade *upgrade, enum upgrade_state state)
@@ -213,32 +208,41 @@ static enum upgrade_state upgrade_over(struct upgrade *upgrade, enum upgrade_sta
 	return state;
 }
 
+/* `n`: what was read of the pipe. */
+static void child_fail(struct upgrade *upgrade, ssize_t n, char why[256])
+{
+	int child = (int)upgrade->child, status = child_end(upgrade);
+
+	if (n > 0)
+		snprintf(why, 256, "process %d is no such program: it has written something else than that it is ready", child);
+	else if (n < 0)
+		snprintf(why, 256, "process %d was not ready within %llu s", child, UPGRADE_READY_US / US_PER_S);
+	else if (WIFSIGNALED(status))
+		snprintf(why, 256, "process %d was ended by signal %d", child, WTERMSIG(status));
+	else
+		snprintf(why, 256, "process %d ended with status %d; what it has said stands above", child, WEXITSTATUS(status));
+}
+
 enum upgrade_state upgrade_look(struct upgrade *upgrade, char why[256])
 {
-	char byte;
+	char byte = '\0';
 
 	if (!upgrade_is_under_way(upgrade))
 		return UPGRADE_NONE;
 	ssize_t n = read(upgrade->ready, &byte, 1);
 
-	if (n == 1)
+	if (n == 1 && byte == HANDED_READY_BYTE)
 		return upgrade_over(upgrade, UPGRADE_READY);
-	bool is_late = n < 0 && clock_us(CLOCK_MONOTONIC) >= upgrade->deadline_us;
-
-	if (n < 0 && !is_late)
+	if (n < 0 && clock_us(CLOCK_MONOTONIC) < upgrade->deadline_us)
 		return UPGRADE_STARTING;
-	child_end(upgrade, why, is_late);
-	upgrade->child = 0;
+	child_fail(upgrade, n, why);
 	return upgrade_over(upgrade, UPGRADE_FAILED);
 }
 
 void upgrade_abandon(struct upgrade *upgrade)
 {
-	char why[256];
-
 	if (!upgrade_is_under_way(upgrade))
 		return;
-	child_end(upgrade, why, true);
-	upgrade->child = 0;
+	child_end(upgrade);
 	upgrade_over(upgrade, UPGRADE_NONE);
 }

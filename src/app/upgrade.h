@@ -8,7 +8,7 @@
  *
  * The new program is whatever stands at this one's path by now, with the same arguments, directory and environment. It is told by
  * WEIR_UPGRADE="SOCKETS READY [SECRETS]": how many sockets there are from descriptor 3 on, the descriptor of a pipe to which it writes
- * a byte when it is ready, and one of memory with secrets (secrets.h). (A version that does not know of the third leaves it alone.)
+ * HANDED_READY_BYTE when it is ready (anything else is a failure), and one of memory with secrets (secrets.h). (A version that does not know of the third leaves it alone.)
  */
 #ifndef WEIR_APP_UPGRADE_H
 #define WEIR_APP_UPGRADE_H
@@ -53,6 +53,12 @@ static inline bool upgrade_is_under_way(const struct upgrade *upgrade)
 static inline bool upgrade_has_successor(const struct upgrade *upgrade)
 {
 	return upgrade->child != 0;
+}
+
+/* The new process serves. */
+static inline bool upgrade_is_done(const struct upgrade *upgrade)
+{
+	return upgrade->child != 0 && upgrade->ready < 0;
 }
 
 /* When it is to be looked at at the latest; DEADLINE_NEVER: nothing is awaited. */

@@ -24,6 +24,7 @@ from programs import program  # pylint: disable=unused-import
 from raw import get, response
 from test_admin_api import request
 from test_admin_endpoints import ROUND_ROBIN, change, path_of, who
+from test_live import Watcher
 from test_receipt import ask_reload
 from test_tls import VERSIONS, certificates, crowd_of, resumed_of, secured
 
@@ -363,6 +364,26 @@ def test_new_process_that_hangs(start, origin, program):
     assert not pathlib.Path(f"/proc/{found[0][1]}").exists()
 
 
+def test_program_that_says_something_else(start, origin, program):
+    """Only what was agreed says that it serves: whatever else is written into that pipe, the old one goes on."""
+    gateway = start(configuration(origin.serve()))
+    program.replace("set -- $WEIR_UPGRADE; echo nonsense > /proc/self/fd/$2; exec sleep 1000")
+    gateway.signal(signal.SIGUSR2)
+    process = re.search(r"no upgrade: process (\d+) is no such program", gateway.event("no upgrade:"))[1]
+    assert not pathlib.Path(f"/proc/{process}").exists()
+    assert asked(gateway) == 200
+
+
+def test_program_that_says_something_else(start, origin, program):
+    """Only what was agreed says that it serves: whatever else is written into that pipe, the old one goes on."""
+    gateway = start(configuration(origin.serve()))
+    program.replace("set -- $WEIR_UPGRADE; echo nonsense > /proc/self/fd/$2; exec sleep 1000")
+    gateway.signal(signal.SIGUSR2)
+    process = re.search(r"no upgrade: process (\d+) is no such program", gateway.event("no upgrade:"))[1]
+    assert not pathlib.Path(f"/proc/{process}").exists()
+    assert asked(gateway) == 200
+
+
 # What it does one after the other: it is loaded, reads the file, looks at the sockets, makes loops, takes the sockets over, starts threads.
 CALLS = ("brk", "openat", "getsockname", "epoll_create1", "listen", "clone,?clone3")
 
@@ -454,20 +475,43 @@ def test_nothing_is_set_while_it_starts(start, origin, program):
     assert wishes_of(admin, origin) == {(200, None)}
 
 
-def test_nothing_is_set_in_a_process_that_has_handed_over(start, origin, upgrade):
-    """Who is still connected to it is refused; the new one is there to be set."""
+# Everything that changes something, and how it is refused then. (None: an endpoint's path.)
+ORDERS = (("PATCH", None, {"enabled": False}, "not_set"), ("PUT", "/v1/log/level", {"level": "debug"}, "handed_over"),
+    ("POST", "/v1/log/reopen", {}, "handed_over"), ("POST", "/v1/reload", {}, "handed_over"), ("POST", "/v1/drain", {}, "handed_over"),
+    ("POST", "/v1/upgrade", {}, "handed_over"))
+
+
+def refused(kept, origin, order):
+    """By the process that has handed over, with the last answer on this connection."""
+    method, target, wish, error = order
+    answer = kept.ask(request(method, target or path_of(origin), wish))
+    assert (answer.status, answer.get("Connection"), json.loads(answer.body)["error"]) == (409, "close", error), (order, answer.body)
+    kept.expect_end()
+    kept.close()
+    return True
+
+
+def test_nothing_is_done_by_a_process_that_has_handed_over(start, origin, upgrade):
+    """Who is still connected to it is refused, and sent to the new one: that is there to be told."""
     gateway, admin = administered(start, origin)
-    kept = admin.connect()
-    assert kept.ask(get("/readyz", "localhost")).status == 200
+    kept = [admin.connect() for _ in range(len(ORDERS) + 2)]
+    assert {connection.ask(get("/readyz", "localhost")).status for connection in kept} == {200}
+    watcher = Watcher(admin)
     client, wire, _ = origin.asked(gateway)
     upgrade(gateway)
-    assert wishes_of(admin, origin, kept) == {(409, "not_set")}
+    assert all(refused(kept.pop(), origin, order) for order in ORDERS)
     # An upgrade that comes to nothing here changes nothing of it.
     gateway.signal(signal.SIGUSR2)
     gateway.event("no upgrade: the gateway is on its way out")
-    assert wishes_of(admin, origin, kept) == {(409, "not_set")}
+    assert refused(kept.pop(), origin, ORDERS[0])
+    # Who only looks is answered once more. What goes on ends: the new one tells how it is.
+    last = kept.pop()
+    assert last.ask(get("/readyz", "localhost")).get("Connection") == "close"
+    last.expect_end()
+    last.close()
+    watcher.wire.expect_gone()
+    watcher.wire.close()
     assert wishes_of(admin, origin) == {(200, None)}
-    kept.close()
     wire.send(response("late"))
     assert client.read_response().body == b"late"
     assert has_ended(gateway)
