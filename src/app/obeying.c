@@ -84,8 +84,13 @@ static void order_log_level(struct gateway *gateway, struct control_order *order
 	order_answer(order, 200, json_pack("{s:s}", "level", config_log_level_word(level)));
 }
 
+/* What is told to a process in whose place another serves would mean nothing there. */
 static void order_obey(struct gateway *gateway, struct control_order *order)
 {
+	if (upgrade_is_done(&gateway->upgrading.upgrade)) {
+		order_refuse(order, 409, "handed_over", "another process serves in this one's place; ask that, on a new connection");
+		return;
+	}
 	switch (order->what) {
 	case ORDERED_RELOAD: order_reload(gateway, order); return;
 	case ORDERED_LOG_LEVEL: order_log_level(gateway, order); return;

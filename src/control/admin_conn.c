@@ -91,13 +91,18 @@ void admin_conn_linger(struct admin_conn *c)
 	linger_read(c);
 }
 
-void admin_conn_part(struct admin_conn *c)
+void admin_conn_answer_last(struct admin_conn *c)
 {
 	c->listener = NULL;
 	c->keep_alive = false;
 	if (c->state == ADMIN_STREAMING)
 		admin_conn_close(c);
-	else if (c->state == ADMIN_IDLE && c->h1.unread.n == 0 && !c->h1.conn.readable)
+}
+
+void admin_conn_part(struct admin_conn *c)
+{
+	admin_conn_answer_last(c);
+	if (c->state == ADMIN_IDLE && c->h1.unread.n == 0 && !c->h1.conn.readable)
 		admin_conn_linger(c);
 }
 

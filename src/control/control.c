@@ -71,9 +71,14 @@ void control_conn_gone(struct control *control)
 		end(control);
 }
 
+/* Who is connected still is answered once more: it may have come to us while another process took over, and is to ask that. */
 static void on_hand_over(struct io_message *message)
 {
-	control_listen_no_more(container_of(message, struct control, hand_over));
+	struct control *control = container_of(message, struct control, hand_over);
+
+	control_listen_no_more(control);
+	list_each_safe(&control->conns, node, next)
+		admin_conn_answer_last(container_of(node, struct admin_conn, node));
 }
 
 static void on_grace_over(struct io_timer *timer)

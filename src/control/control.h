@@ -77,7 +77,8 @@ void control_resume_settings(struct control *control);
 struct control_order *control_next_order(struct control *control);
 
 /*
- * Nobody new is served: another process listens on the same socket, and tells of itself. Whoever is connected may go on. Once.
+ * Nobody new is served: another process listens on the same socket, and tells of itself. Whoever is connected is answered
+ * once more. Once.
  */
 void control_hand_over(struct control *control);
 

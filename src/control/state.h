@@ -97,7 +97,7 @@ struct admin_request {
 struct admin_conn {
 	struct h1_conn h1;
 	struct control *control;
-	struct admin_listener *listener;  /* by which it came; NULL: a reload has taken that away, and the next answer is its last */
+	struct admin_listener *listener;  /* by which it came; NULL: that is gone, and the next answer is its last */
 	struct list_node node;  /* in control->conns */
 	struct io_timer timer;  /* every state's deadline */
 	struct io_task task;    /* the next request of a batch gets its turn; later, frees the memory */
@@ -140,6 +140,9 @@ int admin_conn_accept(struct control *control, struct admin_listener *listener);
 
 /* Legal on a closed one. */
 void admin_conn_close(struct admin_conn *c);
+
+/* Its next answer is its last. An answer that goes on ends now. */
+void admin_conn_answer_last(struct admin_conn *c);
 
 /* Its listener is gone: it ends, behind the answer that is under way if there is one. */
 void admin_conn_part(struct admin_conn *c);
