@@ -5,18 +5,22 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/hash.h"
 #include "base/index.h"
 #include "config/config.h"
 
-enum { FILES_MAX = 2000 };
+enum { FILES_MAX = 2000, CONTENT_MAX = 16 * MIB };
 
 void watched_free(struct watched *watched)
 {
-	for (size_t i = 0; watched != NULL && i < watched->count; i++)
+	for (size_t i = 0; watched != NULL && i < watched->count; i++) {
 		free(watched->files[i].path);
+		free(watched->files[i].target);
+	}
 	free(watched);
 }
 
@@ -28,7 +32,7 @@ static void file_add(struct watched *to, struct index *added, struct view path, 
 	if (copy == NULL)
 		return;
 	index_put(added, path, VIEW(""), NULL);
-	to->files[to->count++] = (struct watched_file){copy, content};
+	to->files[to->count++] = (struct watched_file){.path = copy, .content = content};
 }
 
 /* Those that stand there for the first time stay. */
@@ -78,23 +82,95 @@ void watched_take_over(struct watched *watched, const struct watched *before)
 	for (size_t i = 0; i < watched->count; i++) {
 		const struct indexed *found = index_find(&known, view_str(watched->files[i].path), VIEW(""));
 
-		if (found != NULL)
-			watched->files[i].content = before->files[found->place].content;
+		if (found == NULL)
+			continue;
+		watched->files[i].content = before->files[found->place].content;
+		watched->files[i].open = before->files[found->place].open;
 	}
 	index_release(&known);
+}
+
+static const char *name_in_directory(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash != NULL ? slash + 1 : path;
+}
+
+static bool file_is_named(const struct watched_file *file, const char *name)
+{
+	return strcmp(name_in_directory(file->path), name) == 0 || (file->target != NULL && strcmp(file->target, name) == 0);
+}
+
+void watched_event(struct watched *watched, const char *name, uint32_t mask)
+{
+	if ((mask & (IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM | IN_Q_OVERFLOW)) == 0)
+		return;
+	for (size_t i = 0; i < watched->count; i++)
+		if (name == NULL || file_is_named(&watched->files[i], name))
+			watched->files[i].open = (mask & IN_MODIFY) != 0;
+}
+
+enum watched_look watched_look(struct watched *watched)
+{
+	enum watched_look look = WATCHED_SAME;
+
+	/* Others are not told meanwhile: who loads them loads this one, too. */
+	for (size_t i = 0; i < watched->count; i++)
+		if (watched->files[i].open)
+			return WATCHED_CHANGING;
+	for (size_t i = 0; i < watched->count; i++) {
+		struct watched_file *file = &watched->files[i];
+		uint64_t content = watched_content(file->path), seen = file->seen;
+
+		file->seen = content != file->content ? content : 0;
+		if (file->seen != 0 && file->seen != seen)
+			look = WATCHED_CHANGING;
+		else if (file->seen != 0 && look == WATCHED_SAME)
+			look = WATCHED_CHANGED;
+	}
+	return look;
+}
+
+void watched_take(struct watched *watched)
+{
+	for (size_t i = 0; i < watched->count; i++)
+		if (watched->files[i].seen != 0)
+			watched->files[i].content = watched->files[i].seen;
+}
+
+static bool is_readable(int fd)
+{
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+/* 0: not to its end. */
+static uint64_t descriptor_content(int fd)
+{
+	uint64_t hash = HASH_BEGIN;
+	char piece[16384];
+	size_t all = 0;
+	ssize_t n;
+
+	while ((n = read(fd, piece, sizeof(piece))) > 0 || (n < 0 && errno == EINTR)) {
+		if (n < 0)
+			continue;
+		all += (size_t)n;
+		if (all > CONTENT_MAX)
+			return 0;
+		hash = hash_append(hash, piece, (size_t)n);
+	}
+	return n == 0 ? hash | 1 : 0;
 }
 
 uint64_t watched_content(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	uint64_t hash = HASH_BEGIN;
-	char piece[16384];
-	ssize_t n = -1;
+	uint64_t content = is_readable(fd) ? descriptor_content(fd) : 0;
 
-	while (fd >= 0 && ((n = read(fd, piece, sizeof(piece))) > 0 || (n < 0 && errno == EINTR)))
-		if (n > 0)
-			hash = hash_append(hash, piece, (size_t)n);
 	if (fd >= 0)
 		close(fd);
-	return n == 0 ? hash | 1 : 0;
+	return content;
 }

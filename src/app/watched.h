@@ -1,4 +1,7 @@
-/* Which files are watched (app/watching.h), and what each of them said when that was last told. */
+/*
+ * Which files are watched (app/watching.h), what each of them said when that was last told, and whether what it says now is to be told:
+ * it is whole, as far as anybody can know. Nobody writes it, and it has said the same when it was looked at before.
+ */
 #ifndef WEIR_APP_WATCHED_H
 #define WEIR_APP_WATCHED_H
 
@@ -6,7 +9,16 @@
 
 struct watched_file {
 	char *path;
+	char *target;                /* the name of what it leads to, in its directory; NULL: not known */
 	uint64_t content;            /* config_content_hash() of it; 0: it could not be read */
+	uint64_t seen;               /* at the last look, where that was something else; 0: it was not */
+	bool open;                   /* somebody writes it */
+};
+
+enum watched_look {
+	WATCHED_SAME,
+	WATCHED_CHANGING, /* one is being written, or says something else than at the last look */
+	WATCHED_CHANGED,  /* some say something else than was told, and have said so at the last look, too */
 };
 
 struct watched {
@@ -22,8 +34,20 @@ struct watched *watched_create(const char *path, const struct config *config);
 void watched_take_over(struct watched *watched, const struct watched *before);
 
 /*
- * What it says now. 0: it cannot be read. One that is not there for the moment has no other content: who replaces it is about to. May
- * wait for as long as the file system likes.
+ * The kernel's word on `name` in one of the directories: `mask` as in inotify(7). Who has begun to write a file is not done before it is
+ * closed, however long that takes; half of it is nothing to load. NULL: events were lost, and nothing is known of who writes.
+ */
+void watched_event(struct watched *watched, const char *name, uint32_t mask);
+
+/* Looks at every file. May wait for as long as the file system likes. */
+enum watched_look watched_look(struct watched *watched);
+
+/* What they said at the last look is told. */
+void watched_take(struct watched *watched);
+
+/*
+ * What it says now. 0: it cannot be read, is no regular file, or is larger than any that is loaded (16 MiB). One that is not there for
+ * the moment has no other content: who replaces it is about to.
  */
 uint64_t watched_content(const char *path);
 

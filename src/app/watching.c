@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdalign.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,7 @@
 #include "app/watched.h"
 #include "base/clock.h"
 
-#define TOLD (IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF)
+#define TOLD (IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF)
 #define LOOK_US (10 * US_PER_S)
 
 enum {
@@ -84,33 +85,24 @@ static void watch_links(const struct watching *w, const char *path, unsigned dep
 }
 
 /* Where it stands, and where it leads to. What is watched already is so once. */
-static void watch(const struct watching *w, const char *path)
+static void watch(const struct watching *w, struct watched_file *file)
 {
 	char real[PATH_MAX];
 
-	watch_directory_of(w, path);
-	watch_links(w, path, LINKS_MAX);
-	if (realpath(path, real) != NULL)
-		watch_directory_of(w, real);
+	watch_directory_of(w, file->path);
+	watch_links(w, file->path, LINKS_MAX);
+	if (realpath(file->path, real) == NULL)
+		return;
+	watch_directory_of(w, real);
+	free(file->target);
+	file->target = strdup(basename(real));
 }
 
-/* Whether a file says something else; `take`: that is what it says from now on. */
-static bool files_differ(struct watching *w, bool take)
+static enum watched_look files_look(struct watching *w)
 {
-	bool differ = false;
-
-	for (size_t i = 0; i < w->now->count; i++) {
-		struct watched_file *file = &w->now->files[i];
-		uint64_t content = watched_content(file->path);
-
-		watch(w, file->path);
-		if (content == 0 || content == file->content)
-			continue;
-		differ = true;
-		if (take)
-			file->content = content;
-	}
-	return differ;
+	for (size_t i = 0; i < w->now->count; i++)
+		watch(w, &w->now->files[i]);
+	return watched_look(w->now);
 }
 
 /* --- the thread --------------------------------------------------------------------------------------------------------- */
@@ -120,13 +112,31 @@ struct stir {
 	uint64_t first_us, last_us;
 };
 
-static bool drain(int fd)
+static void wake_drain(int fd)
 {
-	char events[4096];
-	bool any = false;
+	uint64_t count;
 
-	while (read(fd, events, sizeof(events)) > 0)
+	while (read(fd, &count, sizeof(count)) > 0)
+		;
+}
+
+/* Whether anything was told. */
+static bool events_take(struct watching *w)
+{
+	alignas(struct inotify_event) char events[4096];
+	bool any = false;
+	ssize_t n;
+
+	while ((n = read(w->notify_fd, events, sizeof(events))) > 0) {
 		any = true;
+		for (const char *at = events; at < events + n;) {
+			const struct inotify_event *event = (const void *)at;
+
+			if (event->len > 0 || (event->mask & IN_Q_OVERFLOW) != 0)
+				watched_event(w->now, event->len > 0 ? event->name : NULL, event->mask);
+			at += sizeof(*event) + event->len;
+		}
+	}
 	return any;
 }
 
@@ -141,7 +151,7 @@ static bool next_take(struct watching *w)
 	watched_free(w->now);
 	w->now = next;
 	for (size_t i = 0; i < next->count; i++)
-		watch(w, next->files[i].path);
+		watch(w, &next->files[i]);
 	return true;
 }
 
@@ -158,6 +168,20 @@ static void stir_up(struct stir *stir, uint64_t now_us)
 	stir->last_us = now_us;
 }
 
+/* Nothing has come for as long as it takes, or something comes all the time. */
+static void files_settle(struct watching *w, struct stir *stir, uint64_t now_us)
+{
+	enum watched_look look = files_look(w);
+
+	if (look == WATCHED_CHANGING)
+		stir_up(stir, now_us);
+	if (look != WATCHED_CHANGED)
+		return;
+	watched_take(w->now);
+	atomic_store(&w->changed, true);
+	process_tell();
+}
+
 /* One round: waits, and looks. */
 static void round_go(struct watching *w, struct stir *stir)
 {
@@ -168,19 +192,20 @@ static void round_go(struct watching *w, struct stir *stir)
 		until_us = stir_ends_us(stir, w->now->settle_us);
 	poll(fds, 2, until_us > now_us ? (int)((until_us - now_us) / US_PER_MS + 1) : 0);
 	now_us = clock_us(CLOCK_MONOTONIC);
-	drain(w->wake_fd);
+	wake_drain(w->wake_fd);
 	/* What has changed before they were watched was not told. */
 	bool look = next_take(w) || now_us >= until_us;
+	bool told = events_take(w);
 
-	if (drain(w->notify_fd) || (stir->first_us == 0 && look && files_differ(w, false)))
+	/* The first look: what they say now they have to say still at the next. */
+	bool differ = stir->first_us == 0 && (told || look) && files_look(w) != WATCHED_SAME;
+
+	if (told || differ)
 		stir_up(stir, now_us);
 	if (stir->first_us == 0 || now_us < stir_ends_us(stir, w->now->settle_us))
 		return;
 	stir->first_us = 0;
-	if (files_differ(w, true)) {
-		atomic_store(&w->changed, true);
-		process_tell();
-	}
+	files_settle(w, stir, now_us);
 }
 
 static void watching_free(struct watching *w)
@@ -207,7 +232,7 @@ static void *run(void *argument)
 	struct stir stir = {0};
 
 	next_take(w);
-	if (files_differ(w, false))
+	if (files_look(w) != WATCHED_SAME)
 		stir_up(&stir, clock_us(CLOCK_MONOTONIC));
 	while (!atomic_load(&w->ending))
 		round_go(w, &stir);

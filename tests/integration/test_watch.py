@@ -76,6 +76,27 @@ def test_same_content_is_no_change(watched):
     assert admin.metrics().get("weir_reloads_total", outcome="reloaded") == 1
 
 
+def test_half_a_file(watched):
+    """Who writes in place may take his time, whatever else happens beside it."""
+    gateway, admin = watched
+    gateway.write(with_body(gateway.config, "whole"))
+    eventually(lambda: body(gateway) == "whole")
+    eventually(lambda: admin.metrics().get("weir_reloads_total", outcome="reloaded") == 1)
+    text = gateway.file.read_text().replace("whole", "more")
+    with gateway.file.open("w") as file:
+        file.write(text[: len(text) // 2])
+        file.flush()
+        # A reason to look at all files, and then the time of many `settle` in which nothing comes.
+        gateway.file.with_name("beside").write_text("x")
+        until = time.monotonic() + 0.5
+        while time.monotonic() < until:
+            assert body(gateway) == "whole"
+        file.write(text[len(text) // 2 :])
+    eventually(lambda: body(gateway) == "more")
+    eventually(lambda: admin.metrics().get("weir_reloads_total", outcome="reloaded") == 2)
+    assert admin.metrics().get("weir_reloads_total", outcome="refused") == 0
+
+
 def test_links_that_are_turned(start, origin, tmp_path):
     """weir.yaml -> ..data/weir.yaml, ..data -> ..1: Kubernetes makes ..2, and renames a link to it over ..data."""
     place = tmp_path / "config"
