@@ -58,6 +58,8 @@ static void fill_means(struct why_endpoint *ep, const struct span *span, size_t 
 		ep->waiting += (double)now->waiting;
 		ep->connecting += (double)now->connecting;
 		ep->owed += (double)now->owed;
+		ep->owed_long += (double)now->owed_long;
+		ep->held_long += (double)now->held_long;
 		ep->limit += (double)now->limit;
 		ep->parked += (double)now->parked;
 	}
@@ -66,6 +68,8 @@ static void fill_means(struct why_endpoint *ep, const struct span *span, size_t 
 	ep->waiting /= span->back;
 	ep->connecting /= span->back;
 	ep->owed /= span->back;
+	ep->owed_long /= span->back;
+	ep->held_long /= span->back;
 	ep->limit /= span->back;
 	ep->parked /= span->back;
 }

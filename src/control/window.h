@@ -37,7 +37,8 @@ struct window_endpoint {
 	uint64_t answers, at_once, latency_us;  /* sums of the load curve */
 	uint64_t early, silent, broken, errors; /* as upstream_endpoint_stats */
 	uint64_t limit, knee, base_us, parked;  /* now, as upstream_concurrency_stats */
-	uint32_t leased, waiting, connecting, owed;  /* now */
+	uint32_t leased, waiting, connecting;   /* now */
+	uint32_t owed, owed_long, held_long;    /* now, as upstream_endpoint_stats */
 	bool breaker_open;            /* now */
 };
 

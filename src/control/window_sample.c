@@ -124,6 +124,8 @@ static void take_endpoint(struct window_endpoint *to, const struct upstream_endp
 	to->broken = from->broken;
 	to->errors = from->errors;
 	to->owed = (uint32_t)from->owed;
+	to->owed_long = (uint32_t)from->owed_long;
+	to->held_long = (uint32_t)from->held_long;
 	to->limit = from->concurrency.limit;
 	to->knee = from->concurrency.knee;
 	to->base_us = from->concurrency.latency_us;

@@ -75,6 +75,7 @@ struct why_endpoint {
 	double queue_full_per_s, shed_per_s, timed_out_per_s;  /* those that got none */
 	double leased, waiting, connecting;  /* on average */
 	double owed;               /* of those leased, the ones that wait for the first byte of their answer */
+	double held_long, owed_long;  /* of those leased and owed, the ones that are there, or wait so, for more than a second */
 	double use_s;              /* how long a request has its place */
 	double opened_per_s, open_failed_per_s;
 	double port_failures_per_s;  /* of these: there was no local port */

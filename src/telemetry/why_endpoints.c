@@ -30,10 +30,13 @@ struct places {
 	bool is_least;             /* that is what most do, so nobody knows how many would come meanwhile: `needed` is the least */
 };
 
-/* By Little's law `served_per_s * use_s` are busy with requests that end; what is left goes on. A tenth is noise. */
+/*
+ * By Little's law `served_per_s * use_s` are busy with requests that end; what is left goes on. A tenth is noise. Who comes in crowds,
+ * just when it is counted how many there are, does not stay.
+ */
 static double kept_of(const struct why_endpoint *ep)
 {
-	double kept = ep->leased - ep->served_per_s * ep->use_s;
+	double left = ep->leased - ep->served_per_s * ep->use_s, kept = left < ep->held_long ? left : ep->held_long;
 
 	return kept >= why_greater(0.5, 0.1 * ep->leased) ? kept : 0;
 }

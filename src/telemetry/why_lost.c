@@ -8,6 +8,9 @@
  *
  *     lost = owed a first byte - answers in a second x latency
  *
+ * How many are owed is counted once a second, which may be just when a crowd has come. So it must show in the time that places were held
+ * for by what has ended, too, or be owed for long.
+ *
  * What takes about as long as the window, or longer, cannot be told from what hangs by that; it is believed as long as it fails seldom.
  */
 #include "telemetry/why_rules.h"
@@ -16,6 +19,7 @@
 #define FAILS_SELDOM 0.05      /* of what has ended: less are accidents */
 #define ANSWERS_SELDOM 0.1
 #define MATTERS 0.1            /* of all requests */
+#define MUTE_LEAST_S 5         /* who has said nothing for less may just be slow */
 
 /* Lately. */
 static double longest_s(const struct why_endpoint *ep)
@@ -28,15 +32,25 @@ static double longest_s(const struct why_endpoint *ep)
 	return longest;
 }
 
+static double lost_of(const struct why_endpoint *ep)
+{
+	double good = ep->answers_per_s * ep->latency_s, lost = ep->owed - good;
+	double shown = why_greater(ep->served_per_s * ep->use_s - good, ep->owed_long);
+
+	return lost < shown ? lost : shown;
+}
+
 double why_lost(const struct why_evidence *e, const struct why_endpoint *ep)
 {
-	double lost = ep->owed - ep->answers_per_s * ep->latency_s;
+	double lost = lost_of(ep);
 	double failed = ep->silent_per_s + ep->broken_per_s + ep->errors_per_s;
 	double ended = why_greater(ep->served_per_s, ep->answers_per_s + failed);
 
 	if (lost < 0.5 || lost < LOST_SHARE * ep->leased)
 		return 0;
 	if (failed < FAILS_SELDOM * ended && ep->answers_per_s > ANSWERS_SELDOM * ended)
+		return 0;
+	if (ended == 0 && e->window_s < MUTE_LEAST_S)
 		return 0;
 	if (failed < LOST_SHARE * ended || ended == 0)
 		return longest_s(ep) < 0.5 * e->window_s ? lost : 0;
@@ -58,8 +72,8 @@ static void say_lost(const struct why_evidence *e, const struct why_endpoint *ep
 				 "More places would only hold more of them.", ep->leased, (int)ep->endpoint.n, ep->endpoint.p, lost);
 	why_reckon(verdict, "%.1f/s are answered; %.1f/s are not before their time is up, %.1f/s broken off, %.1f/s answered 5xx",
 		ep->answers_per_s, ep->silent_per_s, ep->broken_per_s, ep->errors_per_s);
-	why_reckon(verdict, "%.1f wait for a first byte - %.1f/s x %.1f ms = %.1f of %.1f places lost", ep->owed, ep->answers_per_s,
-		1e3 * ep->latency_s, lost, ep->leased);
+	why_reckon(verdict, "%.1f wait for a first byte, %.1f/s x %.1f ms = %.1f for one that comes: %.1f of %.1f places are lost", ep->owed,
+		ep->answers_per_s, 1e3 * ep->latency_s, ep->answers_per_s * ep->latency_s, lost, ep->leased);
 }
 
 bool why_judge_lost(const struct why_evidence *e, const struct why_endpoint *ep, double waiting, struct why_verdicts *v)

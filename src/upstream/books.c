@@ -64,6 +64,8 @@ void upstream_endpoint_stats_add(struct upstream_endpoint_stats *to, const struc
 	to->broken += from->broken;
 	to->errors += from->errors;
 	to->owed += from->owed;
+	to->owed_long += from->owed_long;
+	to->held_long += from->held_long;
 	to->hedges += from->hedges;
 	to->hedges_won += from->hedges_won;
 	try_book_add(&to->times, &from->times);
@@ -105,14 +107,15 @@ void endpoint_bequeath(struct endpoint *ep)
 		return;
 	ep->newer->older = ep->older;
 
-	struct upstream_endpoint_stats *heir = &ep->newer->stats;
-	uint64_t learned_us = heir->learned_idle_us, announced_us = heir->announced_idle_us, owed = heir->owed;
+	/* These are no counts: the heir has had them since it came, and may know better meanwhile. */
+	struct upstream_endpoint_stats *heir = &ep->newer->stats, own = *heir;
 
 	endpoint_stats_add(heir, ep);
-	/* These are no counts: the heir has had them since it came, and may know better meanwhile. */
-	heir->learned_idle_us = learned_us;
-	heir->announced_idle_us = announced_us;
-	heir->owed = owed;
+	heir->learned_idle_us = own.learned_idle_us;
+	heir->announced_idle_us = own.announced_idle_us;
+	heir->owed = own.owed;
+	heir->owed_long = own.owed_long;
+	heir->held_long = own.held_long;
 }
 
 /* What all workers would tell alike is told by the first. */

@@ -386,7 +386,8 @@ struct upstream_endpoint_stats {
 	uint64_t silent;                     /* requests that were waited for until their time was up */
 	uint64_t broken;                     /* that failed otherwise without an answer */
 	uint64_t errors;                     /* that were answered with a failure */
-	uint64_t owed;                       /* requests that wait for the first byte of their answer: when last recounted */
+	/* When last recounted: requests that wait for the first byte of their answer; and those that are there, or wait so, for long. */
+	uint64_t owed, owed_long, held_long;
 	uint64_t hedges, hedges_won;         /* requests that were sent to it beside another; answered first */
 	struct try_book times;               /* of tries at it that are over */
 	uint64_t breaker_opened;

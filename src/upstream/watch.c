@@ -69,20 +69,32 @@ static bool is_overtaken(const struct endpoint *ep)
 	return io_timer_armed(&ep->timer) && ep->timer.deadline_us <= io_now_us(ep->ups->io);
 }
 
-/* Of its requests, those that wait for the first byte of their answer. */
-static uint64_t count_owed(const struct endpoint *ep)
-{
-	uint64_t owed = 0;
+/* Longer than most answers take: whoever comes in a crowd is not taken for one who stays. */
+#define LONG_US (1 * US_PER_S)
 
+static void note_held(struct upstream_endpoint_stats *stats, struct upstream_lease *lease, uint64_t now_us)
+{
+	uint64_t owed_us = !lease->reported && lease->ops->owed_since != NULL ? lease->ops->owed_since(lease) : 0;
+
+	stats->held_long += lease->held_since_us + LONG_US <= now_us;
+	stats->owed += owed_us != 0;
+	stats->owed_long += owed_us != 0 && owed_us + LONG_US <= now_us;
+}
+
+/* Who is there, and who waits for an answer. */
+static void survey_held(struct endpoint *ep, uint64_t now_us)
+{
+	struct upstream_endpoint_stats *stats = &ep->stats;
+
+	stats->owed = stats->owed_long = stats->held_long = 0;
 	if (ep->held == 0)
-		return 0;
+		return;
 	list_each_safe(&ep->conns, node, next) {
 		struct upstream_lease *lease = container_of(node, struct upstream_conn, node)->lease;
 
-		if (lease != NULL && !lease->reported && lease->ops->owed_since != NULL)
-			owed += lease->ops->owed_since(lease) != 0;
+		if (lease != NULL)
+			note_held(stats, lease, now_us);
 	}
-	return owed;
 }
 
 static void endpoint_recount(struct endpoint *ep)
@@ -90,7 +102,7 @@ static void endpoint_recount(struct endpoint *ep)
 	const char *wrong = is_overtaken(ep) ? NULL : endpoint_audit(ep);
 
 	concurrency_sweep(ep, io_now_us(ep->ups->io));
-	ep->stats.owed = count_owed(ep);
+	survey_held(ep, io_now_us(ep->ups->io));
 	ep->stats.audits++;
 	ep->stats.audit_mismatch += wrong != NULL;
 	if (wrong != NULL && wrong != ep->mismatch)

@@ -273,6 +273,7 @@ static struct why_endpoint *hold_all(void)
 	ep->connections_max = 4;
 	ep->served_per_s = ep->served_most_per_s = ep->use_s = ep->latency_s = ep->at_once = ep->answers_per_s = ep->owed = 0;
 	ep->phases_s[PHASE_FIRST_BYTE] = 0;
+	ep->held_long = 4;
 	ep->asked_per_s = ep->timed_out_per_s = 15;
 	bed.e.phases_s[PHASE_FIRST_BYTE] = 0;
 	bed.e.requests_per_s = bed.e.failed_per_s = bed.e.failed_most_per_s = 15;
@@ -317,6 +318,7 @@ static void test_places_that_are_kept_beside_others(void **state)
 	remember(ep, 1000, 0.05, 3);
 	ep->served_per_s = ep->answers_per_s = 120;
 	ep->owed = 6;
+	ep->held_long = 4;
 	ep->asked_per_s = 240;
 	ep->timed_out_per_s = 120;
 	bed.e.tunnels = 4;
@@ -339,7 +341,7 @@ static void test_backend_that_never_answers(void **state)
 	assert_non_null(strstr(verdict->text, "of 4.0 places at 127.0.0.1:9001 4.0 are held by requests that come to nothing"));
 	assert_string_equal(verdict->arithmetic[0],
 		"0.0/s are answered; 2.0/s are not before their time is up, 0.0/s broken off, 0.0/s answered 5xx");
-	assert_string_equal(verdict->arithmetic[1], "4.0 wait for a first byte - 0.0/s x 0.0 ms = 4.0 of 4.0 places lost");
+	assert_string_equal(verdict->arithmetic[1], "4.0 wait for a first byte, 0.0/s x 0.0 ms = 0.0 for one that comes: 4.0 of 4.0 places are lost");
 	assert_string_equal(verdict->arithmetic[2], "15.0 more wait for a place; 15.0/s get none in time");
 	assert_true(verdict->turn == WHY_LEAVE && verdict->now == 4 && verdict->to == 0);
 	ep->is_limited = ep->learns = true;
@@ -362,9 +364,13 @@ static void test_backend_that_hangs(void **state)
 {
 	struct why_endpoint *ep = hold_all();
 
-	ep->owed = 4;
+	ep->owed = ep->owed_long = 4;
 	remember(ep, 1000, 0.05, 2);
 	assert_non_null(strstr(expect(WHY_BACKEND_SATURATED, 0)->text, "4.0 requests wait for the first byte of 127.0.0.1:9001, and none has come in 10 s"));
+	/* Who looks for a moment only sees that others wait. */
+	bed.e.window_s = 1;
+	expect(WHY_POOL_TOO_SMALL, 19);
+	bed.e.window_s = 10;
 	/* It is known to take that long. */
 	ep->levels[0].latency_s = 40;
 	expect(WHY_POOL_TOO_SMALL, 19);
@@ -390,7 +396,7 @@ static void test_places_lost_to_a_few(void **state)
 	ep->silent_per_s = 1.2;
 	bed.e.requests_per_s = 6;
 	expect(WHY_BACKEND_SATURATED, 4.8);
-	assert_non_null(strstr(judged()->arithmetic[1], "10.0 wait for a first byte - 4.8/s x 50.0 ms = 9.8 of 10.0 places lost"));
+	assert_non_null(strstr(judged()->arithmetic[1], "10.0 wait for a first byte, 4.8/s x 50.0 ms = 0.2 for one that comes: 9.7 of 10.0 places are lost"));
 	/* Accidents are none of that, and neither is what samples miss. */
 	load(ep, 30, 10, 0.05);
 	ep->answers_per_s = 200;
@@ -421,10 +427,30 @@ static void test_endpoints_that_do_not_answer(void **state)
 	assert_int_equal(judged()->alike, 1);
 	assert_int_equal(judged()->lines, 2);
 	/* Nobody's time is up, and nothing fails: that may be as it is meant. */
+	bed.endpoints[2].owed_long = 19;
 	bed.e.endpoint_count = 3;
 	bed.e.failed_per_s = bed.endpoints[2].silent_per_s = bed.endpoints[2].served_per_s = 0;
 	assert_string_equal(expect(WHY_OFFERED_LOAD, 40)->arithmetic[2],
 		"endpoint 127.0.0.1:9003: 20.0 requests wait for a first byte, 0.0/s get one");
+}
+
+/* It is counted once a second who is there, and each time the same crowd has just come. */
+static void test_crowds_are_nobody_who_stays(void **state)
+{
+	struct why_endpoint *ep = &bed.endpoints[0];
+
+	ep->connections_max = 20;
+	ep->pending_max = 2;
+	load(ep, 22, 20, 0.022);
+	ep->asked_per_s = 400;
+	ep->queue_full_per_s = 180;
+	ep->served_per_s = ep->answers_per_s = 220;
+	ep->owed = 20;
+	expect(WHY_QUEUE_TOO_SMALL, 180);
+	assert_int_equal(bed.v.count, 1);
+	ep->answers_per_s = 200;
+	ep->errors_per_s = 20;
+	expect(WHY_QUEUE_TOO_SMALL, 180);
 }
 
 /* --- one of several --------------------------------------------------------------------------------------------------- */
@@ -764,6 +790,7 @@ int main(void)
 		TEST(backend_that_hangs),
 		TEST(places_lost_to_a_few),
 		TEST(endpoints_that_do_not_answer),
+		TEST(crowds_are_nobody_who_stays),
 		TEST(slow_endpoint),
 		TEST(endpoints_alike_are_one_verdict),
 		TEST(connection_churn),

@@ -103,6 +103,15 @@ static void test_answers_that_are_owed(void **state)
 	upstream_report(&users[0].lease, (struct upstream_result){.status = 200, .waited_us = 5});
 	recount(&bed);
 	assert_int_equal(stats_of(&bed, 0)->owed, 1);
+	assert_int_equal(stats_of(&bed, 0)->owed_long, 1);
+	owed_us = io_now_us(fixture.io);
+	recount(&bed);
+	assert_int_equal(stats_of(&bed, 0)->owed, 1);
+	assert_int_equal(stats_of(&bed, 0)->owed_long, 0);
+	assert_int_equal(stats_of(&bed, 0)->held_long, 0);
+	users[0].lease.held_since_us -= US_PER_S;
+	recount(&bed);
+	assert_int_equal(stats_of(&bed, 0)->held_long, 1);
 	/* Its request is not whole yet. */
 	owed_us = 0;
 	recount(&bed);
