@@ -22,6 +22,7 @@ enum {
 	SAY_BYTES_MAX = 256,
 };
 #define TICK_US (1 * US_PER_S)
+#define SENDING_IDLES 6  /* times `write_idle` for the whole of an answer: who takes a byte now and then holds a place, too */
 
 /* --- sending ------------------------------------------------------------------------------------------------------ */
 
@@ -52,6 +53,15 @@ static uint64_t send_some(struct admin_conn *c)
 	return unsent;
 }
 
+/* Either it goes on, or it ends. */
+static void sending_arm(struct admin_conn *c)
+{
+	uint64_t now = io_now_us(c->control->io), idle_us = c->control->config->admin.write_idle_us;
+	uint64_t left_us = c->sent_by_us > now ? c->sent_by_us - now : 0;
+
+	admin_conn_arm(c, left_us < idle_us ? left_us : idle_us);
+}
+
 void admin_conn_send(struct admin_conn *c)
 {
 	struct conn *conn = &c->h1.conn;
@@ -68,7 +78,15 @@ void admin_conn_send(struct admin_conn *c)
 	else if (unsent == 0)
 		admin_conn_linger(c);
 	else if (unsent != before)
-		admin_conn_arm(c, c->control->config->admin.write_idle_us);
+		sending_arm(c);
+}
+
+/* There is no more to it than what is unsent. */
+static void sending_begin(struct admin_conn *c)
+{
+	c->state = ADMIN_SENDING;
+	c->unsent = UINT64_MAX;
+	c->sent_by_us = io_now_us(c->control->io) + SENDING_IDLES * c->control->config->admin.write_idle_us;
 }
 
 static void put_head(struct admin_conn *c, unsigned status, struct view fields, enum framing framing)
@@ -155,8 +173,7 @@ void admin_answer(struct admin_conn *c, unsigned status, struct view fields)
 	put_head(c, status, fields, FRAMING_LENGTH);
 	if (c->is_head)
 		buf_release(&c->content);
-	c->state = ADMIN_SENDING;
-	c->unsent = UINT64_MAX;
+	sending_begin(c);
 	if (buf_len(&c->content) == 0)
 		h1_conn_flush(&c->h1);
 	admin_conn_send(c);
@@ -193,6 +210,7 @@ void admin_conn_refuse(struct admin_conn *c, unsigned status, const char *error,
 {
 	c->keep_alive = false;
 	c->is_head = false;
+	c->is_let_in = false;
 	admin_fail(c, status, error, "%s", why);
 }
 
@@ -201,10 +219,9 @@ void admin_conn_refuse(struct admin_conn *c, unsigned status, const char *error,
 static void stream_end(struct admin_conn *c)
 {
 	c->keep_alive = false;
-	c->state = ADMIN_SENDING;
+	sending_begin(c);
 	h1_conn_put_end(&c->h1, NULL);
 	h1_conn_flush(&c->h1);
-	c->unsent = UINT64_MAX;
 	admin_conn_send(c);
 }
 

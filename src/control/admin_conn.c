@@ -8,13 +8,14 @@
  *                                                                `----> ORDERED --done----^
  *
  * Deadlines: every state has the timer, but ASKING, which has the survey's (twice SURVEY_US at most). What is late in HEAD or
- * CONTENT is told 408, what is late in ORDERED 504; all else is closed.
+ * CONTENT is told 408, what is late in ORDERED 504; all else is closed. SENDING has another one for the whole of an answer.
  *
  * Bounds: a head of HEAD_BYTES_MAX, content of ADMIN_REQUEST_CONTENT_MAX, one answer at a time (pipelined requests stay
  * unread until their turn, each in a tick of its own), `admin.limits` connections, answers that go on, and bytes of answers that clients
  * have not taken: once there are so many no other answer is made (admin_request_answer); and ADMIN_CONNS_UNIX by the unix socket beside
- * them, which has as many answers and bytes of its own. A connection beyond those takes the place of the one that has been IDLE for
- * longest, or has not been said a whole request in for longest; without one it is refused.
+ * them, which has as many answers and bytes of its own. A connection beyond those takes the place of the one that we are done with
+ * (LINGERING) or that has been IDLE for longest, or has not been said a whole request in for longest, or has taken nothing for longest of
+ * an answer that anybody gets (SENDING); without one it is refused. So whoever has not been let in holds no place against others.
  */
 #include <errno.h>
 
@@ -82,10 +83,18 @@ static void linger_read(struct admin_conn *c)
 		admin_conn_close(c);
 }
 
+/* Those that rest stand in the list in the order in which they have begun to; so do those that linger. */
+static void list_to_end(struct admin_conn *c)
+{
+	list_remove(&c->node);
+	list_push_back(&c->control->conns, &c->node);
+}
+
 /* RFC 9112 §9.6: closing with unread input resets the connection, and the answer may be lost with it. */
 void admin_conn_linger(struct admin_conn *c)
 {
 	c->state = ADMIN_LINGERING;
+	list_to_end(c);
 	conn_shutdown_write(&c->h1.conn);
 	admin_conn_arm(c, LINGER_US);
 	linger_read(c);
@@ -112,7 +121,6 @@ void admin_conn_revoke(struct admin_conn *c)
 		admin_conn_close(c);
 }
 
-/* Those that rest stand in the list in the order in which they have begun to. */
 void admin_conn_rest(struct admin_conn *c)
 {
 	if (c->control->stopping) {
@@ -120,8 +128,7 @@ void admin_conn_rest(struct admin_conn *c)
 		return;
 	}
 	c->state = ADMIN_IDLE;
-	list_remove(&c->node);
-	list_push_back(&c->control->conns, &c->node);
+	list_to_end(c);
 	admin_conn_arm(c, c->control->config->admin.keep_alive_us);
 	if (c->h1.unread.n > 0 || c->h1.conn.readable)
 		io_defer(c->control->io, &c->task);
@@ -187,11 +194,13 @@ static bool conn_take_head(struct admin_conn *c)
 	}
 	struct h1_result result = h1_conn_read_request(&c->h1, &limits, &m);
 
+	c->is_let_in = false;
 	if (result.status == H1_MORE)
 		return false;
 	if (result.status == H1_BAD) {
 		admin_conn_refuse(c, (unsigned)cause_info(result.cause)->status, cause_info(result.cause)->word, result.why);
 	} else if (admin_request_begin(c, &m)) {
+		c->is_let_in = c->request.resource->access != RESOURCE_OPEN;
 		conn_expect(c, &m);
 		c->state = ADMIN_CONTENT;
 		return conn_take_content(c);
@@ -304,33 +313,52 @@ static size_t conns_counted(const struct control *control)
 	return control->slab.count_live - apart;
 }
 
-/* What there is to be read of it has been, and it is owed nothing. Those by the unix socket give way only to each other. */
-static bool may_give_way(const struct admin_conn *c, const struct admin_conn *to)
-{
-	bool waits = c->state == ADMIN_HEAD || c->state == ADMIN_CONTENT || (c->state == ADMIN_IDLE && c->h1.unread.n == 0);
+/* How soon a connection gives way: the lowest rank first, and of those the lowest time, and of those who stands first in the list. */
+struct place {
+	enum { PLACE_LINGERS, PLACE_IDLE, PLACE_HALF, PLACE_UNTAKEN, PLACE_KEPT } rank;
+	uint64_t since_us;
+};
 
-	return waits && !c->h1.conn.readable && (to->by_unix || !c->by_unix);
+/* What there is to be read of it has been, and it is owed nothing. */
+static bool is_waiting(const struct admin_conn *c)
+{
+	return !c->h1.conn.readable && (c->state == ADMIN_HEAD || c->state == ADMIN_CONTENT || (c->state == ADMIN_IDLE && c->h1.unread.n == 0));
 }
 
-/* Who only holds connections shuts nobody out, whether it says nothing or half a request. False: all are being answered. */
+static struct place place_of(const struct admin_conn *c)
+{
+	if (c->state == ADMIN_LINGERING)
+		return (struct place){.rank = PLACE_LINGERS};
+	if (is_waiting(c))
+		return (struct place){.rank = c->state == ADMIN_IDLE ? PLACE_IDLE : PLACE_HALF};
+	if (c->state == ADMIN_SENDING && !c->is_let_in)
+		return (struct place){.rank = PLACE_UNTAKEN, .since_us = c->moved_us};
+	return (struct place){.rank = PLACE_KEPT};
+}
+
+static bool is_before(struct place a, struct place b)
+{
+	return a.rank != b.rank ? a.rank < b.rank : a.since_us < b.since_us;
+}
+
+/* Who only holds connections shuts nobody out. Those by the unix socket give way only to each other. False: all are being answered. */
 static bool make_room(struct control *control, const struct admin_conn *for_whom)
 {
-	struct admin_conn *half = NULL;
+	struct admin_conn *first = NULL;
+	struct place at = {.rank = PLACE_KEPT};
 
 	list_each_safe(&control->conns, node, next) {
 		struct admin_conn *c = container_of(node, struct admin_conn, node);
+		struct place place = place_of(c);
 
-		if (!may_give_way(c, for_whom))
+		if ((c->by_unix && !for_whom->by_unix) || !is_before(place, at))
 			continue;
-		if (c->state == ADMIN_IDLE) {
-			admin_conn_close(c);
-			return true;
-		}
-		half = half != NULL ? half : c;
+		first = c;
+		at = place;
 	}
-	if (half != NULL)
-		admin_conn_close(half);
-	return half != NULL;
+	if (first != NULL)
+		admin_conn_close(first);
+	return first != NULL;
 }
 
 static bool has_room(struct control *control, const struct admin_conn *c)

@@ -107,6 +107,7 @@ struct admin_conn {
 	struct buf content;     /* of the answer; what is not yet sent of it */
 	uint64_t unsent;        /* bytes, when the client took some last */
 	uint64_t moved_us;      /* when that was */
+	uint64_t sent_by_us;    /* SENDING: when the client is to have taken all of it */
 	bool (*on_tick)(struct admin_conn *c);  /* STREAMING */
 	uint64_t mark;          /* the stream's own */
 	uint8_t state;          /* enum admin_state */
@@ -116,6 +117,7 @@ struct admin_conn {
 	uint8_t is_head;        /* HEAD: an answer without its content */
 	uint8_t counts_as_stream;
 	uint8_t is_lost;        /* what was said of the answer: there was no memory for it, or it was too long. So is what is said yet */
+	uint8_t is_let_in;      /* the answer is not one that anybody gets: an open resource's, or a refusal */
 	uint8_t by_unix;        /* it came by a unix socket */
 	char who[ORDER_BY_BYTES];  /* "admin (127.0.0.1:50412)", "admin (user 0, process 412)": for the event log */
 };

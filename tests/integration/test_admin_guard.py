@@ -1,6 +1,8 @@
 """Who may ask the administration: tokens, names, and pages in browsers."""
 
+import errno
 import json
+import select
 import socket
 
 import pytest
@@ -9,7 +11,7 @@ from admin import Admin, Metrics, administered
 from gateway import configuration, eventually, free_port, run
 from raw import get
 from test_admin_api import JSON, error_of, request
-from timing import LONG_TEXT
+from timing import LONG_TEXT, due
 
 pytestmark = pytest.mark.threads
 
@@ -169,17 +171,27 @@ def test_limits_are_configured(start, origin):
 HOGGED = 12    # answers that are asked for at once: of the first ones the kernel takes some MiB, whoever reads
 
 
-@pytest.fixture
-def ways(start, origin, tmp_path):
-    """To an administration with much to tell and little room for it: by its address, and by its unix socket."""
+def talkative(start, origin, **given):
+    """An administration with much to tell."""
     endpoints = [{"address": f"127.1.{n >> 8}.{n & 255}:9"} for n in range(256)]
     upstreams = [{"name": f"u{n}", "endpoints": endpoints} for n in range(8)]
+    config = configuration(origin, admin=loopback(**given))
+    return Admin(start({**config, "upstreams": config["upstreams"] + upstreams}))
+
+
+@pytest.fixture
+def ways(start, origin, tmp_path):
+    """To one with little room for it: by its address, and by its unix socket."""
     unix = tmp_path / "admin.sock"
-    config = configuration(origin, admin=loopback(unix=str(unix), limits={"answer_bytes": "1MiB", "streams": 1}))
-    admin = Admin(start({**config, "upstreams": config["upstreams"] + upstreams}))
+    admin = talkative(start, origin, unix=str(unix), limits={"answer_bytes": "1MiB", "streams": 1})
     owner = Admin(admin.gateway)
     owner.address = f"unix:{unix}"
     return admin, owner
+
+
+@pytest.fixture
+def hasty(start, origin):
+    return talkative(start, origin, timeouts={"write_idle": "300ms"})
 
 
 def hogs(admin):
@@ -221,6 +233,57 @@ def test_who_watches_shuts_no_owner_out(ways):
         assert one.connect().send(get("/v1/live", "localhost")).read_head().status == 200
     for one in ways:
         assert error_of(one.ask("/v1/live")) == (503, "too_many_streams")
+
+
+# --- who holds places ---------------------------------------------------------------------------------------------------
+
+
+def crammed(admin, request):
+    """Who asks until nothing more is read of it, and takes no answer."""
+    client, sent = admin.connect(), 0
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.sock.setblocking(False)
+    while select.select([], [client.sock], [], 0.3)[1]:
+        sent += client.sock.send((request * 200)[sent % len(request):])
+    return client
+
+
+def error_at(client):
+    return client.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+
+def test_who_has_been_answered_shuts_nobody_out(start, origin):
+    """Those that linger, as they do not end their direction: who has done so for longest goes first."""
+    _, admin = administered(start, origin, admin=loopback(token=TOKEN, limits={"connections": 4, "streams": 4}))
+    clients = []
+    for _ in range(20):
+        clients.append(admin.connect())
+        assert clients[-1].ask(get("/healthz", fields=["Connection: close"])).status == 200
+    client = admin.connect()
+    assert all(client.ask(get(path)).status == 200 for path in OPEN)
+    clients[0].expect_gone()
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/v1", "/nothing"])
+def test_who_takes_no_answer_shuts_nobody_out(start, origin, path):
+    """Unless it has been let in: who has taken nothing for longest goes first."""
+    _, admin = administered(start, origin, admin=loopback(token=TOKEN, limits={"connections": 4, "streams": 4}, timeouts={"write_idle": "1h"}))
+    inside = crammed(admin, get("/v1/log/level", "a", bearer(TOKEN)))
+    clients = [crammed(admin, get(path)) for _ in range(3)]
+    for _ in range(2):
+        newcomer = admin.connect()
+        assert all(newcomer.ask(get(one)).status == 200 for one in OPEN)
+        newcomer.close()
+    eventually(lambda: error_at(clients[0]) == errno.ECONNRESET)
+    assert error_at(inside) == 0
+
+
+def test_an_answer_that_goes_on_is_told_as_long_as_it_is_taken(hasty):
+    client = hasty.connect().send(get("/v1/live", "localhost"))
+    assert client.read_head().status == 200
+    with due(2):
+        while client.unread.count(b"event: live") < 4:
+            assert client.more()
 
 
 def test_timeouts_are_configured(start, origin):
