@@ -95,10 +95,10 @@ class Stage:
         return self.keep(Idlers(*arguments))
 
     def tunnels(self, *arguments):
-        return self._keep(Tunnels(*arguments))
+        return self.keep(Tunnels(*arguments))
 
     def knocker(self, *arguments):
-        return self._keep(Knocker(*arguments))
+        return self.keep(Knocker(*arguments))
 
     def why(self, gateway, window=WINDOW):
         result = subprocess.run([BINARY, "why", "-c", gateway.file, "--window", f"{window}s", "--json"], stdin=subprocess.DEVNULL,
