@@ -136,7 +136,8 @@ static void ask_again(struct reloading *r)
 void reloading_start(struct reloading *r)
 {
 	if (r->loaded->reload.watch && r->watching != NULL) {
-		watching_follow(r->watching, r->loaded);
+		if (!watching_follow(r->watching, r->loaded))
+			tell(r, LEVEL_WARNING, "reload.watch: out of memory: files that are named now and were not before are not watched");
 		return;
 	}
 	watching_end(r->watching);

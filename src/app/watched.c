@@ -13,7 +13,7 @@
 #include "base/index.h"
 #include "config/config.h"
 
-enum { FILES_MAX = 2000, CONTENT_MAX = 16 * MIB };
+enum { CONTENT_MAX = 16 * MIB };
 
 void watched_free(struct watched *watched)
 {
@@ -52,22 +52,39 @@ static void files_thin_out(struct watched *watched, struct index *named)
 	watched->count = kept;
 }
 
+static size_t files_count(const struct config *config)
+{
+	size_t count = 1;
+
+	for (const struct config_named_file *file = config->files; file != NULL; file = file->next)
+		count++;
+	return count;
+}
+
 struct watched *watched_create(const char *path, const struct config *config)
 {
-	struct watched *watched = calloc(1, sizeof(*watched) + FILES_MAX * sizeof(watched->files[0]));
+	size_t most = files_count(config);
+	struct watched *watched = calloc(1, sizeof(*watched) + most * sizeof(watched->files[0]));
 	struct index named = {0};
 
-	if (watched == NULL || !index_init(&named, FILES_MAX)) {
+	if (watched == NULL || !index_init(&named, most)) {
 		free(watched);
 		return NULL;
 	}
 	watched->settle_us = config->reload.settle_us;
 	file_add(watched, &named, view_str(path), config_content_hash(config->written));
-	for (const struct config_named_file *file = config->files; file != NULL && watched->count < FILES_MAX; file = file->next)
+	for (const struct config_named_file *file = config->files; file != NULL; file = file->next)
 		file_add(watched, &named, file->path, file->content);
 	files_thin_out(watched, &named);
 	index_release(&named);
 	return watched;
+}
+
+/* What it said when it was loaded counts; one that could not be read then goes on from what was told. */
+static void file_take_over(struct watched_file *file, const struct watched_file *before)
+{
+	file->content = file->content != 0 ? file->content : before->content;
+	file->open = before->open;
 }
 
 void watched_take_over(struct watched *watched, const struct watched *before)
@@ -82,10 +99,8 @@ void watched_take_over(struct watched *watched, const struct watched *before)
 	for (size_t i = 0; i < watched->count; i++) {
 		const struct indexed *found = index_find(&known, view_str(watched->files[i].path), VIEW(""));
 
-		if (found == NULL)
-			continue;
-		watched->files[i].content = before->files[found->place].content;
-		watched->files[i].open = before->files[found->place].open;
+		if (found != NULL)
+			file_take_over(&watched->files[i], &before->files[found->place]);
 	}
 	index_release(&known);
 }

@@ -30,7 +30,7 @@ struct watched {
 /* The file at `path`, and those that it names, each once, with what they said when they were loaded. NULL: out of memory. */
 struct watched *watched_create(const char *path, const struct config *config);
 
-/* What was told of a file stays told, whether it was loaded meanwhile or refused. `before` may be NULL. */
+/* Who was writing a file writes it still; what could not be read when it was loaded is as it was told. `before` may be NULL. */
 void watched_take_over(struct watched *watched, const struct watched *before);
 
 /*

@@ -251,14 +251,15 @@ static void wake(const struct watching *w)
 		return;
 }
 
-void watching_follow(struct watching *w, const struct config *config)
+bool watching_follow(struct watching *w, const struct config *config)
 {
 	struct watched *next = watched_create(w->path, config);
 
 	if (next == NULL)
-		return;
+		return false;
 	watched_free(atomic_exchange(&w->next, next));
 	wake(w);
+	return true;
 }
 
 /* 0 or an errno. */

@@ -6,8 +6,7 @@
  * A thread of its own waits for what the kernel tells of the directories in which the files stand, and of those that they lead to by
  * symbolic links: so a file that is replaced by renaming is seen, and a link that is turned elsewhere, as Kubernetes does it with a
  * ConfigMap. As not every file system tells, it looks every ten seconds all the same. It may hang in a file system that does not answer:
- * nobody waits for it. Only content counts: who writes the same again,
- * or writes something else beside the files, changes nothing.
+ * nobody waits for it. Only content counts: who writes the same again, or writes something else beside the files, changes nothing.
  */
 #ifndef WEIR_APP_WATCHING_H
 #define WEIR_APP_WATCHING_H
@@ -22,8 +21,8 @@ struct watching;
  */
 struct watching *watching_begin(const char *path, const struct config *config);
 
-/* Another configuration was loaded, which may name other files. */
-void watching_follow(struct watching *watching, const struct config *config);
+/* Another configuration was loaded, which may name other files. False: no memory, and those of the one before are watched. */
+bool watching_follow(struct watching *watching, const struct config *config);
 
 /* True once for each time that they have changed. */
 bool watching_take(struct watching *watching);

@@ -137,7 +137,11 @@ def test_files_that_it_names(start, origin, tmp_path):
 
 
 def states(pid):
-    return {task.name: (task / "stat").read_text().rsplit(")", 1)[1].split()[0] for task in Path(f"/proc/{pid}/task").iterdir()}
+    found = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended since
+            found[task.name] = (task / "stat").read_text().rsplit(")", 1)[1].split()[0]
+    return found
 
 
 def held(pid):

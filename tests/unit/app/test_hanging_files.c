@@ -124,14 +124,14 @@ static void test_watching(void **state)
 	watching = watching_begin(bed.path, bed.config);
 	assert_non_null(watching);
 	await_hanging(1);
-	watching_follow(watching, bed.config);
+	assert_true(watching_follow(watching, bed.config));
 	assert_false(watching_take(watching));
 	file_write(YAML("10ms", "81"));
-	watching_follow(watching, bed.config);
+	assert_true(watching_follow(watching, bed.config));
 	hangs(false);
 	await_change(watching);
 	hangs(true);
-	watching_follow(watching, bed.config);
+	assert_true(watching_follow(watching, bed.config));
 	await_hanging(1);
 	watching_end(watching);
 	await_hanging(1);

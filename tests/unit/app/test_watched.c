@@ -106,6 +106,30 @@ static void test_end_of_writing_unseen(void **state)
 	assert_int_equal(watched_look(bed.watched), WATCHED_CHANGED);
 }
 
+/* What was told before and then loaded by somebody else's wish, and taken back: it is what was loaded that this differs from. */
+static void test_loaded_and_taken_back(void **state)
+{
+	struct config_complaints complaints;
+	const struct config *loaded;
+	struct watched *next;
+
+	file_write(bed.path, YAML "#");
+	assert_int_equal(config_load(bed.path, &loaded, &complaints), CONFIG_OK);
+	config_complaints_release(&complaints);
+	next = watched_create(bed.path, loaded);
+	assert_non_null(next);
+	watched_event(bed.watched, "weir.yaml", IN_MODIFY);
+	watched_take_over(next, bed.watched);
+	assert_int_equal(watched_look(next), WATCHED_CHANGING);
+	watched_event(next, "weir.yaml", IN_CLOSE_WRITE);
+	assert_int_equal(watched_look(next), WATCHED_SAME);
+	file_write(bed.path, YAML);
+	assert_int_equal(watched_look(next), WATCHED_CHANGING);
+	assert_int_equal(watched_look(next), WATCHED_CHANGED);
+	watched_free(next);
+	config_free(loaded);
+}
+
 /* An endless one ends nowhere. */
 static void test_no_files_to_load(void **state)
 {
@@ -129,6 +153,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_back_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_being_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_end_of_writing_unseen, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_loaded_and_taken_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_files_to_load, setup, teardown),
 	};
 
