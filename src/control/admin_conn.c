@@ -385,6 +385,7 @@ int admin_conn_accept(struct control *control, struct admin_listener *listener)
 	}
 	c->listener = listener;
 	c->by_unix = by_unix;
+	c->asker.by_unix = by_unix;
 	control->unix_conns += by_unix;
 	admin_who(c, &peer);
 	h1_conn_init(&c->h1, control->scratch);

@@ -49,7 +49,8 @@ void orders_release(struct orders *orders)
 bool orders_give(struct orders *orders, enum order_what what, struct view argument, const char *by,
 	struct order_asker *asker)
 {
-	struct control_order *order = orders->count < ORDERS_MAX ? calloc(1, sizeof(*order)) : NULL;
+	unsigned most = asker->by_unix ? ORDERS_MAX : ORDERS_MAX - ORDERS_OWNER;
+	struct control_order *order = orders->count < most ? calloc(1, sizeof(*order)) : NULL;
 
 	if (order == NULL)
 		return false;

@@ -8,7 +8,7 @@
  *     on_done(status, text) <------ message ----------- order_done
  *
  * An order outlives who asked: a client that leaves takes nothing back (order_forget). There are ORDERS_MAX at most, given
- * and not yet done; the queue has a lock, which neither side holds for longer than it takes to link an element.
+ * and not yet done, of which the last ORDERS_OWNER are for who asks by the unix socket; the queue has a lock, which neither side holds for longer than it takes to link an element.
  */
 #ifndef WEIR_CONTROL_ORDER_H
 #define WEIR_CONTROL_ORDER_H
@@ -20,7 +20,7 @@
 #include "base/view.h"
 #include "io/io.h"
 
-enum { ORDERS_MAX = 16, ORDER_ARGUMENT_BYTES = 64, ORDER_BY_BYTES = 160 };
+enum { ORDERS_MAX = 16, ORDERS_OWNER = 4, ORDER_ARGUMENT_BYTES = 64, ORDER_BY_BYTES = 160 };
 
 enum order_what {
 	ORDERED_RELOAD,     /* the file is read again; done when every worker has taken it, or it was refused */
@@ -35,6 +35,7 @@ struct control_order;
 /* Stands in whoever asks. */
 struct order_asker {
 	struct control_order *order;  /* under way; NULL: none */
+	bool by_unix;                 /* the gateway's owner */
 	/* Told once, on control's loop. `text` is JSON; it dies with the call. */
 	void (*on_done)(struct order_asker *asker, unsigned status, struct view text);
 };

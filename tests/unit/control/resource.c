@@ -104,8 +104,14 @@ static void orders_are_bounded(void **state)
 
 	io = io_create();
 	orders_init(&orders, io, wake);
-	for (unsigned i = 0; i < ORDERS_MAX; i++)
+	for (unsigned i = 0; i < ORDERS_MAX; i++) {
+		/* The last places are the owner's. */
+		if (i >= ORDERS_MAX - ORDERS_OWNER)
+			assert_false(orders_give(&orders, ORDERED_REOPEN, VIEW(""), "me", &askers[i]));
+		askers[i].by_unix = i >= ORDERS_MAX - ORDERS_OWNER;
 		assert_true(orders_give(&orders, ORDERED_REOPEN, VIEW(""), "me", &askers[i]));
+	}
+	askers[ORDERS_MAX].by_unix = true;
 	assert_false(orders_give(&orders, ORDERED_REOPEN, VIEW(""), "me", &askers[ORDERS_MAX]));
 	/* Some are with the main thread, some are not, when the end comes. */
 	orders_next(&orders);
