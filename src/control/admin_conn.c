@@ -367,6 +367,26 @@ static bool has_room(struct control *control, const struct admin_conn *c)
 	       conns_counted(control) <= control->config->admin.connections || make_room(control, c);
 }
 
+/*
+ * Where clients have taken all descriptors, whoever comes to see that is let in with the loop's reserve, one at a time: for one answer, so
+ * that the next may come. 0 or an error.
+ */
+static int conn_let_in(struct admin_conn *c, struct admin_listener *listener, struct address *peer)
+{
+	struct io *io = c->control->io;
+
+	c->listener = listener;
+	int error = conn_accept(&c->h1.conn, io, &listener->listener.source, peer);
+
+	if ((error != -EMFILE && error != -ENFILE) || !io_reserve_spend(io))
+		return error;
+	c->listener = NULL;
+	error = conn_accept(&c->h1.conn, io, &listener->listener.source, peer);
+	if (error < 0)
+		io_reserve_restore(io);
+	return error;
+}
+
 int admin_conn_accept(struct control *control, struct admin_listener *listener)
 {
 	bool by_unix = listener->address.u.any.sa_family == AF_UNIX;
@@ -377,13 +397,12 @@ int admin_conn_accept(struct control *control, struct admin_listener *listener)
 	if (c == NULL)
 		return -ENOMEM;
 	conn_init(c, control);
-	int error = conn_accept(&c->h1.conn, control->io, &listener->listener.source, &peer);
+	int error = conn_let_in(c, listener, &peer);
 
 	if (error < 0) {
 		slab_free(&control->slab, c);
 		return error;
 	}
-	c->listener = listener;
 	c->by_unix = by_unix;
 	c->asker.by_unix = by_unix;
 	control->unix_conns += by_unix;
@@ -395,6 +414,8 @@ int admin_conn_accept(struct control *control, struct admin_listener *listener)
 	list_push_back(&control->conns, &c->node);
 	if (fits) {
 		admin_conn_rest(c);
+		if (c->listener == NULL)
+			admin_conn_arm(c, control->config->admin.header_us);
 		return 0;
 	}
 	control->refused[ADMIN_TOO_MANY]++;

@@ -97,7 +97,7 @@ struct admin_request {
 struct admin_conn {
 	struct h1_conn h1;
 	struct control *control;
-	struct admin_listener *listener;  /* by which it came; NULL: that is gone, and the next answer is its last */
+	struct admin_listener *listener;  /* by which it came; NULL: that is gone, or it has the last descriptor: the next answer is its last */
 	struct list_node node;  /* in control->conns */
 	struct io_timer timer;  /* every state's deadline */
 	struct io_task task;    /* the next request of a batch gets its turn; later, frees the memory */

@@ -59,7 +59,8 @@
 
 struct io {
 	int epoll_fd;
-	int reserved_fd; /* STATM; given up for a moment by io_accept_shed; -1 while it could not be had back */
+	int reserved_fd; /* STATM; given up by io_accept_shed and io_reserve_spend; -1 until it is had back */
+	bool spent; /* by io_reserve_spend: what is closed next takes its place */
 	struct io_source wake; /* the eventfd */
 	bool stopping;
 	uint64_t now_us;
@@ -577,6 +578,23 @@ int io_accept_shed(struct io *io, struct io_source *listener)
 	return fd >= 0 ? 0 : fd;
 }
 
+bool io_reserve_spend(struct io *io)
+{
+	if (io->reserved_fd < 0)
+		return false;
+	close(io->reserved_fd);
+	io->reserved_fd = -1;
+	io->spent = true;
+	return true;
+}
+
+void io_reserve_restore(struct io *io)
+{
+	if (io->reserved_fd < 0)
+		io->reserved_fd = reserve_descriptor();
+	io->spent = io->reserved_fd < 0;
+}
+
 /* Of a listening socket these two have another meaning than their names (Linux, tcp_get_info). */
 int io_accept_queue(struct io *io, const struct io_source *listener, unsigned *waiting, unsigned *max)
 {
@@ -682,6 +700,18 @@ void io_shutdown_write(struct io *io, struct io_source *source)
 	shutdown(source->fd, SHUT_WR);
 }
 
+/* A reserve that was spent is had back in one step: between two, another thread's next client would have it. */
+static void close_or_reserve(struct io *io, int fd)
+{
+	bool has_it = io->spent && io->reserved_fd < 0 && dup3(io->wake.fd, fd, O_CLOEXEC) == fd;
+
+	if (has_it)
+		io->reserved_fd = fd;
+	else
+		close(fd);
+	io->spent = io->spent && !has_it && io->reserved_fd < 0;
+}
+
 void io_close(struct io *io, struct io_source *source)
 {
 	if (source->fd < 0)
@@ -690,7 +720,7 @@ void io_close(struct io *io, struct io_source *source)
 	/* A connection is forgotten by itself, as nobody holds a second descriptor for it. Whom a listener is shared with may keep it. */
 	if (source->shared)
 		epoll_ctl(io->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
-	close(source->fd);
+	close_or_reserve(io, source->fd);
 	source->fd = -1;
 	io->sources_open--;
 }

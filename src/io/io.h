@@ -209,6 +209,13 @@ int io_accept(struct io *io, struct io_source *listener, struct io_source *sourc
  */
 int io_accept_shed(struct io *io, struct io_source *listener);
 
+/*
+ * When descriptors are exhausted: closes the reserved one, so that one connection more may be accepted and kept. False: there is none. The
+ * next io_close() has it back, or io_reserve_restore() where nothing was accepted after all. (io_resident_bytes() may tell nothing from then on.)
+ */
+bool io_reserve_spend(struct io *io);
+void io_reserve_restore(struct io *io);
+
 /* Who has the other end of a unix socket, since it was connected. False: it is no unix socket, or that is not told. */
 struct io_peer {
 	uint32_t user;

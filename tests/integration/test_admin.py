@@ -357,6 +357,29 @@ def test_too_many_connections(start, origin, tmp_path):
     eventually(lambda: serves(admin))
 
 
+def test_clients_that_have_all_descriptors_do_not_shut_it_out(start, origin, tmp_path):
+    """Whoever comes to see what is wrong is answered, one after the other; who says nothing does not keep that to himself for long."""
+    unix = tmp_path / "admin"
+    given = {"address": f"127.0.0.1:{free_port()}", "unix": str(unix), "timeouts": {"header": "1s"}}
+    gateway = start(configuration(origin, admin=given, shedding="off", workers=1), files=44)
+    admin = Admin(gateway)
+    owner = by_unix(admin, unix)
+    clients = [gateway.connect() for _ in range(60)]
+    # The last of those who wait for a descriptor is sent away as the last.
+    clients[-1].expect_gone()
+    for _ in range(5):
+        for at in (admin, owner):
+            assert at.ask("/v1/status").status == 200
+    eventually(lambda: "descriptors" in {verdict["what"] for verdict in owner.why()["verdicts"]})
+    silent = admin.connect()
+    assert owner.ask("/healthz").status == 200
+    silent.close()
+    for client in clients:
+        client.close()
+    eventually(lambda: gateway.open_files() < 30)
+    assert owner.ask("/healthz").get("Connection") is None
+
+
 def by_unix(admin, path):
     other = Admin(admin.gateway)
     other.address = f"unix:{path}"

@@ -719,6 +719,36 @@ static void test_shedding(void **state)
 	io_close(fixture.io, &listener.source);
 }
 
+/* The reserve makes one connection, which is kept; the next one only when that is closed. */
+static void test_reserve_is_spent_and_had_back(void **state)
+{
+	struct end listener, clients[2], server = end_of(on_event);
+	struct address peer;
+
+	end_listen(&listener, "127.0.0.1:0");
+	for (int i = 0; i < 2; i++) {
+		clients[i] = end_of(on_event);
+		end_connect(&clients[i], &listener);
+	}
+	end_await(&listener, IO_READABLE);
+	struct rlimit before = limit_descriptors_to_those_open();
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(io_accept(fixture.io, &listener.source, &server.source, &peer), -EMFILE);
+		assert_true(io_reserve_spend(fixture.io));
+		assert_int_equal(io_accept(fixture.io, &listener.source, &server.source, &peer), 0);
+		assert_false(io_reserve_spend(fixture.io));
+		io_close(fixture.io, &server.source);
+	}
+	assert_true(io_reserve_spend(fixture.io));
+	assert_int_equal(io_accept(fixture.io, &listener.source, &server.source, &peer), -EAGAIN);
+	io_reserve_restore(fixture.io);
+	assert_int_equal(io_accept(fixture.io, &listener.source, &server.source, &peer), -EMFILE);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	for (int i = 0; i < 2; i++)
+		io_close(fixture.io, &clients[i].source);
+	io_close(fixture.io, &listener.source);
+}
+
 /* The reserved descriptor itself is lost for a while (another thread was quicker): shedding fails, then works again. */
 static void test_shedding_without_reserve(void **state)
 {
@@ -1014,6 +1044,7 @@ int main(void)
 		LOOP_TEST(test_a_closed_listener_that_others_have),
 		LOOP_TEST(test_a_full_accept_queue_is_told),
 		LOOP_TEST(test_shedding),
+		LOOP_TEST(test_reserve_is_spent_and_had_back),
 		LOOP_TEST(test_shedding_without_reserve),
 		LOOP_TEST(test_opening_without_descriptors),
 		LOOP_TEST(test_memory_is_told_without_descriptors),
