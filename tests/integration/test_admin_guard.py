@@ -1,9 +1,11 @@
 """Who may ask the administration: tokens, names, and pages in browsers."""
 
+import contextlib
 import errno
 import json
 import select
 import socket
+import time
 
 import pytest
 
@@ -276,6 +278,20 @@ def test_who_takes_no_answer_shuts_nobody_out(start, origin, path):
         newcomer.close()
     eventually(lambda: error_at(clients[0]) == errno.ECONNRESET)
     assert error_at(inside) == 0
+
+
+def test_an_answer_is_taken_in_time(start, origin):
+    """By who takes some of it now and then, too."""
+    client = talkative(start, origin, timeouts={"write_idle": "1s"}).connect()
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    length = int(client.send(get("/metrics", "localhost")).read_head().get("Content-Length"))
+    taken, some = len(client.unread), b"some"
+    with contextlib.suppress(ConnectionResetError):
+        while some and taken < length:
+            some = client.sock.recv(65536)
+            taken += len(some)
+            time.sleep(0.25)    # it is what takes its time
+    assert taken < length
 
 
 def test_an_answer_that_goes_on_is_told_as_long_as_it_is_taken(hasty):
