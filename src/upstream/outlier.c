@@ -17,7 +17,8 @@
  *
  * Slow must last: most of what comes in OUTLIER_SLOW_US is, without a break. Few answers make a window, and all of them may have
  * waited through one pause, of a garbage collector or of a machine that had no processor to give; what failed in a pause has failed
- * all the same. And fractions of what a scheduler gives at a time are no slowness at all, which is what the margin is for.
+ * all the same. Nor do two pauses make one that lasts: a silence of more than that is a break. And fractions of what a scheduler
+ * gives at a time are no slowness at all, which is what the margin is for.
  *
  * Weak points: what is wrong with half of the endpoints at once is not seen. Where each endpoint serves another kind of
  * requests (a consistent hash), one kind that takes `slow_factor` times as long as all others looks like a slow endpoint. With
@@ -144,13 +145,14 @@ void outlier_slowness_note(struct outlier_slowness *slowness, const struct outli
 		return;
 	if (slowness->mark_us == 0 || 2 * slower_than(fresh, slowness->mark_us) <= answers)
 		slowness->since_us = 0;
-	else if (slowness->since_us == 0)
+	else if (slowness->since_us == 0 || now_us - slowness->heard_us > OUTLIER_SLOW_US)
 		slowness->since_us = now_us;
+	slowness->heard_us = now_us;
 }
 
-bool outlier_slowness_lasts(const struct outlier_slowness *slowness, uint64_t now_us)
+bool outlier_slowness_lasts(const struct outlier_slowness *slowness)
 {
-	return slowness->since_us != 0 && now_us - slowness->since_us >= OUTLIER_SLOW_US;
+	return slowness->since_us != 0 && slowness->heard_us - slowness->since_us >= OUTLIER_SLOW_US;
 }
 
 static bool is_slow(const struct outlier_rules *rules, const struct outlier_tally *own, const struct outlier_tally *all,

@@ -47,9 +47,10 @@ struct outlier_evidence {
 struct outlier_slowness {
 	uint64_t mark_us;                  /* longer than that is slow; 0: not known */
 	uint64_t since_us;                 /* most of what has come since then was; 0: of what came last it was not */
+	uint64_t heard_us;                 /* answers came last */
 };
 
-/* It is slow for so long before it is judged to be. */
+/* It is slow for so long before it is judged to be; after a longer silence that begins anew. */
 #define OUTLIER_SLOW_US (1 * US_PER_S)
 
 static inline unsigned outlier_step(uint64_t wait_us)
@@ -90,7 +91,9 @@ uint64_t outlier_slow_mark_us(const struct outlier_rules *rules, uint32_t typica
 
 /* What has come since the last time, now. */
 void outlier_slowness_note(struct outlier_slowness *slowness, const struct outlier_tally *fresh, uint64_t now_us);
-bool outlier_slowness_lasts(const struct outlier_slowness *slowness, uint64_t now_us);
+
+/* From its first slow answers to its last ones: what has not answered since is no slower for that. */
+bool outlier_slowness_lasts(const struct outlier_slowness *slowness);
 
 /* `all` is the sum of everybody's tallies, `own` among them; `typical_us` what is typical of the others. */
 enum outlier_verdict outlier_judge(const struct outlier_rules *rules, const struct outlier_tally *own,

@@ -487,7 +487,7 @@ static void tell_why(enum outlier_verdict verdict, const struct outlier_evidence
 }
 
 /* True: it is ejected. */
-static bool endpoint_judge(struct endpoint_group *group, size_t i, const struct picture *p, uint64_t now_us)
+static bool endpoint_judge(struct endpoint_group *group, size_t i, const struct picture *p)
 {
 	struct endpoint *ep = group->endpoints[i];
 	struct health_record *record = &ep->budget->health;
@@ -510,7 +510,7 @@ static bool endpoint_judge(struct endpoint_group *group, size_t i, const struct 
 
 	enum outlier_verdict verdict = outlier_judge(&rules, &own, &p->all, typical_us, &evidence);
 
-	if (verdict == OUTLIER_NONE || (verdict == OUTLIER_SLOW && !outlier_slowness_lasts(&record->slowness, now_us)))
+	if (verdict == OUTLIER_NONE || (verdict == OUTLIER_SLOW && !outlier_slowness_lasts(&record->slowness)))
 		return false;
 	tell_why(verdict, &evidence, why, sizeof(why));
 	return eject(group, ep, verdict == OUTLIER_FAILS ? HEALTH_ERROR_RATE : HEALTH_SLOW, why);
@@ -543,6 +543,13 @@ static bool has_to_be_judged(struct endpoint_group *group, bool is_awake)
 	return has_to_be;
 }
 
+/* There is nobody left to compare with. */
+static void typical_forget(struct endpoint_group *group)
+{
+	for (size_t i = 0; i < group->count; i++)
+		group->endpoints[i]->budget->health.slowness.mark_us = 0;
+}
+
 static void group_judge(struct endpoint_group *group, uint64_t now_us)
 {
 	struct picture picture;
@@ -550,10 +557,12 @@ static void group_judge(struct endpoint_group *group, uint64_t now_us)
 	if (!has_to_be_judged(group, windows_look(group, now_us)))
 		return;
 	picture_make(&picture, group);
-	if (picture.count < 2)
+	if (picture.count < 2) {
+		typical_forget(group);
 		return;
+	}
 	for (size_t i = 0; i < group->count && i < CONFIG_UPSTREAM_ENDPOINTS_MAX; i++)
-		if (!is_judged_out(group->endpoints[i]) && endpoint_judge(group, i, &picture, now_us))
+		if (!is_judged_out(group->endpoints[i]) && endpoint_judge(group, i, &picture))
 			return;
 }
 

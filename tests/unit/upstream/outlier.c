@@ -222,26 +222,45 @@ static void note(struct outlier_slowness *s, unsigned quick, unsigned slow, uint
 static void test_slow_must_last(void **state)
 {
 	struct outlier_slowness s = {0};
-	uint64_t now_us = 7 * US_PER_S;
+	uint64_t now_us = 7 * US_PER_S, end_us = now_us + OUTLIER_SLOW_US;
 
 	/* What is slow is not known yet. */
-	note(&s, 0, 100, now_us);
-	assert_false(outlier_slowness_lasts(&s, now_us + 2 * OUTLIER_SLOW_US));
+	note(&s, 0, 100, now_us - OUTLIER_SLOW_US);
+	note(&s, 0, 100, now_us - 1);
+	assert_false(outlier_slowness_lasts(&s));
 	s.mark_us = outlier_slow_mark_us(&rules, 2 * MS);
 	note(&s, 0, 100, now_us);
-	assert_false(outlier_slowness_lasts(&s, now_us + OUTLIER_SLOW_US - 1));
-	assert_true(outlier_slowness_lasts(&s, now_us + OUTLIER_SLOW_US));
+	note(&s, 4, 5, end_us - 1);
+	assert_false(outlier_slowness_lasts(&s));
 	/* Nothing came, or what came has failed: that tells nothing of times. */
-	outlier_slowness_note(&s, &(struct outlier_tally){.failures = 5, .unmeasured = 5}, now_us + 1);
-	note(&s, 0, 0, now_us + 1);
-	note(&s, 4, 5, now_us + 2);
-	assert_true(outlier_slowness_lasts(&s, now_us + OUTLIER_SLOW_US));
+	outlier_slowness_note(&s, &(struct outlier_tally){.failures = 5, .unmeasured = 5}, end_us);
+	note(&s, 0, 0, end_us);
+	assert_false(outlier_slowness_lasts(&s));
+	note(&s, 4, 5, end_us);
+	assert_true(outlier_slowness_lasts(&s));
 	/* Half of them is not most. It begins anew then. */
-	note(&s, 5, 5, now_us + 3);
-	assert_false(outlier_slowness_lasts(&s, now_us + 2 * OUTLIER_SLOW_US));
-	note(&s, 0, 1, now_us + 4);
-	assert_false(outlier_slowness_lasts(&s, now_us + OUTLIER_SLOW_US + 3));
-	assert_true(outlier_slowness_lasts(&s, now_us + OUTLIER_SLOW_US + 4));
+	note(&s, 5, 5, end_us + 1);
+	assert_false(outlier_slowness_lasts(&s));
+	note(&s, 0, 1, end_us + 2);
+	note(&s, 0, 1, end_us + 1 + OUTLIER_SLOW_US);
+	assert_false(outlier_slowness_lasts(&s));
+	note(&s, 0, 1, end_us + 2 + OUTLIER_SLOW_US);
+	assert_true(outlier_slowness_lasts(&s));
+}
+
+/* One slow answer, an hour of nothing, and one pause: neither of the two lasts, nor do both together. */
+static void test_slow_does_not_outlive_silence(void **state)
+{
+	struct outlier_slowness s = {.mark_us = outlier_slow_mark_us(&rules, 2 * MS)};
+	uint64_t now_us = 7 * US_PER_S, again_us = now_us + 3600 * US_PER_S;
+
+	note(&s, 0, 1, now_us);
+	note(&s, 0, 10, again_us);
+	assert_false(outlier_slowness_lasts(&s));
+	note(&s, 0, 10, again_us + OUTLIER_SLOW_US / 2);
+	assert_false(outlier_slowness_lasts(&s));
+	note(&s, 0, 10, again_us + OUTLIER_SLOW_US);
+	assert_true(outlier_slowness_lasts(&s));
 }
 
 static void test_what_is_slow(void **state)
@@ -305,6 +324,7 @@ int main(void)
 		cmocka_unit_test(test_few_others_are_taken_with_doubt),
 		cmocka_unit_test(test_less_than_the_margin_is_nothing),
 		cmocka_unit_test(test_slow_must_last),
+		cmocka_unit_test(test_slow_does_not_outlive_silence),
 		cmocka_unit_test(test_what_is_slow),
 		cmocka_unit_test(test_too_few_say_nothing),
 		cmocka_unit_test(test_each_rule_can_be_off),
