@@ -27,8 +27,8 @@ static void print_receipt(const json_t *receipt, const char *path)
 	print_complaints(json_object_get(receipt, "complaints"), path, "");
 	json_array_foreach(json_object_get(receipt, "changes"), i, line)
 		printf("%s\n", text_of(line, "-"));
-	if (strcmp(outcome, "refused") == 0)
-		printf("refused: the configuration of before stays in force\n");
+	if (strcmp(outcome, "refused") == 0 || (strcmp(outcome, "failed") == 0 && number_at(receipt, "refused") == 0))
+		printf("%s: the configuration of before stays in force\n", outcome);
 	else if (strcmp(outcome, "reloaded") != 0)
 		printf("%s: %.0f of %.0f workers go on as before\n", outcome, number_at(receipt, "refused"),
 			number_at(receipt, "workers"));

@@ -3,7 +3,9 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -15,10 +17,19 @@
 /* As nice(2) means it: a reload takes longer where others have work for all processors, and takes nothing from them. */
 enum { LOADING_NICE = 10 };
 
+enum loading_stage {
+	LOADING_READING,                /* nothing of others is touched */
+	LOADING_MAKING,
+	LOADING_LEFT,                   /* by the main thread, while it was reading */
+};
+
 struct loading {
 	struct loading_task task;
-	struct reload_teller names_to;  /* of the names, until it has begun and when it has ended */
+	struct reload_teller names_to;  /* of the names, as it was before MAKING and is after it */
 	pthread_t thread;
+	pthread_mutex_t lock;           /* held for a copy */
+	char file[LOADING_FILE_BYTES];  /* being read */
+	atomic_int stage;               /* enum loading_stage */
 	atomic_bool ended;
 	atomic_bool closed;             /* nothing of it will be used */
 	atomic_bool opened;             /* the opening is to be released by who sets this to false */
@@ -34,7 +45,29 @@ static uint64_t lap(uint64_t *mark)
 	return *mark - before;
 }
 
+/* From now on the names are the thread's. False: it was left behind. */
+static bool making_begin(struct loading *l)
+{
+	int reading = LOADING_READING;
+
+	if (!atomic_compare_exchange_strong(&l->stage, &reading, LOADING_MAKING))
+		return false;
+	l->names_to = l->task.names->to;
+	l->task.names->to = kept_lines_teller(&l->loaded.lines);
+	return true;
+}
+
 /* --- the file --------------------------------------------------------------------------------------------------------- */
+
+static void on_file(void *context, const char *path)
+{
+	struct loading *l = context;
+	size_t n = strlen(path), most = sizeof(l->file) - sizeof("...");
+
+	pthread_mutex_lock(&l->lock);
+	snprintf(l->file, sizeof(l->file), "%s%s", n > most ? "..." : "", n > most ? path + n - most : path);
+	pthread_mutex_unlock(&l->lock);
+}
 
 /* False: the configuration cannot be used. */
 static bool check(struct loading *l, const struct config *config)
@@ -160,8 +193,10 @@ static void load_all(struct loading *l)
 {
 	struct receipt *receipt = &l->loaded.receipt;
 	uint64_t mark = clock_us(CLOCK_MONOTONIC);
-	bool good = config_load_again(l->task.path, &l->loaded.config, &receipt->complaints) == CONFIG_OK;
+	bool good = config_load_again(l->task.path, &(struct config_follower){on_file, l}, &l->loaded.config, &receipt->complaints) == CONFIG_OK;
 
+	if (!making_begin(l))
+		return;
 	receipt->took.read_us = lap(&mark);
 	if (!good || !check(l, l->loaded.config)) {
 		refuse(l);
@@ -187,10 +222,10 @@ static void *load_run(void *argument)
 
 	/* Of this thread alone: where processors are few, workers do not wait for it. Nothing is lost when it is refused. */
 	setpriority(PRIO_PROCESS, (id_t)gettid(), LOADING_NICE);
-	if (l->task.of_addresses)
-		make(l, l->task.before);
-	else
+	if (!l->task.of_addresses)
 		load_all(l);
+	else if (making_begin(l))
+		make(l, l->task.before);
 	atomic_store(&l->ended, true);
 	process_tell();
 	return NULL;
@@ -206,11 +241,10 @@ struct loading *loading_begin(const struct loading_task *task)
 		return NULL;
 	l->task = *task;
 	l->loaded.receipt.by = task->by;
-	l->names_to = task->names->to;
-	task->names->to = kept_lines_teller(&l->loaded.lines);
+	pthread_mutex_init(&l->lock, NULL);
 	if (pthread_create(&l->thread, NULL, load_run, l) == 0)
 		return l;
-	task->names->to = l->names_to;
+	pthread_mutex_destroy(&l->lock);
 	free(l);
 	return NULL;
 }
@@ -218,6 +252,16 @@ struct loading *loading_begin(const struct loading_task *task)
 bool loading_has_ended(const struct loading *l)
 {
 	return atomic_load(&l->ended);
+}
+
+bool loading_leave(struct loading *l, char file[LOADING_FILE_BYTES])
+{
+	int reading = LOADING_READING;
+
+	pthread_mutex_lock(&l->lock);
+	memcpy(file, l->file, LOADING_FILE_BYTES);
+	pthread_mutex_unlock(&l->lock);
+	return atomic_compare_exchange_strong(&l->stage, &reading, LOADING_LEFT);
 }
 
 void loading_close(struct loading *l)
@@ -231,8 +275,10 @@ struct loaded loading_end(struct loading *l)
 	struct loaded loaded;
 
 	pthread_join(l->thread, NULL);
-	l->task.names->to = l->names_to;
+	if (atomic_load(&l->stage) == LOADING_MAKING)
+		l->task.names->to = l->names_to;
 	loaded = l->loaded;
+	pthread_mutex_destroy(&l->lock);
 	free(l);
 	return loaded;
 }

@@ -3,8 +3,9 @@
  *
  *     read --> check --> open (opening.h) --> names --> generation --> what has changed; process_tell()
  *
- * From behind the reading on, until it has ended, the names and all that generations are made of are the thread's. Other addresses of
- * host names take the same way, without the file.
+ * From behind the reading on, until it has ended, the names and all that generations are made of are the thread's. While it reads it has
+ * nothing that is anybody else's, and may be left behind: a file system may never answer. Other addresses of host names take the same
+ * way, without the file.
  */
 #ifndef WEIR_APP_LOADING_H
 #define WEIR_APP_LOADING_H
@@ -36,11 +37,19 @@ struct loaded {
 
 struct loading;
 
+enum { LOADING_FILE_BYTES = 128 };
+
 /* NULL: no memory for it, or no thread. */
 struct loading *loading_begin(const struct loading_task *task);
 
 /* process_tell() has told so. */
 bool loading_has_ended(const struct loading *loading);
+
+/*
+ * True: it was reading still, and is left behind: it touches nothing of the task from now on, the path apart, and comes to its end when
+ * it notices, if ever; until then it is kept, and then dropped. `file` is what it was reading, of a long path the end. False: it goes on.
+ */
+bool loading_leave(struct loading *loading, char file[LOADING_FILE_BYTES]);
 
 /* Nothing of it will be used: what it has opened is closed at once. It goes on to its end. */
 void loading_close(struct loading *loading);

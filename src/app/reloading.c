@@ -11,6 +11,8 @@
 #include "app/watching.h"
 #include "base/clock.h"
 
+#define UNANSWERED "%s does not answer; see to its file system (mount, network), then reload again"
+
 /* --- telling -------------------------------------------------------------------------------------------------------- */
 
 static void journal_tell(void *context, int level, const char *text)
@@ -22,7 +24,7 @@ static void journal_tell(void *context, int level, const char *text)
 
 __attribute__((format(printf, 3, 4))) static void tell(struct reloading *r, int level, const char *format, ...)
 {
-	char text[256];
+	char text[320];
 	va_list arguments;
 
 	va_start(arguments, format);
@@ -100,10 +102,22 @@ static bool begin(struct reloading *r, const char *by, bool of_addresses)
 
 	r->receipt = (struct receipt){.by = by};
 	r->of_addresses = of_addresses;
+	r->loading_begun_us = clock_us(CLOCK_MONOTONIC);
 	r->loading = loading_begin(&task);
 	if (r->loading != NULL)
 		r->state = RELOADING_LOADING;
 	return r->loading != NULL;
+}
+
+/* A file does not answer. */
+static void unanswered_give(struct reloading *r)
+{
+	const struct config_place nowhere = {0};
+
+	r->receipt.outcome = RELOAD_FAILED;
+	config_complain(&r->receipt.complaints, &nowhere, UNANSWERED, r->left_file);
+	tell(r, LEVEL_ERROR, "%s: not reloaded: " UNANSWERED, log_name(r->receipt.by), r->left_file);
+	receipt_give(r);
 }
 
 /* Of the file. It is IDLE. */
@@ -112,6 +126,12 @@ static void reload_begin(struct reloading *r, const char *by, struct control_ord
 	if (order != NULL)
 		r->orders[r->order_count++] = order;
 	notify_reloading();
+	if (r->left != NULL) {
+		r->receipt = (struct receipt){.by = by};
+		r->of_addresses = false;
+		unanswered_give(r);
+		return;
+	}
 	if (begin(r, by, false))
 		return;
 	tell(r, LEVEL_ERROR, "%s: not reloaded: out of memory, or of threads", log_name(by));
@@ -183,13 +203,39 @@ static void not_reloaded_tell(struct reloading *r)
 		tell(r, LEVEL_ERROR, "%s: not reloaded: out of memory, or of threads", log_name(r->receipt.by));
 }
 
+/* It is given up if it has read for too long. */
+static void patience_look(struct reloading *r)
+{
+	bool waited = clock_us(CLOCK_MONOTONIC) - r->loading_begun_us >= RELOADING_PATIENCE_US;
+
+	if (r->of_addresses || !waited || !loading_leave(r->loading, r->left_file))
+		return;
+	r->left = r->loading;
+	r->loading = NULL;
+	unanswered_give(r);
+}
+
+/* The one that was left behind may have come back. Who has files watched wants what they say now. */
+static void left_look(struct reloading *r)
+{
+	if (r->left == NULL || !loading_has_ended(r->left))
+		return;
+	loading_drop(r->left);
+	r->left = NULL;
+	tell(r, LEVEL_INFO, "%s has answered: the configuration can be reloaded again", r->left_file);
+	if (r->watching != NULL)
+		reloading_ask(r, "watch", NULL);
+}
+
 static void loading_look(struct reloading *r)
 {
 	const struct reload_teller to = {journal_tell, r};
 	struct loaded l;
 
-	if (!loading_has_ended(r->loading))
+	if (!loading_has_ended(r->loading)) {
+		patience_look(r);
 		return;
+	}
 	l = loading_end(r->loading);
 	r->loading = NULL;
 	r->receipt = l.receipt;
@@ -301,6 +347,7 @@ void reloading_look(struct reloading *r)
 		loading_look(r);
 	if (r->state == RELOADING_SWAPPING)
 		swap_look(r);
+	left_look(r);
 	ask_again(r);
 	if (r->watching != NULL && watching_take(r->watching))
 		reloading_ask(r, "watch", NULL);
@@ -362,6 +409,11 @@ bool reloading_release(struct reloading *r)
 		if (!loading_has_ended(r->loading))
 			return false;
 		drop(r);
+	}
+	if (r->left != NULL) {
+		if (!loading_has_ended(r->left))
+			return false;
+		loading_drop(r->left);
 	}
 	watching_end(r->watching);
 	receipt_release(&r->receipt);

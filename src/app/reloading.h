@@ -8,7 +8,8 @@
  *      '-- receipt -- SWAPPING: the workers take it, in slices (gateway/reload.c)
  *
  * Who asks meanwhile is heard behind it: once more, whoever and however many they are. While LOADING the names and
- * all that generations are made of are the thread's. Other addresses of host names take the same way, without the file.
+ * all that generations are made of are left to the thread. One that reads files still after RELOADING_PATIENCE_US is left behind, as a file system may
+ * never answer: the reload has failed, and so does each that is asked for until it has come back. Other addresses of host names take the same way, without the file.
  *
  * A reload of the file and an upgrade never meet: both open sockets, maybe the same ones. While an upgrade is wanted or under way
  * none is begun (held), and who asks is heard by the process that is there after it.
@@ -17,7 +18,11 @@
 #define WEIR_APP_RELOADING_H
 
 #include "app/loading.h"
+#include "base/units.h"
 #include "control/order.h"
+
+/* For reading all files of a reload: so long at most nothing else is begun for them. */
+#define RELOADING_PATIENCE_US (60 * US_PER_S)
 
 struct reloading {
 	/* Set by the owner before the first call, all else zero. */
@@ -39,6 +44,9 @@ struct reloading {
 	struct receipt receipt;         /* of the one that is under way */
 	struct watching *watching;      /* NULL: the files are not watched */
 	struct loading *loading;        /* LOADING */
+	uint64_t loading_begun_us;
+	struct loading *left;           /* behind, reading still; NULL: none */
+	char left_file[LOADING_FILE_BYTES];
 	uint64_t swap_begun_us;
 	struct control_order *orders[ORDERS_MAX], *orders_again[ORDERS_MAX];
 	size_t order_count, order_again_count;
@@ -71,7 +79,7 @@ void reloading_resume(struct reloading *r);
 void reloading_close(struct reloading *r);
 
 /*
- * After the end of the workers' threads. Before the workers are freed. False: the thread is at work still, and nobody waits for it, since what
+ * After the end of the workers' threads. Before the workers are freed. False: the thread, or one left behind, is at work still, and nobody waits for it, since what
  * it reads may be large, or slow to come. Then nothing that it looks at is freed, the workers neither, and the process ends by process_leave().
  */
 bool reloading_release(struct reloading *r);

@@ -38,8 +38,15 @@ enum config_status {
  */
 enum config_status config_load(const char *path, const struct config **out, struct config_complaints *complaints);
 
-/* The same for who runs already and must not wait for a writer: what is no regular file cannot be read. */
-enum config_status config_load_again(const char *path, const struct config **out, struct config_complaints *complaints);
+/* Is told of each file before it is opened, the configuration itself and those that it names: one may never answer. */
+struct config_follower {
+	void (*on_file)(void *context, const char *path);
+	void *context;
+};
+
+/* The same for who runs already and must not wait for a writer: what is no regular file cannot be read. `follower` may be NULL. */
+enum config_status config_load_again(const char *path, const struct config_follower *follower, const struct config **out,
+	struct config_complaints *complaints);
 
 /*
  * Only `admin`, for who asks a gateway that runs: nothing else of the model is filled, and whatever else is wrong with the file is

@@ -63,6 +63,8 @@ static const char *size_fault(const struct stat *st)
 
 static void open_and_read(struct load *l, const struct node *node, struct config_file *out)
 {
+	load_follow(l->follower, out->path.p);
+
 	int fd = open(out->path.p, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	struct stat st = {0};
 	struct quoted q;

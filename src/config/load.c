@@ -146,11 +146,17 @@ static void admin_read(struct load *l, struct view bytes)
 	section_read_only(l, &root_section, VIEW("admin"), root, l->config);
 }
 
+void load_follow(const struct config_follower *follower, const char *path)
+{
+	if (follower != NULL)
+		follower->on_file(follower->context, path);
+}
+
 /* What is read of a file. */
 typedef void load_reader(struct load *l, struct view bytes);
 
-static enum config_status load_bytes(const char *name, struct view bytes, load_reader *reader, const struct config **out,
-	struct config_complaints *complaints)
+static enum config_status load_bytes(const char *name, struct view bytes, load_reader *reader, const struct config_follower *follower,
+	const struct config **out, struct config_complaints *complaints)
 {
 	struct owned_config *owned = config_create(name);
 	struct config *config = owned != NULL ? &owned->config : NULL;
@@ -159,7 +165,7 @@ static enum config_status load_bytes(const char *name, struct view bytes, load_r
 	*complaints = (struct config_complaints){0};
 	arena_init(&scratch, NULL, 0, SCRATCH_BYTES_MAX);
 	if (config != NULL) {
-		struct load l = {config, &owned->arena, &scratch, complaints, .exhausted = config->file.p == NULL};
+		struct load l = {config, &owned->arena, &scratch, complaints, follower, .exhausted = config->file.p == NULL};
 		reader(&l, bytes);
 		if (l.exhausted)
 			complain_whole(complaints, "", NO_MEMORY);
@@ -179,13 +185,13 @@ static enum config_status load_bytes(const char *name, struct view bytes, load_r
 enum config_status config_load_bytes(
 	const char *name, struct view bytes, const struct config **out, struct config_complaints *complaints)
 {
-	return load_bytes(name, bytes, config_read, out, complaints);
+	return load_bytes(name, bytes, config_read, NULL, out, complaints);
 }
 
 enum config_status config_load_admin_bytes(
 	const char *name, struct view bytes, const struct config **out, struct config_complaints *complaints)
 {
-	return load_bytes(name, bytes, admin_read, out, complaints);
+	return load_bytes(name, bytes, admin_read, NULL, out, complaints);
 }
 
 /* All there is, but at most `max` bytes of it. -1 with errno when that fails. */
@@ -204,15 +210,15 @@ static ssize_t read_all(int fd, char *bytes, size_t max)
 }
 
 /* Owns `fd`; -1: it could not be opened, and errno says why. */
-static enum config_status load_descriptor(
-	const char *path, int fd, load_reader *reader, const struct config **out, struct config_complaints *complaints)
+static enum config_status load_descriptor(const char *path, int fd, load_reader *reader, const struct config_follower *follower,
+	const struct config **out, struct config_complaints *complaints)
 {
 	enum config_status status = CONFIG_UNREADABLE;
 	char *bytes = fd >= 0 ? malloc(TREE_BYTES_MAX + 1) : NULL;
 	ssize_t n = bytes != NULL ? read_all(fd, bytes, TREE_BYTES_MAX + 1) : -1;
 
 	if (n >= 0)
-		status = load_bytes(path, view_of(bytes, (size_t)n), reader, out, complaints);
+		status = load_bytes(path, view_of(bytes, (size_t)n), reader, follower, out, complaints);
 	else
 		complain_whole(complaints, "", "cannot be read: %s", strerror(errno));
 	free(bytes);
@@ -226,7 +232,7 @@ static enum config_status load_path(
 {
 	*out = NULL;
 	*complaints = (struct config_complaints){0};
-	return load_descriptor(path, open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), reader, out, complaints);
+	return load_descriptor(path, open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), reader, NULL, out, complaints);
 }
 
 enum config_status config_load(const char *path, const struct config **out, struct config_complaints *complaints)
@@ -239,8 +245,11 @@ enum config_status config_load_admin(const char *path, const struct config **out
 	return load_path(path, admin_read, out, complaints);
 }
 
-enum config_status config_load_again(const char *path, const struct config **out, struct config_complaints *complaints)
+enum config_status config_load_again(const char *path, const struct config_follower *follower, const struct config **out,
+	struct config_complaints *complaints)
 {
+	load_follow(follower, path);
+
 	/* Opening a FIFO waits for its writer, unless it is told not to. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	struct stat st;
@@ -248,7 +257,7 @@ enum config_status config_load_again(const char *path, const struct config **out
 	*out = NULL;
 	*complaints = (struct config_complaints){0};
 	if (fd < 0 || fstat(fd, &st) != 0 || S_ISREG(st.st_mode))
-		return load_descriptor(path, fd, config_read, out, complaints);
+		return load_descriptor(path, fd, config_read, follower, out, complaints);
 	complain_whole(complaints, "", "cannot be read again: it is not a regular file");
 	close(fd);
 	return CONFIG_UNREADABLE;

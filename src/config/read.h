@@ -25,9 +25,13 @@ struct load {
 	struct arena *arena;       /* the model's: lives as long as it */
 	struct arena *scratch;     /* the tree's: gone when the load is over */
 	struct config_complaints *complaints;
+	const struct config_follower *follower; /* NULL: none */
 	struct index upstreams;    /* by name, once one was asked for (upstream_named) */
 	bool exhausted;
 };
+
+/* `path` is opened next. */
+void load_follow(const struct config_follower *follower, const char *path);
 
 /* Zeroed, from the model's arena; NULL (and l->exhausted) when there is no more. */
 void *load_alloc(struct load *l, size_t bytes);

@@ -31,12 +31,34 @@ static struct {
 	pthread_cond_t changed;
 	bool hangs;                /* whoever opens the file from now on */
 	unsigned hanging;          /* so many do */
+	char said[1000];           /* the last line of the log */
+	char receipt[2000];        /* the last one */
+	unsigned answered;         /* status of the last order that was */
 } bed = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 int __real_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...);
 int __real_open64(const char *path, int flags, ...);
 int __wrap_open64(const char *path, int flags, ...);
+
+void __wrap_journal_event(struct journal *journal, unsigned source, uint64_t wall_us, int level, const char *text);
+void __wrap_control_reloaded(struct control *control, enum reload_outcome outcome, uint64_t at_us, const char *receipt);
+void __wrap_order_done(struct control_order *order, unsigned status, const char *json);
+
+void __wrap_journal_event(struct journal *journal, unsigned source, uint64_t wall_us, int level, const char *text)
+{
+	snprintf(bed.said, sizeof(bed.said), "%s", text);
+}
+
+void __wrap_control_reloaded(struct control *control, enum reload_outcome outcome, uint64_t at_us, const char *receipt)
+{
+	snprintf(bed.receipt, sizeof(bed.receipt), "%s", receipt);
+}
+
+void __wrap_order_done(struct control_order *order, unsigned status, const char *json)
+{
+	bed.answered = status;
+}
 
 static void hang(const char *path)
 {
@@ -175,12 +197,76 @@ static void test_loading(void **state)
 	assert_ptr_equal(r.names.to.tell, on_tell);
 }
 
+static void failed_is_told(const struct reloading *r)
+{
+	assert_int_equal(r->state, RELOADING_IDLE);
+	assert_true(reloading_is_idle(r));
+	assert_int_equal(bed.answered, 500);
+	assert_int_equal(r->order_count, 0);
+	assert_non_null(strstr(bed.said, bed.path));
+	assert_non_null(strstr(bed.said, "does not answer"));
+	assert_non_null(strstr(bed.receipt, "\"failed\""));
+	assert_non_null(strstr(bed.receipt, bed.path));
+	bed.answered = 0;
+	bed.said[0] = bed.receipt[0] = '\0';
+}
+
+/* A reload whose file is not read in time has failed, and so do others until it was; then they are possible again. */
+static void test_patience(void **state)
+{
+	struct control_order first = {0}, later = {0};
+	struct reloading r = {.path = bed.path, .names.to = {on_tell, NULL}, .loaded = config_ref(bed.config), .count = 1};
+	const struct timespec moment = {.tv_nsec = 1000000};
+
+	hangs(true);
+	reloading_ask(&r, "admin", &first);
+	await_hanging(1);
+	reloading_look(&r);
+	assert_true(reloading_is_loading(&r));
+	r.loading_begun_us -= RELOADING_PATIENCE_US;
+	reloading_look(&r);
+	failed_is_told(&r);
+	reloading_ask(&r, "admin", &later);
+	failed_is_told(&r);
+	assert_false(reloading_release(&r));
+	hangs(false);
+	while (r.left != NULL) {
+		reloading_look(&r);
+		nanosleep(&moment, NULL);
+	}
+	assert_non_null(strstr(bed.said, "has answered"));
+	assert_ptr_equal(r.names.to.tell, on_tell);
+	assert_true(reloading_release(&r));
+}
+
+/* Who has asked behind it is told the same, in the same look. */
+static void test_patience_of_who_waits(void **state)
+{
+	struct control_order behind = {0};
+	struct reloading r = {.path = bed.path, .names.to = {on_tell, NULL}, .loaded = config_ref(bed.config), .count = 1};
+	const struct timespec moment = {.tv_nsec = 1000000};
+
+	hangs(true);
+	reloading_ask(&r, "signal", NULL);
+	await_hanging(1);
+	reloading_ask(&r, "admin", &behind);
+	r.loading_begun_us -= RELOADING_PATIENCE_US;
+	assert_int_equal(bed.answered, 0);
+	reloading_look(&r);
+	failed_is_told(&r);
+	hangs(false);
+	while (!reloading_release(&r))
+		nanosleep(&moment, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_watching, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_changed_before_it_is_watched, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_loading, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_patience, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_patience_of_who_waits, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -523,7 +523,7 @@ static void test_not_regular(void **state)
 	assert_non_null(mkdtemp(folder));
 	snprintf(path, sizeof(path), "%s/f", folder);
 	assert_int_equal(mkfifo(path, 0600), 0);
-	assert_int_equal(config_load_again(path, &config, &complaints), CONFIG_UNREADABLE);
+	assert_int_equal(config_load_again(path, NULL, &config, &complaints), CONFIG_UNREADABLE);
 	assert_null(config);
 	char *text = complaints_text(&complaints, "f");
 	assert_string_equal(text, "f: cannot be read again: it is not a regular file\n");
@@ -531,7 +531,7 @@ static void test_not_regular(void **state)
 	config_complaints_release(&complaints);
 	unlink(path);
 	rmdir(folder);
-	assert_int_equal(config_load_again("/nowhere/weir.yaml", &config, &complaints), CONFIG_UNREADABLE);
+	assert_int_equal(config_load_again("/nowhere/weir.yaml", NULL, &config, &complaints), CONFIG_UNREADABLE);
 	config_complaints_release(&complaints);
 }
 
