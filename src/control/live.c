@@ -27,14 +27,14 @@ static uint64_t count_reloads(struct reloads *reloads)
 	return sum;
 }
 
-/* JSON's null: there was no reload. */
+/* JSON's null: there was no reload. NULL: out of memory. */
 static json_t *receipt_of(struct reloads *reloads)
 {
 	char *text = reloads_receipt(reloads);
 	json_t *receipt = text != NULL ? json_loads(text, 0, NULL) : NULL;
 
 	free(text);
-	return receipt != NULL ? receipt : json_null();
+	return receipt == NULL && count_reloads(reloads) == 0 ? json_null() : receipt;
 }
 
 /* Owns `reload`. The text from malloc; NULL: out of memory. */
@@ -56,6 +56,14 @@ static char *frame_text(const struct live *live, unsigned past, json_t *reload)
 	json_decref(scene.why);
 	json_decref(scene.reload);
 	return text;
+}
+
+/* With the receipt of the last reload. The text from malloc; NULL: out of memory. */
+static char *frame_text_reload(const struct live *live, unsigned past)
+{
+	json_t *receipt = receipt_of(&live->control->reloads);
+
+	return receipt != NULL ? frame_text(live, past, receipt) : NULL;
 }
 
 /* How many samples are newer than the mark; those of which nothing can be told, as there is none before them, left out. */
@@ -93,7 +101,7 @@ static const char *frame_of_all(struct live *live)
 	bool has_new = live->reloads != live->reloads_before;
 
 	if (live->text == NULL)
-		live->text = frame_text(live, 0, has_new ? receipt_of(&live->control->reloads) : NULL);
+		live->text = has_new ? frame_text_reload(live, 0) : frame_text(live, 0, NULL);
 	return live->text;
 }
 
@@ -110,7 +118,7 @@ static bool live_tick(struct admin_conn *c)
 	live_refresh(live, newest_us);
 
 	bool knows_last = count == 1 && *mark != 0;
-	char *own = knows_last ? NULL : frame_text(live, count - 1, receipt_of(&live->control->reloads));
+	char *own = knows_last ? NULL : frame_text_reload(live, count - 1);
 	const char *text = knows_last ? frame_of_all(live) : own;
 
 	/* What there was no memory for is told in a second, as of the past. */

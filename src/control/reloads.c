@@ -30,6 +30,8 @@ void reloads_add(struct reloads *r, enum reload_outcome outcome, uint64_t at_us,
 {
 	char *copy = strdup(receipt), *before;
 
+	if (copy == NULL)
+		return;
 	pthread_mutex_lock(&r->lock);
 	r->counts.total[outcome]++;
 	r->counts.successful = outcome == RELOAD_RELOADED;

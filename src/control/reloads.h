@@ -34,7 +34,7 @@ struct reloads {
 void reloads_init(struct reloads *reloads, uint64_t at_us);
 void reloads_release(struct reloads *reloads);
 
-/* `receipt` is copied. */
+/* `receipt` is copied. Without memory for that nothing is noted: what is counted has a receipt. */
 void reloads_add(struct reloads *reloads, enum reload_outcome outcome, uint64_t at_us, const char *receipt);
 
 struct reload_counts reloads_counts(struct reloads *reloads);
