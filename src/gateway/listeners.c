@@ -6,9 +6,11 @@
  *                          `--no change, after all--> GONE
  *
  * A new one is bound first of all, and listens when nothing else can fail any more: until then nobody can connect, so nobody is
- * lost when the reload is refused, or given up. One that leaves takes whoever has
- * connected to it by then, some in each slice; then its socket is closed. Its clients have its settings to their end: it holds the
- * generation that these are of.
+ * lost when the reload is refused, or given up. Of several each is looked at before the first listens. What is left is a stranger who
+ * begins to listen between the look and the last one's own beginning, microseconds later: who has connected to the first in these
+ * is reset.
+ * One that leaves takes whoever has connected to it by then, some in each slice; then its socket is closed. Its clients have its
+ * settings to their end: it holds the generation that these are of.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -189,12 +191,18 @@ struct worker_listener **listeners_make(struct worker *w, const struct generatio
 	return made;
 }
 
-bool listeners_begin(const struct config *config, struct worker_listener *const *made, char error_text[256])
+static int begin(struct listener *listener)
+{
+	return listener_begin(listener, CONFIG_BACKLOG);
+}
+
+static bool each_new(const struct config *config, struct worker_listener *const *made, int (*step)(struct listener *listener),
+	char error_text[256])
 {
 	for (size_t i = 0; i < config->listener_count; i++) {
 		struct worker_listener *l = made[i];
 		bool is_new = l->state == LISTENER_MADE && l->listener.source.fd >= 0;
-		int error = is_new ? listener_begin(&l->listener, CONFIG_BACKLOG) : 0;
+		int error = is_new ? step(&l->listener) : 0;
 
 		if (error == 0)
 			continue;
@@ -202,6 +210,11 @@ bool listeners_begin(const struct config *config, struct worker_listener *const 
 		return false;
 	}
 	return true;
+}
+
+bool listeners_begin(const struct config *config, struct worker_listener *const *made, char error_text[256])
+{
+	return each_new(config, made, listener_ready, error_text) && each_new(config, made, begin, error_text);
 }
 
 void listeners_discard(struct worker *w, struct worker_listener **made, size_t count)

@@ -13,7 +13,8 @@
  * SETTLING is left out unless endpoints of before are being let go, which comes first: the next roster is made from one that has
  * settled into its place.
  *
- * New listeners begin to listen at the end of MAKING: a reload that is refused, or given up, has let nobody in who would be lost with it.
+ * New listeners begin to listen at the end of MAKING: a reload that is refused, or given up, has let nobody in who would be lost with it
+ * (but for an instant where there are several: listeners.c).
  *
  * Behind the change connections that are open are looked at: whom they trust, and what they count among. A request that has begun
  * keeps its route, its upstream's settings, and whether its client is trusted: its head may have to be written a second time. What becomes of listeners stands in

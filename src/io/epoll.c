@@ -554,6 +554,16 @@ int io_bind(
 	return error;
 }
 
+struct io_file io_bound_file(struct io *io, const struct io_source *source)
+{
+	return listen_file(source->fd);
+}
+
+int io_listen_check(struct io *io, const struct io_source *source, const struct io_file *bound)
+{
+	return listen_check(source->fd, bound);
+}
+
 int io_listen(struct io *io, struct io_source *source, int backlog)
 {
 	return (int)result_of(listen(source->fd, backlog));

@@ -65,7 +65,8 @@ int inherited_bind(struct inherited *in, const struct address *address, const st
 	if (fd < 0)
 		return fd;
 	/* As it was asked for: the port may be 0. */
-	in->sockets[in->count++] = (struct inherited_socket){.fd = fd, .address = *address, .shares = options->reuse_port};
+	in->sockets[in->count++] = (struct inherited_socket){
+		.fd = fd, .address = *address, .file = listen_file(fd), .shares = options->reuse_port};
 	return 0;
 }
 
@@ -76,11 +77,20 @@ void inherited_unbind(struct inherited *in)
 
 		if (s->taken)
 			continue;
+		bool ours = listen_check(s->fd, &s->file) == 0;
+
 		close(s->fd);
 		s->taken = true;
-		listen_tidy(&s->address);
+		if (ours)
+			listen_tidy(&s->address);
 	}
 	inherited_release(in);
+}
+
+/* Not of -ENOENT, which says that there is no such socket. */
+static bool file_is_lost(const struct inherited_socket *s)
+{
+	return s->file.inode != 0 && listen_check(s->fd, &s->file) != 0;
 }
 
 int inherited_take(struct inherited *in, const struct address *address)
@@ -95,6 +105,8 @@ int inherited_take(struct inherited *in, const struct address *address)
 
 			return fd >= 0 ? fd : -errno;
 		}
+		if (file_is_lost(s))
+			return -EADDRINUSE;
 		s->taken = true;
 		return s->fd;
 	}

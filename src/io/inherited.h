@@ -17,6 +17,7 @@
 struct inherited_socket {
 	int fd;
 	struct address address;
+	struct io_file file;       /* of a unix socket that was bound here */
 	bool shares;               /* others may be bound to its address: SO_REUSEPORT */
 	bool taken;
 };
@@ -39,10 +40,10 @@ bool inherited_init(struct inherited *in, int first, size_t count, int *stranger
  */
 int inherited_bind(struct inherited *in, const struct address *address, const struct io_bind_options *options);
 
-/* Closes those that were bound in vain, without a trace: files of unix sockets are removed. */
+/* Closes those that were bound in vain, without a trace: files of unix sockets are removed, but for those that are another's by now. */
 void inherited_unbind(struct inherited *in);
 
-/* A descriptor for this address, which is the caller's. -ENOENT: there is none (left); other negative errno: it failed. */
+/* A descriptor for this address, which is the caller's. -ENOENT: there is none (left); other negative errno: it failed, or the path is not its own any more (io_listen_check). */
 int inherited_take(struct inherited *in, const struct address *address);
 
 /* Whether there was one for this address. */

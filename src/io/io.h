@@ -191,9 +191,24 @@ struct io_bind_options {
  */
 int io_bind(struct io *io, struct io_source *source, const struct address *address, const struct io_bind_options *options);
 
+/* The file that a unix socket has by being bound, to be known again. All 0: none. */
+struct io_file {
+	uint64_t device, inode;
+};
+
+/* Directly behind io_bind(). */
+struct io_file io_bound_file(struct io *io, const struct io_source *source);
+
 /*
- * From now on who connects waits to be accepted (not watched yet), `backlog` of them at most. 0; or there is no memory for it, or
- * somebody who shares no address listens there meanwhile: -EADDRINUSE. Then it is bound still.
+ * Whether io_listen() would be of use, without letting anybody in. 0; -EADDRINUSE: somebody who shares no address listens there
+ * meanwhile, or the path of a unix socket has another file than `bound`, as one that does not listen yet looks like a dead process's to
+ * others; -ENOENT: it has none any more. 0 where that cannot be found out, too: io_listen() may fail still.
+ */
+int io_listen_check(struct io *io, const struct io_source *source, const struct io_file *bound);
+
+/*
+ * From now on who connects waits to be accepted, `backlog` of them at most. It may be watched already: then it is told of them. 0; or
+ * there is no memory for it, or somebody who shares no address listens there meanwhile: -EADDRINUSE. Then it is bound still.
  */
 int io_listen(struct io *io, struct io_source *source, int backlog);
 

@@ -2,7 +2,8 @@
  * TCP: open and bind; the options set here are inherited by every accepted connection, so accepting costs one call.
  *
  * Unix: a socket's file outlives its process. When the path is taken, somebody is asked to answer there: if nobody
- * does, the file is a leftover and is removed. Only a socket's file ever is.
+ * does, the file is a leftover and is removed. Only a socket's file ever is. One that is bound and does not listen yet looks like a
+ * leftover, to others that do the same: so it is looked whether the path has its file still.
  */
 #include "io/listen.h"
 
@@ -73,6 +74,74 @@ void listen_tidy(const struct address *address)
 {
 	if (address->u.any.sa_family == AF_UNIX && unix_is_stale(address))
 		unlink(unix_path(address));
+}
+
+/* At which address it is bound; not bound at all, at none of a path. */
+static struct address bound_address(int fd)
+{
+	struct address address = {.len = sizeof(address.u)};
+
+	if (getsockname(fd, &address.u.any, &address.len) != 0)
+		address.u.any.sa_family = AF_UNSPEC;
+	return address;
+}
+
+static struct io_file file_at(const struct address *address)
+{
+	struct stat file;
+
+	if (address->u.any.sa_family != AF_UNIX || lstat(unix_path(address), &file) != 0)
+		return (struct io_file){0};
+	return (struct io_file){.device = file.st_dev, .inode = file.st_ino};
+}
+
+struct io_file listen_file(int fd)
+{
+	const struct address address = bound_address(fd);
+
+	return file_at(&address);
+}
+
+static int file_check(const struct address *address, const struct io_file *bound)
+{
+	struct io_file now = file_at(address);
+
+	if (bound->inode == 0 || (now.device == bound->device && now.inode == bound->inode))
+		return 0;
+	return now.inode == 0 ? -ENOENT : -EADDRINUSE;
+}
+
+static bool option_is_on(int fd, int level, int option)
+{
+	int value = 0;
+	socklen_t n = sizeof(value);
+
+	return getsockopt(fd, level, option, &value, &n) == 0 && value != 0;
+}
+
+/* Whoever is bound there and would let us listen lets another one bind that shares as much as we do. */
+static int port_check(int fd, const struct address *address)
+{
+	const struct io_bind_options options = {.reuse_port = option_is_on(fd, SOL_SOCKET, SO_REUSEPORT)};
+	int other = socket(address->u.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (other < 0)
+		return 0;
+	bool taken = listen_set_options(other, address->u.any.sa_family, &options) &&
+		     bind(other, &address->u.any, address->len) != 0 && errno == EADDRINUSE;
+
+	close(other);
+	return taken ? -EADDRINUSE : 0;
+}
+
+int listen_check(int fd, const struct io_file *bound)
+{
+	const struct address address = bound_address(fd);
+
+	if (address.u.any.sa_family == AF_UNIX)
+		return file_check(&address, bound);
+	/* One that is taken over, and listens, is whoever's it is. */
+	return option_is_on(fd, SOL_SOCKET, SO_ACCEPTCONN) ? 0 : port_check(fd, &address);
 }
 
 static int bind_to(int fd, const struct address *address)

@@ -64,17 +64,27 @@ int listener_bind(struct listener *listener, struct io *io, const struct address
 	listener->source.on_event = listener_on_event;
 	listener->timer.on_fire = listener_on_timer;
 	listener->more.on_run = listener_on_more;
-	return io_bind(io, &listener->source, address, options);
+	int error = io_bind(io, &listener->source, address, options);
+
+	if (error == 0)
+		listener->file = io_bound_file(io, &listener->source);
+	return error;
+}
+
+int listener_ready(struct listener *listener)
+{
+	int error = io_listen_check(listener->io, &listener->source, &listener->file);
+
+	return error == 0 ? io_watch(listener->io, &listener->source) : error;
 }
 
 int listener_begin(struct listener *listener, int backlog)
 {
 	int error = io_listen(listener->io, &listener->source, backlog);
 
-	if (error < 0)
-		return error;
-	listener->drops = io_accept_drops(listener->io, &listener->source);
-	return io_watch(listener->io, &listener->source);
+	if (error == 0)
+		listener->drops = io_accept_drops(listener->io, &listener->source);
+	return error;
 }
 
 int listener_open(struct listener *listener, struct io *io, const struct address *address, int backlog,
@@ -82,6 +92,8 @@ int listener_open(struct listener *listener, struct io *io, const struct address
 {
 	int error = listener_bind(listener, io, address, options);
 
+	if (error == 0)
+		error = listener_ready(listener);
 	if (error == 0)
 		error = listener_begin(listener, backlog);
 	if (error < 0)

@@ -16,6 +16,7 @@
 
 struct listener {
 	struct io_source source;
+	struct io_file file;       /* a unix socket's, as it was bound */
 	struct io *io;
 	struct io_timer timer;     /* armed while paused */
 	struct io_task more;       /* posted when a batch was full */
@@ -34,10 +35,16 @@ struct listener {
 int listener_bind(struct listener *listener, struct io *io, const struct address *address,
 	const struct io_bind_options *options);
 
-/* Listens and watches. 0 or the error of io_listen or io_watch: it is to be closed then. */
+/*
+ * Does of listener_begin() what can fail and lets nobody in: so several are made ready, and then begin. 0 or the error of
+ * io_listen_check or io_watch: it is to be closed then.
+ */
+int listener_ready(struct listener *listener);
+
+/* Listens, behind listener_ready(). 0 or the error of io_listen: it is to be closed then. */
 int listener_begin(struct listener *listener, int backlog);
 
-/* Both in one. 0 or the error, and it is closed. */
+/* All of it in one. 0 or the error, and it is closed. */
 int listener_open(struct listener *listener, struct io *io, const struct address *address, int backlog,
 	const struct io_bind_options *options);
 

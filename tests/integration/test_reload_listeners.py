@@ -318,7 +318,7 @@ def test_nobody_is_let_in_before_it_is_taken(start, origin, slow):
     first, port, other = gateway.config["listeners"][0], free_port(), free_port()
     client = gateway.connect()
     assert client.ask(get()).status == 200
-    config = listening(gateway.config, first, at("taken", port), at("other", other))
+    config = listening(gateway.config, first, at("other", other), at("taken", port))
     config["upstreams"].append({"name": "slow", "endpoints": [{"address": "slow.test:80"}]})
     gateway.write(config)
     asking = admin.connect().send(ASKED)

@@ -499,6 +499,18 @@ int io_bind(
 	return 0;
 }
 
+struct io_file io_bound_file(struct io *io, const struct io_source *source)
+{
+	return (struct io_file){0};
+}
+
+/* What is in the way is met by io_listen(). */
+int io_listen_check(struct io *io, const struct io_source *source, const struct io_file *bound)
+{
+	SIM_CHECK(file_of(source)->kind == FILE_LISTENER);
+	return 0;
+}
+
 int io_listen(struct io *io, struct io_source *source, int backlog)
 {
 	struct sim_file *file = file_of(source);

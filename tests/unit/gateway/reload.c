@@ -5,6 +5,7 @@
 #include "gateway.h"
 
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "gateway/exchange.h"
@@ -431,6 +432,10 @@ static void test_listener_that_cannot_be_opened(void **state)
 	"version: 1\nlisteners: [{name: l, address: 127.0.0.1:80}, {name: new, address: 127.0.0.2:82}]\n" \
 	"routes: [{name: r, respond: {body: after}}]\n"
 
+#define TWO_MORE \
+	"version: 1\nlisteners: [{name: l, address: 127.0.0.1:80}, {name: new, address: 127.0.0.2:82}, {name: newer, address: " \
+	"127.0.0.2:83}]\nroutes: [{name: r, respond: {body: after}}]\n"
+
 /* A port that is free now. */
 static struct address free_address(void)
 {
@@ -479,6 +484,43 @@ static void test_listener_lets_in_nobody_before_the_change(void **state)
 	end_await(&client, "after");
 	await_finished(&g, 1);
 	end_close(&client);
+	gateway_close(&g);
+}
+
+static unsigned listens;
+
+/* In the place of libc's. */
+int listen(int fd, int backlog)
+{
+	listens++;
+	return (int)syscall(SYS_listen, fd, backlog);
+}
+
+/* The last of two new ones is in somebody's way: the first has not let in anybody who would be reset with it. */
+static void test_first_of_two_listeners_that_cannot_be(void **state)
+{
+	const struct address first = free_address(), second = free_address();
+	struct io_source stranger = {.fd = -1};
+	struct gateway g;
+
+	gateway_open(&g, LISTENERS "routes: [{name: r, respond: {body: before}}]\n", table);
+	const struct config *config = load_good(TWO_MORE);
+
+	gateway_listen_again(&g, config);
+	config->listeners[1].address = first;
+	config->listeners[2].address = second;
+	struct generation *generation = generation_create(g.shared, config);
+
+	g.reload_taken = true;
+	assert_true(worker_reload(g.worker, generation));
+	assert_int_equal(fixture_listen(&stranger, &second, 1, &(struct io_bind_options){0}), 0);
+	listens = 0;
+	while (worker_is_reloading(g.worker))
+		run_pending();
+	assert_false(g.reload_taken);
+	assert_int_equal(listens, 0);
+	generation_unref(generation);
+	io_close(fixture.io, &stranger);
 	gateway_close(&g);
 }
 
@@ -547,6 +589,7 @@ int main(void)
 		LOOP_TEST(test_listener_that_cannot_be_opened),
 		LOOP_TEST(test_listener_lets_in_nobody_before_the_change),
 		LOOP_TEST(test_listener_that_somebody_else_has_by_then),
+		LOOP_TEST(test_first_of_two_listeners_that_cannot_be),
 		LOOP_TEST(test_listener_with_another_name),
 	};
 

@@ -15,6 +15,7 @@
 #include <sys/un.h>
 
 #include "base/clock.h"
+#include "io/inherited.h"
 
 /* --- ends of connections ------------------------------------------------------------------------------------ */
 
@@ -976,6 +977,40 @@ static void test_unix_stale_file_is_replaced(void **state)
 	exchange(path_text, false);
 }
 
+/* One that does not listen yet looks like it, too: whoever has bound it finds that the path is not its own any more. */
+static void test_unix_path_that_is_anothers(void **state)
+{
+	struct io_source first = {.fd = -1}, second = {.fd = -1};
+
+	assert_int_equal(io_bind(fixture.io, &first, &path_address, &(struct io_bind_options){0}), 0);
+	const struct io_file firsts = io_bound_file(fixture.io, &first);
+
+	assert_int_equal(io_listen_check(fixture.io, &first, &firsts), 0);
+	assert_int_equal(io_bind(fixture.io, &second, &path_address, &(struct io_bind_options){0}), 0);
+	const struct io_file seconds = io_bound_file(fixture.io, &second);
+
+	assert_int_equal(io_listen_check(fixture.io, &first, &firsts), -EADDRINUSE);
+	assert_int_equal(io_listen_check(fixture.io, &second, &seconds), 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(io_listen_check(fixture.io, &second, &seconds), -ENOENT);
+	io_close(fixture.io, &first);
+	io_close(fixture.io, &second);
+}
+
+/* Bound for somebody else to take: he does not get it then, and the file of the other stays. */
+static void test_unix_path_of_one_to_be_taken(void **state)
+{
+	struct inherited in = {0};
+	struct io_source other = {.fd = -1};
+
+	assert_int_equal(inherited_bind(&in, &path_address, &(struct io_bind_options){0}), 0);
+	assert_int_equal(io_bind(fixture.io, &other, &path_address, &(struct io_bind_options){0}), 0);
+	assert_int_equal(inherited_take(&in, &path_address), -EADDRINUSE);
+	inherited_unbind(&in);
+	assert_int_equal(access(path, F_OK), 0);
+	io_close(fixture.io, &other);
+}
+
 static void test_unix_other_files_are_left_alone(void **state)
 {
 	struct io_source source;
@@ -1058,6 +1093,8 @@ int main(void)
 		UNIX_TEST(test_unix_live_server_is_left_alone),
 		UNIX_TEST(test_unix_busy_server_is_left_alone),
 		UNIX_TEST(test_unix_stale_file_is_replaced),
+		UNIX_TEST(test_unix_path_that_is_anothers),
+		UNIX_TEST(test_unix_path_of_one_to_be_taken),
 		UNIX_TEST(test_unix_other_files_are_left_alone),
 		UNIX_TEST(test_unix_mode),
 		UNIX_TEST(test_unix_nobody_there),
