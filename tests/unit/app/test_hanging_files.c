@@ -239,6 +239,33 @@ static void test_patience(void **state)
 	assert_true(reloading_release(&r));
 }
 
+/* The file that is named is the one that does not answer. */
+static void test_patience_with_named_file(void **state)
+{
+	struct reloading r = {.names.to = {on_tell, NULL}, .loaded = config_ref(bed.config), .count = 1};
+	const struct timespec moment = {.tv_nsec = 1000000};
+	char path[64];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/tmp/weir-naming-%d.yaml", (int)getpid());
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fprintf(file, YAML("10ms", "80") "admin: {address: '127.0.0.1:1', token_file: %s}\n", bed.path);
+	assert_int_equal(fclose(file), 0);
+	r.path = path;
+	hangs(true);
+	reloading_ask(&r, "signal", NULL);
+	await_hanging(1);
+	bed.answered = 500;
+	r.loading_begun_us -= RELOADING_PATIENCE_US;
+	reloading_look(&r);
+	failed_is_told(&r);
+	hangs(false);
+	while (!reloading_release(&r))
+		nanosleep(&moment, NULL);
+	unlink(path);
+}
+
 /* Who has asked behind it is told the same, in the same look. */
 static void test_patience_of_who_waits(void **state)
 {
@@ -266,6 +293,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_changed_before_it_is_watched, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_loading, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_patience, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_patience_with_named_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_patience_of_who_waits, setup, teardown),
 	};
 
