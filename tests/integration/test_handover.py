@@ -499,18 +499,19 @@ def test_nothing_is_done_by_a_process_that_has_handed_over(start, origin, upgrad
     watcher = Watcher(admin)
     client, wire, _ = origin.asked(gateway)
     upgrade(gateway)
+    # What goes on ends: the new one tells how it is.
+    watcher.wire.expect_gone()
+    watcher.wire.close()
     assert all(refused(kept.pop(), origin, order) for order in ORDERS)
     # An upgrade that comes to nothing here changes nothing of it.
     gateway.signal(signal.SIGUSR2)
     gateway.event("no upgrade: the gateway is on its way out")
     assert refused(kept.pop(), origin, ORDERS[0])
-    # Who only looks is answered once more. What goes on ends: the new one tells how it is.
+    # Who only looks is answered once more.
     last = kept.pop()
     assert last.ask(get("/readyz", "localhost")).get("Connection") == "close"
     last.expect_end()
     last.close()
-    watcher.wire.expect_gone()
-    watcher.wire.close()
     assert wishes_of(admin, origin) == {(200, None)}
     wire.send(response("late"))
     assert client.read_response().body == b"late"
