@@ -374,16 +374,6 @@ def test_program_that_says_something_else(start, origin, program):
     assert asked(gateway) == 200
 
 
-def test_program_that_says_something_else(start, origin, program):
-    """Only what was agreed says that it serves: whatever else is written into that pipe, the old one goes on."""
-    gateway = start(configuration(origin.serve()))
-    program.replace("set -- $WEIR_UPGRADE; echo nonsense > /proc/self/fd/$2; exec sleep 1000")
-    gateway.signal(signal.SIGUSR2)
-    process = re.search(r"no upgrade: process (\d+) is no such program", gateway.event("no upgrade:"))[1]
-    assert not pathlib.Path(f"/proc/{process}").exists()
-    assert asked(gateway) == 200
-
-
 # What it does one after the other: it is loaded, reads the file, looks at the sockets, makes loops, takes the sockets over, starts threads.
 CALLS = ("brk", "openat", "getsockname", "epoll_create1", "listen", "clone,?clone3")
 
