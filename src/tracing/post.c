@@ -363,6 +363,7 @@ bool post_begin(struct post *p, struct upstreams *ups, struct view text)
 	p->was_stale = false;
 	p->text = text;
 	p->status = 0;
+	p->retry_after_us = 0;
 	p->sent_us = 0;
 	upstream_lease_init(&p->lease);
 	p->lease.ops = &lease_ops;

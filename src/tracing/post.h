@@ -26,7 +26,7 @@ struct post {
 
 	/* To be read when it is over. */
 	uint16_t status;               /* of the final answer; 0: there was none, or not all of it */
-	uint64_t retry_after_us;       /* as the collector has said last; 0: it has not */
+	uint64_t retry_after_us;       /* as the answer to this one has said; 0: it has not, or there was none */
 
 	/* Private. */
 	struct io *io;

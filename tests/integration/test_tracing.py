@@ -1,6 +1,7 @@
 """Spans: what is told of requests, in the collector's hands, and what becomes of them when it is slow, away, or unwilling."""
 
 import threading
+import time
 
 import pytest
 
@@ -268,6 +269,20 @@ def test_collector_that_is_away(start, origin):
         assert admin.metrics().get("weir_trace_spans_queued") == 2
         # Nobody waits for it for long at the end.
         gateway.stop()
+
+
+def test_collector_that_has_said_when_and_goes_away(start, make_origin, origin):
+    """What it has said is for the next try, and not for those behind it, which have no answer."""
+    there = make_origin()
+    collector = Collector(there, [response(status="503 Later", fields=["Retry-After: 4", "Connection: close"])])
+    gateway, admin = traced(start, collector, origin.serve())
+    assert gateway.connect().ask(get()).status == 200
+    seen = []
+    for failures in (1, 2, 3):
+        eventually(lambda: admin.metrics().get("weir_trace_export_failures_total") >= failures, 30)
+        seen.append(time.monotonic())
+        there.close()
+    assert seen[2] - seen[1] < 0.8 * (seen[1] - seen[0])
 
 
 def test_own_fields_and_path_are_said(start, make_origin, origin):
