@@ -44,6 +44,7 @@
 #include "gateway/state.h"
 
 #define WATCH_US (100 * US_PER_MS)
+#define LOOKS_MISSED_MAX 600 /* that are made up for */
 #define OTHERS_US (1 * US_PER_MS)
 #define DOZE_US (1 * US_PER_S)
 #define TRIM_US (1 * US_PER_S)
@@ -295,8 +296,11 @@ static void judge_lag(struct shedding *s)
 
 	stats->late_us += lag_us;
 	note_wait(stats, wait_us);
-	/* Looks that could not be made, as the loop stood still: what came at their time has waited for the rest of it. */
-	for (; wait_us >= WATCH_US; wait_us -= WATCH_US)
+	/*
+	 * Looks that could not be made, as the loop stood still: what came at their time has waited for the rest of it. Of a longer
+	 * time, as of a process that was stopped, the first ones do.
+	 */
+	for (unsigned i = 0; i < LOOKS_MISSED_MAX && wait_us >= WATCH_US; i++, wait_us -= WATCH_US)
 		note_wait(stats, wait_us - WATCH_US);
 	s->lag_us = smooth(s->lag_us, lag_us);
 	judge(s, SHED_LOOP_LAG, s->lag_us, s->marks.loop_lag_us);
