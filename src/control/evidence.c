@@ -49,6 +49,12 @@ static double workers_used(const struct span *span)
 	return squares > 0 ? sum * sum / squares : 1;
 }
 
+/* Of those who are there. The books of `count` are recounted in turn (upstream/watch.c), so they may be older. */
+static double among(uint32_t count, uint32_t leased)
+{
+	return (double)(count < leased ? count : leased);
+}
+
 static void fill_means(struct why_endpoint *ep, const struct span *span, size_t at)
 {
 	for (unsigned i = 0; i < span->back; i++) {
@@ -57,9 +63,9 @@ static void fill_means(struct why_endpoint *ep, const struct span *span, size_t 
 		ep->leased += (double)now->leased;
 		ep->waiting += (double)now->waiting;
 		ep->connecting += (double)now->connecting;
-		ep->owed += (double)now->owed;
-		ep->owed_long += (double)now->owed_long;
-		ep->held_long += (double)now->held_long;
+		ep->owed += among(now->owed, now->leased);
+		ep->owed_long += among(now->owed_long, now->leased);
+		ep->held_long += among(now->held_long, now->leased);
 		ep->limit += (double)now->limit;
 		ep->parked += (double)now->parked;
 	}

@@ -65,10 +65,11 @@ void why_rule_out(struct why_verdicts *v, enum why_what what, const char *format
 }
 
 /* The same of the same upstream; NULL: there is none. */
-static struct why_verdict *find_alike(struct why_verdicts *v, enum why_what what, const struct why_endpoint *endpoint)
+static struct why_verdict *find_alike(struct why_verdicts *v, enum why_what what, bool lost, const struct why_endpoint *endpoint)
 {
 	for (unsigned i = 0; i < v->count; i++)
-		if (v->verdicts[i].what == what && endpoint != NULL && view_eq(v->verdicts[i].upstream, endpoint->upstream))
+		if (v->verdicts[i].what == what && v->verdicts[i].lost == lost && endpoint != NULL &&
+			view_eq(v->verdicts[i].upstream, endpoint->upstream))
 			return &v->verdicts[i];
 	return NULL;
 }
@@ -86,9 +87,10 @@ static struct why_verdict *find_place(struct why_verdicts *v, double score)
 	return weakest->score < score ? weakest : NULL;
 }
 
-struct why_verdict *why_name(struct why_verdicts *v, enum why_what what, double score, const struct why_endpoint *endpoint)
+static struct why_verdict *name_it(
+	struct why_verdicts *v, enum why_what what, bool lost, double score, const struct why_endpoint *endpoint)
 {
-	struct why_verdict *verdict = score >= WHY_LEAST ? find_alike(v, what, endpoint) : NULL;
+	struct why_verdict *verdict = score >= WHY_LEAST ? find_alike(v, what, lost, endpoint) : NULL;
 	unsigned alike = 0;
 
 	if (score < WHY_LEAST)
@@ -102,12 +104,22 @@ struct why_verdict *why_name(struct why_verdicts *v, enum why_what what, double 
 	}
 	if (verdict == NULL)
 		return NULL;
-	*verdict = (struct why_verdict){.what = what, .score = score, .alike = alike, .turn = WHY_LEAVE};
+	*verdict = (struct why_verdict){.what = what, .score = score, .lost = lost, .alike = alike, .turn = WHY_LEAVE};
 	if (endpoint != NULL) {
 		verdict->upstream = endpoint->upstream;
 		verdict->endpoint = endpoint->endpoint;
 	}
 	return verdict;
+}
+
+struct why_verdict *why_name(struct why_verdicts *v, enum why_what what, double score, const struct why_endpoint *endpoint)
+{
+	return name_it(v, what, false, score, endpoint);
+}
+
+struct why_verdict *why_name_lost(struct why_verdicts *v, double score, const struct why_endpoint *endpoint)
+{
+	return name_it(v, WHY_BACKEND_SATURATED, true, score, endpoint);
 }
 
 /* --- what is left when nothing is full ------------------------------------------------------------------------------ */

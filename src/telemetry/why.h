@@ -172,6 +172,7 @@ struct why_verdict {
 	double score;              /* 0 to 1: how much stands for its being the bottleneck */
 	struct view upstream, endpoint, route, listener;  /* whose it is; empty: not said. The evidence's */
 	double number;             /* why_info() says what it is */
+	bool lost;                 /* its backend does not do what it gets */
 	unsigned alike;            /* further endpoints of the upstream of which the same is true */
 	char text[WHY_TEXT];
 	char arithmetic[WHY_LINES][WHY_LINE];

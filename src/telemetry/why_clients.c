@@ -157,11 +157,11 @@ static double full_score(const struct why_listener *l)
 
 /*
  * A listener that is full keeps everybody out. A client at its own limit is kept out alone, and the others go on: so that is named only
- * where hardly anything else is, however often it knocks.
+ * where hardly anything else is, however often it knocks; and not for a limit that a reload has just taken away.
  */
 static double capped_score(const struct why_listener *l)
 {
-	return l->capped_per_s > 0 ? 0.42 + 0.12 * why_share(l->capped_per_s, l->accepted_per_s) : 0;
+	return l->per_client_max > 0 && l->capped_per_s > 0 ? 0.42 + 0.12 * why_share(l->capped_per_s, l->accepted_per_s) : 0;
 }
 
 static double connections_score(const struct why_listener *l)
@@ -210,10 +210,10 @@ static void reckon_connections(const struct why_listener *l, struct why_verdict 
 	}
 }
 
-/* Which of its limits it is: of those for all clients the one that turns away most. Not one that a reload has just taken away. */
+/* Which of its limits it is: of those for all clients the one that turns away most. */
 static enum why_door door_of(const struct why_listener *l)
 {
-	if (capped_score(l) > full_score(l) && l->per_client_max > 0)
+	if (capped_score(l) > full_score(l))
 		return DOOR_CLIENT;
 	return l->handshakes_refused_per_s > l->refused_per_s ? DOOR_HANDSHAKES : DOOR_LISTENER;
 }
@@ -240,7 +240,7 @@ static void say_connections(const struct why_listener *l, struct why_verdict *ve
 		say_capped(l, verdict);
 	else
 		why_say(verdict, "Listener %.*s has as many %s: %.1f/s are turned away.", (int)l->name.n, l->name.p, doors[door].text,
-			turned_away(l));
+			shut_out(l));
 	why_reckon(verdict, "%.0f of %.0f connections, %.1f/s refused, %.1f/s by their client's own limit", l->connections,
 		l->connections_max, l->refused_per_s, l->capped_per_s);
 	if (l->handshakes_refused_per_s > 0)

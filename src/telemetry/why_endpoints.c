@@ -20,6 +20,7 @@
 struct places {
 	const struct why_evidence *e;  /* borrowed */
 	double allowed;            /* requests at once */
+	double use_s;              /* how long each has its place within the window */
 	double needed;             /* by Little's law, so that nobody waits */
 	double refused_per_s;      /* for want of a place in time */
 	bool full;
@@ -31,19 +32,28 @@ struct places {
 };
 
 /*
+ * What has ended counts with its whole stay. Where that is more than the places can have held in the window, old ones are among it, and
+ * say nothing of how long the others stay: then those count who were there and not for long.
+ */
+static double use_of(const struct why_evidence *e, const struct why_endpoint *ep, double allowed)
+{
+	return why_stays_fit(e, ep, allowed) ? ep->use_s : why_greater(ep->leased - ep->held_long, 0) / ep->served_per_s;
+}
+
+/*
  * By Little's law `served_per_s * use_s` are busy with requests that end; what is left goes on. A tenth is noise. Who comes in crowds,
  * just when it is counted how many there are, does not stay.
  */
-static double kept_of(const struct why_endpoint *ep)
+static double kept_of(const struct why_endpoint *ep, const struct places *p)
 {
-	double left = ep->leased - ep->served_per_s * ep->use_s, kept = left < ep->held_long ? left : ep->held_long;
+	double left = ep->leased - ep->served_per_s * p->use_s, kept = left < ep->held_long ? left : ep->held_long;
 
 	return kept >= why_greater(0.5, 0.1 * ep->leased) ? kept : 0;
 }
 
 static double needed_of(const struct why_endpoint *ep, const struct places *p)
 {
-	return p->overrun && !p->is_least ? ep->asked_per_s * ep->use_s + p->kept : ep->leased + ep->waiting;
+	return p->overrun && !p->is_least ? ep->asked_per_s * p->use_s + p->kept : ep->leased + ep->waiting;
 }
 
 static struct places places_of(const struct why_evidence *e, const struct why_endpoint *ep)
@@ -57,8 +67,9 @@ static struct places places_of(const struct why_evidence *e, const struct why_en
 	}
 	p.refused_per_s = ep->queue_full_per_s + ep->shed_per_s + ep->timed_out_per_s;
 	p.overrun = p.refused_per_s > 0.01 * ep->asked_per_s;
-	p.kept = kept_of(ep);
-	p.is_least = ep->served_per_s == 0 || ep->use_s >= e->window_s;
+	p.use_s = use_of(e, ep, p.allowed);
+	p.kept = kept_of(ep, &p);
+	p.is_least = ep->served_per_s == 0 || ep->use_s >= e->window_s || p.use_s == 0;
 	p.needed = needed_of(ep, &p);
 	p.waits = ep->waiting >= 0.5 || p.overrun;
 	p.full = ep->leased >= 0.85 * p.allowed;
@@ -121,19 +132,19 @@ static void reckon_pool(const struct why_endpoint *ep, const struct places *p, s
 {
 	if (p->kept > 0)
 		why_reckon(verdict, "%.1f taken - %.1f/s x %.1f ms = %.1f kept; %.0f tunnels are open", ep->leased, ep->served_per_s,
-			MS * ep->use_s, p->kept, p->e->tunnels);
+			MS * p->use_s, p->kept, p->e->tunnels);
 	else
-		why_reckon(verdict, "%.1f/s x %.1f ms = %.1f places busy of %.0f", ep->served_per_s, MS * ep->use_s,
-			ep->served_per_s * ep->use_s, p->allowed);
+		why_reckon(verdict, "%.1f/s x %.1f ms = %.1f places busy of %.0f", ep->served_per_s, MS * p->use_s,
+			ep->served_per_s * p->use_s, p->allowed);
 	if (!p->overrun || p->is_least)
 		why_reckon(verdict, "%.1f busy + %.1f waiting = %.1f needed%s", ep->leased, ep->waiting, p->needed,
 			p->overrun ? " at least" : "");
 	else if (p->kept > 0)
 		why_reckon(verdict, "%.1f/s asked for (%.1f/s got none) x %.1f ms + %.1f kept = %.1f needed", ep->asked_per_s,
-			p->refused_per_s, MS * ep->use_s, p->kept, p->needed);
+			p->refused_per_s, MS * p->use_s, p->kept, p->needed);
 	else
 		why_reckon(verdict, "%.1f/s asked for (%.1f/s got none) x %.1f ms = %.1f needed", ep->asked_per_s, p->refused_per_s,
-			MS * ep->use_s, p->needed);
+			MS * p->use_s, p->needed);
 }
 
 static void judge_pool(const struct why_endpoint *ep, const struct places *p, const struct why_curve *curve, bool slow,
@@ -183,8 +194,8 @@ static void judge_queue(const struct why_endpoint *ep, const struct places *p, d
 			 "room for them a moment later.", ep->pending_max);
 	why_reckon(verdict, "%.1f/s of %.1f/s refused, %.1f/s of them since the queue was full", p->refused_per_s, ep->asked_per_s,
 		ep->queue_full_per_s);
-	why_reckon(verdict, "%.1f/s x %.1f ms = %.1f places needed on average of %.0f", ep->asked_per_s, MS * ep->use_s,
-		ep->asked_per_s * ep->use_s, p->allowed);
+	why_reckon(verdict, "%.1f/s x %.1f ms = %.1f places needed on average of %.0f", ep->asked_per_s, MS * p->use_s,
+		ep->asked_per_s * p->use_s, p->allowed);
 	why_reckon(verdict, "%.0f + %.1f/s x 1 s / %.0f workers = %.0f, should those of a second come at once", ep->pending_max,
 		ep->queue_full_per_s, workers, pending_needed(ep, workers));
 	why_turn(verdict, "pool.max_pending", WHY_RAISE, ep->pending_max, pending_needed(ep, workers));

@@ -9,7 +9,8 @@
  *     lost = owed a first byte - answers in a second x latency
  *
  * How many are owed is counted once a second, which may be just when a crowd has come. So it must show in the time that places were held
- * for by what has ended, too, or be owed for long.
+ * for by what has ended, too, or be owed for long. Where something old has ended that tells nothing, and the time that tries have
+ * waited for a first byte stands for it.
  *
  * What takes about as long as the window, or longer, cannot be told from what hangs by that; it is believed as long as it fails seldom.
  */
@@ -32,17 +33,26 @@ static double longest_s(const struct why_endpoint *ep)
 	return longest;
 }
 
-static double lost_of(const struct why_endpoint *ep)
+/* How many places were held, as shown by what has ended. */
+static double held_of(const struct why_evidence *e, const struct why_endpoint *ep)
 {
-	double good = ep->answers_per_s * ep->latency_s, lost = ep->owed - good;
-	double shown = why_greater(ep->served_per_s * ep->use_s - good, ep->owed_long);
+	bool fit = why_stays_fit(e, ep, ep->connections_max * ep->streams_max);
+
+	return fit ? ep->served_per_s * ep->use_s : ep->phases_s[PHASE_FIRST_BYTE];
+}
+
+/* The books of who is owed an answer are recounted in turn, so they may be older than those of who is there. */
+static double lost_of(const struct why_evidence *e, const struct why_endpoint *ep)
+{
+	double good = ep->answers_per_s * ep->latency_s, lost = (ep->owed < ep->leased ? ep->owed : ep->leased) - good;
+	double shown = why_greater(held_of(e, ep) - good, ep->owed_long);
 
 	return lost < shown ? lost : shown;
 }
 
 double why_lost(const struct why_evidence *e, const struct why_endpoint *ep)
 {
-	double lost = lost_of(ep);
+	double lost = lost_of(e, ep);
 	double failed = ep->silent_per_s + ep->broken_per_s + ep->errors_per_s;
 	double ended = why_greater(ep->served_per_s, ep->answers_per_s + failed);
 
@@ -83,7 +93,7 @@ bool why_judge_lost(const struct why_evidence *e, const struct why_endpoint *ep,
 
 	if (lost == 0 || (waiting == 0 && share < MATTERS))
 		return false;
-	verdict = why_name(v, WHY_BACKEND_SATURATED, 0.65 + 0.3 * why_greater(share, waiting), ep);
+	verdict = why_name_lost(v, 0.65 + 0.3 * why_greater(share, waiting), ep);
 	if (verdict == NULL)
 		return true;
 	verdict->number = ep->answers_per_s;

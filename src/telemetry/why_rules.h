@@ -19,6 +19,9 @@ void why_process(const struct why_evidence *e, struct why_verdicts *v);       /*
  */
 struct why_verdict *why_name(struct why_verdicts *v, enum why_what what, double score, const struct why_endpoint *endpoint);
 
+/* As why_name(), of a backend that does not do what it gets: another thing than one that has too much to do. */
+struct why_verdict *why_name_lost(struct why_verdicts *v, double score, const struct why_endpoint *endpoint);
+
 /* What is known against it; the last word stands, unless it was named. */
 __attribute__((format(printf, 3, 4))) void why_rule_out(
 	struct why_verdicts *v, enum why_what what, const char *format, ...);
@@ -69,6 +72,15 @@ static inline double why_whole(double value)
 static inline double why_share(double part, double whole)
 {
 	return whole > 0 ? (part < whole ? part / whole : 1) : 0;
+}
+
+/*
+ * Whether what has ended can have had so many places in the window, with its whole stay. Where all places were taken when it began, each
+ * gives back one stay more than the window has room for; a tenth is noise. Else old ones are among it.
+ */
+static inline bool why_stays_fit(const struct why_evidence *e, const struct why_endpoint *ep, double places)
+{
+	return ep->served_per_s * ep->use_s <= why_greater(places, ep->leased) * (1.1 + why_share(ep->use_s, e->window_s));
 }
 
 static inline double why_sum(const double phases_s[PHASE_COUNT])

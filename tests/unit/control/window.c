@@ -157,6 +157,8 @@ static void test_evidence(void **state)
 	now->endpoints[1].used = 30;
 	now->endpoints[1].used_us = 60000;
 	now->endpoints[1].leased = 7;
+	/* Recounted when there were more. */
+	now->endpoints[1].owed = now->endpoints[1].owed_long = now->endpoints[1].held_long = 500;
 	now->endpoints[1].phase_us[PHASE_FIRST_BYTE] = 1000000;
 	now->routes[0].phase_us[PHASE_QUEUE] = 3000000;
 	now->routes[0].refused[BREAKER_OF_ROUTE] = before->routes[0].refused[BREAKER_OF_ROUTE] + 4;
@@ -192,6 +194,9 @@ static void test_evidence(void **state)
 	assert_float_equal(evidence.why.endpoints[1].served_per_s, 15, 0.001);
 	assert_float_equal(evidence.why.endpoints[1].use_s, 0.002, 0.00001);
 	assert_float_equal(evidence.why.endpoints[1].leased, 7, 0.001);
+	assert_float_equal(evidence.why.endpoints[1].owed, 7, 0.001);
+	assert_float_equal(evidence.why.endpoints[1].owed_long, 7, 0.001);
+	assert_float_equal(evidence.why.endpoints[1].held_long, 7, 0.001);
 	assert_float_equal(evidence.why.endpoints[1].phases_s[PHASE_FIRST_BYTE], 0.5, 0.001);
 	evidence_release(&evidence);
 	assert_true(evidence_gather(&evidence, &bed.window, 1, VIEW("second")));

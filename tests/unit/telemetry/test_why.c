@@ -240,6 +240,8 @@ static void test_queue_too_small(void **state)
 	/* With a pool that is full all the time a longer queue is only a longer wait. */
 	ep->leased = 10;
 	ep->use_s = 0.1;
+	ep->served_per_s = 100;
+	ep->queue_full_per_s = 300;
 	expect(WHY_POOL_TOO_SMALL, 40);
 }
 
@@ -325,6 +327,47 @@ static void test_places_that_are_kept_beside_others(void **state)
 	verdict = expect(WHY_POOL_TOO_SMALL, 16);
 	assert_string_equal(verdict->arithmetic[0], "10.0 taken - 120.0/s x 50.0 ms = 4.0 kept; 4 tunnels are open");
 	assert_string_equal(verdict->arithmetic[1], "240.0/s asked for (120.0/s got none) x 50.0 ms + 4.0 kept = 16.0 needed");
+	/* One of them ends, after ten minutes: that says nothing of the others. */
+	ep->use_s = 0.55;
+	verdict = expect(WHY_POOL_TOO_SMALL, 16);
+	assert_string_equal(verdict->arithmetic[0], "10.0 taken - 120.0/s x 50.0 ms = 4.0 kept; 4 tunnels are open");
+	assert_string_equal(verdict->arithmetic[1], "240.0/s asked for (120.0/s got none) x 50.0 ms + 4.0 kept = 16.0 needed");
+	/* All that is there is old, and what is not was never seen. */
+	ep->held_long = 10;
+	assert_non_null(strstr(expect(WHY_POOL_TOO_SMALL, 30)->arithmetic[1], "needed at least"));
+}
+
+/* A crowd is refused while there is room beside the tunnels; one of them ends, after an hour. */
+static void test_what_is_old_does_not_fill_the_pool(void **state)
+{
+	struct why_endpoint *ep = &bed.endpoints[0];
+
+	load(ep, 90, 100, 0.02);
+	remember(ep, 1000, 0.02, 3);
+	ep->served_per_s = ep->answers_per_s = 490;
+	ep->asked_per_s = 500;
+	ep->queue_full_per_s = 10;
+	ep->owed = 10;
+	ep->held_long = 80;
+	expect(WHY_QUEUE_TOO_SMALL, 10);
+	ep->use_s = 0.755;
+	assert_string_equal(expect(WHY_QUEUE_TOO_SMALL, 10)->arithmetic[1], "500.0/s x 20.4 ms = 10.2 places needed on average of 100");
+}
+
+/* Those who came together end together: that is more than there was room for in the window, and nobody of them is old. */
+static void test_stays_that_end_together(void **state)
+{
+	struct why_endpoint *ep = &bed.endpoints[0];
+
+	ep->connections_max = 10;
+	load(ep, 30, 10, 3);
+	remember(ep, 1000, 3, 3);
+	ep->served_per_s = ep->answers_per_s = 4;
+	ep->owed = 10;
+	ep->held_long = 7;
+	ep->asked_per_s = 8;
+	ep->timed_out_per_s = 4;
+	expect(WHY_POOL_TOO_SMALL, 24);
 }
 
 /* Each request has its place until its time is up: neither more places nor the limit that was learned from that are worth anything. */
@@ -397,6 +440,9 @@ static void test_places_lost_to_a_few(void **state)
 	bed.e.requests_per_s = 6;
 	expect(WHY_BACKEND_SATURATED, 4.8);
 	assert_non_null(strstr(judged()->arithmetic[1], "10.0 wait for a first byte, 4.8/s x 50.0 ms = 0.2 for one that comes: 9.7 of 10.0 places are lost"));
+	/* Counted when there were more. */
+	ep->owed = 500;
+	assert_non_null(strstr(expect(WHY_BACKEND_SATURATED, 4.8)->text, "of 10.0 places at 127.0.0.1:9001 9.7 are held"));
 	/* Accidents are none of that, and neither is what samples miss. */
 	load(ep, 30, 10, 0.05);
 	ep->answers_per_s = 200;
@@ -451,6 +497,11 @@ static void test_crowds_are_nobody_who_stays(void **state)
 	ep->answers_per_s = 200;
 	ep->errors_per_s = 20;
 	expect(WHY_QUEUE_TOO_SMALL, 180);
+	/* A tunnel ends, after an hour: the backend does what it gets all the same. */
+	ep->use_s += 1.64;
+	ep->phases_s[PHASE_FIRST_BYTE] = 4.84;
+	judged();
+	assert_false(named(WHY_BACKEND_SATURATED));
 }
 
 /* --- one of several --------------------------------------------------------------------------------------------------- */
@@ -471,6 +522,29 @@ static void test_slow_endpoint(void **state)
 		load(&bed.endpoints[i], 10, 100, 0.05);
 	judged();
 	assert_false(named(WHY_SLOW_ENDPOINT));
+}
+
+/* One has too much to do, and the other does nothing: that is not the same. */
+static void test_saturated_beside_one_that_is_dead(void **state)
+{
+	struct why_endpoint *full = &bed.endpoints[0], *dead = &bed.endpoints[1];
+
+	bed.e.endpoint_count = 2;
+	load(dead, 20, 100, 2);
+	dead->latency_s = dead->at_once = 0;
+	dead->owed = 20;
+	dead->silent_per_s = 10;
+	load(full, 64, 100, 0.04);
+	full->answers_per_s = 1600;
+	remember(full, 8, 0.005, 7);
+	bed.e.requests_per_s = 20;
+	judged();
+	assert_int_equal(bed.v.count, 2);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(bed.v.verdicts[i].what, WHY_BACKEND_SATURATED);
+		assert_int_equal(bed.v.verdicts[i].alike, 0);
+	}
+	assert_false(view_eq(bed.v.verdicts[0].endpoint, bed.v.verdicts[1].endpoint));
 }
 
 static void test_endpoints_alike_are_one_verdict(void **state)
@@ -635,6 +709,15 @@ static void test_client_at_its_own_limit(void **state)
 	bed.listener.accepted_per_s = 17;
 	bed.listener.refused_per_s = 7;
 	assert_string_equal(expect(WHY_CLIENT_CONNECTIONS, 50)->key, "listeners[public].limits.connections");
+	assert_non_null(strstr(judged()->text, "as many connections as it allows: 7.0/s are turned away"));
+}
+
+/* The window reaches behind the reload. */
+static void test_client_limit_that_is_gone(void **state)
+{
+	bed.listener.accepted_per_s = bed.listener.capped_per_s = 8;
+	expect(WHY_OFFERED_LOAD, 200);
+	assert_int_equal(bed.v.count, 1);
 }
 
 static void test_handshakes(void **state)
@@ -786,12 +869,15 @@ int main(void)
 		TEST(learned_limit),
 		TEST(places_that_are_kept),
 		TEST(places_that_are_kept_beside_others),
+		TEST(what_is_old_does_not_fill_the_pool),
+		TEST(stays_that_end_together),
 		TEST(backend_that_never_answers),
 		TEST(backend_that_hangs),
 		TEST(places_lost_to_a_few),
 		TEST(endpoints_that_do_not_answer),
 		TEST(crowds_are_nobody_who_stays),
 		TEST(slow_endpoint),
+		TEST(saturated_beside_one_that_is_dead),
 		TEST(endpoints_alike_are_one_verdict),
 		TEST(connection_churn),
 		TEST(churn_of_sessions),
@@ -802,6 +888,7 @@ int main(void)
 		TEST(breaker),
 		TEST(client_connections),
 		TEST(client_at_its_own_limit),
+		TEST(client_limit_that_is_gone),
 		TEST(handshakes),
 		TEST(connections_of_several_listeners),
 		TEST(gateway_processor),
