@@ -88,7 +88,7 @@ static void order_log_level(struct gateway *gateway, struct control_order *order
 static void order_obey(struct gateway *gateway, struct control_order *order)
 {
 	if (upgrade_is_done(&gateway->upgrading.upgrade)) {
-		order_refuse(order, 409, "handed_over", "another process serves in this one's place; ask that, on a new connection");
+		order_refuse(order, 409, "handed_over", CONTROL_HANDED_OVER);
 		return;
 	}
 	switch (order->what) {

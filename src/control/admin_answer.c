@@ -250,6 +250,11 @@ void admin_stream(struct admin_conn *c, struct view fields, bool (*on_tick)(stru
 	}
 	unsigned *streams = &c->control->streams[c->by_unix];
 
+	/* It would go on with the last answer of a process that nobody asks any more. */
+	if (c->control->handed_over) {
+		admin_fail(c, 409, "handed_over", CONTROL_HANDED_OVER);
+		return;
+	}
 	if (*streams >= c->control->config->admin.streams) {
 		admin_fail(c, 503, "too_many_streams", "%u clients are being told already: admin.limits.streams", *streams);
 		return;

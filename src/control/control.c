@@ -76,6 +76,7 @@ static void on_hand_over(struct io_message *message)
 {
 	struct control *control = container_of(message, struct control, hand_over);
 
+	control->handed_over = true;
 	control_listen_no_more(control);
 	list_each_safe(&control->conns, node, next)
 		admin_conn_answer_last(container_of(node, struct admin_conn, node));

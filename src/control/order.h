@@ -95,6 +95,9 @@ void order_answer(struct control_order *order, unsigned status, json_t *json);
 #define CONTROL_SETTINGS_HELD \
 	"another process takes this one's place, and begins with what was set before; ask again, on a new connection, when that serves or has failed"
 
+/* Why a process that has handed over does nothing more, nor begins to tell what goes on (409, handed_over). */
+#define CONTROL_HANDED_OVER "another process serves in this one's place; ask that, on a new connection"
+
 /* {"error": ..., "message": ...} */
 void order_refuse(struct control_order *order, unsigned status, const char *error, const char *message);
 

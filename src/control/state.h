@@ -60,6 +60,7 @@ struct control {
 	pthread_mutex_t setting; /* held by this thread while it sets something that another process would be told */
 	bool settings_held;      /* behind it: nothing is set; written by the main thread */
 	struct io_message hand_over, stop;
+	bool handed_over;        /* another process serves: no answer that goes on is begun */
 	struct io_timer grace;   /* stopping: who is still connected when it fires is closed */
 	bool stopping;
 	pthread_t thread;

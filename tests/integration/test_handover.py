@@ -484,7 +484,7 @@ def refused(kept, origin, order):
 def test_nothing_is_done_by_a_process_that_has_handed_over(start, origin, upgrade):
     """Who is still connected to it is refused, and sent to the new one: that is there to be told."""
     gateway, admin = administered(start, origin)
-    kept = [admin.connect() for _ in range(len(ORDERS) + 2)]
+    kept = [admin.connect() for _ in range(len(ORDERS) + 3)]
     assert {connection.ask(get("/readyz", "localhost")).status for connection in kept} == {200}
     watcher = Watcher(admin)
     client, wire, _ = origin.asked(gateway)
@@ -497,6 +497,8 @@ def test_nothing_is_done_by_a_process_that_has_handed_over(start, origin, upgrad
     gateway.signal(signal.SIGUSR2)
     gateway.event("no upgrade: the gateway is on its way out")
     assert refused(kept.pop(), origin, ORDERS[0])
+    # Nor is an answer begun that goes on.
+    assert refused(kept.pop(), origin, ("GET", "/v1/live", None, "handed_over"))
     # Who only looks is answered once more.
     last = kept.pop()
     assert last.ask(get("/readyz", "localhost")).get("Connection") == "close"
