@@ -29,6 +29,7 @@ struct loading {
 	pthread_t thread;
 	pthread_mutex_t lock;           /* held for a copy */
 	char file[LOADING_FILE_BYTES];  /* being read */
+	atomic_uint_fast64_t asked_us;  /* that the file system was asked for it */
 	atomic_int stage;               /* enum loading_stage */
 	atomic_bool ended;
 	atomic_bool closed;             /* nothing of it will be used */
@@ -67,6 +68,7 @@ static void on_file(void *context, const char *path)
 	pthread_mutex_lock(&l->lock);
 	snprintf(l->file, sizeof(l->file), "%s%s", n > most ? "..." : "", n > most ? path + n - most : path);
 	pthread_mutex_unlock(&l->lock);
+	atomic_store(&l->asked_us, clock_us(CLOCK_MONOTONIC));
 }
 
 /* False: the configuration cannot be used. */
@@ -241,12 +243,18 @@ struct loading *loading_begin(const struct loading_task *task)
 		return NULL;
 	l->task = *task;
 	l->loaded.receipt.by = task->by;
+	atomic_store(&l->asked_us, clock_us(CLOCK_MONOTONIC));
 	pthread_mutex_init(&l->lock, NULL);
 	if (pthread_create(&l->thread, NULL, load_run, l) == 0)
 		return l;
 	pthread_mutex_destroy(&l->lock);
 	free(l);
 	return NULL;
+}
+
+uint64_t loading_asked_us(const struct loading *l)
+{
+	return atomic_load(&l->asked_us);
 }
 
 bool loading_has_ended(const struct loading *l)

@@ -42,6 +42,9 @@ enum { LOADING_FILE_BYTES = 128 };
 /* NULL: no memory for it, or no thread. */
 struct loading *loading_begin(const struct loading_task *task);
 
+/* When it began with the file that it is reading: its last sign of life (CLOCK_MONOTONIC). */
+uint64_t loading_asked_us(const struct loading *loading);
+
 /* process_tell() has told so. */
 bool loading_has_ended(const struct loading *loading);
 

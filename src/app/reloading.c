@@ -102,7 +102,6 @@ static bool begin(struct reloading *r, const char *by, bool of_addresses)
 
 	r->receipt = (struct receipt){.by = by};
 	r->of_addresses = of_addresses;
-	r->loading_begun_us = clock_us(CLOCK_MONOTONIC);
 	r->loading = loading_begin(&task);
 	if (r->loading != NULL)
 		r->state = RELOADING_LOADING;
@@ -203,10 +202,11 @@ static void not_reloaded_tell(struct reloading *r)
 		tell(r, LEVEL_ERROR, "%s: not reloaded: out of memory, or of threads", log_name(r->receipt.by));
 }
 
-/* It is given up if it has read for too long. */
+/* It is given up if it has read one file for too long. The thread may go on to another meanwhile: what it says is asked before the clock. */
 static void patience_look(struct reloading *r)
 {
-	bool waited = clock_us(CLOCK_MONOTONIC) - r->loading_begun_us >= RELOADING_PATIENCE_US;
+	uint64_t asked_us = loading_asked_us(r->loading);
+	bool waited = clock_us(CLOCK_MONOTONIC) - asked_us >= RELOADING_PATIENCE_US;
 
 	if (r->of_addresses || !waited || !loading_leave(r->loading, r->left_file))
 		return;
@@ -363,6 +363,11 @@ bool reloading_is_loading(const struct reloading *r)
 bool reloading_is_idle(const struct reloading *r)
 {
 	return r->state == RELOADING_IDLE && r->again_by == NULL;
+}
+
+bool reloading_unanswered(const struct reloading *r)
+{
+	return r->left != NULL;
 }
 
 void reloading_hold(struct reloading *r)

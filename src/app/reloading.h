@@ -8,7 +8,7 @@
  *      '-- receipt -- SWAPPING: the workers take it, in slices (gateway/reload.c)
  *
  * Who asks meanwhile is heard behind it: once more, whoever and however many they are. While LOADING the names and
- * all that generations are made of are left to the thread. One that reads files still after RELOADING_PATIENCE_US is left behind, as a file system may
+ * all that generations are made of are left to the thread. One that reads one file still after RELOADING_PATIENCE_US is left behind, as a file system may
  * never answer: the reload has failed, and so does each that is asked for until it has come back. Other addresses of host names take the same way, without the file.
  *
  * A reload of the file and an upgrade never meet: both open sockets, maybe the same ones. While an upgrade is wanted or under way
@@ -21,7 +21,7 @@
 #include "base/units.h"
 #include "control/order.h"
 
-/* For reading all files of a reload: so long at most nothing else is begun for them. */
+/* For reading one file: so long at most nothing else is begun behind one that does not answer. */
 #define RELOADING_PATIENCE_US (60 * US_PER_S)
 
 struct reloading {
@@ -44,7 +44,6 @@ struct reloading {
 	struct receipt receipt;         /* of the one that is under way */
 	struct watching *watching;      /* NULL: the files are not watched */
 	struct loading *loading;        /* LOADING */
-	uint64_t loading_begun_us;
 	struct loading *left;           /* behind, reading still; NULL: none */
 	char left_file[LOADING_FILE_BYTES];
 	uint64_t swap_begun_us;
@@ -65,6 +64,9 @@ void reloading_look(struct reloading *r);
 bool reloading_is_loading(const struct reloading *r);
 
 bool reloading_is_idle(const struct reloading *r);
+
+/* A file does not answer: a reload that reads it was left behind, and whoever reads it now would hang as that does. */
+bool reloading_unanswered(const struct reloading *r);
 
 /* No reload of the file is begun from now on, but one that waits for the one under way. Who asks for one is refused. */
 void reloading_hold(struct reloading *r);

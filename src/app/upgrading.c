@@ -53,7 +53,10 @@ static bool start(struct gateway *gateway, char why[256])
 	return begun;
 }
 
-/* One that is wanted begins between two reloads: what the new process is given is what the file says that it reads. */
+/*
+ * One that is wanted begins between two reloads: what the new process is given is what the file says that it reads. If that hangs, so
+ * would the new process, and whoever waits for its end.
+ */
 static void begin_if_wanted(struct gateway *gateway)
 {
 	const char *by = gateway->upgrading.by;
@@ -62,7 +65,9 @@ static void begin_if_wanted(struct gateway *gateway)
 	if (by == NULL || !reloading_is_idle(&gateway->reloading))
 		return;
 	gateway->upgrading.by = NULL;
-	if (start(gateway, why))
+	if (reloading_unanswered(&gateway->reloading))
+		refuse(gateway, LEVEL_WARNING, by, "a file of the configuration does not answer");
+	else if (start(gateway, why))
 		main_tell(gateway->journal, LEVEL_INFO, by, "upgrading: process %d is starting", (int)gateway->upgrading.upgrade.child);
 	else
 		refuse(gateway, LEVEL_ERROR, by, why);

@@ -1,6 +1,6 @@
 /*
  * A file system that does not answer, as of a server that is gone, may keep the threads that read files for ever, and nobody else. Here
- * open() is it: of one path it does not come back until it is let.
+ * open() is it: of one path it does not come back until it is let. Of others it may be slow: time passes by itself only here.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#include "app/reloading.h"
+#include "app/gateway.h"
 #include "app/watching.h"
 
 #define YAML(settle, port) \
@@ -31,6 +31,8 @@ static struct {
 	pthread_cond_t changed;
 	bool hangs;                /* whoever opens the file from now on */
 	unsigned hanging;          /* so many do */
+	atomic_uint_fast64_t passed_us; /* beside what passes by itself */
+	uint64_t others_take_us;   /* to open any other file */
 	char said[1000];           /* the last line of the log */
 	char receipt[2000];        /* the last one */
 	unsigned answered;         /* status of the last order that was */
@@ -41,13 +43,34 @@ int __wrap_open(const char *path, int flags, ...);
 int __real_open64(const char *path, int flags, ...);
 int __wrap_open64(const char *path, int flags, ...);
 
+int __real_clock_gettime(clockid_t clock, struct timespec *time);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *time);
 void __wrap_journal_event(struct journal *journal, unsigned source, uint64_t wall_us, int level, const char *text);
+void __wrap_journal_audit(struct journal *journal, unsigned source, uint64_t wall_us, int level, const char *text);
+void __wrap_control_resume_settings(struct control *control);
 void __wrap_control_reloaded(struct control *control, enum reload_outcome outcome, uint64_t at_us, const char *receipt);
 void __wrap_order_done(struct control_order *order, unsigned status, const char *json);
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *time)
+{
+	int result = __real_clock_gettime(clock, time);
+
+	time->tv_sec += (time_t)(atomic_load(&bed.passed_us) / US_PER_S);
+	return result;
+}
 
 void __wrap_journal_event(struct journal *journal, unsigned source, uint64_t wall_us, int level, const char *text)
 {
 	snprintf(bed.said, sizeof(bed.said), "%s", text);
+}
+
+void __wrap_journal_audit(struct journal *journal, unsigned source, uint64_t wall_us, int level, const char *text)
+{
+	snprintf(bed.said, sizeof(bed.said), "%s", text);
+}
+
+void __wrap_control_resume_settings(struct control *control)
+{
 }
 
 void __wrap_control_reloaded(struct control *control, enum reload_outcome outcome, uint64_t at_us, const char *receipt)
@@ -62,8 +85,10 @@ void __wrap_order_done(struct control_order *order, unsigned status, const char 
 
 static void hang(const char *path)
 {
-	if (strcmp(path, bed.path) != 0)
+	if (strcmp(path, bed.path) != 0) {
+		atomic_fetch_add(&bed.passed_us, bed.others_take_us);
 		return;
+	}
 	pthread_mutex_lock(&bed.lock);
 	bed.hanging++;
 	pthread_cond_broadcast(&bed.changed);
@@ -197,6 +222,11 @@ static void test_loading(void **state)
 	assert_ptr_equal(r.names.to.tell, on_tell);
 }
 
+static void patience_ends(void)
+{
+	atomic_fetch_add(&bed.passed_us, RELOADING_PATIENCE_US);
+}
+
 static void failed_is_told(const struct reloading *r)
 {
 	assert_int_equal(r->state, RELOADING_IDLE);
@@ -223,7 +253,7 @@ static void test_patience(void **state)
 	await_hanging(1);
 	reloading_look(&r);
 	assert_true(reloading_is_loading(&r));
-	r.loading_begun_us -= RELOADING_PATIENCE_US;
+	patience_ends();
 	reloading_look(&r);
 	failed_is_told(&r);
 	reloading_ask(&r, "admin", &later);
@@ -239,7 +269,7 @@ static void test_patience(void **state)
 	assert_true(reloading_release(&r));
 }
 
-/* The file that is named is the one that does not answer. */
+/* The file that is named is the one that does not answer; how long one before it took is not held against it. */
 static void test_patience_with_named_file(void **state)
 {
 	struct reloading r = {.names.to = {on_tell, NULL}, .loaded = config_ref(bed.config), .count = 1};
@@ -254,10 +284,14 @@ static void test_patience_with_named_file(void **state)
 	assert_int_equal(fclose(file), 0);
 	r.path = path;
 	hangs(true);
+	bed.others_take_us = RELOADING_PATIENCE_US;
 	reloading_ask(&r, "signal", NULL);
 	await_hanging(1);
+	bed.others_take_us = 0;
+	reloading_look(&r);
+	assert_true(reloading_is_loading(&r));
 	bed.answered = 500;
-	r.loading_begun_us -= RELOADING_PATIENCE_US;
+	patience_ends();
 	reloading_look(&r);
 	failed_is_told(&r);
 	hangs(false);
@@ -277,13 +311,49 @@ static void test_patience_of_who_waits(void **state)
 	reloading_ask(&r, "signal", NULL);
 	await_hanging(1);
 	reloading_ask(&r, "admin", &behind);
-	r.loading_begun_us -= RELOADING_PATIENCE_US;
+	patience_ends();
 	assert_int_equal(bed.answered, 0);
 	reloading_look(&r);
 	failed_is_told(&r);
 	hangs(false);
 	while (!reloading_release(&r))
 		nanosleep(&moment, NULL);
+}
+
+static void is_not_upgraded(struct gateway *g)
+{
+	assert_null(g->upgrading.by);
+	assert_false(upgrade_has_successor(&g->upgrading.upgrade));
+	assert_false(g->reloading.held);
+	assert_non_null(strstr(bed.said, "no upgrade: a file of the configuration does not answer"));
+	bed.said[0] = '\0';
+}
+
+/* No new process is begun, which would hang as well: neither behind the reload that fails nor after it. */
+static void test_no_upgrade(void **state)
+{
+	struct gateway g = {.reloading = {.path = bed.path, .names.to = {on_tell, NULL}, .loaded = config_ref(bed.config), .count = 1}};
+	const struct timespec moment = {.tv_nsec = 1000000};
+
+	hangs(true);
+	reloading_ask(&g.reloading, "signal", NULL);
+	await_hanging(1);
+	upgrading_by_signal(&g, "SIGUSR2");
+	assert_string_equal(g.upgrading.by, "SIGUSR2");
+	assert_false(reloading_unanswered(&g.reloading));
+	patience_ends();
+	reloading_look(&g.reloading);
+	assert_true(reloading_unanswered(&g.reloading));
+	upgrading_look(&g);
+	is_not_upgraded(&g);
+	upgrading_by_signal(&g, "SIGUSR2");
+	is_not_upgraded(&g);
+	hangs(false);
+	while (reloading_unanswered(&g.reloading)) {
+		reloading_look(&g.reloading);
+		nanosleep(&moment, NULL);
+	}
+	assert_true(reloading_release(&g.reloading));
 }
 
 int main(void)
@@ -295,6 +365,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_patience, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_patience_with_named_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_patience_of_who_waits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_upgrade, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
