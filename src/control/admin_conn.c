@@ -378,7 +378,10 @@ static int conn_let_in(struct admin_conn *c, struct admin_listener *listener, st
 	c->listener = listener;
 	int error = conn_accept(&c->h1.conn, io, &listener->listener.source, peer);
 
-	if ((error != -EMFILE && error != -ENFILE) || !io_reserve_spend(io))
+	if (error != -EMFILE)
+		return error;
+	error = io_reserve_spend(io, &listener->listener.source);
+	if (error < 0)
 		return error;
 	c->listener = NULL;
 	error = conn_accept(&c->h1.conn, io, &listener->listener.source, peer);

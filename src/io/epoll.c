@@ -32,6 +32,7 @@
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -588,14 +589,19 @@ int io_accept_shed(struct io *io, struct io_source *listener)
 	return fd >= 0 ? 0 : fd;
 }
 
-bool io_reserve_spend(struct io *io)
+/* accept4() takes the number before it looks whether anybody waits. What is closed for nobody, another thread may take meanwhile. */
+int io_reserve_spend(struct io *io, const struct io_source *listener)
 {
+	struct pollfd waiting = {.fd = listener->fd, .events = POLLIN};
+
+	if (poll(&waiting, 1, 0) == 0)
+		return -EAGAIN;
 	if (io->reserved_fd < 0)
-		return false;
+		return -EMFILE;
 	close(io->reserved_fd);
 	io->reserved_fd = -1;
 	io->spent = true;
-	return true;
+	return 0;
 }
 
 void io_reserve_restore(struct io *io)

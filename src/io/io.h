@@ -225,10 +225,12 @@ int io_accept(struct io *io, struct io_source *listener, struct io_source *sourc
 int io_accept_shed(struct io *io, struct io_source *listener);
 
 /*
- * When descriptors are exhausted: closes the reserved one, so that one connection more may be accepted and kept. False: there is none. The
- * next io_close() has it back, or io_reserve_restore() where nothing was accepted after all. (io_resident_bytes() may tell nothing from then on.)
+ * When io_accept() says -EMFILE, which it does with nobody waiting, too: closes the reserved descriptor, so that one connection more may be
+ * accepted and kept. 0; -EAGAIN when none waits, -EMFILE when there is none reserved: nothing has changed then. The next io_close() has it
+ * back, or io_reserve_restore() where nothing was accepted after all. (io_resident_bytes() may tell nothing from then on.) It is a number of
+ * the process' own limit: where all files of the system are taken (-ENFILE) it makes no room.
  */
-bool io_reserve_spend(struct io *io);
+int io_reserve_spend(struct io *io, const struct io_source *listener);
 void io_reserve_restore(struct io *io);
 
 /* Who has the other end of a unix socket, since it was connected. False: it is no unix socket, or that is not told. */

@@ -720,10 +720,10 @@ static void test_shedding(void **state)
 	io_close(fixture.io, &listener.source);
 }
 
-/* The reserve makes one connection, which is kept; the next one only when that is closed. */
+/* The reserve makes one connection, which is kept; the next one only when that is closed. It is not spent while nobody waits. */
 static void test_reserve_is_spent_and_had_back(void **state)
 {
-	struct end listener, clients[2], server = end_of(on_event);
+	struct end listener, clients[3], server = end_of(on_event);
 	struct address peer;
 
 	end_listen(&listener, "127.0.0.1:0");
@@ -735,17 +735,27 @@ static void test_reserve_is_spent_and_had_back(void **state)
 	struct rlimit before = limit_descriptors_to_those_open();
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(io_accept(fixture.io, &listener.source, &server.source, &peer), -EMFILE);
-		assert_true(io_reserve_spend(fixture.io));
+		assert_int_equal(io_reserve_spend(fixture.io, &listener.source), 0);
 		assert_int_equal(io_accept(fixture.io, &listener.source, &server.source, &peer), 0);
-		assert_false(io_reserve_spend(fixture.io));
+		assert_int_equal(io_reserve_spend(fixture.io, &listener.source), i == 0 ? -EMFILE : -EAGAIN);
 		io_close(fixture.io, &server.source);
 	}
-	assert_true(io_reserve_spend(fixture.io));
-	assert_int_equal(io_accept(fixture.io, &listener.source, &server.source, &peer), -EAGAIN);
+	assert_int_equal(io_accept(fixture.io, &listener.source, &server.source, &peer), -EMFILE);
+	assert_int_equal(io_reserve_spend(fixture.io, &listener.source), -EAGAIN);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	end_forget(&listener);
+	clients[2] = end_of(on_event);
+	end_connect(&clients[2], &listener);
+	end_await(&listener, IO_READABLE);
+	before = limit_descriptors_to_those_open();
+	assert_int_equal(io_reserve_spend(fixture.io, &listener.source), 0);
 	io_reserve_restore(fixture.io);
 	assert_int_equal(io_accept(fixture.io, &listener.source, &server.source, &peer), -EMFILE);
+	assert_int_equal(io_reserve_spend(fixture.io, &listener.source), 0);
+	assert_int_equal(io_accept(fixture.io, &listener.source, &server.source, &peer), 0);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-	for (int i = 0; i < 2; i++)
+	io_close(fixture.io, &server.source);
+	for (int i = 0; i < 3; i++)
 		io_close(fixture.io, &clients[i].source);
 	io_close(fixture.io, &listener.source);
 }
