@@ -84,7 +84,7 @@ struct watched *watched_create(const char *path, const struct config *config)
 static void file_take_over(struct watched_file *file, const struct watched_file *before)
 {
 	file->content = file->content != 0 ? file->content : before->content;
-	file->open = before->open;
+	file->written_us = before->written_us;
 }
 
 void watched_take_over(struct watched *watched, const struct watched *before)
@@ -117,23 +117,36 @@ static bool file_is_named(const struct watched_file *file, const char *name)
 	return strcmp(name_in_directory(file->path), name) == 0 || (file->target != NULL && strcmp(file->target, name) == 0);
 }
 
-void watched_event(struct watched *watched, const char *name, uint32_t mask)
+bool watched_event(struct watched *watched, const char *name, uint32_t mask, uint64_t now_us)
 {
-	if ((mask & (IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM | IN_Q_OVERFLOW)) == 0)
-		return;
+	bool writes = (mask & IN_MODIFY) != 0;
+	bool is_done = (mask & (IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_Q_OVERFLOW)) != 0;
+	bool concerns = name == NULL;
+
+	for (size_t i = 0; i < watched->count; i++) {
+		struct watched_file *file = &watched->files[i];
+
+		if (name != NULL && !file_is_named(file, name))
+			continue;
+		concerns = true;
+		if (writes || is_done)
+			file->written_us = writes ? now_us : 0;
+	}
+	return concerns;
+}
+
+bool watched_is_written(const struct watched *watched, uint64_t now_us)
+{
 	for (size_t i = 0; i < watched->count; i++)
-		if (name == NULL || file_is_named(&watched->files[i], name))
-			watched->files[i].open = (mask & IN_MODIFY) != 0;
+		if (watched->files[i].written_us != 0 && now_us - watched->files[i].written_us < WATCHED_WRITER_US)
+			return true;
+	return false;
 }
 
 enum watched_look watched_look(struct watched *watched)
 {
 	enum watched_look look = WATCHED_SAME;
 
-	/* Others are not told meanwhile: who loads them loads this one, too. */
-	for (size_t i = 0; i < watched->count; i++)
-		if (watched->files[i].open)
-			return WATCHED_CHANGING;
 	for (size_t i = 0; i < watched->count; i++) {
 		struct watched_file *file = &watched->files[i];
 		uint64_t content = watched_content(file->path), seen = file->seen;

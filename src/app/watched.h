@@ -5,6 +5,7 @@
 #ifndef WEIR_APP_WATCHED_H
 #define WEIR_APP_WATCHED_H
 
+#include "base/clock.h"
 #include "config/model.h"
 
 struct watched_file {
@@ -12,12 +13,12 @@ struct watched_file {
 	char *target;                /* the name of what it leads to, in its directory; NULL: not known */
 	uint64_t content;            /* config_content_hash() of it; 0: it could not be read */
 	uint64_t seen;               /* at the last look, where that was something else; 0: it was not */
-	bool open;                   /* somebody writes it */
+	uint64_t written_us;         /* somebody has begun to write it, and wrote last then; 0: nobody writes */
 };
 
 enum watched_look {
 	WATCHED_SAME,
-	WATCHED_CHANGING, /* one is being written, or says something else than at the last look */
+	WATCHED_CHANGING, /* one says something else than at the last look */
 	WATCHED_CHANGED,  /* some say something else than was told, and have said so at the last look, too */
 };
 
@@ -35,9 +36,17 @@ void watched_take_over(struct watched *watched, const struct watched *before);
 
 /*
  * The kernel's word on `name` in one of the directories: `mask` as in inotify(7). Who has begun to write a file is not done before it is
- * closed, however long that takes; half of it is nothing to load. NULL: events were lost, and nothing is known of who writes.
+ * closed; half of it is nothing to load. NULL: events were lost, and nothing is known of who writes. False: it is about none of them.
  */
-void watched_event(struct watched *watched, const char *name, uint32_t mask);
+bool watched_event(struct watched *watched, const char *name, uint32_t mask, uint64_t now_us);
+
+/*
+ * A file is being written. Who has written nothing for WATCHED_WRITER_US may have been nobody: whoever cuts a file or sets its time without
+ * opening it is told of like a writer, and never closes it.
+ */
+bool watched_is_written(const struct watched *watched, uint64_t now_us);
+
+#define WATCHED_WRITER_US (60 * US_PER_S)
 
 /* Looks at every file. May wait for as long as the file system likes. */
 enum watched_look watched_look(struct watched *watched);

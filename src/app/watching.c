@@ -23,7 +23,8 @@
 #include "app/watched.h"
 #include "base/clock.h"
 
-#define TOLD (IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF)
+#define TOLD (IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | \
+	IN_EXCL_UNLINK)
 #define LOOK_US (10 * US_PER_S)
 
 enum {
@@ -98,8 +99,11 @@ static void watch(const struct watching *w, struct watched_file *file)
 	file->target = strdup(basename(real));
 }
 
-static enum watched_look files_look(struct watching *w)
+/* While one is being written others are not told either: who loads them loads that one, too. */
+static enum watched_look files_look(struct watching *w, uint64_t now_us)
 {
+	if (watched_is_written(w->now, now_us))
+		return WATCHED_CHANGING;
 	for (size_t i = 0; i < w->now->count; i++)
 		watch(w, &w->now->files[i]);
 	return watched_look(w->now);
@@ -120,20 +124,21 @@ static void wake_drain(int fd)
 		;
 }
 
-/* Whether anything was told. */
-static bool events_take(struct watching *w)
+/* Whether anything was told but that others write other files. */
+static bool events_take(struct watching *w, uint64_t now_us)
 {
 	alignas(struct inotify_event) char events[4096];
 	bool any = false;
 	ssize_t n;
 
 	while ((n = read(w->notify_fd, events, sizeof(events))) > 0) {
-		any = true;
 		for (const char *at = events; at < events + n;) {
 			const struct inotify_event *event = (const void *)at;
 
-			if (event->len > 0 || (event->mask & IN_Q_OVERFLOW) != 0)
-				watched_event(w->now, event->len > 0 ? event->name : NULL, event->mask);
+			bool named = event->len > 0 || (event->mask & IN_Q_OVERFLOW) != 0;
+			bool concerns = named && watched_event(w->now, event->len > 0 ? event->name : NULL, event->mask, now_us);
+
+			any = any || concerns || (event->mask & TOLD & ~(unsigned)(IN_MODIFY | IN_CLOSE_WRITE)) != 0;
 			at += sizeof(*event) + event->len;
 		}
 	}
@@ -171,7 +176,7 @@ static void stir_up(struct stir *stir, uint64_t now_us)
 /* Nothing has come for as long as it takes, or something comes all the time. */
 static void files_settle(struct watching *w, struct stir *stir, uint64_t now_us)
 {
-	enum watched_look look = files_look(w);
+	enum watched_look look = files_look(w, now_us);
 
 	if (look == WATCHED_CHANGING)
 		stir_up(stir, now_us);
@@ -195,10 +200,10 @@ static void round_go(struct watching *w, struct stir *stir)
 	wake_drain(w->wake_fd);
 	/* What has changed before they were watched was not told. */
 	bool look = next_take(w) || now_us >= until_us;
-	bool told = events_take(w);
+	bool told = events_take(w, now_us);
 
 	/* The first look: what they say now they have to say still at the next. */
-	bool differ = stir->first_us == 0 && (told || look) && files_look(w) != WATCHED_SAME;
+	bool differ = stir->first_us == 0 && (told || look) && files_look(w, now_us) != WATCHED_SAME;
 
 	if (told || differ)
 		stir_up(stir, now_us);
@@ -231,9 +236,11 @@ static void *run(void *argument)
 	struct watching *w = argument;
 	struct stir stir = {0};
 
+	uint64_t now_us = clock_us(CLOCK_MONOTONIC);
+
 	next_take(w);
-	if (files_look(w) != WATCHED_SAME)
-		stir_up(&stir, clock_us(CLOCK_MONOTONIC));
+	if (files_look(w, now_us) != WATCHED_SAME)
+		stir_up(&stir, now_us);
 	while (!atomic_load(&w->ending))
 		round_go(w, &stir);
 	watching_leave(w);

@@ -15,7 +15,8 @@
  * have not taken: once there are so many no other answer is made (admin_request_answer); and ADMIN_CONNS_UNIX by the unix socket beside
  * them, which has as many answers and bytes of its own. A connection beyond those takes the place of the one that we are done with
  * (LINGERING) or that has been IDLE for longest, or has not been said a whole request in for longest, or has taken nothing for longest of
- * an answer that anybody gets (SENDING); without one it is refused. So whoever has not been let in holds no place against others.
+ * an answer that anybody gets (SENDING), or that has come first of those that ask for such; without one it is refused. So whoever has not been
+ * let in holds no place against others.
  */
 #include <errno.h>
 
@@ -315,7 +316,7 @@ static size_t conns_counted(const struct control *control)
 
 /* How soon a connection gives way: the lowest rank first, and of those the lowest time, and of those who stands first in the list. */
 struct place {
-	enum { PLACE_LINGERS, PLACE_IDLE, PLACE_HALF, PLACE_UNTAKEN, PLACE_KEPT } rank;
+	enum { PLACE_LINGERS, PLACE_IDLE, PLACE_HALF, PLACE_UNTAKEN, PLACE_OPEN, PLACE_KEPT } rank;
 	uint64_t since_us;
 };
 
@@ -323,6 +324,12 @@ struct place {
 static bool is_waiting(const struct admin_conn *c)
 {
 	return !c->h1.conn.readable && (c->state == ADMIN_HEAD || c->state == ADMIN_CONTENT || (c->state == ADMIN_IDLE && c->h1.unread.n == 0));
+}
+
+/* It asks, or has asked and is about to ask again, for what anybody gets. */
+static bool is_open(const struct admin_conn *c)
+{
+	return !c->is_let_in && (c->state == ADMIN_ASKING || (c->state == ADMIN_IDLE && c->moved_us != 0));
 }
 
 static struct place place_of(const struct admin_conn *c)
@@ -333,6 +340,8 @@ static struct place place_of(const struct admin_conn *c)
 		return (struct place){.rank = c->state == ADMIN_IDLE ? PLACE_IDLE : PLACE_HALF};
 	if (c->state == ADMIN_SENDING && !c->is_let_in)
 		return (struct place){.rank = PLACE_UNTAKEN, .since_us = c->moved_us};
+	if (is_open(c))
+		return (struct place){.rank = PLACE_OPEN, .since_us = c->came_us};
 	return (struct place){.rank = PLACE_KEPT};
 }
 
@@ -341,8 +350,30 @@ static bool is_before(struct place a, struct place b)
 	return a.rank != b.rank ? a.rank < b.rank : a.since_us < b.since_us;
 }
 
-/* Who only holds connections shuts nobody out. Those by the unix socket give way only to each other. False: all are being answered. */
-static bool make_room(struct control *control, const struct admin_conn *for_whom)
+/* Those by the unix socket give way only to each other. */
+static bool gives_way(const struct admin_conn *c, const struct admin_conn *to)
+{
+	return (!c->by_unix || to->by_unix) && place_of(c).rank != PLACE_KEPT;
+}
+
+/* `newcomer` has one, who is not in the list yet. `lasting`: without those who would give way to it. */
+static size_t places_taken(const struct control *control, const struct admin_conn *newcomer, bool lasting)
+{
+	size_t by_address = !newcomer->by_unix, by_unix = newcomer->by_unix;
+
+	list_each_safe(&control->conns, node, next) {
+		const struct admin_conn *c = container_of(node, struct admin_conn, node);
+
+		if (lasting && gives_way(c, newcomer))
+			continue;
+		by_address += !c->by_unix;
+		by_unix += c->by_unix;
+	}
+	return by_address + (by_unix > ADMIN_CONNS_UNIX ? by_unix - ADMIN_CONNS_UNIX : 0);
+}
+
+/* One gives way at least. */
+static void make_room(struct control *control, const struct admin_conn *newcomer)
 {
 	struct admin_conn *first = NULL;
 	struct place at = {.rank = PLACE_KEPT};
@@ -351,20 +382,26 @@ static bool make_room(struct control *control, const struct admin_conn *for_whom
 		struct admin_conn *c = container_of(node, struct admin_conn, node);
 		struct place place = place_of(c);
 
-		if ((c->by_unix && !for_whom->by_unix) || !is_before(place, at))
+		if (!gives_way(c, newcomer) || !is_before(place, at))
 			continue;
 		first = c;
 		at = place;
 	}
-	if (first != NULL)
-		admin_conn_close(first);
-	return first != NULL;
+	admin_conn_close(first);
 }
 
+/* Who only holds connections shuts nobody out. False: all that the limit allows are being answered. */
 static bool has_room(struct control *control, const struct admin_conn *c)
 {
-	return (c->by_unix && control->unix_conns <= ADMIN_CONNS_UNIX) ||
-	       conns_counted(control) <= control->config->admin.connections || make_room(control, c);
+	size_t most = control->config->admin.connections;
+
+	if (c->by_unix && control->unix_conns <= ADMIN_CONNS_UNIX)
+		return true;
+	if (places_taken(control, c, true) > most)
+		return false;
+	while (places_taken(control, c, false) > most)
+		make_room(control, c);
+	return true;
 }
 
 /*
@@ -407,6 +444,7 @@ int admin_conn_accept(struct control *control, struct admin_listener *listener)
 		return error;
 	}
 	c->by_unix = by_unix;
+	c->came_us = io_now_us(control->io);
 	c->asker.by_unix = by_unix;
 	control->unix_conns += by_unix;
 	admin_who(c, &peer);

@@ -107,7 +107,8 @@ struct admin_conn {
 	struct admin_request request;
 	struct buf content;     /* of the answer; what is not yet sent of it */
 	uint64_t unsent;        /* bytes, when the client took some last */
-	uint64_t moved_us;      /* when that was */
+	uint64_t moved_us;      /* when that was; 0: no answer has begun */
+	uint64_t came_us;
 	uint64_t sent_by_us;    /* SENDING: when the client is to have taken all of it */
 	bool (*on_tick)(struct admin_conn *c);  /* STREAMING */
 	uint64_t mark;          /* the stream's own */

@@ -17,7 +17,7 @@
  *
  * Slow must last: most of what comes in OUTLIER_SLOW_US is, without a break. Few answers make a window, and all of them may have
  * waited through one pause, of a garbage collector or of a machine that had no processor to give; what failed in a pause has failed
- * all the same. Nor do two pauses make one that lasts: a silence of more than that is a break. And fractions of what a scheduler
+ * all the same. Nor do two pauses make one that lasts: a longer silence is a break. And fractions of what a scheduler
  * gives at a time are no slowness at all, which is what the margin is for.
  *
  * Weak points: what is wrong with half of the endpoints at once is not seen. Where each endpoint serves another kind of
@@ -145,7 +145,7 @@ void outlier_slowness_note(struct outlier_slowness *slowness, const struct outli
 		return;
 	if (slowness->mark_us == 0 || 2 * slower_than(fresh, slowness->mark_us) <= answers)
 		slowness->since_us = 0;
-	else if (slowness->since_us == 0 || now_us - slowness->heard_us > OUTLIER_SLOW_US)
+	else if (slowness->since_us == 0 || now_us - slowness->heard_us > OUTLIER_SILENCE_US)
 		slowness->since_us = now_us;
 	slowness->heard_us = now_us;
 }

@@ -50,8 +50,12 @@ struct outlier_slowness {
 	uint64_t heard_us;                 /* answers came last */
 };
 
-/* It is slow for so long before it is judged to be; after a longer silence that begins anew. */
+/*
+ * It is slow for so long before it is judged to be; after a longer silence that begins anew. Silences are as long as looks tell, which are
+ * made four times a second: so of two answers less than a second apart none has been one.
+ */
 #define OUTLIER_SLOW_US (1 * US_PER_S)
+#define OUTLIER_SILENCE_US (OUTLIER_SLOW_US + 500 * US_PER_MS)
 
 static inline unsigned outlier_step(uint64_t wait_us)
 {

@@ -148,7 +148,7 @@ static void say(struct view bytes, unsigned listener)
 	do
 		io_run(control->io);
 	while (peer.fd >= 0);
-	CHECK(control->streams == 0 && control->orders.count == 0);
+	CHECK(control->streams[false] == 0 && control->streams[true] == 0 && control->orders.count == 0);
 }
 
 /* --- what must hold --------------------------------------------------------------------------------------------------- */

@@ -280,6 +280,29 @@ def test_who_takes_no_answer_shuts_nobody_out(start, origin, path):
     assert error_at(inside) == 0
 
 
+def test_who_asks_all_the_time_shuts_nobody_out(start, origin):
+    """What anybody gets is for everybody: who has come first gives way to a newcomer, though he takes his answers."""
+    _, admin = administered(start, origin, admin=loopback(token=TOKEN, limits={"connections": 4, "streams": 4}))
+    clients = [admin.connect() for _ in range(4)]
+    for client in clients:
+        assert client.ask(get("/healthz")).status == 200
+        # As many as are answered for as long as this takes, one after the other.
+        client.send(get("/healthz") * 100)
+    for _ in range(8):
+        newcomer = admin.connect()
+        assert newcomer.ask(get("/healthz")).status == 200
+        newcomer.close()
+
+
+def test_who_is_refused_lets_nobody_else_in(start, origin):
+    """A connection that is told 503 is none that the next one could take the place of."""
+    _, admin = administered(start, origin, admin=loopback(limits={"connections": 1, "streams": 1}))
+    stream = admin.connect().send(get("/v1/live", "localhost"))
+    assert stream.read_head().status == 200
+    refused = [admin.connect() for _ in range(4)]
+    assert [error_of(client.ask(get("/v1", "localhost"))) for client in refused] == [(503, "too_many_connections")] * 4
+
+
 def test_an_answer_is_taken_in_time(start, origin):
     """By who takes some of it now and then, too."""
     client = talkative(start, origin, timeouts={"write_idle": "1s"}).connect()

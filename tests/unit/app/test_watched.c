@@ -15,6 +15,7 @@
 #include "app/watched.h"
 #include "config/config.h"
 
+#define NOW_US (7 * US_PER_S)
 #define YAML "version: 1\nlisteners: [{name: l, address: '127.0.0.1:80'}]\nroutes: [{name: r, respond: {body: x}}]\n"
 
 static struct {
@@ -82,17 +83,17 @@ static void test_back_again(void **state)
 	assert_int_equal(watched_look(bed.watched), WATCHED_SAME);
 }
 
-/* Half a file stands still for as long as its writer thinks. */
+/* Half a file stands still while its writer thinks. */
 static void test_being_written(void **state)
 {
 	file_write(bed.path, "half");
-	watched_event(bed.watched, "weir.yaml", IN_MODIFY);
-	for (unsigned i = 0; i < 3; i++)
-		assert_int_equal(watched_look(bed.watched), WATCHED_CHANGING);
-	watched_event(bed.watched, "else.yaml", IN_CLOSE_WRITE);
-	watched_event(bed.watched, "weir.yaml", IN_ATTRIB);
-	assert_int_equal(watched_look(bed.watched), WATCHED_CHANGING);
-	watched_event(bed.watched, "weir.yaml", IN_CLOSE_WRITE);
+	watched_event(bed.watched, "weir.yaml", IN_MODIFY, NOW_US);
+	assert_true(watched_is_written(bed.watched, NOW_US + WATCHED_WRITER_US - 1));
+	assert_false(watched_event(bed.watched, "else.yaml", IN_CLOSE_WRITE, NOW_US));
+	assert_true(watched_event(bed.watched, "weir.yaml", IN_ATTRIB, NOW_US));
+	assert_true(watched_is_written(bed.watched, NOW_US));
+	assert_true(watched_event(bed.watched, "weir.yaml", IN_CLOSE_WRITE, NOW_US));
+	assert_false(watched_is_written(bed.watched, NOW_US));
 	assert_int_equal(watched_look(bed.watched), WATCHED_CHANGING);
 	assert_int_equal(watched_look(bed.watched), WATCHED_CHANGED);
 }
@@ -100,10 +101,12 @@ static void test_being_written(void **state)
 static void test_end_of_writing_unseen(void **state)
 {
 	file_write(bed.path, "whole");
-	watched_event(bed.watched, "weir.yaml", IN_MODIFY);
-	watched_event(bed.watched, NULL, IN_Q_OVERFLOW);
-	assert_int_equal(watched_look(bed.watched), WATCHED_CHANGING);
-	assert_int_equal(watched_look(bed.watched), WATCHED_CHANGED);
+	watched_event(bed.watched, "weir.yaml", IN_MODIFY, NOW_US);
+	assert_true(watched_event(bed.watched, NULL, IN_Q_OVERFLOW, NOW_US));
+	assert_false(watched_is_written(bed.watched, NOW_US));
+	/* truncate() opens nothing, and so closes nothing. */
+	watched_event(bed.watched, "weir.yaml", IN_MODIFY, NOW_US);
+	assert_false(watched_is_written(bed.watched, NOW_US + WATCHED_WRITER_US));
 }
 
 /* What was told before and then loaded by somebody else's wish, and taken back: it is what was loaded that this differs from. */
@@ -118,10 +121,10 @@ static void test_loaded_and_taken_back(void **state)
 	config_complaints_release(&complaints);
 	next = watched_create(bed.path, loaded);
 	assert_non_null(next);
-	watched_event(bed.watched, "weir.yaml", IN_MODIFY);
+	watched_event(bed.watched, "weir.yaml", IN_MODIFY, NOW_US);
 	watched_take_over(next, bed.watched);
-	assert_int_equal(watched_look(next), WATCHED_CHANGING);
-	watched_event(next, "weir.yaml", IN_CLOSE_WRITE);
+	assert_true(watched_is_written(next, NOW_US));
+	watched_event(next, "weir.yaml", IN_CLOSE_WRITE, NOW_US);
 	assert_int_equal(watched_look(next), WATCHED_SAME);
 	file_write(bed.path, YAML);
 	assert_int_equal(watched_look(next), WATCHED_CHANGING);

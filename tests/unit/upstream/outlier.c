@@ -263,6 +263,17 @@ static void test_slow_does_not_outlive_silence(void **state)
 	assert_true(outlier_slowness_lasts(&s));
 }
 
+/* One answer in less than a second, seen when it is looked. */
+static void test_few_answers_are_no_silence(void **state)
+{
+	struct outlier_slowness s = {.mark_us = outlier_slow_mark_us(&rules, 2 * MS)};
+	uint64_t now_us = 7 * US_PER_S;
+
+	note(&s, 0, 1, now_us);
+	note(&s, 0, 1, now_us + 4 * (250 * MS + 75));
+	assert_true(outlier_slowness_lasts(&s));
+}
+
 static void test_what_is_slow(void **state)
 {
 	struct outlier_rules off = {.slow_margin_us = 10 * MS};
@@ -325,6 +336,7 @@ int main(void)
 		cmocka_unit_test(test_less_than_the_margin_is_nothing),
 		cmocka_unit_test(test_slow_must_last),
 		cmocka_unit_test(test_slow_does_not_outlive_silence),
+		cmocka_unit_test(test_few_answers_are_no_silence),
 		cmocka_unit_test(test_what_is_slow),
 		cmocka_unit_test(test_too_few_say_nothing),
 		cmocka_unit_test(test_each_rule_can_be_off),

@@ -572,7 +572,7 @@ static void test_waiting_for_what_cannot_be_opened(void **state)
 	struct user holder, user;
 	struct end end;
 
-	watched_open(&bed, ENDPOINT "pool: {max_connections: 2, acquire_timeout: 5ms}");
+	watched_open(&bed, ENDPOINT "pool: {max_connections: 2, acquire_timeout: 100ms}");
 	user_connect(&holder, &bed, &end);
 	door_close(&bed.door);
 	while (bed_stats(&bed, 0).acquires[WEIR_POOL_TIMED_OUT] < 3) {
