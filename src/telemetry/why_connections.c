@@ -36,6 +36,24 @@ static double connecting_share(const struct why_endpoint *ep)
 	return why_share(opening_s, why_sum(ep->phases_s));
 }
 
+static void say_slow_connects(const struct why_endpoint *ep, struct why_verdict *verdict)
+{
+	why_say(verdict, "Connects are slow: %.0f %% of the time of requests goes by until a connection to %.*s is open.",
+		100 * connecting_share(ep), (int)ep->endpoint.n, ep->endpoint.p);
+	why_reckon(verdict, "%.1f ms for a connection, with TLS; %.1f/s opened for %.1f requests/s", 1e3 * ep->connect_s, ep->opened_per_s,
+		ep->served_per_s);
+	why_turn(verdict, "pool.min_idle", WHY_RAISE, 0, 0);
+}
+
+/* More connections ahead of need would fail just so. */
+static void say_failed_connects(const struct why_endpoint *ep, struct why_verdict *verdict)
+{
+	why_say(verdict, "Connections to %.*s cannot be opened, and requests wait for them. See whether anything listens there, and what lies in "
+			 "between.", (int)ep->endpoint.n, ep->endpoint.p);
+	why_reckon(verdict, "%.1f/s fail, after %.1f ms; %.1f/s are opened", ep->open_failed_per_s, 1e3 * ep->connect_s, ep->opened_per_s);
+	why_turn(verdict, "pool.min_idle", WHY_LEAVE, 0, 0);
+}
+
 static void judge_slow_connects(const struct why_endpoint *ep, struct why_verdicts *v)
 {
 	double share = connecting_share(ep);
@@ -47,13 +65,12 @@ static void judge_slow_connects(const struct why_endpoint *ep, struct why_verdic
 	if (verdict == NULL)
 		return;
 	verdict->number = ep->connect_s;
-	why_say(verdict, "Connects are slow: %.0f %% of the time of requests goes by until a connection to %.*s is open.", 100 * share,
-		(int)ep->endpoint.n, ep->endpoint.p);
-	why_reckon(verdict, "%.1f ms for a connection, with TLS; %.1f/s opened for %.1f requests/s", 1e3 * ep->connect_s, ep->opened_per_s,
-		ep->served_per_s);
+	if (ep->open_failed_per_s > ep->opened_per_s)
+		say_failed_connects(ep, verdict);
+	else
+		say_slow_connects(ep, verdict);
 	why_reckon(verdict, "%.2f requests connect at any time, %.2f do TLS, of %.1f", ep->phases_s[PHASE_CONNECT],
 		ep->phases_s[PHASE_TLS], why_sum(ep->phases_s));
-	why_turn(verdict, "pool.min_idle", WHY_RAISE, 0, 0);
 }
 
 /* Connections that are opened for each request, where that is called churn. One of HTTP/2 is meant to carry many, at once and for long. */

@@ -591,6 +591,23 @@ static void test_ephemeral_ports(void **state)
 	expect(WHY_EPHEMERAL_PORTS, 2000);
 }
 
+/* Nothing listens there: opening more ahead of need would help nobody. */
+static void test_connects_that_fail(void **state)
+{
+	struct why_endpoint *ep = &bed.endpoints[0];
+
+	ep->opened_per_s = 0;
+	ep->open_failed_per_s = 5;
+	ep->connect_s = 0.06;
+	ep->phases_s[PHASE_CONNECT] = 7;
+	memcpy(bed.e.phases_s, ep->phases_s, sizeof(bed.e.phases_s));
+
+	const struct why_verdict *verdict = expect(WHY_SLOW_CONNECTS, 0.06);
+
+	assert_int_equal(verdict->turn, WHY_LEAVE);
+	assert_non_null(strstr(verdict->text, "cannot be opened"));
+}
+
 static void test_slow_connects(void **state)
 {
 	struct why_endpoint *ep = &bed.endpoints[0];
@@ -882,6 +899,7 @@ int main(void)
 		TEST(connection_churn),
 		TEST(churn_of_sessions),
 		TEST(ephemeral_ports),
+		TEST(connects_that_fail),
 		TEST(slow_connects),
 		TEST(slow_clients),
 		TEST(rate_limit),
