@@ -134,7 +134,6 @@ static bool events_take(struct watching *w, uint64_t now_us)
 	while ((n = read(w->notify_fd, events, sizeof(events))) > 0) {
 		for (const char *at = events; at < events + n;) {
 			const struct inotify_event *event = (const void *)at;
-
 			bool named = event->len > 0 || (event->mask & IN_Q_OVERFLOW) != 0;
 			bool concerns = named && watched_event(w->now, event->len > 0 ? event->name : NULL, event->mask, now_us);
 
@@ -235,7 +234,6 @@ static void *run(void *argument)
 {
 	struct watching *w = argument;
 	struct stir stir = {0};
-
 	uint64_t now_us = clock_us(CLOCK_MONOTONIC);
 
 	next_take(w);

@@ -80,6 +80,17 @@ static void end_connect(struct end *end, const struct end *listener)
 	end_forget(end);
 }
 
+/* So many have connected, and wait to be accepted. */
+static void end_listen_to(struct end *listener, struct end *clients, int count)
+{
+	end_listen(listener, "127.0.0.1:0");
+	for (int i = 0; i < count; i++) {
+		clients[i] = end_of(on_event);
+		end_connect(&clients[i], listener);
+	}
+	end_await(listener, IO_READABLE);
+}
+
 static void end_accept(struct end *end, struct end *listener, struct address *peer)
 {
 	end_await(listener, IO_READABLE);
@@ -692,12 +703,7 @@ static void test_shedding(void **state)
 	struct end listener, clients[3], server = end_of(on_event);
 	struct address peer;
 
-	end_listen(&listener, "127.0.0.1:0");
-	for (int i = 0; i < 3; i++) {
-		clients[i] = end_of(on_event);
-		end_connect(&clients[i], &listener);
-	}
-	end_await(&listener, IO_READABLE);
+	end_listen_to(&listener, clients, 3);
 	struct rlimit before = limit_descriptors_to_those_open();
 	assert_int_equal(io_accept(fixture.io, &listener.source, &server.source, &peer), -EMFILE);
 	assert_int_equal(server.source.fd, -1);
@@ -726,12 +732,7 @@ static void test_reserve_is_spent_and_had_back(void **state)
 	struct end listener, clients[3], server = end_of(on_event);
 	struct address peer;
 
-	end_listen(&listener, "127.0.0.1:0");
-	for (int i = 0; i < 2; i++) {
-		clients[i] = end_of(on_event);
-		end_connect(&clients[i], &listener);
-	}
-	end_await(&listener, IO_READABLE);
+	end_listen_to(&listener, clients, 2);
 	struct rlimit before = limit_descriptors_to_those_open();
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(io_accept(fixture.io, &listener.source, &server.source, &peer), -EMFILE);
@@ -766,12 +767,7 @@ static void test_shedding_without_reserve(void **state)
 	struct end listener, clients[2];
 	struct rlimit none;
 
-	end_listen(&listener, "127.0.0.1:0");
-	for (int i = 0; i < 2; i++) {
-		clients[i] = end_of(on_event);
-		end_connect(&clients[i], &listener);
-	}
-	end_await(&listener, IO_READABLE);
+	end_listen_to(&listener, clients, 2);
 	struct rlimit before = limit_descriptors_to_those_open();
 	none = (struct rlimit){0, before.rlim_max};
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
