@@ -16,6 +16,7 @@ import time
 
 from gateway import BINARY, ROOT, free_port
 from processes import end, family_ns, is_quiet, pinned
+from raw import TIMEOUT
 from servers import H2O_HEAD, Server, tool
 
 PROGRAMS = pathlib.Path(os.environ.get("BENCH_BIN", ROOT / "build-sim" / "bench"))
@@ -221,9 +222,9 @@ PEERS = ["nginx", "haproxy", "h2o"]
 
 
 class Gateway:
-    """One of them, running on that processor (or those: "0,1"). `under`: a command that runs it."""
+    """One of them, running on that processor (or those: "0,1"). `under`: a command that runs it, and may take that long to begin."""
 
-    def __init__(self, name, place, cpu, under=()):
+    def __init__(self, name, place, cpu, under=(), seconds=TIMEOUT):
         self.name, self.place = name, place
         place.directory.mkdir(parents=True, exist_ok=True)
         self.file = place.directory / f"{name}.conf"
@@ -233,7 +234,7 @@ class Gateway:
             self.write()
             command = COMMANDS[name](self.file, place)
         self.began_ms = time.monotonic() * 1000
-        self.server = Server(pinned(cpu, [*under, *command]), place.plain)
+        self.server = Server(pinned(cpu, [*under, *command]), place.plain, seconds)
         self.pid = self.server.process.pid
 
     def write(self):
@@ -250,7 +251,8 @@ class Gateway:
         return is_quiet(self.pid)
 
     def stop(self, seconds=10):
-        end(self.server.process, seconds)
+        """False: it had to be killed."""
+        return end(self.server.process, seconds)
 
 
 def runs_here(name):

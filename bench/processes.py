@@ -49,13 +49,15 @@ def family(pid):
 
 
 def end(process, seconds=10):
-    """As long as it may take before it is killed."""
+    """As long as it may take before it is killed: False, it was."""
     process.terminate()
     try:
         process.wait(seconds)
+        return True
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+        return False
 
 
 def family_ns(pid):

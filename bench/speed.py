@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
 from certificates import Authority  # noqa: E402
-from gateway import free_port  # noqa: E402
+from gateway import free_port, merged  # noqa: E402
 from counts import calls, instructions  # noqa: E402
 from goals import verdicts  # noqa: E402
 from gateways import PATIENT, PEERS, PROGRAMS, RELAYS, VARIANTS, Gateway, Place, runs_here  # noqa: E402
@@ -58,7 +58,7 @@ class Bench:
 
     def place(self, name, weir=None, **settings):
         directory = self.directory / f"{name}-{len(list(self.directory.iterdir()))}"
-        return Place(directory, self.origin.port, self.certificate, weir={**self.weir, **(weir or {})}, **settings)
+        return Place(directory, self.origin.port, self.certificate, weir=merged(self.weir, weir), **settings)
 
     def gateway(self, name, cpu=None, **settings):
         """It stays until the end, so that its next turn finds it warm."""

@@ -17,12 +17,13 @@ import pytest
 HERE = pathlib.Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "tests" / "integration")]
 
+import counts  # noqa: E402
 from certificates import Authority  # noqa: E402
 from gateway import free_port  # noqa: E402
 from gateways import PATIENT, PROGRAMS, RELAYS, Gateway, Place, runs_here  # noqa: E402
 from goals import GOALS, Goal, judge, verdicts  # noqa: E402
 from plot import BAR  # noqa: E402
-from processes import end  # noqa: E402
+from processes import end, is_quiet  # noqa: E402
 from results import Results  # noqa: E402
 from servers import Server  # noqa: E402
 from works import Load  # noqa: E402
@@ -266,6 +267,51 @@ def test_goals_of_what_was_not_measured():
     assert {goal.figure for goal in GOALS} > {"h1"}
 
 
+# --- what is counted --------------------------------------------------------------------------------------------------------
+
+# Like nginx it ends when it is told while it waits; what it is told while it is at work has no consequence, as nothing comes after it.
+DEAF_AT_WORK = """
+import select, signal, sys, time
+waits = False
+signal.signal(signal.SIGTERM, lambda *_: sys.exit() if waits else None)
+print("works", flush=True)
+until = time.monotonic() + 0.5
+while time.monotonic() < until:
+    pass
+waits = True
+select.select([], [], [])
+"""
+
+
+class Deaf:
+    name = "deaf"
+
+    def __init__(self):
+        self.process = subprocess.Popen([sys.executable, "-c", DEAF_AT_WORK], stdout=subprocess.PIPE)
+        self.process.stdout.readline()
+
+    def is_quiet(self):
+        return is_quiet(self.process.pid)
+
+    def stop(self, seconds):
+        return end(self.process, seconds)
+
+
+def test_who_is_counted_ends_by_itself():
+    """It is told when it waits, and hears."""
+    gateway = Deaf()
+    counts.end_by_itself(gateway)
+    assert gateway.process.returncode == 0
+
+
+def test_who_had_to_be_killed_was_not_counted(monkeypatch):
+    monkeypatch.setattr(counts, "PATIENCE_S", 0.1)
+    gateway = Deaf()
+    gateway.is_quiet = lambda: True     # which it is not yet
+    with pytest.raises(SystemExit, match="deaf has not ended"):
+        counts.end_by_itself(gateway)
+
+
 # --- all of it --------------------------------------------------------------------------------------------------------------
 
 
@@ -306,6 +352,20 @@ def test_a_missed_goal(tmp_path, more, status):
     calls = {row["gateway"]: row["median"] for row in json.loads(file.read_text())["rows"]}
     assert 4 <= calls["relay-epoll"] < 5.1
     assert calls["weir"] >= 4
+
+
+FEWER = "import sys; sys.path.insert(0, {here!r}); import speed; import counts; counts.FEW, counts.MANY = 20, 120; sys.exit(speed.main())"
+
+
+@pytest.mark.parametrize("figure, peers, least, most", [("instructions", ["nginx"], 1000, 100_000), ("calls", ["nginx", "haproxy", "h2o"], 4, 20)])
+def test_counts_beside_others(tmp_path, figure, peers, least, most):
+    file = tmp_path / "run.json"
+    run = subprocess.run([sys.executable, "-c", FEWER.format(here=str(HERE)), figure, "--patient", "--peers", ",".join(peers), "--json", file],
+        capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert run.returncode == 0, run.stderr
+    told = {row["gateway"]: row["median"] for row in json.loads(file.read_text())["rows"]}
+    assert told.keys() == {"weir", *peers}
+    assert all(least <= value < most for value in told.values())
 
 
 def test_other_works_in_short(tmp_path):

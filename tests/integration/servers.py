@@ -14,7 +14,7 @@ from raw import TIMEOUT
 PACKAGES = {"curl": "curl", "wrk": "wrk", "ab": "apache2-utils", "h2load": "nghttp2-client", "nginx": "nginx-light",
             "node": "nodejs", "strace": "strace", "valgrind": "valgrind", "gcc": "gcc", "openssl": "openssl", "h2o": "h2o",
             "nghttp": "nghttp2-client", "testssl": "testssl.sh", "chromium": "chromium",
-            "promtool": "prometheus", "prometheus": "prometheus"}
+            "promtool": "prometheus", "prometheus": "prometheus", "haproxy": "haproxy"}
 
 PYTHON = "/usr/bin/python3"
 
@@ -37,15 +37,15 @@ def command(name, *arguments, timeout=60, status=0, **options):
 
 
 class Server:
-    """A child that listens on a port."""
+    """A child that listens on a port, within so many seconds."""
 
-    def __init__(self, arguments, port, **options):
+    def __init__(self, arguments, port, seconds=TIMEOUT, **options):
         self.port = port
         self.address = f"127.0.0.1:{port}"
         self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, **options)
         self.output = Lines(self.process.stdout)
-        eventually(self._listens)
+        eventually(self._listens, seconds)
 
     def _listens(self):
         assert self.process.poll() is None, f"{self.process.args[0]} ended:\n{self.output.text()}"
