@@ -140,17 +140,12 @@ size_t address_format(const struct address *address, char text[ADDRESS_TEXT_MAX]
 
 size_t address_format_host(const struct address *address, char text[ADDRESS_TEXT_MAX])
 {
-	const struct in6_addr *ip6 = &v6_const(address)->sin6_addr;
+	unsigned char bytes[16];
 
-	if (address->u.any.sa_family == AF_INET)
-		inet_ntop(AF_INET, &v4_const(address)->sin_addr, text, ADDRESS_TEXT_MAX);
-	else if (address->u.any.sa_family != AF_INET6)
-		memcpy(text, "unix:", sizeof("unix:"));
-	else if (IN6_IS_ADDR_V4MAPPED(ip6))
-		inet_ntop(AF_INET, &ip6->s6_addr[12], text, ADDRESS_TEXT_MAX);
-	else
-		inet_ntop(AF_INET6, ip6, text, ADDRESS_TEXT_MAX);
-	return strlen(text);
+	if (address_bytes(address, bytes))
+		return address_bytes_format(bytes, text);
+	memcpy(text, "unix:", sizeof("unix:"));
+	return VIEW("unix:").n;
 }
 
 unsigned address_port(const struct address *address)
@@ -192,6 +187,86 @@ bool address_bytes_parse(struct view text, unsigned char bytes[16])
 		return true;
 	memcpy(bytes, mapped, sizeof(mapped));
 	return inet_pton(AF_INET, z, bytes + sizeof(mapped)) == 1;
+}
+
+static char *put_ipv4(char *at, const unsigned char bytes[4])
+{
+	for (int i = 0; i < 4; i++) {
+		unsigned byte = bytes[i];
+
+		if (byte >= 100)
+			*at++ = (char)('0' + byte / 100);
+		if (byte >= 10)
+			*at++ = (char)('0' + byte / 10 % 10);
+		*at++ = (char)('0' + byte % 10);
+		*at++ = '.';
+	}
+	return at - 1;
+}
+
+enum { GROUPS = 8 };
+
+/* Which groups "::" stands for: the most that are 0 in a row, two at least, and the first of several such rows. */
+struct gap {
+	int start, count;
+};
+
+static struct gap longest_gap(const unsigned group[GROUPS])
+{
+	struct gap longest = {.start = -1, .count = 1};
+
+	for (int i = 0, count = 0; i < GROUPS; i++) {
+		count = group[i] == 0 ? count + 1 : 0;
+		if (count > longest.count)
+			longest = (struct gap){.start = i + 1 - count, .count = count};
+	}
+	return longest;
+}
+
+static char *put_group(char *at, unsigned group)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	if (group >= 0x1000)
+		*at++ = digits[group >> 12];
+	if (group >= 0x100)
+		*at++ = digits[group >> 8 & 15];
+	if (group >= 0x10)
+		*at++ = digits[group >> 4 & 15];
+	*at++ = digits[group & 15];
+	return at;
+}
+
+static char *put_ipv6(char *at, const unsigned char bytes[16])
+{
+	unsigned group[GROUPS];
+
+	for (int i = 0; i < GROUPS; i++)
+		group[i] = (unsigned)bytes[2 * i] << 8 | bytes[2 * i + 1];
+
+	struct gap gap = longest_gap(group);
+
+	for (int i = 0; i < GROUPS; i++) {
+		if (i == gap.start) {
+			*at++ = ':';
+			i += gap.count - 1;
+			if (i == GROUPS - 1)
+				*at++ = ':';
+			continue;
+		}
+		if (i > 0)
+			*at++ = ':';
+		at = put_group(at, group[i]);
+	}
+	return at;
+}
+
+size_t address_bytes_format(const unsigned char bytes[16], char text[ADDRESS_HOST_MAX])
+{
+	char *end = address_bytes_is_ipv4(bytes) ? put_ipv4(text, bytes + sizeof(mapped)) : put_ipv6(text, bytes);
+
+	*end = '\0';
+	return (size_t)(end - text);
 }
 
 bool address_bytes_is_ipv4(const unsigned char bytes[16])

@@ -19,6 +19,7 @@ struct address {
 };
 
 #define ADDRESS_TEXT_MAX 128
+#define ADDRESS_HOST_MAX 40 /* of a numeric one without its port, with its NUL */
 
 /* "127.0.0.1:80", "[::1]:80", "unix:/run/x.sock" (NUL-terminated). False when malformed, port 0..65535, path too long. */
 bool address_parse(struct address *address, const char *text);
@@ -34,6 +35,12 @@ unsigned address_port(const struct address *address);
 
 /* The host as 16 bytes, IPv4 as IPv4-mapped IPv6. False for unix sockets. */
 bool address_bytes(const struct address *address, unsigned char bytes[16]);
+
+/*
+ * The 16 bytes of a host as text, IPv4-mapped IPv6 as IPv4, NUL-terminated (RFC 5952 §4). Returns the length. It is quick: where
+ * a peer's address is kept as bytes it is written anew for each request.
+ */
+size_t address_bytes_format(const unsigned char bytes[16], char text[ADDRESS_HOST_MAX]);
 
 /* The other way round. IPv4-mapped IPv6 becomes IPv4. */
 void address_from_bytes(struct address *address, const unsigned char bytes[16], unsigned port);

@@ -451,10 +451,11 @@ static void client_speak(struct client *c)
 __attribute__((noinline)) static void client_shake_failed(struct client *c, int error)
 {
 	const char *why = tls_error_text(error);
-	char text[160];
+	char host[ADDRESS_HOST_MAX], text[160];
+	struct view peer = client_peer(c, host);
 
 	c->worker->stats.tls_handshakes_failed++;
-	snprintf(text, sizeof(text), "client %.*s: the TLS handshake failed: %s", c->peer_len, c->peer,
+	snprintf(text, sizeof(text), "client %.*s: the TLS handshake failed: %s", (int)peer.n, peer.p,
 		why != NULL ? why : strerror(-error));
 	c->worker->observer.on_event(c->worker->observer.context, LEVEL_DEBUG, text);
 	client_close(c);
@@ -552,12 +553,23 @@ static void client_on_timer(struct io_timer *timer)
 
 /* --- accepting ---------------------------------------------------------------------------------------------------------- */
 
+bool client_peer_bytes(const struct client *c, unsigned char bytes[16])
+{
+	if (c->peer_kind == PEER_IPV6)
+		memcpy(bytes, c->peer_bytes, 16);
+	return c->peer_kind == PEER_IPV6 || address_bytes_parse(view_of(c->peer_text, c->peer_len), bytes);
+}
+
 void client_retrust(struct client *c)
 {
 	const struct config_listener *l = c->listener->config;
+	unsigned char bytes[16];
 
 	/* Who may open the unix socket was decided by its permissions; but not who may open one of another machine. */
-	c->trusted = c->peer_kind == PEER_LOCAL ? l->trusted_proxy_count > 0 && !c->named : listener_trusts(l, c->peer_bytes);
+	if (l->trusted_proxy_count == 0)
+		c->trusted = false;
+	else
+		c->trusted = client_peer_bytes(c, bytes) ? listener_trusts(l, bytes) : !c->named;
 }
 
 /*
@@ -586,17 +598,19 @@ static void client_turn_away(struct client *c, enum cause cause, const char *why
 void client_identify(struct client *c, const struct address *peer)
 {
 	char text[ADDRESS_TEXT_MAX];
-	size_t n = address_format_host(peer, text);
+	unsigned char bytes[16];
 
-	if (n > sizeof(c->peer))
-		n = sizeof(c->peer);
-	memcpy(c->peer, text, n);
-	c->peer_len = (uint8_t)n;
 	c->peer_port = (uint16_t)address_port(peer);
-	if (!address_bytes(peer, c->peer_bytes))
+	if (!address_bytes(peer, bytes))
 		c->peer_kind = PEER_LOCAL;
 	else
-		c->peer_kind = memchr(c->peer, ':', n) != NULL ? PEER_IPV6 : PEER_IPV4;
+		c->peer_kind = address_bytes_is_ipv4(bytes) ? PEER_IPV4 : PEER_IPV6;
+	if (c->peer_kind == PEER_IPV6) {
+		memcpy(c->peer_bytes, bytes, sizeof(bytes));
+	} else {
+		c->peer_len = (uint8_t)address_format_host(peer, text);
+		memcpy(c->peer_text, text, c->peer_len);
+	}
 	client_retrust(c);
 }
 
@@ -651,7 +665,10 @@ static bool is_client_known(const struct client *c)
 
 static struct client_cap_key cap_key(const struct client *c)
 {
-	return client_cap_key(c->peer_bytes, c->listener->book->number, c->listener->config->limits.client_prefix);
+	unsigned char bytes[16] = {0};
+
+	client_peer_bytes(c, bytes);
+	return client_cap_key(bytes, c->listener->book->number, c->listener->config->limits.client_prefix);
 }
 
 bool client_count_peer(struct client *c)

@@ -83,15 +83,30 @@ static bool walk_back(const struct config_listener *l, struct view list, struct 
 	return true;
 }
 
-static struct view peer_address(const struct exchange *ex)
+/* False: it is made for the exchange, and there is no memory for that. */
+__attribute__((noinline)) static bool make_peer(struct exchange *ex)
 {
-	return view_of(ex->client->peer, ex->client->peer_len);
+	char *text = arena_alloc(&ex->arena, ADDRESS_HOST_MAX);
+
+	if (text != NULL)
+		ex->peer = client_peer(ex->client, text);
+	return text != NULL;
+}
+
+static inline bool identify_peer(struct exchange *ex)
+{
+	const struct client *c = ex->client;
+
+	if (__builtin_expect(c->peer_kind == PEER_IPV6, 0))
+		return make_peer(ex);
+	ex->peer = view_of(c->peer_text, c->peer_len);
+	return true;
 }
 
 /* Of a trusted peer. */
 static struct view told_address(const struct exchange *ex)
 {
-	struct view client = peer_address(ex);
+	struct view client = ex->peer;
 	const struct message *m = &ex->request;
 
 	for (uint32_t i = m->field_count; i-- > 0;)
@@ -146,8 +161,10 @@ __attribute__((noinline)) static bool take_identity(struct exchange *ex)
 
 bool forward_identify(struct exchange *ex)
 {
+	if (!identify_peer(ex))
+		return false;
 	if (!ex->trusted)
-		ex->client_address = peer_address(ex);
+		ex->client_address = ex->peer;
 	else if (take_identity(ex))
 		return true;
 	ex->request_id = make_request_id(ex);
@@ -333,7 +350,7 @@ static inline bool is_forwarded_for(const struct field *f)
 static inline size_t identity_bytes(const struct exchange *ex)
 {
 	enum { LITERALS = 320 };
-	size_t n = LITERALS + 2 * ex->target.authority.n + 2 * (size_t)ex->client->peer_len + ex->request_id.n;
+	size_t n = LITERALS + 2 * ex->target.authority.n + 2 * ex->peer.n + ex->request_id.n;
 
 	for (uint32_t i = 0; ex->trusted && i < ex->request.field_count; i++)
 		if (is_forwarded_for(&ex->request.fields[i]))
@@ -344,7 +361,7 @@ static inline size_t identity_bytes(const struct exchange *ex)
 /* One of IPv4 is shorter than sixteen bytes, of which as many are written. There is room, and what follows goes over them. */
 static inline void put_ipv4(struct h1_writer *w, const struct client *c)
 {
-	wide_store(w->p, wide_load(c->peer));
+	wide_store(w->p, wide_load(c->peer_text));
 	w->p += c->peer_len;
 }
 
@@ -365,18 +382,18 @@ static inline void put_forwarded_for(struct h1_writer *w, const struct exchange 
 	if (__builtin_expect(c->peer_kind == PEER_IPV4, 1))
 		put_ipv4(w, c);
 	else
-		h1_put_sure(w, c->peer_kind == PEER_LOCAL ? VIEW("unknown") : view_of(c->peer, c->peer_len));
+		h1_put_sure(w, c->peer_kind == PEER_LOCAL ? VIEW("unknown") : ex->peer);
 }
 
 /* RFC 7239: the peer as a node identifier, quoted where the grammar wants it. */
-static inline void put_node(struct h1_writer *w, const struct client *c)
+static inline void put_node(struct h1_writer *w, const struct exchange *ex)
 {
-	switch ((enum peer_kind)c->peer_kind) {
-	case PEER_IPV4: put_ipv4(w, c); return;
+	switch ((enum peer_kind)ex->client->peer_kind) {
+	case PEER_IPV4: put_ipv4(w, ex->client); return;
 	case PEER_LOCAL: h1_put_sure(w, VIEW("unknown")); return;
 	case PEER_IPV6:
 		h1_put_sure(w, VIEW("\"["));
-		h1_put_sure(w, view_of(c->peer, c->peer_len));
+		h1_put_sure(w, ex->peer);
 		h1_put_sure(w, VIEW("]\""));
 		return;
 	}
@@ -385,7 +402,7 @@ static inline void put_node(struct h1_writer *w, const struct client *c)
 static inline void put_forwarded(struct h1_writer *w, const struct exchange *ex, bool tls)
 {
 	h1_put_sure(w, VIEW("\r\nForwarded: for="));
-	put_node(w, ex->client);
+	put_node(w, ex);
 	if (ex->target.authority.n > 0) {
 		h1_put_sure(w, VIEW(";host=\""));
 		h1_put_sure(w, ex->target.authority);

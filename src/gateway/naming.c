@@ -123,10 +123,11 @@ void naming_put_header(struct exchange *ex)
 	struct upstream_conn *to = ex->lease.conn;
 	struct address source, destination;
 	char header[PROXY_HEADER_WRITTEN_MAX];
-	bool known = c->peer_kind != PEER_LOCAL;
+	unsigned char bytes[16];
+	bool known = client_peer_bytes(c, bytes);
 
 	if (known) {
-		address_from_bytes(&source, c->peer_bytes, c->peer_port);
+		address_from_bytes(&source, bytes, c->peer_port);
 		known = io_local_address(ex->worker->io, &c->h1.conn.source, &destination) == 0;
 	}
 	h1_conn_put_raw(

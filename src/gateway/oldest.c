@@ -86,12 +86,14 @@ static void entry_of_exchange(struct oldest_entry *e, const struct exchange *ex)
 
 static void entry_of_client(struct oldest_entry *e, const struct client *c)
 {
+	char peer[ADDRESS_HOST_MAX];
+
 	*e = (struct oldest_entry){.age_us = c->head_us != 0 ? io_now_us(c->worker->io) - c->head_us : UINT64_MAX,
 		.quiet_us = UINT64_MAX,
 		.held_us = UINT64_MAX,
 		.worker = c->worker->index};
 	TEXT_COPY(e->stage, view_str(client_stages[c->state]));
-	TEXT_COPY(e->client, view_str(c->peer));
+	TEXT_COPY(e->client, client_peer(c, peer));
 }
 
 /* Of a lease that no exchange has: the stage says who. */

@@ -268,11 +268,25 @@ struct client {
 	uint8_t peer_kind;                 /* enum peer_kind */
 	uint8_t named;                     /* the peer is the one that a PROXY header has named */
 	uint8_t proxy_versions;            /* NAMING: enum config_proxy_protocol of the listener when it was accepted */
-	uint8_t peer_len;
+	uint8_t peer_len;                  /* of its text, but for PEER_IPV6 */
 	uint16_t peer_port;                /* 0 for PEER_LOCAL */
-	char peer[46];                     /* the peer's address as text, without port */
-	unsigned char peer_bytes[16];      /* and as address_bytes gives it; nothing for PEER_LOCAL */
+	/* Whom it is from, in the one form that is short: client_peer() and client_peer_bytes() make the other. */
+	union {
+		char peer_text[16];
+		unsigned char peer_bytes[16];  /* PEER_IPV6 */
+	};
 };
+
+/* The peer's address as text, without port: the client's own, or made in `text`. */
+static inline struct view client_peer(const struct client *c, char text[ADDRESS_HOST_MAX])
+{
+	if (__builtin_expect(c->peer_kind == PEER_IPV6, 0))
+		return view_of(text, address_bytes_format(c->peer_bytes, text));
+	return view_of(c->peer_text, c->peer_len);
+}
+
+/* As address_bytes gives it. False: PEER_LOCAL, which has none. */
+bool client_peer_bytes(const struct client *client, unsigned char bytes[16]);
 
 /* It is to end: the worker drains, or its listener is leaving. */
 static inline bool client_is_leaving(const struct client *c)
@@ -444,6 +458,7 @@ struct exchange {
 	const struct config_route *route;
 	const struct config_upstream *upstream;  /* where it goes: the route's, or its fallback's; NULL: nowhere */
 	struct view route_rest;
+	struct view peer;                  /* the client's peer as text */
 	struct view client_address;        /* after trusted_proxies; or CLIENT_UNKNOWN */
 	const struct config_consumer *consumer;  /* whose credentials it has shown; NULL: none that were asked for */
 	struct view request_id;

@@ -121,7 +121,7 @@ static void add_request(struct trace_span *s, const struct exchange *ex, struct 
 	if (ex->target.port != 0)
 		span_add_number(s, "server.port", ex->target.port);
 	span_add_text(s, "client.address", ex->client_address);
-	span_add_text(s, "network.peer.address", view_of(ex->client->peer, ex->client->peer_len));
+	span_add_text(s, "network.peer.address", ex->peer);
 	span_add_text(s, "network.protocol.version", version_word(ex->down, m));
 	if (agent != NULL)
 		span_add_text(s, "user_agent.original", field_value(agent));

@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <sys/un.h>
 
 #include "unit.h"
@@ -159,6 +160,44 @@ static void test_bytes_of_text(void **state)
 		assert_false(address_bytes_parse(refused[i], bytes));
 }
 
+static void assert_format(const unsigned char bytes[16], const char *expected)
+{
+	char text[ADDRESS_HOST_MAX];
+
+	assert_int_equal(address_bytes_format(bytes, text), strlen(expected));
+	assert_string_equal(text, expected);
+}
+
+static void test_bytes_to_text(void **state)
+{
+	static const char *const texts[] = {"0.0.0.0", "9.10.99.100", "255.255.255.255", "::", "::1", "1::", "1::8", "0:1::",
+		"::1:0:0:1:0:0", "1:0:0:1::1", "1:0:2:0:3:0:4:0", "::2:3:4:5:6:7", "1:2:3:4:5:6::", "1:2:3::6:7:8",
+		"abcd:ef01:2345:6789:abcd:ef01:2345:6789"};
+	unsigned char bytes[16];
+
+	for (size_t i = 0; i < COUNT(texts); i++) {
+		assert_true(address_bytes_parse(view_str(texts[i]), bytes));
+		assert_format(bytes, texts[i]);
+	}
+}
+
+/* The system writes them in the same way. Many groups are 0, and few digits are wanted in many others. */
+static void test_bytes_to_text_as_the_system(void **state)
+{
+	char expected[INET6_ADDRSTRLEN];
+	unsigned char bytes[16];
+
+	srand(5);
+	for (int n = 0; n < 20000; n++) {
+		for (int i = 0; i < 16; i++)
+			bytes[i] = rand() % 3 == 0 ? (unsigned char)(rand() >> (rand() % 8)) : 0;
+		/* But for what is IPv4 in another notation that nobody has. */
+		bytes[0] |= 1;
+		assert_non_null(inet_ntop(AF_INET6, bytes, expected, sizeof(expected)));
+		assert_format(bytes, expected);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -171,6 +210,8 @@ int main(void)
 		cmocka_unit_test(test_bytes),
 		cmocka_unit_test(test_bytes_cut),
 		cmocka_unit_test(test_bytes_of_text),
+		cmocka_unit_test(test_bytes_to_text),
+		cmocka_unit_test(test_bytes_to_text_as_the_system),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,19 +28,12 @@ static struct scene scene;
 
 static void scene_identify(const char *peer)
 {
-	bool v6 = strchr(peer, ':') != NULL;
-	char text[ADDRESS_TEXT_MAX];
-	struct address address;
+	struct address address = {.len = sizeof(sa_family_t), .u.any.sa_family = AF_UNIX};
 	unsigned char bytes[16];
 
-	if (strcmp(peer, "unix:") == 0) {
-		scene.client.peer_kind = PEER_LOCAL;
-		return;
-	}
-	snprintf(text, sizeof(text), v6 ? "[%s]:1" : "%s:1", peer);
-	assert_true(address_parse(&address, text) && address_bytes(&address, bytes));
-	scene.client.peer_kind = v6 ? PEER_IPV6 : PEER_IPV4;
-	scene.client.trusted = listener_trusts(scene.listener.config, bytes);
+	if (address_bytes_parse(view_str(peer), bytes))
+		address_from_bytes(&address, bytes, 1);
+	client_identify(&scene.client, &address);
 }
 
 static void scene_open(const char *yaml, const char *peer)
@@ -55,8 +48,6 @@ static void scene_open(const char *yaml, const char *peer)
 	scene.listener.config = &scene.config->listeners[0];
 	scene.client.worker = &scene.worker;
 	scene.client.listener = &scene.listener;
-	scene.client.peer_len = (uint8_t)strlen(peer);
-	memcpy(scene.client.peer, peer, scene.client.peer_len);
 	scene_identify(peer);
 	scene.exchange.worker = &scene.worker;
 	scene.exchange.client = &scene.client;
