@@ -15,6 +15,10 @@ void pool_check_failed(const char *condition, const char *file, int line)
 void weir_pool_stats(const struct weir_pool *pool, struct weir_pool_stats *stats)
 {
 	*stats = pool->stats;
+	stats->acquires[WEIR_POOL_DELIVERED] += pool->at_once;
+	stats->reused += pool->at_once_reused;
+	stats->wait.buckets[0] += pool->at_once;
+	stats->use = pool->use;
 	stats->idle = pool_count(pool, SLOT_IDLE);
 	stats->connecting = pool_count(pool, SLOT_CONNECTING);
 	stats->checking = pool_checking(pool);

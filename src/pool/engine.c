@@ -108,9 +108,8 @@ void pool_lease_at_once(struct weir_pool *pool, struct slot *slot, struct weir_p
 	pool_lease_grant(pool, slot, waiter);
 	pool_lease_hand_over(pool, waiter);
 	waiter->stage = WAITER_ENDED;
-	pool->stats.acquires[WEIR_POOL_DELIVERED]++;
-	pool->stats.reused += waiter->reused;
-	pool_times_add(&pool->stats.wait, 0);
+	pool->at_once++;
+	pool->at_once_reused += waiter->reused;
 }
 
 void pool_lease_revoke(struct weir_pool *pool, struct weir_pool_waiter *waiter)
@@ -205,7 +204,7 @@ __attribute__((noinline)) static void pass_on(struct weir_pool *pool, struct slo
 
 void pool_slot_return(struct weir_pool *pool, struct slot *slot)
 {
-	pool_times_add(&pool->stats.use, pool->now_us - slot->leased_us);
+	pool_times_add(&pool->use, pool->now_us - slot->leased_us);
 	if ((pool->config.checks & WEIR_POOL_CHECK_ON_GIVE_BACK) && worth_checking(pool, slot))
 		pool_slot_move(pool, slot, SLOT_RETURNED);
 	else if (pool->waiting == 0)

@@ -34,6 +34,7 @@
 #include "pool/planted.h"
 #include "pool/pool.h"
 
+#define POOL_LINE 64                   /* a cache line */
 #define POOL_PRIORITIES 4
 #define POOL_NO_SLOT UINT32_MAX
 #define POOL_NEVER UINT64_MAX
@@ -45,23 +46,25 @@
 #define POOL_AHEAD_RETRY_US 1000000    /* how often idle_min is looked after when it cannot be had at once */
 #endif
 
+/* The first five are looked at whenever a connection is lent: their lists are on one cache line. */
 enum slot_state {
 	SLOT_FREE,
-	SLOT_CONNECTING,
 	SLOT_IDLE,
-	SLOT_RETURNED,
-	SLOT_CHECKING,
 	SLOT_LEASED,
-	SLOT_LEAKING,
+	SLOT_RETURNED,
 	SLOT_DOOMED,
+	SLOT_CONNECTING,
+	SLOT_CHECKING,
+	SLOT_LEAKING,
 	SLOT_CLOSING,
 	SLOT_STATES
 };
 
 #define SLOT_GOOD WEIR_POOL_CLOSE_REASONS  /* a verdict that is none: nothing is known against the connection */
 
+/* One cache line. */
 struct slot {
-	void *connection;      /* NULL until opened */
+	_Alignas(POOL_LINE) void *connection;      /* NULL until opened */
 	uint64_t expires_us;   /* not leased again from then on; POOL_NEVER: never */
 	uint64_t uses;         /* leases so far */
 	uint64_t since_us;     /* in its list; a lease: granted or touched */
@@ -100,49 +103,54 @@ struct waiter_list {
 	uint32_t count;
 };
 
+/* What lending a connection and taking it back touches stands together, on whole cache lines. */
 struct weir_pool {
-	struct weir_pool_config config;
-	struct weir_pool_ops ops;
-	void *owner;
+	_Alignas(POOL_LINE) struct weir_pool_config config;  /* its first line */
+
+	_Alignas(POOL_LINE) struct slot_list in[SLOT_STATES]; /* FREE holds those that were in use before */
+
+	_Alignas(POOL_LINE) struct slot *slots;  /* slots_max; slots_used of them have ever been used */
+	uint32_t slots_used;
+	uint32_t waiting;                 /* in all queues */
+	uint64_t now_us;                  /* the latest time any call has given */
+	uint64_t next_us;                 /* what weir_pool_next_event says; never later than the first deadline */
 	struct weir_pool_budget *budget;  /* borrowed; NULL: private, or left after the end */
 	struct pool_seat *seat;
 	uint32_t serial;                  /* tells this pool's leases from those of others */
+	uint32_t idle_low;                /* the fewest idle at once in the present trim interval */
+	uint8_t stage;                    /* enum pool_stage */
+	bool replanned;                   /* next_us became earlier since the owner last looked */
+	bool woken;                       /* ops->wake was called and weir_pool_run has still to come */
+	bool drawing;                     /* ops->random is running */
+	bool asking;                      /* the loop that asks the owner to open, check and close is running */
+	bool withholds;                   /* what is idle has to rest before other pools may have it */
+
+	_Alignas(POOL_LINE) struct pool_deadlines idle_deadlines;
+	uint64_t trim_us;                 /* end of that interval; POOL_NEVER: none has begun */
+	struct waiter_list outcomes;      /* resolved, to be told by weir_pool_run */
+	uint64_t at_once;                 /* acquires that were DELIVERED without a wait, */
+	uint64_t at_once_reused;          /* and those of them that got a connection that was used before; in no other total */
+	struct weir_pool_times use;       /* of leases that were given back (or reclaimed) */
+
 	uint32_t slots_max;               /* connections_max + overflow_max */
 	uint64_t wait_max_us;             /* no acquire waits longer */
-	uint64_t now_us;                  /* the latest time any call has given */
-
-	struct slot *slots;               /* slots_max; slots_used of them have ever been used */
-	uint32_t slots_used;
-	struct slot_list in[SLOT_STATES]; /* FREE holds those that were in use before */
-	struct pool_deadlines idle_deadlines;
-
-	uint32_t idle_low;                /* the fewest idle at once in the present trim interval */
-	uint64_t trim_us;                 /* its end; POOL_NEVER: none has begun */
 	uint32_t failures;                /* opens failed in a row */
 	int failed_reason;                /* of the latest */
 	uint64_t backoff_us;              /* no open is begun before */
 	uint64_t ahead_us;                /* and none ahead of need before */
 
 	struct waiter_list queues[QUEUES];
-	uint32_t waiting;                 /* in all queues */
-	uint32_t overdue;                 /* of them, those who may have a connection beyond the maximum */
+	uint32_t overdue;                 /* of those waiting, those who may have a connection beyond the maximum */
 	uint32_t turn_leases;             /* own waiters served in the present turn; 0: none has begun */
 	uint64_t turn_ends_us;            /* while one has begun */
-	bool withholds;                   /* what is idle has to rest before other pools may have it */
 	struct pool_deadlines wait_deadlines;
-	struct waiter_list outcomes;      /* resolved, to be told by weir_pool_run */
 	struct pool_codel codel;          /* of all queues together; of use while somebody waits */
 	struct pool_pace pace;            /* likewise */
 
-	uint64_t next_us;                 /* what weir_pool_next_event says; never later than the first deadline */
-	bool replanned;                   /* next_us became earlier since the owner last looked */
-	bool woken;                       /* ops->wake was called and weir_pool_run has still to come */
-	bool drawing;                     /* ops->random is running */
-	bool asking;                      /* the loop that asks the owner to open, check and close is running */
-	enum pool_stage stage;
 	uint32_t calling;                 /* depth of owner callbacks */
-
-	struct weir_pool_stats stats;     /* the totals; the present counts are the lists' */
+	struct weir_pool_ops ops;
+	void *owner;
+	struct weir_pool_stats stats;     /* the other totals; the present counts are the lists' */
 };
 
 /* --- slots.c ------------------------------------------------------------------------------------------------------ */

@@ -29,6 +29,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* --- creation ----------------------------------------------------------------------------------------------------- */
 
@@ -107,9 +108,10 @@ struct weir_pool *weir_pool_create(const struct weir_pool_config *config, const 
 		errno = EINVAL;
 		return NULL;
 	}
-	pool = calloc(1, sizeof(*pool));
+	pool = aligned_alloc(POOL_LINE, sizeof(*pool));
 	if (pool == NULL)
 		return NULL;
+	memset(pool, 0, sizeof(*pool));
 	pool_configure(pool, config);
 	pool->ops = *ops;
 	pool->owner = owner;
@@ -117,7 +119,7 @@ struct weir_pool *weir_pool_create(const struct weir_pool_config *config, const 
 	pool->trim_us = POOL_NEVER;
 	pool->next_us = config->idle_min > 0 ? 0 : POOL_NEVER;
 	pool_slots_init(pool);
-	pool->slots = calloc(pool->slots_max, sizeof(*pool->slots));
+	pool->slots = aligned_alloc(POOL_LINE, pool->slots_max * sizeof(*pool->slots));
 	/* Beside the queue and those whom opens, checks and one unit cover there is the newcomer, until it is known what does. */
 	if (pool->slots == NULL || !pool_deadlines_init(&pool->idle_deadlines, pool->slots_max) ||
 		!pool_deadlines_init(&pool->wait_deadlines, config->waiters_max + pool->slots_max + 2))

@@ -165,9 +165,11 @@ struct weir_pool_config {
 	enum weir_pool_on_timeout on_acquire_timeout;
 	bool refuse_late;             /* whoever could not be served by its deadline, as far as can be told, is REJECTED (LATE) */
 	unsigned checks;              /* enum weir_pool_checks, joined by |; any needs ops->check and check_timeout */
-	uint64_t check_timeout_us;    /* a check that takes as long has failed; not 0 where checks are wanted */
 	uint64_t acquire_timeout_us;  /* upper bound of any wait (twice: WEIR_POOL_NEW); not 0 */
 	uint64_t idle_timeout_us;     /* an idle connection older than this is closed; 0: never */
+	uint64_t leak_after_us;       /* a lease held longer is told once, by ops->overdue; 0: with reclaim_after, or never */
+	uint64_t reclaim_after_us;    /* a lease held longer is ended, its connection closed; 0: never; >= leak_after */
+	uint64_t check_timeout_us;    /* a check that takes as long has failed; not 0 where checks are wanted */
 	uint64_t lifetime_max_us;     /* age at which a connection is not reused any more, +-10% jitter; 0: never */
 	/*
 	 * 0: never. Each time this has passed, half of the connections that were idle through all of it, less idle_min,
@@ -186,8 +188,6 @@ struct weir_pool_config {
 	 * (SHED), as long as more than two wait for each that has a connection. Both 0: no queue is held to stand.
 	 */
 	uint64_t queue_target_us, queue_interval_us;
-	uint64_t leak_after_us;       /* a lease held longer is told once, by ops->overdue; 0: with reclaim_after, or never */
-	uint64_t reclaim_after_us;    /* a lease held longer is ended, its connection closed; 0: never; >= leak_after */
 };
 
 enum weir_pool_overdue { WEIR_POOL_LEAKING, WEIR_POOL_RECLAIMED };
@@ -243,8 +243,8 @@ enum weir_pool_close_reason {
 
 /* How long something took: bucket i counts times below 16 us * 2^i and not below the bucket before; the last, the rest. */
 struct weir_pool_times {
-	uint64_t buckets[WEIR_POOL_TIME_BUCKETS];
 	uint64_t sum_us;
+	uint64_t buckets[WEIR_POOL_TIME_BUCKETS];
 };
 
 struct weir_pool_stats {

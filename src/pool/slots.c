@@ -56,7 +56,7 @@ struct slot *pool_slot_take(struct weir_pool *pool)
 	if (slot == NULL) {
 		POOL_CHECK(pool->slots != NULL && pool->slots_used < pool->slots_max);
 		slot = &pool->slots[pool->slots_used++];
-		slot->deadline_at = POOL_NO_DEADLINE;
+		*slot = (struct slot){.deadline_at = POOL_NO_DEADLINE};
 		slot_link(pool, slot, SLOT_FREE);
 	}
 	pool_slot_move(pool, slot, SLOT_CONNECTING);

@@ -291,7 +291,7 @@ struct explore_print explore_fingerprint(const struct rig *rig)
 	const struct weir_pool *pool = rig->pool;
 	struct explore_print print = {1, 2};
 
-	for (int state = SLOT_CONNECTING; state < SLOT_STATES; state++) {
+	for (int state = SLOT_FREE + 1; state < SLOT_STATES; state++) {
 		mix(&print, pool->in[state].count);
 		for (uint32_t i = pool->in[state].first; i != POOL_NO_SLOT; i = pool->slots[i].next)
 			mix_slot(&print, pool, &pool->slots[i]);
