@@ -16,7 +16,7 @@ void weir_pool_stats(const struct weir_pool *pool, struct weir_pool_stats *stats
 {
 	*stats = pool->stats;
 	stats->acquires[WEIR_POOL_DELIVERED] += pool->at_once;
-	stats->reused += pool->at_once_reused;
+	stats->reused += pool->at_once - pool->at_once_first;
 	stats->wait.buckets[0] += pool->at_once;
 	stats->use = pool->use;
 	stats->idle = pool_count(pool, SLOT_IDLE);
@@ -32,9 +32,9 @@ static uint32_t oldest_of(const struct weir_pool *pool, enum slot_state state, s
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = pool->in[state].last; i != POOL_NO_SLOT && n < count; i = pool->slots[i].prev)
-		if (pool->slots[i].held)
-			held[n++] = (struct weir_pool_held){i, pool->slots[i].connection, pool->slots[i].since_us};
+	for (struct slot *slot = pool_slot_last(pool, state); slot != NULL && n < count; slot = pool_slot_after(pool, slot))
+		if (slot->held)
+			held[n++] = (struct weir_pool_held){slot_index(pool, slot), slot->connection, slot->since_us};
 	return n;
 }
 
@@ -63,17 +63,19 @@ static bool idle_ends(const struct weir_pool *pool, const struct slot *slot)
 static const char *audit_slot_list(const struct weir_pool *pool, enum slot_state state)
 {
 	const struct slot_list *list = &pool->in[state];
-	uint32_t count = 0, prev = POOL_NO_SLOT;
+	const struct slot_link *prev = &list->ring;
+	uint32_t count = 0;
 
-	for (uint32_t i = list->first; i != POOL_NO_SLOT; prev = i, i = pool->slots[i].next) {
-		if (i >= pool->slots_used || count++ >= list->count)
+	for (const struct slot *slot = pool_slot_first(pool, state); slot != NULL; slot = pool_slot_before(pool, slot)) {
+		if (slot_index(pool, slot) >= pool->slots_used || count++ >= list->count)
 			return "a list of slots is longer than its count";
-		if (pool->slots[i].state != state)
+		if (slot->state != state)
 			return "a slot is in a list that is not its state's";
-		if (pool->slots[i].prev != prev)
+		if (slot->link.prev != prev)
 			return "a list of slots is broken";
+		prev = &slot->link;
 	}
-	if (list->last != prev || count != list->count)
+	if (list->ring.prev != prev || count != list->count)
 		return "a list of slots is shorter than its count";
 	return NULL;
 }
@@ -206,6 +208,16 @@ static const char *audit_asked(const struct weir_pool *pool)
 	return pool_queue_audit(pool);
 }
 
+/* What a pool at rest is spared must be nothing. */
+static bool rest_agrees(const struct weir_pool *pool)
+{
+	uint64_t leak_us = pool->config.leak_after_us;
+
+	return pool->calling == 0 && pool->stage == POOL_OPEN && pool_nothing_to_ask(pool) &&
+		pool_live(pool) <= pool->config.connections_max && pool->rests_until_us <= pool->next_us &&
+		(leak_us == 0 || pool->next_us <= pool_time_after(pool->now_us, leak_us));
+}
+
 /* What must hold between the counts whenever a call has returned. */
 static const char *audit_rules(const struct weir_pool *pool)
 {
@@ -217,6 +229,8 @@ static const char *audit_rules(const struct weir_pool *pool)
 		return "somebody waits beside an idle connection";
 	if (pool->stage >= POOL_CLOSING && (pool->waiting + pool_count(pool, SLOT_IDLE) + pool_supply(pool) > 0))
 		return "a closing pool has waiters or connections to lease";
+	if (pool->rests_until_us > 0 && !rest_agrees(pool))
+		return "a pool is said to rest that does not";
 	if (pool->asking)
 		return NULL;
 	wrong = audit_asked(pool);

@@ -5,8 +5,8 @@
  * Serving makes a waiter RESOLVED; weir_pool_run tells it. Until then it can be cancelled, or its deadline may come,
  * and the connection goes back as if it had never been leased.
  *
- * Every lease passes through acquire and give_back: where the linker optimises they are one piece of code each ("flatten"), and
- * what is not done for a pool at rest stands apart ("noinline").
+ * Every lease passes through acquire and give_back, and nearly all find a pool at rest (pool_rest): for these each is one
+ * straight way, which takes one connection from one list to the other. All else stands apart ("noinline").
  */
 #include "pool/engine.h"
 
@@ -87,19 +87,16 @@ static enum weir_pool_outcome waiter_settle(struct weir_pool *pool, struct weir_
 	return outcome;
 }
 
-/* The ordinary case. */
-static bool is_served_at_once(const struct weir_pool *pool, const struct weir_pool_waiter *waiter, uint64_t deadline_us)
-{
-	return deadline_us > pool->now_us && served_by_idle(pool, waiter) && pool_is_at_rest(pool);
-}
-
-/* What settling would find to do. */
+/* Whatever there is to settle. */
 __attribute__((noinline)) static enum weir_pool_outcome acquire_settled(struct weir_pool *pool,
-	struct weir_pool_waiter *waiter, uint64_t deadline_us)
+	struct weir_pool_waiter *waiter, uint64_t now_us, uint64_t deadline_us)
 {
 	enum weir_pool_outcome outcome;
 	uint64_t latest_us;
 
+	POOL_CHECK(waiter->on_outcome != NULL);
+	POOL_CHECK(waiter->stage == WAITER_NEW || waiter->stage == WAITER_ENDED);
+	pool_clock(pool, now_us);
 	latest_us = pool_time_after(pool->now_us, pool->wait_max_us);
 	waiter->pool = pool;
 	waiter->patience_us = pool_time_after(pool->now_us, pool->config.acquire_timeout_us);
@@ -115,23 +112,58 @@ __attribute__((noinline)) static enum weir_pool_outcome acquire_settled(struct w
 		outcome = waiter_settle(pool, waiter);
 	else
 		pool_ask(pool);
+	pool_wake(pool);
 	return outcome;
 }
 
+/* The time at which a pool is that rests. */
+static inline uint64_t rest_clock(struct weir_pool *pool, uint64_t now_us)
+{
+	if (now_us > pool->now_us)
+		pool->now_us = now_us;
+	return pool->now_us;
+}
+
+/* The connection has served nobody before, or so often that it is not counted any more. */
+__attribute__((noinline, cold)) static void lend_first(struct weir_pool *pool, struct slot *slot,
+	struct weir_pool_waiter *waiter)
+{
+	if (slot->uses == 0) {
+		slot->uses = UINT32_MAX;
+		return;
+	}
+	waiter->reused = false;
+	pool->at_once_first++;
+}
+
+/* An idle connection of a pool at rest is lent to a newcomer: granted and handed over in one. Its acquire has ended. */
+static inline void lend(struct weir_pool *pool, struct slot *slot, struct weir_pool_waiter *waiter, uint64_t now_us)
+{
+	pool_slot_step(pool, slot, SLOT_IDLE, SLOT_LEASED);
+	slot->leased_us = now_us;
+	slot->held = true;
+	waiter->stage = WAITER_ENDED;
+	waiter->reused = waiter->rested = true;
+	waiter->connection = slot->connection;
+	waiter->lease = (struct weir_pool_lease){slot_index(pool, slot) + 1, ++slot->generation, pool->serial};
+	pool->at_once++;
+	if (__builtin_expect(++slot->uses <= 1, 0))
+		lend_first(pool, slot, waiter);
+}
+
+/* The ordinary case: something is idle, and nobody else wants it. */
 __attribute__((flatten)) enum weir_pool_outcome weir_pool_acquire(struct weir_pool *pool, struct weir_pool_waiter *waiter,
 	uint64_t now_us, uint64_t deadline_us)
 {
-	enum weir_pool_outcome outcome = WEIR_POOL_DELIVERED;
+	bool asks = waiter->stage == WAITER_NEW || waiter->stage == WAITER_ENDED;
 
-	POOL_CHECK(waiter->on_outcome != NULL);
-	POOL_CHECK(waiter->stage == WAITER_NEW || waiter->stage == WAITER_ENDED);
-	pool_clock(pool, now_us);
-	if (is_served_at_once(pool, waiter, deadline_us))
-		pool_lease_at_once(pool, pool_idle_pick(pool), waiter);
-	else
-		outcome = acquire_settled(pool, waiter, deadline_us);
-	pool_wake(pool);
-	return outcome;
+	if (!asks || waiter->fresh || pool_count(pool, SLOT_IDLE) == 0 || !pool_rests(pool, now_us))
+		return acquire_settled(pool, waiter, now_us, deadline_us);
+	now_us = rest_clock(pool, now_us);
+	if (__builtin_expect(deadline_us <= now_us, 0))
+		return acquire_settled(pool, waiter, now_us, deadline_us);
+	lend(pool, pool_idle_pick(pool), waiter, now_us);
+	return WEIR_POOL_DELIVERED;
 }
 
 void weir_pool_cancel(struct weir_pool *pool, struct weir_pool_waiter *waiter, uint64_t now_us)
@@ -194,7 +226,8 @@ __attribute__((noinline)) static void give_back_refuse(struct weir_pool *pool, s
 		pool->stats.stale_give_backs++;
 }
 
-__attribute__((flatten)) bool weir_pool_give_back(struct weir_pool *pool, struct weir_pool_lease lease,
+/* Whatever comes back, and whatever there is to settle. */
+__attribute__((noinline)) static bool give_back_settled(struct weir_pool *pool, struct weir_pool_lease lease,
 	enum weir_pool_give_back how, uint64_t now_us)
 {
 	struct slot *slot = pool_slot_leased(pool, lease);
@@ -209,6 +242,32 @@ __attribute__((flatten)) bool weir_pool_give_back(struct weir_pool *pool, struct
 	pool_slot_return(pool, slot);
 	pool_settle(pool);
 	pool_wake(pool);
+	return true;
+}
+
+/* Nothing stands against its being lent again. */
+static inline bool is_good(const struct weir_pool *pool, const struct slot *slot, uint64_t now_us)
+{
+	return slot->verdict == SLOT_GOOD && slot->expires_us > now_us &&
+		(pool->config.uses_max == 0 || slot->uses < pool->config.uses_max);
+}
+
+/* The ordinary case: it is idle again, and nobody waits for it. */
+__attribute__((flatten)) bool weir_pool_give_back(struct weir_pool *pool, struct weir_pool_lease lease,
+	enum weir_pool_give_back how, uint64_t now_us)
+{
+	struct slot *slot = &pool->slots[lease.slot - 1];
+	uint64_t used_us;
+
+	if (lease.slot - 1 >= pool->slots_used || slot->state != SLOT_LEASED || slot->generation != lease.generation ||
+		pool->serial != lease.pool || how != WEIR_POOL_REUSABLE || !pool_rests(pool, now_us))
+		return give_back_settled(pool, lease, how, now_us);
+	now_us = rest_clock(pool, now_us);
+	used_us = now_us - slot->leased_us;
+	if (__builtin_expect(!is_good(pool, slot, now_us) || !pool_idle_goes_on(pool, slot, now_us), 0))
+		return give_back_settled(pool, lease, how, now_us);
+	pool_times_add(&pool->use, used_us);
+	pool_slot_step(pool, slot, SLOT_LEASED, SLOT_IDLE);
 	return true;
 }
 

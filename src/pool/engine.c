@@ -50,6 +50,7 @@ void pool_clock(struct weir_pool *pool, uint64_t now_us)
 		now_us = POOL_NEVER - 1;
 	if (now_us > pool->now_us)
 		pool->now_us = now_us;
+	pool->rests_until_us = 0;
 }
 
 uint64_t pool_draw(struct weir_pool *pool, uint64_t below)
@@ -69,8 +70,8 @@ uint64_t pool_time_after(uint64_t now_us, uint64_t span_us)
 
 void pool_times_add(struct weir_pool_times *times, uint64_t span_us)
 {
-	uint64_t units = span_us / 16;
-	unsigned bucket = units == 0 ? 0 : 64 - (unsigned)__builtin_clzll(units);
+	/* The power of two below twice the sixteenths of it, and one. */
+	unsigned bucket = 63 - (unsigned)__builtin_clzll(span_us / 16 * 2 | 1);
 
 	times->buckets[bucket < WEIR_POOL_TIME_BUCKETS ? bucket : WEIR_POOL_TIME_BUCKETS - 1]++;
 	times->sum_us += span_us;
@@ -85,7 +86,7 @@ void pool_lease_grant(struct weir_pool *pool, struct slot *slot, struct weir_poo
 	pool_slot_move(pool, slot, SLOT_LEASED);
 	slot->held = false;
 	slot->generation++;
-	slot->uses++;
+	slot->uses += slot->uses < UINT32_MAX;
 	waiter->slot = slot_index(pool, slot);
 	waiter->rested = rested;
 	if (pool->config.leak_after_us > 0)
@@ -101,15 +102,6 @@ void pool_lease_hand_over(struct weir_pool *pool, struct weir_pool_waiter *waite
 	waiter->lease = (struct weir_pool_lease){waiter->slot + 1, slot->generation, pool->serial};
 	waiter->connection = slot->connection;
 	waiter->reused = slot->uses > 1;
-}
-
-void pool_lease_at_once(struct weir_pool *pool, struct slot *slot, struct weir_pool_waiter *waiter)
-{
-	pool_lease_grant(pool, slot, waiter);
-	pool_lease_hand_over(pool, waiter);
-	waiter->stage = WAITER_ENDED;
-	pool->at_once++;
-	pool->at_once_reused += waiter->reused;
 }
 
 void pool_lease_revoke(struct weir_pool *pool, struct weir_pool_waiter *waiter)
@@ -240,8 +232,7 @@ uint64_t pool_linger_ends_us(const struct weir_pool *pool)
 {
 	uint64_t part_us = pool->config.acquire_timeout_us / 4;
 
-	return pool_time_after(pool->slots[pool->in[SLOT_IDLE].last].since_us,
-		part_us < POOL_LINGER_US ? part_us : POOL_LINGER_US);
+	return pool_time_after(pool_slot_last(pool, SLOT_IDLE)->since_us, part_us < POOL_LINGER_US ? part_us : POOL_LINGER_US);
 }
 
 /* An idle connection is to be given up for one more of the pools that wait. */
@@ -420,7 +411,7 @@ uint64_t pool_next_attempt_us(const struct weir_pool *pool)
 
 	if (pool->failures == 0 || pool_count(pool, SLOT_CONNECTING) == 0)
 		return 0;
-	return span_us == 0 ? POOL_NEVER : pool_time_after(pool->slots[pool->in[SLOT_CONNECTING].first].since_us, span_us);
+	return span_us == 0 ? POOL_NEVER : pool_time_after(pool_slot_first(pool, SLOT_CONNECTING)->since_us, span_us);
 }
 
 /* An attempt may hang: then the next is not kept waiting for its end. */
@@ -527,6 +518,18 @@ void pool_ask(struct weir_pool *pool)
 	}
 	pool_ask_all(pool);
 	pool_queue_shed(pool);
+}
+
+void pool_rest(struct weir_pool *pool)
+{
+	const struct weir_pool_config *config = &pool->config;
+	bool rests = pool->calling == 0 && pool->stage == POOL_OPEN && pool_nothing_to_ask(pool) &&
+		pool_live(pool) <= config->connections_max && config->checks == WEIR_POOL_CHECK_NEVER &&
+		config->idle_timeout_us < POOL_FAR;
+	/* Any later lease leaks later still. */
+	bool planned = config->leak_after_us == 0 || pool->next_us <= pool_time_after(pool->now_us, config->leak_after_us);
+
+	pool->rests_until_us = !rests || !planned ? 0 : pool->next_us < POOL_FAR ? pool->next_us : POOL_FAR;
 }
 
 __attribute__((noinline)) void pool_settle_all(struct weir_pool *pool)

@@ -36,8 +36,8 @@
 
 #define POOL_LINE 64                   /* a cache line */
 #define POOL_PRIORITIES 4
-#define POOL_NO_SLOT UINT32_MAX
 #define POOL_NEVER UINT64_MAX
+#define POOL_FAR (UINT64_MAX / 4)        /* what is added to a time before it stays a time */
 #define POOL_OVERFLOW_TRIES 32         /* in an acquire_timeout, for a unit beyond the maximum */
 #define POOL_TURN_MAX 32               /* own waiters served while the hand of another pool is up (engine.c) */
 #define POOL_LINGER_US 10000           /* rest of a connection before it is given up to a pool that has as many;
@@ -46,7 +46,6 @@
 #define POOL_AHEAD_RETRY_US 1000000    /* how often idle_min is looked after when it cannot be had at once */
 #endif
 
-/* The first five are looked at whenever a connection is lent: their lists are on one cache line. */
 enum slot_state {
 	SLOT_FREE,
 	SLOT_IDLE,
@@ -62,17 +61,22 @@ enum slot_state {
 
 #define SLOT_GOOD WEIR_POOL_CLOSE_REASONS  /* a verdict that is none: nothing is known against the connection */
 
+/* Slots stand in a ring with the head of their list: so a step from one list to another asks nothing. */
+struct slot_link {
+	struct slot_link *prev, *next;
+};
+
 /* One cache line. */
 struct slot {
-	_Alignas(POOL_LINE) void *connection;      /* NULL until opened */
+	_Alignas(POOL_LINE) struct slot_link link;  /* in the list of its state; first, so that it leads to the slot */
+	void *connection;      /* NULL until opened */
 	uint64_t expires_us;   /* not leased again from then on; POOL_NEVER: never */
-	uint64_t uses;         /* leases so far */
 	uint64_t since_us;     /* in its list; a lease: granted or touched */
 	union {
 		uint64_t leased_us;      /* leased: when its lease was handed over */
 		uint64_t idle_until_us;  /* idle: closed then; POOL_NEVER: it has no limit */
 	};
-	uint32_t prev, next;   /* in the list of its state */
+	uint32_t uses;         /* leases so far; UINT32_MAX: or more */
 	uint32_t generation;   /* of its latest lease */
 	uint32_t deadline_at;  /* place in idle_deadlines, which may be that of an earlier rest (expiry.c) */
 	uint8_t state;
@@ -82,7 +86,7 @@ struct slot {
 };
 
 struct slot_list {
-	uint32_t first, last;
+	struct slot_link ring; /* next: the first; prev: the last; itself: none */
 	uint32_t count;
 };
 
@@ -105,32 +109,33 @@ struct waiter_list {
 
 /* What lending a connection and taking it back touches stands together, on whole cache lines. */
 struct weir_pool {
-	_Alignas(POOL_LINE) struct weir_pool_config config;  /* its first line */
-
-	_Alignas(POOL_LINE) struct slot_list in[SLOT_STATES]; /* FREE holds those that were in use before */
-
-	_Alignas(POOL_LINE) struct slot *slots;  /* slots_max; slots_used of them have ever been used */
-	uint32_t slots_used;
-	uint32_t waiting;                 /* in all queues */
+	_Alignas(POOL_LINE) uint64_t rests_until_us;  /* before that a lease leaves nothing to settle; see pool_rest() */
 	uint64_t now_us;                  /* the latest time any call has given */
-	uint64_t next_us;                 /* what weir_pool_next_event says; never later than the first deadline */
 	struct weir_pool_budget *budget;  /* borrowed; NULL: private, or left after the end */
 	struct pool_seat *seat;
+	struct slot *slots;               /* slots_max; slots_used of them have ever been used */
+	struct slot_list in[SLOT_STATES]; /* FREE holds those that were in use before; IDLE and LEASED are on one line */
+
+	_Alignas(POOL_LINE) uint32_t slots_used;
 	uint32_t serial;                  /* tells this pool's leases from those of others */
-	uint32_t idle_low;                /* the fewest idle at once in the present trim interval */
+	uint64_t trim_us;                 /* the end of the present trim interval; POOL_NEVER: none has begun */
+	uint32_t idle_low;                /* the fewest idle at once in it */
+	uint32_t waiting;                 /* in all queues */
+	struct pool_deadlines idle_deadlines;
+	uint64_t at_once;                 /* acquires that were DELIVERED without a wait at rest, */
+	uint64_t at_once_first;           /* and those of them that got a connection that nobody had used; in no other total */
+	struct weir_pool_times use;       /* of leases that were given back (or reclaimed) */
+
+	_Alignas(POOL_LINE) struct weir_pool_config config;  /* its first line */
+
+	uint64_t next_us;                 /* what weir_pool_next_event says; never later than the first deadline */
 	uint8_t stage;                    /* enum pool_stage */
 	bool replanned;                   /* next_us became earlier since the owner last looked */
 	bool woken;                       /* ops->wake was called and weir_pool_run has still to come */
 	bool drawing;                     /* ops->random is running */
 	bool asking;                      /* the loop that asks the owner to open, check and close is running */
 	bool withholds;                   /* what is idle has to rest before other pools may have it */
-
-	_Alignas(POOL_LINE) struct pool_deadlines idle_deadlines;
-	uint64_t trim_us;                 /* end of that interval; POOL_NEVER: none has begun */
 	struct waiter_list outcomes;      /* resolved, to be told by weir_pool_run */
-	uint64_t at_once;                 /* acquires that were DELIVERED without a wait, */
-	uint64_t at_once_reused;          /* and those of them that got a connection that was used before; in no other total */
-	struct weir_pool_times use;       /* of leases that were given back (or reclaimed) */
 
 	uint32_t slots_max;               /* connections_max + overflow_max */
 	uint64_t wait_max_us;             /* no acquire waits longer */
@@ -211,15 +216,58 @@ static inline uint32_t pool_waiting_for_any(const struct weir_pool *pool)
 /* A free slot, now CONNECTING. There must be room. */
 struct slot *pool_slot_take(struct weir_pool *pool);
 
-/* The only place that changes a slot's state; checks that the step is one of the diagram's. */
+/* Changes a slot's state, and checks that the step is one of the diagram's. */
 void pool_slot_move(struct weir_pool *pool, struct slot *slot, enum slot_state to);
+
+/* The only place that does so. `from` is its state. */
+static inline void pool_slot_step(struct weir_pool *pool, struct slot *slot, enum slot_state from, enum slot_state to)
+{
+	struct slot_link *link = &slot->link, *ring = &pool->in[to].ring;
+
+	link->prev->next = link->next;
+	link->next->prev = link->prev;
+	pool->in[from].count--;
+	link->prev = ring;
+	link->next = ring->next;
+	ring->next->prev = link;
+	ring->next = link;
+	pool->in[to].count++;
+	slot->state = (uint8_t)to;
+	slot->since_us = pool->now_us;
+	/* Only a step out of idle can make it fewer. */
+	if (from == SLOT_IDLE && pool->in[SLOT_IDLE].count < pool->idle_low)
+		pool->idle_low = pool->in[SLOT_IDLE].count;
+}
 
 /* To DOOMED, counted with its reason. */
 void pool_slot_doom(struct weir_pool *pool, struct slot *slot, enum weir_pool_close_reason why);
 
-/* The first or last of a list, NULL when it is empty. */
-struct slot *pool_slot_first(struct weir_pool *pool, enum slot_state state);
-struct slot *pool_slot_last(struct weir_pool *pool, enum slot_state state);
+/* The slot that a link of a list belongs to; NULL: it is the list's own. */
+static inline struct slot *pool_slot_of(const struct weir_pool *pool, enum slot_state state, struct slot_link *link)
+{
+	return link != &pool->in[state].ring ? (struct slot *)(void *)link : NULL;
+}
+
+/* The first or last of a list, and who came before or after it in there; NULL when there is none. */
+static inline struct slot *pool_slot_first(const struct weir_pool *pool, enum slot_state state)
+{
+	return pool_slot_of(pool, state, pool->in[state].ring.next);
+}
+
+static inline struct slot *pool_slot_last(const struct weir_pool *pool, enum slot_state state)
+{
+	return pool_slot_of(pool, state, pool->in[state].ring.prev);
+}
+
+static inline struct slot *pool_slot_before(const struct weir_pool *pool, const struct slot *slot)
+{
+	return pool_slot_of(pool, (enum slot_state)slot->state, slot->link.next);
+}
+
+static inline struct slot *pool_slot_after(const struct weir_pool *pool, const struct slot *slot)
+{
+	return pool_slot_of(pool, (enum slot_state)slot->state, slot->link.prev);
+}
 
 /* The slot that an owner's number or a live lease names; NULL when it names none. */
 struct slot *pool_slot_named(struct weir_pool *pool, uint32_t index);
@@ -288,6 +336,12 @@ bool pool_overflow_has_room(const struct weir_pool *pool);
 /* Plans anew from all that is pending. */
 void pool_replan(struct weir_pool *pool);
 
+/*
+ * The slot is about to become idle, in a pool at rest: its time begins, if that takes no plan that there is not already. False:
+ * it does, and nothing has changed.
+ */
+bool pool_idle_goes_on(struct weir_pool *pool, struct slot *slot, uint64_t now_us);
+
 /* The slot has become idle: its time begins. */
 void pool_idle_began(struct weir_pool *pool, struct slot *slot);
 
@@ -300,7 +354,10 @@ void pool_watch_leases(struct weir_pool *pool);
 
 /* --- engine.c ----------------------------------------------------------------------------------------------------- */
 
-/* Takes the caller's time; time never goes back, whatever the callers say. */
+/*
+ * A call begins that may change anything. Takes the caller's time; time never goes back, whatever the callers say. Each ends with
+ * pool_wake().
+ */
 void pool_clock(struct weir_pool *pool, uint64_t now_us);
 uint64_t pool_time_after(uint64_t now_us, uint64_t span_us);
 
@@ -336,9 +393,6 @@ struct slot *pool_idle_pick(struct weir_pool *pool);
 /* Keeps a connection for `waiter`. Its token is not seen before it is handed over: nobody uses it by mistake. */
 void pool_lease_grant(struct weir_pool *pool, struct slot *slot, struct weir_pool_waiter *waiter);
 void pool_lease_hand_over(struct weir_pool *pool, struct weir_pool_waiter *waiter);
-
-/* Both in one, for a newcomer who need not wait: its acquire has ended. */
-void pool_lease_at_once(struct weir_pool *pool, struct slot *slot, struct weir_pool_waiter *waiter);
 
 /* Takes back a connection that was kept for a waiter and not handed over: not a use of the connection. */
 void pool_lease_revoke(struct weir_pool *pool, struct weir_pool_waiter *waiter);
@@ -397,6 +451,18 @@ static inline bool pool_is_at_rest(const struct weir_pool *pool)
 	return pool->next_us > pool->now_us && pool->stage == POOL_OPEN && pool_nothing_to_ask(pool) && pool_may_rest(pool);
 }
 
+/*
+ * Finds out until when that is so, as far as it is known here: not what other pools want. A pool at rest stays so however often
+ * a connection is lent and comes back, since that plans nothing that is not planned already.
+ */
+void pool_rest(struct weir_pool *pool);
+
+/* So it is now, at `now_us` or the pool's own time, whichever is later. */
+static inline bool pool_rests(const struct weir_pool *pool, uint64_t now_us)
+{
+	return now_us < pool->rests_until_us && (pool->budget == NULL || pool_budget_is_quiet(pool->budget, pool->seat));
+}
+
 /* Match, then ask. */
 void pool_settle_all(struct weir_pool *pool);
 
@@ -446,6 +512,8 @@ static inline void pool_wake(struct weir_pool *pool)
 {
 	if (pool->outcomes.count > 0 || pool->replanned || pool->stage == POOL_CLOSING)
 		pool_wake_owner(pool);
+	if (pool->waiting == 0)
+		pool_rest(pool);
 }
 
 #endif

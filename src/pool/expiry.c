@@ -94,6 +94,19 @@ static struct slot *idle_due(struct weir_pool *pool, uint64_t by_us)
 	return NULL;
 }
 
+bool pool_idle_goes_on(struct weir_pool *pool, struct slot *slot, uint64_t now_us)
+{
+	uint64_t timeout_us = pool->config.idle_timeout_us, due_us = now_us + timeout_us;
+	bool trims = pool_count(pool, SLOT_IDLE) > 0 && pool->trim_us == POOL_NEVER && pool->config.trim_interval_us > 0;
+
+	if (timeout_us == 0 || due_us > slot->expires_us)
+		due_us = slot->expires_us;
+	if (trims || !comes_up_before(pool, slot, due_us))
+		return false;
+	slot->idle_until_us = due_us;
+	return true;
+}
+
 static void idle_time(struct weir_pool *pool, struct slot *slot)
 {
 	uint64_t timeout_us = pool->config.idle_timeout_us;
@@ -152,9 +165,9 @@ static void idle_trim(struct weir_pool *pool)
 /* When the oldest member of a list has been there for `span_us`; POOL_NEVER: it is empty, or there is no limit. */
 static uint64_t list_due_us(const struct weir_pool *pool, enum slot_state state, uint64_t span_us)
 {
-	uint32_t last = pool->in[state].last;
+	const struct slot *last = pool_slot_last(pool, state);
 
-	return last == POOL_NO_SLOT || span_us == 0 ? POOL_NEVER : pool_time_after(pool->slots[last].since_us, span_us);
+	return last == NULL || span_us == 0 ? POOL_NEVER : pool_time_after(last->since_us, span_us);
 }
 
 /* A check that hangs does not keep its slot. */

@@ -254,4 +254,5 @@ void weir_pool_pause_ahead(struct weir_pool *pool, uint64_t until_us, uint64_t n
 void weir_pool_set_idle_timeout(struct weir_pool *pool, uint64_t idle_timeout_us)
 {
 	pool->config.idle_timeout_us = idle_timeout_us;
+	pool_rest(pool);
 }

@@ -170,9 +170,9 @@ void weir_pool_spoiled(struct weir_pool *pool, uint32_t slot_number, uint64_t no
 
 static void leases_mark(struct weir_pool *pool, enum slot_state state)
 {
-	for (uint32_t i = pool->in[state].first; i != POOL_NO_SLOT; i = pool->slots[i].next)
-		if (pool->slots[i].verdict == SLOT_GOOD)
-			pool->slots[i].verdict = WEIR_POOL_CLOSE_RENEWED;
+	for (struct slot *slot = pool_slot_first(pool, state); slot != NULL; slot = pool_slot_before(pool, slot))
+		if (slot->verdict == SLOT_GOOD)
+			slot->verdict = WEIR_POOL_CLOSE_RENEWED;
 }
 
 void weir_pool_renew(struct weir_pool *pool, uint64_t now_us)

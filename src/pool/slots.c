@@ -1,6 +1,6 @@
 /*
- * Slots: an array reserved at creation for all connections there may be, linked by index into one list per state. Slots
- * are taken into use from the front of the array, so memory that was never needed is never touched.
+ * Slots: an array reserved at creation for all connections there may be, linked into one list per state. Slots are taken
+ * into use from the front of the array, so memory that was never needed is never touched.
  */
 #include "pool/engine.h"
 
@@ -24,29 +24,20 @@ static const uint16_t slot_steps[SLOT_STATES] = {
 void pool_slots_init(struct weir_pool *pool)
 {
 	for (int state = 0; state < SLOT_STATES; state++)
-		pool->in[state] = (struct slot_list){POOL_NO_SLOT, POOL_NO_SLOT, 0};
+		pool->in[state].ring = (struct slot_link){&pool->in[state].ring, &pool->in[state].ring};
 }
 
-static void slot_unlink(struct weir_pool *pool, struct slot *slot)
+/* One that was never used: FREE, and first to be taken. */
+static struct slot *slot_begin(struct weir_pool *pool)
 {
-	struct slot_list *list = &pool->in[slot->state];
+	struct slot *slot = &pool->slots[pool->slots_used++];
+	struct slot_link *ring = &pool->in[SLOT_FREE].ring;
 
-	*(slot->prev == POOL_NO_SLOT ? &list->first : &pool->slots[slot->prev].next) = slot->next;
-	*(slot->next == POOL_NO_SLOT ? &list->last : &pool->slots[slot->next].prev) = slot->prev;
-	list->count--;
-}
-
-static void slot_link(struct weir_pool *pool, struct slot *slot, enum slot_state state)
-{
-	struct slot_list *list = &pool->in[state];
-	uint32_t index = slot_index(pool, slot);
-
-	slot->state = (uint8_t)state;
-	slot->prev = POOL_NO_SLOT;
-	slot->next = list->first;
-	*(list->first == POOL_NO_SLOT ? &list->last : &pool->slots[list->first].prev) = index;
-	list->first = index;
-	list->count++;
+	*slot = (struct slot){.link = {ring, ring->next}, .state = SLOT_FREE, .deadline_at = POOL_NO_DEADLINE};
+	ring->next->prev = &slot->link;
+	ring->next = &slot->link;
+	pool->in[SLOT_FREE].count++;
+	return slot;
 }
 
 struct slot *pool_slot_take(struct weir_pool *pool)
@@ -55,9 +46,7 @@ struct slot *pool_slot_take(struct weir_pool *pool)
 
 	if (slot == NULL) {
 		POOL_CHECK(pool->slots != NULL && pool->slots_used < pool->slots_max);
-		slot = &pool->slots[pool->slots_used++];
-		*slot = (struct slot){.deadline_at = POOL_NO_DEADLINE};
-		slot_link(pool, slot, SLOT_FREE);
+		slot = slot_begin(pool);
 	}
 	pool_slot_move(pool, slot, SLOT_CONNECTING);
 	slot->connection = NULL;
@@ -72,12 +61,7 @@ struct slot *pool_slot_take(struct weir_pool *pool)
 void pool_slot_move(struct weir_pool *pool, struct slot *slot, enum slot_state to)
 {
 	POOL_CHECK(slot_steps[slot->state] & (1U << to));
-	slot_unlink(pool, slot);
-	slot_link(pool, slot, to);
-	slot->since_us = pool->now_us;
-	/* Only a step out of idle can make it fewer. */
-	if (pool_count(pool, SLOT_IDLE) < pool->idle_low)
-		pool->idle_low = pool_count(pool, SLOT_IDLE);
+	pool_slot_step(pool, slot, (enum slot_state)slot->state, to);
 }
 
 __attribute__((noinline)) void pool_slot_doom(struct weir_pool *pool, struct slot *slot, enum weir_pool_close_reason why)
@@ -91,21 +75,6 @@ __attribute__((noinline)) void pool_slot_doom(struct weir_pool *pool, struct slo
 	slot->verdict = (uint8_t)why;
 	pool->stats.closes[why] += slot->opened;
 	pool_slot_move(pool, slot, SLOT_DOOMED);
-}
-
-static struct slot *slot_at(struct weir_pool *pool, uint32_t index)
-{
-	return index == POOL_NO_SLOT ? NULL : &pool->slots[index];
-}
-
-struct slot *pool_slot_first(struct weir_pool *pool, enum slot_state state)
-{
-	return slot_at(pool, pool->in[state].first);
-}
-
-struct slot *pool_slot_last(struct weir_pool *pool, enum slot_state state)
-{
-	return slot_at(pool, pool->in[state].last);
 }
 
 struct slot *pool_slot_named(struct weir_pool *pool, uint32_t index)

@@ -258,7 +258,7 @@ static void mix_waiters(struct explore_print *print, const struct weir_pool *poo
 		mix(print, until(w->patience_us));
 		/* Which connection it is: by its place among the leased. */
 		if (w->stage == WAITER_RESOLVED && w->outcome == WEIR_POOL_DELIVERED)
-			for (uint32_t i = w->slot; i != POOL_NO_SLOT; i = pool->slots[i].next)
+			for (struct slot *slot = &pool->slots[w->slot]; slot != NULL; slot = pool_slot_before(pool, slot))
 				mix(print, 7);
 	}
 }
@@ -293,8 +293,8 @@ struct explore_print explore_fingerprint(const struct rig *rig)
 
 	for (int state = SLOT_FREE + 1; state < SLOT_STATES; state++) {
 		mix(&print, pool->in[state].count);
-		for (uint32_t i = pool->in[state].first; i != POOL_NO_SLOT; i = pool->slots[i].next)
-			mix_slot(&print, pool, &pool->slots[i]);
+		for (struct slot *slot = pool_slot_first(pool, state); slot != NULL; slot = pool_slot_before(pool, slot))
+			mix_slot(&print, pool, slot);
 	}
 	for (int i = 0; i < QUEUES; i++)
 		mix_waiters(&print, pool, &pool->queues[i]);
