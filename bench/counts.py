@@ -27,7 +27,7 @@ def ask(bench, gateway, clients, requests):
 
 
 def counted(bench, name, requests):
-    """Instructions of a whole run, from start to end, by all threads."""
+    """Callgrind's counts of a whole run, from start to end, by all threads: a file."""
     # What Weir does by the clock is no request's, and everything is slow here.
     place = bench.place(name, weir={"shedding": "off"})
     file = place.directory.with_suffix(".callgrind")
@@ -38,6 +38,10 @@ def counted(bench, name, requests):
         end_by_itself(gateway)
     finally:
         gateway.stop()
+    return file
+
+
+def total(file):
     return int(re.search(r"^(?:summary|totals): (\d+)", file.read_text(), re.M)[1])
 
 
@@ -53,7 +57,7 @@ def end_by_itself(gateway):
 def instructions(bench, name):
     """The difference of two runs: starting and ending are in both."""
     for gateway in bench.chosen([*ALL, "relay-epoll"]):
-        few, many = (counted(bench, gateway, requests) for requests in (FEW, MANY))
+        few, many = (total(counted(bench, gateway, requests)) for requests in (FEW, MANY))
         bench.results.add(name, "instructions in user space per request", gateway, (many - few) / (MANY - FEW))
 
 

@@ -49,12 +49,18 @@ class Verdict:
             return None
         return self.reached[1] >= self.goal.bound if self.goal.least else self.reached[1] <= self.goal.bound
 
+    def value(self):
+        """What was reached, beside whom. With five digits, which is not what the bound is compared with."""
+        if self.reached is None:
+            return ""
+        low, median, high = self.reached
+        beside = f" x {self.beside}" if self.beside else ""
+        return f"{median:.5g}{beside}" + (f" (quartiles {low:.5g} to {high:.5g})" if low != high else "")
+
     def text(self):
         if self.met is None:
             return f"{self.goal.text()}: not measured"
-        low, median, high = self.reached
-        beside = f" x {self.beside}" if self.beside else ""
-        return f"{self.goal.text()}: {'met' if self.met else 'MISSED'}, {median:.4g}{beside} (quartiles {low:.4g} to {high:.4g})"
+        return f"{self.goal.text()}: {'met' if self.met else 'MISSED'}, {self.value()}"
 
 
 def judge(goal, results):

@@ -7,6 +7,7 @@ import platform
 import re
 import subprocess
 
+import breakdown
 import counts
 import idle
 import latency
@@ -15,11 +16,13 @@ import workers
 import works
 from gateway import ROOT
 from gateways import CONFIGS, RELAYS, version
+from goals import GOALS
 from results import number
 
 WHAT = works.WHAT | idle.WHAT | latency.WHAT | starts.WHAT | counts.WHAT | workers.WHAT
 
 NAMES_MAX = 14
+MORE_IS_BETTER = {goal.figure for goal in GOALS if goal.least}
 ORDER = [*CONFIGS, *RELAYS]
 
 
@@ -44,13 +47,21 @@ def table(results):
             if detail := results.details.get((figure, gateway)):
                 line = f"{line}   {detail}"
             lines.append(line)
+    if results.profile:
+        lines += ["", *breakdown.lines(results.profile)]
     return "\n".join([*lines, "", *results.notes])
 
 
 def panels(results):
     """For plot.py."""
-    return [(f"{figure}: {WHAT[figure]} ({results.units[figure]})", [(gateway, spread) for gateway, spread, _ in rows(results, figure)])
-        for figure in results.figures()]
+    return [(f"{figure}: {results.units[figure]}{', more is better' if figure in MORE_IS_BETTER else ''}", WHAT[figure],
+            [(gateway, spread) for gateway, spread, _ in rows(results, figure)]) for figure in results.figures()]
+
+
+def title(date, machine, versions):
+    """Of a picture."""
+    return [f"{date[:10]}, {machine['processor']}, {machine['processors']} processors, Linux {machine['kernel']}; "
+        + ", ".join(f"{name} {version}" for name, version in versions.items()), "A shorter bar is better, where nothing else is said."]
 
 
 def machine():
@@ -71,5 +82,6 @@ def as_json(results, verdicts, settings):
     return {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "machine": machine(),
         "commit": commit.stdout.strip(),
         "versions": {name: version(name) for name in CONFIGS if name in measured}, "settings": settings, "notes": results.notes, "rows": figures,
+        "profile": results.profile,
         "goals": [{"goal": verdict.goal.text(), "met": verdict.met, "reached": verdict.reached, "beside": verdict.beside}
             for verdict in verdicts]}

@@ -9,10 +9,23 @@ class Results:
     def __init__(self):
         self.values, self.units, self.shares = {}, {}, {}
         self.details, self.notes = {}, []
+        self.profile = None     # breakdown.py's
 
     def add(self, figure, unit, gateway, value):
         self.values.setdefault(figure, {}).setdefault(gateway, []).append(value)
         self.units[figure] = unit
+
+    def take_rows(self, rows):
+        """As report.py has written them. A figure that is there already is replaced."""
+        for figure in {row["figure"] for row in rows}:
+            for kept in (self.values, self.shares):
+                kept.pop(figure, None)
+        for row in rows:
+            self.values.setdefault(row["figure"], {})[row["gateway"]] = row["values"]
+            self.units[row["figure"]] = row["unit"]
+            if row["busy"] is not None:
+                self.shares.setdefault(row["figure"], {})[row["gateway"]] = [row["busy"]]
+            self.details[row["figure"], row["gateway"]] = row["detail"]
 
     def tell(self, figure, gateway, detail):
         """What it consists of."""

@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
 from certificates import Authority  # noqa: E402
 from gateway import free_port, merged  # noqa: E402
+from breakdown import profile  # noqa: E402
 from counts import calls, instructions  # noqa: E402
 from goals import verdicts  # noqa: E402
 from gateways import PATIENT, PEERS, PROGRAMS, RELAYS, VARIANTS, Gateway, Place, runs_here  # noqa: E402
@@ -25,7 +26,7 @@ from idle import idle  # noqa: E402
 from latency import latency  # noqa: E402
 from plot import svg  # noqa: E402
 from processes import end, pinned, raise_limit, two_processors  # noqa: E402
-from report import as_json, panels, table  # noqa: E402
+from report import as_json, panels, table, title  # noqa: E402
 from results import Results  # noqa: E402
 from servers import Server  # noqa: E402
 from starts import starts  # noqa: E402
@@ -36,7 +37,7 @@ FILES = 40000               # descriptors: HAProxy wants two for each connection
 SECONDS_MAX = 90            # of one work: then no other round begins
 
 MEASURES = {**{name: timed for name in WORKS}, "idle": idle, "latency": latency, "starts": starts, "instructions": instructions,
-    "calls": calls, "workers": workers}
+    "calls": calls, "workers": workers, "profile": profile}
 
 
 class Bench:
@@ -129,11 +130,12 @@ def main():
     judged = verdicts(bench.results)
     print(table(bench.results))
     print("\n" + "\n".join(verdict.text() for verdict in judged))
+    settings = {"rounds": arguments.rounds, "seconds": arguments.seconds, "patient": arguments.patient}
+    told = as_json(bench.results, judged, settings)
     if arguments.json:
-        settings = {"rounds": arguments.rounds, "seconds": arguments.seconds, "patient": arguments.patient}
-        arguments.json.write_text(json.dumps(as_json(bench.results, judged, settings), indent=1) + "\n")
+        arguments.json.write_text(json.dumps(told, indent=1) + "\n")
     if arguments.svg:
-        arguments.svg.write_text(svg(panels(bench.results)))
+        arguments.svg.write_text(svg(panels(bench.results), title(told["date"], told["machine"], told["versions"])))
     return 1 if arguments.check and any(verdict.met is False for verdict in judged) else 0
 
 

@@ -17,7 +17,10 @@ import pytest
 HERE = pathlib.Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "tests" / "integration")]
 
+import breakdown  # noqa: E402
 import counts  # noqa: E402
+import document  # noqa: E402
+import report  # noqa: E402
 from certificates import Authority  # noqa: E402
 from gateway import free_port  # noqa: E402
 from gateways import PATIENT, PROGRAMS, RELAYS, Gateway, Place, runs_here  # noqa: E402
@@ -312,6 +315,93 @@ def test_who_had_to_be_killed_was_not_counted(monkeypatch):
         counts.end_by_itself(gateway)
 
 
+# --- where it goes -----------------------------------------------------------------------------------------------------------
+
+SAMPLES = """\
+        ffffffff821ee9ba skb_copy
+        ffffffff81d0b57b __x64_sys_sendto
+        ffffffff81000130 entry_SYSCALL_64_after_hwframe
+            55d2e22f9e60 io_sendv
+
+            55d2e22f9e60 forward_request
+            55d2e22f9e61 [unknown]
+
+        ffffffff813a2293 finish_task_switch.isra.0
+        ffffffff8172f44a __x64_sys_epoll_pwait
+
+        ffffffff813a2293 sysvec_apic_timer_interrupt
+            55d2e22f9e60 forward_request
+
+        ffffffff81d0b57b __arm64_sys_sendto
+"""
+
+
+def test_samples_belong_to_the_call_that_is_under_way():
+    assert breakdown.parts_of(SAMPLES) == {"sendto": 2, "user space": 1, "epoll_pwait": 1, "the rest of the kernel": 1}
+
+
+ANNOTATED = """\
+Ir
+--------------------------------------------------------------------------------
+1,234,567 (100.0%)  PROGRAM TOTALS
+
+Ir                  file:function
+--------------------------------------------------------------------------------
+1,000,000 (81.00%)  ???:exchange_start.lto_priv.0 [/usr/bin/weir]
+  200,000 (16.20%)  ???:exchange_start'2 [/usr/bin/weir]
+   34,000 ( 2.75%)  ./string/../sysdeps/memcpy.S:__memcpy_avx [/usr/lib/libc.so.6]
+      567 ( 0.05%)  ???:nobody_knows.constprop.0
+"""
+
+
+def test_functions_are_told_with_where_they_stand(monkeypatch):
+    monkeypatch.setattr(breakdown, "BINARY", pathlib.Path("/usr/bin/weir"))
+    where = breakdown.places()
+    assert where["exchange_start"] == "src/gateway/exchange.c"
+    assert where["weir_pool_acquire"].startswith("src/pool/")
+    assert breakdown.functions_of(ANNOTATED, where) == {("exchange_start", "src/gateway/exchange.c"): 1_200_000,
+        ("__memcpy_avx", "libc.so.6"): 34_000, ("nobody_knows", "weir"): 567}
+
+
+# --- the document ------------------------------------------------------------------------------------------------------------
+
+PROFILE = {"unit": "us", "time": {"weir": {"sendto": 5.0, "epoll_pwait": 1.5, "user space": 1.0}, "relay-epoll": {"sendto": 4.0, "epoll_wait": 1.25}},
+    "instructions": [{"function": "exchange_start", "where": "src/gateway/exchange.c", "instructions": 150.0},
+        {"function": "memcpy", "where": "libc.so.6", "instructions": 50.0}, {"function": "tiny", "where": "src/gateway/tiny.c", "instructions": 4.0}]}
+
+
+def run_of(rows, profile=None):
+    told = results(**rows)
+    return json.loads(json.dumps({**report.as_json(told, [], {"rounds": 3, "seconds": 1.0}), "profile": profile}))
+
+
+def test_the_document_is_written_between_its_marks():
+    relays = {"relay-epoll": [5, 5, 5], "relay-splice": [4, 4, 4], "relay-uring": [6, 6, 6]}
+    text = "before\n" + "".join(f"<!-- {name}: begin -->\nold\n<!-- {name}: end -->\nbetween\n" for name in ("results", "profile", "uring")) + "after\n"
+    older, newer = run_of({"weir": [1, 1, 1]}), run_of({"weir": [10, 20, 30], "nginx": [20, 20, 20], **relays}, PROFILE)
+    written, told = document.written(text, [older, newer], "picture.svg")
+    assert told.values["h1"]["weir"] == [10, 20, 30]
+    assert "old" not in written
+    assert (written[:7], written.count("between\n"), written[-6:]) == ("before\n", 3, "after\n")
+    for line in ("![A bar for each gateway in each work](picture.svg)", "| `h1`, us | 20 (15 to 25) | 20 | 5 | 4 | 6 |",
+            "| `h1`, us | 1.000 (0.750 to 1.250) |", "| h1: at most 1.06 x relay-epoll | 4 x relay-epoll (quartiles 3 to 5) | **missed** |",
+            "| epoll_wait | 1.50 | 1.25 | +0.25 |", "| **all of it** | 7.50 | 5.25 | +2.25 |", "| `src/gateway` | 154 | 75.5% |",
+            "| others, each less than 30 | 4 |  |", "| `h1`, us | 6 | 1.200 | 1.500 |"):
+        assert line in written
+    # The same figures make the same document.
+    assert document.written(written, [older, newer], "picture.svg")[0] == written
+
+
+def test_a_document_without_marks_is_refused():
+    with pytest.raises(SystemExit, match="results: begin"):
+        document.written("nothing", [run_of({"weir": [1]})], "picture.svg")
+
+
+def test_the_document_has_all_marks():
+    text = (HERE.parent / "docs" / "PERFORMANCE.md").read_text()
+    assert all(document.fill(text, name, ["x"]).count("\nx\n") == 1 for name in ("results", "profile", "uring"))
+
+
 # --- all of it --------------------------------------------------------------------------------------------------------------
 
 
@@ -366,6 +456,21 @@ def test_counts_beside_others(tmp_path, figure, peers, least, most):
     told = {row["gateway"]: row["median"] for row in json.loads(file.read_text())["rows"]}
     assert told.keys() == {"weir", *peers}
     assert all(least <= value < most for value in told.values())
+
+
+def test_profile_in_short(tmp_path):
+    """Where perf is, and may look, by system call as well."""
+    file = tmp_path / "run.json"
+    run = subprocess.run([sys.executable, "-c", FEWER.format(here=str(HERE)), "profile", "--patient", "--peers", "relay-epoll", "--rounds", "1",
+        "--seconds", "0.2", "--json", file], capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert run.returncode == 0, run.stderr
+    told = json.loads(file.read_text())
+    assert sum(one["instructions"] for one in told["profile"]["instructions"]) > 1000
+    if told["profile"]["time"] is None:
+        assert "perf" in told["notes"][0]
+    else:
+        assert all({"sendto", "recvfrom"} < parts.keys() for parts in told["profile"]["time"].values())
+    assert "| Function |" in run.stdout
 
 
 def test_other_works_in_short(tmp_path):
