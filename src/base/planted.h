@@ -97,6 +97,7 @@ enum planted_bug {
 	PLANTED_ROUTE_TIMES_FORGOTTEN,       /* a route's book of time begins anew with each reload */
 	PLANTED_SETTLED_EARLY,               /* an upstream that is gone is let go while requests may still ask for it */
 	PLANTED_LISTENS_EARLY,               /* a listener of a reload lets clients in before it is known whether the reload is taken */
+	PLANTED_KEPT_ANSWER_HELD,            /* an answer waits for the end of a connection that goes on */
 	PLANTED_COUNT
 };
 

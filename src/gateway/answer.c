@@ -243,5 +243,6 @@ void answer_refuse(struct client *client, struct stream *to, enum method method,
 		stream_put_body(to, view_of(body, n));
 	/* Too large a piece would be pointed at; this one was copied. */
 	stream_put_end(to, NULL);
+	stream_part(to);
 	client_exchange_ended(client, to, stream_flush(to) < 0 ? CLIENT_ABORT : CLIENT_CLOSE);
 }

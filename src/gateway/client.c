@@ -178,10 +178,21 @@ void client_session_over(struct client *c)
 		client_close(c);
 }
 
+/*
+ * Its request was whole, it has promised to send nothing behind it, and nothing is there. That is asked of the socket, not only of
+ * the events so far: the answer may be waiting for the end, which must not be a reset.
+ */
+static bool client_is_done(struct client *c)
+{
+	if (!c->says_close || !h1_body_done(&c->h1.body) || c->h1.unread.n > 0)
+		return false;
+	conn_look_again(&c->h1.conn);
+	return h1_conn_fill(&c->h1, client_input_max(c)) <= 0;
+}
+
 static void client_linger(struct client *c)
 {
-	if (c->says_close && h1_body_done(&c->h1.body) && c->h1.unread.n == 0 && !c->h1.conn.readable) {
-		/* Its request was whole, and it has promised to send nothing behind it. */
+	if (client_is_done(c)) {
 		client_close(c);
 		return;
 	}

@@ -748,7 +748,11 @@ static enum client_next conclude(struct exchange *ex, enum exchange_state reache
 	}
 	bool keep = exchange_keeps_client(ex) && !closes_client(ex, cause);
 
-	if (!answer_write(ex, cause, why, keep) || stream_flush(ex->down) < 0) {
+	bool fits = answer_write(ex, cause, why, keep);
+
+	if (!keep)
+		stream_part(ex->down);
+	if (!fits || stream_flush(ex->down) < 0) {
 		ex->status = 0;
 		return CLIENT_ABORT;
 	}

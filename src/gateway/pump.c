@@ -257,6 +257,8 @@ static enum step response_complete(struct exchange *ex, const struct message *tr
 	if (trailers != NULL && !stream_takes_trailers(to, trailers))
 		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, why_client_takes_less);
 	stream_put_end(to, trailers);
+	if (!ex->keep_client || PLANTED(KEPT_ANSWER_HELD))
+		stream_part(to);
 	if (stream_flush(to) < 0)
 		return step_lose_client(ex);
 	if (ex->trace != NULL)

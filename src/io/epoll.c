@@ -99,9 +99,9 @@ static ssize_t receive(int fd, void *bytes, size_t n)
 	return kernel_call(SYS_recvfrom, fd, kernel_address(bytes), (long)n, 0, 0, 0);
 }
 
-static ssize_t transmit(int fd, const void *bytes, size_t n)
+static ssize_t transmit(int fd, const void *bytes, size_t n, int flags)
 {
-	return kernel_call(SYS_sendto, fd, kernel_address(bytes), (long)n, MSG_NOSIGNAL, 0, 0);
+	return kernel_call(SYS_sendto, fd, kernel_address(bytes), (long)n, MSG_NOSIGNAL | flags, 0, 0);
 }
 
 /* --- loop --------------------------------------------------------------------------------------------------- */
@@ -690,7 +690,7 @@ ssize_t io_recv(struct io *io, struct io_source *source, void *bytes, size_t n)
 	return receive(source->fd, bytes, n);
 }
 
-__attribute__((noinline)) static ssize_t transmit_all(int fd, const struct iovec *iov, int count)
+__attribute__((noinline)) static ssize_t transmit_all(int fd, const struct iovec *iov, int count, int flags)
 {
 	/* sendmsg() does not write to the vector; its type is only shared with recvmsg(). */
 	union {
@@ -700,14 +700,22 @@ __attribute__((noinline)) static ssize_t transmit_all(int fd, const struct iovec
 	struct msghdr message = {.msg_iov = vector.taken, .msg_iovlen = (size_t)count};
 
 	CHECK(count > 0 && count <= SENDV_COUNT_MAX);
-	return sendmsg(fd, &message, MSG_NOSIGNAL);
+	return sendmsg(fd, &message, MSG_NOSIGNAL | flags);
 }
 
 ssize_t io_sendv(struct io *io, struct io_source *source, const struct iovec *iov, int count)
 {
 	if (count == 1)
-		return transmit(source->fd, iov->iov_base, iov->iov_len);
-	return result_of(transmit_all(source->fd, iov, count));
+		return transmit(source->fd, iov->iov_base, iov->iov_len, 0);
+	return result_of(transmit_all(source->fd, iov, count, 0));
+}
+
+/* One segment less, for which the peer would be woken by itself. Where not all is taken, Linux keeps nothing back. */
+ssize_t io_sendv_last(struct io *io, struct io_source *source, const struct iovec *iov, int count)
+{
+	if (count == 1)
+		return transmit(source->fd, iov->iov_base, iov->iov_len, MSG_MORE);
+	return result_of(transmit_all(source->fd, iov, count, MSG_MORE));
 }
 
 void io_shutdown_write(struct io *io, struct io_source *source)

@@ -269,6 +269,12 @@ ssize_t io_recv(struct io *io, struct io_source *source, void *bytes, size_t n);
 /* > 0 bytes (possibly fewer than given); -EAGAIN; -EPIPE, -ECONNRESET and so on. Raises no signal. count <= 64. */
 ssize_t io_sendv(struct io *io, struct io_source *source, const struct iovec *iov, int count);
 
+/*
+ * As io_sendv, of the last bytes that are sent: they may be kept for the end, so that it goes out with them. So io_shutdown_write() or
+ * io_close() has to follow in the same tick. (io_close() resets where bytes are unread, which may be their end, too.)
+ */
+ssize_t io_sendv_last(struct io *io, struct io_source *source, const struct iovec *iov, int count);
+
 /* Ends the sending direction (FIN after what was sent). */
 void io_shutdown_write(struct io *io, struct io_source *source);
 

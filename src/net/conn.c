@@ -87,7 +87,7 @@ static void conn_init(struct conn *conn, struct io *io)
 	conn->source.due = 0;
 	conn->taken = conn->connected_us = 0;
 	conn->source.on_event = conn_on_event;
-	conn->readable = conn->peer_closed = conn->broken = conn->reset = conn->at_end = conn->shut = false;
+	conn->readable = conn->peer_closed = conn->broken = conn->reset = conn->at_end = conn->shut = conn->parting = false;
 	conn->error = conn->send_error = 0;
 	buf_init(&conn->out);
 }
@@ -176,7 +176,8 @@ static inline int send_or_keep(struct conn *conn, const struct iovec *iov, int c
 	if (conn->send_error != 0)
 		return conn->send_error;
 	if (!conn_blocked(conn)) {
-		ssize_t result = io_sendv(conn->io, &conn->source, iov, count);
+		ssize_t result = __builtin_expect(conn->parting, 0) ? io_sendv_last(conn->io, &conn->source, iov, count) :
+			io_sendv(conn->io, &conn->source, iov, count);
 
 		if (result < 0 && result != -EAGAIN)
 			return send_failed(conn, (int)result);

@@ -36,6 +36,7 @@ struct conn {
 	bool reset;                           /* broken, and not by an orderly end: what was received may be cut off */
 	bool at_end;                          /* conn_recv has returned 0 */
 	bool shut;                            /* our direction was ended */
+	bool parting;                         /* what is sent is the last: conn_part() */
 	int error;                            /* negative errno once receiving has failed; 0 while it has not */
 	int send_error;                       /* the same for sending; what the peer said before may still be received */
 };
@@ -70,6 +71,15 @@ ssize_t conn_recv(struct conn *conn, void *bytes, size_t n);
  * result: all bytes are taken. Must not be called while blocked, except for small closing pieces.
  */
 int conn_sendv(struct conn *conn, const struct iovec *iov, int count);
+
+/*
+ * What is sent from now on is the last, and once all of it is taken conn_shutdown_write(), conn_close() or conn_abort() follows before
+ * the owner returns to the loop. So the end may go out with it, in one segment.
+ */
+static inline void conn_part(struct conn *conn)
+{
+	conn->parting = true;
+}
 
 static inline bool conn_blocked(const struct conn *conn)
 {

@@ -308,6 +308,13 @@ static inline int stream_flush(struct stream *s)
 	return h1_conn_flush(stream_h1(s));
 }
 
+/* As conn_part, before the flush. Of HTTP/2 no stream is the last. */
+static inline void stream_part(struct stream *s)
+{
+	if (!stream_is_h2(s))
+		conn_part(&stream_h1(s)->conn);
+}
+
 /* Content of one side to the other, which has it when what was read may go away. */
 static inline void stream_pass(const struct stream *from, struct stream *to, struct view data)
 {

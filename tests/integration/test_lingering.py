@@ -106,6 +106,23 @@ def test_refusal_reaches_a_client_that_goes_on_sending(start, origin):
     client.half_close().expect_end()
 
 
+# --- who has said that nothing follows -------------------------------------------------------------------------------
+
+
+def test_answer_is_not_destroyed_by_what_nobody_has_been_told_of(gateway, origin):
+    """Its request says close, and all the same there is more behind it, which comes together with the answer."""
+    client = gateway.connect().send(get(fields=["Connection: close"]))
+    wire = origin.accept()
+    wire.read_head()
+    gateway.freeze()
+    wire.send(response(b"answer"))
+    client.send(get("/never"))
+    gateway.signal(signal.SIGCONT)
+    answer = client.read_response()
+    assert (answer.get("Connection"), answer.body) == ("close", b"answer")
+    client.half_close().expect_end()
+
+
 # --- what the kernel still holds -------------------------------------------------------------------------------------
 
 

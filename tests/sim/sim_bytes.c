@@ -172,6 +172,23 @@ ssize_t io_sendv(struct io *io, struct io_source *source, const struct iovec *io
 	return total;
 }
 
+/* Kept without an end: where none follows, the client waits in vain. One that was cut short is not kept. */
+ssize_t io_sendv_last(struct io *io, struct io_source *source, const struct iovec *iov, int count)
+{
+	struct sim_end *end = file_of(source)->end;
+	size_t all = 0;
+
+	for (int i = 0; i < count; i++)
+		all += iov[i].iov_len;
+	end->holds = world_chance(700) && end_room(end) >= all;
+	ssize_t sent = io_sendv(io, source, iov, count);
+
+	end->holds = false;
+	if (sent > 0 && (size_t)sent < all)
+		end_push(end);
+	return sent;
+}
+
 void io_shutdown_write(struct io *io, struct io_source *source)
 {
 	end_shutdown(file_of(source)->end);

@@ -233,9 +233,16 @@ ssize_t end_send(struct sim_end *end, const void *bytes, size_t n)
 		return -EAGAIN;
 	ring_copy_in(&peer->rx, bytes, n);
 	peer->rx.sent += n;
-	pipe_push(peer, MARK_BYTES);
+	if (!end->holds)
+		pipe_push(peer, MARK_BYTES);
 	world_note(NOTE_SEND, end->conn->number, end_side(end), n);
 	return (ssize_t)n;
+}
+
+void end_push(struct sim_end *end)
+{
+	if (!end->fin_sent && !end->reset)
+		pipe_push(end_peer(end), MARK_BYTES);
 }
 
 /* --- ends --------------------------------------------------------------------------------------------------------- */

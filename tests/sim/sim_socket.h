@@ -59,6 +59,7 @@ struct sim_end {
 	bool reset;          /* a reset has arrived, or a fault broke the connection */
 	bool error_told;     /* the one error after a reset has been returned */
 	bool send_blocked;   /* a send found no room: the next room is a change */
+	bool holds;          /* what is sent waits for what is sent next, or for the end */
 	uint64_t told_turn;  /* a worker's end: the turn in which its owner was last told of a change */
 	uint64_t over_turn;  /* when a FIN or a reset arrived; 0: none */
 	/* Something may have changed. Must only note it: called from the middle of the other side's calls. */
@@ -104,6 +105,8 @@ static inline size_t end_unread(const struct sim_end *end)
 ssize_t end_recv(struct sim_end *end, void *bytes, size_t n);
 ssize_t end_send(struct sim_end *end, const void *bytes, size_t n);
 size_t end_room(const struct sim_end *end);
+/* Lets go of what was held. */
+void end_push(struct sim_end *end);
 
 void end_shutdown(struct sim_end *end);
 /* In order, or with a reset if bytes are unread. The end is gone; no change is told any more. */

@@ -6,8 +6,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -278,6 +278,56 @@ static void test_half_close(void **state)
 	end_await(&pair.client, IO_PEER_CLOSED | IO_BROKEN);
 	end_expect_result(&pair.client, 0);
 	pair_close(&pair);
+}
+
+static unsigned segments_received(const struct end *end)
+{
+	struct tcp_info info = {0};
+	socklen_t len = sizeof(info);
+
+	assert_int_equal(getsockopt(end->source.fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+	return info.tcpi_segs_in;
+}
+
+static void end_send_last(struct end *end, const struct iovec *pieces, int count)
+{
+	assert_int_equal(io_sendv_last(fixture.io, &end->source, pieces, count), 4);
+}
+
+/* With how many segments the last bytes and the end came. */
+static unsigned segments_of_an_end(const struct iovec *pieces, int count, void (*end_it)(struct io *io, struct io_source *source))
+{
+	struct pair pair;
+	unsigned before;
+
+	pair_open(&pair, "127.0.0.1:0");
+	before = segments_received(&pair.client);
+	end_send_last(&pair.server, pieces, count);
+	end_it(fixture.io, &pair.server.source);
+	end_await(&pair.client, IO_READABLE | IO_PEER_CLOSED);
+	before = segments_received(&pair.client) - before;
+	end_expect(&pair.client, "last");
+	end_expect_result(&pair.client, 0);
+	pair_close(&pair);
+	return before;
+}
+
+/* The end goes with the last bytes, unless the machine is so busy that the system waits for it no longer: not ten times. */
+static void test_last_bytes_and_end_together(void **state)
+{
+	static char text[] = "last";
+	struct iovec whole = {text, 4}, parts[2] = {{text, 1}, {text + 1, 3}};
+	unsigned least[3] = {100, 100, 100};
+
+	for (int i = 0; i < 10; i++) {
+		unsigned segments[3] = {segments_of_an_end(&whole, 1, io_close), segments_of_an_end(parts, 2, io_close),
+			segments_of_an_end(&whole, 1, io_shutdown_write)};
+
+		for (int j = 0; j < 3; j++)
+			least[j] = segments[j] < least[j] ? segments[j] : least[j];
+	}
+	for (int j = 0; j < 3; j++)
+		assert_int_equal(least[j], 1);
 }
 
 static void test_abort_is_a_reset(void **state)
@@ -1073,6 +1123,7 @@ int main(void)
 		LOOP_TEST(test_edges),
 		LOOP_TEST(test_silence),
 		LOOP_TEST(test_half_close),
+		LOOP_TEST(test_last_bytes_and_end_together),
 		LOOP_TEST(test_abort_is_a_reset),
 		LOOP_TEST(test_sending_into_the_void),
 		LOOP_TEST(test_vectors),

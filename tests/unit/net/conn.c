@@ -399,6 +399,23 @@ static void test_reset(void **state)
 
 /* --- closing ----------------------------------------------------------------------------------------------------- */
 
+/* The last bytes are sent as such, and are there with the end. */
+static void test_parting(void **state)
+{
+	struct pair pair;
+
+	pair_open(&pair);
+	assert_int_equal(send_text(&pair.conn, "first, "), 0);
+	assert_int_equal(kernel.sends, 1);
+	conn_part(&pair.conn);
+	assert_int_equal(send_text(&pair.conn, "last"), 0);
+	assert_int_equal(kernel.sends, 1);
+	conn_shutdown_write(&pair.conn);
+	end_await_end(&pair.end);
+	end_expect(&pair.end, "first, last");
+	pair_close(&pair);
+}
+
 static void test_abort_is_seen_as_a_reset(void **state)
 {
 	struct pair pair;
@@ -456,6 +473,7 @@ int main(void)
 		LOOP_TEST(test_bytes_and_end_together),
 		LOOP_TEST(test_half_close),
 		LOOP_TEST(test_reset),
+		LOOP_TEST(test_parting),
 		LOOP_TEST(test_abort_is_seen_as_a_reset),
 		LOOP_TEST(test_close_is_seen_as_an_end),
 		LOOP_TEST(test_close_forgets_what_was_not_sent),
