@@ -514,6 +514,10 @@ static void client_on_ready(struct conn *conn)
 {
 	struct client *c = container_of(conn, struct client, h1.conn);
 
+	if (__builtin_expect(c->state == CLIENT_IDLE, 1)) {
+		client_serve(c);
+		return;
+	}
 	switch ((enum client_state)c->state) {
 	case CLIENT_HANDSHAKE: client_shake(c); return;
 	case CLIENT_NAMING: client_read_name(c); return;

@@ -2,7 +2,7 @@
  * One request's life: the only code that knows both sides.
  *
  *     NEW ----------------------------------------------------------.
- *      | routed                                                      |
+ *      | routed; to LEASING at once where there are no filters       |
  *     FILTERING --(a filter pauses; exchange_resume)--> FILTERING    |
  *      | all filters passed                  | answered              |
  *     LEASING                                |                       |  every state -> ENDED,
@@ -58,8 +58,8 @@ enum { ARENA_EXTRA_BYTES = 64 * 1024 };  /* beyond the head: added fields, targe
 /* --- state ------------------------------------------------------------------------------------------------------------ */
 
 #define TO(state) (1u << EXCHANGE_##state)
-static const uint16_t transitions[] = {
-	[EXCHANGE_NEW] = TO(FILTERING) | TO(ENDED),
+const uint16_t exchange_arrows[] = {
+	[EXCHANGE_NEW] = TO(FILTERING) | TO(LEASING) | TO(ENDED),
 	[EXCHANGE_FILTERING] = TO(LEASING) | TO(ENDED),
 	[EXCHANGE_LEASING] = TO(EXPECTING) | TO(REQUESTING) | TO(WAITING) | TO(LEASING) | TO(BACKING_OFF) | TO(ENDED),
 	[EXCHANGE_BACKING_OFF] = TO(LEASING) | TO(ENDED),
@@ -71,13 +71,6 @@ static const uint16_t transitions[] = {
 	[EXCHANGE_FLUSHING] = TO(ENDED),
 	[EXCHANGE_ENDED] = 0,
 };
-
-void exchange_enter(struct exchange *ex, enum exchange_state state)
-{
-	CHECK(transitions[ex->state] & 1u << state);
-	ex->state = (uint8_t)state;
-	ex->moved_us = io_now_us(ex->worker->io);
-}
 
 /* --- deadlines ------------------------------------------------------------------------------------------------------- */
 
@@ -353,18 +346,17 @@ static void exchange_on_lease(struct upstream_lease *lease, enum cause cause)
 		lease_refused(ex, cause);
 }
 
-static void lease_answered(struct exchange *ex, enum upstream_answer answer, enum cause cause)
+static inline void lease_answered(struct exchange *ex, enum upstream_answer answer)
 {
 	switch (answer) {
 	case UPSTREAM_ACQUIRED: exchange_send(ex); return;
 	case UPSTREAM_PENDING: exchange_arm(ex); return;
-	case UPSTREAM_FAILED: lease_refused(ex, cause); return;
+	case UPSTREAM_FAILED: lease_refused(ex, ex->refused_for); return;
 	}
 }
 
 void exchange_lease_again(struct exchange *ex, enum upstream_retry_reason reason)
 {
-	enum cause cause = CAUSE_NONE;
 	enum upstream_answer answer;
 
 	CHECK(ex->retries == 0 || PLANTED(REFUSED_RETRIED_TWICE));
@@ -381,8 +373,8 @@ void exchange_lease_again(struct exchange *ex, enum upstream_retry_reason reason
 		trace_try_over(ex, CAUSE_UPSTREAM_RESET);
 		trace_try(ex, TRY_REPLAY);
 	}
-	answer = upstream_acquire_again(&ex->lease, reason, &cause);
-	lease_answered(ex, answer, cause);
+	answer = upstream_acquire_again(&ex->lease, reason, &ex->refused_for);
+	lease_answered(ex, answer);
 }
 
 static enum trace_try_kind exchange_try_kind(const struct exchange *ex)
@@ -395,13 +387,12 @@ static enum trace_try_kind exchange_try_kind(const struct exchange *ex)
 /* The state is LEASING. Every request passes. */
 __attribute__((always_inline)) static inline void lease_ask(struct exchange *ex, const struct config_upstream *upstream)
 {
-	enum cause cause = CAUSE_NONE;
 	enum upstream_answer answer;
 
 	if (ex->trace != NULL)
 		trace_try(ex, exchange_try_kind(ex));
-	answer = upstream_acquire(ex->worker->upstreams, upstream, &ex->lease, ex->request_deadline_us, &cause);
-	lease_answered(ex, answer, cause);
+	answer = upstream_acquire(ex->worker->upstreams, upstream, &ex->lease, ex->request_deadline_us, &ex->refused_for);
+	lease_answered(ex, answer);
 }
 
 void exchange_lease_anew(struct exchange *ex)
@@ -468,7 +459,7 @@ __attribute__((noinline)) static void exchange_answer(struct exchange *ex)
 /* What the last hop answers. */
 __attribute__((noinline)) static void answer_last_hop(struct exchange *ex)
 {
-	ex->answer.status = 204;
+	ex->answer = (struct answer){.status = 204};
 	if (ex->request.method == METHOD_TRACE)
 		exchange_finish(ex, CAUSE_METHOD_NOT_ALLOWED, "Max-Forwards is spent, and TRACE is not answered here");
 	else
@@ -551,10 +542,32 @@ struct route_query exchange_query(const struct exchange *ex)
 		.method = (enum method)ex->request.method, .method_name = ex->request.method_name};
 }
 
-static void exchange_route(struct exchange *ex)
+/* By what it asks for. False: there is none, and it has ended. */
+__attribute__((noinline)) static bool route_find(struct exchange *ex)
+{
+	struct route_query query = exchange_query(ex);
+	struct route_match match = router_find(ex->held->router, &query);
+
+	if (match.route == NULL) {
+		exchange_finish(ex, match.wrong_method ? CAUSE_METHOD_NOT_ALLOWED : CAUSE_NO_ROUTE, NULL);
+		return false;
+	}
+	ex->route = match.route;
+	ex->route_rest = match.rest;
+	return true;
+}
+
+/* The same, without a look where all requests take one route. */
+static inline bool exchange_find_route(struct exchange *ex)
+{
+	ex->route = router_only(ex->held->router);
+	ex->route_rest = ex->target.path;
+	return ex->route != NULL || route_find(ex);
+}
+
+static inline void exchange_route(struct exchange *ex)
 {
 	const struct config_listener *listener = ex->client->listener->config;
-	struct route_query query = exchange_query(ex);
 
 	if (ex->request.method == METHOD_CONNECT) {
 		exchange_finish(ex, CAUSE_METHOD_NOT_ALLOWED, "CONNECT is not offered: this is not a forward proxy");
@@ -567,26 +580,21 @@ static void exchange_route(struct exchange *ex)
 		exchange_finish(ex, CAUSE_MISDIRECTED_REQUEST, NULL);
 		return;
 	}
-	struct route_match match = router_find(ex->held->router, &query);
-
-	if (match.route == NULL) {
-		exchange_finish(ex, match.wrong_method ? CAUSE_METHOD_NOT_ALLOWED : CAUSE_NO_ROUTE, NULL);
+	if (!exchange_find_route(ex))
 		return;
-	}
-	ex->route = match.route;
-	ex->upstream = match.route->upstream;
-	ex->route_rest = match.rest;
+	ex->upstream = ex->route->upstream;
 	if (listener->limits.body_bytes != 0 && ex->request.content_length > listener->limits.body_bytes) {
 		exchange_finish(ex, CAUSE_BODY_TOO_LARGE, NULL);
 		return;
 	}
 	if (ex->request.method == METHOD_OPTIONS || ex->request.method == METHOD_TRACE)
 		ex->is_last_hop = !count_forwards(ex);
-	exchange_enter(ex, EXCHANGE_FILTERING);
-	if (ex->route->filter_count > 0)
+	if (ex->route->filter_count > 0) {
+		exchange_enter(ex, EXCHANGE_FILTERING);
 		exchange_filter(ex);
-	else
+	} else {
 		exchange_act(ex);
+	}
 }
 
 static void exchange_on_release(struct io_task *task)
@@ -606,15 +614,15 @@ __attribute__((always_inline)) static inline struct exchange *exchange_create(st
 		answer_refuse(client, down, method, CAUSE_MEMORY_EXHAUSTED, NULL);
 		return NULL;
 	}
-	memset(ex, 0, offsetof(struct exchange, request));
+	memset((char *)ex + EXCHANGE_ZEROED, 0, EXCHANGE_ZEROED_END - EXCHANGE_ZEROED);
 	upstream_lease_init(&ex->lease);
 	ex->worker = w;
 	ex->client = client;
 	ex->down = down;
 	ex->trusted = client->trusted;
 	ex->held = PLANTED(GENERATION_FREED_EARLY) ? w->current : generation_enter(w->current);
-	ex->more.on_run = exchange_on_more;
-	ex->release.on_run = exchange_on_release;
+	ex->more = (struct io_task){.on_run = exchange_on_more};
+	ex->release = (struct io_task){.on_run = exchange_on_release};
 	ex->request_deadline_us = DEADLINE_NEVER;
 	ex->first_byte_us = UINT64_MAX;
 	ex->started_us = ex->phase_since_us = client_exchange_began(client, down, ex);
@@ -637,6 +645,14 @@ __attribute__((noinline)) static bool exchange_is_shed(struct exchange *ex)
 	return cause != CAUSE_NONE;
 }
 
+/* What is told of one that ends before its head was looked at. */
+static void know_nothing(struct exchange *ex, enum method method)
+{
+	ex->request = (struct message){.method = (uint8_t)method};
+	ex->target = (struct target){.form = TARGET_ORIGIN};
+	ex->client_address = ex->request_id = view_of(NULL, 0);
+}
+
 void exchange_start(struct client *client, struct stream *down, const struct message *head)
 {
 	struct exchange *ex = exchange_create(client, down, (enum method)head->method);
@@ -646,11 +662,12 @@ void exchange_start(struct client *client, struct stream *down, const struct mes
 		return;
 	if (!message_copy(&ex->request, head, &ex->arena, 0)) {
 		/* An answer to HEAD has no content, whatever it says. */
-		ex->request = (struct message){.method = head->method};
+		know_nothing(ex, (enum method)head->method);
 		exchange_finish(ex, CAUSE_MEMORY_EXHAUSTED, NULL);
 		return;
 	}
 	if (!forward_identify(ex)) {
+		ex->target = (struct target){.form = TARGET_ORIGIN};
 		exchange_finish(ex, CAUSE_MEMORY_EXHAUSTED, NULL);
 		return;
 	}
@@ -678,7 +695,7 @@ void exchange_refuse(struct client *client, struct stream *down, enum method met
 
 	if (ex == NULL)
 		return;
-	ex->request = (struct message){.method = (uint8_t)method};
+	know_nothing(ex, method);
 	if (forward_identify(ex) && ex->held->config->tracing.enabled)
 		trace_begin(ex);
 	exchange_finish(ex, cause, why);

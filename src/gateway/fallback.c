@@ -17,9 +17,7 @@ static void respond(struct exchange *ex, const struct config_respond *respond)
 	enum cause cause;
 	const char *why = NULL;
 
-	ex->answer.status = respond->status;
-	ex->answer.body = respond->body;
-	ex->answer.content_type = respond->content_type;
+	ex->answer = (struct answer){.status = respond->status, .body = respond->body, .content_type = respond->content_type};
 	if (answer_prepare(ex, &cause, &why))
 		exchange_finish(ex, CAUSE_NONE, NULL);
 	else

@@ -310,13 +310,11 @@ const char *forward_rewrite(struct exchange *ex)
 		ex->forward_host = route->rewrite.host.n > 0 ? route->rewrite.host : ex->target.authority;
 		return ex->forward_target.p == NULL ? "no memory for the rewritten target" : NULL;
 	case ACTION_RESPOND:
-		ex->answer.status = route->respond.status;
-		ex->answer.body = route->respond.body;
-		ex->answer.content_type = route->respond.content_type;
+		ex->answer = (struct answer){.status = route->respond.status, .body = route->respond.body,
+			.content_type = route->respond.content_type};
 		return NULL;
 	case ACTION_REDIRECT:
-		ex->answer.status = route->redirect.status;
-		ex->answer.location = redirect_location(ex);
+		ex->answer = (struct answer){.status = route->redirect.status, .location = redirect_location(ex)};
 		return ex->answer.location.p == NULL ? "no memory for the location" : NULL;
 	}
 	return NULL;

@@ -40,8 +40,8 @@ __attribute__((noinline)) bool https_redirect(struct exchange *ex)
 		exchange_finish(ex, CAUSE_BAD_REQUEST, "a request without a host cannot be redirected to https");
 		return true;
 	}
-	ex->answer.status = ex->client->listener->config->https_redirect.status;
-	ex->answer.location = https_location(ex);
+	ex->answer = (struct answer){.status = ex->client->listener->config->https_redirect.status,
+		.location = https_location(ex)};
 	if (ex->answer.location.p != NULL && answer_prepare(ex, &cause, &why))
 		exchange_finish(ex, CAUSE_NONE, NULL);
 	else

@@ -607,6 +607,7 @@ bool exchange_end_is_leave(const struct exchange *ex)
 	if (ex->client->listener->config->half_close == HALF_CLOSE_SERVE)
 		return false;
 	switch ((enum exchange_state)ex->state) {
+	case EXCHANGE_NEW:
 	case EXCHANGE_FILTERING: return ex->route->action == ACTION_UPSTREAM;
 	case EXCHANGE_LEASING: return !PLANTED(QUEUED_FIN_UNNOTICED);
 	case EXCHANGE_BACKING_OFF: return true;

@@ -335,6 +335,11 @@ __attribute__((noinline)) static struct route_match look_up(const struct router 
 	return m;
 }
 
+const struct config_route *router_only(const struct router *r)
+{
+	return r->only;
+}
+
 struct route_match router_find(const struct router *r, const struct route_query *q)
 {
 	return r->only != NULL ? (struct route_match){.route = r->only, .rest = q->path} : look_up(r, *q);

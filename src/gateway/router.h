@@ -34,6 +34,9 @@ void router_free(struct router *router);
 
 struct route_match router_find(const struct router *router, const struct route_query *query);
 
+/* The route that every request takes, whose `rest` is the path; NULL: there are several, or it does not take every one. */
+const struct config_route *router_only(const struct router *router);
+
 /*
  * Tells each method, once, that the routes which match but for the method allow: what a 405 names in Allow. Walks all routes.
  */

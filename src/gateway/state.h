@@ -453,17 +453,28 @@ struct exchange {
 	struct io_task release;            /* frees the memory at the end of the tick */
 	struct arena arena;
 
-	struct view forward_target;        /* target.whole, or rewritten */
+	struct view forward_target;        /* target.whole, or rewritten; with forward_host set by forward_rewrite */
 	struct view forward_host;          /* Host as it goes upstream */
-	const struct config_route *route;
-	const struct config_upstream *upstream;  /* where it goes: the route's, or its fallback's; NULL: nowhere */
-	struct view route_rest;
+	struct view route_rest;            /* set with `route` */
 	struct view peer;                  /* the client's peer as text */
 	struct view client_address;        /* after trusted_proxies; or CLIENT_UNKNOWN */
-	const struct config_consumer *consumer;  /* whose credentials it has shown; NULL: none that were asked for */
 	struct view request_id;
 	struct target target;
-	struct answer answer;              /* of a route that responds by itself */
+	struct answer answer;              /* of a route that responds by itself; set by who is about to end with it */
+	uint64_t started_us;               /* the first byte of the head */
+	uint64_t head_us;                  /* its last one */
+	uint64_t moved_us;                 /* when bytes last moved, or the state changed */
+	uint64_t request_deadline_us;
+	uint64_t first_byte_us;            /* UINT64_MAX: none came */
+	uint64_t phase_since_us;           /* nothing was charged since */
+	uint64_t admitted_us;              /* by its route's breaker: breaker_call */
+	const char *ended_at;              /* where exchange_finish was called */
+	uint8_t trusted;                   /* the peer was in trusted_proxies when it began */
+
+	/* From here on memory is zeroed for a new exchange, up to EXCHANGE_ZEROED_END. */
+	const struct config_route *route;
+	const struct config_upstream *upstream;  /* where it goes: the route's, or its fallback's; NULL: nowhere */
+	const struct config_consumer *consumer;  /* whose credentials it has shown; NULL: none that were asked for */
 	struct allowance *allowances;      /* what limits leave the client (allowance.h); NULL: no limits; in the arena */
 	struct grpc_call *grpc;            /* NULL: it is no call of gRPC (grpc.h); in the arena */
 	struct exchange_trace *trace;      /* NULL: it is not traced (trace.h); in the arena */
@@ -477,13 +488,11 @@ struct exchange {
 	uint8_t keep_client;               /* what the answer's head promised */
 	uint8_t keep_upstream;             /* what the response's head promised */
 	uint8_t fallback_cause;            /* enum cause for which the route's fallback has taken over; NONE: it has not */
-	uint8_t trusted;                   /* the peer was in trusted_proxies when it began */
 	bool is_last_hop;                  /* Max-Forwards is spent: it is answered here, once all filters have passed */
 
 	uint8_t phase;                     /* enum phase: what its time is spent in (times.c) */
 	uint16_t spent;                    /* PHASE_BIT of those in which any was */
 	bool tries_told;                   /* tries that are over were told: `told_us` is theirs */
-	uint64_t phase_since_us;           /* nothing was charged since */
 	uint64_t phase_us[PHASE_COUNT];
 
 	struct hedge *hedge;               /* a second try beside the lease (hedge.c); NULL: there is none; in the arena */
@@ -500,34 +509,32 @@ struct exchange {
 
 	uint64_t retry_at_us;              /* BACKING_OFF: until then */
 	uint64_t not_before_us;            /* endpoints that were tried have said so (Retry-After) */
-	uint64_t request_deadline_us;
-	uint64_t moved_us;                 /* when bytes last moved, or the state changed */
 	uint32_t blocked_bytes;            /* unsent at the last look, to see whether they move */
 	uint32_t informational;            /* 1xx answers so far */
 	uint32_t hints;                    /* of them those that the client was told, but 100 */
 	uint32_t head_limit_bytes;         /* that it takes, if so */
 	uint32_t retry_after_s;            /* said when it is refused; 0: nobody knows, then a second */
+	enum cause refused_for;            /* why there was no connection for it */
 	uint32_t breaker_call;             /* what its route's breaker has to be told of; 0: nothing */
-	uint64_t admitted_us;              /* by that, if there is one */
 
 	/* for the record */
-	uint64_t started_us;               /* the first byte of the head */
-	uint64_t head_us;                  /* its last one */
 	uint64_t head_sent_us;             /* the request head went out; 0: not */
 	uint64_t sent_us;                  /* the whole request was handed over; 0: not */
-	uint64_t first_byte_us;            /* UINT64_MAX: none came */
 	uint64_t bytes_in, bytes_out;
 	unsigned status;
-	const char *ended_at;              /* where exchange_finish was called */
 	bool upstream_status, upgraded;
 
-	/* From here on memory is not zeroed for a new exchange. */
+	/* From here on it is not. */
 	struct message request;            /* set before anything else looks at it */
 	struct upstream_lease lease;       /* upstream_lease_init */
 	struct h1_mark mark;               /* REPLAY_MARKED: the client's h1_conn before the content */
 	uint64_t told_us[PHASE_COUNT];     /* tries_told: as much of phase_us as endpoints were told */
 	char first[EXCHANGE_ARENA_BYTES];  /* the arena's first block */
 };
+
+/* What is zeroed of a new exchange. */
+#define EXCHANGE_ZEROED offsetof(struct exchange, route)
+#define EXCHANGE_ZEROED_END offsetof(struct exchange, request)
 
 /* A request head is complete. `head` is copied. The client is in CLIENT_EXCHANGE until client_exchange_ended(). */
 void exchange_start(struct client *client, struct stream *down, const struct message *head);

@@ -233,12 +233,13 @@ __attribute__((noinline)) static void io_mark_due(struct io *io)
 	}
 }
 
-static void io_deliver_events(struct io *io)
+static void io_deliver_events(struct io *io, int count)
 {
-	while (io->batch_next < io->batch_count) {
-		struct epoll_event *event = &io->batch[io->batch_next++];
+	for (int i = 0; i < count; i++) {
+		const struct epoll_event *event = &io->batch[i];
 		struct io_source *source = event->data.ptr;
 
+		io->batch_next = i + 1;
 		if (source != NULL) {
 			source->due = 0;
 			source->on_event(source, events_of(event->events));
@@ -376,7 +377,10 @@ static void io_tick(struct io *io)
 {
 	int count = wait_for_events(io, io_wait_ms(io));
 
-	CHECK(count >= 0 || count == -EINTR);
+	if (__builtin_expect(count < 0, 0)) {
+		CHECK(count == -EINTR);
+		count = 0;
+	}
 	io->batch_next = 0;
 	io->batch_count = count;
 	io->stats.turns++;
@@ -387,8 +391,8 @@ static void io_tick(struct io *io)
 		io_join_crowd(io);
 	if (count > 1)
 		io_mark_due(io);
-	io->stats.events += count > 0 ? (uint64_t)count : 0;
-	io_deliver_events(io);
+	io->stats.events += (uint64_t)count;
+	io_deliver_events(io, count);
 	io_deliver_messages(io);
 	wheel_advance(&io->wheel, io->now_us);
 	io_run_tasks(io);

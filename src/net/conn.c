@@ -59,11 +59,10 @@ static void conn_flush(struct conn *conn)
 		io_shutdown_write(conn->io, &conn->source);
 }
 
-static void conn_on_event(struct io_source *source, unsigned events)
+/* More than that something came, or may be sent. */
+__attribute__((noinline)) static void conn_on_any_event(struct conn *conn, unsigned events)
 {
-	struct conn *conn = container_of(source, struct conn, source);
-
-	if (events & (IO_READABLE | IO_PEER_CLOSED | IO_BROKEN))
+	if (events & (IO_PEER_CLOSED | IO_BROKEN))
 		conn->readable = true;
 	if (events & (IO_PEER_CLOSED | IO_BROKEN))
 		conn->peer_closed = true;
@@ -77,6 +76,18 @@ static void conn_on_event(struct io_source *source, unsigned events)
 	if (conn_blocked(conn) && (events & (IO_WRITABLE | IO_BROKEN)))
 		conn_flush(conn);
 	conn->on_ready(conn);
+}
+
+static void conn_on_event(struct io_source *source, unsigned events)
+{
+	struct conn *conn = container_of(source, struct conn, source);
+
+	if (events & IO_READABLE)
+		conn->readable = true;
+	if (events & (IO_PEER_CLOSED | IO_BROKEN) || conn->tls != NULL || conn_blocked(conn))
+		conn_on_any_event(conn, events);
+	else
+		conn->on_ready(conn);
 }
 
 static void conn_init(struct conn *conn, struct io *io)
