@@ -198,7 +198,7 @@ static void exchange_on_more(struct io_task *task)
 
 static void exchange_on_upstream(struct upstream_lease *lease)
 {
-	exchange_pump(container_of(lease, struct exchange, lease));
+	exchange_on_answer(container_of(lease, struct exchange, lease));
 }
 
 /*
@@ -809,7 +809,8 @@ void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, 
 	/* Its route's breaker is asked before any endpoint's is. */
 	if (cause == CAUSE_BREAKER_OPEN)
 		times_refused(ex, reached < EXCHANGE_LEASING ? BREAKER_OF_ROUTE : BREAKER_OF_ENDPOINT);
-	exchange_enter(ex, EXCHANGE_ENDED);
+	CHECK(exchange_arrows[reached] & TO(ENDED));
+	ex->state = EXCHANGE_ENDED;
 	ex->ended_at = where;
 	exchange_leave_breaker(ex, cause);
 	if (cause != CAUSE_NONE)
@@ -834,10 +835,14 @@ void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, 
 		filters_on_finish(ex);
 	io_defer_cancel(w->io, &ex->more);
 	list_remove(&ex->node);
-	arena_release(&ex->arena);
+	if (ex->arena.blocks != NULL)
+		arena_release(&ex->arena);
 	upstream_lease_release(&ex->lease);
 	if (!PLANTED(GENERATION_FREED_EARLY))
 		generation_leave(ex->held);
-	io_defer(w->io, &ex->release);
+	if (ex->is_last_look)
+		slab_free(&w->exchange_slab, ex);
+	else
+		io_defer(w->io, &ex->release);
 	client_exchange_ended(client, down, next);
 }

@@ -34,6 +34,9 @@ void exchange_report_failure(struct exchange *ex, enum cause cause);
 /* Something has changed on one of the sides: moves what can be moved (pump.c). The exchange may have ended after it. */
 void exchange_pump(struct exchange *ex);
 
+/* The same, of the upstream's side. */
+void exchange_on_answer(struct exchange *ex);
+
 /* Whether either side has taken bytes since the last look: that too is progress (pump.c). The first only looks. */
 void exchange_note_unsent(struct exchange *ex);
 bool exchange_notices_progress(struct exchange *ex);

@@ -8,6 +8,8 @@
  * exchange again. Pieces point into the buffer that they were received into, so the sink is flushed before the source is
  * filled.
  *
+ * The ordinary answer comes whole in one receive, and takes the same steps without the loop around them: pass_at_once().
+ *
  * A function that may end the exchange says so by what it returns (false, -1, STEP_ENDED), and then nothing may be touched.
  */
 #include <errno.h>
@@ -386,7 +388,8 @@ static void notice_received(struct exchange *ex)
 		bytes_moved(ex);
 }
 
-static enum step response_head(struct exchange *ex)
+/* One for both who ask for it: it is large. */
+__attribute__((noinline)) static enum step response_head(struct exchange *ex)
 {
 	const struct config_upstream_limits *l = &ex->upstream->limits;
 	struct h1_limits limits = {.head_bytes_max = l->header_bytes, .field_count_max = l->header_count};
@@ -478,6 +481,14 @@ static size_t response_bytes_max(struct exchange *ex)
 	return wanted < most && !stream_has_unread(upstream_side(ex)) ? wanted : most;
 }
 
+/* Bytes of the upstream were received. */
+static inline void response_received(struct exchange *ex)
+{
+	bytes_moved(ex);
+	if (ex->first_byte_us == UINT64_MAX)
+		response_begins(ex);
+}
+
 static enum step response_fill(struct exchange *ex)
 {
 	struct stream *from = upstream_side(ex);
@@ -499,10 +510,15 @@ static enum step response_fill(struct exchange *ex)
 		return response_eof(ex);
 	if (got < 0)
 		return PLANTED(TRUNCATED_LOOKS_COMPLETE) ? response_eof(ex) : step_lose_upstream(ex);
-	bytes_moved(ex);
-	if (ex->first_byte_us == UINT64_MAX)
-		response_begins(ex);
+	response_received(ex);
 	return STEP_ON;
+}
+
+/* Many small pieces may have blocked the client before all of them were out. */
+static void response_flush(struct exchange *ex)
+{
+	if (ex->state != EXCHANGE_ENDED && stream_flush(client_side(ex)) < 0)
+		exchange_lose_client(ex);
 }
 
 /* Upstream to client, until one side has to be waited for, or the exchange ends or becomes a tunnel. */
@@ -519,9 +535,7 @@ static void pump_response(struct exchange *ex)
 		if (step == STEP_FILL)
 			step = had_its_turn(ex, ++fills) ? STEP_ENDED : response_fill(ex);
 	}
-	/* Many small pieces may have blocked the client before all of them were out. */
-	if (ex->state != EXCHANGE_ENDED && stream_flush(client_side(ex)) < 0)
-		exchange_lose_client(ex);
+	response_flush(ex);
 }
 
 /* --- tunnels --------------------------------------------------------------------------------------------------------- */
@@ -619,6 +633,15 @@ bool exchange_end_is_leave(const struct exchange *ex)
 	}
 }
 
+/* What was there is moved: more is waited for, unless it has ended. */
+static void wait_for_more(struct exchange *ex)
+{
+	if (ex->state == EXCHANGE_TUNNELLING)
+		tunnel(ex);
+	else if (ex->state != EXCHANGE_ENDED)
+		exchange_arm(ex);
+}
+
 /* Something has changed on one of the sides: move what can be moved. */
 void exchange_pump(struct exchange *ex)
 {
@@ -651,10 +674,7 @@ void exchange_pump(struct exchange *ex)
 		/* An answer that has begun may have its end behind a piece that the client has just taken. */
 		if (ex->state == EXCHANGE_RESPONDING || stream_has_input(upstream_side(ex)))
 			pump_response(ex);
-		if (ex->state == EXCHANGE_TUNNELLING)
-			tunnel(ex);
-		else if (ex->state != EXCHANGE_ENDED)
-			exchange_arm(ex);
+		wait_for_more(ex);
 		return;
 	case EXCHANGE_TUNNELLING: tunnel(ex); return;
 	case EXCHANGE_FLUSHING:
@@ -663,6 +683,70 @@ void exchange_pump(struct exchange *ex)
 		else
 			exchange_finish(ex, CAUSE_NONE, NULL);
 		return;
+	}
+}
+
+/* --- the ordinary answer ------------------------------------------------------------------------------------------------ */
+
+/* Both sides speak HTTP/1, nothing is unread or unsent, nobody has ended, and the answer to what was sent is all that can come. */
+static inline bool is_ordinary(const struct exchange *ex)
+{
+	return ex->state == EXCHANGE_WAITING && ex->sent_us != 0 && ex->blocked_bytes == 0 && !stream_is_h2(ex->down) &&
+	       !stream_is_h2(ex->lease.stream) && !stream_peer_closed(ex->down) && !stream_has_unread(ex->lease.stream) &&
+	       stream_send_error(ex->lease.stream) == 0 && ex->grpc == NULL;
+}
+
+/* All of the answer is gathered: as response_complete(). */
+static inline void complete_at_once(struct exchange *ex, struct h1_conn *to)
+{
+	if (h1_conn_flush(to) < 0) {
+		exchange_lose_client(ex);
+		return;
+	}
+	if (ex->trace != NULL)
+		trace_try_answered(ex);
+	upstream_give_back(&ex->lease, ex->keep_upstream);
+	if (conn_blocked(&to->conn)) {
+		exchange_enter(ex, EXCHANGE_FLUSHING);
+		exchange_arm(ex);
+	} else {
+		ex->is_last_look = true;
+		exchange_finish(ex, CAUSE_NONE, NULL);
+	}
+}
+
+/* Its head is there, and perhaps its content. What is not as expected is left to the pump, which goes on from where it stands. */
+static inline void pass_at_once(struct exchange *ex, struct h1_conn *from, struct h1_conn *to)
+{
+	enum step step = response_head(ex);
+	struct view content;
+
+	if (step == STEP_ENDED) {
+		response_flush(ex);
+		wait_for_more(ex);
+	} else if (ex->state != EXCHANGE_RESPONDING || !h1_conn_read_rest(from, &content)) {
+		exchange_pump(ex);
+	} else {
+		ex->bytes_out += content.n;
+		h1_conn_put_body(to, content);
+		complete_at_once(ex, to);
+	}
+}
+
+void exchange_on_answer(struct exchange *ex)
+{
+	if (__builtin_expect(!is_ordinary(ex), 0)) {
+		exchange_pump(ex);
+		return;
+	}
+	struct h1_conn *from = stream_h1(ex->lease.stream);
+
+	/* What came of it other than bytes the pump finds as well. */
+	if (h1_conn_fill(from, response_bytes_max(ex)) > 0) {
+		response_received(ex);
+		pass_at_once(ex, from, stream_h1(ex->down));
+	} else {
+		exchange_pump(ex);
 	}
 }
 

@@ -76,6 +76,15 @@ void h1_body_init(struct h1_body *body, enum framing framing, uint64_t content_l
 /* True when the content is complete (framing none, length reached, trailers read). */
 bool h1_body_done(const struct h1_body *body);
 
+/* All that is to come of it are the next `n` bytes: those of a known length, or none. */
+static inline bool h1_body_is_rest(const struct h1_body *body, size_t n)
+{
+	return body->left == n && (body->framing == FRAMING_LENGTH || body->framing == FRAMING_NONE);
+}
+
+/* So it is, and they were taken: it is done. */
+void h1_body_end(struct h1_body *body);
+
 /*
  * Takes the next piece from *in (which is advanced past what was consumed). Chunk-size lines may arrive in any
  * fragments. Limits: chunk size below 2^60, a chunk line of at most 512 bytes, extensions of at most 16 KiB in all.

@@ -131,6 +131,12 @@ bool h1_body_eof(struct h1_body *body)
 	return h1_body_done(body);
 }
 
+void h1_body_end(struct h1_body *body)
+{
+	body->left = 0;
+	body->state = STATE_DONE;
+}
+
 static enum h1_piece refuse(struct h1_body *body, const char **why, const char *text)
 {
 	body->state = STATE_BAD;

@@ -102,6 +102,19 @@ struct h1_result h1_conn_read_response(struct h1_conn *hc, const struct h1_limit
 
 /* Takes the next piece of content. After H1_PIECE_TRAILERS call h1_conn_read_trailers until it is done. */
 enum h1_piece h1_conn_read_body(struct h1_conn *hc, struct view *data, const char **why);
+
+/* Takes all content that is left, if its length is known and just so much is unread. False: nothing was done. */
+static inline bool h1_conn_read_rest(struct h1_conn *hc, struct view *data)
+{
+	if (!h1_body_is_rest(&hc->body, hc->unread.n))
+		return false;
+	*data = hc->unread;
+	hc->unread.p += data->n;
+	hc->unread.n = 0;
+	h1_body_end(&hc->body);
+	return true;
+}
+
 struct h1_result h1_conn_read_trailers(struct h1_conn *hc, const struct h1_limits *limits, struct message *m);
 
 /*

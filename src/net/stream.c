@@ -101,7 +101,7 @@ void stream_h2_put_body(struct stream *s, struct view data)
 	h2_stream_put_body(&stream_h2(s)->h2, data);
 }
 
-int stream_h2_flush(struct stream *s)
+__attribute__((noinline)) int stream_h2_flush(struct stream *s)
 {
 	return h2_side_flush(stream_h2(s));
 }
