@@ -19,10 +19,11 @@ enum h1_status {
 	H1_BAD,       /* refused: `cause` and `why` say it */
 };
 
+/* Two words, which are handed back in registers. */
 struct h1_result {
-	enum h1_status status;
-	enum cause cause;      /* H1_BAD: BAD_REQUEST, URI_TOO_LONG, HEADERS_TOO_LARGE, UPSTREAM_BAD_RESPONSE */
-	size_t consumed;       /* H1_DONE */
+	enum h1_status status : 8;
+	enum cause cause : 8;  /* H1_BAD: BAD_REQUEST, URI_TOO_LONG, HEADERS_TOO_LARGE, UPSTREAM_BAD_RESPONSE */
+	uint32_t consumed;     /* H1_DONE */
 	const char *why;       /* H1_BAD: one static sentence for the error body and the log */
 };
 

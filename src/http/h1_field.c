@@ -35,7 +35,7 @@ enum h1_status h1_refuse(struct h1_cursor *at, enum cause cause, const char *why
 struct h1_result h1_result(const struct h1_cursor *at, enum h1_status status, struct view bytes, uint32_t bytes_max)
 {
 	switch (status) {
-	case H1_DONE: return (struct h1_result){.status = H1_DONE, .consumed = (size_t)(at->p - bytes.p)};
+	case H1_DONE: return (struct h1_result){.status = H1_DONE, .consumed = (uint32_t)(at->p - bytes.p)};
 	case H1_BAD: return (struct h1_result){.status = H1_BAD, .cause = at->cause, .why = at->why};
 	case H1_MORE: break;
 	}

@@ -6,8 +6,10 @@
  *
  * One pass, no state between calls: a head that has grown is read again from its beginning. A rule about one field is
  * checked when that field has been read, a rule about the whole when the blank line has; nothing is decided by bytes
- * that a shorter input would not have shown, so splitting the input never changes the outcome. Lines that are as nearly all are
- * take a shorter way (h1_plain.h).
+ * that a shorter input would not have shown, so splitting the input never changes the outcome.
+ *
+ * Lines that are as nearly all are take a shorter way (h1_plain.h). A head that is made of them and says nothing out of the ordinary is
+ * read by itself, in the end of this file; what is the first that it cannot be read by is where the reader of all heads goes on.
  */
 #include "base/check.h"
 #include "http/h1_field.h"
@@ -31,11 +33,23 @@ struct head {
 	unsigned seen;
 };
 
-static void head_begin(struct head *h, struct view bytes, const struct h1_limits *limits, struct message *m)
+/* Before all of it, when there is nothing in the message but the memory that is lent. */
+static inline void message_begin(struct message *m, const struct h1_limits *limits)
 {
 	CHECK(limits->field_count_max <= m->field_max);
 	*m = (struct message){.fields = m->fields, .field_max = m->field_max};
+}
+
+/* From `from` on, when what stands before it is in the message already; NULL: nothing is. */
+static void head_begin(struct head *h, struct view bytes, const struct h1_limits *limits, const char *from, struct message *m)
+{
 	*h = (struct head){.at = h1_cursor(bytes, limits->head_bytes_max), .m = m};
+	if (from == NULL) {
+		message_begin(m, limits);
+		return;
+	}
+	h->at.p = from;
+	h->seen = (m->field_ids & FIELD_BIT(FIELD_HOST) ? SEEN_HOST : 0) | (m->keep_alive ? 0 : SEEN_CLOSE);
 }
 
 static enum h1_status refuse(struct head *h, const char *why)
@@ -110,31 +124,19 @@ static void read_expect(struct head *h, struct view value)
 		h->seen |= view_eq_nocase(element, VIEW("100-continue")) ? SEEN_EXPECT_CONTINUE : 0;
 }
 
-/* Notes what a field says that both requests and responses may say. */
-static enum h1_status read_common_field(struct head *h, const struct field *f)
+/* Notes what a field says that tells something. */
+static enum h1_status read_field(struct head *h, const struct field *f, bool in_request)
 {
 	switch (f->id) {
 	case FIELD_CONTENT_LENGTH: return read_content_length(h, field_value(f));
 	case FIELD_TRANSFER_ENCODING: return read_transfer_encoding(h, field_value(f));
 	case FIELD_CONNECTION: read_connection(h, field_value(f)); break;
 	case FIELD_UPGRADE: h->seen |= f->value_len > 0 ? SEEN_UPGRADE : 0; break;
+	case FIELD_HOST: return in_request ? read_host(h, field_value(f)) : H1_DONE;
+	case FIELD_EXPECT: read_expect(h, field_value(f)); break;
 	}
 	return H1_DONE;
 }
-
-static enum h1_status read_request_field(struct head *h, const struct field *f)
-{
-	switch (f->id) {
-	case FIELD_HOST: return read_host(h, field_value(f));
-	case FIELD_EXPECT: read_expect(h, field_value(f)); return H1_DONE;
-	}
-	return read_common_field(h, f);
-}
-
-/* Most fields say nothing to the reader of a head. */
-#define TELLING                                                                                           \
-	(FIELD_BIT(FIELD_HOST) | FIELD_BIT(FIELD_EXPECT) | FIELD_BIT(FIELD_CONTENT_LENGTH) | FIELD_BIT(FIELD_TRANSFER_ENCODING) | \
-		FIELD_BIT(FIELD_CONNECTION) | FIELD_BIT(FIELD_UPGRADE))
 
 /* Whether as much stands before the end as h1_plain.h wants: only of the shortest heads it does not. */
 static inline bool may_be_plain(const struct head *h)
@@ -152,15 +154,14 @@ static enum h1_line read_line(struct head *h, uint32_t count_max)
 	return h1_read_line(&h->at, count_max, h->m);
 }
 
-/* All field lines and the blank line. */
-static inline enum h1_status read_fields(
-	struct head *h, uint32_t count_max, enum h1_status (*read_field)(struct head *h, const struct field *f))
+/* All further field lines and the blank line. */
+static inline enum h1_status read_fields(struct head *h, uint32_t count_max, bool in_request)
 {
 	struct message *m = h->m;
 	/* None where there is too little for h1_plain.h to look at. */
-	struct field *f = m->fields, *plain_end = may_be_plain(h) ? f + count_max : f;
+	struct field *f = m->fields + m->field_count, *plain_end = may_be_plain(h) ? m->fields + count_max : f;
 	const char *p = h->at.p, *end = h->at.end;
-	uint64_t ids = 0;
+	uint64_t ids = m->field_ids;
 	enum h1_line line;
 
 	for (;; f++) {
@@ -176,7 +177,7 @@ static inline enum h1_status read_fields(
 		}
 		p = next;
 		ids |= FIELD_BIT(f->id);
-		if ((FIELD_BIT(f->id) & TELLING) && read_field(h, f) == H1_BAD)
+		if (field_tells((enum field_id)f->id, in_request) && read_field(h, f, in_request) == H1_BAD)
 			return H1_BAD;
 	}
 	m->field_ids = ids;
@@ -401,30 +402,34 @@ static struct h1_result head_end(struct head *h, enum h1_status status, struct v
 	return h1_result(&h->at, status, bytes, bytes_max);
 }
 
-struct h1_result h1_read_request(struct view bytes, const struct h1_limits *limits, struct message *m)
+/* Any one, of which what stands before `from` was read already; NULL: nothing was. */
+__attribute__((noinline)) static struct h1_result read_any_request(
+	struct view bytes, const struct h1_limits *limits, const char *from, struct message *m)
 {
+	enum h1_status status = H1_DONE;
 	struct head h;
 
-	head_begin(&h, bytes, limits, m);
-	enum h1_status status = read_request_line(&h, limits);
-
+	head_begin(&h, bytes, limits, from, m);
+	if (from == NULL)
+		status = read_request_line(&h, limits);
 	if (status == H1_DONE)
-		status = read_fields(&h, limits->field_count_max, read_request_field);
+		status = read_fields(&h, limits->field_count_max, true);
 	if (status == H1_DONE)
 		status = conclude_request(&h);
 	return head_end(&h, status, bytes, limits->head_bytes_max);
 }
 
-struct h1_result h1_read_response(
-	struct view bytes, const struct h1_limits *limits, enum method request_method, struct message *m)
+__attribute__((noinline)) static struct h1_result read_any_response(
+	struct view bytes, const struct h1_limits *limits, enum method request_method, const char *from, struct message *m)
 {
+	enum h1_status status = H1_DONE;
 	struct head h;
 
-	head_begin(&h, bytes, limits, m);
-	enum h1_status status = read_status_line(&h);
-
+	head_begin(&h, bytes, limits, from, m);
+	if (from == NULL)
+		status = read_status_line(&h);
 	if (status == H1_DONE)
-		status = read_fields(&h, limits->field_count_max, read_common_field);
+		status = read_fields(&h, limits->field_count_max, false);
 	if (status == H1_DONE)
 		status = conclude_response(&h, request_method);
 	struct h1_result result = head_end(&h, status, bytes, limits->head_bytes_max);
@@ -432,4 +437,120 @@ struct h1_result h1_read_response(
 	if (result.status == H1_BAD)
 		result.cause = CAUSE_UPSTREAM_BAD_RESPONSE;
 	return result;
+}
+
+/* --- plain heads ------------------------------------------------------------------------------------------------- */
+
+/* Any number of so many digits is one. */
+static inline bool is_plain_length(const struct field *f, struct message *m)
+{
+	const char *p = f->value, *stop = p + f->value_len;
+	uint64_t n = 0;
+
+	if (f->value_len > 18)
+		return false;
+	for (; p < stop; p++) {
+		unsigned digit = (unsigned char)*p - (unsigned)'0';
+
+		if (digit > 9)
+			return false;
+		n = n * 10 + digit;
+	}
+	m->content_length = n;
+	m->has_length = true;
+	return true;
+}
+
+/* In HTTP/1.1 the one says nothing. */
+__attribute__((noinline)) static bool is_plain_connection(struct view value, struct message *m)
+{
+	if (view_eq_nocase(value, VIEW("keep-alive")))
+		return true;
+	if (!view_eq_nocase(value, VIEW("close")))
+		return false;
+	m->keep_alive = false;
+	return true;
+}
+
+/* Whether a field that tells something does so as nearly all do; `ids` are those before it. */
+static inline bool is_plain_telling(const struct field *f, uint64_t ids, struct message *m)
+{
+	if (ids & FIELD_BIT(f->id))
+		return false;
+	switch (f->id) {
+	case FIELD_CONTENT_LENGTH: return is_plain_length(f, m);
+	case FIELD_CONNECTION: return is_plain_connection(field_value(f), m);
+	case FIELD_HOST: m->host = field_value(f); return true;
+	default: return false;
+	}
+}
+
+/* Reads fields from p on for as long as they are plain, and returns where the first line stands that is not. */
+__attribute__((always_inline)) static inline const char *read_plain_fields(
+	const char *p, const char *end, uint32_t count_max, bool in_request, struct message *m)
+{
+	struct field *f = m->fields, *last = f + count_max;
+	uint64_t ids = 0;
+
+	m->keep_alive = true;
+	for (; f < last && !H1_STANDS(p, end, "\r\n"); f++) {
+		const char *next = h1_plain_field(p, end, f);
+
+		if (next == NULL || (field_tells((enum field_id)f->id, in_request) && !is_plain_telling(f, ids, m)))
+			break;
+		ids |= FIELD_BIT(f->id);
+		p = next;
+	}
+	m->field_count = (uint32_t)(f - m->fields);
+	m->field_ids = ids;
+	return p;
+}
+
+/* What of `bytes` may be a head: up to there. */
+static inline const char *head_limit(struct view bytes, const struct h1_limits *limits)
+{
+	return bytes.p + (bytes.n < limits->head_bytes_max ? bytes.n : limits->head_bytes_max);
+}
+
+/* The blank line is all that is left. */
+static inline struct h1_result plain_end(struct view bytes, const char *blank, struct message *m)
+{
+	m->head = view_of(bytes.p, (size_t)(blank + 2 - bytes.p));
+	return (struct h1_result){.status = H1_DONE, .consumed = (uint32_t)m->head.n};
+}
+
+struct h1_result h1_read_request(struct view bytes, const struct h1_limits *limits, struct message *m)
+{
+	const char *end = head_limit(bytes, limits), *p = NULL;
+
+	message_begin(m, limits);
+	if (end - bytes.p >= SCAN_BEFORE)
+		p = h1_plain_request_line(bytes.p, end, limits->target_bytes_max, m);
+	if (p == NULL)
+		return read_any_request(bytes, limits, NULL, m);
+	p = read_plain_fields(p, end, limits->field_count_max, true, m);
+	if (!H1_STANDS(p, end, "\r\n") || !(m->field_ids & FIELD_BIT(FIELD_HOST))) {
+		m->head.p = bytes.p;
+		return read_any_request(bytes, limits, p, m);
+	}
+	m->framing = m->has_length ? FRAMING_LENGTH : FRAMING_NONE;
+	return plain_end(bytes, p, m);
+}
+
+struct h1_result h1_read_response(
+	struct view bytes, const struct h1_limits *limits, enum method request_method, struct message *m)
+{
+	const char *end = head_limit(bytes, limits), *p;
+
+	message_begin(m, limits);
+	p = h1_plain_status_line(bytes.p, end, m);
+	if (p == NULL)
+		return read_any_response(bytes, limits, request_method, NULL, m);
+	p = read_plain_fields(p, end, limits->field_count_max, false, m);
+	if (!H1_STANDS(p, end, "\r\n") || !m->has_length || request_method == METHOD_HEAD) {
+		m->head.p = bytes.p;
+		return read_any_response(bytes, limits, request_method, p, m);
+	}
+	m->framing = FRAMING_LENGTH;
+	return plain_end(bytes, p, m);
 }

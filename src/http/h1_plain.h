@@ -18,28 +18,42 @@
 #define H1_STANDS(p, end, literal) \
 	((size_t)((end) - (p)) >= sizeof(literal) - 1 && memcmp((p), "" literal, sizeof(literal) - 1) == 0)
 
-/* A method that has an id, a target of at most target_bytes_max, HTTP/1.1. */
-static inline const char *h1_plain_request_line(const char *p, const char *end, uint32_t target_bytes_max, struct message *m)
+/* The rest of it, from its target on. */
+static inline const char *h1_plain_target(const char *target, const char *end, uint32_t target_bytes_max, struct message *m)
 {
-	/* Most of them. */
-	bool is_get = H1_STANDS(p, end, "GET ");
-	const char *space = is_get ? p + 3 : scan_late_above(p, end, ' ');
-	struct view name = view_of(p, (size_t)(space - p));
-	enum method method = is_get ? METHOD_GET : method_of(name);
-
-	if (method == METHOD_OTHER || space == end || *space != ' ')
-		return NULL;
-	const char *target = space + 1;
 	const char *stop = scan_late_above(target, end, ' ');
 	size_t n = (size_t)(stop - target);
 
 	if (n == 0 || n > target_bytes_max || !H1_STANDS(stop, end, " HTTP/1.1\r\n"))
 		return NULL;
 	m->minor = 1;
-	m->method = (uint8_t)method;
-	m->method_name = name;
 	m->target = view_of(target, n);
 	return stop + sizeof(" HTTP/1.1\r\n") - 1;
+}
+
+/* Of any method but GET. */
+__attribute__((noinline)) static const char *h1_plain_other_line(
+	const char *p, const char *end, uint32_t target_bytes_max, struct message *m)
+{
+	const char *space = scan_late_above(p, end, ' ');
+	struct view name = view_of(p, (size_t)(space - p));
+	enum method method = method_of(name);
+
+	if (method == METHOD_OTHER || space == end || *space != ' ')
+		return NULL;
+	m->method = (uint8_t)method;
+	m->method_name = name;
+	return h1_plain_target(space + 1, end, target_bytes_max, m);
+}
+
+/* A method that has an id, a target of at most target_bytes_max, HTTP/1.1. What is set when there is none means nothing. */
+static inline const char *h1_plain_request_line(const char *p, const char *end, uint32_t target_bytes_max, struct message *m)
+{
+	if (!H1_STANDS(p, end, "GET "))
+		return h1_plain_other_line(p, end, target_bytes_max, m);
+	m->method = METHOD_GET;
+	m->method_name = view_of(p, 3);
+	return h1_plain_target(p + 4, end, target_bytes_max, m);
 }
 
 /* HTTP/1.1, with no other reason than "OK". */
@@ -83,30 +97,34 @@ __attribute__((noinline)) static const char *h1_plain_late_field(const char *p, 
 
 /*
  * A name of letters and dashes, ": ", and a value without TAB and without blanks around it, which is not empty. Where sixteen bytes are
- * left for the name, and for the value and the CRLF as many and two, the end need not be asked for so often.
+ * left for the name, and for the value and the CRLF as many and two, the end need not be asked for so often. A name that has an id is
+ * compared with what it can be, and so need not be looked at by itself.
  */
 static inline const char *h1_plain_field(const char *p, const char *end, struct field *f)
 {
-	if (end - p < 16)
-		return h1_plain_late_field(p, end, f);
-	size_t name_len = scan_name_16(p);
+	size_t left = (size_t)(end - p), name_len, value_len;
 
-	if (name_len > 15 || (size_t)(end - p) < name_len + 2 + 16 + 2)
+	if (left < 16)
 		return h1_plain_late_field(p, end, f);
-	const char *value = p + name_len + 2;
-	const char *stop = value + scan_above_16(value, 0x1f);
+	name_len = scan_colon_16(p);
+	if (name_len > 15 || left < name_len + 2 + 16 + 2)
+		return h1_plain_late_field(p, end, f);
+	const char *value = p + name_len + 2, *stop;
 
-	if (stop == value + 16)
-		stop = scan_late_above(stop, end - 2, 0x1f);
-	if (memcmp(value - 2, ": ", 2) != 0 || memcmp(stop, "\r\n", 2) != 0)
-		return NULL;
+	if (__builtin_expect(scan_stop_16(value, 0x1f, &value_len), 1))
+		stop = value + value_len;
+	else
+		stop = scan_late_above(value + 16, end - 2, 0x1f);
 	/* The byte before `stop` is the one behind the colon when the value is empty. */
-	if (name_len == 0 || *value == ' ' || stop[-1] == ' ')
+	if (value[-1] != ' ' || *value == ' ' || stop[-1] == ' ' || memcmp(stop, "\r\n", 2) != 0)
 		return NULL;
 	enum field_id id = (enum field_id)field_candidates[name_len][*p & 31];
 
-	if (id != FIELD_OTHER && !scan_is_name(p, field_names[id], name_len))
+	if (id == FIELD_OTHER || !scan_is_name(p, field_names[id], name_len)) {
 		id = FIELD_OTHER;
+		if (name_len == 0 || scan_name_16(p) != name_len)
+			return NULL;
+	}
 	h1_plain_set(f, view_of(p, name_len), value, stop, id);
 	return stop + 2;
 }

@@ -10,17 +10,21 @@
 #include "base/arena.h"
 #include "base/view.h"
 
-/* Fields that the gateway itself looks at. Everything else is FIELD_OTHER. X(enum suffix, lower-case name) */
+/*
+ * Fields that the gateway itself looks at. Everything else is FIELD_OTHER. X(enum suffix, lower-case name)
+ *
+ * First those that tell a reader how to go on (field_tells): in all messages, then in requests only.
+ */
 #define FIELDS(X) \
 	X(OTHER, "") \
-	X(HOST, "host") \
-	X(CONNECTION, "connection") \
 	X(CONTENT_LENGTH, "content-length") \
 	X(TRANSFER_ENCODING, "transfer-encoding") \
+	X(CONNECTION, "connection") \
+	X(UPGRADE, "upgrade") \
+	X(HOST, "host") \
+	X(EXPECT, "expect") \
 	X(TE, "te") \
 	X(TRAILER, "trailer") \
-	X(UPGRADE, "upgrade") \
-	X(EXPECT, "expect") \
 	X(KEEP_ALIVE, "keep-alive") \
 	X(PROXY_CONNECTION, "proxy-connection") \
 	X(PROXY_AUTHENTICATE, "proxy-authenticate") \
@@ -52,6 +56,11 @@ enum field_id { FIELDS(FIELD_ENUM) FIELD_COUNT };
 /* An id as one bit of a set. */
 #define FIELD_BIT(id) (UINT64_C(1) << (id))
 _Static_assert(FIELD_COUNT <= 64, "a set of field ids is one word");
+
+static inline bool field_tells(enum field_id id, bool in_request)
+{
+	return id != FIELD_OTHER && id <= (in_request ? FIELD_EXPECT : FIELD_UPGRADE);
+}
 
 /* The id of a field name in any case; FIELD_OTHER when it is not one of ours. */
 enum field_id field_id(struct view name);

@@ -76,12 +76,16 @@ static inline const char *scan_above(const char *p, const char *end, char limit)
 	return p;
 }
 
-/* Whether n (<= 16) letters and dashes are `lower`, which is a name in lower case. Sixteen bytes of both may be read. */
+/*
+ * Whether n (<= 16) bytes are `lower`, which is a name of letters, digits and "-" in lower case. Sixteen bytes of both may be read. Of the
+ * letters alone the bit 0x20 may differ: CR is "-" but for that.
+ */
 static inline bool scan_is_name(const char *name, const char *lower, size_t n)
 {
-	__m128i same = _mm_cmpeq_epi8(_mm_or_si128(scan_load(name), _mm_set1_epi8(0x20)), scan_load(lower));
+	__m128i like = scan_load(lower), cases = _mm_srli_epi16(_mm_and_si128(like, _mm_set1_epi8(0x40)), 1);
+	__m128i same = _mm_cmpeq_epi8(_mm_or_si128(scan_load(name), cases), like);
 
-	return ((unsigned)_mm_movemask_epi8(same) | ~0u << n) == ~0u;
+	return (unsigned)__builtin_ctz(~(unsigned)_mm_movemask_epi8(same)) >= n; /* 16 when all are the same */
 }
 
 /*
@@ -95,13 +99,24 @@ static inline unsigned scan_first_of_last(unsigned stops, size_t left)
 /* How many letters and "-" the sixteen bytes at p begin with. */
 static inline size_t scan_name_16(const char *p)
 {
-	return (size_t)__builtin_ctz(scan_not_name(scan_load(p))); /* 16 when all are: bit 16 is set then */
+	return (unsigned)__builtin_ctz(scan_not_name(scan_load(p))); /* 16 when all are: bit 16 is set then */
 }
 
-/* With how many bytes above `limit` and other than DEL the sixteen at p begin. */
-static inline size_t scan_above_16(const char *p, char limit)
+/* Where the first colon of the sixteen bytes at p stands; 16: nowhere. */
+static inline size_t scan_colon_16(const char *p)
 {
-	return (size_t)__builtin_ctz(scan_controls(scan_load(p), limit) | 1u << 16);
+	__m128i colons = _mm_cmpeq_epi8(scan_load(p), _mm_set1_epi8(':'));
+
+	return (unsigned)__builtin_ctz((unsigned)_mm_movemask_epi8(colons) | 1u << 16);
+}
+
+/* Where the first of the sixteen bytes at p stands that is at most `limit`, or DEL; false: nowhere. */
+static inline bool scan_stop_16(const char *p, char limit, size_t *stop)
+{
+	unsigned stops = scan_controls(scan_load(p), limit);
+
+	*stop = (unsigned)__builtin_ctz(stops | 1u << 16);
+	return stops != 0;
 }
 
 /* Letters and "-". */
@@ -153,11 +168,11 @@ static inline const char *scan_token(const char *p, const char *end)
 
 #else
 
-/* Whether n letters and dashes are `lower`, which is a name in lower case. */
+/* Whether n bytes are `lower`, which is a name of letters, digits and "-" in lower case. */
 static inline bool scan_is_name(const char *name, const char *lower, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if ((name[i] | 0x20) != lower[i])
+		if ((name[i] | (lower[i] & 0x40) >> 1) != lower[i])
 			return false;
 	return true;
 }
@@ -184,10 +199,21 @@ static inline size_t scan_name_16(const char *p)
 	return (size_t)(scan_late_name(p, p + 16) - p);
 }
 
-/* With how many bytes above `limit` and other than DEL the sixteen at p begin. */
-static inline size_t scan_above_16(const char *p, char limit)
+/* Where the first colon of the sixteen bytes at p stands; 16: nowhere. */
+static inline size_t scan_colon_16(const char *p)
 {
-	return (size_t)(scan_late_above(p, p + 16, limit) - p);
+	size_t n = 0;
+
+	while (n < 16 && p[n] != ':')
+		n++;
+	return n;
+}
+
+/* Where the first of the sixteen bytes at p stands that is at most `limit`, or DEL; false: nowhere. */
+static inline bool scan_stop_16(const char *p, char limit, size_t *stop)
+{
+	*stop = (size_t)(scan_late_above(p, p + 16, limit) - p);
+	return *stop < 16;
 }
 
 /* CHAR_TEXT */
