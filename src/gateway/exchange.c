@@ -529,10 +529,8 @@ __attribute__((noinline)) static bool count_forwards(struct exchange *ex)
 	if (left == 0)
 		return false;
 	less = arena_printf(&ex->arena, "%llu", (unsigned long long)left - 1);
-	if (less.p != NULL) {
-		f->value = less.p;
-		f->value_len = (uint32_t)less.n;
-	}
+	if (less.p != NULL)
+		message_set_value(&ex->request, f, less);
 	return true;
 }
 

@@ -282,10 +282,10 @@ static inline void exchange_leave_breaker(struct exchange *ex, enum cause cause)
 bool https_redirect(struct exchange *ex);
 
 /* The listener has `hsts`, so `m` does not say it. */
-void https_drop_hsts(const struct message *m);
+void https_drop_hsts(struct message *m);
 
 /* The listener has `hsts`: writes its field, in place of what `head` (may be NULL) says itself. */
-void https_put_hsts(struct h1_writer *w, const struct exchange *ex, const struct message *head);
+void https_put_hsts(struct h1_writer *w, const struct exchange *ex, struct message *head);
 
 /* --- the filter cursor (filter.c) ------------------------------------------------------------------------------------ */
 

@@ -206,7 +206,7 @@ static void drop_replaced(struct message *fields, const struct message *m, bool 
 		struct field *f = &fields->fields[i];
 
 		if (FIELD_BIT(f->id) & dropped || (f->id == FIELD_OTHER && !trusted && is_second_spelling(field_name(f))))
-			f->dropped = true;
+			message_drop(fields, f);
 	}
 }
 
@@ -235,7 +235,7 @@ static void drop_client_cert(struct message *m)
 {
 	for (uint32_t i = 0; i < m->field_count; i++)
 		if (m->fields[i].id == FIELD_CLIENT_CERT || m->fields[i].id == FIELD_CLIENT_CERT_CHAIN)
-			m->fields[i].dropped = true;
+			message_drop(m, &m->fields[i]);
 }
 
 const char *forward_prepare(struct exchange *ex)
@@ -549,7 +549,7 @@ static void put_connection(struct h1_writer *w, const struct exchange *ex)
 static void put_end_to_end(struct h1_writer *w, struct worker *worker, struct message *response)
 {
 	for (struct field *f; (f = message_find(response, FIELD_X_REQUEST_ID)) != NULL;)
-		f->dropped = true;
+		message_drop(response, f);
 	h1_put_fields(w, response);
 	if (response->status >= 200 && message_find(response, FIELD_DATE) == NULL)
 		h1_put(w, worker_date_line(worker));

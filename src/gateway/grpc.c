@@ -81,8 +81,7 @@ static bool say_timeout(struct exchange *ex, uint64_t timeout_us)
 	value = arena_copy(&ex->arena, grpc_timeout_format(text, timeout_us));
 	if (value.p == NULL)
 		return false;
-	f->value = value.p;
-	f->value_len = (uint32_t)value.n;
+	message_set_value(&ex->request, f, value);
 	return true;
 }
 

@@ -31,15 +31,14 @@ _Static_assert((int)H2_COPY_MAX >= (int)H1_COPY_MAX, "by both versions");
 /* --- heads ----------------------------------------------------------------------------------------------------------- */
 
 /* Gives the field another content-type: a kind, and what stood behind the old one's name. */
-static bool set_content_type(struct exchange *ex, struct field *f, enum grpc_kind kind, struct view rest)
+static bool set_content_type(struct exchange *ex, struct message *m, struct field *f, enum grpc_kind kind, struct view rest)
 {
 	struct view name = grpc_kind_name(kind);
 	struct view value = arena_printf(&ex->arena, "%.*s%.*s", (int)name.n, name.p, (int)rest.n, rest.n > 0 ? rest.p : "");
 
 	if (value.p == NULL)
 		return false;
-	f->value = value.p;
-	f->value_len = (uint32_t)value.n;
+	message_set_value(m, f, value);
 	return true;
 }
 
@@ -72,7 +71,7 @@ bool grpc_web_request(struct exchange *ex)
 		m->framing = FRAMING_CHUNKED;
 	}
 	/* A filter may have taken it out. */
-	return f == NULL || set_content_type(ex, f, GRPC_PLAIN, ex->grpc->rest);
+	return f == NULL || set_content_type(ex, m, f, GRPC_PLAIN, ex->grpc->rest);
 }
 
 bool grpc_web_head(struct exchange *ex, struct message *head)
@@ -85,7 +84,7 @@ bool grpc_web_head(struct exchange *ex, struct message *head)
 		ex->grpc->answer = GRPC_NOT;
 		return true;
 	}
-	if (!set_content_type(ex, f, (enum grpc_kind)ex->grpc->answer, rest))
+	if (!set_content_type(ex, head, f, (enum grpc_kind)ex->grpc->answer, rest))
 		return false;
 	if (head->framing == FRAMING_NONE) {
 		ex->grpc->answer = GRPC_NOT;

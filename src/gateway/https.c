@@ -49,14 +49,14 @@ __attribute__((noinline)) bool https_redirect(struct exchange *ex)
 	return true;
 }
 
-void https_drop_hsts(const struct message *m)
+void https_drop_hsts(struct message *m)
 {
 	for (uint32_t i = 0; i < m->field_count; i++)
 		if (view_eq_nocase(field_name(&m->fields[i]), VIEW("Strict-Transport-Security")))
-			m->fields[i].dropped = true;
+			message_drop(m, &m->fields[i]);
 }
 
-void https_put_hsts(struct h1_writer *w, const struct exchange *ex, const struct message *head)
+void https_put_hsts(struct h1_writer *w, const struct exchange *ex, struct message *head)
 {
 	/* One field, and the listener's: browsers look at the first of several only (§8.1). */
 	if (head != NULL)

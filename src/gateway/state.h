@@ -439,7 +439,7 @@ struct answer {
 	struct view content_type;
 	struct view body;
 	struct view location;              /* empty: no Location */
-	const struct message *head;        /* its fields, after the response filters; in the arena */
+	struct message *head;              /* its fields, after the response filters; in the arena */
 };
 
 struct exchange {

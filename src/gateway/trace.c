@@ -49,7 +49,7 @@ static void drop_fields(struct message *m)
 {
 	for (uint32_t i = 0; i < m->field_count; i++)
 		if (m->fields[i].id == FIELD_TRACEPARENT || m->fields[i].id == FIELD_TRACESTATE)
-			m->fields[i].dropped = true;
+			message_drop(m, &m->fields[i]);
 }
 
 /* The request says something of a trace. True: it is taken up. */

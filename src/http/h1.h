@@ -179,8 +179,24 @@ void h1_put_field(struct h1_writer *w, struct view name, struct view value);
 /* "Content-Length: n\r\n" */
 void h1_put_length(struct h1_writer *w, uint64_t n);
 
+/* The half of h1_put_fields for fields that are no lines of the head any more. */
+void h1_put_each_field(struct h1_writer *w, const struct message *m);
+
 /* Every field that is not dropped, in order. Content-Length among them: the caller drops it where it does not hold. */
-void h1_put_fields(struct h1_writer *w, const struct message *m);
+static inline void h1_put_fields(struct h1_writer *w, const struct message *m)
+{
+	struct view lines = m->lines;
+
+	if (lines.p == NULL)
+		h1_put_each_field(w, m);
+	else if (h1_has_room(w, lines.n)) {
+		if (lines.n < 128)
+			wide_copy(w->p, lines.p, lines.n);
+		else
+			memcpy(w->p, lines.p, lines.n);
+		w->p += lines.n;
+	}
+}
 
 #define H1_CHUNK_PREFIX_MAX 18
 

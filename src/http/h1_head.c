@@ -368,7 +368,7 @@ static enum h1_status conclude_bodiless(struct head *h)
 	if (m->content_length > 0)
 		return refuse(h, "there is a Content-Length in a 1xx or 204 response");
 	if (m->has_length)
-		message_find(m, FIELD_CONTENT_LENGTH)->dropped = true;
+		message_drop(m, message_find(m, FIELD_CONTENT_LENGTH));
 	m->has_length = false;
 	m->framing = FRAMING_NONE;
 	return H1_DONE;
@@ -512,45 +512,46 @@ static inline const char *head_limit(struct view bytes, const struct h1_limits *
 	return bytes.p + (bytes.n < limits->head_bytes_max ? bytes.n : limits->head_bytes_max);
 }
 
-/* The blank line is all that is left. */
-static inline struct h1_result plain_end(struct view bytes, const char *blank, struct message *m)
+/* The fields begin at `first`, and the blank line is all that is left. */
+static inline struct h1_result plain_end(struct view bytes, const char *first, const char *blank, struct message *m)
 {
 	m->head = view_of(bytes.p, (size_t)(blank + 2 - bytes.p));
+	m->lines = view_of(first, (size_t)(blank - first));
 	return (struct h1_result){.status = H1_DONE, .consumed = (uint32_t)m->head.n};
 }
 
 struct h1_result h1_read_request(struct view bytes, const struct h1_limits *limits, struct message *m)
 {
-	const char *end = head_limit(bytes, limits), *p = NULL;
+	const char *end = head_limit(bytes, limits), *first = NULL, *p;
 
 	message_begin(m, limits);
 	if (end - bytes.p >= SCAN_BEFORE)
-		p = h1_plain_request_line(bytes.p, end, limits->target_bytes_max, m);
-	if (p == NULL)
+		first = h1_plain_request_line(bytes.p, end, limits->target_bytes_max, m);
+	if (first == NULL)
 		return read_any_request(bytes, limits, NULL, m);
-	p = read_plain_fields(p, end, limits->field_count_max, true, m);
+	p = read_plain_fields(first, end, limits->field_count_max, true, m);
 	if (!H1_STANDS(p, end, "\r\n") || !(m->field_ids & FIELD_BIT(FIELD_HOST))) {
 		m->head.p = bytes.p;
 		return read_any_request(bytes, limits, p, m);
 	}
 	m->framing = m->has_length ? FRAMING_LENGTH : FRAMING_NONE;
-	return plain_end(bytes, p, m);
+	return plain_end(bytes, first, p, m);
 }
 
 struct h1_result h1_read_response(
 	struct view bytes, const struct h1_limits *limits, enum method request_method, struct message *m)
 {
-	const char *end = head_limit(bytes, limits), *p;
+	const char *end = head_limit(bytes, limits), *first, *p;
 
 	message_begin(m, limits);
-	p = h1_plain_status_line(bytes.p, end, m);
-	if (p == NULL)
+	first = h1_plain_status_line(bytes.p, end, m);
+	if (first == NULL)
 		return read_any_response(bytes, limits, request_method, NULL, m);
-	p = read_plain_fields(p, end, limits->field_count_max, false, m);
+	p = read_plain_fields(first, end, limits->field_count_max, false, m);
 	if (!H1_STANDS(p, end, "\r\n") || !m->has_length || request_method == METHOD_HEAD) {
 		m->head.p = bytes.p;
 		return read_any_response(bytes, limits, request_method, p, m);
 	}
 	m->framing = FRAMING_LENGTH;
-	return plain_end(bytes, p, m);
+	return plain_end(bytes, first, p, m);
 }

@@ -74,7 +74,7 @@ static inline bool stands_as_written(const struct message *m, const struct field
 }
 
 /* Neighbours that go on unchanged, which is most fields of most heads, are copied as the one run of bytes that they are. */
-void h1_put_fields(struct h1_writer *w, const struct message *m)
+void h1_put_each_field(struct h1_writer *w, const struct message *m)
 {
 	const struct field *f = m->fields, *end = f + m->field_count;
 

@@ -6,6 +6,8 @@
  */
 #include "http/message.h"
 
+#include "base/wide.h"
+
 /* A Connection field may name this many fields: more is an attack on whoever looks them up. */
 #define NOMINATIONS_MAX 64
 
@@ -51,6 +53,36 @@ static inline const char *rebase(const char *p, struct view from, const char *to
 	return offset < from.n ? to + offset : p;
 }
 
+/* Where all fields are lines of the head nothing has to be asked of each. */
+static inline void copy_lines(struct field *to, const struct message *from, const char *copy)
+{
+	size_t by = (size_t)((uintptr_t)copy - (uintptr_t)from->head.p);
+
+	for (uint32_t i = 0; i < from->field_count; i++) {
+		to[i] = from->fields[i];
+		to[i].name = (const char *)((uintptr_t)to[i].name + by);
+		to[i].value = (const char *)((uintptr_t)to[i].value + by);
+	}
+}
+
+__attribute__((noinline)) static void copy_fields(struct field *to, const struct message *from, const char *copy)
+{
+	for (uint32_t i = 0; i < from->field_count; i++) {
+		to[i] = from->fields[i];
+		to[i].name = rebase(to[i].name, from->head, copy);
+		to[i].value = rebase(to[i].value, from->head, copy);
+	}
+}
+
+/* Heads are mostly small, and a call would take longer. */
+static inline void copy_head(char *to, struct view head)
+{
+	if (head.n - 1 < 128)
+		wide_copy(to, head.p, head.n);
+	else if (head.n > 0)
+		memcpy(to, head.p, head.n);
+}
+
 bool message_copy(struct message *to, const struct message *from, struct arena *arena, uint32_t extra_fields)
 {
 	struct view head = from->head;
@@ -60,13 +92,11 @@ bool message_copy(struct message *to, const struct message *from, struct arena *
 
 	if (fields == NULL)
 		return false;
-	if (head.n > 0)
-		memcpy(copy, head.p, head.n);
-	for (uint32_t i = 0; i < from->field_count; i++) {
-		fields[i] = from->fields[i];
-		fields[i].name = rebase(fields[i].name, head, copy);
-		fields[i].value = rebase(fields[i].value, head, copy);
-	}
+	copy_head(copy, head);
+	if (from->lines.p != NULL)
+		copy_lines(fields, from, copy);
+	else
+		copy_fields(fields, from, copy);
 	*to = *from;
 	to->fields = fields;
 	to->field_max = (uint32_t)field_max;
@@ -74,6 +104,7 @@ bool message_copy(struct message *to, const struct message *from, struct arena *
 	to->target.p = rebase(from->target.p, head, copy);
 	to->reason.p = rebase(from->reason.p, head, copy);
 	to->host.p = rebase(from->host.p, head, copy);
+	to->lines.p = rebase(from->lines.p, head, copy);
 	to->head.p = copy;
 	return true;
 }
@@ -140,6 +171,7 @@ bool message_add(struct message *m, struct arena *arena, struct view name, struc
 
 	m->fields[m->field_count++] = field;
 	m->field_ids |= FIELD_BIT(field.id);
+	m->lines = view_of(NULL, 0);
 	return true;
 }
 
@@ -151,7 +183,7 @@ unsigned message_drop_name(struct message *m, struct view name)
 	for (uint32_t i = 0; i < m->field_count; i++) {
 		if (!field_is(&m->fields[i], id, name))
 			continue;
-		m->fields[i].dropped = true;
+		message_drop(m, &m->fields[i]);
 		count++;
 	}
 	return count;
@@ -185,7 +217,7 @@ __attribute__((noinline)) static bool drop_hop_by_hop(struct message *m)
 			continue;
 		if (f->id == FIELD_CONNECTION && !drop_nominated(m, field_value(f), &room))
 			return false;
-		f->dropped = true;
+		message_drop(m, f);
 	}
 	return true;
 }

@@ -71,7 +71,7 @@ struct field {
 	uint32_t value_len;
 	uint16_t name_len;
 	uint8_t id;           /* enum field_id */
-	uint8_t dropped;      /* not to be forwarded (hop-by-hop, or removed by a filter) */
+	uint8_t dropped;      /* not to be forwarded (hop-by-hop, or removed by a filter): message_drop */
 };
 
 /* The name is at most UINT16_MAX bytes long, the value at most UINT32_MAX. */
@@ -143,7 +143,33 @@ struct message {
 	struct view reason;       /* response: as received, may be empty */
 	struct view host;         /* request: the Host field's value; empty when absent (HTTP/1.0) */
 	struct view head;         /* the whole head as received, from the first byte to the blank line */
+
+	/*
+	 * The lines of all fields that are not dropped, where they stand in the head just as they would be written, and nothing between them.
+	 * p == NULL: they do not. Fields are changed by the functions below, which see to it.
+	 */
+	struct view lines;
 };
+
+/* The field is not passed on. */
+static inline void message_drop(struct message *m, struct field *f)
+{
+	size_t line = (size_t)(f->value + f->value_len + 2 - f->name);
+
+	if (f->dropped)
+		return;
+	f->dropped = true;
+	/* At the beginning stands the one that is always dropped, Host. */
+	m->lines = f->name == m->lines.p ? view_from(m->lines, line) : view_of(NULL, 0);
+}
+
+/* Gives it another value, whose bytes stay valid as long as the message. */
+static inline void message_set_value(struct message *m, struct field *f, struct view value)
+{
+	f->value = value.p;
+	f->value_len = (uint32_t)value.n;
+	m->lines = view_of(NULL, 0);
+}
 
 /*
  * Copies the head into the arena: `from` may then be reused. `extra_fields` leaves room for message_add().

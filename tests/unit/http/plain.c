@@ -73,6 +73,32 @@ static void same_result(struct h1_result a, struct h1_result b)
 	}
 }
 
+/* The lines that go on as they came are what is written one by one; also when some are dropped, of a copy. */
+static void writes_the_same(const struct message *read)
+{
+	char memory[4096], at_once[HEAD_MAX], each[HEAD_MAX];
+	struct arena arena;
+	struct message m;
+
+	arena_init(&arena, memory, sizeof(memory), 4096);
+	assert_true(message_copy(&m, read, &arena, 1));
+	assert_int_equal(m.lines.p == NULL, read->lines.p == NULL);
+	for (unsigned i = 0; i < 3; i++) {
+		struct h1_writer a = {.p = at_once, .end = at_once + sizeof(at_once)}, b = {.p = each, .end = each + sizeof(each)};
+
+		h1_put_fields(&a, &m);
+		h1_put_each_field(&b, &m);
+		assert_false(a.full || b.full);
+		assert_int_equal(a.p - at_once, b.p - each);
+		assert_memory_equal(at_once, each, (size_t)(b.p - each));
+		if (m.field_count > 0)
+			message_drop(&m, &m.fields[i == 0 ? 0 : draw(m.field_count)]);
+		if (i == 1 && m.field_count > 0 && draw(3) == 0)
+			message_set_value(&m, &m.fields[m.field_count - 1], VIEW("another"));
+	}
+	arena_release(&arena);
+}
+
 /* True: it was a head. The bytes are alone in their memory, so that a look beyond them is seen. */
 static bool reads_the_same(struct view bytes, bool response)
 {
@@ -91,8 +117,10 @@ static bool reads_the_same(struct view bytes, bool response)
 		b = bytewise_read_request(view_of(alone, bytes.n), &limits, &m);
 	}
 	same_result(a, b);
-	if (a.status == H1_DONE)
+	if (a.status == H1_DONE) {
 		same_message(&by_steps, &m);
+		writes_the_same(&by_steps);
+	}
 	free(alone);
 	return a.status == H1_DONE;
 }
