@@ -427,35 +427,26 @@ __attribute__((noinline)) static void put_client_cert(struct h1_writer *w, const
 	h1_put(w, VIEW("\r\n"));
 }
 
-/*
- * What this hop says of itself and of the client. It is written for every request, so literals are joined where they meet,
- * room is asked for once, and the writer is worked on in a copy that the compiler can keep in registers.
- */
-static void put_identity(struct h1_writer *to, const struct exchange *ex)
+/* What this hop says of itself and of the client. identity_bytes() of room are there; literals are joined where they meet. */
+static inline void put_identity(struct h1_writer *w, const struct exchange *ex)
 {
 	const struct message *m = &ex->request;
 	bool tls = ex->client->h1.conn.tls != NULL;
-	struct h1_writer w = *to;
 
-	if (!h1_has_room(to, identity_bytes(ex)))
-		return;
-	h1_put_sure(&w, via_line(ex->down, m));
+	h1_put_sure(w, via_line(ex->down, m));
 	if (message_find(m, FIELD_X_FORWARDED_PROTO) == NULL) {
 		if (tls)
-			h1_put_sure(&w, VIEW("X-Forwarded-Proto: https\r\n"));
+			h1_put_sure(w, VIEW("X-Forwarded-Proto: https\r\n"));
 		else
-			h1_put_sure(&w, VIEW("X-Forwarded-Proto: http\r\n"));
+			h1_put_sure(w, VIEW("X-Forwarded-Proto: http\r\n"));
 	}
 	if (ex->target.authority.n > 0 && message_find(m, FIELD_X_FORWARDED_HOST) == NULL) {
-		h1_put_sure(&w, VIEW("X-Forwarded-Host: "));
-		h1_put_sure(&w, ex->target.authority);
-		h1_put_sure(&w, VIEW("\r\n"));
+		h1_put_sure(w, VIEW("X-Forwarded-Host: "));
+		h1_put_sure(w, ex->target.authority);
+		h1_put_sure(w, VIEW("\r\n"));
 	}
-	put_forwarded_for(&w, ex);
-	put_forwarded(&w, ex, tls);
-	to->p = w.p;
-	if (tls)
-		put_client_cert(to, ex);
+	put_forwarded_for(w, ex);
+	put_forwarded(w, ex, tls);
 }
 
 __attribute__((noinline)) static void put_upgrade(struct h1_writer *w, const struct message *m)
@@ -477,25 +468,48 @@ static struct view host_for(const struct exchange *ex)
 	return is_named ? ex->forward_host : ex->lease.picked->authority;
 }
 
-/* The request line and Host, as put_identity: with what literals can be joined, and room asked for once. */
-static void put_start(struct h1_writer *to, const struct exchange *ex, struct view host)
+static inline size_t start_bytes(const struct exchange *ex, struct view host)
 {
-	struct view method = ex->request.method_name, target = ex->forward_target;
-	struct h1_writer w = *to;
+	return ex->request.method_name.n + ex->forward_target.n + host.n + VIEW("  HTTP/1.1\r\nHost: \r\n").n;
+}
 
-	if (!h1_has_room(to, method.n + target.n + host.n + VIEW("  HTTP/1.1\r\nHost: \r\n").n))
-		return;
+/* The request line and Host, for which there is room. */
+static inline void put_start(struct h1_writer *w, const struct exchange *ex, struct view host)
+{
 	if (ex->request.method == METHOD_GET) {
-		h1_put_sure(&w, VIEW("GET "));
+		h1_put_sure(w, VIEW("GET "));
 	} else {
-		h1_put_sure(&w, method);
-		h1_put_sure(&w, VIEW(" "));
+		h1_put_sure(w, ex->request.method_name);
+		h1_put_sure(w, VIEW(" "));
 	}
-	h1_put_sure(&w, target);
-	h1_put_sure(&w, VIEW(" HTTP/1.1\r\nHost: "));
-	h1_put_sure(&w, host);
-	h1_put_sure(&w, VIEW("\r\n"));
-	to->p = w.p;
+	h1_put_sure(w, ex->forward_target);
+	h1_put_sure(w, VIEW(" HTTP/1.1\r\nHost: "));
+	h1_put_sure(w, host);
+	h1_put_sure(w, VIEW("\r\n"));
+}
+
+/* What stands between the fields and put_identity, where there is anything. */
+__attribute__((noinline)) static struct h1_writer put_framing(struct h1_writer w, struct exchange *ex)
+{
+	const struct message *m = &ex->request;
+
+	if (m->framing == FRAMING_CHUNKED)
+		h1_put(&w, VIEW("Transfer-Encoding: chunked\r\n"));
+	if (m->has_upgrade) {
+		put_upgrade(&w, m);
+		websocket_put_key(&w, ex);
+	}
+	return w;
+}
+
+/* What stands behind it. */
+__attribute__((noinline)) static struct h1_writer put_rest(struct h1_writer w, struct exchange *ex)
+{
+	if (ex->client->h1.conn.tls != NULL)
+		put_client_cert(&w, ex);
+	if (ex->trace != NULL)
+		trace_put(&w, ex);
+	return w;
 }
 
 bool forward_request(struct exchange *ex)
@@ -503,21 +517,20 @@ bool forward_request(struct exchange *ex)
 	struct message *m = &ex->request;
 	struct stream *to = ex->lease.stream;
 	struct h1_writer w = stream_begin_head(to, HEAD_ROOM);
+	struct view host = host_for(ex);
 
 	/* A server may ignore Upgrade (RFC 9110 §7.8), and so it is left out where it cannot be passed on. */
 	if (m->has_upgrade)
 		m->has_upgrade = websocket_can_pass(ex);
-	put_start(&w, ex, host_for(ex));
+	if (h1_has_room(&w, start_bytes(ex, host)))
+		put_start(&w, ex, host);
 	h1_put_fields(&w, m);
-	if (m->framing == FRAMING_CHUNKED)
-		h1_put(&w, VIEW("Transfer-Encoding: chunked\r\n"));
-	if (m->has_upgrade) {
-		put_upgrade(&w, m);
-		websocket_put_key(&w, ex);
-	}
-	put_identity(&w, ex);
-	if (ex->trace != NULL)
-		trace_put(&w, ex);
+	if (m->framing == FRAMING_CHUNKED || m->has_upgrade)
+		w = put_framing(w, ex);
+	if (h1_has_room(&w, identity_bytes(ex)))
+		put_identity(&w, ex);
+	if (ex->client->h1.conn.tls != NULL || ex->trace != NULL)
+		w = put_rest(w, ex);
 	return stream_end_head(to, &w, (enum framing)m->framing);
 }
 
@@ -537,7 +550,7 @@ static enum framing response_framing(const struct exchange *ex, const struct mes
 	return ex->request.minor == 0 ? FRAMING_UNTIL_CLOSE : FRAMING_CHUNKED;
 }
 
-static void put_connection(struct h1_writer *w, const struct exchange *ex)
+static inline void put_connection(struct h1_writer *w, const struct exchange *ex)
 {
 	if (!ex->keep_client)
 		h1_put(w, VIEW("Connection: close\r\n"));
@@ -546,7 +559,7 @@ static void put_connection(struct h1_writer *w, const struct exchange *ex)
 }
 
 /* The fields that go on, and a Date where there is none (RFC 9110 §6.6.1). X-Request-Id is this hop's. */
-static void put_end_to_end(struct h1_writer *w, struct worker *worker, struct message *response)
+static inline void put_end_to_end(struct h1_writer *w, struct worker *worker, struct message *response)
 {
 	for (struct field *f; (f = message_find(response, FIELD_X_REQUEST_ID)) != NULL;)
 		message_drop(response, f);
@@ -564,17 +577,40 @@ static bool lacks_length(const struct exchange *ex, const struct message *respon
 }
 
 /* Via and the request's id: the end of every answer that is passed on. */
-static void put_passage(struct h1_writer *to, const struct exchange *ex, const struct message *response)
+static inline void put_passage(struct h1_writer *w, const struct exchange *ex, const struct message *response)
 {
 	struct view via = via_and_id(ex->lease.stream, response);
-	struct h1_writer w = *to;
 
-	if (!h1_has_room(to, via.n + ex->request_id.n + VIEW("\r\n").n))
+	if (!h1_has_room(w, via.n + ex->request_id.n + VIEW("\r\n").n))
 		return;
-	h1_put_sure(&w, via);
-	h1_put_sure(&w, ex->request_id);
-	h1_put_sure(&w, VIEW("\r\n"));
-	to->p = w.p;
+	h1_put_sure(w, via);
+	h1_put_sure(w, ex->request_id);
+	h1_put_sure(w, VIEW("\r\n"));
+}
+
+/* What an answer has in front of its own fields, where the listener or a filter says so; it may take some of these away. */
+__attribute__((noinline)) static struct h1_writer put_decided(struct h1_writer w, const struct exchange *ex, struct message *response)
+{
+	if (ex->client->listener->config->hsts.enabled)
+		https_put_hsts(&w, ex, response);
+	if (ex->allowances != NULL)
+		allowance_put(&w, ex, response);
+	return w;
+}
+
+/* And behind them: a cookie, or that there is no content, which HTTP/2 need not say. */
+__attribute__((noinline)) static struct h1_writer put_more(struct h1_writer w, const struct exchange *ex, bool says_none)
+{
+	if (ex->lease.key != NULL)
+		balance_key_answer(&w, ex);
+	if (says_none)
+		h1_put_length(&w, 0);
+	return w;
+}
+
+static inline bool is_decided(const struct exchange *ex)
+{
+	return ex->client->listener->config->hsts.enabled || ex->allowances != NULL;
 }
 
 bool forward_response(struct exchange *ex, struct message *response)
@@ -582,20 +618,17 @@ bool forward_response(struct exchange *ex, struct message *response)
 	struct stream *to = ex->down;
 	struct h1_writer w = stream_begin_head(to, HEAD_ROOM);
 	enum framing framing = response_framing(ex, response);
+	bool says_none = framing == FRAMING_NONE && lacks_length(ex, response);
 
 	ex->keep_client = framing != FRAMING_UNTIL_CLOSE && exchange_keeps_client(ex);
 	h1_put_status_line(&w, response->status, response->reason);
-	if (ex->client->listener->config->hsts.enabled)
-		https_put_hsts(&w, ex, response);
-	if (ex->allowances != NULL)
-		allowance_put(&w, ex, response);
+	if (is_decided(ex))
+		w = put_decided(w, ex, response);
 	put_end_to_end(&w, ex->worker, response);
-	if (ex->lease.key != NULL)
-		balance_key_answer(&w, ex);
+	if (ex->lease.key != NULL || says_none)
+		w = put_more(w, ex, says_none);
 	if (framing == FRAMING_CHUNKED)
 		h1_put(&w, VIEW("Transfer-Encoding: chunked\r\n"));
-	if (framing == FRAMING_NONE && lacks_length(ex, response))
-		h1_put_length(&w, 0);
 	put_connection(&w, ex);
 	put_passage(&w, ex, response);
 	return stream_end_head(to, &w, framing);

@@ -107,7 +107,10 @@ bool h1_body_eof(struct h1_body *body);
 
 /* --- writing ------------------------------------------------------------------------------------------------ */
 
-/* Writes into memory lent by the caller; `full` when it did not fit (what was written is then useless). */
+/*
+ * Writes into memory lent by the caller; `full` when it did not fit (what was written is then useless). Where heads are made for every
+ * request it is kept in registers, which lasts as long as nobody is given its address: what is called there gets a copy, and gives it back.
+ */
 struct h1_writer {
 	char *p;
 	char *end;
@@ -167,10 +170,14 @@ void h1_put_any_status_line(struct h1_writer *w, unsigned status, struct view re
 static inline void h1_put_status_line(struct h1_writer *w, unsigned status, struct view reason)
 {
 	/* Most of them. */
-	if (status == 200 && reason.n == 2 && memcmp(reason.p, "OK", 2) == 0)
+	if (status == 200 && reason.n == 2 && memcmp(reason.p, "OK", 2) == 0) {
 		h1_put(w, VIEW("HTTP/1.1 200 OK\r\n"));
-	else
-		h1_put_any_status_line(w, status, reason);
+	} else {
+		struct h1_writer copy = *w;
+
+		h1_put_any_status_line(&copy, status, reason);
+		*w = copy;
+	}
 }
 
 /* "Name: value\r\n" */
@@ -187,9 +194,12 @@ static inline void h1_put_fields(struct h1_writer *w, const struct message *m)
 {
 	struct view lines = m->lines;
 
-	if (lines.p == NULL)
-		h1_put_each_field(w, m);
-	else if (h1_has_room(w, lines.n)) {
+	if (lines.p == NULL) {
+		struct h1_writer copy = *w;
+
+		h1_put_each_field(&copy, m);
+		*w = copy;
+	} else if (h1_has_room(w, lines.n)) {
 		if (lines.n < 128)
 			wide_copy(w->p, lines.p, lines.n);
 		else

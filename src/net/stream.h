@@ -269,8 +269,11 @@ static inline struct h1_writer stream_begin_head(struct stream *s, size_t room)
 
 static inline bool stream_end_head(struct stream *s, struct h1_writer *w, enum framing framing)
 {
-	if (stream_is_h2(s))
-		return stream_h2_end_head(s, w, framing);
+	if (stream_is_h2(s)) {
+		struct h1_writer copy = *w;
+
+		return stream_h2_end_head(s, &copy, framing);
+	}
 	return h1_conn_end_head(stream_h1(s), w, framing);
 }
 
