@@ -1,5 +1,5 @@
 /*
- * The real body of io.h: Linux, epoll, edge-triggered.
+ * The real body of io.h: Linux, epoll, edge-triggered but for listeners.
  *
  * One tick, top to bottom in io_tick():
  *
@@ -578,7 +578,8 @@ int io_accept(struct io *io, struct io_source *listener, struct io_source *sourc
 {
 	peer->len = sizeof(peer->u);
 	return io_adopt(io, source,
-		(int)result_of(accept4(listener->fd, &peer->u.any, &peer->len, SOCK_NONBLOCK | SOCK_CLOEXEC)));
+		(int)kernel_call(SYS_accept4, listener->fd, kernel_address(&peer->u.any), kernel_address(&peer->len),
+			SOCK_NONBLOCK | SOCK_CLOEXEC, 0, 0));
 }
 
 int io_accept_shed(struct io *io, struct io_source *listener)
@@ -684,9 +685,16 @@ int io_connect_result(struct io *io, struct io_source *source)
 
 int io_watch(struct io *io, struct io_source *source)
 {
-	struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = source};
+	struct epoll_event event = {
+		.events = source->shared ? EPOLLIN : EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = source};
 
 	return (int)result_of(epoll_ctl(io->epoll_fd, EPOLL_CTL_ADD, source->fd, &event));
+}
+
+void io_unwatch(struct io *io, struct io_source *source)
+{
+	io_strike_events(io, source);
+	epoll_ctl(io->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
 }
 
 ssize_t io_recv(struct io *io, struct io_source *source, void *bytes, size_t n)
@@ -736,7 +744,7 @@ static void close_or_reserve(struct io *io, int fd)
 	if (has_it)
 		io->reserved_fd = fd;
 	else
-		close(fd);
+		kernel_call(SYS_close, fd, 0, 0, 0, 0, 0);
 	io->spent = io->spent && !has_it && io->reserved_fd < 0;
 }
 

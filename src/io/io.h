@@ -12,7 +12,8 @@
  *
  * Events are edge-triggered, for both directions, from the moment of io_watch(): an event says that something may have
  * changed. Whoever is told must act until the call says -EAGAIN (or reads less than asked for), or must remember that
- * there is more to do. There is no re-arming and no changing of interest: a connection costs one epoll_ctl in its life.
+ * there is more to do. There is no re-arming and no changing of interest: a connection costs one epoll_ctl in its life. A listener
+ * is told in every tick in which somebody waits there: so it need not be asked until nobody does, which is what costs most.
  *
  * Errors are negative errno values. No function blocks except io_run().
  */
@@ -262,6 +263,9 @@ int io_connect_result(struct io *io, struct io_source *source);
 
 /* Registers the source: from now on events arrive. 0 or -ENOSPC/-ENOMEM. */
 int io_watch(struct io *io, struct io_source *source);
+
+/* Of a listener: no event any more, until it is watched again. */
+void io_unwatch(struct io *io, struct io_source *source);
 
 /* > 0 bytes; 0 the peer has closed its side; -EAGAIN; -ECONNRESET and so on. */
 ssize_t io_recv(struct io *io, struct io_source *source, void *bytes, size_t n);

@@ -1,4 +1,4 @@
-/* See listener.h. The order in listener_accept_all() is the whole design: take, skip the stillborn, pause when exhausted. */
+/* See listener.h. The order in listener_on_event() is the whole design: take, skip the stillborn, pause when exhausted. */
 #include "net/listener.h"
 
 #include <errno.h>
@@ -8,18 +8,30 @@ static bool is_exhaustion(int error)
 	return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM;
 }
 
+static void pause_arm(struct listener *listener)
+{
+	io_timer_set(listener->io, &listener->timer, deadline_after(io_now_us(listener->io), LISTENER_PAUSE_US));
+}
+
 static void listener_pause(struct listener *listener)
 {
 	listener->paused++;
 	if (io_accept_shed(listener->io, &listener->source) == 0)
 		listener->shed++;
-	io_timer_set(listener->io, &listener->timer, deadline_after(io_now_us(listener->io), LISTENER_PAUSE_US));
+	io_unwatch(listener->io, &listener->source);
+	pause_arm(listener);
 }
 
-/* Takes up to `count_max`; what ended it: 0 the count, -EAGAIN, or an exhaustion. */
-static int accept_some(struct listener *listener, int count_max)
+static void listener_watch_again(struct listener *listener)
 {
-	for (int i = 0; i < count_max; i++) {
+	if (io_watch(listener->io, &listener->source) != 0)
+		pause_arm(listener);
+}
+
+/* Takes up to `count_max`, and counts them; what ended it: 0 the count, -EAGAIN, or an exhaustion. */
+static int accept_some(struct listener *listener, int count_max, int *count)
+{
+	for (*count = 0; *count < count_max; ++*count) {
 		int result = listener->on_accept(listener);
 
 		if (result == -EAGAIN || is_exhaustion(result))
@@ -29,31 +41,41 @@ static int accept_some(struct listener *listener, int count_max)
 	return 0;
 }
 
-static void listener_accept_all(struct listener *listener)
+/* As many were there as were taken; there may have been more. */
+static void note_full(struct listener *listener)
 {
-	if (listener->source.fd < 0 || io_timer_armed(&listener->timer))
+	if (++listener->full < LISTENER_TRIED_AFTER)
 		return;
-	int ended = accept_some(listener, LISTENER_BATCH);
+	listener->full = 0;
+	if (listener->at_once < LISTENER_BATCH)
+		listener->at_once *= 2;
+	if (listener->at_once > LISTENER_BATCH)
+		listener->at_once = LISTENER_BATCH;
+}
 
-	if (ended == 0)
-		io_defer(listener->io, &listener->more);
-	else if (ended != -EAGAIN)
-		listener_pause(listener);
+static void note_drained(struct listener *listener, int count)
+{
+	listener->full = 0;
+	listener->at_once = (uint8_t)(count > 0 ? count : 1);
 }
 
 static void listener_on_event(struct io_source *source, unsigned events)
 {
-	listener_accept_all(container_of(source, struct listener, source));
+	struct listener *listener = container_of(source, struct listener, source);
+	int count;
+	int ended = accept_some(listener, listener->at_once, &count);
+
+	if (ended == 0)
+		note_full(listener);
+	else if (ended == -EAGAIN)
+		note_drained(listener, count);
+	else
+		listener_pause(listener);
 }
 
 static void listener_on_timer(struct io_timer *timer)
 {
-	listener_accept_all(container_of(timer, struct listener, timer));
-}
-
-static void listener_on_more(struct io_task *task)
-{
-	listener_accept_all(container_of(task, struct listener, more));
+	listener_watch_again(container_of(timer, struct listener, timer));
 }
 
 int listener_bind(struct listener *listener, struct io *io, const struct address *address,
@@ -63,7 +85,7 @@ int listener_bind(struct listener *listener, struct io *io, const struct address
 	listener->source.fd = -1;
 	listener->source.on_event = listener_on_event;
 	listener->timer.on_fire = listener_on_timer;
-	listener->more.on_run = listener_on_more;
+	listener->at_once = 1;
 	int error = io_bind(io, &listener->source, address, options);
 
 	if (error == 0)
@@ -103,7 +125,9 @@ int listener_open(struct listener *listener, struct io *io, const struct address
 
 bool listener_accept_waiting(struct listener *listener, int count_max)
 {
-	return listener->source.fd >= 0 && accept_some(listener, count_max) == 0;
+	int count;
+
+	return listener->source.fd >= 0 && accept_some(listener, count_max, &count) == 0;
 }
 
 void listener_resume(struct listener *listener)
@@ -111,7 +135,7 @@ void listener_resume(struct listener *listener)
 	if (!io_timer_armed(&listener->timer))
 		return;
 	io_timer_cancel(listener->io, &listener->timer);
-	io_defer(listener->io, &listener->more);
+	listener_watch_again(listener);
 }
 
 void listener_count_overflows(struct listener *listener)
@@ -127,6 +151,5 @@ void listener_close(struct listener *listener)
 	if (listener->io == NULL)
 		return;
 	io_timer_cancel(listener->io, &listener->timer);
-	io_defer_cancel(listener->io, &listener->more);
 	io_close(listener->io, &listener->source);
 }

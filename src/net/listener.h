@@ -1,5 +1,8 @@
 /*
- * A listener: accepts until nothing waits, and pauses instead of spinning when the machine is out of descriptors.
+ * A listener: accepts as long as somebody waits, and pauses instead of spinning when the machine is out of descriptors.
+ *
+ * An accept that finds nobody costs as much as half a request: a socket is made and thrown away. So it takes as many at once as
+ * waited of late, and lets itself be told that there are more.
  *
  * While paused, connections wait in the kernel's backlog. One is shed with the reserved descriptor so that at least one
  * client learns of it, and accepting resumes after LISTENER_PAUSE_US or when the owner says that a descriptor came free.
@@ -11,15 +14,19 @@
 
 #define LISTENER_PAUSE_US (50 * US_PER_MS)
 
-/* Connections taken in one go before the loop turns to other events. */
+/* Connections taken in one go before the loop turns to other events, at most. */
 #define LISTENER_BATCH 64
+
+/* So often as many were there as were taken at once: then it is tried whether there are twice as many. */
+#define LISTENER_TRIED_AFTER 8
 
 struct listener {
 	struct io_source source;
 	struct io_file file;       /* a unix socket's, as it was bound */
 	struct io *io;
 	struct io_timer timer;     /* armed while paused */
-	struct io_task more;       /* posted when a batch was full */
+	uint8_t at_once;           /* so many are taken in one go */
+	uint8_t full;              /* how often as many were there, since that was changed */
 	/*
 	 * Take one connection (io_accept on listener->source) and give its result; 0 to go on, -EAGAIN when none is left,
 	 * -EMFILE and its like to pause. Set by the owner.

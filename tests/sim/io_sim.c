@@ -238,7 +238,12 @@ static void file_tell(struct sim_file *file)
 		events |= end_level(file->end);
 	file->io->stats.events++;
 	world_note(NOTE_EVENT, file->io->number, events, file->end != NULL ? file->end->conn->number : 0);
-	file->source->on_event(file->source, events);
+	struct io_source *source = file->source;
+
+	source->on_event(source, events);
+	/* A listener is told as long as somebody waits. */
+	if (file->kind == FILE_LISTENER && file->source == source && file->waiting_count > 0)
+		file_change(file, IO_READABLE);
 }
 
 /* Takes a drawn one of the files that are ready: epoll promises no order. */
@@ -476,6 +481,17 @@ int io_watch(struct io *io, struct io_source *source)
 	else if (file->waiting_count > 0)
 		file_change(file, IO_READABLE);
 	return 0;
+}
+
+void io_unwatch(struct io *io, struct io_source *source)
+{
+	struct sim_file *file = file_of(source);
+
+	SIM_CHECK(file->kind == FILE_LISTENER && file->watched && file->io == io);
+	file->watched = false;
+	file->pending = 0;
+	file->source->due = 0;
+	list_remove(&file->ready);
 }
 
 /* --- listening ---------------------------------------------------------------------------------------------------- */

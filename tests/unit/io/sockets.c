@@ -247,6 +247,32 @@ static void test_edges(void **state)
 	pair_close(&pair);
 }
 
+/* A listener is told of each who waits as long as they do, unless it is not to be. */
+static void test_a_listener_is_told_again(void **state)
+{
+	struct end listener, client, server = end_of(on_event);
+	struct address peer;
+
+	end_listen_to(&listener, &client, 1);
+	for (int i = 0; i < 3; i++) {
+		end_forget(&listener);
+		end_await(&listener, IO_READABLE);
+	}
+	io_unwatch(fixture.io, &listener.source);
+	end_forget(&listener);
+	run_pending();
+	run_pending();
+	assert_int_equal(listener.count, 0);
+	assert_int_equal(io_watch(fixture.io, &listener.source), 0);
+	end_accept(&server, &listener, &peer);
+	end_forget(&listener);
+	run_pending();
+	assert_int_equal(listener.count, 0);
+	io_close(fixture.io, &server.source);
+	io_close(fixture.io, &client.source);
+	io_close(fixture.io, &listener.source);
+}
+
 /* Nothing at all happens on an idle connection, nor at an idle listener. */
 static void test_silence(void **state)
 {
@@ -762,11 +788,6 @@ static void test_shedding(void **state)
 	assert_int_equal(io_accept(fixture.io, &listener.source, &server.source, &peer), -EMFILE);
 	assert_int_equal(io_accept_shed(fixture.io, &listener.source), 0);
 	end_await(&clients[1], IO_PEER_CLOSED);
-	/* No spin: the listener has somebody waiting and says nothing. */
-	end_forget(&listener);
-	run_pending();
-	run_pending();
-	assert_int_equal(listener.count, 0);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 	assert_int_equal(io_accept(fixture.io, &listener.source, &server.source, &peer), 0);
 	assert_int_equal(io_accept_shed(fixture.io, &listener.source), -EAGAIN);
@@ -1121,6 +1142,7 @@ int main(void)
 		LOOP_TEST(test_ipv6),
 		LOOP_TEST(test_refused),
 		LOOP_TEST(test_edges),
+		LOOP_TEST(test_a_listener_is_told_again),
 		LOOP_TEST(test_silence),
 		LOOP_TEST(test_half_close),
 		LOOP_TEST(test_last_bytes_and_end_together),
