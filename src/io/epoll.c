@@ -5,7 +5,7 @@
  *
  *   epoll_wait -> clock -> sockets -> mailbox -> timers -> deferred tasks
  *   ^                                                            |
- *   +------- waits 0 (tasks left), until the next timer, or for ever
+ *   +------- waits 0 (tasks left), or until the next timer, for an hour at most
  *
  * Sockets first, because they are what the clock was just read for; timers after them, so that bytes which arrived in
  * the same tick as their deadline count as in time; deferred tasks last, because they free what the others closed.
@@ -28,7 +28,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -52,7 +51,9 @@
 
 #define BATCH_EVENTS 256
 #define CROWD 64
+#define COUNT_NEVER (-4096) /* is no result of a system call */
 #define WALL_CHECK_US (100 * US_PER_MS)
+#define WAIT_MAX_US 3600000000 /* of one wait */
 #define SENDV_COUNT_MAX 64
 #define CACHE_LINE 64
 #define SLEPT_US 20 /* a wait that finds events waiting is shorter */
@@ -64,6 +65,7 @@ struct io {
 	bool spent; /* by io_reserve_spend: what is closed next takes its place */
 	struct io_source wake; /* the eventfd */
 	bool stopping;
+	int short_count; /* of how many events at once the short way tells: 1, or COUNT_NEVER: there is a crowd, turns are measured, or it is to stop */
 	uint64_t now_us;
 	uint64_t began_us, ended_us; /* the tick before this one; `ended` 0: there was little to do in it */
 	struct io_loop_stats stats;
@@ -77,7 +79,7 @@ struct io {
 	uint64_t busy_us; /* processor time at the beginning of this turn, while they are */
 	size_t sources_open; /* descriptors handed out and not yet closed */
 	int batch_next; /* events before it are delivered */
-	int batch_count;
+	int batch_count; /* 0 while there is none */
 	int batch_most; /* CROWD, or 0 while there is a crowd: what comes stands behind it */
 	struct list crowd; /* sources whose events are fetched and have to wait */
 	struct io_task crowd_task;
@@ -112,10 +114,19 @@ static void io_check_wall(struct io *io)
 	io->wall_minus_now_us = clock_us(CLOCK_REALTIME) - io->now_us;
 }
 
+/* This clock there always is. */
+static uint64_t monotonic_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * US_PER_S + (uint32_t)t.tv_nsec / 1000;
+}
+
 static void io_read_clock(struct io *io)
 {
-	io->now_us = clock_us(CLOCK_MONOTONIC);
-	if (io->now_us >= io->wall_check_us)
+	io->now_us = monotonic_us();
+	if (__builtin_expect(io->now_us >= io->wall_check_us, 0))
 		io_check_wall(io);
 }
 
@@ -174,6 +185,7 @@ struct io *io_create(void)
 	list_init(&io->crowd);
 	io->crowd_task.on_run = on_crowd;
 	io->batch_most = CROWD;
+	io->short_count = 1;
 	list_init(&io->tasks);
 	wheel_init(&io->wheel, io->now_us);
 	return io;
@@ -191,30 +203,27 @@ void io_free(struct io *io)
 	io_release(io);
 }
 
-/* What epoll_wait is told: milliseconds rounded up, -1 for ever. */
+/* What epoll_wait is told: milliseconds rounded up. Once in an hour it may wake for nothing. */
 static int io_wait_ms(const struct io *io)
 {
-	if (!list_empty(&io->tasks))
-		return 0;
 	uint64_t due_us = wheel_next_due_us(&io->wheel);
 
-	if (due_us == DEADLINE_NEVER)
-		return -1;
-	if (due_us <= io->now_us)
+	if (due_us <= io->now_us || !list_empty(&io->tasks))
 		return 0;
-	uint64_t ms = (due_us - io->now_us + US_PER_MS - 1) / US_PER_MS;
+	uint64_t left_us = due_us - io->now_us;
 
-	return ms < INT_MAX ? (int)ms : INT_MAX;
+	/* Small numbers are quickly divided. */
+	return (int)((uint32_t)((left_us < WAIT_MAX_US ? left_us : WAIT_MAX_US) + US_PER_MS - 1) / (uint32_t)US_PER_MS);
 }
 
-static unsigned events_of(uint32_t epoll_events)
-{
-	unsigned events = 0;
+_Static_assert((int)IO_READABLE == (int)EPOLLIN && (int)IO_WRITABLE == (int)EPOLLOUT, "most events need no translation");
 
-	events |= epoll_events & EPOLLIN ? IO_READABLE : 0;
-	events |= epoll_events & EPOLLOUT ? IO_WRITABLE : 0;
+static inline unsigned events_of(uint32_t epoll_events)
+{
+	unsigned events = epoll_events & (EPOLLIN | EPOLLOUT);
+
 	/* Most tell of nothing else. */
-	if (__builtin_expect((epoll_events & ~(uint32_t)(EPOLLIN | EPOLLOUT)) == 0, 1))
+	if (__builtin_expect(events == epoll_events, 1))
 		return events;
 	events |= epoll_events & EPOLLRDHUP ? IO_PEER_CLOSED : 0;
 	events |= epoll_events & (EPOLLERR | EPOLLHUP) ? IO_BROKEN : 0;
@@ -222,8 +231,8 @@ static unsigned events_of(uint32_t epoll_events)
 	return events;
 }
 
-/* Whoever is told first may look at what the others have still to hear; one alone has nobody to look at. */
-__attribute__((noinline)) static void io_mark_due(struct io *io)
+/* Whoever is told first may look at what the others have still to hear. */
+static void io_mark_due(struct io *io)
 {
 	for (int i = 0; i < io->batch_count; i++) {
 		struct io_source *source = io->batch[i].data.ptr;
@@ -264,6 +273,7 @@ static void io_strike_events(struct io *io, struct io_source *source)
 __attribute__((noinline)) static void io_join_crowd(struct io *io)
 {
 	io->batch_most = 0;
+	io->short_count = COUNT_NEVER;
 	io_defer(io, &io->crowd_task);
 	for (int i = 0; i < io->batch_count; i++) {
 		struct io_source *source = io->batch[i].data.ptr;
@@ -296,12 +306,9 @@ static void on_crowd(struct io_task *task)
 		io_defer(io, task);
 }
 
-static void io_deliver_messages(struct io *io)
+__attribute__((noinline)) static void io_empty_mailbox(struct io *io)
 {
 	struct io_message *oldest = NULL;
-
-	if (atomic_load_explicit(&io->mailbox, memory_order_relaxed) == NULL)
-		return;
 	struct io_message *newest = atomic_exchange_explicit(&io->mailbox, NULL, memory_order_acquire);
 	while (newest != NULL) {
 		struct io_message *older = newest->next;
@@ -316,6 +323,12 @@ static void io_deliver_messages(struct io *io)
 		oldest = message->next;
 		message->on_receive(message);
 	}
+}
+
+static void io_deliver_messages(struct io *io)
+{
+	if (atomic_load_explicit(&io->mailbox, memory_order_relaxed) != NULL)
+		io_empty_mailbox(io);
 }
 
 static void io_run_task(struct list_node *node)
@@ -350,17 +363,6 @@ static void io_run_tasks(struct io *io)
 		io_run_several(io);
 }
 
-/* With one event a tick is over before it is worth a look at the clock. */
-static void io_note_end(struct io *io)
-{
-	if (io->batch_count > 1) {
-		io->began_us = io->now_us;
-		io->ended_us = clock_us(CLOCK_MONOTONIC);
-	} else {
-		io->ended_us = 0;
-	}
-}
-
 /* A turn has ended, or is looked at before its end. */
 static void io_measure(struct io *io)
 {
@@ -373,18 +375,16 @@ static void io_measure(struct io *io)
 		io->pause->busy_us = busy_us - io->busy_us;
 }
 
-static void io_tick(struct io *io)
+/* None, several, or while something is to be seen to in each turn. */
+__attribute__((noinline)) static void io_deliver_batch(struct io *io, int count)
 {
-	int count = wait_for_events(io, io_wait_ms(io));
-
-	if (__builtin_expect(count < 0, 0)) {
+	if (count < 0) {
 		CHECK(count == -EINTR);
 		count = 0;
 	}
 	io->batch_next = 0;
 	io->batch_count = count;
-	io->stats.turns++;
-	io_read_clock(io);
+	io->short_count = io->pause == NULL && io->batch_most == CROWD ? 1 : COUNT_NEVER;
 	if (io->pause != NULL)
 		io->busy_us = clock_us(CLOCK_THREAD_CPUTIME_ID);
 	if (count > io->batch_most)
@@ -393,23 +393,62 @@ static void io_tick(struct io *io)
 		io_mark_due(io);
 	io->stats.events += (uint64_t)count;
 	io_deliver_events(io, count);
-	io_deliver_messages(io);
-	wheel_advance(&io->wheel, io->now_us);
-	io_run_tasks(io);
-	io_note_end(io);
+}
+
+/* Nobody can look at another's event, and who closes its source has been told already: nothing is due. */
+static void io_deliver_one(struct io *io)
+{
+	struct io_source *source = io->batch[0].data.ptr;
+
+	io->stats.events++;
+	source->on_event(source, events_of(io->batch[0].events));
+}
+
+/* The end of a tick that is long, or measured. */
+__attribute__((noinline)) static void io_end_batch(struct io *io)
+{
+	if (io->batch_count > 1) {
+		io->began_us = io->now_us;
+		io->ended_us = monotonic_us();
+	}
+	io->batch_count = 0;
 	if (io->pause != NULL)
 		io_measure(io);
 }
 
+/* False: it was the last. */
+static bool io_tick(struct io *io)
+{
+	int count = wait_for_events(io, io_wait_ms(io));
+
+	io->stats.turns++;
+	io_read_clock(io);
+	if (count == io->short_count)
+		io_deliver_one(io);
+	else
+		io_deliver_batch(io, count);
+	io_deliver_messages(io);
+	wheel_advance(&io->wheel, io->now_us);
+	io_run_tasks(io);
+	/* With one event a tick is over before it is worth a look at the clock. */
+	io->ended_us = 0;
+	if (count == io->short_count)
+		return true;
+	io_end_batch(io);
+	return !io->stopping;
+}
+
 void io_run(struct io *io)
 {
-	for (io->stopping = false; !io->stopping;)
-		io_tick(io);
+	io->stopping = false;
+	while (io_tick(io))
+		;
 }
 
 void io_stop(struct io *io)
 {
 	io->stopping = true;
+	io->short_count = COUNT_NEVER;
 }
 
 uint64_t io_now_us(const struct io *io)
@@ -463,6 +502,7 @@ void io_pause_begin(struct io *io, struct io_pause *pause)
 {
 	*pause = (struct io_pause){0};
 	io->pause = pause;
+	io->short_count = COUNT_NEVER;
 	io->busy_us = clock_us(CLOCK_THREAD_CPUTIME_ID);
 }
 

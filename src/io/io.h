@@ -156,8 +156,8 @@ static inline bool io_timer_armed(const struct io_timer *timer)
 
 enum io_event {
 	IO_READABLE = 1,     /* bytes, or the end of them, may be read; on a listener: connections wait */
-	IO_WRITABLE = 2,     /* room to write; for a connecting socket: the attempt is over, see io_connect_result */
-	IO_PEER_CLOSED = 4,  /* the peer will send no more (FIN); bytes before it may still be unread */
+	IO_WRITABLE = 4,     /* room to write; for a connecting socket: the attempt is over, see io_connect_result */
+	IO_PEER_CLOSED = 2,  /* the peer will send no more (FIN); bytes before it may still be unread */
 	IO_BROKEN = 8,       /* reset, or closed in both directions, or a pending socket error; bytes may still be unread */
 	IO_HUNG_UP = 16,     /* with IO_BROKEN: closed in both directions, without an error; so ends a unix socket's peer */
 };

@@ -233,18 +233,23 @@ static void connecting_on_ready(struct upstream_conn *uc)
 		endpoint_conn_failed(uc, result);
 }
 
+/* Nobody holds it. */
+__attribute__((noinline)) static void unheld_conn_on_ready(struct upstream_conn *uc)
+{
+	if (uc->state == UPSTREAM_CONN_CONNECTING)
+		connecting_on_ready(uc);
+	else if (uc->state == UPSTREAM_CONN_RESTING)
+		idle_conn_on_ready(uc);
+}
+
 static void conn_on_ready(struct conn *conn)
 {
 	struct upstream_conn *uc = container_of(conn, struct upstream_conn, h1.conn);
 
-	switch ((enum upstream_conn_state)uc->state) {
-	case UPSTREAM_CONN_CONNECTING: connecting_on_ready(uc); return;
-	case UPSTREAM_CONN_RESTING: idle_conn_on_ready(uc); return;
-	case UPSTREAM_CONN_HELD: uc->lease->ops->on_ready(uc->lease); return;
-	case UPSTREAM_CONN_RECLAIMED:
-	case UPSTREAM_CONN_SPENT:
-	case UPSTREAM_CONN_CLOSED: return;
-	}
+	if (uc->state == UPSTREAM_CONN_HELD)
+		uc->lease->ops->on_ready(uc->lease);
+	else
+		unheld_conn_on_ready(uc);
 }
 
 /* --- what the pool asks for --------------------------------------------------------------------------------------- */

@@ -49,7 +49,7 @@ struct sim_pipe {
 };
 
 /* Which way an end changed; the values are those of enum io_event. */
-enum end_change { END_READABLE = 1, END_WRITABLE = 2, END_PEER_CLOSED = 4, END_BROKEN = 8 };
+enum end_change { END_READABLE = 1, END_PEER_CLOSED = 2, END_WRITABLE = 4, END_BROKEN = 8 };
 
 struct sim_end {
 	struct sim_conn *conn;
