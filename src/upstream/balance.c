@@ -63,12 +63,23 @@ static struct endpoint *pick(struct endpoint_group *group, const struct balance_
 	return pick_by_policy(group, set, key);
 }
 
-__attribute__((noinline)) struct endpoint *balance_pick_among(
-	struct endpoint_group *group, const struct upstream_lease *lease)
+/* There is but one. It is the same until anything changes. */
+static struct endpoint *pick_only(struct endpoint_group *group)
+{
+	struct endpoint *only = group->endpoints[0];
+
+	group->only_seen = atomic_load_explicit(group->changes, memory_order_acquire);
+	group->only = endpoint_weight(only) > 0 && endpoint_is_available(only) ? only : NULL;
+	return group->only;
+}
+
+struct endpoint *balance_pick(struct endpoint_group *group, const struct upstream_lease *lease)
 {
 	const struct balance_key *key = lease != NULL ? lease->key : NULL;
 
-	if (group->count == 0)
+	if (group == NULL || group->count == 0)
 		return NULL;
+	if (group->count == 1 && key == NULL)
+		return pick_only(group);
 	return lease == NULL || lease->tried_count == 0 ? pick(group, key) : tried_avoid(group, lease, pick(group, key));
 }

@@ -91,6 +91,7 @@ struct endpoint_group {
 	struct endpoint_group *before; /* whose place it is about to take; NULL: nobody's, or it has taken it */
 	size_t retired;                /* in ups->retiring: so many of its endpoints were looked at */
 	struct upstreams *ups;
+	const struct config_upstream *of;  /* what it was made from; to be compared only, while it is in service */
 	struct view name;              /* the upstream's, in the memory behind the endpoints */
 	struct group_balance {
 		enum config_policy policy;
@@ -99,6 +100,8 @@ struct endpoint_group {
 	} balance;                     /* as in config_balance */
 	uint64_t zone;                 /* our own, hashed; 0: it makes no difference */
 	const atomic_uint *changes;    /* budget_registry's; not NULL where there are endpoints */
+	unsigned only_seen;            /* of *changes: when `only` was found out */
+	struct endpoint *only;         /* who has every request that asks for nothing; NULL: to be found out, or it depends */
 	struct candidates *all;        /* who may be picked (balance.h) */
 	struct candidates *subsets;    /* and of whom, where a route says that */
 	struct config_passive passive;
@@ -308,18 +311,14 @@ static inline void endpoint_end(struct endpoint *ep)
  * All leases go through this pick. Of `lease` what its user has set before acquiring is looked at; NULL: nothing is known of
  * it. `group` may be NULL. NULL: there is no endpoint, or all of them are out of service.
  */
-struct endpoint *balance_pick_among(struct endpoint_group *group, const struct upstream_lease *lease);
-static inline struct endpoint *balance_pick(struct endpoint_group *group, const struct upstream_lease *lease)
-{
-	if (group == NULL)
-		return NULL;
-	/* Who has but one endpoint does not pay for balancing. */
-	if (group->count == 1 && (lease == NULL || lease->key == NULL)) {
-		struct endpoint *only = group->endpoints[0];
+struct endpoint *balance_pick(struct endpoint_group *group, const struct upstream_lease *lease);
 
-		return endpoint_weight(only) > 0 && endpoint_is_available(only) ? only : NULL;
-	}
-	return balance_pick_among(group, lease);
+/* The same where somebody asks for nothing. Who has but one endpoint does not pay for balancing. */
+static inline struct endpoint *balance_pick_only(const struct endpoint_group *group)
+{
+	if (group->only == NULL || group->only_seen != atomic_load_explicit(group->changes, memory_order_acquire))
+		return NULL;
+	return group->only;
 }
 
 /* --- waiting.c ------------------------------------------------------------------------------------------------------ */
@@ -356,9 +355,14 @@ void endpoint_breaker_stop(struct endpoint *ep);
 
 /* Whether its breaker lets the lease's request through; the lease then carries what has to be told. */
 bool endpoint_breaker_try(struct endpoint *ep, struct upstream_lease *lease);
+static inline bool endpoint_breaker_admits_all(const struct endpoint *ep, struct upstream_lease *lease)
+{
+	return shared_breaker_admits_all(&ep->budget->breaker, &lease->breaker_call);
+}
+
 static inline bool endpoint_breaker_admits(struct endpoint *ep, struct upstream_lease *lease)
 {
-	return shared_breaker_admits_all(&ep->budget->breaker, &lease->breaker_call) || endpoint_breaker_try(ep, lease);
+	return endpoint_breaker_admits_all(ep, lease) || endpoint_breaker_try(ep, lease);
 }
 
 /* What the request has brought; and it has ended, whether it has brought anything or not. */

@@ -19,10 +19,15 @@
 /* HTTP/2: so many places that are dead when they are told of, and the endpoint is held to be the reason. */
 enum { DEAD_MAX = 2 };
 
-static void lease_end(struct upstream_lease *lease)
+__attribute__((noinline)) static void leave_breaker(struct upstream_lease *lease)
+{
+	endpoint_breaker_leave(lease->endpoint, lease);
+}
+
+static inline void lease_end(struct upstream_lease *lease)
 {
 	if (lease->breaker_call != 0)
-		endpoint_breaker_leave(lease->endpoint, lease);
+		leave_breaker(lease);
 	endpoint_end(lease->endpoint);
 	lease->endpoint = NULL;
 	lease->stage = LEASE_NONE;
@@ -40,10 +45,11 @@ static uint64_t waited_for_connect(const struct upstream_lease *lease, const str
 }
 
 /* The connection has served nobody before. */
-__attribute__((noinline)) static void note_connecting(struct upstream_lease *lease, const struct upstream_conn *uc)
+static void note_connecting(struct upstream_lease *lease, const struct upstream_conn *uc)
 {
 	lease->connect_us = waited_for_connect(lease, uc);
 	lease->tls_us = uc->tls_us < lease->connect_us ? uc->tls_us : lease->connect_us;
+	lease->queue_us -= lease->connect_us;
 }
 
 /* HTTP/2: `h1` of it is nothing. */
@@ -53,27 +59,16 @@ static bool is_place(const struct upstream_conn *uc)
 }
 
 /* What counts is the session: places come and go. */
-__attribute__((noinline)) static void lease_place(struct upstream_lease *lease)
+static void lease_place(struct upstream_lease *lease)
 {
 	lease->reused = place_had_served(lease->conn);
 	lease->rested = lease->reused || place_had_rested(lease->conn);
 	place_lease(lease->conn);
 }
 
-__attribute__((always_inline)) static inline void lease_hold(struct upstream_lease *lease, uint64_t now_us)
+/* It has served nobody so far, or it is a place. */
+__attribute__((noinline)) static void note_newness(struct upstream_lease *lease, const struct upstream_conn *uc, uint64_t now_us)
 {
-	struct upstream_conn *uc = lease->waiter.connection;
-	uint64_t waited_us = now_us - lease->asked_us;
-
-	upstream_conn_enter(uc, UPSTREAM_CONN_HELD);
-	uc->lease = lease;
-	lease->conn = uc;
-	lease->stream = uc->stream;
-	lease->stage = LEASE_HELD;
-	lease->reported = lease->late = false;
-	lease->at_once = ++lease->endpoint->held;
-	concurrency_enter(&lease->endpoint->window, lease->endpoint->learns, lease, now_us);
-	lease->held_since_us = now_us;
 	lease->reused = lease->waiter.reused;
 	/* Idle for no time at all it has not rested. */
 	lease->rested = lease->reused || (lease->waiter.rested && now_us > uc->rests_since_us);
@@ -81,7 +76,28 @@ __attribute__((always_inline)) static inline void lease_hold(struct upstream_lea
 		lease_place(lease);
 	if (!lease->reused)
 		note_connecting(lease, uc);
-	lease->queue_us += waited_us - lease->connect_us;
+}
+
+__attribute__((always_inline)) static inline void lease_hold(
+	struct upstream_lease *lease, uint64_t now_us, uint64_t waited_us)
+{
+	struct upstream_conn *uc = lease->waiter.connection;
+	struct endpoint *ep = lease->endpoint;
+
+	upstream_conn_enter(uc, UPSTREAM_CONN_HELD);
+	uc->lease = lease;
+	lease->conn = uc;
+	lease->stream = uc->stream;
+	lease->stage = LEASE_HELD;
+	lease->reported = lease->late = false;
+	lease->at_once = ++ep->held;
+	concurrency_enter(&ep->window, ep->learns, lease, now_us);
+	lease->held_since_us = now_us;
+	lease->queue_us += waited_us;
+	if (__builtin_expect(lease->waiter.reused && uc->place == NULL, 1))
+		lease->reused = lease->rested = true;
+	else
+		note_newness(lease, uc, now_us);
 }
 
 static bool any_available(const struct endpoint_group *group)
@@ -288,7 +304,7 @@ static void conn_is_spent(struct upstream_conn *uc)
 }
 
 /* Its connection comes back. */
-static void tell_pool(const struct upstream_lease *lease, enum weir_pool_give_back how, uint64_t now_us)
+__attribute__((always_inline)) static inline void tell_pool(const struct upstream_lease *lease, enum weir_pool_give_back how, uint64_t now_us)
 {
 	CHECK(weir_pool_give_back(lease->endpoint->pool, lease->waiter.lease, how, now_us));
 }
@@ -308,11 +324,18 @@ __attribute__((noinline)) static struct endpoint *pick_another(struct endpoint_g
 	return NULL;
 }
 
-static inline struct endpoint *pick(struct endpoint_group *group, struct upstream_lease *lease)
+__attribute__((noinline)) static struct endpoint *pick_any(struct endpoint_group *group, struct upstream_lease *lease)
 {
 	struct endpoint *ep = balance_pick(group, lease);
 
 	return ep == NULL || endpoint_breaker_admits(ep, lease) ? ep : pick_another(group, lease);
+}
+
+static inline struct endpoint *pick(struct endpoint_group *group, struct upstream_lease *lease)
+{
+	struct endpoint *only = group != NULL && lease->key == NULL ? balance_pick_only(group) : NULL;
+
+	return only != NULL && endpoint_breaker_admits_all(only, lease) ? only : pick_any(group, lease);
 }
 
 /* It is another endpoint's from now on. */
@@ -426,7 +449,7 @@ static void on_outcome(struct weir_pool_waiter *waiter, enum weir_pool_outcome o
 		return;
 
 	if (outcome == WEIR_POOL_DELIVERED) {
-		lease_hold(lease, now_us);
+		lease_hold(lease, now_us, now_us - lease->asked_us);
 		lease->ops->on_outcome(lease, CAUSE_NONE);
 		return;
 	}
@@ -438,8 +461,8 @@ static void on_outcome(struct weir_pool_waiter *waiter, enum weir_pool_outcome o
 }
 
 /* The pool's answer to a question, as that of this room. */
-__attribute__((always_inline)) static inline enum upstream_answer lease_answer(struct upstream_lease *lease, enum weir_pool_outcome outcome, uint64_t now_us,
-	enum cause *cause)
+__attribute__((noinline)) static enum upstream_answer lease_answer(
+	struct upstream_lease *lease, enum weir_pool_outcome outcome, uint64_t now_us, enum cause *cause)
 {
 	if (outcome == WEIR_POOL_PENDING) {
 		lease->stage = LEASE_WAITING;
@@ -447,7 +470,7 @@ __attribute__((always_inline)) static inline enum upstream_answer lease_answer(s
 		return UPSTREAM_PENDING;
 	}
 	if (outcome == WEIR_POOL_DELIVERED) {
-		lease_hold(lease, now_us);
+		lease_hold(lease, now_us, 0);
 		return UPSTREAM_ACQUIRED;
 	}
 	*cause = outcome_cause(lease, outcome);
@@ -458,14 +481,30 @@ __attribute__((always_inline)) static inline enum upstream_answer lease_answer(s
 /* Of an earlier try nothing may be told as if it were of this one. */
 static inline void lease_begin(struct upstream_lease *lease)
 {
-	lease->reused = lease->rested = false;
 	lease->why = NULL;
 	lease->retry_after_s = 0;
+	lease->reused = lease->rested = false;
 	lease->dead = 0;
 	if (PLANTED(TRY_BEFORE_IS_TOLD) && lease->picked != NULL)
 		return;
 	lease->queue_us = lease->connect_us = lease->tls_us = 0;
 	lease->held_since_us = 0;
+}
+
+__attribute__((noinline)) static enum upstream_answer refuse(
+	struct upstream_lease *lease, const struct endpoint_group *group, enum cause *cause)
+{
+	if (!PLANTED(TRY_BEFORE_IS_TOLD))
+		upstream_lease_release(lease);
+	*cause = no_endpoint(lease, group);
+	return UPSTREAM_FAILED;
+}
+
+/* The pool has lent nothing, or nothing that is good. */
+__attribute__((noinline)) static enum upstream_answer answer_late(
+	struct upstream_lease *lease, enum weir_pool_outcome outcome, uint64_t now_us, enum cause *cause)
+{
+	return lease_answer(lease, outcome == WEIR_POOL_DELIVERED ? replace_untold(lease, now_us) : outcome, now_us, cause);
 }
 
 enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config_upstream *upstream,
@@ -479,12 +518,8 @@ enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config
 
 	struct endpoint *ep = pick(group, lease);
 
-	if (ep == NULL) {
-		if (!PLANTED(TRY_BEFORE_IS_TOLD))
-			upstream_lease_release(lease);
-		*cause = no_endpoint(lease, group);
-		return UPSTREAM_FAILED;
-	}
+	if (ep == NULL)
+		return refuse(lease, group, cause);
 	if (lease->tried_count == 0)
 		retry_budget_note(&group->retry_budget, now_us);
 	lease->endpoint = ep;
@@ -497,9 +532,10 @@ enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config
 	enum weir_pool_outcome outcome =
 		__builtin_expect(lease->replayed, 0) ? ask_pool_fresh(lease, now_us) : ask_pool(lease, now_us);
 
-	if (outcome == WEIR_POOL_DELIVERED && has_untold_event(lease))
-		outcome = replace_untold(lease, now_us);
-	return lease_answer(lease, outcome, now_us, cause);
+	if (outcome != WEIR_POOL_DELIVERED || has_untold_event(lease))
+		return answer_late(lease, outcome, now_us, cause);
+	lease_hold(lease, now_us, 0);
+	return UPSTREAM_ACQUIRED;
 }
 
 enum upstream_answer upstream_acquire_again(struct upstream_lease *lease, enum upstream_retry_reason reason,
@@ -592,6 +628,18 @@ static void conn_rests(struct upstream_conn *uc)
 	h1_conn_rest(&uc->h1);
 }
 
+/* It is not used again. */
+__attribute__((noinline)) static void conn_goes(struct upstream_lease *lease, uint64_t now_us)
+{
+	struct upstream_conn *uc = lease->conn;
+	/* What was reclaimed the pool closes by itself. */
+	bool told = uc->state == UPSTREAM_CONN_RECLAIMED || (is_place(uc) && PLANTED(PLACE_LOST_WITH_SESSION));
+
+	conn_is_spent(uc);
+	if (!told)
+		tell_pool(lease, WEIR_POOL_DISCARD, now_us);
+}
+
 void upstream_give_back(struct upstream_lease *lease, bool clean)
 {
 	struct upstream_conn *uc = lease->conn;
@@ -613,15 +661,8 @@ void upstream_give_back(struct upstream_lease *lease, bool clean)
 	if (reusable) {
 		conn_rests(uc);
 		tell_pool(lease, WEIR_POOL_REUSABLE, now_us);
-	} else if (uc->state == UPSTREAM_CONN_RECLAIMED) {
-		/* The pool closes it by itself. */
-		conn_is_spent(uc);
 	} else {
-		bool lost = is_place(uc) && PLANTED(PLACE_LOST_WITH_SESSION);
-
-		conn_is_spent(uc);
-		if (!lost)
-			tell_pool(lease, WEIR_POOL_DISCARD, now_us);
+		conn_goes(lease, now_us);
 	}
 	lease_end(lease);
 }

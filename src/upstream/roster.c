@@ -46,7 +46,7 @@ struct endpoint_group *group_of(const struct upstreams *ups, const struct config
 {
 	uint32_t index = upstream->index;
 
-	if (index < ups->roster->count && &ups->config->upstreams[index] == upstream)
+	if (index < ups->roster->count && ups->roster->groups[index]->of == upstream)
 		return ups->roster->groups[index];
 	return group_named(ups, upstream->name);
 }
@@ -221,6 +221,7 @@ static bool making_next_group(struct roster_making *m, struct upstreams *ups)
 	m->tls_id = endpoint_tls_id(upstream);
 	m->before = roster_find(ups->roster, upstream->name, m->roster->count);
 	group->before = m->before;
+	group->of = upstream;
 	m->group = group;
 	m->roster->groups[m->roster->count++] = group;
 	return true;

@@ -115,14 +115,16 @@ struct upstream_lease {
 	/* To be read by the user while held. */
 	struct upstream_conn *conn;
 	struct stream *stream;          /* on it the request is written and the answer read */
-	bool reused;                    /* it has served somebody before */
-	bool rested;                    /* it was not opened just now: it may have ended unnoticed */
+	/* Up to `dead` as one with 0: nothing of this try so far. */
 	uint64_t queue_us;              /* the wait, less connecting; set once the acquire has ended */
 	uint64_t connect_us;            /* how much of the wait was connecting: 0 when it was open already */
 	uint64_t tls_us;                /* and how much of that was TLS */
 	uint64_t held_since_us;         /* 0: this try has come to no connection yet */
-	uint32_t retry_after_s;         /* of a failure: when to come again at the earliest; 0: nothing is known */
 	const char *why;                /* of a failure, more precise than the cause: a static sentence, or NULL */
+	uint32_t retry_after_s;         /* of a failure: when to come again at the earliest; 0: nothing is known */
+	bool reused;                    /* it has served somebody before */
+	bool rested;                    /* it was not opened just now: it may have ended unnoticed */
+	uint8_t dead;                   /* private; HTTP/2: places that it got on dead, unused sessions since it asked */
 	const struct endpoint_name *picked;    /* stays until the next acquire, or upstream_lease_release; NULL: none was picked */
 
 	/* The ids of the names of endpoints that the request has tried already (upstream_avoid). */
@@ -134,15 +136,14 @@ struct upstream_lease {
 	struct endpoint *endpoint;
 	struct endpoint *named;         /* whose name `picked` is */
 	uint64_t asked_us;
-	uint64_t deadline_us;
 	uint32_t breaker_call;          /* what its breaker has to be told of; 0: nothing */
-	uint8_t stage;                  /* enum upstream_lease_stage */
-	bool replayed;                  /* upstream_acquire_again was called: from then on only fresh connections serve */
-	bool reported;                  /* upstream_report has been told of the present request */
 	uint32_t at_once;               /* held at its endpoint by this worker when it came to be held, it among them */
+	uint8_t stage;                  /* enum upstream_lease_stage */
+	bool reported;                  /* upstream_report has been told of the present request */
 	bool late;                      /* it has waited for too long and was counted for that (passive.c) */
 	uint8_t flight;                 /* enum flight (concurrency.h) */
-	uint8_t dead;                   /* HTTP/2: places that it got on dead, unused sessions since it asked */
+	bool replayed;                  /* upstream_acquire_again was called: from then on only fresh connections serve */
+	uint64_t deadline_us;
 };
 
 /* Both are held: each has what the other had. Who is called back (`ops`) stays with the place. */

@@ -221,6 +221,9 @@ bool file_stints(const struct sim_file *file, unsigned permille)
 	return file->nudges < NUDGES_MAX && world_chance(permille);
 }
 
+_Static_assert((int)END_READABLE == (int)IO_READABLE && (int)END_WRITABLE == (int)IO_WRITABLE &&
+	(int)END_PEER_CLOSED == (int)IO_PEER_CLOSED && (int)END_BROKEN == (int)IO_BROKEN, "an end's changes are told as they are");
+
 static void end_changed(struct sim_end *end, unsigned changes)
 {
 	file_change(end->owner, changes);
