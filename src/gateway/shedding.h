@@ -62,11 +62,11 @@ struct pressure {
 };
 
 struct shedding {
+	uint8_t looks;                     /* a request that begins has to ask: it dozes, or refuses requests */
+	uint8_t parts;                     /* clients are to go after their answer: their descriptors are wanted */
 	struct worker *worker;
 	struct config_shedding_marks marks;
 	struct io_timer timer;             /* of the next look */
-	uint8_t looks;                     /* a request that begins has to ask: it dozes, or refuses requests */
-	uint8_t parts;                     /* clients are to go after their answer: their descriptors are wanted */
 	uint8_t passed;                    /* set of 1 << enum shed_mark */
 	uint64_t due_us;                   /* when the next look is due; 0: it dozes, and the next work wakes it */
 	uint64_t since_us[SHED_MARKS];     /* when it was passed */

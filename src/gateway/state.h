@@ -123,28 +123,40 @@ struct worker_reload {
 	struct io_task slice;              /* the next one; also of what follows a settling */
 };
 
+/* What a small request touches stands in the first lines of the cache, as far as it goes. */
 struct worker {
-	struct io *io;
-	struct shared *shared;
+	_Alignas(64) struct io *io;
 	struct held_generation *current;   /* new exchanges begin with it */
-	struct worker_observer observer;
-	struct worker_stats stats;
-	unsigned index;
+	struct upstreams *upstreams;
 	struct h1_scratch *scratch;
+	struct list exchanges;
+	uint64_t date_s;
+	unsigned index;
+	bool draining;                     /* no new connections; every answer says Connection: close */
+	bool closing_upstreams;
+	bool drained;
+
+	struct slab exchange_slab;
+	char id_half[16];                  /* the first 16 characters of every request id */
+	struct host_memo host_memo;
+	char date_line[40];                /* WORKER_DATE_LINE_BYTES of date_s */
+	struct shedding shedding;
+	_Alignas(64) struct worker_stats stats;
+
+	struct shared *shared;
+	struct worker_observer observer;
 	size_t kept_bytes;                 /* memory of all exchanges' `kept` */
 	size_t kept_bytes_max;             /* KEPT_ALL_MAX */
 	struct tls_scratch *tls_scratch;   /* NULL: TLS was never used */
-	struct upstreams *upstreams;
 	struct worker_listener **listeners;  /* those of `current`, in its order */
 	size_t listener_count;
 	struct list leaving;               /* listeners that `current` has no more */
 	struct { uint64_t paused, shed, overflows; } of_gone;  /* what listeners had counted that are gone */
 
-	struct slab client_slab, exchange_slab, stream_slab;
+	struct slab client_slab, stream_slab;
 	struct h2_scratch *h2_scratch;
-	struct list clients, exchanges;
+	struct list clients;
 	struct worker_reload reload;
-	struct shedding shedding;
 	struct exporter *exporter;         /* of spans */
 	unsigned turned_away;              /* clients that are just being told so (beyond_limit) */
 
@@ -157,13 +169,6 @@ struct worker {
 	struct io_timer overdue_timer;     /* armed while lines about overdue leases are counted (oldest.c) */
 	uint32_t overdue_told, overdue_untold;
 	uint64_t drain_idle_us;            /* draining: for how long kept connections are waited for */
-	bool draining;                     /* no new connections; every answer says Connection: close */
-	bool closing_upstreams;
-	bool drained;
-	struct host_memo host_memo;
-	char id_half[16];                  /* the first 16 characters of every request id */
-	char date_line[40];                /* WORKER_DATE_LINE_BYTES of date_s */
-	uint64_t date_s;
 };
 
 /* The task of worker->reload. */

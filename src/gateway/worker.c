@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/planted.h"
@@ -147,11 +148,12 @@ static bool open_listeners(struct worker *w, char error_text[256])
 struct worker *worker_create(struct io *io, struct shared *shared, struct generation *generation, unsigned index,
 	const struct worker_observer *observer, char error_text[256])
 {
-	struct worker *w = calloc(1, sizeof(*w));
+	struct worker *w = aligned_alloc(_Alignof(struct worker), sizeof(*w));
 
 	snprintf(error_text, 256, "out of memory");
 	if (w == NULL)
 		return NULL;
+	memset(w, 0, sizeof(*w));
 	w->io = io;
 	w->shared = shared;
 	w->index = index;

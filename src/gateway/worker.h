@@ -47,6 +47,10 @@ enum proxy_refusal {
 
 /* Counters of one worker. Written by its thread only; others may read single values (aligned 64-bit loads). */
 struct worker_stats {
+	uint64_t responses_by_class[6];        /* [1]..[5]: 1xx..5xx final statuses sent; [0] none was sent */
+	uint64_t exchanges_started, exchanges_finished;
+	uint64_t bytes_in, bytes_out;
+	uint64_t exchanges_by_cause[CAUSE_COUNT];
 	uint64_t connections_accepted, connections_open;
 	uint64_t connections_refused;          /* over the listener's limit */
 	uint64_t connections_capped;           /* over the client's own */
@@ -58,13 +62,9 @@ struct worker_stats {
 	uint64_t tls_handshakes_failed;        /* or were not over in time */
 	uint64_t tls_handshakes_refused;       /* over the listener's limit: the connection was closed */
 	uint64_t proxy_headers_refused[PROXY_REFUSALS];
-	uint64_t exchanges_started, exchanges_finished;
 	uint64_t exchange_double_finish;       /* a bug when not 0 */
 	uint64_t exchange_stale_resume;        /* a late answer to a finished request: counted, nothing done */
 	uint64_t fallbacks;                    /* requests that their route's fallback has answered, or tried to */
-	uint64_t exchanges_by_cause[CAUSE_COUNT];
-	uint64_t responses_by_class[6];        /* [1]..[5]: 1xx..5xx final statuses sent; [0] none was sent */
-	uint64_t bytes_in, bytes_out;
 	uint64_t tunnels_open;
 	uint64_t log_skipped;                  /* requests of which there is no line: the sample, or their route, says so */
 	uint64_t grpc_responses[GRPC_STATUS_COUNT + 1];  /* calls of gRPC that ended, by what the client was told */
