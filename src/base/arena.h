@@ -41,6 +41,14 @@ static inline void *arena_alloc(struct arena *a, size_t n)
 	return p;
 }
 
+/* The same, aligned to a line of the cache. */
+static inline void *arena_alloc_line(struct arena *a, size_t n)
+{
+	char *p = n <= SIZE_MAX - 64 ? arena_alloc(a, n + 64) : NULL;
+
+	return p == NULL ? NULL : p + (-(uintptr_t)p & 63);
+}
+
 /* A copy of the bytes. On failure the returned view has p == NULL (also for an n of 0 only then). */
 struct view arena_copy(struct arena *a, struct view v);
 

@@ -153,8 +153,8 @@ const struct config *config_expand(const struct config *config, const struct con
 	if (owned == NULL)
 		return NULL;
 	struct expansion x = {.arena = &owned->arena, .answers = answers};
-	struct config_upstream *upstreams = arena_alloc(x.arena, config->upstream_count * sizeof(*upstreams));
-	struct config_route *routes = arena_alloc(x.arena, config->route_count * sizeof(*routes));
+	struct config_upstream *upstreams = arena_alloc_line(x.arena, config->upstream_count * sizeof(*upstreams));
+	struct config_route *routes = arena_alloc_line(x.arena, config->route_count * sizeof(*routes));
 
 	owned->config = *config;
 	if (upstreams == NULL || routes == NULL || !upstreams_expand(&x, upstreams, config)) {

@@ -104,11 +104,11 @@ struct config_limits {
 
 /* `listeners[].timeouts`; all 1ms..24h */
 struct config_listener_timeouts {
+	uint64_t keep_alive_us;    /* keep_alive: idle between requests, and before the first byte; default 75s */
 	uint64_t handshake_us;     /* handshake: from accepting to the end of the TLS handshake; default 10s */
 	uint64_t header_us;        /* header: from the first byte of a head to its end; default 10s */
 	uint64_t filters_us;       /* filters: all of a request together, from its head on; default 30s */
 	uint64_t body_idle_us;     /* body_idle: between two pieces of request content; default 30s */
-	uint64_t keep_alive_us;    /* keep_alive: idle between requests, and before the first byte; default 75s */
 	uint64_t write_idle_us;    /* write_idle: the client reads nothing of what is ready for it; default 30s */
 };
 
@@ -143,21 +143,23 @@ struct config_cidr {
 	uint8_t prefix;            /* 0..128 */
 };
 
+/* What a small request reads stands in the first two lines of the cache. */
 struct config_listener {
+	_Alignas(64) struct config_listener_timeouts timeouts;
+	enum config_half_close half_close;  /* abort (default) | serve */
+	struct config_https_redirect https_redirect;
+	uint8_t protocols;         /* set of 1 << enum config_protocol; default h1, with TLS h1 and h2 */
+	struct config_limits limits;
+	struct config_hsts hsts;
+
 	struct view name;
 	struct view address_text;  /* as written */
 	struct address address;    /* no two listeners have the same: by it a listener is known over reloads */
 	struct config_place address_place;
 	struct config_cidr *trusted_proxies;
 	size_t trusted_proxy_count;
-	enum config_half_close half_close;  /* abort (default) | serve */
-	uint8_t protocols;         /* set of 1 << enum config_protocol; default h1, with TLS h1 and h2 */
 	struct config_listener_tls tls;
 	enum config_proxy_protocol proxy_protocol;  /* off (default) | v1 | v2 | any; from trusted_proxies */
-	struct config_https_redirect https_redirect;
-	struct config_hsts hsts;
-	struct config_limits limits;
-	struct config_listener_timeouts timeouts;
 };
 
 #define CONFIG_LABELS_MAX 8
@@ -385,24 +387,26 @@ struct config_hedge {
 	uint64_t after_us;         /* after: 1ms..1h */
 };
 
+/* What a small request reads stands in the first line of the cache. */
 struct config_upstream {
-	struct view name;
+	_Alignas(64) struct config_upstream_timeouts timeouts;
+	struct config_upstream_limits limits;
+	struct config_hedge hedge;
 	uint32_t index;
+	enum config_protocol protocol;  /* h1 (default) | h2 */
+
+	struct view name;
 	struct config_endpoint *endpoints;
 	size_t endpoint_count;     /* at least 1; expanded it may be 0: nothing is known of its host names yet */
 	size_t left_out;           /* endpoints beyond CONFIG_UPSTREAM_ENDPOINTS_MAX that the names would have added */
-	enum config_protocol protocol;  /* h1 (default) | h2 */
 	struct config_balance balance;
 	enum config_proxy_protocol proxy_protocol;  /* off (default) | v1 | v2; each connection then carries one request */
 	struct config_pool pool;
 	uint32_t concurrency;      /* requests at once, per endpoint; 1..CONFIG_STREAMS_MAX, or one of the two below */
-	struct config_upstream_timeouts timeouts;
-	struct config_upstream_limits limits;
 	struct config_health health;
 	struct config_passive passive;
 	uint32_t panic_threshold;  /* health.panic_threshold: percent; 0..100, default 10; 0: never */
 	struct config_retry retry;
-	struct config_hedge hedge;
 	struct config_breaker breaker;  /* of each endpoint */
 	struct config_upstream_tls tls;
 };
@@ -533,8 +537,8 @@ enum config_action { ACTION_UPSTREAM, ACTION_RESPOND, ACTION_REDIRECT };
 struct config_rewrite {
 	bool path_set;
 	bool path_keeps_rest;      /* ended in "*" */
-	struct view path;          // canonical; with keeps_rest without "/*": a rest ("", "/", "/7") is appended
 	struct view host;          /* host[:port], lower case; empty: Host is passed on as it came */
+	struct view path;          // canonical; with keeps_rest without "/*": a rest ("", "/", "/7") is appended
 };
 
 /* `respond: {status: 200, body: "...", content_type: "..."}` */
@@ -553,10 +557,25 @@ struct config_fallback {
 	const struct config_upstream *upstream;
 };
 
+/* What a small request reads stands in the first two lines of the cache. */
 struct config_route {
-	struct view name;
-	uint32_t index;            /* position in the file */
+	_Alignas(64) uint32_t index;  /* position in the file */
+	enum config_action action;
+	const struct config_upstream *upstream;        /* ACTION_UPSTREAM */
+	struct config_filter *filters;
+	size_t filter_count;
+	struct view priority_header;  /* the request may say it; empty: it may not */
+	uint8_t priority;          /* of those who wait for a connection: 0 high, 1 normal (default), 2 low, 3 background */
+	bool has_balance_key;                          /* the upstream's balancing asks something of requests (balance_key.c) */
+	bool grpc_web;             /* gRPC-Web becomes gRPC; then with an upstream that speaks h2. false (default) | true */
+	struct {
+		bool access;       /* `log: {access: on|off}`, default on */
+		uint32_t sample_ppm;  /* `log: {sample: 1%}`, default that of `log.access` */
+	} log;
+	struct config_rewrite rewrite;
+	struct config_breaker breaker;  /* of all calls of the route; then with an upstream */
 
+	struct view name;
 	enum config_host_match host_match;
 	struct view host;          /* EXACT: lower case; SUFFIX ("*.example.com"): ".example.com" */
 	enum config_path_match path_match;
@@ -566,26 +585,8 @@ struct config_route {
 	struct view *other_methods;
 	size_t other_method_count;
 
-	struct config_rewrite rewrite;
-	struct config_filter *filters;
-	size_t filter_count;
-
-	uint8_t priority;          /* of those who wait for a connection: 0 high, 1 normal (default), 2 low, 3 background */
-	struct view priority_header;  /* the request may say it; empty: it may not */
-
-	struct config_breaker breaker;  /* of all calls of the route; then with an upstream */
-	struct config_fallback fallback;  /* likewise */
-	bool grpc_web;             /* gRPC-Web becomes gRPC; then with an upstream that speaks h2. false (default) | true */
-
-	struct {
-		bool access;       /* `log: {access: on|off}`, default on */
-		uint32_t sample_ppm;  /* `log: {sample: 1%}`, default that of `log.access` */
-	} log;
-
-	enum config_action action;
-	const struct config_upstream *upstream;        /* ACTION_UPSTREAM */
+	struct config_fallback fallback;  /* then with an upstream, likewise */
 	struct config_labels subset;                   /* of its endpoints only those that have all of these; none: all */
-	bool has_balance_key;                          /* the upstream's balancing asks something of requests (balance_key.c) */
 	struct config_respond respond;                 /* ACTION_RESPOND */
 	struct {
 		uint16_t status;                       /* 301, 302 (default), 303, 307, 308 */

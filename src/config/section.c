@@ -8,7 +8,8 @@
 
 void *load_alloc(struct load *l, size_t bytes)
 {
-	void *p = arena_alloc(l->arena, bytes);
+	/* What is large may want to begin on a line of the cache. */
+	void *p = bytes >= 256 ? arena_alloc_line(l->arena, bytes) : arena_alloc(l->arena, bytes);
 
 	if (p == NULL)
 		l->exhausted = true;

@@ -669,7 +669,7 @@ void exchange_start(struct client *client, struct stream *down, const struct mes
 		exchange_finish(ex, CAUSE_MEMORY_EXHAUSTED, NULL);
 		return;
 	}
-	if (ex->held->config->tracing.enabled)
+	if (ex->held->is_traced)
 		trace_begin(ex);
 	why = target_read(&ex->target, &ex->request, &ex->arena, &ex->worker->host_memo);
 	if (ex->request.field_ids & FIELD_BIT(FIELD_CONTENT_TYPE)) {
@@ -694,7 +694,7 @@ void exchange_refuse(struct client *client, struct stream *down, enum method met
 	if (ex == NULL)
 		return;
 	know_nothing(ex, method);
-	if (forward_identify(ex) && ex->held->config->tracing.enabled)
+	if (forward_identify(ex) && ex->held->is_traced)
 		trace_begin(ex);
 	exchange_finish(ex, cause, why);
 }
@@ -827,7 +827,7 @@ void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, 
 	times_end(ex);
 	if (ex->trace != NULL)
 		ex->trace->exported = trace_end(ex, cause, why);
-	if (ex->held->config->log.access && w->observer.on_finished != NULL && record_is_wanted(ex, cause))
+	if (ex->held->is_logged && w->observer.on_finished != NULL && record_is_wanted(ex, cause))
 		record_send(ex, cause, why);
 	if (ex->filter_at > 0 || ex->pause_slot != 0)
 		filters_on_finish(ex);

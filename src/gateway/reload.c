@@ -39,9 +39,10 @@ enum { CLIENTS_SLICE = 256, CLIENT_GOES = 16 };
 
 /* --- holding -------------------------------------------------------------------------------------------------------- */
 
-struct held_generation *generation_hold(struct generation *generation)
+struct held_generation *generation_hold(struct generation *generation, unsigned index)
 {
-	struct held_generation *held = calloc(1, sizeof(*held));
+	size_t count = generation->config->route_count;
+	struct held_generation *held = calloc(1, sizeof(*held) + count * sizeof(struct worker_book *));
 
 	if (held == NULL)
 		return NULL;
@@ -49,6 +50,10 @@ struct held_generation *generation_hold(struct generation *generation)
 	held->config = generation->config;
 	held->router = generation->router;
 	held->uses = 1;
+	held->is_traced = generation->config->tracing.enabled;
+	held->is_logged = generation->config->log.access;
+	for (size_t i = 0; i < count; i++)
+		held->books[i] = &generation->times[i]->books[index];
 	return held;
 }
 
@@ -241,7 +246,7 @@ static bool reload_prepare(struct worker *w, struct generation *generation)
 	struct inherited *bound = generation->bound != NULL ? &generation->bound[w->index] : NULL;
 	char error_text[256] = "out of memory";
 
-	w->reload.next = generation_hold(generation);
+	w->reload.next = generation_hold(generation, w->index);
 	w->reload.listeners = w->reload.next != NULL ? listeners_make(w, generation, bound, error_text) : NULL;
 	/* Those that are left are for nobody. */
 	bound_release(w, generation);

@@ -61,10 +61,13 @@ struct held_generation {
 	const struct router *router;
 	struct generation *generation;     /* one reference */
 	size_t uses;
+	bool is_traced;                    /* config->tracing.enabled */
+	bool is_logged;                    /* config->log.access */
+	struct worker_book *books[];       /* this worker's, of its routes */
 };
 
-/* The caller's use is counted. NULL: out of memory. */
-struct held_generation *generation_hold(struct generation *generation);
+/* For the worker `index`. The caller's use is counted. NULL: out of memory. */
+struct held_generation *generation_hold(struct generation *generation, unsigned index);
 void held_generation_free(struct held_generation *held);
 
 static inline struct held_generation *generation_enter(struct held_generation *held)

@@ -105,7 +105,7 @@ void times_tell_beside(struct exchange *ex, const struct upstream_lease *first, 
 
 static inline struct worker_book *worker_book(const struct exchange *ex)
 {
-	return &ex->held->generation->times[ex->route->index]->books[ex->worker->index];
+	return ex->held->books[ex->route->index];
 }
 
 static inline struct time_book *route_book(const struct exchange *ex)

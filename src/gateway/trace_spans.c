@@ -255,7 +255,7 @@ bool trace_end(struct exchange *ex, enum cause cause, const char *why)
 {
 	const char *reason = reason_of(ex, cause);
 
-	if (reason == NULL || !ex->held->config->tracing.enabled)
+	if (reason == NULL || !ex->held->is_traced)
 		return false;
 	if (ex->trace->current != NULL)
 		trace_try_over(ex, cause);

@@ -170,7 +170,7 @@ struct worker *worker_create(struct io *io, struct shared *shared, struct genera
 	slab_init(&w->client_slab, sizeof(struct client), 0);
 	slab_init(&w->exchange_slab, sizeof(struct exchange), 0);
 	slab_init(&w->stream_slab, client_stream_bytes(), STREAMS_MAX);
-	w->current = generation_hold(generation);
+	w->current = generation_hold(generation, index);
 	w->scratch = h1_scratch_create();
 	w->h2_scratch = h2_scratch_create();
 	w->kept_bytes_max = KEPT_ALL_MAX;
@@ -253,12 +253,12 @@ struct view worker_date_line(struct worker *w)
 
 const struct time_book *worker_route_times(const struct worker *w, size_t i)
 {
-	return &w->current->generation->times[i]->books[w->index].book;
+	return &w->current->books[i]->book;
 }
 
 const struct time_exemplars *worker_route_exemplars(const struct worker *w, size_t i)
 {
-	return &w->current->generation->times[i]->books[w->index].exemplars;
+	return &w->current->books[i]->exemplars;
 }
 
 const struct io_loop_stats *worker_loop_stats(const struct worker *w)
