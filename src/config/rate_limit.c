@@ -155,10 +155,12 @@ static void key_read(struct load *l, const struct node *node, void *out)
 			node_describe(&q, node));
 		return;
 	}
-	limit->key_count = is_list ? node->count : 1;
-	limit->keys = load_alloc(l, limit->key_count * sizeof(*limit->keys));
+	size_t count = is_list ? node->count : 1;
+
+	limit->keys = load_alloc(l, count * sizeof(*limit->keys));
 	if (limit->keys == NULL)
 		return;
+	limit->key_count = count;
 	if (!is_list) {
 		part_read(l, node, limit->keys);
 		return;
