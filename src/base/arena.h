@@ -9,6 +9,7 @@
 #ifndef WEIR_BASE_ARENA_H
 #define WEIR_BASE_ARENA_H
 
+#include "base/line.h"
 #include "base/view.h"
 
 struct arena_block;
@@ -44,9 +45,9 @@ static inline void *arena_alloc(struct arena *a, size_t n)
 /* The same, aligned to a line of the cache. */
 static inline void *arena_alloc_line(struct arena *a, size_t n)
 {
-	char *p = n <= SIZE_MAX - 64 ? arena_alloc(a, n + 64) : NULL;
+	char *p = n <= SIZE_MAX - CACHE_LINE ? arena_alloc(a, n + CACHE_LINE) : NULL;
 
-	return p == NULL ? NULL : p + (-(uintptr_t)p & 63);
+	return p == NULL ? NULL : p + (-(uintptr_t)p & (CACHE_LINE - 1));
 }
 
 /* A copy of the bytes. On failure the returned view has p == NULL (also for an n of 0 only then). */

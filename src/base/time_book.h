@@ -36,9 +36,9 @@ enum { TRY_BUCKETS = 8 };
 
 /* Of an endpoint. */
 struct try_book {
+	uint64_t sum_us[PHASE_COUNT];                       /* nothing in those that are none of a try's */
 	uint64_t count;                                     /* tries */
 	uint64_t connects;                                  /* of them, those that have waited for a connect */
-	uint64_t sum_us[PHASE_COUNT];                       /* nothing in those that are none of a try's */
 	uint64_t first_byte[TRY_BUCKETS];                   /* tries that have waited for an answer, by how long */
 };
 

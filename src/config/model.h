@@ -9,6 +9,7 @@
 
 #include "base/address.h"
 #include "base/hash.h"
+#include "base/line.h"
 #include "base/units.h"
 #include "base/view.h"
 #include "limits/store.h"
@@ -145,7 +146,7 @@ struct config_cidr {
 
 /* What a small request reads stands in the first two lines of the cache. */
 struct config_listener {
-	_Alignas(64) struct config_listener_timeouts timeouts;
+	_Alignas(CACHE_LINE) struct config_listener_timeouts timeouts;
 	enum config_half_close half_close;  /* abort (default) | serve */
 	struct config_https_redirect https_redirect;
 	uint8_t protocols;         /* set of 1 << enum config_protocol; default h1, with TLS h1 and h2 */
@@ -389,7 +390,7 @@ struct config_hedge {
 
 /* What a small request reads stands in the first line of the cache. */
 struct config_upstream {
-	_Alignas(64) struct config_upstream_timeouts timeouts;
+	_Alignas(CACHE_LINE) struct config_upstream_timeouts timeouts;
 	struct config_upstream_limits limits;
 	struct config_hedge hedge;
 	uint32_t index;
@@ -559,7 +560,7 @@ struct config_fallback {
 
 /* What a small request reads stands in the first two lines of the cache. */
 struct config_route {
-	_Alignas(64) uint32_t index;  /* position in the file */
+	_Alignas(CACHE_LINE) uint32_t index;  /* position in the file */
 	enum config_action action;
 	const struct config_upstream *upstream;        /* ACTION_UPSTREAM */
 	struct config_filter *filters;

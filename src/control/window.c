@@ -34,9 +34,12 @@ static void level_learn(struct window_level *level, uint64_t answers, uint64_t a
 /* It was taken away and came back since: what it counts it counts from 0 again. */
 static bool counts_anew(const struct load_curve *before, const struct load_curve *now)
 {
-	for (int i = 0; i < LOAD_LEVELS; i++)
-		if (now->answers[i] < before->answers[i] || now->at_once[i] < before->at_once[i] || now->sum_us[i] < before->sum_us[i])
+	for (int i = 0; i < LOAD_LEVELS; i++) {
+		const struct load_level *a = &before->levels[i], *b = &now->levels[i];
+
+		if (b->answers < a->answers || b->at_once < a->at_once || b->sum_us < a->sum_us)
 			return true;
+	}
 	return false;
 }
 
@@ -47,9 +50,12 @@ static void levels_learn(struct window *w, uint64_t now_us)
 
 		if (counts_anew(before, now))
 			w->curves[i] = (struct load_curve){0};
-		for (int j = 0; j < LOAD_LEVELS; j++)
-			level_learn(&w->levels[i][j], now->answers[j] - before->answers[j], now->at_once[j] - before->at_once[j],
-				now->sum_us[j] - before->sum_us[j], (uint32_t)(now_us / US_PER_S));
+		for (int j = 0; j < LOAD_LEVELS; j++) {
+			const struct load_level *a = &before->levels[j], *b = &now->levels[j];
+
+			level_learn(&w->levels[i][j], b->answers - a->answers, b->at_once - a->at_once, b->sum_us - a->sum_us,
+				(uint32_t)(now_us / US_PER_S));
+		}
 		w->curves[i] = *now;
 	}
 }

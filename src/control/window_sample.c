@@ -116,9 +116,12 @@ static void take_endpoint(struct window_endpoint *to, const struct upstream_endp
 	to->tries = from->times.count;
 	memcpy(to->phase_us, from->times.sum_us, sizeof(to->phase_us));
 	to->connects = from->times.connects;
-	to->answers = sum_of(from->curve.answers, LOAD_LEVELS);
-	to->at_once = sum_of(from->curve.at_once, LOAD_LEVELS);
-	to->latency_us = sum_of(from->curve.sum_us, LOAD_LEVELS);
+	to->answers = to->at_once = to->latency_us = 0;
+	for (int i = 0; i < LOAD_LEVELS; i++) {
+		to->answers += from->curve.levels[i].answers;
+		to->at_once += from->curve.levels[i].at_once;
+		to->latency_us += from->curve.levels[i].sum_us;
+	}
 	to->early = from->early;
 	to->silent = from->silent;
 	to->broken = from->broken;

@@ -42,7 +42,7 @@ enum { CLIENTS_SLICE = 256, CLIENT_GOES = 16 };
 struct held_generation *generation_hold(struct generation *generation, unsigned index)
 {
 	size_t count = generation->config->route_count;
-	struct held_generation *held = calloc(1, sizeof(*held) + count * sizeof(struct worker_book *));
+	struct held_generation *held = line_calloc(sizeof(*held) + count * sizeof(struct worker_book *));
 
 	if (held == NULL)
 		return NULL;

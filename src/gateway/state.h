@@ -12,6 +12,7 @@
 
 #include <stdatomic.h>
 
+#include "base/line.h"
 #include "base/slab.h"
 #include "gateway/client_caps.h"
 #include "gateway/filter.h"
@@ -128,7 +129,7 @@ struct worker_reload {
 
 /* What a small request touches stands in the first lines of the cache, as far as it goes. */
 struct worker {
-	_Alignas(64) struct io *io;
+	_Alignas(CACHE_LINE) struct io *io;
 	struct held_generation *current;   /* new exchanges begin with it */
 	struct upstreams *upstreams;
 	struct h1_scratch *scratch;
@@ -144,7 +145,7 @@ struct worker {
 	struct host_memo host_memo;
 	char date_line[40];                /* WORKER_DATE_LINE_BYTES of date_s */
 	struct shedding shedding;
-	_Alignas(64) struct worker_stats stats;
+	_Alignas(CACHE_LINE) struct worker_stats stats;
 
 	struct shared *shared;
 	struct worker_observer observer;

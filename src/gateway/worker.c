@@ -148,12 +148,11 @@ static bool open_listeners(struct worker *w, char error_text[256])
 struct worker *worker_create(struct io *io, struct shared *shared, struct generation *generation, unsigned index,
 	const struct worker_observer *observer, char error_text[256])
 {
-	struct worker *w = aligned_alloc(_Alignof(struct worker), sizeof(*w));
+	struct worker *w = line_calloc(sizeof(*w));
 
 	snprintf(error_text, 256, "out of memory");
 	if (w == NULL)
 		return NULL;
-	memset(w, 0, sizeof(*w));
 	w->io = io;
 	w->shared = shared;
 	w->index = index;

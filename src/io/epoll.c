@@ -44,6 +44,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/line.h"
 #include "io/io.h"
 #include "io/kernel.h"
 #include "io/listen.h"
@@ -55,7 +56,6 @@
 #define WALL_CHECK_US (100 * US_PER_MS)
 #define WAIT_MAX_US 3600000000 /* of one wait */
 #define SENDV_COUNT_MAX 64
-#define CACHE_LINE 64
 #define SLEPT_US 20 /* a wait that finds events waiting is shorter */
 #define STATM "/proc/self/statm"
 
@@ -167,11 +167,10 @@ static void io_release(struct io *io)
 
 struct io *io_create(void)
 {
-	struct io *io = aligned_alloc(CACHE_LINE, sizeof(*io));
+	struct io *io = line_calloc(sizeof(*io));
 
 	if (io == NULL)
 		return NULL;
-	memset(io, 0, sizeof(*io));
 	io->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	io->reserved_fd = reserve_descriptor();
 	io->wake = (struct io_source){.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), .on_event = on_wake};

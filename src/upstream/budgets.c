@@ -57,7 +57,7 @@ static struct endpoint_budget *budget_create(
 	const struct config_upstream *upstream, const struct config_endpoint *endpoint, atomic_uint *changes)
 {
 	struct weir_pool_config settings = endpoint_settings(upstream);
-	struct endpoint_budget *budget = calloc(1, sizeof(*budget) + upstream->name.n);
+	struct endpoint_budget *budget = line_calloc(sizeof(*budget) + upstream->name.n);
 
 	if (budget == NULL)
 		return NULL;

@@ -16,6 +16,7 @@
 
 #include <stdatomic.h>
 
+#include "base/line.h"
 #include "base/list.h"
 #include "config/model.h"
 #include "pool/pool.h"
@@ -39,15 +40,15 @@ enum {
 };
 
 struct endpoint_budget {
-	struct list_node node;             /* in the registry */
+	_Alignas(CACHE_LINE) struct list_node node;  /* in the registry */
 	struct weir_pool_budget *pool_budget;
 	atomic_uint references;
 	atomic_uint out;                   /* a set of enum endpoint_out, changed by endpoint_budget_set_out; empty: in service */
 	atomic_uint set;                   /* SET_WEIGHT_MASK, SET_DRAINED; changed by endpoint_budget_set */
 	atomic_uint *changes;              /* in the registry */
+	struct shared_breaker breaker;
 	struct concurrency concurrency;    /* how many requests at once */
 	struct health_record health;
-	struct shared_breaker breaker;
 	struct address address;
 	size_t upstream_name_n;
 	char upstream_name[];

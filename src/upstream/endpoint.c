@@ -579,7 +579,7 @@ struct endpoint *endpoint_create(struct upstreams *ups, const struct config_upst
 	struct view server_name = endpoint_server_name(upstream, config, text);
 	struct endpoint_name name = {upstream->name, config->address_text, authority_of(config, server_name, authority)};
 	struct endpoint *ep =
-		calloc(1, sizeof(*ep) + name.upstream.n + name.address_text.n + name.authority.n + server_name.n);
+		line_calloc(sizeof(*ep) + name.upstream.n + name.address_text.n + name.authority.n + server_name.n);
 
 	if (ep == NULL)
 		return NULL;

@@ -26,17 +26,31 @@ enum endpoint_state { ENDPOINT_NEW, ENDPOINT_SERVING, ENDPOINT_DRAINING, ENDPOIN
 
 /* Lives on its own: it points at no configuration, since it may outlast the one that it came with. */
 struct endpoint {
+	_Alignas(CACHE_LINE) struct upstreams *ups;
+	struct endpoint_budget *budget;    /* one reference */
+	struct weir_pool *pool;
+	uint32_t *load;                /* where `active` is counted too: in a list of candidates, or here: */
+	uint32_t load_alone;
+	uint32_t active;               /* leases waiting or held; changed by endpoint_begin and endpoint_end */
+	uint32_t held;                 /* leases held */
+	uint32_t named;                /* leases whose `picked` is this one's name */
+	uint32_t weight;               /* by the configuration: endpoint_weight() says what counts */
+	uint8_t state;                 /* enum endpoint_state; changed by endpoint_change only */
+	bool learns;                   /* how many requests it takes at once */
+	bool looked_at;                /* it counts in `tally`: passive checks are on, and there are others to compare with */
+	struct limiter_window window;  /* what this worker has seen of it (concurrency.h) */
+	struct latency_ewma latency;   /* for peak_ewma only */
+	struct idle_close idle_close;  /* when it closes connections that rest between requests */
+	_Alignas(CACHE_LINE) struct upstream_endpoint_stats stats;  /* `pool`: only what it was left by others (books.c) */
+
 	struct list_node node;         /* in ups->endpoints */
-	struct upstreams *ups;
 	struct endpoint_name name;     /* in the memory behind the endpoint */
 	struct address address;
-	uint32_t weight;               /* by the configuration: endpoint_weight() says what counts */
 	bool backup;
 	bool was_out;                  /* when a list of candidates was last made */
 	uint64_t zone;                 /* its name, hashed; 0: none */
 	struct config_labels labels;
 	uint64_t ramp_from_us;         /* since when it starts slowly; 0: it does not */
-	struct latency_ewma latency;   /* for peak_ewma only */
 	uint64_t connect_timeout_us;
 	enum config_proxy_protocol proxy_protocol;
 	struct weir_pool_config settings;  /* what its pool was created with */
@@ -44,14 +58,11 @@ struct endpoint {
 	struct view server_name;       /* TLS: asked for and verified; in the memory behind the endpoint */
 	struct tls_client *tls;        /* one reference; NULL: none, or not told yet (upstreams_secure) */
 	struct tls_resumption resumption;
-	struct endpoint_budget *budget;    /* one reference */
-	struct limiter_window window;  /* what this worker has seen of it (concurrency.h) */
 	struct io_timer look;          /* while somebody waits for a connection */
 	struct prober prober;          /* of the first worker */
 	struct health_tally tally;     /* what came of its requests */
 	struct breaker_side breaker_side;
 	struct io_timer breaker_timer; /* armed: its breaker may be tried then (breaking.c) */
-	struct weir_pool *pool;
 	uint64_t roster;               /* the number of the latest that it is in */
 	struct list conns;             /* every connection of the pool, also those connecting */
 	uint32_t streams_max;          /* HTTP/2: on one session; 0: HTTP/1 */
@@ -67,31 +78,26 @@ struct endpoint {
 	struct io_message freed;       /* another worker returned a unit of the budget, or needs one */
 	atomic_bool freed_posted;
 	struct io_task release;        /* frees it at the end of the tick */
-	uint32_t active;               /* leases waiting or held; changed by endpoint_begin and endpoint_end */
-	uint32_t held;                 /* leases held */
-	uint32_t *load;                /* where that is counted too: in a list of candidates, or here: */
-	uint32_t load_alone;
-	struct upstream_endpoint_stats stats;  /* `pool`: only what it was left by others (books.c) */
 	struct endpoint *before;       /* NEW: whom it will succeed when it comes into service; NULL: nobody */
 	struct endpoint *older, *newer;  /* whom it succeeded, and by whom it was succeeded; NULL: nobody that there is */
 	const char *mismatch;          /* what the last audit found; NULL: nothing */
-	uint32_t named;                /* leases whose `picked` is this one's name */
-	struct idle_close idle_close;  /* when it closes connections that rest between requests */
-	struct idle_close unused_close;  /* and those that have never served, which often is another time */
+	struct idle_close unused_close;  /* as idle_close, those that have never served, which often is another time */
 	uint64_t idle_limit_us;        /* what the pool was told of it */
-	uint8_t state;                 /* enum endpoint_state; changed by endpoint_change only */
-	bool learns;                   /* how many requests it takes at once */
 	bool running;                  /* weir_pool_run is telling outcomes */
 	bool stirred;                  /* its pool has begun with what it does unasked */
 };
 
 /* The endpoints of one upstream that are in service. There is none where nothing is known of its host names yet. */
 struct endpoint_group {
+	_Alignas(CACHE_LINE) const struct config_upstream *of;  /* what it was made from; to be compared only, while it is in service */
+	const atomic_uint *changes;    /* budget_registry's; not NULL where there are endpoints */
+	struct endpoint *only;         /* who has every request that asks for nothing; NULL: to be found out, or it depends */
+	unsigned only_seen;            /* of *changes: when `only` was found out */
+	struct retry_budget retry_budget;
 	struct endpoint_group *next;   /* in ups->gone, change.gone_before, or retiring */
 	struct endpoint_group *before; /* whose place it is about to take; NULL: nobody's, or it has taken it */
 	size_t retired;                /* in ups->retiring: so many of its endpoints were looked at */
 	struct upstreams *ups;
-	const struct config_upstream *of;  /* what it was made from; to be compared only, while it is in service */
 	struct view name;              /* the upstream's, in the memory behind the endpoints */
 	struct group_balance {
 		enum config_policy policy;
@@ -99,9 +105,6 @@ struct endpoint_group {
 		uint64_t slow_start_us;
 	} balance;                     /* as in config_balance */
 	uint64_t zone;                 /* our own, hashed; 0: it makes no difference */
-	const atomic_uint *changes;    /* budget_registry's; not NULL where there are endpoints */
-	unsigned only_seen;            /* of *changes: when `only` was found out */
-	struct endpoint *only;         /* who has every request that asks for nothing; NULL: to be found out, or it depends */
 	struct candidates *all;        /* who may be picked (balance.h) */
 	struct candidates *subsets;    /* and of whom, where a route says that */
 	struct config_passive passive;
@@ -109,7 +112,6 @@ struct endpoint_group {
 	unsigned panic_seen;           /* of *changes: when it was last looked whether too few are left */
 	unsigned judged_seen;          /* likewise: when its endpoints were last compared; passive.c */
 	bool was_awake;                /* something was known of them then */
-	struct retry_budget retry_budget;
 	struct quantile *latencies;    /* of its answers, where hedging is configured; else NULL */
 	size_t count;
 	struct endpoint *endpoints[];
@@ -142,11 +144,11 @@ struct roster_change {
 };
 
 struct upstreams {
-	struct io *io;
+	_Alignas(CACHE_LINE) struct io *io;
+	struct roster *roster;         /* in service: made from `config` */
 	struct h1_scratch *scratch;
 	struct tls_scratch *tls_scratch;  /* NULL: no upstream has TLS */
 	const struct config *config;   /* the current one */
-	struct roster *roster;         /* in service: made from it */
 	uint64_t rosters;              /* how many have been in service */
 	struct endpoint_group *gone;   /* upstreams that `config` has no more; in service for older ones until settled */
 	struct roster_making making;

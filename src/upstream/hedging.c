@@ -56,7 +56,7 @@ void upstream_gave_up(struct upstream_lease *lease, uint64_t waited_us)
 		limiter_sample(&ep->window, waited_us);
 	if (ep->latency.decay_us != 0)
 		latency_ewma_answer(&ep->latency, now_us, waited_us);
-	if (ep->tally.looked_at)
+	if (ep->looked_at)
 		passive_gave_up(ep, waited_us);
 }
 

@@ -39,11 +39,11 @@
 /* What one worker has seen since it was last merged. Zero-initialise it. */
 struct limiter_window {
 	/* Not side by side: a compiler that adds to neighbours as to one vector has more work with it than without. */
+	uint64_t losses;          /* among `failures` */
 	uint64_t latency_sum_us;  /* of samples */
 	uint64_t samples;
 	uint64_t latency_squares; /* likewise */
 	uint64_t failures;
-	uint64_t losses;          /* among them */
 	uint64_t due_us;
 	/* Never reset, and not side by side either. Sums of moments mean something modulo 2^64 only. */
 	uint64_t in_flight; /* now, of this worker */

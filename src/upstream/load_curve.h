@@ -11,10 +11,14 @@
 
 enum { LOAD_LEVELS = 14 };
 
+struct load_level {
+	uint64_t answers;
+	uint64_t at_once;                /* the sum of how many there were */
+	uint64_t sum_us;                 /* of first bytes */
+};
+
 struct load_curve {
-	uint64_t answers[LOAD_LEVELS];
-	uint64_t at_once[LOAD_LEVELS];   /* the sum of how many there were */
-	uint64_t sum_us[LOAD_LEVELS];    /* of first bytes */
+	struct load_level levels[LOAD_LEVELS];
 };
 
 /* An answer has begun after so long; `at_once` is not 0, and the request itself is among them. */
@@ -23,9 +27,9 @@ static inline void load_curve_enter(struct load_curve *curve, uint32_t at_once, 
 	unsigned level = 31u - (unsigned)__builtin_clz(at_once);
 
 	level = level < LOAD_LEVELS ? level : LOAD_LEVELS - 1;
-	curve->answers[level]++;
-	curve->at_once[level] += at_once;
-	curve->sum_us[level] += latency_us;
+	curve->levels[level].answers++;
+	curve->levels[level].at_once += at_once;
+	curve->levels[level].sum_us += latency_us;
 }
 
 #endif

@@ -161,7 +161,7 @@ static void count_all(struct upstreams *ups)
 	list_each_safe(&ups->endpoints, node, next) {
 		struct endpoint *ep = container_of(node, struct endpoint, node);
 
-		if (!ep->tally.looked_at)
+		if (!ep->looked_at)
 			continue;
 		/* The watch lets them take turns in being first. */
 		endpoint_sweep(ep, now_us, &left);
@@ -609,7 +609,7 @@ static void group_begin(struct upstreams *ups, struct endpoint_group *group)
 	for (size_t i = 0; i < group->count; i++) {
 		struct endpoint *ep = group->endpoints[i];
 
-		ep->tally.looked_at = looked_at;
+		ep->looked_at = looked_at;
 		if (looked_at)
 			say_patience(group, ep, 0);
 		else if (ups->probes && endpoint_budget_out(ep->budget) & OUT_EJECTED)

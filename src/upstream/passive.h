@@ -59,7 +59,6 @@ struct health_record {
 
 /* Of one worker. */
 struct health_tally {
-	bool looked_at;                    /* it counts: passive checks are on, and there are others to compare with */
 	bool has_news;                     /* something was counted since the last time that it was handed over */
 	uint64_t answered_us;              /* the last success */
 	struct outlier_tally tally;

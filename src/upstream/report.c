@@ -20,7 +20,7 @@ __attribute__((noinline)) static void tell_others(
 {
 	if (ep->latency.decay_us != 0)
 		learn_latency(ep, result);
-	if (ep->tally.looked_at)
+	if (ep->looked_at)
 		passive_report(ep, result);
 	if (lease->breaker_call != 0)
 		endpoint_breaker_report(ep, lease, result);
@@ -52,6 +52,6 @@ void endpoint_report(struct endpoint *ep, struct upstream_lease *lease, struct u
 		load_curve_enter(&ep->stats.curve, lease->at_once, result.waited_us);
 	else
 		count_unusual(&ep->stats, result);
-	if (ep->latency.decay_us != 0 || ep->tally.looked_at || lease->breaker_call != 0)
+	if (ep->latency.decay_us != 0 || ep->looked_at || lease->breaker_call != 0)
 		tell_others(ep, lease, result);
 }

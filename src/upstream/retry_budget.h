@@ -33,8 +33,9 @@ enum { RETRY_BUDGET_SLOTS = 10 };
 struct retry_budget {
 	uint64_t until_us;             /* the end of the present slot */
 	uint32_t at;                   /* which one that is */
-	uint32_t requests, retries;    /* of all slots */
-	uint32_t requests_in[RETRY_BUDGET_SLOTS], retries_in[RETRY_BUDGET_SLOTS];
+	uint32_t requests;             /* of all slots, and of each: */
+	uint32_t requests_in[RETRY_BUDGET_SLOTS];
+	uint32_t retries, retries_in[RETRY_BUDGET_SLOTS];
 };
 
 /* The present slot is that of now_us from here on. */

@@ -148,7 +148,7 @@ static bool group_balance(struct endpoint_group *group, const struct config *con
 static struct endpoint_group *group_alloc(const struct config *config, const struct config_upstream *upstream)
 {
 	size_t endpoints_bytes = upstream->endpoint_count * sizeof(struct endpoint *);
-	struct endpoint_group *group = calloc(1, sizeof(*group) + endpoints_bytes + upstream->name.n);
+	struct endpoint_group *group = line_calloc(sizeof(*group) + endpoints_bytes + upstream->name.n);
 
 	if (group == NULL)
 		return NULL;
@@ -207,7 +207,7 @@ static bool group_fill(struct roster_making *m, struct endpoint_group *group, co
 bool making_begin(struct roster_making *m, const struct config *config, struct endpoint_budget *const *budgets)
 {
 	*m = (struct roster_making){.config = config, .budgets = budgets};
-	m->roster = calloc(1, sizeof(*m->roster) + config->upstream_count * sizeof(struct endpoint_group *));
+	m->roster = line_calloc(sizeof(*m->roster) + config->upstream_count * sizeof(struct endpoint_group *));
 	return m->roster != NULL;
 }
 

@@ -19,7 +19,7 @@ static void on_all_closed(struct io_task *task)
 struct upstreams *upstreams_create(struct io *io, struct h1_scratch *scratch, const struct config *config,
 	struct endpoint_budget *const *budgets)
 {
-	struct upstreams *ups = calloc(1, sizeof(*ups));
+	struct upstreams *ups = line_calloc(sizeof(*ups));
 
 	if (ups == NULL)
 		return NULL;

@@ -363,6 +363,9 @@ unsigned upstreams_spare_files(struct upstreams *ups);
 
 /* What is counted of one endpoint, by one worker. */
 struct upstream_endpoint_stats {
+	struct load_curve curve;             /* of its answers that were none of failure, to requests that were sent whole */
+	uint64_t early;                      /* such answers to requests that were not whole yet */
+	struct try_book times;               /* of tries at it that are over */
 	struct weir_pool_stats pool;
 	uint64_t retries[RETRY_REASONS];
 	uint64_t tried_again[TRY_FAILURES];  /* requests that were sent again for what came of them here */
@@ -382,15 +385,12 @@ struct upstream_endpoint_stats {
 	uint64_t health_changed_us;          /* how long ago that was; 0: it never was */
 	uint64_t ejections[HEALTH_REASONS];  /* told by the first worker only */
 	uint64_t ports_exhausted;            /* connections that could not be opened for want of a local port */
-	struct load_curve curve;             /* of its answers that were none of failure, to requests that were sent whole */
-	uint64_t early;                      /* such answers to requests that were not whole yet */
 	uint64_t silent;                     /* requests that were waited for until their time was up */
 	uint64_t broken;                     /* that failed otherwise without an answer */
 	uint64_t errors;                     /* that were answered with a failure */
 	/* When last recounted: requests that wait for the first byte of their answer; and those that are there, or wait so, for long. */
 	uint64_t owed, owed_long, held_long;
 	uint64_t hedges, hedges_won;         /* requests that were sent to it beside another; answered first */
-	struct try_book times;               /* of tries at it that are over */
 	uint64_t breaker_opened;
 	uint64_t breaker_state;              /* enum breaker_state, over all workers */
 	uint64_t leaking;                    /* leases held for leak_after that were found not to be in use */

@@ -18,9 +18,9 @@ static void test_levels(void **state)
 		for (unsigned level = 0; level < LOAD_LEVELS; level++) {
 			unsigned is_it = level == cases[i].level;
 
-			assert_int_equal(curve.answers[level], is_it ? 2 : 0);
-			assert_int_equal(curve.at_once[level], is_it ? 2ull * cases[i].at_once : 0);
-			assert_int_equal(curve.sum_us[level], is_it ? 15 : 0);
+			assert_int_equal(curve.levels[level].answers, is_it ? 2 : 0);
+			assert_int_equal(curve.levels[level].at_once, is_it ? 2ull * cases[i].at_once : 0);
+			assert_int_equal(curve.levels[level].sum_us, is_it ? 15 : 0);
 		}
 	}
 }

@@ -148,7 +148,7 @@ static void test_what_came_of_requests(void **state)
 		end_close(&end);
 	}
 	stats = stats_of(&bed, 0);
-	assert_int_equal(stats->curve.answers[0], 2);
+	assert_int_equal(stats->curve.levels[0].answers, 2);
 	assert_int_equal(stats->early, 1);
 	assert_int_equal(stats->errors, 2);
 	assert_int_equal(stats->silent, 3);
