@@ -14,21 +14,25 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/line.h"
 #include "base/poison.h"
 
 #define SLAB_ALIGN 16
+#define SLAB_LINES_BYTES 1024  /* an object as large is made of whole lines */
 #define SLAB_RUN_BYTES 16384
 #define SLAB_RUN_COUNT_MIN 4
 
-/* Stands before a run's objects; its size is a multiple of SLAB_ALIGN, as malloc's alignment is. */
+/* Stands before a run's objects, so that those whose size is a multiple of it begin on lines of the cache. */
 struct slab_run {
-	_Alignas(SLAB_ALIGN) struct slab_run *next;
+	_Alignas(CACHE_LINE) struct slab_run *next;
 };
 
 void slab_init(struct slab *s, size_t object_bytes, size_t count_max)
 {
 	CHECK(object_bytes <= SIZE_MAX / (2 * SLAB_RUN_COUNT_MIN));
-	object_bytes = (object_bytes + SLAB_ALIGN - 1) & ~(size_t)(SLAB_ALIGN - 1);
+	size_t align = object_bytes >= SLAB_LINES_BYTES ? CACHE_LINE : SLAB_ALIGN;
+
+	object_bytes = (object_bytes + align - 1) & ~(align - 1);
 	*s = (struct slab){
 		.object_bytes = object_bytes > 0 ? object_bytes : SLAB_ALIGN,
 		.count_max = count_max,
@@ -65,6 +69,7 @@ static void slab_push(struct slab *s, void *p)
 __attribute__((noinline)) static bool slab_grow(struct slab *s)
 {
 	size_t count = SLAB_RUN_BYTES / s->object_bytes;
+	struct slab_run *run;
 
 	if (count < SLAB_RUN_COUNT_MIN)
 		count = SLAB_RUN_COUNT_MIN;
@@ -72,7 +77,8 @@ __attribute__((noinline)) static bool slab_grow(struct slab *s)
 		count = s->count_max - s->count_made;
 	if (count == 0)
 		return false;
-	struct slab_run *run = malloc(sizeof(*run) + count * s->object_bytes);
+	size_t bytes = sizeof(*run) + count * s->object_bytes;
+	run = aligned_alloc(CACHE_LINE, (bytes + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1));
 	if (run == NULL)
 		return false;
 	run->next = s->runs;

@@ -21,7 +21,7 @@ struct slab {
 	size_t count_made;       /* live + free */
 };
 
-/* object_bytes is rounded up to a multiple of 16 and is at least 16. */
+/* object_bytes is rounded up to a multiple of 16 and is at least 16; from 1 KiB on objects begin on lines of the cache. */
 void slab_init(struct slab *s, size_t object_bytes, size_t count_max);
 
 /* From now on there may be as many, if that is more than before: what was made stays. */

@@ -59,33 +59,36 @@
 #define SLEPT_US 20 /* a wait that finds events waiting is shorter */
 #define STATM "/proc/self/statm"
 
+/* What every turn of the loop touches stands in the first two lines of the cache. */
 struct io {
-	int epoll_fd;
-	int reserved_fd; /* STATM; given up by io_accept_shed and io_reserve_spend; -1 until it is had back */
-	bool spent; /* by io_reserve_spend: what is closed next takes its place */
-	struct io_source wake; /* the eventfd */
-	bool stopping;
-	int short_count; /* of how many events at once the short way tells: 1, or COUNT_NEVER: there is a crowd, turns are measured, or it is to stop */
-	uint64_t now_us;
-	uint64_t began_us, ended_us; /* the tick before this one; `ended` 0: there was little to do in it */
+	_Alignas(CACHE_LINE) uint64_t now_us;
+	uint64_t ended_us; /* when the tick before this one had ended; 0: there was little to do in it */
+	struct list tasks;
 	struct io_loop_stats stats;
+	struct io_pause *pause; /* turns are measured; NULL: they are not */
+	int epoll_fd;
+	bool stopping;
+	bool spent; /* reserved_fd, by io_reserve_spend: what is closed next takes its place */
+	int short_count; /* of how many events at once the short way tells: 1, or COUNT_NEVER: there is a crowd, turns are measured, or it is to stop */
+	int batch_next; /* events before it are delivered */
+	int batch_count; /* 0 while there is none */
+	int batch_most; /* CROWD, or 0 while there is a crowd: what comes stands behind it */
 	uint64_t wall_minus_now_us; /* modulo 2^64 */
 	uint64_t wall_check_us; /* when to measure the difference again */
 	uint64_t random_key;
 	uint64_t random_count;
-	uint64_t letter_us; /* when the letter that measures the lag was sent; 0: it has come */
-	uint64_t lag_us; /* how long the one took that came last */
-	struct io_pause *pause; /* turns are measured; NULL: they are not */
-	uint64_t busy_us; /* processor time at the beginning of this turn, while they are */
-	size_t sources_open; /* descriptors handed out and not yet closed */
-	int batch_next; /* events before it are delivered */
-	int batch_count; /* 0 while there is none */
-	int batch_most; /* CROWD, or 0 while there is a crowd: what comes stands behind it */
-	struct list crowd; /* sources whose events are fetched and have to wait */
-	struct io_task crowd_task;
-	struct list tasks;
 	struct timer_wheel wheel;
 	struct epoll_event batch[BATCH_EVENTS];
+
+	int reserved_fd; /* STATM; given up by io_accept_shed and io_reserve_spend; -1 until it is had back */
+	struct io_source wake; /* the eventfd */
+	uint64_t began_us; /* as ended_us */
+	uint64_t letter_us; /* when the letter that measures the lag was sent; 0: it has come */
+	uint64_t lag_us; /* how long the one took that came last */
+	uint64_t busy_us; /* processor time at the beginning of this turn, while they are measured */
+	size_t sources_open; /* descriptors handed out and not yet closed */
+	struct list crowd; /* sources whose events are fetched and have to wait */
+	struct io_task crowd_task;
 	/* Written by other threads: on a line of its own. */
 	_Alignas(CACHE_LINE) _Atomic(struct io_message *) mailbox;
 };

@@ -90,18 +90,18 @@ struct weir_pool_waiter {
 	 */
 	int reason;
 
-	/* private to the pool */
+	/* private to the pool; who is served at once needs the first line only */
+	uint32_t slot;
+	uint8_t stage;
+	uint8_t outcome;
+	uint8_t queue;
+	bool overdue;
 	struct weir_pool_waiter *prev, *next;
 	struct weir_pool *pool;
 	uint64_t deadline_us;
 	uint64_t patience_us;
 	uint64_t queued_us;
 	uint32_t deadline_at;
-	uint32_t slot;
-	uint8_t stage;
-	uint8_t outcome;
-	uint8_t queue;
-	bool overdue;
 };
 
 /*

@@ -127,12 +127,7 @@ struct upstream_lease {
 	uint8_t dead;                   /* private; HTTP/2: places that it got on dead, unused sessions since it asked */
 	const struct endpoint_name *picked;    /* stays until the next acquire, or upstream_lease_release; NULL: none was picked */
 
-	/* The ids of the names of endpoints that the request has tried already (upstream_avoid). */
-	uint64_t tried[UPSTREAM_TRIED_MAX];
-	uint8_t tried_count;
-
-	/* Private. */
-	struct weir_pool_waiter waiter;
+	/* Private. What is only needed by who waits, or tries again, is last. */
 	struct endpoint *endpoint;
 	struct endpoint *named;         /* whose name `picked` is */
 	uint64_t asked_us;
@@ -144,6 +139,10 @@ struct upstream_lease {
 	uint8_t flight;                 /* enum flight (concurrency.h) */
 	bool replayed;                  /* upstream_acquire_again was called: from then on only fresh connections serve */
 	uint64_t deadline_us;
+	uint8_t tried_count;
+	struct weir_pool_waiter waiter;
+	/* The ids of the names of endpoints that the request has tried already (upstream_avoid). */
+	uint64_t tried[UPSTREAM_TRIED_MAX];
 };
 
 /* Both are held: each has what the other had. Who is called back (`ops`) stays with the place. */

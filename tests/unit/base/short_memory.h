@@ -1,6 +1,6 @@
 /*
- * malloc() and calloc() of our own code that fail when told to; libraries keep their own. Include in one file of a program
- * that is linked with -Wl,--wrap=malloc,--wrap=calloc.
+ * malloc(), calloc() and aligned_alloc() of our own code that fail when told to; libraries keep their own. Include in one file of a program
+ * that is linked with -Wl,--wrap=malloc,--wrap=calloc,--wrap=aligned_alloc.
  */
 #ifndef WEIR_TESTS_SHORT_MEMORY_H
 #define WEIR_TESTS_SHORT_MEMORY_H
@@ -15,8 +15,10 @@ static int mallocs_made;
 
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t count, size_t n);
+void *__real_aligned_alloc(size_t align, size_t n);
 void *__wrap_malloc(size_t n);
 void *__wrap_calloc(size_t count, size_t n);
+void *__wrap_aligned_alloc(size_t align, size_t n);
 
 static bool mallocs_allow(void)
 {
@@ -35,6 +37,11 @@ void *__wrap_malloc(size_t n)
 void *__wrap_calloc(size_t count, size_t n)
 {
 	return mallocs_allow() ? __real_calloc(count, n) : NULL;
+}
+
+void *__wrap_aligned_alloc(size_t align, size_t n)
+{
+	return mallocs_allow() ? __real_aligned_alloc(align, n) : NULL;
 }
 
 #endif
