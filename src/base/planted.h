@@ -98,6 +98,9 @@ enum planted_bug {
 	PLANTED_SETTLED_EARLY,               /* an upstream that is gone is let go while requests may still ask for it */
 	PLANTED_LISTENS_EARLY,               /* a listener of a reload lets clients in before it is known whether the reload is taken */
 	PLANTED_KEPT_ANSWER_HELD,            /* an answer waits for the end of a connection that goes on */
+	PLANTED_PIPE_REST_FORGOTTEN,         /* what a pipe still holds when its sink takes no more is lost */
+	PLANTED_PIPE_OVERTAKEN,              /* what is sent behind a pipe that its sink has not taken goes out before it */
+	PLANTED_PIPE_KEPT,                   /* who is closed does not give the pipe back that it could not empty */
 	PLANTED_COUNT
 };
 

@@ -309,8 +309,8 @@ static void client_flush_on(struct client *c)
 		client_close(c);
 	} else if (!conn_blocked(conn)) {
 		client_proceed(c, (enum client_next)c->next);
-	} else if (buf_len(&conn->out) != c->flushing) {
-		c->flushing = buf_len(&conn->out);
+	} else if (conn_unsent(conn) != c->flushing) {
+		c->flushing = conn_unsent(conn);
 		arm(c, c->listener->config->timeouts.write_idle_us);
 	}
 }
@@ -433,7 +433,7 @@ static void client_serve(struct client *c)
 	do {
 		if (client_take(c, &limits))
 			return;
-		got = h1_conn_fill(&c->h1, client_input_max(c));
+		got = h1_conn_fill(&c->h1, h1_conn_first_bytes(&c->h1, client_input_max(c)));
 	} while (got > 0);
 	if (got == -EAGAIN)
 		client_wait(c);

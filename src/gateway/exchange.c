@@ -319,6 +319,7 @@ void exchange_send(struct exchange *ex)
 		}
 	} else {
 		replay_prepare(ex);
+		stream_expect(ex->down, ex->lease.stream, ex->request.content_length);
 		exchange_enter(ex, ex->request.expect_continue ? EXCHANGE_EXPECTING : EXCHANGE_REQUESTING);
 	}
 	exchange_pump(ex);

@@ -107,19 +107,32 @@ static void pass(const struct stream *from, struct stream *to, struct view data)
 		stream_pass(from, to, data);
 }
 
-/* False: ended. */
-static bool request_content(struct exchange *ex, struct view data)
+/* How much content more the client may send. */
+static uint64_t request_room(const struct exchange *ex)
 {
 	uint64_t body_bytes_max = ex->client->listener->config->limits.body_bytes;
 
-	ex->bytes_in += data.n;
-	if (body_bytes_max != 0 && ex->bytes_in > body_bytes_max) {
-		exchange_finish(ex, CAUSE_BODY_TOO_LARGE, NULL);
-		return false;
-	}
+	return body_bytes_max != 0 ? body_bytes_max - ex->bytes_in : UINT64_MAX;
+}
+
+/* So much content has come, for which there is room. */
+static void request_moved(struct exchange *ex, size_t n)
+{
+	ex->bytes_in += n;
 	if (ex->state == EXCHANGE_EXPECTING)
 		exchange_enter(ex, EXCHANGE_REQUESTING);
 	bytes_moved(ex);
+}
+
+/* False: ended. */
+static bool request_content(struct exchange *ex, struct view data)
+{
+	if (data.n > request_room(ex)) {
+		ex->bytes_in += data.n;
+		exchange_finish(ex, CAUSE_BODY_TOO_LARGE, NULL);
+		return false;
+	}
+	request_moved(ex, data.n);
 	if (grpc_translates_request(ex)) {
 		if (grpc_take(ex, data))
 			return true;
@@ -132,16 +145,38 @@ static bool request_content(struct exchange *ex, struct view data)
 	return true;
 }
 
+/* Content of which nobody needs a copy goes from socket to socket, where it is much. As stream_pipe. */
+static ssize_t request_pipe(struct exchange *ex)
+{
+	ssize_t got = -EOPNOTSUPP;
+
+	if (ex->grpc == NULL && !replay_is_unsettled(ex))
+		got = stream_pipe(client_side(ex), upstream_side(ex), request_room(ex));
+	if (got > 0)
+		request_moved(ex, (size_t)got);
+	else if (got == -EAGAIN)
+		stream_flush(upstream_side(ex));
+	return got;
+}
+
+/* As stream_fill; -EAGAIN, too, if the upstream has to be waited for. */
+static ssize_t request_receive(struct exchange *ex)
+{
+	/* What was gathered points into the buffer that is about to be filled. A failed send is no end yet: see pump_response. */
+	if (stream_flush(upstream_side(ex)) < 0 || stream_blocked(upstream_side(ex)))
+		return -EAGAIN;
+	if (replay_is_unsettled(ex))
+		replay_settle(ex);
+	return stream_fill(client_side(ex), client_input_max(ex->client));
+}
+
 /* More of the request's content from the client: 1 there is more, 0 wait, -1 ended. */
 static int request_fill(struct exchange *ex)
 {
-	struct stream *from = client_side(ex);
-	ssize_t got;
+	ssize_t got = request_pipe(ex);
 
-	/* What was gathered points into the buffer that is about to be filled. A failed send is no end yet: see pump_response. */
-	if (stream_flush(upstream_side(ex)) < 0 || stream_blocked(upstream_side(ex)))
-		return 0;
-	got = stream_fill(from, client_input_max(ex->client));
+	if (got == -EOPNOTSUPP)
+		got = request_receive(ex);
 	if (got > 0)
 		return 1;
 	if (got == -EAGAIN)
@@ -361,6 +396,7 @@ static enum step response_final(struct exchange *ex, struct message *m)
 	ex->upstream_status = true;
 	exchange_is_answered(ex);
 	exchange_enter(ex, EXCHANGE_RESPONDING);
+	stream_expect(upstream_side(ex), client_side(ex), m->content_length);
 	return STEP_ON;
 }
 
@@ -478,6 +514,8 @@ static size_t response_bytes_max(struct exchange *ex)
 	size_t most = head_bytes > H1_SCRATCH_IN_BYTES ? head_bytes : H1_SCRATCH_IN_BYTES;
 	size_t wanted = stream_receive_bytes(client_side(ex));
 
+	if (ex->state != EXCHANGE_RESPONDING)
+		wanted = stream_first_bytes(upstream_side(ex), wanted);
 	return wanted < most && !stream_has_unread(upstream_side(ex)) ? wanted : most;
 }
 
@@ -489,12 +527,40 @@ static inline void response_received(struct exchange *ex)
 		response_begins(ex);
 }
 
+/* The upstream has ended, or failed. */
+static enum step response_over(struct exchange *ex, ssize_t got)
+{
+	if (got == 0 || PLANTED(TRUNCATED_LOOKS_COMPLETE))
+		return response_eof(ex);
+	return step_lose_upstream(ex);
+}
+
+/* Content that nobody looks at goes from socket to socket, where it is much. FILL: it has to be received. */
+static enum step response_pipe(struct exchange *ex)
+{
+	struct stream *from = upstream_side(ex);
+	ssize_t got = ex->grpc == NULL ? stream_pipe(from, client_side(ex), UINT64_MAX) : -EOPNOTSUPP;
+
+	if (got == -EOPNOTSUPP)
+		return STEP_FILL;
+	if (got == -EAGAIN)
+		return STEP_ENDED;
+	if (got <= 0)
+		return response_over(ex, got);
+	ex->bytes_out += (size_t)got;
+	bytes_moved(ex);
+	return is_read_out(from) ? response_end(ex, NULL) : STEP_ON;
+}
+
 static enum step response_fill(struct exchange *ex)
 {
 	struct stream *from = upstream_side(ex);
 	struct stream *to = client_side(ex);
+	enum step step = ex->state == EXCHANGE_RESPONDING ? response_pipe(ex) : STEP_FILL;
 	ssize_t got;
 
+	if (step != STEP_FILL)
+		return step;
 	if (stream_flush(to) < 0)
 		return step_lose_client(ex);
 	if (stream_blocked(to))
@@ -506,10 +572,8 @@ static enum step response_fill(struct exchange *ex)
 		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "the response head is too large");
 	if (got <= 0 && (hedge_takes_over(ex) || replay_try(ex) || retry_for_loss(ex)))
 		return STEP_ENDED;
-	if (got == 0)
-		return response_eof(ex);
-	if (got < 0)
-		return PLANTED(TRUNCATED_LOOKS_COMPLETE) ? response_eof(ex) : step_lose_upstream(ex);
+	if (got <= 0)
+		return response_over(ex, got);
 	response_received(ex);
 	return STEP_ON;
 }

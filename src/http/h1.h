@@ -94,6 +94,13 @@ void h1_body_end(struct h1_body *body);
 enum h1_piece h1_body_read(struct h1_body *body, struct view *in, struct view *data, const char **why);
 
 /*
+ * How much content comes next, as it stands in the input: what is left of the length, or of the chunk; UINT64_MAX: all until the input
+ * ends; 0: none, or something else comes before it. Whoever takes it by another way than h1_body_read says how much of it that was.
+ */
+uint64_t h1_body_coming(const struct h1_body *body);
+void h1_body_took(struct h1_body *body, uint64_t n);
+
+/*
  * After H1_PIECE_TRAILERS: reads the trailer section and its blank line into m->fields (lent; m->field_count is set).
  * The same rules as for field lines of a head; fields that must not be trailers (framing, routing, Host, Connection and
  * what RFC 9110 §6.5.1 names) are dropped. On H1_DONE the body is done. The causes are those of a request: a caller

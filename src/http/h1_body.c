@@ -150,17 +150,34 @@ static void advance(struct view *in, size_t n)
 	in->n -= n;
 }
 
-/* Cuts up to `left` bytes off the input; there is at least one. Content until close is never counted down to 0. */
+/* Content until close is never counted down to 0. */
+static inline void count_data(struct h1_body *body, uint64_t n)
+{
+	if (body->framing == FRAMING_UNTIL_CLOSE)
+		return;
+	body->left -= n;
+	if (body->left == 0)
+		body->state = body->framing == FRAMING_CHUNKED ? STATE_DATA_CR : STATE_DONE;
+}
+
+/* Cuts up to `left` bytes off the input; there is at least one. */
 static enum h1_piece take_data(struct h1_body *body, struct view *in, struct view *data)
 {
 	*data = view_of(in->p, in->n < body->left ? in->n : (size_t)body->left);
 	advance(in, data->n);
-	if (body->framing == FRAMING_UNTIL_CLOSE)
-		return H1_PIECE_DATA;
-	body->left -= data->n;
-	if (body->left == 0)
-		body->state = body->framing == FRAMING_CHUNKED ? STATE_DATA_CR : STATE_DONE;
+	count_data(body, data->n);
 	return H1_PIECE_DATA;
+}
+
+uint64_t h1_body_coming(const struct h1_body *body)
+{
+	return body->state == STATE_PLAIN || body->state == STATE_DATA ? body->left : 0;
+}
+
+void h1_body_took(struct h1_body *body, uint64_t n)
+{
+	CHECK(n <= h1_body_coming(body));
+	count_data(body, n);
 }
 
 /* Counts one byte of a chunk-size line, which `c` has just led to `state`. Returns what is wrong with it, or NULL. */

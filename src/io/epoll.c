@@ -48,6 +48,7 @@
 #include "io/io.h"
 #include "io/kernel.h"
 #include "io/listen.h"
+#include "io/pipes.h"
 #include "io/timer.h"
 
 #define BATCH_EVENTS 256
@@ -78,6 +79,7 @@ struct io {
 	uint64_t random_key;
 	uint64_t random_count;
 	struct timer_wheel wheel;
+	struct pipes pipes;
 	struct epoll_event batch[BATCH_EVENTS];
 
 	int reserved_fd; /* STATM; given up by io_accept_shed and io_reserve_spend; -1 until it is had back */
@@ -190,6 +192,7 @@ struct io *io_create(void)
 	io->short_count = 1;
 	list_init(&io->tasks);
 	wheel_init(&io->wheel, io->now_us);
+	pipes_init(&io->pipes);
 	return io;
 failed:
 	io_release(io);
@@ -202,6 +205,7 @@ void io_free(struct io *io)
 	io_defer_cancel(io, &io->crowd_task);
 	CHECK(list_empty(&io->tasks));
 	wheel_release(&io->wheel);
+	pipes_release(&io->pipes);
 	io_release(io);
 }
 
@@ -754,14 +758,14 @@ __attribute__((noinline)) static ssize_t transmit_all(int fd, const struct iovec
 	struct msghdr message = {.msg_iov = vector.taken, .msg_iovlen = (size_t)count};
 
 	CHECK(count > 0 && count <= SENDV_COUNT_MAX);
-	return sendmsg(fd, &message, MSG_NOSIGNAL | flags);
+	return result_of(sendmsg(fd, &message, MSG_NOSIGNAL | flags));
 }
 
 ssize_t io_sendv(struct io *io, struct io_source *source, const struct iovec *iov, int count)
 {
 	if (count == 1)
 		return transmit(source->fd, iov->iov_base, iov->iov_len, 0);
-	return result_of(transmit_all(source->fd, iov, count, 0));
+	return transmit_all(source->fd, iov, count, 0);
 }
 
 /* One segment less, for which the peer would be woken by itself. Where not all is taken, Linux keeps nothing back. */
@@ -769,7 +773,12 @@ ssize_t io_sendv_last(struct io *io, struct io_source *source, const struct iove
 {
 	if (count == 1)
 		return transmit(source->fd, iov->iov_base, iov->iov_len, MSG_MORE);
-	return result_of(transmit_all(source->fd, iov, count, MSG_MORE));
+	return transmit_all(source->fd, iov, count, MSG_MORE);
+}
+
+ssize_t io_sendv_more(struct io *io, struct io_source *source, const struct iovec *iov, int count)
+{
+	return io_sendv_last(io, source, iov, count);
 }
 
 void io_shutdown_write(struct io *io, struct io_source *source)
@@ -816,4 +825,9 @@ int io_local_address(struct io *io, const struct io_source *source, struct addre
 {
 	address->len = sizeof(address->u);
 	return (int)result_of(getsockname(source->fd, &address->u.any, &address->len));
+}
+
+struct pipes *io_pipes(const struct io *io)
+{
+	return (struct pipes *)(uintptr_t)&io->pipes;
 }

@@ -279,6 +279,9 @@ ssize_t io_sendv(struct io *io, struct io_source *source, const struct iovec *io
  */
 ssize_t io_sendv_last(struct io *io, struct io_source *source, const struct iovec *iov, int count);
 
+/* The same, and more follows at once: the peer may be woken only by that. */
+ssize_t io_sendv_more(struct io *io, struct io_source *source, const struct iovec *iov, int count);
+
 /* Ends the sending direction (FIN after what was sent). */
 void io_shutdown_write(struct io *io, struct io_source *source);
 
@@ -293,5 +296,37 @@ void io_abort(struct io *io, struct io_source *source);
 
 /* The address the socket is bound to. 0 or an error. */
 int io_local_address(struct io *io, const struct io_source *source, struct address *address);
+
+/* --- pipes -------------------------------------------------------------------------------------------------- */
+
+/*
+ * Through a pipe bytes go from socket to socket without entering user space. A loop has a few, by number from 1 on, which it opens as
+ * they are wanted and lends.
+ */
+enum {
+	IO_PIPES_MAX = 16,
+	IO_PIPE_BYTES_MAX = 256 * 1024,  /* what one is filled with at most, since it may have to be read out */
+};
+
+/* One that is empty. 0: all are lent, or the system gives none at present, or can do nothing with it. */
+unsigned io_pipe_lend(struct io *io);
+
+/* What it holds is forgotten. */
+void io_pipe_give_back(struct io *io, unsigned pipe);
+
+/* Bytes that it holds. */
+size_t io_pipe_held(const struct io *io, unsigned pipe);
+
+/*
+ * Receives into the pipe, which is empty. As io_recv, but that it says less than `n` does not mean that no more is there. -EOPNOTSUPP:
+ * nothing has moved, and this has to be received by io_recv.
+ */
+ssize_t io_pipe_fill(struct io *io, unsigned pipe, struct io_source *from, size_t n);
+
+/* Sends what the pipe holds, or the first part of it. As io_sendv; -EOPNOTSUPP: nothing has moved, and it has to be read out. */
+ssize_t io_pipe_drain(struct io *io, unsigned pipe, struct io_source *to);
+
+/* Reads of what the pipe holds the first `n` bytes, or all. > 0; else an error. */
+ssize_t io_pipe_read(struct io *io, unsigned pipe, void *bytes, size_t n);
 
 #endif

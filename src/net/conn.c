@@ -4,6 +4,10 @@
  *     kernel --conn_recv--> memory of the caller
  *     memory of the caller --conn_sendv--> kernel, and what it did not take --> out --(writable)--> kernel
  *
+ *     kernel --conn_recv_pipe--> pipe of the caller
+ *     pipe of the caller --conn_send_pipe--> kernel, and what it did not take: stays in the pipe --(writable)--> kernel
+ *                                                       `- of that the first bytes --> out
+ *
  * A receive that comes back shorter than asked for has drained the socket: the next bytes make a new edge. This spares
  * the second receive that would only say EAGAIN.
  *
@@ -13,6 +17,8 @@
 
 #include <errno.h>
 
+#include "base/check.h"
+#include "base/planted.h"
 #include "net/tls.h"
 #include "net/tls_conn.h"
 
@@ -30,20 +36,72 @@ __attribute__((cold, noinline)) static int sendv_by_tls(struct conn *conn, const
 	return tls_sendv(conn, iov, count);
 }
 
+/* What of a blocked pipe is kept in `out`. */
+enum { PIPE_FIRST_BYTES = 512 };
+
+static void pipe_release(struct conn *conn)
+{
+	if (conn->pipe != 0)
+		io_pipe_give_back(conn->io, conn->pipe);
+	conn->pipe = 0;
+}
+
+/* Nothing more goes out. */
+static void out_release(struct conn *conn)
+{
+	buf_release(&conn->out);
+	if (!PLANTED(PIPE_KEPT))
+		pipe_release(conn);
+}
+
 static int send_failed(struct conn *conn, int error)
 {
 	conn->send_error = error;
-	buf_release(&conn->out);
+	out_release(conn);
 	return error;
 }
 
-/* Moves what waits in `out` into the kernel. */
+/* The first `n` bytes of the pipe, or all that it holds, go to `out`. */
+static int keep_of_pipe(struct conn *conn, size_t n)
+{
+	size_t held = io_pipe_held(conn->io, conn->pipe);
+
+	for (size_t left = n < held ? n : held; left > 0;) {
+		ssize_t got = -ENOMEM;
+
+		if (buf_reserve(&conn->out, left, CONN_OUT_MAX))
+			got = io_pipe_read(conn->io, conn->pipe, conn->out.p + conn->out.end, left);
+		if (got < 0)
+			return send_failed(conn, (int)got);
+		conn->out.end += (uint32_t)got;
+		left -= (size_t)got;
+	}
+	if (n >= held || PLANTED(PIPE_REST_FORGOTTEN))
+		pipe_release(conn);
+	return 0;
+}
+
+/* Moves what the pipe holds into the kernel; `out` is empty. What is not taken begins in `out`. */
+__attribute__((noinline)) static void flush_pipe(struct conn *conn)
+{
+	ssize_t sent = 0;
+
+	while (io_pipe_held(conn->io, conn->pipe) > 0 && (sent = io_pipe_drain(conn->io, conn->pipe, &conn->source)) > 0)
+		conn->taken += (size_t)sent;
+	if (sent < 0 && sent != -EAGAIN && sent != -EOPNOTSUPP)
+		send_failed(conn, (int)sent);
+	else
+		keep_of_pipe(conn, sent == -EAGAIN ? PIPE_FIRST_BYTES : SIZE_MAX);
+}
+
+/* Moves what waits in `out` into the kernel, and what waits behind it. */
 static void conn_flush(struct conn *conn)
 {
 	while (conn_blocked(conn)) {
 		struct view left = buf_view(&conn->out);
 		struct iovec iov = {(void *)(uintptr_t)left.p, left.n};
-		ssize_t sent = io_sendv(conn->io, &conn->source, &iov, 1);
+		ssize_t sent = conn->pipe == 0 ? io_sendv(conn->io, &conn->source, &iov, 1)
+					       : io_sendv_more(conn->io, &conn->source, &iov, 1);
 
 		if (sent == -EAGAIN)
 			return;
@@ -53,6 +111,8 @@ static void conn_flush(struct conn *conn)
 		}
 		conn->taken += (size_t)sent;
 		buf_consume(&conn->out, (size_t)sent);
+		if (conn->pipe != 0 && !conn_blocked(conn))
+			flush_pipe(conn);
 	}
 	/* The last of it was close_notify. */
 	if (conn->shut && conn->tls != NULL)
@@ -98,6 +158,7 @@ static void conn_init(struct conn *conn, struct io *io)
 	conn->source.due = 0;
 	conn->taken = conn->connected_us = 0;
 	conn->source.on_event = conn_on_event;
+	conn->pipe = 0;
 	conn->readable = conn->peer_closed = conn->broken = conn->reset = conn->at_end = conn->shut = conn->parting = false;
 	conn->error = conn->send_error = 0;
 	buf_init(&conn->out);
@@ -166,6 +227,9 @@ ssize_t conn_recv(struct conn *conn, void *bytes, size_t n)
 /* All but the first `sent` bytes, for later. */
 __attribute__((noinline)) static int keep_rest(struct conn *conn, const struct iovec *iov, int count, size_t sent)
 {
+	/* It goes out behind what the pipe holds. */
+	if (conn->pipe != 0 && !PLANTED(PIPE_OVERTAKEN) && keep_of_pipe(conn, SIZE_MAX) < 0)
+		return conn->send_error;
 	for (int i = 0; i < count; i++) {
 		size_t n = iov[i].iov_len;
 
@@ -211,6 +275,57 @@ int conn_sendv(struct conn *conn, const struct iovec *iov, int count)
 	return send_or_keep(conn, iov, count);
 }
 
+/* --- by pipe -------------------------------------------------------------------------------------------------------- */
+
+ssize_t conn_recv_pipe(struct conn *conn, unsigned pipe, size_t n)
+{
+	if (conn->error != 0)
+		return conn->error;
+	if (conn->at_end)
+		return 0;
+	if (!conn->readable)
+		return -EAGAIN;
+
+	ssize_t got = io_pipe_fill(conn->io, pipe, &conn->source, n);
+
+	/* However little it was: a pipe is full when its places are, and these do not count bytes. */
+	if (got > 0 || got == -EOPNOTSUPP)
+		return got;
+	conn->readable = false;
+	if (got == 0)
+		conn->at_end = conn->peer_closed = true;
+	else if (got != -EAGAIN)
+		conn->error = (int)got;
+	return got;
+}
+
+static int send_before_pipe(struct conn *conn, const struct iovec *iov, int count)
+{
+	ssize_t sent = conn_blocked(conn) ? -EAGAIN : io_sendv_more(conn->io, &conn->source, iov, count);
+
+	if (sent < 0 && sent != -EAGAIN)
+		return send_failed(conn, (int)sent);
+	if (sent < 0)
+		sent = 0;
+	conn->taken += (size_t)sent;
+	return keep_rest(conn, iov, count, (size_t)sent);
+}
+
+int conn_send_pipe(struct conn *conn, const struct iovec *iov, int count, unsigned pipe)
+{
+	CHECK(conn->tls == NULL && conn->pipe == 0);
+	if (conn->send_error != 0 || (count > 0 && send_before_pipe(conn, iov, count) < 0)) {
+		io_pipe_give_back(conn->io, pipe);
+		return conn->send_error;
+	}
+	conn->pipe = (uint8_t)pipe;
+	if (!conn_blocked(conn)) {
+		flush_pipe(conn);
+		conn_flush(conn);
+	}
+	return conn->send_error;
+}
+
 bool conn_has_news(struct conn *conn)
 {
 	if (conn->tls != NULL && conn->readable && !conn->peer_closed && conn->error == 0)
@@ -244,7 +359,7 @@ void conn_close(struct conn *conn)
 		tls_end(conn);
 		tls_release(conn);
 	}
-	buf_release(&conn->out);
+	out_release(conn);
 	conn->readable = false;
 	io_close(conn->io, &conn->source);
 }
@@ -253,7 +368,7 @@ void conn_abort(struct conn *conn)
 {
 	if (conn->tls != NULL)
 		tls_release(conn);
-	buf_release(&conn->out);
+	out_release(conn);
 	conn->readable = false;
 	io_abort(conn->io, &conn->source);
 }

@@ -6,6 +6,9 @@
  * writes must stop while conn_blocked(): that is the whole of the backpressure, and it bounds `out` to what one caller
  * hands over in one go.
  *
+ * Large content may be handed over in a pipe of the loop's, and then never enters user space. What of it the kernel does not
+ * take stays in the pipe, behind `out`, which begins with some of it: so a conn is blocked as long as `out` is not empty, in any case.
+ *
  * The loop tells once that something changed; the flags below remember it until it has been dealt with.
  *
  * A conn may have TLS (net/tls.h). Then `out` holds ciphertext and `taken` counts its bytes; all else is the same. An end of
@@ -37,6 +40,7 @@ struct conn {
 	bool at_end;                          /* conn_recv has returned 0 */
 	bool shut;                            /* our direction was ended */
 	bool parting;                         /* what is sent is the last: conn_part() */
+	uint8_t pipe;                         /* what goes out behind `out`, which is not empty then; 0: nothing */
 	int error;                            /* negative errno once receiving has failed; 0 while it has not */
 	int send_error;                       /* the same for sending; what the peer said before may still be received */
 };
@@ -85,6 +89,23 @@ static inline bool conn_blocked(const struct conn *conn)
 {
 	return buf_len(&conn->out) > 0;
 }
+
+/* Bytes that were accepted from the owner, and that the kernel has not taken. */
+static inline uint32_t conn_unsent(const struct conn *conn)
+{
+	uint32_t n = buf_len(&conn->out);
+
+	return n == 0 || conn->pipe == 0 ? n : n + (uint32_t)io_pipe_held(conn->io, conn->pipe);
+}
+
+/*
+ * As conn_recv, without TLS, into a pipe that the caller was lent; but a conn that says less than `n` may have more. -EOPNOTSUPP: this has
+ * to be received by conn_recv.
+ */
+ssize_t conn_recv_pipe(struct conn *conn, unsigned pipe, size_t n);
+
+/* As conn_sendv, without TLS: the pieces (perhaps none), and behind them what the pipe holds, which is the conn's from here on. */
+int conn_send_pipe(struct conn *conn, const struct iovec *iov, int count, unsigned pipe);
 
 static inline bool conn_is_open(const struct conn *conn)
 {

@@ -64,6 +64,7 @@ void h1_conn_init(struct h1_conn *hc, struct h1_scratch *scratch)
 	h1_body_init(&hc->body, FRAMING_NONE, 0);
 	head_begins_anew(hc);
 	hc->out_framing = FRAMING_NONE;
+	hc->expects_large = false;
 }
 
 void h1_conn_release(struct h1_conn *hc)
@@ -74,11 +75,8 @@ void h1_conn_release(struct h1_conn *hc)
 		return;
 	if (scratch->reader == hc)
 		scratch->reader = NULL;
-	if (scratch->writer == hc) {
-		scratch->writer = NULL;
-		scratch->out_used = 0;
-		scratch->iov_count = 0;
-	}
+	if (scratch->writer == hc)
+		h1_conn_gather_end(scratch);
 	buf_release(&hc->in);
 	hc->unread = view_of(NULL, 0);
 }
@@ -299,15 +297,36 @@ void h1_conn_put_raw(struct h1_conn *hc, struct view data)
 	gather_piece(hc, data);
 }
 
-void h1_conn_put_chunk(struct h1_conn *hc, struct view data)
+static inline void gather_chunk_prefix(struct h1_conn *hc, size_t n)
 {
 	char prefix[H1_CHUNK_PREFIX_MAX];
 
+	gather_copy(hc, view_of(prefix, h1_chunk_prefix(prefix, n)));
+}
+
+void h1_conn_put_chunk(struct h1_conn *hc, struct view data)
+{
 	if (data.n == 0)
 		return;
-	h1_conn_gather(hc, H1_COPY_MAX + sizeof(prefix) + 2);
-	gather_copy(hc, view_of(prefix, h1_chunk_prefix(prefix, data.n)));
+	h1_conn_gather(hc, H1_COPY_MAX + H1_CHUNK_PREFIX_MAX + 2);
+	gather_chunk_prefix(hc, data.n);
 	gather_piece(hc, data);
+	gather_copy(hc, VIEW("\r\n"));
+}
+
+void h1_conn_begin_piece(struct h1_conn *hc, size_t n)
+{
+	if (hc->out_framing != FRAMING_CHUNKED)
+		return;
+	h1_conn_gather(hc, H1_CHUNK_PREFIX_MAX);
+	gather_chunk_prefix(hc, n);
+}
+
+void h1_conn_end_piece(struct h1_conn *hc)
+{
+	if (hc->out_framing != FRAMING_CHUNKED)
+		return;
+	h1_conn_gather(hc, 2);
 	gather_copy(hc, VIEW("\r\n"));
 }
 
@@ -332,8 +351,6 @@ int h1_conn_flush_gathered(struct h1_conn *hc)
 	/* A head that did not fit leaves nothing behind. */
 	if (scratch->iov_count > 0)
 		error = conn_sendv(&hc->conn, scratch->iov, scratch->iov_count);
-	scratch->writer = NULL;
-	scratch->out_used = 0;
-	scratch->iov_count = 0;
+	h1_conn_gather_end(scratch);
 	return error;
 }

@@ -31,6 +31,9 @@ enum {
 	H1_SCRATCH_IOV = 32,
 	H1_SCRATCH_FIELDS = 1000,
 	H1_COPY_MAX = 2048,                 /* pieces up to this size are copied rather than pointed at */
+	H1_PIPE_LEAST = 16 * 1024,          /* content that is worth a pipe */
+	H1_LARGE_LEAST = 32 * 1024,         /* content of which that much is left behind what is received with a head: */
+	H1_FIRST_BYTES = 8 * 1024,
 };
 
 /* A worker's scratch memory. */
@@ -56,6 +59,7 @@ struct h1_conn {
 	uint32_t head_tried;         /* bytes there were when an incomplete head was last parsed */
 	uint8_t out_framing;         /* enum framing of the message being written */
 	uint8_t head_lines;          /* how often an incomplete head was parsed again for a line end */
+	bool expects_large;          /* its next message is likely to have large content, as the last one had */
 };
 
 /* Where reading stands, to go back there: h1_conn_mark. */
@@ -85,6 +89,17 @@ void h1_conn_rest(struct h1_conn *hc);
 static inline bool h1_conn_has_input(const struct h1_conn *hc)
 {
 	return hc->unread.n > 0 || hc->conn.readable || hc->conn.at_end || hc->conn.error != 0;
+}
+
+/*
+ * How much of at most `bytes_max` is to be received where a head begins: little, if large content is expected behind it, which is to stay
+ * in the socket (h1_conn_pipe).
+ */
+static inline size_t h1_conn_first_bytes(const struct h1_conn *hc, size_t bytes_max)
+{
+	if (!__builtin_expect(hc->expects_large, 0) || hc->unread.n > 0 || bytes_max < H1_FIRST_BYTES)
+		return bytes_max;
+	return H1_FIRST_BYTES;
 }
 
 /* Receives more behind the unread bytes. Results as conn_recv; -ENOBUFS when `bytes_max` are unread already. */
@@ -183,6 +198,18 @@ static inline bool h1_conn_end_head(struct h1_conn *hc, struct h1_writer *w, enu
 /* Bytes as they are (tunnels). */
 void h1_conn_put_raw(struct h1_conn *hc, struct view data);
 
+/* Nothing is gathered any more. */
+static inline void h1_conn_gather_end(struct h1_scratch *scratch)
+{
+	scratch->writer = NULL;
+	scratch->out_used = 0;
+	scratch->iov_count = 0;
+}
+
+/* What the framing of the head says in front of `n` bytes of content that come by another way, and behind them. */
+void h1_conn_begin_piece(struct h1_conn *hc, size_t n);
+void h1_conn_end_piece(struct h1_conn *hc);
+
 /* The half of h1_conn_put_body that writes chunks. */
 void h1_conn_put_chunk(struct h1_conn *hc, struct view data);
 
@@ -197,6 +224,21 @@ static inline void h1_conn_put_body(struct h1_conn *hc, struct view data)
 
 /* The end of the content; trailers (may be NULL) only go with chunked framing. */
 void h1_conn_put_end(struct h1_conn *hc, const struct message *trailers);
+
+/* --- from one to another ------------------------------------------------------------------------------------------ */
+
+/*
+ * Content that comes next on `from`, at least H1_PIPE_LEAST and at most `bytes_max` bytes, goes through a pipe to what is written on `to`
+ * (h1_pipe.c); what is gathered there goes out before it. As h1_conn_fill, but what came is counted and put. `to` is not blocked.
+ *
+ * -EOPNOTSUPP: nothing was done, and this content has to be received and put. There is less, or TLS on either side, or no pipe.
+ */
+ssize_t h1_conn_pipe(struct h1_conn *from, struct h1_conn *to, uint64_t bytes_max);
+
+/* `from` has just begun content of this length, for `to`: from that follows what is expected of its next message. */
+void h1_conn_expect(struct h1_conn *from, const struct h1_conn *to, uint64_t content_length);
+
+/* --- sending -------------------------------------------------------------------------------------------------------- */
 
 /* The half of h1_conn_flush that has something to send, perhaps. */
 int h1_conn_flush_gathered(struct h1_conn *hc);

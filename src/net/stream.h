@@ -116,7 +116,7 @@ static inline uint32_t stream_unsent(const struct stream *s)
 {
 	if (stream_is_h2(s))
 		return stream_h2_unsent(s);
-	return buf_len(&stream_h1(s)->conn.out);
+	return conn_unsent(&stream_h1(s)->conn);
 }
 
 /* More waits than is worth waiting for. It tells when that has changed. */
@@ -124,7 +124,7 @@ static inline bool stream_blocked(const struct stream *s)
 {
 	if (stream_is_h2(s))
 		return stream_h2_blocked(s);
-	return stream_unsent(s) > 0;
+	return conn_blocked(&stream_h1(s)->conn);
 }
 
 /* How much is to be received at a time for what is put on it: what it cannot send it has to keep. */
@@ -155,6 +155,30 @@ static inline ssize_t stream_fill(struct stream *s, size_t bytes_max)
 	if (stream_is_h2(s))
 		return stream_h2_fill(s, bytes_max);
 	return h1_conn_fill(stream_h1(s), bytes_max);
+}
+
+/* As h1_conn_pipe; with HTTP/2 on either side content has to be received and put. */
+static inline ssize_t stream_pipe(struct stream *from, struct stream *to, uint64_t bytes_max)
+{
+	if (stream_is_h2(from) || stream_is_h2(to))
+		return -EOPNOTSUPP;
+	return h1_conn_pipe(stream_h1(from), stream_h1(to), bytes_max);
+}
+
+/* As h1_conn_first_bytes. */
+static inline size_t stream_first_bytes(const struct stream *s, size_t bytes_max)
+{
+	return stream_is_h2(s) ? bytes_max : h1_conn_first_bytes(stream_h1(s), bytes_max);
+}
+
+/*
+ * As h1_conn_expect, for content that does not come with its head however little is received at a time. (After less than that nothing
+ * else is expected than before.)
+ */
+static inline void stream_expect(struct stream *from, const struct stream *to, uint64_t content_length)
+{
+	if (content_length > H1_FIRST_BYTES && !stream_is_h2(from) && !stream_is_h2(to))
+		h1_conn_expect(stream_h1(from), stream_h1(to), content_length);
 }
 
 static inline struct h1_result stream_read_response(struct stream *s, const struct h1_limits *limits,

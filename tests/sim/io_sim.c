@@ -5,7 +5,7 @@
  * says: a change sets bits in file->pending and puts the file on the loop's ready list, the tick hands them over once,
  * and if the owner does not drain then nobody reminds it. Where a fault makes a call give less than was there, the
  * matching change follows a moment later (file->nudge), as if the rest had only then arrived. Reading and writing is in
- * sim_bytes.c.
+ * sim_bytes.c, pipes are in sim_pipes.c.
  *
  * Descriptors are reused lowest first, as the kernel does, so that an owner which mixes up an old and a new socket
  * meets the wrong one.
@@ -77,6 +77,8 @@ void io_free(struct io *io)
 {
 	if (io->files != 0 || !list_empty(&io->tasks))
 		world_violation("8: nothing is left behind", "io_free with %u sockets, or with tasks", io->files);
+	if (sim_pipes_lent(io) > 0)
+		world_violation("8: nothing is left behind", "io_free with %u pipes", sim_pipes_lent(io));
 	wheel_release(&io->wheel);
 	sim_free(io);
 }

@@ -40,6 +40,11 @@ struct sim_file {
 	unsigned waiting_first, waiting_count;
 };
 
+struct sim_lent {
+	size_t from, to;  /* what it holds */
+	char bytes[IO_PIPE_BYTES_MAX];
+};
+
 struct io {
 	unsigned number;
 	uint64_t now_us;  /* as of the tick */
@@ -54,7 +59,10 @@ struct io {
 	unsigned listening[DOORS_MAX];  /* by door */
 	unsigned bound;                 /* those that listen, and those that do not yet */
 	struct io_loop_stats stats;
+	struct sim_lent *pipes[IO_PIPES_MAX];  /* NULL: it is not lent */
 };
+
+unsigned sim_pipes_lent(const struct io *io);
 
 /* It is open. */
 struct sim_file *file_of(const struct io_source *source);

@@ -151,6 +151,7 @@ struct sim_plan {
 	bool reroutes;                /* routes come and go, and lead elsewhere */
 	bool doors;                   /* listeners open, close and move */
 	bool refuses_reloads;         /* workers refuse some of the reloads, and are told again */
+	bool pipes;                   /* content may go from socket to socket through them */
 	bool panics;                  /* where most endpoints are out all are used */
 	bool passive;                 /* endpoints are ejected soon, and come back soon */
 	bool servers_tunnel;          /* servers of HTTP/2 take extended CONNECT (RFC 8441) */

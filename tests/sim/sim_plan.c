@@ -69,6 +69,7 @@ void plan_draw(uint64_t seed)
 	plan.health_http = world_also(seed, ALSO_HEALTH_HTTP) % 2 == 0;
 	plan.health_tcp = !plan.health_http && !plan.servers_h2;
 	plan.panics = world_also(seed, ALSO_PANIC) % 4 == 0;
+	plan.pipes = world_also(seed, ALSO_PIPES) % 3 != 0;
 	plan.passive = world_also(seed, ALSO_PASSIVE) % 3 != 0;
 	plan.calls = plan.servers_h2 && world_also(seed, ALSO_CALLS) % 3 == 0;
 	plan.agains = !plan.calls && world_also(seed, ALSO_AGAINS) % 4 == 0;

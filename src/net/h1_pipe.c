@@ -1,0 +1,61 @@
+/*
+ * Large content from one connection to another, through a pipe of the loop's:
+ *
+ *     from --io_pipe_fill--> pipe --io_pipe_drain--> to
+ *
+ * The pipe is filled first: then it is known how much there is, which a chunk has to say, and that the head which goes out before it
+ * need not wake anybody. It is lent for that one go, and beyond it only while the sink does not take what is in it.
+ *
+ * How much is content the framing of `from` says, so what stands behind it stays in the socket.
+ */
+#include <errno.h>
+
+#include "net/h1_conn.h"
+
+static bool is_plain(const struct h1_conn *from, const struct h1_conn *to)
+{
+	return from->conn.tls == NULL && to->conn.tls == NULL;
+}
+
+static bool can_pipe(const struct h1_conn *from, const struct h1_conn *to)
+{
+	return is_plain(from, to) && from->unread.n == 0 && !conn_blocked(&to->conn) && to->conn.send_error == 0;
+}
+
+void h1_conn_expect(struct h1_conn *from, const struct h1_conn *to, uint64_t content_length)
+{
+	from->expects_large = content_length >= H1_LARGE_LEAST && is_plain(from, to);
+}
+
+/* Sends what is gathered for `to`, and the pipe behind it. */
+static void send_pipe(struct h1_conn *to, unsigned pipe)
+{
+	struct h1_scratch *scratch = to->scratch;
+	bool is_gathered = scratch->writer == to;
+
+	conn_send_pipe(&to->conn, scratch->iov, is_gathered ? scratch->iov_count : 0, pipe);
+	if (is_gathered)
+		h1_conn_gather_end(scratch);
+}
+
+ssize_t h1_conn_pipe(struct h1_conn *from, struct h1_conn *to, uint64_t bytes_max)
+{
+	uint64_t coming = h1_body_coming(&from->body), most = coming < bytes_max ? coming : bytes_max;
+	unsigned pipe = 0;
+
+	if (most >= H1_PIPE_LEAST && can_pipe(from, to))
+		pipe = io_pipe_lend(from->conn.io);
+	if (pipe == 0)
+		return -EOPNOTSUPP;
+	ssize_t got = conn_recv_pipe(&from->conn, pipe, most < IO_PIPE_BYTES_MAX ? (size_t)most : IO_PIPE_BYTES_MAX);
+
+	if (got <= 0) {
+		io_pipe_give_back(from->conn.io, pipe);
+		return got;
+	}
+	h1_body_took(&from->body, (uint64_t)got);
+	h1_conn_begin_piece(to, (size_t)got);
+	send_pipe(to, pipe);
+	h1_conn_end_piece(to);
+	return got;
+}
