@@ -2,6 +2,7 @@
 
     forbidding.py ERROR COMMAND...                   membarrier(2) as a whole fails with that error
     forbidding.py ERROR --only BITS COMMAND...       membarrier(BITS, ...) alone
+    forbidding.py ERROR --splice COMMAND...          splice(2) instead
 """
 
 import ctypes
@@ -12,6 +13,7 @@ import struct
 import sys
 
 MEMBARRIER = {"x86_64": 324, "aarch64": 283}[platform.machine()]
+SPLICE = {"x86_64": 275, "aarch64": 76}[platform.machine()]
 PRIVATE_EXPEDITED = 1 << 3
 
 # Of linux/prctl.h, linux/filter.h, linux/seccomp.h.
@@ -21,17 +23,17 @@ ALLOW, FAIL = 0x7FFF0000, 0x00050000
 AT_NUMBER, AT_FIRST_ARGUMENT = 0, 16
 
 
-def program(error, only):
+def program(error, call, only):
     """Each step: what, how far to jump when it is so and when not, and its number."""
     argument = [] if only is None else [(LOAD, 0, 0, AT_FIRST_ARGUMENT), (JUMP_IF_EQUAL, 0, 1, only)]
-    steps = [(LOAD, 0, 0, AT_NUMBER), (JUMP_IF_EQUAL, 0, len(argument) + 1, MEMBARRIER), *argument,
+    steps = [(LOAD, 0, 0, AT_NUMBER), (JUMP_IF_EQUAL, 0, len(argument) + 1, call), *argument,
         (RETURN, 0, 0, FAIL | error), (RETURN, 0, 0, ALLOW)]
     return b"".join(struct.pack("HBBI", *step) for step in steps), len(steps)
 
 
-def forbid(error, only):
+def forbid(error, call, only):
     libc = ctypes.CDLL(None, use_errno=True)
-    code, count = program(error, only)
+    code, count = program(error, call, only)
     steps = ctypes.create_string_buffer(code)
     described = struct.pack("HxxxxxxP", count, ctypes.addressof(steps))
     for arguments in ((PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), (PR_SET_SECCOMP, MODE_FILTER, ctypes.c_char_p(described), 0, 0)):
@@ -40,9 +42,12 @@ def forbid(error, only):
 
 
 def main(error, *command):
-    only = int(command[1]) if command[0] == "--only" else None
-    command = command if only is None else command[2:]
-    forbid(getattr(errno, error), only)
+    call, only = MEMBARRIER, None
+    if command[0] == "--only":
+        only, command = int(command[1]), command[2:]
+    elif command[0] == "--splice":
+        call, command = SPLICE, command[1:]
+    forbid(getattr(errno, error), call, only)
     os.execvp(command[0], command)
 
 

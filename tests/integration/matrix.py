@@ -28,6 +28,7 @@ SIZES = "how a head of HTTP/1.1 is measured"
 CROWD = "the crowd speaks HTTP/1.1 (crowd.py)"
 LIMIT = "one too many is answered in HTTP/1.1, and closed in HTTP/2"
 SENT = "what HTTP/2 resets in the same turn has never been sent"
+PIPES = "content of HTTP/2 is in frames, which are received"
 PLACES = "a place on a session is no connection: it is neither kept ready nor reused in an order"
 
 NO_HEADER = "the configuration refuses a header of the PROXY protocol before HTTP/2: it names one client of many"
@@ -51,6 +52,7 @@ NAME_SERVERS = """
 """.split()
 
 BOTH = {
+    "test_pipes": PIPES,
     **{f"test_admin::test_{name}": NOT_ASKED for name in ADMINISTRATION},
     "test_admin_api": NOT_ASKED,
     "test_live": NOT_ASKED,
