@@ -120,7 +120,7 @@ uint64_t admin_answer_bytes(const struct admin_conn *like)
 		const struct admin_conn *c = container_of(node, struct admin_conn, node);
 
 		if (c->by_unix == like->by_unix)
-			bytes += (uint64_t)c->content.cap + c->h1.conn.out.cap;
+			bytes += (uint64_t)buf_cap(&c->content) + buf_cap(&c->h1.conn.out);
 	}
 	return bytes;
 }

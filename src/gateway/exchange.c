@@ -819,7 +819,7 @@ void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, 
 		upstream_give_back(&ex->lease, true);
 	if (!PLANTED(TUNNEL_LEASE_KEPT) || reached != EXCHANGE_TUNNELLING || cause != CAUSE_CLIENT_GONE)
 		upstream_drop(&ex->lease);
-	if (ex->kept.cap > 0)
+	if (buf_cap(&ex->kept) > 0)
 		replay_forget(ex);
 
 	enum client_next next = conclude(ex, reached, cause, why);

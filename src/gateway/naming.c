@@ -56,13 +56,15 @@ static ssize_t receive(struct client *c, size_t n)
 {
 	struct buf *in = &c->h1.in;
 
-	if (!buf_reserve(in, n, PROXY_HEADER_BYTES_MAX))
+	char *to = buf_reserve(in, n, PROXY_HEADER_BYTES_MAX);
+
+	if (to == NULL)
 		return -ENOMEM;
 
-	ssize_t got = conn_recv(&c->h1.conn, in->p + in->end, n);
+	ssize_t got = conn_recv(&c->h1.conn, to, n);
 
 	if (got > 0)
-		in->end += (uint32_t)got;
+		buf_added(in, (size_t)got);
 	return got;
 }
 

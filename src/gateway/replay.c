@@ -72,7 +72,7 @@ static bool is_worth_keeping(const struct exchange *ex)
 /* Frees what was kept. */
 static void kept_release(struct exchange *ex)
 {
-	ex->worker->kept_bytes -= ex->kept.cap;
+	ex->worker->kept_bytes -= buf_cap(&ex->kept);
 	buf_release(&ex->kept);
 }
 
@@ -99,12 +99,12 @@ void replay_prepare(struct exchange *ex)
 void replay_keep(struct exchange *ex, struct view data)
 {
 	struct worker *w = ex->worker;
-	uint32_t cap = ex->kept.cap;
+	uint32_t cap = buf_cap(&ex->kept);
 
 	if (!is_worth_keeping(ex) || ex->kept_short)
 		return;
 	ex->kept_short = !buf_append(&ex->kept, data, KEPT_MAX);
-	w->kept_bytes += ex->kept.cap - cap;
+	w->kept_bytes += buf_cap(&ex->kept) - cap;
 	ex->kept_short |= w->kept_bytes > w->kept_bytes_max;
 	if (ex->kept_short)
 		kept_release(ex);

@@ -324,7 +324,7 @@ const char *worker_audit(const struct worker *w)
 
 	list_each_safe(&w->exchanges, node, next) {
 		exchanges++;
-		kept_bytes += container_of(node, struct exchange, node)->kept.cap;
+		kept_bytes += buf_cap(&container_of(node, struct exchange, node)->kept);
 	}
 	list_each_safe(&w->clients, node, next) {
 		const struct client *c = container_of(node, struct client, node);

@@ -87,7 +87,8 @@ static inline void conn_part(struct conn *conn)
 
 static inline bool conn_blocked(const struct conn *conn)
 {
-	return buf_len(&conn->out) > 0;
+	/* It has no memory but for bytes. */
+	return conn->out.memory != NULL;
 }
 
 /* Bytes that were accepted from the owner, and that the kernel has not taken. */

@@ -99,14 +99,16 @@ __attribute__((noinline)) static ssize_t fill_own(struct h1_conn *hc, size_t byt
 	buf_consume(&hc->in, buf_len(&hc->in) - hc->unread.n);
 	if (room > 4 * KIB)
 		room = 4 * KIB;
-	if (!buf_reserve(&hc->in, room, bytes_max)) {
+	char *to = buf_reserve(&hc->in, room, bytes_max);
+
+	if (to == NULL) {
 		hc->conn.error = -ENOMEM;
 		return -ENOMEM;
 	}
-	ssize_t got = conn_recv(&hc->conn, hc->in.p + hc->in.end, room);
+	ssize_t got = conn_recv(&hc->conn, to, room);
 
 	if (got > 0)
-		hc->in.end += (uint32_t)got;
+		buf_added(&hc->in, (size_t)got);
 	hc->unread = buf_view(&hc->in);
 	return got;
 }

@@ -15,6 +15,7 @@
 
 /* `failed` once memory has run out. */
 struct writer {
+	char *begin;
 	struct pen pen;
 	bool failed;
 };
@@ -23,16 +24,17 @@ struct writer {
 static bool writer_begin(struct writer *w, struct buf *text, size_t texts, size_t fixed)
 {
 	size_t most = JSON_TEXT_MAX * texts + fixed;
+	char *room = buf_reserve(text, most + PEN_SLACK, TEXT_BYTES_MAX);
 
-	if (!buf_reserve(text, most + PEN_SLACK, TEXT_BYTES_MAX))
+	if (room == NULL)
 		return false;
-	*w = (struct writer){.pen = {text->p + text->end, text->p + text->end + most}};
+	*w = (struct writer){.begin = room, .pen = {room, room + most}};
 	return true;
 }
 
 static bool writer_end(struct writer *w, struct buf *text)
 {
-	text->end = (uint32_t)(w->pen.at - text->p);
+	buf_added(text, (size_t)(w->pen.at - w->begin));
 	return !w->failed;
 }
 

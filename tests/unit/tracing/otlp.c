@@ -41,7 +41,7 @@ static void a_span_is_written_as_otlp_has_it(void **state)
 
 	snprintf(expected, sizeof(expected), "{\"resourceSpans\":[{\"resource\":{\"attributes\":[{\"key\":\"service.name\",\"value\":"
 		"{\"stringValue\":\"edge\"}}]},\"scopeSpans\":[{\"scope\":{\"name\":\"weir\"},\"spans\":[%s,%s]}]}]}", one, one);
-	assert_string_equal(text.p, expected);
+	assert_string_equal(buf_view(&text).p, expected);
 	buf_release(&text);
 }
 
@@ -63,7 +63,7 @@ static void the_largest_span_fits(void **state)
 	while (s.event_count < SPAN_EVENTS_MAX)
 		span_add_event(&s, "an.event", UINT64_MAX / 1000);
 	assert_true(otlp_begin(&text, view_of(control, sizeof(control))) && otlp_span(&text, &s, true) && otlp_end(&text));
-	json_t *read = json_loadb(text.p, buf_len(&text), 0, NULL);
+	json_t *read = json_loadb(buf_view(&text).p, buf_len(&text), 0, NULL);
 
 	assert_non_null(read);
 	json_decref(read);
