@@ -54,6 +54,13 @@ static void out_release(struct conn *conn)
 		pipe_release(conn);
 }
 
+/* Once there was a byte it is not 0 again, however many follow. */
+static inline void count_taken(struct conn *conn, size_t n)
+{
+	if (__builtin_expect(__builtin_add_overflow(conn->taken, (uint32_t)n, &conn->taken), 0))
+		conn->taken = 1;
+}
+
 static int send_failed(struct conn *conn, int error)
 {
 	conn->send_error = error;
@@ -67,13 +74,12 @@ static int keep_of_pipe(struct conn *conn, size_t n)
 	size_t held = io_pipe_held(conn->io, conn->pipe);
 
 	for (size_t left = n < held ? n : held; left > 0;) {
-		ssize_t got = -ENOMEM;
+		char *at = buf_reserve(&conn->out, left, CONN_OUT_MAX);
+		ssize_t got = at == NULL ? -ENOMEM : io_pipe_read(conn->io, conn->pipe, at, left);
 
-		if (buf_reserve(&conn->out, left, CONN_OUT_MAX))
-			got = io_pipe_read(conn->io, conn->pipe, conn->out.p + conn->out.end, left);
 		if (got < 0)
 			return send_failed(conn, (int)got);
-		conn->out.end += (uint32_t)got;
+		buf_added(&conn->out, (size_t)got);
 		left -= (size_t)got;
 	}
 	if (n >= held || PLANTED(PIPE_REST_FORGOTTEN))
@@ -87,7 +93,7 @@ __attribute__((noinline)) static void flush_pipe(struct conn *conn)
 	ssize_t sent = 0;
 
 	while (io_pipe_held(conn->io, conn->pipe) > 0 && (sent = io_pipe_drain(conn->io, conn->pipe, &conn->source)) > 0)
-		conn->taken += (size_t)sent;
+		count_taken(conn, (size_t)sent);
 	if (sent < 0 && sent != -EAGAIN && sent != -EOPNOTSUPP)
 		send_failed(conn, (int)sent);
 	else
@@ -109,7 +115,7 @@ static void conn_flush(struct conn *conn)
 			send_failed(conn, (int)sent);
 			return;
 		}
-		conn->taken += (size_t)sent;
+		count_taken(conn, (size_t)sent);
 		buf_consume(&conn->out, (size_t)sent);
 		if (conn->pipe != 0 && !conn_blocked(conn))
 			flush_pipe(conn);
@@ -156,7 +162,7 @@ static void conn_init(struct conn *conn, struct io *io)
 	conn->tls = NULL;
 	conn->source.fd = -1;
 	conn->source.due = 0;
-	conn->taken = conn->connected_us = 0;
+	conn->taken = 0;
 	conn->source.on_event = conn_on_event;
 	conn->pipe = 0;
 	conn->readable = conn->peer_closed = conn->broken = conn->reset = conn->at_end = conn->shut = conn->parting = false;
@@ -187,8 +193,6 @@ int conn_connect_result(struct conn *conn)
 {
 	int error = io_connect_result(conn->io, &conn->source);
 
-	if (error == 0 && conn->connected_us == 0)
-		conn->connected_us = io_now_us(conn->io);
 	if (error == 0 && conn->tls != NULL)
 		error = tls_handshake(conn);
 	if (error < 0 && error != -EINPROGRESS)
@@ -257,7 +261,7 @@ static inline int send_or_keep(struct conn *conn, const struct iovec *iov, int c
 		if (result < 0 && result != -EAGAIN)
 			return send_failed(conn, (int)result);
 		sent = result < 0 ? 0 : (size_t)result;
-		conn->taken += sent;
+		count_taken(conn, sent);
 	}
 	/* The ordinary case: one piece, and it was taken. */
 	return count == 1 && sent == iov->iov_len ? 0 : keep_rest(conn, iov, count, sent);
@@ -307,7 +311,7 @@ static int send_before_pipe(struct conn *conn, const struct iovec *iov, int coun
 		return send_failed(conn, (int)sent);
 	if (sent < 0)
 		sent = 0;
-	conn->taken += (size_t)sent;
+	count_taken(conn, (size_t)sent);
 	return keep_rest(conn, iov, count, (size_t)sent);
 }
 

@@ -29,18 +29,17 @@ struct conn {
 	struct io_source source;
 	struct io *io;
 	struct tls_conn *tls;                 /* NULL: none (net/tls.h) */
-	uint64_t taken;                       /* bytes that the kernel has taken; the owner may begin anew at 0 */
-	uint64_t connected_us;                /* one that was opened: since then all that is missing is TLS; 0: not yet */
 	struct buf out;                       /* accepted from the owner, not yet taken by the kernel */
 	void (*on_ready)(struct conn *conn);  /* set by the owner; some of the flags changed, or `out` went empty */
+	uint32_t taken;                       /* bytes that the kernel has taken; behind UINT32_MAX comes 1; the owner may begin anew at 0 */
 	bool readable;                        /* conn_recv may have something */
 	bool peer_closed;                     /* FIN announced; what came before it may be unread */
-	bool broken;                          /* nothing can be sent any more; bytes before it may be unread */
-	bool reset;                           /* broken, and not by an orderly end: what was received may be cut off */
-	bool at_end;                          /* conn_recv has returned 0 */
-	bool shut;                            /* our direction was ended */
-	bool parting;                         /* what is sent is the last: conn_part() */
 	uint8_t pipe;                         /* what goes out behind `out`, which is not empty then; 0: nothing */
+	bool at_end : 1;                      /* conn_recv has returned 0 */
+	bool broken : 1;                      /* nothing can be sent any more; bytes before it may be unread */
+	bool reset : 1;                       /* broken, and not by an orderly end: what was received may be cut off */
+	bool shut : 1;                        /* our direction was ended */
+	bool parting : 1;                     /* what is sent is the last: conn_part() */
 	int error;                            /* negative errno once receiving has failed; 0 while it has not */
 	int send_error;                       /* the same for sending; what the peer said before may still be received */
 };
@@ -57,12 +56,6 @@ int conn_accept(struct conn *conn, struct io *io, struct io_source *listener, st
  */
 int conn_connect(struct conn *conn, struct io *io, const struct address *address);
 int conn_connect_result(struct conn *conn);
-
-/* How much of connecting was the TLS handshake, of one for which connecting was over at that time. */
-static inline uint64_t conn_tls_us(const struct conn *conn, uint64_t opened_us)
-{
-	return conn->tls != NULL && opened_us > conn->connected_us ? opened_us - conn->connected_us : 0;
-}
 
 /*
  * > 0 bytes; 0 at the end; -EAGAIN when nothing is there now (on_ready will tell); else the error, which is also kept in

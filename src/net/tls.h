@@ -60,6 +60,9 @@ int tls_connect(struct conn *conn, struct tls_client *client, struct tls_scratch
  */
 int tls_handshake(struct conn *conn);
 
+/* How long it took, of one that was over at that time; 0 without TLS. */
+uint64_t tls_handshake_us(const struct conn *conn, uint64_t over_us);
+
 /* For whoever gives a handshake a time: an error of its own, with a text. */
 #define TLS_TIMED_OUT (-100001)
 

@@ -127,6 +127,8 @@ int tls_handshake(struct conn *conn)
 
 	if (tls->stage != TLS_HANDSHAKING)
 		return tls->stage == TLS_FAILED ? conn->error : 0;
+	if (tls->began_us == 0)
+		tls->began_us = io_now_us(conn->io);
 	tls_input_begin(tls);
 	do
 		result = handshake_step(conn);
@@ -137,6 +139,11 @@ int tls_handshake(struct conn *conn)
 	/* More may stand behind it, in OpenSSL, too. */
 	conn->readable = true;
 	return tls->stage == TLS_FAILED ? conn->error : result;
+}
+
+uint64_t tls_handshake_us(const struct conn *conn, uint64_t over_us)
+{
+	return conn->tls != NULL && over_us > conn->tls->began_us ? over_us - conn->tls->began_us : 0;
 }
 
 const struct tls_facts *tls_facts(const struct conn *conn)

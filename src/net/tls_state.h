@@ -39,6 +39,7 @@ struct tls_conn {
 	struct view input;                 /* ciphertext that OpenSSL has not taken; in the scratch or in `held` */
 	struct buf held;                   /* what was left over at the end of a call; usually empty */
 	struct buf later;                  /* written, and to be sent with what is written next */
+	uint64_t began_us;                 /* the handshake; 0: not yet */
 	uint64_t sent_us;                  /* when content was last sent */
 	uint32_t burst_bytes;              /* sent without a pause */
 	uint8_t stage;                     /* enum tls_stage */

@@ -145,7 +145,7 @@ void endpoint_conn_opened(struct upstream_conn *uc)
 
 	upstream_conn_enter(uc, UPSTREAM_CONN_RESTING);
 	uc->connect_us = (uint32_t)(uc->place != NULL ? place_connect_us(uc) : now - uc->began_us);
-	uc->tls_us = (uint32_t)(uc->place != NULL ? place_tls_us(uc) : conn_tls_us(&uc->h1.conn, now));
+	uc->tls_us = (uint32_t)(uc->place != NULL ? place_tls_us(uc) : tls_handshake_us(&uc->h1.conn, now));
 	uc->rests_since_us = now;
 	io_timer_cancel(ep->ups->io, &uc->timer);
 	weir_pool_opened(ep->pool, uc->slot, uc, now);

@@ -417,7 +417,7 @@ uint64_t place_tls_us(const struct upstream_conn *uc)
 {
 	const struct session *s = uc->place->session;
 
-	return conn_tls_us(&s->conn, s->opened_us);
+	return tls_handshake_us(&s->conn, s->opened_us);
 }
 
 bool place_had_rested(const struct upstream_conn *uc)

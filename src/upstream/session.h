@@ -20,7 +20,7 @@ struct session {
 	struct io_task end;            /* closes and frees it, unless it has got a place meanwhile */
 	uint64_t opened_us;
 	uint64_t blocked_us;           /* the socket takes nothing of what waits, since then; UINT64_MAX: nothing waits */
-	uint64_t blocked_taken;        /* what it had taken by then */
+	uint32_t blocked_taken;        /* what it had taken by then */
 	uint64_t doubted_us;           /* since then; 0: it is not in doubt */
 	uint8_t state;                 /* enum session_state */
 	bool served;                   /* a whole answer at least */

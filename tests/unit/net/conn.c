@@ -194,6 +194,20 @@ static void test_short_write(void **state)
 	}
 }
 
+/* However much that is, it is never nothing again. */
+static void test_what_was_taken_is_not_forgotten(void **state)
+{
+	struct pair pair;
+
+	pair_open(&pair);
+	pair.conn.taken = UINT32_MAX - 4;
+	assert_int_equal(send_text(&pair.conn, "1234"), 0);
+	assert_true(pair.conn.taken == UINT32_MAX);
+	assert_int_equal(send_text(&pair.conn, "5"), 0);
+	assert_int_equal(pair.conn.taken, 1);
+	pair_close(&pair);
+}
+
 /* What is sent while blocked goes behind what waits, without a system call. */
 static void test_order_is_kept_while_blocked(void **state)
 {
@@ -464,6 +478,7 @@ int main(void)
 		LOOP_TEST(test_connect),
 		LOOP_TEST(test_connect_refused),
 		LOOP_TEST(test_short_write),
+		LOOP_TEST(test_what_was_taken_is_not_forgotten),
 		LOOP_TEST(test_order_is_kept_while_blocked),
 		LOOP_TEST(test_backpressure),
 		LOOP_TEST(test_out_is_bounded),
