@@ -95,7 +95,7 @@ static void client_uncount(struct client *c)
 /* After the socket is closed. */
 static void client_gone(struct client *c)
 {
-	if (c->session != NULL)
+	if (c->state == CLIENT_SESSION && c->session != NULL)
 		client_session_end(c);
 	if (c->state == CLIENT_HANDSHAKE)
 		c->listener->handshakes--;

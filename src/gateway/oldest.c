@@ -84,11 +84,19 @@ static void entry_of_exchange(struct oldest_entry *e, const struct exchange *ex)
 		entry_name_endpoint(e, ex->lease.picked);
 }
 
+/* Since its last request began; one that lingers has forgotten that. */
+static uint64_t client_age_us(const struct client *c)
+{
+	bool is_known = c->state != CLIENT_LINGERING && c->head_us != 0;
+
+	return is_known ? io_now_us(c->worker->io) - c->head_us : UINT64_MAX;
+}
+
 static void entry_of_client(struct oldest_entry *e, const struct client *c)
 {
 	char peer[ADDRESS_HOST_MAX];
 
-	*e = (struct oldest_entry){.age_us = c->head_us != 0 ? io_now_us(c->worker->io) - c->head_us : UINT64_MAX,
+	*e = (struct oldest_entry){.age_us = client_age_us(c),
 		.quiet_us = UINT64_MAX,
 		.held_us = UINT64_MAX,
 		.worker = c->worker->index};

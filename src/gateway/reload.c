@@ -72,14 +72,14 @@ void held_generation_free(struct held_generation *held)
 static int client_adopt(struct client *c)
 {
 	if (c->listener->state == LISTENER_LEAVING) {
-		if (PLANTED(LISTENER_BREAKS_OFF) && c->exchange != NULL)
+		if (PLANTED(LISTENER_BREAKS_OFF) && client_exchange(c) != NULL)
 			exchange_finish(c->exchange, CAUSE_DRAINING, NULL);
 		client_drain(c);
 		return CLIENT_GOES;
 	}
 	client_retrust(c);
 	client_recount_peer(c);
-	if (c->exchange != NULL && c->h1.conn.peer_closed)
+	if (client_exchange(c) != NULL && c->h1.conn.peer_closed)
 		io_defer(c->worker->io, &c->exchange->more);
 	return 1;
 }

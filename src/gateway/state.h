@@ -257,26 +257,33 @@ struct client {
 	struct h1_conn h1;
 	struct worker *worker;
 	struct worker_listener *listener;
-	struct exchange *exchange;         /* CLIENT_EXCHANGE */
-	struct client_session *session;    /* CLIENT_SESSION */
+	/* What the state is about. */
+	union {
+		struct exchange *exchange;         /* EXCHANGE; else client_exchange() */
+		struct client_session *session;    /* SESSION */
+		uint32_t flushing;                 /* FLUSHING: bytes that were unsent when the timer was last set */
+		uint32_t discarded;                /* DISCARDING */
+	};
 	struct client_cap *cap;            /* its place among its client's connections; NULL: those are not counted */
 	struct list_node node;             /* in worker->clients */
 	struct io_timer timer;
 	struct io_task task;               /* goes on with a pipelined request; or frees the memory */
-	uint64_t head_us;                  /* when the first byte of the head came; 0: none ever did */
-	uint64_t linger_until_us;          /* LINGERING: however much still comes */
-	uint32_t flushing;                 /* bytes that were unsent when the timer was last set */
-	uint32_t discarded;
+	union {
+		uint64_t head_us;          /* when the first byte of the head came; 0: none ever did */
+		uint64_t linger_until_us;  /* LINGERING: however much still comes */
+	};
 	uint8_t state;                     /* enum client_state */
-	uint8_t next;                      /* enum client_next, while FLUSHING */
-	uint8_t trusted;                   /* the peer is in trusted_proxies; of requests to come */
+	union {
+		uint8_t next;              /* FLUSHING: enum client_next */
+		uint8_t proxy_versions;    /* NAMING: enum config_proxy_protocol of the listener when it was accepted */
+	};
 	uint8_t says_close;                /* its last request will be followed by none */
-	uint8_t speaks_h1;                 /* its first bytes were a request of HTTP/1 */
-	uint8_t counted;                   /* among the listener's connections */
-	uint8_t beyond_limit;              /* it is here only to be told so, and does not count as a connection */
+	bool speaks_h1 : 1;                /* its first bytes were a request of HTTP/1 */
+	bool trusted : 1;                  /* the peer is in trusted_proxies; of requests to come */
+	bool counted : 1;                  /* among the listener's connections */
+	bool beyond_limit : 1;             /* it is here only to be told so, and does not count as a connection */
+	bool named : 1;                    /* the peer is the one that a PROXY header has named */
 	uint8_t peer_kind;                 /* enum peer_kind */
-	uint8_t named;                     /* the peer is the one that a PROXY header has named */
-	uint8_t proxy_versions;            /* NAMING: enum config_proxy_protocol of the listener when it was accepted */
 	uint8_t peer_len;                  /* of its text, but for PEER_IPV6 */
 	uint16_t peer_port;                /* 0 for PEER_LOCAL */
 	/* Whom it is from, in the one form that is short: client_peer() and client_peer_bytes() make the other. */
@@ -285,6 +292,9 @@ struct client {
 		unsigned char peer_bytes[16];  /* PEER_IPV6 */
 	};
 };
+
+/* What an idle connection takes of memory, of which there may be tens of thousands, is this and nothing else (docs/PERFORMANCE.md). */
+_Static_assert(sizeof(struct client) <= 288, "an idle connection is to take 300 bytes at most");
 
 /* The peer's address as text, without port: the client's own, or made in `text`. */
 static inline struct view client_peer(const struct client *c, char text[ADDRESS_HOST_MAX])
@@ -296,6 +306,12 @@ static inline struct view client_peer(const struct client *c, char text[ADDRESS_
 
 /* As address_bytes gives it. False: PEER_LOCAL, which has none. */
 bool client_peer_bytes(const struct client *client, unsigned char bytes[16]);
+
+/* The one that runs on it, not in a stream of its session; NULL: none. */
+static inline struct exchange *client_exchange(const struct client *c)
+{
+	return c->state == CLIENT_EXCHANGE ? c->exchange : NULL;
+}
 
 /* It is to end: the worker drains, or its listener is leaving. */
 static inline bool client_is_leaving(const struct client *c)

@@ -330,7 +330,7 @@ const char *worker_audit(const struct worker *w)
 		const struct client *c = container_of(node, struct client, node);
 
 		clients++;
-		if ((c->state == CLIENT_EXCHANGE) != (c->exchange != NULL))
+		if ((c->state == CLIENT_EXCHANGE || c->state == CLIENT_SESSION) && c->exchange == NULL)
 			return "a client's state and its exchange contradict each other";
 		const char *wrong = c->state == CLIENT_SESSION ? client_session_audit(c) : NULL;
 		if (wrong != NULL)
