@@ -161,8 +161,9 @@ max-connections: {connections}
 http1-request-timeout: 600
 http2-idle-timeout: 600
 listen: {{host: 127.0.0.1, port: {plain}}}
-# neverbleed keeps keys in another process, which none of the others does.
-listen: {{host: 127.0.0.1, port: {tls}, ssl: {{certificate-file: {cert}, key-file: {key}, neverbleed: OFF, max-version: TLSv1.3}}}}
+# neverbleed keeps keys in another process, and certificates are asked about by another one, which none of the others does.
+listen: {{host: 127.0.0.1, port: {tls}, ssl: {{certificate-file: {cert}, key-file: {key}, neverbleed: OFF, max-version: TLSv1.3,
+  ocsp-update-interval: 0}}}}
 # By default a connection to the service is kept for 2 s.
 proxy.timeout.keepalive: 600000
 hosts:

@@ -23,10 +23,10 @@ import document  # noqa: E402
 import report  # noqa: E402
 from certificates import Authority  # noqa: E402
 from gateway import free_port  # noqa: E402
-from gateways import PATIENT, PROGRAMS, RELAYS, Gateway, Place, runs_here  # noqa: E402
+from gateways import PATIENT, PEERS, PROGRAMS, RELAYS, Gateway, Place, runs_here  # noqa: E402
 from goals import GOALS, Goal, judge, verdicts  # noqa: E402
 from plot import BAR  # noqa: E402
-from processes import end, is_quiet  # noqa: E402
+from processes import end, family, is_quiet  # noqa: E402
 from results import Results  # noqa: E402
 from servers import Server  # noqa: E402
 from works import Load  # noqa: E402
@@ -233,6 +233,72 @@ def test_load_over_tls(start, tmp_path, program):
             assert run.stderr
     finally:
         gateway.stop(TIMEOUT)
+
+
+# --- who is measured --------------------------------------------------------------------------------------------------------
+
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 128\r\n\r\n" + b"x" * 128
+
+
+class CountingService:
+    """Counts connections that asked for something, and requests."""
+
+    def __init__(self):
+        self.connections, self.requests = set(), 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.lock = threading.Lock()
+        self.accepting = threading.Thread(target=self.accept, daemon=True)
+        self.accepting.start()
+
+    def end(self):
+        """With its thread: that would go on with whatever has the descriptor next."""
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.accepting.join()
+        self.listener.close()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=self.serve, args=(self.listener.accept()[0],), daemon=True).start()
+
+    def serve(self, sock):
+        with contextlib.suppress(OSError):
+            while piece := sock.recv(65536):
+                asked = piece.count(b"\r\n\r\n")
+                with self.lock:
+                    self.requests += asked
+                    self.connections.add(sock.fileno())
+                sock.sendall(asked * ANSWER)
+
+
+@pytest.mark.parametrize("name", ["weir", *PEERS])
+def test_who_is_measured_is_set_up_as_the_document_says(tmp_path, name):
+    """Connections to the service are kept, as many as requests come at a time; each request reaches it; nobody writes a log; one process with
+    one thread works."""
+    service, clients, requests = CountingService(), 16, 1600
+    place = Place(tmp_path / name, service.port, Authority(tmp_path / "ca").issue("bench", "bench.example"), weir=PATIENT)
+    gateway = Gateway(name, place, CPUS)
+    try:
+        # What starts has done so when it has answered.
+        load(place.plain, "--clients", clients, "--requests", clients)
+        asked, before = service.requests, thread_times(gateway.pid)
+        run = load(place.plain, "--clients", clients, "--requests", requests)
+        assert run.returncode == 0, run.stderr
+        assert service.requests - asked == requests + clients
+        assert len(service.connections) <= clients, service.connections
+        # What it says of its start, at most.
+        assert len(gateway.server.output.text().splitlines()) < 10
+        assert all(file.stat().st_size < 10 * requests for file in place.directory.rglob("*") if file.is_file())
+        took = [after - before.get(thread, 0) for thread, after in thread_times(gateway.pid).items()]
+        assert max(took) > 0.9 * sum(took)
+    finally:
+        gateway.stop(TIMEOUT)
+        service.end()
+
+
+def thread_times(pid):
+    return {path: int(path.read_text().split()[0]) for one in family(pid) for path in pathlib.Path(f"/proc/{one}/task").glob("*/schedstat")}
 
 
 # --- the goals ------------------------------------------------------------------------------------------------------------
