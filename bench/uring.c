@@ -47,7 +47,7 @@ static bool register_buffers(struct uring *uring)
 	struct io_uring_buf_reg reg = {.ring_entries = URING_BUFFERS};
 
 	uring->ring = map(-1, URING_BUFFERS * sizeof(struct io_uring_buf), 0);
-	uring->buffers = map(-1, (size_t)URING_BUFFERS * URING_BUFFER, 0);
+	uring->buffers = map(-1, (size_t)URING_BUFFERS * URING_STRIDE, 0);
 	reg.ring_addr = (uint64_t)(uintptr_t)uring->ring;
 	if (syscall(SYS_io_uring_register, uring->fd, IORING_REGISTER_PBUF_RING, &reg, 1) < 0)
 		return false;
@@ -109,7 +109,7 @@ bool uring_next(struct uring *uring, struct io_uring_cqe *to)
 
 char *uring_buffer(const struct uring *uring, unsigned number)
 {
-	return uring->buffers + (size_t)number * URING_BUFFER;
+	return uring->buffers + (size_t)number * URING_STRIDE;
 }
 
 void uring_give_back(struct uring *uring, unsigned number)
