@@ -6,15 +6,19 @@ compiler has put into another function counts there.
 """
 
 import collections
+import os
 import pathlib
 import random
 import re
+import select
 import shutil
 import signal
 import subprocess
+import tempfile
 
 from counts import FEW, MANY, counted
 from gateway import BINARY, ROOT, Lines
+from raw import TIMEOUT
 from servers import command, tool
 from works import US, turn
 
@@ -55,20 +59,46 @@ def parts_of(script):
     return collections.Counter(part_of(stack) for stack in stacks if stack)
 
 
+class Sampler:
+    """perf, which looks at the gateway from here to the end. It says when it has begun."""
+
+    def __init__(self, gateway):
+        directory = pathlib.Path(tempfile.mkdtemp(dir=gateway.place.directory))
+        self.file = directory / "samples"
+        control, ack = directory / "control", directory / "ack"
+        os.mkfifo(control)
+        os.mkfifo(ack)
+        self.process = subprocess.Popen([tool("perf"), "record", "-e", "cpu-clock", "-F", str(PER_SECOND), "-g", "-o", self.file, "-D", "-1",
+            f"--control=fifo:{control},{ack}", "-p", str(gateway.pid)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.said = Lines(self.process.stderr)
+        # For both directions, so that nothing here waits for perf to open them.
+        fds = [os.open(path, os.O_RDWR) for path in (control, ack)]
+        try:
+            os.write(fds[0], b"enable\n")
+            self.began = bool(select.select([fds[1]], [], [], TIMEOUT)[0])
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def __enter__(self):
+        if not self.began:
+            self.__exit__()
+            raise SystemExit(f"perf has not begun: {self.said.text()}")
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait()
+
+    def parts(self):
+        return parts_of(command("perf", "script", "-i", self.file, "-F", "ip,sym"))
+
+
 def sampled(bench, gateway):
     """Samples of a turn by part, and microseconds and requests that the turn took."""
-    file = gateway.place.directory / "perf"
-    process = subprocess.Popen([tool("perf"), "record", "-e", "cpu-clock", "-F", str(PER_SECOND), "-g", "-o", file, "-p", str(gateway.pid)],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    said = Lines(process.stderr)
-    try:
+    with Sampler(gateway) as sampler:
         told, used_ns = turn(bench, gateway, ("load_h1", "--seconds", bench.seconds))
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait()
-    if not file.exists():
-        raise SystemExit(said.text())
-    return parts_of(command("perf", "script", "-i", file, "-F", "ip,sym")), used_ns / 1000, told["answers"]
+    return sampler.parts(), used_ns / 1000, told["answers"]
 
 
 def times(bench):
