@@ -171,6 +171,26 @@ def test_system_calls_of_requests_that_come_together(start, quiet, tmp_path):
     assert calls == {"receives": 2 * rounds * BATCH, "sends": 2 * rounds * BATCH}
 
 
+def ask_on_connections_of_their_own(gateway, n):
+    """One after another; the gateway ends each."""
+    for _ in range(n):
+        client = gateway.connect(translated=False).send(get(fields=["Connection: close"]))
+        assert client.read_to_end().endswith(b"x" * 128)
+        client.close()
+
+
+def test_system_calls_of_a_connection(start, quiet, tmp_path):
+    """Beside those of its request: it is accepted, watched, asked for what may stand behind its request, and closed. Whoever comes is
+    there: only now and then it is tried whether there are more."""
+    gateway = start(quiet)
+    ask_on_connections_of_their_own(gateway, 20)
+    began = time.monotonic()
+    calls = calls_by_kind(gateway, lambda: ask_on_connections_of_their_own(gateway, 400), tmp_path)
+    assert calls.pop("waits") <= 4 * 400 + 20 * (time.monotonic() - began) + 10
+    assert calls.pop("accept4") <= 400 + 400 / 8 + 1
+    assert calls == {"receives": 3 * 400, "sends": 2 * 400, "epoll_ctl": 400, "close": 400}
+
+
 def test_what_looking_at_itself_costs(start, quiet, tmp_path):
     """With the marks of `shedding`, as by default: a handful of calls each 100 ms, and none for a request."""
     gateway = start(merged(quiet, {"shedding": {"loop_lag": "10s"}}))
