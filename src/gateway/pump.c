@@ -763,6 +763,8 @@ static inline bool is_ordinary(const struct exchange *ex)
 /* All of the answer is gathered: as response_complete(). */
 static inline void complete_at_once(struct exchange *ex, struct h1_conn *to)
 {
+	if (!ex->keep_client || PLANTED(KEPT_ANSWER_HELD))
+		conn_part(&to->conn);
 	if (h1_conn_flush(to) < 0) {
 		exchange_lose_client(ex);
 		return;
@@ -789,7 +791,11 @@ static inline void pass_at_once(struct exchange *ex, struct h1_conn *from, struc
 		response_flush(ex);
 		wait_for_more(ex);
 	} else if (ex->state != EXCHANGE_RESPONDING || !h1_conn_read_rest(from, &content)) {
-		exchange_pump(ex);
+		/* An informational head may be all that has come: then the pump does nothing. */
+		if (ex->state != EXCHANGE_RESPONDING && h1_conn_flush(to) < 0)
+			exchange_lose_client(ex);
+		else
+			exchange_pump(ex);
 	} else {
 		ex->bytes_out += content.n;
 		h1_conn_put_body(to, content);
