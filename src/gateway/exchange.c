@@ -649,7 +649,7 @@ static void know_nothing(struct exchange *ex, enum method method)
 {
 	ex->request = (struct message){.method = (uint8_t)method};
 	ex->target = (struct target){.form = TARGET_ORIGIN};
-	ex->client_address = ex->request_id = view_of(NULL, 0);
+	ex->peer = ex->client_address = ex->request_id = view_of(NULL, 0);
 }
 
 void exchange_start(struct client *client, struct stream *down, const struct message *head)

@@ -385,6 +385,46 @@ static void test_response_and_trailers(void **state)
 	house_close();
 }
 
+/* All that is left is taken in one piece only where it is known how much that is, and neither less nor more is there. */
+static void test_rest_at_once(void **state)
+{
+	static const struct {
+		const char *text, *rest; /* NULL: it is not taken */
+	} cases[] = {
+		{"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", "abc"},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", ""},
+		{"HTTP/1.1 204 No Content\r\n\r\n", ""},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab", NULL},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcd", NULL},
+		{"HTTP/1.1 204 No Content\r\n\r\nx", NULL},
+		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", NULL},
+		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", NULL},
+		{"HTTP/1.1 200 OK\r\n\r\nabc", NULL},
+	};
+
+	house_open();
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct pair pair;
+		struct message m;
+		struct view rest;
+
+		pair_open(&pair);
+		feed(&pair, view_str(cases[i].text));
+		assert_int_equal(h1_conn_read_response(&pair.h1, &limits, METHOD_GET, &m).status, H1_DONE);
+
+		size_t unread = pair.h1.unread.n;
+
+		assert_int_equal(h1_conn_read_rest(&pair.h1, &rest), cases[i].rest != NULL);
+		assert_int_equal(pair.h1.unread.n, cases[i].rest != NULL ? 0 : unread);
+		if (cases[i].rest != NULL) {
+			assert_view(rest, cases[i].rest);
+			assert_true(h1_body_done(&pair.h1.body));
+		}
+		pair_close(&pair);
+	}
+	house_close();
+}
+
 /* What was taken since is taken once more, from the same place; trailers that were begun leave nothing behind. */
 static void test_back_to_a_mark(void **state)
 {
@@ -666,6 +706,7 @@ int main(void)
 		LOOP_TEST(test_large_head),
 		LOOP_TEST(test_fill_is_bounded),
 		LOOP_TEST(test_response_and_trailers),
+		LOOP_TEST(test_rest_at_once),
 		LOOP_TEST(test_back_to_a_mark),
 		LOOP_TEST(test_a_mark_behind_a_fill_is_a_bug),
 		LOOP_TEST(test_one_call),
