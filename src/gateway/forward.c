@@ -201,7 +201,13 @@ static void drop_replaced(struct message *fields, const struct message *m, bool 
 {
 	/* RFC 9110 §10.1.1: a 1.0 client cannot be sent the 100 that it would ask for. */
 	uint64_t dropped = REPLACED | (trusted ? 0 : BELIEVED) | (m->minor == 0 ? FIELD_BIT(FIELD_EXPECT) : 0);
+	struct field *first = fields->fields;
 
+	/* Most of them: Host is all there is, there is one, and no name has '_' in it. */
+	if (fields->lines.p != NULL && (fields->field_ids & dropped) == FIELD_BIT(FIELD_HOST) && first->id == FIELD_HOST) {
+		message_drop(fields, first);
+		return;
+	}
 	for (uint32_t i = 0; i < fields->field_count; i++) {
 		struct field *f = &fields->fields[i];
 

@@ -145,8 +145,8 @@ struct message {
 	struct view head;         /* the whole head as received, from the first byte to the blank line */
 
 	/*
-	 * The lines of all fields that are not dropped, where they stand in the head just as they would be written, and nothing between them.
-	 * p == NULL: they do not. Fields are changed by the functions below, which see to it.
+	 * The lines of all fields that are not dropped, where they stand in the head just as they would be written, and nothing between them;
+	 * names that have no id are of letters and dashes. p == NULL: they do not. Fields are changed by the functions below, which see to it.
 	 */
 	struct view lines;
 };

@@ -83,6 +83,8 @@ static void writes_the_same(const struct message *read)
 	arena_init(&arena, memory, sizeof(memory), 4096);
 	assert_true(message_copy(&m, read, &arena, 1));
 	assert_int_equal(m.lines.p == NULL, read->lines.p == NULL);
+	for (uint32_t i = 0; i < m.field_count && m.lines.p != NULL; i++)
+		assert_true(m.fields[i].id != FIELD_OTHER || memchr(m.fields[i].name, '_', m.fields[i].name_len) == NULL);
 	for (unsigned i = 0; i < 3; i++) {
 		struct h1_writer a = {.p = at_once, .end = at_once + sizeof(at_once)}, b = {.p = each, .end = each + sizeof(each)};
 
