@@ -83,13 +83,15 @@ static bool walk_back(const struct config_listener *l, struct view list, struct 
 	return true;
 }
 
-/* False: it is made for the exchange, and there is no memory for that. */
+/* False: it is made for the exchange, and there is no memory for that. Then nothing is known of who it is from. */
 __attribute__((noinline)) static bool make_peer(struct exchange *ex)
 {
 	char *text = arena_alloc(&ex->arena, ADDRESS_HOST_MAX);
 
 	if (text != NULL)
 		ex->peer = client_peer(ex->client, text);
+	else
+		ex->peer = ex->client_address = ex->request_id = view_of(NULL, 0);
 	return text != NULL;
 }
 

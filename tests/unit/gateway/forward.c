@@ -514,6 +514,20 @@ static void test_redirect_stays_here(void **state)
 	scene_close();
 }
 
+/* What an exchange does not zero holds what another one left there. */
+static void test_peer_without_memory(void **state)
+{
+	struct exchange *ex = &scene.exchange;
+	struct view stale = VIEW("of another request");
+
+	scene_open(FILE_WITH("match: {path: '/*'}, upstream: u"), "2001:db8::1");
+	arena_init(&ex->arena, ex->first, 8, 8);
+	ex->peer = ex->client_address = ex->request_id = stale;
+	assert_false(forward_identify(ex));
+	assert_int_equal(ex->peer.n + ex->client_address.n + ex->request_id.n, 0);
+	scene_close();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -534,6 +548,7 @@ int main(void)
 		LOOP_TEST(test_asterisk_is_not_rewritten),
 		LOOP_TEST(test_redirect),
 		LOOP_TEST(test_redirect_stays_here),
+		LOOP_TEST(test_peer_without_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
