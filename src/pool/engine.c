@@ -529,6 +529,8 @@ void pool_rest(struct weir_pool *pool)
 	/* Any later lease leaks later still. */
 	bool planned = config->leak_after_us == 0 || pool->next_us <= pool_time_after(pool->now_us, config->leak_after_us);
 
+	/* Something is due: until it was seen to, nothing rests, whatever time the next caller says it is. */
+	rests = rests && pool->next_us > pool->now_us;
 	pool->rests_until_us = !rests || !planned ? 0 : pool->next_us < POOL_FAR ? pool->next_us : POOL_FAR;
 }
 
