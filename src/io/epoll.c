@@ -192,7 +192,7 @@ struct io *io_create(void)
 	io->short_count = 1;
 	list_init(&io->tasks);
 	wheel_init(&io->wheel, io->now_us);
-	pipes_init(&io->pipes);
+	pipes_init(&io->pipes, io);
 	return io;
 failed:
 	io_release(io);
@@ -204,8 +204,8 @@ void io_free(struct io *io)
 	CHECK(io->sources_open == 0);
 	io_defer_cancel(io, &io->crowd_task);
 	CHECK(list_empty(&io->tasks));
-	wheel_release(&io->wheel);
 	pipes_release(&io->pipes);
+	wheel_release(&io->wheel);
 	io_release(io);
 }
 
@@ -297,7 +297,7 @@ static void on_crowd(struct io_task *task)
 {
 	struct io *io = container_of(task, struct io, crowd_task);
 
-	/* As long as a batch, and so worth a look at the clock: see io_note_end(). */
+	/* As long as a batch, and so worth a look at the clock: see io_end_batch(). */
 	io->batch_next = io->batch_count = CROWD;
 	for (int n = 0; n < CROWD && !list_empty(&io->crowd); n++) {
 		struct io_source *source = container_of(list_pop_front(&io->crowd), struct io_source, node);

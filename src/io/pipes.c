@@ -6,7 +6,8 @@
  *
  * It is never the only way. Where half of the descriptors are in use, which are for connections, or the user has all the pages in pipes
  * that he may have (fs.pipe-user-pages-soft; further ones then are of two places), no pipe is opened for a second; where the system knows
- * no splice for sockets, none is lent any more.
+ * no splice for sockets, none is lent any more. One that nobody has wanted for a second or two is closed: its descriptors and its pages of
+ * the user's are for others, too.
  */
 #include "io/pipes.h"
 
@@ -20,6 +21,7 @@
 #define PLACES_BYTES (512 * 1024)      /* a place for each page of it */
 #define PLACES_BYTES_MIN (64 * 1024)
 #define PAUSE_US (1 * US_PER_S)
+#define IDLE_US (1 * US_PER_S)
 
 static struct pipe_ends *pipe_of(const struct io *io, unsigned pipe)
 {
@@ -65,15 +67,34 @@ static bool pipe_open(struct pipe_ends *ends)
 	return false;
 }
 
-void pipes_init(struct pipes *pipes)
+/* Closes what nobody has wanted since it came up last. */
+static void on_idle(struct io_timer *timer)
 {
-	*pipes = (struct pipes){0};
+	struct pipes *pipes = container_of(timer, struct pipes, idle);
+	bool is_one_open = false;
+
+	for (int i = 0; i < IO_PIPES_MAX; i++) {
+		struct pipe_ends *ends = &pipes->all[i];
+
+		if (!ends->lent && !ends->fresh)
+			pipe_close(ends);
+		ends->fresh = false;
+		is_one_open |= ends->out >= 0;
+	}
+	if (is_one_open)
+		io_timer_set(pipes->io, timer, deadline_after(io_now_us(pipes->io), IDLE_US));
+}
+
+void pipes_init(struct pipes *pipes, struct io *io)
+{
+	*pipes = (struct pipes){.io = io, .idle.on_fire = on_idle};
 	for (int i = 0; i < IO_PIPES_MAX; i++)
 		pipes->all[i].out = pipes->all[i].in = -1;
 }
 
 void pipes_release(struct pipes *pipes)
 {
+	io_timer_cancel(pipes->io, &pipes->idle);
 	for (int i = 0; i < IO_PIPES_MAX; i++) {
 		CHECK(!pipes->all[i].lent);
 		pipe_close(&pipes->all[i]);
@@ -95,7 +116,9 @@ unsigned io_pipe_lend(struct io *io)
 		pipes->not_before_us = io_now_us(io) + PAUSE_US;
 		return 0;
 	}
-	pipes->all[i].lent = true;
+	if (!io_timer_armed(&pipes->idle))
+		io_timer_set(io, &pipes->idle, deadline_after(io_now_us(io), IDLE_US));
+	pipes->all[i].lent = pipes->all[i].fresh = true;
 	return i + 1;
 }
 

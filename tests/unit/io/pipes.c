@@ -124,6 +124,34 @@ static void test_so_many_and_no_more(void **state)
 	assert_int_equal(files_open(), before);
 }
 
+static unsigned files_before;
+
+static void on_look(struct io_timer *timer)
+{
+	if (files_open() == files_before + 2)
+		io_stop(fixture.io);
+	else
+		io_timer_set(fixture.io, timer, io_now_us(fixture.io) + 10 * US_PER_MS);
+}
+
+/* One that is lent stays. */
+static void test_what_nobody_wants_is_closed(void **state)
+{
+	struct io_timer look = {.on_fire = on_look};
+
+	files_before = files_open();
+	for (unsigned i = 1; i <= 3; i++)
+		assert_int_equal(io_pipe_lend(fixture.io), i);
+	io_pipe_give_back(fixture.io, 1);
+	io_pipe_give_back(fixture.io, 3);
+	assert_int_equal(files_open(), files_before + 6);
+	io_timer_set(fixture.io, &look, io_now_us(fixture.io));
+	io_run(fixture.io);
+	assert_int_equal(io_pipe_lend(fixture.io), 1);
+	io_pipe_give_back(fixture.io, 1);
+	io_pipe_give_back(fixture.io, 2);
+}
+
 /* The other half is for connections. */
 static void test_half_of_the_files_are_in_use(void **state)
 {
@@ -160,6 +188,7 @@ int main(void)
 		LOOP_TEST(test_sink_that_is_gone),
 		LOOP_TEST(test_given_back_with_bytes_in_it),
 		LOOP_TEST(test_so_many_and_no_more),
+		LOOP_TEST(test_what_nobody_wants_is_closed),
 		LOOP_TEST(test_half_of_the_files_are_in_use),
 		LOOP_TEST(test_what_cannot_be_spliced),
 	};
