@@ -411,7 +411,8 @@ void reloading_close(struct reloading *r)
 bool reloading_release(struct reloading *r)
 {
 	if (r->state == RELOADING_LOADING) {
-		if (!loading_has_ended(r->loading))
+		/* Where only addresses have changed no file is read, so it ends. */
+		if (!r->of_addresses && !loading_has_ended(r->loading))
 			return false;
 		drop(r);
 	}
