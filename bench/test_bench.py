@@ -22,7 +22,7 @@ import counts  # noqa: E402
 import document  # noqa: E402
 import report  # noqa: E402
 from certificates import Authority  # noqa: E402
-from gateway import free_port  # noqa: E402
+from gateway import free_port, sanitizer  # noqa: E402
 from gateways import PATIENT, PEERS, PROGRAMS, RELAYS, Gateway, Place, runs_here  # noqa: E402
 from goals import GOALS, Goal, judge, verdicts  # noqa: E402
 from plot import BAR  # noqa: E402
@@ -513,6 +513,10 @@ def test_a_missed_goal(tmp_path, more, status):
 FEWER = "import sys; sys.path.insert(0, {here!r}); import speed; import counts; counts.FEW, counts.MANY = 20, 120; sys.exit(speed.main())"
 
 
+without_sanitizer = pytest.mark.skipif(sanitizer() is not None, reason="valgrind runs no sanitizer's program")
+
+
+@without_sanitizer
 @pytest.mark.parametrize("figure, peers, least, most", [("instructions", ["nginx"], 1000, 100_000), ("calls", ["nginx", "haproxy", "h2o"], 4, 20)])
 def test_counts_beside_others(tmp_path, figure, peers, least, most):
     file = tmp_path / "run.json"
@@ -524,6 +528,7 @@ def test_counts_beside_others(tmp_path, figure, peers, least, most):
     assert all(least <= value < most for value in told.values())
 
 
+@without_sanitizer
 def test_profile_in_short(tmp_path):
     """Where perf is, and may look, by system call as well."""
     file = tmp_path / "run.json"
