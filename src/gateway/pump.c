@@ -107,12 +107,14 @@ static void pass(const struct stream *from, struct stream *to, struct view data)
 		stream_pass(from, to, data);
 }
 
-/* How much content more the client may send. */
+/* How much content more the client may send. More may have come than there may be now: a reload can lower the limit meanwhile. */
 static uint64_t request_room(const struct exchange *ex)
 {
 	uint64_t body_bytes_max = ex->client->listener->config->limits.body_bytes;
 
-	return body_bytes_max != 0 ? body_bytes_max - ex->bytes_in : UINT64_MAX;
+	if (body_bytes_max == 0)
+		return UINT64_MAX;
+	return ex->bytes_in < body_bytes_max ? body_bytes_max - ex->bytes_in : 0;
 }
 
 /* So much content has come, for which there is room. */

@@ -155,6 +155,25 @@ def test_upload_beyond_its_limit(start, origin):
     assert gateway.record()["cause"] == "body_too_large"
 
 
+@pytest.mark.parametrize("size", [1000, 50_000])
+def test_limit_that_is_lowered_below_what_has_come(start, origin, size):
+    """Of an upload that is under way nothing more is passed on."""
+    gateway = start(configuration(origin, listener={"limits": {"body_bytes": "3MiB"}}))
+    client = gateway.connect().send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    wire = origin.accept()
+    wire.read_head()
+    client.send(f"{size:x}\r\n".encode() + bytes(size) + b"\r\n")
+    came = 0
+    while came < size:
+        came += len(wire.read_chunk())
+    gateway.config["listeners"][0]["limits"]["body_bytes"] = "100B"
+    gateway.reload(gateway.config)
+    client.send(f"{size:x}\r\n".encode() + bytes(size) + b"\r\n")
+    assert client.read_response().status == 413
+    assert count_chunks(wire) == 0
+    assert gateway.record()["cause"] == "body_too_large"
+
+
 def count_chunks(wire):
     count = 0
     try:
