@@ -138,10 +138,11 @@ size_t io_pipe_held(const struct io *io, unsigned pipe)
 	return pipe_of(io, pipe)->held;
 }
 
-/* What a splice has said, of which a failure may be one of the socket or one of splicing itself. */
+/* What a splice has said, of which a failure may be one of the socket or one of splicing itself, which rules of access may forbid. */
 static ssize_t told(struct io *io, long result)
 {
 	switch (result) {
+	case -EACCES:
 	case -EINVAL:
 	case -ENOSYS:
 	case -EPERM: io_pipes(io)->not_before_us = DEADLINE_NEVER; return -EOPNOTSUPP;

@@ -77,8 +77,9 @@ static int keep_of_pipe(struct conn *conn, size_t n)
 		char *at = buf_reserve(&conn->out, left, CONN_OUT_MAX);
 		ssize_t got = at == NULL ? -ENOMEM : io_pipe_read(conn->io, conn->pipe, at, left);
 
+		/* Whatever it is, it is nothing of the socket's, and no event will tell of it. */
 		if (got < 0)
-			return send_failed(conn, (int)got);
+			return send_failed(conn, -ENOMEM);
 		buf_added(&conn->out, (size_t)got);
 		left -= (size_t)got;
 	}

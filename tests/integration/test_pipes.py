@@ -64,7 +64,7 @@ def test_large_answers_are_spliced(gateway, origin, tmp_path):
     assert pipes(gateway) == 2
 
 
-@pytest.mark.parametrize("how", ["ENOSYS", "EPERM"])
+@pytest.mark.parametrize("how", ["ENOSYS", "EPERM", "EACCES"])
 def test_where_splice_is_forbidden(start, origin, how):
     gateway = start(configuration(origin), under=(sys.executable, FORBIDDING, how, "--splice"))
     client, wire = pass_down(gateway, origin, 3 * MIB)
