@@ -38,6 +38,17 @@ static void send_pipe(struct h1_conn *to, unsigned pipe)
 		h1_conn_gather_end(scratch);
 }
 
+/*
+ * How much of it goes in one go. What stands behind a chunk is kept in memory when the sink does not take it, and before it what the pipe
+ * still holds: of chunks no more than what is received otherwise.
+ */
+static size_t piece_max(const struct h1_conn *to, uint64_t most)
+{
+	size_t bytes_max = to->out_framing == FRAMING_CHUNKED ? H1_SCRATCH_IN_BYTES : IO_PIPE_BYTES_MAX;
+
+	return most < bytes_max ? (size_t)most : bytes_max;
+}
+
 ssize_t h1_conn_pipe(struct h1_conn *from, struct h1_conn *to, uint64_t bytes_max)
 {
 	uint64_t coming = h1_body_coming(&from->body), most = coming < bytes_max ? coming : bytes_max;
@@ -47,7 +58,7 @@ ssize_t h1_conn_pipe(struct h1_conn *from, struct h1_conn *to, uint64_t bytes_ma
 		pipe = io_pipe_lend(from->conn.io);
 	if (pipe == 0)
 		return -EOPNOTSUPP;
-	ssize_t got = conn_recv_pipe(&from->conn, pipe, most < IO_PIPE_BYTES_MAX ? (size_t)most : IO_PIPE_BYTES_MAX);
+	ssize_t got = conn_recv_pipe(&from->conn, pipe, piece_max(to, most));
 
 	if (got <= 0) {
 		io_pipe_give_back(from->conn.io, pipe);
