@@ -398,7 +398,8 @@ static enum step response_final(struct exchange *ex, struct message *m)
 	ex->upstream_status = true;
 	exchange_is_answered(ex);
 	exchange_enter(ex, EXCHANGE_RESPONDING);
-	stream_expect(upstream_side(ex), client_side(ex), m->content_length);
+	/* An answer to HEAD tells the length of another. */
+	stream_expect(upstream_side(ex), client_side(ex), m->framing == FRAMING_LENGTH ? m->content_length : 0);
 	return STEP_ON;
 }
 
