@@ -148,16 +148,14 @@ static bool request_content(struct exchange *ex, struct view data)
 }
 
 /* Content of which nobody needs a copy goes from socket to socket, where it is much. As stream_pipe. */
-static ssize_t request_pipe(struct exchange *ex)
+static size_t request_pipe(struct exchange *ex)
 {
-	ssize_t got = -EOPNOTSUPP;
+	size_t got = 0;
 
 	if (ex->grpc == NULL && !replay_is_unsettled(ex))
 		got = stream_pipe(client_side(ex), upstream_side(ex), request_room(ex));
 	if (got > 0)
-		request_moved(ex, (size_t)got);
-	else if (got == -EAGAIN)
-		stream_flush(upstream_side(ex));
+		request_moved(ex, got);
 	return got;
 }
 
@@ -175,10 +173,11 @@ static ssize_t request_receive(struct exchange *ex)
 /* More of the request's content from the client: 1 there is more, 0 wait, -1 ended. */
 static int request_fill(struct exchange *ex)
 {
-	ssize_t got = request_pipe(ex);
+	if (request_pipe(ex) > 0)
+		return 1;
 
-	if (got == -EOPNOTSUPP)
-		got = request_receive(ex);
+	ssize_t got = request_receive(ex);
+
 	if (got > 0)
 		return 1;
 	if (got == -EAGAIN)
@@ -542,15 +541,11 @@ static enum step response_over(struct exchange *ex, ssize_t got)
 static enum step response_pipe(struct exchange *ex)
 {
 	struct stream *from = upstream_side(ex);
-	ssize_t got = ex->grpc == NULL ? stream_pipe(from, client_side(ex), UINT64_MAX) : -EOPNOTSUPP;
+	size_t got = ex->grpc == NULL ? stream_pipe(from, client_side(ex), UINT64_MAX) : 0;
 
-	if (got == -EOPNOTSUPP)
+	if (got == 0)
 		return STEP_FILL;
-	if (got == -EAGAIN)
-		return STEP_ENDED;
-	if (got <= 0)
-		return response_over(ex, got);
-	ex->bytes_out += (size_t)got;
+	ex->bytes_out += got;
 	bytes_moved(ex);
 	return is_read_out(from) ? response_end(ex, NULL) : STEP_ON;
 }

@@ -318,12 +318,16 @@ void io_pipe_give_back(struct io *io, unsigned pipe);
 size_t io_pipe_held(const struct io *io, unsigned pipe);
 
 /*
- * Receives into the pipe, which is empty. As io_recv, but that it says less than `n` does not mean that no more is there. -EOPNOTSUPP:
- * nothing has moved, and this has to be received by io_recv.
+ * Receives into the pipe, which is empty. As io_recv, but that it says less than `n` does not mean that no more is there, nor do -EAGAIN and
+ * 0 mean what they do there: urgent data may stand before what there is. -EOPNOTSUPP: nothing has moved, and this has to be received by
+ * io_recv.
  */
 ssize_t io_pipe_fill(struct io *io, unsigned pipe, struct io_source *from, size_t n);
 
-/* Sends what the pipe holds, or the first part of it. As io_sendv; -EOPNOTSUPP: nothing has moved, and it has to be read out. */
+/*
+ * Sends what the pipe holds, or the first part of it. As io_sendv, but it raises SIGPIPE, which the process has to ignore. -EOPNOTSUPP:
+ * nothing has moved, and it has to be read out.
+ */
 ssize_t io_pipe_drain(struct io *io, unsigned pipe, struct io_source *to);
 
 /* Reads of what the pipe holds the first `n` bytes, or all. > 0; else an error. */

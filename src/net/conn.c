@@ -282,26 +282,22 @@ int conn_sendv(struct conn *conn, const struct iovec *iov, int count)
 
 /* --- by pipe -------------------------------------------------------------------------------------------------------- */
 
-ssize_t conn_recv_pipe(struct conn *conn, unsigned pipe, size_t n)
+size_t conn_recv_pipe(struct conn *conn, unsigned pipe, size_t n)
 {
-	if (conn->error != 0)
-		return conn->error;
-	if (conn->at_end)
+	if (conn->error != 0 || conn->at_end || !conn->readable)
 		return 0;
-	if (!conn->readable)
-		return -EAGAIN;
 
 	ssize_t got = io_pipe_fill(conn->io, pipe, &conn->source, n);
 
 	/* However little it was: a pipe is full when its places are, and these do not count bytes. */
-	if (got > 0 || got == -EOPNOTSUPP)
-		return got;
-	conn->readable = false;
-	if (got == 0)
-		conn->at_end = conn->peer_closed = true;
-	else if (got != -EAGAIN)
+	if (got > 0)
+		return (size_t)got;
+	/* The socket tells its failure once. That it has nothing, or has ended, it also says before urgent data. */
+	if (got < 0 && got != -EAGAIN && got != -EOPNOTSUPP) {
 		conn->error = (int)got;
-	return got;
+		conn->readable = false;
+	}
+	return 0;
 }
 
 static int send_before_pipe(struct conn *conn, const struct iovec *iov, int count)

@@ -93,10 +93,10 @@ static inline uint32_t conn_unsent(const struct conn *conn)
 }
 
 /*
- * As conn_recv, without TLS, into a pipe that the caller was lent; but a conn that says less than `n` may have more. -EOPNOTSUPP: this has
- * to be received by conn_recv.
+ * Receives, without TLS, into a pipe that the caller was lent, and returns how much; a conn that says less than `n` may have more. 0: what
+ * there is, and be it nothing, the end or an error, is for conn_recv to say.
  */
-ssize_t conn_recv_pipe(struct conn *conn, unsigned pipe, size_t n);
+size_t conn_recv_pipe(struct conn *conn, unsigned pipe, size_t n);
 
 /* As conn_sendv, without TLS: the pieces (perhaps none), and behind them what the pipe holds, which is the conn's from here on. */
 int conn_send_pipe(struct conn *conn, const struct iovec *iov, int count, unsigned pipe);

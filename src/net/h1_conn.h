@@ -229,11 +229,11 @@ void h1_conn_put_end(struct h1_conn *hc, const struct message *trailers);
 
 /*
  * Content that comes next on `from`, at least H1_PIPE_LEAST and at most `bytes_max` bytes, goes through a pipe to what is written on `to`
- * (h1_pipe.c); what is gathered there goes out before it. As h1_conn_fill, but what came is counted and put. `to` is not blocked.
+ * (h1_pipe.c); what is gathered there goes out before it. Returns how much came, which is counted and put.
  *
- * -EOPNOTSUPP: nothing was done, and this content has to be received and put. There is less, or TLS on either side, or no pipe.
+ * 0: nothing was done, and it is for h1_conn_fill to say what there is. There is less, or nothing now, or TLS on either side, or no pipe.
  */
-ssize_t h1_conn_pipe(struct h1_conn *from, struct h1_conn *to, uint64_t bytes_max);
+size_t h1_conn_pipe(struct h1_conn *from, struct h1_conn *to, uint64_t bytes_max);
 
 /* `from` has just begun content of this length, for `to`: from that follows what is expected of its next message. */
 void h1_conn_expect(struct h1_conn *from, const struct h1_conn *to, uint64_t content_length);

@@ -8,8 +8,6 @@
  *
  * How much is content the framing of `from` says, so what stands behind it stays in the socket.
  */
-#include <errno.h>
-
 #include "net/h1_conn.h"
 
 static bool is_plain(const struct h1_conn *from, const struct h1_conn *to)
@@ -49,7 +47,7 @@ static size_t piece_max(const struct h1_conn *to, uint64_t most)
 	return most < bytes_max ? (size_t)most : bytes_max;
 }
 
-ssize_t h1_conn_pipe(struct h1_conn *from, struct h1_conn *to, uint64_t bytes_max)
+size_t h1_conn_pipe(struct h1_conn *from, struct h1_conn *to, uint64_t bytes_max)
 {
 	uint64_t coming = h1_body_coming(&from->body), most = coming < bytes_max ? coming : bytes_max;
 	unsigned pipe = 0;
@@ -57,15 +55,15 @@ ssize_t h1_conn_pipe(struct h1_conn *from, struct h1_conn *to, uint64_t bytes_ma
 	if (most >= H1_PIPE_LEAST && can_pipe(from, to))
 		pipe = io_pipe_lend(from->conn.io);
 	if (pipe == 0)
-		return -EOPNOTSUPP;
-	ssize_t got = conn_recv_pipe(&from->conn, pipe, piece_max(to, most));
+		return 0;
+	size_t got = conn_recv_pipe(&from->conn, pipe, piece_max(to, most));
 
-	if (got <= 0) {
+	if (got == 0) {
 		io_pipe_give_back(from->conn.io, pipe);
-		return got;
+		return 0;
 	}
-	h1_body_took(&from->body, (uint64_t)got);
-	h1_conn_begin_piece(to, (size_t)got);
+	h1_body_took(&from->body, got);
+	h1_conn_begin_piece(to, got);
 	send_pipe(to, pipe);
 	h1_conn_end_piece(to);
 	return got;

@@ -158,10 +158,10 @@ static inline ssize_t stream_fill(struct stream *s, size_t bytes_max)
 }
 
 /* As h1_conn_pipe; with HTTP/2 on either side content has to be received and put. */
-static inline ssize_t stream_pipe(struct stream *from, struct stream *to, uint64_t bytes_max)
+static inline size_t stream_pipe(struct stream *from, struct stream *to, uint64_t bytes_max)
 {
 	if (stream_is_h2(from) || stream_is_h2(to))
-		return -EOPNOTSUPP;
+		return 0;
 	return h1_conn_pipe(stream_h1(from), stream_h1(to), bytes_max);
 }
 

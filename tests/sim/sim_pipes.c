@@ -1,6 +1,7 @@
 /*
  * The pipes of io.h: what passes through one passes the same faults as what is received and sent by other calls. Beside these: none is
- * lent, nothing can be moved, and a pipe takes or gives less than it might without anybody being told, as its places are not bytes.
+ * lent, nothing can be moved, a pipe takes or gives less than it might without anybody being told, as its places are not bytes, and a socket
+ * says that it has nothing, or has ended, where it has more.
  */
 #include <errno.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 #include "sim_memory.h"
 #include "sim_model.h"
 
-enum { SCARCE = 50, UNABLE = 20, PARTLY = 300 };
+enum { SCARCE = 50, UNABLE = 20, UNSEEN = 20, PARTLY = 300 };
 
 static struct sim_lent *lent_of(const struct io *io, unsigned pipe)
 {
@@ -61,6 +62,8 @@ ssize_t io_pipe_fill(struct io *io, unsigned pipe, struct io_source *from, size_
 	SIM_CHECK(lent->to == 0 && n <= IO_PIPE_BYTES_MAX);
 	if (world_chance(UNABLE))
 		return -EOPNOTSUPP;
+	if (world_chance(UNSEEN))
+		return world_chance(500) ? -EAGAIN : 0;
 	ssize_t got = io_recv(io, from, lent->bytes, partly(n));
 
 	if (got > 0)
