@@ -159,24 +159,28 @@ static size_t request_pipe(struct exchange *ex)
 	return got;
 }
 
-/* As stream_fill; -EAGAIN, too, if the upstream has to be waited for. */
-static ssize_t request_receive(struct exchange *ex)
+/* Sends what was gathered. False: the upstream has to be waited for. A failed send is no end yet: see pump_response. */
+static bool request_flush(struct exchange *ex)
 {
-	/* What was gathered points into the buffer that is about to be filled. A failed send is no end yet: see pump_response. */
 	if (stream_flush(upstream_side(ex)) < 0 || stream_blocked(upstream_side(ex)))
-		return -EAGAIN;
+		return false;
 	if (replay_is_unsettled(ex))
 		replay_settle(ex);
-	return stream_fill(client_side(ex), client_input_max(ex->client));
+	return true;
 }
 
 /* More of the request's content from the client: 1 there is more, 0 wait, -1 ended. */
 static int request_fill(struct exchange *ex)
 {
+	/* Once it is settled, a copy may not be needed. */
+	if (replay_is_unsettled(ex) && !request_flush(ex))
+		return 0;
 	if (request_pipe(ex) > 0)
 		return 1;
-
-	ssize_t got = request_receive(ex);
+	/* What was gathered points into the buffer that is about to be filled. */
+	if (!request_flush(ex))
+		return 0;
+	ssize_t got = stream_fill(client_side(ex), client_input_max(ex->client));
 
 	if (got > 0)
 		return 1;

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -44,22 +45,35 @@ def answer_down(client, wire, size):
     assert both.join()["received"] == hash_of_pattern(size)
 
 
+class Spliced:
+    """How many bytes splice(2) has moved meanwhile, in and out."""
+
+    def __init__(self, gateway, tmp_path):
+        self.gateway, self.told, self.moved = gateway, tmp_path / "calls", None
+
+    def __enter__(self):
+        self.strace = subprocess.Popen(
+            [tool("strace"), "-f", "-q", "-e", "trace=splice", "-o", self.told, "-p", str(self.gateway.pid)])
+        eventually(lambda: "TracerPid:\t0" not in pathlib.Path(f"/proc/{self.gateway.pid}/status").read_text())
+        return self
+
+    def __exit__(self, *_):
+        self.strace.terminate()
+        self.strace.wait()
+        results = (line.rpartition("= ")[2] for line in self.told.read_text().splitlines())
+        self.moved = sum(int(result) for result in results if result.isdigit())
+
+
 def test_large_answers_are_spliced(gateway, origin, tmp_path):
-    told = tmp_path / "calls"
-    with subprocess.Popen([tool("strace"), "-f", "-q", "-e", "trace=splice", "-o", told, "-p", str(gateway.pid)]) as strace:
-        try:
-            eventually(lambda: "TracerPid:\t0" not in pathlib.Path(f"/proc/{gateway.pid}/status").read_text())
-            client, wire = pass_down(gateway, origin, 8 * MIB)
-            # And the same connections go on.
-            client.send(get("/small"))
-            wire.read_request()
-            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-            assert client.read_response().body == b"ok"
-        finally:
-            strace.terminate()
-    moved = [int(line.rpartition("= ")[2]) for line in told.read_text().splitlines() if line.rpartition("= ")[2].isdigit()]
+    with Spliced(gateway, tmp_path) as spliced:
+        client, wire = pass_down(gateway, origin, 8 * MIB)
+        # And the same connections go on.
+        client.send(get("/small"))
+        wire.read_request()
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        assert client.read_response().body == b"ok"
     # Once in and once out; what came with the head, and what blocked, did not.
-    assert sum(moved) > 2 * 6 * MIB
+    assert spliced.moved > 2 * 6 * MIB
     assert [record["bytes_out"] for record in gateway.records(2)] == [8 * MIB, 2]
     assert pipes(gateway) == 2
 
@@ -184,20 +198,45 @@ def count_chunks(wire):
     return count
 
 
+def upload_head(size):
+    return f"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n".encode()
+
+
+def pass_up(client, wire, size):
+    """The content of a request whose head is sent, and its answer."""
+    wire.read_head()
+    both = Concurrently()
+    both.run("sent", send_content, client, size)
+    both.run("received", receive_content, wire, size)
+    assert both.join()["received"] == hash_of_pattern(size)
+    wire.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    assert client.read_response().status == 200
+
+
 def test_uploads_on_one_connection(gateway, origin):
     size = 3 * MIB + 17
     client, wire = gateway.connect(), None
     for _ in range(3):
-        client.send(f"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n")
+        client.send(upload_head(size))
         wire = wire or origin.accept()
-        wire.read_head()
-        both = Concurrently()
-        both.run("sent", send_content, client, size)
-        both.run("received", receive_content, wire, size)
-        assert both.join()["received"] == hash_of_pattern(size)
-        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        assert client.read_response().status == 200
+        pass_up(client, wire, size)
     assert [record["bytes_in"] for record in gateway.records(3)] == [size] * 3
+
+
+def test_upload_that_comes_with_its_head(gateway, origin, tmp_path):
+    """On a connection that has rested it may have to be sent again while nothing of it was sent. Then nobody needs a copy any more."""
+    size = 40_000
+    client = gateway.connect().send(upload_head(3 * MIB))
+    wire = origin.accept()
+    pass_up(client, wire, 3 * MIB)
+    gateway.freeze()
+    client.send(upload_head(size) + b"".join(pieces(size)))
+    with Spliced(gateway, tmp_path) as spliced:
+        gateway.signal(signal.SIGCONT)
+        wire.read_head()
+        assert receive_content(wire, size) == hash_of_pattern(size)
+    # Some 8 KiB come with the head.
+    assert spliced.moved > 2 * 30_000
 
 
 def test_content_until_the_close_becomes_chunks(gateway, origin):
