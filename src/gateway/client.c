@@ -315,6 +315,15 @@ static void client_flush_on(struct client *c)
 	}
 }
 
+/* The timer of FLUSHING: the client may have taken some of what the kernel has, of which no event tells. */
+static void client_flush_is_late(struct client *c)
+{
+	if (conn_unsent(&c->h1.conn) < c->flushing)
+		client_flush_on(c);
+	else
+		client_close(c);
+}
+
 /* Nothing has failed, and its request was read to its end. */
 static bool client_is_whole(const struct client *c)
 {
@@ -559,8 +568,8 @@ static void client_on_timer(struct io_timer *timer)
 	case CLIENT_HEAD: client_refuse(c, CAUSE_CLIENT_TIMEOUT, "the request head was not complete in time"); return;
 	case CLIENT_EXCHANGE: exchange_on_timer(c->exchange); return;
 	case CLIENT_SESSION: client_session_on_timer(c); return;
+	case CLIENT_FLUSHING: client_flush_is_late(c); return;
 	case CLIENT_DISCARDING:
-	case CLIENT_FLUSHING:
 	case CLIENT_LINGERING: client_close(c); return;
 	case CLIENT_CLOSED: return;
 	}

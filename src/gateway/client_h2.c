@@ -223,7 +223,7 @@ static uint64_t carrying_deadline(const struct client_session *session)
 static void session_arm(struct client_session *session)
 {
 	struct client *c = session->client;
-	uint32_t unsent = buf_len(&c->h1.conn.out);
+	uint32_t unsent = conn_unsent(&c->h1.conn);
 
 	if (unsent != session->unsent)
 		session->unsent_since_us = now_us(c);
@@ -280,7 +280,7 @@ void client_session_on_timer(struct client *c)
 	struct client_session *session = c->session;
 	uint64_t now = now_us(c);
 
-	if (buf_len(&c->h1.conn.out) == session->unsent && unsent_deadline(session) <= now) {
+	if (conn_unsent(&c->h1.conn) == session->unsent && unsent_deadline(session) <= now) {
 		client_close(c);
 		return;
 	}

@@ -29,6 +29,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sock_diag.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -37,6 +38,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -779,6 +781,13 @@ ssize_t io_sendv_last(struct io *io, struct io_source *source, const struct iove
 ssize_t io_sendv_more(struct io *io, struct io_source *source, const struct iovec *iov, int count)
 {
 	return io_sendv_last(io, source, iov, count);
+}
+
+size_t io_unsent(struct io *io, const struct io_source *source)
+{
+	int bytes = 0;
+
+	return ioctl(source->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
 }
 
 void io_shutdown_write(struct io *io, struct io_source *source)

@@ -282,6 +282,12 @@ ssize_t io_sendv_last(struct io *io, struct io_source *source, const struct iove
 /* The same, and more follows at once: the peer may be woken only by that. */
 ssize_t io_sendv_more(struct io *io, struct io_source *source, const struct iovec *iov, int count);
 
+/*
+ * Bytes that were sent and that the peer's system has not acknowledged: what it takes is seen here before there is an event of it, as
+ * a socket is writable again only when much has gone. Of a unix socket: the memory that they take. 0 where that is not told.
+ */
+size_t io_unsent(struct io *io, const struct io_source *source);
+
 /* Ends the sending direction (FIN after what was sent). */
 void io_shutdown_write(struct io *io, struct io_source *source);
 

@@ -327,6 +327,14 @@ int conn_send_pipe(struct conn *conn, const struct iovec *iov, int count, unsign
 	return conn->send_error;
 }
 
+/* One that is closed has nothing in `out`. (A socket's buffers have less than 1 GiB: two of these sums are less than 4 GiB.) */
+uint32_t conn_unsent_blocked(const struct conn *conn)
+{
+	size_t n = buf_len(&conn->out) + io_unsent(conn->io, &conn->source);
+
+	return (uint32_t)(conn->pipe == 0 ? n : n + io_pipe_held(conn->io, conn->pipe));
+}
+
 bool conn_has_news(struct conn *conn)
 {
 	if (conn->tls != NULL && conn->readable && !conn->peer_closed && conn->error == 0)

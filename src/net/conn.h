@@ -84,12 +84,16 @@ static inline bool conn_blocked(const struct conn *conn)
 	return conn->out.memory != NULL;
 }
 
-/* Bytes that were accepted from the owner, and that the kernel has not taken. */
+/* As conn_unsent(), of one that is blocked. */
+uint32_t conn_unsent_blocked(const struct conn *conn);
+
+/*
+ * Of a conn that is blocked: bytes that were accepted from the owner, and that the peer's system has not acknowledged. While nothing is
+ * accepted it becomes less with all that the peer takes. Else 0, whatever the kernel has still.
+ */
 static inline uint32_t conn_unsent(const struct conn *conn)
 {
-	uint32_t n = buf_len(&conn->out);
-
-	return n == 0 || conn->pipe == 0 ? n : n + (uint32_t)io_pipe_held(conn->io, conn->pipe);
+	return __builtin_expect(conn_blocked(conn), 0) ? conn_unsent_blocked(conn) : 0;
 }
 
 /*

@@ -3,7 +3,8 @@
 import contextlib
 import time
 
-from gateway import configuration
+from admin import administered
+from gateway import configuration, eventually
 from origin import closed_port, full_backlog
 from raw import TIMEOUT, chunk, get, post, response
 from timing import LONG, LONG_TEXT, SHORT, SHORT_TEXT, assert_error, due
@@ -162,6 +163,50 @@ def test_slow_reader_is_no_idle_one(start, origin):
         taken += len(client.sock.recv(262144))
     assert taken == head.framing
     assert gateway.record()["cause"] is None
+
+
+def read_slowly(client, size):
+    """What the gateway's system has ready for a client is much more than this one takes of it in `write_idle`, two seconds here."""
+    until = time.monotonic() + 5
+    while time.monotonic() < until:
+        size -= len(client.sock.recv(4096))
+        time.sleep(0.1)
+    while size > 0 and (piece := client.sock.recv(262144)):
+        size -= len(piece)
+    assert size == 0
+
+
+def test_slow_reader_takes_what_was_sent_long_ago(start, origin):
+    """By then the gateway need not have been told that there is room again."""
+    gateway = with_listener(start, origin, write_idle="2s")
+    origin.serve(lambda wire, _: (wire.read_request(), wire.send(response(b"x" * 3_000_000))))
+    client = gateway.connect(receive_buffer=8192).send(get())
+    head = client.read_head()
+    read_slowly(client, head.framing - len(client.unread))
+    assert gateway.record()["cause"] is None
+
+
+ANSWERS = 40
+
+
+def pipelined(start):
+    """A client that is given more than it takes, by exchanges that have ended."""
+    gateway, admin = administered(start, listener={"timeouts": {"write_idle": "2s"}}, route={"respond": {"body": "x" * 60_000}})
+    return gateway.connect(receive_buffer=8192).send(get() * ANSWERS), admin
+
+
+def test_slow_reader_of_answers_that_have_ended(start):
+    client, _ = pipelined(start)
+    head = client.read_response()
+    read_slowly(client, (ANSWERS - 1) * (len(head.head) + head.framing) - len(client.unread))
+
+
+def test_nobody_reads_answers_that_have_ended(start):
+    """Those that nobody asks for any more come from no exchange."""
+    with due(2):
+        _client, admin = pipelined(start)
+        eventually(lambda: admin.metrics().get("weir_connections_open") == 1)
+        eventually(lambda: admin.metrics().get("weir_connections_open") == 0)
 
 
 # --- the upstream's side ---------------------------------------------------------------------------------------------

@@ -189,6 +189,14 @@ ssize_t io_sendv_last(struct io *io, struct io_source *source, const struct iove
 	return sent;
 }
 
+/* What was not read: who reads nothing acknowledges nothing for long. */
+size_t io_unsent(struct io *io, const struct io_source *source)
+{
+	const struct sim_pipe *pipe = &end_peer(file_of(source)->end)->rx;
+
+	return (size_t)(pipe->sent - pipe->read);
+}
+
 void io_shutdown_write(struct io *io, struct io_source *source)
 {
 	end_shutdown(file_of(source)->end);

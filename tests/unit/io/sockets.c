@@ -439,6 +439,40 @@ static void test_backpressure(void **state)
 	pair_close(&pair);
 }
 
+/* What the peer has not taken is told, and each piece that it takes, long before there is room; in the end there is nothing. */
+static void count_unsent(const char *text)
+{
+	static char bytes[50000];
+	size_t before, all;
+	struct pair pair;
+
+	pair_open(&pair, text);
+	assert_int_equal(io_unsent(fixture.io, &pair.client.source), 0);
+	while (io_sendv(fixture.io, &pair.client.source, &(struct iovec){bytes, sizeof(bytes)}, 1) > 0)
+		;
+	run_pending();
+	end_forget(&pair.client);
+	all = before = io_unsent(fixture.io, &pair.client.source);
+	assert_true(before > 0);
+	while (io_unsent(fixture.io, &pair.client.source) == before) {
+		io_recv(fixture.io, &pair.server.source, bytes, 4096);
+		run_pending();
+	}
+	assert_true(io_unsent(fixture.io, &pair.client.source) < all);
+	assert_int_equal(pair.client.events & IO_WRITABLE, 0);
+	while (io_unsent(fixture.io, &pair.client.source) > 0) {
+		drain(&pair.server);
+		run_pending();
+	}
+	pair_close(&pair);
+	assert_int_equal(io_unsent(fixture.io, &pair.client.source), 0);
+}
+
+static void test_unsent(void **state)
+{
+	count_unsent("127.0.0.1:0");
+}
+
 /* --- stale events ------------------------------------------------------------------------------------------- */
 
 /* Two connections become readable in one batch; whoever is told first closes both and opens the other anew. */
@@ -975,6 +1009,11 @@ static void test_unix(void **state)
 	exchange(path_text, false);
 }
 
+static void test_unix_unsent(void **state)
+{
+	count_unsent(path_text);
+}
+
 static void test_unix_end(void **state)
 {
 	struct pair pair;
@@ -1150,6 +1189,7 @@ int main(void)
 		LOOP_TEST(test_sending_into_the_void),
 		LOOP_TEST(test_vectors),
 		LOOP_TEST(test_backpressure),
+		LOOP_TEST(test_unsent),
 		LOOP_TEST(test_stale_events),
 		LOOP_TEST(test_due),
 		LOOP_TEST(test_lag),
@@ -1167,6 +1207,7 @@ int main(void)
 		LOOP_TEST(test_same_port_in_both_families),
 		UNIX_TEST(test_unix),
 		UNIX_TEST(test_unix_end),
+		UNIX_TEST(test_unix_unsent),
 		UNIX_TEST(test_unix_hang_up),
 		UNIX_TEST(test_unix_reset),
 		UNIX_TEST(test_unix_live_server_is_left_alone),

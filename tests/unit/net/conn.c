@@ -262,6 +262,42 @@ static void test_backpressure(void **state)
 	pair_close(&pair);
 }
 
+/* A peer that takes less than makes room is seen to take something, though there is no event; and one that takes nothing is not. */
+static void test_unsent(void **state)
+{
+	static char bytes[64 * 1024];
+	struct pair pair;
+	uint32_t before;
+
+	pair_open(&pair);
+	pair.end.held = true;
+	assert_int_equal(send_text(&pair.conn, "taken at once"), 0);
+	/* Whether the kernel has it still is not asked. */
+	assert_int_equal(conn_unsent(&pair.conn), 0);
+	while (!conn_blocked(&pair.conn))
+		assert_int_equal(conn_sendv(&pair.conn, &(struct iovec){bytes, sizeof(bytes)}, 1), 0);
+	run_pending();
+	size_t kept = buf_len(&pair.conn.out);
+
+	before = conn_unsent(&pair.conn);
+	assert_true(before > kept + sizeof(bytes));
+	for (int i = 0; i < 100; i++)
+		run_pending();
+	assert_int_equal(conn_unsent(&pair.conn), before);
+	while (conn_unsent(&pair.conn) == before) {
+		io_recv(fixture.io, &pair.end.source, bytes, 4096);
+		run_pending();
+	}
+	assert_true(conn_unsent(&pair.conn) < before);
+	assert_int_equal(buf_len(&pair.conn.out), kept);
+	/* What is accepted counts from then on. */
+	before = conn_unsent(&pair.conn);
+	assert_int_equal(send_text(&pair.conn, "more"), 0);
+	assert_true(conn_unsent(&pair.conn) <= before + 4 && buf_len(&pair.conn.out) == kept + 4);
+	pair_close(&pair);
+	assert_int_equal(conn_unsent(&pair.conn), 0);
+}
+
 static void test_out_is_bounded(void **state)
 {
 	char *bytes = calloc(1, CONN_OUT_MAX);
@@ -481,6 +517,7 @@ int main(void)
 		LOOP_TEST(test_what_was_taken_is_not_forgotten),
 		LOOP_TEST(test_order_is_kept_while_blocked),
 		LOOP_TEST(test_backpressure),
+		LOOP_TEST(test_unsent),
 		LOOP_TEST(test_out_is_bounded),
 		LOOP_TEST(test_send_error_leaves_receiving),
 		LOOP_TEST(test_flush_error),
