@@ -220,15 +220,33 @@ static uint64_t carrying_deadline(const struct client_session *session)
 	return deadline;
 }
 
+static void note_unsent(struct client_session *session)
+{
+	uint32_t unsent = conn_unsent(&session->client->h1.conn);
+
+	if (unsent != session->unsent)
+		session->unsent_since_us = now_us(session->client);
+	session->unsent = unsent;
+}
+
 static void session_arm(struct client_session *session)
 {
 	struct client *c = session->client;
-	uint32_t unsent = conn_unsent(&c->h1.conn);
 
-	if (unsent != session->unsent)
-		session->unsent_since_us = now_us(c);
-	session->unsent = unsent;
+	note_unsent(session);
 	io_timer_set(c->worker->io, &c->timer, deadline_min(unsent_deadline(session), carrying_deadline(session)));
+}
+
+/* Its content stands behind that of others, or behind what the kernel has of its own, and the client takes that. */
+static bool goes_on_since(struct client_stream *cs, uint64_t since_us)
+{
+	note_unsent(cs->session);
+	return h2_stream_left(&cs->side.h2) > 0 && h2_stream_has_room(&cs->side.h2) && cs->session->unsent_since_us > since_us;
+}
+
+bool client_stream_goes_on(struct stream *down, uint64_t since_us)
+{
+	return goes_on_since(stream_of(down), since_us);
 }
 
 /* Spent streams of which the client has taken nothing for long. */
@@ -239,7 +257,7 @@ static void give_up_spent(struct client_session *session)
 	while (!list_empty(&session->spent) && spent_deadline(session) <= now) {
 		struct client_stream *cs = container_of(list_first(&session->spent), struct client_stream, node);
 
-		if (h2_stream_unsent(&cs->side.h2) < cs->left) {
+		if (h2_stream_unsent(&cs->side.h2) < cs->left || goes_on_since(cs, cs->looked_us)) {
 			stream_look(cs);
 			continue;
 		}

@@ -163,6 +163,20 @@ static bool answer_is_overdue(const struct exchange *ex, uint64_t now_us)
 	return now_us >= deadline_min(ex->request_deadline_us, deadline_after(ex->moved_us, wait_for_answer(ex).span_us));
 }
 
+/*
+ * A stream of HTTP/2 tells of bytes that wait only when the last of them has gone, and its connection when there is much room; some may
+ * have since.
+ */
+static bool notices_progress(struct exchange *ex, uint64_t now_us)
+{
+	if (exchange_notices_progress(ex))
+		return true;
+	if (!stream_is_h2(ex->down) || !stream_blocked(ex->down) || !client_stream_goes_on(ex->down, ex->moved_us))
+		return false;
+	ex->moved_us = now_us;
+	return true;
+}
+
 /* Where the loop has lagged several deadlines may have passed. Nothing begins then that another one ends at once. */
 void exchange_on_timer(struct exchange *ex)
 {
@@ -176,8 +190,7 @@ void exchange_on_timer(struct exchange *ex)
 		retry_resume(ex);
 		return;
 	}
-	/* A stream of HTTP/2 tells of bytes that wait only when the last of them has gone; some may have since. */
-	has_progress = exchange_notices_progress(ex);
+	has_progress = notices_progress(ex, now_us);
 	if (has_progress && now_us >= ex->request_deadline_us && ex->state != EXCHANGE_TUNNELLING) {
 		exchange_finish(ex, CAUSE_REQUEST_DEADLINE, NULL);
 	} else if (has_progress || (hedge_is_due(ex) && !answer_is_overdue(ex, now_us))) {

@@ -364,6 +364,12 @@ void client_session_end(struct client *client);
 uint64_t client_stream_began(struct stream *down, struct exchange *ex);
 void client_stream_ended(struct stream *down, enum client_next next);
 
+/*
+ * Whether the client has taken some of what stands in its connection since then, while content of this stream waits behind that, and for
+ * nothing else.
+ */
+bool client_stream_goes_on(struct stream *down, uint64_t since_us);
+
 /* Connections beyond a limit that may exist in order to be told so; one more is closed at once. */
 enum { CLIENT_SPARE = 64 };
 

@@ -425,6 +425,9 @@ static inline uint64_t h2_stream_left(const struct h2_stream *stream)
 	return stream->waiting ? stream->unsent_bytes : 0;
 }
 
+/* Whether the peer's windows have room for content of it. */
+bool h2_stream_has_room(const struct h2_stream *stream);
+
 /* Whether it carries nothing more, in either direction. */
 static inline bool h2_stream_is_over(const struct h2_stream *stream)
 {

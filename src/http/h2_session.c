@@ -483,6 +483,13 @@ static bool window_is_shut(const struct h2_session *s)
 	return nghttp2_session_get_remote_window_size(s->engine) <= 0;
 }
 
+bool h2_stream_has_room(const struct h2_stream *stream)
+{
+	const struct h2_session *s = stream->session;
+
+	return !window_is_shut(s) && nghttp2_session_get_stream_remote_window_size(s->engine, stream->id) > 0;
+}
+
 /* Whether content has waited for the peer's windows, and for that of them which all streams share; and since when. */
 static void notice_stall(struct h2_session *s, bool all)
 {

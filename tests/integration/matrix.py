@@ -24,6 +24,7 @@ HALF_CLOSED = "the end of a connection's direction, which is no more than the en
 NOMINATED = "Connection names fields in HTTP/1.1 only"
 CLOSED = "how a connection of HTTP/1.1 is ended after its answer; in HTTP/2 it goes on"
 PIECES = "how a head comes in pieces, which are frames in HTTP/2"
+BEHIND = "answers that stand one behind the other; of HTTP/2 each has a stream, which is reset by itself"
 SIZES = "how a head of HTTP/1.1 is measured"
 CROWD = "the crowd speaks HTTP/1.1 (crowd.py)"
 LIMIT = "one too many is answered in HTTP/1.1, and closed in HTTP/2"
@@ -194,6 +195,8 @@ H1_CLIENT = BOTH | {
     "test_timeouts::test_header": PIECES,
     "test_timeouts::test_header_is_not_prolonged_by_single_bytes": PIECES,
     "test_timeouts::test_empty_line_behind_a_request_begins_no_head": PIECES,
+    "test_timeouts::test_slow_reader_of_answers_that_have_ended": BEHIND,
+    "test_timeouts::test_nobody_reads_answers_that_have_ended": BEHIND,
     "test_timeouts::test_body_idle_while_the_rest_is_thrown_away": CLOSED,
     "test_timeouts::test_first_byte_while_100_is_expected": CLOSED,
 }

@@ -660,6 +660,21 @@ def test_client_that_does_not_read_its_socket(start, origin):
     eventually(lambda: admin.metrics().get("weir_connections_open") == 0)
 
 
+def test_client_that_reads_its_socket_slowly(start, origin):
+    """It takes less in `write_idle` than there must be room for before the connection goes on."""
+    gateway = start(configuration(origin, listener={**BOTH, "timeouts": {"write_idle": "2s"}}))
+    origin.serve(lambda wire, _: (wire.read_request(), wire.send(response(b"x" * 3_000_000)), wire.more()))
+    client = h2_connect(gateway, receive_buffer=8192)
+    stream = client.request("/")
+    until = time.monotonic() + 5
+    while time.monotonic() < until:
+        client.unread += client.sock.recv(4096)
+        time.sleep(0.1)
+    answer = client.answer(stream)
+    assert (answer.reset, answer.bytes) == (None, 3_000_000)
+    assert gateway.record()["cause"] is None
+
+
 def test_idle_connection_is_told_goodbye(start, origin):
     origin.serve()
     gateway = start(configuration(origin, listener={**BOTH, "timeouts": {"keep_alive": SHORT_TEXT}}))
