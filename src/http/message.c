@@ -53,25 +53,41 @@ static inline const char *rebase(const char *p, struct view from, const char *to
 	return offset < from.n ? to + offset : p;
 }
 
-/* Where all fields are lines of the head nothing has to be asked of each. */
-static inline void copy_lines(struct field *to, const struct message *from, const char *copy)
+static inline const char *moved(const char *p, size_t by)
 {
-	size_t by = (size_t)((uintptr_t)copy - (uintptr_t)from->head.p);
-
-	for (uint32_t i = 0; i < from->field_count; i++) {
-		to[i] = from->fields[i];
-		to[i].name = (const char *)((uintptr_t)to[i].name + by);
-		to[i].value = (const char *)((uintptr_t)to[i].value + by);
-	}
+	return (const char *)((uintptr_t)p + by);
 }
 
-__attribute__((noinline)) static void copy_fields(struct field *to, const struct message *from, const char *copy)
+/* Where the fields are lines of a request's head, all else stands there too, and nothing has to be asked of each. */
+static inline void move_lines(struct message *to, const struct field *from, size_t by)
 {
-	for (uint32_t i = 0; i < from->field_count; i++) {
-		to[i] = from->fields[i];
-		to[i].name = rebase(to[i].name, from->head, copy);
-		to[i].value = rebase(to[i].value, from->head, copy);
+	for (uint32_t i = 0; i < to->field_count; i++) {
+		struct field f = from[i];
+
+		f.name = moved(f.name, by);
+		f.value = moved(f.value, by);
+		to->fields[i] = f;
 	}
+	to->method_name.p = moved(to->method_name.p, by);
+	to->target.p = moved(to->target.p, by);
+	to->host.p = moved(to->host.p, by);
+	to->lines.p = moved(to->lines.p, by);
+}
+
+__attribute__((noinline)) static void move_any(struct message *to, const struct message *from, const char *copy)
+{
+	struct view head = from->head;
+
+	for (uint32_t i = 0; i < from->field_count; i++) {
+		to->fields[i] = from->fields[i];
+		to->fields[i].name = rebase(from->fields[i].name, head, copy);
+		to->fields[i].value = rebase(from->fields[i].value, head, copy);
+	}
+	to->method_name.p = rebase(from->method_name.p, head, copy);
+	to->target.p = rebase(from->target.p, head, copy);
+	to->reason.p = rebase(from->reason.p, head, copy);
+	to->host.p = rebase(from->host.p, head, copy);
+	to->lines.p = rebase(from->lines.p, head, copy);
 }
 
 /* Heads are mostly small, and a call would take longer. */
@@ -93,19 +109,14 @@ bool message_copy(struct message *to, const struct message *from, struct arena *
 	if (fields == NULL)
 		return false;
 	copy_head(copy, head);
-	if (from->lines.p != NULL)
-		copy_lines(fields, from, copy);
-	else
-		copy_fields(fields, from, copy);
 	*to = *from;
 	to->fields = fields;
 	to->field_max = (uint32_t)field_max;
-	to->method_name.p = rebase(from->method_name.p, head, copy);
-	to->target.p = rebase(from->target.p, head, copy);
-	to->reason.p = rebase(from->reason.p, head, copy);
-	to->host.p = rebase(from->host.p, head, copy);
-	to->lines.p = rebase(from->lines.p, head, copy);
 	to->head.p = copy;
+	if (from->lines.p != NULL && from->host.p != NULL)
+		move_lines(to, from->fields, (size_t)((uintptr_t)copy - (uintptr_t)head.p));
+	else
+		move_any(to, from, copy);
 	return true;
 }
 
