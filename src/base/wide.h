@@ -86,6 +86,21 @@ __attribute__((always_inline)) static inline void wide_copy(char *to, const char
 	wide_store(to + n - sizeof(wide), wide_load(from + n - sizeof(wide)));
 }
 
+/* Zeroes some hundred bytes, as many as the compiler knows: a call would take longer. */
+__attribute__((always_inline)) static inline void wide_zero(char *to, size_t n)
+{
+	const wide none = {0};
+	size_t at = 0;
+
+	for (; at + 4 * sizeof(wide) <= n; at += 4 * sizeof(wide)) {
+		wide_store(to + at, none);
+		wide_store(to + at + 16, none);
+		wide_store(to + at + 32, none);
+		wide_store(to + at + 48, none);
+	}
+	memset(to + at, 0, n - at);
+}
+
 /* Whether n bytes are the same, mostly 8 to 32 of them: for those a call would take longer. */
 __attribute__((always_inline)) static inline bool wide_same(const char *a, const char *b, size_t n)
 {

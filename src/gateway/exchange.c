@@ -45,6 +45,7 @@
 
 #include "base/check.h"
 #include "base/planted.h"
+#include "base/wide.h"
 #include "gateway/grpc.h"
 
 enum { ARENA_EXTRA_BYTES = 64 * 1024 };  /* beyond the head: added fields, targets, filter state */
@@ -626,7 +627,7 @@ __attribute__((always_inline)) static inline struct exchange *exchange_create(st
 		answer_refuse(client, down, method, CAUSE_MEMORY_EXHAUSTED, NULL);
 		return NULL;
 	}
-	memset((char *)ex + EXCHANGE_ZEROED, 0, EXCHANGE_ZEROED_END - EXCHANGE_ZEROED);
+	wide_zero((char *)ex + EXCHANGE_ZEROED, EXCHANGE_ZEROED_END - EXCHANGE_ZEROED);
 	upstream_lease_init(&ex->lease);
 	ex->worker = w;
 	ex->client = client;
