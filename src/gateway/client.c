@@ -341,6 +341,17 @@ uint64_t client_exchange_began(struct client *c, struct stream *down, struct exc
 	return c->head_us;
 }
 
+__attribute__((noinline)) static void client_flush(struct client *c, enum client_next next)
+{
+	c->state = CLIENT_FLUSHING;
+	c->next = (uint8_t)next;
+	c->flushing = 0;
+	if (next == CLIENT_ABORT)
+		client_abort(c);
+	else
+		client_flush_on(c);
+}
+
 void client_exchange_ended(struct client *c, struct stream *down, enum client_next next)
 {
 	if (stream_is_h2(down)) {
@@ -350,17 +361,10 @@ void client_exchange_ended(struct client *c, struct stream *down, enum client_ne
 	CHECK(c->state == CLIENT_EXCHANGE);
 	c->exchange = NULL;
 	/* The ordinary case: there is nothing to flush, nor to discard. */
-	if (next == CLIENT_KEEP && !conn_blocked(&c->h1.conn) && client_is_whole(c)) {
+	if (next == CLIENT_KEEP && !conn_blocked(&c->h1.conn) && client_is_whole(c))
 		client_idle(c);
-		return;
-	}
-	c->state = CLIENT_FLUSHING;
-	c->next = (uint8_t)next;
-	c->flushing = 0;
-	if (next == CLIENT_ABORT)
-		client_abort(c);
 	else
-		client_flush_on(c);
+		client_flush(c, next);
 }
 
 /* --- reading heads -------------------------------------------------------------------------------------------------- */

@@ -806,17 +806,14 @@ static void count(struct exchange *ex, enum exchange_state reached, enum cause c
 		s->tunnels_open--;
 }
 
-void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, const char *where)
+/* That what is the same for each of a kind is decided when it is compiled, it is there once for each of its two users. */
+__attribute__((always_inline)) static inline void end(
+	struct exchange *ex, enum exchange_state reached, enum cause cause, const char *why, const char *where, bool is_last_look)
 {
 	struct worker *w = ex->worker;
 	struct client *client = ex->client;
 	struct stream *down = ex->down;
-	enum exchange_state reached = (enum exchange_state)ex->state;
 
-	if (reached == EXCHANGE_ENDED) {
-		double_finish(ex, where);
-		return;
-	}
 	if (cause != CAUSE_NONE && fallback_takes_over(ex, cause))
 		return;
 	/* Its route's breaker is asked before any endpoint's is. */
@@ -853,9 +850,23 @@ void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, 
 	upstream_lease_release(&ex->lease);
 	if (!PLANTED(GENERATION_FREED_EARLY))
 		generation_leave(ex->held);
-	if (ex->is_last_look)
+	if (is_last_look)
 		slab_free(&w->exchange_slab, ex);
 	else
 		io_defer(w->io, &ex->release);
 	client_exchange_ended(client, down, next);
+}
+
+void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, const char *where)
+{
+	if (ex->state == EXCHANGE_ENDED)
+		double_finish(ex, where);
+	else
+		end(ex, (enum exchange_state)ex->state, cause, why, where, false);
+}
+
+void exchange_finish_ordinary_at(struct exchange *ex, const char *where)
+{
+	DEBUG_CHECK(ex->state == EXCHANGE_RESPONDING);
+	end(ex, EXCHANGE_RESPONDING, CAUSE_NONE, NULL, where, true);
 }

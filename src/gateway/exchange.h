@@ -62,6 +62,13 @@ struct route_query exchange_query(const struct exchange *ex);
 /* True unless its state has no armed deadline, which is a bug. */
 bool exchange_has_deadline(const struct exchange *ex);
 
+/*
+ * exchange_finish() of one that is RESPONDING, whose answer has gone out whole. Whoever ends it so does not look at it any more: its memory
+ * is free at once.
+ */
+#define exchange_finish_ordinary(ex) exchange_finish_ordinary_at(ex, __FILE__ ":" EXCHANGE_STR(__LINE__))
+void exchange_finish_ordinary_at(struct exchange *ex, const char *where);
+
 /* Walks the request filters from the cursor on, then does what the route does. */
 void exchange_filter(struct exchange *ex);
 

@@ -778,8 +778,7 @@ static inline void complete_at_once(struct exchange *ex, struct h1_conn *to)
 		exchange_enter(ex, EXCHANGE_FLUSHING);
 		exchange_arm(ex);
 	} else {
-		ex->is_last_look = true;
-		exchange_finish(ex, CAUSE_NONE, NULL);
+		exchange_finish_ordinary(ex);
 	}
 }
 

@@ -519,7 +519,6 @@ struct exchange {
 	uint8_t keep_client;               /* what the answer's head promised */
 	uint8_t keep_upstream;             /* what the response's head promised */
 	uint8_t fallback_cause;            /* enum cause for which the route's fallback has taken over; NONE: it has not */
-	bool is_last_look;                 /* who ends it does not look at it any more: its memory is free at once */
 	bool is_last_hop;                  /* Max-Forwards is spent: it is answered here, once all filters have passed */
 
 	uint8_t phase;                     /* enum phase: what its time is spent in (times.c) */
