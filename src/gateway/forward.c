@@ -426,13 +426,14 @@ static inline void put_forwarded(struct h1_writer *w, const struct exchange *ex,
 }
 
 /* RFC 9440 §2.2. */
-__attribute__((noinline)) static void put_client_cert(struct h1_writer *w, const struct exchange *ex)
+__attribute__((noinline)) static struct h1_writer put_client_cert(struct h1_writer w, const struct exchange *ex)
 {
 	if (!shows_certificate(ex))
-		return;
-	h1_put(w, VIEW("Client-Cert: "));
-	h1_put(w, tls_facts(&ex->client->h1.conn)->client_cert);
-	h1_put(w, VIEW("\r\n"));
+		return w;
+	h1_put(&w, VIEW("Client-Cert: "));
+	h1_put(&w, tls_facts(&ex->client->h1.conn)->client_cert);
+	h1_put(&w, VIEW("\r\n"));
+	return w;
 }
 
 /* What this hop says of itself and of the client. identity_bytes() of room are there; literals are joined where they meet. */
@@ -511,12 +512,9 @@ __attribute__((noinline)) static struct h1_writer put_framing(struct h1_writer w
 }
 
 /* What stands behind it. */
-__attribute__((noinline)) static struct h1_writer put_rest(struct h1_writer w, struct exchange *ex)
+__attribute__((noinline)) static struct h1_writer put_trace(struct h1_writer w, const struct exchange *ex)
 {
-	if (ex->client->h1.conn.tls != NULL)
-		put_client_cert(&w, ex);
-	if (ex->trace != NULL)
-		trace_put(&w, ex);
+	trace_put(&w, ex);
 	return w;
 }
 
@@ -537,8 +535,10 @@ bool forward_request(struct exchange *ex)
 		w = put_framing(w, ex);
 	if (h1_has_room(&w, identity_bytes(ex)))
 		put_identity(&w, ex);
-	if (ex->client->h1.conn.tls != NULL || ex->trace != NULL)
-		w = put_rest(w, ex);
+	if (ex->client->h1.conn.tls != NULL)
+		w = put_client_cert(w, ex);
+	if (ex->trace != NULL)
+		w = put_trace(w, ex);
 	return stream_end_head(to, &w, (enum framing)m->framing);
 }
 

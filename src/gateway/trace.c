@@ -76,12 +76,11 @@ static uint64_t draw_id(struct exchange *ex)
 	return io_random(ex->worker->io) | 1;
 }
 
-static void begin_trace(struct exchange *ex, struct exchange_trace *t, uint32_t sample_ppm)
+static inline void begin_trace(struct exchange *ex, struct exchange_trace *t, uint32_t sample_ppm)
 {
-	t->id.high = io_random(ex->worker->io);
+	t->id.high = draw_id(ex);
 	/* All bits of this one decide. */
 	t->id.low = io_random(ex->worker->io);
-	t->id.high |= t->id.low == 0;
 	t->flags = trace_is_sampled(t->id, sample_ppm) ? TRACE_SAMPLED : 0;
 }
 
@@ -105,28 +104,41 @@ __attribute__((noinline)) void trace_begin(struct exchange *ex)
 
 /* --- the tries ---------------------------------------------------------------------------------------------------------- */
 
-/* NULL: no memory; then this try, and what it leads to, is not told of. */
-static struct trace_try *add_try(struct exchange *ex, enum trace_try_kind kind)
+/* An id need only be another one than all others of its trace: so one is drawn for all spans of a request, and the next ones follow. */
+static inline void try_begins(struct exchange *ex, struct trace_try *try, enum trace_try_kind kind, uint64_t id_before)
 {
-	struct exchange_trace *t = ex->trace;
-	struct trace_try *try = t->first_try == NULL ? &t->first : arena_alloc(&ex->arena, sizeof(*try));
-
-	if (try == NULL)
-		return NULL;
 	try->next = NULL;
-	try->span_id = draw_id(ex);
+	try->span_id = id_before + 2;
 	try->asked_us = io_now_us(ex->worker->io);
 	try->ended_us = 0;
 	try->status = 0;
 	try->cause = CAUSE_NONE;
 	try->kind = (uint8_t)kind;
 	try->is_noted = try->is_void = false;
-	if (t->first_try == NULL)
-		t->first_try = try;
-	else
-		t->last_try->next = try;
-	t->last_try = try;
+	ex->trace->last_try = try;
+}
+
+/* NULL: no memory; then this try, and what it leads to, is not told of. */
+__attribute__((noinline)) static struct trace_try *add_another_try(struct exchange *ex, enum trace_try_kind kind)
+{
+	struct trace_try *last = ex->trace->last_try, *try = arena_alloc(&ex->arena, sizeof(*try));
+
+	if (try == NULL)
+		return NULL;
+	try_begins(ex, try, kind, last->span_id);
+	last->next = try;
 	return try;
+}
+
+static inline struct trace_try *add_try(struct exchange *ex, enum trace_try_kind kind)
+{
+	struct exchange_trace *t = ex->trace;
+
+	if (__builtin_expect(t->first_try != NULL, 0))
+		return add_another_try(ex, kind);
+	try_begins(ex, &t->first, kind, t->span_id);
+	t->first_try = &t->first;
+	return &t->first;
 }
 
 /* What the lease and its user know of it, before they forget. */

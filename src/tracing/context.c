@@ -57,7 +57,8 @@ void traceparent_write(char to[TRACEPARENT_BYTES], struct trace_id trace, uint64
 	trace_id_write(to + 3, trace);
 	to[35] = '-';
 	hex_write(to + 36, span_id);
-	memcpy(to + 52, flags & TRACE_SAMPLED ? "-01" : "-00", 3);
+	memcpy(to + 52, "-0", 2);
+	to[54] = (char)('0' + (flags & TRACE_SAMPLED));
 }
 
 /* --- tracestate ------------------------------------------------------------------------------------------------------- */
