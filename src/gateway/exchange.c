@@ -789,7 +789,7 @@ static enum client_next conclude(struct exchange *ex, enum exchange_state reache
 	return keep ? CLIENT_KEEP : CLIENT_CLOSE;
 }
 
-static void count(struct exchange *ex, enum exchange_state reached, enum cause cause)
+static inline void count(struct exchange *ex, enum exchange_state reached, enum cause cause)
 {
 	struct worker_stats *s = &ex->worker->stats;
 

@@ -261,13 +261,18 @@ struct view h1_conn_read_raw(struct h1_conn *hc)
 
 /* --- writing ---------------------------------------------------------------------------------------------------- */
 
+static inline bool gather_has_room(const struct h1_scratch *scratch, size_t room)
+{
+	return sizeof(scratch->out) - scratch->out_used >= room && scratch->iov_count <= H1_SCRATCH_IOV - 3;
+}
+
 void h1_conn_gather(struct h1_conn *hc, size_t room)
 {
 	struct h1_scratch *scratch = hc->scratch;
 
 	CHECK(scratch->writer == NULL || scratch->writer == hc);
 	CHECK(room <= sizeof(scratch->out));
-	if (sizeof(scratch->out) - scratch->out_used < room || scratch->iov_count > H1_SCRATCH_IOV - 3)
+	if (!gather_has_room(scratch, room))
 		h1_conn_flush(hc);
 	scratch->writer = hc;
 }
@@ -291,12 +296,22 @@ static void gather_piece(struct h1_conn *hc, struct view data)
 		scratch->iov[scratch->iov_count++] = (struct iovec){(void *)(uintptr_t)data.p, data.n};
 }
 
-void h1_conn_put_raw(struct h1_conn *hc, struct view data)
+/* Any piece. */
+__attribute__((noinline)) static void put_any(struct h1_conn *hc, struct view data)
 {
 	if (data.n == 0)
 		return;
 	h1_conn_gather(hc, H1_COPY_MAX);
 	gather_piece(hc, data);
+}
+
+void h1_conn_put_raw(struct h1_conn *hc, struct view data)
+{
+	/* A small one behind its head. */
+	if (hc->scratch->writer == hc && data.n - 1 < H1_COPY_MAX && gather_has_room(hc->scratch, H1_COPY_MAX))
+		gather_copy(hc, data);
+	else
+		put_any(hc, data);
 }
 
 static inline void gather_chunk_prefix(struct h1_conn *hc, size_t n)
