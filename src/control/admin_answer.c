@@ -33,6 +33,11 @@ static struct view next_piece(const struct admin_conn *c)
 	return left.n < PIECE_BYTES ? left : view_of(left.p, PIECE_BYTES);
 }
 
+static uint64_t unsent_of(const struct admin_conn *c)
+{
+	return (uint64_t)buf_len(&c->content) + conn_unsent(&c->h1.conn);
+}
+
 /* How much is left, and when some of it went last. */
 static uint64_t send_some(struct admin_conn *c)
 {
@@ -45,7 +50,7 @@ static uint64_t send_some(struct admin_conn *c)
 		h1_conn_flush(&c->h1);
 		buf_consume(&c->content, piece.n);
 	}
-	uint64_t unsent = (uint64_t)buf_len(&c->content) + buf_len(&conn->out);
+	uint64_t unsent = unsent_of(c);
 
 	if (unsent != c->unsent)
 		c->moved_us = io_now_us(c->control->io);
@@ -280,9 +285,12 @@ uint64_t *admin_stream_mark(struct admin_conn *c)
 
 void admin_conn_send_late(struct admin_conn *c)
 {
-	uint64_t stalled_us = io_now_us(c->control->io) - c->moved_us;
+	uint64_t now = io_now_us(c->control->io), stalled_us = now - c->moved_us;
 
-	if (c->state == ADMIN_STREAMING && (c->unsent == 0 || stalled_us < c->control->config->admin.write_idle_us))
+	/* No event tells of what was taken of that which the kernel has. */
+	if (c->state == ADMIN_SENDING && now < c->sent_by_us && unsent_of(c) < c->unsent)
+		admin_conn_send(c);
+	else if (c->state == ADMIN_STREAMING && (c->unsent == 0 || stalled_us < c->control->config->admin.write_idle_us))
 		stream_tick(c);
 	else
 		admin_conn_close(c);
