@@ -2,7 +2,7 @@
 
 Both are counted, not timed, so they are the same on every machine that runs the same binary. The instructions are those
 of the program as users run it, optimised over its files and trained (bench/train.py): another build has others, and is not held to
-them. Training is never quite the same twice, so there is room for a twentieth.
+them. Training is never quite the same twice, so there is room for a fiftieth.
 """
 
 import json
@@ -22,20 +22,23 @@ pytestmark = pytest.mark.skipif(sanitizer() is not None, reason="what a sanitize
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 128\r\n\r\n" + b"x" * 128
 
-INSTRUCTIONS_MAX = 4080
+INSTRUCTIONS_MAX = 3140
 
 # When requests have come together: 16 clients, whose requests stand in the sockets before the first answer is read.
 BATCH = 16
-BATCH_INSTRUCTIONS_MAX = 3980
+BATCH_INSTRUCTIONS_MAX = 3100
 
 # The same with all that is told of it: most of it is the line of JSON, on the log's thread.
-TELLING_INSTRUCTIONS_MAX = 1940
+TELLING_INSTRUCTIONS_MAX = 1885
+
+# Tracing, of a request that is not sampled.
+TRACING_INSTRUCTIONS_MAX = 305
 
 # What learns a limit, of a request: at least, and at most.
 LEARNING_INSTRUCTIONS = (15, 19)
 
 # By HTTP/2, as many streams on one connection at once.
-H2_INSTRUCTIONS_MAX = 20100
+H2_INSTRUCTIONS_MAX = 18980
 
 
 def is_release():
@@ -321,4 +324,4 @@ def test_what_tracing_costs(start, quiet, tmp_path):
         run = [instructions(start, quiet, tmp_path / f"{len(str(setting))}-{n}", n, 1) for n in (few, many)]
         cost["off" if setting == "off" else "on"] = (run[1] - run[0]) / (many - few)
     print(f"{cost['on'] - cost['off']:.0f} instructions of {cost['off']:.0f}")
-    assert cost["off"] < cost["on"] < 1.08 * cost["off"]
+    assert 0 < cost["on"] - cost["off"] < TRACING_INSTRUCTIONS_MAX
