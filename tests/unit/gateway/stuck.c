@@ -2,6 +2,8 @@
  * What has no deadline is told of, whatever it is: clients in each state between their exchanges, and exchanges. There is none unless
  * the gateway has a bug, so these take the deadline away.
  */
+#include <sys/socket.h>
+
 #include "gateway.h"
 
 #include "../net/authority.h"
@@ -152,12 +154,16 @@ static void test_lingering(void **state)
 /* It asks on and on, and reads nothing: what the kernel does not take of an answer stands in the connection. */
 static void test_flushing(void **state)
 {
+	const int small = 4096;
 	struct end client;
 	struct gateway g;
 
 	scene_open(&g, &client, NAMED);
 	client.held = true;
 	await_state(&g, CLIENT_IDLE);
+	/* Little that waits to be read, or nothing gets through any more: many small packets take far more memory than their bytes. */
+	assert_int_equal(setsockopt(client.source.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+	assert_int_equal(setsockopt(the_client(&g)->h1.conn.source.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
 	while (the_client(&g)->state != CLIENT_FLUSHING) {
 		end_send(&client, "GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n");
 		run_pending();
