@@ -22,6 +22,7 @@
 enum {
 	INFORMATIONAL_MAX = 16,  /* 1xx heads before the final one */
 	PUMP_FILLS_MAX = 8,      /* receives one way in one go, before the loop turns to other events */
+	PUMP_PIPED_BYTES = 2 * H1_SCRATCH_IN_BYTES,  /* of what goes through a pipe: as much work as a receive, at most */
 };
 
 static struct stream *client_side(struct exchange *ex)
@@ -69,6 +70,12 @@ static bool had_its_turn(struct exchange *ex, unsigned fills)
 		return false;
 	io_defer(ex->worker->io, &ex->more);
 	return true;
+}
+
+/* The fills that those `n` bytes through a pipe are beyond the first. */
+static unsigned fills_beyond(size_t n)
+{
+	return (unsigned)((n - 1) / PUMP_PIPED_BYTES);
 }
 
 /* --- the request's way ---------------------------------------------------------------------------------------------- */
@@ -148,14 +155,16 @@ static bool request_content(struct exchange *ex, struct view data)
 }
 
 /* Content of which nobody needs a copy goes from socket to socket, where it is much. As stream_pipe. */
-static size_t request_pipe(struct exchange *ex)
+static size_t request_pipe(struct exchange *ex, unsigned *fills)
 {
 	size_t got = 0;
 
 	if (ex->grpc == NULL && !replay_is_unsettled(ex))
 		got = stream_pipe(client_side(ex), upstream_side(ex), request_room(ex));
-	if (got > 0)
+	if (got > 0) {
 		request_moved(ex, got);
+		*fills += fills_beyond(got);
+	}
 	return got;
 }
 
@@ -170,12 +179,12 @@ static bool request_flush(struct exchange *ex)
 }
 
 /* More of the request's content from the client: 1 there is more, 0 wait, -1 ended. */
-static int request_fill(struct exchange *ex)
+static int request_fill(struct exchange *ex, unsigned *fills)
 {
 	/* Once it is settled, a copy may not be needed. */
 	if (replay_is_unsettled(ex) && !request_flush(ex))
 		return 0;
-	if (request_pipe(ex) > 0)
+	if (request_pipe(ex, fills) > 0)
 		return 1;
 	/* What was gathered points into the buffer that is about to be filled. */
 	if (!request_flush(ex))
@@ -241,7 +250,7 @@ static bool pump_request(struct exchange *ex)
 		}
 		if (had_its_turn(ex, ++fills))
 			break;
-		step = request_fill(ex);
+		step = request_fill(ex, &fills);
 		if (step <= 0)
 			return step == 0;
 	}
@@ -542,7 +551,7 @@ static enum step response_over(struct exchange *ex, ssize_t got)
 }
 
 /* Content that nobody looks at goes from socket to socket, where it is much. FILL: it has to be received. */
-static enum step response_pipe(struct exchange *ex)
+static enum step response_pipe(struct exchange *ex, unsigned *fills)
 {
 	struct stream *from = upstream_side(ex);
 	size_t got = ex->grpc == NULL ? stream_pipe(from, client_side(ex), UINT64_MAX) : 0;
@@ -550,15 +559,16 @@ static enum step response_pipe(struct exchange *ex)
 	if (got == 0)
 		return STEP_FILL;
 	ex->bytes_out += got;
+	*fills += fills_beyond(got);
 	bytes_moved(ex);
 	return is_read_out(from) ? response_end(ex, NULL) : STEP_ON;
 }
 
-static enum step response_fill(struct exchange *ex)
+static enum step response_fill(struct exchange *ex, unsigned *fills)
 {
 	struct stream *from = upstream_side(ex);
 	struct stream *to = client_side(ex);
-	enum step step = ex->state == EXCHANGE_RESPONDING ? response_pipe(ex) : STEP_FILL;
+	enum step step = ex->state == EXCHANGE_RESPONDING ? response_pipe(ex, fills) : STEP_FILL;
 	ssize_t got;
 
 	if (step != STEP_FILL)
@@ -599,7 +609,7 @@ static void pump_response(struct exchange *ex)
 		else
 			step = !stream_has_unread(upstream_side(ex)) ? STEP_FILL : response_head(ex);
 		if (step == STEP_FILL)
-			step = had_its_turn(ex, ++fills) ? STEP_ENDED : response_fill(ex);
+			step = had_its_turn(ex, ++fills) ? STEP_ENDED : response_fill(ex, &fills);
 	}
 	response_flush(ex);
 }
