@@ -31,7 +31,7 @@ def machine_lines(runs):
         figures = ", ".join(dict.fromkeys(row["figure"] for row in run["rows"])) + (", profile" if run.get("profile") else "")
         versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
         yield (f"{run['date'][:10]}, {machine['processor']}, {machine['processors']} processors, {machine['memory_mib']} MiB, Linux {machine['kernel']}; "
-            f"{versions} (commit `{run['commit']}`); rounds of {run['settings']['seconds']:g} s: {figures}.")
+            f"{versions} (commit `{run['commit']}`, {run['built']['compiler']}, {run['built']['libraries']}); rounds of {run['settings']['seconds']:g} s: {figures}.")
         yield ""
 
 

@@ -261,6 +261,12 @@ def runs_here(name):
     return name != "relay-uring" or subprocess.run([RELAYS[name]], check=False).returncode == 0
 
 
+def built():
+    """The compiler and libraries that Weir was built with, as it says itself."""
+    said = subprocess.run([BINARY, "version"], capture_output=True, text=True, check=True).stdout
+    return dict(line.split(": ", 1) for line in said.splitlines()[1:])
+
+
 def version(name):
     """As it says itself."""
     arguments = {"weir": [BINARY, "version"], "nginx": [tool("nginx"), "-v"], "haproxy": [tool("haproxy"), "-v"],

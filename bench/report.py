@@ -15,7 +15,7 @@ import starts
 import workers
 import works
 from gateway import ROOT
-from gateways import CONFIGS, RELAYS, version
+from gateways import CONFIGS, RELAYS, built, version
 from goals import GOALS
 from results import number
 
@@ -81,7 +81,7 @@ def as_json(results, verdicts, settings):
     measured = {gateway for figure in results.figures() for gateway in results.gateways(figure)}
     return {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "machine": machine(),
         "commit": commit.stdout.strip(),
-        "versions": {name: version(name) for name in CONFIGS if name in measured}, "settings": settings, "notes": results.notes, "rows": figures,
+        "versions": {name: version(name) for name in CONFIGS if name in measured}, "built": built(), "settings": settings, "notes": results.notes, "rows": figures,
         "profile": results.profile,
         "goals": [{"goal": verdict.goal.text(), "met": verdict.met, "reached": verdict.reached, "beside": verdict.beside}
             for verdict in verdicts]}

@@ -484,7 +484,7 @@ def test_a_short_run(tmp_path):
     assert {(row["figure"], row["gateway"]) for row in told["rows"]} == {
         ("h2-tls", "weir"), *((figure, gateway) for figure in ("h1", "close") for gateway in ("weir", "relay-epoll", "relay-splice"))}
     assert all(len(row["values"]) == 2 and row["median"] > 0 for row in told["rows"])
-    assert {"date", "machine", "versions", "goals"} <= told.keys()
+    assert {"date", "machine", "versions", "built", "goals"} <= told.keys()
     for row in told["rows"]:
         assert row["figure"] in run.stdout and row["gateway"] in run.stdout
     assert {goal["met"] for goal in told["goals"]} <= {True, False, None}

@@ -97,7 +97,7 @@ def test_help_goes_to_standard_output(arguments):
 def test_version(arguments):
     result = run(*arguments)
     assert result.returncode == 0
-    assert re.match(r"weir \d+\.\d+\.\d+\ncompiler: (gcc|clang) .+\nlibraries: .*libyaml \d.*jansson \d", result.stdout)
+    assert re.match(r"weir \d+\.\d+\.\d+\ncompiler: (gcc|clang) .+\nlibraries: OpenSSL 3.*nghttp2 \d.*libyaml \d.*jansson \d", result.stdout)
 
 
 # --- configuration ------------------------------------------------------------------------------------------------------
