@@ -771,16 +771,11 @@ ssize_t io_sendv(struct io *io, struct io_source *source, const struct iovec *io
 }
 
 /* One segment less, for which the peer would be woken by itself. Where not all is taken, Linux keeps nothing back. */
-ssize_t io_sendv_last(struct io *io, struct io_source *source, const struct iovec *iov, int count)
+ssize_t io_sendv_more(struct io *io, struct io_source *source, const struct iovec *iov, int count)
 {
 	if (count == 1)
 		return transmit(source->fd, iov->iov_base, iov->iov_len, MSG_MORE);
 	return transmit_all(source->fd, iov, count, MSG_MORE);
-}
-
-ssize_t io_sendv_more(struct io *io, struct io_source *source, const struct iovec *iov, int count)
-{
-	return io_sendv_last(io, source, iov, count);
 }
 
 size_t io_unsent(struct io *io, const struct io_source *source)

@@ -274,12 +274,10 @@ ssize_t io_recv(struct io *io, struct io_source *source, void *bytes, size_t n);
 ssize_t io_sendv(struct io *io, struct io_source *source, const struct iovec *iov, int count);
 
 /*
- * As io_sendv, of the last bytes that are sent: they may be kept for the end, so that it goes out with them. So io_shutdown_write() or
- * io_close() has to follow in the same tick. (io_close() resets where bytes are unread, which may be their end, too.)
+ * As io_sendv, of bytes behind which something follows at once: they may be kept for that, so that it goes out with them and the peer is
+ * woken once. So io_sendv(), io_pipe_drain(), io_shutdown_write() or io_close() has to follow in the same tick. (io_close() resets where
+ * bytes are unread, which may be their end, too.)
  */
-ssize_t io_sendv_last(struct io *io, struct io_source *source, const struct iovec *iov, int count);
-
-/* The same, and more follows at once: the peer may be woken only by that. */
 ssize_t io_sendv_more(struct io *io, struct io_source *source, const struct iovec *iov, int count);
 
 /*

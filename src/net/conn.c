@@ -256,7 +256,7 @@ static inline int send_or_keep(struct conn *conn, const struct iovec *iov, int c
 	if (conn->send_error != 0)
 		return conn->send_error;
 	if (!conn_blocked(conn)) {
-		ssize_t result = __builtin_expect(conn->parting, 0) ? io_sendv_last(conn->io, &conn->source, iov, count) :
+		ssize_t result = __builtin_expect(conn->parting, 0) ? io_sendv_more(conn->io, &conn->source, iov, count) :
 			io_sendv(conn->io, &conn->source, iov, count);
 
 		if (result < 0 && result != -EAGAIN)

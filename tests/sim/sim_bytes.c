@@ -172,8 +172,8 @@ ssize_t io_sendv(struct io *io, struct io_source *source, const struct iovec *io
 	return total;
 }
 
-/* Kept without an end: where none follows, the client waits in vain. One that was cut short is not kept. */
-ssize_t io_sendv_last(struct io *io, struct io_source *source, const struct iovec *iov, int count)
+/* Kept until something follows: where nothing does, the peer waits in vain. What was cut short is not kept. */
+ssize_t io_sendv_more(struct io *io, struct io_source *source, const struct iovec *iov, int count)
 {
 	struct sim_end *end = file_of(source)->end;
 	size_t all = 0;

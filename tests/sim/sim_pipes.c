@@ -95,12 +95,6 @@ ssize_t io_pipe_read(struct io *io, unsigned pipe, void *bytes, size_t n)
 	return given > 0 ? (ssize_t)given : -EIO;
 }
 
-/* A sink need not know that more follows. */
-ssize_t io_sendv_more(struct io *io, struct io_source *source, const struct iovec *iov, int count)
-{
-	return io_sendv(io, source, iov, count);
-}
-
 unsigned sim_pipes_lent(const struct io *io)
 {
 	unsigned lent = 0;
