@@ -55,12 +55,19 @@
 
 #define BATCH_EVENTS 256
 #define CROWD 64
-#define COUNT_NEVER (-4096) /* is no result of a system call */
 #define WALL_CHECK_US (100 * US_PER_MS)
 #define WAIT_MAX_US 3600000000 /* of one wait */
 #define SENDV_COUNT_MAX 64
 #define SLEPT_US 20 /* a wait that finds events waiting is shorter */
 #define STATM "/proc/self/statm"
+
+/* Why a turn is no short one, which tells of one event and looks at nothing else. */
+enum {
+	LONG_STOPPING = 1, /* it is to be the last */
+	LONG_MEASURED = 2, /* turns are measured */
+	LONG_CROWDED = 4, /* there is a crowd */
+	LONG_BATCH = 8, /* it has told of several events */
+};
 
 /* What every turn of the loop touches stands in the first two lines of the cache. */
 struct io {
@@ -68,14 +75,12 @@ struct io {
 	uint64_t ended_us; /* when the tick before this one had ended; 0: there was little to do in it */
 	struct list tasks;
 	struct io_loop_stats stats;
-	struct io_pause *pause; /* turns are measured; NULL: they are not */
+	struct io_pause *pause; /* LONG_MEASURED */
 	int epoll_fd;
-	bool stopping;
+	unsigned long_for; /* LONG_STOPPING and the like; 0: turns are short while events come one by one */
 	bool spent; /* reserved_fd, by io_reserve_spend: what is closed next takes its place */
-	int short_count; /* of how many events at once the short way tells: 1, or COUNT_NEVER: there is a crowd, turns are measured, or it is to stop */
 	int batch_next; /* events before it are delivered */
 	int batch_count; /* 0 while there is none */
-	int batch_most; /* CROWD, or 0 while there is a crowd: what comes stands behind it */
 	uint64_t wall_minus_now_us; /* modulo 2^64 */
 	uint64_t wall_check_us; /* when to measure the difference again */
 	uint64_t random_key;
@@ -190,8 +195,6 @@ struct io *io_create(void)
 	io_read_clock(io);
 	list_init(&io->crowd);
 	io->crowd_task.on_run = on_crowd;
-	io->batch_most = CROWD;
-	io->short_count = 1;
 	list_init(&io->tasks);
 	wheel_init(&io->wheel, io->now_us);
 	pipes_init(&io->pipes, io);
@@ -280,8 +283,7 @@ static void io_strike_events(struct io *io, struct io_source *source)
 /* Takes those out of the batch that are not to be told first: they wait. */
 __attribute__((noinline)) static void io_join_crowd(struct io *io)
 {
-	io->batch_most = 0;
-	io->short_count = COUNT_NEVER;
+	io->long_for |= LONG_CROWDED;
 	io_defer(io, &io->crowd_task);
 	for (int i = 0; i < io->batch_count; i++) {
 		struct io_source *source = io->batch[i].data.ptr;
@@ -299,8 +301,8 @@ static void on_crowd(struct io_task *task)
 {
 	struct io *io = container_of(task, struct io, crowd_task);
 
-	/* As long as a batch, and so worth a look at the clock: see io_end_batch(). */
-	io->batch_next = io->batch_count = CROWD;
+	/* As long as a batch, and so worth a look at the clock: see io_end_long(). */
+	io->long_for |= LONG_BATCH;
 	for (int n = 0; n < CROWD && !list_empty(&io->crowd); n++) {
 		struct io_source *source = container_of(list_pop_front(&io->crowd), struct io_source, node);
 		unsigned events = source->due;
@@ -309,7 +311,7 @@ static void on_crowd(struct io_task *task)
 		source->on_event(source, events);
 	}
 	if (list_empty(&io->crowd))
-		io->batch_most = CROWD;
+		io->long_for &= ~(unsigned)LONG_CROWDED;
 	else
 		io_defer(io, task);
 }
@@ -392,15 +394,18 @@ __attribute__((noinline)) static void io_deliver_batch(struct io *io, int count)
 	}
 	io->batch_next = 0;
 	io->batch_count = count;
-	io->short_count = io->pause == NULL && io->batch_most == CROWD ? 1 : COUNT_NEVER;
-	if (io->pause != NULL)
+	if (io->long_for & LONG_MEASURED)
 		io->busy_us = clock_us(CLOCK_THREAD_CPUTIME_ID);
-	if (count > io->batch_most)
+	/* What comes stands behind a crowd that is there. */
+	if (count > CROWD || (count > 0 && io->long_for & LONG_CROWDED))
 		io_join_crowd(io);
-	if (count > 1)
+	if (count > 1) {
+		io->long_for |= LONG_BATCH;
 		io_mark_due(io);
+	}
 	io->stats.events += (uint64_t)count;
 	io_deliver_events(io, count);
+	io->batch_count = 0;
 }
 
 /* Nobody can look at another's event, and who closes its source has been told already: nothing is due. */
@@ -412,16 +417,17 @@ static void io_deliver_one(struct io *io)
 	source->on_event(source, events_of(io->batch[0].events));
 }
 
-/* The end of a tick that is long, or measured. */
-__attribute__((noinline)) static void io_end_batch(struct io *io)
+/* The end of a turn that is no short one. False: it was the last. */
+__attribute__((noinline)) static bool io_end_long(struct io *io)
 {
-	if (io->batch_count > 1) {
+	if (io->long_for & LONG_BATCH) {
 		io->began_us = io->now_us;
 		io->ended_us = monotonic_us();
 	}
-	io->batch_count = 0;
-	if (io->pause != NULL)
+	io->long_for &= ~(unsigned)LONG_BATCH;
+	if (io->long_for & LONG_MEASURED)
 		io_measure(io);
+	return !(io->long_for & LONG_STOPPING);
 }
 
 /* False: it was the last. */
@@ -431,7 +437,7 @@ static bool io_tick(struct io *io)
 
 	io->stats.turns++;
 	io_read_clock(io);
-	if (count == io->short_count)
+	if (count == 1 && io->long_for == 0)
 		io_deliver_one(io);
 	else
 		io_deliver_batch(io, count);
@@ -440,23 +446,19 @@ static bool io_tick(struct io *io)
 	io_run_tasks(io);
 	/* With one event a tick is over before it is worth a look at the clock. */
 	io->ended_us = 0;
-	if (count == io->short_count)
-		return true;
-	io_end_batch(io);
-	return !io->stopping;
+	return io->long_for == 0 || io_end_long(io);
 }
 
 void io_run(struct io *io)
 {
-	io->stopping = false;
+	io->long_for &= ~(unsigned)LONG_STOPPING;
 	while (io_tick(io))
 		;
 }
 
 void io_stop(struct io *io)
 {
-	io->stopping = true;
-	io->short_count = COUNT_NEVER;
+	io->long_for |= LONG_STOPPING;
 }
 
 uint64_t io_now_us(const struct io *io)
@@ -510,15 +512,15 @@ void io_pause_begin(struct io *io, struct io_pause *pause)
 {
 	*pause = (struct io_pause){0};
 	io->pause = pause;
-	io->short_count = COUNT_NEVER;
+	io->long_for |= LONG_MEASURED;
 	io->busy_us = clock_us(CLOCK_THREAD_CPUTIME_ID);
 }
 
 void io_pause_end(struct io *io)
 {
-	if (io->pause != NULL)
+	if (io->long_for & LONG_MEASURED)
 		io_measure(io);
-	io->pause = NULL;
+	io->long_for &= ~(unsigned)LONG_MEASURED;
 }
 
 size_t io_sources_open(const struct io *io)

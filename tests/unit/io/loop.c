@@ -470,6 +470,43 @@ static void test_pauses(void **state)
 	io_pause_end(fixture.io);
 }
 
+static struct io_pause amid;
+
+static void on_stop_amid(struct io_message *message)
+{
+	io_stop(fixture.io);
+	io_pause_begin(fixture.io, &amid);
+	io_pause_end(fixture.io);
+}
+
+static void on_begin(struct io_message *message)
+{
+	io_pause_begin(fixture.io, &amid);
+	io_stop(fixture.io);
+}
+
+/* What is begun and ended within a turn changes neither that it is the last nor that it is measured. */
+static void test_turn_whose_measuring_changes(void **state)
+{
+	struct io_message stops = {.on_receive = on_stop_amid}, begins = {.on_receive = on_begin};
+	struct io_task task = {.on_run = spin};
+
+	for (int i = 0; i < 4; i++) {
+		uint64_t turns = io_loop_stats(fixture.io)->turns;
+
+		if (i % 2 == 1)
+			io_pause_begin(fixture.io, &amid);
+		io_post(fixture.io, &stops);
+		io_run(fixture.io);
+		assert_int_equal(io_loop_stats(fixture.io)->turns - turns, 1);
+	}
+	io_post(fixture.io, &begins);
+	io_defer(fixture.io, &task);
+	io_run(fixture.io);
+	assert_true(amid.busy_us >= 20 * US_PER_MS);
+	io_pause_end(fixture.io);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -489,6 +526,7 @@ int main(void)
 		LOOP_TEST(test_waking_a_sleeping_loop),
 		LOOP_TEST(test_books),
 		LOOP_TEST(test_pauses),
+		LOOP_TEST(test_turn_whose_measuring_changes),
 		cmocka_unit_test(test_create_without_descriptors),
 	};
 
