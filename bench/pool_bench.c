@@ -4,7 +4,7 @@
  *
  *   pool_bench [PAIRS [SCENARIO]]      default: 20000000 pairs of every scenario
  *
- * In all scenarios but one, half of the connections stay leased and half are idle, with a time to live each: no list is
+ * In all scenarios but one, half of the connections stay leased and half are idle, with a time to live each but in `ageless`: no list is
  * empty. In `queue` all are leased and others wait: each pair is an acquire that waits, a give-back that serves whoever
  * has waited longest, and the telling of it.
  *
@@ -195,6 +195,7 @@ struct scenario {
 	enum weir_pool_order order;
 	uint64_t leak_after_us;
 	bool shared;                  /* a budget, in which another pool has a part */
+	bool ageless;                 /* no connection has a time to live */
 };
 
 static const struct scenario scenarios[] = {
@@ -202,6 +203,7 @@ static const struct scenario scenarios[] = {
 	{.name = "fifo", .run = run_idle, .idle = CONNECTIONS / 2, .order = WEIR_POOL_FIFO},
 	{.name = "budget", .run = run_idle, .idle = CONNECTIONS / 2, .shared = true},
 	{.name = "leak_watch", .run = run_idle, .idle = CONNECTIONS / 2, .leak_after_us = 600 * SECOND_US},
+	{.name = "ageless", .run = run_idle, .idle = CONNECTIONS / 2, .ageless = true},
 	{.name = "queue", .run = run_queue, .waiting = WAITERS},
 	{.name = "mutex_and_list", .run = run_mutex_and_list},
 };
@@ -262,8 +264,8 @@ static bool scenario_run(const struct scenario *s, uint64_t pairs)
 		.connecting_max = 16,
 		.order = s->order,
 		.acquire_timeout_us = SECOND_US,
-		.idle_timeout_us = 55 * SECOND_US,
-		.lifetime_max_us = 1800 * SECOND_US,
+		.idle_timeout_us = s->ageless ? 0 : 55 * SECOND_US,
+		.lifetime_max_us = s->ageless ? 0 : 1800 * SECOND_US,
 		.leak_after_us = s->leak_after_us,
 		.reclaim_after_us = 2 * s->leak_after_us,
 	};

@@ -209,6 +209,31 @@ static void idle_connection_past_its_time_is_not_leased_though_its_timer_has_not
 	owner_release(&owner);
 }
 
+/* Neither one of 0 nor one that no clock reaches, and a rest with another one before does not change that. */
+static void idle_connection_without_a_time_stays(void **state)
+{
+	static const uint64_t timeouts[] = {0, UINT64_MAX, UINT64_MAX - 1};
+	struct weir_pool_config config = owner_config();
+	struct owner owner;
+	struct borrower a;
+
+	config.idle_timeout_us = 500;
+	for (int i = 0; i < 3; i++) {
+		pool_with_lease(&owner, config, &a, NULL);
+		borrower_give_back(&a, WEIR_POOL_REUSABLE);
+		weir_pool_set_idle_timeout(owner.pool, timeouts[i]);
+		for (int times = 0; times < 3; times++) {
+			borrower_lease(&a);
+			owner.now_us += 100;
+			borrower_give_back(&a, WEIR_POOL_REUSABLE);
+			owner_run_at(&owner, owner.now_us + 10000);
+		}
+		assert_int_equal(owner.closes_n, 0);
+		assert_int_equal(owner.opens_n, 1);
+		owner_release(&owner);
+	}
+}
+
 /* random() chooses the life between 90 and 110 percent: 0 is the least, 2 * span the most. */
 static const uint64_t life_randoms[] = {0, 200, 100};
 static const uint64_t life_spans[] = {900, 1100, 1000};
@@ -295,6 +320,7 @@ int main(void)
 		cmocka_unit_test(spoiled_leased_connection_is_closed_when_it_comes_back),
 		cmocka_unit_test(connection_is_closed_after_its_last_use),
 		cmocka_unit_test(idle_connection_is_closed_at_its_time),
+		cmocka_unit_test(idle_connection_without_a_time_stays),
 		cmocka_unit_test(idle_connection_past_its_time_is_not_leased_though_its_timer_has_not_fired),
 		cmocka_unit_test(idle_life_ends_within_its_jitter),
 		cmocka_unit_test(leased_life_ends_when_it_comes_back),
