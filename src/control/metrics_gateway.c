@@ -99,7 +99,7 @@ static const struct metric rows[] = {
 	WORKER_COUNTER("weir_connections_shed_total", connections_shed,
 		"Clients' connections closed unserved because descriptors or memory were exhausted."),
 	WORKER_COUNTER("weir_accept_paused_total", accept_paused,
-		"Times that accepting was paused because descriptors or memory were exhausted."),
+		"Times that accepting was paused because descriptors or memory were exhausted, or it failed."),
 	WORKER_COUNTER("weir_tls_handshakes_total", tls_handshakes, "TLS handshakes with clients that were completed."),
 	WORKER_COUNTER("weir_tls_handshakes_resumed_total", tls_handshakes_resumed,
 		"TLS handshakes with clients that went on with a session of before."),

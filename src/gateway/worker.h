@@ -54,7 +54,7 @@ struct worker_stats {
 	uint64_t connections_accepted, connections_open;
 	uint64_t connections_refused;          /* over the listener's limit */
 	uint64_t connections_capped;           /* over the client's own */
-	uint64_t accept_paused;                /* descriptors were exhausted */
+	uint64_t accept_paused;                /* descriptors were exhausted, or accepting failed */
 	uint64_t connections_shed;             /* closed unserved because of that, or with no memory for one more */
 	uint64_t accept_overflows;             /* that were thrown away as too many waited to be accepted */
 	uint64_t tls_handshakes;               /* that were completed */

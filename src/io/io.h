@@ -215,7 +215,8 @@ int io_listen(struct io *io, struct io_source *source, int backlog);
 
 /*
  * Accepts one connection into `source` (non-blocking, TCP_NODELAY; not watched yet) and tells the peer's address.
- * 0, -EAGAIN, -EMFILE/-ENFILE/-ENOBUFS/-ENOMEM (see io_accept_shed); -ECONNABORTED and the like are to be skipped.
+ * 0, -EAGAIN, -EMFILE/-ENFILE/-ENOBUFS/-ENOMEM (see io_accept_shed); -ECONNABORTED and other errors of the one connection, which is
+ * gone with them; or an error of the listener, which it says as often as it is asked (-EPERM where rules of access forbid it, -EINVAL).
  */
 int io_accept(struct io *io, struct io_source *listener, struct io_source *source, struct address *peer);
 

@@ -1,11 +1,35 @@
-/* See listener.h. The order in listener_on_event() is the whole design: take, skip the stillborn, pause when exhausted. */
+/* See listener.h. The order in listener_on_event() is the whole design: take, skip the stillborn, pause when it is no use. */
 #include "net/listener.h"
 
 #include <errno.h>
 
+/* Out of descriptors, of memory, or of what a loop may watch. */
 static bool is_exhaustion(int error)
 {
-	return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM;
+	return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM || error == -ENOSPC;
+}
+
+/*
+ * It was the one connection's, which is gone with it: reset before it was taken, or its network has failed (accept(2)). Only of these another
+ * one is asked for at once. What else may be said comes from rules of access or of the socket itself, before anybody is taken, and would be
+ * said again for ever.
+ */
+static bool is_of_one(int error)
+{
+	switch (error) {
+	case -ECONNABORTED:
+	case -ECONNRESET:
+	case -EHOSTDOWN:
+	case -EHOSTUNREACH:
+	case -EINTR:
+	case -ENETDOWN:
+	case -ENETUNREACH:
+	case -ENONET:
+	case -ENOPROTOOPT:
+	case -EPROTO:
+	case -ETIMEDOUT: return true;
+	default: return false;
+	}
 }
 
 static void pause_arm(struct listener *listener)
@@ -13,10 +37,10 @@ static void pause_arm(struct listener *listener)
 	io_timer_set(listener->io, &listener->timer, deadline_after(io_now_us(listener->io), LISTENER_PAUSE_US));
 }
 
-static void listener_pause(struct listener *listener)
+static void listener_pause(struct listener *listener, int error)
 {
 	listener->paused++;
-	if (io_accept_shed(listener->io, &listener->source) == 0)
+	if (is_exhaustion(error) && io_accept_shed(listener->io, &listener->source) == 0)
 		listener->shed++;
 	io_unwatch(listener->io, &listener->source);
 	pause_arm(listener);
@@ -28,15 +52,14 @@ static void listener_watch_again(struct listener *listener)
 		pause_arm(listener);
 }
 
-/* Takes up to `count_max`, and counts them; what ended it: 0 the count, -EAGAIN, or an exhaustion. */
+/* Takes up to `count_max`, and counts them; what ended it: 0 the count, -EAGAIN, or why it is no use at present. */
 static int accept_some(struct listener *listener, int count_max, int *count)
 {
 	for (*count = 0; *count < count_max; ++*count) {
 		int result = listener->on_accept(listener);
 
-		if (result == -EAGAIN || is_exhaustion(result))
+		if (result < 0 && !is_of_one(result))
 			return result;
-		/* Any other error belongs to the one connection (reset before it was taken): go on with the next. */
 	}
 	return 0;
 }
@@ -70,7 +93,7 @@ static void listener_on_event(struct io_source *source, unsigned events)
 	else if (ended == -EAGAIN)
 		note_drained(listener, count);
 	else
-		listener_pause(listener);
+		listener_pause(listener, ended);
 }
 
 static void listener_on_timer(struct io_timer *timer)

@@ -1,11 +1,12 @@
 /*
- * A listener: accepts as long as somebody waits, and pauses instead of spinning when the machine is out of descriptors.
+ * A listener: accepts as long as somebody waits, and pauses instead of spinning when the machine is out of descriptors, or accepting fails
+ * for another reason that is not the one connection's.
  *
  * An accept that finds nobody costs as much as half a request: a socket is made and thrown away. So it takes as many at once as
  * waited of late, and lets itself be told that there are more.
  *
- * While paused, connections wait in the kernel's backlog. One is shed with the reserved descriptor so that at least one
- * client learns of it, and accepting resumes after LISTENER_PAUSE_US or when the owner says that a descriptor came free.
+ * While paused, connections wait in the kernel's backlog. Of an exhausted machine one is shed with the reserved descriptor so that at least
+ * one client learns of it. Accepting resumes after LISTENER_PAUSE_US or when the owner says that a descriptor came free.
  */
 #ifndef WEIR_NET_LISTENER_H
 #define WEIR_NET_LISTENER_H
@@ -28,11 +29,11 @@ struct listener {
 	uint8_t at_once;           /* so many are taken in one go */
 	uint8_t full;              /* how often as many were there, since that was changed */
 	/*
-	 * Take one connection (io_accept on listener->source) and give its result; 0 to go on, -EAGAIN when none is left,
-	 * -EMFILE and its like to pause. Set by the owner.
+	 * Take one connection (io_accept on listener->source) and give its result; 0 to go on, or what belongs to the one connection,
+	 * -EAGAIN when none is left, anything else to pause. Set by the owner.
 	 */
 	int (*on_accept)(struct listener *listener);
-	uint64_t paused;           /* how often descriptors (or memory) were exhausted */
+	uint64_t paused;           /* how often descriptors (or memory) were exhausted, or accepting failed */
 	uint64_t overflows;        /* connections that came while too many waited, as of listener_count_overflows() */
 	uint32_t drops;            /* what the system said of them then */
 	uint64_t shed;             /* connections closed unserved: because of that, or by the owner */

@@ -59,7 +59,7 @@ static void await_asked(struct owner *owner, unsigned times)
 /* It goes on until none waits, past connections that died while they waited. */
 static void test_accepts_until_none_waits(void **state)
 {
-	static const int answers[] = {0, -ECONNABORTED, -EPROTO, -EPERM};
+	static const int answers[] = {0, -ECONNABORTED, -EPROTO, -ENETDOWN, -EHOSTUNREACH, -EINTR};
 
 	for (size_t i = 0; i < COUNT(answers); i++) {
 		struct owner owner;
@@ -137,7 +137,7 @@ static void test_asks_seldom_in_vain(void **state)
 /* Out of descriptors or memory: one client is told by closing it, and the listener does not spin while others wait. */
 static void test_pause(void **state)
 {
-	static const int answers[] = {-EMFILE, -ENFILE, -ENOBUFS, -ENOMEM};
+	static const int answers[] = {-EMFILE, -ENFILE, -ENOBUFS, -ENOMEM, -ENOSPC};
 
 	for (size_t i = 0; i < COUNT(answers); i++) {
 		struct owner owner;
@@ -163,6 +163,51 @@ static void test_pause(void **state)
 		end_close(&second);
 		listener_close(&owner.listener);
 	}
+}
+
+/* What it says is said as often as it is asked, with somebody waiting: it does not spin, sheds nobody, and goes on where it turns out well. */
+static void test_fails_for_good(void **state)
+{
+	static const int answers[] = {-EPERM, -EACCES, -EINVAL, -EBADF, -ENOTSOCK, -EOPNOTSUPP, -ENOSYS};
+
+	for (size_t i = 0; i < COUNT(answers); i++) {
+		struct owner owner;
+		struct address address = owner_open(&owner);
+		struct end client;
+
+		owner.good = 2;
+		owner.answer = answers[i];
+		owner.takes = true;
+		end_connect(&client, &address);
+		await_asked(&owner, 1);
+		for (unsigned times = 1; times <= 2; times++) {
+			uint64_t failed_us = io_now_us(fixture.io);
+
+			assert_int_equal(owner.listener.paused, times);
+			await_asked(&owner, times + 1);
+			assert_true(io_now_us(fixture.io) - failed_us >= LISTENER_PAUSE_US);
+		}
+		run_pending();
+		assert_int_equal(owner.listener.paused, 2);
+		assert_int_equal(owner.listener.shed, 0);
+		assert_false(listener_accept_waiting(&owner.listener, 10));
+		end_close(&client);
+		listener_close(&owner.listener);
+	}
+}
+
+/* Before it is closed it takes who waits, and asks no more once that is no use. */
+static void test_fails_for_good_at_its_end(void **state)
+{
+	struct owner owner;
+
+	owner_open(&owner);
+	owner.good = 5;
+	owner.answer = -EPERM;
+	assert_false(listener_accept_waiting(&owner.listener, 10));
+	assert_int_equal(owner.asked, 1);
+	assert_false(io_timer_armed(&owner.listener.timer));
+	listener_close(&owner.listener);
 }
 
 /* A client that comes during the pause is still there after it. */
@@ -256,6 +301,8 @@ int main(void)
 		LOOP_TEST(test_batches),
 		LOOP_TEST(test_asks_seldom_in_vain),
 		LOOP_TEST(test_pause),
+		LOOP_TEST(test_fails_for_good),
+		LOOP_TEST(test_fails_for_good_at_its_end),
 		LOOP_TEST(test_waiting_client_survives_the_pause),
 		LOOP_TEST(test_pauses_again),
 		LOOP_TEST(test_resume),
