@@ -1,7 +1,7 @@
 /*
  * The limits plan: whether what the file promises fits what the machine allows, with the arithmetic.
  *
- *     open files:   reserve + workers + listeners + clients + pools + logs     <= RLIMIT_NOFILE
+ *     open files:   reserve + workers + pipes + listeners + clients + pools + logs     <= RLIMIT_NOFILE
  *     local ports:  what all pools together may open to one address            <= ip_local_port_range
  *     memory:       the keys of all rate limits                                <= half of the machine's
  *     backlog:      what a listening socket asks for, against net.core.somaxconn: it is cut, which is said but works
@@ -18,11 +18,14 @@
 #include "config/complain.h"
 #include "base/units.h"
 #include "config/read.h"
+#include "io/io.h"
 
 /* Standard streams, the administration's connections, libraries, and room to look around with. */
 #define FILES_RESERVE 64
 /* Of each loop: epoll, its wake-up, and the descriptor kept back for shedding. */
 #define FILES_PER_WORKER 3
+/* Both ends of what large content may be in. They are opened only while half of the files are left, and kept when the others come. */
+#define PIPE_FILES_PER_WORKER (2 * IO_PIPES_MAX)
 
 #define PATH_MAX_BYTES 64
 
@@ -200,6 +203,8 @@ static void files_count(struct plan *p)
 	files_add(p, files_reserve(p->config));
 	row(p->to, "workers", "%u x %u", p->workers, FILES_PER_WORKER);
 	files_add(p, (uint64_t)p->workers * FILES_PER_WORKER);
+	row(p->to, "pipes", "%u x %u", p->workers, PIPE_FILES_PER_WORKER);
+	files_add(p, (uint64_t)p->workers * PIPE_FILES_PER_WORKER);
 	files_of_listeners(p);
 	files_of_pools(p);
 	row(p->to, "logs", "%s", access ? path : "");

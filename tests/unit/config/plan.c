@@ -63,6 +63,7 @@ static void test_arithmetic(void **state)
 		"open files\n"
 		"  reserve                                                         64\n"
 		"  workers    2 x 3                                                 6\n"
+		"  pipes      2 x 32                                               64\n"
 		"  listeners  1 x 2 workers                                         2\n"
 		"  listeners  1 unix, of one worker                                 1\n"
 		"  clients    public                                             1000\n"
@@ -70,7 +71,7 @@ static void test_arithmetic(void **state)
 		"  pool       users: 2 x 50                                       100\n"
 		"  pool       files: 2 x 100                                      200\n"
 		"  logs       /tmp/access.log                                       1\n"
-		"  together                                                      1384  of 1048576: fits\n"
+		"  together                                                      1448  of 1048576: fits\n"
 		"local ports\n"
 		"  to         127.0.0.1:81                                        150  of 28232: fits\n"
 		"  to         127.0.0.1:82                                         50  of 28232: fits\n"
@@ -96,21 +97,21 @@ static void test_backlog_is_cut(void **state)
 		"4096  of 128: cut to that; to have it whole, raise net.core.somaxconn\n");
 }
 
-/* 64 + 4 x 3 + 1 x 4 + 10000 + 100 = 10180 */
+/* 64 + 4 x (3 + 32) + 1 x 4 + 10000 + 100 = 10308 */
 static void test_exactly_enough_files(void **state)
 {
 	struct config_machine machine = roomy;
 
-	machine.files_max = 10180;
-	assert_works(VERSION LISTENERS UPSTREAMS ROUTES, &machine, " 10180  of 10180: fits\n");
-	machine.files_max = 10179;
+	machine.files_max = 10308;
+	assert_works(VERSION LISTENERS UPSTREAMS ROUTES, &machine, " 10308  of 10308: fits\n");
+	machine.files_max = 10307;
 	assert_refused(VERSION LISTENERS UPSTREAMS ROUTES, &machine,
-		"f: listeners[0].limits.connections: 10180 open files may be needed and 10179 are allowed; raise that "
+		"f: listeners[0].limits.connections: 10308 open files may be needed and 10307 are allowed; raise that "
 		"limit to "
-		"10180 (ulimit -Hn, systemd's LimitNOFILE=), or lower this number to 9999\n");
+		"10308 (ulimit -Hn, systemd's LimitNOFILE=), or lower this number to 9999\n");
 }
 
-/* 64 + 4 x 3 + 1 x 4 + 10 + 3 x 400 = 1290; what is over is shared by three endpoints. */
+/* 64 + 4 x (3 + 32) + 1 x 4 + 10 + 3 x 400 = 1418; what is over is shared by three endpoints. */
 static void test_pool_needs_most_files(void **state)
 {
 	struct config_machine machine = roomy;
@@ -121,9 +122,9 @@ static void test_pool_needs_most_files(void **state)
 		"upstreams: [{name: users, pool: {max_connections: 400}, endpoints: [{address: 127.0.0.1:81}, "
 		"{address: 127.0.0.1:82}, {address: 127.0.0.1:83}]}]\n" ROUTES,
 		&machine,
-		"f: upstreams[0].pool.max_connections: 1290 open files may be needed and 1024 are allowed; raise that "
+		"f: upstreams[0].pool.max_connections: 1418 open files may be needed and 1024 are allowed; raise that "
 		"limit to "
-		"1290 (ulimit -Hn, systemd's LimitNOFILE=), or lower this number to 311\n");
+		"1418 (ulimit -Hn, systemd's LimitNOFILE=), or lower this number to 268\n");
 }
 
 /* No single number can be lowered that far. */
@@ -133,9 +134,9 @@ static void test_hopeless(void **state)
 
 	machine.files_max = 20;
 	assert_refused(VERSION LISTENERS UPSTREAMS ROUTES, &machine,
-		"f: listeners[0].limits.connections: 10180 open files may be needed and 20 are allowed; raise that "
+		"f: listeners[0].limits.connections: 10308 open files may be needed and 20 are allowed; raise that "
 		"limit to "
-		"10180 (ulimit -Hn, systemd's LimitNOFILE=)\n");
+		"10308 (ulimit -Hn, systemd's LimitNOFILE=)\n");
 }
 
 static void test_too_few_ports(void **state)
@@ -174,7 +175,7 @@ static void test_shared_ports(void **state)
 	"upstreams: [{name: users, pool: {on_acquire_timeout: new, " pool "}, endpoints: [{address: 127.0.0.1:81}, " \
 	"{address: 127.0.0.1:82}]}]\n"
 
-/* What may be opened beyond the cap counts: 64 + 12 + 4 + 10 + 2 * (400 + 50) = 990. */
+/* What may be opened beyond the cap counts: 64 + 140 + 4 + 10 + 2 * (400 + 50) = 1118. */
 static void test_overflow_counts(void **state)
 {
 	static const char clients[] = VERSION
@@ -182,22 +183,22 @@ static void test_overflow_counts(void **state)
 			"max_connections: 400, max_overflow: 50") ROUTES;
 	struct config_machine machine = roomy;
 
-	machine.files_max = 990;
+	machine.files_max = 1118;
 	assert_works(clients, &machine,
 		"  pool       users: 2 x (400 + 50 overflow)                      900\n"
 		"  logs       -                                                     0\n"
-		"  together                                                       990  of 990: fits\n"
+		"  together                                                      1118  of 1118: fits\n"
 		"local ports\n"
 		"  to         127.0.0.1:81                                        450  of 28232: fits\n");
-	machine.files_max = 980;
+	machine.files_max = 1108;
 	assert_refused(clients, &machine,
-		"f: upstreams[0].pool.max_connections: 990 open files may be needed and 980 are allowed; raise that "
-		"limit to 990 (ulimit -Hn, systemd's LimitNOFILE=), or lower this number to 395\n");
+		"f: upstreams[0].pool.max_connections: 1118 open files may be needed and 1108 are allowed; raise that "
+		"limit to 1118 (ulimit -Hn, systemd's LimitNOFILE=), or lower this number to 395\n");
 }
 
 /*
  * With HTTP/2 each worker may have a connection that is not full, and a health check has one of its own:
- * 64 + 5 * 3 + 5 + 10 + 2 * (400 + 4 + 1) = 904.
+ * 64 + 5 * (3 + 32) + 5 + 10 + 2 * (400 + 4 + 1) = 1064.
  */
 static void test_sessions_and_health_checks_count(void **state)
 {
@@ -207,17 +208,17 @@ static void test_sessions_and_health_checks_count(void **state)
 		"endpoints: [{address: 127.0.0.1:81}, {address: 127.0.0.1:82}]}]\n" ROUTES;
 	struct config_machine machine = roomy;
 
-	machine.files_max = 904;
+	machine.files_max = 1064;
 	assert_works(file, &machine,
 		"  pool       users: 2 x (400 + 4 not full + 1 check)             810\n"
 		"  logs       -                                                     0\n"
-		"  together                                                       904  of 904: fits\n"
+		"  together                                                      1064  of 1064: fits\n"
 		"local ports\n"
 		"  to         127.0.0.1:81                                        405  of 28232: fits\n");
-	machine.files_max = 900;
+	machine.files_max = 1060;
 	assert_refused(file, &machine,
-		"f: upstreams[0].pool.max_connections: 904 open files may be needed and 900 are allowed; raise that "
-		"limit to 904 (ulimit -Hn, systemd's LimitNOFILE=), or lower this number to 398\n");
+		"f: upstreams[0].pool.max_connections: 1064 open files may be needed and 1060 are allowed; raise that "
+		"limit to 1064 (ulimit -Hn, systemd's LimitNOFILE=), or lower this number to 398\n");
 }
 
 static void test_overflow_needs_ports(void **state)
@@ -292,7 +293,7 @@ static void test_no_limit_on_files(void **state)
 	struct config_machine machine = roomy;
 
 	machine.files_max = UINT64_MAX;
-	assert_works(VERSION LISTENERS UPSTREAMS ROUTES, &machine, " 10180  without a limit: fits\n");
+	assert_works(VERSION LISTENERS UPSTREAMS ROUTES, &machine, " 10308  without a limit: fits\n");
 }
 
 static void test_this_machine(void **state)
