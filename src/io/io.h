@@ -310,10 +310,11 @@ int io_local_address(struct io *io, const struct io_source *source, struct addre
  */
 enum {
 	IO_PIPES_MAX = 16,
+	IO_PIPES_KEPT = 12,              /* of these numbers one may be kept; the others are for one go each, so that some always go round */
 	IO_PIPE_BYTES_MAX = 256 * 1024,  /* what one is filled with at most, since it may have to be read out */
 };
 
-/* One that is empty. 0: all are lent, or the system gives none at present, or can do nothing with it. */
+/* One that is empty, of the lowest number. 0: all are lent, or the system gives none at present, or can do nothing with it. */
 unsigned io_pipe_lend(struct io *io);
 
 /* What it holds is forgotten. */

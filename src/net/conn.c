@@ -88,7 +88,7 @@ static int keep_of_pipe(struct conn *conn, size_t n)
 	return 0;
 }
 
-/* Moves what the pipe holds into the kernel; `out` is empty. What is not taken begins in `out`. */
+/* Moves what the pipe holds into the kernel; `out` is empty. What is not taken begins in `out`, and stands all there if the pipe is for one go. */
 __attribute__((noinline)) static void flush_pipe(struct conn *conn)
 {
 	ssize_t sent = 0;
@@ -98,7 +98,7 @@ __attribute__((noinline)) static void flush_pipe(struct conn *conn)
 	if (sent < 0 && sent != -EAGAIN && sent != -EOPNOTSUPP)
 		send_failed(conn, (int)sent);
 	else
-		keep_of_pipe(conn, sent == -EAGAIN ? PIPE_FIRST_BYTES : SIZE_MAX);
+		keep_of_pipe(conn, sent == -EAGAIN && conn->pipe <= IO_PIPES_KEPT ? PIPE_FIRST_BYTES : SIZE_MAX);
 }
 
 /* Moves what waits in `out` into the kernel, and what waits behind it. */

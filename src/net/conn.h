@@ -7,7 +7,8 @@
  * hands over in one go.
  *
  * Large content may be handed over in a pipe of the loop's, and then never enters user space. What of it the kernel does not
- * take stays in the pipe, behind `out`, which begins with some of it: so a conn is blocked as long as `out` is not empty, in any case.
+ * take stays in the pipe, behind `out`, which begins with some of it: so a conn is blocked as long as `out` is not empty, in any case. A
+ * pipe that is for one go (IO_PIPES_KEPT) is read out instead.
  *
  * The loop tells once that something changed; the flags below remember it until it has been dealt with.
  *

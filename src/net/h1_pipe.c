@@ -4,7 +4,7 @@
  *     from --io_pipe_fill--> pipe --io_pipe_drain--> to
  *
  * The pipe is filled first: then it is known how much there is, which a chunk has to say, and that the head which goes out before it
- * need not wake anybody. It is lent for that one go, and beyond it only while the sink does not take what is in it.
+ * need not wake anybody. It is lent for that one go, and beyond it only while the sink does not take what is in it, if it may be kept.
  *
  * How much is content the framing of `from` says, so what stands behind it stays in the socket.
  */
@@ -38,11 +38,12 @@ static void send_pipe(struct h1_conn *to, unsigned pipe)
 
 /*
  * How much of it goes in one go. What stands behind a chunk is kept in memory when the sink does not take it, and before it what the pipe
- * still holds: of chunks no more than what is received otherwise.
+ * still holds: of chunks no more than what is received otherwise, nor by a pipe that is read out then in any case.
  */
-static size_t piece_max(const struct h1_conn *to, uint64_t most)
+static size_t piece_max(const struct h1_conn *to, unsigned pipe, uint64_t most)
 {
-	size_t bytes_max = to->out_framing == FRAMING_CHUNKED ? H1_SCRATCH_IN_BYTES : IO_PIPE_BYTES_MAX;
+	bool may_be_kept = to->out_framing == FRAMING_CHUNKED || pipe > IO_PIPES_KEPT;
+	size_t bytes_max = may_be_kept ? H1_SCRATCH_IN_BYTES : IO_PIPE_BYTES_MAX;
 
 	return most < bytes_max ? (size_t)most : bytes_max;
 }
@@ -56,7 +57,7 @@ size_t h1_conn_pipe(struct h1_conn *from, struct h1_conn *to, uint64_t bytes_max
 		pipe = io_pipe_lend(from->conn.io);
 	if (pipe == 0)
 		return 0;
-	size_t got = conn_recv_pipe(&from->conn, pipe, piece_max(to, most));
+	size_t got = conn_recv_pipe(&from->conn, pipe, piece_max(to, pipe, most));
 
 	if (got == 0) {
 		io_pipe_give_back(from->conn.io, pipe);

@@ -119,6 +119,16 @@ def test_who_leaves_takes_no_pipe_along(gateway, origin, who):
     assert {record["cause"] for record in records[:48]} == {"client_gone" if who == "client" else "upstream_reset"}
 
 
+def test_slow_readers_leave_pipes_for_others(gateway, origin, tmp_path):
+    """They keep twelve of the sixteen that a worker has; the others go round."""
+    there = [blocked(gateway, origin) for _ in range(24)]
+    eventually(lambda: pipes(gateway) >= 24)
+    with Spliced(gateway, tmp_path) as spliced:
+        pass_down(gateway, origin, 8 * MIB)
+    assert spliced.moved > 2 * 6 * MIB
+    assert len(there) == 24
+
+
 def is_over(wire):
     """What is left is read away until the end."""
     wire.sock.setblocking(False)

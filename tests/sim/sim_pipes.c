@@ -1,6 +1,6 @@
 /*
  * The pipes of io.h: what passes through one passes the same faults as what is received and sent by other calls. Beside these: none is
- * lent, nothing can be moved, a pipe takes or gives less than it might without anybody being told, as its places are not bytes, and a socket
+ * lent, or only one that may not be kept, nothing can be moved, a pipe takes or gives less than it might without anybody being told, as its places are not bytes, and a socket
  * says that it has nothing, or has ended, where it has more.
  */
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include "sim_memory.h"
 #include "sim_model.h"
 
-enum { SCARCE = 50, UNABLE = 20, UNSEEN = 20, PARTLY = 300 };
+enum { SCARCE = 50, FOR_ONE_GO = 150, UNABLE = 20, UNSEEN = 20, PARTLY = 300 };
 
 static struct sim_lent *lent_of(const struct io *io, unsigned pipe)
 {
@@ -25,10 +25,12 @@ static struct sim_lent *lent_of(const struct io *io, unsigned pipe)
 
 unsigned io_pipe_lend(struct io *io)
 {
-	unsigned i = 0;
+	unsigned i;
 
 	if (!plan.pipes || world_chance(SCARCE))
 		return 0;
+	/* As if there were no lower one. */
+	i = world_chance(FOR_ONE_GO) ? IO_PIPES_KEPT : 0;
 	while (i < IO_PIPES_MAX && io->pipes[i] != NULL)
 		i++;
 	if (i == IO_PIPES_MAX)
