@@ -64,7 +64,7 @@ void h1_conn_init(struct h1_conn *hc, struct h1_scratch *scratch)
 	h1_body_init(&hc->body, FRAMING_NONE, 0);
 	head_begins_anew(hc);
 	hc->out_framing = FRAMING_NONE;
-	hc->expects_large = false;
+	hc->expects_large = hc->trickles = false;
 }
 
 void h1_conn_release(struct h1_conn *hc)

@@ -60,6 +60,7 @@ struct h1_conn {
 	uint8_t out_framing;         /* enum framing of the message being written */
 	uint8_t head_lines;          /* how often an incomplete head was parsed again for a line end */
 	bool expects_large;          /* its next message is likely to have large content, as the last one had */
+	bool trickles;               /* its content comes in pieces that are not worth a pipe */
 };
 
 /* Where reading stands, to go back there: h1_conn_mark. */

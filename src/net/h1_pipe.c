@@ -7,6 +7,9 @@
  * need not wake anybody. It is lent for that one go, and beyond it only while the sink does not take what is in it, if it may be kept.
  *
  * How much is content the framing of `from` says, so what stands behind it stays in the socket.
+ *
+ * Much may be to come and yet come in pieces that are not worth a pipe. After such a piece it is received, until a receive has brought one
+ * that is.
  */
 #include "net/h1_conn.h"
 
@@ -23,6 +26,15 @@ static bool can_pipe(const struct h1_conn *from, const struct h1_conn *to)
 void h1_conn_expect(struct h1_conn *from, const struct h1_conn *to, uint64_t content_length)
 {
 	from->expects_large = content_length >= H1_LARGE_LEAST && is_plain(from, to);
+	from->trickles = false;
+}
+
+/* The last receive has brought as much as is worth a pipe; all of it is read. */
+static bool flows(const struct h1_conn *from)
+{
+	uintptr_t n = (uintptr_t)from->unread.p - (uintptr_t)from->scratch->in;
+
+	return n >= H1_PIPE_LEAST && n <= sizeof(from->scratch->in);
 }
 
 /* Sends what is gathered for `to`, and the pipe behind it. */
@@ -53,7 +65,9 @@ size_t h1_conn_pipe(struct h1_conn *from, struct h1_conn *to, uint64_t bytes_max
 	uint64_t coming = h1_body_coming(&from->body), most = coming < bytes_max ? coming : bytes_max;
 	unsigned pipe = 0;
 
-	if (most >= H1_PIPE_LEAST && can_pipe(from, to))
+	if (flows(from))
+		from->trickles = false;
+	if (most >= H1_PIPE_LEAST && can_pipe(from, to) && !from->trickles)
 		pipe = io_pipe_lend(from->conn.io);
 	if (pipe == 0)
 		return 0;
@@ -63,6 +77,8 @@ size_t h1_conn_pipe(struct h1_conn *from, struct h1_conn *to, uint64_t bytes_max
 		io_pipe_give_back(from->conn.io, pipe);
 		return 0;
 	}
+	from->unread.p = NULL;
+	from->trickles = got < H1_PIPE_LEAST;
 	h1_body_took(&from->body, got);
 	h1_conn_begin_piece(to, got);
 	send_pipe(to, pipe);

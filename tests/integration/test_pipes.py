@@ -78,6 +78,25 @@ def test_large_answers_are_spliced(gateway, origin, tmp_path):
     assert pipes(gateway) == 2
 
 
+def test_content_that_trickles_is_received(gateway, origin, tmp_path):
+    """However much is to come: a pipe for each little piece would cost more. Where it flows again, it is spliced again."""
+    client, wire, _ = origin.asked(gateway)
+    wire.send(f"HTTP/1.1 200 OK\r\nContent-Length: {100 * 2000 + 16 * MIB}\r\n\r\n")
+    client.read_head()
+    with Spliced(gateway, tmp_path) as spliced:
+        for _ in range(100):
+            wire.send(b"x" * 2000)
+            assert client.take(2000) == b"x" * 2000
+    assert spliced.moved <= 2 * 2 * 2000
+    with Spliced(gateway, tmp_path) as spliced:
+        both = Concurrently()
+        both.run("sent", send_content, wire, 16 * MIB)
+        both.run("received", receive_content, client, 16 * MIB)
+        assert both.join()["received"] == hash_of_pattern(16 * MIB)
+    assert spliced.moved > MIB
+    assert gateway.record()["cause"] is None
+
+
 @pytest.mark.parametrize("how", ["ENOSYS", "EPERM", "EACCES"])
 def test_where_splice_is_forbidden(start, origin, how):
     gateway = start(configuration(origin), under=(sys.executable, FORBIDDING, how, "--splice"))
