@@ -566,6 +566,7 @@ struct config_route {
 	struct config_filter *filters;
 	size_t filter_count;
 	struct view priority_header;  /* the request may say it; empty: it may not */
+	uint32_t methods;          /* bit 1 << enum method, that of METHOD_OTHER when there are other_methods; 0: every method */
 	uint8_t priority;          /* of those who wait for a connection: 0 high, 1 normal (default), 2 low, 3 background */
 	bool has_balance_key;                          /* the upstream's balancing asks something of requests (balance_key.c) */
 	bool grpc_web;             /* gRPC-Web becomes gRPC; then with an upstream that speaks h2. false (default) | true */
@@ -581,9 +582,7 @@ struct config_route {
 	struct view host;          /* EXACT: lower case; SUFFIX ("*.example.com"): ".example.com" */
 	enum config_path_match path_match;
 	struct view path;          // canonical. EXACT: "/a/b". PREFIX ("/a/b/*"): "/a/b", matches "/a/b" and "/a/b/..."
-	uint32_t methods;          /* bit 1 << enum method; 0: every method */
-	/* Methods outside enum method, as written. */
-	struct view *other_methods;
+	struct view *other_methods;  /* those outside enum method, as written */
 	size_t other_method_count;
 
 	struct config_fallback fallback;  /* then with an upstream, likewise */

@@ -51,11 +51,8 @@ static bool has_method(const struct config_route *route, struct view method)
 /* Whether all methods of `b` are methods of `a`; none at all means every method, and counts for itself. */
 static bool methods_cover(const struct config_route *a, const struct config_route *b)
 {
-	bool every_a = a->methods == 0 && a->other_method_count == 0;
-	bool every_b = b->methods == 0 && b->other_method_count == 0;
-
-	if (every_a || every_b)
-		return every_a && every_b;
+	if (a->methods == 0 || b->methods == 0)
+		return a->methods == b->methods;
 	for (size_t i = 0; i < b->other_method_count; i++)
 		if (!has_method(a, b->other_methods[i]))
 			return false;

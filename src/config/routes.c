@@ -167,9 +167,8 @@ static void method_read(struct load *l, const struct node *node, struct config_r
 
 	if (name.p == NULL || !method_check(l, node, name))
 		return;
-	if (method_of(name) != METHOD_OTHER)
-		route->methods |= 1u << method_of(name);
-	else
+	route->methods |= 1u << method_of(name);
+	if (method_of(name) == METHOD_OTHER)
 		route->other_methods[route->other_method_count++] = load_copy(l, name);
 }
 

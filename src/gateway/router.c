@@ -1,7 +1,7 @@
 /*
- * Two hash tables hold the whole configuration: hosts, and paths within a host.
+ * Two tables hold the whole configuration: hosts, and paths within a host (route_table.h).
  *
- *     host "api.example.com" --> paths: "/v1/users" prefix --> routes, those with methods first
+ *     host "api.example.com" --> paths: "/v1/users" prefix --> the first of its routes --next--> ..., those with methods first
  *     host ".example.com"        ...    "/v1/users" exact
  *     host any                   ...    any
  *
@@ -15,110 +15,49 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/hash.h"
+#include "gateway/route_table.h"
 
 enum { DEPTH_MAX = CONFIG_PATH_DEPTH_MAX };
 
-/* Routes that have the same host and path, by methods. */
-struct bucket {
-	struct bucket *next;               /* in the hash chain */
-	uint64_t hash;
-	const void *scope;                 /* host entries: NULL; path entries: the host's bucket */
-	int kind;                          /* enum config_host_match or config_path_match */
-	struct view key;
-	const struct config_route **routes;
-	size_t route_count;
-	struct bucket *any_path;           /* host entries: their routes for any path */
-	bool has_paths;                    /* host entries: some of their routes look at the path */
+struct host {
+	uint32_t any_path;                 /* the first of its routes for any path; ROUTE_NONE: there is none */
+	bool has_exact, has_prefix;        /* whether any of its paths is of that kind */
 };
 
+/* Routes and hosts are numbers: their places in the configuration, and in the order in which they were met. */
 struct router {
 	const struct config *config;
-	struct bucket **hosts, **paths;
-	size_t mask;
-	struct bucket *any_host;
+	struct route_table hosts, paths;
+	struct host *host;
+	uint32_t host_count;
+	uint32_t any_host;
+	uint32_t *next;                    /* of each route: the next one of the same host and path; ROUTE_NONE: it is the last */
 	bool has_exact, has_suffix;        /* whether any host of that kind is configured */
 	bool has_paths;                    /* whether any host has */
 	unsigned depth_max;                /* most segments in any configured prefix */
 	const struct config_route *only;   /* takes every request; NULL: no route does, or there are more specific ones */
 };
 
-/* --- hashing (FNV-1a: it can be read off at every prefix of the path; the keys come from the configuration only) --- */
+/* --- keys (FNV-1a: it can be read off at every prefix of the path; what is asked for comes from the configuration only) --- */
 
-#define FNV_BASIS 14695981039346656037ULL
-#define FNV_PRIME 1099511628211ULL
-
-static uint64_t fnv_step(uint64_t h, char c)
+static uint64_t text_hash(struct view v)
 {
-	return (h ^ (unsigned char)c) * FNV_PRIME;
+	return hash_append(HASH_BEGIN, v.p, v.n);
 }
 
-static uint64_t fnv(struct view v)
+/* `text_hash` is that of `text`. */
+static struct route_key key_of(uint32_t scope, unsigned kind, struct view text, uint64_t text_hash)
 {
-	uint64_t h = FNV_BASIS;
-
-	for (size_t i = 0; i < v.n; i++)
-		h = fnv_step(h, v.p[i]);
-	return h;
+	return (struct route_key){.hash = hash_u64((uint64_t)scope << 2 | kind, text_hash), .scope = scope, .kind = kind, .text = text};
 }
 
-static uint64_t path_hash(uint64_t h, const struct bucket *host, enum config_path_match kind)
+static struct route_key host_key(enum config_host_match kind, struct view name)
 {
-	return (h ^ (uintptr_t)host ^ (uint64_t)kind) * FNV_PRIME;
-}
-
-static size_t place(const struct router *r, uint64_t hash)
-{
-	return (hash ^ hash >> 32) & r->mask;
+	return key_of(0, kind, name, text_hash(name));
 }
 
 /* --- building ------------------------------------------------------------------------------------------------------ */
-
-static struct bucket *bucket_find(const struct router *r, struct bucket *const *table, uint64_t hash, const void *scope,
-	int kind, struct view key)
-{
-	for (struct bucket *b = table[place(r, hash)]; b != NULL; b = b->next)
-		if (b->hash == hash && b->scope == scope && b->kind == kind && view_eq(b->key, key))
-			return b;
-	return NULL;
-}
-
-static struct bucket *bucket_make(struct router *r, struct bucket **table, const struct bucket *like)
-{
-	struct bucket *b = bucket_find(r, table, like->hash, like->scope, like->kind, like->key);
-
-	if (b != NULL)
-		return b;
-	b = malloc(sizeof(*b));
-	if (b == NULL)
-		return NULL;
-	*b = *like;
-	b->next = table[place(r, b->hash)];
-	table[place(r, b->hash)] = b;
-	return b;
-}
-
-static bool route_has_methods(const struct config_route *route)
-{
-	return route->methods != 0 || route->other_method_count != 0;
-}
-
-/* Those with methods stand before those without; within each, the order of the file. */
-static bool bucket_add(struct bucket *b, const struct config_route *route)
-{
-	const struct config_route **routes = realloc(b->routes, (b->route_count + 1) * sizeof(*b->routes));
-	size_t at = b->route_count;
-
-	if (routes == NULL)
-		return false;
-	b->routes = routes;
-	if (route_has_methods(route))
-		for (at = 0; at < b->route_count && route_has_methods(routes[at]);)
-			at++;
-	memmove(routes + at + 1, routes + at, (b->route_count - at) * sizeof(*routes));
-	routes[at] = route;
-	b->route_count++;
-	return true;
-}
 
 static unsigned segments(struct view path)
 {
@@ -129,84 +68,110 @@ static unsigned segments(struct view path)
 	return n;
 }
 
-static bool add_route(struct router *r, const struct config_route *route)
+static uint32_t host_add(struct router *r, const struct config_route *route)
 {
-	struct bucket host = {.hash = fnv(route->host), .kind = route->host_match, .key = route->host};
-	struct bucket *hb = bucket_make(r, r->hosts, &host);
+	struct route_key key = host_key(route->host_match, route->host);
+	uint32_t *host = route_table_put(&r->hosts, &key);
 
-	if (hb == NULL)
-		return false;
-	if (route->host_match == HOST_ANY)
-		r->any_host = hb;
-	r->has_exact |= route->host_match == HOST_EXACT;
-	r->has_suffix |= route->host_match == HOST_SUFFIX;
+	if (*host == ROUTE_NONE) {
+		*host = r->host_count++;
+		r->host[*host].any_path = ROUTE_NONE;
+	}
+	return *host;
+}
 
-	struct bucket path = {.hash = path_hash(fnv(route->path), hb, route->path_match), .scope = hb,
-		.kind = route->path_match, .key = route->path};
-	struct bucket *pb = bucket_make(r, r->paths, &path);
+static void note_host(struct router *r, enum config_host_match kind, uint32_t host)
+{
+	if (kind == HOST_ANY)
+		r->any_host = host;
+	r->has_exact |= kind == HOST_EXACT;
+	r->has_suffix |= kind == HOST_SUFFIX;
+}
 
-	if (pb != NULL && route->path_match == PATH_ANY)
-		hb->any_path = pb;
-	hb->has_paths |= route->path_match != PATH_ANY;
-	r->has_paths |= hb->has_paths;
+static void note_path(struct router *r, const struct config_route *route, struct host *host)
+{
+	host->has_exact |= route->path_match == PATH_EXACT;
+	host->has_prefix |= route->path_match == PATH_PREFIX;
+	r->has_paths |= route->path_match != PATH_ANY;
 	if (route->path_match == PATH_PREFIX && segments(route->path) > r->depth_max)
 		r->depth_max = segments(route->path);
-	return pb != NULL && bucket_add(pb, route);
+}
+
+/* In front of those of its host and path that there are. */
+static void route_add(struct router *r, uint32_t i)
+{
+	const struct config_route *route = &r->config->routes[i];
+	uint32_t host = host_add(r, route), *first = &r->host[host].any_path;
+
+	note_host(r, route->host_match, host);
+	note_path(r, route, &r->host[host]);
+	if (route->path_match != PATH_ANY) {
+		struct route_key key = key_of(host, route->path_match, route->path, text_hash(route->path));
+
+		first = route_table_put(&r->paths, &key);
+	}
+	r->next[i] = *first;
+	*first = i;
+}
+
+/* From the last to the first. */
+static void routes_add(struct router *r, bool with_methods)
+{
+	for (size_t i = r->config->route_count; i-- > 0;)
+		if ((r->config->routes[i].methods != 0) == with_methods)
+			route_add(r, (uint32_t)i);
 }
 
 /* Once all routes are added. */
 static const struct config_route *route_of_all(const struct router *r)
 {
-	const struct bucket *any = r->any_host != NULL ? r->any_host->any_path : NULL;
+	uint32_t first = r->any_host != ROUTE_NONE ? r->host[r->any_host].any_path : ROUTE_NONE;
 
-	if (any == NULL || r->has_exact || r->has_suffix || r->has_paths || route_has_methods(any->routes[0]))
+	if (first == ROUTE_NONE || r->has_exact || r->has_suffix || r->has_paths || r->config->routes[first].methods != 0)
 		return NULL;
-	return any->routes[0];
+	return &r->config->routes[first];
+}
+
+/* False: out of memory. */
+static bool router_init(struct router *r, const struct config *config)
+{
+	size_t count = config->route_count, host_bytes = 0, path_bytes = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		host_bytes += config->routes[i].host.n;
+		path_bytes += config->routes[i].path.n;
+	}
+	r->config = config;
+	r->any_host = ROUTE_NONE;
+	r->host = calloc(count + 1, sizeof(*r->host));
+	r->next = calloc(count + 1, sizeof(*r->next));
+	return r->host != NULL && r->next != NULL && route_table_init(&r->hosts, count, host_bytes) &&
+	       route_table_init(&r->paths, count, path_bytes);
 }
 
 struct router *router_create(const struct config *config)
 {
 	struct router *r = calloc(1, sizeof(*r));
-	size_t size = 16;
 
-	if (r == NULL)
+	if (r == NULL || !router_init(r, config)) {
+		router_free(r);
 		return NULL;
-	while (size < 2 * config->route_count)
-		size *= 2;
-	r->config = config;
-	r->mask = size - 1;
-	r->hosts = calloc(size, sizeof(struct bucket *));
-	r->paths = calloc(size, sizeof(struct bucket *));
-	if (r->hosts == NULL || r->paths == NULL)
-		goto fail;
-	for (size_t i = 0; i < config->route_count; i++)
-		if (!add_route(r, &config->routes[i]))
-			goto fail;
+	}
+	/* Those with methods come to stand before those without; within each, the order of the file. */
+	routes_add(r, false);
+	routes_add(r, true);
 	r->only = route_of_all(r);
 	return r;
-fail:
-	router_free(r);
-	return NULL;
-}
-
-static void table_free(struct bucket **table, size_t size)
-{
-	for (size_t i = 0; table != NULL && i < size; i++) {
-		for (struct bucket *b = table[i], *next; b != NULL; b = next) {
-			next = b->next;
-			free((void *)b->routes);
-			free(b);
-		}
-	}
-	free(table);
 }
 
 void router_free(struct router *r)
 {
 	if (r == NULL)
 		return;
-	table_free(r->hosts, r->mask + 1);
-	table_free(r->paths, r->mask + 1);
+	route_table_release(&r->hosts);
+	route_table_release(&r->paths);
+	free(r->host);
+	free(r->next);
 	free(r);
 }
 
@@ -214,24 +179,22 @@ void router_free(struct router *r)
 
 static bool method_holds(const struct config_route *route, const struct route_query *q)
 {
-	if (!route_has_methods(route))
+	if (route->methods == 0 || (route->methods & 1u << q->method && q->method != METHOD_OTHER))
 		return true;
-	if (q->method != METHOD_OTHER)
-		return route->methods & 1u << q->method;
-	for (size_t i = 0; i < route->other_method_count; i++)
+	for (size_t i = 0; q->method == METHOD_OTHER && i < route->other_method_count; i++)
 		if (view_eq(route->other_methods[i], q->method_name))
 			return true;
 	return false;
 }
 
-/* One bucket: the first route whose methods hold. Notes in *m when only the method was wrong. */
-static bool try_bucket(const struct bucket *b, const struct route_query *q, struct route_match *m)
+/* From `at` on, of one host and path: the first route whose methods hold. Notes in *m when only the method was wrong. */
+static bool try_routes(const struct router *r, uint32_t at, const struct route_query *q, struct route_match *m)
 {
-	if (b == NULL)
-		return false;
-	for (size_t i = 0; i < b->route_count; i++) {
-		if (method_holds(b->routes[i], q)) {
-			m->route = b->routes[i];
+	for (; at != ROUTE_NONE; at = r->next[at]) {
+		const struct config_route *route = &r->config->routes[at];
+
+		if (method_holds(route, q)) {
+			m->route = route;
 			return true;
 		}
 		m->wrong_method = true;
@@ -249,7 +212,7 @@ struct prefixes {
 
 static void prefixes_read(struct prefixes *p, struct view path, unsigned depth_max)
 {
-	uint64_t h = FNV_BASIS;
+	uint64_t h = HASH_BEGIN;
 
 	if (depth_max > DEPTH_MAX)
 		depth_max = DEPTH_MAX;
@@ -259,7 +222,7 @@ static void prefixes_read(struct prefixes *p, struct view path, unsigned depth_m
 			p->at[p->count] = i;
 			p->hash[p->count++] = h;
 		}
-		h = fnv_step(h, path.p[i]);
+		h = hash_append(h, &path.p[i], 1);
 	}
 	if (p->count < depth_max) {
 		p->at[p->count] = path.n;
@@ -268,54 +231,56 @@ static void prefixes_read(struct prefixes *p, struct view path, unsigned depth_m
 	p->whole = h;
 }
 
-static bool try_paths(const struct router *r, const struct bucket *host, const struct prefixes *p,
-	const struct route_query *q, struct route_match *m)
+static bool try_exact_path(const struct router *r, uint32_t host, const struct prefixes *p, const struct route_query *q,
+	struct route_match *m)
 {
-	uint64_t hash = path_hash(p->whole, host, PATH_EXACT);
+	struct route_key key = key_of(host, PATH_EXACT, q->path, p->whole);
 
 	m->rest = view_of("", 0);
-	if (try_bucket(bucket_find(r, r->paths, hash, host, PATH_EXACT, q->path), q, m))
-		return true;
-	for (size_t i = p->count; i-- > 0;) {
-		struct view prefix = view_of(q->path.p, p->at[i]);
+	return try_routes(r, route_table_find(&r->paths, &key), q, m);
+}
 
-		hash = path_hash(p->hash[i], host, PATH_PREFIX);
+static bool try_prefixes(const struct router *r, uint32_t host, const struct prefixes *p, const struct route_query *q,
+	struct route_match *m)
+{
+	for (size_t i = p->count; i-- > 0;) {
+		struct route_key key = key_of(host, PATH_PREFIX, view_of(q->path.p, p->at[i]), p->hash[i]);
+
 		m->rest = view_from(q->path, p->at[i]);
-		if (try_bucket(bucket_find(r, r->paths, hash, host, PATH_PREFIX, prefix), q, m))
+		if (try_routes(r, route_table_find(&r->paths, &key), q, m))
 			return true;
 	}
 	return false;
 }
 
-static bool try_host(const struct router *r, const struct bucket *host, const struct prefixes *p,
-	const struct route_query *q, struct route_match *m)
-{
-	if (host == NULL)
-		return false;
-	if (host->has_paths && try_paths(r, host, p, q, m))
-		return true;
-	m->rest = q->path;
-	return try_bucket(host->any_path, q, m);
-}
-
-static bool try_exact(const struct router *r, const struct prefixes *p, const struct route_query *q,
+static bool try_host(const struct router *r, uint32_t at, const struct prefixes *p, const struct route_query *q,
 	struct route_match *m)
 {
-	return try_host(r, bucket_find(r, r->hosts, fnv(q->host), NULL, HOST_EXACT, q->host), p, q, m);
+	const struct host *host = at != ROUTE_NONE ? &r->host[at] : NULL;
+
+	if (host == NULL)
+		return false;
+	if ((host->has_exact && try_exact_path(r, at, p, q, m)) || (host->has_prefix && try_prefixes(r, at, p, q, m)))
+		return true;
+	m->rest = q->path;
+	return try_routes(r, host->any_path, q, m);
+}
+
+static bool try_named(const struct router *r, enum config_host_match kind, struct view name, const struct prefixes *p,
+	const struct route_query *q, struct route_match *m)
+{
+	struct route_key key = host_key(kind, name);
+
+	return try_host(r, route_table_find(&r->hosts, &key), p, q, m);
 }
 
 /* Tries the suffixes ".b.c", ".c" of "a.b.c", the longest first. */
 static bool try_suffixes(const struct router *r, const struct prefixes *p, const struct route_query *q,
 	struct route_match *m)
 {
-	for (size_t i = 1; i < q->host.n; i++) {
-		struct view suffix = view_from(q->host, i);
-
-		if (q->host.p[i] != '.')
-			continue;
-		if (try_host(r, bucket_find(r, r->hosts, fnv(suffix), NULL, HOST_SUFFIX, suffix), p, q, m))
+	for (size_t i = 1; i < q->host.n; i++)
+		if (q->host.p[i] == '.' && try_named(r, HOST_SUFFIX, view_from(q->host, i), p, q, m))
 			return true;
-	}
 	return false;
 }
 
@@ -329,7 +294,7 @@ __attribute__((noinline)) static struct route_match look_up(const struct router 
 		prefixes_read(&p, q->path, r->depth_max);
 	else
 		p.count = p.whole = 0;
-	if ((r->has_exact && try_exact(r, &p, q, &m)) || (r->has_suffix && try_suffixes(r, &p, q, &m)) ||
+	if ((r->has_exact && try_named(r, HOST_EXACT, q->host, &p, q, &m)) || (r->has_suffix && try_suffixes(r, &p, q, &m)) ||
 		try_host(r, r->any_host, &p, q, &m))
 		m.wrong_method = false;
 	return m;

@@ -191,7 +191,7 @@ static void test_full_route_to_upstream(void **state)
 	assert_view(r->host, "api.example.com");
 	assert_int_equal(r->path_match, PATH_PREFIX);
 	assert_view(r->path, "/v1/users");
-	assert_int_equal(r->methods, 1u << METHOD_GET | 1u << METHOD_POST);
+	assert_int_equal(r->methods, 1u << METHOD_GET | 1u << METHOD_POST | 1u << METHOD_OTHER);
 	assert_int_equal(r->other_method_count, 1);
 	assert_view(r->other_methods[0], "PURGE");
 	assert_true(r->rewrite.path_set);

@@ -279,7 +279,7 @@ static bool plain_takes_method(const struct config_route *r, const struct route_
 
 	for (size_t i = 0; i < r->other_method_count; i++)
 		other |= view_eq(r->other_methods[i], q->method_name);
-	return (r->methods == 0 && r->other_method_count == 0) || other ||
+	return r->methods == 0 || other ||
 	       (q->method != METHOD_OTHER && r->methods >> q->method & 1);
 }
 
@@ -291,7 +291,7 @@ static uint64_t plain_rank(const struct config_route *r, size_t count)
 	rank = rank << 10 | (r->host_match == HOST_SUFFIX ? r->host.n : 0);
 	rank = rank << 2 | (r->path_match == PATH_EXACT ? 2 : r->path_match == PATH_PREFIX ? 1 : 0);
 	rank = rank << 10 | (r->path_match == PATH_PREFIX ? r->path.n : 0);
-	rank = rank << 1 | (r->methods != 0 || r->other_method_count != 0);
+	rank = rank << 1 | (r->methods != 0);
 	return rank << 16 | (count - r->index);
 }
 
@@ -349,6 +349,7 @@ static void random_route(struct config_route *r, size_t index, char *text)
 	if (random_below(2) == 0)
 		r->methods = (uint32_t)(1 + random_below((1u << METHOD_COUNT) / 2 - 1)) << 1;
 	if (random_below(4) == 0) {
+		r->methods |= 1u << METHOD_OTHER;
 		r->other_methods = purge;
 		r->other_method_count = 1 + random_below(2);
 	}
