@@ -44,7 +44,7 @@ static bool compare(struct diff *diff)
 	struct reload_teller to = kept_lines_teller(&diff->effects);
 
 	diff->differences = json_array();
-	if (!config_compare(diff->config[0]->written, diff->config[1]->written, on_difference, diff)) {
+	if (!config_compare(diff->config[0], diff->config[1], on_difference, diff)) {
 		command_complain("out of memory");
 		return false;
 	}

@@ -44,7 +44,7 @@ void reload_tell_keys(const struct reload_teller *to, const struct config *befor
 {
 	struct keys_told keys = {.to = to};
 
-	if (!config_compare(before->written, after->written, on_difference, &keys))
+	if (!config_compare(before, after, on_difference, &keys))
 		reload_tell(to, LEVEL_WARNING, "not every key that says something else is told: out of memory");
 	if (keys.count > KEYS_TOLD)
 		reload_tell(to, LEVEL_INFO, "and %zu more keys", keys.count - KEYS_TOLD);

@@ -72,7 +72,7 @@ struct watched *watched_create(const char *path, const struct config *config)
 		return NULL;
 	}
 	watched->settle_us = config->reload.settle_us;
-	file_add(watched, &named, view_str(path), config_content_hash(config->written));
+	file_add(watched, &named, view_str(path), config->content);
 	for (const struct config_named_file *file = config->files; file != NULL; file = file->next)
 		file_add(watched, &named, file->path, file->content);
 	files_thin_out(watched, &named);

@@ -14,13 +14,35 @@
 
 enum { PATH_BYTES = 512 };
 
+/* On the way to what is compared: ".key", "[name]". */
+struct step {
+	const struct step *up;
+	const char *format;
+	struct view text;
+};
+
 struct comparison {
 	void (*on_difference)(void *context, const struct config_difference *difference);
 	void *context;
-	char path[PATH_BYTES];
+	const struct step *at;
 	bool secret;     /* what stands here is not shown */
 	bool exhausted;  /* memory is out: nothing more is told */
 };
+
+/* --- where it is ------------------------------------------------------------------------------------------------------ */
+
+/* Returns how long it is; what does not fit is cut. */
+static size_t path_put(char path[PATH_BYTES], const struct step *step)
+{
+	if (step == NULL) {
+		path[0] = '\0';
+		return 0;
+	}
+	size_t n = path_put(path, step->up);
+
+	snprintf(path + n, PATH_BYTES - n, n == 0 ? "%.*s" : step->format, (int)step->text.n, step->text.p);
+	return n + strlen(path + n);
+}
 
 /* --- telling ---------------------------------------------------------------------------------------------------------- */
 
@@ -72,10 +94,11 @@ static const char *shown(const struct comparison *c, const struct node *node, ch
 
 static void tell(struct comparison *c, const struct node *before, const struct node *after)
 {
-	char texts[2][SHOWN_BYTES];
+	char texts[2][SHOWN_BYTES], path[PATH_BYTES];
 	const struct config_difference difference = {
-		.path = c->path, .before = shown(c, before, texts[0]), .after = shown(c, after, texts[1])};
+		.path = path, .before = shown(c, before, texts[0]), .after = shown(c, after, texts[1])};
 
+	path_put(path, c->at);
 	if (!c->exhausted)
 		c->on_difference(c->context, &difference);
 }
@@ -84,20 +107,20 @@ static void tell(struct comparison *c, const struct node *before, const struct n
 
 static void compare(struct comparison *c, const struct node *before, const struct node *after);
 
-/* One step further down: ".key", "[name]". Either may be NULL. */
+/* One step further down. Either may be NULL. */
 static void compare_below(
-	struct comparison *c, const char *format, struct view step, const struct node *before, const struct node *after)
+	struct comparison *c, const char *format, struct view text, const struct node *before, const struct node *after)
 {
-	size_t n = strlen(c->path);
+	const struct step step = {c->at, format, text};
 	bool secret = c->secret;
 
-	snprintf(c->path + n, PATH_BYTES - n, n == 0 ? "%.*s" : format, (int)step.n, step.p);
+	c->at = &step;
 	c->secret = secret || node_is_secret(before != NULL ? before : after);
 	if (before == NULL || after == NULL)
 		tell(c, before, after);
 	else
 		compare(c, before, after);
-	c->path[n] = '\0';
+	c->at = step.up;
 	c->secret = secret;
 }
 
@@ -213,35 +236,11 @@ static void compare(struct comparison *c, const struct node *before, const struc
 		tell(c, before, after);
 }
 
-/* --- reading ---------------------------------------------------------------------------------------------------------- */
-
-#define SCRATCH_BYTES_MAX (128u << 20)
-
-static const struct node *read_tree(struct arena *scratch, struct config_complaints *complaints, struct view bytes)
-{
-	struct load l = {.scratch = scratch, .arena = scratch, .complaints = complaints};
-
-	if (view_starts(bytes, VIEW("\xef\xbb\xbf")))
-		bytes = view_from(bytes, 3);
-	return tree_read(&l, bytes);
-}
-
-bool config_compare(struct view before, struct view after,
+bool config_compare(const struct config *before, const struct config *after,
 	void (*on_difference)(void *context, const struct config_difference *difference), void *context)
 {
 	struct comparison c = {.on_difference = on_difference, .context = context};
-	struct config_complaints complaints = {0};
-	struct arena scratch[2];
 
-	for (int i = 0; i < 2; i++)
-		arena_init(&scratch[i], NULL, 0, SCRATCH_BYTES_MAX);
-
-	const struct node *a = read_tree(&scratch[0], &complaints, before), *b = read_tree(&scratch[1], &complaints, after);
-
-	if (a != NULL && b != NULL)
-		compare(&c, a, b);
-	for (int i = 0; i < 2; i++)
-		arena_release(&scratch[i]);
-	config_complaints_release(&complaints);
-	return a != NULL && b != NULL && !c.exhausted;
+	compare(&c, before->tree, after->tree);
+	return !c.exhausted;
 }

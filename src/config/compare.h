@@ -14,10 +14,9 @@ struct config_difference {
 };
 
 /*
- * Tells each, in the order of the file; all texts die with the call. Both are as config_load_bytes() found them good: `written` of the model. False: out
- * of memory, and not all was told.
+ * Tells each, in the order of the file; all texts die with the call. False: out of memory, and not all was told.
  */
-bool config_compare(struct view before, struct view after,
+bool config_compare(const struct config *before, const struct config *after,
 	void (*on_difference)(void *context, const struct config_difference *difference), void *context);
 
 /* What is shown instead. */

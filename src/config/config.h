@@ -89,6 +89,12 @@ bool config_log_access_equal(const struct config_log *a, const struct config_log
 /* An order by host and path of `match`: 0 when no request can tell the two apart but by its method (reach.c). */
 int config_match_compare(const struct config_route *a, const struct config_route *b);
 
+/*
+ * The configuration as JSON, with the defaults of what its file does not say and without its secrets (show.c): to be given to free().
+ * NULL: out of memory.
+ */
+char *config_show(const struct config *config);
+
 /* "warning", and back; false: it is none. */
 const char *config_log_level_word(enum config_log_level level);
 bool config_log_level_of(struct view word, enum config_log_level *level);

@@ -1,7 +1,9 @@
 /*
  * The file as a whole: from bytes to a tree, from the tree to a model; the root's table of keys.
  *
- *     bytes --tree_read--> nodes (scratch arena) --section_read--> struct config (its own arena) + complaints
+ *     bytes --tree_read--> nodes --section_read--> struct config + complaints
+ *
+ * Both live in the model's arena: the tree of a file that is good stays, since reading it takes longer than all else together.
  *
  * The model stands at the beginning of what config_free() frees: its arena follows it (owned.h).
  */
@@ -130,8 +132,8 @@ static void config_read(struct load *l, struct view bytes)
 		section_read(l, &root_section, root, l->config);
 	if (root == NULL || complained(l->complaints) || l->exhausted)
 		return;
-	config_show(l, root);
-	l->config->written = load_copy(l, bytes);
+	l->config->tree = root;
+	l->config->content = config_content_hash(bytes);
 }
 
 /* What is wrong elsewhere is nobody's business here. */

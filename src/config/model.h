@@ -14,6 +14,8 @@
 #include "base/view.h"
 #include "limits/store.h"
 
+struct node;
+
 /* What heads are allowed at most, on either side. Whoever reads them makes room for that much. */
 #define CONFIG_HEADER_BYTES_MAX (256 * KIB)
 #define CONFIG_HEADER_COUNT_MAX 1000
@@ -689,8 +691,8 @@ struct config_log {
 
 struct config {
 	struct view file;
-	struct view written;               /* the file's bytes, to be compared with another's (compare.h) */
-	struct view shown;                 /* all of it as JSON, with defaults and without secrets; empty: it is too long */
+	uint64_t content;                  /* config_content_hash() of it */
+	const struct node *tree;           /* the file as it is written, to be shown (config.h), and compared with another (compare.h) */
 	unsigned workers;                  /* `workers: auto` (0) or 1..256 */
 	struct config_listener *listeners;
 	size_t listener_count;             /* at least 1 */

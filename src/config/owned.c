@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-#define MODEL_BYTES_MAX (64u << 20)
+#define MODEL_BYTES_MAX (96u << 20)
 
 static struct owned_config *owned(const struct config *config)
 {

@@ -22,8 +22,8 @@
 /* One load. Both arenas are bounded; what could not be allocated sets `exhausted`, which ends as a complaint. */
 struct load {
 	struct config *config;
-	struct arena *arena;       /* the model's: lives as long as it */
-	struct arena *scratch;     /* the tree's: gone when the load is over */
+	struct arena *arena;       /* the tree's and the model's: lives as long as that */
+	struct arena *scratch;     /* gone when the load is over */
 	struct config_complaints *complaints;
 	const struct config_follower *follower; /* NULL: none */
 	struct index upstreams;    /* by name, once one was asked for (upstream_named) */
@@ -240,9 +240,6 @@ void concurrency_check(struct load *l, const struct node *map, const struct conf
 
 /* What is always sent again is in the list, and a try's own time means something (retry.c). */
 void retry_check(struct load *l, const struct node *map, struct config_upstream *upstream);
-
-/* Fills config->shown, from a tree of which nothing was complained (show.c). */
-void config_show(struct load *l, const struct node *root);
 
 /* Every route can be reached; `list` is the value of `routes`, and was read. */
 void routes_check(struct load *l, const struct node *list);

@@ -1,10 +1,7 @@
 /* See secret.h. */
 #include "config/secret.h"
 
-#include <stdio.h>
 #include <string.h>
-
-enum { PATH_BYTES_MAX = 256 };
 
 /*
  * Everything that is secret. `[]` is any item of a list, `*` any one key; letters of either case. Of a mapping or a list that is
@@ -34,51 +31,31 @@ static const char *const around[] = {
 	"routes[].filters[].api_key.keys[]",
 };
 
-/* "routes[].filters[].headers": the node's path, with no place of an item. False: it is longer than any that is secret. */
-static bool path_of(const struct node *node, char *path, size_t bytes)
+/* Cuts the node's own part off the end of a pattern: "[]", or its key with the '.' in front. False: that ends in something else. */
+static bool step_cut(struct view *pattern, const struct node *node)
 {
-	size_t n = 0;
+	bool is_any = node->key.p != NULL && pattern->n > 0 && pattern->p[pattern->n - 1] == '*';
+	struct view step = is_any ? VIEW("*") : node->key.p != NULL ? node->key : VIEW("[]");
 
-	if (node->parent == NULL) {
-		*path = '\0';
-		return true;
-	}
-	if (!path_of(node->parent, path, bytes))
+	if (pattern->n < step.n || !view_eq_nocase(view_from(*pattern, pattern->n - step.n), step))
 		return false;
-	n = strlen(path);
-	int more = node->key.p == NULL
-		? snprintf(path + n, bytes - n, "[]")
-		: snprintf(path + n, bytes - n, "%s%.*s", n > 0 ? "." : "", (int)node->key.n, node->key.p);
-
-	return more >= 0 && (size_t)more < bytes - n;
+	pattern->n -= step.n;
+	return node->key.p == NULL || pattern->n == 0 || pattern->p[--pattern->n] == '.';
 }
 
-static bool pattern_is(const char *pattern, const char *path)
+/* From its end, where most that are none part. */
+static bool pattern_is(struct view pattern, const struct node *node)
 {
-	for (; *pattern != '\0'; pattern++) {
-		if (*pattern == '*') {
-			size_t n = strcspn(path, ".[");
-
-			if (n == 0)
-				return false;
-			path += n;
-		} else if (!view_eq_nocase(view_of(pattern, 1), view_of(path, *path != '\0'))) {
+	for (; node->parent != NULL; node = node->parent)
+		if (pattern.n == 0 || !step_cut(&pattern, node))
 			return false;
-		} else {
-			path++;
-		}
-	}
-	return *path == '\0';
+	return pattern.n == 0;
 }
 
 static bool is_one_of(const struct node *node, const char *const *patterns, size_t count)
 {
-	char path[PATH_BYTES_MAX];
-
-	if (!path_of(node, path, sizeof(path)))
-		return false;
 	for (size_t i = 0; i < count; i++)
-		if (pattern_is(patterns[i], path))
+		if (pattern_is(view_str(patterns[i]), node))
 			return true;
 	return false;
 }
@@ -130,8 +107,7 @@ static bool says_secret(struct view name)
 
 static bool is_secret_field(const struct node *node)
 {
-	return node->parent != NULL && says_secret(node->key) &&
-	       is_one_of(node->parent, fields, sizeof(fields) / sizeof(fields[0]));
+	return node->parent != NULL && is_one_of(node->parent, fields, sizeof(fields) / sizeof(fields[0])) && says_secret(node->key);
 }
 
 bool node_is_secret(const struct node *node)

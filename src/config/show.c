@@ -1,13 +1,14 @@
 /*
  * The configuration as JSON, to be shown: what the file says, with the defaults of what it does not say, and without its secrets.
  *
- * It is made while the tree is there, by the same tables that read it: so a new key is shown without anybody thinking of it. What is
+ * It is made of the tree, by the same tables that read it: so a new key is shown without anybody thinking of it. What is
  * not said and has no default in its row (a key that is read by a function of its own) is left out, and so are
  * the parts of a route that it does not have: those are no defaults but alternatives.
  */
 #include <jansson.h>
 #include <stdlib.h>
 
+#include "config/config.h"
 #include "config/read.h"
 #include "config/secret.h"
 
@@ -163,13 +164,11 @@ static json_t *section_shown(const struct section *section, const struct node *m
 	return all;
 }
 
-void config_show(struct load *l, const struct node *root)
+char *config_show(const struct config *config)
 {
-	json_t *all = section_shown(&root_section, root);
+	json_t *all = section_shown(&root_section, config->tree);
 	char *text = all != NULL ? json_dumps(all, JSON_COMPACT) : NULL;
 
-	if (text != NULL)
-		l->config->shown = load_copy(l, view_str(text));
-	free(text);
 	json_decref(all);
+	return text;
 }

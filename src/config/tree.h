@@ -42,7 +42,7 @@ struct node {
 	struct node *next;
 };
 
-/* Reads `bytes` into a tree in l->scratch. NULL when it is not one readable document; complained about then. */
+/* Reads `bytes` into a tree in l->arena. NULL when it is not one readable document; complained about then. */
 struct node *tree_read(struct load *l, struct view bytes);
 
 /* The value of the first `key` of a mapping, NULL when there is none (or `map` is no mapping). */

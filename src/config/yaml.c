@@ -116,7 +116,7 @@ static void fail_yaml(struct builder *b)
 
 static struct view copy(struct builder *b, const unsigned char *text, size_t n)
 {
-	struct view v = arena_copy(b->l->scratch, view_of((const char *)text, n));
+	struct view v = arena_copy(b->l->arena, view_of((const char *)text, n));
 
 	if (v.p == NULL) {
 		b->l->exhausted = true;
@@ -148,7 +148,7 @@ static struct node *node_add(struct builder *b, enum node_kind kind, const yaml_
 		fail(b, mark, "the file has more than %u values; split it", TREE_NODES_MAX);
 		return NULL;
 	}
-	struct node *node = arena_alloc(b->l->scratch, sizeof(*node));
+	struct node *node = arena_alloc(b->l->arena, sizeof(*node));
 	if (node == NULL) {
 		b->l->exhausted = true;
 		b->failed = true;

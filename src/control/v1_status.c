@@ -89,14 +89,19 @@ void answer_config(struct admin_conn *c)
 	if (!told_configuration(&told, c))
 		return;
 	json_t *file = json_text(told.config->file);
-	char *text = file != NULL ? json_dumps(file, JSON_ENCODE_ANY) : NULL;
+	char *text = file != NULL ? json_dumps(file, JSON_ENCODE_ANY) : NULL, *shown = config_show(told.config);
 
 	json_decref(file);
-	admin_put(c, VIEW("{\"file\":"));
-	admin_put(c, text != NULL ? view_str(text) : VIEW("null"));
-	admin_say(c, ",\"number\":%llu,\"configuration\":", (unsigned long long)told.generation->number);
-	admin_put(c, told.config->shown.n > 0 ? told.config->shown : VIEW("null"));
-	admin_put(c, VIEW("}\n"));
+	if (text != NULL && shown != NULL) {
+		admin_put(c, VIEW("{\"file\":"));
+		admin_put(c, view_str(text));
+		admin_say(c, ",\"number\":%llu,\"configuration\":", (unsigned long long)told.generation->number);
+		admin_put(c, view_str(shown));
+		admin_put(c, VIEW("}\n"));
+		admin_answer(c, 200, ADMIN_JSON);
+	} else {
+		admin_answer_json(c, 200, NULL);
+	}
 	free(text);
-	admin_answer(c, 200, ADMIN_JSON);
+	free(shown);
 }

@@ -9,9 +9,11 @@
 static json_t *shown(const char *yaml)
 {
 	const struct config *config = load_good(yaml);
-	json_t *all = json_loadb(config->shown.p, config->shown.n, 0, NULL);
+	char *text = config_show(config);
+	json_t *all = json_loads(text, 0, NULL);
 
 	assert_non_null(all);
+	free(text);
 	config_free(config);
 	return all;
 }
@@ -96,9 +98,11 @@ static void test_secrets_are_not_shown(void **state)
 		"  response: {add: {Set-Cookie: '" TOKEN "'}}}}]}]\n"
 		"admin: {address: 127.0.0.1:90, token: '" TOKEN "'}\n"
 		"tracing: {upstream: users, headers: [{name: x-key, value: '" TOKEN "'}]}\n");
-	json_t *all = json_loadb(config->shown.p, config->shown.n, 0, NULL);
+	char *text = config_show(config);
+	json_t *all = json_loads(text, 0, NULL);
 
-	assert_null(memmem(config->shown.p, config->shown.n, TOKEN, strlen(TOKEN)));
+	assert_null(strstr(text, TOKEN));
+	free(text);
 	assert_at(all, "admin.token", MASKED);
 	assert_at(all, "tracing.headers[0].name", "\"x-key\"");
 	assert_at(all, "tracing.headers[0].value", MASKED);
