@@ -219,7 +219,7 @@ static void drop_replaced(struct message *fields, const struct message *m, bool 
 }
 
 /* Whether any Upgrade field offers h2c. It is not passed on: it would open a second, unchecked way in. */
-static bool offers_h2c(const struct message *m)
+__attribute__((noinline)) static bool offers_h2c(const struct message *m)
 {
 	for (uint32_t i = 0; i < m->field_count; i++) {
 		struct view list = field_value(&m->fields[i]), protocol;
