@@ -207,7 +207,13 @@ void exchange_on_timer(struct exchange *ex)
 
 static void exchange_on_more(struct io_task *task)
 {
-	exchange_pump(container_of(task, struct exchange, more));
+	exchange_pump(container_of(task, struct exchange, task));
+}
+
+void exchange_pump_later(struct exchange *ex)
+{
+	ex->task.on_run = exchange_on_more;
+	io_defer(ex->worker->io, &ex->task);
 }
 
 static void exchange_on_upstream(struct upstream_lease *lease)
@@ -612,9 +618,16 @@ static inline void exchange_route(struct exchange *ex)
 
 static void exchange_on_release(struct io_task *task)
 {
-	struct exchange *ex = container_of(task, struct exchange, release);
+	struct exchange *ex = container_of(task, struct exchange, task);
 
 	slab_free(&ex->worker->exchange_slab, ex);
+}
+
+/* At the end of the tick. */
+static void exchange_free_later(struct exchange *ex)
+{
+	ex->task.on_run = exchange_on_release;
+	io_defer(ex->worker->io, &ex->task);
 }
 
 /* NULL: no memory for another exchange; the client was refused. */
@@ -634,8 +647,7 @@ __attribute__((always_inline)) static inline struct exchange *exchange_create(st
 	ex->down = down;
 	ex->trusted = client->trusted;
 	ex->held = PLANTED(GENERATION_FREED_EARLY) ? w->current : generation_enter(w->current);
-	ex->more = (struct io_task){.on_run = exchange_on_more};
-	ex->release = (struct io_task){.on_run = exchange_on_release};
+	ex->task.node = (struct list_node){NULL, NULL};
 	ex->request_deadline_us = DEADLINE_NEVER;
 	ex->first_byte_us = UINT64_MAX;
 	ex->started_us = ex->phase_since_us = client_exchange_began(client, down, ex);
@@ -843,7 +855,7 @@ __attribute__((always_inline)) static inline void end(
 		record_send(ex, cause, why);
 	if (ex->filter_at > 0 || ex->pause_slot != 0)
 		filters_on_finish(ex);
-	io_defer_cancel(w->io, &ex->more);
+	io_defer_cancel(w->io, &ex->task);
 	list_remove(&ex->node);
 	if (ex->arena.blocks != NULL)
 		arena_release(&ex->arena);
@@ -853,7 +865,7 @@ __attribute__((always_inline)) static inline void end(
 	if (is_last_look)
 		slab_free(&w->exchange_slab, ex);
 	else
-		io_defer(w->io, &ex->release);
+		exchange_free_later(ex);
 	client_exchange_ended(client, down, next);
 }
 

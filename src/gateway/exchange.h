@@ -34,6 +34,9 @@ void exchange_report_failure(struct exchange *ex, enum cause cause);
 /* Something has changed on one of the sides: moves what can be moved (pump.c). The exchange may have ended after it. */
 void exchange_pump(struct exchange *ex);
 
+/* The same, after the other events of the loop had their turn. */
+void exchange_pump_later(struct exchange *ex);
+
 /* The same, of the upstream's side. */
 void exchange_on_answer(struct exchange *ex);
 

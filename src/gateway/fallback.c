@@ -38,7 +38,7 @@ static void leave_upstream(struct exchange *ex, enum cause cause)
 	ex->lease.key = NULL;
 	ex->lease.tried_count = 0;
 	io_timer_cancel(ex->worker->io, ex->timer);
-	io_defer_cancel(ex->worker->io, &ex->more);
+	io_defer_cancel(ex->worker->io, &ex->task);
 }
 
 __attribute__((noinline)) bool fallback_takes_over(struct exchange *ex, enum cause cause)

@@ -152,7 +152,7 @@ bool hedge_takes_over(struct exchange *ex)
 	change_places(ex);
 	hedge_end(ex, false);
 	/* It may have had something to say already. */
-	io_defer(ex->worker->io, &ex->more);
+	exchange_pump_later(ex);
 	return true;
 }
 
@@ -200,7 +200,7 @@ void hedge_send_rest(struct exchange *ex, bool fits)
 		change_places(ex);
 		hedge_end(ex, false);
 	} else if (stream_has_input(ex->lease.stream)) {
-		io_defer(ex->worker->io, &ex->more);
+		exchange_pump_later(ex);
 	}
 }
 

@@ -68,7 +68,7 @@ static bool had_its_turn(struct exchange *ex, unsigned fills)
 {
 	if (fills <= PUMP_FILLS_MAX)
 		return false;
-	io_defer(ex->worker->io, &ex->more);
+	exchange_pump_later(ex);
 	return true;
 }
 

@@ -80,7 +80,7 @@ static int client_adopt(struct client *c)
 	client_retrust(c);
 	client_recount_peer(c);
 	if (client_exchange(c) != NULL && c->h1.conn.peer_closed)
-		io_defer(c->worker->io, &c->exchange->more);
+		exchange_pump_later(c->exchange);
 	return 1;
 }
 

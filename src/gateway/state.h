@@ -480,8 +480,7 @@ struct exchange {
 	struct stream *down;               /* the request is read there, the answer written; borrowed */
 	struct held_generation *held;      /* what it began with: `route` and all below it */
 	struct io_timer *timer;            /* lent by the client, whose connection or stream has nothing else to wait for */
-	struct io_task more;               /* goes on pumping after the other events of the loop had their turn */
-	struct io_task release;            /* frees the memory at the end of the tick */
+	struct io_task task;               /* goes on pumping after the other events of the loop had their turn; or frees the memory */
 	struct arena arena;
 
 	struct view forward_target;        /* target.whole, or rewritten; with forward_host set by forward_rewrite */
