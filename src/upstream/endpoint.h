@@ -296,6 +296,12 @@ static inline uint32_t endpoint_weight(const struct endpoint *ep)
 	return endpoint_budget_weight(ep->budget, ep->weight);
 }
 
+/* Whose name `picked` is; NULL: none was picked. */
+static inline struct endpoint *lease_named(const struct upstream_lease *lease)
+{
+	return lease->picked == NULL ? NULL : container_of((struct endpoint_name *)(uintptr_t)lease->picked, struct endpoint, name);
+}
+
 /* A lease begins, or has ended. */
 static inline void endpoint_begin(struct endpoint *ep)
 {

@@ -27,7 +27,7 @@ enum upstream_answer upstream_acquire_beside(struct upstreams *ups, const struct
 	for (unsigned i = 0; i < first->tried_count; i++)
 		second->tried[second->tried_count++] = first->tried[i];
 	if (second->tried_count < UPSTREAM_TRIED_MAX && !PLANTED(HEDGE_AT_SAME_SERVER))
-		second->tried[second->tried_count++] = first->named->name.id;
+		second->tried[second->tried_count++] = first->picked->id;
 	*cause = CAUSE_NO_HEALTHY_ENDPOINT;
 	if (upstream_prospect(ups, upstream, second) != PROSPECT_OTHER)
 		return UPSTREAM_FAILED;
@@ -38,10 +38,12 @@ enum upstream_answer upstream_acquire_beside(struct upstreams *ups, const struct
 
 void upstream_count_hedge(const struct upstream_lease *second, bool won)
 {
-	if (second->named == NULL)
+	struct endpoint *ep = lease_named(second);
+
+	if (ep == NULL)
 		return;
-	second->named->stats.hedges++;
-	second->named->stats.hedges_won += won;
+	ep->stats.hedges++;
+	ep->stats.hedges_won += won;
 }
 
 /* A breaker is not told: that nothing has come so far is neither a success nor a failure. */

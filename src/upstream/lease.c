@@ -276,18 +276,16 @@ static void lease_name(struct upstream_lease *lease, struct endpoint *ep)
 {
 	upstream_lease_release(lease);
 	lease->picked = &ep->name;
-	lease->named = ep;
 	ep->named++;
 }
 
 void upstream_lease_release(struct upstream_lease *lease)
 {
-	struct endpoint *ep = lease->named;
+	struct endpoint *ep = lease_named(lease);
 
 	if (ep == NULL)
 		return;
 	lease->picked = NULL;
-	lease->named = NULL;
 	if (--ep->named == 0 && ep->state == ENDPOINT_CLOSED)
 		endpoint_free_when_done(ep);
 }
@@ -481,14 +479,10 @@ __attribute__((noinline)) static enum upstream_answer lease_answer(
 /* Of an earlier try nothing may be told as if it were of this one. */
 static inline void lease_begin(struct upstream_lease *lease)
 {
-	lease->why = NULL;
-	lease->retry_after_s = 0;
-	lease->reused = lease->rested = false;
-	lease->dead = 0;
-	if (PLANTED(TRY_BEFORE_IS_TOLD) && lease->picked != NULL)
-		return;
-	lease->queue_us = lease->connect_us = lease->tls_us = 0;
-	lease->held_since_us = 0;
+	enum { FROM = offsetof(struct upstream_lease, queue_us), TO = offsetof(struct upstream_lease, asked_us) };
+
+	if (!PLANTED(TRY_BEFORE_IS_TOLD) || lease->picked == NULL)
+		wide_zero((char *)lease + FROM, TO - FROM);
 }
 
 __attribute__((noinline)) static enum upstream_answer refuse(

@@ -28,7 +28,7 @@ __attribute__((noinline)) static void tell_others(
 
 struct try_book *upstream_times(const struct upstream_lease *lease)
 {
-	return lease->named != NULL ? &lease->named->stats.times : NULL;
+	return lease->picked != NULL ? &lease_named(lease)->stats.times : NULL;
 }
 
 /* What came of it, where that is no good answer to a whole request. */

@@ -56,7 +56,7 @@ enum upstream_prospect upstream_prospect(const struct upstreams *ups, const stru
 	struct endpoint_group *group = group_named(ups, upstream->name);
 	const struct candidates *set = group != NULL && group->count > 0 ? candidates_of(group, lease) : NULL;
 
-	if (untried(set, lease, lease->named) != NULL)
+	if (untried(set, lease, lease_named(lease)) != NULL)
 		return PROSPECT_OTHER;
 	return set != NULL && set->count > 0 ? PROSPECT_SAME : PROSPECT_NONE;
 }
@@ -71,14 +71,14 @@ bool upstream_may_ask_again(struct upstreams *ups, const struct config_upstream 
 	if (retry_budget_take(&group->retry_budget, io_now_us(ups->io), upstream->retry.budget_percent, min_per_s) ||
 		PLANTED(RETRY_BEYOND_BUDGET))
 		return true;
-	if (lease->named != NULL)
-		lease->named->stats.retries_denied++;
+	if (lease->picked != NULL)
+		lease_named(lease)->stats.retries_denied++;
 	return false;
 }
 
 void upstream_avoid(struct upstream_lease *lease, enum upstream_try_failure failure)
 {
-	struct endpoint *ep = lease->named;
+	struct endpoint *ep = lease_named(lease);
 
 	if (ep == NULL)
 		return;

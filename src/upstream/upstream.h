@@ -14,6 +14,7 @@
 
 #include "base/cause.h"
 #include "base/time_book.h"
+#include "base/wide.h"
 #include "config/model.h"
 #include "net/stream.h"
 #include "pool/pool.h"
@@ -110,12 +111,25 @@ struct upstream_lease {
 	/* Set by the user before acquiring. */
 	const struct upstream_lease_ops *ops;
 	const struct balance_key *key;  /* borrowed until the lease has ended; NULL: nothing is asked */
-	uint8_t priority;               /* of the wait: 0 is served first, 3 last */
 
 	/* To be read by the user while held. */
 	struct upstream_conn *conn;
 	struct stream *stream;          /* on it the request is written and the answer read */
-	/* Up to `dead` as one with 0: nothing of this try so far. */
+	const struct endpoint_name *picked;  /* stays until the next acquire, or upstream_lease_release; NULL: none was picked */
+
+	/* Private, but for `priority`. */
+	struct endpoint *endpoint;
+	uint32_t breaker_call;          /* what its breaker has to be told of; 0: nothing */
+	uint32_t at_once;               /* held at its endpoint by this worker when it came to be held, it among them */
+	uint8_t stage;                  /* enum upstream_lease_stage */
+	bool reported;                  /* upstream_report has been told of the present request */
+	bool late;                      /* it has waited for too long and was counted for that (passive.c) */
+	uint8_t flight;                 /* enum flight (concurrency.h) */
+	bool replayed;                  /* upstream_acquire_again was called: from then on only fresh connections serve */
+	uint8_t tried_count;
+	uint8_t priority;               /* set by the user too: of the wait: 0 is served first, 3 last */
+
+	/* Of this try, and to be read as well: zero is nothing so far. From here on an initialised one is not zero. */
 	uint64_t queue_us;              /* the wait, less connecting; set once the acquire has ended */
 	uint64_t connect_us;            /* how much of the wait was connecting: 0 when it was open already */
 	uint64_t tls_us;                /* and how much of that was TLS */
@@ -125,21 +139,10 @@ struct upstream_lease {
 	bool reused;                    /* it has served somebody before */
 	bool rested;                    /* it was not opened just now: it may have ended unnoticed */
 	uint8_t dead;                   /* private; HTTP/2: places that it got on dead, unused sessions since it asked */
-	const struct endpoint_name *picked;    /* stays until the next acquire, or upstream_lease_release; NULL: none was picked */
 
 	/* Private. What is only needed by who waits, or tries again, is last. */
-	struct endpoint *endpoint;
-	struct endpoint *named;         /* whose name `picked` is */
 	uint64_t asked_us;
-	uint32_t breaker_call;          /* what its breaker has to be told of; 0: nothing */
-	uint32_t at_once;               /* held at its endpoint by this worker when it came to be held, it among them */
-	uint8_t stage;                  /* enum upstream_lease_stage */
-	bool reported;                  /* upstream_report has been told of the present request */
-	bool late;                      /* it has waited for too long and was counted for that (passive.c) */
-	uint8_t flight;                 /* enum flight (concurrency.h) */
-	bool replayed;                  /* upstream_acquire_again was called: from then on only fresh connections serve */
 	uint64_t deadline_us;
-	uint8_t tried_count;
 	struct weir_pool_waiter waiter;
 	/* The ids of the names of endpoints that the request has tried already (upstream_avoid). */
 	uint64_t tried[UPSTREAM_TRIED_MAX];
@@ -151,17 +154,7 @@ void upstream_lease_swap(struct upstream_lease *a, struct upstream_lease *b);
 /* Before the first use, and before `ops` and `priority` are set; memory need not be zeroed. */
 static inline void upstream_lease_init(struct upstream_lease *lease)
 {
-	lease->ops = NULL;
-	lease->key = NULL;
-	lease->conn = NULL;
-	lease->stream = NULL;
-	lease->picked = NULL;
-	lease->retry_after_s = 0;
-	lease->endpoint = lease->named = NULL;
-	lease->breaker_call = 0;
-	lease->stage = LEASE_NONE;
-	lease->replayed = false;
-	lease->tried_count = 0;
+	wide_zero((char *)lease, offsetof(struct upstream_lease, queue_us));
 }
 
 /* `picked` is not needed any more. Once, behind the end of the last lease; the memory may then be anybody's. */

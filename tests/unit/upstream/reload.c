@@ -361,7 +361,7 @@ static void test_replaced_was_tried(void **state)
 
 	set_open_held(&set, ONE_AT_0, &user);
 	set_reload(&set, ONE_OTHER_AT_0);
-	assert_ptr_not_equal(user.lease.named, bed_endpoint(&set.bed, 0));
+	assert_ptr_not_equal(user.lease.picked, &bed_endpoint(&set.bed, 0)->name);
 	assert_int_equal(upstream_prospect(set.bed.ups, &set.bed.config->upstreams[0], &user.lease), PROSPECT_SAME);
 	upstream_avoid(&user.lease, TRY_STATUS_503);
 	upstream_lease_init(&later);

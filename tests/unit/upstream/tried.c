@@ -21,18 +21,18 @@ static struct endpoint *pick(struct bed *bed, const struct upstream_lease *lease
 /* As if it had been picked, and the request had failed there. */
 static void try_at(struct upstream_lease *lease, struct endpoint *ep)
 {
-	lease->named = ep;
+	lease->picked = &ep->name;
 	upstream_avoid(lease, TRY_STATUS_503);
-	lease->named = NULL;
+	lease->picked = NULL;
 }
 
 static enum upstream_prospect prospect(struct bed *bed, struct upstream_lease *lease, struct endpoint *named)
 {
 	enum upstream_prospect found;
 
-	lease->named = named;
+	lease->picked = named != NULL ? &named->name : NULL;
 	found = upstream_prospect(bed->ups, &bed->config->upstreams[0], lease);
-	lease->named = NULL;
+	lease->picked = NULL;
 	return found;
 }
 
@@ -102,12 +102,12 @@ static void test_budget_is_the_upstreams(void **state)
 
 	bed_open(&bed, "retry: {min_retries_per_second: 2, budget: 0%}, endpoints: [{address: 127.0.0.1:81}]");
 	upstream_lease_init(&lease);
-	lease.named = bed_endpoint(&bed, 0);
+	lease.picked = &bed_endpoint(&bed, 0)->name;
 	assert_true(upstream_may_ask_again(bed.ups, &bed.config->upstreams[0], &lease));
 	assert_true(upstream_may_ask_again(bed.ups, &bed.config->upstreams[0], &lease));
 	assert_false(upstream_may_ask_again(bed.ups, &bed.config->upstreams[0], &lease));
 	assert_int_equal(bed_endpoint(&bed, 0)->stats.retries_denied, 1);
-	lease.named = NULL;
+	lease.picked = NULL;
 	bed_close(&bed);
 }
 
