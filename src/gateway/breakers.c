@@ -138,6 +138,7 @@ bool route_breaker_admits(struct exchange *ex)
 {
 	struct shared_breaker *b = &breaker_of(ex)->breaker;
 
+	ex->is_special = true;
 	ex->admitted_us = io_now_us(ex->worker->io);
 	if (shared_breaker_admit(b, &ex->breaker_call, ex->admitted_us))
 		return true;

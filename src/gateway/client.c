@@ -324,12 +324,10 @@ static void client_flush_is_late(struct client *c)
 		client_close(c);
 }
 
-/* Nothing has failed, and its request was read to its end. */
-static bool client_is_whole(const struct client *c)
+/* There is nothing to flush, nor to discard. */
+static bool client_is_done_with(const struct client *c)
 {
-	const struct conn *conn = &c->h1.conn;
-
-	return conn->send_error == 0 && !conn->broken && h1_body_done(&c->h1.body);
+	return c->h1.conn.send_error == 0 && !conn_blocked(&c->h1.conn) && h1_body_done(&c->h1.body);
 }
 
 uint64_t client_exchange_began(struct client *c, struct stream *down, struct exchange *ex)
@@ -359,9 +357,17 @@ void client_exchange_ended(struct client *c, struct stream *down, enum client_ne
 		return;
 	}
 	CHECK(c->state == CLIENT_EXCHANGE);
-	c->exchange = NULL;
-	/* The ordinary case: there is nothing to flush, nor to discard. */
-	if (next == CLIENT_KEEP && !conn_blocked(&c->h1.conn) && client_is_whole(c))
+	if (next == CLIENT_KEEP && !c->h1.conn.broken && client_is_done_with(c))
+		client_idle(c);
+	else
+		client_flush(c, next);
+}
+
+void client_exchange_answered(struct client *c, enum client_next next)
+{
+	CHECK(c->state == CLIENT_EXCHANGE);
+	DEBUG_CHECK(client_is_done_with(c));
+	if (next == CLIENT_KEEP && !c->h1.conn.broken)
 		client_idle(c);
 	else
 		client_flush(c, next);

@@ -523,6 +523,7 @@ __attribute__((noinline)) void exchange_filter(struct exchange *ex)
 	enum cause cause = CAUSE_FILTER_FAILED;
 	const char *why = NULL;
 
+	ex->is_special = true;
 	switch (filters_on_request(ex, &cause, &why)) {
 	case FILTER_CONTINUE: exchange_act(ex); return;
 	case FILTER_PAUSE:
@@ -773,6 +774,11 @@ static enum client_next part(const struct stream *down)
 	return reads ? CLIENT_CLOSE : CLIENT_ABORT;
 }
 
+static inline enum client_next keeps_or_closes(const struct exchange *ex)
+{
+	return ex->keep_client ? CLIENT_KEEP : CLIENT_CLOSE;
+}
+
 /* Gives the client what it is still owed, and says what becomes of its connection. */
 static enum client_next conclude(struct exchange *ex, enum exchange_state reached, enum cause cause, const char *why)
 {
@@ -780,9 +786,9 @@ static enum client_next conclude(struct exchange *ex, enum exchange_state reache
 		/* What has begun and failed must not look complete, to lax readers neither: it ends with a reset. */
 		if (cause != CAUSE_NONE)
 			return CLIENT_ABORT;
-		if (reached == EXCHANGE_TUNNELLING || !ex->keep_client)
+		if (reached == EXCHANGE_TUNNELLING || (!stream_is_h2(ex->down) && !client_can_discard(ex->client)))
 			return CLIENT_CLOSE;
-		return stream_is_h2(ex->down) || client_can_discard(ex->client) ? CLIENT_KEEP : CLIENT_CLOSE;
+		return keeps_or_closes(ex);
 	}
 	if (cause == CAUSE_CLIENT_GONE) {
 		ex->status = cause_info(cause)->status;
@@ -801,15 +807,10 @@ static enum client_next conclude(struct exchange *ex, enum exchange_state reache
 	return keep ? CLIENT_KEEP : CLIENT_CLOSE;
 }
 
-static inline void count(struct exchange *ex, enum exchange_state reached, enum cause cause)
+static inline void count_special(struct exchange *ex, enum exchange_state reached, enum cause cause)
 {
 	struct worker_stats *s = &ex->worker->stats;
 
-	s->exchanges_finished++;
-	s->exchanges_by_cause[cause]++;
-	s->responses_by_class[ex->status >= 100 && ex->status < 600 && cause != CAUSE_CLIENT_GONE ? ex->status / 100 : 0]++;
-	s->bytes_in += ex->bytes_in;
-	s->bytes_out += ex->bytes_out;
 	if (ex->grpc != NULL)
 		s->grpc_responses[ex->grpc->status]++;
 	if (ex->tries > 0)
@@ -818,9 +819,43 @@ static inline void count(struct exchange *ex, enum exchange_state reached, enum 
 		s->tunnels_open--;
 }
 
+static inline void count(struct exchange *ex, enum cause cause)
+{
+	struct worker_stats *s = &ex->worker->stats;
+
+	s->exchanges_finished++;
+	s->exchanges_by_cause[cause]++;
+	s->responses_by_class[ex->status >= 100 && ex->status < 600 && cause != CAUSE_CLIENT_GONE ? ex->status / 100 : 0]++;
+	s->bytes_in += ex->bytes_in;
+	s->bytes_out += ex->bytes_out;
+}
+
+/* What it holds of its route's upstream, and for that. */
+static inline void let_go(struct exchange *ex, enum exchange_state reached, enum cause cause)
+{
+	exchange_leave_breaker(ex, cause);
+	if (cause != CAUSE_NONE)
+		exchange_report_failure(ex, cause);
+	hedge_end(ex, false);
+	if (PLANTED(TUNNEL_GIVEN_BACK) && reached == EXCHANGE_TUNNELLING)
+		upstream_give_back(&ex->lease, true);
+	if (!PLANTED(TUNNEL_LEASE_KEPT) || reached != EXCHANGE_TUNNELLING || cause != CAUSE_CLIENT_GONE)
+		upstream_drop(&ex->lease);
+	if (buf_cap(&ex->kept) > 0)
+		replay_forget(ex);
+}
+
+/* There is nothing to let go, nor to conclude. */
+static bool is_done(const struct exchange *ex)
+{
+	bool was_special = ex->breaker_call != 0 || ex->hedge != NULL || ex->grpc != NULL || ex->tries > 0 || ex->filter_at > 0;
+
+	return ex->state == EXCHANGE_RESPONDING && ex->lease.stage == LEASE_NONE && buf_cap(&ex->kept) == 0 && !was_special;
+}
+
 /* That what is the same for each of a kind is decided when it is compiled, it is there once for each of its two users. */
 __attribute__((always_inline)) static inline void end(
-	struct exchange *ex, enum exchange_state reached, enum cause cause, const char *why, const char *where, bool is_last_look)
+	struct exchange *ex, enum exchange_state reached, enum cause cause, const char *why, const char *where, bool is_ordinary)
 {
 	struct worker *w = ex->worker;
 	struct client *client = ex->client;
@@ -834,26 +869,23 @@ __attribute__((always_inline)) static inline void end(
 	CHECK(exchange_arrows[reached] & TO(ENDED));
 	ex->state = EXCHANGE_ENDED;
 	ex->ended_at = where;
-	exchange_leave_breaker(ex, cause);
-	if (cause != CAUSE_NONE)
-		exchange_report_failure(ex, cause);
-	hedge_end(ex, false);
-	if (PLANTED(TUNNEL_GIVEN_BACK) && reached == EXCHANGE_TUNNELLING)
-		upstream_give_back(&ex->lease, true);
-	if (!PLANTED(TUNNEL_LEASE_KEPT) || reached != EXCHANGE_TUNNELLING || cause != CAUSE_CLIENT_GONE)
-		upstream_drop(&ex->lease);
-	if (buf_cap(&ex->kept) > 0)
-		replay_forget(ex);
+	if (!is_ordinary)
+		let_go(ex, reached, cause);
 
-	enum client_next next = conclude(ex, reached, cause, why);
+	enum client_next next = is_ordinary ? keeps_or_closes(ex) : conclude(ex, reached, cause, why);
 
-	count(ex, reached, cause);
-	times_end(ex);
+	count(ex, cause);
+	if (is_ordinary) {
+		times_end_ordinary(ex);
+	} else {
+		count_special(ex, reached, cause);
+		times_end(ex);
+	}
 	if (ex->trace != NULL)
 		ex->trace->exported = trace_end(ex, cause, why);
 	if (ex->held->is_logged && w->observer.on_finished != NULL && record_is_wanted(ex, cause))
 		record_send(ex, cause, why);
-	if (ex->filter_at > 0 || ex->pause_slot != 0)
+	if (!is_ordinary && (ex->filter_at > 0 || ex->pause_slot != 0))
 		filters_on_finish(ex);
 	io_defer_cancel(w->io, &ex->task);
 	list_remove(&ex->node);
@@ -862,11 +894,13 @@ __attribute__((always_inline)) static inline void end(
 	upstream_lease_release(&ex->lease);
 	if (!PLANTED(GENERATION_FREED_EARLY))
 		generation_leave(ex->held);
-	if (is_last_look)
+	if (is_ordinary) {
 		slab_free(&w->exchange_slab, ex);
-	else
+		client_exchange_answered(client, next);
+	} else {
 		exchange_free_later(ex);
-	client_exchange_ended(client, down, next);
+		client_exchange_ended(client, down, next);
+	}
 }
 
 void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, const char *where)
@@ -879,6 +913,6 @@ void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, 
 
 void exchange_finish_ordinary_at(struct exchange *ex, const char *where)
 {
-	DEBUG_CHECK(ex->state == EXCHANGE_RESPONDING);
+	DEBUG_CHECK(is_done(ex));
 	end(ex, EXCHANGE_RESPONDING, CAUSE_NONE, NULL, where, true);
 }

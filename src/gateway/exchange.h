@@ -66,8 +66,8 @@ struct route_query exchange_query(const struct exchange *ex);
 bool exchange_has_deadline(const struct exchange *ex);
 
 /*
- * exchange_finish() of one that is RESPONDING, whose answer has gone out whole. Whoever ends it so does not look at it any more: its memory
- * is free at once.
+ * exchange_finish() of one that is RESPONDING and not is_special, whose request was read to its end and whose answer has gone out whole, by
+ * HTTP/1, and whose lease is back. Whoever ends it so does not look at it any more: its memory is free at once.
  */
 #define exchange_finish_ordinary(ex) exchange_finish_ordinary_at(ex, __FILE__ ":" EXCHANGE_STR(__LINE__))
 void exchange_finish_ordinary_at(struct exchange *ex, const char *where);
@@ -360,8 +360,9 @@ void times_tell(struct exchange *ex);
 /* It ends, with a route, because a breaker does not let it through. */
 void times_refused(struct exchange *ex, enum breaker_scope whose);
 
-/* The exchange ends: nothing is spent after it. */
+/* The exchange ends: nothing is spent after it. The second: with its only try, and is_special is not set. */
 void times_end(struct exchange *ex);
+void times_end_ordinary(struct exchange *ex);
 
 /* --- the record (record.c) --------------------------------------------------------------------------------------------- */
 

@@ -59,6 +59,7 @@ __attribute__((noinline)) const char *grpc_begin(struct exchange *ex)
 		return target_why_memory;
 	*call = (struct grpc_call){.kind = (uint8_t)kind, .rest = rest, .status = GRPC_STATUS_COUNT};
 	ex->grpc = call;
+	ex->is_special = true;
 	/* Of several another one may count for the service than has counted here. */
 	if (message_count_name(m, VIEW("content-type")) > 1)
 		return "a call has more than one content-type";

@@ -247,6 +247,7 @@ void hedge_begin(struct exchange *ex)
 	upstream_lease_init(&h->lease);
 	h->lease.ops = &second_ops;
 	ex->hedge = h;
+	ex->is_special = true;
 	if (ex->trace != NULL)
 		trace_hedge(ex);
 	switch (upstream_acquire_beside(ex->worker->upstreams, ex->upstream, &h->lease, &ex->lease, ex->request_deadline_us, &cause)) {

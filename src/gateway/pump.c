@@ -787,6 +787,8 @@ static inline void complete_at_once(struct exchange *ex, struct h1_conn *to)
 	if (conn_blocked(&to->conn)) {
 		exchange_enter(ex, EXCHANGE_FLUSHING);
 		exchange_arm(ex);
+	} else if (ex->is_special) {
+		exchange_finish(ex, CAUSE_NONE, NULL);
 	} else {
 		exchange_finish_ordinary(ex);
 	}

@@ -415,6 +415,11 @@ uint64_t client_exchange_began(struct client *client, struct stream *down, struc
 /* It has ended; everything of its answer is in the stream. Called by exchange_finish and answer_refuse only. */
 void client_exchange_ended(struct client *client, struct stream *down, enum client_next next);
 
+/*
+ * The same of one whose request was read to its end, by HTTP/1, and of whose answer nothing waits to be sent: CLIENT_KEEP, or CLIENT_CLOSE.
+ */
+void client_exchange_answered(struct client *client, enum client_next next);
+
 /* Whether the rest of the request's content is little enough to be read and thrown away. */
 bool client_can_discard(const struct client *client);
 
@@ -518,6 +523,7 @@ struct exchange {
 	uint8_t keep_client;               /* what the answer's head promised */
 	uint8_t keep_upstream;             /* what the response's head promised */
 	uint8_t fallback_cause;            /* enum cause for which the route's fallback has taken over; NONE: it has not */
+	bool is_special;                   /* it has, or had, what few have: filters, a call of gRPC, a route's breaker, another try */
 	bool is_last_hop;                  /* Max-Forwards is spent: it is answered here, once all filters have passed */
 
 	uint8_t phase;                     /* enum phase: what its time is spent in (times.c) */

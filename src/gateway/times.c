@@ -15,6 +15,7 @@
  */
 #include "gateway/exchange.h"
 
+#include "base/check.h"
 #include "base/planted.h"
 #include "gateway/trace.h"
 
@@ -46,6 +47,8 @@ static inline void charge(struct exchange *ex)
 {
 	uint64_t now_us = io_now_us(ex->worker->io), us = now_us - ex->phase_since_us;
 
+	if (us == 0)
+		return;
 	if (!PLANTED(PHASE_CHARGED_TWICE) || ex->phase != PHASE_FIRST_BYTE)
 		ex->phase_since_us = now_us;
 	if (ex->phase == PHASE_QUEUE)
@@ -92,7 +95,7 @@ void times_tell_try(struct exchange *ex, const struct upstream_lease *lease)
 	charge(ex);
 	tell_rest(ex, lease);
 	memcpy(ex->told_us, ex->phase_us, sizeof(ex->told_us));
-	ex->tries_told = true;
+	ex->tries_told = ex->is_special = true;
 }
 
 void times_tell_beside(struct exchange *ex, const struct upstream_lease *first, uint64_t since_us)
@@ -130,6 +133,13 @@ __attribute__((noinline)) static void note_exemplar(const struct exchange *ex)
 	time_exemplars_enter(&worker_book(ex)->exemplars, &exemplar);
 }
 
+/* Of one that is not sampled nobody has spans. */
+static inline void note_trace(const struct exchange *ex)
+{
+	if (ex->trace != NULL && ex->trace->flags & TRACE_SAMPLED)
+		note_exemplar(ex);
+}
+
 static inline void tell(struct exchange *ex)
 {
 	charge(ex);
@@ -152,7 +162,14 @@ void times_end(struct exchange *ex)
 		return;
 	}
 	tell(ex);
-	/* Of one that is not sampled nobody has spans. */
-	if (ex->trace != NULL && ex->route != NULL && ex->trace->flags & TRACE_SAMPLED)
-		note_exemplar(ex);
+	if (ex->route != NULL)
+		note_trace(ex);
+}
+
+void times_end_ordinary(struct exchange *ex)
+{
+	DEBUG_CHECK(ex->route != NULL && !ex->tries_told && !ex->upgraded);
+	charge(ex);
+	time_books_enter(route_book(ex), upstream_times(&ex->lease), ex->phase_us, ex->spent);
+	note_trace(ex);
 }
