@@ -124,23 +124,23 @@ static struct wait exchange_wait(const struct exchange *ex)
 	}
 }
 
-/* Where every request passes: in place of a call of its own. */
-__attribute__((always_inline)) static inline void arm(struct exchange *ex, struct wait wait)
+/* It is in `state`. Where every request passes: in place of a call of its own. */
+__attribute__((always_inline)) static inline void arm(struct exchange *ex, enum exchange_state state, struct wait wait)
 {
 	uint64_t deadline = deadline_after(ex->moved_us, wait.span_us);
 
 	exchange_spends(ex, wait.phase);
 	/* What leaves from here on prolongs it. */
 	exchange_note_unsent(ex);
-	ex->deadline_cause = (uint8_t)wait.cause;
 	/* A tunnel lives as long as something moves in it. */
-	if (ex->request_deadline_us < deadline && ex->state != EXCHANGE_TUNNELLING) {
+	if (ex->request_deadline_us < deadline && state != EXCHANGE_TUNNELLING) {
 		deadline = ex->request_deadline_us;
-		ex->deadline_cause = CAUSE_REQUEST_DEADLINE;
+		wait.cause = CAUSE_REQUEST_DEADLINE;
 	}
-	if (PLANTED(MISSED_DEADLINE) && ex->state == EXCHANGE_WAITING)
+	ex->deadline_cause = (uint8_t)wait.cause;
+	if (PLANTED(MISSED_DEADLINE) && state == EXCHANGE_WAITING)
 		deadline = DEADLINE_NEVER;
-	if (ex->state == EXCHANGE_WAITING && __builtin_expect(ex->upstream->hedge.enabled, 0)) {
+	if (state == EXCHANGE_WAITING && __builtin_expect(ex->upstream->hedge.enabled, 0)) {
 		uint64_t hedge_us = ex->hedge_at_us != 0 ? ex->hedge_at_us : hedge_plan(ex);
 
 		deadline = hedge_us < deadline ? hedge_us : deadline;
@@ -150,7 +150,7 @@ __attribute__((always_inline)) static inline void arm(struct exchange *ex, struc
 
 void exchange_arm(struct exchange *ex)
 {
-	arm(ex, exchange_wait(ex));
+	arm(ex, (enum exchange_state)ex->state, exchange_wait(ex));
 }
 
 bool exchange_has_deadline(const struct exchange *ex)
@@ -249,7 +249,7 @@ static void head_not_taken(struct exchange *ex)
 /* That this worker was busy with others when the answer came is not the upstream's time. */
 static uint64_t waited_us(const struct exchange *ex)
 {
-	uint64_t now_us = io_now_us(ex->worker->io), until_us = ex->first_byte_us != UINT64_MAX ? ex->first_byte_us : now_us;
+	uint64_t now_us = io_now_us(ex->worker->io), until_us = deadline_min(ex->first_byte_us, now_us);
 
 	if (ex->sent_us == 0 || until_us <= ex->sent_us)
 		return 0;
@@ -329,12 +329,12 @@ void exchange_send(struct exchange *ex)
 	if (ex->replay == REPLAY_KEPT) {
 		replay_send(ex);
 	} else if (stream_body_done(ex->down)) {
-		exchange_enter(ex, EXCHANGE_WAITING);
+		exchange_enter_at(ex, EXCHANGE_WAITING, ex->head_sent_us);
 		stream_put_end(ex->lease.stream, NULL);
 		ex->sent_us = ex->head_sent_us;
 		/* The ordinary case: it was sent, and nothing can have come of it yet. */
 		if (stream_flush(ex->lease.stream) == 0 && !stream_has_input(ex->lease.stream)) {
-			arm(ex, wait_for_answer(ex));
+			arm(ex, EXCHANGE_WAITING, wait_for_answer(ex));
 			return;
 		}
 	} else {

@@ -9,12 +9,17 @@
 /* The arrows of the diagram in exchange.c: where each state may lead to, a bit each. */
 extern const uint16_t exchange_arrows[];
 
-/* Changes the state; CHECKs that the diagram has such an arrow. Bytes count as having moved. */
-static inline void exchange_enter(struct exchange *ex, enum exchange_state state)
+/* Changes the state; CHECKs that the diagram has such an arrow. Bytes count as having moved. The second: it is `now_us` on the loop's clock. */
+static inline void exchange_enter_at(struct exchange *ex, enum exchange_state state, uint64_t now_us)
 {
 	CHECK(exchange_arrows[ex->state] & 1u << state);
 	ex->state = (uint8_t)state;
-	ex->moved_us = io_now_us(ex->worker->io);
+	ex->moved_us = now_us;
+}
+
+static inline void exchange_enter(struct exchange *ex, enum exchange_state state)
+{
+	exchange_enter_at(ex, state, io_now_us(ex->worker->io));
 }
 
 /* Sets the timer to what the state waits for. */

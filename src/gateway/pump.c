@@ -355,18 +355,27 @@ static enum step response_head_too_large(struct exchange *ex)
 	return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, why);
 }
 
-__attribute__((noinline)) static enum step response_upgrade(struct exchange *ex, struct message *m)
+/* Away from response_final: filters look at it. False: one has refused it, and the exchange has ended. */
+__attribute__((noinline)) static bool response_filter(struct exchange *ex, struct message *m)
 {
 	enum cause cause = CAUSE_FILTER_FAILED;
 	const char *why = NULL;
 
+	if (filters_on_response(ex, m, &cause, &why))
+		return true;
+	exchange_finish(ex, cause, why);
+	return false;
+}
+
+__attribute__((noinline)) static enum step response_upgrade(struct exchange *ex, struct message *m)
+{
 	if (ex->state != EXCHANGE_WAITING || !ex->request.has_upgrade || !m->has_upgrade)
 		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "switched protocols unasked");
 	if (!websocket_is_proven(ex, m))
 		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "the WebSocket's handshake is not proven");
 	exchange_report(ex, CAUSE_NONE, m->status);
-	if (ex->filter_at > 0 && !filters_on_response(ex, m, &cause, &why))
-		return step_finish(ex, cause, why);
+	if (ex->filter_at > 0 && !response_filter(ex, m))
+		return STEP_ENDED;
 	if (!forward_upgrade(ex, m))
 		return response_head_too_large(ex);
 	times_tell(ex);
@@ -383,9 +392,6 @@ __attribute__((noinline)) static enum step response_upgrade(struct exchange *ex,
 
 static enum step response_final(struct exchange *ex, struct message *m)
 {
-	enum cause cause = CAUSE_FILTER_FAILED;
-	const char *why = NULL;
-
 	exchange_report(ex, CAUSE_NONE, m->status);
 	if (websocket_would_seem_open(ex, m->status))
 		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, "an answer of 2xx that opens no WebSocket");
@@ -402,8 +408,8 @@ static enum step response_final(struct exchange *ex, struct message *m)
 	} else if (ex->replay == REPLAY_KEPT) {
 		replay_forget(ex);
 	}
-	if (ex->filter_at > 0 && !filters_on_response(ex, m, &cause, &why))
-		return step_finish(ex, cause, why);
+	if (ex->filter_at > 0 && !response_filter(ex, m))
+		return STEP_ENDED;
 	if (!forward_response(ex, m))
 		return response_head_too_large(ex);
 	ex->status = m->status;
@@ -423,20 +429,30 @@ __attribute__((noinline)) static void forget_unless_needed(struct exchange *ex)
 }
 
 /* The first byte of an answer. */
-static void response_begins(struct exchange *ex)
+static inline void response_begins(struct exchange *ex, uint64_t now_us)
 {
-	ex->first_byte_us = io_now_us(ex->worker->io);
+	ex->first_byte_us = now_us;
 	if (!PLANTED(HEDGE_LOSER_ANSWERS))
 		hedge_end(ex, true);
 	if (ex->replay == REPLAY_KEPT)
 		forget_unless_needed(ex);
 }
 
+/* Bytes of the upstream were received. */
+static inline void response_received(struct exchange *ex)
+{
+	uint64_t now_us = io_now_us(ex->worker->io);
+
+	ex->moved_us = now_us;
+	if (ex->first_byte_us == UINT64_MAX)
+		response_begins(ex, now_us);
+}
+
 /* With HTTP/2 it is the connection that receives, not a fill. */
 static void notice_received(struct exchange *ex)
 {
 	if (stream_is_h2(upstream_side(ex)))
-		bytes_moved(ex);
+		response_received(ex);
 }
 
 /* One for both who ask for it: it is large. */
@@ -451,8 +467,6 @@ __attribute__((noinline)) static enum step response_head(struct exchange *ex)
 	if (result.status == H1_MORE)
 		return STEP_FILL;
 	notice_received(ex);
-	if (ex->first_byte_us == UINT64_MAX)
-		response_begins(ex);
 	if (result.status == H1_BAD)
 		return step_finish(ex, CAUSE_UPSTREAM_BAD_RESPONSE, result.why);
 	if (m.field_ids & FIELD_BIT(FIELD_KEEP_ALIVE) && m.status >= 200 && m.keep_alive)
@@ -532,14 +546,6 @@ static size_t response_bytes_max(struct exchange *ex)
 	if (ex->state != EXCHANGE_RESPONDING)
 		wanted = stream_first_bytes(upstream_side(ex), wanted);
 	return wanted < most && !stream_has_unread(upstream_side(ex)) ? wanted : most;
-}
-
-/* Bytes of the upstream were received. */
-static inline void response_received(struct exchange *ex)
-{
-	bytes_moved(ex);
-	if (ex->first_byte_us == UINT64_MAX)
-		response_begins(ex);
 }
 
 /* The upstream has ended, or failed. */
@@ -672,9 +678,11 @@ static void tunnel(struct exchange *ex)
 
 void exchange_note_unsent(struct exchange *ex)
 {
-	ex->blocked_bytes = stream_unsent(client_side(ex));
+	uint32_t unsent = stream_unsent(client_side(ex));
+
 	if (ex->lease.stream != NULL)
-		ex->blocked_bytes += stream_unsent(upstream_side(ex));
+		unsent += stream_unsent(upstream_side(ex));
+	ex->blocked_bytes = unsent;
 }
 
 bool exchange_notices_progress(struct exchange *ex)
@@ -824,8 +832,8 @@ void exchange_on_answer(struct exchange *ex)
 	}
 	struct h1_conn *from = stream_h1(ex->lease.stream);
 
-	/* What came of it other than bytes the pump finds as well. */
-	if (h1_conn_fill(from, response_bytes_max(ex)) > 0) {
+	/* As much as fits in memory where nothing is yet. What came of it other than bytes the pump finds as well. */
+	if (h1_conn_fill(from, h1_conn_first_bytes(from, H1_SCRATCH_IN_BYTES)) > 0) {
 		response_received(ex);
 		pass_at_once(ex, from, stream_h1(ex->down));
 	} else {

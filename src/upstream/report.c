@@ -32,7 +32,7 @@ struct try_book *upstream_times(const struct upstream_lease *lease)
 }
 
 /* What came of it, where that is no good answer to a whole request. */
-__attribute__((noinline)) static void count_unusual(struct upstream_endpoint_stats *stats, struct upstream_result result)
+static void count_unusual(struct upstream_endpoint_stats *stats, struct upstream_result result)
 {
 	if (!upstream_result_failed(result))
 		stats->early++;
@@ -44,7 +44,14 @@ __attribute__((noinline)) static void count_unusual(struct upstream_endpoint_sta
 		stats->broken++;
 }
 
-void endpoint_report(struct endpoint *ep, struct upstream_lease *lease, struct upstream_result result)
+/* Whoever looks at it finds it good. */
+static bool is_ordinary(struct upstream_result result)
+{
+	return result.cause == CAUSE_NONE && result.status < 500 && result.status != 429 && result.waited_us > 0;
+}
+
+__attribute__((noinline)) static void note_unusual(
+	struct endpoint *ep, const struct upstream_lease *lease, struct upstream_result result)
 {
 	if (ep->learns)
 		concurrency_learn(&ep->window, result);
@@ -52,6 +59,17 @@ void endpoint_report(struct endpoint *ep, struct upstream_lease *lease, struct u
 		load_curve_enter(&ep->stats.curve, lease->at_once, result.waited_us);
 	else
 		count_unusual(&ep->stats, result);
+}
+
+void endpoint_report(struct endpoint *ep, struct upstream_lease *lease, struct upstream_result result)
+{
+	if (__builtin_expect(!is_ordinary(result), 0)) {
+		note_unusual(ep, lease, result);
+	} else {
+		if (ep->learns)
+			limiter_sample(&ep->window, result.waited_us);
+		load_curve_enter(&ep->stats.curve, lease->at_once, result.waited_us);
+	}
 	if (ep->latency.decay_us != 0 || ep->looked_at || lease->breaker_call != 0)
 		tell_others(ep, lease, result);
 }
