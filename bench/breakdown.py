@@ -60,7 +60,7 @@ def parts_of(script):
 
 
 class Sampler:
-    """perf, which looks at the gateway from here to the end. It says when it has begun."""
+    """perf, which looks at the gateway while it is entered. It says when it has begun."""
 
     def __init__(self, gateway):
         directory = pathlib.Path(tempfile.mkdtemp(dir=gateway.place.directory))
@@ -72,16 +72,11 @@ class Sampler:
             f"--control=fifo:{control},{ack}", "-p", str(gateway.pid)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self.said = Lines(self.process.stderr)
         # For both directions, so that nothing here waits for perf to open them.
-        fds = [os.open(path, os.O_RDWR) for path in (control, ack)]
-        try:
-            os.write(fds[0], b"enable\n")
-            self.began = bool(select.select([fds[1]], [], [], TIMEOUT)[0])
-        finally:
-            for fd in fds:
-                os.close(fd)
+        self.control, self.ack = (os.open(path, os.O_RDWR) for path in (control, ack))
 
     def __enter__(self):
-        if not self.began:
+        os.write(self.control, b"enable\n")
+        if not select.select([self.ack], [], [], TIMEOUT)[0]:
             self.__exit__()
             raise SystemExit(f"perf has not begun: {self.said.text()}")
         return self
@@ -89,6 +84,8 @@ class Sampler:
     def __exit__(self, *_):
         self.process.send_signal(signal.SIGINT)
         self.process.wait()
+        os.close(self.control)
+        os.close(self.ack)
 
     def parts(self):
         return parts_of(command("perf", "script", "-i", self.file, "-F", "ip,sym"))
@@ -96,8 +93,8 @@ class Sampler:
 
 def sampled(bench, gateway):
     """Samples of a turn by part, and microseconds and requests that the turn took."""
-    with Sampler(gateway) as sampler:
-        told, used_ns = turn(bench, gateway, ("load_h1", "--seconds", bench.seconds))
+    sampler = Sampler(gateway)
+    told, used_ns = turn(bench, gateway, ("load_h1", "--seconds", bench.seconds), meanwhile=sampler)
     return sampler.parts(), used_ns / 1000, told["answers"]
 
 

@@ -24,15 +24,24 @@ from results import Results, number  # noqa: E402
 URING, COPIES = "relay-uring", ("relay-epoll", "relay-splice")
 
 
-def machine_lines(runs):
-    """Where, when, and of which versions each run was."""
-    for run in runs:
-        machine = run["machine"]
-        figures = ", ".join(dict.fromkeys(row["figure"] for row in run["rows"])) + (", profile" if run.get("profile") else "")
-        versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
-        yield (f"{run['date'][:10]}, {machine['processor']}, {machine['processors']} processors, {machine['memory_mib']} MiB, Linux {machine['kernel']}; "
-            f"{versions} (commit `{run['commit']}`, {run['built']['compiler']}, {run['built']['libraries']}); rounds of {run['settings']['seconds']:g} s: {figures}.")
-        yield ""
+def figures_of(run):
+    return dict.fromkeys(row["figure"] for row in run["rows"])
+
+
+def machine_line(run, figures):
+    """Where, when, and of which versions these figures are."""
+    machine, built = run["machine"], run["built"]
+    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    return (f"{run['date'][:10]}, {machine['processor']}, {machine['processors']} processors, {machine['memory_mib']} MiB, Linux {machine['kernel']}; "
+        f"{versions} (commit `{run['commit']}`, {built['compiler']}, {built['libraries']}); rounds of {run['settings']['seconds']:g} s: {', '.join(figures)}.")
+
+
+def machine_lines(runs, wanted=None):
+    """Of each run that one of the figures (None: all) was taken from: a later run has replaced what it measured as well."""
+    for number, run in enumerate(runs):
+        replaced = {figure for later in runs[number + 1:] for figure in figures_of(later)}
+        if kept := [figure for figure in figures_of(run) if figure not in replaced and (wanted is None or figure in wanted)]:
+            yield from (machine_line(run, kept), "")
 
 
 def cell(spread, said):
@@ -68,10 +77,10 @@ def goal_lines(results):
     return breakdown.table(["Goal", "Reached", ""], [[verdict.goal.text(), verdict.value(), said[verdict.met]] for verdict in verdicts(results)])
 
 
-def uring_lines(results):
+def uring_lines(runs, results):
     """io_uring beside the calls that Weir makes, and beside a pipe."""
     figures = [figure for figure in in_order(results) if {URING, *COPIES} <= set(results.gateways(figure))]
-    return breakdown.table(["Work", URING, *(f"{URING} / {name}" for name in COPIES)],
+    return [*machine_lines(runs, figures)] + breakdown.table(["Work", URING, *(f"{URING} / {name}" for name in COPIES)],
         [[f"`{figure}`, {results.units[figure]}", number(results.median(figure, URING)),
             *(cell(results.ratio(figure, URING, name), "{:.3f}".format) for name in COPIES)] for figure in figures])
 
@@ -86,15 +95,15 @@ def fill(text, name, lines):
 
 
 def written(text, runs, picture):
-    results, profiles = Results(), [run["profile"] for run in runs if run.get("profile")]
+    results, profiled = Results(), [run for run in runs if run.get("profile")]
     for run in runs:
         results.take_rows(run["rows"])
     if results.figures():
         text = fill(text, "results", result_lines(runs, results, picture))
     if any({URING, *COPIES} <= set(results.gateways(figure)) for figure in results.figures()):
-        text = fill(text, "uring", uring_lines(results))
-    if profiles:
-        text = fill(text, "profile", breakdown.lines(profiles[-1]))
+        text = fill(text, "uring", uring_lines(runs, results))
+    if profiled:
+        text = fill(text, "profile", [machine_line(profiled[-1], ["profile"]), "", *breakdown.lines(profiled[-1]["profile"])])
     return text, results
 
 
@@ -107,7 +116,7 @@ def main():
     runs = [json.loads(file.read_text()) for file in arguments.runs]
     text, results = written(arguments.into.read_text(), runs, re.sub(r".*/", "", str(arguments.svg)))
     arguments.into.write_text(text)
-    arguments.svg.write_text(svg(panels(results), title(runs[-1]["date"], runs[-1]["machine"], runs[-1]["versions"])))
+    arguments.svg.write_text(svg(panels(results), title(runs)))
 
 
 if __name__ == "__main__":

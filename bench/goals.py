@@ -68,8 +68,11 @@ def judge(goal, results):
         return Verdict(goal)
     if not goal.of:
         return Verdict(goal, results.spread(goal.figure, "weir"))
+    # Who was left out might be the best.
+    if not set(goal.of) <= set(results.gateways(goal.figure)):
+        return Verdict(goal)
     beside = results.best(goal.figure, goal.of)
-    return Verdict(goal, results.ratio(goal.figure, "weir", beside), beside) if beside else Verdict(goal)
+    return Verdict(goal, results.ratio(goal.figure, "weir", beside), beside)
 
 
 def verdicts(results):

@@ -58,10 +58,11 @@ def panels(results):
             [(gateway, spread) for gateway, spread, _ in rows(results, figure)]) for figure in results.figures()]
 
 
-def title(date, machine, versions):
-    """Of a picture."""
-    return [f"{date[:10]}, {machine['processor']}, {machine['processors']} processors, Linux {machine['kernel']}; "
-        + ", ".join(f"{name} {version}" for name, version in versions.items()), "A shorter bar is better, where nothing else is said."]
+def title(runs):
+    """Of a picture: when and where what it shows was measured."""
+    where = dict.fromkeys(f"{run['date'][:10]}, {run['machine']['processor']}, {run['machine']['processors']} processors, "
+        f"Linux {run['machine']['kernel']}; " + ", ".join(f"{name} {version}" for name, version in run["versions"].items()) for run in runs)
+    return [*where, "A shorter bar is better, where nothing else is said."]
 
 
 def machine():

@@ -63,9 +63,8 @@ class Results:
         return quartiles([value / of_other for value, of_other in pairs])
 
     def best(self, figure, names):
-        """Which of these needs least; None: none of them was measured."""
-        there = [name for name in names if name in self.values.get(figure, {})]
-        return min(there, key=lambda name: self.median(figure, name), default=None)
+        """Which of these, all of which were measured, needs least."""
+        return min(names, key=lambda name: self.median(figure, name))
 
 
 def quartiles(values):

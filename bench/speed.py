@@ -135,7 +135,7 @@ def main():
     if arguments.json:
         arguments.json.write_text(json.dumps(told, indent=1) + "\n")
     if arguments.svg:
-        arguments.svg.write_text(svg(panels(bench.results), title(told["date"], told["machine"], told["versions"])))
+        arguments.svg.write_text(svg(panels(bench.results), title([told])))
     return 1 if arguments.check and any(verdict.met is False for verdict in judged) else 0
 
 

@@ -4,6 +4,7 @@ One turn: a load (bench/turn.h says how it is led) on one gateway, whose process
 request. A round: a turn of each, in an order that is drawn anew.
 """
 
+import contextlib
 import dataclasses
 import json
 import random
@@ -76,16 +77,17 @@ class Load:
         return json.loads(self.read())
 
 
-def turn(bench, gateway, load, tls=False, cpu=None):
-    """What the load tells, and what the gateway took, in ns."""
+def turn(bench, gateway, load, tls=False, cpu=None, meanwhile=contextlib.nullcontext()):
+    """What the load tells, and what the gateway took, in ns. `meanwhile` is entered and left where that time is read."""
     with Load(gateway, cpu or bench.load_cpu, *load, tls=tls) as running:
         running.ready()
         eventually(gateway.is_quiet)
-        before = gateway.used_ns()
-        running.begin()
-        told = running.result()
-        eventually(gateway.is_quiet)
-        return told, gateway.used_ns() - before
+        with meanwhile:
+            before = gateway.used_ns()
+            running.begin()
+            told = running.result()
+            eventually(gateway.is_quiet)
+            return told, gateway.used_ns() - before
 
 
 def timed(bench, name):
