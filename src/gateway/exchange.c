@@ -913,6 +913,10 @@ void exchange_finish_at(struct exchange *ex, enum cause cause, const char *why, 
 
 void exchange_finish_ordinary_at(struct exchange *ex, const char *where)
 {
+	if (__builtin_expect(ex->state != EXCHANGE_RESPONDING, 0)) {
+		exchange_finish_at(ex, CAUSE_NONE, NULL, where);
+		return;
+	}
 	DEBUG_CHECK(is_done(ex));
 	end(ex, EXCHANGE_RESPONDING, CAUSE_NONE, NULL, where, true);
 }
