@@ -32,8 +32,8 @@ enum {
 	H1_SCRATCH_FIELDS = 1000,
 	H1_COPY_MAX = 2048,                 /* pieces up to this size are copied rather than pointed at */
 	H1_PIPE_LEAST = 16 * 1024,          /* content that is worth a pipe */
-	H1_LARGE_LEAST = 32 * 1024,         /* content of which that much is left behind what is received with a head: */
-	H1_FIRST_BYTES = 8 * 1024,
+	H1_LARGE_LEAST = 32 * 1024,         /* of a message, by its Content-Length: what is received with the next one's head is little, */
+	H1_FIRST_BYTES = 8 * 1024,          /* as all of it would leave nothing for a pipe */
 };
 
 /* A worker's scratch memory. */
