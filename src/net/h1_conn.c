@@ -13,10 +13,9 @@ struct h1_scratch *h1_scratch_create(void)
 
 	if (scratch == NULL)
 		return NULL;
-	scratch->reader = scratch->writer = NULL;
+	scratch->reader = NULL;
 	scratch->fills = 0;
-	scratch->out_used = 0;
-	scratch->iov_count = 0;
+	h1_conn_gather_end(scratch);
 	return scratch;
 }
 
@@ -91,11 +90,16 @@ void h1_conn_rest(struct h1_conn *hc)
 
 /* --- reading ---------------------------------------------------------------------------------------------------- */
 
-/* Receives behind what the own buffer holds. Away from the fill itself: it is for few. */
-__attribute__((noinline)) static ssize_t fill_own(struct h1_conn *hc, size_t bytes_max)
+/* Receives behind what is unread. Away from the fill itself: it is for few. */
+__attribute__((noinline)) static ssize_t fill_behind(struct h1_conn *hc, size_t bytes_max)
 {
 	size_t room = bytes_max - hc->unread.n;
 
+	if (hc->unread.n >= bytes_max)
+		return -ENOBUFS;
+	hc->scratch->fills++;
+	if (hc->scratch->reader == hc && !scratch_settle(hc->scratch))
+		return -ENOMEM;
 	buf_consume(&hc->in, buf_len(&hc->in) - hc->unread.n);
 	if (room > 4 * KIB)
 		room = 4 * KIB;
@@ -113,29 +117,25 @@ __attribute__((noinline)) static ssize_t fill_own(struct h1_conn *hc, size_t byt
 	return got;
 }
 
+/* What another connection left in the scratch moves before it is overwritten, and what was read of the own buffer goes. */
+__attribute__((noinline)) static void scratch_clear(struct h1_conn *hc)
+{
+	scratch_settle(hc->scratch);
+	buf_release(&hc->in);
+}
+
 ssize_t h1_conn_fill(struct h1_conn *hc, size_t bytes_max)
 {
 	struct h1_scratch *scratch = hc->scratch;
+	size_t room = bytes_max < sizeof(scratch->in) ? bytes_max : sizeof(scratch->in);
 
-	if (hc->unread.n >= bytes_max)
-		return -ENOBUFS;
+	if (hc->unread.n > 0)
+		return fill_behind(hc, bytes_max);
+	if (hc->in.memory != NULL || (scratch->reader != NULL && scratch->reader->unread.n > 0))
+		scratch_clear(hc);
 	scratch->fills++;
-	if (hc->unread.n > 0) {
-		if (scratch->reader == hc && !scratch_settle(scratch))
-			return -ENOMEM;
-		return fill_own(hc, bytes_max);
-	}
-	/* What another connection left in the scratch must move before the scratch is overwritten. */
-	if (scratch->reader != NULL && scratch->reader != hc) {
-		if (scratch->reader->unread.n > 0)
-			scratch_settle(scratch);
-		else
-			scratch->reader->unread.p = NULL;
-	}
-	buf_release(&hc->in);
 	scratch->reader = hc;
 
-	size_t room = bytes_max < sizeof(scratch->in) ? bytes_max : sizeof(scratch->in);
 	ssize_t got = conn_recv(&hc->conn, scratch->in, room);
 
 	hc->unread = view_of(scratch->in, got > 0 ? (size_t)got : 0);
@@ -186,10 +186,12 @@ struct h1_result h1_conn_read_request(struct h1_conn *hc, const struct h1_limits
 {
 	if (!head_worth_parsing(hc))
 		return RESULT_MORE;
+	struct view unread = hc->unread;
+
 	m->fields = hc->scratch->fields;
 	m->field_max = H1_SCRATCH_FIELDS;
 
-	struct h1_result result = h1_read_request(hc->unread, limits, m);
+	struct h1_result result = h1_read_request(unread, limits, m);
 
 	head_parsed(hc, &result, m);
 	return result;
@@ -261,9 +263,15 @@ struct view h1_conn_read_raw(struct h1_conn *hc)
 
 /* --- writing ---------------------------------------------------------------------------------------------------- */
 
+static inline size_t gather_room(const struct h1_scratch *scratch)
+{
+	return (size_t)(scratch->out + sizeof(scratch->out) - scratch->at);
+}
+
+/* What stands before the two pieces becomes one, and what stands behind them. */
 static inline bool gather_has_room(const struct h1_scratch *scratch, size_t room)
 {
-	return sizeof(scratch->out) - scratch->out_used >= room && scratch->iov_count <= H1_SCRATCH_IOV - 3;
+	return gather_room(scratch) >= room && scratch->iov_count <= H1_SCRATCH_IOV - 3;
 }
 
 void h1_conn_gather(struct h1_conn *hc, size_t room)
@@ -277,23 +285,23 @@ void h1_conn_gather(struct h1_conn *hc, size_t room)
 	scratch->writer = hc;
 }
 
-static inline void gather_copy(struct h1_conn *hc, struct view bytes)
+static inline void gather_copy(struct h1_scratch *scratch, struct view bytes)
 {
-	char *at = hc->scratch->out + hc->scratch->out_used;
+	char *to = scratch->at;
 
-	h1_conn_gathered(hc, bytes.n);
-	memcpy(at, bytes.p, bytes.n);
+	scratch->at += bytes.n;
+	memcpy(to, bytes.p, bytes.n);
 }
 
 /* A small piece is copied, a large one is only pointed at. */
-static void gather_piece(struct h1_conn *hc, struct view data)
+static void gather_piece(struct h1_scratch *scratch, struct view data)
 {
-	struct h1_scratch *scratch = hc->scratch;
-
-	if (data.n <= H1_COPY_MAX)
-		gather_copy(hc, data);
-	else
+	if (data.n <= H1_COPY_MAX) {
+		gather_copy(scratch, data);
+	} else {
+		h1_conn_gathered(scratch);
 		scratch->iov[scratch->iov_count++] = (struct iovec){(void *)(uintptr_t)data.p, data.n};
+	}
 }
 
 /* Any piece. */
@@ -302,14 +310,14 @@ __attribute__((noinline)) static void put_any(struct h1_conn *hc, struct view da
 	if (data.n == 0)
 		return;
 	h1_conn_gather(hc, H1_COPY_MAX);
-	gather_piece(hc, data);
+	gather_piece(hc->scratch, data);
 }
 
 void h1_conn_put_raw(struct h1_conn *hc, struct view data)
 {
 	/* A small one behind its head. */
-	if (hc->scratch->writer == hc && data.n - 1 < H1_COPY_MAX && gather_has_room(hc->scratch, H1_COPY_MAX))
-		gather_copy(hc, data);
+	if (hc->scratch->writer == hc && data.n - 1 < H1_COPY_MAX && data.n <= gather_room(hc->scratch))
+		gather_copy(hc->scratch, data);
 	else
 		put_any(hc, data);
 }
@@ -318,7 +326,7 @@ static inline void gather_chunk_prefix(struct h1_conn *hc, size_t n)
 {
 	char prefix[H1_CHUNK_PREFIX_MAX];
 
-	gather_copy(hc, view_of(prefix, h1_chunk_prefix(prefix, n)));
+	gather_copy(hc->scratch, view_of(prefix, h1_chunk_prefix(prefix, n)));
 }
 
 void h1_conn_put_chunk(struct h1_conn *hc, struct view data)
@@ -327,8 +335,8 @@ void h1_conn_put_chunk(struct h1_conn *hc, struct view data)
 		return;
 	h1_conn_gather(hc, H1_COPY_MAX + H1_CHUNK_PREFIX_MAX + 2);
 	gather_chunk_prefix(hc, data.n);
-	gather_piece(hc, data);
-	gather_copy(hc, VIEW("\r\n"));
+	gather_piece(hc->scratch, data);
+	gather_copy(hc->scratch, VIEW("\r\n"));
 }
 
 void h1_conn_begin_piece(struct h1_conn *hc, size_t n)
@@ -344,7 +352,7 @@ void h1_conn_end_piece(struct h1_conn *hc)
 	if (hc->out_framing != FRAMING_CHUNKED)
 		return;
 	h1_conn_gather(hc, 2);
-	gather_copy(hc, VIEW("\r\n"));
+	gather_copy(hc->scratch, VIEW("\r\n"));
 }
 
 void h1_conn_put_end(struct h1_conn *hc, const struct message *trailers)
@@ -363,11 +371,10 @@ void h1_conn_put_end(struct h1_conn *hc, const struct message *trailers)
 int h1_conn_flush_gathered(struct h1_conn *hc)
 {
 	struct h1_scratch *scratch = hc->scratch;
-	int error = hc->conn.send_error;
+	int count = h1_conn_gathered(scratch);
 
-	/* A head that did not fit leaves nothing behind. */
-	if (scratch->iov_count > 0)
-		error = conn_sendv(&hc->conn, scratch->iov, scratch->iov_count);
+	/* It stays where it is until the next is gathered. */
 	h1_conn_gather_end(scratch);
-	return error;
+	/* A head that did not fit leaves nothing behind. */
+	return count > 0 ? conn_sendv(&hc->conn, scratch->iov, count) : hc->conn.send_error;
 }

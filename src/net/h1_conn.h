@@ -41,8 +41,9 @@ struct h1_scratch {
 	struct h1_conn *reader;  /* whose unread bytes stand in `in`; NULL: nobody's */
 	struct h1_conn *writer;  /* whose output is being gathered; NULL: nobody's */
 	uint32_t fills;          /* of all connections that have it; wraps */
-	size_t out_used;
 	int iov_count;
+	char *run;               /* in `out`: from here on is gathered what is no piece at `iov` yet, */
+	char *at;                /* up to here */
 	struct iovec iov[H1_SCRATCH_IOV];
 	struct field fields[H1_SCRATCH_FIELDS];
 	char in[H1_SCRATCH_IN_BYTES];
@@ -160,20 +161,6 @@ static inline bool h1_conn_is_unsent(const struct h1_conn *hc)
 /* The gather becomes this connection's, with `room` bytes and places for two more pieces. */
 void h1_conn_gather(struct h1_conn *hc, size_t room);
 
-/* The next `n` bytes of the scratch's output memory, which are written, go out with what is gathered. */
-static inline void h1_conn_gathered(struct h1_conn *hc, size_t n)
-{
-	struct h1_scratch *scratch = hc->scratch;
-	char *at = scratch->out + scratch->out_used;
-	struct iovec *last = scratch->iov_count > 0 ? &scratch->iov[scratch->iov_count - 1] : NULL;
-
-	scratch->out_used += n;
-	if (last != NULL && (char *)last->iov_base + last->iov_len == at)
-		last->iov_len += n;
-	else
-		scratch->iov[scratch->iov_count++] = (struct iovec){at, n};
-}
-
 /*
  * Begins a head: a writer with at least `room` bytes (<= H1_SCRATCH_OUT_BYTES/2). h1_conn_end_head() closes it with the
  * blank line and remembers the framing of the content that follows. False when the writer was too small.
@@ -183,15 +170,15 @@ static inline struct h1_writer h1_conn_begin_head(struct h1_conn *hc, size_t roo
 	struct h1_scratch *scratch = hc->scratch;
 
 	h1_conn_gather(hc, room);
-	return (struct h1_writer){.p = scratch->out + scratch->out_used, .end = scratch->out + sizeof(scratch->out)};
+	return (struct h1_writer){.p = scratch->at, .end = scratch->out + sizeof(scratch->out)};
 }
 
 static inline bool h1_conn_end_head(struct h1_conn *hc, struct h1_writer *w, enum framing framing)
 {
-	h1_put(w, VIEW("\r\n"));
-	if (w->full)
+	if (!h1_has_room(w, VIEW("\r\n").n))
 		return false;
-	h1_conn_gathered(hc, (size_t)(w->p - hc->scratch->out) - hc->scratch->out_used);
+	h1_put_sure(w, VIEW("\r\n"));
+	hc->scratch->at = w->p;
 	hc->out_framing = (uint8_t)framing;
 	return true;
 }
@@ -203,8 +190,17 @@ void h1_conn_put_raw(struct h1_conn *hc, struct view data);
 static inline void h1_conn_gather_end(struct h1_scratch *scratch)
 {
 	scratch->writer = NULL;
-	scratch->out_used = 0;
+	scratch->run = scratch->at = scratch->out;
 	scratch->iov_count = 0;
+}
+
+/* All that is gathered is at `iov`: so many pieces. */
+static inline int h1_conn_gathered(struct h1_scratch *scratch)
+{
+	if (scratch->at > scratch->run)
+		scratch->iov[scratch->iov_count++] = (struct iovec){scratch->run, (size_t)(scratch->at - scratch->run)};
+	scratch->run = scratch->at;
+	return scratch->iov_count;
 }
 
 /* What the framing of the head says in front of `n` bytes of content that come by another way, and behind them. */

@@ -43,7 +43,7 @@ static void send_pipe(struct h1_conn *to, unsigned pipe)
 	struct h1_scratch *scratch = to->scratch;
 	bool is_gathered = scratch->writer == to;
 
-	conn_send_pipe(&to->conn, scratch->iov, is_gathered ? scratch->iov_count : 0, pipe);
+	conn_send_pipe(&to->conn, scratch->iov, is_gathered ? h1_conn_gathered(scratch) : 0, pipe);
 	if (is_gathered)
 		h1_conn_gather_end(scratch);
 }

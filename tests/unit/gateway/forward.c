@@ -104,7 +104,7 @@ static void forward(const char *request)
 	h1_conn_release(&scene.upstream.h1);
 	h1_conn_init(&scene.upstream.h1, scene.scratch);
 	assert_true(forward_request(&scene.exchange));
-	scene.sent = view_of(scene.scratch->out, scene.scratch->out_used);
+	scene.sent = view_of(scene.scratch->out, (size_t)(scene.scratch->at - scene.scratch->out));
 }
 
 /* `expected` is what stands before X-Request-Id, which ends the head. */
