@@ -92,7 +92,7 @@ static void write_fields(struct work *w)
 	struct h1_writer writer = {.p = w->written, .end = w->written + sizeof(w->written)};
 
 	h1_put_fields(&writer, &w->m);
-	must(!writer.full);
+	must(!h1_is_full(&writer));
 }
 
 static const struct step {

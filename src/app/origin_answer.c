@@ -33,7 +33,7 @@ static void prebuild_common(struct origin *origin)
 	h1_put_field(&w, VIEW("Date"), http_date(date, origin->date_s));
 	if (*origin->options.name != '\0')
 		h1_put_field(&w, VIEW("X-Origin"), view_str(origin->options.name));
-	CHECK(!w.full);
+	CHECK(!h1_is_full(&w));
 	origin->common_n = (size_t)(w.p - origin->common);
 }
 
@@ -47,7 +47,7 @@ static void prebuild_plain(struct origin *origin)
 	h1_put_length(&w, origin->options.size);
 	h1_put(&w, VIEW("\r\n"));
 	h1_put(&w, view_of(origin->pattern, origin->options.size));
-	CHECK(!w.full);
+	CHECK(!h1_is_full(&w));
 	origin->plain_n = (size_t)(w.p - origin->plain);
 }
 

@@ -115,22 +115,40 @@ bool h1_body_eof(struct h1_body *body);
 /* --- writing ------------------------------------------------------------------------------------------------ */
 
 /*
- * Writes into memory lent by the caller; `full` when it did not fit (what was written is then useless). Where heads are made for every
- * request it is kept in registers, which lasts as long as nobody is given its address: what is called there gets a copy, and gives it back.
+ * Writes into memory lent by the caller; full when something did not fit (what was written is then useless, and nothing fits any more).
+ * Two words, which are handed over and back in registers. Where heads are made for every request they stay there as long as nobody is
+ * given their address.
  */
 struct h1_writer {
 	char *p;
-	char *end;
-	bool full;
+	char *end;  /* NULL: full */
 };
+
+static inline bool h1_is_full(const struct h1_writer *w)
+{
+	return w->end == NULL;
+}
+
+/* Less than 0 when it is full. */
+static inline intptr_t h1_room(const struct h1_writer *w)
+{
+	return (intptr_t)((uintptr_t)w->end - (uintptr_t)w->p);
+}
+
+/* False, and full: so many bytes do not fit. */
+static inline bool h1_has_room(struct h1_writer *w, size_t n)
+{
+	if ((intptr_t)n <= h1_room(w))
+		return true;
+	w->end = NULL;
+	return false;
+}
 
 /* Always inline, so that a literal becomes a few stores. */
 __attribute__((always_inline)) static inline void h1_put(struct h1_writer *w, struct view bytes)
 {
-	if (bytes.n > (size_t)(w->end - w->p)) {
-		w->full = true;
+	if (!h1_has_room(w, bytes.n))
 		return;
-	}
 	if (bytes.n > 0)
 		memcpy(w->p, bytes.p, bytes.n);
 	w->p += bytes.n;
@@ -154,16 +172,9 @@ __attribute__((always_inline)) static inline void h1_copy(char *to, struct view 
 /* The same after h1_has_room has said that it fits, together with what else is put on its word. */
 __attribute__((always_inline)) static inline void h1_put_sure(struct h1_writer *w, struct view bytes)
 {
-	assert(bytes.n <= (size_t)(w->end - w->p));
+	assert((intptr_t)bytes.n <= h1_room(w));
 	h1_copy(w->p, bytes);
 	w->p += bytes.n;
-}
-
-/* False, and `full`: so many bytes do not fit. */
-static inline bool h1_has_room(struct h1_writer *w, size_t n)
-{
-	w->full |= n > (size_t)(w->end - w->p);
-	return !w->full;
 }
 
 void h1_put_u64(struct h1_writer *w, uint64_t n);
@@ -171,20 +182,16 @@ void h1_put_u64(struct h1_writer *w, uint64_t n);
 /* "METHOD target HTTP/1.1\r\n" */
 void h1_put_request_line(struct h1_writer *w, struct view method, struct view target);
 
-/* "HTTP/1.1 200 OK\r\n"; an empty reason takes the standard phrase (RFC 9110 §15), or nothing. */
-void h1_put_any_status_line(struct h1_writer *w, unsigned status, struct view reason);
+struct h1_writer h1_put_any_status_line(struct h1_writer w, unsigned status, struct view reason);
 
+/* "HTTP/1.1 200 OK\r\n"; an empty reason takes the standard phrase (RFC 9110 §15), or nothing. */
 static inline void h1_put_status_line(struct h1_writer *w, unsigned status, struct view reason)
 {
 	/* Most of them. */
-	if (status == 200 && reason.n == 2 && memcmp(reason.p, "OK", 2) == 0) {
+	if (status == 200 && reason.n == 2 && memcmp(reason.p, "OK", 2) == 0)
 		h1_put(w, VIEW("HTTP/1.1 200 OK\r\n"));
-	} else {
-		struct h1_writer copy = *w;
-
-		h1_put_any_status_line(&copy, status, reason);
-		*w = copy;
-	}
+	else
+		*w = h1_put_any_status_line(*w, status, reason);
 }
 
 /* "Name: value\r\n" */
@@ -194,25 +201,27 @@ void h1_put_field(struct h1_writer *w, struct view name, struct view value);
 void h1_put_length(struct h1_writer *w, uint64_t n);
 
 /* The half of h1_put_fields for fields that are no lines of the head any more. */
-void h1_put_each_field(struct h1_writer *w, const struct message *m);
+struct h1_writer h1_put_each_field(struct h1_writer w, const struct message *m);
+
+/* Some lines that are as they have to be, mostly some dozens of bytes. */
+static inline void h1_put_lines(struct h1_writer *w, struct view lines)
+{
+	if (!h1_has_room(w, lines.n))
+		return;
+	if (lines.n < 128)
+		wide_copy(w->p, lines.p, lines.n);
+	else
+		memcpy(w->p, lines.p, lines.n);
+	w->p += lines.n;
+}
 
 /* Every field that is not dropped, in order. Content-Length among them: the caller drops it where it does not hold. */
 static inline void h1_put_fields(struct h1_writer *w, const struct message *m)
 {
-	struct view lines = m->lines;
-
-	if (lines.p == NULL) {
-		struct h1_writer copy = *w;
-
-		h1_put_each_field(&copy, m);
-		*w = copy;
-	} else if (h1_has_room(w, lines.n)) {
-		if (lines.n < 128)
-			wide_copy(w->p, lines.p, lines.n);
-		else
-			memcpy(w->p, lines.p, lines.n);
-		w->p += lines.n;
-	}
+	if (m->lines.p != NULL)
+		h1_put_lines(w, m->lines);
+	else
+		*w = h1_put_each_field(*w, m);
 }
 
 #define H1_CHUNK_PREFIX_MAX 18

@@ -29,7 +29,7 @@ void h1_put_request_line(struct h1_writer *w, struct view method, struct view ta
 	w->p = to.p;
 }
 
-void h1_put_any_status_line(struct h1_writer *w, unsigned status, struct view reason)
+struct h1_writer h1_put_any_status_line(struct h1_writer w, unsigned status, struct view reason)
 {
 	const char *standard = reason.n > 0 ? NULL : h1_reason(status);
 	/* The second space stays when there is no phrase: RFC 9112 §4. */
@@ -38,9 +38,10 @@ void h1_put_any_status_line(struct h1_writer *w, unsigned status, struct view re
 	start[9] = (char)('0' + status / 100 % 10);
 	start[10] = (char)('0' + status / 10 % 10);
 	start[11] = (char)('0' + status % 10);
-	h1_put(w, view_of(start, sizeof(start) - 1));
-	h1_put(w, standard != NULL ? view_str(standard) : reason);
-	h1_put(w, VIEW("\r\n"));
+	h1_put(&w, view_of(start, sizeof(start) - 1));
+	h1_put(&w, standard != NULL ? view_str(standard) : reason);
+	h1_put(&w, VIEW("\r\n"));
+	return w;
 }
 
 void h1_put_field(struct h1_writer *w, struct view name, struct view value)
@@ -74,7 +75,7 @@ static inline bool stands_as_written(const struct message *m, const struct field
 }
 
 /* Neighbours that go on unchanged, which is most fields of most heads, are copied as the one run of bytes that they are. */
-void h1_put_each_field(struct h1_writer *w, const struct message *m)
+struct h1_writer h1_put_each_field(struct h1_writer w, const struct message *m)
 {
 	const struct field *f = m->fields, *end = f + m->field_count;
 
@@ -84,13 +85,14 @@ void h1_put_each_field(struct h1_writer *w, const struct message *m)
 		for (; f < end && !f->dropped && f->name == run.p + run.n && stands_as_written(m, f); f++)
 			run.n += f->name_len + f->value_len + (size_t)4;
 		if (run.n > 0) {
-			h1_put(w, run);
+			h1_put(&w, run);
 			continue;
 		}
 		if (!f->dropped)
-			h1_put_field(w, field_name(f), field_value(f));
+			h1_put_field(&w, field_name(f), field_value(f));
 		f++;
 	}
+	return w;
 }
 
 size_t h1_chunk_prefix(char text[H1_CHUNK_PREFIX_MAX], size_t n)

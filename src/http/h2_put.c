@@ -161,7 +161,7 @@ bool h2_stream_end_head(struct h2_stream *stream, struct h1_writer *w, enum fram
 	struct view text = view_of(s->owner.scratch, (size_t)(w->p - s->owner.scratch));
 	struct h2_fields fields = {.nv = scratch_fields(&s->owner), .max = H2_HEAD_FIELDS_MAX};
 
-	if (w->full || stream->fate != H2_LIVE || stream->out != H2_WAY_HEAD || s->state != H2_OPEN)
+	if (h1_is_full(w) || stream->fate != H2_LIVE || stream->out != H2_WAY_HEAD || s->state != H2_OPEN)
 		return false;
 	if (!h2_text_read(text, s->role, scheme, &fields))
 		return false;

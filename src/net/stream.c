@@ -91,9 +91,9 @@ struct h1_writer stream_h2_begin_head(struct stream *s, size_t room)
 	return h2_stream_begin_head(&stream_h2(s)->h2, room);
 }
 
-bool stream_h2_end_head(struct stream *s, struct h1_writer *w, enum framing framing)
+bool stream_h2_end_head(struct stream *s, struct h1_writer w, enum framing framing)
 {
-	return h2_stream_end_head(&stream_h2(s)->h2, w, framing, stream_h2(s)->scheme);
+	return h2_stream_end_head(&stream_h2(s)->h2, &w, framing, stream_h2(s)->scheme);
 }
 
 void stream_h2_put_body(struct stream *s, struct view data)

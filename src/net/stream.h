@@ -50,7 +50,7 @@ struct view stream_h2_read_raw(struct stream *s);
 bool stream_h2_body_done(const struct stream *s);
 bool stream_h2_is_unsent(const struct stream *s);
 struct h1_writer stream_h2_begin_head(struct stream *s, size_t room);
-bool stream_h2_end_head(struct stream *s, struct h1_writer *w, enum framing framing);
+bool stream_h2_end_head(struct stream *s, struct h1_writer w, enum framing framing);
 void stream_h2_put_body(struct stream *s, struct view data);
 int stream_h2_flush(struct stream *s);
 void stream_h2_put_end(struct stream *s, const struct message *trailers);
@@ -293,11 +293,8 @@ static inline struct h1_writer stream_begin_head(struct stream *s, size_t room)
 
 static inline bool stream_end_head(struct stream *s, struct h1_writer *w, enum framing framing)
 {
-	if (stream_is_h2(s)) {
-		struct h1_writer copy = *w;
-
-		return stream_h2_end_head(s, &copy, framing);
-	}
+	if (stream_is_h2(s))
+		return stream_h2_end_head(s, *w, framing);
 	return h1_conn_end_head(stream_h1(s), w, framing);
 }
 

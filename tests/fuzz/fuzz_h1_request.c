@@ -29,7 +29,7 @@ static void check_forwarding(const struct outcome *o)
 	h1_put_request_line(&w, m.method_name, target.whole);
 	h1_put_fields(&w, &m);
 	h1_put(&w, VIEW("\r\n"));
-	if (w.full)
+	if (h1_is_full(&w))
 		goto out;
 	outcome_read(&again, &request, view_of(text, (size_t)(w.p - text)), arrival_whole());
 	/* The canonical target may be longer than the limit, and the head with it. */

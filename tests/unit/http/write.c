@@ -34,11 +34,11 @@ static void a_request_is_written(void **state)
 	struct h1_writer w = writer_of(text, sizeof(text));
 
 	put_request(&w);
-	assert_false(w.full);
+	assert_false(h1_is_full(&w));
 	assert_true(view_eq(view_of(text, (size_t)(w.p - text)), view_str(request)));
 }
 
-/* Too little memory by any amount is `full`, and nothing is written behind it. */
+/* Too little memory by any amount is full, and nothing is written behind it. */
 static void full_is_full(void **state)
 {
 	for (size_t n = 0; n <= sizeof(request); n++) {
@@ -47,7 +47,7 @@ static void full_is_full(void **state)
 
 		assert_non_null(text);
 		put_request(&w);
-		assert_int_equal(w.full, n < sizeof(request) - 1);
+		assert_int_equal(h1_is_full(&w), n < sizeof(request) - 1);
 		free(text);
 	}
 }
