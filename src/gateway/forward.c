@@ -198,24 +198,29 @@ __attribute__((noinline)) static bool is_second_spelling(struct view name)
 	(FIELD_BIT(FIELD_X_FORWARDED_PROTO) | FIELD_BIT(FIELD_X_FORWARDED_HOST) | FIELD_BIT(FIELD_FORWARDED) |              \
 		FIELD_BIT(FIELD_CLIENT_CERT) | FIELD_BIT(FIELD_CLIENT_CERT_CHAIN) | FIELD_BIT(FIELD_X_REAL_IP))
 
-/* Drops of the fields what is not passed on; `m` is the head that they belong to. */
-static void drop_replaced(struct message *fields, const struct message *m, bool trusted)
+/* Any of them, whoever says it. */
+__attribute__((noinline)) static void drop_each(struct message *fields, uint64_t dropped, bool trusted)
 {
-	/* RFC 9110 §10.1.1: a 1.0 client cannot be sent the 100 that it would ask for. */
-	uint64_t dropped = REPLACED | (trusted ? 0 : BELIEVED) | (m->minor == 0 ? FIELD_BIT(FIELD_EXPECT) : 0);
-	struct field *first = fields->fields;
-
-	/* Most of them: Host is all there is, there is one, and no name has '_' in it. */
-	if (fields->lines.p != NULL && (fields->field_ids & dropped) == FIELD_BIT(FIELD_HOST) && first->id == FIELD_HOST) {
-		message_drop(fields, first);
-		return;
-	}
 	for (uint32_t i = 0; i < fields->field_count; i++) {
 		struct field *f = &fields->fields[i];
 
 		if (FIELD_BIT(f->id) & dropped || (f->id == FIELD_OTHER && !trusted && is_second_spelling(field_name(f))))
 			message_drop(fields, f);
 	}
+}
+
+/* Drops of the fields what is not passed on; `m` is the head that they belong to. */
+static inline void drop_replaced(struct message *fields, const struct message *m, bool trusted)
+{
+	/* RFC 9110 §10.1.1: a 1.0 client cannot be sent the 100 that it would ask for. */
+	uint64_t dropped = REPLACED | (trusted ? 0 : BELIEVED) | (m->minor == 0 ? FIELD_BIT(FIELD_EXPECT) : 0);
+	struct field *first = fields->fields;
+
+	/* Most of them: Host is all there is, there is one, and no name has '_' in it. */
+	if (fields->lines.p != NULL && (fields->field_ids & dropped) == FIELD_BIT(FIELD_HOST) && first->id == FIELD_HOST)
+		message_drop(fields, first);
+	else
+		drop_each(fields, dropped, trusted);
 }
 
 /* Whether any Upgrade field offers h2c. It is not passed on: it would open a second, unchecked way in. */
@@ -426,14 +431,13 @@ static inline void put_forwarded(struct h1_writer *w, const struct exchange *ex,
 }
 
 /* RFC 9440 §2.2. */
-__attribute__((noinline)) static struct h1_writer put_client_cert(struct h1_writer w, const struct exchange *ex)
+static void put_client_cert(struct h1_writer *w, const struct exchange *ex)
 {
 	if (!shows_certificate(ex))
-		return w;
-	h1_put(&w, VIEW("Client-Cert: "));
-	h1_put(&w, tls_facts(&ex->client->h1.conn)->client_cert);
-	h1_put(&w, VIEW("\r\n"));
-	return w;
+		return;
+	h1_put(w, VIEW("Client-Cert: "));
+	h1_put(w, tls_facts(&ex->client->h1.conn)->client_cert);
+	h1_put(w, VIEW("\r\n"));
 }
 
 /* What this hop says of itself and of the client. identity_bytes() of room are there; literals are joined where they meet. */
@@ -497,6 +501,29 @@ static inline void put_start(struct h1_writer *w, const struct exchange *ex, str
 	h1_put_sure(w, VIEW("\r\n"));
 }
 
+/* All of it stands at the beginning of the received head as it would be written, and the fields follow. */
+static inline bool start_stands(const struct exchange *ex, struct view host)
+{
+	const struct message *m = &ex->request;
+
+	return m->lines.p != NULL && m->lines.p == host.p + host.n + VIEW("\r\n").n && m->fields->value == host.p &&
+	       memcmp(m->fields->name, "Host", 4) == 0 && ex->forward_target.p == m->target.p && ex->forward_target.n == m->target.n;
+}
+
+/* The same and the fields: all that is passed on as it came. */
+static inline void put_passed(struct h1_writer *w, const struct exchange *ex, struct view host)
+{
+	const struct message *m = &ex->request;
+
+	if (start_stands(ex, host)) {
+		h1_put_lines(w, view_of(m->head.p, (size_t)(m->lines.p + m->lines.n - m->head.p)));
+		return;
+	}
+	if (h1_has_room(w, start_bytes(ex, host)))
+		put_start(w, ex, host);
+	h1_put_fields(w, m);
+}
+
 /* What stands between the fields and put_identity, where there is anything. */
 __attribute__((noinline)) static struct h1_writer put_framing(struct h1_writer w, struct exchange *ex)
 {
@@ -512,9 +539,12 @@ __attribute__((noinline)) static struct h1_writer put_framing(struct h1_writer w
 }
 
 /* What stands behind it. */
-__attribute__((noinline)) static struct h1_writer put_trace(struct h1_writer w, const struct exchange *ex)
+__attribute__((noinline)) static struct h1_writer put_further(struct h1_writer w, const struct exchange *ex)
 {
-	trace_put(&w, ex);
+	if (ex->client->h1.conn.tls != NULL)
+		put_client_cert(&w, ex);
+	if (ex->trace != NULL)
+		trace_put(&w, ex);
 	return w;
 }
 
@@ -528,17 +558,13 @@ bool forward_request(struct exchange *ex)
 	/* A server may ignore Upgrade (RFC 9110 §7.8), and so it is left out where it cannot be passed on. */
 	if (m->has_upgrade)
 		m->has_upgrade = websocket_can_pass(ex);
-	if (h1_has_room(&w, start_bytes(ex, host)))
-		put_start(&w, ex, host);
-	h1_put_fields(&w, m);
+	put_passed(&w, ex, host);
 	if (m->framing == FRAMING_CHUNKED || m->has_upgrade)
 		w = put_framing(w, ex);
 	if (h1_has_room(&w, identity_bytes(ex)))
 		put_identity(&w, ex);
-	if (ex->client->h1.conn.tls != NULL)
-		w = put_client_cert(w, ex);
-	if (ex->trace != NULL)
-		w = put_trace(w, ex);
+	if (ex->client->h1.conn.tls != NULL || ex->trace != NULL)
+		w = put_further(w, ex);
 	return stream_end_head(to, &w, (enum framing)m->framing);
 }
 
@@ -566,14 +592,26 @@ static inline void put_connection(struct h1_writer *w, const struct exchange *ex
 		h1_put(w, VIEW("Connection: keep-alive\r\n"));
 }
 
-/* The fields that go on, and a Date where there is none (RFC 9110 §6.6.1). X-Request-Id is this hop's. */
-static inline void put_end_to_end(struct h1_writer *w, struct worker *worker, struct message *response)
+/* X-Request-Id is this hop's. */
+static inline void drop_id(struct message *response)
 {
 	for (struct field *f; (f = message_find(response, FIELD_X_REQUEST_ID)) != NULL;)
 		message_drop(response, f);
-	h1_put_fields(w, response);
+}
+
+/* Where there is none (RFC 9110 §6.6.1). */
+static inline void put_date(struct h1_writer *w, struct worker *worker, const struct message *response)
+{
 	if (response->status >= 200 && message_find(response, FIELD_DATE) == NULL)
 		h1_put(w, worker_date_line(worker));
+}
+
+/* The fields that go on, and a Date. */
+static inline void put_end_to_end(struct h1_writer *w, struct worker *worker, struct message *response)
+{
+	drop_id(response);
+	h1_put_fields(w, response);
+	put_date(w, worker, response);
 }
 
 /* HTTP/2 ends an answer with its head and need not say that there is no content. HTTP/1.1 would wait for the close. */
@@ -621,6 +659,26 @@ static inline bool is_decided(const struct exchange *ex)
 	return ex->client->listener->config->hsts.enabled || ex->allowances != NULL;
 }
 
+/* The status line stands at the beginning of the received head as it would be written, and the fields follow. */
+static inline bool status_stands(const struct message *response)
+{
+	return response->lines.p != NULL && response->lines.p == response->reason.p + response->reason.n + VIEW("\r\n").n;
+}
+
+/* All that is passed on as it came. */
+static inline void put_answered(struct h1_writer *w, const struct exchange *ex, struct message *response)
+{
+	drop_id(response);
+	if (!is_decided(ex) && status_stands(response)) {
+		h1_put_lines(w, view_of(response->head.p, (size_t)(response->lines.p + response->lines.n - response->head.p)));
+		return;
+	}
+	h1_put_status_line(w, response->status, response->reason);
+	if (is_decided(ex))
+		*w = put_decided(*w, ex, response);
+	h1_put_fields(w, response);
+}
+
 bool forward_response(struct exchange *ex, struct message *response)
 {
 	struct stream *to = ex->down;
@@ -629,10 +687,8 @@ bool forward_response(struct exchange *ex, struct message *response)
 	bool says_none = framing == FRAMING_NONE && lacks_length(ex, response);
 
 	ex->keep_client = framing != FRAMING_UNTIL_CLOSE && exchange_keeps_client(ex);
-	h1_put_status_line(&w, response->status, response->reason);
-	if (is_decided(ex))
-		w = put_decided(w, ex, response);
-	put_end_to_end(&w, ex->worker, response);
+	put_answered(&w, ex, response);
+	put_date(&w, ex->worker, response);
 	if (ex->lease.key != NULL || says_none)
 		w = put_more(w, ex, says_none);
 	if (framing == FRAMING_CHUNKED)

@@ -120,10 +120,8 @@ bool message_copy(struct message *to, const struct message *from, struct arena *
 	return true;
 }
 
-struct field *message_find(const struct message *m, enum field_id id)
+struct field *message_find_among(const struct message *m, enum field_id id)
 {
-	if (!(m->field_ids & FIELD_BIT(id)))
-		return NULL;
 	for (uint32_t i = 0; i < m->field_count; i++) {
 		if (m->fields[i].id == id && !m->fields[i].dropped)
 			return &m->fields[i];

@@ -177,8 +177,14 @@ static inline void message_set_value(struct message *m, struct field *f, struct 
  */
 bool message_copy(struct message *to, const struct message *from, struct arena *arena, uint32_t extra_fields);
 
+/* The half of message_find for what was ever in it. */
+struct field *message_find_among(const struct message *m, enum field_id id);
+
 /* The first field with that id that is not dropped, or NULL. */
-struct field *message_find(const struct message *m, enum field_id id);
+static inline struct field *message_find(const struct message *m, enum field_id id)
+{
+	return m->field_ids & FIELD_BIT(id) ? message_find_among(m, id) : NULL;
+}
 
 /* The same by name, in any case. */
 struct field *message_find_name(const struct message *m, struct view name);
