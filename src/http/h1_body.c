@@ -101,22 +101,21 @@ static enum byte_class class_of(char c)
 	return char_is(c, CHAR_TEXT) ? CLASS_TEXT : CLASS_NONE;
 }
 
+static inline void body_begin(struct h1_body *body, enum framing framing, enum state state, uint64_t left)
+{
+	*body = (struct h1_body){.framing = (uint8_t)framing, .state = (uint8_t)state, .left = left};
+}
+
 void h1_body_init(struct h1_body *body, enum framing framing, uint64_t content_length)
 {
-	static const uint8_t first[] = {
-		[FRAMING_NONE] = STATE_DONE,
-		[FRAMING_LENGTH] = STATE_PLAIN,
-		[FRAMING_CHUNKED] = STATE_SIZE_FIRST,
-		[FRAMING_UNTIL_CLOSE] = STATE_PLAIN,
-	};
-
-	*body = (struct h1_body){.framing = (uint8_t)framing, .state = first[framing]};
-	if (framing == FRAMING_UNTIL_CLOSE)
-		body->left = UINT64_MAX;
-	else if (framing == FRAMING_LENGTH && content_length > 0)
-		body->left = content_length;
-	else if (framing == FRAMING_LENGTH)
-		body->state = STATE_DONE;
+	if (framing == FRAMING_LENGTH && content_length > 0)
+		body_begin(body, FRAMING_LENGTH, STATE_PLAIN, content_length);
+	else if (framing == FRAMING_CHUNKED)
+		body_begin(body, FRAMING_CHUNKED, STATE_SIZE_FIRST, 0);
+	else if (framing == FRAMING_UNTIL_CLOSE)
+		body_begin(body, FRAMING_UNTIL_CLOSE, STATE_PLAIN, UINT64_MAX);
+	else
+		body_begin(body, framing, STATE_DONE, 0);
 }
 
 bool h1_body_done(const struct h1_body *body)

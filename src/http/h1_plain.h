@@ -106,8 +106,7 @@ static inline const char *h1_plain_field(const char *p, const char *end, struct 
 
 	if (left < 16)
 		return h1_plain_late_field(p, end, f);
-	name_len = scan_colon_16(p);
-	if (name_len > 15 || left < name_len + 2 + 16 + 2)
+	if (!scan_colon_16(p, &name_len) || left < name_len + 2 + 16 + 2)
 		return h1_plain_late_field(p, end, f);
 	const char *value = p + name_len + 2, *stop;
 

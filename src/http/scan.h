@@ -102,12 +102,15 @@ static inline size_t scan_name_16(const char *p)
 	return (unsigned)__builtin_ctz(scan_not_name(scan_load(p))); /* 16 when all are: bit 16 is set then */
 }
 
-/* Where the first colon of the sixteen bytes at p stands; 16: nowhere. */
-static inline size_t scan_colon_16(const char *p)
+/* Where the first colon of the sixteen bytes at p stands; false: nowhere. */
+static inline bool scan_colon_16(const char *p, size_t *colon)
 {
-	__m128i colons = _mm_cmpeq_epi8(scan_load(p), _mm_set1_epi8(':'));
+	unsigned colons = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(scan_load(p), _mm_set1_epi8(':')));
 
-	return (unsigned)__builtin_ctz((unsigned)_mm_movemask_epi8(colons) | 1u << 16);
+	if (colons == 0)
+		return false;
+	*colon = (unsigned)__builtin_ctz(colons);
+	return true;
 }
 
 /* Where the first of the sixteen bytes at p stands that is at most `limit`, or DEL; false: nowhere. */
@@ -115,8 +118,10 @@ static inline bool scan_stop_16(const char *p, char limit, size_t *stop)
 {
 	unsigned stops = scan_controls(scan_load(p), limit);
 
-	*stop = (unsigned)__builtin_ctz(stops | 1u << 16);
-	return stops != 0;
+	if (stops == 0)
+		return false;
+	*stop = (unsigned)__builtin_ctz(stops);
+	return true;
 }
 
 /* Letters and "-". */
@@ -199,14 +204,12 @@ static inline size_t scan_name_16(const char *p)
 	return (size_t)(scan_late_name(p, p + 16) - p);
 }
 
-/* Where the first colon of the sixteen bytes at p stands; 16: nowhere. */
-static inline size_t scan_colon_16(const char *p)
+/* Where the first colon of the sixteen bytes at p stands; false: nowhere. */
+static inline bool scan_colon_16(const char *p, size_t *colon)
 {
-	size_t n = 0;
-
-	while (n < 16 && p[n] != ':')
-		n++;
-	return n;
+	for (*colon = 0; *colon < 16 && p[*colon] != ':';)
+		++*colon;
+	return *colon < 16;
 }
 
 /* Where the first of the sixteen bytes at p stands that is at most `limit`, or DEL; false: nowhere. */

@@ -203,8 +203,8 @@ __attribute__((noinline)) static const char *rewrite(struct target *t, struct vi
 	return NULL;
 }
 
-/* `raw` begins with '/'. Sets path, query and whole. */
-static inline const char *read_path_and_query(struct target *t, struct view raw, struct arena *arena)
+/* `raw` begins with '/'. Sets path, query and whole if they are canonical as they come. */
+static inline bool read_canonical(struct target *t, struct view raw)
 {
 	const char *path_end = plain_path_end(raw);
 	struct view query = view_of(NULL, 0);
@@ -212,11 +212,17 @@ static inline const char *read_path_and_query(struct target *t, struct view raw,
 	if (path_end != NULL && path_end < raw.p + raw.n)
 		query = view_from(raw, (size_t)(path_end + 1 - raw.p));
 	if (path_end == NULL || !query_is_plain(query))
-		return rewrite(t, raw, arena);
+		return false;
 	t->path = view_of(raw.p, (size_t)(path_end - raw.p));
 	t->query = query;
 	t->whole = raw;
-	return NULL;
+	return true;
+}
+
+/* The same, however they come. */
+static const char *read_path_and_query(struct target *t, struct view raw, struct arena *arena)
+{
+	return read_canonical(t, raw) ? NULL : rewrite(t, raw, arena);
 }
 
 /* --- forms ------------------------------------------------------------------------------------------------------- */
@@ -231,7 +237,7 @@ static const char *set_authority(struct target *t, struct authority *a, struct a
 	return NULL;
 }
 
-static bool host_recall(struct target *t, struct view host, const struct host_memo *memo)
+static inline bool host_recall(struct target *t, struct view host, const struct host_memo *memo)
 {
 	if (memo == NULL || host.n != memo->n || !wide_same(host.p, memo->text, host.n))
 		return false;
@@ -373,7 +379,7 @@ static const char *read_asterisk(struct target *t, const struct message *m, stru
 	return read_host(t, m->host, arena, NULL);
 }
 
-static inline const char *read_origin(
+static const char *read_origin(
 	struct target *t, const struct message *m, struct arena *arena, struct host_memo *memo)
 {
 	const char *why = read_path_and_query(t, m->target, arena);
@@ -381,7 +387,8 @@ static inline const char *read_origin(
 	return why != NULL ? why : read_host(t, m->host, arena, memo);
 }
 
-const char *target_read(struct target *t, const struct message *m, struct arena *arena, struct host_memo *memo)
+__attribute__((noinline)) static const char *read_any(
+	struct target *t, const struct message *m, struct arena *arena, struct host_memo *memo)
 {
 	*t = (struct target){.form = TARGET_ORIGIN};
 	if (m->method == METHOD_CONNECT)
@@ -391,6 +398,20 @@ const char *target_read(struct target *t, const struct message *m, struct arena 
 	if (view_eq(m->target, VIEW("*")))
 		return read_asterisk(t, m, arena);
 	return read_absolute(t, m, arena);
+}
+
+/* A path with nothing to write anew, and the host of the request before: most requests. */
+static inline bool read_ordinary(struct target *t, const struct message *m, const struct host_memo *memo)
+{
+	if (m->method == METHOD_CONNECT || !view_starts(m->target, VIEW("/")) || !read_canonical(t, m->target))
+		return false;
+	t->form = TARGET_ORIGIN;
+	return host_recall(t, m->host, memo);
+}
+
+const char *target_read(struct target *t, const struct message *m, struct arena *arena, struct host_memo *memo)
+{
+	return read_ordinary(t, m, memo) ? NULL : read_any(t, m, arena, memo);
 }
 
 struct view target_canonical_path(struct view path, struct arena *arena, const char **why)
