@@ -797,6 +797,8 @@ bool client_part(struct client *c)
 
 void client_drain(struct client *c)
 {
+	uint64_t until_us = c->timer.deadline_us;
+
 	/* Nobody knows that it is there: it is waited for no longer than for one that is new. */
 	if (c->state == CLIENT_NAMING)
 		arm(c, DRAIN_NEW_US);
@@ -804,4 +806,6 @@ void client_drain(struct client *c)
 		client_idle(c);
 	else if (c->state == CLIENT_SESSION)
 		client_session_drain(c);
+	if (c->state == CLIENT_NAMING || c->state == CLIENT_IDLE)
+		io_timer_set(c->worker->io, &c->timer, deadline_min(until_us, c->timer.deadline_us));
 }

@@ -373,7 +373,8 @@ void client_session_begin(struct client *c)
 
 void client_session_drain(struct client *c)
 {
-	c->session->drained_us = now_us(c);
+	if (c->session->drained_us == 0)
+		c->session->drained_us = now_us(c);
 	h2_session_drain(c->session->h2.session);
 	h2_conn_send_soon(&c->session->h2);
 }

@@ -348,7 +348,7 @@ bool client_session_has_flooded(const struct client *client);
 /* It is about to be closed: what its streams have put is sent, as far as the client takes it now. */
 void client_session_say_last(struct client *client);
 
-/* No new requests; closes when those that there are have ended. */
+/* No new requests; closes when those that there are have ended. A second call changes nothing. */
 void client_session_drain(struct client *client);
 
 /*

@@ -186,9 +186,9 @@ bool h2_session_wants_read(const struct h2_session *session);
 bool h2_session_must_close(const struct h2_session *session);
 
 /*
- * No new streams from the peer. Server: a GOAWAY that takes what is on its way, and when the peer has answered a
- * PING, or at the next call, the final one. Client: one GOAWAY. When the last stream is over, the session must
- * close.
+ * No new streams from the peer. Server: a GOAWAY that takes what is on its way, and when the peer has answered the PING
+ * behind it, or has not within 10 s and something is to be written, the final one (RFC 9113 §6.8). Client: one GOAWAY. When
+ * the last stream is over, the session must close. A second call changes nothing.
  */
 void h2_session_drain(struct h2_session *session);
 

@@ -431,6 +431,8 @@ static void goaway_sent(struct h2_session *s, const nghttp2_frame *frame)
 {
 	bool starved = frame->goaway.error_code == NGHTTP2_INTERNAL_ERROR;
 
+	if (frame->goaway.error_code == NGHTTP2_NO_ERROR && s->drain == H2_DRAIN_NOTICE)
+		h2_session_notice_sent(s);
 	if (frame->goaway.error_code == NGHTTP2_NO_ERROR)
 		return;
 	s->state = H2_CLOSING;

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/planted.h"
 
 static const char magic[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -292,19 +293,29 @@ void h2_session_drain_finally(struct h2_session *s)
 
 void h2_session_drain(struct h2_session *s)
 {
-	if (s->state != H2_OPEN || s->drain == H2_DRAIN_FINAL)
+	if (PLANTED(DRAIN_HURRIED) && s->drain == H2_DRAIN_NOTICE)
+		h2_session_drain_finally(s);
+	if (s->state != H2_OPEN || s->drain != H2_DRAIN_NONE)
 		return;
-	if (s->role == H2_CLIENT || s->drain == H2_DRAIN_NOTICE) {
+	if (s->role == H2_CLIENT) {
 		h2_session_drain_finally(s);
 		return;
 	}
 	s->drain = H2_DRAIN_NOTICE;
 	int error = nghttp2_submit_shutdown_notice(s->engine);
 
-	if (error == 0)
+	if (error == 0 && PLANTED(PING_BEFORE_GOAWAY))
 		error = nghttp2_submit_ping(s->engine, NGHTTP2_FLAG_NONE, NULL);
 	if (error != 0)
 		engine_failed(s, error);
+}
+
+/* Only now: nghttp2 sends a PING before everything that waits, and its answer is to say that the GOAWAY was read. */
+void h2_session_notice_sent(struct h2_session *s)
+{
+	s->noticed_us = s->now_us;
+	if (!PLANTED(PING_BEFORE_GOAWAY) && nghttp2_submit_ping(s->engine, NGHTTP2_FLAG_NONE, NULL) != 0)
+		engine_failed(s, NGHTTP2_ERR_NOMEM);
 }
 
 void h2_session_ask(struct h2_session *s)
@@ -511,9 +522,17 @@ static uint64_t shut_since(const struct h2_session *s)
 	return s->shut_since_us;
 }
 
+/* Here, so that nothing is received between the last stream that is taken and the GOAWAY that names it. */
+static void end_notice(struct h2_session *s)
+{
+	if (s->drain == H2_DRAIN_NOTICE && s->state == H2_OPEN && s->noticed_us != 0 && s->now_us - s->noticed_us >= H2_NOTICE_US)
+		h2_session_drain_finally(s);
+}
+
 size_t h2_session_write(struct h2_session *s, char *to, size_t room, uint64_t now_us)
 {
 	s->now_us = now_us;
+	end_notice(s);
 	s->to = to;
 	s->room = room;
 	s->content_written = 0;

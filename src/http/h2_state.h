@@ -34,6 +34,7 @@ enum {
 	H2_NOISE_PIECE_BYTES = 256,       /* that such a frame has, or all that there is to send; and one more for each of them */
 	H2_REFUSED_EARLY_MAX = 1000,      /* streams that a client may open beyond a limit that it cannot know yet */
 	H2_EARLY_US = 1000 * 1000,        /* a stream that is reset sooner than that cost its client nothing */
+	H2_NOTICE_US = 10 * 1000 * 1000,  /* for which a client that does not answer a drain's notice may begin streams */
 	H2_WORK_MAX = 1024,               /* fields that a server decompresses at a time; some 50 us */
 	H2_WORK_PER_HEAD = 48,            /* a head is as much work as so many fields */
 	H2_RESETS_KEPT = 64,              /* streams that a client remembers to have reset */
@@ -122,6 +123,7 @@ struct h2_session {
 	enum h2_role role;
 	enum h2_state state;
 	enum h2_drain drain;
+	uint64_t noticed_us;          /* the drain's notice was written; 0: not yet */
 	bool settled;
 	bool acknowledged;            /* the peer knows our settings */
 	bool peer_going;              /* GOAWAY received */
@@ -169,6 +171,9 @@ void h2_session_fail(struct h2_session *s, enum h2_error code, const char *why);
 
 /* The same for want of memory. */
 void h2_session_starve(struct h2_session *s, enum h2_error code, const char *why);
+
+/* The notice of a drain has just been written. */
+void h2_session_notice_sent(struct h2_session *s);
 
 /* The other half of a drain that has begun with a notice. */
 void h2_session_drain_finally(struct h2_session *s);

@@ -17,7 +17,7 @@ from hyperframe.frame import DataFrame, HeadersFrame, PingFrame
 
 from admin import administered
 from authority import authorities
-from gateway import configuration, eventually, sanitizer, scale
+from gateway import configuration, eventually, free_port, sanitizer, scale
 from h2wire import CALM, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM, Answer, H2Wire, h2_connect
 from raw import TIMEOUT, chunk, get, response
 from servers import command, node
@@ -819,6 +819,25 @@ def test_reload_with_streams_open(gateway, origin, make_origin):
     wire.send(response("both"))
     assert bytes(client.answer(stream).body) == b"both"
     assert client.goaway == []
+
+
+def test_reloads_in_a_row_take_requests_that_are_on_their_way(start, origin):
+    """The listener is gone with the first one; a client that has not heard of it yet still asks, and is answered."""
+    gateway = start(configuration(origin, listener=ONLY))
+    client = h2_connect(gateway)
+    waiting = client.request("/waits")
+    wire = origin.accept()
+    wire.read_head()
+    for _ in range(3):
+        gateway.reload(gateway.config | {"listeners": [{**gateway.config["listeners"][0], "address": f"127.0.0.1:{free_port()}"}]})
+    origin.serve()
+    streams = [client.request("/") for _ in range(2)]
+    for stream in streams:
+        assert client.answer(stream).status == 200
+    wire.send(response("late"))
+    assert bytes(client.answer(waiting).body) == b"late"
+    client.read_to_end()
+    assert client.goaway == [(NO_ERROR, (1 << 31) - 1), (NO_ERROR, streams[-1])]
 
 
 @pytest.mark.threads

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "gateway/exchange.h"
+#include "gateway/state.h"
 #include "upstream/endpoint.h"
 
 static struct exchange_ref paused; /* slot 0: nobody has */
@@ -403,6 +404,29 @@ static void test_listener_that_is_gone(void **state)
 	gateway_close(&g);
 }
 
+/* Reloads in a row: who rests at a listener that is gone is waited for since the first of them. */
+static void test_listener_that_is_gone_for_long(void **state)
+{
+	struct end kept;
+	struct gateway g;
+
+	gateway_open(&g, LISTENERS "routes: [{name: r, respond: {body: before}}]\n", table);
+	client_open(&kept, &g, GET);
+	end_await(&kept, "before");
+	await_finished(&g, 1);
+	generation_unref(reload(&g, ELSEWHERE));
+	const struct client *c = container_of(list_first(&g.worker->clients), struct client, node);
+	uint64_t until_us = c->timer.deadline_us, since_us = io_now_us(fixture.io);
+
+	assert_true(until_us <= since_us + LEAVING_IDLE_US);
+	while (io_now_us(fixture.io) < since_us + 2000)
+		run_pending();
+	generation_unref(reload(&g, ELSEWHERE));
+	assert_int_equal(c->timer.deadline_us, until_us);
+	end_close(&kept);
+	gateway_close(&g);
+}
+
 /* What cannot be bound changes nothing, and what could be is closed again. */
 static void test_listener_that_cannot_be_opened(void **state)
 {
@@ -586,6 +610,7 @@ int main(void)
 		LOOP_TEST(test_clients_are_not_looked_at_for_addresses),
 		LOOP_TEST(test_reload_while_draining),
 		LOOP_TEST(test_listener_that_is_gone),
+		LOOP_TEST(test_listener_that_is_gone_for_long),
 		LOOP_TEST(test_listener_that_cannot_be_opened),
 		LOOP_TEST(test_listener_lets_in_nobody_before_the_change),
 		LOOP_TEST(test_listener_that_somebody_else_has_by_then),

@@ -639,24 +639,76 @@ static void a_drain_loses_nothing(void **state)
 	rig_release(&rig);
 }
 
-/* A second call does not wait for the PING. */
-static void a_drain_can_be_hurried(void **state)
+/* What the server says now: the last streams of its GOAWAYs. It asks for no answer before it has told of the first. */
+static unsigned goaways(struct rig *rig, uint32_t last[3])
+{
+	struct view output = side_output(rig, &rig->server), left = output;
+	struct frame frame;
+	unsigned count = 0;
+
+	while (next_frame(&left, &frame)) {
+		assert_false(count == 0 && frame.type == F_PING);
+		if (frame.type == F_GOAWAY && count < 3)
+			last[count++] = read_u32(frame.payload.p);
+	}
+	view_free(output);
+	return count;
+}
+
+/* Two reloads in a row, say: what is on its way is still taken, until the PING is answered. */
+static void a_second_drain_hurries_nothing(void **state)
 {
 	struct rig rig;
-	struct frame frame;
+	uint32_t last[3];
+	struct bytes pong = {0};
 
 	init(&rig, 0);
 	h2_session_drain(rig.server.session);
 	h2_session_drain(rig.server.session);
-	struct view output = side_output(&rig, &rig.server);
-	struct view left = output;
-	unsigned goaways = 0;
+	assert_int_equal(goaways(&rig, last), 1);
+	assert_int_equal(last[0], 0x7fffffff);
+	h2_session_drain(rig.server.session);
+	struct h2_stream *asks = rig_request(&rig, "GET / HTTP/1.1\r\nHost: a\r\n", FRAMING_NONE);
+	struct h2_stream *answers = rig_accept(&rig);
 
-	while (next_frame(&left, &frame))
-		if (frame.type == F_GOAWAY)
-			assert_int_equal(read_u32(frame.payload.p), goaways++ == 0 ? 0x7fffffff : 0);
-	assert_int_equal(goaways, 2);
-	view_free(output);
+	assert_non_null(answers);
+	put_frame(&pong, F_PING, ACK, 0, view_of("\0\0\0\0\0\0\0\0", 8));
+	send_frames(&rig, &pong);
+	assert_int_equal(goaways(&rig, last), 1);
+	assert_int_equal(last[0], answers->id);
+	stream_release(asks);
+	stream_release(answers);
+	assert_int_equal(goaways(&rig, last), 0);
+	assert_true(h2_session_must_close(rig.server.session));
+	rig_release(&rig);
+}
+
+/* A client that does not answer the PING may begin streams for 10 s, and no longer. */
+static void a_drain_does_not_wait_for_ever(void **state)
+{
+	struct rig rig;
+	uint32_t last[3];
+	struct bytes beyond = {0};
+
+	init(&rig, 0);
+	/* When the session was last asked for something does not matter. */
+	rig.now_us += 60000000;
+	h2_session_drain(rig.server.session);
+	assert_int_equal(goaways(&rig, last), 1);
+	struct h2_stream *asks = rig_request(&rig, "GET / HTTP/1.1\r\nHost: a\r\n", FRAMING_NONE);
+	struct h2_stream *answers = rig_accept(&rig);
+
+	rig.now_us += 9999999;
+	assert_int_equal(goaways(&rig, last), 0);
+	rig.now_us++;
+	assert_int_equal(goaways(&rig, last), 1);
+	assert_int_equal(last[0], answers->id);
+	put_get(&beyond, (uint32_t)answers->id + 2);
+	send_frames(&rig, &beyond);
+	assert_null(side_ready(&rig.server));
+	stream_release(asks);
+	stream_release(answers);
+	assert_int_equal(goaways(&rig, last), 0);
 	assert_true(h2_session_must_close(rig.server.session));
 	rig_release(&rig);
 }
@@ -673,7 +725,11 @@ static void a_goaway_refuses_what_was_not_processed(void **state)
 
 	view_free(side_output(&rig, &rig.client));
 	h2_session_drain(rig.server.session);
-	h2_session_drain(rig.server.session);
+	struct bytes pong = {0};
+
+	view_free(side_output(&rig, &rig.server));
+	put_frame(&pong, F_PING, ACK, 0, view_of("\0\0\0\0\0\0\0\0", 8));
+	send_frames(&rig, &pong);
 	struct view output = side_output(&rig, &rig.server);
 
 	side_receive(&rig, &rig.client, output);
@@ -752,7 +808,8 @@ int main(void)
 		cmocka_unit_test(streams_count_until_they_are_released),
 		cmocka_unit_test(a_client_opens_no_more_than_it_may),
 		cmocka_unit_test(a_drain_loses_nothing),
-		cmocka_unit_test(a_drain_can_be_hurried),
+		cmocka_unit_test(a_second_drain_hurries_nothing),
+		cmocka_unit_test(a_drain_does_not_wait_for_ever),
 		cmocka_unit_test(a_goaway_refuses_what_was_not_processed),
 		cmocka_unit_test(an_end_loses_what_is_under_way),
 		cmocka_unit_test(the_first_bytes_tell_the_version),
