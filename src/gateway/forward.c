@@ -14,6 +14,7 @@
 #include "gateway/exchange.h"
 
 #define HEAD_ROOM (H1_SCRATCH_OUT_BYTES / 2)
+#define VIA_BYTES (sizeof("Via: 1.1 weir\r\n") - 1)
 
 /* --- who the client is --------------------------------------------------------------------------------------------------- */
 
@@ -335,20 +336,26 @@ const char *forward_rewrite(struct exchange *ex)
 
 /* --- the request ------------------------------------------------------------------------------------------------------------ */
 
-/* Of a message that came on this stream. All are of one length, which the compiler makes use of. */
-static inline struct view via_line(const struct stream *from, const struct message *m)
+/* Of a message that came on this stream. All are of one length, and there is room for that. */
+static inline void put_via(struct h1_writer *w, const struct stream *from, const struct message *m)
 {
 	if (stream_is_h2(from))
-		return VIEW("Via: 2.0 weir\r\n");
-	return m->minor == 0 ? VIEW("Via: 1.0 weir\r\n") : VIEW("Via: 1.1 weir\r\n");
+		h1_put_sure(w, VIEW("Via: 2.0 weir\r\n"));
+	else if (__builtin_expect(m->minor == 0, 0))
+		h1_put_sure(w, VIEW("Via: 1.0 weir\r\n"));
+	else
+		h1_put_sure(w, VIEW("Via: 1.1 weir\r\n"));
 }
 
 /* The same with the beginning of the next line. */
-static inline struct view via_and_id(const struct stream *from, const struct message *m)
+static inline void put_via_and_id(struct h1_writer *w, const struct stream *from, const struct message *m)
 {
 	if (stream_is_h2(from))
-		return VIEW("Via: 2.0 weir\r\nX-Request-Id: ");
-	return m->minor == 0 ? VIEW("Via: 1.0 weir\r\nX-Request-Id: ") : VIEW("Via: 1.1 weir\r\nX-Request-Id: ");
+		h1_put_sure(w, VIEW("Via: 2.0 weir\r\nX-Request-Id: "));
+	else if (__builtin_expect(m->minor == 0, 0))
+		h1_put_sure(w, VIEW("Via: 1.0 weir\r\nX-Request-Id: "));
+	else
+		h1_put_sure(w, VIEW("Via: 1.1 weir\r\nX-Request-Id: "));
 }
 
 /* A field of a trusted peer that is passed on in front of the peer's own address. */
@@ -367,6 +374,11 @@ static inline size_t identity_bytes(const struct exchange *ex)
 		if (is_forwarded_for(&ex->request.fields[i]))
 			n += ex->request.fields[i].value_len + VIEW(", ").n;
 	return n;
+}
+
+static inline bool is_ipv4(const struct client *c)
+{
+	return __builtin_expect(c->peer_kind == PEER_IPV4, 1);
 }
 
 /* One of IPv4 is shorter than sixteen bytes, of which as many are written. There is room, and what follows goes over them. */
@@ -390,7 +402,7 @@ static inline void put_forwarded_for(struct h1_writer *w, const struct exchange 
 		h1_put_sure(w, field_value(f));
 		h1_put_sure(w, VIEW(", "));
 	}
-	if (__builtin_expect(c->peer_kind == PEER_IPV4, 1))
+	if (is_ipv4(c))
 		put_ipv4(w, c);
 	else
 		h1_put_sure(w, c->peer_kind == PEER_LOCAL ? VIEW("unknown") : ex->peer);
@@ -399,14 +411,16 @@ static inline void put_forwarded_for(struct h1_writer *w, const struct exchange 
 /* RFC 7239: the peer as a node identifier, quoted where the grammar wants it. */
 static inline void put_node(struct h1_writer *w, const struct exchange *ex)
 {
-	switch ((enum peer_kind)ex->client->peer_kind) {
-	case PEER_IPV4: put_ipv4(w, ex->client); return;
-	case PEER_LOCAL: h1_put_sure(w, VIEW("unknown")); return;
-	case PEER_IPV6:
+	const struct client *c = ex->client;
+
+	if (is_ipv4(c)) {
+		put_ipv4(w, c);
+	} else if (c->peer_kind == PEER_LOCAL) {
+		h1_put_sure(w, VIEW("unknown"));
+	} else {
 		h1_put_sure(w, VIEW("\"["));
 		h1_put_sure(w, ex->peer);
 		h1_put_sure(w, VIEW("]\""));
-		return;
 	}
 }
 
@@ -446,7 +460,7 @@ static inline void put_identity(struct h1_writer *w, const struct exchange *ex)
 	const struct message *m = &ex->request;
 	bool tls = ex->client->h1.conn.tls != NULL;
 
-	h1_put_sure(w, via_line(ex->down, m));
+	put_via(w, ex->down, m);
 	if (message_find(m, FIELD_X_FORWARDED_PROTO) == NULL) {
 		if (tls)
 			h1_put_sure(w, VIEW("X-Forwarded-Proto: https\r\n"));
@@ -625,11 +639,9 @@ static bool lacks_length(const struct exchange *ex, const struct message *respon
 /* Via and the request's id: the end of every answer that is passed on. */
 static inline void put_passage(struct h1_writer *w, const struct exchange *ex, const struct message *response)
 {
-	struct view via = via_and_id(ex->lease.stream, response);
-
-	if (!h1_has_room(w, via.n + ex->request_id.n + VIEW("\r\n").n))
+	if (!h1_has_room(w, VIA_BYTES + VIEW("X-Request-Id: \r\n").n + ex->request_id.n))
 		return;
-	h1_put_sure(w, via);
+	put_via_and_id(w, ex->lease.stream, response);
 	h1_put_sure(w, ex->request_id);
 	h1_put_sure(w, VIEW("\r\n"));
 }
@@ -737,6 +749,7 @@ bool forward_upgrade(struct exchange *ex, struct message *response)
 	if (ex->lease.key != NULL)
 		balance_key_answer(&w, ex);
 	put_upgrade(&w, response);
-	h1_put(&w, via_line(ex->lease.stream, response));
+	if (h1_has_room(&w, VIA_BYTES))
+		put_via(&w, ex->lease.stream, response);
 	return stream_end_head(to, &w, FRAMING_NONE);
 }

@@ -59,14 +59,14 @@ static inline const char *moved(const char *p, size_t by)
 }
 
 /* Where the fields are lines of a request's head, all else stands there too, and nothing has to be asked of each. */
-static inline void move_lines(struct message *to, const struct field *from, size_t by)
+static inline void move_lines(struct message *to, const struct message *from, size_t by)
 {
-	for (uint32_t i = 0; i < to->field_count; i++) {
-		struct field f = from[i];
+	const struct field *f = from->fields, *end = f + from->field_count;
 
-		f.name = moved(f.name, by);
-		f.value = moved(f.value, by);
-		to->fields[i] = f;
+	for (struct field *copy = to->fields; f < end; f++, copy++) {
+		*copy = *f;
+		copy->name = moved(f->name, by);
+		copy->value = moved(f->value, by);
 	}
 	to->method_name.p = moved(to->method_name.p, by);
 	to->target.p = moved(to->target.p, by);
@@ -114,7 +114,7 @@ bool message_copy(struct message *to, const struct message *from, struct arena *
 	to->field_max = (uint32_t)field_max;
 	to->head.p = copy;
 	if (from->lines.p != NULL && from->host.p != NULL)
-		move_lines(to, from->fields, (size_t)((uintptr_t)copy - (uintptr_t)head.p));
+		move_lines(to, from, (size_t)((uintptr_t)copy - (uintptr_t)head.p));
 	else
 		move_any(to, from, copy);
 	return true;

@@ -251,21 +251,19 @@ __attribute__((noinline)) static int keep_rest(struct conn *conn, const struct i
 
 static inline int send_or_keep(struct conn *conn, const struct iovec *iov, int count)
 {
-	size_t sent = 0;
+	ssize_t sent;
 
 	if (conn->send_error != 0)
 		return conn->send_error;
-	if (!conn_blocked(conn)) {
-		ssize_t result = __builtin_expect(conn->parting, 0) ? io_sendv_more(conn->io, &conn->source, iov, count) :
-			io_sendv(conn->io, &conn->source, iov, count);
-
-		if (result < 0 && result != -EAGAIN)
-			return send_failed(conn, (int)result);
-		sent = result < 0 ? 0 : (size_t)result;
-		count_taken(conn, sent);
-	}
+	if (conn_blocked(conn))
+		return keep_rest(conn, iov, count, 0);
+	sent = __builtin_expect(conn->parting, 0) ? io_sendv_more(conn->io, &conn->source, iov, count) :
+		io_sendv(conn->io, &conn->source, iov, count);
+	if (sent < 0)
+		return sent == -EAGAIN ? keep_rest(conn, iov, count, 0) : send_failed(conn, (int)sent);
+	count_taken(conn, (size_t)sent);
 	/* The ordinary case: one piece, and it was taken. */
-	return count == 1 && sent == iov->iov_len ? 0 : keep_rest(conn, iov, count, sent);
+	return count == 1 && (size_t)sent == iov->iov_len ? 0 : keep_rest(conn, iov, count, (size_t)sent);
 }
 
 int conn_sendv_plain(struct conn *conn, const struct iovec *iov, int count)
