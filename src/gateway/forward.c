@@ -617,7 +617,7 @@ static inline void drop_id(struct message *response)
 static inline void put_date(struct h1_writer *w, struct worker *worker, const struct message *response)
 {
 	if (response->status >= 200 && message_find(response, FIELD_DATE) == NULL)
-		h1_put(w, worker_date_line(worker));
+		h1_put_lines(w, worker_date_line(worker));
 }
 
 /* The fields that go on, and a Date. */

@@ -274,12 +274,11 @@ static inline bool gather_has_room(const struct h1_scratch *scratch, size_t room
 	return gather_room(scratch) >= room && scratch->iov_count <= H1_SCRATCH_IOV - 3;
 }
 
-void h1_conn_gather(struct h1_conn *hc, size_t room)
+void h1_conn_gather_on(struct h1_conn *hc, size_t room)
 {
 	struct h1_scratch *scratch = hc->scratch;
 
 	CHECK(scratch->writer == NULL || scratch->writer == hc);
-	CHECK(room <= sizeof(scratch->out));
 	if (!gather_has_room(scratch, room))
 		h1_conn_flush(hc);
 	scratch->writer = hc;

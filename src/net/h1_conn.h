@@ -158,8 +158,17 @@ static inline bool h1_conn_is_unsent(const struct h1_conn *hc)
 	return hc->conn.taken == 0;
 }
 
-/* The gather becomes this connection's, with `room` bytes and places for two more pieces. */
-void h1_conn_gather(struct h1_conn *hc, size_t room);
+/* The half of h1_conn_gather that has something gathered before it. */
+void h1_conn_gather_on(struct h1_conn *hc, size_t room);
+
+/* The gather becomes this connection's, with `room` bytes (<= H1_SCRATCH_OUT_BYTES) and places for two more pieces. */
+static inline void h1_conn_gather(struct h1_conn *hc, size_t room)
+{
+	if (hc->scratch->writer == NULL)
+		hc->scratch->writer = hc;
+	else
+		h1_conn_gather_on(hc, room);
+}
 
 /*
  * Begins a head: a writer with at least `room` bytes (<= H1_SCRATCH_OUT_BYTES/2). h1_conn_end_head() closes it with the
