@@ -324,9 +324,11 @@ struct endpoint *balance_pick(struct endpoint_group *group, const struct upstrea
 /* The same where somebody asks for nothing. Who has but one endpoint does not pay for balancing. */
 static inline struct endpoint *balance_pick_only(const struct endpoint_group *group)
 {
-	if (group->only == NULL || group->only_seen != atomic_load_explicit(group->changes, memory_order_acquire))
+	struct endpoint *only = group->only;
+
+	if (only == NULL || group->only_seen != atomic_load_explicit(group->changes, memory_order_acquire))
 		return NULL;
-	return group->only;
+	return only;
 }
 
 /* --- waiting.c ------------------------------------------------------------------------------------------------------ */

@@ -3,7 +3,6 @@
 
 static void slot_clear(struct retry_budget *budget, uint32_t at)
 {
-	budget->requests -= budget->requests_in[at];
 	budget->retries -= budget->retries_in[at];
 	budget->requests_in[at] = budget->retries_in[at] = 0;
 }
@@ -23,11 +22,21 @@ __attribute__((noinline, cold)) void retry_budget_move(struct retry_budget *budg
 	budget->until_us += slots * RETRY_BUDGET_SLOT_US;
 }
 
+/* In all slots. Added up by the few who ask, so that each request counts itself only once. */
+static uint64_t requests(const struct retry_budget *budget)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < RETRY_BUDGET_SLOTS; i++)
+		sum += budget->requests_in[i];
+	return sum;
+}
+
 bool retry_budget_take(struct retry_budget *budget, uint64_t now_us, uint32_t percent, uint32_t min_per_s)
 {
 	retry_budget_move(budget, now_us);
 
-	bool in_share = ((uint64_t)budget->retries + 1) * 100 <= (uint64_t)budget->requests * percent;
+	bool in_share = ((uint64_t)budget->retries + 1) * 100 <= requests(budget) * percent;
 
 	if (!in_share && budget->retries_in[budget->at] >= min_per_s)
 		return false;

@@ -33,9 +33,9 @@ enum { RETRY_BUDGET_SLOTS = 10 };
 struct retry_budget {
 	uint64_t until_us;             /* the end of the present slot */
 	uint32_t at;                   /* which one that is */
-	uint32_t requests;             /* of all slots, and of each: */
 	uint32_t requests_in[RETRY_BUDGET_SLOTS];
-	uint32_t retries, retries_in[RETRY_BUDGET_SLOTS];
+	uint32_t retries;              /* of all slots, and of each: */
+	uint32_t retries_in[RETRY_BUDGET_SLOTS];
 };
 
 /* The present slot is that of now_us from here on. */
@@ -46,7 +46,6 @@ static inline void retry_budget_note(struct retry_budget *budget, uint64_t now_u
 {
 	if (now_us >= budget->until_us)
 		retry_budget_move(budget, now_us);
-	budget->requests++;
 	budget->requests_in[budget->at]++;
 }
 
