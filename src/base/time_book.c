@@ -34,7 +34,7 @@ static inline unsigned try_bucket(uint64_t us)
 }
 
 /* What it was in all. `tries` may be NULL. */
-static inline uint64_t enter_phases(
+__attribute__((always_inline)) static inline uint64_t enter_phases(
 	struct time_book *book, struct try_book *tries, const uint64_t phase_us[PHASE_COUNT], unsigned spent)
 {
 	uint64_t whole_us = 0;
@@ -55,17 +55,25 @@ static inline uint64_t enter_phases(
 static inline void count_try(struct try_book *tries, const uint64_t phase_us[PHASE_COUNT], unsigned spent)
 {
 	tries->count++;
-	tries->connects += (spent & (PHASE_BIT(PHASE_CONNECT) | PHASE_BIT(PHASE_TLS))) != 0;
+	if (spent & (PHASE_BIT(PHASE_CONNECT) | PHASE_BIT(PHASE_TLS)))
+		tries->connects++;
 	if (spent & PHASE_BIT(PHASE_FIRST_BYTE))
 		tries->first_byte[try_bucket(phase_us[PHASE_FIRST_BYTE])]++;
 }
 
 void time_books_enter(struct time_book *book, struct try_book *tries, const uint64_t phase_us[PHASE_COUNT], unsigned spent)
 {
-	book->count++;
-	book->whole[whole_bucket(enter_phases(book, tries, phase_us, spent))]++;
-	if (tries != NULL)
+	uint64_t whole_us;
+
+	/* Nearly always there is one, and so it is not asked again for each phase. */
+	if (tries != NULL) {
 		count_try(tries, phase_us, spent);
+		whole_us = enter_phases(book, tries, phase_us, spent);
+	} else {
+		whole_us = enter_phases(book, NULL, phase_us, spent);
+	}
+	book->count++;
+	book->whole[whole_bucket(whole_us)]++;
 }
 
 void try_book_enter(struct try_book *tries, const uint64_t phase_us[PHASE_COUNT])
