@@ -152,18 +152,26 @@ static inline void lend(struct weir_pool *pool, struct slot *slot, struct weir_p
 }
 
 /* The ordinary case: something is idle, and nobody else wants it. */
-__attribute__((flatten)) enum weir_pool_outcome weir_pool_acquire(struct weir_pool *pool, struct weir_pool_waiter *waiter,
-	uint64_t now_us, uint64_t deadline_us)
+__attribute__((flatten)) bool weir_pool_try_acquire(struct weir_pool *pool, struct weir_pool_waiter *waiter, uint64_t now_us,
+	uint64_t deadline_us)
+{
+	if (pool_count(pool, SLOT_IDLE) == 0 || !pool_rests(pool, now_us))
+		return false;
+	now_us = rest_clock(pool, now_us);
+	if (__builtin_expect(deadline_us <= now_us, 0))
+		return false;
+	lend(pool, pool_idle_pick(pool), waiter, now_us);
+	return true;
+}
+
+enum weir_pool_outcome weir_pool_acquire(struct weir_pool *pool, struct weir_pool_waiter *waiter, uint64_t now_us,
+	uint64_t deadline_us)
 {
 	bool asks = waiter->stage == WAITER_NEW || waiter->stage == WAITER_ENDED;
 
-	if (!asks || waiter->fresh || pool_count(pool, SLOT_IDLE) == 0 || !pool_rests(pool, now_us))
-		return acquire_settled(pool, waiter, now_us, deadline_us);
-	now_us = rest_clock(pool, now_us);
-	if (__builtin_expect(deadline_us <= now_us, 0))
-		return acquire_settled(pool, waiter, now_us, deadline_us);
-	lend(pool, pool_idle_pick(pool), waiter, now_us);
-	return WEIR_POOL_DELIVERED;
+	if (asks && !waiter->fresh && weir_pool_try_acquire(pool, waiter, now_us, deadline_us))
+		return WEIR_POOL_DELIVERED;
+	return acquire_settled(pool, waiter, now_us, deadline_us);
 }
 
 void weir_pool_cancel(struct weir_pool *pool, struct weir_pool_waiter *waiter, uint64_t now_us)
@@ -252,6 +260,12 @@ static inline bool is_good(const struct weir_pool *pool, const struct slot *slot
 		(pool->config.uses_max == 0 || slot->uses < pool->config.uses_max);
 }
 
+/* A copy, made of its parts where it is needed: in the ordinary case they stay in registers. */
+static inline struct weir_pool_lease token(struct weir_pool_lease lease)
+{
+	return (struct weir_pool_lease){lease.slot, lease.generation, lease.pool};
+}
+
 /* The ordinary case: it is idle again, and nobody waits for it. */
 __attribute__((flatten)) bool weir_pool_give_back(struct weir_pool *pool, struct weir_pool_lease lease,
 	enum weir_pool_give_back how, uint64_t now_us)
@@ -261,11 +275,11 @@ __attribute__((flatten)) bool weir_pool_give_back(struct weir_pool *pool, struct
 
 	if (lease.slot - 1 >= pool->slots_used || slot->state != SLOT_LEASED || slot->generation != lease.generation ||
 		pool->serial != lease.pool || how != WEIR_POOL_REUSABLE || !pool_rests(pool, now_us))
-		return give_back_settled(pool, lease, how, now_us);
+		return give_back_settled(pool, token(lease), how, now_us);
 	now_us = rest_clock(pool, now_us);
 	used_us = now_us - slot->leased_us;
 	if (__builtin_expect(!is_good(pool, slot, now_us) || !pool_idle_goes_on(pool, slot, now_us), 0))
-		return give_back_settled(pool, lease, how, now_us);
+		return give_back_settled(pool, token(lease), how, now_us);
 	pool_times_add(&pool->use, used_us);
 	pool_slot_step(pool, slot, SLOT_LEASED, SLOT_IDLE);
 	return true;

@@ -291,6 +291,12 @@ enum weir_pool_outcome weir_pool_acquire(struct weir_pool *pool, struct weir_poo
 	uint64_t deadline_us);
 
 /*
+ * The same where a connection is idle and there is nothing else to be seen to. True: as if that had answered DELIVERED. False: nothing was
+ * done, and weir_pool_acquire says what there is. Calls nobody. The waiter does not wait, and need not be initialised.
+ */
+bool weir_pool_try_acquire(struct weir_pool *pool, struct weir_pool_waiter *waiter, uint64_t now_us, uint64_t deadline_us);
+
+/*
  * Those who wait, in the order in which they will be served as far as can be told now, at most `count`; returns how many. They
  * stay valid until the next call to the pool that may tell outcomes or that cancels.
  */

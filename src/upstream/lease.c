@@ -220,6 +220,13 @@ static bool conn_is_clean(struct upstream_conn *uc)
 
 static void on_outcome(struct weir_pool_waiter *waiter, enum weir_pool_outcome outcome);
 
+/* Something is idle that may be stale: who is replayed once must not get that again, whichever endpoint it is from. */
+static inline bool try_pool(struct upstream_lease *lease, uint64_t now_us, uint64_t deadline_us)
+{
+	return __builtin_expect(!lease->replayed, 1) &&
+	       weir_pool_try_acquire(lease->endpoint->pool, &lease->waiter, now_us, deadline_us);
+}
+
 static enum weir_pool_outcome ask_pool(struct upstream_lease *lease, uint64_t now_us)
 {
 	weir_pool_waiter_init(&lease->waiter, on_outcome);
@@ -494,11 +501,17 @@ __attribute__((noinline)) static enum upstream_answer refuse(
 	return UPSTREAM_FAILED;
 }
 
-/* The pool has lent nothing, or nothing that is good. */
-__attribute__((noinline)) static enum upstream_answer answer_late(
-	struct upstream_lease *lease, enum weir_pool_outcome outcome, uint64_t now_us, enum cause *cause)
+/* The pool has lent nothing just so, or nothing that is good. */
+__attribute__((noinline)) static enum upstream_answer ask_and_answer(
+	struct upstream_lease *lease, bool was_lent, uint64_t now_us, enum cause *cause)
 {
-	return lease_answer(lease, outcome == WEIR_POOL_DELIVERED ? replace_untold(lease, now_us) : outcome, now_us, cause);
+	enum weir_pool_outcome outcome = WEIR_POOL_DELIVERED;
+
+	if (!was_lent)
+		outcome = lease->replayed ? ask_pool_fresh(lease, now_us) : ask_pool(lease, now_us);
+	if (outcome == WEIR_POOL_DELIVERED && has_untold_event(lease))
+		outcome = replace_untold(lease, now_us);
+	return lease_answer(lease, outcome, now_us, cause);
 }
 
 enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config_upstream *upstream,
@@ -522,12 +535,10 @@ enum upstream_answer upstream_acquire(struct upstreams *ups, const struct config
 	lease->deadline_us = deadline_us;
 	endpoint_begin(ep);
 
-	/* It is replayed once: what it gets now must not be stale again, whichever endpoint that is. */
-	enum weir_pool_outcome outcome =
-		__builtin_expect(lease->replayed, 0) ? ask_pool_fresh(lease, now_us) : ask_pool(lease, now_us);
+	bool was_lent = try_pool(lease, now_us, deadline_us);
 
-	if (outcome != WEIR_POOL_DELIVERED || has_untold_event(lease))
-		return answer_late(lease, outcome, now_us, cause);
+	if (!was_lent || has_untold_event(lease))
+		return ask_and_answer(lease, was_lent, now_us, cause);
 	lease_hold(lease, now_us, 0);
 	return UPSTREAM_ACQUIRED;
 }

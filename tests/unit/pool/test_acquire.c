@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -36,6 +37,39 @@ static void acquire_reuses_an_idle_connection_at_once(void **state)
 	assert_true(b.waiter.reused);
 	assert_int_equal(owner.opens_n, 1);
 	assert_int_equal(owner_stats(&owner).reused, 1);
+	borrower_give_back(&b, WEIR_POOL_REUSABLE);
+	assert_int_equal(a.told + b.told, 0);
+	owner_release(&owner);
+}
+
+static bool try_acquire(struct borrower *borrower, uint64_t deadline_us)
+{
+	struct owner *owner = borrower->owner;
+	bool was_lent = weir_pool_try_acquire(owner->pool, &borrower->waiter, owner->now_us, deadline_us);
+
+	owner_audit(owner);
+	return was_lent;
+}
+
+/* And does nothing where nothing is idle, or its time is over. */
+static void try_acquire_lends_what_is_idle(void **state)
+{
+	struct owner owner;
+	struct borrower a, b;
+
+	pool_with(&owner, owner_config(), &a, &b, NULL);
+	assert_false(try_acquire(&a, UINT64_MAX));
+	assert_int_equal(owner.opens_n, 0);
+	borrower_lease(&a);
+	assert_false(try_acquire(&b, UINT64_MAX));
+	borrower_give_back(&a, WEIR_POOL_REUSABLE);
+	assert_false(try_acquire(&b, owner.now_us));
+	memset(&b.waiter, 0xa5, sizeof(b.waiter));
+	assert_true(try_acquire(&b, owner.now_us + 1));
+	assert_true(b.waiter.reused && b.waiter.rested);
+	assert_int_equal(owner_stats(&owner).acquires[WEIR_POOL_DELIVERED], 2);
+	assert_false(try_acquire(&a, UINT64_MAX));
+	assert_int_equal(owner_stats(&owner).waiting, 0);
 	borrower_give_back(&b, WEIR_POOL_REUSABLE);
 	assert_int_equal(a.told + b.told, 0);
 	owner_release(&owner);
@@ -381,6 +415,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(acquire_opens_when_nothing_is_idle),
 		cmocka_unit_test(acquire_reuses_an_idle_connection_at_once),
+		cmocka_unit_test(try_acquire_lends_what_is_idle),
 		cmocka_unit_test(acquire_waits_for_a_connection_given_back),
 		cmocka_unit_test(acquire_past_its_deadline_times_out_even_beside_an_idle_connection),
 		cmocka_unit_test(waiter_times_out_at_its_deadline),
