@@ -249,6 +249,13 @@ bool client_stream_goes_on(struct stream *down, uint64_t since_us)
 	return goes_on_since(stream_of(down), since_us);
 }
 
+uint64_t client_stream_barred_until_us(struct stream *down)
+{
+	const struct client_session *session = stream_of(down)->session;
+
+	return h2_session_barred_until_us(session->h2.session, now_us(session->client));
+}
+
 /* Spent streams of which the client has taken nothing for long. */
 static void give_up_spent(struct client_session *session)
 {

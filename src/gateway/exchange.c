@@ -164,6 +164,23 @@ static bool answer_is_overdue(const struct exchange *ex, uint64_t now_us)
 	return now_us >= deadline_min(ex->request_deadline_us, deadline_after(ex->moved_us, wait_for_answer(ex).span_us));
 }
 
+/* Content is to come from the client, and the upstream would take it. */
+static bool waits_for_client(const struct exchange *ex)
+{
+	return ex->lease.stage == LEASE_HELD && ex->sent_us == 0 && !stream_blocked(ex->lease.stream);
+}
+
+/* The client is waited for from when it could send: with HTTP/2 its other requests may have stood in the way of this one. */
+static bool client_was_barred(struct exchange *ex)
+{
+	uint64_t until_us = waits_for_client(ex) ? client_stream_barred_until_us(ex->down) : 0;
+
+	if (until_us <= ex->moved_us)
+		return false;
+	ex->moved_us = until_us;
+	return true;
+}
+
 /*
  * A stream of HTTP/2 tells of bytes that wait only when the last of them has gone, and its connection when there is much room; some may
  * have since.
@@ -172,7 +189,11 @@ static bool notices_progress(struct exchange *ex, uint64_t now_us)
 {
 	if (exchange_notices_progress(ex))
 		return true;
-	if (!stream_is_h2(ex->down) || !stream_blocked(ex->down) || !client_stream_goes_on(ex->down, ex->moved_us))
+	if (!stream_is_h2(ex->down))
+		return false;
+	if (client_was_barred(ex))
+		return true;
+	if (!stream_blocked(ex->down) || !client_stream_goes_on(ex->down, ex->moved_us))
 		return false;
 	ex->moved_us = now_us;
 	return true;
@@ -277,12 +298,6 @@ static bool is_clients_deadline(const struct exchange *ex)
 	if (ex->grpc == NULL || (own_us != 0 && own_us <= ex->grpc->timeout_us))
 		return false;
 	return io_now_us(ex->worker->io) - since_us < PATIENCE_LEAST_US;
-}
-
-/* Content is to come from the client, and the upstream would take it. */
-static bool waits_for_client(const struct exchange *ex)
-{
-	return ex->lease.stage == LEASE_HELD && ex->sent_us == 0 && !stream_blocked(ex->lease.stream);
 }
 
 /* The answer was one, and only this client cannot have it: its head is too large for it, or a page where it asked for a tunnel. */

@@ -370,6 +370,9 @@ void client_stream_ended(struct stream *down, enum client_next next);
  */
 bool client_stream_goes_on(struct stream *down, uint64_t since_us);
 
+/* As h2_session_barred_until_us: a client cannot send what is waited for while content of its other requests stands unread. */
+uint64_t client_stream_barred_until_us(struct stream *down);
+
 /* Connections beyond a limit that may exist in order to be told so; one more is closed at once. */
 enum { CLIENT_SPARE = 64 };
 

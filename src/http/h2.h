@@ -226,6 +226,12 @@ bool h2_session_can_upgrade(const struct h2_session *session);
 /* The peer's first SETTINGS have come. */
 bool h2_session_settled(const struct h2_session *session);
 
+/*
+ * Until when the peer could send no content, on any stream, since the window that all share was taken up by what nobody had read: `now_us`, if
+ * it still is; 0: it never was.
+ */
+uint64_t h2_session_barred_until_us(const struct h2_session *session, uint64_t now_us);
+
 /* Content put to all of its streams and not yet written. */
 uint64_t h2_session_unsent(const struct h2_session *session);
 

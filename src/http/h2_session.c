@@ -536,6 +536,10 @@ size_t h2_session_write(struct h2_session *s, char *to, size_t room, uint64_t no
 	s->to = to;
 	s->room = room;
 	s->content_written = 0;
+	if (__builtin_expect(s->unbarred, 0)) {
+		s->barred_until_us = now_us;
+		s->unbarred = false;
+	}
 	write_from(s, &s->pending);
 	if (s->pending.n == 0)
 		notice_stall(s, write_frames(s));

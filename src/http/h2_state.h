@@ -135,6 +135,8 @@ struct h2_session {
 	uint64_t now_us;              /* of the call that is under way */
 	uint64_t stalled_since_us;
 	uint64_t shut_since_us;
+	uint64_t barred_until_us;     /* h2_session_barred_until_us, as long as the peer is not */
+	bool unbarred;                /* it may send again, and is told with what is written next */
 	uint32_t requests_queued;     /* a client's heads that nghttp2 has yet to write, or to leave out */
 	int32_t last_id;              /* the largest number of a stream that the client has used */
 	uint32_t ids;                 /* how many it has used: known to a server */

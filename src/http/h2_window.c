@@ -23,9 +23,21 @@ void h2_window_take(struct h2_stream *stream, size_t n)
 		ration->unread_bytes += n;
 }
 
+/* Of all streams together no byte more may come. */
+static bool is_barred(const struct h2_session *s)
+{
+	return nghttp2_session_get_local_window_size(s->engine) <= 0;
+}
+
+uint64_t h2_session_barred_until_us(const struct h2_session *s, uint64_t now_us)
+{
+	return is_barred(s) || s->unbarred ? now_us : s->barred_until_us;
+}
+
 void h2_window_give_back(struct h2_stream *stream, size_t n)
 {
 	struct h2_session *s = stream->session;
+	bool was_barred;
 	int error;
 
 	stream->unread_bytes -= n;
@@ -33,10 +45,12 @@ void h2_window_give_back(struct h2_stream *stream, size_t n)
 		s->owner.ration->unread_bytes -= n;
 	if (s->state != H2_OPEN || n == 0 || PLANTED(WINDOW_KEPT))
 		return;
+	was_barred = is_barred(s);
 	if (stream->in != H2_WAY_ENDED && stream->fate == H2_LIVE)
 		error = nghttp2_session_consume(s->engine, stream->id, n);
 	else
 		error = nghttp2_session_consume_connection(s->engine, n);
+	s->unbarred |= was_barred && !is_barred(s);
 	if (error != 0)
 		h2_session_starve(s, H2_INTERNAL_ERROR, "no memory to give back a window");
 }

@@ -80,6 +80,7 @@ BOTH = {
     "test_h2_clients": ITSELF,
     "test_h2_upstream": ITSELF,
     "test_h2_stalls": ITSELF,
+    "test_h2_uploads": ITSELF,
     "test_h2_causes": ITSELF,
     "test_h2_floods": ITSELF,
     "test_h2_hostile_upstream": ITSELF,

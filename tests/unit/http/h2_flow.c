@@ -150,6 +150,50 @@ static void unread_content_of_the_dead_goes_back(void **state)
 	free(content);
 }
 
+/* While what all streams share is taken up by some of them, none may send; and it is known until when that was. */
+static void peer_is_barred_by_what_nobody_reads(void **state)
+{
+	enum { STREAMS = H2_SESSION_WINDOW_BYTES / H2_STREAM_WINDOW_BYTES };
+	char *content = pattern(H2_STREAM_WINDOW_BYTES);
+	struct h2_stream *asks[STREAMS], *answers[STREAMS];
+	struct view data;
+	const char *why;
+	struct rig rig;
+	size_t n = 0;
+
+	init(&rig);
+	for (unsigned i = 0; i < STREAMS; i++) {
+		asks[i] = rig_request(&rig, "POST / HTTP/1.1\r\nHost: a\r\n", FRAMING_CHUNKED);
+		answers[i] = rig_accept(&rig);
+	}
+	for (unsigned i = 0; i < STREAMS; i++) {
+		assert_int_equal(h2_session_barred_until_us(rig.server.session, 1000 + i), 0);
+		h2_stream_put_body(asks[i], view_of(content, H2_STREAM_WINDOW_BYTES));
+		rig_move(&rig);
+	}
+	assert_int_equal(h2_session_barred_until_us(rig.server.session, 2000), 2000);
+	/* A little of it is not worth telling yet. */
+	assert_int_equal(h2_stream_read_body(answers[0], &data, &why), H1_PIECE_DATA);
+	rig.now_us = 3000;
+	rig_move(&rig);
+	assert_int_equal(h2_session_barred_until_us(rig.server.session, 4000), 4000);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(stream_skip(answers[i], &n), H1_PIECE_MORE);
+	assert_int_equal(h2_session_barred_until_us(rig.server.session, 4500), 4500);
+	rig.now_us = 5000;
+	rig_move(&rig);
+	assert_int_equal(h2_session_barred_until_us(rig.server.session, 6000), 5000);
+	rig.now_us = 7000;
+	rig_move(&rig);
+	assert_int_equal(h2_session_barred_until_us(rig.server.session, 8000), 5000);
+	for (unsigned i = 0; i < STREAMS; i++) {
+		stream_release(asks[i]);
+		stream_release(answers[i]);
+	}
+	rig_release(&rig);
+	free(content);
+}
+
 static void who_is_blocked_is_told_when_it_goes_on(void **state)
 {
 	char *content = pattern(BIG);
@@ -563,6 +607,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_byte_comes_through),
 		cmocka_unit_test(unread_content_is_bounded),
+		cmocka_unit_test(peer_is_barred_by_what_nobody_reads),
 		cmocka_unit_test(unread_content_of_the_dead_goes_back),
 		cmocka_unit_test(who_is_blocked_is_told_when_it_goes_on),
 		cmocka_unit_test(a_stall_is_seen),
