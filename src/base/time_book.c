@@ -44,8 +44,8 @@ __attribute__((always_inline)) static inline uint64_t enter_phases(
 		uint64_t us = phase_us[phase];
 
 		whole_us += us;
-		book->sum_us[phase] += us;
-		book->phases[phase][phase_bucket(us)]++;
+		book->phases[phase].sum_us += us;
+		book->phases[phase].buckets[phase_bucket(us)]++;
 		if (tries != NULL && PHASE_BIT(phase) & TRY_PHASES)
 			tries->sum_us[phase] += us;
 	}
@@ -107,23 +107,22 @@ void try_book_add(struct try_book *to, const struct try_book *from)
 	counters_add(to, from, sizeof(*to) / sizeof(uint64_t));
 }
 
-static uint64_t phases_sum(const uint64_t us[PHASE_COUNT])
+uint64_t time_book_sum_us(const struct time_book *book)
 {
 	uint64_t sum_us = 0;
 
 	for (unsigned i = 0; i < PHASE_COUNT; i++)
-		sum_us += us[i];
+		sum_us += book->phases[i].sum_us;
 	return sum_us;
-}
-
-uint64_t time_book_sum_us(const struct time_book *book)
-{
-	return phases_sum(book->sum_us);
 }
 
 uint64_t try_book_sum_us(const struct try_book *tries)
 {
-	return phases_sum(tries->sum_us);
+	uint64_t sum_us = 0;
+
+	for (unsigned i = 0; i < PHASE_COUNT; i++)
+		sum_us += tries->sum_us[i];
+	return sum_us;
 }
 
 void time_exemplars_enter(struct time_exemplars *exemplars, const struct time_exemplar *exemplar)

@@ -22,11 +22,16 @@ enum { TIME_BUCKETS = 20, TIME_PHASE_BUCKETS = 11 };
 /* A breaker is a route's own, or an endpoint's. */
 enum breaker_scope { BREAKER_OF_ROUTE, BREAKER_OF_ENDPOINT, BREAKER_SCOPES };
 
+struct phase_book {
+	uint64_t sum_us;
+	uint64_t buckets[TIME_PHASE_BUCKETS];               /* requests by what they spent; those that spent nothing are not in it */
+};
+
+/* There may be thousands of routes, whose books no cache holds: so what is counted of one request stands close together. */
 struct time_book {
 	uint64_t count;                                     /* requests */
-	uint64_t sum_us[PHASE_COUNT];                       /* together they are the sum of the whole */
-	uint64_t whole[TIME_BUCKETS];                       /* requests by what they took in all */
-	uint64_t phases[PHASE_COUNT][TIME_PHASE_BUCKETS];   /* by what they spent in a phase; those that spent nothing are not in it */
+	uint64_t whole[TIME_BUCKETS];                       /* requests by what they took in all: the sum of all phases */
+	struct phase_book phases[PHASE_COUNT];
 	uint64_t refused[BREAKER_SCOPES];                   /* requests that a breaker has refused, by whose it is */
 };
 

@@ -45,7 +45,8 @@ static inline uint64_t metric_u64(const void *base, size_t offset)
 /* How long was spent in one phase. */
 static inline struct histogram metric_phase(const struct time_book *book, unsigned phase)
 {
-	return (struct histogram){book->phases[phase], TIME_PHASE_BUCKETS, TIME_FIRST_US, book->sum_us[phase], 2, NULL};
+	return (struct histogram){
+		book->phases[phase].buckets, TIME_PHASE_BUCKETS, TIME_FIRST_US, book->phases[phase].sum_us, 2, NULL};
 }
 
 extern const struct metric_group metrics_of_build, metrics_of_gateway, metrics_of_times, metrics_of_workers, metrics_of_endpoints,

@@ -140,7 +140,8 @@ static void take_route(struct window_route *to, const struct time_book *from)
 {
 	to->count = from->count;
 	memcpy(to->refused, from->refused, sizeof(to->refused));
-	memcpy(to->phase_us, from->sum_us, sizeof(to->phase_us));
+	for (unsigned i = 0; i < PHASE_COUNT; i++)
+		to->phase_us[i] = from->phases[i].sum_us;
 	memcpy(to->whole, from->whole, sizeof(to->whole));
 }
 

@@ -62,9 +62,9 @@ static void check_records(unsigned worker_number, unsigned row, const struct tim
 		world_violation("13: the routes' books are those of the records", "worker %u: %llu requests, %llu records", worker_number,
 			(unsigned long long)routes->count, (unsigned long long)of->count);
 	for (unsigned i = 0; i < PHASE_COUNT && !of->had_tunnels; i++)
-		if (routes->sum_us[i] != of->sum_us[i])
+		if (routes->phases[i].sum_us != of->sum_us[i])
 			world_violation("13: the routes' books are those of the records", "worker %u, phase %u: %llu us, %llu us", worker_number,
-				i, (unsigned long long)routes->sum_us[i], (unsigned long long)of->sum_us[i]);
+				i, (unsigned long long)routes->phases[i].sum_us, (unsigned long long)of->sum_us[i]);
 }
 
 void times_check_quiet(unsigned worker_number, struct worker *worker, bool is_told, bool since_begin)
@@ -84,7 +84,7 @@ void times_check_quiet(unsigned worker_number, struct worker *worker, bool is_to
 	}
 	/* Two of a request that is hedged wait at the same time. */
 	for (unsigned i = PHASE_QUEUE; i <= PHASE_CLIENT && since_begin && !plan.hedges; i++)
-		if (routes.sum_us[i] != tries.sum_us[i])
+		if (routes.phases[i].sum_us != tries.sum_us[i])
 			world_violation("13: what routes have waited for they have waited for at endpoints", "worker %u, phase %u: %llu us, %llu us",
-				worker_number, i, (unsigned long long)routes.sum_us[i], (unsigned long long)tries.sum_us[i]);
+				worker_number, i, (unsigned long long)routes.phases[i].sum_us, (unsigned long long)tries.sum_us[i]);
 }

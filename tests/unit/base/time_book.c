@@ -43,11 +43,11 @@ static void test_sums(void **state)
 	enter(&book, phase_us);
 	enter(&book, phase_us);
 	assert_int_equal(book.count, 2);
-	assert_int_equal(book.sum_us[PHASE_FIRST_BYTE], 2000);
+	assert_int_equal(book.phases[PHASE_FIRST_BYTE].sum_us, 2000);
 	assert_int_equal(time_book_sum_us(&book), 2 * 5001010);
-	assert_int_equal(sum_of(book.phases[PHASE_CLIENT], TIME_PHASE_BUCKETS), 2);
+	assert_int_equal(sum_of(book.phases[PHASE_CLIENT].buckets, TIME_PHASE_BUCKETS), 2);
 	/* Nothing was spent there: they are not in its histogram. */
-	assert_int_equal(sum_of(book.phases[PHASE_QUEUE], TIME_PHASE_BUCKETS), 0);
+	assert_int_equal(sum_of(book.phases[PHASE_QUEUE].buckets, TIME_PHASE_BUCKETS), 0);
 }
 
 /* In the bucket below the bound, and not in it from the bound on. */
@@ -58,11 +58,11 @@ static void test_bounds_of_phases(void **state)
 	for (unsigned i = 0; i + 1 < TIME_PHASE_BUCKETS; i++, bound *= 4) {
 		struct time_book below = book_of(PHASE_QUEUE, bound - 1), at = book_of(PHASE_QUEUE, bound);
 
-		assert_int_equal(below.phases[PHASE_QUEUE][i], 1);
-		assert_int_equal(at.phases[PHASE_QUEUE][i + 1], 1);
+		assert_int_equal(below.phases[PHASE_QUEUE].buckets[i], 1);
+		assert_int_equal(at.phases[PHASE_QUEUE].buckets[i + 1], 1);
 	}
-	assert_int_equal(book_of(PHASE_QUEUE, 1).phases[PHASE_QUEUE][0], 1);
-	assert_int_equal(book_of(PHASE_QUEUE, UINT64_MAX).phases[PHASE_QUEUE][TIME_PHASE_BUCKETS - 1], 1);
+	assert_int_equal(book_of(PHASE_QUEUE, 1).phases[PHASE_QUEUE].buckets[0], 1);
+	assert_int_equal(book_of(PHASE_QUEUE, UINT64_MAX).phases[PHASE_QUEUE].buckets[TIME_PHASE_BUCKETS - 1], 1);
 }
 
 static void test_bounds_of_the_whole(void **state)
