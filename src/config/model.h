@@ -560,7 +560,7 @@ struct config_fallback {
 	const struct config_upstream *upstream;
 };
 
-/* What a small request reads stands in the first two lines of the cache. */
+/* What a small request reads stands in the first line of the cache, and in the second where it is rewritten, told, or has a breaker. */
 struct config_route {
 	_Alignas(CACHE_LINE) uint32_t index;  /* position in the file */
 	enum config_action action;
@@ -572,14 +572,16 @@ struct config_route {
 	uint8_t priority;          /* of those who wait for a connection: 0 high, 1 normal (default), 2 low, 3 background */
 	bool has_balance_key;                          /* the upstream's balancing asks something of requests (balance_key.c) */
 	bool grpc_web;             /* gRPC-Web becomes gRPC; then with an upstream that speaks h2. false (default) | true */
+	bool has_rewrite, has_breaker;                 /* whether the two below say anything */
+
+	struct config_rewrite rewrite;
+	struct view name;
 	struct {
 		bool access;       /* `log: {access: on|off}`, default on */
 		uint32_t sample_ppm;  /* `log: {sample: 1%}`, default that of `log.access` */
 	} log;
-	struct config_rewrite rewrite;
 	struct config_breaker breaker;  /* of all calls of the route; then with an upstream */
 
-	struct view name;
 	enum config_host_match host_match;
 	struct view host;          /* EXACT: lower case; SUFFIX ("*.example.com"): ".example.com" */
 	enum config_path_match path_match;
@@ -596,6 +598,7 @@ struct config_route {
 		bool location_keeps_rest;
 	} redirect;                                  // `redirect: {location: "https://example.com/new/*", status: 308}`
 };
+_Static_assert(offsetof(struct config_route, rewrite) == CACHE_LINE, "what comes before is a line");
 
 /* `resolver`: who is asked for the addresses of host names */
 struct config_resolver {

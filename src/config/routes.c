@@ -400,6 +400,8 @@ static void route_check(struct load *l, const struct node *map, void *out)
 	const struct node *redirect = node_find(map, VIEW("redirect"));
 
 	route->index = map->index;
+	route->has_rewrite = rewrite != NULL;
+	route->has_breaker = route->breaker.enabled;
 	action_check(l, map, route);
 	grpc_web_check(l, map, route);
 	priority_check(l, map, route);

@@ -276,7 +276,7 @@ void balance_key_answer(struct h1_writer *w, const struct exchange *ex);
 
 static inline bool exchange_is_admitted(struct exchange *ex)
 {
-	return !ex->route->breaker.enabled || route_breaker_admits(ex);
+	return !ex->route->has_breaker || route_breaker_admits(ex);
 }
 
 static inline void exchange_is_answered(struct exchange *ex)

@@ -301,7 +301,7 @@ static struct view rewritten_target(struct exchange *ex)
 {
 	const struct config_rewrite *rw = &ex->route->rewrite;
 
-	if (!rw->path_set || ex->target.form == TARGET_ASTERISK)
+	if (!ex->route->has_rewrite || !rw->path_set || ex->target.form == TARGET_ASTERISK)
 		return ex->target.whole;
 	return join(ex, rw->path, rw->path_keeps_rest ? kept_rest(ex, rw->path) : view_of("", 0), true);
 }
@@ -321,7 +321,7 @@ const char *forward_rewrite(struct exchange *ex)
 	switch (route->action) {
 	case ACTION_UPSTREAM:
 		ex->forward_target = rewritten_target(ex);
-		ex->forward_host = route->rewrite.host.n > 0 ? route->rewrite.host : ex->target.authority;
+		ex->forward_host = route->has_rewrite && route->rewrite.host.n > 0 ? route->rewrite.host : ex->target.authority;
 		return ex->forward_target.p == NULL ? "no memory for the rewritten target" : NULL;
 	case ACTION_RESPOND:
 		ex->answer = (struct answer){.status = route->respond.status, .body = route->respond.body,
