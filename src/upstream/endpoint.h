@@ -326,9 +326,9 @@ static inline struct endpoint *balance_pick_only(const struct endpoint_group *gr
 {
 	struct endpoint *only = group->only;
 
-	if (only == NULL || group->only_seen != atomic_load_explicit(group->changes, memory_order_acquire))
-		return NULL;
-	return only;
+	if (only == NULL || PLANTED(ONLY_ENDPOINT_KEPT))
+		return only;
+	return group->only_seen == atomic_load_explicit(group->changes, memory_order_acquire) ? only : NULL;
 }
 
 /* --- waiting.c ------------------------------------------------------------------------------------------------------ */

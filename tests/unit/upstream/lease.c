@@ -60,6 +60,50 @@ static void test_bytes_flow(void **state)
 	end_close(&end);
 }
 
+static void assert_nobody(struct bed *bed, const char *why)
+{
+	struct user user;
+
+	assert_int_equal(user_ask(&user, bed), UPSTREAM_FAILED);
+	assert_int_equal(user.cause, CAUSE_NO_HEALTHY_ENDPOINT);
+	assert_string_equal(user.lease.why, why);
+}
+
+/* With a connection that rests. */
+static void assert_serves(struct bed *bed)
+{
+	struct user user;
+
+	assert_int_equal(user_ask(&user, bed), UPSTREAM_ACQUIRED);
+	user_give_back(&user, bed, true);
+}
+
+/* That there is but one endpoint is known from the lease before: whatever is set for it meanwhile counts all the same. */
+static void test_only_endpoint_goes_and_comes_back(void **state)
+{
+	struct bed bed;
+	struct user user;
+	struct end end;
+
+	bed_open(&bed, ENDPOINT);
+	user_connect(&user, &bed, &end);
+	user_give_back(&user, &bed, true);
+	struct endpoint_budget *budget = bed_endpoint(&bed, 0)->budget;
+
+	for (int i = 0; i < 2; i++) {
+		assert_true(endpoint_budget_set_out(budget, OUT_DISABLED, true));
+		assert_nobody(&bed, "every endpoint fails its health checks");
+		assert_true(endpoint_budget_set_out(budget, OUT_DISABLED, false));
+		assert_serves(&bed);
+		endpoint_budget_set(budget, SET_DRAINED, SET_DRAINED);
+		assert_nobody(&bed, "every endpoint in service has the weight 0");
+		endpoint_budget_set(budget, SET_DRAINED, 0);
+		assert_serves(&bed);
+	}
+	bed_close(&bed);
+	end_close(&end);
+}
+
 static void test_refused(void **state)
 {
 	struct bed bed;
@@ -538,6 +582,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		LOOP_TEST(test_pending_then_held_then_reused),
 		LOOP_TEST(test_bytes_flow),
+		LOOP_TEST(test_only_endpoint_goes_and_comes_back),
 		LOOP_TEST(test_refused),
 		LOOP_TEST(test_refused_at_once),
 		LOOP_TEST(test_causes),
