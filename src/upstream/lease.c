@@ -198,12 +198,19 @@ __attribute__((noinline)) static enum cause outcome_cause(struct upstream_lease 
 	return cause;
 }
 
-/* A receive that filled the buffer to the last byte leaves open whether there is more. */
-__attribute__((noinline)) static bool is_drained(struct conn *conn)
+/* The turn of the loop that is under way. */
+static uint64_t turn_of(const struct upstream_conn *uc)
+{
+	return io_loop_stats(uc->h1.conn.io)->turns;
+}
+
+/* A receive that filled the buffer to the last byte leaves open whether there is more, and so does content through a pipe. */
+__attribute__((noinline)) static bool is_drained(struct upstream_conn *uc)
 {
 	char byte;
 
-	return conn_recv(conn, &byte, 1) == -EAGAIN;
+	uc->asked_turn = turn_of(uc);
+	return conn_recv(&uc->h1.conn, &byte, 1) == -EAGAIN;
 }
 
 /* Whether the connection could carry another exchange. */
@@ -215,7 +222,7 @@ static bool conn_is_clean(struct upstream_conn *uc)
 		return false;
 	if (uc->h1.unread.n > 0 && !PLANTED(SURPLUS_BYTES_REUSED))
 		return false;
-	return !conn->readable || is_drained(conn);
+	return !conn->readable || is_drained(uc);
 }
 
 static void on_outcome(struct weir_pool_waiter *waiter, enum weir_pool_outcome outcome);
@@ -265,7 +272,7 @@ static bool has_untold_event(const struct upstream_lease *lease)
 /*
  * A connection that went from one borrower straight to the next was never idle, so no event could spoil it, and what came on
  * one that was idle may not have been told yet: it is looked at here, at the price of one receive that only those pay who had
- * to wait.
+ * to wait, unless it was asked in this very turn, when it came back.
  */
 static bool delivered_is_clean(const struct upstream_lease *lease)
 {
@@ -275,7 +282,8 @@ static bool delivered_is_clean(const struct upstream_lease *lease)
 		return place_is_good(uc);
 	if (!lease->waiter.rested || PLANTED(SURPLUS_BYTES_REUSED))
 		return true;
-	conn_look_again(&uc->h1.conn);
+	if (uc->asked_turn != turn_of(uc))
+		conn_look_again(&uc->h1.conn);
 	return conn_is_clean(uc);
 }
 

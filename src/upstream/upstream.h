@@ -74,6 +74,7 @@ struct upstream_conn {
 	uint32_t tls_us;               /* and how much of that, at its end, was TLS */
 	uint64_t began_us;
 	uint64_t rests_since_us;       /* opened, or given back last */
+	uint64_t asked_turn;           /* of the loop: it was asked last then whether anything is to be read, or 0 */
 	uint8_t state;                 /* enum upstream_conn_state; changed by upstream_conn_enter only */
 	bool served;                   /* a whole exchange at least */
 	uint8_t proxy_protocol;        /* enum config_proxy_protocol: what its first bytes are to be; then it serves once */

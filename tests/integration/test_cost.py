@@ -69,16 +69,16 @@ def quiet(origin):
 
 
 class Load:
-    """Small requests on some connections: a request on each, then the answers, and so on."""
+    """Requests on some connections: a request on each, then the answers, and so on."""
 
-    def __init__(self, gateway, connections=1):
+    def __init__(self, gateway, connections=1, length=128):
         self.request = get("/", host=f"127.0.0.1:{gateway.port}")
         self.wires = [gateway.connect() for _ in range(connections)]
         for wire in self.wires:
             wire.send(self.request)
         for wire in self.wires:
             answer = wire.read_response()
-            assert (answer.status, len(answer.body)) == (200, 128)
+            assert (answer.status, len(answer.body)) == (200, length)
         self.length = len(answer.head) + len(answer.body)
 
     def send(self, n):
@@ -173,6 +173,28 @@ def test_system_calls_of_requests_that_come_together(start, quiet, tmp_path):
     # Where all come in time it is an eighth.
     assert calls.pop("waits") < rounds * BATCH / 4
     assert calls == {"receives": 2 * rounds * BATCH, "sends": 2 * rounds * BATCH}
+
+
+def serve_large(wire, _):
+    """The same, with 64 KiB."""
+    wire.sock.settimeout(None)
+    while wire.sock.recv(65536):
+        wire.sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 65536\r\n\r\n" + b"x" * 65536)
+
+
+@pytest.mark.parametrize("connections", [1, 4], ids=["alone", "waiting"])
+def test_system_calls_of_large_answers(start, origin, tmp_path, connections):
+    """Through a pipe, in and out. Whether anything stands behind the answer is asked once, whether the connection rests then or goes to
+    who waits for it."""
+    config = configuration(origin.serve(serve_large), log={"access": "off"}, admin="off", shedding="off")
+    config["upstreams"][0]["pool"] = {"max_connections": 1}
+    gateway = start(config)
+    load, n = Load(gateway, connections, 65536), 400
+    calls = calls_by_kind(gateway, lambda: load.send(n), tmp_path)
+    # The end of an answer may come later than the rest of it.
+    assert calls["splice"] >= 2 * n
+    assert 3 * n <= calls["receives"] <= 3.2 * n
+    assert 2 * n <= calls["sends"] <= 2.2 * n
 
 
 def ask_on_connections_of_their_own(gateway, n):

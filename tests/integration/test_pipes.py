@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from admin import administered
 from gateway import configuration, eventually
 from raw import get
 from servers import tool
@@ -281,18 +282,38 @@ def test_content_until_the_close_becomes_chunks(gateway, origin):
     assert digest.hexdigest() == hash_of_pattern(5 * MIB)
 
 
+def send_content_to(client, wire, size, surplus):
+    both = Concurrently()
+    both.run("sent", lambda: (send_content(wire, size), wire.send(surplus)))
+    both.run("received", receive_content, client, size)
+    assert both.join()["received"] == hash_of_pattern(size)
+
+
 def test_surplus_behind_large_content(gateway, origin):
     """It stays in the socket, is seen there, and is nobody's answer."""
     client, wire, _ = origin.asked(gateway)
     size = 2 * MIB
     wire.send(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n")
     client.read_head()
-    both = Concurrently()
-    both.run("sent", lambda: (send_content(wire, size), wire.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")))
-    both.run("received", receive_content, client, size)
-    assert both.join()["received"] == hash_of_pattern(size)
+    send_content_to(client, wire, size, b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
     client.send(get("/next"))
     other = origin.accept()
     other.read_request()
     other.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
     assert client.read_response().body == b"good"
+
+
+def test_surplus_behind_large_content_while_somebody_waits(start, origin):
+    """The connection would go straight to who waits: the one look between the two finds what stands in the socket."""
+    _, admin = administered(start, origin, upstream={"pool": {"max_connections": 1}})
+    client, wire, _ = origin.asked(admin.gateway)
+    size = 2 * MIB
+    wire.send(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n")
+    client.read_head()
+    other = admin.gateway.connect().send(get("/next"))
+    eventually(lambda: admin.metrics().get("weir_pool_waiters", upstream="origin", endpoint=origin.address) == 1)
+    send_content_to(client, wire, size, b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+    fresh = origin.accept()
+    fresh.read_request()
+    fresh.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
+    assert other.read_response().body == b"good"
