@@ -303,6 +303,35 @@ static void test_order_and_spelling_are_kept(void **state)
 	scene_close();
 }
 
+/* In one piece where it stands as it is written; whatever stands otherwise is written anew. */
+static void test_start_stands_or_is_written(void **state)
+{
+	static const struct {
+		const char *request, *sent;
+	} cases[] = {
+		{"GET /a HTTP/1.1\r\nHost: h.example\r\nA: 1\r\n", "GET /a HTTP/1.1\r\nHost: h.example\r\nA: 1\r\n"},
+		{"PUT /a HTTP/1.1\r\nHost: h.example\r\n", "PUT /a HTTP/1.1\r\nHost: h.example\r\n"},
+		{"GET /a HTTP/1.1\r\nhost: h.example\r\nA: 1\r\n", "GET /a HTTP/1.1\r\nHost: h.example\r\nA: 1\r\n"},
+		{"GET /a HTTP/1.1\r\nHost: H.example\r\nA: 1\r\n", "GET /a HTTP/1.1\r\nHost: h.example\r\nA: 1\r\n"},
+		{"GET /a HTTP/1.1\r\nHost:  h.example\r\nA: 1\r\n", "GET /a HTTP/1.1\r\nHost: h.example\r\nA: 1\r\n"},
+		{"GET /%61 HTTP/1.1\r\nHost: h.example\r\nA: 1\r\n", "GET /a HTTP/1.1\r\nHost: h.example\r\nA: 1\r\n"},
+		{"GET http://h.example/a HTTP/1.1\r\nHost: h.example\r\nA: 1\r\n", "GET /a HTTP/1.1\r\nHost: h.example\r\nA: 1\r\n"},
+		{"GET /a HTTP/1.1\r\nA: 1\r\nHost: h.example\r\n", "GET /a HTTP/1.1\r\nHost: h.example\r\nA: 1\r\n"},
+		{"GET /a HTTP/1.1\r\nConnection: close\r\nHost: h.example\r\nA: 1\r\n", "GET /a HTTP/1.1\r\nHost: h.example\r\nA: 1\r\n"},
+		{"GET /a HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\nA: 1\r\n", "GET /a HTTP/1.1\r\nHost: h.example\r\nA: 1\r\n"},
+		{"GET /a HTTP/1.1\r\nHost: h.example\r\nA: 1\r\nX-Request-Id: x\r\n", "GET /a HTTP/1.1\r\nHost: h.example\r\nA: 1\r\n"},
+	};
+	char request[256], sent[512];
+
+	scene_open(FILE_WITH("upstream: u"), "203.0.113.9");
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		snprintf(request, sizeof(request), "%s\r\n", cases[i].request);
+		snprintf(sent, sizeof(sent), "%s" OURS("203.0.113.9"), cases[i].sent);
+		expect(request, sent);
+	}
+	scene_close();
+}
+
 static void test_hop_by_hop_fields_are_dropped(void **state)
 {
 	scene_open(FILE_WITH("upstream: u"), "203.0.113.9");
@@ -536,6 +565,7 @@ int main(void)
 		LOOP_TEST(test_request_id),
 		LOOP_TEST(test_new_ids_differ),
 		LOOP_TEST(test_order_and_spelling_are_kept),
+		LOOP_TEST(test_start_stands_or_is_written),
 		LOOP_TEST(test_hop_by_hop_fields_are_dropped),
 		LOOP_TEST(test_fields_that_must_not_be_named),
 		LOOP_TEST(test_forwarding_fields),
