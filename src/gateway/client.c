@@ -54,14 +54,6 @@ static void arm(struct client *c, uint64_t span_us)
 	io_timer_set(c->worker->io, &c->timer, deadline_after(now_us(c), span_us));
 }
 
-struct h1_limits client_limits(const struct client *c)
-{
-	const struct config_limits *l = &c->listener->config->limits;
-
-	return (struct h1_limits){.head_bytes_max = l->header_bytes, .field_count_max = l->header_count,
-		.target_bytes_max = l->target_bytes};
-}
-
 size_t client_input_max(const struct client *c)
 {
 	uint32_t head_bytes = c->listener->config->limits.header_bytes;
@@ -243,7 +235,6 @@ bool client_can_discard(const struct client *c)
 /* One step of throwing content away: 1 go on, 0 wait for more, -1 the connection cannot be kept. */
 static int discard_step(struct client *c)
 {
-	struct h1_limits limits = client_limits(c);
 	struct message trailers;
 	struct h1_result result;
 	struct view data;
@@ -255,7 +246,7 @@ static int discard_step(struct client *c)
 		c->discarded += (uint32_t)data.n;
 		return c->discarded > DISCARD_MAX ? -1 : 1;
 	case H1_PIECE_TRAILERS:
-		result = h1_conn_read_trailers(&c->h1, &limits, &trailers);
+		result = h1_conn_read_trailers(&c->h1, client_limits(c), &trailers);
 		if (result.status == H1_DONE)
 			return 1;
 		if (result.status == H1_BAD)
@@ -398,15 +389,15 @@ static void client_head_begins(struct client *c)
 }
 
 /* Tries to take a head from what is unread. True: it became an exchange, or was refused. */
-static bool client_take_head(struct client *c, const struct h1_limits *limits)
+static bool client_take_head(struct client *c)
 {
-	struct message m;
+	struct message *head = &c->worker->head;
 
 	/* An empty line behind the last request is no beginning of the next (RFC 9112 §2.2): the connection stays idle. */
 	if (c->state == CLIENT_IDLE && view_eq(c->h1.unread, VIEW("\r\n")))
 		return false;
 	client_head_begins(c);
-	struct h1_result result = h1_conn_read_request(&c->h1, limits, &m);
+	struct h1_result result = h1_conn_read_request(&c->h1, client_limits(c), head);
 
 	if (result.status == H1_MORE)
 		return false;
@@ -416,8 +407,8 @@ static bool client_take_head(struct client *c, const struct h1_limits *limits)
 		return true;
 	}
 	c->state = CLIENT_EXCHANGE;
-	c->says_close = !m.keep_alive;
-	exchange_start(c, &c->h1.stream, &m);
+	c->says_close = !head->keep_alive;
+	exchange_start(c, &c->h1.stream, head);
 	return true;
 }
 
@@ -430,29 +421,29 @@ static enum h1_status client_preface(const struct client *c)
 }
 
 /* Takes what is unread for what it is. True: the client does something else now. */
-static bool client_take(struct client *c, const struct h1_limits *limits)
+static bool client_take(struct client *c)
 {
 	if (c->h1.unread.n == 0)
 		return false;
 	if (__builtin_expect(c->speaks_h1, 1))
-		return client_take_head(c, limits);
+		return client_take_head(c);
 	switch (client_preface(c)) {
 	case H1_DONE: client_session_begin(c); return true;
 	case H1_MORE: client_head_begins(c); return false;
 	case H1_BAD: break;
 	}
-	return client_take_head(c, limits);
+	return client_take_head(c);
 }
 
 static void client_serve(struct client *c)
 {
-	struct h1_limits limits = client_limits(c);
 	ssize_t got;
 
 	do {
-		if (client_take(c, &limits))
+		if (client_take(c))
 			return;
-		got = h1_conn_fill(&c->h1, h1_conn_first_bytes(&c->h1, client_input_max(c)));
+		/* As much as fits in memory where nothing is yet. */
+		got = h1_conn_fill(&c->h1, c->h1.unread.n > 0 ? client_input_max(c) : h1_conn_first_bytes(&c->h1, H1_SCRATCH_IN_BYTES));
 	} while (got > 0);
 	if (got == -EAGAIN)
 		client_wait(c);

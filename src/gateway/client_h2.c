@@ -341,7 +341,7 @@ void client_session_on_ready(struct client *c)
 
 static struct h2_limits session_limits(const struct client *c)
 {
-	struct h2_limits limits = h2_limits_default(client_limits(c));
+	struct h2_limits limits = h2_limits_default(*client_limits(c));
 
 	h2_limits_set_streams(&limits, c->listener->config->limits.streams);
 	return limits;

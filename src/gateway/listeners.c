@@ -246,6 +246,8 @@ static bool listener_adopt(struct worker_listener *l, struct held_generation *he
 		generation_leave(l->held);
 	l->held = generation_enter(held);
 	l->config = config;
+	l->head_limits = (struct h1_limits){.head_bytes_max = config->limits.header_bytes,
+		.field_count_max = config->limits.header_count, .target_bytes_max = config->limits.target_bytes};
 	l->book = held->generation->listeners[i];
 	listener_secure(l);
 	l->state = LISTENER_OPEN;

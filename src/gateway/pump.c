@@ -205,9 +205,8 @@ static int request_fill(struct exchange *ex, unsigned *fills)
 /* The trailer section of the request: 1 done, 0 needs more bytes, -1 ended. */
 static int request_trailers(struct exchange *ex)
 {
-	struct h1_limits limits = client_limits(ex->client);
 	struct message trailers;
-	struct h1_result result = stream_read_trailers(client_side(ex), &limits, &trailers);
+	struct h1_result result = stream_read_trailers(client_side(ex), client_limits(ex->client), &trailers);
 
 	if (result.status == H1_MORE)
 		return 0;

@@ -94,6 +94,7 @@ struct worker_listener {
 	struct listener listener;
 	struct worker *worker;
 	const struct config_listener *config;
+	struct h1_limits head_limits;      /* of `config` */
 	struct held_generation *held;      /* whose `config` is; NULL: MADE */
 	struct listener_book *book;        /* of `held`; MADE: none yet */
 	struct tls_server *tls;            /* NULL: none; of `held` */
@@ -144,6 +145,7 @@ struct worker {
 	char id_half[16];                  /* the first 16 characters of every request id */
 	struct host_memo host_memo;
 	char date_line[40];                /* WORKER_DATE_LINE_BYTES of date_s */
+	struct message head;               /* of a request, as it was received; good as long as its views are: until another one is read */
 	struct shedding shedding;
 	_Alignas(CACHE_LINE) struct worker_stats stats;
 
@@ -439,7 +441,10 @@ void client_close(struct client *client);
 size_t client_input_max(const struct client *client);
 
 /* The limits for its request heads. */
-struct h1_limits client_limits(const struct client *client);
+static inline const struct h1_limits *client_limits(const struct client *c)
+{
+	return &c->listener->head_limits;
+}
 
 /* --- an exchange (exchange.c; its other files speak through exchange.h) ------------------------------------------------------------ */
 
