@@ -155,12 +155,13 @@ static void closed_check(const char *whose, const struct shared_breaker *shared,
 
 void breakers_check_closed(struct worker *worker, const struct generation *generation)
 {
+	bool one_each = config_endpoint_count(generation->config) == plan.upstreams + plan.traces;
+
 	if (!plan.breakers)
 		return;
-	/* Of two endpoints one may get nothing. */
+	/* Of two endpoints one may get nothing, and so do those to which no route leads any more. */
 	for (size_t i = 0; i < config_endpoint_count(generation->config); i++)
-		closed_check("an endpoint's", &generation->budgets[i]->breaker,
-			config_endpoint_count(generation->config) == plan.upstreams + plan.traces);
+		closed_check("an endpoint's", &generation->budgets[i]->breaker, one_each && shapes_newest_has((unsigned)i));
 	for (size_t i = 0; i < generation->config->route_count; i++)
 		if (generation->breakers[i] != NULL && generation->config->routes[i].name.p[0] == 'r' &&
 			generation->config->routes[i].name.n == 2)
