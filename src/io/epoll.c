@@ -61,12 +61,12 @@
 #define SLEPT_US 20 /* a wait that finds events waiting is shorter */
 #define STATM "/proc/self/statm"
 
-/* Why a turn is no short one, which tells of one event and looks at nothing else. */
+/* Why a turn is no short one, which tells of one event and looks at nothing else. They stand above all numbers of events. */
 enum {
-	LONG_STOPPING = 1, /* it is to be the last */
-	LONG_MEASURED = 2, /* turns are measured */
-	LONG_CROWDED = 4, /* there is a crowd */
-	LONG_BATCH = 8, /* it has told of several events */
+	LONG_STOPPING = 1 << 16, /* it is to be the last */
+	LONG_MEASURED = 2 << 16, /* turns are measured */
+	LONG_CROWDED = 4 << 16, /* there is a crowd */
+	LONG_BATCH = 8 << 16, /* it has told of several events */
 };
 
 /* What every turn of the loop touches stands in the first two lines of the cache. */
@@ -77,7 +77,7 @@ struct io {
 	struct io_loop_stats stats;
 	struct io_pause *pause; /* LONG_MEASURED */
 	int epoll_fd;
-	unsigned long_for; /* LONG_STOPPING and the like; 0: turns are short while events come one by one */
+	int short_count; /* of how many events a short turn tells: 1, and no number while it has reasons in it (LONG_STOPPING) */
 	bool spent; /* reserved_fd, by io_reserve_spend: what is closed next takes its place */
 	int batch_next; /* events before it are delivered */
 	int batch_count; /* 0 while there is none */
@@ -193,6 +193,7 @@ struct io *io_create(void)
 	if (io_watch(io, &io->wake) != 0)
 		goto failed;
 	io_read_clock(io);
+	io->short_count = 1;
 	list_init(&io->crowd);
 	io->crowd_task.on_run = on_crowd;
 	list_init(&io->tasks);
@@ -283,7 +284,7 @@ static void io_strike_events(struct io *io, struct io_source *source)
 /* Takes those out of the batch that are not to be told first: they wait. */
 __attribute__((noinline)) static void io_join_crowd(struct io *io)
 {
-	io->long_for |= LONG_CROWDED;
+	io->short_count |= LONG_CROWDED;
 	io_defer(io, &io->crowd_task);
 	for (int i = 0; i < io->batch_count; i++) {
 		struct io_source *source = io->batch[i].data.ptr;
@@ -302,7 +303,7 @@ static void on_crowd(struct io_task *task)
 	struct io *io = container_of(task, struct io, crowd_task);
 
 	/* As long as a batch, and so worth a look at the clock: see io_end_long(). */
-	io->long_for |= LONG_BATCH;
+	io->short_count |= LONG_BATCH;
 	for (int n = 0; n < CROWD && !list_empty(&io->crowd); n++) {
 		struct io_source *source = container_of(list_pop_front(&io->crowd), struct io_source, node);
 		unsigned events = source->due;
@@ -311,7 +312,7 @@ static void on_crowd(struct io_task *task)
 		source->on_event(source, events);
 	}
 	if (list_empty(&io->crowd))
-		io->long_for &= ~(unsigned)LONG_CROWDED;
+		io->short_count &= ~LONG_CROWDED;
 	else
 		io_defer(io, task);
 }
@@ -394,13 +395,13 @@ __attribute__((noinline)) static void io_deliver_batch(struct io *io, int count)
 	}
 	io->batch_next = 0;
 	io->batch_count = count;
-	if (io->long_for & LONG_MEASURED)
+	if (io->short_count & LONG_MEASURED)
 		io->busy_us = clock_us(CLOCK_THREAD_CPUTIME_ID);
 	/* What comes stands behind a crowd that is there. */
-	if (count > CROWD || (count > 0 && io->long_for & LONG_CROWDED))
+	if (count > CROWD || (count > 0 && io->short_count & LONG_CROWDED))
 		io_join_crowd(io);
 	if (count > 1) {
-		io->long_for |= LONG_BATCH;
+		io->short_count |= LONG_BATCH;
 		io_mark_due(io);
 	}
 	io->stats.events += (uint64_t)count;
@@ -420,14 +421,14 @@ static void io_deliver_one(struct io *io)
 /* The end of a turn that is no short one. False: it was the last. */
 __attribute__((noinline)) static bool io_end_long(struct io *io)
 {
-	if (io->long_for & LONG_BATCH) {
+	if (io->short_count & LONG_BATCH) {
 		io->began_us = io->now_us;
 		io->ended_us = monotonic_us();
 	}
-	io->long_for &= ~(unsigned)LONG_BATCH;
-	if (io->long_for & LONG_MEASURED)
+	io->short_count &= ~LONG_BATCH;
+	if (io->short_count & LONG_MEASURED)
 		io_measure(io);
-	return !(io->long_for & LONG_STOPPING);
+	return !(io->short_count & LONG_STOPPING);
 }
 
 /* False: it was the last. */
@@ -437,7 +438,7 @@ static bool io_tick(struct io *io)
 
 	io->stats.turns++;
 	io_read_clock(io);
-	if (count == 1 && io->long_for == 0)
+	if (count == io->short_count)
 		io_deliver_one(io);
 	else
 		io_deliver_batch(io, count);
@@ -446,19 +447,19 @@ static bool io_tick(struct io *io)
 	io_run_tasks(io);
 	/* With one event a tick is over before it is worth a look at the clock. */
 	io->ended_us = 0;
-	return io->long_for == 0 || io_end_long(io);
+	return io->short_count == 1 || io_end_long(io);
 }
 
 void io_run(struct io *io)
 {
-	io->long_for &= ~(unsigned)LONG_STOPPING;
+	io->short_count &= ~LONG_STOPPING;
 	while (io_tick(io))
 		;
 }
 
 void io_stop(struct io *io)
 {
-	io->long_for |= LONG_STOPPING;
+	io->short_count |= LONG_STOPPING;
 }
 
 uint64_t io_now_us(const struct io *io)
@@ -512,15 +513,15 @@ void io_pause_begin(struct io *io, struct io_pause *pause)
 {
 	*pause = (struct io_pause){0};
 	io->pause = pause;
-	io->long_for |= LONG_MEASURED;
+	io->short_count |= LONG_MEASURED;
 	io->busy_us = clock_us(CLOCK_THREAD_CPUTIME_ID);
 }
 
 void io_pause_end(struct io *io)
 {
-	if (io->long_for & LONG_MEASURED)
+	if (io->short_count & LONG_MEASURED)
 		io_measure(io);
-	io->long_for &= ~(unsigned)LONG_MEASURED;
+	io->short_count &= ~LONG_MEASURED;
 }
 
 size_t io_sources_open(const struct io *io)
