@@ -337,8 +337,8 @@ bool pool_overflow_has_room(const struct weir_pool *pool);
 void pool_replan(struct weir_pool *pool);
 
 /*
- * The slot, which has not expired, is about to become idle, in a pool at rest: its time begins, if that takes no plan that there is not
- * already. False: it does, and nothing has changed.
+ * The slot is about to become idle, in a pool at rest: its time begins, if that takes no plan that there is not already. False:
+ * it does, and nothing has changed.
  */
 bool pool_idle_goes_on(struct weir_pool *pool, struct slot *slot, uint64_t now_us);
 

@@ -96,12 +96,12 @@ static struct slot *idle_due(struct weir_pool *pool, uint64_t by_us)
 
 bool pool_idle_goes_on(struct weir_pool *pool, struct slot *slot, uint64_t now_us)
 {
-	uint64_t timeout_us = pool->config.idle_timeout_us, due_us = slot->expires_us;
+	uint64_t timeout_us = pool->config.idle_timeout_us, due_us = now_us + timeout_us;
 	bool trims = pool_count(pool, SLOT_IDLE) > 0 && pool->trim_us == POOL_NEVER && pool->config.trim_interval_us > 0;
 
-	/* One of 0 is none. */
-	if (timeout_us - 1 < due_us - now_us)
-		due_us = now_us + timeout_us;
+	/* A sum that wraps is before now, and nothing comes up then in a pool at rest. */
+	if (timeout_us == 0 || due_us > slot->expires_us)
+		due_us = slot->expires_us;
 	if (trims || (!comes_up_before(pool, slot, due_us) && due_us != POOL_NEVER))
 		return false;
 	slot->idle_until_us = due_us;
