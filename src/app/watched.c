@@ -40,7 +40,6 @@ static void files_thin_out(struct watched *watched, struct index *named)
 {
 	size_t kept = 0;
 
-	index_sort(named);
 	for (size_t i = 0; i < watched->count; i++) {
 		struct watched_file file = watched->files[i];
 
@@ -95,7 +94,6 @@ void watched_take_over(struct watched *watched, const struct watched *before)
 		return;
 	for (size_t i = 0; i < before->count; i++)
 		index_put(&known, view_str(before->files[i].path), VIEW(""), NULL);
-	index_sort(&known);
 	for (size_t i = 0; i < watched->count; i++) {
 		const struct indexed *found = index_find(&known, view_str(watched->files[i].path), VIEW(""));
 

@@ -1,71 +1,69 @@
-/* See index.h. */
+/* See index.h: a table of hashes, at least half of which stays empty, and behind it the things in their order. */
 #include "base/index.h"
 
 #include <stdlib.h>
 
+#include "base/hash.h"
+
+struct index_slot {
+	uint32_t tag;              /* the half of the hash that does not say where the slot is */
+	uint32_t at;               /* of its thing among the items, and 1; 0: the slot is empty */
+};
+
 bool index_init(struct index *index, size_t room)
 {
-	*index = (struct index){.items = calloc(room + 1, sizeof(*index->items))};
-	return index->items != NULL;
+	size_t slots = 4;
+
+	while (slots < 2 * room)
+		slots *= 2;
+	*index = (struct index){.mask = slots - 1, .slots = calloc(1, slots * sizeof(*index->slots) + room * sizeof(*index->items))};
+	if (index->slots != NULL)
+		index->items = (struct indexed *)(void *)(index->slots + slots);
+	return index->slots != NULL;
+}
+
+static uint64_t hash_of(struct view name, struct view part)
+{
+	return hash_u64(hash_append(HASH_BEGIN, part.p, part.n), hash_append(HASH_BEGIN, name.p, name.n));
+}
+
+/* That of the thing which is called so, or the empty one where it would stand. */
+static struct index_slot *slot_of(const struct index *index, uint64_t hash, struct view name, struct view part)
+{
+	for (size_t i = hash & index->mask;; i = (i + 1) & index->mask) {
+		struct index_slot *slot = &index->slots[i];
+
+		if (slot->at == 0)
+			return slot;
+		const struct indexed *item = &index->items[slot->at - 1];
+
+		if (slot->tag == (uint32_t)(hash >> 32) && view_eq(item->name, name) && view_eq(item->part, part))
+			return slot;
+	}
 }
 
 void index_put(struct index *index, struct view name, struct view part, void *thing)
 {
+	uint64_t hash = hash_of(name, part);
+	struct index_slot *slot = slot_of(index, hash, name, part);
+
 	index->items[index->count] = (struct indexed){name, part, thing, index->count};
 	index->count++;
-}
-
-static int view_order(struct view a, struct view b)
-{
-	size_t n = a.n < b.n ? a.n : b.n;
-	int order = n > 0 ? memcmp(a.p, b.p, n) : 0;
-
-	return order != 0 ? order : (a.n > b.n) - (a.n < b.n);
-}
-
-static int order_of(const struct indexed *item, struct view name, struct view part)
-{
-	int order = view_order(item->name, name);
-
-	return order != 0 ? order : view_order(item->part, part);
-}
-
-static int indexed_compare(const void *x, const void *y)
-{
-	const struct indexed *a = x, *b = y;
-	int order = order_of(a, b->name, b->part);
-
-	return order != 0 ? order : (a->place > b->place) - (a->place < b->place);
-}
-
-bool index_sort(struct index *index)
-{
-	const struct indexed *items = index->items;
-	bool differ = true;
-
-	qsort(index->items, index->count, sizeof(*items), indexed_compare);
-	for (size_t i = 1; i < index->count && differ; i++)
-		differ = order_of(&items[i], items[i - 1].name, items[i - 1].part) != 0;
-	return differ;
+	if (slot->at == 0)
+		*slot = (struct index_slot){(uint32_t)(hash >> 32), (uint32_t)index->count};
+	else
+		index->has_doubles = true;
 }
 
 const struct indexed *index_find(const struct index *index, struct view name, struct view part)
 {
-	size_t from = 0, to = index->count;
+	const struct index_slot *slot = slot_of(index, hash_of(name, part), name, part);
 
-	while (from < to) {
-		size_t middle = from + (to - from) / 2;
-
-		if (order_of(&index->items[middle], name, part) < 0)
-			from = middle + 1;
-		else
-			to = middle;
-	}
-	return from < index->count && order_of(&index->items[from], name, part) == 0 ? &index->items[from] : NULL;
+	return slot->at != 0 ? &index->items[slot->at - 1] : NULL;
 }
 
 void index_release(struct index *index)
 {
-	free(index->items);
+	free(index->slots);
 	*index = (struct index){0};
 }

@@ -163,7 +163,7 @@ static bool list_index(struct comparison *c, const struct node *list, struct ind
 		named = named && name.n > 0;
 		index_put(index, name, VIEW(""), (void *)(uintptr_t)item);
 	}
-	return named && index_sort(index);
+	return named && !index->has_doubles;
 }
 
 static const struct node *item_named(const struct index *index, struct view name)

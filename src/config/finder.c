@@ -38,9 +38,6 @@ struct finder *finder_create(const struct config *config)
 		index_put(&f->routes, config->routes[i].name, VIEW(""), NULL);
 	for (size_t i = 0; i < config->upstream_count; i++)
 		upstream_put(f, &config->upstreams[i]);
-	index_sort(&f->routes);
-	index_sort(&f->upstreams);
-	index_sort(&f->endpoints);
 	return f;
 }
 

@@ -246,7 +246,6 @@ static struct config_upstream *upstream_find(struct load *l, struct view name)
 		}
 		for (size_t i = 0; i < c->upstream_count; i++)
 			index_put(&l->upstreams, c->upstreams[i].name, VIEW(""), &c->upstreams[i]);
-		index_sort(&l->upstreams);
 	}
 	const struct indexed *found = index_find(&l->upstreams, name, VIEW(""));
 

@@ -218,7 +218,6 @@ static bool find_limits(struct window_moves *moves, const struct generation *to,
 		return false;
 	for (size_t i = 0; i < limits_of(from); i++)
 		index_put(&known, limit_name(&from->limits[i]), VIEW(""), NULL);
-	index_sort(&known);
 	for (size_t i = 0; i < limits_of(to); i++) {
 		const struct indexed *found = index_find(&known, limit_name(&to->limits[i]), VIEW(""));
 

@@ -39,7 +39,6 @@ static bool breakers_index(struct list *all, struct index *index)
 
 		index_put(index, view_of(b->name, b->name_n), VIEW(""), b);
 	}
-	index_sort(index);
 	return true;
 }
 

@@ -29,7 +29,6 @@ static bool times_index(struct list *all, struct index *index)
 
 		index_put(index, view_of(t->name, t->name_n), VIEW(""), t);
 	}
-	index_sort(index);
 	return true;
 }
 

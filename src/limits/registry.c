@@ -39,7 +39,6 @@ bool limits_index(const struct limit_registry *registry, struct index *index)
 
 		index_put(index, view_of(limit->identity, limit->identity_n), VIEW(""), limit);
 	}
-	index_sort(index);
 	return true;
 }
 

@@ -49,7 +49,6 @@ static bool registry_index(struct budget_registry *registry, struct index *index
 
 		index_put(index, view_of(budget->upstream_name, budget->upstream_name_n), view_of_address(&budget->address), budget);
 	}
-	index_sort(index);
 	return true;
 }
 
