@@ -15,9 +15,10 @@
  * with what the batch holds for it before the first event is told: so nobody begins to use what is known to have ended.
  *
  * A tick is short, whatever comes. Of more than CROWD events in one batch only those of connections that were opened from
- * here are told at once. The others stand in a line, of which a deferred task tells CROWD in each tick, so what is new is
- * fetched in between. Else a thousand clients who come again at once, each time they are refused, would keep the few answers
- * waiting of which the whole throughput is made: they would look late, and the connections they free would rest.
+ * here are told at once, and of listeners. The others stand in a line, of which a deferred task tells CROWD in each tick, so
+ * what is new is fetched in between. Else a thousand clients who come again at once, each time they are refused, would keep the
+ * few answers waiting of which the whole throughput is made: they would look late, and the connections they free would rest. And
+ * who waits to be accepted, of whom a listener takes a few in one go, would wait for as many rounds of the line.
  *
  * The mailbox is a stack that any thread pushes on and the loop takes whole and turns round. Only the push that finds
  * it empty wakes the loop; the loop pays one load a tick. The eventfd is edge-triggered like everything else and is
@@ -524,6 +525,11 @@ void io_pause_end(struct io *io)
 	io->short_count &= ~LONG_MEASURED;
 }
 
+bool io_is_crowded(const struct io *io)
+{
+	return io->long_for & LONG_CROWDED;
+}
+
 size_t io_sources_open(const struct io *io)
 {
 	return io->sources_open;
@@ -606,7 +612,7 @@ int io_bind(
 {
 	int error = io_adopt(io, source, listen_bind(address, options));
 
-	source->shared = true;
+	source->first = source->shared = true;
 	return error;
 }
 

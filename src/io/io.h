@@ -86,6 +86,9 @@ void io_pause_begin(struct io *io, struct io_pause *pause);
 /* The turn that is under way counts as far as it has gone. Legal when nothing is measured. */
 void io_pause_end(struct io *io);
 
+/* More events wait than one tick tells of: so what is done once in a tick costs little beside them. */
+bool io_is_crowded(const struct io *io);
+
 /* Sockets that this loop has open. */
 size_t io_sources_open(const struct io *io);
 
@@ -170,7 +173,7 @@ enum io_event {
 struct io_source {
 	int fd;                                                        /* -1: none */
 	uint16_t due;                                                  /* events that are fetched and not yet told; to be read */
-	bool first;                                                    /* the loop's: told before others when there is a crowd */
+	bool first;                                                    /* the loop's: told in this tick though there is a crowd */
 	bool shared;                                                   /* the loop's: other processes may have the socket too */
 	void (*on_event)(struct io_source *source, unsigned events);
 	struct list_node node;                                         /* the loop's */

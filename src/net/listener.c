@@ -86,6 +86,10 @@ static void listener_on_event(struct io_source *source, unsigned events)
 {
 	struct listener *listener = container_of(source, struct listener, source);
 	int count;
+
+	/* Who came all together with others is not to wait until that is learned; and it asks in vain once in a long tick at most. */
+	if (io_is_crowded(listener->io))
+		listener->at_once = LISTENER_BATCH;
 	int ended = accept_some(listener, listener->at_once, &count);
 
 	if (ended == 0)

@@ -3,7 +3,8 @@
  * for another reason that is not the one connection's.
  *
  * An accept that finds nobody costs as much as half a request: a socket is made and thrown away. So it takes as many at once as
- * waited of late, and lets itself be told that there are more.
+ * waited of late, and lets itself be told that there are more. Where the loop has a crowd of events to tell of, it takes LISTENER_BATCH: one
+ * more is little beside them, and a few in each tick, of which all are long, may be too few.
  *
  * While paused, connections wait in the kernel's backlog. Of an exhausted machine one is shed with the reserved descriptor so that at least
  * one client learns of it. Accepting resumes after LISTENER_PAUSE_US or when the owner says that a descriptor came free.

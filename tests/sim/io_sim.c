@@ -137,6 +137,12 @@ uint64_t io_letter_us(struct io *io)
 }
 
 /* As far as anybody is to be refused for it. */
+/* Now and then, whatever there is. */
+bool io_is_crowded(const struct io *io)
+{
+	return io->stats.turns % 8 == 0;
+}
+
 size_t io_sources_open(const struct io *io)
 {
 	return faults_are_on() ? io->files : 0;

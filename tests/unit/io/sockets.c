@@ -786,6 +786,39 @@ static void test_opened_before_a_crowd(void **state)
 	io_close(fixture.io, &listener.source);
 }
 
+/* Who waits to be accepted does not wait behind the crowd: each tick tells the listener. */
+static void test_accepts_before_a_crowd(void **state)
+{
+	struct end listener, comer = end_of(on_event);
+	struct address address, peer;
+
+	end_listen(&listener, "127.0.0.1:0");
+	for (int i = 0; i < GUESTS; i++) {
+		opened[i] = end_of(on_event);
+		guests[i] = end_of(on_event);
+		end_connect(&opened[i], &listener);
+		end_accept(&guests[i], &listener, &peer);
+	}
+	assert_int_equal(io_local_address(fixture.io, &listener.source, &address), 0);
+	for (int i = 0; i < GUESTS; i++)
+		end_send(&opened[i], "x");
+	assert_true(io_connect(fixture.io, &comer.source, &address) <= 0);
+	assert_false(io_is_crowded(fixture.io));
+	for (int ticks = 1; ticks <= 2; ticks++) {
+		end_forget(&listener);
+		run_pending();
+		assert_int_equal(listener.count, 1);
+		assert_int_equal(io_is_crowded(fixture.io), ticks == 1);
+		assert_int_equal(guests[GUESTS - 1].count, ticks == 2);
+	}
+	for (int i = 0; i < GUESTS; i++) {
+		io_close(fixture.io, &opened[i].source);
+		io_close(fixture.io, &guests[i].source);
+	}
+	io_close(fixture.io, &comer.source);
+	io_close(fixture.io, &listener.source);
+}
+
 /* --- descriptors run out ------------------------------------------------------------------------------------ */
 
 static struct rlimit limit_descriptors_to_those_open(void)
@@ -1227,6 +1260,7 @@ int main(void)
 		LOOP_TEST(test_lag),
 		LOOP_TEST(test_crowd),
 		LOOP_TEST(test_opened_before_a_crowd),
+		LOOP_TEST(test_accepts_before_a_crowd),
 		LOOP_TEST(test_a_closed_listener_that_others_have),
 		LOOP_TEST(test_a_full_accept_queue_is_told),
 		LOOP_TEST(test_shedding),

@@ -103,6 +103,25 @@ static void test_batches(void **state)
 	listener_close(&owner.listener);
 }
 
+/* Among so many events that not all are told at once, it takes as many as it may, whatever it has learned. */
+static void test_batches_in_a_crowd(void **state)
+{
+	static struct end clients[LISTENER_BATCH];
+	struct owner owner;
+	struct address address = owner_open(&owner);
+
+	for (unsigned i = 0; i < LISTENER_BATCH; i++) {
+		end_init(&clients[i]);
+		assert_true(io_connect(fixture.io, &clients[i].source, &address) <= 0);
+	}
+	owner.good = LISTENER_BATCH;
+	io_run(fixture.io);
+	assert_int_equal(owner.asked, LISTENER_BATCH);
+	for (unsigned i = 0; i < LISTENER_BATCH; i++)
+		end_close(&clients[i]);
+	listener_close(&owner.listener);
+}
+
 static int accept_one(struct listener *listener)
 {
 	struct owner *owner = container_of(listener, struct owner, listener);
@@ -299,6 +318,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		LOOP_TEST(test_accepts_until_none_waits),
 		LOOP_TEST(test_batches),
+		LOOP_TEST(test_batches_in_a_crowd),
 		LOOP_TEST(test_asks_seldom_in_vain),
 		LOOP_TEST(test_pause),
 		LOOP_TEST(test_fails_for_good),
