@@ -341,7 +341,12 @@ __attribute__((noinline)) static struct endpoint *pick_any(struct endpoint_group
 {
 	struct endpoint *ep = balance_pick(group, lease);
 
-	return ep == NULL || endpoint_breaker_admits(ep, lease) ? ep : pick_another(group, lease);
+	if (ep == NULL) {
+		/* It may be that of one that was there a moment ago. */
+		lease->breaker_call = 0;
+		return NULL;
+	}
+	return endpoint_breaker_admits(ep, lease) ? ep : pick_another(group, lease);
 }
 
 static inline struct endpoint *pick(struct endpoint_group *group, struct upstream_lease *lease)

@@ -829,6 +829,40 @@ static void test_is_back_behind_the_time_of_its_breaker(void **state)
 	set_close(&set);
 }
 
+static uint32_t trials_of(struct endpoint_budget *budget)
+{
+	struct breaker breaker;
+
+	shared_breaker_look(&budget->breaker, &breaker);
+	return breaker.trials;
+}
+
+/* The endpoint goes between two looks at it, as when another worker takes it out: who has got none has no trial to give back. */
+static void test_who_finds_nobody_has_made_no_trial(void **state)
+{
+	struct set set;
+	struct user holder, breaking, trying;
+	struct endpoint_budget *budget;
+
+	set_open_held(&set, BREAKING_AT_0, &holder);
+	connect_at(&breaking, &set, 0);
+	budget = set.bed.budgets[0];
+	open_breaker(&breaking, &set);
+	await_in_service(budget);
+	set_reload(&set, BREAKING_OTHER_AT_0);
+	assert_int_equal(user_ask(&trying, &set.bed), UPSTREAM_PENDING);
+	assert_int_equal(trials_of(budget), 1);
+	/* Nobody has been told yet. */
+	atomic_fetch_or(&budget->out, OUT_DISABLED);
+	assert_int_equal(upstream_acquire_again(&holder.lease, RETRY_REFUSED, &holder.cause), UPSTREAM_FAILED);
+	assert_int_equal(holder.cause, CAUSE_NO_HEALTHY_ENDPOINT);
+	assert_int_equal(trials_of(budget), 1);
+	atomic_fetch_and(&budget->out, ~(unsigned)OUT_DISABLED);
+	user_end(&holder, &set);
+	user_end(&trying, &set);
+	set_close(&set);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -860,6 +894,7 @@ int main(void)
 		LOOP_TEST(test_budgets_do_not_pile_up),
 		LOOP_TEST(test_drained_opens_its_breaker),
 		LOOP_TEST(test_is_back_behind_the_time_of_its_breaker),
+		LOOP_TEST(test_who_finds_nobody_has_made_no_trial),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
