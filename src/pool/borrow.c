@@ -95,7 +95,7 @@ __attribute__((noinline)) static enum weir_pool_outcome acquire_settled(struct w
 	uint64_t latest_us;
 
 	POOL_CHECK(waiter->on_outcome != NULL);
-	POOL_CHECK(waiter->stage == WAITER_NEW || waiter->stage == WAITER_ENDED);
+	POOL_CHECK(waiter_is_free(waiter));
 	pool_clock(pool, now_us);
 	latest_us = pool_time_after(pool->now_us, pool->wait_max_us);
 	waiter->pool = pool;
@@ -167,9 +167,9 @@ __attribute__((flatten)) bool weir_pool_try_acquire(struct weir_pool *pool, stru
 enum weir_pool_outcome weir_pool_acquire(struct weir_pool *pool, struct weir_pool_waiter *waiter, uint64_t now_us,
 	uint64_t deadline_us)
 {
-	bool asks = waiter->stage == WAITER_NEW || waiter->stage == WAITER_ENDED;
+	bool may_ask = waiter_is_free(waiter) && waiter->on_outcome != NULL;
 
-	if (asks && !waiter->fresh && weir_pool_try_acquire(pool, waiter, now_us, deadline_us))
+	if (may_ask && !waiter->fresh && weir_pool_try_acquire(pool, waiter, now_us, deadline_us))
 		return WEIR_POOL_DELIVERED;
 	return acquire_settled(pool, waiter, now_us, deadline_us);
 }
@@ -178,7 +178,7 @@ void weir_pool_cancel(struct weir_pool *pool, struct weir_pool_waiter *waiter, u
 {
 	bool delivered;
 
-	if (waiter->stage == WAITER_NEW || waiter->stage == WAITER_ENDED)
+	if (waiter_is_free(waiter))
 		return;
 	if (POOL_PLANTED(CANCEL_DOES_NOT_DEQUEUE) && waiter->stage == WAITER_WAITING)
 		return;

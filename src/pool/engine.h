@@ -90,7 +90,13 @@ struct slot_list {
 	uint32_t count;
 };
 
-enum waiter_stage { WAITER_NEW, WAITER_WAITING, WAITER_RESOLVED, WAITER_ENDED };
+enum waiter_stage { WAITER_NEW, WAITER_ENDED, WAITER_WAITING, WAITER_RESOLVED };
+
+/* No pool has it: it may ask. */
+static inline bool waiter_is_free(const struct weir_pool_waiter *waiter)
+{
+	return waiter->stage <= WAITER_ENDED;
+}
 
 /*
  * OPEN -> DRAINING (no newcomers) -> CLOSING (nobody waits any more: nothing unleased stays) -> CLOSED (nothing is left, and the

@@ -285,7 +285,7 @@ void weir_pool_free(struct weir_pool *pool);
  * Who waits is served before whoever comes later with the same priority, and never at or after the deadline: what was
  * delivered but not told by then goes back, and TIMED_OUT is told.
  *
- * Using a waiter that is still waiting is a bug (checked, aborts).
+ * Using a waiter that is still waiting, or that has no on_outcome, is a bug (checked, aborts).
  */
 enum weir_pool_outcome weir_pool_acquire(struct weir_pool *pool, struct weir_pool_waiter *waiter, uint64_t now_us,
 	uint64_t deadline_us);

@@ -364,6 +364,16 @@ static void acquire_without_callback(struct owner *owner, struct borrower *b)
 	borrower_acquire(b, 1000);
 }
 
+/* A pool at rest serves it at once. */
+static void acquire_at_rest_without_callback(struct owner *owner, struct borrower *b)
+{
+	borrower_lease(b);
+	borrower_give_back(b, WEIR_POOL_REUSABLE);
+	owner_run(owner);
+	b->waiter.on_outcome = NULL;
+	borrower_acquire(b, 1000);
+}
+
 static void free_with_connections(struct owner *owner, struct borrower *b)
 {
 	borrower_lease(b);
@@ -414,6 +424,7 @@ static void use_that_cannot_go_on_aborts(void **state)
 {
 	aborts(acquire_twice);
 	aborts(acquire_without_callback);
+	aborts(acquire_at_rest_without_callback);
 	aborts(free_with_connections);
 	aborts(free_with_waiters);
 	aborts(free_while_calling);
