@@ -81,8 +81,8 @@ struct weir_pool_waiter {
 
 	struct weir_pool_lease lease;    /* valid when DELIVERED */
 	void *connection;                /* the owner's connection when DELIVERED */
-	bool reused;                     /* it has served somebody before */
-	bool rested;                     /* it was not opened just now: its peer may have closed it meanwhile */
+	bool reused;                     /* DELIVERED: it has served somebody before */
+	bool rested;                     /* DELIVERED: it was not opened just now: its peer may have closed it meanwhile */
 	uint8_t refusal;                 /* REJECTED: enum weir_pool_refusal */
 	/*
 	 * OPEN_FAILED: the owner's number for the failed open. TIMED_OUT, REJECTED: that of the latest failed open if none
@@ -105,8 +105,8 @@ struct weir_pool_waiter {
 };
 
 /*
- * Before the first use of a waiter that is not zeroed, or for another use after its end: priority 0, not fresh. What else
- * there is in it weir_pool_acquire sets.
+ * Before the first use of a waiter that is not zeroed, or for another use after its end: priority 0, not fresh. Of what else
+ * there is in it, what an outcome gives a meaning (above) is set with that outcome; the rest may be what it was before.
  */
 static inline void weir_pool_waiter_init(struct weir_pool_waiter *waiter,
 	void (*on_outcome)(struct weir_pool_waiter *waiter, enum weir_pool_outcome outcome))
