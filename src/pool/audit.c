@@ -211,11 +211,7 @@ static const char *audit_asked(const struct weir_pool *pool)
 /* What a pool at rest is spared must be nothing. */
 static bool rest_agrees(const struct weir_pool *pool)
 {
-	uint64_t leak_us = pool->config.leak_after_us;
-
-	return pool->calling == 0 && pool->stage == POOL_OPEN && pool_nothing_to_ask(pool) &&
-		pool_live(pool) <= pool->config.connections_max && pool->rests_until_us <= pool->next_us &&
-		(leak_us == 0 || pool->next_us <= pool_time_after(pool->now_us, leak_us));
+	return pool_stays_settled(pool) && pool->rests_until_us <= pool->next_us;
 }
 
 /* What must hold between the counts whenever a call has returned. */

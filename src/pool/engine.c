@@ -522,16 +522,10 @@ void pool_ask(struct weir_pool *pool)
 
 void pool_rest(struct weir_pool *pool)
 {
-	const struct weir_pool_config *config = &pool->config;
-	bool rests = pool->calling == 0 && pool->stage == POOL_OPEN && pool_nothing_to_ask(pool) &&
-		pool_live(pool) <= config->connections_max && config->checks == WEIR_POOL_CHECK_NEVER &&
-		config->idle_timeout_us < POOL_FAR;
-	/* Any later lease leaks later still. */
-	bool planned = config->leak_after_us == 0 || pool->next_us <= pool_time_after(pool->now_us, config->leak_after_us);
+	/* Where something is due nothing rests until it was seen to, whatever time the next caller says it is. */
+	bool rests = pool->next_us > pool->now_us && pool_stays_settled(pool);
 
-	/* Something is due: until it was seen to, nothing rests, whatever time the next caller says it is. */
-	rests = rests && pool->next_us > pool->now_us;
-	pool->rests_until_us = !rests || !planned ? 0 : pool->next_us < POOL_FAR ? pool->next_us : POOL_FAR;
+	pool->rests_until_us = !rests ? 0 : pool->next_us < POOL_FAR ? pool->next_us : POOL_FAR;
 }
 
 __attribute__((noinline)) void pool_settle_all(struct weir_pool *pool)

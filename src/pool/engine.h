@@ -403,11 +403,16 @@ void pool_lease_hand_over(struct weir_pool *pool, struct weir_pool_waiter *waite
 /* Takes back a connection that was kept for a waiter and not handed over: not a use of the connection. */
 void pool_lease_revoke(struct weir_pool *pool, struct weir_pool_waiter *waiter);
 
-/* Nobody but this pool wants what is idle here, and nothing is beyond the maximum. */
+/* Nobody but this pool wants what is idle here. */
+static inline bool pool_is_alone(const struct weir_pool *pool)
+{
+	return pool->budget == NULL || pool_budget_is_quiet(pool->budget, pool->seat);
+}
+
+/* That, and nothing is beyond the maximum. */
 static inline bool pool_may_rest(const struct weir_pool *pool)
 {
-	return pool_live(pool) <= pool->config.connections_max &&
-		(pool->budget == NULL || pool_budget_is_quiet(pool->budget, pool->seat));
+	return pool_live(pool) <= pool->config.connections_max && pool_is_alone(pool);
 }
 
 void pool_match_all(struct weir_pool *pool);
@@ -448,25 +453,38 @@ static inline bool pool_is_in_use(const struct weir_pool *pool)
 void pool_ask(struct weir_pool *pool);
 void pool_ask_all(struct weir_pool *pool);
 
-/*
- * Nobody waits here or elsewhere, nothing is due, nothing has to be asked, and there is room: settling would find nothing to do,
- * as after most calls.
- */
+/* Nobody waits here, nothing has to be asked, and there is room. */
+static inline bool pool_is_settled(const struct weir_pool *pool)
+{
+	return pool->stage == POOL_OPEN && pool_nothing_to_ask(pool) && pool_live(pool) <= pool->config.connections_max;
+}
+
+/* So it is, nobody waits elsewhere, and nothing is due: settling would find nothing to do, as after most calls. */
 static inline bool pool_is_at_rest(const struct weir_pool *pool)
 {
-	return pool->next_us > pool->now_us && pool->stage == POOL_OPEN && pool_nothing_to_ask(pool) && pool_may_rest(pool);
+	return pool->next_us > pool->now_us && pool_is_settled(pool) && pool_is_alone(pool);
 }
 
 /*
- * Finds out until when that is so, as far as it is known here: not what other pools want. A pool at rest stays so however often
- * a connection is lent and comes back, since that plans nothing that is not planned already.
+ * It is settled, and stays so however often a connection is lent and comes back, until what is due next: a lease asks for nothing,
+ * and plans nothing that is not planned already (any later one leaks later still).
  */
+static inline bool pool_stays_settled(const struct weir_pool *pool)
+{
+	const struct weir_pool_config *config = &pool->config;
+
+	return pool->calling == 0 && pool_is_settled(pool) && config->checks == WEIR_POOL_CHECK_NEVER &&
+		config->idle_timeout_us < POOL_FAR &&
+		(config->leak_after_us == 0 || pool->next_us <= pool_time_after(pool->now_us, config->leak_after_us));
+}
+
+/* Finds out until when that is so, as far as it is known here: not what other pools want. */
 void pool_rest(struct weir_pool *pool);
 
 /* So it is now, at `now_us` or the pool's own time, whichever is later. */
 static inline bool pool_rests(const struct weir_pool *pool, uint64_t now_us)
 {
-	return now_us < pool->rests_until_us && (pool->budget == NULL || pool_budget_is_quiet(pool->budget, pool->seat));
+	return now_us < pool->rests_until_us && pool_is_alone(pool);
 }
 
 /* Match, then ask. */

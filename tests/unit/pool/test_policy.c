@@ -1,6 +1,8 @@
 /* How many connections there are, and why: overflow, idle minimum, trimming, back-off, dead endpoints, fresh ones. */
 #include "owner.h"
 
+#include "pool/engine.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -468,6 +470,37 @@ static void an_idle_connection_goes_for_a_fresh_one_where_there_is_no_room(void 
 	pool_end(&owner, &c, NULL);
 }
 
+/* --- the audit ---------------------------------------------------------------------------------------------------- */
+
+static void assert_rests_in_vain(struct owner *owner)
+{
+	const char *wrong = weir_pool_audit(owner->pool);
+
+	assert_non_null(wrong);
+	assert_string_equal(wrong, "a pool is said to rest that does not");
+}
+
+/* With another setting the ordinary way would leave something out: a check, or an end of idling that nobody has planned. */
+static void a_pool_that_should_not_rest_is_noticed(void **state)
+{
+	struct weir_pool_config *config;
+	struct owner owner;
+	struct borrower a;
+
+	pool_with_lease(&owner, owner_config(), &a, NULL);
+	borrower_give_back(&a, WEIR_POOL_REUSABLE);
+	owner_run(&owner);
+	config = &owner.pool->config;
+	assert_true(owner.pool->rests_until_us > owner.now_us);
+	config->checks = WEIR_POOL_CHECK_ON_GIVE_BACK;
+	assert_rests_in_vain(&owner);
+	config->checks = WEIR_POOL_CHECK_NEVER;
+	config->idle_timeout_us = POOL_FAR;
+	assert_rests_in_vain(&owner);
+	config->idle_timeout_us = 0;
+	owner_release(&owner);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -489,6 +522,7 @@ int main(void)
 		cmocka_unit_test(the_told_may_ask_again_at_once),
 		cmocka_unit_test(fresh_is_served_by_an_open_and_before_all_others),
 		cmocka_unit_test(an_idle_connection_goes_for_a_fresh_one_where_there_is_no_room),
+		cmocka_unit_test(a_pool_that_should_not_rest_is_noticed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
