@@ -136,13 +136,13 @@ uint64_t io_letter_us(struct io *io)
 	return presses && (io->now_us / 500000 + io->number) % 4 == 0 ? 2 * US_PER_S : 0;
 }
 
-/* As far as anybody is to be refused for it. */
 /* Now and then, whatever there is. */
 bool io_is_crowded(const struct io *io)
 {
 	return io->stats.turns % 8 == 0;
 }
 
+/* As far as anybody is to be refused for it. */
 size_t io_sources_open(const struct io *io)
 {
 	return faults_are_on() ? io->files : 0;
