@@ -527,7 +527,7 @@ void io_pause_end(struct io *io)
 
 bool io_is_crowded(const struct io *io)
 {
-	return io->long_for & LONG_CROWDED;
+	return io->short_count & LONG_CROWDED;
 }
 
 size_t io_sources_open(const struct io *io)
