@@ -323,11 +323,11 @@ static enum h1_status read_reason(struct head *h)
 	return h1_read_crlf(&h->at, "the status line has a character that is not allowed");
 }
 
+/* It is none of those that h1_plain.h takes. */
 static enum h1_status read_status_line(struct head *h)
 {
 	h->m->head.p = h->at.p;
-	if (is_plain(h, h1_plain_status_line(h->at.p, h->at.end, h->m)))
-		return H1_DONE;
+
 	enum h1_status status = read_version(h);
 
 	if (status == H1_DONE)
