@@ -1,5 +1,6 @@
 /*
- * Which endpoint is next: all leases go through this.
+ * Which endpoint is next: all leases go through this, but for those of a single endpoint of which nothing has changed
+ * (balance_pick_only).
  *
  *     bound by a cookie (balance_sticky.c) --its endpoint is out--> who may take it (candidates.c) --> the policy picks
  *
@@ -75,11 +76,11 @@ static struct endpoint *pick_only(struct endpoint_group *group)
 
 struct endpoint *balance_pick(struct endpoint_group *group, const struct upstream_lease *lease)
 {
-	const struct balance_key *key = lease != NULL ? lease->key : NULL;
+	const struct balance_key *key = lease->key;
 
 	if (group == NULL || group->count == 0)
 		return NULL;
 	if (group->count == 1 && key == NULL)
 		return pick_only(group);
-	return lease == NULL || lease->tried_count == 0 ? pick(group, key) : tried_avoid(group, lease, pick(group, key));
+	return lease->tried_count == 0 ? pick(group, key) : tried_avoid(group, lease, pick(group, key));
 }

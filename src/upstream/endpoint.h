@@ -316,12 +316,15 @@ static inline void endpoint_end(struct endpoint *ep)
 }
 
 /*
- * All leases go through this pick. Of `lease` what its user has set before acquiring is looked at; NULL: nothing is known of
- * it. `group` may be NULL. NULL: there is no endpoint, or all of them are out of service.
+ * Who is to have the request. Of `lease` what its user has set before acquiring is looked at. `group` may be NULL. NULL: there is no
+ * endpoint, or all of them are out of service.
  */
 struct endpoint *balance_pick(struct endpoint_group *group, const struct upstream_lease *lease);
 
-/* The same where somebody asks for nothing. Who has but one endpoint does not pay for balancing. */
+/*
+ * The same for a lease that asks for nothing (it has no key), as long as what the latest balance_pick() has found is still so; NULL: it
+ * is to be asked. Who has but one endpoint does not pay for balancing.
+ */
 static inline struct endpoint *balance_pick_only(const struct endpoint_group *group)
 {
 	struct endpoint *only = group->only;

@@ -3,7 +3,7 @@
 
 static struct endpoint *pick(struct bed *bed)
 {
-	return balance_pick(group_of(bed->ups, &bed->config->upstreams[0]), NULL);
+	return balance_pick(group_of(bed->ups, &bed->config->upstreams[0]), &(struct upstream_lease){0});
 }
 
 static size_t index_of(const struct bed *bed, const struct endpoint *ep)

@@ -257,15 +257,16 @@ static void test_same_address_in_another_upstream(void **state)
 
 static void test_turns_begin_anew(void **state)
 {
+	struct upstream_lease lease = {0};
 	struct set set;
 	size_t picked[2] = {0};
 
 	set_open(&set, AT_0_AND_1);
-	balance_pick(set.bed.ups->roster->groups[0], NULL);
+	balance_pick(set.bed.ups->roster->groups[0], &lease);
 	set_reload(&set, "{name: u, balance: {policy: round_robin}, endpoints: "
 			 "[{address: 127.0.0.1:81, weight: 3}, {address: 127.0.0.1:80}]}");
 	for (int i = 0; i < 8; i++)
-		picked[balance_pick(set.bed.ups->roster->groups[0], NULL) == bed_endpoint(&set.bed, 1)]++;
+		picked[balance_pick(set.bed.ups->roster->groups[0], &lease) == bed_endpoint(&set.bed, 1)]++;
 	assert_int_equal(picked[0], 6);
 	assert_int_equal(picked[1], 2);
 	set_close(&set);
