@@ -32,7 +32,7 @@ static uint32_t oldest_of(const struct weir_pool *pool, enum slot_state state, s
 {
 	uint32_t n = 0;
 
-	for (struct slot *slot = pool_slot_last(pool, state); slot != NULL && n < count; slot = pool_slot_after(pool, slot))
+	for (struct slot *slot = pool_slot_last(pool, state); slot != NULL && n < count; slot = pool_slot_newer(pool, slot))
 		if (slot->held)
 			held[n++] = (struct weir_pool_held){slot_index(pool, slot), slot->connection, slot->since_us};
 	return n;
@@ -66,7 +66,7 @@ static const char *audit_slot_list(const struct weir_pool *pool, enum slot_state
 	const struct slot_link *prev = &list->ring;
 	uint32_t count = 0;
 
-	for (const struct slot *slot = pool_slot_first(pool, state); slot != NULL; slot = pool_slot_before(pool, slot)) {
+	for (const struct slot *slot = pool_slot_first(pool, state); slot != NULL; slot = pool_slot_older(pool, slot)) {
 		if (slot_index(pool, slot) >= pool->slots_used || count++ >= list->count)
 			return "a list of slots is longer than its count";
 		if (slot->state != state)

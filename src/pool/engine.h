@@ -161,7 +161,7 @@ struct weir_pool {
 	uint32_t calling;                 /* depth of owner callbacks */
 	struct weir_pool_ops ops;
 	void *owner;
-	struct weir_pool_stats stats;     /* the other totals; the present counts are the lists' */
+	struct weir_pool_stats stats;     /* the other totals; the present counts are the lists', and its `use` is nothing */
 };
 
 /* --- slots.c ------------------------------------------------------------------------------------------------------ */
@@ -254,7 +254,7 @@ static inline struct slot *pool_slot_of(const struct weir_pool *pool, enum slot_
 	return link != &pool->in[state].ring ? (struct slot *)(void *)link : NULL;
 }
 
-/* The first or last of a list, and who came before or after it in there; NULL when there is none. */
+/* The first or last of a list, which are its newest and its oldest, and who is the next older or newer; NULL when there is none. */
 static inline struct slot *pool_slot_first(const struct weir_pool *pool, enum slot_state state)
 {
 	return pool_slot_of(pool, state, pool->in[state].ring.next);
@@ -265,12 +265,12 @@ static inline struct slot *pool_slot_last(const struct weir_pool *pool, enum slo
 	return pool_slot_of(pool, state, pool->in[state].ring.prev);
 }
 
-static inline struct slot *pool_slot_before(const struct weir_pool *pool, const struct slot *slot)
+static inline struct slot *pool_slot_older(const struct weir_pool *pool, const struct slot *slot)
 {
 	return pool_slot_of(pool, (enum slot_state)slot->state, slot->link.next);
 }
 
-static inline struct slot *pool_slot_after(const struct weir_pool *pool, const struct slot *slot)
+static inline struct slot *pool_slot_newer(const struct weir_pool *pool, const struct slot *slot)
 {
 	return pool_slot_of(pool, (enum slot_state)slot->state, slot->link.prev);
 }

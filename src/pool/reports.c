@@ -170,7 +170,7 @@ void weir_pool_spoiled(struct weir_pool *pool, uint32_t slot_number, uint64_t no
 
 static void leases_mark(struct weir_pool *pool, enum slot_state state)
 {
-	for (struct slot *slot = pool_slot_first(pool, state); slot != NULL; slot = pool_slot_before(pool, slot))
+	for (struct slot *slot = pool_slot_first(pool, state); slot != NULL; slot = pool_slot_older(pool, slot))
 		if (slot->verdict == SLOT_GOOD)
 			slot->verdict = WEIR_POOL_CLOSE_RENEWED;
 }

@@ -258,7 +258,7 @@ static void mix_waiters(struct explore_print *print, const struct weir_pool *poo
 		mix(print, until(w->patience_us));
 		/* Which connection it is: by its place among the leased. */
 		if (w->stage == WAITER_RESOLVED && w->outcome == WEIR_POOL_DELIVERED)
-			for (struct slot *slot = &pool->slots[w->slot]; slot != NULL; slot = pool_slot_before(pool, slot))
+			for (struct slot *slot = &pool->slots[w->slot]; slot != NULL; slot = pool_slot_older(pool, slot))
 				mix(print, 7);
 	}
 }
@@ -293,7 +293,7 @@ struct explore_print explore_fingerprint(const struct rig *rig)
 
 	for (int state = SLOT_FREE + 1; state < SLOT_STATES; state++) {
 		mix(&print, pool->in[state].count);
-		for (struct slot *slot = pool_slot_first(pool, state); slot != NULL; slot = pool_slot_before(pool, slot))
+		for (struct slot *slot = pool_slot_first(pool, state); slot != NULL; slot = pool_slot_older(pool, slot))
 			mix_slot(&print, pool, slot);
 	}
 	for (int i = 0; i < QUEUES; i++)
