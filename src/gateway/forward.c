@@ -90,7 +90,7 @@ __attribute__((noinline)) static bool make_peer(struct exchange *ex)
 	char *text = arena_alloc(&ex->arena, ADDRESS_HOST_MAX);
 
 	if (text != NULL)
-		ex->peer = client_peer(ex->client, text);
+		ex->peer = ex->client_address = client_peer(ex->client, text);
 	else
 		ex->peer = ex->client_address = ex->request_id = view_of(NULL, 0);
 	return text != NULL;
@@ -102,7 +102,7 @@ static inline bool identify_peer(struct exchange *ex)
 
 	if (__builtin_expect(c->peer_kind == PEER_IPV6, 0))
 		return make_peer(ex);
-	ex->peer = view_of(c->peer_text, c->peer_len);
+	ex->peer = ex->client_address = view_of(c->peer_text, c->peer_len);
 	return true;
 }
 
@@ -133,16 +133,11 @@ static bool is_request_id(struct view v)
  * 128 random bits in hexadecimal. The first half is drawn once for each worker, the second for each request, so that an
  * id is unique and says nothing about the gateway.
  */
-static struct view make_request_id(struct exchange *ex)
+static inline void make_request_id(struct exchange *ex)
 {
-	char *text = arena_alloc(&ex->arena, 32);
-	uint64_t bits = io_random(ex->worker->io);
-
-	if (text == NULL)
-		return view_of(NULL, 0);
-	memcpy(text, ex->worker->id_half, sizeof(ex->worker->id_half));
-	hex_write(text + 16, bits);
-	return view_of(text, 32);
+	memcpy(ex->id_text, ex->worker->id_half, sizeof(ex->worker->id_half));
+	hex_write(ex->id_text + sizeof(ex->worker->id_half), io_random(ex->worker->io));
+	ex->request_id = view_of(ex->id_text, sizeof(ex->id_text));
 }
 
 void forward_init(struct worker *w)
@@ -166,12 +161,9 @@ bool forward_identify(struct exchange *ex)
 {
 	if (!identify_peer(ex))
 		return false;
-	if (!ex->trusted)
-		ex->client_address = ex->peer;
-	else if (take_identity(ex))
-		return true;
-	ex->request_id = make_request_id(ex);
-	return ex->request_id.p != NULL;
+	if (!ex->trusted || !take_identity(ex))
+		make_request_id(ex);
+	return true;
 }
 
 /* --- preparing ---------------------------------------------------------------------------------------------------------- */

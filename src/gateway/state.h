@@ -462,7 +462,7 @@ enum exchange_state {
 	EXCHANGE_ENDED,
 };
 
-enum { EXCHANGE_ARENA_BYTES = 2048 };
+enum { EXCHANGE_ARENA_BYTES = 2016 };
 
 enum {
 	KEPT_MAX = 64 * 1024,              /* of one request's content, as long as it may have to be sent again */
@@ -573,6 +573,7 @@ struct exchange {
 	struct upstream_lease lease;       /* upstream_lease_init */
 	struct h1_mark mark;               /* REPLAY_MARKED: the client's h1_conn before the content */
 	uint64_t told_us[PHASE_COUNT];     /* tries_told: as much of phase_us as endpoints were told */
+	char id_text[32];                  /* what request_id is, unless a trusted peer has said one */
 	char first[EXCHANGE_ARENA_BYTES];  /* the arena's first block */
 };
 
