@@ -22,14 +22,14 @@ pytestmark = pytest.mark.skipif(sanitizer() is not None, reason="what a sanitize
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 128\r\n\r\n" + b"x" * 128
 
-INSTRUCTIONS_MAX = 3140
+INSTRUCTIONS_MAX = 2890
 
 # When requests have come together: 16 clients, whose requests stand in the sockets before the first answer is read.
 BATCH = 16
-BATCH_INSTRUCTIONS_MAX = 3100
+BATCH_INSTRUCTIONS_MAX = 2870
 
 # The same with all that is told of it: most of it is the line of JSON, on the log's thread.
-TELLING_INSTRUCTIONS_MAX = 1885
+TELLING_INSTRUCTIONS_MAX = 1870
 
 # Tracing, of a request that is not sampled.
 TRACING_INSTRUCTIONS_MAX = 305
