@@ -150,16 +150,18 @@ struct generation *generation_create(struct shared *shared, const struct config 
 	g->breakers = route_breakers_claim(&shared->breakers, config, shared->workers);
 	route_times_sweep(&shared->times);
 	g->times = route_times_claim(&shared->times, config, shared->workers);
+	g->books = g->times != NULL ? route_times_books(g->times, config->route_count, shared->workers) : NULL;
 	listener_books_sweep(&shared->listeners);
 	g->listeners = listener_books_claim(&shared->listeners, config);
 	g->limits = limits_claim(&shared->limits, config);
-	if (g->router == NULL || g->finder == NULL || g->budgets == NULL || g->breakers == NULL || g->times == NULL || g->limits == NULL ||
+	if (g->router == NULL || g->finder == NULL || g->budgets == NULL || g->breakers == NULL || g->books == NULL || g->limits == NULL ||
 		g->listeners == NULL || !caps_create(shared, config) || !tls_create(g, shared, config)) {
 		router_free(g->router);
 		finder_free(g->finder);
 		budgets_drop(g->budgets, config_endpoint_count(config));
 		route_breakers_drop(g->breakers, config->route_count);
 		route_times_drop(g->times, config->route_count);
+		free(g->books);
 		listener_books_drop(g->listeners, config->listener_count);
 		limits_drop(g->limits, config->rate_limit_count);
 		free(g);
@@ -190,6 +192,7 @@ static void generation_free(struct generation *g)
 	budgets_drop(g->budgets, config_endpoint_count(g->config));
 	route_breakers_drop(g->breakers, g->config->route_count);
 	route_times_drop(g->times, g->config->route_count);
+	free(g->books);
 	listener_books_drop(g->listeners, g->config->listener_count);
 	for (unsigned i = 0; g->bound != NULL && i < g->shared->workers; i++)
 		inherited_release(&g->bound[i]);

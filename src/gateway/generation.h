@@ -30,6 +30,7 @@ struct inherited;
 struct shared;
 struct tls_set;
 struct tls_ticket_keys;
+struct worker_book;
 
 struct generation {
 	atomic_uint references;
@@ -40,6 +41,7 @@ struct generation {
 	struct endpoint_budget **budgets;  /* in the configuration's order */
 	struct route_breaker **breakers;   /* of its routes; NULL where one has none */
 	struct route_times **times;        /* of its routes */
+	struct worker_book **books;        /* the same as each worker finds them: one's behind another's */
 	struct limit **limits;             /* those of its filters rate_limit, by their index */
 	struct listener_book **listeners;  /* of its listeners */
 	struct inherited *bound;           /* a set for each worker, of sockets of its listeners; NULL: they bind what is new */

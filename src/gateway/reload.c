@@ -41,8 +41,7 @@ enum { CLIENTS_SLICE = 256, CLIENT_GOES = 16 };
 
 struct held_generation *generation_hold(struct generation *generation, unsigned index)
 {
-	size_t count = generation->config->route_count;
-	struct held_generation *held = line_calloc(sizeof(*held) + count * sizeof(struct worker_book *));
+	struct held_generation *held = line_calloc(sizeof(*held));
 
 	if (held == NULL)
 		return NULL;
@@ -52,8 +51,7 @@ struct held_generation *generation_hold(struct generation *generation, unsigned 
 	held->uses = 1;
 	held->is_traced = generation->config->tracing.enabled;
 	held->is_logged = generation->config->log.access;
-	for (size_t i = 0; i < count; i++)
-		held->books[i] = &generation->times[i]->books[index];
+	held->books = generation->books + index * generation->config->route_count;
 	return held;
 }
 

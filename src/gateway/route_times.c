@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/index.h"
+#include "base/line.h"
 #include "base/planted.h"
 
 void route_times_sweep(struct list *all)
@@ -91,6 +92,16 @@ struct route_times **route_times_claim(struct list *all, const struct config *co
 	}
 	index_release(&known);
 	return times;
+}
+
+struct worker_book **route_times_books(struct route_times *const *times, size_t count, unsigned workers)
+{
+	struct worker_book **books = line_calloc((count * workers + 1) * sizeof(struct worker_book *));
+
+	for (size_t i = 0; books != NULL && i < count; i++)
+		for (unsigned k = 0; k < workers; k++)
+			books[k * count + i] = &times[i]->books[k];
+	return books;
 }
 
 void route_times_drop(struct route_times **times, size_t count)

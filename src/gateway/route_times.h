@@ -30,6 +30,12 @@ struct route_times {
 /* Of every route of the configuration, in its order: those there are, and new ones. NULL: out of memory. */
 struct route_times **route_times_claim(struct list *all, const struct config *config, unsigned workers);
 
+/*
+ * The books of each worker, in the same order, one worker's behind another's: so that no worker has to go through them. To be given to
+ * free(). NULL: out of memory.
+ */
+struct worker_book **route_times_books(struct route_times *const *times, size_t count, unsigned workers);
+
 /* Any thread. NULL is allowed. */
 void route_times_drop(struct route_times **times, size_t count);
 

@@ -64,7 +64,7 @@ struct held_generation {
 	size_t uses;
 	bool is_traced;                    /* config->tracing.enabled */
 	bool is_logged;                    /* config->log.access */
-	struct worker_book *books[];       /* this worker's, of its routes */
+	struct worker_book *const *books;  /* this worker's, of its routes: the generation's */
 };
 
 /* For the worker `index`. The caller's use is counted. NULL: out of memory. */
