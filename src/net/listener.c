@@ -76,6 +76,7 @@ static void note_full(struct listener *listener)
 		listener->at_once = LISTENER_BATCH;
 }
 
+/* None is left; or no descriptor is, which is said whether anybody waits or not: if so, that is told in the next tick. */
 static void note_drained(struct listener *listener, int count)
 {
 	listener->full = 0;
@@ -94,7 +95,7 @@ static void listener_on_event(struct io_source *source, unsigned events)
 
 	if (ended == 0)
 		note_full(listener);
-	else if (ended == -EAGAIN)
+	else if (ended == -EAGAIN || (count > 0 && is_exhaustion(ended)))
 		note_drained(listener, count);
 	else
 		listener_pause(listener, ended);

@@ -122,6 +122,15 @@ static void test_batches_in_a_crowd(void **state)
 	listener_close(&owner.listener);
 }
 
+/* The first one takes the last descriptor; then accept(2) looks for one before it looks whether anybody waits. */
+static int accept_last(struct listener *listener)
+{
+	struct owner *owner = container_of(listener, struct owner, listener);
+
+	io_stop(fixture.io);
+	return owner->asked++ == 0 ? take(owner) : -EMFILE;
+}
+
 static int accept_one(struct listener *listener)
 {
 	struct owner *owner = container_of(listener, struct owner, listener);
@@ -182,6 +191,31 @@ static void test_pause(void **state)
 		end_close(&second);
 		listener_close(&owner.listener);
 	}
+}
+
+/* Exhausted behind those that it took, it has not been told that more wait: it neither pauses nor sheds unless it is. */
+static void test_no_pause_behind_the_last(void **state)
+{
+	struct owner owner;
+	struct address address = owner_open(&owner);
+	struct end client;
+
+	owner.listener.on_accept = accept_last;
+	owner.listener.at_once = 3;
+	end_connect(&client, &address);
+	await_asked(&owner, 2);
+	run_pending();
+	assert_int_equal(owner.asked, 2);
+	assert_int_equal(owner.listener.paused, 0);
+	assert_int_equal(owner.listener.shed, 0);
+	assert_false(io_timer_armed(&owner.listener.timer));
+	end_close(&client);
+	end_connect(&client, &address);
+	await_asked(&owner, 3);
+	assert_int_equal(owner.listener.paused, 1);
+	assert_int_equal(owner.listener.shed, 1);
+	end_close(&client);
+	listener_close(&owner.listener);
 }
 
 /* What it says is said as often as it is asked, with somebody waiting: it does not spin, sheds nobody, and goes on where it turns out well. */
@@ -321,6 +355,7 @@ int main(void)
 		LOOP_TEST(test_batches_in_a_crowd),
 		LOOP_TEST(test_asks_seldom_in_vain),
 		LOOP_TEST(test_pause),
+		LOOP_TEST(test_no_pause_behind_the_last),
 		LOOP_TEST(test_fails_for_good),
 		LOOP_TEST(test_fails_for_good_at_its_end),
 		LOOP_TEST(test_waiting_client_survives_the_pause),
