@@ -205,7 +205,7 @@ static bool secret_draw(struct shared *shared)
 	return true;
 }
 
-/* Each loop has three of its own beside its sockets (config/plan.c), and so has the administration's. */
+/* Each loop has three of its own beside its sockets and pipes (config/plan.c), and so has the administration's. */
 static size_t files_beside(unsigned workers)
 {
 	struct process_stats stats;

@@ -194,7 +194,7 @@ static void publish(const struct shedding *s)
 	size_t free_bytes = slab_free_bytes(&w->client_slab) + slab_free_bytes(&w->exchange_slab) +
 			    slab_free_bytes(&w->stream_slab);
 
-	atomic_store_explicit(&cells[w->index].files, io_sources_open(w->io), memory_order_relaxed);
+	atomic_store_explicit(&cells[w->index].files, io_files_open(w->io), memory_order_relaxed);
 	atomic_store_explicit(&cells[w->index].free_bytes, free_bytes, memory_order_relaxed);
 }
 
@@ -219,7 +219,7 @@ static void judge_files(struct shedding *s)
 	if (s->marks.files == 0 && !(s->passed & BIT(SHED_FILES)))
 		return;
 	publish(s);
-	judge(s, SHED_FILES, io_sources_open(s->worker->io) + files_of_others(s), s->marks.files);
+	judge(s, SHED_FILES, io_files_open(s->worker->io) + files_of_others(s), s->marks.files);
 }
 
 static uint64_t memory_used(const struct shedding *s, uint64_t resident)
@@ -369,7 +369,7 @@ static void doze(struct shedding *s)
 	s->due_us = 0;
 	settle(s);
 	/* What it has beside its listeners will be closed some time, which the others are to hear of. */
-	if (s->marks.files != 0 && io_sources_open(w->io) > w->listener_count)
+	if (s->marks.files != 0 && io_files_open(w->io) > w->listener_count)
 		io_timer_set(w->io, &s->timer, deadline_after(io_now_us(w->io), DOZE_US));
 }
 
@@ -452,7 +452,7 @@ bool shedding_may_tell(const struct shedding *s)
 
 	if (!(s->passed & BIT(SHED_FILES)))
 		return true;
-	return io_sources_open(s->worker->io) + s->others_files < s->marks.files + (max - s->marks.files) / 2;
+	return io_files_open(s->worker->io) + s->others_files < s->marks.files + (max - s->marks.files) / 2;
 }
 
 enum cause shedding_judge_request(struct shedding *s, const char **why)

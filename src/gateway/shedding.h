@@ -46,7 +46,7 @@ struct shed_stats {
 
 /* What one worker tells the others; written by it alone. */
 struct pressure_cell {
-	atomic_size_t files;               /* sockets that its loop has open */
+	atomic_size_t files;               /* sockets and pipes that its loop has open */
 	atomic_size_t free_bytes;          /* memory that it holds and can use again, though the process does not give it back */
 	char apart[112];                   /* from the next one: no cache line is two workers' */
 };

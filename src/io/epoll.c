@@ -530,9 +530,9 @@ bool io_is_crowded(const struct io *io)
 	return io->short_count & LONG_CROWDED;
 }
 
-size_t io_sources_open(const struct io *io)
+size_t io_files_open(const struct io *io)
 {
-	return io->sources_open;
+	return io->sources_open + io->pipes.files;
 }
 
 const struct io_loop_stats *io_loop_stats(const struct io *io)

@@ -89,8 +89,8 @@ void io_pause_end(struct io *io);
 /* More events wait than one tick tells of: so what is done once in a tick costs little beside them. */
 bool io_is_crowded(const struct io *io);
 
-/* Sockets that this loop has open. */
-size_t io_sources_open(const struct io *io);
+/* Descriptors of sockets and pipes that this loop has open. */
+size_t io_files_open(const struct io *io);
 
 /* What a loop has done so far. Written by its own thread only. */
 struct io_loop_stats {
@@ -322,6 +322,9 @@ unsigned io_pipe_lend(struct io *io);
 
 /* What it holds is forgotten. */
 void io_pipe_give_back(struct io *io, unsigned pipe);
+
+/* Closes those that are not lent, where descriptors are short. Returns how many of these have come free. */
+unsigned io_pipes_spare(struct io *io);
 
 /* Bytes that it holds. */
 size_t io_pipe_held(const struct io *io, unsigned pipe);

@@ -6,8 +6,8 @@
  *
  * It is never the only way. Where half of the descriptors are in use, which are for connections, or the user has all the pages in pipes
  * that he may have (fs.pipe-user-pages-soft; further ones then are of two places), no pipe is opened for a second; where the system knows
- * no splice for sockets, none is lent any more. One that nobody has wanted for a second or two is closed: its descriptors and its pages of
- * the user's are for others, too.
+ * no splice for sockets, none is lent any more. One that nobody has wanted for a second or two is closed, and each that is not lent where
+ * descriptors have run out: its descriptors and its pages of the user's are for others, too.
  */
 #include "io/pipes.h"
 
@@ -31,13 +31,14 @@ static struct pipe_ends *pipe_of(const struct io *io, unsigned pipe)
 	return ends;
 }
 
-static void pipe_close(struct pipe_ends *ends)
+static void pipe_close(struct pipes *pipes, struct pipe_ends *ends)
 {
 	if (ends->out < 0)
 		return;
 	close(ends->out);
 	close(ends->in);
 	ends->out = ends->in = -1;
+	pipes->files -= 2;
 }
 
 /* The lowest free number, which the descriptor is, tells how many are in use. */
@@ -53,7 +54,7 @@ static bool is_large(int fd)
 	return fcntl(fd, F_SETPIPE_SZ, PLACES_BYTES) >= 0 || fcntl(fd, F_GETPIPE_SZ) >= PLACES_BYTES_MIN;
 }
 
-static bool pipe_open(struct pipe_ends *ends)
+static bool pipe_open(struct pipes *pipes, struct pipe_ends *ends)
 {
 	int fds[2];
 
@@ -61,9 +62,10 @@ static bool pipe_open(struct pipe_ends *ends)
 		return false;
 	ends->out = fds[0];
 	ends->in = fds[1];
+	pipes->files += 2;
 	if (is_spare(ends->in) && is_large(ends->in))
 		return true;
-	pipe_close(ends);
+	pipe_close(pipes, ends);
 	return false;
 }
 
@@ -77,7 +79,7 @@ static void on_idle(struct io_timer *timer)
 		struct pipe_ends *ends = &pipes->all[i];
 
 		if (!ends->lent && !ends->fresh)
-			pipe_close(ends);
+			pipe_close(pipes, ends);
 		ends->fresh = false;
 		is_one_open |= ends->out >= 0;
 	}
@@ -97,7 +99,7 @@ void pipes_release(struct pipes *pipes)
 	io_timer_cancel(pipes->io, &pipes->idle);
 	for (int i = 0; i < IO_PIPES_MAX; i++) {
 		CHECK(!pipes->all[i].lent);
-		pipe_close(&pipes->all[i]);
+		pipe_close(pipes, &pipes->all[i]);
 	}
 }
 
@@ -112,7 +114,7 @@ unsigned io_pipe_lend(struct io *io)
 		i++;
 	if (i == IO_PIPES_MAX)
 		return 0;
-	if (pipes->all[i].out < 0 && !pipe_open(&pipes->all[i])) {
+	if (pipes->all[i].out < 0 && !pipe_open(pipes, &pipes->all[i])) {
 		pipes->not_before_us = io_now_us(io) + PAUSE_US;
 		return 0;
 	}
@@ -128,9 +130,20 @@ void io_pipe_give_back(struct io *io, unsigned pipe)
 
 	/* Nobody reads it to its end. */
 	if (ends->held > 0)
-		pipe_close(ends);
+		pipe_close(io_pipes(io), ends);
 	ends->held = 0;
 	ends->lent = false;
+}
+
+unsigned io_pipes_spare(struct io *io)
+{
+	struct pipes *pipes = io_pipes(io);
+	unsigned before = pipes->files;
+
+	for (int i = 0; i < IO_PIPES_MAX; i++)
+		if (!pipes->all[i].lent)
+			pipe_close(pipes, &pipes->all[i]);
+	return before - pipes->files;
 }
 
 size_t io_pipe_held(const struct io *io, unsigned pipe)

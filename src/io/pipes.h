@@ -15,6 +15,7 @@ struct pipes {
 	} all[IO_PIPES_MAX];
 	struct io_timer idle;     /* armed while one is open */
 	struct io *io;
+	unsigned files;           /* that are open */
 	uint64_t not_before_us;   /* the system had none: it is asked again then; DEADLINE_NEVER: it can do nothing with them */
 };
 

@@ -4,7 +4,8 @@
  *     a client cannot be accepted, or a request's connection not be opened
  *        |
  *        |--> no pool opens ahead of need (min_idle) for FILES_PAUSE_US
- *        `--> up to FILES_SPARED connections at rest are closed, those first that have rested longest; it is tried again
+ *        |--> the loop's pipes that are not in use are closed; where there are none
+ *        `--> up to FILES_SPARED connections at rest, those first that have rested longest; it is tried again
  *
  * Nothing else would ever heal it: what min_idle wants is idle on purpose, and is opened again as soon as it is gone.
  *
@@ -66,18 +67,13 @@ static void endpoints_pause(struct upstreams *ups, struct resters *r, uint64_t n
 	}
 }
 
-unsigned upstreams_spare_files(struct upstreams *ups)
+/* How many were closed. */
+static unsigned resters_close(const struct resters *resters, uint64_t now_us)
 {
-	struct resters resters = {0};
-	uint64_t now_us = io_now_us(ups->io);
 	unsigned spared = 0;
 
-	if (ups->sparing)
-		return 0;
-	ups->sparing = true;
-	endpoints_pause(ups, &resters, now_us);
-	for (size_t i = 0; i < resters.count; i++) {
-		struct upstream_conn *uc = resters.conns[i];
+	for (size_t i = 0; i < resters->count; i++) {
+		struct upstream_conn *uc = resters->conns[i];
 
 		/* One that is closed may take others with it; their memory stays until the end of the tick. */
 		if (uc->state != UPSTREAM_CONN_RESTING)
@@ -85,6 +81,22 @@ unsigned upstreams_spare_files(struct upstreams *ups)
 		weir_pool_spoiled(uc->endpoint->pool, uc->slot, now_us);
 		spared += uc->state == UPSTREAM_CONN_CLOSED;
 	}
+	return spared;
+}
+
+unsigned upstreams_spare_files(struct upstreams *ups)
+{
+	struct resters resters = {0};
+	uint64_t now_us = io_now_us(ups->io);
+
+	if (ups->sparing)
+		return 0;
+	ups->sparing = true;
+	endpoints_pause(ups, &resters, now_us);
+	unsigned spared = io_pipes_spare(ups->io);
+
+	if (spared == 0)
+		spared = resters_close(&resters, now_us);
 	ups->sparing = false;
 	return spared;
 }

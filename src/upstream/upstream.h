@@ -346,9 +346,9 @@ static inline void upstream_drop(struct upstream_lease *lease)
 }
 
 /*
- * Descriptors have run out where a client wanted one. Nothing is opened ahead of need for some seconds, and connections
- * that nobody holds are given up, those first that have rested longest, a few in one call; returns how many. Not from
- * inside a call to this room.
+ * Descriptors have run out where a client wanted one. Nothing is opened ahead of need for some seconds, and pipes that nobody
+ * uses are closed, or, where there are none, connections that nobody holds, those first that have rested longest, a few in one
+ * call; returns how many descriptors have come free. Not from inside a call to this room.
  */
 unsigned upstreams_spare_files(struct upstreams *ups);
 

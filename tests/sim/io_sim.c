@@ -143,7 +143,7 @@ bool io_is_crowded(const struct io *io)
 }
 
 /* As far as anybody is to be refused for it. */
-size_t io_sources_open(const struct io *io)
+size_t io_files_open(const struct io *io)
 {
 	return faults_are_on() ? io->files : 0;
 }

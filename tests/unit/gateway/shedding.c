@@ -24,7 +24,7 @@ static struct {
 
 uint64_t __wrap_io_letter_us(struct io *io);
 uint64_t __wrap_io_resident_bytes(struct io *io);
-size_t __wrap_io_sources_open(const struct io *io);
+size_t __wrap_io_files_open(const struct io *io);
 int __wrap_io_accept_queue(struct io *io, const struct io_source *listener, unsigned *waiting, unsigned *max);
 
 uint64_t __wrap_io_letter_us(struct io *io)
@@ -38,7 +38,7 @@ uint64_t __wrap_io_resident_bytes(struct io *io)
 	return measured.resident_bytes;
 }
 
-size_t __wrap_io_sources_open(const struct io *io)
+size_t __wrap_io_files_open(const struct io *io)
 {
 	return measured.sources;
 }

@@ -134,6 +134,27 @@ static void on_look(struct io_timer *timer)
 		io_timer_set(fixture.io, timer, io_now_us(fixture.io) + 10 * US_PER_MS);
 }
 
+/* Where files are short: what is lent stays, and each that is open counts. */
+static void test_makes_way(void **state)
+{
+	unsigned before = files_open();
+	size_t counted = io_files_open(fixture.io);
+
+	assert_int_equal(io_pipes_spare(fixture.io), 0);
+	for (unsigned i = 1; i <= 3; i++)
+		assert_int_equal(io_pipe_lend(fixture.io), i);
+	io_pipe_give_back(fixture.io, 1);
+	io_pipe_give_back(fixture.io, 3);
+	assert_int_equal(io_files_open(fixture.io), counted + 6);
+	assert_int_equal(io_pipes_spare(fixture.io), 4);
+	assert_int_equal(files_open(), before + 2);
+	assert_int_equal(io_files_open(fixture.io), counted + 2);
+	assert_int_equal(io_pipes_spare(fixture.io), 0);
+	io_pipe_give_back(fixture.io, 2);
+	assert_int_equal(io_pipes_spare(fixture.io), 2);
+	assert_int_equal(io_files_open(fixture.io), counted);
+}
+
 /* One that is lent stays. */
 static void test_what_nobody_wants_is_closed(void **state)
 {
@@ -188,6 +209,7 @@ int main(void)
 		LOOP_TEST(test_sink_that_is_gone),
 		LOOP_TEST(test_given_back_with_bytes_in_it),
 		LOOP_TEST(test_so_many_and_no_more),
+		LOOP_TEST(test_makes_way),
 		LOOP_TEST(test_what_nobody_wants_is_closed),
 		LOOP_TEST(test_half_of_the_files_are_in_use),
 		LOOP_TEST(test_what_cannot_be_spliced),

@@ -400,6 +400,10 @@ static void test_out_of_files(void **state)
 	list_each_safe(&ep->conns, node, next)
 		container_of(node, struct upstream_conn, node)->rests_since_us -=
 			rested++ < READY - SPARED ? 0 : 60 * US_PER_S;
+	/* First of all a pipe that nobody uses. */
+	io_pipe_give_back(fixture.io, io_pipe_lend(fixture.io));
+	assert_int_equal(upstreams_spare_files(scene.bed.ups), 2);
+	assert_counts(&scene.bed, READY, 0, 0);
 	assert_int_equal(upstreams_spare_files(scene.bed.ups), SPARED);
 	assert_counts(&scene.bed, READY - SPARED, 0, 0);
 	list_each_safe(&ep->conns, node, next)
