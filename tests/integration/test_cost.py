@@ -28,6 +28,10 @@ INSTRUCTIONS_MAX = 2890
 BATCH = 16
 BATCH_INSTRUCTIONS_MAX = 2870
 
+# Lines of the cache that one touches. Those of the code are laid out by training, and so there is room for a tenth.
+CODE_LINES_MAX = 265
+DATA_LINES_MAX = 125
+
 # The same with all that is told of it: most of it is the line of JSON, on the log's thread.
 TELLING_INSTRUCTIONS_MAX = 1870
 
@@ -265,6 +269,42 @@ def test_instructions(start, quiet, tmp_path, connections, most):
     assert cost < most
     # Less than this is impossible: then it was not the program that was counted.
     assert cost > most / 10
+
+
+def lines_of_requests(start, config, directory, requests):
+    """Of each request how many lines of the cache it touches, of code and of data; those before have made all of it warm."""
+    gateway = start(config, under=[tool("valgrind"), "--tool=lackey", "--trace-mem=yes", "--basic-counts=no", f"--log-file={directory}/%p"])
+    load, trace = Load(gateway), directory / str(gateway.pid)
+    load.send(requests)
+    first = trace.stat().st_size
+    load.send(requests)
+    maps = open(f"/proc/{gateway.pid}/maps").read()
+    gateway.stop()
+    base = int(re.search(rf"^(\w+)-.*{re.escape(str(BINARY))}$", maps, re.M)[1], 16)
+    begin = base + int(re.search(r"^(\w+) [tT] exchange_start$", command("nm", BINARY), re.M)[1], 16)
+    found, code, data = [], set(), set()
+    with trace.open() as lines:
+        lines.seek(first)
+        for kind, at, size in (match.groups() for line in lines if (match := re.match(r"(I | [LSM]) (\w+),(\d+)$", line))):
+            at = int(at, 16)
+            if kind == "I " and at == begin:
+                found.append((len(code), len(data)))
+                code, data = set(), set()
+            (code if kind == "I " else data).update(range(at // 64, (at + int(size) - 1) // 64 + 1))
+    # What stands before the first begin is not whole.
+    return found[1:]
+
+
+@release_only
+def test_lines_of_the_cache(start, quiet, tmp_path):
+    """
+    The kernel has the cache for itself between two turns of the loop, and each line that a request touches is fetched anew. Of
+    some requests the least: nothing else has come between.
+    """
+    code, data = (min(counts) for counts in zip(*lines_of_requests(start, quiet, tmp_path, 40), strict=True))
+    print(f"{code} lines of code, {data} of data")
+    assert CODE_LINES_MAX / 10 < code < CODE_LINES_MAX
+    assert DATA_LINES_MAX / 10 < data < DATA_LINES_MAX
 
 
 @release_only
