@@ -101,7 +101,6 @@ enum planted_bug {
 	PLANTED_PIPE_REST_FORGOTTEN,         /* what a pipe still holds when its sink takes no more is lost */
 	PLANTED_PIPE_OVERTAKEN,              /* what is sent behind a pipe that its sink has not taken goes out before it */
 	PLANTED_PIPE_KEPT,                   /* who is closed does not give the pipe back that it could not empty */
-	PLANTED_DRAIN_HURRIED,               /* a client that is told twice that a session ends loses what it has on the way */
 	PLANTED_PING_BEFORE_GOAWAY,          /* what asks whether a client has read that its session ends is sent before that */
 	PLANTED_ONLY_ENDPOINT_KEPT,          /* the only endpoint of an upstream gets requests whatever has become of it */
 	PLANTED_COUNT

@@ -293,8 +293,6 @@ void h2_session_drain_finally(struct h2_session *s)
 
 void h2_session_drain(struct h2_session *s)
 {
-	if (PLANTED(DRAIN_HURRIED) && s->drain == H2_DRAIN_NOTICE)
-		h2_session_drain_finally(s);
 	if (s->state != H2_OPEN || s->drain != H2_DRAIN_NONE)
 		return;
 	if (s->role == H2_CLIENT) {

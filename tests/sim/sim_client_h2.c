@@ -245,12 +245,27 @@ static void on_goaway(struct sim_wire *wire, uint32_t last, uint32_t code)
 
 static const struct wire_actor actor = {on_head, on_data, on_reset, on_goaway};
 
+/*
+ * Rule 9: nothing is begun behind a GOAWAY, and what was on its way before is taken (RFC 9113 §6.8), unless the gateway has waited for
+ * its client in vain, or has no time left.
+ */
+static void check_refused(const struct asking *asking)
+{
+	bool may_be_late = faults.drain_midway || faults.clock_jumps || faults.client_stalls || faults.client_dawdles;
+
+	if (!asking->over && !may_be_late && !faults.alloc_fails && !asking->client->wire->broken && asking->client->goaway_code == 0)
+		world_violation("9: a session that ends takes what is on its way", "request %u", asking->request->id);
+}
+
 /* Streams that the gateway will not look at. */
 static void give_up_unprocessed(struct sim_client_h2 *client)
 {
-	for (unsigned i = 0; i < client->begun; i++)
-		if (client->askings[i].stream->id > client->goaway_last)
-			asking_unanswered(&client->askings[i], ENDED_REFUSED);
+	for (unsigned i = 0; i < client->begun; i++) {
+		if (client->askings[i].stream->id <= client->goaway_last)
+			continue;
+		check_refused(&client->askings[i]);
+		asking_unanswered(&client->askings[i], ENDED_REFUSED);
+	}
 }
 
 static uint64_t client_rest(struct sim_client_h2 *client, uint64_t pause_us)
