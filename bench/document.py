@@ -32,8 +32,8 @@ def machine_line(run, figures):
     """Where, when, and of which versions these figures are."""
     machine, built = run["machine"], run["built"]
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
-    return (f"{run['date'][:10]}, {machine['processor']}, {machine['processors']} processors, {machine['memory_mib']} MiB, Linux {machine['kernel']}; "
-        f"{versions} (commit `{run['commit']}`, {built['compiler']}, {built['libraries']}); rounds of {run['settings']['seconds']:g} s: {', '.join(figures)}.")
+    return (f"{run['date'][:10]}, {machine['processor']}, {machine['processors']} processors, {machine['memory_mib']} MiB, Linux {machine['kernel']}, "
+        f"TCP by {machine['congestion_control']}; {versions} (commit `{run['commit']}`, {built['compiler']}, {built['libraries']}); rounds of {run['settings']['seconds']:g} s: {', '.join(figures)}.")
 
 
 def machine_lines(runs, wanted=None):

@@ -69,7 +69,8 @@ def machine():
     processor = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
     memory = re.search(r"MemTotal:\s*(\d+) kB", pathlib.Path("/proc/meminfo").read_text())
     return {"processor": processor[1] if processor else platform.machine(), "processors": len(os.sched_getaffinity(0)),
-        "memory_mib": int(memory[1]) // 1024, "kernel": platform.release(), "load_average": os.getloadavg()[0]}
+        "memory_mib": int(memory[1]) // 1024, "kernel": platform.release(), "load_average": os.getloadavg()[0],
+        "congestion_control": pathlib.Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()}
 
 
 def as_json(results, verdicts, settings):
