@@ -36,12 +36,19 @@ def machine_line(run, figures):
         f"TCP by {machine['congestion_control']}; {versions} (commit `{run['commit']}`, {built['compiler']}, {built['libraries']}); rounds of {run['settings']['seconds']:g} s: {', '.join(figures)}.")
 
 
-def machine_lines(runs, wanted=None):
-    """Of each run that one of the figures (None: all) was taken from: a later run has replaced what it measured as well."""
+def kept_of(runs):
+    """What each run has told that no later one has told as well."""
     for number, run in enumerate(runs):
         replaced = {figure for later in runs[number + 1:] for figure in figures_of(later)}
-        if kept := [figure for figure in figures_of(run) if figure not in replaced and (wanted is None or figure in wanted)]:
-            yield from (machine_line(run, kept), "")
+        if kept := [figure for figure in figures_of(run) if figure not in replaced]:
+            yield run, kept
+
+
+def machine_lines(runs, wanted=None):
+    """Of each run that one of the figures (None: all) was taken from."""
+    for run, kept in kept_of(runs):
+        if figures := [figure for figure in kept if wanted is None or figure in wanted]:
+            yield from (machine_line(run, figures), "")
 
 
 def cell(spread, said):
@@ -116,7 +123,7 @@ def main():
     runs = [json.loads(file.read_text()) for file in arguments.runs]
     text, results = written(arguments.into.read_text(), runs, re.sub(r".*/", "", str(arguments.svg)))
     arguments.into.write_text(text)
-    arguments.svg.write_text(svg(panels(results), title(runs)))
+    arguments.svg.write_text(svg(panels(results), title([run for run, _ in kept_of(runs)])))
 
 
 if __name__ == "__main__":

@@ -57,6 +57,8 @@ void index_put(struct index *index, struct view name, struct view part, void *th
 
 const struct indexed *index_find(const struct index *index, struct view name, struct view part)
 {
+	if (index->slots == NULL)
+		return NULL;
 	const struct index_slot *slot = slot_of(index, hash_of(name, part), name, part);
 
 	return slot->at != 0 ? &index->items[slot->at - 1] : NULL;

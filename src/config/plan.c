@@ -24,7 +24,7 @@
 #define FILES_RESERVE 64
 /* Of each loop: epoll, its wake-up, and the descriptor kept back for shedding. */
 #define FILES_PER_WORKER 3
-/* Both ends of what large content may be in. They are opened only while half of the files are left, and kept when the others come. */
+/* Both ends of what large content may be in. Opened only while half of the files are left; those that are lent stay when the others come. */
 #define PIPE_FILES_PER_WORKER (2 * IO_PIPES_MAX)
 
 #define PATH_MAX_BYTES 64

@@ -356,7 +356,8 @@ void client_exchange_ended(struct client *c, struct stream *down, enum client_ne
 
 void client_exchange_answered(struct client *c, enum client_next next)
 {
-	CHECK(c->state == CLIENT_EXCHANGE);
+	/* What is left of its content would be taken for the next request. */
+	CHECK(c->state == CLIENT_EXCHANGE && h1_body_done(&c->h1.body));
 	DEBUG_CHECK(client_is_done_with(c));
 	if (next == CLIENT_KEEP && !c->h1.conn.broken)
 		client_idle(c);

@@ -173,7 +173,7 @@ static bool waits_for_client(const struct exchange *ex)
 /* The client is waited for from when it could send: with HTTP/2 its other requests may have stood in the way of this one. */
 static bool client_was_barred(struct exchange *ex)
 {
-	uint64_t until_us = waits_for_client(ex) ? client_stream_barred_until_us(ex->down) : 0;
+	uint64_t until_us = ex->state == EXCHANGE_REQUESTING && waits_for_client(ex) ? client_stream_barred_until_us(ex->down) : 0;
 
 	if (until_us <= ex->moved_us)
 		return false;
@@ -233,6 +233,8 @@ static void exchange_on_more(struct io_task *task)
 
 void exchange_pump_later(struct exchange *ex)
 {
+	/* Then the task is about to free it. */
+	CHECK(ex->state != EXCHANGE_ENDED);
 	ex->task.on_run = exchange_on_more;
 	io_defer(ex->worker->io, &ex->task);
 }

@@ -28,7 +28,11 @@ static int on_accept(struct listener *listener)
 	struct worker_listener *l = container_of(listener, struct worker_listener, listener);
 	int result = client_accept(l);
 
-	if ((result == -EMFILE || result == -ENFILE) && upstreams_spare_files(l->worker->upstreams) > 0)
+	if (result != -EMFILE && result != -ENFILE)
+		return result;
+	if (!io_is_waited_for(&listener->source))
+		return -EAGAIN;
+	if (upstreams_spare_files(l->worker->upstreams) > 0)
 		result = client_accept(l);
 	return result;
 }

@@ -526,7 +526,7 @@ struct exchange {
 	uint16_t filter_at;                /* cursor: filters whose on_request was called */
 	uint32_t pause_slot;               /* slot + 1 while FILTER_PAUSE; 0 otherwise */
 
-	uint8_t state;                     /* enum exchange_state; changed by exchange_enter, and to ENDED by exchange_finish_at */
+	uint8_t state;                     /* enum exchange_state; changed by exchange_enter and exchange_enter_at; to ENDED by end() */
 	uint8_t deadline_cause;            /* enum cause when the timer fires */
 	uint8_t keep_client;               /* what the answer's head promised */
 	uint8_t keep_upstream;             /* what the response's head promised */

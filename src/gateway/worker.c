@@ -318,6 +318,23 @@ void worker_listener_address(const struct worker *w, size_t i, struct address *a
 		*address = l->config->address;
 }
 
+static bool is_alive(const struct worker *w, const struct exchange *ex)
+{
+	list_each_safe(&w->exchanges, node, next) {
+		if (node == &ex->node)
+			return true;
+	}
+	return false;
+}
+
+/* Its state says whether it has an exchange, or a session. What it had before it may still point at. */
+static bool client_agrees(const struct worker *w, const struct client *c)
+{
+	if (c->state == CLIENT_EXCHANGE)
+		return c->exchange != NULL && is_alive(w, c->exchange);
+	return c->state != CLIENT_SESSION || c->session != NULL;
+}
+
 const char *worker_audit(const struct worker *w)
 {
 	size_t clients = 0, exchanges = 0, kept_bytes = 0;
@@ -330,7 +347,7 @@ const char *worker_audit(const struct worker *w)
 		const struct client *c = container_of(node, struct client, node);
 
 		clients++;
-		if ((c->state == CLIENT_EXCHANGE || c->state == CLIENT_SESSION) && c->exchange == NULL)
+		if (!client_agrees(w, c))
 			return "a client's state and its exchange contradict each other";
 		const char *wrong = c->state == CLIENT_SESSION ? client_session_audit(c) : NULL;
 		if (wrong != NULL)

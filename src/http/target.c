@@ -406,7 +406,7 @@ static inline bool read_ordinary(struct target *t, const struct message *m, cons
 	if (m->method == METHOD_CONNECT || !view_starts(m->target, VIEW("/")) || !read_canonical(t, m->target))
 		return false;
 	t->form = TARGET_ORIGIN;
-	return host_recall(t, m->host, memo);
+	return m->host.n > 0 && host_recall(t, m->host, memo);
 }
 
 const char *target_read(struct target *t, const struct message *m, struct arena *arena, struct host_memo *memo)

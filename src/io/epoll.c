@@ -651,12 +651,18 @@ int io_accept_shed(struct io *io, struct io_source *listener)
 	return fd >= 0 ? 0 : fd;
 }
 
-/* accept4() takes the number before it looks whether anybody waits. What is closed for nobody, another thread may take meanwhile. */
-int io_reserve_spend(struct io *io, const struct io_source *listener)
+/* accept4() takes the number before it looks whether anybody waits. */
+bool io_is_waited_for(const struct io_source *listener)
 {
 	struct pollfd waiting = {.fd = listener->fd, .events = POLLIN};
 
-	if (poll(&waiting, 1, 0) == 0)
+	return poll(&waiting, 1, 0) != 0;
+}
+
+/* What is closed for nobody, another thread may take meanwhile. */
+int io_reserve_spend(struct io *io, const struct io_source *listener)
+{
+	if (!io_is_waited_for(listener))
 		return -EAGAIN;
 	if (io->reserved_fd < 0)
 		return -EMFILE;

@@ -229,8 +229,11 @@ int io_accept(struct io *io, struct io_source *listener, struct io_source *sourc
  */
 int io_accept_shed(struct io *io, struct io_source *listener);
 
+/* Whether anybody waits to be accepted. It takes a system call: for whom io_accept() has told -EMFILE, which it does with nobody waiting, too. */
+bool io_is_waited_for(const struct io_source *listener);
+
 /*
- * When io_accept() says -EMFILE, which it does with nobody waiting, too: closes the reserved descriptor, so that one connection more may be
+ * When io_accept() says -EMFILE: closes the reserved descriptor, so that one connection more may be
  * accepted and kept. 0; -EAGAIN when none waits, -EMFILE when there is none reserved: nothing has changed then. The next io_close() has it
  * back, or io_reserve_restore() where nothing was accepted after all. (io_resident_bytes() may tell nothing from then on.) It is a number of
  * the process' own limit: where all files of the system are taken (-ENFILE) it makes no room.

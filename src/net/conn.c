@@ -321,6 +321,8 @@ int conn_send_pipe(struct conn *conn, const struct iovec *iov, int count, unsign
 	if (!conn_blocked(conn)) {
 		flush_pipe(conn);
 		conn_flush(conn);
+	} else if (pipe > IO_PIPES_KEPT) {
+		keep_of_pipe(conn, SIZE_MAX);
 	}
 	return conn->send_error;
 }

@@ -54,8 +54,8 @@ static void send_pipe(struct h1_conn *to, unsigned pipe)
  */
 static size_t piece_max(const struct h1_conn *to, unsigned pipe, uint64_t most)
 {
-	bool may_be_kept = to->out_framing == FRAMING_CHUNKED || pipe > IO_PIPES_KEPT;
-	size_t bytes_max = may_be_kept ? H1_SCRATCH_IN_BYTES : IO_PIPE_BYTES_MAX;
+	bool is_read_out = to->out_framing == FRAMING_CHUNKED || pipe > IO_PIPES_KEPT;
+	size_t bytes_max = is_read_out ? H1_SCRATCH_IN_BYTES : IO_PIPE_BYTES_MAX;
 
 	return most < bytes_max ? (size_t)most : bytes_max;
 }

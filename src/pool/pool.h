@@ -292,7 +292,8 @@ enum weir_pool_outcome weir_pool_acquire(struct weir_pool *pool, struct weir_poo
 
 /*
  * The same where a connection is idle and there is nothing else to be seen to. True: as if that had answered DELIVERED. False: nothing was
- * done, and weir_pool_acquire says what there is. Calls nobody. The waiter does not wait, and need not be initialised.
+ * done, and weir_pool_acquire says what there is. Calls nobody. The waiter does not wait, and need not be initialised: that it asks for a
+ * `fresh` connection is not looked at.
  */
 bool weir_pool_try_acquire(struct weir_pool *pool, struct weir_pool_waiter *waiter, uint64_t now_us, uint64_t deadline_us);
 

@@ -291,6 +291,7 @@ def lines_of_requests(start, config, directory, requests):
                 found.append((len(code), len(data)))
                 code, data = set(), set()
             (code if kind == "I " else data).update(range(at // 64, (at + int(size) - 1) // 64 + 1))
+    trace.unlink()
     # What stands before the first begin is not whole.
     return found[1:]
 

@@ -42,7 +42,7 @@ ANSWERS = {
 
 # What aborts, and a word of what it says was not true: so a sanitizer's abort does not count as one.
 ABORTS = {
-    "acquire twice": "waiter->stage",
+    "acquire twice": "waiter_is_free",
     "acquire without on_outcome": "waiter->on_outcome",
     "cancel in another pool": "waiter->pool",
     "free while lent": "pool_live",

@@ -611,6 +611,11 @@ int io_accept(struct io *io, struct io_source *listener, struct io_source *sourc
 	return 0;
 }
 
+bool io_is_waited_for(const struct io_source *listener)
+{
+	return file_of(listener)->waiting_count > 0;
+}
+
 int io_accept_shed(struct io *io, struct io_source *listener)
 {
 	struct sim_file *from = file_of(listener);

@@ -500,7 +500,9 @@ static void what_is_not_canonical_is_not_remembered(void **state)
 	}
 	assert_non_null(remembered(&f, "a-name-that-is-longer-than-what-is-kept-of-one.example.com:8080"));
 	assert_int_equal(memo.n, 0);
-	/* HTTP/1.0 without a Host has none. */
+	/* HTTP/1.0 without a Host has none, also before anything is remembered (its view has no address then). */
+	assert_null(target_read(&f.target, &(struct message){.target = VIEW("/"), .method = METHOD_GET}, &f.arena, &memo));
+	assert_int_equal(f.target.host.n, 0);
 	assert_non_null(remembered(&f, "a.b"));
 	assert_non_null(remembered(&f, ""));
 	assert_int_equal(f.target.host.n, 0);
