@@ -12,8 +12,8 @@ from timing import LONG, LONG_TEXT
 MIB = 1024 * 1024
 
 
-def upload(size, path):
-    return h2raw.get(path, fields=[("content-length", str(size))], method="POST")
+def upload(size, path, *fields):
+    return h2raw.get(path, fields=[("content-length", str(size)), *fields], method="POST")
 
 
 def send_some(client, stream, timeout):
@@ -32,10 +32,10 @@ def send_some(client, stream, timeout):
     client.sock.settimeout(h2raw.TIMEOUT)
 
 
-def barred(start, origin, **timeouts):
+def barred(start, origin, *fields, first_byte="20s", **timeouts):
     """A client whose connection is full of content for services that do not read; their wires; and a stream whose service would."""
     listener = {"protocols": ["h1", "h2"], "timeouts": timeouts}
-    gateway = start(configuration(origin, listener=listener, upstream={"timeouts": {"idle": "20s", "request": "60s"}}))
+    gateway = start(configuration(origin, listener=listener, upstream={"timeouts": {"first_byte": first_byte, "idle": "20s", "request": "60s"}}))
     client = h2raw.connect(gateway.address()).start()
     wires, streams = [], []
     while WINDOW + client.windows[0] > 0:
@@ -46,7 +46,7 @@ def barred(start, origin, **timeouts):
         send_some(client, streams[-1], 1)
     assert len(streams) >= 4
     last = client.next_stream
-    client.send(headers(last, upload(5, "/fast")))
+    client.send(headers(last, upload(5, "/fast", *fields)))
     fast = origin.accept()
     fast.read_head()
     return gateway, client, last, fast, wires
@@ -75,4 +75,11 @@ def test_who_may_send_again_and_does_not_is_late(start, origin):
     client.read_until(lambda: WINDOW + client.windows[0] > 5)
     assert client.message(last).status == 408
     assert time.monotonic() - began > LONG * 0.9
+    fast.expect_gone()
+
+
+def test_a_service_that_does_not_say_continue_is_late_all_the_same(start, origin):
+    """Its client may not send, but it is not the client that is waited for."""
+    _, client, last, fast, _ = barred(start, origin, ("expect", "100-continue"), first_byte=LONG_TEXT)
+    assert client.message(last).status == 504
     fast.expect_gone()
