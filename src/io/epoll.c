@@ -90,7 +90,7 @@ struct io {
 	struct pipes pipes;
 	struct epoll_event batch[BATCH_EVENTS];
 
-	int reserved_fd; /* STATM; given up by io_accept_shed and io_reserve_spend; -1 until it is had back */
+	int reserved_fd; /* STATM; given up by io_accept_shed and io_reserve_spend; -1 until the next io_accept, or io_close, has it back */
 	struct io_source wake; /* the eventfd */
 	uint64_t began_us; /* as ended_us */
 	uint64_t letter_us; /* when the letter that measures the lag was sent; 0: it has come */
@@ -634,6 +634,9 @@ int io_listen(struct io *io, struct io_source *source, int backlog)
 int io_accept(struct io *io, struct io_source *listener, struct io_source *source, struct address *peer)
 {
 	peer->len = sizeof(peer->u);
+	/* What a shed has lost to another thread is had back before anybody comes in: else none of those who wait would be shed. */
+	if (__builtin_expect(io->reserved_fd < 0 && !io->spent, 0))
+		io->reserved_fd = reserve_descriptor();
 	/* By the C library, as close() below: ThreadSanitizer follows descriptors from the one to the other. */
 	return io_adopt(io, source,
 		(int)result_of(accept4(listener->fd, &peer->u.any, &peer->len, SOCK_NONBLOCK | SOCK_CLOEXEC)));

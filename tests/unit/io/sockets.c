@@ -955,6 +955,31 @@ static void test_shedding_without_reserve(void **state)
 	io_close(fixture.io, &listener.source);
 }
 
+/* The one number that is free then is the reserve's again, and no client's: who waits is shed. */
+static void test_reserve_that_was_lost(void **state)
+{
+	struct end listener, clients[2], server = end_of(on_event);
+	struct address peer;
+	struct rlimit none;
+
+	end_listen_to(&listener, clients, 2);
+	struct rlimit before = limit_descriptors_to_those_open(), limited;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limited), 0);
+	none = (struct rlimit){0, before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(io_accept_shed(fixture.io, &listener.source), -EMFILE);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limited), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(io_accept(fixture.io, &listener.source, &server.source, &peer), -EMFILE);
+		assert_int_equal(io_accept_shed(fixture.io, &listener.source), 0);
+		end_await(&clients[i], IO_PEER_CLOSED);
+	}
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	for (int i = 0; i < 2; i++)
+		io_close(fixture.io, &clients[i].source);
+	io_close(fixture.io, &listener.source);
+}
+
 static void test_opening_without_descriptors(void **state)
 {
 	struct io_source source = {.fd = -1};
@@ -1266,6 +1291,7 @@ int main(void)
 		LOOP_TEST(test_shedding),
 		LOOP_TEST(test_reserve_is_spent_and_had_back),
 		LOOP_TEST(test_shedding_without_reserve),
+		LOOP_TEST(test_reserve_that_was_lost),
 		LOOP_TEST(test_opening_without_descriptors),
 		LOOP_TEST(test_memory_is_told_without_descriptors),
 		LOOP_TEST(test_taken_port),
