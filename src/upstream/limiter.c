@@ -50,11 +50,12 @@
  * It begins at LIMITER_START, which is the maximum of most, so that nobody who answers slowly is held up; whoever serves fewer
  * is found out by the first dip, after one window that need not be longer than it takes to get its samples. The limit comes from
  * that step of the dip that had the most throughput, since Little's law knows nothing of thrashing. What confirms the limit
- * are answers: where all places are taken and none begins for long (3 B, 0.5 s at least), the limit doubles
+ * are answers: where all places are taken and none begins for long (3 B, 0.5 s at least; 10 s after losses), the limit doubles
  * (limiter_stagnates), for a limit that has never been confirmed must lock nobody out.
  *
  * Latency is told by answers, and a backend at its very end gives none: it resets. So where more requests are lost that way than are
- * answered the limit falls by a third at once, as TCP's does for a loss, and again until that is over.
+ * answered the limit falls by a third at once, as TCP's does for a loss, and again until that is over. What is left inside then
+ * takes long, so silence is no reason to let in more before 10 s.
  *
  * With less than ALONE in flight there is nobody to queue behind: latency is base, whatever it is.
  *
@@ -117,6 +118,7 @@
 
 #define STAGNANT_US (500 * US_PER_MS)
 #define STAGNANT_LATENCIES 3 /* of base_us */
+#define STAGNANT_LOSSES_US (10 * US_PER_S) /* after losses: it is at its end, and has been slow before it was */
 
 #define DIP_TO 0.625     /* of the knee */
 #define DIP_TO_FIRST 0.5 /* of what is in flight, while no knee is known */
@@ -238,7 +240,10 @@ static double length_us(const struct limiter *l, uint64_t now_us)
 	return now_us > l->since_us ? (double)(now_us - l->since_us) : 0;
 }
 
-/* False: not enough has been seen so far. */
+/*
+ * False: not enough has been seen so far. A worker's first merge in a window also brings what it had in flight before the
+ * window began, for as long as it had no answer: that must not look like more requests than there are places.
+ */
 static bool close_window(struct limiter *l, struct limiter_view *view, uint64_t now_us)
 {
 	const struct limiter_sums *s = &l->sums;
@@ -249,7 +254,7 @@ static bool close_window(struct limiter *l, struct limiter_view *view, uint64_t 
 		!is_certain(l, length))
 		return false;
 	*view = (struct limiter_view){.latency_us = s->latency_us / s->samples,
-		.in_flight = s->flight_us / length,
+		.in_flight = min_double(s->flight_us / length, max_double(l->limit, l->anchor)),
 		.throughput = s->samples / length,
 		.error = spread(l) / s->samples};
 	if (length < latencies * view->latency_us)
@@ -367,7 +372,7 @@ static void dip_end(struct limiter *l, const struct limiter_view *view, uint64_t
 	if (l->best.latency_us > VISIBLE * l->base_us)
 		l->knee = l->best.in_flight * l->base_us / l->best.latency_us;
 	limit = l->best.in_flight * allowed_us(l) / l->best.latency_us;
-	if (is_first && l->cruise.latency_us <= VISIBLE * l->base_us)
+	if (is_first && l->knee == 0 && l->cruise.latency_us <= VISIBLE * l->base_us)
 		limit = GROWTH_FIRST * l->cruise.in_flight;
 	if (l->cruise.latency_us > allowed_us(l) && limit < SURE * l->limit) {
 		l->doubted = l->limit;
@@ -560,8 +565,12 @@ uint64_t limiter_patience_us(const struct limiter *l)
 {
 	double us = l->base_us;
 
+	if (l->reason == LIMITER_LOSSES)
+		return STAGNANT_LOSSES_US;
 	if (us == 0 && l->sums.samples > 0)
 		us = l->sums.latency_us / l->sums.samples;
+	if (l->knee > 0)
+		us *= max_double(1, l->limit / l->knee);
 	return (uint64_t)max_double(STAGNANT_US, STAGNANT_LATENCIES * us);
 }
 

@@ -577,6 +577,81 @@ static void who_breaks_off_most_gets_fewer(void **state)
 	assert_int_equal(l.limit, limit);
 }
 
+/* The workers' first answers do not come at once, and what each of them has waited for began before there was a window. */
+static void what_was_begun_before_a_window_is_not_more_than_there_are_places(void **state)
+{
+	enum { EACH = LIMITER_START / 2, TOLD = 40 };
+	const uint64_t began_us = 1000 * US_PER_S, first_us = began_us + 70 * US_PER_MS, second_us = first_us + 55 * US_PER_MS;
+	struct limiter l;
+	struct limiter_window windows[2] = {{0}};
+
+	(void)state;
+	limiter_init(&l, 1, 1000, 0);
+	for (unsigned n = 0; n < LIMITER_START; n++)
+		limiter_enter(&windows[n % 2], began_us);
+	limiter_sample(&windows[0], first_us - began_us);
+	limiter_merge(&l, &windows[0], first_us);
+	for (unsigned n = 0; n < TOLD; n++)
+		limiter_sample(&windows[1], second_us - began_us);
+	limiter_merge(&l, &windows[1], second_us);
+	assert_int_equal(l.phase, LIMITER_DIP);
+	assert_true(l.cruise.in_flight <= LIMITER_START);
+	assert_true(l.limit <= EACH);
+}
+
+/* The first window tells of the first answers of a crowd, and is too fair: it is no reason for more when the dip has seen the rest. */
+static void a_queue_that_only_the_dip_has_seen_is_one(void **state)
+{
+	enum { CROWD = 80, EARLY = 30 };
+	uint64_t now_us = 1000 * US_PER_S;
+	struct limiter l;
+	struct limiter_window w = {0};
+
+	(void)state;
+	limiter_init(&l, 1, 1000, now_us);
+	for (unsigned n = 0; n < CROWD; n++)
+		limiter_enter(&w, now_us);
+	for (unsigned n = 0; n < EARLY; n++)
+		limiter_sample(&w, 16 * US_PER_MS);
+	now_us += 60 * US_PER_MS;
+	limiter_merge(&l, &w, now_us);
+	assert_int_equal(l.phase, LIMITER_DIP);
+	for (unsigned n = 0; n < CROWD; n++)
+		limiter_leave(&w, now_us);
+	unsigned limit = l.limit;
+
+	while (l.phase == LIMITER_DIP && l.limit == limit)
+		now_us = batches_for(&l, &w, 100, 60 * US_PER_MS, now_us, 1);
+	while (l.phase == LIMITER_DIP)
+		now_us = batches_for(&l, &w, 15, 15 * US_PER_MS, now_us, 1);
+	assert_true(limiter_facts(&l).latency_us < 20 * US_PER_MS);
+	assert_true(l.limit <= LIMITER_START);
+}
+
+/* One that has come to its end answers late, and not sooner for more requests; so does one with many more than its knee. */
+static void who_is_known_to_be_slow_has_more_time_before_it_gets_more(void **state)
+{
+	struct limiter l;
+	struct limiter_window w = {0};
+	uint64_t now_us = 1000 * US_PER_S;
+
+	(void)state;
+	limiter_init(&l, 1, 1000, now_us);
+	for (unsigned n = 0; n < 20; n++)
+		limiter_loss(&w);
+	unsigned limit = limiter_merge(&l, &w, now_us);
+
+	assert_true(limit < LIMITER_START);
+	assert_int_equal(limiter_stagnates(&l, now_us + 10 * US_PER_S - 1), limit);
+	assert_int_equal(limiter_stagnates(&l, now_us + 10 * US_PER_S), 2 * limit);
+	assert_int_equal(limiter_patience_us(&l), 500 * US_PER_MS);
+	l.base_us = 20 * US_PER_MS;
+	l.knee = limit;
+	assert_int_equal(limiter_patience_us(&l), 500 * US_PER_MS);
+	l.limit = 100 * limit;
+	assert_int_equal(limiter_patience_us(&l), 3 * 20 * US_PER_MS * 100);
+}
+
 /* With one request at a time nothing is gained by fewer, however long they take. */
 static void lonely_requests_do_not_lower_the_limit(void **state)
 {
@@ -682,6 +757,9 @@ int main(void)
 		cmocka_unit_test(the_limit_stays_within_its_range),
 		cmocka_unit_test(while_most_requests_fail_the_limit_stays),
 		cmocka_unit_test(who_breaks_off_most_gets_fewer),
+		cmocka_unit_test(what_was_begun_before_a_window_is_not_more_than_there_are_places),
+		cmocka_unit_test(a_queue_that_only_the_dip_has_seen_is_one),
+		cmocka_unit_test(who_is_known_to_be_slow_has_more_time_before_it_gets_more),
 		cmocka_unit_test(lonely_requests_do_not_lower_the_limit),
 		cmocka_unit_test(a_dip_that_was_wrong_is_taken_back),
 		cmocka_unit_test(silence_is_forgotten),
