@@ -37,6 +37,9 @@
  * by throughput has a good side effect: a backend whose latency rises gently from the first request on (many small
  * queues) is not held at its very foot.
  *
+ * Up to 1 ms a dip could change nothing, as A is 2 ms with any B that is below: so none is made, and B follows W. It would make bursts wait
+ * for longer than such a backend takes to answer them.
+ *
  * When a dip has lowered the limit much, the next window must have as much throughput as there was at best, or the limit is
  * taken back: something else was slow meanwhile.
  *
@@ -83,6 +86,7 @@
 #define QUEUE_ALLOWED 1.5 /* A / B: a third of what is in flight may queue */
 #define SLACK_US 500      /* ...and this; a worker's loop turns no faster under load */
 #define ALLOWED_LEAST_US 2000 /* processors are given out in such grains, here and there */
+#define QUICK_US ((ALLOWED_LEAST_US - SLACK_US) / QUEUE_ALLOWED) /* A is ALLOWED_LEAST_US for any B up to that */
 #define VISIBLE 1.25      /* W / B from which on there is a queue, and not only noise */
 #define DEAD_BAND 1.1     /* smaller moves are not worth the settling */
 #define SURE 0.7          /* the limit may fall to this share without a dip */
@@ -403,7 +407,7 @@ static void dip(struct limiter *l, const struct limiter_view *view, uint64_t now
 
 /* --- cruising ------------------------------------------------------------------------------------------------------- */
 
-/* Down at once if it is no chance, with a dip to follow; else slowly, and never upwards with a queue in sight. */
+/* Down at once if it is no chance, with a dip to follow; else slowly, and never upwards with a queue in sight that could matter. */
 static void learn_base(struct limiter *l, const struct limiter_view *view, uint64_t now_us)
 {
 	double gap = view->latency_us / l->base_us - 1;
@@ -414,7 +418,7 @@ static void learn_base(struct limiter *l, const struct limiter_view *view, uint6
 		l->dip_next_us = deadline_min(l->dip_next_us, now_us + DIP_SOON_US);
 	} else if (view->in_flight < ALONE) {
 		weight = LEARN_WEIGHT_SURE;
-	} else if (gap > VISIBLE - 1) {
+	} else if (gap > VISIBLE - 1 && view->latency_us > QUICK_US) {
 		return;
 	}
 	l->base_us += (view->latency_us - l->base_us) * weight;
@@ -425,7 +429,7 @@ static bool needs_dip(const struct limiter *l, const struct limiter_view *view, 
 {
 	double allowed = allowed_us(l);
 
-	if (view->in_flight < ALONE)
+	if (view->in_flight < ALONE || view->latency_us <= QUICK_US)
 		return false;
 	if (low_us > allowed && view->in_flight * allowed / low_us < SURE * l->anchor)
 		return true;

@@ -93,6 +93,22 @@ static void a_fixed_number_of_workers_is_kept_busy_with_a_short_queue(void **sta
 	steady_for_all(shapes, COUNT(shapes));
 }
 
+/* Whatever a dip found, as many would be allowed: so there is none. */
+static void a_quick_one_is_not_dipped(void **state)
+{
+	static const struct backend_shape shape = {.name = "8 workers of 0.1 ms", .sharing = BACKEND_FIFO, .servers = 8, .service_us = 100};
+	struct traffic t = {.clients = 32, .seconds = 20, .limit_max = LIMIT_MAX};
+
+	(void)state;
+	run(&r, &shape, &t, 1);
+	double share = run_goodput(&r, 0, 20) / capacity(&shape, t.clients);
+
+	tell(shape.name, &t, 1, share);
+	assert_int_equal(r.dips, 0);
+	assert_true(share >= 0.95);
+	assert_in_range(limiter_facts(&r.limiter).latency_us, 390, 410);
+}
+
 /* More than it can serve at once costs no throughput, only time: what tells is latency alone. */
 static void one_that_shares_itself_fairly_is_not_crowded(void **state)
 {
@@ -737,6 +753,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_fixed_number_of_workers_is_kept_busy_with_a_short_queue),
+		cmocka_unit_test(a_quick_one_is_not_dipped),
 		cmocka_unit_test(one_that_shares_itself_fairly_is_not_crowded),
 		cmocka_unit_test(a_backend_that_thrashes_is_kept_from_it),
 		cmocka_unit_test(latencies_that_vary_tenfold_do_not_mislead),
