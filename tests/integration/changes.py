@@ -8,7 +8,7 @@ import threading
 import time
 
 from admin import Admin
-from gateway import BINARY, free_port
+from gateway import BINARY, UNHURRIED, free_port
 from raw import Wire, get, post
 
 RELOAD = post("{}", "/v1/reload", ["Content-Type: application/json"]).replace(b"example.com", b"localhost")
@@ -176,7 +176,7 @@ def reload_many(start, turns, routes, endpoints, settled_at=None):
     try:
         changes = Changes(service, routes, endpoints)
         base = {"version": 1, "workers": 2, "log": {"access": "off"}, "admin": {"address": f"127.0.0.1:{free_port()}"},
-            "listeners": [{"name": "public", "address": f"127.0.0.1:{free_port()}"}]}
+            "listeners": [{"name": "public", "address": f"127.0.0.1:{free_port()}"}], **UNHURRIED}
         gateway = start(changes.at(0, **base))
         admin, outcome = Admin(gateway), Outcome()
         address = "127.0.0.1", gateway.port

@@ -94,6 +94,9 @@ def merged(base, extra):
 # peers, to which a connection of HTTP/2 is made when they have said their SETTINGS. Tests of such times have times of their own.
 PATIENT = {"timeouts": {"connect": "20s"}, "pool": {"acquire_timeout": "20s"}}
 
+# A gateway that a busy machine lets stand still for two seconds refuses those who come next, where it has others to protect.
+UNHURRIED = {"shedding": {"loop_lag": "20s"}}
+
 
 def configuration(*origins, listener=None, upstream=None, route=None, **top):
     """One listener, one upstream with these origins as endpoints, one route for everything; parts laid over it."""
@@ -101,6 +104,7 @@ def configuration(*origins, listener=None, upstream=None, route=None, **top):
         "version": 1,
         "workers": 1,
         "drain_timeout": "5s",
+        **UNHURRIED,
         "listeners": [merged({"name": "public", "address": f"127.0.0.1:{free_port()}"}, listener)],
         "routes": [{"name": "all", "match": {"path": "/*"}}],
     }
