@@ -349,14 +349,23 @@ class Gateway:
         eventually(lambda: self._states() == {"T"})
 
     def stand_still(self, seconds):
-        """It is given no processor for so long, as soon as it has taken a client: it watches its loop while work comes, and stops
-        a tenth of a second later. There is no event for time that passes."""
-        before = self.open_files()
+        """It is given no processor for so long, as soon as it has taken a client. There is no event for time that passes."""
+        eventually(self._stops_at_work)
+        time.sleep(seconds)
+        self.signal(signal.SIGCONT)
+
+    def _stops_at_work(self):
+        """It watches its loop while work comes, and looks a tenth of a second later whether more has come. Whether it was stopped before
+        that; if not, it goes on."""
+        began, before = time.monotonic(), self.open_files()
         self.connect(translated=False)
         eventually(lambda: self.open_files() > before)
         self.signal(signal.SIGSTOP)
-        time.sleep(seconds)
-        self.signal(signal.SIGCONT)
+        eventually(lambda: self._states() == {"T"})
+        stopped = time.monotonic() - began < 0.1
+        if not stopped:
+            self.signal(signal.SIGCONT)
+        return stopped
 
     def _rests(self):
         """Whether all that was sent to it has come, and its threads sleep again. (What comes wakes them at once.)"""
