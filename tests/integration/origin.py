@@ -10,6 +10,7 @@ import socket
 import threading
 
 import translators
+from gateway import eventually
 from raw import TIMEOUT, Wire, get, response
 
 
@@ -186,10 +187,11 @@ def closed_port():
 
 
 def full_backlog(make_origin):
-    """An origin whose kernel queue is full, so that connecting to it hangs; and the sockets that fill it."""
+    """An origin whose kernel queue is full, so that connecting to it hangs; and the sockets that fill it, one of which is in."""
     origin = make_origin(backlog=0)
     fillers = [socket.socket() for _ in range(4)]
     for sock in fillers:
         sock.setblocking(False)
         sock.connect_ex(("127.0.0.1", origin.port))
+    eventually(lambda: any(is_open(sock) for sock in fillers))
     return origin, fillers
