@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import subprocess
+import time
 
 from gateway import BINARY, Lines, configuration
 from raw import Wire, get, post, response
@@ -29,6 +30,7 @@ def test_record_of_a_proxied_request(gateway, origin):
 
 
 def test_phases_add_up(gateway, origin):
+    began = time.monotonic()
     client, wire, _ = origin.asked(gateway)
     client.expect_silence(0.1)
     wire.send("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n")
@@ -40,7 +42,7 @@ def test_phases_add_up(gateway, origin):
     assert record["first_byte_us"] >= 95_000
     assert record["total_us"] - record["first_byte_us"] >= 95_000
     assert record["queue_us"] + record["connect_us"] + record["first_byte_us"] <= record["total_us"]
-    assert record["total_us"] < 5_000_000
+    assert record["total_us"] <= (time.monotonic() - began) * 1_000_000
 
 
 def test_reused_connection_has_no_connect_phase(gateway, origin):
@@ -59,6 +61,7 @@ def test_wait_in_the_queue_is_told_apart(start, origin):
     second = gateway.connect().send(get("/2"))
     second.wait_taken()
     second.expect_silence(0.1)
+    released = time.monotonic()
     wire.send(response())
     wire.read_request()
     wire.send(response())
@@ -67,7 +70,7 @@ def test_wait_in_the_queue_is_told_apart(start, origin):
     waited = next(record for record in gateway.records(2) if record["target"] == "/2")
     assert waited["queue_us"] >= 95_000
     assert (waited["connect_us"], waited["reused"]) == (0, True)
-    assert waited["first_byte_us"] < waited["queue_us"]
+    assert waited["first_byte_us"] <= (time.monotonic() - released) * 1_000_000
 
 
 def test_malformed_request_is_logged(gateway):
