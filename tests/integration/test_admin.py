@@ -6,6 +6,7 @@ import json
 import re
 import select
 import signal
+import time
 
 import pytest
 
@@ -38,7 +39,7 @@ def test_healthy_and_ready(admin):
 
 
 def test_not_ready_while_draining(start, origin):
-    gateway, admin = administered(start, origin, workers=2)
+    gateway, admin = administered(start, origin, workers=2, drain_timeout="60s")
     client, wire, _ = origin.asked(gateway)
     kept = admin.connect()
     assert kept.ask(get("/readyz")).status == 200
@@ -115,7 +116,7 @@ def test_failures_by_cause(start):
 
 
 def test_gauges_show_what_is_now(start, origin):
-    gateway, admin = administered(start, origin, upstream={"pool": {"max_connections": 1, "acquire_timeout": "10s"}})
+    gateway, admin = administered(start, origin, upstream={"pool": {"max_connections": 1}})
     first, wire, _ = origin.asked(gateway, get("/1"))
     second = gateway.connect().send(get("/2"))
     labels = {"upstream": "origin", "endpoint": origin.address}
@@ -177,7 +178,8 @@ def test_the_process(admin):
     assert abs(metrics.get("process_open_fds") - gateway.open_files()) <= 2
     assert metrics.get("process_resident_memory_bytes") > gateway.anonymous_bytes() / 2
     assert 0 < metrics.get("process_cpu_seconds_total") <= gateway.cpu_seconds() + 0.05
-    assert abs(metrics.get("process_start_time_seconds") - gateway.file.stat().st_mtime) < 5
+    # Its start is told by the kernel in hundredths of a second, and that of the machine in seconds.
+    assert gateway.file.stat().st_mtime - 2 < metrics.get("process_start_time_seconds") < time.time() + 2
 
 
 def test_documentation_lists_every_metric(admin):
@@ -360,7 +362,7 @@ def test_too_many_connections(start, origin, tmp_path):
 def test_clients_that_have_all_descriptors_do_not_shut_it_out(start, origin, tmp_path):
     """Whoever comes to see what is wrong is answered, one after the other; who says nothing does not keep that to himself for long."""
     unix = tmp_path / "admin"
-    given = {"address": f"127.0.0.1:{free_port()}", "unix": str(unix), "timeouts": {"header": "1s"}}
+    given = {"address": f"127.0.0.1:{free_port()}", "unix": str(unix), "timeouts": {"header": "3s"}}
     gateway = start(configuration(origin, admin=given, shedding="off", workers=1), files=44)
     admin = Admin(gateway)
     owner = by_unix(admin, unix)

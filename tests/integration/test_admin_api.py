@@ -130,7 +130,7 @@ def test_log_files_are_opened_anew(start, origin, tmp_path):
 
 
 def test_drain(start, origin):
-    gateway, admin = administered(start, origin)
+    gateway, admin = administered(start, origin, drain_timeout="60s")
     client, wire, _ = origin.asked(gateway)
     control = admin.connect()
     for _ in range(2):
