@@ -166,7 +166,7 @@ def test_waiting_costs_no_processor_time(start, origin):
 
 def test_echo_while_it_arrives(start, origin):
     """Both directions of one exchange at once, each larger than all buffers together."""
-    gateway = start(configuration(origin))
+    gateway = start(configuration(origin, upstream={"timeouts": {"request": "0s"}}))
     size = 24 * MIB
 
     def echo(wire, _):

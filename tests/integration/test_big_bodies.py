@@ -126,7 +126,7 @@ def test_a_gibibyte_up_and_down_at_once(start, origin):
 @pytest.mark.parametrize("direction", ["up", "down"])
 def test_much_in_chunks(start, origin, direction):
     size = scale(128 * MIB)
-    gateway = start(configuration(origin))
+    gateway = start(configuration(origin, upstream={"timeouts": {"request": "0s"}}))
     head = "Transfer-Encoding: chunked\r\n\r\n"
     client = gateway.connect()
     client.send(get() if direction == "down" else f"POST / HTTP/1.1\r\nHost: a\r\n{head}")
