@@ -118,7 +118,7 @@ def test_curl_shows_the_error(start):
 
 
 def test_wrk(to_nginx):
-    told = command("wrk", "-t", 1, "-c", 16, "-d", "1s", "--timeout", "20s", to_nginx.url("/hello"))
+    told = command("wrk", "-t", 1, "-c", 16, "-d", "3s", "--timeout", "20s", to_nginx.url("/hello"))
     assert int(re.search(r"(\d+) requests in", told)[1]) > 16
     assert "Non-2xx" not in told and "Socket errors" not in told, told
     # It leaves in the middle of its last requests.
