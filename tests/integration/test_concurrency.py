@@ -73,7 +73,7 @@ def test_nothing_is_reset(start, limited):
 
 
 def test_a_fixed_number_waits_in_the_queue(start, origin):
-    gateway = start(configuration(origin, upstream={"concurrency": 2, "pool": {"acquire_timeout": "10s"}},
+    gateway = start(configuration(origin, upstream={"concurrency": 2},
         admin={"address": f"127.0.0.1:{free_port()}"}))
     clients = [gateway.connect().send(get(f"/{i}")) for i in range(3)]
     wires = [origin.accept(), origin.accept()]
@@ -90,8 +90,8 @@ def test_a_fixed_number_waits_in_the_queue(start, origin):
 
 def test_long_polls_lock_nobody_out(start, origin):
     """As many as there may be by default: none of them is answered, and each of them reaches the service."""
-    gateway = start(configuration(origin, upstream={"pool": {"acquire_timeout": "10s", "max_connections": 120,
-        "max_connecting": 120}}, admin={"address": f"127.0.0.1:{free_port()}"}))
+    gateway = start(configuration(origin, upstream={"pool": {"acquire_timeout": "100s", "max_connections": 120, "max_connecting": 120},
+        "timeouts": {"first_byte": "100s", "request": "100s"}}, admin={"address": f"127.0.0.1:{free_port()}"}))
     assert concurrency(gateway, "reason", reason="none") == 1
     assert concurrency(gateway, "moved_seconds") == 0
     clients = [gateway.connect().send(get(f"/{i}")) for i in range(110)]
