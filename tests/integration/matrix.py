@@ -158,6 +158,7 @@ H1_CLIENT = BOTH | {
     "test_accesslog::test_nothing_a_client_sends_breaks_a_line": MALFORMED,
     "test_accesslog::test_every_request_has_exactly_one_line": MALFORMED,
     "test_causes::test_request_that_was_not_understood_has_no_protocol": MALFORMED,
+    "test_causes::test_slow_request_head_does_not_spend_the_upstreams_time": PIECES,
     "test_causes::test_request_that_was_understood_has_its_protocol": VERSION_SEEN,
     "test_drain::test_client_that_has_just_connected_is_served": "to a client of HTTP/2 GOAWAY says that it has to ask elsewhere",
     "test_early_response::test_client_connection_is_closed_when_much_is_left": CLOSED,
