@@ -9,6 +9,7 @@ import json
 import re
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -66,10 +67,31 @@ def serve_fixed(wire, _):
         wire.sock.sendall(ANSWER)
 
 
+class Together:
+    """The same, of so many requests at once: each is answered when all have come."""
+
+    def __init__(self, count):
+        self.count, self.asking, self.lock = count, [], threading.Lock()
+
+    def __call__(self, wire, _):
+        wire.sock.settimeout(None)
+        while wire.sock.recv(65536):
+            with self.lock:
+                self.asking.append(wire)
+                if len(self.asking) == self.count:
+                    for one in self.asking:
+                        one.sock.sendall(ANSWER)
+                    self.asking.clear()
+
+
+def quieted(origin):
+    """One worker that logs nothing, tells nobody, and does nothing by the clock."""
+    return configuration(origin, log={"access": "off"}, admin="off", shedding="off")
+
+
 @pytest.fixture
 def quiet(origin):
-    """One worker that logs nothing, tells nobody, and does nothing by the clock."""
-    return configuration(origin.serve(serve_fixed), log={"access": "off"}, admin="off", shedding="off")
+    return quieted(origin.serve(serve_fixed))
 
 
 class Load:
@@ -165,10 +187,11 @@ def test_system_calls(start, quiet, tmp_path):
     assert calls == {"receives": 2000, "sends": 2000}
 
 
-def test_system_calls_of_requests_that_come_together(start, quiet, tmp_path):
+def test_system_calls_of_requests_that_come_together(start, origin, tmp_path):
     """The same, and a share of the waiting: one for all requests that have come, and one for their answers."""
-    quiet["upstreams"][0]["concurrency"] = "off"     # a service that seems slow would be given fewer at a time
-    gateway = start(quiet)
+    config = quieted(origin.serve(Together(BATCH)))
+    config["upstreams"][0]["concurrency"] = "off"     # a service that seems slow would be given fewer at a time
+    gateway = start(config)
     load, rounds = Load(gateway, BATCH), 20
     later = ["-e", f"inject={','.join(KINDS['waits'])}:delay_enter={LATER_US}"]
     # Once before: only when all are under way at a time there is a connection to the service for each.
@@ -190,7 +213,7 @@ def serve_large(wire, _):
 def test_system_calls_of_large_answers(start, origin, tmp_path, connections):
     """Through a pipe, in and out. Whether anything stands behind the answer is asked once, whether the connection rests then or goes to
     who waits for it."""
-    config = configuration(origin.serve(serve_large), log={"access": "off"}, admin="off", shedding="off")
+    config = quieted(origin.serve(serve_large))
     config["upstreams"][0]["pool"] = {"max_connections": 1}
     gateway = start(config)
     load, n = Load(gateway, connections, 65536), 400
@@ -214,8 +237,14 @@ def test_system_calls_of_a_connection(start, quiet, tmp_path):
     there: only now and then it is tried whether there are more."""
     gateway = start(quiet)
     ask_on_connections_of_their_own(gateway, 20)
-    began = time.monotonic()
-    calls = calls_by_kind(gateway, lambda: ask_on_connections_of_their_own(gateway, 400), tmp_path)
+    gateway.rest()
+    before, began = gateway.open_files(), time.monotonic()
+
+    def load():
+        ask_on_connections_of_their_own(gateway, 400)
+        eventually(lambda: gateway.open_files() <= before)
+
+    calls = calls_by_kind(gateway, load, tmp_path)
     assert calls.pop("waits") <= 4 * 400 + 20 * (time.monotonic() - began) + 10
     assert calls.pop("accept4") <= 400 + 400 / 8 + 1
     assert calls == {"receives": 3 * 400, "sends": 2 * 400, "epoll_ctl": 400, "close": 400}
@@ -235,9 +264,10 @@ def test_what_looking_at_itself_costs(start, quiet, tmp_path):
 
 
 def test_a_first_request_reads_no_file(start, origin, tmp_path):
-    """Whatever the program needs of the disk it has read before it serves: a loop waits for no disk."""
+    """Whatever the program needs of the disk it has read before it serves: a loop waits for no disk. (What the kernel tells in /proc, for
+    `shedding`, is on none.)"""
     origin.serve()
-    gateway = start(configuration(origin))
+    gateway = start(configuration(origin, shedding="off"))
     calls = system_calls(gateway, lambda: gateway.connect().ask(get()), tmp_path)
     assert calls["recvfrom"] >= 2
     assert not {"open", "openat", "stat", "newfstatat", "statx"} & set(calls)
