@@ -29,6 +29,9 @@ from test_receipt import ask_reload
 from test_tls import VERSIONS, certificates, crowd_of, resumed_of, secured
 
 CHANGES = 3
+
+# For what the test has still to say to the one that has handed over, or that drains.
+PATIENT = "60s"
 ORIGINAL = gateways.BINARY
 
 
@@ -95,7 +98,7 @@ def test_new_process_serves(start, origin, upgrade):
 
 
 def test_what_runs_is_finished(start, origin, upgrade):
-    gateway = start(configuration(origin))
+    gateway = start(configuration(origin, drain_timeout=PATIENT))
     client, wire, _ = origin.asked(gateway)
     upgrade(gateway)
     wire.send(response("late"))
@@ -218,7 +221,7 @@ def test_by_command(start, origin, tmp_path, monkeypatch):
 
 
 def test_while_draining_there_is_none(start, origin):
-    gateway = start(configuration(origin))
+    gateway = start(configuration(origin, drain_timeout=PATIENT))
     client, wire, _ = origin.asked(gateway)
     gateway.signal(signal.SIGTERM)
     gateway.event("draining")
@@ -264,7 +267,7 @@ class Crowd:
 
 def test_upgrades_under_load(start, origin, upgrade):
     origin.serve()
-    gateway = start(configuration(origin, workers=2))
+    gateway = start(configuration(origin, workers=2, drain_timeout=PATIENT))
     crowd = Crowd(gateway, 8)
     process = None
     for _ in range(CHANGES):
@@ -483,7 +486,7 @@ def refused(kept, origin, order):
 
 def test_nothing_is_done_by_a_process_that_has_handed_over(start, origin, upgrade):
     """Who is still connected to it is refused, and sent to the new one: that is there to be told."""
-    gateway, admin = administered(start, origin)
+    gateway, admin = administered(start, origin, drain_timeout=PATIENT)
     kept = [admin.connect() for _ in range(len(ORDERS) + 3)]
     assert {connection.ask(get("/readyz", "localhost")).status for connection in kept} == {200}
     watcher = Watcher(admin)
@@ -510,6 +513,13 @@ def test_nothing_is_done_by_a_process_that_has_handed_over(start, origin, upgrad
     assert has_ended(gateway)
 
 
+def open_in(process):
+    """What its descriptors are of: of those that it closes meanwhile nothing is told."""
+    for entry in pathlib.Path(f"/proc/{process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            yield os.readlink(entry)
+
+
 def test_secrets_are_nobodys(start, origin, upgrade, certs):
     """Neither in the environment nor open any more."""
     gateway = start(secured(certs, origin))
@@ -518,7 +528,7 @@ def test_secrets_are_nobodys(start, origin, upgrade, certs):
     environment = pathlib.Path(f"/proc/{new.pid}/environ").read_bytes()
     told = next(text for text in environment.split(b"\0") if text.startswith(b"WEIR_UPGRADE="))
     assert re.fullmatch(rb"WEIR_UPGRADE=\d+ \d+ \d+", told)
-    names = [os.readlink(entry) for entry in pathlib.Path(f"/proc/{new.pid}/fd").iterdir()]
+    names = list(open_in(new))
     assert not any("memfd" in name or name.startswith("pipe") and name in told.decode() for name in names), names
 
 
