@@ -184,7 +184,10 @@ def pool_queue_full(stage):
 
 @staging
 def pool_acquire_timeout(stage):
-    stage.begin(upstream={"pool": {"max_connections": 1, "acquire_timeout": "150ms"}})
+    """Behind one who need not wait himself: the connection is there before him."""
+    stage.begin(upstream={"pool": {"max_connections": 1, "min_idle": 1, "acquire_timeout": "150ms"}})
+    eventually(lambda: stage.admin.metrics().get("weir_pool_connections", upstream="origin", endpoint=stage.origin.address,
+        state="idle") == 1)
     stage.occupied()
     return stage.ask()
 
@@ -255,8 +258,7 @@ def upstream_bad_response(stage):
 @staging
 def first_byte_timeout(stage):
     stage.begin(upstream={"timeouts": {"first_byte": "150ms"}})
-    client, _, _ = stage.origin.asked(stage.gateway)
-    return client.read_response()
+    return stage.ask()
 
 
 @staging
@@ -277,8 +279,7 @@ def upstream_idle_timeout(stage):
 @staging
 def request_deadline(stage):
     stage.begin(upstream={"timeouts": {"request": "150ms"}})
-    client, _, _ = stage.origin.asked(stage.gateway)
-    return client.read_response()
+    return stage.ask()
 
 
 # --- the gateway's own ------------------------------------------------------------------------------------------------
@@ -324,11 +325,12 @@ def memory_exhausted(stage):
 
 @staging
 def filter_failed(stage):
-    """Two let a request wait, each for less than both may take together."""
+    """Two let a request wait, each for less than both may take together. (Together it is at least as much as is left of two
+    turns when the last one asks.)"""
     def limit(key):
-        return {"rate_limit": {"algorithm": "leaky_bucket", "rate": "1/3s", "max_delay": "3s", "key": key}}
+        return {"rate_limit": {"algorithm": "leaky_bucket", "rate": "1/5s", "max_delay": "5s", "key": key}}
 
-    stage.begin(listener={"timeouts": {"filters": "4s"}}, route={"filters": [limit("header:X-Key"), limit("route")]})
+    stage.begin(listener={"timeouts": {"filters": "5500ms"}}, route={"filters": [limit("header:X-Key"), limit("route")]})
     stage.origin.serve()
     first, other, client = [stage.gateway.connect() for _ in range(3)]
     assert first.ask(get(fields=["X-Key: a"])).status == 200
@@ -339,13 +341,22 @@ def filter_failed(stage):
 
 @staging
 def overloaded(stage):
-    """It is given no processor for a while, with work to do."""
+    """It is given no processor for a while, with work to do. Who asks a second later is served again: that may be us."""
     stage.begin(shedding={"loop_lag": "100ms"})
     client = stage.gateway.connect()
     stage.occupied()
-    stage.gateway.stand_still(3)
-    stage.gateway.event("shedding begins: loop_lag is at")
-    return client.ask(get())
+    stage.origin.serve()
+
+    def begun(lines):
+        return sum("shedding begins: loop_lag is at" in line for line in lines)
+
+    def refused():
+        before = begun(stage.gateway.events.lines)
+        stage.gateway.stand_still(3)
+        assert stage.gateway.events.wait_for(lambda lines: begun(lines) > before)
+        return (answer := client.ask(get())).status != 200 and answer
+
+    return eventually(refused)
 
 
 @staging
