@@ -230,6 +230,7 @@ def test_web_answer_that_is_not_grpc(start, origin, peer_of, version):
 def refuse(peer):
     stream, _ = peer.request()
     peer.head(stream, [("content-type", "text/plain")], status="403").data(stream, b"no", end=True)
+    takes(peer)
 
 
 @pytest.mark.parametrize("how", ["reset", "trailers", "end"])
@@ -328,4 +329,4 @@ def twice(peer):
     peer.head(stream, [("content-type", "application/grpc+proto")]).data(stream, content)
     peer.h2.send_headers(stream, [("grpc-status", "0")], end_stream=True)
     peer.flush()
-    peer.receive()
+    takes(peer)
