@@ -11,11 +11,11 @@ from h2raw import H2Wire, data, headers, window_update
 from raw import get, post
 from timing import SHORT
 
-SECONDS = 20
+SECONDS = 60
 MAX_STREAMS, INITIAL_WINDOW, HEADER_LIST = 3, 4, 6      # SETTINGS
 WINDOW = 65535
 STREAM_WINDOW = 48 * 1024       # that the gateway gives an upstream
-TIMEOUTS = {"first_byte": "20s", "request": "20s", "idle": "20s"}
+TIMEOUTS = {"first_byte": f"{SECONDS}s", "request": f"{SECONDS}s", "idle": f"{SECONDS}s"}
 
 
 def spoken(origin, **pool):
@@ -153,9 +153,8 @@ def shut(start, origin, **pool):
 def test_a_shut_window_of_all_stops_those_who_wait_for_it(start, origin):
     script, service, gateway, first = shut(start, origin, max_connections=4)
     for i in range(3):
-        began = time.monotonic()
+        # Behind the window it would not be answered as long as that is shut.
         assert gateway.connect().send(post(b"abc", f"/{i}")).read_response().status == 200
-        assert time.monotonic() - began < SECONDS / 2
     assert service.seen == [(2, "/0"), (2, "/1"), (2, "/2")]
     script.opens.set()
     assert first.read_response().status == 200
@@ -163,7 +162,7 @@ def test_a_shut_window_of_all_stops_those_who_wait_for_it(start, origin):
 
 
 def test_who_finds_all_stalled_waits_and_is_told_why(start, origin):
-    script, service, gateway, first = shut(start, origin, max_connections=1, acquire_timeout="2s")
+    script, service, gateway, first = shut(start, origin, max_connections=1, acquire_timeout="5s")
     answer = gateway.connect().send(get("/told")).read_response()
     assert answer.status == 503
     assert b"pool_acquire_timeout" in answer.body and b"takes nothing at the moment" in answer.body
