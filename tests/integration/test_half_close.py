@@ -337,8 +337,7 @@ def test_who_leaves_while_its_request_is_sent_again(start, make_origin):
 def test_client_resets_while_the_connection_opens(start, make_origin):
     """The orphaned connection becomes idle or is closed; the next client is served by it or by another."""
     origin, fillers = full_backlog(make_origin)
-    gateway = start(configuration(origin, upstream={"timeouts": {"connect": "5s"}, "pool": {"max_connections": 1,
-        "acquire_timeout": "5s"}}))
+    gateway = start(configuration(origin, upstream={"timeouts": {"connect": "5s"}, "pool": {"max_connections": 1}}))
     client = gateway.connect().send(get("/leaves"))
     client.wait_taken()
     client.reset()
