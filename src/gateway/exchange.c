@@ -292,14 +292,15 @@ void exchange_report(struct exchange *ex, enum cause cause, unsigned status)
 		upstream_learn_latency(ex->worker->upstreams, ex->upstream, result.waited_us);
 }
 
-/* The client itself has said how long, and it was less than anybody else would have waited. */
+/* The client itself has said how long, and it was less than anybody else would have waited. That this worker was late is not its time. */
 static bool is_clients_deadline(const struct exchange *ex)
 {
 	uint64_t own_us = ex->upstream->timeouts.request_us, since_us = ex->sent_us != 0 ? ex->sent_us : ex->head_us;
+	uint64_t until_us = deadline_min(io_now_us(ex->worker->io), ex->request_deadline_us);
 
 	if (ex->grpc == NULL || (own_us != 0 && own_us <= ex->grpc->timeout_us))
 		return false;
-	return io_now_us(ex->worker->io) - since_us < PATIENCE_LEAST_US;
+	return until_us < since_us + PATIENCE_LEAST_US;
 }
 
 /* The answer was one, and only this client cannot have it: its head is too large for it, or a page where it asked for a tunnel. */

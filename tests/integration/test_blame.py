@@ -1,6 +1,7 @@
 """What a client does is not held against the service: no breaker opens for it, and no endpoint is ejected."""
 
 import select
+import signal
 import time
 
 import pytest
@@ -41,6 +42,21 @@ def with_breaker(start, origin, whose):
 def test_deadlines_of_clients_open_no_breaker(start, origin, whose, request_):
     gateway = with_breaker(start, origin, whose)
     for client in [gateway.connect().send(request_) for _ in range(4)]:
+        client.read_response()
+    assert [r["cause"] for r in gateway.records(4)] == ["request_deadline"] * 4
+    eventually_told(gateway.connect())
+
+
+@pytest.mark.parametrize("whose", BREAKERS)
+def test_a_gateway_that_stands_still_blames_nobody(start, origin, whose):
+    """What a call has waited for beyond its deadline is not the service's time."""
+    gateway = with_breaker(start, origin, whose)
+    clients = [gateway.connect().send(HURRIED.replace("20m", "500m")) for _ in range(4)]
+    origin.wait(lambda o: len(o.requests) == 4)
+    gateway.signal(signal.SIGSTOP)
+    time_passes(1.2)
+    gateway.signal(signal.SIGCONT)
+    for client in clients:
         client.read_response()
     assert [r["cause"] for r in gateway.records(4)] == ["request_deadline"] * 4
     eventually_told(gateway.connect())
