@@ -109,6 +109,10 @@ class Wire:
             sock = translator.sock
         _wait(lambda: _is_taken(sock), until)
 
+    def is_taken(self):
+        """Whether nothing of it waits there now. (Where no translator stands between.)"""
+        return _is_taken(self.sock)
+
     def end_by(self, end):
         """Ends it by this function, until the kernel has told the other side's socket: on a busy machine not at once."""
         sock = (self.translator() or self).sock

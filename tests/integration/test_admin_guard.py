@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import json
-import select
 import socket
 import time
 
@@ -242,14 +241,16 @@ def test_who_watches_shuts_no_owner_out(ways):
 # --- who holds places ---------------------------------------------------------------------------------------------------
 
 
+CRAM_BYTES = 32768
+
+
 def crammed(admin, request):
-    """Who asks until nothing more is read of it, and takes no answer: not as it is slow just now, but for good."""
-    client, sent = admin.connect(), 0
+    """Who asks until nothing more is read of it, and takes no answer: not as it is slow just now, but for good. It says no more then than
+    the gateway's kernel takes at once: of what came later the gateway would hear, and see that its own has passed on some more."""
+    client = admin.connect()
     client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    client.sock.setblocking(False)
-    while select.select([], [client.sock], [], 0.3)[1]:
-        while select.select([], [client.sock], [], 0)[1]:
-            sent += client.sock.send((request * 200)[sent % len(request):])
+    while client.is_taken():
+        client.send(request * (CRAM_BYTES // len(request)))
         admin.gateway.rest()
     return client
 
