@@ -1,5 +1,6 @@
 """Hedged requests: when there is a second try, who answers, and what is given up."""
 
+import itertools
 import threading
 
 import pytest
@@ -8,9 +9,9 @@ from admin import administered
 from gateway import eventually, merged
 from origin import answer_all, is_open
 from raw import get, post, response
-from timing import LONG_TEXT
 
-AFTER = {"after": "30ms"}
+# By far longer than a service that answers takes for it, on a busy machine, too.
+AFTER = {"after": "300ms"}
 
 
 class Service:
@@ -62,7 +63,8 @@ def test_second_answers_first(start, services):
     wire = gateway.connect()
     services[0].may.clear()
     assert {wire.ask(get()).body for _ in range(4)} == {b"two"}
-    assert services[0].asked >= 1 and count(admin, "hedges_won", services[1]) >= 1
+    eventually(lambda: services[0].asked >= 1)
+    assert count(admin, "hedges_won", services[1]) >= 1
     assert count(admin, "hedges", services[1]) == count(admin, "hedges_won", services[1])
     # What was given up is not held.
     eventually(lambda: admin.metrics().get("weir_pool_connections", upstream="origin", endpoint=services[0].address,
@@ -71,9 +73,9 @@ def test_second_answers_first(start, services):
 
 
 def test_slow_one_is_known_for_it(start, services):
-    """What was given up was waited for: who lets everybody wait is not taken for one that was never asked. A busy machine must
-    not make the other one slow enough for hedges, which would go there, too."""
-    gateway, _ = hedged(start, services, upstream={"balance": {"policy": "peak_ewma"}, "retry": {"budget": "100%"}, "hedge": {"after": "300ms"}})
+    """What was given up was waited for: who lets everybody wait is not taken for one that was never asked. Where a busy machine has
+    made the other one slow for once, that is soon forgotten."""
+    gateway, _ = hedged(start, services, upstream={"balance": {"policy": "peak_ewma", "ewma_decay": "300ms"}, "retry": {"budget": "100%"}})
     wire = gateway.connect()
     services[0].may.clear()
     assert {wire.ask(get()).body for _ in range(20)} == {b"two"}
@@ -92,7 +94,7 @@ def ask_both(gateway, services):
 
 def test_silent_both_are_counted(start, services):
     """Neither answers in time, and the request is sent again, since there is budget: one was the second."""
-    gateway, admin = hedged(start, services, upstream={"timeouts": {"first_byte": LONG_TEXT},
+    gateway, admin = hedged(start, services, upstream={"timeouts": {"first_byte": "2500ms"},
         "retry": {"on": ["first_byte_timeout"], "attempts": 1, "budget": "100%"}})
     for service in services:
         service.may.clear()
@@ -143,19 +145,20 @@ def test_content_is_sent_again(start, services):
 
 def test_one_fails_the_other_answers(start, make_origin):
     """The first breaks off while the second is asked: the second's answer is the answer, and nobody is asked a third time."""
-    asked = threading.Event()
-
     def breaks(wire, origin):
-        origin.note(wire.read_request())
-        asked.wait(10)
+        request = wire.read_request()
+        origin.note(request)
+        second.wait(lambda o: request.target in targets(o))
 
     def answers(wire, origin):
         wire.sock.settimeout(None)
         while wire.unread or wire.more():
             origin.note(wire.read_request())
-            asked.set()
             first.wait(lambda o: o.open == 0)
             wire.send(response(b"second"))
+
+    def targets(origin):
+        return [request.target for request in origin.requests]
 
     first, second = make_origin(), make_origin()
     first.serve(breaks)
@@ -163,9 +166,12 @@ def test_one_fails_the_other_answers(start, make_origin):
     gateway, _ = hedged(start, [first, second])
     wire = gateway.connect()
     # In turn: it is the first's turn sooner or later.
-    while not first.requests:
-        assert wire.ask(get()).body == b"second"
-    assert len(first.requests) == 1 and len(second.requests) <= 2
+    for i in itertools.count():
+        assert wire.ask(get(f"/{i}")).body == b"second"
+        if first.requests:
+            break
+    for origin in (first, second):
+        assert len(set(targets(origin))) == len(targets(origin)) <= i + 1
 
 
 def test_budget(start, services):
@@ -192,10 +198,10 @@ def test_client_leaves_both(start, services):
 
 def test_percentile(start, make_origin):
     origins = [make_origin().serve(answer_all) for _ in range(2)]
-    gateway, admin = hedged(start, origins, upstream={"hedge": {"after": "p90"}})
+    gateway, admin = hedged(start, origins, upstream={"hedge": {"after": "p90"}, "retry": {"budget": "100%"}})
     wire = gateway.connect()
     for _ in range(300):
         assert wire.ask(get()).status == 200
     hedges = sum(count(admin, "hedges", origin) for origin in origins)
-    # A tenth of them at most is slower than nine tenths, but for buckets of 9 % and what the budget allows.
-    assert hedges <= 60
+    # A tenth of them is slower than nine tenths, but for buckets of 9 %, and where the machine becomes slower meanwhile. All might be.
+    assert hedges <= 150
