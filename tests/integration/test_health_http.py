@@ -8,7 +8,7 @@ import pytest
 
 from admin import administered
 from authority import authorities
-from gateway import eventually
+from gateway import eventually, free_port
 from h2peer import Peer
 from health import is_out, results, told
 from origin import Origin
@@ -148,7 +148,7 @@ def test_too_slow(start, backend, said):
     a = backend(b"a")
     ended = threading.Event()
     a.health = lambda wire, request: (wire.send(said), ended.wait(20))
-    gateway, admin = checked(start, a, active={"timeout": "200ms"})
+    gateway, admin = checked(start, a, active={"timeout": "500ms"})
     eventually(lambda: is_out(admin, a))
     told(gateway, f"endpoint {a.address} is out of service", "it did not answer in time")
     ended.set()
@@ -187,7 +187,8 @@ def test_over_tls(start, make_origin):
 
 
 def test_over_http_2(start, origin):
-    _, admin = checked(start, origin, upstream={"protocol": "h2"})
+    # Longer than this test: who is asked next does not answer.
+    _, admin = checked(start, origin, upstream={"protocol": "h2"}, active={"timeout": "1m"})
     for status in ("200", "503"):
         peer = Peer(origin.accept())
         stream, fields = peer.request()
@@ -232,8 +233,9 @@ def test_behind_the_proxy_protocol(start, origin, version, header):
 # --- TCP --------------------------------------------------------------------------------------------------------------
 
 
-def test_tcp_out_and_back(start, backend):
-    a, b = backend(b"a"), backend(b"b")
+def test_tcp_out_and_back(start, backend, make_origin):
+    # Of a port that the kernel gives to nobody else meanwhile.
+    a, b = Backend(make_origin(port=free_port()), b"a"), backend(b"b")
     gateway, admin = checked(start, a, b, active={"type": "tcp", "path": None})
     eventually(lambda: results(admin, a, "passed") > 1)
     a.origin.close()
