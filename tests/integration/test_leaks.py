@@ -86,7 +86,7 @@ def test_a_stalled_request_is_ended_and_its_place_recovered(start, origin):
 
 
 def test_an_answer_that_stalls_is_cut_off(start, origin):
-    gateway, _ = watched(start, origin, pool={"leak_after": "50ms", "reclaim_after": "1s"})
+    gateway, _ = watched(start, origin, pool={"leak_after": "50ms", "reclaim_after": "2500ms"})
     client, wire, _ = origin.asked(gateway)
     wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
     assert client.read_head().status == 200
@@ -112,7 +112,7 @@ def talk(client, wire, seconds):
 
 
 def test_a_tunnel_in_use_is_left_alone(start, origin):
-    gateway, admin = watched(start, origin, pool={"leak_after": "1s", "reclaim_after": "2s"})
+    gateway, admin = watched(start, origin, pool={"leak_after": "1s", "reclaim_after": "4s"})
     client, wire = open_tunnel(gateway, origin)
     silent = talk(client, wire, 4.5)
     assert TOLD not in gateway.events.text() or silent > 0.5
@@ -120,10 +120,13 @@ def test_a_tunnel_in_use_is_left_alone(start, origin):
 
 
 def test_a_tunnel_that_wakes_up_is_not_reclaimed(start, origin):
-    gateway, _ = watched(start, origin, pool={"leak_after": "500ms", "reclaim_after": "2s"})
+    gateway, _ = watched(start, origin, pool={"leak_after": "500ms", "reclaim_after": "4s"})
+    began = time.monotonic()
     client, wire = open_tunnel(gateway, origin)
-    assert "is tunnelling" in gateway.event(TOLD)
-    talk(client, wire, 3)
+    # On a busy machine it may be overdue before it is open.
+    took = time.monotonic() - began
+    assert "is tunnelling" in gateway.event(TOLD) or took > 0.4
+    talk(client, wire, 4)
     client.close()
     wire.expect_end()
     wire.close()
@@ -197,18 +200,26 @@ def on_a_terminal(*arguments):
     return said.decode().replace("\r\n", "\n")
 
 
+def said(gateway, *options):
+    """Of all workers: on a busy machine one may be asked again, as it does not answer within a second."""
+    def all_of_it():
+        result = run("leaks", "-c", gateway.file, *options)
+        if "answer" in result.stderr or options and result.returncode == 0 and json.loads(result.stdout)["workers_unanswered"]:
+            return None
+        assert (result.returncode, result.stderr) == (0, "")
+        return result.stdout
+
+    return eventually(all_of_it)
+
+
 def leaks(gateway):
-    result = run("leaks", "-c", gateway.file, "--json")
-    assert (result.returncode, result.stderr) == (0, "")
-    return json.loads(result.stdout)
+    return json.loads(said(gateway, "--json"))
 
 
 def test_leaks_when_nothing_runs(start, origin):
     gateway, _ = watched(start, origin, pool={})
     assert leaks(gateway) == {"leases": [], "exchanges": [], "workers_unanswered": []}
-    result = run("leaks", "-c", gateway.file)
-    assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout.count("  none\n") == 2
+    assert said(gateway).count("  none\n") == 2
 
 
 def test_leaks_tells_who_holds_what(start, origin):
@@ -223,11 +234,11 @@ def test_leaks_tells_who_holds_what(start, origin):
         "route": "all", "client": "127.0.0.1", "worker": 0, "request_id": request.get("X-Request-Id")}
     assert {key: lease[key] for key in expected} == expected
     assert (told["exchanges"][1]["stage"], told["exchanges"][1]["held_s"]) == ("leasing", None)
-    table = run("leaks", "-c", gateway.file)
-    assert table.returncode == 0 and "secret" not in table.stdout
-    assert re.search(r"^ +[0-9.]+ s +[0-9.]+ s  waiting      GET /holds$", table.stdout, re.M)
-    assert re.search(rf"^ +origin {re.escape(origin.address)}, route all, client 127.0.0.1$", table.stdout, re.M)
-    assert f"request {lease['request_id']}, worker 0" in table.stdout
+    table = said(gateway)
+    assert "secret" not in table
+    assert re.search(r"^ +[0-9.]+ s +[0-9.]+ s  waiting      GET /holds$", table, re.M)
+    assert re.search(rf"^ +origin {re.escape(origin.address)}, route all, client 127.0.0.1$", table, re.M)
+    assert f"request {lease['request_id']}, worker 0" in table
     wire.send(response("1"))
     assert holder.read_response().body == b"1"
     wire.read_request()
@@ -254,7 +265,7 @@ def test_leaks_of_odd_requests_are_fit_to_print(start, origin):
     client, wire, _ = origin.asked(gateway, odd)
     (lease,) = leaks(gateway)["leases"]
     assert len(lease["path"]) < 128 and lease["path"].endswith("...")
-    table = run("leaks", "-c", gateway.file).stdout
+    table = said(gateway)
     assert all(line.isprintable() and line.isascii() for line in table.splitlines())
     # Whole where somebody may search in it, cut where somebody looks at it.
     assert f"GET {lease['path']}\n" in table
