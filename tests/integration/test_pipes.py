@@ -55,8 +55,13 @@ class Spliced:
     def __enter__(self):
         self.strace = subprocess.Popen(
             [tool("strace"), "-f", "-q", "-e", "trace=splice", "-o", self.told, "-p", str(self.gateway.pid)])
-        eventually(lambda: "TracerPid:\t0" not in pathlib.Path(f"/proc/{self.gateway.pid}/status").read_text())
+        eventually(self._traces_all)
         return self
+
+    def _traces_all(self):
+        """Of the threads one after the other: the worker last."""
+        statuses = pathlib.Path(f"/proc/{self.gateway.pid}/task").glob("*/status")
+        return all("TracerPid:\t0\n" not in status.read_text() for status in statuses)
 
     def __exit__(self, *_):
         self.strace.terminate()
