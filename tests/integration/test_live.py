@@ -46,7 +46,8 @@ def test_what_is_told(start, origin):
     for _ in range(5):
         client.ask(get())
     frames = [first]
-    while sum(f["sample"]["requests"] for f in frames) < 5:
+    # On a busy machine a worker may not answer within a second, and is heard of later.
+    while sum(f["sample"]["requests"] for f in frames) < 5 or not all(w["answers"] for w in frames[-1]["workers"]):
         frames.append(watcher.frame())
     # Each is of a time of its own, and together they are what happened.
     for before, after in zip(frames, frames[1:]):
@@ -60,7 +61,7 @@ def test_what_is_told(start, origin):
     assert (last["upstreams"][0]["name"], endpoint["address"], endpoint["state"]) == ("origin", origin.address, "in_service")
     assert [(limit["name"], limit["keys"]) for limit in last["limits"]] == [("all / all", 1)]
     assert [(b["scope"], b["state"]) for b in last["breakers"]] == [("endpoint", "closed")]
-    assert [w["index"] for w in last["workers"]] == [0, 1] and all(w["answers"] for w in last["workers"])
+    assert [w["index"] for w in last["workers"]] == [0, 1]
     assert last["gateway"]["state"] == "ready" and last["machine"]["descriptors"] > 0
     assert last["why"]["verdicts"] and first["reload"] is None and last.get("reload") is None
 
