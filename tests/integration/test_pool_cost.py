@@ -24,14 +24,15 @@ def bench(tmp_path_factory):
     sources = [ROOT / "bench" / "pool_bench.c", *sorted((ROOT / "src" / "pool").glob("*.c"))]
     wrapped = ["-Wl,--wrap=malloc", "-Wl,--wrap=calloc", "-Wl,--wrap=realloc"]
     command("gcc", "-std=gnu11", "-O3", "-DNDEBUG", "-D_GNU_SOURCE", "-fno-strict-aliasing", f"-I{ROOT / 'src'}",
-        *sources, *wrapped, "-pthread", "-o", program)
+        *sources, *wrapped, "-pthread", "-o", program, timeout=240)
     return program
 
 
 def instructions(bench, directory, scenario, pairs):
     """Of a whole run, from start to end."""
     counted = directory / f"callgrind-{scenario}-{pairs}"
-    command("valgrind", "--tool=callgrind", f"--callgrind-out-file={counted}", bench, pairs, scenario)
+    command("valgrind", "--tool=callgrind", f"--callgrind-out-file={counted}", bench, pairs, scenario,
+        timeout=240)
     return int(re.search(r"^(?:summary|totals): (\d+)", counted.read_text(), re.M)[1])
 
 
@@ -46,5 +47,5 @@ def test_pair(bench, tmp_path, scenario):
 
 
 def test_a_million_pairs_allocate_nothing(bench):
-    told = command(bench, 1_000_000)
+    told = command(bench, 1_000_000, timeout=240)
     assert re.findall(r"(\d+) allocations$", told, re.M) == ["0"] * (len(INSTRUCTIONS_MAX) + 1), told
