@@ -7,6 +7,7 @@ which they happened: counted there, a single connection too many for a microseco
 """
 
 import concurrent.futures
+import contextlib
 import re
 import socket
 import threading
@@ -78,6 +79,10 @@ class Two:
         area = sum(after["used"][name] - before["used"].get(name, 0) for name in after["used"]
             if (name != self.first) == bool(worker))
         return area / (after["now"] - before["now"])
+
+    def comes_to_use(self, worker):
+        """The worker has them all in use, for two seconds together: how many of them. A busy machine may interrupt that."""
+        return eventually(lambda: (used := self.used_by(worker, 2)) >= SHARE_MIN * CAP and used)
 
     def open_max(self):
         """As the system calls tell, after the gateway's end."""
@@ -156,15 +161,28 @@ class Busy:
             return [status for one in self.running for status in one.result()]
 
 
-def trickle(wire, seconds):
+def trickle(wire, enough):
     """Now and then a short request: its status, and how long it took."""
-    took, until = [], time.monotonic() + seconds
-    while time.monotonic() < until:
+    took = []
+    while not enough.is_set():
         began = time.monotonic()
         status = wire.ask(get("/5")).status
         took.append((status, time.monotonic() - began))
         time.sleep(0.25)
     return took
+
+
+@contextlib.contextmanager
+def beside_trickle(here, worker):
+    """What came of it is there at the end."""
+    waits, enough = [], threading.Event()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        running = pool.submit(trickle, here.clients(worker, 1)[0], enough)
+        try:
+            yield waits
+        finally:
+            enough.set()
+        waits += running.result()
 
 
 @pytest.fixture
@@ -185,22 +203,19 @@ def two(tmp_path):
 
 @pytest.mark.parametrize("busy", [0, 1])
 def test_busy_worker_has_the_connections(two, busy):
-    here = two(acquire_timeout="2s")
+    here = two(acquire_timeout="10s")
     quiet = 1 - busy
 
     # The other one had the load before, and all connections; it keeps them idle.
-    earlier = Busy(here.clients(quiet, 2 * CAP), "/50")
+    earlier = Busy(here.clients(quiet, 2 * CAP), LONG)
     had = here.used_by(quiet, 1.5)
     assert set(earlier.stop()) == {200}
     assert had > CAP / 2 and here.origin.report()["open"] == CAP
 
     load = Busy(here.clients(busy, 2 * CAP), LONG)
-    time.sleep(0.5)
-    alone = here.used_by(busy, 2.5)
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        waits = pool.submit(trickle, here.clients(quiet, 1)[0], 3)
-        beside = here.used_by(busy, 3)
-        waits = waits.result()
+    alone = here.comes_to_use(busy)
+    with beside_trickle(here, quiet) as waits:
+        beside = here.comes_to_use(busy)
     assert set(load.stop()) == {status for status, _ in waits} == {200}
     counted = here.origin.report()
     most = here.open_max()
@@ -208,8 +223,6 @@ def test_busy_worker_has_the_connections(two, busy):
     print(f"\nworker {busy} busy: {alone:.2f} of {CAP} in use by it alone, {beside:.2f} beside {len(waits)} requests "
           f"of the other, which took {slowest * 1000:.0f} ms at most; at most {counted['open_max']} open as the origin "
           f"counts, {most} as the system calls tell")
-    assert alone >= SHARE_MIN * CAP
-    assert beside >= SHARE_MIN * CAP
     assert counted["open_max"] <= CAP
     assert most is None or most <= CAP
 
@@ -219,13 +232,14 @@ def test_two_busy_workers_keep_what_they_have(two):
     # A few more clients than connections: the queues run empty now and then, and something is idle for a moment.
     loads = [Busy(here.clients(worker, CAP // 2 + 2), "/1") for worker in (0, 1)]
     time.sleep(0.5)
-    before = here.origin.report()["accepted"]
+    before = here.origin.report()
     time.sleep(2)
-    exchanged = here.origin.report()["accepted"] - before
+    after = here.origin.report()
+    exchanged = after["accepted"] - before["accepted"]
     statuses = [status for load in loads for status in load.stop()]
     print(f"\n{exchanged} connections opened anew in 2 s, beside {len(statuses)} requests")
     assert set(statuses) == {200}
-    assert exchanged <= 2 * CAP
+    assert exchanged <= CAP * (after["now"] - before["now"])
 
 
 @pytest.mark.parametrize("busy", [0, 1])
@@ -235,11 +249,10 @@ def test_overflow_is_bounded_and_goes(two, busy):
     quiet = 1 - busy
     # 64 clients of 16 connections, 250 ms for each: they wait for 750 ms, and for less with four more.
     stay, go = Busy(here.clients(busy, CAP // 2), LONG), Busy(here.clients(busy, 4 * CAP - CAP // 2), LONG)
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        waits = pool.submit(trickle, here.clients(quiet, 1)[0], 2.5)
-        time.sleep(1)
-        used = here.used_by(busy, 1.5)
-        assert {status for status, _ in waits.result()} <= {200, 503}
+    with beside_trickle(here, quiet) as waits:
+        used = here.comes_to_use(busy)
+        eventually(lambda: here.origin.report()["open_max"] > CAP)
+    assert {status for status, _ in waits} <= {200, 503}
     pressed = here.origin.report()
     statuses = go.stop()
     eventually(lambda: here.origin.report()["open"] <= CAP)
@@ -250,7 +263,6 @@ def test_overflow_is_bounded_and_goes(two, busy):
     most = here.open_max()
     print(f"\nworker {busy} busy, with overflow: {used:.2f} in use by it; at most {pressed['open_max']} open as the "
           f"origin counts, {most} as the system calls tell; {back['open_max']} once the pressure is gone")
-    assert used >= SHARE_MIN * CAP
     assert CAP < pressed["open_max"] <= CAP + overflow
     assert most is None or most <= CAP + overflow
     assert back["open_max"] <= CAP
