@@ -16,7 +16,7 @@ from raw import TIMEOUT, Wire, get, response
 
 class Origin:
     def __init__(self, path=None, host="127.0.0.1", port=0, backlog=4096):
-        self.translator = None
+        self.translator = self.placeholder = None
         if path is None:
             # A full backlog is one that nothing stands in front of. The port is the one to which the gateway connects.
             translated = translators.UPSTREAM == "h2" and backlog > 0
@@ -51,10 +51,11 @@ class Origin:
         return sum(is_open(end.sock) for end in list(ends))
 
     def refuse(self):
-        """Whoever connects from now on is refused."""
+        """Whoever connects from now on is refused, and finds nobody else there to whom the kernel has given the port since."""
         self.listener.close()
         if self.translator:
             self.translator.refuse()
+        self.placeholder = _placeholder(*self.address.rsplit(":", 1))
 
     # --- by the test -------------------------------------------------------------------------------------------------
 
@@ -146,11 +147,22 @@ class Origin:
         except OSError:
             pass
         self.listener.close()
+        if self.placeholder:
+            self.placeholder.close()
         with self.lock:
             for wire in self.wires:
                 _end(wire.sock)
         if self.translator:
             self.translator.close()
+
+
+def _placeholder(host, port):
+    """Has the port, and listens to nobody."""
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    # Those whom it was given by who had it before have it as well.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((host.strip("[]"), int(port)))
+    return sock
 
 
 def is_open(sock):
