@@ -1056,7 +1056,7 @@ static void test_expired_client_does_not_resume(void **state)
 {
 	struct rig old, new;
 
-	authority_issue(&authority, "short", &(struct wish){"short", "DNS:client.test", NULL, -DAY_S, 3});
+	authority_issue(&authority, "short", &(struct wish){"short", "DNS:client.test", NULL, -DAY_S, 6});
 	meet_twice(&old, TLS1_2_VERSION);
 	meet_twice(&new, TLS1_3_VERSION);
 	await_expiry(SSL_CTX_get0_certificate(tls_set_client(old.set, 0, 0)->ctx));
