@@ -436,19 +436,22 @@ static void await_lines(struct journal *journal, uint64_t lines)
 
 enum { HURRIES = 100 };
 
-/* A hundred in a row, each awaited, would take ten seconds if they had to wait for naps to end. */
+/* A hundred in a row, each awaited: if they had to wait for naps to end each would take that long. On a busy machine some may. */
 static void test_events_do_not_linger(void **state)
 {
 	struct place *place = *state;
 	struct journal_options options = options_text(place);
 	struct journal *journal = create(&options);
-	uint64_t began_us = now_us();
+	unsigned soon = 0;
 
 	for (unsigned i = 0; i < HURRIES; i++) {
+		uint64_t began_us = now_us();
+
 		journal_event(journal, i % 2 == 0 ? 0 : JOURNAL_MAIN, SAMPLE_WALL_US, LEVEL_INFO, "at once");
 		await_lines(journal, i + 1);
+		soon += now_us() - began_us < JOURNAL_LINGER_US / 2;
 	}
-	assert_true(now_us() - began_us < HURRIES * JOURNAL_LINGER_US / 2);
+	assert_true(soon > HURRIES / 5);
 	assert_true(journal_free(journal, PATIENCE_US));
 }
 
