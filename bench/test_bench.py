@@ -22,7 +22,7 @@ import counts  # noqa: E402
 import document  # noqa: E402
 import report  # noqa: E402
 from certificates import Authority  # noqa: E402
-from gateway import free_port, sanitizer  # noqa: E402
+from gateway import eventually, free_port, sanitizer  # noqa: E402
 from gateways import PATIENT, PEERS, PROGRAMS, RELAYS, Gateway, Place, runs_here  # noqa: E402
 from goals import GOALS, Goal, judge, verdicts  # noqa: E402
 from plot import BAR  # noqa: E402
@@ -276,12 +276,13 @@ class CountingService:
 def test_who_is_measured_is_set_up_as_the_document_says(tmp_path, name):
     """Connections to the service are kept, as many as requests come at a time; each request reaches it; nobody writes a log; one process with
     one thread works."""
-    service, clients, requests = CountingService(), 16, 1600
+    service, clients, requests = CountingService(), 16, 4800
     place = Place(tmp_path / name, service.port, Authority(tmp_path / "ca").issue("bench", "bench.example"), weir=PATIENT)
     gateway = Gateway(name, place, CPUS)
     try:
         # What starts has done so when it has answered.
         load(place.plain, "--clients", clients, "--requests", clients)
+        eventually(gateway.is_quiet)
         asked, before = service.requests, thread_times(gateway.pid)
         run = load(place.plain, "--clients", clients, "--requests", requests)
         assert run.returncode == 0, run.stderr
@@ -345,7 +346,7 @@ import select, signal, sys, time
 waits = False
 signal.signal(signal.SIGTERM, lambda *_: sys.exit() if waits else None)
 print("works", flush=True)
-until = time.monotonic() + 0.5
+until = time.monotonic() + float(sys.argv[1])
 while time.monotonic() < until:
     pass
 waits = True
@@ -356,8 +357,8 @@ select.select([], [], [])
 class Deaf:
     name = "deaf"
 
-    def __init__(self):
-        self.process = subprocess.Popen([sys.executable, "-c", DEAF_AT_WORK], stdout=subprocess.PIPE)
+    def __init__(self, seconds):
+        self.process = subprocess.Popen([sys.executable, "-c", DEAF_AT_WORK, str(seconds)], stdout=subprocess.PIPE)
         self.process.stdout.readline()
 
     def is_quiet(self):
@@ -369,14 +370,14 @@ class Deaf:
 
 def test_who_is_counted_ends_by_itself():
     """It is told when it waits, and hears."""
-    gateway = Deaf()
+    gateway = Deaf(0.5)
     counts.end_by_itself(gateway)
     assert gateway.process.returncode == 0
 
 
 def test_who_had_to_be_killed_was_not_counted(monkeypatch):
     monkeypatch.setattr(counts, "PATIENCE_S", 0.1)
-    gateway = Deaf()
+    gateway = Deaf(TIMEOUT)
     gateway.is_quiet = lambda: True     # which it is not yet
     with pytest.raises(SystemExit, match="deaf has not ended"):
         counts.end_by_itself(gateway)

@@ -4,12 +4,17 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
 from installed import ROOT, WARNINGS, run
+
+sys.path.append(str(ROOT / "tests" / "integration"))
+
+from gateway import free_port  # noqa: E402
 
 SANITIZERS = "-fsanitize=address,undefined"
 
@@ -77,10 +82,8 @@ class Redis:
     """A redis-server of our own, on a free port, which keeps nothing."""
 
     def __init__(self, directory):
-        self.directory, self.process = directory, None
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        # Not one that the kernel gives to clients: somebody may have it while the server is away, or who connects to it, itself.
+        self.directory, self.process, self.port = directory, None, free_port()
 
     def start(self):
         self.process = subprocess.Popen(
