@@ -11,7 +11,7 @@ import threading
 
 import translators
 from gateway import eventually
-from raw import TIMEOUT, Wire, get, response
+from raw import TIMEOUT, Wire, get, is_open_there, response
 
 
 class Origin:
@@ -44,11 +44,11 @@ class Origin:
     def connections_of_the_gateway(self):
         """How many it has open at once that neither side has ended.
 
-        Those that are open when they are looked at, one after the other, have all been open when the look began: the kernel
-        ends a connection at this side before its close returns at the other one.
+        Those that are open when they are looked at, one after the other, have all been open when the look began. It is the gateway's
+        side that is looked at: that it has ended one comes to this side later on a busy machine, and by then it may have opened another.
         """
         ends = self.translator.sessions if self.translator else self.wires
-        return sum(is_open(end.sock) for end in list(ends))
+        return sum(is_open_there(end.sock) for end in list(ends))
 
     def refuse(self):
         """Whoever connects from now on is refused, and finds nobody else there to whom the kernel has given the port since."""

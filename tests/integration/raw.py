@@ -319,6 +319,15 @@ def _is_established(local, remote):
         return False
 
 
+def is_open_there(sock):
+    """Whether a TCP connection is open, in both directions, at its other side. On a busy machine that ends it some time before
+    this side is told."""
+    try:
+        return _is_established(sock.getpeername(), sock.getsockname())
+    except OSError:
+        return False
+
+
 # <linux/inet_diag.h>: the request, and what it says of one socket up to its queues; behind that attributes, of which the one that
 # was asked for is a struct tcp_info.
 DIAG_REQUEST = struct.Struct("=IHHII" "BBBBI")
