@@ -7,7 +7,7 @@ from admin import administered
 from gateway import configuration, eventually
 from origin import closed_port, full_backlog
 from raw import TIMEOUT, chunk, get, post, response
-from timing import LONG, LONG_TEXT, SHORT, SHORT_TEXT, assert_error, due
+from timing import AMPLE, AMPLE_TEXT, SHORT, SHORT_TEXT, assert_error, due
 
 
 def with_listener(start, origin, **timeouts):
@@ -73,18 +73,18 @@ def test_keep_alive_before_the_first_request(start, origin):
 
 
 def test_keep_alive_between_requests(start, origin):
-    gateway = with_listener(start, origin, keep_alive=SHORT_TEXT)
+    gateway = with_listener(start, origin, keep_alive=AMPLE_TEXT)
     origin.serve()
     client = gateway.connect()
-    with due():
+    with due(AMPLE):
         client.ask(get())
         client.expect_end()
     assert len(gateway.records(1)) == 1
 
 
 def test_body_idle(start, origin):
-    gateway = with_listener(start, origin, body_idle=SHORT_TEXT)
-    with due():
+    gateway = with_listener(start, origin, body_idle=AMPLE_TEXT)
+    with due(AMPLE):
         client = gateway.connect().send(post("hello world")[:-6])
         wire = origin.accept()
         wire.read_head()
@@ -95,12 +95,12 @@ def test_body_idle(start, origin):
 
 
 def test_body_idle_is_prolonged_by_every_piece(start, origin):
-    gateway = with_listener(start, origin, body_idle=LONG_TEXT)
+    gateway = with_listener(start, origin, body_idle=AMPLE_TEXT)
     client = gateway.connect().send(post("x" * 6)[:-6])
     wire = origin.accept()
     wire.read_head()
     for _ in range(6):
-        client.expect_silence(LONG * 0.2)
+        client.expect_silence(AMPLE * 0.2)
         client.send("x")
         assert wire.take(1) == b"x"
     wire.send(response("fine"))
@@ -108,8 +108,8 @@ def test_body_idle_is_prolonged_by_every_piece(start, origin):
 
 
 def test_body_idle_while_the_rest_is_thrown_away(start, origin):
-    gateway = with_listener(start, origin, body_idle=SHORT_TEXT)
-    with due():
+    gateway = with_listener(start, origin, body_idle=AMPLE_TEXT)
+    with due(AMPLE):
         client = gateway.connect().send(post("hello world")[:-6])
         wire = origin.accept()
         wire.read_head()
@@ -131,7 +131,7 @@ def test_write_idle(start, origin):
 
 def test_write_idle_with_everything_but_the_last_bytes_taken(start, origin):
     """The upstream is done and gone; only the client still owes its part."""
-    gateway = with_listener(start, origin, write_idle=LONG_TEXT)
+    gateway = with_listener(start, origin, write_idle=AMPLE_TEXT)
     client = gateway.connect(receive_buffer=4096).send(get())
     origin.answer(response(b"x" * 3_000_000))
     record = gateway.record()
@@ -149,11 +149,11 @@ def flood(wire):
 
 def test_slow_reader_is_no_idle_one(start, origin):
     """Taking something now and then is enough."""
-    gateway = with_listener(start, origin, write_idle="1s")
-    origin.serve(lambda wire, _: (wire.read_request(), wire.send(response(b"x" * 8_000_000))))
+    gateway = with_listener(start, origin, write_idle=AMPLE_TEXT)
+    origin.serve(lambda wire, _: (wire.read_request(), wire.send(response(b"x" * 20_000_000))))
     client = gateway.connect(receive_buffer=65536).send(get())
     head = client.read_head()
-    until = time.monotonic() + 2.2
+    until = time.monotonic() + 1.4 * AMPLE
     taken = len(client.unread)
     while time.monotonic() < until:
         taken += len(client.sock.recv(65536))
@@ -166,8 +166,8 @@ def test_slow_reader_is_no_idle_one(start, origin):
 
 
 def read_slowly(client, size):
-    """What the gateway's system has ready for a client is much more than this one takes of it in `write_idle`, two seconds here."""
-    until = time.monotonic() + 5
+    """What the gateway's system has ready for a client is much more than this one takes of it in `write_idle`, four seconds here."""
+    until = time.monotonic() + 7
     while time.monotonic() < until:
         size -= len(client.sock.recv(4096))
         time.sleep(0.1)
@@ -178,7 +178,7 @@ def read_slowly(client, size):
 
 def test_slow_reader_takes_what_was_sent_long_ago(start, origin):
     """By then the gateway need not have been told that there is room again."""
-    gateway = with_listener(start, origin, write_idle="2s")
+    gateway = with_listener(start, origin, write_idle="4s")
     origin.serve(lambda wire, _: (wire.read_request(), wire.send(response(b"x" * 3_000_000))))
     client = gateway.connect(receive_buffer=8192).send(get())
     head = client.read_head()
@@ -189,14 +189,14 @@ def test_slow_reader_takes_what_was_sent_long_ago(start, origin):
 ANSWERS = 40
 
 
-def pipelined(start):
+def pipelined(start, write_idle):
     """A client that is given more than it takes, by exchanges that have ended."""
-    gateway, admin = administered(start, listener={"timeouts": {"write_idle": "2s"}}, route={"respond": {"body": "x" * 60_000}})
+    gateway, admin = administered(start, listener={"timeouts": {"write_idle": write_idle}}, route={"respond": {"body": "x" * 60_000}})
     return gateway.connect(receive_buffer=8192).send(get() * ANSWERS), admin
 
 
 def test_slow_reader_of_answers_that_have_ended(start):
-    client, _ = pipelined(start)
+    client, _ = pipelined(start, "4s")
     head = client.read_response()
     read_slowly(client, (ANSWERS - 1) * (len(head.head) + head.framing) - len(client.unread))
 
@@ -204,8 +204,8 @@ def test_slow_reader_of_answers_that_have_ended(start):
 def test_nobody_reads_answers_that_have_ended(start):
     """Those that nobody asks for any more come from no exchange."""
     with due(2):
-        _client, admin = pipelined(start)
-        eventually(lambda: admin.metrics().get("weir_connections_open") == 1)
+        _client, admin = pipelined(start, "2s")
+        eventually(lambda: admin.metrics().get("weir_connections_accepted_total") == 1)
         eventually(lambda: admin.metrics().get("weir_connections_open") == 0)
 
 
@@ -213,8 +213,8 @@ def test_nobody_reads_answers_that_have_ended(start):
 
 
 def test_first_byte(start, origin):
-    gateway = with_upstream(start, origin, first_byte=SHORT_TEXT)
-    with due():
+    gateway = with_upstream(start, origin, first_byte=AMPLE_TEXT)
+    with due(AMPLE):
         client, wire, _ = origin.asked(gateway)
         answer = client.read_response()
     assert_error(gateway, answer, 504, "first_byte_timeout")
@@ -226,12 +226,12 @@ def test_first_byte(start, origin):
 
 
 def test_first_byte_counts_from_the_end_of_the_request(start, origin):
-    gateway = with_upstream(start, origin, first_byte=LONG_TEXT)
+    gateway = with_upstream(start, origin, first_byte=AMPLE_TEXT)
     client = gateway.connect().send(post("xx")[:-2])
     wire = origin.accept()
     wire.read_head()
     for _ in range(2):
-        client.expect_silence(LONG * 0.75)
+        client.expect_silence(AMPLE * 0.6)
         client.send("x")
     wire.take(2)
     wire.send(response("fine"))
@@ -239,8 +239,8 @@ def test_first_byte_counts_from_the_end_of_the_request(start, origin):
 
 
 def test_first_byte_while_100_is_expected(start, origin):
-    gateway = with_upstream(start, origin, first_byte=SHORT_TEXT)
-    with due():
+    gateway = with_upstream(start, origin, first_byte=AMPLE_TEXT)
+    with due(AMPLE):
         client = gateway.connect().send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
         origin.accept().read_head()
         answer = client.read_response()
@@ -262,7 +262,7 @@ def test_idle_in_the_middle_of_an_answer(start, origin):
 
 
 def test_idle_in_the_middle_of_a_response_head(start, origin):
-    gateway = with_upstream(start, origin, first_byte=SHORT_TEXT, idle=SHORT_TEXT)
+    gateway = with_upstream(start, origin, first_byte=AMPLE_TEXT, idle=AMPLE_TEXT)
     client = gateway.connect().send(get())
     origin.answer(b"HTTP/1.1 200 OK\r\nA: ")
     answer = client.read_response()
@@ -271,12 +271,12 @@ def test_idle_in_the_middle_of_a_response_head(start, origin):
 
 
 def test_idle_is_prolonged_by_every_piece(start, origin):
-    gateway = with_upstream(start, origin, idle=LONG_TEXT)
+    gateway = with_upstream(start, origin, idle=AMPLE_TEXT)
     client = gateway.connect().send(get())
     wire, _ = origin.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n")
     client.read_head()
     for _ in range(6):
-        client.expect_silence(LONG * 0.2)
+        client.expect_silence(AMPLE * 0.2)
         wire.send("x")
         assert client.take(1) == b"x"
     assert gateway.record()["cause"] is None
@@ -297,8 +297,8 @@ def test_idle_while_the_upstream_takes_nothing(start, origin):
 
 
 def test_request_deadline_before_the_answer(start, origin):
-    gateway = with_upstream(start, origin, request=SHORT_TEXT)
-    with due():
+    gateway = with_upstream(start, origin, request=AMPLE_TEXT)
+    with due(AMPLE):
         client = gateway.connect().send(get())
         wire = origin.accept()
         answer = client.read_response()
@@ -308,8 +308,8 @@ def test_request_deadline_before_the_answer(start, origin):
 
 
 def test_request_deadline_during_the_answer_though_bytes_flow(start, origin):
-    gateway = with_upstream(start, origin, request=LONG_TEXT)
-    with due(LONG), contextlib.suppress(ConnectionError):
+    gateway = with_upstream(start, origin, request=AMPLE_TEXT)
+    with due(AMPLE), contextlib.suppress(ConnectionError):
         client = gateway.connect().send(get())
         wire, _ = origin.answer(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         client.read_head()

@@ -11,6 +11,10 @@ SHORT_TEXT = "150ms"
 LONG = 1.2
 LONG_TEXT = "1200ms"
 
+# For what both of them do in time, one step after the other: a step may wait for two seconds until its thread has a processor.
+AMPLE = 2.5
+AMPLE_TEXT = "2500ms"
+
 # How much later than due something may happen on a busy machine: no later than what would happen by default (10 s, or more).
 LATE = 8.0
 
