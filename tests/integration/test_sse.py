@@ -8,7 +8,7 @@ import pytest
 import h2raw
 from authority import authorities
 from raw import TIMEOUT, Wire, chunk, get
-from timing import LONG, LONG_TEXT, SHORT_TEXT, due
+from timing import AMPLE, AMPLE_TEXT, SHORT_TEXT, due
 from ways import Stream, all_ways, configured, h2_server, next_stream
 
 EVENTS = [b"retry: 1000\n\n"] + [b"id: %d\nevent: tick\ndata: {\"n\": %d}\n\n" % (i, i) for i in range(20)] + [b": ping\n\n"]
@@ -199,7 +199,7 @@ def test_silent_ones_do_not_hold_others_up(start, origin, way):
 
 # --- silence ----------------------------------------------------------------------------------------------------------
 
-HASTY = {"timeouts": {"header": LONG_TEXT, "body_idle": LONG_TEXT, "keep_alive": LONG_TEXT, "write_idle": LONG_TEXT}}
+HASTY = {"timeouts": {"header": AMPLE_TEXT, "body_idle": AMPLE_TEXT, "keep_alive": AMPLE_TEXT, "write_idle": AMPLE_TEXT}}
 
 
 def silent(way, start, origin, **timeouts):
@@ -214,8 +214,8 @@ def silent(way, start, origin, **timeouts):
 @all_ways
 def test_silent_for_longer_than_every_other_time(start, origin, way):
     """`request: 0` and a long `idle` are all that a stream needs: no other timeout is meant."""
-    _, service, client = silent(way, start, origin, first_byte=LONG_TEXT, request="0", idle="60s")
-    client.expect_silence(LONG * 1.2)
+    _, service, client = silent(way, start, origin, first_byte=AMPLE_TEXT, request="0", idle="60s")
+    client.expect_silence(AMPLE * 1.2)
     exchange(service, client, EVENTS[2:4])
     service.end()
     client.expect_end()
@@ -236,9 +236,9 @@ def test_ends_when_it_is_silent_for_longer_than_idle(start, origin, way):
 @pytest.mark.parametrize("way", [("h1", "h2"), ("h2", "h1")], ids=["h1 to h2", "h2 to h1"])
 def test_pings_of_the_service_count(start, origin, way):
     """Comments, which a service sends so that nobody thinks it is gone."""
-    gateway, service, client = silent(way, start, origin, request="0", idle="2s")
+    gateway, service, client = silent(way, start, origin, request="0", idle=AMPLE_TEXT)
     for _ in range(6):
-        client.expect_silence(0.4)
+        client.expect_silence(AMPLE * 0.2)
         exchange(service, client, [b":\n\n"])
     service.end()
     client.expect_end()
@@ -247,7 +247,7 @@ def test_pings_of_the_service_count(start, origin, way):
 
 @all_ways
 def test_ends_with_the_request_when_that_has_a_time(start, origin, way):
-    gateway, service, client = silent(way, start, origin, request=LONG_TEXT, idle="60s")
+    gateway, service, client = silent(way, start, origin, request=AMPLE_TEXT, idle="60s")
     client.expect_gone()
     service.expect_gone()
     assert gateway.record()["cause"] == "request_deadline"
@@ -269,7 +269,7 @@ def test_one_end_goes(start, origin, way, who, cause):
 @all_ways
 def test_drain(start, origin, way):
     """Who listens keeps listening until the time for draining is up; then the client connects to somebody else."""
-    gateway = start(configured(way, origin, drain_timeout="2s"))
+    gateway = start(configured(way, origin, drain_timeout=AMPLE_TEXT))
     asking = ask(way, gateway)
     service = begin(way, origin)
     client = begun(asking)
