@@ -5,7 +5,7 @@ import socket
 
 from gateway import configuration
 from raw import TIMEOUT, Wire, get, post, response
-from timing import LONG, LONG_TEXT
+from timing import AMPLE, AMPLE_TEXT
 from tunnels import asked_tunnel, open_tunnel, switch, upgrade
 
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo/1\r\n\r\n"
@@ -193,9 +193,9 @@ def test_idle_tunnel_ends(start, origin):
 
 
 def test_busy_tunnel_outlives_the_request_deadline(start, origin):
-    gateway = start(configuration(origin, upstream={"timeouts": {"request": LONG_TEXT, "idle": "20s"}}))
+    gateway = start(configuration(origin, upstream={"timeouts": {"request": AMPLE_TEXT, "idle": "20s"}}))
     client, wire = open_tunnel(gateway, origin)
-    client.expect_silence(LONG * 1.2)
+    client.expect_silence(AMPLE * 1.2)
     client.send("alive")
     assert wire.take(5) == b"alive"
     wire.close()

@@ -11,7 +11,7 @@ from gateway import configuration
 from raw import get, response
 from servers import node
 from test_clients import websockets
-from timing import LONG_TEXT, SHORT_TEXT, due
+from timing import AMPLE, AMPLE_TEXT, SHORT_TEXT, due
 from ways import (KEY, all_ways, answered, ask_websocket, asked_websocket, configured, frame, grant, h2_server,
     next_stream, open_websocket, proof)
 
@@ -165,12 +165,12 @@ def test_idle(start, origin, way):
 @pytest.mark.parametrize("way", [("h1", "h2"), ("h2", "h1")], ids=["h1 to h2", "h2 to h1"])
 def test_pings_keep_it(start, origin, way):
     """Beyond the time that a request may take, and that it may be idle: something moves."""
-    gateway = start(configured(way, origin, upstream={"timeouts": {"request": LONG_TEXT, "idle": "2s"}}))
+    gateway = start(configured(way, origin, upstream={"timeouts": {"request": AMPLE_TEXT, "idle": AMPLE_TEXT}}))
     client, server = open_websocket(way, gateway, origin)
     for _ in range(6):
         exchange(server, client, frame(PING))
         exchange(client, server, frame(PONG, b"", MASK))
-        client.expect_silence(0.4)
+        client.expect_silence(AMPLE * 0.2)
     client.cut()
     expect_gone(gateway, server, "client_gone")
 
