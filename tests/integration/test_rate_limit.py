@@ -1,6 +1,7 @@
 """The filter `rate_limit`: who is counted together, what clients are told, who waits, and what survives."""
 
 import json
+import re
 import signal
 import time
 
@@ -52,8 +53,9 @@ def test_refused_requests_do_not_reach_the_upstream(start, origin):
 def test_tokens_come_back(start, origin):
     gateway = limited(start, origin, {"rate": "10/s", "burst": 1})
     origin.serve()
-    client = gateway.connect()
+    # What the gateway takes for now may be as old as the connection, on a busy machine.
     begun = time.monotonic()
+    client = gateway.connect()
     passed = 0
     while passed < 6:
         passed += client.ask(get()).status == 200
@@ -167,7 +169,8 @@ def test_fields(start, origin):
     assert told(client.ask(get())) == {
         "RateLimit-Policy": '"all";q=2;w=2400', "RateLimit": '"all";r=1;t=1200',
         "X-RateLimit-Limit": "2", "X-RateLimit-Remaining": "1", "X-RateLimit-Reset": "1200"}
-    assert told(client.ask(get()))["RateLimit"] in ('"all";r=0;t=2400', '"all";r=0;t=2399')
+    reset = re.fullmatch(r'"all";r=0;t=([0-9]+)', told(client.ask(get()))["RateLimit"])
+    assert 2390 <= int(reset[1]) <= 2400
     refused = client.ask(get())
     assert refused.status == 429
     assert b'"error":"rate_limited"' in refused.body
@@ -293,8 +296,8 @@ def test_client_leaves_while_it_waits(start, origin):
 
 def test_turn_after_its_time(start, origin):
     """Who cannot wait for its turn is told so at once, and takes nobody's place."""
-    gateway = limited(start, origin, {"algorithm": "leaky_bucket", "rate": "1/3s", "burst": 4},
-        upstream={"timeouts": {"request": "4s"}})
+    gateway = limited(start, origin, {"algorithm": "leaky_bucket", "rate": "1/6s", "burst": 3},
+        upstream={"timeouts": {"request": "9s"}})
     origin.serve()
     assert statuses(gateway, get()) == [200]
     waiting = gateway.connect().send(get("/waiting"))
@@ -302,9 +305,9 @@ def test_turn_after_its_time(start, origin):
     for _ in range(5):
         answer = gateway.connect().ask(get("/late"))
         assert (answer.status, json.loads(answer.body)["error"]) == (429, "rate_limited")
-        # Not that four wait already.
+        # Not that three wait already.
         assert b"its turn would come after its time is over" in answer.body
-        assert 1 <= int(answer.get("Retry-After")) <= 3
+        assert 1 <= int(answer.get("Retry-After")) <= 6
     assert waiting.read_response().status == 200
     assert "/late" not in [request.target for request in origin.requests]
 
