@@ -20,6 +20,7 @@ from origin import answer_all
 from raw import TIMEOUT, Wire, get, post, response
 from servers import command, tool
 from test_cost import ANSWER, serve_fixed, system_calls
+from timing import AMPLE_TEXT
 
 
 class Certificates:
@@ -258,7 +259,7 @@ def test_handshake_has_a_deadline(start, certs):
 
 
 def test_handshakes_are_limited(start, certs):
-    config = secured(certs, route={"respond": {"body": "ok"}}, listener={"limits": {"handshakes": 2}})
+    config = secured(certs, route={"respond": {"body": "ok"}}, listener={"limits": {"handshakes": 2}, "timeouts": {"handshake": "5m"}})
     gateway = start(with_admin(config))
     first = gateway.connect()
     second = gateway.connect()
@@ -439,9 +440,9 @@ def test_resumption_over_reloads(start, origin, certs, version):
 
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
 def test_resumption_by_openssl(start, certs, version):
-    """openssl s_time comes back with its session for a second, and says "r" for each connection that was resumed."""
+    """openssl s_time comes back with its session for three seconds, and says "r" for each connection that was resumed."""
     gateway = start(secured(certs, workers=2, route={"respond": {"body": "ok"}}))
-    said = command("openssl", "s_time", "-connect", f"127.0.0.1:{gateway.port}", version, "-reuse", "-www", "/", "-time", "1",
+    said = command("openssl", "s_time", "-connect", f"127.0.0.1:{gateway.port}", version, "-reuse", "-www", "/", "-time", "3",
         "-CAfile", certs.ca.ca)
     marks = re.search(r"^starting\n([r*]+)$", said, re.MULTILINE)[1]
     print(f"{marks.count('r')} of {len(marks)} resumed")
@@ -732,7 +733,7 @@ def test_upstream_closes_in_the_handshake(start, origin, certs):
 
 def test_upstream_is_silent_in_the_handshake(start, origin, certs):
     config = to_upstream(origin, certs)
-    config["upstreams"][0]["timeouts"] = {"connect": "100ms"}
+    config["upstreams"][0]["timeouts"] = {"connect": AMPLE_TEXT}
     assert "handshake was not over in time" in failure(start(config), "connect_timeout")
 
 
