@@ -274,7 +274,7 @@ def test_collector_that_is_away(start, origin):
 def test_collector_that_has_said_when_and_goes_away(start, make_origin, origin):
     """What it has said is for the next try, and not for those behind it, which have no answer."""
     there = make_origin()
-    collector = Collector(there, [response(status="503 Later", fields=["Retry-After: 4", "Connection: close"])])
+    collector = Collector(there, [response(status="503 Later", fields=["Retry-After: 8", "Connection: close"])])
     gateway, admin = traced(start, collector, origin.serve())
     assert gateway.connect().ask(get()).status == 200
     seen = []
@@ -282,7 +282,8 @@ def test_collector_that_has_said_when_and_goes_away(start, make_origin, origin):
         eventually(lambda: admin.metrics().get("weir_trace_export_failures_total") >= failures, 30)
         seen.append(time.monotonic())
         there.close()
-    assert seen[2] - seen[1] < 0.8 * (seen[1] - seen[0])
+    # A second, by itself.
+    assert seen[2] - seen[1] < 6
 
 
 def test_own_fields_and_path_are_said(start, make_origin, origin):
