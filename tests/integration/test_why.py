@@ -56,6 +56,8 @@ def test_pool_that_is_full(start, origin):
     gateway, admin = administered(start, origin, upstream={"pool": {"max_connections": 1, "acquire_timeout": "60s"},
         "concurrency": "off"}, workers=1)
     clients = [gateway.connect().send(get()) for _ in range(3)]
+    for client in clients:
+        client.wait_taken()
     wire = origin.accept()
     wire.read_request()
     told = eventually(lambda: (t := admin.why("?window=1s")) and t["verdicts"][0]["what"] == "pool_too_small" and t)
@@ -155,7 +157,7 @@ def test_what_is_known_outlives_a_reload(start, origin):
     client = gateway.connect()
     for _ in range(20):
         assert client.ask(get()).status == 200
-    eventually(lambda: admin.why("?window=60s")["requests_per_s"] > 0)
+    eventually(lambda: (t := admin.why("?window=60s")) and t["requests_per_s"] * t["window_s"] > 19.5)
     another = {"name": "another", "endpoints": [{"address": "127.0.0.1:1"}]}
     gateway.reload({**gateway.config, "upstreams": [another, *gateway.config["upstreams"]]})
     eventually(lambda: admin.ask("/v1/why?upstream=another").status == 200)
