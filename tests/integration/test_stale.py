@@ -12,8 +12,8 @@ import pytest
 
 from admin import administered
 from gateway import configuration, eventually
-from raw import chunk, get, post, response
-from timing import LONG, LONG_TEXT, due
+from raw import TIMEOUT, chunk, get, post, response
+from timing import AMPLE, AMPLE_TEXT, due
 from translators import UPSTREAM
 from tunnels import upgrade
 
@@ -293,7 +293,7 @@ def test_two_in_a_row(gateway, origin):
     for client in clients:
         client.read_response()
     clients[0].send(get("/stale"))
-    used = select.select([wire.sock for wire in wires], [], [], 5)[0]
+    used = select.select([wire.sock for wire in wires], [], [], TIMEOUT)[0]
     assert len(used) == 1
     stale = next(wire for wire in wires if wire.sock is used[0])
     stale.read_request()
@@ -333,9 +333,9 @@ def test_second_try_that_fails_at_once(start, make_origin, tmp_path):
 
 
 def test_second_try_has_the_same_deadline(start, origin):
-    gateway = start(configuration(origin, upstream={"timeouts": {"request": LONG_TEXT}}))
+    gateway = start(configuration(origin, upstream={"timeouts": {"request": AMPLE_TEXT}}))
     client, wire = keep(gateway, origin)
-    with due(LONG):
+    with due(AMPLE):
         client.send(get())
         wire.read_request()
         wire.close()
@@ -436,9 +436,9 @@ def closes_before_announced(gateway, origin):
 
 def test_announced(start, origin):
     """Keep-Alive: timeout=1 means that the gateway closes first. A machine that does something else may make it late,
-    and never early: so once is enough, and five times too late is no chance any more."""
+    and never early: so once is enough, and twenty times too late is no chance any more."""
     gateway = start(configuration(origin))
-    assert any(closes_before_announced(gateway, origin) for _ in range(5))
+    assert any(closes_before_announced(gateway, origin) for _ in range(20))
 
 
 class ClosesAfter:
@@ -482,8 +482,8 @@ def test_idle_close_is_learned(start, origin):
     for n in range(1, 4):
         use_and_rest(n)
     assert shape.closed == 3
-    # On a busy machine the gateway may be late, so it has four tries more than it needs.
-    for n in range(4, 11):
+    # On a busy machine the gateway may be late, so it has more tries than it needs.
+    for n in range(4, 24):
         use_and_rest(n)
         if shape.in_time == 3:
             break
