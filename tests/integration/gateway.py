@@ -357,9 +357,11 @@ class Gateway:
     def _stops_at_work(self):
         """It watches its loop while work comes, and looks a tenth of a second later whether more has come. Whether it was stopped before
         that; if not, it goes on."""
+        self.rest()
         began, before = time.monotonic(), self.open_files()
-        self.connect(translated=False)
-        eventually(lambda: self.open_files() > before)
+        wire = self.connect(translated=False)
+        # Or has turned it away.
+        eventually(lambda: self.open_files() > before or wire.has_more())
         self.signal(signal.SIGSTOP)
         eventually(lambda: self._states() == {"T"})
         stopped = time.monotonic() - began < 0.1
