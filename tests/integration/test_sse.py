@@ -237,8 +237,8 @@ def test_ends_when_it_is_silent_for_longer_than_idle(start, origin, way):
 def test_pings_of_the_service_count(start, origin, way):
     """Comments, which a service sends so that nobody thinks it is gone."""
     gateway, service, client = silent(way, start, origin, request="0", idle=AMPLE_TEXT)
-    for _ in range(6):
-        client.expect_silence(AMPLE * 0.2)
+    for _ in range(8):
+        client.expect_silence(AMPLE * 0.14)
         exchange(service, client, [b":\n\n"])
     service.end()
     client.expect_end()

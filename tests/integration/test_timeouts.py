@@ -96,11 +96,11 @@ def test_body_idle(start, origin):
 
 def test_body_idle_is_prolonged_by_every_piece(start, origin):
     gateway = with_listener(start, origin, body_idle=AMPLE_TEXT)
-    client = gateway.connect().send(post("x" * 6)[:-6])
+    client = gateway.connect().send(post("x" * 8)[:-8])
     wire = origin.accept()
     wire.read_head()
-    for _ in range(6):
-        client.expect_silence(AMPLE * 0.2)
+    for _ in range(8):
+        client.expect_silence(AMPLE * 0.14)
         client.send("x")
         assert wire.take(1) == b"x"
     wire.send(response("fine"))
@@ -273,10 +273,10 @@ def test_idle_in_the_middle_of_a_response_head(start, origin):
 def test_idle_is_prolonged_by_every_piece(start, origin):
     gateway = with_upstream(start, origin, idle=AMPLE_TEXT)
     client = gateway.connect().send(get())
-    wire, _ = origin.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n")
+    wire, _ = origin.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n")
     client.read_head()
-    for _ in range(6):
-        client.expect_silence(AMPLE * 0.2)
+    for _ in range(8):
+        client.expect_silence(AMPLE * 0.14)
         wire.send("x")
         assert client.take(1) == b"x"
     assert gateway.record()["cause"] is None

@@ -167,10 +167,10 @@ def test_pings_keep_it(start, origin, way):
     """Beyond the time that a request may take, and that it may be idle: something moves."""
     gateway = start(configured(way, origin, upstream={"timeouts": {"request": AMPLE_TEXT, "idle": AMPLE_TEXT}}))
     client, server = open_websocket(way, gateway, origin)
-    for _ in range(6):
+    for _ in range(8):
         exchange(server, client, frame(PING))
         exchange(client, server, frame(PONG, b"", MASK))
-        client.expect_silence(AMPLE * 0.2)
+        client.expect_silence(AMPLE * 0.14)
     client.cut()
     expect_gone(gateway, server, "client_gone")
 

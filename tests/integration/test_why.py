@@ -48,7 +48,8 @@ def test_requests_are_seen(start, origin):
         assert client.ask(get()).status == 200
     told = eventually(lambda: (t := admin.why("?window=60s")) and t["requests_per_s"] * t["window_s"] > 19.5 and t)
     assert sum(told["phases"].values()) == pytest.approx(1)
-    assert told["in_flight"] == 0
+    # One client, who asks for one after the other.
+    assert told["in_flight"] < 1
 
 
 def test_pool_that_is_full(start, origin):

@@ -12,8 +12,8 @@ LONG = 1.2
 LONG_TEXT = "1200ms"
 
 # For what both of them do in time, one step after the other: a step may wait for two seconds until its thread has a processor.
-AMPLE = 2.5
-AMPLE_TEXT = "2500ms"
+AMPLE = 3.0
+AMPLE_TEXT = "3s"
 
 # How much later than due something may happen on a busy machine: no later than what would happen by default (10 s, or more).
 LATE = 8.0
