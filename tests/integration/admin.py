@@ -33,19 +33,19 @@ class Admin:
         return wire
 
     def ask(self, path, fields=()):
-        """What was told a second late is what was known before, where a worker of a busy machine has not answered in time: then it is
-        asked again."""
-        for _ in range(3):
-            began = time.monotonic()
-            wire = self.connect()
-            answer = wire.ask(get(path, "localhost", fields))
-            wire.close()
-            if answer.status not in (200, 503) or time.monotonic() - began < SURVEY:
-                break
+        wire = self.connect()
+        answer = wire.ask(get(path, "localhost", fields))
+        wire.close()
         return answer
 
     def json(self, path):
-        answer = self.ask(path)
+        """What was told a second late is what was known before, or nothing, where a worker of a busy machine has not answered in time: then
+        it is asked again."""
+        for _ in range(3):
+            began = time.monotonic()
+            answer = self.ask(path)
+            if time.monotonic() - began < SURVEY:
+                break
         assert answer.status == 200 and answer.get("Content-Type") == "application/json"
         return json.loads(answer.body)
 
