@@ -191,7 +191,8 @@ def test_many_endpoints(start):
     """A text of several megabytes, to a client that reads slowly at first."""
     upstreams = [{"name": f"many-{i}", "pool": {"max_connections": 1, "max_pending": 1},
         "endpoints": [{"address": f"127.0.{i}.{j + 1}:80"} for j in range(250)]} for i in range(12)]
-    gateway, admin = administered(start, upstreams=upstreams, routes=[{"name": "all", "upstream": "many-0"}])
+    gateway, admin = administered(start, upstreams=upstreams, routes=[{"name": "all", "upstream": "many-0"}],
+        admin={"address": f"127.0.0.1:{free_port()}", "timeouts": {"write_idle": "1h"}})
     # A worker may take longer for so much than it has to say that it is well.
     eventually(lambda: admin.ask("/healthz").status == admin.ask("/metrics").status == 200)
     client = admin.connect().send(get("/metrics"))
