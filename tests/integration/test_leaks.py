@@ -112,21 +112,19 @@ def talk(client, wire, seconds):
 
 
 def test_a_tunnel_in_use_is_left_alone(start, origin):
-    gateway, admin = watched(start, origin, pool={"leak_after": "1s", "reclaim_after": "4s"})
+    gateway, admin = watched(start, origin, pool={"leak_after": "2500ms", "reclaim_after": "4s"})
     client, wire = open_tunnel(gateway, origin)
     silent = talk(client, wire, 4.5)
-    assert TOLD not in gateway.events.text() or silent > 0.5
-    assert counter(admin, origin, "weir_pool_leases_leaking_total") == 0 or silent > 0.5
+    assert TOLD not in gateway.events.text() or silent > 2
+    assert counter(admin, origin, "weir_pool_leases_leaking_total") == 0 or silent > 2
 
 
 def test_a_tunnel_that_wakes_up_is_not_reclaimed(start, origin):
-    gateway, _ = watched(start, origin, pool={"leak_after": "500ms", "reclaim_after": "4s"})
-    began = time.monotonic()
+    """Once it is reclaim_after old it must have been silent for leak_after once more, which is longer than a machine is busy."""
+    gateway, _ = watched(start, origin, pool={"leak_after": "2500ms", "reclaim_after": "5s"})
     client, wire = open_tunnel(gateway, origin)
-    # On a busy machine it may be overdue before it is open.
-    took = time.monotonic() - began
-    assert "is tunnelling" in gateway.event(TOLD) or took > 0.4
-    talk(client, wire, 4)
+    assert "is tunnelling" in gateway.event(TOLD)
+    talk(client, wire, 3)
     client.close()
     wire.expect_end()
     wire.close()

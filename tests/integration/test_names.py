@@ -240,7 +240,7 @@ def test_flapping_under_load(start, nameserver, make_twins, workers):
     with Load(gateway, 8) as load:
         eventually(lambda: load.errors or gateway.events.text().count(f"resolved {NAME}: ") >= 8, timeout=60)
         load.go_on()
-    assert not load.errors and set(load.statuses) == {200}
+    assert not load.errors and set(load.statuses) == {200}, gateway.events.text()
     assert not any(twin.errors for twin in twins)
     assert all(twin.requests for twin in twins)
 

@@ -296,8 +296,8 @@ def test_hedged(start, make_origin):
 def test_fallback(start, make_origin):
     silent, quick = make_origin(), make_origin().serve()
     gateway, admin = observed(start, silent, upstream={"timeouts": {"first_byte": PATIENCE_TEXT}},
-        upstreams=[{"name": name, "endpoints": [{"address": end.address}], "timeouts": {"connect": "20s", "first_byte": PATIENCE_TEXT}}
-            for name, end in (("origin", silent), ("spare", quick))],
+        upstreams=[{"name": name, "endpoints": [{"address": end.address}], "timeouts": {"connect": "20s", "first_byte": first_byte}}
+            for name, end, first_byte in (("origin", silent, PATIENCE_TEXT), ("spare", quick, "20s"))],
         route={"fallback": {"on": ["first_byte_timeout"], "upstream": "spare"}})
     assert gateway.connect().ask(get()).status == 200
     spent = phases(gateway.record())
