@@ -83,31 +83,18 @@ static bool is_full(const struct endpoint *ep)
 	       weir_pool_budget_used(ep->budget->pool_budget) >= ep->budget->concurrency.size;
 }
 
-/* A request of this worker has been in flight since then; or it has none, and only the others' answers tell. */
-static bool has_held_since(const struct endpoint *ep, uint64_t since_us)
+/* Since when the oldest of this worker's requests has been in flight; 0: it has none, and only the others' answers tell. */
+static uint64_t oldest_us(const struct endpoint *ep)
 {
-	bool has_any = false;
+	uint64_t oldest_us = DEADLINE_NEVER;
 
 	list_each_safe(&ep->conns, node, next) {
 		const struct upstream_lease *lease = container_of(node, struct upstream_conn, node)->lease;
 
-		if (lease == NULL || lease->flight == FLIGHT_NONE || lease->flight == FLIGHT_PARKED)
-			continue;
-		if (lease->held_since_us <= since_us)
-			return true;
-		has_any = true;
+		if (lease != NULL && lease->flight != FLIGHT_NONE && lease->flight != FLIGHT_PARKED)
+			oldest_us = deadline_min(oldest_us, lease->held_since_us);
 	}
-	return !has_any;
-}
-
-/* All places are taken, and no answer has come for long, to requests that are as old: not only since nobody asked. */
-static bool stagnates(const struct endpoint *ep, uint64_t now_us)
-{
-	const struct limiter *limiter = &ep->budget->concurrency.limiter;
-	uint64_t patience_us = limiter_patience_us(limiter);
-
-	return is_full(ep) && limiter_is_mute(limiter, now_us) && now_us >= patience_us &&
-	       has_held_since(ep, now_us - patience_us);
+	return oldest_us != DEADLINE_NEVER ? oldest_us : 0;
 }
 
 /* A dip has begun, goes on, or has just ended. Until the next look at it all workers know of it. */
@@ -128,8 +115,8 @@ static void take_over(struct endpoint *ep, uint64_t now_us, bool waits)
 	uint64_t dipped_since_us = limiter_dips_since_us(&c->limiter), dips_since_us;
 
 	limiter_merge(&c->limiter, &ep->window, now_us);
-	if (waits && stagnates(ep, now_us))
-		limiter_stagnates(&c->limiter, now_us);
+	if (waits && c->limiter.limit < c->max && limiter_is_mute(&c->limiter, now_us) && is_full(ep))
+		limiter_stagnates(&c->limiter, oldest_us(ep), now_us);
 	dips_since_us = limiter_dips_since_us(&c->limiter);
 	if (dipped_since_us != UINT64_MAX || dips_since_us != UINT64_MAX)
 		excuse(c, dipped_since_us < dips_since_us ? dipped_since_us : dips_since_us, now_us);

@@ -53,12 +53,15 @@
  * It begins at LIMITER_START, which is the maximum of most, so that nobody who answers slowly is held up; whoever serves fewer
  * is found out by the first dip, after one window that need not be longer than it takes to get its samples. The limit comes from
  * that step of the dip that had the most throughput, since Little's law knows nothing of thrashing. What confirms the limit
- * are answers: where all places are taken and none begins for long (3 B, 0.5 s at least; 10 s after losses), the limit doubles
- * (limiter_stagnates), for a limit that has never been confirmed must lock nobody out.
+ * are answers: where all places are taken and none begins for long, the limit doubles (limiter_stagnates), for a limit that has
+ * never been confirmed must lock nobody out. Long are 3 B, 0.5 s at least, and, up to 10 s, thrice what answers would take if that
+ * grew with the square of the limit since it was last measured: where a limit that has just grown makes a backend thrash, silence
+ * is what comes first, and is no reason for more.
  *
  * Latency is told by answers, and a backend at its very end gives none: it resets. So where more requests are lost that way than are
- * answered the limit falls by a third at once, as TCP's does for a loss, and again until that is over. What is left inside then
- * takes long, so silence is no reason to let in more before 10 s.
+ * answered the limit falls by a third at once, as TCP's does for a loss, and again until that is over. For 10 s then it does not
+ * grow to where that was, and silence is no reason to let in more while there are requests inside of that time, which take long.
+ * One that has been started again has none of those.
  *
  * With less than ALONE in flight there is nobody to queue behind: latency is base, whatever it is.
  *
@@ -74,6 +77,8 @@
  *    that is more than three times B.
  *  - A limit that was found under load and is not reached any more stays. So the first burst after a hidden loss of capacity
  *    is let in whole, for two windows.
+ *  - On a machine that has no time for us, loops that stand still for 100 ms make latencies long, or short by what is subtracted
+ *    for it. What is learned then may be too high by tens, until the dips after it.
  *  - The network's queue, and a mix of dear and cheap requests that changes for seconds, count as the backend's.
  */
 #include "upstream/limiter.h"
@@ -96,6 +101,7 @@
 
 #define WINDOW_MIN_US (50 * US_PER_MS) /* some loops' turns, and some merges of each worker */
 #define WINDOW_LATENCIES_MIN 2
+#define TURNOVER_MAX_US (4 * US_PER_S) /* what holds its place for long beyond its first byte does so for 2 s (concurrency.h) */
 #define WINDOW_MAX_US (60 * US_PER_S) /* what is older says nothing about now */
 #define SAMPLES_MIN 30
 #define SAMPLES_MIN_SLOW 10 /* after SLOW_US */
@@ -117,12 +123,13 @@
 #define LEARN_WEIGHT_SURE 0.5
 
 #define LOSSES_MIN 10
+#define LOSSES_LAST_US (10 * US_PER_S) /* so long they are remembered */
 #define LOSSES_TO (2.0 / 3)
 #define LOSSES_SETTLE_US (100 * US_PER_MS) /* by then those are gone that were there when the limit fell */
 
 #define STAGNANT_US (500 * US_PER_MS)
-#define STAGNANT_LATENCIES 3 /* of base_us */
-#define STAGNANT_LOSSES_US (10 * US_PER_S) /* after losses: it is at its end, and has been slow before it was */
+#define STAGNANT_LATENCIES 3
+#define STAGNANT_QUEUE_US (10 * US_PER_S) /* for a queue that there may be */
 
 #define DIP_TO 0.625     /* of the knee */
 #define DIP_TO_FIRST 0.5 /* of what is in flight, while no knee is known */
@@ -152,11 +159,28 @@ static double allowed_us(const struct limiter *l)
 	return max_double(QUEUE_ALLOWED * l->base_us + SLACK_US, ALLOWED_LEAST_US);
 }
 
+/* In a dip too. */
+static double places(const struct limiter *l)
+{
+	return max_double(l->limit, l->anchor);
+}
+
 static unsigned within(const struct limiter *l, double limit)
 {
 	if (limit <= l->min)
 		return l->min;
 	return limit >= l->max ? l->max : (unsigned)(limit + 0.5);
+}
+
+static bool has_lost(const struct limiter *l, uint64_t now_us)
+{
+	return l->lost_us != 0 && now_us < l->lost_us + LOSSES_LAST_US;
+}
+
+/* Whatever answers say: not again, for a while, to where requests were lost. */
+static double upwards(const struct limiter *l, double limit, uint64_t now_us)
+{
+	return has_lost(l, now_us) ? min_double(limit, max_double(l->limit, l->ceiling)) : limit;
 }
 
 /* --- windows -------------------------------------------------------------------------------------------------------- */
@@ -239,6 +263,12 @@ static bool is_certain(const struct limiter *l, double length)
 	       (l->base_us > 0 && l->phase == LIMITER_CRUISE && gap * gap > SIGMAS * SIGMAS * error);
 }
 
+/* As many have been answered as are in flight: of a crowd that has just come the first are the quick ones. */
+static bool has_turned_over(const struct limiter *l, const struct limiter_view *view, double length)
+{
+	return l->sums.samples >= view->in_flight || length >= TURNOVER_MAX_US;
+}
+
 static double length_us(const struct limiter *l, uint64_t now_us)
 {
 	return now_us > l->since_us ? (double)(now_us - l->since_us) : 0;
@@ -258,11 +288,12 @@ static bool close_window(struct limiter *l, struct limiter_view *view, uint64_t 
 		!is_certain(l, length))
 		return false;
 	*view = (struct limiter_view){.latency_us = s->latency_us / s->samples,
-		.in_flight = min_double(s->flight_us / length, max_double(l->limit, l->anchor)),
+		.in_flight = min_double(s->flight_us / length, places(l)),
 		.throughput = s->samples / length,
 		.error = spread(l) / s->samples};
-	if (length < latencies * view->latency_us)
+	if (length < latencies * view->latency_us || (l->dipped_us != 0 && !has_turned_over(l, view, length)))
 		return false;
+	l->pace_us = view->latency_us / l->limit / l->limit;
 	l->spread = min_double(SPREAD_MAX,
 		max_double(s->squares / s->samples / (view->latency_us * view->latency_us) - 1, SPREAD_KEPT * l->spread));
 	return true;
@@ -378,6 +409,7 @@ static void dip_end(struct limiter *l, const struct limiter_view *view, uint64_t
 	limit = l->best.in_flight * allowed_us(l) / l->best.latency_us;
 	if (is_first && l->knee == 0 && l->cruise.latency_us <= VISIBLE * l->base_us)
 		limit = GROWTH_FIRST * l->cruise.in_flight;
+	limit = upwards(l, limit, now_us);
 	if (l->cruise.latency_us > allowed_us(l) && limit < SURE * l->limit) {
 		l->doubted = l->limit;
 		l->doubted_throughput = l->best.throughput;
@@ -445,6 +477,7 @@ static void adjust(struct limiter *l, const struct limiter_view *view, double lo
 		min_double(view->in_flight * room * room, (l->knee == 0 ? GROWTH_FIRST : GROWTH) * (double)l->limit);
 	double less = view->in_flight * allowed / low_us;
 
+	more = upwards(l, more, now_us);
 	if (high_us < allowed && more > DEAD_BAND * l->limit)
 		move(l, within(l, more), LIMITER_NO_QUEUE, now_us);
 	else if (low_us > allowed && view->in_flight >= ALONE && less * DEAD_BAND < l->limit)
@@ -533,9 +566,12 @@ static bool loses_most(const struct limiter *l)
 	return l->sums.losses >= LOSSES_MIN && l->sums.losses > l->sums.samples;
 }
 
-static void give_way(struct limiter *l, uint64_t now_us)
+/* What was lost was lost after since_us. */
+static void give_way(struct limiter *l, uint64_t since_us, uint64_t now_us)
 {
 	l->phase = LIMITER_CRUISE;
+	l->lost_us = since_us;
+	l->ceiling = (unsigned)((1 + LOSSES_TO) / 2 * l->limit);
 	move(l, within(l, LOSSES_TO * (double)l->limit), LIMITER_LOSSES, now_us);
 	l->anchor = l->limit;
 	l->doubted = 0;
@@ -548,10 +584,11 @@ static void give_way(struct limiter *l, uint64_t now_us)
 unsigned limiter_merge(struct limiter *l, struct limiter_window *w, uint64_t now_us)
 {
 	struct limiter_view view;
+	uint64_t since_us = w->due_us != 0 ? w->due_us - LIMITER_MERGE_US : now_us;
 
 	take(l, w, now_us);
 	if (loses_most(l)) {
-		give_way(l, now_us);
+		give_way(l, since_us, now_us);
 	} else if (!close_window(l, &view, now_us)) {
 		if (length_us(l, now_us) > WINDOW_MAX_US)
 			forget(l, now_us);
@@ -569,13 +606,11 @@ uint64_t limiter_patience_us(const struct limiter *l)
 {
 	double us = l->base_us;
 
-	if (l->reason == LIMITER_LOSSES)
-		return STAGNANT_LOSSES_US;
 	if (us == 0 && l->sums.samples > 0)
 		us = l->sums.latency_us / l->sums.samples;
-	if (l->knee > 0)
-		us *= max_double(1, l->limit / l->knee);
-	return (uint64_t)max_double(STAGNANT_US, STAGNANT_LATENCIES * us);
+	double queue_us = min_double(STAGNANT_LATENCIES * l->pace_us * places(l) * places(l), STAGNANT_QUEUE_US);
+
+	return (uint64_t)max_double(STAGNANT_US, max_double(STAGNANT_LATENCIES * us, queue_us));
 }
 
 bool limiter_is_mute(const struct limiter *l, uint64_t now_us)
@@ -583,9 +618,12 @@ bool limiter_is_mute(const struct limiter *l, uint64_t now_us)
 	return now_us >= l->answered_us + limiter_patience_us(l);
 }
 
-unsigned limiter_stagnates(struct limiter *l, uint64_t now_us)
+unsigned limiter_stagnates(struct limiter *l, uint64_t oldest_us, uint64_t now_us)
 {
-	if (l->limit == l->max || !limiter_is_mute(l, now_us))
+	bool is_recovering = has_lost(l, now_us) && oldest_us < l->lost_us;
+
+	if (l->limit == l->max || is_recovering || !limiter_is_mute(l, now_us) ||
+		deadline_after(oldest_us, limiter_patience_us(l)) > now_us)
 		return l->limit;
 	if (l->phase == LIMITER_DIP)
 		dip_leave(l, now_us);

@@ -157,6 +157,9 @@ struct limiter {
 	uint64_t settle_us;         /* nothing is counted before; 0: it is being counted */
 	double settle_answers;      /* or before so many more answers */
 	uint64_t answered_us;       /* the latest answer, or the latest growth for want of any */
+	double pace_us;             /* mean latency when it was last known, by the square of the limit */
+	uint64_t lost_us;           /* from then on most requests were broken off, for the last time; 0: never */
+	unsigned ceiling;           /* of growth for a while after that: half as far down as the limit fell */
 	uint64_t since_us;          /* the sums begin here */
 	double base_us;             /* mean latency without a queue, as far as is known; 0: nothing is known */
 	struct limiter_view last;   /* of the window before; latency 0: there is none to compare with */
@@ -192,17 +195,18 @@ void limiter_set_range(struct limiter *limiter, unsigned min, unsigned max, uint
  */
 unsigned limiter_merge(struct limiter *limiter, struct limiter_window *window, uint64_t now_us);
 
-/*
- * All places that there are by the limit are taken, and somebody waits: to be told again and again while that is so, every
- * limiter_patience_us() or sooner. When no answer has come for that long the limit doubles, up to the maximum, for it is not
- * confirmed by anything: what holds the places may be long polls, or requests that hang, and neither says how many more the
- * endpoint could serve. What answers come later teach the limiter anew. Returns the limit.
- */
-unsigned limiter_stagnates(struct limiter *limiter, uint64_t now_us);
-
 /* So long without an answer is none of the hesitations of the backend; and whether it has been as long. */
 uint64_t limiter_patience_us(const struct limiter *limiter);
 bool limiter_is_mute(const struct limiter *limiter, uint64_t now_us);
+
+/*
+ * All places that there are by the limit are taken, the first of them since oldest_us, and somebody waits: to be told again
+ * and again while that is so, every limiter_patience_us() or sooner. When no answer has come for that long, to a request that
+ * has waited as long, the limit doubles, up to the maximum, for it is not confirmed by anything: what holds the places may be
+ * long polls, or requests that hang, and neither says how many more the endpoint could serve. What answers come later teach
+ * the limiter anew. A backend that has broken off what was too much has 10 s for what is left of that time. Returns the limit.
+ */
+unsigned limiter_stagnates(struct limiter *limiter, uint64_t oldest_us, uint64_t now_us);
 
 /* Since when the limit is lowered in order to measure; UINT64_MAX: it is not. */
 static inline uint64_t limiter_dips_since_us(const struct limiter *limiter)

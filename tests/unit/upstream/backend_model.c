@@ -118,8 +118,10 @@ static void serve_waiting(struct backend *b)
 	}
 }
 
-void backend_enter(struct backend *b, unsigned client, uint64_t now_us)
+bool backend_enter(struct backend *b, unsigned client, uint64_t now_us)
 {
+	if (b->shape.reset_above != 0 && b->served + b->waiting >= b->shape.reset_above)
+		return false;
 	CHECK(b->served + b->waiting < BACKEND_INSIDE_MAX);
 	advance(b, now_us);
 	double us = need_us(b);
@@ -129,6 +131,22 @@ void backend_enter(struct backend *b, unsigned client, uint64_t now_us)
 	b->ring[(b->first + b->waiting++) % BACKEND_INSIDE_MAX] =
 		(struct backend_job){.ends = us, .entered_us = now_us, .client = client};
 	serve_waiting(b);
+	return true;
+}
+
+void backend_pause(struct backend *b, uint64_t now_us, uint64_t until_us)
+{
+	advance(b, now_us);
+	b->resume_at_us = until_us;
+}
+
+uint64_t backend_oldest_us(const struct backend *b)
+{
+	uint64_t oldest_us = DEADLINE_NEVER;
+
+	for (unsigned at = 0; at < b->served; at++)
+		oldest_us = deadline_min(oldest_us, b->heap[at].entered_us);
+	return b->waiting > 0 ? deadline_min(oldest_us, b->ring[b->first].entered_us) : oldest_us;
 }
 
 static const struct backend_change *next_change(const struct backend *b)

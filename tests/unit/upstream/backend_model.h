@@ -3,7 +3,8 @@
  *
  * A backend gives service. FAIR: all requests inside share it, with the speed of `weir origin` (app/capacity.h): 1 up to
  * `servers`, then servers / n, and beyond thrash_from times `servers` divided by 1 + thrash as well. FIFO: each of
- * `servers` workers has one request, the rest waits. A pause stops everything that is inside.
+ * `servers` workers has one request, the rest waits. A pause stops everything that is inside. Who comes while there are
+ * reset_above inside is not taken.
  */
 #ifndef WEIR_TESTS_BACKEND_MODEL_H
 #define WEIR_TESTS_BACKEND_MODEL_H
@@ -36,6 +37,7 @@ struct backend_shape {
 	unsigned servers;
 	double service_us;
 	unsigned thrash_percent, thrash_from;
+	unsigned reset_above;              /* 0: it takes all */
 	uint64_t pause_every_us, pause_us; /* 0: none */
 	uint64_t warm_us;                  /* for so long the service falls, from four times what it is; 0: warm */
 	struct backend_change changes[2];
@@ -64,7 +66,14 @@ void backend_init(struct backend *backend, const struct backend_shape *shape, ui
 /* A uniform number in (0, 1]. */
 double backend_draw(struct backend *backend);
 
-void backend_enter(struct backend *backend, unsigned client, uint64_t now_us);
+/* False: there are too many inside. */
+bool backend_enter(struct backend *backend, unsigned client, uint64_t now_us);
+
+/* A pause that begins now. */
+void backend_pause(struct backend *backend, uint64_t now_us, uint64_t until_us);
+
+/* When the one came that has been inside for longest; DEADLINE_NEVER: nobody is. */
+uint64_t backend_oldest_us(const struct backend *backend);
 
 /* The next moment at which something happens inside. */
 uint64_t backend_next_us(const struct backend *backend);

@@ -430,8 +430,9 @@ static void what_does_not_answer_locks_nobody_out(void **state)
 	(void)state;
 	limiter_init(&l, 1, 1000, 0);
 	for (unsigned i = 1; i < COUNT(limits); i++) {
-		assert_int_equal(limiter_stagnates(&l, i * 500 * US_PER_MS - 1), limits[i - 1]);
-		assert_int_equal(limiter_stagnates(&l, i * 500 * US_PER_MS), limits[i]);
+		assert_int_equal(limiter_stagnates(&l, 0, i * 500 * US_PER_MS - 1), limits[i - 1]);
+		assert_int_equal(limiter_stagnates(&l, i * 500 * US_PER_MS, i * 500 * US_PER_MS), limits[i - 1]);
+		assert_int_equal(limiter_stagnates(&l, 0, i * 500 * US_PER_MS), limits[i]);
 	}
 	assert_int_equal(limiter_facts(&l).reason, LIMITER_NO_ANSWERS);
 }
@@ -644,7 +645,7 @@ static void a_queue_that_only_the_dip_has_seen_is_one(void **state)
 	assert_true(l.limit <= LIMITER_START);
 }
 
-/* One that has come to its end answers late, and not sooner for more requests; so does one with many more than its knee. */
+/* One that has come to its end answers late, and not sooner for more requests; so does one that has just been given many more. */
 static void who_is_known_to_be_slow_has_more_time_before_it_gets_more(void **state)
 {
 	struct limiter l;
@@ -658,14 +659,37 @@ static void who_is_known_to_be_slow_has_more_time_before_it_gets_more(void **sta
 	unsigned limit = limiter_merge(&l, &w, now_us);
 
 	assert_true(limit < LIMITER_START);
-	assert_int_equal(limiter_stagnates(&l, now_us + 10 * US_PER_S - 1), limit);
-	assert_int_equal(limiter_stagnates(&l, now_us + 10 * US_PER_S), 2 * limit);
+	assert_int_equal(limiter_stagnates(&l, now_us - 1, now_us + 10 * US_PER_S - 1), limit);
+	assert_int_equal(limiter_stagnates(&l, now_us - 1, now_us + 10 * US_PER_S), 2 * limit);
 	assert_int_equal(limiter_patience_us(&l), 500 * US_PER_MS);
-	l.base_us = 20 * US_PER_MS;
-	l.knee = limit;
+	l.pace_us = 20.0 * US_PER_MS / limit / limit;
 	assert_int_equal(limiter_patience_us(&l), 500 * US_PER_MS);
-	l.limit = 100 * limit;
-	assert_int_equal(limiter_patience_us(&l), 3 * 20 * US_PER_MS * 100);
+	l.limit = l.anchor = 10 * limit;
+	assert_in_range(limiter_patience_us(&l), 5999 * US_PER_MS, 6001 * US_PER_MS);
+	/* Also in a dip; and no queue is waited for without end. */
+	l.limit = limit;
+	assert_in_range(limiter_patience_us(&l), 5999 * US_PER_MS, 6001 * US_PER_MS);
+	l.anchor = 100 * limit;
+	assert_int_equal(limiter_patience_us(&l), 10 * US_PER_S);
+	l.base_us = 20 * US_PER_S;
+	assert_int_equal(limiter_patience_us(&l), 3 * 20 * US_PER_S);
+}
+
+/* It has been started again: nothing is left inside of what it had broken off, and what comes now are long polls, say. */
+static void who_has_lost_all_it_had_is_no_slower_than_others(void **state)
+{
+	struct limiter l;
+	struct limiter_window w = {0};
+	uint64_t lost_us = 1000 * US_PER_S, now_us = lost_us + 600 * US_PER_MS;
+
+	(void)state;
+	limiter_init(&l, 1, 1000, lost_us);
+	for (unsigned n = 0; n < LIMITER_START; n++)
+		limiter_loss(&w);
+	unsigned limit = limiter_merge(&l, &w, lost_us);
+
+	assert_int_equal(limiter_stagnates(&l, lost_us - 1, now_us), limit);
+	assert_int_equal(limiter_stagnates(&l, lost_us, now_us), 2 * limit);
 }
 
 /* With one request at a time nothing is gained by fewer, however long they take. */
@@ -777,6 +801,7 @@ int main(void)
 		cmocka_unit_test(what_was_begun_before_a_window_is_not_more_than_there_are_places),
 		cmocka_unit_test(a_queue_that_only_the_dip_has_seen_is_one),
 		cmocka_unit_test(who_is_known_to_be_slow_has_more_time_before_it_gets_more),
+		cmocka_unit_test(who_has_lost_all_it_had_is_no_slower_than_others),
 		cmocka_unit_test(lonely_requests_do_not_lower_the_limit),
 		cmocka_unit_test(a_dip_that_was_wrong_is_taken_back),
 		cmocka_unit_test(silence_is_forgotten),
