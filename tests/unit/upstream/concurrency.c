@@ -247,6 +247,27 @@ static void silence_is_no_stagnation(void **state)
 	bed_close(&r.bed);
 }
 
+/* After losses it is who was there before that is waited for; who came after them to a backend that is empty gets a place soon. */
+static void what_is_left_of_too_many_has_more_time(void **state)
+{
+	struct rivals r;
+
+	rivals_open(&r);
+	struct limiter *l = &r.limit->limiter;
+	uint64_t held_us = r.first.lease.held_since_us, patience_us = 500 * US_PER_MS;
+
+	l->answered_us = held_us - 60 * US_PER_S;
+	l->lost_us = held_us + 1;
+	concurrency_look(r.endpoint, held_us + patience_us);
+	assert_int_equal(l->limit, 1);
+	l->lost_us = held_us;
+	concurrency_look(r.endpoint, held_us + patience_us);
+	assert_int_equal(l->limit, 2);
+	rivals_await_second(&r);
+	rivals_leave(&r);
+	rivals_close(&r);
+}
+
 static void what_was_learned_outlives_a_reload(void **state)
 {
 	struct bed bed;
@@ -348,6 +369,7 @@ int main(void)
 		LOOP_TEST(a_slow_download_stands_beside_the_limit),
 		LOOP_TEST(who_gets_no_answer_locks_nobody_out),
 		LOOP_TEST(silence_is_no_stagnation),
+		LOOP_TEST(what_is_left_of_too_many_has_more_time),
 		LOOP_TEST(what_was_learned_outlives_a_reload),
 		LOOP_TEST(a_dip_excuses_the_queue),
 		LOOP_TEST(a_dip_that_another_worker_has_seen_excuses_the_queue),
