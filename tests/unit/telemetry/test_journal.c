@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -299,6 +300,77 @@ static void test_stuck_reader_costs_lines_only(void **state)
 	assert_file_has(place->events, "log lines of worker=0 were dropped");
 }
 
+/* --- a process that is stopped ---------------------------------------------------------------------------------------- */
+
+#define END_US (1 * US_PER_S)
+
+static void sleep_us(uint64_t us)
+{
+	const struct timespec time = {(time_t)(us / US_PER_S), (long)(us % US_PER_S * 1000)};
+
+	nanosleep(&time, NULL);
+}
+
+static bool sleeps(pid_t pid)
+{
+	char path[64], text[512] = "";
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	int fd = open(path, O_RDONLY);
+
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
+		_exit(1);
+	close(fd);
+	const char *end = strrchr(text, ')');
+
+	return end != NULL && end[2] == 'S';
+}
+
+/* Of the child: the parent waits for the end of its log, and stands still for longer than that; meanwhile there is somebody who reads. */
+static void stop_and_read(pid_t parent, int reader)
+{
+	char bytes[4096];
+
+	while (!sleeps(parent))
+		sleep_us(US_PER_MS);
+	kill(parent, SIGSTOP);
+	sleep_us(END_US + END_US / 5);
+	while (read(reader, bytes, sizeof(bytes)) > 0)
+		;
+	kill(parent, SIGCONT);
+	fcntl(reader, F_SETFL, 0);
+	/* It has the pipe's other end, too: there is no end to be read. */
+	for (;;)
+		if (read(reader, bytes, sizeof(bytes)) < 0)
+			_exit(1);
+}
+
+/* That time is not the reader's. */
+static void test_process_that_is_stopped_at_its_end(void **state)
+{
+	struct place *place = *state;
+	struct journal_options options = options_text(place);
+
+	assert_int_equal(mkfifo(place->access, 0600), 0);
+	int reader = open(place->access, O_RDONLY | O_NONBLOCK);
+	struct journal *journal = create(&options);
+
+	/* More than a pipe takes. */
+	for (int i = 0; i < 1000; i++)
+		tell(journal, 0, "/late");
+	pid_t parent = getpid(), child = fork();
+
+	assert_true(child >= 0);
+	if (child == 0)
+		stop_and_read(parent, reader);
+	close(reader);
+	bool was_written = journal_free(journal, END_US);
+
+	kill(child, SIGKILL);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	assert_true(was_written);
+}
+
 enum { THREAD_RECORDS = 20000 };
 
 struct teller {
@@ -467,6 +539,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_adopt, place_init, place_release),
 		cmocka_unit_test_setup_teardown(test_full_disk_is_reported_once, place_init, place_release),
 		cmocka_unit_test_setup_teardown(test_stuck_reader_costs_lines_only, place_init, place_release),
+		cmocka_unit_test_setup_teardown(test_process_that_is_stopped_at_its_end, place_init, place_release),
 		cmocka_unit_test_setup_teardown(test_two_workers_and_rotation, place_init, place_release),
 		cmocka_unit_test_setup_teardown(test_two_workers_in_json, place_init, place_release),
 		cmocka_unit_test_setup_teardown(test_sleeping_writer_is_woken, place_init, place_release),
