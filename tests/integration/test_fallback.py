@@ -1,7 +1,7 @@
 """Fallbacks of routes: who answers when the upstream does not, and what is not sent twice."""
 
 from admin import administered
-from gateway import merged
+from gateway import PATIENT, merged
 from origin import answer_all, closed_port
 from raw import get, post
 from test_admin_endpoints import change
@@ -20,7 +20,7 @@ def fallen(start, upstream, other=None, upstreams=None, **fallback):
     names = {"origin": upstream, **({"other": other} if other else {})}
     if other:
         fallback["upstream"] = "other"
-    return administered(start, upstream, upstreams=[merged({"name": name, "endpoints": [{"address": one.address}]},
+    return administered(start, upstream, upstreams=[merged({"name": name, "endpoints": [{"address": one.address}], **PATIENT},
         (upstreams or {}).get(name)) for name, one in names.items()],
         routes=[{"name": "all", "upstream": "origin", "fallback": fallback}])
 
