@@ -277,7 +277,7 @@ void concurrency_configure(struct endpoint_budget *budget, const struct config_u
 	else if (learns)
 		begin(c);
 	c->learns = learns;
-	c->overflow_max = settings.overflow_max;
+	c->overflow_max = c->limiter.beyond = settings.overflow_max;
 	c->size = 0;
 	resize(budget);
 	unlock(c);

@@ -288,7 +288,7 @@ static bool close_window(struct limiter *l, struct limiter_view *view, uint64_t 
 		!is_certain(l, length))
 		return false;
 	*view = (struct limiter_view){.latency_us = s->latency_us / s->samples,
-		.in_flight = min_double(s->flight_us / length, places(l)),
+		.in_flight = min_double(s->flight_us / length, places(l) + l->beyond),
 		.throughput = s->samples / length,
 		.error = spread(l) / s->samples};
 	if (length < latencies * view->latency_us || (l->dipped_us != 0 && !has_turned_over(l, view, length)))

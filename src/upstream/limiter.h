@@ -150,6 +150,9 @@ struct limiter {
 	/* To be read. */
 	unsigned limit;
 
+	/* To be set, after limiter_init(): so many more may be in flight than the limit says (the pool's overflow). */
+	unsigned beyond;
+
 	/* Private. */
 	unsigned min, max;
 	enum limiter_phase phase;

@@ -288,8 +288,10 @@ static void what_was_learned_outlives_a_reload(void **state)
 	concurrency_configure(bed.budgets[0], &changed);
 	assert_int_equal(c->size, 7);
 	changed.concurrency = CONFIG_CONCURRENCY_AUTO;
+	changed.pool.max_overflow = 3;
 	concurrency_configure(bed.budgets[0], &changed);
 	assert_int_equal(c->size, 7);
+	assert_int_equal(c->limiter.beyond, 3);
 	bed_close(&bed);
 }
 

@@ -616,6 +616,24 @@ static void what_was_begun_before_a_window_is_not_more_than_there_are_places(voi
 	assert_true(l.limit <= EACH);
 }
 
+/* Places beyond the limit are places: whoever has them is in flight. */
+static void what_overflows_is_counted(void **state)
+{
+	enum { BEYOND = 50, ALL = LIMITER_START + BEYOND };
+	struct limiter l;
+	struct limiter_window w = {0};
+
+	(void)state;
+	for (unsigned beyond = 0; beyond <= BEYOND; beyond += BEYOND) {
+		limiter_init(&l, 1, 1000, 0);
+		l.beyond = beyond;
+		w = (struct limiter_window){0};
+		batches_for(&l, &w, ALL, 50 * US_PER_MS, 0, 1);
+		assert_int_equal(l.phase, LIMITER_DIP);
+		assert_int_equal(l.cruise.in_flight, LIMITER_START + beyond);
+	}
+}
+
 /* The first window tells of the first answers of a crowd, and is too fair: it is no reason for more when the dip has seen the rest. */
 static void a_queue_that_only_the_dip_has_seen_is_one(void **state)
 {
@@ -799,6 +817,7 @@ int main(void)
 		cmocka_unit_test(while_most_requests_fail_the_limit_stays),
 		cmocka_unit_test(who_breaks_off_most_gets_fewer),
 		cmocka_unit_test(what_was_begun_before_a_window_is_not_more_than_there_are_places),
+		cmocka_unit_test(what_overflows_is_counted),
 		cmocka_unit_test(a_queue_that_only_the_dip_has_seen_is_one),
 		cmocka_unit_test(who_is_known_to_be_slow_has_more_time_before_it_gets_more),
 		cmocka_unit_test(who_has_lost_all_it_had_is_no_slower_than_others),
