@@ -141,9 +141,11 @@ class Origin:
     def close(self):
         with self.lock:
             self.closed = True
-        # Wakes a thread inside accept().
+        # Wakes a thread inside accept(), and waits for it: it would go on with whatever has the descriptor next, and end who comes there.
         try:
             self.listener.shutdown(socket.SHUT_RDWR)
+            for thread in self.threads:
+                thread.join(TIMEOUT)
         except OSError:
             pass
         self.listener.close()
