@@ -64,6 +64,8 @@ class Spliced:
         return all("TracerPid:\t0\n" not in status.read_text() for status in statuses)
 
     def __exit__(self, *_):
+        # What it did last may have been received before strace has said so.
+        self.gateway.rest()
         self.strace.terminate()
         self.strace.wait()
         results = (line.rpartition("= ")[2] for line in self.told.read_text().splitlines())
