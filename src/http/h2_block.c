@@ -28,7 +28,7 @@ void h2_block_begin(struct h2_session *s, enum h2_block_kind kind, int32_t id)
 	b->kind = (uint8_t)kind;
 	b->since_us = kind == H2_BLOCK_UNWANTED ? UINT64_MAX : s->now_us;
 	b->refusal = CAUSE_NONE;
-	b->crumbs = 0;
+	b->crumbs = b->fields_seen = 0;
 	b->bytes = 0;
 	b->text_used = b->field_count = 0;
 	memset(b->pseudo, 0, sizeof(b->pseudo));

@@ -109,7 +109,10 @@ void h2_work_of_head(struct h2_session *s)
 
 bool h2_work_of_field(struct h2_session *s)
 {
-	return s->role != H2_SERVER || ++s->budget.work < H2_WORK_MAX;
+	if (s->role != H2_SERVER)
+		return true;
+	s->budget.work += ++s->block.fields_seen > H2_WORK_CROWD_FIELDS ? H2_WORK_PER_CROWDED : 1;
+	return s->budget.work < H2_WORK_MAX;
 }
 
 void h2_forgive(struct h2_session *s)

@@ -37,6 +37,8 @@ enum {
 	H2_NOTICE_US = 10 * 1000 * 1000,  /* for which a client that does not answer a drain's notice may begin streams */
 	H2_WORK_MAX = 1024,               /* fields that a server decompresses at a time; some 50 us */
 	H2_WORK_PER_HEAD = 48,            /* a head is as much work as so many fields */
+	H2_WORK_CROWD_FIELDS = 128,       /* of a block, beyond which one counts as so many: who sends such heads does not keep others waiting */
+	H2_WORK_PER_CROWDED = 8,
 	H2_RESETS_KEPT = 64,              /* streams that a client remembers to have reset */
 };
 
@@ -70,6 +72,7 @@ struct h2_block {
 	uint8_t kind;                        /* enum h2_block_kind */
 	uint8_t refusal;                     /* enum cause: larger than the limits */
 	uint32_t crumbs;                     /* fields that are Cookie */
+	uint32_t fields_seen;                /* crumbs, and those no longer collected, among them */
 	const char *refusal_why;
 	uint64_t since_us;                   /* UINT64_MAX: no block has begun */
 	uint32_t frames;                     /* that it has come in */

@@ -415,7 +415,7 @@ static void many_heads_are_taken_in_turns(void **state)
 	rig_lose(&rig);
 }
 
-/* One head of many fields is as much work as many heads. */
+/* One head of many fields is as much work as many heads, and more. */
 static void a_head_of_many_fields_is_taken_in_turns(void **state)
 {
 	struct rig rig;
@@ -434,7 +434,7 @@ static void a_head_of_many_fields_is_taken_in_turns(void **state)
 	for (; h2_session_is_behind(rig.server.session); turns++)
 		receive_once(&rig, &frames);
 	assert_int_equal(rig.server.asked, 2);
-	assert_in_range(turns, 5, 8);
+	assert_in_range(turns, 38, 42);
 	rig_lose(&rig);
 }
 
