@@ -5,6 +5,7 @@ of the program as users run it, optimised over its files and trained (bench/trai
 them. Training is never quite the same twice, so there is room for a fiftieth.
 """
 
+import itertools
 import json
 import re
 import signal
@@ -98,10 +99,11 @@ class Load:
     """Requests on some connections: a request on each, then the answers, and so on."""
 
     def __init__(self, gateway, connections=1, length=128):
-        self.request = get("/", host=f"127.0.0.1:{gateway.port}")
+        self.plain = get("/", host=f"127.0.0.1:{gateway.port}")
+        self.requests = itertools.repeat(self.plain)
         self.wires = [gateway.connect() for _ in range(connections)]
         for wire in self.wires:
-            wire.send(self.request)
+            wire.send(self.plain)
         for wire in self.wires:
             answer = wire.read_response()
             assert (answer.status, len(answer.body)) == (200, length)
@@ -111,11 +113,20 @@ class Load:
         """So many in all."""
         for _ in range(n // len(self.wires)):
             for wire in self.wires:
-                wire.sock.sendall(self.request)
+                wire.sock.sendall(next(self.requests))
             for wire in self.wires:
                 left = self.length
                 while left > 0:
                     left -= len(wire.sock.recv(left))
+
+
+class Sampled(Load):
+    """Of every hundred one whose client has it traced: as many as `sample: 1%` picks, and never by chance more."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        traced = get("/", fields=["traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"])
+        self.requests = itertools.cycle([self.plain] * 99 + [traced])
 
 
 class Streams:
@@ -387,12 +398,13 @@ def test_what_is_not_logged_costs_next_to_nothing(start, quiet, tmp_path):
 
 @release_only
 def test_what_telling_everything_costs(start, quiet, tmp_path):
-    """The access log into a file and traces of 1 %: on the worker and on the log's thread together, the collector's share too."""
+    """The access log into a file and traces of 1 %: on the worker and on the log's thread together, the collector's share too.
+    Which are traced their client says: of those drawn by chance a run has more or fewer, and each costs as much as several lines of the log."""
     few, many, cost = 1000, 5000, {}
     quiet["upstreams"][0]["concurrency"] = "off"
-    everything = {"log": {"access": {"format": "json", "path": str(tmp_path / "access.log")}}, "tracing": {"upstream": "origin", "sample": "1%"}}
-    for name, more in (("off", {}), ("on", everything)):
-        run = [instructions(start, merged(quiet, more), tmp_path / f"{name}-{n}", n, BATCH) for n in (few, many)]
+    everything = {"log": {"access": {"format": "json", "path": str(tmp_path / "access.log")}}, "tracing": {"upstream": "origin", "sample": "0%"}}
+    for name, more, load in (("off", {}, Load), ("on", everything, Sampled)):
+        run = [instructions(start, merged(quiet, more), tmp_path / f"{name}-{n}", n, BATCH, load) for n in (few, many)]
         cost[name] = (run[1] - run[0]) / (many - few)
     print(f"{cost['on'] - cost['off']:.0f} instructions beside {cost['off']:.0f}")
     assert 500 < cost["on"] - cost["off"] < TELLING_INSTRUCTIONS_MAX
@@ -401,7 +413,7 @@ def test_what_telling_everything_costs(start, quiet, tmp_path):
 @release_only
 def test_instructions_of_http_2(start, quiet, tmp_path):
     quiet["listeners"][0]["protocols"] = ["h2"]
-    few, many = 800, 2400
+    few, many = 800, 5600
     few_cost, many_cost = (instructions(start, quiet, tmp_path / str(n), n, BATCH, Streams) for n in (few, many))
     cost = (many_cost - few_cost) / (many - few)
     print(f"{cost:.0f} instructions a request")
@@ -412,9 +424,10 @@ def test_instructions_of_http_2(start, quiet, tmp_path):
 def test_what_tracing_costs(start, quiet, tmp_path):
     """Who is not sampled pays for ids, and for 70 bytes more in the request."""
     few, many, cost = 1000, 4000, {}
+    quiet["upstreams"][0]["concurrency"] = "off"
     for setting in ("off", {"upstream": "origin", "sample": "0%"}):
         quiet["tracing"] = setting
-        run = [instructions(start, quiet, tmp_path / f"{len(str(setting))}-{n}", n, 1) for n in (few, many)]
+        run = [instructions(start, quiet, tmp_path / f"{len(str(setting))}-{n}", n, BATCH) for n in (few, many)]
         cost["off" if setting == "off" else "on"] = (run[1] - run[0]) / (many - few)
     print(f"{cost['on'] - cost['off']:.0f} instructions of {cost['off']:.0f}")
     assert 0 < cost["on"] - cost["off"] < TRACING_INSTRUCTIONS_MAX
