@@ -1,5 +1,6 @@
 """Several workers: one cap over all of them, no request lost between them."""
 
+import collections
 import concurrent.futures
 import threading
 import time
@@ -99,12 +100,17 @@ def test_idle_connection_of_one_worker_is_no_bar_to_the_other(start, origin):
 
 
 def by_worker(gateway, count):
-    """Connected clients, apart by the worker that has each: it begins its request ids with a number of its own."""
-    workers = {}
-    for _ in range(count):
+    """So many clients of each of two workers, connected: a worker begins its request ids with a number of its own. Who has more than that
+    by chance has them closed."""
+    workers = collections.defaultdict(list)
+    while len(workers) < 2 or min(map(len, workers.values())) < count:
+        assert sum(map(len, workers.values())) < 20 * count, "a worker has none"
         client = gateway.connect()
-        workers.setdefault(client.ask(get()).get("X-Request-Id")[:16], []).append(client)
-    return list(workers.values())
+        workers[client.ask(get()).get("X-Request-Id")[:16]].append(client)
+    for clients in workers.values():
+        for client in clients[count:]:
+            client.close()
+    return [clients[:count] for clients in workers.values()]
 
 
 @pytest.mark.parametrize("cap", [1, 4])
@@ -113,8 +119,7 @@ def test_worker_whose_queue_never_empties_leaves_some_to_the_other(start, origin
     # Longer than this takes: what a worker gets only then is too little, and no failure.
     pool = {"max_connections": cap, "acquire_timeout": "20s", "queue": "off"}
     gateway = start(configuration(origin, workers=2, upstream={"pool": pool}))
-    workers = by_worker(gateway, 40)
-    assert len(workers) == 2 and min(map(len, workers)) > cap
+    workers = by_worker(gateway, 10)
     both, done = threading.Event(), threading.Event()
     served = [[[] for _ in range(10)] for _ in workers]
 
@@ -129,9 +134,9 @@ def test_worker_whose_queue_never_empties_leaves_some_to_the_other(start, origin
         return sum(counts) > 200 and min(counts) > sum(counts) / 5
 
     with concurrent.futures.ThreadPoolExecutor(20) as pool:
-        running = [pool.submit(client, *who) for who in zip(workers[0][:10], served[0], strict=True)]
+        running = [pool.submit(client, *who) for who in zip(workers[0], served[0], strict=True)]
         time.sleep(0.3)
-        running += [pool.submit(client, *who) for who in zip(workers[1][:10], served[1], strict=True)]
+        running += [pool.submit(client, *who) for who in zip(workers[1], served[1], strict=True)]
         both.set()
         try:
             # They have equally many clients: neither lives on what a timeout leaves it. If one stands still for a while, on a busy
