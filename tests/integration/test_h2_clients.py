@@ -849,9 +849,10 @@ def test_reloads_in_a_row_take_requests_that_are_on_their_way(start, origin):
 def test_all_workers(start, origin):
     origin.serve()
     gateway = start(configuration(origin, listener=BOTH, workers=2))
-    clients = [h2_connect(gateway) for _ in range(16)]
+    # So many that no worker is left without by chance.
+    clients = [h2_connect(gateway) for _ in range(32)]
     for _ in range(5):
-        streams = [(client, client.request("/")) for client in clients for _ in range(10)]
+        streams = [(client, client.request("/")) for client in clients for _ in range(5)]
         for client, stream in streams:
             assert client.answer(stream).status == 200
     records = gateway.records(800)
