@@ -40,10 +40,20 @@ def scale(n):
     return max(1, n // divisor)
 
 
+def _range():
+    """Of ports, those from which the kernel gives none to clients, nor to servers that ask for any: none that a test has let go for a
+    moment is somebody else's when it comes back. Where the kernel gives all of them, as many as it is."""
+    first, last = map(int, pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    # Browsers refuse to go to some of those below.
+    ours = max(range(11000, first), range(last + 1, 65536), key=len)
+    return ours if len(ours) >= 3000 else range(11000, 32000)
+
+
 def _blocks(size=100):
-    """Blocks of ports that nobody else has who runs these tests at the same time, below the range from which the kernel
-    gives ports to clients. A name in the abstract namespace stands for a block: one process has it at a time."""
-    blocks = list(range(20000, 32000, size))
+    """Blocks of ports that nobody else has who runs these tests at the same time. A name in the abstract namespace stands for a
+    block: one process has it at a time."""
+    ports = _range()
+    blocks = list(range(ports.start, ports.stop - size + 1, size))
     begin = os.getpid() * 101 % len(blocks)
     for block in itertools.cycle(blocks[begin:] + blocks[:begin]):
         with socket.socket(socket.AF_UNIX) as claim:

@@ -1,6 +1,6 @@
 """An origin that keeps books of its own, in a process of its own: how many connections are open, and who uses them.
 
-    python3 ledger.py [SERVICE_MS]
+    python3 ledger.py SERVICE_MS PORT
 
 The test speaks to it through `Ledger`: a command is a line on its standard input, the answer a line of JSON. It answers
 each request after its service time; the target may name another one, and a size: `/MS` or `/MS/BYTES`.
@@ -34,10 +34,12 @@ ENDED = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 class Ledger:
     """The test's end of it."""
 
-    def __init__(self, service_ms=8):
-        self.process = subprocess.Popen(["/usr/bin/python3", __file__, str(service_ms)], stdin=subprocess.PIPE,
+    def __init__(self, service_ms, port):
+        self.process = subprocess.Popen(["/usr/bin/python3", __file__, str(service_ms), str(port)], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE)
-        self.port = json.loads(self.process.stdout.readline())["port"]
+        self.port = port
+        # It listens.
+        self.process.stdout.readline()
         self.address = f"127.0.0.1:{self.port}"
 
     def tell(self, command, *arguments):
@@ -119,13 +121,12 @@ def parse(unread):
 
 
 class Server:
-    def __init__(self, service):
-        self.service = service
+    def __init__(self, service, port):
+        self.service, self.port = service, port
         self.random = random.Random(1)
         self.faults = {}
         self.epoll = select.epoll()
         self.listener = None
-        self.port = 0
         self.connections = {}
         self.due = []             # heap of (when, number, connection)
         self.held = []            # what was due while it stalled
@@ -142,7 +143,6 @@ class Server:
         if self.listener is None:
             self.listener = socket.create_server(("127.0.0.1", self.port), backlog=4096)
             self.listener.setblocking(False)
-            self.port = self.listener.getsockname()[1]
             self.epoll.register(self.listener, select.EPOLLIN)
 
     def refuse(self):
@@ -169,7 +169,7 @@ class Server:
         now = time.monotonic()
         for use in self.uses.values():
             use.change(0, now)
-        return {"now": now, "port": self.port, "open": len(self.connections), "open_max": self.open_max,
+        return {"now": now, "open": len(self.connections), "open_max": self.open_max,
             "accepted": self.accepted, "requests": self.requests, "answered": self.answered,
             "in_service": self.in_service, "in_service_max": self.in_service_max,
             "used": {worker: use.area for worker, use in self.uses.items()}}
@@ -325,7 +325,7 @@ class Server:
 
 
 def main():
-    server = Server(float(sys.argv[1]) / 1000)
+    server = Server(float(sys.argv[1]) / 1000, int(sys.argv[2]))
     server.accept()
     print(json.dumps(server.report()), flush=True)
     server.run()

@@ -10,7 +10,7 @@ import socket
 import threading
 
 import translators
-from gateway import eventually
+from gateway import eventually, free_port
 from raw import TIMEOUT, Wire, get, is_open_there, response
 
 
@@ -21,8 +21,9 @@ class Origin:
             # A full backlog is one that nothing stands in front of. The port is the one to which the gateway connects.
             translated = translators.UPSTREAM == "h2" and backlog > 0
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            self.listener = socket.create_server((host, 0 if translated else port), family=family, backlog=backlog)
-            self.port = self.listener.getsockname()[1]
+            port = port or free_port()
+            self.port = free_port() if translated else port
+            self.listener = socket.create_server((host, self.port), family=family, backlog=backlog)
             if translated:
                 self.translator = translators.OriginTranslator(host, self.port, port)
                 self.port = self.translator.port

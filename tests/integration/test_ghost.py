@@ -58,7 +58,7 @@ class Ghost:
             **crowd):
         self.half_close = half_close
         self.frozen, self.reloads, self.reloaded, self.crowd_options = frozen, reloads, 0, crowd
-        self.origin = Ledger(SERVICE_MS)
+        self.origin = Ledger(SERVICE_MS, free_port())
         # How many connections are in use is what is measured: on a busy machine this origin is slow, and would get fewer requests.
         upstream = {"pool": merged(POOL, pool), "timeouts": timeouts or {}, "concurrency": "off"}
         self.gateway = Gateway(configuration(self.origin, workers=workers, upstream=upstream,

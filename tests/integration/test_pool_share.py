@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from gateway import Gateway, configuration, eventually, sanitizer
+from gateway import Gateway, configuration, eventually, free_port, sanitizer
 from ledger import Ledger
 from raw import TIMEOUT, Wire, get
 from servers import tool
@@ -190,7 +190,7 @@ def two(tmp_path):
     origins, gateways = [], []
 
     def start(**pool):
-        origins.append(Ledger(50))
+        origins.append(Ledger(50, free_port()))
         gateways.append(Two(tmp_path, origins[-1], pool))
         return gateways[-1]
 

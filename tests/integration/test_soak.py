@@ -24,10 +24,10 @@ POOL = {"max_connections": 6, "max_pending": 30, "acquire_timeout": "150ms", "on
 
 @pytest.fixture
 def origin():
-    ledger = Ledger(3)
+    ledger = Ledger(3, free_port())
     translator = None
     if UPSTREAM == "h2":
-        translator = OriginTranslator("127.0.0.1", ledger.port)
+        translator = OriginTranslator("127.0.0.1", ledger.port, free_port())
         ledger.address = f"127.0.0.1:{translator.port}"
     yield ledger
     ledger.close()

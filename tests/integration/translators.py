@@ -376,11 +376,11 @@ class OriginTranslator(threading.Thread):
     ports = set()           # of all that there are
     running = set()
 
-    def __init__(self, host, to_port, port=0):
+    def __init__(self, host, to_port, port):
         super().__init__(daemon=True)
         self.listener = socket.create_server((host, port), backlog=4096,
             family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-        self.to, self.port = (host, to_port), self.listener.getsockname()[1]
+        self.to, self.port = (host, to_port), port
         self.sessions = []
         self.ends_together = False      # a connection that ends within an answer, or before it, takes the session with it
         self.ports.add(str(self.port))
@@ -405,7 +405,7 @@ class OriginTranslator(threading.Thread):
 
     def close(self):
         self.refuse()
-        # The kernel may give it to somebody else.
+        # It may come to be another's.
         self.ports.discard(str(self.port))
         self.running.discard(self)
         check(self.sessions)
