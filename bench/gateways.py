@@ -6,7 +6,6 @@ but for what is said beside a line. What a line is for is told again, for users,
 
 import dataclasses
 import functools
-import getpass
 import json
 import os
 import pathlib
@@ -176,7 +175,7 @@ hosts:
 
 def h2o(place):
     paths = [f'      {path}: {{proxy.reverse.url: "http://127.0.0.1:{place.origin}{path}"}}' for path in place.paths()]
-    return H2O.format(**values(place), user=getpass.getuser(), paths="\n".join(paths))
+    return H2O.format(**values(place), paths="\n".join(paths))
 
 
 # --- all of them -------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ With --check the exit status is 1 when Weir needs more than the best of the othe
 """
 
 import argparse
-import getpass
 import os
 import pathlib
 import re
@@ -156,7 +155,7 @@ class Gateway:
         self.name = name
         self.ports = {kind: free_port() for kind in certificates}
         directory.mkdir()
-        values = {"directory": directory, "origin": origin.address, "user": getpass.getuser(),
+        values = {"directory": directory, "origin": origin.address,
             "cipher": CIPHER, "ciphers": CIPHERS_1_2, "curve": CURVE, **self.ports}
         for kind, certificate in certificates.items():
             values |= {f"{kind}_cert": certificate.cert, f"{kind}_key": certificate.key}

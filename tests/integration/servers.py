@@ -1,6 +1,5 @@
 """Real servers and real clients, as children of the tests, on free ports."""
 
-import getpass
 import os
 import pathlib
 import shutil
@@ -105,10 +104,9 @@ def nginx_h2(directory, certificate=None, settings=""):
         listen="ssl http2")
 
 
-# As its own user it would not see the directory of a test.
-H2O_HEAD = """\
+# Started by root it becomes another user, who does not see the directory of a test; others it lets name nobody, themselves included.
+H2O_HEAD = ("user: root\n" if os.geteuid() == 0 else "") + """\
 num-threads: 1
-user: {user}
 error-log: /dev/stderr
 pid-file: {directory}/h2o.pid
 temp-buffer-path: {directory}
@@ -129,7 +127,7 @@ def h2o(directory, certificate=None):
     (directory / "root").mkdir(exist_ok=True)
     (directory / "root" / "hello").write_text("hello")
     tls = f", ssl: {{certificate-file: {certificate.cert}, key-file: {certificate.key}}}" if certificate else ""
-    config = H2O.format(user=getpass.getuser(), directory=directory, port=port, tls=tls)
+    config = H2O.format(directory=directory, port=port, tls=tls)
     (directory / "h2o.conf").write_text(config)
     return Server([tool("h2o"), "-c", directory / "h2o.conf"], port)
 
