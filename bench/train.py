@@ -27,12 +27,14 @@ LARGE = 200
 PATIENT = {"pool": {"acquire_timeout": "60s"}, "timeouts": {"connect": "60s", "first_byte": "60s"}}
 
 
-def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [sock.getsockname()[1] for sock in sockets]
+def hold_ports(count):
+    """Sockets that have a port each and listen to nobody: as long as they are kept, a port is given to nobody else, and whoever reuses
+    addresses, as Weir does, may listen there."""
+    sockets = [socket.socket() for _ in range(count)]
     for sock in sockets:
-        sock.close()
-    return ports
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", 0))
+    return sockets
 
 
 class Client:
@@ -144,7 +146,8 @@ class Program:
 
 
 def train(binary, directory, log, programs):
-    origin, off, on, admin, tls, front, front_h1 = free_ports(7)
+    held = hold_ports(7)
+    origin, off, on, admin, tls, front, front_h1 = (sock.getsockname()[1] for sock in held)
     service, secret = (origin, {}), {"tls": {"certificates": [certify(directory)]}}
     trusting = {"tls": {"verify": False}}
     gateways = {
@@ -165,6 +168,8 @@ def train(binary, directory, log, programs):
     # Those in front first.
     for program in reversed(programs):
         program.end()
+    for sock in held:
+        sock.close()
 
 
 def main():
