@@ -109,10 +109,6 @@ class Wire:
             sock = translator.sock
         _wait(lambda: _is_taken(sock), until)
 
-    def is_taken(self):
-        """Whether nothing of it waits there now. (Where no translator stands between.)"""
-        return _is_taken(self.sock)
-
     def end_by(self, end):
         """Ends it by this function, until the kernel has told the other side's socket: on a busy machine not at once."""
         sock = (self.translator() or self).sock
@@ -270,6 +266,11 @@ def _is_taken(sock):
         return queued == 0 and (unacknowledged(sock.fileno()) == 0 or arrived is None or arrived >= _said(sock))
     except OSError:
         return True
+
+
+def unread_there(sock):
+    """How many bytes of what has come the other side of a TCP connection has not received."""
+    return _told(sock.getpeername(), sock.getsockname())[1]
 
 
 def unacknowledged(fd):
