@@ -438,10 +438,13 @@ def test_what_telling_everything_costs(start, quiet, make_origin, tmp_path):
 
 
 @release_only
-def test_instructions_of_http_2(start, quiet, tmp_path):
-    quiet["listeners"][0]["protocols"] = ["h2"]
+def test_instructions_of_http_2(start, origin, tmp_path):
+    """Of requests that have come together and are answered together: else it is chance how many turns of the loop they have in common."""
+    config = quieted(origin.serve(Together(BATCH)))
+    config["listeners"][0]["protocols"] = ["h2"]
+    config["upstreams"][0]["concurrency"] = "off"
     few, many = 800, 5600
-    few_cost, many_cost = (instructions(start, quiet, tmp_path / str(n), n, BATCH, Streams) for n in (few, many))
+    few_cost, many_cost = (instructions(start, config, tmp_path / str(n), n, BATCH, Streams) for n in (few, many))
     cost = (many_cost - few_cost) / (many - few)
     print(f"{cost:.0f} instructions a request")
     assert H2_INSTRUCTIONS_MAX / 10 < cost < H2_INSTRUCTIONS_MAX
