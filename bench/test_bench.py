@@ -55,6 +55,12 @@ def connect(port):
     return socket.create_connection(("127.0.0.1", port), TIMEOUT)
 
 
+def stop_accepting(listener, thread):
+    """Before it is closed: a thread that still accepts would go on with whatever has the descriptor next."""
+    listener.shutdown(socket.SHUT_RDWR)
+    thread.join(TIMEOUT)
+
+
 def read_all(sock):
     pieces = []
     while piece := sock.recv(MIB):
@@ -95,7 +101,8 @@ def test_relays_bytes_in_both_directions_and_the_end(start, name):
                 while True:
                     threading.Thread(target=serve, args=(service.accept()[0],), daemon=True).start()
 
-        threading.Thread(target=accept, daemon=True).start()
+        accepting = threading.Thread(target=accept, daemon=True)
+        accepting.start()
         with connect(port) as client:
             client.settimeout(TIMEOUT)
             sender = threading.Thread(target=client.sendall, args=(up,))
@@ -103,6 +110,7 @@ def test_relays_bytes_in_both_directions_and_the_end(start, name):
             sender.join(0.2)
             assert read_all(client) == down
             sender.join()
+        stop_accepting(service, accepting)
     assert up in seen
 
 
@@ -252,9 +260,7 @@ class CountingService:
         self.accepting.start()
 
     def end(self):
-        """With its thread: that would go on with whatever has the descriptor next."""
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.accepting.join()
+        stop_accepting(self.listener, self.accepting)
         self.listener.close()
 
     def accept(self):
@@ -281,7 +287,8 @@ def test_who_is_measured_is_set_up_as_the_document_says(tmp_path, name):
     gateway = Gateway(name, place, CPUS)
     try:
         # What starts has done so when it has answered.
-        load(place.plain, "--clients", clients, "--requests", clients)
+        run = load(place.plain, "--clients", clients, "--requests", clients)
+        assert run.returncode == 0, run.stderr
         eventually(gateway.is_quiet)
         asked, before = service.requests, thread_times(gateway.pid)
         run = load(place.plain, "--clients", clients, "--requests", requests)

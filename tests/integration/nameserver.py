@@ -77,8 +77,9 @@ class NameServer:
         self.queries = []               # (name, kind)
         self.changed = threading.Condition()
         self.closed = False
-        for target in (self._serve_udp, self._serve_tcp):
-            threading.Thread(target=target, daemon=True).start()
+        self.threads = [threading.Thread(target=target, daemon=True) for target in (self._serve_udp, self._serve_tcp)]
+        for thread in self.threads:
+            thread.start()
 
     @property
     def config(self):
@@ -139,4 +140,8 @@ class NameServer:
                 sock.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
-            sock.close()
+        # They would go on with whatever has the descriptors next.
+        for thread in self.threads:
+            thread.join(TIMEOUT)
+        self.udp.close()
+        self.tcp.close()

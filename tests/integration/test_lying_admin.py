@@ -55,7 +55,8 @@ class Liar:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
         self.status, self.answer, self.is_event = 200, {}, False
-        threading.Thread(target=self._serve, daemon=True).start()
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
 
     def _serve(self):
         while True:
@@ -79,6 +80,8 @@ def liar():
     liar = Liar()
     yield liar
     liar.listener.shutdown(socket.SHUT_RDWR)
+    # It would go on with whatever has the descriptor next.
+    liar.thread.join(TIMEOUT)
     liar.listener.close()
 
 

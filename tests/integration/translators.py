@@ -400,8 +400,9 @@ class OriginTranslator(threading.Thread):
             self.listener.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
-        self.listener.close()
+        # Before it is closed: it would go on with whatever has the descriptor next.
         self.join(TIMEOUT)
+        self.listener.close()
 
     def close(self):
         self.refuse()

@@ -43,7 +43,8 @@ class SlowHandshakes:
         self.context.load_cert_chain(leaf.cert, leaf.key)
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.accepting = threading.Thread(target=self._accept, daemon=True)
+        self.accepting.start()
 
     def _accept(self):
         while True:
@@ -73,4 +74,6 @@ class SlowHandshakes:
 
     def end(self):
         self.listener.shutdown(socket.SHUT_RDWR)
+        # It would go on with whatever has the descriptor next.
+        self.accepting.join(TIMEOUT)
         self.listener.close()
