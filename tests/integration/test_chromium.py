@@ -15,6 +15,7 @@ from servers import command, node, tool
 from ways import frame, proof
 
 PARTS = 20
+VISITS = 3
 
 PAGE = """<!doctype html><title>x</title><link rel="icon" href="data:,"><script>
 const parts = Promise.all([...Array(%d).keys()].map((i) => fetch('/part/' + i).then((r) => r.text())));
@@ -90,8 +91,26 @@ def service(request, origin):
     server.stop()
 
 
+def visit(gateway, certificate, directory):
+    """What the page has seen, and what is told of that."""
+    before = len(gateway.access.lines)
+    directory.mkdir()
+    browser = Browser(directory, certificate["cert"], f"https://example.com:{gateway.port}/")
+    try:
+        told = gateway.access.wait_for(lambda lines: [line for line in lines[before:] if "/report?" in line], 60)
+        assert told, f"no report:\n{gateway.access.text()}\n{browser.told.text()}"
+    finally:
+        browser.stop()
+    # A WebSocket is told of when it is over for both.
+    assert gateway.access.wait_for(lambda lines: any('"/chat"' in line for line in lines[before:]))
+    report = urllib.parse.unquote(json.loads(told[0])["target"].partition("?")[2])
+    return json.loads(report), [json.loads(line) for line in gateway.access.lines[before:]]
+
+
 @pytest.mark.parametrize("service, protocol", [("h1", "h1"), ("h2", "h2")], indirect=["service"], ids=["to h1", "to h2"])
 def test_page(start, tmp_path, service, protocol):
+    """By HTTP/2 all of it. Once in hundreds of visits a browser connects anew for its WebSocket, by HTTP/1.1, though it knows what it could do:
+    that is its own choice, and it is asked to come again."""
     ours, _ = authorities()
     certificate = ours.issue(f"chromium-{protocol}", "example.com")
     routes = [{"name": "page", "match": {"path": "/"}, "respond": {"status": 200, "body": PAGE, "content_type": "text/html"}},
@@ -100,18 +119,13 @@ def test_page(start, tmp_path, service, protocol):
         {"name": "service", "match": {"path": "/*"}, "upstream": "origin"}]
     gateway = start(configuration(service, listener={"tls": {"certificates": [certificate]}}, route=routes,
         upstream={"protocol": protocol}))
-    browser = Browser(tmp_path, certificate["cert"], f"https://example.com:{gateway.port}/")
-    try:
-        told = gateway.access.wait_for(lambda lines: [line for line in lines if "/report?" in line], 60)
-        assert told, f"no report:\n{gateway.access.text()}\n{browser.told.text()}"
-    finally:
-        browser.stop()
-    report = json.loads(urllib.parse.unquote(json.loads(told[0])["target"].partition("?")[2]))
+    for n in range(VISITS):
+        report, records = visit(gateway, certificate, tmp_path / str(n))
+        others = [r for r in records if r["protocol"] != "HTTP/2.0"]
+        if not others:
+            break
+    assert others == []
     assert report["texts"] == ["part"] * PARTS
     assert (report["page"], report["hops"], report["event"]) == ("h2", ["h2"], "now")
     assert report["ws"] == {"seen": [5, 50000], "code": 1000, "clean": True, "protocol": "echo"}
-    # A WebSocket is told of when it is over for both.
-    assert gateway.access.wait_for(lambda lines: any('"/chat"' in line for line in lines))
-    records = [json.loads(line) for line in gateway.access.lines]
-    assert {r["protocol"] for r in records} == {"HTTP/2.0"}
     assert [r["status"] for r in records if r["target"] == "/chat"] == [101]
