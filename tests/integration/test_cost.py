@@ -49,7 +49,7 @@ TRACING_INSTRUCTIONS_MAX = 305
 LEARNING_INSTRUCTIONS = (15, 19)
 
 # By HTTP/2, as many streams on one connection at once.
-H2_INSTRUCTIONS_MAX = 18980
+H2_INSTRUCTIONS_MAX = 18800
 
 
 def is_release():
