@@ -27,6 +27,7 @@ from gateways import PATIENT, PEERS, PROGRAMS, RELAYS, Gateway, Place, runs_here
 from goals import GOALS, Goal, judge, verdicts  # noqa: E402
 from plot import BAR  # noqa: E402
 from processes import end, family, is_quiet  # noqa: E402
+from raw import end_accepting  # noqa: E402
 from results import Results  # noqa: E402
 from servers import Server  # noqa: E402
 from works import Load  # noqa: E402
@@ -53,12 +54,6 @@ def start():
 
 def connect(port):
     return socket.create_connection(("127.0.0.1", port), TIMEOUT)
-
-
-def stop_accepting(listener, thread):
-    """Before it is closed: a thread that still accepts would go on with whatever has the descriptor next."""
-    listener.shutdown(socket.SHUT_RDWR)
-    thread.join(TIMEOUT)
 
 
 def read_all(sock):
@@ -110,7 +105,7 @@ def test_relays_bytes_in_both_directions_and_the_end(start, name):
             sender.join(0.2)
             assert read_all(client) == down
             sender.join()
-        stop_accepting(service, accepting)
+        end_accepting(service, accepting)
     assert up in seen
 
 
@@ -260,8 +255,7 @@ class CountingService:
         self.accepting.start()
 
     def end(self):
-        stop_accepting(self.listener, self.accepting)
-        self.listener.close()
+        end_accepting(self.listener, self.accepting)
 
     def accept(self):
         with contextlib.suppress(OSError):

@@ -11,7 +11,7 @@ import threading
 
 import translators
 from gateway import eventually, free_port
-from raw import TIMEOUT, Wire, get, is_open_there, response
+from raw import TIMEOUT, Wire, end_accepting, get, is_open_there, response
 
 
 class Origin:
@@ -142,14 +142,7 @@ class Origin:
     def close(self):
         with self.lock:
             self.closed = True
-        # Wakes a thread inside accept(), and waits for it: it would go on with whatever has the descriptor next, and end who comes there.
-        try:
-            self.listener.shutdown(socket.SHUT_RDWR)
-            for thread in self.threads:
-                thread.join(TIMEOUT)
-        except OSError:
-            pass
-        self.listener.close()
+        end_accepting(self.listener, *self.threads)
         if self.placeholder:
             self.placeholder.close()
         with self.lock:

@@ -268,6 +268,18 @@ def _is_taken(sock):
         return True
 
 
+def end_accepting(listener, *threads):
+    """Closes it when those who accept there have ended: one that still did would go on with whatever has the descriptor next, and end who
+    comes there."""
+    try:
+        listener.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join(TIMEOUT)
+    except OSError:
+        pass
+    listener.close()
+
+
 def unread_there(sock):
     """How many bytes of what has come the other side of a TCP connection has not received."""
     return _told(sock.getpeername(), sock.getsockname())[1]

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from gateway import REPORTS, run
-from raw import TIMEOUT
+from raw import TIMEOUT, end_accepting
 
 VERDICT = {"what": "pool_too_small", "subject": {"upstream": "u", "endpoint": "e", "endpoints_alike": 1}, "text": "some text",
     "number": {"name": "n", "value": 42.5, "unit": "c"}, "arithmetic": ["a", "b"], "knob": {"key": "k", "turn": "raise", "now": 10, "to": 42}}
@@ -79,10 +79,7 @@ class Liar:
 def liar():
     liar = Liar()
     yield liar
-    liar.listener.shutdown(socket.SHUT_RDWR)
-    # It would go on with whatever has the descriptor next.
-    liar.thread.join(TIMEOUT)
-    liar.listener.close()
+    end_accepting(liar.listener, liar.thread)
 
 
 def told(liar, command, answer, status=200, more=()):

@@ -31,7 +31,7 @@ from hyperframe.frame import GoAwayFrame
 
 import proxy_header
 from h1_leg import AHEAD, KEY, OF_THE_CONNECTION, Leg, octets, proof, reset_at_close
-from raw import TIMEOUT
+from raw import TIMEOUT, end_accepting
 
 CLIENT, UPSTREAM = os.environ.get("WEIR_MATRIX", "h1-h1").split("-")
 
@@ -396,13 +396,7 @@ class OriginTranslator(threading.Thread):
             self.sessions.append(OriginSession(sock, self))
 
     def refuse(self):
-        try:
-            self.listener.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-        # Before it is closed: it would go on with whatever has the descriptor next.
-        self.join(TIMEOUT)
-        self.listener.close()
+        end_accepting(self.listener, self)
 
     def close(self):
         self.refuse()

@@ -10,7 +10,7 @@ import urllib.request
 
 from certificates import Authority
 from gateway import BINARY, Lines, free_port
-from raw import TIMEOUT
+from raw import TIMEOUT, end_accepting
 
 
 class Origin:
@@ -73,7 +73,4 @@ class SlowHandshakes:
             return time.monotonic() - began
 
     def end(self):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        # It would go on with whatever has the descriptor next.
-        self.accepting.join(TIMEOUT)
-        self.listener.close()
+        end_accepting(self.listener, self.accepting)
